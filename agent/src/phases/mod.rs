@@ -1,0 +1,61 @@
+//! One phase, one file, each with `needed` (is there anything to do, judged by looking at the machine and the cluster,
+//! never at a marker) and `run` (may be run again at any time, after a crash at any point).
+
+use anyhow::Result;
+use ha_spec::phase::Phase;
+
+use crate::context::Context;
+
+pub mod balancer;
+pub mod finish;
+pub mod gate;
+pub mod images;
+pub mod init;
+pub mod join;
+pub mod network;
+pub mod preflight;
+pub mod steady;
+
+/// How a phase ended, when it ended well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// As wished.
+    Done,
+    /// The founder found a standing cluster: join it (only from [`Phase::Init`]).
+    ClusterStands,
+}
+
+/// A fault that another attempt cannot mend: a person must act. Found by downcast in the driver.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NeedsAPerson(pub String);
+
+/// Whether a phase has anything to do.
+pub async fn needed(phase: Phase, cx: &Context) -> Result<bool> {
+    match phase {
+        Phase::Preflight => preflight::needed(cx).await,
+        Phase::Images => images::needed(cx).await,
+        Phase::Balancer => balancer::needed(cx).await,
+        Phase::Gate => gate::needed(cx).await,
+        Phase::Init => init::needed(cx).await,
+        Phase::Join => join::needed(cx).await,
+        Phase::Network => network::needed(cx).await,
+        Phase::Finish => finish::needed(cx).await,
+        Phase::Steady => Ok(true),
+    }
+}
+
+/// One attempt at a phase.
+pub async fn run(phase: Phase, cx: &Context) -> Result<Outcome> {
+    match phase {
+        Phase::Preflight => preflight::run(cx).await,
+        Phase::Images => images::run(cx).await,
+        Phase::Balancer => balancer::run(cx).await,
+        Phase::Gate => gate::run(cx).await,
+        Phase::Init => init::run(cx).await,
+        Phase::Join => join::run(cx).await,
+        Phase::Network => network::run(cx).await,
+        Phase::Finish => finish::run(cx).await,
+        Phase::Steady => steady::run(cx).await,
+    }
+}

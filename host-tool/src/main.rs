@@ -1,0 +1,2 @@
+//! ha-host: makes a highly available Kubernetes cluster of Flatcar machines from one cluster.yaml.
+fn main() {}

@@ -1,0 +1,85 @@
+//! Who makes the machines. One file or folder per provider; nothing else knows what a machine is made of.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Result;
+use ha_spec::cluster::{Cluster, Node};
+
+pub mod nspawn;
+
+/// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
+/// several threads at once (one per node). Errors are whole messages: cause and cure.
+pub trait Provider: std::fmt::Debug + Send + Sync {
+    /// Looks whether this machine can carry the cluster, before anything is made. Changes nothing.
+    fn preflight(&self) -> Result<Vec<Finding>>;
+    /// Makes what all nodes share (network, files). Finds what is there from an earlier call.
+    fn prepare(&self) -> Result<()>;
+    /// Makes a node unless it is there, from its Ignition file, and powers it on. Never touches an existing disk.
+    fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made>;
+    /// What the machine does now.
+    fn state(&self, node: &Node) -> Result<Machine>;
+    /// Switches the machine.
+    fn power(&self, node: &Node, order: Power) -> Result<()>;
+    /// Removes one node, disk included; fine if it is not there.
+    fn remove(&self, node: &Node) -> Result<()>;
+    /// A command that runs `argv` on the node as root, wired to this process's streams by the caller.
+    fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command>;
+    /// The host's file that gets the node's events, one JSON object a line; may not exist yet.
+    fn events(&self, node: &Node) -> PathBuf;
+    /// The host's file that gets the node's console; may not exist yet.
+    fn console(&self, node: &Node) -> PathBuf;
+    /// Removes everything that was ever made for this cluster, also half-made things, and nothing else.
+    fn destroy(&self) -> Result<()>;
+}
+
+/// One thing that preflight looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// True: the launch may go on.
+    pub ok: bool,
+    /// One line: what was seen.
+    pub seen: String,
+    /// If not ok: the command or change that mends it.
+    pub cure: String,
+}
+
+/// What `ensure` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// The node is new.
+    New,
+    /// It was there but off, and is on now.
+    PoweredOn,
+    /// It ran already.
+    Running,
+}
+
+/// What a machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// There is none.
+    Absent,
+    /// It has a disk but does not run.
+    Off,
+    /// It runs (or boots).
+    Running,
+}
+
+/// An order to a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Pull the plug: no process of the node runs on, its link is down.
+    Off,
+    /// Switch on.
+    On,
+    /// Orderly restart.
+    Reboot,
+}
+
+/// The provider that the cluster file names. `dir` is the cluster's state directory (0700), the provider's own things
+/// live in `dir/machines`.
+pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
+    let _ = (cluster, dir);
+    anyhow::bail!("filled in by the owner of provider/")
+}

@@ -1,0 +1,89 @@
+//! Events, v1: what a node says while it works. One JSON object a line, never with a secret in it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::phase::{Phase, Role};
+
+/// The version of the format below.
+pub const VERSION: u32 = 1;
+
+/// One line.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Event {
+    /// [`VERSION`].
+    pub version: u32,
+    /// Counts from 1 in each life of the agent; a gap is a lost line.
+    pub seq: u64,
+    /// Milliseconds since 1970, the node's clock.
+    pub time_ms: u64,
+    /// The node's name.
+    pub node: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "camelCase", tag = "event")]
+pub enum What {
+    /// The agent began a life.
+    Hello {
+        /// The agent's version.
+        agent: String,
+        /// The node's role.
+        role: Role,
+        /// The kernel's boot id: the same after a crash of the agent, another after a reboot.
+        boot: String,
+    },
+    /// A phase began.
+    Started {
+        /// Which.
+        phase: Phase,
+        /// 1 at first.
+        attempt: u32,
+    },
+    /// A phase waits for something; said again when the words change, at most five times a second.
+    Waiting {
+        /// Which.
+        phase: Phase,
+        /// What it waits for, e.g. `/readyz via 10.77.0.30:6444`.
+        what: String,
+        /// What the last try said; empty before the first.
+        last_error: String,
+    },
+    /// So many of so many, e.g. images.
+    Progress {
+        /// Which phase.
+        phase: Phase,
+        /// Done so far.
+        done: u32,
+        /// In all.
+        total: u32,
+    },
+    /// A phase ended well.
+    Done {
+        /// Which.
+        phase: Phase,
+        /// How long it took, all attempts included, in milliseconds.
+        took_ms: u64,
+        /// True if there was nothing to do.
+        skipped: bool,
+    },
+    /// An attempt failed; the agent tries again by itself.
+    Failed {
+        /// Which phase.
+        phase: Phase,
+        /// Which attempt.
+        attempt: u32,
+        /// The cause in the failing program's own words, one line.
+        error: String,
+        /// The last lines of the failing program, at most 20.
+        tail: Vec<String>,
+        /// Milliseconds until the next attempt; absent: a person must act (see `error`).
+        retry_ms: Option<u64>,
+    },
+    /// The node is in its steady state.
+    Steady,
+}

@@ -1,0 +1,26 @@
+//! Files on a node that both programs know. All absolute; the agent puts its root before them in tests.
+
+/// The node file: what this node is (0600).
+pub const NODE_FILE: &str = "/etc/ha-agent/node.json";
+/// Directory of the agent's own files (0700).
+pub const AGENT_DIR: &str = "/etc/ha-agent";
+/// The node's short-lived client certificate, PEM (wiped in phase finish).
+pub const IDENTITY_CERT: &str = "/etc/ha-agent/identity.crt";
+/// The key to [`IDENTITY_CERT`], PEM, 0600 (wiped in phase finish).
+pub const IDENTITY_KEY: &str = "/etc/ha-agent/identity.key";
+/// The kubeconfig that kubeadm joins with; written by the agent from the identity (wiped in phase finish).
+pub const DISCOVERY: &str = "/etc/ha-agent/discovery.conf";
+/// Manifests of `cni: {manifests: [...]}` as Ignition brings them, applied in the order of their names.
+pub const MANIFESTS_DIR: &str = "/etc/ha-agent/manifests.d";
+/// Cilium's values file, rendered by the agent from the node file.
+pub const CILIUM_VALUES: &str = "/etc/ha-agent/cilium-values.yaml";
+/// kubeadm's PKI directory. Control planes get the CAs from Ignition, workers `ca.crt` alone.
+pub const PKI_DIR: &str = "/etc/kubernetes/pki";
+/// What `ha-agent status` answers from (0644, no secret).
+pub const STATUS_FILE: &str = "/run/ha-agent/status.json";
+/// Where events go when nothing better is there: JSON lines (0644, no secret).
+pub const EVENTS_FILE: &str = "/run/ha-agent/events.jsonl";
+/// Written 0 or -255 by the agent, read by keepalived's `vrrp_track_file`.
+pub const HEALTH_FILE: &str = "/run/ha-agent/vip-health";
+/// Durable facts that the agent keeps over a reboot (0700).
+pub const AGENT_STATE_DIR: &str = "/var/lib/ha-agent";

@@ -1,0 +1,83 @@
+//! The names of what a node does between its first boot and its steady state.
+
+use serde::{Deserialize, Serialize};
+
+/// What a node is in its cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Runs etcd, the apiserver and the load balancer.
+    ControlPlane,
+    /// Runs pods only.
+    Worker,
+}
+
+impl Role {
+    /// The role in the field's words, as shown to people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ControlPlane => "control plane",
+            Self::Worker => "worker",
+        }
+    }
+}
+
+/// One step of a node's life, in the order in which it is met. The agent's `plan.rs` says which role meets which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Is the machine fit: time, ports, modules, sysctls, disk, inotify limits, wrong leftovers.
+    Preflight,
+    /// Container images, side by side with everything else.
+    Images,
+    /// keepalived and haproxy run with this cluster's configuration (control planes).
+    Balancer,
+    /// Waits for `/readyz` 200 through the VIP under the cluster's CA, and a readable kubeadm-config.
+    Gate,
+    /// `kubeadm init` (the founder, when no cluster answers).
+    Init,
+    /// `kubeadm join`.
+    Join,
+    /// The pod network is installed (founder) and this node is Ready.
+    Network,
+    /// Labels, taints, hooks; secrets that served their purpose are wiped.
+    Finish,
+    /// Keeps watch.
+    Steady,
+}
+
+impl Phase {
+    /// Every phase, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Preflight,
+        Self::Images,
+        Self::Balancer,
+        Self::Gate,
+        Self::Init,
+        Self::Join,
+        Self::Network,
+        Self::Finish,
+        Self::Steady,
+    ];
+
+    /// The phase's name as in files, logs and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Images => "images",
+            Self::Balancer => "balancer",
+            Self::Gate => "gate",
+            Self::Init => "init",
+            Self::Join => "join",
+            Self::Network => "network",
+            Self::Finish => "finish",
+            Self::Steady => "steady",
+        }
+    }
+}
+
+impl std::fmt::Display for Phase {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
+}

@@ -1,0 +1,150 @@
+//! Status, v1: what a node knows about itself now. The agent writes it on each change, `ha-agent status` reads it.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::phase::{Phase, Role};
+
+/// The version of the format below.
+pub const VERSION: u32 = 1;
+
+/// The whole status. Times are milliseconds since 1970.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The cluster's name.
+    pub cluster: String,
+    /// The node's name.
+    pub node: String,
+    /// Its role.
+    pub role: Role,
+    /// Its address.
+    pub address: IpAddr,
+    /// Where it is now.
+    pub phase: Phase,
+    /// How it goes.
+    pub state: State,
+    /// Since when it is in this phase and state.
+    pub since_ms: u64,
+    /// When this was written.
+    pub updated_ms: u64,
+    /// Which attempt of the phase.
+    pub attempt: u32,
+    /// What it waits for; empty: nothing.
+    pub waiting_for: String,
+    /// When it last tried.
+    pub last_try_ms: Option<u64>,
+    /// The last error, in the failing program's words; kept until the next success.
+    pub last_error: String,
+    /// The last lines of the failing program.
+    pub tail: Vec<String>,
+    /// Every phase met so far with its times.
+    pub phases: Vec<PhaseTime>,
+    /// The virtual address.
+    pub vip: Vip,
+    /// haproxy's view of the apiservers (control planes).
+    pub backends: Vec<Backend>,
+    /// etcd as this node's member sees it (control planes).
+    pub etcd: Option<Etcd>,
+    /// The kubelet's unit state, e.g. `active`.
+    pub kubelet: String,
+    /// Whether the API says that this node is Ready; none: not known.
+    pub node_ready: Option<bool>,
+    /// The pod network in a few words; empty: not known.
+    pub network: String,
+    /// The certificate that expires first.
+    pub first_expiry: Option<Expiry>,
+    /// The agent itself.
+    pub agent: Agent,
+}
+
+/// How a phase goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// At work or waiting.
+    Working,
+    /// The last attempt failed, another follows.
+    Retrying,
+    /// A person must act.
+    Failed,
+    /// Steady and sound.
+    Steady,
+    /// Steady, but something is wrong: see `last_error`.
+    Degraded,
+}
+
+/// When a phase ran.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseTime {
+    /// Which.
+    pub phase: Phase,
+    /// Begin.
+    pub started_ms: u64,
+    /// End; none: it runs.
+    pub ended_ms: Option<u64>,
+}
+
+/// The virtual address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Vip {
+    /// The address.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// True if this node holds it.
+    pub here: bool,
+    /// Who holds it; empty: not known.
+    pub holder: String,
+}
+
+/// One apiserver behind haproxy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Backend {
+    /// Node name.
+    pub name: String,
+    /// haproxy's word: `UP`, `DOWN`, ...
+    pub state: String,
+}
+
+/// etcd as this node's member sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Etcd {
+    /// How many members the cluster file asks for.
+    pub expected: u32,
+    /// Their names; an unstarted one is empty.
+    pub members: Vec<String>,
+    /// True if this node's member votes.
+    pub voter: bool,
+    /// The leader's name; empty: none.
+    pub leader: String,
+}
+
+/// When a certificate ends.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Expiry {
+    /// Which, e.g. `apiserver`.
+    pub name: String,
+    /// When, milliseconds since 1970.
+    pub at_ms: u64,
+}
+
+/// The agent itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Agent {
+    /// Its version.
+    pub version: String,
+    /// Its process id; 0 when it is not running.
+    pub pid: u32,
+    /// Resident memory in KiB.
+    pub rss_kib: u64,
+}
