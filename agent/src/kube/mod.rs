@@ -1,0 +1,1 @@
+//! The cluster over HTTPS: its API, etcd, certificates.

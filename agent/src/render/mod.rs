@@ -1,0 +1,6 @@
+//! Pure renderers: the node file in, the text of a file out. Golden files and the real daemons check them.
+
+pub mod cilium;
+pub mod haproxy;
+pub mod keepalived;
+pub mod kubeadm;
