@@ -1,0 +1,12 @@
+#!/bin/bash
+# lab.sh: everything, and lab/out with links to it: image/{root,containerd}, sysexts/NAME.raw, kube/, images/.
+set -euo pipefail
+cd "$(dirname "$(realpath "$0")")"
+point() { # LINK TARGET: only the link is replaced, and only if it changed; a cluster that runs keeps its old image
+  [ "$(readlink "$1" || true)" = "$2" ] || ln -sfnT "$2" "$1"
+}
+mkdir -p out/sysexts
+kube=$(./kube.sh) images=$(./images.sh) image=$(./image.sh) sysexts=$(./sysexts.sh)
+point out/kube "$kube"; point out/images "$images"; point out/image "$image"
+for name in kubernetes keepalived haproxy; do point "out/sysexts/$name.raw" "$(realpath "$sysexts/$name.raw")"; done
+echo "lab: ready in $PWD/out"

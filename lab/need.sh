@@ -1,0 +1,37 @@
+#!/bin/bash
+# need.sh [lab|rust]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
+set -euo pipefail
+root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
+
+apt_install() { # only the packages that dpkg does not know as installed
+  local missing=()
+  for p; do dpkg-query -W -f '${Status}\n' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p"); done
+  [ ${#missing[@]} = 0 ] && return
+  echo "need: installing ${missing[*]} with apt-get"
+  # /dev/null: no question may wait for an answer; policy-rc.d: keepalived and haproxy are wanted as programs, not as daemons here.
+  local guard=
+  [ -e /usr/sbin/policy-rc.d ] || { guard=1; printf '#!/bin/sh\nexit 101\n' | root install -m 755 /dev/stdin /usr/sbin/policy-rc.d; }
+  root apt-get -qq update </dev/null
+  root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install "${missing[@]}" </dev/null >/dev/null \
+    || { [ -z "$guard" ] || root rm /usr/sbin/policy-rc.d; echo "need: apt-get could not install ${missing[*]}" >&2; exit 1; }
+  [ -z "$guard" ] || root rm /usr/sbin/policy-rc.d
+}
+
+need_lab() {
+  apt_install mmdebstrap squashfs-tools patchelf busybox-static gcc libc6-dev python3 jq curl ca-certificates file \
+    systemd-container iproute2 iptables nftables conntrack kmod procps util-linux openssl \
+    ignition keepalived haproxy   # the last two: the tests ask the real daemons whether the rendered files are right
+}
+
+need_rust() {
+  apt_install gcc libc6-dev curl ca-certificates cmake make pkg-config
+  command -v cargo >/dev/null || [ -x "$HOME/.cargo/bin/cargo" ] && return
+  if apt-cache show rustup >/dev/null 2>&1; then
+    apt_install rustup     # Debian 13: rust-toolchain.toml then brings the pinned version on the first call
+  else
+    echo "need: installing rustup from sh.rustup.rs"
+    curl --proto '=https' --tlsv1.2 -fsS https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none
+  fi
+}
+
+for part in "${@:-lab}"; do need_$part; done

@@ -1,0 +1,59 @@
+#!/bin/bash
+# sysexts.sh: the neighbour sysexts kubernetes, keepalived and haproxy in the bakery's layout. Prints the cache entry.
+set -euo pipefail
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.env
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+node=$(./node.sh)/root kube=$(./kube.sh)
+
+release() { # TREE NAME: the release file must be named as the link in /etc/extensions
+  mkdir -p "$1/usr/lib/extension-release.d"
+  printf 'ID=_any\nARCHITECTURE=x86-64\nEXTENSION_RELOAD_MANAGER=1\n' > "$1/usr/lib/extension-release.d/extension-release.$2"
+}
+
+pack() { # NAME VERSION. Not compressed: five nodes on two cores would unpack the kubelet five times.
+  release "$work/$1" "$1"
+  ../sysext/pack.sh "$work/$1" "$out/$1-$2-x86-64.raw" -noI -noD -noF -noX >&2
+  ln -s "$1-$2-x86-64.raw" "$out/$1.raw"
+}
+
+kubernetes() {
+  local t=$work/kubernetes; cp -r sysexts/kubernetes "$t"
+  install -D -t "$t/usr/bin" "$kube"/{kubeadm,kubelet,kubectl}
+  install -D -t "$t/usr/local/bin/cni" "$node"/usr/lib/cni/{bridge,host-local,loopback,portmap}
+  mkdir -p "$t/usr/local/share" "$t/usr/libexec/kubernetes/kubelet-plugins/volume"
+  echo "v$KUBERNETES" > "$t/usr/local/share/kubernetes-version"
+  # The controller manager's pod mounts this directory, and /usr is read-only: it lives in /var, as in the bakery.
+  ln -s /var/kubernetes/kubelet-plugins/volume/exec "$t/usr/libexec/kubernetes/kubelet-plugins/volume/exec"
+  pack kubernetes "v$KUBERNETES"
+}
+
+debian() { # NAME: Debian's program, with the libraries that the node's own /usr has not, found by RPATH
+  local t=$work/$1 lib=usr/lib/$1 so
+  cp -r "sysexts/$1" "$t"; install -D "$work/root/usr/sbin/$1" "$t/usr/bin/$1"    # never /usr/sbin: a link on Flatcar
+  mkdir -p "$t/$lib"
+  for so in $(chroot "$work/root" ldd "/usr/sbin/$1" | awk '$3 ~ /^\// {print $3}'); do
+    [ -e "$node$so" ] || install -m 644 "$work/root$so" "$t/$lib/"
+  done
+  patchelf --set-rpath "/$lib" "$t/usr/bin/$1" "$t/$lib"/*
+  pack "$1" "$(chroot "$work/root" dpkg-query -W -f '${source:Upstream-Version}' "$1")"
+}
+
+inside() { # in a mount namespace of its own: the packages go into an overlay above the node's root
+  mkdir "$work"/{upper,overlay,root}
+  mount -t tmpfs tmpfs "$work/overlay"; mkdir "$work"/overlay/{upper,work}
+  mount -t overlay overlay -o "lowerdir=$node,upperdir=$work/overlay/upper,workdir=$work/overlay/work" "$work/root"
+  mount -t proc proc "$work/root/proc"; mount --bind /dev "$work/root/dev"
+  cat /etc/resolv.conf > "$work/root/etc/resolv.conf"; printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin "$work/root/usr/sbin/policy-rc.d"
+  chroot "$work/root" apt-get -qq update >&2
+  DEBIAN_FRONTEND=noninteractive chroot "$work/root" apt-get -qq -y --no-install-recommends install keepalived haproxy </dev/null >&2
+  kubernetes; debian keepalived; debian haproxy
+}
+
+build() {
+  export out=$1 work node kube KUBERNETES; work=$(mktemp -d "$CACHE/.sysexts-work.XXXXXX")
+  export -f inside release pack kubernetes debian
+  unshare -m --propagation private bash -euo pipefail -c inside
+  rm -rf --one-file-system "$work"
+}
+cached sysexts "$(key sysexts.sh cache.sh sysexts ../sysext/pack.sh "=$node $kube")" build
+echo "$ENTRY"

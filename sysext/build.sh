@@ -1,0 +1,48 @@
+#!/bin/bash
+# build.sh [OUTDIR]: the agent's sysext. ARCH=x86-64|arm64; AGENT_BIN=FILE packs that program instead of building it.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")"); top=$(dirname "$here"); cd "$top"
+ARCH=${ARCH:-x86-64} out=$(realpath -m "${1:-target/sysext}")
+URL=${SYSUPDATE_URL:-https://extensions.flatcar.org/extensions/ha-agent/}
+version=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
+
+case $ARCH in
+  x86-64) target=x86_64-unknown-linux-gnu ;;
+  arm64) target=aarch64-unknown-linux-gnu ;;
+  *) echo "sysext: ARCH=$ARCH: x86-64 or arm64" >&2; exit 2 ;;
+esac
+
+cross_missing() { # what a cross build lacks here, one line each
+  ls "$(rustc --print sysroot)/lib/rustlib/$target/lib"/libstd-*.rlib >/dev/null 2>&1 || echo "rustup target add $target"
+  command -v aarch64-linux-gnu-gcc >/dev/null || echo "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
+}
+
+compile() { # crt-static and a target directory of its own: other flags would rebuild the host tool's world each time
+  local env=${target^^} missing; env=${env//-/_}
+  if [ "$ARCH" = arm64 ] && [ "$(uname -m)" != aarch64 ]; then
+    missing=$(cross_missing)
+    [ -z "$missing" ] || { printf 'sysext: ARCH=arm64 cannot be built here; first:\n%s\n' "$missing" >&2; exit 3; }
+    export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
+  fi
+  # The path of this checkout must not be in the binary, or two checkouts would differ.
+  export "CARGO_TARGET_${env}_RUSTFLAGS=-C target-feature=+crt-static --remap-path-prefix=$top=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+  cargo build --locked --quiet -p ha-agent --profile agent --target "$target" --target-dir "${AGENT_TARGET_DIR:-target/agent}" >&2
+  agent=${AGENT_TARGET_DIR:-target/agent}/$target/agent/ha-agent
+}
+
+agent=${AGENT_BIN:-}
+[ -n "$agent" ] || compile
+
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+cp -r sysext/tree "$work/ha-agent"
+sed -i "s/@ARCHITECTURE@/$ARCH/" "$work/ha-agent/usr/lib/extension-release.d/extension-release.ha-agent"
+install -D "$agent" "$work/ha-agent/usr/bin/ha-agent"
+
+mkdir -p "$out"; name=ha-agent-$version-$ARCH.raw
+sysext/pack.sh "$work/ha-agent" "$work/$name"
+sed "s|@URL@|$URL|" sysext/ha-agent.sysupdate.conf > "$out/ha-agent.conf"
+mv -f "$work/$name" "$out/$name"
+( cd "$out"; sha256sum ha-agent-"$version"-*.raw | tee SHA256SUMS.ha-agent > SHA256SUMS )
+mkdir -p lab/out/sysexts
+[ "$ARCH" != x86-64 ] || ln -sfnT "$out/$name" lab/out/sysexts/ha-agent.raw
+echo "$out/$name"

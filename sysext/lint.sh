@@ -1,0 +1,48 @@
+#!/bin/bash
+# lint.sh IMAGE.raw | --reproducible: is the sysext what a node and the bakery's tools expect? Prints every fault, then fails.
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+if [ "${1:-}" = --reproducible ]; then # two builds from nothing but the tree, in two places
+  one=$(mktemp -d); two=$(mktemp -d); trap 'rm -rf "$one" "$two"' EXIT
+  a=$("$here/build.sh" "$one"); (umask 077; sleep 1; "$here/build.sh" "$two" >/dev/null)
+  ( cd "$here/.."; "$here/build.sh" >/dev/null )        # puts the link in lab/out back to the real place
+  cmp "$a" "$two/$(basename "$a")" && cmp "$one/SHA256SUMS" "$two/SHA256SUMS" || { echo "lint: two builds differ" >&2; exit 1; }
+  echo "lint: two builds are byte for byte the same"; exit
+fi
+
+image=$(realpath "$1") file=$(basename "$(realpath "$1")") faults=0
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+unsquashfs -quiet -no-progress -d "$work/t" "$image" >/dev/null; cd "$work/t"
+fault() { echo "lint: $file: $*" >&2; faults=$((faults + 1)); }
+mode() { [ "$(stat -c %a "$1")" = "$2" ] || fault "$1 has mode $(stat -c %a "$1"), not $2"; }
+
+[[ $file =~ ^ha-agent-[0-9]+\.[0-9]+\.[0-9]+-(x86-64|arm64)\.raw$ ]] || fault "the name is not ha-agent-VERSION-ARCH.raw"
+arch=${BASH_REMATCH[1]:-}
+[ "$(ls)" = usr ] || fault "only usr/ is merged, found: $(ls | tr '\n' ' ')"
+[ ! -e usr/sbin ] || fault "usr/sbin would hide the node's link to usr/bin"
+[ ! -e usr/local/sbin ] || fault "usr/local/sbin is not searched on Flatcar"
+
+release=usr/lib/extension-release.d/extension-release.ha-agent
+[ "$(ls usr/lib/extension-release.d)" = extension-release.ha-agent ] || fault "the release file must be $release and alone"
+for line in ID=_any "ARCHITECTURE=$arch" EXTENSION_RELOAD_MANAGER=1; do grep -qx "$line" "$release" || fault "$release lacks $line"; done
+! grep -q SYSEXT_LEVEL "$release" || fault "SYSEXT_LEVEL has no place beside ID=_any"
+
+grep -qrx Upholds=ha-agent.service usr/lib/systemd/system/multi-user.target.d || fault "multi-user.target does not uphold ha-agent.service"
+for d in usr/lib/systemd/system/*.d/*; do [[ $d == *.conf ]] || fault "$d is ignored: a drop-in ends in .conf"; done
+! grep -rl '@[A-Z]*@' usr/lib | grep . || fault "a placeholder is left"
+
+while read -r f; do mode "$f" 755; done < <(find usr -type d; find usr/bin -type f)
+while read -r f; do mode "$f" 644; done < <(find usr/lib -type f)
+[ -z "$(find . -perm /6000)" ] || fault "setuid or setgid files: $(find . -perm /6000)"
+[ -z "$(find usr ! -user 0 -o ! -group 0)" ] || [ "$(id -u)" != 0 ] || fault "files that are not root's"
+
+LC_ALL=C file usr/bin/ha-agent | grep -q 'static-pie linked' || fault "usr/bin/ha-agent is not static-pie: $(file -b usr/bin/ha-agent)"
+size=$(stat -c %s usr/bin/ha-agent)
+[ "$size" -le 5000000 ] || fault "usr/bin/ha-agent is $size bytes; the limit is 5,000,000"
+[ "$(stat -c %s "$image")" -le $((5 << 20)) ] || fault "the image is larger than 5 MiB"
+if command -v systemd-analyze >/dev/null; then # the unit alone: its program is not in this machine's /usr
+  sed "s|^ExecStart=/usr/bin/ha-agent|ExecStart=$work/t/usr/bin/ha-agent|; /^Documentation/d" usr/lib/systemd/system/ha-agent.service > "$work/ha-agent.service"
+  said=$(systemd-analyze verify --man=no "$work/ha-agent.service" 2>&1 | grep ha-agent || true); [ -z "$said" ] || fault "systemd-analyze: $said"
+fi
+grep -qx "$(sha256sum "$image" | cut -d' ' -f1)  $file" "$(dirname "$image")/SHA256SUMS" || fault "SHA256SUMS does not have it"
+[ $faults = 0 ] && echo "lint: $file is well"
