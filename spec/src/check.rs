@@ -3,6 +3,15 @@
 use std::path::Path;
 
 use crate::cluster::Cluster;
+use crate::file::ClusterFile;
+
+mod build;
+mod distance;
+mod show;
+
+pub use show::show;
+
+pub(crate) use distance::{closest, did_you_mean};
 
 /// One thing wrong with a cluster file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +50,84 @@ pub struct Place {
     pub width: usize,
 }
 
+impl Place {
+    /// The begin of the file, for faults that have no better place.
+    pub(crate) const START: Self = Self {
+        line: 1,
+        column: 1,
+        width: 1,
+    };
+}
+
+impl Fault {
+    /// Something that forbids.
+    pub(crate) fn error(
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        let (message, help) = (message.into(), help.into());
+        Self {
+            severity: Severity::Error,
+            path: path.to_owned(),
+            place,
+            also: None,
+            message,
+            help,
+        }
+    }
+
+    /// The same, but only a warning.
+    pub(crate) fn warning(self) -> Self {
+        Self {
+            severity: Severity::Warning,
+            ..self
+        }
+    }
+
+    /// The same with a second place.
+    pub(crate) fn also(self, place: Place, word: impl Into<String>) -> Self {
+        Self {
+            also: Some((place, word.into())),
+            ..self
+        }
+    }
+}
+
+/// One concern's look at the file.
+type Rule = fn(&ClusterFile, &mut Vec<Fault>);
+
+/// Every rule, one function a concern.
+const RULES: &[Rule] = &[];
+
 /// A cluster with its warnings, or all that is wrong, ordered by place. `base` is the absolute directory that relative
 /// paths in the file start from; nothing is read from disk.
 pub fn check(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault>), Vec<Fault>> {
-    let _ = (text, base);
-    Err(Vec::new())
+    let (file, mut faults) = ClusterFile::read(text);
+    for rule in RULES {
+        rule(&file, &mut faults);
+    }
+    faults.sort_by_key(|f| (f.place.line, f.place.column));
+    if faults.iter().any(|f| f.severity == Severity::Error) {
+        return Err(faults);
+    }
+    match build::cluster(file, base) {
+        Some(cluster) => Ok((cluster, faults)),
+        None => {
+            let message = "this file passed every check and is still incomplete: a bug in ha-host";
+            faults.push(Fault::error(
+                Place::START,
+                "",
+                message,
+                "please report it with the file",
+            ));
+            Err(faults)
+        }
+    }
 }
 
-/// The faults as people see them: message, `file:line:column`, the line with carets, the help. No colour.
-pub fn show(faults: &[Fault], text: &str, file_name: &str) -> String {
-    let _ = (faults, text, file_name);
-    String::new()
+/// Whether a source is fetched instead of read from disk.
+pub(crate) fn is_url(text: &str) -> bool {
+    text.starts_with("https://") || text.starts_with("http://")
 }

@@ -52,7 +52,9 @@ impl Cluster {
     /// Virtual router id, 1 to 255: FNV-1a of name and VIP, so that two clusters on one segment seldom meet.
     pub fn vrid(&self) -> u8 {
         let text = format!("{} {}", self.name, self.endpoint.vip);
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| (h ^ u32::from(b)).wrapping_mul(0x0100_0193));
+        let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| {
+            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+        });
         (hash % 255 + 1) as u8
     }
 }

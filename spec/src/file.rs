@@ -1,1 +1,278 @@
-//! The cluster file as written: every key that may be there, nothing decided yet.
+//! The cluster file as written: every key with its place, defaults filled in. [`crate::check`] makes a valid
+//! [`crate::cluster::Cluster`] of it.
+//!
+//! A field that is `None` was left out although it is needed, or could not be read; a fault says so already, and rules
+//! that need it keep quiet.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::check::Fault;
+use crate::cluster::LbMode;
+use crate::yaml;
+
+mod at;
+mod json;
+mod kubernetes;
+mod nodes;
+mod provider;
+mod reader;
+mod words;
+
+pub use at::At;
+pub use json::Setting;
+pub(crate) use json::object;
+pub use kubernetes::{CniFile, EtcdFile, KubernetesFile};
+pub use nodes::{NodeEntry, TaintFile};
+pub use provider::{ImageFile, NspawnFile, ProviderFile, SysextForm, VmFile};
+use reader::{Fields, Reader};
+pub use words::Size;
+
+/// The version of the cluster file's format.
+pub const VERSION: u32 = 1;
+/// haproxy's port on the VIP: haproxy binds every address of a control plane, so the apiserver's own 6443 is taken.
+pub const PORT: u16 = 6444;
+/// Who runs keepalived and haproxy: the bakery's sysexts bring units, nothing else is needed.
+pub const LB_MODE: LbMode = LbMode::Native;
+/// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
+pub const ADVERT_INTERVAL_MS: u32 = 100;
+/// The first interface of every provider's machines, under Flatcar's `net.ifnames=0`-like naming.
+pub const INTERFACE: &str = "eth0";
+
+/// The whole file.
+#[derive(Debug, Clone)]
+pub struct ClusterFile {
+    /// Format, [`VERSION`].
+    pub version: Option<At<u32>>,
+    /// The cluster's name.
+    pub name: Option<At<String>>,
+    /// Kubernetes as a whole.
+    pub kubernetes: KubernetesFile,
+    /// Where the API answers.
+    pub endpoint: EndpointFile,
+    /// How the VIP and the load balancer are run.
+    pub load_balancer: LoadBalancerFile,
+    /// The nodes' network.
+    pub network: NetworkFile,
+    /// `ssh.authorizedKeys`.
+    pub authorized_keys: Vec<At<String>>,
+    /// The list of nodes, with its place.
+    pub nodes: Option<At<Vec<NodeEntry>>>,
+    /// Who makes the machines.
+    pub provider: Option<At<ProviderFile>>,
+    /// System extensions.
+    pub sysexts: Vec<SysextEntry>,
+    /// `ignition.merge`.
+    pub ignition_merge: Vec<At<String>>,
+    /// `hooks.beforeJoin`.
+    pub before_join: Vec<At<String>>,
+    /// `hooks.afterReady`.
+    pub after_ready: Vec<At<String>>,
+}
+
+/// `endpoint`.
+#[derive(Debug, Clone)]
+pub struct EndpointFile {
+    /// Needed.
+    pub vip: Option<At<IpAddr>>,
+    /// [`PORT`].
+    pub port: Option<At<u16>>,
+}
+
+/// `loadBalancer`.
+#[derive(Debug, Clone)]
+pub struct LoadBalancerFile {
+    /// [`LB_MODE`].
+    pub mode: Option<At<LbMode>>,
+    /// No statistics page.
+    pub stats: Option<At<u16>>,
+    /// None.
+    pub extra_ports: Vec<ExtraPortFile>,
+    /// [`ADVERT_INTERVAL_MS`].
+    pub advert_interval_ms: Option<At<u32>>,
+}
+
+/// One of `loadBalancer.extraPorts`.
+#[derive(Debug, Clone)]
+pub struct ExtraPortFile {
+    /// Needed.
+    pub name: Option<At<String>>,
+    /// Needed.
+    pub port: Option<At<u16>>,
+    /// Needed: with haproxy bound everywhere it can never be the same as `port`.
+    pub target: Option<At<u16>>,
+}
+
+/// `network`.
+#[derive(Debug, Clone)]
+pub struct NetworkFile {
+    /// Needed.
+    pub prefix: Option<At<u8>>,
+    /// The first host address of the network of VIP and prefix.
+    pub gateway: Option<At<IpAddr>>,
+    /// None is written.
+    pub dns: Vec<At<IpAddr>>,
+    /// [`INTERFACE`].
+    pub interface: Option<At<String>>,
+}
+
+/// One of `sysexts`.
+#[derive(Debug, Clone)]
+pub struct SysextEntry {
+    /// Its name, which is its key.
+    pub name: At<String>,
+    /// Where to fetch it from.
+    pub url: Option<At<String>>,
+    /// Its hash; needed with `url`.
+    pub sha256: Option<At<String>>,
+    /// Or a local file.
+    pub path: Option<At<String>>,
+}
+
+impl ClusterFile {
+    /// Reads the text as far as it can be read, and says what could not.
+    pub(crate) fn read(text: &str) -> (Self, Vec<Fault>) {
+        let mut faults = Vec::new();
+        let root = yaml::parse(text, &mut faults);
+        // A file that is no YAML has one fault; "name is missing" and its like would only hide it.
+        let unreadable = root.is_none() && !faults.is_empty();
+        let mut reader = Reader { faults };
+        let file = Self::from_fields(Fields::root(&mut reader, root));
+        if unreadable {
+            reader.faults.truncate(1);
+        }
+        (file, reader.faults)
+    }
+
+    /// The network of the VIP and the prefix.
+    pub fn node_network(&self) -> Option<IpNet> {
+        network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
+    }
+
+    fn from_fields(mut f: Fields<'_>) -> Self {
+        f.known(&[
+            "version",
+            "name",
+            "kubernetes",
+            "endpoint",
+            "loadBalancer",
+            "network",
+            "ssh",
+            "nodes",
+            "provider",
+            "sysexts",
+            "ignition",
+            "hooks",
+        ]);
+        let version = f.or("version", VERSION);
+        let name = f.needed("name");
+        let kubernetes = KubernetesFile::read(f.fields("kubernetes"));
+        let endpoint = EndpointFile::read(f.fields("endpoint"));
+        let load_balancer = LoadBalancerFile::read(f.fields("loadBalancer"));
+        let network = NetworkFile::read(f.fields("network"), endpoint.vip.as_ref());
+        let authorized_keys = lists(f.fields("ssh"), ["authorizedKeys"]).remove(0);
+        let nodes = NodeEntry::read_all(&mut f);
+        let provider = ProviderFile::read(&mut f);
+        let sysexts = SysextEntry::read_all(&mut f);
+        let ignition_merge = lists(f.fields("ignition"), ["merge"]).remove(0);
+        let mut hooks = lists(f.fields("hooks"), ["beforeJoin", "afterReady"]);
+        let (after_ready, before_join) = (hooks.remove(1), hooks.remove(0));
+        Self {
+            version,
+            name,
+            kubernetes,
+            endpoint,
+            load_balancer,
+            network,
+            authorized_keys,
+            nodes,
+            provider,
+            sysexts,
+            ignition_merge,
+            before_join,
+            after_ready,
+        }
+    }
+}
+
+/// A mapping of nothing but lists of text, one list for each key.
+fn lists<const N: usize>(mut f: Fields<'_>, keys: [&str; N]) -> Vec<Vec<At<String>>> {
+    f.known(&keys);
+    keys.iter().map(|key| f.list(key)).collect()
+}
+
+fn network_of(vip: Option<&At<IpAddr>>, prefix: Option<&At<u8>>) -> Option<IpNet> {
+    IpNet::new(vip?.value, prefix?.value)
+        .ok()
+        .map(|net| net.trunc())
+}
+
+impl EndpointFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["vip", "port"]);
+        Self {
+            vip: f.needed("vip"),
+            port: f.or("port", PORT),
+        }
+    }
+}
+
+impl LoadBalancerFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["mode", "stats", "extraPorts", "advertInterval"]);
+        Self {
+            mode: f.or("mode", LB_MODE),
+            stats: f.maybe("stats"),
+            extra_ports: f.each("extraPorts", |mut f| {
+                f.known(&["name", "port", "target"]);
+                ExtraPortFile {
+                    name: f.needed("name"),
+                    port: f.needed("port"),
+                    target: f.needed("target"),
+                }
+            }),
+            advert_interval_ms: f
+                .or("advertInterval", words::Milliseconds(ADVERT_INTERVAL_MS))
+                .map(|at| at.with(at.value.0)),
+        }
+    }
+}
+
+impl NetworkFile {
+    fn read(mut f: Fields<'_>, vip: Option<&At<IpAddr>>) -> Self {
+        f.known(&["prefix", "gateway", "dns", "interface"]);
+        let prefix = f.needed("prefix");
+        let first = network_of(vip, prefix.as_ref()).and_then(|net| net.hosts().next());
+        let gateway = match first {
+            Some(first) => f.or("gateway", first),
+            None => f.maybe("gateway"),
+        };
+        Self {
+            prefix,
+            gateway,
+            dns: f.list("dns"),
+            interface: f.or("interface", INTERFACE.to_owned()),
+        }
+    }
+}
+
+impl SysextEntry {
+    fn read_all(f: &mut Fields<'_>) -> Vec<Self> {
+        let mut sysexts = f.fields("sysexts");
+        let names = sysexts.keys();
+        let mut entries = Vec::new();
+        for name in names {
+            let mut f = sysexts.fields(&name.value);
+            f.known(&["url", "sha256", "path"]);
+            let (url, sha256, path) = (f.maybe("url"), f.maybe("sha256"), f.maybe("path"));
+            entries.push(Self {
+                name,
+                url,
+                sha256,
+                path,
+            });
+        }
+        entries
+    }
+}

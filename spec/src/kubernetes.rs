@@ -13,9 +13,21 @@ pub struct Minor {
 
 /// All supported minors, oldest first.
 pub const MINORS: [Minor; 3] = [
-    Minor { minor: 33, kubeadm_api: "kubeadm.k8s.io/v1beta4", tested: None },
-    Minor { minor: 34, kubeadm_api: "kubeadm.k8s.io/v1beta4", tested: Some("1.34.4") },
-    Minor { minor: 35, kubeadm_api: "kubeadm.k8s.io/v1beta4", tested: None },
+    Minor {
+        minor: 33,
+        kubeadm_api: "kubeadm.k8s.io/v1beta4",
+        tested: None,
+    },
+    Minor {
+        minor: 34,
+        kubeadm_api: "kubeadm.k8s.io/v1beta4",
+        tested: Some("1.34.4"),
+    },
+    Minor {
+        minor: 35,
+        kubeadm_api: "kubeadm.k8s.io/v1beta4",
+        tested: None,
+    },
 ];
 
 /// The entry for an exact version like `1.34.4`; none if its minor is not supported or it is no such version.

@@ -14,3 +14,5 @@ pub mod node;
 pub mod paths;
 pub mod phase;
 pub mod status;
+#[cfg(feature = "cluster-file")]
+mod yaml;

@@ -130,7 +130,9 @@ pub enum NodeFileError {
     #[error("not a node file: {0}")]
     Shape(#[from] serde_json::Error),
     /// Another format.
-    #[error("node file version {0} is not known to this agent (it knows {VERSION}): update the ha-agent sysext")]
+    #[error(
+        "node file version {0} is not known to this agent (it knows {VERSION}): update the ha-agent sysext"
+    )]
     Version(u64),
 }
 
