@@ -3,6 +3,7 @@
 //! Read on in `plan.rs`: the table of contents of a node's life.
 #![allow(dead_code)]
 
+mod backoff;
 mod context;
 mod kube;
 mod phases;

@@ -1,8 +1,11 @@
 //! Files below a root that tests replace. Writes are atomic and carry an explicit mode.
 
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 /// Files relative to a root; absolute names are taken below it.
 #[derive(Debug, Clone)]
@@ -22,33 +25,175 @@ impl Files {
         self.root.join(name.strip_prefix("/").unwrap_or(name))
     }
 
-    /// The text of a file; none if it is not there.
+    /// The text of a file; none if it is not there. Bytes that are no UTF-8 are replaced.
     pub fn read(&self, name: &str) -> Result<Option<String>> {
-        let _ = name;
-        anyhow::bail!("filled in by the owner of sys/")
+        Ok(self.bytes(name)?.map(|b| String::from_utf8_lossy(&b).into_owned()))
     }
 
     /// Writes a file by way of a temporary one in the same directory (made if missing, 0755), with this mode, synced.
     /// Says whether the content differed from what was there.
     pub fn write(&self, name: &str, mode: u32, content: &[u8]) -> Result<bool> {
-        let _ = (name, mode, content);
-        anyhow::bail!("filled in by the owner of sys/")
+        let path = self.path(name);
+        if self.bytes(name)?.is_some_and(|old| old == content) {
+            set_mode(&path, mode)?;
+            return Ok(false);
+        }
+        write_atomically(&path, mode, content).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(true)
+    }
+
+    /// Writes into a file that exists already (a kernel setting, a file that another program watches), or makes it
+    /// 0644: one write of the whole content, no rename.
+    pub fn put(&self, name: &str, content: &[u8]) -> Result<()> {
+        let path = self.path(name);
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
+        file.and_then(|mut f| f.write_all(content)).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Overwrites a secret, then removes it; fine if it is not there.
     pub fn wipe(&self, name: &str) -> Result<()> {
-        let _ = name;
-        anyhow::bail!("filled in by the owner of sys/")
+        let path = self.path(name);
+        let what = || format!("cannot wipe {}", path.display());
+        let meta = match fs::symlink_metadata(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
+            other => other.with_context(what)?,
+        };
+        if meta.is_file() {
+            overwrite(&path, meta.len()).with_context(what)?;
+        }
+        fs::remove_file(&path).with_context(what)?;
+        sync_parent(&path).with_context(what)
     }
 
     /// Removes a file or a whole directory's content; fine if it is not there.
     pub fn clear(&self, name: &str) -> Result<()> {
-        let _ = name;
-        anyhow::bail!("filled in by the owner of sys/")
+        let path = self.path(name);
+        match clear_path(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+            other => other.with_context(|| format!("cannot clear {}", path.display())),
+        }
     }
 
     /// True if something has this name.
     pub fn exists(&self, name: &str) -> bool {
         self.path(name).exists()
+    }
+
+    fn bytes(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.path(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+        }
+    }
+}
+
+fn write_atomically(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("/"));
+    fs::create_dir_all(dir)?;
+    let mut temp = tempfile::Builder::new().prefix(".ha-agent.").tempfile_in(dir)?;
+    temp.write_all(content)?;
+    temp.as_file().set_permissions(Permissions::from_mode(mode))?;
+    temp.as_file().sync_all()?;
+    temp.persist(path).map_err(|e| e.error)?;
+    sync_parent(path)
+}
+
+fn set_mode(path: &Path, mode: u32) -> Result<()> {
+    if fs::metadata(path)?.permissions().mode() & 0o7777 != mode {
+        fs::set_permissions(path, Permissions::from_mode(mode))?;
+    }
+    Ok(())
+}
+
+fn overwrite(path: &Path, len: u64) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).open(path)?;
+    std::io::copy(&mut std::io::Read::take(std::io::repeat(0), len), &mut file)?;
+    file.sync_all()
+}
+
+fn sync_parent(path: &Path) -> std::io::Result<()> {
+    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+}
+
+fn clear_path(path: &Path) -> std::io::Result<()> {
+    if !fs::symlink_metadata(path)?.is_dir() {
+        return fs::remove_file(path);
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            fs::remove_dir_all(entry.path())?;
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_write_says_whether_it_changed_anything_and_sets_the_mode() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        assert!(files.write("/etc/x/y.conf", 0o600, b"one").unwrap());
+        assert_eq!(mode(&root.path().join("etc/x/y.conf")), 0o600);
+        assert!(!files.write("/etc/x/y.conf", 0o644, b"one").unwrap());
+        assert_eq!(mode(&root.path().join("etc/x/y.conf")), 0o644);
+        assert!(files.write("/etc/x/y.conf", 0o644, b"two").unwrap());
+        assert_eq!(files.read("/etc/x/y.conf").unwrap().as_deref(), Some("two"));
+        assert_eq!(fs::read_dir(root.path().join("etc/x")).unwrap().count(), 1, "no temporary file is left");
+    }
+
+    #[test]
+    fn what_is_not_there_is_no_error() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        assert_eq!(files.read("/nothing/here").unwrap(), None);
+        files.wipe("/nothing/here").unwrap();
+        files.clear("/nothing/here").unwrap();
+        assert!(!files.exists("/nothing"));
+    }
+
+    #[test]
+    fn wiping_overwrites_every_link_to_the_secret() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        files.write("/key", 0o600, b"secret").unwrap();
+        fs::hard_link(files.path("/key"), files.path("/other")).unwrap();
+        files.wipe("/key").unwrap();
+        assert!(!files.exists("/key"));
+        assert_eq!(files.read("/other").unwrap().as_deref(), Some("\0\0\0\0\0\0"));
+    }
+
+    #[test]
+    fn clearing_a_directory_keeps_the_directory_itself() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        files.write("/var/lib/etcd/member/wal/0", 0o600, b"x").unwrap();
+        files.write("/var/lib/etcd/y", 0o600, b"x").unwrap();
+        files.clear("/var/lib/etcd").unwrap();
+        assert_eq!(fs::read_dir(files.path("/var/lib/etcd")).unwrap().count(), 0);
+        files.clear("/var/lib/etcd/y").unwrap();
+    }
+
+    #[test]
+    fn putting_keeps_the_file_that_others_watch() {
+        use std::os::unix::fs::MetadataExt;
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        files.put("/health", b"0\n").unwrap();
+        let before = fs::metadata(files.path("/health")).unwrap().ino();
+        files.put("/health", b"-255\n").unwrap();
+        assert_eq!(fs::metadata(files.path("/health")).unwrap().ino(), before);
+        assert_eq!(files.read("/health").unwrap().as_deref(), Some("-255\n"));
     }
 }

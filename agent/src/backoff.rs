@@ -1,0 +1,54 @@
+//! How long to wait before the next attempt: doubling, bounded, jittered. Pure.
+
+use std::time::Duration;
+
+/// The first wait: most first failures are a neighbour that is not up yet, and the launch counts seconds.
+pub const FIRST: Duration = Duration::from_millis(500);
+/// The longest wait: a cause that was mended must not wait longer than this to be noticed.
+pub const LONGEST: Duration = Duration::from_secs(15);
+
+/// The wait after failed attempt `attempt` (1 at first). `random` in 0..1 spreads it over the upper half of the
+/// bounded, doubling base, so that nodes that failed together do not come back together.
+pub fn delay(attempt: u32, random: f64) -> Duration {
+    let doublings = attempt.saturating_sub(1).min(16);
+    let base = FIRST.saturating_mul(1 << doublings).min(LONGEST);
+    base.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
+}
+
+/// A number in 0..1 that differs between nodes and moments; good enough to spread load, useless for secrets.
+pub fn random() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0_u8);
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn is_bounded_on_both_sides(attempt: u32, random in 0.0..1.0_f64) {
+            let delay = delay(attempt, random);
+            prop_assert!(delay >= FIRST / 2 && delay <= LONGEST);
+        }
+
+        #[test]
+        fn never_shrinks_with_the_attempts(attempt in 0..1000_u32, random in 0.0..1.0_f64) {
+            prop_assert!(delay(attempt, random) <= delay(attempt + 1, random));
+        }
+
+        #[test]
+        fn jitter_stays_within_the_upper_half(attempt: u32) {
+            prop_assert!(delay(attempt, 0.0) * 2 >= delay(attempt, 1.0));
+        }
+    }
+
+    #[test]
+    fn random_numbers_are_in_range_and_differ() {
+        let all: Vec<f64> = (0..100).map(|_| random()).collect();
+        assert!(all.iter().all(|r| (0.0..1.0).contains(r)));
+        assert!(all.windows(2).any(|w| w[0] != w[1]));
+    }
+}
