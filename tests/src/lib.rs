@@ -1,1 +1,23 @@
-//! The end-to-end harness.
+//! The end-to-end harness: an operator's machine in namespaces of its own, the lab's parts, a cluster made by the real
+//! `ha-host` from them, and the means to hurt it and to look at what came of it.
+//!
+//! Where things are: [`operator`] the machine that `ha-host` runs on, [`lab`] what `make lab sysext` made, [`plan`] a
+//! cluster file, [`cluster`] the cluster and [`node`] one of its machines, [`api`] and [`probe`] the view through the
+//! VIP, [`leftovers`] what `destroy` must not leave, [`story`] the steps that a test prints. Output of every command and
+//! the post-mortem of a failed test lie in `target/e2e/TEST/`. `HA_KEEP=1` leaves a failed cluster standing.
+
+pub mod api;
+pub mod bench;
+pub mod chaos;
+pub mod cluster;
+pub mod eventually;
+pub mod kube;
+pub mod lab;
+pub mod leftovers;
+pub mod node;
+pub mod operator;
+pub mod plan;
+pub mod post_mortem;
+pub mod probe;
+pub mod run;
+pub mod story;

@@ -1,0 +1,282 @@
+//! A cluster made by the real `ha-host`; when it goes out of scope it is destroyed, and what is left is told.
+
+use std::fs;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use ha_spec::phase::Role;
+
+use crate::api::Client;
+use crate::eventually::eventually;
+use crate::kube::Kube;
+use crate::lab::{Lab, workspace};
+use crate::leftovers::Snapshot;
+use crate::node::Node;
+use crate::operator::Operator;
+use crate::plan::{API_PORT, PORT, Plan, VIP};
+use crate::post_mortem;
+use crate::run::{Done, Running, run};
+use crate::story::say;
+
+/// The longest that a launch may take here; `--timeout` of the program itself is shorter, so that its own words are seen.
+const LAUNCH: Duration = Duration::from_secs(660);
+/// What `--timeout` says.
+const LAUNCH_TIMEOUT: &str = "10m";
+/// Destroying five nodes takes a few seconds.
+const DESTROY: Duration = Duration::from_secs(120);
+/// The kernel lets go of namespaces and cgroups a little after the last process.
+const SETTLE: Duration = Duration::from_secs(10);
+
+/// A cluster and the machine it is run from.
+#[derive(Debug)]
+pub struct Cluster {
+    plan: Plan,
+    dir: PathBuf,
+    file: PathBuf,
+    kubectl: PathBuf,
+    before: Snapshot,
+    standing: AtomicBool,
+    operator: Operator,
+}
+
+impl Cluster {
+    /// Writes the cluster file and makes the operator's machine; launches nothing. What an earlier run of the same test
+    /// left is destroyed first.
+    pub fn new(plan: Plan) -> Result<Self> {
+        let lab = Lab::find()?;
+        let dir = directory(&plan.name);
+        let operator = Operator::new(&dir)?;
+        if operator.state_of(&plan.name).exists() {
+            say(&format!(
+                "{}: an earlier run left its cluster; destroying it",
+                plan.name
+            ));
+            run(operator.ha_host(["destroy", &plan.name, "--yes"]), DESTROY)?.ok()?;
+        }
+        let file = dir.join("cluster.yaml");
+        fs::write(&file, plan.text(&lab)).with_context(|| format!("write {}", file.display()))?;
+        let kubectl = lab.kubectl();
+        let before = Snapshot::take(&operator, &plan.name)?;
+        Ok(Self {
+            plan,
+            dir,
+            file,
+            kubectl,
+            before,
+            standing: AtomicBool::new(false),
+            operator,
+        })
+    }
+
+    /// The cluster's name.
+    pub fn name(&self) -> &str {
+        &self.plan.name
+    }
+
+    /// What was asked for.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// The machine that `ha-host` runs on.
+    pub fn operator(&self) -> &Operator {
+        &self.operator
+    }
+
+    /// The directory of this test's files, `target/e2e/NAME`.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The cluster file.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    pub(crate) fn kubectl_program(&self) -> &Path {
+        &self.kubectl
+    }
+
+    /// The admin's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.operator.state_of(self.name()).join("kubeconfig")
+    }
+
+    /// One node.
+    pub fn node<'a>(&'a self, name: &'a str) -> Node<'a> {
+        Node::new(self, name)
+    }
+
+    /// kubectl.
+    pub fn kube(&self) -> Kube<'_> {
+        Kube::new(self)
+    }
+
+    /// The control planes' names.
+    pub fn control_planes(&self) -> Vec<String> {
+        self.plan.names(Role::ControlPlane)
+    }
+
+    /// The workers' names.
+    pub fn workers(&self) -> Vec<String> {
+        self.plan.names(Role::Worker)
+    }
+
+    /// Where the API answers for everybody.
+    pub fn endpoint(&self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(VIP), PORT)
+    }
+
+    /// Where the control planes' own apiservers answer.
+    pub fn apiservers(&self) -> Vec<SocketAddr> {
+        let nodes = self
+            .plan
+            .nodes()
+            .into_iter()
+            .filter(|n| n.1 == Role::ControlPlane);
+        nodes
+            .map(|n| SocketAddr::new(IpAddr::V4(n.2), API_PORT))
+            .collect()
+    }
+
+    /// A client that trusts the cluster's CA alone, taken from the kubeconfig.
+    pub fn client(&self) -> Result<Client> {
+        let text = fs::read_to_string(self.kubeconfig()).context("read the kubeconfig")?;
+        let (_, rest) = text
+            .split_once("certificate-authority-data:")
+            .context("the kubeconfig has no CA")?;
+        let data = rest
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .trim()
+            .trim_matches('"');
+        let ca = BASE64
+            .decode(data)
+            .context("the kubeconfig's CA is no base64")?;
+        Client::new(&self.operator, &ca)
+    }
+
+    /// `ha-host` with these arguments, to the end.
+    pub fn ha_host(&self, args: &[&str], deadline: Duration) -> Result<Done> {
+        run(self.operator.ha_host(args), deadline)
+    }
+
+    /// Starts `ha-host launch` and does not wait.
+    pub fn start_launch(&self, more: &[&str]) -> Result<Running> {
+        self.standing.store(true, Ordering::Relaxed);
+        let mut command = self.operator.ha_host(["launch"]);
+        command
+            .arg(&self.file)
+            .args(["--timeout", LAUNCH_TIMEOUT])
+            .args(more);
+        Running::start(command)
+    }
+
+    /// `ha-host launch` to its end, whatever its exit code; what it printed is kept as `launch-N.txt`.
+    pub fn launch(&self, more: &[&str]) -> Result<Done> {
+        self.end_launch(self.start_launch(more)?)
+    }
+
+    /// Waits for a launch's end and keeps what it printed.
+    pub fn end_launch(&self, launch: Running) -> Result<Done> {
+        let done = launch.wait(LAUNCH)?;
+        let path = (1..)
+            .map(|i| self.dir.join(format!("launch-{i}.txt")))
+            .find(|p| !p.exists());
+        if let Some(path) = path {
+            fs::write(
+                path,
+                format!("$ {}\n{}{}", done.command, done.stdout, done.stderr),
+            )?;
+        }
+        ensure!(
+            !done.held,
+            "a process that ha-host left behind holds its output: `ha-host launch | cat` would never end"
+        );
+        Ok(done)
+    }
+
+    /// Who holds the VIP now.
+    pub fn vip_holders(&self) -> Result<Vec<String>> {
+        let mut holders = Vec::new();
+        for name in self.control_planes() {
+            if self.node(&name).holds(VIP).unwrap_or(false) {
+                holders.push(name);
+            }
+        }
+        Ok(holders)
+    }
+
+    /// The one holder of the VIP.
+    pub fn vip_holder(&self) -> Result<String> {
+        eventually("one holder of the VIP", SETTLE, || {
+            let holders = self.vip_holders()?;
+            ensure!(holders.len() == 1, "the VIP is on {holders:?}");
+            Ok(holders[0].clone())
+        })
+    }
+
+    /// `ha-host destroy`, then a look at what is left.
+    pub fn destroy(&self) -> Result<()> {
+        self.standing.store(false, Ordering::Relaxed);
+        self.ha_host(&["destroy", self.name(), "--yes"], DESTROY)?
+            .ok()?;
+        eventually("nothing left", SETTLE, || {
+            Snapshot::take(&self.operator, self.name())?.nothing_since(&self.before)
+        })
+    }
+}
+
+/// A fresh `target/e2e/NAME` (or below `$HA_TEST_DIR`), except for the state of a cluster that may still stand.
+fn directory(name: &str) -> PathBuf {
+    let base = std::env::var_os("HA_TEST_DIR")
+        .map_or_else(|| workspace().join("target/e2e"), PathBuf::from);
+    let dir = base.join(name);
+    for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_file() {
+            let _ = fs::remove_file(path);
+        } else if path.ends_with("post-mortem") {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+    dir
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if !self.standing.load(Ordering::Relaxed) {
+            return;
+        }
+        if std::thread::panicking() {
+            post_mortem::write(self, &self.dir);
+            if std::env::var_os("HA_KEEP").is_some() {
+                self.wait_for_a_reader();
+            }
+        }
+        if let Err(error) = self.destroy() {
+            say(&format!("{}: {error:#}", self.name()));
+        }
+    }
+}
+
+impl Cluster {
+    /// The operator's machine ends with this process, so whoever wants to look needs it to stay.
+    fn wait_for_a_reader(&self) {
+        say(&format!(
+            "HA_KEEP: {} stands; enter it with `nsenter -t {} -m -n`",
+            self.name(),
+            self.operator.pid()
+        ));
+        say(&format!("remove {} when done", self.file.display()));
+        while self.file.exists() {
+            std::thread::sleep(SETTLE);
+        }
+    }
+}

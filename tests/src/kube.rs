@@ -1,0 +1,248 @@
+//! The cluster as its API shows it, asked from the operator's machine through the VIP.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value;
+
+use crate::cluster::Cluster;
+use crate::run::{Done, run};
+
+/// A request that takes longer has failed.
+const REQUEST: &str = "--request-timeout=10s";
+/// kubectl with all its retries.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A pod's manifest for `kubectl run --overrides`: on one node, whatever its taints.
+const OVERRIDES: &str = r#"{"spec":{"nodeName":"NODE","terminationGracePeriodSeconds":0,"tolerations":[{"operator":"Exists"}]}}"#;
+
+/// kubectl on the operator's machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Kube<'a> {
+    cluster: &'a Cluster,
+}
+
+impl<'a> Kube<'a> {
+    pub(crate) fn new(cluster: &'a Cluster) -> Self {
+        Self { cluster }
+    }
+
+    /// A kubectl command, not yet started.
+    pub fn command(&self, args: &[&str]) -> Command {
+        let mut command = self
+            .cluster
+            .operator()
+            .command(self.cluster.kubectl_program());
+        command
+            .arg("--kubeconfig")
+            .arg(self.cluster.kubeconfig())
+            .args(args);
+        command
+    }
+
+    /// Runs kubectl to the end; its output.
+    pub fn ctl(&self, args: &[&str]) -> Result<String> {
+        let mut command = self.command(args);
+        command.arg(REQUEST);
+        run(command, DEADLINE).and_then(Done::ok).map(|d| d.stdout)
+    }
+
+    /// `kubectl get ... -o json`.
+    pub fn get(&self, args: &[&str]) -> Result<Value> {
+        let text = self.ctl(&[&["get", "-o", "json"], args].concat())?;
+        serde_json::from_str(&text).context("kubectl printed no JSON")
+    }
+
+    /// Every Node object: name -> (uid, Ready, boot id).
+    pub fn nodes(&self) -> Result<BTreeMap<String, NodeSeen>> {
+        let list = self.get(&["nodes"])?;
+        let items = list["items"].as_array().context("no items")?;
+        Ok(items
+            .iter()
+            .map(|n| (word(&n["metadata"]["name"]), NodeSeen::of(n)))
+            .collect())
+    }
+
+    /// Every node of the plan is there and Ready, and no other.
+    pub fn all_ready(&self) -> Result<()> {
+        let seen = self.nodes()?;
+        let wanted: Vec<String> = self
+            .cluster
+            .plan()
+            .nodes()
+            .into_iter()
+            .map(|n| n.0)
+            .collect();
+        let ready: Vec<String> = seen
+            .iter()
+            .filter(|(_, n)| n.ready)
+            .map(|(name, _)| name.clone())
+            .collect();
+        ensure!(
+            ready == wanted && seen.len() == wanted.len(),
+            "Ready: {ready:?}, there: {:?}",
+            seen.keys()
+        );
+        Ok(())
+    }
+
+    /// The uid of namespace kube-system: the identity of the cluster.
+    pub fn identity(&self) -> Result<String> {
+        Ok(word(
+            &self.get(&["namespace", "kube-system"])?["metadata"]["uid"],
+        ))
+    }
+
+    /// Starts a pod on one node that does nothing, from an image that every node has, and waits until it is Ready.
+    pub fn idle_pod(&self, name: &str, node: &str) -> Result<()> {
+        let image = self.lab_image()?;
+        let overrides = OVERRIDES.replace("NODE", node);
+        let image = format!("--image={image}");
+        let overrides = format!("--overrides={overrides}");
+        let run = [
+            "run",
+            name,
+            &image,
+            "--image-pull-policy=Never",
+            &overrides,
+            "--command",
+            "--",
+        ];
+        self.ctl_plain(
+            &[&run[..], &["/usr/local/bin/busybox", "sleep", "3600"]].concat(),
+            DEADLINE,
+        )?;
+        self.ctl_plain(
+            &[
+                "wait",
+                "--for=condition=Ready",
+                "--timeout=60s",
+                &format!("pod/{name}"),
+            ],
+            3 * DEADLINE,
+        )?;
+        Ok(())
+    }
+
+    /// The image that the lab's pod network runs: busybox and kubectl.
+    fn lab_image(&self) -> Result<String> {
+        let sets = self.get(&["daemonsets", "-n", "kube-system"])?;
+        let sets = sets["items"].as_array().context("no items")?;
+        let images = sets
+            .iter()
+            .map(|s| word(&s["spec"]["template"]["spec"]["containers"][0]["image"]));
+        let found: Vec<String> = images.collect();
+        found
+            .iter()
+            .find(|i| i.contains("net"))
+            .cloned()
+            .with_context(|| format!("no lab image among {found:?}"))
+    }
+
+    /// Runs a shell script in a pod.
+    pub fn in_pod(&self, pod: &str, script: &str, deadline: Duration) -> Result<String> {
+        self.ctl_plain(
+            &[
+                "exec",
+                pod,
+                "--",
+                "/usr/local/bin/busybox",
+                "sh",
+                "-c",
+                script,
+            ],
+            deadline,
+        )
+    }
+
+    /// kubectl without a request time-out, for what lasts.
+    fn ctl_plain(&self, args: &[&str], deadline: Duration) -> Result<String> {
+        run(self.command(args), deadline)
+            .and_then(Done::ok)
+            .map(|d| d.stdout)
+    }
+}
+
+/// A Node object in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeSeen {
+    /// Another one: the node was deleted and joined anew.
+    pub uid: String,
+    /// The kernel's or the machine's boot, as the kubelet tells it.
+    pub machine: String,
+    /// Condition Ready is True.
+    pub ready: bool,
+}
+
+impl NodeSeen {
+    fn of(node: &Value) -> Self {
+        let conditions = node["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let ready = conditions
+            .into_iter()
+            .any(|c| c["type"] == "Ready" && c["status"] == "True");
+        let info = &node["status"]["nodeInfo"];
+        Self {
+            uid: word(&node["metadata"]["uid"]),
+            machine: word(&info["machineID"]),
+            ready,
+        }
+    }
+}
+
+/// One etcd member.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Member {
+    /// Empty: not started.
+    pub name: String,
+    /// True: does not vote.
+    pub learner: bool,
+    /// True: has client addresses, which a member gets when it starts.
+    pub started: bool,
+}
+
+/// etcd's members as one control plane's own member tells them.
+pub fn members(cluster: &Cluster, node: &str) -> Result<Vec<Member>> {
+    const ASK: &str = "curl -sS --max-time 5 --cacert $p/ca.crt --cert $p/healthcheck-client.crt --key $p/healthcheck-client.key \
+                       -d '{}' https://127.0.0.1:2379/v3/cluster/member/list";
+    let text = cluster
+        .node(node)
+        .sh(&format!("p=/etc/kubernetes/pki/etcd; {ASK}"))?;
+    let value: Value =
+        serde_json::from_str(&text).with_context(|| format!("etcd says {text:?}"))?;
+    let list = value["members"]
+        .as_array()
+        .with_context(|| format!("etcd says {text:?}"))?;
+    let mut members: Vec<Member> = list
+        .iter()
+        .map(|m| Member {
+            name: m["name"].as_str().unwrap_or_default().into(),
+            learner: m["isLearner"] == true,
+            started: m["clientURLs"].as_array().is_some_and(|u| !u.is_empty()),
+        })
+        .collect();
+    members.sort();
+    Ok(members)
+}
+
+/// etcd has exactly these members, each one started and voting.
+pub fn all_voters(cluster: &Cluster, ask: &str, names: &[String]) -> Result<()> {
+    let seen = members(cluster, ask)?;
+    let voters: Vec<String> = seen
+        .iter()
+        .filter(|m| m.started && !m.learner)
+        .map(|m| m.name.clone())
+        .collect();
+    if voters != names || seen.len() != names.len() {
+        bail!("etcd's members are {seen:?}, wanted voters {names:?}");
+    }
+    Ok(())
+}
+
+fn word(value: &Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}

@@ -1,0 +1,114 @@
+//! What `make lab sysext` made, and the programs under test.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::run::run;
+
+/// The system extensions a node gets, in the order of the cluster file.
+pub const SYSEXTS: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
+/// Building `ha-host` from nothing on two busy cores takes minutes.
+const BUILD: Duration = Duration::from_secs(1800);
+
+/// The workspace's root.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap_or_else(|| Path::new("/"))
+}
+
+/// Where the parts lie.
+#[derive(Debug, Clone)]
+pub struct Lab {
+    out: PathBuf,
+}
+
+impl Lab {
+    /// `$HA_LAB`, else the workspace's `lab/out`. An error that names the cure if something is missing.
+    pub fn find() -> Result<Self> {
+        let out =
+            std::env::var_os("HA_LAB").map_or_else(|| workspace().join("lab/out"), PathBuf::from);
+        let lab = Self { out };
+        let mut wanted: Vec<PathBuf> = SYSEXTS.iter().map(|name| lab.sysext(name)).collect();
+        wanted.push(lab.image().join("root"));
+        wanted.push(lab.network());
+        wanted.push(lab.kubectl());
+        for path in wanted {
+            ensure!(
+                path.exists(),
+                "{} is missing: run `make lab sysext` first",
+                path.display()
+            );
+        }
+        ensure!(
+            nix::unistd::geteuid().is_root(),
+            "the lab's nodes are systemd-nspawn containers: run the tests as root"
+        );
+        Ok(lab)
+    }
+
+    /// The node image, a directory.
+    pub fn image(&self) -> PathBuf {
+        self.out.join("image")
+    }
+
+    /// A system extension's image.
+    pub fn sysext(&self, name: &str) -> PathBuf {
+        self.out.join("sysexts").join(format!("{name}.raw"))
+    }
+
+    /// The lab's pod network.
+    pub fn network(&self) -> PathBuf {
+        workspace().join("lab/manifests/lab-net.yaml")
+    }
+
+    /// kubectl of the same version as the nodes'.
+    pub fn kubectl(&self) -> PathBuf {
+        self.out.join("kube/kubectl")
+    }
+}
+
+/// `$HA_HOST`, else the workspace's `ha-host`, built once per process in this process's own profile.
+pub fn ha_host() -> Result<PathBuf> {
+    static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
+    if let Some(path) = std::env::var_os("HA_HOST") {
+        return Ok(path.into());
+    }
+    BUILT
+        .get_or_init(|| build_host().map_err(|e| format!("{e:#}")))
+        .clone()
+        .map_err(anyhow::Error::msg)
+}
+
+fn build_host() -> Result<PathBuf> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(workspace())
+        .args(["build", "--quiet", "--package", "ha-host"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    run(command, BUILD)?.ok()?;
+    let own = std::env::current_exe()?;
+    let profile = if cfg!(debug_assertions) {
+        "debug"
+    } else {
+        "release"
+    };
+    let target = own
+        .ancestors()
+        .find(|a| a.ends_with(profile))
+        .context("this test does not lie in a target directory")?;
+    let program = target.join("ha-host");
+    if !program.exists() {
+        bail!(
+            "cargo built ha-host, but {} is not there",
+            program.display()
+        );
+    }
+    Ok(program)
+}

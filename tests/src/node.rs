@@ -1,0 +1,94 @@
+//! One machine of the cluster, reached by the provider's exec: no SSH, no network.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ha_spec::event::Event;
+use ha_spec::paths;
+use ha_spec::status::Status;
+
+use crate::cluster::Cluster;
+use crate::run::{Done, run};
+
+/// A look at a node is short; a node that cannot answer it in this time is not there.
+const LOOK: Duration = Duration::from_secs(20);
+
+/// A node.
+#[derive(Debug, Clone, Copy)]
+pub struct Node<'a> {
+    cluster: &'a Cluster,
+    name: &'a str,
+}
+
+impl<'a> Node<'a> {
+    pub(crate) fn new(cluster: &'a Cluster, name: &'a str) -> Self {
+        Self { cluster, name }
+    }
+
+    /// Runs a command as root, whatever its exit code.
+    pub fn run(&self, argv: &[&str], deadline: Duration) -> Result<Done> {
+        let operator = self.cluster.operator();
+        let command =
+            operator.ha_host([&["exec", self.cluster.name(), self.name, "--"], argv].concat());
+        run(command, deadline).with_context(|| format!("on {}", self.name))
+    }
+
+    /// Runs a shell script that must succeed; its output.
+    pub fn sh(&self, script: &str) -> Result<String> {
+        self.run(&["sh", "-c", script], LOOK)?
+            .ok()
+            .with_context(|| format!("on {}", self.name))
+            .map(|d| d.stdout)
+    }
+
+    /// A file's text.
+    pub fn read(&self, path: &str) -> Result<String> {
+        self.sh(&format!("cat {path}"))
+    }
+
+    /// What the agent said in this boot. Lines that the agent is just writing are left out.
+    pub fn events(&self) -> Result<Vec<Event>> {
+        let text = self.read(paths::EVENTS_FILE)?;
+        Ok(text
+            .lines()
+            .filter_map(|l| serde_json::from_str(l).ok())
+            .collect())
+    }
+
+    /// `ha-agent status --json` and its exit code.
+    pub fn status(&self) -> Result<(Status, Option<i32>)> {
+        let done = self.run(&["ha-agent", "status", "--json"], LOOK)?;
+        let status = serde_json::from_str(&done.stdout)
+            .with_context(|| format!("ha-agent status printed {:?}", done.stdout))?;
+        Ok((status, done.code))
+    }
+
+    /// Whether this node holds an address.
+    pub fn holds(&self, address: std::net::Ipv4Addr) -> Result<bool> {
+        Ok(self
+            .sh("ip -o -4 address show")?
+            .contains(&format!(" {address}/")))
+    }
+
+    /// The kernel's boot id does not tell containers apart; systemd's own start does.
+    pub fn boot(&self) -> Result<String> {
+        Ok(self.sh("systemctl show --property=UserspaceTimestampMonotonic --value; cat /etc/machine-id")?.trim().to_owned())
+    }
+
+    /// kill -9 of a unit's main process; of all of its processes if `all`.
+    pub fn kill(&self, unit: &str, all: bool) -> Result<()> {
+        let whom = if all { "all" } else { "main" };
+        self.sh(&format!(
+            "systemctl kill --signal=KILL --kill-whom={whom} {unit}"
+        ))
+        .map(drop)
+    }
+
+    /// Powers the machine off, on, or restarts it.
+    pub fn power(&self, order: &str) -> Result<()> {
+        self.cluster
+            .ha_host(&["power", self.cluster.name(), self.name, order], 3 * LOOK)?
+            .ok()
+            .map(drop)
+    }
+}

@@ -1,0 +1,172 @@
+//! The operator's machine: `ha-host` runs in a mount and a network namespace of its own, so that a test never touches
+//! the network of the machine it runs on. `ip netns exec` would mount a new /sys and hide the cgroups, hence `nsenter`.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+use crate::lab;
+
+/// Where a running systemd shows itself. There, `ha-host` has each node run as a unit of the host's systemd, which lives
+/// in the host's namespaces: the operator must live there too.
+const SYSTEMD: &str = "/run/systemd/system";
+/// What the holder of the namespaces does: `/run/netns` of its own, then wait for the end of its input, which comes when
+/// this process ends, however it ends.
+const HOLD: &str = "ip link set lo up && mkdir -p /run/netns && mount -t tmpfs -o mode=755 tmpfs /run/netns && echo ready && exec cat";
+
+/// A machine to run `ha-host` on.
+#[derive(Debug)]
+pub struct Operator {
+    holder: Option<Child>,
+    state: PathBuf,
+    ha_host: PathBuf,
+}
+
+impl Operator {
+    /// Makes one whose state lies below `dir`.
+    pub fn new(dir: &Path) -> Result<Self> {
+        let state = dir.join("state");
+        std::fs::create_dir_all(&state).with_context(|| format!("make {}", state.display()))?;
+        let ha_host = lab::ha_host()?;
+        let holder = if Path::new(SYSTEMD).exists() {
+            None
+        } else {
+            Some(hold()?)
+        };
+        Ok(Self {
+            holder,
+            state,
+            ha_host,
+        })
+    }
+
+    /// A command in the machine's namespaces.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = match &self.holder {
+            Some(holder) => {
+                let mut enter = Command::new("nsenter");
+                enter
+                    .arg("-t")
+                    .arg(holder.id().to_string())
+                    .args(["-m", "-n", "--"])
+                    .arg(program);
+                enter
+            }
+            None => Command::new(program),
+        };
+        command
+            .env("XDG_STATE_HOME", &self.state)
+            .env_remove("KUBECONFIG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// `ha-host` with these arguments.
+    pub fn ha_host<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Command {
+        let mut command = self.command(&self.ha_host);
+        command.args(args);
+        command
+    }
+
+    /// Where `ha-host` keeps what it knows of this cluster.
+    pub fn state_of(&self, cluster: &str) -> PathBuf {
+        self.state.join("ha-host").join(cluster)
+    }
+
+    /// The process whose namespaces these are: the holder, or this process.
+    pub fn pid(&self) -> u32 {
+        self.holder
+            .as_ref()
+            .map_or_else(std::process::id, Child::id)
+    }
+
+    /// True if nobody else lives in these namespaces.
+    pub fn is_apart(&self) -> bool {
+        self.holder.is_some()
+    }
+
+    /// The network namespace, to be entered by a thread.
+    pub fn network(&self) -> Result<File> {
+        let path = format!("/proc/{}/ns/net", self.pid());
+        File::open(&path).with_context(|| format!("open {path}"))
+    }
+}
+
+fn hold() -> Result<Child> {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "--net",
+        "--propagation",
+        "private",
+        "--",
+        "sh",
+        "-c",
+        HOLD,
+    ]);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("start unshare")?;
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().context("no stdout")?).read_line(&mut line)?;
+    if line.trim() != "ready" {
+        bail!(
+            "no namespaces for the operator's machine: {:?}",
+            child.wait()?
+        );
+    }
+    Ok(child)
+}
+
+impl Drop for Operator {
+    fn drop(&mut self) {
+        if let Some(holder) = &mut self.holder {
+            let _ = holder.kill();
+            let _ = holder.wait();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::run::run;
+
+    #[test]
+    fn the_operators_machine_has_a_network_and_namespaces_of_its_own() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let (state, ha_host) = (PathBuf::from("/nonexistent"), PathBuf::from("true"));
+        let operator = Operator {
+            holder: Some(hold().unwrap()),
+            state,
+            ha_host,
+        };
+        let look = |script: &str| {
+            let mut command = operator.command("sh");
+            command.args(["-c", script]);
+            run(command, Duration::from_secs(10))
+                .unwrap()
+                .ok()
+                .unwrap()
+                .stdout
+        };
+        assert_eq!(look("ip -o link | wc -l").trim(), "1");
+        assert_eq!(look("ip netns add inside; ip netns list").trim(), "inside");
+        assert!(!Path::new("/run/netns/inside").exists());
+        assert!(
+            look("ls /sys/fs/cgroup").lines().count() > 0,
+            "nsenter keeps the cgroups in sight"
+        );
+        look("ip netns del inside");
+    }
+}

@@ -1,0 +1,116 @@
+//! A cluster file in the making, of the shape of `examples/demo.yaml`.
+
+use std::fmt::Write;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use ha_spec::phase::Role;
+
+use crate::lab::{Lab, SYSEXTS};
+
+/// The cluster's virtual address.
+pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
+/// haproxy's port on it.
+pub const PORT: u16 = 6444;
+/// The apiservers' own port.
+pub const API_PORT: u16 = 6443;
+
+/// What the test wants.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The cluster's name, and the test's.
+    pub name: String,
+    /// How many control planes: node1 and on.
+    pub control_planes: u8,
+    /// How many workers: after the control planes.
+    pub workers: u8,
+    /// The user's own Ignition files.
+    pub merge: Vec<PathBuf>,
+}
+
+impl Plan {
+    /// A cluster of this size.
+    pub fn new(name: &str, control_planes: u8, workers: u8) -> Self {
+        Self {
+            name: name.into(),
+            control_planes,
+            workers,
+            merge: Vec::new(),
+        }
+    }
+
+    /// Every node: name, role, address.
+    pub fn nodes(&self) -> Vec<(String, Role, Ipv4Addr)> {
+        let role = |i| {
+            if i <= self.control_planes {
+                Role::ControlPlane
+            } else {
+                Role::Worker
+            }
+        };
+        (1..=self.control_planes + self.workers)
+            .map(|i| {
+                (
+                    format!("node{i}"),
+                    role(i),
+                    Ipv4Addr::new(10, 77, 0, 10 + i),
+                )
+            })
+            .collect()
+    }
+
+    /// Names of the nodes of one role.
+    pub fn names(&self, role: Role) -> Vec<String> {
+        self.nodes()
+            .into_iter()
+            .filter(|n| n.1 == role)
+            .map(|n| n.0)
+            .collect()
+    }
+
+    /// The file's text.
+    pub fn text(&self, lab: &Lab) -> String {
+        let mut text = format!(
+            "version: 1\nname: {}\nkubernetes:\n  version: 1.34.4\n  proxy: nftables\n  cni: {{manifests: [{}]}}\n\
+             endpoint: {{vip: {VIP}, port: {PORT}}}\n\
+             network: {{prefix: 24, gateway: 10.77.0.1, dns: [10.77.0.1]}}\n\
+             provider: {{nspawn: {{image: {}}}}}\nnodes:\n",
+            self.name,
+            lab.network().display(),
+            lab.image().display(),
+        );
+        for (name, role, address) in self.nodes() {
+            let role = if role == Role::ControlPlane {
+                "control-plane"
+            } else {
+                "worker"
+            };
+            let _ = writeln!(
+                text,
+                "  - {{name: {name}, role: {role}, address: {address}}}"
+            );
+        }
+        text.push_str("sysexts:\n");
+        for name in SYSEXTS {
+            let _ = writeln!(text, "  {name}: {{path: {}}}", lab.sysext(name).display());
+        }
+        if !self.merge.is_empty() {
+            let files: Vec<String> = self.merge.iter().map(|p| p.display().to_string()).collect();
+            let _ = writeln!(text, "ignition: {{merge: [{}]}}", files.join(", "));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_planes_come_first() {
+        let plan = Plan::new("x", 3, 2);
+        assert_eq!(plan.names(Role::ControlPlane), ["node1", "node2", "node3"]);
+        assert_eq!(plan.names(Role::Worker), ["node4", "node5"]);
+        assert_eq!(plan.nodes()[4].2, Ipv4Addr::new(10, 77, 0, 15));
+    }
+}

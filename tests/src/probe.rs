@@ -1,0 +1,179 @@
+//! Asks `/readyz` through the VIP again and again while something is broken on purpose, and says how long nobody answered.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::api::Client;
+
+/// A fresh TLS connection this often, each in a thread of its own: a hanging one hides nothing.
+const EVERY: Duration = Duration::from_millis(20);
+
+/// One request.
+#[derive(Debug, Clone)]
+struct Try {
+    ended: Duration,
+    error: Option<String>,
+}
+
+/// A probe at work.
+#[derive(Debug)]
+pub struct Probe {
+    stop: Arc<AtomicBool>,
+    tries: Arc<Mutex<Vec<Try>>>,
+    thread: JoinHandle<Result<Duration>>,
+}
+
+/// What it saw.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// Requests in all.
+    pub tries: usize,
+    /// Requests that failed.
+    pub failed: usize,
+    /// The longest time between two good answers.
+    pub gap: Duration,
+    /// What the failed ones said, each once.
+    pub errors: Vec<String>,
+}
+
+impl std::fmt::Display for Seen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let gap = self.gap.as_secs_f64();
+        write!(
+            f,
+            "longest gap {gap:.2} s, {} of {} requests failed",
+            self.failed, self.tries
+        )?;
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            write!(f, " ({})", self.errors.join("; "))
+        }
+    }
+}
+
+impl Probe {
+    /// Starts to ask.
+    pub fn start(client: &Client, server: SocketAddr) -> Self {
+        let (stop, tries) = (
+            Arc::new(AtomicBool::new(false)),
+            Arc::new(Mutex::new(Vec::new())),
+        );
+        let (client, until, into) = (client.clone(), Arc::clone(&stop), Arc::clone(&tries));
+        let thread = thread::spawn(move || ask(&client, server, &until, &into));
+        Self {
+            stop,
+            tries,
+            thread,
+        }
+    }
+
+    /// Stops and counts.
+    pub fn stop(self) -> Result<Seen> {
+        self.stop.store(true, Ordering::Relaxed);
+        let end = self
+            .thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("the probe panicked"))??;
+        let tries = self.tries.lock().ok().context("the probe panicked")?;
+        Ok(count(&tries, end))
+    }
+}
+
+fn ask(
+    client: &Client,
+    server: SocketAddr,
+    stop: &AtomicBool,
+    tries: &Arc<Mutex<Vec<Try>>>,
+) -> Result<Duration> {
+    client.enter()?;
+    let begun = Instant::now();
+    let mut asking = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let (client, tries) = (client.clone(), Arc::clone(tries));
+        asking.push(thread::spawn(move || {
+            let error = match client.get_here(server, "/readyz") {
+                Ok((200, _)) => None,
+                Ok((code, _)) => Some(format!("status {code}")),
+                Err(error) => Some(format!("{error:#}")),
+            };
+            if let Ok(mut tries) = tries.lock() {
+                tries.push(Try {
+                    ended: begun.elapsed(),
+                    error,
+                });
+            }
+        }));
+        thread::sleep(EVERY);
+    }
+    for thread in asking {
+        let _ = thread.join();
+    }
+    Ok(begun.elapsed())
+}
+
+fn count(tries: &[Try], end: Duration) -> Seen {
+    let mut good: Vec<Duration> = tries
+        .iter()
+        .filter(|t| t.error.is_none())
+        .map(|t| t.ended)
+        .collect();
+    good.push(Duration::ZERO);
+    good.push(end);
+    good.sort_unstable();
+    let gap = good.windows(2).map(|w| w[1] - w[0]).max().unwrap_or(end);
+    let mut errors: Vec<String> = tries.iter().filter_map(|t| t.error.clone()).collect();
+    let failed = errors.len();
+    errors.sort_unstable();
+    errors.dedup();
+    Seen {
+        tries: tries.len(),
+        failed,
+        gap,
+        errors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64, error: Option<&str>) -> Try {
+        Try {
+            ended: Duration::from_millis(ms),
+            error: error.map(Into::into),
+        }
+    }
+
+    #[test]
+    fn the_gap_is_between_good_answers() {
+        let tries = [
+            at(10, None),
+            at(300, Some("refused")),
+            at(250, Some("refused")),
+            at(410, None),
+        ];
+        let seen = count(&tries, Duration::from_millis(420));
+        assert_eq!(
+            (seen.gap, seen.failed, seen.tries),
+            (Duration::from_millis(400), 2, 4)
+        );
+        assert_eq!(
+            seen.to_string(),
+            "longest gap 0.40 s, 2 of 4 requests failed (refused)"
+        );
+    }
+
+    #[test]
+    fn silence_to_the_end_is_a_gap() {
+        assert_eq!(
+            count(&[at(10, None)], Duration::from_secs(5)).gap,
+            Duration::from_millis(4990)
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! Child processes with a deadline, both streams kept.
+
+use std::io::Read;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+
+/// How often a running child is looked at.
+const POLL: Duration = Duration::from_millis(5);
+/// A stream that is still open this long after the child's end is held by one of its children.
+const HELD: Duration = Duration::from_secs(2);
+
+/// A child that ended.
+#[derive(Debug, Clone)]
+pub struct Done {
+    /// Program and arguments.
+    pub command: String,
+    /// The exit code; none: killed by a signal.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// From start to end.
+    pub took: Duration,
+    /// True if a process that the child left behind still holds its streams: a pipe to it would never end.
+    pub held: bool,
+}
+
+impl Done {
+    /// Itself if the exit code is 0, else an error with the last lines of both streams.
+    pub fn ok(self) -> Result<Self> {
+        self.ended(0)
+    }
+
+    /// Itself if the exit code is this one.
+    pub fn ended(self, code: i32) -> Result<Self> {
+        if self.code == Some(code) {
+            return Ok(self);
+        }
+        let seen = self
+            .code
+            .map_or_else(|| "killed by a signal".into(), |c| format!("exit code {c}"));
+        bail!("{}: {seen}, wanted {code}\n{}", self.command, self.tail(20));
+    }
+
+    /// The last lines of both streams.
+    pub fn tail(&self, lines: usize) -> String {
+        format!(
+            "{}\n{}",
+            tail(&self.stdout, lines),
+            tail(&self.stderr, lines)
+        )
+    }
+}
+
+/// The last lines of a text.
+pub fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// A child at work.
+#[derive(Debug)]
+pub struct Running {
+    command: String,
+    child: Child,
+    begun: Instant,
+    stdout: Stream,
+    stderr: Stream,
+}
+
+impl Running {
+    /// Starts it. Standard input is empty unless the caller set it.
+    pub fn start(mut command: Command) -> Result<Self> {
+        let words = words(&command);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let begun = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("start {words}"))?;
+        let stdout = Stream::read(child.stdout.take().context("no stdout")?);
+        let stderr = Stream::read(child.stderr.take().context("no stderr")?);
+        Ok(Self {
+            command: words,
+            child,
+            begun,
+            stdout,
+            stderr,
+        })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it ended by now.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
+    /// What it has printed up to now.
+    pub fn so_far(&self) -> String {
+        format!("{}{}", self.stdout.text(), self.stderr.text())
+    }
+
+    /// Waits for its end; kills it at the deadline, counted from its start, and says what it had printed.
+    pub fn wait(mut self, deadline: Duration) -> Result<Done> {
+        loop {
+            if let Some(status) = self.child.try_wait()? {
+                return Ok(self.done(status));
+            }
+            if self.begun.elapsed() > deadline {
+                let _ = self.child.kill();
+                let status = self.child.wait()?;
+                let done = self.done(status);
+                bail!(
+                    "{}: no end after {deadline:?}\n{}",
+                    done.command,
+                    done.tail(20)
+                );
+            }
+            thread::sleep(POLL);
+        }
+    }
+
+    fn done(self, status: ExitStatus) -> Done {
+        let took = self.begun.elapsed();
+        let ended = Instant::now();
+        let held = [&self.stdout, &self.stderr]
+            .into_iter()
+            .any(|s| !s.ends_until(ended + HELD));
+        let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
+        Done {
+            command: self.command,
+            code: status.code(),
+            stdout,
+            stderr,
+            took,
+            held,
+        }
+    }
+}
+
+/// Runs to the end.
+pub fn run(mut command: Command, deadline: Duration) -> Result<Done> {
+    command.stdin(Stdio::null());
+    Running::start(command)?.wait(deadline)
+}
+
+/// Program and arguments as one line; what `nsenter` adds is left out.
+fn words(command: &Command) -> String {
+    let all = std::iter::once(command.get_program()).chain(command.get_args());
+    let all: Vec<String> = all.map(|w| w.to_string_lossy().into_owned()).collect();
+    let start = all
+        .iter()
+        .position(|w| w == "--")
+        .filter(|_| all[0] == "nsenter")
+        .map_or(0, |i| i + 1);
+    all[start..].join(" ")
+}
+
+/// One output stream, read by a thread that is left behind if somebody holds the stream open.
+#[derive(Debug)]
+struct Stream {
+    bytes: Arc<Mutex<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Stream {
+    fn read(mut from: impl Read + Send + 'static) -> Self {
+        let bytes = Arc::new(Mutex::new(Vec::new()));
+        let to = Arc::clone(&bytes);
+        let thread = thread::spawn(move || {
+            let mut block = [0; 8192];
+            while let Ok(n @ 1..) = from.read(&mut block) {
+                to.lock()
+                    .expect("no thread panics here")
+                    .extend_from_slice(&block[..n]);
+            }
+        });
+        Self { bytes, thread }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes.lock().expect("no thread panics here")).into_owned()
+    }
+
+    fn ends_until(&self, limit: Instant) -> bool {
+        while !self.thread.is_finished() && Instant::now() < limit {
+            thread::sleep(POLL);
+        }
+        self.thread.is_finished()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sh(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn streams_and_code_are_kept() {
+        let done = run(
+            sh("echo out; echo err >&2; exit 3"),
+            Duration::from_secs(10),
+        )
+        .unwrap();
+        assert_eq!(
+            (done.code, done.stdout.as_str(), done.stderr.as_str()),
+            (Some(3), "out\n", "err\n")
+        );
+        assert!(!done.held);
+        assert!(format!("{:#}", done.ok().unwrap_err()).contains("exit code 3, wanted 0"));
+    }
+
+    #[test]
+    fn a_deadline_ends_it_and_tells_the_output() {
+        let error = run(sh("echo here; exec sleep 60"), Duration::from_millis(300)).unwrap_err();
+        assert!(format!("{error:#}").contains("here"), "{error:#}");
+    }
+}

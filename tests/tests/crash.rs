@@ -1,0 +1,176 @@
+//! Agents killed at and between all their phases, nodes that lose power at work, an operator who gives up and comes back:
+//! every time one cluster comes of it, with exactly its members.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ha_spec::phase::Phase;
+use ha_tests::chaos::{self, Strike};
+use ha_tests::cluster::Cluster;
+use ha_tests::eventually::eventually;
+use ha_tests::kube::all_voters;
+use ha_tests::plan::Plan;
+use ha_tests::story::Story;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// From a launch's end to all agents steady: the last failpoints lie behind the node's being Ready.
+const SETTLE: Duration = Duration::from_secs(120);
+/// What a life without the agent's help may bring about: a node becomes Ready all by itself.
+const MAY_BE_SKIPPED: [&str; 2] = ["network:done", "gate:done"];
+/// When the operator loses patience: nodes boot, nothing has joined yet.
+const PATIENCE: Duration = Duration::from_secs(8);
+
+#[test]
+fn killed_at_every_boundary_of_every_role() {
+    let story = Story::new("crash at boundaries");
+    let cluster = story.step("the lab is there", || {
+        let mut plan = Plan::new("e2e-bounds", 3, 1);
+        plan.merge.push(planted(&plan)?);
+        Cluster::new(plan)
+    });
+    story.step("launch ends with exit code 0 nevertheless", || {
+        cluster.launch(&[])?.ok()
+    });
+    for (name, _, _) in cluster.plan().nodes() {
+        let skipped = story.step(&format!("{name}'s agent died at every boundary"), || {
+            let node = cluster.node(&name);
+            let (met, skipped) = eventually("no boundary is left", SETTLE, || {
+                chaos::met_and_skipped(node)
+            })?;
+            let restarts: usize = node
+                .sh("systemctl show --property=NRestarts --value ha-agent")?
+                .trim()
+                .parse()?;
+            ensure!(
+                restarts >= met.len(),
+                "{restarts} restarts, died at {met:?}"
+            );
+            let must = |w: &&String| !MAY_BE_SKIPPED.contains(&w.as_str());
+            ensure!(
+                !skipped.iter().any(|w| must(&w)),
+                "never passed: {skipped:?}; died at {met:?}"
+            );
+            Ok(skipped)
+        });
+        if !skipped.is_empty() {
+            story.note(&format!(
+                "found nothing to do after the death before: {}",
+                skipped.join(", ")
+            ));
+        }
+    }
+    one_whole_cluster(&story, &cluster);
+}
+
+#[test]
+fn killed_in_the_middle_of_phases() {
+    let story = Story::new("crash in the middle");
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(Plan::new("e2e-middle", 3, 1))
+    });
+    story.step("an operator who gives up gets exit code 130", || {
+        let launch = cluster.start_launch(&[])?;
+        std::thread::sleep(PATIENCE);
+        kill(Pid::from_raw(launch.pid().try_into()?), Signal::SIGINT)?;
+        cluster.end_launch(launch)?.ended(130)
+    });
+    let ms = Duration::from_millis;
+    strike_a_launch(
+        &story,
+        &cluster,
+        &[
+            Strike::agent("node1", Phase::Init, ms(3000)),
+            Strike::agent("node1", Phase::Network, ms(500)),
+            Strike::agent("node2", Phase::Gate, ms(500)),
+            Strike::agent("node2", Phase::Join, ms(3000)),
+            Strike::agent("node3", Phase::Join, ms(6000)),
+            Strike::agent("node4", Phase::Join, ms(700)),
+        ],
+    );
+    one_whole_cluster(&story, &cluster);
+}
+
+#[test]
+fn nodes_lose_power_at_work() {
+    let story = Story::new("power cuts");
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(Plan::new("e2e-power", 3, 1))
+    });
+    let ms = Duration::from_millis;
+    strike_a_launch(
+        &story,
+        &cluster,
+        &[
+            Strike::power("node1", Phase::Init, ms(5000)),
+            Strike::power("node2", Phase::Join, ms(4000)),
+            Strike::power("node4", Phase::Gate, ms(1000)),
+        ],
+    );
+    one_whole_cluster(&story, &cluster);
+}
+
+fn strike_a_launch(story: &Story, cluster: &Cluster, strikes: &[Strike]) {
+    story.step("launch ends with exit code 0 nevertheless", || {
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let striking = scope.spawn(|| chaos::strike(cluster, strikes, &stop));
+            let launched = cluster.launch(&[]).and_then(ha_tests::run::Done::ok);
+            stop.store(true, Ordering::Relaxed);
+            let struck = striking
+                .join()
+                .map_err(|_| anyhow::anyhow!("striking panicked"))?;
+            launched.and(struck)
+        })
+    });
+}
+
+fn one_whole_cluster(story: &Story, cluster: &Cluster) {
+    story.step("every node is Ready", || {
+        eventually("Ready", SETTLE, || cluster.kube().all_ready())
+    });
+    story.step("etcd has exactly three started voters", || {
+        all_voters(cluster, "node2", &cluster.control_planes())
+    });
+    story.step("every apiserver shows the same cluster", || {
+        let own = |address: &str| {
+            format!(
+                "kubectl --kubeconfig /etc/kubernetes/admin.conf --server https://{address} get namespace kube-system \
+                 -o jsonpath={{.metadata.uid}}"
+            )
+        };
+        let identity = cluster.kube().identity()?;
+        for server in cluster.apiservers() {
+            let seen = cluster.node("node1").sh(&own(&server.to_string()))?;
+            ensure!(seen.trim() == identity, "{server} shows {seen}, the VIP {identity}");
+        }
+        Ok(())
+    });
+    story.step("every agent is steady", || {
+        eventually("steady", SETTLE, || {
+            for (name, _, _) in cluster.plan().nodes() {
+                let (status, code) = cluster.node(&name).status()?;
+                ensure!(
+                    code == Some(0),
+                    "{name}: exit code {code:?}, {} {:?} {}",
+                    status.phase,
+                    status.state,
+                    status.last_error
+                );
+            }
+            Ok(())
+        })
+    });
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+/// The Ignition file that plants all failpoints, beside the test's other files.
+fn planted(plan: &Plan) -> Result<PathBuf> {
+    let dir = ha_tests::lab::workspace().join("target/e2e");
+    std::fs::create_dir_all(&dir)?;
+    let path = dir.join(format!("{}-plant.ign", plan.name));
+    std::fs::write(&path, chaos::ignition(&plan.nodes()).to_string())?;
+    Ok(path)
+}
