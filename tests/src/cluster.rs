@@ -1,6 +1,6 @@
 //! A cluster made by the real `ha-host`; when it goes out of scope it is destroyed, and what is left is told.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +42,8 @@ pub struct Cluster {
     before: Snapshot,
     standing: AtomicBool,
     operator: Operator,
+    /// Two clusters at once would only measure each other: tests of all processes take turns.
+    _turn: File,
 }
 
 impl Cluster {
@@ -50,6 +52,7 @@ impl Cluster {
     pub fn new(plan: Plan) -> Result<Self> {
         let lab = Lab::find()?;
         let dir = directory(&plan.name);
+        let turn = take_turn(&dir)?;
         let operator = Operator::new(&dir)?;
         if operator.state_of(&plan.name).exists() {
             say(&format!(
@@ -70,6 +73,7 @@ impl Cluster {
             before,
             standing: AtomicBool::new(false),
             operator,
+            _turn: turn,
         })
     }
 
@@ -247,6 +251,14 @@ fn directory(name: &str) -> PathBuf {
         }
     }
     dir
+}
+
+/// Waits until no other test on this machine has a cluster. The lock ends with the file.
+fn take_turn(dir: &Path) -> Result<File> {
+    fs::create_dir_all(dir).with_context(|| format!("make {}", dir.display()))?;
+    let file = File::create(dir.with_file_name("turn.lock"))?;
+    file.lock().context("wait for the other tests")?;
+    Ok(file)
 }
 
 impl Drop for Cluster {
