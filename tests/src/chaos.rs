@@ -7,13 +7,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use ha_spec::event::What;
 use ha_spec::phase::{Phase, Role};
-use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
+use crate::ignition::Config;
 use crate::node::Node;
 use crate::story::say;
 
@@ -104,30 +102,20 @@ pub fn boundaries(role: Role, founder: bool) -> Vec<String> {
     std::iter::once(FIRST.to_owned()).chain(both).collect()
 }
 
-/// An Ignition file by which each node makes its own agent die at every boundary: the words and a service that names
+/// An Ignition config by which each node makes its own agent die at every boundary: the words and a service that names
 /// one after the other. The first is there before any agent runs.
-pub fn ignition(nodes: &[(String, Role, Ipv4Addr)]) -> Value {
-    let mut files = vec![
-        file(
-            "/etc/tmpfiles.d/plant.conf",
-            0o644,
-            &format!("d /run/ha-agent 0755 root root -\nf {CRASH_AT} 0600 root root - {FIRST}\n"),
-        ),
-        file("/etc/plant.sh", 0o755, include_str!("plant.sh")),
-    ];
+pub fn ignition(nodes: &[(String, Role, Ipv4Addr)]) -> Config {
+    let first =
+        format!("d /run/ha-agent 0755 root root -\nf {CRASH_AT} 0600 root root - {FIRST}\n");
+    let mut config = Config::default()
+        .file("/etc/tmpfiles.d/plant.conf", 0o644, &first)
+        .file("/etc/plant.sh", 0o755, include_str!("plant.sh"))
+        .unit("plant.service", true, UNIT);
     for (i, (name, role, _)) in nodes.iter().enumerate() {
-        files.push(file(
-            &format!("/etc/plant/{name}"),
-            0o644,
-            &(boundaries(*role, i == 0).join("\n") + "\n"),
-        ));
+        let words = boundaries(*role, i == 0).join("\n") + "\n";
+        config = config.file(&format!("/etc/plant/{name}"), 0o644, &words);
     }
-    let unit = json!({"name": "plant.service", "enabled": true, "contents": UNIT});
-    json!({"ignition": {"version": "3.3.0"}, "storage": {"files": files}, "systemd": {"units": [unit]}})
-}
-
-fn file(path: &str, mode: u32, text: &str) -> Value {
-    json!({"path": path, "mode": mode, "contents": {"source": format!("data:;base64,{}", BASE64.encode(text))}})
+    config
 }
 
 /// At which boundaries this node's agent died, and which it did not pass; an error while some are still to come.

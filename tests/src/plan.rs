@@ -8,6 +8,8 @@ use ha_spec::phase::Role;
 
 use crate::lab::{Lab, SYSEXTS};
 
+/// The version that the lab has.
+pub const KUBERNETES: &str = "1.34.4";
 /// The cluster's virtual address.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
 /// haproxy's port on it.
@@ -24,6 +26,8 @@ pub struct Plan {
     pub control_planes: u8,
     /// How many workers: after the control planes.
     pub workers: u8,
+    /// The system extensions that nodes get.
+    pub sysexts: Vec<&'static str>,
     /// The user's own Ignition files.
     pub merge: Vec<PathBuf>,
 }
@@ -35,6 +39,7 @@ impl Plan {
             name: name.into(),
             control_planes,
             workers,
+            sysexts: SYSEXTS.to_vec(),
             merge: Vec::new(),
         }
     }
@@ -71,7 +76,7 @@ impl Plan {
     /// The file's text.
     pub fn text(&self, lab: &Lab) -> String {
         let mut text = format!(
-            "version: 1\nname: {}\nkubernetes:\n  version: 1.34.4\n  proxy: nftables\n  cni: {{manifests: [{}]}}\n\
+            "version: 1\nname: {}\nkubernetes:\n  version: {KUBERNETES}\n  proxy: nftables\n  cni: {{manifests: [{}]}}\n\
              endpoint: {{vip: {VIP}, port: {PORT}}}\n\
              network: {{prefix: 24, gateway: 10.77.0.1, dns: [10.77.0.1]}}\n\
              provider: {{nspawn: {{image: {}}}}}\nnodes:\n",
@@ -91,7 +96,7 @@ impl Plan {
             );
         }
         text.push_str("sysexts:\n");
-        for name in SYSEXTS {
+        for name in &self.sysexts {
             let _ = writeln!(text, "  {name}: {{path: {}}}", lab.sysext(name).display());
         }
         if !self.merge.is_empty() {

@@ -1,16 +1,16 @@
 //! Agents killed at and between all their phases, nodes that lose power at work, an operator who gives up and comes back:
 //! every time one cluster comes of it, with exactly its members.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use ha_spec::phase::Phase;
 use ha_tests::chaos::{self, Strike};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
+use ha_tests::lab::workspace;
 use ha_tests::plan::Plan;
 use ha_tests::story::Story;
 use nix::sys::signal::{Signal, kill};
@@ -28,7 +28,9 @@ fn killed_at_every_boundary_of_every_role() {
     let story = Story::new("crash at boundaries");
     let cluster = story.step("the lab is there", || {
         let mut plan = Plan::new("e2e-bounds", 3, 1);
-        plan.merge.push(planted(&plan)?);
+        let dir = workspace().join("target/e2e");
+        plan.merge
+            .push(chaos::ignition(&plan.nodes()).write(&dir, &plan.name)?);
         Cluster::new(plan)
     });
     story.step("launch ends with exit code 0 nevertheless", || {
@@ -164,13 +166,4 @@ fn one_whole_cluster(story: &Story, cluster: &Cluster) {
         })
     });
     story.step("destroy leaves nothing", || cluster.destroy());
-}
-
-/// The Ignition file that plants all failpoints, beside the test's other files.
-fn planted(plan: &Plan) -> Result<PathBuf> {
-    let dir = ha_tests::lab::workspace().join("target/e2e");
-    std::fs::create_dir_all(&dir)?;
-    let path = dir.join(format!("{}-plant.ign", plan.name));
-    std::fs::write(&path, chaos::ignition(&plan.nodes()).to_string())?;
-    Ok(path)
 }

@@ -1,37 +1,115 @@
-//! Guide 000's way to a cluster, in the same lab and on the same machines, for the column beside ours.
+//! Guide 000's way to a cluster, on the same machines in the same lab: its keepalived and haproxy configs and its kubeadm
+//! units as it gives them, brought by Ignition; no agent. Charitable where the lab forces a change: images are local, the
+//! daemons need no image either, and the certificate key that the guide never sets is not asked for.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Result, bail, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use super::Row;
-use crate::lab::{Lab, workspace};
-use crate::operator::Operator;
-use crate::run::{Done, run};
+use crate::cluster::Cluster;
+use crate::eventually::eventually;
+use crate::ignition::Config;
+use crate::lab::Lab;
+use crate::plan::{KUBERNETES, Plan};
 
-/// The guide's own retries wait 30 s each.
+/// Its own retries wait 30 s each.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// `ha-host launch` leaves at once when it is told to.
+const LEAVE: Duration = Duration::from_secs(30);
+/// The lab's cgroups: what `ha-agent` writes into the kubelet's configuration.
+const KUBELET: &str = "KUBELET_EXTRA_ARGS=--cgroup-driver=cgroupfs --fail-swap-on=false\n";
+/// The condition Ready of every node, a word each.
+const READY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes -o \
+                     'jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
 
-/// Runs the guide's flow by `tests/bench/guide000.sh`, whose last line is the number of seconds to five Ready nodes.
+/// Launches machines, lets the guide's units make the cluster, measures until five nodes are Ready.
 pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
-    let script = workspace().join("tests/bench/guide000.sh");
-    let dir = workspace().join("target/bench/guide000");
-    let operator = Operator::new(&dir)?;
-    let mut command = operator.command(script);
-    command.arg(&dir).arg(lab.image());
-    for name in ["kubernetes", "keepalived", "haproxy"] {
-        command.arg(lab.sysext(name));
+    let mut plan = Plan::new("guide000", 3, 2);
+    plan.sysexts.retain(|name| *name != "ha-agent");
+    plan.merge
+        .push(config(lab)?.write(&crate::lab::workspace().join("target/e2e"), "guide000")?);
+    let cluster = Cluster::new(plan)?;
+    let begun = Instant::now();
+    let mut launch = cluster.start_launch(&[])?;
+    let took = eventually("five nodes Ready", DEADLINE, || {
+        let seen = cluster.node("node1").sh(READY)?;
+        ensure!(
+            seen.split(' ').filter(|w| *w == "True").count() == 5,
+            "Ready: {seen}"
+        );
+        Ok(begun.elapsed())
+    });
+    if !launch.has_ended()? {
+        kill(Pid::from_raw(launch.pid().try_into()?), Signal::SIGINT)?;
+        launch.wait(DEADLINE + LEAVE)?;
     }
-    let done = run(command, DEADLINE).and_then(Done::ok)?;
-    let last = done.stdout.lines().last().unwrap_or_default();
-    let seconds = last
-        .trim()
-        .parse()
-        .with_context(|| format!("no seconds in {last:?}"))?;
-    Ok(vec![Row::new(
-        "guide 000's flow -> five nodes Ready",
-        seconds,
-        "s",
-        "its units and configs, images local",
-    )])
+    match took {
+        Ok(took) => {
+            cluster.destroy()?;
+            let how = "its configs and units, native daemons, images local";
+            Ok(vec![Row::new(
+                "guide 000's flow -> five nodes Ready",
+                took.as_secs_f64(),
+                "s",
+                how,
+            )])
+        }
+        Err(error) => {
+            crate::post_mortem::write(&cluster, cluster.dir());
+            bail!("the guide's flow came to no end: {error:#}");
+        }
+    }
+}
+
+fn config(lab: &Lab) -> Result<Config> {
+    let network = std::fs::read_to_string(lab.network())?;
+    let init = include_str!("guide000/kubeadm-init.service").replace("VERSION", KUBERNETES);
+    let mut config = Config::default()
+        .file("/etc/sysconfig/kubelet", 0o644, KUBELET)
+        .file(
+            "/etc/keepalived/check_apiserver.sh",
+            0o755,
+            include_str!("guide000/check_apiserver.sh"),
+        )
+        .file(
+            "/etc/haproxy/haproxy.cfg",
+            0o644,
+            include_str!("guide000/haproxy.cfg"),
+        )
+        .file("/etc/guide/network.yaml", 0o644, &network)
+        .unit(
+            "keepalived.service",
+            true,
+            include_str!("guide000/keepalived.service"),
+        )
+        .unit(
+            "haproxy.service",
+            true,
+            include_str!("guide000/haproxy.service"),
+        )
+        .unit("kubeadm-init.service", true, &init)
+        .unit(
+            "network.service",
+            true,
+            include_str!("guide000/network.service"),
+        )
+        .unit(
+            "kubeadm-join-cp.service",
+            true,
+            include_str!("guide000/kubeadm-join-cp.service"),
+        )
+        .unit(
+            "kubeadm-join.service",
+            true,
+            include_str!("guide000/kubeadm-join.service"),
+        );
+    for (i, priority) in [101, 100, 99].iter().enumerate() {
+        let text =
+            include_str!("guide000/keepalived.conf").replace("PRIORITY", &priority.to_string());
+        config = config.file(&format!("/etc/keepalived/node{}.conf", i + 1), 0o644, &text);
+    }
+    Ok(config)
 }
