@@ -2,19 +2,33 @@
 
 use std::path::Path;
 
+use serde::Serialize;
+
 use crate::cluster::Cluster;
 use crate::file::ClusterFile;
 
 mod build;
+mod cidrs;
 mod distance;
+mod files;
+mod kubeadm;
+mod kubernetes;
+mod names;
+mod network;
+mod nodes;
+mod ports;
+mod provider;
 mod show;
+mod syntax;
+mod sysexts;
 
 pub use show::show;
 
 pub(crate) use distance::{closest, did_you_mean};
 
 /// One thing wrong with a cluster file.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Fault {
     /// Errors forbid, warnings do not.
     pub severity: Severity,
@@ -31,7 +45,8 @@ pub struct Fault {
 }
 
 /// Whether a fault forbids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// No cluster comes of it.
     Error,
@@ -40,7 +55,8 @@ pub enum Severity {
 }
 
 /// A place in the text. Lines and columns count from 1, columns in characters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Place {
     /// Line.
     pub line: usize,
@@ -99,7 +115,18 @@ impl Fault {
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: &[Rule] = &[];
+const RULES: [Rule; 10] = [
+    names::rules,
+    network::rules,
+    cidrs::rules,
+    nodes::rules,
+    ports::rules,
+    kubernetes::rules,
+    kubeadm::rules,
+    provider::rules,
+    sysexts::rules,
+    files::rules,
+];
 
 /// A cluster with its warnings, or all that is wrong, ordered by place. `base` is the absolute directory that relative
 /// paths in the file start from; nothing is read from disk.

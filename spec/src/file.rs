@@ -8,11 +8,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use crate::check::Fault;
+use crate::check::{Fault, Place};
 use crate::cluster::LbMode;
 use crate::yaml;
 
 mod at;
+mod choice;
 mod json;
 mod kubernetes;
 mod nodes;
@@ -23,9 +24,14 @@ mod words;
 pub use at::At;
 pub use json::Setting;
 pub(crate) use json::object;
-pub use kubernetes::{CniFile, EtcdFile, KubernetesFile};
+pub use kubernetes::{
+    CILIUM, CRI, CniFile, EtcdFile, ExternalEtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
+};
 pub use nodes::{NodeEntry, TaintFile};
-pub use provider::{ImageFile, NspawnFile, ProviderFile, SysextForm, VmFile};
+pub use provider::{
+    CHANNEL, CPUS, DISK, ImageFile, LIBVIRT_URI, MEMORY, NspawnFile, ProviderFile, SysextForm,
+    VmFile,
+};
 use reader::{Fields, Reader};
 pub use words::Size;
 
@@ -136,11 +142,20 @@ impl ClusterFile {
         let mut faults = Vec::new();
         let root = yaml::parse(text, &mut faults);
         // A file that is no YAML has one fault; "name is missing" and its like would only hide it.
-        let unreadable = root.is_none() && !faults.is_empty();
+        if root.is_none() && faults.is_empty() {
+            let help = "`ha-host new` writes one to begin with";
+            faults.push(Fault::error(
+                Place::START,
+                "",
+                "the cluster file is empty",
+                help,
+            ));
+        }
+        let (unreadable, parsed) = (root.is_none(), faults.len());
         let mut reader = Reader { faults };
         let file = Self::from_fields(Fields::root(&mut reader, root));
         if unreadable {
-            reader.faults.truncate(1);
+            reader.faults.truncate(parsed);
         }
         (file, reader.faults)
     }
@@ -148,6 +163,11 @@ impl ClusterFile {
     /// The network of the VIP and the prefix.
     pub fn node_network(&self) -> Option<IpNet> {
         network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
+    }
+
+    /// The nodes, none if the list could not be read.
+    pub(crate) fn entries(&self) -> &[NodeEntry] {
+        self.nodes.as_ref().map_or(&[], |nodes| &nodes.value)
     }
 
     fn from_fields(mut f: Fields<'_>) -> Self {
@@ -166,7 +186,7 @@ impl ClusterFile {
             "hooks",
         ]);
         let version = f.or("version", VERSION);
-        let name = f.needed("name");
+        let name = f.needed("name", "demo");
         let kubernetes = KubernetesFile::read(f.fields("kubernetes"));
         let endpoint = EndpointFile::read(f.fields("endpoint"));
         let load_balancer = LoadBalancerFile::read(f.fields("loadBalancer"));
@@ -212,7 +232,7 @@ impl EndpointFile {
     fn read(mut f: Fields<'_>) -> Self {
         f.known(&["vip", "port"]);
         Self {
-            vip: f.needed("vip"),
+            vip: f.needed("vip", "192.168.122.30"),
             port: f.or("port", PORT),
         }
     }
@@ -227,9 +247,9 @@ impl LoadBalancerFile {
             extra_ports: f.each("extraPorts", |mut f| {
                 f.known(&["name", "port", "target"]);
                 ExtraPortFile {
-                    name: f.needed("name"),
-                    port: f.needed("port"),
-                    target: f.needed("target"),
+                    name: f.needed("name", "https"),
+                    port: f.needed("port", "443"),
+                    target: f.needed("target", "30443"),
                 }
             }),
             advert_interval_ms: f
@@ -242,7 +262,7 @@ impl LoadBalancerFile {
 impl NetworkFile {
     fn read(mut f: Fields<'_>, vip: Option<&At<IpAddr>>) -> Self {
         f.known(&["prefix", "gateway", "dns", "interface"]);
-        let prefix = f.needed("prefix");
+        let prefix = f.needed("prefix", "24");
         let first = network_of(vip, prefix.as_ref()).and_then(|net| net.hosts().next());
         let gateway = match first {
             Some(first) => f.or("gateway", first),

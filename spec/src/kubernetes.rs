@@ -9,6 +9,8 @@ pub struct Minor {
     pub kubeadm_api: &'static str,
     /// The patch release that the tests run; none: not run here.
     pub tested: Option<&'static str>,
+    /// kube-proxy warns that its IPVS mode goes away.
+    pub ipvs_deprecated: bool,
 }
 
 /// All supported minors, oldest first.
@@ -17,16 +19,19 @@ pub const MINORS: [Minor; 3] = [
         minor: 33,
         kubeadm_api: "kubeadm.k8s.io/v1beta4",
         tested: None,
+        ipvs_deprecated: false,
     },
     Minor {
         minor: 34,
         kubeadm_api: "kubeadm.k8s.io/v1beta4",
         tested: Some("1.34.4"),
+        ipvs_deprecated: false,
     },
     Minor {
         minor: 35,
         kubeadm_api: "kubeadm.k8s.io/v1beta4",
         tested: None,
+        ipvs_deprecated: true,
     },
 ];
 

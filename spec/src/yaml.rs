@@ -351,8 +351,10 @@ fn syntax(error: &ScanError) -> Box<Fault> {
         "indent with spaces: YAML takes no tabs"
     } else if info.contains("anchor") {
         "define `&name` before `*name`; text that begins with `*` or `&` needs quotes"
+    } else if info.contains("recursion") {
+        "nest less deep"
     } else {
-        "look at the indentation, the brackets and the quotes up to here"
+        "look here and in the lines above: indentation, brackets, quotes"
     };
     fatal(place, format!("this is no YAML: {info}"), help)
 }

@@ -100,16 +100,11 @@ fn etcd(file: EtcdFile, base: &Path) -> Option<Etcd> {
     let path = |at: Option<At<String>>| -> Option<PathBuf> { Some(base.join(at?.value)) };
     match file {
         EtcdFile::Stacked => Some(Etcd::Stacked),
-        EtcdFile::External {
-            endpoints,
-            ca,
-            cert,
-            key,
-        } => Some(Etcd::External {
-            endpoints: values(endpoints),
-            ca: path(ca)?,
-            cert: path(cert)?,
-            key: path(key)?,
+        EtcdFile::External(external) => Some(Etcd::External {
+            endpoints: values(external.endpoints),
+            ca: path(external.ca)?,
+            cert: path(external.cert)?,
+            key: path(external.key)?,
         }),
     }
 }

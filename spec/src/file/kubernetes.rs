@@ -17,6 +17,8 @@ pub const SERVICE_CIDR: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 
 pub const CRI: Cri = Cri::Containerd;
 /// Cilium replaces it.
 pub const PROXY: KubeProxy = KubeProxy::None;
+/// For who writes `cni: calico`.
+const CNI_HINT: &str = "; Calico, Flannel and others are `{manifests: [FILE or URL]}`";
 /// The Cilium chart that the tests know.
 pub const CILIUM: &str = "1.18.1";
 
@@ -67,16 +69,20 @@ pub enum EtcdFile {
     /// `stacked`
     Stacked,
     /// `{external: {...}}`
-    External {
-        /// Needed.
-        endpoints: Vec<At<String>>,
-        /// Needed.
-        ca: Option<At<String>>,
-        /// Needed.
-        cert: Option<At<String>>,
-        /// Needed.
-        key: Option<At<String>>,
-    },
+    External(Box<ExternalEtcdFile>),
+}
+
+/// `kubernetes.etcd.external`.
+#[derive(Debug, Clone)]
+pub struct ExternalEtcdFile {
+    /// Needed.
+    pub endpoints: Vec<At<String>>,
+    /// Needed.
+    pub ca: Option<At<String>>,
+    /// Needed.
+    pub cert: Option<At<String>>,
+    /// Needed.
+    pub key: Option<At<String>>,
 }
 
 impl KubernetesFile {
@@ -94,7 +100,7 @@ impl KubernetesFile {
             "clusterConfiguration",
         ]);
         Self {
-            version: f.needed("version"),
+            version: f.needed("version", "1.34.4"),
             pod_cidr: f.or("podCIDR", POD_CIDR),
             service_cidr: f.or("serviceCIDR", SERVICE_CIDR),
             cri: f.or("cri", CRI),
@@ -110,7 +116,7 @@ impl KubernetesFile {
 
 impl CniFile {
     fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
-        let (word, options) = f.choice("cni", &["cilium", "manifests", "none"])?;
+        let (word, options) = f.choice("cni", &["cilium", "manifests", "none"], CNI_HINT)?;
         let value = match word.value {
             "manifests" => Self::Manifests(f.option_list(&word, options)),
             "none" => {
@@ -132,17 +138,16 @@ impl CniFile {
 
 impl EtcdFile {
     fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
-        let (word, options) = f.choice("etcd", &["stacked", "external"])?;
+        let (word, options) = f.choice("etcd", &["stacked", "external"], "")?;
         let mut f = f.options(&word, options);
         let value = if word.value == "external" {
             f.known(&["endpoints", "ca", "cert", "key"]);
-            let endpoints = f.list("endpoints");
-            Self::External {
-                endpoints,
-                ca: f.needed("ca"),
-                cert: f.needed("cert"),
-                key: f.needed("key"),
-            }
+            Self::External(Box::new(ExternalEtcdFile {
+                endpoints: f.list("endpoints"),
+                ca: f.needed("ca", "ca.crt"),
+                cert: f.needed("cert", "client.crt"),
+                key: f.needed("key", "client.key"),
+            }))
         } else {
             f.known(&[]);
             Self::Stacked

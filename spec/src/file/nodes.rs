@@ -35,8 +35,9 @@ pub struct TaintFile {
 
 impl NodeEntry {
     pub(super) fn read_all(f: &mut Fields<'_>) -> Option<At<Vec<Self>>> {
-        if !f.has("nodes") {
-            f.missing("nodes", "list the machines: `- {name: node1, role: control-plane, address: 192.168.122.31}`");
+        if !f.is_written("nodes") {
+            let help = "list the machines: `- {name: node1, role: control-plane, address: 192.168.122.31}`";
+            f.missing("nodes", help);
         }
         let place = f.key_place("nodes")?;
         let items = f.items("nodes")?;
@@ -54,7 +55,11 @@ impl NodeEntry {
 
     fn read(mut f: Fields<'_>) -> Self {
         f.known(&["name", "role", "address", "labels", "taints"]);
-        let (name, role, address) = (f.needed("name"), f.needed("role"), f.needed("address"));
+        let (name, role, address) = (
+            f.needed("name", "node1"),
+            f.needed("role", "control-plane"),
+            f.needed("address", "192.168.122.31"),
+        );
         let labels = labels(f.fields("labels"));
         let taints = f.items("taints").unwrap_or_default();
         let taints = taints
@@ -92,9 +97,9 @@ impl TaintFile {
             let mut f = f.open_item(path, item);
             f.known(&["key", "value", "effect"]);
             return Some(Self {
-                key: f.needed("key"),
+                key: f.needed("key", "dedicated"),
                 value: f.maybe("value"),
-                effect: f.needed("effect"),
+                effect: f.needed("effect", "NoSchedule"),
             });
         }
         let text: At<String> = f.item_word(path, item)?;

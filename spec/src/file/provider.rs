@@ -84,7 +84,7 @@ impl Word for SysextForm {
 
 impl ProviderFile {
     pub(super) fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
-        let (word, options) = f.choice("provider", &["libvirt", "qemu", "nspawn", "none"])?;
+        let (word, options) = f.choice("provider", &["libvirt", "qemu", "nspawn", "none"], "")?;
         let mut f = f.options(&word, options);
         let value = match word.value {
             "libvirt" => Self::Libvirt(VmFile::read(f, true)),
@@ -92,7 +92,7 @@ impl ProviderFile {
             "nspawn" => {
                 f.known(&["image", "sysexts"]);
                 Self::Nspawn(NspawnFile {
-                    image: f.needed("image"),
+                    image: f.needed("image", "lab/out/image"),
                     sysexts: f.or("sysexts", SysextForm::Raw),
                 })
             }

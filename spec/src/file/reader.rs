@@ -2,7 +2,7 @@
 
 use super::at::At;
 use super::words::Word;
-use crate::check::{Fault, Place, did_you_mean};
+use crate::check::{Fault, Place, closest};
 use crate::yaml::{Key, Node, Value, join_path};
 
 /// Keeps what is wrong.
@@ -12,12 +12,16 @@ pub(super) struct Reader {
 
 /// One mapping on its way into a type.
 pub(super) struct Fields<'r> {
-    reader: &'r mut Reader,
-    path: String,
-    place: Place,
+    pub(super) reader: &'r mut Reader,
+    pub(super) path: String,
+    pub(super) place: Place,
     entries: Vec<(Key, Node)>,
     /// False if something else stands where this mapping should: then nothing in it is "missing".
     readable: bool,
+    /// True if this mapping itself is not in the file.
+    left_out: bool,
+    /// Keys that are there under a misspelt name: they are not "missing" either.
+    misspelt: Vec<String>,
 }
 
 impl<'r> Fields<'r> {
@@ -31,13 +35,15 @@ impl<'r> Fields<'r> {
         let fields = Self::open(reader, String::new(), Place::START, node);
         Self {
             readable: readable && fields.readable,
+            left_out: false,
             ..fields
         }
     }
 
     /// A node that should be a mapping; `place` is where missing keys are reported.
-    fn open(reader: &'r mut Reader, path: String, place: Place, node: Node) -> Self {
+    pub(super) fn open(reader: &'r mut Reader, path: String, place: Place, node: Node) -> Self {
         let kind = node.kind();
+        let left_out = matches!(node.value, Value::Empty);
         let (entries, readable) = match node.value {
             Value::Map(entries) => (entries, true),
             Value::Empty => (Vec::new(), true),
@@ -63,6 +69,8 @@ impl<'r> Fields<'r> {
             place,
             entries,
             readable,
+            left_out,
+            misspelt: Vec::new(),
         }
     }
 
@@ -78,15 +86,19 @@ impl<'r> Fields<'r> {
             &self.path
         };
         for (key, _) in unknown {
-            let meant = did_you_mean(&key.name, keys.iter().copied());
-            let message = format!("unknown key `{}` in {place}{meant}", key.name);
-            let help = format!("the keys here are {}", keys.join(", "));
-            self.reader.faults.push(Fault::error(
-                key.place,
-                &join_path(&self.path, &key.name),
-                message,
-                help,
-            ));
+            let meant = closest(&key.name, keys.iter().copied());
+            let question =
+                meant.map_or_else(String::new, |meant| format!(", did you mean `{meant}`?"));
+            self.misspelt.extend(meant.map(str::to_owned));
+            let message = format!("unknown key `{}` in {place}{question}", key.name);
+            let help = match keys {
+                [] => "it takes no options".to_owned(),
+                keys => format!("the keys here are {}", keys.join(", ")),
+            };
+            let path = join_path(&self.path, &key.name);
+            self.reader
+                .faults
+                .push(Fault::error(key.place, &path, message, help));
         }
     }
 
@@ -101,39 +113,40 @@ impl<'r> Fields<'r> {
         self.entries.iter().map(|(key, _)| at(key)).collect()
     }
 
-    /// A value that has to be there.
-    pub fn needed<T: Word>(&mut self, key: &str) -> Option<At<T>> {
+    /// A value that has to be there, like `example`.
+    pub fn needed<T: Word>(&mut self, key: &str, example: &str) -> Option<At<T>> {
+        if self.is_written(key) {
+            return self.maybe(key);
+        }
+        let help = if self.left_out {
+            let name = self.path.rsplit('.').next().unwrap_or(&self.path);
+            format!("write `{name}: {{{key}: {example}}}`")
+        } else {
+            format!("write `{key}: {example}`")
+        };
+        self.missing(key, &help);
+        None
+    }
+
+    /// Says that a key is missing or has no value, unless something worse was said about it.
+    pub fn missing(&mut self, key: &str, help: &str) {
         let path = join_path(&self.path, key);
         match self.take(key) {
-            Some((_, node)) if !matches!(node.value, Value::Empty) => self.reader.word(node, path),
             Some((written, _)) => {
-                let help = "write its value after the colon";
-                self.reader.faults.push(Fault::error(
-                    written.place,
-                    &path,
-                    format!("{path} is empty"),
-                    help,
-                ));
-                None
+                let message = format!("{path} is empty");
+                self.fault(Fault::error(written.place, &path, message, help));
             }
-            None => {
-                self.missing(key, &format!("write `{key}: ...`"));
-                None
+            None if self.expects(key) => {
+                let message = format!("{path} is missing");
+                self.fault(Fault::error(self.place, &path, message, help));
             }
+            None => {}
         }
     }
 
-    /// Says that a key is missing, unless something worse was said about this mapping.
-    pub fn missing(&mut self, key: &str, help: &str) {
-        if self.readable {
-            let path = join_path(&self.path, key);
-            self.reader.faults.push(Fault::error(
-                self.place,
-                &path,
-                format!("{path} is missing"),
-                help,
-            ));
-        }
+    /// False if the file says something about this key that could not be understood.
+    fn expects(&self, key: &str) -> bool {
+        self.readable && !self.misspelt.iter().any(|misspelt| misspelt == key)
     }
 
     /// A value that may be left out.
@@ -159,7 +172,7 @@ impl<'r> Fields<'r> {
     /// A default, at the place of the mapping. None if the mapping itself could not be read.
     pub fn default<T>(&self, key: &str, value: T) -> Option<At<T>> {
         let path = join_path(&self.path, key);
-        self.readable.then_some(At {
+        self.expects(key).then_some(At {
             value,
             place: self.place,
             path,
@@ -173,13 +186,14 @@ impl<'r> Fields<'r> {
         match self.take(key) {
             Some((written, node)) => Fields::open(self.reader, path, written.place, node),
             None => {
-                let (place, readable) = (self.place, self.readable);
+                let readable = self.expects(key);
+                let node = Node {
+                    place: self.place,
+                    value: Value::Empty,
+                };
                 Fields {
-                    reader: self.reader,
-                    path,
-                    place,
-                    entries: Vec::new(),
                     readable,
+                    ..Fields::open(self.reader, path, self.place, node)
                 }
             }
         }
@@ -221,74 +235,6 @@ impl<'r> Fields<'r> {
         Fields::open(self.reader, path, place, item)
     }
 
-    /// `key: word` or `key: {word: options}`, the word one of `words`; the first is the default.
-    pub fn choice(
-        &mut self,
-        key: &str,
-        words: &[&'static str],
-    ) -> Option<(At<&'static str>, Node)> {
-        if !self.is_written(key) {
-            let empty = Node {
-                place: self.place,
-                value: Value::Empty,
-            };
-            return self.default(key, words[0]).map(|word| (word, empty));
-        }
-        let path = join_path(&self.path, key);
-        let (written, node) = self.take(key)?;
-        let (wrong_at, message) = match one_choice(written.place, node) {
-            Ok((name, options)) => match words.iter().find(|word| **word == name.name) {
-                Some(word) => {
-                    return Some((
-                        At {
-                            value: word,
-                            place: name.place,
-                            path,
-                            given: true,
-                        },
-                        options,
-                    ));
-                }
-                None => {
-                    let meant = did_you_mean(&name.name, words.iter().copied());
-                    (
-                        name.place,
-                        format!("{path}: unknown choice `{}`{meant}", name.name),
-                    )
-                }
-            },
-            Err((place, kind)) => (
-                place,
-                format!("{path} must be one word or one `WORD: options` and is {kind}"),
-            ),
-        };
-        let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-        let help = format!(
-            "write one of {}, alone or as `{{WORD: options}}`",
-            all.join(", ")
-        );
-        self.reader
-            .faults
-            .push(Fault::error(wrong_at, &path, message, help));
-        None
-    }
-
-    /// The options of a [`Self::choice`] as a mapping.
-    pub fn options(&mut self, choice: &At<&'static str>, options: Node) -> Fields<'_> {
-        Fields::open(
-            self.reader,
-            join_path(&choice.path, choice.value),
-            choice.place,
-            options,
-        )
-    }
-
-    /// The options of a [`Self::choice`] as a list of single values.
-    pub fn option_list<T: Word>(&mut self, choice: &At<&'static str>, options: Node) -> Vec<At<T>> {
-        self.reader
-            .words(options, &join_path(&choice.path, choice.value))
-    }
-
     /// The node of a key, whatever it is.
     pub fn raw(&mut self, key: &str) -> Option<(Key, Node)> {
         self.take(key)
@@ -309,36 +255,14 @@ impl<'r> Fields<'r> {
             .any(|(k, node)| k.name == key && !matches!(node.value, Value::Empty))
     }
 
-    /// True if the key is there, whatever it says.
-    pub fn has(&self, key: &str) -> bool {
-        self.entries.iter().any(|(k, _)| k.name == key)
-    }
-
     /// Another fault.
     pub fn fault(&mut self, fault: Fault) {
         self.reader.faults.push(fault);
     }
 
-    fn take(&mut self, key: &str) -> Option<(Key, Node)> {
+    pub(super) fn take(&mut self, key: &str) -> Option<(Key, Node)> {
         let at = self.entries.iter().position(|(k, _)| k.name == key)?;
         Some(self.entries.remove(at))
-    }
-}
-
-/// The word of a choice and its options.
-fn one_choice(key: Place, node: Node) -> Result<(Key, Node), (Place, &'static str)> {
-    let (place, kind) = (node.place, node.kind());
-    match node.value {
-        Value::Scalar { text, .. } => Ok((
-            Key { name: text, place },
-            Node {
-                place,
-                value: Value::Empty,
-            },
-        )),
-        Value::Map(mut entries) if entries.len() == 1 => Ok(entries.remove(0)),
-        Value::Map(_) => Err((key, "a mapping of several")),
-        _ => Err((place, kind)),
     }
 }
 
@@ -370,7 +294,7 @@ impl Reader {
         }
     }
 
-    fn words<T: Word>(&mut self, node: Node, path: &str) -> Vec<At<T>> {
+    pub(super) fn words<T: Word>(&mut self, node: Node, path: &str) -> Vec<At<T>> {
         let items = self.items(node, path).unwrap_or_default();
         items
             .into_iter()

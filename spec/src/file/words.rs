@@ -35,16 +35,19 @@ impl Word for bool {
 }
 
 macro_rules! numbers {
-    ($($type:ty: $what:literal),*) => {$(
+    ($($type:ty: $what:literal, $help:literal;)*) => {$(
         impl Word for $type {
             fn read(text: &str) -> Result<Self, (String, String)> {
-                let range = format!("write a whole number from 0 to {}", Self::MAX);
-                text.parse().or_else(|_| wrong($what, range))
+                text.parse().or_else(|_| wrong($what, $help))
             }
         }
     )*};
 }
-numbers!(u8: "a small number", u16: "a port number", u32: "a number");
+numbers! {
+    u8: "a prefix length", "write the number of bits, e.g. 24";
+    u16: "a port number", "write a number from 1 to 65535";
+    u32: "a whole number", "write digits only";
+}
 
 impl Word for IpAddr {
     fn read(text: &str) -> Result<Self, (String, String)> {
@@ -99,7 +102,16 @@ pub struct Size(pub u64);
 
 impl Word for Size {
     fn read(text: &str) -> Result<Self, (String, String)> {
-        let units = [("KiB", 10), ("MiB", 20), ("GiB", 30), ("TiB", 40)];
+        let units = [
+            ("KiB", 10),
+            ("MiB", 20),
+            ("GiB", 30),
+            ("TiB", 40),
+            ("Ki", 10),
+            ("Mi", 20),
+            ("Gi", 30),
+            ("Ti", 40),
+        ];
         let unit = units
             .iter()
             .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));

@@ -1,0 +1,105 @@
+//! The forms of names that Kubernetes, DNS and systemd ask for.
+
+/// What a DNS label is made of, as help says it.
+pub(super) const LABEL_HELP: &str = "use lower-case letters, digits and `-` in between, at most 63";
+
+/// RFC 1123: what a hostname, a Node object and an etcd member can all be called.
+pub(super) fn is_dns_label(text: &str) -> bool {
+    let alnum = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=63).contains(&text.len())
+        && text.chars().all(|c| alnum(c) || c == '-')
+        && text.starts_with(alnum)
+        && text.ends_with(alnum)
+}
+
+/// [`LABEL_HELP`] with the nearest right name, if there is one.
+pub(super) fn label_help(text: &str) -> String {
+    let dashed: String = text
+        .to_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .collect();
+    let near: String = dashed.trim_matches('-').chars().take(63).collect();
+    if is_dns_label(&near) {
+        format!("{LABEL_HELP}, e.g. {near}")
+    } else {
+        LABEL_HELP.to_owned()
+    }
+}
+
+/// Dotted DNS labels, at most 253 characters.
+pub(super) fn is_dns_name(text: &str) -> bool {
+    text.len() <= 253 && text.split('.').all(is_dns_label)
+}
+
+/// Kubernetes' label values: empty, or 63 letters, digits, `-`, `_`, `.` with a letter or digit at both ends.
+pub(super) fn is_label_value(text: &str) -> bool {
+    let alnum = |c: char| c.is_ascii_alphanumeric();
+    text.is_empty()
+        || text.len() <= 63
+            && text.chars().all(|c| alnum(c) || "-_.".contains(c))
+            && text.starts_with(alnum)
+            && text.ends_with(alnum)
+}
+
+/// Kubernetes' qualified names: `[PREFIX/]NAME`.
+pub(super) fn is_qualified_name(text: &str) -> bool {
+    let (prefix, name) = text
+        .split_once('/')
+        .map_or((None, text), |(prefix, name)| (Some(prefix), name));
+    !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_dns_name)
+}
+
+/// Three numbers without `v`, as versions are written everywhere in the cluster file.
+pub(super) fn version_parts(text: &str) -> Option<[u32; 3]> {
+    let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
+    let version = [parts.next()??, parts.next()??, parts.next()??];
+    // `1.34.04` and `1.34.4.1` are no versions.
+    (format!("{}.{}.{}", version[0], version[1], version[2]) == text).then_some(version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_names_and_versions() {
+        for (text, label, value, qualified) in [
+            ("node1", true, true, true),
+            ("Node1", false, true, true),
+            ("-a", false, false, false),
+            ("a_b", false, true, true),
+            ("", false, true, false),
+            ("example.com/a", false, false, true),
+            ("Example.com/a", false, false, false),
+            ("example.com/", false, false, false),
+            ("a/b/c", false, false, false),
+        ] {
+            assert_eq!(
+                (
+                    is_dns_label(text),
+                    is_label_value(text),
+                    is_qualified_name(text)
+                ),
+                (label, value, qualified),
+                "{text}"
+            );
+        }
+        assert_eq!(
+            label_help("My Node!"),
+            format!("{LABEL_HELP}, e.g. my-node")
+        );
+        assert_eq!(version_parts("1.34.4"), Some([1, 34, 4]));
+        for wrong in [
+            "1.34",
+            "v1.34.4",
+            "1.34.04",
+            "1.34.4.1",
+            "1.34.x",
+            "",
+            "1.34.4-rc.1",
+        ] {
+            assert_eq!(version_parts(wrong), None, "{wrong}");
+        }
+    }
+}
