@@ -51,6 +51,11 @@ impl Lab {
         Ok(lab)
     }
 
+    /// A lab that may not be there.
+    pub fn at(out: impl Into<PathBuf>) -> Self {
+        Self { out: out.into() }
+    }
+
     /// The node image, a directory.
     pub fn image(&self) -> PathBuf {
         self.out.join("image")

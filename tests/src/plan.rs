@@ -118,4 +118,15 @@ mod tests {
         assert_eq!(plan.names(Role::Worker), ["node4", "node5"]);
         assert_eq!(plan.nodes()[4].2, Ipv4Addr::new(10, 77, 0, 15));
     }
+
+    #[test]
+    fn the_text_is_a_valid_cluster_file() {
+        let mut plan = Plan::new("e2e-x", 3, 2);
+        plan.merge.push("/tmp/x.ign".into());
+        let text = plan.text(&Lab::at("/lab/out"));
+        let (cluster, warnings) =
+            ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
+        assert_eq!((cluster.nodes.len(), warnings), (5, Vec::new()));
+        assert_eq!(cluster.sysexts.len(), 4);
+    }
 }

@@ -66,7 +66,7 @@ fn time(nodes: usize, runs: usize) -> Result<Duration> {
 /// Three control planes and as many workers as it takes, on a network that has room for them.
 fn cluster(nodes: usize) -> String {
     let mut text = String::from(
-        "version: 1\nname: bench\nkubernetes: {version: 1.34.4, podCIDR: 10.128.0.0/11, serviceCIDR: 10.96.0.0/12, cni: none}\n\
+        "version: 1\nname: bench\nkubernetes: {version: 1.34.4, podCIDR: 10.128.0.0/11, serviceCIDR: 10.96.0.0/12, proxy: nftables, cni: none}\n\
          endpoint: {vip: 10.64.255.1}\nnetwork: {prefix: 16, gateway: 10.64.0.1}\nprovider: none\nnodes:\n",
     );
     for i in 0..nodes {
@@ -92,5 +92,12 @@ mod tests {
             .collect();
         assert_eq!(all.len(), 5000);
         assert!(all.contains("10.64.20.250}"));
+    }
+
+    #[test]
+    fn the_large_cluster_is_valid() {
+        let (cluster, warnings) =
+            ha_spec::check::check(&super::cluster(5000), std::path::Path::new("/")).expect("valid");
+        assert_eq!((cluster.nodes.len(), warnings), (5000, Vec::new()));
     }
 }
