@@ -1,1 +1,111 @@
-//! keepalived.conf.
+//! keepalived.conf: one virtual router, every node alike. Who is sick says so by priority 0, never by a lower one:
+//! `nopreempt` together with a negative weight never displaces a sick holder.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use ha_spec::node::NodeFile;
+use ha_spec::paths;
+
+/// Where the configuration lies in the bakery's sysext.
+pub const CONFIG: &str = "/etc/keepalived/keepalived.conf";
+/// The agent's own program as the sysext brings it; `probe` is its one-shot health question.
+pub const AGENT: &str = "/usr/bin/ha-agent";
+/// Written to the health file: this node may hold the VIP.
+pub const FINE: &str = "0\n";
+/// Written to the health file: this node must not hold the VIP (below -253: fault).
+pub const SICK: &str = "-255\n";
+
+/// keepalived.conf for this node.
+pub fn config(node: &NodeFile) -> String {
+    let mut out = head(node);
+    let seconds = f64::from(node.load_balancer.advert_interval_ms) / 1000.0;
+    let _ = write!(
+        out,
+        "
+vrrp_instance api {{
+    state BACKUP
+    nopreempt
+    interface {interface}
+    virtual_router_id {vrid}
+    priority 100
+    advert_int {seconds}
+    garp_master_delay 1
+    garp_master_repeat 3
+    garp_master_refresh 60
+",
+        interface = node.interface,
+        vrid = node.vrid,
+    );
+    peers(&mut out, node);
+    let length = if node.endpoint.vip.is_ipv4() { 32 } else { 128 };
+    let _ = write!(
+        out,
+        "    virtual_ipaddress {{
+        {vip}/{length} dev {interface}{nodad}
+    }}
+    track_file {{
+        agent
+    }}
+    track_script {{
+        balancer
+    }}
+}}
+",
+        vip = node.endpoint.vip,
+        interface = node.interface,
+        nodad = if length == 128 { " nodad" } else { "" },
+    );
+    out
+}
+
+/// The agent's word counts at once; the slow script is the safety net for when the agent itself is dead, and keeps a
+/// node that boots without its haproxy from taking the VIP.
+fn head(node: &NodeFile) -> String {
+    format!(
+        "# Written by ha-agent for cluster {cluster}; changes are lost.
+global_defs {{
+    router_id {name}
+    vrrp_version 3
+    enable_script_security
+    script_user root
+}}
+
+track_file agent {{
+    file \"{health}\"
+    weight 0
+    init_file 0
+}}
+
+vrrp_script balancer {{
+    script \"{AGENT} probe\"
+    interval 1
+    timeout 1
+    fall 3
+    rise 1
+    weight 0
+    init_fail
+}}
+",
+        cluster = node.cluster,
+        name = node.name,
+        health = paths::HEALTH_FILE,
+    )
+}
+
+/// A lone control plane has nobody to talk to.
+fn peers(out: &mut String, node: &NodeFile) {
+    let peers: Vec<IpAddr> = node.peers().map(|p| p.address).collect();
+    if peers.is_empty() {
+        return;
+    }
+    let _ = write!(out, "    unicast_src_ip {}\n    unicast_peer {{\n", node.address);
+    for peer in peers {
+        let _ = writeln!(out, "        {peer}");
+    }
+    out.push_str("    }\n");
+}
+
+#[cfg(test)]
+#[path = "keepalived_tests.rs"]
+mod tests;

@@ -50,6 +50,16 @@ impl Files {
         file.and_then(|mut f| f.write_all(content)).with_context(|| format!("cannot write {}", path.display()))
     }
 
+    /// As [`Self::put`], but only if the file is not there yet; its directory is made if missing.
+    pub fn put_new(&self, name: &str, content: &[u8]) -> Result<()> {
+        if self.exists(name) {
+            return Ok(());
+        }
+        let dir = self.path(name).parent().map(fs::create_dir_all);
+        dir.transpose().with_context(|| format!("cannot make the directory of {name}"))?;
+        self.put(name, content)
+    }
+
     /// Overwrites a secret, then removes it; fine if it is not there.
     pub fn wipe(&self, name: &str) -> Result<()> {
         let path = self.path(name);

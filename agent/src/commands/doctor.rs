@@ -1,0 +1,67 @@
+//! `ha-agent doctor`: preflight's checks for a person: name, result, the machine's own words, the command that shows it.
+
+use anyhow::Result;
+use ha_spec::node::NodeFile;
+
+use super::{Exit, runtime};
+use crate::phases::preflight::{self, judge::Check, judge::Verdict};
+use crate::sys::files::Files;
+
+/// Examines the machine; changes nothing.
+pub fn doctor(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
+    let cx = super::run::context(node, files);
+    let checks = runtime()?.block_on(preflight::examine(&cx));
+    if json {
+        println!("{}", serde_json::to_string_pretty(&checks)?);
+    } else {
+        print!("{}", text(&checks));
+    }
+    let sick = checks.iter().any(|c| matches!(c.verdict, Verdict::Fail | Verdict::Wait));
+    Ok(if sick { Exit::Failed } else { Exit::Done })
+}
+
+/// One line a check; a fault adds its cure and where to look.
+fn text(checks: &[Check]) -> String {
+    let width = checks.iter().map(|c| c.name.len()).max().unwrap_or_default();
+    let line = |check: &Check| {
+        let word = match check.verdict {
+            Verdict::Pass => "ok  ",
+            Verdict::Warn => "warn",
+            Verdict::Wait => "wait",
+            Verdict::Fail => "FAIL",
+        };
+        let mut text = format!("{word}  {:width$}  {}\n", check.name, check.reason);
+        if check.verdict != Verdict::Pass {
+            text += &format!("      {:width$}  -> {}\n      {:width$}  look: {}\n", "", check.cure, "", check.look);
+        }
+        text
+    };
+    let counts = |verdict| checks.iter().filter(|c| c.verdict == verdict).count();
+    let (failed, waiting, warned) = (counts(Verdict::Fail), counts(Verdict::Wait), counts(Verdict::Warn));
+    let sum = format!("{} checks: {failed} failed, {waiting} not yet, {warned} warnings\n", checks.len());
+    checks.iter().map(line).collect::<String>() + &sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_shows_its_cure_and_where_to_look() {
+        let check = |verdict| Check {
+            name: "port 6443".into(),
+            verdict,
+            reason: "taken by nginx".into(),
+            cure: "stop nginx".into(),
+            look: "ss -ltnp".into(),
+        };
+        assert_eq!(
+            text(&[check(Verdict::Pass), check(Verdict::Fail)]),
+            "ok    port 6443  taken by nginx\n\
+             FAIL  port 6443  taken by nginx\n\
+             \x20                -> stop nginx\n\
+             \x20                look: ss -ltnp\n\
+             2 checks: 1 failed, 0 not yet, 0 warnings\n"
+        );
+    }
+}

@@ -1,0 +1,188 @@
+//! `ha-agent status`: the state file as a person reads it. Asks nobody, so it answers at once.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ha_spec::paths;
+use ha_spec::status::{self, Backend, State, Status};
+
+use super::Exit;
+use crate::sys::Clock as _;
+use crate::sys::clock::MachineClock;
+use crate::sys::files::Files;
+
+/// How often `--watch` looks for a change: a person sees no finer.
+const WATCH_EVERY: Duration = Duration::from_millis(200);
+/// Clears the screen and goes to its top.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// Prints the status once, or for ever.
+pub fn status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
+    let mut shown = String::new();
+    loop {
+        let (text, exit) = look(files, json)?;
+        if text != shown {
+            let clear = if watch && !json && std::io::stdout().is_terminal() { CLEAR } else { "" };
+            print!("{clear}{text}");
+            std::io::stdout().flush()?;
+            shown = text;
+        }
+        if !watch {
+            return Ok(exit);
+        }
+        std::thread::sleep(WATCH_EVERY);
+    }
+}
+
+fn look(files: &Files, json: bool) -> Result<(String, Exit)> {
+    let Some(text) = files.read(paths::STATUS_FILE)? else {
+        let text = "the agent has not run since this machine was started\n        -> systemctl status ha-agent\n";
+        return Ok((text.into(), Exit::Working));
+    };
+    let mut status = parse(&text)?;
+    if !lives(files, status.agent.pid) {
+        status.agent.pid = 0;
+    }
+    let exit = exit_of(&status);
+    match json {
+        true => Ok((serde_json::to_string(&status)? + "\n", exit)),
+        false => Ok((words(&status, MachineClock.now_ms()), exit)),
+    }
+}
+
+fn parse(text: &str) -> Result<Status> {
+    let version = serde_json::from_str::<serde_json::Value>(text).context("the state file is damaged")?["version"].as_u64();
+    if version != Some(status::VERSION.into()) {
+        anyhow::bail!("the state file has version {version:?}: an ha-agent of another version is running");
+    }
+    serde_json::from_str(text).context("the state file is damaged")
+}
+
+/// True if that process is an agent.
+fn lives(files: &Files, pid: u32) -> bool {
+    files.read(&format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.is_some_and(|c| c.trim() == "ha-agent"))
+}
+
+fn exit_of(status: &Status) -> Exit {
+    match status.state {
+        _ if status.agent.pid == 0 => Exit::Failed,
+        State::Steady => Exit::Done,
+        State::Failed | State::Degraded => Exit::Failed,
+        State::Working | State::Retrying => Exit::Working,
+    }
+}
+
+/// The status for a person.
+fn words(status: &Status, now: u64) -> String {
+    let mut text = format!("{:<8}{} of {}   {}\n", status.node, status.role.words(), status.cluster, stand(status, now));
+    if status.agent.pid == 0 {
+        text += "the agent is not running; this is what it last knew\n        -> systemctl status ha-agent\n";
+    }
+    text += &trouble(status, now);
+    if status.phase == ha_spec::phase::Phase::Steady {
+        text += &facts(status, now);
+    }
+    text
+}
+
+fn stand(status: &Status, now: u64) -> String {
+    let for_ = ago(now, status.since_ms);
+    match status.state {
+        State::Steady => format!("steady since {} UTC ({for_})", clock(status.since_ms)),
+        State::Degraded => format!("steady but not sound since {} UTC ({for_})", clock(status.since_ms)),
+        State::Working => format!("{} for {for_}", status.phase),
+        State::Retrying => format!("{}, attempt {} failed {for_} ago, trying again", status.phase, status.attempt),
+        State::Failed => format!("{} failed {for_} ago: a person must act", status.phase),
+    }
+}
+
+/// What it waits for and what the last try said.
+fn trouble(status: &Status, now: u64) -> String {
+    let mut text = String::new();
+    if !status.waiting_for.is_empty() {
+        text += &format!("waiting for {}", status.waiting_for);
+        if let Some(tried) = status.last_try_ms {
+            text += &format!("; last try {} ago", ago(now, tried));
+        }
+        if !status.last_error.is_empty() {
+            text += &format!(": {}", status.last_error);
+        }
+        text.push('\n');
+    } else if !status.last_error.is_empty() {
+        text += &format!("        {}\n", status.last_error);
+    }
+    for line in &status.tail {
+        text += &format!("        | {line}\n");
+    }
+    text
+}
+
+fn facts(status: &Status, now: u64) -> String {
+    let mut text = String::new();
+    let mut pair = |name: &str, left: &str, right: &str| {
+        let line = format!("{name:<8}{left:<40}{right}");
+        text += line.trim_end();
+        text.push('\n');
+    };
+    let vip = match (status.vip.holder.as_str(), status.vip.here) {
+        (_, true) => format!("{} held by this node", status.vip.address),
+        ("", false) => format!("{} not here", status.vip.address),
+        (holder, false) => format!("{} held by {holder} (not here)", status.vip.address),
+    };
+    pair("vip", &vip, &backends(&status.backends));
+    if let Some(etcd) = &status.etcd {
+        let voice = if etcd.voter { "this one a voter" } else { "this one no voter" };
+        let leader = if etcd.leader.is_empty() { "no leader".into() } else { format!("leader {}", etcd.leader) };
+        let line = format!("{} of {} members, {voice}, {leader}", etcd.members.len(), etcd.expected);
+        pair("etcd", &line, "");
+    }
+    let ready = match status.node_ready {
+        Some(true) => ", node Ready",
+        Some(false) => ", node not Ready",
+        None => "",
+    };
+    pair("kubelet", &format!("{}{ready}", status.kubelet), &status.network);
+    let memory = status.agent.rss_kib as f64 / 1024.0;
+    let agent = format!("agent {}, {memory:.1} MiB", status.agent.version);
+    let expiry = status.first_expiry.as_ref().map(|e| format!("first to expire: {} {}", e.name, until(now, e.at_ms)));
+    pair("certs", &expiry.unwrap_or_else(|| "expiry not known".into()), &agent);
+    text
+}
+
+fn backends(all: &[Backend]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let each: Vec<String> = all.iter().map(|b| format!("{} {}", b.name, b.state.to_lowercase())).collect();
+    format!("haproxy: {}", each.join(", "))
+}
+
+/// Time of day.
+fn clock(ms: u64) -> String {
+    let s = ms / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+fn ago(now: u64, then: u64) -> String {
+    let ms = now.saturating_sub(then);
+    if ms < 10_000 { format!("{}.{} s", ms / 1000, ms / 100 % 10) } else { span(ms) }
+}
+
+fn until(now: u64, then: u64) -> String {
+    if then <= now { format!("ended {} ago", span(now - then)) } else { format!("in {}", span(then - now)) }
+}
+
+/// A span in its largest sensible unit.
+fn span(ms: u64) -> String {
+    match ms / 1000 {
+        s @ ..120 => format!("{s} s"),
+        s @ ..7200 => format!("{} min", s / 60),
+        s @ ..172_800 => format!("{} h", s / 3600),
+        s => format!("{} d", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+#[path = "status_tests.rs"]
+mod tests;

@@ -1,0 +1,150 @@
+//! The one loop that moves a node along its plan: looks, runs, tells, waits, tries again.
+
+use std::time::Duration;
+
+use anyhow::{Error, Result};
+use ha_spec::phase::Phase;
+
+use crate::backoff;
+use crate::context::Context;
+use crate::failpoints;
+use crate::health;
+use crate::machine::{Event, State, next};
+use crate::phases::{self, NeedsAPerson, Outcome};
+use crate::plan::Plan;
+use crate::sys::CommandFailed;
+use crate::tell::Failure;
+
+/// How often a fault that needs a person is looked at again: mending the cause is enough, no restart needed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Between two rounds of the steady state, should a round end.
+const STEADY_PAUSE: Duration = Duration::from_secs(1);
+
+/// Moves the node along its plan for ever.
+pub async fn drive(cx: &Context, plan: &Plan) {
+    let mut driver = Driver { cx, plan, watches: false, pause: Duration::ZERO };
+    let mut state = State::begin(plan);
+    loop {
+        state = driver.step(state).await;
+    }
+}
+
+/// Runs the phases that stand beside the plan, each until it is done.
+pub async fn aside(cx: &Context, plan: &Plan) {
+    for phase in &plan.aside {
+        let mut attempt = 1;
+        while let Err(error) = attempt_once(cx, *phase, attempt).await {
+            let wait = backoff::delay(attempt, backoff::random());
+            cx.tell.failed(*phase, attempt, failure(&error, Some(wait)));
+            cx.sys.clock.sleep(wait).await;
+            attempt += 1;
+        }
+    }
+}
+
+struct Driver<'a> {
+    cx: &'a Context,
+    plan: &'a Plan,
+    /// The health source runs.
+    watches: bool,
+    /// What was told as the time until the next attempt.
+    pause: Duration,
+}
+
+impl Driver<'_> {
+    /// One step: whatever the state asks for, and the state after it.
+    async fn step(&mut self, state: State) -> State {
+        let event = match state {
+            State::At { phase, attempt } => self.attempt(phase, attempt).await,
+            State::Retrying { .. } => self.wait(self.pause).await,
+            State::Failed { .. } => self.wait(LOOK_AGAIN).await,
+        };
+        next(self.plan, state, event).unwrap_or_else(|illegal| {
+            tracing::error!("a bug: {illegal}; the agent begins its plan anew");
+            State::begin(self.plan)
+        })
+    }
+
+    async fn attempt(&mut self, phase: Phase, attempt: u32) -> Event {
+        if phase == Phase::Steady {
+            return self.steady(attempt).await;
+        }
+        match attempt_once(self.cx, phase, attempt).await {
+            Ok(outcome) => {
+                self.watch_after(phase);
+                match outcome {
+                    Outcome::Done => Event::Done,
+                    Outcome::ClusterStands => Event::ClusterStands,
+                }
+            }
+            Err(error) => self.failed(phase, attempt, &error),
+        }
+    }
+
+    /// Rounds of the steady state; told once, not at each round.
+    async fn steady(&mut self, attempt: u32) -> Event {
+        let known = &mut false;
+        self.cx.tell.facts(|status| *known = status.phase == Phase::Steady);
+        if !*known || attempt > 1 {
+            self.cx.tell.started(Phase::Steady, attempt);
+            self.cx.tell.steady();
+        }
+        match phases::run(Phase::Steady, self.cx).await {
+            Ok(_) => {
+                self.cx.sys.clock.sleep(STEADY_PAUSE).await;
+                Event::Done
+            }
+            Err(error) => self.failed(Phase::Steady, attempt, &error),
+        }
+    }
+
+    /// Once keepalived and haproxy run, their health is watched beside everything else, for as long as the agent lives.
+    fn watch_after(&mut self, phase: Phase) {
+        if phase == Phase::Balancer && !std::mem::replace(&mut self.watches, true) {
+            tokio::task::spawn_local(health::watch(self.cx.clone()));
+        }
+    }
+
+    fn failed(&mut self, phase: Phase, attempt: u32, error: &Error) -> Event {
+        self.pause = backoff::delay(attempt, backoff::random());
+        let person = needs_a_person(error);
+        self.cx.tell.failed(phase, attempt, failure(error, (!person).then_some(self.pause)));
+        if person { Event::NeedsAPerson } else { Event::Failed }
+    }
+
+    async fn wait(&self, time: Duration) -> Event {
+        self.cx.sys.clock.sleep(time).await;
+        Event::Again
+    }
+}
+
+/// Looks whether there is something to do, and does it once.
+async fn attempt_once(cx: &Context, phase: Phase, attempt: u32) -> Result<Outcome> {
+    failpoints::pass(&cx.sys.files, phase, "before");
+    cx.tell.started(phase, attempt);
+    if !phases::needed(phase, cx).await? {
+        cx.tell.done(phase, true);
+        return Ok(Outcome::Done);
+    }
+    let outcome = phases::run(phase, cx).await?;
+    failpoints::pass(&cx.sys.files, phase, "done");
+    cx.tell.done(phase, false);
+    Ok(outcome)
+}
+
+fn needs_a_person(error: &Error) -> bool {
+    error.is::<NeedsAPerson>() || error.chain().any(|cause| cause.is::<NeedsAPerson>())
+}
+
+fn failure(error: &Error, wait: Option<Duration>) -> Failure {
+    let tail = error.chain().find_map(|cause| cause.downcast_ref::<CommandFailed>()).map(|c| c.tail.clone());
+    Failure {
+        error: format!("{error:#}").lines().collect::<Vec<_>>().join(" "),
+        tail: tail.unwrap_or_default(),
+        retry_ms: wait.and_then(|w| u64::try_from(w.as_millis()).ok()),
+    }
+}
+
+#[cfg(test)]
+#[path = "driver_tests.rs"]
+mod tests;

@@ -1,0 +1,181 @@
+//! The state machine: where a node is on its plan, and what an event makes of that. Pure; the driver does the I/O.
+
+use ha_spec::phase::Phase;
+
+use crate::plan::Plan;
+
+/// Where a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// An attempt at a phase is due or under way.
+    At {
+        /// Which.
+        phase: Phase,
+        /// 1 at first.
+        attempt: u32,
+    },
+    /// The attempt failed; another follows after a while.
+    Retrying {
+        /// Which.
+        phase: Phase,
+        /// The one that failed.
+        attempt: u32,
+    },
+    /// The attempt found what only a person can mend; the agent looks again from time to time whether it is mended.
+    Failed {
+        /// Which.
+        phase: Phase,
+        /// The one that failed.
+        attempt: u32,
+    },
+}
+
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The phase is done, or there was nothing to do.
+    Done,
+    /// The founder found a standing cluster.
+    ClusterStands,
+    /// The attempt failed.
+    Failed,
+    /// The attempt failed, and another alone does not help.
+    NeedsAPerson,
+    /// The time until the next attempt is over.
+    Again,
+}
+
+/// An event that cannot happen in a state: a bug, told and survived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{event:?} cannot happen in {state:?}")]
+pub struct Illegal {
+    /// Where.
+    pub state: State,
+    /// What.
+    pub event: Event,
+}
+
+impl State {
+    /// The begin of a life: each phase judges by itself whether it is done, so every life begins at the first one.
+    pub fn begin(plan: &Plan) -> Self {
+        Self::At { phase: plan.steps.first().copied().unwrap_or(Phase::Steady), attempt: 1 }
+    }
+
+    /// The phase, in whatever state it is.
+    #[cfg(test)]
+    pub fn phase(self) -> Phase {
+        match self {
+            Self::At { phase, .. } | Self::Retrying { phase, .. } | Self::Failed { phase, .. } => phase,
+        }
+    }
+}
+
+/// What `event` makes of `state`.
+pub fn next(plan: &Plan, state: State, event: Event) -> Result<State, Illegal> {
+    let illegal = Illegal { state, event };
+    match (state, event) {
+        // A round of watching is over: the next one begins.
+        (State::At { phase: Phase::Steady, .. }, Event::Done) => Ok(State::At { phase: Phase::Steady, attempt: 1 }),
+        (State::At { phase, .. }, Event::Done) => {
+            plan.after(phase).map(|phase| State::At { phase, attempt: 1 }).ok_or(illegal)
+        }
+        (State::At { phase: Phase::Init, .. }, Event::ClusterStands) => {
+            plan.detour.first().map(|phase| State::At { phase: *phase, attempt: 1 }).ok_or(illegal)
+        }
+        (State::At { phase, attempt }, Event::Failed) => Ok(State::Retrying { phase, attempt }),
+        (State::At { phase, attempt }, Event::NeedsAPerson) => Ok(State::Failed { phase, attempt }),
+        (State::Retrying { phase, attempt } | State::Failed { phase, attempt }, Event::Again) => {
+            Ok(State::At { phase, attempt: attempt.saturating_add(1) })
+        }
+        _ => Err(illegal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+    use proptest::prelude::*;
+
+    const EVENTS: [Event; 5] = [Event::Done, Event::ClusterStands, Event::Failed, Event::NeedsAPerson, Event::Again];
+
+    fn plans() -> [Plan; 3] {
+        [testing::founder(), testing::control_plane(), testing::worker()].map(|n| Plan::of(&n))
+    }
+
+    fn states(plan: &Plan) -> Vec<State> {
+        let phases = Phase::ALL.into_iter().filter(|p| plan.holds(*p));
+        let each = |phase| {
+            let attempt = 3;
+            [State::At { phase, attempt }, State::Retrying { phase, attempt }, State::Failed { phase, attempt }]
+        };
+        phases.flat_map(each).collect()
+    }
+
+    #[test]
+    fn all_pairs_of_state_and_event() {
+        for plan in plans() {
+            for state in states(&plan) {
+                for event in EVENTS {
+                    let legal = match (state, event) {
+                        (State::At { phase, .. }, Event::ClusterStands) => phase == Phase::Init,
+                        (State::At { .. }, event) => event != Event::Again,
+                        (_, event) => event == Event::Again,
+                    };
+                    let then = next(&plan, state, event);
+                    assert_eq!(then.is_ok(), legal, "{state:?} {event:?}");
+                    assert!(then.is_ok_and(|s| plan.holds(s.phase())) || !legal);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_founder_of_a_standing_cluster_joins_it() {
+        let [plan, ..] = plans();
+        let at = |phase| State::At { phase, attempt: 1 };
+        let mut state = next(&plan, at(Phase::Init), Event::ClusterStands).unwrap();
+        assert_eq!(state, at(Phase::Gate));
+        for phase in [Phase::Join, Phase::Network, Phase::Finish, Phase::Steady, Phase::Steady] {
+            state = next(&plan, state, Event::Done).unwrap();
+            assert_eq!(state, at(phase));
+        }
+    }
+
+    #[test]
+    fn illegal_says_what_and_where() {
+        let [.., plan] = plans();
+        let error = next(&plan, State::begin(&plan), Event::Again).unwrap_err();
+        assert_eq!(error.to_string(), "Again cannot happen in At { phase: Preflight, attempt: 1 }");
+    }
+
+    proptest! {
+        #[test]
+        fn happy_events_reach_steady_from_any_state(which in 0..3_usize, at in 0..100_usize) {
+            let plan = &plans()[which];
+            let states = states(plan);
+            let mut state = states[at % states.len()];
+            for _ in 0..20 {
+                let event = if matches!(state, State::At { .. }) { Event::Done } else { Event::Again };
+                state = next(plan, state, event).unwrap();
+            }
+            prop_assert_eq!(state.phase(), Phase::Steady);
+        }
+
+        #[test]
+        fn whatever_happens_the_plan_is_kept(which in 0..3_usize, events in prop::collection::vec(0..5_usize, 0..200)) {
+            let plan = &plans()[which];
+            let mut state = State::begin(plan);
+            for event in events.into_iter().map(|i| EVENTS[i]) {
+                let before = state;
+                if let Ok(then) = next(plan, state, event) {
+                    state = then;
+                }
+                prop_assert!(plan.holds(state.phase()));
+                if matches!(event, Event::Failed | Event::NeedsAPerson | Event::Again) {
+                    prop_assert_eq!(before.phase(), state.phase(), "a failure never loses the phase");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! What the agent sets right by itself, every time: nothing here is an error, the judgement comes after it.
+
+use std::time::Duration;
+
+use crate::context::Context;
+
+/// Loading a module takes milliseconds; a hanging one must not stop the launch.
+const MODPROBE_DEADLINE: Duration = Duration::from_secs(5);
+/// The distribution's 128 are gone with the fourth kubelet's pods on a big node.
+pub const INOTIFY_INSTANCES: u64 = 8192;
+/// Where the limit stands.
+pub const INOTIFY: &str = "/proc/sys/fs/inotify/max_user_instances";
+
+/// Settings of the kernel: file, value, needed on control planes alone.
+pub const SYSCTLS: [(&str, &str, bool); 4] = [
+    ("/proc/sys/net/ipv4/ip_forward", "1", false),
+    ("/proc/sys/net/ipv4/ip_nonlocal_bind", "1", true),
+    ("/proc/sys/net/bridge/bridge-nf-call-iptables", "1", false),
+    ("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1", false),
+];
+
+/// Modules and the file by which the kernel shows that it has the feature, built in or loaded.
+const MODULES: [(&str, &str); 2] = [
+    ("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
+    ("overlay", "/sys/module/overlay"),
+];
+
+/// Modules, then settings (some come with a module).
+pub async fn kernel(cx: &Context) {
+    let filesystems = read(cx, "/proc/filesystems");
+    for (module, shown_by) in MODULES {
+        if !cx.sys.files.exists(shown_by) && !has_word(&filesystems, module) {
+            let cmd = crate::sys::Cmd::new("modprobe", &[module], MODPROBE_DEADLINE);
+            if let Err(error) = cx.sys.commands.run(cmd).await {
+                tracing::debug!("no module {module}: {error:#}");
+            }
+        }
+    }
+    for (name, value, control_plane) in SYSCTLS {
+        if (!control_plane || cx.node.is_control_plane()) && cx.sys.files.exists(name) {
+            set(cx, name, value);
+        }
+    }
+    let instances = read(cx, INOTIFY).trim().parse::<u64>().unwrap_or(INOTIFY_INSTANCES);
+    if instances < INOTIFY_INSTANCES {
+        set(cx, INOTIFY, &INOTIFY_INSTANCES.to_string());
+    }
+}
+
+/// The own name in /etc/hosts: without it kubeadm loses ten seconds to a name server.
+pub fn hosts(cx: &Context) {
+    let text = read(cx, "/etc/hosts");
+    if named(&text, &cx.node.name) {
+        return;
+    }
+    let text = format!("{}\n{} {}\n", text.trim_end(), cx.node.address, cx.node.name);
+    if let Err(error) = cx.sys.files.write("/etc/hosts", 0o644, text.trim_start().as_bytes()) {
+        tracing::warn!("{error:#}");
+    }
+}
+
+/// True if a line of /etc/hosts gives this name an address.
+pub fn named(hosts: &str, name: &str) -> bool {
+    let lines = hosts.lines().map(|l| l.split('#').next().unwrap_or_default());
+    lines.into_iter().any(|l| has_word(l.split_once(char::is_whitespace).map_or("", |(_, names)| names), name))
+}
+
+/// The container runtime: started if systemd knows it.
+pub async fn runtime(cx: &Context) {
+    let unit = cx.node.kubernetes.cri.unit();
+    let state = cx.sys.systemd.active_state(unit).await.unwrap_or_default();
+    if matches!(state.as_str(), "inactive" | "failed") {
+        if let Err(error) = cx.sys.systemd.start(unit).await {
+            tracing::warn!("{error:#}");
+        }
+    }
+}
+
+fn set(cx: &Context, name: &str, value: &str) {
+    if read(cx, name).trim() != value {
+        if let Err(error) = cx.sys.files.put(name, format!("{value}\n").as_bytes()) {
+            tracing::debug!("{error:#}");
+        }
+    }
+}
+
+fn read(cx: &Context, name: &str) -> String {
+    cx.sys.files.read(name).ok().flatten().unwrap_or_default()
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    text.split_whitespace().any(|w| w == word)
+}

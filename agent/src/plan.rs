@@ -1,0 +1,104 @@
+//! The table of contents: which phases a node meets, in which order. No I/O here.
+
+use ha_spec::cluster::LbMode;
+use ha_spec::node::NodeFile;
+use ha_spec::phase::Phase;
+
+/// A node's way from its first boot to its steady state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// One after the other.
+    pub steps: Vec<Phase>,
+    /// Taken in place of the rest of [`Phase::Init`] when the founder finds a standing cluster.
+    pub detour: Vec<Phase>,
+    /// From the start on, side by side with all of the above.
+    pub aside: Vec<Phase>,
+}
+
+impl Plan {
+    /// The plan for this node.
+    pub fn of(node: &NodeFile) -> Self {
+        let balances = node.is_control_plane() && node.load_balancer.mode != LbMode::External;
+        let may_found = node.is_control_plane() && node.founder.is_some();
+
+        let mut plan = Self { steps: Vec::new(), detour: Vec::new(), aside: vec![Phase::Images] };
+        plan.steps.push(Phase::Preflight);
+        plan.when(balances, &[Phase::Balancer]);
+        plan.when(may_found, &[Phase::Init]);
+        plan.when(!may_found, &[Phase::Gate, Phase::Join]);
+        plan.when(true, &[Phase::Network, Phase::Finish, Phase::Steady]);
+        if may_found {
+            plan.detour = vec![Phase::Gate, Phase::Join];
+        }
+        plan
+    }
+
+    /// The phase that follows on this one; none after the last.
+    pub fn after(&self, phase: Phase) -> Option<Phase> {
+        if let Some(at) = self.detour.iter().position(|p| *p == phase) {
+            return self.detour.get(at + 1).copied().or_else(|| self.after(Phase::Init));
+        }
+        let at = self.steps.iter().position(|p| *p == phase)?;
+        self.steps.get(at + 1).copied()
+    }
+
+    /// True if a node with this plan can be in this phase.
+    #[cfg(test)]
+    pub fn holds(&self, phase: Phase) -> bool {
+        self.steps.contains(&phase) || self.detour.contains(&phase)
+    }
+
+    fn when(&mut self, condition: bool, phases: &[Phase]) {
+        if condition {
+            self.steps.extend_from_slice(phases);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn names(phases: &[Phase]) -> String {
+        phases.iter().map(|p| p.name()).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn each_role_meets_its_phases() {
+        let plan = Plan::of(&testing::founder());
+        assert_eq!(names(&plan.steps), "preflight balancer init network finish steady");
+        assert_eq!(names(&plan.detour), "gate join");
+        let plan = Plan::of(&testing::control_plane());
+        assert_eq!(names(&plan.steps), "preflight balancer gate join network finish steady");
+        assert_eq!(names(&plan.detour), "");
+        let plan = Plan::of(&testing::worker());
+        assert_eq!(names(&plan.steps), "preflight gate join network finish steady");
+        assert_eq!(names(&plan.aside), "images");
+    }
+
+    #[test]
+    fn somebody_elses_balancer_is_left_alone() {
+        let mut node = testing::founder();
+        node.load_balancer.mode = LbMode::External;
+        assert_eq!(names(&Plan::of(&node).steps), "preflight init network finish steady");
+    }
+
+    #[test]
+    fn a_worker_never_founds() {
+        let mut node = testing::worker();
+        node.founder = testing::founder().founder;
+        assert_eq!(Plan::of(&node), Plan::of(&testing::worker()));
+    }
+
+    #[test]
+    fn every_way_ends_in_steady() {
+        for node in [testing::founder(), testing::control_plane(), testing::worker()] {
+            let plan = Plan::of(&node);
+            for start in Phase::ALL.into_iter().filter(|p| plan.holds(*p)) {
+                let way: Vec<Phase> = std::iter::successors(Some(start), |p| plan.after(*p)).take(20).collect();
+                assert_eq!(way.last(), Some(&Phase::Steady), "{}", names(&way));
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Events as JSON lines: always into a file, and to the host's ear if there is one. Never blocks; drops when full.
+
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use ha_spec::paths;
+use nix::fcntl::OFlag;
+
+use crate::sys::files::Files;
+
+/// The events file is begun anew above this size (one old one is kept): /run is memory.
+const FILE_LIMIT: u64 = 1 << 20;
+
+/// The places that hear events.
+#[derive(Debug)]
+pub(super) struct Sinks {
+    files: Files,
+    candidates: Vec<String>,
+    report: Option<Sink>,
+}
+
+/// An open device, fifo or file.
+#[derive(Debug)]
+struct Sink {
+    file: File,
+    /// A line was cut short: the next one begins with a line end, so that only one is lost.
+    torn: bool,
+}
+
+impl Sinks {
+    pub(super) fn new(files: Files, candidates: Vec<String>) -> Self {
+        Self { files, candidates, report: None }
+    }
+
+    /// One line, without its end.
+    pub(super) fn send(&mut self, line: &str) {
+        let line = format!("{line}\n");
+        if let Err(error) = self.append(line.as_bytes()) {
+            tracing::debug!("event not kept: {error}");
+        }
+        if self.report.is_none() {
+            self.report = self.candidates.iter().find_map(|name| open(&self.files, name).ok());
+        }
+        if self.report.as_mut().is_some_and(|sink| sink.send(line.as_bytes()).is_err()) {
+            // Gone (the host closed its end): looked for again with the next event.
+            self.report = None;
+        }
+    }
+
+    fn append(&self, line: &[u8]) -> std::io::Result<()> {
+        let path = self.files.path(paths::EVENTS_FILE);
+        if std::fs::metadata(&path).is_ok_and(|m| m.len() > FILE_LIMIT) {
+            std::fs::rename(&path, path.with_extension("jsonl.1"))?;
+        }
+        let mut file = OpenOptions::new().append(true).create(true).mode(0o644).open(&path)?;
+        file.write_all(line)
+    }
+}
+
+impl Sink {
+    fn send(&mut self, line: &[u8]) -> std::io::Result<()> {
+        let mut bytes = Vec::with_capacity(line.len() + 1);
+        if self.torn {
+            bytes.push(b'\n');
+        }
+        bytes.extend_from_slice(line);
+        match self.file.write(&bytes) {
+            Ok(written) => self.torn = written > 0 && written < bytes.len() || written == 0 && self.torn,
+            // Full: this event is lost, and the gap in `seq` says so.
+            Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
+            Err(e) => return Err(e),
+        }
+        Ok(())
+    }
+}
+
+/// An existing file, fifo or device; never made, or a missing port would become a file in /dev.
+fn open(files: &Files, name: &str) -> std::io::Result<Sink> {
+    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().append(true).custom_flags(flags).open(files.path(name))?;
+    Ok(Sink { file, torn: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sinks(names: &[&str]) -> (tempfile::TempDir, Sinks) {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(root.path().join("run/ha-agent")).unwrap();
+        let sinks = Sinks::new(Files::new(root.path()), names.iter().map(|n| (*n).into()).collect());
+        (root, sinks)
+    }
+
+    #[test]
+    fn the_first_report_that_opens_hears_it_and_none_is_made() {
+        let (root, mut sinks) = sinks(&["/dev/port", "/report"]);
+        std::fs::write(root.path().join("report"), "").unwrap();
+        sinks.send("{}");
+        assert_eq!(std::fs::read_to_string(root.path().join("report")).unwrap(), "{}\n");
+        assert_eq!(std::fs::read_to_string(root.path().join("run/ha-agent/events.jsonl")).unwrap(), "{}\n");
+        assert!(!root.path().join("dev").exists());
+    }
+
+    #[test]
+    fn a_fifo_that_nobody_empties_never_blocks_and_lines_stay_whole() {
+        let (root, mut sinks) = sinks(&["/fifo"]);
+        let path = root.path().join("fifo");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        sinks.send("nobody listens yet");
+        assert!(sinks.report.is_none());
+        let flags = OFlag::O_NONBLOCK.bits();
+        let mut reader = OpenOptions::new().read(true).custom_flags(flags).open(&path).unwrap();
+        let line = "x".repeat(999);
+        for _ in 0..200 {
+            sinks.send(&line);
+        }
+        let mut heard = vec![0; 1 << 20];
+        let n = std::io::Read::read(&mut reader, &mut heard).unwrap();
+        sinks.send("last");
+        let m = std::io::Read::read(&mut reader, &mut heard[n..]).unwrap();
+        let text = String::from_utf8_lossy(&heard[..n + m]).into_owned();
+        let lines: Vec<&str> = text.lines().filter(|l| !l.is_empty()).collect();
+        assert_eq!(lines.last(), Some(&"last"));
+        assert!(lines[..lines.len() - 2].iter().all(|l| *l == line));
+    }
+
+    #[test]
+    fn the_file_does_not_grow_for_ever() {
+        let (root, mut sinks) = sinks(&[]);
+        let line = "x".repeat(1 << 16);
+        for _ in 0..40 {
+            sinks.send(&line);
+        }
+        let size = |name: &str| std::fs::metadata(root.path().join("run/ha-agent").join(name)).unwrap().len();
+        assert!(size("events.jsonl") <= FILE_LIMIT + (1 << 17) && size("events.jsonl.1") <= FILE_LIMIT + (1 << 17));
+    }
+}

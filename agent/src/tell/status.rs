@@ -1,0 +1,52 @@
+//! The first status of a life, and a status in one line.
+
+use ha_spec::node::NodeFile;
+use ha_spec::phase::Phase;
+use ha_spec::status::{self, Agent, State, Status, Vip};
+
+/// Before anything is known.
+pub(super) fn first(node: &NodeFile, now: u64) -> Status {
+    Status {
+        version: status::VERSION,
+        cluster: node.cluster.clone(),
+        node: node.name.clone(),
+        role: node.role,
+        address: node.address,
+        phase: Phase::Preflight,
+        state: State::Working,
+        since_ms: now,
+        updated_ms: 0,
+        attempt: 1,
+        waiting_for: String::new(),
+        last_try_ms: None,
+        last_error: String::new(),
+        tail: Vec::new(),
+        phases: Vec::new(),
+        vip: Vip { address: node.endpoint.vip, port: node.endpoint.port, here: false, holder: String::new() },
+        backends: Vec::new(),
+        etcd: None,
+        kubelet: String::new(),
+        node_ready: None,
+        network: String::new(),
+        first_expiry: None,
+        agent: Agent { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), rss_kib: 0 },
+    }
+}
+
+/// What `systemctl status ha-agent` shows.
+pub(super) fn line(status: &Status) -> String {
+    let phase = status.phase;
+    match status.state {
+        State::Working if status.waiting_for.is_empty() => format!("{phase}"),
+        State::Working => format!("{phase}: waiting for {}{}", status.waiting_for, because(status)),
+        State::Retrying => format!("{phase}: attempt {} failed{}", status.attempt, because(status)),
+        State::Failed => format!("{phase}: a person must act{}", because(status)),
+        State::Steady if status.vip.here => format!("steady, holds {}", status.vip.address),
+        State::Steady => "steady".to_owned(),
+        State::Degraded => format!("steady, but{}", because(status)),
+    }
+}
+
+fn because(status: &Status) -> String {
+    if status.last_error.is_empty() { String::new() } else { format!(": {}", status.last_error) }
+}
