@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Node};
+use ha_spec::cluster::{self, Cluster, Node};
 
+mod command;
+mod none;
 pub mod nspawn;
 
 /// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
@@ -80,6 +82,12 @@ pub enum Power {
 /// The provider that the cluster file names. `dir` is the cluster's state directory (0700), the provider's own things
 /// live in `dir/machines`.
 pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
-    let _ = (cluster, dir);
-    anyhow::bail!("filled in by the owner of provider/")
+    match &cluster.provider {
+        cluster::Provider::Nspawn(options) => Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?)),
+        cluster::Provider::None => Ok(Box::new(none::RenderOnly)),
+        other => anyhow::bail!(
+            "provider {} is not supported yet; use `provider: {{nspawn: {{...}}}}`, or `provider: none` and `ha-host render`",
+            other.name()
+        ),
+    }
 }

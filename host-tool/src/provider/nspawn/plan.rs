@@ -1,0 +1,141 @@
+//! What a keeper needs to know to boot its node, and the command line that follows from it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::layout::{NodeDir, Wiring};
+use super::{cgroup, root};
+
+/// Where the node finds the directory that it reports into.
+const REPORT_IN_NODE: &str = "/run/ha-host";
+/// Host devices that kubelet and image tools want, bound if the host has them.
+const DEVICES: [&str; 2] = ["/dev/fuse", "/dev/kmsg"];
+/// System calls beyond nspawn's own list: runc makes session keyrings, Cilium loads programs.
+const SYSTEM_CALLS: &str = "@keyring bpf @mount add_key keyctl request_key perf_event_open";
+
+/// Written by `ensure` each time before a keeper starts; read by that keeper alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// The cluster, for its cgroups.
+    pub cluster: String,
+    /// The node.
+    pub node: String,
+    /// Its name for nspawn.
+    pub machine: String,
+    /// The image's root directory.
+    pub image_root: PathBuf,
+    /// Its cable.
+    pub wiring: Wiring,
+    /// For a resolv.conf, if the node brings none.
+    pub name_servers: Vec<String>,
+    /// Local system extensions: directory on the host by name.
+    pub extensions: Vec<(String, PathBuf)>,
+    /// The extensions are directories, not images.
+    pub unpacked: bool,
+    /// A new disk: the Ignition program and the node's config.
+    pub ignition: Option<(PathBuf, PathBuf)>,
+}
+
+impl Plan {
+    /// Reads it from the working directory.
+    pub fn read() -> Result<Self> {
+        let text = std::fs::read_to_string(NodeDir::PLAN).with_context(|| format!("cannot read {}", NodeDir::PLAN))?;
+        serde_json::from_str(&text).with_context(|| format!("{} is not of this version of ha-host", NodeDir::PLAN))
+    }
+
+    /// Writes it.
+    pub fn write(&self, dir: &NodeDir) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).context("cannot write the boot plan down")?;
+        std::fs::write(dir.join(NodeDir::PLAN), text).with_context(|| format!("cannot write {}", dir.join(NodeDir::PLAN).display()))
+    }
+
+    /// systemd-nspawn in the node's cgroups, with the node's directory `dir`.
+    pub fn command(&self, dir: &Path, groups: &[PathBuf]) -> Command {
+        let mut command = cgroup::joining(&cgroup::entries(groups), true);
+        command.arg("systemd-nspawn").args(self.arguments(dir));
+        command
+    }
+
+    fn arguments(&self, dir: &Path) -> Vec<String> {
+        let option = |name: &str, value: &str| format!("--{name}={value}");
+        let mut all = vec![
+            "--quiet".into(),
+            // Both, or nspawn wants the system bus.
+            "--register=no".into(),
+            "--keep-unit".into(),
+            "--settings=no".into(),
+            option("machine", &self.machine),
+            option("hostname", &self.node),
+            option("directory", &dir.join(NodeDir::ROOT).to_string_lossy()),
+            option("network-namespace-path", &self.wiring.path().to_string_lossy()),
+            // networkd inside needs CAP_NET_ADMIN, pods need nearly all.
+            "--capability=all".into(),
+            option("system-call-filter", SYSTEM_CALLS),
+            "--resolv-conf=off".into(),
+            "--timezone=off".into(),
+            "--link-journal=no".into(),
+            "--notify-ready=yes".into(),
+            "--console=read-only".into(),
+            bind("bind", &dir.join(NodeDir::REPORT), REPORT_IN_NODE),
+        ];
+        for (name, place, _) in root::DATA {
+            all.push(bind("bind", &dir.join(NodeDir::DATA).join(name), place));
+        }
+        for (name, source) in &self.extensions {
+            all.push(bind("bind-ro", source, &format!("{}/{name}", super::extensions::IN_NODE)));
+        }
+        all.extend(DEVICES.iter().filter(|d| Path::new(d).exists()).map(|device| option("bind", device)));
+        all.push("--boot".into());
+        all
+    }
+}
+
+/// nspawn parts source, target and options by colons.
+fn bind(option: &str, source: &Path, target: &str) -> String {
+    let source = source.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
+    format!("--{option}={source}:{target}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::layout::Layout;
+    use super::*;
+
+    fn plan() -> Plan {
+        Plan {
+            cluster: "demo".into(),
+            node: "node1".into(),
+            machine: "demo.node1".into(),
+            image_root: "/image/root".into(),
+            wiring: Layout::new("demo", Path::new("/s")).wiring("node1", "eth0"),
+            name_servers: vec!["10.77.0.1".into()],
+            extensions: vec![("ha-agent".into(), "/s/machines/_extensions/ha-agent".into())],
+            unpacked: false,
+            ignition: None,
+        }
+    }
+
+    #[test]
+    fn the_command_line_binds_what_must_not_lie_on_the_overlay() {
+        let arguments = plan().arguments(Path::new("/s:1/machines/node1"));
+        for expected in [
+            "--network-namespace-path=/run/netns/ha-demo.node1",
+            "--bind=/s\\:1/machines/node1/data/etcd:/var/lib/etcd",
+            "--bind=/s\\:1/machines/node1/report:/run/ha-host",
+            "--bind-ro=/s/machines/_extensions/ha-agent:/opt/extensions/ha-agent",
+            "--boot",
+        ] {
+            assert!(arguments.iter().any(|a| a == expected), "{expected} is missing in {arguments:?}");
+        }
+    }
+
+    #[test]
+    fn a_plan_survives_the_way_to_the_keeper() {
+        let text = serde_json::to_string(&plan()).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan());
+    }
+}

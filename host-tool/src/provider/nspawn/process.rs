@@ -1,0 +1,141 @@
+//! Processes as files remember them: a number alone may belong to somebody else by now, so the start time and the boot go
+//! with it.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+
+/// How often a dying process is looked at.
+const POLL: Duration = Duration::from_millis(5);
+
+/// One process of this boot of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ident {
+    pid: i32,
+    start: u64,
+    boot: String,
+}
+
+impl Ident {
+    /// The process that has this number now.
+    pub fn of(pid: i32) -> Option<Self> {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let (state, start) = parse_stat(&stat)?;
+        // A zombie runs no more; its parent may take its time to notice.
+        if matches!(state, 'Z' | 'X') {
+            return None;
+        }
+        Some(Self { pid, start, boot: boot_id() })
+    }
+
+    /// What a file remembers, if that process still lives.
+    pub fn alive(file: &Path) -> Option<Self> {
+        let text = std::fs::read_to_string(file).ok()?;
+        let known = Self::parse(&text)?;
+        (Self::of(known.pid)? == known).then_some(known)
+    }
+
+    /// Writes the process down.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let text = format!("{} {} {}\n", self.pid, self.start, self.boot);
+        let new = file.with_extension("pid.new");
+        std::fs::write(&new, text)
+            .and_then(|()| std::fs::rename(&new, file))
+            .with_context(|| format!("cannot write {}", file.display()))
+    }
+
+    /// Its number.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// Kills it, and nothing else.
+    pub fn kill(&self) {
+        if self.lives() {
+            let _ = kill(Pid::from_raw(self.pid), Signal::SIGKILL);
+        }
+    }
+
+    /// Kills it and what it started, for a leader of its own session.
+    pub fn kill_group(&self) {
+        if self.lives() {
+            let _ = killpg(Pid::from_raw(self.pid), Signal::SIGKILL);
+        }
+    }
+
+    /// Waits until it is gone; false if it outlives the patience.
+    pub fn gone_within(&self, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        while self.lives() {
+            if Instant::now() >= end {
+                return false;
+            }
+            std::thread::sleep(POLL);
+        }
+        true
+    }
+
+    fn lives(&self) -> bool {
+        Self::of(self.pid).as_ref() == Some(self)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let mut words = text.split_whitespace();
+        Some(Self { pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()?, boot: words.next()?.into() })
+    }
+}
+
+/// State and start time of `/proc/PID/stat`. The name in it may hold spaces and brackets: count from the last bracket.
+fn parse_stat(stat: &str) -> Option<(char, u64)> {
+    let rest = stat.rsplit_once(')')?.1;
+    let mut fields = rest.split_whitespace();
+    let state = fields.next()?.chars().next()?;
+    // Field 22 of the manual page; the state is field 3.
+    let start = fields.nth(18)?.parse().ok()?;
+    Some((state, start))
+}
+
+/// The kernel's name for this boot; two boots may well give one pid the same start time.
+fn boot_id() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    if text.trim().is_empty() { "unknown".into() } else { text.trim().into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stat_with_a_nasty_name() {
+        let stat = "7 (a) b (c) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 1000 10";
+        assert_eq!(parse_stat(stat), Some(('S', 4242)));
+        assert_eq!(parse_stat("7 (sh) S 1"), None);
+    }
+
+    #[test]
+    fn a_living_process_is_known_again_and_a_dead_one_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.pid");
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let ident = Ident::of(child.id().cast_signed()).unwrap();
+        ident.write(&file).unwrap();
+        assert_eq!(Ident::alive(&file), Some(ident.clone()));
+        ident.kill();
+        assert!(ident.gone_within(Duration::from_secs(5)), "a zombie counts as gone");
+        assert_eq!(Ident::alive(&file), None);
+        child.wait().unwrap();
+    }
+
+    #[test]
+    fn another_boot_is_another_process() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("x.pid");
+        let mut me = Ident::of(std::process::id().cast_signed()).unwrap();
+        me.boot = "other".into();
+        me.write(&file).unwrap();
+        assert_eq!(Ident::alive(&file), None);
+    }
+}

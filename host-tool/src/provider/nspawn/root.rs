@@ -1,0 +1,164 @@
+//! A node's disk: the image below, never written to, and a layer of the node's own above.
+//!
+//! The keeper mounts it in a mount namespace of its own, so that nothing is ever mounted on the host and nothing stays
+//! behind, however the node ends.
+
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sched::{CloneFlags, unshare};
+
+use super::layout::NodeDir;
+
+/// Directories of the node that must not lie on an overlay: name below `data/`, place in the node, mode.
+pub const DATA: [(&str, &str, u32); 4] = [
+    ("containerd", "/var/lib/containerd", 0o711),
+    ("containers", "/var/lib/containers", 0o755),
+    ("etcd", "/var/lib/etcd", 0o700),
+    ("kubelet", "/var/lib/kubelet", 0o755),
+];
+
+/// Directories that one of every Linux has, for a [`Window`].
+const WINDOWS: [&str; 5] = ["/mnt", "/media", "/srv", "/opt", "/home"];
+
+/// Makes the directories of a new node.
+pub fn lay_out(dir: &NodeDir) -> Result<()> {
+    let plain = [(NodeDir::UPPER, 0o755), (NodeDir::WORK, 0o755), (NodeDir::ROOT, 0o755), (NodeDir::REPORT, 0o755)];
+    make_dir(&dir.0, 0o700)?;
+    for (name, mode) in plain {
+        make_dir(&dir.join(name), mode)?;
+    }
+    for (name, _, mode) in DATA {
+        make_dir(&dir.join(NodeDir::DATA).join(name), mode)?;
+    }
+    Ok(())
+}
+
+/// Makes a directory with its parents, and gives it this mode whatever the umask.
+pub fn make_dir(dir: &Path, mode: u32) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(dir)
+        .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)))
+        .with_context(|| format!("cannot make the directory {}", dir.display()))
+}
+
+/// Mounts the disk for this process and its children alone. The working directory is the node's: the paths in the mount
+/// options then hold nothing that would need quoting.
+pub fn mount_here(image_root: &Path) -> Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace for the node")?;
+    let here = std::env::current_dir().context("cannot find the node's directory")?;
+    keep_to_ourselves(&here)?;
+    let options = format!("lowerdir={},upperdir={},workdir={}", quote(image_root), NodeDir::UPPER, NodeDir::WORK);
+    mount(Some("overlay"), NodeDir::ROOT, Some("overlay"), MsFlags::empty(), Some(options.as_str())).with_context(|| {
+        format!(
+            "cannot mount an overlay of {} in {}; the state directory must lie on a file system that carries one (ext4, \
+             xfs, btrfs, tmpfs): set XDG_STATE_HOME",
+            image_root.display(),
+            here.display()
+        )
+    })
+}
+
+/// Mounts on the file system that holds `path` are seen by this process and its children alone. Only there: /run/netns must
+/// go on being shared with the host, where the namespaces that the keeper makes are to be seen.
+fn keep_to_ourselves(path: &Path) -> Result<()> {
+    let text = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?;
+    let below = longest_prefix(&text, path);
+    mount(None::<&str>, &below, None::<&str>, MsFlags::MS_SLAVE, None::<&str>)
+        .with_context(|| format!("cannot keep mounts on {} from the host", below.display()))
+}
+
+/// A second way to a directory, through parents that every user may pass; gone when dropped.
+#[derive(Debug)]
+pub struct Window(PathBuf);
+
+impl Window {
+    /// Opens `root` where it hides none of `needed`. Only in a mount namespace of our own.
+    pub fn open(root: &Path, needed: &[&Path]) -> Result<Self> {
+        let place = WINDOWS.iter().map(Path::new).find(|place| passable(place) && !needed.iter().any(|n| n.starts_with(place)));
+        let place = place.with_context(|| format!("none of {} can be used as a mount point", WINDOWS.join(", ")))?;
+        keep_to_ourselves(place)?;
+        mount(Some(root), place, None::<&str>, MsFlags::MS_BIND, None::<&str>)
+            .with_context(|| format!("cannot show {} at {}", root.display(), place.display()))?;
+        Ok(Self(place.into()))
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Window {
+    fn drop(&mut self) {
+        // Fails only if it is gone already.
+        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
+    }
+}
+
+fn passable(dir: &Path) -> bool {
+    std::fs::metadata(dir).is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 != 0)
+}
+
+/// The node needs a name server entry: an empty file makes CoreDNS crash, an unreachable one costs seconds a look-up. The
+/// gateway refuses at once.
+pub fn settle_resolv_conf(root: &Path, servers: &[String]) -> Result<()> {
+    let file = root.join("etc/resolv.conf");
+    // A link into /run is the node's own affair; whatever runs there fills it.
+    if file.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    let text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The mount point that a path lies on.
+fn longest_prefix(mountinfo: &str, path: &Path) -> PathBuf {
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| PathBuf::from(unescape(point)));
+    points.filter(|point| path.starts_with(point)).max_by_key(|point| point.as_os_str().len()).unwrap_or_else(|| "/".into())
+}
+
+/// mountinfo writes space, tab, newline and backslash in octal.
+pub fn unescape(text: &str) -> String {
+    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
+        .iter()
+        .fold(text.to_string(), |text, (code, plain)| text.replace(code, plain))
+}
+
+/// overlayfs parts its options by commas and its lower directories by colons.
+fn quote(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    text.replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_lies_on_its_deepest_mount() {
+        let text = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /var/my\\040lib rw - ext4 /dev/b rw\n";
+        assert_eq!(longest_prefix(text, Path::new("/var/my lib/x")), Path::new("/var/my lib"));
+        assert_eq!(longest_prefix(text, Path::new("/var/my library")), Path::new("/"));
+    }
+
+    #[test]
+    fn odd_paths_are_quoted() {
+        assert_eq!(quote(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
+    }
+
+    #[test]
+    fn resolv_conf_is_written_only_where_there_is_none() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("etc")).unwrap();
+        let file = dir.path().join("etc/resolv.conf");
+        settle_resolv_conf(dir.path(), &["10.0.0.1".into()]).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "nameserver 10.0.0.1\n");
+        settle_resolv_conf(dir.path(), &["10.0.0.2".into()]).unwrap();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "nameserver 10.0.0.1\n");
+    }
+}
