@@ -1,16 +1,173 @@
-//! Filled in by the owner of this phase.
+//! `kubeadm init` on the one node that may found the cluster, and only if no cluster answers. Once an apiserver of this
+//! cluster has answered nothing is ever reset: an interrupted init is resumed, kubeadm's phases may all be run again.
 
-use anyhow::Result;
+use std::time::Duration;
 
-use super::Outcome;
+use anyhow::{Result, bail};
+use futures_util::future::join_all;
+use ha_spec::cluster::KubeProxy;
+use ha_spec::phase::Phase;
+use tracing::{info, warn};
+
+use super::{Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
+use crate::kube::client::Client;
+use crate::kube::error::ApiError;
+use crate::kube::{self, cluster_ca, manifest};
+use crate::render;
 
-/// Whether there is anything to do.
-pub async fn needed(_cx: &Context) -> Result<bool> {
-    Ok(true)
+/// A peer on the same segment answers at once; one that is switched off never does.
+const PROBE: Duration = Duration::from_secs(2);
+/// In the manifest of an etcd that joined others; an etcd that founds has `new` or nothing.
+const JOINED: &str = "--initial-cluster-state=existing";
+/// Phases whose work is done elsewhere or unwanted: the agent's own preflight, and a join command with a token in it.
+const SKIP: [&str; 2] = ["preflight", "show-join-command"];
+
+/// Needed until this node's own init is complete; a re-made founder is sent to join by [`run`].
+pub async fn needed(cx: &Context) -> Result<bool> {
+    if is_settled(cx) {
+        return Ok(false);
+    }
+    if !began(cx)? {
+        return Ok(true);
+    }
+    Ok(match is_complete(cx).await {
+        Ok(complete) => !complete,
+        Err(error) => {
+            info!("own apiserver: {error:#}: init is resumed");
+            true
+        }
+    })
 }
 
-/// One attempt.
-pub async fn run(_cx: &Context) -> Result<Outcome> {
+/// Founds, resumes, or finds that a cluster stands.
+pub async fn run(cx: &Context) -> Result<Outcome> {
+    if began(cx)? {
+        info!("an init of this node's own was interrupted: it is resumed");
+    } else {
+        if !may_found(cx) {
+            warn!("the permission to found has ended: this node joins");
+            return Ok(Outcome::ClusterStands);
+        }
+        cx.tell.waiting(
+            Phase::Init,
+            "the word of the VIP and the other control planes whether a cluster stands",
+            "",
+        );
+        if let Some(who) = standing_cluster(cx).await? {
+            info!("{who} answers: a cluster stands, this node joins it");
+            return Ok(Outcome::ClusterStands);
+        }
+    }
+    hooks::once(cx, "before-join", &cx.node.hooks.before_join, Phase::Init).await?;
+    found(cx).await?;
     Ok(Outcome::Done)
 }
+
+async fn found(cx: &Context) -> Result<()> {
+    kubeadm::forgive_kubelet(cx).await?;
+    let token = kubeadm::random_token()?;
+    let config = render::kubeadm::init(&cx.node, kubeadm::machine(cx), Some(&token), &SKIP);
+    kubeadm::run(
+        cx,
+        Phase::Init,
+        &["init", "--skip-token-print"],
+        &config,
+        &|_| (),
+    )
+    .await?;
+    if let Err(error) = remove_token(cx, &token).await {
+        warn!("kubeadm's token stays until it ends by itself in ten minutes: {error:#}");
+    }
+    Ok(())
+}
+
+/// kubeadm insists on a token; nobody knows it, and nobody shall.
+async fn remove_token(cx: &Context, token: &str) -> Result<()> {
+    let id = token.split('.').next().unwrap_or_default();
+    kube::as_admin(cx)?
+        .delete_secret(&format!("bootstrap-token-{id}"))
+        .await?;
+    Ok(())
+}
+
+fn may_found(cx: &Context) -> bool {
+    cx.node
+        .founder
+        .is_some_and(|f| cx.sys.clock.now_ms() / 1000 < f.until)
+}
+
+/// Whether this node's disk holds an etcd that it founded itself.
+fn began(cx: &Context) -> Result<bool> {
+    let etcd = cx.sys.files.read(&manifest("etcd"))?;
+    Ok(etcd.is_some_and(|text| !text.contains(JOINED)))
+}
+
+/// Whether all that kubeadm init does, to its last phase, is there.
+async fn is_complete(cx: &Context) -> Result<bool> {
+    let client = kube::as_admin_at(cx, &kube::apiserver_url(cx.node.address))?.within(PROBE);
+    client.config_map("kubeadm-config").await?;
+    let marked = client
+        .node(&cx.node.name)
+        .await?
+        .is_some_and(|n| n.is_control_plane());
+    Ok(marked && addons_are_there(cx, &client).await?)
+}
+
+async fn addons_are_there(cx: &Context, client: &Client) -> Result<bool, ApiError> {
+    const APPS: &str = "/apis/apps/v1/namespaces/kube-system";
+    let dns = cx
+        .node
+        .kubernetes
+        .cluster_configuration
+        .get("dns")
+        .and_then(|d| d.get("disabled"));
+    let wants_dns = dns.and_then(serde_json::Value::as_bool) != Some(true);
+    if wants_dns
+        && !client
+            .exists(&format!("{APPS}/deployments/coredns"))
+            .await?
+    {
+        return Ok(false);
+    }
+    let wants_proxy = cx.node.kubernetes.proxy != KubeProxy::None;
+    Ok(!wants_proxy
+        || client
+            .exists(&format!("{APPS}/daemonsets/kube-proxy"))
+            .await?)
+}
+
+/// Who answers under this cluster's CA, asked all at once: the VIP and every other control plane.
+async fn standing_cluster(cx: &Context) -> Result<Option<String>> {
+    let ca = cluster_ca(cx)?;
+    let peers = cx.node.peers().map(|p| kube::apiserver_url(p.address));
+    let urls: Vec<String> = std::iter::once(kube::vip_url(cx)).chain(peers).collect();
+    let asked = join_all(urls.iter().map(|url| probe(url, &ca))).await;
+    for (url, answer) in urls.into_iter().zip(asked) {
+        match judge(answer) {
+            Ok(true) => return Ok(Some(url)),
+            Ok(false) => {}
+            Err(error) => bail!("{error}"),
+        }
+    }
+    Ok(None)
+}
+
+async fn probe(url: &str, ca: &str) -> Result<(), ApiError> {
+    Client::new(url, ca, None)?.within(PROBE).ready().await
+}
+
+/// Any HTTP answer that the CA vouches for means that a cluster stands, however sick. Somebody else's cluster is a fault.
+fn judge(answer: Result<(), ApiError>) -> Result<bool, ApiError> {
+    match answer {
+        Ok(()) | Err(ApiError::Status { .. } | ApiError::Shape { .. }) => Ok(true),
+        Err(e @ (ApiError::UnknownAuthority { .. } | ApiError::Local(_))) => Err(e),
+        Err(ApiError::Unreachable { .. } | ApiError::Tls { .. } | ApiError::Deadline { .. }) => {
+            Ok(false)
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "init_tests.rs"]
+mod tests;

@@ -1,16 +1,143 @@
-//! Filled in by the owner of this phase.
+//! `kubeadm join`. A worker joins in one go; a control plane does all that needs no etcd first, then joins etcd under a
+//! Lease that it lets go the moment its member votes, and then waits for its own components beside the next node's join.
 
-use anyhow::Result;
+use std::time::Duration;
 
-use super::Outcome;
+use anyhow::{Context as _, Result, bail};
+use ha_spec::paths;
+use ha_spec::phase::Phase;
+use tracing::{info, warn};
+
+use super::{Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
+use crate::kube::client::Client;
+use crate::kube::identity::Identity;
+use crate::kube::{
+    self, KUBELET, KUBELET_CONF, KUBELET_CONFIG, KUBELET_PEM, cluster_ca, kubeconfig,
+};
+use crate::render;
 
-/// Whether there is anything to do.
-pub async fn needed(_cx: &Context) -> Result<bool> {
-    Ok(true)
+mod control_plane;
+mod resume;
+
+/// A kubelet that has all it needs registers its node in a few seconds.
+const REGISTERED_WITHIN_MS: u64 = 30_000;
+/// A node whose machine is gone is Ready in the API's eyes for 40 s; kubeadm refuses to join under its name until then.
+const GONE_WITHIN_MS: u64 = 90_000;
+/// How often the two above are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Needed until nothing is left to do, judged by what is there.
+pub async fn needed(cx: &Context) -> Result<bool> {
+    if is_settled(cx) {
+        return Ok(false);
+    }
+    if cx.node.is_control_plane() {
+        return Ok(!control_plane::what_is_left(cx).await?.is_done());
+    }
+    Ok(!is_registered(cx, &kube::as_node(cx)?).await?)
 }
 
-/// One attempt.
-pub async fn run(_cx: &Context) -> Result<Outcome> {
+/// Joins, or goes on with a join that was interrupted.
+pub async fn run(cx: &Context) -> Result<Outcome> {
+    hooks::once(cx, "before-join", &cx.node.hooks.before_join, Phase::Join).await?;
+    write_kubeconfigs(cx)?;
+    if cx.node.is_control_plane() {
+        control_plane::join(cx).await?;
+    } else {
+        worker(cx).await?;
+    }
     Ok(Outcome::Done)
 }
+
+async fn worker(cx: &Context) -> Result<()> {
+    let client = kube::as_node(cx)?;
+    if has_kubelet_state(cx) && goes_on(cx, &client).await? {
+        return Ok(());
+    }
+    wait_until_gone(cx, &client).await?;
+    kubeadm::forgive_kubelet(cx).await?;
+    let config = render::kubeadm::join(&cx.node, &[]);
+    kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
+}
+
+/// The discovery file that kubeadm reads, and the kubelet's first kubeconfig, both with this node's own identity. A
+/// kubelet that finds its kubeconfig uses it at once and asks for a certificate of its own beside that, as on a node
+/// that kubeadm has initialised; without it, it would first wait for that certificate to be signed.
+fn write_kubeconfigs(cx: &Context) -> Result<()> {
+    let Some(me) = Identity::from_ignition(cx)? else {
+        bail!(
+            "{} is missing: without it this node cannot join",
+            paths::IDENTITY_KEY
+        );
+    };
+    let text = kubeconfig::render(&kube::vip_url(cx), &cluster_ca(cx)?, &me);
+    cx.sys
+        .files
+        .write(paths::DISCOVERY, 0o600, text.as_bytes())?;
+    if !cx.sys.files.exists(KUBELET_PEM) || !cx.sys.files.exists(KUBELET_CONF) {
+        cx.sys.files.write(KUBELET_CONF, 0o600, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Whether kubeadm has set up a kubelet here before.
+fn has_kubelet_state(cx: &Context) -> bool {
+    cx.sys.files.exists(KUBELET_CONFIG) && cx.sys.files.exists(KUBELET_PEM)
+}
+
+async fn is_registered(cx: &Context, client: &Client) -> Result<bool> {
+    if !has_kubelet_state(cx) || cx.sys.systemd.active_state(KUBELET).await? != "active" {
+        return Ok(false);
+    }
+    Ok(client.node(&cx.node.name).await?.is_some())
+}
+
+/// Starts a kubelet that was set up before, and says whether it registered its node.
+async fn goes_on(cx: &Context, client: &Client) -> Result<bool> {
+    info!("the kubelet was set up before: it is started");
+    kubeadm::forgive_kubelet(cx).await?;
+    if let Err(error) = cx.sys.systemd.start(KUBELET).await {
+        warn!("kubelet: {error:#}");
+        return Ok(false);
+    }
+    let begin = cx.sys.clock.now_ms();
+    while cx.sys.clock.now_ms().saturating_sub(begin) < REGISTERED_WITHIN_MS {
+        if client.node(&cx.node.name).await?.is_some() {
+            return Ok(true);
+        }
+        cx.tell
+            .waiting(Phase::Join, "the kubelet to register this node", "");
+        cx.sys.clock.sleep(LOOK).await;
+    }
+    Ok(false)
+}
+
+/// A worker may not delete its old Node object; it waits until the cluster has noticed that its machine is gone.
+async fn wait_until_gone(cx: &Context, client: &Client) -> Result<()> {
+    let begin = cx.sys.clock.now_ms();
+    let name = &cx.node.name;
+    while client
+        .node(name)
+        .await
+        .context("own Node object")?
+        .is_some_and(|n| n.is_ready())
+    {
+        if cx.sys.clock.now_ms().saturating_sub(begin) > GONE_WITHIN_MS {
+            bail!(
+                "node {name} is Ready in the cluster, but this machine is new: does another machine have its name?"
+            );
+        }
+        cx.tell.waiting(
+            Phase::Join,
+            &format!("the cluster to notice that the machine of the old {name} is gone"),
+            "",
+        );
+        cx.sys.clock.sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "join_tests.rs"]
+mod tests;

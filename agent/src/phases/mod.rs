@@ -2,16 +2,20 @@
 //! never at a marker) and `run` (may be run again at any time, after a crash at any point).
 
 use anyhow::Result;
+use ha_spec::paths;
 use ha_spec::phase::Phase;
 
 use crate::context::Context;
+use crate::kube::{KUBELET_CONF, KUBELET_PEM};
 
 pub mod balancer;
 pub mod finish;
 pub mod gate;
+pub mod hooks;
 pub mod images;
 pub mod init;
 pub mod join;
+pub mod kubeadm;
 pub mod network;
 pub mod preflight;
 pub mod steady;
@@ -29,6 +33,13 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NeedsAPerson(pub String);
+
+/// Whether phase finish ended on this disk: the kubelet has a certificate of its own and the first identity is wiped.
+/// Such a node is in its cluster; nothing that founds or joins may ever run on it again, whatever does not answer.
+pub fn is_settled(cx: &Context) -> bool {
+    let there = |name| cx.sys.files.exists(name);
+    !there(paths::IDENTITY_KEY) && there(KUBELET_CONF) && there(KUBELET_PEM)
+}
 
 /// Whether a phase has anything to do.
 pub async fn needed(phase: Phase, cx: &Context) -> Result<bool> {

@@ -1,1 +1,28 @@
-//! Filled in by the owner of this renderer.
+//! Cilium's Helm values, as JSON (which is YAML).
+
+use ha_spec::cluster::KubeProxy;
+use ha_spec::node::NodeFile;
+use serde_json::{Map, Value, json};
+
+use super::merge;
+
+/// Two operators stand by each other; a lone control plane has no place for the second.
+const OPERATORS: usize = 2;
+
+/// What `cilium install --values` gets: this cluster's needs, then the user's values on top.
+pub fn values(node: &NodeFile, users: &Map<String, Value>) -> String {
+    let mut values = json!({
+        "kubeProxyReplacement": node.kubernetes.proxy == KubeProxy::None,
+        "k8sServiceHost": node.endpoint.vip.to_string(),
+        "k8sServicePort": node.endpoint.port,
+        "ipam": {"mode": "kubernetes"},
+        "routingMode": "tunnel",
+        "tunnelProtocol": "vxlan",
+        "operator": {"replicas": node.control_planes.len().clamp(1, OPERATORS)},
+        "hubble": {"enabled": false},
+        "envoy": {"enabled": false},
+        "image": {"pullPolicy": "IfNotPresent"},
+    });
+    merge(&mut values, &Value::Object(users.clone()));
+    format!("{values:#}\n")
+}

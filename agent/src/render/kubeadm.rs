@@ -1,1 +1,201 @@
-//! Filled in by the owner of this renderer.
+//! kubeadm's configuration, as JSON documents parted by `---` (JSON is YAML).
+
+use ha_spec::cluster::KubeProxy;
+use ha_spec::kubernetes;
+use ha_spec::node::NodeFile;
+use ha_spec::paths;
+use serde_json::{Map, Value, json};
+
+use super::merge;
+
+/// The token that kubeadm insists on ends after this, should the agent die before it removes it.
+const TOKEN_LIFE: &str = "10m0s";
+/// The gate was open just now: a discovery that takes longer fails and is tried again.
+const DISCOVERY: &str = "1m0s";
+/// The taint that kubeadm gives control planes; a list of one's own replaces it.
+const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
+
+/// What the machine, not the node file, decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// Whether it has cgroup v2 (then systemd owns the tree, and the container runtime drives it through systemd).
+    pub cgroup_v2: bool,
+}
+
+/// For `kubeadm init` and for its preflight. `skip` names phases; without a token kubeadm makes one up.
+pub fn init(node: &NodeFile, machine: Machine, token: Option<&str>, skip: &[&str]) -> String {
+    let mut first = json!({
+        "apiVersion": api(node),
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": local_endpoint(node),
+        "nodeRegistration": registration(node),
+        "skipPhases": skip,
+    });
+    if let Some(token) = token {
+        first["bootstrapTokens"] =
+            json!([{"token": token, "ttl": TOKEN_LIFE, "description": "made for kubeadm init"}]);
+    }
+    let mut all = vec![first, cluster(node), kubelet(node, machine)];
+    all.extend(proxy(node));
+    documents(&all)
+}
+
+/// For `kubeadm join`. `skip` names phases.
+pub fn join(node: &NodeFile, skip: &[&str]) -> String {
+    let mut join = json!({
+        "apiVersion": api(node),
+        "kind": "JoinConfiguration",
+        "discovery": {"file": {"kubeConfigPath": paths::DISCOVERY}},
+        "nodeRegistration": registration(node),
+        "skipPhases": skip,
+        "timeouts": {"discovery": DISCOVERY},
+    });
+    if node.is_control_plane() {
+        join["controlPlane"] = json!({"localAPIEndpoint": local_endpoint(node)});
+    }
+    documents(&[join])
+}
+
+/// Whether etcd runs on the control planes (else the user's `clusterConfiguration` names an external one).
+pub fn has_stacked_etcd(node: &NodeFile) -> bool {
+    node.kubernetes
+        .cluster_configuration
+        .get("etcd")
+        .and_then(|e| e.get("external"))
+        .is_none()
+}
+
+/// Whether a kubelet may give its own node this label (else it does not even start).
+pub fn kubelet_may_set(label: &str) -> bool {
+    const ALLOWED: [&str; 10] = [
+        "kubernetes.io/hostname",
+        "kubernetes.io/os",
+        "kubernetes.io/arch",
+        "node.kubernetes.io/instance-type",
+        "topology.kubernetes.io/region",
+        "topology.kubernetes.io/zone",
+        "beta.kubernetes.io/instance-type",
+        "beta.kubernetes.io/os",
+        "beta.kubernetes.io/arch",
+        "failure-domain.beta.kubernetes.io/zone",
+    ];
+    let domain = label.split_once('/').map_or("", |(domain, _)| domain);
+    let is_below = |parent: &str| domain == parent || domain.ends_with(&format!(".{parent}"));
+    if !is_below("kubernetes.io") && !is_below("k8s.io") {
+        return true;
+    }
+    let open = |parent: &str| domain == parent || domain.ends_with(&format!(".{parent}"));
+    ALLOWED.contains(&label) || open("kubelet.kubernetes.io") || open("node.kubernetes.io")
+}
+
+fn cluster(node: &NodeFile) -> Value {
+    let kubernetes = &node.kubernetes;
+    let mut sans = vec![node.endpoint.vip.to_string()];
+    sans.extend(
+        kubernetes
+            .cert_sans
+            .iter()
+            .filter(|san| **san != node.endpoint.vip.to_string())
+            .cloned(),
+    );
+    let mut cluster = json!({
+        "apiVersion": api(node),
+        "kind": "ClusterConfiguration",
+        "clusterName": node.cluster,
+        "kubernetesVersion": format!("v{}", kubernetes.version),
+        "controlPlaneEndpoint": node.endpoint.authority(),
+        "networking": {
+            "podSubnet": kubernetes.pod_cidr.to_string(),
+            "serviceSubnet": kubernetes.service_cidr.to_string(),
+        },
+        "apiServer": {"certSANs": sans},
+        "encryptionAlgorithm": "ECDSA-P256",
+        "proxy": {"disabled": kubernetes.proxy == KubeProxy::None},
+    });
+    merge(
+        &mut cluster,
+        &Value::Object(kubernetes.cluster_configuration.clone()),
+    );
+    cluster
+}
+
+fn kubelet(node: &NodeFile, machine: Machine) -> Value {
+    let mut kubelet = json!({
+        "apiVersion": "kubelet.config.k8s.io/v1beta1",
+        "kind": "KubeletConfiguration",
+        "cgroupDriver": if machine.cgroup_v2 { "systemd" } else { "cgroupfs" },
+        "failSwapOn": false,
+    });
+    if !machine.cgroup_v2 {
+        // From 1.35 on a kubelet refuses cgroup v1 unless told otherwise.
+        kubelet["failCgroupV1"] = json!(false);
+    }
+    merge(
+        &mut kubelet,
+        &Value::Object(node.kubernetes.kubelet_config.clone()),
+    );
+    kubelet
+}
+
+fn proxy(node: &NodeFile) -> Option<Value> {
+    let mode = match node.kubernetes.proxy {
+        KubeProxy::None => return None,
+        KubeProxy::Iptables => "iptables",
+        KubeProxy::Ipvs => "ipvs",
+        KubeProxy::Nftables => "nftables",
+    };
+    Some(
+        json!({"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "mode": mode}),
+    )
+}
+
+fn registration(node: &NodeFile) -> Value {
+    let mut args = vec![json!({"name": "node-ip", "value": node.address.to_string()})];
+    let labels: Vec<String> = node
+        .labels
+        .iter()
+        .filter(|(k, _)| kubelet_may_set(k))
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    if !labels.is_empty() {
+        args.push(json!({"name": "node-labels", "value": labels.join(",")}));
+    }
+    let mut registration = Map::new();
+    registration.insert("name".into(), json!(node.name));
+    registration.insert("criSocket".into(), json!(node.kubernetes.cri.socket()));
+    registration.insert("kubeletExtraArgs".into(), json!(args));
+    // The agent's own preflight has looked; kubeadm's would refuse to resume what it began itself.
+    registration.insert("ignorePreflightErrors".into(), json!(["all"]));
+    registration.insert("imagePullPolicy".into(), json!("IfNotPresent"));
+    registration.insert("imagePullSerial".into(), json!(false));
+    if let Some(taints) = taints(node) {
+        registration.insert("taints".into(), taints);
+    }
+    Value::Object(registration)
+}
+
+/// None where kubeadm's own default is wanted.
+fn taints(node: &NodeFile) -> Option<Value> {
+    if node.taints.is_empty() {
+        return None;
+    }
+    let mut all: Vec<Value> = Vec::new();
+    if node.is_control_plane() {
+        all.push(json!({"key": CONTROL_PLANE_TAINT, "effect": "NoSchedule"}));
+    }
+    all.extend(node.taints.iter().map(|t| json!(t)));
+    Some(json!(all))
+}
+
+fn local_endpoint(node: &NodeFile) -> Value {
+    json!({"advertiseAddress": node.address.to_string(), "bindPort": crate::kube::APISERVER_PORT})
+}
+
+fn api(node: &NodeFile) -> &'static str {
+    kubernetes::minor(&node.kubernetes.version).map_or("kubeadm.k8s.io/v1beta4", |m| m.kubeadm_api)
+}
+
+fn documents(all: &[Value]) -> String {
+    let texts: Vec<String> = all.iter().map(|d| format!("{d:#}\n")).collect();
+    texts.join("---\n")
+}

@@ -4,3 +4,9 @@ pub mod cilium;
 pub mod haproxy;
 pub mod keepalived;
 pub mod kubeadm;
+mod merge;
+
+pub use merge::merge;
+
+#[cfg(test)]
+pub mod testing;

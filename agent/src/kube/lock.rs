@@ -1,0 +1,167 @@
+//! A Lease held for the length of some work: waited for, renewed while the work goes on, let go the moment it may be.
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::time::Duration;
+
+use anyhow::Result;
+use ha_spec::phase::Phase;
+use tracing::{info, warn};
+
+use super::client::Client;
+use super::error::ApiError;
+use super::lease::{self, Decision, Holder, RENEW_S};
+use super::objects::Lease;
+use crate::context::Context;
+
+/// How often a waiting node looks: the lease is let go at a moment that others should not sleep through.
+const LOOK: Duration = Duration::from_millis(250);
+/// The kernel's boot id.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// A lease that this node holds.
+#[derive(Debug)]
+pub struct Held<'a> {
+    cx: &'a Context,
+    client: Client,
+    me: Holder,
+    lease: RefCell<Lease>,
+}
+
+/// Waits until the lease is ours, and tells meanwhile who has it.
+pub async fn acquire<'a>(
+    cx: &'a Context,
+    client: Client,
+    name: &str,
+    phase: Phase,
+) -> Result<Held<'a>> {
+    let me = this_life(cx)?;
+    let mut seen = None;
+    loop {
+        let now = cx.sys.clock.now_ms();
+        let said = match client.lease(name).await {
+            Ok(found) => {
+                seen = lease::observe(seen, found.as_ref(), now);
+                match lease::decide(found.as_ref(), &me, seen.as_ref(), now) {
+                    Decision::Wait { holder } => {
+                        cx.tell.waiting(
+                            phase,
+                            &format!("its turn to join etcd: {holder} is joining"),
+                            "",
+                        );
+                        None
+                    }
+                    decision => match claim(&client, name, found.as_ref(), &me, now).await {
+                        Ok(lease) => {
+                            info!(lease = name, ?decision, "lease is ours");
+                            return Ok(Held {
+                                cx,
+                                client,
+                                me,
+                                lease: RefCell::new(lease),
+                            });
+                        }
+                        Err(e) if e.is_conflict() => None,
+                        Err(e) => Some(e),
+                    },
+                }
+            }
+            Err(e) => {
+                seen = None;
+                Some(e)
+            }
+        };
+        if let Some(error) = said {
+            cx.tell
+                .waiting(phase, &format!("lease {name}"), &error.to_string());
+        }
+        cx.sys.clock.sleep(LOOK).await;
+    }
+}
+
+async fn claim(
+    client: &Client,
+    name: &str,
+    found: Option<&Lease>,
+    me: &Holder,
+    now: u64,
+) -> Result<Lease, ApiError> {
+    let wanted = lease::taken(name, found, me, now);
+    match found {
+        None => client.create_lease(&wanted).await,
+        Some(_) => client.update_lease(&wanted).await,
+    }
+}
+
+fn this_life(cx: &Context) -> Result<Holder> {
+    let boot = cx
+        .sys
+        .files
+        .read(BOOT_ID)?
+        .unwrap_or_default()
+        .trim()
+        .to_owned();
+    Ok(Holder {
+        node: cx.node.name.clone(),
+        boot,
+    })
+}
+
+impl Held<'_> {
+    /// Does some work and says meanwhile that this node lives. Ends with the work.
+    pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            done = work => done,
+            never = self.renew_for_ever() => match never {},
+        }
+    }
+
+    async fn renew_for_ever(&self) -> std::convert::Infallible {
+        loop {
+            self.cx.sys.clock.sleep(Duration::from_secs(RENEW_S)).await;
+            if let Err(error) = self.renew().await {
+                // Not to be helped: the work cannot be taken back. Who takes over removes what was left half-done.
+                warn!(%error, "lease not renewed");
+            }
+        }
+    }
+
+    async fn renew(&self) -> Result<(), ApiError> {
+        let now = self.cx.sys.clock.now_ms();
+        let wanted = lease::taken("", Some(&self.lease.borrow().clone()), &self.me, now);
+        let fresh = match self.client.update_lease(&wanted).await {
+            Err(e) if e.is_conflict() => match self.client.lease(&wanted.metadata.name).await? {
+                Some(found) if lease::is_mine(&found, &self.me) => found,
+                _ => return Err(e),
+            },
+            other => other?,
+        };
+        self.lease.replace(fresh);
+        Ok(())
+    }
+
+    /// Lets go. A failure is no fault of the work: the lease then ends by itself.
+    pub async fn release(self) {
+        let name = self.lease.borrow().metadata.name.clone();
+        for _ in 0..RELEASE_TRIES {
+            let tried = async {
+                match self.client.lease(&name).await? {
+                    Some(found) if lease::is_mine(&found, &self.me) => self
+                        .client
+                        .update_lease(&lease::released(&found))
+                        .await
+                        .map(drop),
+                    _ => Ok(()),
+                }
+            };
+            match tried.await {
+                Ok(()) => return info!(lease = name, "lease is free"),
+                Err(error) => warn!(%error, lease = name, "lease not released yet"),
+            }
+            self.cx.sys.clock.sleep(LOOK).await;
+        }
+    }
+}
+
+/// etcd pauses for a moment when a member joins; the lease would end by itself after 20 s anyway.
+const RELEASE_TRIES: u32 = 20;

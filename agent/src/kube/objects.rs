@@ -1,0 +1,186 @@
+//! The few Kubernetes objects that the agent reads or writes, with the few fields it needs.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// What every object has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; empty for nodes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Guards updates against a lost race.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub resource_version: String,
+    /// Its labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A list of objects.
+#[derive(Debug, Clone, Deserialize)]
+pub struct List<T> {
+    /// The objects.
+    #[serde(default = "Vec::new")]
+    pub items: Vec<T>,
+}
+
+/// An object of which only the name is of interest.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Named {
+    /// Name and labels.
+    pub metadata: Metadata,
+}
+
+/// `v1/ConfigMap`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConfigMap {
+    /// Its data.
+    pub data: BTreeMap<String, String>,
+}
+
+/// `v1/Node`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// Name and labels.
+    pub metadata: Metadata,
+    /// Conditions.
+    pub status: NodeStatus,
+}
+
+/// A node's status.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeStatus {
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+}
+
+/// A condition.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Condition {
+    /// E.g. `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// In words.
+    pub message: String,
+}
+
+/// The label that kubeadm gives control planes.
+pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+
+impl Node {
+    /// Whether the kubelet reports readiness.
+    pub fn is_ready(&self) -> bool {
+        self.ready_condition().is_some_and(|c| c.status == "True")
+    }
+
+    /// Why it is not ready, in the kubelet's words; empty when it is.
+    pub fn why_not_ready(&self) -> String {
+        match self.ready_condition() {
+            Some(c) if c.status == "True" => String::new(),
+            Some(c) => c.message.clone(),
+            None => "the kubelet has not reported yet".into(),
+        }
+    }
+
+    /// Whether kubeadm has marked it as a control plane.
+    pub fn is_control_plane(&self) -> bool {
+        self.metadata.labels.contains_key(CONTROL_PLANE_LABEL)
+    }
+
+    fn ready_condition(&self) -> Option<&Condition> {
+        self.status.conditions.iter().find(|c| c.kind == "Ready")
+    }
+}
+
+/// `discovery.k8s.io/v1/EndpointSlice`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointSlice {
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of a slice.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Endpoint {
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// Whether it may be sent to.
+    pub conditions: EndpointConditions,
+}
+
+/// An endpoint's conditions.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointConditions {
+    /// Absent means ready.
+    pub ready: Option<bool>,
+}
+
+/// `coordination.k8s.io/v1/Lease`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Lease {
+    /// `coordination.k8s.io/v1`.
+    pub api_version: String,
+    /// `Lease`.
+    pub kind: String,
+    /// Name, namespace, version.
+    pub metadata: Metadata,
+    /// Who holds it.
+    pub spec: LeaseSpec,
+}
+
+/// Who holds a lease, and until when.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeaseSpec {
+    /// Empty or absent: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder_identity: Option<String>,
+    /// How long the holder's word counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_duration_seconds: Option<u32>,
+    /// When it was taken, RFC 3339 with microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acquire_time: Option<String>,
+    /// When the holder last said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_time: Option<String>,
+    /// How often it changed hands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_transitions: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_says_why_it_is_not_ready() {
+        let node: Node = serde_json::from_str(
+            r#"{"metadata":{"name":"n"},"status":{"conditions":[{"type":"MemoryPressure","status":"False"},
+                {"type":"Ready","status":"False","message":"cni plugin not initialized"}]}}"#,
+        )
+        .unwrap();
+        assert!(!node.is_ready());
+        assert_eq!(node.why_not_ready(), "cni plugin not initialized");
+        assert_eq!(
+            Node::default().why_not_ready(),
+            "the kubelet has not reported yet"
+        );
+    }
+}

@@ -1,0 +1,243 @@
+//! A control plane's join in three parts: what needs no lock, etcd under the lock, the components after it.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ha_spec::phase::Phase;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::resume::{EtcdStep, Facts, Membership, Plan, membership, resume, stale};
+use super::{goes_on, has_kubelet_state, is_registered};
+use crate::context::Context;
+use crate::kube::client::Client;
+use crate::kube::etcd::Etcd;
+use crate::kube::lock::{self, Held};
+use crate::kube::{self, ADMIN_CONF, ETCD_DATA, KUBELET_PEM, cluster_ca, manifest, pki};
+use crate::phases::kubeadm;
+use crate::render;
+
+/// Held by the one control plane that joins etcd.
+const LEASE: &str = "ha-agent-etcd-join";
+/// kubeadm prints this when its member votes.
+const PROMOTED: &str = "Waiting for the new etcd member to join the cluster";
+/// The own apiserver answers in a millisecond or not at all.
+const OWN_API: Duration = Duration::from_secs(1);
+/// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
+const ETCD_GONE_WITHIN_MS: u64 = 45_000;
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Phases of `kubeadm join` that are not for the part before the lock.
+const NOT_BEFORE: [&str; 5] = [
+    "control-plane-prepare/control-plane",
+    "check-etcd",
+    "etcd-join",
+    "control-plane-join",
+    "wait-control-plane",
+];
+/// Phases that the part before the lock has done.
+const NOT_AFTER: [&str; 6] = [
+    "preflight",
+    "control-plane-prepare/download-certs",
+    "control-plane-prepare/certs",
+    "control-plane-prepare/kubeconfig",
+    "kubelet-start",
+    "kubelet-wait-bootstrap",
+];
+
+/// What is left to do on this control plane.
+pub async fn what_is_left(cx: &Context) -> Result<Plan> {
+    Ok(resume(look(cx).await?))
+}
+
+/// Does what is left to do.
+pub async fn join(cx: &Context) -> Result<()> {
+    let plan = what_is_left(cx).await?;
+    info!(?plan, "what is left of the join");
+    if plan.prepare {
+        prepare(cx).await?;
+    }
+    match plan.etcd {
+        EtcdStep::Join => under_lock(cx).await,
+        EtcdStep::Leave if plan.components => {
+            components(cx, &["check-etcd", "etcd-join"], &|_| ()).await
+        }
+        EtcdStep::Leave => Ok(()),
+    }
+}
+
+async fn look(cx: &Context) -> Result<Facts> {
+    let files = &cx.sys.files;
+    let all_there = |names: &[String]| names.iter().all(|n| files.exists(n));
+    let client = kube::as_admin(cx)?;
+    let node = client.node(&cx.node.name).await?;
+    let stacked = render::kubeadm::has_stacked_etcd(&cx.node);
+    let member = if stacked {
+        let members = etcd(cx)?.members().await.context("etcd's member list")?;
+        membership(&members, &cx.node.name, cx.node.address)
+    } else {
+        Membership::External
+    };
+    let mut certificates = vec![
+        pki("apiserver.crt"),
+        pki("front-proxy-client.crt"),
+        ADMIN_CONF.to_owned(),
+    ];
+    certificates
+        .extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
+    if stacked {
+        certificates.extend(
+            [
+                "etcd/server.crt",
+                "etcd/peer.crt",
+                "apiserver-etcd-client.crt",
+            ]
+            .map(pki),
+        );
+    }
+    let own = Client::new(
+        &kube::apiserver_url(cx.node.address),
+        &cluster_ca(cx)?,
+        None,
+    )?
+    .within(OWN_API);
+    Ok(Facts {
+        kubelet: is_registered(cx, &client).await?,
+        certificates: all_there(&certificates),
+        manifests: all_there(
+            &[
+                "kube-apiserver",
+                "kube-controller-manager",
+                "kube-scheduler",
+            ]
+            .map(manifest),
+        ),
+        etcd: files.exists(format!("{}/member", etcd_data(cx)).as_str())
+            && files.exists(&manifest("etcd")),
+        member,
+        marked: node.is_some_and(|n| n.is_control_plane()),
+        ready: own.ready().await.is_ok(),
+    })
+}
+
+/// etcd on the peers first: this node's own member may be the sick one.
+fn etcd(cx: &Context) -> Result<Etcd> {
+    Etcd::on(
+        cx,
+        cx.node.peers().map(|p| p.address).chain([cx.node.address]),
+    )
+}
+
+fn etcd_data(cx: &Context) -> String {
+    let own = cx
+        .node
+        .kubernetes
+        .cluster_configuration
+        .get("etcd")
+        .and_then(|e| e.pointer("/local/dataDir"));
+    own.and_then(serde_json::Value::as_str)
+        .unwrap_or(ETCD_DATA)
+        .to_owned()
+}
+
+/// Certificates, kubeconfigs and the kubelet, images too: as many nodes at once as there are.
+async fn prepare(cx: &Context) -> Result<()> {
+    let client = kube::as_admin(cx)?;
+    let mut skip = NOT_BEFORE.to_vec();
+    if has_kubelet_state(cx) && goes_on(cx, &client).await? {
+        skip.push("kubelet-start");
+    } else {
+        remove_old_node(cx, &client).await?;
+        kubeadm::forgive_kubelet(cx).await?;
+    }
+    let config = render::kubeadm::join(&cx.node, &skip);
+    kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
+}
+
+/// kubeadm refuses to join under the name of a node that is Ready. On a disk without a kubelet's certificate it can only
+/// be the node that this machine was before.
+async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
+    let name = &cx.node.name;
+    if !cx.sys.files.exists(KUBELET_PEM) && client.node(name).await?.is_some() {
+        info!("this disk is new: the old Node object of {name} is removed");
+        client.delete_node(name).await?;
+    }
+    Ok(())
+}
+
+/// The lock is let go when the member votes; kubeadm goes on meanwhile with its components.
+async fn under_lock(cx: &Context) -> Result<()> {
+    let held = lock::acquire(cx, kube::as_admin(cx)?, LEASE, Phase::Join).await?;
+    let promoted = Notify::new();
+    let seen = |line: &str| {
+        if line.contains(PROMOTED) {
+            promoted.notify_one();
+        }
+    };
+    let work = async {
+        clean_up(cx).await?;
+        components(cx, &[], &seen).await
+    };
+    tokio::pin!(work);
+    let ended = tokio::select! {
+        ended = &mut work => Some(ended),
+        () = held.while_held(promoted.notified()) => None,
+    };
+    match ended {
+        Some(ended) => {
+            held.release().await;
+            ended
+        }
+        None => let_go_beside(held, work).await,
+    }
+}
+
+async fn let_go_beside(held: Held<'_>, work: impl Future<Output = Result<()>>) -> Result<()> {
+    info!("this node's etcd member votes");
+    tokio::join!(held.release(), work).1
+}
+
+/// kubeadm with the phases that come once the kubelet runs.
+async fn components(cx: &Context, also_skip: &[&str], line: &dyn Fn(&str)) -> Result<()> {
+    let skip: Vec<&str> = NOT_AFTER.iter().chain(also_skip).copied().collect();
+    let config = render::kubeadm::join(&cx.node, &skip);
+    kubeadm::run(cx, Phase::Join, &["join"], &config, line).await
+}
+
+/// Removes what interrupted joins left in the member list and, of this node's own, on its disk.
+async fn clean_up(cx: &Context) -> Result<()> {
+    let etcd = etcd(cx)?;
+    let members = etcd.members().await.context("etcd's member list")?;
+    for member in stale(&members, &cx.node.name, cx.node.address) {
+        warn!(
+            "etcd member {} ({}) is left of a join that did not end: it is removed",
+            member.id,
+            member.words()
+        );
+        cx.tell.waiting(
+            Phase::Join,
+            &format!("etcd to remove the old member {}", member.words()),
+            "",
+        );
+        etcd.remove(&member.id)
+            .await
+            .with_context(|| format!("etcd member {} cannot be removed", member.words()))?;
+    }
+    cx.sys.files.clear(&manifest("etcd"))?;
+    wait_for_own_etcd_to_end(cx).await;
+    cx.sys.files.clear(&etcd_data(cx))
+}
+
+/// Data must not be taken from under a running etcd.
+async fn wait_for_own_etcd_to_end(cx: &Context) {
+    let own = SocketAddr::new(cx.node.address, 2379);
+    let begin = cx.sys.clock.now_ms();
+    while cx.sys.clock.now_ms().saturating_sub(begin) < ETCD_GONE_WITHIN_MS
+        && tokio::net::TcpStream::connect(own).await.is_ok()
+    {
+        cx.tell
+            .waiting(Phase::Join, "the old etcd on this node to end", "");
+        cx.sys.clock.sleep(LOOK).await;
+    }
+}

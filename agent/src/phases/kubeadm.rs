@@ -1,0 +1,148 @@
+//! kubeadm as a child process: its configuration for the length of one run, its progress in words.
+
+use std::io::Read;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ha_spec::phase::Phase;
+
+use crate::context::Context;
+use crate::kube::KUBELET;
+use crate::render::kubeadm::Machine;
+use crate::sys::Cmd;
+
+/// kubeadm bounds its own waits by four minutes each; images over a thin line may need several of them.
+const DEADLINE: Duration = Duration::from_secs(20 * 60);
+/// Where the configuration lies while kubeadm runs (0600: it may hold a token).
+const CONFIG: &str = "/run/ha-agent/kubeadm.yaml";
+/// Only a unified hierarchy has this file.
+const CGROUP_V2: &str = "/sys/fs/cgroup/cgroup.controllers";
+
+/// What the machine decides about kubeadm's configuration.
+pub fn machine(cx: &Context) -> Machine {
+    Machine {
+        cgroup_v2: cx.sys.files.exists(CGROUP_V2),
+    }
+}
+
+/// Runs `kubeadm ARGS --config FILE`, tells its progress, and shows each line to `line`.
+pub async fn run(
+    cx: &Context,
+    phase: Phase,
+    args: &[&str],
+    config: &str,
+    line: &dyn Fn(&str),
+) -> Result<()> {
+    let file = cx.sys.files.path(format!("{CONFIG}.{phase}"));
+    let name = format!("{CONFIG}.{phase}");
+    cx.sys.files.write(&name, 0o600, config.as_bytes())?;
+    let file = file.to_string_lossy();
+    let mut all = args.to_vec();
+    all.extend_from_slice(&["--config", &file]);
+    let told = |text: &str| {
+        if let Some(words) = words(text) {
+            cx.tell.waiting(phase, &words, "");
+        }
+        line(text);
+    };
+    let ended = cx
+        .sys
+        .commands
+        .run_watched(Cmd::new("kubeadm", &all, DEADLINE), &told)
+        .await;
+    cx.sys.files.wipe(&name)?;
+    ended.map(drop)
+}
+
+/// A kubelet that died of its missing configuration too often would refuse kubeadm's start.
+pub async fn forgive_kubelet(cx: &Context) -> Result<()> {
+    cx.sys
+        .systemd
+        .reset_failed(KUBELET)
+        .await
+        .context("kubelet's failures cannot be forgotten")
+}
+
+/// What kubeadm does, from one line of its output; none if the line is no step.
+pub fn words(line: &str) -> Option<String> {
+    let (step, text) = line.strip_prefix('[')?.split_once("] ")?;
+    let is_step = !step.is_empty() && step.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
+    let first = text
+        .split(". ")
+        .next()
+        .unwrap_or(text)
+        .trim_end_matches('.')
+        .trim();
+    (is_step && !first.is_empty() && !is_secret(text)).then(|| format!("kubeadm {step}: {first}"))
+}
+
+/// kubeadm is told not to print tokens; should it do so, nobody repeats them.
+fn is_secret(text: &str) -> bool {
+    text.contains("token:") || text.contains("--token") || text.contains("certificate-key")
+}
+
+/// A bootstrap token that nobody knows: `abcdef.0123456789abcdef`.
+pub fn random_token() -> Result<String> {
+    const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+    let mut bytes = [0_u8; 22];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut f| f.read_exact(&mut bytes))
+        .context("/dev/urandom")?;
+    let text: String = bytes
+        .iter()
+        .map(|b| char::from(ALPHABET[usize::from(b % 32)]))
+        .collect();
+    let (id, secret) = text.split_at(6);
+    Ok(format!("{id}.{secret}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_kubeadm_become_words() {
+        let cases = [
+            (
+                "[certs] Generating \"apiserver\" certificate and key",
+                Some("kubeadm certs: Generating \"apiserver\" certificate and key"),
+            ),
+            (
+                "[control-plane-check] Waiting for healthy control plane components. This can take up to 4m0s",
+                Some("kubeadm control-plane-check: Waiting for healthy control plane components"),
+            ),
+            (
+                "\t[WARNING FileExisting-tc]: tc not found in system path",
+                None,
+            ),
+            (
+                "[WARNING Hostname]: hostname \"node1\" could not be reached",
+                None,
+            ),
+            (
+                "[bootstrap-token] Using token: abcdef.0123456789abcdef",
+                None,
+            ),
+            (
+                "Your Kubernetes control-plane has initialized successfully!",
+                None,
+            ),
+            ("", None),
+        ];
+        for (line, expected) in cases {
+            assert_eq!(words(line).as_deref(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn tokens_have_kubeadms_form_and_differ() {
+        let (one, other) = (random_token().unwrap(), random_token().unwrap());
+        assert_ne!(one, other);
+        let (id, secret) = one.split_once('.').unwrap();
+        assert_eq!((id.len(), secret.len()), (6, 16));
+        assert!(
+            one.bytes()
+                .all(|b| b == b'.' || b.is_ascii_lowercase() || b.is_ascii_digit())
+        );
+    }
+}

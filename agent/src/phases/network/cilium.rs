@@ -1,0 +1,177 @@
+//! Cilium by its own CLI: `install` the first time, `upgrade` when a release exists.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ha_spec::paths::CILIUM_VALUES;
+use ha_spec::phase::Phase;
+use serde_json::{Map, Value};
+use tracing::warn;
+
+use crate::context::Context;
+use crate::kube::client::Client;
+use crate::kube::{self, ADMIN_CONF};
+use crate::render;
+use crate::sys::{Cmd, CommandFailed};
+
+/// `install` returns in two seconds with an embedded chart; another chart comes over the network.
+const DEADLINE: Duration = Duration::from_secs(180);
+/// As `--wait-duration` below, and some more.
+const WATCH_DEADLINE: Duration = Duration::from_secs(330);
+/// The CLI's word for a release that exists; the cluster is unharmed.
+const EXISTS: &str = "cannot re-use a name that is still in use";
+/// Helm's Secrets.
+const HELM_TYPE: &str = "helm.sh/release.v1";
+const HELM_PREFIX: &str = "sh.helm.release.v1.cilium.v";
+
+/// What Helm knows of Cilium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Release {
+    /// Its objects are in the cluster.
+    Deployed,
+    /// An installer died at work; Helm then refuses everything until this Secret is gone.
+    Stuck {
+        /// The Secret.
+        secret: String,
+    },
+    /// It failed; an upgrade mends it.
+    Failed,
+}
+
+/// Helm's newest word on Cilium; none: never installed.
+pub async fn release(client: &Client) -> Result<Option<Release>> {
+    let secrets = client.secrets_of_type(HELM_TYPE).await?;
+    let newest = secrets
+        .into_iter()
+        .filter_map(|s| Some((s.name.strip_prefix(HELM_PREFIX)?.parse::<u32>().ok()?, s)))
+        .max_by_key(|(version, _)| *version);
+    Ok(newest.map(|(_, secret)| {
+        judge(
+            secret.name,
+            secret.labels.get("status").map_or("", String::as_str),
+        )
+    }))
+}
+
+fn judge(secret: String, status: &str) -> Release {
+    match status {
+        "deployed" | "superseded" => Release::Deployed,
+        "pending-install" | "pending-upgrade" | "pending-rollback" | "uninstalling" => {
+            Release::Stuck { secret }
+        }
+        _ => Release::Failed,
+    }
+}
+
+/// Brings Cilium to this version with these values; changes nothing if it is there.
+pub async fn ensure(cx: &Context, version: &str, users: &Map<String, Value>) -> Result<()> {
+    let values = render::cilium::values(&cx.node, users);
+    cx.sys
+        .files
+        .write(CILIUM_VALUES, 0o600, values.as_bytes())?;
+    let client = kube::as_admin(cx)?;
+    if let Some(Release::Stuck { secret }) = release(&client).await? {
+        warn!("an installer of Cilium died at work: its Helm release {secret} is forgotten");
+        client.delete_secret(&secret).await?;
+    }
+    let verb = if release(&client).await?.is_some() {
+        "upgrade"
+    } else {
+        "install"
+    };
+    match run(cx, verb, version).await {
+        Err(error) if verb == "install" && says(&error, EXISTS) => {
+            run(cx, "upgrade", version).await
+        }
+        other => other,
+    }
+    .with_context(|| format!("cilium {verb}"))
+}
+
+async fn run(cx: &Context, verb: &str, version: &str) -> Result<()> {
+    let values = cx.sys.files.path(CILIUM_VALUES);
+    let args = [
+        verb,
+        "--version",
+        version,
+        "--values",
+        &values.to_string_lossy(),
+    ];
+    let told = |line: &str| {
+        cx.tell
+            .waiting(Phase::Network, &format!("cilium {verb}"), line)
+    };
+    cx.sys
+        .commands
+        .run_watched(with_admin(cx, Cmd::new("cilium", &args, DEADLINE)), &told)
+        .await?;
+    cx.tell
+        .facts(|status| status.network = format!("cilium {version} installed"));
+    Ok(())
+}
+
+/// Shows what Cilium says about itself until somebody stops listening.
+pub async fn watch(cx: &Context) {
+    let args = [
+        "status",
+        "--wait",
+        "--wait-duration",
+        "5m",
+        "--interactive=false",
+    ];
+    let told = |line: &str| {
+        let line = line.trim();
+        if line.contains(':') {
+            cx.tell
+                .facts(|status| status.network = format!("cilium: {line}"));
+        }
+    };
+    if let Err(error) = cx
+        .sys
+        .commands
+        .run_watched(
+            with_admin(cx, Cmd::new("cilium", &args, WATCH_DEADLINE)),
+            &told,
+        )
+        .await
+    {
+        warn!("cilium status: {error:#}");
+    }
+}
+
+fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
+    cmd.env.push((
+        "KUBECONFIG".into(),
+        cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
+    ));
+    cmd
+}
+
+fn says(error: &anyhow::Error, words: &str) -> bool {
+    let tail = error
+        .chain()
+        .find_map(|c| c.downcast_ref::<CommandFailed>())
+        .map(|c| c.tail.as_slice());
+    tail.unwrap_or_default()
+        .iter()
+        .any(|line| line.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn helms_words_are_sorted() {
+        let stuck = Release::Stuck { secret: "s".into() };
+        for (status, expected) in [
+            ("deployed", Release::Deployed),
+            ("pending-install", stuck.clone()),
+            ("pending-upgrade", stuck),
+            ("failed", Release::Failed),
+            ("", Release::Failed),
+        ] {
+            assert_eq!(judge("s".into(), status), expected, "{status}");
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! `cni: {manifests: [...]}` by server-side apply with the node's own kubectl.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use ha_spec::paths::MANIFESTS_DIR;
+use ha_spec::phase::Phase;
+
+use crate::context::Context;
+use crate::kube::ADMIN_CONF;
+use crate::sys::Cmd;
+
+/// A manifest of a few hundred objects over a busy API.
+const DEADLINE: Duration = Duration::from_secs(120);
+/// Custom resources wait for their definitions: the whole is applied this often before the attempt counts as failed.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Applies all sources in order, again and again until each object is there.
+pub async fn ensure(cx: &Context, sources: &[String]) -> Result<()> {
+    for source in sources {
+        let mut tried = 1;
+        while let Err(error) = apply(cx, source).await {
+            if tried == TRIES {
+                return Err(error).with_context(|| format!("pod network: {source}"));
+            }
+            cx.tell.waiting(
+                Phase::Network,
+                &format!("{source} to be applied"),
+                &format!("{error:#}"),
+            );
+            cx.sys.clock.sleep(PAUSE).await;
+            tried += 1;
+        }
+    }
+    cx.tell
+        .facts(|status| status.network = "manifests applied".into());
+    Ok(())
+}
+
+/// Whether every object of every source is in the cluster.
+pub async fn are_there(cx: &Context, sources: &[String]) -> bool {
+    for source in sources {
+        let file = file(cx, source);
+        let args = ["get", "--filename", &file, "--output", "name"];
+        if cx
+            .sys
+            .commands
+            .run(with_admin(cx, Cmd::new("kubectl", &args, DEADLINE)))
+            .await
+            .is_err()
+        {
+            return false;
+        }
+    }
+    true
+}
+
+async fn apply(cx: &Context, source: &str) -> Result<()> {
+    let file = file(cx, source);
+    let args = [
+        "apply",
+        "--server-side",
+        "--force-conflicts",
+        "--field-manager=ha-agent",
+        "--filename",
+        &file,
+    ];
+    cx.sys
+        .commands
+        .run(with_admin(cx, Cmd::new("kubectl", &args, DEADLINE)))
+        .await
+        .map(drop)
+}
+
+/// A URL stays one, a name is a file that Ignition brought.
+fn file(cx: &Context, source: &str) -> String {
+    if source.starts_with("https://") || source.starts_with("http://") {
+        return source.to_owned();
+    }
+    cx.sys
+        .files
+        .path(format!("{MANIFESTS_DIR}/{source}"))
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
+    cmd.env.push((
+        "KUBECONFIG".into(),
+        cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
+    ));
+    cmd
+}
