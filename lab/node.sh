@@ -18,7 +18,8 @@ build() {
   chroot "$root" systemctl preset-all --preset-mode=full >/dev/null 2>&1
   # Absent = a first boot, with presets and a new id per node. An empty file would be neither.
   rm -f "$root"/etc/{machine-id,hostname,resolv.conf,.updated} "$root"/var/lib/dbus/machine-id "$root"/var/.updated
-  mkdir -p "$root"/var/log/journal "$root"/etc/extensions "$root"/opt/extensions
+  # kube-proxy's pod mounts the modules' directory, and /usr is read-only once extensions are merged.
+  mkdir -p "$root"/usr/lib/modules "$root"/var/log/journal "$root"/etc/extensions "$root"/opt/extensions
   rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log
 }
 cached node "$(key node.sh cache.sh node "=$DEBIAN $PAUSE")" build

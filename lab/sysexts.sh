@@ -30,7 +30,8 @@ kubernetes() {
 debian() { # NAME: Debian's program, with the libraries that the node's own /usr has not, found by RPATH
   local t=$work/$1 lib=usr/lib/$1 so
   cp -r "sysexts/$1" "$t"; install -D "$work/root/usr/sbin/$1" "$t/usr/bin/$1"    # never /usr/sbin: a link on Flatcar
-  mkdir -p "$t/$lib"
+  mkdir -p "$t/$lib" "$t/usr/share/$1"
+  cp "$work/root/etc/$1/$1.config-opts" "$t/usr/share/$1/" 2>/dev/null || true      # keepalived's list of what it was built with
   for so in $(chroot "$work/root" ldd "/usr/sbin/$1" | awk '$3 ~ /^\// {print $3}'); do
     [ -e "$node$so" ] || install -m 644 "$work/root$so" "$t/$lib/"
   done
