@@ -43,3 +43,72 @@ pub fn minor(version: &str) -> Option<&'static Minor> {
         _ => None,
     }
 }
+
+/// Kubernetes' own labels that a kubelet may set outside the subdomains given to it (`kubeletLabels` of
+/// k8s.io/kubernetes, pkg/kubelet/apis/well_known_labels.go).
+const KUBELET_LABELS: [&str; 10] = [
+    "beta.kubernetes.io/arch",
+    "beta.kubernetes.io/instance-type",
+    "beta.kubernetes.io/os",
+    "failure-domain.beta.kubernetes.io/region",
+    "failure-domain.beta.kubernetes.io/zone",
+    "kubernetes.io/arch",
+    "kubernetes.io/hostname",
+    "kubernetes.io/os",
+    "topology.kubernetes.io/region",
+    "topology.kubernetes.io/zone",
+];
+
+/// Whether a kubelet may give its own node this label. With another one in `--node-labels` it does not even start, and
+/// the apiserver's NodeRestriction refuses it.
+pub fn kubelet_may_set(label: &str) -> bool {
+    let Some((prefix, _)) = label.split_once('/') else {
+        return true;
+    };
+    let within = |domain: &str| prefix == domain || prefix.ends_with(&format!(".{domain}"));
+    let own = within("kubernetes.io") || within("k8s.io");
+    let given = within("kubelet.kubernetes.io") || within("node.kubernetes.io");
+    !own || given || KUBELET_LABELS.contains(&label)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_exact_versions_of_supported_minors_are_found() {
+        for (version, found) in [
+            ("1.33.0", Some(33)),
+            ("1.34.4", Some(34)),
+            ("1.35.12", Some(35)),
+            ("1.32.9", None),
+            ("1.36.0", None),
+            ("2.34.4", None),
+            ("1.34", None),
+            ("v1.34.4", None),
+            ("1.34.4.1", None),
+            ("1.34.4-rc.1", None),
+            ("", None),
+        ] {
+            assert_eq!(minor(version).map(|m| m.minor), found, "{version}");
+        }
+    }
+
+    #[test]
+    fn a_kubelet_gets_few_of_kubernetes_own_labels() {
+        for (label, allowed) in [
+            ("rack", true),
+            ("example.com/rack", true),
+            ("notkubernetes.io/rack", true),
+            ("topology.kubernetes.io/zone", true),
+            ("node.kubernetes.io/pool", true),
+            ("db.node.kubernetes.io/pool", true),
+            ("node-role.kubernetes.io/worker", false),
+            ("node-restriction.kubernetes.io/pool", false),
+            ("kubernetes.io/pool", false),
+            ("x.k8s.io/pool", false),
+        ] {
+            assert_eq!(kubelet_may_set(label), allowed, "{label}");
+        }
+    }
+}

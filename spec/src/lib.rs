@@ -14,5 +14,6 @@ pub mod node;
 pub mod paths;
 pub mod phase;
 pub mod status;
+pub mod template;
 #[cfg(feature = "cluster-file")]
 mod yaml;

@@ -54,7 +54,7 @@ const KUBELET_OWNED: [(&str, &str); 10] = [
     ("kind", "leave it out"),
     (
         "cgroupDriver",
-        "leave it out: it is systemd, as in the container runtime",
+        "leave it out: it follows the machine's cgroups",
     ),
     (
         "clusterDNS",

@@ -5,29 +5,13 @@ use std::collections::HashMap;
 use super::syntax::{is_label_value, is_qualified_name};
 use super::{Fault, did_you_mean};
 use crate::file::{At, ClusterFile, NodeEntry, TaintFile};
+use crate::kubernetes::kubelet_may_set;
 use crate::phase::Role;
 
 /// More voters make every write slower and save nobody: etcd's own advice.
 const MAX_CONTROL_PLANES: usize = 7;
 /// kubeadm puts it on control planes by itself, as label and as taint.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
-/// Kubernetes' own labels that a kubelet may set on its node (plugin NodeRestriction, KEP 279).
-const KUBELET_LABELS: [&str; 14] = [
-    "kubernetes.io/hostname",
-    "kubernetes.io/arch",
-    "kubernetes.io/os",
-    "beta.kubernetes.io/arch",
-    "beta.kubernetes.io/os",
-    "beta.kubernetes.io/instance-type",
-    "node.kubernetes.io/instance-type",
-    "failure-domain.beta.kubernetes.io/zone",
-    "failure-domain.beta.kubernetes.io/region",
-    "failure-domain.kubernetes.io/zone",
-    "failure-domain.kubernetes.io/region",
-    "topology.kubernetes.io/zone",
-    "topology.kubernetes.io/region",
-    "node.kubernetes.io/exclude-from-external-load-balancers",
-];
 /// The effects of taints.
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
@@ -93,7 +77,7 @@ fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Ve
         ));
     } else if key.value == CONTROL_PLANE {
         faults.push(control_plane_only(node, key, "label"));
-    } else if !may_set_itself(&key.value) {
+    } else if !kubelet_may_set(&key.value) {
         let message = format!(
             "a kubelet may not give its own node the label `{}` (NodeRestriction)",
             key.value
@@ -114,19 +98,6 @@ fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Ve
 const KEY_HELP: &str =
     "write `name` or `example.com/name`: letters, digits, `-`, `_` and `.` inside, at most 63";
 const VALUE_HELP: &str = "use letters, digits, and `-`, `_` or `.` inside, at most 63";
-
-/// NodeRestriction: of Kubernetes' own prefixes a kubelet gets a few labels and two subdomains.
-fn may_set_itself(key: &str) -> bool {
-    let Some((prefix, _)) = key.split_once('/') else {
-        return true;
-    };
-    let within = |domain: &str| prefix == domain || prefix.ends_with(&format!(".{domain}"));
-    let own = within("kubernetes.io") || within("k8s.io");
-    let given = within("kubelet.kubernetes.io")
-        || within("node.kubernetes.io")
-        || KUBELET_LABELS.contains(&key);
-    !own || given
-}
 
 fn control_plane_only(node: &NodeEntry, key: &At<String>, what: &str) -> Fault {
     let worker = node
