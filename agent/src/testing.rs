@@ -205,3 +205,15 @@ impl Machine {
         serde_json::from_str(&self.cx.sys.files.read(ha_spec::paths::STATUS_FILE).unwrap().unwrap()).unwrap()
     }
 }
+
+/// A CA certificate.
+pub fn ca_pem() -> String {
+    let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, "kubernetes");
+    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+}
+
+/// Where a program of this machine lies.
+pub fn program(name: &str) -> Option<std::path::PathBuf> {
+    ["/usr/sbin", "/usr/bin"].iter().map(|dir| std::path::Path::new(dir).join(name)).find(|path| path.exists())
+}

@@ -3,15 +3,20 @@
 use std::path::Path;
 
 use anyhow::Result;
+use ha_spec::cluster::{Cni, LbMode};
 use ha_spec::node::NodeFile;
+use ha_spec::paths;
 
 use super::Exit;
-use crate::render::{haproxy, keepalived};
+use crate::render::{cilium, haproxy, keepalived, kubeadm};
 use crate::sys::files::Files;
 
+/// There on machines with cgroup v2 alone.
+const CGROUP_V2: &str = "/sys/fs/cgroup/cgroup.controllers";
+
 /// Prints the files one after the other, or writes them below `out`.
-pub fn render(node: &NodeFile, _files: &Files, out: Option<&Path>) -> Result<Exit> {
-    let all = files_of(node);
+pub fn render(node: &NodeFile, files: &Files, out: Option<&Path>) -> Result<Exit> {
+    let all = files_of(node, files);
     match out {
         Some(dir) => {
             let target = Files::new(dir);
@@ -29,12 +34,21 @@ pub fn render(node: &NodeFile, _files: &Files, out: Option<&Path>) -> Result<Exi
     Ok(Exit::Done)
 }
 
-/// Name on the node and content.
-fn files_of(node: &NodeFile) -> Vec<(&'static str, String)> {
+/// Name on the node and content. kubeadm's files live only while it runs.
+fn files_of(node: &NodeFile, files: &Files) -> Vec<(&'static str, String)> {
     let mut all = Vec::new();
-    if node.is_control_plane() {
+    if node.is_control_plane() && node.load_balancer.mode == LbMode::Native {
         all.push((keepalived::CONFIG, keepalived::config(node)));
         all.push((haproxy::CONFIG, haproxy::config(node, &node.control_planes)));
+        all.push((haproxy::ENVIRONMENT, haproxy::environment().into()));
+    }
+    if node.founder.is_some() {
+        let machine = kubeadm::Machine { cgroup_v2: files.exists(CGROUP_V2) };
+        all.push(("/run/ha-agent/kubeadm-init.yaml", kubeadm::init(node, machine, None, &[])));
+    }
+    all.push(("/run/ha-agent/kubeadm-join.yaml", kubeadm::join(node, &[])));
+    if let Cni::Cilium { values, .. } = &node.cni {
+        all.push((paths::CILIUM_VALUES, cilium::values(node, values)));
     }
     all
 }

@@ -1,0 +1,42 @@
+//! Golden files, and the nodes that renderers are tried on.
+
+use std::path::PathBuf;
+
+use ha_spec::cluster::ExtraPort;
+use ha_spec::node::NodeFile;
+
+use crate::testing;
+
+/// Set to write the golden files anew; look at the difference before you commit it.
+const BLESS: &str = "HA_BLESS";
+
+/// Compares with `tests/golden/NAME`, byte for byte.
+pub fn golden(name: &str, text: &str) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os(BLESS).is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+    }
+    let want = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(text == want, "{} differs ({BLESS}=1 writes it anew); now:\n{text}", path.display());
+}
+
+/// Every shape that the cluster file allows a balancer.
+pub fn nodes() -> Vec<(&'static str, NodeFile)> {
+    let mut alone = testing::founder();
+    alone.control_planes.truncate(1);
+    let mut full = testing::control_plane();
+    full.load_balancer.stats = Some(8404);
+    full.load_balancer.extra_ports = vec![
+        ExtraPort { name: "http".into(), port: 80, target: 30080 },
+        ExtraPort { name: "https".into(), port: 443, target: 30443 },
+    ];
+    full.load_balancer.advert_interval_ms = 1000;
+    let mut six = testing::control_plane();
+    six.address = "fd00::12".parse().unwrap();
+    six.endpoint.vip = "fd00::30".parse().unwrap();
+    for (i, peer) in six.control_planes.iter_mut().enumerate() {
+        peer.address = format!("fd00::1{}", i + 1).parse().unwrap();
+    }
+    vec![("three", testing::control_plane()), ("alone", alone), ("full", full), ("ipv6", six)]
+}
