@@ -17,6 +17,10 @@ pub const PORT: u16 = 6444;
 /// The apiservers' own port.
 pub const API_PORT: u16 = 6443;
 
+/// Cilium in kube-proxy's place, with a value of the user's own.
+pub const CILIUM: &str =
+    "proxy: none, cni: {cilium: {version: 1.18.1, values: {debug: {enabled: true}}}}";
+
 /// What the test wants.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -26,6 +30,8 @@ pub struct Plan {
     pub control_planes: u8,
     /// How many workers: after the control planes.
     pub workers: u8,
+    /// `kubernetes.proxy` and `kubernetes.cni`; none: kube-proxy and the lab's own pod network.
+    pub network: Option<String>,
     /// The system extensions that nodes get.
     pub sysexts: Vec<&'static str>,
     /// The user's own Ignition files.
@@ -39,6 +45,7 @@ impl Plan {
             name: name.into(),
             control_planes,
             workers,
+            network: None,
             sysexts: SYSEXTS.to_vec(),
             merge: Vec::new(),
         }
@@ -75,13 +82,19 @@ impl Plan {
 
     /// The file's text.
     pub fn text(&self, lab: &Lab) -> String {
+        let lab_net = || {
+            format!(
+                "proxy: nftables, cni: {{manifests: [{}]}}",
+                lab.network().display()
+            )
+        };
+        let network = self.network.clone().unwrap_or_else(lab_net);
         let mut text = format!(
-            "version: 1\nname: {}\nkubernetes:\n  version: {KUBERNETES}\n  proxy: nftables\n  cni: {{manifests: [{}]}}\n\
+            "version: 1\nname: {}\nkubernetes: {{version: {KUBERNETES}, {network}}}\n\
              endpoint: {{vip: {VIP}, port: {PORT}}}\n\
              network: {{prefix: 24, gateway: 10.77.0.1, dns: [10.77.0.1]}}\n\
              provider: {{nspawn: {{image: {}}}}}\nnodes:\n",
             self.name,
-            lab.network().display(),
             lab.image().display(),
         );
         for (name, role, address) in self.nodes() {
@@ -128,5 +141,9 @@ mod tests {
             ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
         assert_eq!((cluster.nodes.len(), warnings), (5, Vec::new()));
         assert_eq!(cluster.sysexts.len(), 4);
+        plan.network = Some(crate::plan::CILIUM.into());
+        assert!(
+            ha_spec::check::check(&plan.text(&Lab::at("/lab")), std::path::Path::new("/")).is_ok()
+        );
     }
 }
