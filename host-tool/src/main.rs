@@ -1,2 +1,37 @@
 //! ha-host: makes a highly available Kubernetes cluster of Flatcar machines from one cluster.yaml.
-fn main() {}
+//!
+//! Read `cli.rs` (the verbs), then `commands/` (one file a verb), then `launch/mod.rs` (the main one).
+
+use std::process::ExitCode;
+
+/// The cluster as it is seen from outside: the API, etcd and every apiserver.
+mod api;
+/// The verbs and their options.
+mod cli;
+/// One file a verb.
+mod commands;
+/// Exit codes, and the errors that choose one.
+mod exit;
+/// One minimal Ignition config per node.
+mod ignition;
+/// From a cluster file to a cluster that stands.
+mod launch;
+/// Certificate authorities, and what they sign.
+mod pki;
+/// How a launch looks: on a terminal, in a pipe, to a machine.
+mod progress;
+/// Who makes the machines.
+mod provider;
+/// The cluster file as people hand it over.
+mod source;
+/// What is kept of each cluster.
+mod state;
+/// Words, widths and colours.
+mod text;
+
+fn main() -> ExitCode {
+    match commands::run(&cli::parse()) {
+        Ok(code) => code,
+        Err(error) => exit::report(&error).into(),
+    }
+}

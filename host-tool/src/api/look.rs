@@ -1,0 +1,150 @@
+//! What one look at the cluster showed, and what is missing of a whole cluster.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ha_spec::cluster::{Cluster, Etcd};
+
+use crate::text::printable;
+
+/// What one look showed. Errors are one line each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// The API through the VIP.
+    pub vip: Result<(), String>,
+    /// Node objects.
+    pub nodes: BTreeMap<String, Seen>,
+    /// etcd's members; asked once every node is Ready.
+    pub etcd: Result<Vec<Member>, String>,
+    /// Every control plane's own apiserver; asked once every node is Ready.
+    pub apiservers: BTreeMap<String, Result<(), String>>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        let (vip, etcd) = (
+            Err("not asked yet".to_owned()),
+            Err("not asked yet".to_owned()),
+        );
+        Self {
+            vip,
+            etcd,
+            nodes: BTreeMap::new(),
+            apiservers: BTreeMap::new(),
+        }
+    }
+}
+
+/// A Node object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    /// Its condition Ready is True.
+    pub ready: bool,
+    /// The condition's message.
+    pub reason: String,
+}
+
+/// An etcd member.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Empty until it has started.
+    pub name: String,
+    /// False: a learner.
+    pub voter: bool,
+}
+
+impl Look {
+    /// Whether a node is Ready.
+    pub fn is_ready(&self, node: &str) -> bool {
+        self.nodes.get(node).is_some_and(|n| n.ready)
+    }
+
+    /// How many of the cluster's nodes are Ready.
+    pub fn ready(&self, cluster: &Cluster) -> usize {
+        cluster
+            .nodes
+            .iter()
+            .filter(|n| self.is_ready(&n.name))
+            .count()
+    }
+
+    /// Whether all of them are.
+    pub fn all_ready(&self, cluster: &Cluster) -> bool {
+        self.ready(cluster) == cluster.nodes.len()
+    }
+
+    /// Voting members.
+    pub fn voters(&self) -> usize {
+        self.etcd.as_ref().map_or(0, |m| {
+            m.iter().filter(|m| m.voter && !m.name.is_empty()).count()
+        })
+    }
+
+    /// What is missing of a whole cluster, one line each; none: it is whole.
+    pub fn missing(&self, cluster: &Cluster) -> Vec<String> {
+        if let Err(error) = &self.vip {
+            return vec![format!(
+                "the API at {}: {}",
+                cluster.endpoint.authority(),
+                printable(error)
+            )];
+        }
+        let mut missing: Vec<String> = cluster
+            .nodes
+            .iter()
+            .filter_map(|n| self.node(&n.name))
+            .collect();
+        if missing.is_empty() {
+            missing.extend(self.etcd(cluster));
+            missing.extend(
+                cluster
+                    .control_planes()
+                    .filter_map(|n| self.apiserver(&n.name)),
+            );
+        }
+        missing
+    }
+
+    fn node(&self, name: &str) -> Option<String> {
+        match self.nodes.get(name) {
+            Some(seen) if seen.ready => None,
+            Some(seen) => Some(format!("{name} is not Ready: {}", printable(&seen.reason))),
+            None => Some(format!("{name} has not joined")),
+        }
+    }
+
+    fn etcd(&self, cluster: &Cluster) -> Option<String> {
+        if matches!(cluster.kubernetes.etcd, Etcd::External { .. }) {
+            return None;
+        }
+        let members = match &self.etcd {
+            Ok(members) => members,
+            Err(error) => return Some(format!("etcd's member list: {}", printable(error))),
+        };
+        let wanted: BTreeSet<&str> = cluster.control_planes().map(|n| n.name.as_str()).collect();
+        let there: BTreeSet<&str> = members
+            .iter()
+            .filter(|m| m.voter)
+            .map(|m| m.name.as_str())
+            .collect();
+        (wanted != there || members.len() != wanted.len()).then(|| {
+            let word = |m: &Member| match (m.name.as_str(), m.voter) {
+                ("", _) => "one not started".to_owned(),
+                (name, true) => name.to_owned(),
+                (name, false) => format!("{name} (learner)"),
+            };
+            let list: Vec<String> = members.iter().map(word).collect();
+            format!(
+                "etcd's members are {} instead of all control planes",
+                list.join(", ")
+            )
+        })
+    }
+
+    fn apiserver(&self, name: &str) -> Option<String> {
+        match self.apiservers.get(name) {
+            Some(Ok(())) => None,
+            Some(Err(error)) => Some(format!("{name}'s apiserver: {}", printable(error))),
+            None => Some(format!("{name}'s apiserver was not asked yet")),
+        }
+    }
+}

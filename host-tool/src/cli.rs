@@ -1,0 +1,209 @@
+//! The verbs and their options.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::text::duration;
+
+const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 bad input (nothing was written), 3 timed out, 130 interrupted.";
+
+/// Makes a highly available Kubernetes cluster of Flatcar machines from one cluster.yaml.
+#[derive(Debug, Parser)]
+#[command(name = "ha-host", version, after_help = AFTER, max_term_width = 110)]
+pub struct Cli {
+    /// Directory of all clusters' state [default: $XDG_STATE_HOME/ha-host or ~/.local/state/ha-host]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write a commented cluster file with every key (never over an existing file)
+    New(New),
+    /// Say everything that is wrong with a cluster file
+    Check(Check),
+    /// Write one Ignition config per node, for machines that you make yourself
+    Render(Render),
+    /// Make the cluster, or go on where an earlier launch ended
+    Launch(Launch),
+    /// Show how a cluster does; without a name: all clusters
+    Status(Status),
+    /// Print the administrator's kubeconfig
+    Kubeconfig(Kubeconfig),
+    /// Show a node's journal, or its console if it is off
+    Logs(Logs),
+    /// Remove everything that launch made
+    Destroy(Destroy),
+    /// Print the completion script of a shell
+    Completions(Completions),
+    /// Print the manual page
+    #[command(hide = true)]
+    Man,
+    /// Run a command on a node as root
+    #[command(hide = true)]
+    Exec(Exec),
+    /// Switch a node's machine
+    #[command(hide = true)]
+    Power(Power),
+    /// Remove one node's machine and make it anew
+    #[command(hide = true)]
+    Remake(Remake),
+    /// Keep one nspawn node; started by this program itself
+    #[command(hide = true)]
+    NspawnKeeper(NspawnKeeper),
+}
+
+/// Write a commented cluster file.
+#[derive(Debug, Args)]
+pub struct New {
+    /// Where to
+    #[arg(default_value = "cluster.yaml")]
+    pub file: PathBuf,
+}
+
+/// Say everything that is wrong with a cluster file.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The cluster file
+    pub file: PathBuf,
+}
+
+/// Write one Ignition config per node.
+#[derive(Debug, Args)]
+pub struct Render {
+    /// The cluster file
+    pub file: PathBuf,
+    /// Directory for NODE.ign, one per node; made if needed
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Replace files that are there already
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Make the cluster.
+#[derive(Debug, Args)]
+pub struct Launch {
+    /// The cluster file
+    pub file: PathBuf,
+    /// How long to wait for the whole cluster: 90s, 15m, 1h30m
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
+    pub timeout: Duration,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Show how a cluster does.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// A cluster's name or file
+    pub cluster: Option<String>,
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Print the administrator's kubeconfig.
+#[derive(Debug, Args)]
+pub struct Kubeconfig {
+    /// The cluster's name or file
+    pub cluster: String,
+}
+
+/// Show a node's journal.
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// The node's name
+    pub node: String,
+    /// Go on as new lines come
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only this unit, e.g. ha-agent, kubelet, haproxy
+    #[arg(short, long, value_name = "UNIT")]
+    pub unit: Option<String>,
+}
+
+/// Remove everything that launch made.
+#[derive(Debug, Args)]
+pub struct Destroy {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+}
+
+/// Print the completion script of a shell.
+#[derive(Debug, Args)]
+pub struct Completions {
+    /// Which shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Run a command on a node as root.
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// The node's name
+    pub node: String,
+    /// The command
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub argv: Vec<String>,
+}
+
+/// Switch a node's machine.
+#[derive(Debug, Args)]
+pub struct Power {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// The node's name
+    pub node: String,
+    /// The order
+    pub order: Order,
+}
+
+/// An order to a machine.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum Order {
+    /// Pull the plug
+    Off,
+    /// Switch on
+    On,
+    /// Orderly restart
+    Reboot,
+}
+
+/// Remove one node's machine and make it anew.
+#[derive(Debug, Args)]
+pub struct Remake {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// The node's name
+    pub node: String,
+    /// The Ignition config for the new machine
+    #[arg(long, value_name = "FILE")]
+    pub ignition: PathBuf,
+}
+
+/// Keep one nspawn node.
+#[derive(Debug, Args)]
+pub struct NspawnKeeper {
+    /// What the provider says to itself
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<String>,
+}
+
+/// Reads the command line; ends the program on `--help`, `--version` and mistakes (exit code 2).
+pub fn parse() -> Cli {
+    Cli::parse()
+}

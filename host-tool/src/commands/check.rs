@@ -1,0 +1,13 @@
+//! `check FILE`: everything that is wrong with a cluster file.
+
+use anyhow::Result;
+
+use crate::cli::Check;
+use crate::{progress, source};
+
+/// Faults go to standard error, all at once; a good file is described in one line.
+pub fn run(args: &Check) -> Result<()> {
+    let cluster = source::read(&args.file)?.cluster;
+    println!("{}: {}", cluster.name, progress::headline(&cluster));
+    Ok(())
+}

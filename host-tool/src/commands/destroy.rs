@@ -1,0 +1,48 @@
+//! `destroy CLUSTER`: removes everything that `launch` made, also after a half-made launch.
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::Result;
+use ha_spec::cluster::{Cluster, Provider};
+
+use crate::cli::Destroy;
+use crate::exit::Stop;
+use crate::provider;
+use crate::state::{Life, Root, advance};
+use crate::text::{count, home};
+
+/// Machines first, the state last: cut off anywhere, it can be run again.
+pub fn run(args: &Destroy, root: &Root) -> Result<()> {
+    let dir = root.find(&args.cluster)?;
+    let cluster = dir.cluster()?;
+    let name = dir.record()?.map(|r| r.name).unwrap_or_default();
+    if !args.yes && !confirmed(&name, cluster.as_ref())? {
+        println!("nothing was removed");
+        return Ok(());
+    }
+    let path = home(dir.path());
+    let store = dir.lock()?;
+    advance(&store, Life::Destroying)?;
+    if let Some(cluster) = cluster.filter(|c| c.provider != Provider::None) {
+        provider::of(&cluster, store.path())?.destroy()?;
+    }
+    store.remove()?;
+    println!("{name} is gone: machines, disks, keys and {path}");
+    Ok(())
+}
+
+fn confirmed(name: &str, cluster: Option<&Cluster>) -> Result<bool> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Stop::bad_input(format!(
+            "destroy asks first, and nobody can answer here: ha-host destroy {name} --yes"
+        )));
+    }
+    let nodes = cluster.map_or_else(String::new, |c| {
+        format!(" with its {}", count(c.nodes.len(), "node"))
+    });
+    print!("Remove {name}{nodes}, their disks and the cluster's keys for good? Type the name: ");
+    std::io::stdout().flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    Ok(line.trim() == name)
+}

@@ -1,0 +1,29 @@
+//! `exec CLUSTER NODE -- CMD`: for tests and support.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{ExitCode, ExitStatus};
+
+use anyhow::Result;
+
+use super::Known;
+use crate::cli::Exec;
+use crate::exit::Exit;
+use crate::state::Root;
+
+/// Ends with the command's own exit code.
+pub fn run(args: &Exec, root: &Root) -> Result<ExitCode> {
+    let known = Known::find(root, &args.cluster)?;
+    let argv: Vec<&str> = args.argv.iter().map(String::as_str).collect();
+    let status = known
+        .provider
+        .exec(known.node(&args.node)?, &argv)?
+        .status()?;
+    Ok(code(status))
+}
+
+/// A command's exit code as a shell would give it.
+pub fn code(status: ExitStatus) -> ExitCode {
+    let code = status.code().or_else(|| status.signal().map(|s| 128 + s));
+    code.and_then(|c| u8::try_from(c).ok())
+        .map_or_else(|| Exit::Failed.into(), ExitCode::from)
+}

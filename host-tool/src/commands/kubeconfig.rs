@@ -1,0 +1,24 @@
+//! `kubeconfig CLUSTER`: the administrator's, to standard output.
+
+use anyhow::{Context, Result};
+
+use crate::cli::Kubeconfig;
+use crate::state::{Root, files};
+
+/// Renews it first if it is about to end.
+pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
+    let dir = root.find(&args.cluster)?;
+    let cluster = dir.known_cluster()?;
+    let pki = dir
+        .pki()?
+        .context("this cluster has no keys yet: launch it")?;
+    let current = files::read(&dir.kubeconfig())?;
+    let current = current.filter(|text| crate::pki::kubeconfig::is_current(text, &cluster, &pki));
+    if let Some(text) = current {
+        print!("{text}");
+        return Ok(());
+    }
+    let path = dir.lock()?.ensure_kubeconfig(&cluster, &pki)?;
+    print!("{}", files::read(&path)?.unwrap_or_default());
+    Ok(())
+}

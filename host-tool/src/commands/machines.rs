@@ -1,0 +1,35 @@
+//! `power` and `remake`: for tests and support.
+
+use anyhow::Result;
+
+use super::Known;
+use crate::cli::{self, Order};
+use crate::exit::Stop;
+use crate::provider;
+use crate::state::Root;
+
+/// Switches a machine.
+pub fn power(args: &cli::Power, root: &Root) -> Result<()> {
+    let known = Known::find(root, &args.cluster)?;
+    let order = match args.order {
+        Order::Off => provider::Power::Off,
+        Order::On => provider::Power::On,
+        Order::Reboot => provider::Power::Reboot,
+    };
+    known.provider.power(known.node(&args.node)?, order)
+}
+
+/// Removes a machine, disk included, and makes it anew from this config.
+pub fn remake(args: &cli::Remake, root: &Root) -> Result<()> {
+    let known = Known::find(root, &args.cluster)?;
+    let node = known.node(&args.node)?;
+    let file = &args.ignition;
+    let absolute = file
+        .canonicalize()
+        .map_err(|e| Stop::bad_input(format!("{} cannot be read: {e}", file.display())))?;
+    let _lock = known.dir.clone().lock()?;
+    known.provider.remove(node)?;
+    known.provider.prepare()?;
+    known.provider.ensure(node, &absolute)?;
+    Ok(())
+}

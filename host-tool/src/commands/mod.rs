@@ -1,0 +1,84 @@
+//! One file a verb.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ha_spec::cluster::{Cluster, Node};
+
+mod check;
+mod completions;
+mod destroy;
+mod exec;
+mod holder;
+mod kubeconfig;
+mod launch;
+mod logs;
+mod machines;
+mod new;
+mod render;
+mod status;
+
+pub use holder::vip_holder;
+
+use crate::cli::{Cli, Verb};
+use crate::exit::{Exit, Stop};
+use crate::provider::{self, Provider};
+use crate::state::{Dir, Root};
+
+/// Does what the command line says.
+pub fn run(cli: &Cli) -> Result<ExitCode> {
+    let root = Root::new(cli.state_dir.as_deref());
+    let done = |result: Result<()>| result.map(|()| Exit::Done.into());
+    match &cli.verb {
+        Verb::New(args) => done(new::run(args)),
+        Verb::Check(args) => done(check::run(args)),
+        Verb::Render(args) => done(render::run(args, &root?)),
+        Verb::Launch(args) => launch::run(args, &root?).map(Into::into),
+        Verb::Status(args) => status::run(args, &root?).map(Into::into),
+        Verb::Kubeconfig(args) => done(kubeconfig::run(args, &root?)),
+        Verb::Logs(args) => logs::run(args, &root?),
+        Verb::Destroy(args) => done(destroy::run(args, &root?)),
+        Verb::Completions(args) => done(completions::completions(args)),
+        Verb::Man => done(completions::man()),
+        Verb::Exec(args) => exec::run(args, &root?),
+        Verb::Power(args) => done(machines::power(args, &root?)),
+        Verb::Remake(args) => done(machines::remake(args, &root?)),
+        Verb::NspawnKeeper(args) => done(provider::nspawn::keeper::run(&args.args)),
+    }
+}
+
+/// A known cluster with its provider.
+struct Known {
+    dir: Dir,
+    cluster: Cluster,
+    provider: Box<dyn Provider>,
+}
+
+impl Known {
+    fn find(root: &Root, name: &str) -> Result<Self> {
+        let dir = root.find(name)?;
+        let cluster = dir.known_cluster()?;
+        let provider = provider::of(&cluster, dir.path())?;
+        Ok(Self {
+            dir,
+            cluster,
+            provider,
+        })
+    }
+
+    fn node(&self, name: &str) -> Result<&Node> {
+        let names: Vec<&str> = self.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
+        let wrong = || {
+            Stop::bad_input(format!(
+                "{} has no node {name}; it has {}",
+                self.cluster.name,
+                names.join(", ")
+            ))
+        };
+        self.cluster
+            .nodes
+            .iter()
+            .find(|n| n.name == name)
+            .ok_or_else(wrong)
+    }
+}

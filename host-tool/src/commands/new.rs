@@ -1,0 +1,34 @@
+//! `new [FILE]`: a commented cluster file with every key.
+
+use std::io::{ErrorKind, Write};
+
+use anyhow::Result;
+
+use crate::cli::New;
+use crate::exit::Stop;
+
+/// Never over an existing file.
+pub fn run(args: &New) -> Result<()> {
+    let path = args.file.display();
+    let name = args
+        .file
+        .file_stem()
+        .and_then(|s| s.to_str())
+        .unwrap_or("cluster");
+    let text = ha_spec::template::commented(name);
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(&args.file);
+    let mut file = file.map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => Stop::bad_input(format!(
+            "{path} exists and was not touched; name another file"
+        )),
+        _ => Stop::bad_input(format!("{path} cannot be written: {e}")),
+    })?;
+    file.write_all(text.as_bytes())?;
+    println!(
+        "{path} written: change the addresses, then  ha-host check {path}  and  ha-host launch {path}"
+    );
+    Ok(())
+}

@@ -1,0 +1,103 @@
+//! `render FILE --out DIR`: one Ignition config per node, for machines that people make themselves.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use tempfile::Builder;
+
+use crate::cli::Render;
+use crate::exit::Stop;
+use crate::ignition::{Extras, Material, founder};
+use crate::pki::Secret;
+use crate::state::{Root, files, now_ms};
+use crate::text::{count, home};
+use crate::{progress, source};
+
+/// The keys are kept in the state directory, so that the next render belongs to the same cluster.
+pub fn run(args: &Render, root: &Root) -> Result<()> {
+    let source = source::read(&args.file)?;
+    let cluster = &source.cluster;
+    let extras = Extras::gather(cluster)?;
+    let names: Vec<String> = cluster
+        .nodes
+        .iter()
+        .map(|n| format!("{}.ign", n.name))
+        .collect();
+    if !args.force {
+        refuse_existing(&args.out, &names)?;
+    }
+    let store = root.dir(&cluster.name).lock()?;
+    let record = store.accept_for_render(&source)?;
+    let (pki, new) = store.ensure_pki()?;
+    store.ensure_kubeconfig(cluster, &pki)?;
+    let founder = (!record.founded).then(|| founder(now_ms()));
+    let configs = Material {
+        cluster,
+        pki: &pki,
+        extras: &extras,
+        founder,
+    }
+    .render_all()?;
+    files::make_dir(&args.out)?;
+    for (name, config) in names.iter().zip(&configs) {
+        put(&args.out, name, config, args.force)?;
+    }
+    println!("{}: {}", cluster.name, progress::headline(cluster));
+    println!(
+        "  {} in {}, each with secrets of its node",
+        count(configs.len(), "Ignition config"),
+        args.out.display()
+    );
+    println!(
+        "  keys ({}) and kubeconfig in {}",
+        if new { "new" } else { "kept" },
+        home(store.path())
+    );
+    println!(
+        "  the nodes' certificates in them end in 24 hours, the permission to found in one: boot the nodes before"
+    );
+    Ok(())
+}
+
+fn refuse_existing(dir: &Path, names: &[String]) -> Result<()> {
+    match names.iter().find(|n| dir.join(n).exists()) {
+        Some(name) => {
+            let path = dir.join(name);
+            Err(Stop::bad_input(format!(
+                "{} exists and was not touched; --force replaces it",
+                path.display()
+            )))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Whole or not at all. Not synced to disk: what is lost in a power cut is rendered again.
+fn put(dir: &Path, name: &str, config: &Secret, replace: bool) -> Result<()> {
+    let path = dir.join(name);
+    let written = if replace {
+        rename_over(dir, &path, config)
+    } else {
+        create(&path, config)
+    };
+    written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn create(path: &Path, config: &Secret) -> Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)?;
+    Ok(file.write_all(config.expose().as_bytes())?)
+}
+
+fn rename_over(dir: &Path, path: &Path, config: &Secret) -> Result<()> {
+    let mut file = Builder::new().prefix(".new-").tempfile_in(dir)?;
+    file.write_all(config.expose().as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}

@@ -1,0 +1,225 @@
+//! `status [CLUSTER]`: how a cluster does, from the API, the machines and the nodes themselves.
+
+use anyhow::{Context, Result};
+use ha_spec::cluster::{Cluster, Node, Provider as Kind};
+use ha_spec::phase::Role;
+use ha_spec::status::Status as NodeStatus;
+use serde::Serialize;
+
+use super::holder;
+use crate::api::{self, Api, Look};
+use crate::cli::Status;
+use crate::exit::Exit;
+use crate::progress::headline;
+use crate::provider::{self, Machine, Provider};
+use crate::state::{Dir, Root};
+use crate::text::{Paint, home, printable};
+
+/// The version of the JSON below.
+const VERSION: u32 = 1;
+
+/// The whole answer.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Report {
+    version: u32,
+    cluster: String,
+    whole: bool,
+    missing: Vec<String>,
+    vip: String,
+    vip_answers: bool,
+    vip_holder: Option<String>,
+    etcd_members: Vec<String>,
+    nodes: Vec<NodeLine>,
+}
+
+/// One node of it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct NodeLine {
+    name: String,
+    role: Role,
+    address: std::net::IpAddr,
+    machine: &'static str,
+    ready: bool,
+    apiserver: Option<bool>,
+    phase: Option<String>,
+    words: String,
+}
+
+/// Exit code: 0 if the cluster is whole, 1 if not.
+pub fn run(args: &Status, root: &Root) -> Result<Exit> {
+    let Some(name) = &args.cluster else {
+        return list(root, args.json);
+    };
+    let dir = root.find(name)?;
+    let cluster = dir.known_cluster()?;
+    let report = gather(&dir, &cluster)?;
+    if args.json {
+        println!("{}", serde_json::to_string(&report)?);
+    } else {
+        print(&report, &cluster);
+    }
+    Ok(if report.whole {
+        Exit::Done
+    } else {
+        Exit::Failed
+    })
+}
+
+fn list(root: &Root, json: bool) -> Result<Exit> {
+    let mut records = Vec::new();
+    for name in root.clusters() {
+        records.push((root.dir(&name).record()?, root.dir(&name)));
+    }
+    if json {
+        let list: Vec<_> = records.iter().filter_map(|(r, _)| r.as_ref()).collect();
+        println!(
+            "{}",
+            serde_json::to_string(&serde_json::json!({"version": VERSION, "clusters": list}))?
+        );
+    } else if records.is_empty() {
+        println!("no clusters; `ha-host new` writes a cluster file to start from");
+    } else {
+        for (record, dir) in records
+            .iter()
+            .filter_map(|(r, d)| r.as_ref().map(|r| (r, d)))
+        {
+            println!(
+                "{:<20} {:<20} {}",
+                record.name,
+                record.life.words(),
+                home(dir.path())
+            );
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
+    let pki = dir
+        .pki()?
+        .context("this cluster has no keys yet: launch it")?;
+    let api = Api::new(cluster, &pki)?;
+    let look = api::block_on(api.look_further())?;
+    let provider = if cluster.provider == Kind::None {
+        None
+    } else {
+        Some(provider::of(cluster, dir.path())?)
+    };
+    let said = match &provider {
+        Some(provider) => holder::statuses(cluster, &**provider),
+        None => vec![None; cluster.nodes.len()],
+    };
+    let here = |(node, said): &(&Node, &Option<NodeStatus>)| {
+        said.as_ref()
+            .is_some_and(|s| s.vip.here)
+            .then(|| node.name.clone())
+    };
+    let vip_holder = cluster.nodes.iter().zip(&said).find_map(|pair| here(&pair));
+    let missing = look.missing(cluster);
+    let line = |(node, said)| node_line(node, said, provider.as_deref(), &look);
+    Ok(Report {
+        version: VERSION,
+        cluster: cluster.name.clone(),
+        whole: missing.is_empty(),
+        missing,
+        vip: cluster.endpoint.authority(),
+        vip_answers: look.vip.is_ok(),
+        vip_holder,
+        etcd_members: members(&look),
+        nodes: cluster.nodes.iter().zip(said).map(line).collect(),
+    })
+}
+
+fn members(look: &Look) -> Vec<String> {
+    let word = |m: &api::Member| {
+        if m.voter {
+            m.name.clone()
+        } else {
+            format!("{} (learner)", m.name)
+        }
+    };
+    look.etcd
+        .as_ref()
+        .map_or_else(|_| Vec::new(), |list| list.iter().map(word).collect())
+}
+
+fn node_line(
+    node: &Node,
+    said: Option<NodeStatus>,
+    provider: Option<&dyn Provider>,
+    look: &Look,
+) -> NodeLine {
+    let machine = match provider.map(|p| p.state(node)) {
+        None | Some(Err(_)) => "unknown",
+        Some(Ok(Machine::Absent)) => "absent",
+        Some(Ok(Machine::Off)) => "off",
+        Some(Ok(Machine::Running)) => "running",
+    };
+    let words = match (&said, look.nodes.get(&node.name)) {
+        (Some(s), _) if !s.waiting_for.is_empty() => format!("waits for {}", s.waiting_for),
+        (Some(s), _) if !s.last_error.is_empty() => s.last_error.clone(),
+        (_, Some(seen)) if !seen.ready => seen.reason.clone(),
+        _ => String::new(),
+    };
+    NodeLine {
+        name: node.name.clone(),
+        role: node.role,
+        address: node.address,
+        machine,
+        ready: look.is_ready(&node.name),
+        apiserver: look.apiservers.get(&node.name).map(Result::is_ok),
+        phase: said.map(|s| s.phase.name().to_owned()),
+        words: printable(&words),
+    }
+}
+
+fn print(report: &Report, cluster: &Cluster) {
+    let paint = Paint::stdout();
+    let state = if report.whole {
+        paint.green("ready")
+    } else {
+        paint.red("not whole")
+    };
+    println!("{}: {state}; {}", report.cluster, headline(cluster));
+    let answers = if report.vip_answers {
+        "answers"
+    } else {
+        "does not answer"
+    };
+    let held = report
+        .vip_holder
+        .as_ref()
+        .map_or_else(String::new, |n| format!(", held by {n}"));
+    println!("  vip   {} {answers}{held}", report.vip);
+    println!(
+        "  etcd  {}",
+        if report.etcd_members.is_empty() {
+            "not known".to_owned()
+        } else {
+            report.etcd_members.join(", ")
+        }
+    );
+    let width = report.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
+    for n in &report.nodes {
+        let ready = if n.ready {
+            paint.green("Ready   ")
+        } else {
+            paint.red("NotReady")
+        };
+        let (name, role, phase) = (&n.name, n.role.words(), n.phase.as_deref().unwrap_or("-"));
+        let api = n
+            .apiserver
+            .map_or("", |ok| if ok { "apiserver ok" } else { "apiserver down" });
+        let address = n.address.to_string();
+        let line = format!(
+            "  {name:<width$}  {role:<13}  {address:<15}  {:<8}  {ready}  {phase:<9}  {api:<14}  {}",
+            n.machine, n.words
+        );
+        println!("{}", line.trim_end());
+    }
+    for line in &report.missing {
+        println!("  missing: {line}");
+    }
+}

@@ -1,0 +1,136 @@
+//! An Ignition 3.3.0 config, piece by piece: any Flatcar from 3185 on reads it.
+
+use std::io::Write;
+
+use anyhow::Result;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use flate2::{Compression, GzBuilder};
+use ignition_config::v3_3::{
+    Config, Directory, File, IgnitionConfig, Link, Passwd, Resource, Storage, User, Verification,
+};
+use serde_json::Value;
+
+use crate::pki::Secret;
+
+/// Texts longer than this are compressed: below it gzip's header and base64 eat the gain.
+const COMPRESS_ABOVE: usize = 4096;
+
+/// A config in the making.
+#[derive(Default)]
+pub struct Build {
+    config: Config,
+    storage: Storage,
+}
+
+impl Build {
+    /// A directory.
+    pub fn dir(&mut self, path: &str, mode: u32) {
+        let mut dir = Directory::new(path.to_owned());
+        dir.mode = Some(i64::from(mode));
+        self.storage.directories.get_or_insert_default().push(dir);
+    }
+
+    /// A file with this text; it replaces what the image has there.
+    pub fn file(&mut self, path: &str, mode: u32, text: &str) -> Result<()> {
+        let contents = resource(text)?;
+        self.push_file(path, mode, contents);
+        Ok(())
+    }
+
+    /// A file fetched from a URL and checked by its hash.
+    pub fn fetched(&mut self, path: &str, mode: u32, url: &str, sha256: &str) {
+        let verification = Some(Verification {
+            hash: Some(format!("sha256-{sha256}")),
+        });
+        self.push_file(
+            path,
+            mode,
+            Resource {
+                source: Some(url.to_owned()),
+                verification,
+                ..Resource::default()
+            },
+        );
+    }
+
+    fn push_file(&mut self, path: &str, mode: u32, contents: Resource) {
+        let mut file = File::new(path.to_owned());
+        file.mode = Some(i64::from(mode));
+        file.overwrite = Some(true);
+        file.contents = Some(contents);
+        self.storage.files.get_or_insert_default().push(file);
+    }
+
+    /// A symbolic link.
+    pub fn link(&mut self, path: &str, target: &str) {
+        let mut link = Link::new(path.to_owned());
+        link.target = Some(target.to_owned());
+        link.overwrite = Some(true);
+        self.storage.links.get_or_insert_default().push(link);
+    }
+
+    /// SSH keys of Flatcar's user.
+    pub fn authorized_keys(&mut self, keys: &[String]) {
+        let mut user = User::new("core".to_owned());
+        user.ssh_authorized_keys = Some(keys.to_vec());
+        self.config.passwd = Some(Passwd {
+            users: Some(vec![user]),
+            ..Passwd::default()
+        });
+    }
+
+    /// Another whole config; where both say something, this one wins (Ignition merges children first).
+    pub fn merge(&mut self, text: &str) -> Result<()> {
+        let config = self
+            .config
+            .ignition
+            .config
+            .get_or_insert_with(IgnitionConfig::default);
+        config.merge.get_or_insert_default().push(resource(text)?);
+        Ok(())
+    }
+
+    /// The config's text, without the `null`s of the generated types.
+    pub fn finish(mut self) -> Result<Secret> {
+        self.config.storage = Some(self.storage);
+        let mut value = serde_json::to_value(&self.config)?;
+        prune(&mut value);
+        Ok(Secret::new(serde_json::to_string(&value)?))
+    }
+}
+
+fn resource(text: &str) -> Result<Resource> {
+    if text.len() <= COMPRESS_ABOVE {
+        return Ok(Resource {
+            source: Some(data_url(text.as_bytes())),
+            ..Resource::default()
+        });
+    }
+    // No time stamp: the same input gives the same config.
+    let mut gzip = GzBuilder::new()
+        .mtime(0)
+        .write(Vec::new(), Compression::best());
+    gzip.write_all(text.as_bytes())?;
+    let (source, compression) = (Some(data_url(&gzip.finish()?)), Some("gzip".to_owned()));
+    Ok(Resource {
+        source,
+        compression,
+        ..Resource::default()
+    })
+}
+
+fn data_url(bytes: &[u8]) -> String {
+    format!("data:;base64,{}", STANDARD.encode(bytes))
+}
+
+fn prune(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|_, v| !v.is_null());
+            map.values_mut().for_each(prune);
+        }
+        Value::Array(items) => items.iter_mut().for_each(prune),
+        _ => {}
+    }
+}

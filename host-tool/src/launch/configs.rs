@@ -1,0 +1,53 @@
+//! Which Ignition configs a launch writes.
+
+use anyhow::Result;
+use ha_spec::cluster::Cluster;
+
+use crate::ignition::{Extras, Material, founder};
+use crate::pki::Pki;
+use crate::provider::{Machine, Provider};
+use crate::state::{Store, now_ms};
+
+/// A node without a machine gets a config made now: its identity and the permission to found are fresh. A node with a
+/// machine keeps what it was made from.
+pub fn render(
+    store: &Store,
+    cluster: &Cluster,
+    pki: &Pki,
+    extras: &Extras,
+    provider: &dyn Provider,
+) -> Result<()> {
+    let founded = store.record()?.is_some_and(|r| r.founded);
+    let founder = (!founded).then(|| founder(now_ms()));
+    let material = Material {
+        cluster,
+        pki,
+        extras,
+        founder,
+    };
+    for node in &cluster.nodes {
+        let kept = store.ignition(&node.name).exists() && provider.state(node)? != Machine::Absent;
+        if !kept {
+            store.put_ignition(&node.name, material.render(node)?.expose())?;
+        }
+    }
+    Ok(())
+}
+
+/// The cluster answers: nobody may found it again. Takes the permission out of the stored config, then remembers that.
+pub fn close_founding(store: &Store, cluster: &Cluster, pki: &Pki, extras: &Extras) -> Result<()> {
+    let Some(mut record) = store.record()?.filter(|r| !r.founded) else {
+        return Ok(());
+    };
+    let material = Material {
+        cluster,
+        pki,
+        extras,
+        founder: None,
+    };
+    if let Some(node) = cluster.founder() {
+        store.put_ignition(&node.name, material.render(node)?.expose())?;
+    }
+    record.founded = true;
+    store.put(&record)
+}

@@ -1,0 +1,192 @@
+//! From a cluster file to a cluster that stands. May be run again at any time: it goes on from what is there.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use ha_spec::cluster::Cluster;
+
+mod change;
+mod configs;
+mod follow;
+mod news;
+mod spent;
+mod tail;
+mod track;
+
+pub use spent::Spent;
+pub use track::{Change, Life, Track};
+
+use crate::api::{self, Api, Look};
+use crate::exit::{Exit, Stop};
+use crate::ignition::Extras;
+use crate::pki::Pki;
+use crate::progress::{End, Show, Summary};
+use crate::provider::{self, Provider};
+use crate::source::Source;
+use crate::state::{self, Dir, Root, Store};
+use follow::{Follow, Outcome};
+
+/// A finished cluster answers at once; one that does not is not finished.
+const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// Makes the cluster, or goes on where an earlier launch ended.
+pub fn launch(
+    source: &Source,
+    root: &Root,
+    show: &mut dyn Show,
+    timeout: Duration,
+) -> Result<Exit> {
+    let (cluster, begun) = (&source.cluster, Instant::now());
+    let dir = root.dir(&cluster.name);
+    let extras = Extras::gather(cluster)?;
+    let unchanged = change::judge(&dir, source)?;
+    let provider: Arc<dyn Provider> = Arc::from(provider_of(cluster, &dir)?);
+    show.begin(cluster);
+    if unchanged && stands(&dir, cluster)? {
+        show.end(&End::Already(summary(&dir, cluster, begun)));
+        return Ok(Exit::Done);
+    }
+    preflight(&*provider, show)?;
+    let store = dir.lock()?;
+    let pki = accept(&store, source, show)?;
+    configs::render(&store, cluster, &pki, &extras, &*provider)?;
+    state::advance(&store, state::Life::Launching)?;
+    provider.prepare()?;
+    let follow = Follow::new(&store, cluster, &pki, &extras, provider, show, begun)?;
+    let outcome = api::block_on(follow.run(timeout))??;
+    finish(&store, source, show, outcome, begun)
+}
+
+fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
+    if matches!(cluster.provider, ha_spec::cluster::Provider::None) {
+        return Err(Stop::bad_input(
+            "`provider: none` makes no machines: use `ha-host render FILE --out DIR`, boot your machines with the \
+             configs, and `ha-host status` shows how they do",
+        ));
+    }
+    provider::of(cluster, dir.path())
+}
+
+/// Whether an earlier launch finished this cluster and it is still whole.
+fn stands(dir: &Dir, cluster: &Cluster) -> Result<bool> {
+    let standing = dir
+        .record()?
+        .is_some_and(|r| r.life == state::Life::Standing);
+    let Some(pki) = dir.pki()?.filter(|_| standing) else {
+        return Ok(false);
+    };
+    let api = Api::new(cluster, &pki)?;
+    let look = api::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
+    Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
+}
+
+fn preflight(provider: &dyn Provider, show: &mut dyn Show) -> Result<()> {
+    let findings = provider.preflight()?;
+    let (good, bad): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.ok);
+    if bad.is_empty() {
+        let seen: Vec<String> = good.into_iter().map(|f| f.seen).collect();
+        show.step("preflight", &format!("ok   {}", seen.join(", ")));
+        return Ok(());
+    }
+    show.end(&End::Unfit(bad));
+    Err(Stop::Said(Exit::Failed).into())
+}
+
+fn accept(store: &Store, source: &Source, show: &mut dyn Show) -> Result<Pki> {
+    store.accept(source)?;
+    let (pki, new) = store.ensure_pki()?;
+    store.ensure_kubeconfig(&source.cluster, &pki)?;
+    let word = if new { "new" } else { "kept" };
+    show.step(
+        "pki",
+        &format!("ok   {word}, state in {}", crate::text::home(store.path())),
+    );
+    Ok(pki)
+}
+
+fn finish(
+    store: &Store,
+    source: &Source,
+    show: &mut dyn Show,
+    outcome: Outcome,
+    begun: Instant,
+) -> Result<Exit> {
+    match outcome {
+        Outcome::Ready {
+            look,
+            spent,
+            holder,
+        } => {
+            state::advance(store, state::Life::Standing)?;
+            let mut summary = summary(store, &source.cluster, begun);
+            (summary.members, summary.spent, summary.holder) = (look.voters(), spent, holder);
+            show.end(&End::Ready(summary));
+            Ok(Exit::Done)
+        }
+        Outcome::Lost(lost) => {
+            show.end(&End::Lost(lost, source.path.clone()));
+            Ok(Exit::Failed)
+        }
+        Outcome::TimedOut { missing } => {
+            show.end(&End::TimedOut {
+                took: begun.elapsed(),
+                missing,
+                file: source.path.clone(),
+            });
+            Ok(Exit::TimedOut)
+        }
+        Outcome::Interrupted => {
+            show.end(&End::Interrupted {
+                file: source.path.clone(),
+            });
+            Ok(Exit::Interrupted)
+        }
+    }
+}
+
+fn summary(dir: &Dir, cluster: &Cluster, begun: Instant) -> Summary {
+    Summary {
+        cluster: cluster.name.clone(),
+        nodes: cluster.nodes.len(),
+        first_node: cluster
+            .nodes
+            .first()
+            .map(|n| n.name.clone())
+            .unwrap_or_default(),
+        control_planes: cluster.control_planes().count(),
+        members: 0,
+        holder: None,
+        took: begun.elapsed(),
+        kubeconfig: dir.kubeconfig(),
+        spent: Spent::default(),
+    }
+}
+
+/// What one node's failure looks like from outside.
+#[derive(Debug, Clone)]
+pub struct Lost {
+    /// The node.
+    pub node: String,
+    /// Its role in words.
+    pub role: &'static str,
+    /// The phase, if it failed in one.
+    pub phase: Option<&'static str>,
+    /// What happened, one line, e.g. `join failed 5 times in 96 s`.
+    pub what: String,
+    /// The failing program's own words.
+    pub words: Vec<String>,
+    /// How the others do.
+    pub others: String,
+    /// The command that shows more.
+    pub look: String,
+}
+
+/// What the last look says about the rest.
+fn others(cluster: &Cluster, look: &Look, lost: &str) -> String {
+    let rest = cluster.nodes.iter().filter(|n| n.name != lost);
+    let (all, ready) = rest.fold((0, 0), |(all, ready), n| {
+        (all + 1, ready + usize::from(look.is_ready(&n.name)))
+    });
+    format!("{ready} of the {all} other nodes are Ready")
+}

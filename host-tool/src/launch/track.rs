@@ -1,0 +1,316 @@
+//! What is known of one node while it is made: a pure function of what it said.
+
+use std::time::{Duration, Instant};
+
+use ha_spec::cluster::Node;
+use ha_spec::event::{Event, What};
+use ha_spec::phase::{Phase, Role};
+
+/// So many failed attempts of one phase, and this long since the first, end a launch: the agent goes on, but a person
+/// should look.
+const MAX_ATTEMPTS: u32 = 5;
+/// See [`MAX_ATTEMPTS`]: quick failures in a row may be one short outage.
+const MIN_FAILING: Duration = Duration::from_secs(60);
+/// A phase that has failed and not succeeded for this long ends a launch, however few the attempts.
+const MAX_FAILING: Duration = Duration::from_secs(300);
+
+/// One node.
+#[derive(Debug, Clone)]
+pub struct Track {
+    /// Its name.
+    pub name: String,
+    /// Its role.
+    pub role: Role,
+    /// How far it is.
+    pub life: Life,
+    /// Since when it is in this life and phase.
+    pub since: Instant,
+    /// What it waits for, with the last error.
+    pub waiting: String,
+    /// Images done and in all, while they come.
+    pub images: Option<(u32, u32)>,
+    /// The phase that fails, until it succeeds.
+    pub trouble: Option<Trouble>,
+    /// What happened when, in this launch.
+    pub spans: Vec<Span>,
+    /// Whether the agent was heard in this launch.
+    pub heard: bool,
+}
+
+/// How far a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    /// Nothing has been done for it.
+    Waiting,
+    /// Its machine is made.
+    Making,
+    /// Its machine runs, its agent has not been heard.
+    Booting,
+    /// Its agent works.
+    Working(Phase),
+    /// It is done.
+    Steady,
+}
+
+/// A phase that fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// Which.
+    pub phase: Phase,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// Since when.
+    pub first: Instant,
+    /// The last error.
+    pub error: String,
+    /// The failing program's last lines.
+    pub tail: Vec<String>,
+    /// The agent tries no more.
+    pub fatal: bool,
+}
+
+/// A stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// None: from power-on to the agent's first word.
+    pub phase: Option<Phase>,
+    /// Begin.
+    pub start: Instant,
+    /// End; none: it goes on.
+    pub end: Option<Instant>,
+}
+
+/// What a change was, for who tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing worth a line.
+    None,
+    /// The node is somewhere else.
+    Moved,
+    /// Only the words changed.
+    Words,
+}
+
+impl Track {
+    /// A node that nothing was done for.
+    pub fn new(node: &Node, now: Instant) -> Self {
+        Self {
+            name: node.name.clone(),
+            role: node.role,
+            life: Life::Waiting,
+            since: now,
+            waiting: String::new(),
+            images: None,
+            trouble: None,
+            spans: Vec::new(),
+            heard: false,
+        }
+    }
+
+    /// Its machine is on its way.
+    pub fn making(&mut self, now: Instant) {
+        self.go(Life::Making, now);
+        self.spans.push(Span {
+            phase: None,
+            start: now,
+            end: None,
+        });
+    }
+
+    /// Its machine runs; `new` if it was off or not there before.
+    pub fn running(&mut self, new: bool, now: Instant) {
+        if new && self.life == Life::Making {
+            self.go(Life::Booting, now);
+        }
+    }
+
+    /// What an earlier launch heard: where the node is, but no old failure counts against this launch.
+    pub fn replay(&mut self, events: &[Event], now: Instant) -> bool {
+        for event in events {
+            self.apply(event, now);
+        }
+        let stuck = self.trouble.as_ref().is_some_and(|t| t.fatal);
+        (self.heard, self.trouble) = (false, None);
+        self.spans.clear();
+        stuck
+    }
+
+    /// Takes in what the node said.
+    pub fn apply(&mut self, event: &Event, now: Instant) -> Change {
+        self.heard = true;
+        match &event.what {
+            What::Hello { .. } => {
+                self.close(None, now);
+                self.images = None;
+                if matches!(self.life, Life::Working(_)) {
+                    Change::None
+                } else {
+                    self.go(Life::Working(Phase::Preflight), now)
+                }
+            }
+            What::Started {
+                phase: Phase::Images,
+                ..
+            } => Change::None,
+            What::Started { phase, .. } => self.started(*phase, now),
+            What::Waiting {
+                phase: Phase::Images,
+                ..
+            } => Change::None,
+            What::Waiting {
+                phase,
+                what,
+                last_error,
+            } => self.waits(*phase, what, last_error, now),
+            What::Progress {
+                phase: Phase::Images,
+                done,
+                total,
+            } => {
+                self.images = Some((*done, *total)).filter(|_| done < total);
+                Change::Words
+            }
+            What::Progress { phase, done, total } => {
+                self.waits(*phase, &format!("{done} of {total}"), "", now)
+            }
+            What::Done { phase, .. } => self.done(*phase, now),
+            What::Failed {
+                phase,
+                error,
+                tail,
+                retry_ms,
+                ..
+            } => self.failed(*phase, error, tail, retry_ms.is_none(), now),
+            What::Steady => self.go(Life::Steady, now),
+        }
+    }
+
+    fn started(&mut self, phase: Phase, now: Instant) -> Change {
+        if phase == Phase::Steady {
+            return self.go(Life::Steady, now);
+        }
+        if !self
+            .spans
+            .iter()
+            .any(|s| s.phase == Some(phase) && s.end.is_none())
+        {
+            self.spans.push(Span {
+                phase: Some(phase),
+                start: now,
+                end: None,
+            });
+        }
+        self.go(Life::Working(phase), now)
+    }
+
+    fn waits(&mut self, phase: Phase, what: &str, last_error: &str, now: Instant) -> Change {
+        let moved = self.go(Life::Working(phase), now);
+        let words = if last_error.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}: {last_error}")
+        };
+        let changed = std::mem::replace(&mut self.waiting, words) != self.waiting;
+        match moved {
+            Change::None if changed => Change::Words,
+            moved => moved,
+        }
+    }
+
+    fn done(&mut self, phase: Phase, now: Instant) -> Change {
+        self.close(Some(phase), now);
+        if self.trouble.as_ref().is_some_and(|t| t.phase == phase) {
+            self.trouble = None;
+        }
+        if phase == Phase::Images {
+            self.images = None;
+        }
+        Change::None
+    }
+
+    fn failed(
+        &mut self,
+        phase: Phase,
+        error: &str,
+        tail: &[String],
+        fatal: bool,
+        now: Instant,
+    ) -> Change {
+        let old = self.trouble.take().filter(|t| t.phase == phase);
+        let (attempts, first) = old.map_or((0, now), |t| (t.attempts, t.first));
+        let (error, tail) = (error.to_owned(), tail.to_vec());
+        self.waiting = format!("failed: {error}");
+        self.trouble = Some(Trouble {
+            phase,
+            attempts: attempts + 1,
+            first,
+            error,
+            tail,
+            fatal,
+        });
+        Change::Moved
+    }
+
+    fn close(&mut self, phase: Option<Phase>, now: Instant) {
+        if let Some(span) = self
+            .spans
+            .iter_mut()
+            .find(|s| s.phase == phase && s.end.is_none())
+        {
+            span.end = Some(now);
+        }
+    }
+
+    fn go(&mut self, life: Life, now: Instant) -> Change {
+        if self.life == life {
+            return Change::None;
+        }
+        (self.life, self.since) = (life, now);
+        self.waiting.clear();
+        Change::Moved
+    }
+
+    /// The trouble, if it is bad enough to end the launch.
+    pub fn lost(&self, now: Instant) -> Option<&Trouble> {
+        self.trouble.as_ref().filter(|t| {
+            let failing = now.duration_since(t.first);
+            t.fatal
+                || (t.attempts >= MAX_ATTEMPTS && failing >= MIN_FAILING)
+                || failing >= MAX_FAILING
+        })
+    }
+
+    /// Where it is, one word.
+    pub fn place(&self) -> &'static str {
+        match self.life {
+            Life::Waiting => "waiting",
+            Life::Making => "making",
+            Life::Booting => "boot",
+            Life::Working(phase) => phase.name(),
+            Life::Steady => "steady",
+        }
+    }
+
+    /// What it waits for, one line; may be empty.
+    pub fn words(&self) -> String {
+        match (self.waiting.as_str(), self.images) {
+            ("", Some((done, total))) => format!("images: {done} of {total}"),
+            (words, _) => words.to_owned(),
+        }
+    }
+
+    /// How far it is, 0 to 1.
+    pub fn share(&self) -> f32 {
+        let step = match self.life {
+            Life::Waiting => 0,
+            Life::Making => 1,
+            Life::Booting => 2,
+            Life::Working(phase) => 3 + Phase::ALL.iter().position(|p| *p == phase).unwrap_or(0),
+            Life::Steady => 12,
+        };
+        step as f32 / 12.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,135 @@
+//! Certificate authorities, and what they sign. ECDSA P-256, PKCS#8 PEM: what kubeadm loads.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use time::{Duration, OffsetDateTime};
+
+mod authority;
+pub mod kubeconfig;
+mod secret;
+
+pub use authority::{Authority, Pair};
+pub use secret::Secret;
+
+use crate::state::files::NewDir;
+
+/// How long a node's own identity lives: long enough for a first boot, too short to be worth stealing later.
+const IDENTITY_LIFE: Duration = Duration::hours(24);
+/// How long the administrator's kubeconfig lives; `ha-host kubeconfig` renews it.
+const ADMIN_LIFE: Duration = Duration::days(365);
+/// How long this program's own certificate for etcd lives: one run.
+const ETCD_LIFE: Duration = Duration::hours(24);
+
+/// Everything secret of one cluster.
+#[derive(Debug)]
+pub struct Pki {
+    /// Signs the apiserver, kubelets and clients.
+    pub cluster: Authority,
+    /// Signs the aggregation layer's client.
+    pub front_proxy: Authority,
+    /// Signs etcd's members and clients.
+    pub etcd: Authority,
+    /// Signs service-account tokens: public key and key.
+    pub service_account: (String, Secret),
+}
+
+impl Pki {
+    /// A new one.
+    pub fn create() -> Result<Self> {
+        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        Ok(Self {
+            cluster: Authority::create("kubernetes")?,
+            front_proxy: Authority::create("front-proxy-ca")?,
+            etcd: Authority::create("etcd-ca")?,
+            service_account: (key.public_key_pem(), Secret::new(key.serialize_pem())),
+        })
+    }
+
+    /// One that [`Self::save`] wrote.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let read = |name: &str| {
+            let path = dir.join(name);
+            std::fs::read_to_string(&path)
+                .with_context(|| format!("cannot read {}", path.display()))
+        };
+        let authority = |name: &str| {
+            let (cert, key) = (
+                read(&format!("{name}.crt"))?,
+                Secret::new(read(&format!("{name}.key"))?),
+            );
+            Authority::load(cert, key).with_context(|| format!("{}/{name}.crt", dir.display()))
+        };
+        Ok(Self {
+            cluster: authority("ca")?,
+            front_proxy: authority("front-proxy-ca")?,
+            etcd: authority("etcd/ca")?,
+            service_account: (read("sa.pub")?, Secret::new(read("sa.key")?)),
+        })
+    }
+
+    /// Writes everything into a directory that appears whole or not at all.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        let new = NewDir::begin(dir)?;
+        for (name, text) in self.files() {
+            new.add(name, text.as_bytes())?;
+        }
+        new.commit()
+    }
+
+    /// The files as kubeadm expects them under `/etc/kubernetes/pki` of a control plane.
+    pub fn files(&self) -> [(&'static str, &str); 8] {
+        [
+            ("ca.crt", self.cluster.cert()),
+            ("ca.key", self.cluster.key().expose()),
+            ("front-proxy-ca.crt", self.front_proxy.cert()),
+            ("front-proxy-ca.key", self.front_proxy.key().expose()),
+            ("etcd/ca.crt", self.etcd.cert()),
+            ("etcd/ca.key", self.etcd.key().expose()),
+            ("sa.pub", &self.service_account.0),
+            ("sa.key", self.service_account.1.expose()),
+        ]
+    }
+
+    /// What a node joins with.
+    pub fn node_identity(&self, node: &str) -> Result<Pair> {
+        self.cluster.client(
+            &format!("system:node:{node}"),
+            Some("system:nodes"),
+            IDENTITY_LIFE,
+        )
+    }
+
+    /// The administrator's certificate: bound to cluster-admin by kubeadm's own ClusterRoleBinding.
+    pub fn admin(&self) -> Result<Pair> {
+        self.cluster.client(
+            "kubernetes-admin",
+            Some("kubeadm:cluster-admins"),
+            ADMIN_LIFE,
+        )
+    }
+
+    /// This program's certificate for asking etcd.
+    pub fn etcd_client(&self) -> Result<Pair> {
+        self.etcd.client("ha-host", None, ETCD_LIFE)
+    }
+}
+
+/// How long a certificate (PEM) is still good; zero if it is not.
+pub fn remaining(cert: &str) -> Result<Duration> {
+    let (_, pem) =
+        x509_parser::pem::parse_x509_pem(cert.as_bytes()).context("no PEM certificate")?;
+    let end = pem
+        .parse_x509()
+        .context("no X.509 certificate")?
+        .validity()
+        .not_after
+        .timestamp();
+    Ok(Duration::seconds(
+        (end - OffsetDateTime::now_utc().unix_timestamp()).max(0),
+    ))
+}
+
+#[cfg(test)]
+mod tests;

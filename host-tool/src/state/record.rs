@@ -1,0 +1,120 @@
+//! What is known of a cluster: `state.json`, v1.
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+/// The version of the format below.
+pub const VERSION: u32 = 1;
+
+/// The whole record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Record {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The cluster's name.
+    pub name: String,
+    /// Milliseconds since 1970.
+    pub created_ms: u64,
+    /// How far the cluster is.
+    pub life: Life,
+    /// True once an apiserver answered under this cluster's CA: from then on no node may found it.
+    pub founded: bool,
+    /// The directory that relative paths in the stored cluster file start from.
+    pub base: PathBuf,
+    /// The cluster file as it was named last.
+    pub file: PathBuf,
+}
+
+/// How far a cluster is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Life {
+    /// Keys and configs exist, no machine was made.
+    Rendered,
+    /// A launch made machines and has not seen the cluster whole.
+    Launching,
+    /// A launch saw the cluster whole.
+    Standing,
+    /// A destroy began.
+    Destroying,
+}
+
+impl Life {
+    /// In words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Rendered => "rendered",
+            Self::Launching => "launch not finished",
+            Self::Standing => "launched",
+            Self::Destroying => "destroy not finished",
+        }
+    }
+}
+
+impl Record {
+    /// A new cluster's.
+    pub fn new(name: &str, base: PathBuf, file: PathBuf) -> Self {
+        let (name, created_ms) = (name.to_owned(), now_ms());
+        Self {
+            version: VERSION,
+            name,
+            created_ms,
+            life: Life::Rendered,
+            founded: false,
+            base,
+            file,
+        }
+    }
+
+    /// Reads a record's text.
+    pub fn parse(text: &str) -> Result<Self> {
+        let value: serde_json::Value = serde_json::from_str(text)?;
+        match value.get("version").and_then(serde_json::Value::as_u64) {
+            Some(v) if v != u64::from(VERSION) => {
+                bail!(
+                    "version {v} is not known to this ha-host (it knows {VERSION}): use the ha-host that made it"
+                )
+            }
+            _ => Ok(serde_json::from_value(value)?),
+        }
+    }
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Never changes: state directories of released versions look like this.
+    const V1: &str = r#"{"version":1,"name":"demo","createdMs":1763737200000,"life":"standing","founded":true,
+        "base":"/home/me/demo","file":"demo.yaml"}"#;
+
+    #[test]
+    fn reads_the_frozen_v1() {
+        let record = Record::parse(V1).unwrap();
+        assert_eq!((record.life, record.founded), (Life::Standing, true));
+        assert_eq!(
+            Record::parse(&serde_json::to_string(&record).unwrap()).unwrap(),
+            record
+        );
+    }
+
+    #[test]
+    fn refuses_other_versions() {
+        let error = Record::parse(&V1.replace(":1,\"name", ":2,\"name")).unwrap_err();
+        assert!(
+            error.to_string().contains("version 2 is not known"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! Words, widths and colours.
+
+use std::io::IsTerminal;
+use std::path::Path;
+use std::time::Duration;
+
+/// Colour for one stream: only on a terminal, and not when `NO_COLOR` is set.
+#[derive(Debug, Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    /// For standard output.
+    pub fn stdout() -> Self {
+        Self(std::io::stdout().is_terminal() && wanted())
+    }
+
+    /// For standard error.
+    pub fn stderr() -> Self {
+        Self(std::io::stderr().is_terminal() && wanted())
+    }
+
+    /// Something is wrong.
+    pub fn red(self, text: &str) -> String {
+        self.wrap("31;1", text)
+    }
+
+    /// Something is good.
+    pub fn green(self, text: &str) -> String {
+        self.wrap("32", text)
+    }
+
+    fn wrap(self, code: &str, text: &str) -> String {
+        if self.0 {
+            format!("\x1b[{code}m{text}\x1b[0m")
+        } else {
+            text.to_owned()
+        }
+    }
+}
+
+fn wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+}
+
+/// `1 node`, `2 nodes`.
+pub fn count(n: usize, one: &str) -> String {
+    if n == 1 {
+        format!("1 {one}")
+    } else {
+        format!("{n} {one}s")
+    }
+}
+
+/// `41 s`, `3 min 5 s`, `2 h 4 min`.
+pub fn span(time: Duration) -> String {
+    let s = time.as_secs();
+    match s {
+        0..=119 => format!("{s} s"),
+        120..=7199 => format!("{} min {} s", s / 60, s % 60),
+        _ => format!("{} h {} min", s / 3600, s / 60 % 60),
+    }
+}
+
+/// The path with the home directory as `~`.
+pub fn home(path: &Path) -> String {
+    let home = std::env::var_os("HOME").filter(|h| !h.is_empty() && h != "/");
+    match home.and_then(|h| {
+        path.strip_prefix(h)
+            .ok()
+            .map(|rest| rest.display().to_string())
+    }) {
+        Some(rest) => format!("~/{rest}"),
+        None => path.display().to_string(),
+    }
+}
+
+/// Whole seconds, minutes or hours: `90s`, `15m`, `1h30m`; a bare number is seconds.
+pub fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("`{text}` is no duration: write 90s, 15m or 1h30m");
+    let (mut total, mut number) = (0_u64, String::new());
+    for c in text.chars() {
+        let unit = match c {
+            '0'..='9' => {
+                number.push(c);
+                continue;
+            }
+            's' => 1,
+            'm' => 60,
+            'h' => 3600,
+            _ => return Err(wrong()),
+        };
+        total = add(total, &number, unit).ok_or_else(wrong)?;
+        number.clear();
+    }
+    if !number.is_empty() {
+        total = add(total, &number, 1).ok_or_else(wrong)?;
+    }
+    if total == 0 {
+        Err(wrong())
+    } else {
+        Ok(Duration::from_secs(total))
+    }
+}
+
+fn add(total: u64, number: &str, unit: u64) -> Option<u64> {
+    total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)
+}
+
+/// One line of what a stranger's program said: control characters would move the cursor or worse.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        for (text, seconds) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("1h30m", 5400),
+            ("7", 7),
+            ("1m5", 65),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for text in [
+            "",
+            "0s",
+            "m",
+            "5 m",
+            "-1s",
+            "1d",
+            "99999999999999999999s",
+            "9999999999999999999h",
+        ] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        assert_eq!(span(Duration::from_secs(41)), "41 s");
+        assert_eq!(span(Duration::from_secs(185)), "3 min 5 s");
+        assert_eq!(span(Duration::from_secs(7440)), "2 h 4 min");
+    }
+}
