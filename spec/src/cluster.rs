@@ -128,7 +128,7 @@ pub enum KubeProxy {
 
 /// Who brings the pod network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "kind")]
+#[serde(rename_all = "camelCase", tag = "kind", deny_unknown_fields)]
 pub enum Cni {
     /// Cilium, by its CLI on the founder.
     #[serde(rename_all = "camelCase")]

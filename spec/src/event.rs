@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::{self, FormatError};
 use crate::phase::{Phase, Role};
 
 /// The version of the format below.
@@ -22,6 +23,13 @@ pub struct Event {
     /// What happened.
     #[serde(flatten)]
     pub what: What,
+}
+
+impl Event {
+    /// Reads one line.
+    pub fn parse(line: &str) -> Result<Self, FormatError> {
+        format::parse(line, "an event", VERSION)
+    }
 }
 
 /// What happened.

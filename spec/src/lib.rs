@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod event;
 #[cfg(feature = "cluster-file")]
 pub mod file;
+pub mod format;
 pub mod kubernetes;
 pub mod node;
 pub mod paths;

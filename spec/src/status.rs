@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::format::{self, FormatError};
 use crate::phase::{Phase, Role};
 
 /// The version of the format below.
@@ -59,6 +60,13 @@ pub struct Status {
     pub first_expiry: Option<Expiry>,
     /// The agent itself.
     pub agent: Agent,
+}
+
+impl Status {
+    /// Reads the status file's text.
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
+        format::parse(text, "a status", VERSION)
+    }
 }
 
 /// How a phase goes.

@@ -38,7 +38,9 @@ fn the_demo_is_valid() {
     assert_eq!(cluster.control_planes().count(), 3);
     assert_eq!(cluster.founder().unwrap().name, "node1");
     assert_eq!(cluster.network.cidr.to_string(), "10.77.0.0/24");
-    let Provider::Nspawn(options) = &cluster.provider else { panic!("{:?}", cluster.provider) };
+    let Provider::Nspawn(options) = &cluster.provider else {
+        panic!("{:?}", cluster.provider)
+    };
     assert_eq!(options.image, Path::new("/base/../lab/out/image"));
     assert_eq!(cluster.sysexts.len(), 4);
 }
@@ -49,22 +51,47 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
     let k8s = &cluster.kubernetes;
     assert_eq!(k8s.pod_cidr.to_string(), "10.244.0.0/16");
     assert_eq!(k8s.service_cidr.to_string(), "10.96.0.0/12");
-    assert_eq!((k8s.cri, k8s.proxy, &k8s.etcd), (Cri::Containerd, KubeProxy::None, &Etcd::Stacked));
-    let cilium = Cni::Cilium { version: "1.18.1".to_owned(), values: serde_json::Map::new() };
+    assert_eq!(
+        (k8s.cri, k8s.proxy, &k8s.etcd),
+        (Cri::Containerd, KubeProxy::None, &Etcd::Stacked)
+    );
+    let cilium = Cni::Cilium {
+        version: "1.18.1".to_owned(),
+        values: serde_json::Map::new(),
+    };
     assert_eq!(k8s.cni, cilium);
-    assert!(k8s.cert_sans.is_empty() && k8s.kubelet_config.is_empty() && k8s.cluster_configuration.is_empty());
+    assert!(
+        k8s.cert_sans.is_empty()
+            && k8s.kubelet_config.is_empty()
+            && k8s.cluster_configuration.is_empty()
+    );
     assert_eq!(cluster.endpoint.port, 6444);
     let balancer = &cluster.load_balancer;
-    assert_eq!((balancer.mode, balancer.stats, balancer.advert_interval_ms), (LbMode::Native, None, 100));
+    assert_eq!(
+        (balancer.mode, balancer.stats, balancer.advert_interval_ms),
+        (LbMode::Native, None, 100)
+    );
     assert!(balancer.extra_ports.is_empty());
     assert_eq!(cluster.network.gateway.to_string(), "10.77.0.1");
-    assert_eq!((cluster.network.interface.as_str(), cluster.network.dns.len()), ("eth0", 0));
-    let Provider::Libvirt(options) = &cluster.provider else { panic!("{:?}", cluster.provider) };
+    assert_eq!(
+        (
+            cluster.network.interface.as_str(),
+            cluster.network.dns.len()
+        ),
+        ("eth0", 0)
+    );
+    let Provider::Libvirt(options) = &cluster.provider else {
+        panic!("{:?}", cluster.provider)
+    };
     let expected = json!({
         "uri": "qemu:///system", "memory": 4_u64 << 30, "cpus": 2, "disk": 20_u64 << 30, "image": {"channel": "stable"},
     });
     assert_eq!(*options, expected);
-    assert!(cluster.sysexts.is_empty() && cluster.ignition_merge.is_empty() && cluster.authorized_keys.is_empty());
+    assert!(
+        cluster.sysexts.is_empty()
+            && cluster.ignition_merge.is_empty()
+            && cluster.authorized_keys.is_empty()
+    );
     assert!(cluster.hooks.before_join.is_empty() && cluster.hooks.after_ready.is_empty());
 }
 
@@ -72,33 +99,95 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
 fn every_key_arrives() {
     let cluster = cluster(include_str!("good/every-key.yaml"));
     let k8s = &cluster.kubernetes;
-    assert_eq!((k8s.version.as_str(), k8s.cri, k8s.proxy), ("1.35.1", Cri::Crio, KubeProxy::Nftables));
-    let Cni::Cilium { version, values } = &k8s.cni else { panic!("{:?}", k8s.cni) };
+    assert_eq!(
+        (k8s.version.as_str(), k8s.cri, k8s.proxy),
+        ("1.35.1", Cri::Crio, KubeProxy::Nftables)
+    );
+    let Cni::Cilium { version, values } = &k8s.cni else {
+        panic!("{:?}", k8s.cni)
+    };
     assert_eq!(version, "1.17.0");
-    assert_eq!(values["operator"], json!({"replicas": 2, "enabled": true, "note": "007", "share": 0.5, "none": null}));
-    assert_eq!(k8s.cert_sans, ["api.example.com", "*.example.com", "203.0.113.7"]);
+    assert_eq!(
+        values["operator"],
+        json!({"replicas": 2, "enabled": true, "note": "007", "share": 0.5, "none": null})
+    );
+    assert_eq!(
+        k8s.cert_sans,
+        ["api.example.com", "*.example.com", "203.0.113.7"]
+    );
     assert_eq!(k8s.kubelet_config["maxPods"], json!(200));
-    assert_eq!(k8s.cluster_configuration["networking"], json!({"dnsDomain": "k8s.example.com"}));
+    assert_eq!(
+        k8s.cluster_configuration["networking"],
+        json!({"dnsDomain": "k8s.example.com"})
+    );
     assert_eq!(cluster.endpoint.authority(), "192.168.122.30:7443");
     let balancer = &cluster.load_balancer;
-    assert_eq!((balancer.stats, balancer.advert_interval_ms), (Some(8404), 1000));
-    let [extra] = balancer.extra_ports.as_slice() else { panic!("{:?}", balancer.extra_ports) };
-    assert_eq!((extra.name.as_str(), extra.port, extra.target), ("https", 443, 30443));
-    assert_eq!((cluster.network.gateway.to_string().as_str(), cluster.network.dns.len()), ("192.168.122.254", 2));
+    assert_eq!(
+        (balancer.stats, balancer.advert_interval_ms),
+        (Some(8404), 1000)
+    );
+    let [extra] = balancer.extra_ports.as_slice() else {
+        panic!("{:?}", balancer.extra_ports)
+    };
+    assert_eq!(
+        (extra.name.as_str(), extra.port, extra.target),
+        ("https", 443, 30443)
+    );
+    assert_eq!(
+        (
+            cluster.network.gateway.to_string().as_str(),
+            cluster.network.dns.len()
+        ),
+        ("192.168.122.254", 2)
+    );
     assert_eq!(cluster.network.interface, "enp1s0");
     assert_eq!(cluster.authorized_keys.len(), 1);
-    let worker = cluster.nodes.iter().find(|node| node.role == Role::Worker).unwrap();
-    assert_eq!((worker.labels["example.com/rack"].as_str(), worker.labels["gpu"].as_str()), ("a1", "true"));
-    let taints: Vec<_> = worker.taints.iter().map(|t| (t.key.as_str(), t.value.as_str(), t.effect.as_str())).collect();
-    assert_eq!(taints, [("dedicated", "db", "NoSchedule"), ("spot", "", "NoExecute"), ("a", "b", "PreferNoSchedule")]);
-    let Provider::Qemu(options) = &cluster.provider else { panic!("{:?}", cluster.provider) };
+    let worker = cluster
+        .nodes
+        .iter()
+        .find(|node| node.role == Role::Worker)
+        .unwrap();
+    assert_eq!(
+        (
+            worker.labels["example.com/rack"].as_str(),
+            worker.labels["gpu"].as_str()
+        ),
+        ("a1", "true")
+    );
+    let taints: Vec<_> = worker
+        .taints
+        .iter()
+        .map(|t| (t.key.as_str(), t.value.as_str(), t.effect.as_str()))
+        .collect();
+    assert_eq!(
+        taints,
+        [
+            ("dedicated", "db", "NoSchedule"),
+            ("spot", "", "NoExecute"),
+            ("a", "b", "PreferNoSchedule")
+        ]
+    );
+    let Provider::Qemu(options) = &cluster.provider else {
+        panic!("{:?}", cluster.provider)
+    };
     assert_eq!(options["image"], json!({"path": "/base/flatcar.img"}));
     assert_eq!(options["memory"], json!(8_u64 << 30));
-    let Sysext::Url { sha256, .. } = &cluster.sysexts["kubernetes"] else { panic!("{:?}", cluster.sysexts) };
+    let Sysext::Url { sha256, .. } = &cluster.sysexts["kubernetes"] else {
+        panic!("{:?}", cluster.sysexts)
+    };
     assert_eq!(*sha256, "9f2c".repeat(16));
-    assert_eq!(cluster.sysexts["ha-agent"], Sysext::File("/base/ha-agent.raw".into()));
+    assert_eq!(
+        cluster.sysexts["ha-agent"],
+        Sysext::File("/base/ha-agent.raw".into())
+    );
     assert_eq!(cluster.ignition_merge, [Path::new("/etc/mine.ign")]);
-    assert_eq!((cluster.hooks.before_join.len(), cluster.hooks.after_ready.len()), (1, 2));
+    assert_eq!(
+        (
+            cluster.hooks.before_join.len(),
+            cluster.hooks.after_ready.len()
+        ),
+        (1, 2)
+    );
 }
 
 /// Anchors, merge keys and aliases are plain YAML and work.
@@ -111,19 +200,39 @@ fn anchors_work() {
     );
     let cluster = cluster(&text);
     for node in &cluster.nodes[3..] {
-        assert_eq!((node.role, node.labels["rack"].as_str()), (Role::Worker, "a1"), "{}", node.name);
+        assert_eq!(
+            (node.role, node.labels["rack"].as_str()),
+            (Role::Worker, "a1"),
+            "{}",
+            node.name
+        );
     }
 }
 
 #[test]
 fn a_choice_without_options_is_a_word() {
-    for (provider, name) in [("libvirt", "libvirt"), ("{qemu: {}}", "qemu"), ("none", "none"), ("{none: }", "none")] {
-        assert_eq!(cluster(&format!("{LEAST}provider: {provider}\n")).provider.name(), name);
+    for (provider, name) in [
+        ("libvirt", "libvirt"),
+        ("{qemu: {}}", "qemu"),
+        ("none", "none"),
+        ("{none: }", "none"),
+    ] {
+        assert_eq!(
+            cluster(&format!("{LEAST}provider: {provider}\n"))
+                .provider
+                .name(),
+            name
+        );
     }
     let text = LEAST.replace("1.34.4", "1.34.4, proxy: ipvs, cni: none");
     assert_eq!(cluster(&text).kubernetes.cni, Cni::None);
-    let text = LEAST.replace("1.34.4", "1.34.4, proxy: nftables, cni: {manifests: [a.yaml, /b.yaml, \"https://c/d\"]}");
-    let sources = ["/base/a.yaml", "/b.yaml", "https://c/d"].map(str::to_owned).to_vec();
+    let text = LEAST.replace(
+        "1.34.4",
+        "1.34.4, proxy: nftables, cni: {manifests: [a.yaml, /b.yaml, \"https://c/d\"]}",
+    );
+    let sources = ["/base/a.yaml", "/b.yaml", "https://c/d"]
+        .map(str::to_owned)
+        .to_vec();
     assert_eq!(cluster(&text).kubernetes.cni, Cni::Manifests { sources });
 }
 
@@ -140,7 +249,10 @@ fn five_thousand_nodes_are_read() {
     for i in 0..5000 {
         let role = if i < 3 { "control-plane" } else { "worker" };
         let address = format!("10.8.{}.{}", 1 + i / 250, 1 + i % 250);
-        text += &format!("  - {{name: node{i}, role: {role}, address: {address}, labels: {{rack: r{}}}}}\n", i % 40);
+        text += &format!(
+            "  - {{name: node{i}, role: {role}, address: {address}, labels: {{rack: r{}}}}}\n",
+            i % 40
+        );
     }
     assert_eq!(cluster(&text).nodes.len(), 5000);
 }

@@ -23,7 +23,14 @@ const NO_DEFAULTS: [&str; 11] = [
     "hooks:",
 ];
 /// Lines in the other parts that do so.
-const NO_DEFAULT_LINES: [&str; 6] = ["stats:", "extraPorts:", "- name: https", "port: 443 ", "target:", "version: 4230"];
+const NO_DEFAULT_LINES: [&str; 6] = [
+    "stats:",
+    "extraPorts:",
+    "- name: https",
+    "port: 443 ",
+    "target:",
+    "version: 4230",
+];
 
 fn cluster(text: &str) -> Cluster {
     match check(text, Path::new("/base")) {
@@ -35,7 +42,9 @@ fn cluster(text: &str) -> Cluster {
 /// How deep a commented-out line is; none for prose, which begins with a capital letter, and for what is no comment.
 fn depth(line: &str) -> Option<usize> {
     let yaml = line.trim_start().strip_prefix("# ")?;
-    yaml.trim_start().starts_with(|c: char| c.is_lowercase() || c == '-').then(|| line.len() - yaml.trim_start().len())
+    yaml.trim_start()
+        .starts_with(|c: char| c.is_lowercase() || c == '-')
+        .then(|| line.len() - yaml.trim_start().len())
 }
 
 /// The commented-out parts: a key and the deeper lines after it.
@@ -44,7 +53,11 @@ fn parts(lines: &[&str]) -> Vec<Range<usize>> {
     for (i, line) in lines.iter().enumerate() {
         let Some(here) = depth(line) else { continue };
         match parts.last_mut() {
-            Some(part) if part.end == i && depth(lines[part.start]).is_some_and(|first| here > first) => part.end = i + 1,
+            Some(part)
+                if part.end == i && depth(lines[part.start]).is_some_and(|first| here > first) =>
+            {
+                part.end = i + 1
+            }
             _ => parts.push(i..i + 1),
         }
     }
@@ -56,7 +69,9 @@ fn with(lines: &[&str], part: &Range<usize>, skip: &[&str]) -> String {
     let mut text = String::new();
     for (i, line) in lines.iter().enumerate() {
         let on = part.contains(&i).then(|| line.replacen("# ", "", 1));
-        let line = on.filter(|on| !skip.iter().any(|word| on.trim_start().starts_with(word))).unwrap_or_else(|| (*line).to_owned());
+        let line = on
+            .filter(|on| !skip.iter().any(|word| on.trim_start().starts_with(word)))
+            .unwrap_or_else(|| (*line).to_owned());
         text += &line;
         text.push('\n');
     }
@@ -68,12 +83,21 @@ fn it_is_valid_as_it_stands() {
     let text = commented("my-cluster");
     match check(&text, Path::new("/base")) {
         Ok((cluster, warnings)) => {
-            assert!(warnings.is_empty(), "{}", show(&warnings, &text, "template.yaml"));
-            assert_eq!((cluster.name.as_str(), cluster.provider.name()), ("my-cluster", "libvirt"));
+            assert!(
+                warnings.is_empty(),
+                "{}",
+                show(&warnings, &text, "template.yaml")
+            );
+            assert_eq!(
+                (cluster.name.as_str(), cluster.provider.name()),
+                ("my-cluster", "libvirt")
+            );
         }
         Err(faults) => panic!("{}", show(&faults, &text, "template.yaml")),
     }
-    assert!(!text.contains('@') || text.matches('@').count() == text.matches("me@example.com").count());
+    assert!(
+        !text.contains('@') || text.matches('@').count() == text.matches("me@example.com").count()
+    );
     assert!(text.lines().all(|line| line.chars().count() <= 120));
 }
 
@@ -99,7 +123,11 @@ fn what_is_called_a_default_is_the_default() {
     for part in parts(&lines) {
         let first = lines[part.start].trim_start().trim_start_matches("# ");
         if !NO_DEFAULTS.iter().any(|other| first.starts_with(other)) {
-            assert_eq!(cluster(&with(&lines, &part, &NO_DEFAULT_LINES)), plain, "{first}");
+            assert_eq!(
+                cluster(&with(&lines, &part, &NO_DEFAULT_LINES)),
+                plain,
+                "{first}"
+            );
         }
     }
 }
@@ -108,10 +136,30 @@ fn what_is_called_a_default_is_the_default() {
 fn it_names_every_key() {
     let text = commented("demo");
     // The full file has them all, and says so by being read without a fault.
-    for line in include_str!("good/every-key.yaml").lines().filter(|line| !line.starts_with('#')) {
-        for word in line.split([' ', '{', '}', '[', ']', ',']).filter_map(|word| word.strip_suffix(':')) {
-            let own = ["operator", "replicas", "enabled", "note", "share", "gpu", "networking", "dnsDomain"];
-            let names = ["featureGates", "ControlPlaneKubeletLocalMode", "crio", "none"];
+    for line in include_str!("good/every-key.yaml")
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+    {
+        for word in line
+            .split([' ', '{', '}', '[', ']', ','])
+            .filter_map(|word| word.strip_suffix(':'))
+        {
+            let own = [
+                "operator",
+                "replicas",
+                "enabled",
+                "note",
+                "share",
+                "gpu",
+                "networking",
+                "dnsDomain",
+            ];
+            let names = [
+                "featureGates",
+                "ControlPlaneKubeletLocalMode",
+                "crio",
+                "none",
+            ];
             let known = own.contains(&word) || names.contains(&word);
             assert!(known || text.contains(&format!("{word}:")), "{word}");
         }
