@@ -1,5 +1,5 @@
 #!/bin/bash
-# need.sh [lab|rust]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
+# need.sh [lab|inotify|rust]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
 set -euo pipefail
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -23,6 +23,16 @@ need_lab() {
     ignition keepalived haproxy   # the last two: the tests ask the real daemons whether the rendered files are right
 }
 
+# The kernel's 128 are too few for the fourth kubelet ("inotify_init: too many open files"). Until the next boot only.
+need_inotify() {
+  local now; now=$(sysctl -n fs.inotify.max_user_instances)
+  [ "$now" -ge 8192 ] || { echo "need: raising fs.inotify.max_user_instances from $now to 8192"
+    root sysctl -qw fs.inotify.max_user_instances=8192; }
+  now=$(sysctl -n fs.inotify.max_user_watches)
+  [ "$now" -ge 65536 ] || { echo "need: raising fs.inotify.max_user_watches from $now to 524288"
+    root sysctl -qw fs.inotify.max_user_watches=524288; }
+}
+
 need_rust() {
   apt_install gcc libc6-dev curl ca-certificates cmake make pkg-config
   command -v cargo >/dev/null || [ -x "$HOME/.cargo/bin/cargo" ] && return
@@ -34,4 +44,5 @@ need_rust() {
   fi
 }
 
+export PATH=$PATH:/usr/sbin:/sbin      # a user's PATH on Debian has no sysctl
 for part in "${@:-lab}"; do need_$part; done

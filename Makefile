@@ -1,0 +1,79 @@
+# The only entry. Each target is a few lines; what takes more is a script beside what it makes (lab/, sysext/).
+# Artefacts of the lab are cached by content under ~/.cache/flatcar-ha (XDG_CACHE_HOME); lab/out holds links to them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+export PATH := $(HOME)/.cargo/bin:$(PATH)
+export HA_LAB ?= $(CURDIR)/lab/out
+
+CLUSTER ?= examples/demo.yaml
+# "env" because sudo's secure_path would hide cargo; HOME because clusters' state belongs to who called make.
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB))
+HA_HOST_BIN := target/release/ha-host
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+## The two commands of the README
+
+demo: need lab sysext build ## A five-node cluster on this machine, from nothing
+	$(AS_ROOT) $(HA_HOST_BIN) launch $(CLUSTER)
+	$(AS_ROOT) $(HA_HOST_BIN) status demo
+	@echo
+	@echo "go on:  $(AS_ROOT) $(HA_HOST_BIN) kubeconfig demo > demo.kubeconfig && lab/out/kube/kubectl --kubeconfig demo.kubeconfig get nodes"
+	@echo "        $(AS_ROOT) $(HA_HOST_BIN) logs demo node1 -f"
+	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
+
+test: need lab sysext ## Every test, the real clusters included (root, about 20 minutes)
+	cargo test --locked --tests --no-fail-fast
+	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
+
+## Parts
+
+build: need-rust ## ha-host, as released
+	cargo build --release --locked -p ha-host
+
+sysext: need-rust ## The agent's system extension in target/sysext (ARCH=arm64, AGENT_BIN=FILE)
+	image=$$(sysext/build.sh); sysext/lint.sh "$$image"
+
+lab: need ## Everything that a lab node is made of, in lab/out
+	lab/lab.sh
+
+lab-kube: need ## Only the Kubernetes programs
+	lab/kube.sh
+
+lab-node: need ## Only the node image's root
+	lab/node.sh
+
+lab-images: need ## Only the container images and the prepared containerd store
+	lab/image.sh
+
+lab-sysexts: need ## Only the neighbour sysexts: kubernetes, keepalived, haproxy
+	lab/sysexts.sh
+
+lab-verify: ## Read the whole cache and compare it with its sums (make lab looks at sizes and times)
+	FLATCAR_HA_VERIFY=1 lab/lab.sh
+
+lab-clean: ## Remove cache entries that lab/out does not use
+	lab/clean.sh
+
+bench: need lab sysext build ## The figures, as a table and in target/bench (BENCH="size render launch guide")
+	$(AS_ROOT) env HA_HOST=$(CURDIR)/$(HA_HOST_BIN) cargo run --release --locked -q -p ha-tests --bin bench -- $(BENCH)
+
+## Checks
+
+check: lint ## What needs no lab: lints and unit tests
+	cargo test --locked --tests
+
+lint: need-rust ## rustfmt and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+need:
+	@lab/need.sh lab inotify rust
+
+need-rust:
+	@lab/need.sh rust
+
+.PHONY: help demo test build sysext lab lab-kube lab-node lab-images lab-sysexts lab-verify lab-clean bench check lint need need-rust

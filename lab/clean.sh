@@ -1,0 +1,13 @@
+#!/bin/bash
+# clean.sh: removes the cache entries that lab/out does not use and nothing is mounted from.
+set -euo pipefail
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" "$(realpath "$0")" "$@"
+used=$(for l in out/image out/images out/kube out/sysexts/kubernetes.raw; do realpath -m "$l"; done)
+for entry in "$CACHE"/*-????????????????; do
+  [ -d "$entry" ] || continue
+  grep -q "^$entry\(/\|$\)" <<<"$used" && continue
+  [[ $entry == */node-* ]] && [ "$entry" = "$(ls -td "$CACHE"/node-* | head -1)" ] && continue     # lab/out/image was made from it
+  grep -q "$entry/" /proc/mounts && { echo "lab: $entry is in use"; continue; }
+  echo "lab: removing $entry"; rm -rf "$entry"
+done
