@@ -27,7 +27,9 @@ pub fn feed(command: &mut Command, input: &str) -> Result<String> {
         // A program that ends before it has read everything says why on stderr; that is the better message.
         let _ = stdin.write_all(input.as_bytes());
     }
-    let output = child.wait_with_output().with_context(|| format!("cannot wait for {}", line(command)))?;
+    let output = child
+        .wait_with_output()
+        .with_context(|| format!("cannot wait for {}", line(command)))?;
     finish(command, output)
 }
 
@@ -61,7 +63,9 @@ pub fn executable(file: &Path) -> bool {
 }
 
 fn command_output(command: &mut Command) -> Result<Output> {
-    command.output().with_context(|| format!("cannot start {}", line(command)))
+    command
+        .output()
+        .with_context(|| format!("cannot start {}", line(command)))
 }
 
 fn finish(command: &Command, output: Output) -> Result<String> {
@@ -70,14 +74,21 @@ fn finish(command: &Command, output: Output) -> Result<String> {
         return Ok(stdout.into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let words = if stderr.trim().is_empty() { tail(&stdout) } else { tail(&stderr) };
+    let words = if stderr.trim().is_empty() {
+        tail(&stdout)
+    } else {
+        tail(&stderr)
+    };
     bail!("{} failed ({}): {words}", line(command), output.status)
 }
 
 /// The command as one would type it.
 fn line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|w| w.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ")
+    words
+        .map(|w| w.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -86,9 +97,15 @@ mod tests {
 
     #[test]
     fn an_error_names_the_command_and_its_words() {
-        let error = output(Command::new("sh").args(["-c", "echo no such thing >&2; exit 3"])).unwrap_err();
+        let error =
+            output(Command::new("sh").args(["-c", "echo no such thing >&2; exit 3"])).unwrap_err();
         let text = format!("{error:#}");
-        assert!(text.contains("sh -c") && text.contains("exit status: 3") && text.ends_with("no such thing"), "{text}");
+        assert!(
+            text.contains("sh -c")
+                && text.contains("exit status: 3")
+                && text.ends_with("no such thing"),
+            "{text}"
+        );
     }
 
     #[test]

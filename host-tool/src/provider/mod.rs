@@ -83,7 +83,9 @@ pub enum Power {
 /// live in `dir/machines`.
 pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
     match &cluster.provider {
-        cluster::Provider::Nspawn(options) => Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?)),
+        cluster::Provider::Nspawn(options) => {
+            Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))
+        }
         cluster::Provider::None => Ok(Box::new(none::RenderOnly)),
         other => anyhow::bail!(
             "provider {} is not supported yet; use `provider: {{nspawn: {{...}}}}`, or `provider: none` and `ha-host render`",

@@ -18,7 +18,11 @@ const REFUSAL: &str = "`provider: none` makes no machines: write the Ignition fi
 
 impl Provider for RenderOnly {
     fn preflight(&self) -> Result<Vec<Finding>> {
-        Ok(vec![Finding { ok: true, seen: "render only".into(), cure: String::new() }])
+        Ok(vec![Finding {
+            ok: true,
+            seen: "render only".into(),
+            cure: String::new(),
+        }])
     }
 
     fn prepare(&self) -> Result<()> {

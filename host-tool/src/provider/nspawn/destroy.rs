@@ -21,7 +21,11 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 pub fn off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
     network::cut(wiring)?;
     let known = |file: &str| Ident::alive(&dir.join(file));
-    let (leader, nspawn, keeper) = (known(NodeDir::LEADER_PID), known(NodeDir::NSPAWN_PID), known(NodeDir::KEEPER_PID));
+    let (leader, nspawn, keeper) = (
+        known(NodeDir::LEADER_PID),
+        known(NodeDir::NSPAWN_PID),
+        known(NodeDir::KEEPER_PID),
+    );
     match (&leader, &keeper) {
         (Some(leader), _) => leader.kill(),
         // It is at Ignition, or between two boots: nothing of it is worth waiting for.
@@ -32,12 +36,22 @@ pub fn off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
         keeper.kill_group();
     }
     // Without a keeper these have nobody who waits for them.
-    for orphan in [known(NodeDir::NSPAWN_PID), known(NodeDir::LEADER_PID)].into_iter().flatten() {
+    for orphan in [known(NodeDir::NSPAWN_PID), known(NodeDir::LEADER_PID)]
+        .into_iter()
+        .flatten()
+    {
         orphan.kill();
     }
-    for process in [leader, nspawn, known(NodeDir::KEEPER_PID)].into_iter().flatten() {
+    for process in [leader, nspawn, known(NodeDir::KEEPER_PID)]
+        .into_iter()
+        .flatten()
+    {
         if !process.gone_within(KILL_PATIENCE) {
-            bail!("process {} of {} cannot be killed; is its storage stuck?", process.pid(), dir.0.display());
+            bail!(
+                "process {} of {} cannot be killed; is its storage stuck?",
+                process.pid(),
+                dir.0.display()
+            );
         }
     }
     clean(dir, wiring)
@@ -58,7 +72,10 @@ pub fn remove(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
     let mut result = Ok(());
     for node in layout.nodes()? {
-        result = result.and(remove(&layout.node(&node), &layout.wiring(&node, interface)));
+        result = result.and(remove(
+            &layout.node(&node),
+            &layout.wiring(&node, interface),
+        ));
     }
     for node in strays(layout)? {
         result = result.and(network::unplug(&layout.wiring(&node, interface)));
@@ -71,7 +88,8 @@ pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
 /// Removes a directory with all in it, first unmounting whatever is mounted below: never through a mount.
 pub fn remove_dir(dir: &Path) -> Result<()> {
     for point in mounts_below(dir)? {
-        umount2(&point, MntFlags::MNT_DETACH).with_context(|| format!("cannot unmount {}", point.display()))?;
+        umount2(&point, MntFlags::MNT_DETACH)
+            .with_context(|| format!("cannot unmount {}", point.display()))?;
     }
     match std::fs::remove_dir_all(dir) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -87,7 +105,12 @@ fn clean(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
     let groups: Vec<PathBuf> = groups.lines().map(PathBuf::from).collect();
     cgroup::remove(&groups)?;
     network::unplug(wiring)?;
-    for file in [NodeDir::LEADER_PID, NodeDir::NSPAWN_PID, NodeDir::KEEPER_PID, NodeDir::CGROUPS] {
+    for file in [
+        NodeDir::LEADER_PID,
+        NodeDir::NSPAWN_PID,
+        NodeDir::KEEPER_PID,
+        NodeDir::CGROUPS,
+    ] {
         let _ = std::fs::remove_file(dir.join(file));
     }
     Ok(())
@@ -101,14 +124,22 @@ fn strays(layout: &Layout) -> Result<Vec<String>> {
         entries => entries.with_context(|| format!("cannot read {NETNS_DIR}"))?,
     };
     let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    Ok(names.filter_map(|name| name.strip_prefix(&prefix).map(String::from)).collect())
+    Ok(names
+        .filter_map(|name| name.strip_prefix(&prefix).map(String::from))
+        .collect())
 }
 
 /// Mount points at or below a directory, the deepest first.
 fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let Ok(dir) = dir.canonicalize() else { return Ok(Vec::new()) };
-    let text = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?;
-    let points = text.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| PathBuf::from(root::unescape(point)));
+    let Ok(dir) = dir.canonicalize() else {
+        return Ok(Vec::new());
+    };
+    let text = std::fs::read_to_string("/proc/self/mountinfo")
+        .context("cannot read /proc/self/mountinfo")?;
+    let points = text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|point| PathBuf::from(root::unescape(point)));
     let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(&dir)).collect();
     below.reverse();
     Ok(below)

@@ -18,7 +18,8 @@ const REBOOT_PATIENCE: Duration = Duration::from_secs(200);
 /// A command in the node's namespaces and in the cgroups of its PID 1.
 pub fn command(dir: &NodeDir, node: &str, argv: &[&str]) -> Result<Command> {
     let leader = leader(dir, node)?.pid().to_string();
-    let nsenter = which("nsenter").context("nsenter is not installed: apt-get install util-linux")?;
+    let nsenter =
+        which("nsenter").context("nsenter is not installed: apt-get install util-linux")?;
     let mut command = cgroup::joining(&cgroup::entries_of(&leader)?, false);
     command
         .arg(nsenter)
@@ -37,15 +38,22 @@ pub fn reboot(dir: &NodeDir, node: &str) -> Result<()> {
     if Ident::alive(&dir.join(NodeDir::KEEPER_PID)).is_none() {
         bail!("{node} has lost its keeper, nobody would start it again; switch it off and on");
     }
-    output(&mut command(dir, node, &["systemctl", "reboot"])?).with_context(|| format!("cannot reboot {node}"))?;
+    output(&mut command(dir, node, &["systemctl", "reboot"])?)
+        .with_context(|| format!("cannot reboot {node}"))?;
     let end = Instant::now() + REBOOT_PATIENCE;
     while Ident::alive(&dir.join(NodeDir::LEADER_PID)).is_none_or(|now| now == before) {
         if Ident::alive(&dir.join(NodeDir::KEEPER_PID)).is_none() {
-            bail!("{node} went off instead of rebooting; see {}", dir.join(NodeDir::KEEPER_LOG).display());
+            bail!(
+                "{node} went off instead of rebooting; see {}",
+                dir.join(NodeDir::KEEPER_LOG).display()
+            );
         }
         if Instant::now() >= end {
             let waited = REBOOT_PATIENCE.as_secs();
-            bail!("{node} has not rebooted within {waited} s; see {}", dir.join(NodeDir::CONSOLE).display());
+            bail!(
+                "{node} has not rebooted within {waited} s; see {}",
+                dir.join(NodeDir::CONSOLE).display()
+            );
         }
         std::thread::sleep(Duration::from_millis(20));
     }

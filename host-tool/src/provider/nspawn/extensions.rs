@@ -36,7 +36,11 @@ pub fn gather(dir: &Path, extensions: &[Local], unpack: bool) -> Result<()> {
     for (name, file) in extensions {
         let home = dir.join(name);
         make_dir(&home, 0o755)?;
-        if unpack { unpacked(file, &home.join(name))? } else { placed(file, &home)? }
+        if unpack {
+            unpacked(file, &home.join(name))?
+        } else {
+            placed(file, &home)?
+        }
     }
     Ok(())
 }
@@ -50,8 +54,12 @@ pub fn link_directories(root: &Path, names: &[String]) -> Result<()> {
             continue;
         }
         std::fs::remove_file(&image)
-            .and_then(|()| std::os::unix::fs::symlink(format!("{IN_NODE}/{name}/{name}"), links.join(name)))
-            .with_context(|| format!("cannot turn {} into a link to a directory", image.display()))?;
+            .and_then(|()| {
+                std::os::unix::fs::symlink(format!("{IN_NODE}/{name}/{name}"), links.join(name))
+            })
+            .with_context(|| {
+                format!("cannot turn {} into a link to a directory", image.display())
+            })?;
     }
     Ok(())
 }
@@ -60,7 +68,8 @@ pub fn link_directories(root: &Path, names: &[String]) -> Result<()> {
 pub fn no_loop_devices() -> Option<&'static str> {
     let lists = |file: &str, word: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
-        text.lines().any(|line| line.split_whitespace().last() == Some(word))
+        text.lines()
+            .any(|line| line.split_whitespace().last() == Some(word))
     };
     if !lists("/proc/devices", "loop") || !lists("/proc/misc", "loop-control") {
         return Some("no loop devices (modprobe loop)");
@@ -76,7 +85,9 @@ pub fn no_loop_devices() -> Option<&'static str> {
 }
 
 fn placed(file: &Path, home: &Path) -> Result<()> {
-    let Some(name) = file.file_name() else { bail!("{} has no file name", file.display()) };
+    let Some(name) = file.file_name() else {
+        bail!("{} has no file name", file.display())
+    };
     let target = home.join(name);
     if same(file, &target) {
         return Ok(());
@@ -84,7 +95,14 @@ fn placed(file: &Path, home: &Path) -> Result<()> {
     let beside = home.join(".new");
     let _ = std::fs::remove_file(&beside);
     // --preserve: the age tells next time that this is the same file.
-    let copy = |how: &str| output(Command::new("cp").args(["--preserve", how, "-T"]).arg(file).arg(&beside));
+    let copy = |how: &str| {
+        output(
+            Command::new("cp")
+                .args(["--preserve", how, "-T"])
+                .arg(file)
+                .arg(&beside),
+        )
+    };
     copy("-l").or_else(|_| copy("--reflink=auto"))?;
     std::fs::rename(&beside, &target).with_context(|| format!("cannot write {}", target.display()))
 }
@@ -98,8 +116,18 @@ fn unpacked(file: &Path, tree: &Path) -> Result<()> {
     for old in [&beside, tree] {
         super::destroy::remove_dir(old)?;
     }
-    output(Command::new("unsquashfs").args(["-no-progress", "-quiet", "-dest"]).arg(&beside).arg(file))
-        .with_context(|| format!("cannot unpack {}; only squashfs images can be used without loop devices", file.display()))?;
+    output(
+        Command::new("unsquashfs")
+            .args(["-no-progress", "-quiet", "-dest"])
+            .arg(&beside)
+            .arg(file),
+    )
+    .with_context(|| {
+        format!(
+            "cannot unpack {}; only squashfs images can be used without loop devices",
+            file.display()
+        )
+    })?;
     std::fs::rename(&beside, tree).with_context(|| format!("cannot write {}", tree.display()))?;
     output(Command::new("touch").arg("-r").arg(file).arg(&stamp)).map(drop)
 }
@@ -125,19 +153,31 @@ mod tests {
         std::fs::write(&real, "image").unwrap();
         std::os::unix::fs::symlink(&real, dir.path().join("kubernetes.raw")).unwrap();
         let file = |name: &str| Sysext::File(dir.path().join(name));
-        let url = Sysext::Url { url: "https://x/y.raw".into(), sha256: "0".repeat(64) };
+        let url = Sysext::Url {
+            url: "https://x/y.raw".into(),
+            sha256: "0".repeat(64),
+        };
         let sysexts = BTreeMap::from([
             ("kubernetes".to_string(), file("kubernetes.raw")),
             ("missing".to_string(), file("missing.raw")),
             ("remote".to_string(), url),
         ]);
         let (found, faults) = local(&sysexts);
-        assert_eq!(found, [("kubernetes".to_string(), real.canonicalize().unwrap())]);
-        assert!(faults.len() == 1 && faults[0].starts_with("sysext missing: "), "{faults:?}");
+        assert_eq!(
+            found,
+            [("kubernetes".to_string(), real.canonicalize().unwrap())]
+        );
+        assert!(
+            faults.len() == 1 && faults[0].starts_with("sysext missing: "),
+            "{faults:?}"
+        );
         let home = dir.path().join("gathered");
         for _ in 0..2 {
             gather(&home, &found, false).unwrap();
-            assert_eq!(std::fs::read(home.join("kubernetes/kubernetes-v1.34.4-x86-64.raw")).unwrap(), b"image");
+            assert_eq!(
+                std::fs::read(home.join("kubernetes/kubernetes-v1.34.4-x86-64.raw")).unwrap(),
+                b"image"
+            );
         }
     }
 
@@ -148,7 +188,10 @@ mod tests {
         std::fs::create_dir_all(&links).unwrap();
         std::os::unix::fs::symlink("/opt/extensions/a/a-1.raw", links.join("a.raw")).unwrap();
         link_directories(dir.path(), &["a".into(), "b".into()]).unwrap();
-        assert_eq!(std::fs::read_link(links.join("a")).unwrap(), Path::new("/opt/extensions/a/a"));
+        assert_eq!(
+            std::fs::read_link(links.join("a")).unwrap(),
+            Path::new("/opt/extensions/a/a")
+        );
         assert!(links.join("a.raw").symlink_metadata().is_err());
     }
 }

@@ -20,8 +20,15 @@ const PATIENCE_SECONDS: &str = "600";
 
 /// Finds Ignition: the command, the image's own, or Debian's package.
 pub fn find(image: &Path) -> Option<PathBuf> {
-    let places = [image.join("ignition"), PathBuf::from(DRACUT), image.join("root/usr/bin/ignition")];
-    which("ignition").into_iter().chain(places).find(|file| executable(file))
+    let places = [
+        image.join("ignition"),
+        PathBuf::from(DRACUT),
+        image.join("root/usr/bin/ignition"),
+    ];
+    which("ignition")
+        .into_iter()
+        .chain(places)
+        .find(|file| executable(file))
 }
 
 /// Applies `config` to the root below the node's directory `dir`. Only in a mount namespace of our own.
@@ -30,14 +37,26 @@ pub fn apply(program: &Path, config: &Path, dir: &Path) -> Result<()> {
     super::destroy::remove_dir(&work)?;
     // Ignition writes a user's keys as that user, who may not pass the state directory.
     let window = Window::open(&dir.join(NodeDir::ROOT), &[program, config, dir])?;
-    let run = Run { program, config, root: window.path(), work: &work };
+    let run = Run {
+        program,
+        config,
+        root: window.path(),
+        work: &work,
+    };
     let result = run.all();
     let log = readable(&std::fs::read_to_string(run.raw_log()).unwrap_or_default());
     let log_file = dir.join(NodeDir::IGNITION_LOG);
-    let written = std::fs::write(&log_file, &log).with_context(|| format!("cannot write {}", log_file.display()));
+    let written = std::fs::write(&log_file, &log)
+        .with_context(|| format!("cannot write {}", log_file.display()));
     super::destroy::remove_dir(&work)?;
     written?;
-    result.map_err(|error| error.context(format!("{} (all of it: {})", last_words(&log), log_file.display())))
+    result.map_err(|error| {
+        error.context(format!(
+            "{} (all of it: {})",
+            last_words(&log),
+            log_file.display()
+        ))
+    })
 }
 
 /// One run of Ignition.
@@ -56,7 +75,9 @@ impl Run<'_> {
         let selinux = Selinux::pretend(self.root)?;
         // Absent means a first boot with presets applied; an empty file does not.
         match std::fs::remove_file(self.root.join("etc/machine-id")) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("cannot remove the machine id"),
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context("cannot remove the machine id");
+            }
             _ => {}
         }
         self.stage("fetch-offline", &path)?;
@@ -68,7 +89,11 @@ impl Run<'_> {
     }
 
     fn stage(&self, stage: &str, path: &OsStr) -> Result<()> {
-        let log = std::fs::File::options().create(true).append(true).open(self.raw_log()).context("cannot write Ignition's log")?;
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.raw_log())
+            .context("cannot write Ignition's log")?;
         let status = Command::new("timeout")
             .args(["--kill-after=5", PATIENCE_SECONDS])
             .arg(self.program)
@@ -90,7 +115,10 @@ impl Run<'_> {
             .stderr(log)
             .status()
             .with_context(|| format!("cannot start {}", self.program.display()))?;
-        ensure!(status.success(), "Ignition failed in stage {stage} ({status})");
+        ensure!(
+            status.success(),
+            "Ignition failed in stage {stage} ({status})"
+        );
         Ok(())
     }
 
@@ -101,7 +129,9 @@ impl Run<'_> {
 
 /// Ignition logs the whole config, keys and all, over many lines: only lines that bear a level above debugging are kept.
 fn readable(log: &str) -> String {
-    let levels = ["EMERG", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO"];
+    let levels = [
+        "EMERG", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO",
+    ];
     let kept = log.lines().filter(|line| {
         let level = line.split_once(':').map_or("", |(level, _)| level.trim());
         levels.contains(&level) || line.starts_with("timeout:")
@@ -111,13 +141,22 @@ fn readable(log: &str) -> String {
 
 /// The line that says why, else the last ones.
 fn last_words(log: &str) -> &str {
-    log.lines().rev().find_map(|line| line.split_once("Ignition failed: ")).map_or_else(|| tail(log), |(_, cause)| cause)
+    log.lines()
+        .rev()
+        .find_map(|line| line.split_once("Ignition failed: "))
+        .map_or_else(|| tail(log), |(_, cause)| cause)
 }
 
 fn path_with(stubs: &Path) -> Result<OsString> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let admin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
-    std::env::join_paths([stubs.into()].into_iter().chain(std::env::split_paths(&path)).chain(admin)).context("PATH is odd")
+    std::env::join_paths(
+        [stubs.into()]
+            .into_iter()
+            .chain(std::env::split_paths(&path))
+            .chain(admin),
+    )
+    .context("PATH is odd")
 }
 
 /// Debian's Ignition labels files for SELinux: a program that does nothing stands in.
@@ -144,17 +183,25 @@ impl Selinux {
         let dir = root.join("etc/selinux");
         let file = dir.join("config");
         if file.exists() {
-            return Ok(Self { file: None, dir: None });
+            return Ok(Self {
+                file: None,
+                dir: None,
+            });
         }
         let new_dir = !dir.exists();
         make_dir(&dir, 0o755)?;
-        std::fs::write(&file, "SELINUXTYPE=none\n").context("cannot write the node's etc/selinux/config")?;
-        Ok(Self { file: Some(file), dir: new_dir.then_some(dir) })
+        std::fs::write(&file, "SELINUXTYPE=none\n")
+            .context("cannot write the node's etc/selinux/config")?;
+        Ok(Self {
+            file: Some(file),
+            dir: new_dir.then_some(dir),
+        })
     }
 
     fn done(self) -> Result<()> {
         let gone = self.file.map_or(Ok(()), std::fs::remove_file);
-        gone.and_then(|()| self.dir.map_or(Ok(()), std::fs::remove_dir)).context("cannot remove the node's etc/selinux/config")
+        gone.and_then(|()| self.dir.map_or(Ok(()), std::fs::remove_dir))
+            .context("cannot remove the node's etc/selinux/config")
     }
 }
 
@@ -178,7 +225,10 @@ mod tests {
         let pretence = Selinux::pretend(dir.path()).unwrap();
         assert!(dir.path().join("etc/selinux/config").exists());
         Selinux::pretend(dir.path()).unwrap().done().unwrap();
-        assert!(dir.path().join("etc/selinux/config").exists(), "an image's own stays");
+        assert!(
+            dir.path().join("etc/selinux/config").exists(),
+            "an image's own stays"
+        );
         pretence.done().unwrap();
         assert!(!dir.path().join("etc/selinux").exists());
     }

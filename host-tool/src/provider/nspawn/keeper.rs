@@ -27,7 +27,9 @@ pub const RUNNING: &str = "running";
 
 /// Runs the keeper until its node is off. To be called before any thread is started.
 pub fn run(args: &[String]) -> Result<()> {
-    let [dir] = args else { bail!("nspawn-keeper is started by ha-host itself, with a node's directory") };
+    let [dir] = args else {
+        bail!("nspawn-keeper is started by ha-host itself, with a node's directory")
+    };
     let result = keep(Path::new(dir));
     if let Err(error) = &result {
         answer(&format!("error: {error:#}"));
@@ -47,12 +49,19 @@ pub fn answer(text: &str) {
 /// One line in the keeper's log.
 pub fn log(text: &str) {
     let now = time::OffsetDateTime::now_utc();
-    eprintln!("{:02}:{:02}:{:02}.{:03} {text}", now.hour(), now.minute(), now.second(), now.millisecond());
+    eprintln!(
+        "{:02}:{:02}:{:02}.{:03} {text}",
+        now.hour(),
+        now.minute(),
+        now.second(),
+        now.millisecond()
+    );
 }
 
 fn keep(dir: &Path) -> Result<()> {
     detach(dir)?;
-    let me = Ident::of(std::process::id().cast_signed()).context("cannot find this process in /proc")?;
+    let me =
+        Ident::of(std::process::id().cast_signed()).context("cannot find this process in /proc")?;
     me.write(Path::new(NodeDir::KEEPER_PID))?;
     let plan = Plan::read()?;
     root::mount_here(&plan.image_root)?;
@@ -60,7 +69,10 @@ fn keep(dir: &Path) -> Result<()> {
         fill(&plan, program, config, dir)?;
     }
     let result = Keeper::new(&plan, dir).and_then(|keeper| keeper.run());
-    log(&result.as_ref().map_or_else(|error| format!("error: {error:#}"), |()| "the node is off".into()));
+    log(&result.as_ref().map_or_else(
+        |error| format!("error: {error:#}"),
+        |()| "the node is off".into(),
+    ));
     result
 }
 
@@ -88,7 +100,11 @@ fn fill(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Result<()> {
     let root = Path::new(NodeDir::ROOT);
     root::settle_resolv_conf(root, &plan.name_servers)?;
     if plan.unpacked {
-        let names: Vec<String> = plan.extensions.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<String> = plan
+            .extensions
+            .iter()
+            .map(|(name, _)| name.clone())
+            .collect();
         extensions::link_directories(root, &names)?;
     }
     let mark = std::fs::File::create(NodeDir::MADE).context("cannot mark the disk as made")?;
@@ -113,9 +129,18 @@ impl<'a> Keeper<'a> {
         if super::host_runs_systemd() && cgroup::kind(&hierarchies) == Kind::V2 {
             cgroup::step_aside(&hierarchies)?;
         }
-        let lines: String = groups.iter().map(|group| format!("{}\n", group.display())).collect();
+        let lines: String = groups
+            .iter()
+            .map(|group| format!("{}\n", group.display()))
+            .collect();
         std::fs::write(NodeDir::CGROUPS, lines).context("cannot write the node's cgroups down")?;
-        Ok(Self { plan, dir, hierarchies, groups, watch: Watch::start()? })
+        Ok(Self {
+            plan,
+            dir,
+            hierarchies,
+            groups,
+            watch: Watch::start()?,
+        })
     }
 
     fn run(&self) -> Result<()> {
@@ -135,7 +160,10 @@ impl<'a> Keeper<'a> {
     fn boot(&self) -> Result<bool> {
         network::plug(&self.plan.wiring)?;
         cgroup::make(&self.hierarchies, &self.groups)?;
-        let console = std::fs::File::options().create(true).append(true).open(NodeDir::CONSOLE);
+        let console = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(NodeDir::CONSOLE);
         let console = console.context("cannot write the node's console")?;
         let mut child = self
             .plan
@@ -153,7 +181,10 @@ impl<'a> Keeper<'a> {
         log(&format!("systemd-nspawn has ended: {status}"));
         if !self.watch.seen.load(Ordering::SeqCst) {
             let text = std::fs::read_to_string(NodeDir::CONSOLE).unwrap_or_default();
-            bail!("systemd-nspawn did not start the node ({status}): {}", tail(&text));
+            bail!(
+                "systemd-nspawn did not start the node ({status}): {}",
+                tail(&text)
+            );
         }
         Ok(status.code() == Some(REBOOT))
     }

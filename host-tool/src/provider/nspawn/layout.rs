@@ -20,7 +20,10 @@ pub struct Layout {
 impl Layout {
     /// `dir` is the cluster's state directory.
     pub fn new(cluster: &str, dir: &Path) -> Self {
-        Self { cluster: cluster.into(), machines: dir.join("machines") }
+        Self {
+            cluster: cluster.into(),
+            machines: dir.join("machines"),
+        }
     }
 
     /// The cluster's name.
@@ -52,11 +55,14 @@ impl Layout {
     pub fn nodes(&self) -> Result<Vec<String>> {
         let entries = match std::fs::read_dir(&self.machines) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries.with_context(|| format!("cannot read {}", self.machines.display()))?,
+            entries => {
+                entries.with_context(|| format!("cannot read {}", self.machines.display()))?
+            }
         };
         let mut names = Vec::new();
         for entry in entries {
-            let entry = entry.with_context(|| format!("cannot read {}", self.machines.display()))?;
+            let entry =
+                entry.with_context(|| format!("cannot read {}", self.machines.display()))?;
             let name = entry.file_name().to_string_lossy().into_owned();
             if !name.starts_with('_') && entry.path().is_dir() {
                 names.push(name);
@@ -79,7 +85,11 @@ impl Layout {
     /// The machine's name for nspawn, unique on this host among clusters of different names.
     pub fn machine(&self, node: &str) -> String {
         let name = format!("{}.{node}", self.cluster);
-        if name.len() <= 64 { name } else { format!("ha-{:016x}", hash(&name)) }
+        if name.len() <= 64 {
+            name
+        } else {
+            format!("ha-{:016x}", hash(&name))
+        }
     }
 
     /// How one node is wired. A dot parts cluster and node: no DNS label holds one, so `a` + `b-c` is not `a-b` + `c`.
@@ -92,7 +102,10 @@ impl Layout {
             port: interface_name("p-", node),
             interface: interface.into(),
             // 02: locally administered, unicast. Always the same, so that a node comes back to warm neighbour tables.
-            mac: format!("02:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}", mac[0], mac[1], mac[2], mac[3], mac[4]),
+            mac: format!(
+                "02:{:02x}:{:02x}:{:02x}:{:02x}:{:02x}",
+                mac[0], mac[1], mac[2], mac[3], mac[4]
+            ),
         }
     }
 }
@@ -173,7 +186,9 @@ fn interface_name(prefix: &str, name: &str) -> String {
 
 /// FNV-1a: stable over versions and machines, which the standard library's hasher is not.
 fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3))
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
+        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -182,8 +197,14 @@ mod tests {
 
     #[test]
     fn names_of_different_things_never_meet() {
-        let (a, ab) = (Layout::new("a", Path::new("/s")), Layout::new("a-b", Path::new("/s")));
-        assert_ne!(a.wiring("b-c", "eth0").namespace, ab.wiring("c", "eth0").namespace);
+        let (a, ab) = (
+            Layout::new("a", Path::new("/s")),
+            Layout::new("a-b", Path::new("/s")),
+        );
+        assert_ne!(
+            a.wiring("b-c", "eth0").namespace,
+            ab.wiring("c", "eth0").namespace
+        );
         assert_ne!(a.wiring("b", "eth0").namespace, ab.bridge_namespace());
         assert_ne!(a.wiring("n1", "eth0").mac, a.wiring("n2", "eth0").mac);
     }
@@ -195,7 +216,10 @@ mod tests {
         assert!(layout.host_link().len() <= INTERFACE_NAME);
         assert_eq!(Layout::new("demo", Path::new("/s")).host_link(), "ha-demo");
         assert_eq!(layout.wiring("node1", "eth0").port, "p-node1");
-        let (one, two) = (layout.wiring(&format!("{long}1"), "eth0"), layout.wiring(&format!("{long}2"), "eth0"));
+        let (one, two) = (
+            layout.wiring(&format!("{long}1"), "eth0"),
+            layout.wiring(&format!("{long}2"), "eth0"),
+        );
         assert!(one.port.len() <= INTERFACE_NAME);
         assert_ne!(one.port, two.port);
         assert!(layout.machine(long).len() <= 64);

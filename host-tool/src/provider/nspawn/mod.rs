@@ -64,7 +64,11 @@ impl Nspawn {
 
     /// Why sysexts are merged as directories; none: as images.
     fn unpack_reason(&self) -> Option<&'static str> {
-        if self.as_directories { Some("as the cluster file says") } else { extensions::no_loop_devices() }
+        if self.as_directories {
+            Some("as the cluster file says")
+        } else {
+            extensions::no_loop_devices()
+        }
     }
 
     fn dir(&self, node: &Node) -> NodeDir {
@@ -84,8 +88,16 @@ impl Provider for Nspawn {
     fn prepare(&self) -> Result<()> {
         root::make_dir(self.layout.machines(), 0o700)?;
         let (local, faults) = extensions::local(&self.sysexts);
-        anyhow::ensure!(faults.is_empty(), "{}; mend `sysexts` in the cluster file", faults.join("; "));
-        extensions::gather(&self.layout.extensions(), &local, self.unpack_reason().is_some())?;
+        anyhow::ensure!(
+            faults.is_empty(),
+            "{}; mend `sysexts` in the cluster file",
+            faults.join("; ")
+        );
+        extensions::gather(
+            &self.layout.extensions(),
+            &local,
+            self.unpack_reason().is_some(),
+        )?;
         self.segment.make()
     }
 

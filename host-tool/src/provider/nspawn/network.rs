@@ -71,8 +71,14 @@ impl Segment {
             batch(Some(&space), &lines)?;
         }
         if !exists(None, &link)? {
-            batch(None, &format!("link add {link} type veth peer name {UPLINK} netns {space}\n"))?;
-            batch(Some(&space), &format!("link set {UPLINK} master {BRIDGE} up\n"))?;
+            batch(
+                None,
+                &format!("link add {link} type veth peer name {UPLINK} netns {space}\n"),
+            )?;
+            batch(
+                Some(&space),
+                &format!("link set {UPLINK} master {BRIDGE} up\n"),
+            )?;
         }
         batch(None, &self.host_side(&link))?;
         forbid_forwarding(&link)
@@ -90,7 +96,9 @@ impl Segment {
         }
         match std::fs::remove_file(self.layout.network_record()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("cannot remove {}", self.layout.network_record().display()))
+                Err(error).with_context(|| {
+                    format!("cannot remove {}", self.layout.network_record().display())
+                })
             }
             _ => Ok(()),
         }
@@ -98,17 +106,25 @@ impl Segment {
 
     /// Whose the namespace with our name is.
     pub fn owner(&self) -> Owner {
-        owner(&self.layout.bridge_namespace(), &self.layout.network_record())
+        owner(
+            &self.layout.bridge_namespace(),
+            &self.layout.network_record(),
+        )
     }
 
     /// Says that the namespace will be ours before it exists, and which one it is as soon as it does.
     fn claim(&self, space: &str) -> Result<()> {
         let record = self.layout.network_record();
-        let write = |text: &str| std::fs::write(&record, text).with_context(|| format!("cannot write {}", record.display()));
+        let write = |text: &str| {
+            std::fs::write(&record, text)
+                .with_context(|| format!("cannot write {}", record.display()))
+        };
         write(PENDING)?;
         output(ip(None).args(["netns", "add", space]))?;
         let path = Path::new(NETNS_DIR).join(space);
-        let inode = std::fs::metadata(&path).with_context(|| format!("cannot look at {}", path.display()))?.ino();
+        let inode = std::fs::metadata(&path)
+            .with_context(|| format!("cannot look at {}", path.display()))?
+            .ino();
         write(&inode.to_string())
     }
 
@@ -118,11 +134,18 @@ impl Segment {
             IpAddr::V4(_) => (32, ""),
             IpAddr::V6(_) => (128, " nodad"),
         };
-        let mut lines = format!("addr replace {}/{length} dev {link}{options}\nlink set {link} up\n", self.gateway);
+        let mut lines = format!(
+            "addr replace {}/{length} dev {link}{options}\nlink set {link} up\n",
+            self.gateway
+        );
         for address in &self.addresses {
             lines += &match self.gateway {
-                IpAddr::V4(gateway) => format!("route replace {address}/32 dev {link} scope link src {gateway}\n"),
-                IpAddr::V6(gateway) => format!("route replace {address}/128 dev {link} src {gateway}\n"),
+                IpAddr::V4(gateway) => {
+                    format!("route replace {address}/32 dev {link} scope link src {gateway}\n")
+                }
+                IpAddr::V6(gateway) => {
+                    format!("route replace {address}/128 dev {link} src {gateway}\n")
+                }
             };
         }
         lines
@@ -130,9 +153,13 @@ impl Segment {
 }
 
 fn owner(bridge: &str, record: &Path) -> Owner {
-    let Ok(space) = std::fs::metadata(Path::new(NETNS_DIR).join(bridge)) else { return Owner::Nobody };
+    let Ok(space) = std::fs::metadata(Path::new(NETNS_DIR).join(bridge)) else {
+        return Owner::Nobody;
+    };
     match std::fs::read_to_string(record) {
-        Ok(record) if record.trim() == PENDING || record.trim() == space.ino().to_string() => Owner::Us,
+        Ok(record) if record.trim() == PENDING || record.trim() == space.ino().to_string() => {
+            Owner::Us
+        }
         _ => Owner::Other,
     }
 }
@@ -140,7 +167,14 @@ fn owner(bridge: &str, record: &Path) -> Owner {
 /// Gives a node a namespace without a past and a cable: a machine that was off remembers no address.
 pub fn plug(wiring: &Wiring) -> Result<()> {
     unplug(wiring)?;
-    let Wiring { record, bridge, namespace, port, interface, mac } = wiring;
+    let Wiring {
+        record,
+        bridge,
+        namespace,
+        port,
+        interface,
+        mac,
+    } = wiring;
     if owner(bridge, record) != Owner::Us {
         bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
     }
@@ -167,7 +201,9 @@ pub fn unplug(wiring: &Wiring) -> Result<()> {
 
 /// Nothing of the node is heard from now on.
 pub fn cut(wiring: &Wiring) -> Result<()> {
-    if owner(&wiring.bridge, &wiring.record) == Owner::Us && exists(Some(&wiring.bridge), &wiring.port)? {
+    if owner(&wiring.bridge, &wiring.record) == Owner::Us
+        && exists(Some(&wiring.bridge), &wiring.port)?
+    {
         output(ip(Some(&wiring.bridge)).args(["link", "set", &wiring.port, "down"]))?;
     }
     Ok(())
@@ -187,7 +223,9 @@ pub fn routes(address: IpAddr) -> Result<String> {
 
 /// Interface names of `ip -o link`: `7: eth0@if6: <...>`.
 fn names(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().filter_map(|line| line.split(": ").nth(1)).map(|name| name.split('@').next().unwrap_or(name))
+    text.lines()
+        .filter_map(|line| line.split(": ").nth(1))
+        .map(|name| name.split('@').next().unwrap_or(name))
 }
 
 /// A host that is a router for others would otherwise carry the nodes' packets away.
@@ -195,7 +233,9 @@ fn forbid_forwarding(link: &str) -> Result<()> {
     for family in ["ipv4", "ipv6"] {
         let file = format!("/proc/sys/net/{family}/conf/{link}/forwarding");
         // No such file: a kernel without that family.
-        let Ok(value) = std::fs::read_to_string(&file) else { continue };
+        let Ok(value) = std::fs::read_to_string(&file) else {
+            continue;
+        };
         if value.trim() != "0" {
             std::fs::write(&file, "0").with_context(|| format!("cannot switch {file} off"))?;
         }
@@ -213,7 +253,9 @@ fn ip(namespace: Option<&str>) -> Command {
 
 /// Many orders in one process: a fork costs more than the order.
 fn batch(namespace: Option<&str>, lines: &str) -> Result<()> {
-    feed(ip(namespace).args(["-batch", "-"]), lines).map(drop).with_context(|| format!("while carrying out:\n{lines}"))
+    feed(ip(namespace).args(["-batch", "-"]), lines)
+        .map(drop)
+        .with_context(|| format!("while carrying out:\n{lines}"))
 }
 
 #[cfg(test)]
@@ -230,8 +272,11 @@ mod tests {
     fn the_host_gets_routes_for_the_cluster_s_addresses_only() {
         let layout = Layout::new("demo", Path::new("/s"));
         let parse = |text: &str| text.parse::<IpAddr>().unwrap();
-        let segment =
-            Segment { layout, gateway: parse("10.77.0.1"), addresses: vec![parse("10.77.0.11"), parse("10.77.0.30")] };
+        let segment = Segment {
+            layout,
+            gateway: parse("10.77.0.1"),
+            addresses: vec![parse("10.77.0.11"), parse("10.77.0.30")],
+        };
         let expected = "addr replace 10.77.0.1/32 dev ha-demo\nlink set ha-demo up\n\
                         route replace 10.77.0.11/32 dev ha-demo scope link src 10.77.0.1\n\
                         route replace 10.77.0.30/32 dev ha-demo scope link src 10.77.0.1\n";
@@ -242,7 +287,11 @@ mod tests {
     fn a_namespace_that_is_not_written_down_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new("no-such-cluster-here", dir.path());
-        let segment = Segment { layout, gateway: "10.0.0.1".parse().unwrap(), addresses: Vec::new() };
+        let segment = Segment {
+            layout,
+            gateway: "10.0.0.1".parse().unwrap(),
+            addresses: Vec::new(),
+        };
         assert_eq!(segment.owner(), Owner::Nobody);
     }
 }

@@ -43,14 +43,17 @@ pub struct Plan {
 impl Plan {
     /// Reads it from the working directory.
     pub fn read() -> Result<Self> {
-        let text = std::fs::read_to_string(NodeDir::PLAN).with_context(|| format!("cannot read {}", NodeDir::PLAN))?;
-        serde_json::from_str(&text).with_context(|| format!("{} is not of this version of ha-host", NodeDir::PLAN))
+        let text = std::fs::read_to_string(NodeDir::PLAN)
+            .with_context(|| format!("cannot read {}", NodeDir::PLAN))?;
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is not of this version of ha-host", NodeDir::PLAN))
     }
 
     /// Writes it.
     pub fn write(&self, dir: &NodeDir) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write the boot plan down")?;
-        std::fs::write(dir.join(NodeDir::PLAN), text).with_context(|| format!("cannot write {}", dir.join(NodeDir::PLAN).display()))
+        std::fs::write(dir.join(NodeDir::PLAN), text)
+            .with_context(|| format!("cannot write {}", dir.join(NodeDir::PLAN).display()))
     }
 
     /// systemd-nspawn in the node's cgroups, with the node's directory `dir`.
@@ -71,7 +74,10 @@ impl Plan {
             option("machine", &self.machine),
             option("hostname", &self.node),
             option("directory", &dir.join(NodeDir::ROOT).to_string_lossy()),
-            option("network-namespace-path", &self.wiring.path().to_string_lossy()),
+            option(
+                "network-namespace-path",
+                &self.wiring.path().to_string_lossy(),
+            ),
             // networkd inside needs CAP_NET_ADMIN, pods need nearly all.
             "--capability=all".into(),
             option("system-call-filter", SYSTEM_CALLS),
@@ -86,9 +92,18 @@ impl Plan {
             all.push(bind("bind", &dir.join(NodeDir::DATA).join(name), place));
         }
         for (name, source) in &self.extensions {
-            all.push(bind("bind-ro", source, &format!("{}/{name}", super::extensions::IN_NODE)));
+            all.push(bind(
+                "bind-ro",
+                source,
+                &format!("{}/{name}", super::extensions::IN_NODE),
+            ));
         }
-        all.extend(DEVICES.iter().filter(|d| Path::new(d).exists()).map(|device| option("bind", device)));
+        all.extend(
+            DEVICES
+                .iter()
+                .filter(|d| Path::new(d).exists())
+                .map(|device| option("bind", device)),
+        );
         all.push("--boot".into());
         all
     }
@@ -96,7 +111,10 @@ impl Plan {
 
 /// nspawn parts source, target and options by colons.
 fn bind(option: &str, source: &Path, target: &str) -> String {
-    let source = source.to_string_lossy().replace('\\', "\\\\").replace(':', "\\:");
+    let source = source
+        .to_string_lossy()
+        .replace('\\', "\\\\")
+        .replace(':', "\\:");
     format!("--{option}={source}:{target}")
 }
 
@@ -129,7 +147,10 @@ mod tests {
             "--bind-ro=/s/machines/_extensions/ha-agent:/opt/extensions/ha-agent",
             "--boot",
         ] {
-            assert!(arguments.iter().any(|a| a == expected), "{expected} is missing in {arguments:?}");
+            assert!(
+                arguments.iter().any(|a| a == expected),
+                "{expected} is missing in {arguments:?}"
+            );
         }
     }
 

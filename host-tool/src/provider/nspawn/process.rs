@@ -28,7 +28,11 @@ impl Ident {
         if matches!(state, 'Z' | 'X') {
             return None;
         }
-        Some(Self { pid, start, boot: boot_id() })
+        Some(Self {
+            pid,
+            start,
+            boot: boot_id(),
+        })
     }
 
     /// What a file remembers, if that process still lives.
@@ -84,7 +88,11 @@ impl Ident {
 
     fn parse(text: &str) -> Option<Self> {
         let mut words = text.split_whitespace();
-        Some(Self { pid: words.next()?.parse().ok()?, start: words.next()?.parse().ok()?, boot: words.next()?.into() })
+        Some(Self {
+            pid: words.next()?.parse().ok()?,
+            start: words.next()?.parse().ok()?,
+            boot: words.next()?.into(),
+        })
     }
 }
 
@@ -101,7 +109,11 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
 /// The kernel's name for this boot; two boots may well give one pid the same start time.
 fn boot_id() -> String {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    if text.trim().is_empty() { "unknown".into() } else { text.trim().into() }
+    if text.trim().is_empty() {
+        "unknown".into()
+    } else {
+        text.trim().into()
+    }
 }
 
 #[cfg(test)]
@@ -119,12 +131,18 @@ mod tests {
     fn a_living_process_is_known_again_and_a_dead_one_is_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.pid");
-        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let ident = Ident::of(child.id().cast_signed()).unwrap();
         ident.write(&file).unwrap();
         assert_eq!(Ident::alive(&file), Some(ident.clone()));
         ident.kill();
-        assert!(ident.gone_within(Duration::from_secs(5)), "a zombie counts as gone");
+        assert!(
+            ident.gone_within(Duration::from_secs(5)),
+            "a zombie counts as gone"
+        );
         assert_eq!(Ident::alive(&file), None);
         child.wait().unwrap();
     }

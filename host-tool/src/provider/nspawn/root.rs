@@ -25,7 +25,12 @@ const WINDOWS: [&str; 5] = ["/mnt", "/media", "/srv", "/opt", "/home"];
 
 /// Makes the directories of a new node.
 pub fn lay_out(dir: &NodeDir) -> Result<()> {
-    let plain = [(NodeDir::UPPER, 0o755), (NodeDir::WORK, 0o755), (NodeDir::ROOT, 0o755), (NodeDir::REPORT, 0o755)];
+    let plain = [
+        (NodeDir::UPPER, 0o755),
+        (NodeDir::WORK, 0o755),
+        (NodeDir::ROOT, 0o755),
+        (NodeDir::REPORT, 0o755),
+    ];
     make_dir(&dir.0, 0o700)?;
     for (name, mode) in plain {
         make_dir(&dir.join(name), mode)?;
@@ -52,7 +57,12 @@ pub fn mount_here(image_root: &Path) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace for the node")?;
     let here = std::env::current_dir().context("cannot find the node's directory")?;
     keep_to_ourselves(&here)?;
-    let options = format!("lowerdir={},upperdir={},workdir={}", quote(image_root), NodeDir::UPPER, NodeDir::WORK);
+    let options = format!(
+        "lowerdir={},upperdir={},workdir={}",
+        quote(image_root),
+        NodeDir::UPPER,
+        NodeDir::WORK
+    );
     mount(Some("overlay"), NodeDir::ROOT, Some("overlay"), MsFlags::empty(), Some(options.as_str())).with_context(|| {
         format!(
             "cannot mount an overlay of {} in {}; the state directory must lie on a file system that carries one (ext4, \
@@ -66,10 +76,17 @@ pub fn mount_here(image_root: &Path) -> Result<()> {
 /// Mounts on the file system that holds `path` are seen by this process and its children alone. Only there: /run/netns must
 /// go on being shared with the host, where the namespaces that the keeper makes are to be seen.
 fn keep_to_ourselves(path: &Path) -> Result<()> {
-    let text = std::fs::read_to_string("/proc/self/mountinfo").context("cannot read /proc/self/mountinfo")?;
+    let text = std::fs::read_to_string("/proc/self/mountinfo")
+        .context("cannot read /proc/self/mountinfo")?;
     let below = longest_prefix(&text, path);
-    mount(None::<&str>, &below, None::<&str>, MsFlags::MS_SLAVE, None::<&str>)
-        .with_context(|| format!("cannot keep mounts on {} from the host", below.display()))
+    mount(
+        None::<&str>,
+        &below,
+        None::<&str>,
+        MsFlags::MS_SLAVE,
+        None::<&str>,
+    )
+    .with_context(|| format!("cannot keep mounts on {} from the host", below.display()))
 }
 
 /// A second way to a directory, through parents that every user may pass; gone when dropped.
@@ -79,11 +96,25 @@ pub struct Window(PathBuf);
 impl Window {
     /// Opens `root` where it hides none of `needed`. Only in a mount namespace of our own.
     pub fn open(root: &Path, needed: &[&Path]) -> Result<Self> {
-        let place = WINDOWS.iter().map(Path::new).find(|place| passable(place) && !needed.iter().any(|n| n.starts_with(place)));
-        let place = place.with_context(|| format!("none of {} can be used as a mount point", WINDOWS.join(", ")))?;
+        let place = WINDOWS
+            .iter()
+            .map(Path::new)
+            .find(|place| passable(place) && !needed.iter().any(|n| n.starts_with(place)));
+        let place = place.with_context(|| {
+            format!(
+                "none of {} can be used as a mount point",
+                WINDOWS.join(", ")
+            )
+        })?;
         keep_to_ourselves(place)?;
-        mount(Some(root), place, None::<&str>, MsFlags::MS_BIND, None::<&str>)
-            .with_context(|| format!("cannot show {} at {}", root.display(), place.display()))?;
+        mount(
+            Some(root),
+            place,
+            None::<&str>,
+            MsFlags::MS_BIND,
+            None::<&str>,
+        )
+        .with_context(|| format!("cannot show {} at {}", root.display(), place.display()))?;
         Ok(Self(place.into()))
     }
 
@@ -112,27 +143,45 @@ pub fn settle_resolv_conf(root: &Path, servers: &[String]) -> Result<()> {
     if file.symlink_metadata().is_ok() {
         return Ok(());
     }
-    let text: String = servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+    let text: String = servers
+        .iter()
+        .map(|server| format!("nameserver {server}\n"))
+        .collect();
     std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
 }
 
 /// The mount point that a path lies on.
 fn longest_prefix(mountinfo: &str, path: &Path) -> PathBuf {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(|point| PathBuf::from(unescape(point)));
-    points.filter(|point| path.starts_with(point)).max_by_key(|point| point.as_os_str().len()).unwrap_or_else(|| "/".into())
+    let points = mountinfo
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|point| PathBuf::from(unescape(point)));
+    points
+        .filter(|point| path.starts_with(point))
+        .max_by_key(|point| point.as_os_str().len())
+        .unwrap_or_else(|| "/".into())
 }
 
 /// mountinfo writes space, tab, newline and backslash in octal.
 pub fn unescape(text: &str) -> String {
-    [("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")]
-        .iter()
-        .fold(text.to_string(), |text, (code, plain)| text.replace(code, plain))
+    [
+        ("\\040", " "),
+        ("\\011", "\t"),
+        ("\\012", "\n"),
+        ("\\134", "\\"),
+    ]
+    .iter()
+    .fold(text.to_string(), |text, (code, plain)| {
+        text.replace(code, plain)
+    })
 }
 
 /// overlayfs parts its options by commas and its lower directories by colons.
 fn quote(path: &Path) -> String {
     let text = path.to_string_lossy();
-    text.replace('\\', "\\\\").replace(':', "\\:").replace(',', "\\,")
+    text.replace('\\', "\\\\")
+        .replace(':', "\\:")
+        .replace(',', "\\,")
 }
 
 #[cfg(test)]
@@ -141,9 +190,16 @@ mod tests {
 
     #[test]
     fn a_path_lies_on_its_deepest_mount() {
-        let text = "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /var/my\\040lib rw - ext4 /dev/b rw\n";
-        assert_eq!(longest_prefix(text, Path::new("/var/my lib/x")), Path::new("/var/my lib"));
-        assert_eq!(longest_prefix(text, Path::new("/var/my library")), Path::new("/"));
+        let text =
+            "1 0 8:1 / / rw - ext4 /dev/a rw\n2 1 8:2 / /var/my\\040lib rw - ext4 /dev/b rw\n";
+        assert_eq!(
+            longest_prefix(text, Path::new("/var/my lib/x")),
+            Path::new("/var/my lib")
+        );
+        assert_eq!(
+            longest_prefix(text, Path::new("/var/my library")),
+            Path::new("/")
+        );
     }
 
     #[test]
@@ -157,8 +213,14 @@ mod tests {
         std::fs::create_dir(dir.path().join("etc")).unwrap();
         let file = dir.path().join("etc/resolv.conf");
         settle_resolv_conf(dir.path(), &["10.0.0.1".into()]).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "nameserver 10.0.0.1\n");
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            "nameserver 10.0.0.1\n"
+        );
         settle_resolv_conf(dir.path(), &["10.0.0.2".into()]).unwrap();
-        assert_eq!(std::fs::read_to_string(&file).unwrap(), "nameserver 10.0.0.1\n");
+        assert_eq!(
+            std::fs::read_to_string(&file).unwrap(),
+            "nameserver 10.0.0.1\n"
+        );
     }
 }

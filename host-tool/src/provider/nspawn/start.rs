@@ -17,7 +17,9 @@ use crate::provider::{Machine, Made};
 
 /// What the node does. A leader without its keeper still runs.
 pub fn state(dir: &NodeDir) -> Machine {
-    let runs = [NodeDir::KEEPER_PID, NodeDir::LEADER_PID].iter().any(|file| Ident::alive(&dir.join(file)).is_some());
+    let runs = [NodeDir::KEEPER_PID, NodeDir::LEADER_PID]
+        .iter()
+        .any(|file| Ident::alive(&dir.join(file)).is_some());
     if runs {
         Machine::Running
     } else if dir.join(NodeDir::MADE).exists() {
@@ -38,9 +40,14 @@ pub fn ensure(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made> {
     // What an earlier try left has no mark: nobody has ever used that disk.
     destroy::remove(&dir, &provider.wiring(node))?;
     root::lay_out(&dir)?;
-    store::give(&provider.image.join("containerd"), &dir.join(NodeDir::DATA).join(DATA[0].0))?;
-    let program = ignition::find(&provider.image).context("Ignition is not installed: apt-get install ignition")?;
-    let config = std::path::absolute(config).with_context(|| format!("cannot find {}", config.display()))?;
+    store::give(
+        &provider.image.join("containerd"),
+        &dir.join(NodeDir::DATA).join(DATA[0].0),
+    )?;
+    let program = ignition::find(&provider.image)
+        .context("Ignition is not installed: apt-get install ignition")?;
+    let config =
+        std::path::absolute(config).with_context(|| format!("cannot find {}", config.display()))?;
     start(provider, node, Some((program, config)))?;
     Ok(Made::New)
 }
@@ -54,37 +61,63 @@ pub fn on(provider: &Nspawn, node: &Node) -> Result<()> {
     }
 }
 
-fn start(provider: &Nspawn, node: &Node, ignition: Option<(std::path::PathBuf, std::path::PathBuf)>) -> Result<()> {
+fn start(
+    provider: &Nspawn,
+    node: &Node,
+    ignition: Option<(std::path::PathBuf, std::path::PathBuf)>,
+) -> Result<()> {
     let dir = provider.dir(node);
     plan(provider, node, ignition).write(&dir)?;
-    let log = std::fs::File::options().create(true).append(true).open(dir.join(NodeDir::KEEPER_LOG));
-    let mut child = keeper(&provider.keeper, &provider.layout, node)
-        .arg("nspawn-keeper")
-        .arg(&dir.0)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(log.with_context(|| format!("cannot write {}", dir.join(NodeDir::KEEPER_LOG).display()))?)
-        .spawn()
-        .with_context(|| format!("cannot start the keeper of {}", node.name))?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join(NodeDir::KEEPER_LOG));
+    let mut child =
+        keeper(&provider.keeper, &provider.layout, node)
+            .arg("nspawn-keeper")
+            .arg(&dir.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.with_context(|| {
+                format!("cannot write {}", dir.join(NodeDir::KEEPER_LOG).display())
+            })?)
+            .spawn()
+            .with_context(|| format!("cannot start the keeper of {}", node.name))?;
     let mut said = String::new();
     if let Some(mut stdout) = child.stdout.take() {
-        stdout.read_to_string(&mut said).with_context(|| format!("cannot hear the keeper of {}", node.name))?;
+        stdout
+            .read_to_string(&mut said)
+            .with_context(|| format!("cannot hear the keeper of {}", node.name))?;
     }
     if said.lines().any(|line| line == RUNNING) {
         // The keeper lives on; should it end before we do, somebody must take note of it.
         std::thread::spawn(move || child.wait());
         return Ok(());
     }
-    let status = child.wait().with_context(|| format!("cannot wait for the keeper of {}", node.name))?;
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for the keeper of {}", node.name))?;
     match said.trim().strip_prefix("error: ") {
         Some(error) => bail!("{}: {error}", node.name),
-        None => bail!("the keeper of {} has died ({status}); see {}", node.name, dir.join(NodeDir::KEEPER_LOG).display()),
+        None => bail!(
+            "the keeper of {} has died ({status}); see {}",
+            node.name,
+            dir.join(NodeDir::KEEPER_LOG).display()
+        ),
     }
 }
 
-fn plan(provider: &Nspawn, node: &Node, ignition: Option<(std::path::PathBuf, std::path::PathBuf)>) -> Plan {
+fn plan(
+    provider: &Nspawn,
+    node: &Node,
+    ignition: Option<(std::path::PathBuf, std::path::PathBuf)>,
+) -> Plan {
     let network = &provider.network;
-    let servers = if network.dns.is_empty() { std::slice::from_ref(&network.gateway) } else { &network.dns[..] };
+    let servers = if network.dns.is_empty() {
+        std::slice::from_ref(&network.gateway)
+    } else {
+        &network.dns[..]
+    };
     // Only those that are there: the disk's links to others are its own affair.
     let (local, _) = extensions::local(&provider.sysexts);
     let home = provider.layout.extensions();
@@ -95,7 +128,10 @@ fn plan(provider: &Nspawn, node: &Node, ignition: Option<(std::path::PathBuf, st
         image_root: provider.image.join("root"),
         wiring: provider.wiring(node),
         name_servers: servers.iter().map(ToString::to_string).collect(),
-        extensions: local.into_iter().map(|(name, _)| (name.clone(), home.join(name))).collect(),
+        extensions: local
+            .into_iter()
+            .map(|(name, _)| (name.clone(), home.join(name)))
+            .collect(),
         unpacked: provider.unpack_reason().is_some(),
         ignition,
     }
@@ -110,7 +146,16 @@ fn keeper(program: &Path, layout: &Layout, node: &Node) -> Command {
     }
     let mut command = Command::new("systemd-run");
     command
-        .args(["--scope", "--quiet", "--collect", "--no-ask-password", "-p", "Delegate=yes", "-p", "TasksMax=infinity"])
+        .args([
+            "--scope",
+            "--quiet",
+            "--collect",
+            "--no-ask-password",
+            "-p",
+            "Delegate=yes",
+            "-p",
+            "TasksMax=infinity",
+        ])
         .arg(format!("--unit=ha-{}.{}", layout.cluster(), node.name))
         .arg("--")
         .arg(program);

@@ -32,7 +32,10 @@ impl Watch {
         let socket = UnixDatagram::bind(SOCKET).context("cannot listen for systemd-nspawn")?;
         // Socket names are limited to 107 bytes, state directories are not: name it through this process's directory.
         let address = format!("/proc/{}/cwd/{SOCKET}", std::process::id());
-        let watch = Arc::new(Self { seen: AtomicBool::new(false), address });
+        let watch = Arc::new(Self {
+            seen: AtomicBool::new(false),
+            address,
+        });
         let of_thread = Arc::clone(&watch);
         std::thread::Builder::new()
             .stack_size(STACK)
@@ -56,7 +59,10 @@ impl Watch {
                 self.leader(pid);
             }
             if text.lines().any(|line| line == "READY=1") {
-                log(&format!("the node is up after {:.1} s", since.elapsed().as_secs_f32()));
+                log(&format!(
+                    "the node is up after {:.1} s",
+                    since.elapsed().as_secs_f32()
+                ));
             }
         }
     }
@@ -75,7 +81,10 @@ impl Watch {
 
 /// The leader in a notification.
 fn leader(text: &str) -> Option<i32> {
-    text.lines().find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID="))?.parse().ok()
+    text.lines()
+        .find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID="))?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -84,7 +93,10 @@ mod tests {
 
     #[test]
     fn the_leader_is_found_among_other_lines() {
-        assert_eq!(leader("READY=1\nX_NSPAWN_LEADER_PID=4711\nSTATUS=x"), Some(4711));
+        assert_eq!(
+            leader("READY=1\nX_NSPAWN_LEADER_PID=4711\nSTATUS=x"),
+            Some(4711)
+        );
         assert_eq!(leader("READY=1"), None);
     }
 }

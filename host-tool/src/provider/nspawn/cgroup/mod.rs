@@ -10,6 +10,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
+pub use self::mounts::Hierarchy;
+use self::mounts::parse;
+
+mod mounts;
+
 /// How long the kernel may take to let go of a dead node's cgroups.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Controllers that kubelet and runc need, where the kernel has version 2.
@@ -18,17 +23,6 @@ const NEEDED_V2: [&str; 4] = ["cpu", "cpuset", "memory", "pids"];
 const WANTED_V2: [&str; 6] = ["cpu", "cpuset", "io", "memory", "pids", "hugetlb"];
 /// Controllers that kubelet and runc need, where the kernel has version 1.
 const NEEDED_V1: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "devices"];
-
-/// One mounted hierarchy and where a process stands in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Hierarchy {
-    /// Where it is mounted.
-    mount: PathBuf,
-    /// The process's group, relative to the mount.
-    path: String,
-    /// Its controllers; a version 2 hierarchy has an empty list here.
-    controllers: Vec<String>,
-}
 
 /// How this host's controllers are mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,40 +33,61 @@ pub enum Kind {
     V2,
 }
 
-impl Hierarchy {
-    fn dir(&self) -> PathBuf {
-        self.mount.join(self.path.trim_start_matches('/'))
-    }
-
-    fn is_v2(&self) -> bool {
-        self.controllers.is_empty()
-    }
-}
-
 /// The hierarchies of a process.
 pub fn of(pid: &str) -> Result<Vec<Hierarchy>> {
-    let read = |file: String| std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"));
-    Ok(parse(&read("/proc/self/mountinfo".into())?, &read(format!("/proc/{pid}/cgroup"))?))
+    let read = |file: String| {
+        std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))
+    };
+    Ok(parse(
+        &read("/proc/self/mountinfo".into())?,
+        &read(format!("/proc/{pid}/cgroup"))?,
+    ))
 }
 
 /// How the controllers are mounted.
 pub fn kind(hierarchies: &[Hierarchy]) -> Kind {
     let named = |c: &String| c.starts_with("name=");
-    if hierarchies.iter().any(|h| h.controllers.iter().any(|c| !named(c))) { Kind::V1 } else { Kind::V2 }
+    if hierarchies
+        .iter()
+        .any(|h| h.controllers.iter().any(|c| !named(c)))
+    {
+        Kind::V1
+    } else {
+        Kind::V2
+    }
 }
 
 /// Controllers that a node needs and this host does not give.
 pub fn missing(hierarchies: &[Hierarchy]) -> Vec<String> {
     let (have, needed): (BTreeSet<String>, &[&str]) = match kind(hierarchies) {
-        Kind::V1 => (hierarchies.iter().flat_map(|h| h.controllers.clone()).collect(), &NEEDED_V1),
-        Kind::V2 => (hierarchies.first().map(|h| words(&h.dir().join("cgroup.controllers"))).unwrap_or_default(), &NEEDED_V2),
+        Kind::V1 => (
+            hierarchies
+                .iter()
+                .flat_map(|h| h.controllers.clone())
+                .collect(),
+            &NEEDED_V1,
+        ),
+        Kind::V2 => (
+            hierarchies
+                .first()
+                .map(|h| words(&h.dir().join("cgroup.controllers")))
+                .unwrap_or_default(),
+            &NEEDED_V2,
+        ),
     };
-    needed.iter().filter(|c| !have.contains(**c)).map(ToString::to_string).collect()
+    needed
+        .iter()
+        .filter(|c| !have.contains(**c))
+        .map(ToString::to_string)
+        .collect()
 }
 
 /// Whether processes stand in the way of handing controllers down: version 2 lets only the root group hold both.
 pub fn blocked(hierarchies: &[Hierarchy]) -> Option<PathBuf> {
-    let own = hierarchies.first().filter(|_| kind(hierarchies) == Kind::V2)?.dir();
+    let own = hierarchies
+        .first()
+        .filter(|_| kind(hierarchies) == Kind::V2)?
+        .dir();
     let handed_down = words(&own.join("cgroup.subtree_control"));
     let all = NEEDED_V2.iter().all(|c| handed_down.contains(*c));
     // Only the real root has no cgroup.type.
@@ -81,8 +96,12 @@ pub fn blocked(hierarchies: &[Hierarchy]) -> Option<PathBuf> {
 
 /// The directories of a node's own groups below this process's, parents before children.
 pub fn dirs(hierarchies: &[Hierarchy], cluster: &str, node: &str) -> Vec<PathBuf> {
-    let parents = hierarchies.iter().map(|h| h.dir().join(format!("ha-{cluster}")));
-    parents.flat_map(|parent| [parent.clone(), parent.join(node)]).collect()
+    let parents = hierarchies
+        .iter()
+        .map(|h| h.dir().join(format!("ha-{cluster}")));
+    parents
+        .flat_map(|parent| [parent.clone(), parent.join(node)])
+        .collect()
 }
 
 /// Makes the groups, ready to take processes.
@@ -93,12 +112,15 @@ pub fn make(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
         }
     }
     for dir in dirs {
-        std::fs::create_dir_all(dir).with_context(|| format!("cannot make the cgroup {}", dir.display()))?;
+        std::fs::create_dir_all(dir)
+            .with_context(|| format!("cannot make the cgroup {}", dir.display()))?;
         inherit_cpuset(dir)?;
     }
     if kind(hierarchies) == Kind::V2 {
         // Of each pair the first is the cluster's group, the second a node's: that one is nspawn's to manage.
-        dirs.iter().step_by(2).try_for_each(|cluster| hand_down(cluster))?;
+        dirs.iter()
+            .step_by(2)
+            .try_for_each(|cluster| hand_down(cluster))?;
     }
     Ok(())
 }
@@ -110,8 +132,12 @@ pub fn remove(dirs: &[PathBuf]) -> Result<()> {
         let end = Instant::now() + PATIENCE;
         while let Err(error) = remove_tree(node) {
             if Instant::now() >= end {
-                let who = std::fs::read_to_string(node.join("cgroup.procs")).unwrap_or_default().replace('\n', " ");
-                return Err(error).with_context(|| format!("cannot remove the cgroup {} ({who})", node.display()));
+                let who = std::fs::read_to_string(node.join("cgroup.procs"))
+                    .unwrap_or_default()
+                    .replace('\n', " ");
+                return Err(error).with_context(|| {
+                    format!("cannot remove the cgroup {} ({who})", node.display())
+                });
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -123,21 +149,32 @@ pub fn remove(dirs: &[PathBuf]) -> Result<()> {
 
 /// The files that take a process into the groups that `pid` is in.
 pub fn entries_of(pid: &str) -> Result<Vec<PathBuf>> {
-    Ok(of(pid)?.iter().map(|h| h.dir().join("cgroup.procs")).collect())
+    Ok(of(pid)?
+        .iter()
+        .map(|h| h.dir().join("cgroup.procs"))
+        .collect())
 }
 
 /// The files that take a process into a node's groups.
 pub fn entries(dirs: &[PathBuf]) -> Vec<PathBuf> {
-    dirs.chunks(2).filter_map(|pair| pair.get(1)).map(|node| node.join("cgroup.procs")).collect()
+    dirs.chunks(2)
+        .filter_map(|pair| pair.get(1))
+        .map(|node| node.join("cgroup.procs"))
+        .collect()
 }
 
 /// A command that enters groups and then becomes `argv`. The shell does it, because a child cannot do it before `exec`
 /// without unsafe code, and afterwards is too late.
 pub fn joining(entries: &[PathBuf], strict: bool) -> Command {
     let fail = if strict { "exit 125" } else { ":" };
-    let script = format!("while [ \"$1\" != -- ]; do echo $$ > \"$1\" || {fail}; shift; done; shift; exec \"$@\"");
+    let script = format!(
+        "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || {fail}; shift; done; shift; exec \"$@\""
+    );
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", &script, "join-cgroup"]).args(entries).arg("--");
+    command
+        .args(["-c", &script, "join-cgroup"])
+        .args(entries)
+        .arg("--");
     command
 }
 
@@ -153,12 +190,24 @@ pub fn step_aside(hierarchies: &[Hierarchy]) -> Result<()> {
 }
 
 fn hand_down(dir: &Path) -> Result<()> {
-    let (have, given) = (words(&dir.join("cgroup.controllers")), words(&dir.join("cgroup.subtree_control")));
+    let (have, given) = (
+        words(&dir.join("cgroup.controllers")),
+        words(&dir.join("cgroup.subtree_control")),
+    );
     let file = dir.join("cgroup.subtree_control");
-    for controller in WANTED_V2.iter().filter(|c| have.contains(**c) && !given.contains(**c)) {
-        let Err(error) = std::fs::write(&file, format!("+{controller}")) else { continue };
+    for controller in WANTED_V2
+        .iter()
+        .filter(|c| have.contains(**c) && !given.contains(**c))
+    {
+        let Err(error) = std::fs::write(&file, format!("+{controller}")) else {
+            continue;
+        };
         if NEEDED_V2.contains(controller) {
-            bail!("cannot hand the controller {controller} down in {}: {error}; {}", dir.display(), cure_for(dir));
+            bail!(
+                "cannot hand the controller {controller} down in {}: {error}; {}",
+                dir.display(),
+                cure_for(dir)
+            );
         }
     }
     Ok(())
@@ -167,14 +216,18 @@ fn hand_down(dir: &Path) -> Result<()> {
 /// What frees a version 2 group of processes.
 pub fn cure_for(dir: &Path) -> String {
     let dir = dir.display();
-    format!("move the processes out of it: mkdir -p {dir}/init && xargs -rn1 < {dir}/cgroup.procs > {dir}/init/cgroup.procs")
+    format!(
+        "move the processes out of it: mkdir -p {dir}/init && xargs -rn1 < {dir}/cgroup.procs > {dir}/init/cgroup.procs"
+    )
 }
 
 /// A new v1 cpuset is empty and takes nobody.
 fn inherit_cpuset(dir: &Path) -> Result<()> {
     for name in ["cpuset.cpus", "cpuset.mems"] {
         let file = dir.join(name);
-        let (Ok(now), Some(parent)) = (std::fs::read_to_string(&file), dir.parent()) else { continue };
+        let (Ok(now), Some(parent)) = (std::fs::read_to_string(&file), dir.parent()) else {
+            continue;
+        };
         // Version 2 groups have `cpuset.cpus.effective`, and an empty list there means "as the parent".
         if !now.trim().is_empty() || dir.join("cgroup.controllers").exists() {
             continue;
@@ -208,83 +261,9 @@ fn words(file: &Path) -> BTreeSet<String> {
     text.split_whitespace().map(String::from).collect()
 }
 
-/// Marries `/proc/self/mountinfo` with `/proc/PID/cgroup`.
-fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
-    let mounts: Vec<_> = mountinfo.lines().filter_map(mount).collect();
-    let own = cgroup.lines().filter_map(|line| {
-        let (_, rest) = line.split_once(':')?;
-        let (controllers, path) = rest.split_once(':')?;
-        Some((controllers, path))
-    });
-    own.filter_map(|(controllers, path)| {
-        let list: Vec<String> = controllers.split(',').filter(|c| !c.is_empty()).map(String::from).collect();
-        let found = mounts.iter().find(|m| if list.is_empty() { m.v2 } else { !m.v2 && list.iter().all(|c| m.has(c)) })?;
-        let path = path.strip_prefix(found.root.trim_end_matches('/')).unwrap_or(path);
-        Some(Hierarchy { mount: found.point.clone(), path: path.into(), controllers: list })
-    })
-    .collect()
-}
-
-/// A cgroup mount: root within the hierarchy, mount point, options.
-struct Mount<'a> {
-    root: &'a str,
-    point: PathBuf,
-    v2: bool,
-    options: &'a str,
-}
-
-impl Mount<'_> {
-    fn has(&self, controller: &str) -> bool {
-        self.options.split(',').any(|option| option == controller)
-    }
-}
-
-fn mount(line: &str) -> Option<Mount<'_>> {
-    let (left, right) = line.split_once(" - ")?;
-    let mut right = right.split(' ');
-    let v2 = match right.next()? {
-        "cgroup" => false,
-        "cgroup2" => true,
-        _ => return None,
-    };
-    let options = right.nth(1)?;
-    let mut left = left.split(' ').skip(3);
-    Some(Mount { root: left.next()?, point: left.next()?.into(), v2, options })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const HYBRID_MOUNTS: &str = "\
-30 23 0:26 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,mode=755
-31 30 0:27 / /sys/fs/cgroup/cpu,cpuacct rw,relatime - cgroup cgroup rw,cpu,cpuacct
-32 30 0:28 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory
-33 30 0:29 / /sys/fs/cgroup/systemd rw,relatime - cgroup cgroup rw,xattr,name=systemd
-34 30 0:30 / /sys/fs/cgroup/unified rw,relatime - cgroup2 cgroup2 rw,nsdelegate
-";
-    const HYBRID_OWN: &str = "4:memory:/box/1\n3:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n";
-
-    #[test]
-    fn hybrid() {
-        let found = parse(HYBRID_MOUNTS, HYBRID_OWN);
-        assert_eq!(kind(&found), Kind::V1);
-        let dirs = dirs(&found, "demo", "node1");
-        assert_eq!(dirs[0], Path::new("/sys/fs/cgroup/memory/box/1/ha-demo"));
-        assert_eq!(dirs[1], Path::new("/sys/fs/cgroup/memory/box/1/ha-demo/node1"));
-        assert_eq!(dirs[3], Path::new("/sys/fs/cgroup/cpu,cpuacct/ha-demo/node1"));
-        assert_eq!(dirs[7], Path::new("/sys/fs/cgroup/unified/ha-demo/node1"));
-        assert_eq!(entries(&dirs)[3], Path::new("/sys/fs/cgroup/unified/ha-demo/node1/cgroup.procs"));
-        assert_eq!(missing(&found), ["cpuset", "pids", "devices"]);
-    }
-
-    #[test]
-    fn version_2_and_a_mount_that_shows_a_part_only() {
-        let mounts = "42 30 0:26 /docker/abc /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw,nsdelegate";
-        let found = parse(mounts, "0::/docker/abc/x\n");
-        assert_eq!(kind(&found), Kind::V2);
-        assert_eq!(found[0].dir(), Path::new("/sys/fs/cgroup/x"));
-    }
 
     #[test]
     fn a_tree_goes_from_the_leaves_up() {
@@ -300,11 +279,17 @@ mod tests {
     fn the_wrapper_writes_its_own_number_and_becomes_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("cgroup.procs");
-        let output = joining(std::slice::from_ref(&file), true).args(["sh", "-c", "echo $$ $0", "a b"]).output().unwrap();
+        let output = joining(std::slice::from_ref(&file), true)
+            .args(["sh", "-c", "echo $$ $0", "a b"])
+            .output()
+            .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let pid = std::fs::read_to_string(&file).unwrap();
         assert_eq!(text, format!("{} a b\n", pid.trim()));
-        let refused = joining(&[dir.path().join("no/such")], true).arg("true").status().unwrap();
+        let refused = joining(&[dir.path().join("no/such")], true)
+            .arg("true")
+            .status()
+            .unwrap();
         assert_eq!(refused.code(), Some(125));
     }
 }
