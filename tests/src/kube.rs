@@ -38,7 +38,8 @@ impl<'a> Kube<'a> {
         command
             .arg("--kubeconfig")
             .arg(self.cluster.kubeconfig())
-            .args(args);
+            .args(args)
+            .env("KUBECACHEDIR", self.cluster.dir().join("kube-cache"));
         command
     }
 

@@ -1,5 +1,6 @@
 //! One machine of the cluster, reached by the provider's exec: no SSH, no network.
 
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -46,9 +47,16 @@ impl<'a> Node<'a> {
         self.sh(&format!("cat {path}"))
     }
 
-    /// What the agent said in this boot. Lines that the agent is just writing are left out.
+    /// What the agent said, in all of the machine's boots, as the host heard it. A line that is being written is left out.
     pub fn events(&self) -> Result<Vec<Event>> {
-        let text = self.read(paths::EVENTS_FILE)?;
+        let machine = self
+            .cluster
+            .operator()
+            .state_of(self.cluster.name())
+            .join("machines")
+            .join(self.name);
+        let heard = fs::read_to_string(machine.join("report/events.jsonl"));
+        let text = heard.or_else(|_| self.read(paths::EVENTS_FILE))?;
         Ok(text
             .lines()
             .filter_map(|l| serde_json::from_str(l).ok())

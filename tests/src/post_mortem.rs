@@ -54,7 +54,7 @@ pub fn write(cluster: &Cluster, dir: &Path) {
             }
         }
     }
-    for path in consoles(&cluster.operator().state_of(cluster.name()).join("machines")) {
+    for path in logs(&cluster.operator().state_of(cluster.name()).join("machines")) {
         let text = fs::read(&path)
             .map(|b| String::from_utf8_lossy(&b).into_owned())
             .unwrap_or_default();
@@ -62,7 +62,9 @@ pub fn write(cluster: &Cluster, dir: &Path) {
             &format!("{}.log", path.display().to_string().replace('/', "_")),
             &text,
         );
-        say(&format!("--- {}\n{}", path.display(), tail(&text, 5)));
+        if path.ends_with("console.log") {
+            say(&format!("--- {}\n{}", path.display(), tail(&text, 5)));
+        }
     }
     for kind in ["nodes", "pods", "events"] {
         let answer = cluster
@@ -76,15 +78,14 @@ pub fn write(cluster: &Cluster, dir: &Path) {
     }
 }
 
-/// Files named `console` or `console.log` up to three levels down.
-fn consoles(dir: &Path) -> Vec<PathBuf> {
+/// The provider's own logs of each node: console, Ignition, keeper.
+fn logs(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut dirs = vec![(dir.to_path_buf(), 0)];
     while let Some((dir, depth)) = dirs.pop() {
         for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
             let path = entry.path();
-            let is_console = entry.file_name().to_string_lossy().contains("console");
-            if is_console && path.is_file() {
+            if path.extension().is_some_and(|e| e == "log") && path.is_file() {
                 found.push(path);
             } else if depth < 1 && path.is_dir() {
                 dirs.push((path, depth + 1));

@@ -27,10 +27,12 @@ const READY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes -
 
 /// Launches machines, lets the guide's units make the cluster, measures until five nodes are Ready.
 pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
-    let mut plan = Plan::new("guide000", 3, 2);
+    let mut plan = Plan::new("e2e-guide000", 3, 2);
     plan.sysexts.retain(|name| *name != "ha-agent");
-    plan.merge
-        .push(config(lab)?.write(&crate::lab::workspace().join("target/e2e"), "guide000")?);
+    plan.merge.push(config(lab)?.write(
+        &crate::lab::workspace().join("target/e2e"),
+        "guide000-units",
+    )?);
     let cluster = Cluster::new(plan)?;
     let begun = Instant::now();
     let mut launch = cluster.start_launch(&[])?;

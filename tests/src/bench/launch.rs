@@ -36,7 +36,7 @@ pub struct PhaseSeen {
 
 /// Launches, measures, destroys.
 pub fn rows() -> Result<(Vec<Row>, Vec<PhaseSeen>)> {
-    let cluster = Cluster::new(Plan::new("bench", 3, 2))?;
+    let cluster = Cluster::new(Plan::new("e2e-bench", 3, 2))?;
     let begun = now_ms()?;
     let done = cluster.launch(&[])?.ok()?;
     eventually("every agent is steady", SETTLE, || {
