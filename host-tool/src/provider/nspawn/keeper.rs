@@ -63,7 +63,7 @@ fn keep(dir: &Path) -> Result<()> {
     let me =
         Ident::of(std::process::id().cast_signed()).context("cannot find this process in /proc")?;
     me.write(Path::new(NodeDir::KEEPER_PID))?;
-    let plan = Plan::read()?;
+    let plan = Plan::read(dir)?;
     root::mount_here(&plan.image_root)?;
     if let Some((program, config)) = &plan.ignition {
         fill(&plan, program, config, dir)?;

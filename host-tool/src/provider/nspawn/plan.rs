@@ -41,12 +41,13 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Reads it from the working directory.
-    pub fn read() -> Result<Self> {
-        let text = std::fs::read_to_string(NodeDir::PLAN)
-            .with_context(|| format!("cannot read {}", NodeDir::PLAN))?;
+    /// Reads it from a node's directory.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let file = dir.join(NodeDir::PLAN);
+        let text = std::fs::read_to_string(&file)
+            .with_context(|| format!("cannot read {}", file.display()))?;
         serde_json::from_str(&text)
-            .with_context(|| format!("{} is not of this version of ha-host", NodeDir::PLAN))
+            .with_context(|| format!("{} is of another version of ha-host", file.display()))
     }
 
     /// Writes it.

@@ -1,7 +1,7 @@
 //! From nothing, or from a disk, to a node with a PID 1.
 
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
@@ -61,13 +61,9 @@ pub fn on(provider: &Nspawn, node: &Node) -> Result<()> {
     }
 }
 
-fn start(
-    provider: &Nspawn,
-    node: &Node,
-    ignition: Option<(std::path::PathBuf, std::path::PathBuf)>,
-) -> Result<()> {
+fn start(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<()> {
     let dir = provider.dir(node);
-    plan(provider, node, ignition).write(&dir)?;
+    plan(provider, node, ignition)?.write(&dir)?;
     let log = std::fs::File::options()
         .create(true)
         .append(true)
@@ -107,11 +103,8 @@ fn start(
     }
 }
 
-fn plan(
-    provider: &Nspawn,
-    node: &Node,
-    ignition: Option<(std::path::PathBuf, std::path::PathBuf)>,
-) -> Plan {
+fn plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<Plan> {
+    let image_root = image_root(provider, &provider.dir(node), ignition.is_some())?;
     let network = &provider.network;
     let servers = if network.dns.is_empty() {
         std::slice::from_ref(&network.gateway)
@@ -121,11 +114,11 @@ fn plan(
     // Only those that are there: the disk's links to others are its own affair.
     let (local, _) = extensions::local(&provider.sysexts);
     let home = provider.layout.extensions();
-    Plan {
+    Ok(Plan {
         cluster: provider.layout.cluster().into(),
         node: node.name.clone(),
         machine: provider.layout.machine(&node.name),
-        image_root: provider.image.join("root"),
+        image_root,
         wiring: provider.wiring(node),
         name_servers: servers.iter().map(ToString::to_string).collect(),
         extensions: local
@@ -134,7 +127,21 @@ fn plan(
             .collect(),
         unpacked: provider.unpack_reason().is_some(),
         ignition,
-    }
+    })
+}
+
+/// The image below a disk is the one that it was made on, even if the cluster file or a link names another one by now: an
+/// upper layer over another lower one is no disk.
+fn image_root(provider: &Nspawn, dir: &NodeDir, new: bool) -> Result<PathBuf> {
+    let root = if new {
+        provider.image.join("root")
+    } else {
+        Plan::read(&dir.0)?.image_root
+    };
+    root.canonicalize().with_context(|| {
+        let cure = "build it again, or remove the node and launch anew";
+        format!("the node image {} is gone; {cure}", root.display())
+    })
 }
 
 /// The keeper's program. Under systemd in a scope of its own, from the manual pages and not run so far: that takes it out of
