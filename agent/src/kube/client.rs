@@ -1,5 +1,6 @@
 //! The Kubernetes API, as much of it as the agent needs.
 
+use ha_spec::node::Peer;
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,6 +65,19 @@ impl Client {
             .text(Method::PATCH, &format!("/api/v1/nodes/{name}"), patch)
             .await
             .map(drop)
+    }
+
+    /// The nodes that kubeadm marked as control planes, by their registered addresses.
+    pub async fn control_planes(&self) -> Result<Vec<Peer>, ApiError> {
+        let path = "/api/v1/nodes?labelSelector=node-role.kubernetes.io%2Fcontrol-plane";
+        let list: List<Node> = self.get(path).await?;
+        let peer = |n: Node| {
+            Some(Peer {
+                address: n.internal_ip()?,
+                name: n.metadata.name,
+            })
+        };
+        Ok(list.items.into_iter().filter_map(peer).collect())
     }
 
     /// The addresses of the apiservers as they register themselves.
@@ -139,3 +153,7 @@ fn ready_addresses(slices: &[EndpointSlice]) -> Vec<String> {
     all.dedup();
     all
 }
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

@@ -61,6 +61,19 @@ pub struct Node {
 pub struct NodeStatus {
     /// Its conditions.
     pub conditions: Vec<Condition>,
+    /// Its addresses.
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// An address of a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    /// E.g. `InternalIP`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address.
+    pub address: String,
 }
 
 /// A condition.
@@ -97,6 +110,15 @@ impl Node {
     /// Whether kubeadm has marked it as a control plane.
     pub fn is_control_plane(&self) -> bool {
         self.metadata.labels.contains_key(CONTROL_PLANE_LABEL)
+    }
+
+    /// The address that its kubelet registered.
+    pub fn internal_ip(&self) -> Option<std::net::IpAddr> {
+        self.status
+            .addresses
+            .iter()
+            .find(|a| a.kind == "InternalIP")
+            .and_then(|a| a.address.parse().ok())
     }
 
     fn ready_condition(&self) -> Option<&Condition> {

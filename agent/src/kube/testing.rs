@@ -1,1 +1,160 @@
-//! Test helpers.
+//! A CA and a small TLS server that plays an apiserver or etcd. Tests only.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
+};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::TcpListener;
+
+/// A certificate authority.
+pub struct Authority {
+    /// Its certificate, PEM.
+    pub cert: String,
+    /// Its key, PEM.
+    pub key: String,
+    issuer: CertifiedIssuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// A new one.
+    pub fn new(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let pem = key.serialize_pem();
+        let mut params = CertificateParams::default();
+        params.distinguished_name = rcgen::DistinguishedName::new();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
+        let issuer = CertifiedIssuer::self_signed(params, key).unwrap();
+        Self {
+            cert: issuer.pem(),
+            key: pem,
+            issuer,
+        }
+    }
+
+    fn server_config(&self) -> rustls::ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        params.use_authority_key_identifier_extension = true;
+        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)
+            .unwrap()
+    }
+}
+
+/// A server with answers given beforehand, each by the begin of `METHOD /path`; the last one of a kind is kept.
+#[derive(Clone, Default)]
+pub struct Script {
+    answers: Rc<RefCell<VecDeque<(String, u16, String)>>>,
+    /// Every request: `METHOD /path BODY`.
+    pub asked: Rc<RefCell<Vec<String>>>,
+}
+
+impl Script {
+    /// Adds an answer.
+    pub fn on(&self, request: &str, status: u16, body: &str) -> &Self {
+        self.answers
+            .borrow_mut()
+            .push_back((request.into(), status, body.into()));
+        self
+    }
+
+    fn answer(&self, request: &str) -> (u16, String) {
+        let mut answers = self.answers.borrow_mut();
+        let fits = |(begin, ..): &(String, u16, String)| request.starts_with(begin.as_str());
+        let Some(at) = answers.iter().position(fits) else {
+            return (
+                404,
+                r#"{"kind":"Status","message":"not found","code":404}"#.into(),
+            );
+        };
+        let more = answers.iter().skip(at + 1).any(fits);
+        let (_, status, body) = if more {
+            answers.remove(at).unwrap()
+        } else {
+            answers[at].clone()
+        };
+        (status, body)
+    }
+
+    /// Serves on a free port of the loopback address until the test ends. Needs a `LocalSet`.
+    pub async fn serve(&self, authority: &Authority) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(authority.server_config()));
+        let script = self.clone();
+        tokio::task::spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let (acceptor, script) = (acceptor.clone(), script.clone());
+                tokio::task::spawn_local(async move {
+                    if let Ok(stream) = acceptor.accept(stream).await {
+                        script.talk(stream).await;
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    async fn talk(&self, stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) {
+        let mut stream = BufReader::new(stream);
+        loop {
+            let mut head = String::new();
+            let mut length = 0;
+            loop {
+                let mut line = String::new();
+                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+                    return;
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if line == "\r\n" {
+                    break;
+                }
+                if head.is_empty() {
+                    head = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
+                }
+            }
+            let mut body = vec![0; length];
+            stream.read_exact(&mut body).await.unwrap();
+            let request = format!("{head} {}", String::from_utf8(body).unwrap())
+                .trim_end()
+                .to_owned();
+            let (status, text) = self.answer(&request);
+            self.asked.borrow_mut().push(request);
+            let answer = format!(
+                "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{text}",
+                text.len()
+            );
+            if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs a test on one thread, as the agent runs.
+pub fn run<T>(test: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, test)
+}

@@ -1,16 +1,200 @@
-//! Filled in by the owner of this phase.
+//! Keeps watch: is this node Ready, is etcd whole, do the load balancer's apiservers match the cluster's, does a
+//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer.
 
-use anyhow::Result;
+use std::time::Duration;
 
-use super::Outcome;
+use anyhow::{Context as _, Result};
+use ha_spec::cluster::Cni;
+use ha_spec::status::{Etcd as EtcdStatus, State, Status};
+use tracing::{info, warn};
+
+use super::{Outcome, balancer};
 use crate::context::Context;
+use crate::kube;
+use crate::kube::client::Client;
+use crate::kube::etcd::{Etcd, Member};
+use crate::render;
 
-/// Whether there is anything to do.
-pub async fn needed(_cx: &Context) -> Result<bool> {
-    Ok(true)
+mod backends;
+mod expiry;
+
+use backends::Known;
+
+/// Between two looks: two or three small requests each.
+const EVERY: Duration = Duration::from_secs(5);
+/// Added at random, so that a thousand nodes that booted at once do not ask at once for ever.
+const JITTER_MS: u64 = 2000;
+/// A minted administrator lives two hours; clients are made anew well before.
+const CLIENTS_LIVE_MS: u64 = 45 * 60 * 1000;
+/// One failed look may be a failover; this many in a row are a fault.
+const FAULT_AFTER: u32 = 3;
+
+/// Watches for ever.
+pub async fn run(cx: &Context) -> Result<Outcome> {
+    let mut watch = Watch::begin(cx)?;
+    loop {
+        watch.look().await;
+        cx.sys
+            .clock
+            .sleep(EVERY + Duration::from_millis(cx.sys.clock.now_ms() % JITTER_MS))
+            .await;
+        if cx.sys.clock.now_ms().saturating_sub(watch.since_ms) > CLIENTS_LIVE_MS {
+            watch = Watch {
+                known: watch.known,
+                failed: watch.failed,
+                ..Watch::begin(cx)?
+            };
+        }
+    }
 }
 
-/// One attempt.
-pub async fn run(_cx: &Context) -> Result<Outcome> {
-    Ok(Outcome::Done)
+struct Watch<'a> {
+    cx: &'a Context,
+    client: Client,
+    etcd: Option<Etcd>,
+    known: Known,
+    /// Looks in a row that found a fault.
+    failed: u32,
+    since_ms: u64,
 }
+
+impl<'a> Watch<'a> {
+    fn begin(cx: &'a Context) -> Result<Self> {
+        let stacked = cx.node.is_control_plane() && render::kubeadm::has_stacked_etcd(&cx.node);
+        Ok(Self {
+            cx,
+            client: kube::as_best(cx)?,
+            etcd: stacked
+                .then(|| Etcd::on(cx, [cx.node.address]))
+                .transpose()?,
+            known: Known::default(),
+            failed: 0,
+            since_ms: cx.sys.clock.now_ms(),
+        })
+    }
+
+    /// One look at everything; what is wrong goes into the status, worst first.
+    async fn look(&mut self) {
+        let mut faults = Vec::new();
+        note(&mut faults, "API", self.node_is_ready().await);
+        if self.etcd.is_some() {
+            note(&mut faults, "etcd", self.etcd_is_whole().await);
+        }
+        if self.cx.node.is_control_plane() {
+            note(&mut faults, "load balancer", self.follow_apiservers().await);
+        }
+        note(&mut faults, "certificates", expiry::look(self.cx));
+        self.failed = if faults.is_empty() {
+            0
+        } else {
+            self.failed.saturating_add(1)
+        };
+        let worst = faults.into_iter().next().unwrap_or_default();
+        let degraded = self.failed >= FAULT_AFTER;
+        let now = self.cx.sys.clock.now_ms();
+        self.cx
+            .tell
+            .facts(|status| tell_state(status, degraded, &worst, now));
+    }
+
+    async fn node_is_ready(&self) -> Result<()> {
+        let node = self.client.node(&self.cx.node.name).await;
+        self.cx.tell.facts(|s| {
+            s.node_ready = node
+                .as_ref()
+                .ok()
+                .map(|n| n.as_ref().is_some_and(|n| n.is_ready()))
+        });
+        let why = node?.map_or_else(
+            || "this node is not registered".to_owned(),
+            |n| n.why_not_ready(),
+        );
+        if self.cx.node.cni == Cni::None || why.is_empty() {
+            Ok(())
+        } else {
+            Err(anyhow::anyhow!("not Ready: {why}"))
+        }
+    }
+
+    async fn etcd_is_whole(&self) -> Result<()> {
+        let etcd = self.etcd.as_ref().context("no etcd here")?;
+        let (members, status) = tokio::join!(etcd.members_as_known(), etcd.status());
+        let seen = etcd_status(self.cx, &members?, &status?.leader);
+        let words = etcd_fault(&seen);
+        self.cx.tell.facts(|s| s.etcd = Some(seen));
+        words.map_or(Ok(()), |words| Err(anyhow::anyhow!(words)))
+    }
+
+    /// Adds apiservers that came and takes out those whose node left the cluster.
+    async fn follow_apiservers(&mut self) -> Result<()> {
+        if self.cx.node.load_balancer.mode != ha_spec::cluster::LbMode::Native {
+            return Ok(());
+        }
+        let nodes = self.client.control_planes().await?;
+        let endpoints = self.client.apiservers().await?;
+        let now = balancer::backends(self.cx)?;
+        let wanted = self.known.wanted(&now, &nodes, &endpoints, &self.cx.node);
+        if wanted != now {
+            info!(
+                ?wanted,
+                "the load balancer follows the cluster's apiservers"
+            );
+            balancer::apply(self.cx, &wanted).await?;
+        }
+        Ok(())
+    }
+}
+
+fn note(faults: &mut Vec<String>, what: &str, looked: Result<()>) {
+    if let Err(error) = looked {
+        faults.push(format!("{what}: {error:#}"));
+    }
+}
+
+fn tell_state(status: &mut Status, degraded: bool, worst: &str, now_ms: u64) {
+    let state = if degraded {
+        State::Degraded
+    } else {
+        State::Steady
+    };
+    if status.state != state {
+        match state {
+            State::Degraded => warn!("steady, but {worst}"),
+            _ => info!("all is well again"),
+        }
+        status.state = state;
+        status.since_ms = now_ms;
+    }
+    if worst.is_empty() {
+        status.last_error.clear();
+    } else if degraded {
+        worst.clone_into(&mut status.last_error);
+    }
+}
+
+fn etcd_status(cx: &Context, members: &[Member], leader: &str) -> EtcdStatus {
+    let mine = members
+        .iter()
+        .find(|m| m.is_of(&cx.node.name, cx.node.address));
+    EtcdStatus {
+        expected: u32::try_from(cx.node.control_planes.len()).unwrap_or(u32::MAX),
+        members: members.iter().map(|m| m.name.clone()).collect(),
+        voter: mine.is_some_and(Member::is_voter),
+        leader: members
+            .iter()
+            .find(|m| m.id == leader)
+            .map_or_else(String::new, |m| m.name.clone()),
+    }
+}
+
+/// What is wrong with etcd; fewer members than wished are no fault of this node while others still join.
+fn etcd_fault(etcd: &EtcdStatus) -> Option<String> {
+    if !etcd.voter {
+        return Some("this node's member is not a voter".into());
+    }
+    etcd.leader.is_empty().then(|| "no leader".into())
+}
+
+#[cfg(test)]
+#[path = "steady_tests.rs"]
+mod tests;

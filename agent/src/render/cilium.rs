@@ -26,3 +26,28 @@ pub fn values(node: &NodeFile, users: &Map<String, Value>) -> String {
     merge(&mut values, &Value::Object(users.clone()));
     format!("{values:#}\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::testing::golden;
+    use crate::testing;
+
+    #[test]
+    fn golden_files() {
+        let mut with_proxy = testing::founder();
+        with_proxy.kubernetes.proxy = KubeProxy::Iptables;
+        with_proxy.control_planes.truncate(1);
+        let users =
+            json!({"hubble": {"enabled": true}, "ipam": {"mode": "cluster-pool"}, "envoy": null});
+        golden(
+            "cilium/plain.yaml",
+            &values(&testing::founder(), &Map::new()),
+        );
+        golden("cilium/with-proxy.yaml", &values(&with_proxy, &Map::new()));
+        golden(
+            "cilium/users-own.yaml",
+            &values(&testing::founder(), users.as_object().unwrap()),
+        );
+    }
+}

@@ -52,6 +52,11 @@ pub fn join(node: &NodeFile, skip: &[&str]) -> String {
     });
     if node.is_control_plane() {
         join["controlPlane"] = json!({"localAPIEndpoint": local_endpoint(node)});
+        // kubeadm taints it only once etcd has joined; until then any pod could land on it.
+        let taint = json!({"name": "register-with-taints", "value": format!("{CONTROL_PLANE_TAINT}:NoSchedule")});
+        if let Some(args) = join["nodeRegistration"]["kubeletExtraArgs"].as_array_mut() {
+            args.push(taint);
+        }
     }
     documents(&[join])
 }
@@ -67,7 +72,7 @@ pub fn has_stacked_etcd(node: &NodeFile) -> bool {
 
 /// Whether a kubelet may give its own node this label (else it does not even start).
 pub fn kubelet_may_set(label: &str) -> bool {
-    const ALLOWED: [&str; 10] = [
+    const ALLOWED: [&str; 11] = [
         "kubernetes.io/hostname",
         "kubernetes.io/os",
         "kubernetes.io/arch",
@@ -77,6 +82,7 @@ pub fn kubelet_may_set(label: &str) -> bool {
         "beta.kubernetes.io/instance-type",
         "beta.kubernetes.io/os",
         "beta.kubernetes.io/arch",
+        "failure-domain.beta.kubernetes.io/region",
         "failure-domain.beta.kubernetes.io/zone",
     ];
     let domain = label.split_once('/').map_or("", |(domain, _)| domain);
@@ -84,8 +90,7 @@ pub fn kubelet_may_set(label: &str) -> bool {
     if !is_below("kubernetes.io") && !is_below("k8s.io") {
         return true;
     }
-    let open = |parent: &str| domain == parent || domain.ends_with(&format!(".{parent}"));
-    ALLOWED.contains(&label) || open("kubelet.kubernetes.io") || open("node.kubernetes.io")
+    ALLOWED.contains(&label) || is_below("kubelet.kubernetes.io") || is_below("node.kubernetes.io")
 }
 
 fn cluster(node: &NodeFile) -> Value {
@@ -199,3 +204,7 @@ fn documents(all: &[Value]) -> String {
     let texts: Vec<String> = all.iter().map(|d| format!("{d:#}\n")).collect();
     texts.join("---\n")
 }
+
+#[cfg(test)]
+#[path = "kubeadm_tests.rs"]
+mod tests;

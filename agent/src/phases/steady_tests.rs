@@ -1,0 +1,81 @@
+use super::*;
+use crate::kube::identity::mint;
+use crate::kube::testing::Authority;
+use crate::testing;
+
+fn member(id: &str, name: &str, is_learner: bool) -> Member {
+    Member {
+        id: id.into(),
+        name: name.into(),
+        peer_urls: Vec::new(),
+        is_learner,
+    }
+}
+
+#[test]
+fn etcd_is_told_by_names() {
+    let machine = testing::machine(testing::control_plane());
+    let members = [
+        member("11", "node1", false),
+        member("12", "node2", false),
+        member("13", "", true),
+    ];
+    let seen = etcd_status(&machine.cx, &members, "11");
+    assert_eq!(seen.members, ["node1", "node2", ""]);
+    assert_eq!(
+        (seen.expected, seen.voter, seen.leader.as_str()),
+        (3, true, "node1")
+    );
+    assert_eq!(etcd_fault(&seen), None);
+    assert_eq!(
+        etcd_fault(&etcd_status(&machine.cx, &members, "0")).as_deref(),
+        Some("no leader")
+    );
+    assert!(etcd_fault(&etcd_status(&machine.cx, &members[..1], "11")).is_some());
+}
+
+#[test]
+fn a_fault_is_degraded_and_its_end_is_steady() {
+    let machine = testing::machine(testing::worker());
+    let tell = &machine.cx.tell;
+    tell.started(ha_spec::phase::Phase::Steady, 1);
+    tell.facts(|s| tell_state(s, false, "one look failed", 1));
+    assert_eq!(
+        (machine.status().state, machine.status().last_error.as_str()),
+        (State::Steady, "")
+    );
+    tell.facts(|s| tell_state(s, true, "etcd: no leader", 2));
+    assert_eq!(
+        (machine.status().state, machine.status().since_ms),
+        (State::Degraded, 2)
+    );
+    assert_eq!(machine.status().last_error, "etcd: no leader");
+    tell.facts(|s| tell_state(s, false, "", 3));
+    assert_eq!(
+        (machine.status().state, machine.status().last_error.as_str()),
+        (State::Steady, "")
+    );
+}
+
+#[test]
+fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
+    let machine = testing::machine(testing::control_plane());
+    assert!(
+        expiry::look(&machine.cx).is_ok(),
+        "no certificate, no fault"
+    );
+    let ca = Authority::new("kubernetes");
+    let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+    let client = mint(&ca.cert, &ca.key, "x", None, now).unwrap();
+    machine.file(&kube::pki("apiserver.crt"), &client.cert);
+    let error = expiry::look(&machine.cx).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "apiserver ends in 0 d: kubeadm certs renew all"
+    );
+    let told = machine.status().first_expiry.unwrap();
+    assert_eq!(
+        (told.name.as_str(), told.at_ms),
+        ("apiserver", 1_700_007_200_000)
+    );
+}

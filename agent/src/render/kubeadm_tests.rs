@@ -1,0 +1,183 @@
+use std::path::PathBuf;
+use std::process::Command;
+
+use ha_spec::cluster::{Cri, Taint};
+use serde_json::json;
+
+use super::*;
+use crate::render::testing::golden;
+use crate::testing;
+
+const V2: Machine = Machine { cgroup_v2: true };
+const V1: Machine = Machine { cgroup_v2: false };
+const TOKEN: &str = "abcdef.0123456789abcdef";
+
+/// Every file that is compared and shown to the real kubeadm.
+fn files() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (proxy, name) in [
+        (KubeProxy::None, "none"),
+        (KubeProxy::Iptables, "iptables"),
+        (KubeProxy::Ipvs, "ipvs"),
+        (KubeProxy::Nftables, "nftables"),
+    ] {
+        for cri in [Cri::Containerd, Cri::Crio] {
+            let mut node = testing::founder();
+            (node.kubernetes.proxy, node.kubernetes.cri) = (proxy, cri);
+            let cri = if cri == Cri::Crio {
+                "crio"
+            } else {
+                "containerd"
+            };
+            all.push((
+                format!("init-{cri}-{name}"),
+                init(&node, V2, Some(TOKEN), &["show-join-command"]),
+            ));
+        }
+    }
+    all.push((
+        "init-cgroup-v1".into(),
+        init(&testing::founder(), V1, None, &[]),
+    ));
+    all.push((
+        "init-users-own".into(),
+        init(&users_own(), V2, Some(TOKEN), &[]),
+    ));
+    all.push((
+        "init-ipv6".into(),
+        init(&version_six(), V2, Some(TOKEN), &[]),
+    ));
+    all.push((
+        "join-control-plane".into(),
+        join(&testing::control_plane(), &["etcd-join"]),
+    ));
+    all.push(("join-worker".into(), join(&testing::worker(), &[])));
+    let mut worker = testing::worker();
+    worker.kubernetes.cri = Cri::Crio;
+    worker.labels.insert("disk".into(), "ssd".into());
+    worker
+        .labels
+        .insert("node.kubernetes.io/pool".into(), "blue".into());
+    worker
+        .labels
+        .insert("node-role.kubernetes.io/db".into(), String::new());
+    worker.taints = vec![Taint {
+        key: "db".into(),
+        value: "only".into(),
+        effect: "NoSchedule".into(),
+    }];
+    all.push(("join-worker-labels".into(), join(&worker, &[])));
+    all
+}
+
+fn users_own() -> NodeFile {
+    let mut node = testing::founder();
+    node.kubernetes.cert_sans = vec!["k8s.example.org".into(), "10.77.0.30".into()];
+    let own = json!({
+        "apiServer": {"extraArgs": [{"name": "audit-log-maxage", "value": "7"}]},
+        "networking": {"dnsDomain": "demo.local"},
+        "encryptionAlgorithm": null,
+    });
+    node.kubernetes.cluster_configuration = own.as_object().unwrap().clone();
+    node.kubernetes.kubelet_config =
+        json!({"maxPods": 200, "evictionHard": {"memory.available": "5%"}})
+            .as_object()
+            .unwrap()
+            .clone();
+    node.taints = vec![Taint {
+        key: "quiet".into(),
+        value: String::new(),
+        effect: "PreferNoSchedule".into(),
+    }];
+    node
+}
+
+fn version_six() -> NodeFile {
+    let mut node = testing::founder();
+    node.address = "fd00::11".parse().unwrap();
+    node.endpoint.vip = "fd00::30".parse().unwrap();
+    node.kubernetes.pod_cidr = "fd01::/48".parse().unwrap();
+    node.kubernetes.service_cidr = "fd02::/112".parse().unwrap();
+    node
+}
+
+#[test]
+fn golden_files() {
+    for (name, text) in files() {
+        golden(&format!("kubeadm/{name}.yaml"), &text);
+    }
+}
+
+/// `HA_KUBEADM`, else the first `kubeadm` in PATH.
+fn real_kubeadm() -> Option<PathBuf> {
+    let named = std::env::var_os("HA_KUBEADM").map(PathBuf::from);
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    named.or_else(|| {
+        std::env::split_paths(&path)
+            .map(|d| d.join("kubeadm"))
+            .find(|p| p.is_file())
+    })
+}
+
+#[test]
+fn the_real_kubeadm_accepts_them() {
+    let Some(kubeadm) = real_kubeadm() else {
+        eprintln!("skipped: no kubeadm in HA_KUBEADM or PATH");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    // kubeadm wants the discovery file to be there.
+    let discovery = dir.path().join("discovery.conf");
+    std::fs::write(&discovery, "").unwrap();
+    for (name, text) in files() {
+        let file = dir.path().join(&name);
+        std::fs::write(
+            &file,
+            text.replace(paths::DISCOVERY, &discovery.to_string_lossy()),
+        )
+        .unwrap();
+        let out = Command::new(&kubeadm)
+            .args(["config", "validate", "--config"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let words = String::from_utf8_lossy(&out.stderr).into_owned();
+        assert!(out.status.success(), "{name}: {words}");
+        assert!(!words.contains("unknown field"), "{name}: {words}");
+    }
+}
+
+#[test]
+fn labels_that_a_kubelet_may_set() {
+    for label in [
+        "disk",
+        "example.org/pool",
+        "kubernetes.io/os",
+        "node.kubernetes.io/pool",
+        "x.node.kubernetes.io/y",
+        "kubelet.kubernetes.io/z",
+        "topology.kubernetes.io/zone",
+        "mykubernetes.io/x",
+    ] {
+        assert!(kubelet_may_set(label), "{label}");
+    }
+    for label in [
+        "node-role.kubernetes.io/db",
+        "kubernetes.io/x",
+        "node-restriction.kubernetes.io/x",
+        "a.k8s.io/b",
+    ] {
+        assert!(!kubelet_may_set(label), "{label}");
+    }
+}
+
+#[test]
+fn an_external_etcd_is_seen() {
+    let mut node = testing::founder();
+    assert!(has_stacked_etcd(&node));
+    node.kubernetes.cluster_configuration = json!({"etcd": {"external": {"endpoints": []}}})
+        .as_object()
+        .unwrap()
+        .clone();
+    assert!(!has_stacked_etcd(&node));
+}
