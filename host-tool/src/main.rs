@@ -26,6 +26,9 @@ mod provider;
 mod source;
 /// What is kept of each cluster.
 mod state;
+/// Clusters for tests.
+#[cfg(test)]
+mod testing;
 /// Words, widths and colours.
 mod text;
 

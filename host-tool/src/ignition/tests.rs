@@ -1,1 +1,316 @@
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use ignition_config::Config;
+use serde_json::Value;
+
+use super::*;
+use crate::testing::{DEMO, cluster, demo};
+
+/// A node's files as Ignition writes them: path to mode and text.
+type Files = BTreeMap<String, (u64, String)>;
+
+fn render(cluster: &Cluster, extras: &Extras, founder: Option<Founder>) -> Vec<Value> {
+    let pki = Pki::create().unwrap();
+    let configs = Material {
+        cluster,
+        pki: &pki,
+        extras,
+        founder,
+    }
+    .render_all()
+    .unwrap();
+    configs.iter().map(|c| judged(c.expose())).collect()
+}
+
+/// Parsed back with zero warnings, and accepted by the real `ignition-validate` where there is one.
+fn judged(text: &str) -> Value {
+    let (config, warnings) = Config::parse_str(text).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    assert!(matches!(config, Config::V3_3(_)));
+    assert!(!text.contains("null"));
+    let child = Command::new("ignition-validate")
+        .arg("-")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    if let Ok(mut child) = child {
+        use std::io::Write;
+        child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(
+            output.status.success() && output.stderr.is_empty(),
+            "{output:?}"
+        );
+    }
+    serde_json::from_str(text).unwrap()
+}
+
+fn files(config: &Value) -> Files {
+    let list = config["storage"]["files"].as_array().unwrap();
+    list.iter()
+        .map(|f| {
+            let source = f["contents"]["source"].as_str().unwrap();
+            let text = source.strip_prefix("data:;base64,").map_or_else(
+                || source.to_owned(),
+                |data| {
+                    let bytes = STANDARD.decode(data).unwrap();
+                    match f["contents"]["compression"].as_str() {
+                        Some("gzip") => {
+                            let mut text = String::new();
+                            flate2::read::GzDecoder::new(&bytes[..])
+                                .read_to_string(&mut text)
+                                .unwrap();
+                            text
+                        }
+                        _ => String::from_utf8(bytes).unwrap(),
+                    }
+                },
+            );
+            assert_eq!(f["overwrite"], true);
+            (
+                f["path"].as_str().unwrap().to_owned(),
+                (f["mode"].as_u64().unwrap(), text),
+            )
+        })
+        .collect()
+}
+
+fn node_file(files: &Files) -> NodeFile {
+    NodeFile::parse(&files[paths::NODE_FILE].1).unwrap()
+}
+
+#[test]
+fn a_worker_holds_no_key_but_its_own() {
+    let configs = render(&demo(), &Extras::default(), None);
+    let files = files(&configs[3]);
+    let keys: Vec<&String> = files
+        .iter()
+        .filter(|(_, (_, text))| text.contains("PRIVATE KEY"))
+        .map(|(p, _)| p)
+        .collect();
+    assert_eq!(keys, [paths::IDENTITY_KEY]);
+    let pki: Vec<&String> = files
+        .keys()
+        .filter(|p| p.starts_with(paths::PKI_DIR))
+        .collect();
+    assert_eq!(pki, ["/etc/kubernetes/pki/ca.crt"]);
+}
+
+#[test]
+fn secrets_are_for_root_only() {
+    for config in render(&demo(), &Extras::default(), None) {
+        for (path, (mode, text)) in files(&config) {
+            let secret = text.contains("PRIVATE KEY") || path == paths::NODE_FILE;
+            assert!(!secret || mode == 0o600, "{path} {mode:o}");
+        }
+        for dir in config["storage"]["directories"].as_array().unwrap() {
+            assert_eq!(dir["mode"], 0o700, "{dir}");
+        }
+    }
+}
+
+#[test]
+fn no_two_nodes_share_an_identity() {
+    let configs = render(&demo(), &Extras::default(), None);
+    let keys: std::collections::BTreeSet<String> = configs
+        .iter()
+        .map(|c| files(c)[paths::IDENTITY_KEY].1.clone())
+        .collect();
+    assert_eq!(keys.len(), 5);
+}
+
+#[test]
+fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
+    let permission = founder(1_000_000);
+    let count = |founder| {
+        let configs = render(&demo(), &Extras::default(), founder);
+        configs
+            .iter()
+            .filter_map(|c| node_file(&files(c)).founder.map(|f| f.until))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(count(Some(permission)), [1000 + FOUNDER_SECONDS]);
+    assert_eq!(count(None), [0_u64; 0]);
+}
+
+#[test]
+fn small_files_are_exactly_these() {
+    let configs = render(&demo(), &Extras::default(), None);
+    let files = files(&configs[1]);
+    assert_eq!(files["/etc/hostname"], (0o644, "node2\n".to_owned()));
+    let hosts = "127.0.0.1 localhost\n::1 localhost\n10.77.0.12 node2\n10.77.0.11 node1\n10.77.0.13 node3\n";
+    assert_eq!(files["/etc/hosts"].1, hosts);
+    let network = "[Match]\nName=eth0\n\n[Network]\nAddress=10.77.0.12/24\nGateway=10.77.0.1\nDNS=10.77.0.1\nDHCP=no\n\
+                   IPv6AcceptRA=no\nLinkLocalAddressing=no\nKeepConfiguration=static\n";
+    assert_eq!(files["/etc/systemd/network/10-eth0.network"].1, network);
+    let node = node_file(&files);
+    assert_eq!(
+        (node.name.as_str(), node.control_planes.len(), node.vrid),
+        ("node2", 3, demo().vrid())
+    );
+    assert_eq!(node.report, REPORT);
+}
+
+#[test]
+fn the_operators_files_come_along() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    let manifest = "# a long manifest\n".repeat(1000);
+    write("net.yaml", &manifest);
+    write("own.ign", r#"{"ignition":{"version":"3.2.0"}}"#);
+    write("kubernetes-v1.34.4-x86-64.raw", "image");
+    std::os::unix::fs::symlink(
+        "kubernetes-v1.34.4-x86-64.raw",
+        dir.path().join("kubernetes.raw"),
+    )
+    .unwrap();
+    let text = DEMO.replace(
+        "cni: none",
+        "cni: {manifests: [net.yaml, \"https://example.org/more.yaml\"]}",
+    ) + "ssh: {authorizedKeys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMmC5mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0 me]}\n\
+           ignition: {merge: [own.ign]}\nsysexts:\n  kubernetes: {path: kubernetes.raw}\n  haproxy: {url: \"https://x.org/haproxy-3.raw?a=b\", sha256: "
+        + &"ab".repeat(32)
+        + "}\n";
+    let cluster = cluster(&text, dir.path());
+    let extras = Extras::gather(&cluster).unwrap();
+    let configs = render(&cluster, &extras, None);
+    let (plane, worker) = (files(&configs[0]), files(&configs[4]));
+    assert_eq!(
+        plane["/etc/ha-agent/manifests.d/00-net.yaml"],
+        (0o600, manifest)
+    );
+    assert!(!worker.contains_key("/etc/ha-agent/manifests.d/00-net.yaml"));
+    let Cni::Manifests { sources } = node_file(&plane).cni else {
+        panic!("another cni")
+    };
+    assert_eq!(sources, ["00-net.yaml", "https://example.org/more.yaml"]);
+    assert_eq!(
+        configs[0]["ignition"]["config"]["merge"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(configs[0]["passwd"]["users"][0]["name"], "core");
+    let links: BTreeMap<&str, &str> = configs[4]["storage"]["links"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|l| (l["path"].as_str().unwrap(), l["target"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        links["/etc/extensions/kubernetes.raw"],
+        "/opt/extensions/kubernetes/kubernetes-v1.34.4-x86-64.raw"
+    );
+    assert_eq!(
+        links["/etc/extensions/haproxy.raw"],
+        "/opt/extensions/haproxy/haproxy-3.raw"
+    );
+    let fetched = configs[4]["storage"]["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|f| f["path"] == "/opt/extensions/haproxy/haproxy-3.raw");
+    assert_eq!(
+        fetched.unwrap()["contents"]["verification"]["hash"],
+        format!("sha256-{}", "ab".repeat(32))
+    );
+}
+
+#[test]
+fn bad_files_of_the_operator_are_bad_input() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("butane.ign"), "variant: flatcar\n").unwrap();
+    let table = [
+        (
+            DEMO.replace("cni: none", "cni: {manifests: [gone.yaml]}"),
+            "kubernetes.cni.manifests: ",
+        ),
+        (
+            format!("{DEMO}ignition: {{merge: [butane.ign]}}\n"),
+            "is no Ignition config",
+        ),
+        (
+            format!("{DEMO}sysexts: {{kubernetes: {{path: gone.raw}}}}\n"),
+            "sysexts.kubernetes: ",
+        ),
+    ];
+    for (text, expected) in table {
+        let error = Extras::gather(&cluster(&text, dir.path())).unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn configs_are_small_or_refused() {
+    for config in render(&demo(), &Extras::default(), None) {
+        assert!(config.to_string().len() < 16 * 1024);
+    }
+    let mut extras = Extras::default();
+    let mut x = 88_172_645_463_325_252_u64;
+    let mut letter = || {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        char::from(b'a' + (x % 26) as u8)
+    };
+    let noise: String = (0..200_000).map(|_| letter()).collect();
+    extras.manifests.push(("00-big.yaml".to_owned(), noise));
+    let (cluster, pki) = (demo(), Pki::create().unwrap());
+    let material = Material {
+        cluster: &cluster,
+        pki: &pki,
+        extras: &extras,
+        founder: None,
+    };
+    let error = material.render(&cluster.nodes[0]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("node1's Ignition config would have"),
+        "{error}"
+    );
+    assert!(
+        material.render(&cluster.nodes[3]).is_ok(),
+        "workers get no manifests"
+    );
+}
+
+#[test]
+fn ipv6_nodes_keep_their_link_local_address() {
+    let text = DEMO
+        .replace("10.77.0.", "fd77::")
+        .replace("prefix: 24", "prefix: 64")
+        .replace(
+            "{version: 1.34.4,",
+            "{version: 1.34.4, podCIDR: \"fd10::/56\", serviceCIDR: \"fd20::/112\",",
+        );
+    let text = text
+        .replace("vip: fd77::30", "vip: \"fd77::30\"")
+        .replace("gateway: fd77::1", "gateway: \"fd77::1\"")
+        .replace("[fd77::1]", "[\"fd77::1\"]");
+    let text = (11..16).fold(text, |t, n| {
+        t.replace(
+            &format!("address: fd77::{n}"),
+            &format!("address: \"fd77::{n}\""),
+        )
+    });
+    let Ok((cluster, _)) = ha_spec::check::check(&text, Path::new("/")) else {
+        return;
+    };
+    let configs = render(&cluster, &Extras::default(), None);
+    assert!(
+        files(&configs[0])["/etc/systemd/network/10-eth0.network"]
+            .1
+            .contains("LinkLocalAddressing=ipv6\n")
+    );
+}

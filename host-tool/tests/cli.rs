@@ -1,0 +1,339 @@
+//! The program as people call it: help, exit codes, messages, files.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Output;
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+const DEMO: &str = include_str!("data/demo.yaml");
+
+/// A directory with a cluster file and a place for state.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        let desk = Self(tempfile::tempdir().unwrap());
+        fs::write(desk.path("demo.yaml"), DEMO).unwrap();
+        desk
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::cargo_bin("ha-host").unwrap();
+        command
+            .current_dir(self.0.path())
+            .env("XDG_STATE_HOME", self.path("state"))
+            .env_remove("HA_HOST_FAILPOINT");
+        command.args(args);
+        command
+    }
+
+    fn run(&self, args: &[&str]) -> (i32, String, String) {
+        self.finish(self.command(args))
+    }
+
+    fn finish(&self, mut command: Command) -> (i32, String, String) {
+        let Output {
+            status,
+            stdout,
+            stderr,
+        } = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap_or(-1), text(stdout), text(stderr))
+    }
+
+    /// Every file below the desk, but not the cluster files.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = Vec::new();
+        walk(self.0.path(), &mut files);
+        files.retain(|f| {
+            f.extension().is_none_or(|e| e != "yaml") || f.starts_with(self.path("state"))
+        });
+        files
+    }
+}
+
+fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            walk(&path, files)
+        } else {
+            files.push(path)
+        }
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn help_names_every_verb_and_the_exit_codes() {
+    let desk = Desk::new();
+    let (code, out, _) = desk.run(&["--help"]);
+    assert_eq!(code, 0);
+    for verb in [
+        "new",
+        "check",
+        "render",
+        "launch",
+        "status",
+        "kubeconfig",
+        "logs",
+        "destroy",
+        "completions",
+    ] {
+        assert!(out.contains(&format!("\n  {verb} ")), "{verb}\n{out}");
+        let (code, help, _) = desk.run(&[verb, "--help"]);
+        assert!(code == 0 && help.contains("Usage: ha-host"), "{verb}");
+    }
+    for hidden in ["exec", "power", "remake", "nspawn-keeper", "man "] {
+        assert!(!out.contains(&format!("\n  {hidden}")), "{hidden}");
+    }
+    assert!(out.contains(
+        "0 done, 1 failed, 2 bad input (nothing was written), 3 timed out, 130 interrupted"
+    ));
+}
+
+#[test]
+fn completions_and_the_manual_page() {
+    let desk = Desk::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let (code, out, _) = desk.run(&["completions", shell]);
+        assert!(code == 0 && out.contains("kubeconfig"), "{shell}");
+    }
+    let (code, page, _) = desk.run(&["man"]);
+    assert!(code == 0 && page.contains(".TH ha-host"));
+}
+
+#[test]
+fn new_writes_a_file_that_is_right_and_never_twice() {
+    let desk = Desk::new();
+    let (code, out, _) = desk.run(&["new", "mine.yaml"]);
+    assert!(
+        code == 0 && out.contains("ha-host launch mine.yaml"),
+        "{out}"
+    );
+    assert_eq!(desk.run(&["check", "mine.yaml"]).0, 0);
+    let before = fs::read(desk.path("mine.yaml")).unwrap();
+    let (code, _, err) = desk.run(&["new", "mine.yaml"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (
+            2,
+            "error: mine.yaml exists and was not touched; name another file\n"
+        )
+    );
+    assert_eq!(fs::read(desk.path("mine.yaml")).unwrap(), before);
+}
+
+#[test]
+fn check_describes_a_good_file() {
+    let desk = Desk::new();
+    let expected =
+        "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, none\n";
+    assert_eq!(
+        desk.run(&["check", "demo.yaml"]),
+        (0, expected.to_owned(), String::new())
+    );
+}
+
+#[test]
+fn bad_input_is_said_at_once_and_writes_nothing() {
+    let desk = Desk::new();
+    let bad = DEMO
+        .replace("10.77.0.30", "10.77.0.12")
+        .replace("name: node5", "nmae: node5");
+    fs::write(desk.path("bad.yaml"), bad).unwrap();
+    for verb in [
+        &["check", "bad.yaml"][..],
+        &["render", "bad.yaml", "--out", "out"],
+        &["launch", "bad.yaml"],
+    ] {
+        let (code, out, err) = desk.run(verb);
+        assert_eq!((code, out.as_str()), (2, ""), "{verb:?}");
+        assert!(err.contains("bad.yaml:4:"), "the VIP's place\n{err}");
+        assert!(err.contains("nmae"), "the second fault too\n{err}");
+        assert!(err.ends_with("errors; nothing was written\n"), "{err}");
+        assert!(!err.contains('\x1b'), "no colour in a pipe");
+    }
+    assert_eq!(desk.files(), [PathBuf::new(); 0]);
+}
+
+#[test]
+fn wrong_calls_are_bad_input() {
+    let desk = Desk::new();
+    let table: [(&[&str], &str); 7] = [
+        (
+            &["check", "gone.yaml"],
+            "error: there is no gone.yaml; `ha-host new gone.yaml` writes one to start from\n",
+        ),
+        (
+            &["status", "nope"],
+            "error: no cluster is called nope; there is none in ",
+        ),
+        (
+            &["destroy", "nope", "--yes"],
+            "error: no cluster is called nope; there is none in ",
+        ),
+        (
+            &["kubeconfig", "demo.yaml"],
+            "error: no cluster is called demo; there is none in ",
+        ),
+        (
+            &["launch", "demo.yaml"],
+            "error: `provider: none` makes no machines: use `ha-host render FILE --out DIR`",
+        ),
+        (
+            &["launch", "demo.yaml", "--timeout", "soon"],
+            "error: invalid value 'soon' for '--timeout <TIME>': `soon` is no duration",
+        ),
+        (
+            &["lanch", "demo.yaml"],
+            "error: unrecognized subcommand 'lanch'",
+        ),
+    ];
+    for (args, message) in table {
+        let (code, out, err) = desk.run(args);
+        assert_eq!((code, out.as_str()), (2, ""), "{args:?}\n{err}");
+        assert!(err.starts_with(message), "{args:?}\n{err}");
+    }
+    assert_eq!(desk.files(), [PathBuf::new(); 0]);
+}
+
+#[test]
+fn render_writes_one_config_a_node_for_its_owner_only() {
+    let desk = Desk::new();
+    let (code, out, err) = desk.run(&["render", "demo.yaml", "--out", "out"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(
+        out.contains("5 Ignition configs in out") && out.contains("keys (new)"),
+        "{out}"
+    );
+    let files = desk.files();
+    let configs: Vec<_> = files
+        .iter()
+        .filter(|f| f.starts_with(desk.path("out")))
+        .collect();
+    assert_eq!(configs.len(), 5);
+    for file in &files {
+        assert_eq!(mode(file), 0o600, "{}", file.display());
+        let dir = file.parent().unwrap();
+        assert!(
+            dir == desk.0.path() || mode(dir) == 0o700,
+            "{}",
+            dir.display()
+        );
+    }
+}
+
+#[test]
+fn render_keeps_its_keys_and_overwrites_only_when_told() {
+    let desk = Desk::new();
+    let render =
+        |more: &[&str]| desk.run(&[&["render", "demo.yaml", "--out", "out"], more].concat());
+    assert_eq!(render(&[]).0, 0);
+    let ca = || fs::read(desk.path("state/ha-host/demo/pki/ca.crt")).unwrap();
+    let config = || fs::read(desk.path("out/node4.ign")).unwrap();
+    let (first_ca, first) = (ca(), config());
+    let (code, _, err) = render(&[]);
+    assert_eq!(code, 2);
+    assert_eq!(
+        err,
+        "error: out/node1.ign exists and was not touched; --force replaces it\n"
+    );
+    assert_eq!(config(), first);
+    let (code, out, _) = render(&["--force"]);
+    assert!(code == 0 && out.contains("keys (kept)"), "{out}");
+    assert_eq!(ca(), first_ca);
+    assert_ne!(config(), first, "a fresh identity");
+}
+
+#[test]
+fn status_lists_clusters_and_kubeconfig_prints_one() {
+    let desk = Desk::new();
+    assert_eq!(
+        desk.run(&["status"]).1,
+        "no clusters; `ha-host new` writes a cluster file to start from\n"
+    );
+    desk.run(&["render", "demo.yaml", "--out", "out"]);
+    let (code, out, _) = desk.run(&["status"]);
+    assert!(
+        code == 0 && out.starts_with("demo ") && out.contains(" rendered "),
+        "{out}"
+    );
+    for cluster in ["demo", "demo.yaml", "./demo.yaml"] {
+        let (code, out, _) = desk.run(&["kubeconfig", cluster]);
+        assert!(
+            code == 0 && out.contains("server: https://10.77.0.30:6444\n"),
+            "{cluster}"
+        );
+    }
+    let (_, json, _) = desk.run(&["status", "--json"]);
+    assert!(
+        json.starts_with(r#"{"clusters":[{"#) && json.contains(r#""life":"rendered""#),
+        "{json}"
+    );
+    assert!(desk.run(&["status", "other"]).2.contains("known are: demo"));
+}
+
+#[test]
+fn destroy_asks_and_removes_everything() {
+    let desk = Desk::new();
+    desk.run(&["render", "demo.yaml", "--out", "out"]);
+    let (code, _, err) = desk.run(&["destroy", "demo"]);
+    assert_eq!(code, 2);
+    assert!(
+        err.contains("nobody can answer here: ha-host destroy demo --yes"),
+        "{err}"
+    );
+    assert!(desk.path("state/ha-host/demo/state.json").exists());
+    let (code, out, _) = desk.run(&["destroy", "demo", "--yes"]);
+    assert!(code == 0 && out.starts_with("demo is gone"), "{out}");
+    assert!(!desk.path("state/ha-host/demo").exists());
+    assert!(
+        desk.path("out/node1.ign").exists(),
+        "what the user asked for elsewhere is the user's"
+    );
+}
+
+#[test]
+fn a_second_ha_host_is_turned_away_by_name() {
+    let desk = Desk::new();
+    desk.run(&["render", "demo.yaml", "--out", "out"]);
+    let lock = desk.path("state/ha-host/demo/lock");
+    let mut holder = std::process::Command::new("flock")
+        .arg(&lock)
+        .args(["sh", "-c", "echo held; read wait"])
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(holder.stdout.take().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    fs::write(&lock, "4711").unwrap();
+    let (code, _, err) = desk.run(&["render", "demo.yaml", "--out", "other"]);
+    drop(holder.stdin.take());
+    holder.wait().unwrap();
+    assert_eq!(code, 1);
+    assert!(
+        err.starts_with("error: another ha-host (pid 4711) is at work on this cluster"),
+        "{err}"
+    );
+    assert_eq!(
+        desk.run(&["render", "demo.yaml", "--out", "other"]).0,
+        0,
+        "the lock ends with its holder"
+    );
+}
