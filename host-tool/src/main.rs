@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 /// The cluster as it is seen from outside: the API, etcd and every apiserver.
 mod api;
+/// What the nodes say about themselves.
+mod ask;
 /// The verbs and their options.
 mod cli;
 /// One file a verb.

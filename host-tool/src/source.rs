@@ -30,7 +30,10 @@ pub fn read(path: &Path) -> Result<Source> {
         .parent()
         .unwrap_or_else(|| Path::new("/"))
         .to_owned();
-    let cluster = judge(&text, &base, &path.display().to_string())?;
+    let (cluster, warnings) = judge(&text, &base, &path.display().to_string())?;
+    if !warnings.is_empty() {
+        eprintln!("{}", show(&warnings, &text, &path.display().to_string()));
+    }
     Ok(Source {
         path: path.to_owned(),
         text,
@@ -39,20 +42,12 @@ pub fn read(path: &Path) -> Result<Source> {
     })
 }
 
-/// Checks a text; `name` is how messages call it.
-pub fn judge(text: &str, base: &Path, name: &str) -> Result<Cluster> {
-    match check(text, base) {
-        Ok((cluster, warnings)) => {
-            if !warnings.is_empty() {
-                eprintln!("{}", show(&warnings, text, name));
-            }
-            Ok(cluster)
-        }
-        Err(faults) => {
-            eprintln!("{}{}", show(&faults, text, name), tally(&faults));
-            Err(Stop::Said(Exit::BadInput).into())
-        }
-    }
+/// Checks a text; `name` is how messages call it. Faults go to standard error, warnings come back.
+pub fn judge(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
+    check(text, base).map_err(|faults| {
+        eprintln!("{}{}", show(&faults, text, name), tally(&faults));
+        Stop::Said(Exit::BadInput).into()
+    })
 }
 
 fn tally(faults: &[Fault]) -> String {

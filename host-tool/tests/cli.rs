@@ -1,4 +1,5 @@
 //! The program as people call it: help, exit codes, messages, files.
+#![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -164,7 +165,7 @@ fn bad_input_is_said_at_once_and_writes_nothing() {
         assert!(err.ends_with("errors; nothing was written\n"), "{err}");
         assert!(!err.contains('\x1b'), "no colour in a pipe");
     }
-    assert_eq!(desk.files(), [PathBuf::new(); 0]);
+    assert!(desk.files().is_empty());
 }
 
 #[test]
@@ -205,7 +206,7 @@ fn wrong_calls_are_bad_input() {
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}\n{err}");
         assert!(err.starts_with(message), "{args:?}\n{err}");
     }
-    assert_eq!(desk.files(), [PathBuf::new(); 0]);
+    assert!(desk.files().is_empty());
 }
 
 #[test]

@@ -1,4 +1,5 @@
 //! The program cut off in the middle of each write, as by a power cut: what was there is there, and the next run goes on.
+#![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
 use std::path::Path;

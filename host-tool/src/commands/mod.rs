@@ -9,7 +9,6 @@ mod check;
 mod completions;
 mod destroy;
 mod exec;
-mod holder;
 mod kubeconfig;
 mod launch;
 mod logs;
@@ -17,8 +16,6 @@ mod machines;
 mod new;
 mod render;
 mod status;
-
-pub use holder::vip_holder;
 
 use crate::cli::{Cli, Verb};
 use crate::exit::{Exit, Stop};

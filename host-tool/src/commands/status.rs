@@ -6,8 +6,8 @@ use ha_spec::phase::Role;
 use ha_spec::status::Status as NodeStatus;
 use serde::Serialize;
 
-use super::holder;
 use crate::api::{self, Api, Look};
+use crate::ask;
 use crate::cli::Status;
 use crate::exit::Exit;
 use crate::progress::headline;
@@ -108,15 +108,10 @@ fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
         Some(provider::of(cluster, dir.path())?)
     };
     let said = match &provider {
-        Some(provider) => holder::statuses(cluster, &**provider),
+        Some(provider) => ask::statuses(cluster, &**provider),
         None => vec![None; cluster.nodes.len()],
     };
-    let here = |(node, said): &(&Node, &Option<NodeStatus>)| {
-        said.as_ref()
-            .is_some_and(|s| s.vip.here)
-            .then(|| node.name.clone())
-    };
-    let vip_holder = cluster.nodes.iter().zip(&said).find_map(|pair| here(&pair));
+    let vip_holder = ask::vip_holder(cluster, &said);
     let missing = look.missing(cluster);
     let line = |(node, said)| node_line(node, said, provider.as_deref(), &look);
     Ok(Report {

@@ -15,6 +15,7 @@ use super::tail::Tail;
 use super::track::{Change, Life, Track, Trouble};
 use super::{Lost, configs, others};
 use crate::api::{Api, Look};
+use crate::ask;
 use crate::ignition::Extras;
 use crate::pki::Pki;
 use crate::progress::Show;
@@ -230,7 +231,8 @@ impl<'a> Follow<'a> {
     fn judge(&self, timeout: Duration) -> Option<Outcome> {
         if self.whole() {
             let spent = Spent::measure(&self.tracks, self.begun, Instant::now());
-            let holder = crate::commands::vip_holder(self.cluster, &*self.provider);
+            let holder =
+                ask::vip_holder(self.cluster, &ask::statuses(self.cluster, &*self.provider));
             return Some(Outcome::Ready {
                 look: self.look.clone(),
                 spent,
@@ -314,24 +316,29 @@ impl<'a> Follow<'a> {
 
     /// What each node waits for, and what the cluster lacks.
     fn missing(&self) -> Vec<String> {
-        let waits = |t: &Track| {
-            format!(
-                "{} is in {} for {}: {}",
-                t.name,
-                t.place(),
-                span(t.since.elapsed()),
-                t.words()
-            )
+        let pairs = self.cluster.nodes.iter().zip(&self.tracks);
+        let waiting = pairs
+            .filter(|(_, t)| t.life != Life::Steady)
+            .map(|(node, t)| self.waits(node, t));
+        waiting.chain(self.look.missing(self.cluster)).collect()
+    }
+
+    fn waits(&self, node: &Node, track: &Track) -> String {
+        let place = format!(
+            "{} is in {} for {}",
+            track.name,
+            track.place(),
+            span(track.since.elapsed())
+        );
+        let words = match track.heard {
+            true => track.words(),
+            false => ask::agent_words(&*self.provider, node, 1).join(" "),
         };
-        let nodes = self
-            .tracks
-            .iter()
-            .filter(|t| t.life != Life::Steady)
-            .map(waits);
-        nodes
-            .map(|l| l.trim_end_matches([':', ' ']).to_owned())
-            .chain(self.look.missing(self.cluster))
-            .collect()
+        if words.is_empty() {
+            place
+        } else {
+            format!("{place}: {words}")
+        }
     }
 }
 

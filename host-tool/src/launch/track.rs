@@ -14,6 +14,9 @@ const MIN_FAILING: Duration = Duration::from_secs(60);
 /// A phase that has failed and not succeeded for this long ends a launch, however few the attempts.
 const MAX_FAILING: Duration = Duration::from_secs(300);
 
+/// A boot that is quiet for longer is worth a word.
+const QUIET_BOOT: Duration = Duration::from_secs(20);
+
 /// One node.
 #[derive(Debug, Clone)]
 pub struct Track {
@@ -294,6 +297,9 @@ impl Track {
     /// What it waits for, one line; may be empty.
     pub fn words(&self) -> String {
         match (self.waiting.as_str(), self.images) {
+            ("", _) if self.life == Life::Booting && self.since.elapsed() > QUIET_BOOT => {
+                "its agent has not been heard yet".to_owned()
+            }
             ("", Some((done, total))) => format!("images: {done} of {total}"),
             (words, _) => words.to_owned(),
         }

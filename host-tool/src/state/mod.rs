@@ -112,7 +112,9 @@ impl Dir {
         let (Some(record), Some(text)) = (self.record()?, files::read(&path)?) else {
             return Ok(None);
         };
-        source::judge(&text, &record.base, &path.display().to_string()).map(Some)
+        Ok(Some(
+            source::judge(&text, &record.base, &path.display().to_string())?.0,
+        ))
     }
 
     /// The same, for verbs that need one.

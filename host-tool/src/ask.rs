@@ -1,0 +1,91 @@
+//! What the nodes say about themselves, asked through the provider: works before their network does.
+
+use std::io::Read;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use ha_spec::cluster::{Cluster, Node};
+use ha_spec::paths;
+use ha_spec::status::Status;
+
+use crate::provider::Provider;
+
+/// Reading something small takes milliseconds; a node that hangs must not hold up the others.
+const DEADLINE: Duration = Duration::from_secs(3);
+/// How often the end of the command is looked for.
+const POLL: Duration = Duration::from_millis(10);
+/// No answer is longer than a pipe's buffer, so a command ends without a reader.
+const LIMIT: u64 = 60 * 1024;
+
+/// What a short command on a node prints; none if it fails, hangs or the node is off.
+fn ask(provider: &dyn Provider, node: &Node, argv: &[&str]) -> Option<String> {
+    let mut command = provider.exec(node, argv).ok()?;
+    let (null, piped) = (Stdio::null, Stdio::piped());
+    let mut child = command
+        .stdin(null())
+        .stdout(piped)
+        .stderr(null())
+        .spawn()
+        .ok()?;
+    let begun = Instant::now();
+    let status = loop {
+        match child.try_wait() {
+            Ok(Some(status)) => break status,
+            Ok(None) if begun.elapsed() < DEADLINE => std::thread::sleep(POLL),
+            _ => {
+                // It may have ended meanwhile; either way it is no more.
+                let _ = child.kill();
+                let _ = child.wait();
+                return None;
+            }
+        }
+    };
+    let mut text = String::new();
+    child
+        .stdout
+        .take()?
+        .take(LIMIT)
+        .read_to_string(&mut text)
+        .ok()?;
+    status.success().then_some(text)
+}
+
+/// Every node's own status, asked side by side, in the order of the nodes.
+pub fn statuses(cluster: &Cluster, provider: &dyn Provider) -> Vec<Option<Status>> {
+    std::thread::scope(|scope| {
+        let one = |n| serde_json::from_str(&ask(provider, n, &["cat", paths::STATUS_FILE])?).ok();
+        let asked: Vec<_> = cluster
+            .nodes
+            .iter()
+            .map(|n| scope.spawn(move || one(n)))
+            .collect();
+        asked.into_iter().map(|h| h.join().ok().flatten()).collect()
+    })
+}
+
+/// Which node says that it holds the VIP.
+pub fn vip_holder(cluster: &Cluster, said: &[Option<Status>]) -> Option<String> {
+    let here = |said: &Option<Status>| said.as_ref().is_some_and(|s| s.vip.here);
+    let pairs = cluster.nodes.iter().zip(said);
+    pairs
+        .into_iter()
+        .find(|(_, said)| here(said))
+        .map(|(node, _)| node.name.clone())
+}
+
+/// The last lines that the agent, or systemd about it, wrote to the journal.
+pub fn agent_words(provider: &dyn Provider, node: &Node, lines: usize) -> Vec<String> {
+    let lines = format!("--lines={lines}");
+    let argv = [
+        "journalctl",
+        "--no-pager",
+        "--output=cat",
+        "--unit=ha-agent",
+        &lines,
+    ];
+    ask(provider, node, &argv)
+        .unwrap_or_default()
+        .lines()
+        .map(crate::text::printable)
+        .collect()
+}
