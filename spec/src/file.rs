@@ -43,7 +43,7 @@ pub const PORT: u16 = 6444;
 pub const LB_MODE: LbMode = LbMode::Native;
 /// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
 pub const ADVERT_INTERVAL_MS: u32 = 100;
-/// The first interface of every provider's machines, under Flatcar's `net.ifnames=0`-like naming.
+/// What the first interface is called on Flatcar in virtual machines, and by our own providers.
 pub const INTERFACE: &str = "eth0";
 
 /// The whole file.
@@ -185,30 +185,23 @@ impl ClusterFile {
             "ignition",
             "hooks",
         ]);
-        let version = f.or("version", VERSION);
         let name = f.needed("name", "demo");
         let kubernetes = KubernetesFile::read(f.fields("kubernetes"));
         let endpoint = EndpointFile::read(f.fields("endpoint"));
-        let load_balancer = LoadBalancerFile::read(f.fields("loadBalancer"));
-        let network = NetworkFile::read(f.fields("network"), endpoint.vip.as_ref());
-        let authorized_keys = lists(f.fields("ssh"), ["authorizedKeys"]).remove(0);
-        let nodes = NodeEntry::read_all(&mut f);
-        let provider = ProviderFile::read(&mut f);
-        let sysexts = SysextEntry::read_all(&mut f);
-        let ignition_merge = lists(f.fields("ignition"), ["merge"]).remove(0);
-        let mut hooks = lists(f.fields("hooks"), ["beforeJoin", "afterReady"]);
-        let (after_ready, before_join) = (hooks.remove(1), hooks.remove(0));
+        let [authorized_keys] = lists(f.fields("ssh"), ["authorizedKeys"]);
+        let [ignition_merge] = lists(f.fields("ignition"), ["merge"]);
+        let [before_join, after_ready] = lists(f.fields("hooks"), ["beforeJoin", "afterReady"]);
         Self {
-            version,
+            version: f.or("version", VERSION),
             name,
             kubernetes,
+            load_balancer: LoadBalancerFile::read(f.fields("loadBalancer")),
+            network: NetworkFile::read(f.fields("network"), endpoint.vip.as_ref()),
             endpoint,
-            load_balancer,
-            network,
+            nodes: NodeEntry::read_all(&mut f),
+            provider: ProviderFile::read(&mut f),
+            sysexts: SysextEntry::read_all(&mut f),
             authorized_keys,
-            nodes,
-            provider,
-            sysexts,
             ignition_merge,
             before_join,
             after_ready,
@@ -217,9 +210,9 @@ impl ClusterFile {
 }
 
 /// A mapping of nothing but lists of text, one list for each key.
-fn lists<const N: usize>(mut f: Fields<'_>, keys: [&str; N]) -> Vec<Vec<At<String>>> {
+fn lists<const N: usize>(mut f: Fields<'_>, keys: [&str; N]) -> [Vec<At<String>>; N] {
     f.known(&keys);
-    keys.iter().map(|key| f.list(key)).collect()
+    keys.map(|key| f.list(key))
 }
 
 fn network_of(vip: Option<&At<IpAddr>>, prefix: Option<&At<u8>>) -> Option<IpNet> {

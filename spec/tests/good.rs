@@ -256,3 +256,17 @@ fn five_thousand_nodes_are_read() {
     }
     assert_eq!(cluster(&text).nodes.len(), 5000);
 }
+
+/// As editors on other systems write it.
+#[test]
+fn line_ends_and_byte_order_marks_do_not_matter() {
+    let windows = format!("\u{feff}{}", LEAST.trim_start().replace('\n', "\r\n"));
+    assert_eq!(cluster(&windows), cluster(LEAST));
+    let bad = windows.replace("10.77.0.12", "10.77.0.999");
+    let faults = check(&bad, Path::new("/base")).unwrap_err();
+    let told = show(&faults, &bad, "file");
+    assert!(
+        told.contains("file:7:49") && told.contains("^^^^^^^^^^^\n"),
+        "{told}"
+    );
+}

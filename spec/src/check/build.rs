@@ -34,28 +34,20 @@ pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             interface: file.network.interface?.value,
         },
         authorized_keys: values(file.authorized_keys),
-        nodes: file
-            .nodes?
-            .value
-            .into_iter()
-            .map(node)
-            .collect::<Option<_>>()?,
+        nodes: all(file.nodes?.value, node)?,
         provider: provider(file.provider?.value, base)?,
-        sysexts: file
-            .sysexts
-            .into_iter()
-            .map(|s| sysext(s, base))
-            .collect::<Option<_>>()?,
-        ignition_merge: file
-            .ignition_merge
-            .iter()
-            .map(|path| base.join(&path.value))
-            .collect(),
+        sysexts: all(file.sysexts, |s| sysext(s, base))?,
+        ignition_merge: all(file.ignition_merge, |path| Some(base.join(path.value)))?,
         hooks: Hooks {
             before_join: values(file.before_join),
             after_ready: values(file.after_ready),
         },
     })
+}
+
+/// Every item by `make`, or none at all.
+fn all<A, B, C: FromIterator<B>>(items: Vec<A>, make: impl Fn(A) -> Option<B>) -> Option<C> {
+    items.into_iter().map(make).collect()
 }
 
 fn values<T>(list: Vec<At<T>>) -> Vec<T> {

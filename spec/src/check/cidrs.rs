@@ -17,43 +17,23 @@ const SERVICE_MIN_PREFIX: u8 = 12;
 const SERVICE_MAX_PREFIX: u8 = 28;
 
 pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let pods = file
-        .kubernetes
-        .pod_cidr
-        .as_ref()
-        .filter(|at| matches!(at.value, IpNet::V4(_)));
-    let services = file
-        .kubernetes
-        .service_cidr
-        .as_ref()
-        .filter(|at| matches!(at.value, IpNet::V4(_)));
+    let v4 = |at: &&At<IpNet>| matches!(at.value, IpNet::V4(_));
+    let pods = file.kubernetes.pod_cidr.as_ref().filter(v4);
+    let services = file.kubernetes.service_cidr.as_ref().filter(v4);
     for network in pods.iter().chain(&services) {
-        if network.value.trunc() != network.value {
-            let message = format!(
-                "{} is an address in the network {}",
-                network.value,
-                network.value.trunc()
-            );
-            faults.push(network.error(message, format!("write {}", network.value.trunc())));
+        let (written, net) = (network.value, network.value.trunc());
+        if written != net {
+            let message = format!("{written} is an address in the network {net}");
+            faults.push(network.error(message, format!("write {net}")));
         }
     }
     overlaps(file, pods, services, faults);
+    name_servers(file, pods, services, faults);
     if let Some(pods) = pods {
         pod_size(file, pods, faults);
     }
     if let Some(services) = services {
-        let prefix = services.value.prefix_len();
-        if !(SERVICE_MIN_PREFIX..=SERVICE_MAX_PREFIX).contains(&prefix) {
-            let size = if prefix < SERVICE_MIN_PREFIX {
-                "larger than the apiserver takes"
-            } else {
-                "too small"
-            };
-            let help = format!(
-                "write a prefix length from {SERVICE_MIN_PREFIX} to {SERVICE_MAX_PREFIX}, e.g. 10.96.0.0/12"
-            );
-            faults.push(services.error(format!("{} is {size}", services.value), help));
-        }
+        service_size(services, faults);
     }
 }
 
@@ -63,61 +43,90 @@ fn overlaps(
     services: Option<&At<IpNet>>,
     faults: &mut Vec<Fault>,
 ) {
-    let prefix = file.network.prefix.as_ref();
-    let sensible = prefix.is_some_and(|prefix| PREFIXES.contains(&prefix.value));
-    let nodes = file
-        .node_network()
-        .filter(|_| sensible)
-        .zip(file.endpoint.vip.as_ref());
-    let nodes = nodes.map(|(net, vip)| At {
-        path: "the nodes' network".to_owned(),
-        ..vip.with(net)
-    });
-    let pairs = [
-        (pods, services),
-        (pods, nodes.as_ref()),
-        (services, nodes.as_ref()),
-    ];
+    let nodes = nodes_network(file);
+    let home = nodes.as_ref();
+    let pairs = [(pods, services), (pods, home), (services, home)];
     for (one, other) in pairs.iter().filter_map(|(a, b)| Some(((*a)?, (*b)?))) {
-        if one.value.contains(&other.value.network()) || other.value.contains(&one.value.network())
-        {
-            let default = |at: &At<IpNet>| if at.given { "" } else { " (the default)" };
-            let (mine, theirs) = (default(one), default(other));
-            let message = format!(
-                "{}{mine} overlaps {} {}{theirs}",
-                one.value, other.path, other.value
-            );
-            let help = format!(
-                "give pods and services networks of their own, e.g. {}",
-                apart(one, &nodes)
-            );
+        if meet(one.value, other.value) {
+            let (mine, theirs) = (shown(one), shown(other));
+            let message = format!("{mine} overlaps {} {theirs}", other.path);
+            let example = apart(one, home);
+            let help = format!("give pods and services networks of their own, e.g. {example}");
+            let fault = one.error(message, help);
+            faults.push(fault.also(other.place, other.path.clone()));
+        }
+    }
+}
+
+fn meet(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other.network()) || other.contains(&one.network())
+}
+
+/// A network, and whether somebody wrote it.
+fn shown(at: &At<IpNet>) -> String {
+    let default = if at.given { "" } else { " (the default)" };
+    format!("{}{default}", at.value)
+}
+
+/// The nodes' network at the place of the VIP, if its prefix makes sense.
+fn nodes_network(file: &ClusterFile) -> Option<At<IpNet>> {
+    let prefix = file.network.prefix.as_ref()?;
+    let net = file
+        .node_network()
+        .filter(|_| PREFIXES.contains(&prefix.value))?;
+    let path = "the nodes' network".to_owned();
+    Some(At {
+        path,
+        ..file.endpoint.vip.as_ref()?.with(net)
+    })
+}
+
+/// A node must reach its name server before there is a pod network.
+fn name_servers(
+    file: &ClusterFile,
+    pods: Option<&At<IpNet>>,
+    services: Option<&At<IpNet>>,
+    faults: &mut Vec<Fault>,
+) {
+    for server in &file.network.dns {
+        let inside = |net: &&At<IpNet>| net.value.contains(&server.value);
+        if let Some(net) = pods.into_iter().chain(services).find(inside) {
+            let message = format!("{} is in {} {}", server.value, net.path, shown(net));
+            let help = "name a server that nodes reach before there are pods, e.g. the router";
             faults.push(
-                one.error(message, help)
-                    .also(other.place, other.path.clone()),
+                server
+                    .error(message, help)
+                    .also(net.place, net.path.clone()),
             );
         }
     }
 }
 
-/// Networks that do not meet the nodes'.
-fn apart(wrong: &At<IpNet>, nodes: &Option<At<IpNet>>) -> String {
-    let candidates: [&str; 3] = if wrong.path.ends_with("podCIDR") {
+fn service_size(services: &At<IpNet>, faults: &mut Vec<Fault>) {
+    let size = match services.value.prefix_len() {
+        length if length < SERVICE_MIN_PREFIX => "larger than the apiserver takes",
+        length if length > SERVICE_MAX_PREFIX => "too small",
+        _ => return,
+    };
+    let range = format!("{SERVICE_MIN_PREFIX} to {SERVICE_MAX_PREFIX}");
+    let help = format!("write a prefix length from {range}, e.g. 10.96.0.0/12");
+    faults.push(services.error(format!("{} is {size}", services.value), help));
+}
+
+/// A network that does not meet the nodes'.
+fn apart(wrong: &At<IpNet>, nodes: Option<&At<IpNet>>) -> &'static str {
+    let candidates = if wrong.path.ends_with("podCIDR") {
         ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"]
     } else {
         ["10.96.0.0/12", "172.24.0.0/16", "192.168.0.0/20"]
     };
     let clear = |text: &&&str| {
-        let net: Option<IpNet> = text.parse().ok();
-        let meets = net.zip(nodes.as_ref()).is_some_and(|(net, nodes)| {
-            net.contains(&nodes.value.network()) || nodes.value.contains(&net.network())
-        });
-        !meets && net != Some(wrong.value)
+        let net = text.parse::<IpNet>().ok();
+        net.is_some_and(|net| {
+            net != wrong.value && !nodes.is_some_and(|nodes| meet(net, nodes.value))
+        })
     };
-    candidates
-        .iter()
-        .find(clear)
-        .unwrap_or(&candidates[0])
-        .to_string()
+    candidates.iter().find(clear).unwrap_or(&candidates[0])
 }
 
 fn pod_size(file: &ClusterFile, pods: &At<IpNet>, faults: &mut Vec<Fault>) {

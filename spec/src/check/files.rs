@@ -58,10 +58,8 @@ pub(super) fn local(path: &At<String>, faults: &mut Vec<Fault>) {
 fn ssh_key(key: &At<String>, faults: &mut Vec<Fault>) {
     let text = key.value.trim();
     let mut words = text.split_whitespace();
-    let (kind, blob) = (
-        words.next().unwrap_or_default(),
-        words.next().unwrap_or_default(),
-    );
+    let mut word = || words.next().unwrap_or_default();
+    let (kind, blob) = (word(), word());
     let base64 = |c: char| c.is_ascii_alphanumeric() || "+/=".contains(c);
     let (message, help) = if text.contains("PRIVATE KEY") {
         (

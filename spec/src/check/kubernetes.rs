@@ -54,112 +54,92 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
 
 fn version(at: &At<String>, faults: &mut Vec<Fault>) {
     let text = at.value.as_str();
-    if minor(text).is_some() && version_parts(text).is_some() {
-        return;
+    if minor(text).is_none() || version_parts(text).is_none() {
+        let (message, help) = no_version(text);
+        faults.push(at.error(message, help));
     }
+}
+
+/// What is wrong with this as a version, and what would be right.
+fn no_version(text: &str) -> (String, String) {
     let bare = text.strip_prefix('v').unwrap_or(text);
     let (core, suffix) = bare.split_once('-').unwrap_or((bare, ""));
-    let numbers: Vec<&str> = core.split('.').collect();
-    let two = numbers.len() == 2 && version_parts(&format!("{core}.0")).is_some();
-    let (oldest, newest) = (MINORS[0].minor, MINORS[MINORS.len() - 1].minor);
-    let (message, help) = if let Some([_, wanted, _]) = version_parts(core) {
+    if let Some([_, wanted, _]) = version_parts(core) {
+        let (oldest, newest) = (MINORS[0].minor, MINORS[MINORS.len() - 1].minor);
         if minor(core).is_none() {
-            let known = if wanted > newest {
+            let new = wanted > newest;
+            let known = if new {
                 "not known yet"
             } else {
                 "not supported"
             };
-            (
-                format!("{core} is {known}"),
-                format!("write a version from 1.{oldest} to 1.{newest}, e.g. {EXAMPLE}"),
-            )
-        } else if suffix.is_empty() {
-            (format!("`{text}` begins with a v"), format!("write {core}"))
-        } else {
-            (
-                format!("`{text}` is not a release"),
-                format!("write a release, e.g. {core}"),
-            )
+            let help = format!("write a version from 1.{oldest} to 1.{newest}, e.g. {EXAMPLE}");
+            return (format!("{core} is {known}"), help);
         }
-    } else if two {
-        let tested = MINORS
-            .iter()
-            .filter_map(|m| m.tested)
-            .find(|tested| tested.starts_with(&format!("{core}.")));
+        if suffix.is_empty() {
+            return (format!("`{text}` begins with a v"), format!("write {core}"));
+        }
+        let help = format!("write a release, e.g. {core}");
+        return (format!("`{text}` is not a release"), help);
+    }
+    if version_parts(&format!("{core}.0")).is_some() {
+        let of_minor = |tested: &&str| tested.starts_with(&format!("{core}."));
+        let tested = MINORS.iter().filter_map(|m| m.tested).find(of_minor);
         let example = tested.map_or_else(|| format!("{core}.0"), str::to_owned);
-        (
-            format!("`{text}` has no patch number"),
-            format!("write the exact version, e.g. {example}"),
-        )
-    } else {
-        let help =
-            format!("write the exact version, e.g. {EXAMPLE}: nothing is asked from the internet");
-        (format!("`{text}` is no version"), help)
-    };
-    faults.push(at.error(message, help));
+        let help = format!("write the exact version, e.g. {example}");
+        return (format!("`{text}` has no patch number"), help);
+    }
+    let help = "nothing is asked from the internet";
+    let help = format!("write the exact version, e.g. {EXAMPLE}: {help}");
+    (format!("`{text}` is no version"), help)
 }
 
 fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Fault>) {
-    let replaces = |values: &[Setting]| {
-        let setting = values
-            .iter()
-            .find(|(key, _)| key.value == "kubeProxyReplacement")?;
-        match &setting.1 {
-            Value::Bool(on) => Some((setting.0.place, *on)),
-            Value::String(text) => {
-                Some((setting.0.place, matches!(text.as_str(), "true" | "strict")))
-            }
-            _ => None,
-        }
+    let shown = At {
+        place: if proxy.given { proxy.place } else { cni.place },
+        ..proxy.clone()
     };
-    let at = if proxy.given { proxy.place } else { cni.place };
-    let push = |faults: &mut Vec<Fault>, message: &str, help: &str| {
-        faults.push(Fault::error(
-            at,
-            &proxy.path,
-            format!("{} {message}", proxy.path),
-            help,
-        ));
-    };
-    match (&cni.value, proxy.value) {
-        (CniFile::Cilium { values, .. }, KubeProxy::None) => {
-            if let Some((place, false)) = replaces(values) {
+    let none = proxy.value == KubeProxy::None;
+    match &cni.value {
+        CniFile::Cilium { values, .. } => match replaces_proxy(values) {
+            Some((key, false)) if none => {
+                let message =
+                    "is none and Cilium is told not to replace kube-proxy: no service would answer";
                 let help = "leave kubeProxyReplacement out, or write `proxy: nftables`";
-                push(
-                    faults,
-                    "is none and Cilium is told not to replace kube-proxy: no service would answer",
-                    help,
+                faults.push(
+                    shown
+                        .error(message, help)
+                        .also(key.place, "kubeProxyReplacement"),
                 );
-                also_last(faults, place, "kubeProxyReplacement");
             }
-        }
-        (CniFile::Cilium { values, .. }, _) => {
-            if let Some((place, true)) = replaces(values) {
-                push(
-                    faults,
-                    "runs beside Cilium's kubeProxyReplacement: both would serve",
-                    "write `proxy: none`",
-                );
-                also_last(faults, place, "kubeProxyReplacement");
+            Some((key, true)) if !none => {
+                let message = "runs beside Cilium's kubeProxyReplacement: both would serve";
+                let fault = shown.error(message, "write `proxy: none`");
+                faults.push(fault.also(key.place, "kubeProxyReplacement"));
             }
-        }
-        (CniFile::Manifests(_) | CniFile::None, KubeProxy::None) => {
+            _ => {}
+        },
+        CniFile::Manifests(_) | CniFile::None if none => {
             let default = if proxy.given { "" } else { " (the default)" };
             let message = format!(
                 "is none{default}: no service answers unless your pod network replaces kube-proxy"
             );
-            push(faults, &message, "write `proxy: nftables` if it does not");
-            if let Some(last) = faults.pop() {
-                faults.push(last.warning());
-            }
+            let help = "write `proxy: nftables` if it does not";
+            faults.push(shown.error(message, help).warning());
         }
-        _ => {}
+        CniFile::Manifests(_) | CniFile::None => {}
     }
 }
 
-fn also_last(faults: &mut Vec<Fault>, place: super::Place, word: &str) {
-    if let Some(last) = faults.pop() {
-        faults.push(last.also(place, word));
+/// What the Helm values say about kube-proxy.
+fn replaces_proxy(values: &[Setting]) -> Option<(&At<String>, bool)> {
+    let (key, value) = values
+        .iter()
+        .find(|(key, _)| key.value == "kubeProxyReplacement")?;
+    match value {
+        Value::Bool(on) => Some((key, *on)),
+        Value::String(text) => Some((key, matches!(text.as_str(), "true" | "strict"))),
+        _ => None,
     }
 }
 

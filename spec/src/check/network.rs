@@ -142,52 +142,40 @@ impl<'f> Home<'f> {
     }
 
     fn vip(&self, faults: &mut Vec<Fault>) {
+        let (vip, help) = (self.vip.value, || self.free("give the VIP"));
         if self.net != self.majority {
-            let message = format!(
-                "{} is outside the nodes' network {}",
-                self.vip.value, self.majority
-            );
-            faults.push(self.vip.error(message, self.free("give the VIP")));
-            return;
-        }
-        if let Some(what) = self.unusable(self.vip.value) {
-            faults.push(self.vip.error(what, self.free("give the VIP")));
-            return;
-        }
-        for node in self.file.entries() {
-            let Some(address) = node.address.as_ref().filter(|a| a.value == self.vip.value) else {
-                continue;
-            };
-            let name = node.name.as_ref().map_or("a node", |name| &name.value);
-            let fault = self.vip.error(
-                format!("is the address of {name}"),
-                self.free("give the VIP"),
-            );
-            faults.push(fault.also(address.place, name));
-            return;
-        }
-        let gateway = self
-            .file
-            .network
-            .gateway
-            .as_ref()
-            .filter(|g| g.value == self.vip.value);
-        if let Some(gateway) = gateway {
-            let default = if gateway.given {
-                ""
-            } else {
-                " (the network's first, as none is given)"
-            };
-            let fault = self.vip.error(
-                format!("is the gateway's address{default}"),
-                self.free("give the VIP"),
-            );
-            faults.push(if gateway.given {
-                fault.also(gateway.place, "network.gateway")
+            let message = format!("{vip} is outside the nodes' network {}", self.majority);
+            faults.push(self.vip.error(message, help()));
+        } else if let Some(what) = self.unusable(vip) {
+            faults.push(self.vip.error(what, help()));
+        } else if let Some((whose, word, other)) = self.owner(vip) {
+            let fault = self.vip.error(format!("is {whose}"), help());
+            faults.push(if other.given {
+                fault.also(other.place, word)
             } else {
                 fault
             });
         }
+    }
+
+    /// Whose address this is already, a word for it, and where it stands.
+    fn owner(&self, address: IpAddr) -> Option<(String, &str, &At<IpAddr>)> {
+        let has = |at: &&At<IpAddr>| at.value == address;
+        for node in self.file.entries() {
+            if let Some(at) = node.address.as_ref().filter(has) {
+                let name = node.name.as_ref().map_or("a node", |name| &name.value);
+                return Some((format!("the address of {name}"), name, at));
+            }
+        }
+        let network = &self.file.network;
+        if let Some(gateway) = network.gateway.as_ref().filter(has) {
+            let default = " (the network's first, as none is given)";
+            let default = if gateway.given { "" } else { default };
+            let whose = format!("the gateway's address{default}");
+            return Some((whose, &gateway.path, gateway));
+        }
+        let server = network.dns.iter().find(has)?;
+        Some(("a name server's address".to_owned(), &server.path, server))
     }
 
     fn gateway(&self, faults: &mut Vec<Fault>) {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Fault, Place, Severity};
+use super::{Fault, Severity};
 
 /// Lines longer than this are shown as a window around the fault: they would wrap and tear the carets off.
 const LINE_WIDTH: usize = 110;
@@ -22,44 +22,30 @@ fn one(fault: &Fault, lines: &[&str], file: &str) -> String {
         Severity::Error => "error",
         Severity::Warning => "warning",
     };
-    let Place {
-        line,
-        column,
-        width,
-    } = fault.place;
+    let (line, column) = (fault.place.line, fault.place.column);
     let digits = line.to_string().len().max(2);
     let margin = " ".repeat(digits + 1);
-    let mut out = format!(
-        "{severity}: {}\n{margin}{file}:{line}:{column}\n",
-        printable(&fault.message)
-    );
-    if let Some((shown, from, carets)) = window(
-        lines.get(line - 1).copied().unwrap_or_default(),
-        column,
-        width,
-    ) {
-        let also = fault
-            .also
-            .as_ref()
-            .map_or_else(String::new, |(place, word)| {
-                format!(
-                    " also {file}:{}:{} ({})",
-                    place.line,
-                    place.column,
-                    printable(word)
-                )
-            });
+    let message = printable(&fault.message);
+    let mut out = format!("{severity}: {message}\n{margin}{file}:{line}:{column}\n");
+    let text = lines.get(line - 1).copied().unwrap_or_default();
+    if let Some((shown, from, carets)) = window(text, column, fault.place.width) {
+        let also = also(fault, file);
         let (pad, carets) = (" ".repeat(from), "^".repeat(carets));
         // Writing to a String cannot fail.
-        let _ = writeln!(
-            out,
-            "{line:>digits$} │ {shown}\n{margin}│ {pad}{carets}{also}"
-        );
+        let _ = writeln!(out, "{line:>digits$} │ {shown}");
+        let _ = writeln!(out, "{margin}│ {pad}{carets}{also}");
     }
     if !fault.help.is_empty() {
         let _ = writeln!(out, "{margin}= {}", printable(&fault.help));
     }
     out
+}
+
+fn also(fault: &Fault, file: &str) -> String {
+    fault.also.as_ref().map_or_else(String::new, |(at, word)| {
+        let word = printable(word);
+        format!(" also {file}:{}:{} ({word})", at.line, at.column)
+    })
 }
 
 /// The line, or the part of it that fits, where in it the carets begin, and how many there are. None: an empty line.

@@ -4,7 +4,7 @@ use super::at::At;
 use super::reader::Fields;
 use super::words::Word;
 use crate::check::{Fault, Place, did_you_mean};
-use crate::yaml::{Key, Node, Value, join_path};
+use crate::yaml::{Node, Value, join_path};
 
 impl Fields<'_> {
     /// `key: word` or `key: {word: options}`, the word one of `words`; the first is the default. `hint` ends the help.
@@ -15,48 +15,31 @@ impl Fields<'_> {
         hint: &str,
     ) -> Option<(At<&'static str>, Node)> {
         if !self.is_written(key) {
-            let empty = Node {
-                place: self.place,
-                value: Value::Empty,
-            };
-            return self.default(key, words[0]).map(|word| (word, empty));
+            let (place, value) = (self.place, Value::Empty);
+            let word = self.default(key, words[0])?;
+            return Some((word, Node { place, value }));
         }
         let path = join_path(&self.path, key);
         let (written, node) = self.take(key)?;
-        let (wrong_at, message) = match one_choice(written.place, node) {
-            Ok((name, options)) => match words.iter().find(|word| **word == name.name) {
-                Some(word) => {
-                    return Some((
-                        At {
-                            value: word,
-                            place: name.place,
-                            path,
-                            given: true,
-                        },
-                        options,
-                    ));
-                }
-                None => {
-                    let meant = did_you_mean(&name.name, words.iter().copied());
-                    (
-                        name.place,
-                        format!("{path}: unknown choice `{}`{meant}", name.name),
-                    )
-                }
-            },
-            Err((place, kind)) => (
-                place,
-                format!("{path} must be one word or one `WORD: options` and is {kind}"),
-            ),
+        let (place, message) = match one_of(written.place, node, words) {
+            Ok((value, place, options)) => {
+                let given = true;
+                return Some((
+                    At {
+                        value,
+                        place,
+                        path,
+                        given,
+                    },
+                    options,
+                ));
+            }
+            Err(wrong) => wrong,
         };
         let all: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
-        let help = format!(
-            "write one of {}, alone or as `{{WORD: options}}`{hint}",
-            all.join(", ")
-        );
-        self.reader
-            .faults
-            .push(Fault::error(wrong_at, &path, message, help));
+        let all = all.join(", ");
+        let help = format!("write one of {all}, alone or as `{{WORD: options}}`{hint}");
+        self.fault(Fault::error(place, &path, format!("{path}{message}"), help));
         None
     }
 
@@ -77,19 +60,31 @@ impl Fields<'_> {
     }
 }
 
-/// The word of a choice and its options.
-fn one_choice(key: Place, node: Node) -> Result<(Key, Node), (Place, &'static str)> {
+/// The word of a choice, its place and its options; or where it is wrong and why.
+fn one_of(
+    key: Place,
+    node: Node,
+    words: &[&'static str],
+) -> Result<(&'static str, Place, Node), (Place, String)> {
     let (place, kind) = (node.place, node.kind());
-    match node.value {
-        Value::Scalar { text, .. } => Ok((
-            Key { name: text, place },
-            Node {
-                place,
-                value: Value::Empty,
-            },
-        )),
-        Value::Map(mut entries) if entries.len() == 1 => Ok(entries.remove(0)),
-        Value::Map(_) => Err((key, "a mapping of several")),
-        _ => Err((place, kind)),
+    let wrong = |kind: &str| format!(" must be one word or one `WORD: options` and is {kind}");
+    let (name, place, options) = match node.value {
+        Value::Scalar { text, .. } => {
+            let value = Value::Empty;
+            (text, place, Node { place, value })
+        }
+        Value::Map(mut entries) if entries.len() == 1 => {
+            let (key, options) = entries.remove(0);
+            (key.name, key.place, options)
+        }
+        Value::Map(_) => return Err((key, wrong("a mapping of several"))),
+        _ => return Err((place, wrong(kind))),
+    };
+    match words.iter().find(|word| **word == name) {
+        Some(word) => Ok((word, place, options)),
+        None => {
+            let meant = did_you_mean(&name, words.iter().copied());
+            Err((place, format!(": unknown choice `{name}`{meant}")))
+        }
     }
 }
