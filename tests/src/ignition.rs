@@ -34,6 +34,13 @@ impl Config {
         self
     }
 
+    /// Masks a unit that the image or a system extension brings.
+    #[must_use]
+    pub fn masked(mut self, name: &str) -> Self {
+        self.units.push(json!({"name": name, "mask": true}));
+        self
+    }
+
     /// The config as JSON.
     pub fn json(&self) -> Value {
         json!({"ignition": {"version": "3.3.0"}, "storage": {"files": self.files}, "systemd": {"units": self.units}})

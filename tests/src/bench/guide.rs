@@ -70,6 +70,8 @@ fn config(lab: &Lab) -> Result<Config> {
     let network = std::fs::read_to_string(lab.network())?;
     let init = include_str!("guide000/kubeadm-init.service").replace("VERSION", KUBERNETES);
     let mut config = Config::default()
+        .masked("keepalived.service")
+        .masked("haproxy.service")
         .file("/etc/sysconfig/kubelet", 0o644, KUBELET)
         .file(
             "/etc/keepalived/check_apiserver.sh",
@@ -83,14 +85,14 @@ fn config(lab: &Lab) -> Result<Config> {
         )
         .file("/etc/guide/network.yaml", 0o644, &network)
         .unit(
-            "keepalived.service",
+            "guide-keepalived.service",
             true,
-            include_str!("guide000/keepalived.service"),
+            include_str!("guide000/guide-keepalived.service"),
         )
         .unit(
-            "haproxy.service",
+            "guide-haproxy.service",
             true,
-            include_str!("guide000/haproxy.service"),
+            include_str!("guide000/guide-haproxy.service"),
         )
         .unit("kubeadm-init.service", true, &init)
         .unit(
