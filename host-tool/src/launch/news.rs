@@ -1,6 +1,7 @@
 //! Everything that a launch hears of, from threads and tasks, in one queue.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,9 +37,23 @@ pub type Sender = UnboundedSender<News>;
 pub fn make(provider: Arc<dyn Provider>, index: usize, node: Node, ignition: PathBuf, to: Sender) {
     std::thread::spawn(move || {
         let made = provider.ensure(&node, &ignition);
+        if made.is_ok() {
+            open_events(&provider.events(&node));
+        }
         // Nobody listens any more once the launch has ended.
         let _ = to.send(News::Made(index, made));
     });
+}
+
+/// The agent writes into what is there and makes nothing, or a missing port would become a file. A provider whose
+/// channel is no plain file has made it by now.
+fn open_events(path: &Path) {
+    if let Err(error) = File::options().append(true).create(true).open(path) {
+        eprintln!(
+            "warning: {} cannot be made ({error}): this node will not be heard",
+            path.display()
+        );
+    }
 }
 
 /// Looks at every machine, for ever.
