@@ -1,5 +1,5 @@
 #!/bin/bash
-# need.sh [lab|inotify|rust]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
+# need.sh [lab|inotify|rust|arm64]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
 set -euo pipefail
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
@@ -42,6 +42,11 @@ need_rust() {
     echo "need: installing rustup from sh.rustup.rs"
     curl --proto '=https' --tlsv1.2 -fsS https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none
   fi
+}
+
+need_arm64() { # the cross build of the agent's sysext
+  apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+  ! command -v rustup >/dev/null || ( cd "$(dirname "$0")" && rustup -q target add aarch64-unknown-linux-gnu )
 }
 
 export PATH=$PATH:/usr/sbin:/sbin      # a user's PATH on Debian has no sysctl
