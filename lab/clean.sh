@@ -1,6 +1,6 @@
 #!/bin/bash
 # clean.sh: removes the cache entries that lab/out does not use and nothing is mounted from.
-set -euo pipefail
+set -eu   # no pipefail: processes vanish while their mounts are read
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" "$(realpath "$0")" "$@"
 used=$(for l in out/image out/images out/kube out/sysexts/kubernetes.raw; do realpath -m "$l"; done)
@@ -8,6 +8,7 @@ for entry in "$CACHE"/*-????????????????; do
   [ -d "$entry" ] || continue
   grep -q "^$entry\(/\|$\)" <<<"$used" && continue
   [[ $entry == */node-* ]] && [ "$entry" = "$(ls -td "$CACHE"/node-* | head -1)" ] && continue     # lab/out/image was made from it
-  grep -q "$entry/" /proc/mounts && { echo "lab: $entry is in use"; continue; }
+  # Every mount namespace: the tests' clusters live in namespaces of their own.
+  cat /proc/[0-9]*/mounts 2>/dev/null | grep -q "$entry/" && { echo "lab: $entry is in use"; continue; }
   echo "lab: removing $entry"; rm -rf "$entry"
 done
