@@ -190,6 +190,10 @@ impl<'a> Keeper<'a> {
     }
 
     fn clean(&self) -> Result<()> {
+        // Should nspawn have been killed, the node's PID 1 lives on without it.
+        if let Some(leader) = Ident::alive(Path::new(NodeDir::LEADER_PID)) {
+            leader.kill();
+        }
         for file in [NodeDir::LEADER_PID, NodeDir::NSPAWN_PID] {
             let _ = std::fs::remove_file(file);
         }

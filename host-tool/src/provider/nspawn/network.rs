@@ -188,25 +188,46 @@ pub fn plug(wiring: &Wiring) -> Result<()> {
 
 /// Takes cable and namespace away.
 pub fn unplug(wiring: &Wiring) -> Result<()> {
-    let owner = owner(&wiring.bridge, &wiring.record);
-    if owner == Owner::Us && exists(Some(&wiring.bridge), &wiring.port)? {
-        // One end takes the other along at once; a namespace alone goes when the kernel finds the time.
-        output(ip(Some(&wiring.bridge)).args(["link", "del", &wiring.port]))?;
-    }
-    if owner != Owner::Other && wiring.path().exists() {
-        output(ip(None).args(["netns", "del", &wiring.namespace]))?;
+    // One end takes the other along at once; a namespace alone goes when the kernel finds the time.
+    at_port(wiring, "del", &[])?;
+    let del = || output(ip(None).args(["netns", "del", &wiring.namespace])).map(drop);
+    if owner(&wiring.bridge, &wiring.record) != Owner::Other && wiring.path().exists() {
+        // Keeper and ha-host may both be at it.
+        return del().or_else(|error| {
+            if wiring.path().exists() {
+                Err(error)
+            } else {
+                Ok(())
+            }
+        });
     }
     Ok(())
 }
 
 /// Nothing of the node is heard from now on.
 pub fn cut(wiring: &Wiring) -> Result<()> {
-    if owner(&wiring.bridge, &wiring.record) == Owner::Us
-        && exists(Some(&wiring.bridge), &wiring.port)?
-    {
-        output(ip(Some(&wiring.bridge)).args(["link", "set", &wiring.port, "down"]))?;
+    at_port(wiring, "set", &["down"])
+}
+
+/// `ip link VERB PORT REST` on the bridge's end of a node's cable, if there is one, even if it goes meanwhile.
+fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
+    let there = || -> Result<bool> {
+        let ours = owner(&wiring.bridge, &wiring.record) == Owner::Us;
+        Ok(ours && exists(Some(&wiring.bridge), &wiring.port)?)
+    };
+    if !there()? {
+        return Ok(());
     }
-    Ok(())
+    let done = output(
+        ip(Some(&wiring.bridge))
+            .args(["link", verb])
+            .arg(&wiring.port)
+            .args(rest),
+    );
+    match done {
+        Err(error) if there().unwrap_or(true) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Whether an interface of this name exists in a namespace (none: this host's).

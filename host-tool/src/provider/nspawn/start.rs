@@ -9,6 +9,7 @@ use ha_spec::cluster::Node;
 
 use super::keeper::RUNNING;
 use super::layout::{Layout, NodeDir};
+use super::network::Owner;
 use super::plan::Plan;
 use super::process::Ident;
 use super::root::{self, DATA};
@@ -63,6 +64,10 @@ pub fn on(provider: &Nspawn, node: &Node) -> Result<()> {
 
 fn start(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<()> {
     let dir = provider.dir(node);
+    if provider.segment.owner() != Owner::Us {
+        let bridge = provider.layout.bridge_namespace();
+        bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
+    }
     plan(provider, node, ignition)?.write(&dir)?;
     let log = std::fs::File::options()
         .create(true)

@@ -9,6 +9,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 pub use self::mounts::Hierarchy;
 use self::mounts::parse;
@@ -125,18 +127,20 @@ pub fn make(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Removes groups with all below them; nobody may be in them any more. Also the cluster's group with its last node.
+/// Removes groups with all below them, and kills whoever is in there still: only the node's own processes ever are. Also
+/// the cluster's group with its last node.
 pub fn remove(dirs: &[PathBuf]) -> Result<()> {
     for pair in dirs.chunks(2) {
         let [cluster, node] = pair else { continue };
         let end = Instant::now() + PATIENCE;
         while let Err(error) = remove_tree(node) {
+            let left = kill_all(node);
             if Instant::now() >= end {
-                let who = std::fs::read_to_string(node.join("cgroup.procs"))
-                    .unwrap_or_default()
-                    .replace('\n', " ");
                 return Err(error).with_context(|| {
-                    format!("cannot remove the cgroup {} ({who})", node.display())
+                    format!(
+                        "cannot remove the cgroup {}; in it: {left:?}",
+                        node.display()
+                    )
                 });
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -254,6 +258,26 @@ fn remove_tree(dir: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         done => done,
     }
+}
+
+/// Kills every process of a group and of those below; returns their numbers.
+fn kill_all(dir: &Path) -> Vec<i32> {
+    let procs = words(&dir.join("cgroup.procs"));
+    // 0 stands for a process of another pid namespace.
+    let mut pids: Vec<i32> = procs
+        .iter()
+        .filter_map(|pid| pid.parse().ok())
+        .filter(|pid| *pid > 1)
+        .collect();
+    for pid in &pids {
+        let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
+    }
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            pids.extend(kill_all(&entry.path()));
+        }
+    }
+    pids
 }
 
 fn words(file: &Path) -> BTreeSet<String> {
