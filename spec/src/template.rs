@@ -4,7 +4,17 @@
 /// the only placeholder.
 const TEXT: &str = include_str!("template.yaml");
 
-/// The text of `ha-host new`: a cluster file that is valid as it stands, with every key in it.
+/// The name where nothing of the wanted one is left.
+const FALLBACK: &str = "demo";
+/// The longest DNS label.
+const MAX_NAME: usize = 63;
+
+/// The text of `ha-host new`: a cluster file that is valid as it stands, with every key in it. What a cluster cannot be
+/// called becomes its nearest name: `My Cluster` is `my-cluster`.
 pub fn commented(name: &str) -> String {
-    TEXT.replace("@NAME@", name)
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    let label: String = name.to_lowercase().chars().map(letter).collect();
+    let label: String = label.trim_matches('-').chars().take(MAX_NAME).collect();
+    let label = label.trim_end_matches('-');
+    TEXT.replace("@NAME@", if label.is_empty() { FALLBACK } else { label })
 }

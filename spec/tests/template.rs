@@ -160,8 +160,24 @@ fn it_names_every_key() {
                 "crio",
                 "none",
             ];
-            let known = own.contains(&word) || names.contains(&word);
+            let known = own.contains(&word) || names.contains(&word) || word.contains("/");
             assert!(known || text.contains(&format!("{word}:")), "{word}");
         }
+    }
+}
+
+#[test]
+fn every_name_becomes_one_that_a_cluster_can_have() {
+    let long = "a".repeat(62) + "-b";
+    for (name, called) in [
+        ("demo", "demo"),
+        ("My Cluster", "my-cluster"),
+        ("a: {b", "a---b"),
+        ("-x-", "x"),
+        ("é", "demo"),
+        ("", "demo"),
+        (&long, &"a".repeat(62)),
+    ] {
+        assert_eq!(cluster(&commented(name)).name, called, "{name}");
     }
 }

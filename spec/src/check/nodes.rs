@@ -77,9 +77,10 @@ fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Ve
         ));
     } else if key.value == CONTROL_PLANE {
         faults.push(control_plane_only(node, key, "label"));
-    } else if !kubelet_may_set(&key.value) {
+    // A control plane has the admin's certificate and can; on a worker nobody can.
+    } else if is_worker(node) && !kubelet_may_set(&key.value) {
         let message = format!(
-            "a kubelet may not give its own node the label `{}` (NodeRestriction)",
+            "a worker may not give itself the label `{}` (NodeRestriction)",
             key.value
         );
         let name = node.name.as_ref().map_or("NODE", |name| &name.value);
@@ -99,11 +100,14 @@ const KEY_HELP: &str =
     "write `name` or `example.com/name`: letters, digits, `-`, `_` and `.` inside, at most 63";
 const VALUE_HELP: &str = "use letters, digits, and `-`, `_` or `.` inside, at most 63";
 
-fn control_plane_only(node: &NodeEntry, key: &At<String>, what: &str) -> Fault {
-    let worker = node
-        .role
+fn is_worker(node: &NodeEntry) -> bool {
+    node.role
         .as_ref()
-        .is_some_and(|role| role.value == Role::Worker);
+        .is_some_and(|role| role.value == Role::Worker)
+}
+
+fn control_plane_only(node: &NodeEntry, key: &At<String>, what: &str) -> Fault {
+    let worker = is_worker(node);
     let (message, help) = if worker {
         let help = "leave it out, or give the node `role: control-plane`";
         (
