@@ -31,6 +31,8 @@ const PAUSE: u64 = 700;
 const PAUSE_NEAR_END: u64 = 200;
 /// So many looks in a row must find a machine off: a reboot passes through off.
 const OFF_LOOKS: u32 = 4;
+/// A whole cluster with a node that says nothing for so long has no way for its words.
+const UNHEARD: Duration = Duration::from_secs(60);
 /// So many lines of a failing program are shown.
 const WORDS: usize = 12;
 
@@ -70,6 +72,10 @@ pub struct Follow<'a> {
     tails: Vec<Tail>,
     off: Vec<u32>,
     made: Vec<bool>,
+    /// Nodes that this launch switched on.
+    fresh: Vec<bool>,
+    /// Since when the cluster looks whole.
+    whole_since: Option<Instant>,
     unmade: Option<Lost>,
     look: Look,
     pause: Arc<AtomicU64>,
@@ -112,6 +118,8 @@ impl<'a> Follow<'a> {
             tracks,
             tails,
             off,
+            fresh: made.clone(),
+            whole_since: None,
             made,
             unmade: None,
             look,
@@ -190,7 +198,10 @@ impl<'a> Follow<'a> {
     fn took_shape(&mut self, index: usize, made: Result<Made>) {
         self.made[index] = true;
         match made {
-            Ok(made) => self.tracks[index].running(made != Made::Running, Instant::now()),
+            Ok(made) => {
+                self.fresh[index] = made != Made::Running;
+                self.tracks[index].running(self.fresh[index], Instant::now());
+            }
             Err(error) => {
                 let node = &self.cluster.nodes[index];
                 let mut lost = self.lost(node, None, "its machine could not be made".to_owned());
@@ -216,6 +227,8 @@ impl<'a> Follow<'a> {
             self.show.look(&look, self.cluster);
         }
         self.look = look;
+        let whole = self.look.missing(self.cluster).is_empty();
+        self.whole_since = whole.then(|| self.whole_since.unwrap_or_else(Instant::now));
         let late = |t: &Track| {
             matches!(
                 t.life,
@@ -256,12 +269,17 @@ impl<'a> Follow<'a> {
         })
     }
 
-    /// The API says so, and no node that was heard in this launch still has something to do.
+    /// The API says so, and no node still has something to do. A node that was off a moment ago may still be Ready by
+    /// what the API remembers: it must have been heard, unless its words do not reach us at all.
     fn whole(&self) -> bool {
-        let working = |t: &Track| t.heard && t.life != Life::Steady;
-        self.made.iter().all(|m| *m)
-            && !self.tracks.iter().any(working)
-            && self.look.missing(self.cluster).is_empty()
+        let Some(since) = self.whole_since else {
+            return false;
+        };
+        let done = |(track, fresh): (&Track, &bool)| match track.heard {
+            true => track.life == Life::Steady,
+            false => !fresh || since.elapsed() > UNHEARD,
+        };
+        self.made.iter().all(|m| *m) && self.tracks.iter().zip(&self.fresh).all(done)
     }
 
     fn is_lost(&self, index: usize, node: &Node) -> Option<Lost> {

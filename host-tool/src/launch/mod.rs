@@ -22,7 +22,7 @@ use crate::exit::{Exit, Stop};
 use crate::ignition::Extras;
 use crate::pki::Pki;
 use crate::progress::{End, Show, Summary};
-use crate::provider::{self, Provider};
+use crate::provider::{self, Machine, Provider};
 use crate::source::Source;
 use crate::state::{self, Dir, Root, Store};
 use follow::{Follow, Outcome};
@@ -43,7 +43,7 @@ pub fn launch(
     let unchanged = change::judge(&dir, source)?;
     let provider: Arc<dyn Provider> = Arc::from(provider_of(cluster, &dir)?);
     show.begin(cluster);
-    if unchanged && stands(&dir, cluster)? {
+    if unchanged && stands(&dir, cluster, &*provider)? {
         show.end(&End::Already(summary(&dir, cluster, begun)));
         return Ok(Exit::Done);
     }
@@ -68,14 +68,19 @@ fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
     provider::of(cluster, dir.path())
 }
 
-/// Whether an earlier launch finished this cluster and it is still whole.
-fn stands(dir: &Dir, cluster: &Cluster) -> Result<bool> {
+/// Whether an earlier launch finished this cluster, every machine runs, and it is still whole.
+fn stands(dir: &Dir, cluster: &Cluster, provider: &dyn Provider) -> Result<bool> {
     let standing = dir
         .record()?
         .is_some_and(|r| r.life == state::Life::Standing);
     let Some(pki) = dir.pki()?.filter(|_| standing) else {
         return Ok(false);
     };
+    for node in &cluster.nodes {
+        if provider.state(node)? != Machine::Running {
+            return Ok(false);
+        }
+    }
     let api = Api::new(cluster, &pki)?;
     let look = api::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
     Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))

@@ -26,6 +26,8 @@ pub struct Track {
     pub role: Role,
     /// How far it is.
     pub life: Life,
+    /// How far it was before this launch.
+    before: Life,
     /// Since when it is in this life and phase.
     pub since: Instant,
     /// What it waits for, with the last error.
@@ -101,6 +103,7 @@ impl Track {
             name: node.name.clone(),
             role: node.role,
             life: Life::Waiting,
+            before: Life::Waiting,
             since: now,
             waiting: String::new(),
             images: None,
@@ -112,6 +115,7 @@ impl Track {
 
     /// Its machine is on its way.
     pub fn making(&mut self, now: Instant) {
+        self.before = self.life;
         self.go(Life::Making, now);
         self.spans.push(Span {
             phase: None,
@@ -120,11 +124,13 @@ impl Track {
         });
     }
 
-    /// Its machine runs; `new` if it was off or not there before.
-    pub fn running(&mut self, new: bool, now: Instant) {
-        if new && self.life == Life::Making {
-            self.go(Life::Booting, now);
+    /// Its machine runs; `fresh` if it was off or not there before.
+    pub fn running(&mut self, fresh: bool, now: Instant) {
+        if self.life != Life::Making {
+            return;
         }
+        let known = !fresh && self.before != Life::Waiting;
+        self.go(if known { self.before } else { Life::Booting }, now);
     }
 
     /// What an earlier launch heard: where the node is, but no old failure counts against this launch.
