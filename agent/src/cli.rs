@@ -16,7 +16,13 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "FILE", default_value = paths::NODE_FILE)]
     pub node: PathBuf,
     /// Look for all other files below this directory.
-    #[arg(long, global = true, value_name = "DIR", default_value = "/", hide = true)]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = "/",
+        hide = true
+    )]
     pub root: PathBuf,
 }
 

@@ -22,7 +22,12 @@ const STEADY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Moves the node along its plan for ever.
 pub async fn drive(cx: &Context, plan: &Plan) {
-    let mut driver = Driver { cx, plan, watches: false, pause: Duration::ZERO };
+    let mut driver = Driver {
+        cx,
+        plan,
+        watches: false,
+        pause: Duration::ZERO,
+    };
     let mut state = State::begin(plan);
     loop {
         state = driver.step(state).await;
@@ -84,7 +89,9 @@ impl Driver<'_> {
     /// Rounds of the steady state; told once, not at each round.
     async fn steady(&mut self, attempt: u32) -> Event {
         let known = &mut false;
-        self.cx.tell.facts(|status| *known = status.phase == Phase::Steady);
+        self.cx
+            .tell
+            .facts(|status| *known = status.phase == Phase::Steady);
         if !*known || attempt > 1 {
             self.cx.tell.started(Phase::Steady, attempt);
             self.cx.tell.steady();
@@ -108,8 +115,16 @@ impl Driver<'_> {
     fn failed(&mut self, phase: Phase, attempt: u32, error: &Error) -> Event {
         self.pause = backoff::delay(attempt, backoff::random());
         let person = needs_a_person(error);
-        self.cx.tell.failed(phase, attempt, failure(error, (!person).then_some(self.pause)));
-        if person { Event::NeedsAPerson } else { Event::Failed }
+        self.cx.tell.failed(
+            phase,
+            attempt,
+            failure(error, (!person).then_some(self.pause)),
+        );
+        if person {
+            Event::NeedsAPerson
+        } else {
+            Event::Failed
+        }
     }
 
     async fn wait(&self, time: Duration) -> Event {
@@ -137,7 +152,10 @@ fn needs_a_person(error: &Error) -> bool {
 }
 
 fn failure(error: &Error, wait: Option<Duration>) -> Failure {
-    let tail = error.chain().find_map(|cause| cause.downcast_ref::<CommandFailed>()).map(|c| c.tail.clone());
+    let tail = error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<CommandFailed>())
+        .map(|c| c.tail.clone());
     Failure {
         error: format!("{error:#}").lines().collect::<Vec<_>>().join(" "),
         tail: tail.unwrap_or_default(),

@@ -33,9 +33,19 @@ pub async fn watch(cx: Context) {
 }
 
 async fn look(cx: &Context) {
-    let here = cx.node.is_control_plane() && has_address(cx.node.endpoint.vip, None).unwrap_or(false);
-    let backends = if cx.node.is_control_plane() { backends(&cx.sys.files).await.unwrap_or_default() } else { Vec::new() };
-    let kubelet = cx.sys.systemd.active_state("kubelet.service").await.unwrap_or_default();
+    let here =
+        cx.node.is_control_plane() && has_address(cx.node.endpoint.vip, None).unwrap_or(false);
+    let backends = if cx.node.is_control_plane() {
+        backends(&cx.sys.files).await.unwrap_or_default()
+    } else {
+        Vec::new()
+    };
+    let kubelet = cx
+        .sys
+        .systemd
+        .active_state("kubelet.service")
+        .await
+        .unwrap_or_default();
     let memory = memory_kib(&cx.sys.files).unwrap_or(0) / MEMORY_STEP * MEMORY_STEP;
     cx.tell.facts(|status| {
         status.vip.here = here;
@@ -73,20 +83,36 @@ async fn backends(files: &Files) -> Result<Vec<Backend>> {
         stream.read_to_string(&mut text).await?;
         Ok::<_, std::io::Error>(text)
     };
-    let text = tokio::time::timeout(ANSWER_WITHIN, asked).await.context("haproxy's statistics")??;
+    let text = tokio::time::timeout(ANSWER_WITHIN, asked)
+        .await
+        .context("haproxy's statistics")??;
     Ok(parse_backends(&text))
 }
 
 /// The apiservers in haproxy's `show stat` (CSV with a header line).
 fn parse_backends(csv: &str) -> Vec<Backend> {
     let mut lines = csv.lines();
-    let header: Vec<&str> = lines.next().unwrap_or_default().trim_start_matches("# ").split(',').collect();
-    let Some(status) = header.iter().position(|name| *name == "status") else { return Vec::new() };
+    let header: Vec<&str> = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("# ")
+        .split(',')
+        .collect();
+    let Some(status) = header.iter().position(|name| *name == "status") else {
+        return Vec::new();
+    };
     let server = |line: &str| {
         let fields: Vec<&str> = line.split(',').collect();
         let (proxy, name) = (*fields.first()?, *fields.get(1)?);
-        let ours = proxy == haproxy::BACKEND && !matches!(name, "FRONTEND" | "BACKEND" | haproxy::LAST_RESORT);
-        ours.then(|| Some(Backend { name: name.into(), state: (*fields.get(status)?).into() })).flatten()
+        let ours = proxy == haproxy::BACKEND
+            && !matches!(name, "FRONTEND" | "BACKEND" | haproxy::LAST_RESORT);
+        ours.then(|| {
+            Some(Backend {
+                name: name.into(),
+                state: (*fields.get(status)?).into(),
+            })
+        })
+        .flatten()
     };
     lines.filter_map(server).collect()
 }
@@ -110,7 +136,10 @@ mod tests {
                    apiservers,last-resort,0,no check,1\n\
                    apiservers,BACKEND,0,UP,1\n\
                    extra-web,node1,0,UP,1\n";
-        let all: Vec<_> = parse_backends(csv).into_iter().map(|b| format!("{} {}", b.name, b.state)).collect();
+        let all: Vec<_> = parse_backends(csv)
+            .into_iter()
+            .map(|b| format!("{} {}", b.name, b.state))
+            .collect();
         assert_eq!(all, ["node1 UP", "node2 DOWN 1/2"]);
         assert!(parse_backends("").is_empty());
     }

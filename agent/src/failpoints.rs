@@ -20,7 +20,11 @@ pub fn pass(files: &Files, phase: Phase, boundary: &str) {
 
 /// True if the file named this place; it is gone then.
 fn taken(files: &Files, place: &str) -> bool {
-    let named = files.read(FILE).ok().flatten().is_some_and(|text| text.trim() == place);
+    let named = files
+        .read(FILE)
+        .ok()
+        .flatten()
+        .is_some_and(|text| text.trim() == place);
     named && files.clear(FILE).is_ok()
 }
 

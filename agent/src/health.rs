@@ -31,16 +31,26 @@ const MEND_PAUSE: Duration = Duration::from_secs(1);
 pub async fn probe(files: &Files) -> Result<()> {
     let socket = files.path(haproxy::HEALTH_SOCKET);
     let answer = tokio::time::timeout(ANSWER_WITHIN, ask(&socket)).await;
-    answer.map_err(|_| anyhow::anyhow!("haproxy did not answer within {} ms", ANSWER_WITHIN.as_millis()))?
+    answer.map_err(|_| {
+        anyhow::anyhow!(
+            "haproxy did not answer within {} ms",
+            ANSWER_WITHIN.as_millis()
+        )
+    })?
 }
 
 async fn ask(socket: &std::path::Path) -> Result<()> {
-    let mut stream = UnixStream::connect(socket).await.context("haproxy's health socket")?;
+    let mut stream = UnixStream::connect(socket)
+        .await
+        .context("haproxy's health socket")?;
     stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     if !answer.starts_with(b"HTTP/1.0 200") && !answer.starts_with(b"HTTP/1.1 200") {
-        bail!("haproxy answers {:?}", String::from_utf8_lossy(&answer[..answer.len().min(40)]));
+        bail!(
+            "haproxy answers {:?}",
+            String::from_utf8_lossy(&answer[..answer.len().min(40)])
+        );
     }
     Ok(())
 }
@@ -61,10 +71,17 @@ struct Verdict {
 impl Verdict {
     /// What another answer makes of it. `dead`: systemd says so, no second answer is needed.
     fn heard(self, good: bool, dead: bool) -> Self {
-        let against = if good == self.fine { 0 } else { self.against + 1 };
+        let against = if good == self.fine {
+            0
+        } else {
+            self.against + 1
+        };
         let enough = if self.fine { SICK_AFTER } else { FINE_AFTER };
         match dead && !good || against >= enough {
-            true => Self { fine: good && !dead, against: 0 },
+            true => Self {
+                fine: good && !dead,
+                against: 0,
+            },
             false => Self { against, ..self },
         }
     }
@@ -72,7 +89,10 @@ impl Verdict {
 
 /// Asks haproxy and writes the health file.
 async fn judge(cx: &Context) {
-    let mut verdict = Verdict { fine: true, against: 0 };
+    let mut verdict = Verdict {
+        fine: true,
+        against: 0,
+    };
     write(cx, verdict.fine);
     loop {
         let dead = tokio::select! {
@@ -82,7 +102,11 @@ async fn judge(cx: &Context) {
             }
         };
         let asked = Instant::now();
-        let answer = if dead { Err(anyhow::anyhow!("systemd says that it left `active`")) } else { probe(&cx.sys.files).await };
+        let answer = if dead {
+            Err(anyhow::anyhow!("systemd says that it left `active`"))
+        } else {
+            probe(&cx.sys.files).await
+        };
         if answer.is_err() && !dead && asked.elapsed() > ANSWER_WITHIN * 3 {
             // The agent itself did not get to run: this says nothing about haproxy.
             continue;
@@ -98,19 +122,30 @@ async fn judge(cx: &Context) {
 
 /// After one bad answer the next question follows at once.
 fn pause(verdict: Verdict) -> Duration {
-    if verdict.fine && verdict.against > 0 { Duration::ZERO } else { EVERY }
+    if verdict.fine && verdict.against > 0 {
+        Duration::ZERO
+    } else {
+        EVERY
+    }
 }
 
 fn tell(cx: &Context, fine: bool, error: Option<&anyhow::Error>) {
     let (node, vip) = (&cx.node.name, cx.node.endpoint.vip);
     match error {
-        Some(error) if !fine => tracing::warn!(node, "haproxy is sick, this node gives {vip} away: {error:#}"),
+        Some(error) if !fine => tracing::warn!(
+            node,
+            "haproxy is sick, this node gives {vip} away: {error:#}"
+        ),
         _ => tracing::info!(node, "haproxy is well again, this node may hold {vip}"),
     }
 }
 
 fn write(cx: &Context, fine: bool) {
-    let word = if fine { keepalived::FINE } else { keepalived::SICK };
+    let word = if fine {
+        keepalived::FINE
+    } else {
+        keepalived::SICK
+    };
     if let Err(error) = cx.sys.files.put(paths::HEALTH_FILE, word.as_bytes()) {
         tracing::error!("keepalived cannot be told: {error:#}");
     }

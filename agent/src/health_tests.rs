@@ -1,0 +1,173 @@
+use std::rc::Rc;
+
+use tokio::net::UnixListener;
+use tokio::task::{JoinHandle, LocalSet};
+
+use super::*;
+use crate::sys::Sys;
+use crate::sys::clock::MachineClock;
+use crate::testing::{self, Machine};
+
+const GOOD: bool = true;
+const BAD: bool = false;
+
+#[test]
+fn two_bad_answers_make_sick_and_three_good_ones_fine() {
+    let mut verdict = Verdict {
+        fine: true,
+        against: 0,
+    };
+    let story = [
+        (BAD, true),
+        (GOOD, true),
+        (BAD, true),
+        (BAD, false),
+        (GOOD, false),
+        (GOOD, false),
+        (BAD, false),
+        (GOOD, false),
+        (GOOD, false),
+        (GOOD, true),
+    ];
+    for (i, (answer, fine)) in story.into_iter().enumerate() {
+        verdict = verdict.heard(answer, false);
+        assert_eq!(verdict.fine, fine, "after answer {i}");
+    }
+}
+
+#[test]
+fn systemds_word_needs_no_second_answer() {
+    let verdict = Verdict {
+        fine: true,
+        against: 0,
+    }
+    .heard(BAD, true);
+    assert!(!verdict.fine);
+    assert!(!verdict.heard(BAD, true).fine);
+}
+
+#[test]
+fn after_one_bad_answer_the_next_question_follows_at_once() {
+    let fine = Verdict {
+        fine: true,
+        against: 0,
+    };
+    assert_eq!(pause(fine), EVERY);
+    assert_eq!(pause(fine.heard(BAD, false)), Duration::ZERO);
+    assert_eq!(
+        pause(Verdict {
+            fine: false,
+            against: 1
+        }),
+        EVERY
+    );
+}
+
+/// A machine whose clock runs, as the watch waits for real answers.
+fn machine() -> Machine {
+    let mut machine = testing::machine(testing::control_plane());
+    machine.cx.sys = Sys {
+        clock: Rc::new(MachineClock),
+        ..machine.cx.sys
+    };
+    for unit in [HAPROXY, KEEPALIVED] {
+        machine
+            .systemd
+            .units
+            .borrow_mut()
+            .insert(unit.into(), "active".into());
+    }
+    machine.file(paths::HEALTH_FILE, "");
+    machine.file("/run/haproxy/here", "");
+    machine
+}
+
+/// haproxy's health frontend.
+fn haproxy_lives(machine: &Machine) -> JoinHandle<()> {
+    let path = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::task::spawn_local(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut question = [0; 100];
+            let _ = stream.read(&mut question).await;
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n<html>").await;
+        }
+    })
+}
+
+async fn until(machine: &Machine, word: &str) {
+    let said = async {
+        while machine
+            .cx
+            .sys
+            .files
+            .read(paths::HEALTH_FILE)
+            .unwrap()
+            .as_deref()
+            != Some(word)
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), said)
+        .await
+        .unwrap_or_else(|_| panic!("never said {word:?}"));
+}
+
+#[tokio::test]
+async fn a_silent_haproxy_is_told_to_keepalived_and_its_return_too() {
+    let machine = machine();
+    let run = async {
+        let haproxy = haproxy_lives(&machine);
+        let watch = tokio::task::spawn_local(watch(machine.cx.clone()));
+        until(&machine, keepalived::FINE).await;
+        haproxy.abort();
+        until(&machine, keepalived::SICK).await;
+        let _haproxy = haproxy_lives(&machine);
+        until(&machine, keepalived::FINE).await;
+        watch.abort();
+    };
+    LocalSet::new().run_until(run).await;
+}
+
+#[tokio::test]
+async fn a_dead_unit_is_told_at_once_and_started_again() {
+    let machine = machine();
+    let run = async {
+        let haproxy = haproxy_lives(&machine);
+        let watch = tokio::task::spawn_local(watch(machine.cx.clone()));
+        until(&machine, keepalived::FINE).await;
+        haproxy.abort();
+        machine
+            .systemd
+            .units
+            .borrow_mut()
+            .insert(HAPROXY.into(), "failed".into());
+        until(&machine, keepalived::SICK).await;
+        watch.abort();
+    };
+    LocalSet::new().run_until(run).await;
+    assert_eq!(
+        machine.orders(),
+        ["reset-failed haproxy.service", "start haproxy.service"]
+    );
+}
+
+#[tokio::test]
+async fn an_answer_other_than_200_is_bad() {
+    let machine = machine();
+    let path = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);
+    let listener = UnixListener::bind(path).unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 100]).await;
+        stream
+            .write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\n")
+            .await
+            .unwrap();
+    };
+    let (error, ()) = tokio::join!(probe(&machine.cx.sys.files), serve);
+    assert!(format!("{:#}", error.unwrap_err()).contains("503"));
+}

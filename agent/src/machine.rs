@@ -58,14 +58,19 @@ pub struct Illegal {
 impl State {
     /// The begin of a life: each phase judges by itself whether it is done, so every life begins at the first one.
     pub fn begin(plan: &Plan) -> Self {
-        Self::At { phase: plan.steps.first().copied().unwrap_or(Phase::Steady), attempt: 1 }
+        Self::At {
+            phase: plan.steps.first().copied().unwrap_or(Phase::Steady),
+            attempt: 1,
+        }
     }
 
     /// The phase, in whatever state it is.
     #[cfg(test)]
     pub fn phase(self) -> Phase {
         match self {
-            Self::At { phase, .. } | Self::Retrying { phase, .. } | Self::Failed { phase, .. } => phase,
+            Self::At { phase, .. } | Self::Retrying { phase, .. } | Self::Failed { phase, .. } => {
+                phase
+            }
         }
     }
 }
@@ -75,17 +80,40 @@ pub fn next(plan: &Plan, state: State, event: Event) -> Result<State, Illegal> {
     let illegal = Illegal { state, event };
     match (state, event) {
         // A round of watching is over: the next one begins.
-        (State::At { phase: Phase::Steady, .. }, Event::Done) => Ok(State::At { phase: Phase::Steady, attempt: 1 }),
-        (State::At { phase, .. }, Event::Done) => {
-            plan.after(phase).map(|phase| State::At { phase, attempt: 1 }).ok_or(illegal)
-        }
-        (State::At { phase: Phase::Init, .. }, Event::ClusterStands) => {
-            plan.detour.first().map(|phase| State::At { phase: *phase, attempt: 1 }).ok_or(illegal)
-        }
+        (
+            State::At {
+                phase: Phase::Steady,
+                ..
+            },
+            Event::Done,
+        ) => Ok(State::At {
+            phase: Phase::Steady,
+            attempt: 1,
+        }),
+        (State::At { phase, .. }, Event::Done) => plan
+            .after(phase)
+            .map(|phase| State::At { phase, attempt: 1 })
+            .ok_or(illegal),
+        (
+            State::At {
+                phase: Phase::Init, ..
+            },
+            Event::ClusterStands,
+        ) => plan
+            .detour
+            .first()
+            .map(|phase| State::At {
+                phase: *phase,
+                attempt: 1,
+            })
+            .ok_or(illegal),
         (State::At { phase, attempt }, Event::Failed) => Ok(State::Retrying { phase, attempt }),
         (State::At { phase, attempt }, Event::NeedsAPerson) => Ok(State::Failed { phase, attempt }),
         (State::Retrying { phase, attempt } | State::Failed { phase, attempt }, Event::Again) => {
-            Ok(State::At { phase, attempt: attempt.saturating_add(1) })
+            Ok(State::At {
+                phase,
+                attempt: attempt.saturating_add(1),
+            })
         }
         _ => Err(illegal),
     }
@@ -97,17 +125,32 @@ mod tests {
     use crate::testing;
     use proptest::prelude::*;
 
-    const EVENTS: [Event; 5] = [Event::Done, Event::ClusterStands, Event::Failed, Event::NeedsAPerson, Event::Again];
+    const EVENTS: [Event; 5] = [
+        Event::Done,
+        Event::ClusterStands,
+        Event::Failed,
+        Event::NeedsAPerson,
+        Event::Again,
+    ];
 
     fn plans() -> [Plan; 3] {
-        [testing::founder(), testing::control_plane(), testing::worker()].map(|n| Plan::of(&n))
+        [
+            testing::founder(),
+            testing::control_plane(),
+            testing::worker(),
+        ]
+        .map(|n| Plan::of(&n))
     }
 
     fn states(plan: &Plan) -> Vec<State> {
         let phases = Phase::ALL.into_iter().filter(|p| plan.holds(*p));
         let each = |phase| {
             let attempt = 3;
-            [State::At { phase, attempt }, State::Retrying { phase, attempt }, State::Failed { phase, attempt }]
+            [
+                State::At { phase, attempt },
+                State::Retrying { phase, attempt },
+                State::Failed { phase, attempt },
+            ]
         };
         phases.flat_map(each).collect()
     }
@@ -136,7 +179,13 @@ mod tests {
         let at = |phase| State::At { phase, attempt: 1 };
         let mut state = next(&plan, at(Phase::Init), Event::ClusterStands).unwrap();
         assert_eq!(state, at(Phase::Gate));
-        for phase in [Phase::Join, Phase::Network, Phase::Finish, Phase::Steady, Phase::Steady] {
+        for phase in [
+            Phase::Join,
+            Phase::Network,
+            Phase::Finish,
+            Phase::Steady,
+            Phase::Steady,
+        ] {
             state = next(&plan, state, Event::Done).unwrap();
             assert_eq!(state, at(phase));
         }
@@ -146,7 +195,10 @@ mod tests {
     fn illegal_says_what_and_where() {
         let [.., plan] = plans();
         let error = next(&plan, State::begin(&plan), Event::Again).unwrap_err();
-        assert_eq!(error.to_string(), "Again cannot happen in At { phase: Preflight, attempt: 1 }");
+        assert_eq!(
+            error.to_string(),
+            "Again cannot happen in At { phase: Preflight, attempt: 1 }"
+        );
     }
 
     proptest! {

@@ -21,7 +21,11 @@ impl Plan {
         let balances = node.is_control_plane() && node.load_balancer.mode != LbMode::External;
         let may_found = node.is_control_plane() && node.founder.is_some();
 
-        let mut plan = Self { steps: Vec::new(), detour: Vec::new(), aside: vec![Phase::Images] };
+        let mut plan = Self {
+            steps: Vec::new(),
+            detour: Vec::new(),
+            aside: vec![Phase::Images],
+        };
         plan.steps.push(Phase::Preflight);
         plan.when(balances, &[Phase::Balancer]);
         plan.when(may_found, &[Phase::Init]);
@@ -36,7 +40,11 @@ impl Plan {
     /// The phase that follows on this one; none after the last.
     pub fn after(&self, phase: Phase) -> Option<Phase> {
         if let Some(at) = self.detour.iter().position(|p| *p == phase) {
-            return self.detour.get(at + 1).copied().or_else(|| self.after(Phase::Init));
+            return self
+                .detour
+                .get(at + 1)
+                .copied()
+                .or_else(|| self.after(Phase::Init));
         }
         let at = self.steps.iter().position(|p| *p == phase)?;
         self.steps.get(at + 1).copied()
@@ -61,19 +69,32 @@ mod tests {
     use crate::testing;
 
     fn names(phases: &[Phase]) -> String {
-        phases.iter().map(|p| p.name()).collect::<Vec<_>>().join(" ")
+        phases
+            .iter()
+            .map(|p| p.name())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 
     #[test]
     fn each_role_meets_its_phases() {
         let plan = Plan::of(&testing::founder());
-        assert_eq!(names(&plan.steps), "preflight balancer init network finish steady");
+        assert_eq!(
+            names(&plan.steps),
+            "preflight balancer init network finish steady"
+        );
         assert_eq!(names(&plan.detour), "gate join");
         let plan = Plan::of(&testing::control_plane());
-        assert_eq!(names(&plan.steps), "preflight balancer gate join network finish steady");
+        assert_eq!(
+            names(&plan.steps),
+            "preflight balancer gate join network finish steady"
+        );
         assert_eq!(names(&plan.detour), "");
         let plan = Plan::of(&testing::worker());
-        assert_eq!(names(&plan.steps), "preflight gate join network finish steady");
+        assert_eq!(
+            names(&plan.steps),
+            "preflight gate join network finish steady"
+        );
         assert_eq!(names(&plan.aside), "images");
     }
 
@@ -81,7 +102,10 @@ mod tests {
     fn somebody_elses_balancer_is_left_alone() {
         let mut node = testing::founder();
         node.load_balancer.mode = LbMode::External;
-        assert_eq!(names(&Plan::of(&node).steps), "preflight init network finish steady");
+        assert_eq!(
+            names(&Plan::of(&node).steps),
+            "preflight init network finish steady"
+        );
     }
 
     #[test]
@@ -93,10 +117,16 @@ mod tests {
 
     #[test]
     fn every_way_ends_in_steady() {
-        for node in [testing::founder(), testing::control_plane(), testing::worker()] {
+        for node in [
+            testing::founder(),
+            testing::control_plane(),
+            testing::worker(),
+        ] {
             let plan = Plan::of(&node);
             for start in Phase::ALL.into_iter().filter(|p| plan.holds(*p)) {
-                let way: Vec<Phase> = std::iter::successors(Some(start), |p| plan.after(*p)).take(20).collect();
+                let way: Vec<Phase> = std::iter::successors(Some(start), |p| plan.after(*p))
+                    .take(20)
+                    .collect();
                 assert_eq!(way.last(), Some(&Phase::Steady), "{}", names(&way));
             }
         }

@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
@@ -22,7 +21,12 @@ pub fn control_plane() -> NodeFile {
 
 /// The first of three control planes, with the permission to found.
 pub fn founder() -> NodeFile {
-    node("node1", "control-plane", "10.77.0.11", Some(json!({"until": 4_000_000_000_u64})))
+    node(
+        "node1",
+        "control-plane",
+        "10.77.0.11",
+        Some(json!({"until": 4_000_000_000_u64})),
+    )
 }
 
 /// A worker.
@@ -31,8 +35,9 @@ pub fn worker() -> NodeFile {
 }
 
 fn node(name: &str, role: &str, address: &str, founder: Option<Value>) -> NodeFile {
-    let peers: Vec<Value> =
-        (1..=3).map(|i| json!({"name": format!("node{i}"), "address": format!("10.77.0.1{i}")})).collect();
+    let peers: Vec<Value> = (1..=3)
+        .map(|i| json!({"name": format!("node{i}"), "address": format!("10.77.0.1{i}")}))
+        .collect();
     let mut node = json!({
         "version": 1, "cluster": "demo", "name": name, "role": role, "address": address, "prefix": 24,
         "interface": "eth0", "controlPlanes": peers, "endpoint": {"vip": "10.77.0.30", "port": 6444},
@@ -77,9 +82,6 @@ impl Systemd for FakeSystemd {
     fn start<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         Box::pin(async move { self.order("start", unit, "active") })
     }
-    fn stop<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        Box::pin(async move { self.order("stop", unit, "inactive") })
-    }
     fn restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         Box::pin(async move { self.order("restart", unit, "active") })
     }
@@ -99,7 +101,14 @@ impl Systemd for FakeSystemd {
         })
     }
     fn active_state<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<String>> {
-        Box::pin(async move { Ok(self.units.borrow().get(unit).cloned().unwrap_or_else(|| "not-found".into())) })
+        Box::pin(async move {
+            Ok(self
+                .units
+                .borrow()
+                .get(unit)
+                .cloned()
+                .unwrap_or_else(|| "not-found".into()))
+        })
     }
     fn changed<'a>(&'a self, unit: &'a str, known: &'a str) -> Boxed<'a, Result<String>> {
         Box::pin(async move {
@@ -129,8 +138,12 @@ impl Commands for FakeCommands {
             let words = format!("{} {}", cmd.program, cmd.args.join(" "));
             self.log.borrow_mut().push(format!("run {words}"));
             let mut answers = self.answers.borrow_mut();
-            let at = answers.iter().position(|(begin, _)| words.starts_with(begin.as_str()));
-            let answer = at.and_then(|at| answers.remove(at)).map_or_else(|| Ok(Output::default()), |(_, a)| a);
+            let at = answers
+                .iter()
+                .position(|(begin, _)| words.starts_with(begin.as_str()));
+            let answer = at
+                .and_then(|at| answers.remove(at))
+                .map_or_else(|| Ok(Output::default()), |(_, a)| a);
             if let Ok(out) = &answer {
                 out.stdout.lines().for_each(line);
             }
@@ -148,7 +161,8 @@ impl Clock for FakeClock {
         self.0.get()
     }
     fn sleep(&self, time: Duration) -> Boxed<'_, ()> {
-        self.0.set(self.0.get() + u64::try_from(time.as_millis()).unwrap());
+        self.0
+            .set(self.0.get() + u64::try_from(time.as_millis()).unwrap());
         Box::pin(tokio::task::yield_now())
     }
 }
@@ -159,15 +173,15 @@ pub struct Machine {
     /// What a phase is handed.
     pub cx: Context,
     /// systemd's fake.
-    pub systemd: Arc<FakeSystemd>,
+    pub systemd: Rc<FakeSystemd>,
     /// The commands' fake.
-    pub commands: Arc<FakeCommands>,
+    pub commands: Rc<FakeCommands>,
     /// The clock's fake.
-    pub clock: Arc<FakeClock>,
+    pub clock: Rc<FakeClock>,
     /// Orders and commands in their order.
     pub log: Log,
     /// Deleted with the machine.
-    pub root: tempfile::TempDir,
+    _root: tempfile::TempDir,
 }
 
 /// A machine that is this node.
@@ -175,18 +189,44 @@ pub fn machine(node: NodeFile) -> Machine {
     let root = tempfile::tempdir().unwrap();
     let files = Files::new(root.path());
     let log = Log::default();
-    let systemd = Arc::new(FakeSystemd { log: log.clone(), ..FakeSystemd::default() });
-    let commands = Arc::new(FakeCommands { log: log.clone(), ..FakeCommands::default() });
-    let clock = Arc::new(FakeClock(std::cell::Cell::new(1_700_000_000_000)));
-    let sys = Sys { systemd: systemd.clone(), commands: commands.clone(), clock: clock.clone(), files: files.clone() };
-    let cx = Context { tell: Tell::new(&node, clock.clone(), files), node: Arc::new(node), sys };
-    Machine { cx, systemd, commands, clock, log, root }
+    let systemd = Rc::new(FakeSystemd {
+        log: log.clone(),
+        ..FakeSystemd::default()
+    });
+    let commands = Rc::new(FakeCommands {
+        log: log.clone(),
+        ..FakeCommands::default()
+    });
+    let clock = Rc::new(FakeClock(std::cell::Cell::new(1_700_000_000_000)));
+    let sys = Sys {
+        systemd: systemd.clone(),
+        commands: commands.clone(),
+        clock: clock.clone(),
+        files: files.clone(),
+    };
+    let cx = Context {
+        tell: Tell::new(&node, clock.clone(), files),
+        node: std::sync::Arc::new(node),
+        sys,
+    };
+    Machine {
+        cx,
+        systemd,
+        commands,
+        clock,
+        log,
+        _root: root,
+    }
 }
 
 impl Machine {
     /// Puts a file there.
     pub fn file(&self, name: &str, content: &str) {
-        self.cx.sys.files.write(name, 0o644, content.as_bytes()).unwrap();
+        self.cx
+            .sys
+            .files
+            .write(name, 0o644, content.as_bytes())
+            .unwrap();
     }
 
     /// What was ordered and run so far, in order; forgotten then.
@@ -196,24 +236,49 @@ impl Machine {
 
     /// The events told so far.
     pub fn events(&self) -> Vec<Value> {
-        let text = self.cx.sys.files.read(ha_spec::paths::EVENTS_FILE).unwrap().unwrap_or_default();
-        text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
+        let text = self
+            .cx
+            .sys
+            .files
+            .read(ha_spec::paths::EVENTS_FILE)
+            .unwrap()
+            .unwrap_or_default();
+        text.lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect()
     }
 
     /// The state file.
     pub fn status(&self) -> ha_spec::status::Status {
-        serde_json::from_str(&self.cx.sys.files.read(ha_spec::paths::STATUS_FILE).unwrap().unwrap()).unwrap()
+        serde_json::from_str(
+            &self
+                .cx
+                .sys
+                .files
+                .read(ha_spec::paths::STATUS_FILE)
+                .unwrap()
+                .unwrap(),
+        )
+        .unwrap()
     }
 }
 
 /// A CA certificate.
 pub fn ca_pem() -> String {
     let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
-    params.distinguished_name.push(rcgen::DnType::CommonName, "kubernetes");
-    params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "kubernetes");
+    params
+        .self_signed(&rcgen::KeyPair::generate().unwrap())
+        .unwrap()
+        .pem()
 }
 
 /// Where a program of this machine lies.
 pub fn program(name: &str) -> Option<std::path::PathBuf> {
-    ["/usr/sbin", "/usr/bin"].iter().map(|dir| std::path::Path::new(dir).join(name)).find(|path| path.exists())
+    ["/usr/sbin", "/usr/bin"]
+        .iter()
+        .map(|dir| std::path::Path::new(dir).join(name))
+        .find(|path| path.exists())
 }

@@ -16,13 +16,19 @@ pub fn doctor(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
     } else {
         print!("{}", text(&checks));
     }
-    let sick = checks.iter().any(|c| matches!(c.verdict, Verdict::Fail | Verdict::Wait));
+    let sick = checks
+        .iter()
+        .any(|c| matches!(c.verdict, Verdict::Fail | Verdict::Wait));
     Ok(if sick { Exit::Failed } else { Exit::Done })
 }
 
 /// One line a check; a fault adds its cure and where to look.
 fn text(checks: &[Check]) -> String {
-    let width = checks.iter().map(|c| c.name.len()).max().unwrap_or_default();
+    let width = checks
+        .iter()
+        .map(|c| c.name.len())
+        .max()
+        .unwrap_or_default();
     let line = |check: &Check| {
         let word = match check.verdict {
             Verdict::Pass => "ok  ",
@@ -32,13 +38,23 @@ fn text(checks: &[Check]) -> String {
         };
         let mut text = format!("{word}  {:width$}  {}\n", check.name, check.reason);
         if check.verdict != Verdict::Pass {
-            text += &format!("      {:width$}  -> {}\n      {:width$}  look: {}\n", "", check.cure, "", check.look);
+            text += &format!(
+                "      {:width$}  -> {}\n      {:width$}  look: {}\n",
+                "", check.cure, "", check.look
+            );
         }
         text
     };
     let counts = |verdict| checks.iter().filter(|c| c.verdict == verdict).count();
-    let (failed, waiting, warned) = (counts(Verdict::Fail), counts(Verdict::Wait), counts(Verdict::Warn));
-    let sum = format!("{} checks: {failed} failed, {waiting} not yet, {warned} warnings\n", checks.len());
+    let (failed, waiting, warned) = (
+        counts(Verdict::Fail),
+        counts(Verdict::Wait),
+        counts(Verdict::Warn),
+    );
+    let sum = format!(
+        "{} checks: {failed} failed, {waiting} not yet, {warned} warnings\n",
+        checks.len()
+    );
     checks.iter().map(line).collect::<String>() + &sum
 }
 

@@ -41,7 +41,9 @@ pub fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Run => with_node(&cli.node, |node| run::run(node, files)),
         Verb::Status { json, watch } => status::status(&files, json, watch),
         Verb::Doctor { json } => with_node(&cli.node, |node| doctor::doctor(node, files, json)),
-        Verb::Render { out } => with_node(&cli.node, |node| render::render(&node, &files, out.as_deref())),
+        Verb::Render { out } => with_node(&cli.node, |node| {
+            render::render(&node, &files, out.as_deref())
+        }),
         Verb::Probe => probe::probe(&files),
     }
 }
@@ -59,11 +61,15 @@ fn with_node(path: &Path, verb: impl FnOnce(NodeFile) -> Result<Exit>) -> Result
 
 fn node_file(path: &Path) -> Result<NodeFile> {
     let name = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the node file {name}"))?;
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the node file {name}"))?;
     NodeFile::parse(&text).with_context(|| format!("{name}"))
 }
 
 /// A single thread is enough, and keeps the agent small.
 fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().context("cannot start")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")
 }

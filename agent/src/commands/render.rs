@@ -40,11 +40,15 @@ fn files_of(node: &NodeFile, files: &Files) -> Vec<(&'static str, String)> {
     if node.is_control_plane() && node.load_balancer.mode == LbMode::Native {
         all.push((keepalived::CONFIG, keepalived::config(node)));
         all.push((haproxy::CONFIG, haproxy::config(node, &node.control_planes)));
-        all.push((haproxy::ENVIRONMENT, haproxy::environment().into()));
     }
     if node.founder.is_some() {
-        let machine = kubeadm::Machine { cgroup_v2: files.exists(CGROUP_V2) };
-        all.push(("/run/ha-agent/kubeadm-init.yaml", kubeadm::init(node, machine, None, &[])));
+        let machine = kubeadm::Machine {
+            cgroup_v2: files.exists(CGROUP_V2),
+        };
+        all.push((
+            "/run/ha-agent/kubeadm-init.yaml",
+            kubeadm::init(node, machine, None, &[]),
+        ));
     }
     all.push(("/run/ha-agent/kubeadm-join.yaml", kubeadm::join(node, &[])));
     if let Cni::Cilium { values, .. } = &node.cni {

@@ -1,6 +1,6 @@
 //! `ha-agent run`: the service.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
 use ha_spec::node::NodeFile;
@@ -27,11 +27,20 @@ pub fn run(node: NodeFile, files: Files) -> Result<Exit> {
 
 /// The real machine as this node.
 pub fn context(node: NodeFile, files: Files) -> Context {
-    let commands: Arc<dyn Commands> = Arc::new(ChildProcesses);
-    let clock = Arc::new(MachineClock);
-    let systemd = Arc::new(Bus::new(commands.clone()));
+    let commands: Rc<dyn Commands> = Rc::new(ChildProcesses);
+    let clock = Rc::new(MachineClock);
+    let systemd = Rc::new(Bus::new(commands.clone()));
     let tell = Tell::new(&node, clock.clone(), files.clone());
-    Context { node: Arc::new(node), sys: Sys { systemd, commands, clock, files }, tell }
+    Context {
+        node: std::sync::Arc::new(node),
+        sys: Sys {
+            systemd,
+            commands,
+            clock,
+            files,
+        },
+        tell,
+    }
 }
 
 async fn live(cx: Context) -> Result<Exit> {

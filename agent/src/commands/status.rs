@@ -23,7 +23,11 @@ pub fn status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
     loop {
         let (text, exit) = look(files, json)?;
         if text != shown {
-            let clear = if watch && !json && std::io::stdout().is_terminal() { CLEAR } else { "" };
+            let clear = if watch && !json && std::io::stdout().is_terminal() {
+                CLEAR
+            } else {
+                ""
+            };
             print!("{clear}{text}");
             std::io::stdout().flush()?;
             shown = text;
@@ -52,16 +56,22 @@ fn look(files: &Files, json: bool) -> Result<(String, Exit)> {
 }
 
 fn parse(text: &str) -> Result<Status> {
-    let version = serde_json::from_str::<serde_json::Value>(text).context("the state file is damaged")?["version"].as_u64();
+    let version = serde_json::from_str::<serde_json::Value>(text)
+        .context("the state file is damaged")?["version"]
+        .as_u64();
     if version != Some(status::VERSION.into()) {
-        anyhow::bail!("the state file has version {version:?}: an ha-agent of another version is running");
+        anyhow::bail!(
+            "the state file has version {version:?}: an ha-agent of another version is running"
+        );
     }
     serde_json::from_str(text).context("the state file is damaged")
 }
 
 /// True if that process is an agent.
 fn lives(files: &Files, pid: u32) -> bool {
-    files.read(&format!("/proc/{pid}/comm")).is_ok_and(|comm| comm.is_some_and(|c| c.trim() == "ha-agent"))
+    files
+        .read(&format!("/proc/{pid}/comm"))
+        .is_ok_and(|comm| comm.is_some_and(|c| c.trim() == "ha-agent"))
 }
 
 fn exit_of(status: &Status) -> Exit {
@@ -75,7 +85,13 @@ fn exit_of(status: &Status) -> Exit {
 
 /// The status for a person.
 fn words(status: &Status, now: u64) -> String {
-    let mut text = format!("{:<8}{} of {}   {}\n", status.node, status.role.words(), status.cluster, stand(status, now));
+    let mut text = format!(
+        "{:<8}{} of {}   {}\n",
+        status.node,
+        status.role.words(),
+        status.cluster,
+        stand(status, now)
+    );
     if status.agent.pid == 0 {
         text += "the agent is not running; this is what it last knew\n        -> systemctl status ha-agent\n";
     }
@@ -90,9 +106,15 @@ fn stand(status: &Status, now: u64) -> String {
     let for_ = ago(now, status.since_ms);
     match status.state {
         State::Steady => format!("steady since {} UTC ({for_})", clock(status.since_ms)),
-        State::Degraded => format!("steady but not sound since {} UTC ({for_})", clock(status.since_ms)),
+        State::Degraded => format!(
+            "steady but not sound since {} UTC ({for_})",
+            clock(status.since_ms)
+        ),
         State::Working => format!("{} for {for_}", status.phase),
-        State::Retrying => format!("{}, attempt {} failed {for_} ago, trying again", status.phase, status.attempt),
+        State::Retrying => format!(
+            "{}, attempt {} failed {for_} ago, trying again",
+            status.phase, status.attempt
+        ),
         State::Failed => format!("{} failed {for_} ago: a person must act", status.phase),
     }
 }
@@ -132,9 +154,21 @@ fn facts(status: &Status, now: u64) -> String {
     };
     pair("vip", &vip, &backends(&status.backends));
     if let Some(etcd) = &status.etcd {
-        let voice = if etcd.voter { "this one a voter" } else { "this one no voter" };
-        let leader = if etcd.leader.is_empty() { "no leader".into() } else { format!("leader {}", etcd.leader) };
-        let line = format!("{} of {} members, {voice}, {leader}", etcd.members.len(), etcd.expected);
+        let voice = if etcd.voter {
+            "this one a voter"
+        } else {
+            "this one no voter"
+        };
+        let leader = if etcd.leader.is_empty() {
+            "no leader".into()
+        } else {
+            format!("leader {}", etcd.leader)
+        };
+        let line = format!(
+            "{} of {} members, {voice}, {leader}",
+            etcd.members.len(),
+            etcd.expected
+        );
         pair("etcd", &line, "");
     }
     let ready = match status.node_ready {
@@ -142,11 +176,22 @@ fn facts(status: &Status, now: u64) -> String {
         Some(false) => ", node not Ready",
         None => "",
     };
-    pair("kubelet", &format!("{}{ready}", status.kubelet), &status.network);
+    pair(
+        "kubelet",
+        &format!("{}{ready}", status.kubelet),
+        &status.network,
+    );
     let memory = status.agent.rss_kib as f64 / 1024.0;
     let agent = format!("agent {}, {memory:.1} MiB", status.agent.version);
-    let expiry = status.first_expiry.as_ref().map(|e| format!("first to expire: {} {}", e.name, until(now, e.at_ms)));
-    pair("certs", &expiry.unwrap_or_else(|| "expiry not known".into()), &agent);
+    let expiry = status
+        .first_expiry
+        .as_ref()
+        .map(|e| format!("first to expire: {} {}", e.name, until(now, e.at_ms)));
+    pair(
+        "certs",
+        &expiry.unwrap_or_else(|| "expiry not known".into()),
+        &agent,
+    );
     text
 }
 
@@ -154,7 +199,10 @@ fn backends(all: &[Backend]) -> String {
     if all.is_empty() {
         return String::new();
     }
-    let each: Vec<String> = all.iter().map(|b| format!("{} {}", b.name, b.state.to_lowercase())).collect();
+    let each: Vec<String> = all
+        .iter()
+        .map(|b| format!("{} {}", b.name, b.state.to_lowercase()))
+        .collect();
     format!("haproxy: {}", each.join(", "))
 }
 
@@ -166,11 +214,19 @@ fn clock(ms: u64) -> String {
 
 fn ago(now: u64, then: u64) -> String {
     let ms = now.saturating_sub(then);
-    if ms < 10_000 { format!("{}.{} s", ms / 1000, ms / 100 % 10) } else { span(ms) }
+    if ms < 10_000 {
+        format!("{}.{} s", ms / 1000, ms / 100 % 10)
+    } else {
+        span(ms)
+    }
 }
 
 fn until(now: u64, then: u64) -> String {
-    if then <= now { format!("ended {} ago", span(now - then)) } else { format!("in {}", span(then - now)) }
+    if then <= now {
+        format!("ended {} ago", span(now - then))
+    } else {
+        format!("in {}", span(then - now))
+    }
 }
 
 /// A span in its largest sensible unit.

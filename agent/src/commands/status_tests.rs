@@ -1,0 +1,156 @@
+use ha_spec::phase::Phase;
+use ha_spec::status::{Etcd, Expiry};
+
+use super::*;
+use crate::testing;
+
+const NOW: u64 = 1_700_000_000_000;
+
+/// What the agent of a fresh control plane wrote.
+fn fresh() -> Status {
+    let machine = testing::machine(testing::control_plane());
+    machine.cx.tell.hello();
+    let mut status = machine.status();
+    status.agent.version = "0.1.0".into();
+    status
+}
+
+fn steady() -> Status {
+    let mut status = fresh();
+    (status.phase, status.state, status.since_ms) =
+        (Phase::Steady, State::Steady, NOW - 3 * 3_600_000);
+    status.vip.holder = "node1".into();
+    status.backends = [("node1", "UP"), ("node2", "UP"), ("node3", "DOWN")]
+        .map(|(name, state)| Backend {
+            name: name.into(),
+            state: state.into(),
+        })
+        .to_vec();
+    let members = ["node1", "node2", "node3"].map(str::to_owned).to_vec();
+    status.etcd = Some(Etcd {
+        expected: 3,
+        members,
+        voter: true,
+        leader: "node1".into(),
+    });
+    (status.kubelet, status.node_ready, status.network) =
+        ("active".into(), Some(true), "cilium 1.18.1 ready".into());
+    status.first_expiry = Some(Expiry {
+        name: "apiserver".into(),
+        at_ms: NOW + 364 * 86_400_000,
+    });
+    status.agent.rss_kib = 3174;
+    status
+}
+
+#[test]
+fn a_steady_node() {
+    assert_eq!(
+        words(&steady(), NOW),
+        "node2   control plane of demo   steady since 19:13:20 UTC (3 h)
+vip     10.77.0.30 held by node1 (not here)     haproxy: node1 up, node2 up, node3 down
+etcd    3 of 3 members, this one a voter, leader node1
+kubelet active, node Ready                      cilium 1.18.1 ready
+certs   first to expire: apiserver in 364 d     agent 0.1.0, 3.1 MiB
+"
+    );
+}
+
+#[test]
+fn a_node_that_waits() {
+    let mut status = fresh();
+    (status.phase, status.since_ms) = (Phase::Gate, NOW - 42_000);
+    status.waiting_for = "https://10.77.0.30:6444/readyz to answer 200".into();
+    status.last_try_ms = Some(NOW - 400);
+    status.last_error = "connection refused".into();
+    assert_eq!(
+        words(&status, NOW),
+        "node2   control plane of demo   gate for 42 s
+waiting for https://10.77.0.30:6444/readyz to answer 200; last try 0.4 s ago: connection refused
+"
+    );
+}
+
+#[test]
+fn a_failed_node_shows_the_programs_own_words() {
+    let mut status = fresh();
+    (status.phase, status.state, status.since_ms) = (Phase::Join, State::Failed, NOW - 7000);
+    status.last_error = "etcd-join: timeout".into();
+    status.tail = vec!["dial tcp 10.77.0.11:2379: i/o timeout".into()];
+    let text = words(&status, NOW);
+    assert!(
+        text.contains("join failed 7.0 s ago: a person must act\n"),
+        "{text}"
+    );
+    assert!(
+        text.contains("        | dial tcp 10.77.0.11:2379: i/o timeout\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn exit_codes() {
+    let cases = [
+        (State::Working, Exit::Working),
+        (State::Retrying, Exit::Working),
+        (State::Failed, Exit::Failed),
+        (State::Steady, Exit::Done),
+        (State::Degraded, Exit::Failed),
+    ];
+    for (state, exit) in cases {
+        let mut status = steady();
+        status.state = state;
+        assert_eq!(exit_of(&status), exit, "{state:?}");
+        status.agent.pid = 0;
+        assert_eq!(
+            exit_of(&status),
+            Exit::Failed,
+            "{state:?}, the agent is dead"
+        );
+    }
+}
+
+#[test]
+fn a_dead_agent_is_told_by_its_process_id() {
+    let machine = testing::machine(testing::control_plane());
+    machine.cx.tell.hello();
+    let (text, exit) = look(&machine.cx.sys.files, false).unwrap();
+    assert!(text.contains("the agent is not running"), "{text}");
+    assert_eq!(exit, Exit::Failed);
+    machine.file(&format!("/proc/{}/comm", std::process::id()), "ha-agent\n");
+    let (text, exit) = look(&machine.cx.sys.files, false).unwrap();
+    assert!(!text.contains("not running"), "{text}");
+    assert_eq!(exit, Exit::Working);
+}
+
+#[test]
+fn before_the_first_run_and_after_an_update() {
+    let machine = testing::machine(testing::control_plane());
+    let (text, exit) = look(&machine.cx.sys.files, false).unwrap();
+    assert!(text.starts_with("the agent has not run"), "{text}");
+    assert_eq!(exit, Exit::Working);
+    machine.file(paths::STATUS_FILE, r#"{"version": 2}"#);
+    let error = look(&machine.cx.sys.files, false).unwrap_err();
+    assert!(error.to_string().contains("version Some(2)"), "{error}");
+}
+
+#[test]
+fn the_json_form_is_what_the_spec_crate_reads() {
+    let machine = testing::machine(testing::control_plane());
+    machine.cx.tell.hello();
+    let (text, _) = look(&machine.cx.sys.files, true).unwrap();
+    assert_eq!(serde_json::from_str::<Status>(&text).unwrap().agent.pid, 0);
+}
+
+#[test]
+fn spans_in_their_largest_sensible_unit() {
+    for (ms, text) in [
+        (5000, "5 s"),
+        (180_000, "3 min"),
+        (10_800_000, "3 h"),
+        (864_000_000, "10 d"),
+    ] {
+        assert_eq!(span(ms), text);
+    }
+    assert_eq!(until(10_000, 4_000), "ended 6 s ago");
+}

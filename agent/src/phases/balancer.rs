@@ -26,10 +26,13 @@ struct Wanted(Vec<(&'static str, u32, String)>);
 
 impl Wanted {
     fn of(cx: &Context, backends: &[Peer]) -> Result<Self> {
-        let ca = cx.sys.files.read(CLUSTER_CA)?.with_context(|| format!("{CLUSTER_CA} is not there"))?;
+        let ca = cx
+            .sys
+            .files
+            .read(CLUSTER_CA)?
+            .with_context(|| format!("{CLUSTER_CA} is not there"))?;
         Ok(Self(vec![
             (haproxy::CA, 0o644, ca),
-            (haproxy::ENVIRONMENT, 0o644, haproxy::environment().into()),
             (haproxy::CONFIG, 0o644, haproxy::config(&cx.node, backends)),
             (keepalived::CONFIG, 0o644, keepalived::config(&cx.node)),
         ]))
@@ -59,7 +62,10 @@ impl Wanted {
 /// Whether files differ, units do not run, or haproxy does not answer.
 pub async fn needed(cx: &Context) -> Result<bool> {
     let wanted = Wanted::of(cx, &backends(cx)?)?;
-    let (haproxy, keepalived) = (cx.sys.systemd.active_state(HAPROXY), cx.sys.systemd.active_state(KEEPALIVED));
+    let (haproxy, keepalived) = (
+        cx.sys.systemd.active_state(HAPROXY),
+        cx.sys.systemd.active_state(KEEPALIVED),
+    );
     let active = haproxy.await? == "active" && keepalived.await? == "active";
     Ok(!(active && wanted.is_there(cx)? && health::probe(&cx.sys.files).await.is_ok()))
 }
@@ -68,7 +74,10 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     if cx.node.load_balancer.mode != LbMode::Native {
         let mode = cx.node.load_balancer.mode;
-        return Err(NeedsAPerson(format!("loadBalancer mode {mode:?} is not supported by this agent yet")).into());
+        return Err(NeedsAPerson(format!(
+            "loadBalancer mode {mode:?} is not supported by this agent yet"
+        ))
+        .into());
     }
     apply(cx, &backends(cx)?).await?;
     Ok(Outcome::Done)
@@ -77,13 +86,19 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 /// Brings keepalived and haproxy in line with these apiservers. Nothing happens if they are already. Returns when
 /// haproxy answers and both units are active.
 pub async fn apply(cx: &Context, backends: &[Peer]) -> Result<()> {
-    let empty = cx.sys.files.read(keepalived::CONFIG)?.is_none_or(|text| !text.contains("vrrp_instance"));
+    let empty = cx
+        .sys
+        .files
+        .read(keepalived::CONFIG)?
+        .is_none_or(|text| !text.contains("vrrp_instance"));
     let changed = Wanted::of(cx, backends)?.write(cx)?;
     let balancer_changed = changed.iter().any(|name| *name != keepalived::CONFIG);
     bring_up(cx, HAPROXY, balancer_changed, false).await?;
     answers(cx).await?;
     // keepalived finds a healthy node from its first look on: the VIP comes up at once.
-    cx.sys.files.put_new(paths::HEALTH_FILE, keepalived::FINE.as_bytes())?;
+    cx.sys
+        .files
+        .put_new(paths::HEALTH_FILE, keepalived::FINE.as_bytes())?;
     bring_up(cx, KEEPALIVED, changed.contains(&keepalived::CONFIG), empty).await
 }
 
@@ -92,16 +107,21 @@ pub async fn apply(cx: &Context, backends: &[Peer]) -> Result<()> {
 pub fn backends(cx: &Context) -> Result<Vec<Peer>> {
     let config = cx.sys.files.read(haproxy::CONFIG)?.unwrap_or_default();
     let known = haproxy::servers(&config);
-    Ok(if known.is_empty() { cx.node.control_planes.clone() } else { known })
+    Ok(if known.is_empty() {
+        cx.node.control_planes.clone()
+    } else {
+        known
+    })
 }
 
 /// Started, or reloaded if its configuration changed. `anew`: a program that ran on an empty configuration is restarted.
 async fn bring_up(cx: &Context, unit: &str, changed: bool, anew: bool) -> Result<()> {
     let systemd = &cx.sys.systemd;
     match systemd.active_state(unit).await?.as_str() {
-        "not-found" => {
-            Err(NeedsAPerson(format!("systemd does not know {unit}: is its sysext merged? systemd-sysext status")).into())
-        }
+        "not-found" => Err(NeedsAPerson(format!(
+            "systemd does not know {unit}: is its sysext merged? systemd-sysext status"
+        ))
+        .into()),
         "active" if anew => systemd.restart(unit).await,
         "active" if changed => systemd.reload_or_restart(unit).await,
         "active" => Ok(()),
@@ -118,10 +138,14 @@ async fn bring_up(cx: &Context, unit: &str, changed: bool, anew: bool) -> Result
 async fn answers(cx: &Context) -> Result<()> {
     let mut tries = 0;
     loop {
-        let Err(error) = health::probe(&cx.sys.files).await else { return Ok(()) };
+        let Err(error) = health::probe(&cx.sys.files).await else {
+            return Ok(());
+        };
         tries += 1;
         if tries == ANSWER_TRIES {
-            return Err(error.context("haproxy was started but does not answer (journalctl -u haproxy)"));
+            return Err(
+                error.context("haproxy was started but does not answer (journalctl -u haproxy)")
+            );
         }
         cx.sys.clock.sleep(ANSWER_PAUSE).await;
     }

@@ -21,6 +21,8 @@ use judge::{Check, Verdict};
 
 /// Between two looks at what comes by itself (an address, the time, a sysext): the launch counts tenths of seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Every so many looks systemd reads its unit files anew while a unit is missing: about five seconds.
+const RELOAD_EVERY: u32 = 25;
 /// So many looks, then the attempt counts as failed and its reason stands in `status` as an error. About a minute.
 const LOOKS: u32 = 300;
 
@@ -33,7 +35,7 @@ pub async fn needed(_cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     mend::kernel(cx).await;
     mend::hosts(cx);
-    for _ in 0..LOOKS {
+    for look in 1..=LOOKS {
         mend::runtime(cx).await;
         let checks = examine(cx).await;
         if let Some(fault) = words(&checks, Verdict::Fail) {
@@ -43,11 +45,18 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
             warn(cx, &checks);
             return Ok(Outcome::Done);
         };
-        cx.tell.waiting(Phase::Preflight, &missing.name, &missing.reason);
+        cx.tell
+            .waiting(Phase::Preflight, &missing.name, &missing.reason);
+        if look % RELOAD_EVERY == 0 && missing.name.ends_with(".service") {
+            mend::units(cx).await;
+        }
         cx.sys.clock.sleep(LOOK_EVERY).await;
     }
     let checks = examine(cx).await;
-    Err(anyhow!("{}", words(&checks, Verdict::Wait).unwrap_or_else(|| "came too late".into())))
+    Err(anyhow!(
+        "{}",
+        words(&checks, Verdict::Wait).unwrap_or_else(|| "came too late".into())
+    ))
 }
 
 /// Every check, without changing anything.
@@ -60,8 +69,11 @@ fn first(checks: &[Check], verdict: Verdict) -> Option<&Check> {
 }
 
 fn words(checks: &[Check], verdict: Verdict) -> Option<String> {
-    let all: Vec<String> =
-        checks.iter().filter(|c| c.verdict == verdict).map(|c| format!("{}: {} -> {}", c.name, c.reason, c.cure)).collect();
+    let all: Vec<String> = checks
+        .iter()
+        .filter(|c| c.verdict == verdict)
+        .map(|c| format!("{}: {} -> {}", c.name, c.reason, c.cure))
+        .collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 

@@ -11,8 +11,6 @@ pub const APISERVER_PORT: u16 = 6443;
 pub const CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 /// The cluster's CA where the user haproxy can read it (kubeadm's directory may be closed).
 pub const CA: &str = "/etc/haproxy/cluster-ca.crt";
-/// The unit's environment: process id and master socket go where the user haproxy may write.
-pub const ENVIRONMENT: &str = "/etc/default/haproxy";
 /// Answers `GET /healthz` while haproxy lives; a socket, so that it takes no port.
 pub const HEALTH_SOCKET: &str = "/run/haproxy/health.sock";
 /// haproxy's own statistics, for root.
@@ -20,23 +18,27 @@ pub const STATS_SOCKET: &str = "/run/haproxy/stats.sock";
 /// The backend whose servers are the cluster's apiservers.
 pub const BACKEND: &str = "apiservers";
 
-/// What the unit's `EnvironmentFile` says.
-pub fn environment() -> &'static str {
-    "# Written by ha-agent: the unit runs as user haproxy, who cannot write to /run itself.\n\
-     PIDFILE=/run/haproxy/haproxy.pid\n\
-     EXTRAOPTS=-S /run/haproxy/master.sock\n"
-}
-
 /// haproxy.cfg for this node with these apiservers.
 pub fn config(node: &NodeFile, backends: &[Peer]) -> String {
     let mut out = head(node);
     api(&mut out, node, backends);
     for extra in &node.load_balancer.extra_ports {
         let (name, bind) = (&extra.name, bind(node, extra.port));
-        let _ = write!(out, "\nfrontend extra-{name}\n    bind {bind}\n    default_backend extra-{name}\n");
-        let _ = write!(out, "\nbackend extra-{name}\n    balance leastconn\n    default-server {DEFAULTS}\n");
+        let _ = write!(
+            out,
+            "\nfrontend extra-{name}\n    bind {bind}\n    default_backend extra-{name}\n"
+        );
+        let _ = write!(
+            out,
+            "\nbackend extra-{name}\n    balance leastconn\n    default-server {DEFAULTS}\n"
+        );
         for peer in backends {
-            let _ = writeln!(out, "    server {} {} check", peer.name, SocketAddr::new(peer.address, extra.target));
+            let _ = writeln!(
+                out,
+                "    server {} {} check",
+                peer.name,
+                SocketAddr::new(peer.address, extra.target)
+            );
         }
     }
     if let Some(port) = node.load_balancer.stats {
@@ -53,20 +55,18 @@ pub fn config(node: &NodeFile, backends: &[Peer]) -> String {
 const DEFAULTS: &str = "inter 500ms fastinter 200ms downinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions \
                         observe layer4 error-limit 3 on-error mark-down";
 
+/// No `log`: in the foreground haproxy tells each change of a server on its standard error, which is the journal.
 fn head(node: &NodeFile) -> String {
     format!(
         "# Written by ha-agent for cluster {cluster}; changes are lost.
 global
-    log stdout format raw local0 notice
     fd-hard-limit 65536
     hard-stop-after 10m
     stats socket {STATS_SOCKET} mode 600 level user
 
 defaults
-    log global
     mode tcp
     balance leastconn
-    option dontlognull
     option clitcpka
     option srvtcpka
     option redispatch 1
@@ -92,7 +92,10 @@ frontend health
 
 fn api(out: &mut String, node: &NodeFile, backends: &[Peer]) {
     let bind = bind(node, node.endpoint.port);
-    let _ = write!(out, "\nfrontend api\n    bind {bind}\n    default_backend {BACKEND}\n");
+    let _ = write!(
+        out,
+        "\nfrontend api\n    bind {bind}\n    default_backend {BACKEND}\n"
+    );
     let _ = write!(
         out,
         "
@@ -108,7 +111,11 @@ backend {BACKEND}
         let _ = writeln!(out, "    server {} {address} check", peer.name);
     }
     // When every check fails the answer may still be better than none.
-    let _ = writeln!(out, "    server {LAST_RESORT} {} backup", SocketAddr::new(node.address, APISERVER_PORT));
+    let _ = writeln!(
+        out,
+        "    server {LAST_RESORT} {} backup",
+        SocketAddr::new(node.address, APISERVER_PORT)
+    );
 }
 
 /// This node's own apiserver, unchecked, used only when no server is up.
@@ -116,12 +123,20 @@ pub const LAST_RESORT: &str = "last-resort";
 
 /// The checked apiservers that a configuration written by [`config`] names; none for any other text.
 pub fn servers(config: &str) -> Vec<Peer> {
-    let backend = config.lines().skip_while(|l| *l != format!("backend {BACKEND}")).skip(1);
-    let lines = backend.take_while(|l| l.starts_with(' ')).map(|l| l.split_whitespace().collect::<Vec<_>>());
+    let backend = config
+        .lines()
+        .skip_while(|l| *l != format!("backend {BACKEND}"))
+        .skip(1);
+    let lines = backend
+        .take_while(|l| l.starts_with(' '))
+        .map(|l| l.split_whitespace().collect::<Vec<_>>());
     let peer = |words: Vec<&str>| match words[..] {
         ["server", name, address, "check"] => {
             let address: SocketAddr = address.parse().ok()?;
-            Some(Peer { name: name.into(), address: address.ip() })
+            Some(Peer {
+                name: name.into(),
+                address: address.ip(),
+            })
         }
         _ => None,
     };

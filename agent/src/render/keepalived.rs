@@ -42,7 +42,7 @@ vrrp_instance api {{
     let _ = write!(
         out,
         "    virtual_ipaddress {{
-        {vip}/{length} dev {interface}{nodad}
+        {vip}/{length} dev {interface}
     }}
     track_file {{
         agent
@@ -54,11 +54,11 @@ vrrp_instance api {{
 ",
         vip = node.endpoint.vip,
         interface = node.interface,
-        nodad = if length == 128 { " nodad" } else { "" },
     );
     out
 }
 
+/// Adverts ten times a second are only kept up by a process that is scheduled before others (`vrrp_priority`).
 /// The agent's word counts at once; the slow script is the safety net for when the agent itself is dead, and keeps a
 /// node that boots without its haproxy from taking the VIP.
 fn head(node: &NodeFile) -> String {
@@ -69,6 +69,9 @@ global_defs {{
     vrrp_version 3
     enable_script_security
     script_user root
+    vrrp_priority -20
+    vrrp_no_swap
+    max_auto_priority 20
 }}
 
 track_file agent {{
@@ -99,7 +102,11 @@ fn peers(out: &mut String, node: &NodeFile) {
     if peers.is_empty() {
         return;
     }
-    let _ = write!(out, "    unicast_src_ip {}\n    unicast_peer {{\n", node.address);
+    let _ = write!(
+        out,
+        "    unicast_src_ip {}\n    unicast_peer {{\n",
+        node.address
+    );
     for peer in peers {
         let _ = writeln!(out, "        {peer}");
     }

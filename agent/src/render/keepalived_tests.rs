@@ -17,7 +17,11 @@ fn no_node_is_told_to_be_its_own_peer() {
         let text = config(&node);
         let own = format!("        {}\n", node.address);
         assert!(!text.contains(&own), "{name}");
-        assert_eq!(text.contains("unicast_peer"), node.control_planes.len() > 1, "{name}");
+        assert_eq!(
+            text.contains("unicast_peer"),
+            node.control_planes.len() > 1,
+            "{name}"
+        );
     }
 }
 
@@ -25,7 +29,9 @@ fn no_node_is_told_to_be_its_own_peer() {
 #[test]
 fn keepalived_takes_it() {
     let dir = tempfile::tempdir().unwrap();
-    let Some(keepalived) = testing::program("keepalived") else { return };
+    let Some(keepalived) = testing::program("keepalived") else {
+        return;
+    };
     if !nix::unistd::geteuid().is_root() {
         return;
     }
@@ -41,9 +47,20 @@ fn keepalived_takes_it() {
             k = keepalived.display(),
             f = file.display(),
         );
-        let script = if node.address.is_ipv4() { script.replace(" nodad", "") } else { script };
-        let out = Command::new("unshare").args(["-n", "sh", "-c", &script]).output().unwrap();
-        let said = format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+        let script = if node.address.is_ipv4() {
+            script.replace(" nodad", "")
+        } else {
+            script
+        };
+        let out = Command::new("unshare")
+            .args(["-n", "sh", "-c", &script])
+            .output()
+            .unwrap();
+        let said = format!(
+            "{}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
         assert!(out.status.success(), "{name}: {said}");
     }
 }

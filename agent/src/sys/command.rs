@@ -19,7 +19,7 @@ const TAIL_LINES: usize = 20;
 const TAIL_LINE_BYTES: usize = 400;
 /// How long streams are still read when the child has ended but a grandchild holds them open.
 const STREAMS_AFTER_EXIT: Duration = Duration::from_millis(500);
-/// Bytes kept of each stream: far above any answer that is parsed, far below what would hurt the node.
+/// Bytes kept of standard output: far above any answer that is parsed, far below what would hurt the node.
 const KEPT_BYTES: usize = 8 << 20;
 
 /// Real child processes. systemd's control group ends them with the agent.
@@ -48,15 +48,20 @@ impl Drop for Group {
 #[derive(Default)]
 struct Heard {
     stdout: String,
-    stderr: String,
     tail: VecDeque<String>,
 }
 
 async fn run(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
     let mut child = spawn(&cmd).with_context(|| format!("cannot start {}", cmd.program))?;
-    let group = Group(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw));
+    let group = Group(
+        child
+            .id()
+            .and_then(|id| i32::try_from(id).ok())
+            .map(Pid::from_raw),
+    );
     let heard = RefCell::new(Heard::default());
-    let ended = tokio::time::timeout(cmd.deadline, attend(&mut child, &cmd.stdin, &heard, line)).await;
+    let ended =
+        tokio::time::timeout(cmd.deadline, attend(&mut child, &cmd.stdin, &heard, line)).await;
     let outcome = match ended {
         Ok(status) => outcome(status.with_context(|| format!("cannot wait for {}", cmd.program))?),
         Err(_) => Some(format!("no end after {} s", cmd.deadline.as_secs())),
@@ -64,16 +69,33 @@ async fn run(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
     drop(group);
     let heard = heard.into_inner();
     match outcome {
-        None => Ok(Output { stdout: heard.stdout, stderr: heard.stderr }),
-        Some(outcome) => Err(CommandFailed { command: words(&cmd), outcome, tail: heard.tail.into() }.into()),
+        None => Ok(Output {
+            stdout: heard.stdout,
+        }),
+        Some(outcome) => Err(CommandFailed {
+            command: words(&cmd),
+            outcome,
+            tail: heard.tail.into(),
+        }
+        .into()),
     }
 }
 
 fn spawn(cmd: &Cmd) -> std::io::Result<Child> {
     let mut command = Command::new(&cmd.program);
-    command.args(&cmd.args).envs(cmd.env.iter().map(|(k, v)| (k, v)));
-    command.stdin(if cmd.stdin.is_empty() { Stdio::null() } else { Stdio::piped() });
-    command.stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0).kill_on_drop(true);
+    command
+        .args(&cmd.args)
+        .envs(cmd.env.iter().map(|(k, v)| (k, v)));
+    command.stdin(if cmd.stdin.is_empty() {
+        Stdio::null()
+    } else {
+        Stdio::piped()
+    });
+    command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true);
     if let Some(dir) = &cmd.dir {
         command.current_dir(dir);
     }
@@ -94,7 +116,13 @@ async fn attend(
             let _ = input.write_all(stdin).await;
         }
     };
-    let streams = async { tokio::join!(feed, listen(out, heard, line, false), listen(err, heard, line, true)) };
+    let streams = async {
+        tokio::join!(
+            feed,
+            listen(out, heard, line, false),
+            listen(err, heard, line, true)
+        )
+    };
     tokio::pin!(streams);
     let status = tokio::select! {
         status = child.wait() => status,
@@ -123,9 +151,8 @@ async fn listen(
 
 impl Heard {
     fn add(&mut self, text: &str, is_stderr: bool) {
-        let kept = if is_stderr { &mut self.stderr } else { &mut self.stdout };
-        if kept.len() + text.len() <= KEPT_BYTES {
-            kept.push_str(text);
+        if !is_stderr && self.stdout.len() + text.len() <= KEPT_BYTES {
+            self.stdout.push_str(text);
         }
         let mut line = text.trim_end().to_owned();
         if line.is_empty() {
@@ -150,7 +177,11 @@ fn outcome(status: ExitStatus) -> Option<String> {
 }
 
 fn words(cmd: &Cmd) -> String {
-    std::iter::once(&cmd.program).chain(&cmd.args).map(String::as_str).collect::<Vec<_>>().join(" ")
+    std::iter::once(&cmd.program)
+        .chain(&cmd.args)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 #[cfg(test)]
@@ -167,11 +198,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_streams_are_kept_and_watched_line_by_line() {
+    async fn standard_output_is_kept_and_both_streams_are_watched_line_by_line() {
         let seen = RefCell::new(Vec::new());
-        let out = run(sh("echo one; echo two >&2; printf three"), &|l| seen.borrow_mut().push(l.to_owned())).await;
+        let out = run(sh("echo one; echo two >&2; printf three"), &|l| {
+            seen.borrow_mut().push(l.to_owned())
+        })
+        .await;
         let out = out.unwrap();
-        assert_eq!((out.stdout.as_str(), out.stderr.as_str()), ("one\nthree", "two\n"));
+        assert_eq!(out.stdout, "one\nthree");
         let mut seen = seen.into_inner();
         seen.sort();
         assert_eq!(seen, ["one", "three", "two"]);
@@ -183,7 +217,10 @@ mod tests {
         assert_eq!(failed.outcome, "exit code 3");
         assert_eq!(failed.tail.len(), TAIL_LINES);
         assert!(failed.tail.iter().any(|l| l == "it broke"));
-        assert!(failed.to_string().starts_with("/bin/sh -c seq 1 100"), "{failed}");
+        assert!(
+            failed.to_string().starts_with("/bin/sh -c seq 1 100"),
+            "{failed}"
+        );
     }
 
     #[tokio::test]
@@ -218,7 +255,11 @@ mod tests {
         let mut cmd = sh("exit 0");
         cmd.stdin = vec![b'x'; 300_000];
         run(cmd, &|_| ()).await.unwrap();
-        assert_eq!(run(sh("cat"), &|_| ()).await.unwrap().stdout, "", "no input is an empty one");
+        assert_eq!(
+            run(sh("cat"), &|_| ()).await.unwrap().stdout,
+            "",
+            "no input is an empty one"
+        );
     }
 
     #[tokio::test]
@@ -229,7 +270,15 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let error = run(Cmd::new("/no/such/program", &[], Duration::from_secs(1)), &|_| ()).await.unwrap_err();
-        assert!(format!("{error:#}").contains("cannot start /no/such/program"), "{error:#}");
+        let error = run(
+            Cmd::new("/no/such/program", &[], Duration::from_secs(1)),
+            &|_| (),
+        )
+        .await
+        .unwrap_err();
+        assert!(
+            format!("{error:#}").contains("cannot start /no/such/program"),
+            "{error:#}"
+        );
     }
 }

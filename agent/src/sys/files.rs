@@ -27,7 +27,9 @@ impl Files {
 
     /// The text of a file; none if it is not there. Bytes that are no UTF-8 are replaced.
     pub fn read(&self, name: &str) -> Result<Option<String>> {
-        Ok(self.bytes(name)?.map(|b| String::from_utf8_lossy(&b).into_owned()))
+        Ok(self
+            .bytes(name)?
+            .map(|b| String::from_utf8_lossy(&b).into_owned()))
     }
 
     /// Writes a file by way of a temporary one in the same directory (made if missing, 0755), with this mode, synced.
@@ -38,7 +40,8 @@ impl Files {
             set_mode(&path, mode)?;
             return Ok(false);
         }
-        write_atomically(&path, mode, content).with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomically(&path, mode, content)
+            .with_context(|| format!("cannot write {}", path.display()))?;
         Ok(true)
     }
 
@@ -46,8 +49,13 @@ impl Files {
     /// 0644: one write of the whole content, no rename.
     pub fn put(&self, name: &str, content: &[u8]) -> Result<()> {
         let path = self.path(name);
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(&path);
-        file.and_then(|mut f| f.write_all(content)).with_context(|| format!("cannot write {}", path.display()))
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .open(&path);
+        file.and_then(|mut f| f.write_all(content))
+            .with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// As [`Self::put`], but only if the file is not there yet; its directory is made if missing.
@@ -56,7 +64,8 @@ impl Files {
             return Ok(());
         }
         let dir = self.path(name).parent().map(fs::create_dir_all);
-        dir.transpose().with_context(|| format!("cannot make the directory of {name}"))?;
+        dir.transpose()
+            .with_context(|| format!("cannot make the directory of {name}"))?;
         self.put(name, content)
     }
 
@@ -93,18 +102,23 @@ impl Files {
         let path = self.path(name);
         match fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
-            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+                Ok(None)
+            }
             Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
         }
     }
 }
 
 fn write_atomically(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("/"));
+    let dir = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(dir)?;
-    let mut temp = tempfile::Builder::new().prefix(".ha-agent.").tempfile_in(dir)?;
+    let mut temp = tempfile::Builder::new()
+        .prefix(".ha-agent.")
+        .tempfile_in(dir)?;
     temp.write_all(content)?;
-    temp.as_file().set_permissions(Permissions::from_mode(mode))?;
+    temp.as_file()
+        .set_permissions(Permissions::from_mode(mode))?;
     temp.as_file().sync_all()?;
     temp.persist(path).map_err(|e| e.error)?;
     sync_parent(path)
@@ -124,7 +138,7 @@ fn overwrite(path: &Path, len: u64) -> std::io::Result<()> {
 }
 
 fn sync_parent(path: &Path) -> std::io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+    File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
 }
 
 fn clear_path(path: &Path) -> std::io::Result<()> {
@@ -160,7 +174,11 @@ mod tests {
         assert_eq!(mode(&root.path().join("etc/x/y.conf")), 0o644);
         assert!(files.write("/etc/x/y.conf", 0o644, b"two").unwrap());
         assert_eq!(files.read("/etc/x/y.conf").unwrap().as_deref(), Some("two"));
-        assert_eq!(fs::read_dir(root.path().join("etc/x")).unwrap().count(), 1, "no temporary file is left");
+        assert_eq!(
+            fs::read_dir(root.path().join("etc/x")).unwrap().count(),
+            1,
+            "no temporary file is left"
+        );
     }
 
     #[test]
@@ -181,17 +199,25 @@ mod tests {
         fs::hard_link(files.path("/key"), files.path("/other")).unwrap();
         files.wipe("/key").unwrap();
         assert!(!files.exists("/key"));
-        assert_eq!(files.read("/other").unwrap().as_deref(), Some("\0\0\0\0\0\0"));
+        assert_eq!(
+            files.read("/other").unwrap().as_deref(),
+            Some("\0\0\0\0\0\0")
+        );
     }
 
     #[test]
     fn clearing_a_directory_keeps_the_directory_itself() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
-        files.write("/var/lib/etcd/member/wal/0", 0o600, b"x").unwrap();
+        files
+            .write("/var/lib/etcd/member/wal/0", 0o600, b"x")
+            .unwrap();
         files.write("/var/lib/etcd/y", 0o600, b"x").unwrap();
         files.clear("/var/lib/etcd").unwrap();
-        assert_eq!(fs::read_dir(files.path("/var/lib/etcd")).unwrap().count(), 0);
+        assert_eq!(
+            fs::read_dir(files.path("/var/lib/etcd")).unwrap().count(),
+            0
+        );
         files.clear("/var/lib/etcd/y").unwrap();
     }
 

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -21,11 +21,11 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 #[derive(Debug, Clone)]
 pub struct Sys {
     /// Units.
-    pub systemd: Arc<dyn Systemd>,
+    pub systemd: Rc<dyn Systemd>,
     /// Child processes.
-    pub commands: Arc<dyn Commands>,
+    pub commands: Rc<dyn Commands>,
     /// Time.
-    pub clock: Arc<dyn Clock>,
+    pub clock: Rc<dyn Clock>,
     /// Files, relative to a root that tests replace.
     pub files: files::Files,
 }
@@ -35,8 +35,6 @@ pub struct Sys {
 pub trait Systemd: std::fmt::Debug {
     /// Starts a unit (mode `replace`); at once if it is active.
     fn start<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>>;
-    /// Stops a unit.
-    fn stop<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>>;
     /// Restarts a unit, or starts it.
     fn restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>>;
     /// Reloads a unit, or restarts it if it cannot reload, or starts it.
@@ -87,8 +85,6 @@ impl Cmd {
 pub struct Output {
     /// All of standard output.
     pub stdout: String,
-    /// All of standard error.
-    pub stderr: String,
 }
 
 /// A child process that did not end well.

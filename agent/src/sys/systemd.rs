@@ -1,6 +1,7 @@
 //! systemd's manager over D-Bus: orders whose outcome is the job's result, and unit states.
 //! All zbus types stay in this module.
 
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,15 +37,23 @@ trait Manager {
     fn reload(&self) -> zbus::Result<()>;
     fn load_unit(&self, name: &str) -> zbus::Result<OwnedObjectPath>;
     fn start_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
-    fn stop_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn reload_or_restart_unit(&self, name: &str, mode: &str) -> zbus::Result<OwnedObjectPath>;
     fn reset_failed_unit(&self, name: &str) -> zbus::Result<()>;
     #[zbus(signal)]
-    fn job_removed(&self, id: u32, job: OwnedObjectPath, unit: String, result: String) -> zbus::Result<()>;
+    fn job_removed(
+        &self,
+        id: u32,
+        job: OwnedObjectPath,
+        unit: String,
+        result: String,
+    ) -> zbus::Result<()>;
 }
 
-#[zbus::proxy(interface = "org.freedesktop.systemd1.Unit", default_service = "org.freedesktop.systemd1")]
+#[zbus::proxy(
+    interface = "org.freedesktop.systemd1.Unit",
+    default_service = "org.freedesktop.systemd1"
+)]
 trait Unit {
     #[zbus(property(emits_changed_signal = "false"))]
     fn active_state(&self) -> zbus::Result<String>;
@@ -56,7 +65,6 @@ trait Unit {
 #[derive(Debug, Clone, Copy)]
 enum Order {
     Start,
-    Stop,
     Restart,
     ReloadOrRestart,
 }
@@ -66,7 +74,6 @@ impl Order {
     fn words(self) -> &'static str {
         match self {
             Self::Start => "start",
-            Self::Stop => "stop",
             Self::Restart => "restart",
             Self::ReloadOrRestart => "reload-or-restart",
         }
@@ -78,13 +85,16 @@ impl Order {
 #[derive(Debug)]
 pub struct Bus {
     connection: Mutex<Option<Connection>>,
-    commands: Arc<dyn Commands>,
+    commands: Rc<dyn Commands>,
 }
 
 impl Bus {
     /// `commands` runs `journalctl` for the last lines of a unit that failed.
-    pub fn new(commands: Arc<dyn Commands>) -> Self {
-        Self { connection: Mutex::new(None), commands }
+    pub fn new(commands: Rc<dyn Commands>) -> Self {
+        Self {
+            connection: Mutex::new(None),
+            commands,
+        }
     }
 
     async fn manager(&self) -> Result<ManagerProxy<'static>> {
@@ -110,17 +120,40 @@ impl Bus {
         let job = tokio::time::timeout(ORDER_DEADLINE, job_result(&manager, order, unit)).await;
         let outcome = match job {
             Err(_) => format!("job not done after {} s", ORDER_DEADLINE.as_secs()),
-            Ok(result) => match self.judge(result).await.with_context(|| said(order, unit))?.as_str() {
+            Ok(result) => match self
+                .judge(result)
+                .await
+                .with_context(|| said(order, unit))?
+                .as_str()
+            {
                 "done" => return Ok(()),
                 other => format!("job ended with `{other}`"),
             },
         };
-        Err(CommandFailed { command: said(order, unit), outcome, tail: self.journal(unit).await }.into())
+        Err(CommandFailed {
+            command: said(order, unit),
+            outcome,
+            tail: self.journal(unit).await,
+        }
+        .into())
     }
 
     async fn journal(&self, unit: &str) -> Vec<String> {
-        let args = ["-u", unit, "-n", JOURNAL_LINES, "-o", "cat", "--no-pager", "-q"];
-        match self.commands.run(Cmd::new("journalctl", &args, JOURNAL_DEADLINE)).await {
+        let args = [
+            "-u",
+            unit,
+            "-n",
+            JOURNAL_LINES,
+            "-o",
+            "cat",
+            "--no-pager",
+            "-q",
+        ];
+        match self
+            .commands
+            .run(Cmd::new("journalctl", &args, JOURNAL_DEADLINE))
+            .await
+        {
             Ok(out) => out.stdout.lines().map(str::to_owned).collect(),
             Err(error) => vec![format!("(no journal of {unit}: {error:#})")],
         }
@@ -129,13 +162,18 @@ impl Bus {
     async fn state(&self, unit: &str) -> Result<String> {
         let manager = self.manager().await?;
         let answer = asked(unit_state(&manager, unit)).await?;
-        self.judge(answer).await.with_context(|| format!("cannot ask systemd about {unit}"))
+        self.judge(answer)
+            .await
+            .with_context(|| format!("cannot ask systemd about {unit}"))
     }
 
     async fn change(&self, unit: &str, known: &str) -> Result<String> {
         let manager = self.manager().await?;
         let signals = asked(property_signals(&manager, unit)).await?;
-        let mut signals = self.judge(signals).await.with_context(|| format!("cannot watch {unit}"))?;
+        let mut signals = self
+            .judge(signals)
+            .await
+            .with_context(|| format!("cannot watch {unit}"))?;
         loop {
             let state = self.state(unit).await?;
             if state != known {
@@ -143,7 +181,9 @@ impl Bus {
             }
             if let Ok(None) = tokio::time::timeout(ASK_ANYWAY, signals.next()).await {
                 self.connection.lock().await.take();
-                return Err(anyhow!("the connection to systemd ended while watching {unit}"));
+                return Err(anyhow!(
+                    "the connection to systemd ended while watching {unit}"
+                ));
             }
         }
     }
@@ -152,10 +192,6 @@ impl Bus {
 impl Systemd for Bus {
     fn start<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         Box::pin(self.order(Order::Start, unit))
-    }
-
-    fn stop<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        Box::pin(self.order(Order::Stop, unit))
     }
 
     fn restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
@@ -182,7 +218,9 @@ impl Systemd for Bus {
             let manager = self.manager().await?;
             let answer = tokio::time::timeout(ORDER_DEADLINE, manager.reload()).await;
             let answer = answer.context("systemd did not finish reading its unit files")?;
-            self.judge(answer).await.context("systemd cannot read its unit files anew")
+            self.judge(answer)
+                .await
+                .context("systemd cannot read its unit files anew")
         })
     }
 
@@ -201,10 +239,14 @@ async fn connect() -> Result<Connection> {
         Ok(connection) => return subscribed(connection).await,
         Err(error) => error,
     };
-    let builder = connection::Builder::address(PRIVATE).p2p().method_timeout(ORDER_DEADLINE);
+    let builder = connection::Builder::address(PRIVATE)
+        .p2p()
+        .method_timeout(ORDER_DEADLINE);
     match asked(builder.build()).await.and_then(|r| r.map_err(plain)) {
         Ok(connection) => subscribed(connection).await,
-        Err(error) => Err(anyhow!("systemd cannot be reached: {bus_error:#}; on its private socket: {error:#}")),
+        Err(error) => Err(anyhow!(
+            "systemd cannot be reached: {bus_error:#}; on its private socket: {error:#}"
+        )),
     }
 }
 
@@ -212,8 +254,11 @@ async fn connect() -> Result<Connection> {
 async fn subscribed(connection: Connection) -> Result<Connection> {
     let manager = ManagerProxy::new(&connection).await?;
     match asked(manager.subscribe()).await? {
-        Err(zbus::Error::MethodError(name, ..)) if name.as_str().ends_with("AlreadySubscribed") => {}
-        other => other.map_err(plain).context("systemd does not let itself be watched")?,
+        Err(zbus::Error::MethodError(name, ..)) if name.as_str().ends_with("AlreadySubscribed") => {
+        }
+        other => other
+            .map_err(plain)
+            .context("systemd does not let itself be watched")?,
     }
     Ok(connection)
 }
@@ -224,7 +269,6 @@ async fn job_result(manager: &ManagerProxy<'_>, order: Order, unit: &str) -> zbu
     let mut removed = manager.receive_job_removed().await?;
     let job = match order {
         Order::Start => manager.start_unit(unit, "replace").await?,
-        Order::Stop => manager.stop_unit(unit, "replace").await?,
         Order::Restart => manager.restart_unit(unit, "replace").await?,
         Order::ReloadOrRestart => manager.reload_or_restart_unit(unit, "replace").await?,
     };
@@ -234,7 +278,9 @@ async fn job_result(manager: &ManagerProxy<'_>, order: Order, unit: &str) -> zbu
             return Ok(args.result.clone());
         }
     }
-    Err(zbus::Error::InputOutput(Arc::new(std::io::ErrorKind::ConnectionReset.into())))
+    Err(zbus::Error::InputOutput(Arc::new(
+        std::io::ErrorKind::ConnectionReset.into(),
+    )))
 }
 
 async fn unit_state(manager: &ManagerProxy<'_>, unit: &str) -> zbus::Result<String> {
@@ -253,13 +299,19 @@ async fn property_signals(
 ) -> zbus::Result<zbus::fdo::PropertiesChangedStream> {
     let path = manager.load_unit(unit).await?;
     let destination = manager.inner().destination().to_owned();
-    let properties = zbus::fdo::PropertiesProxy::new(manager.inner().connection(), destination, path).await?;
+    let properties =
+        zbus::fdo::PropertiesProxy::new(manager.inner().connection(), destination, path).await?;
     properties.receive_properties_changed().await
 }
 
 async fn asked<T>(question: impl Future<Output = T>) -> Result<T> {
     let answer = tokio::time::timeout(QUESTION_DEADLINE, question).await;
-    answer.map_err(|_| anyhow!("systemd did not answer within {} s", QUESTION_DEADLINE.as_secs()))
+    answer.map_err(|_| {
+        anyhow!(
+            "systemd did not answer within {} s",
+            QUESTION_DEADLINE.as_secs()
+        )
+    })
 }
 
 fn said(order: Order, unit: &str) -> String {
@@ -270,6 +322,14 @@ fn said(order: Order, unit: &str) -> String {
 fn plain(error: zbus::Error) -> anyhow::Error {
     match &error {
         zbus::Error::MethodError(name, Some(text), _) => anyhow!("{text} ({})", name.as_str()),
+        zbus::Error::FDO(error) => {
+            let text = error.to_string();
+            anyhow!(
+                "{}",
+                text.strip_prefix("org.freedesktop.DBus.Error.")
+                    .unwrap_or(&text)
+            )
+        }
         _ => anyhow!(error),
     }
 }

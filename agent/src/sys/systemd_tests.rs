@@ -1,0 +1,258 @@
+//! A manager in this process at the other end of a socket pair: the order of signals and answers is the test's choice.
+
+use std::cell::RefCell;
+use std::os::unix::net::UnixStream;
+use std::rc::Rc;
+
+use zbus::ObjectPath;
+use zbus::fdo;
+use zbus::object_server::SignalEmitter;
+
+use super::*;
+use crate::testing::FakeCommands;
+
+/// What the fake does with an order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Script {
+    /// JobRemoved goes out before the order's own answer.
+    EndsBeforeTheAnswer(&'static str),
+    /// Other jobs end first, ours later.
+    EndsLater(&'static str),
+    /// The order itself is refused.
+    NoSuchUnit,
+}
+
+#[derive(Debug)]
+struct FakeManager {
+    script: Script,
+    subscribed: bool,
+}
+
+const JOB: &str = "/org/freedesktop/systemd1/job/7";
+const OTHER_JOB: &str = "/org/freedesktop/systemd1/job/6";
+const UNIT: &str = "/org/freedesktop/systemd1/unit/x";
+
+#[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
+impl FakeManager {
+    fn subscribe(&mut self) {
+        self.subscribed = true;
+    }
+
+    fn load_unit(&self, _name: &str) -> ObjectPath<'static> {
+        ObjectPath::from_static_str_unchecked(UNIT)
+    }
+
+    fn reset_failed_unit(&self, name: &str) -> fdo::Result<()> {
+        Err(fdo::Error::Failed(format!(
+            "Unit {name} not loaded (NoSuchUnit)"
+        )))
+    }
+
+    async fn start_unit(
+        &self,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+        name: &str,
+        mode: &str,
+    ) -> fdo::Result<ObjectPath<'static>> {
+        assert!(
+            self.subscribed,
+            "an order before Subscribe would never see its job end"
+        );
+        assert_eq!(mode, "replace");
+        match self.script {
+            Script::NoSuchUnit => {
+                return Err(fdo::Error::FileNotFound(format!("Unit {name} not found.")));
+            }
+            Script::EndsBeforeTheAnswer(result) => {
+                Self::job_removed(&emitter, 7, path(JOB), name, result).await?;
+            }
+            Script::EndsLater(result) => {
+                Self::job_removed(&emitter, 6, path(OTHER_JOB), name, "failed").await?;
+                let (emitter, name) = (emitter.to_owned(), name.to_owned());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Duration::from_millis(30)).await;
+                    Self::job_removed(&emitter, 7, path(JOB), &name, result)
+                        .await
+                        .unwrap();
+                });
+            }
+        }
+        Ok(path(JOB))
+    }
+
+    #[zbus(signal)]
+    async fn job_removed(
+        emitter: &SignalEmitter<'_>,
+        id: u32,
+        job: ObjectPath<'_>,
+        unit: &str,
+        result: &str,
+    ) -> zbus::Result<()>;
+}
+
+#[derive(Debug)]
+struct FakeUnit {
+    active: String,
+    load: String,
+}
+
+#[zbus::interface(name = "org.freedesktop.systemd1.Unit")]
+impl FakeUnit {
+    #[zbus(property)]
+    fn active_state(&self) -> String {
+        self.active.clone()
+    }
+
+    #[zbus(property)]
+    fn load_state(&self) -> String {
+        self.load.clone()
+    }
+}
+
+fn path(path: &'static str) -> ObjectPath<'static> {
+    ObjectPath::from_static_str_unchecked(path)
+}
+
+struct Fake {
+    bus: Bus,
+    commands: Rc<FakeCommands>,
+    server: Connection,
+}
+
+async fn fake(script: Script, active: &str, load: &str) -> Fake {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let unit = FakeUnit {
+        active: active.into(),
+        load: load.into(),
+    };
+    let server = connection::Builder::unix_stream(theirs)
+        .server(zbus::Guid::generate())
+        .p2p()
+        .serve_at(
+            "/org/freedesktop/systemd1",
+            FakeManager {
+                script,
+                subscribed: false,
+            },
+        )
+        .serve_at(UNIT, unit)
+        .build();
+    let client = connection::Builder::unix_stream(ours).p2p().build();
+    let (server, client) = tokio::join!(server, client);
+    let commands = Rc::new(FakeCommands::default());
+    let connection = subscribed(client.unwrap()).await.unwrap();
+    let bus = Bus {
+        connection: Mutex::new(Some(connection)),
+        commands: commands.clone(),
+    };
+    Fake {
+        bus,
+        commands,
+        server: server.unwrap(),
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_ends_before_the_answer_is_not_missed() {
+    let fake = fake(Script::EndsBeforeTheAnswer("done"), "active", "loaded").await;
+    tokio::time::timeout(Duration::from_secs(5), fake.bus.start("x.service"))
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn other_jobs_do_not_count() {
+    let fake = fake(Script::EndsLater("done"), "active", "loaded").await;
+    fake.bus.start("x.service").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_failed_job_carries_its_result_and_the_units_journal() {
+    let fake = fake(Script::EndsLater("failed"), "failed", "loaded").await;
+    let said = super::super::Output {
+        stdout: "one\ncannot bind :6444\n".into(),
+    };
+    fake.commands
+        .answers
+        .borrow_mut()
+        .push_back(("journalctl -u x.service".into(), Ok(said)));
+    let error = fake.bus.start("x.service").await.unwrap_err();
+    let failed = error.downcast_ref::<CommandFailed>().unwrap();
+    assert_eq!(failed.tail, ["one", "cannot bind :6444"]);
+    assert_eq!(
+        error.to_string(),
+        "systemctl start x.service: job ended with `failed`: cannot bind :6444"
+    );
+}
+
+#[tokio::test]
+async fn a_refused_order_says_so_in_systemds_words() {
+    let fake = fake(Script::NoSuchUnit, "inactive", "not-found").await;
+    let error = fake.bus.start("x.service").await.unwrap_err();
+    assert!(
+        format!("{error:#}")
+            .starts_with("systemctl start x.service: FileNotFound: Unit x.service not found."),
+        "{error:#}"
+    );
+}
+
+#[tokio::test]
+async fn a_unit_that_is_not_there_is_told_from_one_that_does_not_run() {
+    let missing = fake(Script::NoSuchUnit, "inactive", "not-found").await;
+    assert_eq!(
+        missing.bus.active_state("x.service").await.unwrap(),
+        "not-found"
+    );
+    let stopped = fake(Script::NoSuchUnit, "inactive", "loaded").await;
+    assert_eq!(
+        stopped.bus.active_state("x.service").await.unwrap(),
+        "inactive"
+    );
+    missing.bus.reset_failed("x.service").await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_is_heard_as_it_happens() {
+    let fake = fake(Script::NoSuchUnit, "active", "loaded").await;
+    assert_eq!(
+        fake.bus.changed("x.service", "failed").await.unwrap(),
+        "active",
+        "at once if it differs already"
+    );
+    let server = fake.server.clone();
+    let dies = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let unit = server
+            .object_server()
+            .interface::<_, FakeUnit>(UNIT)
+            .await
+            .unwrap();
+        unit.get_mut().await.active = "failed".into();
+        unit.get()
+            .await
+            .active_state_changed(unit.signal_emitter())
+            .await
+            .unwrap();
+    };
+    let begun = std::time::Instant::now();
+    let (state, ()) = tokio::join!(fake.bus.changed("x.service", "active"), dies);
+    assert_eq!(state.unwrap(), "failed");
+    assert!(
+        begun.elapsed() < ASK_ANYWAY,
+        "heard by the signal, not by asking anyway"
+    );
+}
+
+#[tokio::test]
+async fn a_broken_connection_is_an_error_and_forgotten() {
+    let fake = fake(Script::NoSuchUnit, "active", "loaded").await;
+    let watched = async { fake.bus.changed("x.service", "active").await };
+    let server = RefCell::new(Some(fake.server.clone()));
+    let ends = async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        server.take().unwrap().close().await.unwrap();
+    };
+    let (state, ()) = tokio::join!(watched, ends);
+    assert!(state.is_err());
+}

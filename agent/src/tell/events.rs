@@ -30,7 +30,11 @@ struct Sink {
 
 impl Sinks {
     pub(super) fn new(files: Files, candidates: Vec<String>) -> Self {
-        Self { files, candidates, report: None }
+        Self {
+            files,
+            candidates,
+            report: None,
+        }
     }
 
     /// One line, without its end.
@@ -40,9 +44,16 @@ impl Sinks {
             tracing::debug!("event not kept: {error}");
         }
         if self.report.is_none() {
-            self.report = self.candidates.iter().find_map(|name| open(&self.files, name).ok());
+            self.report = self
+                .candidates
+                .iter()
+                .find_map(|name| open(&self.files, name).ok());
         }
-        if self.report.as_mut().is_some_and(|sink| sink.send(line.as_bytes()).is_err()) {
+        if self
+            .report
+            .as_mut()
+            .is_some_and(|sink| sink.send(line.as_bytes()).is_err())
+        {
             // Gone (the host closed its end): looked for again with the next event.
             self.report = None;
         }
@@ -53,7 +64,11 @@ impl Sinks {
         if std::fs::metadata(&path).is_ok_and(|m| m.len() > FILE_LIMIT) {
             std::fs::rename(&path, path.with_extension("jsonl.1"))?;
         }
-        let mut file = OpenOptions::new().append(true).create(true).mode(0o644).open(&path)?;
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o644)
+            .open(&path)?;
         file.write_all(line)
     }
 }
@@ -66,7 +81,9 @@ impl Sink {
         }
         bytes.extend_from_slice(line);
         match self.file.write(&bytes) {
-            Ok(written) => self.torn = written > 0 && written < bytes.len() || written == 0 && self.torn,
+            Ok(written) => {
+                self.torn = written > 0 && written < bytes.len() || written == 0 && self.torn
+            }
             // Full: this event is lost, and the gap in `seq` says so.
             Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(e) => return Err(e),
@@ -78,7 +95,10 @@ impl Sink {
 /// An existing file, fifo or device; never made, or a missing port would become a file in /dev.
 fn open(files: &Files, name: &str) -> std::io::Result<Sink> {
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-    let file = OpenOptions::new().append(true).custom_flags(flags).open(files.path(name))?;
+    let file = OpenOptions::new()
+        .append(true)
+        .custom_flags(flags)
+        .open(files.path(name))?;
     Ok(Sink { file, torn: false })
 }
 
@@ -89,7 +109,10 @@ mod tests {
     fn sinks(names: &[&str]) -> (tempfile::TempDir, Sinks) {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("run/ha-agent")).unwrap();
-        let sinks = Sinks::new(Files::new(root.path()), names.iter().map(|n| (*n).into()).collect());
+        let sinks = Sinks::new(
+            Files::new(root.path()),
+            names.iter().map(|n| (*n).into()).collect(),
+        );
         (root, sinks)
     }
 
@@ -98,8 +121,14 @@ mod tests {
         let (root, mut sinks) = sinks(&["/dev/port", "/report"]);
         std::fs::write(root.path().join("report"), "").unwrap();
         sinks.send("{}");
-        assert_eq!(std::fs::read_to_string(root.path().join("report")).unwrap(), "{}\n");
-        assert_eq!(std::fs::read_to_string(root.path().join("run/ha-agent/events.jsonl")).unwrap(), "{}\n");
+        assert_eq!(
+            std::fs::read_to_string(root.path().join("report")).unwrap(),
+            "{}\n"
+        );
+        assert_eq!(
+            std::fs::read_to_string(root.path().join("run/ha-agent/events.jsonl")).unwrap(),
+            "{}\n"
+        );
         assert!(!root.path().join("dev").exists());
     }
 
@@ -111,7 +140,11 @@ mod tests {
         sinks.send("nobody listens yet");
         assert!(sinks.report.is_none());
         let flags = OFlag::O_NONBLOCK.bits();
-        let mut reader = OpenOptions::new().read(true).custom_flags(flags).open(&path).unwrap();
+        let mut reader = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags)
+            .open(&path)
+            .unwrap();
         let line = "x".repeat(999);
         for _ in 0..200 {
             sinks.send(&line);
@@ -133,7 +166,14 @@ mod tests {
         for _ in 0..40 {
             sinks.send(&line);
         }
-        let size = |name: &str| std::fs::metadata(root.path().join("run/ha-agent").join(name)).unwrap().len();
-        assert!(size("events.jsonl") <= FILE_LIMIT + (1 << 17) && size("events.jsonl.1") <= FILE_LIMIT + (1 << 17));
+        let size = |name: &str| {
+            std::fs::metadata(root.path().join("run/ha-agent").join(name))
+                .unwrap()
+                .len()
+        };
+        assert!(
+            size("events.jsonl") <= FILE_LIMIT + (1 << 17)
+                && size("events.jsonl.1") <= FILE_LIMIT + (1 << 17)
+        );
     }
 }

@@ -14,11 +14,19 @@ const FIELD_PREFIX: &str = "HA";
 /// Starts the journal for the service; a panic is told there before it ends the process.
 pub fn start() {
     // The libraries' own lines (hyper, zbus, rustls) are noise in a story.
-    let own = Targets::new().with_target("ha_agent", Level::INFO).with_default(Level::ERROR);
+    let own = Targets::new()
+        .with_target("ha_agent", Level::INFO)
+        .with_default(Level::ERROR);
     let registry = tracing_subscriber::registry().with(own);
     let begun = match tracing_journald::layer() {
         Ok(layer) => registry.with(dressed(layer)).try_init(),
-        Err(_) => registry.with(tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false)).try_init(),
+        Err(_) => registry
+            .with(
+                tracing_subscriber::fmt::layer()
+                    .with_writer(std::io::stderr)
+                    .with_target(false),
+            )
+            .try_init(),
     };
     if begun.is_ok() {
         std::panic::set_hook(Box::new(|panic| tracing::error!("panic, a bug: {panic}")));

@@ -1,7 +1,8 @@
 //! The agent's voice: each change of state is told from here to the journal, to systemd (sd_notify STATUS), to the
 //! state file and as an event, so that the four never disagree. Interior mutability: all methods take `&self`.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
 
 use ha_spec::event::{self, Event, What};
 use ha_spec::node::NodeFile;
@@ -25,7 +26,7 @@ const WAITING_EVERY_MS: u64 = 200;
 /// Cheap to clone; all clones are one voice.
 #[derive(Debug, Clone)]
 pub struct Tell {
-    inner: Arc<Mutex<Voice>>,
+    inner: Rc<RefCell<Voice>>,
 }
 
 /// How an attempt failed.
@@ -41,7 +42,7 @@ pub struct Failure {
 
 #[derive(Debug)]
 struct Voice {
-    clock: Arc<dyn Clock>,
+    clock: Rc<dyn Clock>,
     files: Files,
     sinks: Sinks,
     status: Status,
@@ -53,7 +54,7 @@ struct Voice {
 
 impl Tell {
     /// A voice for this node; nothing is said yet.
-    pub fn new(node: &NodeFile, clock: Arc<dyn Clock>, files: Files) -> Self {
+    pub fn new(node: &NodeFile, clock: Rc<dyn Clock>, files: Files) -> Self {
         let now = clock.now_ms();
         let voice = Voice {
             sinks: Sinks::new(files.clone(), node.report.clone()),
@@ -65,20 +66,35 @@ impl Tell {
             told_waiting: None,
             told_waiting_ms: 0,
         };
-        Self { inner: Arc::new(Mutex::new(voice)) }
+        Self {
+            inner: Rc::new(RefCell::new(voice)),
+        }
     }
 
     /// A life of the agent begins: the state file is there, systemd knows that the service is up.
     pub fn hello(&self) {
         let mut voice = self.voice();
-        let boot = voice.files.read("/proc/sys/kernel/random/boot_id").ok().flatten().unwrap_or_default();
+        let boot = voice
+            .files
+            .read("/proc/sys/kernel/random/boot_id")
+            .ok()
+            .flatten()
+            .unwrap_or_default();
         let what = What::Hello {
             agent: env!("CARGO_PKG_VERSION").into(),
             role: voice.status.role,
             boot: boot.trim().into(),
         };
-        let (node, cluster, role) = (&voice.status.node, &voice.status.cluster, voice.status.role.words());
-        tracing::info!(node, "ha-agent {}: {node}, {role} of {cluster}", env!("CARGO_PKG_VERSION"));
+        let (node, cluster, role) = (
+            &voice.status.node,
+            &voice.status.cluster,
+            voice.status.role.words(),
+        );
+        tracing::info!(
+            node,
+            "ha-agent {}: {node}, {role} of {cluster}",
+            env!("CARGO_PKG_VERSION")
+        );
         voice.publish();
         voice.event(what);
         systemd::ready();
@@ -89,12 +105,18 @@ impl Tell {
         let mut voice = self.voice();
         match attempt {
             1 => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: begins"),
-            _ => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: attempt {attempt}"),
+            _ => {
+                tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: attempt {attempt}")
+            }
         }
         let now = voice.clock.now_ms();
         voice.open_phase(phase, now);
         if phase != Phase::Images {
-            let state = if phase == Phase::Steady { State::Steady } else { State::Working };
+            let state = if phase == Phase::Steady {
+                State::Steady
+            } else {
+                State::Working
+            };
             voice.enter(phase, state, attempt, now);
         }
         voice.publish();
@@ -118,12 +140,20 @@ impl Tell {
             voice.publish_if_due(now);
             return;
         }
-        let because = if last_error.is_empty() { String::new() } else { format!(": {last_error}") };
+        let because = if last_error.is_empty() {
+            String::new()
+        } else {
+            format!(": {last_error}")
+        };
         tracing::info!(%phase, node = voice.status.node, "{phase}: waiting for {what}{because}");
         voice.told_waiting = Some(words);
         voice.told_waiting_ms = now;
         voice.publish();
-        voice.event(What::Waiting { phase, what: what.into(), last_error: last_error.into() });
+        voice.event(What::Waiting {
+            phase,
+            what: what.into(),
+            last_error: last_error.into(),
+        });
     }
 
     /// So many of so many.
@@ -140,19 +170,29 @@ impl Tell {
         let took_ms = voice.close_phase(phase, now);
         match skipped {
             true => tracing::info!(%phase, node = voice.status.node, "{phase}: nothing to do"),
-            false => tracing::info!(%phase, node = voice.status.node, "{phase}: done in {:.1} s", took_ms as f64 / 1e3),
+            false => {
+                tracing::info!(%phase, node = voice.status.node, "{phase}: done in {:.1} s", took_ms as f64 / 1e3)
+            }
         }
         if phase != Phase::Images {
             voice.forget_errors();
         }
         voice.publish();
-        voice.event(What::Done { phase, took_ms, skipped });
+        voice.event(What::Done {
+            phase,
+            took_ms,
+            skipped,
+        });
     }
 
     /// An attempt failed.
     pub fn failed(&self, phase: Phase, attempt: u32, failure: Failure) {
         let mut voice = self.voice();
-        let Failure { error, tail, retry_ms } = failure;
+        let Failure {
+            error,
+            tail,
+            retry_ms,
+        } = failure;
         let next = match retry_ms {
             Some(ms) => format!("next attempt in {:.1} s", ms as f64 / 1e3),
             None => "a person must act".to_owned(),
@@ -162,7 +202,9 @@ impl Tell {
         }
         let node = &voice.status.node;
         match retry_ms {
-            Some(_) => tracing::warn!(%phase, attempt, node, "{phase}: attempt {attempt} failed ({next}): {error}"),
+            Some(_) => {
+                tracing::warn!(%phase, attempt, node, "{phase}: attempt {attempt} failed ({next}): {error}")
+            }
             None => tracing::error!(%phase, attempt, node, "{phase}: failed ({next}): {error}"),
         }
         if phase != Phase::Images {
@@ -178,7 +220,13 @@ impl Tell {
             voice.status.last_try_ms = Some(now);
         }
         voice.publish();
-        voice.event(What::Failed { phase, attempt, error, tail, retry_ms });
+        voice.event(What::Failed {
+            phase,
+            attempt,
+            error,
+            tail,
+            retry_ms,
+        });
     }
 
     /// The node is in its steady state.
@@ -195,9 +243,9 @@ impl Tell {
         voice.publish();
     }
 
-    fn voice(&self) -> MutexGuard<'_, Voice> {
-        // A panic elsewhere does not make the words wrong.
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Never held over an await or a call to the outside, so it is never borrowed twice.
+    fn voice(&self) -> RefMut<'_, Voice> {
+        self.inner.borrow_mut()
     }
 }
 
@@ -220,10 +268,18 @@ impl Voice {
 
     /// The first start counts: attempts belong to one stay.
     fn open_phase(&mut self, phase: Phase, now: u64) {
-        let running = self.status.phases.iter().any(|p| p.phase == phase && p.ended_ms.is_none());
+        let running = self
+            .status
+            .phases
+            .iter()
+            .any(|p| p.phase == phase && p.ended_ms.is_none());
         if !running {
             self.status.phases.retain(|p| p.phase != phase);
-            self.status.phases.push(PhaseTime { phase, started_ms: now, ended_ms: None });
+            self.status.phases.push(PhaseTime {
+                phase,
+                started_ms: now,
+                ended_ms: None,
+            });
         }
     }
 
@@ -276,7 +332,7 @@ impl Voice {
 }
 
 /// Tells systemd every half watchdog period that the loop turns, for ever; ends at once without a watchdog.
-pub async fn watchdog(clock: Arc<dyn Clock>) {
+pub async fn watchdog(clock: Rc<dyn Clock>) {
     systemd::watchdog(clock).await;
 }
 

@@ -22,14 +22,23 @@ pub(super) fn first(node: &NodeFile, now: u64) -> Status {
         last_error: String::new(),
         tail: Vec::new(),
         phases: Vec::new(),
-        vip: Vip { address: node.endpoint.vip, port: node.endpoint.port, here: false, holder: String::new() },
+        vip: Vip {
+            address: node.endpoint.vip,
+            port: node.endpoint.port,
+            here: false,
+            holder: String::new(),
+        },
         backends: Vec::new(),
         etcd: None,
         kubelet: String::new(),
         node_ready: None,
         network: String::new(),
         first_expiry: None,
-        agent: Agent { version: env!("CARGO_PKG_VERSION").into(), pid: std::process::id(), rss_kib: 0 },
+        agent: Agent {
+            version: env!("CARGO_PKG_VERSION").into(),
+            pid: std::process::id(),
+            rss_kib: 0,
+        },
     }
 }
 
@@ -38,8 +47,16 @@ pub(super) fn line(status: &Status) -> String {
     let phase = status.phase;
     match status.state {
         State::Working if status.waiting_for.is_empty() => format!("{phase}"),
-        State::Working => format!("{phase}: waiting for {}{}", status.waiting_for, because(status)),
-        State::Retrying => format!("{phase}: attempt {} failed{}", status.attempt, because(status)),
+        State::Working => format!(
+            "{phase}: waiting for {}{}",
+            status.waiting_for,
+            because(status)
+        ),
+        State::Retrying => format!(
+            "{phase}: attempt {} failed{}",
+            status.attempt,
+            because(status)
+        ),
         State::Failed => format!("{phase}: a person must act{}", because(status)),
         State::Steady if status.vip.here => format!("steady, holds {}", status.vip.address),
         State::Steady => "steady".to_owned(),
@@ -48,5 +65,9 @@ pub(super) fn line(status: &Status) -> String {
 }
 
 fn because(status: &Status) -> String {
-    if status.last_error.is_empty() { String::new() } else { format!(": {}", status.last_error) }
+    if status.last_error.is_empty() {
+        String::new()
+    } else {
+        format!(": {}", status.last_error)
+    }
 }

@@ -1,6 +1,6 @@
 //! sd_notify: READY, STATUS, WATCHDOG. Without NOTIFY_SOCKET nothing happens.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use sd_notify::NotifyState;
 
@@ -18,8 +18,10 @@ pub(super) fn status(text: &str) {
     send(&[NotifyState::Status(text)]);
 }
 
-pub(super) async fn watchdog(clock: Arc<dyn Clock>) {
-    let Some(period) = sd_notify::watchdog_enabled() else { return };
+pub(super) async fn watchdog(clock: Rc<dyn Clock>) {
+    let Some(period) = sd_notify::watchdog_enabled() else {
+        return;
+    };
     loop {
         send(&[NotifyState::Watchdog]);
         clock.sleep(period / 2).await;

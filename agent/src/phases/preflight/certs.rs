@@ -8,5 +8,8 @@ pub fn validity(pem: &str) -> Option<(u64, u64)> {
     let certificate = pem.parse_x509().ok()?;
     let ms = |seconds: i64| u64::try_from(seconds).ok().map(|s| s * 1000);
     let validity = certificate.validity();
-    Some((ms(validity.not_before.timestamp())?, ms(validity.not_after.timestamp())?))
+    Some((
+        ms(validity.not_before.timestamp())?,
+        ms(validity.not_after.timestamp())?,
+    ))
 }

@@ -61,15 +61,28 @@ pub async fn gather(cx: &Context) -> Facts {
     let mut facts = Facts {
         now_ms: cx.sys.clock.now_ms(),
         has_ca: files.exists(CA),
-        hostname: nix::unistd::gethostname().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+        hostname: nix::unistd::gethostname()
+            .map(|n| n.to_string_lossy().into_owned())
+            .unwrap_or_default(),
         in_hosts: mend::named(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
         address_here: has_address(cx.node.address, Some(&cx.node.interface)).unwrap_or(false),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: free_kib(&files.path(DATA)),
         swaps: swaps(&read("/proc/swaps").unwrap_or_default()),
-        holders: ports::holders(files, &judge::wanted_ports(&cx.node).into_keys().collect::<Vec<_>>()),
-        missing: PROGRAMS.iter().filter(|p| !in_path(cx, p)).map(|p| (*p).to_owned()).collect(),
-        other_cluster: read(KUBELET_CONF).zip(read(CA)).is_some_and(|(conf, ca)| names_other_ca(&conf, &ca)),
+        holders: ports::holders(
+            files,
+            &judge::wanted_ports(&cx.node)
+                .into_keys()
+                .collect::<Vec<_>>(),
+        ),
+        missing: PROGRAMS
+            .iter()
+            .filter(|p| !in_path(cx, p))
+            .map(|p| (*p).to_owned())
+            .collect(),
+        other_cluster: read(KUBELET_CONF)
+            .zip(read(CA))
+            .is_some_and(|(conf, ca)| names_other_ca(&conf, &ca)),
         ..Facts::default()
     };
     for name in [paths::IDENTITY_CERT, CA] {
@@ -77,29 +90,44 @@ pub async fn gather(cx: &Context) -> Facts {
             facts.certificates.push((name.into(), from, until));
         }
     }
-    for name in mend::SYSCTLS.iter().map(|(name, ..)| *name).chain([mend::INOTIFY]) {
+    for name in mend::SYSCTLS
+        .iter()
+        .map(|(name, ..)| *name)
+        .chain([mend::INOTIFY])
+    {
         if let Some(value) = read(name) {
             facts.kernel.insert(name.into(), value.trim().into());
         }
     }
     for unit in units(cx) {
         let state = cx.sys.systemd.active_state(&unit).await;
-        facts.units.insert(unit, state.unwrap_or_else(|error| format!("unknown: {error:#}")));
+        facts.units.insert(
+            unit,
+            state.unwrap_or_else(|error| format!("unknown: {error:#}")),
+        );
     }
     facts
 }
 
 /// Units that must be known to systemd.
 fn units(cx: &Context) -> Vec<String> {
-    let mut all = vec!["kubelet.service".to_owned(), cx.node.kubernetes.cri.unit().to_owned()];
-    if cx.node.is_control_plane() && cx.node.load_balancer.mode == ha_spec::cluster::LbMode::Native {
-        all.extend([super::super::balancer::HAPROXY.to_owned(), super::super::balancer::KEEPALIVED.to_owned()]);
+    let mut all = vec![
+        "kubelet.service".to_owned(),
+        cx.node.kubernetes.cri.unit().to_owned(),
+    ];
+    if cx.node.is_control_plane() && cx.node.load_balancer.mode == ha_spec::cluster::LbMode::Native
+    {
+        all.extend([
+            super::super::balancer::HAPROXY.to_owned(),
+            super::super::balancer::KEEPALIVED.to_owned(),
+        ]);
     }
     all
 }
 
 fn in_path(cx: &Context, program: &str) -> bool {
-    PATH.iter().any(|dir| cx.sys.files.exists(&format!("{dir}/{program}")))
+    PATH.iter()
+        .any(|dir| cx.sys.files.exists(&format!("{dir}/{program}")))
 }
 
 fn free_kib(path: &std::path::Path) -> Option<u64> {
@@ -108,18 +136,26 @@ fn free_kib(path: &std::path::Path) -> Option<u64> {
 }
 
 fn swaps(text: &str) -> Vec<String> {
-    text.lines().skip(1).filter_map(|l| l.split_whitespace().next()).map(str::to_owned).collect()
+    text.lines()
+        .skip(1)
+        .filter_map(|l| l.split_whitespace().next())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// True if a kubeconfig carries a CA, and it is not this one.
 fn names_other_ca(kubeconfig: &str, ca: &str) -> bool {
-    let data = kubeconfig.lines().find_map(|l| l.trim().strip_prefix("certificate-authority-data:"));
+    let data = kubeconfig
+        .lines()
+        .find_map(|l| l.trim().strip_prefix("certificate-authority-data:"));
     let carried = data.and_then(|d| STANDARD.decode(d.trim().trim_matches('"')).ok());
     carried.is_some_and(|pem| der(&String::from_utf8_lossy(&pem)) != der(ca))
 }
 
 fn der(pem: &str) -> Option<Vec<u8>> {
-    x509_parser::pem::parse_x509_pem(pem.as_bytes()).ok().map(|(_, pem)| pem.contents)
+    x509_parser::pem::parse_x509_pem(pem.as_bytes())
+        .ok()
+        .map(|(_, pem)| pem.contents)
 }
 
 #[cfg(test)]
@@ -128,7 +164,10 @@ mod tests {
 
     #[test]
     fn swap_devices_are_read_past_the_header() {
-        assert_eq!(swaps("Filename Type Size Used Priority\n/dev/vda3 partition 1 0 -2\n"), ["/dev/vda3"]);
+        assert_eq!(
+            swaps("Filename Type Size Used Priority\n/dev/vda3 partition 1 0 -2\n"),
+            ["/dev/vda3"]
+        );
         assert!(swaps("Filename\t\t\t\tType\n").is_empty());
     }
 
@@ -136,13 +175,24 @@ mod tests {
     fn another_clusters_ca_is_told_from_ours() {
         let ca = |name: &str| {
             let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
-            params.distinguished_name.push(rcgen::DnType::CommonName, name);
-            params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap().pem()
+            params
+                .distinguished_name
+                .push(rcgen::DnType::CommonName, name);
+            params
+                .self_signed(&rcgen::KeyPair::generate().unwrap())
+                .unwrap()
+                .pem()
         };
         let (ours, other) = (ca("kubernetes"), ca("kubernetes"));
-        let conf = format!("clusters:\n- cluster:\n    certificate-authority-data: {}\n", STANDARD.encode(&ours));
+        let conf = format!(
+            "clusters:\n- cluster:\n    certificate-authority-data: {}\n",
+            STANDARD.encode(&ours)
+        );
         assert!(!names_other_ca(&conf, &ours));
         assert!(names_other_ca(&conf, &other));
-        assert!(!names_other_ca("clusters: []\n", &ours), "no CA inside says nothing");
+        assert!(
+            !names_other_ca("clusters: []\n", &ours),
+            "no CA inside says nothing"
+        );
     }
 }

@@ -45,7 +45,13 @@ pub struct Check {
 
 /// The builder of a check: passes unless told otherwise.
 fn check(name: &str, look: &str) -> Check {
-    Check { name: name.into(), verdict: Verdict::Pass, reason: "ok".into(), cure: String::new(), look: look.into() }
+    Check {
+        name: name.into(),
+        verdict: Verdict::Pass,
+        reason: "ok".into(),
+        cure: String::new(),
+        look: look.into(),
+    }
 }
 
 impl Check {
@@ -62,36 +68,68 @@ impl Check {
 
 /// Every check, in the order in which a person would look.
 pub fn judge(node: &NodeFile, facts: &Facts) -> Vec<Check> {
-    let mut all = vec![clock(facts), identity(facts), name(node, facts), hosts(node, facts), address(node, facts)];
+    let mut all = vec![
+        clock(facts),
+        identity(facts),
+        name(node, facts),
+        hosts(node, facts),
+        address(node, facts),
+    ];
     all.extend([certificate(facts), cluster(facts)]);
     all.extend([programs(facts)]);
-    all.extend(facts.units.iter().map(|(unit, state)| unit_check(node, unit, state)));
+    all.extend(
+        facts
+            .units
+            .iter()
+            .map(|(unit, state)| unit_check(node, unit, state)),
+    );
     all.extend(kernel(node, facts));
-    all.extend([overlay(facts), inotify(facts), disk(facts), swap(node, facts)]);
+    all.extend([
+        overlay(facts),
+        inotify(facts),
+        disk(facts),
+        swap(node, facts),
+    ]);
     all.extend(ports(node, facts));
     all
 }
 
 fn clock(facts: &Facts) -> Check {
     let check = check("time", "timedatectl");
-    match facts.certificates.iter().find(|(_, from, _)| *from > facts.now_ms) {
+    match facts
+        .certificates
+        .iter()
+        .find(|(_, from, _)| *from > facts.now_ms)
+    {
         None => check,
         Some((file, from, _)) => {
             let minutes = (from - facts.now_ms) / 60_000 + 1;
             let reason = format!("the clock is {minutes} min before {file} becomes valid");
-            check.with(Verdict::Wait, reason, "set the clock, or let it reach its time server")
+            check.with(
+                Verdict::Wait,
+                reason,
+                "set the clock, or let it reach its time server",
+            )
         }
     }
 }
 
 fn identity(facts: &Facts) -> Check {
     let check = check("certificates", "openssl x509 -noout -dates -in FILE");
-    match facts.certificates.iter().find(|(_, _, until)| *until < facts.now_ms) {
+    match facts
+        .certificates
+        .iter()
+        .find(|(_, _, until)| *until < facts.now_ms)
+    {
         None => check,
         Some((file, _, until)) => {
             let days = (facts.now_ms - until) / 86_400_000;
             let reason = format!("{file} ended {days} days ago, by this machine's clock");
-            check.with(Verdict::Fail, reason, "check the clock; if it is right, render this node anew (ha-host replace)")
+            check.with(
+                Verdict::Fail,
+                reason,
+                "check the clock; if it is right, render this node anew (ha-host replace)",
+            )
         }
     }
 }
@@ -101,8 +139,15 @@ fn name(node: &NodeFile, facts: &Facts) -> Check {
     if facts.hostname == node.name {
         return check;
     }
-    let reason = format!("this machine calls itself {:?}, its node file {:?}", facts.hostname, node.name);
-    check.with(Verdict::Wait, reason, "set /etc/hostname to the node's name")
+    let reason = format!(
+        "this machine calls itself {:?}, its node file {:?}",
+        facts.hostname, node.name
+    );
+    check.with(
+        Verdict::Wait,
+        reason,
+        "set /etc/hostname to the node's name",
+    )
 }
 
 fn hosts(node: &NodeFile, facts: &Facts) -> Check {
@@ -110,8 +155,15 @@ fn hosts(node: &NodeFile, facts: &Facts) -> Check {
     if facts.in_hosts {
         return check;
     }
-    let reason = format!("/etc/hosts does not name {}: kubeadm asks the name server, and waits for it", node.name);
-    check.with(Verdict::Warn, reason, "add a line with the node's address and name")
+    let reason = format!(
+        "/etc/hosts does not name {}: kubeadm asks the name server, and waits for it",
+        node.name
+    );
+    check.with(
+        Verdict::Warn,
+        reason,
+        "add a line with the node's address and name",
+    )
 }
 
 fn address(node: &NodeFile, facts: &Facts) -> Check {
@@ -121,7 +173,11 @@ fn address(node: &NodeFile, facts: &Facts) -> Check {
         return check.says(format!("{} on {}", node.address, node.interface));
     }
     let reason = format!("{} does not have {} (yet)", node.interface, node.address);
-    check.with(Verdict::Wait, reason, "look at the network configuration (networkctl status)")
+    check.with(
+        Verdict::Wait,
+        reason,
+        "look at the network configuration (networkctl status)",
+    )
 }
 
 fn certificate(facts: &Facts) -> Check {
@@ -130,16 +186,27 @@ fn certificate(facts: &Facts) -> Check {
         return check;
     }
     let reason = "/etc/kubernetes/pki/ca.crt is not there".to_owned();
-    check.with(Verdict::Fail, reason, "the node's Ignition config brings it: render this node anew")
+    check.with(
+        Verdict::Fail,
+        reason,
+        "the node's Ignition config brings it: render this node anew",
+    )
 }
 
 fn cluster(facts: &Facts) -> Check {
-    let check = check("leftovers", "grep certificate-authority-data /etc/kubernetes/kubelet.conf");
+    let check = check(
+        "leftovers",
+        "grep certificate-authority-data /etc/kubernetes/kubelet.conf",
+    );
     if !facts.other_cluster {
         return check;
     }
     let reason = "/etc/kubernetes/kubelet.conf belongs to a cluster with another CA".to_owned();
-    check.with(Verdict::Fail, reason, "this disk was a node of another cluster: make the machine anew")
+    check.with(
+        Verdict::Fail,
+        reason,
+        "this disk was a node of another cluster: make the machine anew",
+    )
 }
 
 fn programs(facts: &Facts) -> Check {
@@ -155,19 +222,33 @@ fn unit_check(node: &NodeFile, unit: &str, state: &str) -> Check {
     let check = check(unit, &format!("systemctl status {unit}"));
     let runtime = unit == node.kubernetes.cri.unit();
     match state {
-        "not-found" => {
-            check.with(Verdict::Wait, "systemd does not know it (yet)".into(), "merge the sysext that brings it")
-        }
+        "not-found" => check.with(
+            Verdict::Wait,
+            "systemd does not know it (yet)".into(),
+            "merge the sysext that brings it",
+        ),
         "active" => check.says(state.into()),
-        "failed" if runtime => check.with(Verdict::Wait, "failed".into(), &format!("journalctl -u {unit}")),
-        _ if runtime => check.with(Verdict::Wait, state.into(), &format!("systemctl start {unit}")),
-        _ if state.starts_with("unknown") => check.with(Verdict::Wait, state.into(), "systemctl is-system-running"),
+        "failed" if runtime => check.with(
+            Verdict::Wait,
+            "failed".into(),
+            &format!("journalctl -u {unit}"),
+        ),
+        _ if runtime => check.with(
+            Verdict::Wait,
+            state.into(),
+            &format!("systemctl start {unit}"),
+        ),
+        _ if state.starts_with("unknown") => {
+            check.with(Verdict::Wait, state.into(), "systemctl is-system-running")
+        }
         _ => check.says(state.into()),
     }
 }
 
 fn kernel(node: &NodeFile, facts: &Facts) -> Vec<Check> {
-    let needed = SYSCTLS.iter().filter(|(_, _, control_plane)| !control_plane || node.is_control_plane());
+    let needed = SYSCTLS
+        .iter()
+        .filter(|(_, _, control_plane)| !control_plane || node.is_control_plane());
     let one = |(file, value, _): &(&str, &str, bool)| {
         let name = file.trim_start_matches("/proc/sys/").replace('/', ".");
         let check = check(&name, &format!("sysctl {name}"));
@@ -175,9 +256,16 @@ fn kernel(node: &NodeFile, facts: &Facts) -> Vec<Check> {
         match facts.kernel.get(*file) {
             Some(is) if is == value => check.says(is.clone()),
             // Only bridged pod networks need it, and Cilium is none.
-            None if bridge => check.with(Verdict::Warn, "the kernel has no br_netfilter".into(), "modprobe br_netfilter"),
+            None if bridge => check.with(
+                Verdict::Warn,
+                "the kernel has no br_netfilter".into(),
+                "modprobe br_netfilter",
+            ),
             is => {
-                let reason = format!("is {}, must be {value}", is.map_or("missing", String::as_str));
+                let reason = format!(
+                    "is {}, must be {value}",
+                    is.map_or("missing", String::as_str)
+                );
                 let verdict = if bridge { Verdict::Warn } else { Verdict::Fail };
                 check.with(verdict, reason, &format!("sysctl -w {name}={value}"))
             }
@@ -191,15 +279,30 @@ fn overlay(facts: &Facts) -> Check {
     if facts.overlay {
         return check;
     }
-    check.with(Verdict::Fail, "the kernel cannot mount overlay file systems".into(), "modprobe overlay")
+    check.with(
+        Verdict::Fail,
+        "the kernel cannot mount overlay file systems".into(),
+        "modprobe overlay",
+    )
 }
 
 fn inotify(facts: &Facts) -> Check {
     let check = check("inotify", "sysctl fs.inotify.max_user_instances");
-    match facts.kernel.get(mend::INOTIFY).and_then(|v| v.parse::<u64>().ok()) {
+    match facts
+        .kernel
+        .get(mend::INOTIFY)
+        .and_then(|v| v.parse::<u64>().ok())
+    {
         Some(is) if is < mend::INOTIFY_INSTANCES => {
-            let cure = format!("sysctl -w fs.inotify.max_user_instances={} (on the host, for a container)", mend::INOTIFY_INSTANCES);
-            check.with(Verdict::Warn, format!("{is} instances for each user"), &cure)
+            let cure = format!(
+                "sysctl -w fs.inotify.max_user_instances={} (on the host, for a container)",
+                mend::INOTIFY_INSTANCES
+            );
+            check.with(
+                Verdict::Warn,
+                format!("{is} instances for each user"),
+                &cure,
+            )
         }
         _ => check,
     }
@@ -208,50 +311,86 @@ fn inotify(facts: &Facts) -> Check {
 fn disk(facts: &Facts) -> Check {
     let check = check("disk", "df -h /var/lib");
     let Some(free) = facts.free_kib else {
-        return check.with(Verdict::Warn, "free space of /var/lib is not known".into(), "df -h /var/lib");
+        return check.with(
+            Verdict::Warn,
+            "free space of /var/lib is not known".into(),
+            "df -h /var/lib",
+        );
     };
-    let reason = format!("{:.1} GiB free below /var/lib", free as f64 / f64::from(1 << 20));
+    let reason = format!(
+        "{:.1} GiB free below /var/lib",
+        free as f64 / f64::from(1 << 20)
+    );
     match free {
-        ..DISK_LEAST_KIB => check.with(Verdict::Fail, reason, "images, etcd and pods need 2 GiB at least: a larger disk"),
-        DISK_LEAST_KIB..DISK_GOOD_KIB => check.with(Verdict::Warn, reason, "6 GiB and more are sensible"),
+        ..DISK_LEAST_KIB => check.with(
+            Verdict::Fail,
+            reason,
+            "images, etcd and pods need 2 GiB at least: a larger disk",
+        ),
+        DISK_LEAST_KIB..DISK_GOOD_KIB => {
+            check.with(Verdict::Warn, reason, "6 GiB and more are sensible")
+        }
         _ => check.says(reason),
     }
 }
 
 fn swap(node: &NodeFile, facts: &Facts) -> Check {
     let check = check("swap", "cat /proc/swaps");
-    let tolerated = node.kubernetes.kubelet_config.get("failSwapOn") == Some(&serde_json::Value::Bool(false));
+    let tolerated =
+        node.kubernetes.kubelet_config.get("failSwapOn") == Some(&serde_json::Value::Bool(false));
     if facts.swaps.is_empty() || tolerated {
         return check;
     }
     let reason = format!("swap is on: {}", facts.swaps.join(", "));
     // In a container the host's swap shows too, and kubelets there are told to tolerate it.
-    check.with(Verdict::Warn, reason, "swapoff -a, or kubeletConfig: {failSwapOn: false}")
+    check.with(
+        Verdict::Warn,
+        reason,
+        "swapoff -a, or kubeletConfig: {failSwapOn: false}",
+    )
 }
 
 /// Ports that this node needs, and the program (as the kernel cuts its name) that may hold each.
 pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
     let mut all = BTreeMap::from([(10250, "kubelet")]);
     if node.is_control_plane() {
-        all.extend([(APISERVER_PORT, "kube-apiserver"), (2379, "etcd"), (2380, "etcd")]);
+        all.extend([
+            (APISERVER_PORT, "kube-apiserver"),
+            (2379, "etcd"),
+            (2380, "etcd"),
+        ]);
         all.extend([(10257, "kube-controller"), (10259, "kube-scheduler")]);
         all.insert(node.endpoint.port, "haproxy");
         all.extend(node.load_balancer.stats.map(|port| (port, "haproxy")));
-        all.extend(node.load_balancer.extra_ports.iter().map(|extra| (extra.port, "haproxy")));
+        all.extend(
+            node.load_balancer
+                .extra_ports
+                .iter()
+                .map(|extra| (extra.port, "haproxy")),
+        );
     }
     all
 }
 
 fn ports(node: &NodeFile, facts: &Facts) -> Vec<Check> {
     let one = |(port, ours): (u16, &'static str)| {
-        let check = check(&format!("port {port}"), &format!("ss -ltnp 'sport = :{port}'"));
+        let check = check(
+            &format!("port {port}"),
+            &format!("ss -ltnp 'sport = :{port}'"),
+        );
         match facts.holders.get(&port).map(String::as_str) {
             None => check.says("free".into()),
             Some(holder) if holder.starts_with(ours) => check.says(format!("{holder}, ours")),
-            Some("") => check.with(Verdict::Warn, "taken, by whom cannot be seen".into(), "stop whoever listens there"),
-            Some(holder) => {
-                check.with(Verdict::Fail, format!("taken by {holder}, {ours} needs it"), &format!("stop {holder}"))
-            }
+            Some("") => check.with(
+                Verdict::Warn,
+                "taken, by whom cannot be seen".into(),
+                "stop whoever listens there",
+            ),
+            Some(holder) => check.with(
+                Verdict::Fail,
+                format!("taken by {holder}, {ours} needs it"),
+                &format!("stop {holder}"),
+            ),
         }
     };
     wanted_ports(node).into_iter().map(one).collect()

@@ -21,7 +21,10 @@ pub const SYSCTLS: [(&str, &str, bool); 4] = [
 
 /// Modules and the file by which the kernel shows that it has the feature, built in or loaded.
 const MODULES: [(&str, &str); 2] = [
-    ("br_netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
+    (
+        "br_netfilter",
+        "/proc/sys/net/bridge/bridge-nf-call-iptables",
+    ),
     ("overlay", "/sys/module/overlay"),
 ];
 
@@ -41,7 +44,10 @@ pub async fn kernel(cx: &Context) {
             set(cx, name, value);
         }
     }
-    let instances = read(cx, INOTIFY).trim().parse::<u64>().unwrap_or(INOTIFY_INSTANCES);
+    let instances = read(cx, INOTIFY)
+        .trim()
+        .parse::<u64>()
+        .unwrap_or(INOTIFY_INSTANCES);
     if instances < INOTIFY_INSTANCES {
         set(cx, INOTIFY, &INOTIFY_INSTANCES.to_string());
     }
@@ -53,34 +59,58 @@ pub fn hosts(cx: &Context) {
     if named(&text, &cx.node.name) {
         return;
     }
-    let text = format!("{}\n{} {}\n", text.trim_end(), cx.node.address, cx.node.name);
-    if let Err(error) = cx.sys.files.write("/etc/hosts", 0o644, text.trim_start().as_bytes()) {
+    let text = format!(
+        "{}\n{} {}\n",
+        text.trim_end(),
+        cx.node.address,
+        cx.node.name
+    );
+    if let Err(error) = cx
+        .sys
+        .files
+        .write("/etc/hosts", 0o644, text.trim_start().as_bytes())
+    {
         tracing::warn!("{error:#}");
     }
 }
 
 /// True if a line of /etc/hosts gives this name an address.
 pub fn named(hosts: &str, name: &str) -> bool {
-    let lines = hosts.lines().map(|l| l.split('#').next().unwrap_or_default());
-    lines.into_iter().any(|l| has_word(l.split_once(char::is_whitespace).map_or("", |(_, names)| names), name))
+    let lines = hosts
+        .lines()
+        .map(|l| l.split('#').next().unwrap_or_default());
+    lines.into_iter().any(|l| {
+        has_word(
+            l.split_once(char::is_whitespace)
+                .map_or("", |(_, names)| names),
+            name,
+        )
+    })
 }
 
 /// The container runtime: started if systemd knows it.
 pub async fn runtime(cx: &Context) {
     let unit = cx.node.kubernetes.cri.unit();
     let state = cx.sys.systemd.active_state(unit).await.unwrap_or_default();
-    if matches!(state.as_str(), "inactive" | "failed") {
-        if let Err(error) = cx.sys.systemd.start(unit).await {
-            tracing::warn!("{error:#}");
-        }
+    if matches!(state.as_str(), "inactive" | "failed")
+        && let Err(error) = cx.sys.systemd.start(unit).await
+    {
+        tracing::warn!("{error:#}");
+    }
+}
+
+/// Unit files of a sysext that was merged without a reload: systemd reads them now.
+pub async fn units(cx: &Context) {
+    if let Err(error) = cx.sys.systemd.daemon_reload().await {
+        tracing::warn!("{error:#}");
     }
 }
 
 fn set(cx: &Context, name: &str, value: &str) {
-    if read(cx, name).trim() != value {
-        if let Err(error) = cx.sys.files.put(name, format!("{value}\n").as_bytes()) {
-            tracing::debug!("{error:#}");
-        }
+    if read(cx, name).trim() != value
+        && let Err(error) = cx.sys.files.put(name, format!("{value}\n").as_bytes())
+    {
+        tracing::debug!("{error:#}");
     }
 }
 

@@ -1,0 +1,104 @@
+use super::*;
+use crate::testing::{self, Machine};
+
+/// A worker on this very machine's loopback interface, with its CA and programs.
+fn machine() -> Machine {
+    let mut node = testing::worker();
+    node.name = nix::unistd::gethostname()
+        .unwrap()
+        .to_string_lossy()
+        .into_owned();
+    (node.interface, node.address) = ("lo".into(), "127.0.0.1".parse().unwrap());
+    let machine = testing::machine(node);
+    machine.file("/etc/kubernetes/pki/ca.crt", &testing::ca_pem());
+    for program in facts::PROGRAMS {
+        machine.file(&format!("/usr/bin/{program}"), "");
+    }
+    machine.file("/var/lib/here", "");
+    machine.file("/proc/sys/net/ipv4/ip_forward", "0\n");
+    machine.file("/proc/sys/fs/inotify/max_user_instances", "128\n");
+    let mut units = machine.systemd.units.borrow_mut();
+    units.insert("kubelet.service".into(), "inactive".into());
+    units.insert("containerd.service".into(), "inactive".into());
+    drop(units);
+    machine
+}
+
+#[tokio::test]
+async fn what_can_be_mended_is_mended() {
+    let machine = machine();
+    assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
+    let read = |name: &str| machine.cx.sys.files.read(name).unwrap().unwrap();
+    assert_eq!(read("/proc/sys/net/ipv4/ip_forward"), "1\n");
+    assert_eq!(read("/proc/sys/fs/inotify/max_user_instances"), "8192\n");
+    assert_eq!(
+        read("/etc/hosts"),
+        format!("127.0.0.1 {}\n", machine.cx.node.name)
+    );
+    let orders = machine.orders();
+    assert!(
+        orders.contains(&"run modprobe br_netfilter".to_owned()),
+        "{orders:?}"
+    );
+    assert!(
+        orders.contains(&"start containerd.service".to_owned()),
+        "{orders:?}"
+    );
+    run(&machine.cx).await.unwrap();
+    assert_eq!(
+        read("/etc/hosts").lines().count(),
+        1,
+        "a second run adds nothing"
+    );
+}
+
+#[tokio::test]
+async fn what_comes_by_itself_is_waited_for_in_words() {
+    let machine = machine();
+    std::fs::remove_file(machine.cx.sys.files.path("/usr/bin/kubeadm")).unwrap();
+    let error = run(&machine.cx).await.unwrap_err();
+    assert!(!error.is::<NeedsAPerson>());
+    assert!(
+        error.to_string().contains("kubeadm not there (yet)"),
+        "{error}"
+    );
+    let waiting: Vec<_> = machine
+        .events()
+        .into_iter()
+        .filter(|e| e["event"] == "waiting")
+        .collect();
+    assert_eq!(waiting.len(), 1, "the same words are told once");
+    assert_eq!(waiting[0]["what"], "programs");
+}
+
+#[tokio::test]
+async fn another_clusters_disk_needs_a_person() {
+    use base64::Engine as _;
+    let machine = machine();
+    let other = base64::engine::general_purpose::STANDARD.encode(testing::ca_pem());
+    machine.file(
+        "/etc/kubernetes/kubelet.conf",
+        &format!("    certificate-authority-data: {other}\n"),
+    );
+    let error = run(&machine.cx).await.unwrap_err();
+    assert!(error.is::<NeedsAPerson>());
+    assert!(error.to_string().contains("another CA"), "{error}");
+}
+
+#[test]
+fn names_in_the_hosts_file() {
+    let hosts = "127.0.0.1 localhost # node9\n10.77.0.12\tnode2 node2.local\n";
+    for (name, there) in [
+        ("node2", true),
+        ("node2.local", true),
+        ("localhost", true),
+        ("node9", false),
+        ("node", false),
+    ] {
+        assert_eq!(mend::named(hosts, name), there, "{name}");
+    }
+    assert!(
+        !mend::named("node2\n", "node2"),
+        "a line without an address names nobody"
+    );
+}
