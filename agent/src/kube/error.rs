@@ -67,6 +67,23 @@ fn unknown(issuer: Option<&str>) -> String {
 }
 
 impl ApiError {
+    /// What was said, without where: for who has named the place already.
+    pub fn cause(&self) -> String {
+        let whole = self.to_string();
+        match self {
+            Self::Unreachable { url, .. }
+            | Self::UnknownAuthority { url, .. }
+            | Self::Tls { url, .. }
+            | Self::Deadline { url, .. }
+            | Self::Status { url, .. }
+            | Self::Shape { url, .. } => whole
+                .strip_prefix(&format!("{url}: "))
+                .unwrap_or(&whole)
+                .to_owned(),
+            Self::Local(_) => whole,
+        }
+    }
+
     /// The HTTP status, if there was an answer that this cluster's CA vouches for.
     pub fn status(&self) -> Option<u16> {
         match self {
@@ -118,9 +135,13 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     while let Some(next) = deepest.source() {
         deepest = next;
     }
-    // "Connection refused (os error 111)": the number tells people nothing.
+    // "Connection refused (os error 111)", "... close_notify: https://docs.rs/...": number and link tell people nothing.
     let text = deepest.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_owned()
+    let text = text.split(" (os error").next().unwrap_or(&text);
+    text.split(": https://docs.rs")
+        .next()
+        .unwrap_or(text)
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -148,5 +169,6 @@ mod tests {
             message: String::new(),
         };
         assert_eq!(error.to_string(), "u: HTTP 503");
+        assert_eq!(error.cause(), "HTTP 503");
     }
 }

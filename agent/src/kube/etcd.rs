@@ -173,39 +173,5 @@ impl Etcd {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// An answer of etcd 3.6.5, shortened.
-    const LIST: &str = r#"{"header":{"cluster_id":"14841639068965178418","member_id":"10276657743932975437"},
-      "members":[
-       {"ID":"10276657743932975437","name":"node1","peerURLs":["https://10.77.0.11:2380"],"clientURLs":["https://10.77.0.11:2379"]},
-       {"ID":"9372538179322589801","peerURLs":["https://10.77.0.12:2380"],"isLearner":true}]}"#;
-
-    #[test]
-    fn members_are_read_and_told_apart() {
-        let list: Members = serde_json::from_str(LIST).unwrap();
-        let (first, second) = (&list.members[0], &list.members[1]);
-        assert!(first.is_voter() && first.is_started());
-        assert!(!second.is_voter() && !second.is_started());
-        assert!(second.is_of("node2", "10.77.0.12".parse().unwrap()));
-        assert!(
-            !second.is_of("node2", "10.77.0.1".parse().unwrap()),
-            "an address is not a prefix"
-        );
-        assert!(
-            first.is_of("node1", "10.77.0.99".parse().unwrap()),
-            "a started member is known by its name"
-        );
-    }
-
-    #[test]
-    fn addresses_of_version_six_stand_in_brackets() {
-        let member = Member {
-            peer_urls: vec!["https://[fd00::12]:2380".into()],
-            ..Member::default()
-        };
-        assert!(member.is_of("x", "fd00::12".parse().unwrap()));
-        assert!(!member.is_of("x", "fd00::1".parse().unwrap()));
-    }
-}
+#[path = "etcd_tests.rs"]
+mod tests;

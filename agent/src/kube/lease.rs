@@ -175,6 +175,9 @@ mod tests {
         lease
     }
 
+    /// What it is about, the lease, what was seen before, our clock, and what is to be done.
+    type Case = (&'static str, Option<Lease>, Option<Seen>, u64, Decision);
+
     #[test]
     fn every_case_has_its_decision() {
         let wait = || Decision::Wait {
@@ -183,7 +186,7 @@ mod tests {
         let seen = |lease: &Lease, at| observe(None, Some(lease), at);
         let other = held_by("node1/b1", "t0");
         let renewed = held_by("node1/b1", "t1");
-        let cases: Vec<(&str, Option<Lease>, Option<Seen>, u64, Decision)> = vec![
+        let cases: Vec<Case> = vec![
             ("there is none", None, None, 0, Decision::Create),
             (
                 "nobody holds it",

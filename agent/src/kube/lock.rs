@@ -53,7 +53,7 @@ pub async fn acquire<'a>(
                     }
                     decision => match claim(&client, name, found.as_ref(), &me, now).await {
                         Ok(lease) => {
-                            info!(lease = name, ?decision, "lease is ours");
+                            info!("{name} is ours ({decision:?})");
                             return Ok(Held {
                                 cx,
                                 client,
@@ -121,7 +121,7 @@ impl Held<'_> {
             self.cx.sys.clock.sleep(Duration::from_secs(RENEW_S)).await;
             if let Err(error) = self.renew().await {
                 // Not to be helped: the work cannot be taken back. Who takes over removes what was left half-done.
-                warn!(%error, "lease not renewed");
+                warn!("not renewed: {error}");
             }
         }
     }
@@ -155,8 +155,8 @@ impl Held<'_> {
                 }
             };
             match tried.await {
-                Ok(()) => return info!(lease = name, "lease is free"),
-                Err(error) => warn!(%error, lease = name, "lease not released yet"),
+                Ok(()) => return info!("{name} is free"),
+                Err(error) => warn!("{name} is not free yet: {error}"),
             }
             self.cx.sys.clock.sleep(LOOK).await;
         }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -42,11 +42,16 @@ impl Authority {
         }
     }
 
-    fn server_config(&self) -> rustls::ServerConfig {
+    /// A server's certificate and key, PEM.
+    pub fn server(&self, address: IpAddr) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        let mut params = CertificateParams::new(vec![address.to_string()]).unwrap();
         params.use_authority_key_identifier_extension = true;
-        let cert = params.signed_by(&key, &self.issuer).unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+
+    fn server_config(&self, address: IpAddr) -> rustls::ServerConfig {
+        let (cert, key) = self.server(address);
         let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         rustls::ServerConfig::builder_with_provider(provider)
@@ -67,6 +72,16 @@ pub struct Script {
 }
 
 impl Script {
+    /// Requests so far whose method and path begin so.
+    pub fn asked(&self, begin: &str) -> Vec<String> {
+        self.asked
+            .borrow()
+            .iter()
+            .filter(|r| r.starts_with(begin))
+            .cloned()
+            .collect()
+    }
+
     /// Adds an answer.
     pub fn on(&self, request: &str, status: u16, body: &str) -> &Self {
         self.answers
@@ -95,9 +110,15 @@ impl Script {
 
     /// Serves on a free port of the loopback address until the test ends. Needs a `LocalSet`.
     pub async fn serve(&self, authority: &Authority) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.serve_at(authority, "127.0.0.1:0").await
+    }
+
+    /// The same at an address; each test takes its own of 127.0.0.0/8.
+    pub async fn serve_at(&self, authority: &Authority, address: &str) -> SocketAddr {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(authority.server_config()));
+        let acceptor =
+            tokio_rustls::TlsAcceptor::from(Arc::new(authority.server_config(address.ip())));
         let script = self.clone();
         tokio::task::spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {

@@ -1,1 +1,119 @@
+use super::*;
+use crate::kube::identity::{Identity, mint};
+use crate::kube::pki;
+use crate::kube::testing::{Authority, run};
+use crate::testing::{self, Machine};
 
+/// A worker that has joined: its kubelet has a certificate of its own.
+fn joined(ca: &Authority) -> (Machine, Identity) {
+    let machine = testing::machine(testing::worker());
+    let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+    let first = mint(
+        &ca.cert,
+        &ca.key,
+        "system:node:node4",
+        Some("system:nodes"),
+        now,
+    )
+    .unwrap();
+    machine.file(&pki("ca.crt"), &ca.cert);
+    machine.file(paths::IDENTITY_CERT, &first.cert);
+    machine.file(paths::IDENTITY_KEY, &first.key);
+    let conf = kubeconfig::render("https://10.77.0.30:6444", &ca.cert, &first);
+    machine.file(KUBELET_CONF, &conf);
+    machine.file(paths::DISCOVERY, &conf);
+    machine.file("/run/ignition.json", "{}");
+    let own = mint(
+        &ca.cert,
+        &ca.key,
+        "system:node:node4",
+        Some("system:nodes"),
+        now,
+    )
+    .unwrap();
+    machine.file(KUBELET_PEM, &format!("{}{}", own.cert, *own.key));
+    (machine, first)
+}
+
+#[test]
+fn nothing_of_the_first_identity_is_left() {
+    run(async {
+        let (machine, _) = joined(&Authority::new("kubernetes"));
+        assert!(needed(&machine.cx).await.unwrap());
+        super::run(&machine.cx).await.unwrap();
+        for name in SECRETS {
+            assert!(!machine.cx.sys.files.exists(name), "{name}");
+        }
+        let conf = machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap();
+        assert!(
+            conf.contains(KUBELET_PEM) && conf.contains("https://10.77.0.30:6444"),
+            "{conf}"
+        );
+        assert!(!conf.contains("client-key-data"));
+        assert!(!needed(&machine.cx).await.unwrap());
+        assert!(super::super::is_settled(&machine.cx));
+    });
+}
+
+#[test]
+fn the_first_identity_stays_until_the_kubelet_has_its_own() {
+    run(async {
+        let (machine, first) = joined(&Authority::new("kubernetes"));
+        machine.file(KUBELET_PEM, &format!("{}{}", first.cert, *first.key));
+        let error = super::run(&machine.cx).await.unwrap_err();
+        assert!(
+            error.to_string().contains("no certificate of its own"),
+            "{error}"
+        );
+        assert!(machine.cx.sys.files.exists(paths::IDENTITY_KEY));
+    });
+}
+
+#[test]
+fn hooks_run_once_and_again_only_after_a_failure() {
+    run(async {
+        let (mut machine, _) = joined(&Authority::new("kubernetes"));
+        let mut node = (*machine.cx.node).clone();
+        node.hooks.after_ready = vec!["true".into(), "echo x".into()];
+        machine.cx.node = std::sync::Arc::new(node);
+        let failed = Err(anyhow::anyhow!("exit code 1"));
+        machine
+            .commands
+            .answers
+            .borrow_mut()
+            .push_back(("/bin/sh -c echo".into(), failed));
+        assert!(super::run(&machine.cx).await.is_err());
+        assert!(
+            machine.cx.sys.files.exists(paths::IDENTITY_KEY),
+            "not finished"
+        );
+        super::run(&machine.cx).await.unwrap();
+        super::run(&machine.cx).await.unwrap();
+        let twice = [
+            "run /bin/sh -c true",
+            "run /bin/sh -c echo x",
+            "run /bin/sh -c true",
+            "run /bin/sh -c echo x",
+        ];
+        assert_eq!(machine.orders(), twice);
+    });
+}
+
+#[test]
+fn a_control_plane_keeps_to_its_own_apiserver() {
+    run(async {
+        let ca = Authority::new("kubernetes");
+        let (mut machine, _) = joined(&ca);
+        machine.cx.node = std::sync::Arc::new(testing::control_plane());
+        settle_kubelet_conf(&machine.cx).unwrap();
+        let conf = machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap();
+        assert!(conf.contains("https://10.77.0.12:6443"), "{conf}");
+        let before = conf.clone();
+        settle_kubelet_conf(&machine.cx).unwrap();
+        assert_eq!(
+            machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap(),
+            before,
+            "settled once is settled"
+        );
+    });
+}

@@ -26,17 +26,18 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// Waits.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let client = kube::as_node(cx)?.within(DEADLINE);
-    let what = format!("{}/readyz to answer 200", kube::vip_url(cx));
     let begin = cx.sys.clock.now_ms();
     loop {
         match look(&client).await {
             Ok(()) => return Ok(Outcome::Done),
-            Err(error) => {
-                cx.tell.waiting(Phase::Gate, &what, &error.to_string());
+            Err((what, error)) => {
+                let what = format!("{what} via {}", cx.node.endpoint.authority());
+                cx.tell.waiting(Phase::Gate, &what, &error.cause());
                 if cx.sys.clock.now_ms().saturating_sub(begin) > PATIENCE_MS {
                     bail!(
-                        "no cluster to join after {} min: {error}",
-                        PATIENCE_MS / 60_000
+                        "no cluster to join after {} min: {what}: {}",
+                        PATIENCE_MS / 60_000,
+                        error.cause()
                     );
                 }
             }
@@ -46,9 +47,59 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 }
 
 /// One look; the first thing that is missing is the error.
-async fn look(client: &Client) -> Result<(), ApiError> {
-    client.ready().await?;
-    client.config_map("kubeadm-config").await?;
-    client.config_map("kubelet-config").await?;
+async fn look(client: &Client) -> Result<(), (&'static str, ApiError)> {
+    client.ready().await.map_err(|e| ("/readyz", e))?;
+    for name in ["kubeadm-config", "kubelet-config"] {
+        client.config_map(name).await.map_err(|e| (name, e))?;
+    }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kube::testing::{Authority, Script, run};
+
+    #[test]
+    fn the_gate_names_what_is_missing() {
+        run(async {
+            let ca = Authority::new("kubernetes");
+            let script = Script::default();
+            script
+                .on("GET /readyz", 500, "[-]etcd failed")
+                .on("GET /readyz", 200, "ok");
+            script.on(
+                "GET /api/v1/namespaces/kube-system/configmaps/kubeadm-config",
+                403,
+                r#"{"message":"forbidden"}"#,
+            );
+            script.on(
+                "GET /api/v1/namespaces/kube-system/configmaps/kubeadm-config",
+                200,
+                "{}",
+            );
+            script.on(
+                "GET /api/v1/namespaces/kube-system/configmaps/kubelet-config",
+                200,
+                "{}",
+            );
+            let client = Client::new(
+                &format!("https://{}", script.serve(&ca).await),
+                &ca.cert,
+                None,
+            )
+            .unwrap();
+            let mut met = Vec::new();
+            while let Err((what, error)) = look(&client).await {
+                met.push(format!("{what}: {}", error.cause()));
+            }
+            assert_eq!(
+                met,
+                [
+                    "/readyz: HTTP 500: [-]etcd failed",
+                    "kubeadm-config: HTTP 403: forbidden"
+                ]
+            );
+        });
+    }
 }

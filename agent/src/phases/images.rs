@@ -16,8 +16,10 @@ use crate::sys::Cmd;
 
 /// One image over a thin line.
 const PULL: Duration = Duration::from_secs(10 * 60);
-/// Asking the runtime what it has.
-const LIST: Duration = Duration::from_secs(30);
+/// Asking what is needed and what is there.
+const ASK: Duration = Duration::from_secs(30);
+/// Where containerd's users name their registries' mirrors.
+const MIRRORS: &str = "/etc/containerd/certs.d";
 
 /// Needed once, while the node has no kubelet.
 pub async fn needed(cx: &Context) -> Result<bool> {
@@ -27,12 +29,16 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// Pulls what is missing; says what could not be had, and is never a reason to stop.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let config = render::kubeadm::init(&cx.node, kubeadm::machine(cx), None, &[]);
-    let pulled = if cx.node.is_control_plane() {
-        control_plane(cx, &config).await
-    } else {
-        worker(cx, &config).await
+    let pulled = async {
+        let missing = missing(cx, &config).await?;
+        match missing {
+            Some(images) if images.is_empty() => Ok(()),
+            _ if cx.node.is_control_plane() => by_kubeadm(cx, &config).await,
+            Some(images) => by_containerd(cx, &images).await,
+            None => Ok(()),
+        }
     };
-    if let Err(error) = pulled {
+    if let Err(error) = pulled.await {
         warn!("images: {error:#}: the kubelet will try by itself");
         cx.tell
             .waiting(Phase::Images, "images", &format!("{error:#}"));
@@ -40,8 +46,45 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// kubeadm's preflight pulls only what is missing, all at once, whatever the runtime; its other checks only warn here.
-async fn control_plane(cx: &Context, config: &str) -> Result<()> {
+/// What this role needs and containerd does not have; none if another runtime is to be asked, for which there is no
+/// program on every node.
+async fn missing(cx: &Context, config: &str) -> Result<Option<Vec<String>>> {
+    if cx.node.kubernetes.cri != Cri::Containerd {
+        return Ok(None);
+    }
+    let file = "/run/ha-agent/kubeadm.yaml.list";
+    cx.sys.files.write(file, 0o600, config.as_bytes())?;
+    let path = cx.sys.files.path(file);
+    let list = Cmd::new(
+        "kubeadm",
+        &[
+            "config",
+            "images",
+            "list",
+            "--config",
+            &path.to_string_lossy(),
+        ],
+        ASK,
+    );
+    let named = cx.sys.commands.run(list).await;
+    cx.sys.files.clear(file)?;
+    let here = Cmd::new(
+        "ctr",
+        &["--namespace", "k8s.io", "images", "list", "--quiet"],
+        ASK,
+    );
+    let (named, here) = (named?.stdout, cx.sys.commands.run(here).await?.stdout);
+    let mut needed = if cx.node.is_control_plane() {
+        all(&named)
+    } else {
+        of_workers(&named, cx.node.kubernetes.proxy)
+    };
+    needed.retain(|image| !here.lines().any(|have| have.trim() == image));
+    Ok(Some(needed))
+}
+
+/// kubeadm's preflight pulls what is missing through the runtime, all at once; its other checks only warn here.
+async fn by_kubeadm(cx: &Context, config: &str) -> Result<()> {
     let missed = std::cell::RefCell::new(Vec::new());
     let note = |line: &str| {
         if let Some(what) = line.trim().strip_prefix("[WARNING ImagePull]: ") {
@@ -62,54 +105,33 @@ async fn control_plane(cx: &Context, config: &str) -> Result<()> {
     Ok(())
 }
 
-/// A worker runs none of the control plane: only the sandbox and kube-proxy are sure to be needed.
-async fn worker(cx: &Context, config: &str) -> Result<()> {
-    if cx.node.kubernetes.cri != Cri::Containerd {
-        return Ok(());
-    }
-    let file = "/run/ha-agent/kubeadm.yaml.list";
-    cx.sys.files.write(file, 0o600, config.as_bytes())?;
-    let path = cx.sys.files.path(file);
-    let list = Cmd::new(
-        "kubeadm",
-        &[
-            "config",
+/// Workers have no preflight that pulls.
+async fn by_containerd(cx: &Context, images: &[String]) -> Result<()> {
+    let total = u32::try_from(images.len()).unwrap_or(u32::MAX);
+    for (done, image) in (0_u32..).zip(images) {
+        cx.tell.progress(Phase::Images, done, total);
+        let args = [
+            "--namespace",
+            "k8s.io",
             "images",
-            "list",
-            "--config",
-            &path.to_string_lossy(),
-        ],
-        LIST,
-    );
-    let named = cx.sys.commands.run(list).await;
-    cx.sys.files.clear(file)?;
-    let named = named?.stdout;
-    let here = cx
-        .sys
-        .commands
-        .run(Cmd::new(
-            "ctr",
-            &["--namespace", "k8s.io", "images", "list", "--quiet"],
-            LIST,
-        ))
-        .await?;
-    let wanted = of_workers(&named, cx.node.kubernetes.proxy);
-    for (done, image) in (0_u32..).zip(&wanted) {
-        cx.tell.progress(
-            Phase::Images,
-            done,
-            u32::try_from(wanted.len()).unwrap_or(u32::MAX),
-        );
-        if !here.stdout.lines().any(|have| have.trim() == image) {
-            let pull = Cmd::new(
-                "ctr",
-                &["--namespace", "k8s.io", "images", "pull", image],
-                PULL,
-            );
-            cx.sys.commands.run(pull).await?;
-        }
+            "pull",
+            "--hosts-dir",
+            MIRRORS,
+            image,
+        ];
+        cx.sys.commands.run(Cmd::new("ctr", &args, PULL)).await?;
     }
+    cx.tell.progress(Phase::Images, total, total);
     Ok(())
+}
+
+fn all(named: &str) -> Vec<String> {
+    named
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Of all images that kubeadm names, those that a worker needs.

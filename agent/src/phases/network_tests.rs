@@ -1,1 +1,198 @@
+use ha_spec::node::NodeFile;
+use serde_json::{Map, json};
 
+use super::*;
+use crate::kube::pki;
+use crate::kube::testing::{Authority, Script, run};
+use crate::sys::{CommandFailed, Output};
+use crate::testing::{self, Machine};
+
+const READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
+const NOT_READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"False","message":"cni plugin not initialized"}]}}"#;
+const SECRETS: &str = "GET /api/v1/namespaces/kube-system/secrets";
+const FREE: &str = r#"{"metadata":{"name":"ha-agent-network","resourceVersion":"1"},"spec":{}}"#;
+
+async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (Machine, Script) {
+    node.endpoint.vip = [127, net, 0, 30].into();
+    node.cni = cni;
+    let ca = Authority::new("kubernetes");
+    let machine = testing::machine(node);
+    machine.file(&pki("ca.crt"), &ca.cert);
+    machine.file(&pki("ca.key"), &ca.key);
+    let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+    let me = kube::identity::mint(&ca.cert, &ca.key, "n", None, now).unwrap();
+    machine.file(ha_spec::paths::IDENTITY_CERT, &me.cert);
+    machine.file(ha_spec::paths::IDENTITY_KEY, &me.key);
+    let api = Script::default();
+    api.on("GET /apis/coordination", 200, FREE)
+        .on("PUT /apis/coordination", 200, FREE);
+    api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
+    (machine, api)
+}
+
+fn cilium() -> Cni {
+    Cni::Cilium {
+        version: "1.18.1".into(),
+        values: Map::new(),
+    }
+}
+
+fn helm(status: &str) -> String {
+    let labels = json!({"status": status, "name": "cilium"});
+    json!({"items": [{"metadata": {"name": "sh.helm.release.v1.cilium.v1", "labels": labels}}]})
+        .to_string()
+}
+
+fn programs(machine: &Machine) -> Vec<String> {
+    let short = |o: String| {
+        o.split_whitespace()
+            .skip(1)
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    machine.orders().into_iter().map(short).collect()
+}
+
+#[test]
+fn cilium_is_installed_the_first_time() {
+    run(async {
+        let (machine, api) = stage(testing::founder(), cilium(), 141).await;
+        api.on(SECRETS, 200, r#"{"items":[]}"#)
+            .on("GET /api/v1/nodes/node1", 200, NOT_READY);
+        api.on("GET /api/v1/nodes/node1", 200, READY);
+        super::run(&machine.cx).await.unwrap();
+        let orders = machine.orders();
+        assert!(
+            orders[0].starts_with("run cilium install --version 1.18.1 --values "),
+            "{orders:?}"
+        );
+        assert!(!orders.iter().any(|o| o.contains("upgrade")));
+        let values = machine
+            .cx
+            .sys
+            .files
+            .read(ha_spec::paths::CILIUM_VALUES)
+            .unwrap()
+            .unwrap();
+        assert!(values.contains("127.141.0.30"));
+    });
+}
+
+#[test]
+fn cilium_is_upgraded_when_a_release_exists() {
+    run(async {
+        let (machine, api) = stage(testing::founder(), cilium(), 142).await;
+        api.on(SECRETS, 200, &helm("deployed"))
+            .on("GET /api/v1/nodes/node1", 200, READY);
+        assert!(!needed(&machine.cx).await.unwrap(), "Ready and deployed");
+        super::run(&machine.cx).await.unwrap();
+        assert_eq!(programs(&machine)[0], "cilium upgrade");
+    });
+}
+
+#[test]
+fn helms_own_word_that_a_release_exists_is_taken() {
+    run(async {
+        let (machine, api) = stage(testing::founder(), cilium(), 143).await;
+        api.on(SECRETS, 200, r#"{"items":[]}"#)
+            .on("GET /api/v1/nodes/node1", 200, READY);
+        let tail = vec![
+            "Error: Unable to install Cilium: cannot re-use a name that is still in use".into(),
+        ];
+        let failed = CommandFailed {
+            command: "cilium install".into(),
+            outcome: "exit code 1".into(),
+            tail,
+        };
+        machine
+            .commands
+            .answers
+            .borrow_mut()
+            .push_back(("cilium install".into(), Err(failed.into())));
+        super::run(&machine.cx).await.unwrap();
+        assert_eq!(
+            programs(&machine)[..2],
+            ["cilium install", "cilium upgrade"]
+        );
+    });
+}
+
+#[test]
+fn an_installer_that_died_at_work_blocks_nobody() {
+    run(async {
+        let (machine, api) = stage(testing::founder(), cilium(), 144).await;
+        api.on(SECRETS, 200, &helm("pending-install"))
+            .on(SECRETS, 200, r#"{"items":[]}"#);
+        api.on(
+            "DELETE /api/v1/namespaces/kube-system/secrets/sh.helm.release.v1.cilium.v1",
+            200,
+            "{}",
+        );
+        api.on("GET /api/v1/nodes/node1", 200, READY);
+        super::run(&machine.cx).await.unwrap();
+        assert_eq!(api.asked("DELETE /api/v1").len(), 1);
+        assert_eq!(programs(&machine)[0], "cilium install");
+    });
+}
+
+#[test]
+fn manifests_are_applied_in_order_until_they_are_there() {
+    run(async {
+        let sources = vec!["10-net.yaml".into(), "https://example.org/x.yaml".into()];
+        let (machine, api) = stage(testing::founder(), Cni::Manifests { sources }, 145).await;
+        api.on("GET /api/v1/nodes/node1", 200, READY);
+        let failed = Err(anyhow::anyhow!("no matches for kind"));
+        machine
+            .commands
+            .answers
+            .borrow_mut()
+            .push_back(("kubectl apply".into(), failed));
+        super::run(&machine.cx).await.unwrap();
+        let files: Vec<String> = machine
+            .orders()
+            .iter()
+            .map(|o| o.rsplit('/').next().unwrap().to_owned())
+            .collect();
+        assert_eq!(files, ["10-net.yaml", "10-net.yaml", "x.yaml"]);
+    });
+}
+
+#[test]
+fn others_wait_and_install_only_if_the_founder_is_lost() {
+    run(async {
+        let (machine, api) = stage(testing::control_plane(), cilium(), 146).await;
+        api.on(SECRETS, 200, r#"{"items":[]}"#);
+        for _ in 0..250 {
+            api.on("GET /api/v1/nodes/node2", 200, NOT_READY);
+        }
+        api.on("GET /api/v1/nodes/node2", 200, READY);
+        super::run(&machine.cx).await.unwrap();
+        assert_eq!(programs(&machine), ["cilium install"]);
+    });
+}
+
+#[test]
+fn a_worker_installs_nothing() {
+    run(async {
+        let (machine, api) = stage(testing::worker(), cilium(), 147).await;
+        api.on("GET /api/v1/nodes/node4", 200, NOT_READY)
+            .on("GET /api/v1/nodes/node4", 200, READY);
+        assert!(needed(&machine.cx).await.unwrap());
+        machine
+            .commands
+            .answers
+            .borrow_mut()
+            .push_back(("".into(), Ok(Output::default())));
+        super::run(&machine.cx).await.unwrap();
+        assert_eq!(machine.orders(), Vec::<String>::new());
+    });
+}
+
+#[test]
+fn without_a_pod_network_nothing_is_awaited() {
+    run(async {
+        let (machine, _) = stage(testing::worker(), Cni::None, 148).await;
+        assert!(!needed(&machine.cx).await.unwrap());
+    });
+}

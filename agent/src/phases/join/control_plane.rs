@@ -54,7 +54,7 @@ pub async fn what_is_left(cx: &Context) -> Result<Plan> {
 /// Does what is left to do.
 pub async fn join(cx: &Context) -> Result<()> {
     let plan = what_is_left(cx).await?;
-    info!(?plan, "what is left of the join");
+    info!("what is left of the join: {plan}");
     if plan.prepare {
         prepare(cx).await?;
     }

@@ -59,6 +59,24 @@ pub struct Plan {
     pub components: bool,
 }
 
+impl std::fmt::Display for Plan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let etcd = self.etcd == EtcdStep::Join;
+        let parts = [
+            (self.prepare, "certificates and kubelet"),
+            (etcd, "etcd"),
+            (self.components, "components"),
+        ];
+        let left: Vec<&str> = parts
+            .iter()
+            .filter(|(is_left, _)| *is_left)
+            .map(|(_, name)| *name)
+            .collect();
+        f.write_str(if left.is_empty() { "nothing" } else { "" })?;
+        f.write_str(&left.join(", "))
+    }
+}
+
 impl Plan {
     /// Whether nothing is left to do.
     pub fn is_done(self) -> bool {
@@ -265,7 +283,7 @@ mod tests {
     fn membership_is_read_from_the_list() {
         let me = |members: &[Member]| membership(members, "node2", "10.77.0.12".parse().unwrap());
         let first = member("node1", 11, false);
-        assert_eq!(me(&[first.clone()]), Membership::None);
+        assert_eq!(me(std::slice::from_ref(&first)), Membership::None);
         assert_eq!(
             me(&[first.clone(), member("", 12, true)]),
             Membership::Unstarted

@@ -85,11 +85,13 @@ mod tests {
         hosts.iter().map(|h| format!("10.77.0.{h}")).collect()
     }
 
+    /// What it is about; seen before, backends, nodes, endpoints; backends then.
+    type Case = (&'static str, &'static [u8], &'static [u8], &'static [u8], &'static [u8], &'static [u8]);
+
     #[test]
     fn the_balancer_follows_the_cluster() {
         let me = testing::control_plane();
-        // What was seen before, backends, nodes, endpoints, backends then.
-        let cases: [(&str, &[u8], &[u8], &[u8], &[u8], &[u8]); 8] = [
+        let cases: [Case; 8] = [
             (
                 "all is as wished",
                 &[11, 12, 13],
