@@ -6,7 +6,7 @@ use super::Known;
 use crate::cli::{self, Order};
 use crate::exit::Stop;
 use crate::provider;
-use crate::state::Root;
+use crate::state::{Life, Root, advance};
 
 /// Switches a machine.
 pub fn power(args: &cli::Power, root: &Root) -> Result<()> {
@@ -27,7 +27,9 @@ pub fn remake(args: &cli::Remake, root: &Root) -> Result<()> {
     let absolute = file
         .canonicalize()
         .map_err(|e| Stop::bad_input(format!("{} cannot be read: {e}", file.display())))?;
-    let _lock = known.dir.clone().lock()?;
+    let store = known.dir.clone().lock()?;
+    // The next launch must not take the old node's fame for the new one's.
+    advance(&store, Life::Launching)?;
     known.provider.remove(node)?;
     known.provider.prepare()?;
     known.provider.ensure(node, &absolute)?;

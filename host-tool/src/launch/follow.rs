@@ -72,8 +72,6 @@ pub struct Follow<'a> {
     tails: Vec<Tail>,
     off: Vec<u32>,
     made: Vec<bool>,
-    /// Nodes that this launch switched on.
-    fresh: Vec<bool>,
     /// Since when the cluster looks whole.
     whole_since: Option<Instant>,
     unmade: Option<Lost>,
@@ -118,7 +116,6 @@ impl<'a> Follow<'a> {
             tracks,
             tails,
             off,
-            fresh: made.clone(),
             whole_since: None,
             made,
             unmade: None,
@@ -198,10 +195,7 @@ impl<'a> Follow<'a> {
     fn took_shape(&mut self, index: usize, made: Result<Made>) {
         self.made[index] = true;
         match made {
-            Ok(made) => {
-                self.fresh[index] = made != Made::Running;
-                self.tracks[index].running(self.fresh[index], Instant::now());
-            }
+            Ok(made) => self.tracks[index].running(made != Made::Running, Instant::now()),
             Err(error) => {
                 let node = &self.cluster.nodes[index];
                 let mut lost = self.lost(node, None, "its machine could not be made".to_owned());
@@ -269,17 +263,15 @@ impl<'a> Follow<'a> {
         })
     }
 
-    /// The API says so, and no node still has something to do. A node that was off a moment ago may still be Ready by
-    /// what the API remembers: it must have been heard, unless its words do not reach us at all.
+    /// The API says so, and every node says so too: the API may still remember an old machine of that name as Ready.
+    /// A node whose words do not reach us at all is taken at the API's word after a while.
     fn whole(&self) -> bool {
         let Some(since) = self.whole_since else {
             return false;
         };
-        let done = |(track, fresh): (&Track, &bool)| match track.heard {
-            true => track.life == Life::Steady,
-            false => !fresh || since.elapsed() > UNHEARD,
-        };
-        self.made.iter().all(|m| *m) && self.tracks.iter().zip(&self.fresh).all(done)
+        let silent = since.elapsed() > UNHEARD;
+        let done = |t: &Track| t.life == Life::Steady || (!t.heard && silent);
+        self.made.iter().all(|m| *m) && self.tracks.iter().all(done)
     }
 
     fn is_lost(&self, index: usize, node: &Node) -> Option<Lost> {
