@@ -70,18 +70,28 @@ pub fn remove(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 
 /// Removes the whole cluster. Everything is tried; the first fault is reported.
 pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
-    let mut result = Ok(());
-    for node in layout.nodes()? {
-        result = result.and(remove(
-            &layout.node(&node),
-            &layout.wiring(&node, interface),
-        ));
-    }
+    let nodes = layout.nodes()?;
+    let mut results: Vec<Result<()>> = std::thread::scope(|scope| {
+        let remove = |node: &String| remove(&layout.node(node), &layout.wiring(node, interface));
+        let threads: Vec<_> = nodes
+            .iter()
+            .map(|node| scope.spawn(move || remove(node)))
+            .collect();
+        let lost = |_| {
+            Err(anyhow::anyhow!(
+                "the thread that removes a node has panicked"
+            ))
+        };
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(lost))
+            .collect()
+    });
     for node in strays(layout)? {
-        result = result.and(network::unplug(&layout.wiring(&node, interface)));
+        results.push(network::unplug(&layout.wiring(&node, interface)));
     }
-    result = result.and(segment.drop());
-    result?;
+    results.push(segment.drop());
+    results.into_iter().collect::<Result<()>>()?;
     remove_dir(layout.machines())
 }
 

@@ -94,16 +94,14 @@ fn placed(file: &Path, home: &Path) -> Result<()> {
     }
     let beside = home.join(".new");
     let _ = std::fs::remove_file(&beside);
-    // --preserve: the age tells next time that this is the same file.
-    let copy = |how: &str| {
-        output(
-            Command::new("cp")
-                .args(["--preserve", how, "-T"])
-                .arg(file)
-                .arg(&beside),
-        )
-    };
-    copy("-l").or_else(|_| copy("--reflink=auto"))?;
+    // A true copy, cheap where the file system can: whoever writes a new image over the old one must not write into the
+    // mounts of running nodes. --preserve: the age tells next time that this is the same file.
+    output(
+        Command::new("cp")
+            .args(["--preserve", "--reflink=auto", "-T"])
+            .arg(file)
+            .arg(&beside),
+    )?;
     std::fs::rename(&beside, &target).with_context(|| format!("cannot write {}", target.display()))
 }
 

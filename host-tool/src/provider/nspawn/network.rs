@@ -11,6 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use ha_spec::cluster::Cluster;
+use nix::sys::statfs::{FsType, statfs};
 
 use super::layout::{Layout, NETNS_DIR, Wiring};
 use crate::provider::command::{feed, output};
@@ -19,6 +20,8 @@ use crate::provider::command::{feed, output};
 const BRIDGE: &str = "br0";
 /// The bridge's end of the cable to the host.
 const UPLINK: &str = "to-host";
+/// The file system of mounted namespaces ("nsfs" in ASCII).
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
 /// What the record says before the namespace has an inode.
 const PENDING: &str = "pending";
 
@@ -87,11 +90,12 @@ impl Segment {
     /// Removes the segment, if it is ours.
     pub fn drop(&self) -> Result<()> {
         let space = self.layout.bridge_namespace();
-        if self.owner() == Owner::Us {
-            // Deleting one end takes both at once; with the namespace alone the kernel takes its time.
-            if exists(Some(&space), UPLINK)? {
-                output(ip(Some(&space)).args(["link", "del", UPLINK]))?;
-            }
+        let owner = self.owner();
+        // Deleting one end takes both at once; with the namespace alone the kernel takes its time.
+        if owner == Owner::Us && exists(Some(&space), UPLINK)? {
+            output(ip(Some(&space)).args(["link", "del", UPLINK]))?;
+        }
+        if owner != Owner::Other && Path::new(NETNS_DIR).join(&space).exists() {
             output(ip(None).args(["netns", "del", &space]))?;
         }
         match std::fs::remove_file(self.layout.network_record()) {
@@ -119,6 +123,9 @@ impl Segment {
             std::fs::write(&record, text)
                 .with_context(|| format!("cannot write {}", record.display()))
         };
+        if Path::new(NETNS_DIR).join(space).exists() {
+            output(ip(None).args(["netns", "del", space]))?;
+        }
         write(PENDING)?;
         output(ip(None).args(["netns", "add", space]))?;
         let path = Path::new(NETNS_DIR).join(space);
@@ -153,14 +160,21 @@ impl Segment {
 }
 
 fn owner(bridge: &str, record: &Path) -> Owner {
-    let Ok(space) = std::fs::metadata(Path::new(NETNS_DIR).join(bridge)) else {
+    let path = Path::new(NETNS_DIR).join(bridge);
+    let Ok(space) = std::fs::metadata(&path) else {
         return Owner::Nobody;
     };
-    match std::fs::read_to_string(record) {
-        Ok(record) if record.trim() == PENDING || record.trim() == space.ino().to_string() => {
-            Owner::Us
-        }
-        _ => Owner::Other,
+    let Ok(record) = std::fs::read_to_string(record) else {
+        return Owner::Other;
+    };
+    // A plain file is what an earlier boot left where /run survives one.
+    if statfs(&path).is_ok_and(|fs| fs.filesystem_type() != NSFS_MAGIC) {
+        return Owner::Nobody;
+    }
+    if record.trim() == PENDING || record.trim() == space.ino().to_string() {
+        Owner::Us
+    } else {
+        Owner::Other
     }
 }
 

@@ -87,8 +87,15 @@ impl Plan {
             "--link-journal=no".into(),
             "--notify-ready=yes".into(),
             "--console=read-only".into(),
-            bind("bind", &dir.join(NodeDir::REPORT), REPORT_IN_NODE),
         ];
+        all.extend(self.binds(dir));
+        all.push("--boot".into());
+        all
+    }
+
+    /// What of the host is seen in the node.
+    fn binds(&self, dir: &Path) -> Vec<String> {
+        let mut all = vec![bind("bind", &dir.join(NodeDir::REPORT), REPORT_IN_NODE)];
         for (name, place, _) in root::DATA {
             all.push(bind("bind", &dir.join(NodeDir::DATA).join(name), place));
         }
@@ -103,9 +110,8 @@ impl Plan {
             DEVICES
                 .iter()
                 .filter(|d| Path::new(d).exists())
-                .map(|device| option("bind", device)),
+                .map(|device| format!("--bind={device}")),
         );
-        all.push("--boot".into());
         all
     }
 }

@@ -365,24 +365,29 @@ fn what_is_not_ours_stays() {
         ip("link del other");
         provider.prepare().unwrap();
         assert_eq!(bad(), [], "its own routes are no overlap");
-        // A second state directory with a cluster of the same name.
-        let elsewhere = tempfile::tempdir().unwrap();
-        let cluster::Provider::Nspawn(options) = &world.cluster.provider else {
-            panic!("provider nspawn")
-        };
-        let other = Nspawn::new(&world.cluster, options, elsewhere.path()).unwrap();
-        assert!(
-            other
-                .prepare()
-                .unwrap_err()
-                .to_string()
-                .contains("did not make it")
-        );
-        other.destroy().unwrap();
-        assert!(
-            Path::new(layout::NETNS_DIR)
-                .join(provider.layout.bridge_namespace())
-                .exists()
-        );
+        same_name(world);
     });
+}
+
+/// A second state directory with a cluster of the same name.
+fn same_name(world: &World) {
+    let provider = &world.provider;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let cluster::Provider::Nspawn(options) = &world.cluster.provider else {
+        panic!("provider nspawn")
+    };
+    let other = Nspawn::new(&world.cluster, options, elsewhere.path()).unwrap();
+    assert!(
+        other
+            .prepare()
+            .unwrap_err()
+            .to_string()
+            .contains("did not make it")
+    );
+    other.destroy().unwrap();
+    assert!(
+        Path::new(layout::NETNS_DIR)
+            .join(provider.layout.bridge_namespace())
+            .exists()
+    );
 }
