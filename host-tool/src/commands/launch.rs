@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::cli::Launch;
-use crate::exit::Exit;
+use crate::exit::{Exit, Stop};
 use crate::state::Root;
 use crate::{launch, progress, source};
 
@@ -11,5 +11,11 @@ use crate::{launch, progress, source};
 pub fn run(args: &Launch, root: &Root) -> Result<Exit> {
     let source = source::read(&args.file)?;
     let mut show = progress::of(args.json);
-    launch::launch(&source, root, &mut *show, args.timeout)
+    let result = launch::launch(&source, root, &mut *show, args.timeout);
+    if let Err(error) = &result
+        && !matches!(error.downcast_ref(), Some(Stop::Said(_)))
+    {
+        show.error(&format!("{error:#}"));
+    }
+    result
 }

@@ -1,5 +1,6 @@
 //! The loop of a launch: makes the machines, hears the nodes, asks the cluster, until it is whole or lost.
 
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -354,16 +355,14 @@ impl<'a> Follow<'a> {
 
 /// The agent gave up in an earlier launch; somebody mended the cause since, or it will say so again.
 fn restart_agent(provider: &dyn Provider, node: &Node) -> Result<()> {
-    let status = provider
-        .exec(
-            node,
-            &["systemctl", "restart", "--no-block", "ha-agent.service"],
-        )?
-        .status()?;
+    let argv = ["systemctl", "restart", "--no-block", "ha-agent.service"];
+    let output = provider.exec(node, &argv)?.stdin(Stdio::null()).output()?;
+    let words = String::from_utf8_lossy(&output.stderr);
     anyhow::ensure!(
-        status.success(),
-        "cannot restart ha-agent on {}: {status}",
-        node.name
+        output.status.success(),
+        "cannot restart ha-agent on {}: {}",
+        node.name,
+        words.trim()
     );
     Ok(())
 }

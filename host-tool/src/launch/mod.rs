@@ -37,25 +37,55 @@ pub fn launch(
     show: &mut dyn Show,
     timeout: Duration,
 ) -> Result<Exit> {
-    let (cluster, begun) = (&source.cluster, Instant::now());
-    let dir = root.dir(&cluster.name);
-    let extras = Extras::gather(cluster)?;
+    let dir = root.dir(&source.cluster.name);
+    let extras = Extras::gather(&source.cluster)?;
     let unchanged = change::judge(&dir, source)?;
-    let provider: Arc<dyn Provider> = Arc::from(provider_of(cluster, &dir)?);
-    show.begin(cluster);
-    if unchanged && stands(&dir, cluster, &*provider)? {
-        show.end(&End::Already(summary(&dir, cluster, begun)));
-        return Ok(Exit::Done);
+    let provider = Arc::from(provider_of(&source.cluster, &dir)?);
+    let launch = Launch {
+        source,
+        dir,
+        extras,
+        provider,
+        begun: Instant::now(),
+    };
+    launch.run(unchanged, show, timeout)
+}
+
+/// One launch with all that it needs.
+struct Launch<'a> {
+    source: &'a Source,
+    dir: Dir,
+    extras: Extras,
+    provider: Arc<dyn Provider>,
+    begun: Instant,
+}
+
+impl Launch<'_> {
+    fn run(self, unchanged: bool, show: &mut dyn Show, timeout: Duration) -> Result<Exit> {
+        let (cluster, begun) = (&self.source.cluster, self.begun);
+        show.begin(cluster);
+        if unchanged && stands(&self.dir, cluster, &*self.provider)? {
+            show.end(&End::Already(summary(&self.dir, cluster, begun)));
+            return Ok(Exit::Done);
+        }
+        preflight(&*self.provider, show)?;
+        let store = self.dir.lock()?;
+        let pki = accept(&store, self.source, show)?;
+        configs::render(&store, cluster, &pki, &self.extras, &*self.provider)?;
+        state::advance(&store, state::Life::Launching)?;
+        self.provider.prepare()?;
+        let follow = Follow::new(
+            &store,
+            cluster,
+            &pki,
+            &self.extras,
+            self.provider,
+            show,
+            begun,
+        )?;
+        let outcome = api::block_on(follow.run(timeout))??;
+        finish(&store, self.source, show, outcome, begun)
     }
-    preflight(&*provider, show)?;
-    let store = dir.lock()?;
-    let pki = accept(&store, source, show)?;
-    configs::render(&store, cluster, &pki, &extras, &*provider)?;
-    state::advance(&store, state::Life::Launching)?;
-    provider.prepare()?;
-    let follow = Follow::new(&store, cluster, &pki, &extras, provider, show, begun)?;
-    let outcome = api::block_on(follow.run(timeout))??;
-    finish(&store, source, show, outcome, begun)
 }
 
 fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
@@ -195,3 +225,6 @@ fn others(cluster: &Cluster, look: &Look, lost: &str) -> String {
     });
     format!("{ready} of the {all} other nodes are Ready")
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,6 +90,10 @@ impl Show for Json {
             End::Interrupted { .. } => say("interrupted", json!({})),
         }
     }
+
+    fn error(&mut self, message: &str) {
+        say("error", json!({"message": message}));
+    }
 }
 
 fn summary(s: &Summary) -> Value {

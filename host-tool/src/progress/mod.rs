@@ -34,6 +34,8 @@ pub trait Show {
     fn tick(&mut self, tracks: &[Track]);
     /// It is over.
     fn end(&mut self, end: &End);
+    /// It is over before it could begin; people read the error on standard error.
+    fn error(&mut self, _message: &str) {}
 }
 
 /// How a launch ended, with everything there is to say.
