@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::Known;
 use crate::cli::{self, Order};
 use crate::exit::Stop;
+use crate::launch;
 use crate::provider;
 use crate::state::{Life, Root, advance};
 
@@ -33,5 +34,6 @@ pub fn remake(args: &cli::Remake, root: &Root) -> Result<()> {
     known.provider.remove(node)?;
     known.provider.prepare()?;
     known.provider.ensure(node, &absolute)?;
+    launch::open_events(&known.provider.events(node));
     Ok(())
 }

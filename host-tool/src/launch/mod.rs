@@ -14,6 +14,7 @@ mod spent;
 mod tail;
 mod track;
 
+pub use news::open_events;
 pub use spent::Spent;
 pub use track::{Change, Life, Track};
 

@@ -47,7 +47,7 @@ pub fn make(provider: Arc<dyn Provider>, index: usize, node: Node, ignition: Pat
 
 /// The agent writes into what is there and makes nothing, or a missing port would become a file. A provider whose
 /// channel is no plain file has made it by now.
-fn open_events(path: &Path) {
+pub fn open_events(path: &Path) {
     if let Err(error) = File::options().append(true).create(true).open(path) {
         eprintln!(
             "warning: {} cannot be made ({error}): this node will not be heard",
