@@ -10,7 +10,7 @@ use nix::mount::{MntFlags, umount2};
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
 use super::network::{self, Segment};
 use super::process::Ident;
-use super::{cgroup, root};
+use super::{cgroup, ignition, root};
 
 /// How long a keeper may clean up behind a node whose plug was pulled.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
@@ -123,7 +123,7 @@ fn clean(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
     ] {
         let _ = std::fs::remove_file(dir.join(file));
     }
-    Ok(())
+    remove_dir(&dir.join(ignition::WORK))
 }
 
 /// Nodes that have a namespace and no directory any more.

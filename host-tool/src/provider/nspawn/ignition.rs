@@ -14,7 +14,7 @@ use crate::provider::command::{executable, tail, which};
 /// Where Debian's package puts the program: it is a part of an initramfs there, not a command.
 const DRACUT: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 /// Work directory below the node's; holds the config with its secrets, removed after use.
-const WORK: &str = "ignition.work";
+pub const WORK: &str = "ignition.work";
 /// Ignition tries a source for ever; a launch does not wait so long.
 const PATIENCE_SECONDS: &str = "600";
 

@@ -210,7 +210,7 @@ fn a_life() {
     });
 }
 
-/// Power-off, power-on, reboot, and a node that switches itself off.
+/// Power-off, power-on, reboot.
 fn switch(world: &World) {
     let (provider, node) = (&world.provider, world.node(0));
     let id = world.run(0, &["cat", "/etc/machine-id"]);
@@ -236,6 +236,12 @@ fn switch(world: &World) {
     assert_eq!(world.ensure(0), Made::PoweredOn);
     world.wait_up(0);
     assert_eq!(world.run(0, &["cat", "/etc/machine-id"]), id);
+    reboot(world, &id);
+}
+
+/// An orderly reboot, and a node that switches itself off.
+fn reboot(world: &World, id: &str) {
+    let (provider, node) = (&world.provider, world.node(0));
     world.run(0, &["touch", "/run/before"]);
     provider.power(node, Power::Reboot).unwrap();
     world.wait_up(0);
@@ -298,18 +304,7 @@ fn faults() {
             "it may hold secrets"
         );
         assert_eq!(world.ensure(0), Made::New, "a half-made disk is made anew");
-        for victim in [NodeDir::KEEPER_PID, NodeDir::NSPAWN_PID] {
-            murder(&provider.dir(node).join(victim));
-            provider.power(node, Power::Off).unwrap();
-            assert_eq!(world.state(0), Machine::Off);
-            assert!(
-                !world.traces().iter().any(|trace| trace.contains("one")),
-                "{:?}",
-                world.traces()
-            );
-            provider.power(node, Power::On).unwrap();
-            world.wait_up(0);
-        }
+        unwatched(world);
         // Somebody else cleans up half of it.
         Command::new("ip")
             .args(["netns", "del", &provider.layout.bridge_namespace()])
@@ -318,6 +313,23 @@ fn faults() {
         provider.destroy().unwrap();
         assert_eq!(world.traces(), Vec::<String>::new());
     });
+}
+
+/// Nodes whose keeper or nspawn was killed obey all the same.
+fn unwatched(world: &World) {
+    let (provider, node) = (&world.provider, world.node(0));
+    for victim in [NodeDir::KEEPER_PID, NodeDir::NSPAWN_PID] {
+        murder(&provider.dir(node).join(victim));
+        provider.power(node, Power::Off).unwrap();
+        assert_eq!(world.state(0), Machine::Off);
+        assert!(
+            !world.traces().iter().any(|trace| trace.contains("one")),
+            "{:?}",
+            world.traces()
+        );
+        provider.power(node, Power::On).unwrap();
+        world.wait_up(0);
+    }
 }
 
 fn murder(file: &Path) {
