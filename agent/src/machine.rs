@@ -77,43 +77,30 @@ impl State {
 
 /// What `event` makes of `state`.
 pub fn next(plan: &Plan, state: State, event: Event) -> Result<State, Illegal> {
+    use State::{At, Failed, Retrying};
     let illegal = Illegal { state, event };
+    let first = |phase| At { phase, attempt: 1 };
     match (state, event) {
         // A round of watching is over: the next one begins.
         (
-            State::At {
+            At {
                 phase: Phase::Steady,
                 ..
             },
             Event::Done,
-        ) => Ok(State::At {
-            phase: Phase::Steady,
-            attempt: 1,
-        }),
-        (State::At { phase, .. }, Event::Done) => plan
-            .after(phase)
-            .map(|phase| State::At { phase, attempt: 1 })
-            .ok_or(illegal),
+        ) => Ok(first(Phase::Steady)),
+        (At { phase, .. }, Event::Done) => plan.after(phase).map(first).ok_or(illegal),
         (
-            State::At {
+            At {
                 phase: Phase::Init, ..
             },
             Event::ClusterStands,
-        ) => plan
-            .detour
-            .first()
-            .map(|phase| State::At {
-                phase: *phase,
-                attempt: 1,
-            })
-            .ok_or(illegal),
-        (State::At { phase, attempt }, Event::Failed) => Ok(State::Retrying { phase, attempt }),
-        (State::At { phase, attempt }, Event::NeedsAPerson) => Ok(State::Failed { phase, attempt }),
-        (State::Retrying { phase, attempt } | State::Failed { phase, attempt }, Event::Again) => {
-            Ok(State::At {
-                phase,
-                attempt: attempt.saturating_add(1),
-            })
+        ) => plan.detour.first().copied().map(first).ok_or(illegal),
+        (At { phase, attempt }, Event::Failed) => Ok(Retrying { phase, attempt }),
+        (At { phase, attempt }, Event::NeedsAPerson) => Ok(Failed { phase, attempt }),
+        (Retrying { phase, attempt } | Failed { phase, attempt }, Event::Again) => {
+            let attempt = attempt.saturating_add(1);
+            Ok(At { phase, attempt })
         }
         _ => Err(illegal),
     }

@@ -4,7 +4,8 @@ use anyhow::Result;
 use ha_spec::node::NodeFile;
 
 use super::{Exit, runtime};
-use crate::phases::preflight::{self, judge::Check, judge::Verdict};
+use crate::phases::preflight;
+use crate::phases::preflight::check::{Check, Verdict};
 use crate::sys::files::Files;
 
 /// Examines the machine; changes nothing.

@@ -42,7 +42,7 @@ pub fn dispatch(cli: Cli) -> Result<Exit> {
         Verb::Status { json, watch } => status::status(&files, json, watch),
         Verb::Doctor { json } => with_node(&cli.node, |node| doctor::doctor(node, files, json)),
         Verb::Render { out } => with_node(&cli.node, |node| {
-            render::render(&node, &files, out.as_deref())
+            render::render(node, files, out.as_deref())
         }),
         Verb::Probe => probe::probe(&files),
     }

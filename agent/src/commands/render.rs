@@ -8,15 +8,14 @@ use ha_spec::node::NodeFile;
 use ha_spec::paths;
 
 use super::Exit;
+use crate::context::Context;
+use crate::phases;
 use crate::render::{cilium, haproxy, keepalived, kubeadm};
 use crate::sys::files::Files;
 
-/// There on machines with cgroup v2 alone.
-const CGROUP_V2: &str = "/sys/fs/cgroup/cgroup.controllers";
-
 /// Prints the files one after the other, or writes them below `out`.
-pub fn render(node: &NodeFile, files: &Files, out: Option<&Path>) -> Result<Exit> {
-    let all = files_of(node, files);
+pub fn render(node: NodeFile, files: Files, out: Option<&Path>) -> Result<Exit> {
+    let all = files_of(&super::run::context(node, files));
     match out {
         Some(dir) => {
             let target = Files::new(dir);
@@ -35,20 +34,16 @@ pub fn render(node: &NodeFile, files: &Files, out: Option<&Path>) -> Result<Exit
 }
 
 /// Name on the node and content. kubeadm's files live only while it runs.
-fn files_of(node: &NodeFile, files: &Files) -> Vec<(&'static str, String)> {
+fn files_of(cx: &Context) -> Vec<(&'static str, String)> {
+    let node = &*cx.node;
     let mut all = Vec::new();
     if node.is_control_plane() && node.load_balancer.mode == LbMode::Native {
         all.push((keepalived::CONFIG, keepalived::config(node)));
         all.push((haproxy::CONFIG, haproxy::config(node, &node.control_planes)));
     }
     if node.founder.is_some() {
-        let machine = kubeadm::Machine {
-            cgroup_v2: files.exists(CGROUP_V2),
-        };
-        all.push((
-            "/run/ha-agent/kubeadm-init.yaml",
-            kubeadm::init(node, machine, None, &[]),
-        ));
+        let config = kubeadm::init(node, phases::kubeadm::machine(cx), None, &[]);
+        all.push(("/run/ha-agent/kubeadm-init.yaml", config));
     }
     all.push(("/run/ha-agent/kubeadm-join.yaml", kubeadm::join(node, &[])));
     if let Cni::Cilium { values, .. } = &node.cni {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_spec::paths;
-use ha_spec::status::{self, Backend, State, Status};
+use ha_spec::status::{self, Backend, Etcd, State, Status, Vip};
 
 use super::Exit;
 use crate::sys::Clock as _;
@@ -141,58 +141,52 @@ fn trouble(status: &Status, now: u64) -> String {
 }
 
 fn facts(status: &Status, now: u64) -> String {
-    let mut text = String::new();
-    let mut pair = |name: &str, left: &str, right: &str| {
-        let line = format!("{name:<8}{left:<40}{right}");
-        text += line.trim_end();
-        text.push('\n');
-    };
-    let vip = match (status.vip.holder.as_str(), status.vip.here) {
-        (_, true) => format!("{} held by this node", status.vip.address),
-        ("", false) => format!("{} not here", status.vip.address),
-        (holder, false) => format!("{} held by {holder} (not here)", status.vip.address),
-    };
-    pair("vip", &vip, &backends(&status.backends));
-    if let Some(etcd) = &status.etcd {
-        let voice = if etcd.voter {
-            "this one a voter"
-        } else {
-            "this one no voter"
-        };
-        let leader = if etcd.leader.is_empty() {
-            "no leader".into()
-        } else {
-            format!("leader {}", etcd.leader)
-        };
-        let line = format!(
-            "{} of {} members, {voice}, {leader}",
-            etcd.members.len(),
-            etcd.expected
-        );
-        pair("etcd", &line, "");
-    }
+    let mut text = pair("vip", &vip(&status.vip), &backends(&status.backends));
+    text += &status
+        .etcd
+        .as_ref()
+        .map_or_else(String::new, |e| pair("etcd", &etcd(e), ""));
     let ready = match status.node_ready {
         Some(true) => ", node Ready",
         Some(false) => ", node not Ready",
         None => "",
     };
-    pair(
+    text += &pair(
         "kubelet",
         &format!("{}{ready}", status.kubelet),
         &status.network,
     );
     let memory = status.agent.rss_kib as f64 / 1024.0;
     let agent = format!("agent {}, {memory:.1} MiB", status.agent.version);
-    let expiry = status
-        .first_expiry
-        .as_ref()
-        .map(|e| format!("first to expire: {} {}", e.name, until(now, e.at_ms)));
-    pair(
+    let expiry = status.first_expiry.as_ref();
+    let expiry = expiry.map(|e| format!("first to expire: {} {}", e.name, until(now, e.at_ms)));
+    text + &pair(
         "certs",
-        &expiry.unwrap_or_else(|| "expiry not known".into()),
+        expiry.as_deref().unwrap_or("expiry not known"),
         &agent,
-    );
-    text
+    )
+}
+
+/// One line of two columns.
+fn pair(name: &str, left: &str, right: &str) -> String {
+    format!("{name:<8}{left:<40}{right}").trim_end().to_owned() + "\n"
+}
+
+fn vip(vip: &Vip) -> String {
+    match (vip.holder.as_str(), vip.here) {
+        (_, true) => format!("{} held by this node", vip.address),
+        ("", false) => format!("{} not here", vip.address),
+        (holder, false) => format!("{} held by {holder} (not here)", vip.address),
+    }
+}
+
+fn etcd(etcd: &Etcd) -> String {
+    let voice = if etcd.voter { "a voter" } else { "no voter" };
+    let (is, should) = (etcd.members.len(), etcd.expected);
+    match etcd.leader.as_str() {
+        "" => format!("{is} of {should} members, this one {voice}, no leader"),
+        leader => format!("{is} of {should} members, this one {voice}, leader {leader}"),
+    }
 }
 
 fn backends(all: &[Backend]) -> String {

@@ -12,12 +12,13 @@ use super::{NeedsAPerson, Outcome};
 use crate::context::Context;
 
 pub mod certs;
+pub mod check;
 pub mod facts;
 pub mod judge;
 mod mend;
 pub mod ports;
 
-use judge::{Check, Verdict};
+use check::{Check, Verdict};
 
 /// Between two looks at what comes by itself (an address, the time, a sysext): the launch counts tenths of seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(200);

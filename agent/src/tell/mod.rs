@@ -40,6 +40,24 @@ pub struct Failure {
     pub retry_ms: Option<u64>,
 }
 
+impl Failure {
+    /// The program's last lines first, then the verdict: a journal is read from its end.
+    fn to_journal(&self, phase: Phase, attempt: u32, node: &str) {
+        for line in &self.tail {
+            tracing::info!(%phase, attempt, node, "{phase}: | {line}");
+        }
+        let error = &self.error;
+        match self.retry_ms.map(|ms| ms as f64 / 1e3) {
+            Some(s) => {
+                tracing::warn!(%phase, attempt, node, "{phase}: attempt {attempt} failed, the next in {s:.1} s: {error}");
+            }
+            None => {
+                tracing::error!(%phase, attempt, node, "{phase}: failed, a person must act: {error}")
+            }
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Voice {
     clock: Rc<dyn Clock>,
@@ -188,38 +206,25 @@ impl Tell {
     /// An attempt failed.
     pub fn failed(&self, phase: Phase, attempt: u32, failure: Failure) {
         let mut voice = self.voice();
-        let Failure {
-            error,
-            tail,
-            retry_ms,
-        } = failure;
-        let next = match retry_ms {
-            Some(ms) => format!("next attempt in {:.1} s", ms as f64 / 1e3),
-            None => "a person must act".to_owned(),
-        };
-        for line in &tail {
-            tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: | {line}");
-        }
-        let node = &voice.status.node;
-        match retry_ms {
-            Some(_) => {
-                tracing::warn!(%phase, attempt, node, "{phase}: attempt {attempt} failed ({next}): {error}")
-            }
-            None => tracing::error!(%phase, attempt, node, "{phase}: failed ({next}): {error}"),
-        }
+        failure.to_journal(phase, attempt, &voice.status.node);
         if phase != Phase::Images {
             let now = voice.clock.now_ms();
-            let state = match (phase, retry_ms) {
+            let state = match (phase, failure.retry_ms) {
                 (Phase::Steady, Some(_)) => State::Degraded,
                 (_, Some(_)) => State::Retrying,
                 (_, None) => State::Failed,
             };
             voice.enter(phase, state, attempt, now);
-            voice.status.last_error.clone_from(&error);
-            voice.status.tail.clone_from(&tail);
+            voice.status.last_error.clone_from(&failure.error);
+            voice.status.tail.clone_from(&failure.tail);
             voice.status.last_try_ms = Some(now);
         }
         voice.publish();
+        let Failure {
+            error,
+            tail,
+            retry_ms,
+        } = failure;
         voice.event(What::Failed {
             phase,
             attempt,

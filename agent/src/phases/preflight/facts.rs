@@ -58,23 +58,17 @@ pub struct Facts {
 pub async fn gather(cx: &Context) -> Facts {
     let files = &cx.sys.files;
     let read = |name: &str| files.read(name).ok().flatten();
+    let wanted: Vec<u16> = judge::wanted_ports(&cx.node).into_keys().collect();
     let mut facts = Facts {
         now_ms: cx.sys.clock.now_ms(),
         has_ca: files.exists(CA),
-        hostname: nix::unistd::gethostname()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default(),
+        hostname: hostname(),
         in_hosts: mend::named(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
         address_here: has_address(cx.node.address, Some(&cx.node.interface)).unwrap_or(false),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: free_kib(&files.path(DATA)),
         swaps: swaps(&read("/proc/swaps").unwrap_or_default()),
-        holders: ports::holders(
-            files,
-            &judge::wanted_ports(&cx.node)
-                .into_keys()
-                .collect::<Vec<_>>(),
-        ),
+        holders: ports::holders(files, &wanted),
         missing: PROGRAMS
             .iter()
             .filter(|p| !in_path(cx, p))
@@ -85,19 +79,15 @@ pub async fn gather(cx: &Context) -> Facts {
             .is_some_and(|(conf, ca)| names_other_ca(&conf, &ca)),
         ..Facts::default()
     };
-    for name in [paths::IDENTITY_CERT, CA] {
-        if let Some((from, until)) = read(name).and_then(|pem| certs::validity(&pem)) {
-            facts.certificates.push((name.into(), from, until));
-        }
-    }
+    facts.certificates = certificates(cx);
     for name in mend::SYSCTLS
-        .iter()
-        .map(|(name, ..)| *name)
+        .map(|(name, ..)| name)
+        .into_iter()
         .chain([mend::INOTIFY])
     {
-        if let Some(value) = read(name) {
-            facts.kernel.insert(name.into(), value.trim().into());
-        }
+        facts
+            .kernel
+            .extend(read(name).map(|value| (name.to_owned(), value.trim().to_owned())));
     }
     for unit in units(cx) {
         let state = cx.sys.systemd.active_state(&unit).await;
@@ -107,6 +97,25 @@ pub async fn gather(cx: &Context) -> Facts {
         );
     }
     facts
+}
+
+/// The CA's dates, and the identity's until the node has joined with it.
+fn certificates(cx: &Context) -> Vec<(String, u64, u64)> {
+    let joined = cx.sys.files.exists(KUBELET_CONF);
+    let names = [CA]
+        .into_iter()
+        .chain((!joined).then_some(paths::IDENTITY_CERT));
+    let dated = |name: &str| {
+        let (from, until) = certs::validity(&cx.sys.files.read(name).ok()??)?;
+        Some((name.to_owned(), from, until))
+    };
+    names.filter_map(dated).collect()
+}
+
+fn hostname() -> String {
+    nix::unistd::gethostname()
+        .map(|n| n.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }
 
 /// Units that must be known to systemd.

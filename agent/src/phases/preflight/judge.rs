@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use ha_spec::node::NodeFile;
-use serde::Serialize;
 
+use super::check::{Check, Verdict, check};
 use super::facts::Facts;
 use super::mend::{self, SYSCTLS};
 use crate::render::haproxy::APISERVER_PORT;
@@ -13,58 +13,6 @@ use crate::render::haproxy::APISERVER_PORT;
 const DISK_LEAST_KIB: u64 = 2 << 20;
 /// Below this it works, but not for long.
 const DISK_GOOD_KIB: u64 = 6 << 20;
-
-/// How a check ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Verdict {
-    /// As it should be.
-    Pass,
-    /// Works, but somebody should look.
-    Warn,
-    /// Not yet: it may come by itself.
-    Wait,
-    /// A person must act.
-    Fail,
-}
-
-/// One check with its reason.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Check {
-    /// What was looked at.
-    pub name: String,
-    /// How it ended.
-    pub verdict: Verdict,
-    /// What the machine says.
-    pub reason: String,
-    /// What to do; empty: nothing.
-    pub cure: String,
-    /// The command that shows it.
-    pub look: String,
-}
-
-/// The builder of a check: passes unless told otherwise.
-fn check(name: &str, look: &str) -> Check {
-    Check {
-        name: name.into(),
-        verdict: Verdict::Pass,
-        reason: "ok".into(),
-        cure: String::new(),
-        look: look.into(),
-    }
-}
-
-impl Check {
-    fn with(mut self, verdict: Verdict, reason: String, cure: &str) -> Self {
-        (self.verdict, self.reason, self.cure) = (verdict, reason, cure.into());
-        self
-    }
-
-    fn says(mut self, reason: String) -> Self {
-        self.reason = reason;
-        self
-    }
-}
 
 /// Every check, in the order in which a person would look.
 pub fn judge(node: &NodeFile, facts: &Facts) -> Vec<Check> {
