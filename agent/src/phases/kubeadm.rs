@@ -18,11 +18,20 @@ const CONFIG: &str = "/run/ha-agent/kubeadm.yaml";
 /// Only a unified hierarchy has this file.
 const CGROUP_V2: &str = "/sys/fs/cgroup/cgroup.controllers";
 
+/// How many connections the kernel tracks; read-only outside the first network namespace.
+const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
+
 /// What the machine decides about kubeadm's configuration.
 pub fn machine(cx: &Context) -> Machine {
     Machine {
         cgroup_v2: cx.sys.files.exists(CGROUP_V2),
+        owns_conntrack: is_writable_or_missing(&cx.sys.files.path(CONNTRACK_MAX)),
     }
+}
+
+/// Opened for writing, nothing is written; missing until the kernel tracks connections.
+fn is_writable_or_missing(path: &std::path::Path) -> bool {
+    !path.exists() || std::fs::OpenOptions::new().write(true).open(path).is_ok()
 }
 
 /// Runs `kubeadm ARGS --config FILE`, tells its progress, and shows each line to `line`.

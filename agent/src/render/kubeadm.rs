@@ -20,6 +20,9 @@ const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 pub struct Machine {
     /// Whether it has cgroup v2 (then systemd owns the tree, and the container runtime drives it through systemd).
     pub cgroup_v2: bool,
+    /// Whether the size of the connection table may be set; in a container it is the host's, and a kube-proxy that is
+    /// not told so dies of it.
+    pub owns_conntrack: bool,
 }
 
 /// For `kubeadm init` and for its preflight. `skip` names phases; without a token kubeadm makes one up.
@@ -36,7 +39,7 @@ pub fn init(node: &NodeFile, machine: Machine, token: Option<&str>, skip: &[&str
             json!([{"token": token, "ttl": TOKEN_LIFE, "description": "made for kubeadm init"}]);
     }
     let mut all = vec![first, cluster(node), kubelet(node, machine)];
-    all.extend(proxy(node));
+    all.extend(proxy(node, machine));
     documents(&all)
 }
 
@@ -142,16 +145,22 @@ fn kubelet(node: &NodeFile, machine: Machine) -> Value {
     kubelet
 }
 
-fn proxy(node: &NodeFile) -> Option<Value> {
+fn proxy(node: &NodeFile, machine: Machine) -> Option<Value> {
     let mode = match node.kubernetes.proxy {
         KubeProxy::None => return None,
         KubeProxy::Iptables => "iptables",
         KubeProxy::Ipvs => "ipvs",
         KubeProxy::Nftables => "nftables",
     };
-    Some(
-        json!({"apiVersion": "kubeproxy.config.k8s.io/v1alpha1", "kind": "KubeProxyConfiguration", "mode": mode}),
-    )
+    let mut proxy = json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": mode,
+    });
+    if !machine.owns_conntrack {
+        proxy["conntrack"] = json!({"maxPerCore": 0});
+    }
+    Some(proxy)
 }
 
 fn registration(node: &NodeFile) -> Value {
