@@ -12,13 +12,19 @@ const BLESS: &str = "HA_BLESS";
 
 /// Compares with `tests/golden/NAME`, byte for byte.
 pub fn golden(name: &str, text: &str) {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(name);
     if std::env::var_os(BLESS).is_some() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, text).unwrap();
     }
     let want = std::fs::read_to_string(&path).unwrap_or_default();
-    assert!(text == want, "{} differs ({BLESS}=1 writes it anew); now:\n{text}", path.display());
+    assert!(
+        text == want,
+        "{} differs ({BLESS}=1 writes it anew); now:\n{text}",
+        path.display()
+    );
 }
 
 /// Every shape that the cluster file allows a balancer.
@@ -28,8 +34,16 @@ pub fn nodes() -> Vec<(&'static str, NodeFile)> {
     let mut full = testing::control_plane();
     full.load_balancer.stats = Some(8404);
     full.load_balancer.extra_ports = vec![
-        ExtraPort { name: "http".into(), port: 80, target: 30080 },
-        ExtraPort { name: "https".into(), port: 443, target: 30443 },
+        ExtraPort {
+            name: "http".into(),
+            port: 80,
+            target: 30080,
+        },
+        ExtraPort {
+            name: "https".into(),
+            port: 443,
+            target: 30443,
+        },
     ];
     full.load_balancer.advert_interval_ms = 1000;
     let mut six = testing::control_plane();
@@ -38,5 +52,10 @@ pub fn nodes() -> Vec<(&'static str, NodeFile)> {
     for (i, peer) in six.control_planes.iter_mut().enumerate() {
         peer.address = format!("fd00::1{}", i + 1).parse().unwrap();
     }
-    vec![("three", testing::control_plane()), ("alone", alone), ("full", full), ("ipv6", six)]
+    vec![
+        ("three", testing::control_plane()),
+        ("alone", alone),
+        ("full", full),
+        ("ipv6", six),
+    ]
 }
