@@ -107,6 +107,25 @@ fn add(total: u64, number: &str, unit: u64) -> Option<u64> {
     total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)
 }
 
+/// A list in lines of at most `width` characters, each but the first indented; no item is torn.
+pub fn list(items: &[String], width: usize, indent: usize) -> String {
+    let (mut text, mut column) = (String::new(), indent);
+    for (index, item) in items.iter().enumerate() {
+        let length = item.chars().count() + 1;
+        if index > 0 && column + length > width {
+            text.push_str(",\n");
+            text.push_str(&" ".repeat(indent));
+            column = indent;
+        } else if index > 0 {
+            text.push_str(", ");
+            column += 1;
+        }
+        text.push_str(item);
+        column += length;
+    }
+    text
+}
+
 /// One line of what a stranger's program said: control characters would move the cursor or worse.
 pub fn printable(text: &str) -> String {
     text.chars()
@@ -141,6 +160,15 @@ mod tests {
         ] {
             assert!(duration(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn lists() {
+        let items = ["one", "two", "three"].map(str::to_owned);
+        assert_eq!(list(&items, 80, 4), "one, two, three");
+        assert_eq!(list(&items, 15, 4), "one, two,\n    three");
+        assert_eq!(list(&items, 1, 2), "one,\n  two,\n  three");
+        assert_eq!(list(&[], 80, 4), "");
     }
 
     #[test]

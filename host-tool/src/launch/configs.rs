@@ -1,9 +1,11 @@
 //! Which Ignition configs a launch writes.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Result, bail};
 use ha_spec::cluster::Cluster;
 
-use crate::ignition::{Extras, Material, founder};
+use crate::ignition::{Extras, FOUNDER_SECONDS, Material, founder};
 use crate::pki::Pki;
 use crate::provider::{Machine, Provider};
 use crate::state::{Store, now_ms};
@@ -26,12 +28,26 @@ pub fn render(
         founder,
     };
     for node in &cluster.nodes {
-        let kept = store.ignition(&node.name).exists() && provider.state(node)? != Machine::Absent;
+        let path = store.ignition(&node.name);
+        let kept = path.exists() && provider.state(node)? != Machine::Absent;
         if !kept {
             store.put_ignition(&node.name, material.render(node)?.expose())?;
+        } else if !founded && cluster.founder() == Some(node) && age(&path)? > FOUNDER_SECONDS {
+            bail!(
+                "{node} may no longer found the cluster: its permission ran out before any apiserver answered; nothing \
+                 stands yet, so begin anew:  ha-host destroy {name} --yes  and launch again",
+                node = node.name,
+                name = cluster.name
+            );
         }
     }
     Ok(())
+}
+
+/// Seconds since a config was written.
+fn age(path: &Path) -> Result<u64> {
+    let written = std::fs::metadata(path)?.modified()?;
+    Ok(written.elapsed().map_or(0, |age| age.as_secs()))
 }
 
 /// The cluster answers: nobody may found it again. Takes the permission out of the stored config, then remembers that.

@@ -122,7 +122,7 @@ fn preflight(provider: &dyn Provider, show: &mut dyn Show) -> Result<()> {
     let (good, bad): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.ok);
     if bad.is_empty() {
         let seen: Vec<String> = good.into_iter().map(|f| f.seen).collect();
-        show.step("preflight", &format!("ok   {}", seen.join(", ")));
+        show.step("preflight", &seen);
         return Ok(());
     }
     show.end(&End::Unfit(bad));
@@ -134,10 +134,8 @@ fn accept(store: &Store, source: &Source, show: &mut dyn Show) -> Result<Pki> {
     let (pki, new) = store.ensure_pki()?;
     store.ensure_kubeconfig(&source.cluster, &pki)?;
     let word = if new { "new" } else { "kept" };
-    show.step(
-        "pki",
-        &format!("ok   {word}, state in {}", crate::text::home(store.path())),
-    );
+    let place = format!("state in {}", crate::text::home(store.path()));
+    show.step("pki", &[word.to_owned(), place]);
     Ok(pki)
 }
 

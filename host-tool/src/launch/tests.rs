@@ -85,7 +85,7 @@ struct Kept(Vec<String>);
 
 impl Show for Kept {
     fn begin(&mut self, _cluster: &Cluster) {}
-    fn step(&mut self, _name: &str, _words: &str) {}
+    fn step(&mut self, _name: &str, _seen: &[String]) {}
     fn event(&mut self, _event: &Event) {}
     fn change(&mut self, _track: &Track, _change: Change) {}
     fn look(&mut self, _look: &Look, _cluster: &Cluster) {}
@@ -264,6 +264,35 @@ fn a_launch_that_takes_too_long_says_what_everybody_waits_for() {
     ] {
         assert!(end.contains(words), "{words}: {end}");
     }
+}
+
+#[test]
+fn a_permission_that_ran_out_is_said_before_anything_waits_for_it() {
+    let stage = Stage::new();
+    let provider = Arc::new(stage.provider());
+    assert_eq!(stage.launch(&provider, 1).0, Some(Exit::TimedOut));
+    let file = std::fs::File::options()
+        .append(true)
+        .open(stage.state().ignition("node1"))
+        .unwrap();
+    let old =
+        std::time::SystemTime::now() - Duration::from_secs(crate::ignition::FOUNDER_SECONDS + 5);
+    file.set_modified(old).unwrap();
+    let (dir, extras, begun) = (stage.state(), Extras::default(), Instant::now());
+    let launch = Launch {
+        source: &stage.source,
+        dir,
+        extras,
+        provider,
+        begun,
+    };
+    let error = launch
+        .run(true, &mut Kept::default(), Duration::from_secs(1))
+        .unwrap_err();
+    assert!(
+        error.to_string().contains("node1 may no longer found"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -6,7 +6,7 @@ use ha_spec::cluster::Cluster;
 use ha_spec::event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{End, Show, end, headline};
+use super::{End, Show, end, headline, step};
 use crate::api::Look;
 use crate::launch::{Change, Life, Track};
 use crate::text::{Paint, printable};
@@ -43,8 +43,8 @@ impl Show for Bars {
         println!("{}: {}", cluster.name, headline(cluster));
     }
 
-    fn step(&mut self, name: &str, words: &str) {
-        println!("  {name:<11} {words}");
+    fn step(&mut self, name: &str, seen: &[String]) {
+        println!("{}", step("", name, seen));
     }
 
     fn event(&mut self, _event: &Event) {}

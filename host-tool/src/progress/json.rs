@@ -31,8 +31,8 @@ impl Show for Json {
         );
     }
 
-    fn step(&mut self, name: &str, words: &str) {
-        say("step", json!({"step": name, "words": words}));
+    fn step(&mut self, name: &str, seen: &[String]) {
+        say("step", json!({"step": name, "seen": seen}));
     }
 
     fn event(&mut self, event: &Event) {

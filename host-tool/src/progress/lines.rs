@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ha_spec::cluster::Cluster;
 use ha_spec::event::Event;
 
-use super::{End, Show, end, headline};
+use super::{End, Show, end, headline, step};
 use crate::api::Look;
 use crate::launch::{Change, Track};
 use crate::text::printable;
@@ -43,8 +43,8 @@ impl Show for Lines {
         println!("{}: {}", cluster.name, headline(cluster));
     }
 
-    fn step(&mut self, name: &str, words: &str) {
-        println!("{}  {name:<11} {words}", self.stamp());
+    fn step(&mut self, name: &str, seen: &[String]) {
+        println!("{}", step(&self.stamp(), name, seen));
     }
 
     fn event(&mut self, _event: &Event) {}

@@ -16,14 +16,14 @@ mod lines;
 use crate::api::Look;
 use crate::launch::{Change, Lost, Spent, Track};
 use crate::provider::Finding;
-use crate::text::count;
+use crate::text::{count, list};
 
 /// Someone who tells people (or programs) how a launch goes.
 pub trait Show {
     /// It begins.
     fn begin(&mut self, cluster: &Cluster);
-    /// One of the host's own steps is done.
-    fn step(&mut self, name: &str, words: &str);
+    /// One of the host's own steps went well; what it found.
+    fn step(&mut self, name: &str, seen: &[String]);
     /// A node said something.
     fn event(&mut self, event: &Event);
     /// A node is somewhere else, or waits for something else.
@@ -86,6 +86,16 @@ pub struct Summary {
     pub kubeconfig: PathBuf,
     /// Where the time went.
     pub spent: Spent,
+}
+
+/// Lines of findings are no wider than this.
+const WIDTH: usize = 110;
+
+/// A step as text, after `margin`.
+fn step(margin: &str, name: &str, seen: &[String]) -> String {
+    let head = format!("{margin}  {name:<11} ok   ");
+    let seen = list(seen, WIDTH, head.chars().count());
+    head + &seen
 }
 
 /// The right one for where standard output goes.
