@@ -94,14 +94,20 @@ fn placed(file: &Path, home: &Path) -> Result<()> {
     }
     let beside = home.join(".new");
     let _ = std::fs::remove_file(&beside);
-    // A true copy, cheap where the file system can: whoever writes a new image over the old one must not write into the
+    // A file that nobody may write is shared. Any other is copied: who writes a new image over it must not write into the
     // mounts of running nodes. --preserve: the age tells next time that this is the same file.
-    output(
-        Command::new("cp")
-            .args(["--preserve", "--reflink=auto", "-T"])
-            .arg(file)
-            .arg(&beside),
-    )?;
+    let copy = |how: &str| {
+        output(
+            Command::new("cp")
+                .args(["--preserve", how, "-T"])
+                .arg(file)
+                .arg(&beside),
+        )
+    };
+    let linked = read_only(file) && copy("--link").is_ok();
+    if !linked {
+        copy("--reflink=auto")?;
+    }
     std::fs::rename(&beside, &target).with_context(|| format!("cannot write {}", target.display()))
 }
 
@@ -130,6 +136,10 @@ fn unpacked(file: &Path, tree: &Path) -> Result<()> {
     output(Command::new("touch").arg("-r").arg(file).arg(&stamp)).map(drop)
 }
 
+fn read_only(file: &Path) -> bool {
+    std::fs::metadata(file).is_ok_and(|m| m.permissions().readonly())
+}
+
 fn same(one: &Path, two: &Path) -> bool {
     let size = |file: &Path| std::fs::metadata(file).map(|m| m.len()).ok();
     size(one) == size(two) && same_age(one, two)
@@ -142,6 +152,8 @@ fn same_age(one: &Path, two: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]
@@ -176,6 +188,24 @@ mod tests {
                 std::fs::read(home.join("kubernetes/kubernetes-v1.34.4-x86-64.raw")).unwrap(),
                 b"image"
             );
+        }
+    }
+
+    #[test]
+    fn only_a_read_only_file_is_shared() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        for (name, mode, links) in [("a", 0o644, 1), ("b", 0o444, 2)] {
+            let file = dir.path().join(name).with_extension("raw");
+            std::fs::write(&file, "image").unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            gather(
+                &dir.path().join("all"),
+                &[(name.into(), file.clone())],
+                false,
+            )
+            .unwrap();
+            assert_eq!(std::fs::metadata(&file).unwrap().nlink(), links, "{name}");
         }
     }
 
