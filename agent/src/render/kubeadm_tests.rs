@@ -8,8 +8,14 @@ use super::*;
 use crate::render::testing::golden;
 use crate::testing;
 
-const V2: Machine = Machine { cgroup_v2: true, owns_conntrack: true };
-const CONTAINER: Machine = Machine { cgroup_v2: false, owns_conntrack: false };
+const V2: Machine = Machine {
+    cgroup_v2: true,
+    owns_conntrack: true,
+};
+const CONTAINER: Machine = Machine {
+    cgroup_v2: false,
+    owns_conntrack: false,
+};
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// Every file that is compared and shown to the real kubeadm.
@@ -37,7 +43,10 @@ fn files() -> Vec<(String, String)> {
     }
     let mut contained = testing::founder();
     contained.kubernetes.proxy = KubeProxy::Nftables;
-    all.push(("init-container".into(), init(&contained, CONTAINER, None, &[])));
+    all.push((
+        "init-container".into(),
+        init(&contained, CONTAINER, None, &[]),
+    ));
     all.push((
         "init-users-own".into(),
         init(&users_own(), V2, Some(TOKEN), &[]),

@@ -14,7 +14,9 @@ use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
 use crate::kube::lock::{self, Held};
-use crate::kube::{self, ADMIN_CONF, ETCD_DATA, KUBELET_PEM, cluster_ca, manifest, pki};
+use crate::kube::{
+    self, ADMIN_CONF, ETCD_DATA, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki,
+};
 use crate::phases::kubeadm;
 use crate::render;
 
@@ -151,6 +153,8 @@ async fn prepare(cx: &Context) -> Result<()> {
         remove_old_node(cx, &client).await?;
         kubeadm::forgive_kubelet(cx).await?;
     }
+    // A kubelet that starts without this directory finds what comes into it only 20 s later.
+    std::fs::create_dir_all(cx.sys.files.path(STATIC_PODS)).context(STATIC_PODS)?;
     let config = render::kubeadm::join(&cx.node, &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
@@ -211,7 +215,7 @@ async fn clean_up(cx: &Context) -> Result<()> {
     let members = etcd.members().await.context("etcd's member list")?;
     for member in stale(&members, &cx.node.name, cx.node.address) {
         warn!(
-            "etcd member {} ({}) is left of a join that did not end: it is removed",
+            "etcd member {} ({}) is left of a join that did not end or of an earlier machine: it is removed",
             member.id,
             member.words()
         );
