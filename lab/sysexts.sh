@@ -13,6 +13,7 @@ release() { # TREE NAME: the release file must be named as the link in /etc/exte
 pack() { # NAME VERSION. Not compressed: five nodes on two cores would unpack the kubelet five times.
   release "$work/$1" "$1"
   ../sysext/pack.sh "$work/$1" "$out/$1-$2-x86-64.raw" -noI -noD -noF -noX >&2
+  chmod 444 "$out/$1-$2-x86-64.raw"                # never written again, so that the provider may link instead of copying
   ln -s "$1-$2-x86-64.raw" "$out/$1.raw"
 }
 
