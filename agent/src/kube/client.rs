@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::error::ApiError;
 use super::identity::Identity;
-use super::objects::{ConfigMap, EndpointSlice, Lease, List, Metadata, Named, Node};
+use super::objects::{ConfigMap, DaemonSet, EndpointSlice, Lease, List, Metadata, Named, Node};
 use super::wire::{Body, Wire};
 
 /// The API at one address, under one identity.
@@ -85,6 +85,14 @@ impl Client {
         let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
         let list: List<EndpointSlice> = self.get(path).await?;
         Ok(ready_addresses(&list.items))
+    }
+
+    /// A DaemonSet of kube-system.
+    pub async fn daemon_set(&self, name: &str) -> Result<DaemonSet, ApiError> {
+        self.get(&format!(
+            "/apis/apps/v1/namespaces/kube-system/daemonsets/{name}"
+        ))
+        .await
     }
 
     /// Whether an object exists, by its path.

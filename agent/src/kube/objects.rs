@@ -126,6 +126,24 @@ impl Node {
     }
 }
 
+/// `apps/v1/DaemonSet`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct DaemonSet {
+    /// Its status.
+    pub status: DaemonSetStatus,
+}
+
+/// How many of its pods run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonSetStatus {
+    /// On so many nodes it should run.
+    pub desired_number_scheduled: u32,
+    /// On so many it does.
+    pub number_ready: u32,
+}
+
 /// `discovery.k8s.io/v1/EndpointSlice`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]

@@ -87,8 +87,8 @@ async fn install(cx: &Context) -> Result<()> {
 async fn wait_until_ready(cx: &Context) -> Result<()> {
     let begin = cx.sys.clock.now_ms();
     let mut installed = is_founder(cx);
+    let client = kube::as_node(cx)?;
     loop {
-        let client = kube::as_node(cx)?;
         let why = match client.node(&cx.node.name).await {
             Ok(Some(node)) if node.is_ready() => return Ok(()),
             Ok(Some(node)) => node.why_not_ready(),

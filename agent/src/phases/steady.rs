@@ -26,6 +26,8 @@ const EVERY: Duration = Duration::from_secs(5);
 const JITTER_MS: u64 = 2000;
 /// A minted administrator lives two hours; clients are made anew well before.
 const CLIENTS_LIVE_MS: u64 = 45 * 60 * 1000;
+/// The pod network changes seldom: one look in this many is for it.
+const NETWORK_EVERY: u32 = 6;
 /// One failed look may be a failover; this many in a row are a fault.
 const FAULT_AFTER: u32 = 3;
 
@@ -55,6 +57,8 @@ struct Watch<'a> {
     known: Known,
     /// Looks in a row that found a fault.
     failed: u32,
+    /// Looks in all.
+    looks: u32,
     since_ms: u64,
 }
 
@@ -69,6 +73,7 @@ impl<'a> Watch<'a> {
                 .transpose()?,
             known: Known::default(),
             failed: 0,
+            looks: 0,
             since_ms: cx.sys.clock.now_ms(),
         })
     }
@@ -82,7 +87,11 @@ impl<'a> Watch<'a> {
         }
         if self.cx.node.is_control_plane() {
             note(&mut faults, "load balancer", self.follow_apiservers().await);
+            if self.looks.is_multiple_of(NETWORK_EVERY) {
+                self.tell_network().await;
+            }
         }
+        self.looks = self.looks.wrapping_add(1);
         note(&mut faults, "certificates", expiry::look(self.cx));
         self.failed = if faults.is_empty() {
             0
@@ -125,6 +134,24 @@ impl<'a> Watch<'a> {
         words.map_or(Ok(()), |words| Err(anyhow::anyhow!(words)))
     }
 
+    /// A word for people; what is wrong with the pod network shows in the nodes' readiness.
+    async fn tell_network(&self) {
+        let Cni::Cilium { version, .. } = &self.cx.node.cni else {
+            return;
+        };
+        if let Ok(set) = self.client.daemon_set("cilium").await {
+            let (ready, all) = (set.status.number_ready, set.status.desired_number_scheduled);
+            let words = if ready == all {
+                "ready".into()
+            } else {
+                format!("ready on {ready} of {all} nodes")
+            };
+            self.cx
+                .tell
+                .facts(|s| s.network = format!("cilium {version} {words}"));
+        }
+    }
+
     /// Adds apiservers that came and takes out those whose node left the cluster.
     async fn follow_apiservers(&mut self) -> Result<()> {
         if self.cx.node.load_balancer.mode != ha_spec::cluster::LbMode::Native {
@@ -135,9 +162,10 @@ impl<'a> Watch<'a> {
         let now = balancer::backends(self.cx)?;
         let wanted = self.known.wanted(&now, &nodes, &endpoints, &self.cx.node);
         if wanted != now {
+            let names: Vec<&str> = wanted.iter().map(|p| p.name.as_str()).collect();
             info!(
-                ?wanted,
-                "the load balancer follows the cluster's apiservers"
+                "the load balancer follows the cluster's apiservers: {}",
+                names.join(", ")
             );
             balancer::apply(self.cx, &wanted).await?;
         }

@@ -79,3 +79,60 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
         ("apiserver", 1_700_007_200_000)
     );
 }
+
+#[test]
+fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
+    use crate::kube::testing::{Script, run};
+    run(async {
+        let ca = Authority::new("kubernetes");
+        let mut node = testing::worker();
+        node.endpoint.vip = [127, 161, 0, 30].into();
+        node.cni = Cni::Manifests {
+            sources: Vec::new(),
+        };
+        let machine = testing::machine(node);
+        machine.file(&kube::pki("ca.crt"), &ca.cert);
+        let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+        let own = mint(
+            &ca.cert,
+            &ca.key,
+            "system:node:node4",
+            Some("system:nodes"),
+            now,
+        )
+        .unwrap();
+        machine.file(kube::KUBELET_PEM, &format!("{}{}", own.cert, *own.key));
+        let script = Script::default();
+        let ready = |status: &str| {
+            let message = r#""message":"kubelet stopped posting node status""#;
+            format!(
+                r#"{{"status":{{"conditions":[{{"type":"Ready","status":"{status}",{message}}}]}}}}"#
+            )
+        };
+        for status in ["True", "Unknown", "Unknown", "Unknown", "True"] {
+            script.on("GET /api/v1/nodes/node4", 200, &ready(status));
+        }
+        script.serve_at(&ca, "127.161.0.30:6444").await;
+        machine.cx.tell.started(ha_spec::phase::Phase::Steady, 1);
+        let mut watch = Watch::begin(&machine.cx).unwrap();
+        let mut states = Vec::new();
+        for _ in 0..5 {
+            watch.look().await;
+            states.push((machine.status().state, machine.status().node_ready));
+        }
+        use State::{Degraded, Steady};
+        let [yes, no] = [Some(true), Some(false)];
+        assert_eq!(
+            states,
+            [
+                (Steady, yes),
+                (Steady, no),
+                (Steady, no),
+                (Degraded, no),
+                (Steady, yes)
+            ]
+        );
+        assert_eq!(script.asked("GET").len(), 5, "one request a look");
+        assert_eq!(machine.status().first_expiry.unwrap().name, "kubelet");
+    });
+}

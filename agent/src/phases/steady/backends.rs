@@ -86,7 +86,14 @@ mod tests {
     }
 
     /// What it is about; seen before, backends, nodes, endpoints; backends then.
-    type Case = (&'static str, &'static [u8], &'static [u8], &'static [u8], &'static [u8], &'static [u8]);
+    type Case = (
+        &'static str,
+        &'static [u8],
+        &'static [u8],
+        &'static [u8],
+        &'static [u8],
+        &'static [u8],
+    );
 
     #[test]
     fn the_balancer_follows_the_cluster() {
