@@ -10,13 +10,17 @@ use tracing::{info, warn};
 use super::{Outcome, hooks};
 use crate::context::Context;
 use crate::kube::{
-    self, BOOTSTRAP_KUBELET_CONF, KUBELET_CONF, KUBELET_PEM, certs, cluster_ca, kubeconfig,
+    self, BOOTSTRAP_KUBELET_CONF, KUBELET, KUBELET_CONF, KUBELET_PEM, certs, cluster_ca, kubeconfig,
 };
 use crate::render::kubeadm::kubelet_may_set;
 
 /// The kubelet asks for its own certificate as soon as it runs; the controller manager signs it in a second or two.
 const OWN_CERTIFICATE_WITHIN_MS: u64 = 60_000;
+/// A kubelet that still shows the first identity after this long is not asking (see [`nudge_kubelet`]).
+const NUDGE_AFTER_MS: u64 = 5_000;
 const LOOK: Duration = Duration::from_millis(250);
+/// The kubelet's client certificates: dated pairs, and a link to the one in use.
+const KUBELET_STORE: &str = "/var/lib/kubelet/pki";
 
 /// What is wiped: this node's first identity, what was made of it, and every copy of the Ignition config that lies on
 /// the node (a hypervisor's own copy is out of the agent's reach).
@@ -82,32 +86,57 @@ async fn set_labels(cx: &Context) -> Result<()> {
 
 /// The kubelet begins with the identity from Ignition and replaces it by one whose key never left this machine.
 async fn wait_for_own_certificate(cx: &Context) -> Result<()> {
-    let first = cx
-        .sys
-        .files
-        .read(paths::IDENTITY_CERT)?
-        .map(|pem| certs::certificates(&pem))
-        .unwrap_or_default();
+    let first = first_identity(cx)?;
     let begin = cx.sys.clock.now_ms();
+    let mut nudged = false;
     loop {
-        let now = cx
-            .sys
-            .files
-            .read(KUBELET_PEM)?
-            .map(|pem| certs::certificates(&pem))
-            .unwrap_or_default();
+        let now = certificates(cx, KUBELET_PEM)?;
         if !now.is_empty() && now != first {
-            return Ok(());
+            return wipe_from_kubelet_store(cx, &first);
         }
-        if cx.sys.clock.now_ms().saturating_sub(begin) > OWN_CERTIFICATE_WITHIN_MS {
+        let waited = cx.sys.clock.now_ms().saturating_sub(begin);
+        if waited > OWN_CERTIFICATE_WITHIN_MS {
             bail!(
                 "the kubelet has no certificate of its own yet: is its CertificateSigningRequest approved?"
             );
+        }
+        if now == first && waited > NUDGE_AFTER_MS && !nudged {
+            nudge_kubelet(cx).await?;
+            nudged = true;
         }
         cx.tell
             .waiting(Phase::Finish, "the kubelet's own certificate", "");
         cx.sys.clock.sleep(LOOK).await;
     }
+}
+
+/// A kubelet keeps the first identity in its store and asks for its own certificate at once; one that is restarted in
+/// between takes what it finds there for its own, and would ask only when that is about to end. Without it, it asks.
+async fn nudge_kubelet(cx: &Context) -> Result<()> {
+    warn!("the kubelet took the first identity for its own; it is started again without it");
+    cx.sys.files.wipe(KUBELET_PEM)?;
+    cx.sys.systemd.restart(KUBELET).await
+}
+
+/// The kubelet never removes an older pair: the one that holds the first identity's key is wiped here.
+fn wipe_from_kubelet_store(cx: &Context, first: &[Vec<u8>]) -> Result<()> {
+    for name in cx.sys.files.names(KUBELET_STORE)? {
+        let name = format!("{KUBELET_STORE}/{name}");
+        if name.ends_with(".pem") && !first.is_empty() && certificates(cx, &name)? == first {
+            cx.sys.files.wipe(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn first_identity(cx: &Context) -> Result<Vec<Vec<u8>>> {
+    certificates(cx, paths::IDENTITY_CERT)
+}
+
+/// The certificates in a PEM file; none if it is not there.
+fn certificates(cx: &Context, name: &str) -> Result<Vec<Vec<u8>>> {
+    let text = cx.sys.files.read(name)?;
+    Ok(text.map(|pem| certs::certificates(&pem)).unwrap_or_default())
 }
 
 /// Takes the first identity out of the kubelet's kubeconfig, which then names the file that the kubelet renews: what

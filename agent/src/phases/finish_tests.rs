@@ -66,6 +66,21 @@ fn the_first_identity_stays_until_the_kubelet_has_its_own() {
             "{error}"
         );
         assert!(machine.cx.sys.files.exists(paths::IDENTITY_KEY));
+        // The kubelet that took it for its own was started again, without it.
+        assert_eq!(machine.orders(), ["restart kubelet.service"]);
+        assert!(!machine.cx.sys.files.exists(KUBELET_PEM));
+    });
+}
+
+#[test]
+fn the_first_key_does_not_stay_in_the_kubelets_store() {
+    run(async {
+        let (machine, first) = joined(&Authority::new("kubernetes"));
+        let old = "/var/lib/kubelet/pki/kubelet-client-2023-11-14.pem";
+        machine.file(old, &format!("{}{}", first.cert, *first.key));
+        super::run(&machine.cx).await.unwrap();
+        assert!(!machine.cx.sys.files.exists(old));
+        assert!(machine.cx.sys.files.exists(KUBELET_PEM));
     });
 }
 

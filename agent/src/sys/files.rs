@@ -93,6 +93,20 @@ impl Files {
         }
     }
 
+    /// The names in a directory, sorted; none if it is not there.
+    pub fn names(&self, name: &str) -> Result<Vec<String>> {
+        let path = self.path(name);
+        let entries = match fs::read_dir(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        let mut names: Vec<_> = entries
+            .filter_map(|e| e.ok()?.file_name().into_string().ok())
+            .collect();
+        names.sort();
+        Ok(names)
+    }
+
     /// True if something has this name.
     pub fn exists(&self, name: &str) -> bool {
         self.path(name).exists()
