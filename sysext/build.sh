@@ -28,6 +28,7 @@ compile() { # crt-static and a target directory of its own: other flags would re
   local flags="-C target-feature=+crt-static --remap-path-prefix=$top=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
   # It aborts on panic, so nobody unwinds: a tenth of the file is tables for that.
   flags+=" -C force-unwind-tables=no"
+  export "CFLAGS_${target//-/_}=-Os -fno-asynchronous-unwind-tables -fno-unwind-tables"
   # lld (rustc's own there) folds equal functions and packs relocations; a static-pie has 12,000 of them.
   [ "$ARCH" != x86-64 ] || flags+=" -C link-arg=-Wl,--icf=all -C link-arg=-Wl,-z,pack-relative-relocs"
   export "CARGO_TARGET_${env}_RUSTFLAGS=$flags"

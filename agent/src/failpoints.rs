@@ -1,12 +1,12 @@
 //! Deaths at named places, for the tests that prove "a crash anywhere converges". A file that only root can write names
-//! the place, e.g. `join:before` or `join:done`; the agent that passes there takes the file away and dies at once.
-//! Costs one failed open per phase boundary.
+//! the places, one a line, e.g. `join:before` or `join:done`; the agent that passes one strikes its line out and dies at
+//! once. Costs one failed open per phase boundary.
 
 use ha_spec::phase::Phase;
 
 use crate::sys::files::Files;
 
-/// Names the next place to die at.
+/// Names the places still to die at.
 pub const FILE: &str = "/run/ha-agent/crash-at";
 
 /// Dies if the file names this boundary of this phase. `before`: an attempt is about to begin; `done`: the phase has
@@ -18,14 +18,18 @@ pub fn pass(files: &Files, phase: Phase, boundary: &str) {
     }
 }
 
-/// True if the file named this place; it is gone then.
+/// True if the file named this place; its line is gone then.
 fn taken(files: &Files, place: &str) -> bool {
-    let named = files
-        .read(FILE)
-        .ok()
-        .flatten()
-        .is_some_and(|text| text.trim() == place);
-    named && files.clear(FILE).is_ok()
+    let Ok(Some(text)) = files.read(FILE) else {
+        return false;
+    };
+    let left: String = text
+        .lines()
+        .filter(|line| line.trim() != place)
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let named = text.lines().any(|line| line.trim() == place);
+    named && files.write(FILE, 0o600, left.as_bytes()).is_ok()
 }
 
 #[cfg(test)]
@@ -33,13 +37,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_named_place_is_taken_and_only_once() {
+    fn each_named_place_is_taken_once() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
         assert!(!taken(&files, "join:done"));
-        files.write(FILE, 0o600, b"join:done\n").unwrap();
+        files
+            .write(FILE, 0o600, b"join:done\nfinish:before\n")
+            .unwrap();
         assert!(!taken(&files, "join:before"));
         assert!(taken(&files, "join:done"));
         assert!(!taken(&files, "join:done"));
+        assert_eq!(
+            files.read(FILE).unwrap().as_deref(),
+            Some("finish:before\n")
+        );
     }
 }

@@ -12,14 +12,16 @@ const GOOD: bool = true;
 const BAD: bool = false;
 
 #[test]
-fn two_bad_answers_make_sick_and_three_good_ones_fine() {
+fn three_bad_answers_in_a_row_make_sick_and_three_good_ones_fine() {
     let mut verdict = Verdict {
         fine: true,
         against: 0,
     };
     let story = [
         (BAD, true),
+        (BAD, true),
         (GOOD, true),
+        (BAD, true),
         (BAD, true),
         (BAD, false),
         (GOOD, false),

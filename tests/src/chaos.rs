@@ -1,7 +1,6 @@
 //! Hurting agents while they work: at the boundaries of their phases by the agent's own failpoints, in the middle of a
 //! phase by signal, and whole nodes by power.
 
-use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,12 +14,12 @@ use crate::ignition::Config;
 use crate::node::Node;
 use crate::story::say;
 
-/// The agent aborts at the boundary that this file names, once, and removes the file before it does.
+/// The agent aborts at each boundary that this file names, a line each, and strikes the line out before it does.
 pub const CRASH_AT: &str = "/run/ha-agent/crash-at";
+/// Where Ignition puts that list; /run is not there yet.
+const LIST: &str = "/etc/crash-at";
 /// The images are looked at before all else, side by side with the rest; whether there is one to pull is another matter.
 const FIRST: &str = "images:before";
-/// Names the places to die at.
-const UNIT: &str = "[Unit]\nDescription=Names the places where the agent dies\n[Service]\nExecStart=/etc/plant.sh\n[Install]\nWantedBy=multi-user.target\n";
 /// Between two looks at a node.
 const LOOK: Duration = Duration::from_millis(300);
 /// How long a machine stays without power.
@@ -102,39 +101,27 @@ pub fn boundaries(role: Role, founder: bool) -> Vec<String> {
     std::iter::once(FIRST.to_owned()).chain(both).collect()
 }
 
-/// An Ignition config by which each node makes its own agent die at every boundary: the words and a service that names
-/// one after the other. The first is there before any agent runs.
-pub fn ignition(nodes: &[(String, Role, Ipv4Addr)]) -> Config {
-    let first =
-        format!("d /run/ha-agent 0755 root root -\nf {CRASH_AT} 0600 root root - {FIRST}\n");
-    let mut config = Config::default()
-        .file("/etc/tmpfiles.d/plant.conf", 0o644, &first)
-        .file("/etc/plant.sh", 0o755, include_str!("plant.sh"))
-        .unit("plant.service", true, UNIT);
-    for (i, (name, role, _)) in nodes.iter().enumerate() {
-        let words = boundaries(*role, i == 0).join("\n") + "\n";
-        config = config.file(&format!("/etc/plant/{name}"), 0o644, &words);
-    }
-    config
+/// An Ignition config by which every node's agent dies at every boundary that its role and place meet. One config for all
+/// nodes: a boundary of another role is never passed.
+pub fn ignition() -> Config {
+    let mut words: Vec<_> = [(Role::ControlPlane, true), (Role::ControlPlane, false)]
+        .into_iter()
+        .flat_map(|(role, founder)| boundaries(role, founder))
+        .collect();
+    words.sort();
+    words.dedup();
+    let copy = format!("d /run/ha-agent 0755 root root -\nC {CRASH_AT} 0600 root root - {LIST}\n");
+    Config::default()
+        .file("/etc/tmpfiles.d/crash-at.conf", 0o644, &copy)
+        .file(LIST, 0o600, &(words.join("\n") + "\n"))
 }
 
-/// At which boundaries this node's agent died, and which it did not pass; an error while some are still to come.
-pub fn met_and_skipped(node: Node<'_>) -> Result<(Vec<String>, Vec<String>)> {
-    let state = node.sh("systemctl show --property=ActiveState --value plant.service")?;
-    let words = |file: &str| -> Result<Vec<String>> {
-        Ok(node
-            .read(&format!("/run/plant/{file}"))?
-            .lines()
-            .map(Into::into)
-            .collect())
-    };
-    let (met, skipped) = (words("met")?, words("skipped")?);
-    ensure!(
-        state.trim() == "inactive",
-        "plant.service is {}; met {met:?}, skipped {skipped:?}",
-        state.trim()
-    );
-    Ok((met, skipped))
+/// At which of these boundaries this node's agent died, and which it did not pass.
+pub fn met_and_skipped(node: Node<'_>, words: Vec<String>) -> Result<(Vec<String>, Vec<String>)> {
+    let left = node.read(CRASH_AT)?;
+    Ok(words
+        .into_iter()
+        .partition(|word| !left.lines().any(|line| line == word)))
 }
 
 /// Does every strike when its time has come; an error for one whose phase never came before `stop`.

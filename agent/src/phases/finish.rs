@@ -136,7 +136,9 @@ fn first_identity(cx: &Context) -> Result<Vec<Vec<u8>>> {
 /// The certificates in a PEM file; none if it is not there.
 fn certificates(cx: &Context, name: &str) -> Result<Vec<Vec<u8>>> {
     let text = cx.sys.files.read(name)?;
-    Ok(text.map(|pem| certs::certificates(&pem)).unwrap_or_default())
+    Ok(text
+        .map(|pem| certs::certificates(&pem))
+        .unwrap_or_default())
 }
 
 /// Takes the first identity out of the kubelet's kubeconfig, which then names the file that the kubelet renews: what
