@@ -8,5 +8,5 @@ point() { # LINK TARGET: only the link is replaced, and only if it changed; a cl
 mkdir -p out/sysexts
 kube=$(./kube.sh) images=$(./images.sh) image=$(./image.sh) sysexts=$(./sysexts.sh)
 point out/kube "$kube"; point out/images "$images"; point out/image "$image"
-for name in kubernetes keepalived haproxy; do point "out/sysexts/$name.raw" "$(realpath "$sysexts/$name.raw")"; done
+for name in kubernetes keepalived haproxy cilium; do point "out/sysexts/$name.raw" "$(realpath "$sysexts/$name.raw")"; done
 echo "lab: ready in $PWD/out"

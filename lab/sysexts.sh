@@ -40,6 +40,12 @@ debian() { # NAME: Debian's program, with the libraries that the node's own /usr
   pack "$1" "$(chroot "$work/root" dpkg-query -W -f '${source:Upstream-Version}' "$1")"
 }
 
+cilium() { # the CLI's stand-in (see its first lines), where the bakery's sysext has the real one; no unit, the agent calls it
+  local t=$work/cilium
+  install -D -t "$t/usr/local/bin" cilium/cilium; install -D -m 644 -t "$t/usr/local/share/cilium" cilium/manifest.yaml
+  pack cilium 0-stand-in
+}
+
 inside() { # in a mount namespace of its own: the packages go into an overlay above the node's root
   mkdir "$work"/{upper,overlay,root}
   mount -t tmpfs tmpfs "$work/overlay"; mkdir "$work"/overlay/{upper,work}
@@ -48,14 +54,14 @@ inside() { # in a mount namespace of its own: the packages go into an overlay ab
   cat /etc/resolv.conf > "$work/root/etc/resolv.conf"; printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin "$work/root/usr/sbin/policy-rc.d"
   chroot "$work/root" apt-get -qq update >&2
   DEBIAN_FRONTEND=noninteractive chroot "$work/root" apt-get -qq -y --no-install-recommends install keepalived haproxy </dev/null >&2
-  kubernetes; debian keepalived; debian haproxy
+  kubernetes; cilium; debian keepalived; debian haproxy
 }
 
 build() {
   export out=$1 work node kube KUBERNETES; work=$(mktemp -d "$CACHE/.sysexts-work.XXXXXX")
-  export -f inside release pack kubernetes debian
+  export -f inside release pack kubernetes cilium debian
   unshare -m --propagation private bash -euo pipefail -c inside
   rm -rf --one-file-system "$work"
 }
-cached sysexts "$(key sysexts.sh cache.sh sysexts ../sysext/pack.sh "=$node $kube")" build
+cached sysexts "$(key sysexts.sh cache.sh sysexts cilium ../sysext/pack.sh "=$node $kube")" build
 echo "$ENTRY"

@@ -1,14 +1,11 @@
 //! The way of `cni: cilium`: the agent on the founder drives the `cilium` CLI, here a stand-in that behaves like the real
 //! one (see `lab/cilium`); it installs once and changes nothing after that.
 
-use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
-use ha_tests::ignition::Config;
-use ha_tests::lab::workspace;
 use ha_tests::plan::{CILIUM, PORT, Plan, VIP};
 use ha_tests::story::Story;
 
@@ -21,7 +18,7 @@ fn cilium_is_installed_once_through_its_cli() {
     let cluster = story.step("the lab is there", || {
         let mut plan = Plan::new("e2e-cilium", 1, 1);
         plan.network = Some(CILIUM.into());
-        plan.merge.push(stand_in()?);
+        plan.sysexts.push("cilium");
         Cluster::new(plan)
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
@@ -85,20 +82,4 @@ fn installed(cluster: &Cluster) -> Result<(String, String)> {
             .context("no such field")
     };
     Ok((of("uid")?, of("generation")?))
-}
-
-/// An Ignition file that brings the stand-in to where the guides put the CLI.
-fn stand_in() -> Result<std::path::PathBuf> {
-    let read = |name: &str| {
-        fs::read_to_string(workspace().join("lab/cilium").join(name))
-            .with_context(|| format!("lab/cilium/{name}"))
-    };
-    Config::default()
-        .file("/opt/bin/cilium", 0o755, &read("cilium")?)
-        .file(
-            "/usr/local/share/cilium/manifest.yaml",
-            0o644,
-            &read("manifest.yaml")?,
-        )
-        .write(&workspace().join("target/e2e"), "e2e-cilium-cli")
 }
