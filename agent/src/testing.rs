@@ -14,6 +14,8 @@ use crate::sys::files::Files;
 use crate::sys::{Boxed, Clock, Cmd, Commands, Output, Sys, Systemd};
 use crate::tell::Tell;
 
+pub mod real;
+
 /// The second of three control planes.
 pub fn control_plane() -> NodeFile {
     node("node2", "control-plane", "10.77.0.12", None)
@@ -273,12 +275,4 @@ pub fn ca_pem() -> String {
         .self_signed(&rcgen::KeyPair::generate().unwrap())
         .unwrap()
         .pem()
-}
-
-/// Where a program of this machine lies.
-pub fn program(name: &str) -> Option<std::path::PathBuf> {
-    ["/usr/sbin", "/usr/bin"]
-        .iter()
-        .map(|dir| std::path::Path::new(dir).join(name))
-        .find(|path| path.exists())
 }

@@ -1,10 +1,11 @@
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::*;
 use crate::kube::identity::mint;
 use crate::kube::testing::{Authority, run};
+use crate::testing::real;
 
 /// An answer of etcd 3.6.5, shortened.
 const LIST: &str = r#"{"header":{"cluster_id":"14841639068965178418","member_id":"10276657743932975437"},
@@ -39,20 +40,6 @@ fn addresses_of_version_six_stand_in_brackets() {
     assert!(!member.is_of("x", "fd00::1".parse().unwrap()));
 }
 
-/// `HA_ETCD`, the lab's, else the first in PATH.
-fn real_etcd() -> Option<PathBuf> {
-    let lab = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../lab/out/kube/etcd"));
-    let named = std::env::var_os("HA_ETCD")
-        .map(PathBuf::from)
-        .or_else(|| lab.is_file().then_some(lab));
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    named.or_else(|| {
-        std::env::split_paths(&path)
-            .map(|d| d.join("etcd"))
-            .find(|p| p.is_file())
-    })
-}
-
 /// A real etcd on 127.0.9.1, ended with the test.
 struct Real {
     child: Child,
@@ -66,7 +53,7 @@ impl Drop for Real {
     }
 }
 
-fn start(etcd: &PathBuf, ca: &Authority) -> Real {
+fn start(etcd: &Path, ca: &Authority) -> Real {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = ca.server("127.0.9.1".parse().unwrap());
     let file = |name: &str, text: &str| {
@@ -110,8 +97,7 @@ fn start(etcd: &PathBuf, ca: &Authority) -> Real {
 
 #[test]
 fn the_real_etcd_is_understood() {
-    let Some(program) = real_etcd() else {
-        eprintln!("skipped: no etcd in HA_ETCD, lab/out/kube or PATH");
+    let Some(program) = real::of_kubernetes("etcd") else {
         return;
     };
     run(async {

@@ -1,10 +1,8 @@
-use std::path::PathBuf;
-use std::process::Command;
-
 use ha_spec::cluster::{Cri, Taint};
 use serde_json::json;
 
 use super::*;
+use crate::render::judges::kubeadm_takes;
 use crate::render::testing::golden;
 use crate::testing;
 
@@ -116,43 +114,9 @@ fn golden_files() {
     }
 }
 
-/// `HA_KUBEADM`, else the first `kubeadm` in PATH.
-fn real_kubeadm() -> Option<PathBuf> {
-    let named = std::env::var_os("HA_KUBEADM").map(PathBuf::from);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    named.or_else(|| {
-        std::env::split_paths(&path)
-            .map(|d| d.join("kubeadm"))
-            .find(|p| p.is_file())
-    })
-}
-
 #[test]
 fn the_real_kubeadm_accepts_them() {
-    let Some(kubeadm) = real_kubeadm() else {
-        eprintln!("skipped: no kubeadm in HA_KUBEADM or PATH");
-        return;
-    };
-    let dir = tempfile::tempdir().unwrap();
-    // kubeadm wants the discovery file to be there.
-    let discovery = dir.path().join("discovery.conf");
-    std::fs::write(&discovery, "").unwrap();
-    for (name, text) in files() {
-        let file = dir.path().join(&name);
-        std::fs::write(
-            &file,
-            text.replace(paths::DISCOVERY, &discovery.to_string_lossy()),
-        )
-        .unwrap();
-        let out = Command::new(&kubeadm)
-            .args(["config", "validate", "--config"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        let words = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert!(out.status.success(), "{name}: {words}");
-        assert!(!words.contains("unknown field"), "{name}: {words}");
-    }
+    kubeadm_takes(&files().into_iter().collect());
 }
 
 #[test]

@@ -9,4 +9,8 @@ mod merge;
 pub use merge::merge;
 
 #[cfg(test)]
+mod every;
+#[cfg(test)]
+pub mod judges;
+#[cfg(test)]
 pub mod testing;

@@ -1,0 +1,126 @@
+//! The programs that read the rendered files, asked whether they would. Tests only.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use ha_spec::paths;
+
+use super::{haproxy, keepalived};
+use crate::testing::{self, real};
+
+/// Texts to judge, each with the words that a failure names it by.
+pub type Texts = BTreeMap<String, String>;
+
+/// `haproxy -c`, without a warning.
+pub fn haproxy_takes(texts: &Texts) {
+    let Some(haproxy) = real::program("haproxy", "haproxy") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let ca = dir.path().join("ca.crt");
+    std::fs::write(&ca, testing::ca_pem()).unwrap();
+    side_by_side(texts, dir.path(), |name, text, file| {
+        let text = text
+            .replace(haproxy::CA, ca.to_str().unwrap())
+            .replace("/run/haproxy", dir.path().to_str().unwrap());
+        std::fs::write(file, text).unwrap();
+        let out = Command::new(&haproxy).args(["-c", "-f"]).arg(file).output();
+        assert_taken(name, &out.unwrap(), "WARNING");
+    });
+}
+
+/// `kubeadm config validate`, knowing every key.
+pub fn kubeadm_takes(texts: &Texts) {
+    let Some(kubeadm) = real::of_kubernetes("kubeadm") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    // kubeadm wants the discovery file to be there.
+    let discovery = dir.path().join("discovery");
+    std::fs::write(&discovery, "").unwrap();
+    side_by_side(texts, dir.path(), |name, text, file| {
+        let text = text.replace(paths::DISCOVERY, discovery.to_str().unwrap());
+        std::fs::write(file, text).unwrap();
+        let validate = ["config", "validate", "--config"];
+        let out = Command::new(&kubeadm).args(validate).arg(file).output();
+        assert_taken(name, &out.unwrap(), "unknown field");
+    });
+}
+
+/// `keepalived -t`, without a warning, where the interfaces are there.
+pub fn keepalived_takes(texts: &Texts) {
+    let needed = (
+        real::program("keepalived", "keepalived"),
+        real::program("ip", "iproute2"),
+        real::own_network(),
+    );
+    let (Some(keepalived), Some(ip), Some(mut in_namespace)) = needed else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let mut interfaces: Vec<&str> = texts.values().filter_map(|text| interface(text)).collect();
+    interfaces.sort_unstable();
+    interfaces.dedup();
+    for (at, text) in texts.values().enumerate() {
+        // The script's program must be there and belong to root.
+        let text = text.replace(keepalived::AGENT, "/bin/true");
+        std::fs::write(dir.path().join(format!("{at}.conf")), text).unwrap();
+    }
+    // One namespace for all of them.
+    let script = r#"set -e; cd "$1"; shift; keepalived=$1 ip=$2; shift 2
+        for i; do "$ip" link add "$i" type veth peer name "peer$((n = n + 1))"; "$ip" link set "$i" up; done
+        for f in *.conf; do code=0; "$keepalived" -t -f "$f" > "$f.said" 2>&1 || code=$?; echo $code > "$f.code"; done"#;
+    in_namespace
+        .args(["sh", "-c", script, "sh"])
+        .args([dir.path(), &keepalived, &ip])
+        .args(interfaces);
+    assert_taken("the namespace", &in_namespace.output().unwrap(), "rror");
+    for (at, name) in texts.keys().enumerate() {
+        let of = |kind| std::fs::read_to_string(dir.path().join(format!("{at}.conf.{kind}")));
+        let (code, said) = (of("code").unwrap(), of("said").unwrap());
+        assert!(keepalived_is_content(code.trim(), &said), "{name}: {said}");
+    }
+}
+
+fn interface(config: &str) -> Option<&str> {
+    config
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("interface "))
+}
+
+/// In a user namespace the host's root is nobody, so that no program at all counts as root's: keepalived's last word.
+fn keepalived_is_content(code: &str, said: &str) -> bool {
+    const INSECURE_SCRIPT: &str = "5";
+    let nobodys = "Disabling track script balancer due to insecure";
+    match code {
+        "0" => said.is_empty(),
+        INSECURE_SCRIPT => !nix::unistd::geteuid().is_root() && said.trim() == nobodys,
+        _ => false,
+    }
+}
+
+fn assert_taken(name: &str, out: &Output, complaint: &str) {
+    let said = [&out.stdout[..], &out.stderr].concat();
+    let said = String::from_utf8_lossy(&said);
+    let taken = out.status.success() && !said.contains(complaint);
+    assert!(taken, "{name}: {said}");
+}
+
+/// Each text with a file of its own in `dir`, on all processors.
+fn side_by_side(texts: &Texts, dir: &Path, judge: impl Fn(&str, &str, &Path) + Sync) {
+    let all: Vec<_> = texts.iter().enumerate().collect();
+    let (threads, judge) = (
+        std::thread::available_parallelism().map_or(1, |n| n.get()),
+        &judge,
+    );
+    std::thread::scope(|scope| {
+        for part in all.chunks(all.len().div_ceil(threads).max(1)) {
+            scope.spawn(move || {
+                for (at, (name, text)) in part {
+                    judge(name, text, &dir.join(at.to_string()));
+                }
+            });
+        }
+    });
+}
