@@ -5,6 +5,8 @@ use std::path::Path;
 use ha_spec::check::check;
 use ha_spec::cluster::Cluster;
 
+pub mod real;
+
 /// Three control planes and two workers.
 pub const DEMO: &str = "version: 1
 name: demo

@@ -70,10 +70,16 @@ impl Build {
         self.storage.links.get_or_insert_default().push(link);
     }
 
-    /// SSH keys of Flatcar's user.
+    /// SSH keys of Flatcar's user, each once: Ignition refuses a config that says one twice.
     pub fn authorized_keys(&mut self, keys: &[String]) {
+        let mut once: Vec<String> = Vec::with_capacity(keys.len());
+        for key in keys {
+            if !once.contains(key) {
+                once.push(key.clone());
+            }
+        }
         let mut user = User::new("core".to_owned());
-        user.ssh_authorized_keys = Some(keys.to_vec());
+        user.ssh_authorized_keys = Some(once);
         self.config.passwd = Some(Passwd {
             users: Some(vec![user]),
             ..Passwd::default()

@@ -1,10 +1,9 @@
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 use super::*;
-use crate::testing::demo;
+use crate::testing::{demo, real};
 
 fn der(pem: &str) -> Vec<u8> {
     x509_parser::pem::parse_x509_pem(pem.as_bytes())
@@ -109,26 +108,15 @@ fn what_was_saved_signs_as_before() {
     );
 }
 
-/// A second opinion, where there is one.
+/// A second opinion.
 fn openssl_verifies(ca: &Path, cert: &str) {
-    use std::io::Write;
-    let Ok(mut child) = Command::new("openssl")
-        .args(["verify", "-x509_strict", "-purpose", "sslclient", "-CAfile"])
-        .arg(ca)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-    else {
+    let Some(mut openssl) = real::program("openssl", "openssl") else {
         return;
     };
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(cert.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
+    openssl
+        .args(["verify", "-x509_strict", "-purpose", "sslclient", "-CAfile"])
+        .arg(ca);
+    let output = real::says(openssl, cert);
     assert!(output.status.success(), "{output:?}");
 }
 
