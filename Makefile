@@ -27,6 +27,7 @@ demo: need lab sysext build ## A five-node cluster on this machine, from nothing
 
 test: need lab sysext ## Every test, the real clusters included (root, about 20 minutes)
 	cargo test --locked --tests --no-fail-fast
+	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image cargo test --locked -p ha-host nspawn::tests -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
 ## Parts

@@ -26,9 +26,8 @@ compile() { # crt-static and a target directory of its own: other flags would re
   fi
   # The path of this checkout must not be in the binary, or two checkouts would differ.
   local flags="-C target-feature=+crt-static --remap-path-prefix=$top=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
-  # It aborts on panic, so nobody unwinds: a tenth of the file is tables for that.
-  flags+=" -C force-unwind-tables=no"
-  export "CFLAGS_${target//-/_}=-Os -fno-asynchronous-unwind-tables -fno-unwind-tables"
+  # It aborts on panic, so nobody unwinds: no tables for that (see there).
+  flags+=" -C force-unwind-tables=no -C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-T,sysext/discard.ld"
   # lld (rustc's own there) folds equal functions and packs relocations; a static-pie has 12,000 of them.
   [ "$ARCH" != x86-64 ] || flags+=" -C link-arg=-Wl,--icf=all -C link-arg=-Wl,-z,pack-relative-relocs"
   export "CARGO_TARGET_${env}_RUSTFLAGS=$flags"

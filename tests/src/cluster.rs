@@ -279,6 +279,23 @@ impl Drop for Cluster {
 }
 
 impl Cluster {
+    /// Waits until every agent says that its node is in its steady state.
+    pub fn all_steady(&self, deadline: Duration) -> Result<()> {
+        eventually("every agent is steady", deadline, || {
+            for (name, _, _) in self.plan().nodes() {
+                let (status, code) = self.node(&name).status()?;
+                ensure!(
+                    code == Some(0),
+                    "{name}: exit code {code:?}, {} {:?} {}",
+                    status.phase,
+                    status.state,
+                    status.last_error
+                );
+            }
+            Ok(())
+        })
+    }
+
     /// The operator's machine ends with this process, so whoever wants to look needs it to stay.
     fn wait_for_a_reader(&self) {
         say(&format!(

@@ -305,7 +305,7 @@ fn loses_daemons(story: &Story, cluster: &Cluster) {
         });
         story.note(&seen.to_string());
     }
-    story.step("every agent is steady again", || all_steady(cluster, HEAL));
+    story.step("every agent is steady again", || cluster.all_steady(HEAL));
 }
 
 fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
@@ -361,7 +361,7 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
                 all_voters(cluster, "node2", &cluster.control_planes())
             })?;
             eventually("every node is Ready", REMAKE, || cluster.kube().all_ready())?;
-            all_steady(cluster, REMAKE)
+            cluster.all_steady(REMAKE)
         },
     );
     story.step("it is one cluster, the same one", || {
@@ -375,20 +375,4 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
     story.step("a launch after that finds everything well", || {
         cluster.launch(&[])?.ok()
     });
-}
-
-fn all_steady(cluster: &Cluster, deadline: Duration) -> Result<()> {
-    eventually("every agent is steady", deadline, || {
-        for (name, _, _) in cluster.plan().nodes() {
-            let (status, code) = cluster.node(&name).status()?;
-            ensure!(
-                code == Some(0),
-                "{name}: exit code {code:?}, {} {:?} {}",
-                status.phase,
-                status.state,
-                status.last_error
-            );
-        }
-        Ok(())
-    })
 }

@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use ha_spec::phase::Phase;
 use ha_tests::chaos::{self, Strike};
 use ha_tests::cluster::Cluster;
@@ -35,7 +35,7 @@ fn killed_at_every_boundary_of_every_role() {
     story.step("launch ends with exit code 0 nevertheless", || {
         cluster.launch(&[])?.ok()
     });
-    story.step("every agent is steady", || all_steady(&cluster));
+    story.step("every agent is steady", || cluster.all_steady(SETTLE));
     for (i, (name, role, _)) in cluster.plan().nodes().into_iter().enumerate() {
         let skipped = story.step(&format!("{name}'s agent died at every boundary"), || {
             let node = cluster.node(&name);
@@ -148,22 +148,6 @@ fn one_whole_cluster(story: &Story, cluster: &Cluster) {
         }
         Ok(())
     });
-    story.step("every agent is steady", || all_steady(cluster));
+    story.step("every agent is steady", || cluster.all_steady(SETTLE));
     story.step("destroy leaves nothing", || cluster.destroy());
-}
-
-fn all_steady(cluster: &Cluster) -> Result<()> {
-    eventually("steady", SETTLE, || {
-        for (name, _, _) in cluster.plan().nodes() {
-            let (status, code) = cluster.node(&name).status()?;
-            ensure!(
-                code == Some(0),
-                "{name}: exit code {code:?}, {} {:?} {}",
-                status.phase,
-                status.state,
-                status.last_error
-            );
-        }
-        Ok(())
-    })
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use ha_spec::kubernetes::kubelet_may_set;
 use ha_spec::paths;
 use ha_spec::phase::Phase;
 use tracing::{info, warn};
@@ -12,7 +13,6 @@ use crate::context::Context;
 use crate::kube::{
     self, BOOTSTRAP_KUBELET_CONF, KUBELET, KUBELET_CONF, KUBELET_PEM, certs, cluster_ca, kubeconfig,
 };
-use crate::render::kubeadm::kubelet_may_set;
 
 /// The kubelet asks for its own certificate as soon as it runs; the controller manager signs it in a second or two.
 const OWN_CERTIFICATE_WITHIN_MS: u64 = 60_000;

@@ -73,29 +73,6 @@ pub fn has_stacked_etcd(node: &NodeFile) -> bool {
         .is_none()
 }
 
-/// Whether a kubelet may give its own node this label (else it does not even start).
-pub fn kubelet_may_set(label: &str) -> bool {
-    const ALLOWED: [&str; 11] = [
-        "kubernetes.io/hostname",
-        "kubernetes.io/os",
-        "kubernetes.io/arch",
-        "node.kubernetes.io/instance-type",
-        "topology.kubernetes.io/region",
-        "topology.kubernetes.io/zone",
-        "beta.kubernetes.io/instance-type",
-        "beta.kubernetes.io/os",
-        "beta.kubernetes.io/arch",
-        "failure-domain.beta.kubernetes.io/region",
-        "failure-domain.beta.kubernetes.io/zone",
-    ];
-    let domain = label.split_once('/').map_or("", |(domain, _)| domain);
-    let is_below = |parent: &str| domain == parent || domain.ends_with(&format!(".{parent}"));
-    if !is_below("kubernetes.io") && !is_below("k8s.io") {
-        return true;
-    }
-    ALLOWED.contains(&label) || is_below("kubelet.kubernetes.io") || is_below("node.kubernetes.io")
-}
-
 fn cluster(node: &NodeFile) -> Value {
     let kubernetes = &node.kubernetes;
     let mut sans = vec![node.endpoint.vip.to_string()];
@@ -168,7 +145,7 @@ fn registration(node: &NodeFile) -> Value {
     let labels: Vec<String> = node
         .labels
         .iter()
-        .filter(|(k, _)| kubelet_may_set(k))
+        .filter(|(k, _)| kubernetes::kubelet_may_set(k))
         .map(|(k, v)| format!("{k}={v}"))
         .collect();
     if !labels.is_empty() {

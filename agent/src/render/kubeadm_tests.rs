@@ -120,30 +120,6 @@ fn the_real_kubeadm_accepts_them() {
 }
 
 #[test]
-fn labels_that_a_kubelet_may_set() {
-    for label in [
-        "disk",
-        "example.org/pool",
-        "kubernetes.io/os",
-        "node.kubernetes.io/pool",
-        "x.node.kubernetes.io/y",
-        "kubelet.kubernetes.io/z",
-        "topology.kubernetes.io/zone",
-        "mykubernetes.io/x",
-    ] {
-        assert!(kubelet_may_set(label), "{label}");
-    }
-    for label in [
-        "node-role.kubernetes.io/db",
-        "kubernetes.io/x",
-        "node-restriction.kubernetes.io/x",
-        "a.k8s.io/b",
-    ] {
-        assert!(!kubelet_may_set(label), "{label}");
-    }
-}
-
-#[test]
 fn an_external_etcd_is_seen() {
     let mut node = testing::founder();
     assert!(has_stacked_etcd(&node));
