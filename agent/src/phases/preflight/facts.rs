@@ -1,6 +1,6 @@
 //! The facts of the machine that preflight judges. Gathered without changing anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -46,6 +46,8 @@ pub struct Facts {
     pub swaps: Vec<String>,
     /// Ports of ours that somebody listens on, and who; empty: not to be found out.
     pub holders: BTreeMap<u16, String>,
+    /// Programs whose ports cannot be seen.
+    pub hidden: BTreeSet<String>,
     /// Unit states.
     pub units: BTreeMap<String, String>,
     /// Programs that are not there.
@@ -59,6 +61,7 @@ pub async fn gather(cx: &Context) -> Facts {
     let files = &cx.sys.files;
     let read = |name: &str| files.read(name).ok().flatten();
     let wanted: Vec<u16> = judge::wanted_ports(&cx.node).into_keys().collect();
+    let ports::Listening { holders, hidden } = ports::listening(files, &wanted);
     let mut facts = Facts {
         now_ms: cx.sys.clock.now_ms(),
         has_ca: files.exists(CA),
@@ -68,7 +71,8 @@ pub async fn gather(cx: &Context) -> Facts {
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: free_kib(&files.path(DATA)),
         swaps: swaps(&read("/proc/swaps").unwrap_or_default()),
-        holders: ports::holders(files, &wanted),
+        holders,
+        hidden,
         missing: PROGRAMS
             .iter()
             .filter(|p| !in_path(cx, p))

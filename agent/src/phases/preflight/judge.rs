@@ -329,9 +329,13 @@ fn ports(node: &NodeFile, facts: &Facts) -> Vec<Check> {
         match facts.holders.get(&port).map(String::as_str) {
             None => check.says("free".into()),
             Some(holder) if holder.starts_with(ours) => check.says(format!("{holder}, ours")),
+            // The service may not look into processes that may do more than itself, and these are.
+            Some("") if facts.hidden.iter().any(|p| p.starts_with(ours)) => {
+                check.says(format!("taken; {ours} runs, ours as far as can be seen"))
+            }
             Some("") => check.with(
                 Verdict::Warn,
-                "taken, by whom cannot be seen".into(),
+                format!("taken, by whom cannot be seen; {ours} needs it"),
                 "stop whoever listens there",
             ),
             Some(holder) => check.with(
