@@ -16,6 +16,8 @@ use crate::context::Context;
 
 /// How often a waiting node looks: the lease is let go at a moment that others should not sleep through.
 const LOOK: Duration = Duration::from_millis(250);
+/// While a new etcd member joins, the apiserver may hold a request until it is given up; asking anew is quicker.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// The kernel's boot id.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
@@ -36,10 +38,11 @@ pub async fn acquire<'a>(
     phase: Phase,
 ) -> Result<Held<'a>> {
     let me = this_life(cx)?;
+    let looking = client.clone().within(LOOK_WITHIN);
     let mut seen = None;
     loop {
         let now = cx.sys.clock.now_ms();
-        let said = match client.lease(name).await {
+        let said = match looking.lease(name).await {
             Ok(found) => {
                 seen = lease::observe(seen, found.as_ref(), now);
                 match lease::decide(found.as_ref(), &me, seen.as_ref(), now) {
@@ -51,7 +54,7 @@ pub async fn acquire<'a>(
                         );
                         None
                     }
-                    decision => match claim(&client, name, found.as_ref(), &me, now).await {
+                    decision => match claim(&looking, name, found.as_ref(), &me, now).await {
                         Ok(lease) => {
                             info!("{name} is ours ({decision:?})");
                             return Ok(Held {
