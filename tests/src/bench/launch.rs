@@ -16,7 +16,7 @@ use crate::plan::Plan;
 /// Agents are steady a little after the launch's end.
 const SETTLE: Duration = Duration::from_secs(60);
 /// What agents do when nothing happens is the same every few seconds; memory that grows shows within this time.
-const STEADY: Duration = Duration::from_secs(300);
+const STEADY: Duration = Duration::from_secs(120);
 /// Calls of `ha-agent status`.
 const CALLS: u32 = 50;
 
