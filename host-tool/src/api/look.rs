@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ha_spec::cluster::{Cluster, Etcd};
+use ha_spec::cluster::{Cluster, Cni, Etcd};
 
 use crate::text::printable;
 
@@ -67,9 +67,12 @@ impl Look {
             .count()
     }
 
-    /// Whether all of them are.
-    pub fn all_ready(&self, cluster: &Cluster) -> bool {
-        self.ready(cluster) == cluster.nodes.len()
+    /// Whether all of them are as far as they can be.
+    pub fn all_there(&self, cluster: &Cluster) -> bool {
+        cluster
+            .nodes
+            .iter()
+            .all(|n| self.node(cluster, &n.name).is_none())
     }
 
     /// Voting members.
@@ -91,7 +94,7 @@ impl Look {
         let mut missing: Vec<String> = cluster
             .nodes
             .iter()
-            .filter_map(|n| self.node(&n.name))
+            .filter_map(|n| self.node(cluster, &n.name))
             .collect();
         if missing.is_empty() {
             missing.extend(self.etcd(cluster));
@@ -104,9 +107,11 @@ impl Look {
         missing
     }
 
-    fn node(&self, name: &str) -> Option<String> {
+    fn node(&self, cluster: &Cluster, name: &str) -> Option<String> {
+        // Without a pod network no node gets Ready, and bringing one is somebody else's work: joining is all.
+        let joined_is_all = cluster.kubernetes.cni == Cni::None;
         match self.nodes.get(name) {
-            Some(seen) if seen.ready => None,
+            Some(seen) if seen.ready || joined_is_all => None,
             Some(seen) => Some(format!("{name} is not Ready: {}", printable(&seen.reason))),
             None => Some(format!("{name} has not joined")),
         }

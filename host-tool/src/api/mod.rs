@@ -59,7 +59,7 @@ impl Api {
             Ok(nodes) => look.nodes = nodes,
             Err(error) => look.vip = Err(error),
         }
-        if look.all_ready(&self.cluster) {
+        if look.all_there(&self.cluster) {
             (look.etcd, look.apiservers) = tokio::join!(self.members(), self.apiservers());
         }
         look

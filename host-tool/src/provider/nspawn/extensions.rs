@@ -11,8 +11,11 @@ use ha_spec::cluster::Sysext;
 use super::root::make_dir;
 use crate::provider::command::output;
 
-/// Where they are in a node.
+/// Where Ignition's links look for them in a node.
 pub const IN_NODE: &str = "/opt/extensions";
+/// Where they are mounted, and [`IN_NODE`] links to: with a mount below /opt, systemd-sysext 257 covers all of /opt with a
+/// tmpfs when it merges, and whatever else is there is gone.
+pub const MOUNTED: &str = "/run/ha-host-extensions";
 
 /// A local extension: its name and its image file, links resolved.
 pub type Local = (String, PathBuf);
@@ -41,6 +44,18 @@ pub fn gather(dir: &Path, extensions: &[Local], unpack: bool) -> Result<()> {
         } else {
             placed(file, &home)?
         }
+    }
+    Ok(())
+}
+
+/// Leads from [`IN_NODE`] to [`MOUNTED`] on a new disk.
+pub fn link_homes(root: &Path, names: &[String]) -> Result<()> {
+    let homes = root.join(IN_NODE.trim_start_matches('/'));
+    make_dir(&homes, 0o755)?;
+    for name in names {
+        let home = homes.join(name);
+        std::os::unix::fs::symlink(format!("{MOUNTED}/{name}"), &home)
+            .with_context(|| format!("cannot make the link {}", home.display()))?;
     }
     Ok(())
 }

@@ -99,12 +99,9 @@ fn fill(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Result<()> {
     ignition::apply(program, config, dir)?;
     let root = Path::new(NodeDir::ROOT);
     root::settle_resolv_conf(root, &plan.name_servers)?;
+    let names: Vec<String> = plan.extensions.iter().map(|(n, _)| n.clone()).collect();
+    extensions::link_homes(root, &names)?;
     if plan.unpacked {
-        let names: Vec<String> = plan
-            .extensions
-            .iter()
-            .map(|(name, _)| name.clone())
-            .collect();
         extensions::link_directories(root, &names)?;
     }
     let mark = std::fs::File::create(NodeDir::MADE).context("cannot mark the disk as made")?;

@@ -103,7 +103,7 @@ impl Plan {
             all.push(bind(
                 "bind-ro",
                 source,
-                &format!("{}/{name}", super::extensions::IN_NODE),
+                &format!("{}/{name}", super::extensions::MOUNTED),
             ));
         }
         all.extend(
@@ -151,7 +151,7 @@ mod tests {
             "--network-namespace-path=/run/netns/ha-demo.node1",
             "--bind=/s\\:1/machines/node1/data/etcd:/var/lib/etcd",
             "--bind=/s\\:1/machines/node1/report:/run/ha-host",
-            "--bind-ro=/s/machines/_extensions/ha-agent:/opt/extensions/ha-agent",
+            "--bind-ro=/s/machines/_extensions/ha-agent:/run/ha-host-extensions/ha-agent",
             "--boot",
         ] {
             assert!(
