@@ -15,3 +15,25 @@ fn the_image_is_as_the_node_and_the_bakery_expect() {
         .and_then(Done::ok)
         .expect("sysext/lint.sh");
 }
+
+/// The packing, twice from the same program; two whole builds are for `sysext/lint.sh --reproducible` without AGENT_BIN.
+#[test]
+fn two_packings_are_byte_for_byte_the_same() {
+    let lab = Lab::find().expect("the lab");
+    let tree = tempfile::tempdir().expect("a temporary directory");
+    let mut unsquashfs = Command::new("unsquashfs");
+    unsquashfs
+        .args(["-quiet", "-no-progress", "-force", "-dest"])
+        .arg(tree.path())
+        .arg(lab.sysext("ha-agent"));
+    run(unsquashfs, Duration::from_secs(60))
+        .and_then(Done::ok)
+        .expect("unsquashfs");
+    let mut command = Command::new(workspace().join("sysext/lint.sh"));
+    command
+        .arg("--reproducible")
+        .env("AGENT_BIN", tree.path().join("usr/bin/ha-agent"));
+    run(command, Duration::from_secs(120))
+        .and_then(Done::ok)
+        .expect("sysext/lint.sh --reproducible");
+}
