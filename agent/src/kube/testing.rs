@@ -12,6 +12,8 @@ use rcgen::{
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
+use super::identity::{Identity, mint};
+
 /// A certificate authority.
 pub struct Authority {
     /// Its certificate, PEM.
@@ -40,6 +42,13 @@ impl Authority {
             key: pem,
             issuer,
         }
+    }
+
+    /// A node's client certificate and key, as `ha-host` puts them into its Ignition.
+    pub fn node(&self, name: &str) -> Identity {
+        let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
+        let user = format!("system:node:{name}");
+        mint(&self.cert, &self.key, &user, Some("system:nodes"), now).unwrap()
     }
 
     /// A server's certificate and key, PEM.

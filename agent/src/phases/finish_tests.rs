@@ -1,5 +1,5 @@
 use super::*;
-use crate::kube::identity::{Identity, mint};
+use crate::kube::identity::Identity;
 use crate::kube::pki;
 use crate::kube::testing::{Authority, run};
 use crate::testing::{self, Machine};
@@ -7,15 +7,7 @@ use crate::testing::{self, Machine};
 /// A worker that has joined: its kubelet has a certificate of its own.
 fn joined(ca: &Authority) -> (Machine, Identity) {
     let machine = testing::machine(testing::worker());
-    let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-    let first = mint(
-        &ca.cert,
-        &ca.key,
-        "system:node:node4",
-        Some("system:nodes"),
-        now,
-    )
-    .unwrap();
+    let first = ca.node("node4");
     machine.file(&pki("ca.crt"), &ca.cert);
     machine.file(paths::IDENTITY_CERT, &first.cert);
     machine.file(paths::IDENTITY_KEY, &first.key);
@@ -23,14 +15,7 @@ fn joined(ca: &Authority) -> (Machine, Identity) {
     machine.file(KUBELET_CONF, &conf);
     machine.file(paths::DISCOVERY, &conf);
     machine.file("/run/ignition.json", "{}");
-    let own = mint(
-        &ca.cert,
-        &ca.key,
-        "system:node:node4",
-        Some("system:nodes"),
-        now,
-    )
-    .unwrap();
+    let own = ca.node("node4");
     machine.file(KUBELET_PEM, &format!("{}{}", own.cert, *own.key));
     (machine, first)
 }

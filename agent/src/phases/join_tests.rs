@@ -1,7 +1,6 @@
 use ha_spec::node::NodeFile;
 
 use super::*;
-use crate::kube::identity::mint;
 use crate::kube::testing::{Authority, Script, run};
 use crate::kube::{ADMIN_CONF, manifest, pki};
 use crate::sys::Output;
@@ -31,15 +30,7 @@ async fn stage(mut node: NodeFile, net: u8) -> Stage {
         machine.file(&pki(&format!("{name}.crt")), &ca.cert);
         machine.file(&pki(&format!("{name}.key")), &ca.key);
     }
-    let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-    let me = mint(
-        &ca.cert,
-        &ca.key,
-        "system:node:node2",
-        Some("system:nodes"),
-        now,
-    )
-    .unwrap();
+    let me = ca.node("node2");
     machine.file(paths::IDENTITY_CERT, &me.cert);
     machine.file(paths::IDENTITY_KEY, &me.key);
     let (api, etcd) = (Script::default(), Script::default());

@@ -92,15 +92,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
         };
         let machine = testing::machine(node);
         machine.file(&kube::pki("ca.crt"), &ca.cert);
-        let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-        let own = mint(
-            &ca.cert,
-            &ca.key,
-            "system:node:node4",
-            Some("system:nodes"),
-            now,
-        )
-        .unwrap();
+        let own = ca.node("node4");
         machine.file(kube::KUBELET_PEM, &format!("{}{}", own.cert, *own.key));
         let script = Script::default();
         let ready = |status: &str| {
