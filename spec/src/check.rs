@@ -13,6 +13,7 @@ mod distance;
 mod files;
 mod kubeadm;
 mod kubernetes;
+mod machines;
 mod names;
 mod network;
 mod nodes;
@@ -115,7 +116,7 @@ impl Fault {
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     names::rules,
     network::rules,
     cidrs::rules,
@@ -124,6 +125,7 @@ const RULES: [Rule; 10] = [
     kubernetes::rules,
     kubeadm::rules,
     provider::rules,
+    provider::nodes,
     sysexts::rules,
     files::rules,
 ];

@@ -8,6 +8,13 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod vm;
+
+pub use vm::{
+    Accel, Arch, Assets, Firmware, Image, Kernel, Libvirt, LibvirtNetwork, Mac, Nic, Qemu, Updates,
+    Vm,
+};
+
 use crate::node::Endpoint;
 use crate::phase::Role;
 
@@ -32,6 +39,10 @@ pub struct Cluster {
     pub provider: Provider,
     /// System extensions by name; empty: the image has them.
     pub sysexts: BTreeMap<String, Sysext>,
+    /// How they reach the nodes.
+    pub assets: Assets,
+    /// Who updates them.
+    pub updates: Updates,
     /// The user's own Ignition files, absolute paths.
     pub ignition_merge: Vec<PathBuf>,
     /// The user's own commands.
@@ -220,6 +231,8 @@ pub struct Network {
     pub dns: Vec<IpAddr>,
     /// Name of the nodes' interface.
     pub interface: String,
+    /// Largest packet in bytes; none: the interface's own.
+    pub mtu: Option<u32>,
 }
 
 /// One node.
@@ -231,6 +244,12 @@ pub struct Node {
     pub role: Role,
     /// Its own address.
     pub address: IpAddr,
+    /// What its first interface is found by; none: by its name. Virtual machines always have one.
+    pub mac: Option<Mac>,
+    /// The libvirt host that it runs on; none: the provider's.
+    pub uri: Option<String>,
+    /// Further interfaces.
+    pub interfaces: Vec<Nic>,
     /// Node labels.
     pub labels: BTreeMap<String, String>,
     /// Node taints.
@@ -254,9 +273,9 @@ pub struct Taint {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Provider {
     /// libvirt domains.
-    Libvirt(Value),
+    Libvirt(Libvirt),
     /// QEMU without root.
-    Qemu(Value),
+    Qemu(Qemu),
     /// systemd-nspawn containers.
     Nspawn(Nspawn),
     /// Nobody: render only.
@@ -271,6 +290,15 @@ impl Provider {
             Self::Qemu(_) => "qemu",
             Self::Nspawn(_) => "nspawn",
             Self::None => "none",
+        }
+    }
+
+    /// What the machines are like, if they are virtual.
+    pub fn vm(&self) -> Option<&Vm> {
+        match self {
+            Self::Libvirt(libvirt) => Some(&libvirt.vm),
+            Self::Qemu(qemu) => Some(&qemu.vm),
+            Self::Nspawn(_) | Self::None => None,
         }
     }
 }
@@ -297,6 +325,13 @@ pub enum Sysext {
     },
     /// A local .raw file, absolute; the provider brings it to `/opt/extensions`.
     File(PathBuf),
+    /// The Flatcar sysext bakery's image of this version.
+    Bakery {
+        /// As in the file's name: `v1.34.4`, `2.3.3`.
+        version: String,
+    },
+    /// The agent's own, as it came with ha-host.
+    Bundled,
 }
 
 /// The user's own commands, each a list of shell lines run by `/bin/sh -c` with a deadline of 10 minutes.

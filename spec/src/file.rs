@@ -9,9 +9,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::check::{Fault, Place};
-use crate::cluster::LbMode;
+use crate::cluster::{LbMode, Updates};
 use crate::yaml;
 
+mod assets;
 mod at;
 mod choice;
 mod json;
@@ -21,16 +22,17 @@ mod provider;
 mod reader;
 mod words;
 
+pub use assets::AssetsFile;
 pub use at::At;
 pub use json::Setting;
 pub(crate) use json::object;
 pub use kubernetes::{
     CILIUM, CRI, CniFile, EtcdFile, ExternalEtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
 };
-pub use nodes::{NodeEntry, TaintFile};
+pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{
-    CHANNEL, CPUS, DISK, ImageFile, LIBVIRT_URI, MEMORY, NspawnFile, ProviderFile, SysextForm,
-    VmFile,
+    APPEND, CHANNEL, CPU, CPUS, DISK, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY, NetworkChoice,
+    NspawnFile, POOL, ProviderFile, SysextForm, VmFile,
 };
 use reader::{Fields, Reader};
 pub use words::Size;
@@ -67,8 +69,12 @@ pub struct ClusterFile {
     pub nodes: Option<At<Vec<NodeEntry>>>,
     /// Who makes the machines.
     pub provider: Option<At<ProviderFile>>,
-    /// System extensions.
-    pub sysexts: Vec<SysextEntry>,
+    /// System extensions; none: `sysexts` is left out.
+    pub sysexts: Option<Vec<SysextEntry>>,
+    /// How they reach the nodes; the provider's own way.
+    pub assets: Option<At<AssetsFile>>,
+    /// Who updates them; nobody.
+    pub updates: Option<At<Updates>>,
     /// `ignition.merge`.
     pub ignition_merge: Vec<At<String>>,
     /// `hooks.beforeJoin`.
@@ -121,6 +127,8 @@ pub struct NetworkFile {
     pub dns: Vec<At<IpAddr>>,
     /// [`INTERFACE`].
     pub interface: Option<At<String>>,
+    /// The network's own.
+    pub mtu: Option<At<u32>>,
 }
 
 /// One of `sysexts`.
@@ -134,6 +142,8 @@ pub struct SysextEntry {
     pub sha256: Option<At<String>>,
     /// Or a local file.
     pub path: Option<At<String>>,
+    /// Or a version of the bakery's.
+    pub version: Option<At<String>>,
 }
 
 impl ClusterFile {
@@ -165,6 +175,11 @@ impl ClusterFile {
         network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
     }
 
+    /// The system extensions that the file names.
+    pub(crate) fn sysexts(&self) -> &[SysextEntry] {
+        self.sysexts.as_deref().unwrap_or_default()
+    }
+
     /// The nodes, none if the list could not be read.
     pub(crate) fn entries(&self) -> &[NodeEntry] {
         self.nodes.as_ref().map_or(&[], |nodes| &nodes.value)
@@ -182,6 +197,8 @@ impl ClusterFile {
             "nodes",
             "provider",
             "sysexts",
+            "assets",
+            "updates",
             "ignition",
             "hooks",
         ]);
@@ -200,7 +217,11 @@ impl ClusterFile {
             endpoint,
             nodes: NodeEntry::read_all(&mut f),
             provider: ProviderFile::read(&mut f),
-            sysexts: SysextEntry::read_all(&mut f),
+            sysexts: f
+                .is_written("sysexts")
+                .then(|| SysextEntry::read_all(&mut f)),
+            assets: AssetsFile::read(&mut f),
+            updates: f.or("updates", Updates::None),
             authorized_keys,
             ignition_merge,
             before_join,
@@ -254,7 +275,7 @@ impl LoadBalancerFile {
 
 impl NetworkFile {
     fn read(mut f: Fields<'_>, vip: Option<&At<IpAddr>>) -> Self {
-        f.known(&["prefix", "gateway", "dns", "interface"]);
+        f.known(&["prefix", "gateway", "dns", "interface", "mtu"]);
         let prefix = f.needed("prefix", "24");
         let first = network_of(vip, prefix.as_ref()).and_then(|net| net.hosts().next());
         let gateway = match first {
@@ -266,6 +287,7 @@ impl NetworkFile {
             gateway,
             dns: f.list("dns"),
             interface: f.or("interface", INTERFACE.to_owned()),
+            mtu: f.maybe("mtu"),
         }
     }
 }
@@ -277,13 +299,13 @@ impl SysextEntry {
         let mut entries = Vec::new();
         for name in names {
             let mut f = sysexts.fields(&name.value);
-            f.known(&["url", "sha256", "path"]);
-            let (url, sha256, path) = (f.maybe("url"), f.maybe("sha256"), f.maybe("path"));
+            f.known(&["version", "url", "sha256", "path"]);
             entries.push(Self {
                 name,
-                url,
-                sha256,
-                path,
+                url: f.maybe("url"),
+                sha256: f.maybe("sha256"),
+                path: f.maybe("path"),
+                version: f.maybe("version"),
             });
         }
         entries

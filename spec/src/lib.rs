@@ -3,6 +3,7 @@
 //! Three types for configuration: as written ([`file::ClusterFile`]), as valid ([`cluster::Cluster`]), as one node needs
 //! it ([`node::NodeFile`]). What a node says about itself: [`event::Event`] while it works, [`status::Status`] at any time.
 
+pub mod bakery;
 #[cfg(feature = "cluster-file")]
 pub mod check;
 pub mod cluster;

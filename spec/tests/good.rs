@@ -5,7 +5,10 @@
 use std::path::Path;
 
 use ha_spec::check::{check, show};
-use ha_spec::cluster::{Cluster, Cni, Cri, Etcd, KubeProxy, LbMode, Provider, Sysext};
+use ha_spec::cluster::{
+    Accel, Arch, Assets, Cluster, Cni, Cri, Etcd, Firmware, Image, KubeProxy, LbMode, Libvirt,
+    LibvirtNetwork, Provider, Sysext, Updates, Vm,
+};
 use ha_spec::phase::Role;
 use serde_json::json;
 
@@ -83,15 +86,45 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
     let Provider::Libvirt(options) = &cluster.provider else {
         panic!("{:?}", cluster.provider)
     };
-    let expected = json!({
-        "uri": "qemu:///system", "memory": 4_u64 << 30, "cpus": 2, "disk": 20_u64 << 30, "image": {"channel": "stable"},
-    });
+    let vm = Vm {
+        memory: 4 << 30,
+        cpus: 2,
+        disk: 20 << 30,
+        cpu: "host".to_owned(),
+        arch: Arch::HOST,
+        firmware: if Arch::HOST == Arch::Arm64 {
+            Firmware::Uefi
+        } else {
+            Firmware::Bios
+        },
+        accel: Accel::Auto,
+        image: Image::Flatcar {
+            channel: "stable".to_owned(),
+            version: None,
+        },
+    };
+    let expected = Libvirt {
+        uri: "qemu:///system".to_owned(),
+        vm,
+        network: LibvirtNetwork::Own,
+        pool: "default".to_owned(),
+        autostart: false,
+    };
     assert_eq!(*options, expected);
-    assert!(
-        cluster.sysexts.is_empty()
-            && cluster.ignition_merge.is_empty()
-            && cluster.authorized_keys.is_empty()
+    assert_eq!(cluster.assets, Assets::Disk { images: Vec::new() });
+    assert_eq!(
+        (cluster.updates, cluster.network.mtu),
+        (Updates::None, None)
     );
+    let names: Vec<&str> = cluster.sysexts.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["cilium", "ha-agent", "haproxy", "keepalived", "kubernetes"]
+    );
+    assert_eq!(cluster.sysexts["ha-agent"], Sysext::Bundled);
+    let version = "v1.34.4".to_owned();
+    assert_eq!(cluster.sysexts["kubernetes"], Sysext::Bakery { version });
+    assert!(cluster.ignition_merge.is_empty() && cluster.authorized_keys.is_empty());
     assert!(cluster.hooks.before_join.is_empty() && cluster.hooks.after_ready.is_empty());
 }
 
@@ -170,8 +203,34 @@ fn every_key_arrives() {
     let Provider::Qemu(options) = &cluster.provider else {
         panic!("{:?}", cluster.provider)
     };
-    assert_eq!(options["image"], json!({"path": "/base/flatcar.img"}));
-    assert_eq!(options["memory"], json!(8_u64 << 30));
+    let kernel = ha_spec::cluster::Kernel {
+        path: "/base/vmlinuz".into(),
+        initrd: "/base/initrd.img".into(),
+        append: "root=LABEL=ROOT".to_owned(),
+    };
+    let image = Image::File {
+        path: "/base/flatcar.img".into(),
+        kernel: Some(kernel),
+    };
+    assert_eq!(options.vm.image, image);
+    assert_eq!((options.vm.memory, options.vm.cpus), (8 << 30, 4));
+    assert_eq!(
+        (options.vm.arch, options.vm.firmware, options.vm.accel),
+        (Arch::Arm64, Firmware::Uefi, Accel::Tcg)
+    );
+    let images = vec!["/base/images.tar".into()];
+    assert_eq!(cluster.assets, Assets::Disk { images });
+    assert_eq!(
+        (cluster.updates, cluster.network.mtu),
+        (Updates::Sysupdate, Some(9000))
+    );
+    assert_eq!(worker.mac.unwrap().to_string(), "52:54:00:00:00:34");
+    let [nic] = worker.interfaces.as_slice() else {
+        panic!("{:?}", worker.interfaces)
+    };
+    assert_eq!(nic.address.unwrap().to_string(), "10.9.0.34/24");
+    let version = "v3.0.0".to_owned();
+    assert_eq!(cluster.sysexts["haproxy"], Sysext::Bakery { version });
     let Sysext::Url { sha256, .. } = &cluster.sysexts["kubernetes"] else {
         panic!("{:?}", cluster.sysexts)
     };
@@ -234,6 +293,52 @@ fn a_choice_without_options_is_a_word() {
         .map(str::to_owned)
         .to_vec();
     assert_eq!(cluster(&text).kubernetes.cni, Cni::Manifests { sources });
+}
+
+#[test]
+fn every_way_to_plug_in_a_libvirt_domain() {
+    for (written, network) in [
+        ("own", LibvirtNetwork::Own),
+        ("default", LibvirtNetwork::Named("default".to_owned())),
+        ("{bridge: br0}", LibvirtNetwork::Bridge("br0".to_owned())),
+    ] {
+        let text = format!("{LEAST}provider: {{libvirt: {{network: {written}}}}}\n");
+        let Provider::Libvirt(options) = cluster(&text).provider else {
+            panic!("{written}")
+        };
+        assert_eq!(options.network, network);
+    }
+}
+
+#[test]
+fn every_virtual_machine_has_an_ethernet_address_of_its_own() {
+    let macs = |text: &str| -> Vec<_> { cluster(text).nodes.iter().map(|n| n.mac).collect() };
+    let derived = macs(LEAST);
+    assert!(derived.iter().all(Option::is_some));
+    assert!(derived[0] != derived[1] && derived[1] != derived[2]);
+    // One that the user gives to another node is not given twice.
+    let first = derived[0].unwrap();
+    let text = LEAST.replace(
+        "address: 10.77.0.12",
+        &format!("address: 10.77.0.12, mac: \"{first}\""),
+    );
+    let given = macs(&text);
+    assert!(given[1] == derived[0] && given[0] != derived[0]);
+    assert_eq!(macs(&format!("{LEAST}provider: none\n")), [None; 3]);
+}
+
+#[test]
+fn an_empty_sysexts_means_that_the_image_has_them() {
+    assert!(
+        cluster(&format!("{LEAST}sysexts: {{}}\n"))
+            .sysexts
+            .is_empty()
+    );
+    assert!(
+        cluster(&format!("{LEAST}provider: none\n"))
+            .sysexts
+            .is_empty()
+    );
 }
 
 #[test]

@@ -9,11 +9,16 @@ use ha_spec::cluster::Cluster;
 use ha_spec::template::commented;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 11] = [
+const NO_DEFAULTS: [&str; 16] = [
     "cni: {manifests",
     "cni: none",
     "etcd: {external",
     "ssh:",
+    "mtu:",
+    "mac:",
+    "interfaces:",
+    "uri:",
+    "assets: {",
     "labels:",
     "taints:",
     "provider: {",

@@ -1,7 +1,8 @@
 //! The cluster as it is seen from outside: the API through the VIP, etcd's member list, every apiserver.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
@@ -15,6 +16,7 @@ mod types;
 pub use look::{Look, Member, Seen};
 
 use crate::pki::{Pair, Pki, Secret};
+use crate::provider::Provider;
 use types::{List, Members, Node};
 
 /// A healthy apiserver answers in milliseconds; one that needs longer is not healthy.
@@ -26,24 +28,39 @@ const APISERVER: u16 = 6443;
 /// etcd's client port on every control plane.
 const ETCD: u16 = 2379;
 
+/// A name that every apiserver's certificate holds, for where it answers under an address that is not its own.
+pub const APISERVER_NAME: &str = "kubernetes";
+
 /// Asks one cluster.
 #[derive(Debug, Clone)]
 pub struct Api {
     cluster: Cluster,
+    provider: Arc<dyn Provider>,
     kube: Client,
     etcd: Client,
 }
 
 impl Api {
     /// With a certificate of its own from the cluster's CAs.
-    pub fn new(cluster: &Cluster, pki: &Pki) -> Result<Self> {
+    pub fn new(cluster: &Cluster, pki: &Pki, provider: Arc<dyn Provider>) -> Result<Self> {
         let kube = client(pki.cluster.cert(), &pki.admin()?)?;
         let etcd = client(pki.etcd.cert(), &pki.etcd_client()?)?;
         Ok(Self {
             cluster: cluster.clone(),
+            provider,
             kube,
             etcd,
         })
+    }
+
+    /// The begin of an apiserver's URLs: by its own address, or by its name where the provider forwards it to a port of
+    /// this machine.
+    fn apiserver(&self, at: SocketAddr) -> String {
+        let there = self.provider.reach(at);
+        if there == at {
+            return format!("https://{at}");
+        }
+        format!("https://{APISERVER_NAME}:{}", there.port())
     }
 
     /// One look at everything. What cannot be known without what failed before it is not asked.
@@ -80,7 +97,7 @@ impl Api {
     async fn readyz(&self, at: SocketAddr) -> Result<(), String> {
         let answer = self
             .kube
-            .get(format!("https://{at}/readyz"))
+            .get(format!("{}/readyz", self.apiserver(at)))
             .send()
             .await
             .map_err(|e| root(&e))?;
@@ -91,7 +108,7 @@ impl Api {
     }
 
     async fn nodes(&self) -> Result<BTreeMap<String, Seen>, String> {
-        let url = format!("https://{}/api/v1/nodes", self.endpoint());
+        let url = format!("{}/api/v1/nodes", self.apiserver(self.endpoint()));
         let list: List<Node> = fetch(self.kube.get(url)).await?;
         Ok(list
             .items
@@ -124,7 +141,8 @@ impl Api {
         for address in addresses {
             let url = format!(
                 "https://{}/v3/cluster/member/list",
-                SocketAddr::new(address, ETCD)
+                // etcd's certificate holds 127.0.0.1, where forwards end.
+                self.provider.reach(SocketAddr::new(address, ETCD))
             );
             match fetch::<Members>(self.etcd.post(url).body("{}")).await {
                 Ok(list) => return Ok(list.members.into_iter().map(Into::into).collect()),
@@ -140,7 +158,9 @@ fn client(ca: &str, identity: &Pair) -> Result<Client> {
     let ca = Certificate::from_pem(ca.as_bytes())?;
     let builder = ClientBuilder::new()
         .tls_certs_only([ca])
-        .identity(Identity::from_pem(pem.expose().as_bytes())?);
+        .identity(Identity::from_pem(pem.expose().as_bytes())?)
+        // The port is the URL's.
+        .resolve(APISERVER_NAME, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
     builder
         .no_proxy()
         .timeout(REQUEST)

@@ -3,6 +3,8 @@
 use anyhow::{Context, Result};
 
 use crate::cli::Kubeconfig;
+use crate::pki::kubeconfig::{Server, is_current};
+use crate::provider;
 use crate::state::{Root, files};
 
 /// Renews it first if it is about to end.
@@ -12,13 +14,15 @@ pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
+    let provider = provider::of(&cluster, dir.path())?;
+    let server = Server::of(&cluster, &*provider);
     let current = files::read(&dir.kubeconfig())?;
-    let current = current.filter(|text| crate::pki::kubeconfig::is_current(text, &cluster, &pki));
+    let current = current.filter(|text| is_current(text, &server, &pki));
     if let Some(text) = current {
         print!("{text}");
         return Ok(());
     }
-    let path = dir.lock()?.ensure_kubeconfig(&cluster, &pki)?;
+    let path = dir.lock()?.ensure_kubeconfig(&cluster, &pki, &*provider)?;
     print!("{}", files::read(&path)?.unwrap_or_default());
     Ok(())
 }

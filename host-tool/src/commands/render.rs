@@ -12,6 +12,7 @@ use crate::cli::Render;
 use crate::exit::Stop;
 use crate::ignition::{Extras, Material, founder};
 use crate::pki::Secret;
+use crate::provider::RenderOnly;
 use crate::state::{Root, files, now_ms};
 use crate::text::{count, home};
 use crate::{progress, source};
@@ -32,7 +33,7 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
     let store = root.dir(&cluster.name).lock()?;
     let record = store.accept_for_render(&source)?;
     let (pki, new) = store.ensure_pki()?;
-    store.ensure_kubeconfig(cluster, &pki)?;
+    store.ensure_kubeconfig(cluster, &pki, &RenderOnly)?;
     let founder = (!record.founded).then(|| founder(now_ms()));
     let configs = Material {
         cluster,

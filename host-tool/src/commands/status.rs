@@ -1,5 +1,7 @@
 //! `status [CLUSTER]`: how a cluster does, from the API, the machines and the nodes themselves.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
 use ha_spec::cluster::{Cluster, Node, Provider as Kind};
 use ha_spec::phase::Role;
@@ -100,17 +102,11 @@ fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let api = Api::new(cluster, &pki)?;
+    let provider: Arc<dyn Provider> = Arc::from(provider::of(cluster, dir.path())?);
+    let api = Api::new(cluster, &pki, provider.clone())?;
     let look = api::block_on(api.look_further())?;
-    let provider = if cluster.provider == Kind::None {
-        None
-    } else {
-        Some(provider::of(cluster, dir.path())?)
-    };
-    let said = match &provider {
-        Some(provider) => ask::statuses(cluster, &**provider),
-        None => vec![None; cluster.nodes.len()],
-    };
+    let said = ask::statuses(cluster, &*provider);
+    let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = ask::vip_holder(cluster, &said);
     let missing = look.missing(cluster);
     let line = |(node, said)| node_line(node, said, provider.as_deref(), &look);

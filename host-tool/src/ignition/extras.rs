@@ -85,6 +85,11 @@ fn image_name(name: &str, sysext: &Sysext) -> Result<String> {
             let path = url.split(['?', '#']).next().unwrap_or_default();
             path.rsplit('/').next().unwrap_or_default().to_owned()
         }
+        Sysext::Bakery { .. } | Sysext::Bundled => {
+            return Err(Stop::bad_input(format!(
+                "sysexts.{name}: the bakery's artefacts are not supported yet; name a file or a URL with its hash"
+            )));
+        }
         Sysext::File(path) => {
             let real = path.canonicalize().map_err(|e| {
                 Stop::bad_input(format!(

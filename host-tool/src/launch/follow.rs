@@ -161,7 +161,7 @@ impl<'a> Follow<'a> {
             self.cluster.nodes.clone(),
             to.clone(),
         );
-        let api = Api::new(self.cluster, self.pki)?;
+        let api = Api::new(self.cluster, self.pki, self.provider.clone())?;
         tokio::spawn(news::watch_cluster(api, self.pause.clone(), to.clone()));
         tokio::spawn(news::watch_signals(to.clone()));
         Ok(())

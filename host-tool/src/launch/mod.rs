@@ -65,7 +65,7 @@ impl Launch<'_> {
     fn run(self, unchanged: bool, show: &mut dyn Show, timeout: Duration) -> Result<Exit> {
         let (cluster, begun) = (&self.source.cluster, self.begun);
         show.begin(cluster);
-        if unchanged && stands(&self.dir, cluster, &*self.provider)? {
+        if unchanged && stands(&self.dir, cluster, &self.provider)? {
             show.end(&End::Already(summary(&self.dir, cluster, begun)));
             return Ok(Exit::Done);
         }
@@ -75,6 +75,7 @@ impl Launch<'_> {
         configs::render(&store, cluster, &pki, &self.extras, &*self.provider)?;
         state::advance(&store, state::Life::Launching)?;
         self.provider.prepare()?;
+        store.ensure_kubeconfig(cluster, &pki, &*self.provider)?;
         let follow = Follow::new(
             &store,
             cluster,
@@ -100,7 +101,7 @@ fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
 }
 
 /// Whether an earlier launch finished this cluster, every machine runs, and it is still whole.
-fn stands(dir: &Dir, cluster: &Cluster, provider: &dyn Provider) -> Result<bool> {
+fn stands(dir: &Dir, cluster: &Cluster, provider: &Arc<dyn Provider>) -> Result<bool> {
     let standing = dir
         .record()?
         .is_some_and(|r| r.life == state::Life::Standing);
@@ -112,7 +113,7 @@ fn stands(dir: &Dir, cluster: &Cluster, provider: &dyn Provider) -> Result<bool>
             return Ok(false);
         }
     }
-    let api = Api::new(cluster, &pki)?;
+    let api = Api::new(cluster, &pki, provider.clone())?;
     let look = api::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
     Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
 }
@@ -132,7 +133,6 @@ fn preflight(provider: &dyn Provider, show: &mut dyn Show) -> Result<()> {
 fn accept(store: &Store, source: &Source, show: &mut dyn Show) -> Result<Pki> {
     store.accept(source)?;
     let (pki, new) = store.ensure_pki()?;
-    store.ensure_kubeconfig(&source.cluster, &pki)?;
     let word = if new { "new" } else { "kept" };
     let place = format!("state in {}", crate::text::home(store.path()));
     show.step("pki", &[word.to_owned(), place]);

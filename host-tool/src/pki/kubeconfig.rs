@@ -1,5 +1,7 @@
 //! The administrator's kubeconfig.
 
+use std::net::SocketAddr;
+
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,13 +9,32 @@ use ha_spec::cluster::Cluster;
 use time::Duration;
 
 use super::{Pki, Secret, remaining};
+use crate::api::APISERVER_NAME;
+use crate::provider::Provider;
 
 /// A kubeconfig that ends sooner than this is made anew.
 const RENEW_BEFORE: Duration = Duration::days(30);
 
+/// Where the API answers for whoever holds the kubeconfig, as its lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server(String);
+
+impl Server {
+    /// The VIP; or the port of this machine that the provider forwards to it, with a name that the certificate holds.
+    pub fn of(cluster: &Cluster, provider: &dyn Provider) -> Self {
+        let vip = SocketAddr::new(cluster.endpoint.vip, cluster.endpoint.port);
+        match provider.reach(vip) {
+            there if there == vip => Self(format!("server: https://{vip}\n")),
+            there => Self(format!(
+                "server: https://{there}\n    tls-server-name: {APISERVER_NAME}\n"
+            )),
+        }
+    }
+}
+
 /// A new one.
-pub fn render(cluster: &Cluster, pki: &Pki) -> Result<Secret> {
-    let (name, admin) = (&cluster.name, pki.admin()?);
+pub fn render(name: &str, server: &Server, pki: &Pki) -> Result<Secret> {
+    let admin = pki.admin()?;
     let (ca, cert) = (
         STANDARD.encode(pki.cluster.cert()),
         STANDARD.encode(&admin.cert),
@@ -25,8 +46,7 @@ kind: Config
 clusters:
 - name: {name}
   cluster:
-    server: https://{server}
-    certificate-authority-data: {ca}
+    {server}    certificate-authority-data: {ca}
 users:
 - name: {name}-admin
   user:
@@ -37,18 +57,18 @@ contexts:
   context: {{cluster: {name}, user: {name}-admin}}
 current-context: {name}
 ",
-        server = cluster.endpoint.authority(),
+        server = server.0,
         key = key.expose(),
     )))
 }
 
 /// Whether this text is still the right one for the cluster and lives long enough.
-pub fn is_current(text: &str, cluster: &Cluster, pki: &Pki) -> bool {
+pub fn is_current(text: &str, server: &Server, pki: &Pki) -> bool {
     let ca = format!(
         "certificate-authority-data: {}\n",
         STANDARD.encode(pki.cluster.cert())
     );
-    let server = format!("server: https://{}\n", cluster.endpoint.authority());
+    let server = format!("{}    certificate-", server.0);
     let life = certificate(text).and_then(|cert| remaining(&cert));
     text.contains(&ca) && text.contains(&server) && life.is_ok_and(|life| life > RENEW_BEFORE)
 }

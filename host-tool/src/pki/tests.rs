@@ -2,7 +2,9 @@ use std::path::Path;
 
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
+use super::kubeconfig::Server;
 use super::*;
+use crate::provider::RenderOnly;
 use crate::testing::{demo, real};
 
 fn der(pem: &str) -> Vec<u8> {
@@ -136,19 +138,20 @@ fn a_key_of_another_ca_is_refused() {
 #[test]
 fn a_kubeconfig_is_kept_while_it_is_right() {
     let (pki, cluster) = (Pki::create().unwrap(), demo());
-    let config = kubeconfig::render(&cluster, &pki).unwrap();
-    assert!(kubeconfig::is_current(config.expose(), &cluster, &pki));
+    let server = Server::of(&cluster, &RenderOnly);
+    let config = kubeconfig::render(&cluster.name, &server, &pki).unwrap();
+    assert!(kubeconfig::is_current(config.expose(), &server, &pki));
     let mut moved = demo();
     moved.endpoint.port = 7443;
     assert!(
-        !kubeconfig::is_current(config.expose(), &moved, &pki),
+        !kubeconfig::is_current(config.expose(), &Server::of(&moved, &RenderOnly), &pki),
         "another port"
     );
     assert!(
-        !kubeconfig::is_current(config.expose(), &cluster, &Pki::create().unwrap()),
+        !kubeconfig::is_current(config.expose(), &server, &Pki::create().unwrap()),
         "another CA"
     );
-    assert!(!kubeconfig::is_current("", &cluster, &pki));
+    assert!(!kubeconfig::is_current("", &server, &pki));
 }
 
 #[test]

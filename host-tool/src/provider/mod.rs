@@ -1,5 +1,6 @@
 //! Who makes the machines. One file or folder per provider; nothing else knows what a machine is made of.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +10,8 @@ use ha_spec::cluster::{self, Cluster, Node};
 mod command;
 mod none;
 pub mod nspawn;
+
+pub use none::RenderOnly;
 
 /// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
 /// several threads at once (one per node). Errors are whole messages: cause and cure.
@@ -27,6 +30,10 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn remove(&self, node: &Node) -> Result<()>;
     /// A command that runs `argv` on the node as root, wired to this process's streams by the caller.
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command>;
+    /// Where this machine reaches an address of the nodes' network: there, unless the provider forwards it.
+    fn reach(&self, inside: SocketAddr) -> SocketAddr {
+        inside
+    }
     /// The host's file that gets the node's events, one JSON object a line; may not exist yet.
     fn events(&self, node: &Node) -> PathBuf;
     /// The host's file that gets the node's console; may not exist yet.
@@ -86,7 +93,7 @@ pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
         cluster::Provider::Nspawn(options) => {
             Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))
         }
-        cluster::Provider::None => Ok(Box::new(none::RenderOnly)),
+        cluster::Provider::None => Ok(Box::new(RenderOnly)),
         other => anyhow::bail!(
             "provider {} is not supported yet; use `provider: {{nspawn: {{...}}}}`, or `provider: none` and `ha-host render`",
             other.name()

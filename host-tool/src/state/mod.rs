@@ -20,7 +20,9 @@ mod record;
 pub use record::{Life, Record, now_ms};
 
 use crate::exit::Stop;
-use crate::pki::{Pki, kubeconfig};
+use crate::pki::Pki;
+use crate::pki::kubeconfig::{self, Server};
+use crate::provider::Provider;
 use crate::source::{self, Source};
 use lock::Lock;
 
@@ -220,12 +222,18 @@ impl Store {
     }
 
     /// The kubeconfig, made anew if it is missing, wrong or about to end.
-    pub fn ensure_kubeconfig(&self, cluster: &Cluster, pki: &Pki) -> Result<PathBuf> {
+    pub fn ensure_kubeconfig(
+        &self,
+        cluster: &Cluster,
+        pki: &Pki,
+        provider: &dyn Provider,
+    ) -> Result<PathBuf> {
         let path = self.kubeconfig();
-        let current =
-            files::read(&path)?.is_some_and(|text| kubeconfig::is_current(&text, cluster, pki));
-        if !current {
-            files::write(&path, kubeconfig::render(cluster, pki)?.expose().as_bytes())?;
+        let server = Server::of(cluster, provider);
+        let text = files::read(&path)?;
+        if !text.is_some_and(|text| kubeconfig::is_current(&text, &server, pki)) {
+            let config = kubeconfig::render(&cluster.name, &server, pki)?;
+            files::write(&path, config.expose().as_bytes())?;
         }
         Ok(path)
     }

@@ -1,16 +1,17 @@
 //! From a file without errors to the valid type. Every `?` stands for a fault that the reader has already reported.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
-
+use super::machines;
+use crate::bakery;
 use crate::cluster::{
-    Cluster, Cni, Etcd, ExtraPort, Hooks, Kubernetes, LoadBalancer, Network, Node, Nspawn,
-    Provider, Sysext, Taint,
+    Cluster, Cni, Etcd, ExtraPort, Hooks, Kubernetes, LoadBalancer, Network, Nic, Node, Sysext,
+    Taint,
 };
 use crate::file::{
-    At, ClusterFile, CniFile, EtcdFile, KubernetesFile, LoadBalancerFile, NodeEntry, ProviderFile,
-    SysextEntry, SysextForm, VmFile, object,
+    At, ClusterFile, CniFile, EtcdFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry,
+    SysextEntry, object,
 };
 use crate::node::Endpoint;
 
@@ -18,9 +19,21 @@ use crate::node::Endpoint;
 pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let cidr = file.node_network()?;
     let prefix = file.network.prefix?.value;
+    let name = file.name?.value;
+    let kubernetes = kubernetes(file.kubernetes, base)?;
+    let provider = machines::provider(file.provider?.value, base)?;
+    let sysexts = match file.sysexts {
+        Some(entries) => all(entries, |s| sysext(s, base))?,
+        None if provider.vm().is_some() => bakery::defaults(&kubernetes),
+        None => BTreeMap::new(),
+    };
+    let mut nodes: Vec<Node> = all(file.nodes?.value, node)?;
+    if provider.vm().is_some() {
+        machines::addresses(&name, &mut nodes);
+    }
     Some(Cluster {
-        name: file.name?.value,
-        kubernetes: kubernetes(file.kubernetes, base)?,
+        name,
+        kubernetes,
         endpoint: Endpoint {
             vip: file.endpoint.vip?.value,
             port: file.endpoint.port?.value,
@@ -32,11 +45,14 @@ pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             gateway: file.network.gateway?.value,
             dns: values(file.network.dns),
             interface: file.network.interface?.value,
+            mtu: file.network.mtu.map(|at| at.value),
         },
         authorized_keys: values(file.authorized_keys),
-        nodes: all(file.nodes?.value, node)?,
-        provider: provider(file.provider?.value, base)?,
-        sysexts: all(file.sysexts, |s| sysext(s, base))?,
+        nodes,
+        assets: machines::assets(file.assets, &provider, base),
+        provider,
+        sysexts,
+        updates: file.updates?.value,
         ignition_merge: all(file.ignition_merge, |path| Some(base.join(path.value)))?,
         hooks: Hooks {
             before_join: values(file.before_join),
@@ -76,6 +92,14 @@ fn kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         cert_sans: values(file.cert_sans),
         kubelet_config: object(file.kubelet_config),
         cluster_configuration: object(file.cluster_configuration),
+    })
+}
+
+fn nic(file: NicFile) -> Option<Nic> {
+    Some(Nic {
+        mac: file.mac?.value,
+        address: file.address.map(|at| at.value),
+        mtu: file.mtu.map(|at| at.value),
     })
 }
 
@@ -134,6 +158,9 @@ fn node(file: NodeEntry) -> Option<Node> {
         name: file.name?.value,
         role: file.role?.value,
         address: file.address?.value,
+        mac: file.mac.map(|at| at.value),
+        uri: file.uri.map(|at| at.value),
+        interfaces: all(file.interfaces, nic)?,
         labels: file
             .labels
             .into_iter()
@@ -143,46 +170,17 @@ fn node(file: NodeEntry) -> Option<Node> {
     })
 }
 
-fn provider(file: ProviderFile, base: &Path) -> Option<Provider> {
-    Some(match file {
-        ProviderFile::Libvirt(vm) => Provider::Libvirt(machine(vm, base)?),
-        ProviderFile::Qemu(vm) => Provider::Qemu(machine(vm, base)?),
-        ProviderFile::Nspawn(options) => Provider::Nspawn(Nspawn {
-            image: base.join(options.image?.value),
-            sysexts_as_directories: options.sysexts?.value == SysextForm::Directory,
-        }),
-        ProviderFile::None => Provider::None,
-    })
-}
-
-/// Options of virtual machines, defaults filled in, sizes in bytes.
-fn machine(file: VmFile, base: &Path) -> Option<Value> {
-    let image = match (file.image.path, file.image.version) {
-        (Some(path), _) => json!({"path": base.join(path.value)}),
-        (None, Some(version)) => {
-            json!({"channel": file.image.channel?.value, "version": version.value})
-        }
-        (None, None) => json!({"channel": file.image.channel?.value}),
-    };
-    let mut options = Map::new();
-    if let Some(uri) = file.uri {
-        options.insert("uri".to_owned(), uri.value.into());
-    }
-    options.insert("memory".to_owned(), file.memory?.value.0.into());
-    options.insert("cpus".to_owned(), file.cpus?.value.into());
-    options.insert("disk".to_owned(), file.disk?.value.0.into());
-    options.insert("image".to_owned(), image);
-    Some(Value::Object(options))
-}
-
 fn sysext(file: SysextEntry, base: &Path) -> Option<(String, Sysext)> {
-    let source = match (file.path, file.url) {
-        (Some(path), _) => Sysext::File(base.join(path.value)),
-        (None, Some(url)) => Sysext::Url {
+    let source = match (file.path, file.url, file.version) {
+        (Some(path), _, _) => Sysext::File(base.join(path.value)),
+        (None, Some(url), _) => Sysext::Url {
             url: url.value,
             sha256: file.sha256?.value.to_lowercase(),
         },
-        (None, None) => return None,
+        (None, None, Some(version)) => Sysext::Bakery {
+            version: version.value,
+        },
+        (None, None, None) => return None,
     };
     Some((file.name.value, source))
 }

@@ -8,12 +8,12 @@ use crate::file::{At, ClusterFile, SysextEntry};
 const NEEDED: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
 
 pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    for sysext in &file.sysexts {
+    for sysext in file.sysexts() {
         name(&sysext.name, faults);
         source(sysext, faults);
     }
     // None at all: the image has them. Some of them: the others are forgotten more often than not.
-    let Some(first) = file.sysexts.first() else {
+    let Some(first) = file.sysexts().first() else {
         return;
     };
     let crio = file
@@ -21,7 +21,11 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .cri
         .as_ref()
         .is_some_and(|cri| cri.value == Cri::Crio);
-    let has = |name: &str| file.sysexts.iter().any(|sysext| sysext.name.value == name);
+    let has = |name: &str| {
+        file.sysexts()
+            .iter()
+            .any(|sysext| sysext.name.value == name)
+    };
     let needed = NEEDED.into_iter().chain(crio.then_some("crio"));
     let missing: Vec<String> = needed
         .filter(|name| !has(name))
@@ -56,6 +60,20 @@ fn name(name: &At<String>, faults: &mut Vec<Fault>) {
 
 fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
     let name = &sysext.name;
+    if let (Some(version), Some(other)) = (
+        &sysext.version,
+        sysext.url.as_ref().or(sysext.path.as_ref()),
+    ) {
+        let fault = version.error(
+            "is one source too many",
+            "keep either `version`, for the bakery's, or `url` or `path`",
+        );
+        faults.push(fault.also(other.place, other.path.clone()));
+        return;
+    }
+    if let Some(version) = &sysext.version {
+        return of_the_bakery(sysext, version, faults);
+    }
     match (&sysext.url, &sysext.path) {
         (Some(url), Some(path)) => {
             let fault = path.error(
@@ -65,7 +83,7 @@ fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
             faults.push(fault.also(url.place, url.path.clone()));
         }
         (None, None) => {
-            let help = "write `{url: https://..., sha256: ...}` or `{path: FILE.raw}`";
+            let help = "write `{version: V}` for the bakery's, `{url: https://..., sha256: ...}` or `{path: FILE.raw}`";
             faults.push(name.error("names no source", help));
         }
         (Some(url), None) => fetched(url, sysext.sha256.as_ref(), faults),
@@ -76,6 +94,24 @@ fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
                 faults.push(sha256.error("goes with `url` only", help));
             }
         }
+    }
+}
+
+/// A version becomes a part of a file's name and a URL's.
+fn of_the_bakery(sysext: &SysextEntry, version: &At<String>, faults: &mut Vec<Fault>) {
+    if sysext.name.value == crate::bakery::AGENT {
+        let help = "leave `version` out and name a file or a URL; left out altogether, `sysexts` takes the one that came \
+                    with ha-host";
+        faults.push(version.error("names nothing: the bakery has no ha-agent", help));
+    }
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    if version.value.is_empty() || !version.value.chars().all(fine) {
+        let message = format!("`{}` is no version of the bakery's", version.value);
+        faults.push(version.error(message, "write it as its file is called, e.g. v1.34.4"));
+    }
+    if let Some(sha256) = &sysext.sha256 {
+        let help = "leave it out: the bakery's SHA256SUMS names it";
+        faults.push(sha256.error("goes with `url` only", help));
     }
 }
 

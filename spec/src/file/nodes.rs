@@ -2,8 +2,11 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::at::At;
 use super::reader::Fields;
+use crate::cluster::Mac;
 use crate::phase::Role;
 use crate::yaml::{Node, Value};
 
@@ -16,10 +19,27 @@ pub struct NodeEntry {
     pub role: Option<At<Role>>,
     /// Needed.
     pub address: Option<At<IpAddr>>,
+    /// What its first interface is found by; the provider's, or the interface's name.
+    pub mac: Option<At<Mac>>,
+    /// With libvirt: the host that this node runs on.
+    pub uri: Option<At<String>>,
+    /// Further interfaces.
+    pub interfaces: Vec<NicFile>,
     /// Keys with their values.
     pub labels: Vec<(At<String>, At<String>)>,
     /// As mappings or in kubectl's notation.
     pub taints: Vec<TaintFile>,
+}
+
+/// One of `nodes[].interfaces`.
+#[derive(Debug, Clone)]
+pub struct NicFile {
+    /// Needed.
+    pub mac: Option<At<Mac>>,
+    /// By DHCP.
+    pub address: Option<At<IpNet>>,
+    /// The network's own.
+    pub mtu: Option<At<u32>>,
 }
 
 /// One of `nodes[].taints`: `{key: , value: , effect: }` or `key=value:Effect`.
@@ -54,12 +74,23 @@ impl NodeEntry {
     }
 
     fn read(mut f: Fields<'_>) -> Self {
-        f.known(&["name", "role", "address", "labels", "taints"]);
+        f.known(&[
+            "name",
+            "role",
+            "address",
+            "mac",
+            "uri",
+            "interfaces",
+            "labels",
+            "taints",
+        ]);
         let (name, role, address) = (
             f.needed("name", "node1"),
             f.needed("role", "control-plane"),
             f.needed("address", "192.168.122.31"),
         );
+        let (mac, uri) = (f.maybe("mac"), f.maybe("uri"));
+        let interfaces = f.each("interfaces", NicFile::read);
         let labels = labels(f.fields("labels"));
         let taints = f.items("taints").unwrap_or_default();
         let taints = taints
@@ -70,8 +101,22 @@ impl NodeEntry {
             name,
             role,
             address,
+            mac,
+            uri,
+            interfaces,
             labels,
             taints,
+        }
+    }
+}
+
+impl NicFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["mac", "address", "mtu"]);
+        Self {
+            mac: f.needed("mac", "52:54:00:12:34:56"),
+            address: f.maybe("address"),
+            mtu: f.maybe("mtu"),
         }
     }
 }

@@ -2,26 +2,33 @@
 
 use super::at::At;
 use super::reader::Fields;
-use super::words::{Size, Word};
+use super::words::{Size, Word, choice};
+use crate::cluster::{Accel, Arch, Firmware};
 
 /// The system libvirt daemon: VMs that outlive the session.
 pub const LIBVIRT_URI: &str = "qemu:///system";
+/// libvirt's own name for the pool that most hosts have.
+pub const POOL: &str = "default";
 /// Room for etcd, the apiserver and a few pods.
 pub const MEMORY: Size = Size(4 << 30);
 /// kubeadm refuses a control plane with fewer.
 pub const CPUS: u32 = 2;
 /// Flatcar's partitions take 8 GiB; images and etcd the rest.
 pub const DISK: Size = Size(20 << 30);
+/// The host's own processor.
+pub const CPU: &str = "host";
 /// Flatcar's channel for everybody.
 pub const CHANNEL: &str = "stable";
+/// What a kernel outside the image is told if the file says nothing: a root by label, the console, Ignition on first boot.
+pub const APPEND: &str = "root=LABEL=ROOT rw console=ttyS0 ignition.firstboot=1 ignition.platform.id=qemu net.ifnames=0 quiet";
 
 /// `provider`.
 #[derive(Debug, Clone)]
 pub enum ProviderFile {
     /// `libvirt`, the default.
-    Libvirt(VmFile),
+    Libvirt(Box<LibvirtFile>),
     /// `qemu`
-    Qemu(VmFile),
+    Qemu(Box<VmFile>),
     /// `nspawn`
     Nspawn(NspawnFile),
     /// `none`
@@ -31,16 +38,46 @@ pub enum ProviderFile {
 /// Options of virtual machines.
 #[derive(Debug, Clone)]
 pub struct VmFile {
-    /// [`LIBVIRT_URI`]; qemu has none.
-    pub uri: Option<At<String>>,
     /// [`MEMORY`].
     pub memory: Option<At<Size>>,
     /// [`CPUS`].
     pub cpus: Option<At<u32>>,
     /// [`DISK`].
     pub disk: Option<At<Size>>,
+    /// [`CPU`].
+    pub cpu: Option<At<String>>,
+    /// The host's own.
+    pub arch: Option<At<Arch>>,
+    /// BIOS on x86-64, UEFI on arm64.
+    pub firmware: Option<At<Firmware>>,
+    /// KVM where it works.
+    pub accel: Option<At<Accel>>,
     /// The newest of [`CHANNEL`].
     pub image: ImageFile,
+}
+
+/// Options of libvirt domains.
+#[derive(Debug, Clone)]
+pub struct LibvirtFile {
+    /// [`LIBVIRT_URI`].
+    pub uri: Option<At<String>>,
+    /// One of the cluster's own.
+    pub network: NetworkChoice,
+    /// [`POOL`].
+    pub pool: Option<At<String>>,
+    /// Not started with the host.
+    pub autostart: Option<At<bool>>,
+    /// The machines.
+    pub vm: VmFile,
+}
+
+/// `network` of libvirt: `own`, the name of a network, or `{bridge: NAME}`.
+#[derive(Debug, Clone)]
+pub struct NetworkChoice {
+    /// `own`, or a network that is there.
+    pub name: Option<At<String>>,
+    /// A bridge of the host instead.
+    pub bridge: Option<At<String>>,
 }
 
 /// A Flatcar image: by channel (and version), or a local file.
@@ -52,6 +89,12 @@ pub struct ImageFile {
     pub version: Option<At<String>>,
     /// A local file instead.
     pub path: Option<At<String>>,
+    /// With `path`: a kernel outside the image.
+    pub kernel: Option<At<String>>,
+    /// With `kernel`: its initramfs.
+    pub initrd: Option<At<String>>,
+    /// With `kernel`: [`APPEND`].
+    pub append: Option<At<String>>,
 }
 
 /// Options of systemd-nspawn containers.
@@ -74,11 +117,40 @@ pub enum SysextForm {
 
 impl Word for SysextForm {
     fn read(text: &str) -> Result<Self, (String, String)> {
-        super::words::choice(
+        let table = [("raw", Self::Raw), ("directory", Self::Directory)];
+        choice(text, "a form of sysexts", &table)
+    }
+}
+
+impl Word for Arch {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        // What other tools call them.
+        match text {
+            "amd64" | "x86_64" => Ok(Self::X86_64),
+            "aarch64" => Ok(Self::Arm64),
+            _ => choice(
+                text,
+                "an architecture",
+                &[("x86-64", Self::X86_64), ("arm64", Self::Arm64)],
+            ),
+        }
+    }
+}
+
+impl Word for Firmware {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        choice(
             text,
-            "a form of sysexts",
-            &[("raw", Self::Raw), ("directory", Self::Directory)],
+            "a firmware",
+            &[("bios", Self::Bios), ("uefi", Self::Uefi)],
         )
+    }
+}
+
+impl Word for Accel {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [("auto", Self::Auto), ("kvm", Self::Kvm), ("tcg", Self::Tcg)];
+        choice(text, "an accelerator", &table)
     }
 }
 
@@ -87,8 +159,11 @@ impl ProviderFile {
         let (word, options) = f.choice("provider", &["libvirt", "qemu", "nspawn", "none"], "")?;
         let mut f = f.options(&word, options);
         let value = match word.value {
-            "libvirt" => Self::Libvirt(VmFile::read(f, true)),
-            "qemu" => Self::Qemu(VmFile::read(f, false)),
+            "libvirt" => Self::Libvirt(Box::new(LibvirtFile::read(f))),
+            "qemu" => {
+                f.known(&VmFile::KEYS);
+                Self::Qemu(Box::new(VmFile::read(&mut f)))
+            }
             "nspawn" => {
                 f.known(&["image", "sysexts"]);
                 Self::Nspawn(NspawnFile {
@@ -103,21 +178,75 @@ impl ProviderFile {
         };
         Some(word.with(value))
     }
+
+    /// The options of virtual machines, if these are some.
+    pub fn vm(&self) -> Option<&VmFile> {
+        match self {
+            Self::Libvirt(libvirt) => Some(&libvirt.vm),
+            Self::Qemu(vm) => Some(vm),
+            Self::Nspawn(_) | Self::None => None,
+        }
+    }
+}
+
+impl LibvirtFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        let keys: Vec<&str> = ["uri", "network", "pool", "autostart"]
+            .into_iter()
+            .chain(VmFile::KEYS)
+            .collect();
+        f.known(&keys);
+        Self {
+            uri: f.or("uri", LIBVIRT_URI.to_owned()),
+            network: NetworkChoice::read(&mut f),
+            pool: f.or("pool", POOL.to_owned()),
+            autostart: f.or("autostart", false),
+            vm: VmFile::read(&mut f),
+        }
+    }
+}
+
+impl NetworkChoice {
+    /// The word for a network of the cluster's own.
+    pub const OWN: &str = "own";
+
+    fn read(f: &mut Fields<'_>) -> Self {
+        if !f.is_mapping("network") {
+            return Self {
+                name: f.or("network", Self::OWN.to_owned()),
+                bridge: None,
+            };
+        }
+        let mut f = f.fields("network");
+        f.known(&["bridge"]);
+        Self {
+            name: None,
+            bridge: f.needed("bridge", "br0"),
+        }
+    }
 }
 
 impl VmFile {
-    fn read(mut f: Fields<'_>, libvirt: bool) -> Self {
-        let keys = ["uri", "memory", "cpus", "disk", "image"];
-        f.known(if libvirt { &keys } else { &keys[1..] });
+    const KEYS: [&str; 8] = [
+        "memory", "cpus", "disk", "cpu", "arch", "firmware", "accel", "image",
+    ];
+
+    fn read(f: &mut Fields<'_>) -> Self {
+        let arch = f.or("arch", Arch::HOST);
+        let firmware = match arch {
+            Some(At {
+                value: Arch::Arm64, ..
+            }) => Firmware::Uefi,
+            _ => Firmware::Bios,
+        };
         Self {
-            uri: if libvirt {
-                f.or("uri", LIBVIRT_URI.to_owned())
-            } else {
-                None
-            },
             memory: f.or("memory", MEMORY),
             cpus: f.or("cpus", CPUS),
             disk: f.or("disk", DISK),
+            cpu: f.or("cpu", CPU.to_owned()),
+            arch,
+            firmware: f.or("firmware", firmware),
+            accel: f.or("accel", Accel::Auto),
             image: ImageFile::read(f.fields("image")),
         }
     }
@@ -125,11 +254,14 @@ impl VmFile {
 
 impl ImageFile {
     fn read(mut f: Fields<'_>) -> Self {
-        f.known(&["channel", "version", "path"]);
+        f.known(&["channel", "version", "path", "kernel", "initrd", "append"]);
         Self {
             channel: f.or("channel", CHANNEL.to_owned()),
             version: f.maybe("version"),
             path: f.maybe("path"),
+            kernel: f.maybe("kernel"),
+            initrd: f.maybe("initrd"),
+            append: f.or("append", APPEND.to_owned()),
         }
     }
 }

@@ -255,6 +255,13 @@ impl<'r> Fields<'r> {
             .any(|(k, node)| k.name == key && !matches!(node.value, Value::Empty))
     }
 
+    /// True if the key's value is a mapping.
+    pub fn is_mapping(&self, key: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|(k, node)| k.name == key && matches!(node.value, Value::Map(_)))
+    }
+
     /// Another fault.
     pub fn fault(&mut self, fault: Fault) {
         self.reader.faults.push(fault);

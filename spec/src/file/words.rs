@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::check::{closest, did_you_mean};
-use crate::cluster::{Cri, KubeProxy, LbMode};
+use crate::cluster::{Cri, KubeProxy, LbMode, Mac};
 use crate::phase::Role;
 
 /// A value that is written as one word.
@@ -66,6 +66,17 @@ impl Word for IpNet {
             wrong(
                 "a network",
                 "write address and prefix length, e.g. 10.244.0.0/16",
+            )
+        })
+    }
+}
+
+impl Word for Mac {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        text.parse().or_else(|what| {
+            wrong(
+                what,
+                "write six pairs of hexadecimal digits, e.g. 52:54:00:12:34:56",
             )
         })
     }

@@ -75,9 +75,10 @@ impl Case {
             .replace("dns: [10.77.0.1]", &format!("dns: {}", list(self.dns)));
         let _ = writeln!(text, "ssh: {{authorizedKeys: {}}}", list(self.ssh_keys));
         let _ = writeln!(text, "ignition: {{merge: {}}}", list(self.merges));
-        if self.files + self.urls > 0 {
-            text += "sysexts:\n";
-        }
+        text += match self.files + self.urls {
+            0 => "sysexts: {}\n",
+            _ => "sysexts:\n",
+        };
         if self.files > 0 {
             let _ = writeln!(text, "  {FILE_SYSEXT}");
         }

@@ -1,0 +1,102 @@
+//! From valid options of a provider to the valid types, and what machines get without being asked for.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::cluster::{
+    Assets, Image, Kernel, Libvirt, LibvirtNetwork, Mac, Node, Nspawn, Provider, Qemu, Vm,
+};
+use crate::file::{
+    AssetsFile, At, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, SysextForm, VmFile,
+};
+
+/// The provider. Every `?` stands for a fault that was reported before.
+pub(super) fn provider(file: ProviderFile, base: &Path) -> Option<Provider> {
+    Some(match file {
+        ProviderFile::Libvirt(options) => Provider::Libvirt(libvirt(*options, base)?),
+        ProviderFile::Qemu(options) => Provider::Qemu(Qemu {
+            vm: vm(*options, base)?,
+        }),
+        ProviderFile::Nspawn(options) => Provider::Nspawn(Nspawn {
+            image: base.join(options.image?.value),
+            sysexts_as_directories: options.sysexts?.value == SysextForm::Directory,
+        }),
+        ProviderFile::None => Provider::None,
+    })
+}
+
+fn libvirt(file: LibvirtFile, base: &Path) -> Option<Libvirt> {
+    let network = match (file.network.bridge, file.network.name) {
+        (Some(bridge), _) => LibvirtNetwork::Bridge(bridge.value),
+        (None, name) => match name?.value {
+            own if own == NetworkChoice::OWN => LibvirtNetwork::Own,
+            name => LibvirtNetwork::Named(name),
+        },
+    };
+    Some(Libvirt {
+        uri: file.uri?.value,
+        vm: vm(file.vm, base)?,
+        network,
+        pool: file.pool?.value,
+        autostart: file.autostart?.value,
+    })
+}
+
+fn vm(file: VmFile, base: &Path) -> Option<Vm> {
+    Some(Vm {
+        memory: file.memory?.value.0,
+        cpus: file.cpus?.value,
+        disk: file.disk?.value.0,
+        cpu: file.cpu?.value,
+        arch: file.arch?.value,
+        firmware: file.firmware?.value,
+        accel: file.accel?.value,
+        image: image(file.image, base)?,
+    })
+}
+
+fn image(file: ImageFile, base: &Path) -> Option<Image> {
+    let Some(path) = file.path else {
+        return Some(Image::Flatcar {
+            channel: file.channel?.value,
+            version: file.version.map(|at| at.value),
+        });
+    };
+    let kernel = match file.kernel {
+        Some(kernel) => Some(Kernel {
+            path: base.join(kernel.value),
+            initrd: base.join(file.initrd?.value),
+            append: file.append?.value,
+        }),
+        None => None,
+    };
+    Some(Image::File {
+        path: base.join(path.value),
+        kernel,
+    })
+}
+
+/// Virtual machines share a disk, the others have ways of their own.
+pub(super) fn assets(file: Option<At<AssetsFile>>, provider: &Provider, base: &Path) -> Assets {
+    match file.map(|at| at.value) {
+        Some(AssetsFile::Disk(images)) => Assets::Disk {
+            images: images.into_iter().map(|i| base.join(i.value)).collect(),
+        },
+        None if provider.vm().is_some() => Assets::Disk { images: Vec::new() },
+        Some(AssetsFile::Download) | None => Assets::Download,
+    }
+}
+
+/// Gives every virtual machine an Ethernet address: its own, or one derived from its name that nobody else here has.
+pub(super) fn addresses(cluster: &str, nodes: &mut [Node]) {
+    let further = nodes
+        .iter()
+        .flat_map(|n| n.interfaces.iter().map(|i| i.mac));
+    let mut taken: BTreeSet<Mac> = nodes.iter().filter_map(|n| n.mac).chain(further).collect();
+    for node in nodes.iter_mut().filter(|n| n.mac.is_none()) {
+        let free = (0..=u8::MAX)
+            .map(|salt| Mac::derived(cluster, &node.name, salt))
+            .find(|mac| taken.insert(*mac));
+        node.mac = free;
+    }
+}
