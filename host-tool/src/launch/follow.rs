@@ -10,11 +10,14 @@ use ha_spec::cluster::{Cluster, Node};
 use ha_spec::phase::Phase;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+mod lost;
+
+use super::console::Console;
 use super::news::{self, News, Sender};
 use super::spent::Spent;
 use super::tail::Tail;
-use super::track::{Change, Life, Track, Trouble};
-use super::{Lost, configs, others};
+use super::track::{Change, Life, Track};
+use super::{Lost, configs};
 use crate::api::{Api, Look};
 use crate::ask;
 use crate::ignition::Extras;
@@ -22,7 +25,6 @@ use crate::pki::Pki;
 use crate::progress::Show;
 use crate::provider::{Machine, Made, Provider};
 use crate::state::Store;
-use crate::text::span;
 
 /// How often the event files are read.
 const TICK: Duration = Duration::from_millis(100);
@@ -34,8 +36,6 @@ const PAUSE_NEAR_END: u64 = 200;
 const OFF_LOOKS: u32 = 4;
 /// A whole cluster with a node that says nothing for so long has no way for its words.
 const UNHEARD: Duration = Duration::from_secs(60);
-/// So many lines of a failing program are shown.
-const WORDS: usize = 12;
 
 /// How a launch ended.
 #[derive(Debug)]
@@ -71,6 +71,7 @@ pub struct Follow<'a> {
     begun: Instant,
     tracks: Vec<Track>,
     tails: Vec<Tail>,
+    consoles: Vec<Console>,
     off: Vec<u32>,
     made: Vec<bool>,
     /// Since when the cluster looks whole.
@@ -104,6 +105,11 @@ impl<'a> Follow<'a> {
                 restart_agent(&*provider, node)?;
             }
         }
+        let consoles = cluster
+            .nodes
+            .iter()
+            .map(|n| Console::new(provider.console(n)))
+            .collect();
         let (off, made) = (vec![0; tracks.len()], vec![false; tracks.len()]);
         let (look, pause) = (Look::default(), Arc::new(AtomicU64::new(PAUSE)));
         Ok(Self {
@@ -116,6 +122,7 @@ impl<'a> Follow<'a> {
             begun,
             tracks,
             tails,
+            consoles,
             off,
             whole_since: None,
             made,
@@ -179,6 +186,13 @@ impl<'a> Follow<'a> {
                 }
             }
         }
+        for (track, console) in self.tracks.iter_mut().zip(&mut self.consoles) {
+            console.poll();
+            if track.heard {
+                continue;
+            }
+            track.console = console.last().pop().unwrap_or_default();
+        }
     }
 
     fn take_in(&mut self, news: &mut UnboundedReceiver<News>) -> Result<Option<Outcome>> {
@@ -196,7 +210,13 @@ impl<'a> Follow<'a> {
     fn took_shape(&mut self, index: usize, made: Result<Made>) {
         self.made[index] = true;
         match made {
-            Ok(made) => self.tracks[index].running(made != Made::Running, Instant::now()),
+            Ok(made) => {
+                let fresh = made != Made::Running;
+                if fresh {
+                    self.consoles[index].boots();
+                }
+                self.tracks[index].running(fresh, Instant::now());
+            }
             Err(error) => {
                 let node = &self.cluster.nodes[index];
                 let mut lost = self.lost(node, None, "its machine could not be made".to_owned());
@@ -274,83 +294,6 @@ impl<'a> Follow<'a> {
         let done = |t: &Track| t.life == Life::Steady || (!t.heard && silent);
         self.made.iter().all(|m| *m) && self.tracks.iter().all(done)
     }
-
-    fn is_lost(&self, index: usize, node: &Node) -> Option<Lost> {
-        if self.off[index] >= OFF_LOOKS {
-            let mut lost = self.lost(node, None, "its machine went off".to_owned());
-            let console = self.provider.console(node);
-            lost.words = last_lines(&console);
-            lost.words.push(format!("console: {}", console.display()));
-            return Some(lost);
-        }
-        let trouble = self.tracks[index].lost(Instant::now())?;
-        Some(self.troubled(node, trouble))
-    }
-
-    fn troubled(&self, node: &Node, trouble: &Trouble) -> Lost {
-        let phase = trouble.phase.name();
-        let times = match trouble.attempts {
-            1 => "failed".to_owned(),
-            n => format!("failed {n} times in {}", span(trouble.first.elapsed())),
-        };
-        let mut lost = self.lost(node, Some(phase), format!("{phase} {times}"));
-        lost.words.push(trouble.error.clone());
-        let skip = trouble.tail.len().saturating_sub(WORDS);
-        lost.words.extend(
-            trouble
-                .tail
-                .iter()
-                .skip(skip)
-                .filter(|l| **l != trouble.error)
-                .cloned(),
-        );
-        lost
-    }
-
-    fn lost(&self, node: &Node, phase: Option<&'static str>, what: String) -> Lost {
-        let (cluster, name) = (&self.cluster.name, &node.name);
-        let unit = if phase.is_some() {
-            " --unit ha-agent"
-        } else {
-            ""
-        };
-        Lost {
-            node: name.clone(),
-            role: node.role.words(),
-            phase,
-            what,
-            words: Vec::new(),
-            others: others(self.cluster, &self.look, name),
-            look: format!("ha-host logs {cluster} {name}{unit}"),
-        }
-    }
-
-    /// What each node waits for, and what the cluster lacks.
-    fn missing(&self) -> Vec<String> {
-        let pairs = self.cluster.nodes.iter().zip(&self.tracks);
-        let waiting = pairs
-            .filter(|(_, t)| t.life != Life::Steady)
-            .map(|(node, t)| self.waits(node, t));
-        waiting.chain(self.look.missing(self.cluster)).collect()
-    }
-
-    fn waits(&self, node: &Node, track: &Track) -> String {
-        let place = format!(
-            "{} is in {} for {}",
-            track.name,
-            track.place(),
-            span(track.since.elapsed())
-        );
-        let words = match track.heard {
-            true => track.words(),
-            false => ask::agent_words(&*self.provider, node, 1).join(" "),
-        };
-        if words.is_empty() {
-            place
-        } else {
-            format!("{place}: {words}")
-        }
-    }
 }
 
 /// The agent gave up in an earlier launch; somebody mended the cause since, or it will say so again.
@@ -365,15 +308,4 @@ fn restart_agent(provider: &dyn Provider, node: &Node) -> Result<()> {
         words.trim()
     );
     Ok(())
-}
-
-fn last_lines(path: &std::path::Path) -> Vec<String> {
-    let bytes = std::fs::read(path).unwrap_or_default();
-    let text = String::from_utf8_lossy(&bytes);
-    let lines: Vec<String> = text
-        .lines()
-        .map(crate::text::printable)
-        .filter(|l| !l.trim().is_empty())
-        .collect();
-    lines[lines.len().saturating_sub(WORDS)..].to_vec()
 }

@@ -8,6 +8,7 @@ use ha_spec::cluster::Cluster;
 
 mod change;
 mod configs;
+mod console;
 mod follow;
 mod news;
 mod spent;
@@ -214,6 +215,8 @@ pub struct Lost {
     pub others: String,
     /// The command that shows more.
     pub look: String,
+    /// What to do next, where launching again is not enough.
+    pub again: Option<String>,
 }
 
 /// What the last look says about the rest.

@@ -20,6 +20,8 @@ struct Pretended {
     broken: Option<&'static str>,
     machine: Machine,
     says: &'static str,
+    console: &'static str,
+    deaf: bool,
     calls: Mutex<Vec<String>>,
 }
 
@@ -48,6 +50,7 @@ impl Provider for Pretended {
         if self.broken == Some(node.name.as_str()) {
             bail!("no space left on device");
         }
+        std::fs::write(self.console(node), self.console).unwrap();
         if node.name == "node3" {
             std::fs::write(self.events(node), self.says).unwrap();
         }
@@ -64,6 +67,9 @@ impl Provider for Pretended {
     }
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
         self.note(&format!("exec {} {}", node.name, argv.join(" ")));
+        if self.deaf {
+            bail!("nobody there answers");
+        }
         let mut command = Command::new("echo");
         command.arg("ha-agent.service: Failed with result 'exit-code'.");
         Ok(command)
@@ -125,6 +131,8 @@ impl Stage {
             broken: None,
             machine: Machine::Running,
             says: "",
+            console: "",
+            deaf: false,
             calls,
         }
     }
@@ -239,15 +247,50 @@ fn a_machine_that_cannot_be_made_is_named_once_the_others_are_made() {
 #[test]
 fn a_machine_that_goes_off_is_named_with_its_console() {
     let stage = Stage::new();
-    std::fs::write(stage.dir.path().join("node1.console"), "Kernel panic\r\n").unwrap();
     let provider = Arc::new(Pretended {
         machine: Machine::Off,
+        console: "Out of memory\r\n",
         ..stage.provider()
     });
     let (exit, end) = stage.launch(&provider, 60);
     assert_eq!(exit, Some(Exit::Failed));
     assert!(
-        end.contains("its machine went off") && end.contains("Kernel panic"),
+        end.contains("its machine went off") && end.contains("Out of memory"),
+        "{end}"
+    );
+}
+
+#[test]
+fn an_ignition_failure_on_the_console_ends_the_launch_with_its_cause() {
+    let stage = Stage::new();
+    let provider = Arc::new(Pretended {
+        console: "ignition[6]: CRITICAL : Ignition failed: hash verification failed\r\nPress Enter for emergency shell",
+        ..stage.provider()
+    });
+    let (exit, end) = stage.launch(&provider, 60);
+    assert_eq!(exit, Some(Exit::Failed));
+    for words in [
+        "Ignition failed on its first boot",
+        "hash verification failed",
+        "node1.console",
+        "ha-host destroy demo --yes",
+    ] {
+        assert!(end.contains(words), "{words}: {end}");
+    }
+}
+
+#[test]
+fn a_silent_node_is_shown_with_its_consoles_last_line() {
+    let stage = Stage::new();
+    let provider = Arc::new(Pretended {
+        console: "EXT4-fs (vda9): unmounting filesystem\r\n",
+        deaf: true,
+        ..stage.provider()
+    });
+    let (exit, end) = stage.launch(&provider, 1);
+    assert_eq!(exit, Some(Exit::TimedOut));
+    assert!(
+        end.contains("unmounting filesystem (so Flatcar's console ends when Ignition fails"),
         "{end}"
     );
 }

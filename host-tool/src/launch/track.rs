@@ -40,6 +40,8 @@ pub struct Track {
     pub spans: Vec<Span>,
     /// Whether the agent was heard in this launch.
     pub heard: bool,
+    /// The last line of its console, while it is not.
+    pub console: String,
 }
 
 /// How far a node is.
@@ -110,6 +112,7 @@ impl Track {
             trouble: None,
             spans: Vec::new(),
             heard: false,
+            console: String::new(),
         }
     }
 
@@ -304,7 +307,11 @@ impl Track {
     pub fn words(&self) -> String {
         match (self.waiting.as_str(), self.images) {
             ("", _) if self.life == Life::Booting && self.since.elapsed() > QUIET_BOOT => {
-                "its agent has not been heard yet".to_owned()
+                let silent = "its agent has not been heard yet";
+                match self.console.as_str() {
+                    "" => silent.to_owned(),
+                    line => format!("{silent}; console: {line}"),
+                }
             }
             ("", Some((done, total))) => format!("images: {done} of {total}"),
             (words, _) => words.to_owned(),

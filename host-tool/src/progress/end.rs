@@ -106,8 +106,9 @@ fn lost(lost: &Lost, file: &Path) -> (String, String) {
     rest += &format!("\n  others   {}", lost.others);
     rest += &format!("\n  look     {}", lost.look);
     let (node, file) = (&lost.node, file.display());
-    rest += &format!(
-        "\n  go on    mend it and run  ha-host launch {file}  again: it continues with {node}"
-    );
+    let again = lost.again.clone().unwrap_or_else(|| {
+        format!("mend it and run  ha-host launch {file}  again: it continues with {node}")
+    });
+    rest += &format!("\n  go on    {again}");
     (format!("{node} ({}): {}", lost.role, lost.what), rest)
 }

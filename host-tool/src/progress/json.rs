@@ -78,7 +78,7 @@ impl Show for Json {
                 "failed",
                 json!({
                     "node": lost.node, "phase": lost.phase, "what": lost.what, "words": lost.words, "others": lost.others,
-                    "look": lost.look,
+                    "look": lost.look, "again": lost.again,
                 }),
             ),
             End::TimedOut { took, missing, .. } => {

@@ -1,0 +1,252 @@
+//! A node's console while its agent is silent: the last lines, and the failures that no agent can tell of.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use crate::text::printable;
+
+/// So many last lines are kept.
+const LINES: usize = 12;
+/// More than this is not read at once: a console in a loop must not hold up the others.
+const CHUNK: u64 = 256 * 1024;
+/// Longer lines are cut: a console may carry anything.
+const WIDTH: usize = 200;
+
+/// A console that grows.
+#[derive(Debug)]
+pub struct Console {
+    path: PathBuf,
+    /// How much was there when the launch began: an earlier boot's.
+    old: u64,
+    offset: u64,
+    rest: Vec<u8>,
+    last: VecDeque<String>,
+    failure: Option<Failure>,
+}
+
+/// A boot that ended before the agent could.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened, after the node's name.
+    pub what: &'static str,
+    /// Why, as far as the console says.
+    pub cause: Option<String>,
+}
+
+/// What a console says when a boot is over, and what that means. Ignition's own words come first: an emergency shell
+/// after them is their consequence. Texts of Ignition, dracut, systemd and the kernel; Flatcar's are in its bootengine.
+const ENDS: [(&str, &str); 8] = [
+    ("Ignition failed:", IGNITION),
+    ("Ignition has failed", IGNITION),
+    ("Kernel panic - not syncing", "its kernel panicked"),
+    ("Entering emergency mode", EMERGENCY),
+    ("You are in emergency mode", EMERGENCY),
+    ("Press Enter for emergency shell", EMERGENCY),
+    ("Press Enter for system maintenance", EMERGENCY),
+    ("dracut: Refusing to continue", EMERGENCY),
+];
+const IGNITION: &str = "Ignition failed on its first boot";
+const EMERGENCY: &str = "its boot ended in an emergency shell";
+/// How Ignition marks what went wrong.
+const CRITICAL: &str = "CRITICAL :";
+
+impl Console {
+    /// From the beginning.
+    pub fn new(path: PathBuf) -> Self {
+        let old = std::fs::metadata(&path).map_or(0, |m| m.len());
+        Self {
+            path,
+            old,
+            offset: 0,
+            rest: Vec::new(),
+            last: VecDeque::new(),
+            failure: None,
+        }
+    }
+
+    /// The machine was switched on by this launch: what its console said before is another boot's.
+    pub fn boots(&mut self) {
+        self.offset = self.old;
+        self.rest.clear();
+        self.last.clear();
+        self.failure = None;
+    }
+
+    /// Reads what has come since the last call.
+    pub fn poll(&mut self) {
+        let size = std::fs::metadata(&self.path).map_or(0, |m| m.len());
+        if size < self.offset {
+            (self.offset, self.old) = (0, 0);
+            self.rest.clear();
+        }
+        if size > self.offset && self.read().is_ok() {
+            self.take_in();
+        }
+    }
+
+    /// What ended the boot, once something did.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.failure.as_ref()
+    }
+
+    /// The last lines, oldest first; a line without its end is one, too.
+    pub fn last(&self) -> Vec<String> {
+        let open = clean(&self.rest);
+        self.last.iter().cloned().chain(open).collect()
+    }
+
+    /// Where it is kept.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn read(&mut self) -> std::io::Result<()> {
+        let mut file = File::open(&self.path)?;
+        file.seek(SeekFrom::Start(self.offset))?;
+        self.offset += file.take(CHUNK).read_to_end(&mut self.rest)? as u64;
+        Ok(())
+    }
+
+    fn take_in(&mut self) {
+        // A prompt has no line end, and is the last thing that such a console says.
+        let end = self.rest.iter().rposition(|b| *b == b'\n' || *b == b'\r');
+        let rest = self.rest.split_off(end.map_or(0, |end| end + 1));
+        let whole = std::mem::replace(&mut self.rest, rest);
+        for line in whole.split(|b| *b == b'\n' || *b == b'\r') {
+            if let Some(line) = clean(line) {
+                self.judge(&line);
+                self.last.push_back(line);
+            }
+        }
+        while self.last.len() > LINES {
+            self.last.pop_front();
+        }
+        if let Some(prompt) = clean(&self.rest) {
+            self.judge(&prompt);
+        }
+    }
+
+    fn judge(&mut self, line: &str) {
+        let end = ENDS.iter().find(|(words, _)| line.contains(words));
+        let cause = line.contains(CRITICAL).then(|| line.to_owned());
+        match (&mut self.failure, end) {
+            // The first cause is the cause.
+            (Some(failure), _) => failure.cause = failure.cause.take().or(cause),
+            (None, Some((_, what))) => {
+                let said = self.last.iter().rev().find(|l| l.contains(CRITICAL));
+                let own = (*what != EMERGENCY).then(|| line.to_owned());
+                let what = if said.is_some() { IGNITION } else { what };
+                let cause = said.cloned().or(cause).or(own);
+                self.failure = Some(Failure { what, cause });
+            }
+            (None, None) => {}
+        }
+    }
+}
+
+/// A line as it may be shown; none if there is nothing in it.
+fn clean(line: &[u8]) -> Option<String> {
+    let text = printable(&String::from_utf8_lossy(line));
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.chars().take(WIDTH).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// What stage `files` says of a wrong hash, and what Flatcar 4593 shows after it (flatcar/Flatcar#2001).
+    const IGNITION_LOG: &str = "[    5.1] ignition[638]: files: createFilesystemsFiles: op(1): [started] writing file \"/sysroot/etc/x\"\r
+[    5.2] ignition[638]: CRITICAL : files: createFilesystemsFiles: createFiles: op(1): hash verification failed\r
+[    5.3] ignition[638]: CRITICAL : Ignition failed: failed to create files: hash verification failed\r
+[    5.4] EXT4-fs (vda9): unmounting filesystem\r
+Generating \"/run/initramfs/rdsosreport.txt\"\r
+Entering emergency mode. Exit the shell to continue.\r
+Press Enter for system maintenance\r
+(or press Control-D to continue): ";
+
+    fn console(text: &str) -> (tempfile::TempDir, Console) {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("console.log");
+        std::fs::write(&path, text).unwrap();
+        let console = Console::new(path);
+        (dir, console)
+    }
+
+    fn add(console: &mut Console, text: &str) {
+        let mut file = File::options().append(true).open(console.path()).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        console.poll();
+    }
+
+    #[test]
+    fn an_ignition_failure_is_told_with_its_first_cause() {
+        let (_dir, mut console) = console("");
+        // However the bytes come.
+        for byte in IGNITION_LOG.chars() {
+            add(&mut console, &byte.to_string());
+        }
+        let failure = console.failure().unwrap();
+        assert_eq!(failure.what, IGNITION);
+        let cause = failure.cause.as_deref().unwrap();
+        assert!(cause.contains("op(1): hash verification failed"), "{cause}");
+        let last = console.last();
+        assert_eq!(last.last().unwrap(), "(or press Control-D to continue):");
+    }
+
+    #[test]
+    fn other_ends_are_no_fault_of_ignition() {
+        for (text, what, cause) in [
+            (
+                "a\n[1.0] Kernel panic - not syncing: VFS: no root\n",
+                "its kernel panicked",
+                Some("[1.0] Kernel panic - not syncing: VFS: no root"),
+            ),
+            (
+                "a\nPress Enter for emergency shell or wait 5 minutes for reboot.\r",
+                EMERGENCY,
+                None,
+            ),
+            (
+                "You are in emergency mode. After logging in, type",
+                EMERGENCY,
+                None,
+            ),
+        ] {
+            let (_dir, mut console) = console(text);
+            console.poll();
+            let failure = console.failure().unwrap();
+            assert_eq!((failure.what, failure.cause.as_deref()), (what, cause));
+        }
+        let (_dir, mut fine) = console("ignition[1]: Ignition finished successfully\nlogin: ");
+        fine.poll();
+        assert_eq!(fine.failure(), None);
+    }
+
+    #[test]
+    fn an_earlier_boots_failure_does_not_count() {
+        let (_dir, mut console) = console(IGNITION_LOG);
+        console.poll();
+        assert!(console.failure().is_some(), "it may still stand there");
+        console.boots();
+        add(&mut console, "\n[    0.0] Linux version 6.12\n");
+        assert_eq!(console.failure(), None);
+        assert_eq!(console.last(), ["[    0.0] Linux version 6.12"]);
+    }
+
+    #[test]
+    fn only_the_end_is_kept_and_long_lines_are_cut() {
+        let (_dir, mut console) = console(&format!(
+            "{}\x1b[31m{}\n",
+            "line\n".repeat(100),
+            "x".repeat(5000)
+        ));
+        console.poll();
+        let last = console.last();
+        assert!(last.len() == LINES && last.iter().all(|l| l.chars().count() <= WIDTH));
+        assert!(!last.concat().contains('\x1b'));
+    }
+}
