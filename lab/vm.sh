@@ -1,6 +1,6 @@
 #!/bin/bash
 # vm.sh: the node as a virtual machine, a stand-in for a Flatcar image: disk.qcow2 (read-only, overlays go above it), vmlinuz and
-# initrd.img with the real Ignition. Prints the cache entry.
+# initrd.img with the real Ignition, append (the kernel's line that is right under TCG). Prints the cache entry.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.env
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
@@ -28,7 +28,7 @@ become_machine() { # the node without what only a container needs
     case $u in *.*) f=system ;; *) f=system-generators ;; esac
     ln -sf /dev/null "$root/etc/systemd/$f/$u"
   done
-  rm -rf "$root"/etc/{machine-id,hostname,.updated} "$root"/var/lib/dbus/machine-id "$root"/var/.updated "$root"/var/log/*.log
+  rm -rf "$root"/etc/{machine-id,hostname,.updated} "$root"/var/lib/dbus/machine-id "$root"/var/.updated "$root"/var/log/*.log "$root"/vmlinuz*
 }
 
 modules() { # NAME MODULE...: them and what they need, in the order of loading
@@ -71,7 +71,7 @@ fill() { # in its own mount and pid namespaces: an overlay above the node's root
   mke2fs -q -t ext4 -L ROOT -m 0 -E lazy_itable_init=1,lazy_journal_init=1,nodiscard -d "$root" "$out/disk.raw"
   mount --bind "$out" "$operator/root/mnt"
   chroot "$operator/root" qemu-img convert -O qcow2 /mnt/disk.raw /mnt/disk.qcow2
-  rm "$out/disk.raw"; chmod 444 "$out"/{disk.qcow2,vmlinuz,initrd.img}
+  rm "$out/disk.raw"; grep -v '^#' vm/append > "$out/append"; chmod 444 "$out"/{disk.qcow2,vmlinuz,initrd.img,append}
 }
 
 build() {
