@@ -3,7 +3,7 @@
 set -eu   # no pipefail: processes vanish while their mounts are read
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" "$(realpath "$0")" "$@"
-used=$(for l in out/image out/images out/kube out/sysexts/kubernetes.raw; do realpath -m "$l"; done)
+used=$(for l in out/image out/images out/kube out/sysexts/kubernetes.raw out/operator out/vm; do realpath -m "$l"; done)
 for entry in "$CACHE"/*-????????????????; do
   [ -d "$entry" ] || continue
   grep -q "^$entry\(/\|$\)" <<<"$used" && continue
