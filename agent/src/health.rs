@@ -95,11 +95,20 @@ async fn judge(cx: &Context) {
         against: 0,
     };
     write(cx, verdict.fine);
+    // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
+    let mut left = cx.sys.systemd.changed(HAPROXY, "active");
     loop {
         let dead = tokio::select! {
             () = cx.sys.clock.sleep(pause(verdict)) => false,
-            left = cx.sys.systemd.changed(HAPROXY, "active"), if verdict.fine => {
-                matches!(left.as_deref(), Ok("inactive" | "failed" | "deactivating" | "activating"))
+            state = &mut left, if verdict.fine => {
+                left = cx.sys.systemd.changed(HAPROXY, "active");
+                match state.as_deref() {
+                    Ok(state) => matches!(state, "inactive" | "failed" | "deactivating" | "activating"),
+                    Err(_) => {
+                        cx.sys.clock.sleep(EVERY).await;
+                        false
+                    }
+                }
             }
         };
         let asked = Instant::now();

@@ -158,6 +158,18 @@ async fn a_dead_unit_is_told_at_once_and_started_again() {
 }
 
 #[tokio::test]
+async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
+    let machine = machine();
+    let run = async {
+        let _haproxy = haproxy_lives(&machine);
+        let some_questions = tokio::time::timeout(EVERY * 4, judge(&machine.cx)).await;
+        assert!(some_questions.is_err(), "it goes on for ever");
+    };
+    LocalSet::new().run_until(run).await;
+    assert_eq!(machine.systemd.watches.get(), 1);
+}
+
+#[tokio::test]
 async fn an_answer_other_than_200_is_bad() {
     let machine = machine();
     let path = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);

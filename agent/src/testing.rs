@@ -1,6 +1,6 @@
 //! Fakes that record what the agent would do, and nodes to do it on. Tests only.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::time::Duration;
@@ -67,6 +67,8 @@ pub struct FakeSystemd {
     pub units: RefCell<BTreeMap<String, String>>,
     /// Units whose orders fail.
     pub broken: RefCell<Vec<String>>,
+    /// How often somebody began to watch a unit.
+    pub watches: Cell<u32>,
 }
 
 impl FakeSystemd {
@@ -114,6 +116,7 @@ impl Systemd for FakeSystemd {
     }
     fn changed<'a>(&'a self, unit: &'a str, known: &'a str) -> Boxed<'a, Result<String>> {
         Box::pin(async move {
+            self.watches.set(self.watches.get() + 1);
             loop {
                 let state = self.active_state(unit).await?;
                 if state != known {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow};
 use futures_util::StreamExt;
 use tokio::sync::Mutex;
+use zbus::proxy::CacheProperties;
 use zbus::{Connection, OwnedObjectPath, connection};
 
 use super::{Boxed, Cmd, CommandFailed, Commands, Systemd};
@@ -285,7 +286,12 @@ async fn job_result(manager: &ManagerProxy<'_>, order: Order, unit: &str) -> zbu
 
 async fn unit_state(manager: &ManagerProxy<'_>, unit: &str) -> zbus::Result<String> {
     let path = manager.load_unit(unit).await?;
-    let proxy = UnitProxy::new(manager.inner().connection(), path).await?;
+    // With a cache, one property costs all ninety and two rules on the bus.
+    let proxy = UnitProxy::builder(manager.inner().connection())
+        .path(path)
+        .cache_properties(CacheProperties::No)
+        .build()
+        .await?;
     let active = proxy.active_state().await?;
     if active == "inactive" && proxy.load_state().await? == "not-found" {
         return Ok("not-found".into());
