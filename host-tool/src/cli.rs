@@ -1,5 +1,6 @@
 //! The verbs and their options.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -51,6 +52,9 @@ pub enum Verb {
     /// Switch a node's machine
     #[command(hide = true)]
     Power(Power),
+    /// Say where this machine reaches an address of the nodes' network
+    #[command(hide = true)]
+    Reach(Reach),
     /// Remove one node's machine and make it anew
     #[command(hide = true)]
     Remake(Remake),
@@ -181,6 +185,15 @@ pub enum Order {
     On,
     /// Orderly restart
     Reboot,
+}
+
+/// Say where this machine reaches an address of the nodes' network.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// Address and port there
+    pub inside: SocketAddr,
 }
 
 /// Remove one node's machine and make it anew.

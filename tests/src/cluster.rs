@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use ha_spec::phase::Role;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::api::Client;
 use crate::eventually::eventually;
@@ -50,10 +52,18 @@ impl Cluster {
     /// Writes the cluster file and makes the operator's machine; launches nothing. What an earlier run of the same test
     /// left is destroyed first.
     pub fn new(plan: Plan) -> Result<Self> {
-        let lab = Lab::find()?;
+        let lab = if plan.flatcar {
+            Lab::default()
+        } else {
+            Lab::find(plan.kind)?
+        };
         let dir = directory(&plan.name);
         let turn = take_turn(&dir)?;
-        let operator = Operator::new(&dir)?;
+        let operator = if plan.flatcar {
+            Operator::here(&dir)?
+        } else {
+            Operator::new(&dir, plan.kind, &lab)?
+        };
         if operator.state_of(&plan.name).exists() {
             say(&format!(
                 "{}: an earlier run left its cluster; destroying it",
@@ -146,6 +156,24 @@ impl Cluster {
         nodes
             .map(|n| SocketAddr::new(IpAddr::V4(n.2), API_PORT))
             .collect()
+    }
+
+    /// Where the operator's machine reaches an address of the nodes' network.
+    pub fn reach(&self, inside: SocketAddr) -> Result<SocketAddr> {
+        let args = ["reach", self.name(), &inside.to_string()];
+        let done = self.ha_host(&args, SETTLE)?.ok()?;
+        Ok(done.stdout.trim().parse()?)
+    }
+
+    /// Ctrl-C. Whoever enters a machine with process ids of its own is the program's parent, elsewhere the program itself.
+    pub fn interrupt(&self, launch: &Running) -> Result<()> {
+        let mut pid = launch.pid();
+        if self.plan.kind.is_virtual() {
+            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+            let child = children.split(' ').next().unwrap_or_default();
+            pid = child.parse().context("nsenter has no child")?;
+        }
+        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGINT).context("interrupt the launch")
     }
 
     /// A client that trusts the cluster's CA alone, taken from the kubeconfig.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::plan::Kind;
 use crate::run::run;
 
 /// The system extensions a node gets, in the order of the cluster file.
@@ -27,14 +28,26 @@ pub struct Lab {
     out: PathBuf,
 }
 
-impl Lab {
-    /// `$HA_LAB`, else the workspace's `lab/out`. An error that names the cure if something is missing.
-    pub fn find() -> Result<Self> {
+impl Default for Lab {
+    /// `$HA_LAB`, else the workspace's `lab/out`, whatever is there.
+    fn default() -> Self {
         let out =
             std::env::var_os("HA_LAB").map_or_else(|| workspace().join("lab/out"), PathBuf::from);
-        let lab = Self { out };
+        Self { out }
+    }
+}
+
+impl Lab {
+    /// The lab with all that machines of this kind need. An error that names the cure if something is missing.
+    pub fn find(kind: Kind) -> Result<Self> {
+        let lab = Self::default();
         let mut wanted: Vec<PathBuf> = SYSEXTS.iter().map(|name| lab.sysext(name)).collect();
-        wanted.push(lab.image().join("root"));
+        match kind {
+            Kind::Nspawn => wanted.push(lab.image().join("root")),
+            Kind::Qemu | Kind::Libvirt => {
+                wanted.extend([lab.vm().join("disk.qcow2"), lab.operator().join("root")]);
+            }
+        }
         wanted.push(lab.network());
         wanted.push(lab.kubectl());
         for path in wanted {
@@ -46,7 +59,7 @@ impl Lab {
         }
         ensure!(
             nix::unistd::geteuid().is_root(),
-            "the lab's nodes are systemd-nspawn containers: run the tests as root"
+            "the lab's machines live in namespaces of their own: run the tests as root"
         );
         Ok(lab)
     }
@@ -59,6 +72,28 @@ impl Lab {
     /// The node image, a directory.
     pub fn image(&self) -> PathBuf {
         self.out.join("image")
+    }
+
+    /// The image of virtual machines, a directory: disk, kernel, initramfs.
+    pub fn vm(&self) -> PathBuf {
+        self.out.join("vm")
+    }
+
+    /// The machine that virtual machines are run from, a directory.
+    pub fn operator(&self) -> PathBuf {
+        self.out.join("operator")
+    }
+
+    /// Everything that the operator's machine must see: the workspace, and where the lab's links lead.
+    pub fn places(&self) -> Result<Vec<PathBuf>> {
+        let mut places = vec![workspace().to_owned()];
+        for link in [self.vm(), self.sysext(SYSEXTS[1]), self.kubectl()] {
+            let real = link.canonicalize()?;
+            places.push(real.parent().context("a file in a directory")?.to_owned());
+        }
+        places.push(self.vm().canonicalize()?);
+        places.dedup();
+        Ok(places)
     }
 
     /// A system extension's image.

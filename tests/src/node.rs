@@ -55,8 +55,11 @@ impl<'a> Node<'a> {
             .state_of(self.cluster.name())
             .join("machines")
             .join(self.name);
-        let heard = fs::read_to_string(machine.join("report/events.jsonl"));
-        let text = heard.or_else(|_| self.read(paths::EVENTS_FILE))?;
+        let text = match self.cluster.plan().kind.is_virtual() {
+            true => fs::read_to_string(machine.join("events.jsonl"))?,
+            false => fs::read_to_string(machine.join("report/events.jsonl"))
+                .or_else(|_| self.read(paths::EVENTS_FILE))?,
+        };
         Ok(text
             .lines()
             .filter_map(|l| serde_json::from_str(l).ok())

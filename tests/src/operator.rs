@@ -9,7 +9,11 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab;
+mod machine;
+
+use crate::lab::{self, Lab};
+use crate::plan::Kind;
+use machine::Machine;
 
 /// Where a running systemd shows itself. There, `ha-host` has each node run as a unit of the host's systemd, which lives
 /// in the host's namespaces: the operator must live there too.
@@ -21,33 +25,54 @@ const HOLD: &str = "ip link set lo up && mkdir -p /run/netns && mount -t tmpfs -
 /// A machine to run `ha-host` on.
 #[derive(Debug)]
 pub struct Operator {
-    holder: Option<Child>,
+    home: Home,
     state: PathBuf,
     ha_host: PathBuf,
 }
 
+/// What the operator lives in.
+#[derive(Debug)]
+enum Home {
+    /// This machine as it is.
+    Here,
+    /// Namespaces of this machine.
+    Namespaces(Child),
+    /// A machine with hypervisors.
+    Machine(Machine),
+}
+
 impl Operator {
-    /// Makes one whose state lies below `dir`.
-    pub fn new(dir: &Path) -> Result<Self> {
+    /// Makes one whose state lies below `dir`, for machines of this kind.
+    pub fn new(dir: &Path, kind: Kind, lab: &Lab) -> Result<Self> {
+        let home = match kind {
+            Kind::Nspawn if Path::new(SYSTEMD).exists() => Home::Here,
+            Kind::Nspawn => Home::Namespaces(hold()?),
+            Kind::Qemu | Kind::Libvirt => Home::Machine(Machine::start(dir, kind, lab)?),
+        };
+        let mut operator = Self::here(dir)?;
+        operator.home = home;
+        if kind == Kind::Qemu {
+            machine::give(&operator.state)?;
+        }
+        Ok(operator)
+    }
+
+    /// This machine as it is: for tests of real hypervisors, which need its KVM and its network.
+    pub fn here(dir: &Path) -> Result<Self> {
         let state = dir.join("state");
         std::fs::create_dir_all(&state).with_context(|| format!("make {}", state.display()))?;
-        let ha_host = lab::ha_host()?;
-        let holder = if Path::new(SYSTEMD).exists() {
-            None
-        } else {
-            Some(hold()?)
-        };
         Ok(Self {
-            holder,
+            home: Home::Here,
             state,
-            ha_host,
+            ha_host: lab::ha_host()?,
         })
     }
 
     /// A command in the machine's namespaces.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = match &self.holder {
-            Some(holder) => {
+        let mut command = match &self.home {
+            Home::Here => Command::new(program),
+            Home::Namespaces(holder) => {
                 let mut enter = Command::new("nsenter");
                 enter
                     .arg("-t")
@@ -56,7 +81,7 @@ impl Operator {
                     .arg(program);
                 enter
             }
-            None => Command::new(program),
+            Home::Machine(machine) => machine.command(program.as_ref()),
         };
         command
             .env("XDG_STATE_HOME", &self.state)
@@ -79,14 +104,24 @@ impl Operator {
 
     /// The process whose namespaces these are: the holder, or this process.
     pub fn pid(&self) -> u32 {
-        self.holder
-            .as_ref()
-            .map_or_else(std::process::id, Child::id)
+        match &self.home {
+            Home::Here => std::process::id(),
+            Home::Namespaces(holder) => holder.id(),
+            Home::Machine(machine) => machine.pid(),
+        }
+    }
+
+    /// A command as root, whoever `ha-host` is run as.
+    pub fn as_root(&self, program: impl AsRef<OsStr>) -> Command {
+        match &self.home {
+            Home::Machine(machine) => machine.as_root(program.as_ref()),
+            Home::Here | Home::Namespaces(_) => self.command(program),
+        }
     }
 
     /// True if nobody else lives in these namespaces.
     pub fn is_apart(&self) -> bool {
-        self.holder.is_some()
+        !matches!(self.home, Home::Here)
     }
 
     /// The network namespace, to be entered by a thread.
@@ -126,7 +161,7 @@ fn hold() -> Result<Child> {
 
 impl Drop for Operator {
     fn drop(&mut self) {
-        if let Some(holder) = &mut self.holder {
+        if let Home::Namespaces(holder) = &mut self.home {
             let _ = holder.kill();
             let _ = holder.wait();
         }
@@ -147,7 +182,7 @@ mod tests {
         }
         let (state, ha_host) = (PathBuf::from("/nonexistent"), PathBuf::from("true"));
         let operator = Operator {
-            holder: Some(hold().unwrap()),
+            home: Home::Namespaces(hold().unwrap()),
             state,
             ha_host,
         };

@@ -21,11 +21,31 @@ pub const API_PORT: u16 = 6443;
 pub const CILIUM: &str =
     "proxy: none, cni: {cilium: {version: 1.18.1, values: {debug: {enabled: true}}}}";
 
+/// Who makes the machines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// systemd-nspawn containers.
+    Nspawn,
+    /// QEMU without root.
+    Qemu,
+    /// libvirt domains.
+    Libvirt,
+}
+
+impl Kind {
+    /// True if the nodes have kernels of their own.
+    pub fn is_virtual(self) -> bool {
+        self != Self::Nspawn
+    }
+}
+
 /// What the test wants.
 #[derive(Debug, Clone)]
 pub struct Plan {
     /// The cluster's name, and the test's.
     pub name: String,
+    /// Who makes the machines.
+    pub kind: Kind,
     /// How many control planes: node1 and on.
     pub control_planes: u8,
     /// How many workers: after the control planes.
@@ -36,6 +56,10 @@ pub struct Plan {
     pub sysexts: Vec<&'static str>,
     /// The user's own Ignition files.
     pub merge: Vec<PathBuf>,
+    /// More lines of the cluster file.
+    pub more: String,
+    /// Real Flatcar with the bakery's system extensions, instead of the lab's stand-ins.
+    pub flatcar: bool,
 }
 
 impl Plan {
@@ -43,11 +67,31 @@ impl Plan {
     pub fn new(name: &str, control_planes: u8, workers: u8) -> Self {
         Self {
             name: name.into(),
+            kind: Kind::Nspawn,
             control_planes,
             workers,
             network: None,
             sysexts: SYSEXTS.to_vec(),
             merge: Vec::new(),
+            more: String::new(),
+            flatcar: false,
+        }
+    }
+
+    /// The same on other machines.
+    #[must_use]
+    pub fn on(self, kind: Kind) -> Self {
+        Self { kind, ..self }
+    }
+
+    /// The same on real Flatcar: everything that the lab brings is left to the defaults.
+    #[must_use]
+    pub fn of_flatcar(self) -> Self {
+        Self {
+            flatcar: true,
+            network: Some("proxy: none".into()),
+            sysexts: Vec::new(),
+            ..self
         }
     }
 
@@ -92,10 +136,11 @@ impl Plan {
         let mut text = format!(
             "version: 1\nname: {}\nkubernetes: {{version: {KUBERNETES}, {network}}}\n\
              endpoint: {{vip: {VIP}, port: {PORT}}}\n\
-             network: {{prefix: 24, gateway: 10.77.0.1, dns: [10.77.0.1]}}\n\
-             provider: {{nspawn: {{image: {}}}}}\nnodes:\n",
+             network: {{prefix: 24, gateway: 10.77.0.1, dns: [{}]}}\n\
+             provider: {}\nnodes:\n",
             self.name,
-            lab.image().display(),
+            self.name_server(),
+            self.provider(lab),
         );
         for (name, role, address) in self.nodes() {
             let role = if role == Role::ControlPlane {
@@ -108,7 +153,9 @@ impl Plan {
                 "  - {{name: {name}, role: {role}, address: {address}}}"
             );
         }
-        text.push_str("sysexts:\n");
+        if !self.sysexts.is_empty() {
+            text.push_str("sysexts:\n");
+        }
         for name in &self.sysexts {
             let _ = writeln!(text, "  {name}: {{path: {}}}", lab.sysext(name).display());
         }
@@ -116,7 +163,37 @@ impl Plan {
             let files: Vec<String> = self.merge.iter().map(|p| p.display().to_string()).collect();
             let _ = writeln!(text, "ignition: {{merge: [{}]}}", files.join(", "));
         }
-        text
+        text + &self.more
+    }
+
+    /// QEMU's own network has its name server beside the gateway.
+    fn name_server(&self) -> Ipv4Addr {
+        let last = if self.kind == Kind::Qemu { 3 } else { 1 };
+        Ipv4Addr::new(10, 77, 0, last)
+    }
+
+    /// Virtual machines get as little as a node may have: three of them share the machine that runs the tests.
+    fn provider(&self, lab: &Lab) -> String {
+        let name = match self.kind {
+            Kind::Nspawn => return format!("{{nspawn: {{image: {}}}}}", lab.image().display()),
+            Kind::Qemu => "qemu",
+            Kind::Libvirt => "libvirt",
+        };
+        if self.flatcar {
+            return format!("{{{name}: {{memory: 4GiB, accel: kvm, image: {{channel: stable}}}}}}");
+        }
+        let file = |name| lab.vm().join(name).display().to_string();
+        let append = std::fs::read_to_string(lab.vm().join("append")).unwrap_or_default();
+        let kernel = match append.trim() {
+            "" => String::new(),
+            append => format!(", append: \"{append}\""),
+        };
+        format!(
+            "{{{name}: {{memory: 2GiB, cpus: 2, disk: 12GiB, image: {{path: {}, kernel: {}, initrd: {}{kernel}}}}}}}",
+            file("disk.qcow2"),
+            file("vmlinuz"),
+            file("initrd.img"),
+        )
     }
 }
 
@@ -141,6 +218,19 @@ mod tests {
             ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
         assert_eq!((cluster.nodes.len(), warnings), (5, Vec::new()));
         assert_eq!(cluster.sysexts.len(), 4);
+        for kind in [Kind::Qemu, Kind::Libvirt] {
+            let text = plan.clone().on(kind).text(&Lab::at("/lab"));
+            let (cluster, _) =
+                ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
+            assert!(cluster.provider.vm().is_some());
+        }
+        let text = plan
+            .clone()
+            .on(Kind::Qemu)
+            .of_flatcar()
+            .text(&Lab::at("/lab"));
+        let (cluster, _) = ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
+        assert_eq!(cluster.sysexts.len(), 5, "the bakery's defaults");
         plan.network = Some(crate::plan::CILIUM.into());
         assert!(
             ha_spec::check::check(&plan.text(&Lab::at("/lab")), std::path::Path::new("/")).is_ok()

@@ -1,4 +1,4 @@
-//! Asks `/readyz` through the VIP again and again while something is broken on purpose, and says how long nobody answered.
+//! Asks through the VIP again and again while something is broken on purpose, and says how long nobody answered.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,12 +6,37 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use crate::api::Client;
 
 /// A fresh TLS connection this often, each in a thread of its own: a hanging one hides nothing.
 const EVERY: Duration = Duration::from_millis(20);
+
+/// Someone who can be asked again and again.
+pub trait Ask: Clone + Send + 'static {
+    /// Moves the calling thread, and all threads that it starts, to where the question is put.
+    fn enter(&self) -> Result<()>;
+    /// One fresh connection, one question; an error if the answer is not good.
+    fn ask(&self) -> Result<()>;
+}
+
+/// `/readyz` of an apiserver.
+#[derive(Debug, Clone)]
+struct Readyz(Client, SocketAddr);
+
+impl Ask for Readyz {
+    fn enter(&self) -> Result<()> {
+        self.0.enter()
+    }
+
+    fn ask(&self) -> Result<()> {
+        match self.0.get_here(self.1, "/readyz")? {
+            (200, _) => Ok(()),
+            (code, _) => bail!("status {code}"),
+        }
+    }
+}
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -58,14 +83,19 @@ impl std::fmt::Display for Seen {
 }
 
 impl Probe {
-    /// Starts to ask.
+    /// Starts to ask an apiserver whether it is ready.
     pub fn start(client: &Client, server: SocketAddr) -> Self {
+        Self::of(Readyz(client.clone(), server))
+    }
+
+    /// Starts to ask.
+    pub fn of(whom: impl Ask) -> Self {
         let (stop, tries) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(Mutex::new(Vec::new())),
         );
-        let (client, until, into) = (client.clone(), Arc::clone(&stop), Arc::clone(&tries));
-        let thread = thread::spawn(move || ask(&client, server, &until, &into));
+        let (until, into) = (Arc::clone(&stop), Arc::clone(&tries));
+        let thread = thread::spawn(move || ask(&whom, &until, &into));
         Self {
             stop,
             tries,
@@ -85,23 +115,14 @@ impl Probe {
     }
 }
 
-fn ask(
-    client: &Client,
-    server: SocketAddr,
-    stop: &AtomicBool,
-    tries: &Arc<Mutex<Vec<Try>>>,
-) -> Result<Duration> {
-    client.enter()?;
+fn ask(whom: &impl Ask, stop: &AtomicBool, tries: &Arc<Mutex<Vec<Try>>>) -> Result<Duration> {
+    whom.enter()?;
     let begun = Instant::now();
     let mut asking = Vec::new();
     while !stop.load(Ordering::Relaxed) {
-        let (client, tries) = (client.clone(), Arc::clone(tries));
+        let (whom, tries) = (whom.clone(), Arc::clone(tries));
         asking.push(thread::spawn(move || {
-            let error = match client.get_here(server, "/readyz") {
-                Ok((200, _)) => None,
-                Ok((code, _)) => Some(format!("status {code}")),
-                Err(error) => Some(format!("{error:#}")),
-            };
+            let error = whom.ask().err().map(|error| format!("{error:#}"));
             if let Ok(mut tries) = tries.lock() {
                 tries.push(Try {
                     ended: begun.elapsed(),

@@ -4,11 +4,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use ha_tests::lab::{Lab, workspace};
+use ha_tests::plan::Kind;
 use ha_tests::run::{Done, run};
 
 #[test]
 fn the_image_is_as_the_node_and_the_bakery_expect() {
-    let lab = Lab::find().expect("the lab");
+    let lab = Lab::find(Kind::Nspawn).expect("the lab");
     let mut command = Command::new(workspace().join("sysext/lint.sh"));
     command.arg(lab.sysext("ha-agent"));
     run(command, Duration::from_secs(120))
@@ -19,7 +20,7 @@ fn the_image_is_as_the_node_and_the_bakery_expect() {
 /// The packing, twice from the same program; two whole builds are for `sysext/lint.sh --reproducible` without AGENT_BIN.
 #[test]
 fn two_packings_are_byte_for_byte_the_same() {
-    let lab = Lab::find().expect("the lab");
+    let lab = Lab::find(Kind::Nspawn).expect("the lab");
     let tree = tempfile::tempdir().expect("a temporary directory");
     let mut unsquashfs = Command::new("unsquashfs");
     unsquashfs

@@ -1,4 +1,4 @@
-//! `power` and `remake`: for tests and support.
+//! `power`, `reach` and `remake`: for tests and support.
 
 use anyhow::Result;
 
@@ -18,6 +18,13 @@ pub fn power(args: &cli::Power, root: &Root) -> Result<()> {
         Order::Reboot => provider::Power::Reboot,
     };
     known.provider.power(known.node(&args.node)?, order)
+}
+
+/// Where an address of the nodes' network is reached from here.
+pub fn reach(args: &cli::Reach, root: &Root) -> Result<()> {
+    let known = Known::find(root, &args.cluster)?;
+    println!("{}", known.provider.reach(args.inside));
+    Ok(())
 }
 
 /// Removes a machine, disk included, and makes it anew from this config.

@@ -39,6 +39,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Man => done(completions::man()),
         Verb::Exec(args) => exec::run(args, &root?),
         Verb::Power(args) => done(machines::power(args, &root?)),
+        Verb::Reach(args) => done(machines::reach(args, &root?)),
         Verb::Remake(args) => done(machines::remake(args, &root?)),
         Verb::NspawnKeeper(args) => done(provider::nspawn::keeper::run(&args.args)),
     }

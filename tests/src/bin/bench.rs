@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use ha_tests::bench::{Report, guide, launch, render, size};
 use ha_tests::lab::Lab;
+use ha_tests::plan::Kind;
 use ha_tests::story::say;
 
 /// What can be measured, in this order.
@@ -43,14 +44,14 @@ fn main() -> ExitCode {
 
 fn measure(part: &str, report: &mut Report) -> Result<()> {
     let rows = match part {
-        "size" => size::rows(&Lab::find()?)?,
+        "size" => size::rows(&Lab::find(Kind::Nspawn)?)?,
         "render" => render::rows()?,
         "launch" => {
             let (rows, phases) = launch::rows()?;
             report.phases = phases;
             rows
         }
-        _ => guide::rows(&Lab::find()?)?,
+        _ => guide::rows(&Lab::find(Kind::Nspawn)?)?,
     };
     report.rows.extend(rows);
     Ok(())

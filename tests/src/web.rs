@@ -1,0 +1,102 @@
+//! A small web server on every control plane, behind the VIP as an extra port: what answers there without Kubernetes.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::sched::{CloneFlags, setns};
+
+use crate::cluster::Cluster;
+use crate::ignition::Config;
+use crate::probe::Ask;
+
+/// On the VIP.
+pub const PORT: u16 = 8080;
+/// On the control planes.
+pub const TARGET: u16 = 18080;
+/// A client that gives up later is no client that people have.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The server's unit, of the image's own busybox; it says which node it is.
+const UNIT: &str = "[Unit]
+Description=Says which node answers
+
+[Service]
+RuntimeDirectory=web
+ExecStartPre=/bin/sh -c 'uname -n > /run/web/index.html'
+ExecStart=/usr/bin/busybox httpd -f -p 18080 -h /run/web
+
+[Install]
+WantedBy=multi-user.target
+";
+
+/// The lines of the cluster file that put it behind the VIP.
+pub fn extra_port() -> String {
+    format!("loadBalancer: {{extraPorts: [{{name: web, port: {PORT}, target: {TARGET}}}]}}\n")
+}
+
+/// Adds the server to a config.
+#[must_use]
+pub fn served(config: Config) -> Config {
+    config.unit("web.service", true, UNIT)
+}
+
+/// The server as the operator sees it.
+#[derive(Debug, Clone)]
+pub struct Web {
+    network: Arc<File>,
+    at: SocketAddr,
+}
+
+impl Web {
+    /// Behind the VIP.
+    pub fn behind_the_vip(cluster: &Cluster) -> Result<Self> {
+        let vip = SocketAddr::new(cluster.endpoint().ip(), PORT);
+        Ok(Self {
+            network: Arc::new(cluster.operator().network()?),
+            at: cluster.reach(vip)?,
+        })
+    }
+
+    /// Which node answers.
+    pub fn node(&self) -> Result<String> {
+        let web = self.clone();
+        let asked = std::thread::spawn(move || {
+            web.enter()?;
+            web.get()
+        });
+        asked
+            .join()
+            .map_err(|_| anyhow::anyhow!("the asking thread panicked"))?
+    }
+
+    fn get(&self) -> Result<String> {
+        let mut socket = TcpStream::connect_timeout(&self.at, PATIENCE)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        write!(socket, "GET / HTTP/1.0\r\nHost: {}\r\n\r\n", self.at)?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .with_context(|| format!("no HTTP answer: {answer:?}"))?;
+        if !head.contains(" 200 ") {
+            bail!("{head}");
+        }
+        Ok(body.trim().to_owned())
+    }
+}
+
+impl Ask for Web {
+    fn enter(&self) -> Result<()> {
+        setns(self.network.as_fd(), CloneFlags::CLONE_NEWNET)
+            .context("enter the operator's network")
+    }
+
+    fn ask(&self) -> Result<()> {
+        self.get().map(drop)
+    }
+}
