@@ -3,13 +3,14 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Cni, Node, Sysext};
+use ha_spec::cluster::{Cluster, Cni, Node};
 use ha_spec::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
 use ha_spec::paths;
 use ha_spec::phase::Role;
 
 mod build;
 mod extras;
+mod sysexts;
 
 pub use extras::Extras;
 
@@ -47,7 +48,7 @@ impl Material<'_> {
         self.base(&mut build, node)?;
         self.agent(&mut build, node)?;
         self.keys(&mut build, node)?;
-        self.sysexts(&mut build);
+        sysexts::write(&mut build, self.cluster, &self.extras.sysexts);
         if !self.cluster.authorized_keys.is_empty() {
             build.authorized_keys(&self.cluster.authorized_keys);
         }
@@ -157,20 +158,6 @@ impl Material<'_> {
             build.file(&at(name), mode, text)?;
         }
         Ok(())
-    }
-
-    /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
-    fn sysexts(&self, build: &mut Build) {
-        for (name, sysext) in &self.cluster.sysexts {
-            let Some(file) = self.extras.images.get(name) else {
-                continue;
-            };
-            let target = format!("/opt/extensions/{name}/{file}");
-            if let Sysext::Url { url, sha256 } = sysext {
-                build.fetched(&target, 0o644, url, sha256);
-            }
-            build.link(&format!("/etc/extensions/{name}.raw"), &target);
-        }
     }
 
     fn node_file(&self, node: &Node) -> NodeFile {

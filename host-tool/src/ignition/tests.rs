@@ -8,6 +8,7 @@ use ignition_config::Config;
 use serde_json::Value;
 
 use super::*;
+use crate::state::Root;
 use crate::testing::{DEMO, cluster, demo, real};
 
 mod every;
@@ -26,6 +27,15 @@ fn render(cluster: &Cluster, extras: &Extras, founder: Option<Founder>) -> Vec<V
     .render_all()
     .unwrap();
     configs.iter().map(|c| judged(c.expose())).collect()
+}
+
+/// The operator's files, for a cluster that never asked the bakery.
+fn gather(cluster: &Cluster) -> Result<Extras> {
+    let dir = tempfile::tempdir().unwrap();
+    Extras::gather(
+        cluster,
+        &Root::new(Some(dir.path())).unwrap().dir(&cluster.name),
+    )
 }
 
 /// Parsed back with zero warnings, and accepted by the real `ignition-validate`.
@@ -176,11 +186,11 @@ fn the_operators_files_come_along() {
         "cni: none",
         "cni: {manifests: [net.yaml, \"https://example.org/more.yaml\"]}",
     ) + "ssh: {authorizedKeys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMmC5mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0 me]}\n\
-           ignition: {merge: [own.ign]}\nsysexts:\n  kubernetes: {path: kubernetes.raw}\n  haproxy: {url: \"https://x.org/haproxy-3.raw?a=b\", sha256: "
+           ignition: {merge: [own.ign]}\nprovider: none\nsysexts:\n  kubernetes: {path: kubernetes.raw}\n  haproxy: {url: \"https://x.org/haproxy-3.raw?a=b\", sha256: "
         + &"ab".repeat(32)
         + "}\n";
     let cluster = cluster(&text, dir.path());
-    let extras = Extras::gather(&cluster).unwrap();
+    let extras = gather(&cluster).unwrap();
     let configs = render(&cluster, &extras, None);
     let (plane, worker) = (files(&configs[0]), files(&configs[4]));
     assert_eq!(
@@ -244,7 +254,7 @@ fn bad_files_of_the_operator_are_bad_input() {
         ),
     ];
     for (text, expected) in table {
-        let error = Extras::gather(&cluster(&text, dir.path())).unwrap_err();
+        let error = gather(&cluster(&text, dir.path())).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         assert!(error.to_string().contains(expected), "{error}");
     }
@@ -311,4 +321,51 @@ fn ipv6_nodes_keep_their_link_local_address() {
             .1
             .contains("LinkLocalAddressing=ipv6\n")
     );
+}
+
+#[test]
+fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kubernetes-v1.34.4-x86-64.raw"), "image").unwrap();
+    let text = format!(
+        "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.34.4-x86-64.raw}}}}\n"
+    );
+    let cluster = cluster(&text, dir.path());
+    let configs = render(&cluster, &gather(&cluster).unwrap(), None);
+    let unit = &configs[4]["systemd"]["units"][0];
+    assert_eq!(unit["name"], "run-ha\\x2dassets.mount");
+    assert_eq!(unit["enabled"], true);
+    let text = unit["contents"].as_str().unwrap();
+    for line in [
+        "What=/dev/disk/by-id/virtio-ha-assets",
+        "Where=/run/ha-assets",
+        "Options=ro,nosuid,nodev,noexec",
+        "Before=local-fs.target umount.target systemd-sysext.service ensure-sysext.service",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+    verified("run-ha\\x2dassets.mount", text);
+    let link = &configs[4]["storage"]["links"][0];
+    assert_eq!(link["path"], "/etc/extensions/kubernetes.raw");
+    assert_eq!(
+        link["target"],
+        "/run/ha-assets/kubernetes-v1.34.4-x86-64.raw"
+    );
+}
+
+/// Nothing to complain about for the real systemd.
+fn verified(name: &str, text: &str) {
+    let Some(mut analyze) = real::program("systemd-analyze", "systemd") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let output = analyze
+        .args(["verify", "--man=no"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let silent = output.stdout.is_empty() && output.stderr.is_empty();
+    assert!(output.status.success() && silent, "{output:?}");
 }
