@@ -72,9 +72,9 @@ struct Item {
 }
 
 /// Whether this cluster's machines get a disk.
-pub fn wanted(cluster: &Cluster) -> bool {
+pub fn wanted(cluster: &Cluster, sysexts: &Artefacts) -> bool {
     match &cluster.assets {
-        Assets::Disk { images } => !cluster.sysexts.is_empty() || !images.is_empty(),
+        Assets::Disk { images } => !sysexts.is_empty() || !images.is_empty(),
         Assets::Download => false,
     }
 }
@@ -83,7 +83,7 @@ pub fn wanted(cluster: &Cluster) -> bool {
 /// disk. Fetches sysexts that are not on this machine yet.
 pub fn pack(dir: &Path, cluster: &Cluster, extras: &Extras) -> Result<Option<Packed>> {
     match &cluster.assets {
-        Assets::Disk { images } if wanted(cluster) => {
+        Assets::Disk { images } if wanted(cluster, &extras.sysexts) => {
             let items = gather(&extras.sysexts, images, &cache::Cache::open)?;
             pack_items(&dir.join("assets"), &items, extras.sysexts.len()).map(Some)
         }

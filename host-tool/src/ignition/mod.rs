@@ -10,6 +10,7 @@ use ha_spec::phase::Role;
 
 mod build;
 mod extras;
+mod network;
 mod sysexts;
 
 pub use extras::Extras;
@@ -87,11 +88,9 @@ impl Material<'_> {
     }
 
     fn base(&self, build: &mut Build, node: &Node) -> Result<()> {
-        let network = &self.cluster.network;
         build.file("/etc/hostname", 0o644, &format!("{}\n", node.name))?;
         build.file("/etc/hosts", 0o644, &self.hosts(node))?;
-        let path = format!("/etc/systemd/network/10-{}.network", network.interface);
-        build.file(&path, 0o644, &self.network(node))
+        network::write(build, self.cluster, node)
     }
 
     /// Without its own name here, kubeadm waits ten seconds for name servers.
@@ -105,24 +104,6 @@ impl Material<'_> {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{} {}", n.address, n.name);
         }
-        text
-    }
-
-    /// `KeepConfiguration=static`: networkd must not take keepalived's VIP away when it restarts.
-    fn network(&self, node: &Node) -> String {
-        let network = &self.cluster.network;
-        let link_local = if node.address.is_ipv6() { "ipv6" } else { "no" };
-        let mut text = format!(
-            "[Match]\nName={}\n\n[Network]\nAddress={}/{}\nGateway={}\n",
-            network.interface, node.address, network.prefix, network.gateway
-        );
-        for server in &network.dns {
-            let _ = writeln!(text, "DNS={server}");
-        }
-        let _ = writeln!(
-            text,
-            "DHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing={link_local}\nKeepConfiguration=static"
-        );
         text
     }
 

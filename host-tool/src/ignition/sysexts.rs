@@ -14,7 +14,7 @@ const DISK: &str = "/dev/disk/by-id/virtio-ha-assets";
 
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
 pub fn write(build: &mut Build, cluster: &Cluster, sysexts: &Artefacts) {
-    let disk = assets::wanted(cluster);
+    let disk = assets::wanted(cluster, sysexts);
     if disk {
         build.unit(MOUNT, &mount());
     }

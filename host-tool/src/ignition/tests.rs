@@ -29,6 +29,11 @@ fn render(cluster: &Cluster, extras: &Extras, founder: Option<Founder>) -> Vec<V
     configs.iter().map(|c| judged(c.expose())).collect()
 }
 
+/// A cluster whose machines are made by people.
+fn of_people(text: &str) -> Cluster {
+    cluster(&format!("{text}provider: none\n"), Path::new("/"))
+}
+
 /// The operator's files, for a cluster that never asked the bakery.
 fn gather(cluster: &Cluster) -> Result<Extras> {
     let dir = tempfile::tempdir().unwrap();
@@ -153,7 +158,7 @@ fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
 
 #[test]
 fn small_files_are_exactly_these() {
-    let configs = render(&demo(), &Extras::default(), None);
+    let configs = render(&of_people(DEMO), &Extras::default(), None);
     let files = files(&configs[1]);
     assert_eq!(files["/etc/hostname"], (0o644, "node2\n".to_owned()));
     let hosts = "127.0.0.1 localhost\n::1 localhost\n10.77.0.12 node2\n10.77.0.11 node1\n10.77.0.13 node3\n";
@@ -167,6 +172,60 @@ fn small_files_are_exactly_these() {
         ("node2", 3, demo().vrid())
     );
     assert_eq!(node.report, REPORT);
+}
+
+#[test]
+fn interfaces_are_found_by_address_and_called_by_name() {
+    let text = DEMO
+        .replace("prefix: 24,", "prefix: 24, mtu: 9000, interface: lan0,")
+        .replace(
+            "address: 10.77.0.12}",
+            "address: 10.77.0.12, mac: \"52:54:00:aa:bb:01\", interfaces: [{mac: \"52:54:00:aa:bb:02\", \
+             address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
+        );
+    let configs = render(&of_people(&text), &Extras::default(), None);
+    let network: BTreeMap<String, String> = files(&configs[1])
+        .into_iter()
+        .filter_map(|(path, (_, text))| {
+            let name = path.strip_prefix("/etc/systemd/network/")?;
+            Some((name.to_owned(), text))
+        })
+        .collect();
+    let golden = [
+        (
+            "10-lan0.link",
+            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nName=lan0\n\
+             AlternativeNamesPolicy=database onboard slot path\n",
+        ),
+        (
+            "10-lan0.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nMTUBytes=9000\n\n[Network]\n\
+             Address=10.77.0.12/24\nGateway=10.77.0.1\nDNS=10.77.0.1\nDHCP=no\nIPv6AcceptRA=no\n\
+             LinkLocalAddressing=no\nKeepConfiguration=static\n",
+        ),
+        (
+            "20-525400aabb02.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:02\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\
+             MTUBytes=1400\n\n[Network]\nAddress=10.9.0.12/16\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\
+             KeepConfiguration=static\n",
+        ),
+        (
+            "20-525400aabb03.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:03\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\n\
+             [Network]\nDHCP=ipv4\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\n[DHCPv4]\nUseGateway=no\nUseDNS=no\n\
+             UseNTP=no\nUseHostname=no\nRouteMetric=2048\n",
+        ),
+    ];
+    let golden: BTreeMap<String, String> = golden.map(|(n, t)| (n.to_owned(), t.to_owned())).into();
+    assert_eq!(network, golden);
+    // A node without an address of its own is found by its interface's name, and needs no link file.
+    let others = files(&configs[0]);
+    assert!(
+        others["/etc/systemd/network/10-lan0.network"]
+            .1
+            .starts_with("[Match]\nName=lan0\n")
+    );
+    assert!(!others.contains_key("/etc/systemd/network/10-lan0.link"));
 }
 
 #[test]
