@@ -8,6 +8,10 @@ use std::process::ExitCode;
 mod api;
 /// What the nodes say about themselves.
 mod ask;
+/// The disk that all virtual machines share.
+mod assets;
+/// Where each system extension comes from.
+mod bakery;
 /// The verbs and their options.
 mod cli;
 /// One file a verb.

@@ -24,3 +24,7 @@ pub const EVENTS_FILE: &str = "/run/ha-agent/events.jsonl";
 pub const HEALTH_FILE: &str = "/run/ha-agent/vip-health";
 /// Durable facts that the agent keeps over a reboot (0700).
 pub const AGENT_STATE_DIR: &str = "/var/lib/ha-agent";
+/// Where a virtual machine mounts the assets disk, read-only.
+pub const ASSETS_DIR: &str = "/run/ha-assets";
+/// Archives of container images on the assets disk, imported in the order of their names.
+pub const ASSETS_IMAGES: &str = "/run/ha-assets/images";

@@ -21,7 +21,7 @@ use crate::{progress, source};
 pub fn run(args: &Render, root: &Root) -> Result<()> {
     let source = source::read(&args.file)?;
     let cluster = &source.cluster;
-    let extras = Extras::gather(cluster)?;
+    let extras = Extras::gather(cluster, &root.dir(&cluster.name))?;
     let names: Vec<String> = cluster
         .nodes
         .iter()
@@ -33,6 +33,7 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
     let store = root.dir(&cluster.name).lock()?;
     let record = store.accept_for_render(&source)?;
     let (pki, new) = store.ensure_pki()?;
+    extras.keep(&store)?;
     store.ensure_kubeconfig(cluster, &pki, &RenderOnly)?;
     let founder = (!record.founded).then(|| founder(now_ms()));
     let configs = Material {

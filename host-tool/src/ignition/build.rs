@@ -7,7 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
 use ignition_config::v3_3::{
-    Config, Directory, File, IgnitionConfig, Link, Passwd, Resource, Storage, User, Verification,
+    Config, Directory, File, IgnitionConfig, Link, Passwd, Resource, Storage, Systemd, Unit, User,
+    Verification,
 };
 use serde_json::Value;
 
@@ -21,6 +22,7 @@ const COMPRESS_ABOVE: usize = 4096;
 pub struct Build {
     config: Config,
     storage: Storage,
+    units: Vec<Unit>,
 }
 
 impl Build {
@@ -70,6 +72,14 @@ impl Build {
         self.storage.links.get_or_insert_default().push(link);
     }
 
+    /// A unit of systemd's, enabled.
+    pub fn unit(&mut self, name: &str, text: &str) {
+        let mut unit = Unit::new(name.to_owned());
+        unit.contents = Some(text.to_owned());
+        unit.enabled = Some(true);
+        self.units.push(unit);
+    }
+
     /// SSH keys of Flatcar's user, each once: Ignition refuses a config that says one twice.
     pub fn authorized_keys(&mut self, keys: &[String]) {
         let mut once: Vec<String> = Vec::with_capacity(keys.len());
@@ -100,6 +110,11 @@ impl Build {
     /// The config's text, without the `null`s of the generated types.
     pub fn finish(mut self) -> Result<Secret> {
         self.config.storage = Some(self.storage);
+        if !self.units.is_empty() {
+            self.config.systemd = Some(Systemd {
+                units: Some(self.units),
+            });
+        }
         let mut value = serde_json::to_value(&self.config)?;
         prune(&mut value);
         Ok(Secret::new(serde_json::to_string(&value)?))

@@ -1,13 +1,14 @@
 //! What a config takes from the operator's own files, read once for all nodes.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
-use ha_spec::cluster::{Cluster, Cni, Sysext};
+use anyhow::Result;
+use ha_spec::cluster::{Cluster, Cni};
 use ignition_config::Config;
 
+use crate::bakery::{self, Artefacts, Known};
 use crate::exit::Stop;
+use crate::state::{Dir, Store};
 
 /// Files that the cluster file names, as the nodes get them.
 #[derive(Debug, Default)]
@@ -18,13 +19,16 @@ pub struct Extras {
     pub sources: Vec<String>,
     /// The user's own Ignition configs.
     pub merges: Vec<String>,
-    /// File name of each system extension's image under `/opt/extensions/NAME`.
-    pub images: BTreeMap<String, String>,
+    /// Where each system extension's image comes from.
+    pub sysexts: Artefacts,
+    /// What the bakery said of them.
+    known: Known,
 }
 
 impl Extras {
-    /// Reads everything; an unreadable file is bad input.
-    pub fn gather(cluster: &Cluster) -> Result<Self> {
+    /// Reads everything; an unreadable file is bad input. What the bakery said before is taken from the cluster's directory;
+    /// what it says now is kept there by [`Self::keep`].
+    pub fn gather(cluster: &Cluster, dir: &Dir) -> Result<Self> {
         let mut extras = Self::default();
         if let Cni::Manifests { sources } = &cluster.kubernetes.cni {
             for (index, source) in sources.iter().enumerate() {
@@ -34,12 +38,14 @@ impl Extras {
         for path in &cluster.ignition_merge {
             extras.merges.push(user_config(path)?);
         }
-        for (name, sysext) in &cluster.sysexts {
-            extras
-                .images
-                .insert(name.clone(), image_name(name, sysext)?);
-        }
+        extras.known = Known::read(dir.path())?;
+        extras.sysexts = bakery::resolve(cluster, &mut extras.known)?;
         Ok(extras)
+    }
+
+    /// Remembers what the bakery said, so that no later launch asks again or gets another answer.
+    pub fn keep(&self, store: &Store) -> Result<()> {
+        self.known.keep(store)
     }
 
     fn manifest(&mut self, index: usize, source: &str) -> Result<()> {
@@ -76,36 +82,4 @@ fn user_config(path: &Path) -> Result<String> {
         eprintln!("warning: {}: {warning}", path.display());
     }
     Ok(text)
-}
-
-/// The name of the image behind `/etc/extensions/NAME.raw`.
-fn image_name(name: &str, sysext: &Sysext) -> Result<String> {
-    let file = match sysext {
-        Sysext::Url { url, .. } => {
-            let path = url.split(['?', '#']).next().unwrap_or_default();
-            path.rsplit('/').next().unwrap_or_default().to_owned()
-        }
-        Sysext::Bakery { .. } | Sysext::Bundled => {
-            return Err(Stop::bad_input(format!(
-                "sysexts.{name}: the bakery's artefacts are not supported yet; name a file or a URL with its hash"
-            )));
-        }
-        Sysext::File(path) => {
-            let real = path.canonicalize().map_err(|e| {
-                Stop::bad_input(format!(
-                    "sysexts.{name}: {} cannot be read: {e}",
-                    path.display()
-                ))
-            })?;
-            let file = real.file_name().context("no file name")?;
-            file.to_str()
-                .with_context(|| format!("{} is no UTF-8 name", real.display()))?
-                .to_owned()
-        }
-    };
-    Ok(if file.is_empty() {
-        format!("{name}.raw")
-    } else {
-        file
-    })
 }

@@ -3,13 +3,15 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Cni, Node, Sysext};
+use ha_spec::cluster::{Cluster, Cni, Node};
 use ha_spec::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
 use ha_spec::paths;
 use ha_spec::phase::Role;
 
 mod build;
 mod extras;
+mod network;
+mod sysexts;
 
 pub use extras::Extras;
 
@@ -47,7 +49,7 @@ impl Material<'_> {
         self.base(&mut build, node)?;
         self.agent(&mut build, node)?;
         self.keys(&mut build, node)?;
-        self.sysexts(&mut build);
+        sysexts::write(&mut build, self.cluster, &self.extras.sysexts);
         if !self.cluster.authorized_keys.is_empty() {
             build.authorized_keys(&self.cluster.authorized_keys);
         }
@@ -86,11 +88,9 @@ impl Material<'_> {
     }
 
     fn base(&self, build: &mut Build, node: &Node) -> Result<()> {
-        let network = &self.cluster.network;
         build.file("/etc/hostname", 0o644, &format!("{}\n", node.name))?;
         build.file("/etc/hosts", 0o644, &self.hosts(node))?;
-        let path = format!("/etc/systemd/network/10-{}.network", network.interface);
-        build.file(&path, 0o644, &self.network(node))
+        network::write(build, self.cluster, node)
     }
 
     /// Without its own name here, kubeadm waits ten seconds for name servers.
@@ -104,24 +104,6 @@ impl Material<'_> {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{} {}", n.address, n.name);
         }
-        text
-    }
-
-    /// `KeepConfiguration=static`: networkd must not take keepalived's VIP away when it restarts.
-    fn network(&self, node: &Node) -> String {
-        let network = &self.cluster.network;
-        let link_local = if node.address.is_ipv6() { "ipv6" } else { "no" };
-        let mut text = format!(
-            "[Match]\nName={}\n\n[Network]\nAddress={}/{}\nGateway={}\n",
-            network.interface, node.address, network.prefix, network.gateway
-        );
-        for server in &network.dns {
-            let _ = writeln!(text, "DNS={server}");
-        }
-        let _ = writeln!(
-            text,
-            "DHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing={link_local}\nKeepConfiguration=static"
-        );
         text
     }
 
@@ -157,20 +139,6 @@ impl Material<'_> {
             build.file(&at(name), mode, text)?;
         }
         Ok(())
-    }
-
-    /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
-    fn sysexts(&self, build: &mut Build) {
-        for (name, sysext) in &self.cluster.sysexts {
-            let Some(file) = self.extras.images.get(name) else {
-                continue;
-            };
-            let target = format!("/opt/extensions/{name}/{file}");
-            if let Sysext::Url { url, sha256 } = sysext {
-                build.fetched(&target, 0o644, url, sha256);
-            }
-            build.link(&format!("/etc/extensions/{name}.raw"), &target);
-        }
     }
 
     fn node_file(&self, node: &Node) -> NodeFile {

@@ -8,6 +8,7 @@ use ignition_config::Config;
 use serde_json::Value;
 
 use super::*;
+use crate::state::Root;
 use crate::testing::{DEMO, cluster, demo, real};
 
 mod every;
@@ -26,6 +27,20 @@ fn render(cluster: &Cluster, extras: &Extras, founder: Option<Founder>) -> Vec<V
     .render_all()
     .unwrap();
     configs.iter().map(|c| judged(c.expose())).collect()
+}
+
+/// A cluster whose machines are made by people.
+fn of_people(text: &str) -> Cluster {
+    cluster(&format!("{text}provider: none\n"), Path::new("/"))
+}
+
+/// The operator's files, for a cluster that never asked the bakery.
+fn gather(cluster: &Cluster) -> Result<Extras> {
+    let dir = tempfile::tempdir().unwrap();
+    Extras::gather(
+        cluster,
+        &Root::new(Some(dir.path())).unwrap().dir(&cluster.name),
+    )
 }
 
 /// Parsed back with zero warnings, and accepted by the real `ignition-validate`.
@@ -143,7 +158,7 @@ fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
 
 #[test]
 fn small_files_are_exactly_these() {
-    let configs = render(&demo(), &Extras::default(), None);
+    let configs = render(&of_people(DEMO), &Extras::default(), None);
     let files = files(&configs[1]);
     assert_eq!(files["/etc/hostname"], (0o644, "node2\n".to_owned()));
     let hosts = "127.0.0.1 localhost\n::1 localhost\n10.77.0.12 node2\n10.77.0.11 node1\n10.77.0.13 node3\n";
@@ -157,6 +172,60 @@ fn small_files_are_exactly_these() {
         ("node2", 3, demo().vrid())
     );
     assert_eq!(node.report, REPORT);
+}
+
+#[test]
+fn interfaces_are_found_by_address_and_called_by_name() {
+    let text = DEMO
+        .replace("prefix: 24,", "prefix: 24, mtu: 9000, interface: lan0,")
+        .replace(
+            "address: 10.77.0.12}",
+            "address: 10.77.0.12, mac: \"52:54:00:aa:bb:01\", interfaces: [{mac: \"52:54:00:aa:bb:02\", \
+             address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
+        );
+    let configs = render(&of_people(&text), &Extras::default(), None);
+    let network: BTreeMap<String, String> = files(&configs[1])
+        .into_iter()
+        .filter_map(|(path, (_, text))| {
+            let name = path.strip_prefix("/etc/systemd/network/")?;
+            Some((name.to_owned(), text))
+        })
+        .collect();
+    let golden = [
+        (
+            "10-lan0.link",
+            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nName=lan0\n\
+             AlternativeNamesPolicy=database onboard slot path\n",
+        ),
+        (
+            "10-lan0.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nMTUBytes=9000\n\n[Network]\n\
+             Address=10.77.0.12/24\nGateway=10.77.0.1\nDNS=10.77.0.1\nDHCP=no\nIPv6AcceptRA=no\n\
+             LinkLocalAddressing=no\nKeepConfiguration=static\n",
+        ),
+        (
+            "20-525400aabb02.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:02\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\
+             MTUBytes=1400\n\n[Network]\nAddress=10.9.0.12/16\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\
+             KeepConfiguration=static\n",
+        ),
+        (
+            "20-525400aabb03.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:03\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\n\
+             [Network]\nDHCP=ipv4\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\n[DHCPv4]\nUseGateway=no\nUseDNS=no\n\
+             UseNTP=no\nUseHostname=no\nRouteMetric=2048\n",
+        ),
+    ];
+    let golden: BTreeMap<String, String> = golden.map(|(n, t)| (n.to_owned(), t.to_owned())).into();
+    assert_eq!(network, golden);
+    // A node without an address of its own is found by its interface's name, and needs no link file.
+    let others = files(&configs[0]);
+    assert!(
+        others["/etc/systemd/network/10-lan0.network"]
+            .1
+            .starts_with("[Match]\nName=lan0\n")
+    );
+    assert!(!others.contains_key("/etc/systemd/network/10-lan0.link"));
 }
 
 #[test]
@@ -176,11 +245,11 @@ fn the_operators_files_come_along() {
         "cni: none",
         "cni: {manifests: [net.yaml, \"https://example.org/more.yaml\"]}",
     ) + "ssh: {authorizedKeys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMmC5mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0mB0 me]}\n\
-           ignition: {merge: [own.ign]}\nsysexts:\n  kubernetes: {path: kubernetes.raw}\n  haproxy: {url: \"https://x.org/haproxy-3.raw?a=b\", sha256: "
+           ignition: {merge: [own.ign]}\nprovider: none\nsysexts:\n  kubernetes: {path: kubernetes.raw}\n  haproxy: {url: \"https://x.org/haproxy-3.raw?a=b\", sha256: "
         + &"ab".repeat(32)
         + "}\n";
     let cluster = cluster(&text, dir.path());
-    let extras = Extras::gather(&cluster).unwrap();
+    let extras = gather(&cluster).unwrap();
     let configs = render(&cluster, &extras, None);
     let (plane, worker) = (files(&configs[0]), files(&configs[4]));
     assert_eq!(
@@ -244,7 +313,7 @@ fn bad_files_of_the_operator_are_bad_input() {
         ),
     ];
     for (text, expected) in table {
-        let error = Extras::gather(&cluster(&text, dir.path())).unwrap_err();
+        let error = gather(&cluster(&text, dir.path())).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         assert!(error.to_string().contains(expected), "{error}");
     }
@@ -311,4 +380,51 @@ fn ipv6_nodes_keep_their_link_local_address() {
             .1
             .contains("LinkLocalAddressing=ipv6\n")
     );
+}
+
+#[test]
+fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kubernetes-v1.34.4-x86-64.raw"), "image").unwrap();
+    let text = format!(
+        "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.34.4-x86-64.raw}}}}\n"
+    );
+    let cluster = cluster(&text, dir.path());
+    let configs = render(&cluster, &gather(&cluster).unwrap(), None);
+    let unit = &configs[4]["systemd"]["units"][0];
+    assert_eq!(unit["name"], "run-ha\\x2dassets.mount");
+    assert_eq!(unit["enabled"], true);
+    let text = unit["contents"].as_str().unwrap();
+    for line in [
+        "What=/dev/disk/by-id/virtio-ha-assets",
+        "Where=/run/ha-assets",
+        "Options=ro,nosuid,nodev,noexec",
+        "Before=local-fs.target umount.target systemd-sysext.service ensure-sysext.service",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+    verified("run-ha\\x2dassets.mount", text);
+    let link = &configs[4]["storage"]["links"][0];
+    assert_eq!(link["path"], "/etc/extensions/kubernetes.raw");
+    assert_eq!(
+        link["target"],
+        "/run/ha-assets/kubernetes-v1.34.4-x86-64.raw"
+    );
+}
+
+/// Nothing to complain about for the real systemd.
+fn verified(name: &str, text: &str) {
+    let Some(mut analyze) = real::program("systemd-analyze", "systemd") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let output = analyze
+        .args(["verify", "--man=no"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let silent = output.stdout.is_empty() && output.stderr.is_empty();
+    assert!(output.status.success() && silent, "{output:?}");
 }

@@ -20,6 +20,7 @@ pub use spent::Spent;
 pub use track::{Change, Life, Track};
 
 use crate::api::{self, Api, Look};
+use crate::assets;
 use crate::exit::{Exit, Stop};
 use crate::ignition::Extras;
 use crate::pki::Pki;
@@ -40,7 +41,7 @@ pub fn launch(
     timeout: Duration,
 ) -> Result<Exit> {
     let dir = root.dir(&source.cluster.name);
-    let extras = Extras::gather(&source.cluster)?;
+    let extras = Extras::gather(&source.cluster, &dir)?;
     let unchanged = change::judge(&dir, source)?;
     let provider = Arc::from(provider_of(&source.cluster, &dir)?);
     let launch = Launch {
@@ -73,8 +74,12 @@ impl Launch<'_> {
         preflight(&*self.provider, show)?;
         let store = self.dir.lock()?;
         let pki = accept(&store, self.source, show)?;
+        self.extras.keep(&store)?;
         configs::render(&store, cluster, &pki, &self.extras, &*self.provider)?;
         state::advance(&store, state::Life::Launching)?;
+        if let Some(packed) = assets::pack(store.path(), cluster, &self.extras)? {
+            show.step("assets", &packed.seen());
+        }
         self.provider.prepare()?;
         store.ensure_kubeconfig(cluster, &pki, &*self.provider)?;
         let follow = Follow::new(

@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 use ha_spec::cluster::{self, Cluster, Node};
 
-mod command;
+pub mod command;
 mod none;
 pub mod nspawn;
 

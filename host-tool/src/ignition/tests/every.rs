@@ -37,6 +37,13 @@ struct Case {
     merges: &'static [&'static str],
     files: usize,
     urls: usize,
+    /// Virtual machines with an assets disk.
+    disk: bool,
+}
+
+/// Every choice of sysexts, fetched by each node and on a disk.
+fn transports() -> impl Iterator<Item = ((usize, usize), bool)> {
+    SYSEXTS.into_iter().flat_map(|s| [(s, false), (s, true)])
 }
 
 fn cases() -> Vec<Case> {
@@ -45,7 +52,7 @@ fn cases() -> Vec<Case> {
         for ssh_keys in SSH_KEYS {
             for manifests in MANIFESTS {
                 for merges in MERGES {
-                    for (files, urls) in SYSEXTS {
+                    for ((files, urls), disk) in transports() {
                         cases.push(Case {
                             dns,
                             ssh_keys,
@@ -53,6 +60,7 @@ fn cases() -> Vec<Case> {
                             merges,
                             files,
                             urls,
+                            disk,
                         });
                     }
                 }
@@ -75,6 +83,11 @@ impl Case {
             .replace("dns: [10.77.0.1]", &format!("dns: {}", list(self.dns)));
         let _ = writeln!(text, "ssh: {{authorizedKeys: {}}}", list(self.ssh_keys));
         let _ = writeln!(text, "ignition: {{merge: {}}}", list(self.merges));
+        let _ = writeln!(
+            text,
+            "provider: {}",
+            if self.disk { "qemu" } else { "none" }
+        );
         text += match self.files + self.urls {
             0 => "sysexts: {}\n",
             _ => "sysexts:\n",
@@ -90,7 +103,7 @@ impl Case {
 
     fn judge(&self, pki: &Pki, dir: &Path, known: &mut BTreeSet<String>) {
         let cluster = cluster(&self.text(), dir);
-        let extras = Extras::gather(&cluster).unwrap();
+        let extras = gather(&cluster).unwrap();
         let permission = Some(founder(1_000_000));
         let seats = [(0, permission), (0, None), (1, permission), (4, permission)];
         for (at, founder) in seats {
@@ -124,7 +137,9 @@ impl Case {
         assert_eq!(count("/storage/links"), self.files + self.urls);
         let fetched = config["storage"]["files"].as_array().unwrap().iter();
         let fetched = fetched.filter(|f| f["contents"]["verification"]["hash"].is_string());
-        assert_eq!(fetched.count(), self.urls);
+        assert_eq!(fetched.count(), if self.disk { 0 } else { self.urls });
+        let mounts = self.disk && self.files + self.urls > 0;
+        assert_eq!(count("/systemd/units"), usize::from(mounts));
         let files = files(config);
         let network = &files["/etc/systemd/network/10-eth0.network"].1;
         assert_eq!(network.matches("\nDNS=").count(), self.dns.len());
@@ -153,7 +168,7 @@ fn ignition_takes_every_config() {
     }
     // Control planes with each choice of manifests, and workers, which get none.
     let roles = MANIFESTS.len() + 1;
-    let want = roles * SSH_KEYS.len() * MERGES.len() * SYSEXTS.len();
+    let want = roles * SSH_KEYS.len() * MERGES.len() * transports().count();
     assert_eq!(known.len(), want);
 }
 

@@ -1,0 +1,243 @@
+//! The assets disk: every system extension and every archive of container images, packed once into one read-only disk that all
+//! virtual machines share. Nodes download nothing.
+//!
+//! ```text
+//! assets/HASH.img   named by what is in it; a set that did not change is not packed again
+//! assets/current    link to the one that new machines get; a machine keeps the one it was made with
+//! ```
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use ha_spec::cluster::{Assets, Cluster};
+use ha_spec::paths;
+use sha2::{Digest, Sha256};
+
+mod disk;
+
+use crate::bakery::{self, Artefacts, Source, cache};
+use crate::exit::Stop;
+use crate::ignition::Extras;
+use crate::state::files;
+use crate::text::count;
+
+/// The link to the disk for new machines.
+const CURRENT: &str = "current";
+/// The directory of image archives on the disk.
+const IMAGES: &str = "images";
+/// Goes into every disk's name: another number packs all of them anew.
+const FORMAT: &str = "ha-assets 1";
+
+/// A disk that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packed {
+    /// Where: the real path.
+    pub path: PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// How many system extensions it holds.
+    pub sysexts: usize,
+    /// How many archives of container images.
+    pub images: usize,
+    /// Whether it was made now.
+    pub new: bool,
+}
+
+impl Packed {
+    /// What a person wants to know of it, as items of a list.
+    pub fn seen(&self) -> Vec<String> {
+        let mut seen = vec![bytes(self.bytes), count(self.sysexts, "sysext")];
+        if self.images > 0 {
+            seen.push(count(self.images, "image archive"));
+        }
+        if !self.new {
+            seen.push("kept".to_owned());
+        }
+        seen
+    }
+}
+
+/// One file of the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Item {
+    /// Its place there, without the first `/`; letters, digits and `-_.+~` only.
+    name: String,
+    /// Where its content is now.
+    from: PathBuf,
+    /// Its length.
+    bytes: u64,
+    /// Its hash.
+    sha256: String,
+}
+
+/// Whether this cluster's machines get a disk.
+pub fn wanted(cluster: &Cluster, sysexts: &Artefacts) -> bool {
+    match &cluster.assets {
+        Assets::Disk { images } => !sysexts.is_empty() || !images.is_empty(),
+        Assets::Download => false,
+    }
+}
+
+/// Packs the disk into a cluster's state directory unless it is there, and makes it the current one. None: this cluster has no
+/// disk. Fetches sysexts that are not on this machine yet.
+pub fn pack(dir: &Path, cluster: &Cluster, extras: &Extras) -> Result<Option<Packed>> {
+    match &cluster.assets {
+        Assets::Disk { images } if wanted(cluster, &extras.sysexts) => {
+            let items = gather(&extras.sysexts, images, &cache::Cache::open)?;
+            pack_items(&dir.join("assets"), &items, extras.sysexts.len()).map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The disk for new machines, links resolved; none: there is none. For providers.
+#[allow(dead_code)]
+pub fn current(dir: &Path) -> Result<Option<PathBuf>> {
+    linked(&dir.join("assets"))
+}
+
+fn linked(dir: &Path) -> Result<Option<PathBuf>> {
+    let link = dir.join(CURRENT);
+    match link.canonicalize() {
+        Ok(path) => Ok(Some(path)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", link.display())),
+    }
+}
+
+/// Where a sysext's image is on a node that has the disk.
+pub fn in_node(file: &str) -> String {
+    format!("{}/{file}", paths::ASSETS_DIR)
+}
+
+/// `740 KiB`, `212 MiB`, `1.4 GiB`.
+fn bytes(n: u64) -> String {
+    const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
+    let mut unit = 0;
+    let mut left = n;
+    while left >= 1024 && unit + 1 < UNITS.len() {
+        (left, unit) = (left / 1024, unit + 1);
+    }
+    match (unit, left) {
+        (3, 0..10) => format!("{left}.{} GiB", (n >> 20) % 1024 * 10 / 1024),
+        _ => format!("{left} {}", UNITS[unit]),
+    }
+}
+
+type Open<'a> = &'a dyn Fn() -> Result<cache::Cache>;
+
+fn gather(sysexts: &Artefacts, images: &[PathBuf], cache: Open<'_>) -> Result<Vec<Item>> {
+    let mut items = Vec::with_capacity(sysexts.len() + images.len());
+    for (name, artefact) in sysexts {
+        let said = || format!("sysexts.{name}");
+        let (from, sha256) = match &artefact.source {
+            Source::File(path) => (path.clone(), cache::sha256(path).with_context(said)?),
+            Source::Url { url, sha256 } => {
+                let path = cache()?
+                    .get(url, sha256, &artefact.file)
+                    .with_context(said)?;
+                (path, sha256.clone())
+            }
+        };
+        items.push(item(artefact.file.clone(), from, sha256)?);
+    }
+    for (index, path) in images.iter().enumerate() {
+        items.push(archive(index, path)?);
+    }
+    Ok(items)
+}
+
+/// An archive keeps its name behind a number: two may be called the same, and they are imported in this order.
+fn archive(index: usize, path: &Path) -> Result<Item> {
+    let unreadable = |e: String| {
+        let path = path.display();
+        Stop::bad_input(format!(
+            "assets.disk.images[{index}]: {path} cannot be read: {e}; name an archive of `docker save` or `ctr images export`"
+        ))
+    };
+    let meta = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?;
+    if !meta.is_file() {
+        return Err(unreadable("it is no file".to_owned()));
+    }
+    let path = &path.canonicalize().map_err(|e| unreadable(e.to_string()))?;
+    let base = path.file_stem().unwrap_or_default().to_string_lossy();
+    let base = base.strip_suffix(".tar").unwrap_or(&base);
+    let fine = |c: char| {
+        if c.is_ascii_alphanumeric() || "-_.+".contains(c) {
+            c
+        } else {
+            '-'
+        }
+    };
+    let base: String = base.chars().map(fine).collect();
+    let sha256 = cache::sha256(path).map_err(|e| unreadable(format!("{e:#}")))?;
+    item(
+        format!("{IMAGES}/{index:02}-{base}.tar"),
+        path.to_owned(),
+        sha256,
+    )
+}
+
+fn item(name: String, from: PathBuf, sha256: String) -> Result<Item> {
+    let meta =
+        std::fs::metadata(&from).with_context(|| format!("cannot read {}", from.display()))?;
+    let bytes = meta.len();
+    Ok(Item {
+        name,
+        from,
+        bytes,
+        sha256,
+    })
+}
+
+fn pack_items(dir: &Path, items: &[Item], sysexts: usize) -> Result<Packed> {
+    files::make_dir(dir)?;
+    files::sweep(dir)?;
+    let id = id(items);
+    let path = dir.join(format!("{}.img", bakery::hex(&id[..16])));
+    let new = !path.is_file();
+    if new {
+        disk::make(&path, items, &id)?;
+    }
+    point(dir, &path)?;
+    let path = linked(dir)?.unwrap_or(path);
+    let meta =
+        std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Packed {
+        path,
+        bytes: meta.len(),
+        sysexts,
+        images: items.len() - sysexts,
+        new,
+    })
+}
+
+/// The hash of all that is on a disk.
+fn id(items: &[Item]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    hash.update(FORMAT);
+    for item in items {
+        hash.update(format!("\n{} {}", item.sha256, item.name));
+    }
+    hash.finalize().into()
+}
+
+/// Turns the link, at once.
+fn point(dir: &Path, disk: &Path) -> Result<()> {
+    let link = dir.join(CURRENT);
+    let Some(name) = disk.file_name() else {
+        return Ok(());
+    };
+    if std::fs::read_link(&link).is_ok_and(|old| old == Path::new(name)) {
+        return Ok(());
+    }
+    let beside = dir.join(".new-current");
+    std::os::unix::fs::symlink(name, &beside)
+        .and_then(|()| std::fs::rename(&beside, &link))
+        .with_context(|| format!("cannot make the link {}", link.display()))?;
+    files::sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::*;
+use crate::bakery::Artefact;
+use crate::provider::command::{output, which};
+
+fn tool(name: &str) -> Command {
+    Command::new(which(name).unwrap_or_else(|| panic!("{name}: install e2fsprogs")))
+}
+
+fn no_cache() -> Result<cache::Cache> {
+    panic!("nothing is to be fetched")
+}
+
+/// Two sysexts and two archives that are called the same.
+fn lay(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
+    let mut sysexts: Artefacts = BTreeMap::new();
+    for (name, file, content) in [
+        (
+            "kubernetes",
+            "kubernetes-v1.34.4-x86-64.raw",
+            vec![7; 300_000],
+        ),
+        ("ha-agent", "ha-agent.raw", b"agent".to_vec()),
+    ] {
+        let path = dir.join(file);
+        std::fs::write(&path, content).unwrap();
+        let (file, source) = (file.to_owned(), Source::File(path));
+        sysexts.insert(name.to_owned(), Artefact { file, source });
+    }
+    let images: Vec<PathBuf> = ["one", "two"]
+        .map(|sub| dir.join(sub).join("my images.tar.gz"))
+        .to_vec();
+    for (index, path) in images.iter().enumerate() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, format!("archive {index}")).unwrap();
+    }
+    (sysexts, images)
+}
+
+fn packed(dir: &Path, sysexts: &Artefacts, images: &[PathBuf]) -> Packed {
+    let items = gather(sysexts, images, &no_cache).unwrap();
+    pack_items(dir, &items, sysexts.len()).unwrap()
+}
+
+fn ask(disk: &Path, question: &str) -> String {
+    output(tool("debugfs").args(["-R", question]).arg(disk)).unwrap()
+}
+
+#[test]
+fn a_disk_holds_what_it_was_given_and_nobodys_name() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (sysexts, images) = lay(from.path());
+    let disk = packed(&to.path().join("assets"), &sysexts, &images);
+    assert_eq!((disk.sysexts, disk.images, disk.new), (2, 2, true));
+    let mode = std::fs::metadata(&disk.path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o644);
+    output(tool("e2fsck").args(["-f", "-n"]).arg(&disk.path)).unwrap();
+    let label = ask(&disk.path, "show_super_stats -h");
+    assert!(label.contains("ha-assets"), "{label}");
+    let list = ask(&disk.path, "ls -p /") + &ask(&disk.path, "ls -p /images");
+    for line in [
+        "/100644/0/0/kubernetes-v1.34.4-x86-64.raw/300000/",
+        "/100644/0/0/ha-agent.raw/5/",
+        "/100644/0/0/00-my-images.tar/9/",
+        "/100644/0/0/01-my-images.tar/9/",
+        "/040755/0/0/images/",
+    ] {
+        assert!(list.contains(line), "{line} is not in\n{list}");
+    }
+    let content = ask(&disk.path, "cat /images/01-my-images.tar");
+    assert_eq!(content, "archive 1");
+}
+
+#[test]
+fn the_same_content_gives_the_same_bytes_whoever_packs_it_and_when() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (sysexts, images) = lay(from.path());
+    let one = packed(&to.path().join("one"), &sysexts, &images);
+    for path in [&from.path().join("ha-agent.raw"), &images[0]] {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        let times = std::fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_times(times).unwrap();
+    }
+    let two = packed(&to.path().join("two"), &sysexts, &images);
+    assert_eq!(one.path.file_name(), two.path.file_name());
+    let read = |disk: &Packed| cache::sha256(&disk.path).unwrap();
+    assert_eq!(read(&one), read(&two));
+}
+
+#[test]
+fn a_set_that_did_not_change_is_not_packed_again() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = to.path().join("assets");
+    let (sysexts, images) = lay(from.path());
+    let one = packed(&dir, &sysexts, &images);
+    assert_eq!(current(to.path()).unwrap(), Some(one.path.clone()));
+    let again = packed(&dir, &sysexts, &images);
+    assert_eq!((again.new, &again.path), (false, &one.path));
+    // Another content is another disk; the old one stays for the machines that have it.
+    std::fs::write(from.path().join("ha-agent.raw"), "newer").unwrap();
+    let other = packed(&dir, &sysexts, &images);
+    assert!(other.new && other.path != one.path && one.path.is_file());
+    assert_eq!(current(to.path()).unwrap(), Some(other.path));
+    let back = packed(&dir, &sysexts, &images[..1]);
+    assert_eq!((back.new, back.images), (true, 1));
+}
+
+#[test]
+fn a_cut_off_packing_leaves_nothing_that_counts() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = to.path().join("assets");
+    let (sysexts, images) = lay(from.path());
+    let items = gather(&sysexts, &images, &no_cache).unwrap();
+    // The source is gone when it is packed.
+    std::fs::remove_file(from.path().join("ha-agent.raw")).unwrap();
+    let error = pack_items(&dir, &items, 2).unwrap_err();
+    assert!(
+        format!("{error:#}").contains("cannot gather the assets"),
+        "{error:#}"
+    );
+    assert_eq!(current(to.path()).unwrap(), None);
+    assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
+    // What a killed ha-host left is swept by the next.
+    std::fs::create_dir(dir.join(".new-left")).unwrap();
+    std::fs::write(dir.join(".new-current"), "").unwrap();
+    lay(from.path());
+    packed(&dir, &sysexts, &images);
+    let mut left: Vec<_> = std::fs::read_dir(&dir)
+        .unwrap()
+        .map(|e| e.unwrap().file_name().into_string().unwrap())
+        .collect();
+    left.sort();
+    assert!(left.len() == 2 && left[1] == CURRENT, "{left:?}");
+}
+
+#[test]
+fn archives_that_cannot_be_read_are_bad_input() {
+    let dir = tempfile::tempdir().unwrap();
+    for path in [dir.path().join("gone.tar"), dir.path().to_owned()] {
+        let error = gather(&Artefacts::new(), &[path], &no_cache).unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
+        assert!(
+            error.to_string().starts_with("assets.disk.images[0]: "),
+            "{error}"
+        );
+    }
+}
+
+#[test]
+fn a_disk_is_told_in_a_line() {
+    let disk = Packed {
+        path: PathBuf::from("/x.img"),
+        bytes: 222 << 20,
+        sysexts: 5,
+        images: 0,
+        new: true,
+    };
+    assert_eq!(disk.seen(), ["222 MiB", "5 sysexts"]);
+    let kept = Packed {
+        images: 1,
+        new: false,
+        ..disk
+    };
+    assert_eq!(
+        kept.seen(),
+        ["222 MiB", "5 sysexts", "1 image archive", "kept"]
+    );
+}
+
+#[test]
+fn sizes_are_said_as_people_do() {
+    for (n, said) in [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (758_000, "740 KiB"),
+        (212 << 20, "212 MiB"),
+        (1_503_238_553, "1.3 GiB"),
+        (40 << 30, "40 GiB"),
+        (9000 << 30, "9000 GiB"),
+    ] {
+        assert_eq!(bytes(n), said);
+    }
+}

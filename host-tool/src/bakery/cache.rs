@@ -1,0 +1,90 @@
+//! Images that were fetched: `$XDG_DATA_HOME/ha-host/sysexts/SHA256/FILE`, for all clusters, whole and as their hash says or
+//! not at all.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use sha2::{Digest, Sha256};
+use tempfile::Builder;
+
+use super::fetch::{self, Failed, hex};
+use crate::exit::Stop;
+use crate::state::files;
+
+/// Read at once while hashing.
+const PIECE: usize = 1 << 20;
+
+/// The directory of all fetched images.
+#[derive(Debug, Clone)]
+pub struct Cache(PathBuf);
+
+impl Cache {
+    /// Where XDG has it.
+    pub fn open() -> Result<Self> {
+        let set = |name: &str| {
+            std::env::var_os(name)
+                .map(PathBuf::from)
+                .filter(|p| p.is_absolute())
+        };
+        let base =
+            set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+        let base = base.ok_or_else(|| {
+            Stop::bad_input("no HOME and no XDG_DATA_HOME: there is no place for fetched sysexts")
+        })?;
+        Ok(Self::at(base.join("ha-host/sysexts")))
+    }
+
+    /// In this directory.
+    pub fn at(dir: PathBuf) -> Self {
+        Self(dir)
+    }
+
+    /// The image with this hash; fetched if it is not there, or not what it was.
+    pub fn get(&self, url: &str, sha256: &str, file: &str) -> Result<PathBuf> {
+        let dir = self.0.join(sha256);
+        let path = dir.join(file);
+        if path.is_file() && self::sha256(&path)? == sha256 {
+            return Ok(path);
+        }
+        files::make_dir(&dir)?;
+        files::sweep(&dir)?;
+        let mut new = Builder::new().prefix(".new-").tempfile_in(&dir)?;
+        let got = fetch::large(url, file, new.as_file_mut())
+            .map_err(|failed| anyhow!(said(url, failed)))?;
+        if got != sha256 {
+            bail!(
+                "{url} has the hash {got}, not {sha256}: it was changed, or the line breaks what it carries; nothing was kept"
+            );
+        }
+        new.as_file().sync_all()?;
+        new.persist(&path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        files::sync_dir(&dir)?;
+        Ok(path)
+    }
+}
+
+fn said(url: &str, failed: Failed) -> String {
+    let cause = match failed {
+        Failed::Missing(code) => format!("it answers {code}"),
+        Failed::Other(cause) => cause,
+    };
+    format!(
+        "cannot fetch {url}: {cause}; launch again when it can be reached, or name a file of this machine in `sysexts`"
+    )
+}
+
+/// A file's hash, lower-case hex.
+pub fn sha256(path: &Path) -> Result<String> {
+    let unreadable = || format!("cannot read {}", path.display());
+    let mut file = File::open(path).with_context(unreadable)?;
+    let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
+    loop {
+        match file.read(&mut piece).with_context(unreadable)? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&piece[..n]),
+        }
+    }
+}

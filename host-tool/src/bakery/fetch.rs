@@ -1,0 +1,114 @@
+//! Over http and https: a short text, or a large file by its hash.
+
+use std::fs::File;
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+use reqwest::{Client, Response};
+use sha2::{Digest, Sha256};
+
+use crate::api;
+
+/// A server that does not even answer the telephone is not there.
+const CONNECT: Duration = Duration::from_secs(10);
+/// Between two pieces of an answer; a large file over a thin line may take as long as it needs.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// Why there is no answer.
+#[derive(Debug)]
+pub enum Failed {
+    /// The server has no such thing: its code.
+    Missing(u16),
+    /// Everything else, in words.
+    Other(String),
+}
+
+/// A short text.
+pub fn text(url: &str, most: u64) -> Result<String, Failed> {
+    let mut bytes = Vec::new();
+    get(url, |piece| {
+        bytes.extend_from_slice(piece);
+        if bytes.len() as u64 > most {
+            return Err(format!("more than {most} bytes: this is something else"));
+        }
+        Ok(())
+    })?;
+    String::from_utf8(bytes).map_err(|_| Failed::Other("no text".to_owned()))
+}
+
+/// A large file, written to `file`; its hash comes back. On a terminal a bar shows how far it is.
+pub fn large(url: &str, name: &str, file: &mut File) -> Result<String, Failed> {
+    let bar = ProgressBar::new(0).with_prefix(name.to_owned());
+    if let Ok(style) =
+        ProgressStyle::with_template("  {prefix}  {bytes} of {total_bytes}  {bytes_per_sec}")
+    {
+        bar.set_style(style);
+    }
+    let mut hash = Sha256::new();
+    let got = get_sized(
+        url,
+        |size| bar.set_length(size),
+        |piece| {
+            hash.update(piece);
+            bar.inc(piece.len() as u64);
+            file.write_all(piece)
+                .map_err(|e| format!("cannot be written: {e}"))
+        },
+    );
+    bar.finish_and_clear();
+    got?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// Lower-case hex.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn get(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), Failed> {
+    get_sized(url, |_| (), piece)
+}
+
+fn get_sized(
+    url: &str,
+    size: impl FnOnce(u64),
+    mut piece: impl FnMut(&[u8]) -> Result<(), String>,
+) -> Result<(), Failed> {
+    let got = api::block_on(async {
+        let mut answer = ask(url).await?;
+        if let Some(length) = answer.content_length() {
+            size(length);
+        }
+        while let Some(bytes) = answer.chunk().await.map_err(failed)? {
+            piece(&bytes).map_err(Failed::Other)?;
+        }
+        Ok(())
+    });
+    got.map_err(|e| Failed::Other(format!("{e:#}")))?
+}
+
+async fn ask(url: &str) -> Result<Response, Failed> {
+    let client = Client::builder()
+        .connect_timeout(CONNECT)
+        .read_timeout(SILENCE)
+        .user_agent(concat!("ha-host/", env!("CARGO_PKG_VERSION")))
+        .build()
+        .map_err(failed)?;
+    let answer = client.get(url).send().await.map_err(failed)?;
+    match answer.status().as_u16() {
+        200 => Ok(answer),
+        code @ (404 | 410) => Err(Failed::Missing(code)),
+        code => Err(Failed::Other(format!("it answers {code}"))),
+    }
+}
+
+/// The innermost cause: what is around it names the URL again.
+fn failed(error: reqwest::Error) -> Failed {
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    Failed::Other(cause.to_string())
+}

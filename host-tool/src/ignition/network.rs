@@ -1,0 +1,101 @@
+//! systemd-networkd's files: one for every interface, or network-online.target never comes.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use ha_spec::cluster::{Cluster, Mac, Nic, Node, Provider};
+
+use super::build::Build;
+
+/// Worse than any route of the first interface (0), and than networkd's own choice for DHCP (1024).
+const FURTHER_METRIC: u32 = 2048;
+
+/// Writes a node's.
+pub fn write(build: &mut Build, cluster: &Cluster, node: &Node) -> Result<()> {
+    let name = &cluster.network.interface;
+    let mac = mac(cluster, node);
+    if let Some(mac) = mac {
+        let path = format!("/etc/systemd/network/10-{name}.link");
+        build.file(&path, 0o644, &link(mac, name))?;
+    }
+    let path = format!("/etc/systemd/network/10-{name}.network");
+    build.file(&path, 0o644, &first(cluster, node, mac))?;
+    for nic in &node.interfaces {
+        let digits = nic.mac.to_string().replace(':', "");
+        let path = format!("/etc/systemd/network/20-{digits}.network");
+        build.file(&path, 0o644, &further(nic))?;
+    }
+    Ok(())
+}
+
+/// What the first interface is found by. In a container the provider names it, and its address is the kernel's choice.
+fn mac(cluster: &Cluster, node: &Node) -> Option<Mac> {
+    match cluster.provider {
+        Provider::Nspawn(_) => None,
+        _ => node.mac,
+    }
+}
+
+/// What was found by its address still has to be called as keepalived's configuration calls it. The first file that matches
+/// counts, so this one also stands for Flatcar's 98-virtio.link, which keeps the kernel's name and adds the others; where the
+/// interface has the name already, nothing happens.
+fn link(mac: Mac, name: &str) -> String {
+    format!(
+        "{}\n[Link]\nName={name}\nAlternativeNamesPolicy=database onboard slot path\n",
+        matching(mac)
+    )
+}
+
+/// `Type=ether` and `Kind=!*` leave alone what inherits the address: VLANs, bridges and bonds above the interface.
+fn matching(mac: Mac) -> String {
+    format!("[Match]\nMACAddress={mac}\nType=ether\nKind=!*\n")
+}
+
+/// `KeepConfiguration=static`: networkd must not take keepalived's VIP away when it restarts.
+fn first(cluster: &Cluster, node: &Node, mac: Option<Mac>) -> String {
+    let network = &cluster.network;
+    let mut text = match mac {
+        Some(mac) => matching(mac),
+        None => format!("[Match]\nName={}\n", network.interface),
+    };
+    // Writing to a String cannot fail.
+    if let Some(mtu) = network.mtu {
+        let _ = write!(text, "\n[Link]\nMTUBytes={mtu}\n");
+    }
+    let (address, prefix, gateway) = (node.address, network.prefix, network.gateway);
+    let _ = write!(
+        text,
+        "\n[Network]\nAddress={address}/{prefix}\nGateway={gateway}\n"
+    );
+    for server in &network.dns {
+        let _ = writeln!(text, "DNS={server}");
+    }
+    text + &fixed(address.is_ipv6())
+}
+
+/// Whatever a further interface learns, the node's way out and its name servers stay those of the first, and the node does
+/// not wait for it.
+fn further(nic: &Nic) -> String {
+    let mut text = matching(nic.mac) + "\n[Link]\nRequiredForOnline=no\n";
+    if let Some(mtu) = nic.mtu {
+        let _ = writeln!(text, "MTUBytes={mtu}");
+    }
+    text += "\n[Network]\n";
+    let Some(address) = nic.address else {
+        let _ = write!(
+            text,
+            "DHCP=ipv4\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\n\
+             [DHCPv4]\nUseGateway=no\nUseDNS=no\nUseNTP=no\nUseHostname=no\nRouteMetric={FURTHER_METRIC}\n"
+        );
+        return text;
+    };
+    let _ = writeln!(text, "Address={address}");
+    text + &fixed(address.addr().is_ipv6())
+}
+
+fn fixed(ipv6: bool) -> String {
+    let link_local = if ipv6 { "ipv6" } else { "no" };
+    format!(
+        "DHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing={link_local}\nKeepConfiguration=static\n"
+    )
+}

@@ -1,0 +1,61 @@
+//! System extensions: links where systemd-sysext looks, and how the images get behind them.
+
+use ha_spec::cluster::Cluster;
+use ha_spec::paths;
+
+use super::build::Build;
+use crate::assets;
+use crate::bakery::{Artefacts, Source};
+
+/// The mount of the assets disk; systemd wants the unit to be called as the place.
+const MOUNT: &str = "run-ha\\x2dassets.mount";
+/// The disk by the serial number that every provider gives it.
+const DISK: &str = "/dev/disk/by-id/virtio-ha-assets";
+
+/// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
+pub fn write(build: &mut Build, cluster: &Cluster, sysexts: &Artefacts) {
+    let disk = assets::wanted(cluster, sysexts);
+    if disk {
+        build.unit(MOUNT, &mount());
+    }
+    for (name, sysext) in sysexts {
+        let image = match &sysext.source {
+            _ if disk => assets::in_node(&sysext.file),
+            Source::Url { url, sha256 } => {
+                let image = downloaded(name, &sysext.file);
+                build.fetched(&image, 0o644, url, sha256);
+                image
+            }
+            Source::File(_) => downloaded(name, &sysext.file),
+        };
+        build.link(&format!("/etc/extensions/{name}.raw"), &image);
+    }
+}
+
+/// Where images are that a node has for itself.
+fn downloaded(name: &str, file: &str) -> String {
+    format!("/opt/extensions/{name}/{file}")
+}
+
+/// Before systemd-sysext looks. `RequiredBy`: without its disk a node has no agent and no kubelet; after systemd's 90 seconds
+/// for a device local-fs.target fails, and the console says which disk is missing and ends in emergency mode, instead of a node
+/// that waits for nothing.
+fn mount() -> String {
+    format!(
+        "[Unit]\n\
+         Description=Assets disk of the cluster (system extensions, container images)\n\
+         DefaultDependencies=no\n\
+         Conflicts=umount.target\n\
+         Before=local-fs.target umount.target systemd-sysext.service ensure-sysext.service\n\
+         \n\
+         [Mount]\n\
+         What={DISK}\n\
+         Where={}\n\
+         Type=ext4\n\
+         Options=ro,nosuid,nodev,noexec\n\
+         \n\
+         [Install]\n\
+         RequiredBy=local-fs.target\n",
+        paths::ASSETS_DIR
+    )
+}
