@@ -41,6 +41,8 @@ pub enum Verb {
     Logs(Logs),
     /// Remove everything that launch made
     Destroy(Destroy),
+    /// Fetch, list and remove Flatcar images
+    Image(Image),
     /// Print the completion script of a shell
     Completions(Completions),
     /// Print the manual page
@@ -144,6 +146,73 @@ pub struct Destroy {
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
+}
+
+/// Fetch, list and remove Flatcar images.
+#[derive(Debug, Args)]
+pub struct Image {
+    /// Directory of the images [default: $XDG_DATA_HOME/ha-host/images or ~/.local/share/ha-host/images]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<PathBuf>,
+    /// What to do with them.
+    #[command(subcommand)]
+    pub verb: ImageVerb,
+}
+
+/// What to do with images.
+#[derive(Debug, Subcommand)]
+pub enum ImageVerb {
+    /// Fetch an image, check Flatcar's signature, store it; nothing if it is there already
+    Pull(ImagePull),
+    /// List the stored images
+    Ls(ImageLs),
+    /// Remove stored images; refuses those in use
+    Rm(ImageRm),
+}
+
+/// Fetch an image.
+#[derive(Debug, Args)]
+pub struct ImagePull {
+    /// Flatcar's release channel
+    #[arg(long, value_name = "NAME", default_value = "stable", value_parser = crate::image::CHANNELS)]
+    pub channel: String,
+    /// This version, e.g. 4230.2.3 [default: the channel's current one]
+    #[arg(long, value_name = "V")]
+    pub version: Option<String>,
+    /// The machines' kind [default: this machine's]
+    #[arg(long, value_parser = ["x86-64", "arm64"])]
+    pub arch: Option<String>,
+    /// Server to use instead of https://CHANNEL.release.flatcar-linux.net
+    #[arg(long, value_name = "URL", conflicts_with = "file")]
+    pub mirror: Option<String>,
+    /// Take the image from here, and its signature from PATH.sig: no network; needs --version
+    #[arg(long, value_name = "PATH", requires = "version")]
+    pub file: Option<PathBuf>,
+    /// Flatcar's image signing certificate, if it is newer than the built-in one
+    #[arg(long, value_name = "FILE", env = "HA_HOST_SIGNING_KEY")]
+    pub signing_key: Option<PathBuf>,
+    /// One JSON object a line instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// List the stored images.
+#[derive(Debug, Args)]
+pub struct ImageLs {
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Remove stored images.
+#[derive(Debug, Args)]
+pub struct ImageRm {
+    /// Which versions
+    #[arg(required = true, value_name = "VERSION")]
+    pub versions: Vec<String>,
+    /// Only this kind [default: both]
+    #[arg(long, value_parser = ["x86-64", "arm64"])]
+    pub arch: Option<String>,
 }
 
 /// Print the completion script of a shell.

@@ -18,6 +18,8 @@ mod cli;
 mod commands;
 /// Exit codes, and the errors that choose one.
 mod exit;
+/// Flatcar's images: fetched, verified, kept.
+mod image;
 /// One minimal Ignition config per node.
 mod ignition;
 /// From a cluster file to a cluster that stands.

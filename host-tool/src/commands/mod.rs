@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod destroy;
 mod exec;
+mod image;
 mod kubeconfig;
 mod launch;
 mod logs;
@@ -35,6 +36,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Kubeconfig(args) => done(kubeconfig::run(args, &root?)),
         Verb::Logs(args) => logs::run(args, &root?),
         Verb::Destroy(args) => done(destroy::run(args, &root?)),
+        Verb::Image(args) => done(image::run(args, root)),
         Verb::Completions(args) => done(completions::completions(args)),
         Verb::Man => done(completions::man()),
         Verb::Exec(args) => exec::run(args, &root?),

@@ -1,0 +1,147 @@
+//! `image pull | ls | rm`.
+
+use anyhow::Result;
+use serde_json::json;
+use time::OffsetDateTime;
+use time::macros::format_description;
+
+use crate::cli::{Image, ImageLs, ImagePull, ImageRm, ImageVerb};
+use crate::exit::Stop;
+use crate::image::{self, Pulled, Record, Store, Wanted};
+use crate::state::Root;
+use crate::text::{Paint, home};
+
+/// The version of the JSON.
+const VERSION: u32 = 1;
+
+/// Does one of them. The clusters' state matters only to those that look for who uses an image.
+pub fn run(args: &Image, root: Result<Root>) -> Result<()> {
+    let store = Store::open(args.store.as_deref())?;
+    match &args.verb {
+        ImageVerb::Pull(args) => pull(args, &store),
+        ImageVerb::Ls(args) => ls(args, &store, &root?),
+        ImageVerb::Rm(args) => rm(args, &store, &root?),
+    }
+}
+
+fn pull(args: &ImagePull, store: &Store) -> Result<()> {
+    let wanted = Wanted {
+        channel: args.channel.clone(),
+        version: args.version.clone(),
+        arch: arch(args.arch.as_deref())?.unwrap_or_else(image::own_arch),
+        mirror: args.mirror.clone(),
+        file: args.file.clone(),
+        signing_key: args.signing_key.clone(),
+    };
+    let result = store.pull_told(&wanted, &mut *image::bar::of(args.json));
+    match &result {
+        Ok(pulled) if args.json => println!("{}", json_of(store, pulled)),
+        Ok(pulled) => println!("{}", text_of(store, pulled)),
+        Err(error) if args.json && !matches!(error.downcast_ref(), Some(Stop::Said(_))) => {
+            let message = format!("{error:#}");
+            println!(
+                "{}",
+                json!({"version": VERSION, "type": "error", "message": message})
+            );
+        }
+        Err(_) => {}
+    }
+    result.map(|_| ())
+}
+
+fn json_of(store: &Store, pulled: &Pulled) -> serde_json::Value {
+    let kind = if pulled.already {
+        "already-stored"
+    } else {
+        "stored"
+    };
+    json!({"version": VERSION, "type": kind, "path": store.image(&pulled.record), "image": pulled.record})
+}
+
+fn text_of(store: &Store, pulled: &Pulled) -> String {
+    let r = &pulled.record;
+    let (path, name) = (
+        home(&store.image(r)),
+        format!("Flatcar {} ({}, {})", r.version, r.channel, r.arch),
+    );
+    if pulled.already {
+        return format!("{name} is there already: {path}");
+    }
+    let signed = format!("signed by {} on {}", r.signed_by, time(r.signed_ms));
+    let head = Paint::stdout().green(&format!("{name} is stored"));
+    format!("{head}: {signed}\n  {path}")
+}
+
+fn ls(args: &ImageLs, store: &Store, root: &Root) -> Result<()> {
+    let mut rows = Vec::new();
+    for record in store.list()? {
+        let users = image::users(root, &store.image(&record))?;
+        rows.push((record, users));
+    }
+    let unfinished = store.unfinished()?;
+    if args.json {
+        let images: Vec<_> = rows
+            .iter()
+            .map(|(r, users)| json!({"path": store.image(r), "usedBy": users, "image": r}))
+            .collect();
+        println!(
+            "{}",
+            json!({"version": VERSION, "store": store.dir(), "images": images, "unfinished": unfinished})
+        );
+        return Ok(());
+    }
+    if rows.is_empty() && unfinished.is_empty() {
+        println!(
+            "no images in {}; `ha-host image pull` fetches one",
+            home(store.dir())
+        );
+    }
+    print(&rows);
+    for (name, bytes) in unfinished {
+        let size = image::space::words(bytes);
+        println!("unfinished: {name}, {size}; `image pull` goes on with it, `image rm` removes it");
+    }
+    Ok(())
+}
+
+fn print(rows: &[(Record, Vec<String>)]) {
+    if rows.is_empty() {
+        return;
+    }
+    let width = rows.iter().map(|(r, _)| r.version.len()).max().unwrap_or(0);
+    let width = width.max("VERSION".len());
+    println!(
+        "{:<width$}  CHANNEL  ARCH     SIZE    PULLED            USED BY",
+        "VERSION"
+    );
+    for (r, users) in rows {
+        let (size, time) = (image::space::words(r.size), time(r.pulled_ms));
+        let users = users.join(", ");
+        let line = format!(
+            "{:<width$}  {:<7}  {:<6}  {size:>7}  {time}  {users}",
+            r.version, r.channel, r.arch
+        );
+        println!("{}", line.trim_end());
+    }
+}
+
+fn rm(args: &ImageRm, store: &Store, root: &Root) -> Result<()> {
+    for dir in store.remove(&args.versions, arch(args.arch.as_deref())?, root)? {
+        println!("removed {}", home(&dir));
+    }
+    Ok(())
+}
+
+fn arch(name: Option<&str>) -> Result<Option<image::Arch>> {
+    name.map(image::arch_of).transpose()
+}
+
+/// `2026-11-21 17:32`, UTC.
+fn time(ms: u64) -> String {
+    let seconds = i64::try_from(ms / 1000).unwrap_or(i64::MAX);
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]");
+    OffsetDateTime::from_unix_timestamp(seconds)
+        .ok()
+        .and_then(|t| t.format(&format).ok())
+        .unwrap_or_default()
+}

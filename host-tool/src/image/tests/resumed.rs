@@ -1,0 +1,150 @@
+//! Downloads that break off.
+
+use super::desk::Told;
+use super::server::{Request, Served};
+use super::*;
+
+/// Requests for the image itself.
+fn images(desk: &Desk) -> Vec<Request> {
+    let asked = desk.server.asked();
+    asked
+        .into_iter()
+        .filter(|r| r.path.ends_with(".bz2"))
+        .collect()
+}
+
+fn served(body: &[u8], breaks: &[usize]) -> Served {
+    Served {
+        body: body.to_vec(),
+        etag: Some("\"one\"".to_owned()),
+        ranges: true,
+        breaks: breaks.to_vec(),
+        stalls: None,
+    }
+}
+
+/// A server that serves a good image after these breaks; the pull must end well.
+fn ends_well(make: impl Fn(&[u8]) -> Served) -> (Vec<Request>, Told) {
+    let desk = Desk::new();
+    let image = image(100_000);
+    let packed = pack(&[&image]);
+    desk.publish("1.2.3", &packed);
+    desk.fault("1.2.3", make(&packed));
+    let mut told = Told::default();
+    let path = desk
+        .store()
+        .pull(&desk.wanted(Some("1.2.3")), &mut told)
+        .unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), image);
+    (images(&desk), told)
+}
+
+#[test]
+fn a_break_is_gone_on_from_in_the_same_pull() {
+    let (asked, told) = ends_well(|packed| served(packed, &[40_000, 20_000]));
+    let ranges: Vec<_> = asked.iter().map(|r| r.range.as_deref()).collect();
+    assert_eq!(ranges, [None, Some("bytes=40000-"), Some("bytes=60000-")]);
+    assert_eq!(asked[1].if_range.as_deref(), Some("\"one\""));
+    assert_eq!(told.notes.len(), 2, "{:?}", told.notes);
+}
+
+#[test]
+fn a_server_without_tags_is_gone_on_with_by_its_length() {
+    let (asked, _) = ends_well(|packed| Served {
+        etag: None,
+        ..served(packed, &[40_000])
+    });
+    assert_eq!(asked[1].range.as_deref(), Some("bytes=40000-"));
+    assert_eq!(asked[1].if_range, None);
+}
+
+#[test]
+fn a_server_without_ranges_begins_anew() {
+    let (asked, _) = ends_well(|packed| Served {
+        ranges: false,
+        ..served(packed, &[40_000])
+    });
+    assert_eq!(asked.len(), 2);
+}
+
+#[test]
+fn the_next_pull_goes_on_where_the_last_one_ended() {
+    let desk = Desk::new();
+    let image = image(100_000);
+    let packed = pack(&[&image]);
+    desk.publish("1.2.3", &packed);
+    desk.fault("1.2.3", served(&packed, &[40_000, 0]));
+    let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+    assert!(message.contains("run it again"), "{message}");
+    assert_eq!(
+        desk.store().unfinished().unwrap(),
+        [("1.2.3 (x86-64)".to_owned(), 40_000)]
+    );
+    images(&desk);
+    let path = desk.pull("1.2.3").unwrap();
+    assert_eq!(images(&desk)[0].range.as_deref(), Some("bytes=40000-"));
+    assert_eq!(std::fs::read(path).unwrap(), image);
+    assert_eq!(desk.names(), ["lock", "x86-64"]);
+}
+
+#[test]
+fn another_file_under_the_same_name_begins_anew() {
+    let desk = Desk::new();
+    let packed = pack(&[&image(100_000)]);
+    desk.publish("1.2.3", &packed);
+    desk.fault("1.2.3", served(&packed, &[40_000, 0]));
+    desk.refuse(&desk.wanted(Some("1.2.3")));
+    let other = image(90_000);
+    let packed = pack(&[&other]);
+    desk.publish("1.2.3", &packed);
+    desk.fault(
+        "1.2.3",
+        Served {
+            etag: Some("\"two\"".to_owned()),
+            ..served(&packed, &[])
+        },
+    );
+    assert_eq!(std::fs::read(desk.pull("1.2.3").unwrap()).unwrap(), other);
+}
+
+#[test]
+fn a_hurt_beginning_is_fetched_once_more() {
+    let desk = Desk::new();
+    let image = image(100_000);
+    let packed = pack(&[&image]);
+    desk.publish("1.2.3", &packed);
+    desk.fault("1.2.3", served(&packed, &[40_000, 0]));
+    desk.refuse(&desk.wanted(Some("1.2.3")));
+    let part = desk.path(".new-x86-64-1.2.3/packed");
+    std::fs::write(&part, vec![0; 40_000]).unwrap();
+    images(&desk);
+    let mut told = Told::default();
+    let path = desk
+        .store()
+        .pull(&desk.wanted(Some("1.2.3")), &mut told)
+        .unwrap();
+    assert_eq!(std::fs::read(path).unwrap(), image);
+    let asked = images(&desk);
+    let ranges: Vec<_> = asked.iter().map(|r| r.range.as_deref()).collect();
+    assert_eq!(ranges, [Some("bytes=40000-"), None]);
+    assert!(
+        told.notes[0].contains("from the beginning"),
+        "{:?}",
+        told.notes
+    );
+}
+
+#[test]
+fn a_server_that_always_breaks_off_is_given_up() {
+    let desk = Desk::new();
+    let packed = pack(&[&image(100_000)]);
+    desk.publish("1.2.3", &packed);
+    let always = Served {
+        ranges: false,
+        ..served(&packed, &[50_000; 20])
+    };
+    desk.fault("1.2.3", always);
+    let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+    assert!(message.contains("broke off 6 times"), "{message}");
+    assert_eq!(images(&desk).len(), 6);
+}

@@ -1,0 +1,131 @@
+//! A disk that is too small: a real one, in a mount namespace of the test's own.
+
+use std::io::Write as _;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::geteuid;
+
+use super::desk::Told;
+use super::*;
+
+/// Runs this with a disk of `size` at the store; skips if this user may mount nothing.
+fn on_a_disk_of(size: &str, run: impl FnOnce(&Desk) + Send) {
+    if !geteuid().is_root() {
+        let without = std::env::var_os("HA_WITHOUT_REAL").is_some_and(|set| set == "1");
+        assert!(
+            without,
+            "needs root for a small disk: HA_WITHOUT_REAL=1 skips it"
+        );
+        let _ = writeln!(
+            std::io::stderr(),
+            "skipped (HA_WITHOUT_REAL=1): no root, no small disk"
+        );
+        return;
+    }
+    let desk = Desk::new();
+    std::fs::create_dir(desk.path("")).unwrap();
+    let inside = || {
+        // Of this thread only.
+        unshare(CloneFlags::CLONE_NEWNS).unwrap();
+        let none = None::<&str>;
+        mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+        let options = format!("size={size}");
+        let target = desk.path("");
+        mount(
+            Some("tmpfs"),
+            &target,
+            Some("tmpfs"),
+            MsFlags::empty(),
+            Some(options.as_str()),
+        )
+        .unwrap();
+        run(&desk);
+    };
+    std::thread::scope(|scope| scope.spawn(inside).join().unwrap());
+}
+
+#[test]
+fn too_small_is_said_before_anything_is_fetched() {
+    on_a_disk_of("2m", |desk| {
+        let packed = pack(&[&image(1_500_000)]);
+        let need = space::words(packed.len() as u64 * (1 + space::UNPACKED));
+        desk.publish("1.2.3", &packed);
+        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        let place = desk.path("").display().to_string();
+        for words in [
+            "disk full",
+            place.trim_end_matches('/'),
+            &need,
+            "--store DIR",
+        ] {
+            assert!(message.contains(words), "{words}: {message}");
+        }
+        assert_eq!(desk.names(), ["lock"], "not a byte is left");
+    });
+}
+
+#[test]
+fn full_while_unpacking_keeps_the_download() {
+    on_a_disk_of("2m", |desk| {
+        // Packs to next to nothing, so that nobody can know before.
+        let mut image = b"QFI\xfb".to_vec();
+        image.resize(8_000_000, 0);
+        desk.publish("1.2.3", &pack(&[&image]));
+        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        assert!(message.contains("disk full"), "{message}");
+        let part = desk.path(".new-x86-64-1.2.3");
+        assert!(part.join("packed").exists() && !part.join("ready").exists());
+        desk.server.asked();
+        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        assert!(message.contains("disk full"), "{message}");
+        assert_eq!(
+            desk.server.asked().len(),
+            1,
+            "only the signature is asked for"
+        );
+    });
+}
+
+#[test]
+fn full_while_fetching_keeps_what_came() {
+    on_a_disk_of("2m", |desk| {
+        // A server that does not say how much will come.
+        let packed = pack(&[&image(3_000_000)]);
+        desk.publish("1.2.3", &packed);
+        let part = Part::open(desk.path(".new-x86-64-1.2.3")).unwrap();
+        let mut file = part.begin(None).unwrap();
+        let error = loop {
+            if let Err(error) = file.write_all(&packed) {
+                break error;
+            }
+        };
+        let message = space::failed(error, part.path(), 1_000_000).to_string();
+        assert!(
+            message.contains("disk full") && message.contains("1.0 MB"),
+            "{message}"
+        );
+    });
+}
+
+#[test]
+fn a_file_that_will_not_fit_is_not_begun() {
+    on_a_disk_of("2m", |desk| {
+        let packed = pack(&[&image(1_000_000)]);
+        let file = desk.file("image", &packed);
+        desk.file(
+            "image.sig",
+            &desk.signer.sign(&packed, std::time::SystemTime::now()),
+        );
+        let wanted = Wanted {
+            file: Some(file),
+            mirror: None,
+            ..desk.wanted(Some("1.2.3"))
+        };
+        let mut told = Told::default();
+        let error = desk.store().pull(&wanted, &mut told).unwrap_err();
+        assert!(error.to_string().contains("disk full"), "{error:#}");
+        assert!(told.steps.is_empty());
+        assert_eq!(desk.names(), ["lock"]);
+    });
+}

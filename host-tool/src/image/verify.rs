@@ -1,0 +1,129 @@
+//! Whether a file is what Flatcar signed.
+
+use std::io::Read;
+use std::time::SystemTime;
+
+use anyhow::{Result, anyhow};
+use sequoia_openpgp::cert::Cert;
+use sequoia_openpgp::packet::Signature;
+use sequoia_openpgp::parse::Parse;
+use sequoia_openpgp::parse::stream::{
+    DetachedVerifierBuilder, GoodChecksum, MessageLayer, MessageStructure, VerificationError,
+    VerificationHelper,
+};
+use sequoia_openpgp::policy::StandardPolicy;
+use sequoia_openpgp::{KeyHandle, Result as PgpResult};
+
+use super::keys::hex;
+
+/// What every refusal ends with.
+const CURE: &str = "nothing was stored";
+
+/// A signature that holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// The fingerprint of the key that made it: of a subkey, not of the primary key.
+    pub by: String,
+    /// When it says that it was made.
+    pub at: SystemTime,
+}
+
+/// Judges a detached signature over all that `data` gives. The policy looks at every key as it was when the signature was
+/// made: one that has expired since is good, one that was revoked as compromised never is.
+pub fn verify(data: impl Read + Send + Sync, signature: &[u8], cert: &Cert) -> Result<Signed> {
+    let policy = StandardPolicy::new();
+    let judge = Judge {
+        cert,
+        verdict: None,
+    };
+    let builder = DetachedVerifierBuilder::from_bytes(signature).map_err(|e| no_signature(&e))?;
+    let mut verifier = builder
+        .with_policy(&policy, None, judge)
+        .map_err(|e| no_signature(&e))?;
+    let read = verifier.verify_reader(data);
+    match verifier.into_helper().verdict {
+        Some(verdict) => verdict,
+        // It never came to a verdict: the data could not be read to its end.
+        None => Err(read.err().unwrap_or_else(|| no_signature(&"it is empty"))),
+    }
+}
+
+fn no_signature(why: &dyn std::fmt::Display) -> anyhow::Error {
+    anyhow!(
+        "the .sig file is no OpenPGP signature ({why}): {CURE}; fetch it again, from beside the image"
+    )
+}
+
+struct Judge<'a> {
+    cert: &'a Cert,
+    verdict: Option<Result<Signed>>,
+}
+
+impl VerificationHelper for Judge<'_> {
+    fn get_certs(&mut self, _ids: &[KeyHandle]) -> PgpResult<Vec<Cert>> {
+        Ok(vec![self.cert.clone()])
+    }
+
+    fn check(&mut self, structure: MessageStructure) -> PgpResult<()> {
+        let mut verdict = Err(no_signature(&"it is empty"));
+        for layer in structure {
+            let MessageLayer::SignatureGroup { results } = layer else {
+                continue;
+            };
+            for result in results {
+                match result {
+                    Ok(good) => verdict = Ok(signed(&good)),
+                    Err(error) if verdict.is_err() => verdict = Err(anyhow!(refusal(&error))),
+                    Err(_) => {}
+                }
+            }
+        }
+        self.verdict = Some(verdict);
+        Ok(())
+    }
+}
+
+fn signed(good: &GoodChecksum) -> Signed {
+    Signed {
+        by: good.ka.key().fingerprint().to_hex(),
+        at: good
+            .sig
+            .signature_creation_time()
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+    }
+}
+
+/// One message per kind of fault: cause and cure.
+fn refusal(error: &VerificationError) -> String {
+    match error {
+        VerificationError::MissingKey { sig } => format!(
+            "signed with the key {}, which is not in the certificate that this ha-host goes by: {CURE}. If Flatcar has a new \
+             signing key, give its present certificate by --signing-key FILE; else the image is not Flatcar's",
+            issuers(sig)
+        ),
+        VerificationError::UnboundKey { sig, error, .. } => format!(
+            "signed with {}, which was no key of Flatcar's when the signature was made ({error:#}): {CURE}; take another version",
+            issuers(sig)
+        ),
+        VerificationError::BadKey { sig, error, .. } => format!(
+            "signed with {}, which may not sign: {error:#}: {CURE}; take another version or another mirror",
+            issuers(sig)
+        ),
+        VerificationError::BadSignature { sig, error, .. } => format!(
+            "the signature of {} is not over this file ({error:#}): the file was changed or cut short, or the .sig belongs \
+             to another; {CURE}. Try again, or take another mirror",
+            issuers(sig)
+        ),
+        VerificationError::MalformedSignature { error, .. } => {
+            no_signature(&format!("{error:#}")).to_string()
+        }
+        _ => no_signature(&"its kind is not known").to_string(),
+    }
+}
+
+/// The keys that a signature names as its makers: the longest form of each.
+fn issuers(sig: &Signature) -> String {
+    let names: Vec<String> = sig.get_issuers().iter().map(hex).collect();
+    let longest = names.iter().max_by_key(|name| name.len());
+    longest.map_or_else(|| "a key without a name".to_owned(), Clone::clone)
+}
