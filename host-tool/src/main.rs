@@ -18,10 +18,10 @@ mod cli;
 mod commands;
 /// Exit codes, and the errors that choose one.
 mod exit;
-/// Flatcar's images: fetched, verified, kept.
-mod image;
 /// One minimal Ignition config per node.
 mod ignition;
+/// Flatcar's images: fetched, verified, kept.
+mod image;
 /// From a cluster file to a cluster that stands.
 mod launch;
 /// Certificate authorities, and what they sign.

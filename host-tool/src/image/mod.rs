@@ -177,8 +177,8 @@ impl Store {
             for arch in ARCHES {
                 let prefix = format!("{}{}-", part::PREFIX, arch.name());
                 if let Some(version) = name.strip_prefix(&prefix) {
-                    let bytes =
-                        std::fs::metadata(self.part(arch, version)?.file()).map_or(0, |m| m.len());
+                    let packed = part::packed(&self.part_dir(arch, version));
+                    let bytes = std::fs::metadata(packed).map_or(0, |m| m.len());
                     list.push((format!("{version} ({})", arch.name()), bytes));
                 }
             }

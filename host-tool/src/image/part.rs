@@ -36,7 +36,7 @@ impl Part {
 
     /// The file as it is fetched.
     pub fn file(&self) -> PathBuf {
-        self.0.join("packed")
+        packed(&self.0)
     }
 
     /// The directory that becomes the stored image.
@@ -107,6 +107,11 @@ impl Part {
         gone(std::fs::remove_dir_all(&self.0))
             .with_context(|| format!("cannot remove {}", self.0.display()))
     }
+}
+
+/// The file that is being fetched in such a directory.
+pub fn packed(dir: &Path) -> PathBuf {
+    dir.join("packed")
 }
 
 /// Not there is as good as removed.

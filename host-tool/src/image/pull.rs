@@ -14,7 +14,7 @@ use super::part::Part;
 use super::record::{self, Record};
 use super::stop::Stop;
 use super::unpack::{same, unpack};
-use super::verify::{Signed, verify};
+use super::verify::{Signed, possible, verify};
 use super::watched::Watched;
 use super::{Arch, CHANNELS, Store, names, space};
 use crate::api::block_on;
@@ -172,8 +172,8 @@ impl Pull<'_> {
         let part = self.store.part(self.wanted.arch, &version)?;
         part.forget_ready()?;
         let record = match &self.wanted.file {
-            Some(file) => self.from_file(file, &version, &part, bar),
-            None => self.from_server(&version, &part, bar),
+            Some(file) => self.by_file(file, &version, &part, bar),
+            None => self.by_server(&version, &part, bar),
         };
         if record.is_ok() || part.is_empty() || self.wanted.file.is_some() {
             part.remove()?;
@@ -215,10 +215,12 @@ impl Pull<'_> {
         Ok(version)
     }
 
-    fn from_server(&self, version: &str, part: &Part, bar: &mut dyn Bar) -> Result<Record> {
+    /// From the network; what broke off may be there already.
+    fn by_server(&self, version: &str, part: &Part, bar: &mut dyn Bar) -> Result<Record> {
         let url = self.url(version, &format!("{}.bz2", names(self.wanted.arch).1));
         let server = self.server(version)?;
         let signature = block_on(server.small(&format!("{url}.sig")))??;
+        possible(&signature, &self.cert).with_context(|| url.clone())?;
         let file = part.file();
         let what = Packed {
             file: &file,
@@ -244,7 +246,8 @@ impl Pull<'_> {
         Ok(kept?)
     }
 
-    fn from_file(
+    /// From a file of the user's, which stays as it is.
+    fn by_file(
         &self,
         file: &Path,
         version: &str,
@@ -265,6 +268,7 @@ impl Pull<'_> {
                 "the image's signature {sig} cannot be read: {e}; fetch it from beside the image"
             ))
         })?;
+        possible(&signature, &self.cert).with_context(|| source.clone())?;
         space::check(part.path(), size.saturating_mul(space::UNPACKED))?;
         let what = Packed {
             file: &file,
@@ -316,7 +320,7 @@ impl Pull<'_> {
         )?;
         self.stop.check()?;
         let dir = self.store.version_dir(arch, what.version);
-        let above = dir.parent().unwrap_or(self.store.dir());
+        let above = dir.parent().unwrap_or_else(|| self.store.dir());
         std::fs::create_dir_all(above)
             .with_context(|| format!("cannot make {}", above.display()))?;
         std::fs::rename(&ready, &dir).with_context(|| format!("cannot make {}", dir.display()))?;

@@ -8,6 +8,7 @@ use super::*;
 
 mod desk;
 mod keys;
+mod real;
 mod refused;
 mod resumed;
 mod room;
@@ -20,7 +21,7 @@ use keys::{Authority, YEAR, ago};
 #[test]
 fn a_signed_image_is_stored_as_it_was_before_packing() {
     let desk = Desk::new();
-    let image = image(300_000);
+    let image = image(100_000);
     let packed = pack(&[&image]);
     desk.publish("4230.2.3", &packed);
     let mut told = Told::default();
@@ -40,7 +41,7 @@ fn a_signed_image_is_stored_as_it_was_before_packing() {
     let r = &pulled.record;
     assert_eq!(
         (r.size, r.signed_by.clone()),
-        (300_000, desk.signer.fingerprint())
+        (100_000, desk.signer.fingerprint())
     );
     assert_eq!(
         (&r.sha256, &r.packed_sha256),
@@ -123,7 +124,7 @@ fn what_is_stored_is_not_fetched_again() {
 #[test]
 fn of_two_pulls_at_once_one_fetches() {
     let desk = Desk::new();
-    desk.publish("1.2.3", &pack(&[&image(2_000_000)]));
+    desk.publish("1.2.3", &pack(&[&image(200_000)]));
     let pull = || {
         desk.store()
             .pull_told(&desk.wanted(Some("1.2.3")), &mut Told::default())

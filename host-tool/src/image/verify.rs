@@ -31,6 +31,18 @@ pub struct Signed {
 /// Judges a detached signature over all that `data` gives. The policy looks at every key as it was when the signature was
 /// made: one that has expired since is good, one that was revoked as compromised never is.
 pub fn verify(data: impl Read + Send + Sync, signature: &[u8], cert: &Cert) -> Result<Signed> {
+    judge(data, signature, cert)?.map_err(|refusal| anyhow!(refusal.message))
+}
+
+/// An error if the signature is refused whatever it is over: nobody should fetch half a gigabyte to hear that.
+pub fn possible(signature: &[u8], cert: &Cert) -> Result<()> {
+    match judge(std::io::empty(), signature, cert)? {
+        Err(refusal) if !refusal.by_data => Err(anyhow!(refusal.message)),
+        _ => Ok(()),
+    }
+}
+
+fn judge(data: impl Read + Send + Sync, signature: &[u8], cert: &Cert) -> Result<Verdict> {
     let policy = StandardPolicy::new();
     let judge = Judge {
         cert,
@@ -41,11 +53,19 @@ pub fn verify(data: impl Read + Send + Sync, signature: &[u8], cert: &Cert) -> R
         .with_policy(&policy, None, judge)
         .map_err(|e| no_signature(&e))?;
     let read = verifier.verify_reader(data);
-    match verifier.into_helper().verdict {
-        Some(verdict) => verdict,
-        // It never came to a verdict: the data could not be read to its end.
-        None => Err(read.err().unwrap_or_else(|| no_signature(&"it is empty"))),
-    }
+    // Without a verdict the data could not be read to its end.
+    let none = || read.err().unwrap_or_else(|| no_signature(&"it is empty"));
+    verifier.into_helper().verdict.ok_or_else(none)
+}
+
+/// What one signature comes to.
+type Verdict = Result<Signed, Refusal>;
+
+/// Why it does not hold.
+struct Refusal {
+    message: String,
+    /// It might hold over other data.
+    by_data: bool,
 }
 
 fn no_signature(why: &dyn std::fmt::Display) -> anyhow::Error {
@@ -56,7 +76,7 @@ fn no_signature(why: &dyn std::fmt::Display) -> anyhow::Error {
 
 struct Judge<'a> {
     cert: &'a Cert,
-    verdict: Option<Result<Signed>>,
+    verdict: Option<Verdict>,
 }
 
 impl VerificationHelper for Judge<'_> {
@@ -65,7 +85,10 @@ impl VerificationHelper for Judge<'_> {
     }
 
     fn check(&mut self, structure: MessageStructure) -> PgpResult<()> {
-        let mut verdict = Err(no_signature(&"it is empty"));
+        let mut verdict = Err(Refusal {
+            message: no_signature(&"it is empty").to_string(),
+            by_data: false,
+        });
         for layer in structure {
             let MessageLayer::SignatureGroup { results } = layer else {
                 continue;
@@ -73,7 +96,7 @@ impl VerificationHelper for Judge<'_> {
             for result in results {
                 match result {
                     Ok(good) => verdict = Ok(signed(&good)),
-                    Err(error) if verdict.is_err() => verdict = Err(anyhow!(refusal(&error))),
+                    Err(error) if verdict.is_err() => verdict = Err(refusal(&error)),
                     Err(_) => {}
                 }
             }
@@ -94,8 +117,9 @@ fn signed(good: &GoodChecksum) -> Signed {
 }
 
 /// One message per kind of fault: cause and cure.
-fn refusal(error: &VerificationError) -> String {
-    match error {
+fn refusal(error: &VerificationError) -> Refusal {
+    let by_data = matches!(error, VerificationError::BadSignature { .. });
+    let message = match error {
         VerificationError::MissingKey { sig } => format!(
             "signed with the key {}, which is not in the certificate that this ha-host goes by: {CURE}. If Flatcar has a new \
              signing key, give its present certificate by --signing-key FILE; else the image is not Flatcar's",
@@ -118,7 +142,8 @@ fn refusal(error: &VerificationError) -> String {
             no_signature(&format!("{error:#}")).to_string()
         }
         _ => no_signature(&"its kind is not known").to_string(),
-    }
+    };
+    Refusal { message, by_data }
 }
 
 /// The keys that a signature names as its makers: the longest form of each.

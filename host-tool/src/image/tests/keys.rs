@@ -119,8 +119,15 @@ impl Subkey {
 
     /// A detached signature, made at this time.
     pub fn sign(&self, data: &[u8], at: SystemTime) -> Vec<u8> {
+        self.sign_as(&self.fingerprint(), data, at)
+    }
+
+    /// The same, but it says that another key made it.
+    pub fn sign_as(&self, name: &str, data: &[u8], at: SystemTime) -> Vec<u8> {
         let signature = SignatureBuilder::new(SignatureType::Binary)
             .set_signature_creation_time(at)
+            .unwrap()
+            .set_issuer_fingerprint(name.parse().unwrap())
             .unwrap()
             .sign_message(&mut self.pair(), data)
             .unwrap();

@@ -15,6 +15,9 @@ fn refused(desk: &Desk, packed: &[u8], signature: Vec<u8>, words: &[&str]) {
         assert!(message.contains(word), "{word} is not in: {message}");
     }
     assert_eq!(desk.names(), ["lock"], "{message}");
+    let fetched = desk.server.asked().iter().any(|r| r.path.ends_with(IMAGE));
+    let by_data = message.contains("is not over this file");
+    assert_eq!(fetched, by_data, "fetched only if it matters: {message}");
 }
 
 #[test]
@@ -66,6 +69,10 @@ fn wrong_signatures() {
         early,
         &["was no key of Flatcar's when the signature was made"],
     );
+
+    let name = desk.signer.fingerprint();
+    let forged = stranger.sign_as(&name, &packed, now);
+    refused(&desk, &packed, forged, &["is not over this file", &name]);
 
     let tomorrow = desk.signer.sign(&packed, now + YEAR);
     refused(&desk, &packed, tomorrow, &["is not over this file"]);
@@ -261,4 +268,40 @@ fn bad_input_reaches_no_server() {
         "{:?}",
         desk.names()
     );
+}
+
+/// Changes the file between the check and the unpacking.
+struct Swap(PathBuf);
+
+impl Bar for Swap {
+    fn begin(&mut self, step: bar::Step, _total: Option<u64>) {
+        if step == bar::Step::Unpack {
+            let mut bytes = std::fs::read(&self.0).unwrap();
+            *bytes.last_mut().unwrap() ^= 1;
+            std::fs::write(&self.0, bytes).unwrap();
+        }
+    }
+    fn at(&mut self, _done: u64) {}
+    fn end(&mut self) {}
+    fn note(&mut self, _text: &str) {}
+}
+
+#[test]
+fn a_file_that_changes_after_the_check() {
+    let desk = Desk::new();
+    let image = image(50_000);
+    let file = desk.file("image", &image);
+    desk.file("image.sig", &desk.signer.sign(&image, SystemTime::now()));
+    let wanted = Wanted {
+        file: Some(file.clone()),
+        mirror: None,
+        ..desk.wanted(Some("1.2.3"))
+    };
+    let error = desk.store().pull(&wanted, &mut Swap(file)).unwrap_err();
+    assert!(
+        error.to_string().contains("changed while it was read"),
+        "{error:#}"
+    );
+    assert_eq!(desk.store().list().unwrap(), []);
+    assert_eq!(desk.names(), ["lock"]);
 }

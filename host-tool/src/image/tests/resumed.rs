@@ -19,7 +19,7 @@ fn served(body: &[u8], breaks: &[usize]) -> Served {
         etag: Some("\"one\"".to_owned()),
         ranges: true,
         breaks: breaks.to_vec(),
-        stalls: None,
+        ..Served::default()
     }
 }
 

@@ -19,6 +19,8 @@ pub struct Served {
     pub ranges: bool,
     /// The first answers, cut off after so many bytes.
     pub breaks: Vec<usize>,
+    /// Its length is not told: whoever reads must read to the end.
+    pub endless: bool,
     /// After half of an answer: tells, and sends no more until the other side has gone.
     pub stalls: Option<Sender<()>>,
 }
@@ -123,10 +125,10 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
     if let Some(etag) = &served.etag {
         head += &format!("ETag: {etag}\r\n");
     }
-    head += &format!(
-        "Content-Length: {}\r\nConnection: close\r\n\r\n",
-        length - from
-    );
+    if !served.endless {
+        head += &format!("Content-Length: {}\r\n", length - from);
+    }
+    head += "Connection: close\r\n\r\n";
     stream.write_all(head.as_bytes())?;
     let body = &served.body[from..];
     if let Some(tell) = &served.stalls {
