@@ -1,4 +1,240 @@
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
 use super::*;
+use crate::state::Root;
+use crate::testing::{DEMO, cluster};
+
+/// A web server with these files, and what it was asked for. It ends with the test.
+fn serve(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}/extensions", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+            while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+                match stream.read(&mut piece) {
+                    Ok(n) if n > 0 => request.extend_from_slice(&piece[..n]),
+                    _ => break,
+                }
+            }
+            let request = String::from_utf8_lossy(&request).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+            let file = files
+                .iter()
+                .find(|(name, _)| path == format!("/extensions/{name}"));
+            log.lock().unwrap().push(path);
+            let (code, body) = file.map_or(("404 Not Found", &b"no"[..]), |(_, b)| ("200 OK", b));
+            let head = format!(
+                "HTTP/1.1 {code}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(body);
+        }
+    });
+    (base, asked)
+}
+
+fn release(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
+    use sha2::{Digest, Sha256};
+    let hash = hex(&Sha256::digest(image));
+    let file = |arch: Arch| format!("{name}-{arch}.raw");
+    let (x86, arm) = (file(Arch::X86_64), file(Arch::Arm64));
+    let sums = format!("{hash}  {x86}\n{hash}  {arm}\n");
+    vec![
+        (format!("{name}/SHA256SUMS"), sums.into_bytes()),
+        (format!("{name}/{x86}"), image.to_vec()),
+        (format!("{name}/{arm}"), image.to_vec()),
+    ]
+}
+
+fn of(sysexts: &str) -> Cluster {
+    let text = format!("{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{{sysexts}}}\n");
+    cluster(&text, Path::new("/"))
+}
+
+fn bad_input(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(Stop::BadInput(_)))
+}
+
+#[test]
+fn the_bakery_is_asked_once_for_all_launches() {
+    let (base, asked) = serve(release("haproxy-3.2.5", b"image"));
+    let cluster = of("haproxy: {version: 3.2.5}");
+    let dir = tempfile::tempdir().unwrap();
+    let store = Root::new(Some(dir.path()))
+        .unwrap()
+        .dir("demo")
+        .lock()
+        .unwrap();
+    let mut known = Known::read(store.path()).unwrap();
+    let first = resolve_by(&cluster, &mut known, Some(&base)).unwrap();
+    let haproxy = &first["haproxy"];
+    assert_eq!(haproxy.file, "haproxy-3.2.5-x86-64.raw");
+    let Source::Url { url, sha256 } = &haproxy.source else {
+        panic!("{haproxy:?}")
+    };
+    assert_eq!(
+        *url,
+        format!("{base}/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw")
+    );
+    assert_eq!(sha256.len(), 64);
+    assert_eq!(
+        *asked.lock().unwrap(),
+        ["/extensions/haproxy-3.2.5/SHA256SUMS"]
+    );
+    known.keep(&store).unwrap();
+    // Without the mirror, too, and without any way to the bakery.
+    let mut known = Known::read(store.path()).unwrap();
+    assert_eq!(resolve_by(&cluster, &mut known, None).unwrap(), first);
+    // Another mirror is another place for the same image.
+    let there = resolve_by(&cluster, &mut known, Some("http://127.0.0.1:1/there")).unwrap();
+    let url = "http://127.0.0.1:1/there/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw".to_owned();
+    let sha256 = sha256.clone();
+    assert_eq!(there["haproxy"].source, Source::Url { url, sha256 });
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn what_the_bakery_lacks_is_one_message() {
+    let mut files = release("crio-v1.34.2", b"image");
+    files[0].1 = b"<html>moved</html>".to_vec();
+    let (base, _) = serve(files);
+    let ask =
+        |sysexts: &str| resolve_by(&of(sysexts), &mut Known::default(), Some(&base)).unwrap_err();
+    let error = ask("kubernetes: {version: v9.9.9}");
+    assert!(bad_input(&error));
+    let text = error.to_string();
+    for word in [
+        "sysexts.kubernetes: ",
+        "has no kubernetes-v9.9.9",
+        "answers 404",
+        "{version: V}",
+    ] {
+        assert!(text.contains(word), "{text}");
+    }
+    let error = ask("crio: {version: v1.34.2}");
+    assert!(bad_input(&error), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("names no crio-v1.34.2-x86-64.raw"),
+        "{error}"
+    );
+}
+
+#[test]
+fn no_way_to_the_bakery_is_one_message_with_the_cure() {
+    // A port that was free a moment ago.
+    let at = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let base = format!("http://{at}/extensions");
+    let cluster = of("haproxy: {version: 3.2.5}");
+    let error = resolve_by(&cluster, &mut Known::default(), Some(&base)).unwrap_err();
+    assert!(!bad_input(&error));
+    let text = error.to_string();
+    for word in [
+        "sysexts.haproxy: cannot fetch http://",
+        "refused",
+        "{path: FILE.raw}",
+        "HA_HOST_BAKERY=URL",
+    ] {
+        assert!(text.contains(word), "{text}");
+    }
+}
+
+#[test]
+fn images_are_fetched_once_and_kept_only_as_their_hash_says() {
+    let image = vec![3; 200_000];
+    let (base, asked) = serve(release("haproxy-3.2.5", &image));
+    let url = format!("{base}/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw");
+    let dir = tempfile::tempdir().unwrap();
+    let cache = cache::Cache::at(dir.path().join("sysexts"));
+    let wrong = "0".repeat(64);
+    let error = cache.get(&url, &wrong, "x.raw").unwrap_err().to_string();
+    assert!(
+        error.contains("nothing was kept") && error.contains(&wrong),
+        "{error}"
+    );
+    assert_eq!(
+        std::fs::read_dir(dir.path().join("sysexts").join(&wrong))
+            .unwrap()
+            .count(),
+        0
+    );
+    let source = dir.path().join("source");
+    std::fs::write(&source, &image).unwrap();
+    let sha256 = cache::sha256(&source).unwrap();
+    let path = cache.get(&url, &sha256, "x.raw").unwrap();
+    assert_eq!(path, dir.path().join("sysexts").join(&sha256).join("x.raw"));
+    let before = asked.lock().unwrap().len();
+    assert_eq!(cache.get(&url, &sha256, "x.raw").unwrap(), path);
+    assert_eq!(asked.lock().unwrap().len(), before);
+    // A disk that forgets: fetched anew.
+    std::fs::write(&path, "rotten").unwrap();
+    cache.get(&url, &sha256, "x.raw").unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), image);
+    let error = cache
+        .get(&format!("{base}/gone.raw"), &wrong, "x.raw")
+        .unwrap_err();
+    assert!(error.to_string().contains("it answers 404"), "{error}");
+}
+
+#[test]
+fn files_for_other_machines_are_bad_input() {
+    let dir = tempfile::tempdir().unwrap();
+    for file in ["haproxy-3.2.5-arm64.raw", "haproxy.raw", "a"] {
+        std::fs::write(dir.path().join(file), "image").unwrap();
+    }
+    let resolve = |provider: &str, sysexts: &str| {
+        let text = format!("{DEMO}provider: {provider}\nsysexts: {{{sysexts}}}\n");
+        resolve_by(&cluster(&text, dir.path()), &mut Known::default(), None)
+    };
+    let arm = "haproxy: {path: haproxy-3.2.5-arm64.raw}";
+    let error = resolve("{qemu: {arch: x86-64}}", arm).unwrap_err();
+    assert!(bad_input(&error));
+    assert!(
+        error
+            .to_string()
+            .contains("is for arm64, and the nodes are x86-64"),
+        "{error}"
+    );
+    assert!(resolve("{qemu: {arch: arm64}}", arm).is_ok());
+    assert!(
+        resolve("none", arm).is_ok(),
+        "nobody here knows those machines"
+    );
+    let error = resolve("qemu\nassets: download", "haproxy: {path: haproxy.raw}").unwrap_err();
+    assert!(
+        bad_input(&error) && error.to_string().contains("write `assets: disk`"),
+        "{error}"
+    );
+    let error = resolve("qemu", "one: {path: a}, two: {path: a}").unwrap_err();
+    assert!(
+        bad_input(&error) && error.to_string().contains("as that of sysexts.one"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_is_remembered_is_read_strictly() {
+    let dir = tempfile::tempdir().unwrap();
+    for (text, word) in [
+        ("{", "cannot be understood"),
+        (r#"{"version":9,"sysexts":[]}"#, "format 9"),
+    ] {
+        std::fs::write(dir.path().join("sysexts.json"), text).unwrap();
+        let error = Known::read(dir.path()).unwrap_err();
+        assert!(format!("{error:#}").contains(word), "{error:#}");
+    }
+}
 
 #[test]
 fn names_become_file_names() {

@@ -7,11 +7,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use flate2::{Compression, GzBuilder};
 use ignition_config::v3_3::{
-    Config, Directory, File, IgnitionConfig, Link, Passwd, Resource, Storage, Systemd, Unit, User,
-    Verification,
+    Config, Directory, Dropin, File, IgnitionConfig, Link, Passwd, Resource, Storage, Systemd,
+    Unit, User, Verification,
 };
 use serde_json::Value;
 
+use super::size::Part;
 use crate::pki::Secret;
 
 /// Texts longer than this are compressed: below it gzip's header and base64 eat the gain.
@@ -74,10 +75,32 @@ impl Build {
 
     /// A unit of systemd's, enabled.
     pub fn unit(&mut self, name: &str, text: &str) {
-        let mut unit = Unit::new(name.to_owned());
+        let unit = self.known_unit(name);
         unit.contents = Some(text.to_owned());
         unit.enabled = Some(true);
-        self.units.push(unit);
+    }
+
+    /// Enables a unit that the image has.
+    pub fn enable(&mut self, name: &str) {
+        self.known_unit(name).enabled = Some(true);
+    }
+
+    /// More for a unit that the image has.
+    pub fn dropin(&mut self, unit: &str, name: &str, text: &str) {
+        let mut dropin = Dropin::new(name.to_owned());
+        dropin.contents = Some(text.to_owned());
+        let unit = self.known_unit(unit);
+        unit.dropins.get_or_insert_default().push(dropin);
+    }
+
+    /// Ignition refuses a config that names a unit twice.
+    fn known_unit(&mut self, name: &str) -> &mut Unit {
+        let at = self.units.iter().position(|u| u.name == name);
+        let at = at.unwrap_or_else(|| {
+            self.units.push(Unit::new(name.to_owned()));
+            self.units.len() - 1
+        });
+        &mut self.units[at]
     }
 
     /// SSH keys of Flatcar's user, each once: Ignition refuses a config that says one twice.
@@ -105,6 +128,25 @@ impl Build {
             .get_or_insert_with(IgnitionConfig::default);
         config.merge.get_or_insert_default().push(resource(text)?);
         Ok(())
+    }
+
+    /// The file or the user's config that takes most of the text.
+    pub fn largest(&self) -> Option<Part> {
+        let length = |source: Option<&String>| source.map_or(0, String::len);
+        let files = self.storage.files.iter().flatten().map(|file| {
+            let contents = file.contents.as_ref();
+            (
+                file.path.clone(),
+                length(contents.and_then(|c| c.source.as_ref())),
+            )
+        });
+        let merges = self.config.ignition.config.iter();
+        let merges = merges.flat_map(|c| c.merge.iter().flatten()).enumerate();
+        let merges = merges.map(|(index, merge)| {
+            let name = format!("ignition.merge[{index}]");
+            (name, length(merge.source.as_ref()))
+        });
+        files.chain(merges).max_by_key(|(_, bytes)| *bytes)
     }
 
     /// The config's text, without the `null`s of the generated types.

@@ -11,16 +11,15 @@ use ha_spec::phase::Role;
 mod build;
 mod extras;
 mod network;
+mod size;
 mod sysexts;
+mod updates;
 
 pub use extras::Extras;
 
-use crate::exit::Stop;
 use crate::pki::{Pki, Secret};
 use build::Build;
 
-/// QEMU hands a config over in quadratic time and clouds limit user data: larger things belong on a server.
-const MAX_SIZE: usize = 64 * 1024;
 /// How long the permission to found lasts: far longer than any first boot, and over before anybody finds an old config.
 pub const FOUNDER_SECONDS: u64 = 3600;
 /// Where nodes tell what they do: virtio-serial in machines, a file of the host in containers.
@@ -50,17 +49,19 @@ impl Material<'_> {
         self.agent(&mut build, node)?;
         self.keys(&mut build, node)?;
         sysexts::write(&mut build, self.cluster, &self.extras.sysexts);
+        updates::write(&mut build, self.cluster, &self.extras.sysexts)?;
         if !self.cluster.authorized_keys.is_empty() {
             build.authorized_keys(&self.cluster.authorized_keys);
         }
         for text in &self.extras.merges {
             build.merge(text)?;
         }
+        let largest = build.largest();
         let config = build.finish()?;
-        match config.expose().len() {
-            size if size > MAX_SIZE => Err(too_large(&node.name, size)),
-            _ => Ok(config),
+        if let Some(warning) = size::judge(&node.name, config.expose().len(), largest)? {
+            eprintln!("warning: {warning}");
         }
+        Ok(config)
     }
 
     /// Every node's config, in the order of the nodes, on all processors.
@@ -192,13 +193,6 @@ impl Material<'_> {
             other => other.clone(),
         }
     }
-}
-
-fn too_large(node: &str, size: usize) -> anyhow::Error {
-    Stop::bad_input(format!(
-        "{node}'s Ignition config would have {size} bytes, more than {MAX_SIZE}: give large manifests and files as \
-         URLs (kubernetes.cni.manifests, or `source:` in your own Ignition)"
-    ))
 }
 
 /// The permission, beginning now.

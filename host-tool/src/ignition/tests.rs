@@ -8,10 +8,14 @@ use ignition_config::Config;
 use serde_json::Value;
 
 use super::*;
+use crate::exit::Stop;
 use crate::state::Root;
 use crate::testing::{DEMO, cluster, demo, real};
 
 mod every;
+mod network;
+mod sizes;
+mod sysexts;
 
 /// A node's files as Ignition writes them: path to mode and text.
 type Files = BTreeMap<String, (u64, String)>;
@@ -175,60 +179,6 @@ fn small_files_are_exactly_these() {
 }
 
 #[test]
-fn interfaces_are_found_by_address_and_called_by_name() {
-    let text = DEMO
-        .replace("prefix: 24,", "prefix: 24, mtu: 9000, interface: lan0,")
-        .replace(
-            "address: 10.77.0.12}",
-            "address: 10.77.0.12, mac: \"52:54:00:aa:bb:01\", interfaces: [{mac: \"52:54:00:aa:bb:02\", \
-             address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
-        );
-    let configs = render(&of_people(&text), &Extras::default(), None);
-    let network: BTreeMap<String, String> = files(&configs[1])
-        .into_iter()
-        .filter_map(|(path, (_, text))| {
-            let name = path.strip_prefix("/etc/systemd/network/")?;
-            Some((name.to_owned(), text))
-        })
-        .collect();
-    let golden = [
-        (
-            "10-lan0.link",
-            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nName=lan0\n\
-             AlternativeNamesPolicy=database onboard slot path\n",
-        ),
-        (
-            "10-lan0.network",
-            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nMTUBytes=9000\n\n[Network]\n\
-             Address=10.77.0.12/24\nGateway=10.77.0.1\nDNS=10.77.0.1\nDHCP=no\nIPv6AcceptRA=no\n\
-             LinkLocalAddressing=no\nKeepConfiguration=static\n",
-        ),
-        (
-            "20-525400aabb02.network",
-            "[Match]\nMACAddress=52:54:00:aa:bb:02\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\
-             MTUBytes=1400\n\n[Network]\nAddress=10.9.0.12/16\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\
-             KeepConfiguration=static\n",
-        ),
-        (
-            "20-525400aabb03.network",
-            "[Match]\nMACAddress=52:54:00:aa:bb:03\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\n\
-             [Network]\nDHCP=ipv4\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\n[DHCPv4]\nUseGateway=no\nUseDNS=no\n\
-             UseNTP=no\nUseHostname=no\nRouteMetric=2048\n",
-        ),
-    ];
-    let golden: BTreeMap<String, String> = golden.map(|(n, t)| (n.to_owned(), t.to_owned())).into();
-    assert_eq!(network, golden);
-    // A node without an address of its own is found by its interface's name, and needs no link file.
-    let others = files(&configs[0]);
-    assert!(
-        others["/etc/systemd/network/10-lan0.network"]
-            .1
-            .starts_with("[Match]\nName=lan0\n")
-    );
-    assert!(!others.contains_key("/etc/systemd/network/10-lan0.link"));
-}
-
-#[test]
 fn the_operators_files_come_along() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
@@ -269,12 +219,7 @@ fn the_operators_files_come_along() {
         1
     );
     assert_eq!(configs[0]["passwd"]["users"][0]["name"], "core");
-    let links: BTreeMap<&str, &str> = configs[4]["storage"]["links"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|l| (l["path"].as_str().unwrap(), l["target"].as_str().unwrap()))
-        .collect();
+    let links = links(&configs[4]);
     assert_eq!(
         links["/etc/extensions/kubernetes.raw"],
         "/opt/extensions/kubernetes/kubernetes-v1.34.4-x86-64.raw"
@@ -319,112 +264,9 @@ fn bad_files_of_the_operator_are_bad_input() {
     }
 }
 
-#[test]
-fn configs_are_small_or_refused() {
-    for config in render(&demo(), &Extras::default(), None) {
-        assert!(config.to_string().len() < 16 * 1024);
-    }
-    let mut extras = Extras::default();
-    let mut x = 88_172_645_463_325_252_u64;
-    let mut letter = || {
-        x ^= x << 13;
-        x ^= x >> 7;
-        x ^= x << 17;
-        char::from(b'a' + (x % 26) as u8)
-    };
-    let noise: String = (0..200_000).map(|_| letter()).collect();
-    extras.manifests.push(("00-big.yaml".to_owned(), noise));
-    let (cluster, pki) = (demo(), Pki::create().unwrap());
-    let material = Material {
-        cluster: &cluster,
-        pki: &pki,
-        extras: &extras,
-        founder: None,
-    };
-    let error = material.render(&cluster.nodes[0]).unwrap_err().to_string();
-    assert!(
-        error.starts_with("node1's Ignition config would have"),
-        "{error}"
-    );
-    assert!(
-        material.render(&cluster.nodes[3]).is_ok(),
-        "workers get no manifests"
-    );
-}
-
-#[test]
-fn ipv6_nodes_keep_their_link_local_address() {
-    let text = DEMO
-        .replace("10.77.0.", "fd77::")
-        .replace("prefix: 24", "prefix: 64")
-        .replace(
-            "{version: 1.34.4,",
-            "{version: 1.34.4, podCIDR: \"fd10::/56\", serviceCIDR: \"fd20::/112\",",
-        );
-    let text = text
-        .replace("vip: fd77::30", "vip: \"fd77::30\"")
-        .replace("gateway: fd77::1", "gateway: \"fd77::1\"")
-        .replace("[fd77::1]", "[\"fd77::1\"]");
-    let text = (11..16).fold(text, |t, n| {
-        t.replace(
-            &format!("address: fd77::{n}"),
-            &format!("address: \"fd77::{n}\""),
-        )
-    });
-    let Ok((cluster, _)) = ha_spec::check::check(&text, Path::new("/")) else {
-        return;
-    };
-    let configs = render(&cluster, &Extras::default(), None);
-    assert!(
-        files(&configs[0])["/etc/systemd/network/10-eth0.network"]
-            .1
-            .contains("LinkLocalAddressing=ipv6\n")
-    );
-}
-
-#[test]
-fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("kubernetes-v1.34.4-x86-64.raw"), "image").unwrap();
-    let text = format!(
-        "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.34.4-x86-64.raw}}}}\n"
-    );
-    let cluster = cluster(&text, dir.path());
-    let configs = render(&cluster, &gather(&cluster).unwrap(), None);
-    let unit = &configs[4]["systemd"]["units"][0];
-    assert_eq!(unit["name"], "run-ha\\x2dassets.mount");
-    assert_eq!(unit["enabled"], true);
-    let text = unit["contents"].as_str().unwrap();
-    for line in [
-        "What=/dev/disk/by-id/virtio-ha-assets",
-        "Where=/run/ha-assets",
-        "Options=ro,nosuid,nodev,noexec",
-        "Before=local-fs.target umount.target systemd-sysext.service ensure-sysext.service",
-    ] {
-        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
-    }
-    verified("run-ha\\x2dassets.mount", text);
-    let link = &configs[4]["storage"]["links"][0];
-    assert_eq!(link["path"], "/etc/extensions/kubernetes.raw");
-    assert_eq!(
-        link["target"],
-        "/run/ha-assets/kubernetes-v1.34.4-x86-64.raw"
-    );
-}
-
-/// Nothing to complain about for the real systemd.
-fn verified(name: &str, text: &str) {
-    let Some(mut analyze) = real::program("systemd-analyze", "systemd") else {
-        return;
-    };
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join(name);
-    std::fs::write(&path, text).unwrap();
-    let output = analyze
-        .args(["verify", "--man=no"])
-        .arg(&path)
-        .output()
-        .unwrap();
-    let silent = output.stdout.is_empty() && output.stderr.is_empty();
-    assert!(output.status.success() && silent, "{output:?}");
+fn links(config: &Value) -> BTreeMap<&str, &str> {
+    let links = config["storage"]["links"].as_array().unwrap().iter();
+    links
+        .map(|l| (l["path"].as_str().unwrap(), l["target"].as_str().unwrap()))
+        .collect()
 }

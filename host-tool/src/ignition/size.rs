@@ -1,0 +1,32 @@
+//! How large a config may be.
+
+use anyhow::Result;
+
+use crate::exit::Stop;
+
+/// QEMU hands a config over in quadratic time: this is where it begins to be felt.
+const WARN: usize = 64 * 1024;
+/// And this is where it takes seconds; clouds refuse far less.
+const MOST: usize = 256 * 1024;
+
+/// A part of a config, and how many bytes it takes.
+pub type Part = (String, usize);
+
+/// A word on a large config; an error on one that is too large.
+pub fn judge(node: &str, size: usize, largest: Option<Part>) -> Result<Option<String>> {
+    if size <= WARN {
+        return Ok(None);
+    }
+    let what = largest.map_or_else(String::new, |(part, bytes)| {
+        format!(" ({bytes} of them are {part})")
+    });
+    let cure = "give large manifests and files as URLs (kubernetes.cni.manifests, or `source:` in your own Ignition)";
+    if size > MOST {
+        return Err(Stop::bad_input(format!(
+            "{node}'s Ignition config would have {size} bytes{what}, more than {MOST}: {cure}"
+        )));
+    }
+    Ok(Some(format!(
+        "{node}'s Ignition config has {size} bytes{what}; above {WARN} a virtual machine is slow to read it: {cure}"
+    )))
+}

@@ -1,0 +1,87 @@
+//! The files of systemd-networkd, byte for byte.
+
+use super::*;
+
+#[test]
+fn interfaces_are_found_by_address_and_called_by_name() {
+    let text = DEMO
+        .replace("prefix: 24,", "prefix: 24, mtu: 9000, interface: lan0,")
+        .replace(
+            "address: 10.77.0.12}",
+            "address: 10.77.0.12, mac: \"52:54:00:aa:bb:01\", interfaces: [{mac: \"52:54:00:aa:bb:02\", \
+             address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
+        );
+    let configs = render(&of_people(&text), &Extras::default(), None);
+    let network: BTreeMap<String, String> = files(&configs[1])
+        .into_iter()
+        .filter_map(|(path, (_, text))| {
+            let name = path.strip_prefix("/etc/systemd/network/")?;
+            Some((name.to_owned(), text))
+        })
+        .collect();
+    let golden = [
+        (
+            "10-lan0.link",
+            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nName=lan0\n\
+             AlternativeNamesPolicy=database onboard slot path\n",
+        ),
+        (
+            "10-lan0.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n\n[Link]\nMTUBytes=9000\n\n[Network]\n\
+             Address=10.77.0.12/24\nGateway=10.77.0.1\nDNS=10.77.0.1\nDHCP=no\nIPv6AcceptRA=no\n\
+             LinkLocalAddressing=no\nKeepConfiguration=static\n",
+        ),
+        (
+            "20-525400aabb02.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:02\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\
+             MTUBytes=1400\n\n[Network]\nAddress=10.9.0.12/16\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\
+             KeepConfiguration=static\n",
+        ),
+        (
+            "20-525400aabb03.network",
+            "[Match]\nMACAddress=52:54:00:aa:bb:03\nType=ether\nKind=!*\n\n[Link]\nRequiredForOnline=no\n\n\
+             [Network]\nDHCP=ipv4\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n\n[DHCPv4]\nUseGateway=no\nUseDNS=no\n\
+             UseNTP=no\nUseHostname=no\nRouteMetric=2048\n",
+        ),
+    ];
+    let golden: BTreeMap<String, String> = golden.map(|(n, t)| (n.to_owned(), t.to_owned())).into();
+    assert_eq!(network, golden);
+    // A node without an address of its own is found by its interface's name, and needs no link file.
+    let others = files(&configs[0]);
+    assert!(
+        others["/etc/systemd/network/10-lan0.network"]
+            .1
+            .starts_with("[Match]\nName=lan0\n")
+    );
+    assert!(!others.contains_key("/etc/systemd/network/10-lan0.link"));
+}
+
+#[test]
+fn ipv6_nodes_keep_their_link_local_address() {
+    let text = DEMO
+        .replace("10.77.0.", "fd77::")
+        .replace("prefix: 24", "prefix: 64")
+        .replace(
+            "{version: 1.34.4,",
+            "{version: 1.34.4, podCIDR: \"fd10::/56\", serviceCIDR: \"fd20::/112\",",
+        );
+    let text = text
+        .replace("vip: fd77::30", "vip: \"fd77::30\"")
+        .replace("gateway: fd77::1", "gateway: \"fd77::1\"")
+        .replace("[fd77::1]", "[\"fd77::1\"]");
+    let text = (11..16).fold(text, |t, n| {
+        t.replace(
+            &format!("address: fd77::{n}"),
+            &format!("address: \"fd77::{n}\""),
+        )
+    });
+    let Ok((cluster, _)) = ha_spec::check::check(&text, Path::new("/")) else {
+        return;
+    };
+    let configs = render(&cluster, &Extras::default(), None);
+    assert!(
+        files(&configs[0])["/etc/systemd/network/10-eth0.network"]
+            .1
+            .contains("LinkLocalAddressing=ipv6\n")
+    );
+}

@@ -1,0 +1,131 @@
+//! How sysexts reach a node, and what follows newer ones; systemd judges the units.
+
+use super::*;
+
+#[test]
+fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("kubernetes-v1.34.4-x86-64.raw"), "image").unwrap();
+    let text = format!(
+        "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.34.4-x86-64.raw}}}}\n"
+    );
+    let cluster = cluster(&text, dir.path());
+    let configs = render(&cluster, &gather(&cluster).unwrap(), None);
+    let unit = &configs[4]["systemd"]["units"][0];
+    assert_eq!(unit["name"], "run-ha\\x2dassets.mount");
+    assert_eq!(unit["enabled"], true);
+    let text = unit["contents"].as_str().unwrap();
+    for line in [
+        "What=/dev/disk/by-id/virtio-ha-assets",
+        "Where=/run/ha-assets",
+        "Options=ro,nosuid,nodev,noexec",
+        "Before=local-fs.target umount.target systemd-sysext.service ensure-sysext.service",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
+    }
+    verified("run-ha\\x2dassets.mount", text);
+    let link = &configs[4]["storage"]["links"][0];
+    assert_eq!(link["path"], "/etc/extensions/kubernetes.raw");
+    assert_eq!(
+        link["target"],
+        "/run/ha-assets/kubernetes-v1.34.4-x86-64.raw"
+    );
+}
+
+/// A cluster with the bakery's sysexts, their hashes known beforehand.
+fn of_the_bakery(text: &str) -> (Cluster, Extras) {
+    let dir = tempfile::tempdir().unwrap();
+    let entry = |name: &str, version: &str| {
+        // The second cluster's nodes are like this machine.
+        let arch = ha_spec::cluster::Arch::HOST.name();
+        let release = format!("{name}-{version}");
+        serde_json::json!({"name": name, "version": version, "arch": arch, "sha256": "ab".repeat(32),
+            "url": format!("https://example.org/extensions/{release}/{release}-{arch}.raw")})
+    };
+    let known = serde_json::json!({"version": 1, "sysexts":
+        [entry("kubernetes", "v1.34.4"), entry("crio", "v1.34.2"), entry("haproxy", "3.2.5")]});
+    let state = Root::new(Some(dir.path())).unwrap().dir("demo");
+    std::fs::create_dir_all(state.path()).unwrap();
+    std::fs::write(state.path().join("sysexts.json"), known.to_string()).unwrap();
+    std::fs::write(dir.path().join("ha-agent.raw"), "image").unwrap();
+    let text = format!(
+        "{DEMO}{text}sysexts:\n  kubernetes: {{version: v1.34.4}}\n  crio: {{version: v1.34.2}}\n  \
+         haproxy: {{version: 3.2.5}}\n  ha-agent: {{path: ha-agent.raw}}\n"
+    );
+    let cluster = cluster(&text, dir.path());
+    let extras = Extras::gather(&cluster, &state).unwrap();
+    (cluster, extras)
+}
+
+#[test]
+fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
+    let (cluster, extras) = of_the_bakery("provider: qemu\nupdates: sysupdate\n");
+    let config = &render(&cluster, &extras, None)[4];
+    let files = files(config);
+    for (name, pattern, newer) in [
+        ("kubernetes", "kubernetes-v1.34.@v-%a.raw", 5),
+        ("crio", "crio-v1.34.@v-%a.raw", 3),
+        ("haproxy", "haproxy-3.2.@v-%a.raw", 6),
+    ] {
+        let golden = format!(
+            "[Transfer]\nVerify=false\nMinVersion={newer}\n\n[Source]\nType=url-file\nPath=https://example.org/extensions/{name}/\n\
+             MatchPattern={pattern}\n\n[Target]\nInstancesMax=3\nType=regular-file\nPath=/opt/extensions/{name}\n\
+             CurrentSymlink=/etc/extensions/{name}.raw\n"
+        );
+        assert_eq!(
+            files[&format!("/etc/sysupdate.{name}.d/{name}.conf")].1,
+            golden
+        );
+    }
+    assert!(!files.contains_key("/etc/sysupdate.ha-agent.d/ha-agent.conf"));
+    assert!(
+        files["/etc/sysupdate.d/noop.conf"]
+            .1
+            .contains("MatchPattern=invalid@v.raw")
+    );
+    let units = config["systemd"]["units"].as_array().unwrap();
+    let unit = |name| units.iter().find(|u| u["name"] == name).unwrap();
+    assert_eq!(unit("systemd-sysupdate.timer")["enabled"], true);
+    let service = unit("systemd-sysupdate.service");
+    assert!(service.get("enabled").is_none());
+    let dropins = service["dropins"].as_array().unwrap();
+    assert_eq!(dropins.len(), 3);
+    for dropin in dropins {
+        let text = dropin["contents"].as_str().unwrap();
+        assert!(
+            !text.contains("systemctl") && !text.contains("refresh"),
+            "it restarts something: {text}"
+        );
+        let lines = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
+        verified(
+            "systemd-sysupdate.service",
+            &text.replace("[Service]\n", lines),
+        );
+    }
+    let (cluster, extras) = of_the_bakery("provider: qemu\n");
+    let config = render(&cluster, &extras, None).remove(4);
+    assert!(!config.to_string().contains("sysupdate"));
+
+    // What a node has fetched itself is in the directory that systemd-sysupdate looks at.
+    let (cluster, extras) = of_the_bakery("provider: none\nupdates: sysupdate\n");
+    let config = &render(&cluster, &extras, None)[4];
+    let text = &self::files(config)["/etc/sysupdate.crio.d/crio.conf"].1;
+    assert!(!text.contains("MinVersion="), "{text}");
+}
+
+/// Nothing to complain about for the real systemd.
+fn verified(name: &str, text: &str) {
+    let Some(mut analyze) = real::program("systemd-analyze", "systemd") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, text).unwrap();
+    let output = analyze
+        .args(["verify", "--man=no"])
+        .arg(&path)
+        .output()
+        .unwrap();
+    let silent = output.stdout.is_empty() && output.stderr.is_empty();
+    assert!(output.status.success() && silent, "{output:?}");
+}
