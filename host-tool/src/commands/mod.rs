@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod destroy;
 mod exec;
+mod guest_exec;
 mod image;
 mod kubeconfig;
 mod launch;
@@ -43,6 +44,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Power(args) => done(machines::power(args, &root?)),
         Verb::Reach(args) => done(machines::reach(args, &root?)),
         Verb::Remake(args) => done(machines::remake(args, &root?)),
+        Verb::GuestExec(args) => guest_exec::run(args),
         Verb::NspawnKeeper(args) => done(provider::nspawn::keeper::run(&args.args)),
     }
 }

@@ -8,8 +8,11 @@ use anyhow::Result;
 use ha_spec::cluster::{self, Cluster, Node};
 
 pub mod command;
+pub mod libvirt;
 mod none;
 pub mod nspawn;
+mod process;
+pub mod vm;
 
 pub use none::RenderOnly;
 
@@ -92,6 +95,9 @@ pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
     match &cluster.provider {
         cluster::Provider::Nspawn(options) => {
             Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))
+        }
+        cluster::Provider::Libvirt(options) => {
+            Ok(Box::new(libvirt::Libvirt::new(cluster, options, dir)?))
         }
         cluster::Provider::None => Ok(Box::new(RenderOnly)),
         other => anyhow::bail!(

@@ -1,0 +1,119 @@
+//! From whatever there is of a cluster to nothing. Everything is found by our mark, so it may be repeated, and what is not ours
+//! stays.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+
+use super::host::Host;
+use super::names::Names;
+use super::record::{Known, Record};
+use super::xml::domain::Domain;
+use super::{Libvirt, network};
+
+/// Removes the whole cluster from every host. Everything is tried; the first fault is reported.
+pub fn all(provider: &Libvirt) -> Result<()> {
+    let hosts = Record::load(&provider.machines)?.map_or_else(Vec::new, |record| record.hosts);
+    let results: Vec<Result<()>> = hosts
+        .iter()
+        .map(|known| host(&provider.names, known))
+        .collect();
+    results.into_iter().collect::<Result<()>>()?;
+    match std::fs::remove_dir_all(&provider.machines) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", provider.machines.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn host(names: &Names, known: &Known) -> Result<()> {
+    let host = Host::new(&known.uri, &known.pool, names);
+    let mut shared = domains(&host)?;
+    if host.pool.look()?.is_some() {
+        host.pool.ensure()?;
+        shared.extend(volumes(&host)?);
+        tidy(&host, shared)?;
+        if known.pool_made {
+            host.pool.drop_if_empty()?;
+        }
+    }
+    network::remove(&host)
+}
+
+/// Removes our domains, also of nodes that the cluster file has forgotten; returns the paths that they were made of.
+fn domains(host: &Host) -> Result<BTreeSet<String>> {
+    let begin = host.names.domain("");
+    let mut paths = BTreeSet::new();
+    for name in host
+        .domains()?
+        .iter()
+        .filter(|name| name.starts_with(&begin))
+    {
+        let Some(xml) = host.virsh.find(&["dumpxml", name])? else {
+            continue;
+        };
+        let domain = Domain::read(&xml, name)?;
+        if !domain
+            .mark
+            .is_some_and(|mark| host.is_ours(&mark, &name[begin.len()..]))
+        {
+            continue;
+        }
+        paths.extend(domain.paths);
+        host.undefine(name)?;
+    }
+    Ok(paths)
+}
+
+/// Removes our volumes; returns the paths of what they lay over.
+fn volumes(host: &Host) -> Result<BTreeSet<String>> {
+    let mut below = BTreeSet::new();
+    for (name, path) in host.pool.volumes()? {
+        if host.names.uploaded(&name) {
+            below.insert(path);
+        } else if host.names.owns(&name) {
+            below.extend(host.pool.volume(&name)?.and_then(|volume| volume.backing));
+            host.pool.delete(&name)?;
+        }
+    }
+    Ok(below)
+}
+
+/// Removes the shared volumes among these paths that nobody uses any more.
+fn tidy(host: &Host, candidates: BTreeSet<String>) -> Result<()> {
+    let volumes = host.pool.volumes()?;
+    let (ours, others): (Vec<_>, Vec<_>) = volumes
+        .iter()
+        .partition(|(name, path)| Names::is_shared(name) && candidates.contains(path));
+    if ours.is_empty() {
+        return Ok(());
+    }
+    let mut used = BTreeSet::new();
+    for (name, _) in others {
+        used.extend(host.pool.volume(name)?.and_then(|volume| volume.backing));
+    }
+    for name in host.domains()? {
+        if let Some(xml) = host.virsh.find(&["dumpxml", &name])? {
+            used.extend(Domain::read(&xml, &name)?.paths);
+        }
+    }
+    for (name, path) in ours {
+        if !used.contains(path) {
+            host.pool.delete(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes one node, also a half-made one.
+pub fn node(provider: &Libvirt, host: &Host, node: &str) -> Result<()> {
+    host.remove(node)?;
+    let dir = provider.machines.join(node);
+    match std::fs::remove_dir_all(&dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}

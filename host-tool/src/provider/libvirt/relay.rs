@@ -1,0 +1,78 @@
+//! What a node says, where its host cannot write into our state directory (it is remote, or SELinux forbids it): the host
+//! writes into volumes, and a thread brings home what is new in them.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ha_spec::cluster::Node;
+
+use super::Libvirt;
+use super::host::{Found, Host};
+use super::names::Part;
+
+/// Events are to be seen soon; each look is a connection to the host.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Brings home a node's words for as long as this process lives, if its host keeps them. Once for each node.
+pub fn begin(all: &Libvirt, node: &Node) -> Result<()> {
+    let host = all.host(node)?;
+    let Found::Ours(domain) = host.find(&node.name)? else {
+        return Ok(());
+    };
+    let local = |path: &Option<String>, ours: &Path| path.as_deref().map(Path::new) == Some(ours);
+    if local(&domain.events, &all.events_file(node))
+        && local(&domain.console, &all.console_file(node))
+    {
+        return Ok(());
+    }
+    if !all.relayed(&node.name) {
+        return Ok(());
+    }
+    let relay = Relay {
+        host: Host::new(host.virsh.uri(), host.pool.name(), &host.names),
+        node: node.name.clone(),
+        files: [
+            (Part::Events, all.events_file(node)),
+            (Part::Console, all.console_file(node)),
+        ],
+    };
+    std::thread::spawn(move || {
+        loop {
+            // The next look finds what this one could not; a host that is gone is told of by who asks for the node's state.
+            let _ = relay.look();
+            std::thread::sleep(PAUSE);
+        }
+    });
+    Ok(())
+}
+
+/// One node's relay.
+#[derive(Debug)]
+struct Relay {
+    host: Host,
+    node: String,
+    files: [(Part, PathBuf); 2],
+}
+
+impl Relay {
+    fn look(&self) -> Result<()> {
+        for (part, file) in &self.files {
+            let mut to = File::options()
+                .append(true)
+                .open(file)
+                .with_context(|| format!("cannot open {}", file.display()))?;
+            let have = to.metadata()?.len();
+            let news = tempfile::NamedTempFile::new()?;
+            self.host.pool.read(
+                &self.host.names.volume(&self.node, *part),
+                have,
+                news.path(),
+            )?;
+            to.write_all(&std::fs::read(news.path())?)?;
+        }
+        Ok(())
+    }
+}

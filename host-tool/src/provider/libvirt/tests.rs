@@ -1,0 +1,1 @@
+//! The provider on a real libvirtd, in the lab's operator machine.

@@ -1,0 +1,270 @@
+//! Virtual networks: the cluster's own, and what is to be known of one that was there before.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use anyhow::{Result, anyhow};
+use ipnet::IpNet;
+
+use super::{Esc, Mark, parse};
+
+/// A NAT network of a cluster's own. Addresses are static: it has no DHCP.
+#[derive(Debug, Clone)]
+pub struct New {
+    /// Its name.
+    pub name: String,
+    /// Its bridge, at most 15 bytes.
+    pub bridge: String,
+    /// Whose it is.
+    pub mark: Mark,
+    /// The host's address in it: the nodes' gateway.
+    pub gateway: IpAddr,
+    /// The nodes' network.
+    pub cidr: IpNet,
+    /// Largest packet in bytes; none: the bridge's own.
+    pub mtu: Option<u32>,
+}
+
+impl fmt::Display for New {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (family, nat) = match self.cidr {
+            IpNet::V4(_) => ("ipv4", "<forward mode='nat'/>"),
+            IpNet::V6(_) => ("ipv6", "<forward mode='nat'><nat ipv6='yes'/></forward>"),
+        };
+        writeln!(
+            f,
+            "<network>\n  <name>{}</name>\n  {}\n  {nat}",
+            Esc(&self.name),
+            self.mark
+        )?;
+        writeln!(
+            f,
+            "  <bridge name='{}' stp='on' delay='0'/>",
+            Esc(&self.bridge)
+        )?;
+        if let Some(mtu) = self.mtu {
+            writeln!(f, "  <mtu size='{mtu}'/>")?;
+        }
+        let prefix = self.cidr.prefix_len();
+        writeln!(
+            f,
+            "  <ip family='{family}' address='{}' prefix='{prefix}'/>\n</network>",
+            self.gateway
+        )
+    }
+}
+
+/// A network as libvirt tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Whose it is; none: not ours.
+    pub mark: Option<Mark>,
+    /// `nat`, `route`, `open`, `bridge`...; none: isolated.
+    pub forward: Option<String>,
+    /// Its addresses; empty where libvirt gives it none (bridges, macvtap).
+    pub addresses: Vec<Subnet>,
+}
+
+/// One address of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subnet {
+    /// The host's own address with the prefix.
+    pub host: IpNet,
+    /// What its DHCP server gives away: first and last.
+    pub ranges: Vec<(IpAddr, IpAddr)>,
+}
+
+impl Network {
+    /// Reads `net-dumpxml`.
+    pub fn read(xml: &str, name: &str) -> Result<Self> {
+        let what = format!("network {name}");
+        let document = parse(xml, &what)?;
+        let root = document.root_element();
+        let forward = root.children().find(|n| n.has_tag_name("forward"));
+        let addresses: Option<Vec<Subnet>> = root
+            .children()
+            .filter(|n| n.has_tag_name("ip"))
+            .map(subnet)
+            .collect();
+        Ok(Self {
+            mark: Mark::find(&document),
+            forward: forward.map(|n| n.attribute("mode").unwrap_or("nat").to_owned()),
+            addresses: addresses
+                .ok_or_else(|| anyhow!("cannot understand the addresses of libvirt's {what}"))?,
+        })
+    }
+
+    /// Everything that keeps nodes with these addresses (named for people) from living in the network.
+    pub fn faults(&self, name: &str, addresses: &[(String, IpAddr)]) -> Vec<(String, String)> {
+        // libvirt gives it no addresses: whoever does is not to be asked.
+        if self.addresses.is_empty() {
+            return Vec::new();
+        }
+        let mut faults = Vec::new();
+        for (who, address) in addresses {
+            let Some(subnet) = self.addresses.iter().find(|s| s.host.contains(address)) else {
+                let all: Vec<String> = self
+                    .addresses
+                    .iter()
+                    .map(|s| s.host.trunc().to_string())
+                    .collect();
+                faults.push((
+                    format!(
+                        "{who} {address} is outside libvirt's network {name} ({})",
+                        all.join(", ")
+                    ),
+                    "give nodes and VIP addresses of that network, or take `network: own`".into(),
+                ));
+                continue;
+            };
+            if subnet.host.addr() == *address {
+                faults.push((
+                    format!(
+                        "{who} {address} is the host's own address in libvirt's network {name}"
+                    ),
+                    "take another address".into(),
+                ));
+            }
+            faults.extend(subnet.ranges.iter().filter(|(from, to)| from <= address && address <= to).map(
+                |(from, to)| {
+                    (
+                        format!("{who} {address} lies in the DHCP range {from} to {to} of libvirt's network {name}: another machine may get it"),
+                        format!(
+                            "take an address outside the range, or make the range smaller:  virsh net-update {name} delete \
+                             ip-dhcp-range \"<range start='{from}' end='{to}'/>\" --live --config  and `add` a smaller one"
+                        ),
+                    )
+                },
+            ));
+        }
+        faults
+    }
+}
+
+fn subnet(ip: roxmltree::Node<'_, '_>) -> Option<Subnet> {
+    let address: IpAddr = ip.attribute("address")?.parse().ok()?;
+    let prefix = match (ip.attribute("prefix"), ip.attribute("netmask")) {
+        (Some(prefix), _) => prefix.parse().ok()?,
+        (None, Some(mask)) => ipnet::ip_mask_to_prefix(mask.parse().ok()?).ok()?,
+        // libvirt's own defaults.
+        (None, None) => match address {
+            IpAddr::V4(v4) => match v4.octets()[0] {
+                0..=127 => 8,
+                128..=191 => 16,
+                _ => 24,
+            },
+            IpAddr::V6(_) => 64,
+        },
+    };
+    let ranges: Option<Vec<_>> = ip
+        .descendants()
+        .filter(|n| n.has_tag_name("range"))
+        .map(|n| {
+            Some((
+                n.attribute("start")?.parse().ok()?,
+                n.attribute("end")?.parse().ok()?,
+            ))
+        })
+        .collect();
+    Some(Subnet {
+        host: IpNet::new(address, prefix).ok()?,
+        ranges: ranges?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: &str = "<network><name>default</name><forward mode='nat'><nat><port start='1' end='2'/></nat></forward>\
+        <bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'><dhcp>\
+        <range start='192.168.122.100' end='192.168.122.254'><lease expiry='1'/></range></dhcp></ip></network>";
+
+    fn mark() -> Mark {
+        Mark {
+            cluster: "demo".into(),
+            node: String::new(),
+            state: "aa".into(),
+        }
+    }
+
+    #[test]
+    fn our_own() {
+        let new = New {
+            name: "ha-demo".into(),
+            bridge: "ha-demo".into(),
+            mark: mark(),
+            gateway: "10.77.0.1".parse().unwrap(),
+            cidr: "10.77.0.0/24".parse().unwrap(),
+            mtu: Some(9000),
+        };
+        let xml = new.to_string();
+        assert_eq!(
+            xml,
+            "<network>\n  <name>ha-demo</name>\n  <metadata><ha:owner xmlns:ha='https://github.com/flatcar-ha/libvirt/1' \
+             cluster='demo' node='' state='aa'/></metadata>\n  <forward mode='nat'/>\n  <bridge name='ha-demo' stp='on' delay='0'/>\n  \
+             <mtu size='9000'/>\n  <ip family='ipv4' address='10.77.0.1' prefix='24'/>\n</network>\n"
+        );
+        let read = Network::read(&xml, "ha-demo").unwrap();
+        assert_eq!(read.mark, Some(mark()));
+        assert_eq!(
+            read.addresses,
+            [Subnet {
+                host: "10.77.0.1/24".parse().unwrap(),
+                ranges: vec![]
+            }]
+        );
+        let six = New {
+            cidr: "fd00:77::/64".parse().unwrap(),
+            gateway: "fd00:77::1".parse().unwrap(),
+            mtu: None,
+            ..new
+        };
+        let six = six.to_string();
+        assert!(
+            six.contains("<nat ipv6='yes'/>")
+                && six.contains("<ip family='ipv6' address='fd00:77::1' prefix='64'/>")
+        );
+    }
+
+    #[test]
+    fn addresses_against_a_network_that_is_there() {
+        let network = Network::read(DEFAULT, "default").unwrap();
+        assert_eq!(
+            (network.mark.as_ref(), network.forward.as_deref()),
+            (None, Some("nat"))
+        );
+        let faults = |address: &str| {
+            network.faults("default", &[("node1".into(), address.parse().unwrap())])
+        };
+        assert_eq!(faults("192.168.122.20"), []);
+        assert_eq!(faults("192.168.122.99"), []);
+        for inside in ["192.168.122.100", "192.168.122.254"] {
+            let (seen, cure) = faults(inside).remove(0);
+            assert!(
+                seen.contains(inside) && seen.contains("192.168.122.100 to 192.168.122.254"),
+                "{seen}"
+            );
+            assert!(
+                cure.contains("virsh net-update default delete ip-dhcp-range"),
+                "{cure}"
+            );
+        }
+        assert!(faults("192.168.122.1")[0].0.contains("host's own address"));
+        assert!(
+            faults("10.0.0.1")[0]
+                .0
+                .contains("is outside libvirt's network default (192.168.122.0/24)")
+        );
+    }
+
+    #[test]
+    fn a_bridge_network_has_no_addresses_to_judge() {
+        let xml = "<network><name>lan</name><forward mode='bridge'/><bridge name='br0'/></network>";
+        let network = Network::read(xml, "lan").unwrap();
+        assert_eq!(
+            network.faults("lan", &[("VIP".into(), "10.0.0.1".parse().unwrap())]),
+            []
+        );
+    }
+}
