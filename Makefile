@@ -30,6 +30,9 @@ test: need lab sysext ## Every test, the real clusters included (root, about 20 
 	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image cargo test --locked -p ha-host nspawn::tests -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
+test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says so
+	tests/flatcar.sh
+
 ## Parts
 
 build: need-rust ## ha-host, as released
@@ -77,4 +80,4 @@ need:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test build sysext lab lab-kube lab-node lab-images lab-sysexts lab-verify lab-clean bench check lint need need-rust
+.PHONY: help demo test test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-verify lab-clean bench check lint need need-rust

@@ -73,7 +73,10 @@ impl Cluster {
         }
         let file = dir.join("cluster.yaml");
         fs::write(&file, plan.text(&lab)).with_context(|| format!("write {}", file.display()))?;
-        let kubectl = lab.kubectl();
+        let kubectl = match lab.kubectl() {
+            lab if lab.exists() => lab,
+            _ => "kubectl".into(),
+        };
         let before = Snapshot::take(&operator, &plan.name)?;
         Ok(Self {
             plan,

@@ -92,7 +92,6 @@ pub fn pack(dir: &Path, cluster: &Cluster, extras: &Extras) -> Result<Option<Pac
 }
 
 /// The disk for new machines, links resolved; none: there is none. For providers.
-#[allow(dead_code)]
 pub fn current(dir: &Path) -> Result<Option<PathBuf>> {
     linked(&dir.join("assets"))
 }

@@ -1,6 +1,7 @@
 //! `image pull | ls | rm`.
 
 use anyhow::Result;
+use ha_spec::cluster::Arch;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -28,7 +29,7 @@ fn pull(args: &ImagePull, store: &Store) -> Result<()> {
     let wanted = Wanted {
         channel: args.channel.clone(),
         version: args.version.clone(),
-        arch: arch(args.arch.as_deref())?.unwrap_or_else(image::own_arch),
+        arch: arch(args.arch.as_deref())?.unwrap_or(Arch::HOST),
         mirror: args.mirror.clone(),
         file: args.file.clone(),
         signing_key: args.signing_key.clone(),
@@ -132,7 +133,7 @@ fn rm(args: &ImageRm, store: &Store, root: &Root) -> Result<()> {
     Ok(())
 }
 
-fn arch(name: Option<&str>) -> Result<Option<image::Arch>> {
+fn arch(name: Option<&str>) -> Result<Option<Arch>> {
     name.map(image::arch_of).transpose()
 }
 

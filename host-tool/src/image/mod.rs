@@ -33,6 +33,8 @@ pub use pull::{Pulled, Wanted};
 pub use record::{Record, by_version};
 pub use remove::users;
 
+use ha_spec::cluster::{Arch, Image, Vm};
+
 use crate::exit::Stop as End;
 use keys::Trust;
 use part::Part;
@@ -42,26 +44,6 @@ use stop::Stop;
 pub const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
 /// Whoever waits for the lock looks again after this time.
 const LOCK_AGAIN: Duration = Duration::from_millis(200);
-
-/// What kind of processor an image is for. To be swapped for `ha_spec::cluster::Arch` (same variants, same `name`) once
-/// that is there: delete this and import that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Arch {
-    /// Intel and AMD.
-    X86_64,
-    /// 64-bit ARM.
-    Arm64,
-}
-
-impl Arch {
-    /// As people write it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86-64",
-            Self::Arm64 => "arm64",
-        }
-    }
-}
 
 /// Both kinds.
 pub const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Arm64];
@@ -74,15 +56,6 @@ pub fn arch_of(name: &str) -> Result<Arch> {
             "no architecture is called {name}; say x86-64 or arm64"
         ))
     })
-}
-
-/// This machine's kind.
-pub fn own_arch() -> Arch {
-    if cfg!(target_arch = "aarch64") {
-        Arch::Arm64
-    } else {
-        Arch::X86_64
-    }
 }
 
 /// The directory on a release server, and the image there without `.bz2`: Flatcar builds arm64 for UEFI only.
@@ -118,10 +91,6 @@ impl Store {
 
     /// The path of a stored image; without a version the newest of the channel. A version is found whatever channel it was
     /// pulled from: Flatcar gives no number twice.
-    #[allow(
-        dead_code,
-        reason = "for the providers of virtual machines, which come next"
-    )]
     pub fn find(
         &self,
         channel: &str,
@@ -142,10 +111,6 @@ impl Store {
 
     /// Fetches an image unless it is there, and returns its path. Not from within async code; Ctrl-C ends it, with
     /// everything said and [`End::Said`] as the error. A step of seconds to minutes: `bar` tells.
-    #[allow(
-        dead_code,
-        reason = "for the providers of virtual machines, which come next"
-    )]
     pub fn pull(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<PathBuf> {
         let pulled = self.pull_told(wanted, bar)?;
         Ok(self.image(&pulled.record))
@@ -239,6 +204,26 @@ impl Store {
             std::thread::sleep(LOCK_AGAIN);
         }
     }
+}
+
+/// Fetches the image that these machines need, if it is a Flatcar image that is not stored yet.
+pub fn obtain(vm: &Vm, bar: &mut dyn Bar) -> Result<()> {
+    let Image::Flatcar { channel, version } = &vm.image else {
+        return Ok(());
+    };
+    let store = Store::open(None)?;
+    if store.find(channel, version.as_deref(), vm.arch)?.is_some() {
+        return Ok(());
+    }
+    let wanted = Wanted {
+        channel: channel.clone(),
+        version: version.clone(),
+        arch: vm.arch,
+        mirror: None,
+        file: None,
+        signing_key: None,
+    };
+    store.pull(&wanted, bar).map(drop)
 }
 
 fn place(dir: Option<&Path>) -> Result<PathBuf> {

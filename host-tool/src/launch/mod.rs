@@ -23,6 +23,7 @@ use crate::api::{self, Api, Look};
 use crate::assets;
 use crate::exit::{Exit, Stop};
 use crate::ignition::Extras;
+use crate::image;
 use crate::pki::Pki;
 use crate::progress::{End, Show, Summary};
 use crate::provider::{self, Machine, Provider};
@@ -70,6 +71,9 @@ impl Launch<'_> {
         if unchanged && stands(&self.dir, cluster, &self.provider)? {
             show.end(&End::Already(summary(&self.dir, cluster, begun)));
             return Ok(Exit::Done);
+        }
+        if let Some(vm) = cluster.provider.vm() {
+            image::obtain(vm, &mut *show.bar())?;
         }
         preflight(&*self.provider, show)?;
         let store = self.dir.lock()?;

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::{End, Show, Summary};
 use crate::api::Look;
+use crate::image::{self, Bar};
 use crate::launch::{Change, Track};
 
 /// The version of the format below.
@@ -89,6 +90,10 @@ impl Show for Json {
             }
             End::Interrupted { .. } => say("interrupted", json!({})),
         }
+    }
+
+    fn bar(&self) -> Box<dyn Bar> {
+        image::bar::of(true)
     }
 
     fn error(&mut self, message: &str) {

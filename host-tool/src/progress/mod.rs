@@ -14,6 +14,7 @@ mod json;
 mod lines;
 
 use crate::api::Look;
+use crate::image::{self, Bar};
 use crate::launch::{Change, Lost, Spent, Track};
 use crate::provider::Finding;
 use crate::text::{count, list};
@@ -34,6 +35,10 @@ pub trait Show {
     fn tick(&mut self, tracks: &[Track]);
     /// It is over.
     fn end(&mut self, end: &End);
+    /// How a long download is told.
+    fn bar(&self) -> Box<dyn Bar> {
+        image::bar::of(false)
+    }
     /// It is over before it could begin; people read the error on standard error.
     fn error(&mut self, _message: &str) {}
 }

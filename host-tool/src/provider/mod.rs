@@ -11,6 +11,7 @@ pub mod command;
 pub mod libvirt;
 mod none;
 pub mod nspawn;
+mod probe;
 mod process;
 pub mod vm;
 

@@ -5,6 +5,7 @@
 //! removes all, `record` remembers the hosts, `preflight` looks before anything is made.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
@@ -45,6 +46,7 @@ pub struct Libvirt {
     options: cluster::Libvirt,
     nodes: Vec<Node>,
     network: cluster::Network,
+    vip: IpAddr,
     wiring: Wiring,
     /// By URI.
     hosts: BTreeMap<String, Host>,
@@ -80,6 +82,7 @@ impl Libvirt {
             options: options.clone(),
             nodes: cluster.nodes.clone(),
             network: cluster.network.clone(),
+            vip: cluster.endpoint.vip,
             wiring: Wiring::new(cluster, &options.network),
             shared: Mutex::default(),
             relayed: Mutex::default(),
@@ -118,17 +121,6 @@ impl Libvirt {
 
     fn console_file(&self, node: &Node) -> PathBuf {
         self.dir(node).join("console.log")
-    }
-
-    /// The assets disk that new nodes get.
-    fn assets(&self) -> Result<Option<PathBuf>> {
-        let link = self.dir.join("assets/current");
-        if !link.is_symlink() {
-            return Ok(None);
-        }
-        link.canonicalize()
-            .map(Some)
-            .with_context(|| format!("{} leads nowhere; launch again", link.display()))
     }
 
     /// Brings a host what its nodes are made from, once.

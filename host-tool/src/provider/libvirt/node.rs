@@ -17,6 +17,7 @@ use super::virsh::XML;
 use super::xml::domain::{Boot, New};
 use super::xml::volume;
 use super::{Libvirt, relay};
+use crate::assets;
 use crate::provider::vm::guest::{Agent, Way};
 use crate::provider::vm::{self, fw_cfg, size};
 use crate::provider::{Machine, Made, Power};
@@ -282,7 +283,7 @@ impl Sources {
         Ok(Self {
             base,
             kernel,
-            assets: all.assets()?,
+            assets: assets::current(&all.dir)?,
         })
     }
 

@@ -9,9 +9,9 @@ use super::image;
 use super::node::Sources;
 use super::virsh::PACKAGE;
 use super::xml::domain::Domain;
-use crate::provider::Finding;
 use crate::provider::command::which;
 use crate::provider::vm::size;
+use crate::provider::{Finding, Machine, Provider, probe};
 
 /// What a host should keep for itself.
 const SPARE_MEMORY: u64 = 512 << 20;
@@ -41,7 +41,24 @@ pub fn look(all: &Libvirt) -> Result<Vec<Finding>> {
             }
         }
     }
+    if findings.iter().all(|f| f.ok) {
+        findings.extend(in_use(all)?);
+    }
     Ok(findings)
+}
+
+/// Addresses that somebody else has, as far as this machine shares a segment with them. Those of nodes that run are theirs.
+fn in_use(all: &Libvirt) -> Result<Vec<Finding>> {
+    let mut wanted = Vec::new();
+    for node in &all.nodes {
+        if all.state(node)? != Machine::Running {
+            wanted.push((node.address, format!("the address of {}", node.name)));
+        }
+    }
+    if wanted.len() == all.nodes.len() {
+        wanted.push((all.vip, "the VIP".to_owned()));
+    }
+    probe::look(&wanted)
 }
 
 fn good(seen: impl Into<String>) -> Finding {

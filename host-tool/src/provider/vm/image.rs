@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ha_spec::cluster::{Image, Vm};
+
+use crate::image::Store;
 
 /// The file in `machines` that names the images in use, one absolute path a line: who tidies up images reads it.
 pub const RECORD: &str = "image";
@@ -16,11 +18,15 @@ pub fn base(vm: &Vm) -> Result<PathBuf> {
             format!("cannot find the image {}; {cure}", path.display())
         }),
         Image::Flatcar { channel, version } => {
-            let version = version.as_ref().map(|v| format!(" --version {v}"));
-            bail!(
-                "no Flatcar image of channel {channel} is stored: `ha-host image pull --channel {channel}{}` fetches it",
-                version.unwrap_or_default()
-            )
+            let stored = Store::open(None)?.find(channel, version.as_deref(), vm.arch)?;
+            stored.with_context(|| {
+                let version = version.as_ref().map(|v| format!(" --version {v}"));
+                format!(
+                    "no Flatcar image of channel {channel} for {} is stored; `ha-host image pull --channel {channel}{}` fetches it",
+                    vm.arch,
+                    version.unwrap_or_default()
+                )
+            })
         }
     }
 }
