@@ -81,8 +81,10 @@ impl Bar for Terminal {
     fn begin(&mut self, step: Step, total: Option<u64>) {
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         let keys = match total {
-            Some(_) => "  {msg:<9} {wide_bar} {bytes:>10} / {total_bytes:<10} {eta:>4}",
-            None => "  {msg:<9} {bytes}",
+            Some(_) => {
+                "  {msg:<9} {wide_bar} {decimal_bytes:>10} / {decimal_total_bytes:<10} {eta:>4}"
+            }
+            None => "  {msg:<9} {decimal_bytes}",
         };
         // A template of known keys cannot be wrong.
         let style =
@@ -102,6 +104,8 @@ impl Bar for Terminal {
     fn end(&mut self) {
         if let Some(bar) = self.0.take() {
             bar.abandon();
+            // The bar stays; what follows begins a line.
+            eprintln!();
         }
     }
 
