@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use super::virsh::{Virsh, XML};
 use super::xml::volume::{New, Volume};
 use super::xml::{self, Esc};
+use crate::provider::vm::size as mib;
 
 /// Where a pool of our own lies for the system's daemon: the one directory that SELinux and AppArmor expect images in.
 const SYSTEM_DIR: &str = "/var/lib/libvirt/images";
@@ -172,6 +173,7 @@ impl Pool {
             .metadata()
             .with_context(|| format!("cannot read {}", file.display()))?
             .len();
+        self.has_room(size, file)?;
         self.create(new)?;
         let sent = self
             .send(new.name, file, size)
@@ -184,6 +186,24 @@ impl Pool {
                 Err(error)
             }
         }
+    }
+
+    /// Asked before every upload: libvirtd 11.3 dies of one that meets a full file system.
+    fn has_room(&self, size: u64, file: &Path) -> Result<()> {
+        // libvirt counts anew only then; while something else is uploaded it refuses, and the old count must do.
+        let _ = self.virsh.run(&["pool-refresh", &self.name]);
+        let free = self.look()?.map_or(0, |seen| seen.available);
+        if free < size {
+            bail!(
+                "libvirt's pool {} at {} has {} free, {} needs {}; make room there or name another `pool`, then launch again",
+                self.name,
+                self.virsh.uri(),
+                mib(free),
+                file.display(),
+                mib(size)
+            );
+        }
+        Ok(())
     }
 
     fn send(&self, name: &str, file: &Path, size: u64) -> Result<Volume> {

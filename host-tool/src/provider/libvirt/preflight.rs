@@ -26,11 +26,11 @@ pub fn look(all: &Libvirt) -> Result<Vec<Finding>> {
     let sources = Sources::find(all);
     let mut findings = vec![match &sources {
         Ok(sources) => good(format!("image {}", sources.base.path.display())),
-        Err(error) => parted(&format!("{error:#}")),
+        Err(error) => parted(error),
     }];
     for host in all.hosts.values() {
         match host.virsh.run(&["version"]) {
-            Err(error) => findings.push(parted(&format!("{error:#}"))),
+            Err(error) => findings.push(parted(&error)),
             Ok(version) => {
                 findings.push(good(reached(host, &version)));
                 findings.extend(able(all, host)?);
@@ -77,11 +77,19 @@ fn bad(seen: impl Into<String>, cure: impl Into<String>) -> Finding {
     }
 }
 
-/// Our errors end with the cure, behind a semicolon.
-fn parted(error: &str) -> Finding {
-    match error.split_once("; ") {
-        Some((seen, cure)) => bad(seen, cure),
-        None => bad(error, "mend that, then launch again"),
+/// Our errors end with the cure, behind a semicolon; what others said follows.
+fn parted(error: &anyhow::Error) -> Finding {
+    let (top, below) = (
+        error.to_string(),
+        error
+            .chain()
+            .skip(1)
+            .map(|cause| format!(": {cause}"))
+            .collect::<String>(),
+    );
+    match top.split_once("; ") {
+        Some((seen, cure)) => bad(format!("{seen}{below}"), cure),
+        None => bad(format!("{top}{below}"), "mend that, then launch again"),
     }
 }
 
@@ -211,7 +219,7 @@ fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding
         return Ok(good(format!("pool {name} to be made")));
     };
     if let Some(fault) = host.pool.unfit(&seen) {
-        return Ok(parted(&fault));
+        return Ok(parted(&anyhow::anyhow!(fault)));
     }
     if !seen.active {
         return Ok(good(format!("pool {name} to be started")));
@@ -259,10 +267,9 @@ mod tests {
 
     #[test]
     fn errors_are_parted_into_what_and_how() {
-        let finding = parted("the daemon sleeps; wake it; gently");
-        assert_eq!(
-            (finding.seen.as_str(), finding.cure.as_str()),
-            ("the daemon sleeps", "wake it; gently")
-        );
+        let finding =
+            parted(&anyhow::anyhow!("no such sheep").context("the daemon sleeps; wake it; gently"));
+        assert_eq!(finding.seen, "the daemon sleeps: no such sheep");
+        assert_eq!(finding.cure, "wake it; gently");
     }
 }

@@ -2,11 +2,13 @@
 //! with the host, the cause and the cure.
 
 use std::io::Read;
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
+use nix::sys::signal::Signal;
 
 use crate::provider::command::{tail, which};
 
@@ -59,7 +61,7 @@ impl Virsh {
         if said.status.success() {
             return Ok(said.out);
         }
-        Err(self.explain(args, &said.err))
+        Err(self.explain(args, &said))
     }
 
     /// None if libvirt knows no thing of that name.
@@ -71,7 +73,7 @@ impl Virsh {
         if said.err.contains("error: failed to get ") {
             return Ok(None);
         }
-        Err(self.explain(args, &said.err))
+        Err(self.explain(args, &said))
     }
 
     /// Feeds XML to a command that takes a file.
@@ -130,8 +132,13 @@ impl Virsh {
         })
     }
 
-    fn explain(&self, args: &[&str], err: &str) -> anyhow::Error {
-        let words = words(err);
+    fn explain(&self, args: &[&str], said: &Said) -> anyhow::Error {
+        let mut words = words(&said.err);
+        if said.status.signal() == Some(Signal::SIGPIPE as i32) {
+            words = CUT.into();
+        } else if words.is_empty() {
+            words = format!("it ended with {} and said nothing", said.status);
+        }
         let cure = cure(&self.uri, &words)
             .map(|cure| format!("; {cure}"))
             .unwrap_or_default();
@@ -148,6 +155,8 @@ impl Virsh {
     }
 }
 
+/// virsh dies without a word when the daemon does in the middle of an upload.
+const CUT: &str = "the daemon or the connection to it ended in the middle";
 /// Stands for the file in the arguments of [`Virsh::feed`].
 pub const XML: &str = "{xml}";
 
@@ -206,7 +215,8 @@ fn words(err: &str) -> String {
 
 /// Whether the words say that the host, not the thing asked for, is at fault.
 fn lost(words: &str) -> bool {
-    const SIGNS: [&str; 5] = [
+    const SIGNS: [&str; 6] = [
+        CUT,
         "failed to connect to the hypervisor",
         "client socket is closed",
         "End of file while reading data",
@@ -294,7 +304,15 @@ mod tests {
 
     #[test]
     fn faults_that_everybody_meets_have_a_cure() {
-        let says = |uri: &str, err: &str| Virsh::new(uri).explain(&["list"], err).to_string();
+        let ended = |uri: &str, err: &str, status: i32| {
+            let said = Said {
+                status: ExitStatus::from_raw(status),
+                out: String::new(),
+                err: err.into(),
+            };
+            Virsh::new(uri).explain(&["list"], &said).to_string()
+        };
+        let says = |uri: &str, err: &str| ended(uri, err, 256);
         let connect = "error: failed to connect to the hypervisor\n";
         let system = "qemu:///system";
         for (uri, err, cure) in [
@@ -328,6 +346,11 @@ mod tests {
         let full = says(
             system,
             "error: cannot upload to volume x\nerror: No space left on device\n",
+        );
+        let cut = ended(system, "", Signal::SIGPIPE as i32);
+        assert!(
+            cut.contains("cannot be reached") && cut.contains("launch again"),
+            "{cut}"
         );
         assert!(
             full.contains("name another `pool`") && !full.contains("cannot be reached"),
