@@ -57,6 +57,9 @@ pub enum Verb {
     /// Keep one nspawn node; started by this program itself
     #[command(hide = true)]
     NspawnKeeper(NspawnKeeper),
+    /// Run a command in a virtual machine by its guest agent; started by this program itself
+    #[command(hide = true)]
+    GuestExec(GuestExec),
 }
 
 /// Write a commented cluster file.
@@ -201,6 +204,23 @@ pub struct NspawnKeeper {
     /// What the provider says to itself
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub args: Vec<String>,
+}
+
+/// Run a command in a virtual machine by its guest agent.
+#[derive(Debug, Args)]
+pub struct GuestExec {
+    /// The guest agent's socket
+    #[arg(long, value_name = "SOCKET", required_unless_present = "libvirt")]
+    pub qemu: Option<PathBuf>,
+    /// libvirt's URI and the domain
+    #[arg(long, num_args = 2, value_names = ["URI", "DOMAIN"], conflicts_with = "qemu")]
+    pub libvirt: Vec<String>,
+    /// How messages call the machine
+    #[arg(long, default_value = "the machine")]
+    pub node: String,
+    /// The command
+    #[arg(last = true, required = true, value_name = "CMD")]
+    pub argv: Vec<String>,
 }
 
 /// Reads the command line; ends the program on `--help`, `--version` and mistakes (exit code 2).

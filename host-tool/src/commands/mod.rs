@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod destroy;
 mod exec;
+mod guest_exec;
 mod kubeconfig;
 mod launch;
 mod logs;
@@ -40,6 +41,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Exec(args) => exec::run(args, &root?),
         Verb::Power(args) => done(machines::power(args, &root?)),
         Verb::Remake(args) => done(machines::remake(args, &root?)),
+        Verb::GuestExec(args) => guest_exec::run(args),
         Verb::NspawnKeeper(args) => done(provider::nspawn::keeper::run(&args.args)),
     }
 }

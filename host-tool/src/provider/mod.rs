@@ -10,6 +10,8 @@ use ha_spec::cluster::{self, Cluster, Node};
 mod command;
 mod none;
 pub mod nspawn;
+mod process;
+pub mod vm;
 
 pub use none::RenderOnly;
 

@@ -9,8 +9,8 @@ use nix::mount::{MntFlags, umount2};
 
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
 use super::network::{self, Segment};
-use super::process::Ident;
 use super::{cgroup, ignition, root};
+use crate::provider::process::Ident;
 
 /// How long a keeper may clean up behind a node whose plug was pulled.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(10);

@@ -7,8 +7,8 @@ use anyhow::{Context, Result, bail};
 
 use super::cgroup;
 use super::layout::NodeDir;
-use super::process::Ident;
 use crate::provider::command::{output, which};
+use crate::provider::process::Ident;
 
 /// What a login as root would set.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin";

@@ -15,10 +15,10 @@ use anyhow::{Context, Result, bail};
 use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
 use super::plan::Plan;
-use super::process::Ident;
 use super::watch::Watch;
 use super::{extensions, ignition, network, root};
 use crate::provider::command::tail;
+use crate::provider::process::Ident;
 
 /// What nspawn exits with when the node wants to be started again.
 const REBOOT: i32 = 133;

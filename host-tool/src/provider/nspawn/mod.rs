@@ -24,7 +24,6 @@ mod layout;
 mod network;
 mod plan;
 mod preflight;
-mod process;
 mod root;
 mod start;
 mod store;

@@ -11,9 +11,9 @@ use super::keeper::RUNNING;
 use super::layout::{Layout, NodeDir};
 use super::network::Owner;
 use super::plan::Plan;
-use super::process::Ident;
 use super::root::{self, DATA};
 use super::{Nspawn, destroy, extensions, host_runs_systemd, ignition, store};
+use crate::provider::process::Ident;
 use crate::provider::{Machine, Made};
 
 /// What the node does. A leader without its keeper still runs.

@@ -336,7 +336,7 @@ fn murder(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let pid = text.split(' ').next().unwrap().parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-    let ident = process::Ident::alive(file);
+    let ident = crate::provider::process::Ident::alive(file);
     assert!(ident.is_none_or(|ident| ident.gone_within(Duration::from_secs(5))));
 }
 

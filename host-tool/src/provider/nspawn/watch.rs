@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::keeper::{RUNNING, answer, log};
 use super::layout::NodeDir;
-use super::process::Ident;
+use crate::provider::process::Ident;
 
 /// The socket, in the node's directory: 0700, so only root can tell us whom to kill.
 const SOCKET: &str = "notify";

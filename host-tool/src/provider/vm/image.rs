@@ -1,0 +1,52 @@
+//! The image below the nodes' disks.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use ha_spec::cluster::{Image, Vm};
+
+/// The file in `machines` that names the images in use, one absolute path a line: who tidies up images reads it.
+pub const RECORD: &str = "image";
+
+/// The image that new nodes are made from.
+pub fn base(vm: &Vm) -> Result<PathBuf> {
+    match &vm.image {
+        Image::File { path, .. } => path.canonicalize().with_context(|| {
+            let cure = "mend `image: {path: }` in the cluster file";
+            format!("cannot find the image {}; {cure}", path.display())
+        }),
+        Image::Flatcar { channel, version } => {
+            let version = version.as_ref().map(|v| format!(" --version {v}"));
+            bail!(
+                "no Flatcar image of channel {channel} is stored: `ha-host image pull --channel {channel}{}` fetches it",
+                version.unwrap_or_default()
+            )
+        }
+    }
+}
+
+/// Notes in the provider's directory that disks lie over this image.
+pub fn record(machines: &Path, image: &Path) -> Result<()> {
+    let file = machines.join(RECORD);
+    let line = format!("{}\n", image.display());
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    if known.lines().any(|l| l == line.trim_end()) {
+        return Ok(());
+    }
+    crate::state::files::write(&file, format!("{known}{line}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_is_recorded_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for image in ["/a.img", "/b.img", "/a.img"] {
+            record(dir.path(), Path::new(image)).unwrap();
+        }
+        let text = std::fs::read_to_string(dir.path().join(RECORD)).unwrap();
+        assert_eq!(text, "/a.img\n/b.img\n");
+    }
+}

@@ -1,0 +1,58 @@
+//! What every virtual machine has in common, whoever runs it.
+
+use ha_spec::cluster::{Arch, Vm};
+
+/// The Ignition config on its way through QEMU's fw_cfg.
+pub mod fw_cfg;
+/// Commands on a node by the QEMU guest agent.
+pub mod guest;
+/// The image below the nodes' disks.
+pub mod image;
+/// Whether this machine's KVM really runs guests.
+pub mod kvm;
+/// Tests in the lab's operator machine.
+#[cfg(test)]
+pub mod operator;
+/// A node's own disk over the image.
+pub mod overlay;
+/// Unix sockets whose names may be longer than the kernel takes.
+pub mod socket;
+
+/// The virtio port that the agent tells its events to.
+pub const EVENTS_PORT: &str = "org.flatcar-ha.events";
+/// The virtio port of the guest agent.
+pub const GUEST_PORT: &str = "org.qemu.guest_agent.0";
+/// Serial of the node's own disk: /dev/disk/by-id/virtio-root.
+pub const ROOT_SERIAL: &str = "root";
+/// Serial of the disk with sysexts and images.
+pub const ASSETS_SERIAL: &str = "ha-assets";
+
+/// QEMU's processor model for `cpu`. Without KVM `host` cannot be: then a plain model that QEMU translates fast and that
+/// runs everything Flatcar and Kubernetes bring.
+pub fn cpu(vm: &Vm, kvm: bool) -> &str {
+    match (vm.cpu.as_str(), kvm, vm.arch) {
+        ("host", false, Arch::X86_64) => "qemu64",
+        ("host", false, Arch::Arm64) => "cortex-a72",
+        (model, ..) => model,
+    }
+}
+
+/// Options of `-accel tcg`. With several processors translated in one thread each, QEMU has died of an assertion now and
+/// then (once in some dozens of boots).
+pub fn tcg(vm: &Vm) -> &'static str {
+    if vm.cpus > 1 {
+        "tcg,thread=single,tb-size=512"
+    } else {
+        "tcg,thread=multi,tb-size=512"
+    }
+}
+
+/// Bytes as people write them: `4 GiB`, `512 MiB`.
+pub fn size(bytes: u64) -> String {
+    let mib = bytes >> 20;
+    if mib >= 10 * 1024 || (mib >= 1024 && mib % 1024 == 0) {
+        format!("{} GiB", mib / 1024)
+    } else {
+        format!("{mib} MiB")
+    }
+}
