@@ -13,6 +13,7 @@ mod none;
 pub mod nspawn;
 mod probe;
 mod process;
+pub mod qemu;
 pub mod vm;
 
 pub use none::RenderOnly;
@@ -100,10 +101,7 @@ pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
         cluster::Provider::Libvirt(options) => {
             Ok(Box::new(libvirt::Libvirt::new(cluster, options, dir)?))
         }
+        cluster::Provider::Qemu(options) => Ok(Box::new(qemu::Qemu::new(cluster, options, dir)?)),
         cluster::Provider::None => Ok(Box::new(RenderOnly)),
-        other => anyhow::bail!(
-            "provider {} is not supported yet; use `provider: {{nspawn: {{...}}}}`, or `provider: none` and `ha-host render`",
-            other.name()
-        ),
     }
 }
