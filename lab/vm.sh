@@ -80,5 +80,5 @@ build() {
   unshare -m -p --fork --kill-child --propagation private bash -euo pipefail -c fill
   rmdir "$work"
 }
-cached vm "$(key vm.sh vm cache.sh node/flatcar node/nspawn "=$image $operator")" build
+cached vm "$(key vm.sh cache.sh vm/{packages,masked,append,init,udhcpc.script,root} node/flatcar node/nspawn "=$image $operator")" build
 echo "$ENTRY"
