@@ -27,7 +27,7 @@ demo: need lab sysext build ## A five-node cluster on this machine, from nothing
 
 test: need lab sysext ## Every test, the real clusters included (root, about 20 minutes)
 	cargo test --locked --tests --no-fail-fast
-	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image cargo test --locked -p ha-host nspawn::tests -- --ignored --test-threads=1
+	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --bins --no-fail-fast -p ha-host -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
 test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says so

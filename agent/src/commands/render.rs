@@ -45,7 +45,10 @@ fn files_of(cx: &Context) -> Vec<(&'static str, String)> {
         let config = kubeadm::init(node, phases::kubeadm::machine(cx), None, &[]);
         all.push(("/run/ha-agent/kubeadm-init.yaml", config));
     }
-    all.push(("/run/ha-agent/kubeadm-join.yaml", kubeadm::join(node, &[])));
+    all.push((
+        "/run/ha-agent/kubeadm-join.yaml",
+        kubeadm::join(node, phases::kubeadm::machine(cx), &[]),
+    ));
     if let Cni::Cilium { values, .. } = &node.cni {
         all.push((paths::CILIUM_VALUES, cilium::values(node, values)));
     }

@@ -57,7 +57,7 @@ async fn worker(cx: &Context) -> Result<()> {
     }
     wait_until_gone(cx, &client).await?;
     kubeadm::forgive_kubelet(cx).await?;
-    let config = render::kubeadm::join(&cx.node, &[]);
+    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &[]);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
 

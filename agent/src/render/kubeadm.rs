@@ -12,6 +12,8 @@ use super::merge;
 const TOKEN_LIFE: &str = "10m0s";
 /// The gate was open just now: a discovery that takes longer fails and is tried again.
 const DISCOVERY: &str = "1m0s";
+/// How long an emulated machine may take for what kubeadm gives four or five minutes.
+const EMULATED: &str = "15m0s";
 /// The taint that kubeadm gives control planes; a list of one's own replaces it.
 const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
@@ -23,6 +25,8 @@ pub struct Machine {
     /// Whether the size of the connection table may be set; in a container it is the host's, and a kube-proxy that is
     /// not told so dies of it.
     pub owns_conntrack: bool,
+    /// Whether the processor is QEMU's translator, some ten times slower than a real one.
+    pub emulated: bool,
 }
 
 /// For `kubeadm init` and for its preflight. `skip` names phases; without a token kubeadm makes one up.
@@ -34,6 +38,9 @@ pub fn init(node: &NodeFile, machine: Machine, token: Option<&str>, skip: &[&str
         "nodeRegistration": registration(node),
         "skipPhases": skip,
     });
+    if let Some(patience) = patience(machine) {
+        first["timeouts"] = patience;
+    }
     if let Some(token) = token {
         first["bootstrapTokens"] =
             json!([{"token": token, "ttl": TOKEN_LIFE, "description": "made for kubeadm init"}]);
@@ -44,15 +51,16 @@ pub fn init(node: &NodeFile, machine: Machine, token: Option<&str>, skip: &[&str
 }
 
 /// For `kubeadm join`. `skip` names phases.
-pub fn join(node: &NodeFile, skip: &[&str]) -> String {
+pub fn join(node: &NodeFile, machine: Machine, skip: &[&str]) -> String {
     let mut join = json!({
         "apiVersion": api(node),
         "kind": "JoinConfiguration",
         "discovery": {"file": {"kubeConfigPath": paths::DISCOVERY}},
         "nodeRegistration": registration(node),
         "skipPhases": skip,
-        "timeouts": {"discovery": DISCOVERY},
+        "timeouts": patience(machine).unwrap_or_else(|| json!({})),
     });
+    join["timeouts"]["discovery"] = DISCOVERY.into();
     if node.is_control_plane() {
         join["controlPlane"] = json!({"localAPIEndpoint": local_endpoint(node)});
         // kubeadm taints it only once etcd has joined; until then any pod could land on it.
@@ -62,6 +70,14 @@ pub fn join(node: &NodeFile, skip: &[&str]) -> String {
         }
     }
     documents(&[join])
+}
+
+/// kubeadm's own four minutes are right for a real processor; the kubelet's startup probe follows this figure, and would
+/// kill an emulated apiserver before its first answer.
+fn patience(machine: Machine) -> Option<Value> {
+    machine.emulated.then(|| {
+        json!({"controlPlaneComponentHealthCheck": EMULATED, "kubeletHealthCheck": EMULATED, "tlsBootstrap": EMULATED})
+    })
 }
 
 /// Whether etcd runs on the control planes (else the user's `clusterConfiguration` names an external one).

@@ -9,10 +9,16 @@ use crate::testing;
 const V2: Machine = Machine {
     cgroup_v2: true,
     owns_conntrack: true,
+    emulated: false,
 };
 const CONTAINER: Machine = Machine {
     cgroup_v2: false,
     owns_conntrack: false,
+    emulated: false,
+};
+const EMULATED: Machine = Machine {
+    emulated: true,
+    ..V2
 };
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
@@ -55,9 +61,17 @@ fn files() -> Vec<(String, String)> {
     ));
     all.push((
         "join-control-plane".into(),
-        join(&testing::control_plane(), &["etcd-join"]),
+        join(&testing::control_plane(), V2, &["etcd-join"]),
     ));
-    all.push(("join-worker".into(), join(&testing::worker(), &[])));
+    all.push((
+        "init-emulated".into(),
+        init(&testing::founder(), EMULATED, None, &[]),
+    ));
+    all.push((
+        "join-emulated".into(),
+        join(&testing::control_plane(), EMULATED, &[]),
+    ));
+    all.push(("join-worker".into(), join(&testing::worker(), V2, &[])));
     let mut worker = testing::worker();
     worker.kubernetes.cri = Cri::Crio;
     worker.labels.insert("disk".into(), "ssd".into());
@@ -72,7 +86,7 @@ fn files() -> Vec<(String, String)> {
         value: "only".into(),
         effect: "NoSchedule".into(),
     }];
-    all.push(("join-worker-labels".into(), join(&worker, &[])));
+    all.push(("join-worker-labels".into(), join(&worker, V2, &[])));
     all
 }
 

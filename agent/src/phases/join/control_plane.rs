@@ -155,7 +155,7 @@ async fn prepare(cx: &Context) -> Result<()> {
     }
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
     std::fs::create_dir_all(cx.sys.files.path(STATIC_PODS)).context(STATIC_PODS)?;
-    let config = render::kubeadm::join(&cx.node, &skip);
+    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
 
@@ -205,7 +205,7 @@ async fn let_go_beside(held: Held<'_>, work: impl Future<Output = Result<()>>) -
 /// kubeadm with the phases that come once the kubelet runs.
 async fn components(cx: &Context, also_skip: &[&str], line: &dyn Fn(&str)) -> Result<()> {
     let skip: Vec<&str> = NOT_AFTER.iter().chain(also_skip).copied().collect();
-    let config = render::kubeadm::join(&cx.node, &skip);
+    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, line).await
 }
 
