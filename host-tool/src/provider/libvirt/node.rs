@@ -1,6 +1,7 @@
 //! One node: made from its volumes, switched, asked.
 
 use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -112,12 +113,21 @@ fn on(all: &Libvirt, node: &Node) -> Result<()> {
 fn open_voices(all: &Libvirt, node: &Node) -> Result<()> {
     files::make_dir(&all.dir(node))?;
     for path in [all.events_file(node), all.console_file(node)] {
-        OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
+        let open = || {
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&path)
+        };
+        let opened = open().or_else(|error| {
+            if error.kind() != ErrorKind::PermissionDenied {
+                return Err(error);
+            }
+            // virtlogd began a new file when ours was full. The node does not run: nobody writes into it.
+            std::fs::remove_file(&path).and_then(|()| open())
+        });
+        opened.with_context(|| format!("cannot make {}", path.display()))?;
     }
     Ok(())
 }
@@ -130,18 +140,27 @@ fn make(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<()> 
     // Volumes without a domain never ran, or were left behind by somebody who removed the domain by hand.
     host.remove(&node.name)?;
     let domain = build(all, host, node, ignition)?;
+    let started = first_start(all, host, node, domain);
+    if started.is_err() {
+        // It never ran: the next launch makes it anew, from a fresh config. Best effort, it would find and remove it too.
+        let _ = host.remove(&node.name);
+    }
+    started
+}
+
+fn first_start(all: &Libvirt, host: &Host, node: &Node, domain: New) -> Result<()> {
     open_voices(all, node)?;
     define(all, host, &domain)?;
     let Err(error) = host.virsh.run(&["start", &domain.name]) else {
         return Ok(());
     };
-    if !host.virsh.is_local()
-        || !format!("{error:#}").contains(&domain.events)
-            && !format!("{error:#}").contains(&domain.console)
-    {
+    let words = format!("{error:#}");
+    let ours = [&domain.events, &domain.console];
+    if !host.virsh.is_local() || !ours.iter().any(|path| words.contains(*path)) {
         return Err(error);
     }
     // SELinux or AppArmor keep the daemon out of our directory: into the pool it may write.
+    host.undefine(&domain.name)?;
     let domain = New {
         events: voice(host, node, Part::Events)?,
         console: voice(host, node, Part::Console)?,
