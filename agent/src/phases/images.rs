@@ -8,6 +8,8 @@ use ha_spec::cluster::{Cri, KubeProxy};
 use ha_spec::phase::Phase;
 use tracing::warn;
 
+mod archives;
+
 use super::{Outcome, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET_PEM;
@@ -26,10 +28,11 @@ pub async fn needed(cx: &Context) -> Result<bool> {
     Ok(!is_settled(cx) && !cx.sys.files.exists(KUBELET_PEM))
 }
 
-/// Pulls what is missing; says what could not be had, and is never a reason to stop.
+/// Imports what came along, then pulls what is missing; says what could not be had, and is never a reason to stop.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let config = render::kubeadm::init(&cx.node, kubeadm::machine(cx), None, &[]);
     let pulled = async {
+        archives::import(cx).await?;
         let missing = missing(cx, &config).await?;
         match missing {
             Some(images) if images.is_empty() => Ok(()),
@@ -68,19 +71,21 @@ async fn missing(cx: &Context, config: &str) -> Result<Option<Vec<String>>> {
     );
     let named = cx.sys.commands.run(list).await;
     cx.sys.files.clear(file)?;
-    let here = Cmd::new(
-        "ctr",
-        &["--namespace", "k8s.io", "images", "list", "--quiet"],
-        ASK,
-    );
-    let (named, here) = (named?.stdout, cx.sys.commands.run(here).await?.stdout);
+    let (named, here) = (named?.stdout, here(cx).await?);
     let mut needed = if cx.node.is_control_plane() {
         all(&named)
     } else {
         of_workers(&named, cx.node.kubernetes.proxy)
     };
-    needed.retain(|image| !here.lines().any(|have| have.trim() == image));
+    needed.retain(|image| !here.contains(image));
     Ok(Some(needed))
+}
+
+/// What containerd has.
+async fn here(cx: &Context) -> Result<Vec<String>> {
+    let args = ["--namespace", "k8s.io", "images", "list", "--quiet"];
+    let list = cx.sys.commands.run(Cmd::new("ctr", &args, ASK)).await?;
+    Ok(all(&list.stdout))
 }
 
 /// kubeadm's preflight pulls what is missing through the runtime, all at once; its other checks only warn here.
