@@ -1,15 +1,19 @@
 //! The Flatcar sysext bakery's artefacts that a node is made of when the cluster file names none.
+//!
+//! Versions are written as the bakery does, and it writes them as each project's own tags are: `kubernetes-v1.34.4`, but
+//! `haproxy-3.2.5`. It builds the newest release of each project every night (of Kubernetes: of each supported minor) and keeps
+//! what it built.
 
 use std::collections::BTreeMap;
 
 use crate::cluster::{Cni, Cri, Kubernetes, Sysext};
 
-/// The newest keepalived that was tried with this agent's configuration.
+/// The one keepalived that the bakery builds by name; of the branch that was tried with this agent's configuration.
 pub const KEEPALIVED: &str = "v2.3.1";
-/// The newest haproxy of the branch that was tried with this agent's configuration.
-pub const HAPROXY: &str = "v3.0.0";
-/// The cilium CLI whose embedded charts hold the default chart.
-pub const CILIUM_CLI: &str = "v0.18.6";
+/// The haproxy that the bakery's documents name: a branch with long support.
+pub const HAPROXY: &str = "3.2.5";
+/// The first cilium CLI whose embedded charts hold the default chart, 1.18.1.
+pub const CILIUM_CLI: &str = "v0.18.7";
 /// The sysext of this product.
 pub const AGENT: &str = "ha-agent";
 

@@ -66,8 +66,8 @@ fn resolve_by(cluster: &Cluster, known: &mut Known, mirror: Option<&str>) -> Res
     for (name, sysext) in &cluster.sysexts {
         let artefact = match sysext {
             Sysext::Url { url, sha256 } => of_url(name, url, sha256),
-            Sysext::File(path) => of_file(name, path)?,
-            Sysext::Bundled => of_file(name, &bundled::find(name, arch)?)?,
+            Sysext::File(path) => of_file(cluster, name, path)?,
+            Sysext::Bundled => of_file(cluster, name, &bundled::find(name, arch)?)?,
             Sysext::Bakery { version } => {
                 let release = Release::new(name, version, arch);
                 known.release(&release, mirror)?
@@ -89,7 +89,7 @@ fn of_url(name: &str, url: &str, sha256: &str) -> Artefact {
     }
 }
 
-fn of_file(name: &str, path: &Path) -> Result<Artefact> {
+fn of_file(cluster: &Cluster, name: &str, path: &Path) -> Result<Artefact> {
     let unreadable =
         |what: String| Stop::bad_input(format!("sysexts.{name}: {} {what}", path.display()));
     let real = path
@@ -100,8 +100,13 @@ fn of_file(name: &str, path: &Path) -> Result<Artefact> {
     }
     std::fs::File::open(&real).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
     let base = real.file_name().context("no file name")?.to_string_lossy();
+    // nspawn brings the file as it is called.
+    let file = match cluster.provider {
+        Provider::Nspawn(_) => base.into_owned(),
+        _ => file_name(name, &base),
+    };
     Ok(Artefact {
-        file: file_name(name, &base),
+        file,
         source: Source::File(real),
     })
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tempfile::Builder;
 
+use crate::assets;
 use crate::cli::Render;
 use crate::exit::Stop;
 use crate::ignition::{Extras, Material, founder};
@@ -43,6 +44,7 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
         founder,
     }
     .render_all()?;
+    let packed = assets::pack(store.path(), cluster, &extras)?;
     files::make_dir(&args.out)?;
     for (name, config) in names.iter().zip(&configs) {
         put(&args.out, name, config, args.force)?;
@@ -58,6 +60,12 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
         if new { "new" } else { "kept" },
         home(store.path())
     );
+    if let Some(packed) = packed {
+        println!(
+            "  assets disk in {}: give it to every machine as a read-only virtio disk with the serial number ha-assets",
+            home(&packed.path)
+        );
+    }
     println!(
         "  the nodes' certificates in them end in 24 hours, the permission to found in one: boot the nodes before"
     );
