@@ -54,6 +54,9 @@ pub enum Verb {
     /// Switch a node's machine
     #[command(hide = true)]
     Power(Power),
+    /// Cut a node off from all others, its own link staying up
+    #[command(hide = true)]
+    Cut(Cut),
     /// Say where this machine reaches an address of the nodes' network
     #[command(hide = true)]
     Reach(Reach),
@@ -257,6 +260,18 @@ pub enum Order {
     On,
     /// Orderly restart
     Reboot,
+}
+
+/// Cut a node off from all others.
+#[derive(Debug, Args)]
+pub struct Cut {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// The node's name
+    pub node: String,
+    /// Let it back instead
+    #[arg(long)]
+    pub heal: bool,
 }
 
 /// Say where this machine reaches an address of the nodes' network.

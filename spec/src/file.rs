@@ -48,6 +48,9 @@ pub const ADVERT_INTERVAL_MS: u32 = 100;
 /// What the first interface is called on Flatcar in virtual machines, and by our own providers.
 pub const INTERFACE: &str = "eth0";
 
+/// What `sysexts` says where the image has them.
+const NO_SYSEXTS: &str = "none";
+
 /// The whole file.
 #[derive(Debug, Clone)]
 pub struct ClusterFile {
@@ -69,8 +72,10 @@ pub struct ClusterFile {
     pub nodes: Option<At<Vec<NodeEntry>>>,
     /// Who makes the machines.
     pub provider: Option<At<ProviderFile>>,
-    /// System extensions; none: `sysexts` is left out.
-    pub sysexts: Option<Vec<SysextEntry>>,
+    /// System extensions that the file names.
+    pub sysexts: Vec<SysextEntry>,
+    /// `sysexts: none`: the image has them.
+    pub no_sysexts: bool,
     /// How they reach the nodes; the provider's own way.
     pub assets: Option<At<AssetsFile>>,
     /// Who updates them; nobody.
@@ -175,11 +180,6 @@ impl ClusterFile {
         network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
     }
 
-    /// The system extensions that the file names.
-    pub(crate) fn sysexts(&self) -> &[SysextEntry] {
-        self.sysexts.as_deref().unwrap_or_default()
-    }
-
     /// The nodes, none if the list could not be read.
     pub(crate) fn entries(&self) -> &[NodeEntry] {
         self.nodes.as_ref().map_or(&[], |nodes| &nodes.value)
@@ -217,9 +217,8 @@ impl ClusterFile {
             endpoint,
             nodes: NodeEntry::read_all(&mut f),
             provider: ProviderFile::read(&mut f),
-            sysexts: f
-                .is_written("sysexts")
-                .then(|| SysextEntry::read_all(&mut f)),
+            no_sysexts: f.is_word("sysexts", NO_SYSEXTS),
+            sysexts: SysextEntry::read_all(&mut f),
             assets: AssetsFile::read(&mut f),
             updates: f.or("updates", Updates::None),
             authorized_keys,
@@ -294,6 +293,10 @@ impl NetworkFile {
 
 impl SysextEntry {
     fn read_all(f: &mut Fields<'_>) -> Vec<Self> {
+        if f.is_word("sysexts", NO_SYSEXTS) {
+            f.raw("sysexts");
+            return Vec::new();
+        }
         let mut sysexts = f.fields("sysexts");
         let names = sysexts.keys();
         let mut entries = Vec::new();

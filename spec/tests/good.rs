@@ -328,9 +328,25 @@ fn every_virtual_machine_has_an_ethernet_address_of_its_own() {
 }
 
 #[test]
-fn an_empty_sysexts_means_that_the_image_has_them() {
+fn sysexts_are_the_bakerys_less_those_that_the_file_names() {
+    let text = format!("{LEAST}sysexts: {{haproxy: {{path: h.raw}}, mine: {{path: m.raw}}}}\n");
+    let sysexts = cluster(&text).sysexts;
+    assert_eq!(sysexts["haproxy"], Sysext::File("/base/h.raw".into()));
+    assert_eq!(sysexts["ha-agent"], Sysext::Bundled);
+    assert_eq!(sysexts.len(), 6);
+    let text = format!("{LEAST}provider: none\nsysexts: {{mine: {{path: m.raw}}}}\n");
+    let (other, warnings) = check(&text, Path::new("/base")).unwrap();
+    assert_eq!(
+        (other.sysexts.len(), warnings.len()),
+        (1, 1),
+        "as it is written"
+    );
+}
+
+#[test]
+fn the_image_may_have_the_sysexts() {
     assert!(
-        cluster(&format!("{LEAST}sysexts: {{}}\n"))
+        cluster(&format!("{LEAST}sysexts: none\n"))
             .sysexts
             .is_empty()
     );

@@ -95,6 +95,13 @@ impl<'a> Node<'a> {
         .map(drop)
     }
 
+    /// Cuts the machine off from all others while its own link stays up, or lets it back.
+    pub fn cut(&self, off: bool) -> Result<()> {
+        let mut args = vec!["cut", self.cluster.name(), self.name];
+        args.extend((!off).then_some("--heal"));
+        self.cluster.ha_host(&args, LOOK)?.ok().map(drop)
+    }
+
     /// Powers the machine off, on, or restarts it.
     pub fn power(&self, order: &str) -> Result<()> {
         self.cluster

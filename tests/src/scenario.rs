@@ -158,6 +158,35 @@ pub fn loses_the_holder(story: &Story, cluster: &Cluster, web: &Web) {
     });
 }
 
+/// The holder is cut off: another one answers, and once it is let back there is one holder again.
+pub fn is_partitioned(story: &Story, cluster: &Cluster, web: &Web) {
+    let old = story.step("a look at the holder", || cluster.vip_holder());
+    let seen = story.step(
+        &format!("{old} is cut off: the VIP answers on the other side"),
+        || {
+            let probe = Probe::of(web.clone());
+            std::thread::sleep(Duration::from_secs(1));
+            cluster.node(&old).cut(true)?;
+            eventually("another node holds it, too", MOVE, || {
+                let holders = cluster.vip_holders()?;
+                ensure!(holders.iter().any(|h| *h != old), "it is on {holders:?}");
+                web.node().context("the VIP")
+            })?;
+            std::thread::sleep(Duration::from_secs(2));
+            probe.stop()
+        },
+    );
+    story.note(&seen.to_string());
+    story.step("let back, there is one holder, and the VIP answers", || {
+        cluster.node(&old).cut(false)?;
+        eventually("one holder", MOVE, || {
+            let holders = cluster.vip_holders()?;
+            ensure!(holders.len() == 1, "it is on {holders:?}");
+            web.node().map(drop)
+        })
+    });
+}
+
 /// Ctrl-C ends a launch and leaves the machines; a second launch, status and logs find them.
 pub fn are_found_again(story: &Story, cluster: &Cluster, launch: Running) {
     story.step("Ctrl-C ends the launch with exit code 130", || {

@@ -1,4 +1,4 @@
-//! `power`, `reach` and `remake`: for tests and support.
+//! `power`, `cut`, `reach` and `remake`: for tests and support.
 
 use anyhow::Result;
 
@@ -18,6 +18,12 @@ pub fn power(args: &cli::Power, root: &Root) -> Result<()> {
         Order::Reboot => provider::Power::Reboot,
     };
     known.provider.power(known.node(&args.node)?, order)
+}
+
+/// Cuts a node off, or lets it back.
+pub fn cut(args: &cli::Cut, root: &Root) -> Result<()> {
+    let known = Known::find(root, &args.cluster)?;
+    known.provider.cut(known.node(&args.node)?, !args.heal)
 }
 
 /// Where an address of the nodes' network is reached from here.

@@ -42,6 +42,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Man => done(completions::man()),
         Verb::Exec(args) => exec::run(args, &root?),
         Verb::Power(args) => done(machines::power(args, &root?)),
+        Verb::Cut(args) => done(machines::cut(args, &root?)),
         Verb::Reach(args) => done(machines::reach(args, &root?)),
         Verb::Remake(args) => done(machines::remake(args, &root?)),
         Verb::GuestExec(args) => guest_exec::run(args),

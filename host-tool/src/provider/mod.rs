@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use ha_spec::cluster::{self, Cluster, Node};
 
 pub mod command;
@@ -35,6 +35,13 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn remove(&self, node: &Node) -> Result<()>;
     /// A command that runs `argv` on the node as root, wired to this process's streams by the caller.
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command>;
+    /// Cuts a node off from all others, or lets it back, while its own link stays up: what a broken switch does. For tests.
+    fn cut(&self, node: &Node, _off: bool) -> Result<()> {
+        bail!(
+            "{} cannot be cut off: its provider has no such switch",
+            node.name
+        )
+    }
     /// Where this machine reaches an address of the nodes' network: there, unless the provider forwards it.
     fn reach(&self, inside: SocketAddr) -> SocketAddr {
         inside

@@ -22,11 +22,12 @@ pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let name = file.name?.value;
     let kubernetes = kubernetes(file.kubernetes, base)?;
     let provider = machines::provider(file.provider?.value, base)?;
-    let sysexts = match file.sysexts {
-        Some(entries) => all(entries, |s| sysext(s, base))?,
-        None if provider.vm().is_some() => bakery::defaults(&kubernetes),
-        None => BTreeMap::new(),
+    let named: BTreeMap<_, _> = all(file.sysexts, |s| sysext(s, base))?;
+    let mut sysexts = match provider.vm() {
+        Some(_) if !file.no_sysexts => bakery::defaults(&kubernetes),
+        _ => BTreeMap::new(),
     };
+    sysexts.extend(named);
     let mut nodes: Vec<Node> = all(file.nodes?.value, node)?;
     if provider.vm().is_some() {
         machines::addresses(&name, &mut nodes);

@@ -8,12 +8,17 @@ use crate::file::{At, ClusterFile, SysextEntry};
 const NEEDED: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
 
 pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    for sysext in file.sysexts() {
+    for sysext in &file.sysexts {
         name(&sysext.name, faults);
         source(sysext, faults);
     }
+    // Virtual machines get the bakery's for those that are not named.
+    let provider = file.provider.as_ref().map(|at| &at.value);
+    if provider.is_some_and(|provider| provider.vm().is_some()) {
+        return;
+    }
     // None at all: the image has them. Some of them: the others are forgotten more often than not.
-    let Some(first) = file.sysexts().first() else {
+    let Some(first) = file.sysexts.first() else {
         return;
     };
     let crio = file
@@ -21,11 +26,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .cri
         .as_ref()
         .is_some_and(|cri| cri.value == Cri::Crio);
-    let has = |name: &str| {
-        file.sysexts()
-            .iter()
-            .any(|sysext| sysext.name.value == name)
-    };
+    let has = |name: &str| &file.sysexts.iter().any(|sysext| sysext.name.value == name);
     let needed = NEEDED.into_iter().chain(crio.then_some("crio"));
     let missing: Vec<String> = needed
         .filter(|name| !has(name))

@@ -255,6 +255,13 @@ impl<'r> Fields<'r> {
             .any(|(k, node)| k.name == key && !matches!(node.value, Value::Empty))
     }
 
+    /// True if the key's value is this word.
+    pub fn is_word(&self, key: &str, word: &str) -> bool {
+        self.entries.iter().any(|(k, node)| {
+            k.name == key && matches!(&node.value, Value::Scalar { text, .. } if text == word)
+        })
+    }
+
     /// True if the key's value is a mapping.
     pub fn is_mapping(&self, key: &str) -> bool {
         self.entries

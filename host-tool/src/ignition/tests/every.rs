@@ -89,7 +89,7 @@ impl Case {
             if self.disk { "qemu" } else { "none" }
         );
         text += match self.files + self.urls {
-            0 => "sysexts: {}\n",
+            0 => "sysexts: none\n",
             _ => "sysexts:\n",
         };
         if self.files > 0 {

@@ -116,6 +116,10 @@ impl Provider for Nspawn {
         }
     }
 
+    fn cut(&self, node: &Node, off: bool) -> Result<()> {
+        network::unplug_port(&self.wiring(node), off)
+    }
+
     fn remove(&self, node: &Node) -> Result<()> {
         destroy::remove(&self.dir(node), &self.wiring(node))
     }

@@ -223,6 +223,14 @@ pub fn cut(wiring: &Wiring) -> Result<()> {
     at_port(wiring, "set", &["down"])
 }
 
+/// Unplugs a node's cable from the bridge, or plugs it in again; the node's own end stays up.
+pub fn unplug_port(wiring: &Wiring, off: bool) -> Result<()> {
+    match off {
+        true => at_port(wiring, "set", &["nomaster"]),
+        false => at_port(wiring, "set", &["master", BRIDGE]),
+    }
+}
+
 /// `ip link VERB PORT REST` on the bridge's end of a node's cable, if there is one, even if it goes meanwhile.
 fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
     let there = || -> Result<bool> {

@@ -79,6 +79,13 @@ impl Gateway {
         table.settle(&ports::wanted(&self.cluster), &ports::free, &ours)
     }
 
+    /// Nothing passes a node's first cable from now on, or everything again; the guest's own link stays up.
+    pub fn cut(&self, node: &str, off: bool) -> Result<()> {
+        let mut qmp = Qmp::open(&self.layout.gateway().join(QMP), PATIENCE)?;
+        let link = json!({"name": cable_id(&plug(node, 0)), "up": !off});
+        qmp.execute("set_link", link).map(drop)
+    }
+
     fn plugs(&self) -> Vec<(String, usize)> {
         let nodes = self.cluster.nodes.iter();
         nodes

@@ -112,6 +112,10 @@ impl Provider for Qemu {
         }
     }
 
+    fn cut(&self, node: &Node, off: bool) -> Result<()> {
+        self.gateway.cut(&node.name, off)
+    }
+
     fn remove(&self, node: &Node) -> Result<()> {
         machine::remove(self, &node.name)
     }

@@ -28,10 +28,11 @@ pub const ROOT_SERIAL: &str = "root";
 pub const ASSETS_SERIAL: &str = "ha-assets";
 
 /// QEMU's processor model for `cpu`. Without KVM `host` cannot be; then the model with which Go's TLS, JSON and hashes run
-/// fastest under translation.
+/// fastest under translation, less what makes it slow: five-level page walks (a fork takes twice as long) and `rep movsb`,
+/// which is translated byte by byte (lab/README.md has the figures).
 pub fn cpu(vm: &Vm, kvm: bool) -> &str {
     match (vm.cpu.as_str(), kvm, vm.arch) {
-        ("host", false, Arch::X86_64) => "max",
+        ("host", false, Arch::X86_64) => "max,la57=off,erms=off,fsrm=off",
         // `max` computes pointer signatures in software.
         ("host", false, Arch::Arm64) => "cortex-a72",
         (model, ..) => model,
