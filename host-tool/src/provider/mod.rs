@@ -11,6 +11,7 @@ mod command;
 mod none;
 pub mod nspawn;
 mod process;
+pub mod qemu;
 pub mod vm;
 
 pub use none::RenderOnly;
@@ -95,6 +96,7 @@ pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
         cluster::Provider::Nspawn(options) => {
             Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))
         }
+        cluster::Provider::Qemu(options) => Ok(Box::new(qemu::Qemu::new(cluster, options, dir)?)),
         cluster::Provider::None => Ok(Box::new(RenderOnly)),
         other => anyhow::bail!(
             "provider {} is not supported yet; use `provider: {{nspawn: {{...}}}}`, or `provider: none` and `ha-host render`",

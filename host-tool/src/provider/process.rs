@@ -24,8 +24,9 @@ impl Ident {
     pub fn of(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (state, start) = parse_stat(&stat)?;
-        // A zombie runs no more; its parent may take its time to notice.
-        if matches!(state, 'Z' | 'X') {
+        // A zombie runs no more; its parent may take its time to notice. But while one of its threads still dies, its files,
+        // ports and locks are not free.
+        if matches!(state, 'Z' | 'X') && threads(pid) <= 1 {
             return None;
         }
         Some(Self {
@@ -94,6 +95,11 @@ impl Ident {
             boot: words.next()?.into(),
         })
     }
+}
+
+/// How many threads of the process the kernel still shows, the first one included.
+fn threads(pid: i32) -> usize {
+    std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
 /// State and start time of `/proc/PID/stat`. The name in it may hold spaces and brackets: count from the last bracket.
