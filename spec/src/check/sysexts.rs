@@ -26,7 +26,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .cri
         .as_ref()
         .is_some_and(|cri| cri.value == Cri::Crio);
-    let has = |name: &str| &file.sysexts.iter().any(|sysext| sysext.name.value == name);
+    let has = |name: &str| file.sysexts.iter().any(|sysext| sysext.name.value == name);
     let needed = NEEDED.into_iter().chain(crio.then_some("crio"));
     let missing: Vec<String> = needed
         .filter(|name| !has(name))

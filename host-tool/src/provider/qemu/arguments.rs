@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::layout::{NodeDir, QMP};
 use super::ports::Ports;
+use super::programs::Version;
 use crate::provider::vm::{self, ASSETS_SERIAL, EVENTS_PORT, GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
 /// One virtual machine.
@@ -14,8 +15,6 @@ use crate::provider::vm::{self, ASSETS_SERIAL, EVENTS_PORT, GUEST_PORT, ROOT_SER
 pub struct Machine<'a> {
     /// `CLUSTER.NODE`, to be seen in lists of processes.
     pub name: &'a str,
-    /// The node's.
-    pub node: &'a str,
     /// What it is like.
     pub vm: &'a Vm,
     /// Whether the processor runs it.
@@ -26,8 +25,6 @@ pub struct Machine<'a> {
     pub uefi: Option<&'a Path>,
     /// Whether there is an assets disk.
     pub assets: bool,
-    /// What [`reconnect`] says.
-    pub reconnect: &'static str,
     /// Its interfaces, in order.
     pub macs: &'a [Mac],
 }
@@ -115,11 +112,10 @@ impl Machine<'_> {
 
     fn network(&self, all: &mut Words) {
         for (at, mac) in self.macs.iter().enumerate() {
-            let there = format!("../_gateway/{}", plug(self.node, at));
-            let again = self.reconnect;
+            let socket = NodeDir::cable(at);
             all.option(
                 "-netdev",
-                format!("stream,id=net{at},server=off,addr.type=unix,addr.path={there},{again}"),
+                format!("stream,id=net{at},server=on,addr.type=unix,addr.path={socket}"),
             );
             all.option(
                 "-device",
@@ -162,7 +158,8 @@ pub fn gateway(
     network: &Network,
     dns: Ipv4Addr,
     ports: &Ports,
-    plugs: &[(String, usize)],
+    plugs: &[Plug],
+    version: Version,
 ) -> Vec<String> {
     let mut all = Words::default();
     all.add(&[
@@ -184,45 +181,64 @@ pub fn gateway(
     }
     all.option("-netdev", user);
     all.option("-netdev", "hubport,id=nat-hub,hubid=0,netdev=nat");
-    for (node, nic) in plugs {
-        let plug = plug(node, *nic);
-        let cable = cable_id(&plug);
+    let (again, after) = reconnect(version);
+    for plug in plugs {
+        let (cable, there) = (plug.cable(), plug.there());
         all.option(
             "-netdev",
-            format!("stream,id={cable},server=on,addr.type=unix,addr.path={plug}"),
+            format!(
+                "stream,id={cable},server=off,addr.type=unix,addr.path={there},{again}={after}"
+            ),
         );
         all.option(
             "-netdev",
-            format!("hubport,id={},hubid={nic},netdev={cable}", port_id(&plug)),
+            format!(
+                "hubport,id={},hubid={},netdev={cable}",
+                plug.port(),
+                plug.nic
+            ),
         );
     }
     all.option("-qmp", format!("unix:{QMP},server=on,wait=off"));
     all.0
 }
 
-/// How a cable is plugged in again when the gateway has begun anew: QEMU 9.2 counts in milliseconds.
-pub fn reconnect(version: (u32, u32)) -> &'static str {
-    if version >= (9, 2) {
-        "reconnect-ms=250"
-    } else {
-        "reconnect=1"
+/// The gateway's end of a node's cable: the interface number `nic` is in hub number `nic`.
+///
+/// A stream, because a full datagram socket of a node that does not listen yet keeps the gateway busy with trying. The node is
+/// the server, because QEMU 10 dies of a frame for a server that is about to listen, and a node has none to send by then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plug {
+    /// The node's name.
+    pub node: String,
+    /// Counts from 0.
+    pub nic: usize,
+}
+
+impl Plug {
+    /// Identifier of the cable; tests pull it by `set_link`. It begins with a letter, as QEMU wants it.
+    pub fn cable(&self) -> String {
+        format!("cable-{}.{}", self.node, self.nic)
+    }
+
+    /// Identifier of the hub's port.
+    pub fn port(&self) -> String {
+        format!("port-{}.{}", self.node, self.nic)
+    }
+
+    /// The node's socket, from the gateway's directory.
+    pub fn there(&self) -> String {
+        format!("../{}/{}", self.node, NodeDir::cable(self.nic))
     }
 }
 
-/// The gateway's end of a node's cable: a stream, because a full datagram socket of a node that does not listen yet would keep
-/// the gateway busy with trying.
-pub fn plug(node: &str, nic: usize) -> String {
-    format!("{node}.{nic}")
-}
-
-/// QEMU's identifiers begin with a letter; node names may begin with a digit.
-pub fn cable_id(plug: &str) -> String {
-    format!("cable-{plug}")
-}
-
-/// See [`cable_id`].
-pub fn port_id(plug: &str) -> String {
-    format!("port-{plug}")
+/// How often the gateway looks for a node that is off: QEMU 9.2 and later count in milliseconds.
+pub fn reconnect(version: Version) -> (&'static str, u32) {
+    if version >= (9, 2) {
+        ("reconnect-ms", 250)
+    } else {
+        ("reconnect", 1)
+    }
 }
 
 /// The nodes do not use DHCP, but QEMU insists on a range that holds neither gateway nor name server.
@@ -276,13 +292,11 @@ mod tests {
     fn machine<'a>(vm: &'a Vm, macs: &'a [Mac]) -> Machine<'a> {
         Machine {
             name: "demo.node1",
-            node: "node1",
             vm,
             kvm: true,
             kernel: None,
             uefi: None,
             assets: true,
-            reconnect: reconnect((10, 0)),
             macs,
         }
     }
@@ -325,7 +339,6 @@ mod tests {
             kernel: Some(&kernel),
             uefi: Some(Path::new("/usr/share/AAVMF/odd,name.fd")),
             assets: false,
-            reconnect: reconnect((8, 2)),
             ..machine(&vm, &MACS[..1])
         };
         assert_eq!(
@@ -341,17 +354,13 @@ mod tests {
             r#"{"version": 1, "ports": {"10.77.0.30:6444": 6444, "10.77.0.11:6443": 20000}}"#,
         )
         .unwrap();
-        let plugs = [
-            ("node1".to_owned(), 0),
-            ("2".to_owned(), 0),
-            ("2".to_owned(), 1),
-        ];
-        let words = gateway(
-            &cluster.network,
-            Ipv4Addr::new(10, 77, 0, 15),
-            &ports,
-            &plugs,
-        );
+        let plug = |node: &str, nic| Plug {
+            node: node.into(),
+            nic,
+        };
+        let plugs = [plug("node1", 0), plug("2", 0), plug("2", 1)];
+        let dns = Ipv4Addr::new(10, 77, 0, 15);
+        let words = gateway(&cluster.network, dns, &ports, &plugs, (10, 0));
         assert_eq!(lines(&words), include_str!("golden/gateway.txt"));
     }
 }

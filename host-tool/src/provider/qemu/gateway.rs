@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::Cluster;
+use ha_spec::cluster::{Cluster, Node};
 use serde_json::json;
 
-use super::arguments::{self, cable_id, plug, port_id};
+use super::arguments::{self, Plug, reconnect};
 use super::layout::{Layout, QMP};
 use super::ports::{self, Ports};
 use super::qmp::{PATIENCE, Qmp};
@@ -82,28 +82,33 @@ impl Gateway {
     /// Nothing passes a node's first cable from now on, or everything again; the guest's own link stays up.
     pub fn cut(&self, node: &str, off: bool) -> Result<()> {
         let mut qmp = Qmp::open(&self.layout.gateway().join(QMP), PATIENCE)?;
-        let link = json!({"name": cable_id(&plug(node, 0)), "up": !off});
+        let plug = Plug {
+            node: node.to_owned(),
+            nic: 0,
+        };
+        let link = json!({"name": plug.cable(), "up": !off});
         qmp.execute("set_link", link).map(drop)
     }
 
-    fn plugs(&self) -> Vec<(String, usize)> {
+    fn plugs(&self) -> Vec<Plug> {
+        let plug = |node: &Node, nic| Plug {
+            node: node.name.clone(),
+            nic,
+        };
         let nodes = self.cluster.nodes.iter();
         nodes
-            .flat_map(|node| (0..=node.interfaces.len()).map(|nic| (node.name.clone(), nic)))
+            .flat_map(|node| (0..=node.interfaces.len()).map(move |nic| plug(node, nic)))
             .collect()
     }
 
     fn start(&self, table: &mut Ports, dir: &Path) -> Result<()> {
         let new = table.settle(&ports::wanted(&self.cluster), &ports::free, &|_| false)?;
         self.keep(table, new)?;
-        let plugs = self.plugs();
-        for (node, nic) in &plugs {
-            // A socket of an earlier one would be in the way.
-            let _ = std::fs::remove_file(dir.join(plug(node, *nic)));
-        }
         let program = programs::find_system(self.arch())?;
         let dns = dns(&self.cluster)?;
-        let arguments = arguments::gateway(&self.cluster.network, dns, table, &plugs);
+        let version = programs::version(&program)?;
+        let arguments =
+            arguments::gateway(&self.cluster.network, dns, table, &self.plugs(), version);
         spawn::start(dir, &program, &arguments, None)
     }
 
@@ -119,25 +124,10 @@ impl Gateway {
                 bail!("port {port} of 127.0.0.1 cannot be forwarded to {inside}: {said}");
             }
         }
-        for (node, nic) in self.plugs() {
-            self.plug_in(qmp, &node, nic)?;
-        }
-        Ok(())
-    }
-
-    fn plug_in(&self, qmp: &mut Qmp, node: &str, nic: usize) -> Result<()> {
-        let plug = plug(node, nic);
-        let address = json!({"type": "unix", "path": plug});
-        let cable =
-            json!({"type": "stream", "id": cable_id(&plug), "server": true, "addr": address});
-        let port = json!({"type": "hubport", "id": port_id(&plug), "hubid": nic, "netdev": cable_id(&plug)});
-        for device in [cable, port] {
-            match qmp.execute("netdev_add", device) {
-                Err(error) if !error.to_string().contains(DUPLICATE) => {
-                    return Err(error).with_context(|| format!("{node} cannot be plugged in"));
-                }
-                _ => {}
-            }
+        let version = programs::version(&programs::find_system(self.arch())?)?;
+        for plug in self.plugs() {
+            plug_in(qmp, &plug, version)
+                .with_context(|| format!("{} cannot be plugged in", plug.node))?;
         }
         Ok(())
     }
@@ -154,6 +144,22 @@ impl Gateway {
         let vm = self.cluster.provider.vm();
         vm.map_or(ha_spec::cluster::Arch::HOST, |vm| vm.arch)
     }
+}
+
+/// Fine if it is in already.
+fn plug_in(qmp: &mut Qmp, plug: &Plug, version: programs::Version) -> Result<()> {
+    let (again, after) = reconnect(version);
+    let address = json!({"type": "unix", "path": plug.there()});
+    let cable = json!({"type": "stream", "id": plug.cable(), "server": false, "addr": address, again: after});
+    let port =
+        json!({"type": "hubport", "id": plug.port(), "hubid": plug.nic, "netdev": plug.cable()});
+    for device in [cable, port] {
+        match qmp.execute("netdev_add", device) {
+            Err(error) if !error.to_string().contains(DUPLICATE) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The forwarded ports in what `info usernet` prints:

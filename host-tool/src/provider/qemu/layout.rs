@@ -104,6 +104,11 @@ impl NodeDir {
     /// The guest agent's socket.
     pub const GUEST: &str = "guest";
 
+    /// The socket of its interface number `nic`: the gateway plugs in there.
+    pub fn cable(nic: usize) -> String {
+        format!("net{nic}")
+    }
+
     /// A file in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)

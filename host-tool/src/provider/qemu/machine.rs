@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -12,6 +12,7 @@ use ha_spec::cluster::{Firmware, Image, Mac, Node};
 use super::layout::{NodeDir, QMP};
 use super::qmp::{PATIENCE, Qmp};
 use super::{Qemu, arguments, programs, spawn};
+use crate::assets;
 use crate::provider::vm::guest::{Agent, Way};
 use crate::provider::vm::{fw_cfg, image, overlay};
 use crate::provider::{Machine, Made};
@@ -19,9 +20,6 @@ use crate::state::files;
 
 /// An orderly reboot stops kubelet and containerd first, each with a stop time-out of 90 s.
 const REBOOT_PATIENCE: Duration = Duration::from_secs(200);
-/// Where the assets disk of new nodes is named, in the cluster's state directory.
-const ASSETS: &str = "assets/current";
-
 /// What the node does.
 pub fn state(dir: &NodeDir) -> Machine {
     if spawn::running(&dir.0).is_some() {
@@ -76,7 +74,7 @@ fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<()> {
         std::fs::copy(&firmware.vars, new.join(NodeDir::VARS))
             .with_context(|| format!("cannot copy {}", firmware.vars.display()))?;
     }
-    if let Some(assets) = assets(provider)? {
+    if let Some(assets) = assets::current(&provider.dir)? {
         symlink(assets, new.join(NodeDir::ASSETS)).context("cannot link the assets disk")?;
     }
     for file in [NodeDir::EVENTS, NodeDir::CONSOLE] {
@@ -103,21 +101,6 @@ fn copy_secret(from: &Path, to: &Path) -> Result<()> {
     copy().with_context(|| format!("cannot copy {}", from.display()))
 }
 
-/// The disk with sysexts and images, if the cluster has one.
-fn assets(provider: &Qemu) -> Result<Option<PathBuf>> {
-    let Some(state) = provider.layout.machines().parent() else {
-        return Ok(None);
-    };
-    let link = state.join(ASSETS);
-    if link.symlink_metadata().is_err() {
-        return Ok(None);
-    }
-    let path = link
-        .canonicalize()
-        .with_context(|| format!("the assets disk {} is gone", link.display()))?;
-    Ok(Some(path))
-}
-
 fn start(provider: &Qemu, node: &Node) -> Result<()> {
     provider.gateway.ensure()?;
     let vm = &provider.options.vm;
@@ -133,7 +116,6 @@ fn start(provider: &Qemu, node: &Node) -> Result<()> {
     };
     let machine = arguments::Machine {
         name: &name,
-        node: &node.name,
         vm,
         kvm: provider.kvm()?,
         kernel: match &vm.image {
@@ -142,7 +124,6 @@ fn start(provider: &Qemu, node: &Node) -> Result<()> {
         },
         uefi: uefi.as_deref(),
         assets: dir.join(NodeDir::ASSETS).symlink_metadata().is_ok(),
-        reconnect: arguments::reconnect(programs::version(&program)?),
         macs: &macs,
     };
     spawn::start(
@@ -171,8 +152,11 @@ pub fn reboot(dir: &NodeDir, node: &str) -> Result<()> {
     if spawn::running(&dir.0).is_none() {
         bail!("{node} does not run");
     }
+    let agent = agent(dir, node);
+    agent.ping()?;
+    // Before the order: what happened earlier is not heard.
     let mut qmp = Qmp::open(&dir.join(QMP), PATIENCE)?;
-    agent(dir, node).start(&["systemctl", "reboot"])?;
+    agent.start(&["systemctl", "reboot"])?;
     let event = qmp
         .event(&["RESET", "SHUTDOWN"], REBOOT_PATIENCE)
         .with_context(|| {

@@ -33,6 +33,8 @@ mod tests;
 /// The provider for one cluster.
 #[derive(Debug)]
 pub struct Qemu {
+    /// The cluster's state directory.
+    dir: PathBuf,
     layout: Layout,
     gateway: Gateway,
     cluster: Cluster,
@@ -49,6 +51,7 @@ impl Qemu {
         let layout = Layout::new(&cluster.name, dir);
         Ok(Self {
             gateway: Gateway::new(&layout, cluster)?,
+            dir: dir.to_owned(),
             layout,
             cluster: cluster.clone(),
             options: options.clone(),

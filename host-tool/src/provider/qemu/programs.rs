@@ -38,13 +38,16 @@ pub fn packages(arch: Arch) -> String {
 }
 
 /// Major and minor number.
-pub fn version(system: &Path) -> Result<(u32, u32)> {
+pub type Version = (u32, u32);
+
+/// QEMU's version.
+pub fn version(system: &Path) -> Result<Version> {
     let text = output(Command::new(system).arg("--version"))?;
     parse_version(&text).with_context(|| format!("{} names no version: {text}", system.display()))
 }
 
 /// `QEMU emulator version 10.0.13 (Debian ...)`.
-fn parse_version(text: &str) -> Option<(u32, u32)> {
+fn parse_version(text: &str) -> Option<Version> {
     let number = text.split_once("version ")?.1;
     let mut parts = number.split(|c: char| !c.is_ascii_digit());
     Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))

@@ -103,7 +103,7 @@ mod tests {
                 lines.next().unwrap().unwrap();
                 write!(stream, "{event}\r\n{answer}\r\n").unwrap();
             }
-            writeln!(stream, "{}\n{event}", r#"{"event": "STOP"}"#).unwrap();
+            writeln!(stream, "{{\"event\": \"STOP\"}}\n{event}").unwrap();
         });
         let mut qmp = Qmp::open(&path, PATIENCE).unwrap();
         assert_eq!(qmp.execute("one", json!({})).unwrap(), 7);

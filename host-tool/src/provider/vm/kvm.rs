@@ -62,11 +62,6 @@ impl Verdict {
     }
 }
 
-/// Whether guests run.
-pub fn works(qemu: &Path, arch: Arch) -> Result<bool> {
-    Ok(look(qemu, arch)? == Verdict::Works)
-}
-
 /// Starts a tiny guest with QEMU's program `qemu`. Takes up to 5 s where guests hang.
 pub fn look(qemu: &Path, arch: Arch) -> Result<Verdict> {
     match std::fs::File::options().read(true).write(true).open(DEVICE) {

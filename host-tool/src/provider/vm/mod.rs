@@ -45,7 +45,7 @@ pub const TCG: &str = "tcg,thread=multi,tb-size=512";
 /// Bytes as people write them: `4 GiB`, `512 MiB`.
 pub fn size(bytes: u64) -> String {
     let mib = bytes >> 20;
-    if mib >= 10 * 1024 || (mib >= 1024 && mib % 1024 == 0) {
+    if mib >= 10 * 1024 || (mib >= 1024 && mib.is_multiple_of(1024)) {
         format!("{} GiB", mib / 1024)
     } else {
         format!("{mib} MiB")

@@ -29,7 +29,9 @@ const STOPPING: Duration = Duration::from_secs(5);
 /// What the program ends with after Ctrl-C.
 const INTERRUPTED: i32 = 130;
 /// Makes the place of the output, then becomes the command.
-const SCRIPT: &str = r#"(umask 077; mkdir "$1") || exit 125; exec >>"$1/out" 2>>"$1/err" </dev/null; shift; exec "$@""#;
+const SCRIPT: &str = r#"(umask 077; mkdir "$1") || exit 125; echo $$ >"$1/pid"; exec >>"$1/out" 2>>"$1/err" </dev/null; shift; exec "$@""#;
+/// Removes the place, and those of commands that have ended and whose ha-host was killed before it could do this.
+const CLEAN: &str = r#"rm -rf "$1"; for d in $(find /run -maxdepth 1 -name 'ha-exec-*' -mmin +1); do read -r p <"$d/pid"; kill -0 "$p" || rm -rf "$d"; done"#;
 
 /// A way to a node's agent.
 pub trait Transport: std::fmt::Debug + Send {
@@ -93,7 +95,7 @@ impl Agent {
         let code = run.follow(out, err, stop);
         run.close();
         // It holds what the command said. Should the node be gone, so is its /run.
-        let _ = self.start(&["rm", "-rf", &dir]);
+        let _ = self.start(&["sh", "-c", CLEAN, "sh", &dir]);
         code
     }
 

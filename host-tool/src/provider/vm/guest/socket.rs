@@ -31,6 +31,7 @@ impl Socket {
     }
 
     /// With another deadline for each exchange.
+    #[cfg(test)]
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }

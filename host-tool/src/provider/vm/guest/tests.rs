@@ -15,7 +15,7 @@ fn muddled(stream: UnixStream) {
     assert_eq!(line[0], 0xff, "the mark that ends what was half said");
     let sync: Value = serde_json::from_slice(&line[1..]).unwrap();
     let id = &sync["arguments"]["id"];
-    write!(stream, "{{\"return\": \"old\"}}\n").unwrap();
+    writeln!(stream, "{{\"return\": \"old\"}}").unwrap();
     stream.write_all(b"\xff{\"return\": 1}\n\xff").unwrap();
     writeln!(stream, "{{\"return\": {id}}}").unwrap();
     let mut request = String::new();

@@ -1,0 +1,38 @@
+//! The same scenario on the machines of every provider: boot, VIP, a lost holder, an operator who gives up and comes
+//! back. Kubernetes itself is not begun: under an emulator that takes minutes (`vm.rs` has it once).
+
+use ha_tests::cluster::Cluster;
+use ha_tests::plan::Kind;
+use ha_tests::scenario;
+use ha_tests::story::Story;
+
+#[test]
+fn nspawn() {
+    from_launch_to_destroy("machines-nspawn", Kind::Nspawn, 3);
+}
+
+#[test]
+fn qemu() {
+    from_launch_to_destroy("machines-qemu", Kind::Qemu, 3);
+}
+
+#[test]
+fn libvirt() {
+    from_launch_to_destroy("machines-libvirt", Kind::Libvirt, 1);
+}
+
+fn from_launch_to_destroy(name: &str, kind: Kind, control_planes: u8) {
+    let story = Story::new(name);
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(scenario::balancer_plan(name, kind, control_planes)?)
+    });
+    let launch = scenario::boots(&story, &cluster);
+    scenario::are_made_of_their_ignition(&story, &cluster);
+    let web = scenario::carries_the_vip(&story, &cluster);
+    if control_planes > 1 {
+        scenario::is_partitioned(&story, &cluster, &web);
+        scenario::loses_the_holder(&story, &cluster, &web);
+    }
+    scenario::are_found_again(&story, &cluster, launch);
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
