@@ -16,13 +16,19 @@ pub const HAPROXY: &str = "haproxy.service";
 pub const KEEPALIVED: &str = "keepalived.service";
 /// The cluster's CA as Ignition brings it.
 const CLUSTER_CA: &str = "/etc/kubernetes/pki/ca.crt";
+/// Where it is kept what the units were told: memory, because a reboot starts them anew.
+const TOLD: &str = "/run/ha-agent/told";
 /// How often a freshly started haproxy is asked, every [`ANSWER_PAUSE`]: it answers within 100 ms.
 const ANSWER_TRIES: u32 = 50;
 /// See [`ANSWER_TRIES`].
 const ANSWER_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
-/// What lies on the disk and is to be there: name, mode, content.
-struct Wanted(Vec<(&'static str, u32, String)>);
+/// What both programs are to run with.
+struct Wanted {
+    ca: String,
+    haproxy: String,
+    keepalived: String,
+}
 
 impl Wanted {
     fn of(cx: &Context, backends: &[Peer]) -> Result<Self> {
@@ -31,32 +37,56 @@ impl Wanted {
             .files
             .read(CLUSTER_CA)?
             .with_context(|| format!("{CLUSTER_CA} is not there"))?;
-        Ok(Self(vec![
-            (haproxy::CA, 0o644, ca),
-            (haproxy::CONFIG, 0o644, haproxy::config(&cx.node, backends)),
-            (keepalived::CONFIG, 0o644, keepalived::config(&cx.node)),
-        ]))
+        Ok(Self {
+            ca,
+            haproxy: haproxy::config(&cx.node, backends),
+            keepalived: keepalived::config(&cx.node),
+        })
+    }
+
+    /// Name and content of each file.
+    fn files(&self) -> [(&'static str, &str); 3] {
+        [
+            (haproxy::CA, &self.ca),
+            (haproxy::CONFIG, &self.haproxy),
+            (keepalived::CONFIG, &self.keepalived),
+        ]
+    }
+
+    /// What each unit reads.
+    fn units(&self) -> [(&'static str, String); 2] {
+        [
+            (HAPROXY, format!("{}{}", self.ca, self.haproxy)),
+            (KEEPALIVED, self.keepalived.clone()),
+        ]
     }
 
     fn is_there(&self, cx: &Context) -> Result<bool> {
-        for (name, _, content) in &self.0 {
-            if cx.sys.files.read(name)?.as_ref() != Some(content) {
+        for (name, content) in self.files() {
+            if cx.sys.files.read(name)?.as_deref() != Some(content) {
+                return Ok(false);
+            }
+        }
+        for (unit, content) in self.units() {
+            if told(cx, unit)? != Some(content) {
                 return Ok(false);
             }
         }
         Ok(true)
     }
 
-    /// Writes what differs; says which files did.
-    fn write(&self, cx: &Context) -> Result<Vec<&'static str>> {
-        let mut changed = Vec::new();
-        for (name, mode, content) in &self.0 {
-            if cx.sys.files.write(name, *mode, content.as_bytes())? {
-                changed.push(*name);
-            }
+    fn write(&self, cx: &Context) -> Result<()> {
+        for (name, content) in self.files() {
+            cx.sys.files.write(name, 0o644, content.as_bytes())?;
         }
-        Ok(changed)
+        Ok(())
     }
+}
+
+/// What a unit was last told to read, in this boot. The files alone do not say it: an attempt may end between writing them
+/// and the reload, and neither program shows what it runs with.
+fn told(cx: &Context, unit: &str) -> Result<Option<String>> {
+    cx.sys.files.read(&format!("{TOLD}/{unit}"))
 }
 
 /// Whether files differ, units do not run, or haproxy does not answer.
@@ -86,20 +116,16 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 /// Brings keepalived and haproxy in line with these apiservers. Nothing happens if they are already. Returns when
 /// haproxy answers and both units are active.
 pub async fn apply(cx: &Context, backends: &[Peer]) -> Result<()> {
-    let empty = cx
-        .sys
-        .files
-        .read(keepalived::CONFIG)?
-        .is_none_or(|text| !text.contains("vrrp_instance"));
-    let changed = Wanted::of(cx, backends)?.write(cx)?;
-    let balancer_changed = changed.iter().any(|name| *name != keepalived::CONFIG);
-    bring_up(cx, HAPROXY, balancer_changed, false).await?;
+    let wanted = Wanted::of(cx, backends)?;
+    wanted.write(cx)?;
+    let [(haproxy, its), (keepalived, others)] = wanted.units();
+    bring_up(cx, haproxy, &its).await?;
     answers(cx).await?;
     // keepalived finds a healthy node from its first look on: the VIP comes up at once.
     cx.sys
         .files
         .put_new(paths::HEALTH_FILE, keepalived::FINE.as_bytes())?;
-    bring_up(cx, KEEPALIVED, changed.contains(&keepalived::CONFIG), empty).await
+    bring_up(cx, keepalived, &others).await
 }
 
 /// The apiservers that the configuration on the disk names, so that a restart of the agent does not fall back to the
@@ -114,24 +140,33 @@ pub fn backends(cx: &Context) -> Result<Vec<Peer>> {
     })
 }
 
-/// Started, or reloaded if its configuration changed. `anew`: a program that ran on an empty configuration is restarted.
-async fn bring_up(cx: &Context, unit: &str, changed: bool, anew: bool) -> Result<()> {
+/// Started, or reloaded if it runs with something else. A keepalived that nobody told anything yet runs on the bakery's
+/// empty configuration, and a reload does not make it begin: it is restarted.
+async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
     let systemd = &cx.sys.systemd;
+    let told = told(cx, unit)?;
     match systemd.active_state(unit).await?.as_str() {
-        "not-found" => Err(NeedsAPerson(format!(
-            "systemd does not know {unit}: is its sysext merged? systemd-sysext status"
-        ))
-        .into()),
-        "active" if anew => systemd.restart(unit).await,
-        "active" if changed => systemd.reload_or_restart(unit).await,
-        "active" => Ok(()),
+        "not-found" => {
+            return Err(NeedsAPerson(format!(
+                "systemd does not know {unit}: is its sysext merged? systemd-sysext status"
+            ))
+            .into());
+        }
+        "active" if told.as_deref() == Some(content) => return Ok(()),
+        "active" if told.is_none() && unit == KEEPALIVED => systemd.restart(unit).await?,
+        "active" => systemd.reload_or_restart(unit).await?,
         state => {
             if state == "failed" {
                 systemd.reset_failed(unit).await?;
             }
-            systemd.start(unit).await
+            systemd.start(unit).await?;
         }
     }
+    let record = format!("{TOLD}/{unit}");
+    cx.sys
+        .files
+        .write(&record, 0o644, content.as_bytes())
+        .map(drop)
 }
 
 /// `Type=simple` is active before it can answer, and dies after it is active.

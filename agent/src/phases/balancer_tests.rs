@@ -76,6 +76,40 @@ async fn a_keepalived_on_an_empty_configuration_is_restarted() {
     );
 }
 
+/// Seen on a slow machine: the first attempt wrote the files and ended before keepalived's turn; the second found nothing
+/// changed, and keepalived ran on its empty configuration for ever.
+#[tokio::test]
+async fn an_attempt_that_ended_between_writing_and_telling_is_made_up_for() {
+    let machine = machine("active");
+    machine.file(keepalived::CONFIG, "");
+    assert!(run(&machine.cx).await.is_err(), "no haproxy answers yet");
+    assert_eq!(machine.orders(), ["start haproxy.service"]);
+    with_haproxy(&machine, async {
+        assert!(needed(&machine.cx).await.unwrap());
+        run(&machine.cx).await.unwrap();
+        assert!(!needed(&machine.cx).await.unwrap());
+    })
+    .await;
+    assert_eq!(machine.orders(), ["restart keepalived.service"]);
+}
+
+#[tokio::test]
+async fn a_reload_that_failed_is_asked_for_again() {
+    let machine = machine("inactive");
+    let two = machine.cx.node.control_planes[..2].to_vec();
+    with_haproxy(&machine, async {
+        run(&machine.cx).await.unwrap();
+        machine.orders();
+        machine.systemd.broken.borrow_mut().push(HAPROXY.into());
+        assert!(apply(&machine.cx, &two).await.is_err());
+        machine.systemd.broken.borrow_mut().clear();
+        assert!(needed(&machine.cx).await.unwrap());
+        apply(&machine.cx, &two).await.unwrap();
+    })
+    .await;
+    assert_eq!(machine.orders(), ["reload-or-restart haproxy.service"; 2]);
+}
+
 #[tokio::test]
 async fn other_apiservers_reload_haproxy_alone_and_are_remembered() {
     let machine = machine("inactive");
