@@ -15,11 +15,14 @@ use crate::context::Context;
 use crate::phases::balancer::{HAPROXY, KEEPALIVED};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
+use crate::sys::processor::is_emulated;
 
 /// Between two questions to haproxy.
 const EVERY: Duration = Duration::from_millis(200);
 /// An answer takes under a millisecond, but a busy machine has been seen to need 120.
 const ANSWER_WITHIN: Duration = Duration::from_millis(250);
+/// The same on an emulated processor: three machines on one host have been seen to need a second.
+const EMULATED_ANSWER_WITHIN: Duration = Duration::from_millis(2500);
 /// Bad answers in a row that make a node sick: a haproxy that hangs is found out within a second. One that died is found
 /// out at once (systemd says so); moving the VIP on a machine that is merely slow would cut every connection for nothing.
 const SICK_AFTER: u32 = 3;
@@ -30,14 +33,23 @@ const MEND_PAUSE: Duration = Duration::from_secs(1);
 
 /// One question to the local haproxy: does it live? Not whether any apiserver does.
 pub async fn probe(files: &Files) -> Result<()> {
+    probe_within(files, patience(files)).await
+}
+
+async fn probe_within(files: &Files, within: Duration) -> Result<()> {
     let socket = files.path(haproxy::HEALTH_SOCKET);
-    let answer = tokio::time::timeout(ANSWER_WITHIN, ask(&socket)).await;
-    answer.map_err(|_| {
-        anyhow::anyhow!(
-            "haproxy did not answer within {} ms",
-            ANSWER_WITHIN.as_millis()
-        )
-    })?
+    let answer = tokio::time::timeout(within, ask(&socket)).await;
+    answer
+        .map_err(|_| anyhow::anyhow!("haproxy did not answer within {} ms", within.as_millis()))?
+}
+
+/// How long haproxy may take for an answer.
+fn patience(files: &Files) -> Duration {
+    if is_emulated(files) {
+        EMULATED_ANSWER_WITHIN
+    } else {
+        ANSWER_WITHIN
+    }
 }
 
 async fn ask(socket: &std::path::Path) -> Result<()> {
@@ -95,6 +107,7 @@ async fn judge(cx: &Context) {
         against: 0,
     };
     write(cx, verdict.fine);
+    let patience = patience(&cx.sys.files);
     // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
     let mut left = cx.sys.systemd.changed(HAPROXY, "active");
     loop {
@@ -115,9 +128,9 @@ async fn judge(cx: &Context) {
         let answer = if dead {
             Err(anyhow::anyhow!("systemd says that it left `active`"))
         } else {
-            probe(&cx.sys.files).await
+            probe_within(&cx.sys.files, patience).await
         };
-        if answer.is_err() && !dead && asked.elapsed() > ANSWER_WITHIN * 3 {
+        if answer.is_err() && !dead && asked.elapsed() > patience * 3 {
             // The agent itself did not get to run: this says nothing about haproxy.
             continue;
         }

@@ -63,6 +63,9 @@ pub enum Verb {
     /// Remove one node's machine and make it anew
     #[command(hide = true)]
     Remake(Remake),
+    /// Keep a qemu cluster's user network apart from its nodes; started by this program itself
+    #[command(hide = true)]
+    QemuFilter,
     /// Keep one nspawn node; started by this program itself
     #[command(hide = true)]
     NspawnKeeper(NspawnKeeper),

@@ -29,10 +29,16 @@ use crate::story::say;
 const LAUNCH: Duration = Duration::from_secs(660);
 /// What `--timeout` says.
 const LAUNCH_TIMEOUT: &str = "10m";
+/// The same for emulated machines.
+const EMULATED_LAUNCH: Duration = Duration::from_secs(1560);
+/// See [`EMULATED_LAUNCH`].
+const EMULATED_LAUNCH_TIMEOUT: &str = "25m";
 /// Destroying five nodes takes a few seconds.
 const DESTROY: Duration = Duration::from_secs(120);
 /// The kernel lets go of namespaces and cgroups a little after the last process.
 const SETTLE: Duration = Duration::from_secs(10);
+/// A look at three emulated machines may take ten seconds by itself.
+const EMULATED_SETTLE: Duration = Duration::from_secs(60);
 
 /// A cluster and the machine it is run from.
 #[derive(Debug)]
@@ -208,7 +214,7 @@ impl Cluster {
         let mut command = self.operator.ha_host(["launch"]);
         command
             .arg(&self.file)
-            .args(["--timeout", LAUNCH_TIMEOUT])
+            .args(["--timeout", self.patience().1])
             .args(more);
         Running::start(command)
     }
@@ -218,9 +224,17 @@ impl Cluster {
         self.end_launch(self.start_launch(more)?)
     }
 
+    /// How long a launch may take, and what it is told.
+    fn patience(&self) -> (Duration, &'static str) {
+        match self.plan.kind.is_virtual() {
+            true => (EMULATED_LAUNCH, EMULATED_LAUNCH_TIMEOUT),
+            false => (LAUNCH, LAUNCH_TIMEOUT),
+        }
+    }
+
     /// Waits for a launch's end and keeps what it printed.
     pub fn end_launch(&self, launch: Running) -> Result<Done> {
-        let done = launch.wait(LAUNCH)?;
+        let done = launch.wait(self.patience().0)?;
         let path = (1..)
             .map(|i| self.dir.join(format!("launch-{i}.txt")))
             .find(|p| !p.exists());
@@ -250,7 +264,11 @@ impl Cluster {
 
     /// The one holder of the VIP.
     pub fn vip_holder(&self) -> Result<String> {
-        eventually("one holder of the VIP", SETTLE, || {
+        let settle = match self.plan.kind.is_virtual() {
+            true => EMULATED_SETTLE,
+            false => SETTLE,
+        };
+        eventually("one holder of the VIP", settle, || {
             let holders = self.vip_holders()?;
             ensure!(holders.len() == 1, "the VIP is on {holders:?}");
             Ok(holders[0].clone())

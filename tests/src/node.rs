@@ -13,6 +13,8 @@ use crate::run::{Done, run};
 
 /// A look at a node is short; a node that cannot answer it in this time is not there.
 const LOOK: Duration = Duration::from_secs(20);
+/// The same at an emulated machine that shares two processors with others.
+const EMULATED_LOOK: Duration = Duration::from_secs(120);
 
 /// A node.
 #[derive(Debug, Clone, Copy)]
@@ -36,10 +38,18 @@ impl<'a> Node<'a> {
 
     /// Runs a shell script that must succeed; its output.
     pub fn sh(&self, script: &str) -> Result<String> {
-        self.run(&["sh", "-c", script], LOOK)?
+        self.run(&["sh", "-c", script], self.look())?
             .ok()
             .with_context(|| format!("on {}", self.name))
             .map(|d| d.stdout)
+    }
+
+    fn look(&self) -> Duration {
+        if self.cluster.plan().kind.is_virtual() {
+            EMULATED_LOOK
+        } else {
+            LOOK
+        }
     }
 
     /// A file's text.
@@ -68,7 +78,7 @@ impl<'a> Node<'a> {
 
     /// `ha-agent status --json` and its exit code.
     pub fn status(&self) -> Result<(Status, Option<i32>)> {
-        let done = self.run(&["ha-agent", "status", "--json"], LOOK)?;
+        let done = self.run(&["ha-agent", "status", "--json"], self.look())?;
         let status = serde_json::from_str(&done.stdout)
             .with_context(|| format!("ha-agent status printed {:?}", done.stdout))?;
         Ok((status, done.code))
@@ -99,13 +109,16 @@ impl<'a> Node<'a> {
     pub fn cut(&self, off: bool) -> Result<()> {
         let mut args = vec!["cut", self.cluster.name(), self.name];
         args.extend((!off).then_some("--heal"));
-        self.cluster.ha_host(&args, LOOK)?.ok().map(drop)
+        self.cluster.ha_host(&args, self.look())?.ok().map(drop)
     }
 
     /// Powers the machine off, on, or restarts it.
     pub fn power(&self, order: &str) -> Result<()> {
         self.cluster
-            .ha_host(&["power", self.cluster.name(), self.name, order], 3 * LOOK)?
+            .ha_host(
+                &["power", self.cluster.name(), self.name, order],
+                3 * self.look(),
+            )?
             .ok()
             .map(drop)
     }

@@ -34,9 +34,10 @@ ExecStart=/usr/bin/busybox httpd -f -p 18080 -h /run/web
 WantedBy=multi-user.target
 ";
 
-/// The lines of the cluster file that put it behind the VIP.
-pub fn extra_port() -> String {
-    format!("loadBalancer: {{extraPorts: [{{name: web, port: {PORT}, target: {TARGET}}}]}}\n")
+/// The lines of the cluster file that put it behind the VIP, whose holder says this often that it lives.
+pub fn behind_the_vip(advert: &str) -> String {
+    let port = format!("{{name: web, port: {PORT}, target: {TARGET}}}");
+    format!("loadBalancer: {{advertInterval: {advert}, extraPorts: [{port}]}}\n")
 }
 
 /// Adds the server to a config.

@@ -29,10 +29,10 @@ fn from_launch_to_destroy(name: &str, kind: Kind, control_planes: u8) {
     let launch = scenario::boots(&story, &cluster);
     scenario::are_made_of_their_ignition(&story, &cluster);
     let web = scenario::carries_the_vip(&story, &cluster);
+    scenario::are_found_again(&story, &cluster, launch);
     if control_planes > 1 {
         scenario::is_partitioned(&story, &cluster, &web);
         scenario::loses_the_holder(&story, &cluster, &web);
     }
-    scenario::are_found_again(&story, &cluster, launch);
     story.step("destroy leaves nothing", || cluster.destroy());
 }

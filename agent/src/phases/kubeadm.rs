@@ -10,11 +10,8 @@ use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::render::kubeadm::Machine;
 use crate::sys::Cmd;
+use crate::sys::processor::is_emulated;
 
-/// What the kernel says of the processor.
-const CPU: &str = "/proc/cpuinfo";
-/// How QEMU's translator names the processor that it plays.
-const TCG: &str = "QEMU TCG CPU";
 /// kubeadm bounds its own waits by four minutes each; images over a thin line may need several of them.
 const DEADLINE: Duration = Duration::from_secs(20 * 60);
 /// Where the configuration lies while kubeadm runs (0600: it may hold a token).
@@ -30,11 +27,7 @@ pub fn machine(cx: &Context) -> Machine {
     Machine {
         cgroup_v2: cx.sys.files.exists(CGROUP_V2),
         owns_conntrack: is_writable_or_missing(&cx.sys.files.path(CONNTRACK_MAX)),
-        emulated: cx
-            .sys
-            .files
-            .read(CPU)
-            .is_ok_and(|text| text.is_some_and(|text| text.contains(TCG))),
+        emulated: is_emulated(&cx.sys.files),
     }
 }
 

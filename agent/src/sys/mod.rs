@@ -12,6 +12,7 @@ use anyhow::Result;
 pub mod clock;
 pub mod command;
 pub mod files;
+pub mod processor;
 pub mod systemd;
 
 /// A future behind a trait object.

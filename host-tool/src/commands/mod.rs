@@ -46,6 +46,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Reach(args) => done(machines::reach(args, &root?)),
         Verb::Remake(args) => done(machines::remake(args, &root?)),
         Verb::GuestExec(args) => guest_exec::run(args),
+        Verb::QemuFilter => done(provider::qemu::filter::run()),
         Verb::NspawnKeeper(args) => done(provider::nspawn::keeper::run(&args.args)),
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use ha_spec::cluster::{Arch, Kernel, Mac, Network, Vm};
 use std::net::{IpAddr, Ipv4Addr};
 
+use super::filter;
 use super::layout::{NodeDir, QMP};
 use super::ports::Ports;
 use super::programs::Version;
@@ -152,6 +153,9 @@ impl Machine<'_> {
     }
 }
 
+/// The hub of the user network: a number that no interface of a node reaches.
+const OUTSIDE: usize = 1000;
+
 /// The gateway: a QEMU without a machine. Its user network is the nodes' way out, the forwarded ports are the way in, and its
 /// hubs are the segments.
 pub fn gateway(
@@ -180,8 +184,19 @@ pub fn gateway(
         user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-{inside}"));
     }
     all.option("-netdev", user);
-    all.option("-netdev", "hubport,id=nat-hub,hubid=0,netdev=nat");
     let (again, after) = reconnect(version);
+    // Apart from the nodes: see `filter`.
+    all.option(
+        "-netdev",
+        format!("hubport,id=nat-hub,hubid={OUTSIDE},netdev=nat"),
+    );
+    for (side, hub) in [(filter::WAN, OUTSIDE), (filter::LAN, 0)] {
+        all.option("-netdev", format!("stream,id={side},server=off,addr.type=unix,addr.path=../_filter/{side},{again}={after}"));
+        all.option(
+            "-netdev",
+            format!("hubport,id={side}-hub,hubid={hub},netdev={side}"),
+        );
+    }
     for plug in plugs {
         let (cable, there) = (plug.cable(), plug.there());
         all.option(

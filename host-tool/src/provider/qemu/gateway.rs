@@ -2,7 +2,7 @@
 //! and the way in by forwarded ports. It may end and begin again at any time: the nodes do not notice.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -13,7 +13,7 @@ use super::arguments::{self, Plug, reconnect};
 use super::layout::{Layout, QMP};
 use super::ports::{self, Ports};
 use super::qmp::{PATIENCE, Qmp};
-use super::{programs, spawn};
+use super::{filter, programs, spawn};
 use crate::state::files;
 
 /// How QEMU says that it has one of that name already.
@@ -24,6 +24,8 @@ const DUPLICATE: &str = "Duplicate ID";
 pub struct Gateway {
     layout: Layout,
     cluster: Cluster,
+    /// The program that is the filter: ha-host itself.
+    program: PathBuf,
     /// Held while the process is looked at and changed.
     ports: Mutex<Ports>,
 }
@@ -35,6 +37,7 @@ impl Gateway {
             ports: Mutex::new(Ports::read(&layout.ports())?),
             layout: layout.clone(),
             cluster: cluster.clone(),
+            program: std::env::current_exe().context("cannot find the ha-host program itself")?,
         })
     }
 
@@ -51,6 +54,8 @@ impl Gateway {
     /// Starts it, or plugs into a running one what has come since.
     pub fn ensure(&self) -> Result<()> {
         let mut table = self.table();
+        filter::ensure(&self.layout.filter(), &self.program)
+            .with_context(|| format!("the network of {} does not start", self.cluster.name))?;
         let dir = self.layout.gateway();
         files::make_dir(&dir)?;
         let running = spawn::running(&dir).map(|_| Qmp::open(&dir.join(QMP), PATIENCE));
@@ -68,7 +73,8 @@ impl Gateway {
 
     /// Ends it.
     pub fn stop(&self) -> Result<()> {
-        spawn::stop(&self.layout.gateway())
+        spawn::stop(&self.layout.gateway())?;
+        filter::stop(&self.layout.filter())
     }
 
     /// What ports a launch would take; an error names one that is taken by somebody else.

@@ -3,7 +3,7 @@
 //! ```text
 //! machines/ports.json      which port of this machine leads where          machines/NODE/   one node, see [`NodeDir`]
 //! machines/_gateway/       the process that is hub and gateway             machines/_new.NODE, _old.NODE   half made, half removed
-//! machines/image           which images the disks lie over
+//! machines/_filter/        the process that keeps them apart               machines/image                  images below the disks
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -44,6 +44,11 @@ impl Layout {
     /// The gateway's directory.
     pub fn gateway(&self) -> PathBuf {
         self.machines.join("_gateway")
+    }
+
+    /// The directory of the process between the nodes and the gateway's user network.
+    pub fn filter(&self) -> PathBuf {
+        self.machines.join("_filter")
     }
 
     /// A node's places.

@@ -19,6 +19,7 @@ use super::{Finding, Machine, Made, Power, Provider};
 use crate::state::files;
 
 mod arguments;
+pub mod filter;
 mod gateway;
 mod layout;
 mod machine;

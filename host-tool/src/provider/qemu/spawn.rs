@@ -65,6 +65,29 @@ pub fn start(
     Ok(())
 }
 
+/// Starts a program of our own, which has no monitor, until the file `sign` is there.
+pub fn start_until(dir: &Path, program: &Path, arguments: &[String], sign: &Path) -> Result<()> {
+    let mut child = spawn(dir, program, arguments)?;
+    let end = Instant::now() + STARTING;
+    while !sign.exists() {
+        if let Some(status) = child.try_wait().context("cannot wait for it")? {
+            bail!(
+                "{} has ended ({status}): {}",
+                program.display(),
+                last_words(dir)
+            );
+        }
+        if Instant::now() >= end {
+            stop(dir)?;
+            bail!("{} does not begin: {}", program.display(), last_words(dir));
+        }
+        std::thread::sleep(POLL);
+    }
+    // Should it end before we do, somebody must take note of it.
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
 fn spawn(dir: &Path, program: &Path, arguments: &[String]) -> Result<Child> {
     let setsid =
         which("setsid").context("setsid is not installed: it is in the package util-linux")?;
