@@ -30,6 +30,9 @@ test: need lab sysext ## Every test, the real clusters included (root, half an h
 	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --bins --no-fail-fast -p ha-host -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
+test-vm: need lab sysext ## kubeadm init in a virtual machine under an emulator: ten minutes on two idle cores
+	$(AS_ROOT) cargo test --locked -p ha-tests --test vm -- --ignored --test-threads=1
+
 test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says so
 	tests/flatcar.sh
 
@@ -80,4 +83,4 @@ need:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-verify lab-clean bench check lint need need-rust
+.PHONY: help demo test test-vm test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-verify lab-clean bench check lint need need-rust

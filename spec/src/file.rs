@@ -74,8 +74,8 @@ pub struct ClusterFile {
     pub provider: Option<At<ProviderFile>>,
     /// System extensions that the file names.
     pub sysexts: Vec<SysextEntry>,
-    /// `sysexts: none`: the image has them.
-    pub no_sysexts: bool,
+    /// Whether it says anything of them; `none` is the word where the image has them.
+    pub sysexts_given: bool,
     /// How they reach the nodes; the provider's own way.
     pub assets: Option<At<AssetsFile>>,
     /// Who updates them; nobody.
@@ -217,7 +217,7 @@ impl ClusterFile {
             endpoint,
             nodes: NodeEntry::read_all(&mut f),
             provider: ProviderFile::read(&mut f),
-            no_sysexts: f.is_word("sysexts", NO_SYSEXTS),
+            sysexts_given: f.is_written("sysexts"),
             sysexts: SysextEntry::read_all(&mut f),
             assets: AssetsFile::read(&mut f),
             updates: f.or("updates", Updates::None),

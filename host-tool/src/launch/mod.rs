@@ -23,7 +23,6 @@ use crate::api::{self, Api, Look};
 use crate::assets;
 use crate::exit::{Exit, Stop};
 use crate::ignition::Extras;
-use crate::image;
 use crate::pki::Pki;
 use crate::progress::{End, Show, Summary};
 use crate::provider::{self, Machine, Provider};
@@ -72,9 +71,7 @@ impl Launch<'_> {
             show.end(&End::Already(summary(&self.dir, cluster, begun)));
             return Ok(Exit::Done);
         }
-        if let Some(vm) = cluster.provider.vm() {
-            image::obtain(vm, &mut *show.bar())?;
-        }
+        self.provider.obtain(&mut *show.bar())?;
         preflight(&*self.provider, show)?;
         let store = self.dir.lock()?;
         let pki = accept(&store, self.source, show)?;

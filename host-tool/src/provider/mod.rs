@@ -7,6 +7,8 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use ha_spec::cluster::{self, Cluster, Node};
 
+use crate::image::Bar;
+
 pub mod command;
 pub mod libvirt;
 mod none;
@@ -21,6 +23,10 @@ pub use none::RenderOnly;
 /// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
 /// several threads at once (one per node). Errors are whole messages: cause and cure.
 pub trait Provider: std::fmt::Debug + Send + Sync {
+    /// Fetches what its machines are made from and this machine lacks, before anything is looked at.
+    fn obtain(&self, _bar: &mut dyn Bar) -> Result<()> {
+        Ok(())
+    }
     /// Looks whether this machine can carry the cluster, before anything is made. Changes nothing.
     fn preflight(&self) -> Result<Vec<Finding>>;
     /// Makes what all nodes share (network, files). Finds what is there from an earlier call.

@@ -1,6 +1,5 @@
 //! From a file without errors to the valid type. Every `?` stands for a fault that the reader has already reported.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::machines;
@@ -22,12 +21,10 @@ pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let name = file.name?.value;
     let kubernetes = kubernetes(file.kubernetes, base)?;
     let provider = machines::provider(file.provider?.value, base)?;
-    let named: BTreeMap<_, _> = all(file.sysexts, |s| sysext(s, base))?;
-    let mut sysexts = match provider.vm() {
-        Some(_) if !file.no_sysexts => bakery::defaults(&kubernetes),
-        _ => BTreeMap::new(),
+    let sysexts = match provider.vm() {
+        Some(_) if !file.sysexts_given => bakery::defaults(&kubernetes),
+        _ => all(file.sysexts, |s| sysext(s, base))?,
     };
-    sysexts.extend(named);
     let mut nodes: Vec<Node> = all(file.nodes?.value, node)?;
     if provider.vm().is_some() {
         machines::addresses(&name, &mut nodes);

@@ -12,11 +12,6 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         name(&sysext.name, faults);
         source(sysext, faults);
     }
-    // Virtual machines get the bakery's for those that are not named.
-    let provider = file.provider.as_ref().map(|at| &at.value);
-    if provider.is_some_and(|provider| provider.vm().is_some()) {
-        return;
-    }
     // None at all: the image has them. Some of them: the others are forgotten more often than not.
     let Some(first) = file.sysexts.first() else {
         return;

@@ -174,6 +174,10 @@ impl Libvirt {
 }
 
 impl Provider for Libvirt {
+    fn obtain(&self, bar: &mut dyn crate::image::Bar) -> Result<()> {
+        crate::image::obtain(&self.options.vm, bar)
+    }
+
     fn preflight(&self) -> Result<Vec<Finding>> {
         preflight::look(self)
     }

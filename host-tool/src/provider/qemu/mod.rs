@@ -91,6 +91,10 @@ impl Qemu {
 }
 
 impl Provider for Qemu {
+    fn obtain(&self, bar: &mut dyn crate::image::Bar) -> Result<()> {
+        crate::image::obtain(&self.options.vm, bar)
+    }
+
     fn preflight(&self) -> Result<Vec<Finding>> {
         preflight::look(self)
     }
