@@ -25,7 +25,7 @@ pub struct Gateway {
     layout: Layout,
     cluster: Cluster,
     /// The program that is the filter: ha-host itself.
-    program: PathBuf,
+    pub program: PathBuf,
     /// Held while the process is looked at and changed.
     ports: Mutex<Ports>,
 }

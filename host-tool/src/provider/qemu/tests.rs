@@ -86,7 +86,11 @@ fn provider(text: &str, dir: &Path) -> Qemu {
     let cluster::Provider::Qemu(options) = cluster.provider.clone() else {
         panic!("provider qemu")
     };
-    Qemu::new(&cluster, &options, dir).unwrap()
+    let mut qemu = Qemu::new(&cluster, &options, dir).unwrap();
+    // This program is the tests; the real one lies beside them.
+    let tests = &qemu.gateway.program;
+    qemu.gateway.program = tests.ancestors().nth(2).unwrap().join("ha-host");
+    qemu
 }
 
 fn murder(process: &Ident) {
