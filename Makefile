@@ -30,7 +30,7 @@ test: need lab sysext ## Every test, the real clusters included (root, half an h
 	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --bins --no-fail-fast -p ha-host -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
-test-vm: need lab sysext ## kubeadm init in a virtual machine under an emulator: ten minutes on two idle cores
+test-vm: need lab sysext ## kubeadm init in a virtual machine under an emulator: seven minutes on two idle cores
 	$(AS_ROOT) cargo test --locked -p ha-tests --test vm -- --ignored --test-threads=1
 
 test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says so
