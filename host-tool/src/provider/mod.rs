@@ -10,6 +10,7 @@ use ha_spec::cluster::{self, Cluster, Node};
 use crate::image::Bar;
 
 pub mod command;
+mod finding;
 pub mod libvirt;
 mod none;
 pub mod nspawn;
@@ -18,6 +19,7 @@ mod process;
 pub mod qemu;
 pub mod vm;
 
+pub use finding::Finding;
 pub use none::RenderOnly;
 
 /// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
@@ -58,17 +60,6 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn console(&self, node: &Node) -> PathBuf;
     /// Removes everything that was ever made for this cluster, also half-made things, and nothing else.
     fn destroy(&self) -> Result<()>;
-}
-
-/// One thing that preflight looked at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Finding {
-    /// True: the launch may go on.
-    pub ok: bool,
-    /// One line: what was seen.
-    pub seen: String,
-    /// If not ok: the command or change that mends it.
-    pub cure: String,
 }
 
 /// What `ensure` did.

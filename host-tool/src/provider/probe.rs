@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::finding::{bad, good};
 use super::{Finding, command};
 
 /// On one segment an answer takes a millisecond; ARP itself is asked three times, a second apart.
@@ -59,19 +60,11 @@ pub fn look(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
         let cure =
             "give it another address in the cluster file, or take it away from whoever has it"
                 .to_owned();
-        findings.push(Finding {
-            ok: false,
-            seen,
-            cure,
-        });
+        findings.push(bad(seen, cure));
     }
     if free > 0 && findings.is_empty() {
         let seen = format!("{free} addresses unused");
-        findings.push(Finding {
-            ok: true,
-            seen,
-            cure: String::new(),
-        });
+        findings.push(good(seen));
     }
     Ok(findings)
 }

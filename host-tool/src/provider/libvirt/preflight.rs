@@ -10,6 +10,7 @@ use super::node::Sources;
 use super::virsh::PACKAGE;
 use super::xml::domain::Domain;
 use crate::provider::command::which;
+use crate::provider::finding::{bad, good};
 use crate::provider::vm::size;
 use crate::provider::{Finding, Machine, Provider, probe};
 
@@ -59,22 +60,6 @@ fn in_use(all: &Libvirt) -> Result<Vec<Finding>> {
         wanted.push((all.vip, "the VIP".to_owned()));
     }
     probe::look(&wanted)
-}
-
-fn good(seen: impl Into<String>) -> Finding {
-    Finding {
-        ok: true,
-        seen: seen.into(),
-        cure: String::new(),
-    }
-}
-
-fn bad(seen: impl Into<String>, cure: impl Into<String>) -> Finding {
-    Finding {
-        ok: false,
-        seen: seen.into(),
-        cure: cure.into(),
-    }
 }
 
 /// Our errors end with the cure, behind a semicolon; what others said follows.

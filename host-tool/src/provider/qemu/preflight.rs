@@ -9,6 +9,7 @@ use ha_spec::cluster::{Accel, Arch, Firmware, Image, Sysext};
 
 use super::{Qemu, gateway, machine, programs};
 use crate::provider::command::output;
+use crate::provider::finding::{bad, good};
 use crate::provider::vm::kvm::Verdict;
 use crate::provider::vm::{image, overlay, size};
 use crate::provider::{Finding, Machine};
@@ -37,22 +38,6 @@ pub fn look(provider: &Qemu) -> Result<Vec<Finding>> {
     findings.push(disk(provider)?);
     findings.push(ports(provider));
     Ok(findings)
-}
-
-fn good(seen: impl Into<String>) -> Finding {
-    Finding {
-        ok: true,
-        seen: seen.into(),
-        cure: String::new(),
-    }
-}
-
-fn bad(seen: impl Into<String>, cure: impl Into<String>) -> Finding {
-    Finding {
-        ok: false,
-        seen: seen.into(),
-        cure: cure.into(),
-    }
 }
 
 /// An error that is `what is wrong: what mends it`.

@@ -7,6 +7,7 @@ use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, statfs};
 
 use super::{Nspawn, extensions, host_runs_systemd, ignition, start};
 use crate::provider::command::which;
+use crate::provider::finding::{bad, good};
 use crate::provider::{Finding, Machine};
 
 mod addresses;
@@ -68,22 +69,6 @@ pub fn look(provider: &Nspawn) -> Result<Vec<Finding>> {
         findings.push(addresses::look(provider)?);
     }
     Ok(findings)
-}
-
-fn good(seen: impl Into<String>) -> Finding {
-    Finding {
-        ok: true,
-        seen: seen.into(),
-        cure: String::new(),
-    }
-}
-
-fn bad(seen: impl Into<String>, cure: impl Into<String>) -> Finding {
-    Finding {
-        ok: false,
-        seen: seen.into(),
-        cure: cure.into(),
-    }
 }
 
 fn root() -> Finding {
