@@ -8,17 +8,13 @@ use anyhow::{Context as _, Result};
 use ha_spec::status::Backend;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 use crate::context::Context;
-use crate::render::haproxy;
+use crate::haproxy::{self, Server};
 use crate::sys::files::Files;
 
 /// Between two looks: status is for people.
 const EVERY: Duration = Duration::from_secs(1);
-/// haproxy's statistics come within milliseconds.
-const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 /// Memory is told in steps of this many KiB, so that its noise does not rewrite the state file each second.
 const MEMORY_STEP: u64 = 256;
 /// Kilobytes in a page on the architectures that Flatcar has.
@@ -36,7 +32,12 @@ async fn look(cx: &Context) {
     let here =
         cx.node.is_control_plane() && has_address(cx.node.endpoint.vip, None).unwrap_or(false);
     let backends = if cx.node.is_control_plane() {
-        backends(&cx.sys.files).await.unwrap_or_default()
+        let servers = haproxy::servers(&cx.sys.files).await;
+        servers
+            .unwrap_or_default()
+            .into_iter()
+            .map(into_backend)
+            .collect()
     } else {
         Vec::new()
     };
@@ -60,6 +61,13 @@ async fn look(cx: &Context) {
     });
 }
 
+fn into_backend(server: Server) -> Backend {
+    Backend {
+        name: server.name,
+        state: server.state,
+    }
+}
+
 /// True if an interface (this one, if named) has the address.
 pub fn has_address(address: IpAddr, interface: Option<&str>) -> Result<bool> {
     let mut all = getifaddrs().context("cannot list the interfaces' addresses")?;
@@ -74,49 +82,6 @@ fn ip(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
 }
 
-async fn backends(files: &Files) -> Result<Vec<Backend>> {
-    let socket = files.path(haproxy::STATS_SOCKET);
-    let asked = async {
-        let mut stream = UnixStream::connect(&socket).await?;
-        stream.write_all(b"show stat\n").await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        Ok::<_, std::io::Error>(text)
-    };
-    let text = tokio::time::timeout(ANSWER_WITHIN, asked)
-        .await
-        .context("haproxy's statistics")??;
-    Ok(parse_backends(&text))
-}
-
-/// The apiservers in haproxy's `show stat` (CSV with a header line).
-fn parse_backends(csv: &str) -> Vec<Backend> {
-    let mut lines = csv.lines();
-    let header: Vec<&str> = lines
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("# ")
-        .split(',')
-        .collect();
-    let Some(status) = header.iter().position(|name| *name == "status") else {
-        return Vec::new();
-    };
-    let server = |line: &str| {
-        let fields: Vec<&str> = line.split(',').collect();
-        let (proxy, name) = (*fields.first()?, *fields.get(1)?);
-        let ours = proxy == haproxy::BACKEND
-            && !matches!(name, "FRONTEND" | "BACKEND" | haproxy::LAST_RESORT);
-        ours.then(|| {
-            Some(Backend {
-                name: name.into(),
-                state: (*fields.get(status)?).into(),
-            })
-        })
-        .flatten()
-    };
-    lines.filter_map(server).collect()
-}
-
 fn memory_kib(files: &Files) -> Option<u64> {
     let text = files.read("/proc/self/statm").ok()??;
     let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
@@ -126,23 +91,6 @@ fn memory_kib(files: &Files) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn haproxys_own_words_become_backends() {
-        let csv = "# pxname,svname,qcur,status,weight\n\
-                   api,FRONTEND,0,OPEN,\n\
-                   apiservers,node1,0,UP,1\n\
-                   apiservers,node2,0,DOWN 1/2,1\n\
-                   apiservers,last-resort,0,no check,1\n\
-                   apiservers,BACKEND,0,UP,1\n\
-                   extra-web,node1,0,UP,1\n";
-        let all: Vec<_> = parse_backends(csv)
-            .into_iter()
-            .map(|b| format!("{} {}", b.name, b.state))
-            .collect();
-        assert_eq!(all, ["node1 UP", "node2 DOWN 1/2"]);
-        assert!(parse_backends("").is_empty());
-    }
 
     #[test]
     fn the_loopback_address_is_found_on_its_interface_only() {

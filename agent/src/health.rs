@@ -12,6 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 use crate::context::Context;
+use crate::haproxy::sessions;
 use crate::phases::balancer::{HAPROXY, KEEPALIVED};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
@@ -68,9 +69,14 @@ async fn ask(socket: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
-/// For ever: asks haproxy, listens to systemd, writes the health file, starts what died.
+/// For ever: asks haproxy, listens to systemd, writes the health file, starts what died, cuts sessions that lead nowhere.
 pub async fn watch(cx: Context) {
-    tokio::join!(judge(&cx), mend(&cx, HAPROXY), mend(&cx, KEEPALIVED));
+    tokio::join!(
+        judge(&cx),
+        mend(&cx, HAPROXY),
+        mend(&cx, KEEPALIVED),
+        sessions::watch(&cx)
+    );
 }
 
 /// The pure part: answers in, the verdict out.

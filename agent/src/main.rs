@@ -17,6 +17,8 @@ mod driver;
 mod facts;
 /// Deaths at named places, for tests.
 mod failpoints;
+/// The running haproxy, over its own socket.
+mod haproxy;
 /// The health source for keepalived.
 mod health;
 /// The cluster over HTTPS: its API, etcd, certificates.

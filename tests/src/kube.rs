@@ -115,16 +115,11 @@ impl<'a> Kube<'a> {
             &[&run[..], &["/usr/local/bin/busybox", "sleep", "3600"]].concat(),
             DEADLINE,
         )?;
-        self.ctl_plain(
-            &[
-                "wait",
-                "--for=condition=Ready",
-                "--timeout=60s",
-                &format!("pod/{name}"),
-            ],
-            3 * DEADLINE,
-        )?;
-        Ok(())
+        let pod = format!("pod/{name}");
+        let wait = ["wait", "--for=condition=Ready", "--timeout=60s", &pod];
+        self.ctl_plain(&wait, 3 * DEADLINE)
+            .map(drop)
+            .with_context(|| self.ctl(&["describe", &pod]).unwrap_or_default())
     }
 
     /// The image that the lab's pod network runs: busybox and kubectl.

@@ -11,6 +11,7 @@ pub mod bench;
 pub mod chaos;
 pub mod cluster;
 pub mod eventually;
+pub mod hung;
 pub mod ignition;
 pub mod kube;
 pub mod lab;

@@ -72,9 +72,7 @@ pub fn write(cluster: &Cluster, dir: &Path) {
             .ctl(&["get", kind, "--all-namespaces", "--output=wide"]);
         let text = answer.unwrap_or_else(|e| format!("{e:#}"));
         keep(&format!("{kind}.txt"), &text);
-        if kind == "nodes" {
-            say(&format!("--- nodes\n{}", tail(&text, LINES)));
-        }
+        say(&format!("--- {kind}\n{}", tail(&text, LINES)));
     }
 }
 

@@ -10,6 +10,7 @@ use ha_spec::paths;
 use ha_spec::status::State;
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::hung::an_apiserver_hangs;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::Plan;
 use ha_tests::probe::Probe;
@@ -35,6 +36,7 @@ fn three_control_planes_and_two_workers() {
     is_used(&story, &cluster);
     keeps_secrets(&story, &cluster);
     again_changes_nothing(&story, &cluster);
+    an_apiserver_hangs(&story, &cluster, "node1");
     loses_daemons(&story, &cluster);
     loses_its_founder(&story, &cluster, &old_ignition);
     story.step("destroy leaves nothing", || cluster.destroy());

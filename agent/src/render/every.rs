@@ -220,8 +220,8 @@ fn control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
 fn haproxy_takes_every_text() {
     let texts =
         distinct(control_planes(balancers()).map(|n| (haproxy::config(&n, &n.control_planes), n)));
-    // Seats 1 + 3 x 2, each with its own last resort.
-    assert_eq!(texts.len(), 7 * STATS.len() * EXTRA_PORTS.len());
+    // Four sizes; the seats of a size share one text.
+    assert_eq!(texts.len(), 4 * STATS.len() * EXTRA_PORTS.len());
     judges::haproxy_takes(&texts);
 }
 
@@ -278,8 +278,9 @@ fn every_balancer_is_right() {
         let count = |word: &str| text.matches(word).count();
         assert_eq!(count("\n    bind :"), 1 + lb.extra_ports.len(), "{text}");
         assert_eq!(count("bind 127.0.0.1:"), usize::from(lb.stats.is_some()));
-        let servers = node.control_planes.len() * (1 + lb.extra_ports.len());
-        assert_eq!(count("\n    server "), servers + 1, "{text}");
+        // Each apiserver twice: checked, and as a last resort.
+        let servers = node.control_planes.len() * (2 + lb.extra_ports.len());
+        assert_eq!(count("\n    server "), servers, "{text}");
         for extra in &lb.extra_ports {
             let target = format!(":{} check", extra.target);
             assert_eq!(count(&target), node.control_planes.len(), "{text}");

@@ -13,7 +13,7 @@ pub const CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 pub const CA: &str = "/etc/haproxy/cluster-ca.crt";
 /// Answers `GET /healthz` while haproxy lives; a socket, so that it takes no port.
 pub const HEALTH_SOCKET: &str = "/run/haproxy/health.sock";
-/// haproxy's own statistics, for root.
+/// haproxy's statistics and commands, for root.
 pub const STATS_SOCKET: &str = "/run/haproxy/stats.sock";
 /// The backend whose servers are the cluster's apiservers.
 pub const BACKEND: &str = "apiservers";
@@ -30,7 +30,7 @@ pub fn config(node: &NodeFile, backends: &[Peer]) -> String {
         );
         let _ = write!(
             out,
-            "\nbackend extra-{name}\n    balance leastconn\n    default-server {DEFAULTS}\n"
+            "\nbackend extra-{name}\n    balance leastconn\n    default-server {DEFAULTS} on-marked-down shutdown-sessions\n"
         );
         for peer in backends {
             let _ = writeln!(
@@ -52,7 +52,7 @@ pub fn config(node: &NodeFile, backends: &[Peer]) -> String {
 
 /// How every server is judged. A hung apiserver accepts connections: only an answer counts. Three refused connections
 /// in a row are proof too, before the next check.
-const DEFAULTS: &str = "inter 500ms fastinter 200ms downinter 500ms fall 2 rise 1 on-marked-down shutdown-sessions \
+const DEFAULTS: &str = "inter 500ms fastinter 200ms downinter 500ms fall 2 rise 1 \
                         observe layer4 error-limit 3 on-error mark-down";
 
 /// No `log`: in the foreground haproxy tells each change of a server on its standard error, which is the journal.
@@ -62,13 +62,16 @@ fn head(node: &NodeFile) -> String {
 global
     fd-hard-limit 65536
     hard-stop-after 10m
-    stats socket {STATS_SOCKET} mode 600 level user
+    stats socket {STATS_SOCKET} mode 600 level admin
 
 defaults
     mode tcp
     balance leastconn
     option clitcpka
     option srvtcpka
+    srvtcpka-idle 5s
+    srvtcpka-intvl 2s
+    srvtcpka-cnt 3
     option redispatch 1
     retries 3
     timeout connect 300ms
@@ -90,6 +93,7 @@ frontend health
     )
 }
 
+/// Being marked down ends no session here: that is [`crate::haproxy::sessions`]'s, and of keep-alive if the agent is gone.
 fn api(out: &mut String, node: &NodeFile, backends: &[Peer]) {
     let bind = bind(node, node.endpoint.port);
     let _ = write!(
@@ -100,6 +104,7 @@ fn api(out: &mut String, node: &NodeFile, backends: &[Peer]) {
         out,
         "
 backend {BACKEND}
+    option allbackups
     option httpchk
     http-check send meth GET uri /readyz ver HTTP/1.1 hdr Host kubernetes
     http-check expect status 200
@@ -110,15 +115,18 @@ backend {BACKEND}
         let address = SocketAddr::new(peer.address, APISERVER_PORT);
         let _ = writeln!(out, "    server {} {address} check", peer.name);
     }
-    // When every check fails the answer may still be better than none.
-    let _ = writeln!(
-        out,
-        "    server {LAST_RESORT} {} backup",
-        SocketAddr::new(node.address, APISERVER_PORT)
-    );
+    for peer in backends {
+        let address = SocketAddr::new(peer.address, APISERVER_PORT);
+        let _ = writeln!(
+            out,
+            "    server {LAST_RESORT}-{} {address} backup",
+            peer.name
+        );
+    }
 }
 
-/// This node's own apiserver, unchecked, used only when no server is up.
+/// How the names of unchecked servers begin. When every check fails an answer may still be better than none: a founder's
+/// apiserver is the only one for a while, and busy.
 pub const LAST_RESORT: &str = "last-resort";
 
 /// The checked apiservers that a configuration written by [`config`] names; none for any other text.

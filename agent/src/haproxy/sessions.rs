@@ -1,0 +1,57 @@
+//! Sessions of the VIP that lead nowhere. haproxy gives an apiserver no new ones as soon as two checks have failed, which harms
+//! nobody if it was only busy. What stands there is cut by the agent, and only when the apiserver stays away: a cut makes
+//! every kubelet on it list and watch anew, and after each one it waits longer, up to a minute, in which it hears of no pod.
+
+use std::time::Duration;
+
+use tracing::{debug, warn};
+
+use super::{Server, cut, servers};
+use crate::context::Context;
+
+/// Between two looks, at what haproxy tells in whole seconds.
+const EVERY: Duration = Duration::from_millis(500);
+/// Nobody answers at all: the machine is off or cut off, and no reset will come.
+const GONE: Duration = Duration::from_secs(1);
+/// It accepts and does not answer, or says that it is not ready: founders under load were seen to do so for two seconds.
+const HUNG: Duration = Duration::from_secs(5);
+
+/// For ever: looks and cuts.
+pub async fn watch(cx: &Context) {
+    loop {
+        cx.sys.clock.sleep(EVERY).await;
+        if let Err(error) = look(cx).await {
+            // That haproxy does not answer is told by who judges its health.
+            debug!("sessions: {error:#}");
+        }
+    }
+}
+
+async fn look(cx: &Context) -> anyhow::Result<()> {
+    let files = &cx.sys.files;
+    for server in servers(files).await?.iter().filter(|s| is_lost(s)) {
+        let (name, check) = (&server.name, &server.check);
+        cut(files, name).await?;
+        warn!(
+            node = cx.node.name,
+            "apiserver of {name} is down for {} s ({check}): {} sessions on it are cut",
+            server.since.as_secs(),
+            server.sessions
+        );
+    }
+    Ok(())
+}
+
+/// The server is down for so long that its sessions are better cut.
+fn is_lost(server: &Server) -> bool {
+    let patience = if server.check.starts_with("L4") {
+        GONE
+    } else {
+        HUNG
+    };
+    server.state.starts_with("DOWN") && server.sessions > 0 && server.since >= patience
+}
+
+#[cfg(test)]
+#[path = "sessions_tests.rs"]
+mod tests;
