@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 
 use crate::api::Client;
 
-/// A fresh TLS connection this often, each in a thread of its own: a hanging one hides nothing.
-const EVERY: Duration = Duration::from_millis(20);
+/// A fresh connection this often, each in a thread of its own: a hanging one hides nothing.
+pub const EVERY: Duration = Duration::from_millis(20);
 
 /// Someone who can be asked again and again.
 pub trait Ask: Clone + Send + 'static {
@@ -19,6 +19,10 @@ pub trait Ask: Clone + Send + 'static {
     fn enter(&self) -> Result<()>;
     /// One fresh connection, one question; an error if the answer is not good.
     fn ask(&self) -> Result<()>;
+    /// Between two questions.
+    fn every(&self) -> Duration {
+        EVERY
+    }
 }
 
 /// `/readyz` of an apiserver.
@@ -117,7 +121,7 @@ impl Probe {
 
 fn ask(whom: &impl Ask, stop: &AtomicBool, tries: &Arc<Mutex<Vec<Try>>>) -> Result<Duration> {
     whom.enter()?;
-    let begun = Instant::now();
+    let (begun, every) = (Instant::now(), whom.every());
     let mut asking = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let (whom, tries) = (whom.clone(), Arc::clone(tries));
@@ -130,7 +134,7 @@ fn ask(whom: &impl Ask, stop: &AtomicBool, tries: &Arc<Mutex<Vec<Try>>>) -> Resu
                 });
             }
         }));
-        thread::sleep(EVERY);
+        thread::sleep(every);
     }
     for thread in asking {
         let _ = thread.join();

@@ -12,7 +12,7 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::cluster::Cluster;
 use crate::ignition::Config;
-use crate::probe::Ask;
+use crate::probe::{Ask, EVERY};
 
 /// On the VIP.
 pub const PORT: u16 = 8080;
@@ -20,6 +20,10 @@ pub const PORT: u16 = 8080;
 pub const TARGET: u16 = 18080;
 /// A client that gives up later is no client that people have.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Between two questions to emulated machines: fifty a second are more than they can answer, and once they are behind, every
+/// answer comes too late for who asked.
+const EMULATED_EVERY: Duration = Duration::from_millis(200);
 
 /// The server's unit, of the image's own busybox; it says which node it is.
 const UNIT: &str = "[Unit]
@@ -51,6 +55,7 @@ pub fn served(config: Config) -> Config {
 pub struct Web {
     network: Arc<File>,
     at: SocketAddr,
+    emulated: bool,
 }
 
 impl Web {
@@ -60,6 +65,7 @@ impl Web {
         Ok(Self {
             network: Arc::new(cluster.operator().network()?),
             at: cluster.reach(vip)?,
+            emulated: cluster.plan().kind.is_virtual(),
         })
     }
 
@@ -99,5 +105,12 @@ impl Ask for Web {
 
     fn ask(&self) -> Result<()> {
         self.get().map(drop)
+    }
+
+    fn every(&self) -> Duration {
+        match self.emulated {
+            true => EMULATED_EVERY,
+            false => EVERY,
+        }
     }
 }
