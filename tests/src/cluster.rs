@@ -176,13 +176,8 @@ impl Cluster {
 
     /// Ctrl-C. Whoever enters a machine with process ids of its own is the program's parent, elsewhere the program itself.
     pub fn interrupt(&self, launch: &Running) -> Result<()> {
-        let mut pid = launch.pid();
-        if self.plan.kind.is_virtual() {
-            let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
-            let child = children.split(' ').next().unwrap_or_default();
-            pid = child.parse().context("nsenter has no child")?;
-        }
-        kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGINT).context("interrupt the launch")
+        kill(Pid::from_raw(i32::try_from(launch.pid())?), Signal::SIGINT)
+            .context("interrupt the launch")
     }
 
     /// A client that trusts the cluster's CA alone, taken from the kubeconfig.

@@ -1,5 +1,6 @@
 //! Child processes with a deadline, both streams kept.
 
+use std::fs;
 use std::io::Read;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -7,6 +8,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 /// How often a running child is looked at.
 const POLL: Duration = Duration::from_millis(5);
@@ -91,9 +94,17 @@ impl Running {
         })
     }
 
-    /// Its process id.
+    /// The program's process id: where `nsenter` started it as a child in another process namespace, that child's.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        let pid = self.child.id();
+        let read =
+            |what: &str| fs::read_to_string(format!("/proc/{pid}/{what}")).unwrap_or_default();
+        if read("comm").trim() != "nsenter" {
+            return pid;
+        }
+        let children = read(&format!("task/{pid}/children"));
+        let child = children.split_whitespace().next();
+        child.and_then(|c| c.parse().ok()).unwrap_or(pid)
     }
 
     /// Whether it ended by now.
@@ -113,7 +124,7 @@ impl Running {
                 return Ok(self.done(status));
             }
             if self.begun.elapsed() > deadline {
-                let _ = self.child.kill();
+                self.kill();
                 let status = self.child.wait()?;
                 let done = self.done(status);
                 bail!(
@@ -126,7 +137,15 @@ impl Running {
         }
     }
 
-    fn done(self, status: ExitStatus) -> Done {
+    /// The program first: `nsenter` ends with it, but not the other way round.
+    fn kill(&mut self) {
+        if let Ok(pid) = i32::try_from(self.pid()) {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let _ = self.child.kill();
+    }
+
+    fn done(&mut self, status: ExitStatus) -> Done {
         let took = self.begun.elapsed();
         let ended = Instant::now();
         let held = [&self.stdout, &self.stderr]
@@ -134,12 +153,22 @@ impl Running {
             .any(|s| !s.ends_until(ended + HELD));
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
         Done {
-            command: self.command,
+            command: std::mem::take(&mut self.command),
             code: status.code(),
             stdout,
             stderr,
             took,
             held,
+        }
+    }
+}
+
+/// A launch that a failed test has left at work would hold the cluster that is to be destroyed.
+impl Drop for Running {
+    fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(None)) {
+            self.kill();
+            let _ = self.child.wait();
         }
     }
 }
@@ -198,7 +227,10 @@ impl Stream {
 
 #[cfg(test)]
 mod tests {
+    use anyhow::ensure;
+
     use super::*;
+    use crate::eventually::eventually;
 
     fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -219,6 +251,42 @@ mod tests {
         );
         assert!(!done.held);
         assert!(format!("{:#}", done.ok().unwrap_err()).contains("exit code 3, wanted 0"));
+    }
+
+    /// The name of a process; none if it is gone or only waits to be asked for its exit code.
+    fn name(pid: u32) -> Option<String> {
+        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+        let name = status.strip_prefix("Name:\t")?.lines().next()?.to_owned();
+        (!status.contains("State:\tZ")).then_some(name)
+    }
+
+    fn dies_when_dropped(command: Command) {
+        let limit = Duration::from_secs(10);
+        let running = Running::start(command).unwrap();
+        let pid = eventually("it sleeps", limit, || {
+            let pid = running.pid();
+            ensure!(name(pid).as_deref() == Some("sleep"), "{:?}", name(pid));
+            Ok(pid)
+        })
+        .unwrap();
+        drop(running);
+        eventually("it is gone", limit, || {
+            ensure!(name(pid).is_none(), "{:?}", name(pid));
+            Ok(())
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
+        dies_when_dropped(sh("exec sleep 1000"));
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let mut command = Command::new("nsenter");
+        let own = std::process::id().to_string();
+        command.args(["-t", &own, "-p", "--", "sleep", "1000"]);
+        dies_when_dropped(command);
     }
 
     #[test]
