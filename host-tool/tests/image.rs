@@ -306,7 +306,7 @@ fn ls_and_rm() {
     let machines = desk.path("state/ha-host/demo/machines");
     fs::create_dir_all(&machines).unwrap();
     fs::write(desk.path("state/ha-host/demo/state.json"), "{}").unwrap();
-    fs::write(machines.join("image"), format!("{}\n", image.display())).unwrap();
+    fs::write(machines.join("_images"), format!("{}\n", image.display())).unwrap();
 
     let (_, out, _) = desk.run(&["ls"]);
     let lines: Vec<&str> = out.lines().collect();

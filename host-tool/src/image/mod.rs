@@ -42,6 +42,9 @@ use stop::Stop;
 
 /// Flatcar's channels.
 pub const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
+/// The file in a cluster's `machines` in which a provider names the images below its disks, one absolute path a line, so that
+/// none of them is removed. No node is called so: node names are DNS labels.
+pub const IN_USE: &str = "_images";
 /// Whoever waits for the lock looks again after this time.
 const LOCK_AGAIN: Duration = Duration::from_millis(200);
 

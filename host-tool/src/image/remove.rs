@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::part::gone;
-use super::{ARCHES, Arch, Store, entries};
+use super::{ARCHES, Arch, IN_USE, Store, entries};
 use crate::exit::Stop as End;
 use crate::state::{Root, files};
 
@@ -13,13 +13,13 @@ use crate::state::{Root, files};
 const GONE: &str = ".gone-";
 
 /// The clusters whose machines are based on this image: their providers name the images in use in
-/// `STATE/CLUSTER/machines/image`, one absolute path a line.
+/// [`IN_USE`].
 pub fn users(root: &Root, image: &Path) -> Result<Vec<String>> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let image = real(image);
     let mut users = Vec::new();
     for name in root.clusters() {
-        let list = root.dir(&name).path().join("machines/image");
+        let list = root.dir(&name).path().join("machines").join(IN_USE);
         let text = files::read(&list)?.unwrap_or_default();
         let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
         if lines.any(|line| real(Path::new(line)) == image) {

@@ -54,7 +54,7 @@ fn an_image_in_use_stays() {
         .unwrap()
         .unwrap();
     std::fs::write(
-        machines.join("image"),
+        machines.join(IN_USE),
         format!("/elsewhere\n{}\n", used.display()),
     )
     .unwrap();
@@ -91,7 +91,7 @@ fn an_image_in_use_stays() {
             .unwrap(),
         None
     );
-    std::fs::remove_file(machines.join("image")).unwrap();
+    std::fs::remove_file(machines.join(IN_USE)).unwrap();
     remove(&["4230.2.10"]).unwrap();
     assert_eq!(desk.store().list().unwrap().len(), 1);
     assert!(

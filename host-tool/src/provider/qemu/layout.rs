@@ -3,7 +3,7 @@
 //! ```text
 //! machines/ports.json      which port of this machine leads where          machines/NODE/   one node, see [`NodeDir`]
 //! machines/_gateway/       the process that is hub and gateway             machines/_new.NODE, _old.NODE   half made, half removed
-//! machines/_filter/        the process that keeps them apart               machines/image                  images below the disks
+//! machines/_filter/        the process that keeps them apart               machines/_images                images below the disks
 //! ```
 
 use std::path::{Path, PathBuf};

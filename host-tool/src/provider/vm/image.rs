@@ -5,10 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use ha_spec::cluster::{Image, Vm};
 
-use crate::image::Store;
-
-/// The file in `machines` that names the images in use, one absolute path a line: who tidies up images reads it.
-pub const RECORD: &str = "image";
+use crate::image::{IN_USE, Store};
 
 /// The image that new nodes are made from.
 pub fn base(vm: &Vm) -> Result<PathBuf> {
@@ -33,7 +30,7 @@ pub fn base(vm: &Vm) -> Result<PathBuf> {
 
 /// Notes in the provider's directory that disks lie over this image.
 pub fn record(machines: &Path, image: &Path) -> Result<()> {
-    let file = machines.join(RECORD);
+    let file = machines.join(IN_USE);
     let line = format!("{}\n", image.display());
     let known = std::fs::read_to_string(&file).unwrap_or_default();
     if known.lines().any(|l| l == line.trim_end()) {
@@ -52,7 +49,7 @@ mod tests {
         for image in ["/a.img", "/b.img", "/a.img"] {
             record(dir.path(), Path::new(image)).unwrap();
         }
-        let text = std::fs::read_to_string(dir.path().join(RECORD)).unwrap();
+        let text = std::fs::read_to_string(dir.path().join(IN_USE)).unwrap();
         assert_eq!(text, "/a.img\n/b.img\n");
     }
 }
