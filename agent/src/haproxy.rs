@@ -1,12 +1,13 @@
 //! The running haproxy, asked through its own socket: how it sees the apiservers, and the end of sessions that lead nowhere.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
-use crate::render::haproxy::{BACKEND, LAST_RESORT, STATS_SOCKET};
+use crate::render::haproxy::{BACKEND, LAST_RESORT, STATS_SOCKET, unchecked};
 use crate::sys::files::Files;
 
 pub mod sessions;
@@ -25,8 +26,15 @@ pub struct Server {
     pub since: Duration,
     /// How the last check ended: `L7OK`, `L4TOUT` (nobody there), `L6TOUT` and `L7TOUT` (connects, does not answer), ...
     pub check: String,
-    /// Clients' connections that go there now.
+    /// Clients' connections that go there now, also those from a time when no apiserver passed its checks.
     pub sessions: u64,
+}
+
+impl Server {
+    /// It gets new sessions.
+    pub fn is_up(&self) -> bool {
+        self.state.starts_with("UP")
+    }
 }
 
 /// Every checked apiserver.
@@ -36,11 +44,9 @@ pub async fn servers(files: &Files) -> Result<Vec<Server>> {
 
 /// Closes every session on one server; the clients find another one.
 async fn cut(files: &Files, server: &str) -> Result<()> {
-    let answer = ask(
-        files,
-        &format!("shutdown sessions server {BACKEND}/{server}"),
-    )
-    .await?;
+    let order = |name: &str| format!("shutdown sessions server {BACKEND}/{name}");
+    let unchecked = unchecked(server);
+    let answer = ask(files, &format!("{};{}", order(server), order(&unchecked))).await?;
     // Silence is consent.
     ensure!(
         answer.trim().is_empty(),
@@ -68,32 +74,30 @@ async fn ask(files: &Files, command: &str) -> Result<String> {
 /// The apiservers in `show stat`: CSV with a header line, whose columns differ between versions.
 fn parse(csv: &str) -> Vec<Server> {
     let mut lines = csv.lines();
-    let header: Vec<&str> = lines
-        .next()
-        .unwrap_or_default()
-        .trim_start_matches("# ")
-        .split(',')
+    let header = lines.next().unwrap_or_default().trim_start_matches("# ");
+    let header: Vec<&str> = header.split(',').collect();
+    let table = lines.map(|line| header.iter().copied().zip(line.split(',')).collect());
+    let rows: Vec<HashMap<&str, &str>> = table
+        .filter(|row: &HashMap<_, _>| row.get("pxname") == Some(&BACKEND))
         .collect();
-    let server = |line: &str| {
-        let fields: Vec<&str> = line.split(',').collect();
-        let field = |name: &str| {
-            let column = header.iter().position(|h| *h == name)?;
-            fields.get(column).copied()
-        };
-        let name = field("svname")?;
-        let other = matches!(name, "FRONTEND" | "BACKEND") || name.starts_with(LAST_RESORT);
-        (field("pxname")? == BACKEND && !other).then(|| {
-            Some(Server {
-                name: name.into(),
-                state: field("status")?.into(),
-                since: Duration::from_secs(field("lastchg")?.parse().unwrap_or(0)),
-                // A star: the next check is under way.
-                check: field("check_status")?.trim_start_matches("* ").into(),
-                sessions: field("scur")?.parse().unwrap_or(0),
-            })
-        })?
+    let sessions = |name: &str| -> u64 {
+        let row = rows.iter().find(|r| r.get("svname") == Some(&name));
+        row.and_then(|r| r.get("scur")?.parse().ok()).unwrap_or(0)
     };
-    lines.filter_map(server).collect()
+    let server = |row: &HashMap<&str, &str>| {
+        let name = *row.get("svname")?;
+        let other = matches!(name, "FRONTEND" | "BACKEND") || name.starts_with(LAST_RESORT);
+        let since = row.get("lastchg")?.parse().unwrap_or(0);
+        (!other).then_some(Server {
+            name: name.into(),
+            state: (*row.get("status")?).into(),
+            since: Duration::from_secs(since),
+            // A star: the next check is under way.
+            check: row.get("check_status")?.trim_start_matches("* ").into(),
+            sessions: sessions(name) + sessions(&unchecked(name)),
+        })
+    };
+    rows.iter().filter_map(server).collect()
 }
 
 #[cfg(test)]
@@ -106,7 +110,7 @@ mod tests {
                    api,FRONTEND,3,OPEN,,\n\
                    apiservers,node1,2,UP,40,L7OK\n\
                    apiservers,node2,1,DOWN,7,* L6TOUT\n\
-                   apiservers,last-resort-node1,0,no check,,\n\
+                   apiservers,last-resort-node1,3,no check,,\n\
                    apiservers,BACKEND,3,UP,40,\n\
                    extra-web,node1,0,UP,40,L4OK\n";
         let node = |name: &str, state: &str, since, check: &str, sessions| Server {
@@ -117,7 +121,7 @@ mod tests {
             sessions,
         };
         let wanted = [
-            node("node1", "UP", 40, "L7OK", 2),
+            node("node1", "UP", 40, "L7OK", 5),
             node("node2", "DOWN", 7, "L6TOUT", 1),
         ];
         assert_eq!(parse(csv), wanted);

@@ -29,7 +29,12 @@ pub async fn watch(cx: &Context) {
 
 async fn look(cx: &Context) -> anyhow::Result<()> {
     let files = &cx.sys.files;
-    for server in servers(files).await?.iter().filter(|s| is_lost(s)) {
+    let servers = servers(files).await?;
+    if !servers.iter().any(Server::is_up) {
+        // Who is cut off now would come back to the same place at once, again and again.
+        return Ok(());
+    }
+    for server in servers.iter().filter(|s| is_lost(s)) {
         let (name, check) = (&server.name, &server.check);
         cut(files, name).await?;
         warn!(

@@ -41,14 +41,19 @@ fn a_busy_apiserver_keeps_its_sessions_and_a_lost_one_does_not() {
 }
 
 /// haproxy's socket: tells the statistics and notes every other command.
-async fn haproxy(listener: UnixListener, csv: &str, answer: &str, heard: Rc<RefCell<Vec<String>>>) {
+async fn haproxy(
+    listener: UnixListener,
+    csv: String,
+    answer: &str,
+    heard: Rc<RefCell<Vec<String>>>,
+) {
     loop {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut command = [0; 200];
         let length = stream.read(&mut command).await.unwrap();
         let command = String::from_utf8_lossy(&command[..length]);
         let text = match command.trim() {
-            "show stat" => csv,
+            "show stat" => csv.as_str(),
             other => {
                 heard.borrow_mut().push(other.into());
                 answer
@@ -64,13 +69,13 @@ const CSV: &str = "# pxname,svname,scur,status,lastchg,check_status\n\
                    apiservers,node3,4,DOWN,3,L6TOUT\n\
                    apiservers,last-resort-node2,1,no check,,\n";
 
-async fn looked(answer: &'static str) -> (anyhow::Result<()>, Vec<String>) {
+async fn looked(csv: &str, answer: &'static str) -> (anyhow::Result<()>, Vec<String>) {
     let machine = testing::machine(testing::control_plane());
     machine.file("/run/haproxy/here", "");
     let listener = UnixListener::bind(machine.cx.sys.files.path(STATS_SOCKET)).unwrap();
     let heard = Rc::new(RefCell::new(Vec::new()));
     let run = async {
-        tokio::task::spawn_local(haproxy(listener, CSV, answer, heard.clone()));
+        tokio::task::spawn_local(haproxy(listener, csv.into(), answer, heard.clone()));
         look(&machine.cx).await
     };
     let done = LocalSet::new().run_until(run).await;
@@ -80,13 +85,21 @@ async fn looked(answer: &'static str) -> (anyhow::Result<()>, Vec<String>) {
 
 #[tokio::test]
 async fn only_the_lost_ones_sessions_are_cut() {
-    let (done, heard) = looked("\n").await;
+    let (done, heard) = looked(CSV, "\n\n").await;
     done.unwrap();
-    assert_eq!(heard, ["shutdown sessions server apiservers/node2"]);
+    let both = "shutdown sessions server apiservers/node2;shutdown sessions server apiservers/last-resort-node2";
+    assert_eq!(heard, [both]);
+}
+
+#[tokio::test]
+async fn nothing_is_cut_while_there_is_nowhere_else_to_go() {
+    let (done, heard) = looked(&CSV.replace(",UP,", ",DOWN,"), "\n").await;
+    done.unwrap();
+    assert_eq!(heard, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_refusal_is_no_success() {
-    let (done, _) = looked("Permission denied\n").await;
+    let (done, _) = looked(CSV, "Permission denied\n").await;
     assert!(format!("{:#}", done.unwrap_err()).contains("Permission denied"));
 }

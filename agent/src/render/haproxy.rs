@@ -117,17 +117,18 @@ backend {BACKEND}
     }
     for peer in backends {
         let address = SocketAddr::new(peer.address, APISERVER_PORT);
-        let _ = writeln!(
-            out,
-            "    server {LAST_RESORT}-{} {address} backup",
-            peer.name
-        );
+        let _ = writeln!(out, "    server {} {address} backup", unchecked(&peer.name));
     }
 }
 
 /// How the names of unchecked servers begin. When every check fails an answer may still be better than none: a founder's
 /// apiserver is the only one for a while, and busy.
 pub const LAST_RESORT: &str = "last-resort";
+
+/// This control plane's apiserver, unchecked.
+pub fn unchecked(name: &str) -> String {
+    format!("{LAST_RESORT}-{name}")
+}
 
 /// The checked apiservers that a configuration written by [`config`] names; none for any other text.
 pub fn servers(config: &str) -> Vec<Peer> {
