@@ -25,13 +25,13 @@ demo: need lab sysext build ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) logs demo node1 -f"
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
-test: need lab sysext ## Every test, the real clusters included (root, half an hour, more the first time)
+test: need lab sysext ## Every test, the real clusters included (root, forty minutes, more the first time)
 	cargo test --locked --tests --no-fail-fast
 	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --bins --no-fail-fast -p ha-host -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
-test-vm: need lab sysext ## kubeadm init in a virtual machine under an emulator: seven minutes on two idle cores
-	$(AS_ROOT) cargo test --locked -p ha-tests --test vm -- --ignored --test-threads=1
+test-vm: need lab sysext ## Only the last of them: kubeadm init in a virtual machine under an emulator
+	$(AS_ROOT) cargo test --locked -p ha-tests --test vm -- --test-threads=1
 
 test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says so
 	tests/flatcar.sh

@@ -19,7 +19,6 @@ const NETWORK: &str = r#"proxy: none, cni: none, clusterConfiguration: {
   scheduler: {extraArgs: [{name: leader-elect, value: "false"}]}}"#;
 
 #[test]
-#[ignore = "ten minutes on an idle machine, more on a busy one: make test-vm"]
 fn a_control_plane_is_founded_in_a_virtual_machine() {
     let story = Story::new("vm");
     let cluster = story.step("the lab is there", || {
