@@ -22,11 +22,15 @@ const CGROUP_V2: &str = "/sys/fs/cgroup/cgroup.controllers";
 /// How many connections the kernel tracks; read-only outside the first network namespace.
 const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 
+/// systemd writes it where it runs in a container, with the container manager's name.
+const CONTAINER: &str = "/run/systemd/container";
+
 /// What the machine decides about kubeadm's configuration.
 pub fn machine(cx: &Context) -> Machine {
     Machine {
         cgroup_v2: cx.sys.files.exists(CGROUP_V2),
         owns_conntrack: is_writable_or_missing(&cx.sys.files.path(CONNTRACK_MAX)),
+        owns_disk: !cx.sys.files.exists(CONTAINER),
         emulated: is_emulated(&cx.sys.files),
     }
 }

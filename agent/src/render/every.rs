@@ -180,6 +180,7 @@ fn machines() -> impl Iterator<Item = Machine> {
     let machine = |cgroup_v2, owns_conntrack| Machine {
         cgroup_v2,
         owns_conntrack,
+        owns_disk: owns_conntrack,
         // Its three words are in the golden files.
         emulated: !cgroup_v2,
     };
@@ -241,8 +242,8 @@ fn kubeadm_takes_every_text() {
         let files = kubeadm_files(&n);
         files.into_iter().map(move |text| (text, n.clone()))
     }));
-    // Runtimes x (no kube-proxy, or a mode with or without the connection table) x cgroups x the user's two settings.
-    let inits = 2 * (1 + 3 * 2) * 2 * 2 * 2;
+    // Runtimes x (no kube-proxy, or a mode) x container or not x cgroups x the user's two settings.
+    let inits = 2 * (1 + 3) * 2 * 2 * 2 * 2;
     assert!(
         texts.len() > inits && texts.len() < inits + 50,
         "{}",
@@ -374,6 +375,14 @@ fn kubelet_is_right(node: &NodeFile, machine: Machine, kubelet: &Value) {
     let users_own = !node.kubernetes.kubelet_config.is_empty();
     assert_eq!(kubelet["maxPods"].is_null(), !users_own);
     assert_eq!(kubelet["failSwapOn"], users_own, "the user's word is last");
+    let eviction = &kubelet["evictionHard"];
+    let memory =
+        [["", "100Mi"], ["5%", "5%"]][usize::from(users_own)][usize::from(!machine.owns_disk)];
+    assert_eq!(
+        eviction["memory.available"].as_str().unwrap_or_default(),
+        memory
+    );
+    assert_eq!(eviction["nodefs.available"].is_null(), machine.owns_disk);
 }
 
 #[test]

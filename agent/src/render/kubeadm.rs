@@ -14,6 +14,8 @@ const TOKEN_LIFE: &str = "10m0s";
 const DISCOVERY: &str = "1m0s";
 /// How long an emulated machine may take for what kubeadm gives four or five minutes.
 const EMULATED: &str = "15m0s";
+/// A container's kubelet takes no pods when its host's disk has less than this left.
+const LEAST_DISK: &str = "1Gi";
 /// The taint that kubeadm gives control planes; a list of one's own replaces it.
 const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
@@ -25,6 +27,8 @@ pub struct Machine {
     /// Whether the size of the connection table may be set; in a container it is the host's, and a kube-proxy that is
     /// not told so dies of it.
     pub owns_conntrack: bool,
+    /// Whether its disk is its own; a container's is its host's, of which it may see only how full it is.
+    pub owns_disk: bool,
     /// Whether the processor is QEMU's translator, some ten times slower than a real one.
     pub emulated: bool,
 }
@@ -130,6 +134,16 @@ fn kubelet(node: &NodeFile, machine: Machine) -> Value {
     if !machine.cgroup_v2 {
         // From 1.35 on a kubelet refuses cgroup v1 unless told otherwise.
         kubelet["failCgroupV1"] = json!(false);
+    }
+    if !machine.owns_disk {
+        // By default pods are refused at 15 % of free space and images removed at that: on somebody's large disk there may be
+        // 100 GiB left by then. What is not named here (inodes) is not looked at.
+        kubelet["evictionHard"] = json!({
+            "memory.available": "100Mi",
+            "nodefs.available": LEAST_DISK,
+            "imagefs.available": LEAST_DISK,
+        });
+        kubelet["imageGCHighThresholdPercent"] = json!(100);
     }
     merge(
         &mut kubelet,

@@ -9,11 +9,13 @@ use crate::testing;
 const V2: Machine = Machine {
     cgroup_v2: true,
     owns_conntrack: true,
+    owns_disk: true,
     emulated: false,
 };
 const CONTAINER: Machine = Machine {
     cgroup_v2: false,
     owns_conntrack: false,
+    owns_disk: false,
     emulated: false,
 };
 const EMULATED: Machine = Machine {
