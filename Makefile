@@ -25,7 +25,7 @@ demo: need lab sysext build ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) logs demo node1 -f"
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
-test: need lab sysext ## Every test, the real clusters included (root, forty minutes, more the first time)
+test: need lab sysext ## Every test, the real clusters included (root, half an hour, more the first time)
 	cargo test --locked --tests --no-fail-fast
 	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --bins --no-fail-fast -p ha-host -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
