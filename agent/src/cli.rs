@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
-use ha_spec::paths;
+use ha_wire::paths;
 
 /// Brings a Flatcar node into its highly available Kubernetes cluster and keeps watch.
 #[derive(Debug, Parser)]

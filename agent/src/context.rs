@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 
 use crate::sys::Sys;
 use crate::tell::Tell;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Error, Result};
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 
 use crate::backoff;
 use crate::context::Context;

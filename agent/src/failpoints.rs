@@ -2,7 +2,7 @@
 //! the places, one a line, e.g. `join:before` or `join:done`; the agent that passes one strikes its line out and dies at
 //! once. Costs one failed open per phase boundary.
 
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 
 use crate::sys::files::Files;
 

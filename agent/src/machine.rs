@@ -1,6 +1,6 @@
 //! The state machine: where a node is on its plan, and what an event makes of that. Pure; the driver does the I/O.
 
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 
 use crate::plan::Plan;
 

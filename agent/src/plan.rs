@@ -1,8 +1,8 @@
 //! The table of contents: which phases a node meets, in which order. No I/O here.
 
-use ha_spec::cluster::LbMode;
-use ha_spec::node::NodeFile;
-use ha_spec::phase::Phase;
+use ha_wire::node::NodeFile;
+use ha_wire::phase::Phase;
+use ha_wire::settings::LbMode;
 
 /// A node's way from its first boot to its steady state.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -245,7 +245,7 @@ impl Machine {
             .cx
             .sys
             .files
-            .read(ha_spec::paths::EVENTS_FILE)
+            .read(ha_wire::paths::EVENTS_FILE)
             .unwrap()
             .unwrap_or_default();
         text.lines()
@@ -254,13 +254,13 @@ impl Machine {
     }
 
     /// The state file.
-    pub fn status(&self) -> ha_spec::status::Status {
+    pub fn status(&self) -> ha_wire::status::Status {
         serde_json::from_str(
             &self
                 .cx
                 .sys
                 .files
-                .read(ha_spec::paths::STATUS_FILE)
+                .read(ha_wire::paths::STATUS_FILE)
                 .unwrap()
                 .unwrap(),
         )

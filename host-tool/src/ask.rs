@@ -4,9 +4,9 @@ use std::io::Read;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use ha_spec::cluster::{Cluster, Node};
-use ha_spec::paths;
-use ha_spec::status::Status;
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_wire::paths;
+use ha_wire::status::Status;
 
 use crate::provider::Provider;
 

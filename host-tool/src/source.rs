@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ha_spec::check::{Fault, Severity, check, show};
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::check::{check, show};
+use ha_cluster_file::cluster::Cluster;
+use ha_cluster_file::diagnostic::{Fault, Severity};
 
 use crate::exit::{Exit, Stop};
 use crate::text::count;

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use ha_spec::check::check;
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::check::check;
+use ha_cluster_file::cluster::Cluster;
 
 pub mod real;
 

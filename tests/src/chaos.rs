@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ha_spec::event::What;
-use ha_spec::phase::{Phase, Role};
+use ha_wire::event::What;
+use ha_wire::phase::{Phase, Role};
 
 use crate::cluster::Cluster;
 use crate::ignition::Config;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use ha_spec::phase::Role;
+use ha_wire::phase::Role;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

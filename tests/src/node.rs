@@ -4,9 +4,9 @@ use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ha_spec::event::Event;
-use ha_spec::paths;
-use ha_spec::status::Status;
+use ha_wire::event::Event;
+use ha_wire::paths;
+use ha_wire::status::Status;
 
 use crate::cluster::Cluster;
 use crate::run::{Done, run};

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use ha_spec::phase::Role;
+use ha_wire::phase::Role;
 
 use crate::lab::{Lab, SYSEXTS};
 
@@ -215,13 +215,13 @@ mod tests {
         plan.merge.push("/tmp/x.ign".into());
         let text = plan.text(&Lab::at("/lab/out"));
         let (cluster, warnings) =
-            ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
+            ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
         assert_eq!((cluster.nodes.len(), warnings), (5, Vec::new()));
         assert_eq!(cluster.sysexts.len(), 4);
         for kind in [Kind::Qemu, Kind::Libvirt] {
             let text = plan.clone().on(kind).text(&Lab::at("/lab"));
             let (cluster, _) =
-                ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
+                ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
             assert!(cluster.provider.vm().is_some());
         }
         let text = plan
@@ -229,11 +229,13 @@ mod tests {
             .on(Kind::Qemu)
             .of_flatcar()
             .text(&Lab::at("/lab"));
-        let (cluster, _) = ha_spec::check::check(&text, std::path::Path::new("/")).expect("valid");
+        let (cluster, _) =
+            ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
         assert_eq!(cluster.sysexts.len(), 5, "the bakery's defaults");
         plan.network = Some(crate::plan::CILIUM.into());
         assert!(
-            ha_spec::check::check(&plan.text(&Lab::at("/lab")), std::path::Path::new("/")).is_ok()
+            ha_cluster_file::check::check(&plan.text(&Lab::at("/lab")), std::path::Path::new("/"))
+                .is_ok()
         );
     }
 }

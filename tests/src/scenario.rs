@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ha_spec::event::What;
-use ha_spec::paths;
+use ha_wire::event::What;
+use ha_wire::paths;
 
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
@@ -55,7 +55,7 @@ pub fn boots(story: &Story, cluster: &Cluster) -> Running {
             }
             cluster.plan().nodes().iter().try_for_each(|(name, _, _)| {
                 let events = cluster.node(name).events()?;
-                let hello = |e: &ha_spec::event::Event| matches!(e.what, What::Hello { .. });
+                let hello = |e: &ha_wire::event::Event| matches!(e.what, What::Hello { .. });
                 ensure!(events.iter().any(hello), "{name} is silent");
                 Ok(())
             })

@@ -37,7 +37,7 @@ fn cilium_is_installed_once_through_its_cli() {
     story.step(
         "the user's values are in the file that it got, and come last",
         || {
-            let values = cluster.node("node1").read(ha_spec::paths::CILIUM_VALUES)?;
+            let values = cluster.node("node1").read(ha_wire::paths::CILIUM_VALUES)?;
             ensure!(
                 values.contains("debug") && values.contains(&VIP.to_string()),
                 "{values}"

@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ha_spec::paths;
-use ha_spec::status::State;
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::hung::an_apiserver_hangs;
@@ -15,6 +13,8 @@ use ha_tests::kube::all_voters;
 use ha_tests::plan::Plan;
 use ha_tests::probe::Probe;
 use ha_tests::story::Story;
+use ha_wire::paths;
+use ha_wire::status::State;
 
 /// A second launch of a finished cluster only looks.
 const LOOK_ONLY: Duration = Duration::from_secs(15);

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use ha_spec::phase::Phase;
 use ha_tests::chaos::{self, Strike};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
@@ -13,6 +12,7 @@ use ha_tests::kube::all_voters;
 use ha_tests::lab::workspace;
 use ha_tests::plan::Plan;
 use ha_tests::story::Story;
+use ha_wire::phase::Phase;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 

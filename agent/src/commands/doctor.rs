@@ -1,7 +1,7 @@
 //! `ha-agent doctor`: preflight's checks for a person: name, result, the machine's own words, the command that shows it.
 
 use anyhow::Result;
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 
 use super::{Exit, runtime};
 use crate::phases::preflight;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 
 use crate::cli::{Cli, Verb};
 use crate::sys::files::Files;

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cni, LbMode};
-use ha_spec::node::NodeFile;
-use ha_spec::paths;
+use ha_wire::node::NodeFile;
+use ha_wire::paths;
+use ha_wire::settings::{Cni, LbMode};
 
 use super::Exit;
 use crate::context::Context;

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use anyhow::{Context as _, Result};
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::LocalSet;
 

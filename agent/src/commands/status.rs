@@ -4,8 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ha_spec::paths;
-use ha_spec::status::{self, Backend, Etcd, State, Status, Vip};
+use ha_wire::paths;
+use ha_wire::status::{self, Backend, Etcd, State, Status, Vip};
 
 use super::Exit;
 use crate::sys::Clock as _;
@@ -96,7 +96,7 @@ fn words(status: &Status, now: u64) -> String {
         text += "the agent is not running; this is what it last knew\n        -> systemctl status ha-agent\n";
     }
     text += &trouble(status, now);
-    if status.phase == ha_spec::phase::Phase::Steady {
+    if status.phase == ha_wire::phase::Phase::Steady {
         text += &facts(status, now);
     }
     text

@@ -1,5 +1,5 @@
-use ha_spec::phase::Phase;
-use ha_spec::status::Expiry;
+use ha_wire::phase::Phase;
+use ha_wire::status::Expiry;
 
 use super::*;
 use crate::testing;

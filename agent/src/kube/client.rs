@@ -1,6 +1,6 @@
 //! The Kubernetes API, as much of it as the agent needs.
 
-use ha_spec::node::Peer;
+use ha_wire::node::Peer;
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;

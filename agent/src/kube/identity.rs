@@ -2,7 +2,7 @@
 //! that lies on this node (control planes).
 
 use anyhow::{Context as _, Result};
-use ha_spec::paths;
+use ha_wire::paths;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, Issuer, KeyPair,
     KeyUsagePurpose,

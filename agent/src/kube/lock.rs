@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Result;
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
 use super::client::Client;

@@ -1,7 +1,7 @@
 //! The cluster over HTTPS: its API, etcd, certificates. Addresses only, never a name; a deadline on every request.
 
 use anyhow::{Context as _, Result};
-use ha_spec::paths;
+use ha_wire::paths;
 
 use crate::context::Context;
 

@@ -1,9 +1,9 @@
 //! keepalived and haproxy run with this cluster's configuration (control planes).
 
 use anyhow::{Context as _, Result};
-use ha_spec::cluster::LbMode;
-use ha_spec::node::Peer;
-use ha_spec::paths;
+use ha_wire::node::Peer;
+use ha_wire::paths;
+use ha_wire::settings::LbMode;
 
 use super::{NeedsAPerson, Outcome};
 use crate::context::Context;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use ha_spec::kubernetes::kubelet_may_set;
-use ha_spec::paths;
-use ha_spec::phase::Phase;
+use ha_wire::kubernetes::kubelet_may_set;
+use ha_wire::paths;
+use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
 use super::{Outcome, hooks};

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 
 use super::{Outcome, is_settled};
 use crate::context::Context;

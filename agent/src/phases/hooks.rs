@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ha_spec::paths;
-use ha_spec::phase::Phase;
+use ha_wire::paths;
+use ha_wire::phase::Phase;
 
 use crate::context::Context;
 use crate::sys::Cmd;

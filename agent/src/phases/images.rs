@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cri, KubeProxy};
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
+use ha_wire::settings::{Cri, KubeProxy};
 use tracing::warn;
 
 mod archives;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures_util::future::join_all;
-use ha_spec::cluster::KubeProxy;
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
+use ha_wire::settings::KubeProxy;
 use tracing::{info, warn};
 
 use super::{Outcome, hooks, is_settled, kubeadm};

@@ -199,7 +199,7 @@ fn a_settled_node_never_founds() {
         machine.file(KUBELET_CONF, "");
         machine.file(KUBELET_PEM, "");
         assert!(!needed(&machine.cx).await.unwrap());
-        machine.file(ha_spec::paths::IDENTITY_KEY, "");
+        machine.file(ha_wire::paths::IDENTITY_KEY, "");
         assert!(
             needed(&machine.cx).await.unwrap(),
             "its first boot has not ended"

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use ha_spec::paths;
-use ha_spec::phase::Phase;
+use ha_wire::paths;
+use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
 use super::{Outcome, hooks, is_settled, kubeadm};

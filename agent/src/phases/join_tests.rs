@@ -1,4 +1,4 @@
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 
 use super::*;
 use crate::kube::testing::{Authority, Script, run};

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 
 use crate::context::Context;
 use crate::kube::KUBELET;

@@ -2,8 +2,8 @@
 //! never at a marker) and `run` (may be run again at any time, after a crash at any point).
 
 use anyhow::Result;
-use ha_spec::paths;
-use ha_spec::phase::Phase;
+use ha_wire::paths;
+use ha_wire::phase::Phase;
 
 use crate::context::Context;
 use crate::kube::{KUBELET_CONF, KUBELET_PEM};

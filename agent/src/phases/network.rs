@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use ha_spec::cluster::Cni;
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
+use ha_wire::settings::Cni;
 use tracing::warn;
 
 use super::{Outcome, is_settled};

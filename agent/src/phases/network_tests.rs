@@ -1,4 +1,4 @@
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 use serde_json::{Map, json};
 
 use super::*;
@@ -21,8 +21,8 @@ async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (Machine, Script) {
     machine.file(&pki("ca.key"), &ca.key);
     let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
     let me = kube::identity::mint(&ca.cert, &ca.key, "n", None, now).unwrap();
-    machine.file(ha_spec::paths::IDENTITY_CERT, &me.cert);
-    machine.file(ha_spec::paths::IDENTITY_KEY, &me.key);
+    machine.file(ha_wire::paths::IDENTITY_CERT, &me.cert);
+    machine.file(ha_wire::paths::IDENTITY_KEY, &me.key);
     let api = Script::default();
     api.on("GET /apis/coordination", 200, FREE)
         .on("PUT /apis/coordination", 200, FREE);
@@ -72,7 +72,7 @@ fn cilium_is_installed_the_first_time() {
             .cx
             .sys
             .files
-            .read(ha_spec::paths::CILIUM_VALUES)
+            .read(ha_wire::paths::CILIUM_VALUES)
             .unwrap()
             .unwrap();
         assert!(values.contains("127.141.0.30"));

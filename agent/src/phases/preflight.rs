@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 
 use super::{NeedsAPerson, Outcome};
 use crate::context::Context;

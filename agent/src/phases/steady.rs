@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ha_spec::cluster::Cni;
-use ha_spec::status::{Etcd as EtcdStatus, State, Status};
+use ha_wire::settings::Cni;
+use ha_wire::status::{Etcd as EtcdStatus, State, Status};
 use tracing::{info, warn};
 
 use super::{Outcome, balancer};
@@ -154,7 +154,7 @@ impl<'a> Watch<'a> {
 
     /// Adds apiservers that came and takes out those whose node left the cluster.
     async fn follow_apiservers(&mut self) -> Result<()> {
-        if self.cx.node.load_balancer.mode != ha_spec::cluster::LbMode::Native {
+        if self.cx.node.load_balancer.mode != ha_wire::settings::LbMode::Native {
             return Ok(());
         }
         let nodes = self.client.control_planes().await?;

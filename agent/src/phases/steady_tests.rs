@@ -38,7 +38,7 @@ fn etcd_is_told_by_names() {
 fn a_fault_is_degraded_and_its_end_is_steady() {
     let machine = testing::machine(testing::worker());
     let tell = &machine.cx.tell;
-    tell.started(ha_spec::phase::Phase::Steady, 1);
+    tell.started(ha_wire::phase::Phase::Steady, 1);
     tell.facts(|s| tell_state(s, false, "one look failed", 1));
     assert_eq!(
         (machine.status().state, machine.status().last_error.as_str()),
@@ -105,7 +105,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
             script.on("GET /api/v1/nodes/node4", 200, &ready(status));
         }
         script.serve_at(&ca, "127.161.0.30:6444").await;
-        machine.cx.tell.started(ha_spec::phase::Phase::Steady, 1);
+        machine.cx.tell.started(ha_wire::phase::Phase::Steady, 1);
         let mut watch = Watch::begin(&machine.cx).unwrap();
         let mut states = Vec::new();
         for _ in 0..5 {

@@ -1,7 +1,7 @@
 //! Cilium's Helm values, as JSON (which is YAML).
 
-use ha_spec::cluster::KubeProxy;
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
+use ha_wire::settings::KubeProxy;
 use serde_json::{Map, Value, json};
 
 use super::merge;

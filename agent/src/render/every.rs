@@ -11,9 +11,9 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use ha_spec::cluster::{Cni, Cri, ExtraPort, KubeProxy, Taint};
-use ha_spec::node::{Founder, NodeFile, Peer};
-use ha_spec::phase::Role;
+use ha_wire::node::{Founder, NodeFile, Peer};
+use ha_wire::phase::Role;
+use ha_wire::settings::{Cni, Cri, ExtraPort, KubeProxy, Taint};
 use serde_json::{Map, Value, json};
 
 use super::judges::{self, Texts};

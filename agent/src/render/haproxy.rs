@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use ha_spec::node::{NodeFile, Peer};
+use ha_wire::node::{NodeFile, Peer};
 
 /// kubeadm's apiserver port.
 pub const APISERVER_PORT: u16 = 6443;

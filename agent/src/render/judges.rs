@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use ha_spec::paths;
+use ha_wire::paths;
 
 use super::{haproxy, keepalived};
 use crate::testing::{self, real};

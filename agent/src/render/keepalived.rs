@@ -4,8 +4,8 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use ha_spec::node::NodeFile;
-use ha_spec::paths;
+use ha_wire::node::NodeFile;
+use ha_wire::paths;
 
 /// Where the configuration lies in the bakery's sysext.
 pub const CONFIG: &str = "/etc/keepalived/keepalived.conf";

@@ -1,9 +1,9 @@
 //! kubeadm's configuration, as JSON documents parted by `---` (JSON is YAML).
 
-use ha_spec::cluster::KubeProxy;
-use ha_spec::kubernetes;
-use ha_spec::node::NodeFile;
-use ha_spec::paths;
+use ha_wire::kubernetes;
+use ha_wire::node::NodeFile;
+use ha_wire::paths;
+use ha_wire::settings::KubeProxy;
 use serde_json::{Map, Value, json};
 
 use super::merge;

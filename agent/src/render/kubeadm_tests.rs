@@ -1,4 +1,4 @@
-use ha_spec::cluster::{Cri, Taint};
+use ha_wire::settings::{Cri, Taint};
 use serde_json::json;
 
 use super::*;

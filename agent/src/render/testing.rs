@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use ha_spec::cluster::ExtraPort;
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
+use ha_wire::settings::ExtraPort;
 
 use crate::testing;
 

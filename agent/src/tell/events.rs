@@ -4,7 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 
-use ha_spec::paths;
+use ha_wire::paths;
 use nix::fcntl::OFlag;
 
 use crate::sys::files::Files;

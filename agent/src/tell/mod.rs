@@ -4,11 +4,11 @@
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
-use ha_spec::event::{self, Event, What};
-use ha_spec::node::NodeFile;
-use ha_spec::paths;
-use ha_spec::phase::Phase;
-use ha_spec::status::{PhaseTime, State, Status};
+use ha_wire::event::{self, Event, What};
+use ha_wire::node::NodeFile;
+use ha_wire::paths;
+use ha_wire::phase::Phase;
+use ha_wire::status::{PhaseTime, State, Status};
 
 use crate::sys::Clock;
 use crate::sys::files::Files;

@@ -1,8 +1,8 @@
 //! The first status of a life, and a status in one line.
 
-use ha_spec::node::NodeFile;
-use ha_spec::phase::Phase;
-use ha_spec::status::{self, Agent, State, Status, Vip};
+use ha_wire::node::NodeFile;
+use ha_wire::phase::Phase;
+use ha_wire::status::{self, Agent, State, Status, Vip};
 
 /// Before anything is known.
 pub(super) fn first(node: &NodeFile, now: u64) -> Status {

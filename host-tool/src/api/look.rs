@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ha_spec::cluster::{Cluster, Cni, Etcd};
+use ha_cluster_file::cluster::{Cluster, Etcd};
+use ha_wire::settings::Cni;
 
 use crate::text::printable;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use ha_spec::cluster::{Cluster, Etcd};
+use ha_cluster_file::cluster::{Cluster, Etcd};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use serde::de::DeserializeOwned;
 

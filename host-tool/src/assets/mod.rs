@@ -10,8 +10,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::{Assets, Cluster};
-use ha_spec::paths;
+use ha_cluster_file::cluster::{Assets, Cluster};
+use ha_wire::paths;
 use sha2::{Digest, Sha256};
 
 mod disk;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ha_spec::cluster::Arch;
+use ha_cluster_file::cluster::Arch;
 
 use crate::exit::Stop;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::{Arch, Assets, Cluster, Provider, Sysext};
+use ha_cluster_file::cluster::{Arch, Assets, Cluster, Provider, Sysext};
 
 mod bundled;
 pub mod cache;

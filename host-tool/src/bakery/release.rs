@@ -1,7 +1,7 @@
 //! One release of the bakery: its names, its URLs, and what its `SHA256SUMS` says.
 
 use anyhow::Result;
-use ha_spec::cluster::Arch;
+use ha_cluster_file::cluster::Arch;
 
 use super::fetch::{self, Failed};
 use crate::exit::Stop;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Provider};
+use ha_cluster_file::cluster::{Cluster, Provider};
 
 use crate::cli::Destroy;
 use crate::exit::Stop;

@@ -1,7 +1,7 @@
 //! `image pull | ls | rm`.
 
 use anyhow::Result;
-use ha_spec::cluster::Arch;
+use ha_cluster_file::cluster::Arch;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::format_description;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Node};
+use ha_cluster_file::cluster::{Cluster, Node};
 
 mod check;
 mod completions;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::{Cluster, Node, Provider as Kind};
-use ha_spec::phase::Role;
-use ha_spec::status::Status as NodeStatus;
+use ha_cluster_file::cluster::{Cluster, Node, Provider as Kind};
+use ha_wire::phase::Role;
+use ha_wire::status::Status as NodeStatus;
 use serde::Serialize;
 
 use crate::api::{self, Api, Look};

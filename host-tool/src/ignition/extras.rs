@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Cni};
+use ha_cluster_file::cluster::Cluster;
+use ha_wire::settings::Cni;
 use ignition_config::Config;
 
 use crate::bakery::{self, Artefacts, Known};

@@ -3,10 +3,11 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Cni, Node};
-use ha_spec::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
-use ha_spec::paths;
-use ha_spec::phase::Role;
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
+use ha_wire::paths;
+use ha_wire::phase::Role;
+use ha_wire::settings::Cni;
 
 mod build;
 mod extras;

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Mac, Nic, Node, Provider};
+use ha_cluster_file::cluster::{Cluster, Mac, Nic, Node, Provider};
 
 use super::build::Build;
 

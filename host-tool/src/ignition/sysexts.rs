@@ -1,7 +1,7 @@
 //! System extensions: links where systemd-sysext looks, and how the images get behind them.
 
-use ha_spec::cluster::Cluster;
-use ha_spec::paths;
+use ha_cluster_file::cluster::Cluster;
+use ha_wire::paths;
 
 use super::build::Build;
 use crate::assets;

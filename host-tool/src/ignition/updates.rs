@@ -1,7 +1,7 @@
 //! The hand-over to systemd-sysupdate: what fetches the bakery's newer images, and leaves them to the next boot.
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Sysext, Updates};
+use ha_cluster_file::cluster::{Cluster, Sysext, Updates};
 
 use super::build::Build;
 use crate::assets;

@@ -33,7 +33,7 @@ pub use pull::{Pulled, Wanted};
 pub use record::{Record, by_version};
 pub use remove::users;
 
-use ha_spec::cluster::{Arch, Image, Vm};
+use ha_cluster_file::cluster::{Arch, Image, Vm};
 
 use crate::exit::Stop as End;
 use keys::Trust;

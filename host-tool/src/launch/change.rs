@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Node};
-use ha_spec::phase::Role;
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_wire::phase::Role;
 
 use crate::exit::Stop;
 use crate::source::Source;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::cluster::Cluster;
 
 use crate::ignition::{Extras, FOUNDER_SECONDS, Material, founder};
 use crate::pki::Pki;

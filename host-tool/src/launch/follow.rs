@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ha_spec::cluster::{Cluster, Node};
-use ha_spec::phase::Phase;
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_wire::phase::Phase;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 mod lost;

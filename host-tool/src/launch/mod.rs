@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::cluster::Cluster;
 
 mod change;
 mod configs;
@@ -98,7 +98,7 @@ impl Launch<'_> {
 }
 
 fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
-    if matches!(cluster.provider, ha_spec::cluster::Provider::None) {
+    if matches!(cluster.provider, ha_cluster_file::cluster::Provider::None) {
         return Err(Stop::bad_input(
             "`provider: none` makes no machines: use `ha-host render FILE --out DIR`, boot your machines with the \
              configs, and `ha-host status` shows how they do",

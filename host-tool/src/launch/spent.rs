@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ha_spec::phase::{Phase, Role};
+use ha_wire::phase::{Phase, Role};
 
 use super::track::{Span, Track};
 

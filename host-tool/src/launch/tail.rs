@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
-use ha_spec::event::Event;
+use ha_wire::event::Event;
 
 /// More than this is not read at once, so that one talkative node cannot hold up the others.
 const CHUNK: u64 = 256 * 1024;

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use anyhow::bail;
-use ha_spec::cluster::Node;
-use ha_spec::event::Event;
+use ha_cluster_file::cluster::Node;
+use ha_wire::event::Event;
 
 use super::*;
 use crate::provider::{Finding, Made, Power};

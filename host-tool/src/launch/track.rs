@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use ha_spec::cluster::Node;
-use ha_spec::event::{Event, What};
-use ha_spec::phase::{Phase, Role};
+use ha_cluster_file::cluster::Node;
+use ha_wire::event::{Event, What};
+use ha_wire::phase::{Phase, Role};
 
 /// So many failed attempts of one phase, and this long since the first, end a launch: the agent goes on, but a person
 /// should look.

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::cluster::Cluster;
 use time::Duration;
 
 use super::{Pki, Secret, remaining};

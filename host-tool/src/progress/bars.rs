@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use ha_spec::cluster::Cluster;
-use ha_spec::event::Event;
+use ha_cluster_file::cluster::Cluster;
+use ha_wire::event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{End, Show, end, headline, step};

@@ -1,7 +1,7 @@
 //! One JSON object a line: for programs. `version` counts up when a reader of the old form would go wrong.
 
-use ha_spec::cluster::Cluster;
-use ha_spec::event::Event;
+use ha_cluster_file::cluster::Cluster;
+use ha_wire::event::Event;
 use serde_json::{Value, json};
 
 use super::{End, Show, Summary};

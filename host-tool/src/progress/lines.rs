@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ha_spec::cluster::Cluster;
-use ha_spec::event::Event;
+use ha_cluster_file::cluster::Cluster;
+use ha_wire::event::Event;
 
 use super::{End, Show, end, headline, step};
 use crate::api::Look;

@@ -4,9 +4,9 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ha_spec::cluster::Cluster;
-use ha_spec::event::Event;
-use ha_spec::phase::Role;
+use ha_cluster_file::cluster::Cluster;
+use ha_wire::event::Event;
+use ha_wire::phase::Role;
 
 mod bars;
 mod end;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use ha_spec::cluster::{self, Cluster, Node};
+use ha_cluster_file::cluster::{self, Cluster, Node};
 
 use crate::image::Bar;
 

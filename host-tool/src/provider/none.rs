@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use ha_spec::cluster::Node;
+use ha_cluster_file::cluster::Node;
 
 use super::{Finding, Machine, Made, Power, Provider};
 

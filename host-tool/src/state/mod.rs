@@ -10,7 +10,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::cluster::Cluster;
 
 mod failpoint;
 pub mod files;

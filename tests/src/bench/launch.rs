@@ -4,8 +4,8 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use ha_spec::event::What;
-use ha_spec::phase::Phase;
+use ha_wire::event::What;
+use ha_wire::phase::Phase;
 use serde::Serialize;
 
 use super::Row;

@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn the_large_cluster_is_valid() {
         let (cluster, warnings) =
-            ha_spec::check::check(&super::cluster(5000), std::path::Path::new("/")).expect("valid");
+            ha_cluster_file::check::check(&super::cluster(5000), std::path::Path::new("/"))
+                .expect("valid");
         assert_eq!((cluster.nodes.len(), warnings), (5000, Vec::new()));
     }
 }

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ha_spec::cluster::Cri;
-use ha_spec::paths;
-use ha_spec::phase::Phase;
+use ha_wire::paths;
+use ha_wire::phase::Phase;
+use ha_wire::settings::Cri;
 use serde_json::Value;
 use tracing::{info, warn};
 

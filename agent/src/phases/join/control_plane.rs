@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ha_spec::phase::Phase;
+use ha_wire::phase::Phase;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 

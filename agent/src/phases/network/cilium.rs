@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use ha_spec::paths::CILIUM_VALUES;
-use ha_spec::phase::Phase;
+use ha_wire::paths::CILIUM_VALUES;
+use ha_wire::phase::Phase;
 use serde_json::{Map, Value};
 use tracing::warn;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use ha_spec::paths;
+use ha_wire::paths;
 
 use super::{certs, judge, mend, ports};
 use crate::context::Context;
@@ -128,7 +128,7 @@ fn units(cx: &Context) -> Vec<String> {
         "kubelet.service".to_owned(),
         cx.node.kubernetes.cri.unit().to_owned(),
     ];
-    if cx.node.is_control_plane() && cx.node.load_balancer.mode == ha_spec::cluster::LbMode::Native
+    if cx.node.is_control_plane() && cx.node.load_balancer.mode == ha_wire::settings::LbMode::Native
     {
         all.extend([
             super::super::balancer::HAPROXY.to_owned(),

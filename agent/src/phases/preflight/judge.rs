@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 
 use super::check::{Check, Verdict, check};
 use super::facts::Facts;

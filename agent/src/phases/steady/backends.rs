@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use ha_spec::node::{NodeFile, Peer};
+use ha_wire::node::{NodeFile, Peer};
 
 /// Control planes that this agent has seen in the cluster.
 #[derive(Debug, Clone, Default)]

@@ -1,7 +1,7 @@
 //! Which of the node's certificates ends first.
 
 use anyhow::{Result, bail};
-use ha_spec::status::Expiry;
+use ha_wire::status::Expiry;
 
 use crate::context::Context;
 use crate::kube::{KUBELET_PEM, certs, pki};

@@ -37,7 +37,7 @@ fn of_the_bakery(text: &str) -> (Cluster, Extras) {
     let dir = tempfile::tempdir().unwrap();
     let entry = |name: &str, version: &str| {
         // The second cluster's nodes are like this machine.
-        let arch = ha_spec::cluster::Arch::HOST.name();
+        let arch = ha_cluster_file::cluster::Arch::HOST.name();
         let release = format!("{name}-{version}");
         serde_json::json!({"name": name, "version": version, "arch": arch, "sha256": "ab".repeat(32),
             "url": format!("https://example.org/extensions/{release}/{release}-{arch}.raw")})

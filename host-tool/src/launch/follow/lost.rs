@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ha_spec::cluster::Node;
+use ha_cluster_file::cluster::Node;
 
 use super::{Follow, OFF_LOOKS};
 use crate::ask;

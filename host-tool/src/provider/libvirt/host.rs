@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use anyhow::Result;
-use ha_spec::cluster::{Accel, Arch, Firmware, Vm};
+use ha_cluster_file::cluster::{Accel, Arch, Firmware, Vm};
 
 use super::names::{Names, Part};
 use super::pool::Pool;

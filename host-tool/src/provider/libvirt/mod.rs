@@ -11,7 +11,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, anyhow, bail};
-use ha_spec::cluster::{self, Cluster, Node};
+use ha_cluster_file::cluster::{self, Cluster, Node};
 
 use self::host::Host;
 use self::names::Names;

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use anyhow::{Result, bail};
-use ha_spec::cluster::{Cluster, LibvirtNetwork};
+use ha_cluster_file::cluster::{Cluster, LibvirtNetwork};
 
 use super::host::{Host, foreign};
 use super::virsh::XML;
@@ -14,7 +14,7 @@ use super::xml::network::{Network, New};
 #[derive(Debug)]
 pub struct Wiring {
     choice: LibvirtNetwork,
-    network: ha_spec::cluster::Network,
+    network: ha_cluster_file::cluster::Network,
     /// Who lives in it, by name, the VIP too.
     addresses: Vec<(String, IpAddr)>,
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::{Image, Node};
+use ha_cluster_file::cluster::{Image, Node};
 
 use super::host::{Found, Host};
 use super::image::{self, Base};
@@ -276,7 +276,7 @@ pub struct Sources {
     /// The image.
     pub base: Base,
     /// Kernel, initramfs and command line outside it.
-    pub kernel: Option<ha_spec::cluster::Kernel>,
+    pub kernel: Option<ha_cluster_file::cluster::Kernel>,
     /// The assets disk.
     pub assets: Option<PathBuf>,
 }

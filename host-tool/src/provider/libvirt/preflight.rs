@@ -1,7 +1,7 @@
 //! Can the hosts carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
 
 use anyhow::Result;
-use ha_spec::cluster::{Accel, Firmware};
+use ha_cluster_file::cluster::{Accel, Firmware};
 
 use super::Libvirt;
 use super::host::{Found, Host, has_firmware};
@@ -103,8 +103,8 @@ fn able(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
         .or_else(|| host.capabilities(vm.arch, "kvm"))
     else {
         let package = match vm.arch {
-            ha_spec::cluster::Arch::X86_64 => "qemu-system-x86",
-            ha_spec::cluster::Arch::Arm64 => "qemu-system-arm",
+            ha_cluster_file::cluster::Arch::X86_64 => "qemu-system-x86",
+            ha_cluster_file::cluster::Arch::Arm64 => "qemu-system-arm",
         };
         return Ok(vec![bad(
             format!(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::Node;
+use ha_cluster_file::cluster::Node;
 
 use super::Libvirt;
 use super::host::{Found, Host};

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::cluster::Cluster;
 
 use super::*;
 use crate::provider::vm::guest::{Agent, Way};

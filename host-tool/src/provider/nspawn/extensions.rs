@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::Sysext;
+use ha_cluster_file::cluster::Sysext;
 
 use super::root::make_dir;
 use crate::provider::command::output;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::{self, Cluster, Node, Sysext};
+use ha_cluster_file::cluster::{self, Cluster, Node, Sysext};
 
 use self::layout::{Layout, NodeDir};
 use self::network::Segment;

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::cluster::Cluster;
 use nix::sys::statfs::{FsType, statfs};
 
 use super::layout::{Layout, NETNS_DIR, Wiring};

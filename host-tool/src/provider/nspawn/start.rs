@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::Node;
+use ha_cluster_file::cluster::Node;
 
 use super::keeper::RUNNING;
 use super::layout::{Layout, NodeDir};

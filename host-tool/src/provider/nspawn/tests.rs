@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use ha_spec::cluster::Cluster;
+use ha_cluster_file::cluster::Cluster;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -52,7 +52,7 @@ impl World {
             std::process::id()
         );
         let (cluster, _) =
-            ha_spec::check::check(&text, Path::new("/")).expect("a valid cluster file");
+            ha_cluster_file::check::check(&text, Path::new("/")).expect("a valid cluster file");
         let cluster::Provider::Nspawn(options) = &cluster.provider else {
             panic!("provider nspawn")
         };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ha_spec::cluster::{Arch, Kernel, Mac, Network, Vm};
+use ha_cluster_file::cluster::{Arch, Kernel, Mac, Network, Vm};
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::filter;
@@ -285,7 +285,7 @@ impl Words {
 mod tests {
     use super::*;
     use crate::testing;
-    use ha_spec::cluster::{Accel, Arch, Firmware, Image};
+    use ha_cluster_file::cluster::{Accel, Arch, Firmware, Image};
     use std::path::PathBuf;
 
     fn vm() -> Vm {

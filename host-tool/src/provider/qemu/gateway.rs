@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::{Cluster, Node};
+use ha_cluster_file::cluster::{Cluster, Node};
 use serde_json::json;
 
 use super::arguments::{self, Plug, reconnect};
@@ -146,9 +146,9 @@ impl Gateway {
         Ok(())
     }
 
-    fn arch(&self) -> ha_spec::cluster::Arch {
+    fn arch(&self) -> ha_cluster_file::cluster::Arch {
         let vm = self.cluster.provider.vm();
-        vm.map_or(ha_spec::cluster::Arch::HOST, |vm| vm.arch)
+        vm.map_or(ha_cluster_file::cluster::Arch::HOST, |vm| vm.arch)
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::{Firmware, Image, Mac, Node};
+use ha_cluster_file::cluster::{Firmware, Image, Mac, Node};
 
 use super::layout::{NodeDir, QMP};
 use super::qmp::{PATIENCE, Qmp};

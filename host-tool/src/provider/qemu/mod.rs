@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::{self, Accel, Arch, Cluster, Node};
+use ha_cluster_file::cluster::{self, Accel, Arch, Cluster, Node};
 
 use self::gateway::Gateway;
 use self::layout::{Layout, NodeDir};

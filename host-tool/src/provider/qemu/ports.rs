@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use ha_spec::cluster::{Cluster, Etcd};
+use ha_cluster_file::cluster::{Cluster, Etcd};
 use serde::{Deserialize, Serialize};
 
 use crate::state::files;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::{Accel, Arch, Firmware, Image, Sysext};
+use ha_cluster_file::cluster::{Accel, Arch, Firmware, Image, Sysext};
 
 use super::{Qemu, gateway, machine, programs};
 use crate::provider::command::output;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::Arch;
+use ha_cluster_file::cluster::Arch;
 
 use crate::provider::command::{output, which};
 

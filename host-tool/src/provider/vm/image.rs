@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::{Image, Vm};
+use ha_cluster_file::cluster::{Image, Vm};
 
 use crate::image::{IN_USE, Store};
 

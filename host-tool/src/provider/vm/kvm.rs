@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ha_spec::cluster::Arch;
+use ha_cluster_file::cluster::Arch;
 
 use crate::provider::command::tail;
 

@@ -1,6 +1,6 @@
 //! What every virtual machine has in common, whoever runs it.
 
-use ha_spec::cluster::{Arch, Vm};
+use ha_cluster_file::cluster::{Arch, Vm};
 
 /// The Ignition config on its way through QEMU's fw_cfg.
 pub mod fw_cfg;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::Result;
-use ha_spec::cluster::{Arch, Firmware, Mac};
+use ha_cluster_file::cluster::{Arch, Firmware, Mac};
 use roxmltree::Document;
 
 use super::{Esc, Mark, parse};

@@ -1,0 +1,190 @@
+//! The pod and the service network: their form, their size, and that they meet neither each other nor the nodes.
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::network::PREFIXES;
+use crate::diagnostic::Fault;
+use crate::file::{At, ClusterFile};
+
+/// What the controller manager gives each node of an IPv4 pod network.
+const NODE_MASK: u8 = 24;
+/// The controller manager refuses a pod network with more than 2^16 such parts.
+const MAX_PARTS_LOG2: u8 = 16;
+/// The apiserver refuses service networks with more than 2^20 addresses ...
+const SERVICE_MIN_PREFIX: u8 = 12;
+/// ... and kubeadm such with fewer than ten (CoreDNS takes the tenth).
+const SERVICE_MAX_PREFIX: u8 = 28;
+
+pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let v4 = |at: &&At<IpNet>| matches!(at.value, IpNet::V4(_));
+    let pods = file.kubernetes.pod_cidr.as_ref().filter(v4);
+    let services = file.kubernetes.service_cidr.as_ref().filter(v4);
+    for network in pods.iter().chain(&services) {
+        let (written, net) = (network.value, network.value.trunc());
+        if written != net {
+            let message = format!("{written} is an address in the network {net}");
+            faults.push(network.error(message, format!("write {net}")));
+        }
+    }
+    overlaps(file, pods, services, faults);
+    name_servers(file, pods, services, faults);
+    if let Some(pods) = pods {
+        pod_size(file, pods, faults);
+    }
+    if let Some(services) = services {
+        service_size(services, faults);
+    }
+}
+
+fn overlaps(
+    file: &ClusterFile,
+    pods: Option<&At<IpNet>>,
+    services: Option<&At<IpNet>>,
+    faults: &mut Vec<Fault>,
+) {
+    let nodes = nodes_network(file);
+    let home = nodes.as_ref();
+    let pairs = [(pods, services), (pods, home), (services, home)];
+    for (one, other) in pairs.iter().filter_map(|(a, b)| Some(((*a)?, (*b)?))) {
+        if meet(one.value, other.value) {
+            let (mine, theirs) = (shown(one), shown(other));
+            let message = format!("{mine} overlaps {} {theirs}", other.path);
+            let example = apart(one, home);
+            let help = format!("give pods and services networks of their own, e.g. {example}");
+            let fault = one.error(message, help);
+            faults.push(fault.also(other.place, other.path.clone()));
+        }
+    }
+}
+
+fn meet(one: IpNet, other: IpNet) -> bool {
+    one.contains(&other.network()) || other.contains(&one.network())
+}
+
+/// A network, and whether somebody wrote it.
+fn shown(at: &At<IpNet>) -> String {
+    let default = if at.given { "" } else { " (the default)" };
+    format!("{}{default}", at.value)
+}
+
+/// The nodes' network at the place of the VIP, if its prefix makes sense.
+fn nodes_network(file: &ClusterFile) -> Option<At<IpNet>> {
+    let prefix = file.network.prefix.as_ref()?;
+    let net = file
+        .node_network()
+        .filter(|_| PREFIXES.contains(&prefix.value))?;
+    let path = "the nodes' network".to_owned();
+    Some(At {
+        path,
+        ..file.endpoint.vip.as_ref()?.with(net)
+    })
+}
+
+/// A node must reach its name server before there is a pod network.
+fn name_servers(
+    file: &ClusterFile,
+    pods: Option<&At<IpNet>>,
+    services: Option<&At<IpNet>>,
+    faults: &mut Vec<Fault>,
+) {
+    for server in &file.network.dns {
+        let inside = |net: &&At<IpNet>| net.value.contains(&server.value);
+        if let Some(net) = pods.into_iter().chain(services).find(inside) {
+            let message = format!("{} is in {} {}", server.value, net.path, shown(net));
+            let help = "name a server that nodes reach before there are pods, e.g. the router";
+            faults.push(
+                server
+                    .error(message, help)
+                    .also(net.place, net.path.clone()),
+            );
+        }
+    }
+}
+
+fn service_size(services: &At<IpNet>, faults: &mut Vec<Fault>) {
+    let size = match services.value.prefix_len() {
+        length if length < SERVICE_MIN_PREFIX => "larger than the apiserver takes",
+        length if length > SERVICE_MAX_PREFIX => "too small",
+        _ => return,
+    };
+    let range = format!("{SERVICE_MIN_PREFIX} to {SERVICE_MAX_PREFIX}");
+    let help = format!("write a prefix length from {range}, e.g. 10.96.0.0/12");
+    faults.push(services.error(format!("{} is {size}", services.value), help));
+}
+
+/// A network that does not meet the nodes'.
+fn apart(wrong: &At<IpNet>, nodes: Option<&At<IpNet>>) -> &'static str {
+    let candidates = if wrong.path.ends_with("podCIDR") {
+        ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"]
+    } else {
+        ["10.96.0.0/12", "172.24.0.0/16", "192.168.0.0/20"]
+    };
+    let clear = |text: &&&str| {
+        let net = text.parse::<IpNet>().ok();
+        net.is_some_and(|net| {
+            net != wrong.value && !nodes.is_some_and(|nodes| meet(net, nodes.value))
+        })
+    };
+    candidates.iter().find(clear).unwrap_or(&candidates[0])
+}
+
+fn pod_size(file: &ClusterFile, pods: &At<IpNet>, faults: &mut Vec<Fault>) {
+    let mask = node_mask(file).unwrap_or(NODE_MASK);
+    let (prefix, nodes) = (pods.value.prefix_len(), file.entries().len().max(1));
+    // The smallest power of two that gives every node its part.
+    let bits = u8::try_from(nodes.next_power_of_two().trailing_zeros()).unwrap_or(u8::MAX);
+    let longest = mask.saturating_sub(bits);
+    if prefix > longest {
+        let room = if prefix > mask {
+            0
+        } else {
+            1_u64 << (mask - prefix).min(63)
+        };
+        let message = format!(
+            "{} has room for {room} of {nodes} nodes: each gets a /{mask}",
+            pods.value
+        );
+        faults.push(pods.error(
+            message,
+            format!(
+                "write a prefix length of {longest} or less, e.g. 10.244.0.0/{}",
+                longest.min(16)
+            ),
+        ));
+    } else if mask - prefix > MAX_PARTS_LOG2 {
+        let message = format!(
+            "{} is too large: the controller manager takes 65536 parts of /{mask}",
+            pods.value
+        );
+        faults.push(pods.error(
+            message,
+            format!(
+                "write a prefix length of {} or more, e.g. 10.244.0.0/16",
+                mask - MAX_PARTS_LOG2
+            ),
+        ));
+    }
+}
+
+/// `node-cidr-mask-size` of the user's own clusterConfiguration.
+fn node_mask(file: &ClusterFile) -> Option<u8> {
+    let settings = &file.kubernetes.cluster_configuration;
+    let (_, manager) = settings
+        .iter()
+        .find(|(key, _)| key.value == "controllerManager")?;
+    let arguments = manager.get("extraArgs")?.as_array()?;
+    let named = |argument: &&Value| {
+        let name = argument.get("name").and_then(Value::as_str);
+        matches!(
+            name,
+            Some("node-cidr-mask-size" | "node-cidr-mask-size-ipv4")
+        )
+    };
+    let value = arguments.iter().rfind(named)?.get("value")?;
+    let mask = value
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .or_else(|| value.as_u64())?;
+    u8::try_from(mask).ok().filter(|mask| *mask <= 32)
+}

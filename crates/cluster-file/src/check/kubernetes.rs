@@ -1,0 +1,237 @@
+//! Kubernetes' version, and what goes with what: runtime, kube-proxy, pod network, etcd.
+
+use serde_json::Value;
+
+use super::is_url;
+use super::syntax::{is_dns_name, version_parts};
+use crate::diagnostic::Fault;
+use crate::file::{At, ClusterFile, CniFile, EtcdFile, ExternalEtcdFile, ProviderFile, Setting};
+use ha_wire::kubernetes::{MINORS, minor};
+use ha_wire::settings::{Cri, KubeProxy};
+
+/// What help offers as a version: the tested one.
+const EXAMPLE: &str = "1.34.4";
+
+pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let k8s = &file.kubernetes;
+    if let Some(at) = &k8s.version {
+        version(at, faults);
+    }
+    if let (Some(proxy), Some(cni)) = (&k8s.proxy, &k8s.cni) {
+        proxy_and_cni(proxy, cni, faults);
+    }
+    if let Some(cni) = &k8s.cni {
+        pod_network(cni, faults);
+    }
+    if let Some(proxy) = k8s
+        .proxy
+        .as_ref()
+        .filter(|proxy| proxy.value == KubeProxy::Ipvs)
+    {
+        let at = k8s
+            .version
+            .as_ref()
+            .and_then(|version| minor(&version.value));
+        if at.is_some_and(|minor| minor.ipvs_deprecated) {
+            let help = "write `proxy: nftables`, or `proxy: none` with Cilium";
+            faults.push(
+                proxy
+                    .error(
+                        "ipvs is deprecated since Kubernetes 1.35 and goes away",
+                        help,
+                    )
+                    .warning(),
+            );
+        }
+    }
+    runtime(file, faults);
+    if let Some(etcd) = &k8s.etcd {
+        external_etcd(etcd, faults);
+    }
+    for san in &k8s.cert_sans {
+        alternative_name(san, faults);
+    }
+}
+
+fn version(at: &At<String>, faults: &mut Vec<Fault>) {
+    let text = at.value.as_str();
+    if minor(text).is_none() || version_parts(text).is_none() {
+        let (message, help) = no_version(text);
+        faults.push(at.error(message, help));
+    }
+}
+
+/// What is wrong with this as a version, and what would be right.
+fn no_version(text: &str) -> (String, String) {
+    let bare = text.strip_prefix('v').unwrap_or(text);
+    let (core, suffix) = bare.split_once('-').unwrap_or((bare, ""));
+    if let Some([_, wanted, _]) = version_parts(core) {
+        let (oldest, newest) = (MINORS[0].minor, MINORS[MINORS.len() - 1].minor);
+        if minor(core).is_none() {
+            let new = wanted > newest;
+            let known = if new {
+                "not known yet"
+            } else {
+                "not supported"
+            };
+            let help = format!("write a version from 1.{oldest} to 1.{newest}, e.g. {EXAMPLE}");
+            return (format!("{core} is {known}"), help);
+        }
+        if suffix.is_empty() {
+            return (format!("`{text}` begins with a v"), format!("write {core}"));
+        }
+        let help = format!("write a release, e.g. {core}");
+        return (format!("`{text}` is not a release"), help);
+    }
+    if version_parts(&format!("{core}.0")).is_some() {
+        let of_minor = |tested: &&str| tested.starts_with(&format!("{core}."));
+        let tested = MINORS.iter().filter_map(|m| m.tested).find(of_minor);
+        let example = tested.map_or_else(|| format!("{core}.0"), str::to_owned);
+        let help = format!("write the exact version, e.g. {example}");
+        return (format!("`{text}` has no patch number"), help);
+    }
+    let help = "nothing is asked from the internet";
+    let help = format!("write the exact version, e.g. {EXAMPLE}: {help}");
+    (format!("`{text}` is no version"), help)
+}
+
+fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Fault>) {
+    let shown = At {
+        place: if proxy.given { proxy.place } else { cni.place },
+        ..proxy.clone()
+    };
+    let none = proxy.value == KubeProxy::None;
+    match &cni.value {
+        CniFile::Cilium { values, .. } => match replaces_proxy(values) {
+            Some((key, false)) if none => {
+                let message =
+                    "is none and Cilium is told not to replace kube-proxy: no service would answer";
+                let help = "leave kubeProxyReplacement out, or write `proxy: nftables`";
+                faults.push(
+                    shown
+                        .error(message, help)
+                        .also(key.place, "kubeProxyReplacement"),
+                );
+            }
+            Some((key, true)) if !none => {
+                let message = "runs beside Cilium's kubeProxyReplacement: both would serve";
+                let fault = shown.error(message, "write `proxy: none`");
+                faults.push(fault.also(key.place, "kubeProxyReplacement"));
+            }
+            _ => {}
+        },
+        CniFile::Manifests(_) | CniFile::None if none => {
+            let default = if proxy.given { "" } else { " (the default)" };
+            let message = format!(
+                "is none{default}: no service answers unless your pod network replaces kube-proxy"
+            );
+            let help = "write `proxy: nftables` if it does not";
+            faults.push(shown.error(message, help).warning());
+        }
+        CniFile::Manifests(_) | CniFile::None => {}
+    }
+}
+
+/// What the Helm values say about kube-proxy.
+fn replaces_proxy(values: &[Setting]) -> Option<(&At<String>, bool)> {
+    let (key, value) = values
+        .iter()
+        .find(|(key, _)| key.value == "kubeProxyReplacement")?;
+    match value {
+        Value::Bool(on) => Some((key, *on)),
+        Value::String(text) => Some((key, matches!(text.as_str(), "true" | "strict"))),
+        _ => None,
+    }
+}
+
+fn pod_network(cni: &At<CniFile>, faults: &mut Vec<Fault>) {
+    match &cni.value {
+        CniFile::Cilium { version, values } => {
+            let version = version
+                .as_ref()
+                .filter(|version| version_parts(&version.value).is_none());
+            if let Some(version) = version {
+                let message = format!("`{}` is no version of a chart", version.value);
+                let help = format!(
+                    "write three numbers without v, e.g. {}",
+                    crate::file::CILIUM
+                );
+                faults.push(version.error(message, help));
+            }
+            let owned = |key: &str| matches!(key, "k8sServiceHost" | "k8sServicePort");
+            for (key, _) in values.iter().filter(|(key, _)| owned(&key.value)) {
+                let help = "leave it out: it is the VIP and its port";
+                faults.push(
+                    key.error("takes Cilium away from the cluster's endpoint", help)
+                        .warning(),
+                );
+            }
+        }
+        CniFile::Manifests(sources) => {
+            if sources.is_empty() {
+                let help = "name files or URLs, or write `cni: none` if somebody else brings the pod network";
+                faults.push(cni.error("lists no manifest", help));
+            }
+            for source in sources.iter().filter(|source| !is_url(&source.value)) {
+                super::files::local(source, faults);
+            }
+        }
+        CniFile::None => {}
+    }
+}
+
+fn runtime(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let (Some(cri), Some(provider)) = (&file.kubernetes.cri, &file.provider) else {
+        return;
+    };
+    if cri.value == Cri::Crio && matches!(provider.value, ProviderFile::Nspawn(_)) {
+        let help = "write `cri: containerd`, or choose another provider";
+        let fault = cri.error(
+            "is crio, and the node image of provider nspawn has containerd only",
+            help,
+        );
+        faults.push(fault.also(provider.place, "provider"));
+    }
+}
+
+fn external_etcd(etcd: &At<EtcdFile>, faults: &mut Vec<Fault>) {
+    let EtcdFile::External(external) = &etcd.value else {
+        return;
+    };
+    let ExternalEtcdFile {
+        endpoints,
+        ca,
+        cert,
+        key,
+    } = &**external;
+    let help = "write `etcd: stacked`: etcd on the control planes";
+    faults.push(etcd.error("`external` is not supported yet", help));
+    if endpoints.is_empty() {
+        faults.push(etcd.error(
+            "`external` names no endpoints",
+            "write `endpoints: [https://10.0.0.5:2379]`",
+        ));
+    }
+    for endpoint in endpoints
+        .iter()
+        .filter(|endpoint| !endpoint.value.starts_with("https://"))
+    {
+        let message = format!("`{}` is no https URL", endpoint.value);
+        faults.push(endpoint.error(message, "write e.g. https://10.0.0.5:2379"));
+    }
+    for path in [ca, cert, key].into_iter().flatten() {
+        super::files::local(path, faults);
+    }
+}
+
+fn alternative_name(san: &At<String>, faults: &mut Vec<Fault>) {
+    let text = san.value.as_str();
+    let name = text.strip_prefix("*.").unwrap_or(text);
+    if text.parse::<std::net::IpAddr>().is_err() && !is_dns_name(name) {
+        let message = format!("`{text}` is neither an IP address nor a DNS name");
+        faults.push(san.error(
+            message,
+            "write it without scheme and port, e.g. api.example.com",
+        ));
+    }
+}

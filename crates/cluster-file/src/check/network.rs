@@ -1,0 +1,302 @@
+//! Addresses: the VIP, the gateway, the nodes, and the three networks that must not meet.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::diagnostic::Fault;
+use crate::file::{At, ClusterFile};
+
+/// A shorter prefix is a slip (the largest private network is a /8), a longer one has no room for all that lives here.
+pub(super) const PREFIXES: RangeInclusive<u8> = 8..=29;
+/// glibc, and so the kubelet's pods, look at three name servers only.
+const MAX_DNS: usize = 3;
+/// IFNAMSIZ less its zero.
+const MAX_INTERFACE: usize = 15;
+
+pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    families(file, faults);
+    interface(file, faults);
+    dns(file, faults);
+    let Some(home) = Home::of(file, faults) else {
+        return;
+    };
+    home.vip(faults);
+    home.gateway(faults);
+    home.nodes(faults);
+}
+
+/// Everything is IPv4 so far.
+fn families(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let help = "use IPv4 for VIP, nodes, pods and services";
+    let k8s = &file.kubernetes;
+    let nodes = file
+        .entries()
+        .iter()
+        .filter_map(|node| node.address.as_ref());
+    let single = file
+        .endpoint
+        .vip
+        .iter()
+        .chain(&file.network.gateway)
+        .chain(&file.network.dns);
+    for address in single
+        .chain(nodes)
+        .filter(|at| at.given && at.value.is_ipv6())
+    {
+        faults.push(address.error("is an IPv6 address, which is not supported yet", help));
+    }
+    for network in k8s
+        .pod_cidr
+        .iter()
+        .chain(&k8s.service_cidr)
+        .filter(|at| matches!(at.value, IpNet::V6(_)))
+    {
+        faults.push(network.error("is an IPv6 network, which is not supported yet", help));
+    }
+}
+
+fn interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let Some(interface) = &file.network.interface else {
+        return;
+    };
+    let name = &interface.value;
+    let odd = |c: char| c.is_whitespace() || c.is_control() || "/:%*?[]".contains(c);
+    if name.len() > MAX_INTERFACE || name.contains(odd) || name == "." || name == ".." {
+        let message = format!("`{name}` is no interface name");
+        faults.push(interface.error(
+            message,
+            "write one name as `ip link` shows it, at most 15 letters, e.g. eth0",
+        ));
+    } else if name == "lo" {
+        faults.push(interface.error(
+            "is the loopback interface",
+            "name the one that carries the node's address, e.g. eth0",
+        ));
+    }
+}
+
+fn dns(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    if let Some(fourth) = file.network.dns.get(MAX_DNS) {
+        let message = "is one name server too many: resolvers and pods look at three";
+        faults.push(
+            fourth
+                .error(message, "keep the three that matter")
+                .warning(),
+        );
+    }
+}
+
+/// The nodes' network with all that lives in it.
+struct Home<'f> {
+    file: &'f ClusterFile,
+    vip: &'f At<IpAddr>,
+    /// The network of VIP and prefix.
+    net: Ipv4Net,
+    /// The network of the same size that most nodes are in.
+    majority: Ipv4Net,
+}
+
+impl<'f> Home<'f> {
+    fn of(file: &'f ClusterFile, faults: &mut Vec<Fault>) -> Option<Self> {
+        let (vip, prefix) = (file.endpoint.vip.as_ref()?, file.network.prefix.as_ref()?);
+        let IpAddr::V4(address) = vip.value else {
+            return None;
+        };
+        if !PREFIXES.contains(&prefix.value) {
+            let message = format!("{} is no sensible length of a prefix", prefix.value);
+            let help = format!(
+                "write {} to {}; most networks are 24",
+                PREFIXES.start(),
+                PREFIXES.end()
+            );
+            faults.push(prefix.error(message, help));
+            return None;
+        }
+        let network = |address: Ipv4Addr| Some(Ipv4Net::new(address, prefix.value).ok()?.trunc());
+        let net = network(address)?;
+        let mut counts: HashMap<Ipv4Net, usize> = HashMap::from([(net, 0)]);
+        for address in file
+            .entries()
+            .iter()
+            .filter_map(|node| node.address.as_ref())
+        {
+            if let IpAddr::V4(address) = address.value {
+                *counts.entry(network(address)?).or_default() += 1;
+            }
+        }
+        // More than half, or the VIP's own: with no clear home it is the nodes that are shown as strangers.
+        let nodes = file.entries().len();
+        let majority = counts
+            .into_iter()
+            .find(|(_, count)| *count * 2 > nodes)
+            .map_or(net, |(net, _)| net);
+        Some(Self {
+            file,
+            vip,
+            net,
+            majority,
+        })
+    }
+
+    fn vip(&self, faults: &mut Vec<Fault>) {
+        let (vip, help) = (self.vip.value, || self.free("give the VIP"));
+        if self.net != self.majority {
+            let message = format!("{vip} is outside the nodes' network {}", self.majority);
+            faults.push(self.vip.error(message, help()));
+        } else if let Some(what) = self.unusable(vip) {
+            faults.push(self.vip.error(what, help()));
+        } else if let Some((whose, word, other)) = self.owner(vip) {
+            let fault = self.vip.error(format!("is {whose}"), help());
+            faults.push(if other.given {
+                fault.also(other.place, word)
+            } else {
+                fault
+            });
+        }
+    }
+
+    /// Whose address this is already, a word for it, and where it stands.
+    fn owner(&self, address: IpAddr) -> Option<(String, &str, &At<IpAddr>)> {
+        let has = |at: &&At<IpAddr>| at.value == address;
+        for node in self.file.entries() {
+            if let Some(at) = node.address.as_ref().filter(has) {
+                let name = node.name.as_ref().map_or("a node", |name| &name.value);
+                return Some((format!("the address of {name}"), name, at));
+            }
+        }
+        let network = &self.file.network;
+        if let Some(gateway) = network.gateway.as_ref().filter(has) {
+            let default = " (the network's first, as none is given)";
+            let default = if gateway.given { "" } else { default };
+            let whose = format!("the gateway's address{default}");
+            return Some((whose, &gateway.path, gateway));
+        }
+        let server = network.dns.iter().find(has)?;
+        Some(("a name server's address".to_owned(), &server.path, server))
+    }
+
+    fn gateway(&self, faults: &mut Vec<Fault>) {
+        let Some(gateway) = self
+            .file
+            .network
+            .gateway
+            .as_ref()
+            .filter(|g| g.given && g.value.is_ipv4())
+        else {
+            return;
+        };
+        if !self.contains(gateway.value) {
+            let message = format!(
+                "{} is outside the nodes' network {}",
+                gateway.value, self.majority
+            );
+            faults.push(gateway.error(
+                message,
+                format!("name the router's address in {}", self.majority),
+            ));
+        } else if let Some(what) = self.unusable(gateway.value) {
+            faults.push(gateway.error(
+                what,
+                format!("name the router's address in {}", self.majority),
+            ));
+        }
+    }
+
+    fn nodes(&self, faults: &mut Vec<Fault>) {
+        let mut seen: HashMap<IpAddr, &At<IpAddr>> = HashMap::new();
+        let gateway = self.file.network.gateway.as_ref();
+        for node in self.file.entries() {
+            let Some(address) = node.address.as_ref().filter(|a| a.value.is_ipv4()) else {
+                continue;
+            };
+            if let Some(first) = seen.get(&address.value) {
+                let message = format!("{} is taken", address.value);
+                faults.push(
+                    address
+                        .error(message, self.free("give the node"))
+                        .also(first.place, "first here"),
+                );
+                continue;
+            }
+            seen.insert(address.value, address);
+            if !self.contains(address.value) {
+                let message = format!(
+                    "{} is outside the network {} of the VIP",
+                    address.value, self.majority
+                );
+                faults.push(address.error(message, self.free("give the node")));
+            } else if let Some(what) = self.unusable(address.value) {
+                faults.push(address.error(what, self.free("give the node")));
+            } else if let Some(gateway) = gateway.filter(|g| g.value == address.value) {
+                let fault = address.error("is the gateway's address", self.free("give the node"));
+                let help = format!("name the router in network.gateway, or {}", fault.help);
+                let given = gateway.given;
+                faults.push(if given {
+                    fault.also(gateway.place, "network.gateway")
+                } else {
+                    Fault { help, ..fault }
+                });
+            }
+        }
+    }
+
+    fn contains(&self, address: IpAddr) -> bool {
+        matches!(address, IpAddr::V4(address) if self.majority.contains(&address))
+    }
+
+    /// Why no machine can have this address.
+    fn unusable(&self, address: IpAddr) -> Option<String> {
+        let IpAddr::V4(v4) = address else { return None };
+        if v4 == self.majority.network() {
+            Some(format!("{v4} is the network address of {}", self.majority))
+        } else if v4 == self.majority.broadcast() {
+            Some(format!(
+                "{v4} is the broadcast address of {}",
+                self.majority
+            ))
+        } else if v4.is_loopback()
+            || v4.is_multicast()
+            || v4.is_unspecified()
+            || v4.octets()[0] >= 240
+        {
+            Some(format!("{v4} is no address that a machine can have"))
+        } else {
+            None
+        }
+    }
+
+    /// Help with an address that nobody has.
+    fn free(&self, whom: &str) -> String {
+        let nodes = self
+            .file
+            .entries()
+            .iter()
+            .filter_map(|node| node.address.as_ref());
+        let others = self
+            .file
+            .network
+            .gateway
+            .iter()
+            .chain(&self.file.network.dns);
+        let taken: std::collections::HashSet<IpAddr> = nodes
+            .chain(others)
+            .chain(&self.file.endpoint.vip)
+            .map(|at| at.value)
+            .collect();
+        // The first address is the router's more often than not.
+        let free = self
+            .majority
+            .hosts()
+            .skip(1)
+            .map(IpAddr::V4)
+            .find(|host| !taken.contains(host));
+        let example = free.map_or_else(String::new, |host| format!(", e.g. {host}"));
+        format!(
+            "{whom} an address of {} that no other machine has{example}",
+            self.majority
+        )
+    }
+}

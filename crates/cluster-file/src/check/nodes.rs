@@ -1,0 +1,183 @@
+//! How many nodes of which role, their labels and their taints.
+
+use std::collections::HashMap;
+
+use super::syntax::{is_label_value, is_qualified_name};
+use crate::diagnostic::Fault;
+use crate::file::{At, ClusterFile, NodeEntry, TaintFile};
+use crate::suggest::did_you_mean;
+use ha_wire::kubernetes::kubelet_may_set;
+use ha_wire::phase::Role;
+
+/// More voters make every write slower and save nobody: etcd's own advice.
+const MAX_CONTROL_PLANES: usize = 7;
+/// kubeadm puts it on control planes by itself, as label and as taint.
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// The effects of taints.
+const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+
+pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    if let Some(nodes) = &file.nodes {
+        control_planes(nodes, faults);
+    }
+    for node in file.entries() {
+        for (key, value) in &node.labels {
+            label(node, key, value, faults);
+        }
+        taints(node, faults);
+    }
+}
+
+fn control_planes(nodes: &At<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
+    // A role that could not be read may be the one that is missed here.
+    if nodes.value.iter().any(|node| node.role.is_none()) {
+        return;
+    }
+    let is_control_plane = |node: &&NodeEntry| {
+        node.role
+            .as_ref()
+            .is_some_and(|r| r.value == Role::ControlPlane)
+    };
+    let count = nodes.value.iter().filter(is_control_plane).count();
+    let help = "an odd number of control planes, three for most clusters, keeps a majority when one is lost";
+    let fault = match count {
+        0 => nodes.error(
+            "names no control plane",
+            "give one node, or better three, `role: control-plane`",
+        ),
+        1 => nodes
+            .error(
+                "names one control plane: the cluster is gone when it is",
+                help,
+            )
+            .warning(),
+        n if n % 2 == 0 => {
+            let message = format!(
+                "names {n} control planes: no more of them may fail than of {}",
+                n - 1
+            );
+            nodes.error(message, help).warning()
+        }
+        n if n > MAX_CONTROL_PLANES => {
+            let message =
+                format!("names {n} control planes: more than {MAX_CONTROL_PLANES} make etcd slow");
+            nodes.error(message, help).warning()
+        }
+        _ => return,
+    };
+    faults.push(fault);
+}
+
+fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Vec<Fault>) {
+    if !is_qualified_name(&key.value) {
+        faults.push(Fault::error(
+            key.place,
+            &key.path,
+            format!("`{}` is no label key", key.value),
+            KEY_HELP,
+        ));
+    } else if key.value == CONTROL_PLANE {
+        faults.push(control_plane_only(node, key, "label"));
+    // A control plane has the admin's certificate and can; on a worker nobody can.
+    } else if is_worker(node) && !kubelet_may_set(&key.value) {
+        let message = format!(
+            "a worker may not give itself the label `{}` (NodeRestriction)",
+            key.value
+        );
+        let name = node.name.as_ref().map_or("NODE", |name| &name.value);
+        let help = format!(
+            "use a prefix of your own, or once it runs: kubectl label node {name} {}={}",
+            key.value, value.value
+        );
+        faults.push(Fault::error(key.place, &key.path, message, help));
+    }
+    if !is_label_value(&value.value) {
+        let message = format!("`{}` is no label value", value.value);
+        faults.push(Fault::error(value.place, &value.path, message, VALUE_HELP));
+    }
+}
+
+const KEY_HELP: &str =
+    "write `name` or `example.com/name`: letters, digits, `-`, `_` and `.` inside, at most 63";
+const VALUE_HELP: &str = "use letters, digits, and `-`, `_` or `.` inside, at most 63";
+
+fn is_worker(node: &NodeEntry) -> bool {
+    node.role
+        .as_ref()
+        .is_some_and(|role| role.value == Role::Worker)
+}
+
+fn control_plane_only(node: &NodeEntry, key: &At<String>, what: &str) -> Fault {
+    let worker = is_worker(node);
+    let (message, help) = if worker {
+        let help = "leave it out, or give the node `role: control-plane`";
+        (
+            format!("the {what} `{CONTROL_PLANE}` is for control planes, and this is a worker"),
+            help,
+        )
+    } else {
+        (
+            format!("kubeadm gives control planes the {what} `{CONTROL_PLANE}` by itself"),
+            "leave it out",
+        )
+    };
+    let fault = Fault::error(key.place, &key.path, message, help);
+    match node.role.as_ref().filter(|_| worker) {
+        Some(role) => fault.also(role.place, "role"),
+        None => fault,
+    }
+}
+
+fn taints(node: &NodeEntry, faults: &mut Vec<Fault>) {
+    let mut seen: HashMap<(&str, &str), &At<String>> = HashMap::new();
+    for taint in &node.taints {
+        one_taint(node, taint, faults);
+        let (Some(key), Some(effect)) = (&taint.key, &taint.effect) else {
+            continue;
+        };
+        if let Some(first) = seen.get(&(key.value.as_str(), effect.value.as_str())) {
+            let message = format!("`{}:{}` is there already", key.value, effect.value);
+            faults.push(
+                key.error(message, "keep one of the two")
+                    .also(first.place, "first here"),
+            );
+        } else {
+            seen.insert((&key.value, &effect.value), key);
+        }
+    }
+}
+
+fn one_taint(node: &NodeEntry, taint: &TaintFile, faults: &mut Vec<Fault>) {
+    if let Some(key) = &taint.key {
+        if !is_qualified_name(&key.value) {
+            faults.push(key.error(format!("`{}` is no taint key", key.value), KEY_HELP));
+        } else if key.value == CONTROL_PLANE {
+            faults.push(control_plane_only(node, key, "taint"));
+        } else if key.value.starts_with("node.kubernetes.io/") {
+            let message = format!(
+                "`{}` is a taint that Kubernetes puts and takes by itself",
+                key.value
+            );
+            faults.push(key.error(message, "use a prefix of your own"));
+        }
+    }
+    if let Some(value) = taint
+        .value
+        .as_ref()
+        .filter(|value| !is_label_value(&value.value))
+    {
+        faults.push(value.error(format!("`{}` is no taint value", value.value), VALUE_HELP));
+    }
+    if let Some(effect) = taint
+        .effect
+        .as_ref()
+        .filter(|effect| !EFFECTS.contains(&effect.value.as_str()))
+    {
+        let message = format!(
+            "`{}` is no effect of a taint{}",
+            effect.value,
+            did_you_mean(&effect.value, EFFECTS)
+        );
+        faults.push(effect.error(message, format!("write one of {}", EFFECTS.join(", "))));
+    }
+}

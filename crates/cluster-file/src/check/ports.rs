@@ -1,0 +1,168 @@
+//! Ports: haproxy binds every address of a control plane, so its ports meet everything else that listens there.
+
+use std::ops::RangeInclusive;
+
+use super::names::dns_label;
+use crate::diagnostic::Fault;
+use crate::file::{At, ClusterFile};
+use ha_wire::settings::LbMode;
+
+/// What listens on a control plane already, and where that comes from.
+const TAKEN: [(u16, &str); 13] = [
+    (22, "sshd"),
+    (53, "systemd-resolved"),
+    (2379, "etcd's clients"),
+    (2380, "etcd's peers"),
+    (2381, "etcd's metrics"),
+    (6443, "the apiserver"),
+    (10248, "the kubelet's health"),
+    (10249, "kube-proxy's metrics"),
+    (10250, "the kubelet"),
+    (10255, "the kubelet's read-only port"),
+    (10256, "kube-proxy's health"),
+    (10257, "the controller manager"),
+    (10259, "the scheduler"),
+];
+/// Kubernetes' default range; kube-proxy takes packets to it before haproxy sees them.
+const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
+/// keepalived counts in hundredths of a second, 12 bits of them.
+const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
+
+pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let balancer = &file.load_balancer;
+    let external = balancer
+        .mode
+        .as_ref()
+        .is_some_and(|mode| mode.value == LbMode::External);
+    let mut seen: Vec<&At<u16>> = Vec::new();
+    let extra = balancer
+        .extra_ports
+        .iter()
+        .filter_map(|extra| extra.port.as_ref());
+    for port in file
+        .endpoint
+        .port
+        .iter()
+        .chain(&balancer.stats)
+        .chain(extra)
+    {
+        // An outer load balancer listens on machines of its own.
+        if !external {
+            taken(port, faults);
+            clash(port, &seen, faults);
+        }
+        zero(port, faults);
+        seen.push(port);
+    }
+    extra_ports(file, faults);
+    advert_interval(file, faults);
+    mode(file, faults);
+}
+
+fn taken(port: &At<u16>, faults: &mut Vec<Fault>) {
+    if let Some((_, who)) = TAKEN.iter().find(|(taken, _)| *taken == port.value) {
+        let message = format!(
+            "{} is taken by {who}: haproxy binds every address of a control plane",
+            port.value
+        );
+        faults.push(port.error(
+            message,
+            "choose a free port, e.g. 6444 for the API, 8404 for statistics",
+        ));
+    } else if NODE_PORTS.contains(&port.value) {
+        let message = format!(
+            "{} is in the range of NodePort services, 30000 to 32767",
+            port.value
+        );
+        faults.push(
+            port.error(message, "choose a port that no service can be given")
+                .warning(),
+        );
+    }
+}
+
+fn clash(port: &At<u16>, seen: &[&At<u16>], faults: &mut Vec<Fault>) {
+    if let Some(first) = seen.iter().find(|first| first.value == port.value) {
+        let message = format!("{} is also {}", port.value, first.path);
+        let fault = port.error(message, "give each of haproxy's ports a number of its own");
+        faults.push(if first.given {
+            fault.also(first.place, first.path.clone())
+        } else {
+            fault
+        });
+    }
+}
+
+fn zero(port: &At<u16>, faults: &mut Vec<Fault>) {
+    if port.value == 0 {
+        faults.push(port.error("must not be 0", "write a number from 1 to 65535"));
+    }
+}
+
+fn extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let mut seen: Vec<&At<String>> = Vec::new();
+    for extra in &file.load_balancer.extra_ports {
+        if let Some(name) = &extra.name {
+            dns_label(name, faults);
+            if let Some(first) = seen.iter().find(|first| first.value == name.value) {
+                let message = format!("`{}` is taken", name.value);
+                faults.push(
+                    name.error(message, "give each port a name of its own")
+                        .also(first.place, "first here"),
+                );
+            }
+            seen.push(name);
+        }
+        let Some(target) = &extra.target else {
+            continue;
+        };
+        zero(target, faults);
+        if let Some(port) = extra
+            .port
+            .as_ref()
+            .filter(|port| port.value == target.value)
+        {
+            let message = format!(
+                "{} is haproxy's own port: it would balance to itself",
+                target.value
+            );
+            let help =
+                "let the service listen on another port than the VIP offers, e.g. a NodePort";
+            faults.push(
+                target
+                    .error(message, help)
+                    .also(port.place, port.path.clone()),
+            );
+        }
+    }
+}
+
+fn advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let Some(interval) = &file.load_balancer.advert_interval_ms else {
+        return;
+    };
+    if !ADVERT_MS.contains(&interval.value) || interval.value % 10 != 0 {
+        let message = format!("{} ms is no interval that VRRP can say", interval.value);
+        let help =
+            "write 10ms to 40950ms in steps of 10ms; 100ms moves the VIP in under half a second";
+        faults.push(interval.error(message, help));
+    }
+}
+
+fn mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let mode = file
+        .load_balancer
+        .mode
+        .as_ref()
+        .filter(|mode| mode.value != LbMode::Native);
+    if let Some(mode) = mode {
+        let help = "write `mode: native`: keepalived and haproxy from the bakery's sysexts";
+        let word = match mode.value {
+            LbMode::Native => "native",
+            LbMode::Quadlet => "quadlet",
+            LbMode::StaticPod => "staticPod",
+            LbMode::External => "external",
+        };
+        faults.push(mode.error(format!("`{word}` is not supported yet"), help));
+    }
+}

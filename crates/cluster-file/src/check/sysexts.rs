@@ -1,0 +1,139 @@
+//! System extensions: each from one place, with its hash, and all that a node needs.
+
+use super::is_url;
+use crate::diagnostic::Fault;
+use crate::file::{At, ClusterFile, SysextEntry};
+use ha_wire::settings::Cri;
+
+/// What a node needs besides its operating system.
+const NEEDED: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
+
+pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    for sysext in &file.sysexts {
+        name(&sysext.name, faults);
+        source(sysext, faults);
+    }
+    // None at all: the image has them. Some of them: the others are forgotten more often than not.
+    let Some(first) = file.sysexts.first() else {
+        return;
+    };
+    let crio = file
+        .kubernetes
+        .cri
+        .as_ref()
+        .is_some_and(|cri| cri.value == Cri::Crio);
+    let has = |name: &str| file.sysexts.iter().any(|sysext| sysext.name.value == name);
+    let needed = NEEDED.into_iter().chain(crio.then_some("crio"));
+    let missing: Vec<String> = needed
+        .filter(|name| !has(name))
+        .map(|name| format!("`{name}`"))
+        .collect();
+    if !missing.is_empty() {
+        let message = format!("sysexts does not name {}", missing.join(", "));
+        let help = "a node needs them all: name them here, or see that the image brings them";
+        faults.push(Fault::error(first.name.place, "sysexts", message, help).warning());
+    }
+}
+
+fn name(name: &At<String>, faults: &mut Vec<Fault>) {
+    let text = name.value.as_str();
+    if let Some(bare) = text.strip_suffix(".raw") {
+        let message = format!("the name of sysext `{text}` ends in .raw");
+        faults.push(Fault::error(
+            name.place,
+            &name.path,
+            message,
+            format!("write `{bare}`, as in its extension-release"),
+        ));
+        return;
+    }
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if text.is_empty() || text.len() > 64 || text.starts_with('.') || !text.chars().all(fine) {
+        let message = format!("`{text}` is no name of a sysext");
+        let help = "use letters, digits, `-`, `_` and `.`: it becomes a file name, NAME.raw";
+        faults.push(Fault::error(name.place, &name.path, message, help));
+    }
+}
+
+fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
+    let name = &sysext.name;
+    if let (Some(version), Some(other)) = (
+        &sysext.version,
+        sysext.url.as_ref().or(sysext.path.as_ref()),
+    ) {
+        let fault = version.error(
+            "is one source too many",
+            "keep either `version`, for the bakery's, or `url` or `path`",
+        );
+        faults.push(fault.also(other.place, other.path.clone()));
+        return;
+    }
+    if let Some(version) = &sysext.version {
+        return of_the_bakery(sysext, version, faults);
+    }
+    match (&sysext.url, &sysext.path) {
+        (Some(url), Some(path)) => {
+            let fault = path.error(
+                "is one source too many",
+                "keep either `url` with `sha256`, or `path`",
+            );
+            faults.push(fault.also(url.place, url.path.clone()));
+        }
+        (None, None) => {
+            let help = "write `{version: V}` for the bakery's, `{url: https://..., sha256: ...}` or `{path: FILE.raw}`";
+            faults.push(name.error("names no source", help));
+        }
+        (Some(url), None) => fetched(url, sysext.sha256.as_ref(), faults),
+        (None, Some(path)) => {
+            super::files::local(path, faults);
+            if let Some(sha256) = &sysext.sha256 {
+                let help = "leave it out: the hash of a local file is taken when it is read";
+                faults.push(sha256.error("goes with `url` only", help));
+            }
+        }
+    }
+}
+
+/// A version becomes a part of a file's name and a URL's.
+fn of_the_bakery(sysext: &SysextEntry, version: &At<String>, faults: &mut Vec<Fault>) {
+    if sysext.name.value == crate::bakery::AGENT {
+        let help = "leave `version` out and name a file or a URL; left out altogether, `sysexts` takes the one that came \
+                    with ha-host";
+        faults.push(version.error("names nothing: the bakery has no ha-agent", help));
+    }
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
+    if version.value.is_empty() || !version.value.chars().all(fine) {
+        let message = format!("`{}` is no version of the bakery's", version.value);
+        faults.push(version.error(message, "write it as its file is called, e.g. v1.34.4"));
+    }
+    if let Some(sha256) = &sysext.sha256 {
+        let help = "leave it out: the bakery's SHA256SUMS names it";
+        faults.push(sha256.error("goes with `url` only", help));
+    }
+}
+
+fn fetched(url: &At<String>, sha256: Option<&At<String>>, faults: &mut Vec<Fault>) {
+    if !is_url(&url.value) {
+        let message = format!("`{}` is no http or https URL", url.value);
+        faults.push(url.error(message, "write https://..., or `path` for a local file"));
+    }
+    let Some(sha256) = sha256 else {
+        let message = "needs a `sha256` beside it";
+        faults.push(url.error(
+            message,
+            "the bakery publishes it: SHA256SUMS beside the image",
+        ));
+        return;
+    };
+    let text = sha256.value.as_str();
+    if text.len() != 64 || !text.chars().all(|c| c.is_ascii_hexdigit()) {
+        let help = match text
+            .strip_prefix("sha256-")
+            .or_else(|| text.strip_prefix("sha256:"))
+        {
+            Some(_) => "write the 64 hexadecimal digits alone",
+            None => "write 64 hexadecimal digits, as sha256sum prints them",
+        };
+        faults.push(sha256.error("is no SHA-256 hash", help));
+    }
+}

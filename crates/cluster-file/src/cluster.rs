@@ -1,0 +1,216 @@
+//! The cluster file once it is valid: no `Option` that means "default".
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+use serde_json::{Map, Value};
+
+mod vm;
+
+pub use vm::{
+    Accel, Arch, Assets, Firmware, Image, Kernel, Libvirt, LibvirtNetwork, Mac, Nic, Qemu, Updates,
+    Vm,
+};
+
+use ha_wire::phase::Role;
+use ha_wire::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
+
+/// A whole cluster. Made by [`crate::check`] alone, so whoever holds one need not check again.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// DNS label; names the state directory and, with the VIP, the virtual router.
+    pub name: String,
+    /// Kubernetes as a whole.
+    pub kubernetes: Kubernetes,
+    /// Where the API answers.
+    pub endpoint: Endpoint,
+    /// How the VIP and the load balancer are run.
+    pub load_balancer: LoadBalancer,
+    /// The nodes' network.
+    pub network: Network,
+    /// Public keys for user `core`.
+    pub authorized_keys: Vec<String>,
+    /// In the order of the file; the first control plane may found the cluster.
+    pub nodes: Vec<Node>,
+    /// Who makes the machines.
+    pub provider: Provider,
+    /// System extensions by name; empty: the image has them.
+    pub sysexts: BTreeMap<String, Sysext>,
+    /// How they reach the nodes.
+    pub assets: Assets,
+    /// Who updates them.
+    pub updates: Updates,
+    /// The user's own Ignition files, absolute paths.
+    pub ignition_merge: Vec<PathBuf>,
+    /// The user's own commands.
+    pub hooks: Hooks,
+}
+
+impl Cluster {
+    /// The control planes, in order.
+    pub fn control_planes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|n| n.role == Role::ControlPlane)
+    }
+
+    /// The one node that may run `kubeadm init`.
+    pub fn founder(&self) -> Option<&Node> {
+        self.control_planes().next()
+    }
+
+    /// Virtual router id, 1 to 255: FNV-1a of name and VIP, so that two clusters on one segment seldom meet.
+    pub fn vrid(&self) -> u8 {
+        let text = format!("{} {}", self.name, self.endpoint.vip);
+        let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| {
+            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
+        });
+        (hash % 255 + 1) as u8
+    }
+}
+
+/// Kubernetes as a whole.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kubernetes {
+    /// Exact version without `v`, of a supported minor ([`ha_wire::kubernetes::MINORS`]).
+    pub version: String,
+    /// Pod network.
+    pub pod_cidr: IpNet,
+    /// Service network.
+    pub service_cidr: IpNet,
+    /// The container runtime.
+    pub cri: Cri,
+    /// kube-proxy's mode, or none.
+    pub proxy: KubeProxy,
+    /// Who brings the pod network.
+    pub cni: Cni,
+    /// Where etcd runs.
+    pub etcd: Etcd,
+    /// Further names and addresses of the apiserver's certificate.
+    pub cert_sans: Vec<String>,
+    /// Merged last into `KubeletConfiguration`.
+    pub kubelet_config: Map<String, Value>,
+    /// Merged last into kubeadm's `ClusterConfiguration`.
+    pub cluster_configuration: Map<String, Value>,
+}
+
+/// Where etcd runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Etcd {
+    /// On the control planes.
+    Stacked,
+    /// Elsewhere.
+    External {
+        /// `https://ADDRESS:PORT` each.
+        endpoints: Vec<String>,
+        /// CA certificate, absolute path.
+        ca: PathBuf,
+        /// Client certificate, absolute path.
+        cert: PathBuf,
+        /// Client key, absolute path.
+        key: PathBuf,
+    },
+}
+
+/// The nodes' network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// Prefix length, e.g. 24.
+    pub prefix: u8,
+    /// The network of all node addresses and the VIP, e.g. 10.77.0.0/24.
+    pub cidr: IpNet,
+    /// Default route.
+    pub gateway: IpAddr,
+    /// Name servers; empty: none is written.
+    pub dns: Vec<IpAddr>,
+    /// Name of the nodes' interface.
+    pub interface: String,
+    /// Largest packet in bytes; none: the interface's own.
+    pub mtu: Option<u32>,
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Node {
+    /// DNS label: hostname, Node object, etcd member.
+    pub name: String,
+    /// What it is.
+    pub role: Role,
+    /// Its own address.
+    pub address: IpAddr,
+    /// What its first interface is found by; none: by its name. Virtual machines always have one.
+    pub mac: Option<Mac>,
+    /// The libvirt host that it runs on; none: the provider's.
+    pub uri: Option<String>,
+    /// Further interfaces.
+    pub interfaces: Vec<Nic>,
+    /// Node labels.
+    pub labels: BTreeMap<String, String>,
+    /// Node taints.
+    pub taints: Vec<Taint>,
+}
+
+/// Who makes the machines.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Provider {
+    /// libvirt domains.
+    Libvirt(Libvirt),
+    /// QEMU without root.
+    Qemu(Qemu),
+    /// systemd-nspawn containers.
+    Nspawn(Nspawn),
+    /// Nobody: render only.
+    None,
+}
+
+impl Provider {
+    /// The word in the cluster file.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Libvirt(_) => "libvirt",
+            Self::Qemu(_) => "qemu",
+            Self::Nspawn(_) => "nspawn",
+            Self::None => "none",
+        }
+    }
+
+    /// What the machines are like, if they are virtual.
+    pub fn vm(&self) -> Option<&Vm> {
+        match self {
+            Self::Libvirt(libvirt) => Some(&libvirt.vm),
+            Self::Qemu(qemu) => Some(&qemu.vm),
+            Self::Nspawn(_) | Self::None => None,
+        }
+    }
+}
+
+/// Options of `provider: {nspawn: {...}}`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nspawn {
+    /// A node image: a directory with `root/` (the operating system, never written to) and optionally `containerd/`
+    /// (a prepared image store that each node gets its own copy-on-write view of). Absolute.
+    pub image: PathBuf,
+    /// Merge sysexts as plain directories even where loop devices work.
+    pub sysexts_as_directories: bool,
+}
+
+/// One system extension: an image in the bakery's layout.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Sysext {
+    /// Fetched by Ignition, checked by hash.
+    Url {
+        /// http or https.
+        url: String,
+        /// Lower-case hex.
+        sha256: String,
+    },
+    /// A local .raw file, absolute; the provider brings it to `/opt/extensions`.
+    File(PathBuf),
+    /// The Flatcar sysext bakery's image of this version.
+    Bakery {
+        /// As in the file's name: `v1.34.4`, `2.3.3`.
+        version: String,
+    },
+    /// The agent's own, as it came with ha-host.
+    Bundled,
+}

@@ -1,0 +1,317 @@
+//! The cluster file as written: every key with its place, defaults filled in. [`crate::check`] makes a valid
+//! [`crate::cluster::Cluster`] of it.
+//!
+//! A field that is `None` was left out although it is needed, or could not be read; a fault says so already, and rules
+//! that need it keep quiet.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::cluster::Updates;
+use crate::diagnostic::{Fault, Place};
+use crate::yaml;
+use ha_wire::settings::LbMode;
+
+mod assets;
+mod at;
+mod choice;
+mod json;
+mod kubernetes;
+mod nodes;
+mod provider;
+mod reader;
+mod words;
+
+pub use assets::AssetsFile;
+pub use at::At;
+pub use json::Setting;
+pub(crate) use json::object;
+pub use kubernetes::{
+    CILIUM, CRI, CniFile, EtcdFile, ExternalEtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
+};
+pub use nodes::{NicFile, NodeEntry, TaintFile};
+pub use provider::{
+    APPEND, CHANNEL, CPU, CPUS, DISK, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY, NetworkChoice,
+    NspawnFile, POOL, ProviderFile, SysextForm, VmFile,
+};
+use reader::{Fields, Reader};
+pub use words::Size;
+
+/// The version of the cluster file's format.
+pub const VERSION: u32 = 1;
+/// haproxy's port on the VIP: haproxy binds every address of a control plane, so the apiserver's own 6443 is taken.
+pub const PORT: u16 = 6444;
+/// Who runs keepalived and haproxy: the bakery's sysexts bring units, nothing else is needed.
+pub const LB_MODE: LbMode = LbMode::Native;
+/// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
+pub const ADVERT_INTERVAL_MS: u32 = 100;
+/// What the first interface is called on Flatcar in virtual machines, and by our own providers.
+pub const INTERFACE: &str = "eth0";
+
+/// What `sysexts` says where the image has them.
+const NO_SYSEXTS: &str = "none";
+
+/// The whole file.
+#[derive(Debug, Clone)]
+pub struct ClusterFile {
+    /// Format, [`VERSION`].
+    pub version: Option<At<u32>>,
+    /// The cluster's name.
+    pub name: Option<At<String>>,
+    /// Kubernetes as a whole.
+    pub kubernetes: KubernetesFile,
+    /// Where the API answers.
+    pub endpoint: EndpointFile,
+    /// How the VIP and the load balancer are run.
+    pub load_balancer: LoadBalancerFile,
+    /// The nodes' network.
+    pub network: NetworkFile,
+    /// `ssh.authorizedKeys`.
+    pub authorized_keys: Vec<At<String>>,
+    /// The list of nodes, with its place.
+    pub nodes: Option<At<Vec<NodeEntry>>>,
+    /// Who makes the machines.
+    pub provider: Option<At<ProviderFile>>,
+    /// System extensions that the file names.
+    pub sysexts: Vec<SysextEntry>,
+    /// Whether it says anything of them; `none` is the word where the image has them.
+    pub sysexts_given: bool,
+    /// How they reach the nodes; the provider's own way.
+    pub assets: Option<At<AssetsFile>>,
+    /// Who updates them; nobody.
+    pub updates: Option<At<Updates>>,
+    /// `ignition.merge`.
+    pub ignition_merge: Vec<At<String>>,
+    /// `hooks.beforeJoin`.
+    pub before_join: Vec<At<String>>,
+    /// `hooks.afterReady`.
+    pub after_ready: Vec<At<String>>,
+}
+
+/// `endpoint`.
+#[derive(Debug, Clone)]
+pub struct EndpointFile {
+    /// Needed.
+    pub vip: Option<At<IpAddr>>,
+    /// [`PORT`].
+    pub port: Option<At<u16>>,
+}
+
+/// `loadBalancer`.
+#[derive(Debug, Clone)]
+pub struct LoadBalancerFile {
+    /// [`LB_MODE`].
+    pub mode: Option<At<LbMode>>,
+    /// No statistics page.
+    pub stats: Option<At<u16>>,
+    /// None.
+    pub extra_ports: Vec<ExtraPortFile>,
+    /// [`ADVERT_INTERVAL_MS`].
+    pub advert_interval_ms: Option<At<u32>>,
+}
+
+/// One of `loadBalancer.extraPorts`.
+#[derive(Debug, Clone)]
+pub struct ExtraPortFile {
+    /// Needed.
+    pub name: Option<At<String>>,
+    /// Needed.
+    pub port: Option<At<u16>>,
+    /// Needed: with haproxy bound everywhere it can never be the same as `port`.
+    pub target: Option<At<u16>>,
+}
+
+/// `network`.
+#[derive(Debug, Clone)]
+pub struct NetworkFile {
+    /// Needed.
+    pub prefix: Option<At<u8>>,
+    /// The first host address of the network of VIP and prefix.
+    pub gateway: Option<At<IpAddr>>,
+    /// None is written.
+    pub dns: Vec<At<IpAddr>>,
+    /// [`INTERFACE`].
+    pub interface: Option<At<String>>,
+    /// The network's own.
+    pub mtu: Option<At<u32>>,
+}
+
+/// One of `sysexts`.
+#[derive(Debug, Clone)]
+pub struct SysextEntry {
+    /// Its name, which is its key.
+    pub name: At<String>,
+    /// Where to fetch it from.
+    pub url: Option<At<String>>,
+    /// Its hash; needed with `url`.
+    pub sha256: Option<At<String>>,
+    /// Or a local file.
+    pub path: Option<At<String>>,
+    /// Or a version of the bakery's.
+    pub version: Option<At<String>>,
+}
+
+impl ClusterFile {
+    /// Reads the text as far as it can be read, and says what could not.
+    pub(crate) fn read(text: &str) -> (Self, Vec<Fault>) {
+        let mut faults = Vec::new();
+        let root = yaml::parse(text, &mut faults);
+        // A file that is no YAML has one fault; "name is missing" and its like would only hide it.
+        if root.is_none() && faults.is_empty() {
+            let help = "`ha-host new` writes one to begin with";
+            faults.push(Fault::error(
+                Place::START,
+                "",
+                "the cluster file is empty",
+                help,
+            ));
+        }
+        let (unreadable, parsed) = (root.is_none(), faults.len());
+        let mut reader = Reader { faults };
+        let file = Self::from_fields(Fields::root(&mut reader, root));
+        if unreadable {
+            reader.faults.truncate(parsed);
+        }
+        (file, reader.faults)
+    }
+
+    /// The network of the VIP and the prefix.
+    pub fn node_network(&self) -> Option<IpNet> {
+        network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
+    }
+
+    /// The nodes, none if the list could not be read.
+    pub(crate) fn entries(&self) -> &[NodeEntry] {
+        self.nodes.as_ref().map_or(&[], |nodes| &nodes.value)
+    }
+
+    fn from_fields(mut f: Fields<'_>) -> Self {
+        f.known(&[
+            "version",
+            "name",
+            "kubernetes",
+            "endpoint",
+            "loadBalancer",
+            "network",
+            "ssh",
+            "nodes",
+            "provider",
+            "sysexts",
+            "assets",
+            "updates",
+            "ignition",
+            "hooks",
+        ]);
+        let name = f.needed("name", "demo");
+        let kubernetes = KubernetesFile::read(f.fields("kubernetes"));
+        let endpoint = EndpointFile::read(f.fields("endpoint"));
+        let [authorized_keys] = lists(f.fields("ssh"), ["authorizedKeys"]);
+        let [ignition_merge] = lists(f.fields("ignition"), ["merge"]);
+        let [before_join, after_ready] = lists(f.fields("hooks"), ["beforeJoin", "afterReady"]);
+        Self {
+            version: f.or("version", VERSION),
+            name,
+            kubernetes,
+            load_balancer: LoadBalancerFile::read(f.fields("loadBalancer")),
+            network: NetworkFile::read(f.fields("network"), endpoint.vip.as_ref()),
+            endpoint,
+            nodes: NodeEntry::read_all(&mut f),
+            provider: ProviderFile::read(&mut f),
+            sysexts_given: f.is_written("sysexts"),
+            sysexts: SysextEntry::read_all(&mut f),
+            assets: AssetsFile::read(&mut f),
+            updates: f.or("updates", Updates::None),
+            authorized_keys,
+            ignition_merge,
+            before_join,
+            after_ready,
+        }
+    }
+}
+
+/// A mapping of nothing but lists of text, one list for each key.
+fn lists<const N: usize>(mut f: Fields<'_>, keys: [&str; N]) -> [Vec<At<String>>; N] {
+    f.known(&keys);
+    keys.map(|key| f.list(key))
+}
+
+fn network_of(vip: Option<&At<IpAddr>>, prefix: Option<&At<u8>>) -> Option<IpNet> {
+    IpNet::new(vip?.value, prefix?.value)
+        .ok()
+        .map(|net| net.trunc())
+}
+
+impl EndpointFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["vip", "port"]);
+        Self {
+            vip: f.needed("vip", "192.168.122.30"),
+            port: f.or("port", PORT),
+        }
+    }
+}
+
+impl LoadBalancerFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["mode", "stats", "extraPorts", "advertInterval"]);
+        Self {
+            mode: f.or("mode", LB_MODE),
+            stats: f.maybe("stats"),
+            extra_ports: f.each("extraPorts", |mut f| {
+                f.known(&["name", "port", "target"]);
+                ExtraPortFile {
+                    name: f.needed("name", "https"),
+                    port: f.needed("port", "443"),
+                    target: f.needed("target", "30443"),
+                }
+            }),
+            advert_interval_ms: f
+                .or("advertInterval", words::Milliseconds(ADVERT_INTERVAL_MS))
+                .map(|at| at.with(at.value.0)),
+        }
+    }
+}
+
+impl NetworkFile {
+    fn read(mut f: Fields<'_>, vip: Option<&At<IpAddr>>) -> Self {
+        f.known(&["prefix", "gateway", "dns", "interface", "mtu"]);
+        let prefix = f.needed("prefix", "24");
+        let first = network_of(vip, prefix.as_ref()).and_then(|net| net.hosts().next());
+        let gateway = match first {
+            Some(first) => f.or("gateway", first),
+            None => f.maybe("gateway"),
+        };
+        Self {
+            prefix,
+            gateway,
+            dns: f.list("dns"),
+            interface: f.or("interface", INTERFACE.to_owned()),
+            mtu: f.maybe("mtu"),
+        }
+    }
+}
+
+impl SysextEntry {
+    fn read_all(f: &mut Fields<'_>) -> Vec<Self> {
+        if f.is_word("sysexts", NO_SYSEXTS) {
+            f.raw("sysexts");
+            return Vec::new();
+        }
+        let mut sysexts = f.fields("sysexts");
+        let names = sysexts.keys();
+        let mut entries = Vec::new();
+        for name in names {
+            let mut f = sysexts.fields(&name.value);
+            f.known(&["version", "url", "sha256", "path"]);
+            entries.push(Self {
+                name,
+                url: f.maybe("url"),
+                sha256: f.maybe("sha256"),
+                path: f.maybe("path"),
+                version: f.maybe("version"),
+            });
+        }
+        entries
+    }
+}

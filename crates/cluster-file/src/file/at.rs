@@ -1,0 +1,38 @@
+//! A value with its place.
+
+use crate::diagnostic::{Fault, Place};
+
+/// A value, where it stands and how it is called.
+#[derive(Debug, Clone, PartialEq)]
+pub struct At<T> {
+    /// What was written, or the default.
+    pub value: T,
+    /// Where it stands; a default stands where it would have been written.
+    pub place: Place,
+    /// Dotted path, e.g. `nodes[4].address`.
+    pub path: String,
+    /// False: it is the default.
+    pub given: bool,
+}
+
+impl<T> At<T> {
+    /// A fault of this value. The message goes on after the path: `is the address of node2`.
+    pub(crate) fn error(&self, message: impl AsRef<str>, help: impl Into<String>) -> Fault {
+        Fault::error(
+            self.place,
+            &self.path,
+            format!("{} {}", self.path, message.as_ref()),
+            help,
+        )
+    }
+
+    /// Another value at the same place.
+    pub(crate) fn with<U>(&self, value: U) -> At<U> {
+        At {
+            value,
+            place: self.place,
+            path: self.path.clone(),
+            given: self.given,
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! `kubernetes` as written.
+
+use std::net::Ipv4Addr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::at::At;
+use super::json::{Setting, settings};
+use super::reader::Fields;
+use ha_wire::settings::{Cri, KubeProxy};
+
+/// kubeadm's guides' and flannel's pod network: 256 nodes, and nobody's home network.
+pub const POD_CIDR: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16));
+/// kubeadm's own default.
+pub const SERVICE_CIDR: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12));
+/// Flatcar's own runtime.
+pub const CRI: Cri = Cri::Containerd;
+/// Cilium replaces it.
+pub const PROXY: KubeProxy = KubeProxy::None;
+/// For who writes `cni: calico`.
+const CNI_HINT: &str = "; Calico, Flannel and others are `{manifests: [FILE or URL]}`";
+/// The Cilium chart that the tests know.
+pub const CILIUM: &str = "1.18.1";
+
+/// `kubernetes`.
+#[derive(Debug, Clone)]
+pub struct KubernetesFile {
+    /// Needed.
+    pub version: Option<At<String>>,
+    /// [`POD_CIDR`].
+    pub pod_cidr: Option<At<IpNet>>,
+    /// [`SERVICE_CIDR`].
+    pub service_cidr: Option<At<IpNet>>,
+    /// [`CRI`].
+    pub cri: Option<At<Cri>>,
+    /// [`PROXY`].
+    pub proxy: Option<At<KubeProxy>>,
+    /// Cilium, [`CILIUM`].
+    pub cni: Option<At<CniFile>>,
+    /// Stacked.
+    pub etcd: Option<At<EtcdFile>>,
+    /// None.
+    pub cert_sans: Vec<At<String>>,
+    /// None.
+    pub kubelet_config: Vec<Setting>,
+    /// None.
+    pub cluster_configuration: Vec<Setting>,
+}
+
+/// `kubernetes.cni`.
+#[derive(Debug, Clone)]
+pub enum CniFile {
+    /// `{cilium: {...}}`
+    Cilium {
+        /// Chart version.
+        version: Option<At<String>>,
+        /// Helm values.
+        values: Vec<Setting>,
+    },
+    /// `{manifests: [...]}`
+    Manifests(Vec<At<String>>),
+    /// `none`
+    None,
+}
+
+/// `kubernetes.etcd`.
+#[derive(Debug, Clone)]
+pub enum EtcdFile {
+    /// `stacked`
+    Stacked,
+    /// `{external: {...}}`
+    External(Box<ExternalEtcdFile>),
+}
+
+/// `kubernetes.etcd.external`.
+#[derive(Debug, Clone)]
+pub struct ExternalEtcdFile {
+    /// Needed.
+    pub endpoints: Vec<At<String>>,
+    /// Needed.
+    pub ca: Option<At<String>>,
+    /// Needed.
+    pub cert: Option<At<String>>,
+    /// Needed.
+    pub key: Option<At<String>>,
+}
+
+impl KubernetesFile {
+    pub(super) fn read(mut f: Fields<'_>) -> Self {
+        f.known(&[
+            "version",
+            "podCIDR",
+            "serviceCIDR",
+            "cri",
+            "proxy",
+            "cni",
+            "etcd",
+            "certSANs",
+            "kubeletConfig",
+            "clusterConfiguration",
+        ]);
+        Self {
+            version: f.needed("version", "1.34.4"),
+            pod_cidr: f.or("podCIDR", POD_CIDR),
+            service_cidr: f.or("serviceCIDR", SERVICE_CIDR),
+            cri: f.or("cri", CRI),
+            proxy: f.or("proxy", PROXY),
+            cni: CniFile::read(&mut f),
+            etcd: EtcdFile::read(&mut f),
+            cert_sans: f.list("certSANs"),
+            kubelet_config: settings(&mut f, "kubeletConfig"),
+            cluster_configuration: settings(&mut f, "clusterConfiguration"),
+        }
+    }
+}
+
+impl CniFile {
+    fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
+        let (word, options) = f.choice("cni", &["cilium", "manifests", "none"], CNI_HINT)?;
+        let value = match word.value {
+            "manifests" => Self::Manifests(f.option_list(&word, options)),
+            "none" => {
+                f.options(&word, options).known(&[]);
+                Self::None
+            }
+            _ => {
+                let mut f = f.options(&word, options);
+                f.known(&["version", "values"]);
+                Self::Cilium {
+                    version: f.or("version", CILIUM.to_owned()),
+                    values: settings(&mut f, "values"),
+                }
+            }
+        };
+        Some(word.with(value))
+    }
+}
+
+impl EtcdFile {
+    fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
+        let (word, options) = f.choice("etcd", &["stacked", "external"], "")?;
+        let mut f = f.options(&word, options);
+        let value = if word.value == "external" {
+            f.known(&["endpoints", "ca", "cert", "key"]);
+            Self::External(Box::new(ExternalEtcdFile {
+                endpoints: f.list("endpoints"),
+                ca: f.needed("ca", "ca.crt"),
+                cert: f.needed("cert", "client.crt"),
+                key: f.needed("key", "client.key"),
+            }))
+        } else {
+            f.known(&[]);
+            Self::Stacked
+        };
+        Some(word.with(value))
+    }
+}

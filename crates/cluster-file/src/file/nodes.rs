@@ -1,0 +1,163 @@
+//! `nodes` as written.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use super::at::At;
+use super::reader::Fields;
+use crate::cluster::Mac;
+use crate::yaml::{Node, Value};
+use ha_wire::phase::Role;
+
+/// One of `nodes`.
+#[derive(Debug, Clone)]
+pub struct NodeEntry {
+    /// Needed.
+    pub name: Option<At<String>>,
+    /// Needed: a silent default would make a second etcd member or a node without one.
+    pub role: Option<At<Role>>,
+    /// Needed.
+    pub address: Option<At<IpAddr>>,
+    /// What its first interface is found by; the provider's, or the interface's name.
+    pub mac: Option<At<Mac>>,
+    /// With libvirt: the host that this node runs on.
+    pub uri: Option<At<String>>,
+    /// Further interfaces.
+    pub interfaces: Vec<NicFile>,
+    /// Keys with their values.
+    pub labels: Vec<(At<String>, At<String>)>,
+    /// As mappings or in kubectl's notation.
+    pub taints: Vec<TaintFile>,
+}
+
+/// One of `nodes[].interfaces`.
+#[derive(Debug, Clone)]
+pub struct NicFile {
+    /// Needed.
+    pub mac: Option<At<Mac>>,
+    /// By DHCP.
+    pub address: Option<At<IpNet>>,
+    /// The network's own.
+    pub mtu: Option<At<u32>>,
+}
+
+/// One of `nodes[].taints`: `{key: , value: , effect: }` or `key=value:Effect`.
+#[derive(Debug, Clone)]
+pub struct TaintFile {
+    /// Needed.
+    pub key: Option<At<String>>,
+    /// Empty.
+    pub value: Option<At<String>>,
+    /// Needed.
+    pub effect: Option<At<String>>,
+}
+
+impl NodeEntry {
+    pub(super) fn read_all(f: &mut Fields<'_>) -> Option<At<Vec<Self>>> {
+        if !f.is_written("nodes") {
+            let help = "list the machines: `- {name: node1, role: control-plane, address: 192.168.122.31}`";
+            f.missing("nodes", help);
+        }
+        let place = f.key_place("nodes")?;
+        let items = f.items("nodes")?;
+        let nodes = items
+            .into_iter()
+            .map(|(path, item)| Self::read(f.open_item(path, item)))
+            .collect();
+        Some(At {
+            value: nodes,
+            place,
+            path: "nodes".to_owned(),
+            given: true,
+        })
+    }
+
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&[
+            "name",
+            "role",
+            "address",
+            "mac",
+            "uri",
+            "interfaces",
+            "labels",
+            "taints",
+        ]);
+        let (name, role, address) = (
+            f.needed("name", "node1"),
+            f.needed("role", "control-plane"),
+            f.needed("address", "192.168.122.31"),
+        );
+        let (mac, uri) = (f.maybe("mac"), f.maybe("uri"));
+        let interfaces = f.each("interfaces", NicFile::read);
+        let labels = labels(f.fields("labels"));
+        let taints = f.items("taints").unwrap_or_default();
+        let taints = taints
+            .into_iter()
+            .filter_map(|(path, item)| TaintFile::read(&mut f, path, item))
+            .collect();
+        Self {
+            name,
+            role,
+            address,
+            mac,
+            uri,
+            interfaces,
+            labels,
+            taints,
+        }
+    }
+}
+
+impl NicFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["mac", "address", "mtu"]);
+        Self {
+            mac: f.needed("mac", "52:54:00:12:34:56"),
+            address: f.maybe("address"),
+            mtu: f.maybe("mtu"),
+        }
+    }
+}
+
+fn labels(mut f: Fields<'_>) -> Vec<(At<String>, At<String>)> {
+    let mut labels = Vec::new();
+    for key in f.keys() {
+        let empty = key.with(String::new());
+        let written = f.is_written(&key.value);
+        let value = if written {
+            f.maybe(&key.value)
+        } else {
+            Some(empty)
+        };
+        labels.extend(value.map(|value| (key, value)));
+    }
+    labels
+}
+
+impl TaintFile {
+    fn read(f: &mut Fields<'_>, path: String, item: Node) -> Option<Self> {
+        if !matches!(item.value, Value::Scalar { .. }) {
+            let mut f = f.open_item(path, item);
+            f.known(&["key", "value", "effect"]);
+            return Some(Self {
+                key: f.needed("key", "dedicated"),
+                value: f.maybe("value"),
+                effect: f.needed("effect", "NoSchedule"),
+            });
+        }
+        let text: At<String> = f.item_word(path, item)?;
+        let Some((left, effect)) = text.value.rsplit_once(':') else {
+            f.fault(text.error("is no taint", "write `key=value:NoSchedule`"));
+            return None;
+        };
+        let (key, value) = left.split_once('=').unwrap_or((left, ""));
+        let part = |part: &str| Some(text.with(part.to_owned()));
+        Some(Self {
+            key: part(key),
+            value: part(value),
+            effect: part(effect),
+        })
+    }
+}

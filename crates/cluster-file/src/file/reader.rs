@@ -1,0 +1,344 @@
+//! Reads mappings key by key and keeps all that is wrong.
+
+use super::at::At;
+use super::words::Word;
+use crate::diagnostic::{Fault, Place};
+use crate::suggest::closest;
+use crate::yaml::{Key, Node, Value, join_path};
+
+/// Keeps what is wrong.
+pub(super) struct Reader {
+    pub faults: Vec<Fault>,
+}
+
+/// One mapping on its way into a type.
+pub(super) struct Fields<'r> {
+    pub(super) reader: &'r mut Reader,
+    pub(super) path: String,
+    pub(super) place: Place,
+    entries: Vec<(Key, Node)>,
+    /// False if something else stands where this mapping should: then nothing in it is "missing".
+    readable: bool,
+    /// True if this mapping itself is not in the file.
+    left_out: bool,
+    /// Keys that are there under a misspelt name: they are not "missing" either.
+    misspelt: Vec<String>,
+}
+
+impl<'r> Fields<'r> {
+    /// The file itself.
+    pub fn root(reader: &'r mut Reader, node: Option<Node>) -> Self {
+        let readable = node.is_some() || reader.faults.is_empty();
+        let node = node.unwrap_or(Node {
+            place: Place::START,
+            value: Value::Empty,
+        });
+        let fields = Self::open(reader, String::new(), Place::START, node);
+        Self {
+            readable: readable && fields.readable,
+            left_out: false,
+            ..fields
+        }
+    }
+
+    /// A node that should be a mapping; `place` is where missing keys are reported.
+    pub(super) fn open(reader: &'r mut Reader, path: String, place: Place, node: Node) -> Self {
+        let kind = node.kind();
+        let left_out = matches!(node.value, Value::Empty);
+        let (entries, readable) = match node.value {
+            Value::Map(entries) => (entries, true),
+            Value::Empty => (Vec::new(), true),
+            Value::Scalar { .. } | Value::List(_) => (Vec::new(), false),
+        };
+        if !readable {
+            let what = if path.is_empty() {
+                "the cluster file"
+            } else {
+                &path
+            };
+            let message = format!("{what} must be a mapping and is {kind}");
+            reader.faults.push(Fault::error(
+                node.place,
+                &path,
+                message,
+                "write `key: value` lines below it, indented",
+            ));
+        }
+        Self {
+            reader,
+            path,
+            place,
+            entries,
+            readable,
+            left_out,
+            misspelt: Vec::new(),
+        }
+    }
+
+    /// Everything that is not in `keys` is a fault.
+    pub fn known(&mut self, keys: &[&str]) {
+        let (known, unknown): (Vec<_>, Vec<_>) = std::mem::take(&mut self.entries)
+            .into_iter()
+            .partition(|(key, _)| keys.contains(&key.name.as_str()));
+        self.entries = known;
+        let place = if self.path.is_empty() {
+            "the cluster file"
+        } else {
+            &self.path
+        };
+        for (key, _) in unknown {
+            let meant = closest(&key.name, keys.iter().copied());
+            let question =
+                meant.map_or_else(String::new, |meant| format!(", did you mean `{meant}`?"));
+            self.misspelt.extend(meant.map(str::to_owned));
+            let message = format!("unknown key `{}` in {place}{question}", key.name);
+            let help = match keys {
+                [] => "it takes no options".to_owned(),
+                keys => format!("the keys here are {}", keys.join(", ")),
+            };
+            let path = join_path(&self.path, &key.name);
+            self.reader
+                .faults
+                .push(Fault::error(key.place, &path, message, help));
+        }
+    }
+
+    /// The keys, for mappings whose keys are the user's own.
+    pub fn keys(&self) -> Vec<At<String>> {
+        let at = |key: &Key| At {
+            value: key.name.clone(),
+            place: key.place,
+            path: join_path(&self.path, &key.name),
+            given: true,
+        };
+        self.entries.iter().map(|(key, _)| at(key)).collect()
+    }
+
+    /// A value that has to be there, like `example`.
+    pub fn needed<T: Word>(&mut self, key: &str, example: &str) -> Option<At<T>> {
+        if self.is_written(key) {
+            return self.maybe(key);
+        }
+        let help = if self.left_out {
+            let name = self.path.rsplit('.').next().unwrap_or(&self.path);
+            format!("write `{name}: {{{key}: {example}}}`")
+        } else {
+            format!("write `{key}: {example}`")
+        };
+        self.missing(key, &help);
+        None
+    }
+
+    /// Says that a key is missing or has no value, unless something worse was said about it.
+    pub fn missing(&mut self, key: &str, help: &str) {
+        let path = join_path(&self.path, key);
+        match self.take(key) {
+            Some((written, _)) => {
+                let message = format!("{path} is empty");
+                self.fault(Fault::error(written.place, &path, message, help));
+            }
+            None if self.expects(key) => {
+                let message = format!("{path} is missing");
+                self.fault(Fault::error(self.place, &path, message, help));
+            }
+            None => {}
+        }
+    }
+
+    /// False if the file says something about this key that could not be understood.
+    fn expects(&self, key: &str) -> bool {
+        self.readable && !self.misspelt.iter().any(|misspelt| misspelt == key)
+    }
+
+    /// A value that may be left out.
+    pub fn maybe<T: Word>(&mut self, key: &str) -> Option<At<T>> {
+        let path = join_path(&self.path, key);
+        let (_, node) = self.take(key)?;
+        if matches!(node.value, Value::Empty) {
+            None
+        } else {
+            self.reader.word(node, path)
+        }
+    }
+
+    /// A value with a default; none if what is there cannot be read.
+    pub fn or<T: Word>(&mut self, key: &str, default: T) -> Option<At<T>> {
+        if self.is_written(key) {
+            self.maybe(key)
+        } else {
+            self.default(key, default)
+        }
+    }
+
+    /// A default, at the place of the mapping. None if the mapping itself could not be read.
+    pub fn default<T>(&self, key: &str, value: T) -> Option<At<T>> {
+        let path = join_path(&self.path, key);
+        self.expects(key).then_some(At {
+            value,
+            place: self.place,
+            path,
+            given: false,
+        })
+    }
+
+    /// A mapping below this one; an empty one if it is left out.
+    pub fn fields(&mut self, key: &str) -> Fields<'_> {
+        let path = join_path(&self.path, key);
+        match self.take(key) {
+            Some((written, node)) => Fields::open(self.reader, path, written.place, node),
+            None => {
+                let readable = self.expects(key);
+                let node = Node {
+                    place: self.place,
+                    value: Value::Empty,
+                };
+                Fields {
+                    readable,
+                    ..Fields::open(self.reader, path, self.place, node)
+                }
+            }
+        }
+    }
+
+    /// A list of single values.
+    pub fn list<T: Word>(&mut self, key: &str) -> Vec<At<T>> {
+        let path = join_path(&self.path, key);
+        let Some((_, node)) = self.take(key) else {
+            return Vec::new();
+        };
+        self.reader.words(node, &path)
+    }
+
+    /// The items of a list with their paths; none if it is left out or no list.
+    pub fn items(&mut self, key: &str) -> Option<Vec<(String, Node)>> {
+        let path = join_path(&self.path, key);
+        let (_, node) = self.take(key)?;
+        self.reader.items(node, &path)
+    }
+
+    /// A list of mappings.
+    pub fn each<T>(&mut self, key: &str, read: impl Fn(Fields<'_>) -> T) -> Vec<T> {
+        let items = self.items(key).unwrap_or_default();
+        items
+            .into_iter()
+            .map(|(path, item)| read(self.open_item(path, item)))
+            .collect()
+    }
+
+    /// An item of a list as a single value.
+    pub fn item_word<T: Word>(&mut self, path: String, item: Node) -> Option<At<T>> {
+        self.reader.word(item, path)
+    }
+
+    /// An item of a list as a mapping.
+    pub fn open_item(&mut self, path: String, item: Node) -> Fields<'_> {
+        let place = item.place;
+        Fields::open(self.reader, path, place, item)
+    }
+
+    /// The node of a key, whatever it is.
+    pub fn raw(&mut self, key: &str) -> Option<(Key, Node)> {
+        self.take(key)
+    }
+
+    /// Where the key itself stands.
+    pub fn key_place(&self, key: &str) -> Option<Place> {
+        self.entries
+            .iter()
+            .find(|(k, _)| k.name == key)
+            .map(|(k, _)| k.place)
+    }
+
+    /// True if the key has a value.
+    pub fn is_written(&self, key: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|(k, node)| k.name == key && !matches!(node.value, Value::Empty))
+    }
+
+    /// True if the key's value is this word.
+    pub fn is_word(&self, key: &str, word: &str) -> bool {
+        self.entries.iter().any(|(k, node)| {
+            k.name == key && matches!(&node.value, Value::Scalar { text, .. } if text == word)
+        })
+    }
+
+    /// True if the key's value is a mapping.
+    pub fn is_mapping(&self, key: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|(k, node)| k.name == key && matches!(node.value, Value::Map(_)))
+    }
+
+    /// Another fault.
+    pub fn fault(&mut self, fault: Fault) {
+        self.reader.faults.push(fault);
+    }
+
+    pub(super) fn take(&mut self, key: &str) -> Option<(Key, Node)> {
+        let at = self.entries.iter().position(|(k, _)| k.name == key)?;
+        Some(self.entries.remove(at))
+    }
+}
+
+impl Reader {
+    fn word<T: Word>(&mut self, node: Node, path: String) -> Option<At<T>> {
+        let place = node.place;
+        let Value::Scalar { text, .. } = node.value else {
+            let message = format!("{path} must be a single value and is {}", node.kind());
+            self.faults
+                .push(Fault::error(place, &path, message, "write one value"));
+            return None;
+        };
+        match T::read(text.trim()) {
+            Ok(value) => Some(At {
+                value,
+                place,
+                path,
+                given: true,
+            }),
+            Err((is_not, help)) => {
+                self.faults.push(Fault::error(
+                    place,
+                    &path,
+                    format!("{path}: `{text}` {is_not}"),
+                    help,
+                ));
+                None
+            }
+        }
+    }
+
+    pub(super) fn words<T: Word>(&mut self, node: Node, path: &str) -> Vec<At<T>> {
+        let items = self.items(node, path).unwrap_or_default();
+        items
+            .into_iter()
+            .filter_map(|(path, item)| self.word(item, path))
+            .collect()
+    }
+
+    /// The items of a list with their paths.
+    fn items(&mut self, node: Node, path: &str) -> Option<Vec<(String, Node)>> {
+        let kind = node.kind();
+        match node.value {
+            Value::List(items) => Some(
+                items
+                    .into_iter()
+                    .enumerate()
+                    .map(|(i, item)| (format!("{path}[{i}]"), item))
+                    .collect(),
+            ),
+            Value::Empty => Some(Vec::new()),
+            _ => {
+                let message = format!("{path} must be a list and is {kind}");
+                self.faults.push(Fault::error(
+                    node.place,
+                    path,
+                    message,
+                    "write `[a, b]`, or one `- item` a line",
+                ));
+                None
+            }
+        }
+    }
+}

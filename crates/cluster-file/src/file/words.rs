@@ -1,0 +1,214 @@
+//! How single values are read from their text.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::cluster::Mac;
+use crate::suggest::{closest, did_you_mean};
+use ha_wire::phase::Role;
+use ha_wire::settings::{Cri, KubeProxy, LbMode};
+
+/// A value that is written as one word.
+pub(crate) trait Word: Sized {
+    /// The value, or what it is not (after "is not") and what would be right.
+    fn read(text: &str) -> Result<Self, (String, String)>;
+}
+
+fn wrong<T>(is_not: &str, help: impl Into<String>) -> Result<T, (String, String)> {
+    Err((format!("is not {is_not}"), help.into()))
+}
+
+impl Word for String {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        Ok(text.to_owned())
+    }
+}
+
+impl Word for bool {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        match text {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => wrong("true or false", "write true or false"),
+        }
+    }
+}
+
+macro_rules! numbers {
+    ($($type:ty: $what:literal, $help:literal;)*) => {$(
+        impl Word for $type {
+            fn read(text: &str) -> Result<Self, (String, String)> {
+                text.parse().or_else(|_| wrong($what, $help))
+            }
+        }
+    )*};
+}
+numbers! {
+    u8: "a prefix length", "write the number of bits, e.g. 24";
+    u16: "a port number", "write a number from 1 to 65535";
+    u32: "a whole number", "write digits only";
+}
+
+impl Word for IpAddr {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let help = if text.contains('/') {
+            "write the address alone; the length of its prefix goes into network.prefix"
+        } else {
+            "write four numbers from 0 to 255, e.g. 192.168.122.31"
+        };
+        text.parse().or_else(|_| wrong("an IP address", help))
+    }
+}
+
+impl Word for IpNet {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        text.parse().or_else(|_| {
+            wrong(
+                "a network",
+                "write address and prefix length, e.g. 10.244.0.0/16",
+            )
+        })
+    }
+}
+
+impl Word for Mac {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        text.parse().or_else(|what| {
+            wrong(
+                what,
+                "write six pairs of hexadecimal digits, e.g. 52:54:00:12:34:56",
+            )
+        })
+    }
+}
+
+/// A length of time; the unit is needed, because keepalived counts in seconds and people remember that.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Milliseconds(pub u32);
+
+impl Word for Milliseconds {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let number = |digits: &str| {
+            digits
+                .trim()
+                .parse::<f64>()
+                .ok()
+                .filter(|n| n.is_finite() && *n >= 0.0)
+        };
+        let milliseconds = match (text.strip_suffix("ms"), text.strip_suffix('s')) {
+            (Some(digits), _) => number(digits),
+            (None, Some(digits)) => number(digits).map(|n| n * 1000.0),
+            (None, None) => None,
+        };
+        // The cast saturates; the rules refuse what is out of range.
+        milliseconds
+            .map(|n| Self(n.round() as u32))
+            .map_or_else(|| wrong("a length of time", "write e.g. 100ms or 1s"), Ok)
+    }
+}
+
+/// Bytes with a unit of powers of 1024.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl Word for Size {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let units = [
+            ("KiB", 10),
+            ("MiB", 20),
+            ("GiB", 30),
+            ("TiB", 40),
+            ("Ki", 10),
+            ("Mi", 20),
+            ("Gi", 30),
+            ("Ti", 40),
+        ];
+        let unit = units
+            .iter()
+            .find_map(|(unit, shift)| Some((text.strip_suffix(unit)?, shift)));
+        let bytes = unit
+            .and_then(|(digits, shift)| digits.trim().parse::<u64>().ok()?.checked_mul(1 << shift));
+        bytes
+            .map(Self)
+            .map_or_else(|| wrong("a size", "write e.g. 4GiB or 512MiB"), Ok)
+    }
+}
+
+impl std::fmt::Display for Size {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            n if n % (1 << 30) == 0 => write!(f, "{}GiB", n >> 30),
+            n if n % (1 << 20) == 0 => write!(f, "{}MiB", n >> 20),
+            n => write!(f, "{}KiB", n >> 10),
+        }
+    }
+}
+
+/// A value of a few: the word's table, in the order in which help shows it.
+pub(super) fn choice<T: Copy>(
+    text: &str,
+    what: &str,
+    table: &[(&str, T)],
+) -> Result<T, (String, String)> {
+    if let Some((_, value)) = table.iter().find(|(word, _)| *word == text) {
+        return Ok(*value);
+    }
+    let words = || table.iter().map(|(word, _)| *word);
+    let all: Vec<String> = words().map(|word| format!("`{word}`")).collect();
+    let is_not = format!("is not {what}{}", did_you_mean(text, words()));
+    Err((is_not, format!("write one of {}", all.join(", "))))
+}
+
+impl Word for Role {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        // What other tools call it.
+        let known = [
+            ("master", Self::ControlPlane),
+            ("controlplane", Self::ControlPlane),
+            ("controller", Self::ControlPlane),
+        ];
+        let table = [
+            ("control-plane", Self::ControlPlane),
+            ("worker", Self::Worker),
+        ];
+        match closest(text, known.iter().map(|(word, _)| *word)) {
+            Some(_) if choice(text, "", &table).is_err() => wrong(
+                "a role, did you mean `control-plane`?",
+                "write one of `control-plane`, `worker`",
+            ),
+            _ => choice(text, "a role", &table),
+        }
+    }
+}
+
+impl Word for Cri {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [("containerd", Self::Containerd), ("crio", Self::Crio)];
+        choice(text, "a container runtime", &table)
+    }
+}
+
+impl Word for KubeProxy {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [
+            ("none", Self::None),
+            ("iptables", Self::Iptables),
+            ("ipvs", Self::Ipvs),
+            ("nftables", Self::Nftables),
+        ];
+        choice(text, "a kube-proxy mode", &table)
+    }
+}
+
+impl Word for LbMode {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [
+            ("native", Self::Native),
+            ("quadlet", Self::Quadlet),
+            ("staticPod", Self::StaticPod),
+            ("external", Self::External),
+        ];
+        choice(text, "a load balancer mode", &table)
+    }
+}

@@ -1,0 +1,11 @@
+//! The language of `cluster.yaml`: as written ([`file::ClusterFile`]), judged with all faults at once ([`check::check`]), as valid
+//! ([`cluster::Cluster`]). Reads text, never the disk or the network.
+
+pub mod bakery;
+pub mod check;
+pub mod cluster;
+pub mod diagnostic;
+pub mod file;
+mod suggest;
+pub mod template;
+mod yaml;

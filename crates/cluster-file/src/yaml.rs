@@ -1,0 +1,360 @@
+//! YAML as a tree in which every key and value knows its place, so that one wrong type hides no other fault.
+//!
+//! Built on the events of granit-parser instead of serde: a serde deserializer stops at the first fault, and
+//! it turns `1.30` into 1.3 before anybody can see what was written.
+
+use std::collections::HashMap;
+
+use granit_parser::{Event, Parser, ScanError, Span, StructureStyle, Tag, options};
+
+use crate::diagnostic::{Fault, Place};
+
+/// Nodes in a document, aliases expanded. 5,000 machines with a dozen labels each are 200,000; a bomb is far more.
+const MAX_NODES: usize = 1_000_000;
+/// Depth of nesting. A cluster file needs 7, Helm values below it seldom more than 15.
+const MAX_DEPTH: usize = 64;
+
+/// A value with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub place: Place,
+    pub value: Value,
+}
+
+/// What a node holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    /// Nothing, `~` or `null`.
+    Empty,
+    /// Text as written (escapes resolved); plain if it stands without quotes.
+    Scalar { text: String, plain: bool },
+    /// A sequence.
+    List(Vec<Node>),
+    /// A mapping, in the order of the file, without duplicates.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A mapping's key.
+#[derive(Debug, Clone)]
+pub(crate) struct Key {
+    pub name: String,
+    pub place: Place,
+}
+
+impl Node {
+    /// What the value is, in words.
+    pub fn kind(&self) -> &'static str {
+        match &self.value {
+            Value::Empty => "empty",
+            Value::Scalar { .. } => "a single value",
+            Value::List(_) => "a list",
+            Value::Map(_) => "a mapping",
+        }
+    }
+
+    fn count(&self) -> usize {
+        1 + match &self.value {
+            Value::List(items) => items.iter().map(Self::count).sum(),
+            Value::Map(entries) => entries.iter().map(|(_, n)| n.count()).sum(),
+            _ => 0,
+        }
+    }
+}
+
+/// Reads one document. What can be read is returned even when there are faults; none: it is no YAML at all.
+pub(crate) fn parse(text: &str, faults: &mut Vec<Fault>) -> Option<Node> {
+    let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
+    let parser = Parser::new_from_str_with_options(text, options);
+    let mut builder = Builder {
+        parser,
+        anchors: HashMap::new(),
+        budget: MAX_NODES,
+        faults,
+    };
+    match builder.document() {
+        Ok(node) => node,
+        Err(fault) => {
+            faults.push(*fault);
+            None
+        }
+    }
+}
+
+type Fallible<T> = Result<T, Box<Fault>>;
+
+struct Builder<'t, 'f> {
+    parser: Parser<'t, granit_parser::StrInput<'t>>,
+    anchors: HashMap<usize, Node>,
+    budget: usize,
+    faults: &'f mut Vec<Fault>,
+}
+
+impl<'t> Builder<'t, '_> {
+    fn document(&mut self) -> Fallible<Option<Node>> {
+        let mut root = None;
+        while let Some((event, span)) = self.next()? {
+            match event {
+                Event::StreamStart
+                | Event::DocumentStart(..)
+                | Event::DocumentEnd
+                | Event::StreamEnd => {}
+                _ if root.is_some() => {
+                    let help =
+                        "keep one cluster in one file: everything after `---` goes into another";
+                    return Err(fatal(place(span), "a second document in the file", help));
+                }
+                event => root = Some(self.node(event, span, "")?),
+            }
+        }
+        Ok(root)
+    }
+
+    /// The next event that is no comment.
+    fn next(&mut self) -> Fallible<Option<(Event<'t>, Span)>> {
+        match self.parser.next_event() {
+            None => Ok(None),
+            Some(Ok(event)) => Ok(Some(event)),
+            Some(Err(error)) => Err(syntax(&error)),
+        }
+    }
+
+    /// The next event where the document cannot end.
+    fn more(&mut self, at: Place) -> Fallible<(Event<'t>, Span)> {
+        self.next()?.ok_or_else(|| {
+            fatal(
+                at,
+                "the file ends in the middle",
+                "write the rest of this value",
+            )
+        })
+    }
+
+    fn node(&mut self, event: Event<'t>, span: Span, path: &str) -> Fallible<Node> {
+        let at = place(span);
+        self.spend(1, at)?;
+        let (anchor, node) = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                self.tag(tag.as_deref(), at, path);
+                let plain = style == granit_parser::ScalarStyle::Plain;
+                let empty = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
+                let value = if empty {
+                    Value::Empty
+                } else {
+                    Value::Scalar {
+                        text: text.into_owned(),
+                        plain,
+                    }
+                };
+                (anchor, Node { place: at, value })
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                self.tag(tag.as_deref(), at, path);
+                (anchor, self.list(style, at, path)?)
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                self.tag(tag.as_deref(), at, path);
+                (anchor, self.map(style, at, path)?)
+            }
+            Event::Alias(anchor) => return self.alias(anchor, at),
+            other => {
+                return Err(fatal(
+                    at,
+                    format!("unexpected YAML: {other:?}"),
+                    "write a plain value here",
+                ));
+            }
+        };
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, style: StructureStyle, at: Place, path: &str) -> Fallible<Node> {
+        let mut items = Vec::new();
+        loop {
+            let (event, span) = self.more(at)?;
+            if event == Event::SequenceEnd {
+                let place = if style == StructureStyle::Flow {
+                    join(at, span)
+                } else {
+                    at
+                };
+                return Ok(Node {
+                    place,
+                    value: Value::List(items),
+                });
+            }
+            let item = self.node(event, span, &format!("{path}[{}]", items.len()))?;
+            items.push(item);
+        }
+    }
+
+    fn map(&mut self, style: StructureStyle, at: Place, path: &str) -> Fallible<Node> {
+        let mut entries: Vec<(Key, Node)> = Vec::new();
+        let mut merged: Vec<(Key, Node)> = Vec::new();
+        let mut seen: HashMap<String, Place> = HashMap::new();
+        let end = loop {
+            let (event, span) = self.more(at)?;
+            if event == Event::MappingEnd {
+                break span;
+            }
+            let key = self.key(event, span, path)?;
+            let (event, span) = self.more(key.place)?;
+            let inner = join_path(path, &key.name);
+            let value = self.node(event, span, &inner)?;
+            if key.name == "<<" {
+                self.merge(value, &mut merged, &inner);
+            } else if let Some(first) = seen.get(&key.name) {
+                let message = format!("`{}` is given twice", key.name);
+                let fault = Fault::error(key.place, &inner, message, "keep one of the two");
+                self.faults.push(fault.also(*first, "first here"));
+            } else {
+                seen.insert(key.name.clone(), key.place);
+                entries.push((key, value));
+            }
+        };
+        for (key, value) in merged {
+            if !seen.contains_key(&key.name) {
+                seen.insert(key.name.clone(), key.place);
+                entries.push((key, value));
+            }
+        }
+        let place = match (style, entries.first()) {
+            (StructureStyle::Flow, _) => join(at, end),
+            (StructureStyle::Block, Some((key, _))) if key.place.line == at.line => key.place,
+            _ => at,
+        };
+        Ok(Node {
+            place,
+            value: Value::Map(entries),
+        })
+    }
+
+    fn key(&mut self, event: Event<'t>, span: Span, path: &str) -> Fallible<Key> {
+        let node = self.node(event, span, path)?;
+        let name = match node.value {
+            Value::Scalar { text, .. } => text,
+            Value::Empty => String::new(),
+            _ => {
+                return Err(fatal(
+                    node.place,
+                    "a key must be a single value",
+                    "write `key: value`",
+                ));
+            }
+        };
+        Ok(Key {
+            name,
+            place: node.place,
+        })
+    }
+
+    /// `<<: *base` (or a list of such): the keys of `base` which are not given here.
+    fn merge(&mut self, value: Node, merged: &mut Vec<(Key, Node)>, path: &str) {
+        match value.value {
+            Value::Map(entries) => merged.extend(entries),
+            Value::List(items) => items
+                .into_iter()
+                .for_each(|item| self.merge(item, merged, path)),
+            _ => {
+                let help = "give it a mapping: `<<: *anchor`";
+                self.faults.push(Fault::error(
+                    value.place,
+                    path,
+                    "`<<` merges mappings only",
+                    help,
+                ));
+            }
+        }
+    }
+
+    fn alias(&mut self, anchor: usize, at: Place) -> Fallible<Node> {
+        let Some(node) = self.anchors.get(&anchor).cloned() else {
+            return Err(fatal(
+                at,
+                "an alias inside its own anchor",
+                "write the value out",
+            ));
+        };
+        self.spend(node.count(), at)?;
+        Ok(Node {
+            place: at,
+            value: node.value,
+        })
+    }
+
+    fn spend(&mut self, nodes: usize, at: Place) -> Fallible<()> {
+        let message = format!("more than {MAX_NODES} values in the file, aliases expanded");
+        match self.budget.checked_sub(nodes) {
+            Some(rest) => self.budget = rest,
+            None => return Err(fatal(at, message, "write fewer aliases of aliases")),
+        }
+        Ok(())
+    }
+
+    fn tag(&mut self, tag: Option<&Tag>, at: Place, path: &str) {
+        if let Some(tag) = tag.filter(|t| !t.is_yaml_core_schema()) {
+            let message = format!("unknown YAML tag `{}`", tag.original());
+            self.faults
+                .push(Fault::error(at, path, message, "leave the tag out"));
+        }
+    }
+}
+
+/// `a.b`, or `b` at the top.
+pub(crate) fn join_path(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+fn place(span: Span) -> Place {
+    let (start, end) = (span.start, span.end);
+    let width = if end.line() == start.line() {
+        end.col().saturating_sub(start.col()).max(1)
+    } else {
+        1
+    };
+    Place {
+        line: start.line().max(1),
+        column: start.col() + 1,
+        width,
+    }
+}
+
+/// From the opening bracket to the closing one, if that is on the same line.
+fn join(start: Place, end: Span) -> Place {
+    let closing = end.end.col();
+    let same = end.end.line() == start.line && closing >= start.column;
+    Place {
+        width: if same { closing + 1 - start.column } else { 1 },
+        ..start
+    }
+}
+
+fn fatal(place: Place, message: impl Into<String>, help: &str) -> Box<Fault> {
+    Box::new(Fault::error(place, "", message, help))
+}
+
+fn syntax(error: &ScanError) -> Box<Fault> {
+    let at = error.marker();
+    let place = Place {
+        line: at.line().max(1),
+        column: at.col() + 1,
+        width: 1,
+    };
+    let info = error.info();
+    let help = if info.contains("tab") {
+        "indent with spaces: YAML takes no tabs"
+    } else if info.contains("anchor") {
+        "define `&name` before `*name`; text that begins with `*` or `&` needs quotes"
+    } else if info.contains("recursion") {
+        "nest less deep"
+    } else {
+        "look here and in the lines above: indentation, brackets, quotes"
+    };
+    fatal(place, format!("this is no YAML: {info}"), help)
+}

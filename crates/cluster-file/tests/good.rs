@@ -1,0 +1,386 @@
+//! Files that are right, and what comes of them.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::path::Path;
+
+use ha_cluster_file::check::{check, show};
+use ha_cluster_file::cluster::{
+    Accel, Arch, Assets, Cluster, Etcd, Firmware, Image, Libvirt, LibvirtNetwork, Provider, Sysext,
+    Updates, Vm,
+};
+use ha_wire::phase::Role;
+use ha_wire::settings::{Cni, Cri, KubeProxy, LbMode};
+use serde_json::json;
+
+fn cluster(text: &str) -> Cluster {
+    match check(text, Path::new("/base")) {
+        Ok((cluster, warnings)) => {
+            assert!(warnings.is_empty(), "{}", show(&warnings, text, "file"));
+            cluster
+        }
+        Err(faults) => panic!("{}", show(&faults, text, "file")),
+    }
+}
+
+const LEAST: &str = "
+name: demo
+kubernetes: {version: 1.34.4}
+endpoint: {vip: 10.77.0.30}
+network: {prefix: 24}
+nodes:
+  - {name: node1, role: control-plane, address: 10.77.0.11}
+  - {name: node2, role: control-plane, address: 10.77.0.12}
+  - {name: node3, role: control-plane, address: 10.77.0.13}
+";
+
+#[test]
+fn the_demo_is_valid() {
+    let cluster = cluster(include_str!("../../../examples/demo.yaml"));
+    assert_eq!(cluster.name, "demo");
+    assert_eq!(cluster.endpoint.authority(), "10.77.0.30:6444");
+    assert_eq!(cluster.control_planes().count(), 3);
+    assert_eq!(cluster.founder().unwrap().name, "node1");
+    assert_eq!(cluster.network.cidr.to_string(), "10.77.0.0/24");
+    let Provider::Nspawn(options) = &cluster.provider else {
+        panic!("{:?}", cluster.provider)
+    };
+    assert_eq!(options.image, Path::new("/base/../lab/out/image"));
+    assert_eq!(cluster.sysexts.len(), 4);
+}
+
+#[test]
+fn five_keys_are_enough_and_the_rest_has_defaults() {
+    let cluster = cluster(LEAST);
+    let k8s = &cluster.kubernetes;
+    assert_eq!(k8s.pod_cidr.to_string(), "10.244.0.0/16");
+    assert_eq!(k8s.service_cidr.to_string(), "10.96.0.0/12");
+    assert_eq!(
+        (k8s.cri, k8s.proxy, &k8s.etcd),
+        (Cri::Containerd, KubeProxy::None, &Etcd::Stacked)
+    );
+    let cilium = Cni::Cilium {
+        version: "1.18.1".to_owned(),
+        values: serde_json::Map::new(),
+    };
+    assert_eq!(k8s.cni, cilium);
+    assert!(
+        k8s.cert_sans.is_empty()
+            && k8s.kubelet_config.is_empty()
+            && k8s.cluster_configuration.is_empty()
+    );
+    assert_eq!(cluster.endpoint.port, 6444);
+    let balancer = &cluster.load_balancer;
+    assert_eq!(
+        (balancer.mode, balancer.stats, balancer.advert_interval_ms),
+        (LbMode::Native, None, 100)
+    );
+    assert!(balancer.extra_ports.is_empty());
+    assert_eq!(cluster.network.gateway.to_string(), "10.77.0.1");
+    assert_eq!(
+        (
+            cluster.network.interface.as_str(),
+            cluster.network.dns.len()
+        ),
+        ("eth0", 0)
+    );
+    let Provider::Libvirt(options) = &cluster.provider else {
+        panic!("{:?}", cluster.provider)
+    };
+    let vm = Vm {
+        memory: 4 << 30,
+        cpus: 2,
+        disk: 20 << 30,
+        cpu: "host".to_owned(),
+        arch: Arch::HOST,
+        firmware: if Arch::HOST == Arch::Arm64 {
+            Firmware::Uefi
+        } else {
+            Firmware::Bios
+        },
+        accel: Accel::Auto,
+        image: Image::Flatcar {
+            channel: "stable".to_owned(),
+            version: None,
+        },
+    };
+    let expected = Libvirt {
+        uri: "qemu:///system".to_owned(),
+        vm,
+        network: LibvirtNetwork::Own,
+        pool: "default".to_owned(),
+        autostart: false,
+    };
+    assert_eq!(*options, expected);
+    assert_eq!(cluster.assets, Assets::Disk { images: Vec::new() });
+    assert_eq!(
+        (cluster.updates, cluster.network.mtu),
+        (Updates::None, None)
+    );
+    let names: Vec<&str> = cluster.sysexts.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        ["cilium", "ha-agent", "haproxy", "keepalived", "kubernetes"]
+    );
+    assert_eq!(cluster.sysexts["ha-agent"], Sysext::Bundled);
+    let version = "v1.34.4".to_owned();
+    assert_eq!(cluster.sysexts["kubernetes"], Sysext::Bakery { version });
+    assert!(cluster.ignition_merge.is_empty() && cluster.authorized_keys.is_empty());
+    assert!(cluster.hooks.before_join.is_empty() && cluster.hooks.after_ready.is_empty());
+}
+
+#[test]
+fn every_key_arrives() {
+    let cluster = cluster(include_str!("good/every-key.yaml"));
+    let k8s = &cluster.kubernetes;
+    assert_eq!(
+        (k8s.version.as_str(), k8s.cri, k8s.proxy),
+        ("1.35.1", Cri::Crio, KubeProxy::Nftables)
+    );
+    let Cni::Cilium { version, values } = &k8s.cni else {
+        panic!("{:?}", k8s.cni)
+    };
+    assert_eq!(version, "1.17.0");
+    assert_eq!(
+        values["operator"],
+        json!({"replicas": 2, "enabled": true, "note": "007", "share": 0.5, "none": null})
+    );
+    assert_eq!(
+        k8s.cert_sans,
+        ["api.example.com", "*.example.com", "203.0.113.7"]
+    );
+    assert_eq!(k8s.kubelet_config["maxPods"], json!(200));
+    assert_eq!(
+        k8s.cluster_configuration["networking"],
+        json!({"dnsDomain": "k8s.example.com"})
+    );
+    assert_eq!(cluster.endpoint.authority(), "192.168.122.30:7443");
+    let balancer = &cluster.load_balancer;
+    assert_eq!(
+        (balancer.stats, balancer.advert_interval_ms),
+        (Some(8404), 1000)
+    );
+    let [extra] = balancer.extra_ports.as_slice() else {
+        panic!("{:?}", balancer.extra_ports)
+    };
+    assert_eq!(
+        (extra.name.as_str(), extra.port, extra.target),
+        ("https", 443, 30443)
+    );
+    assert_eq!(
+        (
+            cluster.network.gateway.to_string().as_str(),
+            cluster.network.dns.len()
+        ),
+        ("192.168.122.254", 2)
+    );
+    assert_eq!(cluster.network.interface, "enp1s0");
+    assert_eq!(cluster.authorized_keys.len(), 1);
+    let worker = cluster
+        .nodes
+        .iter()
+        .find(|node| node.role == Role::Worker)
+        .unwrap();
+    assert_eq!(
+        (
+            worker.labels["example.com/rack"].as_str(),
+            worker.labels["gpu"].as_str()
+        ),
+        ("a1", "true")
+    );
+    let taints: Vec<_> = worker
+        .taints
+        .iter()
+        .map(|t| (t.key.as_str(), t.value.as_str(), t.effect.as_str()))
+        .collect();
+    assert_eq!(
+        taints,
+        [
+            ("dedicated", "db", "NoSchedule"),
+            ("spot", "", "NoExecute"),
+            ("a", "b", "PreferNoSchedule")
+        ]
+    );
+    let Provider::Qemu(options) = &cluster.provider else {
+        panic!("{:?}", cluster.provider)
+    };
+    let kernel = ha_cluster_file::cluster::Kernel {
+        path: "/base/vmlinuz".into(),
+        initrd: "/base/initrd.img".into(),
+        append: "root=LABEL=ROOT".to_owned(),
+    };
+    let image = Image::File {
+        path: "/base/flatcar.img".into(),
+        kernel: Some(kernel),
+    };
+    assert_eq!(options.vm.image, image);
+    assert_eq!((options.vm.memory, options.vm.cpus), (8 << 30, 4));
+    assert_eq!(
+        (options.vm.arch, options.vm.firmware, options.vm.accel),
+        (Arch::Arm64, Firmware::Uefi, Accel::Tcg)
+    );
+    let images = vec!["/base/images.tar".into()];
+    assert_eq!(cluster.assets, Assets::Disk { images });
+    assert_eq!(
+        (cluster.updates, cluster.network.mtu),
+        (Updates::Sysupdate, Some(9000))
+    );
+    assert_eq!(worker.mac.unwrap().to_string(), "52:54:00:00:00:34");
+    let [nic] = worker.interfaces.as_slice() else {
+        panic!("{:?}", worker.interfaces)
+    };
+    assert_eq!(nic.address.unwrap().to_string(), "10.9.0.34/24");
+    let version = "v3.0.0".to_owned();
+    assert_eq!(cluster.sysexts["haproxy"], Sysext::Bakery { version });
+    let Sysext::Url { sha256, .. } = &cluster.sysexts["kubernetes"] else {
+        panic!("{:?}", cluster.sysexts)
+    };
+    assert_eq!(*sha256, "9f2c".repeat(16));
+    assert_eq!(
+        cluster.sysexts["ha-agent"],
+        Sysext::File("/base/ha-agent.raw".into())
+    );
+    assert_eq!(cluster.ignition_merge, [Path::new("/etc/mine.ign")]);
+    assert_eq!(
+        (
+            cluster.hooks.before_join.len(),
+            cluster.hooks.after_ready.len()
+        ),
+        (1, 2)
+    );
+}
+
+/// Anchors, merge keys and aliases are plain YAML and work.
+#[test]
+fn anchors_work() {
+    let text = format!(
+        "{LEAST}  - &worker {{name: node4, role: worker, address: 10.77.0.14, labels: &labels {{rack: a1}}}}
+  - {{<<: *worker, name: node5, address: 10.77.0.15}}
+  - {{name: node6, role: worker, address: 10.77.0.16, labels: *labels}}\n"
+    );
+    let cluster = cluster(&text);
+    for node in &cluster.nodes[3..] {
+        assert_eq!(
+            (node.role, node.labels["rack"].as_str()),
+            (Role::Worker, "a1"),
+            "{}",
+            node.name
+        );
+    }
+}
+
+#[test]
+fn a_choice_without_options_is_a_word() {
+    for (provider, name) in [
+        ("libvirt", "libvirt"),
+        ("{qemu: {}}", "qemu"),
+        ("none", "none"),
+        ("{none: }", "none"),
+    ] {
+        assert_eq!(
+            cluster(&format!("{LEAST}provider: {provider}\n"))
+                .provider
+                .name(),
+            name
+        );
+    }
+    let text = LEAST.replace("1.34.4", "1.34.4, proxy: ipvs, cni: none");
+    assert_eq!(cluster(&text).kubernetes.cni, Cni::None);
+    let text = LEAST.replace(
+        "1.34.4",
+        "1.34.4, proxy: nftables, cni: {manifests: [a.yaml, /b.yaml, \"https://c/d\"]}",
+    );
+    let sources = ["/base/a.yaml", "/b.yaml", "https://c/d"]
+        .map(str::to_owned)
+        .to_vec();
+    assert_eq!(cluster(&text).kubernetes.cni, Cni::Manifests { sources });
+}
+
+#[test]
+fn every_way_to_plug_in_a_libvirt_domain() {
+    for (written, network) in [
+        ("own", LibvirtNetwork::Own),
+        ("default", LibvirtNetwork::Named("default".to_owned())),
+        ("{bridge: br0}", LibvirtNetwork::Bridge("br0".to_owned())),
+    ] {
+        let text = format!("{LEAST}provider: {{libvirt: {{network: {written}}}}}\n");
+        let Provider::Libvirt(options) = cluster(&text).provider else {
+            panic!("{written}")
+        };
+        assert_eq!(options.network, network);
+    }
+}
+
+#[test]
+fn every_virtual_machine_has_an_ethernet_address_of_its_own() {
+    let macs = |text: &str| -> Vec<_> { cluster(text).nodes.iter().map(|n| n.mac).collect() };
+    let derived = macs(LEAST);
+    assert!(derived.iter().all(Option::is_some));
+    assert!(derived[0] != derived[1] && derived[1] != derived[2]);
+    // One that the user gives to another node is not given twice.
+    let first = derived[0].unwrap();
+    let text = LEAST.replace(
+        "address: 10.77.0.12",
+        &format!("address: 10.77.0.12, mac: \"{first}\""),
+    );
+    let given = macs(&text);
+    assert!(given[1] == derived[0] && given[0] != derived[0]);
+    assert_eq!(macs(&format!("{LEAST}provider: none\n")), [None; 3]);
+}
+
+#[test]
+fn sysexts_are_the_bakerys_or_those_that_the_file_names() {
+    let text = format!("{LEAST}sysexts: {{haproxy: {{path: h.raw}}}}\n");
+    let (named, warnings) = check(&text, Path::new("/base")).unwrap();
+    assert_eq!(named.sysexts.len(), 1, "as it is written");
+    let told = show(&warnings, &text, "file");
+    assert!(told.contains("sysexts does not name `ha-agent`"), "{told}");
+}
+
+#[test]
+fn the_image_may_have_the_sysexts() {
+    assert!(
+        cluster(&format!("{LEAST}sysexts: none\n"))
+            .sysexts
+            .is_empty()
+    );
+    assert!(
+        cluster(&format!("{LEAST}provider: none\n"))
+            .sysexts
+            .is_empty()
+    );
+}
+
+#[test]
+fn the_virtual_router_id_is_frozen() {
+    // Another id on a running cluster's new node would be a second router: this number must never change.
+    assert_eq!(cluster(LEAST).vrid(), 42);
+}
+
+/// The budget of `ha-host render` for 5,000 nodes is 2 s; a quadratic rule would show here as minutes.
+#[test]
+fn five_thousand_nodes_are_read() {
+    let mut text = "name: big\nkubernetes: {version: 1.34.4, podCIDR: 100.64.0.0/11}\nendpoint: {vip: 10.8.0.30}\nnetwork: {prefix: 16}\nnodes:\n".to_owned();
+    for i in 0..5000 {
+        let role = if i < 3 { "control-plane" } else { "worker" };
+        let address = format!("10.8.{}.{}", 1 + i / 250, 1 + i % 250);
+        text += &format!(
+            "  - {{name: node{i}, role: {role}, address: {address}, labels: {{rack: r{}}}}}\n",
+            i % 40
+        );
+    }
+    assert_eq!(cluster(&text).nodes.len(), 5000);
+}
+
+/// As editors on other systems write it.
+#[test]
+fn line_ends_and_byte_order_marks_do_not_matter() {
+    let windows = format!("\u{feff}{}", LEAST.trim_start().replace('\n', "\r\n"));
+    assert_eq!(cluster(&windows), cluster(LEAST));
+    let bad = windows.replace("10.77.0.12", "10.77.0.999");
+    let faults = check(&bad, Path::new("/base")).unwrap_err();
+    let told = show(&faults, &bad, "file");
+    assert!(
+        told.contains("file:7:49") && told.contains("^^^^^^^^^^^\n"),
+        "{told}"
+    );
+}

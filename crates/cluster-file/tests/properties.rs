@@ -1,0 +1,282 @@
+//! What holds for every input.
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+
+use ha_cluster_file::check::{check, show};
+use ha_cluster_file::diagnostic::Severity;
+use ha_wire::node::{Founder, NodeFile, NodeKubernetes, Peer};
+use ha_wire::phase::Role;
+use ha_wire::settings::Endpoint;
+use ha_wire::settings::{Cni, Cri, ExtraPort, Hooks, KubeProxy, LbMode, LoadBalancer, Taint};
+use ipnet::{IpNet, Ipv4Net};
+use proptest::collection::{btree_map, vec};
+use proptest::prelude::*;
+
+const EVERY_KEY: &str = include_str!("good/every-key.yaml");
+
+/// Checks a text and that what comes of it makes sense.
+fn holds(text: &str) {
+    let faults = match check(text, Path::new("/base")) {
+        Ok((cluster, warnings)) => {
+            assert!(
+                warnings
+                    .iter()
+                    .all(|fault| fault.severity == Severity::Warning)
+            );
+            let network = cluster.network.cidr;
+            assert!(
+                network.contains(&cluster.endpoint.vip),
+                "{network} {}",
+                cluster.endpoint.vip
+            );
+            assert!(
+                cluster
+                    .nodes
+                    .iter()
+                    .all(|node| network.contains(&node.address))
+            );
+            assert!(
+                cluster
+                    .nodes
+                    .iter()
+                    .all(|node| node.address != cluster.endpoint.vip)
+            );
+            assert!(cluster.founder().is_some());
+            assert!(cluster.vrid() > 0);
+            warnings
+        }
+        Err(faults) => {
+            assert!(faults.iter().any(|fault| fault.severity == Severity::Error));
+            faults
+        }
+    };
+    let order =
+        |pair: &[ha_cluster_file::diagnostic::Fault]| pair[0].place.line <= pair[1].place.line;
+    assert!(faults.windows(2).all(order));
+    assert!(
+        faults
+            .iter()
+            .all(|fault| fault.place.line > 0 && fault.place.column > 0 && fault.place.width > 0)
+    );
+    assert!(!show(&faults, text, "file.yaml").contains('\x1b'));
+}
+
+/// Pieces that cluster files are made of, in no good order.
+fn pieces() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("name: ".to_owned()),
+        Just("kubernetes: ".to_owned()),
+        Just("endpoint: {vip: ".to_owned()),
+        Just("nodes:\n  - {".to_owned()),
+        Just("<<: *a ".to_owned()),
+        Just("&a ".to_owned()),
+        Just("{".to_owned()),
+        Just("}".to_owned()),
+        Just("[".to_owned()),
+        Just("]".to_owned()),
+        Just("\n".to_owned()),
+        Just("\n  ".to_owned()),
+        Just("- ".to_owned()),
+        Just(": ".to_owned()),
+        Just("? ".to_owned()),
+        Just("| \n".to_owned()),
+        Just("'".to_owned()),
+        Just("\"".to_owned()),
+        Just("!x ".to_owned()),
+        Just("---\n".to_owned()),
+        "[a-z0-9./-]{0,8}",
+        "\\PC{0,4}",
+    ];
+    vec(piece, 0..40).prop_map(|pieces| pieces.concat())
+}
+
+/// The full file with a few characters taken out, put in or doubled.
+fn mutations() -> impl Strategy<Value = String> {
+    let cut = (
+        0..EVERY_KEY.len(),
+        0_usize..12,
+        "[ a-z0-9:{}\\[\\],\"'\n*&#~-]{0,6}",
+    );
+    vec(cut, 1..5).prop_map(|cuts| {
+        let mut text = EVERY_KEY.to_owned();
+        for (at, length, new) in cuts {
+            let at = at.min(text.len());
+            let end = (at + length).min(text.len());
+            text.replace_range(at..end, &new);
+        }
+        text
+    })
+}
+
+fn address() -> impl Strategy<Value = IpAddr> {
+    any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from(bits)))
+}
+
+fn network() -> impl Strategy<Value = IpNet> {
+    (any::<u32>(), 8_u8..30)
+        .prop_map(|(bits, prefix)| IpNet::V4(Ipv4Net::new(bits.into(), prefix).unwrap().trunc()))
+}
+
+fn settings() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
+    let value = prop_oneof![
+        any::<i64>().prop_map(Into::into),
+        any::<bool>().prop_map(Into::into),
+        "\\PC{0,9}".prop_map(Into::into)
+    ];
+    btree_map("[a-zA-Z]{1,9}", value, 0..4)
+        .prop_map(|map: BTreeMap<String, serde_json::Value>| map.into_iter().collect())
+}
+
+fn cni() -> impl Strategy<Value = Cni> {
+    prop_oneof![
+        ("[0-9.]{1,9}", settings()).prop_map(|(version, values)| Cni::Cilium { version, values }),
+        vec("\\PC{1,20}", 0..4).prop_map(|sources| Cni::Manifests { sources }),
+        Just(Cni::None),
+    ]
+}
+
+fn balancer() -> impl Strategy<Value = LoadBalancer> {
+    let extra = ("[a-z]{1,9}", any::<u16>(), any::<u16>())
+        .prop_map(|(name, port, target)| ExtraPort { name, port, target });
+    (any::<Option<u16>>(), vec(extra, 0..3), any::<u32>()).prop_map(
+        |(stats, extra_ports, advert_interval_ms)| LoadBalancer {
+            mode: LbMode::Native,
+            stats,
+            extra_ports,
+            advert_interval_ms,
+        },
+    )
+}
+
+fn kubernetes() -> impl Strategy<Value = NodeKubernetes> {
+    let cri = prop_oneof![Just(Cri::Containerd), Just(Cri::Crio)];
+    let proxy = prop_oneof![
+        Just(KubeProxy::None),
+        Just(KubeProxy::Ipvs),
+        Just(KubeProxy::Nftables)
+    ];
+    (
+        network(),
+        network(),
+        cri,
+        proxy,
+        vec("\\PC{1,9}", 0..3),
+        settings(),
+        settings(),
+    )
+        .prop_map(
+            |(
+                pod_cidr,
+                service_cidr,
+                cri,
+                proxy,
+                cert_sans,
+                kubelet_config,
+                cluster_configuration,
+            )| NodeKubernetes {
+                version: "1.34.4".to_owned(),
+                pod_cidr,
+                service_cidr,
+                cri,
+                proxy,
+                cert_sans,
+                kubelet_config,
+                cluster_configuration,
+            },
+        )
+}
+
+fn node() -> impl Strategy<Value = NodeFile> {
+    let taint = ("[a-z]{1,9}", "[a-z]{0,9}").prop_map(|(key, value)| Taint {
+        key,
+        value,
+        effect: "NoExecute".to_owned(),
+    });
+    let peer = ("[a-z]{1,9}", address()).prop_map(|(name, address)| Peer { name, address });
+    let place = (
+        address(),
+        address(),
+        any::<u16>(),
+        any::<u8>(),
+        any::<Option<u64>>(),
+        any::<bool>(),
+    );
+    let lists = (
+        vec(peer, 0..4),
+        btree_map("[a-z/]{1,9}", "\\PC{0,9}", 0..4),
+        vec(taint, 0..3),
+        vec("\\PC{0,9}", 0..3),
+    );
+    (place, lists, balancer(), kubernetes(), cni()).prop_map(
+        |(place, lists, load_balancer, kubernetes, cni)| {
+            let (
+                (address, vip, port, vrid, founder, worker),
+                (control_planes, labels, taints, hooks),
+            ) = (place, lists);
+            NodeFile {
+                version: 1,
+                cluster: "demo".to_owned(),
+                name: "node1".to_owned(),
+                role: if worker {
+                    Role::Worker
+                } else {
+                    Role::ControlPlane
+                },
+                address,
+                prefix: 24,
+                interface: "eth0".to_owned(),
+                founder: founder.map(|until| Founder { until }),
+                control_planes,
+                endpoint: Endpoint { vip, port },
+                load_balancer,
+                vrid,
+                kubernetes,
+                cni,
+                labels,
+                taints,
+                hooks: Hooks {
+                    before_join: hooks.clone(),
+                    after_ready: Vec::new(),
+                },
+                report: hooks,
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,200}") {
+        holds(&text);
+    }
+
+    #[test]
+    fn no_yaml_panics(text in pieces()) {
+        holds(&text);
+    }
+
+    #[test]
+    fn no_slip_of_the_finger_panics(text in mutations()) {
+        holds(&text);
+    }
+
+    #[test]
+    fn addresses_make_sense_or_are_refused(vip in 0_u8..=255, nodes in vec((0_u8..3, 0_u8..=255), 1..5), prefix in 6_u8..34) {
+        let mut text = format!("name: a\nkubernetes: {{version: 1.34.4}}\nendpoint: {{vip: 10.77.1.{vip}}}\nnetwork: {{prefix: {prefix}}}\nnodes:\n");
+        for (i, (third, fourth)) in nodes.iter().enumerate() {
+            text += &format!("  - {{name: n{i}, role: control-plane, address: 10.77.{third}.{fourth}}}\n");
+        }
+        holds(&text);
+    }
+
+    #[test]
+    fn a_node_file_comes_back_as_it_went(node in node()) {
+        let text = serde_json::to_string(&node).unwrap();
+        prop_assert_eq!(NodeFile::parse(&text).unwrap(), node);
+    }
+}

@@ -1,0 +1,11 @@
+//! What `ha-host` and `ha-agent` say to each other: the node file, events, status, and every path and constant that both know.
+//! No I/O, no async; every format has a version that its reader looks at.
+
+pub mod event;
+pub mod format;
+pub mod kubernetes;
+pub mod node;
+pub mod paths;
+pub mod phase;
+pub mod settings;
+pub mod status;

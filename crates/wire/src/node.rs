@@ -1,0 +1,141 @@
+//! The node file, v1: everything one node needs, and no other node's secret. Written by `ha-host` into Ignition,
+//! read by `ha-agent`. JSON, because the agent has a reader for it anyway.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::phase::Role;
+use crate::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
+
+/// The version of the format below.
+pub const VERSION: u32 = 1;
+
+/// What `/etc/ha-agent/node.json` says.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NodeFile {
+    /// [`VERSION`].
+    pub version: u32,
+    /// The cluster's name.
+    pub cluster: String,
+    /// This node's name: hostname, Node object and etcd member.
+    pub name: String,
+    /// This node's role.
+    pub role: Role,
+    /// This node's own address: apiserver advertise address, kubelet's node IP, VRRP source.
+    pub address: IpAddr,
+    /// Length of the node network's prefix, e.g. 24.
+    pub prefix: u8,
+    /// The interface that carries [`Self::address`] and the VIP.
+    pub interface: String,
+    /// Permission to found the cluster; absent on every node but one, and on that one once the cluster stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub founder: Option<Founder>,
+    /// Every control plane of the cluster, this node included if it is one, in the order of the cluster file.
+    pub control_planes: Vec<Peer>,
+    /// Where the API answers, on every node.
+    pub endpoint: Endpoint,
+    /// How keepalived and haproxy run.
+    pub load_balancer: LoadBalancer,
+    /// Virtual router id, 1 to 255, derived from the cluster's name and VIP.
+    pub vrid: u8,
+    /// kubeadm's and the kubelet's share.
+    pub kubernetes: NodeKubernetes,
+    /// Who brings the pod network, and how.
+    pub cni: Cni,
+    /// Labels that the Node object gets.
+    #[serde(default)]
+    pub labels: BTreeMap<String, String>,
+    /// Taints that the Node object is registered with (kubeadm's own control-plane taint comes by itself).
+    #[serde(default)]
+    pub taints: Vec<Taint>,
+    /// The user's own commands.
+    #[serde(default)]
+    pub hooks: Hooks,
+    /// Where events go, first that can be opened; [`crate::paths::EVENTS_FILE`] always gets them too.
+    #[serde(default)]
+    pub report: Vec<String>,
+}
+
+/// A permission, not a role: before `kubeadm init` the founder asks the VIP and every peer, and joins if one answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Founder {
+    /// Seconds since 1970 after which the permission is void.
+    pub until: u64,
+}
+
+/// A control plane as its peers know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Peer {
+    /// Node name.
+    pub name: String,
+    /// Node address.
+    pub address: IpAddr,
+}
+
+/// What goes into kubeadm's configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NodeKubernetes {
+    /// Exact version without `v`, e.g. 1.34.4.
+    pub version: String,
+    /// Pod network.
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: IpNet,
+    /// Service network.
+    #[serde(rename = "serviceCIDR")]
+    pub service_cidr: IpNet,
+    /// The container runtime.
+    pub cri: Cri,
+    /// kube-proxy's mode, or none.
+    pub proxy: KubeProxy,
+    /// Further names and addresses of the apiserver's certificate (the VIP is always there).
+    #[serde(default, rename = "certSANs")]
+    pub cert_sans: Vec<String>,
+    /// Merged last into `KubeletConfiguration`.
+    #[serde(default)]
+    pub kubelet_config: Map<String, Value>,
+    /// Merged last into kubeadm's `ClusterConfiguration`.
+    #[serde(default)]
+    pub cluster_configuration: Map<String, Value>,
+}
+
+/// Why a node file was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeFileError {
+    /// No JSON, or not this shape.
+    #[error("not a node file: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// Another format.
+    #[error(
+        "node file version {0} is not known to this agent (it knows {VERSION}): update the ha-agent sysext"
+    )]
+    Version(u64),
+}
+
+impl NodeFile {
+    /// Reads a node file's text.
+    pub fn parse(text: &str) -> Result<Self, NodeFileError> {
+        let value: Value = serde_json::from_str(text)?;
+        match value.get("version").and_then(Value::as_u64) {
+            Some(v) if v != u64::from(VERSION) => Err(NodeFileError::Version(v)),
+            _ => Ok(serde_json::from_value(value)?),
+        }
+    }
+
+    /// True on nodes that run etcd, the apiserver and the balancer.
+    pub fn is_control_plane(&self) -> bool {
+        self.role == Role::ControlPlane
+    }
+
+    /// The other control planes.
+    pub fn peers(&self) -> impl Iterator<Item = &Peer> {
+        self.control_planes.iter().filter(|p| p.name != self.name)
+    }
+}

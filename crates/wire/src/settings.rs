@@ -1,0 +1,153 @@
+//! What a cluster file says and a node is told in the same form: written by people, checked by `ha-host`, read by `ha-agent`.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// The cluster's one address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Endpoint {
+    /// Held by one control plane at a time.
+    pub vip: IpAddr,
+    /// haproxy's port on it.
+    pub port: u16,
+}
+
+impl Endpoint {
+    /// `10.77.0.30:6444`, with brackets around an IPv6 address.
+    pub fn authority(&self) -> String {
+        std::net::SocketAddr::new(self.vip, self.port).to_string()
+    }
+}
+
+/// The container runtime.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Cri {
+    /// Flatcar's own.
+    Containerd,
+    /// CRI-O, from the bakery's sysext.
+    Crio,
+}
+
+impl Cri {
+    /// The CRI socket as kubeadm wants it.
+    pub fn socket(self) -> &'static str {
+        match self {
+            Self::Containerd => "unix:///run/containerd/containerd.sock",
+            Self::Crio => "unix:///var/run/crio/crio.sock",
+        }
+    }
+
+    /// The systemd unit that runs it.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Self::Containerd => "containerd.service",
+            Self::Crio => "crio.service",
+        }
+    }
+}
+
+/// kube-proxy's mode.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KubeProxy {
+    /// No kube-proxy: the pod network replaces it.
+    None,
+    /// iptables rules.
+    Iptables,
+    /// IPVS.
+    Ipvs,
+    /// nftables rules.
+    Nftables,
+}
+
+/// Who brings the pod network.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind", deny_unknown_fields)]
+pub enum Cni {
+    /// Cilium, by its CLI on the founder.
+    #[serde(rename_all = "camelCase")]
+    Cilium {
+        /// Chart version, e.g. 1.18.1.
+        version: String,
+        /// Helm values, merged last.
+        values: Map<String, Value>,
+    },
+    /// Manifests, by server-side apply. In a checked cluster file they are local files or URLs; in a node file the names of
+    /// files in [`crate::paths::MANIFESTS_DIR`], or URLs.
+    #[serde(rename_all = "camelCase")]
+    Manifests {
+        /// Files or URLs, applied in this order.
+        sources: Vec<String>,
+    },
+    /// Somebody else does; nodes are done when they have joined.
+    None,
+}
+
+/// How the VIP and the load balancer are run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct LoadBalancer {
+    /// Who runs keepalived and haproxy.
+    pub mode: LbMode,
+    /// Port of haproxy's statistics page on the loopback address; none: no page.
+    pub stats: Option<u16>,
+    /// Further TCP ports balanced over the control planes.
+    pub extra_ports: Vec<ExtraPort>,
+    /// VRRP advertisement interval in milliseconds, 10 to 40950, in steps of 10 (VRRPv3 counts centiseconds).
+    pub advert_interval_ms: u32,
+}
+
+/// Who runs keepalived and haproxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LbMode {
+    /// The host's own units, from the bakery's sysexts.
+    Native,
+    /// Podman quadlets.
+    Quadlet,
+    /// Static pods.
+    StaticPod,
+    /// A load balancer that exists already owns the VIP.
+    External,
+}
+
+/// One further balanced port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ExtraPort {
+    /// DNS label, names the frontend.
+    pub name: String,
+    /// Port on the VIP.
+    pub port: u16,
+    /// Port on the control planes.
+    pub target: u16,
+}
+
+/// A taint as Kubernetes writes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Taint {
+    /// Qualified name.
+    pub key: String,
+    /// May be empty.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub value: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// The user's own commands, each a list of shell lines run by `/bin/sh -c` with a deadline of 10 minutes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Hooks {
+    /// Before init or join.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub before_join: Vec<String>,
+    /// Once the node is Ready for the first time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after_ready: Vec<String>,
+}

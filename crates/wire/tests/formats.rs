@@ -1,0 +1,148 @@
+//! Formats that live on disks and wires. The files in `fixtures/` never change: every later version must read them.
+
+use ha_wire::event::{Event, What};
+use ha_wire::node::NodeFile;
+use ha_wire::phase::{Phase, Role};
+use ha_wire::settings::{Cni, KubeProxy};
+use ha_wire::status::Status;
+use serde_json::Value;
+
+const NODE: &str = include_str!("fixtures/node-v1.json");
+const NODE_LEAST: &str = include_str!("fixtures/node-v1-least.json");
+const STATUS: &str = include_str!("fixtures/status-v1.json");
+const EVENTS: &str = include_str!("fixtures/event-v1.jsonl");
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).expect("a fixture is JSON")
+}
+
+#[test]
+fn node_v1_is_read_and_written() {
+    let node = NodeFile::parse(NODE).unwrap();
+    assert_eq!(
+        (node.name.as_str(), node.role, node.vrid),
+        ("node1", Role::ControlPlane, 42)
+    );
+    assert!(node.is_control_plane());
+    assert_eq!(node.founder.unwrap().until, 1_795_273_200);
+    assert_eq!(
+        node.peers()
+            .map(|peer| peer.name.as_str())
+            .collect::<Vec<_>>(),
+        ["node2", "node3"]
+    );
+    assert_eq!(serde_json::to_value(&node).unwrap(), json(NODE));
+}
+
+#[test]
+fn what_a_worker_needs_least_is_read() {
+    let node = NodeFile::parse(NODE_LEAST).unwrap();
+    assert!(!node.is_control_plane() && node.founder.is_none());
+    assert_eq!(node.kubernetes.proxy, KubeProxy::Nftables);
+    assert_eq!(
+        node.cni,
+        Cni::Manifests {
+            sources: vec!["00-net.yaml".to_owned()]
+        }
+    );
+    assert!(node.labels.is_empty() && node.taints.is_empty() && node.report.is_empty());
+    let again = NodeFile::parse(&serde_json::to_string(&node).unwrap()).unwrap();
+    assert_eq!(again, node);
+}
+
+#[test]
+fn status_v1_is_read_and_written() {
+    let status = Status::parse(STATUS).unwrap();
+    assert_eq!(
+        (status.phase, status.attempt, status.node_ready),
+        (Phase::Gate, 3, None)
+    );
+    assert_eq!(serde_json::to_value(&status).unwrap(), json(STATUS));
+}
+
+#[test]
+fn event_v1_is_read_and_written() {
+    for (i, line) in EVENTS.lines().enumerate() {
+        let event = Event::parse(line).unwrap();
+        assert_eq!(event.seq, i as u64 + 1);
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            line,
+            "the order of the fields is part of what people see"
+        );
+    }
+    let last = Event::parse(EVENTS.lines().last().unwrap()).unwrap();
+    assert_eq!(last.what, What::Steady);
+}
+
+#[test]
+fn another_version_is_called_by_its_name() {
+    let tomorrow = |text: &str| {
+        text.replacen("\"version\": 1", "\"version\": 2", 1)
+            .replacen("\"version\":1", "\"version\":2", 1)
+    };
+    let node = NodeFile::parse(&tomorrow(NODE)).unwrap_err().to_string();
+    assert_eq!(
+        node,
+        "node file version 2 is not known to this agent (it knows 1): update the ha-agent sysext"
+    );
+    let cure = "is not known here (known is 1): update whichever of ha-host and ha-agent is older";
+    let status = Status::parse(&tomorrow(STATUS)).unwrap_err().to_string();
+    assert_eq!(status, format!("version 2 of a status {cure}"));
+    let event = Event::parse(&tomorrow(EVENTS.lines().next().unwrap()))
+        .unwrap_err()
+        .to_string();
+    assert_eq!(event, format!("version 2 of an event {cure}"));
+    // Its shape does not matter then.
+    assert!(
+        NodeFile::parse("{\"version\": 2, \"new\": true}")
+            .unwrap_err()
+            .to_string()
+            .contains("version 2")
+    );
+}
+
+#[test]
+fn a_node_file_says_what_is_wrong_with_it() {
+    for (from, to, told) in [
+        (
+            "\"prefix\": 24",
+            "\"prefix\": 24, \"prefx\": 1",
+            "unknown field `prefx`",
+        ),
+        (
+            "\"port\": 6444",
+            "\"port\": 6444, \"prot\": 1",
+            "unknown field `prot`",
+        ),
+        (
+            "\"sources\": [\"00-net.yaml\"]",
+            "\"sources\": [], \"extra\": 1",
+            "unknown field `extra`",
+        ),
+        (
+            "\"role\": \"worker\"",
+            "\"role\": \"master\"",
+            "unknown variant `master`",
+        ),
+        ("\"version\": 1,", "", "missing field `version`"),
+        ("\"vrid\": 42", "\"vrid\": 256", "expected u8"),
+        ("{\n", "[\n", "not a node file"),
+    ] {
+        let text = NODE_LEAST.replacen(from, to, 1);
+        assert_ne!(text, NODE_LEAST, "{from}");
+        let error = NodeFile::parse(&text).unwrap_err().to_string();
+        assert!(error.contains(told), "{told}: {error}");
+    }
+}
+
+#[test]
+fn phases_are_called_the_same_everywhere() {
+    for phase in Phase::ALL {
+        assert_eq!(
+            serde_json::to_value(phase).unwrap(),
+            Value::from(phase.name())
+        );
+        assert_eq!(format!("{phase:>10}").len(), 10);
+    }
+}
