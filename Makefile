@@ -27,7 +27,7 @@ demo: need lab sysext build ## A five-node cluster on this machine, from nothing
 
 test: need lab sysext ## Every test, the real clusters included (root, half an hour, more the first time)
 	cargo test --locked --tests --no-fail-fast
-	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --bins --no-fail-fast -p ha-host -- --ignored --test-threads=1
+	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --lib --bins --no-fail-fast -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
 test-vm: need lab sysext ## Only the last of them: kubeadm init in a virtual machine under an emulator

@@ -7,7 +7,7 @@ use ha_wire::phase::Phase;
 use crate::sys::files::Files;
 
 /// Names the places still to die at.
-pub const FILE: &str = "/run/ha-agent/crash-at";
+pub const FILE: &str = ha_wire::paths::CRASH_AT;
 
 /// Dies if the file names this boundary of this phase. `before`: an attempt is about to begin; `done`: the phase has
 /// ended, nothing was told yet.

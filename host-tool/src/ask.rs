@@ -5,10 +5,9 @@ use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::{Cluster, Node};
+use ha_providers::Provider;
 use ha_wire::paths;
 use ha_wire::status::Status;
-
-use crate::provider::Provider;
 
 /// Reading something small takes milliseconds; a node that hangs must not hold up the others.
 const DEADLINE: Duration = Duration::from_secs(3);
@@ -86,6 +85,6 @@ pub fn agent_words(provider: &dyn Provider, node: &Node, lines: usize) -> Vec<St
     ask(provider, node, &argv)
         .unwrap_or_default()
         .lines()
-        .map(crate::text::printable)
+        .map(ha_host_base::text::printable)
         .collect()
 }

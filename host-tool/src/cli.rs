@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-
-use crate::text::duration;
+use ha_host_base::text::duration;
 
 const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 bad input (nothing was written), 3 timed out, 130 interrupted.";
 
@@ -183,7 +182,7 @@ pub enum ImageVerb {
 #[derive(Debug, Args)]
 pub struct ImagePull {
     /// Flatcar's release channel
-    #[arg(long, value_name = "NAME", default_value = "stable", value_parser = crate::image::CHANNELS)]
+    #[arg(long, value_name = "NAME", default_value = "stable", value_parser = ha_flatcar_image::CHANNELS)]
     pub channel: String,
     /// This version, e.g. 4230.2.3 [default: the channel's current one]
     #[arg(long, value_name = "V")]

@@ -16,33 +16,22 @@ mod bakery;
 mod cli;
 /// One file a verb.
 mod commands;
-/// Exit codes, and the errors that choose one.
-mod exit;
 /// One minimal Ignition config per node.
 mod ignition;
-/// Flatcar's images: fetched, verified, kept.
-mod image;
 /// From a cluster file to a cluster that stands.
 mod launch;
 /// Certificate authorities, and what they sign.
 mod pki;
 /// How a launch looks: on a terminal, in a pipe, to a machine.
 mod progress;
-/// Who makes the machines.
-mod provider;
 /// The cluster file as people hand it over.
 mod source;
 /// What is kept of each cluster.
 mod state;
-/// Clusters for tests.
-#[cfg(test)]
-mod testing;
-/// Words, widths and colours.
-mod text;
 
 fn main() -> ExitCode {
     match commands::run(&cli::parse()) {
         Ok(code) => code,
-        Err(error) => exit::report(&error).into(),
+        Err(error) => ha_host_base::exit::report(&error).into(),
     }
 }

@@ -6,9 +6,8 @@ use anyhow::Result;
 use ha_cluster_file::check::{check, show};
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
-
-use crate::exit::{Exit, Stop};
-use crate::text::count;
+use ha_host_base::exit::{Exit, Stop};
+use ha_host_base::text::count;
 
 /// A valid cluster file with where it came from.
 #[derive(Debug, Clone)]

@@ -1,5 +1,5 @@
 //! `image` as people call it. What Flatcar really signed cannot be made here, so these tests see what is refused; that a good
-//! image is stored, and all kinds of faults, are the unit tests' part (`src/image/tests`), whose keys and server are used here.
+//! image is stored, and all kinds of faults, are the unit tests' part (crate ha-flatcar-image), whose keys and server are used here.
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
@@ -8,19 +8,12 @@ use std::process::{Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
+use ha_test_support::image_server::{Served, Server};
+use ha_test_support::signing_keys::{Authority, Subkey, ago};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
-
-#[allow(dead_code, reason = "the unit tests use all of it")]
-#[path = "../src/image/tests/keys.rs"]
-mod keys;
-#[path = "../src/image/tests/server.rs"]
-mod server;
-
-use keys::{Authority, Subkey, ago};
-use server::{Served, Server};
 
 /// The primary key that ha-host believes.
 const FLATCAR: &str = "F88CFEDEFF29A5B4D9523864E25D9AED0593B34A";

@@ -15,7 +15,7 @@ use crate::node::Node;
 use crate::story::say;
 
 /// The agent aborts at each boundary that this file names, a line each, and strikes the line out before it does.
-pub const CRASH_AT: &str = "/run/ha-agent/crash-at";
+pub use ha_wire::paths::CRASH_AT;
 /// Where Ignition puts that list; /run is not there yet.
 const LIST: &str = "/etc/crash-at";
 /// The images are looked at before all else, side by side with the rest; whether there is one to pull is another matter.

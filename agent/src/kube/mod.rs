@@ -24,7 +24,7 @@ use identity::Identity;
 /// kubeadm's directory of manifests that the kubelet runs by itself.
 pub const STATIC_PODS: &str = "/etc/kubernetes/manifests";
 /// The kubelet's own kubeconfig.
-pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+pub use ha_wire::paths::KUBELET_CONF;
 /// What kubeadm leaves behind when it dies between writing it and the kubelet's first certificate.
 pub const BOOTSTRAP_KUBELET_CONF: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 /// The administrator's kubeconfig as kubeadm makes it on control planes.

@@ -15,7 +15,7 @@ pub const HAPROXY: &str = "haproxy.service";
 /// keepalived's unit in the bakery's sysext.
 pub const KEEPALIVED: &str = "keepalived.service";
 /// The cluster's CA as Ignition brings it.
-const CLUSTER_CA: &str = "/etc/kubernetes/pki/ca.crt";
+use ha_wire::paths::CA_CERT as CLUSTER_CA;
 /// Where it is kept what the units were told: memory, because a reboot starts them anew.
 const TOLD: &str = "/run/ha-agent/told";
 /// How often a freshly started haproxy is asked, every [`ANSWER_PAUSE`]: it answers within 100 ms.

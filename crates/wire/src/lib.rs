@@ -1,6 +1,7 @@
 //! What `ha-host` and `ha-agent` say to each other: the node file, events, status, and every path and constant that both know.
 //! No I/O, no async; every format has a version that its reader looks at.
 
+pub mod devices;
 pub mod event;
 pub mod format;
 pub mod kubernetes;

@@ -28,3 +28,9 @@ pub const AGENT_STATE_DIR: &str = "/var/lib/ha-agent";
 pub const ASSETS_DIR: &str = "/run/ha-assets";
 /// Archives of container images on the assets disk, imported in the order of their names.
 pub const ASSETS_IMAGES: &str = "/run/ha-assets/images";
+/// Names the failpoint at which a test wants the agent to die; not there on any real node.
+pub const CRASH_AT: &str = "/run/ha-agent/crash-at";
+/// The certificate of the cluster's CA, on every node.
+pub const CA_CERT: &str = "/etc/kubernetes/pki/ca.crt";
+/// The kubelet's own kubeconfig.
+pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ha_cluster_file::cluster::{Cluster, Etcd};
+use ha_host_base::text::printable;
 use ha_wire::settings::Cni;
-
-use crate::text::printable;
 
 /// What one look showed. Errors are one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Cluster, Etcd};
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use serde::de::DeserializeOwned;
@@ -16,7 +16,7 @@ mod types;
 pub use look::{Look, Member, Seen};
 
 use crate::pki::{Pair, Pki, Secret};
-use crate::provider::Provider;
+use ha_providers::Provider;
 use types::{List, Members, Node};
 
 /// A healthy apiserver answers in milliseconds; one that needs longer is not healthy.
@@ -191,14 +191,4 @@ fn root(error: &reqwest::Error) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-/// A runtime for the few verbs that only ask.
-pub fn block_on<T>(future: impl Future<Output = T>) -> Result<T> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    Ok(runtime
-        .map_err(|e| anyhow!("no async runtime: {e}"))?
-        .block_on(future))
 }

@@ -7,17 +7,17 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
+use ha_host_base::command::{output, tail, which};
+use ha_host_base::exit::Stop;
+use ha_host_base::files;
 use nix::sys::statvfs::statvfs;
 use tempfile::Builder;
 
 use super::{Item, bytes};
 use crate::bakery::hex;
-use crate::exit::Stop;
-use crate::provider::command::{output, tail, which};
-use crate::state::files;
 
 /// How nodes may find the disk, beside its serial number.
-const LABEL: &str = "ha-assets";
+const LABEL: &str = ha_wire::devices::ASSETS_SERIAL;
 /// Size of a block.
 const BLOCK: u64 = 4096;
 /// What a file system needs besides its files: tables, directories, and a little room for e2fsprogs' own taste.

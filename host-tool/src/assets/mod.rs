@@ -6,24 +6,22 @@
 //! assets/current    link to the one that new machines get; a machine keeps the one it was made with
 //! ```
 
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Assets, Cluster};
+use ha_providers::vm::assets::{CURRENT, DIR, current_disk};
 use ha_wire::paths;
 use sha2::{Digest, Sha256};
 
 mod disk;
 
 use crate::bakery::{self, Artefacts, Source, cache};
-use crate::exit::Stop;
 use crate::ignition::Extras;
-use crate::state::files;
-use crate::text::count;
+use ha_host_base::exit::Stop;
+use ha_host_base::files;
+use ha_host_base::text::count;
 
-/// The link to the disk for new machines.
-const CURRENT: &str = "current";
 /// The directory of image archives on the disk.
 const IMAGES: &str = "images";
 /// Goes into every disk's name: another number packs all of them anew.
@@ -85,23 +83,9 @@ pub fn pack(dir: &Path, cluster: &Cluster, extras: &Extras) -> Result<Option<Pac
     match &cluster.assets {
         Assets::Disk { images } if wanted(cluster, &extras.sysexts) => {
             let items = gather(&extras.sysexts, images, &cache::Cache::open)?;
-            pack_items(&dir.join("assets"), &items, extras.sysexts.len()).map(Some)
+            pack_items(dir, &items, extras.sysexts.len()).map(Some)
         }
         _ => Ok(None),
-    }
-}
-
-/// The disk for new machines, links resolved; none: there is none. For providers.
-pub fn current(dir: &Path) -> Result<Option<PathBuf>> {
-    linked(&dir.join("assets"))
-}
-
-fn linked(dir: &Path) -> Result<Option<PathBuf>> {
-    let link = dir.join(CURRENT);
-    match link.canonicalize() {
-        Ok(path) => Ok(Some(path)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e).with_context(|| format!("cannot read {}", link.display())),
     }
 }
 
@@ -190,7 +174,8 @@ fn item(name: String, from: PathBuf, sha256: String) -> Result<Item> {
     })
 }
 
-fn pack_items(dir: &Path, items: &[Item], sysexts: usize) -> Result<Packed> {
+fn pack_items(state: &Path, items: &[Item], sysexts: usize) -> Result<Packed> {
+    let dir = &state.join(DIR);
     files::make_dir(dir)?;
     files::sweep(dir)?;
     let id = id(items);
@@ -200,7 +185,7 @@ fn pack_items(dir: &Path, items: &[Item], sysexts: usize) -> Result<Packed> {
         disk::make(&path, items, &id)?;
     }
     point(dir, &path)?;
-    let path = linked(dir)?.unwrap_or(path);
+    let path = current_disk(state)?.unwrap_or(path);
     let meta =
         std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(Packed {

@@ -2,9 +2,10 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use ha_host_base::command::{output, which};
+
 use super::*;
 use crate::bakery::Artefact;
-use crate::provider::command::{output, which};
 
 fn tool(name: &str) -> Command {
     Command::new(which(name).unwrap_or_else(|| panic!("{name}: install e2fsprogs")))
@@ -97,14 +98,14 @@ fn a_set_that_did_not_change_is_not_packed_again() {
     let dir = to.path().join("assets");
     let (sysexts, images) = lay(from.path());
     let one = packed(&dir, &sysexts, &images);
-    assert_eq!(current(to.path()).unwrap(), Some(one.path.clone()));
+    assert_eq!(current_disk(to.path()).unwrap(), Some(one.path.clone()));
     let again = packed(&dir, &sysexts, &images);
     assert_eq!((again.new, &again.path), (false, &one.path));
     // Another content is another disk; the old one stays for the machines that have it.
     std::fs::write(from.path().join("ha-agent.raw"), "newer").unwrap();
     let other = packed(&dir, &sysexts, &images);
     assert!(other.new && other.path != one.path && one.path.is_file());
-    assert_eq!(current(to.path()).unwrap(), Some(other.path));
+    assert_eq!(current_disk(to.path()).unwrap(), Some(other.path));
     let back = packed(&dir, &sysexts, &images[..1]);
     assert_eq!((back.new, back.images), (true, 1));
 }
@@ -122,7 +123,7 @@ fn a_cut_off_packing_leaves_nothing_that_counts() {
         format!("{error:#}").contains("cannot gather the assets"),
         "{error:#}"
     );
-    assert_eq!(current(to.path()).unwrap(), None);
+    assert_eq!(current_disk(to.path()).unwrap(), None);
     assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
     // What a killed ha-host left is swept by the next.
     std::fs::create_dir(dir.join(".new-left")).unwrap();

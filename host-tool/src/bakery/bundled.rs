@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Arch;
-
-use crate::exit::Stop;
+use ha_host_base::exit::Stop;
 
 /// Where packages put it.
 const SHARED: [&str; 2] = ["/usr/share/ha-host", "/usr/local/share/ha-host"];

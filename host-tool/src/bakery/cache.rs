@@ -6,12 +6,12 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use ha_host_base::exit::Stop;
+use ha_host_base::files;
 use sha2::{Digest, Sha256};
 use tempfile::Builder;
 
 use super::fetch::{self, Failed, hex};
-use crate::exit::Stop;
-use crate::state::files;
 
 /// Read at once while hashing.
 const PIECE: usize = 1 << 20;

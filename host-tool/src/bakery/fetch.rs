@@ -9,8 +9,6 @@ use indicatif::{ProgressBar, ProgressStyle};
 use reqwest::{Client, Response};
 use sha2::{Digest, Sha256};
 
-use crate::api;
-
 /// A server that does not even answer the telephone is not there.
 const CONNECT: Duration = Duration::from_secs(10);
 /// Between two pieces of an answer; a large file over a thin line may take as long as it needs.
@@ -76,7 +74,7 @@ fn get_sized(
     size: impl FnOnce(u64),
     mut piece: impl FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), Failed> {
-    let got = api::block_on(async {
+    let got = ha_host_base::block_on(async {
         let mut answer = ask(url).await?;
         if let Some(length) = answer.content_length() {
             size(length);

@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use ha_host_base::files;
 use serde::{Deserialize, Serialize};
 
 use super::release::{BAKERY, Release};
 use super::{Artefact, Source};
-use crate::state::{Store, files};
+use crate::state::Store;
 
 /// Format of the file.
 const VERSION: u32 = 1;

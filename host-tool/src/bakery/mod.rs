@@ -16,7 +16,7 @@ mod release;
 pub use fetch::hex;
 pub use known::Known;
 
-use crate::exit::Stop;
+use ha_host_base::exit::Stop;
 use release::Release;
 
 /// The bakery, or a mirror of it: `BASE/NAME-VERSION/{SHA256SUMS,NAME-VERSION-ARCH.raw}`, as its own redirector and its

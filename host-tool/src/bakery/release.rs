@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Arch;
+use ha_host_base::exit::Stop;
 
 use super::fetch::{self, Failed};
-use crate::exit::Stop;
 
 /// The bakery's redirector, with the releases below it.
 pub const BAKERY: &str = "https://extensions.flatcar.org/extensions";

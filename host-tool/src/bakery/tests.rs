@@ -2,9 +2,10 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use ha_test_support::{DEMO, cluster};
+
 use super::*;
 use crate::state::Root;
-use crate::testing::{DEMO, cluster};
 
 /// A web server with these files, and what it was asked for. It ends with the test.
 fn serve(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {

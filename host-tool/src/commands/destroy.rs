@@ -4,12 +4,12 @@ use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Provider};
+use ha_host_base::exit::Stop;
+use ha_host_base::text::{count, home};
+use ha_providers as provider;
 
 use crate::cli::Destroy;
-use crate::exit::Stop;
-use crate::provider;
 use crate::state::{Life, Root, advance};
-use crate::text::{count, home};
 
 /// Machines first, the state last: cut off anywhere, it can be run again.
 pub fn run(args: &Destroy, root: &Root) -> Result<()> {

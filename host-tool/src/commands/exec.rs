@@ -4,10 +4,10 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Result;
+use ha_host_base::exit::Exit;
 
 use super::Known;
 use crate::cli::Exec;
-use crate::exit::Exit;
 use crate::state::Root;
 
 /// Ends with the command's own exit code.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
+use ha_host_base::exit::Exit;
+use ha_providers::vm::guest::{Agent, Way};
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::api;
 use crate::cli::GuestExec;
-use crate::exit::Exit;
-use crate::provider::vm::guest::{Agent, Way};
 
 /// Ends with the command's own exit code. Ctrl-C ends the command in the machine too.
 pub fn run(args: &GuestExec) -> Result<ExitCode> {
@@ -29,7 +28,7 @@ pub fn run(args: &GuestExec) -> Result<ExitCode> {
     let argv = args.argv.clone();
     let stop = Arc::new(AtomicBool::new(false));
     let told = stop.clone();
-    let code = api::block_on(async move {
+    let code = ha_host_base::block_on(async move {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut run = tokio::task::spawn_blocking(move || {
             let argv: Vec<&str> = argv.iter().map(String::as_str).collect();

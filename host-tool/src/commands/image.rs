@@ -2,15 +2,16 @@
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Arch;
+use ha_flatcar_image::{self as image, Pulled, Record, Store, Wanted};
+use ha_host_base::exit::Stop;
+use ha_host_base::text::{Paint, home};
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::cli::{Image, ImageLs, ImagePull, ImageRm, ImageVerb};
-use crate::exit::Stop;
-use crate::image::{self, Pulled, Record, Store, Wanted};
+use crate::progress;
 use crate::state::Root;
-use crate::text::{Paint, home};
 
 /// The version of the JSON.
 const VERSION: u32 = 1;
@@ -34,7 +35,7 @@ fn pull(args: &ImagePull, store: &Store) -> Result<()> {
         file: args.file.clone(),
         signing_key: args.signing_key.clone(),
     };
-    let result = store.pull_told(&wanted, &mut *image::bar::of(args.json));
+    let result = store.pull_told(&wanted, &mut *progress::pull::of(args.json));
     match &result {
         Ok(pulled) if args.json => println!("{}", json_of(store, pulled)),
         Ok(pulled) => println!("{}", text_of(store, pulled)),
@@ -74,9 +75,9 @@ fn text_of(store: &Store, pulled: &Pulled) -> String {
 }
 
 fn ls(args: &ImageLs, store: &Store, root: &Root) -> Result<()> {
-    let mut rows = Vec::new();
+    let (mut rows, clusters) = (Vec::new(), root.machines());
     for record in store.list()? {
-        let users = image::users(root, &store.image(&record))?;
+        let users = image::users(&clusters, &store.image(&record))?;
         rows.push((record, users));
     }
     let unfinished = store.unfinished()?;
@@ -127,7 +128,11 @@ fn print(rows: &[(Record, Vec<String>)]) {
 }
 
 fn rm(args: &ImageRm, store: &Store, root: &Root) -> Result<()> {
-    for dir in store.remove(&args.versions, arch(args.arch.as_deref())?, root)? {
+    for dir in store.remove(
+        &args.versions,
+        arch(args.arch.as_deref())?,
+        &root.machines(),
+    )? {
         println!("removed {}", home(&dir));
     }
     Ok(())

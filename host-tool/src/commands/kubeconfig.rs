@@ -1,11 +1,12 @@
 //! `kubeconfig CLUSTER`: the administrator's, to standard output.
 
 use anyhow::{Context, Result};
+use ha_host_base::files;
+use ha_providers as provider;
 
 use crate::cli::Kubeconfig;
 use crate::pki::kubeconfig::{Server, is_current};
-use crate::provider;
-use crate::state::{Root, files};
+use crate::state::Root;
 
 /// Renews it first if it is about to end.
 pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {

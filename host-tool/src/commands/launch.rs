@@ -1,9 +1,9 @@
 //! `launch FILE`.
 
 use anyhow::Result;
+use ha_host_base::exit::{Exit, Stop};
 
 use crate::cli::Launch;
-use crate::exit::{Exit, Stop};
 use crate::state::Root;
 use crate::{launch, progress, source};
 

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use ha_host_base::exit::Exit;
+use ha_providers::Machine;
 
 use super::{Known, exec};
 use crate::cli::Logs;
-use crate::exit::Exit;
-use crate::provider::Machine;
 use crate::state::Root;
 
 /// Ends with journalctl's own exit code.

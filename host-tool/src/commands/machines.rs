@@ -1,12 +1,12 @@
 //! `power`, `cut`, `reach` and `remake`: for tests and support.
 
 use anyhow::Result;
+use ha_host_base::exit::Stop;
+use ha_providers as provider;
 
 use super::Known;
 use crate::cli::{self, Order};
-use crate::exit::Stop;
 use crate::launch;
-use crate::provider;
 use crate::state::{Life, Root, advance};
 
 /// Switches a machine.

@@ -20,9 +20,9 @@ mod render;
 mod status;
 
 use crate::cli::{Cli, Verb};
-use crate::exit::{Exit, Stop};
-use crate::provider::{self, Provider};
 use crate::state::{Dir, Root};
+use ha_host_base::exit::{Exit, Stop};
+use ha_providers::{self, Provider};
 
 /// Does what the command line says.
 pub fn run(cli: &Cli) -> Result<ExitCode> {
@@ -46,8 +46,8 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Reach(args) => done(machines::reach(args, &root?)),
         Verb::Remake(args) => done(machines::remake(args, &root?)),
         Verb::GuestExec(args) => guest_exec::run(args),
-        Verb::QemuFilter => done(provider::qemu::filter::run()),
-        Verb::NspawnKeeper(args) => done(provider::nspawn::keeper::run(&args.args)),
+        Verb::QemuFilter => done(ha_providers::qemu::filter::run()),
+        Verb::NspawnKeeper(args) => done(ha_providers::nspawn::keeper::run(&args.args)),
     }
 }
 
@@ -62,7 +62,7 @@ impl Known {
     fn find(root: &Root, name: &str) -> Result<Self> {
         let dir = root.find(name)?;
         let cluster = dir.known_cluster()?;
-        let provider = provider::of(&cluster, dir.path())?;
+        let provider = ha_providers::of(&cluster, dir.path())?;
         Ok(Self {
             dir,
             cluster,

@@ -3,9 +3,9 @@
 use std::io::{ErrorKind, Write};
 
 use anyhow::Result;
+use ha_host_base::exit::Stop;
 
 use crate::cli::New;
-use crate::exit::Stop;
 
 /// Never over an existing file.
 pub fn run(args: &New) -> Result<()> {

@@ -6,16 +6,18 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use ha_host_base::clock::now_ms;
+use ha_host_base::exit::Stop;
+use ha_host_base::files;
+use ha_host_base::text::{count, home};
+use ha_providers::RenderOnly;
 use tempfile::Builder;
 
 use crate::assets;
 use crate::cli::Render;
-use crate::exit::Stop;
 use crate::ignition::{Extras, Material, founder};
 use crate::pki::Secret;
-use crate::provider::RenderOnly;
-use crate::state::{Root, files, now_ms};
-use crate::text::{count, home};
+use crate::state::Root;
 use crate::{progress, source};
 
 /// The keys are kept in the state directory, so that the next render belongs to the same cluster.

@@ -4,6 +4,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Cluster, Node, Provider as Kind};
+use ha_host_base::exit::Exit;
+use ha_host_base::text::{Paint, home, printable};
+use ha_providers::{self, Machine, Provider};
 use ha_wire::phase::Role;
 use ha_wire::status::Status as NodeStatus;
 use serde::Serialize;
@@ -11,11 +14,8 @@ use serde::Serialize;
 use crate::api::{self, Api, Look};
 use crate::ask;
 use crate::cli::Status;
-use crate::exit::Exit;
 use crate::progress::headline;
-use crate::provider::{self, Machine, Provider};
 use crate::state::{Dir, Root};
-use crate::text::{Paint, home, printable};
 
 /// The version of the JSON below.
 const VERSION: u32 = 1;
@@ -102,9 +102,9 @@ fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let provider: Arc<dyn Provider> = Arc::from(provider::of(cluster, dir.path())?);
+    let provider: Arc<dyn Provider> = Arc::from(ha_providers::of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
-    let look = api::block_on(api.look_further())?;
+    let look = ha_host_base::block_on(api.look_further())?;
     let said = ask::statuses(cluster, &*provider);
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = ask::vip_holder(cluster, &said);

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
+use ha_host_base::exit::Stop;
 use ha_wire::settings::Cni;
 use ignition_config::Config;
 
 use crate::bakery::{self, Artefacts, Known};
-use crate::exit::Stop;
 use crate::state::{Dir, Store};
 
 /// Files that the cluster file names, as the nodes get them.

@@ -18,16 +18,15 @@ mod updates;
 
 pub use extras::Extras;
 
+use ha_wire::devices;
+
 use crate::pki::{Pki, Secret};
 use build::Build;
 
 /// How long the permission to found lasts: far longer than any first boot, and over before anybody finds an old config.
 pub const FOUNDER_SECONDS: u64 = 3600;
 /// Where nodes tell what they do: virtio-serial in machines, a file of the host in containers.
-const REPORT: [&str; 2] = [
-    "/dev/virtio-ports/org.flatcar-ha.events",
-    "/run/ha-host/events.jsonl",
-];
+const REPORT: [&str; 2] = [devices::EVENTS_PORT_DEVICE, devices::EVENTS_MOUNTED_FILE];
 
 /// Everything that configs are made from.
 #[derive(Debug, Clone, Copy)]

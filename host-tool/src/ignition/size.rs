@@ -1,8 +1,7 @@
 //! How large a config may be.
 
 use anyhow::Result;
-
-use crate::exit::Stop;
+use ha_host_base::exit::Stop;
 
 /// QEMU hands a config over in quadratic time: this is where it begins to be felt.
 const WARN: usize = 64 * 1024;

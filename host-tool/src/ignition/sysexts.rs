@@ -1,6 +1,7 @@
 //! System extensions: links where systemd-sysext looks, and how the images get behind them.
 
 use ha_cluster_file::cluster::Cluster;
+use ha_wire::devices::ASSETS_DEVICE;
 use ha_wire::paths;
 
 use super::build::Build;
@@ -9,8 +10,6 @@ use crate::bakery::{Artefacts, Source};
 
 /// The mount of the assets disk; systemd wants the unit to be called as the place.
 const MOUNT: &str = "run-ha\\x2dassets.mount";
-/// The disk by the serial number that every provider gives it.
-const DISK: &str = "/dev/disk/by-id/virtio-ha-assets";
 
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
 pub fn write(build: &mut Build, cluster: &Cluster, sysexts: &Artefacts) {
@@ -49,7 +48,7 @@ fn mount() -> String {
          Before=local-fs.target umount.target systemd-sysext.service ensure-sysext.service\n\
          \n\
          [Mount]\n\
-         What={DISK}\n\
+         What={ASSETS_DEVICE}\n\
          Where={}\n\
          Type=ext4\n\
          Options=ro,nosuid,nodev,noexec\n\

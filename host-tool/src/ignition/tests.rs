@@ -4,13 +4,13 @@ use std::path::Path;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ha_host_base::exit::Stop;
+use ha_test_support::{DEMO, cluster, demo, real};
 use ignition_config::Config;
 use serde_json::Value;
 
 use super::*;
-use crate::exit::Stop;
 use crate::state::Root;
-use crate::testing::{DEMO, cluster, demo, real};
 
 mod every;
 mod network;
@@ -63,7 +63,7 @@ fn parsed(text: &str) -> Value {
 
 /// Without a word: it has warnings too.
 fn accepted(text: &str) {
-    let Some(mut validate) = real::program("ignition-validate", "ignition") else {
+    let Some(mut validate) = real::command("ignition-validate", "ignition") else {
         return;
     };
     validate.arg("-");

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node};
+use ha_host_base::exit::Stop;
+use ha_host_base::files;
 use ha_wire::phase::Role;
 
-use crate::exit::Stop;
 use crate::source::Source;
-use crate::state::{Dir, Life, files};
+use crate::state::{Dir, Life};
 
 /// True: the file says what it said at the last launch. An error: it asks for what a launch cannot do.
 pub fn judge(dir: &Dir, source: &Source) -> Result<bool> {

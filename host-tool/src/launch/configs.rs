@@ -4,11 +4,12 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use ha_cluster_file::cluster::Cluster;
+use ha_host_base::clock::now_ms;
+use ha_providers::{Machine, Provider};
 
 use crate::ignition::{Extras, FOUNDER_SECONDS, Material, founder};
 use crate::pki::Pki;
-use crate::provider::{Machine, Provider};
-use crate::state::{Store, now_ms};
+use crate::state::Store;
 
 /// A node without a machine gets a config made now: its identity and the permission to found are fresh. A node with a
 /// machine keeps what it was made from.

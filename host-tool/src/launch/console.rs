@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::text::printable;
+use ha_host_base::text::printable;
 
 /// So many last lines are kept.
 const LINES: usize = 12;

@@ -23,8 +23,8 @@ use crate::ask;
 use crate::ignition::Extras;
 use crate::pki::Pki;
 use crate::progress::Show;
-use crate::provider::{Machine, Made, Provider};
 use crate::state::Store;
+use ha_providers::{Machine, Made, Provider};
 
 /// How often the event files are read.
 const TICK: Duration = Duration::from_millis(100);

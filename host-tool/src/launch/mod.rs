@@ -19,16 +19,16 @@ pub use news::open_events;
 pub use spent::Spent;
 pub use track::{Change, Life, Track};
 
-use crate::api::{self, Api, Look};
+use crate::api::{Api, Look};
 use crate::assets;
-use crate::exit::{Exit, Stop};
 use crate::ignition::Extras;
 use crate::pki::Pki;
 use crate::progress::{End, Show, Summary};
-use crate::provider::{self, Machine, Provider};
 use crate::source::Source;
 use crate::state::{self, Dir, Root, Store};
 use follow::{Follow, Outcome};
+use ha_host_base::exit::{Exit, Stop};
+use ha_providers::{Machine, Provider};
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -71,7 +71,9 @@ impl Launch<'_> {
             show.end(&End::Already(summary(&self.dir, cluster, begun)));
             return Ok(Exit::Done);
         }
-        self.provider.obtain(&mut *show.bar())?;
+        if let Some(vm) = cluster.provider.vm() {
+            ha_flatcar_image::obtain(vm, &mut *show.bar())?;
+        }
         preflight(&*self.provider, show)?;
         let store = self.dir.lock()?;
         let pki = accept(&store, self.source, show)?;
@@ -92,7 +94,7 @@ impl Launch<'_> {
             show,
             begun,
         )?;
-        let outcome = api::block_on(follow.run(timeout))??;
+        let outcome = ha_host_base::block_on(follow.run(timeout))??;
         finish(&store, self.source, show, outcome, begun)
     }
 }
@@ -104,7 +106,7 @@ fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
              configs, and `ha-host status` shows how they do",
         ));
     }
-    provider::of(cluster, dir.path())
+    ha_providers::of(cluster, dir.path())
 }
 
 /// Whether an earlier launch finished this cluster, every machine runs, and it is still whole.
@@ -121,7 +123,8 @@ fn stands(dir: &Dir, cluster: &Cluster, provider: &Arc<dyn Provider>) -> Result<
         }
     }
     let api = Api::new(cluster, &pki, provider.clone())?;
-    let look = api::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
+    let look =
+        ha_host_base::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
     Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
 }
 
@@ -141,7 +144,7 @@ fn accept(store: &Store, source: &Source, show: &mut dyn Show) -> Result<Pki> {
     store.accept(source)?;
     let (pki, new) = store.ensure_pki()?;
     let word = if new { "new" } else { "kept" };
-    let place = format!("state in {}", crate::text::home(store.path()));
+    let place = format!("state in {}", ha_host_base::text::home(store.path()));
     show.step("pki", &[word.to_owned(), place]);
     Ok(pki)
 }

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Node;
+use ha_providers::{Machine, Made, Provider};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::{Api, Look};
-use crate::provider::{Machine, Made, Provider};
 
 /// How often the machines are looked at: a look is cheap, but five nodes share this machine's processors.
 const MACHINES: Duration = Duration::from_secs(1);

@@ -6,11 +6,11 @@ use std::sync::Mutex;
 
 use anyhow::bail;
 use ha_cluster_file::cluster::Node;
+use ha_providers::{Finding, Made, Power};
+use ha_test_support::{DEMO, cluster};
 use ha_wire::event::Event;
 
 use super::*;
-use crate::provider::{Finding, Made, Power};
-use crate::testing::{DEMO, cluster};
 
 /// Machines that do nothing; what their agents say is given.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ha_cluster_file::cluster::Cluster;
+use ha_providers::Provider;
 use time::Duration;
 
 use super::{Pki, Secret, remaining};
 use crate::api::APISERVER_NAME;
-use crate::provider::Provider;
 
 /// A kubeconfig that ends sooner than this is made anew.
 const RENEW_BEFORE: Duration = Duration::days(30);

@@ -13,7 +13,7 @@ mod secret;
 pub use authority::{Authority, Pair};
 pub use secret::Secret;
 
-use crate::state::files::NewDir;
+use ha_host_base::files::NewDir;
 
 /// How long a node's own identity lives: long enough for a first boot, too short to be worth stealing later.
 const IDENTITY_LIFE: Duration = Duration::hours(24);

@@ -1,11 +1,11 @@
 use std::path::Path;
 
+use ha_providers::RenderOnly;
+use ha_test_support::{demo, real};
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 use super::kubeconfig::Server;
 use super::*;
-use crate::provider::RenderOnly;
-use crate::testing::{demo, real};
 
 fn der(pem: &str) -> Vec<u8> {
     x509_parser::pem::parse_x509_pem(pem.as_bytes())
@@ -112,7 +112,7 @@ fn what_was_saved_signs_as_before() {
 
 /// A second opinion.
 fn openssl_verifies(ca: &Path, cert: &str) {
-    let Some(mut openssl) = real::program("openssl", "openssl") else {
+    let Some(mut openssl) = real::command("openssl", "openssl") else {
         return;
     };
     openssl

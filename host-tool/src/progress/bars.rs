@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Cluster;
+use ha_host_base::text::{Paint, printable};
 use ha_wire::event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{End, Show, end, headline, step};
 use crate::api::Look;
 use crate::launch::{Change, Life, Track};
-use crate::text::{Paint, printable};
 
 /// Cells of a bar.
 const CELLS: usize = 14;

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
+use ha_host_base::text::{Paint, count, home, printable, span};
+use ha_providers::Finding;
+
 use super::{End, Summary};
 use crate::launch::Lost;
-use crate::provider::Finding;
-use crate::text::{Paint, count, home, printable, span};
 
 /// Prints the end: good news to standard output, the rest to standard error.
 pub fn print(end: &End) {

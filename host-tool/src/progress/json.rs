@@ -1,12 +1,12 @@
 //! One JSON object a line: for programs. `version` counts up when a reader of the old form would go wrong.
 
 use ha_cluster_file::cluster::Cluster;
+use ha_flatcar_image::Bar;
 use ha_wire::event::Event;
 use serde_json::{Value, json};
 
 use super::{End, Show, Summary};
 use crate::api::Look;
-use crate::image::{self, Bar};
 use crate::launch::{Change, Track};
 
 /// The version of the format below.
@@ -93,7 +93,7 @@ impl Show for Json {
     }
 
     fn bar(&self) -> Box<dyn Bar> {
-        image::bar::of(true)
+        crate::progress::pull::of(true)
     }
 
     fn error(&mut self, message: &str) {

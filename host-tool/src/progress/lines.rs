@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Cluster;
+use ha_host_base::text::printable;
 use ha_wire::event::Event;
 
 use super::{End, Show, end, headline, step};
 use crate::api::Look;
 use crate::launch::{Change, Track};
-use crate::text::printable;
 
 /// Words of one node that only wait are told no more often than this.
 const WORDS_EVERY: Duration = Duration::from_secs(5);

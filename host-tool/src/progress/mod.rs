@@ -12,12 +12,13 @@ mod bars;
 mod end;
 mod json;
 mod lines;
+pub mod pull;
 
 use crate::api::Look;
-use crate::image::{self, Bar};
 use crate::launch::{Change, Lost, Spent, Track};
-use crate::provider::Finding;
-use crate::text::{count, list};
+use ha_flatcar_image::Bar;
+use ha_host_base::text::{count, list};
+use ha_providers::Finding;
 
 /// Someone who tells people (or programs) how a launch goes.
 pub trait Show {
@@ -37,7 +38,7 @@ pub trait Show {
     fn end(&mut self, end: &End);
     /// How a long download is told.
     fn bar(&self) -> Box<dyn Bar> {
-        image::bar::of(false)
+        crate::progress::pull::of(false)
     }
     /// It is over before it could begin; people read the error on standard error.
     fn error(&mut self, _message: &str) {}

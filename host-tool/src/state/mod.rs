@@ -11,19 +11,19 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
 use ha_cluster_file::cluster::Cluster;
+use ha_flatcar_image::ClusterMachines;
+use ha_host_base::files;
 
-mod failpoint;
-pub mod files;
 mod lock;
 mod record;
 
-pub use record::{Life, Record, now_ms};
+pub use record::{Life, Record};
 
-use crate::exit::Stop;
 use crate::pki::Pki;
 use crate::pki::kubeconfig::{self, Server};
-use crate::provider::Provider;
 use crate::source::{self, Source};
+use ha_host_base::exit::Stop;
+use ha_providers::Provider;
 use lock::Lock;
 
 /// The directory of all clusters.
@@ -62,6 +62,15 @@ impl Root {
             .collect();
         names.sort();
         names
+    }
+
+    /// Where each cluster's provider keeps its machines.
+    pub fn machines(&self) -> Vec<ClusterMachines> {
+        let of = |name: String| ClusterMachines {
+            dir: self.dir(&name).path().join("machines"),
+            name,
+        };
+        self.clusters().into_iter().map(of).collect()
     }
 
     /// The directory of the cluster that a person names, by its name or its file.

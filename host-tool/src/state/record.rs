@@ -1,9 +1,9 @@
 //! What is known of a cluster: `state.json`, v1.
 
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
+use ha_host_base::clock::now_ms;
 use serde::{Deserialize, Serialize};
 
 /// The version of the format below.
@@ -82,13 +82,6 @@ impl Record {
             _ => Ok(serde_json::from_value(value)?),
         }
     }
-}
-
-/// Milliseconds since 1970.
-pub fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -13,9 +13,9 @@ use crate::facts::has_address;
 /// The directory whose file system holds images, etcd and pods.
 const DATA: &str = "/var/lib";
 /// The cluster's CA.
-const CA: &str = "/etc/kubernetes/pki/ca.crt";
+use ha_wire::paths::CA_CERT as CA;
 /// Which cluster this node belongs to, once it has joined.
-const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
+use ha_wire::paths::KUBELET_CONF;
 /// Where programs of sysexts and of the system lie.
 const PATH: [&str; 4] = ["/usr/bin", "/usr/local/bin", "/usr/sbin", "/opt/bin"];
 /// Programs that the agent runs.

@@ -115,7 +115,7 @@ fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
 
 /// Nothing to complain about for the real systemd.
 fn verified(name: &str, text: &str) {
-    let Some(mut analyze) = real::program("systemd-analyze", "systemd") else {
+    let Some(mut analyze) = real::command("systemd-analyze", "systemd") else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use ha_cluster_file::cluster::Node;
+use ha_host_base::text::span;
 
 use super::{Follow, OFF_LOOKS};
 use crate::ask;
 use crate::launch::console::Failure;
 use crate::launch::track::{Life, Track, Trouble};
 use crate::launch::{Lost, others};
-use crate::text::span;
 
 /// So many lines of a failing program are shown.
 const WORDS: usize = 12;

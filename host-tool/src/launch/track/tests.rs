@@ -1,5 +1,6 @@
+use ha_test_support::demo;
+
 use super::*;
-use crate::testing::demo;
 
 fn event(json: &str) -> Event {
     let text = format!("{{\"version\":1,\"seq\":1,\"timeMs\":0,\"node\":\"node2\",{json}}}");

@@ -1,0 +1,262 @@
+//! Flatcar's images: fetched, verified, unpacked and kept by version.
+//!
+//! ```text
+//! STORE/x86-64/4230.2.3/flatcar_production_qemu_image.img   a qcow2 image, 0444
+//!                       image.json                          what it is, and who signed it
+//! STORE/.new-x86-64-4230.2.3/                               a pull that was cut off; the next goes on from it
+//! STORE/lock                                                held by the one ha-host that pulls or removes
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+mod bar;
+mod fetch;
+mod keys;
+mod part;
+mod pull;
+mod record;
+mod remove;
+pub mod space;
+mod stop;
+mod unpack;
+mod verify;
+mod watched;
+
+pub use bar::{Bar, Step};
+pub use pull::{Pulled, Wanted};
+pub use record::{Record, by_version};
+pub use remove::{ClusterMachines, users};
+
+use ha_cluster_file::cluster::{Arch, Image, Vm};
+
+use ha_host_base::exit::Stop as End;
+use keys::Trust;
+use part::Part;
+use stop::Stop;
+
+/// Flatcar's channels.
+pub const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
+/// The file in a cluster's `machines` in which a provider names the images below its disks, one absolute path a line, so that
+/// none of them is removed. No node is called so: node names are DNS labels.
+pub const IN_USE: &str = "_images";
+/// Whoever waits for the lock looks again after this time.
+const LOCK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Both kinds.
+pub const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Arm64];
+
+/// The kind that people write so.
+pub fn arch_of(name: &str) -> Result<Arch> {
+    let known = ARCHES.into_iter().find(|a| a.name() == name);
+    known.ok_or_else(|| {
+        End::bad_input(format!(
+            "no architecture is called {name}; say x86-64 or arm64"
+        ))
+    })
+}
+
+/// The directory on a release server, and the image there without `.bz2`: Flatcar builds arm64 for UEFI only.
+fn names(arch: Arch) -> (&'static str, &'static str) {
+    match arch {
+        Arch::X86_64 => ("amd64-usr", "flatcar_production_qemu_image.img"),
+        Arch::Arm64 => ("arm64-usr", "flatcar_production_qemu_uefi_image.img"),
+    }
+}
+
+/// The stored images.
+#[derive(Debug)]
+pub struct Store {
+    dir: PathBuf,
+    trust: Trust,
+}
+
+impl Store {
+    /// The store in this directory, else in `$XDG_DATA_HOME/ha-host/images` or `~/.local/share/ha-host/images`. Makes nothing.
+    pub fn open(dir: Option<&Path>) -> Result<Self> {
+        Ok(Self {
+            dir: place(dir)?,
+            trust: Trust::flatcar()?,
+        })
+    }
+
+    /// With another signer: only tests may have one.
+    #[cfg(test)]
+    fn trusting(dir: &Path, trust: Trust) -> Self {
+        let dir = dir.to_owned();
+        Self { dir, trust }
+    }
+
+    /// The path of a stored image; without a version the newest of the channel. A version is found whatever channel it was
+    /// pulled from: Flatcar gives no number twice.
+    pub fn find(
+        &self,
+        channel: &str,
+        version: Option<&str>,
+        arch: Arch,
+    ) -> Result<Option<PathBuf>> {
+        let fits = |record: &Record| {
+            record.arch == arch.name()
+                && version.map_or(record.channel == channel, |v| record.version == v)
+        };
+        let records = self.list()?;
+        let newest = records
+            .iter()
+            .filter(|r| fits(r))
+            .max_by(|a, b| by_version(&a.version, &b.version));
+        Ok(newest.map(|r| self.image(r)))
+    }
+
+    /// Fetches an image unless it is there, and returns its path. Not from within async code; Ctrl-C ends it, with
+    /// everything said and [`End::Said`] as the error. A step of seconds to minutes: `bar` tells.
+    pub fn pull(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<PathBuf> {
+        let pulled = self.pull_told(wanted, bar)?;
+        Ok(self.image(&pulled.record))
+    }
+
+    /// The same, with all there is to say.
+    pub fn pull_told(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<Pulled> {
+        pull::pull(self, wanted, bar)
+    }
+
+    /// Every stored image, oldest version first.
+    pub fn list(&self) -> Result<Vec<Record>> {
+        let mut list = Vec::new();
+        for arch in ARCHES {
+            for name in entries(&self.dir.join(arch.name()))? {
+                list.extend(Record::read(&self.version_dir(arch, &name))?);
+            }
+        }
+        list.sort_by(|a: &Record, b: &Record| {
+            by_version(&a.version, &b.version).then_with(|| a.arch.cmp(&b.arch))
+        });
+        Ok(list)
+    }
+
+    /// What cut-off pulls left: `VERSION (ARCH)` and bytes.
+    pub fn unfinished(&self) -> Result<Vec<(String, u64)>> {
+        let mut list = Vec::new();
+        for name in entries(&self.dir)? {
+            for arch in ARCHES {
+                let prefix = format!("{}{}-", part::PREFIX, arch.name());
+                if let Some(version) = name.strip_prefix(&prefix) {
+                    let packed = part::packed(&self.part_dir(arch, version));
+                    let bytes = std::fs::metadata(packed).map_or(0, |m| m.len());
+                    list.push((format!("{version} ({})", arch.name()), bytes));
+                }
+            }
+        }
+        list.sort();
+        Ok(list)
+    }
+
+    /// Where a stored image is.
+    pub fn image(&self, record: &Record) -> PathBuf {
+        let dir = self.dir.join(&record.arch).join(&record.version);
+        dir.join(&record.file)
+    }
+
+    /// The store's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn version_dir(&self, arch: Arch, version: &str) -> PathBuf {
+        self.dir.join(arch.name()).join(version)
+    }
+
+    fn part_dir(&self, arch: Arch, version: &str) -> PathBuf {
+        self.dir
+            .join(format!("{}{}-{version}", part::PREFIX, arch.name()))
+    }
+
+    fn part(&self, arch: Arch, version: &str) -> Result<Part> {
+        Part::open(self.part_dir(arch, version))
+    }
+
+    /// The right to write, after whoever has it.
+    fn lock(&self, bar: &mut dyn Bar, stop: &Stop) -> Result<Flock<File>> {
+        std::fs::create_dir_all(&self.dir)
+            .with_context(|| format!("cannot make the directory {}", self.dir.display()))?;
+        let path = self.dir.join("lock");
+        let open = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let mut file = open.with_context(|| format!("cannot open {}", path.display()))?;
+        let mut said = false;
+        loop {
+            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+                Ok(lock) => return Ok(lock),
+                Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => file = back,
+                Err((_, error)) => {
+                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+                }
+            }
+            if !said {
+                bar.note("another ha-host is at work on these images: waiting for it to end");
+                said = true;
+            }
+            stop.check()?;
+            std::thread::sleep(LOCK_AGAIN);
+        }
+    }
+}
+
+/// Fetches the image that these machines need, if it is a Flatcar image that is not stored yet.
+pub fn obtain(vm: &Vm, bar: &mut dyn Bar) -> Result<()> {
+    let Image::Flatcar { channel, version } = &vm.image else {
+        return Ok(());
+    };
+    let store = Store::open(None)?;
+    if store.find(channel, version.as_deref(), vm.arch)?.is_some() {
+        return Ok(());
+    }
+    let wanted = Wanted {
+        channel: channel.clone(),
+        version: version.clone(),
+        arch: vm.arch,
+        mirror: None,
+        file: None,
+        signing_key: None,
+    };
+    store.pull(&wanted, bar).map(drop)
+}
+
+fn place(dir: Option<&Path>) -> Result<PathBuf> {
+    if let Some(dir) = dir {
+        return Ok(std::path::absolute(dir)?);
+    }
+    let set = |name: &str| {
+        std::env::var_os(name)
+            .map(PathBuf::from)
+            .filter(|p| p.is_absolute())
+    };
+    let base = set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
+    let base =
+        base.ok_or_else(|| End::bad_input("no HOME and no XDG_DATA_HOME: give --store DIR"))?;
+    Ok(base.join("ha-host/images"))
+}
+
+/// The names in a directory; none if it is not there.
+fn entries(dir: &Path) -> Result<Vec<String>> {
+    let list = match std::fs::read_dir(dir) {
+        Ok(list) => list,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", dir.display())),
+    };
+    let mut names = Vec::new();
+    for entry in list {
+        names.extend(entry?.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,129 @@
+//! `image rm`, and who uses an image.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use ha_host_base::exit::Stop as End;
+use ha_host_base::files;
+
+use super::part::gone;
+use super::{ARCHES, Arch, IN_USE, Store, entries};
+
+/// What a directory is called that is on its way out.
+const GONE: &str = ".gone-";
+
+/// Where one cluster's provider keeps its machines.
+#[derive(Debug, Clone)]
+pub struct ClusterMachines {
+    /// The cluster's name.
+    pub name: String,
+    /// The directory that may hold [`IN_USE`]; need not exist.
+    pub dir: PathBuf,
+}
+
+/// The clusters whose machines are based on this image: their providers name the images in use in
+/// [`IN_USE`].
+pub fn users(clusters: &[ClusterMachines], image: &Path) -> Result<Vec<String>> {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let image = real(image);
+    let mut users = Vec::new();
+    for cluster in clusters {
+        let text = files::read(&cluster.dir.join(IN_USE))?.unwrap_or_default();
+        let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+        if lines.any(|line| real(Path::new(line)) == image) {
+            users.push(cluster.name.clone());
+        }
+    }
+    Ok(users)
+}
+
+impl Store {
+    /// Removes these versions, of one architecture or of both, and what cut-off pulls left of them; returns what was removed.
+    /// Nothing is removed if one of them is not there or in use.
+    pub fn remove(
+        &self,
+        versions: &[String],
+        arch: Option<Arch>,
+        clusters: &[ClusterMachines],
+    ) -> Result<Vec<PathBuf>> {
+        let arches = || ARCHES.into_iter().filter(|a| arch.is_none_or(|b| *a == b));
+        let stop = super::Stop::listen()?;
+        let mut dirs = Vec::new();
+        for version in versions {
+            let places =
+                arches().flat_map(|a| [self.version_dir(a, version), self.part_dir(a, version)]);
+            let there: Vec<PathBuf> = places.filter(|p| p.is_dir()).collect();
+            if there.is_empty() || !super::record::is_version(version) {
+                return Err(self.unknown(version));
+            }
+            dirs.extend(there);
+        }
+        let _lock = self.lock(&mut Silent, &stop)?;
+        self.sweep()?;
+        for dir in &dirs {
+            self.unused(dir, clusters)?;
+        }
+        for (n, dir) in dirs.iter().enumerate() {
+            // First out of sight, then away: cut off in between, no half image is found.
+            let out = self.dir.join(format!("{GONE}{n}"));
+            std::fs::rename(dir, &out)
+                .with_context(|| format!("cannot remove {}", dir.display()))?;
+            gone(std::fs::remove_dir_all(&out))
+                .with_context(|| format!("cannot remove {}", out.display()))?;
+        }
+        Ok(dirs)
+    }
+
+    fn unknown(&self, version: &str) -> anyhow::Error {
+        let known: Vec<String> = self
+            .list()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|r| format!("{} ({})", r.version, r.arch))
+            .collect();
+        let known = if known.is_empty() {
+            "there is none".to_owned()
+        } else {
+            format!("there are {}", known.join(", "))
+        };
+        End::bad_input(format!(
+            "no image {version} in {}; {known}; nothing was removed",
+            self.dir.display()
+        ))
+    }
+
+    fn unused(&self, dir: &Path, clusters: &[ClusterMachines]) -> Result<()> {
+        for name in entries(dir)?.iter().filter(|n| n.ends_with(".img")) {
+            let image = dir.join(name);
+            let users = users(clusters, &image)?;
+            if !users.is_empty() {
+                bail!(
+                    "{} is in use by {}: its machines' disks are based on it; nothing was removed. Destroy the cluster first",
+                    image.display(),
+                    users.join(", ")
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends what a removal began that was cut off. Under the lock.
+    pub(super) fn sweep(&self) -> Result<()> {
+        for name in entries(&self.dir)?.iter().filter(|n| n.starts_with(GONE)) {
+            gone(std::fs::remove_dir_all(self.dir.join(name)))?;
+        }
+        Ok(())
+    }
+}
+
+/// Says nothing but what one waits for.
+struct Silent;
+
+impl super::Bar for Silent {
+    fn begin(&mut self, _step: super::bar::Step, _total: Option<u64>) {}
+    fn at(&mut self, _done: u64) {}
+    fn end(&mut self) {}
+    fn note(&mut self, text: &str) {
+        eprintln!("{text}");
+    }
+}

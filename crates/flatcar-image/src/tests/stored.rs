@@ -1,0 +1,122 @@
+//! What is in the store: found, listed, removed.
+
+use ha_host_base::exit::Stop as End;
+
+use super::*;
+
+/// Three versions of two channels.
+fn three() -> Desk {
+    let desk = Desk::new();
+    let packed = pack(&[&image(1000)]);
+    for (channel, version) in [
+        ("stable", "4230.2.9"),
+        ("stable", "4230.2.10"),
+        ("beta", "4300.1.0"),
+    ] {
+        desk.publish(version, &packed);
+        let wanted = Wanted {
+            channel: channel.to_owned(),
+            ..desk.wanted(None)
+        };
+        desk.store().pull(&wanted, &mut Told::default()).unwrap();
+    }
+    desk
+}
+
+#[test]
+fn the_newest_of_a_channel_is_found() {
+    let desk = three();
+    let found = |channel, version| {
+        let path = desk.store().find(channel, version, Arch::X86_64).unwrap()?;
+        let dir = path.parent().unwrap().file_name().unwrap().to_owned();
+        Some(dir.into_string().unwrap())
+    };
+    assert_eq!(found("stable", None).as_deref(), Some("4230.2.10"));
+    assert_eq!(found("beta", None).as_deref(), Some("4300.1.0"));
+    assert_eq!(found("alpha", None), None);
+    assert_eq!(
+        found("stable", Some("4230.2.9")).as_deref(),
+        Some("4230.2.9")
+    );
+    assert_eq!(found("stable", Some("1.1.1")), None);
+}
+
+#[test]
+fn an_image_in_use_stays() {
+    let desk = three();
+    let state = desk.path_out("state");
+    let machines = state.join("demo/machines");
+    std::fs::create_dir_all(&machines).unwrap();
+    let used = desk
+        .store()
+        .find("stable", None, Arch::X86_64)
+        .unwrap()
+        .unwrap();
+    std::fs::write(
+        machines.join(IN_USE),
+        format!("/elsewhere\n{}\n", used.display()),
+    )
+    .unwrap();
+    let clusters = [ClusterMachines {
+        name: "demo".to_owned(),
+        dir: machines.clone(),
+    }];
+    assert_eq!(users(&clusters, &used).unwrap(), ["demo"]);
+
+    let remove = |versions: &[&str]| {
+        let versions: Vec<String> = versions.iter().map(|v| (*v).to_owned()).collect();
+        desk.store().remove(&versions, None, &clusters)
+    };
+    let error = remove(&["4230.2.9", "4230.2.10"]).unwrap_err();
+    assert!(error.to_string().contains("in use by demo"), "{error:#}");
+    for unknown in ["1.1.1", "..", "../x86-64"] {
+        let error = remove(&["4230.2.9", unknown]).unwrap_err();
+        assert!(
+            matches!(error.downcast_ref(), Some(End::BadInput(_))),
+            "{error:#}"
+        );
+        assert!(
+            error.to_string().contains("there are 4230.2.9 (x86-64)"),
+            "{error:#}"
+        );
+    }
+    assert_eq!(
+        desk.store().list().unwrap().len(),
+        3,
+        "nothing was removed yet"
+    );
+
+    remove(&["4230.2.9"]).unwrap();
+    assert_eq!(
+        desk.store()
+            .find("stable", Some("4230.2.9"), Arch::X86_64)
+            .unwrap(),
+        None
+    );
+    std::fs::remove_file(machines.join(IN_USE)).unwrap();
+    remove(&["4230.2.10"]).unwrap();
+    assert_eq!(desk.store().list().unwrap().len(), 1);
+    assert!(
+        !desk.names().iter().any(|n| n.starts_with('.')),
+        "{:?}",
+        desk.names()
+    );
+}
+
+#[test]
+fn what_cut_off_work_left_is_cleared() {
+    let desk = three();
+    std::fs::create_dir(desk.path(".gone-0")).unwrap();
+    let ready = desk.path(".new-x86-64-5.5.5/ready");
+    std::fs::create_dir_all(&ready).unwrap();
+    std::fs::write(ready.join("flatcar_production_qemu_image.img"), "half").unwrap();
+    assert_eq!(
+        desk.store()
+            .find("stable", Some("5.5.5"), Arch::X86_64)
+            .unwrap(),
+        None
+    );
+    desk.publish("5.5.5", &pack(&[&image(1000)]));
+    desk.pull("5.5.5").unwrap();
+    assert_eq!(desk.names(), ["lock", "x86-64"]);
+}

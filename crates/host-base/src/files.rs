@@ -1,0 +1,129 @@
+//! Files that survive a power cut: either as they were or as they should be, never between.
+
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use tempfile::{Builder, TempDir};
+
+/// Mode of every directory that this program makes.
+const DIR_MODE: u32 = 0o700;
+/// Mode of every file that this program makes.
+const FILE_MODE: u32 = 0o600;
+
+/// Makes a directory and what is missing above it, 0700.
+pub fn make_dir(path: &Path) -> Result<()> {
+    let made = DirBuilder::new()
+        .recursive(true)
+        .mode(DIR_MODE)
+        .create(path);
+    made.with_context(|| format!("cannot make the directory {}", path.display()))
+}
+
+/// Reads a file; none if there is none.
+pub fn read(path: &Path) -> Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Writes or replaces a file, 0600.
+pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
+    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    // tempfile makes its files 0600.
+    let mut file = Builder::new().prefix(".new-").tempfile_in(dir)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    crate::failpoint::hit("write");
+    file.persist(path)?;
+    sync_dir(dir)
+}
+
+/// Makes what was renamed into or removed from a directory durable.
+pub fn sync_dir(dir: &Path) -> Result<()> {
+    Ok(File::open(dir)?.sync_all()?)
+}
+
+/// A directory in the making. It appears whole at [`Self::commit`], or not at all.
+#[derive(Debug)]
+pub struct NewDir {
+    scratch: TempDir,
+    target: PathBuf,
+}
+
+impl NewDir {
+    /// Begins beside the target.
+    pub fn begin(target: &Path) -> Result<Self> {
+        let beside = target.parent().unwrap_or_else(|| Path::new("."));
+        let mode = Permissions::from_mode(DIR_MODE);
+        let scratch = Builder::new()
+            .prefix(".new-")
+            .permissions(mode)
+            .tempdir_in(beside);
+        let scratch = scratch.with_context(|| format!("cannot write into {}", beside.display()))?;
+        Ok(Self {
+            scratch,
+            target: target.to_owned(),
+        })
+    }
+
+    /// Adds a file; `name` may name one directory.
+    pub fn add(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.scratch.path().join(name);
+        if let Some(dir) = path.parent() {
+            make_dir(dir)?;
+        }
+        let mut file = create(&path)?;
+        file.write_all(bytes)?;
+        Ok(file.sync_all()?)
+    }
+
+    /// Puts it in its place, which must be free.
+    pub fn commit(self) -> Result<()> {
+        for entry in std::fs::read_dir(self.scratch.path())? {
+            let path = entry?.path();
+            if path.is_dir() {
+                sync_dir(&path)?;
+            }
+        }
+        sync_dir(self.scratch.path())?;
+        crate::failpoint::hit("new-dir");
+        let scratch = self.scratch.keep();
+        std::fs::rename(&scratch, &self.target)
+            .with_context(|| format!("cannot make {}", self.target.display()))?;
+        sync_dir(self.target.parent().unwrap_or_else(|| Path::new(".")))
+    }
+}
+
+/// A new file, 0600; an error if there is one.
+pub fn create(path: &Path) -> Result<File> {
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE_MODE)
+        .open(path);
+    file.with_context(|| format!("cannot make {}", path.display()))
+}
+
+/// Removes what an interrupted write left in a directory.
+pub fn sweep(dir: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if !entry.file_name().to_string_lossy().starts_with(".new-") {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,104 @@
+//! Who makes the machines. One file or folder per provider; nothing else knows what a machine is made of.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use ha_cluster_file::cluster::{self, Cluster, Node};
+
+mod finding;
+pub mod libvirt;
+mod none;
+pub mod nspawn;
+mod probe;
+mod process;
+pub mod qemu;
+pub mod vm;
+
+pub use finding::Finding;
+pub use none::RenderOnly;
+
+/// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
+/// several threads at once (one per node). Errors are whole messages: cause and cure.
+pub trait Provider: std::fmt::Debug + Send + Sync {
+    /// Looks whether this machine can carry the cluster, before anything is made. Changes nothing.
+    fn preflight(&self) -> Result<Vec<Finding>>;
+    /// Makes what all nodes share (network, files). Finds what is there from an earlier call.
+    fn prepare(&self) -> Result<()>;
+    /// Makes a node unless it is there, from its Ignition file, and powers it on. Never touches an existing disk.
+    fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made>;
+    /// What the machine does now.
+    fn state(&self, node: &Node) -> Result<Machine>;
+    /// Switches the machine.
+    fn power(&self, node: &Node, order: Power) -> Result<()>;
+    /// Removes one node, disk included; fine if it is not there.
+    fn remove(&self, node: &Node) -> Result<()>;
+    /// A command that runs `argv` on the node as root, wired to this process's streams by the caller.
+    fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command>;
+    /// Cuts a node off from all others, or lets it back, while its own link stays up: what a broken switch does. For tests.
+    fn cut(&self, node: &Node, _off: bool) -> Result<()> {
+        bail!(
+            "{} cannot be cut off: its provider has no such switch",
+            node.name
+        )
+    }
+    /// Where this machine reaches an address of the nodes' network: there, unless the provider forwards it.
+    fn reach(&self, inside: SocketAddr) -> SocketAddr {
+        inside
+    }
+    /// The host's file that gets the node's events, one JSON object a line; may not exist yet.
+    fn events(&self, node: &Node) -> PathBuf;
+    /// The host's file that gets the node's console; may not exist yet.
+    fn console(&self, node: &Node) -> PathBuf;
+    /// Removes everything that was ever made for this cluster, also half-made things, and nothing else.
+    fn destroy(&self) -> Result<()>;
+}
+
+/// What `ensure` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Made {
+    /// The node is new.
+    New,
+    /// It was there but off, and is on now.
+    PoweredOn,
+    /// It ran already.
+    Running,
+}
+
+/// What a machine does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machine {
+    /// There is none.
+    Absent,
+    /// It has a disk but does not run.
+    Off,
+    /// It runs (or boots).
+    Running,
+}
+
+/// An order to a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Power {
+    /// Pull the plug: no process of the node runs on, its link is down.
+    Off,
+    /// Switch on.
+    On,
+    /// Orderly restart.
+    Reboot,
+}
+
+/// The provider that the cluster file names. `dir` is the cluster's state directory (0700), the provider's own things
+/// live in `dir/machines`.
+pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
+    match &cluster.provider {
+        cluster::Provider::Nspawn(options) => {
+            Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))
+        }
+        cluster::Provider::Libvirt(options) => {
+            Ok(Box::new(libvirt::Libvirt::new(cluster, options, dir)?))
+        }
+        cluster::Provider::Qemu(options) => Ok(Box::new(qemu::Qemu::new(cluster, options, dir)?)),
+        cluster::Provider::None => Ok(Box::new(RenderOnly)),
+    }
+}

@@ -1,0 +1,380 @@
+//! One node: made from its volumes, switched, asked.
+
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use ha_cluster_file::cluster::{Image, Node};
+use ha_host_base::files;
+
+use super::host::{Found, Host};
+use super::image::{self, Base};
+use super::names::Part;
+use super::virsh::XML;
+use super::xml::domain::{Boot, New};
+use super::xml::volume;
+use super::{Libvirt, relay};
+use crate::vm::guest::{Agent, Way};
+use crate::vm::{self, fw_cfg, size};
+use crate::{Machine, Made, Power};
+
+/// An orderly reboot stops kubelet and containerd first, and an emulated machine boots in a minute.
+const REBOOT_PATIENCE: Duration = Duration::from_secs(300);
+/// Pause between looks at a node that reboots.
+const REBOOT_LOOK: Duration = Duration::from_secs(1);
+
+/// Makes a node unless it is there, and switches it on.
+pub fn ensure(all: &Libvirt, node: &Node, ignition: &Path) -> Result<Made> {
+    let host = all.host(node)?;
+    let made = match host.find(&node.name)? {
+        Found::Foreign(message) => bail!("{message}"),
+        Found::Ours(domain) if domain.active => Made::Running,
+        Found::Ours(_) => {
+            on(all, node)?;
+            Made::PoweredOn
+        }
+        Found::Absent => {
+            make(all, host, node, ignition)?;
+            Made::New
+        }
+    };
+    relay::begin(all, node)?;
+    Ok(made)
+}
+
+/// What a node does now.
+pub fn state(all: &Libvirt, node: &Node) -> Result<Machine> {
+    Ok(match all.host(node)?.find(&node.name)? {
+        Found::Ours(domain) if domain.active => Machine::Running,
+        Found::Ours(_) => Machine::Off,
+        Found::Absent | Found::Foreign(_) => Machine::Absent,
+    })
+}
+
+/// Switches a node.
+pub fn power(all: &Libvirt, node: &Node, order: Power) -> Result<()> {
+    match order {
+        Power::On => on(all, node),
+        Power::Off => {
+            let (host, name) = ours(all, node, None)?;
+            host.pull_the_plug(&name)
+        }
+        Power::Reboot => reboot(all, node),
+    }
+}
+
+/// A command on a node that runs.
+pub fn exec(all: &Libvirt, node: &Node, argv: &[&str]) -> Result<Command> {
+    let (host, name) = ours(all, node, Some(true))?;
+    let program = std::env::current_exe().context("cannot find the ha-host program itself")?;
+    Ok(way(host, name).command(&program, &node.name, argv))
+}
+
+/// The node's host and domain; an error unless it is ours and, if that matters, runs or not.
+fn ours<'a>(all: &'a Libvirt, node: &Node, active: Option<bool>) -> Result<(&'a Host, String)> {
+    let host = all.host(node)?;
+    match host.find(&node.name)? {
+        Found::Absent => bail!(
+            "{} has no machine at {}; `ha-host launch` makes it",
+            node.name,
+            host.virsh.uri()
+        ),
+        Found::Foreign(message) => bail!("{message}"),
+        Found::Ours(domain) if active.is_some_and(|wanted| wanted != domain.active) => {
+            bail!(
+                "{} does not run; `ha-host power CLUSTER {} on` starts it",
+                node.name,
+                node.name
+            )
+        }
+        Found::Ours(_) => Ok((host, host.names.domain(&node.name))),
+    }
+}
+
+fn on(all: &Libvirt, node: &Node) -> Result<()> {
+    let (host, name) = ours(all, node, None)?;
+    // After a reboot of the host nothing but what starts with it is there.
+    all.wiring.ensure(host, all.options.autostart)?;
+    host.pool.ensure()?;
+    open_voices(all, node)?;
+    match host.virsh.run(&["start", &name]) {
+        Err(error) if error.to_string().contains("already active") => Ok(()),
+        started => started.map(drop),
+    }
+}
+
+/// Our files are there before the daemon's: one that it makes itself is root's alone.
+fn open_voices(all: &Libvirt, node: &Node) -> Result<()> {
+    files::make_dir(&all.dir(node))?;
+    for path in [all.events_file(node), all.console_file(node)] {
+        let open = || {
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&path)
+        };
+        let opened = open().or_else(|error| {
+            if error.kind() != ErrorKind::PermissionDenied {
+                return Err(error);
+            }
+            // virtlogd began a new file when ours was full. The node does not run: nobody writes into it.
+            std::fs::remove_file(&path).and_then(|()| open())
+        });
+        opened.with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// From nothing, or from what an earlier attempt left, to a node that boots. The domain comes last: if it is there, all is.
+fn make(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<()> {
+    if let Some(warning) = fw_cfg::check(ignition)? {
+        eprintln!("warning: {}: {warning}", node.name);
+    }
+    // Volumes without a domain never ran, or were left behind by somebody who removed the domain by hand.
+    host.remove(&node.name)?;
+    let domain = build(all, host, node, ignition)?;
+    let started = first_start(all, host, node, domain);
+    if started.is_err() {
+        // It never ran: the next launch makes it anew, from a fresh config. Best effort, it would find and remove it too.
+        let _ = host.remove(&node.name);
+    }
+    started
+}
+
+fn first_start(all: &Libvirt, host: &Host, node: &Node, domain: New) -> Result<()> {
+    open_voices(all, node)?;
+    define(all, host, &domain)?;
+    let Err(error) = host.virsh.run(&["start", &domain.name]) else {
+        return Ok(());
+    };
+    let words = format!("{error:#}");
+    let ours = [&domain.events, &domain.console];
+    if !host.virsh.is_local() || !ours.iter().any(|path| words.contains(*path)) {
+        return Err(error);
+    }
+    // SELinux or AppArmor keep the daemon out of our directory: into the pool it may write.
+    host.undefine(&domain.name)?;
+    let domain = New {
+        events: voice(host, node, Part::Events)?,
+        console: voice(host, node, Part::Console)?,
+        ..domain
+    };
+    define(all, host, &domain)?;
+    host.virsh.run(&["start", &domain.name]).map(drop)
+}
+
+fn define(all: &Libvirt, host: &Host, domain: &New) -> Result<()> {
+    host.virsh.feed(&["define", XML], &domain.to_string())?;
+    if all.options.autostart {
+        host.virsh.run(&["autostart", &domain.name])?;
+    }
+    Ok(())
+}
+
+/// All volumes of a node, and the domain that they make.
+fn build(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New> {
+    let (vm, names) = (&all.options.vm, &host.names);
+    let kvm = host.accel(vm)?.works;
+    let shared = all.share(host)?;
+    let owner = host.owner()?;
+    let disk = names.volume(&node.name, Part::Disk);
+    let disk = host.pool.create(&volume::New {
+        name: &disk,
+        capacity: vm.disk,
+        format: "qcow2",
+        mode: 0o600,
+        owner,
+        backing: Some((&shared.base, shared.format)),
+    })?;
+    let config = names.volume(&node.name, Part::Ignition);
+    let config = volume::New {
+        name: &config,
+        capacity: 0,
+        format: "raw",
+        mode: 0o600,
+        owner,
+        backing: None,
+    };
+    let config = host.pool.upload(&config, ignition)?;
+    let (events, console) = if host.virsh.is_local() && !all.apart {
+        (
+            text(&all.events_file(node))?,
+            text(&all.console_file(node))?,
+        )
+    } else {
+        (
+            voice(host, node, Part::Events)?,
+            voice(host, node, Part::Console)?,
+        )
+    };
+    Ok(New {
+        name: names.domain(&node.name),
+        mark: host.mark(&node.name),
+        kvm,
+        arch: vm.arch,
+        cpu: vm::cpu(vm, kvm).to_owned(),
+        cpus: vm.cpus,
+        memory: vm.memory,
+        firmware: vm.firmware,
+        boot: shared.boot,
+        ignition: config.path,
+        disk: disk.path,
+        assets: shared.assets,
+        plug: all.wiring.plug(host),
+        macs: node
+            .mac
+            .iter()
+            .copied()
+            .chain(node.interfaces.iter().map(|nic| nic.mac))
+            .collect(),
+        mtu: all.network.mtu,
+        events,
+        console,
+    })
+}
+
+/// A volume that grows with what the node says.
+fn voice(host: &Host, node: &Node, part: Part) -> Result<String> {
+    let name = host.names.volume(&node.name, part);
+    let new = volume::New {
+        name: &name,
+        capacity: 0,
+        format: "raw",
+        mode: 0o600,
+        owner: None,
+        backing: None,
+    };
+    Ok(host.pool.create(&new)?.path)
+}
+
+fn text(path: &Path) -> Result<String> {
+    let text = path
+        .to_str()
+        .with_context(|| format!("{} is no UTF-8, which libvirt wants", path.display()))?;
+    Ok(text.to_owned())
+}
+
+/// What all nodes of a host are made from, as paths there.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    base: String,
+    format: &'static str,
+    boot: Option<Boot>,
+    assets: Option<String>,
+}
+
+/// Local files that the hosts need.
+#[derive(Debug)]
+pub struct Sources {
+    /// The image.
+    pub base: Base,
+    /// Kernel, initramfs and command line outside it.
+    pub kernel: Option<ha_cluster_file::cluster::Kernel>,
+    /// The assets disk.
+    pub assets: Option<PathBuf>,
+}
+
+impl Sources {
+    /// Looks for them; an error names the one that is missing.
+    pub fn find(all: &Libvirt) -> Result<Self> {
+        let vm = &all.options.vm;
+        let base = Base::look(&crate::vm::image::base(vm)?)?;
+        if base.size > vm.disk {
+            bail!(
+                "the disk of {} is smaller than the image {} ({}); write e.g. `disk: {}GiB` in the cluster file",
+                size(vm.disk),
+                base.path.display(),
+                size(base.size),
+                base.size.div_ceil(1 << 30)
+            );
+        }
+        let kernel = match &vm.image {
+            Image::File { kernel, .. } => kernel.clone(),
+            Image::Flatcar { .. } => None,
+        };
+        Ok(Self {
+            base,
+            kernel,
+            assets: crate::vm::assets::current_disk(&all.dir)?,
+        })
+    }
+
+    /// Files that clusters share, by what they are.
+    pub fn shared(&self) -> Vec<(&'static str, &Path)> {
+        let kernel = self
+            .kernel
+            .iter()
+            .flat_map(|k| [("kernel", k.path.as_path()), ("initrd", k.initrd.as_path())]);
+        [("image", self.base.path.as_path())]
+            .into_iter()
+            .chain(kernel)
+            .collect()
+    }
+
+    /// Brings them to a host, whatever is not there.
+    pub fn send(&self, host: &Host) -> Result<Shared> {
+        let boot = match &self.kernel {
+            Some(kernel) => Some(Boot {
+                kernel: image::share(host, "kernel", &kernel.path)?,
+                initrd: image::share(host, "initrd", &kernel.initrd)?,
+                append: kernel.append.clone(),
+            }),
+            None => None,
+        };
+        Ok(Shared {
+            base: image::share(host, "image", &self.base.path)?,
+            format: self.base.format,
+            boot,
+            assets: self
+                .assets
+                .as_ref()
+                .map(|file| image::assets(host, file))
+                .transpose()?,
+        })
+    }
+}
+
+/// An orderly reboot, until the node's kernel is another; without an answer from its guest agent, only asked for.
+fn reboot(all: &Libvirt, node: &Node) -> Result<()> {
+    let (host, name) = ours(all, node, Some(true))?;
+    let agent = Agent::new(&node.name, way(host, name.clone()).open());
+    let before = boot_id(&agent);
+    let mode = if before.is_ok() { "agent,acpi" } else { "acpi" };
+    host.virsh.run(&["reboot", &name, "--mode", mode])?;
+    let Ok(before) = before else { return Ok(()) };
+    let end = Instant::now() + REBOOT_PATIENCE;
+    while !boot_id(&agent).is_ok_and(|now| now != before) {
+        if Instant::now() > end {
+            bail!(
+                "{} has not come back within {} s; see `ha-host logs`",
+                node.name,
+                REBOOT_PATIENCE.as_secs()
+            );
+        }
+        std::thread::sleep(REBOOT_LOOK);
+    }
+    Ok(())
+}
+
+fn way(host: &Host, domain: String) -> Way {
+    Way::Libvirt {
+        uri: host.virsh.uri().into(),
+        domain,
+    }
+}
+
+fn boot_id(agent: &Agent) -> Result<String> {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let argv = ["cat", "/proc/sys/kernel/random/boot_id"];
+    let code = agent.exec(&argv, &mut out, &mut err, &AtomicBool::new(false))?;
+    if code != 0 || out.is_empty() {
+        bail!("it tells no boot id");
+    }
+    Ok(String::from_utf8_lossy(&out).into_owned())
+}

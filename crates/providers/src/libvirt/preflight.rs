@@ -1,0 +1,260 @@
+//! Can the hosts carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
+
+use anyhow::Result;
+use ha_cluster_file::cluster::{Accel, Firmware};
+use ha_host_base::command::which;
+
+use super::Libvirt;
+use super::host::{Found, Host, has_firmware};
+use super::image;
+use super::node::Sources;
+use super::virsh::PACKAGE;
+use super::xml::domain::Domain;
+use crate::finding::{bad, good};
+use crate::vm::size;
+use crate::{Finding, Machine, Provider, probe};
+
+/// What a host should keep for itself.
+const SPARE_MEMORY: u64 = 512 << 20;
+/// What a node's disk holds once Kubernetes runs: container images, etcd, logs.
+const NODE_DISK: u64 = 2 << 30;
+
+/// All findings, good ones too.
+pub fn look(all: &Libvirt) -> Result<Vec<Finding>> {
+    if which("virsh").is_none() {
+        return Ok(vec![bad("virsh is not installed", PACKAGE)]);
+    }
+    let sources = Sources::find(all);
+    let mut findings = vec![match &sources {
+        Ok(sources) => good(format!("image {}", sources.base.path.display())),
+        Err(error) => parted(error),
+    }];
+    for host in all.hosts.values() {
+        match host.virsh.run(&["version"]) {
+            Err(error) => findings.push(parted(&error)),
+            Ok(version) => {
+                findings.push(good(reached(host, &version)));
+                findings.extend(able(all, host)?);
+                findings.extend(names(all, host)?);
+                findings.extend(network(all, host)?);
+                findings.push(memory(all, host)?);
+                findings.push(pool(all, host, sources.as_ref().ok())?);
+            }
+        }
+    }
+    if findings.iter().all(|f| f.ok) {
+        findings.extend(in_use(all)?);
+    }
+    Ok(findings)
+}
+
+/// Addresses that somebody else has, as far as this machine shares a segment with them. Those of nodes that run are theirs.
+fn in_use(all: &Libvirt) -> Result<Vec<Finding>> {
+    let mut wanted = Vec::new();
+    for node in &all.nodes {
+        if all.state(node)? != Machine::Running {
+            wanted.push((node.address, format!("the address of {}", node.name)));
+        }
+    }
+    if wanted.len() == all.nodes.len() {
+        wanted.push((all.vip, "the VIP".to_owned()));
+    }
+    probe::look(&wanted)
+}
+
+/// Our errors end with the cure, behind a semicolon; what others said follows.
+fn parted(error: &anyhow::Error) -> Finding {
+    let (top, below) = (
+        error.to_string(),
+        error
+            .chain()
+            .skip(1)
+            .map(|cause| format!(": {cause}"))
+            .collect::<String>(),
+    );
+    match top.split_once("; ") {
+        Some((seen, cure)) => bad(format!("{seen}{below}"), cure),
+        None => bad(format!("{top}{below}"), "mend that, then launch again"),
+    }
+}
+
+fn reached(host: &Host, version: &str) -> String {
+    let after = |begin: &str| {
+        version
+            .lines()
+            .find_map(|l| l.strip_prefix(begin))
+            .unwrap_or_default()
+            .trim()
+            .to_owned()
+    };
+    format!(
+        "{} (libvirt {}, {})",
+        host.virsh.uri(),
+        after("Using library: libvirt"),
+        after("Running hypervisor:")
+    )
+}
+
+/// Architecture, firmware, accelerator.
+fn able(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
+    let (vm, uri) = (&all.options.vm, host.virsh.uri());
+    let Some(capabilities) = host
+        .capabilities(vm.arch, "qemu")
+        .or_else(|| host.capabilities(vm.arch, "kvm"))
+    else {
+        let package = match vm.arch {
+            ha_cluster_file::cluster::Arch::X86_64 => "qemu-system-x86",
+            ha_cluster_file::cluster::Arch::Arm64 => "qemu-system-arm",
+        };
+        return Ok(vec![bad(
+            format!(
+                "libvirt at {uri} runs no machines of architecture {}",
+                vm.arch
+            ),
+            format!(
+                "install its emulator there (apt-get install {package}), or mend `arch` in the cluster file"
+            ),
+        )]);
+    };
+    let mut findings = Vec::new();
+    if !has_firmware(&capabilities, vm.firmware) {
+        debug_assert_eq!(vm.firmware, Firmware::Uefi);
+        findings.push(bad(
+            format!("libvirt at {uri} has no UEFI firmware for {}", vm.arch),
+            "install it there (apt-get install ovmf, on arm64 qemu-efi-aarch64), or write `firmware: bios`",
+        ));
+    }
+    let kvm = host.accel(vm)?;
+    findings.push(match (kvm.works, vm.accel) {
+        (false, Accel::Kvm) => bad(kvm.seen, kvm.cure),
+        (false, Accel::Auto) => good(format!("TCG, some ten times slower: {}", kvm.seen)),
+        _ => good(kvm.seen),
+    });
+    Ok(findings)
+}
+
+fn names(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
+    let mut findings = Vec::new();
+    for node in all.nodes_of(host) {
+        if let Found::Foreign(message) = host.find(&node.name)? {
+            let (seen, cure) = message.split_once(": give").unwrap_or((&message, ""));
+            findings.push(bad(seen, format!("give{cure}")));
+        }
+    }
+    Ok(findings)
+}
+
+fn network(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
+    let faults = all.wiring.look(host)?;
+    if faults.is_empty() {
+        return Ok(vec![good("network")]);
+    }
+    Ok(faults
+        .into_iter()
+        .map(|(seen, cure)| bad(seen, cure))
+        .collect())
+}
+
+fn memory(all: &Libvirt, host: &Host) -> Result<Finding> {
+    let free = free_memory(&host.virsh.run(&["nodememstats"])?);
+    let mut nodes = 0;
+    for node in all.nodes_of(host) {
+        let runs = matches!(
+            host.find(&node.name)?,
+            Found::Ours(Domain { active: true, .. })
+        );
+        nodes += u64::from(!runs);
+    }
+    let needed = if nodes == 0 {
+        0
+    } else {
+        nodes * all.options.vm.memory + SPARE_MEMORY
+    };
+    let seen = format!("{} memory free", size(free));
+    Ok(if free >= needed {
+        good(seen)
+    } else {
+        bad(
+            format!(
+                "{seen} at {}, {nodes} nodes of {} need {}",
+                host.virsh.uri(),
+                size(all.options.vm.memory),
+                size(needed)
+            ),
+            "stop other programs or machines there, or write a smaller `memory` or fewer nodes",
+        )
+    })
+}
+
+/// Bytes that can be had: what is free, and what only caches files.
+fn free_memory(stats: &str) -> u64 {
+    let kib = |name: &str| -> u64 {
+        let line = stats
+            .lines()
+            .find(|l| l.split(':').next().map(str::trim) == Some(name));
+        line.and_then(|l| l.split(':').nth(1)?.split_whitespace().next()?.parse().ok())
+            .unwrap_or(0)
+    };
+    (kib("free") + kib("buffers") + kib("cached")) * 1024
+}
+
+fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding> {
+    let name = host.pool.name();
+    let Some(seen) = host.pool.look()? else {
+        return Ok(good(format!("pool {name} to be made")));
+    };
+    if let Some(fault) = host.pool.unfit(&seen) {
+        return Ok(parted(&anyhow::anyhow!(fault)));
+    }
+    if !seen.active {
+        return Ok(good(format!("pool {name} to be started")));
+    }
+    let mut needed = 0;
+    for node in all.nodes_of(host) {
+        needed += if host.find(&node.name)? == Found::Absent {
+            NODE_DISK
+        } else {
+            0
+        };
+    }
+    for (what, file) in sources
+        .filter(|_| needed > 0)
+        .iter()
+        .flat_map(|s| s.shared())
+    {
+        needed += image::missing(host, what, file)?;
+    }
+    let free = size(seen.available);
+    Ok(if seen.available >= needed {
+        good(format!("pool {name}, {free} free"))
+    } else {
+        bad(
+            format!(
+                "pool {name} at {} has {free} free, image and new nodes need {}",
+                host.virsh.uri(),
+                size(needed)
+            ),
+            "make room there, or name another pool with `pool: NAME`",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_can_be_had() {
+        let stats = "total  :             24684092 KiB\nfree   :                 1024 KiB\nbuffers:                 1024 KiB\n\
+                     cached :                 2048 KiB\n";
+        assert_eq!(free_memory(stats), 4 << 20);
+    }
+
+    #[test]
+    fn errors_are_parted_into_what_and_how() {
+        let finding =
+            parted(&anyhow::anyhow!("no such sheep").context("the daemon sleeps; wake it; gently"));
+        assert_eq!(finding.seen, "the daemon sleeps: no such sheep");
+        assert_eq!(finding.cure, "wake it; gently");
+    }
+}

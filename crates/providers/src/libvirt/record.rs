@@ -1,0 +1,146 @@
+//! What the provider must know to find its things again: `machines/libvirt.json`, written before anything is made.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use ha_host_base::files;
+use serde::{Deserialize, Serialize};
+
+/// Its name. Names of nodes hold no dot.
+const FILE: &str = "libvirt.json";
+/// The one version there is.
+const VERSION: u32 = 1;
+
+/// The record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Record {
+    version: u32,
+    /// The id of the state directory: the mark of all that it makes.
+    pub state: String,
+    /// Every host that anything was made at.
+    pub hosts: Vec<Known>,
+}
+
+/// A host that things were made at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Known {
+    /// Its URI.
+    pub uri: String,
+    /// The storage pool.
+    pub pool: String,
+    /// The pool was not there before.
+    pub pool_made: bool,
+}
+
+impl Record {
+    /// A new one with an id that no other state directory has, here or elsewhere.
+    pub fn new() -> Result<Self> {
+        let mut bytes = [0; 8];
+        let mut random = std::fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
+        std::io::Read::read_exact(&mut random, &mut bytes).context("cannot read /dev/urandom")?;
+        let state = bytes.iter().map(|b| format!("{b:02x}")).collect();
+        Ok(Self {
+            version: VERSION,
+            state,
+            hosts: Vec::new(),
+        })
+    }
+
+    /// The one in the provider's directory; none: nothing was ever made.
+    pub fn load(machines: &Path) -> Result<Option<Self>> {
+        let path = place(machines);
+        let Some(text) = files::read(&path)? else {
+            return Ok(None);
+        };
+        let record: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} cannot be understood", path.display()))?;
+        ensure!(
+            record.version == VERSION,
+            "{} is of version {}, this ha-host knows {VERSION}: use the newer one",
+            path.display(),
+            record.version
+        );
+        Ok(Some(record))
+    }
+
+    /// The same with an id that is in use already.
+    pub fn with_state(self, state: &str) -> Self {
+        Self {
+            state: state.into(),
+            ..self
+        }
+    }
+
+    /// Writes it.
+    pub fn save(&self, machines: &Path) -> Result<()> {
+        files::make_dir(machines)?;
+        files::write(
+            &place(machines),
+            serde_json::to_string_pretty(self)?.as_bytes(),
+        )
+    }
+
+    /// A host that is to be used from now on; true: it is new here.
+    pub fn add(&mut self, host: Known) -> bool {
+        let known = self
+            .hosts
+            .iter()
+            .any(|h| (&h.uri, &h.pool) == (&host.uri, &host.pool));
+        if !known {
+            self.hosts.push(host);
+        }
+        !known
+    }
+}
+
+fn place(machines: &Path) -> PathBuf {
+    machines.join(FILE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_comes_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let machines = dir.path().join("machines");
+        assert_eq!(Record::load(&machines).unwrap(), None);
+        let mut record = Record::new().unwrap();
+        let host = Known {
+            uri: "qemu:///system".into(),
+            pool: "default".into(),
+            pool_made: true,
+        };
+        assert!(
+            record.add(host.clone())
+                && !record.add(Known {
+                    pool_made: false,
+                    ..host
+                })
+        );
+        record.save(&machines).unwrap();
+        assert_eq!(Record::load(&machines).unwrap(), Some(record.clone()));
+        assert_ne!(Record::new().unwrap().state, record.state);
+    }
+
+    #[test]
+    fn version_one_stays_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = r#"{"version":1,"state":"0123456789abcdef","hosts":[{"uri":"qemu:///system","pool":"default","poolMade":false}]}"#;
+        std::fs::write(dir.path().join(FILE), text).unwrap();
+        assert_eq!(
+            Record::load(dir.path()).unwrap().unwrap().hosts[0].pool,
+            "default"
+        );
+        std::fs::write(dir.path().join(FILE), text.replace(":1", ":2")).unwrap();
+        assert!(
+            Record::load(dir.path())
+                .unwrap_err()
+                .to_string()
+                .contains("use the newer one")
+        );
+    }
+}

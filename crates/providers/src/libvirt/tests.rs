@@ -1,0 +1,162 @@
+//! The provider on a real libvirtd, in the lab's operator machine. Most nodes here boot a single sector that says a word on the
+//! serial port: what the provider does with a domain does not depend on what runs in it. One boots the lab's Flatcar stand-in.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ha_cluster_file::cluster::Cluster;
+
+use super::*;
+use crate::vm::guest::{Agent, Way};
+use crate::vm::operator;
+
+mod belongings;
+mod cut_off;
+mod life;
+
+/// A whole boot under TCG takes half a minute on an idle machine, and was seen to take six at a load of 13 on two processors.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// Waits until something is so.
+fn wait(what: &str, mut done: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+/// A cluster of two and its provider.
+struct World {
+    dir: tempfile::TempDir,
+    cluster: Cluster,
+    provider: Libvirt,
+}
+
+impl World {
+    /// Starts libvirtd unless it runs.
+    fn new(image: &str, more: &str) -> Self {
+        start_libvirtd();
+        let dir = tempfile::tempdir_in(operator::shared()).unwrap();
+        let cluster = cluster(image, more);
+        let provider = provider(&cluster, dir.path());
+        Self {
+            dir,
+            cluster,
+            provider,
+        }
+    }
+
+    /// With the tiny image.
+    fn tiny(more: &str) -> Self {
+        Self::new(&format!("{{path: {}}}", tiny().display()), more)
+    }
+
+    fn node(&self, at: usize) -> &Node {
+        &self.cluster.nodes[at]
+    }
+
+    fn ignition(&self) -> PathBuf {
+        let path = self.dir.path().join("node.ign");
+        std::fs::write(&path, r#"{"ignition":{"version":"3.3.0"}}"#).unwrap();
+        path
+    }
+
+    fn ensure(&self, at: usize) -> Result<Made> {
+        self.provider.ensure(self.node(at), &self.ignition())
+    }
+
+    fn console(&self, at: usize) -> String {
+        std::fs::read_to_string(self.provider.console(self.node(at))).unwrap_or_default()
+    }
+}
+
+fn cluster(image: &str, more: &str) -> Cluster {
+    let text = format!(
+        "version: 1\nname: t\nkubernetes: {{version: 1.34.4}}\nendpoint: {{vip: 10.79.0.30}}\n\
+         network: {{prefix: 24, gateway: 10.79.0.1}}\nsysexts: {{}}\nnodes:\n\
+         - {{name: one, role: control-plane, address: 10.79.0.11}}\n\
+         - {{name: two, role: worker, address: 10.79.0.12}}\n\
+         provider: {{libvirt: {{memory: 2GiB, accel: tcg, cpu: max, image: {image}{more}}}}}\n"
+    );
+    ha_test_support::cluster(&text, Path::new("/"))
+}
+
+fn provider(cluster: &Cluster, dir: &Path) -> Libvirt {
+    let cluster::Provider::Libvirt(options) = &cluster.provider else {
+        panic!("provider libvirt")
+    };
+    Libvirt::new(cluster, options, dir).unwrap()
+}
+
+/// Writes "up" to the serial port for ever after: a domain whose console can be seen.
+fn tiny() -> PathBuf {
+    // mov dx, 0x3f8; mov al, 'u'; out dx, al; mov al, 'p'; out dx, al; mov al, 10; out dx, al; hlt; jmp to hlt
+    let mut sector = vec![
+        0xba, 0xf8, 0x03, 0xb0, b'u', 0xee, 0xb0, b'p', 0xee, 0xb0, 10, 0xee, 0xf4, 0xeb, 0xfd,
+    ];
+    sector.resize(510, 0);
+    sector.extend([0x55, 0xaa]);
+    sector.resize(1 << 20, 0);
+    let path = operator::shared().join("tiny.img");
+    if !path.exists() {
+        std::fs::write(&path, sector).unwrap();
+    }
+    path
+}
+
+fn start_libvirtd() {
+    let script = "virsh -c qemu:///system list 2>/dev/null && exit; mkdir -p /var/log/libvirt /run/libvirt; virtlogd -d; libvirtd -d; \
+                  while ! virsh -c qemu:///system list 2>/dev/null; do sleep 0.1; done";
+    let done = Command::new("sh")
+        .args(["-c", script])
+        .stdout(std::process::Stdio::null())
+        .status();
+    assert!(done.unwrap().success());
+}
+
+fn virsh(line: &str) -> String {
+    let output = Command::new("virsh")
+        .args(["-q", "-c", "qemu:///system"])
+        .args(line.split(' '))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "virsh {line}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8(output.stdout).unwrap().trim().into()
+}
+
+fn define(what: &str, xml: &str) {
+    let path = operator::shared().join("foreign.xml");
+    std::fs::write(&path, xml).unwrap();
+    virsh(&format!("{what} {}", path.display()));
+}
+
+/// Everything that libvirt has.
+fn everything() -> String {
+    let pools = virsh("pool-list --all --name");
+    let volumes: Vec<String> = pools
+        .split_whitespace()
+        .map(|pool| virsh(&format!("vol-list {pool}")))
+        .collect();
+    format!(
+        "{} {} {pools} {}",
+        virsh("list --all --name"),
+        virsh("net-list --all --name"),
+        volumes.join(" ")
+    )
+    .trim()
+    .into()
+}
+
+fn bad(provider: &Libvirt) -> Vec<Finding> {
+    provider
+        .preflight()
+        .unwrap()
+        .into_iter()
+        .filter(|finding| !finding.ok)
+        .collect()
+}

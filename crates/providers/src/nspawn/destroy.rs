@@ -1,0 +1,179 @@
+//! From a running node to nothing, whatever state it is in: each step looks for what is there by the cluster's own names and
+//! files, and may be repeated.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::mount::{MntFlags, umount2};
+
+use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
+use super::network::{self, Segment};
+use super::{cgroup, ignition, root};
+use crate::process::Ident;
+
+/// How long a keeper may clean up behind a node whose plug was pulled.
+const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
+/// How long the kernel may need for a killed process with thousands of pages and mounts.
+const KILL_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Pulls the plug: the link first, so that nothing is heard of the node while it dies.
+pub fn off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
+    network::cut(wiring)?;
+    let known = |file: &str| Ident::alive(&dir.join(file));
+    let (leader, nspawn, keeper) = (
+        known(NodeDir::LEADER_PID),
+        known(NodeDir::NSPAWN_PID),
+        known(NodeDir::KEEPER_PID),
+    );
+    match (&leader, &keeper) {
+        (Some(leader), _) => leader.kill(),
+        // It is at Ignition, or between two boots: nothing of it is worth waiting for.
+        (None, Some(keeper)) => keeper.kill_group(),
+        (None, None) => {}
+    }
+    if let Some(keeper) = keeper.filter(|keeper| !keeper.gone_within(KEEPER_PATIENCE)) {
+        keeper.kill_group();
+    }
+    // Without a keeper these have nobody who waits for them.
+    for orphan in [known(NodeDir::NSPAWN_PID), known(NodeDir::LEADER_PID)]
+        .into_iter()
+        .flatten()
+    {
+        orphan.kill();
+    }
+    for process in [leader, nspawn, known(NodeDir::KEEPER_PID)]
+        .into_iter()
+        .flatten()
+    {
+        if !process.gone_within(KILL_PATIENCE) {
+            bail!(
+                "process {} of {} cannot be killed; is its storage stuck?",
+                process.pid(),
+                dir.0.display()
+            );
+        }
+    }
+    clean(dir, wiring)
+}
+
+/// Removes a node with its disk.
+pub fn remove(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
+    off(dir, wiring)?;
+    // Without the mark the disk is no disk any more, should we be interrupted.
+    let mark = dir.join(NodeDir::MADE);
+    if mark.exists() {
+        std::fs::remove_file(&mark).with_context(|| format!("cannot remove {}", mark.display()))?;
+    }
+    remove_dir(&dir.0)
+}
+
+/// Removes the whole cluster. Everything is tried; the first fault is reported.
+pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
+    let nodes = layout.nodes()?;
+    let mut results: Vec<Result<()>> = std::thread::scope(|scope| {
+        let remove = |node: &String| remove(&layout.node(node), &layout.wiring(node, interface));
+        let threads: Vec<_> = nodes
+            .iter()
+            .map(|node| scope.spawn(move || remove(node)))
+            .collect();
+        let lost = |_| {
+            Err(anyhow::anyhow!(
+                "the thread that removes a node has panicked"
+            ))
+        };
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap_or_else(lost))
+            .collect()
+    });
+    for node in strays(layout)? {
+        results.push(network::unplug(&layout.wiring(&node, interface)));
+    }
+    results.push(segment.drop());
+    results.into_iter().collect::<Result<()>>()?;
+    remove_dir(layout.machines())
+}
+
+/// Removes a directory with all in it, first unmounting whatever is mounted below: never through a mount.
+pub fn remove_dir(dir: &Path) -> Result<()> {
+    for point in mounts_below(dir)? {
+        umount2(&point, MntFlags::MNT_DETACH)
+            .with_context(|| format!("cannot unmount {}", point.display()))?;
+    }
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a keeper does in the end, for a keeper that could not.
+fn clean(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
+    let groups = std::fs::read_to_string(dir.join(NodeDir::CGROUPS)).unwrap_or_default();
+    let groups: Vec<PathBuf> = groups.lines().map(PathBuf::from).collect();
+    cgroup::remove(&groups)?;
+    network::unplug(wiring)?;
+    for file in [
+        NodeDir::LEADER_PID,
+        NodeDir::NSPAWN_PID,
+        NodeDir::KEEPER_PID,
+        NodeDir::CGROUPS,
+    ] {
+        let _ = std::fs::remove_file(dir.join(file));
+    }
+    remove_dir(&dir.join(ignition::WORK))
+}
+
+/// Nodes that have a namespace and no directory any more.
+fn strays(layout: &Layout) -> Result<Vec<String>> {
+    let prefix = format!("{}.", layout.bridge_namespace());
+    let entries = match std::fs::read_dir(NETNS_DIR) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("cannot read {NETNS_DIR}"))?,
+    };
+    let names = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    Ok(names
+        .filter_map(|name| name.strip_prefix(&prefix).map(String::from))
+        .collect())
+}
+
+/// Mount points at or below a directory, the deepest first.
+fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let Ok(dir) = dir.canonicalize() else {
+        return Ok(Vec::new());
+    };
+    let text = std::fs::read_to_string("/proc/self/mountinfo")
+        .context("cannot read /proc/self/mountinfo")?;
+    let points = text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|point| PathBuf::from(root::unescape(point)));
+    let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(&dir)).collect();
+    below.reverse();
+    Ok(below)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn removing_what_is_not_there_is_fine() {
+        let dir = tempfile::tempdir().unwrap();
+        remove_dir(&dir.path().join("no/such")).unwrap();
+        let layout = Layout::new("no-such-cluster-here", dir.path());
+        remove(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
+        assert_eq!(strays(&layout).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_half_made_node_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new("no-such-cluster-here", dir.path());
+        root::lay_out(&layout.node("node1")).unwrap();
+        remove(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
+        assert!(!layout.node("node1").0.exists());
+    }
+}

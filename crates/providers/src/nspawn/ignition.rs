@@ -1,0 +1,235 @@
+//! The real Ignition on a node's root directory, as a machine's first boot would run it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use ha_host_base::command::{executable, tail, which};
+
+use super::layout::NodeDir;
+use super::root::{Window, make_dir};
+
+/// Where Debian's package puts the program: it is a part of an initramfs there, not a command.
+const DRACUT: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
+/// Work directory below the node's; holds the config with its secrets, removed after use.
+pub const WORK: &str = "ignition.work";
+/// Ignition tries a source for ever; a launch does not wait so long.
+const PATIENCE_SECONDS: &str = "600";
+
+/// Finds Ignition: the command, the image's own, or Debian's package.
+pub fn find(image: &Path) -> Option<PathBuf> {
+    let places = [
+        image.join("ignition"),
+        PathBuf::from(DRACUT),
+        image.join("root/usr/bin/ignition"),
+    ];
+    which("ignition")
+        .into_iter()
+        .chain(places)
+        .find(|file| executable(file))
+}
+
+/// Applies `config` to the root below the node's directory `dir`. Only in a mount namespace of our own.
+pub fn apply(program: &Path, config: &Path, dir: &Path) -> Result<()> {
+    let work = dir.join(WORK);
+    super::destroy::remove_dir(&work)?;
+    // Ignition writes a user's keys as that user, who may not pass the state directory.
+    let window = Window::open(&dir.join(NodeDir::ROOT), &[program, config, dir])?;
+    let run = Run {
+        program,
+        config,
+        root: window.path(),
+        work: &work,
+    };
+    let result = run.all();
+    let log = readable(&std::fs::read_to_string(run.raw_log()).unwrap_or_default());
+    let log_file = dir.join(NodeDir::IGNITION_LOG);
+    let written = std::fs::write(&log_file, &log)
+        .with_context(|| format!("cannot write {}", log_file.display()));
+    super::destroy::remove_dir(&work)?;
+    written?;
+    result.map_err(|error| {
+        error.context(format!(
+            "{} (all of it: {})",
+            last_words(&log),
+            log_file.display()
+        ))
+    })
+}
+
+/// One run of Ignition.
+struct Run<'a> {
+    program: &'a Path,
+    config: &'a Path,
+    root: &'a Path,
+    work: &'a Path,
+}
+
+impl Run<'_> {
+    fn all(&self) -> Result<()> {
+        make_dir(self.work, 0o700)?;
+        make_dir(&self.work.join("empty"), 0o700)?;
+        let path = path_with(&stubs(self.work)?)?;
+        let selinux = Selinux::pretend(self.root)?;
+        // Absent means a first boot with presets applied; an empty file does not.
+        match std::fs::remove_file(self.root.join("etc/machine-id")) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(error).context("cannot remove the machine id");
+            }
+            _ => {}
+        }
+        self.stage("fetch-offline", &path)?;
+        if self.work.join("neednet").exists() {
+            self.stage("fetch", &path)?;
+        }
+        self.stage("files", &path)?;
+        selinux.done()
+    }
+
+    fn stage(&self, stage: &str, path: &OsStr) -> Result<()> {
+        let log = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.raw_log())
+            .context("cannot write Ignition's log")?;
+        let status = Command::new("timeout")
+            .args(["--kill-after=5", PATIENCE_SECONDS])
+            .arg(self.program)
+            .arg("--root")
+            .arg(self.root)
+            .args(["--platform", "file", "--log-to-stdout", "--stage", stage])
+            .arg("--config-cache")
+            .arg(self.work.join("ignition.json"))
+            .arg("--neednet")
+            .arg(self.work.join("neednet"))
+            .arg("--state-file")
+            .arg(self.work.join("state"))
+            .env("PATH", path)
+            .env("IGNITION_CONFIG_FILE", self.config)
+            .env("IGNITION_SYSTEM_CONFIG_DIR", self.work.join("empty"))
+            .env("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT", "false")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().context("cannot share Ignition's log")?)
+            .stderr(log)
+            .status()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        ensure!(
+            status.success(),
+            "Ignition failed in stage {stage} ({status})"
+        );
+        Ok(())
+    }
+
+    fn raw_log(&self) -> PathBuf {
+        self.work.join("log")
+    }
+}
+
+/// Ignition logs the whole config, keys and all, over many lines: only lines that bear a level above debugging are kept.
+fn readable(log: &str) -> String {
+    let levels = [
+        "EMERG", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO",
+    ];
+    let kept = log.lines().filter(|line| {
+        let level = line.split_once(':').map_or("", |(level, _)| level.trim());
+        levels.contains(&level) || line.starts_with("timeout:")
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// The line that says why, else the last ones.
+fn last_words(log: &str) -> &str {
+    log.lines()
+        .rev()
+        .find_map(|line| line.split_once("Ignition failed: "))
+        .map_or_else(|| tail(log), |(_, cause)| cause)
+}
+
+fn path_with(stubs: &Path) -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let admin = ["/usr/sbin", "/sbin"].map(PathBuf::from);
+    std::env::join_paths(
+        [stubs.into()]
+            .into_iter()
+            .chain(std::env::split_paths(&path))
+            .chain(admin),
+    )
+    .context("PATH is odd")
+}
+
+/// Debian's Ignition labels files for SELinux: a program that does nothing stands in.
+fn stubs(work: &Path) -> Result<PathBuf> {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = work.join("stubs");
+    make_dir(&dir, 0o700)?;
+    let file = dir.join("setfiles");
+    std::fs::write(&file, "#!/bin/sh\ncat >/dev/null\n")
+        .and_then(|()| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o700)))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(dir)
+}
+
+/// The configuration that the same Ignition wants to see, on a root that has none.
+struct Selinux {
+    /// What is to go again.
+    file: Option<PathBuf>,
+    dir: Option<PathBuf>,
+}
+
+impl Selinux {
+    fn pretend(root: &Path) -> Result<Self> {
+        let dir = root.join("etc/selinux");
+        let file = dir.join("config");
+        if file.exists() {
+            return Ok(Self {
+                file: None,
+                dir: None,
+            });
+        }
+        let new_dir = !dir.exists();
+        make_dir(&dir, 0o755)?;
+        std::fs::write(&file, "SELINUXTYPE=none\n")
+            .context("cannot write the node's etc/selinux/config")?;
+        Ok(Self {
+            file: Some(file),
+            dir: new_dir.then_some(dir),
+        })
+    }
+
+    fn done(self) -> Result<()> {
+        let gone = self.file.map_or(Ok(()), std::fs::remove_file);
+        gone.and_then(|()| self.dir.map_or(Ok(()), std::fs::remove_dir))
+            .context("cannot remove the node's etc/selinux/config")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_that_stays_holds_no_config() {
+        let log = "INFO     : Ignition 2.14.0\nDEBUG    : parsed config: {\n  \"storage\": {\n \"source\": \"data:,key\"\n}\n\
+                   INFO     : files: op(1): [started]  writing file \"/etc/hostname\"\nCRITICAL : Ignition failed: no such user\n";
+        let kept = readable(log);
+        assert_eq!(kept.lines().count(), 3, "{kept}");
+        assert!(!kept.contains("data:"));
+        assert_eq!(last_words(&kept), "no such user");
+    }
+
+    #[test]
+    fn selinux_s_configuration_comes_and_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let pretence = Selinux::pretend(dir.path()).unwrap();
+        assert!(dir.path().join("etc/selinux/config").exists());
+        Selinux::pretend(dir.path()).unwrap().done().unwrap();
+        assert!(
+            dir.path().join("etc/selinux/config").exists(),
+            "an image's own stays"
+        );
+        pretence.done().unwrap();
+        assert!(!dir.path().join("etc/selinux").exists());
+    }
+}

@@ -1,0 +1,200 @@
+//! The keeper: one small process per node that outlives ha-host. It mounts the node's disk, has Ignition fill a new one, runs
+//! systemd-nspawn, starts it again when the node reboots, and takes cable and cgroups away when the node is off.
+//!
+//! `ha-host nspawn-keeper DIRECTORY`, started by `ensure` and by nobody else. It answers on stdout with one line, `running`
+//! or `error: ...`, and closes it.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, Result, bail};
+use ha_host_base::command::tail;
+
+use super::cgroup::{self, Kind};
+use super::layout::NodeDir;
+use super::plan::Plan;
+use super::watch::Watch;
+use super::{extensions, ignition, network, root};
+use crate::process::Ident;
+
+/// What nspawn exits with when the node wants to be started again.
+const REBOOT: i32 = 133;
+/// The answer to `ensure` when the node has a PID 1.
+pub const RUNNING: &str = "running";
+
+/// Runs the keeper until its node is off. To be called before any thread is started.
+pub fn run(args: &[String]) -> Result<()> {
+    let [dir] = args else {
+        bail!("nspawn-keeper is started by ha-host itself, with a node's directory")
+    };
+    let result = keep(Path::new(dir));
+    if let Err(error) = &result {
+        answer(&format!("error: {error:#}"));
+    }
+    result
+}
+
+/// Tells `ensure`, once; later answers go to /dev/null. Nobody may be listening any more.
+pub fn answer(text: &str) {
+    let mut stdout = std::io::stdout();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
+        let _ = nix::unistd::dup2_stdout(null);
+    }
+}
+
+/// One line in the keeper's log.
+pub fn log(text: &str) {
+    let now = time::OffsetDateTime::now_utc();
+    eprintln!(
+        "{:02}:{:02}:{:02}.{:03} {text}",
+        now.hour(),
+        now.minute(),
+        now.second(),
+        now.millisecond()
+    );
+}
+
+fn keep(dir: &Path) -> Result<()> {
+    detach(dir)?;
+    let me =
+        Ident::of(std::process::id().cast_signed()).context("cannot find this process in /proc")?;
+    me.write(Path::new(NodeDir::KEEPER_PID))?;
+    let plan = Plan::read(dir)?;
+    root::mount_here(&plan.image_root)?;
+    if let Some((program, config)) = &plan.ignition {
+        fill(&plan, program, config, dir)?;
+    }
+    let result = Keeper::new(&plan, dir).and_then(|keeper| keeper.run());
+    log(&result.as_ref().map_or_else(
+        |error| format!("error: {error:#}"),
+        |()| "the node is off".into(),
+    ));
+    result
+}
+
+/// Cuts all ties to whoever started us: session, working directory, open files.
+fn detach(dir: &Path) -> Result<()> {
+    // Fails if we lead a session already, which is as good.
+    let _ = nix::unistd::setsid();
+    std::env::set_current_dir(dir).with_context(|| format!("cannot enter {}", dir.display()))?;
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")
+        .context("cannot read /proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|fd| *fd > 2)
+        .collect();
+    for fd in open {
+        // The directory's own descriptor is in the list and closed by now.
+        let _ = nix::unistd::close(fd);
+    }
+    Ok(())
+}
+
+/// Makes a new disk. The mark comes last: a disk without it is made anew.
+fn fill(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Result<()> {
+    ignition::apply(program, config, dir)?;
+    let root = Path::new(NodeDir::ROOT);
+    root::settle_resolv_conf(root, &plan.name_servers)?;
+    let names: Vec<String> = plan.extensions.iter().map(|(n, _)| n.clone()).collect();
+    extensions::link_homes(root, &names)?;
+    if plan.unpacked {
+        extensions::link_directories(root, &names)?;
+    }
+    let mark = std::fs::File::create(NodeDir::MADE).context("cannot mark the disk as made")?;
+    mark.sync_all().context("cannot mark the disk as made")?;
+    log("Ignition has filled the disk");
+    Ok(())
+}
+
+/// What stays the same from one boot to the next.
+struct Keeper<'a> {
+    plan: &'a Plan,
+    dir: &'a Path,
+    hierarchies: Vec<cgroup::Hierarchy>,
+    groups: Vec<PathBuf>,
+    watch: Arc<Watch>,
+}
+
+impl<'a> Keeper<'a> {
+    fn new(plan: &'a Plan, dir: &'a Path) -> Result<Self> {
+        let hierarchies = cgroup::of("self")?;
+        let groups = cgroup::dirs(&hierarchies, &plan.cluster, &plan.node);
+        if super::host_runs_systemd() && cgroup::kind(&hierarchies) == Kind::V2 {
+            cgroup::step_aside(&hierarchies)?;
+        }
+        let lines: String = groups
+            .iter()
+            .map(|group| format!("{}\n", group.display()))
+            .collect();
+        std::fs::write(NodeDir::CGROUPS, lines).context("cannot write the node's cgroups down")?;
+        Ok(Self {
+            plan,
+            dir,
+            hierarchies,
+            groups,
+            watch: Watch::start()?,
+        })
+    }
+
+    fn run(&self) -> Result<()> {
+        loop {
+            let ended = self.boot();
+            let cleaned = self.clean();
+            let again = ended?;
+            cleaned?;
+            if !again {
+                return Ok(());
+            }
+            log("the node reboots");
+        }
+    }
+
+    /// One boot, from power-on to the end; true if the node wants another.
+    fn boot(&self) -> Result<bool> {
+        network::plug(&self.plan.wiring)?;
+        cgroup::make(&self.hierarchies, &self.groups)?;
+        let console = std::fs::File::options()
+            .create(true)
+            .append(true)
+            .open(NodeDir::CONSOLE);
+        let console = console.context("cannot write the node's console")?;
+        let mut child = self
+            .plan
+            .command(self.dir, &self.groups)
+            .env("NOTIFY_SOCKET", self.watch.address())
+            .stdin(Stdio::null())
+            .stdout(console.try_clone().context("cannot share the console")?)
+            .stderr(console)
+            .spawn()
+            .context("cannot start systemd-nspawn")?;
+        if let Some(ident) = Ident::of(child.id().cast_signed()) {
+            ident.write(Path::new(NodeDir::NSPAWN_PID))?;
+        }
+        let status = child.wait().context("cannot wait for systemd-nspawn")?;
+        log(&format!("systemd-nspawn has ended: {status}"));
+        if !self.watch.seen.load(Ordering::SeqCst) {
+            let text = std::fs::read_to_string(NodeDir::CONSOLE).unwrap_or_default();
+            bail!(
+                "systemd-nspawn did not start the node ({status}): {}",
+                tail(&text)
+            );
+        }
+        Ok(status.code() == Some(REBOOT))
+    }
+
+    fn clean(&self) -> Result<()> {
+        // Should nspawn have been killed, the node's PID 1 lives on without it.
+        if let Some(leader) = Ident::alive(Path::new(NodeDir::LEADER_PID)) {
+            leader.kill();
+        }
+        for file in [NodeDir::LEADER_PID, NodeDir::NSPAWN_PID] {
+            let _ = std::fs::remove_file(file);
+        }
+        let unplugged = network::unplug(&self.plan.wiring);
+        cgroup::remove(&self.groups).and(unplugged)
+    }
+}

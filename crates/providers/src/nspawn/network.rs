@@ -1,0 +1,340 @@
+//! The cluster's network: a bridge in a namespace of its own, a namespace per node, one cable to this host.
+//!
+//! "This host" is the network namespace that ha-host runs in, whichever that is. Its end of the cable carries the gateway's
+//! address as a /32 and one route per address of the cluster; nothing else of the host's network changes, and nothing is
+//! forwarded.
+
+use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use ha_cluster_file::cluster::Cluster;
+use ha_host_base::command::{feed, output};
+use nix::sys::statfs::{FsType, statfs};
+
+use super::layout::{Layout, NETNS_DIR, Wiring};
+
+/// The bridge in its namespace.
+const BRIDGE: &str = "br0";
+/// The bridge's end of the cable to the host.
+const UPLINK: &str = "to-host";
+/// The file system of mounted namespaces ("nsfs" in ASCII).
+const NSFS_MAGIC: FsType = FsType(0x6e73_6673);
+/// What the record says before the namespace has an inode.
+const PENDING: &str = "pending";
+
+/// What all nodes share.
+#[derive(Debug, Clone)]
+pub struct Segment {
+    layout: Layout,
+    gateway: IpAddr,
+    addresses: Vec<IpAddr>,
+}
+
+/// Whose the namespace with our name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Owner {
+    /// There is none.
+    Nobody,
+    /// This state directory made it.
+    Us,
+    /// Somebody else did.
+    Other,
+}
+
+impl Segment {
+    /// The segment of a cluster.
+    pub fn new(layout: &Layout, cluster: &Cluster) -> Self {
+        let nodes = cluster.nodes.iter().map(|node| node.address);
+        Self {
+            layout: layout.clone(),
+            gateway: cluster.network.gateway,
+            addresses: nodes.chain([cluster.endpoint.vip]).collect(),
+        }
+    }
+
+    /// Makes what is missing.
+    pub fn make(&self) -> Result<()> {
+        let (space, link) = (self.layout.bridge_namespace(), self.layout.host_link());
+        match self.owner() {
+            Owner::Other => bail!(
+                "the network namespace {space} exists, but this state directory did not make it; destroy the cluster that \
+                 it belongs to, give yours another name, or remove it with `ip netns del {space}`"
+            ),
+            Owner::Us => {}
+            Owner::Nobody => self.claim(&space)?,
+        }
+        if !exists(Some(&space), BRIDGE)? {
+            let lines = format!(
+                "link set lo up\nlink add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n\
+                 link set {BRIDGE} up\n"
+            );
+            batch(Some(&space), &lines)?;
+        }
+        if !exists(None, &link)? {
+            batch(
+                None,
+                &format!("link add {link} type veth peer name {UPLINK} netns {space}\n"),
+            )?;
+            batch(
+                Some(&space),
+                &format!("link set {UPLINK} master {BRIDGE} up\n"),
+            )?;
+        }
+        batch(None, &self.host_side(&link))?;
+        forbid_forwarding(&link)
+    }
+
+    /// Removes the segment, if it is ours.
+    pub fn drop(&self) -> Result<()> {
+        let space = self.layout.bridge_namespace();
+        let owner = self.owner();
+        // Deleting one end takes both at once; with the namespace alone the kernel takes its time.
+        if owner == Owner::Us && exists(Some(&space), UPLINK)? {
+            output(ip(Some(&space)).args(["link", "del", UPLINK]))?;
+        }
+        if owner != Owner::Other && Path::new(NETNS_DIR).join(&space).exists() {
+            output(ip(None).args(["netns", "del", &space]))?;
+        }
+        match std::fs::remove_file(self.layout.network_record()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| {
+                    format!("cannot remove {}", self.layout.network_record().display())
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whose the namespace with our name is.
+    pub fn owner(&self) -> Owner {
+        owner(
+            &self.layout.bridge_namespace(),
+            &self.layout.network_record(),
+        )
+    }
+
+    /// Says that the namespace will be ours before it exists, and which one it is as soon as it does.
+    fn claim(&self, space: &str) -> Result<()> {
+        let record = self.layout.network_record();
+        let write = |text: &str| {
+            std::fs::write(&record, text)
+                .with_context(|| format!("cannot write {}", record.display()))
+        };
+        if Path::new(NETNS_DIR).join(space).exists() {
+            output(ip(None).args(["netns", "del", space]))?;
+        }
+        write(PENDING)?;
+        output(ip(None).args(["netns", "add", space]))?;
+        let path = Path::new(NETNS_DIR).join(space);
+        let inode = std::fs::metadata(&path)
+            .with_context(|| format!("cannot look at {}", path.display()))?
+            .ino();
+        write(&inode.to_string())
+    }
+
+    /// The host's address and routes, as `ip -batch` reads them.
+    fn host_side(&self, link: &str) -> String {
+        let (length, options) = match self.gateway {
+            IpAddr::V4(_) => (32, ""),
+            IpAddr::V6(_) => (128, " nodad"),
+        };
+        let mut lines = format!(
+            "addr replace {}/{length} dev {link}{options}\nlink set {link} up\n",
+            self.gateway
+        );
+        for address in &self.addresses {
+            lines += &match self.gateway {
+                IpAddr::V4(gateway) => {
+                    format!("route replace {address}/32 dev {link} scope link src {gateway}\n")
+                }
+                IpAddr::V6(gateway) => {
+                    format!("route replace {address}/128 dev {link} src {gateway}\n")
+                }
+            };
+        }
+        lines
+    }
+}
+
+fn owner(bridge: &str, record: &Path) -> Owner {
+    let path = Path::new(NETNS_DIR).join(bridge);
+    let Ok(space) = std::fs::metadata(&path) else {
+        return Owner::Nobody;
+    };
+    let Ok(record) = std::fs::read_to_string(record) else {
+        return Owner::Other;
+    };
+    // A plain file is what an earlier boot left where /run survives one.
+    if statfs(&path).is_ok_and(|fs| fs.filesystem_type() != NSFS_MAGIC) {
+        return Owner::Nobody;
+    }
+    if record.trim() == PENDING || record.trim() == space.ino().to_string() {
+        Owner::Us
+    } else {
+        Owner::Other
+    }
+}
+
+/// Gives a node a namespace without a past and a cable: a machine that was off remembers no address.
+pub fn plug(wiring: &Wiring) -> Result<()> {
+    unplug(wiring)?;
+    let Wiring {
+        record,
+        bridge,
+        namespace,
+        port,
+        interface,
+        mac,
+    } = wiring;
+    if owner(bridge, record) != Owner::Us {
+        bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
+    }
+    output(ip(None).args(["netns", "add", namespace]))?;
+    let lines = format!(
+        "link add {port} type veth peer name {interface} address {mac} netns {namespace}\n\
+         link set {port} master {BRIDGE} up\n"
+    );
+    batch(Some(bridge), &lines)
+}
+
+/// Takes cable and namespace away.
+pub fn unplug(wiring: &Wiring) -> Result<()> {
+    // One end takes the other along at once; a namespace alone goes when the kernel finds the time.
+    at_port(wiring, "del", &[])?;
+    let del = || output(ip(None).args(["netns", "del", &wiring.namespace])).map(drop);
+    if owner(&wiring.bridge, &wiring.record) != Owner::Other && wiring.path().exists() {
+        // Keeper and ha-host may both be at it.
+        return del().or_else(|error| {
+            if wiring.path().exists() {
+                Err(error)
+            } else {
+                Ok(())
+            }
+        });
+    }
+    Ok(())
+}
+
+/// Nothing of the node is heard from now on.
+pub fn cut(wiring: &Wiring) -> Result<()> {
+    at_port(wiring, "set", &["down"])
+}
+
+/// Unplugs a node's cable from the bridge, or plugs it in again; the node's own end stays up.
+pub fn unplug_port(wiring: &Wiring, off: bool) -> Result<()> {
+    match off {
+        true => at_port(wiring, "set", &["nomaster"]),
+        false => at_port(wiring, "set", &["master", BRIDGE]),
+    }
+}
+
+/// `ip link VERB PORT REST` on the bridge's end of a node's cable, if there is one, even if it goes meanwhile.
+fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
+    let there = || -> Result<bool> {
+        let ours = owner(&wiring.bridge, &wiring.record) == Owner::Us;
+        Ok(ours && exists(Some(&wiring.bridge), &wiring.port)?)
+    };
+    if !there()? {
+        return Ok(());
+    }
+    let done = output(
+        ip(Some(&wiring.bridge))
+            .args(["link", verb])
+            .arg(&wiring.port)
+            .args(rest),
+    );
+    match done {
+        Err(error) if there().unwrap_or(true) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Whether an interface of this name exists in a namespace (none: this host's).
+pub fn exists(namespace: Option<&str>, link: &str) -> Result<bool> {
+    let found = output(ip(namespace).args(["-o", "link", "show"]))?;
+    Ok(names(&found).any(|name| name == link))
+}
+
+/// This host's routes of every table as JSON, in the family of `address`.
+pub fn routes(address: IpAddr) -> Result<String> {
+    let family = if address.is_ipv4() { "-4" } else { "-6" };
+    output(ip(None).args([family, "-j", "route", "show", "table", "all"]))
+}
+
+/// Interface names of `ip -o link`: `7: eth0@if6: <...>`.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.lines()
+        .filter_map(|line| line.split(": ").nth(1))
+        .map(|name| name.split('@').next().unwrap_or(name))
+}
+
+/// A host that is a router for others would otherwise carry the nodes' packets away.
+fn forbid_forwarding(link: &str) -> Result<()> {
+    for family in ["ipv4", "ipv6"] {
+        let file = format!("/proc/sys/net/{family}/conf/{link}/forwarding");
+        // No such file: a kernel without that family.
+        let Ok(value) = std::fs::read_to_string(&file) else {
+            continue;
+        };
+        if value.trim() != "0" {
+            std::fs::write(&file, "0").with_context(|| format!("cannot switch {file} off"))?;
+        }
+    }
+    Ok(())
+}
+
+fn ip(namespace: Option<&str>) -> Command {
+    let mut command = Command::new("ip");
+    if let Some(namespace) = namespace {
+        command.args(["-n", namespace]);
+    }
+    command
+}
+
+/// Many orders in one process: a fork costs more than the order.
+fn batch(namespace: Option<&str>, lines: &str) -> Result<()> {
+    feed(ip(namespace).args(["-batch", "-"]), lines)
+        .map(drop)
+        .with_context(|| format!("while carrying out:\n{lines}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_names() {
+        let text = "1: lo: <LOOPBACK> mtu 65536\n7: eth0@if6: <UP> mtu 1500\n8: ha-demo: <UP>\n";
+        assert_eq!(names(text).collect::<Vec<_>>(), ["lo", "eth0", "ha-demo"]);
+    }
+
+    #[test]
+    fn the_host_gets_routes_for_the_cluster_s_addresses_only() {
+        let layout = Layout::new("demo", Path::new("/s"));
+        let parse = |text: &str| text.parse::<IpAddr>().unwrap();
+        let segment = Segment {
+            layout,
+            gateway: parse("10.77.0.1"),
+            addresses: vec![parse("10.77.0.11"), parse("10.77.0.30")],
+        };
+        let expected = "addr replace 10.77.0.1/32 dev ha-demo\nlink set ha-demo up\n\
+                        route replace 10.77.0.11/32 dev ha-demo scope link src 10.77.0.1\n\
+                        route replace 10.77.0.30/32 dev ha-demo scope link src 10.77.0.1\n";
+        assert_eq!(segment.host_side("ha-demo"), expected);
+    }
+
+    #[test]
+    fn a_namespace_that_is_not_written_down_is_not_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let layout = Layout::new("no-such-cluster-here", dir.path());
+        let segment = Segment {
+            layout,
+            gateway: "10.0.0.1".parse().unwrap(),
+            addresses: Vec::new(),
+        };
+        assert_eq!(segment.owner(), Owner::Nobody);
+    }
+}

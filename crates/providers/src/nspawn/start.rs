@@ -1,0 +1,175 @@
+//! From nothing, or from a disk, to a node with a PID 1.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use ha_cluster_file::cluster::Node;
+
+use super::keeper::RUNNING;
+use super::layout::{Layout, NodeDir};
+use super::network::Owner;
+use super::plan::Plan;
+use super::root::{self, DATA};
+use super::{Nspawn, destroy, extensions, host_runs_systemd, ignition, store};
+use crate::process::Ident;
+use crate::{Machine, Made};
+
+/// What the node does. A leader without its keeper still runs.
+pub fn state(dir: &NodeDir) -> Machine {
+    let runs = [NodeDir::KEEPER_PID, NodeDir::LEADER_PID]
+        .iter()
+        .any(|file| Ident::alive(&dir.join(file)).is_some());
+    if runs {
+        Machine::Running
+    } else if dir.join(NodeDir::MADE).exists() {
+        Machine::Off
+    } else {
+        Machine::Absent
+    }
+}
+
+/// Makes the node unless it is there, and switches it on.
+pub fn ensure(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made> {
+    let dir = provider.dir(node);
+    match state(&dir) {
+        Machine::Running => return Ok(Made::Running),
+        Machine::Off => return on(provider, node).map(|()| Made::PoweredOn),
+        Machine::Absent => {}
+    }
+    // What an earlier try left has no mark: nobody has ever used that disk.
+    destroy::remove(&dir, &provider.wiring(node))?;
+    root::lay_out(&dir)?;
+    store::give(
+        &provider.image.join("containerd"),
+        &dir.join(NodeDir::DATA).join(DATA[0].0),
+    )?;
+    let program = ignition::find(&provider.image)
+        .context("Ignition is not installed: apt-get install ignition")?;
+    let config =
+        std::path::absolute(config).with_context(|| format!("cannot find {}", config.display()))?;
+    start(provider, node, Some((program, config)))?;
+    Ok(Made::New)
+}
+
+/// Boots a node from its disk, unless it runs.
+pub fn on(provider: &Nspawn, node: &Node) -> Result<()> {
+    match state(&provider.dir(node)) {
+        Machine::Running => Ok(()),
+        Machine::Off => start(provider, node, None),
+        Machine::Absent => bail!("{} has no disk; `ha-host launch` makes it", node.name),
+    }
+}
+
+fn start(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<()> {
+    let dir = provider.dir(node);
+    if provider.segment.owner() != Owner::Us {
+        let bridge = provider.layout.bridge_namespace();
+        bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
+    }
+    plan(provider, node, ignition)?.write(&dir)?;
+    let log = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(dir.join(NodeDir::KEEPER_LOG));
+    let mut child =
+        keeper(&provider.keeper, &provider.layout, node)
+            .arg("nspawn-keeper")
+            .arg(&dir.0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log.with_context(|| {
+                format!("cannot write {}", dir.join(NodeDir::KEEPER_LOG).display())
+            })?)
+            .spawn()
+            .with_context(|| format!("cannot start the keeper of {}", node.name))?;
+    let mut said = String::new();
+    if let Some(mut stdout) = child.stdout.take() {
+        stdout
+            .read_to_string(&mut said)
+            .with_context(|| format!("cannot hear the keeper of {}", node.name))?;
+    }
+    if said.lines().any(|line| line == RUNNING) {
+        // The keeper lives on; should it end before we do, somebody must take note of it.
+        std::thread::spawn(move || child.wait());
+        return Ok(());
+    }
+    let status = child
+        .wait()
+        .with_context(|| format!("cannot wait for the keeper of {}", node.name))?;
+    match said.trim().strip_prefix("error: ") {
+        Some(error) => bail!("{}: {error}", node.name),
+        None => bail!(
+            "the keeper of {} has died ({status}); see {}",
+            node.name,
+            dir.join(NodeDir::KEEPER_LOG).display()
+        ),
+    }
+}
+
+fn plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<Plan> {
+    let image_root = image_root(provider, &provider.dir(node), ignition.is_some())?;
+    let network = &provider.network;
+    let servers = if network.dns.is_empty() {
+        std::slice::from_ref(&network.gateway)
+    } else {
+        &network.dns[..]
+    };
+    // Only those that are there: the disk's links to others are its own affair.
+    let (local, _) = extensions::local(&provider.sysexts);
+    let home = provider.layout.extensions();
+    Ok(Plan {
+        cluster: provider.layout.cluster().into(),
+        node: node.name.clone(),
+        machine: provider.layout.machine(&node.name),
+        image_root,
+        wiring: provider.wiring(node),
+        name_servers: servers.iter().map(ToString::to_string).collect(),
+        extensions: local
+            .into_iter()
+            .map(|(name, _)| (name.clone(), home.join(name)))
+            .collect(),
+        unpacked: provider.unpack_reason().is_some(),
+        ignition,
+    })
+}
+
+/// The image below a disk is the one that it was made on, even if the cluster file or a link names another one by now: an
+/// upper layer over another lower one is no disk.
+fn image_root(provider: &Nspawn, dir: &NodeDir, new: bool) -> Result<PathBuf> {
+    let root = if new {
+        provider.image.join("root")
+    } else {
+        Plan::read(&dir.0)?.image_root
+    };
+    root.canonicalize().with_context(|| {
+        let cure = "build it again, or remove the node and launch anew";
+        format!("the node image {} is gone; {cure}", root.display())
+    })
+}
+
+/// The keeper's program. Under systemd in a scope of its own, from the manual pages and not run so far: that takes it out of
+/// the login session's cgroup (and its end), and delegates the scope's cgroups to it. A scope, not a service: a service
+/// would start in PID 1's namespaces, and the network namespace that ha-host runs in is the one that counts.
+fn keeper(program: &Path, layout: &Layout, node: &Node) -> Command {
+    if !host_runs_systemd() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("systemd-run");
+    command
+        .args([
+            "--scope",
+            "--quiet",
+            "--collect",
+            "--no-ask-password",
+            "-p",
+            "Delegate=yes",
+            "-p",
+            "TasksMax=infinity",
+        ])
+        .arg(format!("--unit=ha-{}.{}", layout.cluster(), node.name))
+        .arg("--")
+        .arg(program);
+    command
+}

@@ -1,0 +1,259 @@
+//! The cluster's gateway: one QEMU without a guest. It is the hub between the nodes and, as QEMU's user network, their way out
+//! and the way in by forwarded ports. It may end and begin again at any time: the nodes do not notice.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_host_base::files;
+use serde_json::json;
+
+use super::arguments::{self, Plug, reconnect};
+use super::layout::{Layout, QMP};
+use super::ports::{self, Ports};
+use super::qmp::{PATIENCE, Qmp};
+use super::{filter, programs, spawn};
+
+/// How QEMU says that it has one of that name already.
+const DUPLICATE: &str = "Duplicate ID";
+
+/// The gateway of one cluster.
+#[derive(Debug)]
+pub struct Gateway {
+    layout: Layout,
+    cluster: Cluster,
+    /// The program that is the filter: ha-host itself.
+    pub program: PathBuf,
+    /// Held while the process is looked at and changed.
+    ports: Mutex<Ports>,
+}
+
+impl Gateway {
+    /// Whatever there is of it.
+    pub fn new(layout: &Layout, cluster: &Cluster) -> Result<Self> {
+        Ok(Self {
+            ports: Mutex::new(Ports::read(&layout.ports())?),
+            layout: layout.clone(),
+            cluster: cluster.clone(),
+            program: std::env::current_exe().context("cannot find the ha-host program itself")?,
+        })
+    }
+
+    /// The port of this machine that leads there.
+    pub fn port(&self, inside: std::net::SocketAddr) -> Option<u16> {
+        self.table().get(inside)
+    }
+
+    fn table(&self) -> std::sync::MutexGuard<'_, Ports> {
+        // What is in it is whole at any time.
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts it, or plugs into a running one what has come since.
+    pub fn ensure(&self) -> Result<()> {
+        let mut table = self.table();
+        filter::ensure(&self.layout.filter(), &self.program)
+            .with_context(|| format!("the network of {} does not start", self.cluster.name))?;
+        let dir = self.layout.gateway();
+        files::make_dir(&dir)?;
+        let running = spawn::running(&dir).map(|_| Qmp::open(&dir.join(QMP), PATIENCE));
+        match running {
+            Some(Ok(mut qmp)) => self.extend(&mut table, &mut qmp),
+            // One that does not answer is of no use to anybody.
+            Some(Err(_)) => {
+                spawn::stop(&dir)?;
+                self.start(&mut table, &dir)
+            }
+            None => self.start(&mut table, &dir),
+        }
+        .with_context(|| format!("the gateway of {} does not start", self.cluster.name))
+    }
+
+    /// Ends it.
+    pub fn stop(&self) -> Result<()> {
+        spawn::stop(&self.layout.gateway())?;
+        filter::stop(&self.layout.filter())
+    }
+
+    /// What ports a launch would take; an error names one that is taken by somebody else.
+    pub fn foresee(&self) -> Result<Ports> {
+        let runs = spawn::running(&self.layout.gateway()).is_some();
+        let table = self.table();
+        let ours = |port: u16| runs && table.iter().any(|(_, p)| p == port);
+        table.settle(&ports::wanted(&self.cluster), &ports::free, &ours)
+    }
+
+    /// Nothing passes a node's first cable from now on, or everything again; the guest's own link stays up.
+    pub fn cut(&self, node: &str, off: bool) -> Result<()> {
+        let mut qmp = Qmp::open(&self.layout.gateway().join(QMP), PATIENCE)?;
+        let plug = Plug {
+            node: node.to_owned(),
+            nic: 0,
+        };
+        let link = json!({"name": plug.cable(), "up": !off});
+        qmp.execute("set_link", link).map(drop)
+    }
+
+    fn plugs(&self) -> Vec<Plug> {
+        let plug = |node: &Node, nic| Plug {
+            node: node.name.clone(),
+            nic,
+        };
+        let nodes = self.cluster.nodes.iter();
+        nodes
+            .flat_map(|node| (0..=node.interfaces.len()).map(move |nic| plug(node, nic)))
+            .collect()
+    }
+
+    fn start(&self, table: &mut Ports, dir: &Path) -> Result<()> {
+        let new = table.settle(&ports::wanted(&self.cluster), &ports::free, &|_| false)?;
+        self.keep(table, new)?;
+        let program = programs::find_system(self.arch())?;
+        let dns = dns(&self.cluster)?;
+        let version = programs::version(&program)?;
+        let arguments =
+            arguments::gateway(&self.cluster.network, dns, table, &self.plugs(), version);
+        spawn::start(dir, &program, &arguments, None)
+    }
+
+    fn extend(&self, table: &mut Ports, qmp: &mut Qmp) -> Result<()> {
+        let bound = forwards(&qmp.human("info usernet")?);
+        let new = table.settle(&ports::wanted(&self.cluster), &ports::free, &|port| {
+            bound.contains(&port)
+        })?;
+        self.keep(table, new)?;
+        for (inside, port) in table.iter().filter(|(_, port)| !bound.contains(port)) {
+            let said = qmp.human(&format!("hostfwd_add nat tcp:127.0.0.1:{port}-{inside}"))?;
+            if !said.is_empty() {
+                bail!("port {port} of 127.0.0.1 cannot be forwarded to {inside}: {said}");
+            }
+        }
+        let version = programs::version(&programs::find_system(self.arch())?)?;
+        for plug in self.plugs() {
+            plug_in(qmp, &plug, version)
+                .with_context(|| format!("{} cannot be plugged in", plug.node))?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, table: &mut Ports, new: Ports) -> Result<()> {
+        if *table != new {
+            new.write(&self.layout.ports())?;
+            *table = new;
+        }
+        Ok(())
+    }
+
+    fn arch(&self) -> ha_cluster_file::cluster::Arch {
+        let vm = self.cluster.provider.vm();
+        vm.map_or(ha_cluster_file::cluster::Arch::HOST, |vm| vm.arch)
+    }
+}
+
+/// Fine if it is in already.
+fn plug_in(qmp: &mut Qmp, plug: &Plug, version: programs::Version) -> Result<()> {
+    let (again, after) = reconnect(version);
+    let address = json!({"type": "unix", "path": plug.there()});
+    let cable = json!({"type": "stream", "id": plug.cable(), "server": false, "addr": address, again: after});
+    let port =
+        json!({"type": "hubport", "id": plug.port(), "hubid": plug.nic, "netdev": plug.cable()});
+    for device in [cable, port] {
+        match qmp.execute("netdev_add", device) {
+            Err(error) if !error.to_string().contains(DUPLICATE) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The forwarded ports in what `info usernet` prints:
+/// `TCP[HOST_FORWARD]  12       127.0.0.1 16444      10.77.0.30  6444     0     0`.
+fn forwards(text: &str) -> Vec<u16> {
+    let lines = text.lines().filter(|line| line.contains("HOST_FORWARD"));
+    lines
+        .filter_map(|line| line.split_whitespace().nth(3)?.parse().ok())
+        .collect()
+}
+
+/// The address at which the user network answers as a name server: it must not be the gateway's. The first of the file's that
+/// lies in the network; if none does, one that nobody has.
+pub fn dns(cluster: &Cluster) -> Result<Ipv4Addr> {
+    let network = &cluster.network;
+    let named = network
+        .dns
+        .iter()
+        .find(|ip| network.cidr.contains(*ip) && **ip != network.gateway);
+    if named.is_none() && network.dns.contains(&network.gateway) {
+        let free = spare(cluster).map_or_else(
+            || "another address of the network".into(),
+            |ip| ip.to_string(),
+        );
+        bail!(
+            "the gateway {} is no name server with provider qemu, whose user network wants an address of its own for that: write \
+             `dns: [{free}]` in `network`",
+            network.gateway
+        );
+    }
+    let found = named.copied().or_else(|| spare(cluster));
+    match found {
+        Some(IpAddr::V4(ip)) => Ok(ip),
+        _ => bail!(
+            "the network {} has no IPv4 address left for a name server",
+            network.cidr
+        ),
+    }
+}
+
+/// An address of the network that nobody has.
+fn spare(cluster: &Cluster) -> Option<IpAddr> {
+    let network = &cluster.network;
+    let taken = |ip: &IpAddr| {
+        *ip == network.gateway
+            || *ip == cluster.endpoint.vip
+            || cluster.nodes.iter().any(|node| node.address == *ip)
+    };
+    network
+        .cidr
+        .hosts()
+        .skip(1)
+        .take(1 << 16)
+        .find(|ip| !taken(ip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ha_test_support as testing;
+
+    fn with(dns: &str) -> Cluster {
+        let text = testing::DEMO.replace("dns: [10.77.0.1]", &format!("dns: [{dns}]"));
+        testing::cluster(&text, Path::new("/"))
+    }
+
+    #[test]
+    fn the_name_server_is_not_the_gateway() {
+        for (named, expected) in [
+            ("10.77.0.5", "10.77.0.5"),
+            ("10.77.0.1, 9.9.9.9, 10.77.0.7", "10.77.0.7"),
+            ("9.9.9.9", "10.77.0.2"),
+            ("", "10.77.0.2"),
+        ] {
+            assert_eq!(dns(&with(named)).unwrap().to_string(), expected, "{named}");
+        }
+        let error = dns(&testing::demo()).unwrap_err().to_string();
+        assert!(
+            error.contains("10.77.0.1 is no name server") && error.contains("dns: [10.77.0.2]"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn forwarded_ports_are_read() {
+        let text = "Hub 0 (nat):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  \
+                    TCP[HOST_FORWARD]  12       127.0.0.1 16444      10.77.0.30  6444     0     0\r\n  \
+                    TCP[ESTABLISHED]   15       127.0.0.1 40000      10.77.0.30  6444     0     0\r\n";
+        assert_eq!(forwards(text), [16444]);
+    }
+}

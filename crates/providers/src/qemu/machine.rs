@@ -1,0 +1,219 @@
+//! One node: made, switched on and off, removed.
+
+use std::fs::File;
+use std::io::Write;
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ha_cluster_file::cluster::{Firmware, Image, Mac, Node};
+use ha_host_base::files;
+
+use super::layout::{NodeDir, QMP};
+use super::qmp::{PATIENCE, Qmp};
+use super::{Qemu, arguments, programs, spawn};
+use crate::vm::guest::{Agent, Way};
+use crate::vm::{fw_cfg, image, overlay};
+use crate::{Machine, Made};
+
+/// An orderly reboot stops kubelet and containerd first, each with a stop time-out of 90 s.
+const REBOOT_PATIENCE: Duration = Duration::from_secs(200);
+/// What the node does.
+pub fn state(dir: &NodeDir) -> Machine {
+    if spawn::running(&dir.0).is_some() {
+        Machine::Running
+    } else if dir.join(NodeDir::DISK).exists() {
+        Machine::Off
+    } else {
+        Machine::Absent
+    }
+}
+
+/// Makes the node unless it is there, and switches it on.
+pub fn ensure(provider: &Qemu, node: &Node, config: &Path) -> Result<Made> {
+    let made = match state(&provider.dir(node)) {
+        Machine::Running => return Ok(Made::Running),
+        Machine::Off => Made::PoweredOn,
+        Machine::Absent => {
+            make(provider, node, config).with_context(|| format!("cannot make {}", node.name))?;
+            Made::New
+        }
+    };
+    start(provider, node)?;
+    Ok(made)
+}
+
+/// Boots a node from its disk, unless it runs.
+pub fn on(provider: &Qemu, node: &Node) -> Result<()> {
+    match state(&provider.dir(node)) {
+        Machine::Running => Ok(()),
+        Machine::Off => start(provider, node),
+        Machine::Absent => bail!("{} has no disk; `ha-host launch` makes it", node.name),
+    }
+}
+
+/// Everything of a node but the process, beside its place; then it is put there.
+fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<()> {
+    let vm = &provider.options.vm;
+    if let Some(warning) = fw_cfg::check(config)? {
+        eprintln!("warning: {warning}");
+    }
+    let new = provider.layout.new_node(&node.name);
+    remove_dir(&new.0)?;
+    files::make_dir(&new.0)?;
+    copy_secret(config, &new.join(NodeDir::CONFIG))?;
+    let base = image::base(vm)?;
+    let qemu_img = programs::find_img(vm.arch)?;
+    let format = overlay::info(&qemu_img, &base)?.format;
+    image::record(provider.layout.machines(), &base)?;
+    overlay::create(&qemu_img, &base, &format, &new.join(NodeDir::DISK), vm.disk)?;
+    if vm.firmware == Firmware::Uefi {
+        let firmware = programs::find_firmware(Path::new("/usr/share"), vm.arch)?;
+        std::fs::copy(&firmware.vars, new.join(NodeDir::VARS))
+            .with_context(|| format!("cannot copy {}", firmware.vars.display()))?;
+    }
+    if let Some(assets) = crate::vm::assets::current_disk(&provider.dir)? {
+        symlink(assets, new.join(NodeDir::ASSETS)).context("cannot link the assets disk")?;
+    }
+    for file in [NodeDir::EVENTS, NodeDir::CONSOLE] {
+        files::create(&new.join(file))?;
+    }
+    files::sync_dir(&new.0)?;
+    let place = provider.dir(node).0;
+    std::fs::rename(&new.0, &place).with_context(|| format!("cannot make {}", place.display()))?;
+    files::sync_dir(provider.layout.machines())
+}
+
+/// The config holds keys.
+fn copy_secret(from: &Path, to: &Path) -> Result<()> {
+    let copy = || -> std::io::Result<()> {
+        let bytes = std::fs::read(from)?;
+        let mut file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(to)?;
+        file.write_all(&bytes)?;
+        file.sync_all()
+    };
+    copy().with_context(|| format!("cannot copy {}", from.display()))
+}
+
+fn start(provider: &Qemu, node: &Node) -> Result<()> {
+    provider.gateway.ensure()?;
+    let vm = &provider.options.vm;
+    let dir = provider.dir(node);
+    let program = programs::find_system(vm.arch)?;
+    let (name, macs) = (
+        format!("{}.{}", provider.layout.cluster(), node.name),
+        macs(node),
+    );
+    let uefi = match dir.join(NodeDir::VARS).exists() {
+        true => Some(programs::find_firmware(Path::new("/usr/share"), vm.arch)?.code),
+        false => None,
+    };
+    let machine = arguments::Machine {
+        name: &name,
+        vm,
+        kvm: provider.kvm()?,
+        kernel: match &vm.image {
+            Image::File { kernel, .. } => kernel.as_ref(),
+            Image::Flatcar { .. } => None,
+        },
+        uefi: uefi.as_deref(),
+        assets: dir.join(NodeDir::ASSETS).symlink_metadata().is_ok(),
+        macs: &macs,
+    };
+    spawn::start(
+        &dir.0,
+        &program,
+        &machine.arguments(),
+        Some(&dir.join(NodeDir::CONSOLE)),
+    )
+    .with_context(|| format!("{} does not start", node.name))
+}
+
+fn macs(node: &Node) -> Vec<Mac> {
+    node.mac
+        .into_iter()
+        .chain(node.interfaces.iter().map(|nic| nic.mac))
+        .collect()
+}
+
+/// Pulls the plug.
+pub fn off(dir: &NodeDir) -> Result<()> {
+    spawn::stop(&dir.0)
+}
+
+/// An orderly reboot, until the machine begins anew. QEMU stays.
+pub fn reboot(dir: &NodeDir, node: &str) -> Result<()> {
+    if spawn::running(&dir.0).is_none() {
+        bail!("{node} does not run");
+    }
+    let agent = agent(dir, node);
+    agent.ping()?;
+    // Before the order: what happened earlier is not heard.
+    let mut qmp = Qmp::open(&dir.join(QMP), PATIENCE)?;
+    agent.start(&["systemctl", "reboot"])?;
+    let event = qmp
+        .event(&["RESET", "SHUTDOWN"], REBOOT_PATIENCE)
+        .with_context(|| {
+            let waited = REBOOT_PATIENCE.as_secs();
+            format!(
+                "{node} has not rebooted within {waited} s; see {}",
+                dir.join(NodeDir::CONSOLE).display()
+            )
+        })?;
+    if event == "SHUTDOWN" {
+        bail!(
+            "{node} went off instead of rebooting; see {}",
+            dir.join(NodeDir::CONSOLE).display()
+        );
+    }
+    Ok(())
+}
+
+/// The node's guest agent.
+pub fn agent(dir: &NodeDir, node: &str) -> Agent {
+    Agent::new(node, way(dir).open())
+}
+
+/// The way to it.
+pub fn way(dir: &NodeDir) -> Way {
+    Way::Socket(dir.join(NodeDir::GUEST))
+}
+
+/// Removes a node with its disk, and what is half made of it.
+pub fn remove(provider: &Qemu, name: &str) -> Result<()> {
+    let (dir, old) = (provider.layout.node(name), provider.layout.old_node(name));
+    off(&dir)?;
+    remove_dir(&old)?;
+    // In one step: a node with half of its files would look like one.
+    match std::fs::rename(&dir.0, &old) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", dir.0.display()));
+        }
+        _ => {}
+    }
+    remove_dir(&old)?;
+    remove_dir(&provider.layout.new_node(name).0)
+}
+
+/// Removes the whole cluster. Everything is tried; the first fault is reported.
+pub fn destroy(provider: &Qemu) -> Result<()> {
+    let nodes = provider.layout.nodes()?;
+    let mut results: Vec<Result<()>> = nodes.iter().map(|name| remove(provider, name)).collect();
+    results.push(provider.gateway.stop());
+    results.into_iter().collect::<Result<()>>()?;
+    remove_dir(provider.layout.machines())
+}
+
+fn remove_dir(dir: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,228 @@
+//! Which port of 127.0.0.1 leads to which address of the nodes' network. Chosen once and kept: kubeconfigs name them.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use ha_cluster_file::cluster::{Cluster, Etcd};
+use ha_host_base::files;
+use serde::{Deserialize, Serialize};
+
+/// kubeadm's apiserver port on every control plane.
+const APISERVER: u16 = 6443;
+/// etcd's client port on every control plane.
+const ETCD: u16 = 2379;
+/// What is added to a port that is taken or for root alone: 6444 becomes 16444, 443 becomes 10443.
+const ASIDE: u16 = 10_000;
+/// Where ports for ourselves are looked for: below those that the kernel gives to outgoing connections.
+const OWN: std::ops::Range<u16> = 20_000..32_000;
+
+/// The table as it is kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ports {
+    version: u32,
+    ports: BTreeMap<SocketAddr, u16>,
+}
+
+/// An address that is to be reached from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Want {
+    /// There.
+    pub inside: SocketAddr,
+    /// The port here that people would expect; none: it is for ourselves, any will do and it may change.
+    pub promised: Option<u16>,
+}
+
+/// What of a cluster is to be reached.
+pub fn wanted(cluster: &Cluster) -> Vec<Want> {
+    let vip = |port: u16| Want {
+        inside: SocketAddr::new(cluster.endpoint.vip, port),
+        promised: Some(port),
+    };
+    let mut all = vec![vip(cluster.endpoint.port)];
+    all.extend(
+        cluster
+            .load_balancer
+            .extra_ports
+            .iter()
+            .map(|extra| vip(extra.port)),
+    );
+    let own = |ip: IpAddr, port: u16| Want {
+        inside: SocketAddr::new(ip, port),
+        promised: None,
+    };
+    let stacked = matches!(cluster.kubernetes.etcd, Etcd::Stacked);
+    for node in cluster.control_planes() {
+        all.push(own(node.address, APISERVER));
+        all.extend(stacked.then(|| own(node.address, ETCD)));
+    }
+    all
+}
+
+impl Ports {
+    /// What is kept; empty if nothing is.
+    pub fn read(file: &Path) -> Result<Self> {
+        let Some(text) = files::read(file)? else {
+            return Ok(Self::default());
+        };
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is of another version of ha-host", file.display()))
+    }
+
+    /// Keeps it.
+    pub fn write(&self, file: &Path) -> Result<()> {
+        let mut text = serde_json::to_string_pretty(self).context("cannot write the ports down")?;
+        text.push('\n');
+        files::write(file, text.as_bytes())
+    }
+
+    /// The port here that leads there.
+    pub fn get(&self, inside: SocketAddr) -> Option<u16> {
+        self.ports.get(&inside).copied()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, u16)> {
+        self.ports.iter().map(|(inside, port)| (*inside, *port))
+    }
+
+    /// The table with a port for everything that is wanted. `free` says of a port that it could be taken now, `ours` that the
+    /// gateway has it already.
+    pub fn settle(
+        &self,
+        wants: &[Want],
+        free: &dyn Fn(u16) -> bool,
+        ours: &dyn Fn(u16) -> bool,
+    ) -> Result<Self> {
+        let mut new = Self {
+            version: 1,
+            ports: BTreeMap::new(),
+        };
+        for want in wants {
+            let usable = |port: u16, new: &Self| {
+                !new.ports.values().any(|p| *p == port) && (ours(port) || free(port))
+            };
+            let kept = self.get(want.inside);
+            let port = match (kept, want.promised) {
+                (Some(port), _) if usable(port, &new) => Some(port),
+                (Some(port), Some(_)) => bail!(taken(port, want.inside)),
+                (_, promised) => promised
+                    .into_iter()
+                    .flat_map(|port| [Some(port), port.checked_add(ASIDE)])
+                    .flatten()
+                    .chain(OWN)
+                    // A port that is kept for something else is not given away.
+                    .find(|port| !self.ports.values().any(|p| p == port) && usable(*port, &new)),
+            };
+            let port =
+                port.with_context(|| format!("no port of 127.0.0.1 is free for {}", want.inside))?;
+            new.ports.insert(want.inside, port);
+        }
+        Ok(new)
+    }
+}
+
+fn taken(port: u16, inside: SocketAddr) -> String {
+    format!(
+        "port {port} of 127.0.0.1, which leads to {inside}, is taken by another program: end that (`ss -ltnp sport = :{port}` \
+         shows it), or remove machines/ports.json in the cluster's state directory to have others chosen"
+    )
+}
+
+/// Whether a port of 127.0.0.1 can be listened on.
+pub fn free(port: u16) -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ha_test_support::demo;
+
+    fn none(_: u16) -> bool {
+        false
+    }
+
+    #[test]
+    fn every_control_plane_and_the_vip_are_reached() {
+        let wants = wanted(&demo());
+        let shown: Vec<String> = wants
+            .iter()
+            .map(|w| format!("{} {:?}", w.inside, w.promised))
+            .collect();
+        assert_eq!(
+            shown[..3],
+            [
+                "10.77.0.30:6444 Some(6444)",
+                "10.77.0.11:6443 None",
+                "10.77.0.11:2379 None"
+            ]
+        );
+        assert_eq!(shown.len(), 7);
+    }
+
+    #[test]
+    fn the_vips_port_is_the_same_if_it_may() {
+        let wants = wanted(&demo());
+        let first = Ports::default().settle(&wants, &|_| true, &none).unwrap();
+        assert_eq!(first.get(wants[0].inside), Some(6444));
+        assert_eq!(first.get(wants[1].inside), Some(20_000));
+        let aside = Ports::default()
+            .settle(&wants, &|p| p != 6444, &none)
+            .unwrap();
+        assert_eq!(aside.get(wants[0].inside), Some(16_444));
+        let far = Ports::default()
+            .settle(&wants, &|p| p > 30_000, &none)
+            .unwrap();
+        assert_eq!(far.get(wants[0].inside), Some(30_001));
+        assert!(Ports::default().settle(&wants, &none, &none).is_err());
+    }
+
+    #[test]
+    fn what_was_chosen_stays() {
+        let wants = wanted(&demo());
+        let first = Ports::default()
+            .settle(&wants, &|p| p != 6444, &none)
+            .unwrap();
+        // The gateway holds them all, and so nothing is free.
+        let again = first.settle(&wants, &none, &|_| true).unwrap();
+        assert_eq!(again, first);
+        // The gateway is gone and somebody has taken one of ours: another is as good.
+        let moved = first.settle(&wants, &|p| p != 20_000, &none).unwrap();
+        assert_eq!(
+            moved.get(wants[0].inside),
+            Some(16_444),
+            "though 6444 is free now"
+        );
+        assert_ne!(moved.get(wants[1].inside), Some(20_000));
+        let values: std::collections::BTreeSet<u16> = moved.iter().map(|(_, port)| port).collect();
+        assert_eq!(values.len(), wants.len(), "no port twice");
+        let error = first
+            .settle(&wants, &|p| p != 16_444, &none)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("port 16444") && error.contains("10.77.0.30:6444"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_table_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("ports.json");
+        assert_eq!(Ports::read(&file).unwrap(), Ports::default());
+        let table = Ports::default()
+            .settle(&wanted(&demo())[..1], &|_| true, &none)
+            .unwrap();
+        table.write(&file).unwrap();
+        assert_eq!(Ports::read(&file).unwrap(), table);
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(
+            text,
+            "{\n  \"version\": 1,\n  \"ports\": {\n    \"10.77.0.30:6444\": 6444\n  }\n}\n"
+        );
+    }
+}

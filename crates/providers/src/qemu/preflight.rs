@@ -1,0 +1,302 @@
+//! Can this machine carry the cluster? Looks at everything, changes nothing, and names the cure.
+
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use ha_cluster_file::cluster::{Accel, Arch, Firmware, Image, Sysext};
+use ha_host_base::command::output;
+
+use super::{Qemu, gateway, machine, programs};
+use crate::finding::{bad, good};
+use crate::vm::kvm::Verdict;
+use crate::vm::{image, overlay, size};
+use crate::{Finding, Machine};
+
+/// The first QEMU whose `-netdev stream` connects again. The one before, 7.2, also translates wrongly: under TCG guests with
+/// Linux 6.12 die of double faults.
+const OLDEST: (u32, u32) = (8, 0);
+/// What a node's disk takes in its first days: logs, etcd, containers.
+const NODE_DISK: u64 = 2 << 30;
+
+/// All findings, good ones too.
+pub fn look(provider: &Qemu) -> Result<Vec<Finding>> {
+    let arch = provider.options.vm.arch;
+    let mut findings = vec![network(provider)];
+    let system = programs::find_system(arch);
+    match (&system, programs::find_img(arch)) {
+        (Ok(_), Ok(qemu_img)) => {
+            findings.extend(emulator(provider)?);
+            findings.push(image(provider, &qemu_img));
+        }
+        (Err(error), _) => findings.push(missing(error)),
+        (_, Err(error)) => findings.push(missing(&error)),
+    }
+    findings.extend(files(provider));
+    findings.push(memory(provider)?);
+    findings.push(disk(provider)?);
+    findings.push(ports(provider));
+    Ok(findings)
+}
+
+/// An error that is `what is wrong: what mends it`.
+fn missing(error: &anyhow::Error) -> Finding {
+    let text = format!("{error:#}");
+    match text.split_once(": ") {
+        Some((seen, cure)) => bad(seen, cure),
+        None => bad(text, "mend the cluster file"),
+    }
+}
+
+fn emulator(provider: &Qemu) -> Result<Vec<Finding>> {
+    let arch = provider.options.vm.arch;
+    let program = programs::find_system(arch)?;
+    let version = programs::version(&program)?;
+    let devices = output(Command::new(&program).args(["-machine", "none", "-netdev", "help"]))?;
+    let lacking = ["user", "stream"]
+        .into_iter()
+        .find(|kind| !devices.lines().any(|line| line.trim() == *kind));
+    let own = if version < OLDEST {
+        bad(
+            format!(
+                "QEMU {}.{} is too old, {}.{} is needed",
+                version.0, version.1, OLDEST.0, OLDEST.1
+            ),
+            "take a newer one (Debian 12: from bookworm-backports)",
+        )
+    } else if let Some(kind) = lacking {
+        bad(
+            format!("{} is built without `-netdev {kind}`", program.display()),
+            format!(
+                "take your distribution's full one; {}",
+                programs::packages(arch)
+            ),
+        )
+    } else {
+        good(format!("QEMU {}.{}", version.0, version.1))
+    };
+    Ok(vec![own, accelerator(provider)?])
+}
+
+fn accelerator(provider: &Qemu) -> Result<Finding> {
+    let vm = &provider.options.vm;
+    let slow = "TCG, some ten times slower";
+    if vm.accel == Accel::Tcg {
+        return Ok(good(slow));
+    }
+    if vm.arch != Arch::HOST {
+        let seen = format!("{} machines on {}: {slow}", vm.arch, Arch::HOST);
+        return Ok(match vm.accel {
+            Accel::Kvm => bad(
+                seen,
+                "write `accel: auto`, or take images of this machine's architecture",
+            ),
+            _ => good(seen),
+        });
+    }
+    let verdict = provider.verdict()?;
+    Ok(match (verdict, vm.accel) {
+        (Verdict::Works, _) => good("KVM"),
+        (other, Accel::Kvm) => bad(
+            other.seen(),
+            format!("{}; or write `accel: auto`", other.cure()),
+        ),
+        (other, _) => good(format!("{slow}: {} ({})", other.seen(), other.cure())),
+    })
+}
+
+fn image(provider: &Qemu, qemu_img: &Path) -> Finding {
+    let vm = &provider.options.vm;
+    let look = || -> Result<Finding> {
+        let base = image::base(vm)?;
+        let info = overlay::info(qemu_img, &base)?;
+        if info.virtual_size > vm.disk {
+            return Ok(bad(
+                format!(
+                    "`disk: {}` is smaller than the image ({})",
+                    size(vm.disk),
+                    size(info.virtual_size)
+                ),
+                format!(
+                    "write e.g. `disk: {}GiB`",
+                    info.virtual_size.div_ceil(1 << 30)
+                ),
+            ));
+        }
+        Ok(good(format!("image {} ({})", base.display(), info.format)))
+    };
+    look().unwrap_or_else(|error| match &vm.image {
+        Image::File { .. } => bad(format!("{error:#}"), "mend `image` in the cluster file"),
+        Image::Flatcar { .. } => missing(&error),
+    })
+}
+
+/// Kernel, firmware and sysexts.
+fn files(provider: &Qemu) -> Vec<Finding> {
+    let vm = &provider.options.vm;
+    let mut findings = Vec::new();
+    if let Image::File {
+        kernel: Some(kernel),
+        ..
+    } = &vm.image
+    {
+        for file in [&kernel.path, &kernel.initrd] {
+            if let Err(error) = std::fs::File::open(file) {
+                let seen = format!("cannot read {}: {error}", file.display());
+                findings.push(bad(seen, "mend `image` in the cluster file"));
+            }
+        }
+    }
+    if vm.firmware == Firmware::Uefi {
+        match programs::find_firmware(Path::new("/usr/share"), vm.arch) {
+            Ok(_) => findings.push(good("UEFI")),
+            Err(error) => findings.push(missing(&error)),
+        }
+    }
+    let other = match vm.arch {
+        Arch::X86_64 => Arch::Arm64,
+        Arch::Arm64 => Arch::X86_64,
+    };
+    for (name, sysext) in &provider.cluster.sysexts {
+        let Sysext::File(file) = sysext else { continue };
+        if file.to_string_lossy().ends_with(&format!("-{other}.raw")) {
+            findings.push(bad(
+                format!(
+                    "sysext {name}: {} is made for {other}, the machines are {}",
+                    file.display(),
+                    vm.arch
+                ),
+                format!("take the one for {}, or write `arch: {other}`", vm.arch),
+            ));
+        }
+    }
+    findings
+}
+
+/// Nodes in such a state.
+fn count(provider: &Qemu, wanted: impl Fn(Machine) -> bool) -> u64 {
+    let nodes = provider.cluster.nodes.iter();
+    nodes
+        .filter(|node| wanted(machine::state(&provider.dir(node))))
+        .count() as u64
+}
+
+fn memory(provider: &Qemu) -> Result<Finding> {
+    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
+    let free = available(&text).context("/proc/meminfo has no MemAvailable")?;
+    let nodes = count(provider, |state| state != Machine::Running);
+    Ok(memory_for(nodes, provider.options.vm.memory, free))
+}
+
+/// Guests seldom touch all they have, so up to twice what is free may be given.
+fn memory_for(nodes: u64, each: u64, free: u64) -> Finding {
+    let needed = nodes * each;
+    if needed <= free {
+        return good(format!("{} memory free", size(free)));
+    }
+    let seen = format!(
+        "{nodes} nodes of {} may take {}, {} memory is free",
+        size(each),
+        size(needed),
+        size(free)
+    );
+    if needed <= 2 * free {
+        return good(format!("{seen} (tight)"));
+    }
+    bad(
+        seen,
+        "stop other programs, or take fewer nodes or less `memory` in the cluster file",
+    )
+}
+
+/// Bytes.
+fn available(meminfo: &str) -> Option<u64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kib * 1024)
+}
+
+fn disk(provider: &Qemu) -> Result<Finding> {
+    let machines = provider.layout.machines();
+    let dir = machines
+        .ancestors()
+        .find(|path| path.exists())
+        .unwrap_or_else(|| Path::new("/"));
+    let stat = nix::sys::statvfs::statvfs(dir)
+        .with_context(|| format!("cannot look at {}", dir.display()))?;
+    let free = stat.blocks_available() * stat.fragment_size();
+    let needed = count(provider, |state| state == Machine::Absent) * NODE_DISK;
+    Ok(if free >= needed {
+        good(format!("{} disk free", size(free)))
+    } else {
+        bad(
+            format!(
+                "{} free on the file system of {}, the nodes' disks need {} soon",
+                size(free),
+                dir.display(),
+                size(needed)
+            ),
+            "make room there, or set XDG_STATE_HOME to a directory on a larger file system",
+        )
+    })
+}
+
+fn network(provider: &Qemu) -> Finding {
+    let cluster = &provider.cluster;
+    let addresses = cluster.nodes.iter().map(|node| node.address);
+    if let Some(ip) = addresses
+        .chain([cluster.endpoint.vip])
+        .find(IpAddr::is_ipv6)
+    {
+        return bad(
+            format!("{ip}: the nodes' network of provider qemu is IPv4 only"),
+            "write IPv4 addresses; services and pods follow",
+        );
+    }
+    match gateway::dns(cluster) {
+        Ok(dns) => good(format!("name server {dns}")),
+        Err(error) => missing(&error),
+    }
+}
+
+fn ports(provider: &Qemu) -> Finding {
+    match provider.gateway.foresee() {
+        Ok(table) => {
+            let vip = provider.cluster.endpoint.vip;
+            let shown = table.iter().filter(|(inside, _)| inside.ip() == vip);
+            let shown: Vec<String> = shown
+                .map(|(inside, port)| format!("127.0.0.1:{port} is {inside}"))
+                .collect();
+            good(shown.join(", "))
+        }
+        Err(error) => missing(&error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_may_be_overcommitted_once() {
+        let gib = 1 << 30;
+        assert!(
+            memory_for(3, 2 * gib, 6 * gib).seen.contains("6144 MiB")
+                || memory_for(3, 2 * gib, 6 * gib).ok
+        );
+        let tight = memory_for(3, 4 * gib, 6 * gib);
+        assert!(
+            tight.ok && tight.seen.contains("12 GiB") && tight.seen.ends_with("(tight)"),
+            "{tight:?}"
+        );
+        assert!(!memory_for(4, 4 * gib, 6 * gib).ok);
+        assert!(memory_for(0, 4 * gib, 0).ok);
+        assert_eq!(
+            available("MemTotal: 9 kB\nMemAvailable:   2 kB\n"),
+            Some(2048)
+        );
+    }
+}

@@ -1,0 +1,158 @@
+//! QEMU as a process that outlives ha-host, and is found again.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use ha_host_base::command::{tail, which};
+use serde_json::json;
+
+use super::layout::{LOG, PID, QMP};
+use super::qmp::Qmp;
+use crate::process::Ident;
+
+/// QEMU answers its monitor after some 100 ms; on a machine that is busy with other nodes' boots much later.
+const STARTING: Duration = Duration::from_secs(60);
+/// How long QEMU may need to write its caches back when told to quit.
+const QUITTING: Duration = Duration::from_secs(5);
+/// How long the kernel may need for a killed process.
+const DYING: Duration = Duration::from_secs(10);
+/// How often a starting QEMU is looked at.
+const POLL: Duration = Duration::from_millis(20);
+/// Waits until its number is written down: no QEMU may run that nobody knows of.
+const GATE: &str = r#"umask 077; read -r go && exec "$@" </dev/null"#;
+
+/// The QEMU of this directory, if it runs.
+pub fn running(dir: &Path) -> Option<Ident> {
+    Ident::alive(&dir.join(PID))
+}
+
+/// Starts `program` in `dir`, in a session of its own, until its monitor answers. When it ends while we still live, what it
+/// said goes to `epitaph`.
+pub fn start(
+    dir: &Path,
+    program: &Path,
+    arguments: &[String],
+    epitaph: Option<&Path>,
+) -> Result<()> {
+    // A socket that nobody listens on would be taken for a QEMU that hangs.
+    let _ = std::fs::remove_file(dir.join(QMP));
+    let mut child = spawn(dir, program, arguments)?;
+    let end = Instant::now() + STARTING;
+    loop {
+        if let Some(status) = child.try_wait().context("cannot wait for QEMU")? {
+            bail!("QEMU has ended ({status}): {}", last_words(dir));
+        }
+        if dir.join(QMP).exists() && Qmp::open(&dir.join(QMP), POLL * 50).is_ok() {
+            break;
+        }
+        if Instant::now() >= end {
+            stop(dir)?;
+            let waited = STARTING.as_secs();
+            bail!(
+                "QEMU does not answer within {waited} s: {}",
+                last_words(dir)
+            );
+        }
+        std::thread::sleep(POLL);
+    }
+    let (dir, epitaph) = (dir.to_owned(), epitaph.map(Path::to_owned));
+    // Should it end before we do, somebody must take note of it.
+    std::thread::spawn(move || mourn(child, &dir, epitaph.as_deref()));
+    Ok(())
+}
+
+/// Starts a program of our own, which has no monitor, until the file `sign` is there.
+pub fn start_until(dir: &Path, program: &Path, arguments: &[String], sign: &Path) -> Result<()> {
+    let mut child = spawn(dir, program, arguments)?;
+    let end = Instant::now() + STARTING;
+    while !sign.exists() {
+        if let Some(status) = child.try_wait().context("cannot wait for it")? {
+            bail!(
+                "{} has ended ({status}): {}",
+                program.display(),
+                last_words(dir)
+            );
+        }
+        if Instant::now() >= end {
+            stop(dir)?;
+            bail!("{} does not begin: {}", program.display(), last_words(dir));
+        }
+        std::thread::sleep(POLL);
+    }
+    // Should it end before we do, somebody must take note of it.
+    std::thread::spawn(move || child.wait());
+    Ok(())
+}
+
+fn spawn(dir: &Path, program: &Path, arguments: &[String]) -> Result<Child> {
+    let setsid =
+        which("setsid").context("setsid is not installed: it is in the package util-linux")?;
+    // Each start begins it anew: the last words are this QEMU's.
+    let log = File::create(dir.join(LOG))
+        .with_context(|| format!("cannot write {}", dir.join(LOG).display()))?;
+    let mut child = Command::new(setsid)
+        .args(["sh", "-c", GATE, "sh"])
+        .arg(program)
+        .args(arguments)
+        .current_dir(dir)
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().context("cannot share the log")?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot start {}", program.display()))?;
+    let gate = child.stdin.take().context("no way to the new process")?;
+    let known = Ident::of(child.id().cast_signed()).context("the new process has ended at once")?;
+    known.write(&dir.join(PID))?;
+    // Should it have ended, that is seen by whoever waits.
+    let _ = (&gate).write_all(b"go\n");
+    Ok(child)
+}
+
+fn mourn(mut child: Child, dir: &Path, epitaph: Option<&Path>) {
+    let (Ok(status), Some(epitaph)) = (child.wait(), epitaph) else {
+        return;
+    };
+    if status.success() {
+        return;
+    }
+    // The node may have been removed by now.
+    if let Ok(mut file) = File::options().append(true).open(epitaph) {
+        let _ = writeln!(file, "\r\nQEMU has ended ({status}): {}", last_words(dir));
+    }
+}
+
+/// The last lines that QEMU wrote.
+pub fn last_words(dir: &Path) -> String {
+    let text = std::fs::read_to_string(dir.join(LOG)).unwrap_or_default();
+    match tail(&text) {
+        "" => "it said nothing".into(),
+        words => words.into(),
+    }
+}
+
+/// Ends the QEMU of this directory at once, as when the plug is pulled; fine if none runs.
+pub fn stop(dir: &Path) -> Result<()> {
+    if let Some(process) = running(dir) {
+        let quit =
+            Qmp::open(&dir.join(QMP), QUITTING).and_then(|mut qmp| qmp.execute("quit", json!({})));
+        if quit.is_err() || !process.gone_within(QUITTING) {
+            process.kill();
+        }
+        if !process.gone_within(DYING) {
+            bail!(
+                "process {} of {} cannot be killed; is its storage stuck?",
+                process.pid(),
+                dir.display()
+            );
+        }
+    }
+    for file in [PID, QMP] {
+        // Not there: as good.
+        let _ = std::fs::remove_file(dir.join(file));
+    }
+    Ok(())
+}

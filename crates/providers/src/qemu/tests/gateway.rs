@@ -1,0 +1,83 @@
+//! The gateway: forwards, ports that stay, its own second life.
+
+use super::*;
+
+#[test]
+#[ignore = "needs HA_OPERATOR"]
+fn a_gateway_comes_back() {
+    operator::inside("qemu::tests::gateway::a_gateway_comes_back", false, || {
+        let world = World::new("gateway");
+        let vip: SocketAddr = "10.77.0.30:6444".parse().unwrap();
+        assert_eq!(world.provider.reach(vip), vip, "nothing is forwarded yet");
+        let bad: Vec<Finding> = world
+            .provider
+            .preflight()
+            .unwrap()
+            .into_iter()
+            .filter(|f| !f.ok)
+            .collect();
+        assert_eq!(bad, []);
+        // Somebody has the port that people would expect.
+        let other = TcpListener::bind("127.0.0.1:6444").unwrap();
+        world.provider.prepare().unwrap();
+        let there = world.provider.reach(vip);
+        assert_eq!(there.to_string(), "127.0.0.1:16444");
+        assert_eq!(world.again().reach(vip), there, "another ha-host knows it");
+        TcpStream::connect(there).unwrap();
+        drop(other);
+        let first = world.gateway().unwrap();
+        world.again().prepare().unwrap();
+        assert_eq!(
+            world.gateway(),
+            Some(first.clone()),
+            "a second launch uses it"
+        );
+        joins(&world);
+        murder(&first);
+        world.again().prepare().unwrap();
+        assert_eq!(world.again().reach(vip), there, "kubeconfigs stay right");
+        promised(&world, there);
+        world.provider.destroy().unwrap();
+        assert!(world.gateway().is_none() && !world.provider.layout.machines().exists());
+        world.provider.destroy().unwrap();
+    });
+}
+
+/// A second launch with one more node plugs it into the gateway that runs.
+fn joins(world: &World) {
+    let more = "- {name: two, role: worker, address: 10.77.0.12, interfaces: [{mac: \"52:54:00:00:00:02\"}]}\n";
+    let text = world.text.replace("provider:", &format!("{more}provider:"));
+    let before = world.gateway();
+    for _ in 0..2 {
+        provider(&text, &world.dir).prepare().unwrap();
+    }
+    assert_eq!(world.gateway(), before);
+    let network = world.monitor("info network");
+    for plug in ["cable-one.0", "port-two.0", "cable-two.1"] {
+        assert!(network.contains(plug), "{network}");
+    }
+}
+
+/// Somebody takes the port that a kubeconfig names while the gateway is gone.
+fn promised(world: &World, there: SocketAddr) {
+    world.provider.gateway.stop().unwrap();
+    let other = TcpListener::bind(there).unwrap();
+    let error = format!("{:#}", world.again().prepare().unwrap_err());
+    assert!(
+        error.contains("port 16444") && error.contains("taken by another program"),
+        "{error}"
+    );
+    let finding = world
+        .again()
+        .preflight()
+        .unwrap()
+        .into_iter()
+        .find(|f| !f.ok)
+        .unwrap();
+    assert!(
+        finding.seen.contains("port 16444") && finding.cure.contains("ss -ltnp"),
+        "{finding:?}"
+    );
+    drop(other);
+    world.again().prepare().unwrap();
+}

@@ -1,0 +1,72 @@
+//! The agent behind a socket of QEMU's (`-chardev socket`).
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+
+use super::Transport;
+use crate::vm::socket::Talk;
+
+/// A healthy agent answers in milliseconds, an emulated one under load in a second or two.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Parts what was said to somebody before us from what is said to us.
+const MARK: u8 = 0xff;
+
+/// A way to the agent. Connects anew for each exchange: QEMU serves one at a time.
+#[derive(Debug)]
+pub struct Socket {
+    path: PathBuf,
+    patience: Duration,
+}
+
+impl Socket {
+    /// The socket may be missing as long as the machine is off.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            patience: PATIENCE,
+        }
+    }
+
+    /// With another deadline for each exchange.
+    #[cfg(test)]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Until the agent has repeated our number, what it says is the end of somebody else's conversation.
+    fn sync(talk: &mut Talk) -> Result<()> {
+        let nanos = time::OffsetDateTime::now_utc().unix_timestamp_nanos() as u64;
+        let id = (nanos ^ u64::from(std::process::id()) << 32) >> 2;
+        let sync = json!({"execute": "guest-sync-delimited", "arguments": {"id": id}});
+        let mut bytes = vec![MARK];
+        bytes.extend(format!("{sync}\n").bytes());
+        talk.say(&bytes)?;
+        loop {
+            talk.hear(MARK)?;
+            let line = talk.hear(b'\n')?;
+            let answer = serde_json::from_slice::<Value>(&line).unwrap_or_default();
+            if answer["return"] == id {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Transport for Socket {
+    fn call(&self, request: &Value) -> Result<Value> {
+        let exchange = || -> Result<Value> {
+            let mut talk = Talk::open(&self.path, self.patience)?;
+            Self::sync(&mut talk)?;
+            talk.say(format!("{request}\n").as_bytes())?;
+            let answer: Value = serde_json::from_slice(&talk.hear(b'\n')?)?;
+            if !answer.is_object() {
+                bail!("it says {answer}");
+            }
+            Ok(answer)
+        };
+        exchange().with_context(|| format!("no answer by {}", self.path.display()))
+    }
+}

@@ -1,0 +1,54 @@
+//! The image below the nodes' disks.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use ha_cluster_file::cluster::{Image, Vm};
+use ha_flatcar_image::{IN_USE, Store};
+
+/// The image that new nodes are made from.
+pub fn base(vm: &Vm) -> Result<PathBuf> {
+    match &vm.image {
+        Image::File { path, .. } => path.canonicalize().with_context(|| {
+            let cure = "mend `image: {path: }` in the cluster file";
+            format!("cannot find the image {}; {cure}", path.display())
+        }),
+        Image::Flatcar { channel, version } => {
+            let stored = Store::open(None)?.find(channel, version.as_deref(), vm.arch)?;
+            stored.with_context(|| {
+                let version = version.as_ref().map(|v| format!(" --version {v}"));
+                format!(
+                    "no Flatcar image of channel {channel} for {} is stored; `ha-host image pull --channel {channel}{}` fetches it",
+                    vm.arch,
+                    version.unwrap_or_default()
+                )
+            })
+        }
+    }
+}
+
+/// Notes in the provider's directory that disks lie over this image.
+pub fn record(machines: &Path, image: &Path) -> Result<()> {
+    let file = machines.join(IN_USE);
+    let line = format!("{}\n", image.display());
+    let known = std::fs::read_to_string(&file).unwrap_or_default();
+    if known.lines().any(|l| l == line.trim_end()) {
+        return Ok(());
+    }
+    ha_host_base::files::write(&file, format!("{known}{line}").as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_image_is_recorded_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for image in ["/a.img", "/b.img", "/a.img"] {
+            record(dir.path(), Path::new(image)).unwrap();
+        }
+        let text = std::fs::read_to_string(dir.path().join(IN_USE)).unwrap();
+        assert_eq!(text, "/a.img\n/b.img\n");
+    }
+}

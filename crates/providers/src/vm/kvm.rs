@@ -1,0 +1,235 @@
+//! Whether this machine's KVM really runs guests: /dev/kvm may be there and a guest hang all the same (nested
+//! virtualization, odd kernels), so a tiny one is started.
+
+use std::io::{ErrorKind, Write};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use ha_cluster_file::cluster::Arch;
+use ha_host_base::command::tail;
+
+/// The kernel's door to KVM.
+const DEVICE: &str = "/dev/kvm";
+/// The tiny guest needs a fraction of a second.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often it is looked at.
+const POLL: Duration = Duration::from_millis(10);
+/// What isa-debug-exit makes of the guest's word, 0x10: twice that and one.
+const X86_SAYS: i32 = 0x21;
+
+/// What came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// Guests run.
+    Works,
+    /// There is no /dev/kvm.
+    Missing,
+    /// It may not be opened by this user.
+    NotPermitted,
+    /// It is there and guests do not run: why.
+    Broken(String),
+}
+
+impl Verdict {
+    /// What was seen, one line.
+    pub fn seen(&self) -> String {
+        match self {
+            Self::Works => "KVM works".into(),
+            Self::Missing => format!("there is no {DEVICE}"),
+            Self::NotPermitted => format!("this user may not open {DEVICE}"),
+            Self::Broken(why) => {
+                format!("{DEVICE} is there, but a guest does not run with it: {why}")
+            }
+        }
+    }
+
+    /// What mends it.
+    pub fn cure(&self) -> &'static str {
+        match self {
+            Self::Works => "",
+            Self::Missing => {
+                "load it (`sudo modprobe kvm_intel` or `kvm_amd`), or switch virtualization on in the firmware; in a \
+                 virtual machine: nested virtualization on its host"
+            }
+            Self::NotPermitted => "`sudo usermod -aG kvm $USER`, then log in again",
+            Self::Broken(_) => {
+                "in a virtual machine: switch nested virtualization on at its host; see `sudo dmesg | grep -i kvm`"
+            }
+        }
+    }
+}
+
+/// Starts a tiny guest with QEMU's program `qemu`. Takes up to 5 s where guests hang.
+pub fn look(qemu: &Path, arch: Arch) -> Result<Verdict> {
+    match std::fs::File::options().read(true).write(true).open(DEVICE) {
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(Verdict::NotPermitted),
+        Err(_) => return Ok(Verdict::Missing),
+        Ok(_) => {}
+    }
+    if arch == Arch::X86_64 {
+        let text = std::fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
+        if !virtualizes(&text) {
+            // A KVM without hardware below it (kvm_pvm) runs the tiny guest, slowly, and dies of an ordinary kernel.
+            let why = "the processor shows neither vmx nor svm";
+            return Ok(Verdict::Broken(why.into()));
+        }
+    }
+    start(qemu, arch, "kvm", "host")
+}
+
+/// Whether an x86 processor has what KVM needs.
+fn virtualizes(cpuinfo: &str) -> bool {
+    let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
+    flags.is_some_and(|line| {
+        line.split_whitespace()
+            .any(|flag| flag == "vmx" || flag == "svm")
+    })
+}
+
+fn start(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<Verdict> {
+    let mut program = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
+    program
+        .write_all(&guest(arch))
+        // A disk of one sector has no geometry: the BIOS would not boot from it.
+        .and_then(|()| program.as_file().set_len(1 << 20))
+        .context("cannot write a temporary file")?;
+    let mut command = Command::new(qemu);
+    command
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-accel",
+            accel,
+        ])
+        .args(["-cpu", cpu, "-m", "64"]);
+    match arch {
+        Arch::X86_64 => command
+            .args([
+                "-machine",
+                "q35",
+                "-device",
+                "isa-debug-exit,iobase=0xf4,iosize=4",
+            ])
+            .args(["-device", "virtio-blk-pci,drive=d", "-drive"])
+            .arg(drive(program.path())),
+        Arch::Arm64 => command
+            .args(["-machine", "virt,gic-version=max", "-kernel"])
+            .arg(program.path()),
+    };
+    let child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", qemu.display()))?;
+    judge(child, arch)
+}
+
+fn drive(file: &Path) -> String {
+    let file = file.to_string_lossy().replace(',', ",,");
+    format!("if=none,id=d,format=raw,readonly=on,file={file}")
+}
+
+fn judge(mut child: Child, arch: Arch) -> Result<Verdict> {
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait().context("cannot wait for QEMU")? {
+            break Some(status);
+        }
+        if Instant::now() >= end {
+            // Our own child, not yet waited for: the number is its.
+            let _ = child.kill();
+            let _ = child.wait();
+            break None;
+        }
+        std::thread::sleep(POLL);
+    };
+    let expected = match arch {
+        Arch::X86_64 => X86_SAYS,
+        Arch::Arm64 => 0,
+    };
+    Ok(match status {
+        Some(status) if status.code() == Some(expected) => Verdict::Works,
+        Some(status) => Verdict::Broken(words(&mut child, &status.to_string())),
+        None => Verdict::Broken(format!(
+            "it hangs (no word within {} s)",
+            PATIENCE.as_secs()
+        )),
+    })
+}
+
+/// QEMU's last line, else how it ended.
+fn words(child: &mut Child, status: &str) -> String {
+    let mut text = String::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        // What cannot be read is not there.
+        let _ = std::io::Read::read_to_string(&mut stderr, &mut text);
+    }
+    let last = tail(&text).lines().last().unwrap_or_default().trim();
+    if last.is_empty() {
+        status.into()
+    } else {
+        last.into()
+    }
+}
+
+/// The tiny guest: x86-64: a boot sector that writes 0x10 to port 0xf4; arm64: a kernel that asks PSCI to switch off.
+fn guest(arch: Arch) -> Vec<u8> {
+    match arch {
+        Arch::X86_64 => {
+            // mov al, 0x10; out 0xf4, al; hlt; jmp to hlt
+            let mut sector = vec![0xb0, 0x10, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd];
+            sector.resize(510, 0);
+            sector.extend([0x55, 0xaa]);
+            sector
+        }
+        Arch::Arm64 => {
+            // movz w0, #8; movk w0, #0x8400, lsl #16; hvc #0; b .
+            let words = [0x5280_0100_u32, 0x72b0_8000, 0xd400_0002, 0x1400_0000];
+            words.iter().flat_map(|word| word.to_le_bytes()).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::operator;
+
+    #[test]
+    #[ignore = "needs HA_OPERATOR"]
+    fn the_tiny_guest_says_its_word() {
+        operator::inside(
+            "provider::vm::kvm::tests::the_tiny_guest_says_its_word",
+            false,
+            || {
+                let qemu = Path::new("/usr/bin/qemu-system-x86_64");
+                let tcg = |cpu: &str| start(qemu, Arch::X86_64, "tcg", cpu).unwrap();
+                assert_eq!(tcg("qemu64"), Verdict::Works);
+                let Verdict::Broken(why) = tcg("no-such-cpu") else {
+                    panic!("works with a processor that there is not")
+                };
+                assert!(why.contains("no-such-cpu"), "{why}");
+                println!("here: {:?}", look(qemu, Arch::X86_64));
+            },
+        );
+    }
+
+    #[test]
+    fn processors_without_virtualization() {
+        assert!(virtualizes("processor : 0\nflags\t\t: fpu vmx aes\n"));
+        assert!(virtualizes("flags : svm\n"));
+        assert!(!virtualizes("flags : fpu svm_lock\n") && !virtualizes(""));
+    }
+
+    #[test]
+    fn the_boot_sector_is_one() {
+        let sector = guest(Arch::X86_64);
+        assert_eq!((sector.len(), &sector[510..]), (512, &[0x55, 0xaa][..]));
+        assert_eq!(guest(Arch::Arm64).len(), 16);
+    }
+}

@@ -1,0 +1,129 @@
+//! A node's own disk: a qcow2 file that holds what differs from the image below it.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use ha_host_base::command::output;
+use serde::Deserialize;
+
+use super::size;
+
+/// What `qemu-img` says of an image.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Info {
+    /// `qcow2`, `raw`, ...
+    pub format: String,
+    /// The disk's size as a guest sees it, in bytes.
+    pub virtual_size: u64,
+}
+
+/// Looks at an image, which others may be using. `qemu_img` is the program.
+pub fn info(qemu_img: &Path, image: &Path) -> Result<Info> {
+    let shown = image.display();
+    let file =
+        std::fs::File::open(image).with_context(|| format!("cannot read the image {shown}"))?;
+    let meta = file
+        .metadata()
+        .with_context(|| format!("cannot look at {shown}"))?;
+    // To qemu-img every file is at least a raw disk.
+    if !meta.is_file() || meta.len() < 512 {
+        bail!("{shown} is no disk image: name a qcow2 or raw file");
+    }
+    let mut command = Command::new(qemu_img);
+    command.args(["info", "--output=json", "-U"]).arg(image);
+    let text = output(&mut command).with_context(|| format!("{shown} is no disk image"))?;
+    serde_json::from_str(&text)
+        .with_context(|| format!("qemu-img says of {shown} what is not understood"))
+}
+
+/// Makes a node's disk of `bytes` over the image `backing`. An existing file is never touched.
+pub fn create(
+    qemu_img: &Path,
+    backing: &Path,
+    format: &str,
+    overlay: &Path,
+    bytes: u64,
+) -> Result<()> {
+    let below = info(qemu_img, backing)?;
+    if below.virtual_size > bytes {
+        bail!(
+            "the disk of {} is smaller than the image {} ({}); write e.g. `disk: {}GiB` in the cluster file",
+            size(bytes),
+            backing.display(),
+            size(below.virtual_size),
+            below.virtual_size.div_ceil(1 << 30)
+        );
+    }
+    // Whoever comes second fails here; qemu-img itself would overwrite.
+    std::fs::File::options()
+        .write(true)
+        .create_new(true)
+        .open(overlay)
+        .with_context(|| format!("cannot make the disk {}", overlay.display()))?;
+    let mut command = Command::new(qemu_img);
+    command.args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]);
+    command.arg(backing).arg(overlay).arg(bytes.to_string());
+    let made =
+        output(&mut command).with_context(|| format!("cannot make the disk {}", overlay.display()));
+    if made.is_err() {
+        // Ours, and of no use to anybody.
+        let _ = std::fs::remove_file(overlay);
+    }
+    made.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::operator;
+
+    #[test]
+    #[ignore = "needs HA_OPERATOR"]
+    fn an_overlay_is_made_once_and_faults_are_named() {
+        operator::inside(
+            "provider::vm::overlay::tests::an_overlay_is_made_once_and_faults_are_named",
+            false,
+            overlays,
+        );
+    }
+
+    fn overlays() {
+        let program = Path::new("/usr/bin/qemu-img");
+        let dir = tempfile::tempdir().unwrap();
+        let (base, top) = (dir.path().join("base.img"), dir.path().join("disk.qcow2"));
+        let make = |bytes| create(program, &base, "raw", &top, bytes);
+        let message = |bytes| format!("{:#}", make(bytes).unwrap_err());
+        let none = message(1 << 20);
+        assert!(
+            none.contains("base.img") && none.contains("No such file"),
+            "{none}"
+        );
+        std::fs::write(&base, "text").unwrap();
+        assert!(
+            message(1 << 20).contains("no disk image"),
+            "{}",
+            message(1 << 20)
+        );
+        std::fs::File::create(&base)
+            .unwrap()
+            .set_len(4 << 20)
+            .unwrap();
+        let small = message(1 << 20);
+        assert!(
+            small.contains("1 MiB is smaller") && small.contains("(4 MiB)"),
+            "{small}"
+        );
+        assert!(!top.exists());
+        make(8 << 20).unwrap();
+        let made = info(program, &top).unwrap();
+        assert_eq!(
+            (made.format.as_str(), made.virtual_size),
+            ("qcow2", 8 << 20)
+        );
+        let before = std::fs::read(&top).unwrap();
+        assert!(message(9 << 20).contains("File exists"));
+        assert_eq!(std::fs::read(&top).unwrap(), before);
+    }
+}

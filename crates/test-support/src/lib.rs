@@ -1,0 +1,43 @@
+//! What tests of several crates share: example clusters, and the real programs that judge what is written.
+#![allow(
+    clippy::unwrap_used,
+    missing_debug_implementations,
+    reason = "helpers of tests"
+)]
+
+use std::path::Path;
+
+use ha_cluster_file::check::check;
+use ha_cluster_file::cluster::Cluster;
+
+#[cfg(feature = "images")]
+pub mod image_server;
+pub mod real;
+#[cfg(feature = "images")]
+pub mod signing_keys;
+
+/// Three control planes and two workers.
+pub const DEMO: &str = "version: 1
+name: demo
+kubernetes: {version: 1.34.4, proxy: nftables, cni: none}
+endpoint: {vip: 10.77.0.30, port: 6444}
+network: {prefix: 24, gateway: 10.77.0.1, dns: [10.77.0.1]}
+nodes:
+  - {name: node1, role: control-plane, address: 10.77.0.11}
+  - {name: node2, role: control-plane, address: 10.77.0.12}
+  - {name: node3, role: control-plane, address: 10.77.0.13}
+  - {name: node4, role: worker, address: 10.77.0.14}
+  - {name: node5, role: worker, address: 10.77.0.15}
+";
+
+/// The demo cluster.
+pub fn demo() -> Cluster {
+    cluster(DEMO, Path::new("/"))
+}
+
+/// A cluster from a text, with paths relative to `base`.
+pub fn cluster(text: &str, base: &Path) -> Cluster {
+    check(text, base)
+        .unwrap_or_else(|faults| panic!("{faults:#?}"))
+        .0
+}

@@ -1,0 +1,125 @@
+//! The real programs that judge what is written. A test whose program is missing fails: passing without a word it
+//! would look like proof. Whoever cannot have them sets `HA_WITHOUT_REAL=1`, and is told what was skipped.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// Set to 1: a test whose real program is missing is skipped instead of failing.
+const WITHOUT: &str = "HA_WITHOUT_REAL";
+/// Where daemons lie, which a user's PATH leaves out.
+const SBIN: [&str; 2] = ["/usr/sbin", "/sbin"];
+/// As root, else as the root of a user namespace.
+const NAMESPACES: [&str; 2] = ["-n", "-Urn"];
+
+/// A program of a Debian package.
+pub fn program(name: &str, package: &str) -> Option<PathBuf> {
+    let cure = format!("install Debian's package {package}, or call `make need`");
+    found(in_path(name), name, &cure)
+}
+
+/// The same, as a command that is ready for its arguments.
+pub fn command(name: &str, package: &str) -> Option<Command> {
+    program(name, package).map(Command::new)
+}
+
+/// A program of Kubernetes: what `HA_KUBEADM` (or the like) names, else the lab's, else the first in PATH.
+pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
+    let variable = format!("HA_{}", name.to_uppercase());
+    if let Some(named) = std::env::var_os(&variable) {
+        return Some(named.into());
+    }
+    let lab = std::env::var_os("HA_LAB").map_or_else(
+        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/out"),
+        PathBuf::from,
+    );
+    let at = Some(lab.join("kube").join(name)).filter(|path| path.is_file());
+    let cure = format!("call `make lab-kube` (`make test` does), or name one in {variable}");
+    found(at.or_else(|| in_path(name)), name, &cure)
+}
+
+/// `unshare`, told to give a command a network namespace of its own and root's rights in it.
+pub fn own_network() -> Option<Command> {
+    let unshare = program("unshare", "util-linux")?;
+    let works = |flag: &&str| {
+        let mut try_it = Command::new(&unshare);
+        try_it.args([*flag, "true"]).stderr(Stdio::null());
+        try_it.status().is_ok_and(|status| status.success())
+    };
+    let flag = NAMESPACES.into_iter().find(works);
+    let cure = "be root, or allow user namespaces (sysctl user.max_user_namespaces; on Ubuntu \
+                kernel.apparmor_restrict_unprivileged_userns=0)";
+    let flag = found(flag, "a network namespace for `keepalived -t`", cure)?;
+    let mut command = Command::new(unshare);
+    command.arg(flag);
+    Some(command)
+}
+
+fn in_path(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(SBIN.map(PathBuf::from))
+        .map(|dir| dir.join(name))
+        .find(|path| path.is_file())
+}
+
+fn found<T>(it: Option<T>, what: &str, cure: &str) -> Option<T> {
+    let without = std::env::var_os(WITHOUT).is_some_and(|set| set == "1");
+    match judged(it, what, cure, without) {
+        Ok(it) => Some(it),
+        Err(Missing::Skip(words)) => {
+            // Not `eprintln`: of a test that passes, that is never shown.
+            let _ = writeln!(std::io::stderr(), "{words}");
+            None
+        }
+        Err(Missing::Fail(words)) => panic!("{words}"),
+    }
+}
+
+/// What to do without it.
+#[derive(Debug, PartialEq, Eq)]
+enum Missing {
+    /// Say so and pass.
+    Skip(String),
+    /// Fail with these words.
+    Fail(String),
+}
+
+fn judged<T>(it: Option<T>, what: &str, cure: &str, without: bool) -> Result<T, Missing> {
+    it.ok_or_else(|| match without {
+        true => Missing::Skip(format!("skipped ({WITHOUT}=1): {what} is not there")),
+        false => Missing::Fail(format!(
+            "{what} is not there: {cure}; {WITHOUT}=1 skips what needs it"
+        )),
+    })
+}
+
+#[test]
+fn what_is_missing_fails_unless_it_may_be_missing() {
+    let none = None::<()>;
+    assert_eq!(judged(Some(()), "x", "", false), Ok(()));
+    assert_eq!(
+        judged(none, "haproxy", "call `make need`", false),
+        Err(Missing::Fail(
+            "haproxy is not there: call `make need`; HA_WITHOUT_REAL=1 skips what needs it".into()
+        ))
+    );
+    assert_eq!(
+        judged(none, "haproxy", "", true),
+        Err(Missing::Skip(
+            "skipped (HA_WITHOUT_REAL=1): haproxy is not there".into()
+        ))
+    );
+}
+/// What the program says of this text on its standard input.
+pub fn says(mut program: Command, text: &str) -> Output {
+    let mut child = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Dropped at once: the program sees the end. One that has made up its mind early need not read it all.
+    let _ = child.stdin.take().unwrap().write_all(text.as_bytes());
+    child.wait_with_output().unwrap()
+}

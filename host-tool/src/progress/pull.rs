@@ -1,0 +1,169 @@
+//! How a pull looks: on a terminal, in a pipe, to a machine.
+
+use std::io::IsTerminal;
+
+use ha_flatcar_image::space::words;
+use ha_flatcar_image::{Bar, Step};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+
+/// The version of the JSON lines.
+const VERSION: u32 = 1;
+/// Plain lines: one for so many per cent.
+const LINE_EVERY: u64 = 10;
+
+/// The right one for where the output goes.
+pub fn of(json: bool) -> Box<dyn Bar> {
+    if json {
+        Box::new(Json::default())
+    } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
+        Box::new(Terminal::default())
+    } else {
+        Box::new(Lines::default())
+    }
+}
+
+/// How far a step is, told only when it matters.
+#[derive(Debug, Default)]
+struct Share {
+    total: Option<u64>,
+    told: Option<u64>,
+}
+
+impl Share {
+    /// The share in per cent when it has passed another multiple of `every`.
+    fn passed(&mut self, done: u64, every: u64) -> Option<u64> {
+        let total = self.total.filter(|t| *t > 0)?;
+        let now = done.saturating_mul(100) / total / every * every;
+        (self.told.replace(now) != Some(now)).then_some(now)
+    }
+}
+
+/// A bar that changes in place.
+#[derive(Debug, Default)]
+struct Terminal(Option<ProgressBar>);
+
+impl Bar for Terminal {
+    fn begin(&mut self, step: Step, total: Option<u64>) {
+        let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+        let keys = match total {
+            Some(_) => {
+                "  {msg:<9} {wide_bar} {decimal_bytes:>10} / {decimal_total_bytes:<10} {eta:>4}"
+            }
+            None => "  {msg:<9} {decimal_bytes}",
+        };
+        // A template of known keys cannot be wrong.
+        let style =
+            ProgressStyle::with_template(keys).unwrap_or_else(|_| ProgressStyle::default_bar());
+        self.0 = Some(
+            bar.with_style(style.progress_chars("█░"))
+                .with_message(step.name()),
+        );
+    }
+
+    fn at(&mut self, done: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(done);
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some(bar) = self.0.take() {
+            bar.abandon();
+            // The bar stays; what follows begins a line.
+            eprintln!();
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        println!("{text}");
+    }
+}
+
+/// Plain lines, one for ten per cent.
+#[derive(Debug, Default)]
+struct Lines {
+    step: Option<Step>,
+    share: Share,
+}
+
+impl Bar for Lines {
+    fn begin(&mut self, step: Step, total: Option<u64>) {
+        self.step = Some(step);
+        self.share = Share {
+            total,
+            told: Some(0),
+        };
+        let size = total.map_or_else(String::new, |t| format!("  {}", words(t)));
+        println!("{}{size}", step.name());
+    }
+
+    fn at(&mut self, done: u64) {
+        if let (Some(step), Some(share)) = (self.step, self.share.passed(done, LINE_EVERY)) {
+            println!("{:<9} {share:>3} %", step.name());
+        }
+    }
+
+    fn end(&mut self) {
+        self.step = None;
+    }
+
+    fn note(&mut self, text: &str) {
+        println!("{text}");
+    }
+}
+
+/// One JSON object a line, one for each per cent.
+#[derive(Debug, Default)]
+struct Json {
+    step: Option<Step>,
+    share: Share,
+}
+
+impl Bar for Json {
+    fn begin(&mut self, step: Step, total: Option<u64>) {
+        self.step = Some(step);
+        self.share = Share { total, told: None };
+        println!(
+            "{}",
+            json!({"version": VERSION, "type": "step", "step": step.name(), "total": total})
+        );
+    }
+
+    fn at(&mut self, done: u64) {
+        if let (Some(step), Some(_)) = (self.step, self.share.passed(done, 1)) {
+            let (name, total) = (step.name(), self.share.total);
+            println!(
+                "{}",
+                json!({"version": VERSION, "type": "progress", "step": name, "done": done, "total": total})
+            );
+        }
+    }
+
+    fn end(&mut self) {
+        self.step = None;
+    }
+
+    fn note(&mut self, text: &str) {
+        println!(
+            "{}",
+            json!({"version": VERSION, "type": "note", "text": text})
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_told_once() {
+        let mut share = Share {
+            total: Some(200),
+            told: Some(0),
+        };
+        let told: Vec<u64> = (0..=200).filter_map(|d| share.passed(d, 10)).collect();
+        assert_eq!(told, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
+        assert_eq!(Share::default().passed(5, 1), None);
+    }
+}
