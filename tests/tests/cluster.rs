@@ -14,6 +14,7 @@ use ha_tests::hung::an_apiserver_hangs;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::Plan;
 use ha_tests::probe::Probe;
+use ha_tests::services::kube_proxy_restarts;
 use ha_tests::story::Story;
 
 /// A second launch of a finished cluster only looks.
@@ -34,6 +35,7 @@ fn three_control_planes_and_two_workers() {
     let old_ignition = launch(&story, &cluster);
     looks_right(&story, &cluster);
     is_used(&story, &cluster);
+    kube_proxy_restarts(&story, &cluster);
     keeps_secrets(&story, &cluster);
     again_changes_nothing(&story, &cluster);
     an_apiserver_hangs(&story, &cluster, "node1");
