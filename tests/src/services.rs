@@ -1,5 +1,6 @@
-//! Service addresses and DNS, seen from pods: what is left of them when kube-proxy starts anew.
+//! Service addresses and DNS, seen from pods: where CoreDNS runs, and what is left when kube-proxy starts anew.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -9,6 +10,8 @@ use crate::eventually::eventually;
 use crate::kube::PodSeen;
 use crate::story::Story;
 
+/// The label of CoreDNS' pods.
+const DNS: &str = "k8s-app=kube-dns";
 /// The label of kube-proxy's pods.
 const PROXY: &str = "k8s-app=kube-proxy";
 /// A pod is deleted, replaced and Ready, on two cores.
@@ -18,6 +21,22 @@ const ANSWER: Duration = Duration::from_secs(30);
 /// Succeeds once this life of kube-proxy has written its rules: before that the rules of its last life still serve.
 const RULES_WRITTEN: &str = "curl -fsS --max-time 5 http://127.0.0.1:10249/metrics | \
                              grep '^kubeproxy_sync_proxy_rules_last_timestamp_seconds{'";
+
+/// No single node is the cluster's DNS.
+pub fn dns_is_spread(story: &Story, cluster: &Cluster) {
+    story.step("CoreDNS serves on two nodes", || {
+        eventually("CoreDNS on two nodes", REPLACED, || {
+            let pods = cluster.kube().system_pods(DNS)?;
+            let nodes: BTreeSet<&str> = pods
+                .iter()
+                .filter(|p| p.ready)
+                .map(|p| p.node.as_str())
+                .collect();
+            ensure!(nodes.len() >= 2, "{pods:?}");
+            Ok(())
+        })
+    });
+}
 
 /// Replaces every kube-proxy pod, then reaches the API from a pod on every node by its service's address and name.
 pub fn kube_proxy_restarts(story: &Story, cluster: &Cluster) {

@@ -14,7 +14,7 @@ use ha_tests::hung::an_apiserver_hangs;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::Plan;
 use ha_tests::probe::Probe;
-use ha_tests::services::kube_proxy_restarts;
+use ha_tests::services::{dns_is_spread, kube_proxy_restarts};
 use ha_tests::story::Story;
 
 /// A second launch of a finished cluster only looks.
@@ -33,6 +33,7 @@ fn three_control_planes_and_two_workers() {
         Cluster::new(Plan::new("e2e-cluster", 3, 2))
     });
     let old_ignition = launch(&story, &cluster);
+    dns_is_spread(&story, &cluster);
     looks_right(&story, &cluster);
     is_used(&story, &cluster);
     kube_proxy_restarts(&story, &cluster);
