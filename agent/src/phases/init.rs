@@ -116,14 +116,7 @@ async fn is_complete(cx: &Context) -> Result<bool> {
 
 async fn addons_are_there(cx: &Context, client: &Client) -> Result<bool, ApiError> {
     const APPS: &str = "/apis/apps/v1/namespaces/kube-system";
-    let dns = cx
-        .node
-        .kubernetes
-        .cluster_configuration
-        .get("dns")
-        .and_then(|d| d.get("disabled"));
-    let wants_dns = dns.and_then(serde_json::Value::as_bool) != Some(true);
-    if wants_dns
+    if render::kubeadm::has_dns(&cx.node)
         && !client
             .exists(&format!("{APPS}/deployments/coredns"))
             .await?

@@ -1,5 +1,5 @@
 //! Keeps watch: is this node Ready, is etcd whole, do the load balancer's apiservers match the cluster's, does a
-//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer.
+//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer and, once, where CoreDNS runs.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::kube::etcd::{Etcd, Member};
 use crate::render;
 
 mod backends;
+mod dns;
 mod expiry;
 
 use backends::Known;
@@ -33,6 +34,13 @@ const FAULT_AFTER: u32 = 3;
 
 /// Watches for ever.
 pub async fn run(cx: &Context) -> Result<Outcome> {
+    tokio::select! {
+        ended = watch(cx) => ended,
+        never = dns::spread_pods(cx) => match never {},
+    }
+}
+
+async fn watch(cx: &Context) -> Result<Outcome> {
     let mut watch = Watch::begin(cx)?;
     loop {
         watch.look().await;

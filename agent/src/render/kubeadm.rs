@@ -93,6 +93,12 @@ pub fn has_stacked_etcd(node: &NodeFile) -> bool {
         .is_none()
 }
 
+/// Whether kubeadm brings the cluster's DNS.
+pub fn has_dns(node: &NodeFile) -> bool {
+    let dns = node.kubernetes.cluster_configuration.get("dns");
+    dns.and_then(|d| d.get("disabled")) != Some(&Value::Bool(true))
+}
+
 fn cluster(node: &NodeFile) -> Value {
     let kubernetes = &node.kubernetes;
     let mut sans = vec![node.endpoint.vip.to_string()];
