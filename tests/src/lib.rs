@@ -8,6 +8,7 @@
 
 pub mod api;
 pub mod bench;
+pub mod busy;
 pub mod chaos;
 pub mod cluster;
 pub mod eventually;

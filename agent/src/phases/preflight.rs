@@ -17,6 +17,7 @@ pub mod facts;
 pub mod judge;
 mod mend;
 pub mod ports;
+mod scheduling;
 
 use check::{Check, Verdict};
 

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ha_wire::paths;
 
-use super::{certs, judge, mend, ports};
+use super::{certs, judge, mend, ports, scheduling};
 use crate::context::Context;
 use crate::facts::has_address;
 
@@ -50,6 +50,8 @@ pub struct Facts {
     pub hidden: BTreeSet<String>,
     /// Unit states.
     pub units: BTreeMap<String, String>,
+    /// keepalived is in a real-time class; none: it does not run.
+    pub keepalived_in_real_time: Option<bool>,
     /// Programs that are not there.
     pub missing: Vec<String>,
     /// kubelet.conf names another CA than Ignition brought.
@@ -73,6 +75,7 @@ pub async fn gather(cx: &Context) -> Facts {
         swaps: swaps(&read("/proc/swaps").unwrap_or_default()),
         holders,
         hidden,
+        keepalived_in_real_time: scheduling::keepalived_in_real_time(files),
         missing: PROGRAMS
             .iter()
             .filter(|p| !in_path(cx, p))

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Result;
-use ha_spec::node::NodeFile;
+use ha_wire::node::NodeFile;
 use tracing::{info, warn};
 
 use crate::context::Context;

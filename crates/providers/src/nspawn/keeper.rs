@@ -157,6 +157,9 @@ impl<'a> Keeper<'a> {
     fn boot(&self) -> Result<bool> {
         network::plug(&self.plan.wiring)?;
         cgroup::make(&self.hierarchies, &self.groups)?;
+        if let Some(control_planes) = self.plan.real_time_among {
+            cgroup::real_time::give_share(&self.groups, control_planes);
+        }
         let console = std::fs::File::options()
             .create(true)
             .append(true)

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Node;
+use ha_wire::phase::Role;
 
 use super::keeper::RUNNING;
 use super::layout::{Layout, NodeDir};
@@ -131,8 +132,17 @@ fn plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) ->
             .map(|(name, _)| (name.clone(), home.join(name)))
             .collect(),
         unpacked: provider.unpack_reason().is_some(),
+        real_time_among: real_time_among(provider, node),
         ignition,
     })
+}
+
+/// Only control planes run keepalived.
+fn real_time_among(provider: &Nspawn, node: &Node) -> Option<u32> {
+    let is_control_plane = |node: &&Node| node.role == Role::ControlPlane;
+    let count = provider.nodes.iter().filter(is_control_plane).count();
+    Some(node).filter(is_control_plane)?;
+    u32::try_from(count).ok()
 }
 
 /// The image below a disk is the one that it was made on, even if the cluster file or a link names another one by now: an

@@ -12,6 +12,7 @@ use crate::{Finding, Machine};
 
 mod addresses;
 mod cgroups;
+mod loop_devices;
 
 /// Programs and the Debian package of each.
 const PROGRAMS: [(&str, &str); 8] = [
@@ -65,6 +66,7 @@ pub fn look(provider: &Nspawn) -> Result<Vec<Finding>> {
         INOTIFY_WATCHES,
     )?);
     findings.extend(cgroups::look(provider)?);
+    findings.extend(loop_devices::look(provider)?);
     if which("ip").is_some() {
         findings.push(addresses::look(provider)?);
     }
