@@ -84,15 +84,6 @@ fn patience(machine: Machine) -> Option<Value> {
     })
 }
 
-/// Whether etcd runs on the control planes (else the user's `clusterConfiguration` names an external one).
-pub fn has_stacked_etcd(node: &NodeFile) -> bool {
-    node.kubernetes
-        .cluster_configuration
-        .get("etcd")
-        .and_then(|e| e.get("external"))
-        .is_none()
-}
-
 fn cluster(node: &NodeFile) -> Value {
     let kubernetes = &node.kubernetes;
     let mut sans = vec![node.endpoint.vip.to_string()];

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::is_url;
 use super::syntax::{is_dns_name, version_parts};
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile, CniFile, EtcdFile, ExternalEtcdFile, ProviderFile, Setting};
+use crate::file::{At, ClusterFile, CniFile, EtcdFile, ProviderFile, Setting};
 use ha_wire::kubernetes::{MINORS, minor};
 use ha_wire::settings::{Cri, KubeProxy};
 
@@ -45,8 +45,13 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         }
     }
     runtime(file, faults);
-    if let Some(etcd) = &k8s.etcd {
-        external_etcd(etcd, faults);
+    for etcd in k8s
+        .etcd
+        .iter()
+        .filter(|etcd| etcd.value == EtcdFile::External)
+    {
+        let help = "write `etcd: stacked`: etcd on the control planes";
+        faults.push(etcd.error("`external` is not supported yet", help));
     }
     for san in &k8s.cert_sans {
         alternative_name(san, faults);
@@ -191,36 +196,6 @@ fn runtime(file: &ClusterFile, faults: &mut Vec<Fault>) {
             help,
         );
         faults.push(fault.also(provider.place, "provider"));
-    }
-}
-
-fn external_etcd(etcd: &At<EtcdFile>, faults: &mut Vec<Fault>) {
-    let EtcdFile::External(external) = &etcd.value else {
-        return;
-    };
-    let ExternalEtcdFile {
-        endpoints,
-        ca,
-        cert,
-        key,
-    } = &**external;
-    let help = "write `etcd: stacked`: etcd on the control planes";
-    faults.push(etcd.error("`external` is not supported yet", help));
-    if endpoints.is_empty() {
-        faults.push(etcd.error(
-            "`external` names no endpoints",
-            "write `endpoints: [https://10.0.0.5:2379]`",
-        ));
-    }
-    for endpoint in endpoints
-        .iter()
-        .filter(|endpoint| !endpoint.value.starts_with("https://"))
-    {
-        let message = format!("`{}` is no https URL", endpoint.value);
-        faults.push(endpoint.error(message, "write e.g. https://10.0.0.5:2379"));
-    }
-    for path in [ca, cert, key].into_iter().flatten() {
-        super::files::local(path, faults);
     }
 }
 

@@ -4,8 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::names::dns_label;
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile};
-use ha_wire::settings::LbMode;
+use crate::file::{At, ClusterFile, LbModeFile};
 
 /// What listens on a control plane already, and where that comes from.
 const TAKEN: [(u16, &str); 13] = [
@@ -30,10 +29,6 @@ const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
 
 pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
-    let external = balancer
-        .mode
-        .as_ref()
-        .is_some_and(|mode| mode.value == LbMode::External);
     let mut seen: Vec<&At<u16>> = Vec::new();
     let extra = balancer
         .extra_ports
@@ -46,11 +41,8 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .chain(&balancer.stats)
         .chain(extra)
     {
-        // An outer load balancer listens on machines of its own.
-        if !external {
-            taken(port, faults);
-            clash(port, &seen, faults);
-        }
+        taken(port, faults);
+        clash(port, &seen, faults);
         zero(port, faults);
         seen.push(port);
     }
@@ -150,19 +142,11 @@ fn advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 fn mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let mode = file
-        .load_balancer
-        .mode
-        .as_ref()
-        .filter(|mode| mode.value != LbMode::Native);
-    if let Some(mode) = mode {
+    let Some(mode) = &file.load_balancer.mode else {
+        return;
+    };
+    if let LbModeFile::NotYet(word) = mode.value {
         let help = "write `mode: native`: keepalived and haproxy from the bakery's sysexts";
-        let word = match mode.value {
-            LbMode::Native => "native",
-            LbMode::Quadlet => "quadlet",
-            LbMode::StaticPod => "staticPod",
-            LbMode::External => "external",
-        };
         faults.push(mode.error(format!("`{word}` is not supported yet"), help));
     }
 }
