@@ -165,9 +165,9 @@ impl ClusterFile {
     pub(crate) fn read(text: &str) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
         let root = yaml::parse(text, &mut faults);
-        // A file that is no YAML has one fault; "name is missing" and its like would only hide it.
+        // A file that is not YAML has one fault; "name is missing" and its like would only hide it.
         if root.is_none() && faults.is_empty() {
-            let help = "`ha-host new` writes one to begin with";
+            let help = "`ha-host new` writes one to start from";
             faults.push(Fault::error(
                 Place::START,
                 "",

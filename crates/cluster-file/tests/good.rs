@@ -330,7 +330,7 @@ fn sysexts_are_the_bakerys_or_those_that_the_file_names() {
     let (named, warnings) = check(&text, Path::new("/base")).unwrap();
     assert_eq!(named.sysexts.len(), 1, "as it is written");
     let told = show(&warnings, &text, "file");
-    assert!(told.contains("sysexts does not name `ha-agent`"), "{told}");
+    assert!(told.contains("sysexts does not list `ha-agent`"), "{told}");
 }
 
 #[test]

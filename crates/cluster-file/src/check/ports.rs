@@ -54,7 +54,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
 fn taken(port: &At<u16>, faults: &mut Vec<Fault>) {
     if let Some((_, who)) = TAKEN.iter().find(|(taken, _)| *taken == port.value) {
         let message = format!(
-            "{} is taken by {who}: haproxy binds every address of a control plane",
+            "{} is used by {who}: haproxy binds every address of a control plane",
             port.value
         );
         faults.push(port.error(
@@ -97,7 +97,7 @@ fn extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
         if let Some(name) = &extra.name {
             dns_label(name, faults);
             if let Some(first) = seen.iter().find(|first| first.value == name.value) {
-                let message = format!("`{}` is taken", name.value);
+                let message = format!("`{}` is already in use", name.value);
                 faults.push(
                     name.error(message, "give each port a name of its own")
                         .also(first.place, "first here"),
@@ -134,7 +134,7 @@ fn advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
         return;
     };
     if !ADVERT_MS.contains(&interval.value) || interval.value % 10 != 0 {
-        let message = format!("{} ms is no interval that VRRP can say", interval.value);
+        let message = format!("{} ms is not a valid VRRP interval", interval.value);
         let help =
             "write 10ms to 40950ms in steps of 10ms; 100ms moves the VIP in under half a second";
         faults.push(interval.error(message, help));
