@@ -160,12 +160,3 @@ async fn a_haproxy_that_does_not_answer_is_an_error_that_says_where_to_look() {
         "{error:#}"
     );
 }
-
-#[tokio::test]
-async fn modes_of_later_issues_are_refused_clearly() {
-    let mut node = testing::control_plane();
-    node.load_balancer.mode = LbMode::Quadlet;
-    let error = run(&testing::machine(node).cx).await.unwrap_err();
-    assert!(error.is::<NeedsAPerson>());
-    assert!(error.to_string().contains("Quadlet"), "{error}");
-}

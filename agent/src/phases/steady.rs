@@ -13,7 +13,6 @@ use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
 use crate::kube::etcd::{Etcd, Member};
-use crate::render;
 
 mod backends;
 mod dns;
@@ -72,11 +71,12 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn begin(cx: &'a Context) -> Result<Self> {
-        let stacked = cx.node.is_control_plane() && render::kubeadm::has_stacked_etcd(&cx.node);
         Ok(Self {
             cx,
             client: kube::as_best(cx)?,
-            etcd: stacked
+            etcd: cx
+                .node
+                .is_control_plane()
                 .then(|| Etcd::on(cx, [cx.node.address]))
                 .transpose()?,
             known: Known::default(),
@@ -162,9 +162,6 @@ impl<'a> Watch<'a> {
 
     /// Adds apiservers that came and takes out those whose node left the cluster.
     async fn follow_apiservers(&mut self) -> Result<()> {
-        if self.cx.node.load_balancer.mode != ha_wire::settings::LbMode::Native {
-            return Ok(());
-        }
         let nodes = self.client.control_planes().await?;
         let endpoints = self.client.apiservers().await?;
         let now = balancer::backends(self.cx)?;

@@ -84,15 +84,6 @@ fn patience(machine: Machine) -> Option<Value> {
     })
 }
 
-/// Whether etcd runs on the control planes (else the user's `clusterConfiguration` names an external one).
-pub fn has_stacked_etcd(node: &NodeFile) -> bool {
-    node.kubernetes
-        .cluster_configuration
-        .get("etcd")
-        .and_then(|e| e.get("external"))
-        .is_none()
-}
-
 /// Whether kubeadm brings the cluster's DNS.
 pub fn has_dns(node: &NodeFile) -> bool {
     let dns = node.kubernetes.cluster_configuration.get("dns");

@@ -134,14 +134,3 @@ fn golden_files() {
 fn the_real_kubeadm_accepts_them() {
     kubeadm_takes(&files().into_iter().collect());
 }
-
-#[test]
-fn an_external_etcd_is_seen() {
-    let mut node = testing::founder();
-    assert!(has_stacked_etcd(&node));
-    node.kubernetes.cluster_configuration = json!({"etcd": {"external": {"endpoints": []}}})
-        .as_object()
-        .unwrap()
-        .clone();
-    assert!(!has_stacked_etcd(&node));
-}

@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::resume::{EtcdStep, Facts, Membership, Plan, membership, resume, stale};
+use super::resume::{EtcdStep, Facts, Plan, membership, resume, stale};
 use super::{goes_on, has_kubelet_state, is_registered};
 use crate::context::Context;
 use crate::kube::client::Client;
@@ -74,30 +74,17 @@ async fn look(cx: &Context) -> Result<Facts> {
     let all_there = |names: &[String]| names.iter().all(|n| files.exists(n));
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
-    let stacked = render::kubeadm::has_stacked_etcd(&cx.node);
-    let member = if stacked {
-        let members = etcd(cx)?.members().await.context("etcd's member list")?;
-        membership(&members, &cx.node.name, cx.node.address)
-    } else {
-        Membership::External
-    };
+    let members = etcd(cx)?.members().await.context("etcd's member list")?;
     let mut certificates = vec![
         pki("apiserver.crt"),
         pki("front-proxy-client.crt"),
+        pki("etcd/server.crt"),
+        pki("etcd/peer.crt"),
+        pki("apiserver-etcd-client.crt"),
         ADMIN_CONF.to_owned(),
     ];
     certificates
         .extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
-    if stacked {
-        certificates.extend(
-            [
-                "etcd/server.crt",
-                "etcd/peer.crt",
-                "apiserver-etcd-client.crt",
-            ]
-            .map(pki),
-        );
-    }
     let own = Client::new(
         &kube::apiserver_url(cx.node.address),
         &cluster_ca(cx)?,
@@ -117,7 +104,7 @@ async fn look(cx: &Context) -> Result<Facts> {
         ),
         etcd: files.exists(format!("{}/member", etcd_data(cx)).as_str())
             && files.exists(&manifest("etcd")),
-        member,
+        member: membership(&members, &cx.node.name, cx.node.address),
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })

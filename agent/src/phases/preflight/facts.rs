@@ -131,8 +131,7 @@ fn units(cx: &Context) -> Vec<String> {
         "kubelet.service".to_owned(),
         cx.node.kubernetes.cri.unit().to_owned(),
     ];
-    if cx.node.is_control_plane() && cx.node.load_balancer.mode == ha_wire::settings::LbMode::Native
-    {
+    if cx.node.is_control_plane() {
         all.extend([
             super::super::balancer::HAPROXY.to_owned(),
             super::super::balancer::KEEPALIVED.to_owned(),

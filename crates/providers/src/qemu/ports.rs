@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use ha_cluster_file::cluster::{Cluster, Etcd};
+use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
 use serde::{Deserialize, Serialize};
 
@@ -53,10 +53,9 @@ pub fn wanted(cluster: &Cluster) -> Vec<Want> {
         inside: SocketAddr::new(ip, port),
         promised: None,
     };
-    let stacked = matches!(cluster.kubernetes.etcd, Etcd::Stacked);
     for node in cluster.control_planes() {
         all.push(own(node.address, APISERVER));
-        all.extend(stacked.then(|| own(node.address, ETCD)));
+        all.push(own(node.address, ETCD));
     }
     all
 }
