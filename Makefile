@@ -8,6 +8,7 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 export HA_LAB ?= $(CURDIR)/lab/out
 
 CLUSTER ?= examples/demo.yaml
+RUNS ?= 100
 # "env" because sudo's secure_path would hide cargo; HOME because clusters' state belongs to who called make.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB))
 HA_HOST_BIN := target/release/ha-host
@@ -83,6 +84,10 @@ bench: need ## The figures, as a table and in target/bench (BENCH="size render l
 check: lint ## What needs no lab: lints and unit tests; real programs that are missing are done without
 	HA_WITHOUT_REAL=1 cargo test --locked --tests
 
+flakes: need ## Every test that needs no cluster, again and again, with idle and with busy processors (RUNS=100 FILTER=NAME)
+	HA_WITHOUT_REAL=1 tests/flakes.sh $(RUNS) $(FILTER)
+	HA_WITHOUT_REAL=1 BUSY=1 tests/flakes.sh $(RUNS) $(FILTER)
+
 lint: need-rust ## rustfmt and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -93,4 +98,4 @@ need:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check lint need need-rust
+.PHONY: help demo test test-vm test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes lint need need-rust
