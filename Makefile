@@ -88,7 +88,8 @@ flakes: need ## Every test that needs no cluster, again and again, with idle and
 	HA_WITHOUT_REAL=1 tests/flakes.sh $(RUNS) $(FILTER)
 	HA_WITHOUT_REAL=1 BUSY=1 tests/flakes.sh $(RUNS) $(FILTER)
 
-lint: need-rust ## rustfmt and clippy, warnings are errors
+lint: need-rust ## rustfmt and clippy, warnings are errors; no test file out of its place, no long file
+	tests/structure.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
