@@ -164,5 +164,4 @@ fn failure(error: &Error, wait: Option<Duration>) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "driver_tests.rs"]
 mod tests;

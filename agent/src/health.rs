@@ -215,5 +215,4 @@ async fn start_again(cx: &Context, unit: &str) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "health_tests.rs"]
 mod tests;

@@ -58,5 +58,4 @@ fn is_lost(server: &Server) -> bool {
 }
 
 #[cfg(test)]
-#[path = "sessions_tests.rs"]
 mod tests;

@@ -169,5 +169,4 @@ fn judge(answer: Result<(), ApiError>) -> Result<bool, ApiError> {
 }
 
 #[cfg(test)]
-#[path = "init_tests.rs"]
 mod tests;

@@ -85,5 +85,4 @@ fn warn(cx: &Context, checks: &[Check]) {
 }
 
 #[cfg(test)]
-#[path = "preflight/tests.rs"]
 mod tests;

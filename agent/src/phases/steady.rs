@@ -224,5 +224,4 @@ fn etcd_fault(etcd: &EtcdStatus) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "steady_tests.rs"]
 mod tests;

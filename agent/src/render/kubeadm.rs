@@ -222,5 +222,4 @@ fn documents(all: &[Value]) -> String {
 }
 
 #[cfg(test)]
-#[path = "kubeadm_tests.rs"]
 mod tests;

@@ -131,5 +131,4 @@ fn full(name: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "archives_tests.rs"]
 mod tests;

@@ -349,5 +349,4 @@ fn ports(node: &NodeFile, facts: &Facts) -> Vec<Check> {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;
