@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
 use crate::kube::etcd::{Etcd, Member};
-use crate::render;
+use crate::render::kubeadm::EffectiveSettings;
 
 mod backends;
 mod expiry;
@@ -64,7 +64,8 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn begin(cx: &'a Context) -> Result<Self> {
-        let stacked = cx.node.is_control_plane() && render::kubeadm::has_stacked_etcd(&cx.node);
+        let stacked =
+            cx.node.is_control_plane() && EffectiveSettings::new(&cx.node).has_stacked_etcd;
         Ok(Self {
             cx,
             client: kube::as_best(cx)?,

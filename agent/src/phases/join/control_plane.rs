@@ -14,11 +14,10 @@ use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
 use crate::kube::lock::{self, Held};
-use crate::kube::{
-    self, ADMIN_CONF, ETCD_DATA, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki,
-};
+use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki};
 use crate::phases::kubeadm;
 use crate::render;
+use crate::render::kubeadm::EffectiveSettings;
 
 /// Held by the one control plane that joins etcd.
 const LEASE: &str = "ha-agent-etcd-join";
@@ -74,8 +73,8 @@ async fn look(cx: &Context) -> Result<Facts> {
     let all_there = |names: &[String]| names.iter().all(|n| files.exists(n));
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
-    let stacked = render::kubeadm::has_stacked_etcd(&cx.node);
-    let member = if stacked {
+    let settings = EffectiveSettings::new(&cx.node);
+    let member = if settings.has_stacked_etcd {
         let members = etcd(cx)?.members().await.context("etcd's member list")?;
         membership(&members, &cx.node.name, cx.node.address)
     } else {
@@ -88,7 +87,7 @@ async fn look(cx: &Context) -> Result<Facts> {
     ];
     certificates
         .extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
-    if stacked {
+    if settings.has_stacked_etcd {
         certificates.extend(
             [
                 "etcd/server.crt",
@@ -115,7 +114,7 @@ async fn look(cx: &Context) -> Result<Facts> {
             ]
             .map(manifest),
         ),
-        etcd: files.exists(format!("{}/member", etcd_data(cx)).as_str())
+        etcd: files.exists(&format!("{}/member", settings.etcd_data))
             && files.exists(&manifest("etcd")),
         member,
         marked: node.is_some_and(|n| n.is_control_plane()),
@@ -129,18 +128,6 @@ fn etcd(cx: &Context) -> Result<Etcd> {
         cx,
         cx.node.peers().map(|p| p.address).chain([cx.node.address]),
     )
-}
-
-fn etcd_data(cx: &Context) -> String {
-    let own = cx
-        .node
-        .kubernetes
-        .cluster_configuration
-        .get("etcd")
-        .and_then(|e| e.pointer("/local/dataDir"));
-    own.and_then(serde_json::Value::as_str)
-        .unwrap_or(ETCD_DATA)
-        .to_owned()
 }
 
 /// Certificates, kubeconfigs and the kubelet, images too: as many nodes at once as there are.
@@ -230,7 +217,9 @@ async fn clean_up(cx: &Context) -> Result<()> {
     }
     cx.sys.files.clear(&manifest("etcd"))?;
     wait_for_own_etcd_to_end(cx).await;
-    cx.sys.files.clear(&etcd_data(cx))
+    cx.sys
+        .files
+        .clear(&EffectiveSettings::new(&cx.node).etcd_data)
 }
 
 /// Data must not be taken from under a running etcd.
