@@ -12,7 +12,7 @@ use crate::failpoints;
 use crate::machine::{Event, State, next};
 use crate::phases::{self, NeedsAPerson, Outcome};
 use crate::plan::Plan;
-use crate::sys::CommandFailed;
+use crate::sys::{CommandFailed, random};
 use crate::tell::Failure;
 
 /// How often a fault that needs a person is looked at again: mending the cause is enough, no restart needed.
@@ -39,7 +39,7 @@ pub async fn aside(cx: &Context, plan: &Plan) {
     for phase in &plan.aside {
         let mut attempt = 1;
         while let Err(error) = attempt_once(cx, *phase, attempt).await {
-            let wait = backoff::delay(attempt, backoff::random());
+            let wait = backoff::delay(attempt, random::fraction());
             cx.tell.failed(*phase, attempt, failure(&error, Some(wait)));
             cx.sys.clock.sleep(wait).await;
             attempt += 1;
@@ -108,7 +108,7 @@ impl Driver<'_> {
     }
 
     fn failed(&mut self, phase: Phase, attempt: u32, error: &Error) -> Event {
-        self.pause = backoff::delay(attempt, backoff::random());
+        self.pause = backoff::delay(attempt, random::fraction());
         let person = needs_a_person(error);
         self.cx.tell.failed(
             phase,

@@ -12,14 +12,13 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 use tokio::sync::watch;
 
 use crate::haproxy::sessions;
 use crate::phases::balancer::{HAPROXY, KEEPALIVED};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
+use crate::sys::net::ask_socket;
 use crate::sys::processor::is_emulated;
 use crate::sys::{self, Sys};
 
@@ -59,12 +58,9 @@ fn patience(files: &Files) -> Duration {
 }
 
 async fn ask(socket: &std::path::Path) -> Result<()> {
-    let mut stream = UnixStream::connect(socket)
+    let answer = ask_socket(socket, b"GET /healthz HTTP/1.0\r\n\r\n")
         .await
         .context("haproxy's health socket")?;
-    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
     if !answer.starts_with(b"HTTP/1.0 200") && !answer.starts_with(b"HTTP/1.1 200") {
         bail!(
             "haproxy answers {:?}",

@@ -1,5 +1,6 @@
-//! The only place that touches the machine: systemd's D-Bus, child processes, files, the clock.
-//! Each effect stands behind a small trait, so that tests record what the agent would do.
+//! The only place that touches the machine: systemd's D-Bus, child processes, files, sockets, the kernel, the clock.
+//! Orders, commands and time stand behind small traits, so that tests record what the agent would do; files lie below a
+//! root that tests replace.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -12,7 +13,11 @@ use anyhow::{Context as _, Result};
 pub mod clock;
 pub mod command;
 pub mod files;
+pub mod listeners;
+pub mod net;
+pub mod proc;
 pub mod processor;
+pub mod random;
 pub mod systemd;
 
 /// A future behind a trait object.

@@ -2,6 +2,7 @@ use std::io::{Read as _, Write as _};
 use std::rc::Rc;
 use std::sync::mpsc;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::task::{JoinHandle, LocalSet};
 

@@ -16,7 +16,6 @@ pub mod check;
 pub mod facts;
 pub mod judge;
 mod mend;
-pub mod ports;
 
 use check::{Check, Verdict};
 

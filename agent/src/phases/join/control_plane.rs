@@ -18,6 +18,7 @@ use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, manife
 use crate::phases::kubeadm;
 use crate::render;
 use crate::render::kubeadm::EffectiveSettings;
+use crate::sys::net;
 
 /// Held by the one control plane that joins etcd.
 const LEASE: &str = "ha-agent-etcd-join";
@@ -141,7 +142,7 @@ async fn prepare(cx: &Context) -> Result<()> {
         kubeadm::forgive_kubelet(cx).await?;
     }
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
-    std::fs::create_dir_all(cx.sys.files.path(STATIC_PODS)).context(STATIC_PODS)?;
+    cx.sys.files.make_dir(STATIC_PODS)?;
     let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
@@ -227,7 +228,7 @@ async fn wait_for_own_etcd_to_end(cx: &Context) {
     let own = SocketAddr::new(cx.node.address, 2379);
     let begin = cx.sys.clock.now_ms();
     while cx.sys.clock.now_ms().saturating_sub(begin) < ETCD_GONE_WITHIN_MS
-        && tokio::net::TcpStream::connect(own).await.is_ok()
+        && net::accepts(own).await
     {
         cx.tell
             .waiting(Phase::Join, "the old etcd on this node to end", "");
