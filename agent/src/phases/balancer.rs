@@ -179,5 +179,4 @@ async fn answers(cx: &Context) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "balancer_tests.rs"]
 mod tests;

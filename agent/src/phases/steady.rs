@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
 use crate::kube::etcd::{Etcd, Member};
+use crate::sys::random;
 
 mod backends;
 mod dns;
@@ -23,7 +24,7 @@ use backends::Known;
 /// Between two looks: two or three small requests each.
 const EVERY: Duration = Duration::from_secs(5);
 /// Added at random, so that a thousand nodes that booted at once do not ask at once for ever.
-const JITTER_MS: u64 = 2000;
+const JITTER: Duration = Duration::from_secs(2);
 /// A minted administrator lives two hours; clients are made anew well before.
 const CLIENTS_LIVE_MS: u64 = 45 * 60 * 1000;
 /// The pod network changes seldom: one look in this many is for it.
@@ -45,7 +46,7 @@ async fn watch(cx: &Context) -> Result<Outcome> {
         watch.look().await;
         cx.sys
             .clock
-            .sleep(EVERY + Duration::from_millis(cx.sys.clock.now_ms() % JITTER_MS))
+            .sleep(EVERY + JITTER.mul_f64(random::fraction()))
             .await;
         if cx.sys.clock.now_ms().saturating_sub(watch.since_ms) > CLIENTS_LIVE_MS {
             watch = Watch {
@@ -229,5 +230,4 @@ fn etcd_fault(etcd: &EtcdStatus) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "steady_tests.rs"]
 mod tests;

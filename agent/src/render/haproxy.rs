@@ -161,5 +161,4 @@ fn bind(node: &NodeFile, port: u16) -> String {
 }
 
 #[cfg(test)]
-#[path = "haproxy_tests.rs"]
 mod tests;

@@ -122,5 +122,4 @@ fn peers(out: &mut String, node: &NodeFile) {
 }
 
 #[cfg(test)]
-#[path = "keepalived_tests.rs"]
 mod tests;

@@ -13,7 +13,7 @@ use crate::kube;
 use crate::kube::client::Client;
 use crate::kube::lock::{Attempt, Candidate};
 use crate::kube::objects::{Node, Pod};
-use crate::render::kubeadm::has_dns;
+use crate::render::kubeadm::EffectiveSettings;
 
 /// Held by the one control plane that moves a pod.
 const LEASE: &str = "ha-agent-dns";
@@ -32,7 +32,7 @@ pub async fn spread_pods(cx: &Context) -> Infallible {
 
 /// Any control plane may have to: the founder may be dead by then.
 fn is_looked_after(node: &NodeFile) -> bool {
-    node.is_control_plane() && has_dns(node)
+    node.is_control_plane() && EffectiveSettings::new(node).has_dns
 }
 
 async fn look_until_spread(cx: &Context) {

@@ -1,5 +1,6 @@
-//! The only place that touches the machine: systemd's D-Bus, child processes, files, the clock.
-//! Each effect stands behind a small trait, so that tests record what the agent would do.
+//! The only place that touches the machine: systemd's D-Bus, child processes, files, sockets, the kernel, the clock.
+//! Orders, commands and time stand behind small traits, so that tests record what the agent would do; files lie below a
+//! root that tests replace.
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -7,12 +8,16 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 pub mod clock;
 pub mod command;
 pub mod files;
+pub mod listeners;
+pub mod net;
+pub mod proc;
 pub mod processor;
+pub mod random;
 pub mod systemd;
 
 /// A future behind a trait object.
@@ -29,6 +34,27 @@ pub struct Sys {
     pub clock: Rc<dyn Clock>,
     /// Files, relative to a root that tests replace.
     pub files: files::Files,
+}
+
+impl Sys {
+    /// The real machine. Each thread makes one of its own, with its own D-Bus connection.
+    pub fn real(files: files::Files) -> Self {
+        let commands: Rc<dyn Commands> = Rc::new(command::ChildProcesses);
+        Self {
+            systemd: Rc::new(systemd::Bus::new(commands.clone())),
+            commands,
+            clock: Rc::new(clock::MachineClock),
+            files,
+        }
+    }
+}
+
+/// A single thread is enough for each of the agent's two, and keeps the agent small.
+pub fn runtime() -> Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start")
 }
 
 /// systemd's manager over D-Bus. An order returns when its job has ended; a job that ended other than `done` is an
@@ -118,6 +144,8 @@ impl dyn Commands {
 pub trait Clock: std::fmt::Debug {
     /// Milliseconds since 1970.
     fn now_ms(&self) -> u64;
+    /// Since some moment; unlike the time of day it is never set.
+    fn monotonic(&self) -> Duration;
     /// Waits.
     fn sleep(&self, time: Duration) -> Boxed<'_, ()>;
 }

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::ErrorKind;
 use std::path::Path;
 
-use crate::sys::files::Files;
+use super::files::Files;
 
 /// `TCP_LISTEN` in /proc/net/tcp.
 const LISTEN: &str = "0A";

@@ -126,7 +126,7 @@ fn archives_are_read_as_real_tar_writes_them() {
             .status();
         assert!(made.unwrap().success());
         assert_eq!(
-            images(&path).unwrap(),
+            images(File::open(&path).unwrap()).unwrap(),
             [PAUSE, "docker.io/library/x:2"],
             "{format}"
         );

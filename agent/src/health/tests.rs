@@ -1,5 +1,8 @@
+use std::io::{Read as _, Write as _};
 use std::rc::Rc;
+use std::sync::mpsc;
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 use tokio::task::{JoinHandle, LocalSet};
 
@@ -99,6 +102,18 @@ fn haproxy_lives(machine: &Machine) -> JoinHandle<()> {
     })
 }
 
+fn watch_of(machine: &Machine) -> HealthWatch {
+    HealthWatch {
+        node: machine.cx.node.clone(),
+        sys: machine.cx.sys.clone(),
+    }
+}
+
+fn watched(machine: &Machine) -> impl Future<Output = ()> + use<> {
+    let watch = watch_of(machine);
+    async move { watch.run().await }
+}
+
 async fn until(machine: &Machine, word: &str) {
     let said = async {
         while machine
@@ -123,7 +138,7 @@ async fn a_silent_haproxy_is_told_to_keepalived_and_its_return_too() {
     let machine = machine();
     let run = async {
         let haproxy = haproxy_lives(&machine);
-        let watch = tokio::task::spawn_local(watch(machine.cx.clone()));
+        let watch = tokio::task::spawn_local(watched(&machine));
         until(&machine, keepalived::FINE).await;
         haproxy.abort();
         until(&machine, keepalived::SICK).await;
@@ -139,7 +154,7 @@ async fn a_dead_unit_is_told_at_once_and_started_again() {
     let machine = machine();
     let run = async {
         let haproxy = haproxy_lives(&machine);
-        let watch = tokio::task::spawn_local(watch(machine.cx.clone()));
+        let watch = tokio::task::spawn_local(watched(&machine));
         until(&machine, keepalived::FINE).await;
         haproxy.abort();
         machine
@@ -162,7 +177,7 @@ async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
     let machine = machine();
     let run = async {
         let _haproxy = haproxy_lives(&machine);
-        let some_questions = tokio::time::timeout(EVERY * 4, judge(&machine.cx)).await;
+        let some_questions = tokio::time::timeout(EVERY * 4, watch_of(&machine).judge()).await;
         assert!(some_questions.is_err(), "it goes on for ever");
     };
     LocalSet::new().run_until(run).await;
@@ -184,4 +199,62 @@ async fn an_answer_other_than_200_is_bad() {
     };
     let (error, ()) = tokio::join!(probe(&machine.cx.sys.files), serve);
     assert!(format!("{:#}", error.unwrap_err()).contains("503"));
+}
+
+/// A haproxy that answers "not well" from a thread of its own, and counts the questions.
+fn sick_haproxy(files: &Files) -> mpsc::Receiver<()> {
+    let path = files.path(haproxy::HEALTH_SOCKET);
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    let (asked, questions) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 100]);
+            let _ = stream.write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\n");
+            if asked.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    questions
+}
+
+/// As an fsync on a hanging disk or the removal of a large directory blocks it.
+#[tokio::test]
+async fn what_blocks_the_agent_does_not_keep_a_sick_haproxy_from_being_told() {
+    let machine = machine();
+    let files = machine.cx.sys.files.clone();
+    let questions = sick_haproxy(&files);
+    let balancer_stands = watch::Sender::new(true);
+    let run = async {
+        let node = machine.cx.node.clone();
+        let sys = || testing::machine_with_clock(files, Rc::new(MachineClock));
+        start(node, balancer_stands.subscribe(), sys).unwrap();
+        // This thread does nothing else now. The fourth question follows on the word that three bad answers make.
+        for _ in 0..4 {
+            let asked = questions.recv_timeout(Duration::from_secs(10));
+            asked.expect("the health source stands still with the agent");
+        }
+    };
+    LocalSet::new().run_until(run).await;
+    let told = machine.cx.sys.files.read(paths::HEALTH_FILE).unwrap();
+    assert_eq!(told.as_deref(), Some(keepalived::SICK));
+}
+
+#[tokio::test]
+async fn nothing_is_watched_before_the_balancer_stands() {
+    let machine = machine();
+    let files = machine.cx.sys.files.clone();
+    let (made, seen) = mpsc::channel();
+    let balancer_stands = watch::Sender::new(false);
+    let sys = move || {
+        made.send(()).unwrap();
+        testing::machine_with_clock(files, Rc::new(MachineClock))
+    };
+    start(machine.cx.node.clone(), balancer_stands.subscribe(), sys).unwrap();
+    assert_eq!(seen.try_recv(), Err(mpsc::TryRecvError::Empty));
+    // The agent ends before its balancer stood: so does the thread.
+    drop(balancer_stands);
+    let ended = seen.recv_timeout(Duration::from_secs(10));
+    assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected));
 }

@@ -27,7 +27,7 @@ async fn a_fault_for_a_person_is_looked_at_again_and_its_mending_is_enough() {
     let mut driver = Driver {
         cx: &machine.cx,
         plan: &plan,
-        watches: false,
+        balancer_stands: &watch::Sender::new(false),
         pause: Duration::ZERO,
     };
     let at = |attempt| State::At {
@@ -67,7 +67,7 @@ async fn the_time_that_is_told_is_the_time_that_is_waited() {
     let mut driver = Driver {
         cx: &machine.cx,
         plan: &plan,
-        watches: false,
+        balancer_stands: &watch::Sender::new(false),
         pause: Duration::ZERO,
     };
     // The balancer needs the CA, which is not there.

@@ -65,11 +65,3 @@ fn node_file(path: &Path) -> Result<NodeFile> {
         .with_context(|| format!("cannot read the node file {name}"))?;
     NodeFile::parse(&text).with_context(|| format!("{name}"))
 }
-
-/// A single thread is enough, and keeps the agent small.
-fn runtime() -> Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start")
-}

@@ -134,3 +134,31 @@ fn golden_files() {
 fn the_real_kubeadm_accepts_them() {
     kubeadm_takes(&files().into_iter().collect());
 }
+
+#[test]
+fn the_users_settings_and_ours_come_to_one() {
+    let settings = |cluster: Value, kubelet: Value| {
+        let mut node = testing::founder();
+        node.kubernetes.cluster_configuration = cluster.as_object().unwrap().clone();
+        node.kubernetes.kubelet_config = kubelet.as_object().unwrap().clone();
+        EffectiveSettings::new(&node)
+    };
+    let ours = EffectiveSettings {
+        fails_on_swap: false,
+        etcd_data: "/var/lib/etcd".into(),
+        has_dns: true,
+    };
+    assert_eq!(settings(json!({}), json!({})), ours);
+    let users = settings(
+        json!({"etcd": {"local": {"dataDir": "/data/etcd"}}, "dns": {"disabled": true}}),
+        json!({"failSwapOn": true}),
+    );
+    let wanted = EffectiveSettings {
+        fails_on_swap: true,
+        etcd_data: "/data/etcd".into(),
+        has_dns: false,
+    };
+    assert_eq!(users, wanted);
+    let without_ours = settings(json!({"dns": {}}), json!({"failSwapOn": null}));
+    assert!(without_ours.fails_on_swap && without_ours.has_dns);
+}

@@ -1,3 +1,5 @@
+use serde_json::json;
+
 use super::*;
 use crate::testing;
 
@@ -49,7 +51,7 @@ type Fault = fn(&mut Facts);
 
 #[test]
 fn each_fault_has_its_verdict_and_says_what_to_do() {
-    let cases: [(&str, Verdict, Fault); 18] = [
+    let cases: [(&str, Verdict, Fault); 17] = [
         ("time", Verdict::Wait, |f| f.now_ms = 900_000_000_000),
         ("certificates", Verdict::Fail, |f| {
             f.now_ms = 3_100_000_000_000
@@ -90,9 +92,6 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
             f.keepalived_in_real_time = Some(false)
         }),
         ("disk", Verdict::Fail, |f| f.free_kib = Some(1 << 20)),
-        ("swap", Verdict::Warn, |f| {
-            f.swaps = vec!["/dev/vda3".into()]
-        }),
         ("port 6443", Verdict::Fail, |f| {
             _ = f.holders.insert(6443, "nginx".into())
         }),
@@ -155,12 +154,25 @@ fn a_worker_needs_no_port_of_a_control_plane() {
 }
 
 #[test]
-fn swap_may_be_tolerated() {
-    let mut node = testing::worker();
-    let mut facts = fit(&node);
-    facts.swaps = vec!["/dev/vda3".into()];
-    node.kubernetes
-        .kubelet_config
-        .insert("failSwapOn".into(), false.into());
-    assert_eq!(verdicts(&node, &facts), []);
+fn swap_is_a_fault_only_where_the_kubelet_dies_of_it() {
+    let cases = [
+        (json!({}), None),
+        (json!({"failSwapOn": false}), None),
+        (json!({"failSwapOn": true}), Some(Verdict::Fail)),
+        // Ours is taken away; the kubelet's own default is to fail.
+        (json!({"failSwapOn": null}), Some(Verdict::Fail)),
+    ];
+    for (kubelet_config, verdict) in cases {
+        let mut node = testing::worker();
+        node.kubernetes.kubelet_config = kubelet_config.as_object().unwrap().clone();
+        let mut facts = fit(&node);
+        assert_eq!(verdicts(&node, &facts), [], "no swap, {kubelet_config}");
+        facts.swaps = vec!["/dev/vda3".into()];
+        let wanted = verdict.map(|v| ("swap".to_owned(), v));
+        assert_eq!(
+            verdicts(&node, &facts),
+            Vec::from_iter(wanted),
+            "{kubelet_config}"
+        );
+    }
 }

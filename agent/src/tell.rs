@@ -347,5 +347,4 @@ pub fn stopping() {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -76,7 +76,7 @@ async fn looked(csv: &str, answer: &'static str) -> (anyhow::Result<()>, Vec<Str
     let heard = Rc::new(RefCell::new(Vec::new()));
     let run = async {
         tokio::task::spawn_local(haproxy(listener, csv.into(), answer, heard.clone()));
-        look(&machine.cx).await
+        look("node2", &machine.cx.sys).await
     };
     let done = LocalSet::new().run_until(run).await;
     let heard = heard.take();
