@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use ha_cluster_file::cluster::Cluster;
 
 use super::*;
+use crate::NEW;
 use crate::vm::guest::{Agent, Way};
 use crate::vm::operator;
 

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::*;
+use crate::NEW;
 
 /// Set in the second life of a test.
 const INSIDE: &str = "HA_TEST_INSIDE";
@@ -184,7 +185,7 @@ fn a_life() {
         std::thread::scope(|scope| {
             for at in 0..2 {
                 let world = &*world;
-                scope.spawn(move || assert_eq!(world.ensure(at), Made::New));
+                scope.spawn(move || assert_eq!(world.ensure(at), NEW));
             }
         });
         world.wait_up(0);
@@ -270,7 +271,7 @@ fn remake(world: &World) {
     let id = world.run(0, &["cat", "/etc/machine-id"]);
     provider.remove(node).unwrap();
     assert_eq!(world.state(0), Machine::Absent);
-    assert_eq!(world.ensure(0), Made::New);
+    assert_eq!(world.ensure(0), NEW);
     world.wait_up(0);
     assert_ne!(world.run(0, &["cat", "/etc/machine-id"]), id);
     assert_eq!(world.state(1), Machine::Running);
@@ -303,7 +304,7 @@ fn faults() {
             !provider.dir(node).join("ignition.work").exists(),
             "it may hold secrets"
         );
-        assert_eq!(world.ensure(0), Made::New, "a half-made disk is made anew");
+        assert_eq!(world.ensure(0), NEW, "a half-made disk is made anew");
         unwatched(world);
         // Somebody else cleans up half of it.
         Command::new("ip")

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use super::*;
+use crate::NEW;
 use crate::process::Ident;
 use crate::vm::{guest, operator};
 

@@ -146,7 +146,7 @@ fn networks_that_are_there() {
             virsh("net-start lan");
             assert_eq!(bad(provider), []);
             provider.prepare().unwrap();
-            assert_eq!(world.ensure(0).unwrap(), Made::New);
+            assert_eq!(world.ensure(0).unwrap(), NEW);
             provider.destroy().unwrap();
             assert!(
                 everything().contains("lan"),
@@ -182,7 +182,7 @@ fn a_bridge_that_is_missing() {
                 .args(["link", "add", "nobr0", "type", "bridge"])
                 .status();
             assert!(added.unwrap().success());
-            assert_eq!(world.ensure(0).unwrap(), Made::New);
+            assert_eq!(world.ensure(0).unwrap(), NEW);
             world.provider.destroy().unwrap();
         },
     );

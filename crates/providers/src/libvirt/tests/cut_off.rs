@@ -38,7 +38,7 @@ fn a_launch_that_was_cut_off_goes_on() {
             let second = super::tests::provider(&world.cluster, world.dir.path());
             assert_eq!(second.state(node).unwrap(), Machine::Absent);
             second.prepare().unwrap();
-            assert_eq!(second.ensure(node, &world.ignition()).unwrap(), Made::New);
+            assert_eq!(second.ensure(node, &world.ignition()).unwrap(), NEW);
             wait("the console", || world.console(0).contains("up"));
             // The host's network and pool are asleep, as after a reboot of the host.
             second.power(node, Power::Off).unwrap();
@@ -51,7 +51,7 @@ fn a_launch_that_was_cut_off_goes_on() {
             // A domain that somebody removed: its disk is nobody's, the node is made anew.
             virsh("destroy t-one");
             virsh("undefine t-one");
-            assert_eq!(second.ensure(node, &world.ignition()).unwrap(), Made::New);
+            assert_eq!(second.ensure(node, &world.ignition()).unwrap(), NEW);
             second.destroy().unwrap();
             assert_eq!(everything(), "default");
         },

@@ -15,7 +15,7 @@ fn a_life() {
         std::thread::scope(|scope| {
             for at in 0..2 {
                 let world = &world;
-                scope.spawn(move || assert_eq!(world.ensure(at).unwrap(), Made::New));
+                scope.spawn(move || assert_eq!(world.ensure(at).unwrap(), NEW));
             }
         });
         wait("both consoles", || {
@@ -36,7 +36,7 @@ fn a_life() {
             ),
             (Machine::Absent, Machine::Running)
         );
-        assert_eq!(world.ensure(0).unwrap(), Made::New);
+        assert_eq!(world.ensure(0).unwrap(), NEW);
         provider.destroy().unwrap();
         assert_eq!(everything(), before);
         assert!(!provider.machines.exists());
@@ -141,7 +141,7 @@ fn words_come_home_from_a_daemon_that_cannot_write_here() {
                 .status();
             assert!(mounted.unwrap().success());
             world.provider.prepare().unwrap();
-            assert_eq!(world.ensure(0).unwrap(), Made::New);
+            assert_eq!(world.ensure(0).unwrap(), NEW);
             wait("the console", || world.console(0).contains("up"));
             let events = world.provider.names.volume("one", names::Part::Events);
             assert!(virsh("vol-list default").contains(&events));

@@ -14,7 +14,7 @@ fn a_life() {
         let ignition = config(&world);
         provider.prepare().unwrap();
         let begun = Instant::now();
-        assert_eq!(provider.ensure(node, &ignition).unwrap(), Made::New);
+        assert_eq!(provider.ensure(node, &ignition).unwrap(), NEW);
         assert_eq!(
             world.again().ensure(node, &ignition).unwrap(),
             Made::Running
