@@ -9,6 +9,8 @@ use ha_cluster_file::cluster::{self, Cluster, Node};
 
 mod finding;
 pub mod libvirt;
+#[cfg(test)]
+mod machine_tests;
 mod none;
 pub mod nspawn;
 mod probe;

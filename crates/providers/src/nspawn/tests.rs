@@ -4,7 +4,7 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ha_cluster_file::cluster::Cluster;
 use nix::sys::signal::{Signal, kill};
@@ -12,6 +12,7 @@ use nix::unistd::Pid;
 
 use super::*;
 use crate::NEW;
+use crate::machine_tests::Evidence;
 
 /// Set in the second life of a test.
 const INSIDE: &str = "HA_TEST_INSIDE";
@@ -123,8 +124,21 @@ impl World {
     }
 
     /// Waits until systemd on the node has started everything.
+    fn wait(&self, what: &str, done: impl FnMut() -> bool) {
+        self.evidence().wait(what, done);
+    }
+
+    fn evidence(&self) -> Evidence {
+        let files = self.cluster.nodes.iter().flat_map(|node| {
+            let dir = self.provider.dir(node);
+            [NodeDir::CONSOLE, NodeDir::KEEPER_LOG, NodeDir::IGNITION_LOG]
+                .map(|name| dir.join(name))
+        });
+        Evidence(files.collect())
+    }
+
     fn wait_up(&self, at: usize) {
-        wait(&format!("{} is up", self.node(at).name), || {
+        self.wait(&format!("{} is up", self.node(at).name), || {
             let command = self
                 .provider
                 .exec(self.node(at), &["systemctl", "is-system-running"]);
@@ -156,6 +170,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.evidence().show();
+        }
         let destroyed = self.provider.destroy();
         if !std::thread::panicking() {
             destroyed.unwrap();
@@ -166,14 +183,6 @@ impl Drop for World {
 fn base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
-}
-
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
 }
 
 #[test]
@@ -196,7 +205,7 @@ fn a_life() {
         assert_eq!(world.ensure(0), Made::Running);
         let events =
             || std::fs::read_to_string(world.provider.events(world.node(0))).unwrap_or_default();
-        wait("the node's word", || events() == "{}\n");
+        world.wait("the node's word", || events() == "{}\n");
         assert!(
             std::fs::read_to_string(world.provider.console(world.node(0)))
                 .unwrap()
@@ -259,7 +268,7 @@ fn reboot(world: &World, id: &str) {
     );
     world.run(0, &["ping", "-c", "1", "-W", "2", "10.79.0.12"]);
     world.run(0, &["systemctl", "poweroff"]);
-    wait("the node is off", || world.state(0) == Machine::Off);
+    world.wait("the node is off", || world.state(0) == Machine::Off);
     assert!(!provider.wiring(node).path().exists());
 }
 

@@ -168,20 +168,16 @@ mod tests {
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn the_tiny_guest_says_its_word() {
-        operator::inside(
-            "provider::vm::kvm::tests::the_tiny_guest_says_its_word",
-            false,
-            || {
-                let qemu = Path::new("/usr/bin/qemu-system-x86_64");
-                let tcg = |cpu: &str| start(qemu, Arch::X86_64, "tcg", cpu).unwrap();
-                assert_eq!(tcg("qemu64"), Verdict::Works);
-                let Verdict::Broken(why) = tcg("no-such-cpu") else {
-                    panic!("works with a processor that there is not")
-                };
-                assert!(why.contains("no-such-cpu"), "{why}");
-                println!("here: {:?}", look(qemu, Arch::X86_64));
-            },
-        );
+        operator::inside(false, || {
+            let qemu = Path::new("/usr/bin/qemu-system-x86_64");
+            let tcg = |cpu: &str| start(qemu, Arch::X86_64, "tcg", cpu).unwrap();
+            assert_eq!(tcg("qemu64"), Verdict::Works);
+            let Verdict::Broken(why) = tcg("no-such-cpu") else {
+                panic!("works with a processor that there is not")
+            };
+            assert!(why.contains("no-such-cpu"), "{why}");
+            println!("here: {:?}", look(qemu, Arch::X86_64));
+        });
     }
 
     #[test]

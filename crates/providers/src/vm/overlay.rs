@@ -74,11 +74,7 @@ mod tests {
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn an_overlay_is_made_once_and_faults_are_named() {
-        operator::inside(
-            "provider::vm::overlay::tests::an_overlay_is_made_once_and_faults_are_named",
-            false,
-            overlays,
-        );
+        operator::inside(false, || overlays());
     }
 
     fn overlays() {
