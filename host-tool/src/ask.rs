@@ -1,52 +1,21 @@
 //! What the nodes say about themselves, asked through the provider: works before their network does.
 
-use std::io::Read;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ha_cluster_file::cluster::{Cluster, Node};
+use ha_host_base::command;
 use ha_providers::Provider;
 use ha_wire::paths;
 use ha_wire::status::Status;
 
 /// Reading something small takes milliseconds; a node that hangs must not hold up the others.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// How often the end of the command is looked for.
-const POLL: Duration = Duration::from_millis(10);
-/// No answer is longer than a pipe's buffer, so a command ends without a reader.
-const LIMIT: u64 = 60 * 1024;
 
 /// What a short command on a node prints; none if it fails, hangs or the node is off.
 fn ask(provider: &dyn Provider, node: &Node, argv: &[&str]) -> Option<String> {
     let mut command = provider.exec(node, argv).ok()?;
-    let (null, piped) = (Stdio::null, Stdio::piped());
-    let mut child = command
-        .stdin(null())
-        .stdout(piped)
-        .stderr(null())
-        .spawn()
-        .ok()?;
-    let begun = Instant::now();
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if begun.elapsed() < DEADLINE => std::thread::sleep(POLL),
-            _ => {
-                // It may have ended meanwhile; either way it is no more.
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
-            }
-        }
-    };
-    let mut text = String::new();
-    child
-        .stdout
-        .take()?
-        .take(LIMIT)
-        .read_to_string(&mut text)
-        .ok()?;
-    status.success().then_some(text)
+    let finished = command::run(&mut command, "", DEADLINE).ok()?;
+    finished.into_stdout().ok()
 }
 
 /// Every node's own status, asked side by side, in the order of the nodes.

@@ -37,6 +37,12 @@ pub type Sender = UnboundedSender<News>;
 pub fn make(provider: Arc<dyn Provider>, index: usize, node: Node, ignition: PathBuf, to: Sender) {
     std::thread::spawn(move || {
         let made = provider.ensure(&node, &ignition);
+        if let Ok(Made::New {
+            warning: Some(warning),
+        }) = &made
+        {
+            eprintln!("warning: {}: {warning}", node.name);
+        }
         if made.is_ok() {
             open_events(&provider.events(&node));
         }

@@ -54,7 +54,7 @@ impl Provider for Pretended {
         if node.name == "node3" {
             std::fs::write(self.events(node), self.says).unwrap();
         }
-        Ok(Made::New)
+        Ok(Made::New { warning: None })
     }
     fn state(&self, _node: &Node) -> Result<Machine> {
         Ok(self.machine)

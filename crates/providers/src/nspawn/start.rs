@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Node;
 use ha_wire::phase::Role;
 
-use super::keeper::RUNNING;
+use super::keeper::Answer;
 use super::layout::{Layout, NodeDir};
 use super::network::Owner;
 use super::plan::Plan;
@@ -51,7 +51,7 @@ pub fn ensure(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made> {
     let config =
         std::path::absolute(config).with_context(|| format!("cannot find {}", config.display()))?;
     start(provider, node, Some((program, config)))?;
-    Ok(Made::New)
+    Ok(Made::New { warning: None })
 }
 
 /// Boots a node from its disk, unless it runs.
@@ -89,23 +89,29 @@ fn start(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -
     if let Some(mut stdout) = child.stdout.take() {
         stdout
             .read_to_string(&mut said)
-            .with_context(|| format!("cannot hear the keeper of {}", node.name))?;
+            .with_context(|| format!("lost the keeper of {}", node.name))?;
     }
-    if said.lines().any(|line| line == RUNNING) {
-        // The keeper lives on; should it end before we do, somebody must take note of it.
-        std::thread::spawn(move || child.wait());
-        return Ok(());
-    }
-    let status = child
-        .wait()
-        .with_context(|| format!("cannot wait for the keeper of {}", node.name))?;
-    match said.trim().strip_prefix("error: ") {
-        Some(error) => bail!("{}: {error}", node.name),
-        None => bail!(
-            "the keeper of {} has died ({status}); see {}",
-            node.name,
-            dir.join(NodeDir::KEEPER_LOG).display()
-        ),
+    match serde_json::from_str(&said) {
+        Ok(Answer::Running) => {
+            // The keeper lives on; should it end before we do, somebody must take note of it.
+            std::thread::spawn(move || child.wait());
+            Ok(())
+        }
+        Ok(Answer::Failed(error)) => {
+            // It has nothing left to do.
+            let _ = child.wait();
+            bail!("{}: {error}", node.name)
+        }
+        Err(_) => {
+            let status = child
+                .wait()
+                .with_context(|| format!("cannot wait for the keeper of {}", node.name))?;
+            bail!(
+                "the keeper of {} has died ({status}); see {}",
+                node.name,
+                dir.join(NodeDir::KEEPER_LOG).display()
+            )
+        }
     }
 }
 
