@@ -18,6 +18,8 @@ mod cli;
 mod commands;
 /// One minimal Ignition config per node.
 mod ignition;
+/// The operator's own files that the cluster file names.
+mod inputs;
 /// From a cluster file to a cluster that stands.
 mod launch;
 /// Certificate authorities, and what they sign.

@@ -13,7 +13,6 @@ mod fetch;
 mod known;
 mod release;
 
-pub use fetch::hex;
 pub use known::Known;
 
 use ha_host_base::exit::Stop;

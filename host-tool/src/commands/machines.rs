@@ -47,6 +47,5 @@ pub fn remake(args: &cli::Remake, root: &Root) -> Result<()> {
     known.provider.remove(node)?;
     known.provider.prepare()?;
     known.provider.ensure(node, &absolute)?;
-    launch::open_events(&known.provider.events(node));
-    Ok(())
+    launch::create_event_file(&known.provider.events(node))
 }
