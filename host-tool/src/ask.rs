@@ -25,7 +25,6 @@ const LIMIT: u64 = 60 * 1024;
 pub enum NodeAnswer {
     /// It is off, hangs, or has no agent yet.
     Silent,
-    /// Its agent's status.
     Status(Box<Status>),
     /// Its agent writes a status that this program does not know.
     OtherVersion(u64),

@@ -2,6 +2,11 @@
 //!
 //! Read `cli.rs` (the verbs), then `commands/` (one file a verb), then `launch/mod.rs` (the main one).
 
+#![allow(
+    missing_docs,
+    reason = "a program's documentation is read where it is written: names speak, comments say why"
+)]
+
 use std::process::ExitCode;
 
 /// The cluster as it is seen from outside: the API, etcd and every apiserver.

@@ -19,7 +19,6 @@ pub struct Source {
     pub text: String,
     /// The absolute directory that its relative paths start from.
     pub base: PathBuf,
-    /// What it says.
     pub cluster: Cluster,
     /// What is not wrong but worth a look, as people see it; empty: nothing.
     pub warnings: String,

@@ -33,7 +33,6 @@ const FORMAT: &str = "ha-assets 1";
 pub struct Packed {
     /// Where: the real path.
     pub path: PathBuf,
-    /// Its size.
     pub bytes: u64,
     /// How many system extensions it holds.
     pub sysexts: usize,
@@ -67,9 +66,7 @@ struct Item {
     name: String,
     /// Where its content is now.
     from: PathBuf,
-    /// Its length.
     bytes: u64,
-    /// Its hash.
     sha256: String,
 }
 

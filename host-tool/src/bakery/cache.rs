@@ -38,7 +38,6 @@ impl Cache {
         Ok(Self::at(base.join("ha-host/sysexts")))
     }
 
-    /// In this directory.
     pub fn at(dir: PathBuf) -> Self {
         Self(dir)
     }

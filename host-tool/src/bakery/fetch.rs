@@ -25,7 +25,6 @@ pub enum Failed {
     Other(String),
 }
 
-/// A short text.
 pub fn text(url: &str, most: u64) -> Result<String, Failed> {
     let mut bytes = Vec::new();
     get(url, |piece| {

@@ -35,12 +35,7 @@ pub struct Artefact {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Behind a URL, known by its hash.
-    Url {
-        /// http or https.
-        url: String,
-        /// Lower-case hex.
-        sha256: String,
-    },
+    Url { url: String, sha256: String },
     /// On this machine, links resolved.
     File(PathBuf),
 }

@@ -9,7 +9,6 @@ use crate::cli::{self, Order};
 use crate::launch;
 use crate::state::{Life, Root, advance};
 
-/// Switches a machine.
 pub fn power(args: &cli::Power, root: &Root) -> Result<()> {
     let known = Known::find(root, &args.cluster)?;
     let order = match args.order {

@@ -20,7 +20,6 @@ use crate::state::{Dir, Root};
 /// The version of the JSON below.
 const VERSION: u32 = 1;
 
-/// The whole answer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {

@@ -26,7 +26,6 @@ pub const FOUNDER_SECONDS: u64 = 3600;
 /// Where nodes tell what they do: virtio-serial in machines, a file of the host in containers.
 const REPORT: [&str; 2] = [devices::EVENTS_PORT_DEVICE, devices::EVENTS_MOUNTED_FILE];
 
-/// One node's config.
 #[derive(Debug)]
 pub struct NodeConfig {
     pub text: Secret,
@@ -37,9 +36,7 @@ pub struct NodeConfig {
 /// Makes configs, from everything that they are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigRenderer<'a> {
-    /// The cluster.
     pub cluster: &'a Cluster,
-    /// Its keys.
     pub pki: &'a Pki,
     /// The operator's own files.
     pub files: &'a OperatorFiles,
@@ -48,7 +45,6 @@ pub struct ConfigRenderer<'a> {
 }
 
 impl ConfigRenderer<'_> {
-    /// One node's config.
     pub fn render(&self, node: &Node) -> Result<NodeConfig> {
         let mut build = Build::default();
         self.base(&mut build, node)?;

@@ -36,7 +36,6 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub enum Outcome {
     /// The cluster is whole.
     Ready {
-        /// The last look.
         look: Look,
         timings: PhaseTimings,
         /// Which node holds the VIP, if it says so.
@@ -44,9 +43,7 @@ pub enum Outcome {
     },
     /// Nodes need a person.
     Failed(Failures),
-    /// It took too long.
     TimedOut(Unfinished),
-    /// Ctrl-C.
     Interrupted,
 }
 
@@ -94,7 +91,6 @@ impl<'a> Follow<'a> {
         &self.launch.source.cluster
     }
 
-    /// Until the end.
     pub async fn run(mut self) -> Result<Outcome> {
         let (to, mut observed) = unbounded_channel();
         self.start(&to)?;

@@ -17,12 +17,9 @@ const MIN_FAILING: Duration = Duration::from_secs(60);
 /// A phase that has failed and not succeeded for this long ends a launch, however few the attempts.
 const MAX_FAILING: Duration = Duration::from_secs(300);
 
-/// One node.
 #[derive(Debug, Clone)]
 pub struct NodeProgress {
-    /// Its name.
     pub name: String,
-    /// Its role.
     pub role: Role,
     /// How far it is.
     pub stage: Stage,
@@ -55,22 +52,17 @@ pub enum Stage {
     Making,
     /// Its machine runs, its agent has not been heard.
     Booting,
-    /// Its agent works.
     Working(Phase),
-    /// It is done.
     Steady,
 }
 
 /// A phase that fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// Which.
     pub phase: Phase,
     /// Failed attempts so far.
     pub attempts: u32,
-    /// Since when.
     pub first: Instant,
-    /// The last error.
     pub error: String,
     /// The failing program's last lines.
     pub tail: Vec<String>,
@@ -83,7 +75,6 @@ pub struct Trouble {
 pub struct Span {
     /// None: from power-on to the agent's first word.
     pub phase: Option<Phase>,
-    /// Begin.
     pub start: Instant,
     /// End; none: it goes on.
     pub end: Option<Instant>,

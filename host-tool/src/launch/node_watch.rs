@@ -17,7 +17,6 @@ const OFF_LOOKS: u32 = 4;
 /// So many lines of a failing program are kept.
 const OUTPUT_LINES: usize = 12;
 
-/// One node.
 #[derive(Debug)]
 pub struct NodeWatch {
     node: Node,

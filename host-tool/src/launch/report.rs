@@ -24,7 +24,6 @@ pub trait Report {
 /// One thing that happened in a launch.
 #[derive(Debug)]
 pub enum LaunchEvent<'a> {
-    /// The launch began.
     Begun(&'a Cluster),
     /// One of the host's own steps went well; what it found.
     StepDone(&'static str, &'a [String]),
@@ -38,7 +37,6 @@ pub enum LaunchEvent<'a> {
     ClusterChanged(&'a Look, &'a Cluster),
     /// Time passed; every node in the file's order.
     Tick(&'a [&'a NodeProgress]),
-    /// It is over.
     Ended(&'a End),
     /// It ended with an error of this program; people read that on standard error anyway.
     Broken(&'a str),
@@ -61,7 +59,6 @@ pub enum End {
     Interrupted(PathBuf),
 }
 
-/// A whole cluster.
 #[derive(Debug)]
 pub struct Summary {
     pub cluster: String,
@@ -74,7 +71,6 @@ pub struct Summary {
     /// Which node holds the VIP, if it says so.
     pub vip_holder: Option<String>,
     pub took: Duration,
-    /// The administrator's kubeconfig.
     pub kubeconfig: PathBuf,
     pub timings: PhaseTimings,
 }
@@ -83,7 +79,6 @@ pub struct Summary {
 #[derive(Debug)]
 pub struct Failures {
     pub cluster: String,
-    /// The cluster file.
     pub file: PathBuf,
     /// In the file's order, at least one.
     pub nodes: Vec<NodeFailure>,
@@ -129,7 +124,6 @@ pub struct Unfinished {
     pub nodes: Vec<UnfinishedNode>,
     /// What the cluster lacks as a whole, one line each.
     pub missing: Vec<String>,
-    /// The cluster file.
     pub file: PathBuf,
 }
 

@@ -24,7 +24,6 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// From the beginning.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,

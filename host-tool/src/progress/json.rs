@@ -15,7 +15,6 @@ use crate::launch::report::{
 /// The version of the format below.
 const VERSION: u32 = 1;
 
-/// JSON lines.
 #[derive(Debug)]
 pub struct Json;
 

@@ -14,7 +14,6 @@ use crate::launch::report::{LaunchEvent, Report};
 /// Words of one node that only waits are told no more often than this.
 const WAITING_EVERY: Duration = Duration::from_secs(5);
 
-/// Plain lines.
 #[derive(Debug)]
 pub struct Lines {
     begun: Instant,

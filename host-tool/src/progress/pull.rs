@@ -152,7 +152,6 @@ impl Bar for Json {
     }
 }
 
-/// Says nothing.
 #[cfg(test)]
 #[derive(Debug)]
 pub struct Silent;

@@ -90,7 +90,6 @@ impl Root {
 /// A checked cluster file, to be kept.
 #[derive(Debug, Clone, Copy)]
 pub struct AcceptedFile<'a> {
-    /// The cluster's name.
     pub cluster: &'a str,
     pub text: &'a str,
     /// The absolute directory that its relative paths start from.
@@ -114,7 +113,6 @@ pub struct StoredFile {
 pub struct Dir(PathBuf);
 
 impl Dir {
-    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -215,7 +213,6 @@ impl Store {
         }
     }
 
-    /// Writes the record.
     pub fn put(&self, record: &Record) -> Result<()> {
         let mut text = serde_json::to_string_pretty(record)?;
         text.push('\n');
