@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Node;
 use ha_wire::event::{Event, What};
+use ha_wire::format::FormatError;
 use ha_wire::phase::{Phase, Role};
+
+use super::tail::Line;
 
 /// So many failed attempts of one phase, and this long since the first, end a launch: the agent goes on, but a person
 /// should look.
@@ -14,20 +17,14 @@ const MIN_FAILING: Duration = Duration::from_secs(60);
 /// A phase that has failed and not succeeded for this long ends a launch, however few the attempts.
 const MAX_FAILING: Duration = Duration::from_secs(300);
 
-/// A boot that is quiet for longer is worth a word.
-const QUIET_BOOT: Duration = Duration::from_secs(20);
-
-/// One node.
 #[derive(Debug, Clone)]
-pub struct Track {
-    /// Its name.
+pub struct NodeProgress {
     pub name: String,
-    /// Its role.
     pub role: Role,
     /// How far it is.
-    pub life: Life,
+    pub stage: Stage,
     /// How far it was before this launch.
-    before: Life,
+    before: Stage,
     /// Since when it is in this life and phase.
     pub since: Instant,
     /// What it waits for, with the last error.
@@ -42,33 +39,30 @@ pub struct Track {
     pub heard: bool,
     /// The last line of its console, while it is not.
     pub console: String,
+    /// Its agent speaks this version of events, which this program does not know.
+    pub other_version: Option<u64>,
 }
 
 /// How far a node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Life {
+pub enum Stage {
     /// Nothing has been done for it.
     Waiting,
     /// Its machine is made.
     Making,
     /// Its machine runs, its agent has not been heard.
     Booting,
-    /// Its agent works.
     Working(Phase),
-    /// It is done.
     Steady,
 }
 
 /// A phase that fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// Which.
     pub phase: Phase,
     /// Failed attempts so far.
     pub attempts: u32,
-    /// Since when.
     pub first: Instant,
-    /// The last error.
     pub error: String,
     /// The failing program's last lines.
     pub tail: Vec<String>,
@@ -81,31 +75,28 @@ pub struct Trouble {
 pub struct Span {
     /// None: from power-on to the agent's first word.
     pub phase: Option<Phase>,
-    /// Begin.
     pub start: Instant,
     /// End; none: it goes on.
     pub end: Option<Instant>,
 }
 
-/// What a change was, for who tells it.
+/// What changed, for who tells it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// Nothing worth a line.
-    None,
-    /// The node is somewhere else.
+pub enum NodeChange {
+    /// The node is somewhere else, or in trouble.
     Moved,
-    /// Only the words changed.
-    Words,
+    /// It only waits for something else.
+    Waiting,
 }
 
-impl Track {
+impl NodeProgress {
     /// A node that nothing was done for.
     pub fn new(node: &Node, now: Instant) -> Self {
         Self {
             name: node.name.clone(),
             role: node.role,
-            life: Life::Waiting,
-            before: Life::Waiting,
+            stage: Stage::Waiting,
+            before: Stage::Waiting,
             since: now,
             waiting: String::new(),
             images: None,
@@ -113,13 +104,14 @@ impl Track {
             spans: Vec::new(),
             heard: false,
             console: String::new(),
+            other_version: None,
         }
     }
 
     /// Its machine is on its way.
     pub fn making(&mut self, now: Instant) {
-        self.before = self.life;
-        self.go(Life::Making, now);
+        self.before = self.stage;
+        self.go(Stage::Making, now);
         self.spans.push(Span {
             phase: None,
             start: now,
@@ -129,17 +121,21 @@ impl Track {
 
     /// Its machine runs; `fresh` if it was off or not there before.
     pub fn running(&mut self, fresh: bool, now: Instant) {
-        if self.life != Life::Making {
+        if self.stage != Stage::Making {
             return;
         }
-        let known = !fresh && self.before != Life::Waiting;
-        self.go(if known { self.before } else { Life::Booting }, now);
+        let known = !fresh && self.before != Stage::Waiting;
+        self.go(if known { self.before } else { Stage::Booting }, now);
     }
 
     /// What an earlier launch heard: where the node is, but no old failure counts against this launch.
-    pub fn replay(&mut self, events: &[Event], now: Instant) -> bool {
-        for event in events {
-            self.apply(event, now);
+    pub fn replay(&mut self, lines: &[Line], now: Instant) -> bool {
+        for line in lines {
+            match line {
+                Ok(event) => drop(self.apply(event, now)),
+                Err(FormatError::Version { found, .. }) => self.other_version = Some(*found),
+                Err(FormatError::Shape { .. }) => {}
+            }
         }
         let stuck = self.trouble.as_ref().is_some_and(|t| t.fatal);
         (self.heard, self.trouble) = (false, None);
@@ -147,28 +143,33 @@ impl Track {
         stuck
     }
 
+    /// Its agent says what this program cannot read. True at the first time.
+    pub fn speaks_other_version(&mut self, version: u64) -> bool {
+        self.other_version.replace(version) != Some(version)
+    }
+
     /// Takes in what the node said.
-    pub fn apply(&mut self, event: &Event, now: Instant) -> Change {
-        self.heard = true;
+    pub fn apply(&mut self, event: &Event, now: Instant) -> Option<NodeChange> {
+        (self.heard, self.other_version) = (true, None);
         match &event.what {
             What::Hello { .. } => {
                 self.close(None, now);
                 self.images = None;
-                if matches!(self.life, Life::Working(_)) {
-                    Change::None
+                if matches!(self.stage, Stage::Working(_)) {
+                    None
                 } else {
-                    self.go(Life::Working(Phase::Preflight), now)
+                    self.go(Stage::Working(Phase::Preflight), now)
                 }
             }
             What::Started {
                 phase: Phase::Images,
                 ..
-            } => Change::None,
+            } => None,
             What::Started { phase, .. } => self.started(*phase, now),
             What::Waiting {
                 phase: Phase::Images,
                 ..
-            } => Change::None,
+            } => None,
             What::Waiting {
                 phase,
                 what,
@@ -180,7 +181,7 @@ impl Track {
                 total,
             } => {
                 self.images = Some((*done, *total)).filter(|_| done < total);
-                Change::Words
+                Some(NodeChange::Waiting)
             }
             What::Progress { phase, done, total } => {
                 self.waits(*phase, &format!("{done} of {total}"), "", now)
@@ -193,13 +194,13 @@ impl Track {
                 retry_ms,
                 ..
             } => self.failed(*phase, error, tail, retry_ms.is_none(), now),
-            What::Steady => self.go(Life::Steady, now),
+            What::Steady => self.go(Stage::Steady, now),
         }
     }
 
-    fn started(&mut self, phase: Phase, now: Instant) -> Change {
+    fn started(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
         if phase == Phase::Steady {
-            return self.go(Life::Steady, now);
+            return self.go(Stage::Steady, now);
         }
         if !self
             .spans
@@ -212,24 +213,27 @@ impl Track {
                 end: None,
             });
         }
-        self.go(Life::Working(phase), now)
+        self.go(Stage::Working(phase), now)
     }
 
-    fn waits(&mut self, phase: Phase, what: &str, last_error: &str, now: Instant) -> Change {
-        let moved = self.go(Life::Working(phase), now);
+    fn waits(
+        &mut self,
+        phase: Phase,
+        what: &str,
+        last_error: &str,
+        now: Instant,
+    ) -> Option<NodeChange> {
+        let moved = self.go(Stage::Working(phase), now);
         let words = if last_error.is_empty() {
             what.to_owned()
         } else {
             format!("{what}: {last_error}")
         };
-        let changed = std::mem::replace(&mut self.waiting, words) != self.waiting;
-        match moved {
-            Change::None if changed => Change::Words,
-            moved => moved,
-        }
+        let before = std::mem::replace(&mut self.waiting, words);
+        moved.or_else(|| (before != self.waiting).then_some(NodeChange::Waiting))
     }
 
-    fn done(&mut self, phase: Phase, now: Instant) -> Change {
+    fn done(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
         self.close(Some(phase), now);
         if self.trouble.as_ref().is_some_and(|t| t.phase == phase) {
             self.trouble = None;
@@ -237,7 +241,7 @@ impl Track {
         if phase == Phase::Images {
             self.images = None;
         }
-        Change::None
+        None
     }
 
     fn failed(
@@ -247,7 +251,7 @@ impl Track {
         tail: &[String],
         fatal: bool,
         now: Instant,
-    ) -> Change {
+    ) -> Option<NodeChange> {
         let old = self.trouble.take().filter(|t| t.phase == phase);
         let (attempts, first) = old.map_or((0, now), |t| (t.attempts, t.first));
         let (error, tail) = (error.to_owned(), tail.to_vec());
@@ -260,7 +264,7 @@ impl Track {
             tail,
             fatal,
         });
-        Change::Moved
+        Some(NodeChange::Moved)
     }
 
     fn close(&mut self, phase: Option<Phase>, now: Instant) {
@@ -273,61 +277,23 @@ impl Track {
         }
     }
 
-    fn go(&mut self, life: Life, now: Instant) -> Change {
-        if self.life == life {
-            return Change::None;
+    fn go(&mut self, stage: Stage, now: Instant) -> Option<NodeChange> {
+        if self.stage == stage {
+            return None;
         }
-        (self.life, self.since) = (life, now);
+        (self.stage, self.since) = (stage, now);
         self.waiting.clear();
-        Change::Moved
+        Some(NodeChange::Moved)
     }
 
     /// The trouble, if it is bad enough to end the launch.
-    pub fn lost(&self, now: Instant) -> Option<&Trouble> {
+    pub fn hopeless(&self, now: Instant) -> Option<&Trouble> {
         self.trouble.as_ref().filter(|t| {
             let failing = now.duration_since(t.first);
             t.fatal
                 || (t.attempts >= MAX_ATTEMPTS && failing >= MIN_FAILING)
                 || failing >= MAX_FAILING
         })
-    }
-
-    /// Where it is, one word.
-    pub fn place(&self) -> &'static str {
-        match self.life {
-            Life::Waiting => "waiting",
-            Life::Making => "making",
-            Life::Booting => "boot",
-            Life::Working(phase) => phase.name(),
-            Life::Steady => "steady",
-        }
-    }
-
-    /// What it waits for, one line; may be empty.
-    pub fn words(&self) -> String {
-        match (self.waiting.as_str(), self.images) {
-            ("", _) if self.life == Life::Booting && self.since.elapsed() > QUIET_BOOT => {
-                let silent = "its agent has not been heard yet";
-                match self.console.as_str() {
-                    "" => silent.to_owned(),
-                    line => format!("{silent}; console: {line}"),
-                }
-            }
-            ("", Some((done, total))) => format!("images: {done} of {total}"),
-            (words, _) => words.to_owned(),
-        }
-    }
-
-    /// How far it is, 0 to 1.
-    pub fn share(&self) -> f32 {
-        let step = match self.life {
-            Life::Waiting => 0,
-            Life::Making => 1,
-            Life::Booting => 2,
-            Life::Working(phase) => 3 + Phase::ALL.iter().position(|p| *p == phase).unwrap_or(0),
-            Life::Steady => 12,
-        };
-        step as f32 / 12.0
     }
 }
 

@@ -1,6 +1,7 @@
 use ha_test_support::demo;
 
 use super::*;
+use crate::progress::describe::{stage_name, waiting_for};
 
 fn event(json: &str) -> Event {
     let text = format!("{{\"version\":1,\"seq\":1,\"timeMs\":0,\"node\":\"node2\",{json}}}");
@@ -14,18 +15,18 @@ fn failed(phase: &str, retry: Option<u64>) -> Event {
     ))
 }
 
-fn track() -> (Track, Instant) {
+fn booting_node() -> (NodeProgress, Instant) {
     let now = Instant::now();
-    let mut track = Track::new(&demo().nodes[1], now);
-    track.making(now);
-    track.running(true, now);
-    (track, now)
+    let mut node = NodeProgress::new(&demo().nodes[1], now);
+    node.making(now);
+    node.running(true, now);
+    (node, now)
 }
 
 #[test]
 fn a_node_s_way() {
-    let (mut track, now) = track();
-    assert_eq!(track.place(), "boot");
+    let (mut node, now) = booting_node();
+    assert_eq!(stage_name(node.stage), "boot");
     let story = [
         (
             r#""event":"hello","agent":"0.1.0","role":"control-plane","boot":"x""#,
@@ -75,14 +76,14 @@ fn a_node_s_way() {
         (r#""event":"steady""#, "steady", ""),
     ];
     for (json, place, words) in story {
-        track.apply(&event(json), now);
+        node.apply(&event(json), now);
         assert_eq!(
-            (track.place(), track.words().as_str()),
+            (stage_name(node.stage), waiting_for(&node).as_str()),
             (place, words),
             "{json}"
         );
     }
-    let phases: Vec<_> = track
+    let phases: Vec<_> = node
         .spans
         .iter()
         .map(|s| (s.phase, s.end.is_some()))
@@ -99,32 +100,34 @@ fn a_node_s_way() {
 
 #[test]
 fn only_lasting_trouble_ends_a_launch() {
-    let (mut track, now) = track();
+    let (mut node, now) = booting_node();
     for _ in 0..MAX_ATTEMPTS {
-        track.apply(&failed("join", Some(500)), now);
+        node.apply(&failed("join", Some(500)), now);
     }
     assert!(
-        track.lost(now).is_none(),
+        node.hopeless(now).is_none(),
         "five quick failures may be one short outage"
     );
-    assert!(track.lost(now + MIN_FAILING).is_some());
-    track.apply(
+    assert!(node.hopeless(now + MIN_FAILING).is_some());
+    node.apply(
         &event(r#""event":"done","phase":"join","tookMs":5,"skipped":false"#),
         now,
     );
     assert!(
-        track.lost(now + MAX_FAILING).is_none(),
+        node.hopeless(now + MAX_FAILING).is_none(),
         "a success ends the trouble"
     );
-    track.apply(&failed("join", Some(500)), now);
-    assert!(track.lost(now + MIN_FAILING).is_none() && track.lost(now + MAX_FAILING).is_some());
+    node.apply(&failed("join", Some(500)), now);
+    assert!(
+        node.hopeless(now + MIN_FAILING).is_none() && node.hopeless(now + MAX_FAILING).is_some()
+    );
 }
 
 #[test]
 fn what_needs_a_person_ends_a_launch_at_once() {
-    let (mut track, now) = track();
-    track.apply(&failed("preflight", None), now);
-    let trouble = track.lost(now).unwrap();
+    let (mut node, now) = booting_node();
+    node.apply(&failed("preflight", None), now);
+    let trouble = node.hopeless(now).unwrap();
     assert_eq!(
         (trouble.phase, trouble.error.as_str(), trouble.tail.len()),
         (Phase::Preflight, "boom", 2)
@@ -133,12 +136,12 @@ fn what_needs_a_person_ends_a_launch_at_once() {
 
 #[test]
 fn old_failures_do_not_count_but_gave_up_is_told() {
-    let (mut track, now) = track();
+    let (mut node, now) = booting_node();
     assert!(
-        track.replay(&[failed("join", None)], now),
+        node.replay(&[Ok(failed("join", None))], now),
         "its agent must be told to try again"
     );
-    assert!(track.lost(now + MAX_FAILING).is_none());
-    assert!(!track.heard);
-    assert!(!track.replay(&[failed("join", Some(10))], now));
+    assert!(node.hopeless(now + MAX_FAILING).is_none());
+    assert!(!node.heard);
+    assert!(!node.replay(&[Ok(failed("join", Some(10)))], now));
 }

@@ -1,4 +1,4 @@
-//! What a config takes from the operator's own files, read once for all nodes.
+//! The operator's own files that the cluster file names, read once for all nodes.
 
 use std::path::Path;
 
@@ -9,11 +9,10 @@ use ha_wire::settings::Cni;
 use ignition_config::Config;
 
 use crate::bakery::{self, Artefacts, Known};
-use crate::state::{Dir, Store};
 
 /// Files that the cluster file names, as the nodes get them.
 #[derive(Debug, Default)]
-pub struct Extras {
+pub struct OperatorFiles {
     /// Manifests of the pod network that are local files: name on the node, text.
     pub manifests: Vec<(String, String)>,
     /// `cni.manifests` as the node file says it: names of the above, or URLs.
@@ -22,65 +21,68 @@ pub struct Extras {
     pub merges: Vec<String>,
     /// Where each system extension's image comes from.
     pub sysexts: Artefacts,
+    /// What reading them gave rise to, one sentence each.
+    pub warnings: Vec<String>,
     /// What the bakery said of them.
     known: Known,
 }
 
-impl Extras {
+impl OperatorFiles {
     /// Reads everything; an unreadable file is bad input. What the bakery said before is taken from the cluster's directory;
     /// what it says now is kept there by [`Self::keep`].
-    pub fn gather(cluster: &Cluster, dir: &Dir) -> Result<Self> {
-        let mut extras = Self::default();
+    pub fn read(cluster: &Cluster, dir: &Path) -> Result<Self> {
+        let mut files = Self::default();
         if let Cni::Manifests { sources } = &cluster.kubernetes.cni {
             for (index, source) in sources.iter().enumerate() {
-                extras.manifest(index, source)?;
+                files.add_manifest(index, source)?;
             }
         }
         for path in &cluster.ignition_merge {
-            extras.merges.push(user_config(path)?);
+            files.add_user_config(path)?;
         }
-        extras.known = Known::read(dir.path())?;
-        extras.sysexts = bakery::resolve(cluster, &mut extras.known)?;
-        Ok(extras)
+        files.known = Known::read(dir)?;
+        files.sysexts = bakery::resolve(cluster, &mut files.known)?;
+        Ok(files)
     }
 
     /// Remembers what the bakery said, so that no later launch asks again or gets another answer.
-    pub fn keep(&self, store: &Store) -> Result<()> {
-        self.known.keep(store)
+    pub fn keep(&self, dir: &Path) -> Result<()> {
+        self.known.keep(dir)
     }
 
-    fn manifest(&mut self, index: usize, source: &str) -> Result<()> {
+    fn add_manifest(&mut self, index: usize, source: &str) -> Result<()> {
         if source.starts_with("http://") || source.starts_with("https://") {
             self.sources.push(source.to_owned());
             return Ok(());
         }
         let path = Path::new(source);
-        let text = read(path, "kubernetes.cni.manifests")?;
+        let text = read_file(path, "kubernetes.cni.manifests")?;
         let base = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{index:02}-{base}");
         self.sources.push(name.clone());
         self.manifests.push((name, text));
         Ok(())
     }
+
+    /// A user's Ignition config, checked as far as its types go; what the types do not know is said and left to Ignition.
+    fn add_user_config(&mut self, path: &Path) -> Result<()> {
+        let text = read_file(path, "ignition.merge")?;
+        let (_, warnings) = Config::parse_str(&text).map_err(|e| {
+            let hint = "Butane YAML must be translated first: butane FILE.bu > FILE.ign";
+            Stop::bad_input(format!(
+                "ignition.merge: {} is not an Ignition config: {e}; {hint}",
+                path.display()
+            ))
+        })?;
+        let warnings = warnings.into_iter();
+        self.warnings
+            .extend(warnings.map(|w| format!("{}: {w}", path.display())));
+        self.merges.push(text);
+        Ok(())
+    }
 }
 
-fn read(path: &Path, key: &str) -> Result<String> {
+fn read_file(path: &Path, key: &str) -> Result<String> {
     std::fs::read_to_string(path)
         .map_err(|e| Stop::bad_input(format!("{key}: {} cannot be read: {e}", path.display())))
-}
-
-/// A user's Ignition config, checked as far as its types go; what the types do not know is said and left to Ignition.
-fn user_config(path: &Path) -> Result<String> {
-    let text = read(path, "ignition.merge")?;
-    let (_, warnings) = Config::parse_str(&text).map_err(|e| {
-        let hint = "Butane YAML must be translated first: butane FILE.bu > FILE.ign";
-        Stop::bad_input(format!(
-            "ignition.merge: {} is no Ignition config: {e}; {hint}",
-            path.display()
-        ))
-    })?;
-    for warning in warnings {
-        eprintln!("warning: {}: {warning}", path.display());
-    }
-    Ok(text)
 }
