@@ -14,6 +14,7 @@ pub use vm::{
     Vm,
 };
 
+use ha_wire::hash::fnv1a;
 use ha_wire::phase::Role;
 use ha_wire::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
 
@@ -62,10 +63,7 @@ impl Cluster {
     /// Virtual router id, 1 to 255: FNV-1a of name and VIP, so that two clusters on one segment seldom meet.
     pub fn vrid(&self) -> u8 {
         let text = format!("{} {}", self.name, self.endpoint.vip);
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| {
-            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-        });
-        (hash % 255 + 1) as u8
+        (fnv1a(&text) % 255 + 1) as u8
     }
 }
 

@@ -2,18 +2,18 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, FormatError};
+use crate::format::{self, FormatError, Version};
 use crate::phase::{Phase, Role};
 
 /// The version of the format below.
-pub const VERSION: u32 = 1;
+pub const VERSION: Version<1> = Version;
 
 /// One line.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
     /// [`VERSION`].
-    pub version: u32,
+    pub version: Version<1>,
     /// Counts from 1 in each life of the agent; a gap is a lost line.
     pub seq: u64,
     /// Milliseconds since 1970, the node's clock.

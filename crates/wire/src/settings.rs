@@ -145,3 +145,8 @@ pub struct Hooks {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after_ready: Vec<String>,
 }
+
+/// Whether a source, e.g. one of [`Cni::Manifests`], is fetched instead of read from disk.
+pub fn is_url(source: &str) -> bool {
+    source.starts_with("https://") || source.starts_with("http://")
+}

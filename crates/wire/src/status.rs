@@ -4,18 +4,18 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, FormatError};
+use crate::format::{self, FormatError, Version};
 use crate::phase::{Phase, Role};
 
 /// The version of the format below.
-pub const VERSION: u32 = 1;
+pub const VERSION: Version<1> = Version;
 
 /// The whole status. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
     /// [`VERSION`].
-    pub version: u32,
+    pub version: Version<1>,
     /// The cluster's name.
     pub cluster: String,
     /// The node's name.

@@ -99,7 +99,7 @@ fn nic(file: NicFile) -> Option<Nic> {
 
 /// A URL as it is, a file by its absolute path.
 fn source(text: &str, base: &Path) -> String {
-    if super::is_url(text) {
+    if ha_wire::settings::is_url(text) {
         text.to_owned()
     } else {
         base.join(text).to_string_lossy().into_owned()

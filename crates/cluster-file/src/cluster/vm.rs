@@ -156,10 +156,7 @@ impl Mac {
     /// A node's address in QEMU's range, 52:54:00; FNV-1a of the names, `salt` tells apart what would meet.
     pub fn derived(cluster: &str, node: &str, salt: u8) -> Self {
         let text = format!("{cluster} {node} {salt}");
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| {
-            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-        });
-        let [a, b, c, d] = hash.to_be_bytes();
+        let [a, b, c, d] = ha_wire::hash::fnv1a(&text).to_be_bytes();
         Self([0x52, 0x54, 0, a ^ d, b, c])
     }
 }
