@@ -15,17 +15,17 @@ use crate::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint}
 /// The version of the format below.
 pub const VERSION: Version<1> = Version;
 
-/// What `/etc/ha-agent/node.json` says.
+/// What [`crate::paths::NODE_FILE`] says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NodeFile {
-    /// [`VERSION`].
+    /// The version of the format.
     pub version: Version<1>,
-    /// The cluster's name.
+    /// Name of the cluster that the node belongs to.
     pub cluster: String,
     /// This node's name: hostname, Node object and etcd member.
     pub name: String,
-    /// This node's role.
+    /// Control plane or worker.
     pub role: Role,
     /// This node's own address: apiserver advertise address, kubelet's node IP, VRRP source.
     pub address: IpAddr,
@@ -74,9 +74,9 @@ pub struct Founder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Peer {
-    /// Node name.
+    /// The control plane's name.
     pub name: String,
-    /// Node address.
+    /// The control plane's own address.
     pub address: IpAddr,
 }
 
@@ -86,13 +86,13 @@ pub struct Peer {
 pub struct NodeKubernetes {
     /// Exact version without `v`, e.g. 1.34.4.
     pub version: String,
-    /// Pod network.
+    /// Network that pods get addresses from.
     #[serde(rename = "podCIDR")]
     pub pod_cidr: IpNet,
-    /// Service network.
+    /// Network that services get addresses from.
     #[serde(rename = "serviceCIDR")]
     pub service_cidr: IpNet,
-    /// The container runtime.
+    /// The node's container runtime.
     pub cri: Cri,
     /// kube-proxy's mode, or none.
     pub proxy: KubeProxy,

@@ -11,7 +11,7 @@ use crate::file::{
 };
 use ha_wire::settings::{Cni, Endpoint, ExtraPort, Hooks, LbMode, LoadBalancer, Taint};
 
-/// The valid cluster.
+/// The valid cluster; none if a value that it needs is missing.
 pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let cidr = file.node_network()?;
     let prefix = file.network.prefix?.value;
