@@ -5,6 +5,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use ha_kube::etcd::{Member, MemberList};
+use ha_kube::objects::{List, Node};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -58,12 +60,9 @@ impl<'a> Kube<'a> {
 
     /// Every Node object: name -> (uid, Ready, boot id).
     pub fn nodes(&self) -> Result<BTreeMap<String, NodeSeen>> {
-        let list = self.get(&["nodes"])?;
-        let items = list["items"].as_array().context("no items")?;
-        Ok(items
-            .iter()
-            .map(|n| (word(&n["metadata"]["name"]), NodeSeen::of(n)))
-            .collect())
+        let list: List<Node> = serde_json::from_value(self.get(&["nodes"])?)?;
+        let seen = |node: Node| (node.metadata.name.clone(), NodeSeen::of(node));
+        Ok(list.items.into_iter().map(seen).collect())
     }
 
     /// Every node of the plan is there and Ready, and no other.
@@ -173,32 +172,13 @@ pub struct NodeSeen {
 }
 
 impl NodeSeen {
-    fn of(node: &Value) -> Self {
-        let conditions = node["status"]["conditions"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        let ready = conditions
-            .into_iter()
-            .any(|c| c["type"] == "Ready" && c["status"] == "True");
-        let info = &node["status"]["nodeInfo"];
+    fn of(node: Node) -> Self {
         Self {
-            uid: word(&node["metadata"]["uid"]),
-            machine: word(&info["machineID"]),
-            ready,
+            ready: node.is_ready(),
+            uid: node.metadata.uid,
+            machine: node.status.node_info.machine_id,
         }
     }
-}
-
-/// One etcd member.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
-    /// Empty: not started.
-    pub name: String,
-    /// True: does not vote.
-    pub learner: bool,
-    /// True: has client addresses, which a member gets when it starts.
-    pub started: bool,
 }
 
 /// etcd's members as one control plane's own member tells them.
@@ -208,32 +188,22 @@ pub fn members(cluster: &Cluster, node: &str) -> Result<Vec<Member>> {
     let text = cluster
         .node(node)
         .sh(&format!("p=/etc/kubernetes/pki/etcd; {ASK}"))?;
-    let value: Value =
+    let list: MemberList =
         serde_json::from_str(&text).with_context(|| format!("etcd says {text:?}"))?;
-    let list = value["members"]
-        .as_array()
-        .with_context(|| format!("etcd says {text:?}"))?;
-    let mut members: Vec<Member> = list
-        .iter()
-        .map(|m| Member {
-            name: m["name"].as_str().unwrap_or_default().into(),
-            learner: m["isLearner"] == true,
-            started: m["clientURLs"].as_array().is_some_and(|u| !u.is_empty()),
-        })
-        .collect();
-    members.sort();
+    let mut members = list.members;
+    members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(members)
 }
 
 /// etcd has exactly these members, each one started and voting.
 pub fn all_voters(cluster: &Cluster, ask: &str, names: &[String]) -> Result<()> {
     let seen = members(cluster, ask)?;
-    let voters: Vec<String> = seen
+    let voters: Vec<&String> = seen
         .iter()
-        .filter(|m| m.started && !m.learner)
-        .map(|m| m.name.clone())
+        .filter(|m| m.is_voter())
+        .map(|m| &m.name)
         .collect();
-    if voters != names || seen.len() != names.len() {
+    if !voters.iter().copied().eq(names) || seen.len() != names.len() {
         bail!("etcd's members are {seen:?}, wanted voters {names:?}");
     }
     Ok(())

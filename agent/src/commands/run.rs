@@ -40,6 +40,7 @@ pub fn context(node: NodeFile, files: Files) -> Context {
             files,
         },
         tell,
+        clients: Rc::default(),
     }
 }
 

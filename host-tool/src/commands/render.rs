@@ -16,9 +16,9 @@ use tempfile::Builder;
 use crate::assets;
 use crate::cli::Render;
 use crate::ignition::{Extras, Material, founder};
-use crate::pki::Secret;
 use crate::state::Root;
 use crate::{progress, source};
+use ha_kube::Secret;
 
 /// The keys are kept in the state directory, so that the next render belongs to the same cluster.
 pub fn run(args: &Render, root: &Root) -> Result<()> {

@@ -7,12 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::{Cluster, Etcd};
 use ha_host_base::files;
+use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use serde::{Deserialize, Serialize};
 
-/// kubeadm's apiserver port on every control plane.
-const APISERVER: u16 = 6443;
-/// etcd's client port on every control plane.
-const ETCD: u16 = 2379;
 /// What is added to a port that is taken or for root alone: 6444 becomes 16444, 443 becomes 10443.
 const ASIDE: u16 = 10_000;
 /// Where ports for ourselves are looked for: below those that the kernel gives to outgoing connections.
@@ -55,8 +52,8 @@ pub fn wanted(cluster: &Cluster) -> Vec<Want> {
     };
     let stacked = matches!(cluster.kubernetes.etcd, Etcd::Stacked);
     for node in cluster.control_planes() {
-        all.push(own(node.address, APISERVER));
-        all.extend(stacked.then(|| own(node.address, ETCD)));
+        all.push(own(node.address, APISERVER_PORT));
+        all.extend(stacked.then(|| own(node.address, ETCD_CLIENT_PORT)));
     }
     all
 }
