@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use ha_kube::kubeconfig::Kubeconfig;
 use ha_wire::phase::Role;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -183,19 +182,12 @@ impl Cluster {
     /// A client that trusts the cluster's CA alone, taken from the kubeconfig.
     pub fn client(&self) -> Result<Client> {
         let text = fs::read_to_string(self.kubeconfig()).context("read the kubeconfig")?;
-        let (_, rest) = text
-            .split_once("certificate-authority-data:")
+        let config = Kubeconfig::parse(&text)?;
+        let ca = config
+            .cluster()
+            .and_then(|c| c.ca())
             .context("the kubeconfig has no CA")?;
-        let data = rest
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .trim_matches('"');
-        let ca = BASE64
-            .decode(data)
-            .context("the kubeconfig's CA is no base64")?;
-        Client::new(&self.operator, &ca)
+        Client::new(&self.operator, ca.as_bytes())
     }
 
     /// `ha-host` with these arguments, to the end.

@@ -1,25 +1,27 @@
-//! The cluster over HTTPS: its API, etcd, certificates. Addresses only, never a name; a deadline on every request.
+//! The cluster as this node speaks to it: who it is, what lies on its disk, which clients it has. All else is `ha_kube`'s.
+
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result};
+use ha_kube::objects::Node;
+use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT};
+use ha_wire::node::Peer;
 use ha_wire::paths;
+
+pub use ha_kube::{certificate as certs, client, error, etcd};
 
 use crate::context::Context;
 
-pub mod certs;
-pub mod client;
-pub mod error;
-pub mod etcd;
+mod clients;
 pub mod identity;
 pub mod kubeconfig;
-pub mod lease;
 pub mod lock;
-pub mod objects;
 #[cfg(test)]
 pub mod testing;
-pub mod wire;
 
-use client::Client;
-use identity::Identity;
+use clients::Ca;
+pub use clients::Clients;
+use etcd::Etcd;
 
 /// kubeadm's directory of manifests that the kubelet runs by itself.
 pub const STATIC_PODS: &str = "/etc/kubernetes/manifests";
@@ -37,8 +39,6 @@ pub const KUBELET_PEM: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 pub const ETCD_DATA: &str = "/var/lib/etcd";
 /// The kubelet's unit.
 pub const KUBELET: &str = "kubelet.service";
-/// The port of every apiserver on its node's own address.
-pub const APISERVER_PORT: u16 = 6443;
 
 /// A file below kubeadm's PKI directory.
 pub fn pki(name: &str) -> String {
@@ -60,8 +60,10 @@ pub fn cluster_ca(cx: &Context) -> Result<String> {
 
 /// A client through the VIP under this node's own identity: the one from Ignition, or the kubelet's once that is wiped.
 pub fn as_node(cx: &Context) -> Result<Client> {
-    let me = Identity::of_node(cx)?;
-    Ok(Client::new(&vip_url(cx), &cluster_ca(cx)?, Some(&me))?)
+    let me = identity::of_node(cx)?;
+    cx.clients
+        .with(&vip_url(cx), &cluster_ca(cx)?, &me)
+        .map(Client::over)
 }
 
 /// A client through the VIP with an administrator's rights (control planes only).
@@ -71,8 +73,7 @@ pub fn as_admin(cx: &Context) -> Result<Client> {
 
 /// The same at one apiserver, e.g. this node's own.
 pub fn as_admin_at(cx: &Context, base: &str) -> Result<Client> {
-    let me = Identity::admin(cx)?;
-    Ok(Client::new(base, &cluster_ca(cx)?, Some(&me))?)
+    cx.clients.minted(cx, Ca::Cluster, base).map(Client::over)
 }
 
 /// A client with the most rights that this node has.
@@ -84,15 +85,33 @@ pub fn as_best(cx: &Context) -> Result<Client> {
     }
 }
 
+/// etcd on these nodes.
+pub fn etcd_on(cx: &Context, addresses: impl IntoIterator<Item = IpAddr>) -> Result<Etcd> {
+    let servers = addresses.into_iter().map(|address| {
+        let url = ha_kube::url_of(SocketAddr::new(address, ETCD_CLIENT_PORT));
+        cx.clients.minted(cx, Ca::Etcd, &url)
+    });
+    Ok(Etcd::over(servers.collect::<Result<_>>()?))
+}
+
+/// The nodes that kubeadm marked as control planes, by their registered addresses.
+pub async fn control_planes(client: &Client) -> Result<Vec<Peer>, ApiError> {
+    let peer = |node: Node| {
+        Some(Peer {
+            address: node.internal_ip()?,
+            name: node.metadata.name,
+        })
+    };
+    let nodes = client.control_planes().await?;
+    Ok(nodes.into_iter().filter_map(peer).collect())
+}
+
 /// `https://10.77.0.30:6444`.
 pub fn vip_url(cx: &Context) -> String {
     format!("https://{}", cx.node.endpoint.authority())
 }
 
-/// `https://10.77.0.11:6443`, with brackets around an IPv6 address.
-pub fn apiserver_url(address: std::net::IpAddr) -> String {
-    format!(
-        "https://{}",
-        std::net::SocketAddr::new(address, APISERVER_PORT)
-    )
+/// `https://10.77.0.11:6443`.
+pub fn apiserver_url(address: IpAddr) -> String {
+    ha_kube::url_of(SocketAddr::new(address, APISERVER_PORT))
 }

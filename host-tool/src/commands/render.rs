@@ -17,10 +17,10 @@ use crate::assets;
 use crate::cli::Render;
 use crate::ignition::{ConfigRenderer, NodeConfig, founder_permission};
 use crate::inputs::OperatorFiles;
-use crate::pki::Secret;
 use crate::pki::kubeconfig::Server;
 use crate::state::Root;
 use crate::{progress, source};
+use ha_kube::Secret;
 
 /// The keys are kept in the state directory, so that the next render belongs to the same cluster.
 pub fn run(args: &Render, root: &Root) -> Result<()> {

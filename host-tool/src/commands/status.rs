@@ -6,11 +6,12 @@ use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Cluster, Node, Provider as Kind};
 use ha_host_base::exit::Exit;
 use ha_host_base::text::{Paint, home, printable};
+use ha_kube::etcd::Member;
 use ha_providers::{self, Machine, Provider};
 use ha_wire::phase::Role;
 use serde::Serialize;
 
-use crate::api::{self, Api, Look};
+use crate::api::{Api, Look};
 use crate::ask::{self, NodeAnswer};
 use crate::cli::Status;
 use crate::progress::headline;
@@ -123,8 +124,8 @@ fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
 }
 
 fn members(look: &Look) -> Vec<String> {
-    let word = |m: &api::Member| {
-        if m.voter {
+    let word = |m: &Member| {
+        if !m.is_learner {
             m.name.clone()
         } else {
             format!("{} (learner)", m.name)

@@ -13,7 +13,7 @@ use ignition_config::v3_3::{
 use serde_json::Value;
 
 use super::size::Part;
-use crate::pki::Secret;
+use ha_kube::Secret;
 
 /// Texts longer than this are compressed: below it gzip's header and base64 eat the gain.
 const COMPRESS_ABOVE: usize = 4096;

@@ -18,8 +18,9 @@ mod updates;
 use ha_wire::devices;
 
 use crate::inputs::OperatorFiles;
-use crate::pki::{Pki, Secret};
+use crate::pki::Pki;
 use build::Build;
+use ha_kube::Secret;
 
 /// How long the permission to found lasts: far longer than any first boot, and over before anybody finds an old config.
 pub const FOUNDER_SECONDS: u64 = 3600;

@@ -1,19 +1,14 @@
-//! Certificate authorities, and what they sign. ECDSA P-256, PKCS#8 PEM: what kubeadm loads.
+//! The keys of one cluster: its certificate authorities, and what they sign for nodes and for the administrator.
 
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256};
+use ha_host_base::files::NewDir;
+use ha_kube::authority::service_account_keys;
+use ha_kube::{Authority, Identity, Secret};
 use time::{Duration, OffsetDateTime};
 
-mod authority;
 pub mod kubeconfig;
-mod secret;
-
-pub use authority::{Authority, Pair};
-pub use secret::Secret;
-
-use ha_host_base::files::NewDir;
 
 /// How long a node's own identity lives: long enough for a first boot, too short to be worth stealing later.
 const IDENTITY_LIFE: Duration = Duration::hours(24);
@@ -38,12 +33,12 @@ pub struct Pki {
 impl Pki {
     /// A new one.
     pub fn create() -> Result<Self> {
-        let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+        let now = OffsetDateTime::now_utc();
         Ok(Self {
-            cluster: Authority::create("kubernetes")?,
-            front_proxy: Authority::create("front-proxy-ca")?,
-            etcd: Authority::create("etcd-ca")?,
-            service_account: (key.public_key_pem(), Secret::new(key.serialize_pem())),
+            cluster: Authority::create("kubernetes", now)?,
+            front_proxy: Authority::create("front-proxy-ca", now)?,
+            etcd: Authority::create("etcd-ca", now)?,
+            service_account: service_account_keys()?,
         })
     }
 
@@ -93,42 +88,30 @@ impl Pki {
     }
 
     /// What a node joins with.
-    pub fn node_identity(&self, node: &str) -> Result<Pair> {
-        self.cluster.client(
-            &format!("system:node:{node}"),
-            Some("system:nodes"),
-            IDENTITY_LIFE,
-        )
+    pub fn node_identity(&self, node: &str) -> Result<Identity> {
+        let name = format!("system:node:{node}");
+        sign(&self.cluster, &name, Some("system:nodes"), IDENTITY_LIFE)
     }
 
     /// The administrator's certificate: bound to cluster-admin by kubeadm's own ClusterRoleBinding.
-    pub fn admin(&self) -> Result<Pair> {
-        self.cluster.client(
-            "kubernetes-admin",
-            Some("kubeadm:cluster-admins"),
-            ADMIN_LIFE,
-        )
+    pub fn admin(&self) -> Result<Identity> {
+        let group = Some("kubeadm:cluster-admins");
+        sign(&self.cluster, "kubernetes-admin", group, ADMIN_LIFE)
     }
 
     /// This program's certificate for asking etcd.
-    pub fn etcd_client(&self) -> Result<Pair> {
-        self.etcd.client("ha-host", None, ETCD_LIFE)
+    pub fn etcd_client(&self) -> Result<Identity> {
+        sign(&self.etcd, "ha-host", None, ETCD_LIFE)
     }
 }
 
-/// How long a certificate (PEM) is still good; zero if it is not.
-pub fn remaining(cert: &str) -> Result<Duration> {
-    let (_, pem) =
-        x509_parser::pem::parse_x509_pem(cert.as_bytes()).context("no PEM certificate")?;
-    let end = pem
-        .parse_x509()
-        .context("no X.509 certificate")?
-        .validity()
-        .not_after
-        .timestamp();
-    Ok(Duration::seconds(
-        (end - OffsetDateTime::now_utc().unix_timestamp()).max(0),
-    ))
+fn sign(
+    ca: &Authority,
+    common_name: &str,
+    organization: Option<&str>,
+    life: Duration,
+) -> Result<Identity> {
+    Ok(ca.sign_client(common_name, organization, life, OffsetDateTime::now_utc())?)
 }
 
 #[cfg(test)]

@@ -7,14 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
+use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Unfit;
 
-/// kubeadm's apiserver port on every control plane.
-const APISERVER: u16 = 6443;
-/// etcd's client port on every control plane.
-const ETCD: u16 = 2379;
 /// What is added to a port that is taken or for root alone: 6444 becomes 16444, 443 becomes 10443.
 const ASIDE: u16 = 10_000;
 /// Where ports for ourselves are looked for: below those that the kernel gives to outgoing connections.
@@ -56,8 +53,8 @@ pub fn wanted(cluster: &Cluster) -> Vec<Want> {
         promised: None,
     };
     for node in cluster.control_planes() {
-        all.push(own(node.address, APISERVER));
-        all.push(own(node.address, ETCD));
+        all.push(own(node.address, APISERVER_PORT));
+        all.push(own(node.address, ETCD_CLIENT_PORT));
     }
     all
 }

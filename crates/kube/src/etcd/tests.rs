@@ -3,9 +3,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::*;
-use crate::kube::identity::mint;
-use crate::kube::testing::{Authority, run};
-use crate::testing::real;
+use ha_test_support::real;
+
+use crate::Authority;
+use crate::testing::{client_identity, run, server_certificate, test_authority};
 
 /// An answer of etcd 3.6.5, shortened.
 const LIST: &str = r#"{"header":{"cluster_id":"14841639068965178418","member_id":"10276657743932975437"},
@@ -15,7 +16,7 @@ const LIST: &str = r#"{"header":{"cluster_id":"14841639068965178418","member_id"
 
 #[test]
 fn members_are_read_and_told_apart() {
-    let list: Members = serde_json::from_str(LIST).unwrap();
+    let list: MemberList = serde_json::from_str(LIST).unwrap();
     let (first, second) = (&list.members[0], &list.members[1]);
     assert!(first.is_voter() && first.is_started());
     assert!(!second.is_voter() && !second.is_started());
@@ -55,13 +56,13 @@ impl Drop for Real {
 
 fn start(etcd: &Path, ca: &Authority) -> Real {
     let dir = tempfile::tempdir().unwrap();
-    let (cert, key) = ca.server("127.0.9.1".parse().unwrap());
+    let (cert, key) = server_certificate(ca, "127.0.9.1".parse().unwrap());
     let file = |name: &str, text: &str| {
         std::fs::write(dir.path().join(name), text).unwrap();
         dir.path().join(name).to_string_lossy().into_owned()
     };
     let (ca_file, cert, key) = (
-        file("ca", &ca.cert),
+        file("ca", ca.cert()),
         file("cert", &cert.pem()),
         file("key", &key.serialize_pem()),
     );
@@ -101,19 +102,12 @@ fn the_real_etcd_is_understood() {
         return;
     };
     run(async {
-        let ca = Authority::new("etcd-ca");
+        let ca = test_authority("etcd-ca");
         let real = start(&program, &ca);
-        let me = mint(
-            &ca.cert,
-            &ca.key,
-            "ha-agent:node2",
-            None,
-            time::OffsetDateTime::now_utc(),
-        )
-        .unwrap();
+        let me = client_identity(&ca);
         // The first address is dead: the next one is asked.
         let urls = ["https://127.0.9.2:2379", "https://127.0.9.1:2379"].map(String::from);
-        let etcd = Etcd::at(urls, &ca.cert, &me).unwrap();
+        let etcd = Etcd::at(urls, ca.cert(), &me).unwrap();
         let mut tries = 0;
         while etcd.members().await.is_err() && tries < 300 {
             tries += 1;
@@ -148,16 +142,9 @@ fn the_real_etcd_is_understood() {
         etcd.remove(&added.id).await.expect("gone is gone");
         assert_eq!(etcd.members_as_known().await.unwrap().len(), 1);
 
-        let stranger = Authority::new("etcd-ca");
-        let not_me = mint(
-            &stranger.cert,
-            &stranger.key,
-            "x",
-            None,
-            time::OffsetDateTime::now_utc(),
-        )
-        .unwrap();
-        let refused = Etcd::at(["https://127.0.9.1:2379".to_owned()], &ca.cert, &not_me)
+        let stranger = test_authority("etcd-ca");
+        let not_me = client_identity(&stranger);
+        let refused = Etcd::at(["https://127.0.9.1:2379".to_owned()], ca.cert(), &not_me)
             .unwrap()
             .members()
             .await;

@@ -1,25 +1,20 @@
-//! etcd's membership over its JSON gateway, under a client certificate minted from etcd's CA. No etcdctl on the node.
+//! etcd's membership over its JSON gateway, under a client certificate from etcd's CA: no etcdctl needed.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
-use anyhow::{Context as _, Result};
 use reqwest::Method;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};
 
-use super::error::ApiError;
-use super::identity::Identity;
-use super::pki;
-use super::wire::{Body, Wire};
-use crate::context::Context;
-
-/// etcd's port for clients.
-const PORT: u16 = 2379;
+use crate::Identity;
+use crate::error::{ApiError, ErrorKind};
+use crate::https::{Body, HttpsClient};
 
 /// etcd at one or more addresses; the first that answers counts.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Etcd {
-    wires: Vec<Wire>,
+    servers: Vec<HttpsClient>,
 }
 
 /// A member as etcd lists it. Numbers travel as decimal strings.
@@ -78,10 +73,12 @@ pub struct MemberStatus {
     pub leader: String,
 }
 
-#[derive(Deserialize)]
-struct Members {
+/// The answer to `/v3/cluster/member/list`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MemberList {
+    /// The members.
     #[serde(default)]
-    members: Vec<Member>,
+    pub members: Vec<Member>,
 }
 
 fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -89,37 +86,35 @@ fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::
 }
 
 impl Etcd {
-    /// etcd on these nodes.
-    pub fn on(cx: &Context, addresses: impl IntoIterator<Item = IpAddr>) -> Result<Self> {
-        let name = pki("etcd/ca.crt");
-        let ca = cx
-            .sys
-            .files
-            .read(&name)?
-            .with_context(|| format!("{name} is missing: Ignition did not bring it"))?;
-        let me = Identity::etcd_client(cx)?;
-        let urls = addresses
-            .into_iter()
-            .map(|a| format!("https://{}", std::net::SocketAddr::new(a, PORT)));
-        Ok(Self::at(urls, &ca, &me)?)
-    }
-
     /// etcd at these URLs.
     pub fn at(
         urls: impl IntoIterator<Item = String>,
         ca: &str,
         me: &Identity,
     ) -> Result<Self, ApiError> {
-        let wires = urls
+        let servers = urls
             .into_iter()
-            .map(|url| Wire::new(&url, ca, Some(me)))
+            .map(|url| HttpsClient::new(&url, ca, Some(me)))
             .collect::<Result<_, _>>()?;
-        Ok(Self { wires })
+        Ok(Self { servers })
+    }
+
+    /// etcd behind clients that exist already.
+    pub fn over(servers: Vec<HttpsClient>) -> Self {
+        Self { servers }
+    }
+
+    /// The same with another deadline for each request.
+    pub fn within(self, deadline: Duration) -> Self {
+        let servers = self.servers.into_iter();
+        Self {
+            servers: servers.map(|s| s.within(deadline)).collect(),
+        }
     }
 
     /// All members, as the quorum sees them.
     pub async fn members(&self) -> Result<Vec<Member>, ApiError> {
-        let list: Members = self
+        let list: MemberList = self
             .ask("/v3/cluster/member/list", &json!({"linearizable": true}))
             .await?;
         Ok(list.members)
@@ -127,7 +122,7 @@ impl Etcd {
 
     /// All members, as the first member that answers knows them; answers without a quorum too.
     pub async fn members_as_known(&self) -> Result<Vec<Member>, ApiError> {
-        let list: Members = self
+        let list: MemberList = self
             .ask("/v3/cluster/member/list", &json!({"linearizable": false}))
             .await?;
         Ok(list.members)
@@ -159,9 +154,9 @@ impl Etcd {
         path: &str,
         body: &Value,
     ) -> Result<T, ApiError> {
-        let mut last = ApiError::Local("no etcd member is known".into());
-        for wire in &self.wires {
-            match wire.json(Method::POST, path, Body::json(body)?).await {
+        let mut last = ApiError::new(path, ErrorKind::Local("no etcd member is known".into()));
+        for server in &self.servers {
+            match server.json(Method::POST, path, Body::json(body)).await {
                 Ok(answer) => return Ok(answer),
                 // The quorum's word is the same everywhere; only silence or sickness is a reason to ask the next one.
                 Err(e) if e.is_not_found() => return Err(e),
@@ -173,5 +168,4 @@ impl Etcd {
 }
 
 #[cfg(test)]
-#[path = "etcd_tests.rs"]
 mod tests;

@@ -1,22 +1,21 @@
-//! The Kubernetes API, as much of it as the agent needs.
+//! The Kubernetes API, as much of it as is needed.
 
-use ha_wire::node::Peer;
 use reqwest::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::error::ApiError;
-use super::identity::Identity;
-use super::objects::{
+use crate::Identity;
+use crate::error::ApiError;
+use crate::https::{Body, HttpsClient};
+use crate::objects::{
     ConfigMap, DaemonSet, EndpointSlice, Lease, List, Metadata, Named, Node, Pod,
 };
-use super::wire::{Body, Wire};
 
 /// The API at one address, under one identity.
 #[derive(Debug, Clone)]
 pub struct Client {
-    wire: Wire,
+    https: HttpsClient,
 }
 
 const KUBE_SYSTEM: &str = "/api/v1/namespaces/kube-system";
@@ -26,20 +25,25 @@ impl Client {
     /// The API at `https://ADDRESS:PORT`, trusting nobody but the CA.
     pub fn new(base: &str, ca: &str, me: Option<&Identity>) -> Result<Self, ApiError> {
         Ok(Self {
-            wire: Wire::new(base, ca, me)?,
+            https: HttpsClient::new(base, ca, me)?,
         })
+    }
+
+    /// The API behind a client that exists already.
+    pub fn over(https: HttpsClient) -> Self {
+        Self { https }
     }
 
     /// The same with another deadline for each request.
     pub fn within(self, deadline: std::time::Duration) -> Self {
         Self {
-            wire: self.wire.within(deadline),
+            https: self.https.within(deadline),
         }
     }
 
     /// 200 from `/readyz`.
     pub async fn ready(&self) -> Result<(), ApiError> {
-        self.wire
+        self.https
             .text(Method::GET, "/readyz", Body::none())
             .await
             .map(drop)
@@ -68,24 +72,18 @@ impl Client {
 
     /// Sets labels of a node.
     pub async fn label_node(&self, name: &str, labels: &impl Serialize) -> Result<(), ApiError> {
-        let patch = Body::merge_patch(&json!({"metadata": {"labels": labels}}))?;
-        self.wire
+        let patch = Body::merge_patch(&json!({"metadata": {"labels": labels}}));
+        self.https
             .text(Method::PATCH, &format!("/api/v1/nodes/{name}"), patch)
             .await
             .map(drop)
     }
 
-    /// The nodes that kubeadm marked as control planes, by their registered addresses.
-    pub async fn control_planes(&self) -> Result<Vec<Peer>, ApiError> {
+    /// The nodes that kubeadm marked as control planes.
+    pub async fn control_planes(&self) -> Result<Vec<Node>, ApiError> {
         let path = "/api/v1/nodes?labelSelector=node-role.kubernetes.io%2Fcontrol-plane";
         let list: List<Node> = self.get(path).await?;
-        let peer = |n: Node| {
-            Some(Peer {
-                address: n.internal_ip()?,
-                name: n.metadata.name,
-            })
-        };
-        Ok(list.items.into_iter().filter_map(peer).collect())
+        Ok(list.items)
     }
 
     /// The pods of the cluster's DNS, without those that have ended.
@@ -144,23 +142,23 @@ impl Client {
 
     /// Makes a Lease; 409 if somebody was faster.
     pub async fn create_lease(&self, lease: &Lease) -> Result<Lease, ApiError> {
-        self.wire
-            .json(Method::POST, LEASES, Body::json(lease)?)
+        self.https
+            .json(Method::POST, LEASES, Body::json(lease))
             .await
     }
 
     /// Changes a Lease; 409 if somebody was faster.
     pub async fn update_lease(&self, lease: &Lease) -> Result<Lease, ApiError> {
         let path = format!("{LEASES}/{}", lease.metadata.name);
-        self.wire.json(Method::PUT, &path, Body::json(lease)?).await
+        self.https.json(Method::PUT, &path, Body::json(lease)).await
     }
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
-        self.wire.json(Method::GET, path, Body::none()).await
+        self.https.json(Method::GET, path, Body::none()).await
     }
 
     async fn delete(&self, path: &str) -> Result<(), ApiError> {
-        optional(self.wire.text(Method::DELETE, path, Body::none()).await).map(drop)
+        optional(self.https.text(Method::DELETE, path, Body::none()).await).map(drop)
     }
 }
 
@@ -185,5 +183,4 @@ fn ready_addresses(slices: &[EndpointSlice]) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "client_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! The few Kubernetes objects that the agent reads or writes, with the few fields it needs.
+//! The few Kubernetes objects that are read or written here, with the few fields that are needed.
 
 use std::collections::BTreeMap;
 
@@ -18,6 +18,9 @@ pub struct Metadata {
     /// Guards updates against a lost race.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub resource_version: String,
+    /// Another one: it was deleted and made anew.
+    #[serde(skip_serializing)]
+    pub uid: String,
     /// Its labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -82,12 +85,23 @@ pub struct Taint {
 
 /// A node's status.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct NodeStatus {
+    /// The machine below it.
+    pub node_info: NodeInfo,
     /// Its conditions.
     pub conditions: Vec<Condition>,
     /// Its addresses.
     pub addresses: Vec<NodeAddress>,
+}
+
+/// What a kubelet tells of its machine.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeInfo {
+    /// systemd's machine id.
+    #[serde(rename = "machineID")]
+    pub machine_id: String,
 }
 
 /// An address of a node.
@@ -295,21 +309,4 @@ pub struct LeaseSpec {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_node_says_why_it_is_not_ready() {
-        let node: Node = serde_json::from_str(
-            r#"{"metadata":{"name":"n"},"status":{"conditions":[{"type":"MemoryPressure","status":"False"},
-                {"type":"Ready","status":"False","message":"cni plugin not initialized"}]}}"#,
-        )
-        .unwrap();
-        assert!(!node.is_ready());
-        assert_eq!(node.why_not_ready(), "cni plugin not initialized");
-        assert_eq!(
-            Node::default().why_not_ready(),
-            "the kubelet has not reported yet"
-        );
-    }
-}
+mod tests;
