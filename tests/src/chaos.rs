@@ -1,12 +1,14 @@
 //! Hurting agents while they work: at the boundaries of their phases by the agent's own failpoints, in the middle of a
 //! phase by signal, and whole nodes by power.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ha_wire::event::What;
+use ha_wire::paths::CRASH_AT;
 use ha_wire::phase::{Phase, Role};
 
 use crate::cluster::Cluster;
@@ -14,9 +16,7 @@ use crate::ignition::Config;
 use crate::node::Node;
 use crate::story::say;
 
-/// The agent aborts at each boundary that this file names, a line each, and strikes the line out before it does.
-pub use ha_wire::paths::CRASH_AT;
-/// Where Ignition puts that list; /run is not there yet.
+/// Where Ignition puts the list of [`CRASH_AT`]; /run is not there yet.
 const LIST: &str = "/etc/crash-at";
 /// The images are looked at before all else, side by side with the rest; whether there is one to pull is another matter.
 const FIRST: &str = "images:before";
@@ -110,7 +110,11 @@ pub fn ignition() -> Config {
         .collect();
     words.sort();
     words.dedup();
-    let copy = format!("d /run/ha-agent 0755 root root -\nC {CRASH_AT} 0600 root root - {LIST}\n");
+    let dir = Path::new(CRASH_AT).parent().unwrap_or(Path::new("/"));
+    let copy = format!(
+        "d {} 0755 root root -\nC {CRASH_AT} 0600 root root - {LIST}\n",
+        dir.display()
+    );
     Config::default()
         .file("/etc/tmpfiles.d/crash-at.conf", 0o644, &copy)
         .file(LIST, 0o600, &(words.join("\n") + "\n"))
@@ -171,17 +175,4 @@ fn has_begun(node: Node<'_>, phase: Phase) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_founder_meets_init() {
-        let founder = boundaries(Role::ControlPlane, true);
-        assert_eq!(founder[5..7], ["init:before", "init:done"]);
-        assert!(
-            boundaries(Role::Worker, false)
-                .iter()
-                .all(|w| !w.starts_with("init") && !w.starts_with("balancer"))
-        );
-    }
-}
+mod tests;

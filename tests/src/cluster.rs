@@ -194,7 +194,7 @@ impl Cluster {
             .trim_matches('"');
         let ca = BASE64
             .decode(data)
-            .context("the kubeconfig's CA is no base64")?;
+            .context("the kubeconfig's CA is not base64")?;
         Client::new(&self.operator, &ca)
     }
 

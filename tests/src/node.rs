@@ -1,6 +1,7 @@
 //! One machine of the cluster, reached by the provider's exec: no SSH, no network.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,6 +16,9 @@ use crate::run::{Done, run};
 const LOOK: Duration = Duration::from_secs(20);
 /// The same at an emulated machine that shares two processors with others.
 const EMULATED_LOOK: Duration = Duration::from_secs(120);
+
+/// kubectl on a control plane, by the administrator's kubeconfig that kubeadm wrote.
+pub const ADMIN_KUBECTL: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
 
 /// A node.
 #[derive(Debug, Clone, Copy)]
@@ -85,7 +89,7 @@ impl<'a> Node<'a> {
     }
 
     /// Whether this node holds an address.
-    pub fn holds(&self, address: std::net::Ipv4Addr) -> Result<bool> {
+    pub fn holds(&self, address: Ipv4Addr) -> Result<bool> {
         Ok(self
             .sh("ip -o -4 address show")?
             .contains(&format!(" {address}/")))
@@ -103,6 +107,13 @@ impl<'a> Node<'a> {
             "systemctl kill --signal=KILL --kill-whom={whom} {unit}"
         ))
         .map(drop)
+    }
+
+    /// Which cluster this apiserver shows to this control plane: the uid of namespace kube-system.
+    pub fn identity_at(&self, server: SocketAddr) -> Result<String> {
+        let get = "get namespace kube-system -o jsonpath={.metadata.uid}";
+        let seen = self.sh(&format!("{ADMIN_KUBECTL} --server https://{server} {get}"))?;
+        Ok(seen.trim().to_owned())
     }
 
     /// Cuts the machine off from all others while its own link stays up, or lets it back.

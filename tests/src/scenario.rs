@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ha_wire::event::What;
-use ha_wire::paths;
+use ha_wire::{devices, paths};
 
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
@@ -96,8 +96,10 @@ pub fn are_made_of_their_ignition(story: &Story, cluster: &Cluster) {
             || {
                 let node = cluster.node(name);
                 let open = node.sh("ls -l /proc/$(systemctl show -P MainPID ha-agent)/fd")?;
-                ensure!(open.contains("/dev/vport"), "no port is open:\n{open}");
-                let mount = node.sh("findmnt -no SOURCE,OPTIONS /run/ha-assets")?;
+                let port = node.sh(&format!("readlink -f {}", devices::EVENTS_PORT_DEVICE))?;
+                ensure!(open.contains(port.trim()), "{port} is not open:\n{open}");
+                let mount =
+                    node.sh(&format!("findmnt -no SOURCE,OPTIONS {}", paths::ASSETS_DIR))?;
                 ensure!(mount.contains("ro,"), "the assets disk is mounted {mount}");
                 Ok(())
             },

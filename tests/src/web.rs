@@ -18,7 +18,7 @@ use crate::probe::{Ask, EVERY};
 pub const PORT: u16 = 8080;
 /// On the control planes.
 pub const TARGET: u16 = 18080;
-/// A client that gives up later is no client that people have.
+/// Longer than any client that people have would wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two questions to emulated machines: fifty a second are more than they can answer, and once they are behind, every
@@ -89,7 +89,7 @@ impl Web {
         socket.read_to_string(&mut answer)?;
         let (head, body) = answer
             .split_once("\r\n\r\n")
-            .with_context(|| format!("no HTTP answer: {answer:?}"))?;
+            .with_context(|| format!("not an HTTP response: {answer:?}"))?;
         if !head.contains(" 200 ") {
             bail!("{head}");
         }

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
 use ha_tests::plan::{CILIUM, PORT, Plan, VIP};
 use ha_tests::story::Story;
 
@@ -48,17 +47,7 @@ fn cilium_is_installed_once_through_its_cli() {
     story.step("a new life of the agent changes nothing", || {
         cluster.node("node1").kill("ha-agent.service", false)?;
         std::thread::sleep(Duration::from_secs(2));
-        eventually("the agent is steady", HEAL, || {
-            let (status, code) = cluster.node("node1").status()?;
-            ensure!(
-                code == Some(0),
-                "{} {:?} {}",
-                status.phase,
-                status.state,
-                status.last_error
-            );
-            Ok(())
-        })?;
+        cluster.all_steady(HEAL)?;
         let after = installed(&cluster)?;
         ensure!(before == after, "before: {before:?}, after: {after:?}");
         Ok(())

@@ -130,7 +130,7 @@ fn looks_right(story: &Story, cluster: &Cluster) {
             .into_iter()
             .collect();
         ensure!(
-            !lines.context("status --json is no JSON")?.is_empty(),
+            !lines.context("status --json is not JSON")?.is_empty(),
             "status --json is empty"
         );
         for (name, _, _) in cluster.plan().nodes() {
@@ -189,9 +189,9 @@ fn is_used(story: &Story, cluster: &Cluster) {
 /// A private key in a text file, wherever it may lie; binaries are the operating system's own.
 const FIND_KEYS: &str = "grep -rlsI --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr --exclude-dir=dev \
                          -e '-----BEGIN [A-Z ]*PRIVATE KEY-----' -e client-key-data / || true";
-/// Files that only root may read, if they are there.
-const OPEN_SECRETS: &str = "find /etc/ha-agent/node.json /etc/kubernetes -type f \\( -name '*.key' -o -name '*.conf' -o -name node.json \\) \
-                            -perm /077";
+/// Files that only root may read, where others may, too.
+const OPEN_SECRETS: &str =
+    "-type f \\( -name '*.key' -o -name '*.conf' -o -name node.json \\) -perm /077";
 
 fn keeps_secrets(story: &Story, cluster: &Cluster) {
     story.step(
@@ -222,7 +222,10 @@ fn keeps_secrets(story: &Story, cluster: &Cluster) {
         || {
             for (name, _, _) in cluster.plan().nodes() {
                 let node = cluster.node(&name);
-                let open = node.sh(OPEN_SECRETS)?;
+                let open = node.sh(&format!(
+                    "find {} /etc/kubernetes {OPEN_SECRETS}",
+                    paths::NODE_FILE
+                ))?;
                 ensure!(open.trim().is_empty(), "{name}: others may read {open}");
                 let wiped = [
                     paths::IDENTITY_KEY,
@@ -367,11 +370,20 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
         },
     );
     story.step("it is one cluster, the same one", || {
-        ensure!(cluster.kube().identity()? == identity, "another cluster answers on the VIP");
+        ensure!(
+            cluster.kube().identity()? == identity,
+            "another cluster answers on the VIP"
+        );
         let client = cluster.client()?;
-        cluster.apiservers().into_iter().try_for_each(|server| client.ready(server))?;
-        let own = "kubectl --kubeconfig /etc/kubernetes/admin.conf --server https://10.77.0.11:6443 get namespace kube-system -o jsonpath={.metadata.uid}";
-        ensure!(cluster.node("node1").sh(own)?.trim() == identity, "node1's own apiserver shows another cluster");
+        cluster
+            .apiservers()
+            .into_iter()
+            .try_for_each(|server| client.ready(server))?;
+        let own = cluster.node("node1").identity_at(cluster.apiservers()[0])?;
+        ensure!(
+            own == identity,
+            "node1's own apiserver shows another cluster"
+        );
         cluster.vip_holder().map(drop)
     });
     story.step("a launch after that finds everything well", || {

@@ -13,8 +13,6 @@ use ha_tests::lab::workspace;
 use ha_tests::plan::Plan;
 use ha_tests::story::Story;
 use ha_wire::phase::Phase;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 /// From a launch's end to all agents steady: the last failpoints lie behind the node's being Ready.
 const SETTLE: Duration = Duration::from_secs(120);
@@ -74,7 +72,7 @@ fn killed_in_the_middle_of_phases() {
     story.step("an operator who gives up gets exit code 130", || {
         let launch = cluster.start_launch(&[])?;
         std::thread::sleep(PATIENCE);
-        kill(Pid::from_raw(launch.pid().try_into()?), Signal::SIGINT)?;
+        cluster.interrupt(&launch)?;
         cluster.end_launch(launch)?.ended(130)
     });
     let ms = Duration::from_millis;
@@ -135,16 +133,13 @@ fn one_whole_cluster(story: &Story, cluster: &Cluster) {
         all_voters(cluster, "node2", &cluster.control_planes())
     });
     story.step("every apiserver shows the same cluster", || {
-        let own = |address: &str| {
-            format!(
-                "kubectl --kubeconfig /etc/kubernetes/admin.conf --server https://{address} get namespace kube-system \
-                 -o jsonpath={{.metadata.uid}}"
-            )
-        };
         let identity = cluster.kube().identity()?;
         for server in cluster.apiservers() {
-            let seen = cluster.node("node1").sh(&own(&server.to_string()))?;
-            ensure!(seen.trim() == identity, "{server} shows {seen}, the VIP {identity}");
+            let seen = cluster.node("node1").identity_at(server)?;
+            ensure!(
+                seen == identity,
+                "{server} shows {seen}, the VIP {identity}"
+            );
         }
         Ok(())
     });

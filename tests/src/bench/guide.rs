@@ -5,14 +5,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use super::Row;
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
 use crate::ignition::Config;
-use crate::lab::Lab;
+use crate::lab::{Lab, workspace};
+use crate::node::ADMIN_KUBECTL;
 use crate::plan::{KUBERNETES, Plan};
 
 /// Its own retries wait 30 s each.
@@ -22,22 +21,22 @@ const LEAVE: Duration = Duration::from_secs(30);
 /// The lab's cgroups: what `ha-agent` writes into the kubelet's configuration.
 const KUBELET: &str = "KUBELET_EXTRA_ARGS=--cgroup-driver=cgroupfs --fail-swap-on=false\n";
 /// The condition Ready of every node, a word each.
-const READY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes -o \
-                     'jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
+const READY: &str =
+    "get nodes -o 'jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
 
 /// Launches machines, lets the guide's units make the cluster, measures until five nodes are Ready.
 pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
     let mut plan = Plan::new("e2e-guide000", 3, 2);
     plan.sysexts.retain(|name| *name != "ha-agent");
-    plan.merge.push(config(lab)?.write(
-        &crate::lab::workspace().join("target/e2e"),
-        "guide000-units",
-    )?);
+    plan.merge
+        .push(config(lab)?.write(&workspace().join("target/e2e"), "guide000-units")?);
     let cluster = Cluster::new(plan)?;
     let begun = Instant::now();
     let mut launch = cluster.start_launch(&[])?;
     let took = eventually("five nodes Ready", DEADLINE, || {
-        let seen = cluster.node("node1").sh(READY)?;
+        let seen = cluster
+            .node("node1")
+            .sh(&format!("{ADMIN_KUBECTL} {READY}"))?;
         ensure!(
             seen.split(' ').filter(|w| *w == "True").count() == 5,
             "Ready: {seen}"
@@ -45,7 +44,7 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
         Ok(begun.elapsed())
     });
     if !launch.has_ended()? {
-        kill(Pid::from_raw(launch.pid().try_into()?), Signal::SIGINT)?;
+        cluster.interrupt(&launch)?;
         launch.wait(DEADLINE + LEAVE)?;
     }
     match took {

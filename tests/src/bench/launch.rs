@@ -10,7 +10,6 @@ use serde::Serialize;
 
 use super::Row;
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
 use crate::plan::Plan;
 
 /// Agents are steady a little after the launch's end.
@@ -39,16 +38,7 @@ pub fn rows() -> Result<(Vec<Row>, Vec<PhaseSeen>)> {
     let cluster = Cluster::new(Plan::new("e2e-bench", 3, 2))?;
     let begun = now_ms()?;
     let done = cluster.launch(&[])?.ok()?;
-    eventually("every agent is steady", SETTLE, || {
-        cluster
-            .plan()
-            .nodes()
-            .iter()
-            .try_for_each(|n| match cluster.node(&n.0).status()? {
-                (_, Some(0)) => Ok(()),
-                (status, _) => anyhow::bail!("{} is in {}", n.0, status.phase),
-            })
-    })?;
+    cluster.all_steady(SETTLE)?;
     let phases = phases(&cluster, begun)?;
     let mut rows = vec![
         Row::new(
@@ -177,21 +167,4 @@ fn as_f64(ms: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_node_has_its_line() {
-        let seen = |node: &str, phase: &str| PhaseSeen {
-            node: node.into(),
-            phase: phase.into(),
-            begin: 1.0,
-            took: 2.0,
-        };
-        let text = by_node(&[seen("a", "boot"), seen("a", "join"), seen("b", "boot")]);
-        assert_eq!(
-            text,
-            "a         boot 1.0 (2.0)  join 1.0 (2.0)\nb         boot 1.0 (2.0)\n"
-        );
-    }
-}
+mod tests;
