@@ -10,7 +10,7 @@ use ha_wire::paths;
 use ha_wire::status::Status;
 
 use crate::cluster::Cluster;
-use crate::run::{Done, run};
+use crate::process::{FinishedProcess, run_to_end};
 
 /// A look at a node is short; a node that cannot answer it in this time is not there.
 const LOOK: Duration = Duration::from_secs(20);
@@ -22,22 +22,22 @@ pub const ADMIN_KUBECTL: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf
 
 /// A node.
 #[derive(Debug, Clone, Copy)]
-pub struct Node<'a> {
+pub struct ClusterNode<'a> {
     cluster: &'a Cluster,
     name: &'a str,
 }
 
-impl<'a> Node<'a> {
+impl<'a> ClusterNode<'a> {
     pub(crate) fn new(cluster: &'a Cluster, name: &'a str) -> Self {
         Self { cluster, name }
     }
 
     /// Runs a command as root, whatever its exit code.
-    pub fn run(&self, argv: &[&str], deadline: Duration) -> Result<Done> {
+    pub fn run(&self, argv: &[&str], deadline: Duration) -> Result<FinishedProcess> {
         let operator = self.cluster.operator();
         let command =
             operator.ha_host([&["exec", self.cluster.name(), self.name, "--"], argv].concat());
-        run(command, deadline).with_context(|| format!("on {}", self.name))
+        run_to_end(command, deadline).with_context(|| format!("on {}", self.name))
     }
 
     /// Runs a shell script that must succeed; its output.

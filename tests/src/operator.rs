@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 mod machine;
 
 use crate::lab::{self, Lab};
-use crate::plan::Kind;
-use machine::Machine;
+use crate::plan::MachineKind;
+use machine::HypervisorMachine;
 
 /// Where a running systemd shows itself. There, `ha-host` has each node run as a unit of the host's systemd, which lives
 /// in the host's namespaces: the operator must live there too.
@@ -38,21 +38,23 @@ enum Home {
     /// Namespaces of this machine.
     Namespaces(Child),
     /// A machine with hypervisors.
-    Machine(Machine),
+    Machine(HypervisorMachine),
 }
 
 impl Operator {
     /// Makes one whose state lies below `dir`, for machines of this kind.
-    pub fn new(dir: &Path, kind: Kind, lab: &Lab) -> Result<Self> {
+    pub fn new(dir: &Path, kind: MachineKind, lab: &Lab) -> Result<Self> {
         let home = match kind {
-            Kind::Nspawn if Path::new(SYSTEMD).exists() => Home::Here,
-            Kind::Nspawn => Home::Namespaces(hold()?),
-            Kind::Qemu | Kind::Libvirt => Home::Machine(Machine::start(dir, kind, lab)?),
+            MachineKind::Nspawn if Path::new(SYSTEMD).exists() => Home::Here,
+            MachineKind::Nspawn => Home::Namespaces(hold_namespaces()?),
+            MachineKind::Qemu | MachineKind::Libvirt => {
+                Home::Machine(HypervisorMachine::start(dir, kind, lab)?)
+            }
         };
         let mut operator = Self::here(dir)?;
         operator.home = home;
-        if kind == Kind::Qemu {
-            machine::give(&operator.state)?;
+        if kind == MachineKind::Qemu {
+            machine::give_to_user(&operator.state)?;
         }
         Ok(operator)
     }
@@ -64,7 +66,7 @@ impl Operator {
         Ok(Self {
             home: Home::Here,
             state,
-            ha_host: lab::ha_host()?,
+            ha_host: lab::built_ha_host()?,
         })
     }
 
@@ -131,7 +133,7 @@ impl Operator {
     }
 }
 
-fn hold() -> Result<Child> {
+fn hold_namespaces() -> Result<Child> {
     let mut command = Command::new("unshare");
     command.args([
         "--mount",

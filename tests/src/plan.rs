@@ -23,7 +23,7 @@ pub const CILIUM: &str =
 
 /// Who makes the machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MachineKind {
     /// systemd-nspawn containers.
     Nspawn,
     /// QEMU without root.
@@ -32,7 +32,7 @@ pub enum Kind {
     Libvirt,
 }
 
-impl Kind {
+impl MachineKind {
     /// True if the nodes have kernels of their own.
     pub fn is_virtual(self) -> bool {
         self != Self::Nspawn
@@ -41,11 +41,11 @@ impl Kind {
 
 /// What the test wants.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct ClusterPlan {
     /// The cluster's name, and the test's.
     pub name: String,
     /// Who makes the machines.
-    pub kind: Kind,
+    pub kind: MachineKind,
     /// How many control planes: node1 and on.
     pub control_planes: u8,
     /// How many workers: after the control planes.
@@ -62,12 +62,12 @@ pub struct Plan {
     pub flatcar: bool,
 }
 
-impl Plan {
+impl ClusterPlan {
     /// A cluster of this size.
     pub fn new(name: &str, control_planes: u8, workers: u8) -> Self {
         Self {
             name: name.into(),
-            kind: Kind::Nspawn,
+            kind: MachineKind::Nspawn,
             control_planes,
             workers,
             network: None,
@@ -80,7 +80,7 @@ impl Plan {
 
     /// The same on other machines.
     #[must_use]
-    pub fn on(self, kind: Kind) -> Self {
+    pub fn on(self, kind: MachineKind) -> Self {
         Self { kind, ..self }
     }
 
@@ -168,16 +168,18 @@ impl Plan {
 
     /// QEMU's own network has its name server beside the gateway.
     fn name_server(&self) -> Ipv4Addr {
-        let last = if self.kind == Kind::Qemu { 3 } else { 1 };
+        let last = if self.kind == MachineKind::Qemu { 3 } else { 1 };
         Ipv4Addr::new(10, 77, 0, last)
     }
 
     /// Virtual machines get as little as a node may have: three of them share the machine that runs the tests.
     fn provider(&self, lab: &Lab) -> String {
         let name = match self.kind {
-            Kind::Nspawn => return format!("{{nspawn: {{image: {}}}}}", lab.image().display()),
-            Kind::Qemu => "qemu",
-            Kind::Libvirt => "libvirt",
+            MachineKind::Nspawn => {
+                return format!("{{nspawn: {{image: {}}}}}", lab.image().display());
+            }
+            MachineKind::Qemu => "qemu",
+            MachineKind::Libvirt => "libvirt",
         };
         if self.flatcar {
             return format!("{{{name}: {{memory: 4GiB, accel: kvm, image: {{channel: stable}}}}}}");

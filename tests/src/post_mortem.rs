@@ -8,8 +8,8 @@ use ha_wire::paths;
 
 use crate::cluster::Cluster;
 use crate::operator::Operator;
-use crate::run::{run, tail};
-use crate::story::say;
+use crate::process::{last_lines, run_to_end};
+use crate::story::print_uncaptured;
 
 /// A node that hangs must not make its post-mortem hang.
 const LOOK: Duration = Duration::from_secs(10);
@@ -40,9 +40,9 @@ fn node_questions() -> [(&'static str, String); 4] {
 }
 
 /// Writes everything into `dir/post-mortem` and the most telling tails to the terminal.
-pub fn write(cluster: &Cluster, dir: &Path) {
+pub fn write_evidence(cluster: &Cluster, dir: &Path) {
     let report = Report::new(dir.join("post-mortem"));
-    say(&format!(
+    print_uncaptured(&format!(
         "post-mortem of {}: {}",
         cluster.name(),
         report.dir.display()
@@ -99,7 +99,7 @@ impl Report {
     fn libvirt(&self, operator: &Operator, cluster: &str) {
         let mut command = operator.as_root("sh");
         command.args(["-c", &format!("cat {LIBVIRT_LOGS}/*{cluster}*.log")]);
-        let text = run(command, LOOK)
+        let text = run_to_end(command, LOOK)
             .map(|done| done.stdout)
             .unwrap_or_default();
         if !text.is_empty() {
@@ -122,7 +122,7 @@ impl Report {
 
 fn show_tail(title: &str, text: &str) {
     if !text.trim().is_empty() {
-        say(&format!("--- {title}\n{}", tail(text, LINES)));
+        print_uncaptured(&format!("--- {title}\n{}", last_lines(text, LINES)));
     }
 }
 

@@ -11,8 +11,8 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
 
 use crate::cluster::Cluster;
-use crate::ignition::Config;
-use crate::probe::{Ask, EVERY};
+use crate::ignition::IgnitionConfig;
+use crate::probe::{EVERY, ProbeTarget};
 
 /// On the VIP.
 pub const PORT: u16 = 8080;
@@ -39,26 +39,26 @@ WantedBy=multi-user.target
 ";
 
 /// The lines of the cluster file that put it behind the VIP, whose holder says this often that it lives.
-pub fn behind_the_vip(advert: &str) -> String {
+pub fn extra_port_lines(advert: &str) -> String {
     let port = format!("{{name: web, port: {PORT}, target: {TARGET}}}");
     format!("loadBalancer: {{advertInterval: {advert}, extraPorts: [{port}]}}\n")
 }
 
 /// Adds the server to a config.
 #[must_use]
-pub fn served(config: Config) -> Config {
+pub fn with_server(config: IgnitionConfig) -> IgnitionConfig {
     config.unit("web.service", true, UNIT)
 }
 
 /// The server as the operator sees it.
 #[derive(Debug, Clone)]
-pub struct Web {
+pub struct WebServer {
     network: Arc<File>,
     at: SocketAddr,
     emulated: bool,
 }
 
-impl Web {
+impl WebServer {
     /// Behind the VIP.
     pub fn behind_the_vip(cluster: &Cluster) -> Result<Self> {
         let vip = SocketAddr::new(cluster.endpoint().ip(), PORT);
@@ -97,7 +97,7 @@ impl Web {
     }
 }
 
-impl Ask for Web {
+impl ProbeTarget for WebServer {
     fn enter(&self) -> Result<()> {
         setns(self.network.as_fd(), CloneFlags::CLONE_NEWNET)
             .context("enter the operator's network")

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
-use ha_tests::hung::an_apiserver_hangs;
+use ha_tests::hung_apiserver::an_apiserver_hangs;
 use ha_tests::kube::all_voters;
-use ha_tests::plan::Plan;
+use ha_tests::plan::ClusterPlan;
 use ha_tests::probe::Probe;
 use ha_tests::story::Story;
 use ha_wire::paths;
@@ -29,9 +29,9 @@ const REMAKE: Duration = Duration::from_secs(300);
 fn three_control_planes_and_two_workers() {
     let story = Story::new("cluster");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(Plan::new("e2e-cluster", 3, 2))
+        Cluster::new(ClusterPlan::new("e2e-cluster", 3, 2))
     });
-    let old_ignition = launch(&story, &cluster);
+    let old_ignition = launch_keeping_first_ignition(&story, &cluster);
     looks_right(&story, &cluster);
     is_used(&story, &cluster);
     keeps_secrets(&story, &cluster);
@@ -43,12 +43,12 @@ fn three_control_planes_and_two_workers() {
     story.step("destroy again says that there is none", || {
         cluster
             .ha_host(&["destroy", cluster.name(), "--yes"], HEAL)?
-            .ended(2)
+            .expect_exit_code(2)
     });
 }
 
 /// Launches, and takes a copy of the first node's Ignition while it still holds the permission to found.
-fn launch(story: &Story, cluster: &Cluster) -> PathBuf {
+fn launch_keeping_first_ignition(story: &Story, cluster: &Cluster) -> PathBuf {
     let stored = cluster
         .operator()
         .state_of(cluster.name())
@@ -57,7 +57,7 @@ fn launch(story: &Story, cluster: &Cluster) -> PathBuf {
     let done = story.step("launch ends with exit code 0", || {
         let mut launch = cluster.start_launch(&[])?;
         while !launch.has_ended()? && !copy.exists() {
-            keep_first(&stored, &copy)?;
+            copy_if_there(&stored, &copy)?;
             std::thread::sleep(Duration::from_millis(20));
         }
         cluster.end_launch(launch)?.ok()
@@ -83,7 +83,7 @@ fn launch(story: &Story, cluster: &Cluster) -> PathBuf {
 }
 
 /// Whole or not at all: `ha-host` renames finished files into place.
-fn keep_first(stored: &Path, copy: &Path) -> Result<()> {
+fn copy_if_there(stored: &Path, copy: &Path) -> Result<()> {
     if stored.exists() {
         fs::copy(stored, copy).with_context(|| format!("copy {}", stored.display()))?;
     }
@@ -294,7 +294,7 @@ fn loses_daemons(story: &Story, cluster: &Cluster) {
         let seen = story.step(&what, || {
             let client = cluster.client()?;
             let holder = cluster.vip_holder()?;
-            let probe = Probe::start(&client, cluster.endpoint());
+            let probe = Probe::of_apiserver(&client, cluster.endpoint());
             std::thread::sleep(Duration::from_secs(2));
             cluster.node(&holder).kill(unit, false)?;
             std::thread::sleep(Duration::from_secs(8));
@@ -319,7 +319,7 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
         "the founder loses power: the API answers through the VIP",
         || {
             let client = cluster.client()?;
-            let probe = Probe::start(&client, cluster.endpoint());
+            let probe = Probe::of_apiserver(&client, cluster.endpoint());
             std::thread::sleep(Duration::from_secs(2));
             cluster.node("node1").power("off")?;
             std::thread::sleep(Duration::from_secs(10));

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
 
-use super::Row;
+use super::Figure;
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
-use crate::ignition::Config;
-use crate::lab::{Lab, workspace};
+use crate::ignition::IgnitionConfig;
+use crate::lab::{Lab, workspace_root};
 use crate::node::ADMIN_KUBECTL;
-use crate::plan::{KUBERNETES, Plan};
+use crate::plan::{ClusterPlan, KUBERNETES};
 
 /// Its own retries wait 30 s each.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -25,11 +25,11 @@ const READY: &str =
     "get nodes -o 'jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
 
 /// Launches machines, lets the guide's units make the cluster, measures until five nodes are Ready.
-pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
-    let mut plan = Plan::new("e2e-guide000", 3, 2);
+pub fn measure_guide(lab: &Lab) -> Result<Vec<Figure>> {
+    let mut plan = ClusterPlan::new("e2e-guide000", 3, 2);
     plan.sysexts.retain(|name| *name != "ha-agent");
     plan.merge
-        .push(config(lab)?.write(&workspace().join("target/e2e"), "guide000-units")?);
+        .push(guide_config(lab)?.write(&workspace_root().join("target/e2e"), "guide000-units")?);
     let cluster = Cluster::new(plan)?;
     let begun = Instant::now();
     let mut launch = cluster.start_launch(&[])?;
@@ -51,7 +51,7 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
         Ok(took) => {
             cluster.destroy()?;
             let how = "its configs and units, native daemons, images local";
-            Ok(vec![Row::new(
+            Ok(vec![Figure::new(
                 "guide 000's flow -> five nodes Ready",
                 took.as_secs_f64(),
                 "s",
@@ -59,16 +59,16 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
             )])
         }
         Err(error) => {
-            crate::post_mortem::write(&cluster, cluster.dir());
+            crate::post_mortem::write_evidence(&cluster, cluster.dir());
             bail!("the guide's flow came to no end: {error:#}");
         }
     }
 }
 
-fn config(lab: &Lab) -> Result<Config> {
+fn guide_config(lab: &Lab) -> Result<IgnitionConfig> {
     let network = std::fs::read_to_string(lab.network())?;
     let init = include_str!("guide000/kubeadm-init.service").replace("VERSION", KUBERNETES);
-    let mut config = Config::default()
+    let mut config = IgnitionConfig::default()
         .masked("keepalived.service")
         .masked("haproxy.service")
         .file("/etc/sysconfig/kubelet", 0o644, KUBELET)

@@ -2,8 +2,8 @@ use super::*;
 
 #[test]
 fn a_row_knows_its_ratio() {
-    let report = Report {
-        rows: vec![Row::new("x", 20.0, "ms", "once").at_most(50.0)],
+    let report = BenchReport {
+        rows: vec![Figure::new("x", 20.0, "ms", "once").at_most(50.0)],
         phases: Vec::new(),
     };
     assert_eq!(report.rows[0].ratio, Some(0.4));
@@ -17,6 +17,6 @@ fn a_row_knows_its_ratio() {
 #[test]
 fn the_median_is_in_the_middle() {
     let times = [30, 10, 20].map(Duration::from_millis).to_vec();
-    assert_eq!(median(times), Duration::from_millis(20));
-    assert_eq!(median(Vec::new()), Duration::ZERO);
+    assert_eq!(median_of(times), Duration::from_millis(20));
+    assert_eq!(median_of(Vec::new()), Duration::ZERO);
 }

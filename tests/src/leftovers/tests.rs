@@ -11,6 +11,6 @@ fn what_is_new_and_what_is_gone_are_both_faults() {
 
 #[test]
 fn a_link_is_its_name() {
-    assert_eq!(name_of("link", "2: v1@if3: <UP> mtu 1500"), "v1@if3");
-    assert_eq!(name_of("namespace", "n1 (id: 0)"), "n1");
+    assert_eq!(stable_name("link", "2: v1@if3: <UP> mtu 1500"), "v1@if3");
+    assert_eq!(stable_name("namespace", "n1 (id: 0)"), "n1");
 }

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::run::run;
+use crate::process::run_to_end;
 
 #[test]
 fn the_operators_machine_has_a_network_and_namespaces_of_its_own() {
@@ -10,14 +10,14 @@ fn the_operators_machine_has_a_network_and_namespaces_of_its_own() {
     }
     let (state, ha_host) = (PathBuf::from("/nonexistent"), PathBuf::from("true"));
     let operator = Operator {
-        home: Home::Namespaces(hold().unwrap()),
+        home: Home::Namespaces(hold_namespaces().unwrap()),
         state,
         ha_host,
     };
     let look = |script: &str| {
         let mut command = operator.command("sh");
         command.args(["-c", script]);
-        run(command, Duration::from_secs(10))
+        run_to_end(command, Duration::from_secs(10))
             .unwrap()
             .ok()
             .unwrap()

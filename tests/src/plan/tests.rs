@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn control_planes_come_first() {
-    let plan = Plan::new("x", 3, 2);
+    let plan = ClusterPlan::new("x", 3, 2);
     assert_eq!(plan.names(Role::ControlPlane), ["node1", "node2", "node3"]);
     assert_eq!(plan.names(Role::Worker), ["node4", "node5"]);
     assert_eq!(plan.nodes()[4].2, Ipv4Addr::new(10, 77, 0, 15));
@@ -10,14 +10,14 @@ fn control_planes_come_first() {
 
 #[test]
 fn the_text_is_a_valid_cluster_file() {
-    let mut plan = Plan::new("e2e-x", 3, 2);
+    let mut plan = ClusterPlan::new("e2e-x", 3, 2);
     plan.merge.push("/tmp/x.ign".into());
     let text = plan.text(&Lab::at("/lab/out"));
     let (cluster, warnings) =
         ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
     assert_eq!((cluster.nodes.len(), warnings), (5, Vec::new()));
     assert_eq!(cluster.sysexts.len(), 4);
-    for kind in [Kind::Qemu, Kind::Libvirt] {
+    for kind in [MachineKind::Qemu, MachineKind::Libvirt] {
         let text = plan.clone().on(kind).text(&Lab::at("/lab"));
         let (cluster, _) =
             ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
@@ -25,7 +25,7 @@ fn the_text_is_a_valid_cluster_file() {
     }
     let text = plan
         .clone()
-        .on(Kind::Qemu)
+        .on(MachineKind::Qemu)
         .of_flatcar()
         .text(&Lab::at("/lab"));
     let (cluster, _) =

@@ -1,7 +1,7 @@
 use super::*;
 
-fn at(ms: u64, error: Option<&str>) -> Try {
-    Try {
+fn at(ms: u64, error: Option<&str>) -> Attempt {
+    Attempt {
         ended: Duration::from_millis(ms),
         error: error.map(Into::into),
     }
@@ -15,7 +15,7 @@ fn the_gap_is_between_good_answers() {
         at(250, Some("refused")),
         at(410, None),
     ];
-    let seen = count(&tries, Duration::from_millis(420));
+    let seen = summarize(&tries, Duration::from_millis(420));
     assert_eq!(
         (seen.gap, seen.failed, seen.tries),
         (Duration::from_millis(400), 2, 4)
@@ -29,7 +29,7 @@ fn the_gap_is_between_good_answers() {
 #[test]
 fn silence_to_the_end_is_a_gap() {
     assert_eq!(
-        count(&[at(10, None)], Duration::from_secs(5)).gap,
+        summarize(&[at(10, None)], Duration::from_secs(5)).gap,
         Duration::from_millis(4990)
     );
 }

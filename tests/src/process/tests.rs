@@ -11,7 +11,7 @@ fn sh(script: &str) -> Command {
 
 #[test]
 fn streams_and_code_are_kept() {
-    let done = run(
+    let done = run_to_end(
         sh("echo out; echo err >&2; exit 3"),
         Duration::from_secs(10),
     )
@@ -33,7 +33,7 @@ fn name(pid: u32) -> Option<String> {
 
 fn dies_when_dropped(command: Command) {
     let limit = Duration::from_secs(10);
-    let running = Running::start(command).unwrap();
+    let running = RunningProcess::start(command).unwrap();
     let pid = eventually("it sleeps", limit, || {
         let pid = running.pid();
         ensure!(name(pid).as_deref() == Some("sleep"), "{:?}", name(pid));
@@ -62,6 +62,6 @@ fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
 
 #[test]
 fn a_deadline_ends_it_and_tells_the_output() {
-    let error = run(sh("echo here; exec sleep 60"), Duration::from_millis(300)).unwrap_err();
+    let error = run_to_end(sh("echo here; exec sleep 60"), Duration::from_millis(300)).unwrap_err();
     assert!(format!("{error:#}").contains("here"), "{error:#}");
 }
