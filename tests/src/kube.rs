@@ -10,7 +10,7 @@ use ha_kube::objects::{List, Node, Pod};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::run::{Done, run};
+use crate::process::{FinishedProcess, run_to_end};
 
 /// A request that takes longer has failed.
 const REQUEST: &str = "--request-timeout=10s";
@@ -49,7 +49,9 @@ impl<'a> Kube<'a> {
     pub fn ctl(&self, args: &[&str]) -> Result<String> {
         let mut command = self.command(args);
         command.arg(REQUEST);
-        run(command, DEADLINE).and_then(Done::ok).map(|d| d.stdout)
+        run_to_end(command, DEADLINE)
+            .and_then(FinishedProcess::ok)
+            .map(|d| d.stdout)
     }
 
     /// `kubectl get ... -o json`.
@@ -161,8 +163,8 @@ impl<'a> Kube<'a> {
 
     /// kubectl without a request time-out, for what lasts.
     fn ctl_plain(&self, args: &[&str], deadline: Duration) -> Result<String> {
-        run(self.command(args), deadline)
-            .and_then(Done::ok)
+        run_to_end(self.command(args), deadline)
+            .and_then(FinishedProcess::ok)
             .map(|d| d.stdout)
     }
 }

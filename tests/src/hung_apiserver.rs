@@ -14,7 +14,7 @@ const BUSY: Duration = Duration::from_secs(4);
 /// From a stopped apiserver to cut sessions: the agent's patience and some.
 const CUT: Duration = Duration::from_secs(30);
 /// What the agent says when it cuts.
-const WORDS: &str = "sessions on it are cut";
+const CUT_MESSAGE: &str = "sessions on it are cut";
 
 /// Stops one apiserver's process twice. `victim` serves standing sessions, as the founder does after a launch.
 pub fn an_apiserver_hangs(story: &Story, cluster: &Cluster, victim: &str) {
@@ -23,24 +23,24 @@ pub fn an_apiserver_hangs(story: &Story, cluster: &Cluster, victim: &str) {
     story.step(
         &format!("{victim}'s apiserver is busy for a moment: its sessions stay"),
         || {
-            let since = now(cluster, &holder)?;
+            let since = node_clock(cluster, &holder)?;
             let (stop, go_on) = (signal("STOP"), signal("CONT"));
             let script = format!("{stop}; sleep {}; {go_on}", BUSY.as_secs());
             cluster.node(victim).sh(&script)?;
             let down = format!("{victim} is DOWN");
-            said(cluster, &holder, &since, &down, true)?;
-            said(cluster, &holder, &since, WORDS, false)
+            expect_in_journal(cluster, &holder, &since, &down, true)?;
+            expect_in_journal(cluster, &holder, &since, CUT_MESSAGE, false)
         },
     );
     let what = format!("{victim}'s apiserver hangs: others answer, its sessions are cut");
     let seen = story.step(&what, || {
-        let since = now(cluster, &holder)?;
+        let since = node_clock(cluster, &holder)?;
         let client = cluster.client()?;
-        let probe = Probe::start(&client, cluster.endpoint());
+        let probe = Probe::of_apiserver(&client, cluster.endpoint());
         std::thread::sleep(Duration::from_secs(1));
         cluster.node(victim).sh(&signal("STOP"))?;
         eventually("the agent cuts its sessions", CUT, || {
-            said(cluster, &holder, &since, WORDS, true)
+            expect_in_journal(cluster, &holder, &since, CUT_MESSAGE, true)
         })?;
         cluster.node(victim).sh(&signal("CONT"))?;
         let seen = probe.stop()?;
@@ -56,12 +56,18 @@ pub fn an_apiserver_hangs(story: &Story, cluster: &Cluster, victim: &str) {
 }
 
 /// The node's clock, as journalctl takes it.
-fn now(cluster: &Cluster, node: &str) -> Result<String> {
+fn node_clock(cluster: &Cluster, node: &str) -> Result<String> {
     let text = cluster.node(node).sh("date +@%s.%N")?;
     Ok(text.trim().to_owned())
 }
 
-fn said(cluster: &Cluster, node: &str, since: &str, words: &str, wanted: bool) -> Result<()> {
+fn expect_in_journal(
+    cluster: &Cluster,
+    node: &str,
+    since: &str,
+    words: &str,
+    wanted: bool,
+) -> Result<()> {
     let script = format!("journalctl --no-pager -o cat --since {since}");
     let text = cluster.node(node).sh(&script)?;
     ensure!(

@@ -14,7 +14,7 @@ pub mod size;
 /// One figure.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Row {
+pub struct Figure {
     /// What was measured.
     pub what: String,
     /// The figure; the median where there are several runs.
@@ -29,7 +29,7 @@ pub struct Row {
     pub how: String,
 }
 
-impl Row {
+impl Figure {
     /// A figure without a target.
     pub fn new(
         what: impl Into<String>,
@@ -58,14 +58,14 @@ impl Row {
 
 /// What the bench prints and writes.
 #[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
+pub struct BenchReport {
     /// The figures.
-    pub rows: Vec<Row>,
+    pub rows: Vec<Figure>,
     /// When each node met each phase, in seconds since the launch's begin.
-    pub phases: Vec<launch::PhaseSeen>,
+    pub phases: Vec<launch::ObservedPhase>,
 }
 
-impl Report {
+impl BenchReport {
     /// The figures as a table.
     pub fn table(&self) -> String {
         let mut text = format!(
@@ -86,50 +86,27 @@ impl Report {
                 text,
                 "\nlaunch: when each node met each phase, seconds since the launch began (how long it took)"
             );
-            text.push_str(&launch::by_node(&self.phases));
+            text.push_str(&launch::table_by_node(&self.phases));
         }
         text
     }
 
     /// Where the JSON goes.
     pub fn path() -> PathBuf {
-        crate::lab::workspace().join("target/bench/bench.json")
+        crate::lab::workspace_root().join("target/bench/bench.json")
     }
 }
 
 /// The middle of several runs.
-pub fn median(mut times: Vec<Duration>) -> Duration {
+pub fn median_of(mut times: Vec<Duration>) -> Duration {
     times.sort_unstable();
     times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 /// Milliseconds with fractions.
-pub fn ms(time: Duration) -> f64 {
+pub fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_knows_its_ratio() {
-        let report = Report {
-            rows: vec![Row::new("x", 20.0, "ms", "once").at_most(50.0)],
-            phases: Vec::new(),
-        };
-        assert_eq!(report.rows[0].ratio, Some(0.4));
-        assert!(
-            report.table().contains("50.00   0.40  once"),
-            "{}",
-            report.table()
-        );
-    }
-
-    #[test]
-    fn the_median_is_in_the_middle() {
-        let times = [30, 10, 20].map(Duration::from_millis).to_vec();
-        assert_eq!(median(times), Duration::from_millis(20));
-        assert_eq!(median(Vec::new()), Duration::ZERO);
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ const HELD: Duration = Duration::from_secs(2);
 
 /// A child that ended.
 #[derive(Debug, Clone)]
-pub struct Done {
+pub struct FinishedProcess {
     /// Program and arguments.
     pub command: String,
     /// The exit code; none: killed by a signal.
@@ -33,14 +33,14 @@ pub struct Done {
     pub held: bool,
 }
 
-impl Done {
+impl FinishedProcess {
     /// Itself if the exit code is 0, else an error with the last lines of both streams.
     pub fn ok(self) -> Result<Self> {
-        self.ended(0)
+        self.expect_exit_code(0)
     }
 
     /// Itself if the exit code is this one.
-    pub fn ended(self, code: i32) -> Result<Self> {
+    pub fn expect_exit_code(self, code: i32) -> Result<Self> {
         if self.code == Some(code) {
             return Ok(self);
         }
@@ -54,21 +54,21 @@ impl Done {
     pub fn tail(&self, lines: usize) -> String {
         format!(
             "{}\n{}",
-            tail(&self.stdout, lines),
-            tail(&self.stderr, lines)
+            last_lines(&self.stdout, lines),
+            last_lines(&self.stderr, lines)
         )
     }
 }
 
 /// The last lines of a text.
-pub fn tail(text: &str, lines: usize) -> String {
+pub fn last_lines(text: &str, lines: usize) -> String {
     let all: Vec<&str> = text.lines().collect();
     all[all.len().saturating_sub(lines)..].join("\n")
 }
 
 /// A child at work.
 #[derive(Debug)]
-pub struct Running {
+pub struct RunningProcess {
     command: String,
     child: Child,
     begun: Instant,
@@ -76,10 +76,10 @@ pub struct Running {
     stderr: Stream,
 }
 
-impl Running {
+impl RunningProcess {
     /// Starts it. Standard input is empty unless the caller set it.
     pub fn start(mut command: Command) -> Result<Self> {
-        let words = words(&command);
+        let words = command_line(&command);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let begun = Instant::now();
         let mut child = command.spawn().with_context(|| format!("start {words}"))?;
@@ -118,7 +118,7 @@ impl Running {
     }
 
     /// Waits for its end; kills it at the deadline, counted from its start, and says what it had printed.
-    pub fn wait(mut self, deadline: Duration) -> Result<Done> {
+    pub fn wait(mut self, deadline: Duration) -> Result<FinishedProcess> {
         loop {
             if let Some(status) = self.child.try_wait()? {
                 return Ok(self.done(status));
@@ -145,14 +145,14 @@ impl Running {
         let _ = self.child.kill();
     }
 
-    fn done(&mut self, status: ExitStatus) -> Done {
+    fn done(&mut self, status: ExitStatus) -> FinishedProcess {
         let took = self.begun.elapsed();
         let ended = Instant::now();
         let held = [&self.stdout, &self.stderr]
             .into_iter()
             .any(|s| !s.ends_until(ended + HELD));
         let (stdout, stderr) = (self.stdout.text(), self.stderr.text());
-        Done {
+        FinishedProcess {
             command: std::mem::take(&mut self.command),
             code: status.code(),
             stdout,
@@ -164,7 +164,7 @@ impl Running {
 }
 
 /// A launch that a failed test has left at work would hold the cluster that is to be destroyed.
-impl Drop for Running {
+impl Drop for RunningProcess {
     fn drop(&mut self) {
         if matches!(self.child.try_wait(), Ok(None)) {
             self.kill();
@@ -174,13 +174,13 @@ impl Drop for Running {
 }
 
 /// Runs to the end.
-pub fn run(mut command: Command, deadline: Duration) -> Result<Done> {
+pub fn run_to_end(mut command: Command, deadline: Duration) -> Result<FinishedProcess> {
     command.stdin(Stdio::null());
-    Running::start(command)?.wait(deadline)
+    RunningProcess::start(command)?.wait(deadline)
 }
 
 /// Program and arguments as one line; what `nsenter` adds is left out.
-fn words(command: &Command) -> String {
+fn command_line(command: &Command) -> String {
     let all = std::iter::once(command.get_program()).chain(command.get_args());
     let all: Vec<String> = all.map(|w| w.to_string_lossy().into_owned()).collect();
     let start = all
@@ -226,72 +226,4 @@ impl Stream {
 }
 
 #[cfg(test)]
-mod tests {
-    use anyhow::ensure;
-
-    use super::*;
-    use crate::eventually::eventually;
-
-    fn sh(script: &str) -> Command {
-        let mut command = Command::new("sh");
-        command.args(["-c", script]);
-        command
-    }
-
-    #[test]
-    fn streams_and_code_are_kept() {
-        let done = run(
-            sh("echo out; echo err >&2; exit 3"),
-            Duration::from_secs(10),
-        )
-        .unwrap();
-        assert_eq!(
-            (done.code, done.stdout.as_str(), done.stderr.as_str()),
-            (Some(3), "out\n", "err\n")
-        );
-        assert!(!done.held);
-        assert!(format!("{:#}", done.ok().unwrap_err()).contains("exit code 3, wanted 0"));
-    }
-
-    /// The name of a process; none if it is gone or only waits to be asked for its exit code.
-    fn name(pid: u32) -> Option<String> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let name = status.strip_prefix("Name:\t")?.lines().next()?.to_owned();
-        (!status.contains("State:\tZ")).then_some(name)
-    }
-
-    fn dies_when_dropped(command: Command) {
-        let limit = Duration::from_secs(10);
-        let running = Running::start(command).unwrap();
-        let pid = eventually("it sleeps", limit, || {
-            let pid = running.pid();
-            ensure!(name(pid).as_deref() == Some("sleep"), "{:?}", name(pid));
-            Ok(pid)
-        })
-        .unwrap();
-        drop(running);
-        eventually("it is gone", limit, || {
-            ensure!(name(pid).is_none(), "{:?}", name(pid));
-            Ok(())
-        })
-        .unwrap();
-    }
-
-    #[test]
-    fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
-        dies_when_dropped(sh("exec sleep 1000"));
-        if !nix::unistd::geteuid().is_root() {
-            return;
-        }
-        let mut command = Command::new("nsenter");
-        let own = std::process::id().to_string();
-        command.args(["-t", &own, "-p", "--", "sleep", "1000"]);
-        dies_when_dropped(command);
-    }
-
-    #[test]
-    fn a_deadline_ends_it_and_tells_the_output() {
-        let error = run(sh("echo here; exec sleep 60"), Duration::from_millis(300)).unwrap_err();
-        assert!(format!("{error:#}").contains("here"), "{error:#}");
-    }
-}
+mod tests;
