@@ -15,13 +15,6 @@ pub fn delay(attempt: u32, random: f64) -> Duration {
     base.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
 }
 
-/// A number in 0..1 that differs between nodes and moments; good enough to spread load, useless for secrets.
-pub fn random() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = RandomState::new().hash_one(0_u8);
-    (bits >> 11) as f64 / (1_u64 << 53) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,12 +36,5 @@ mod tests {
         fn jitter_stays_within_the_upper_half(attempt: u32) {
             prop_assert!(delay(attempt, 0.0) * 2 >= delay(attempt, 1.0));
         }
-    }
-
-    #[test]
-    fn random_numbers_are_in_range_and_differ() {
-        let all: Vec<f64> = (0..100).map(|_| random()).collect();
-        assert!(all.iter().all(|r| (0.0..1.0).contains(r)));
-        assert!(all.windows(2).any(|w| w[0] != w[1]));
     }
 }

@@ -4,15 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Error, Result};
 use ha_wire::phase::Phase;
+use tokio::sync::watch;
 
 use crate::backoff;
 use crate::context::Context;
 use crate::failpoints;
-use crate::health;
 use crate::machine::{Event, State, next};
 use crate::phases::{self, NeedsAPerson, Outcome};
 use crate::plan::Plan;
-use crate::sys::CommandFailed;
+use crate::sys::{CommandFailed, random};
 use crate::tell::Failure;
 
 /// How often a fault that needs a person is looked at again: mending the cause is enough, no restart needed.
@@ -20,12 +20,12 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// Between two rounds of the steady state, should a round end.
 const STEADY_PAUSE: Duration = Duration::from_secs(1);
 
-/// Moves the node along its plan for ever.
-pub async fn drive(cx: &Context, plan: &Plan) {
+/// Moves the node along its plan for ever. `balancer_stands` wakes the health source.
+pub async fn drive(cx: &Context, plan: &Plan, balancer_stands: &watch::Sender<bool>) {
     let mut driver = Driver {
         cx,
         plan,
-        watches: false,
+        balancer_stands,
         pause: Duration::ZERO,
     };
     let mut state = State::begin(plan);
@@ -39,7 +39,7 @@ pub async fn aside(cx: &Context, plan: &Plan) {
     for phase in &plan.aside {
         let mut attempt = 1;
         while let Err(error) = attempt_once(cx, *phase, attempt).await {
-            let wait = backoff::delay(attempt, backoff::random());
+            let wait = backoff::delay(attempt, random::fraction());
             cx.tell.failed(*phase, attempt, failure(&error, Some(wait)));
             cx.sys.clock.sleep(wait).await;
             attempt += 1;
@@ -50,8 +50,8 @@ pub async fn aside(cx: &Context, plan: &Plan) {
 struct Driver<'a> {
     cx: &'a Context,
     plan: &'a Plan,
-    /// The health source runs.
-    watches: bool,
+    /// Once keepalived and haproxy run, their health is watched for as long as the agent lives.
+    balancer_stands: &'a watch::Sender<bool>,
     /// What was told as the time until the next attempt.
     pause: Duration,
 }
@@ -76,7 +76,9 @@ impl Driver<'_> {
         }
         match attempt_once(self.cx, phase, attempt).await {
             Ok(outcome) => {
-                self.watch_after(phase);
+                if phase == Phase::Balancer {
+                    self.balancer_stands.send_replace(true);
+                }
                 match outcome {
                     Outcome::Done => Event::Done,
                     Outcome::ClusterStands => Event::ClusterStands,
@@ -105,15 +107,8 @@ impl Driver<'_> {
         }
     }
 
-    /// Once keepalived and haproxy run, their health is watched beside everything else, for as long as the agent lives.
-    fn watch_after(&mut self, phase: Phase) {
-        if phase == Phase::Balancer && !std::mem::replace(&mut self.watches, true) {
-            tokio::task::spawn_local(health::watch(self.cx.clone()));
-        }
-    }
-
     fn failed(&mut self, phase: Phase, attempt: u32, error: &Error) -> Event {
-        self.pause = backoff::delay(attempt, backoff::random());
+        self.pause = backoff::delay(attempt, random::fraction());
         let person = needs_a_person(error);
         self.cx.tell.failed(
             phase,
@@ -164,5 +159,4 @@ fn failure(error: &Error, wait: Option<Duration>) -> Failure {
 }
 
 #[cfg(test)]
-#[path = "driver_tests.rs"]
 mod tests;

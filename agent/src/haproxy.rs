@@ -4,11 +4,10 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
 
 use crate::render::haproxy::{BACKEND, LAST_RESORT, STATS_SOCKET, unchecked};
 use crate::sys::files::Files;
+use crate::sys::net::ask_socket;
 
 pub mod sessions;
 
@@ -58,17 +57,13 @@ async fn cut(files: &Files, server: &str) -> Result<()> {
 
 async fn ask(files: &Files, command: &str) -> Result<String> {
     let socket = files.path(STATS_SOCKET);
-    let asked = async {
-        let mut stream = UnixStream::connect(&socket).await?;
-        stream.write_all(format!("{command}\n").as_bytes()).await?;
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await?;
-        Ok::<_, std::io::Error>(text)
-    };
-    tokio::time::timeout(ANSWER_WITHIN, asked)
+    let question = format!("{command}\n");
+    let asked = ask_socket(&socket, question.as_bytes());
+    let answer = tokio::time::timeout(ANSWER_WITHIN, asked)
         .await
         .context("haproxy does not answer on its socket")?
-        .context("haproxy's socket")
+        .context("haproxy's socket")?;
+    String::from_utf8(answer).context("haproxy's answer is not UTF-8")
 }
 
 /// The apiservers in `show stat`: CSV with a header line, whose columns differ between versions.

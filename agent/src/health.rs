@@ -1,22 +1,26 @@
 //! The health source for keepalived: runs beside all phases once the balancer stands. A node whose haproxy died
 //! gives the VIP away at once, one whose haproxy hangs within a second; a dead haproxy is started again over D-Bus.
+//! It has a thread, a runtime and a D-Bus connection of its own: the phases sync files and remove directories, and a disk
+//! that hangs must not keep a sick haproxy from being told.
 //!
 //! keepalived's own means are too slow (scripts: once a second) or missing in containers (the process connector). While
 //! no apiserver exists at all a node with a living haproxy is healthy, or the founder's VIP would never come up.
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use ha_wire::node::NodeFile;
 use ha_wire::paths;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::sync::watch;
 
-use crate::context::Context;
 use crate::haproxy::sessions;
 use crate::phases::balancer::{HAPROXY, KEEPALIVED};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
+use crate::sys::net::ask_socket;
 use crate::sys::processor::is_emulated;
+use crate::sys::{self, Sys};
 
 /// Between two questions to haproxy.
 const EVERY: Duration = Duration::from_millis(200);
@@ -54,12 +58,9 @@ fn patience(files: &Files) -> Duration {
 }
 
 async fn ask(socket: &std::path::Path) -> Result<()> {
-    let mut stream = UnixStream::connect(socket)
+    let answer = ask_socket(socket, b"GET /healthz HTTP/1.0\r\n\r\n")
         .await
         .context("haproxy's health socket")?;
-    stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n").await?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await?;
     if !answer.starts_with(b"HTTP/1.0 200") && !answer.starts_with(b"HTTP/1.1 200") {
         bail!(
             "haproxy answers {:?}",
@@ -69,14 +70,149 @@ async fn ask(socket: &std::path::Path) -> Result<()> {
     Ok(())
 }
 
-/// For ever: asks haproxy, listens to systemd, writes the health file, starts what died, cuts sessions that lead nowhere.
-pub async fn watch(cx: Context) {
-    tokio::join!(
-        judge(&cx),
-        mend(&cx, HAPROXY),
-        mend(&cx, KEEPALIVED),
-        sessions::watch(&cx)
-    );
+/// Starts the thread. It waits until `balancer_stands` says so, and then watches for as long as the agent lives.
+/// `machine` is called there: what it gives stays in that thread.
+pub fn start(
+    node: Arc<NodeFile>,
+    mut balancer_stands: watch::Receiver<bool>,
+    machine: impl FnOnce() -> Sys + Send + 'static,
+) -> Result<()> {
+    let runtime = sys::runtime()?;
+    let life = move || {
+        runtime.block_on(async {
+            // An error: the agent ends.
+            if balancer_stands.wait_for(|stands| *stands).await.is_ok() {
+                let sys = machine();
+                HealthWatch { node, sys }.run().await;
+            }
+        });
+    };
+    let thread = std::thread::Builder::new().name("health".into());
+    thread
+        .spawn(life)
+        .context("cannot start the health source's thread")?;
+    Ok(())
+}
+
+/// The node, and the machine as the health source's thread reaches it.
+struct HealthWatch {
+    node: Arc<NodeFile>,
+    sys: Sys,
+}
+
+impl HealthWatch {
+    /// For ever: asks haproxy, listens to systemd, writes the health file, starts what died, cuts sessions that lead
+    /// nowhere.
+    async fn run(&self) {
+        tokio::join!(
+            self.judge(),
+            self.mend(HAPROXY),
+            self.mend(KEEPALIVED),
+            sessions::watch(&self.node.name, &self.sys)
+        );
+    }
+
+    /// Asks haproxy and writes the health file.
+    async fn judge(&self) {
+        let mut verdict = Verdict {
+            fine: true,
+            against: 0,
+        };
+        self.write(verdict.fine);
+        let patience = patience(&self.sys.files);
+        // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
+        let mut left = self.sys.systemd.changed(HAPROXY, "active");
+        loop {
+            let dead = tokio::select! {
+                () = self.sys.clock.sleep(pause(verdict)) => false,
+                state = &mut left, if verdict.fine => {
+                    left = self.sys.systemd.changed(HAPROXY, "active");
+                    match state.as_deref() {
+                        Ok(state) => matches!(state, "inactive" | "failed" | "deactivating" | "activating"),
+                        Err(_) => {
+                            self.sys.clock.sleep(EVERY).await;
+                            false
+                        }
+                    }
+                }
+            };
+            let asked = self.sys.clock.monotonic();
+            let answer = if dead {
+                Err(anyhow::anyhow!("systemd says that it left `active`"))
+            } else {
+                probe_within(&self.sys.files, patience).await
+            };
+            if answer.is_err() && !dead && self.sys.clock.monotonic() - asked > patience * 3 {
+                // The agent itself did not get to run: this says nothing about haproxy.
+                continue;
+            }
+            let before = verdict.fine;
+            verdict = verdict.heard(answer.is_ok(), dead);
+            if verdict.fine != before {
+                self.tell(verdict.fine, answer.as_ref().err());
+                self.write(verdict.fine);
+            }
+        }
+    }
+
+    fn tell(&self, fine: bool, error: Option<&anyhow::Error>) {
+        let (node, vip) = (&self.node.name, self.node.endpoint.vip);
+        match error {
+            Some(error) if !fine => tracing::warn!(
+                node,
+                "haproxy is sick, this node gives {vip} away: {error:#}"
+            ),
+            _ => tracing::info!(node, "haproxy is well again, this node may hold {vip}"),
+        }
+    }
+
+    fn write(&self, fine: bool) {
+        let word = if fine {
+            keepalived::FINE
+        } else {
+            keepalived::SICK
+        };
+        if let Err(error) = self.sys.files.put(paths::HEALTH_FILE, word.as_bytes()) {
+            tracing::error!("keepalived cannot be told: {error:#}");
+        }
+    }
+
+    /// Starts a unit again whenever it leaves `active`; its start limit is forgiven, because a node without its balancer
+    /// must not stay so.
+    async fn mend(&self, unit: &str) {
+        let systemd = &self.sys.systemd;
+        let mut known = "active".to_owned();
+        loop {
+            known = match systemd.changed(unit, &known).await {
+                Ok(state) => state,
+                Err(error) => {
+                    tracing::warn!("cannot watch {unit}: {error:#}");
+                    self.sys.clock.sleep(MEND_PAUSE).await;
+                    continue;
+                }
+            };
+            if !matches!(known.as_str(), "failed" | "inactive") {
+                continue;
+            }
+            tracing::warn!(
+                node = self.node.name,
+                "{unit} is {known}: starting it again"
+            );
+            if let Err(error) = self.start_again(unit).await {
+                tracing::warn!("{unit} does not start: {error:#}");
+                self.sys.clock.sleep(MEND_PAUSE).await;
+            }
+            known = systemd.active_state(unit).await.unwrap_or_default();
+            if matches!(known.as_str(), "failed" | "inactive") {
+                known.clear();
+            }
+        }
+    }
+
+    async fn start_again(&self, unit: &str) -> Result<()> {
+        self.sys.systemd.reset_failed(unit).await?;
+        self.sys.systemd.start(unit).await
+    }
 }
 
 /// The pure part: answers in, the verdict out.
@@ -106,49 +242,6 @@ impl Verdict {
     }
 }
 
-/// Asks haproxy and writes the health file.
-async fn judge(cx: &Context) {
-    let mut verdict = Verdict {
-        fine: true,
-        against: 0,
-    };
-    write(cx, verdict.fine);
-    let patience = patience(&cx.sys.files);
-    // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
-    let mut left = cx.sys.systemd.changed(HAPROXY, "active");
-    loop {
-        let dead = tokio::select! {
-            () = cx.sys.clock.sleep(pause(verdict)) => false,
-            state = &mut left, if verdict.fine => {
-                left = cx.sys.systemd.changed(HAPROXY, "active");
-                match state.as_deref() {
-                    Ok(state) => matches!(state, "inactive" | "failed" | "deactivating" | "activating"),
-                    Err(_) => {
-                        cx.sys.clock.sleep(EVERY).await;
-                        false
-                    }
-                }
-            }
-        };
-        let asked = Instant::now();
-        let answer = if dead {
-            Err(anyhow::anyhow!("systemd says that it left `active`"))
-        } else {
-            probe_within(&cx.sys.files, patience).await
-        };
-        if answer.is_err() && !dead && asked.elapsed() > patience * 3 {
-            // The agent itself did not get to run: this says nothing about haproxy.
-            continue;
-        }
-        let before = verdict.fine;
-        verdict = verdict.heard(answer.is_ok(), dead);
-        if verdict.fine != before {
-            tell(cx, verdict.fine, answer.as_ref().err());
-            write(cx, verdict.fine);
-        }
-    }
-}
-
 /// After one bad answer the next question follows at once.
 fn pause(verdict: Verdict) -> Duration {
     if verdict.fine && verdict.against > 0 {
@@ -158,62 +251,5 @@ fn pause(verdict: Verdict) -> Duration {
     }
 }
 
-fn tell(cx: &Context, fine: bool, error: Option<&anyhow::Error>) {
-    let (node, vip) = (&cx.node.name, cx.node.endpoint.vip);
-    match error {
-        Some(error) if !fine => tracing::warn!(
-            node,
-            "haproxy is sick, this node gives {vip} away: {error:#}"
-        ),
-        _ => tracing::info!(node, "haproxy is well again, this node may hold {vip}"),
-    }
-}
-
-fn write(cx: &Context, fine: bool) {
-    let word = if fine {
-        keepalived::FINE
-    } else {
-        keepalived::SICK
-    };
-    if let Err(error) = cx.sys.files.put(paths::HEALTH_FILE, word.as_bytes()) {
-        tracing::error!("keepalived cannot be told: {error:#}");
-    }
-}
-
-/// Starts a unit again whenever it leaves `active`; its start limit is forgiven, because a node without its balancer
-/// must not stay so.
-async fn mend(cx: &Context, unit: &str) {
-    let systemd = &cx.sys.systemd;
-    let mut known = "active".to_owned();
-    loop {
-        known = match systemd.changed(unit, &known).await {
-            Ok(state) => state,
-            Err(error) => {
-                tracing::warn!("cannot watch {unit}: {error:#}");
-                cx.sys.clock.sleep(MEND_PAUSE).await;
-                continue;
-            }
-        };
-        if !matches!(known.as_str(), "failed" | "inactive") {
-            continue;
-        }
-        tracing::warn!(node = cx.node.name, "{unit} is {known}: starting it again");
-        if let Err(error) = start_again(cx, unit).await {
-            tracing::warn!("{unit} does not start: {error:#}");
-            cx.sys.clock.sleep(MEND_PAUSE).await;
-        }
-        known = systemd.active_state(unit).await.unwrap_or_default();
-        if matches!(known.as_str(), "failed" | "inactive") {
-            known.clear();
-        }
-    }
-}
-
-async fn start_again(cx: &Context, unit: &str) -> Result<()> {
-    cx.sys.systemd.reset_failed(unit).await?;
-    cx.sys.systemd.start(unit).await
-}
-
 #[cfg(test)]
-#[path = "health_tests.rs"]
 mod tests;

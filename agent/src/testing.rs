@@ -165,6 +165,9 @@ impl Clock for FakeClock {
     fn now_ms(&self) -> u64 {
         self.0.get()
     }
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.get())
+    }
     fn sleep(&self, time: Duration) -> Boxed<'_, ()> {
         self.0
             .set(self.0.get() + u64::try_from(time.as_millis()).unwrap());
@@ -187,6 +190,21 @@ pub struct Machine {
     pub log: Log,
     /// Deleted with the machine.
     _root: tempfile::TempDir,
+}
+
+/// Effects for a thread of its own: haproxy and keepalived are active.
+pub fn machine_with_clock(files: Files, clock: Rc<dyn Clock>) -> Sys {
+    let systemd = FakeSystemd::default();
+    for unit in ["haproxy.service", "keepalived.service"] {
+        let mut units = systemd.units.borrow_mut();
+        units.insert(unit.into(), "active".into());
+    }
+    Sys {
+        systemd: Rc::new(systemd),
+        commands: Rc::new(FakeCommands::default()),
+        clock,
+        files,
+    }
 }
 
 /// A machine that is this node.

@@ -1,12 +1,10 @@
 //! What the nodes say about themselves, asked through the provider: works before their network does.
 
-use std::io::Read;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Cluster, Node};
-use ha_host_base::command::tail;
+use ha_host_base::command;
 use ha_host_base::text::printable;
 use ha_providers::Provider;
 use ha_wire::format::FormatError;
@@ -15,11 +13,6 @@ use ha_wire::status::Status;
 
 /// Reading something small takes milliseconds; a node that hangs must not hold up the others.
 const READ: Duration = Duration::from_secs(3);
-/// How often the end of the command is looked for.
-const POLL: Duration = Duration::from_millis(10);
-/// No answer is longer than a pipe's buffer, so a command ends without a reader.
-const LIMIT: u64 = 60 * 1024;
-
 /// What a node says about itself.
 #[derive(Debug)]
 pub enum NodeAnswer {
@@ -55,37 +48,10 @@ pub fn run_on_node(
     argv: &[&str],
     deadline: Duration,
 ) -> Result<String> {
-    let what = || format!("`{}` on {}", argv.join(" "), node.name);
     let mut command = provider.exec(node, argv)?;
-    command
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = command
-        .spawn()
-        .with_context(|| format!("cannot start {}", what()))?;
-    let begun = Instant::now();
-    let status = loop {
-        match child.try_wait()? {
-            Some(status) => break status,
-            None if begun.elapsed() < deadline => std::thread::sleep(POLL),
-            None => {
-                // It may have ended meanwhile; either way it is no more.
-                let _ = child.kill();
-                let _ = child.wait();
-                bail!("{} did not end within {} s", what(), deadline.as_secs());
-            }
-        }
-    };
-    let (mut output, mut errors) = (String::new(), String::new());
-    if let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) {
-        stdout.take(LIMIT).read_to_string(&mut output)?;
-        stderr.take(LIMIT).read_to_string(&mut errors)?;
-    }
-    if !status.success() {
-        bail!("{} failed ({status}): {}", what(), tail(&errors));
-    }
-    Ok(output)
+    let finished = command::run(&mut command, "", deadline)?;
+    let output = finished.into_stdout();
+    output.with_context(|| format!("on {}", node.name))
 }
 
 /// Every node's own status, asked side by side, in the order of the nodes.

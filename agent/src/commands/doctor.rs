@@ -3,10 +3,11 @@
 use anyhow::Result;
 use ha_wire::node::NodeFile;
 
-use super::{Exit, runtime};
+use super::Exit;
 use crate::phases::preflight;
 use crate::phases::preflight::check::{Check, Verdict};
 use crate::sys::files::Files;
+use crate::sys::runtime;
 
 /// Examines the machine; changes nothing.
 pub fn doctor(node: NodeFile, files: Files, json: bool) -> Result<Exit> {

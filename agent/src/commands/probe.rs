@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 
-use super::{Exit, runtime};
+use super::Exit;
 use crate::health;
 use crate::sys::files::Files;
+use crate::sys::runtime;
 
 /// Exit code 0 if haproxy answers.
 pub fn probe(files: &Files) -> Result<Exit> {

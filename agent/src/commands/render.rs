@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
-use ha_wire::settings::{Cni, LbMode};
+use ha_wire::settings::Cni;
 
 use super::Exit;
 use crate::context::Context;
@@ -37,7 +37,7 @@ pub fn render(node: NodeFile, files: Files, out: Option<&Path>) -> Result<Exit> 
 fn files_of(cx: &Context) -> Vec<(&'static str, String)> {
     let node = &*cx.node;
     let mut all = Vec::new();
-    if node.is_control_plane() && node.load_balancer.mode == LbMode::Native {
+    if node.is_control_plane() {
         all.push((keepalived::CONFIG, keepalived::config(node)));
         all.push((haproxy::CONFIG, haproxy::config(node, &node.control_planes)));
     }

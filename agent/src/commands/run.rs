@@ -1,22 +1,21 @@
 //! `ha-agent run`: the service.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use ha_wire::node::NodeFile;
+use ha_wire::phase::Phase;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::task::LocalSet;
 
-use super::{Exit, runtime};
+use super::Exit;
 use crate::context::Context;
 use crate::plan::Plan;
-use crate::sys::clock::MachineClock;
-use crate::sys::command::ChildProcesses;
 use crate::sys::files::Files;
-use crate::sys::systemd::Bus;
-use crate::sys::{Commands, Sys};
+use crate::sys::{Sys, runtime};
 use crate::tell::{self, Tell};
-use crate::{driver, facts};
+use crate::{driver, facts, health};
 
 /// Runs until systemd says stop.
 pub fn run(node: NodeFile, files: Files) -> Result<Exit> {
@@ -27,19 +26,11 @@ pub fn run(node: NodeFile, files: Files) -> Result<Exit> {
 
 /// The real machine as this node.
 pub fn context(node: NodeFile, files: Files) -> Context {
-    let commands: Rc<dyn Commands> = Rc::new(ChildProcesses);
-    let clock = Rc::new(MachineClock);
-    let systemd = Rc::new(Bus::new(commands.clone()));
-    let tell = Tell::new(&node, clock.clone(), files.clone());
+    let sys = Sys::real(files);
     Context {
-        node: std::sync::Arc::new(node),
-        sys: Sys {
-            systemd,
-            commands,
-            clock,
-            files,
-        },
-        tell,
+        tell: Tell::new(&node, sys.clock.clone(), sys.files.clone()),
+        node: Arc::new(node),
+        sys,
     }
 }
 
@@ -48,9 +39,20 @@ async fn live(cx: Context) -> Result<Exit> {
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let plan = Plan::of(&cx.node);
     cx.tell.hello();
+    let balancer_stands = watch::Sender::new(false);
+    if plan.steps.contains(&Phase::Balancer) {
+        let files = cx.sys.files.clone();
+        let machine = || Sys::real(files);
+        health::start(cx.node.clone(), balancer_stands.subscribe(), machine)?;
+    }
     tokio::task::spawn_local(facts::watch(cx.clone()));
     tokio::task::spawn_local(tell::watchdog(cx.sys.clock.clone()));
-    let work = async { tokio::join!(driver::aside(&cx, &plan), driver::drive(&cx, &plan)) };
+    let work = async {
+        tokio::join!(
+            driver::aside(&cx, &plan),
+            driver::drive(&cx, &plan, &balancer_stands)
+        )
+    };
     tokio::select! {
         _ = work => {}
         _ = stop.recv() => {}

@@ -234,5 +234,4 @@ fn span(ms: u64) -> String {
 }
 
 #[cfg(test)]
-#[path = "status_tests.rs"]
 mod tests;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tracing::{debug, warn};
 
 use super::{Server, cut, servers};
-use crate::context::Context;
+use crate::sys::Sys;
 
 /// Between two looks, at what haproxy tells in whole seconds.
 const EVERY: Duration = Duration::from_millis(500);
@@ -17,18 +17,18 @@ const GONE: Duration = Duration::from_secs(1);
 const HUNG: Duration = Duration::from_secs(5);
 
 /// For ever: looks and cuts.
-pub async fn watch(cx: &Context) {
+pub async fn watch(node: &str, sys: &Sys) {
     loop {
-        cx.sys.clock.sleep(EVERY).await;
-        if let Err(error) = look(cx).await {
+        sys.clock.sleep(EVERY).await;
+        if let Err(error) = look(node, sys).await {
             // That haproxy does not answer is told by who judges its health.
             debug!("sessions: {error:#}");
         }
     }
 }
 
-async fn look(cx: &Context) -> anyhow::Result<()> {
-    let files = &cx.sys.files;
+async fn look(node: &str, sys: &Sys) -> anyhow::Result<()> {
+    let files = &sys.files;
     let servers = servers(files).await?;
     if !servers.iter().any(Server::is_up) {
         // Who is cut off now would come back to the same place at once, again and again.
@@ -38,7 +38,7 @@ async fn look(cx: &Context) -> anyhow::Result<()> {
         let (name, check) = (&server.name, &server.check);
         cut(files, name).await?;
         warn!(
-            node = cx.node.name,
+            node,
             "apiserver of {name} is down for {} s ({check}): {} sessions on it are cut",
             server.since.as_secs(),
             server.sessions
@@ -58,5 +58,4 @@ fn is_lost(server: &Server) -> bool {
 }
 
 #[cfg(test)]
-#[path = "sessions_tests.rs"]
 mod tests;

@@ -3,7 +3,6 @@
 use anyhow::{Context as _, Result};
 use ha_wire::node::Peer;
 use ha_wire::paths;
-use ha_wire::settings::LbMode;
 
 use super::{NeedsAPerson, Outcome};
 use crate::context::Context;
@@ -102,13 +101,6 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 /// One attempt.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    if cx.node.load_balancer.mode != LbMode::Native {
-        let mode = cx.node.load_balancer.mode;
-        return Err(NeedsAPerson(format!(
-            "loadBalancer mode {mode:?} is not supported by this agent yet"
-        ))
-        .into());
-    }
     apply(cx, &backends(cx)?).await?;
     Ok(Outcome::Done)
 }
@@ -187,5 +179,4 @@ async fn answers(cx: &Context) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "balancer_tests.rs"]
 mod tests;

@@ -166,5 +166,4 @@ fn settle_kubelet_conf(cx: &Context) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "finish_tests.rs"]
 mod tests;

@@ -15,6 +15,7 @@ use crate::kube::client::Client;
 use crate::kube::error::ApiError;
 use crate::kube::{self, cluster_ca, manifest};
 use crate::render;
+use crate::render::kubeadm::EffectiveSettings;
 
 /// A peer on the same segment answers at once; one that is switched off never does.
 const PROBE: Duration = Duration::from_secs(2);
@@ -116,14 +117,7 @@ async fn is_complete(cx: &Context) -> Result<bool> {
 
 async fn addons_are_there(cx: &Context, client: &Client) -> Result<bool, ApiError> {
     const APPS: &str = "/apis/apps/v1/namespaces/kube-system";
-    let dns = cx
-        .node
-        .kubernetes
-        .cluster_configuration
-        .get("dns")
-        .and_then(|d| d.get("disabled"));
-    let wants_dns = dns.and_then(serde_json::Value::as_bool) != Some(true);
-    if wants_dns
+    if EffectiveSettings::new(&cx.node).has_dns
         && !client
             .exists(&format!("{APPS}/deployments/coredns"))
             .await?
@@ -169,5 +163,4 @@ fn judge(answer: Result<(), ApiError>) -> Result<bool, ApiError> {
 }
 
 #[cfg(test)]
-#[path = "init_tests.rs"]
 mod tests;

@@ -139,5 +139,4 @@ async fn wait_until_gone(cx: &Context, client: &Client) -> Result<()> {
 }
 
 #[cfg(test)]
-#[path = "join_tests.rs"]
 mod tests;

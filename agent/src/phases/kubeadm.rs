@@ -1,6 +1,5 @@
 //! kubeadm as a child process: its configuration for the length of one run, its progress in words.
 
-use std::io::Read;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -11,6 +10,7 @@ use crate::kube::KUBELET;
 use crate::render::kubeadm::Machine;
 use crate::sys::Cmd;
 use crate::sys::processor::is_emulated;
+use crate::sys::random;
 
 /// kubeadm bounds its own waits by four minutes each; images over a thin line may need several of them.
 const DEADLINE: Duration = Duration::from_secs(20 * 60);
@@ -29,15 +29,10 @@ const CONTAINER: &str = "/run/systemd/container";
 pub fn machine(cx: &Context) -> Machine {
     Machine {
         cgroup_v2: cx.sys.files.exists(CGROUP_V2),
-        owns_conntrack: is_writable_or_missing(&cx.sys.files.path(CONNTRACK_MAX)),
+        owns_conntrack: cx.sys.files.is_writable_or_missing(CONNTRACK_MAX),
         owns_disk: !cx.sys.files.exists(CONTAINER),
         emulated: is_emulated(&cx.sys.files),
     }
-}
-
-/// Opened for writing, nothing is written; missing until the kernel tracks connections.
-fn is_writable_or_missing(path: &std::path::Path) -> bool {
-    !path.exists() || std::fs::OpenOptions::new().write(true).open(path).is_ok()
 }
 
 /// Runs `kubeadm ARGS --config FILE`, tells its progress, and shows each line to `line`.
@@ -99,11 +94,7 @@ fn is_secret(text: &str) -> bool {
 /// A bootstrap token that nobody knows: `abcdef.0123456789abcdef`.
 pub fn random_token() -> Result<String> {
     const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
-    let mut bytes = [0_u8; 22];
-    std::fs::File::open("/dev/urandom")
-        .and_then(|mut f| f.read_exact(&mut bytes))
-        .context("/dev/urandom")?;
-    let text: String = bytes
+    let text: String = random::secret_bytes::<22>()?
         .iter()
         .map(|b| char::from(ALPHABET[usize::from(b % 32)]))
         .collect();

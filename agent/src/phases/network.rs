@@ -137,5 +137,4 @@ async fn watch_installation(cx: &Context) -> std::convert::Infallible {
 }
 
 #[cfg(test)]
-#[path = "network_tests.rs"]
 mod tests;

@@ -16,7 +16,7 @@ pub mod check;
 pub mod facts;
 pub mod judge;
 mod mend;
-pub mod ports;
+mod scheduling;
 
 use check::{Check, Verdict};
 
@@ -85,5 +85,4 @@ fn warn(cx: &Context, checks: &[Check]) {
 }
 
 #[cfg(test)]
-#[path = "preflight/tests.rs"]
 mod tests;

@@ -1,5 +1,5 @@
 //! Keeps watch: is this node Ready, is etcd whole, do the load balancer's apiservers match the cluster's, does a
-//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer.
+//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer and, once, where CoreDNS runs.
 
 use std::time::Duration;
 
@@ -13,9 +13,10 @@ use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
 use crate::kube::etcd::{Etcd, Member};
-use crate::render;
+use crate::sys::random;
 
 mod backends;
+mod dns;
 mod expiry;
 
 use backends::Known;
@@ -23,7 +24,7 @@ use backends::Known;
 /// Between two looks: two or three small requests each.
 const EVERY: Duration = Duration::from_secs(5);
 /// Added at random, so that a thousand nodes that booted at once do not ask at once for ever.
-const JITTER_MS: u64 = 2000;
+const JITTER: Duration = Duration::from_secs(2);
 /// A minted administrator lives two hours; clients are made anew well before.
 const CLIENTS_LIVE_MS: u64 = 45 * 60 * 1000;
 /// The pod network changes seldom: one look in this many is for it.
@@ -33,12 +34,19 @@ const FAULT_AFTER: u32 = 3;
 
 /// Watches for ever.
 pub async fn run(cx: &Context) -> Result<Outcome> {
+    tokio::select! {
+        ended = watch(cx) => ended,
+        never = dns::spread_pods(cx) => match never {},
+    }
+}
+
+async fn watch(cx: &Context) -> Result<Outcome> {
     let mut watch = Watch::begin(cx)?;
     loop {
         watch.look().await;
         cx.sys
             .clock
-            .sleep(EVERY + Duration::from_millis(cx.sys.clock.now_ms() % JITTER_MS))
+            .sleep(EVERY + JITTER.mul_f64(random::fraction()))
             .await;
         if cx.sys.clock.now_ms().saturating_sub(watch.since_ms) > CLIENTS_LIVE_MS {
             watch = Watch {
@@ -64,11 +72,12 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn begin(cx: &'a Context) -> Result<Self> {
-        let stacked = cx.node.is_control_plane() && render::kubeadm::has_stacked_etcd(&cx.node);
         Ok(Self {
             cx,
             client: kube::as_best(cx)?,
-            etcd: stacked
+            etcd: cx
+                .node
+                .is_control_plane()
                 .then(|| Etcd::on(cx, [cx.node.address]))
                 .transpose()?,
             known: Known::default(),
@@ -154,9 +163,6 @@ impl<'a> Watch<'a> {
 
     /// Adds apiservers that came and takes out those whose node left the cluster.
     async fn follow_apiservers(&mut self) -> Result<()> {
-        if self.cx.node.load_balancer.mode != ha_wire::settings::LbMode::Native {
-            return Ok(());
-        }
         let nodes = self.client.control_planes().await?;
         let endpoints = self.client.apiservers().await?;
         let now = balancer::backends(self.cx)?;
@@ -224,5 +230,4 @@ fn etcd_fault(etcd: &EtcdStatus) -> Option<String> {
 }
 
 #[cfg(test)]
-#[path = "steady_tests.rs"]
 mod tests;

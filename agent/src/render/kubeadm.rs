@@ -7,6 +7,7 @@ use ha_wire::settings::KubeProxy;
 use serde_json::{Map, Value, json};
 
 use super::merge;
+use crate::kube::ETCD_DATA;
 
 /// The token that kubeadm insists on ends after this, should the agent die before it removes it.
 const TOKEN_LIFE: &str = "10m0s";
@@ -20,7 +21,7 @@ const LEAST_DISK: &str = "1Gi";
 const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
 /// What the machine, not the node file, decides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Machine {
     /// Whether it has cgroup v2 (then systemd owns the tree, and the container runtime drives it through systemd).
     pub cgroup_v2: bool,
@@ -84,13 +85,34 @@ fn patience(machine: Machine) -> Option<Value> {
     })
 }
 
-/// Whether etcd runs on the control planes (else the user's `clusterConfiguration` names an external one).
-pub fn has_stacked_etcd(node: &NodeFile) -> bool {
-    node.kubernetes
-        .cluster_configuration
-        .get("etcd")
-        .and_then(|e| e.get("external"))
-        .is_none()
+/// What kubeadm's configuration comes to, our settings and the user's taken together: read from what is rendered, so that
+/// whoever asks here cannot be told anything else than kubeadm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EffectiveSettings {
+    /// The kubelet does not start while swap is on.
+    pub fails_on_swap: bool,
+    /// Where etcd keeps its data.
+    pub etcd_data: String,
+    /// kubeadm installs CoreDNS.
+    pub has_dns: bool,
+}
+
+impl EffectiveSettings {
+    /// None of them depends on the machine.
+    pub fn new(node: &NodeFile) -> Self {
+        let (cluster, kubelet) = (cluster(node), kubelet(node, Machine::default()));
+        let boolean = |value: Option<&Value>| value.and_then(Value::as_bool);
+        let etcd_data = cluster.pointer("/etcd/local/dataDir");
+        Self {
+            // Without a word of ours or the user's, the kubelet's own default.
+            fails_on_swap: boolean(kubelet.get("failSwapOn")).unwrap_or(true),
+            etcd_data: etcd_data
+                .and_then(Value::as_str)
+                .unwrap_or(ETCD_DATA)
+                .to_owned(),
+            has_dns: boolean(cluster.pointer("/dns/disabled")) != Some(true),
+        }
+    }
 }
 
 fn cluster(node: &NodeFile) -> Value {
@@ -222,5 +244,4 @@ fn documents(all: &[Value]) -> String {
 }
 
 #[cfg(test)]
-#[path = "kubeadm_tests.rs"]
 mod tests;

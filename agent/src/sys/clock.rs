@@ -1,8 +1,12 @@
 //! The machine's clock.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Boxed, Clock};
+
+/// What the monotonic clock counts from.
+static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// The real one.
 #[derive(Debug, Clone, Copy, Default)]
@@ -14,6 +18,10 @@ impl Clock for MachineClock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn monotonic(&self) -> Duration {
+        BEGIN.elapsed()
     }
 
     fn sleep(&self, time: Duration) -> Boxed<'_, ()> {

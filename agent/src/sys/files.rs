@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use nix::fcntl::OFlag;
 
 /// Files relative to a root; absolute names are taken below it.
 #[derive(Debug, Clone)]
@@ -63,9 +64,9 @@ impl Files {
         if self.exists(name) {
             return Ok(());
         }
-        let dir = self.path(name).parent().map(fs::create_dir_all);
-        dir.transpose()
-            .with_context(|| format!("cannot make the directory of {name}"))?;
+        if let Some((dir, _)) = name.rsplit_once('/') {
+            self.make_dir(dir)?;
+        }
         self.put(name, content)
     }
 
@@ -91,6 +92,46 @@ impl Files {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
             other => other.with_context(|| format!("cannot clear {}", path.display())),
         }
+    }
+
+    /// Makes a directory with those above it; fine if it is there.
+    pub fn make_dir(&self, name: &str) -> Result<()> {
+        fs::create_dir_all(self.path(name))
+            .with_context(|| format!("cannot make the directory {name}"))
+    }
+
+    /// Opens a file for reading.
+    pub fn open(&self, name: &str) -> Result<File> {
+        let path = self.path(name);
+        File::open(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+
+    /// Whether a kernel setting may be written. Nothing is; one that is not there comes with its feature.
+    pub fn is_writable_or_missing(&self, name: &str) -> bool {
+        let path = self.path(name);
+        !path.exists() || OpenOptions::new().write(true).open(path).is_ok()
+    }
+
+    /// Appends to a file, made 0644 if missing. Above `limit` bytes it is begun anew; one old one is kept as `NAME.1`.
+    pub fn append(&self, name: &str, content: &[u8], limit: u64) -> std::io::Result<()> {
+        let path = self.path(name);
+        if fs::metadata(&path).is_ok_and(|m| m.len() > limit) {
+            fs::rename(&path, self.path(format!("{name}.1")))?;
+        }
+        let mut options = OpenOptions::new();
+        let mut file = options.append(true).create(true).mode(0o644).open(&path)?;
+        file.write_all(content)
+    }
+
+    /// Opens an existing file, fifo or device for appending, such that no write ever blocks; never made, or a missing port
+    /// would become a file in /dev.
+    pub fn open_nonblocking(&self, name: &str) -> std::io::Result<File> {
+        let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+        let mut options = OpenOptions::new();
+        options
+            .append(true)
+            .custom_flags(flags)
+            .open(self.path(name))
     }
 
     /// The names in a directory, sorted; none if it is not there.

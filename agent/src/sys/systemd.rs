@@ -341,5 +341,4 @@ fn plain(error: zbus::Error) -> anyhow::Error {
 }
 
 #[cfg(test)]
-#[path = "systemd_tests.rs"]
 mod tests;

@@ -1,11 +1,9 @@
 //! Events as JSON lines: always into a file, and to the host's ear if there is one. Never blocks; drops when full.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
 
 use ha_wire::paths;
-use nix::fcntl::OFlag;
 
 use crate::sys::files::Files;
 
@@ -40,14 +38,20 @@ impl Sinks {
     /// One line, without its end.
     pub(super) fn send(&mut self, line: &str) {
         let line = format!("{line}\n");
-        if let Err(error) = self.append(line.as_bytes()) {
+        let kept = self
+            .files
+            .append(paths::EVENTS_FILE, line.as_bytes(), FILE_LIMIT);
+        if let Err(error) = kept {
             tracing::debug!("event not kept: {error}");
         }
         if self.report.is_none() {
-            self.report = self
+            let mut open = self
                 .candidates
                 .iter()
-                .find_map(|name| open(&self.files, name).ok());
+                .map(|n| self.files.open_nonblocking(n));
+            self.report = open
+                .find_map(Result::ok)
+                .map(|file| Sink { file, torn: false });
         }
         if self
             .report
@@ -57,19 +61,6 @@ impl Sinks {
             // Gone (the host closed its end): looked for again with the next event.
             self.report = None;
         }
-    }
-
-    fn append(&self, line: &[u8]) -> std::io::Result<()> {
-        let path = self.files.path(paths::EVENTS_FILE);
-        if std::fs::metadata(&path).is_ok_and(|m| m.len() > FILE_LIMIT) {
-            std::fs::rename(&path, path.with_extension("jsonl.1"))?;
-        }
-        let mut file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o644)
-            .open(&path)?;
-        file.write_all(line)
     }
 }
 
@@ -92,18 +83,13 @@ impl Sink {
     }
 }
 
-/// An existing file, fifo or device; never made, or a missing port would become a file in /dev.
-fn open(files: &Files, name: &str) -> std::io::Result<Sink> {
-    let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
-    let file = OpenOptions::new()
-        .append(true)
-        .custom_flags(flags)
-        .open(files.path(name))?;
-    Ok(Sink { file, torn: false })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+    use std::os::unix::fs::OpenOptionsExt as _;
+
+    use nix::fcntl::OFlag;
+
     use super::*;
 
     fn sinks(names: &[&str]) -> (tempfile::TempDir, Sinks) {

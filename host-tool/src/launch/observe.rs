@@ -81,6 +81,13 @@ impl Job {
         let made = provider
             .ensure(&self.node, &self.ignition)
             .map_err(|error| (FailureCause::MachineNotMade, error))?;
+        if let Made::New {
+            warning: Some(warning),
+        } = &made
+        {
+            let warning = format!("{}: {warning}", self.node.name);
+            let _ = to.send(Observation::Warning(warning));
+        }
         if let Err(error) = create_event_file(&provider.events(&self.node)) {
             let warning = format!("{} will not be heard: {error:#}", self.node.name);
             let _ = to.send(Observation::Warning(warning));

@@ -53,10 +53,10 @@ impl Provider for FakeProvider {
             bail!("no space left on device");
         }
         std::fs::write(self.console(node), self.console).unwrap();
-        if node.name == "node3" && self.made == Made::New {
+        if node.name == "node3" && self.made != Made::Running {
             std::fs::write(self.events(node), self.says).unwrap();
         }
-        Ok(self.made)
+        Ok(self.made.clone())
     }
     fn state(&self, _node: &Node) -> Result<Machine> {
         Ok(self.machine)
@@ -141,7 +141,7 @@ impl TestEnv {
             fit: true,
             broken: None,
             machine: Machine::Running,
-            made: Made::New,
+            made: Made::New { warning: None },
             says: "",
             console: "",
             deaf: false,

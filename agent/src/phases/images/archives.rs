@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -56,11 +55,10 @@ pub async fn import(cx: &Context) -> Result<()> {
 }
 
 async fn one(cx: &Context, name: &str, here: &[String]) -> Result<()> {
-    let path = cx
-        .sys
-        .files
-        .path(format!("{}/{name}", paths::ASSETS_IMAGES));
-    let holds = images(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let file = format!("{}/{name}", paths::ASSETS_IMAGES);
+    let path = cx.sys.files.path(&file);
+    let holds = images(cx.sys.files.open(&file)?)
+        .with_context(|| format!("cannot read {}", path.display()))?;
     if !holds.is_empty() && holds.iter().all(|image| here.contains(image)) {
         info!("images: {name}: all of its images are there");
         return Ok(());
@@ -73,8 +71,7 @@ async fn one(cx: &Context, name: &str, here: &[String]) -> Result<()> {
 
 /// The images of an archive as containerd calls them; none: it has no list that is known here (or is compressed), and whether
 /// its images are there cannot be told.
-fn images(path: &Path) -> Result<Vec<String>> {
-    let mut file = File::open(path)?;
+fn images(mut file: File) -> Result<Vec<String>> {
     let Some(list) = list(&mut file)? else {
         return Ok(Vec::new());
     };
@@ -131,5 +128,4 @@ fn full(name: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "archives_tests.rs"]
 mod tests;

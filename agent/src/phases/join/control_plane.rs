@@ -8,17 +8,17 @@ use ha_wire::phase::Phase;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::resume::{EtcdStep, Facts, Membership, Plan, membership, resume, stale};
+use super::resume::{EtcdStep, Facts, Plan, membership, resume, stale};
 use super::{goes_on, has_kubelet_state, is_registered};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
 use crate::kube::lock::{self, Held};
-use crate::kube::{
-    self, ADMIN_CONF, ETCD_DATA, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki,
-};
+use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki};
 use crate::phases::kubeadm;
 use crate::render;
+use crate::render::kubeadm::EffectiveSettings;
+use crate::sys::net;
 
 /// Held by the one control plane that joins etcd.
 const LEASE: &str = "ha-agent-etcd-join";
@@ -74,30 +74,18 @@ async fn look(cx: &Context) -> Result<Facts> {
     let all_there = |names: &[String]| names.iter().all(|n| files.exists(n));
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
-    let stacked = render::kubeadm::has_stacked_etcd(&cx.node);
-    let member = if stacked {
-        let members = etcd(cx)?.members().await.context("etcd's member list")?;
-        membership(&members, &cx.node.name, cx.node.address)
-    } else {
-        Membership::External
-    };
+    let settings = EffectiveSettings::new(&cx.node);
+    let members = etcd(cx)?.members().await.context("etcd's member list")?;
     let mut certificates = vec![
         pki("apiserver.crt"),
         pki("front-proxy-client.crt"),
+        pki("etcd/server.crt"),
+        pki("etcd/peer.crt"),
+        pki("apiserver-etcd-client.crt"),
         ADMIN_CONF.to_owned(),
     ];
     certificates
         .extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
-    if stacked {
-        certificates.extend(
-            [
-                "etcd/server.crt",
-                "etcd/peer.crt",
-                "apiserver-etcd-client.crt",
-            ]
-            .map(pki),
-        );
-    }
     let own = Client::new(
         &kube::apiserver_url(cx.node.address),
         &cluster_ca(cx)?,
@@ -115,9 +103,9 @@ async fn look(cx: &Context) -> Result<Facts> {
             ]
             .map(manifest),
         ),
-        etcd: files.exists(format!("{}/member", etcd_data(cx)).as_str())
+        etcd: files.exists(&format!("{}/member", settings.etcd_data))
             && files.exists(&manifest("etcd")),
-        member,
+        member: membership(&members, &cx.node.name, cx.node.address),
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })
@@ -131,18 +119,6 @@ fn etcd(cx: &Context) -> Result<Etcd> {
     )
 }
 
-fn etcd_data(cx: &Context) -> String {
-    let own = cx
-        .node
-        .kubernetes
-        .cluster_configuration
-        .get("etcd")
-        .and_then(|e| e.pointer("/local/dataDir"));
-    own.and_then(serde_json::Value::as_str)
-        .unwrap_or(ETCD_DATA)
-        .to_owned()
-}
-
 /// Certificates, kubeconfigs and the kubelet, images too: as many nodes at once as there are.
 async fn prepare(cx: &Context) -> Result<()> {
     let client = kube::as_admin(cx)?;
@@ -154,7 +130,7 @@ async fn prepare(cx: &Context) -> Result<()> {
         kubeadm::forgive_kubelet(cx).await?;
     }
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
-    std::fs::create_dir_all(cx.sys.files.path(STATIC_PODS)).context(STATIC_PODS)?;
+    cx.sys.files.make_dir(STATIC_PODS)?;
     let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
@@ -230,7 +206,9 @@ async fn clean_up(cx: &Context) -> Result<()> {
     }
     cx.sys.files.clear(&manifest("etcd"))?;
     wait_for_own_etcd_to_end(cx).await;
-    cx.sys.files.clear(&etcd_data(cx))
+    cx.sys
+        .files
+        .clear(&EffectiveSettings::new(&cx.node).etcd_data)
 }
 
 /// Data must not be taken from under a running etcd.
@@ -238,7 +216,7 @@ async fn wait_for_own_etcd_to_end(cx: &Context) {
     let own = SocketAddr::new(cx.node.address, 2379);
     let begin = cx.sys.clock.now_ms();
     while cx.sys.clock.now_ms().saturating_sub(begin) < ETCD_GONE_WITHIN_MS
-        && tokio::net::TcpStream::connect(own).await.is_ok()
+        && net::accepts(own).await
     {
         cx.tell
             .waiting(Phase::Join, "the old etcd on this node to end", "");

@@ -6,9 +6,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ha_wire::paths;
 
-use super::{certs, judge, mend, ports};
+use super::{certs, judge, mend, scheduling};
 use crate::context::Context;
-use crate::facts::has_address;
+use crate::sys::listeners::{self, Listening};
+use crate::sys::net::has_address;
+use crate::sys::proc;
 
 /// The directory whose file system holds images, etcd and pods.
 const DATA: &str = "/var/lib";
@@ -50,6 +52,8 @@ pub struct Facts {
     pub hidden: BTreeSet<String>,
     /// Unit states.
     pub units: BTreeMap<String, String>,
+    /// keepalived is in a real-time class; none: it does not run.
+    pub keepalived_in_real_time: Option<bool>,
     /// Programs that are not there.
     pub missing: Vec<String>,
     /// kubelet.conf names another CA than Ignition brought.
@@ -61,18 +65,19 @@ pub async fn gather(cx: &Context) -> Facts {
     let files = &cx.sys.files;
     let read = |name: &str| files.read(name).ok().flatten();
     let wanted: Vec<u16> = judge::wanted_ports(&cx.node).into_keys().collect();
-    let ports::Listening { holders, hidden } = ports::listening(files, &wanted);
+    let Listening { holders, hidden } = listeners::listening(files, &wanted);
     let mut facts = Facts {
         now_ms: cx.sys.clock.now_ms(),
         has_ca: files.exists(CA),
-        hostname: hostname(),
+        hostname: proc::host_name(),
         in_hosts: mend::named(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
         address_here: has_address(cx.node.address, Some(&cx.node.interface)).unwrap_or(false),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
-        free_kib: free_kib(&files.path(DATA)),
+        free_kib: proc::free_kib(files, DATA),
         swaps: swaps(&read("/proc/swaps").unwrap_or_default()),
         holders,
         hidden,
+        keepalived_in_real_time: scheduling::keepalived_in_real_time(files),
         missing: PROGRAMS
             .iter()
             .filter(|p| !in_path(cx, p))
@@ -116,20 +121,13 @@ fn certificates(cx: &Context) -> Vec<(String, u64, u64)> {
     names.filter_map(dated).collect()
 }
 
-fn hostname() -> String {
-    nix::unistd::gethostname()
-        .map(|n| n.to_string_lossy().into_owned())
-        .unwrap_or_default()
-}
-
 /// Units that must be known to systemd.
 fn units(cx: &Context) -> Vec<String> {
     let mut all = vec![
         "kubelet.service".to_owned(),
         cx.node.kubernetes.cri.unit().to_owned(),
     ];
-    if cx.node.is_control_plane() && cx.node.load_balancer.mode == ha_wire::settings::LbMode::Native
-    {
+    if cx.node.is_control_plane() {
         all.extend([
             super::super::balancer::HAPROXY.to_owned(),
             super::super::balancer::KEEPALIVED.to_owned(),
@@ -141,11 +139,6 @@ fn units(cx: &Context) -> Vec<String> {
 fn in_path(cx: &Context, program: &str) -> bool {
     PATH.iter()
         .any(|dir| cx.sys.files.exists(&format!("{dir}/{program}")))
-}
-
-fn free_kib(path: &std::path::Path) -> Option<u64> {
-    let stat = nix::sys::statvfs::statvfs(path).ok()?;
-    Some(stat.blocks_available() * stat.fragment_size() / 1024)
 }
 
 fn swaps(text: &str) -> Vec<String> {

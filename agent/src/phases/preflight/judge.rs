@@ -8,6 +8,7 @@ use super::check::{Check, Verdict, check};
 use super::facts::Facts;
 use super::mend::{self, SYSCTLS};
 use crate::render::haproxy::APISERVER_PORT;
+use crate::render::kubeadm::EffectiveSettings;
 
 /// Below this the kubelet evicts and etcd stops: 2 GiB hold the images of a worker.
 const DISK_LEAST_KIB: u64 = 2 << 20;
@@ -31,6 +32,7 @@ pub fn judge(node: &NodeFile, facts: &Facts) -> Vec<Check> {
             .iter()
             .map(|(unit, state)| unit_check(node, unit, state)),
     );
+    all.extend(keepalived_scheduling(facts));
     all.extend(kernel(node, facts));
     all.extend([
         overlay(facts),
@@ -256,6 +258,21 @@ fn inotify(facts: &Facts) -> Check {
     }
 }
 
+/// Nothing to say where keepalived does not run.
+fn keepalived_scheduling(facts: &Facts) -> Option<Check> {
+    let in_real_time = facts.keepalived_in_real_time?;
+    let check = check(
+        "keepalived scheduling",
+        "ps -C keepalived -o pid,cls,rtprio,ni",
+    );
+    if in_real_time {
+        return Some(check.says("real time".into()));
+    }
+    let reason = "not in real time: on a busy machine the VIP may move without need".to_owned();
+    let cure = "give this machine's cgroup real-time runtime (cpu.rt_runtime_us), or take a longer loadBalancer.advertInterval";
+    Some(check.with(Verdict::Warn, reason, cure))
+}
+
 fn disk(facts: &Facts) -> Check {
     let check = check("disk", "df -h /var/lib");
     let Some(free) = facts.free_kib else {
@@ -282,19 +299,22 @@ fn disk(facts: &Facts) -> Check {
     }
 }
 
+/// In a container the host's swap shows too, and stops its kubelet as well.
 fn swap(node: &NodeFile, facts: &Facts) -> Check {
     let check = check("swap", "cat /proc/swaps");
-    let tolerated =
-        node.kubernetes.kubelet_config.get("failSwapOn") == Some(&serde_json::Value::Bool(false));
-    if facts.swaps.is_empty() || tolerated {
+    if facts.swaps.is_empty() {
         return check;
     }
-    let reason = format!("swap is on: {}", facts.swaps.join(", "));
-    // In a container the host's swap shows too, and kubelets there are told to tolerate it.
+    let swaps = facts.swaps.join(", ");
+    if !EffectiveSettings::new(node).fails_on_swap {
+        return check.says(format!("{swaps}; the kubelet tolerates it"));
+    }
     check.with(
-        Verdict::Warn,
-        reason,
-        "swapoff -a, or kubeletConfig: {failSwapOn: false}",
+        Verdict::Fail,
+        format!(
+            "swap is on ({swaps}) and kubeletConfig wants failSwapOn: the kubelet will not start"
+        ),
+        "swapoff -a, or failSwapOn: false in the cluster file's kubeletConfig",
     )
 }
 
@@ -349,5 +369,4 @@ fn ports(node: &NodeFile, facts: &Facts) -> Vec<Check> {
 }
 
 #[cfg(test)]
-#[path = "judge_tests.rs"]
 mod tests;

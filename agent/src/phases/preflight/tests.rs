@@ -4,10 +4,7 @@ use crate::testing::{self, Machine};
 /// A worker on this very machine's loopback interface, with its CA and programs.
 fn machine() -> Machine {
     let mut node = testing::worker();
-    node.name = nix::unistd::gethostname()
-        .unwrap()
-        .to_string_lossy()
-        .into_owned();
+    node.name = crate::sys::proc::host_name();
     (node.interface, node.address) = ("lo".into(), "127.0.0.1".parse().unwrap());
     let machine = testing::machine(node);
     machine.file("/etc/kubernetes/pki/ca.crt", &testing::ca_pem());

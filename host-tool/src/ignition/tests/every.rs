@@ -138,8 +138,9 @@ impl Case {
         let fetched = config["storage"]["files"].as_array().unwrap().iter();
         let fetched = fetched.filter(|f| f["contents"]["verification"]["hash"].is_string());
         assert_eq!(fetched.count(), if self.disk { 0 } else { self.urls });
-        let mounts = self.disk && self.files + self.urls > 0;
-        assert_eq!(count("/systemd/units"), usize::from(mounts));
+        let merged = self.files + self.urls > 0;
+        let units = usize::from(merged) + usize::from(merged && self.disk);
+        assert_eq!(count("/systemd/units"), units);
         let files = written_files(config);
         let network = &files["/etc/systemd/network/10-eth0.network"].1;
         assert_eq!(network.matches("\nDNS=").count(), self.dns.len());

@@ -32,6 +32,33 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
     );
 }
 
+#[test]
+fn a_merge_that_failed_is_tried_again() {
+    let dropin = |text: &str, dir: &Path| -> Option<String> {
+        let cluster = cluster(&format!("{DEMO}{text}"), dir);
+        let config = render(&cluster, &gather(&cluster).unwrap(), None).remove(4);
+        let units = config["systemd"]["units"].as_array()?;
+        let unit = units
+            .iter()
+            .find(|u| u["name"] == "systemd-sysext.service")?;
+        Some(unit["dropins"][0]["contents"].as_str()?.to_owned())
+    };
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("ha-agent.raw"), "image").unwrap();
+    let text = dropin(
+        "provider: none\nsysexts: {ha-agent: {path: ha-agent.raw}}\n",
+        dir.path(),
+    );
+    let text = text.unwrap();
+    assert!(text.contains("\nRestart=on-failure\n"), "{text}");
+    let oneshot = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n";
+    verified(
+        "systemd-sysext.service",
+        &text.replace("[Service]\n", oneshot),
+    );
+    assert_eq!(dropin("provider: none\nsysexts: none\n", dir.path()), None);
+}
+
 /// A cluster with the bakery's sysexts, their hashes known beforehand.
 fn of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,0 +1,67 @@
+//! The verbs, one file each, and what their exit codes mean.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use ha_wire::node::NodeFile;
+
+use crate::cli::{Cli, Verb};
+use crate::sys::files::Files;
+
+mod doctor;
+mod probe;
+mod render;
+mod run;
+mod status;
+
+/// Exit codes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// As wished; `status`: steady.
+    Done = 0,
+    /// It failed; `status`: the node failed.
+    Failed = 1,
+    /// The node file or the command line is wrong; nothing was written.
+    BadInput = 2,
+    /// `status`: still working.
+    Working = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Does what the command line says.
+pub fn dispatch(cli: Cli) -> Result<Exit> {
+    let files = Files::new(&cli.root);
+    match cli.verb {
+        Verb::Run => with_node(&cli.node, |node| run::run(node, files)),
+        Verb::Status { json, watch } => status::status(&files, json, watch),
+        Verb::Doctor { json } => with_node(&cli.node, |node| doctor::doctor(node, files, json)),
+        Verb::Render { out } => with_node(&cli.node, |node| {
+            render::render(node, files, out.as_deref())
+        }),
+        Verb::Probe => probe::probe(&files),
+    }
+}
+
+/// Reads the node file first: a bad one gets one message with place and cause.
+fn with_node(path: &Path, verb: impl FnOnce(NodeFile) -> Result<Exit>) -> Result<Exit> {
+    match node_file(path) {
+        Ok(node) => verb(node),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            Ok(Exit::BadInput)
+        }
+    }
+}
+
+fn node_file(path: &Path) -> Result<NodeFile> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read the node file {name}"))?;
+    NodeFile::parse(&text).with_context(|| format!("{name}"))
+}

@@ -1,0 +1,260 @@
+use std::io::{Read as _, Write as _};
+use std::rc::Rc;
+use std::sync::mpsc;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::task::{JoinHandle, LocalSet};
+
+use super::*;
+use crate::sys::Sys;
+use crate::sys::clock::MachineClock;
+use crate::testing::{self, Machine};
+
+const GOOD: bool = true;
+const BAD: bool = false;
+
+#[test]
+fn three_bad_answers_in_a_row_make_sick_and_three_good_ones_fine() {
+    let mut verdict = Verdict {
+        fine: true,
+        against: 0,
+    };
+    let story = [
+        (BAD, true),
+        (BAD, true),
+        (GOOD, true),
+        (BAD, true),
+        (BAD, true),
+        (BAD, false),
+        (GOOD, false),
+        (GOOD, false),
+        (BAD, false),
+        (GOOD, false),
+        (GOOD, false),
+        (GOOD, true),
+    ];
+    for (i, (answer, fine)) in story.into_iter().enumerate() {
+        verdict = verdict.heard(answer, false);
+        assert_eq!(verdict.fine, fine, "after answer {i}");
+    }
+}
+
+#[test]
+fn systemds_word_needs_no_second_answer() {
+    let verdict = Verdict {
+        fine: true,
+        against: 0,
+    }
+    .heard(BAD, true);
+    assert!(!verdict.fine);
+    assert!(!verdict.heard(BAD, true).fine);
+}
+
+#[test]
+fn after_one_bad_answer_the_next_question_follows_at_once() {
+    let fine = Verdict {
+        fine: true,
+        against: 0,
+    };
+    assert_eq!(pause(fine), EVERY);
+    assert_eq!(pause(fine.heard(BAD, false)), Duration::ZERO);
+    assert_eq!(
+        pause(Verdict {
+            fine: false,
+            against: 1
+        }),
+        EVERY
+    );
+}
+
+/// A machine whose clock runs, as the watch waits for real answers.
+fn machine() -> Machine {
+    let mut machine = testing::machine(testing::control_plane());
+    machine.cx.sys = Sys {
+        clock: Rc::new(MachineClock),
+        ..machine.cx.sys
+    };
+    for unit in [HAPROXY, KEEPALIVED] {
+        machine
+            .systemd
+            .units
+            .borrow_mut()
+            .insert(unit.into(), "active".into());
+    }
+    machine.file(paths::HEALTH_FILE, "");
+    machine.file("/run/haproxy/here", "");
+    machine
+}
+
+/// haproxy's health frontend.
+fn haproxy_lives(machine: &Machine) -> JoinHandle<()> {
+    let path = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);
+    let _ = std::fs::remove_file(&path);
+    let listener = UnixListener::bind(path).unwrap();
+    tokio::task::spawn_local(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut question = [0; 100];
+            let _ = stream.read(&mut question).await;
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n<html>").await;
+        }
+    })
+}
+
+fn watch_of(machine: &Machine) -> HealthWatch {
+    HealthWatch {
+        node: machine.cx.node.clone(),
+        sys: machine.cx.sys.clone(),
+    }
+}
+
+fn watched(machine: &Machine) -> impl Future<Output = ()> + use<> {
+    let watch = watch_of(machine);
+    async move { watch.run().await }
+}
+
+async fn until(machine: &Machine, word: &str) {
+    let said = async {
+        while machine
+            .cx
+            .sys
+            .files
+            .read(paths::HEALTH_FILE)
+            .unwrap()
+            .as_deref()
+            != Some(word)
+        {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), said)
+        .await
+        .unwrap_or_else(|_| panic!("never said {word:?}"));
+}
+
+#[tokio::test]
+async fn a_silent_haproxy_is_told_to_keepalived_and_its_return_too() {
+    let machine = machine();
+    let run = async {
+        let haproxy = haproxy_lives(&machine);
+        let watch = tokio::task::spawn_local(watched(&machine));
+        until(&machine, keepalived::FINE).await;
+        haproxy.abort();
+        until(&machine, keepalived::SICK).await;
+        let _haproxy = haproxy_lives(&machine);
+        until(&machine, keepalived::FINE).await;
+        watch.abort();
+    };
+    LocalSet::new().run_until(run).await;
+}
+
+#[tokio::test]
+async fn a_dead_unit_is_told_at_once_and_started_again() {
+    let machine = machine();
+    let run = async {
+        let haproxy = haproxy_lives(&machine);
+        let watch = tokio::task::spawn_local(watched(&machine));
+        until(&machine, keepalived::FINE).await;
+        haproxy.abort();
+        machine
+            .systemd
+            .units
+            .borrow_mut()
+            .insert(HAPROXY.into(), "failed".into());
+        until(&machine, keepalived::SICK).await;
+        watch.abort();
+    };
+    LocalSet::new().run_until(run).await;
+    assert_eq!(
+        machine.orders(),
+        ["reset-failed haproxy.service", "start haproxy.service"]
+    );
+}
+
+#[tokio::test]
+async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
+    let machine = machine();
+    let run = async {
+        let _haproxy = haproxy_lives(&machine);
+        let some_questions = tokio::time::timeout(EVERY * 4, watch_of(&machine).judge()).await;
+        assert!(some_questions.is_err(), "it goes on for ever");
+    };
+    LocalSet::new().run_until(run).await;
+    assert_eq!(machine.systemd.watches.get(), 1);
+}
+
+#[tokio::test]
+async fn an_answer_other_than_200_is_bad() {
+    let machine = machine();
+    let path = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);
+    let listener = UnixListener::bind(path).unwrap();
+    let serve = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let _ = stream.read(&mut [0; 100]).await;
+        stream
+            .write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\n")
+            .await
+            .unwrap();
+    };
+    let (error, ()) = tokio::join!(probe(&machine.cx.sys.files), serve);
+    assert!(format!("{:#}", error.unwrap_err()).contains("503"));
+}
+
+/// A haproxy that answers "not well" from a thread of its own, and counts the questions.
+fn sick_haproxy(files: &Files) -> mpsc::Receiver<()> {
+    let path = files.path(haproxy::HEALTH_SOCKET);
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    let (asked, questions) = mpsc::channel();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 100]);
+            let _ = stream.write_all(b"HTTP/1.0 503 Service Unavailable\r\n\r\n");
+            if asked.send(()).is_err() {
+                return;
+            }
+        }
+    });
+    questions
+}
+
+/// As an fsync on a hanging disk or the removal of a large directory blocks it.
+#[tokio::test]
+async fn what_blocks_the_agent_does_not_keep_a_sick_haproxy_from_being_told() {
+    let machine = machine();
+    let files = machine.cx.sys.files.clone();
+    let questions = sick_haproxy(&files);
+    let balancer_stands = watch::Sender::new(true);
+    let run = async {
+        let node = machine.cx.node.clone();
+        let sys = || testing::machine_with_clock(files, Rc::new(MachineClock));
+        start(node, balancer_stands.subscribe(), sys).unwrap();
+        // This thread does nothing else now. The fourth question follows on the word that three bad answers make.
+        for _ in 0..4 {
+            let asked = questions.recv_timeout(Duration::from_secs(10));
+            asked.expect("the health source stands still with the agent");
+        }
+    };
+    LocalSet::new().run_until(run).await;
+    let told = machine.cx.sys.files.read(paths::HEALTH_FILE).unwrap();
+    assert_eq!(told.as_deref(), Some(keepalived::SICK));
+}
+
+#[tokio::test]
+async fn nothing_is_watched_before_the_balancer_stands() {
+    let machine = machine();
+    let files = machine.cx.sys.files.clone();
+    let (made, seen) = mpsc::channel();
+    let balancer_stands = watch::Sender::new(false);
+    let sys = move || {
+        made.send(()).unwrap();
+        testing::machine_with_clock(files, Rc::new(MachineClock))
+    };
+    start(machine.cx.node.clone(), balancer_stands.subscribe(), sys).unwrap();
+    assert_eq!(seen.try_recv(), Err(mpsc::TryRecvError::Empty));
+    // The agent ends before its balancer stood: so does the thread.
+    drop(balancer_stands);
+    let ended = seen.recv_timeout(Duration::from_secs(10));
+    assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected));
+}

@@ -1,0 +1,162 @@
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixListener;
+use tokio::task::LocalSet;
+
+use super::*;
+use crate::testing::{self, Machine};
+
+/// A control plane with its CA, the units there but not running, and a haproxy that answers.
+fn machine(keepalived_state: &str) -> Machine {
+    let machine = testing::machine(testing::control_plane());
+    machine.file(CLUSTER_CA, "-----BEGIN CERTIFICATE-----\n");
+    machine.file("/run/haproxy/here", "");
+    machine
+        .systemd
+        .units
+        .borrow_mut()
+        .insert(HAPROXY.into(), "inactive".into());
+    machine
+        .systemd
+        .units
+        .borrow_mut()
+        .insert(KEEPALIVED.into(), keepalived_state.into());
+    machine
+}
+
+async fn with_haproxy<T>(machine: &Machine, test: impl Future<Output = T>) -> T {
+    let listener = UnixListener::bind(machine.cx.sys.files.path(haproxy::HEALTH_SOCKET)).unwrap();
+    let serve = async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _ = stream.read(&mut [0; 100]).await;
+            let _ = stream.write_all(b"HTTP/1.0 200 OK\r\n\r\n").await;
+        }
+    };
+    let local = LocalSet::new();
+    local.spawn_local(serve);
+    local.run_until(test).await
+}
+
+#[tokio::test]
+async fn the_first_run_starts_haproxy_before_keepalived() {
+    let machine = machine("inactive");
+    with_haproxy(&machine, async {
+        assert!(needed(&machine.cx).await.unwrap());
+        assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
+        assert!(
+            !needed(&machine.cx).await.unwrap(),
+            "done is seen on the machine"
+        );
+    })
+    .await;
+    assert_eq!(
+        machine.orders(),
+        ["start haproxy.service", "start keepalived.service"]
+    );
+    assert_eq!(
+        machine
+            .cx
+            .sys
+            .files
+            .read(paths::HEALTH_FILE)
+            .unwrap()
+            .as_deref(),
+        Some(keepalived::FINE)
+    );
+}
+
+#[tokio::test]
+async fn a_keepalived_on_an_empty_configuration_is_restarted() {
+    let machine = machine("active");
+    machine.file(keepalived::CONFIG, "");
+    with_haproxy(&machine, run(&machine.cx)).await.unwrap();
+    assert_eq!(
+        machine.orders(),
+        ["start haproxy.service", "restart keepalived.service"]
+    );
+}
+
+/// Seen on a slow machine: the first attempt wrote the files and ended before keepalived's turn; the second found nothing
+/// changed, and keepalived ran on its empty configuration for ever.
+#[tokio::test]
+async fn an_attempt_that_ended_between_writing_and_telling_is_made_up_for() {
+    let machine = machine("active");
+    machine.file(keepalived::CONFIG, "");
+    assert!(run(&machine.cx).await.is_err(), "no haproxy answers yet");
+    assert_eq!(machine.orders(), ["start haproxy.service"]);
+    with_haproxy(&machine, async {
+        assert!(needed(&machine.cx).await.unwrap());
+        run(&machine.cx).await.unwrap();
+        assert!(!needed(&machine.cx).await.unwrap());
+    })
+    .await;
+    assert_eq!(machine.orders(), ["restart keepalived.service"]);
+}
+
+#[tokio::test]
+async fn a_reload_that_failed_is_asked_for_again() {
+    let machine = machine("inactive");
+    let two = machine.cx.node.control_planes[..2].to_vec();
+    with_haproxy(&machine, async {
+        run(&machine.cx).await.unwrap();
+        machine.orders();
+        machine.systemd.broken.borrow_mut().push(HAPROXY.into());
+        assert!(apply(&machine.cx, &two).await.is_err());
+        machine.systemd.broken.borrow_mut().clear();
+        assert!(needed(&machine.cx).await.unwrap());
+        apply(&machine.cx, &two).await.unwrap();
+    })
+    .await;
+    assert_eq!(machine.orders(), ["reload-or-restart haproxy.service"; 2]);
+}
+
+#[tokio::test]
+async fn other_apiservers_reload_haproxy_alone_and_are_remembered() {
+    let machine = machine("inactive");
+    let two = machine.cx.node.control_planes[..2].to_vec();
+    with_haproxy(&machine, async {
+        run(&machine.cx).await.unwrap();
+        machine.orders();
+        apply(&machine.cx, &two).await.unwrap();
+        assert_eq!(machine.orders(), ["reload-or-restart haproxy.service"]);
+        apply(&machine.cx, &two).await.unwrap();
+        run(&machine.cx).await.unwrap();
+    })
+    .await;
+    assert_eq!(machine.orders(), Vec::<String>::new(), "nothing changed");
+    assert_eq!(backends(&machine.cx).unwrap(), two);
+}
+
+#[tokio::test]
+async fn a_unit_that_systemd_does_not_know_needs_a_person() {
+    let machine = machine("active");
+    machine.systemd.units.borrow_mut().remove(HAPROXY);
+    let error = run(&machine.cx).await.unwrap_err();
+    assert!(error.is::<NeedsAPerson>(), "{error:#}");
+    assert!(error.to_string().contains("haproxy.service"));
+}
+
+#[tokio::test]
+async fn a_failed_unit_is_forgiven_first() {
+    let machine = machine("active");
+    machine
+        .systemd
+        .units
+        .borrow_mut()
+        .insert(HAPROXY.into(), "failed".into());
+    with_haproxy(&machine, run(&machine.cx)).await.unwrap();
+    assert_eq!(
+        machine.orders()[..2],
+        ["reset-failed haproxy.service", "start haproxy.service"]
+    );
+}
+
+#[tokio::test]
+async fn a_haproxy_that_does_not_answer_is_an_error_that_says_where_to_look() {
+    let machine = machine("active");
+    let error = run(&machine.cx).await.unwrap_err();
+    assert!(
+        format!("{error:#}").contains("journalctl -u haproxy"),
+        "{error:#}"
+    );
+}

@@ -1,0 +1,178 @@
+use serde_json::json;
+
+use super::*;
+use crate::testing;
+
+/// A machine without a fault.
+fn fit(node: &NodeFile) -> Facts {
+    let kernel = SYSCTLS
+        .iter()
+        .map(|(name, value, _)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let state = |unit: &str, state: &str| (unit.to_owned(), state.to_owned());
+    Facts {
+        now_ms: 2_000_000_000_000,
+        certificates: vec![("ca.crt".into(), 1_000_000_000_000, 3_000_000_000_000)],
+        has_ca: true,
+        hostname: node.name.clone(),
+        in_hosts: true,
+        address_here: true,
+        kernel,
+        overlay: true,
+        free_kib: Some(20 << 20),
+        units: BTreeMap::from([
+            state("containerd.service", "active"),
+            state("kubelet.service", "inactive"),
+        ]),
+        ..Facts::default()
+    }
+}
+
+fn verdicts(node: &NodeFile, facts: &Facts) -> Vec<(String, Verdict)> {
+    let all = judge(node, facts)
+        .into_iter()
+        .filter(|c| c.verdict != Verdict::Pass);
+    all.map(|c| (c.name, c.verdict)).collect()
+}
+
+#[test]
+fn a_fit_machine_passes_everything() {
+    for node in [
+        testing::founder(),
+        testing::control_plane(),
+        testing::worker(),
+    ] {
+        assert_eq!(verdicts(&node, &fit(&node)), []);
+    }
+}
+
+/// Spoils a fit machine in one way.
+type Fault = fn(&mut Facts);
+
+#[test]
+fn each_fault_has_its_verdict_and_says_what_to_do() {
+    let cases: [(&str, Verdict, Fault); 17] = [
+        ("time", Verdict::Wait, |f| f.now_ms = 900_000_000_000),
+        ("certificates", Verdict::Fail, |f| {
+            f.now_ms = 3_100_000_000_000
+        }),
+        ("hostname", Verdict::Wait, |f| {
+            f.hostname = "localhost".into()
+        }),
+        ("hosts file", Verdict::Warn, |f| f.in_hosts = false),
+        ("address", Verdict::Wait, |f| f.address_here = false),
+        ("cluster CA", Verdict::Fail, |f| f.has_ca = false),
+        ("leftovers", Verdict::Fail, |f| f.other_cluster = true),
+        ("programs", Verdict::Wait, |f| {
+            f.missing = vec!["kubeadm".into()]
+        }),
+        ("containerd.service", Verdict::Wait, |f| {
+            _ = f
+                .units
+                .insert("containerd.service".into(), "activating".into())
+        }),
+        ("kubelet.service", Verdict::Wait, |f| {
+            _ = f.units.insert("kubelet.service".into(), "not-found".into())
+        }),
+        ("net.ipv4.ip_nonlocal_bind", Verdict::Fail, |f| {
+            _ = f
+                .kernel
+                .insert("/proc/sys/net/ipv4/ip_nonlocal_bind".into(), "0".into());
+        }),
+        ("net.bridge.bridge-nf-call-iptables", Verdict::Warn, |f| {
+            _ = f
+                .kernel
+                .remove("/proc/sys/net/bridge/bridge-nf-call-iptables");
+        }),
+        ("overlay", Verdict::Fail, |f| f.overlay = false),
+        ("inotify", Verdict::Warn, |f| {
+            _ = f.kernel.insert(mend::INOTIFY.into(), "128".into())
+        }),
+        ("keepalived scheduling", Verdict::Warn, |f| {
+            f.keepalived_in_real_time = Some(false)
+        }),
+        ("disk", Verdict::Fail, |f| f.free_kib = Some(1 << 20)),
+        ("port 6443", Verdict::Fail, |f| {
+            _ = f.holders.insert(6443, "nginx".into())
+        }),
+    ];
+    let node = testing::control_plane();
+    for (name, verdict, spoil) in cases {
+        let mut facts = fit(&node);
+        spoil(&mut facts);
+        assert_eq!(verdicts(&node, &facts), [(name.to_owned(), verdict)]);
+        let check = judge(&node, &facts)
+            .into_iter()
+            .find(|c| c.name == name)
+            .unwrap();
+        assert!(
+            !check.cure.is_empty() && !check.look.is_empty() && check.reason != "ok",
+            "{check:?}"
+        );
+    }
+}
+
+#[test]
+fn our_own_programs_may_hold_their_ports() {
+    let node = testing::control_plane();
+    let mut facts = fit(&node);
+    let holders = [
+        (6443, "kube-apiserver"),
+        (2379, "etcd"),
+        (10250, "kubelet"),
+        (10257, "kube-controller"),
+        (6444, "haproxy"),
+    ];
+    facts.holders = holders
+        .into_iter()
+        .map(|(port, name)| (port, name.to_owned()))
+        .collect();
+    assert_eq!(verdicts(&node, &facts), []);
+}
+
+/// As the agent's service sees a node that it restarts on: etcd and the others have more rights than itself.
+#[test]
+fn a_port_of_a_running_program_of_ours_may_be_held_unseen() {
+    let node = testing::control_plane();
+    let mut facts = fit(&node);
+    let ports = wanted_ports(&node);
+    facts.holders = ports.keys().map(|port| (*port, String::new())).collect();
+    facts.hidden = ports.values().map(|name| (*name).to_owned()).collect();
+    assert_eq!(verdicts(&node, &facts), []);
+    facts.hidden.remove("etcd");
+    let unclear = ["port 2379", "port 2380"].map(|name| (name.to_owned(), Verdict::Warn));
+    assert_eq!(verdicts(&node, &facts), unclear);
+    facts.holders.insert(10250, "nginx".into());
+    let stranger = ("port 10250".to_owned(), Verdict::Fail);
+    assert!(verdicts(&node, &facts).contains(&stranger), "seen is seen");
+}
+
+#[test]
+fn a_worker_needs_no_port_of_a_control_plane() {
+    let node = testing::worker();
+    assert_eq!(wanted_ports(&node).into_keys().collect::<Vec<_>>(), [10250]);
+}
+
+#[test]
+fn swap_is_a_fault_only_where_the_kubelet_dies_of_it() {
+    let cases = [
+        (json!({}), None),
+        (json!({"failSwapOn": false}), None),
+        (json!({"failSwapOn": true}), Some(Verdict::Fail)),
+        // Ours is taken away; the kubelet's own default is to fail.
+        (json!({"failSwapOn": null}), Some(Verdict::Fail)),
+    ];
+    for (kubelet_config, verdict) in cases {
+        let mut node = testing::worker();
+        node.kubernetes.kubelet_config = kubelet_config.as_object().unwrap().clone();
+        let mut facts = fit(&node);
+        assert_eq!(verdicts(&node, &facts), [], "no swap, {kubelet_config}");
+        facts.swaps = vec!["/dev/vda3".into()];
+        let wanted = verdict.map(|v| ("swap".to_owned(), v));
+        assert_eq!(
+            verdicts(&node, &facts),
+            Vec::from_iter(wanted),
+            "{kubelet_config}"
+        );
+    }
+}

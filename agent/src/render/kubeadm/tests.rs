@@ -1,0 +1,164 @@
+use ha_wire::settings::{Cri, Taint};
+use serde_json::json;
+
+use super::*;
+use crate::render::judges::kubeadm_takes;
+use crate::render::testing::golden;
+use crate::testing;
+
+const V2: Machine = Machine {
+    cgroup_v2: true,
+    owns_conntrack: true,
+    owns_disk: true,
+    emulated: false,
+};
+const CONTAINER: Machine = Machine {
+    cgroup_v2: false,
+    owns_conntrack: false,
+    owns_disk: false,
+    emulated: false,
+};
+const EMULATED: Machine = Machine {
+    emulated: true,
+    ..V2
+};
+const TOKEN: &str = "abcdef.0123456789abcdef";
+
+/// Every file that is compared and shown to the real kubeadm.
+fn files() -> Vec<(String, String)> {
+    let mut all = Vec::new();
+    for (proxy, name) in [
+        (KubeProxy::None, "none"),
+        (KubeProxy::Iptables, "iptables"),
+        (KubeProxy::Ipvs, "ipvs"),
+        (KubeProxy::Nftables, "nftables"),
+    ] {
+        for cri in [Cri::Containerd, Cri::Crio] {
+            let mut node = testing::founder();
+            (node.kubernetes.proxy, node.kubernetes.cri) = (proxy, cri);
+            let cri = if cri == Cri::Crio {
+                "crio"
+            } else {
+                "containerd"
+            };
+            all.push((
+                format!("init-{cri}-{name}"),
+                init(&node, V2, Some(TOKEN), &["show-join-command"]),
+            ));
+        }
+    }
+    let mut contained = testing::founder();
+    contained.kubernetes.proxy = KubeProxy::Nftables;
+    all.push((
+        "init-container".into(),
+        init(&contained, CONTAINER, None, &[]),
+    ));
+    all.push((
+        "init-users-own".into(),
+        init(&users_own(), V2, Some(TOKEN), &[]),
+    ));
+    all.push((
+        "init-ipv6".into(),
+        init(&version_six(), V2, Some(TOKEN), &[]),
+    ));
+    all.push((
+        "join-control-plane".into(),
+        join(&testing::control_plane(), V2, &["etcd-join"]),
+    ));
+    all.push((
+        "init-emulated".into(),
+        init(&testing::founder(), EMULATED, None, &[]),
+    ));
+    all.push((
+        "join-emulated".into(),
+        join(&testing::control_plane(), EMULATED, &[]),
+    ));
+    all.push(("join-worker".into(), join(&testing::worker(), V2, &[])));
+    let mut worker = testing::worker();
+    worker.kubernetes.cri = Cri::Crio;
+    worker.labels.insert("disk".into(), "ssd".into());
+    worker
+        .labels
+        .insert("node.kubernetes.io/pool".into(), "blue".into());
+    worker
+        .labels
+        .insert("node-role.kubernetes.io/db".into(), String::new());
+    worker.taints = vec![Taint {
+        key: "db".into(),
+        value: "only".into(),
+        effect: "NoSchedule".into(),
+    }];
+    all.push(("join-worker-labels".into(), join(&worker, V2, &[])));
+    all
+}
+
+fn users_own() -> NodeFile {
+    let mut node = testing::founder();
+    node.kubernetes.cert_sans = vec!["k8s.example.org".into(), "10.77.0.30".into()];
+    let own = json!({
+        "apiServer": {"extraArgs": [{"name": "audit-log-maxage", "value": "7"}]},
+        "networking": {"dnsDomain": "demo.local"},
+        "encryptionAlgorithm": null,
+    });
+    node.kubernetes.cluster_configuration = own.as_object().unwrap().clone();
+    node.kubernetes.kubelet_config =
+        json!({"maxPods": 200, "evictionHard": {"memory.available": "5%"}})
+            .as_object()
+            .unwrap()
+            .clone();
+    node.taints = vec![Taint {
+        key: "quiet".into(),
+        value: String::new(),
+        effect: "PreferNoSchedule".into(),
+    }];
+    node
+}
+
+fn version_six() -> NodeFile {
+    let mut node = testing::founder();
+    node.address = "fd00::11".parse().unwrap();
+    node.endpoint.vip = "fd00::30".parse().unwrap();
+    node.kubernetes.pod_cidr = "fd01::/48".parse().unwrap();
+    node.kubernetes.service_cidr = "fd02::/112".parse().unwrap();
+    node
+}
+
+#[test]
+fn golden_files() {
+    for (name, text) in files() {
+        golden(&format!("kubeadm/{name}.yaml"), &text);
+    }
+}
+
+#[test]
+fn the_real_kubeadm_accepts_them() {
+    kubeadm_takes(&files().into_iter().collect());
+}
+
+#[test]
+fn the_users_settings_and_ours_come_to_one() {
+    let settings = |cluster: Value, kubelet: Value| {
+        let mut node = testing::founder();
+        node.kubernetes.cluster_configuration = cluster.as_object().unwrap().clone();
+        node.kubernetes.kubelet_config = kubelet.as_object().unwrap().clone();
+        EffectiveSettings::new(&node)
+    };
+    let ours = EffectiveSettings {
+        fails_on_swap: false,
+        etcd_data: "/var/lib/etcd".into(),
+        has_dns: true,
+    };
+    assert_eq!(settings(json!({}), json!({})), ours);
+    let users = settings(
+        json!({"etcd": {"local": {"dataDir": "/data/etcd"}}, "dns": {"disabled": true}}),
+        json!({"failSwapOn": true}),
+    );
+    let wanted = EffectiveSettings {
+        fails_on_swap: true,
+        etcd_data: "/data/etcd".into(),
+        has_dns: false,
+    };
+    assert_eq!(users, wanted);
+    let without_ours = settings(json!({"dns": {}}), json!({"failSwapOn": null}));
+    assert!(without_ours.fails_on_swap && without_ours.has_dns);
+}

@@ -1,0 +1,52 @@
+//! Addresses and connections.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::SockaddrStorage;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+
+/// True if an interface (this one, if named) has the address.
+pub fn has_address(address: IpAddr, interface: Option<&str>) -> Result<bool> {
+    let mut all = getifaddrs().context("cannot list the interfaces' addresses")?;
+    Ok(all.any(|entry| {
+        let named = interface.is_none_or(|name| name == entry.interface_name);
+        named && entry.address.as_ref().and_then(ip_address) == Some(address)
+    }))
+}
+
+fn ip_address(address: &SockaddrStorage) -> Option<IpAddr> {
+    let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
+    v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
+}
+
+/// True if somebody accepts TCP connections there.
+pub async fn accepts(address: SocketAddr) -> bool {
+    TcpStream::connect(address).await.is_ok()
+}
+
+/// Writes a question to a Unix socket and reads until the other side closes. Without a deadline of its own.
+pub async fn ask_socket(socket: &Path, question: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = UnixStream::connect(socket).await?;
+    stream.write_all(question).await?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(answer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loopback_address_is_found_on_its_interface_only() {
+        let address = "127.0.0.1".parse().unwrap();
+        assert!(has_address(address, None).unwrap());
+        assert!(has_address(address, Some("lo")).unwrap());
+        assert!(!has_address(address, Some("eth9")).unwrap());
+        assert!(!has_address("192.0.2.1".parse().unwrap(), None).unwrap());
+    }
+}

@@ -1,0 +1,15 @@
+//! Random numbers.
+
+use anyhow::{Context as _, Result};
+
+/// In 0..1; good enough to spread load, useless for secrets.
+pub fn fraction() -> f64 {
+    fastrand::f64()
+}
+
+/// From the kernel, good for secrets.
+pub fn secret_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH]> {
+    let mut bytes = [0; LENGTH];
+    getrandom::fill(&mut bytes).context("the kernel gives no random bytes")?;
+    Ok(bytes)
+}

@@ -1,0 +1,350 @@
+//! The agent's voice: each change of state is told from here to the journal, to systemd (sd_notify STATUS), to the
+//! state file and as an event, so that the four never disagree. Interior mutability: all methods take `&self`.
+
+use std::cell::{RefCell, RefMut};
+use std::rc::Rc;
+
+use ha_wire::event::{self, Event, What};
+use ha_wire::node::NodeFile;
+use ha_wire::paths;
+use ha_wire::phase::Phase;
+use ha_wire::status::{PhaseTime, State, Status};
+
+use crate::sys::Clock;
+use crate::sys::files::Files;
+
+mod events;
+pub mod journal;
+mod status;
+mod systemd;
+
+use events::Sinks;
+
+/// Time between two `waiting` events: a host that watches 5,000 nodes reads at most five lines a second of each.
+const WAITING_EVERY_MS: u64 = 200;
+
+/// Cheap to clone; all clones are one voice.
+#[derive(Debug, Clone)]
+pub struct Tell {
+    inner: Rc<RefCell<Voice>>,
+}
+
+/// How an attempt failed.
+#[derive(Debug, Clone, Default)]
+pub struct Failure {
+    /// One line, the whole chain.
+    pub error: String,
+    /// The failing program's last lines.
+    pub tail: Vec<String>,
+    /// Milliseconds until the next attempt; none: a person must act.
+    pub retry_ms: Option<u64>,
+}
+
+impl Failure {
+    /// The program's last lines first, then the verdict: a journal is read from its end.
+    fn to_journal(&self, phase: Phase, attempt: u32, node: &str) {
+        for line in &self.tail {
+            tracing::info!(%phase, attempt, node, "{phase}: | {line}");
+        }
+        let error = &self.error;
+        match self.retry_ms.map(|ms| ms as f64 / 1e3) {
+            Some(s) => {
+                tracing::warn!(%phase, attempt, node, "{phase}: attempt {attempt} failed, the next in {s:.1} s: {error}");
+            }
+            None => {
+                tracing::error!(%phase, attempt, node, "{phase}: failed, a person must act: {error}")
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Voice {
+    clock: Rc<dyn Clock>,
+    files: Files,
+    sinks: Sinks,
+    status: Status,
+    written: Option<Status>,
+    seq: u64,
+    told_waiting: Option<(Phase, String, String)>,
+    told_waiting_ms: u64,
+}
+
+impl Tell {
+    /// A voice for this node; nothing is said yet.
+    pub fn new(node: &NodeFile, clock: Rc<dyn Clock>, files: Files) -> Self {
+        let now = clock.now_ms();
+        let voice = Voice {
+            sinks: Sinks::new(files.clone(), node.report.clone()),
+            status: status::first(node, now),
+            clock,
+            files,
+            written: None,
+            seq: 0,
+            told_waiting: None,
+            told_waiting_ms: 0,
+        };
+        Self {
+            inner: Rc::new(RefCell::new(voice)),
+        }
+    }
+
+    /// A life of the agent begins: the state file is there, systemd knows that the service is up.
+    pub fn hello(&self) {
+        let mut voice = self.voice();
+        let boot = voice
+            .files
+            .read("/proc/sys/kernel/random/boot_id")
+            .ok()
+            .flatten()
+            .unwrap_or_default();
+        let what = What::Hello {
+            agent: env!("CARGO_PKG_VERSION").into(),
+            role: voice.status.role,
+            boot: boot.trim().into(),
+        };
+        let (node, cluster, role) = (
+            &voice.status.node,
+            &voice.status.cluster,
+            voice.status.role.words(),
+        );
+        tracing::info!(
+            node,
+            "ha-agent {}: {node}, {role} of {cluster}",
+            env!("CARGO_PKG_VERSION")
+        );
+        voice.publish();
+        voice.event(what);
+        systemd::ready();
+    }
+
+    /// An attempt at a phase begins.
+    pub fn started(&self, phase: Phase, attempt: u32) {
+        let mut voice = self.voice();
+        match attempt {
+            1 => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: begins"),
+            _ => {
+                tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: attempt {attempt}")
+            }
+        }
+        let now = voice.clock.now_ms();
+        voice.open_phase(phase, now);
+        if phase != Phase::Images {
+            let state = if phase == Phase::Steady {
+                State::Steady
+            } else {
+                State::Working
+            };
+            voice.enter(phase, state, attempt, now);
+        }
+        voice.publish();
+        voice.event(What::Started { phase, attempt });
+    }
+
+    /// The phase waits for `what`; `last_error` is what the last try said. Rate limited, repeated words are dropped.
+    pub fn waiting(&self, phase: Phase, what: &str, last_error: &str) {
+        let mut voice = self.voice();
+        let now = voice.clock.now_ms();
+        if phase != Phase::Images {
+            voice.status.waiting_for = what.into();
+            voice.status.last_try_ms = Some(now);
+            if !last_error.is_empty() {
+                voice.status.last_error = last_error.into();
+            }
+        }
+        let words = (phase, what.to_owned(), last_error.to_owned());
+        let soon = now.saturating_sub(voice.told_waiting_ms) < WAITING_EVERY_MS;
+        if voice.told_waiting.as_ref() == Some(&words) || soon {
+            voice.publish_if_due(now);
+            return;
+        }
+        let because = if last_error.is_empty() {
+            String::new()
+        } else {
+            format!(": {last_error}")
+        };
+        tracing::info!(%phase, node = voice.status.node, "{phase}: waiting for {what}{because}");
+        voice.told_waiting = Some(words);
+        voice.told_waiting_ms = now;
+        voice.publish();
+        voice.event(What::Waiting {
+            phase,
+            what: what.into(),
+            last_error: last_error.into(),
+        });
+    }
+
+    /// So many of so many.
+    pub fn progress(&self, phase: Phase, done: u32, total: u32) {
+        let mut voice = self.voice();
+        tracing::debug!(%phase, node = voice.status.node, "{phase}: {done} of {total}");
+        voice.event(What::Progress { phase, done, total });
+    }
+
+    /// A phase ended well.
+    pub fn done(&self, phase: Phase, skipped: bool) {
+        let mut voice = self.voice();
+        let now = voice.clock.now_ms();
+        let took_ms = voice.close_phase(phase, now);
+        match skipped {
+            true => tracing::info!(%phase, node = voice.status.node, "{phase}: nothing to do"),
+            false => {
+                tracing::info!(%phase, node = voice.status.node, "{phase}: done in {:.1} s", took_ms as f64 / 1e3)
+            }
+        }
+        if phase != Phase::Images {
+            voice.forget_errors();
+        }
+        voice.publish();
+        voice.event(What::Done {
+            phase,
+            took_ms,
+            skipped,
+        });
+    }
+
+    /// An attempt failed.
+    pub fn failed(&self, phase: Phase, attempt: u32, failure: Failure) {
+        let mut voice = self.voice();
+        failure.to_journal(phase, attempt, &voice.status.node);
+        if phase != Phase::Images {
+            let now = voice.clock.now_ms();
+            let state = match (phase, failure.retry_ms) {
+                (Phase::Steady, Some(_)) => State::Degraded,
+                (_, Some(_)) => State::Retrying,
+                (_, None) => State::Failed,
+            };
+            voice.enter(phase, state, attempt, now);
+            voice.status.last_error.clone_from(&failure.error);
+            voice.status.tail.clone_from(&failure.tail);
+            voice.status.last_try_ms = Some(now);
+        }
+        voice.publish();
+        let Failure {
+            error,
+            tail,
+            retry_ms,
+        } = failure;
+        voice.event(What::Failed {
+            phase,
+            attempt,
+            error,
+            tail,
+            retry_ms,
+        });
+    }
+
+    /// The node is in its steady state.
+    pub fn steady(&self) {
+        let mut voice = self.voice();
+        tracing::info!(node = voice.status.node, "steady");
+        voice.event(What::Steady);
+    }
+
+    /// Changes facts in the status (VIP holder, backends, etcd members, ...) and writes it if they differ.
+    pub fn facts(&self, change: impl FnOnce(&mut Status)) {
+        let mut voice = self.voice();
+        change(&mut voice.status);
+        voice.publish();
+    }
+
+    /// Never held over an await or a call to the outside, so it is never borrowed twice.
+    fn voice(&self) -> RefMut<'_, Voice> {
+        self.inner.borrow_mut()
+    }
+}
+
+impl Voice {
+    fn enter(&mut self, phase: Phase, state: State, attempt: u32, now: u64) {
+        let status = &mut self.status;
+        if (status.phase, status.state) != (phase, state) {
+            (status.phase, status.state, status.since_ms) = (phase, state, now);
+        }
+        status.attempt = attempt;
+        status.waiting_for.clear();
+    }
+
+    fn forget_errors(&mut self) {
+        self.status.waiting_for.clear();
+        self.status.last_error.clear();
+        self.status.tail.clear();
+        self.told_waiting = None;
+    }
+
+    /// The first start counts: attempts belong to one stay.
+    fn open_phase(&mut self, phase: Phase, now: u64) {
+        let running = self
+            .status
+            .phases
+            .iter()
+            .any(|p| p.phase == phase && p.ended_ms.is_none());
+        if !running {
+            self.status.phases.retain(|p| p.phase != phase);
+            self.status.phases.push(PhaseTime {
+                phase,
+                started_ms: now,
+                ended_ms: None,
+            });
+        }
+    }
+
+    /// How long the phase took, all attempts included.
+    fn close_phase(&mut self, phase: Phase, now: u64) -> u64 {
+        self.open_phase(phase, now);
+        let entry = self.status.phases.iter_mut().find(|p| p.phase == phase);
+        entry.map_or(0, |entry| {
+            entry.ended_ms = Some(now);
+            now.saturating_sub(entry.started_ms)
+        })
+    }
+
+    /// Words that repeat change nothing but the time of the last try: written once a second is often enough.
+    fn publish_if_due(&mut self, now: u64) {
+        let last = self.written.as_ref().map_or(0, |s| s.updated_ms);
+        if now.saturating_sub(last) >= 1000 {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.status.updated_ms = self.written.as_ref().map_or(0, |s| s.updated_ms);
+        if self.written.as_ref() == Some(&self.status) {
+            return;
+        }
+        self.status.updated_ms = self.clock.now_ms();
+        let mut text = serde_json::to_vec(&self.status).unwrap_or_default();
+        text.push(b'\n');
+        if let Err(error) = self.files.write(paths::STATUS_FILE, 0o644, &text) {
+            tracing::warn!("no state file: {error:#}");
+        }
+        systemd::status(&status::line(&self.status));
+        self.written = Some(self.status.clone());
+    }
+
+    fn event(&mut self, what: What) {
+        self.seq += 1;
+        let event = Event {
+            version: event::VERSION,
+            seq: self.seq,
+            time_ms: self.clock.now_ms(),
+            node: self.status.node.clone(),
+            what,
+        };
+        if let Ok(line) = serde_json::to_string(&event) {
+            self.sinks.send(&line);
+        }
+    }
+}
+
+/// Tells systemd every half watchdog period that the loop turns, for ever; ends at once without a watchdog.
+pub async fn watchdog(clock: Rc<dyn Clock>) {
+    systemd::watchdog(clock).await;
+}
+
+/// systemd learns that the agent goes down.
+pub fn stopping() {
+    systemd::stopping();
+}
+
+#[cfg(test)]
+mod tests;
