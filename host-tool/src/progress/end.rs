@@ -56,7 +56,7 @@ fn ready(s: &Summary) -> String {
     let spent: Vec<String> = s.timings.0.iter().map(stretch).collect();
     let spent = match spent.join(", ") {
         words if words.is_empty() => String::new(),
-        words => format!("\n  where the time went (seconds): {words}"),
+        words => format!("\n  where the time went: {words}"),
     };
     format!(
         "{head}: {0} of {0} nodes{etcd}{held}\n\n{1}{spent}",
@@ -113,15 +113,12 @@ fn failed(failures: &Failures) -> String {
         text.push('\n');
     }
     text += &format!("  others   {}", others(failures));
-    let names: Vec<&str> = failures.nodes.iter().map(|n| n.node.as_str()).collect();
-    let mend = format!(
-        "mend it and run  ha-host launch {}  again: it continues with {}",
-        failures.file.display(),
-        names.join(", ")
-    );
-    let mut anew = failures.nodes.iter();
-    let anew = anew.find_map(|n| way_on(&n.cause, failures));
-    text + &format!("\n  go on    {}", anew.unwrap_or(mend))
+    let (anew, again): (Vec<&NodeFailure>, Vec<_>) =
+        failures.nodes.iter().partition(|n| never_booted(n));
+    for way in [launch_anew(&anew, failures), launch_again(&again, failures)] {
+        text.extend(way.map(|way| format!("\n  go on    {way}")));
+    }
+    text
 }
 
 /// What happened to a node, after its name.
@@ -161,13 +158,95 @@ pub fn look_command(node: &NodeFailure, failures: &Failures) -> String {
     format!("ha-host logs {} {}{unit}", failures.cluster, node.node)
 }
 
-/// What to do where launching again is not enough.
-pub fn way_on(cause: &FailureCause, failures: &Failures) -> Option<String> {
-    matches!(cause, FailureCause::NeverBooted(_)).then(|| {
+fn never_booted(node: &NodeFailure) -> bool {
+    matches!(node.cause, FailureCause::NeverBooted(_))
+}
+
+/// What to do where launching again is not enough; none: it is.
+pub fn way_on(node: &NodeFailure, failures: &Failures) -> Option<String> {
+    let anew: &[&NodeFailure] = if never_booted(node) { &[node] } else { &[] };
+    launch_anew(anew, failures)
+}
+
+fn launch_anew(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
+    let cluster = &failures.cluster;
+    names(nodes).map(|names| {
         format!(
-            "nothing of this node ever ran: mend its config (ignition.merge, sysexts), then  ha-host destroy {} --yes  \
-             and launch again",
-            failures.cluster
+            "nothing of {names} ever ran: mend the config (ignition.merge, sysexts), then  ha-host destroy {cluster} --yes  \
+             and launch again"
         )
     })
+}
+
+fn launch_again(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
+    let file = failures.file.display();
+    names(nodes).map(|names| {
+        format!("mend it and run  ha-host launch {file}  again: it continues with {names}")
+    })
+}
+
+fn names(nodes: &[&NodeFailure]) -> Option<String> {
+    let names: Vec<&str> = nodes.iter().map(|n| n.node.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ha_wire::phase::{Phase, Role};
+
+    use super::*;
+
+    fn failures(nodes: Vec<NodeFailure>) -> Failures {
+        Failures {
+            cluster: "demo".to_owned(),
+            file: "demo.yaml".into(),
+            nodes,
+            others_ready: 1,
+            others: 2,
+        }
+    }
+
+    #[test]
+    fn one_node_that_failed_is_shown_with_its_words() {
+        let cause = FailureCause::PhaseFailed {
+            phase: Phase::Join,
+            attempts: 5,
+            failing: Duration::from_secs(96),
+        };
+        let node = NodeFailure {
+            node: "node3".to_owned(),
+            role: Role::ControlPlane,
+            cause,
+            output: vec!["dial tcp: i/o timeout".to_owned()],
+        };
+        assert_eq!(
+            failed(&failures(vec![node])),
+            "error: node3 (control plane): join failed 5 times in 96 s\n  dial tcp: i/o timeout\n  \
+             look     ha-host logs demo node3 --unit ha-agent\n  \
+             others   1 of the 2 other nodes are Ready\n  \
+             go on    mend it and run  ha-host launch demo.yaml  again: it continues with node3"
+        );
+    }
+
+    #[test]
+    fn of_many_nodes_that_failed_the_first_are_shown_with_their_words() {
+        let node = |number: usize| NodeFailure {
+            node: format!("node{number}"),
+            role: Role::Worker,
+            cause: FailureCause::NeverBooted("its kernel panicked"),
+            output: vec![format!("panic {number}")],
+        };
+        let text = failed(&failures((1..=5).map(node).collect()));
+        assert_eq!(text.matches("its kernel panicked").count(), 5);
+        assert!(
+            text.contains("panic 3") && !text.contains("panic 4"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  go on    nothing of node1, node2, node3, node4, node5 ever ran:"),
+            "{text}"
+        );
+    }
 }

@@ -94,7 +94,7 @@ fn failure_object(node: &NodeFailure, failures: &Failures) -> Value {
     json!({
         "node": node.node, "phase": phase, "what": end::what_failed(&node.cause), "words": node.output,
         "others": end::others(failures), "look": end::look_command(node, failures),
-        "again": end::way_on(&node.cause, failures),
+        "again": end::way_on(node, failures),
     })
 }
 
