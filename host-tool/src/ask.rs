@@ -13,6 +13,7 @@ use ha_wire::status::Status;
 
 /// Reading something small takes milliseconds; a node that hangs must not hold up the others.
 const READ: Duration = Duration::from_secs(3);
+
 /// What a node says about itself.
 #[derive(Debug)]
 pub enum NodeAnswer {
@@ -50,8 +51,9 @@ pub fn run_on_node(
 ) -> Result<String> {
     let mut command = provider.exec(node, argv)?;
     let finished = command::run(&mut command, "", deadline)?;
-    let output = finished.into_stdout();
-    output.with_context(|| format!("on {}", node.name))
+    finished
+        .into_stdout()
+        .with_context(|| format!("`{}` on {}", argv.join(" "), node.name))
 }
 
 /// Every node's own status, asked side by side, in the order of the nodes.
