@@ -6,7 +6,6 @@ use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Provider};
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{count, home};
-use ha_providers as provider;
 
 use crate::cli::Destroy;
 use crate::source;
@@ -25,7 +24,7 @@ pub fn run(args: &Destroy, root: &Root) -> Result<()> {
     let store = dir.lock()?;
     advance(&store, Life::Destroying)?;
     if let Some(cluster) = cluster.filter(|c| c.provider != Provider::None) {
-        provider::of(&cluster, store.path())?.destroy()?;
+        ha_providers::of(&cluster, store.path())?.destroy()?;
     }
     store.remove()?;
     println!("{name} is gone: machines, disks, keys and {path}");

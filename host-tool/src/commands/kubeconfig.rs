@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result};
 use ha_host_base::files;
-use ha_providers as provider;
 
 use crate::cli::Kubeconfig;
 use crate::pki::kubeconfig::{Server, is_current};
@@ -16,7 +15,7 @@ pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let provider = provider::of(&cluster, dir.path())?;
+    let provider = ha_providers::of(&cluster, dir.path())?;
     let server = Server::of(&cluster, &*provider);
     let current = files::read(&dir.kubeconfig())?;
     let current = current.filter(|text| is_current(text, &server, &pki));

@@ -2,7 +2,6 @@
 
 use anyhow::Result;
 use ha_host_base::exit::Stop;
-use ha_providers as provider;
 
 use super::Known;
 use crate::cli::{self, Order};
@@ -12,9 +11,9 @@ use crate::state::{Life, Root, advance};
 pub fn power(args: &cli::Power, root: &Root) -> Result<()> {
     let known = Known::find(root, &args.cluster)?;
     let order = match args.order {
-        Order::Off => provider::Power::Off,
-        Order::On => provider::Power::On,
-        Order::Reboot => provider::Power::Reboot,
+        Order::Off => ha_providers::Power::Off,
+        Order::On => ha_providers::Power::On,
+        Order::Reboot => ha_providers::Power::Reboot,
     };
     known.provider.power(known.node(&args.node)?, order)
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use anyhow::bail;
 use ha_cluster_file::cluster::Node;
 use ha_flatcar_image::Bar;
-use ha_providers::{Finding, Made, Power};
+use ha_providers::{Finding, Made, Power, Unfit};
 use ha_test_support::{DEMO, cluster};
 
 use super::super::*;
@@ -43,12 +43,10 @@ impl FakeProvider {
 
 impl Provider for FakeProvider {
     fn preflight(&self) -> Result<Vec<Finding>> {
-        let (seen, cure) = ("3 GiB free".to_owned(), "free some memory".to_owned());
-        Ok(vec![Finding {
-            ok: self.fit,
-            seen,
-            cure,
-        }])
+        match self.fit {
+            true => Ok(Vec::new()),
+            false => Ok(vec![Unfit::new("3 GiB free", "free some memory").into()]),
+        }
     }
     fn prepare(&self) -> Result<()> {
         self.note("prepare");
