@@ -76,8 +76,11 @@ fn next_commands(s: &Summary) -> String {
 
 fn host_unfit(findings: &[Finding]) -> String {
     let line = |f: &Finding| {
-        let (seen, cure) = (printable(&f.seen), printable(&f.cure));
-        format!("\n  {seen}\n           = {cure}")
+        format!(
+            "\n  {}\n           = {}",
+            printable(&f.seen),
+            printable(&f.cure)
+        )
     };
     let problems = count(findings.len(), "problem");
     let lines: String = findings.iter().map(line).collect();
