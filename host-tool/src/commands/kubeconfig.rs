@@ -6,10 +6,10 @@ use ha_host_base::files;
 use crate::cli::Kubeconfig;
 use crate::pki::kubeconfig::{Server, is_current};
 use crate::source;
-use crate::state::Root;
+use crate::state::StateRoot;
 
 /// Renews it first if it is about to end.
-pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
+pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let cluster = source::known_cluster(&dir)?;
     let pki = dir

@@ -52,7 +52,7 @@ fn a_node_that_gives_up_ends_the_launch_with_its_words_and_is_told_to_try_again_
     }
     assert_eq!(
         env.state().record().unwrap().unwrap().life,
-        state::Life::Launching
+        state::ClusterLife::Launching
     );
     let ca = env.state().pki().unwrap().unwrap();
     let provider = Arc::new(FakeProvider {
@@ -107,7 +107,7 @@ fn no_more_machines_are_made_at_a_time_than_asked_for() {
     let ignition = env.dir.path().join("node.ign");
     std::fs::write(&ignition, "{}").unwrap();
     let nodes = env.source.cluster.nodes.iter().cloned().enumerate();
-    let jobs = nodes.map(|(index, node)| observe::Job {
+    let jobs = nodes.map(|(index, node)| observe::MachineJob {
         index,
         node,
         ignition: ignition.clone(),
@@ -246,7 +246,7 @@ fn a_permission_that_ran_out_is_said_before_anything_waits_for_it() {
 #[test]
 fn only_what_a_launch_can_do_may_change() {
     let env = TestEnv::new();
-    let root = Root::new(Some(&env.dir.path().join("state"))).unwrap();
+    let root = StateRoot::new(Some(&env.dir.path().join("state"))).unwrap();
     let compare = |text: &str| {
         let cluster = cluster(text, Path::new("/"));
         let source = Source {
@@ -267,7 +267,7 @@ fn only_what_a_launch_can_do_may_change() {
         Ok(true),
         "only rendered: anything goes"
     );
-    state::advance(&store, state::Life::Standing).unwrap();
+    state::record_life(&store, state::ClusterLife::Standing).unwrap();
     assert_eq!(compare(&format!("{text}# a comment\n")), Ok(true));
     let worker = "  - {name: node6, role: worker, address: 192.0.2.16}\n";
     assert_eq!(
@@ -297,7 +297,7 @@ fn only_what_a_launch_can_do_may_change() {
             "{error}"
         );
     }
-    state::advance(&store, state::Life::Destroying).unwrap();
+    state::record_life(&store, state::ClusterLife::Destroying).unwrap();
     assert!(
         compare(text)
             .unwrap_err()

@@ -10,7 +10,7 @@ use crate::launch::report::{End, FailureCause, Failures, NodeFailure, Summary, U
 const DETAILED: usize = 3;
 
 /// Prints the end: good news to standard output, the rest to standard error.
-pub fn print(end: &End) {
+pub fn print_end(end: &End) {
     match end {
         End::Ready(_) | End::AlreadyReady(_) => println!("{}", end_text(end)),
         _ => eprintln!("{}", end_text(end)),
@@ -20,27 +20,27 @@ pub fn print(end: &End) {
 /// The end as people see it.
 pub fn end_text(end: &End) -> String {
     match end {
-        End::Ready(summary) => ready(summary),
+        End::Ready(summary) => ready_text(summary),
         End::AlreadyReady(s) => format!(
             "{} is ready already: nothing changed\n\n{}",
             s.cluster,
             next_commands(s)
         ),
-        End::HostUnfit(findings) => host_unfit(findings),
-        End::Failed(failures) => failed(failures),
-        End::TimedOut(unfinished) => timed_out(unfinished),
+        End::HostUnfit(findings) => host_unfit_text(findings),
+        End::Failed(failures) => failure_text(failures),
+        End::TimedOut(unfinished) => timed_out_text(unfinished),
         End::Interrupted(file) => {
             let go_on = format!("\n  go on    run  ha-host launch {}  again", file.display());
-            error("interrupted: everything is left as it is") + &go_on
+            error_line("interrupted: everything is left as it is") + &go_on
         }
     }
 }
 
-fn error(head: &str) -> String {
+fn error_line(head: &str) -> String {
     format!("{} {head}", Paint::stderr().red("error:"))
 }
 
-fn ready(s: &Summary) -> String {
+fn ready_text(s: &Summary) -> String {
     let held = s.vip_holder.as_ref();
     let held = held.map_or_else(String::new, |node| format!(", VIP on {node}"));
     let etcd = match s.members {
@@ -74,7 +74,7 @@ fn next_commands(s: &Summary) -> String {
     )
 }
 
-fn host_unfit(findings: &[Finding]) -> String {
+fn host_unfit_text(findings: &[Finding]) -> String {
     let line = |f: &Finding| {
         format!(
             "\n  {}\n           = {}",
@@ -84,12 +84,12 @@ fn host_unfit(findings: &[Finding]) -> String {
     };
     let problems = count(findings.len(), "problem");
     let lines: String = findings.iter().map(line).collect();
-    error(&format!(
+    error_line(&format!(
         "this machine is not fit for it: {problems}; nothing was made{lines}"
     ))
 }
 
-fn timed_out(unfinished: &Unfinished) -> String {
+fn timed_out_text(unfinished: &Unfinished) -> String {
     let nodes = unfinished.nodes.iter().map(unfinished_node);
     let missing = nodes.chain(unfinished.missing.iter().cloned());
     let lines: String = missing.map(|m| format!("\n  {}", printable(&m))).collect();
@@ -97,17 +97,17 @@ fn timed_out(unfinished: &Unfinished) -> String {
     let file = unfinished.file.display();
     format!(
         "{}{lines}\n  go on    it works on by itself; run  ha-host launch {file}  again to wait on",
-        error(&head)
+        error_line(&head)
     )
 }
 
 /// Every node with its own cause, then once what holds for all of them.
-fn failed(failures: &Failures) -> String {
+fn failure_text(failures: &Failures) -> String {
     let mut text = String::new();
     for (index, node) in failures.nodes.iter().enumerate() {
         let what = what_failed(&node.cause);
         let head = format!("{} ({}): {what}", node.node, node.role.words());
-        text += &error(&head);
+        text += &error_line(&head);
         if index < DETAILED {
             let lines = node.output.iter();
             text.extend(lines.map(|l| format!("\n  {}", printable(l))));
@@ -115,7 +115,7 @@ fn failed(failures: &Failures) -> String {
         }
         text.push('\n');
     }
-    text += &format!("  others   {}", others(failures));
+    text += &format!("  others   {}", others_text(failures));
     let (anew, again): (Vec<&NodeFailure>, Vec<_>) =
         failures.nodes.iter().partition(|n| never_booted(n));
     for way in [launch_anew(&anew, failures), launch_again(&again, failures)] {
@@ -145,7 +145,7 @@ pub fn what_failed(cause: &FailureCause) -> String {
 }
 
 /// How the nodes do that did not fail.
-pub fn others(failures: &Failures) -> String {
+pub fn others_text(failures: &Failures) -> String {
     format!(
         "{} of the {} other nodes are Ready",
         failures.others_ready, failures.others
@@ -173,7 +173,7 @@ pub fn way_on(node: &NodeFailure, failures: &Failures) -> Option<String> {
 
 fn launch_anew(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
     let cluster = &failures.cluster;
-    names(nodes).map(|names| {
+    node_names(nodes).map(|names| {
         format!(
             "nothing of {names} ever ran: mend the config (ignition.merge, sysexts), then  ha-host destroy {cluster} --yes  \
              and launch again"
@@ -183,12 +183,12 @@ fn launch_anew(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
 
 fn launch_again(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
     let file = failures.file.display();
-    names(nodes).map(|names| {
+    node_names(nodes).map(|names| {
         format!("mend it and run  ha-host launch {file}  again: it continues with {names}")
     })
 }
 
-fn names(nodes: &[&NodeFailure]) -> Option<String> {
+fn node_names(nodes: &[&NodeFailure]) -> Option<String> {
     let names: Vec<&str> = nodes.iter().map(|n| n.node.as_str()).collect();
     (!names.is_empty()).then(|| names.join(", "))
 }
@@ -225,7 +225,7 @@ mod tests {
             output: vec!["dial tcp: i/o timeout".to_owned()],
         };
         assert_eq!(
-            failed(&failures(vec![node])),
+            failure_text(&failures(vec![node])),
             "error: node3 (control plane): join failed 5 times in 96 s\n  dial tcp: i/o timeout\n  \
              look     ha-host logs demo node3 --unit ha-agent\n  \
              others   1 of the 2 other nodes are Ready\n  \
@@ -241,7 +241,7 @@ mod tests {
             cause: FailureCause::NeverBooted("its kernel panicked"),
             output: vec![format!("panic {number}")],
         };
-        let text = failed(&failures((1..=5).map(node).collect()));
+        let text = failure_text(&failures((1..=5).map(node).collect()));
         assert_eq!(text.matches("its kernel panicked").count(), 5);
         assert!(
             text.contains("panic 3") && !text.contains("panic 4"),

@@ -11,7 +11,7 @@ use ha_providers::{Finding, Made, Power, Unfit};
 use ha_test_support::{DEMO, cluster};
 
 use super::super::*;
-use crate::progress::{self, pull::Silent};
+use crate::progress::{self, pull::SilentBar};
 
 /// Machines that do nothing; what their agents say is given.
 #[derive(Debug)]
@@ -116,7 +116,7 @@ impl Report for Kept {
         }
     }
     fn download_bar(&self) -> Box<dyn Bar> {
-        Box::new(Silent)
+        Box::new(SilentBar)
     }
 }
 
@@ -160,8 +160,8 @@ impl TestEnv {
         }
     }
 
-    pub fn state(&self) -> Dir {
-        Root::new(Some(&self.dir.path().join("state")))
+    pub fn state(&self) -> ClusterDir {
+        StateRoot::new(Some(&self.dir.path().join("state")))
             .unwrap()
             .dir("demo")
     }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 mod look;
 mod types;
 
-pub use look::{Look, Member, Seen};
+pub use look::{ClusterView, Member, Seen};
 
 use crate::pki::{Pair, Pki, Secret};
 use ha_providers::Provider;
@@ -64,10 +64,10 @@ impl Api {
     }
 
     /// One look at everything. What cannot be known without what failed before it is not asked.
-    pub async fn look(&self) -> Look {
-        let mut look = Look {
+    pub async fn look(&self) -> ClusterView {
+        let mut look = ClusterView {
             vip: self.readyz(self.endpoint()).await,
-            ..Look::default()
+            ..ClusterView::default()
         };
         if look.vip.is_err() {
             return look;
@@ -83,7 +83,7 @@ impl Api {
     }
 
     /// Everything, even if nodes are not Ready: for `status`.
-    pub async fn look_further(&self) -> Look {
+    pub async fn look_further(&self) -> ClusterView {
         let (mut look, etcd, apiservers) =
             tokio::join!(self.look(), self.members(), self.apiservers());
         (look.etcd, look.apiservers) = (etcd, apiservers);
