@@ -30,7 +30,7 @@ fn from_launch_to_destroy(name: &str, kind: MachineKind, control_planes: u8) {
     let launch = scenario::every_node_boots(&story, &cluster);
     scenario::are_made_of_their_ignition(&story, &cluster);
     let web = scenario::carries_the_vip(&story, &cluster);
-    if kind == Kind::Nspawn {
+    if kind == MachineKind::Nspawn {
         busy_nodes_keep_the_holder(&story, &cluster);
     }
     scenario::are_found_again(&story, &cluster, launch);

@@ -10,7 +10,7 @@ use ha_wire::settings::Cni;
 
 /// What one look showed. Errors are one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct ClusterView {
     /// The API through the VIP.
     pub vip: Result<(), String>,
     /// Node objects.
@@ -21,7 +21,7 @@ pub struct Look {
     pub apiservers: BTreeMap<String, Result<(), String>>,
 }
 
-impl Default for Look {
+impl Default for ClusterView {
     fn default() -> Self {
         let (vip, etcd) = (
             Err("not asked yet".to_owned()),
@@ -54,7 +54,7 @@ pub(super) fn seen(node: &Node) -> (String, Seen) {
     (node.metadata.name.clone(), seen)
 }
 
-impl Look {
+impl ClusterView {
     /// Whether a node is Ready.
     pub fn is_ready(&self, node: &str) -> bool {
         self.nodes.get(node).is_some_and(|n| n.ready)

@@ -17,7 +17,7 @@ use ha_host_base::files;
 mod lock;
 mod record;
 
-pub use record::{Life, Record};
+pub use record::{ClusterLife, ClusterRecord};
 
 use crate::pki::Pki;
 use crate::pki::kubeconfig::{self, Server};
@@ -26,9 +26,9 @@ use lock::Lock;
 
 /// The directory of all clusters.
 #[derive(Debug, Clone)]
-pub struct Root(PathBuf);
+pub struct StateRoot(PathBuf);
 
-impl Root {
+impl StateRoot {
     /// As the command line says, or as XDG does.
     pub fn new(option: Option<&Path>) -> Result<Self> {
         if let Some(dir) = option {
@@ -47,8 +47,8 @@ impl Root {
     }
 
     /// One cluster's directory, which may not exist.
-    pub fn dir(&self, name: &str) -> Dir {
-        Dir(self.0.join(name))
+    pub fn dir(&self, name: &str) -> ClusterDir {
+        ClusterDir(self.0.join(name))
     }
 
     /// Every cluster that has a record.
@@ -72,7 +72,7 @@ impl Root {
     }
 
     /// The directory of a cluster that has a record.
-    pub fn find(&self, name: &str) -> Result<Dir> {
+    pub fn find(&self, name: &str) -> Result<ClusterDir> {
         let dir = self.dir(name);
         if dir.record()?.is_some() {
             return Ok(dir);
@@ -110,20 +110,20 @@ pub struct StoredFile {
 
 /// One cluster's directory, for reading.
 #[derive(Debug, Clone)]
-pub struct Dir(PathBuf);
+pub struct ClusterDir(PathBuf);
 
-impl Dir {
+impl ClusterDir {
     pub fn path(&self) -> &Path {
         &self.0
     }
 
     /// The record; none: there is no such cluster.
-    pub fn record(&self) -> Result<Option<Record>> {
+    pub fn record(&self) -> Result<Option<ClusterRecord>> {
         let path = self.0.join("state.json");
         let Some(text) = files::read(&path)? else {
             return Ok(None);
         };
-        Record::parse(&text)
+        ClusterRecord::parse(&text)
             .map(Some)
             .with_context(|| format!("{} cannot be understood", path.display()))
     }
@@ -159,13 +159,13 @@ impl Dir {
     }
 
     /// Takes the right to write. Makes the directory.
-    pub fn lock(self) -> Result<Store> {
+    pub fn lock(self) -> Result<ClusterStore> {
         files::make_dir(&self.0)?;
         let lock = Lock::take(&self.0.join("lock"))?;
         files::sweep(&self.0)?;
         files::make_dir(&self.0.join("nodes"))?;
         files::sweep(&self.0.join("nodes"))?;
-        Ok(Store {
+        Ok(ClusterStore {
             dir: self,
             _lock: lock,
         })
@@ -174,24 +174,24 @@ impl Dir {
 
 /// One cluster's directory with the right to write.
 #[derive(Debug)]
-pub struct Store {
-    dir: Dir,
+pub struct ClusterStore {
+    dir: ClusterDir,
     _lock: Lock,
 }
 
-impl std::ops::Deref for Store {
-    type Target = Dir;
-    fn deref(&self) -> &Dir {
+impl std::ops::Deref for ClusterStore {
+    type Target = ClusterDir;
+    fn deref(&self) -> &ClusterDir {
         &self.dir
     }
 }
 
-impl Store {
+impl ClusterStore {
     /// Accepts a cluster file: the record's copy changes, and the record if there is none.
-    pub fn accept(&self, file: &AcceptedFile<'_>) -> Result<Record> {
+    pub fn accept(&self, file: &AcceptedFile<'_>) -> Result<ClusterRecord> {
         let old = self.record()?;
         let mut record = old.clone().unwrap_or_else(|| {
-            Record::new(file.cluster, file.base.to_owned(), file.path.to_owned())
+            ClusterRecord::new(file.cluster, file.base.to_owned(), file.path.to_owned())
         });
         file.base.clone_into(&mut record.base);
         file.path.clone_into(&mut record.file);
@@ -206,14 +206,14 @@ impl Store {
     }
 
     /// The same for `render`: a cluster with machines keeps the file that it was launched with.
-    pub fn accept_for_render(&self, file: &AcceptedFile<'_>) -> Result<Record> {
+    pub fn accept_for_render(&self, file: &AcceptedFile<'_>) -> Result<ClusterRecord> {
         match self.record()? {
-            Some(record) if record.life != Life::Rendered => Ok(record),
+            Some(record) if record.life != ClusterLife::Rendered => Ok(record),
             _ => self.accept(file),
         }
     }
 
-    pub fn put(&self, record: &Record) -> Result<()> {
+    pub fn put(&self, record: &ClusterRecord) -> Result<()> {
         let mut text = serde_json::to_string_pretty(record)?;
         text.push('\n');
         files::write(&self.0.join("state.json"), text.as_bytes())
@@ -272,9 +272,9 @@ impl Store {
 }
 
 /// Notes how far the cluster is.
-pub fn advance(store: &Store, life: Life) -> Result<()> {
+pub fn record_life(store: &ClusterStore, life: ClusterLife) -> Result<()> {
     match store.record()? {
-        Some(record) if record.life != life => store.put(&Record { life, ..record }),
+        Some(record) if record.life != life => store.put(&ClusterRecord { life, ..record }),
         _ => Ok(()),
     }
 }

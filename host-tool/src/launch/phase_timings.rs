@@ -13,17 +13,20 @@ pub struct PhaseTimings(pub Vec<(&'static str, Duration)>);
 impl PhaseTimings {
     /// From the founder's and the joining control planes' own words.
     pub fn measure(nodes: &[&NodeProgress], begun: Instant, ready: Instant) -> Self {
-        let Some(founder) = nodes.iter().find(|t| span(t, Some(Phase::Init)).is_some()) else {
+        let Some(founder) = nodes
+            .iter()
+            .find(|t| find_span(t, Some(Phase::Init)).is_some())
+        else {
             return Self::default();
         };
-        let boot = span(founder, None).and_then(|s| s.end);
-        let init = span(founder, Some(Phase::Init)).and_then(|s| Some((s.start, s.end?)));
+        let boot = find_span(founder, None).and_then(|s| s.end);
+        let init = find_span(founder, Some(Phase::Init)).and_then(|s| Some((s.start, s.end?)));
         let (Some(boot), Some((init, stands))) = (boot, init) else {
             return Self::default();
         };
         let planes = nodes.iter().filter(|t| t.role == Role::ControlPlane);
         let joined = planes
-            .filter_map(|t| span(t, Some(Phase::Join))?.end)
+            .filter_map(|t| find_span(t, Some(Phase::Join))?.end)
             .max()
             .unwrap_or(stands);
         let points = [
@@ -47,6 +50,6 @@ impl PhaseTimings {
     }
 }
 
-fn span(track: &NodeProgress, phase: Option<Phase>) -> Option<&Span> {
-    track.spans.iter().find(|s| s.phase == phase)
+fn find_span(node: &NodeProgress, phase: Option<Phase>) -> Option<&Span> {
+    node.spans.iter().find(|s| s.phase == phase)
 }

@@ -19,7 +19,7 @@ use ha_wire::devices;
 
 use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
-use build::Build;
+use build::ConfigBuilder;
 use ha_kube::Secret;
 
 /// How long the permission to found lasts: far longer than any first boot, and over before anybody finds an old config.
@@ -47,12 +47,12 @@ pub struct ConfigRenderer<'a> {
 
 impl ConfigRenderer<'_> {
     pub fn render(&self, node: &Node) -> Result<NodeConfig> {
-        let mut build = Build::default();
+        let mut build = ConfigBuilder::default();
         self.base(&mut build, node)?;
         self.agent(&mut build, node)?;
         self.keys(&mut build, node)?;
-        sysexts::write(&mut build, self.cluster, &self.files.sysexts);
-        updates::write(&mut build, self.cluster, &self.files.sysexts)?;
+        sysexts::write_sysexts(&mut build, self.cluster, &self.files.sysexts);
+        updates::write_updates(&mut build, self.cluster, &self.files.sysexts)?;
         if !self.cluster.authorized_keys.is_empty() {
             build.authorized_keys(&self.cluster.authorized_keys);
         }
@@ -89,10 +89,10 @@ impl ConfigRenderer<'_> {
             .collect())
     }
 
-    fn base(&self, build: &mut Build, node: &Node) -> Result<()> {
+    fn base(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
         build.file("/etc/hostname", 0o644, &format!("{}\n", node.name))?;
         build.file("/etc/hosts", 0o644, &self.hosts(node))?;
-        network::write(build, self.cluster, node)
+        network::write_network(build, self.cluster, node)
     }
 
     /// Without its own name here, kubeadm waits ten seconds for name servers.
@@ -109,7 +109,7 @@ impl ConfigRenderer<'_> {
         text
     }
 
-    fn agent(&self, build: &mut Build, node: &Node) -> Result<()> {
+    fn agent(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
         build.dir(paths::AGENT_DIR, 0o700);
         build.file(
             paths::NODE_FILE,
@@ -129,7 +129,7 @@ impl ConfigRenderer<'_> {
     }
 
     /// Control planes get the CAs, workers the cluster CA's certificate alone.
-    fn keys(&self, build: &mut Build, node: &Node) -> Result<()> {
+    fn keys(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
         build.dir(paths::PKI_DIR, 0o700);
         let at = |name: &str| format!("{}/{name}", paths::PKI_DIR);
         if node.role == Role::Worker {

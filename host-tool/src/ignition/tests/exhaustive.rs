@@ -42,17 +42,17 @@ struct Case {
 }
 
 /// Every choice of sysexts, fetched by each node and on a disk.
-fn transports() -> impl Iterator<Item = ((usize, usize), bool)> {
+fn all_transports() -> impl Iterator<Item = ((usize, usize), bool)> {
     SYSEXTS.into_iter().flat_map(|s| [(s, false), (s, true)])
 }
 
-fn cases() -> Vec<Case> {
+fn all_cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for dns in DNS {
         for ssh_keys in SSH_KEYS {
             for manifests in MANIFESTS {
                 for merges in MERGES {
-                    for ((files, urls), disk) in transports() {
+                    for ((files, urls), disk) in all_transports() {
                         cases.push(Case {
                             dns,
                             ssh_keys,
@@ -101,9 +101,9 @@ impl Case {
         text
     }
 
-    fn judge(&self, pki: &Pki, dir: &Path, known: &mut BTreeSet<String>) {
+    fn check(&self, pki: &Pki, dir: &Path, known: &mut BTreeSet<String>) {
         let cluster = cluster(&self.text(), dir);
-        let files = gather(&cluster).unwrap();
+        let files = read_operator_files(&cluster).unwrap();
         let permission = Some(founder_permission(1_000_000));
         let seats = [(0, permission), (0, None), (1, permission), (4, permission)];
         for (at, founder) in seats {
@@ -115,9 +115,9 @@ impl Case {
                 founder,
             };
             let text = material.render(node).unwrap();
-            let config = parsed(text.text.expose());
-            if known.insert(shape(&config)) {
-                accepted(text.text.expose());
+            let config = parsed_config(text.text.expose());
+            if known.insert(shape_of(&config)) {
+                assert_valid(text.text.expose());
             }
             let founds = at == 0 && founder.is_some();
             self.is_held_by(&config, node, founds);
@@ -164,17 +164,17 @@ fn ignition_takes_every_config() {
     write("new.ign", r#"{"ignition":{"version":"3.3.0"}}"#);
     write("kubernetes.raw", "image");
     let (pki, mut known) = (Pki::create().unwrap(), BTreeSet::new());
-    for case in cases() {
-        case.judge(&pki, dir.path(), &mut known);
+    for case in all_cases() {
+        case.check(&pki, dir.path(), &mut known);
     }
     // Control planes with each choice of manifests, and workers, which get none.
     let roles = MANIFESTS.len() + 1;
-    let want = roles * SSH_KEYS.len() * MERGES.len() * transports().count();
+    let want = roles * SSH_KEYS.len() * MERGES.len() * all_transports().count();
     assert_eq!(known.len(), want);
 }
 
 /// The config without the files' contents.
-fn shape(config: &Value) -> String {
+fn shape_of(config: &Value) -> String {
     let mut config = config.clone();
     for file in config["storage"]["files"].as_array_mut().unwrap() {
         let source = &mut file["contents"]["source"];

@@ -12,7 +12,7 @@ use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Ide
 
 mod look;
 
-pub use look::Look;
+pub use look::ClusterView;
 
 use crate::pki::Pki;
 use ha_providers::Provider;
@@ -55,10 +55,10 @@ impl Api {
     }
 
     /// One look at everything. What cannot be known without what failed before it is not asked.
-    pub async fn look(&self) -> Look {
-        let mut look = Look {
+    pub async fn look(&self) -> ClusterView {
+        let mut look = ClusterView {
             vip: ready(&self.vip).await,
-            ..Look::default()
+            ..ClusterView::default()
         };
         if look.vip.is_err() {
             return look;
@@ -74,7 +74,7 @@ impl Api {
     }
 
     /// Everything, even if nodes are not Ready: for `status`.
-    pub async fn look_further(&self) -> Look {
+    pub async fn look_further(&self) -> ClusterView {
         let (mut look, etcd, apiservers) =
             tokio::join!(self.look(), self.members(), self.apiservers());
         (look.etcd, look.apiservers) = (etcd, apiservers);

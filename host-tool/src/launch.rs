@@ -9,13 +9,13 @@ use ha_cluster_file::cluster::Cluster;
 mod change;
 mod configs;
 mod console;
+mod event_tail;
 mod follow;
 pub mod node_progress;
 mod node_watch;
 mod observe;
+mod phase_timings;
 pub mod report;
-mod tail;
-mod timings;
 
 pub use observe::create_event_file;
 
@@ -25,12 +25,12 @@ use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
 use crate::pki::kubeconfig::Server;
 use crate::source::Source;
-use crate::state::{self, Dir, Root, Store};
+use crate::state::{self, ClusterDir, ClusterStore, StateRoot};
 use follow::{Follow, Outcome};
 use ha_host_base::exit::{Exit, Stop};
 use ha_providers::{Machine, Provider};
+use phase_timings::PhaseTimings;
 use report::{End, LaunchEvent, Report, Summary};
-use timings::PhaseTimings;
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -45,9 +45,9 @@ pub struct Options {
 }
 
 /// Makes the cluster, or goes on where an earlier launch ended.
-pub fn launch(
+pub fn launch_cluster(
     source: &Source,
-    root: &Root,
+    root: &StateRoot,
     report: &mut dyn Report,
     options: Options,
 ) -> Result<Exit> {
@@ -70,7 +70,7 @@ pub fn launch(
 #[derive(Debug)]
 struct Launch<'a> {
     source: &'a Source,
-    dir: Dir,
+    dir: ClusterDir,
     files: OperatorFiles,
     provider: Arc<dyn Provider>,
     options: Options,
@@ -91,30 +91,30 @@ impl Launch<'_> {
         if let Some(vm) = cluster.provider.vm() {
             ha_flatcar_image::obtain(vm, &mut *report.download_bar())?;
         }
-        preflight(&*self.provider, report)?;
+        check_host(&*self.provider, report)?;
         let store = self.dir.clone().lock()?;
         let pki = self.prepare(&store, report)?;
         let follow = Follow::new(self, &store, &pki, report);
         let outcome = ha_host_base::block_on(follow.run())??;
         let (end, exit) = self.end_of(outcome);
         if exit == Exit::Done {
-            state::advance(&store, state::Life::Standing)?;
+            state::record_life(&store, state::ClusterLife::Standing)?;
         }
         report.tell(&LaunchEvent::Ended(&end));
         Ok(exit)
     }
 
     /// Everything that is made once for all nodes.
-    fn prepare(&self, store: &Store, report: &mut dyn Report) -> Result<Pki> {
+    fn prepare(&self, store: &ClusterStore, report: &mut dyn Report) -> Result<Pki> {
         let (cluster, provider) = (&self.source.cluster, &*self.provider);
-        let pki = accept(store, self.source, report)?;
+        let pki = accept_source(store, self.source, report)?;
         self.files.keep(store.path())?;
         for warning in configs::write_missing(store, cluster, &pki, &self.files, provider)? {
             report.tell(&LaunchEvent::Warning(&warning));
         }
-        state::advance(store, state::Life::Launching)?;
+        state::record_life(store, state::ClusterLife::Launching)?;
         let bar = &mut *report.download_bar();
-        if let Some(packed) = assets::pack(store.path(), cluster, &self.files.sysexts, bar)? {
+        if let Some(packed) = assets::pack_disk(store.path(), cluster, &self.files.sysexts, bar)? {
             report.tell(&LaunchEvent::StepDone("assets", &packed.facts()));
         }
         provider.prepare()?;
@@ -126,7 +126,7 @@ impl Launch<'_> {
     fn already_stands(&self) -> Result<bool> {
         let (cluster, provider) = (&self.source.cluster, &self.provider);
         let record = self.dir.record()?;
-        let standing = record.is_some_and(|r| r.life == state::Life::Standing);
+        let standing = record.is_some_and(|r| r.life == state::ClusterLife::Standing);
         let Some(pki) = self.dir.pki()?.filter(|_| standing) else {
             return Ok(false);
         };
@@ -182,7 +182,7 @@ impl Launch<'_> {
     }
 }
 
-fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
+fn provider_of(cluster: &Cluster, dir: &ClusterDir) -> Result<Box<dyn Provider>> {
     if matches!(cluster.provider, ha_cluster_file::cluster::Provider::None) {
         return Err(Stop::bad_input(
             "`provider: none` makes no machines: use `ha-host render FILE --out DIR`, boot your machines with the \
@@ -192,7 +192,7 @@ fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
     ha_providers::of(cluster, dir.path())
 }
 
-fn preflight(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
+fn check_host(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
     let findings = provider.preflight()?;
     let (good, bad): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.ok);
     if bad.is_empty() {
@@ -204,7 +204,7 @@ fn preflight(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
     Err(Stop::Said(Exit::Failed).into())
 }
 
-fn accept(store: &Store, source: &Source, report: &mut dyn Report) -> Result<Pki> {
+fn accept_source(store: &ClusterStore, source: &Source, report: &mut dyn Report) -> Result<Pki> {
     store.accept(&source.as_accepted())?;
     let (pki, new) = store.ensure_pki()?;
     let word = if new { "new" } else { "kept" };

@@ -13,7 +13,7 @@ mod fetch;
 mod known;
 mod release;
 
-pub use known::Known;
+pub use known::KnownReleases;
 
 use ha_host_base::exit::Stop;
 use release::Release;
@@ -28,12 +28,12 @@ pub struct Artefact {
     /// The name of its image on the node, behind `/etc/extensions/NAME.raw`.
     pub file: String,
     /// Where its image is.
-    pub source: Source,
+    pub source: SysextSource,
 }
 
 /// Where an image is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Source {
+pub enum SysextSource {
     /// Behind a URL, known by its hash.
     Url { url: String, sha256: String },
     /// On this machine, links resolved.
@@ -44,30 +44,34 @@ pub enum Source {
 pub type Artefacts = BTreeMap<String, Artefact>;
 
 /// The architecture that the nodes have: the machines' own, else this program's.
-pub fn arch(cluster: &Cluster) -> Arch {
+pub fn node_arch(cluster: &Cluster) -> Arch {
     cluster.provider.vm().map_or(Arch::HOST, |vm| vm.arch)
 }
 
 /// Finds every sysext. Asks the bakery for hashes that are not known yet, and notes them in `known`; writes nothing.
-pub fn resolve(cluster: &Cluster, known: &mut Known) -> Result<Artefacts> {
+pub fn resolve_sysexts(cluster: &Cluster, known: &mut KnownReleases) -> Result<Artefacts> {
     resolve_by(cluster, known, std::env::var(MIRROR).ok().as_deref())
 }
 
-fn resolve_by(cluster: &Cluster, known: &mut Known, mirror: Option<&str>) -> Result<Artefacts> {
+fn resolve_by(
+    cluster: &Cluster,
+    known: &mut KnownReleases,
+    mirror: Option<&str>,
+) -> Result<Artefacts> {
     let mirror = mirror.filter(|url| !url.is_empty());
-    let arch = arch(cluster);
+    let arch = node_arch(cluster);
     let mut artefacts = Artefacts::new();
     for (name, sysext) in &cluster.sysexts {
         let artefact = match sysext {
             Sysext::Url { url, sha256 } => of_url(name, url, sha256),
             Sysext::File(path) => of_file(cluster, name, path)?,
-            Sysext::Bundled => of_file(cluster, name, &bundled::find(name, arch)?)?,
+            Sysext::Bundled => of_file(cluster, name, &bundled::find_bundled(name, arch)?)?,
             Sysext::Bakery { version } => {
                 let release = Release::new(name, version, arch);
                 known.release(&release, mirror)?
             }
         };
-        fits(cluster, name, &artefact, arch)?;
+        check_fit(cluster, name, &artefact, arch)?;
         artefacts.insert(name.clone(), artefact);
     }
     one_name_each(&artefacts)?;
@@ -79,7 +83,7 @@ fn of_url(name: &str, url: &str, sha256: &str) -> Artefact {
     let (url, sha256) = (url.to_owned(), sha256.to_owned());
     Artefact {
         file: file_name(name, path.rsplit('/').next().unwrap_or_default()),
-        source: Source::Url { url, sha256 },
+        source: SysextSource::Url { url, sha256 },
     }
 }
 
@@ -90,7 +94,7 @@ fn of_file(cluster: &Cluster, name: &str, path: &Path) -> Result<Artefact> {
         .canonicalize()
         .map_err(|e| unreadable(format!("cannot be read: {e}")))?;
     if !real.is_file() {
-        return Err(unreadable("is no file: name a .raw image".to_owned()));
+        return Err(unreadable("is not a file: name a .raw image".to_owned()));
     }
     std::fs::File::open(&real).map_err(|e| unreadable(format!("cannot be read: {e}")))?;
     let base = real.file_name().context("no file name")?.to_string_lossy();
@@ -101,7 +105,7 @@ fn of_file(cluster: &Cluster, name: &str, path: &Path) -> Result<Artefact> {
     };
     Ok(Artefact {
         file,
-        source: Source::File(real),
+        source: SysextSource::File(real),
     })
 }
 
@@ -115,8 +119,8 @@ fn file_name(name: &str, base: &str) -> String {
 }
 
 /// Whether this can be the nodes' image at all. With `provider: none` nobody here knows what the machines are.
-fn fits(cluster: &Cluster, name: &str, artefact: &Artefact, arch: Arch) -> Result<()> {
-    let Source::File(path) = &artefact.source else {
+fn check_fit(cluster: &Cluster, name: &str, artefact: &Artefact, arch: Arch) -> Result<()> {
+    let SysextSource::File(path) = &artefact.source else {
         return Ok(());
     };
     let wrong = [Arch::X86_64, Arch::Arm64]

@@ -13,17 +13,17 @@ const CHUNK: u64 = 256 * 1024;
 const MAX_LINE: usize = 64 * 1024;
 
 /// What one line was; an error is always another version's.
-pub type Line = Result<Event, FormatError>;
+pub type EventLine = Result<Event, FormatError>;
 
 /// A file that grows, line by line. It may not exist yet, and may begin anew.
 #[derive(Debug)]
-pub struct Tail {
+pub struct EventTail {
     path: PathBuf,
     offset: u64,
     rest: Vec<u8>,
 }
 
-impl Tail {
+impl EventTail {
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -33,7 +33,7 @@ impl Tail {
     }
 
     /// What has come since the last call. Lines that are no events are skipped: a newer agent may say more.
-    pub fn poll(&mut self) -> Vec<Line> {
+    pub fn poll(&mut self) -> Vec<EventLine> {
         let Ok(size) = std::fs::metadata(&self.path).map(|m| m.len()) else {
             return Vec::new();
         };
@@ -50,7 +50,7 @@ impl Tail {
     }
 
     /// Everything up to now.
-    pub fn poll_all(&mut self) -> Vec<Line> {
+    pub fn poll_all(&mut self) -> Vec<EventLine> {
         let mut all = Vec::new();
         loop {
             let before = self.offset;
@@ -70,7 +70,7 @@ impl Tail {
         Ok(bytes)
     }
 
-    fn lines(&mut self, bytes: &[u8]) -> Vec<Line> {
+    fn lines(&mut self, bytes: &[u8]) -> Vec<EventLine> {
         self.rest.extend_from_slice(bytes);
         let Some(end) = self.rest.iter().rposition(|b| *b == b'\n') else {
             if self.rest.len() > MAX_LINE {
@@ -103,8 +103,8 @@ mod tests {
     fn follows_growth_parts_and_new_beginnings() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events");
-        let mut tail = Tail::new(path.clone());
-        let seqs = |tail: &mut Tail| {
+        let mut tail = EventTail::new(path.clone());
+        let seqs = |tail: &mut EventTail| {
             let lines = tail.poll().into_iter();
             lines.map(|line| line.unwrap().seq).collect::<Vec<_>>()
         };

@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 mod disk;
 
-use crate::bakery::{Artefacts, Source, cache};
+use crate::bakery::{Artefacts, SysextSource, cache};
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::text::{count, hex};
@@ -30,7 +30,7 @@ const FORMAT: &str = "ha-assets 1";
 
 /// A disk that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Packed {
+pub struct PackedDisk {
     /// Where: the real path.
     pub path: PathBuf,
     pub bytes: u64,
@@ -42,7 +42,7 @@ pub struct Packed {
     pub new: bool,
 }
 
-impl Packed {
+impl PackedDisk {
     /// What a person wants to know of it, as items of a list.
     pub fn facts(&self) -> Vec<String> {
         let mut facts = vec![
@@ -61,7 +61,7 @@ impl Packed {
 
 /// One file of the disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Item {
+struct DiskItem {
     /// Its place there, without the first `/`; letters, digits and `-_.+~` only.
     name: String,
     /// Where its content is now.
@@ -71,7 +71,7 @@ struct Item {
 }
 
 /// Whether this cluster's machines get a disk.
-pub fn wanted(cluster: &Cluster, sysexts: &Artefacts) -> bool {
+pub fn has_disk(cluster: &Cluster, sysexts: &Artefacts) -> bool {
     match &cluster.assets {
         Assets::Disk { images } => !sysexts.is_empty() || !images.is_empty(),
         Assets::Download => false,
@@ -80,15 +80,15 @@ pub fn wanted(cluster: &Cluster, sysexts: &Artefacts) -> bool {
 
 /// Packs the disk into a cluster's state directory unless it is there, and makes it the current one. None: this cluster has no
 /// disk. Fetches sysexts that are not on this machine yet.
-pub fn pack(
+pub fn pack_disk(
     dir: &Path,
     cluster: &Cluster,
     sysexts: &Artefacts,
     bar: &mut dyn Bar,
-) -> Result<Option<Packed>> {
+) -> Result<Option<PackedDisk>> {
     match &cluster.assets {
-        Assets::Disk { images } if wanted(cluster, sysexts) => {
-            let items = gather(sysexts, images, &cache::Cache::open, bar)?;
+        Assets::Disk { images } if has_disk(cluster, sysexts) => {
+            let items = gather_items(sysexts, images, &cache::Cache::open, bar)?;
             pack_items(dir, &items, sysexts.len()).map(Some)
         }
         _ => Ok(None),
@@ -96,40 +96,43 @@ pub fn pack(
 }
 
 /// Where a sysext's image is on a node that has the disk.
-pub fn in_node(file: &str) -> String {
+pub fn path_on_node(file: &str) -> String {
     format!("{}/{file}", paths::ASSETS_DIR)
 }
 
 type Open<'a> = &'a dyn Fn() -> Result<cache::Cache>;
 
-fn gather(
+fn gather_items(
     sysexts: &Artefacts,
     images: &[PathBuf],
     cache: Open<'_>,
     bar: &mut dyn Bar,
-) -> Result<Vec<Item>> {
+) -> Result<Vec<DiskItem>> {
     let mut items = Vec::with_capacity(sysexts.len() + images.len());
     for (name, artefact) in sysexts {
         let said = || format!("sysexts.{name}");
         let (from, sha256) = match &artefact.source {
-            Source::File(path) => (path.clone(), cache::sha256(path).with_context(said)?),
-            Source::Url { url, sha256 } => {
+            SysextSource::File(path) => (
+                path.clone(),
+                cache::sha256_of_file(path).with_context(said)?,
+            ),
+            SysextSource::Url { url, sha256 } => {
                 let path = cache()?
                     .get(url, sha256, &artefact.file, bar)
                     .with_context(said)?;
                 (path, sha256.clone())
             }
         };
-        items.push(item(artefact.file.clone(), from, sha256)?);
+        items.push(disk_item(artefact.file.clone(), from, sha256)?);
     }
     for (index, path) in images.iter().enumerate() {
-        items.push(archive(index, path)?);
+        items.push(archive_item(index, path)?);
     }
     Ok(items)
 }
 
 /// An archive keeps its name behind a number: two may be called the same, and they are imported in this order.
-fn archive(index: usize, path: &Path) -> Result<Item> {
+fn archive_item(index: usize, path: &Path) -> Result<DiskItem> {
     let unreadable = |e: String| {
         let path = path.display();
         Stop::bad_input(format!(
@@ -151,19 +154,19 @@ fn archive(index: usize, path: &Path) -> Result<Item> {
         }
     };
     let base: String = base.chars().map(fine).collect();
-    let sha256 = cache::sha256(path).map_err(|e| unreadable(format!("{e:#}")))?;
-    item(
+    let sha256 = cache::sha256_of_file(path).map_err(|e| unreadable(format!("{e:#}")))?;
+    disk_item(
         format!("{IMAGES}/{index:02}-{base}.tar"),
         path.to_owned(),
         sha256,
     )
 }
 
-fn item(name: String, from: PathBuf, sha256: String) -> Result<Item> {
+fn disk_item(name: String, from: PathBuf, sha256: String) -> Result<DiskItem> {
     let meta =
         std::fs::metadata(&from).with_context(|| format!("cannot read {}", from.display()))?;
     let bytes = meta.len();
-    Ok(Item {
+    Ok(DiskItem {
         name,
         from,
         bytes,
@@ -171,21 +174,21 @@ fn item(name: String, from: PathBuf, sha256: String) -> Result<Item> {
     })
 }
 
-fn pack_items(state: &Path, items: &[Item], sysexts: usize) -> Result<Packed> {
+fn pack_items(state: &Path, items: &[DiskItem], sysexts: usize) -> Result<PackedDisk> {
     let dir = &state.join(DIR);
     files::make_dir(dir)?;
     files::sweep(dir)?;
-    let id = id(items);
+    let id = content_id(items);
     let path = dir.join(format!("{}.img", hex(&id[..16])));
     let new = !path.is_file();
     if new {
-        disk::make(&path, items, &id)?;
+        disk::make_disk(&path, items, &id)?;
     }
-    point(dir, &path)?;
+    point_current_at(dir, &path)?;
     let path = current_disk(state)?.unwrap_or(path);
     let meta =
         std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(Packed {
+    Ok(PackedDisk {
         path,
         bytes: meta.len(),
         sysexts,
@@ -195,7 +198,7 @@ fn pack_items(state: &Path, items: &[Item], sysexts: usize) -> Result<Packed> {
 }
 
 /// The hash of all that is on a disk.
-fn id(items: &[Item]) -> [u8; 32] {
+fn content_id(items: &[DiskItem]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(FORMAT);
     for item in items {
@@ -205,7 +208,7 @@ fn id(items: &[Item]) -> [u8; 32] {
 }
 
 /// Turns the link, at once.
-fn point(dir: &Path, disk: &Path) -> Result<()> {
+fn point_current_at(dir: &Path, disk: &Path) -> Result<()> {
     let link = dir.join(CURRENT);
     let Some(name) = disk.file_name() else {
         return Ok(());

@@ -34,18 +34,18 @@ pub fn warning_line(message: &str) -> String {
 }
 
 /// The right one for where standard output goes.
-pub fn reporter(json: bool) -> Box<dyn Report> {
+pub fn choose_report(json: bool) -> Box<dyn Report> {
     if json {
-        Box::new(json::Json)
+        Box::new(json::JsonReport)
     } else if std::io::stdout().is_terminal() {
-        Box::new(bars::Bars::default())
+        Box::new(bars::BarReport::default())
     } else {
-        Box::new(lines::Lines::default())
+        Box::new(lines::LineReport::default())
     }
 }
 
 /// `3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, nspawn`.
-pub fn headline(cluster: &Cluster) -> String {
+pub fn cluster_headline(cluster: &Cluster) -> String {
     let planes = cluster.control_planes().count();
     let workers = cluster
         .nodes

@@ -21,13 +21,13 @@ mod status;
 
 use crate::cli::{Cli, Verb};
 use crate::source::{self, Source};
-use crate::state::{Dir, Root};
+use crate::state::{ClusterDir, StateRoot};
 use ha_host_base::exit::{Exit, Stop};
 use ha_providers::{self, Provider};
 
 /// Does what the command line says.
-pub fn run(cli: &Cli) -> Result<ExitCode> {
-    let root = Root::new(cli.state_dir.as_deref());
+pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
+    let root = StateRoot::new(cli.state_dir.as_deref());
     let done = |result: Result<()>| result.map(|()| Exit::Done.into());
     match &cli.verb {
         Verb::New(args) => done(new::run(args)),
@@ -39,13 +39,13 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Logs(args) => logs::run(args, &root?),
         Verb::Destroy(args) => done(destroy::run(args, &root?)),
         Verb::Image(args) => done(image::run(args, root)),
-        Verb::Completions(args) => done(completions::completions(args)),
-        Verb::Man => done(completions::man()),
+        Verb::Completions(args) => done(completions::print_completions(args)),
+        Verb::Man => done(completions::print_manual()),
         Verb::Exec(args) => exec::run(args, &root?),
-        Verb::Power(args) => done(machines::power(args, &root?)),
-        Verb::Cut(args) => done(machines::cut(args, &root?)),
-        Verb::Reach(args) => done(machines::reach(args, &root?)),
-        Verb::Remake(args) => done(machines::remake(args, &root?)),
+        Verb::Power(args) => done(machines::switch_power(args, &root?)),
+        Verb::Cut(args) => done(machines::cut_off(args, &root?)),
+        Verb::Reach(args) => done(machines::print_reach(args, &root?)),
+        Verb::Remake(args) => done(machines::remake_machine(args, &root?)),
         Verb::GuestExec(args) => guest_exec::run(args),
         Verb::QemuFilter => done(ha_providers::qemu::filter::run()),
         Verb::NspawnKeeper(args) => done(ha_providers::nspawn::keeper::run(&args.args)),
@@ -60,14 +60,14 @@ fn print_warnings(source: &Source) {
 }
 
 /// A known cluster with its provider.
-struct Known {
-    dir: Dir,
+struct KnownCluster {
+    dir: ClusterDir,
     cluster: Cluster,
     provider: Box<dyn Provider>,
 }
 
-impl Known {
-    fn find(root: &Root, name: &str) -> Result<Self> {
+impl KnownCluster {
+    fn find(root: &StateRoot, name: &str) -> Result<Self> {
         let dir = source::find_cluster(root, name)?;
         let cluster = source::known_cluster(&dir)?;
         let provider = ha_providers::of(&cluster, dir.path())?;
