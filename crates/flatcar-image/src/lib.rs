@@ -7,13 +7,11 @@
 //! STORE/lock                                                held by the one ha-host that pulls or removes
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
 mod bar;
 mod fetch;
@@ -179,8 +177,8 @@ impl Store {
         Part::open(self.part_dir(arch, version))
     }
 
-    /// The right to write, after whoever has it.
-    fn lock(&self, bar: &mut dyn Bar, stop: &Stop) -> Result<Flock<File>> {
+    /// The right to write, after whoever has it; it ends with the file.
+    fn lock(&self, bar: &mut dyn Bar, stop: &Stop) -> Result<File> {
         std::fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot make the directory {}", self.dir.display()))?;
         let path = self.dir.join("lock");
@@ -189,13 +187,13 @@ impl Store {
             .create(true)
             .truncate(false)
             .open(&path);
-        let mut file = open.with_context(|| format!("cannot open {}", path.display()))?;
+        let file = open.with_context(|| format!("cannot open {}", path.display()))?;
         let mut said = false;
         loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(lock),
-                Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => file = back,
-                Err((_, error)) => {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => {
                     return Err(error).with_context(|| format!("cannot lock {}", path.display()));
                 }
             }

@@ -7,7 +7,7 @@ use ha_host_base::exit::Stop as End;
 use ha_host_base::files;
 
 use super::part::gone;
-use super::{ARCHES, Arch, IN_USE, Store, entries};
+use super::{ARCHES, Arch, Bar, IN_USE, Store, entries};
 
 /// What a directory is called that is on its way out.
 const GONE: &str = ".gone-";
@@ -39,12 +39,13 @@ pub fn users(clusters: &[ClusterMachines], image: &Path) -> Result<Vec<String>> 
 
 impl Store {
     /// Removes these versions, of one architecture or of both, and what cut-off pulls left of them; returns what was removed.
-    /// Nothing is removed if one of them is not there or in use.
+    /// `bar` tells whom it waits for. Nothing is removed if one of them is not there or in use.
     pub fn remove(
         &self,
         versions: &[String],
         arch: Option<Arch>,
         clusters: &[ClusterMachines],
+        bar: &mut dyn Bar,
     ) -> Result<Vec<PathBuf>> {
         let arches = || ARCHES.into_iter().filter(|a| arch.is_none_or(|b| *a == b));
         let stop = super::Stop::listen()?;
@@ -58,7 +59,7 @@ impl Store {
             }
             dirs.extend(there);
         }
-        let _lock = self.lock(&mut Silent, &stop)?;
+        let _lock = self.lock(bar, &stop)?;
         self.sweep()?;
         for dir in &dirs {
             self.unused(dir, clusters)?;
@@ -113,17 +114,5 @@ impl Store {
             gone(std::fs::remove_dir_all(self.dir.join(name)))?;
         }
         Ok(())
-    }
-}
-
-/// Says nothing but what one waits for.
-struct Silent;
-
-impl super::Bar for Silent {
-    fn begin(&mut self, _step: super::bar::Step, _total: Option<u64>) {}
-    fn at(&mut self, _done: u64) {}
-    fn end(&mut self) {}
-    fn note(&mut self, text: &str) {
-        eprintln!("{text}");
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use indicatif::DecimalBytes;
 use nix::sys::statvfs::statvfs;
 
 /// Flatcar's images have been two to two and a half times as large unpacked as packed; it must also hold for the next ones.
@@ -40,44 +41,14 @@ fn full(dir: &Path, free: u64, need: u64) -> anyhow::Error {
         "disk full: {} has {} left, and about {} more are needed: nothing was stored; make room there, or give --store DIR on a \
          larger disk",
         dir.display(),
-        words(free),
-        words(need)
+        DecimalBytes(free),
+        DecimalBytes(need)
     )
-}
-
-/// `512 B`, `1.2 kB`, `431 MB`, `1.1 GB`.
-pub fn words(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 || value >= 9.95 {
-        format!("{value:.0} {}", UNITS[unit])
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn sizes() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (9960, "10 kB"),
-            (999_600, "1.0 MB"),
-            (431_000_000, "431 MB"),
-            (1_100_000_000, "1.1 GB"),
-        ] {
-            assert_eq!(words(bytes), text);
-        }
-    }
 
     #[test]
     fn a_full_disk_is_named() {

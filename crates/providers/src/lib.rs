@@ -16,6 +16,7 @@ pub mod nspawn;
 mod probe;
 mod process;
 pub mod qemu;
+mod shared;
 pub mod vm;
 
 pub use finding::{Finding, Unfit};

@@ -4,6 +4,7 @@
 pub mod devices;
 pub mod event;
 pub mod format;
+pub mod hash;
 pub mod kubernetes;
 pub mod node;
 pub mod paths;

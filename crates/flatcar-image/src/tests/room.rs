@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use indicatif::DecimalBytes;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
@@ -50,7 +51,7 @@ fn on_a_disk_of(size: &str, run: impl FnOnce(&Desk) + Send) {
 fn too_small_is_said_before_anything_is_fetched() {
     on_a_disk_of("512k", |desk| {
         let packed = pack(&[&image(300_000)]);
-        let need = space::words(packed.len() as u64 * (1 + space::UNPACKED));
+        let need = DecimalBytes(packed.len() as u64 * (1 + space::UNPACKED)).to_string();
         desk.publish("1.2.3", &packed);
         let message = desk.refuse(&desk.wanted(Some("1.2.3")));
         let place = desk.path("").display().to_string();

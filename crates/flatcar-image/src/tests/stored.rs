@@ -2,6 +2,7 @@
 
 use ha_host_base::exit::Stop as End;
 
+use super::desk::Told;
 use super::*;
 
 /// Three versions of two channels.
@@ -65,7 +66,8 @@ fn an_image_in_use_stays() {
 
     let remove = |versions: &[&str]| {
         let versions: Vec<String> = versions.iter().map(|v| (*v).to_owned()).collect();
-        desk.store().remove(&versions, None, &clusters)
+        desk.store()
+            .remove(&versions, None, &clusters, &mut Told::default())
     };
     let error = remove(&["4230.2.9", "4230.2.10"]).unwrap_err();
     assert!(error.to_string().contains("in use by demo"), "{error:#}");

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use ha_host_base::files;
 
 use super::host::Host;
 use super::names::Names;
@@ -19,12 +20,7 @@ pub fn all(provider: &Libvirt) -> Result<()> {
         .map(|known| host(&provider.names, known))
         .collect();
     results.into_iter().collect::<Result<()>>()?;
-    match std::fs::remove_dir_all(&provider.machines) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", provider.machines.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(&provider.machines)
 }
 
 fn host(names: &Names, known: &Known) -> Result<()> {
@@ -109,11 +105,5 @@ fn tidy(host: &Host, candidates: BTreeSet<String>) -> Result<()> {
 /// Removes one node, also a half-made one.
 pub fn node(provider: &Libvirt, host: &Host, node: &str) -> Result<()> {
     host.remove(node)?;
-    let dir = provider.machines.join(node);
-    match std::fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(&provider.machines.join(node))
 }

@@ -65,7 +65,7 @@ impl Libvirt {
         let record = match Record::load(&machines)? {
             Some(record) => record,
             // Not written before something is to be made; until then nothing has this id, so nothing is ours.
-            None => Record::new()?,
+            None => Record::new(),
         };
         let names = Names::new(&cluster.name, &record.state);
         let uris: BTreeSet<&String> = cluster
@@ -153,7 +153,7 @@ impl Libvirt {
 
     /// Notes that things are going to be made at every host.
     fn remember(&self) -> Result<()> {
-        let mut record = Record::load(&self.machines)?.map_or_else(Record::new, Ok)?;
+        let mut record = Record::load(&self.machines)?.unwrap_or_else(Record::new);
         if record.hosts.is_empty() {
             record = record.with_state(self.names.state());
         }

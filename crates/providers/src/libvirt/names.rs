@@ -3,10 +3,10 @@
 //! Domains and networks carry a mark in their `<metadata>`: cluster, node and the id of the state directory that made them.
 //! Volumes cannot, so that id is part of their names. What lacks it is never changed or removed.
 
+use crate::shared::interface_name::shorten;
+
 /// XML namespace of the mark.
 pub const NAMESPACE: &str = "https://github.com/flatcar-ha/libvirt/1";
-/// The kernel's limit for interface names, without the closing zero.
-const INTERFACE_NAME: usize = 15;
 /// Begin of the names of what clusters share.
 const SHARED: &str = "ha-host";
 
@@ -113,14 +113,7 @@ impl Names {
 
     /// Its bridge.
     pub fn bridge(&self) -> String {
-        let whole = self.network();
-        if whole.len() <= INTERFACE_NAME {
-            return whole;
-        }
-        let hash = whole.bytes().fold(0x811c_9dc5_u32, |h, b| {
-            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-        });
-        format!("{}~{hash:08x}", &whole[..INTERFACE_NAME - 9])
+        shorten(&self.network())
     }
 }
 
@@ -149,13 +142,5 @@ mod tests {
                 && !ours.owns(&shared)
         );
         assert!(shared.starts_with(&Names::shared_by_all("image", "1234")));
-    }
-
-    #[test]
-    fn bridges_fit_the_kernel() {
-        assert_eq!(Names::new("demo", "a").bridge(), "ha-demo");
-        let long = |n: u32| Names::new(&format!("a-very-long-cluster-name-{n}"), "a").bridge();
-        assert!(long(1).len() <= INTERFACE_NAME);
-        assert_ne!(long(1), long(2));
     }
 }

@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use indicatif::BinaryBytes;
 
 use super::virsh::{Thing, Virsh, XML};
 use super::xml::volume::{New, Volume};
 use super::xml::{self, Esc};
 use crate::finding::Unfit;
-use crate::vm::size as mib;
 
 /// Where a pool of our own lies for the system's daemon: the one directory that SELinux and AppArmor expect images in.
 const SYSTEM_DIR: &str = "/var/lib/libvirt/images";
@@ -201,9 +201,9 @@ impl Pool {
                 "libvirt's pool {} at {} has {} free, {} needs {}",
                 self.name,
                 self.virsh.uri(),
-                mib(free),
+                BinaryBytes(free),
                 file.display(),
-                mib(size)
+                BinaryBytes(size)
             );
             let remedy = "make room there or name another `pool`, then launch again";
             return Err(Unfit::new(message, remedy).into());

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Firmware};
 use ha_host_base::command::which;
+use indicatif::BinaryBytes;
 
 use super::Libvirt;
 use super::host::{Found, Host, has_firmware};
@@ -11,7 +12,7 @@ use super::node::Sources;
 use super::virsh::PACKAGE;
 use super::xml::domain::Domain;
 use crate::finding::{bad, good};
-use crate::vm::size;
+use crate::shared::host_facts;
 use crate::{Finding, Machine, Provider, probe};
 
 /// The remedy of faults that bring none.
@@ -130,25 +131,14 @@ fn memory(all: &Libvirt, host: &Host) -> Result<Finding> {
         );
         nodes += u64::from(!runs);
     }
-    let needed = if nodes == 0 {
-        0
-    } else {
-        nodes * all.options.vm.memory + SPARE_MEMORY
-    };
-    let seen = format!("{} memory free", size(free));
-    Ok(if free >= needed {
-        good(seen)
-    } else {
-        bad(
-            format!(
-                "{seen} at {}, {nodes} nodes of {} need {}",
-                host.virsh.uri(),
-                size(all.options.vm.memory),
-                size(needed)
-            ),
-            "stop other programs or machines there, or write a smaller `memory` or fewer nodes",
-        )
-    })
+    let place = format!(" at {}", host.virsh.uri());
+    Ok(host_facts::memory(
+        free,
+        &place,
+        nodes,
+        all.options.vm.memory,
+        SPARE_MEMORY,
+    ))
 }
 
 /// Bytes that can be had: what is free, and what only caches files.
@@ -189,7 +179,7 @@ fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding
     {
         needed += image::missing(host, what, file)?;
     }
-    let free = size(seen.available);
+    let free = BinaryBytes(seen.available);
     Ok(if seen.available >= needed {
         good(format!("pool {name}, {free} free"))
     } else {
@@ -197,7 +187,7 @@ fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding
             format!(
                 "pool {name} at {} has {free} free, image and new nodes need {}",
                 host.virsh.uri(),
-                size(needed)
+                BinaryBytes(needed)
             ),
             "make room there, or name another pool with `pool: NAME`",
         )

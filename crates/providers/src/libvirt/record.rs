@@ -36,16 +36,12 @@ pub struct Known {
 
 impl Record {
     /// A new one with an id that no other state directory has, here or elsewhere.
-    pub fn new() -> Result<Self> {
-        let mut bytes = [0; 8];
-        let mut random = std::fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
-        std::io::Read::read_exact(&mut random, &mut bytes).context("cannot read /dev/urandom")?;
-        let state = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self {
+    pub fn new() -> Self {
+        Self {
             version: VERSION,
-            state,
+            state: format!("{:016x}", fastrand::u64(..)),
             hosts: Vec::new(),
-        })
+        }
     }
 
     /// The one in the provider's directory; none: nothing was ever made.
@@ -55,7 +51,7 @@ impl Record {
             return Ok(None);
         };
         let record: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} cannot be understood", path.display()))?;
+            .with_context(|| format!("{} is not a valid record", path.display()))?;
         ensure!(
             record.version == VERSION,
             "{} is of version {}, this ha-host knows {VERSION}: use the newer one",
@@ -108,7 +104,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let machines = dir.path().join("machines");
         assert_eq!(Record::load(&machines).unwrap(), None);
-        let mut record = Record::new().unwrap();
+        let mut record = Record::new();
         let host = Known {
             uri: "qemu:///system".into(),
             pool: "default".into(),
@@ -123,7 +119,7 @@ mod tests {
         );
         record.save(&machines).unwrap();
         assert_eq!(Record::load(&machines).unwrap(), Some(record.clone()));
-        assert_ne!(Record::new().unwrap().state, record.state);
+        assert_ne!(Record::new().state, record.state);
     }
 
     #[test]

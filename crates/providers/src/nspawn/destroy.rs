@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use ha_host_base::files;
 use nix::mount::{MntFlags, umount2};
 
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
@@ -70,7 +71,7 @@ pub fn remove(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 
 /// Removes the whole cluster. Everything is tried; the first fault is reported.
 pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
-    let nodes = layout.nodes()?;
+    let nodes = layout.machines.nodes()?;
     let mut results: Vec<Result<()>> = std::thread::scope(|scope| {
         let remove = |node: &String| remove(&layout.node(node), &layout.wiring(node, interface));
         let threads: Vec<_> = nodes
@@ -90,9 +91,9 @@ pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
     for node in strays(layout)? {
         results.push(network::unplug(&layout.wiring(&node, interface)));
     }
-    results.push(segment.drop());
+    results.push(segment.remove());
     results.into_iter().collect::<Result<()>>()?;
-    remove_dir(layout.machines())
+    remove_dir(layout.machines.path())
 }
 
 /// Removes a directory with all in it, first unmounting whatever is mounted below: never through a mount.
@@ -101,12 +102,7 @@ pub fn remove_dir(dir: &Path) -> Result<()> {
         umount2(&point, MntFlags::MNT_DETACH)
             .with_context(|| format!("cannot unmount {}", point.display()))?;
     }
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(dir)
 }
 
 /// What a keeper does in the end, for a keeper that could not.

@@ -85,7 +85,7 @@ impl Provider for Nspawn {
     }
 
     fn prepare(&self) -> Result<()> {
-        root::make_dir(self.layout.machines(), 0o700)?;
+        root::make_dir(self.layout.machines.path(), 0o700)?;
         let (local, faults) = extensions::local(&self.sysexts);
         anyhow::ensure!(
             faults.is_empty(),

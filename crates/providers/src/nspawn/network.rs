@@ -88,7 +88,7 @@ impl Segment {
     }
 
     /// Removes the segment, if it is ours.
-    pub fn drop(&self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         let space = self.layout.bridge_namespace();
         let owner = self.owner();
         // Deleting one end takes both at once; with the namespace alone the kernel takes its time.

@@ -126,7 +126,7 @@ fn plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) ->
     let (local, _) = extensions::local(&provider.sysexts);
     let home = provider.layout.extensions();
     Ok(Plan {
-        cluster: provider.layout.cluster().into(),
+        cluster: provider.layout.machines.cluster().into(),
         node: node.name.clone(),
         machine: provider.layout.machine(&node.name),
         image_root,
@@ -174,7 +174,11 @@ fn keeper(program: &Path, layout: &Layout, node: &Node) -> Command {
             "-p",
             "TasksMax=infinity",
         ])
-        .arg(format!("--unit=ha-{}.{}", layout.cluster(), node.name))
+        .arg(format!(
+            "--unit=ha-{}.{}",
+            layout.machines.cluster(),
+            node.name
+        ))
         .arg("--")
         .arg(program);
     command

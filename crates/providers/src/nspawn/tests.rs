@@ -215,7 +215,7 @@ fn a_life() {
         remake(world);
         world.provider.destroy().unwrap();
         assert_eq!(world.traces(), Vec::<String>::new());
-        assert!(!world.provider.layout.machines().exists());
+        assert!(!world.provider.layout.machines.path().exists());
         world.provider.destroy().unwrap();
     });
 }

@@ -59,13 +59,13 @@ fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<String>> {
     let vm = &provider.options.vm;
     let warning = fw_cfg::check(config)?;
     let new = provider.layout.new_node(&node.name);
-    remove_dir(&new.0)?;
+    files::remove_dir(&new.0)?;
     files::make_dir(&new.0)?;
     copy_secret(config, &new.join(NodeDir::CONFIG))?;
     let base = image::base(vm)?;
     let qemu_img = programs::find_img(vm.arch)?;
     let format = overlay::info(&qemu_img, &base)?.format;
-    image::record(provider.layout.machines(), &base)?;
+    image::record(provider.layout.machines.path(), &base)?;
     overlay::create(&qemu_img, &base, &format, &new.join(NodeDir::DISK), vm.disk)?;
     if vm.firmware == Firmware::Uefi {
         let firmware = programs::find_firmware(Path::new("/usr/share"), vm.arch)?;
@@ -81,7 +81,7 @@ fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<String>> {
     files::sync_dir(&new.0)?;
     let place = provider.dir(node).0;
     std::fs::rename(&new.0, &place).with_context(|| format!("cannot make {}", place.display()))?;
-    files::sync_dir(provider.layout.machines())?;
+    files::sync_dir(provider.layout.machines.path())?;
     Ok(warning)
 }
 
@@ -106,7 +106,7 @@ fn start(provider: &Qemu, node: &Node) -> Result<()> {
     let dir = provider.dir(node);
     let program = programs::find_system(vm.arch)?;
     let (name, macs) = (
-        format!("{}.{}", provider.layout.cluster(), node.name),
+        format!("{}.{}", provider.layout.machines.cluster(), node.name),
         macs(node),
     );
     let uefi = match dir.join(NodeDir::VARS).exists() {
@@ -188,7 +188,7 @@ pub fn way(dir: &NodeDir) -> Way {
 pub fn remove(provider: &Qemu, name: &str) -> Result<()> {
     let (dir, old) = (provider.layout.node(name), provider.layout.old_node(name));
     off(&dir)?;
-    remove_dir(&old)?;
+    files::remove_dir(&old)?;
     // In one step: a node with half of its files would look like one.
     match std::fs::rename(&dir.0, &old) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -196,24 +196,15 @@ pub fn remove(provider: &Qemu, name: &str) -> Result<()> {
         }
         _ => {}
     }
-    remove_dir(&old)?;
-    remove_dir(&provider.layout.new_node(name).0)
+    files::remove_dir(&old)?;
+    files::remove_dir(&provider.layout.new_node(name).0)
 }
 
 /// Removes the whole cluster. Everything is tried; the first fault is reported.
 pub fn destroy(provider: &Qemu) -> Result<()> {
-    let nodes = provider.layout.nodes()?;
+    let nodes = provider.layout.machines.nodes()?;
     let mut results: Vec<Result<()>> = nodes.iter().map(|name| remove(provider, name)).collect();
     results.push(provider.gateway.stop());
     results.into_iter().collect::<Result<()>>()?;
-    remove_dir(provider.layout.machines())
-}
-
-fn remove_dir(dir: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(provider.layout.machines.path())
 }

@@ -100,7 +100,7 @@ impl Provider for Qemu {
     }
 
     fn prepare(&self) -> Result<()> {
-        files::make_dir(self.layout.machines())?;
+        files::make_dir(self.layout.machines.path())?;
         self.gateway.ensure()
     }
 

@@ -4,14 +4,16 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Arch, Firmware, Image, Sysext};
 use ha_host_base::command::output;
+use indicatif::BinaryBytes;
 
 use super::{Qemu, gateway, machine, programs};
 use crate::finding::{bad, good};
+use crate::shared::host_facts::{self, available_memory};
 use crate::vm::kvm::Verdict;
-use crate::vm::{disk_too_small, image, overlay, size};
+use crate::vm::{disk_too_small, image, overlay};
 use crate::{Finding, Machine};
 
 /// The remedy of faults that bring none.
@@ -165,8 +167,7 @@ fn count(provider: &Qemu, wanted: impl Fn(Machine) -> bool) -> u64 {
 }
 
 fn memory(provider: &Qemu) -> Result<Finding> {
-    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let free = available(&text).context("/proc/meminfo has no MemAvailable")?;
+    let free = available_memory()?;
     let nodes = count(provider, |state| state != Machine::Running);
     Ok(memory_for(nodes, provider.options.vm.memory, free))
 }
@@ -175,13 +176,13 @@ fn memory(provider: &Qemu) -> Result<Finding> {
 fn memory_for(nodes: u64, each: u64, free: u64) -> Finding {
     let needed = nodes * each;
     if needed <= free {
-        return good(format!("{} memory free", size(free)));
+        return good(format!("{} memory free", BinaryBytes(free)));
     }
     let seen = format!(
         "{nodes} nodes of {} may take {}, {} memory is free",
-        size(each),
-        size(needed),
-        size(free)
+        BinaryBytes(each),
+        BinaryBytes(needed),
+        BinaryBytes(free)
     );
     if needed <= 2 * free {
         return good(format!("{seen} (tight)"));
@@ -192,38 +193,9 @@ fn memory_for(nodes: u64, each: u64, free: u64) -> Finding {
     )
 }
 
-/// Bytes.
-fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
-}
-
 fn disk(provider: &Qemu) -> Result<Finding> {
-    let machines = provider.layout.machines();
-    let dir = machines
-        .ancestors()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| Path::new("/"));
-    let stat = nix::sys::statvfs::statvfs(dir)
-        .with_context(|| format!("cannot look at {}", dir.display()))?;
-    let free = stat.blocks_available() * stat.fragment_size();
     let needed = count(provider, |state| state == Machine::Absent) * NODE_DISK;
-    Ok(if free >= needed {
-        good(format!("{} disk free", size(free)))
-    } else {
-        bad(
-            format!(
-                "{} free on the file system of {}, the nodes' disks need {} soon",
-                size(free),
-                dir.display(),
-                size(needed)
-            ),
-            "make room there, or set XDG_STATE_HOME to a directory on a larger file system",
-        )
-    })
+    host_facts::disk(provider.layout.machines.path(), needed)
 }
 
 fn network(provider: &Qemu) -> Finding {
@@ -266,19 +238,15 @@ mod tests {
     fn memory_may_be_overcommitted_once() {
         let gib = 1 << 30;
         assert!(
-            memory_for(3, 2 * gib, 6 * gib).seen.contains("6144 MiB")
+            memory_for(3, 2 * gib, 6 * gib).seen.contains("6.00 GiB")
                 || memory_for(3, 2 * gib, 6 * gib).ok
         );
         let tight = memory_for(3, 4 * gib, 6 * gib);
         assert!(
-            tight.ok && tight.seen.contains("12 GiB") && tight.seen.ends_with("(tight)"),
+            tight.ok && tight.seen.contains("12.00 GiB") && tight.seen.ends_with("(tight)"),
             "{tight:?}"
         );
         assert!(!memory_for(4, 4 * gib, 6 * gib).ok);
         assert!(memory_for(0, 4 * gib, 0).ok);
-        assert_eq!(
-            available("MemTotal: 9 kB\nMemAvailable:   2 kB\n"),
-            Some(2048)
-        );
     }
 }

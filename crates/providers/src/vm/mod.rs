@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ha_cluster_file::cluster::{Arch, Vm};
+use indicatif::BinaryBytes;
 
 use crate::finding::Unfit;
 
@@ -49,23 +50,13 @@ pub fn disk_too_small(disk: u64, image: &Path, image_size: u64) -> Unfit {
     Unfit::new(
         format!(
             "the disk of {} is smaller than the image {} ({})",
-            size(disk),
+            BinaryBytes(disk),
             image.display(),
-            size(image_size)
+            BinaryBytes(image_size)
         ),
         format!(
             "write e.g. `disk: {}GiB` in the cluster file",
             image_size.div_ceil(1 << 30)
         ),
     )
-}
-
-/// Bytes as people write them: `4 GiB`, `512 MiB`.
-pub fn size(bytes: u64) -> String {
-    let mib = bytes >> 20;
-    if mib >= 10 * 1024 || (mib >= 1024 && mib.is_multiple_of(1024)) {
-        format!("{} GiB", mib / 1024)
-    } else {
-        format!("{mib} MiB")
-    }
 }

@@ -100,7 +100,7 @@ mod tests {
             .unwrap();
         let small = message(1 << 20);
         assert!(
-            small.contains("1 MiB is smaller") && small.contains("(4 MiB)"),
+            small.contains("1.00 MiB is smaller") && small.contains("(4.00 MiB)"),
             "{small}"
         );
         assert!(!top.exists());

@@ -19,7 +19,7 @@ pub fn look(provider: &Nspawn) -> Result<Finding> {
         return Ok(bad(
             format!(
                 "the network namespace {space} belongs to a cluster {} of another state directory",
-                layout.cluster()
+                layout.machines.cluster()
             ),
             format!(
                 "destroy that one, give this one another name, or, if nobody needs it, `ip netns del {space}`"

@@ -1,13 +1,12 @@
 //! Can this machine carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use ha_host_base::command::which;
 use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, statfs};
 
 use super::{Nspawn, extensions, host_runs_systemd, ignition, start};
 use crate::finding::{bad, good};
+use crate::shared::host_facts::{self, deepest_existing};
 use crate::{Finding, Machine};
 
 mod addresses;
@@ -28,11 +27,11 @@ const INOTIFY_INSTANCES: u64 = 8192;
 /// A kubelet watches every cgroup and every pod's directory.
 const INOTIFY_WATCHES: u64 = 65_536;
 /// Memory that a node takes once Kubernetes runs (five took 1.6 GB), and what the machine itself should keep.
-const NODE_MEMORY_MIB: u64 = 360;
-/// See [`NODE_MEMORY_MIB`].
-const SPARE_MEMORY_MIB: u64 = 1024;
+const NODE_MEMORY: u64 = 360 << 20;
+/// See [`NODE_MEMORY`].
+const SPARE_MEMORY: u64 = 1 << 30;
 /// Logs, etcd and containers' layers of a node in its first days.
-const NODE_DISK_MIB: u64 = 512;
+const NODE_DISK: u64 = 512 << 20;
 /// File systems that cannot carry the writable half of an overlay, by their magic number.
 const NO_OVERLAY: [(FsType, &str); 5] = [
     (OVERLAYFS_SUPER_MAGIC, "overlay"),
@@ -144,60 +143,24 @@ fn to_come(provider: &Nspawn, state: impl Fn(Machine) -> bool) -> u64 {
 }
 
 fn memory(provider: &Nspawn) -> Result<Finding> {
-    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let free = mem_available(&text).context("/proc/meminfo has no MemAvailable")? / 1024;
     let nodes = to_come(provider, |state| state != Machine::Running);
-    let needed = if nodes == 0 {
-        0
-    } else {
-        nodes * NODE_MEMORY_MIB + SPARE_MEMORY_MIB
-    };
-    let seen = format!("{} free", size(free));
-    Ok(if free >= needed {
-        good(seen)
-    } else {
-        bad(
-            format!("{seen} memory, {nodes} nodes need {}", size(needed)),
-            "stop other programs, or take fewer nodes in the cluster file",
-        )
-    })
-}
-
-/// Kilobytes.
-fn mem_available(meminfo: &str) -> Option<u64> {
-    meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+    let free = host_facts::available_memory()?;
+    Ok(host_facts::memory(
+        free,
+        "",
+        nodes,
+        NODE_MEMORY,
+        SPARE_MEMORY,
+    ))
 }
 
 fn disk(provider: &Nspawn) -> Result<Finding> {
-    let dir = existing(provider.layout.machines());
-    let stat = nix::sys::statvfs::statvfs(dir)
-        .with_context(|| format!("cannot look at {}", dir.display()))?;
-    let free = stat.blocks_available() * stat.fragment_size() / (1024 * 1024);
-    let needed = to_come(provider, |state| state == Machine::Absent) * NODE_DISK_MIB;
-    let seen = format!("{} disk", size(free));
-    Ok(if free >= needed {
-        good(seen)
-    } else {
-        bad(
-            format!(
-                "{} free on the file system of {}, the nodes need {}",
-                size(free),
-                dir.display(),
-                size(needed)
-            ),
-            "make room there, or set XDG_STATE_HOME to a directory on a larger file system",
-        )
-    })
+    let needed = to_come(provider, |state| state == Machine::Absent) * NODE_DISK;
+    host_facts::disk(provider.layout.machines.path(), needed)
 }
 
 fn state_file_system(provider: &Nspawn) -> Result<Finding> {
-    let dir = existing(provider.layout.machines());
+    let dir = deepest_existing(provider.layout.machines.path());
     let kind = statfs(dir)
         .with_context(|| format!("cannot look at {}", dir.display()))?
         .filesystem_type();
@@ -211,13 +174,6 @@ fn state_file_system(provider: &Nspawn) -> Result<Finding> {
             "set XDG_STATE_HOME to a directory on ext4, xfs, btrfs or tmpfs",
         ),
     })
-}
-
-/// A path's deepest part that exists.
-fn existing(path: &Path) -> &Path {
-    path.ancestors()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| Path::new("/"))
 }
 
 fn limit(name: &str, short: &str, needed: u64) -> Result<Finding> {
@@ -235,32 +191,4 @@ fn limit(name: &str, short: &str, needed: u64) -> Result<Finding> {
             format!("sysctl -w {name}={needed}"),
         )
     })
-}
-
-fn size(mib: u64) -> String {
-    if mib >= 10 * 1024 {
-        format!("{} GiB", mib / 1024)
-    } else {
-        format!("{mib} MiB")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn free_memory() {
-        assert_eq!(
-            mem_available("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"),
-            Some(2048)
-        );
-        assert_eq!(size(512), "512 MiB");
-        assert_eq!(size(24 * 1024), "24 GiB");
-    }
-
-    #[test]
-    fn the_deepest_existing_part() {
-        assert_eq!(existing(Path::new("/usr/no/such")), Path::new("/usr"));
-    }
 }

@@ -38,7 +38,7 @@ fn a_gateway_comes_back() {
         assert_eq!(world.again().reach(vip), there, "kubeconfigs stay right");
         promised(&world, there);
         world.provider.destroy().unwrap();
-        assert!(world.gateway().is_none() && !world.provider.layout.machines().exists());
+        assert!(world.gateway().is_none() && !world.provider.layout.machines.path().exists());
         world.provider.destroy().unwrap();
     });
 }

@@ -267,8 +267,7 @@ impl Run<'_> {
 
 /// A directory in the node that no other command has.
 fn scratch() -> String {
-    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
-    format!("/run/ha-exec-{}-{now:x}", std::process::id())
+    format!("/run/ha-exec-{:016x}", fastrand::u64(..))
 }
 
 /// The two ways.

@@ -38,8 +38,8 @@ impl Socket {
 
     /// Until the agent has repeated our number, what it says is the end of somebody else's conversation.
     fn sync(talk: &mut Talk) -> Result<()> {
-        let nanos = time::OffsetDateTime::now_utc().unix_timestamp_nanos() as u64;
-        let id = (nanos ^ u64::from(std::process::id()) << 32) >> 2;
+        // The agent's numbers are signed.
+        let id = fastrand::u32(..);
         let sync = json!({"execute": "guest-sync-delimited", "arguments": {"id": id}});
         let mut bytes = vec![MARK];
         bytes.extend(format!("{sync}\n").bytes());
