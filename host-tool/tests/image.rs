@@ -208,7 +208,7 @@ fn bad_input_exits_with_2_and_leaves_nothing() {
             "stable, beta, alpha, lts",
         ),
         (&["pull", "--arch", "riscv"], "x86-64, arm64"),
-        (&["pull", "--version", "../x"], "no version of Flatcar"),
+        (&["pull", "--version", "../x"], "not a version of Flatcar"),
         (&["pull", "--file", "alone"], "--version"),
         (
             &["pull", "--version", "1.2.3", "--file", "alone"],
@@ -309,7 +309,7 @@ fn ls_and_rm() {
     assert_eq!(
         lines,
         [
-            "VERSION    CHANNEL  ARCH     SIZE    PULLED            USED BY",
+            "VERSION    CHANNEL  ARCH         SIZE  PULLED            USED BY",
             "4230.2.3   stable   x86-64    1.10 GB  2025-11-21 15:00  demo",
             "4230.2.10  stable   x86-64    1.10 GB  2025-11-21 15:00",
         ]

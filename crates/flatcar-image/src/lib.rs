@@ -159,7 +159,7 @@ impl Store {
         dir.join(&record.file)
     }
 
-    /// The store's directory.
+    /// Where the images lie: one directory per architecture, in it one per version.
     pub fn dir(&self) -> &Path {
         &self.dir
     }

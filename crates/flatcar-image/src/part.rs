@@ -22,7 +22,6 @@ pub struct Origin {
     pub length: u64,
 }
 
-/// The directory.
 #[derive(Debug)]
 pub struct Part(PathBuf);
 
@@ -43,7 +42,6 @@ impl Part {
         self.0.join("ready")
     }
 
-    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -101,7 +99,6 @@ impl Part {
         !self.file().exists()
     }
 
-    /// Removes everything.
     pub fn remove(&self) -> Result<()> {
         gone(std::fs::remove_dir_all(&self.0))
             .with_context(|| format!("cannot remove {}", self.0.display()))

@@ -80,7 +80,7 @@ impl Wanted {
         let exact = self.version.as_deref().is_some_and(record::is_version);
         if let Some(version) = self.version.as_deref().filter(|v| !exact && !is_current(v)) {
             return Err(End::bad_input(format!(
-                "`{version}` is no version of Flatcar: write it like 4230.2.3, or leave it out for the channel's current one"
+                "`{version}` is not a version of Flatcar: write it like 4230.2.3, or leave it out for the channel's current one"
             )));
         }
         if self.file.is_some() && !exact {
@@ -95,7 +95,7 @@ impl Wanted {
             .unwrap_or(&official)
             .trim_end_matches('/');
         let wrong = |why: &str| End::bad_input(format!("--mirror {base}: {why}"));
-        let url = Url::parse(base).map_err(|e| wrong(&format!("is no URL: {e}")))?;
+        let url = Url::parse(base).map_err(|e| wrong(&format!("is not a valid URL: {e}")))?;
         if !url.username().is_empty() || url.password().is_some() {
             // Not repeated: it would be in logs.
             return Err(End::bad_input(
@@ -145,7 +145,6 @@ enum Refused {
     /// It is not Flatcar's.
     #[error(transparent)]
     Signature(anyhow::Error),
-    /// The rest.
     #[error(transparent)]
     Other(anyhow::Error),
 }
@@ -210,7 +209,7 @@ impl Pull<'_> {
             .find_map(|l| l.strip_prefix("FLATCAR_VERSION="));
         let version = version.map(|v| v.trim().trim_matches('"').to_owned());
         let version = version.filter(|v| record::is_version(v)).ok_or_else(|| {
-            anyhow!("{url} names no version: is this a server of Flatcar's releases? Else give --version V")
+            anyhow!("{url} contains no version: is this a server of Flatcar's releases? Else give --version V")
         })?;
         bar.note(&format!("{asked} of {} is {version}", self.wanted.channel));
         Ok(version)

@@ -15,7 +15,7 @@ const GONE: &str = ".gone-";
 /// Where one cluster's provider keeps its machines.
 #[derive(Debug, Clone)]
 pub struct ClusterMachines {
-    /// The cluster's name.
+    /// The cluster that is told to destroy its machines first.
     pub name: String,
     /// The directory that may hold [`IN_USE`]; need not exist.
     pub dir: PathBuf,

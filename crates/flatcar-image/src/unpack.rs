@@ -23,12 +23,9 @@ const CHUNK: usize = 1 << 20;
 /// Nobody may change an image that machines' disks are based on.
 const IMAGE_MODE: u32 = 0o444;
 
-/// What was written.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// Its bytes.
     pub size: u64,
-    /// Its SHA-256.
     pub sha256: String,
     /// The SHA-256 of the packed file as it was read for this.
     pub packed_sha256: String,
@@ -95,7 +92,7 @@ fn write(mut from: impl Read, target: &Path, stop: &Stop) -> Result<(u64, String
         }
         if size == 0 && !buffer[..n].starts_with(QCOW2) {
             return Err(Failure::Other(anyhow::anyhow!(
-                "Flatcar signed this file, but it is no qcow2 image: nothing was stored; take \
+                "Flatcar signed this file, but it is not a qcow2 image: nothing was stored; take \
                  flatcar_production_qemu_image.img or its .bz2"
             )));
         }

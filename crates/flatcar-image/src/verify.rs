@@ -70,7 +70,7 @@ struct Refusal {
 
 fn no_signature(why: &dyn std::fmt::Display) -> anyhow::Error {
     anyhow!(
-        "the .sig file is no OpenPGP signature ({why}): {CURE}; fetch it again, from beside the image"
+        "the .sig file is not an OpenPGP signature ({why}): {CURE}; fetch it again, from beside the image"
     )
 }
 

@@ -19,7 +19,6 @@ pub struct Watched<'a, R> {
 }
 
 impl<'a, R: Read> Watched<'a, R> {
-    /// Begins the step.
     pub fn new(
         inner: R,
         step: Step,

@@ -48,7 +48,7 @@ pub struct CommandFailed {
 /// A command that has ended, well or not.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// How.
+    /// How it ended: after the deadline, by our signal.
     pub status: ExitStatus,
     /// The deadline, if that is what ended it.
     pub timed_out: Option<Duration>,

@@ -77,7 +77,7 @@ pub enum Made {
 /// What a machine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Machine {
-    /// There is none.
+    /// It was never made, or has been removed.
     Absent,
     /// It has a disk but does not run.
     Off,

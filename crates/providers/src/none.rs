@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Node;
 
 use super::{Finding, Machine, Made, Power, Provider};
 
-/// Makes nothing.
+/// A provider that makes no machine.
 #[derive(Debug)]
 pub struct RenderOnly;
 

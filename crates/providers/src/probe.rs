@@ -21,9 +21,7 @@ const PORT: u16 = 22;
 /// Who an address belongs to, as far as this machine can know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Owner {
-    /// Nobody answers.
     Nobody,
-    /// This machine itself.
     Here,
     /// Another one, by its Ethernet address if that is known.
     Other(Option<String>),
@@ -106,7 +104,7 @@ enum Link {
 /// What `ip -j route get` says.
 fn link(text: &str) -> Result<Link> {
     let routes: Vec<Value> =
-        serde_json::from_str(text).context("cannot read what `ip route get` says")?;
+        serde_json::from_str(text).context("cannot parse the output of `ip route get`")?;
     let route = routes.first().cloned().unwrap_or_default();
     let says = |key: &str| route.get(key).and_then(Value::as_str);
     Ok(
@@ -125,7 +123,7 @@ fn link(text: &str) -> Result<Link> {
 fn neighbour(text: &str) -> Result<(Option<String>, bool)> {
     let entries: Vec<Value> = match text.trim() {
         "" => Vec::new(),
-        text => serde_json::from_str(text).context("cannot read what `ip neigh` says")?,
+        text => serde_json::from_str(text).context("cannot parse the output of `ip neigh`")?,
     };
     let Some(entry) = entries.first() else {
         return Ok((None, false));

@@ -52,7 +52,6 @@ impl Ident {
             .with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// Its number.
     pub fn pid(&self) -> i32 {
         self.pid
     }

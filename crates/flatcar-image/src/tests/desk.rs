@@ -22,7 +22,6 @@ pub const IMAGE: &str = "flatcar_production_qemu_image.img.bz2";
 /// All that a pull needs.
 pub struct Desk {
     dir: TempDir,
-    /// Makes keys.
     pub authority: Authority,
     /// Has signed for half a year.
     pub signer: Subkey,
@@ -142,7 +141,6 @@ impl Desk {
 pub struct Told {
     /// The steps that began.
     pub steps: Vec<&'static str>,
-    /// The sentences.
     pub notes: Vec<String>,
 }
 

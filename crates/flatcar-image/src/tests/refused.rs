@@ -170,8 +170,8 @@ fn signed_but_no_image() {
     let mut broken = pack(&[&image(50_000)]);
     broken.truncate(30_000);
     for (packed, words) in [
-        (pack(&[b"a kernel, say"]), "no qcow2 image"),
-        (b"a raw disk".to_vec(), "no qcow2 image"),
+        (pack(&[b"a kernel, say"]), "not a qcow2 image"),
+        (b"a raw disk".to_vec(), "not a qcow2 image"),
         (broken, "cannot be decompressed"),
     ] {
         desk.publish("1.2.3", &packed);
@@ -200,7 +200,7 @@ fn a_version_that_is_not_there() {
     };
     desk.server.serve("/amd64-usr/current/version.txt", served);
     let message = desk.refuse(&desk.wanted(None));
-    assert!(message.contains("names no version"), "{message}");
+    assert!(message.contains("contains no version"), "{message}");
 }
 
 #[test]
@@ -238,10 +238,10 @@ fn bad_input_reaches_no_server() {
     };
     for (wanted, words) in [
         (nightly, "no channel nightly"),
-        (desk.wanted(Some("../1.2.3")), "no version of Flatcar"),
-        (desk.wanted(Some("current-99")), "no version of Flatcar"),
+        (desk.wanted(Some("../1.2.3")), "not a version of Flatcar"),
+        (desk.wanted(Some("current-99")), "not a version of Flatcar"),
         (mirror("ftp://a/b"), "https://HOST/PATH"),
-        (mirror("a/b"), "is no URL"),
+        (mirror("a/b"), "is not a valid URL"),
         (mirror("http://me:secret@a/b"), "no password"),
         (mirror("http://a/b?c"), "https://HOST/PATH"),
         (taken(file.clone(), None), "--file needs --version"),

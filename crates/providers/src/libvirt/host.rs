@@ -13,10 +13,8 @@ use super::xml::{self, Mark};
 use crate::finding::Unfit;
 use crate::vm::kvm::{self, Verdict};
 
-/// A host.
 #[derive(Debug)]
 pub struct Host {
-    /// Its client.
     pub virsh: Virsh,
     /// Where its volumes are.
     pub pool: Pool,
@@ -28,7 +26,6 @@ pub struct Host {
 /// Whether a host runs guests by KVM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kvm {
-    /// It does.
     pub works: bool,
     /// What was seen.
     pub seen: String,
@@ -39,9 +36,7 @@ pub struct Kvm {
 /// A domain of a node's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// There is none.
     Absent,
-    /// Ours.
     Ours(Domain),
     /// Somebody else's: what to say.
     Foreign(Unfit),
@@ -59,7 +54,6 @@ impl Host {
         }
     }
 
-    /// A node's domain.
     pub fn find(&self, node: &str) -> Result<Found> {
         let name = self.names.domain(node);
         let Some(xml) = self.domain_xml(&name)? else {

@@ -48,7 +48,7 @@ pub struct Libvirt {
     network: cluster::Network,
     vip: IpAddr,
     wiring: Wiring,
-    /// By URI.
+    /// Every host that the cluster file names, by its URI.
     hosts: BTreeMap<String, Host>,
     /// What each host was brought, by URI. Held while it is brought.
     shared: Mutex<BTreeMap<String, Shared>>,

@@ -53,7 +53,6 @@ impl Names {
         }
     }
 
-    /// The cluster.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }

@@ -56,7 +56,6 @@ pub fn state(all: &Libvirt, node: &Node) -> Result<Machine> {
     })
 }
 
-/// Switches a node.
 pub fn power(all: &Libvirt, node: &Node, order: Power) -> Result<()> {
     match order {
         Power::On => on(all, node),
@@ -269,11 +268,9 @@ pub struct Shared {
 /// Local files that the hosts need.
 #[derive(Debug)]
 pub struct Sources {
-    /// The image.
     pub base: Base,
     /// Kernel, initramfs and command line outside it.
     pub kernel: Option<ha_cluster_file::cluster::Kernel>,
-    /// The assets disk.
     pub assets: Option<PathBuf>,
 }
 

@@ -49,7 +49,6 @@ impl Pool {
         }
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -144,7 +143,6 @@ impl Pool {
         self.virsh.volumes(&self.name)
     }
 
-    /// A volume.
     pub fn volume(&self, name: &str) -> Result<Option<Volume>> {
         let dump = ["vol-dumpxml", "--pool", &self.name, name];
         let xml = self.virsh.find(Thing::Volume(&self.name, name), &dump)?;

@@ -11,7 +11,6 @@ const FILE: &str = "libvirt.json";
 /// The one version there is.
 const VERSION: u32 = 1;
 
-/// The record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Record {
@@ -26,9 +25,7 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Known {
-    /// Its URI.
     pub uri: String,
-    /// The storage pool.
     pub pool: String,
     /// The pool was not there before.
     pub pool_made: bool,
@@ -69,7 +66,6 @@ impl Record {
         }
     }
 
-    /// Writes it.
     pub fn save(&self, machines: &Path) -> Result<()> {
         files::make_dir(machines)?;
         files::write(

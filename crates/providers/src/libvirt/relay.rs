@@ -49,7 +49,6 @@ pub fn begin(all: &Libvirt, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// One node's relay.
 #[derive(Debug)]
 struct Relay {
     host: Host,

@@ -27,7 +27,7 @@ pub fn local(sysexts: &BTreeMap<String, Sysext>) -> (Vec<Local>, Vec<String>) {
         let Sysext::File(file) = sysext else { continue };
         match file.canonicalize() {
             Ok(file) if file.is_file() => found.push((name.clone(), file)),
-            Ok(file) => faults.push(format!("sysext {name}: {} is no file", file.display())),
+            Ok(file) => faults.push(format!("sysext {name}: {} is not a file", file.display())),
             Err(error) => faults.push(format!("sysext {name}: {}: {error}", file.display())),
         }
     }

@@ -36,7 +36,6 @@ impl Layout {
         self.machines.join("_network")
     }
 
-    /// A node's places.
     pub fn node(&self, node: &str) -> NodeDir {
         NodeDir(self.machines.join(node))
     }
@@ -90,9 +89,7 @@ pub struct Wiring {
     pub namespace: String,
     /// The bridge's end of the node's cable.
     pub port: String,
-    /// The node's end.
     pub interface: String,
-    /// Its hardware address.
     pub mac: String,
 }
 
@@ -122,7 +119,6 @@ impl NodeDir {
     pub const PLAN: &str = "boot.json";
     /// There once Ignition has finished: from then on this is a disk that nobody touches.
     pub const MADE: &str = "made";
-    /// The keeper.
     pub const KEEPER_PID: &str = "keeper.pid";
     /// systemd-nspawn, supervised by the keeper.
     pub const NSPAWN_PID: &str = "nspawn.pid";
@@ -134,7 +130,6 @@ impl NodeDir {
     pub const KEEPER_LOG: &str = "keeper.log";
     /// What the node's console says.
     pub const CONSOLE: &str = "console.log";
-    /// What Ignition says.
     pub const IGNITION_LOG: &str = "ignition.log";
 
     /// A file or directory in it.

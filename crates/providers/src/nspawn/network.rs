@@ -36,11 +36,9 @@ pub struct Segment {
 /// Whose the namespace with our name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// There is none.
     Nobody,
     /// This state directory made it.
     Us,
-    /// Somebody else did.
     Other,
 }
 

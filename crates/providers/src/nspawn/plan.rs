@@ -22,13 +22,11 @@ const SYSTEM_CALLS: &str = "@keyring bpf @mount add_key keyctl request_key perf_
 pub struct Plan {
     /// The cluster, for its cgroups.
     pub cluster: String,
-    /// The node.
     pub node: String,
     /// Its name for nspawn.
     pub machine: String,
     /// The image's root directory.
     pub image_root: PathBuf,
-    /// Its cable.
     pub wiring: Wiring,
     /// For a resolv.conf, if the node brings none.
     pub name_servers: Vec<String>,
@@ -50,7 +48,6 @@ impl Plan {
             .with_context(|| format!("{} is of another version of ha-host", file.display()))
     }
 
-    /// Writes it.
     pub fn write(&self, dir: &NodeDir) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write the boot plan down")?;
         std::fs::write(dir.join(NodeDir::PLAN), text)

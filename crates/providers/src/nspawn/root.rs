@@ -118,7 +118,6 @@ impl Window {
         Ok(Self(place.into()))
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -12,7 +12,6 @@ use super::ports::Ports;
 use super::programs::Version;
 use crate::vm::{self, GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
-/// One virtual machine.
 #[derive(Debug)]
 pub struct Machine<'a> {
     /// `CLUSTER.NODE`, to be seen in lists of processes.
@@ -225,7 +224,6 @@ pub fn gateway(
 /// the server, because QEMU 10 dies of a frame for a server that is about to listen, and a node has none to send by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plug {
-    /// The node's name.
     pub node: String,
     /// Counts from 0.
     pub nic: usize,

@@ -70,7 +70,6 @@ impl Gateway {
         .with_context(|| format!("the gateway of {} does not start", self.cluster.name))
     }
 
-    /// Ends it.
     pub fn stop(&self) -> Result<()> {
         spawn::stop(&self.layout.gateway())?;
         filter::stop(&self.layout.filter())

@@ -30,7 +30,6 @@ impl Layout {
         self.machines.join("ports.json")
     }
 
-    /// The gateway's directory.
     pub fn gateway(&self) -> PathBuf {
         self.machines.join("_gateway")
     }
@@ -40,7 +39,6 @@ impl Layout {
         self.machines.join("_filter")
     }
 
-    /// A node's places.
     pub fn node(&self, node: &str) -> NodeDir {
         NodeDir(self.machines.join(node))
     }
@@ -90,7 +88,6 @@ impl NodeDir {
 
 /// The process, as a QEMU's directory remembers it.
 pub const PID: &str = "pid";
-/// QEMU's monitor.
 pub const QMP: &str = "qmp";
 /// What QEMU itself says.
 pub const LOG: &str = "qemu.log";

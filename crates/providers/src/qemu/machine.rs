@@ -141,7 +141,6 @@ fn macs(node: &Node) -> Vec<Mac> {
         .collect()
 }
 
-/// Pulls the plug.
 pub fn off(dir: &NodeDir) -> Result<()> {
     spawn::stop(&dir.0)
 }

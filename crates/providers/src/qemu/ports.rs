@@ -31,7 +31,7 @@ pub struct Ports {
 /// An address that is to be reached from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
-    /// There.
+    /// The address in the nodes' network.
     pub inside: SocketAddr,
     /// The port here that people would expect; none: it is for ourselves, any will do and it may change.
     pub promised: Option<u16>,
@@ -73,7 +73,6 @@ impl Ports {
             .with_context(|| format!("{} is of another version of ha-host", file.display()))
     }
 
-    /// Keeps it.
     pub fn write(&self, file: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self).context("cannot write the ports down")?;
         text.push('\n');
@@ -85,7 +84,7 @@ impl Ports {
         self.ports.get(&inside).copied()
     }
 
-    /// All of them.
+    /// Every address and its port here.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, u16)> {
         self.ports.iter().map(|(inside, port)| (*inside, *port))
     }

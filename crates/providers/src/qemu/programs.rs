@@ -9,18 +9,15 @@ use ha_host_base::command::{output, which};
 
 use crate::finding::Unfit;
 
-/// The emulator's name.
 pub fn system(arch: Arch) -> String {
     format!("qemu-system-{}", arch.machine())
 }
 
-/// The emulator.
 pub fn find_system(arch: Arch) -> Result<PathBuf> {
     let name = system(arch);
     installed(&name, arch)
 }
 
-/// The image tool.
 pub fn find_img(arch: Arch) -> Result<PathBuf> {
     installed("qemu-img", arch)
 }
@@ -46,10 +43,9 @@ pub fn packages(arch: Arch) -> String {
 /// Major and minor number.
 pub type Version = (u32, u32);
 
-/// QEMU's version.
 pub fn version(system: &Path) -> Result<Version> {
     let text = output(Command::new(system).arg("--version"))?;
-    parse_version(&text).with_context(|| format!("{} names no version: {text}", system.display()))
+    parse_version(&text).with_context(|| format!("{} printed no version: {text}", system.display()))
 }
 
 /// `QEMU emulator version 10.0.13 (Debian ...)`.

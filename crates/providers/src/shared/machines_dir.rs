@@ -21,7 +21,6 @@ impl MachinesDir {
         }
     }
 
-    /// The cluster's name.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }

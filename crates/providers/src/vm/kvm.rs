@@ -17,10 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What isa-debug-exit makes of the guest's word, 0x10: twice that and one.
 const X86_SAYS: i32 = 0x21;
 
-/// What came out.
+/// Whether guests run by KVM here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Guests run.
     Works,
     /// There is no /dev/kvm.
     Missing,

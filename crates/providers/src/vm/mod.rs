@@ -10,20 +10,20 @@ use crate::finding::Unfit;
 /// The disk that all machines of a cluster share.
 pub mod assets;
 /// The Ignition config on its way through QEMU's fw_cfg.
-pub mod fw_cfg;
+pub(crate) mod fw_cfg;
 /// Commands on a node by the QEMU guest agent.
 pub mod guest;
 /// The image below the nodes' disks.
-pub mod image;
+pub(crate) mod image;
 /// Whether this machine's KVM really runs guests.
-pub mod kvm;
+pub(crate) mod kvm;
 /// Tests in the lab's operator machine.
 #[cfg(test)]
-pub mod operator;
+pub(crate) mod operator;
 /// A node's own disk over the image.
-pub mod overlay;
+pub(crate) mod overlay;
 /// Unix sockets whose names may be longer than the kernel takes.
-pub mod socket;
+pub(crate) mod socket;
 
 /// The virtio port of the guest agent.
 pub const GUEST_PORT: &str = "org.qemu.guest_agent.0";

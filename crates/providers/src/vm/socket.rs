@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 /// The kernel's limit for a socket's name, without the closing zero.
 const NAME: usize = 107;
 
-/// One conversation.
 #[derive(Debug)]
 pub struct Talk {
     stream: BufReader<UnixStream>,

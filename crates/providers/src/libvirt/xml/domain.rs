@@ -25,34 +25,27 @@ pub enum Plug {
 pub struct Boot {
     /// The kernel's path at the host.
     pub kernel: String,
-    /// Its initramfs's.
     pub initrd: String,
-    /// Its command line.
     pub append: String,
 }
 
 /// Everything of a node's domain. All paths are the host's.
 #[derive(Debug, Clone)]
 pub struct New {
-    /// Its name.
     pub name: String,
-    /// Whose it is.
     pub mark: Mark,
     /// KVM, else TCG.
     pub kvm: bool,
-    /// The processor architecture.
     pub arch: Arch,
     /// As QEMU writes it, with features behind commas; `host` goes with KVM only.
     pub cpu: String,
-    /// Virtual processors.
     pub cpus: u32,
-    /// Bytes.
+    /// In bytes.
     pub memory: u64,
     /// What starts the image.
     pub firmware: Firmware,
     /// A kernel outside the image.
     pub boot: Option<Boot>,
-    /// The Ignition config.
     pub ignition: String,
     /// The node's own disk, qcow2.
     pub disk: String,
@@ -266,7 +259,6 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// Reads `dumpxml`.
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let document = parse(xml, &format!("domain {name}"))?;
         let root = document.root_element();

@@ -35,7 +35,7 @@ impl fmt::Display for Esc<'_> {
 
 /// Reads what libvirt told about `what`.
 pub fn parse<'a>(text: &'a str, what: &str) -> Result<Document<'a>> {
-    Document::parse(text).with_context(|| format!("cannot understand what libvirt tells of {what}"))
+    Document::parse(text).with_context(|| format!("cannot parse libvirt's XML of {what}"))
 }
 
 /// The text of the first element of that name.
@@ -50,7 +50,6 @@ pub fn text<'a>(document: &'a Document<'_>, name: &str) -> Option<&'a str> {
 /// Who a domain or network says it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// The cluster.
     pub cluster: String,
     /// The node; empty for a network.
     pub node: String,

@@ -12,11 +12,9 @@ use crate::finding::Unfit;
 /// A NAT network of a cluster's own. Addresses are static: it has no DHCP.
 #[derive(Debug, Clone)]
 pub struct New {
-    /// Its name.
     pub name: String,
     /// Its bridge, at most 15 bytes.
     pub bridge: String,
-    /// Whose it is.
     pub mark: Mark,
     /// The host's address in it: the nodes' gateway.
     pub gateway: IpAddr,
@@ -76,7 +74,6 @@ pub struct Subnet {
 }
 
 impl Network {
-    /// Reads `net-dumpxml`.
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let what = format!("network {name}");
         let document = parse(xml, &what)?;
@@ -91,7 +88,7 @@ impl Network {
             mark: Mark::find(&document),
             forward: forward.map(|n| n.attribute("mode").unwrap_or("nat").to_owned()),
             addresses: addresses
-                .ok_or_else(|| anyhow!("cannot understand the addresses of libvirt's {what}"))?,
+                .ok_or_else(|| anyhow!("cannot parse the addresses of libvirt's {what}"))?,
         })
     }
 

@@ -63,7 +63,6 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Reads `vol-dumpxml`.
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let what = format!("volume {name}");
         let document = parse(xml, &what)?;
@@ -85,7 +84,7 @@ impl Volume {
         };
         Ok(Self {
             path: child("target", "path")
-                .with_context(|| format!("libvirt tells no path of {what}"))?,
+                .with_context(|| format!("libvirt's XML of {what} has no path"))?,
             // Since libvirt 1.2.17; a file without holes allocates no less.
             physical: size("physical").or_else(|| size("allocation")).unwrap_or(0),
             backing: child("backingStore", "path"),

@@ -31,7 +31,6 @@ const NEEDED_V1: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "devices"];
 pub enum Kind {
     /// Version 1, alone or beside an empty version 2 tree.
     V1,
-    /// Version 2.
     V2,
 }
 

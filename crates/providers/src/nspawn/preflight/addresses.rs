@@ -47,7 +47,7 @@ pub fn look(provider: &Nspawn) -> Result<Finding> {
 /// The first route of `ip -j route` that shares addresses with the cluster, in words.
 fn overlap(routes: &str, cidr: IpNet, own_link: &str) -> Result<Option<String>> {
     let routes: Vec<serde_json::Value> =
-        serde_json::from_str(routes).context("cannot read what `ip route` says")?;
+        serde_json::from_str(routes).context("cannot parse the output of `ip route`")?;
     let text = |route: &serde_json::Value, key: &str| {
         route
             .get(key)

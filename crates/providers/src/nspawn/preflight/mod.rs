@@ -112,7 +112,7 @@ fn image(provider: &Nspawn) -> Finding {
     }
     bad(
         format!(
-            "{} is no node image: it holds no root/usr/lib/systemd/systemd",
+            "{} is not a node image: it has no root/usr/lib/systemd/systemd",
             image.display()
         ),
         "make one (in this repository: `make image`) and name its directory in `provider: {nspawn: {image: }}`",
@@ -182,7 +182,7 @@ fn limit(name: &str, short: &str, needed: u64) -> Result<Finding> {
     let value: u64 = text
         .trim()
         .parse()
-        .with_context(|| format!("{file} holds no number"))?;
+        .with_context(|| format!("{file} does not contain a number"))?;
     Ok(if value >= needed {
         good(format!("{short} {value}"))
     } else {

@@ -13,9 +13,7 @@ const PATIENCE: &str = "10";
 /// A way to the agent.
 #[derive(Debug)]
 pub struct Virsh {
-    /// libvirt's URI.
     pub uri: String,
-    /// The domain's name.
     pub domain: String,
 }
 
