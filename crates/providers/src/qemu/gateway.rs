@@ -171,13 +171,15 @@ fn plug_in(
     Ok(())
 }
 
-/// The identifiers in what `info network` lists: `cable-one.0: index=0,type=stream,...`, those of a hub's ports behind ` \\ `.
+/// The identifiers in what `info network` lists: ` \ port-one.0: cable-one.0: index=0,type=stream,...`.
 fn netdevs(text: &str) -> BTreeSet<String> {
     let lines = text
         .lines()
-        .map(|line| line.trim_start_matches([' ', '\\']));
+        .map(|line| line.trim().trim_start_matches(['\\', ' ']));
     lines
-        .filter_map(|line| Some(line.split_once(": ")?.0.to_owned()))
+        .flat_map(|line| line.split(": "))
+        .filter(|piece| !piece.starts_with("index="))
+        .map(String::from)
         .collect()
 }
 
@@ -267,10 +269,14 @@ mod tests {
 
     #[test]
     fn what_is_plugged_in_is_read() {
-        let text = "hub 0\r\n \\ lan-hub: index=0,type=hubport,peer=lan\r\n \\ port-one.0: index=0,type=hubport\r\n\
-                    cable-one.0: index=0,type=stream,connected: unix:../one/net0\r\n";
-        let expected = ["cable-one.0", "lan-hub", "port-one.0"];
-        assert!(netdevs(text).iter().eq(expected));
+        // QEMU 10.0.13.
+        let text = "hub 0\r\n \\ port-one.0: cable-one.0: index=0,type=stream,connecting\r\n \\ port-two.0\r\n\
+                    hub 1000\r\n \\ nat-hub: nat: index=0,type=user,net=10.77.0.0,restrict=off\r\n";
+        let there = netdevs(text);
+        for id in ["port-one.0", "cable-one.0", "port-two.0", "nat-hub", "nat"] {
+            assert!(there.contains(id), "{id}: {there:?}");
+        }
+        assert!(!there.contains("cable-two.0"));
     }
 
     #[test]

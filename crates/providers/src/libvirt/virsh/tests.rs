@@ -75,3 +75,28 @@ fn faults_that_everybody_meets_have_a_remedy() {
         "qemu+ssh://kvm1/system: virsh list: error: no; sorry"
     );
 }
+
+/// On libvirt's own test driver, which needs no daemon.
+#[test]
+#[ignore = "needs HA_OPERATOR"]
+fn the_real_virsh_finds_what_is_there_and_nothing_else() {
+    crate::vm::operator::inside(false, || {
+        let virsh = Virsh::new("test:///default");
+        let domain = |name| virsh.find(Thing::Domain(name), &["dumpxml", name]).unwrap();
+        assert!(domain("test").unwrap().contains("<name>test</name>"));
+        assert_eq!(domain("nope"), None);
+        assert!(virsh.is_active(Thing::Domain("test")).unwrap());
+        assert!(virsh.is_active(Thing::Network("default")).unwrap());
+        assert!(virsh.is_active(Thing::Pool("default-pool")).unwrap());
+        assert_eq!(virsh.volumes("nope").unwrap(), []);
+        let volume = Thing::Volume("default-pool", "nope");
+        let dump = ["vol-dumpxml", "--pool", "default-pool", "nope"];
+        assert_eq!(virsh.find(volume, &dump).unwrap(), None);
+        let refused = virsh.find(Thing::Domain("test"), &["dumpxml", "test", "--no-such"]);
+        let refused = refused.unwrap_err().downcast::<VirshError>().unwrap();
+        assert_eq!(refused.kind, VirshErrorKind::Refused);
+        let gone = Virsh::new("qemu:///system").run(&["list"]).unwrap_err();
+        let gone = gone.downcast::<Unfit>().unwrap();
+        assert!(gone.remedy.contains("the daemon does not run"), "{gone}");
+    });
+}
