@@ -81,9 +81,9 @@ fn wrong_signatures() {
         &desk,
         &packed,
         b"<html>404</html>".to_vec(),
-        &["no OpenPGP signature"],
+        &["not an OpenPGP signature"],
     );
-    refused(&desk, &packed, Vec::new(), &["no OpenPGP signature"]);
+    refused(&desk, &packed, Vec::new(), &["not an OpenPGP signature"]);
 }
 
 #[test]
