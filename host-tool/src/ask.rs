@@ -14,7 +14,7 @@ const DEADLINE: Duration = Duration::from_secs(3);
 /// What a short command on a node prints; none if it fails, hangs or the node is off.
 fn ask(provider: &dyn Provider, node: &Node, argv: &[&str]) -> Option<String> {
     let mut command = provider.exec(node, argv).ok()?;
-    let finished = command::run(&mut command, "", DEADLINE).ok()?;
+    let finished = command::run_within(&mut command, "", DEADLINE).ok()?;
     finished.into_stdout().ok()
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use ha_host_base::exit::Stop as End;
 use ha_host_base::files;
 
-use super::part::gone;
+use super::partial_download::fine_if_missing;
 use super::{ARCHES, Arch, Bar, IN_USE, Store, entries};
 
 /// What a directory is called that is on its way out.
@@ -48,7 +48,7 @@ impl Store {
         bar: &mut dyn Bar,
     ) -> Result<Vec<PathBuf>> {
         let arches = || ARCHES.into_iter().filter(|a| arch.is_none_or(|b| *a == b));
-        let stop = super::Stop::listen()?;
+        let stop = super::Interrupt::listen()?;
         let mut dirs = Vec::new();
         for version in versions {
             let places =
@@ -69,7 +69,7 @@ impl Store {
             let out = self.dir.join(format!("{GONE}{n}"));
             std::fs::rename(dir, &out)
                 .with_context(|| format!("cannot remove {}", dir.display()))?;
-            gone(std::fs::remove_dir_all(&out))
+            fine_if_missing(std::fs::remove_dir_all(&out))
                 .with_context(|| format!("cannot remove {}", out.display()))?;
         }
         Ok(dirs)
@@ -111,7 +111,7 @@ impl Store {
     /// Ends what a removal began that was cut off. Under the lock.
     pub(super) fn sweep(&self) -> Result<()> {
         for name in entries(&self.dir)?.iter().filter(|n| n.starts_with(GONE)) {
-            gone(std::fs::remove_dir_all(self.dir.join(name)))?;
+            fine_if_missing(std::fs::remove_dir_all(self.dir.join(name)))?;
         }
         Ok(())
     }

@@ -11,32 +11,32 @@ use nix::sys::statvfs::statvfs;
 pub const UNPACKED: u64 = 3;
 
 /// An error unless `need` more bytes fit.
-pub fn check(dir: &Path, need: u64) -> Result<()> {
-    let free = free(dir)?;
+pub fn check_room(dir: &Path, need: u64) -> Result<()> {
+    let free = free_bytes(dir)?;
     if free >= need {
         Ok(())
     } else {
-        Err(full(dir, free, need))
+        Err(disk_full(dir, free, need))
     }
 }
 
 /// Bytes that we may still write below `dir`.
-fn free(dir: &Path) -> Result<u64> {
+fn free_bytes(dir: &Path) -> Result<u64> {
     let stat = statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
     Ok(stat.blocks_available() as u64 * stat.fragment_size() as u64)
 }
 
 /// What to say of a write that failed: if the disk is full, how much is needed.
-pub fn failed(error: io::Error, dir: &Path, need: u64) -> anyhow::Error {
+pub fn write_failed(error: io::Error, dir: &Path, need: u64) -> anyhow::Error {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
-        full(dir, free(dir).unwrap_or(0), need)
+        disk_full(dir, free_bytes(dir).unwrap_or(0), need)
     } else {
         anyhow!("cannot write into {}: {error}", dir.display())
     }
 }
 
-fn full(dir: &Path, free: u64, need: u64) -> anyhow::Error {
+fn disk_full(dir: &Path, free: u64, need: u64) -> anyhow::Error {
     anyhow!(
         "disk full: {} has {} left, and about {} more are needed: nothing was stored; make room there, or give --store DIR on a \
          larger disk",
@@ -52,7 +52,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_named() {
-        let error = check(Path::new("/"), u64::MAX).unwrap_err().to_string();
+        let error = check_room(Path::new("/"), u64::MAX)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("disk full: / has "), "{error}");
     }
 }

@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use bzip2::read::MultiBzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::bar::{Bar, Step};
+use super::interrupt::Interrupt;
+use super::progress::{Bar, Step};
 use super::space;
-use super::stop::Stop;
 use super::watched::{self, Watched};
 
 /// How bzip2 files begin.
@@ -32,7 +32,12 @@ pub struct Unpacked {
 }
 
 /// Writes `target`, durable. Flatcar offers its qemu images packed by bzip2, and as qcow2 that is packed inside.
-pub fn unpack(mut packed: File, target: &Path, bar: &mut dyn Bar, stop: &Stop) -> Result<Unpacked> {
+pub fn unpack(
+    mut packed: File,
+    target: &Path,
+    bar: &mut dyn Bar,
+    stop: &Interrupt,
+) -> Result<Unpacked> {
     let total = packed.metadata()?.len();
     let mut head = [0; 4];
     packed.rewind()?;
@@ -53,7 +58,7 @@ pub fn unpack(mut packed: File, target: &Path, bar: &mut dyn Bar, stop: &Stop) -
             let need = (size as f64 / read as f64 * total as f64) as u64;
             let need = need.saturating_sub(size).max(CHUNK as u64);
             source.finish();
-            return Err(space::failed(error, dir, need));
+            return Err(space::write_failed(error, dir, need));
         }
         Err(Failure::Other(error)) => {
             source.finish();
@@ -76,7 +81,7 @@ enum Failure {
     Other(anyhow::Error),
 }
 
-fn write(mut from: impl Read, target: &Path, stop: &Stop) -> Result<(u64, String), Failure> {
+fn write(mut from: impl Read, target: &Path, stop: &Interrupt) -> Result<(u64, String), Failure> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -110,7 +115,7 @@ fn write(mut from: impl Read, target: &Path, stop: &Stop) -> Result<(u64, String
 }
 
 /// Fills the buffer, so that its head can be looked at.
-fn read(from: &mut impl Read, buffer: &mut [u8], stop: &Stop) -> Result<usize> {
+fn read(from: &mut impl Read, buffer: &mut [u8], stop: &Interrupt) -> Result<usize> {
     let mut n = 0;
     while n < buffer.len() {
         match from.read(&mut buffer[n..]) {

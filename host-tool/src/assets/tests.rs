@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use ha_host_base::command::{output, which};
+use ha_host_base::command::{run_for_stdout, which};
 
 use super::*;
 use crate::bakery::Artefact;
@@ -47,7 +47,7 @@ fn packed(dir: &Path, sysexts: &Artefacts, images: &[PathBuf]) -> Packed {
 }
 
 fn ask(disk: &Path, question: &str) -> String {
-    output(tool("debugfs").args(["-R", question]).arg(disk)).unwrap()
+    run_for_stdout(tool("debugfs").args(["-R", question]).arg(disk)).unwrap()
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn a_disk_holds_what_it_was_given_and_nobodys_name() {
     assert_eq!((disk.sysexts, disk.images, disk.new), (2, 2, true));
     let mode = std::fs::metadata(&disk.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
-    output(tool("e2fsck").args(["-f", "-n"]).arg(&disk.path)).unwrap();
+    run_for_stdout(tool("e2fsck").args(["-f", "-n"]).arg(&disk.path)).unwrap();
     let label = ask(&disk.path, "show_super_stats -h");
     assert!(label.contains("ha-assets"), "{label}");
     let list = ask(&disk.path, "ls -p /") + &ask(&disk.path, "ls -p /images");

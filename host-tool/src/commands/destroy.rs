@@ -24,7 +24,7 @@ pub fn run(args: &Destroy, root: &Root) -> Result<()> {
     let store = dir.lock()?;
     advance(&store, Life::Destroying)?;
     if let Some(cluster) = cluster.filter(|c| c.provider != Provider::None) {
-        provider::of(&cluster, store.path())?.destroy()?;
+        provider::provider_of(&cluster, store.path())?.destroy()?;
     }
     store.remove()?;
     println!("{name} is gone: machines, disks, keys and {path}");

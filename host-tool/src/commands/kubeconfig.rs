@@ -15,7 +15,7 @@ pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let provider = provider::of(&cluster, dir.path())?;
+    let provider = provider::provider_of(&cluster, dir.path())?;
     let server = Server::of(&cluster, &*provider);
     let current = files::read(&dir.kubeconfig())?;
     let current = current.filter(|text| is_current(text, &server, &pki));

@@ -46,7 +46,7 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
         Verb::Reach(args) => done(machines::reach(args, &root?)),
         Verb::Remake(args) => done(machines::remake(args, &root?)),
         Verb::GuestExec(args) => guest_exec::run(args),
-        Verb::QemuFilter => done(ha_providers::qemu::filter::run()),
+        Verb::QemuFilter => done(ha_providers::qemu::filter::carry_frames()),
         Verb::NspawnKeeper(args) => done(ha_providers::nspawn::keeper::run(&args.args)),
     }
 }
@@ -62,7 +62,7 @@ impl Known {
     fn find(root: &Root, name: &str) -> Result<Self> {
         let dir = root.find(name)?;
         let cluster = dir.known_cluster()?;
-        let provider = ha_providers::of(&cluster, dir.path())?;
+        let provider = ha_providers::provider_of(&cluster, dir.path())?;
         Ok(Self {
             dir,
             cluster,

@@ -106,7 +106,7 @@ fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
              configs, and `ha-host status` shows how they do",
         ));
     }
-    ha_providers::of(cluster, dir.path())
+    ha_providers::provider_of(cluster, dir.path())
 }
 
 /// Whether an earlier launch finished this cluster, every machine runs, and it is still whole.
@@ -132,7 +132,7 @@ fn preflight(provider: &dyn Provider, show: &mut dyn Show) -> Result<()> {
     let findings = provider.preflight()?;
     let (good, bad): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.ok);
     if bad.is_empty() {
-        let seen: Vec<String> = good.into_iter().map(|f| f.seen).collect();
+        let seen: Vec<String> = good.into_iter().map(|f| f.message).collect();
         show.step("preflight", &seen);
         return Ok(());
     }

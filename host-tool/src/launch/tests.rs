@@ -33,11 +33,11 @@ impl Pretended {
 
 impl Provider for Pretended {
     fn preflight(&self) -> Result<Vec<Finding>> {
-        let (seen, cure) = ("3 GiB free".to_owned(), "free some memory".to_owned());
+        let (message, remedy) = ("3 GiB free".to_owned(), "free some memory".to_owned());
         Ok(vec![Finding {
             ok: self.fit,
-            seen,
-            cure,
+            message,
+            remedy,
         }])
     }
     fn prepare(&self) -> Result<()> {

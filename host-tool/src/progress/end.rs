@@ -87,8 +87,8 @@ fn unfit(findings: &[Finding]) -> (String, String) {
     let line = |f: &Finding| {
         format!(
             "\n  {}\n           = {}",
-            printable(&f.seen),
-            printable(&f.cure)
+            printable(&f.message),
+            printable(&f.remedy)
         )
     };
     let head = format!(

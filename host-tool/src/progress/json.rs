@@ -71,7 +71,7 @@ impl Show for Json {
             End::Unfit(findings) => {
                 let list: Vec<Value> = findings
                     .iter()
-                    .map(|f| json!({"seen": f.seen, "cure": f.cure}))
+                    .map(|f| json!({"seen": f.message, "cure": f.remedy}))
                     .collect();
                 say("unfit", json!({"problems": list}));
             }

@@ -19,7 +19,7 @@ pub struct Names {
 
 /// What a volume is to its node; the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum VolumeRole {
     /// The node's own disk.
     Disk,
     /// Its Ignition config.
@@ -30,7 +30,7 @@ pub enum Part {
     Console,
 }
 
-impl Part {
+impl VolumeRole {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Disk, Self::Ignition, Self::Events, Self::Console];
 
@@ -68,7 +68,7 @@ impl Names {
     }
 
     /// A node's volume. Names of clusters and nodes hold no dot.
-    pub fn volume(&self, node: &str, part: Part) -> String {
+    pub fn volume(&self, node: &str, part: VolumeRole) -> String {
         format!("{}.{node}.{}.{}", self.cluster, self.state, part.suffix())
     }
 
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn only_the_own_state_is_ours() {
         let (ours, theirs) = (Names::new("demo", "aa11"), Names::new("demo", "bb22"));
-        for part in Part::ALL {
+        for part in VolumeRole::ALL {
             assert!(ours.owns(&ours.volume("node1", part)));
             assert!(!ours.owns(&theirs.volume("node1", part)));
         }

@@ -9,7 +9,7 @@ use indicatif::BinaryBytes;
 
 use super::virsh::{Thing, Virsh, XML};
 use super::xml::volume::{New, Volume};
-use super::xml::{self, Esc};
+use super::xml::{self, XmlEscaped};
 use crate::finding::Unfit;
 
 /// Where a pool of our own lies for the system's daemon: the one directory that SELinux and AppArmor expect images in.
@@ -114,8 +114,8 @@ impl Pool {
         };
         let xml = format!(
             "<pool type='dir'>\n  <name>{}</name>\n  <target><path>{}</path></target>\n</pool>\n",
-            Esc(&self.name),
-            Esc(&dir)
+            XmlEscaped(&self.name),
+            XmlEscaped(&dir)
         );
         self.virsh.feed(&["pool-define", XML], &xml)?;
         // Makes the directory if it is missing, never empties one.

@@ -43,7 +43,7 @@ impl Record {
 
     /// The one in the provider's directory; none: nothing was ever made.
     pub fn load(machines: &Path) -> Result<Option<Self>> {
-        let path = place(machines);
+        let path = record_path(machines);
         let Some(text) = files::read(&path)? else {
             return Ok(None);
         };
@@ -69,7 +69,7 @@ impl Record {
     pub fn save(&self, machines: &Path) -> Result<()> {
         files::make_dir(machines)?;
         files::write(
-            &place(machines),
+            &record_path(machines),
             serde_json::to_string_pretty(self)?.as_bytes(),
         )
     }
@@ -87,7 +87,7 @@ impl Record {
     }
 }
 
-fn place(machines: &Path) -> PathBuf {
+fn record_path(machines: &Path) -> PathBuf {
     machines.join(FILE)
 }
 

@@ -202,7 +202,7 @@ impl Virsh {
             // In a process group of its own nobody could answer ssh's questions at the terminal: they fail at once.
             .env("SSH_ASKPASS_REQUIRE", "force")
             .env("SSH_ASKPASS", "/bin/false");
-        command::run(&mut command, "", patience)
+        command::run_within(&mut command, "", patience)
     }
 
     /// With the remedy, where there is one that everybody needs.
@@ -242,7 +242,7 @@ impl Virsh {
         VirshErrorKind::Unreachable(if self.transport() == Some("ssh") {
             Door::Ssh
         } else if self.is_local() && !self.is_session() {
-            door(&SYSTEM_SOCKETS.map(Path::new))
+            probe_door(&SYSTEM_SOCKETS.map(Path::new))
         } else {
             Door::Unknown
         })
@@ -290,7 +290,7 @@ impl VirshError {
 }
 
 /// What stands before a local daemon that listens at one of these sockets and was not reached.
-fn door(sockets: &[&Path]) -> Door {
+fn probe_door(sockets: &[&Path]) -> Door {
     let there = sockets.iter().map(|socket| UnixStream::connect(socket));
     let mut doors = there.map(|connected| match connected {
         // It listens and lets everybody in; then it asks polkit, or who we are.

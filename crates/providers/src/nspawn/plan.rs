@@ -56,7 +56,7 @@ impl Plan {
 
     /// systemd-nspawn in the node's cgroups, with the node's directory `dir`.
     pub fn command(&self, dir: &Path, groups: &[PathBuf]) -> Command {
-        let mut command = cgroup::joining(&cgroup::entries(groups), true);
+        let mut command = cgroup::joining_command(&cgroup::proc_files(groups), true);
         command.arg("systemd-nspawn").args(self.arguments(dir));
         command
     }
@@ -92,12 +92,20 @@ impl Plan {
 
     /// What of the host is seen in the node.
     fn binds(&self, dir: &Path) -> Vec<String> {
-        let mut all = vec![bind("bind", &dir.join(NodeDir::REPORT), REPORT_IN_NODE)];
+        let mut all = vec![bind_option(
+            "bind",
+            &dir.join(NodeDir::REPORT),
+            REPORT_IN_NODE,
+        )];
         for (name, place, _) in root::DATA {
-            all.push(bind("bind", &dir.join(NodeDir::DATA).join(name), place));
+            all.push(bind_option(
+                "bind",
+                &dir.join(NodeDir::DATA).join(name),
+                place,
+            ));
         }
         for (name, source) in &self.extensions {
-            all.push(bind(
+            all.push(bind_option(
                 "bind-ro",
                 source,
                 &format!("{}/{name}", super::extensions::MOUNTED),
@@ -114,7 +122,7 @@ impl Plan {
 }
 
 /// nspawn parts source, target and options by colons.
-fn bind(option: &str, source: &Path, target: &str) -> String {
+fn bind_option(option: &str, source: &Path, target: &str) -> String {
     let source = source
         .to_string_lossy()
         .replace('\\', "\\\\")

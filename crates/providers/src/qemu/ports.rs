@@ -38,7 +38,7 @@ pub struct Want {
 }
 
 /// What of a cluster is to be reached.
-pub fn wanted(cluster: &Cluster) -> Vec<Want> {
+pub fn wanted_ports(cluster: &Cluster) -> Vec<Want> {
     let vip = |port: u16| Want {
         inside: SocketAddr::new(cluster.endpoint.vip, port),
         promised: Some(port),
@@ -108,7 +108,7 @@ impl Ports {
             let kept = self.get(want.inside);
             let port = match (kept, want.promised) {
                 (Some(port), _) if usable(port, &new) => Some(port),
-                (Some(port), Some(_)) => return Err(taken(port, want.inside).into()),
+                (Some(port), Some(_)) => return Err(port_taken(port, want.inside).into()),
                 (_, promised) => promised
                     .into_iter()
                     .flat_map(|port| [Some(port), port.checked_add(ASIDE)])
@@ -125,7 +125,7 @@ impl Ports {
     }
 }
 
-fn taken(port: u16, inside: SocketAddr) -> Unfit {
+fn port_taken(port: u16, inside: SocketAddr) -> Unfit {
     Unfit::new(
         format!("port {port} of 127.0.0.1, which leads to {inside}, is taken by another program"),
         format!(
@@ -136,7 +136,7 @@ fn taken(port: u16, inside: SocketAddr) -> Unfit {
 }
 
 /// Whether a port of 127.0.0.1 can be listened on.
-pub fn free(port: u16) -> bool {
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_control_plane_and_the_vip_are_reached() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let shown: Vec<String> = wants
             .iter()
             .map(|w| format!("{} {:?}", w.inside, w.promised))
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn the_vips_port_is_the_same_if_it_may() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let first = Ports::default().settle(&wants, &|_| true, &none).unwrap();
         assert_eq!(first.get(wants[0].inside), Some(6444));
         assert_eq!(first.get(wants[1].inside), Some(20_000));
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn what_was_chosen_stays() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let first = Ports::default()
             .settle(&wants, &|p| p != 6444, &none)
             .unwrap();
@@ -219,7 +219,7 @@ mod tests {
         let file = dir.path().join("ports.json");
         assert_eq!(Ports::read(&file).unwrap(), Ports::default());
         let table = Ports::default()
-            .settle(&wanted(&demo())[..1], &|_| true, &none)
+            .settle(&wanted_ports(&demo())[..1], &|_| true, &none)
             .unwrap();
         table.write(&file).unwrap();
         assert_eq!(Ports::read(&file).unwrap(), table);

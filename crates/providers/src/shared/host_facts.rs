@@ -24,7 +24,7 @@ fn mem_available(meminfo: &str) -> Option<u64> {
 
 /// Whether `free` bytes of memory carry so many new nodes of `each`, and leave `spare` to the host. `place` is how messages
 /// go on: empty for this machine.
-pub fn memory(free: u64, place: &str, nodes: u64, each: u64, spare: u64) -> Finding {
+pub fn memory_finding(free: u64, place: &str, nodes: u64, each: u64, spare: u64) -> Finding {
     let needed = if nodes == 0 { 0 } else { nodes * each + spare };
     let seen = format!("{} memory free", BinaryBytes(free));
     if free >= needed {
@@ -41,7 +41,7 @@ pub fn memory(free: u64, place: &str, nodes: u64, each: u64, spare: u64) -> Find
 }
 
 /// Whether the file system that holds (or will hold) a directory has room for `needed` bytes.
-pub fn disk(dir: &Path, needed: u64) -> Result<Finding> {
+pub fn disk_finding(dir: &Path, needed: u64) -> Result<Finding> {
     let dir = deepest_existing(dir);
     let stat = nix::sys::statvfs::statvfs(dir)
         .with_context(|| format!("cannot look at {}", dir.display()))?;
@@ -81,19 +81,22 @@ mod tests {
     #[test]
     fn memory_and_disk_are_enough_or_not() {
         let gib = 1 << 30;
-        assert!(memory(0, "", 0, gib, gib).ok, "nothing is to be made");
-        assert!(memory(4 * gib, "", 3, gib, gib).ok);
-        let short = memory(4 * gib - 1, " at kvm1", 3, gib, gib);
+        assert!(
+            memory_finding(0, "", 0, gib, gib).ok,
+            "nothing is to be made"
+        );
+        assert!(memory_finding(4 * gib, "", 3, gib, gib).ok);
+        let short = memory_finding(4 * gib - 1, " at kvm1", 3, gib, gib);
         assert!(
             !short.ok
                 && short
-                    .seen
+                    .message
                     .ends_with("at kvm1, 3 nodes of 1.00 GiB need 4.00 GiB"),
             "{short:?}"
         );
-        assert!(disk(Path::new("/no/such"), 0).unwrap().ok);
-        let full = disk(Path::new("/no/such"), u64::MAX).unwrap();
-        assert!(full.seen.contains("file system of /,"), "{full:?}");
+        assert!(disk_finding(Path::new("/no/such"), 0).unwrap().ok);
+        let full = disk_finding(Path::new("/no/such"), u64::MAX).unwrap();
+        assert!(full.message.contains("file system of /,"), "{full:?}");
     }
 
     #[test]

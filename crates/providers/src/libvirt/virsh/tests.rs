@@ -32,10 +32,10 @@ fn a_daemon_that_does_not_answer_is_told_by_its_socket() {
     let dir = tempfile::tempdir().unwrap();
     let (dead, none) = (dir.path().join("dead"), dir.path().join("none"));
     drop(UnixListener::bind(&dead).unwrap());
-    assert_eq!(door(&[&dead, &none]), Door::NoDaemon);
+    assert_eq!(probe_door(&[&dead, &none]), Door::NoDaemon);
     let live = dir.path().join("live");
     let _listener = UnixListener::bind(&live).unwrap();
-    assert_eq!(door(&[&dead, &live]), Door::NotPermitted);
+    assert_eq!(probe_door(&[&dead, &live]), Door::NotPermitted);
 }
 
 #[test]
@@ -80,7 +80,7 @@ fn faults_that_everybody_meets_have_a_remedy() {
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn the_real_virsh_finds_what_is_there_and_nothing_else() {
-    crate::vm::operator::inside(false, || {
+    crate::vm::operator_machine::inside(false, || {
         let virsh = Virsh::new("test:///default");
         let domain = |name| virsh.find(Thing::Domain(name), &["dumpxml", name]).unwrap();
         assert!(domain("test").unwrap().contains("<name>test</name>"));

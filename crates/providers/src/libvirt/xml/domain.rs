@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::{Arch, Firmware, Mac};
 use ha_wire::devices::{ASSETS_SERIAL, EVENTS_PORT};
 use roxmltree::Document;
 
-use super::{Esc, Mark, parse};
+use super::{Mark, XmlEscaped, parse};
 use crate::vm::{GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
 /// What the domain's interfaces are plugged into.
@@ -69,7 +69,7 @@ impl fmt::Display for New {
         writeln!(
             f,
             "<domain type='{kind}'>\n  <name>{}</name>\n  {}",
-            Esc(&self.name),
+            XmlEscaped(&self.name),
             self.mark
         )?;
         writeln!(
@@ -83,10 +83,10 @@ impl fmt::Display for New {
             f,
             "  <sysinfo type='fwcfg'><entry name='{}' file='{}'/></sysinfo>",
             fw_cfg::NAME,
-            Esc(&self.ignition)
+            XmlEscaped(&self.ignition)
         )?;
         self.features(f)?;
-        writeln!(f, "  {}", cpu(&self.cpu))?;
+        writeln!(f, "  {}", cpu_element(&self.cpu))?;
         writeln!(
             f,
             "  <on_poweroff>destroy</on_poweroff>\n  <on_reboot>restart</on_reboot>\n  <on_crash>restart</on_crash>"
@@ -133,10 +133,10 @@ impl New {
             writeln!(
                 f,
                 "    <kernel>{}</kernel>\n    <initrd>{}</initrd>",
-                Esc(&boot.kernel),
-                Esc(&boot.initrd)
+                XmlEscaped(&boot.kernel),
+                XmlEscaped(&boot.initrd)
             )?;
-            writeln!(f, "    <cmdline>{}</cmdline>", Esc(&boot.append))?;
+            writeln!(f, "    <cmdline>{}</cmdline>", XmlEscaped(&boot.append))?;
         } else {
             writeln!(f, "    <boot dev='hd'/>")?;
         }
@@ -162,14 +162,14 @@ impl New {
             f,
             "    <disk type='file' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/><source file='{}'/>\
              <target dev='vda' bus='virtio'/><serial>{ROOT_SERIAL}</serial></disk>",
-            Esc(&self.disk)
+            XmlEscaped(&self.disk)
         )?;
         if let Some(assets) = &self.assets {
             writeln!(
                 f,
                 "    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
                  <target dev='vdb' bus='virtio'/><serial>{ASSETS_SERIAL}</serial><readonly/><shareable/></disk>",
-                Esc(assets)
+                XmlEscaped(assets)
             )?;
         }
         Ok(())
@@ -184,7 +184,7 @@ impl New {
             write!(
                 f,
                 "    <interface type='{kind}'><mac address='{mac}'/><source {kind}='{}'/><model type='virtio'/>",
-                Esc(source)
+                XmlEscaped(source)
             )?;
             if let Some(mtu) = self.mtu {
                 write!(f, "<mtu size='{mtu}'/>")?;
@@ -199,12 +199,12 @@ impl New {
         writeln!(
             f,
             "    <serial type='file'><source path='{}' append='on'/><target port='0'/></serial>",
-            Esc(&self.console)
+            XmlEscaped(&self.console)
         )?;
         writeln!(
             f,
             "    <channel type='file'><source path='{}' append='on'/><target type='virtio' name='{EVENTS_PORT}'/></channel>",
-            Esc(&self.events)
+            XmlEscaped(&self.events)
         )?;
         writeln!(
             f,
@@ -214,21 +214,21 @@ impl New {
 }
 
 /// QEMU's way to write a processor in libvirt's: `Nehalem,+aes,-avx,vmx=on`.
-fn cpu(text: &str) -> String {
+fn cpu_element(text: &str) -> String {
     let mut parts = text.split(',');
     let model = parts.next().unwrap_or_default();
-    let features: String = parts.map(feature).collect();
+    let features: String = parts.map(cpu_feature).collect();
     match model {
         "host" => format!("<cpu mode='host-passthrough' check='none'>{features}</cpu>"),
         "max" => format!("<cpu mode='maximum' check='none'>{features}</cpu>"),
         model => format!(
             "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>{}</model>{features}</cpu>",
-            Esc(model)
+            XmlEscaped(model)
         ),
     }
 }
 
-fn feature(text: &str) -> String {
+fn cpu_feature(text: &str) -> String {
     let (name, on) = match (
         text.strip_prefix('+'),
         text.strip_prefix('-'),
@@ -240,7 +240,7 @@ fn feature(text: &str) -> String {
         _ => (text, true),
     };
     let policy = if on { "require" } else { "disable" };
-    format!("<feature policy='{policy}' name='{}'/>", Esc(name))
+    format!("<feature policy='{policy}' name='{}'/>", XmlEscaped(name))
 }
 
 /// A domain as libvirt tells of it.
@@ -274,12 +274,12 @@ impl Domain {
             active: root.has_attribute("id"),
             events: file("channel"),
             console: file("serial"),
-            paths: paths(&document),
+            paths: file_paths(&document),
         })
     }
 }
 
-fn paths(document: &Document<'_>) -> BTreeSet<String> {
+fn file_paths(document: &Document<'_>) -> BTreeSet<String> {
     let attributes = document
         .descendants()
         .flat_map(|n| n.attributes())

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Result, anyhow};
 use ipnet::IpNet;
 
-use super::{Esc, Mark, parse};
+use super::{Mark, XmlEscaped, parse};
 use crate::finding::Unfit;
 
 /// A NAT network of a cluster's own. Addresses are static: it has no DHCP.
@@ -33,13 +33,13 @@ impl fmt::Display for New {
         writeln!(
             f,
             "<network>\n  <name>{}</name>\n  {}\n  {nat}",
-            Esc(&self.name),
+            XmlEscaped(&self.name),
             self.mark
         )?;
         writeln!(
             f,
             "  <bridge name='{}' stp='on' delay='0'/>",
-            Esc(&self.bridge)
+            XmlEscaped(&self.bridge)
         )?;
         if let Some(mtu) = self.mtu {
             writeln!(f, "  <mtu size='{mtu}'/>")?;
@@ -82,7 +82,7 @@ impl Network {
         let addresses: Option<Vec<Subnet>> = root
             .children()
             .filter(|n| n.has_tag_name("ip"))
-            .map(subnet)
+            .map(read_subnet)
             .collect();
         Ok(Self {
             mark: Mark::find(&document),
@@ -139,7 +139,7 @@ impl Network {
     }
 }
 
-fn subnet(ip: roxmltree::Node<'_, '_>) -> Option<Subnet> {
+fn read_subnet(ip: roxmltree::Node<'_, '_>) -> Option<Subnet> {
     let address: IpAddr = ip.attribute("address")?.parse().ok()?;
     let prefix = match (ip.attribute("prefix"), ip.attribute("netmask")) {
         (Some(prefix), _) => prefix.parse().ok()?,

@@ -20,8 +20,8 @@ impl Provider for RenderOnly {
     fn preflight(&self) -> Result<Vec<Finding>> {
         Ok(vec![Finding {
             ok: true,
-            seen: "render only".into(),
-            cure: String::new(),
+            message: "render only".into(),
+            remedy: String::new(),
         }])
     }
 

@@ -90,7 +90,7 @@ impl Agent {
         err: &mut dyn Write,
         stop: &AtomicBool,
     ) -> Result<i32> {
-        let dir = scratch();
+        let dir = scratch_dir();
         // A session of its own, so that all of it can be ended.
         let mut whole = vec!["setsid", "sh", "-c", SCRIPT, "sh", &dir];
         whole.extend(argv);
@@ -266,13 +266,13 @@ impl Run<'_> {
 }
 
 /// A directory in the node that no other command has.
-fn scratch() -> String {
+fn scratch_dir() -> String {
     format!("/run/ha-exec-{:016x}", fastrand::u64(..))
 }
 
 /// How the guest agent of a machine is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum GuestTransport {
     /// A socket of this machine, from QEMU itself.
     Socket(PathBuf),
     /// A domain of a libvirt host.
@@ -284,7 +284,7 @@ pub enum Way {
     },
 }
 
-impl Way {
+impl GuestTransport {
     /// `program` (ha-host itself) as the command that runs `argv` on the node, for [`crate::Provider::exec`].
     pub fn command(&self, program: &Path, node: &str, argv: &[&str]) -> Command {
         let mut command = Command::new(program);

@@ -19,7 +19,7 @@ pub(crate) mod image;
 pub(crate) mod kvm;
 /// Tests in the lab's operator machine.
 #[cfg(test)]
-pub(crate) mod operator;
+pub(crate) mod operator_machine;
 /// A node's own disk over the image.
 pub(crate) mod overlay;
 /// Unix sockets whose names may be longer than the kernel takes.
@@ -33,7 +33,7 @@ pub const ROOT_SERIAL: &str = "root";
 /// QEMU's processor model for `cpu`. Without KVM `host` cannot be; then the model with which Go's TLS, JSON and hashes run
 /// fastest under translation, less what makes it slow: five-level page walks (a fork takes twice as long) and `rep movsb`,
 /// which is translated byte by byte (lab/README.md has the figures).
-pub fn cpu(vm: &Vm, kvm: bool) -> &str {
+pub fn cpu_model(vm: &Vm, kvm: bool) -> &str {
     match (vm.cpu.as_str(), kvm, vm.arch) {
         ("host", false, Arch::X86_64) => "max,la57=off,erms=off,fsrm=off",
         // `max` computes pointer signatures in software.

@@ -13,9 +13,9 @@ pub mod volume;
 
 /// A value inside an attribute or an element.
 #[derive(Debug, Clone, Copy)]
-pub struct Esc<'a>(pub &'a str);
+pub struct XmlEscaped<'a>(pub &'a str);
 
-impl fmt::Display for Esc<'_> {
+impl fmt::Display for XmlEscaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             match c {
@@ -81,9 +81,9 @@ impl fmt::Display for Mark {
         write!(
             f,
             "<metadata><ha:owner xmlns:ha='{NAMESPACE}' cluster='{}' node='{}' state='{}'/></metadata>",
-            Esc(&self.cluster),
-            Esc(&self.node),
-            Esc(&self.state)
+            XmlEscaped(&self.cluster),
+            XmlEscaped(&self.node),
+            XmlEscaped(&self.state)
         )
     }
 }
@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn what_is_escaped_comes_back() {
         let odd = "a<b>&'\"c\u{7}";
-        let text = format!("<x y='{}'>{}</x>", Esc(odd), Esc(odd));
+        let text = format!("<x y='{}'>{}</x>", XmlEscaped(odd), XmlEscaped(odd));
         let document = parse(&text, "x").unwrap();
         assert_eq!(document.root_element().attribute("y"), Some("a<b>&'\"c "));
         assert_eq!(document.root_element().text(), Some("a<b>&'\"c "));

@@ -42,34 +42,34 @@ const NO_OVERLAY: [(FsType, &str); 5] = [
 ];
 
 /// All findings, good ones too.
-pub fn look(provider: &Nspawn) -> Result<Vec<Finding>> {
+pub fn check_host(provider: &Nspawn) -> Result<Vec<Finding>> {
     let mut findings = vec![
-        root(),
-        programs(provider),
-        image(provider),
-        extension_files(provider),
+        check_root(),
+        check_programs(provider),
+        check_image(provider),
+        check_extensions(provider),
     ];
-    findings.push(memory(provider)?);
-    findings.push(disk(provider)?);
-    findings.push(state_file_system(provider)?);
-    findings.push(limit(
+    findings.push(check_memory(provider)?);
+    findings.push(check_disk(provider)?);
+    findings.push(check_file_system(provider)?);
+    findings.push(check_sysctl(
         "fs.inotify.max_user_instances",
         "inotify",
         INOTIFY_INSTANCES,
     )?);
-    findings.push(limit(
+    findings.push(check_sysctl(
         "fs.inotify.max_user_watches",
         "inotify watches",
         INOTIFY_WATCHES,
     )?);
-    findings.extend(cgroups::look(provider)?);
+    findings.extend(cgroups::check_cgroups(provider)?);
     if which("ip").is_some() {
-        findings.push(addresses::look(provider)?);
+        findings.push(addresses::check_addresses(provider)?);
     }
     Ok(findings)
 }
 
-fn root() -> Finding {
+fn check_root() -> Finding {
     if nix::unistd::geteuid().is_root() {
         return good("root");
     }
@@ -79,7 +79,7 @@ fn root() -> Finding {
     )
 }
 
-fn programs(provider: &Nspawn) -> Finding {
+fn check_programs(provider: &Nspawn) -> Finding {
     let mut needed = PROGRAMS.to_vec();
     if provider.unpack_reason().is_some() {
         needed.push(("unsquashfs", "squashfs-tools"));
@@ -91,7 +91,7 @@ fn programs(provider: &Nspawn) -> Finding {
         .into_iter()
         .filter(|(program, _)| which(program).is_none())
         .collect();
-    if ignition::find(&provider.image).is_none() {
+    if ignition::find_program(&provider.image).is_none() {
         missing.push(("ignition", "ignition"));
     }
     if missing.is_empty() {
@@ -105,7 +105,7 @@ fn programs(provider: &Nspawn) -> Finding {
     )
 }
 
-fn image(provider: &Nspawn) -> Finding {
+fn check_image(provider: &Nspawn) -> Finding {
     let image = &provider.image;
     if image.join("root/usr/lib/systemd/systemd").exists() {
         return good(format!("image {}", image.display()));
@@ -119,8 +119,8 @@ fn image(provider: &Nspawn) -> Finding {
     )
 }
 
-fn extension_files(provider: &Nspawn) -> Finding {
-    let (found, faults) = extensions::local(&provider.sysexts);
+fn check_extensions(provider: &Nspawn) -> Finding {
+    let (found, faults) = extensions::local_files(&provider.sysexts);
     if !faults.is_empty() {
         return bad(
             faults.join("; "),
@@ -134,18 +134,18 @@ fn extension_files(provider: &Nspawn) -> Finding {
 }
 
 /// Nodes that do not run yet.
-fn to_come(provider: &Nspawn, state: impl Fn(Machine) -> bool) -> u64 {
+fn count_nodes(provider: &Nspawn, state: impl Fn(Machine) -> bool) -> u64 {
     provider
         .nodes
         .iter()
-        .filter(|node| state(start::state(&provider.dir(node))))
+        .filter(|node| state(start::machine_state(&provider.dir(node))))
         .count() as u64
 }
 
-fn memory(provider: &Nspawn) -> Result<Finding> {
-    let nodes = to_come(provider, |state| state != Machine::Running);
+fn check_memory(provider: &Nspawn) -> Result<Finding> {
+    let nodes = count_nodes(provider, |state| state != Machine::Running);
     let free = host_facts::available_memory()?;
-    Ok(host_facts::memory(
+    Ok(host_facts::memory_finding(
         free,
         "",
         nodes,
@@ -154,12 +154,12 @@ fn memory(provider: &Nspawn) -> Result<Finding> {
     ))
 }
 
-fn disk(provider: &Nspawn) -> Result<Finding> {
-    let needed = to_come(provider, |state| state == Machine::Absent) * NODE_DISK;
-    host_facts::disk(provider.layout.machines.path(), needed)
+fn check_disk(provider: &Nspawn) -> Result<Finding> {
+    let needed = count_nodes(provider, |state| state == Machine::Absent) * NODE_DISK;
+    host_facts::disk_finding(provider.layout.machines.path(), needed)
 }
 
-fn state_file_system(provider: &Nspawn) -> Result<Finding> {
+fn check_file_system(provider: &Nspawn) -> Result<Finding> {
     let dir = deepest_existing(provider.layout.machines.path());
     let kind = statfs(dir)
         .with_context(|| format!("cannot look at {}", dir.display()))?
@@ -176,7 +176,7 @@ fn state_file_system(provider: &Nspawn) -> Result<Finding> {
     })
 }
 
-fn limit(name: &str, short: &str, needed: u64) -> Result<Finding> {
+fn check_sysctl(name: &str, short: &str, needed: u64) -> Result<Finding> {
     let file = format!("/proc/sys/{}", name.replace('.', "/"));
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
     let value: u64 = text
