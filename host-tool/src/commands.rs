@@ -47,7 +47,7 @@ pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
         Verb::Reach(args) => done(machines::print_reach(args, &root?)),
         Verb::Remake(args) => done(machines::remake_machine(args, &root?)),
         Verb::GuestExec(args) => guest_exec::run(args),
-        Verb::QemuFilter => done(ha_providers::qemu::filter::run()),
+        Verb::QemuFilter => done(ha_providers::qemu::filter::carry_frames()),
         Verb::NspawnKeeper(args) => done(ha_providers::nspawn::keeper::run(&args.args)),
     }
 }
@@ -70,7 +70,7 @@ impl KnownCluster {
     fn find(root: &StateRoot, name: &str) -> Result<Self> {
         let dir = source::find_cluster(root, name)?;
         let cluster = source::known_cluster(&dir)?;
-        let provider = ha_providers::of(&cluster, dir.path())?;
+        let provider = ha_providers::provider_of(&cluster, dir.path())?;
         Ok(Self {
             dir,
             cluster,

@@ -189,14 +189,14 @@ fn provider_of(cluster: &Cluster, dir: &ClusterDir) -> Result<Box<dyn Provider>>
              configs, and `ha-host status` shows how they do",
         ));
     }
-    ha_providers::of(cluster, dir.path())
+    ha_providers::provider_of(cluster, dir.path())
 }
 
 fn check_host(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
     let findings = provider.preflight()?;
     let (good, bad): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.ok);
     if bad.is_empty() {
-        let seen: Vec<String> = good.into_iter().map(|f| f.seen).collect();
+        let seen: Vec<String> = good.into_iter().map(|f| f.message).collect();
         report.tell(&LaunchEvent::StepDone("preflight", &seen));
         return Ok(());
     }

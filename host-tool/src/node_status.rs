@@ -50,7 +50,7 @@ pub fn run_on_node(
     deadline: Duration,
 ) -> Result<String> {
     let mut command = provider.exec(node, argv)?;
-    let finished = command::run(&mut command, "", deadline)?;
+    let finished = command::run_within(&mut command, "", deadline)?;
     finished
         .into_stdout()
         .with_context(|| format!("`{}` on {}", argv.join(" "), node.name))

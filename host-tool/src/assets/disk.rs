@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{output, tail, which};
+use ha_host_base::command::{last_lines, run_for_stdout, which};
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::text::hex;
@@ -114,7 +114,7 @@ fn fill_file_system(
         .args(["-O", FEATURES, "-L", LABEL, "-U", &own, "-E", &extended])
         .args(["-N", &inodes, "-d"])
         .args([root, image]);
-    output(&mut mke2fs).context("cannot pack the assets disk")?;
+    run_for_stdout(&mut mke2fs).context("cannot pack the assets disk")?;
     let script = image.with_file_name("script");
     std::fs::write(&script, owners_and_times(items))?;
     let mut debugfs = e2fs_tool("debugfs")?;
@@ -172,7 +172,7 @@ fn run_debugfs(debugfs: &mut Command) -> Result<()> {
     if !status.success() || !faults.is_empty() {
         bail!(
             "cannot pack the assets disk: debugfs ({status}): {}",
-            tail(&faults.join("\n"))
+            last_lines(&faults.join("\n"))
         );
     }
     Ok(())

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use ha_host_base::command::{output, which};
+use ha_host_base::command::{run_for_stdout, which};
 
 use super::*;
 use crate::bakery::Artefact;
@@ -48,7 +48,7 @@ fn packed_disk(dir: &Path, sysexts: &Artefacts, images: &[PathBuf]) -> PackedDis
 }
 
 fn ask_debugfs(disk: &Path, question: &str) -> String {
-    output(e2fs_tool("debugfs").args(["-R", question]).arg(disk)).unwrap()
+    run_for_stdout(e2fs_tool("debugfs").args(["-R", question]).arg(disk)).unwrap()
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_disk_holds_what_it_was_given_and_nobodys_name() {
     assert_eq!((disk.sysexts, disk.images, disk.new), (2, 2, true));
     let mode = std::fs::metadata(&disk.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
-    output(e2fs_tool("e2fsck").args(["-f", "-n"]).arg(&disk.path)).unwrap();
+    run_for_stdout(e2fs_tool("e2fsck").args(["-f", "-n"]).arg(&disk.path)).unwrap();
     let label = ask_debugfs(&disk.path, "show_super_stats -h");
     assert!(label.contains("ha-assets"), "{label}");
     let list = ask_debugfs(&disk.path, "ls -p /") + &ask_debugfs(&disk.path, "ls -p /images");

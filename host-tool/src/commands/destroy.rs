@@ -24,7 +24,7 @@ pub fn run(args: &Destroy, root: &StateRoot) -> Result<()> {
     let store = dir.lock()?;
     record_life(&store, ClusterLife::Destroying)?;
     if let Some(cluster) = cluster.filter(|c| c.provider != Provider::None) {
-        ha_providers::of(&cluster, store.path())?.destroy()?;
+        ha_providers::provider_of(&cluster, store.path())?.destroy()?;
     }
     store.remove()?;
     println!("{name} is gone: machines, disks, keys and {path}");

@@ -5,6 +5,7 @@ use ha_cluster_file::cluster::Arch;
 use ha_flatcar_image::{self as image, Pulled, Record, Store, Wanted};
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{Paint, home};
+use indicatif::DecimalBytes;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -100,7 +101,7 @@ fn list_images(args: &ImageLs, store: &Store, root: &StateRoot) -> Result<()> {
     }
     print_table(&rows);
     for (name, bytes) in unfinished {
-        let size = image::space::words(bytes);
+        let size = DecimalBytes(bytes);
         println!("unfinished: {name}, {size}; `image pull` goes on with it, `image rm` removes it");
     }
     Ok(())
@@ -113,14 +114,14 @@ fn print_table(rows: &[(Record, Vec<String>)]) {
     let width = rows.iter().map(|(r, _)| r.version.len()).max().unwrap_or(0);
     let width = width.max("VERSION".len());
     println!(
-        "{:<width$}  CHANNEL  ARCH     SIZE    PULLED            USED BY",
+        "{:<width$}  CHANNEL  ARCH         SIZE  PULLED            USED BY",
         "VERSION"
     );
     for (r, users) in rows {
-        let (size, time) = (image::space::words(r.size), format_time(r.pulled_ms));
+        let (size, time) = (DecimalBytes(r.size).to_string(), format_time(r.pulled_ms));
         let users = users.join(", ");
         let line = format!(
-            "{:<width$}  {:<7}  {:<6}  {size:>7}  {time}  {users}",
+            "{:<width$}  {:<7}  {:<6}  {size:>9}  {time}  {users}",
             r.version, r.channel, r.arch
         );
         println!("{}", line.trim_end());
@@ -132,6 +133,7 @@ fn remove_images(args: &ImageRm, store: &Store, root: &StateRoot) -> Result<()> 
         &args.versions,
         parse_arch(args.arch.as_deref())?,
         &root.machines(),
+        &mut *progress::pull::download_bar(false),
     )? {
         println!("removed {}", home(&dir));
     }

@@ -15,7 +15,7 @@ pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let provider = ha_providers::of(&cluster, dir.path())?;
+    let provider = ha_providers::provider_of(&cluster, dir.path())?;
     let server = Server::of(&cluster, &*provider);
     let current = files::read(&dir.kubeconfig())?;
     let current = current.filter(|text| is_current(text, &server, &pki));

@@ -102,7 +102,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let provider: Arc<dyn Provider> = Arc::from(ha_providers::of(cluster, dir.path())?);
+    let provider: Arc<dyn Provider> = Arc::from(ha_providers::provider_of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
     let look = ha_host_base::block_on(api.look_further())?;
     let said = node_status::node_statuses(cluster, &*provider);

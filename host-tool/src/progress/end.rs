@@ -78,8 +78,8 @@ fn host_unfit_text(findings: &[Finding]) -> String {
     let line = |f: &Finding| {
         format!(
             "\n  {}\n           = {}",
-            printable(&f.seen),
-            printable(&f.cure)
+            printable(&f.message),
+            printable(&f.remedy)
         )
     };
     let problems = count(findings.len(), "problem");

@@ -71,7 +71,7 @@ fn print_end(end: &End) {
         End::Ready(summary) => print_object("ready", summary_object(summary)),
         End::AlreadyReady(summary) => print_object("already-ready", summary_object(summary)),
         End::HostUnfit(findings) => {
-            let problem = |f: &ha_providers::Finding| json!({"seen": f.seen, "cure": f.cure});
+            let problem = |f: &ha_providers::Finding| json!({"seen": f.message, "cure": f.remedy});
             let problems: Vec<Value> = findings.iter().map(problem).collect();
             print_object("unfit", json!({"problems": problems}));
         }

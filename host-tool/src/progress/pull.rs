@@ -2,9 +2,8 @@
 
 use std::io::IsTerminal;
 
-use ha_flatcar_image::space::words;
 use ha_flatcar_image::{Bar, Step};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 /// The version of the JSON lines.
@@ -94,7 +93,7 @@ impl Bar for LineBar {
             total,
             told: Some(0),
         };
-        let size = total.map_or_else(String::new, |t| format!("  {}", words(t)));
+        let size = total.map_or_else(String::new, |t| format!("  {}", DecimalBytes(t)));
         println!("{}{size}", step.name());
     }
 

@@ -28,14 +28,14 @@ pub struct Ports {
 /// An address that is to be reached from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
-    /// There.
+    /// The address in the nodes' network.
     pub inside: SocketAddr,
     /// The port here that people would expect; none: it is for ourselves, any will do and it may change.
     pub promised: Option<u16>,
 }
 
 /// What of a cluster is to be reached.
-pub fn wanted(cluster: &Cluster) -> Vec<Want> {
+pub fn wanted_ports(cluster: &Cluster) -> Vec<Want> {
     let vip = |port: u16| Want {
         inside: SocketAddr::new(cluster.endpoint.vip, port),
         promised: Some(port),
@@ -69,7 +69,6 @@ impl Ports {
             .with_context(|| format!("{} is of another version of ha-host", file.display()))
     }
 
-    /// Keeps it.
     pub fn write(&self, file: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self).context("cannot write the ports down")?;
         text.push('\n');
@@ -81,7 +80,7 @@ impl Ports {
         self.ports.get(&inside).copied()
     }
 
-    /// All of them.
+    /// Every address and its port here.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, u16)> {
         self.ports.iter().map(|(inside, port)| (*inside, *port))
     }
@@ -105,7 +104,7 @@ impl Ports {
             let kept = self.get(want.inside);
             let port = match (kept, want.promised) {
                 (Some(port), _) if usable(port, &new) => Some(port),
-                (Some(port), Some(_)) => return Err(taken(port, want.inside).into()),
+                (Some(port), Some(_)) => return Err(port_taken(port, want.inside).into()),
                 (_, promised) => promised
                     .into_iter()
                     .flat_map(|port| [Some(port), port.checked_add(ASIDE)])
@@ -122,7 +121,7 @@ impl Ports {
     }
 }
 
-fn taken(port: u16, inside: SocketAddr) -> Unfit {
+fn port_taken(port: u16, inside: SocketAddr) -> Unfit {
     Unfit::new(
         format!("port {port} of 127.0.0.1, which leads to {inside}, is taken by another program"),
         format!(
@@ -133,7 +132,7 @@ fn taken(port: u16, inside: SocketAddr) -> Unfit {
 }
 
 /// Whether a port of 127.0.0.1 can be listened on.
-pub fn free(port: u16) -> bool {
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
@@ -148,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_control_plane_and_the_vip_are_reached() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let shown: Vec<String> = wants
             .iter()
             .map(|w| format!("{} {:?}", w.inside, w.promised))
@@ -166,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_vips_port_is_the_same_if_it_may() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let first = Ports::default().settle(&wants, &|_| true, &none).unwrap();
         assert_eq!(first.get(wants[0].inside), Some(6444));
         assert_eq!(first.get(wants[1].inside), Some(20_000));
@@ -183,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_was_chosen_stays() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let first = Ports::default()
             .settle(&wants, &|p| p != 6444, &none)
             .unwrap();
@@ -216,7 +215,7 @@ mod tests {
         let file = dir.path().join("ports.json");
         assert_eq!(Ports::read(&file).unwrap(), Ports::default());
         let table = Ports::default()
-            .settle(&wanted(&demo())[..1], &|_| true, &none)
+            .settle(&wanted_ports(&demo())[..1], &|_| true, &none)
             .unwrap();
         table.write(&file).unwrap();
         assert_eq!(Ports::read(&file).unwrap(), table);

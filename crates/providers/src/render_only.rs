@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Node;
 
 use super::{Finding, Machine, Made, Power, Provider};
 
-/// Makes nothing.
+/// A provider that makes no machine.
 #[derive(Debug)]
 pub struct RenderOnly;
 
@@ -20,8 +20,8 @@ impl Provider for RenderOnly {
     fn preflight(&self) -> Result<Vec<Finding>> {
         Ok(vec![Finding {
             ok: true,
-            seen: "render only".into(),
-            cure: String::new(),
+            message: "render only".into(),
+            remedy: String::new(),
         }])
     }
 

@@ -5,8 +5,8 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn what_is_not_ours_stays() {
-    operator::inside(true, || {
-        let world = World::tiny("");
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny("");
         let provider = &world.provider;
         define(
             "net-define",
@@ -19,7 +19,7 @@ fn what_is_not_ours_stays() {
         let before = everything();
         let seen: Vec<String> = bad(provider)
             .into_iter()
-            .map(|finding| finding.seen)
+            .map(|finding| finding.message)
             .collect();
         assert_eq!(seen.len(), 2, "{seen:?}");
         assert!(
@@ -56,8 +56,8 @@ fn what_is_not_ours_stays() {
 }
 
 /// A second state directory with a cluster of the same name shares the image, and nothing else.
-fn two_of_a_name(world: &World) {
-    let elsewhere = tempfile::tempdir_in(operator::shared()).unwrap();
+fn two_of_a_name(world: &Fixture) {
+    let elsewhere = tempfile::tempdir_in(operator_machine::shared()).unwrap();
     let second = provider(&world.cluster, elsewhere.path());
     world.provider.prepare().unwrap();
     world.ensure(0).unwrap();
@@ -81,7 +81,7 @@ fn two_of_a_name(world: &World) {
         name: "u".into(),
         ..other
     };
-    let third = tempfile::tempdir_in(operator::shared()).unwrap();
+    let third = tempfile::tempdir_in(operator_machine::shared()).unwrap();
     let third = provider(&other, third.path());
     let host = &third.hosts["qemu:///system"];
     third.remember().unwrap();
@@ -97,15 +97,15 @@ fn two_of_a_name(world: &World) {
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn networks_that_are_there() {
-    operator::inside(true, || {
-        let world = World::tiny(", network: lan");
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny(", network: lan");
         let provider = &world.provider;
         let one = || {
             let mut bad = bad(provider);
             assert!(!bad.is_empty());
             bad.remove(0)
         };
-        assert!(one().seen.contains("has no network lan"), "{:?}", one());
+        assert!(one().message.contains("has no network lan"), "{:?}", one());
         let net = |range: &str| {
             define(
                 "net-define",
@@ -117,14 +117,14 @@ fn networks_that_are_there() {
         };
         net("12");
         assert!(
-            one().seen.contains("is not started") && one().cure.contains("net-start lan"),
+            one().message.contains("is not started") && one().remedy.contains("net-start lan"),
             "{:?}",
             one()
         );
         virsh("net-start lan");
         let seen: Vec<String> = bad(provider)
             .into_iter()
-            .map(|finding| finding.seen)
+            .map(|finding| finding.message)
             .collect();
         assert_eq!(seen.len(), 2, "{seen:?}");
         assert!(
@@ -151,8 +151,8 @@ fn networks_that_are_there() {
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_bridge_that_is_missing() {
-    operator::inside(true, || {
-        let world = World::tiny(", network: {bridge: nobr0}");
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny(", network: {bridge: nobr0}");
         world.provider.prepare().unwrap();
         let message = format!("{:#}", world.ensure(0).unwrap_err());
         assert!(

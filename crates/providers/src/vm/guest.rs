@@ -13,8 +13,8 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-pub mod socket;
-pub mod virsh;
+mod socket;
+mod virsh;
 
 /// What a login as root would set.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin";
@@ -43,7 +43,7 @@ pub trait Transport: std::fmt::Debug + Send {
     fn call(&self, request: &Value) -> Result<Value>;
 }
 
-/// A node's agent.
+/// The guest agent of one node.
 #[derive(Debug)]
 pub struct Agent {
     node: String,
@@ -90,7 +90,7 @@ impl Agent {
         err: &mut dyn Write,
         stop: &AtomicBool,
     ) -> Result<i32> {
-        let dir = scratch();
+        let dir = scratch_dir();
         // A session of its own, so that all of it can be ended.
         let mut whole = vec!["setsid", "sh", "-c", SCRIPT, "sh", &dir];
         whole.extend(argv);
@@ -266,26 +266,25 @@ impl Run<'_> {
 }
 
 /// A directory in the node that no other command has.
-fn scratch() -> String {
-    let now = time::OffsetDateTime::now_utc().unix_timestamp_nanos();
-    format!("/run/ha-exec-{}-{now:x}", std::process::id())
+fn scratch_dir() -> String {
+    format!("/run/ha-exec-{:016x}", fastrand::u64(..))
 }
 
-/// The two ways.
+/// How the guest agent of a machine is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Way {
+pub enum GuestTransport {
     /// A socket of this machine, from QEMU itself.
     Socket(PathBuf),
     /// A domain of a libvirt host.
     Libvirt {
-        /// libvirt's URI.
+        /// The host, as libvirt names it.
         uri: String,
-        /// The domain's name.
+        /// The machine there.
         domain: String,
     },
 }
 
-impl Way {
+impl GuestTransport {
     /// `program` (ha-host itself) as the command that runs `argv` on the node, for [`crate::Provider::exec`].
     pub fn command(&self, program: &Path, node: &str, argv: &[&str]) -> Command {
         let mut command = Command::new(program);
@@ -298,7 +297,7 @@ impl Way {
         command
     }
 
-    /// The transport.
+    /// Connects only when something is asked.
     pub fn open(self) -> Box<dyn Transport> {
         match self {
             Self::Socket(path) => Box::new(socket::Socket::new(path)),

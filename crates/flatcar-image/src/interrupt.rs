@@ -9,13 +9,13 @@ use tokio::sync::{oneshot, watch};
 
 /// Listens for SIGINT and SIGTERM until it is dropped.
 #[derive(Debug)]
-pub struct Stop {
+pub struct Interrupt {
     asked: watch::Receiver<bool>,
     over: Option<oneshot::Sender<()>>,
     listener: Option<JoinHandle<()>>,
 }
 
-impl Stop {
+impl Interrupt {
     /// Begins to listen. In a thread of its own, since checking and unpacking keep the caller's busy.
     pub fn listen() -> Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -65,7 +65,7 @@ impl Stop {
     }
 }
 
-impl Drop for Stop {
+impl Drop for Interrupt {
     fn drop(&mut self) {
         drop(self.over.take());
         if let Some(listener) = self.listener.take() {

@@ -3,26 +3,27 @@
 use std::path::Path;
 
 use ha_cluster_file::cluster::{Arch, Vm};
+use indicatif::BinaryBytes;
 
 use crate::finding::Unfit;
 
 /// The disk that all machines of a cluster share.
 pub mod assets;
 /// The Ignition config on its way through QEMU's fw_cfg.
-pub mod fw_cfg;
+pub(crate) mod fw_cfg;
 /// Commands on a node by the QEMU guest agent.
 pub mod guest;
 /// The image below the nodes' disks.
-pub mod image;
+pub(crate) mod image;
 /// Whether this machine's KVM really runs guests.
-pub mod kvm;
+pub(crate) mod kvm;
 /// Tests in the lab's operator machine.
 #[cfg(test)]
-pub mod operator;
+pub(crate) mod operator_machine;
 /// A node's own disk over the image.
-pub mod overlay;
+pub(crate) mod overlay;
 /// Unix sockets whose names may be longer than the kernel takes.
-pub mod socket;
+pub(crate) mod socket;
 
 /// The virtio port of the guest agent.
 pub const GUEST_PORT: &str = "org.qemu.guest_agent.0";
@@ -32,7 +33,7 @@ pub const ROOT_SERIAL: &str = "root";
 /// QEMU's processor model for `cpu`. Without KVM `host` cannot be; then the model with which Go's TLS, JSON and hashes run
 /// fastest under translation, less what makes it slow: five-level page walks (a fork takes twice as long) and `rep movsb`,
 /// which is translated byte by byte (lab/README.md has the figures).
-pub fn cpu(vm: &Vm, kvm: bool) -> &str {
+pub fn cpu_model(vm: &Vm, kvm: bool) -> &str {
     match (vm.cpu.as_str(), kvm, vm.arch) {
         ("host", false, Arch::X86_64) => "max,la57=off,erms=off,fsrm=off",
         // `max` computes pointer signatures in software.
@@ -49,23 +50,13 @@ pub fn disk_too_small(disk: u64, image: &Path, image_size: u64) -> Unfit {
     Unfit::new(
         format!(
             "the disk of {} is smaller than the image {} ({})",
-            size(disk),
+            BinaryBytes(disk),
             image.display(),
-            size(image_size)
+            BinaryBytes(image_size)
         ),
         format!(
             "write e.g. `disk: {}GiB` in the cluster file",
             image_size.div_ceil(1 << 30)
         ),
     )
-}
-
-/// Bytes as people write them: `4 GiB`, `512 MiB`.
-pub fn size(bytes: u64) -> String {
-    let mib = bytes >> 20;
-    if mib >= 10 * 1024 || (mib >= 1024 && mib.is_multiple_of(1024)) {
-        format!("{} GiB", mib / 1024)
-    } else {
-        format!("{mib} MiB")
-    }
 }

@@ -81,18 +81,18 @@ impl Nspawn {
 
 impl Provider for Nspawn {
     fn preflight(&self) -> Result<Vec<Finding>> {
-        preflight::look(self)
+        preflight::check_host(self)
     }
 
     fn prepare(&self) -> Result<()> {
-        root::make_dir(self.layout.machines(), 0o700)?;
-        let (local, faults) = extensions::local(&self.sysexts);
+        root::make_dir(self.layout.machines.path(), 0o700)?;
+        let (local, faults) = extensions::local_files(&self.sysexts);
         anyhow::ensure!(
             faults.is_empty(),
             "{}; fix `sysexts` in the cluster file",
             faults.join("; ")
         );
-        extensions::gather(
+        extensions::gather_files(
             &self.layout.extensions(),
             &local,
             self.unpack_reason().is_some(),
@@ -101,31 +101,31 @@ impl Provider for Nspawn {
     }
 
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
-        start::ensure(self, node, ignition)
+        start::ensure_node(self, node, ignition)
     }
 
     fn state(&self, node: &Node) -> Result<Machine> {
-        Ok(start::state(&self.dir(node)))
+        Ok(start::machine_state(&self.dir(node)))
     }
 
     fn power(&self, node: &Node, order: Power) -> Result<()> {
         match order {
-            Power::Off => destroy::off(&self.dir(node), &self.wiring(node)),
-            Power::On => start::on(self, node),
-            Power::Reboot => enter::reboot(&self.dir(node), &node.name),
+            Power::Off => destroy::power_off(&self.dir(node), &self.wiring(node)),
+            Power::On => start::power_on(self, node),
+            Power::Reboot => enter::reboot_node(&self.dir(node), &node.name),
         }
     }
 
     fn cut(&self, node: &Node, off: bool) -> Result<()> {
-        network::unplug_port(&self.wiring(node), off)
+        network::set_port_detached(&self.wiring(node), off)
     }
 
     fn remove(&self, node: &Node) -> Result<()> {
-        destroy::remove(&self.dir(node), &self.wiring(node))
+        destroy::remove_node(&self.dir(node), &self.wiring(node))
     }
 
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
-        enter::command(&self.dir(node), &node.name, argv)
+        enter::command_on_node(&self.dir(node), &node.name, argv)
     }
 
     fn events(&self, node: &Node) -> PathBuf {
@@ -137,7 +137,7 @@ impl Provider for Nspawn {
     }
 
     fn destroy(&self) -> Result<()> {
-        destroy::all(&self.layout, &self.segment, &self.network.interface)
+        destroy::remove_cluster(&self.layout, &self.segment, &self.network.interface)
     }
 }
 

@@ -21,9 +21,7 @@ const PORT: u16 = 22;
 /// Who an address belongs to, as far as this machine can know.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Owner {
-    /// Nobody answers.
     Nobody,
-    /// This machine itself.
     Here,
     /// Another one, by its Ethernet address if that is known.
     Other(Option<String>),
@@ -32,11 +30,11 @@ enum Owner {
 }
 
 /// Asks for each address (with what it is for, e.g. `the VIP`); a finding if something is amiss, one for the rest.
-pub fn look(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
+pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
     let owners: Vec<Result<Owner>> = std::thread::scope(|scope| {
         let asked: Vec<_> = wanted
             .iter()
-            .map(|(address, _)| scope.spawn(|| owner(*address)))
+            .map(|(address, _)| scope.spawn(|| address_owner(*address)))
             .collect();
         let join = |h: std::thread::ScopedJoinHandle<'_, _>| {
             h.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
@@ -70,13 +68,14 @@ pub fn look(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn owner(address: IpAddr) -> Result<Owner> {
+fn address_owner(address: IpAddr) -> Result<Owner> {
     let text = address.to_string();
     // "Network is unreachable" is an exit code of its own.
-    let Ok(route) = command::output(Command::new("ip").args(["-j", "route", "get", &text])) else {
+    let Ok(route) = command::run_for_stdout(Command::new("ip").args(["-j", "route", "get", &text]))
+    else {
         return Ok(Owner::Far);
     };
-    match link(&route)? {
+    match link_of_route(&route)? {
         Link::Here => return Ok(Owner::Here),
         Link::Far => return Ok(Owner::Far),
         Link::Segment => {}
@@ -86,8 +85,9 @@ fn owner(address: IpAddr) -> Result<Owner> {
         Ok(_) => true,
         Err(error) => error.kind() == ErrorKind::ConnectionRefused,
     };
-    let neighbours = command::output(Command::new("ip").args(["-j", "neigh", "show", &text]))?;
-    let (mac, reachable) = neighbour(&neighbours)?;
+    let neighbours =
+        command::run_for_stdout(Command::new("ip").args(["-j", "neigh", "show", &text]))?;
+    let (mac, reachable) = neighbour_of(&neighbours)?;
     Ok(if answered || reachable {
         Owner::Other(mac)
     } else {
@@ -104,9 +104,9 @@ enum Link {
 }
 
 /// What `ip -j route get` says.
-fn link(text: &str) -> Result<Link> {
+fn link_of_route(text: &str) -> Result<Link> {
     let routes: Vec<Value> =
-        serde_json::from_str(text).context("cannot read what `ip route get` says")?;
+        serde_json::from_str(text).context("cannot parse the output of `ip route get`")?;
     let route = routes.first().cloned().unwrap_or_default();
     let says = |key: &str| route.get(key).and_then(Value::as_str);
     Ok(
@@ -122,10 +122,10 @@ fn link(text: &str) -> Result<Link> {
 
 /// What `ip -j neigh` says: the Ethernet address, and whether it was confirmed just now. A stale one may be a dead
 /// machine's.
-fn neighbour(text: &str) -> Result<(Option<String>, bool)> {
+fn neighbour_of(text: &str) -> Result<(Option<String>, bool)> {
     let entries: Vec<Value> = match text.trim() {
         "" => Vec::new(),
-        text => serde_json::from_str(text).context("cannot read what `ip neigh` says")?,
+        text => serde_json::from_str(text).context("cannot parse the output of `ip neigh`")?,
     };
     let Some(entry) = entries.first() else {
         return Ok((None, false));
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn routes_and_neighbours_are_read() {
-        let says = |text| link(text).unwrap();
+        let says = |text| link_of_route(text).unwrap();
         assert_eq!(
             says(r#"[{"type":"local","dst":"10.0.0.1","dev":"lo"}]"#),
             Link::Here
@@ -159,13 +159,16 @@ mod tests {
         let entry = |state: &str| {
             format!(r#"[{{"dst":"10.0.0.9","lladdr":"52:54:00:00:00:01","state":["{state}"]}}]"#)
         };
-        assert_eq!(neighbour(&entry("REACHABLE")).unwrap(), (mac.clone(), true));
-        assert_eq!(neighbour(&entry("STALE")).unwrap(), (mac, false));
         assert_eq!(
-            neighbour(r#"[{"dst":"10.0.0.9","state":["FAILED"]}]"#).unwrap(),
+            neighbour_of(&entry("REACHABLE")).unwrap(),
+            (mac.clone(), true)
+        );
+        assert_eq!(neighbour_of(&entry("STALE")).unwrap(), (mac, false));
+        assert_eq!(
+            neighbour_of(r#"[{"dst":"10.0.0.9","state":["FAILED"]}]"#).unwrap(),
             (None, false)
         );
-        assert_eq!(neighbour("").unwrap(), (None, false));
+        assert_eq!(neighbour_of("").unwrap(), (None, false));
     }
 
     /// Two namespaces and a cable, made by the Makefile's caller as root; the test's own thread lives in the first.
@@ -189,10 +192,10 @@ mod tests {
                 {
                     std::thread::yield_now();
                 }
-                command::output(make.args(["-c", script, "sh", &pid])).unwrap();
+                command::run_for_stdout(make.args(["-c", script, "sh", &pid])).unwrap();
                 let wanted = ["10.9.0.1", "10.9.0.2", "10.9.0.3", "192.0.2.1"]
                     .map(|a| (a.parse().unwrap(), "a test".to_owned()));
-                wanted.map(|(address, _): (IpAddr, String)| owner(address).unwrap())
+                wanted.map(|(address, _): (IpAddr, String)| address_owner(address).unwrap())
             }
         })
         .join();

@@ -48,7 +48,7 @@ pub struct Libvirt {
     network: cluster::Network,
     vip: IpAddr,
     wiring: Wiring,
-    /// By URI.
+    /// Every host that the cluster file names, by its URI.
     hosts: BTreeMap<String, Host>,
     /// What each host was brought, by URI. Held while it is brought.
     shared: Mutex<BTreeMap<String, Shared>>,
@@ -65,7 +65,7 @@ impl Libvirt {
         let record = match Record::load(&machines)? {
             Some(record) => record,
             // Not written before something is to be made; until then nothing has this id, so nothing is ours.
-            None => Record::new()?,
+            None => Record::new(),
         };
         let names = Names::new(&cluster.name, &record.state);
         let uris: BTreeSet<&String> = cluster
@@ -138,7 +138,7 @@ impl Libvirt {
             return Ok(there.clone());
         }
         let sources = Sources::find(self)?;
-        vm::image::record(&self.machines, &sources.base.path)?;
+        vm::image::record_use(&self.machines, &sources.base.path)?;
         let there = sources.send(host)?;
         shared.insert(host.virsh.uri().into(), there.clone());
         Ok(there)
@@ -153,7 +153,7 @@ impl Libvirt {
 
     /// Notes that things are going to be made at every host.
     fn remember(&self) -> Result<()> {
-        let mut record = Record::load(&self.machines)?.map_or_else(Record::new, Ok)?;
+        let mut record = Record::load(&self.machines)?.unwrap_or_else(Record::new);
         if record.hosts.is_empty() {
             record = record.with_state(self.names.state());
         }
@@ -180,7 +180,7 @@ impl Libvirt {
 
 impl Provider for Libvirt {
     fn preflight(&self) -> Result<Vec<Finding>> {
-        preflight::look(self)
+        preflight::check_host(self)
     }
 
     fn prepare(&self) -> Result<()> {
@@ -190,7 +190,7 @@ impl Provider for Libvirt {
             self.wiring.ensure(host, self.options.autostart)?;
             let mut new = false;
             for node in self.nodes_of(host) {
-                new |= node::state(self, node)? == Machine::Absent;
+                new |= node::machine_state(self, node)? == Machine::Absent;
             }
             if new {
                 self.share(host)?;
@@ -200,23 +200,23 @@ impl Provider for Libvirt {
     }
 
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
-        node::ensure(self, node, ignition)
+        node::ensure_node(self, node, ignition)
     }
 
     fn state(&self, node: &Node) -> Result<Machine> {
-        node::state(self, node)
+        node::machine_state(self, node)
     }
 
     fn power(&self, node: &Node, order: Power) -> Result<()> {
-        node::power(self, node, order)
+        node::switch_power(self, node, order)
     }
 
     fn remove(&self, node: &Node) -> Result<()> {
-        destroy::node(self, self.host(node)?, &node.name)
+        destroy::remove_node(self, self.host(node)?, &node.name)
     }
 
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
-        node::exec(self, node, argv)
+        node::command_on_node(self, node, argv)
     }
 
     fn events(&self, node: &Node) -> PathBuf {
@@ -228,6 +228,6 @@ impl Provider for Libvirt {
     }
 
     fn destroy(&self) -> Result<()> {
-        destroy::all(self)
+        destroy::remove_cluster(self)
     }
 }

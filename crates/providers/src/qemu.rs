@@ -76,8 +76,8 @@ impl Qemu {
             Accel::Kvm => match self.verdict()? {
                 Verdict::Works => Ok(true),
                 other => {
-                    let remedy = format!("{}; or write `accel: auto`", other.cure());
-                    Err(Unfit::new(other.seen(), remedy).into())
+                    let remedy = format!("{}; or write `accel: auto`", other.remedy());
+                    Err(Unfit::new(other.message(), remedy).into())
                 }
             },
         }
@@ -89,34 +89,34 @@ impl Qemu {
             return Ok(known);
         }
         let arch = self.options.vm.arch;
-        let verdict = kvm::look(&programs::find_system(arch)?, arch)?;
+        let verdict = kvm::probe_kvm(&programs::find_system(arch)?, arch)?;
         Ok(self.kvm.get_or_init(|| verdict))
     }
 }
 
 impl Provider for Qemu {
     fn preflight(&self) -> Result<Vec<Finding>> {
-        preflight::look(self)
+        preflight::check_host(self)
     }
 
     fn prepare(&self) -> Result<()> {
-        files::make_dir(self.layout.machines())?;
+        files::make_dir(self.layout.machines.path())?;
         self.gateway.ensure()
     }
 
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
-        machine::ensure(self, node, ignition)
+        machine::ensure_node(self, node, ignition)
     }
 
     fn state(&self, node: &Node) -> Result<Machine> {
-        Ok(machine::state(&self.dir(node)))
+        Ok(machine::machine_state(&self.dir(node)))
     }
 
     fn power(&self, node: &Node, order: Power) -> Result<()> {
         match order {
-            Power::Off => machine::off(&self.dir(node)),
-            Power::On => machine::on(self, node),
-            Power::Reboot => machine::reboot(&self.dir(node), &node.name),
+            Power::Off => machine::power_off(&self.dir(node)),
+            Power::On => machine::power_on(self, node),
+            Power::Reboot => machine::reboot_node(&self.dir(node), &node.name),
         }
     }
 
@@ -125,14 +125,14 @@ impl Provider for Qemu {
     }
 
     fn remove(&self, node: &Node) -> Result<()> {
-        machine::remove(self, &node.name)
+        machine::remove_node(self, &node.name)
     }
 
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
-        if machine::state(&self.dir(node)) != Machine::Running {
+        if machine::machine_state(&self.dir(node)) != Machine::Running {
             bail!("{} does not run", node.name);
         }
-        Ok(machine::way(&self.dir(node)).command(&self.program, &node.name, argv))
+        Ok(machine::guest_transport(&self.dir(node)).command(&self.program, &node.name, argv))
     }
 
     fn reach(&self, inside: SocketAddr) -> SocketAddr {
@@ -151,6 +151,6 @@ impl Provider for Qemu {
     }
 
     fn destroy(&self) -> Result<()> {
-        machine::destroy(self)
+        machine::remove_cluster(self)
     }
 }

@@ -32,12 +32,11 @@ const NEEDED_V1: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "devices"];
 pub enum Kind {
     /// Version 1, alone or beside an empty version 2 tree.
     V1,
-    /// Version 2.
     V2,
 }
 
 /// The hierarchies of a process.
-pub fn of(pid: &str) -> Result<Vec<Hierarchy>> {
+pub fn hierarchies_of(pid: &str) -> Result<Vec<Hierarchy>> {
     let read = |file: String| {
         std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))
     };
@@ -48,7 +47,7 @@ pub fn of(pid: &str) -> Result<Vec<Hierarchy>> {
 }
 
 /// How the controllers are mounted.
-pub fn kind(hierarchies: &[Hierarchy]) -> Kind {
+pub fn hierarchy_kind(hierarchies: &[Hierarchy]) -> Kind {
     let named = |c: &String| c.starts_with("name=");
     if hierarchies
         .iter()
@@ -61,8 +60,8 @@ pub fn kind(hierarchies: &[Hierarchy]) -> Kind {
 }
 
 /// Controllers that a node needs and this host does not give.
-pub fn missing(hierarchies: &[Hierarchy]) -> Vec<String> {
-    let (have, needed): (BTreeSet<String>, &[&str]) = match kind(hierarchies) {
+pub fn missing_controllers(hierarchies: &[Hierarchy]) -> Vec<String> {
+    let (have, needed): (BTreeSet<String>, &[&str]) = match hierarchy_kind(hierarchies) {
         Kind::V1 => (
             hierarchies
                 .iter()
@@ -73,7 +72,7 @@ pub fn missing(hierarchies: &[Hierarchy]) -> Vec<String> {
         Kind::V2 => (
             hierarchies
                 .first()
-                .map(|h| words(&h.dir().join("cgroup.controllers")))
+                .map(|h| words_of_file(&h.dir().join("cgroup.controllers")))
                 .unwrap_or_default(),
             &NEEDED_V2,
         ),
@@ -86,19 +85,19 @@ pub fn missing(hierarchies: &[Hierarchy]) -> Vec<String> {
 }
 
 /// Whether processes stand in the way of handing controllers down: version 2 lets only the root group hold both.
-pub fn blocked(hierarchies: &[Hierarchy]) -> Option<PathBuf> {
+pub fn blocking_group(hierarchies: &[Hierarchy]) -> Option<PathBuf> {
     let own = hierarchies
         .first()
-        .filter(|_| kind(hierarchies) == Kind::V2)?
+        .filter(|_| hierarchy_kind(hierarchies) == Kind::V2)?
         .dir();
-    let handed_down = words(&own.join("cgroup.subtree_control"));
+    let handed_down = words_of_file(&own.join("cgroup.subtree_control"));
     let all = NEEDED_V2.iter().all(|c| handed_down.contains(*c));
     // Only the real root has no cgroup.type.
     (!all && own.join("cgroup.type").exists()).then_some(own)
 }
 
 /// The directories of a node's own groups below this process's, parents before children.
-pub fn dirs(hierarchies: &[Hierarchy], cluster: &str, node: &str) -> Vec<PathBuf> {
+pub fn node_groups(hierarchies: &[Hierarchy], cluster: &str, node: &str) -> Vec<PathBuf> {
     let parents = hierarchies
         .iter()
         .map(|h| h.dir().join(format!("ha-{cluster}")));
@@ -108,8 +107,8 @@ pub fn dirs(hierarchies: &[Hierarchy], cluster: &str, node: &str) -> Vec<PathBuf
 }
 
 /// Makes the groups, ready to take processes.
-pub fn make(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
-    if kind(hierarchies) == Kind::V2 {
+pub fn make_groups(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
+    if hierarchy_kind(hierarchies) == Kind::V2 {
         for own in hierarchies.iter().filter(|h| h.is_v2()) {
             hand_down(&own.dir())?;
         }
@@ -119,7 +118,7 @@ pub fn make(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
             .with_context(|| format!("cannot make the cgroup {}", dir.display()))?;
         inherit_cpuset(dir)?;
     }
-    if kind(hierarchies) == Kind::V2 {
+    if hierarchy_kind(hierarchies) == Kind::V2 {
         // Of each pair the first is the cluster's group, the second a node's: that one is nspawn's to manage.
         dirs.iter()
             .step_by(2)
@@ -130,7 +129,7 @@ pub fn make(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
 
 /// Removes groups with all below them, and kills whoever is in there still: only the node's own processes ever are. Also
 /// the cluster's group with its last node.
-pub fn remove(dirs: &[PathBuf]) -> Result<()> {
+pub fn remove_groups(dirs: &[PathBuf]) -> Result<()> {
     for pair in dirs.chunks(2) {
         let [cluster, node] = pair else { continue };
         let end = Instant::now() + PATIENCE;
@@ -153,15 +152,15 @@ pub fn remove(dirs: &[PathBuf]) -> Result<()> {
 }
 
 /// The files that take a process into the groups that `pid` is in.
-pub fn entries_of(pid: &str) -> Result<Vec<PathBuf>> {
-    Ok(of(pid)?
+pub fn proc_files_of(pid: &str) -> Result<Vec<PathBuf>> {
+    Ok(hierarchies_of(pid)?
         .iter()
         .map(|h| h.dir().join("cgroup.procs"))
         .collect())
 }
 
 /// The files that take a process into a node's groups.
-pub fn entries(dirs: &[PathBuf]) -> Vec<PathBuf> {
+pub fn proc_files(dirs: &[PathBuf]) -> Vec<PathBuf> {
     dirs.chunks(2)
         .filter_map(|pair| pair.get(1))
         .map(|node| node.join("cgroup.procs"))
@@ -170,7 +169,7 @@ pub fn entries(dirs: &[PathBuf]) -> Vec<PathBuf> {
 
 /// A command that enters groups and then becomes `argv`. The shell does it, because a child cannot do it before `exec`
 /// without unsafe code, and afterwards is too late.
-pub fn joining(entries: &[PathBuf], strict: bool) -> Command {
+pub fn joining_command(entries: &[PathBuf], strict: bool) -> Command {
     let fail = if strict { "exit 125" } else { ":" };
     let script = format!(
         "while [ \"$1\" != -- ]; do echo $$ > \"$1\" || {fail}; shift; done; shift; exec \"$@\""
@@ -196,8 +195,8 @@ pub fn step_aside(hierarchies: &[Hierarchy]) -> Result<()> {
 
 fn hand_down(dir: &Path) -> Result<()> {
     let (have, given) = (
-        words(&dir.join("cgroup.controllers")),
-        words(&dir.join("cgroup.subtree_control")),
+        words_of_file(&dir.join("cgroup.controllers")),
+        words_of_file(&dir.join("cgroup.subtree_control")),
     );
     let file = dir.join("cgroup.subtree_control");
     for controller in WANTED_V2
@@ -211,7 +210,7 @@ fn hand_down(dir: &Path) -> Result<()> {
             bail!(
                 "cannot hand the controller {controller} down in {}: {error}; {}",
                 dir.display(),
-                cure_for(dir)
+                remedy_for(dir)
             );
         }
     }
@@ -219,7 +218,7 @@ fn hand_down(dir: &Path) -> Result<()> {
 }
 
 /// What frees a version 2 group of processes.
-pub fn cure_for(dir: &Path) -> String {
+pub fn remedy_for(dir: &Path) -> String {
     let dir = dir.display();
     format!(
         "move the processes out of it: mkdir -p {dir}/init && xargs -rn1 < {dir}/cgroup.procs > {dir}/init/cgroup.procs"
@@ -263,7 +262,7 @@ fn remove_tree(dir: &Path) -> std::io::Result<()> {
 
 /// Kills every process of a group and of those below; returns their numbers.
 fn kill_all(dir: &Path) -> Vec<i32> {
-    let procs = words(&dir.join("cgroup.procs"));
+    let procs = words_of_file(&dir.join("cgroup.procs"));
     // 0 stands for a process of another pid namespace.
     let mut pids: Vec<i32> = procs
         .iter()
@@ -281,7 +280,7 @@ fn kill_all(dir: &Path) -> Vec<i32> {
     pids
 }
 
-fn words(file: &Path) -> BTreeSet<String> {
+fn words_of_file(file: &Path) -> BTreeSet<String> {
     let text = std::fs::read_to_string(file).unwrap_or_default();
     text.split_whitespace().map(String::from).collect()
 }
@@ -295,23 +294,23 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (cluster, node) = (dir.path().join("ha-demo"), dir.path().join("ha-demo/node1"));
         std::fs::create_dir_all(node.join("kubepods/burstable/pod1")).unwrap();
-        remove(&[cluster.clone(), node]).unwrap();
+        remove_groups(&[cluster.clone(), node]).unwrap();
         assert!(!cluster.exists());
-        remove(&[cluster.clone(), cluster.join("node1")]).unwrap();
+        remove_groups(&[cluster.clone(), cluster.join("node1")]).unwrap();
     }
 
     #[test]
     fn the_wrapper_writes_its_own_number_and_becomes_the_program() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("cgroup.procs");
-        let output = joining(std::slice::from_ref(&file), true)
+        let output = joining_command(std::slice::from_ref(&file), true)
             .args(["sh", "-c", "echo $$ $0", "a b"])
             .output()
             .unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let pid = std::fs::read_to_string(&file).unwrap();
         assert_eq!(text, format!("{} a b\n", pid.trim()));
-        let refused = joining(&[dir.path().join("no/such")], true)
+        let refused = joining_command(&[dir.path().join("no/such")], true)
             .arg("true")
             .status()
             .unwrap();

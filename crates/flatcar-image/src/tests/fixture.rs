@@ -12,17 +12,16 @@ use tempfile::TempDir;
 
 use super::keys::{Authority, Subkey, ago};
 use super::server::{Served, Server};
-use crate::bar::Step;
 use crate::keys::Trust;
+use crate::progress::Step;
 use crate::{Arch, Bar, Store, Wanted, watched};
 
 /// The name on the server.
 pub const IMAGE: &str = "flatcar_production_qemu_image.img.bz2";
 
 /// All that a pull needs.
-pub struct Desk {
+pub struct Fixture {
     dir: TempDir,
-    /// Makes keys.
     pub authority: Authority,
     /// Has signed for half a year.
     pub signer: Subkey,
@@ -30,7 +29,7 @@ pub struct Desk {
     pub server: Server,
 }
 
-impl Desk {
+impl Fixture {
     /// Nothing is stored, nothing is served.
     pub fn new() -> Self {
         let mut authority = Authority::new();
@@ -72,7 +71,7 @@ impl Desk {
         names
     }
 
-    /// From this desk's server.
+    /// From this fixture's server.
     pub fn wanted(&self, version: Option<&str>) -> Wanted {
         Wanted {
             channel: "stable".to_owned(),
@@ -125,13 +124,18 @@ impl Desk {
 
     /// Pulls this version.
     pub fn pull(&self, version: &str) -> Result<PathBuf> {
-        self.store()
-            .pull(&self.wanted(Some(version)), &mut Told::default())
+        self.store().pull(
+            &self.wanted(Some(version)),
+            &mut RecordedProgress::default(),
+        )
     }
 
     /// Pulls what cannot be pulled, and returns the one message.
     pub fn refuse(&self, wanted: &Wanted) -> String {
-        let error = self.store().pull(wanted, &mut Told::default()).unwrap_err();
+        let error = self
+            .store()
+            .pull(wanted, &mut RecordedProgress::default())
+            .unwrap_err();
         assert_eq!(self.store().list().unwrap(), [], "nothing is stored");
         format!("{error:#}")
     }
@@ -139,14 +143,13 @@ impl Desk {
 
 /// Notes what it is told.
 #[derive(Default)]
-pub struct Told {
+pub struct RecordedProgress {
     /// The steps that began.
     pub steps: Vec<&'static str>,
-    /// The sentences.
     pub notes: Vec<String>,
 }
 
-impl Bar for Told {
+impl Bar for RecordedProgress {
     fn begin(&mut self, step: Step, _total: Option<u64>) {
         self.steps.push(step.name());
     }

@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
-fn a_life() {
-    operator::inside(true, || {
-        let world = World::tiny("");
+fn a_machine_lives() {
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny("");
         let (provider, node) = (&world.provider, world.node(0));
         let before = everything();
         assert_eq!(bad(provider), []);
@@ -45,7 +45,7 @@ fn a_life() {
 }
 
 /// Off and on: the disk stays, the console goes on.
-fn switch(world: &World) {
+fn switch(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     let disk = provider.hosts["qemu:///system"].pool.volumes().unwrap();
     provider.power(node, Power::Off).unwrap();
@@ -72,14 +72,14 @@ fn switch(world: &World) {
 #[test]
 #[ignore = "needs root and HA_OPERATOR; some minutes"]
 fn the_stand_in_boots_and_speaks() {
-    operator::inside(true, || {
+    operator_machine::inside(true, || {
         let vm = std::env::var("HA_VM").unwrap();
         let append = std::fs::read_to_string(format!("{vm}/append")).unwrap();
         let image = format!(
             "{{path: {vm}/disk.qcow2, kernel: {vm}/vmlinuz, initrd: {vm}/initrd.img, append: \"{}\"}}",
             append.trim()
         );
-        let mut world = World::new(&image, "");
+        let mut world = Fixture::new(&image, "");
         // As if the host were remote: what the node says is brought home.
         world.provider.apart = true;
         let (provider, node) = (&world.provider, world.node(0));
@@ -97,7 +97,7 @@ fn the_stand_in_boots_and_speaks() {
         world.wait("the node's word", || {
             std::fs::read_to_string(provider.events(node)).is_ok_and(|text| text.trim() == "{}")
         });
-        let way = Way::Libvirt {
+        let way = GuestTransport::Libvirt {
             uri: "qemu:///system".into(),
             domain: "t-one".into(),
         };
@@ -120,8 +120,8 @@ fn the_stand_in_boots_and_speaks() {
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn words_come_home_from_a_daemon_that_cannot_write_here() {
-    operator::inside(true, || {
-        let world = World::tiny("");
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny("");
         // From here on this test sees a state directory that the daemon does not: as good as forbidden.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         let private = Command::new("mount")
@@ -136,7 +136,10 @@ fn words_come_home_from_a_daemon_that_cannot_write_here() {
         world.provider.prepare().unwrap();
         assert_eq!(world.ensure(0).unwrap(), NEW);
         world.wait("the console", || world.console(0).contains("up"));
-        let events = world.provider.names.volume("one", names::Part::Events);
+        let events = world
+            .provider
+            .names
+            .volume("one", names::VolumeRole::Events);
         assert!(virsh("vol-list default").contains(&events));
         world.provider.destroy().unwrap();
         assert_eq!(everything(), "default");

@@ -106,7 +106,7 @@ fn a_test_knows_its_name() {
     fn name<T: Fn()>(_: T) -> String {
         test_around::<T>()
     }
-    assert_eq!(name(|| ()), "vm::operator::a_test_knows_its_name");
+    assert_eq!(name(|| ()), "vm::operator_machine::a_test_knows_its_name");
 }
 
 /// Where a test may write, in the operator machine.

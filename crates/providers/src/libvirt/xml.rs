@@ -13,9 +13,9 @@ pub mod volume;
 
 /// A value inside an attribute or an element.
 #[derive(Debug, Clone, Copy)]
-pub struct Esc<'a>(pub &'a str);
+pub struct XmlEscaped<'a>(pub &'a str);
 
-impl fmt::Display for Esc<'_> {
+impl fmt::Display for XmlEscaped<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             match c {
@@ -35,7 +35,7 @@ impl fmt::Display for Esc<'_> {
 
 /// Reads what libvirt told about `what`.
 pub fn parse<'a>(text: &'a str, what: &str) -> Result<Document<'a>> {
-    Document::parse(text).with_context(|| format!("cannot understand what libvirt tells of {what}"))
+    Document::parse(text).with_context(|| format!("cannot parse libvirt's XML of {what}"))
 }
 
 /// The text of the first element of that name.
@@ -50,7 +50,6 @@ pub fn text<'a>(document: &'a Document<'_>, name: &str) -> Option<&'a str> {
 /// Who a domain or network says it belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mark {
-    /// The cluster.
     pub cluster: String,
     /// The node; empty for a network.
     pub node: String,
@@ -82,9 +81,9 @@ impl fmt::Display for Mark {
         write!(
             f,
             "<metadata><ha:owner xmlns:ha='{NAMESPACE}' cluster='{}' node='{}' state='{}'/></metadata>",
-            Esc(&self.cluster),
-            Esc(&self.node),
-            Esc(&self.state)
+            XmlEscaped(&self.cluster),
+            XmlEscaped(&self.node),
+            XmlEscaped(&self.state)
         )
     }
 }
@@ -96,7 +95,7 @@ mod tests {
     #[test]
     fn what_is_escaped_comes_back() {
         let odd = "a<b>&'\"c\u{7}";
-        let text = format!("<x y='{}'>{}</x>", Esc(odd), Esc(odd));
+        let text = format!("<x y='{}'>{}</x>", XmlEscaped(odd), XmlEscaped(odd));
         let document = parse(&text, "x").unwrap();
         assert_eq!(document.root_element().attribute("y"), Some("a<b>&'\"c "));
         assert_eq!(document.root_element().text(), Some("a<b>&'\"c "));

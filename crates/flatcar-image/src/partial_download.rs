@@ -22,11 +22,10 @@ pub struct Origin {
     pub length: u64,
 }
 
-/// The directory.
 #[derive(Debug)]
-pub struct Part(PathBuf);
+pub struct PartialDownload(PathBuf);
 
-impl Part {
+impl PartialDownload {
     /// Makes it if it is not there.
     pub fn open(dir: PathBuf) -> Result<Self> {
         files::make_dir(&dir)?;
@@ -35,7 +34,7 @@ impl Part {
 
     /// The file as it is fetched.
     pub fn file(&self) -> PathBuf {
-        packed(&self.0)
+        packed_file(&self.0)
     }
 
     /// The directory that becomes the stored image.
@@ -43,7 +42,6 @@ impl Part {
         self.0.join("ready")
     }
 
-    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -84,7 +82,7 @@ impl Part {
     pub fn forget(&self) -> Result<()> {
         // The origin first: a file without one is never gone on with.
         for name in ["origin.json", "packed"] {
-            gone(std::fs::remove_file(self.0.join(name)))
+            fine_if_missing(std::fs::remove_file(self.0.join(name)))
                 .with_context(|| format!("cannot clear {}", self.0.display()))?;
         }
         Ok(())
@@ -92,7 +90,7 @@ impl Part {
 
     /// Drops what was unpacked.
     pub fn forget_ready(&self) -> Result<()> {
-        gone(std::fs::remove_dir_all(self.ready()))
+        fine_if_missing(std::fs::remove_dir_all(self.ready()))
             .with_context(|| format!("cannot clear {}", self.0.display()))
     }
 
@@ -101,20 +99,19 @@ impl Part {
         !self.file().exists()
     }
 
-    /// Removes everything.
     pub fn remove(&self) -> Result<()> {
-        gone(std::fs::remove_dir_all(&self.0))
+        fine_if_missing(std::fs::remove_dir_all(&self.0))
             .with_context(|| format!("cannot remove {}", self.0.display()))
     }
 }
 
 /// The file that is being fetched in such a directory.
-pub fn packed(dir: &Path) -> PathBuf {
+pub fn packed_file(dir: &Path) -> PathBuf {
     dir.join("packed")
 }
 
 /// Not there is as good as removed.
-pub fn gone(result: std::io::Result<()>) -> std::io::Result<()> {
+pub fn fine_if_missing(result: std::io::Result<()>) -> std::io::Result<()> {
     match result {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other,
@@ -128,7 +125,7 @@ mod tests {
     #[test]
     fn only_what_is_certain_is_gone_on_with() {
         let dir = tempfile::tempdir().unwrap();
-        let part = Part::open(dir.path().join("new")).unwrap();
+        let part = PartialDownload::open(dir.path().join("new")).unwrap();
         let origin = Origin {
             url: "http://a/b".to_owned(),
             etag: None,

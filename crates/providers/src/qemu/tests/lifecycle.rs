@@ -4,9 +4,9 @@ use super::*;
 
 #[test]
 #[ignore = "needs HA_OPERATOR"]
-fn a_life() {
-    operator::inside(false, || {
-        let world = World::new("life");
+fn a_machine_lives() {
+    operator_machine::inside(false, || {
+        let world = Fixture::new("life");
         let (provider, node) = (&world.provider, world.node());
         assert_eq!(world.state(), Machine::Absent);
         provider.remove(node).unwrap();
@@ -35,7 +35,7 @@ fn a_life() {
                 & 0o777
         };
         assert_eq!(mode(NodeDir::CONFIG), 0o600, "it holds keys");
-        let agent = machine::agent(&dir, "one");
+        let agent = machine::guest_agent(&dir, "one");
         world.wait("the guest agent", || agent.ping().is_ok());
         guest::tests::prove(&agent);
         let inside: SocketAddr = "10.77.0.11:6443".parse().unwrap();
@@ -55,7 +55,7 @@ fn a_life() {
 }
 
 /// A half-made node is made anew, a bad config is one message.
-fn broken(world: &World) {
+fn broken(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node());
     let half = provider.layout.new_node("one");
     files::make_dir(&half.0).unwrap();
@@ -71,7 +71,7 @@ fn broken(world: &World) {
 }
 
 /// Reboot, a killed hypervisor, power-off from inside: always the same disk.
-fn again(world: &World, agent: &guest::Agent) {
+fn again(world: &Fixture, agent: &guest::Agent) {
     let (provider, node) = (&world.provider, world.node());
     let dir = provider.dir(node);
     let run = |line: &str| {
@@ -82,13 +82,17 @@ fn again(world: &World, agent: &guest::Agent) {
     };
     let id = run("cat /etc/machine-id; sync");
     run("touch /run/before");
-    let process = spawn::running(&dir.0);
+    let process = spawn::running_process(&dir.0);
     provider.power(node, Power::Reboot).unwrap();
     world.wait("the node after its reboot", || {
         agent.ping().is_ok() && run("ls /run/before").0 != 0
     });
     assert_eq!(run("cat /etc/machine-id"), id);
-    assert_eq!(spawn::running(&dir.0), process, "QEMU has lived through it");
+    assert_eq!(
+        spawn::running_process(&dir.0),
+        process,
+        "QEMU has lived through it"
+    );
     murder(&process.unwrap());
     assert_eq!(world.state(), Machine::Off);
     world.wait("the epitaph", || {
