@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ha_wire::node::NodeFile;
 
-use crate::kube::Clients;
+use crate::clients::Clients;
 use crate::sys::Sys;
 use crate::tell::Tell;
 

@@ -15,7 +15,7 @@ pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
 /// haproxy's port on it.
 pub const PORT: u16 = 6444;
 /// The apiservers' own port.
-pub const API_PORT: u16 = 6443;
+pub const API_PORT: u16 = ha_kube::APISERVER_PORT;
 
 /// Cilium in kube-proxy's place, with a value of the user's own.
 pub const CILIUM: &str =

@@ -146,7 +146,7 @@ async fn standing_cluster(cx: &Context) -> Result<Option<String>> {
         let answers = join_all(urls.iter().map(|url| probe(url, &ca))).await;
         let mut undecided = Vec::new();
         for (url, answer) in urls.into_iter().zip(answers) {
-            match presence(answer)? {
+            match presence_of(answer)? {
                 Presence::Stands => return Ok(Some(url)),
                 Presence::Absent => {}
                 Presence::Undecided(error) => undecided.push((url, error)),
@@ -187,7 +187,7 @@ enum Presence {
 }
 
 /// Any HTTP answer that the CA vouches for means that a cluster stands, however sick. Somebody else's cluster is a fault.
-fn presence(answer: Result<(), ApiError>) -> Result<Presence, ApiError> {
+fn presence_of(answer: Result<(), ApiError>) -> Result<Presence, ApiError> {
     let Err(error) = answer else {
         return Ok(Presence::Stands);
     };

@@ -19,7 +19,7 @@ pub struct ApiError {
 pub enum ErrorKind {
     /// Nobody listens, or there is no route.
     #[error("{0}")]
-    NotConnected(Cause),
+    NotConnected(String),
     /// No connection in time: the machine is off, or something drops its packets.
     #[error("no connection within {} s", .0.as_secs_f32())]
     ConnectTimeout(Duration),
@@ -28,10 +28,10 @@ pub enum ErrorKind {
     Silent(Duration),
     /// The connection was accepted and closed before the end of TLS's handshake, e.g. by haproxy without a living backend.
     #[error("{0}")]
-    ClosedInHandshake(Cause),
+    ClosedInHandshake(String),
     /// The connection broke after the handshake: this cluster's CA vouches for who was there.
     #[error("{0}")]
-    Broken(Cause),
+    Broken(String),
     /// The server's certificate is signed by a CA of another name.
     #[error("{}", another_cluster(.issuer.as_deref()))]
     UnknownIssuer {
@@ -64,16 +64,6 @@ pub enum ErrorKind {
     /// The request could not even be made: a broken certificate or key on this machine.
     #[error("{0}")]
     Local(String),
-}
-
-/// The innermost cause, in the system's or the library's words.
-#[derive(Debug, Clone)]
-pub struct Cause(String);
-
-impl std::fmt::Display for Cause {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 fn another_cluster(issuer: Option<&str>) -> String {
@@ -123,7 +113,7 @@ impl ErrorKind {
             return Self::of_tls(tls);
         }
         if error.is_decode() {
-            return Self::Body(cause(error).0);
+            return Self::Body(cause(error));
         }
         match find::<io::Error>(error) {
             _ if !error.is_connect() => Self::Broken(cause(error)),
@@ -177,18 +167,17 @@ fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a 
 }
 
 /// The innermost cause; of a fault of the system its bare text, without "(os error 111)".
-fn cause(error: &(dyn Error + 'static)) -> Cause {
+fn cause(error: &(dyn Error + 'static)) -> String {
     let deepest = || {
         chain(error)
             .last()
             .map_or_else(String::new, ToString::to_string)
     };
-    let text = match find::<io::Error>(error) {
+    match find::<io::Error>(error) {
         Some(io) if io.kind() == io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
         Some(io) if io.raw_os_error().is_some() => capitalized(io.kind()),
         _ => deepest(),
-    };
-    Cause(text)
+    }
 }
 
 /// `Connection refused`, as the system writes it.

@@ -14,8 +14,8 @@ use crate::{APISERVER_NAME, Identity, certificate};
 const DEADLINE: Duration = Duration::from_secs(6);
 /// A connection is given up after this: on one segment a living machine answers in a millisecond.
 const CONNECT: Duration = Duration::from_secs(2);
-/// After a timeout: does anybody accept connections there? The kernel answers for a program that hangs.
-const ACCEPTS_WITHIN: Duration = Duration::from_secs(1);
+/// After a timeout: does anybody accept connections there? The kernel answers at once, also for a program that hangs.
+const ACCEPTS_WITHIN: Duration = Duration::from_millis(500);
 /// An idle connection is dropped after this: the VIP may have moved meanwhile.
 const IDLE: Duration = Duration::from_secs(4);
 

@@ -256,8 +256,8 @@ fn only_absence_lets_a_node_found() {
         reason: String::new(),
     };
     let second = Duration::from_secs(1);
-    let of = |kind| presence(Err(ApiError::new("u", kind)));
-    assert!(matches!(presence(Ok(())), Ok(Presence::Stands)));
+    let of = |kind| presence_of(Err(ApiError::new("u", kind)));
+    assert!(matches!(presence_of(Ok(())), Ok(Presence::Stands)));
     assert!(matches!(of(status), Ok(Presence::Stands)));
     for kind in [
         ErrorKind::Silent(second),

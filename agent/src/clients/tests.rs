@@ -1,17 +1,20 @@
 use super::*;
-use crate::kube::testing::test_authority;
+use crate::kube::testing::{node_identity, test_authority};
 use crate::testing::{self, Machine};
 
 fn control_plane() -> Machine {
     let machine = testing::machine(testing::control_plane());
     let ca = test_authority("kubernetes");
-    machine.file(&pki("ca.crt"), ca.cert());
-    machine.file(&pki("ca.key"), ca.key().expose());
+    machine.file(&Ca::Cluster.file("crt"), ca.cert());
+    machine.file(&Ca::Cluster.file("key"), ca.key().expose());
     machine
 }
 
 fn certificate(machine: &Machine) -> String {
-    let minted = machine.cx.clients.identity(&machine.cx, Ca::Cluster);
+    let minted = machine
+        .cx
+        .clients
+        .identity(&machine.cx.sys, "node2", Ca::Cluster);
     minted.unwrap().identity.cert
 }
 
@@ -35,10 +38,14 @@ fn a_client_is_made_anew_with_another_certificate() {
     let clients = &machine.cx.clients;
     let ca = test_authority("kubernetes");
     let base = "https://10.77.0.30:6444";
-    let cert = |clients: &Clients| clients.made.borrow()[base].cert.clone();
+    let cert = |clients: &Clients| {
+        clients.made.borrow()[&(Who::Node, base.into())]
+            .cert
+            .clone()
+    };
     for name in ["node1", "node2", "node2"] {
-        let me = crate::kube::testing::node_identity(&ca, name);
-        clients.with(base, ca.cert(), &me).unwrap();
+        let me = node_identity(&ca, name);
+        clients.of_node(base, ca.cert(), &me).unwrap();
         assert_eq!(cert(clients), me.cert);
     }
     assert_eq!(clients.made.borrow().len(), 1);

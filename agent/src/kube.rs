@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result};
+use ha_kube::https::HttpsClient;
 use ha_kube::objects::Node;
 use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT};
 use ha_wire::node::Peer;
@@ -10,17 +11,15 @@ use ha_wire::paths;
 
 pub use ha_kube::{certificate as certs, client, error, etcd};
 
+use crate::clients::Ca;
 use crate::context::Context;
 
-mod clients;
 pub mod identity;
 pub mod kubeconfig;
 pub mod lock;
 #[cfg(test)]
 pub mod testing;
 
-use clients::Ca;
-pub use clients::Clients;
 use etcd::Etcd;
 
 /// kubeadm's directory of manifests that the kubelet runs by itself.
@@ -62,7 +61,7 @@ pub fn cluster_ca(cx: &Context) -> Result<String> {
 pub fn as_node(cx: &Context) -> Result<Client> {
     let me = identity::of_node(cx)?;
     cx.clients
-        .with(&vip_url(cx), &cluster_ca(cx)?, &me)
+        .of_node(&vip_url(cx), &cluster_ca(cx)?, &me)
         .map(Client::over)
 }
 
@@ -73,7 +72,11 @@ pub fn as_admin(cx: &Context) -> Result<Client> {
 
 /// The same at one apiserver, e.g. this node's own.
 pub fn as_admin_at(cx: &Context, base: &str) -> Result<Client> {
-    cx.clients.minted(cx, Ca::Cluster, base).map(Client::over)
+    minted(cx, Ca::Cluster, base).map(Client::over)
+}
+
+fn minted(cx: &Context, ca: Ca, base: &str) -> Result<HttpsClient> {
+    cx.clients.minted(&cx.sys, &cx.node.name, ca, base)
 }
 
 /// A client with the most rights that this node has.
@@ -89,7 +92,7 @@ pub fn as_best(cx: &Context) -> Result<Client> {
 pub fn etcd_on(cx: &Context, addresses: impl IntoIterator<Item = IpAddr>) -> Result<Etcd> {
     let servers = addresses.into_iter().map(|address| {
         let url = ha_kube::url_of(SocketAddr::new(address, ETCD_CLIENT_PORT));
-        cx.clients.minted(cx, Ca::Etcd, &url)
+        minted(cx, Ca::Etcd, &url)
     });
     Ok(Etcd::over(servers.collect::<Result<_>>()?))
 }

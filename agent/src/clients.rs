@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result};
 use ha_kube::https::HttpsClient;
 use ha_kube::{Authority, Identity, Secret};
+use ha_wire::paths::PKI_DIR;
 use time::{Duration, OffsetDateTime};
 use tracing::debug;
 
-use super::pki;
-use crate::context::Context;
+use crate::sys::Sys;
 
 /// A minted certificate lives this long: longer than any phase, shorter than a working day.
 const MINTED_LIFE: Duration = Duration::hours(2);
@@ -29,10 +29,10 @@ pub enum Ca {
 }
 
 impl Ca {
-    fn name(self) -> &'static str {
+    fn file(self, suffix: &str) -> String {
         match self {
-            Self::Cluster => "ca",
-            Self::Etcd => "etcd/ca",
+            Self::Cluster => format!("{PKI_DIR}/ca.{suffix}"),
+            Self::Etcd => format!("{PKI_DIR}/etcd/ca.{suffix}"),
         }
     }
 
@@ -48,7 +48,7 @@ impl Ca {
 #[derive(Debug, Default)]
 pub struct Clients {
     minted: RefCell<BTreeMap<Ca, Minted>>,
-    made: RefCell<BTreeMap<String, Made>>,
+    made: RefCell<BTreeMap<(Who, String), Made>>,
 }
 
 /// A client certificate and the CA that signed it.
@@ -67,17 +67,30 @@ struct Made {
     client: HttpsClient,
 }
 
+/// Under which identity: the node's own, or one minted from a CA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Node,
+    Minted(Ca),
+}
+
 impl Clients {
-    /// A client of `base` under an identity minted from a CA of this node.
-    pub fn minted(&self, cx: &Context, ca: Ca, base: &str) -> Result<HttpsClient> {
-        let minted = self.identity(cx, ca)?;
-        self.with(base, &minted.ca, &minted.identity)
+    /// A client of `base` under the node's own identity.
+    pub fn of_node(&self, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
+        self.client(Who::Node, base, ca, me)
     }
 
-    /// A client of `base` under an identity; the one that exists while identity and CA are the same.
-    pub fn with(&self, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
+    /// A client of `base` under an identity minted from a CA of this node.
+    pub fn minted(&self, sys: &Sys, node: &str, ca: Ca, base: &str) -> Result<HttpsClient> {
+        let minted = self.identity(sys, node, ca)?;
+        self.client(Who::Minted(ca), base, &minted.ca, &minted.identity)
+    }
+
+    /// The one that exists while identity and CA are the same, else a new one.
+    fn client(&self, who: Who, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
         let mut made = self.made.borrow_mut();
-        if let Some(known) = made.get(base)
+        let key = (who, base.to_owned());
+        if let Some(known) = made.get(&key)
             && known.cert == me.cert
             && known.ca == ca
         {
@@ -89,12 +102,12 @@ impl Clients {
             cert: me.cert.clone(),
             client: client.clone(),
         };
-        made.insert(base.to_owned(), new);
+        made.insert(key, new);
         Ok(client)
     }
 
-    fn identity(&self, cx: &Context, ca: Ca) -> Result<Minted> {
-        let now_s = cx.sys.clock.now_ms() / 1000;
+    fn identity(&self, sys: &Sys, node: &str, ca: Ca) -> Result<Minted> {
+        let now_s = sys.clock.now_ms() / 1000;
         let now = OffsetDateTime::from_unix_timestamp(now_s.cast_signed())?;
         let mut minted = self.minted.borrow_mut();
         if let Some(known) = minted.get(&ca)
@@ -103,23 +116,23 @@ impl Clients {
         {
             return Ok(known.clone());
         }
-        debug!("a client certificate is minted from {}", ca.name());
-        let new = mint(cx, ca, now)?;
+        debug!("a client certificate is minted from {}", ca.file("crt"));
+        let new = mint(sys, node, ca, now)?;
         minted.insert(ca, new.clone());
         Ok(new)
     }
 }
 
-fn mint(cx: &Context, ca: Ca, now: OffsetDateTime) -> Result<Minted> {
+fn mint(sys: &Sys, node: &str, ca: Ca, now: OffsetDateTime) -> Result<Minted> {
     let read = |suffix: &str| {
-        let path = pki(&format!("{}.{suffix}", ca.name()));
-        let text = cx.sys.files.read(&path)?;
+        let path = ca.file(suffix);
+        let text = sys.files.read(&path)?;
         text.with_context(|| format!("{path} is missing: Ignition did not bring it"))
     };
     let cert = read("crt")?;
-    let authority = Authority::load(cert.clone(), Secret::new(read("key")?))
-        .with_context(|| pki(&format!("{}.crt", ca.name())))?;
-    let name = format!("ha-agent:{}", cx.node.name);
+    let authority =
+        Authority::load(cert.clone(), Secret::new(read("key")?)).with_context(|| ca.file("crt"))?;
+    let name = format!("ha-agent:{node}");
     let identity = authority.sign_client(&name, ca.organization(), MINTED_LIFE, now)?;
     Ok(Minted {
         identity,
