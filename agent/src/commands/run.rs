@@ -49,7 +49,7 @@ async fn live(cx: Context) -> Result<Exit> {
     tokio::task::spawn_local(tell::watchdog(cx.sys.clock.clone()));
     let work = async {
         tokio::join!(
-            driver::aside(&cx, &plan),
+            driver::run_background(&cx, &plan),
             driver::drive(&cx, &plan, &balancer_stands)
         )
     };
