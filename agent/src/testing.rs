@@ -14,8 +14,6 @@ use crate::sys::files::Files;
 use crate::sys::{Boxed, Clock, Cmd, Commands, Output, Sys, Systemd};
 use crate::tell::Tell;
 
-pub mod real;
-
 /// The second of three control planes.
 pub fn control_plane() -> NodeFile {
     node("node2", "control-plane", "10.77.0.12", None)

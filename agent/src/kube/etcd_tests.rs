@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::kube::identity::mint;
 use crate::kube::testing::{Authority, run};
-use crate::testing::real;
+use ha_test_support::real;
 
 /// An answer of etcd 3.6.5, shortened.
 const LIST: &str = r#"{"header":{"cluster_id":"14841639068965178418","member_id":"10276657743932975437"},
