@@ -5,7 +5,7 @@ use ha_wire::node::Peer;
 use ha_wire::paths;
 use ha_wire::settings::LbMode;
 
-use super::{NeedsAPerson, Outcome};
+use super::{ConfigFile, NeedsAPerson, Outcome};
 use crate::context::Context;
 use crate::health;
 use crate::render::{haproxy, keepalived};
@@ -81,6 +81,15 @@ impl Wanted {
         }
         Ok(())
     }
+}
+
+/// Both programs' configuration; the CA's copy beside haproxy's is left out.
+pub fn config_files(cx: &Context) -> Result<Vec<ConfigFile>> {
+    let haproxy = haproxy::config(&cx.node, &backends(cx)?);
+    Ok(vec![
+        ConfigFile::new(haproxy::CONFIG, haproxy),
+        ConfigFile::new(keepalived::CONFIG, keepalived::config(&cx.node)),
+    ])
 }
 
 /// What a unit was last told to read, in this boot. The files alone do not say it: an attempt may end between writing them

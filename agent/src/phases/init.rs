@@ -9,7 +9,7 @@ use ha_wire::phase::Phase;
 use ha_wire::settings::KubeProxy;
 use tracing::{info, warn};
 
-use super::{Outcome, hooks, is_settled, kubeadm};
+use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::error::ApiError;
@@ -21,6 +21,8 @@ use crate::render::kubeadm::EffectiveSettings;
 const PROBE: Duration = Duration::from_secs(2);
 /// In the manifest of an etcd that joined others; an etcd that founds has `new` or nothing.
 const JOINED: &str = "--initial-cluster-state=existing";
+/// Shown in place of the token.
+const PLACEHOLDER_TOKEN: &str = "random.0000000000000000";
 /// Phases whose work is done elsewhere or unwanted: the agent's own preflight, and a join command with a token in it.
 const SKIP: [&str; 2] = ["preflight", "show-join-command"];
 
@@ -68,7 +70,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 async fn found(cx: &Context) -> Result<()> {
     kubeadm::forgive_kubelet(cx).await?;
     let token = kubeadm::random_token()?;
-    let config = render::kubeadm::init(&cx.node, kubeadm::machine(cx), Some(&token), &SKIP);
+    let config = kubeadm_config(cx, &token);
     kubeadm::run(
         cx,
         Phase::Init,
@@ -81,6 +83,16 @@ async fn found(cx: &Context) -> Result<()> {
         warn!("kubeadm's token stays until it ends by itself in ten minutes: {error:#}");
     }
     Ok(())
+}
+
+fn kubeadm_config(cx: &Context, token: &str) -> ConfigFile {
+    let text = render::kubeadm::init(&cx.node, kubeadm::machine(cx), Some(token), &SKIP);
+    kubeadm::config_file("init", text)
+}
+
+/// As [`run`] writes it, but for the token, which is drawn anew for each run.
+pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
+    vec![kubeadm_config(cx, PLACEHOLDER_TOKEN)]
 }
 
 /// kubeadm insists on a token; nobody knows it, and nobody shall.

@@ -9,14 +9,13 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::resume::{EtcdStep, Facts, Membership, Plan, membership, resume, stale};
-use super::{goes_on, has_kubelet_state, is_registered};
+use super::{ConfigFile, goes_on, has_kubelet_state, is_registered, kubeadm_config};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
 use crate::kube::lock::{self, Held};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki};
 use crate::phases::kubeadm;
-use crate::render;
 use crate::render::kubeadm::EffectiveSettings;
 use crate::sys::net;
 
@@ -29,6 +28,10 @@ const OWN_API: Duration = Duration::from_secs(1);
 /// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
 const ETCD_GONE_WITHIN_MS: u64 = 45_000;
 const LOOK: Duration = Duration::from_millis(200);
+
+/// What the two runs of kubeadm are called in the names of their configuration files.
+const PREPARE_RUN: &str = "join-prepare";
+const COMPONENTS_RUN: &str = "join";
 
 /// Phases of `kubeadm join` that are not for the part before the lock.
 const NOT_BEFORE: [&str; 5] = [
@@ -47,6 +50,14 @@ const NOT_AFTER: [&str; 6] = [
     "kubelet-start",
     "kubelet-wait-bootstrap",
 ];
+
+/// Both runs of kubeadm.
+pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
+    vec![
+        kubeadm_config(cx, PREPARE_RUN, &NOT_BEFORE),
+        kubeadm_config(cx, COMPONENTS_RUN, &NOT_AFTER),
+    ]
+}
 
 /// What is left to do on this control plane.
 pub async fn what_is_left(cx: &Context) -> Result<Plan> {
@@ -143,7 +154,7 @@ async fn prepare(cx: &Context) -> Result<()> {
     }
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
     cx.sys.files.make_dir(STATIC_PODS)?;
-    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
+    let config = kubeadm_config(cx, PREPARE_RUN, &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
 
@@ -193,7 +204,7 @@ async fn let_go_beside(held: Held<'_>, work: impl Future<Output = Result<()>>) -
 /// kubeadm with the phases that come once the kubelet runs.
 async fn components(cx: &Context, also_skip: &[&str], line: &dyn Fn(&str)) -> Result<()> {
     let skip: Vec<&str> = NOT_AFTER.iter().chain(also_skip).copied().collect();
-    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
+    let config = kubeadm_config(cx, COMPONENTS_RUN, &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, line).await
 }
 
