@@ -65,7 +65,7 @@ impl Driver<'_> {
             State::Failed { .. } => self.wait(LOOK_AGAIN).await,
         };
         next(self.plan, state, event).unwrap_or_else(|illegal| {
-            tracing::error!("a bug: {illegal}; the agent begins its plan anew");
+            tracing::error!("a bug: {illegal}; the agent starts its plan over");
             State::begin(self.plan)
         })
     }

@@ -160,9 +160,9 @@ impl HealthWatch {
         match error {
             Some(error) if !fine => tracing::warn!(
                 node,
-                "haproxy is sick, this node gives {vip} away: {error:#}"
+                "haproxy is unhealthy, this node gives up {vip}: {error:#}"
             ),
-            _ => tracing::info!(node, "haproxy is well again, this node may hold {vip}"),
+            _ => tracing::info!(node, "haproxy is healthy again, this node may hold {vip}"),
         }
     }
 
@@ -173,7 +173,7 @@ impl HealthWatch {
             keepalived::SICK
         };
         if let Err(error) = self.sys.files.put(paths::HEALTH_FILE, word.as_bytes()) {
-            tracing::error!("keepalived cannot be told: {error:#}");
+            tracing::error!("{error:#}");
         }
     }
 
@@ -194,10 +194,7 @@ impl HealthWatch {
             if !matches!(known.as_str(), "failed" | "inactive") {
                 continue;
             }
-            tracing::warn!(
-                node = self.node.name,
-                "{unit} is {known}: starting it again"
-            );
+            tracing::warn!(node = self.node.name, "{unit} is {known}: restarting it");
             if let Err(error) = self.start_again(unit).await {
                 tracing::warn!("{unit} does not start: {error:#}");
                 self.sys.clock.sleep(MEND_PAUSE).await;

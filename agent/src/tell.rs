@@ -122,7 +122,7 @@ impl Tell {
     pub fn started(&self, phase: Phase, attempt: u32) {
         let mut voice = self.voice();
         match attempt {
-            1 => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: begins"),
+            1 => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: started"),
             _ => {
                 tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: attempt {attempt}")
             }
@@ -320,7 +320,7 @@ impl Voice {
         let mut text = serde_json::to_vec(&self.status).unwrap_or_default();
         text.push(b'\n');
         if let Err(error) = self.files.write(paths::STATUS_FILE, 0o644, &text) {
-            tracing::warn!("no state file: {error:#}");
+            tracing::warn!("{error:#}");
         }
         systemd::status(&status::line(&self.status));
         self.written = Some(self.status.clone());

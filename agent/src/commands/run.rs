@@ -59,6 +59,6 @@ async fn live(cx: Context) -> Result<Exit> {
         _ = interrupt.recv() => {}
     }
     tell::stopping();
-    tracing::info!(node = cx.node.name, "stops");
+    tracing::info!(node = cx.node.name, "stopping");
     Ok(Exit::Done)
 }

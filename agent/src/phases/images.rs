@@ -42,7 +42,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         }
     };
     if let Err(error) = pulled.await {
-        warn!("images: {error:#}: the kubelet will try by itself");
+        warn!("images: {error:#}: the kubelet pulls them itself");
         cx.tell
             .waiting(Phase::Images, "images", &format!("{error:#}"));
     }

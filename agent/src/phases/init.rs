@@ -37,7 +37,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
     Ok(match is_complete(cx).await {
         Ok(complete) => !complete,
         Err(error) => {
-            info!("own apiserver: {error:#}: init is resumed");
+            info!("own apiserver: {error:#}: resuming init");
             true
         }
     })
@@ -46,19 +46,19 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// Founds, resumes, or finds that a cluster stands.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     if began(cx)? {
-        info!("an init of this node's own was interrupted: it is resumed");
+        info!("init was interrupted on this node: resuming it");
     } else {
         if !may_found(cx) {
-            warn!("the permission to found has ended: this node joins");
+            warn!("the permission to found the cluster has expired: this node joins");
             return Ok(Outcome::ClusterStands);
         }
         cx.tell.waiting(
             Phase::Init,
-            "the word of the VIP and the other control planes whether a cluster stands",
+            "checking for an existing cluster at the VIP and the other control planes",
             "",
         );
         if let Some(who) = standing_cluster(cx).await? {
-            info!("{who} answers: a cluster stands, this node joins it");
+            info!("{who} answers: the cluster exists already, this node joins it");
             return Ok(Outcome::ClusterStands);
         }
     }
@@ -80,7 +80,7 @@ async fn found(cx: &Context) -> Result<()> {
     )
     .await?;
     if let Err(error) = remove_token(cx, &token).await {
-        warn!("kubeadm's token stays until it ends by itself in ten minutes: {error:#}");
+        warn!("kubeadm's token could not be deleted; it expires in ten minutes: {error:#}");
     }
     Ok(())
 }

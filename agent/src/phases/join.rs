@@ -110,7 +110,7 @@ async fn is_registered(cx: &Context, client: &Client) -> Result<bool> {
 
 /// Starts a kubelet that was set up before, and says whether it registered its node.
 async fn goes_on(cx: &Context, client: &Client) -> Result<bool> {
-    info!("the kubelet was set up before: it is started");
+    info!("the kubelet was set up before: starting it");
     kubeadm::forgive_kubelet(cx).await?;
     if let Err(error) = cx.sys.systemd.start(KUBELET).await {
         warn!("kubelet: {error:#}");

@@ -77,7 +77,7 @@ pub async fn forgive_kubelet(cx: &Context) -> Result<()> {
         .systemd
         .reset_failed(KUBELET)
         .await
-        .context("kubelet's failures cannot be forgotten")
+        .context("cannot reset the kubelet's failed state")
 }
 
 /// What kubeadm does, from one line of its output; none if the line is no step.

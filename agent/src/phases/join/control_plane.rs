@@ -67,7 +67,7 @@ pub async fn what_is_left(cx: &Context) -> Result<Plan> {
 /// Does what is left to do.
 pub async fn join(cx: &Context) -> Result<()> {
     let plan = what_is_left(cx).await?;
-    info!("what is left of the join: {plan}");
+    info!("left to do of the join: {plan}");
     if plan.prepare {
         prepare(cx).await?;
     }
@@ -163,7 +163,7 @@ async fn prepare(cx: &Context) -> Result<()> {
 async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
     let name = &cx.node.name;
     if !cx.sys.files.exists(KUBELET_PEM) && client.node(name).await?.is_some() {
-        info!("this disk is new: the old Node object of {name} is removed");
+        info!("this disk is new: removing the old Node object of {name}");
         client.delete_node(name).await?;
     }
     Ok(())
@@ -214,7 +214,7 @@ async fn clean_up(cx: &Context) -> Result<()> {
     let members = etcd.members().await.context("etcd's member list")?;
     for member in stale(&members, &cx.node.name, cx.node.address) {
         warn!(
-            "etcd member {} ({}) is left of a join that did not end or of an earlier machine: it is removed",
+            "etcd member {} ({}) is left over from an interrupted join or an earlier machine: removing it",
             member.id,
             member.words()
         );

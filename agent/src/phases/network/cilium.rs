@@ -77,7 +77,9 @@ pub async fn ensure(cx: &Context, version: &str, users: &Map<String, Value>) -> 
         .write(&values.name, 0o600, values.text.as_bytes())?;
     let client = kube::as_admin(cx)?;
     if let Some(Release::Stuck { secret }) = release(&client).await? {
-        warn!("an installer of Cilium died at work: its Helm release {secret} is forgotten");
+        warn!(
+            "an installation of Cilium was interrupted: deleting its stuck Helm release {secret}"
+        );
         client.delete_secret(&secret).await?;
     }
     let verb = if release(&client).await?.is_some() {
