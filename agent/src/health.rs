@@ -127,13 +127,7 @@ impl HealthWatch {
                 () = self.sys.clock.sleep(pause(verdict)) => false,
                 state = &mut left, if verdict.fine => {
                     left = self.sys.systemd.changed(HAPROXY, "active");
-                    match state.as_deref() {
-                        Ok(state) => matches!(state, "inactive" | "failed" | "deactivating" | "activating"),
-                        Err(_) => {
-                            self.sys.clock.sleep(EVERY).await;
-                            false
-                        }
-                    }
+                    self.is_dead(state).await
                 }
             };
             let asked = self.sys.clock.monotonic();
@@ -151,6 +145,19 @@ impl HealthWatch {
             if verdict.fine != before {
                 self.tell(verdict.fine, answer.as_ref().err());
                 self.write(verdict.fine);
+            }
+        }
+    }
+
+    /// Whether a unit in this state cannot answer. An unknown state says nothing, and is not asked for again at once.
+    async fn is_dead(&self, state: Result<String>) -> bool {
+        match state.as_deref() {
+            Ok(state) => {
+                matches!(state, "inactive" | "failed" | "deactivating" | "activating")
+            }
+            Err(_) => {
+                self.sys.clock.sleep(EVERY).await;
+                false
             }
         }
     }

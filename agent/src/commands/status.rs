@@ -169,7 +169,10 @@ fn facts(status: &Status, now: u64) -> String {
 
 /// One line of two columns.
 fn pair(name: &str, left: &str, right: &str) -> String {
-    format!("{name:<7} {left:<39} {right}").trim_end().to_owned() + "\n"
+    format!("{name:<7} {left:<39} {right}")
+        .trim_end()
+        .to_owned()
+        + "\n"
 }
 
 fn vip(vip: &Vip) -> String {

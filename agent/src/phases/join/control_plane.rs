@@ -92,23 +92,6 @@ async fn look(cx: &Context) -> Result<Facts> {
     } else {
         Membership::External
     };
-    let mut certificates = vec![
-        pki("apiserver.crt"),
-        pki("front-proxy-client.crt"),
-        ADMIN_CONF.to_owned(),
-    ];
-    certificates
-        .extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
-    if settings.has_stacked_etcd {
-        certificates.extend(
-            [
-                "etcd/server.crt",
-                "etcd/peer.crt",
-                "apiserver-etcd-client.crt",
-            ]
-            .map(pki),
-        );
-    }
     let own = Client::new(
         &kube::apiserver_url(cx.node.address),
         &cluster_ca(cx)?,
@@ -117,7 +100,7 @@ async fn look(cx: &Context) -> Result<Facts> {
     .within(OWN_API);
     Ok(Facts {
         kubelet: is_registered(cx, &client).await?,
-        certificates: all_there(&certificates),
+        certificates: all_there(&certificate_files(&settings)),
         manifests: all_there(
             &[
                 "kube-apiserver",
@@ -132,6 +115,27 @@ async fn look(cx: &Context) -> Result<Facts> {
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })
+}
+
+/// What kubeadm makes before the lock.
+fn certificate_files(settings: &EffectiveSettings) -> Vec<String> {
+    let mut files = vec![
+        pki("apiserver.crt"),
+        pki("front-proxy-client.crt"),
+        ADMIN_CONF.to_owned(),
+    ];
+    files.extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
+    if settings.has_stacked_etcd {
+        files.extend(
+            [
+                "etcd/server.crt",
+                "etcd/peer.crt",
+                "apiserver-etcd-client.crt",
+            ]
+            .map(pki),
+        );
+    }
+    files
 }
 
 /// etcd on the peers first: this node's own member may be the sick one.
