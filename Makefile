@@ -8,16 +8,20 @@ export PATH := $(HOME)/.cargo/bin:$(PATH)
 export HA_LAB ?= $(CURDIR)/lab/out
 
 CLUSTER ?= examples/demo.yaml
+RUNS ?= 100
 # "env" because sudo's secure_path would hide cargo; HOME because clusters' state belongs to who called make.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB))
 HA_HOST_BIN := target/release/ha-host
+# $(PARTS) GOAL: what it needs, side by side. Root is asked for nothing first: sudo's question would be lost in a part's log.
+PARTS = @$(AS_ROOT) true; $(MAKE) --no-print-directory -f lab/parts.mk -j
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## The two commands of the README
 
-demo: need lab sysext build ## A five-node cluster on this machine, from nothing
+demo: need ## A five-node cluster on this machine, from nothing
+	$(PARTS) demo
 	$(AS_ROOT) $(HA_HOST_BIN) launch $(CLUSTER)
 	$(AS_ROOT) $(HA_HOST_BIN) status demo
 	@echo
@@ -25,12 +29,14 @@ demo: need lab sysext build ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) logs demo node1 -f"
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
-test: need lab sysext ## Every test, the real clusters included (root, half an hour, more the first time)
+test: need ## Every test, the real clusters included (root, half an hour, more the first time)
+	$(PARTS) test
 	cargo test --locked --tests --no-fail-fast
 	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --lib --bins --no-fail-fast -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
 	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
 
-test-vm: need lab sysext ## Only the last of them: kubeadm init in a virtual machine under an emulator
+test-vm: need ## Only the last of them: kubeadm init in a virtual machine under an emulator
+	$(PARTS) test
 	$(AS_ROOT) cargo test --locked -p ha-tests --test vm -- --test-threads=1
 
 test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says so
@@ -45,27 +51,32 @@ sysext: need-rust ## The agent's system extension in target/sysext (ARCH=arm64, 
 	image=$$(sysext/build.sh); sysext/lint.sh "$$image"
 
 lab: need ## Everything that a lab node is made of, in lab/out
-	lab/lab.sh
+	$(PARTS) lab
 
 lab-kube: need ## Only the Kubernetes programs
-	lab/kube.sh
+	$(PARTS) kube
 
 lab-node: need ## Only the node image's root
-	lab/node.sh
+	$(PARTS) node
 
 lab-images: need ## Only the container images and the prepared containerd store
-	lab/image.sh
+	$(PARTS) image
 
 lab-sysexts: need ## Only the neighbour sysexts: kubernetes, keepalived, haproxy
-	lab/sysexts.sh
+	$(PARTS) sysexts
 
-lab-verify: ## Read the whole cache and compare it with its sums (make lab looks at sizes and times)
-	FLATCAR_HA_VERIFY=1 lab/lab.sh
+lab-vm: need ## Only what tests of virtual machines need: the node as one, the operator's machine
+	$(PARTS) vm
+
+lab-verify: export FLATCAR_HA_VERIFY = 1
+lab-verify: need ## Read the whole cache and compare it with its sums (make lab looks at sizes and times)
+	$(PARTS) lab
 
 lab-clean: ## Remove cache entries that lab/out does not use
 	lab/clean.sh
 
-bench: need lab sysext build ## The figures, as a table and in target/bench (BENCH="size render launch guide")
+bench: need ## The figures, as a table and in target/bench (BENCH="size render launch guide")
+	$(PARTS) demo
 	$(AS_ROOT) env HA_HOST=$(CURDIR)/$(HA_HOST_BIN) cargo run --release --locked -q -p ha-tests --bin bench -- $(BENCH)
 
 ## Checks
@@ -73,7 +84,12 @@ bench: need lab sysext build ## The figures, as a table and in target/bench (BEN
 check: lint ## What needs no lab: lints and unit tests; real programs that are missing are done without
 	HA_WITHOUT_REAL=1 cargo test --locked --tests
 
-lint: need-rust ## rustfmt and clippy, warnings are errors
+flakes: need ## Every test that needs no cluster, again and again, with idle and with busy processors (RUNS=100 FILTER=NAME)
+	HA_WITHOUT_REAL=1 tests/flakes.sh $(RUNS) $(FILTER)
+	HA_WITHOUT_REAL=1 BUSY=1 tests/flakes.sh $(RUNS) $(FILTER)
+
+lint: need-rust ## rustfmt and clippy, warnings are errors; no test file out of its place, no long file
+	tests/structure.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 
@@ -83,4 +99,4 @@ need:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-verify lab-clean bench check lint need need-rust
+.PHONY: help demo test test-vm test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes lint need need-rust

@@ -19,8 +19,10 @@ build() {
   gcc -Os -static -s -o "$pause" images/pause.c
   for name in $("$kube/kubeadm" config images list --kubernetes-version "v$KUBERNETES"); do
     case $name in
-      */kube-proxy:*)   # nftables mode calls nft, and conntrack to forget a gone service's flows
-        archive "$name" "" "$kube/kube-proxy=/usr/local/bin/kube-proxy" $(libraries /usr/sbin/nft) $(libraries /usr/sbin/conntrack) ;;
+      */kube-proxy:*)   # nftables mode calls nft, and conntrack to forget a gone service's flows. Without /etc/protocols nft
+        # lists "6" for "tcp", and a kube-proxy that starts anew deletes every service as a leftover.
+        archive "$name" "" "$kube/kube-proxy=/usr/local/bin/kube-proxy" $(libraries /usr/sbin/nft) $(libraries /usr/sbin/conntrack) \
+          "$node/etc/protocols=/etc/protocols" ;;
       */coredns:*) archive "$name" /coredns "$kube/coredns=/coredns" ;;
       */pause:*) archive "$name" /pause "$pause=/pause" ;;
       */etcd:*) archive "$name" "" "$kube/etcd=/usr/local/bin/etcd" ;;

@@ -35,13 +35,16 @@ need_inotify() {
 
 need_rust() {
   apt_install gcc libc6-dev curl ca-certificates cmake make pkg-config
-  command -v cargo >/dev/null || [ -x "$HOME/.cargo/bin/cargo" ] && return
-  if apt-cache show rustup >/dev/null 2>&1; then
-    apt_install rustup     # Debian 13: rust-toolchain.toml then brings the pinned version on the first call
+  export PATH=$HOME/.cargo/bin:$PATH
+  if command -v cargo >/dev/null; then :
+  elif apt-cache show rustup >/dev/null 2>&1; then
+    apt_install rustup     # Debian 13
   else
     echo "need: installing rustup from sh.rustup.rs"
     curl --proto '=https' --tlsv1.2 -fsS https://sh.rustup.rs | sh -s -- -y --profile minimal --default-toolchain none
   fi
+  # rustup installs the pinned toolchain at its first call: here, since two calls at once would both begin to.
+  ( cd "$(dirname "$0")" && cargo --version >/dev/null )
 }
 
 need_arm64() { # the cross build of the agent's sysext

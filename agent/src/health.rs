@@ -15,7 +15,6 @@ use ha_wire::paths;
 use tokio::sync::watch;
 
 use crate::haproxy::sessions;
-use crate::phases::balancer::{HAPROXY, KEEPALIVED};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::net::ask_socket;
@@ -106,8 +105,8 @@ impl HealthWatch {
     async fn run(&self) {
         tokio::join!(
             self.judge(),
-            self.mend(HAPROXY),
-            self.mend(KEEPALIVED),
+            self.mend(haproxy::UNIT),
+            self.mend(keepalived::UNIT),
             sessions::watch(&self.node.name, &self.sys)
         );
     }
@@ -121,12 +120,12 @@ impl HealthWatch {
         self.write(verdict.fine);
         let patience = patience(&self.sys.files);
         // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
-        let mut left = self.sys.systemd.changed(HAPROXY, "active");
+        let mut left = self.sys.systemd.changed(haproxy::UNIT, "active");
         loop {
             let dead = tokio::select! {
                 () = self.sys.clock.sleep(pause(verdict)) => false,
                 state = &mut left, if verdict.fine => {
-                    left = self.sys.systemd.changed(HAPROXY, "active");
+                    left = self.sys.systemd.changed(haproxy::UNIT, "active");
                     self.is_dead(state).await
                 }
             };

@@ -2,7 +2,6 @@
 
 use ha_wire::node::NodeFile;
 use ha_wire::phase::Phase;
-use ha_wire::settings::LbMode;
 
 /// A node's way from its first boot to its steady state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,7 +17,6 @@ pub struct Plan {
 impl Plan {
     /// The plan for this node.
     pub fn of(node: &NodeFile) -> Self {
-        let balances = node.is_control_plane() && node.load_balancer.mode != LbMode::External;
         let may_found = node.is_control_plane() && node.founder.is_some();
 
         let mut plan = Self {
@@ -30,7 +28,7 @@ impl Plan {
                 .collect(),
         };
         plan.steps.push(Phase::Preflight);
-        plan.when(balances, &[Phase::Balancer]);
+        plan.when(node.is_control_plane(), &[Phase::Balancer]);
         plan.when(may_found, &[Phase::Init]);
         plan.when(!may_found, &[Phase::Gate, Phase::Join]);
         plan.when(true, &[Phase::Network, Phase::Finish, Phase::Steady]);
@@ -99,16 +97,6 @@ mod tests {
             "preflight gate join network finish steady"
         );
         assert_eq!(names(&plan.background), "images");
-    }
-
-    #[test]
-    fn somebody_elses_balancer_is_left_alone() {
-        let mut node = testing::founder();
-        node.load_balancer.mode = LbMode::External;
-        assert_eq!(
-            names(&Plan::of(&node).steps),
-            "preflight init network finish steady"
-        );
     }
 
     #[test]

@@ -1,79 +1,86 @@
 //! What the nodes say about themselves, asked through the provider: works before their network does.
 
-use std::io::Read;
-use std::process::Stdio;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Cluster, Node};
+use ha_host_base::command;
+use ha_host_base::text::printable;
 use ha_providers::Provider;
+use ha_wire::format::FormatError;
 use ha_wire::paths;
 use ha_wire::status::Status;
 
 /// Reading something small takes milliseconds; a node that hangs must not hold up the others.
-const DEADLINE: Duration = Duration::from_secs(3);
-/// How often the end of the command is looked for.
-const POLL: Duration = Duration::from_millis(10);
-/// No answer is longer than a pipe's buffer, so a command ends without a reader.
-const LIMIT: u64 = 60 * 1024;
+const READ: Duration = Duration::from_secs(3);
 
-/// What a short command on a node prints; none if it fails, hangs or the node is off.
-fn ask(provider: &dyn Provider, node: &Node, argv: &[&str]) -> Option<String> {
-    let mut command = provider.exec(node, argv).ok()?;
-    let (null, piped) = (Stdio::null, Stdio::piped());
-    let mut child = command
-        .stdin(null())
-        .stdout(piped)
-        .stderr(null())
-        .spawn()
-        .ok()?;
-    let begun = Instant::now();
-    let status = loop {
-        match child.try_wait() {
-            Ok(Some(status)) => break status,
-            Ok(None) if begun.elapsed() < DEADLINE => std::thread::sleep(POLL),
-            _ => {
-                // It may have ended meanwhile; either way it is no more.
-                let _ = child.kill();
-                let _ = child.wait();
-                return None;
-            }
+/// What a node says about itself.
+#[derive(Debug)]
+pub enum NodeAnswer {
+    /// It is off, hangs, or has no agent yet.
+    Silent,
+    Status(Box<Status>),
+    /// Its agent writes a status that this program does not know.
+    OtherVersion(u64),
+}
+
+impl NodeAnswer {
+    fn parse(text: &str) -> Self {
+        match Status::parse(text) {
+            Ok(status) => Self::Status(Box::new(status)),
+            Err(FormatError::Version { found, .. }) => Self::OtherVersion(found),
+            Err(FormatError::Shape { .. }) => Self::Silent,
         }
-    };
-    let mut text = String::new();
-    child
-        .stdout
-        .take()?
-        .take(LIMIT)
-        .read_to_string(&mut text)
-        .ok()?;
-    status.success().then_some(text)
+    }
+
+    /// The status, if there is one that can be read.
+    pub fn status(&self) -> Option<&Status> {
+        match self {
+            Self::Status(status) => Some(status),
+            Self::Silent | Self::OtherVersion(_) => None,
+        }
+    }
+}
+
+/// Runs a short command on a node and returns what it prints; an error if it fails or takes longer.
+pub fn run_on_node(
+    provider: &dyn Provider,
+    node: &Node,
+    argv: &[&str],
+    deadline: Duration,
+) -> Result<String> {
+    let mut command = provider.exec(node, argv)?;
+    let finished = command::run(&mut command, "", deadline)?;
+    finished
+        .into_stdout()
+        .with_context(|| format!("`{}` on {}", argv.join(" "), node.name))
 }
 
 /// Every node's own status, asked side by side, in the order of the nodes.
-pub fn statuses(cluster: &Cluster, provider: &dyn Provider) -> Vec<Option<Status>> {
+pub fn node_statuses(cluster: &Cluster, provider: &dyn Provider) -> Vec<NodeAnswer> {
+    let ask = |node| match run_on_node(provider, node, &["cat", paths::STATUS_FILE], READ) {
+        Ok(text) => NodeAnswer::parse(&text),
+        Err(_) => NodeAnswer::Silent,
+    };
     std::thread::scope(|scope| {
-        let one = |n| serde_json::from_str(&ask(provider, n, &["cat", paths::STATUS_FILE])?).ok();
-        let asked: Vec<_> = cluster
-            .nodes
-            .iter()
-            .map(|n| scope.spawn(move || one(n)))
-            .collect();
-        asked.into_iter().map(|h| h.join().ok().flatten()).collect()
+        let nodes = cluster.nodes.iter();
+        let asked: Vec<_> = nodes.map(|n| scope.spawn(move || ask(n))).collect();
+        let answers = asked.into_iter().map(|thread| thread.join());
+        answers
+            .map(|answer| answer.unwrap_or(NodeAnswer::Silent))
+            .collect()
     })
 }
 
 /// Which node says that it holds the VIP.
-pub fn vip_holder(cluster: &Cluster, said: &[Option<Status>]) -> Option<String> {
-    let here = |said: &Option<Status>| said.as_ref().is_some_and(|s| s.vip.here);
-    let pairs = cluster.nodes.iter().zip(said);
-    pairs
-        .into_iter()
-        .find(|(_, said)| here(said))
-        .map(|(node, _)| node.name.clone())
+pub fn vip_holder(cluster: &Cluster, answers: &[NodeAnswer]) -> Option<String> {
+    let mut pairs = cluster.nodes.iter().zip(answers);
+    let holder = pairs.find(|(_, answer)| answer.status().is_some_and(|s| s.vip.here));
+    holder.map(|(node, _)| node.name.clone())
 }
 
-/// The last lines that the agent, or systemd about it, wrote to the journal.
-pub fn agent_words(provider: &dyn Provider, node: &Node, lines: usize) -> Vec<String> {
+/// The last lines that the agent, or systemd about it, wrote to the journal; none if nobody answers.
+pub fn agent_journal(provider: &dyn Provider, node: &Node, lines: usize) -> Vec<String> {
     let lines = format!("--lines={lines}");
     let argv = [
         "journalctl",
@@ -82,9 +89,21 @@ pub fn agent_words(provider: &dyn Provider, node: &Node, lines: usize) -> Vec<St
         "--unit=ha-agent",
         &lines,
     ];
-    ask(provider, node, &argv)
-        .unwrap_or_default()
-        .lines()
-        .map(ha_host_base::text::printable)
-        .collect()
+    let text = run_on_node(provider, node, &argv, READ).unwrap_or_default();
+    text.lines().map(printable).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_of_another_version_is_named() {
+        let answer = NodeAnswer::parse(r#"{"version":2,"nodes":"whatever"}"#);
+        assert!(matches!(answer, NodeAnswer::OtherVersion(2)), "{answer:?}");
+        assert!(matches!(
+            NodeAnswer::parse("cat: no such file"),
+            NodeAnswer::Silent
+        ));
+    }
 }

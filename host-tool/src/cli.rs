@@ -1,6 +1,7 @@
 //! The verbs and their options.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -109,6 +110,9 @@ pub struct Launch {
     /// How long to wait for the whole cluster: 90s, 15m, 1h30m
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
     pub timeout: Duration,
+    /// How many machines to make at a time [default: one per processor, at least 4]
+    #[arg(long, value_name = "N")]
+    pub parallel: Option<NonZeroUsize>,
     /// One JSON object a line instead of text
     #[arg(long)]
     pub json: bool,

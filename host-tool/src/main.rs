@@ -2,6 +2,11 @@
 //!
 //! Read `cli.rs` (the verbs), then `commands/` (one file a verb), then `launch/mod.rs` (the main one).
 
+#![allow(
+    missing_docs,
+    reason = "a program's documentation is read where it is written: names speak, comments say why"
+)]
+
 use std::process::ExitCode;
 
 /// The cluster as it is seen from outside: the API, etcd and every apiserver.
@@ -18,6 +23,8 @@ mod cli;
 mod commands;
 /// One minimal Ignition config per node.
 mod ignition;
+/// The operator's own files that the cluster file names.
+mod inputs;
 /// From a cluster file to a cluster that stands.
 mod launch;
 /// Certificate authorities, and what they sign.

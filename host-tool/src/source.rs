@@ -1,52 +1,95 @@
-//! The cluster file as people hand it over.
+//! The cluster file as people hand it over, and the clusters that they name.
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use ha_cluster_file::check::{check, show};
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
-use ha_host_base::exit::{Exit, Stop};
+use ha_host_base::exit::Stop;
 use ha_host_base::text::count;
+
+use crate::state::{AcceptedFile, Dir, Root};
 
 /// A valid cluster file with where it came from.
 #[derive(Debug, Clone)]
 pub struct Source {
     /// As named on the command line.
     pub path: PathBuf,
-    /// Its text.
     pub text: String,
     /// The absolute directory that its relative paths start from.
     pub base: PathBuf,
-    /// What it says.
     pub cluster: Cluster,
+    /// What is not wrong but worth a look, as people see it; empty: nothing.
+    pub warnings: String,
 }
 
-/// Reads and checks a file. Warnings go to standard error; so do the faults, all at once, before the error comes back.
-pub fn read(path: &Path) -> Result<Source> {
+impl Source {
+    /// What the state directory keeps of it.
+    pub fn as_accepted(&self) -> AcceptedFile<'_> {
+        AcceptedFile {
+            cluster: &self.cluster.name,
+            text: &self.text,
+            base: &self.base,
+            path: &self.path,
+        }
+    }
+}
+
+/// Reads and checks a file. The error holds all faults at once.
+pub fn read_source(path: &Path) -> Result<Source> {
     let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable(path, &e))?;
-    let base = absolute
-        .parent()
-        .unwrap_or_else(|| Path::new("/"))
-        .to_owned();
-    let (cluster, warnings) = judge(&text, &base, &path.display().to_string())?;
-    if !warnings.is_empty() {
-        eprintln!("{}", show(&warnings, &text, &path.display().to_string()));
-    }
+    let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    let name = path.display().to_string();
+    let (cluster, warnings) = checked(&text, &base, &name)?;
     Ok(Source {
         path: path.to_owned(),
+        warnings: show(&warnings, &text, &name),
         text,
         base,
         cluster,
     })
 }
 
-/// Checks a text; `name` is how messages call it. Faults go to standard error, warnings come back.
-pub fn judge(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
+/// The directory of the cluster that a person names, by its name or its file.
+pub fn find_cluster(root: &Root, name_or_file: &str) -> Result<Dir> {
+    let is_file = name_or_file.contains('/')
+        || name_or_file.ends_with(".yaml")
+        || name_or_file.ends_with(".yml");
+    if is_file {
+        root.find(&read_source(Path::new(name_or_file))?.cluster.name)
+    } else {
+        root.find(name_or_file)
+    }
+}
+
+/// The cluster as it was last accepted; none: no file was.
+pub fn stored_cluster(dir: &Dir) -> Result<Option<Cluster>> {
+    let Some(stored) = dir.stored_file()? else {
+        return Ok(None);
+    };
+    let checked = checked(
+        &stored.text,
+        &stored.base,
+        &stored.path.display().to_string(),
+    );
+    Ok(Some(checked?.0))
+}
+
+/// The same, for verbs that need one.
+pub fn known_cluster(dir: &Dir) -> Result<Cluster> {
+    stored_cluster(dir)?.with_context(|| {
+        let dir = dir.path().display();
+        format!("{dir} holds no cluster file: launch again")
+    })
+}
+
+/// Checks a text; `name` is how messages call it. Warnings come back.
+fn checked(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
     check(text, base).map_err(|faults| {
-        eprintln!("{}{}", show(&faults, text, name), tally(&faults));
-        Stop::Said(Exit::BadInput).into()
+        let shown = show(&faults, text, name);
+        Stop::InputFaults(format!("{shown}{}", tally(&faults))).into()
     })
 }
 
@@ -71,7 +114,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
         ErrorKind::NotFound => {
             format!("there is no {path}; `ha-host new {path}` writes one to start from")
         }
-        ErrorKind::InvalidData => format!("{path} is no UTF-8 text"),
+        ErrorKind::InvalidData => format!("{path} is not UTF-8 text"),
         _ => format!("{path} cannot be read: {error}"),
     })
 }

@@ -194,7 +194,7 @@ fn wrong_calls_are_bad_input() {
         ),
         (
             &["launch", "demo.yaml", "--timeout", "soon"],
-            "error: invalid value 'soon' for '--timeout <TIME>': `soon` is no duration",
+            "error: invalid value 'soon' for '--timeout <TIME>': `soon` is not a duration",
         ),
         (
             &["lanch", "demo.yaml"],

@@ -96,6 +96,13 @@ impl<'a> Kube<'a> {
         ))
     }
 
+    /// The pods of kube-system with this label.
+    pub fn system_pods(&self, label: &str) -> Result<Vec<PodSeen>> {
+        let list = self.get(&["pods", "-n", "kube-system", "-l", label])?;
+        let items = list["items"].as_array().context("no items")?;
+        Ok(items.iter().map(PodSeen::of).collect())
+    }
+
     /// Starts a pod on one node that does nothing, from an image that every node has, and waits until it is Ready.
     pub fn idle_pod(&self, name: &str, node: &str) -> Result<()> {
         let image = self.lab_image()?;
@@ -174,20 +181,46 @@ pub struct NodeSeen {
 
 impl NodeSeen {
     fn of(node: &Value) -> Self {
-        let conditions = node["status"]["conditions"]
-            .as_array()
-            .into_iter()
-            .flatten();
-        let ready = conditions
-            .into_iter()
-            .any(|c| c["type"] == "Ready" && c["status"] == "True");
         let info = &node["status"]["nodeInfo"];
         Self {
             uid: word(&node["metadata"]["uid"]),
             machine: word(&info["machineID"]),
-            ready,
+            ready: is_ready(node),
         }
     }
+}
+
+/// A pod in short.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Its name.
+    pub name: String,
+    /// Another one: the pod was replaced.
+    pub uid: String,
+    /// The node that it runs on.
+    pub node: String,
+    /// Condition Ready is True, and it is not being deleted.
+    pub ready: bool,
+}
+
+impl PodSeen {
+    fn of(pod: &Value) -> Self {
+        let metadata = &pod["metadata"];
+        Self {
+            name: word(&metadata["name"]),
+            uid: word(&metadata["uid"]),
+            node: word(&pod["spec"]["nodeName"]),
+            ready: is_ready(pod) && metadata["deletionTimestamp"].is_null(),
+        }
+    }
+}
+
+fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|c| c["type"] == "Ready" && c["status"] == "True")
 }
 
 /// One etcd member.

@@ -12,6 +12,7 @@ use ha_tests::hung::an_apiserver_hangs;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::Plan;
 use ha_tests::probe::Probe;
+use ha_tests::services::{dns_is_spread, kube_proxy_restarts};
 use ha_tests::story::Story;
 use ha_wire::paths;
 use ha_wire::status::State;
@@ -32,8 +33,10 @@ fn three_control_planes_and_two_workers() {
         Cluster::new(Plan::new("e2e-cluster", 3, 2))
     });
     let old_ignition = launch(&story, &cluster);
+    dns_is_spread(&story, &cluster);
     looks_right(&story, &cluster);
     is_used(&story, &cluster);
+    kube_proxy_restarts(&story, &cluster);
     keeps_secrets(&story, &cluster);
     again_changes_nothing(&story, &cluster);
     an_apiserver_hangs(&story, &cluster, "node1");

@@ -1,6 +1,7 @@
 //! The same scenario on the machines of every provider: boot, VIP, a lost holder, an operator who gives up and comes
 //! back. Kubernetes itself is not begun: under an emulator that takes minutes (`vm.rs` has it once).
 
+use ha_tests::busy::busy_nodes_keep_the_holder;
 use ha_tests::cluster::Cluster;
 use ha_tests::plan::Kind;
 use ha_tests::scenario;
@@ -29,6 +30,9 @@ fn from_launch_to_destroy(name: &str, kind: Kind, control_planes: u8) {
     let launch = scenario::boots(&story, &cluster);
     scenario::are_made_of_their_ignition(&story, &cluster);
     let web = scenario::carries_the_vip(&story, &cluster);
+    if kind == Kind::Nspawn {
+        busy_nodes_keep_the_holder(&story, &cluster);
+    }
     scenario::are_found_again(&story, &cluster, launch);
     if control_planes > 1 {
         scenario::is_partitioned(&story, &cluster, &web);

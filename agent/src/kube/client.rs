@@ -8,7 +8,9 @@ use serde_json::json;
 
 use super::error::ApiError;
 use super::identity::Identity;
-use super::objects::{ConfigMap, DaemonSet, EndpointSlice, Lease, List, Metadata, Named, Node};
+use super::objects::{
+    ConfigMap, DaemonSet, EndpointSlice, Lease, List, Metadata, Named, Node, Pod,
+};
 use super::wire::{Body, Wire};
 
 /// The API at one address, under one identity.
@@ -53,6 +55,12 @@ impl Client {
         optional(self.get(&format!("/api/v1/nodes/{name}")).await)
     }
 
+    /// All nodes.
+    pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
+        let list: List<Node> = self.get("/api/v1/nodes").await?;
+        Ok(list.items)
+    }
+
     /// Removes a node; fine if it is not there.
     pub async fn delete_node(&self, name: &str) -> Result<(), ApiError> {
         self.delete(&format!("/api/v1/nodes/{name}")).await
@@ -78,6 +86,20 @@ impl Client {
             })
         };
         Ok(list.items.into_iter().filter_map(peer).collect())
+    }
+
+    /// The pods of the cluster's DNS, without those that have ended.
+    pub async fn dns_pods(&self) -> Result<Vec<Pod>, ApiError> {
+        let ended = "status.phase%21%3DFailed%2Cstatus.phase%21%3DSucceeded";
+        let path =
+            format!("{KUBE_SYSTEM}/pods?labelSelector=k8s-app%3Dkube-dns&fieldSelector={ended}");
+        let list: List<Pod> = self.get(&path).await?;
+        Ok(list.items)
+    }
+
+    /// Removes a pod of kube-system; fine if it is not there.
+    pub async fn delete_pod(&self, name: &str) -> Result<(), ApiError> {
+        self.delete(&format!("{KUBE_SYSTEM}/pods/{name}")).await
     }
 
     /// The addresses of the apiservers as they register themselves.

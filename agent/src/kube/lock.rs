@@ -10,7 +10,7 @@ use tracing::{info, warn};
 
 use super::client::Client;
 use super::error::ApiError;
-use super::lease::{self, Decision, Holder, RENEW_S};
+use super::lease::{self, Decision, Holder, RENEW_S, Seen};
 use super::objects::Lease;
 use crate::context::Context;
 
@@ -34,51 +34,76 @@ pub struct Held<'a> {
 pub async fn acquire<'a>(
     cx: &'a Context,
     client: Client,
-    name: &str,
+    name: &'static str,
     phase: Phase,
 ) -> Result<Held<'a>> {
-    let me = this_life(cx)?;
-    let looking = client.clone().within(LOOK_WITHIN);
-    let mut seen = None;
+    let mut candidate = Candidate::new(cx, name)?;
     loop {
-        let now = cx.sys.clock.now_ms();
-        let said = match looking.lease(name).await {
-            Ok(found) => {
-                seen = lease::observe(seen, found.as_ref(), now);
-                match lease::decide(found.as_ref(), &me, seen.as_ref(), now) {
-                    Decision::Wait { holder } => {
-                        cx.tell.waiting(
-                            phase,
-                            &format!("its turn to join etcd: {holder} is joining"),
-                            "",
-                        );
-                        None
-                    }
-                    decision => match claim(&looking, name, found.as_ref(), &me, now).await {
-                        Ok(lease) => {
-                            info!("{name} is ours ({decision:?})");
-                            return Ok(Held {
-                                cx,
-                                client,
-                                me,
-                                lease: RefCell::new(lease),
-                            });
-                        }
-                        Err(e) if e.is_conflict() => None,
-                        Err(e) => Some(e),
-                    },
-                }
-            }
-            Err(e) => {
-                seen = None;
-                Some(e)
-            }
-        };
-        if let Some(error) = said {
-            cx.tell
-                .waiting(phase, &format!("lease {name}"), &error.to_string());
+        match candidate.attempt(&client).await {
+            Ok(Attempt::Acquired(held)) => return Ok(*held),
+            Ok(Attempt::HeldBy(holder)) => cx.tell.waiting(
+                phase,
+                &format!("its turn to join etcd: {holder} is joining"),
+                "",
+            ),
+            Err(e) if e.is_conflict() => {}
+            Err(error) => cx
+                .tell
+                .waiting(phase, &format!("lease {name}"), &error.to_string()),
         }
         cx.sys.clock.sleep(LOOK).await;
+    }
+}
+
+/// A node that wants a lease, with what it has seen of the lease so far.
+#[derive(Debug)]
+pub struct Candidate<'a> {
+    cx: &'a Context,
+    name: &'static str,
+    me: Holder,
+    seen: Option<Seen>,
+}
+
+/// What became of one attempt to take a lease.
+#[derive(Debug)]
+pub enum Attempt<'a> {
+    /// It is ours.
+    Acquired(Box<Held<'a>>),
+    /// Another node has it: this one.
+    HeldBy(String),
+}
+
+impl<'a> Candidate<'a> {
+    /// Nothing is asked yet.
+    pub fn new(cx: &'a Context, name: &'static str) -> Result<Self> {
+        Ok(Self {
+            cx,
+            name,
+            me: this_life(cx)?,
+            seen: None,
+        })
+    }
+
+    /// Takes the lease if nobody has it; a conflict means that another node was faster.
+    pub async fn attempt(&mut self, client: &Client) -> Result<Attempt<'a>, ApiError> {
+        let now = self.cx.sys.clock.now_ms();
+        let (name, me) = (self.name, &self.me);
+        let looking = client.clone().within(LOOK_WITHIN);
+        let before = self.seen.take();
+        let found = looking.lease(name).await?;
+        self.seen = lease::observe(before, found.as_ref(), now);
+        let decision = lease::decide(found.as_ref(), me, self.seen.as_ref(), now);
+        if let Decision::Wait { holder } = decision {
+            return Ok(Attempt::HeldBy(holder));
+        }
+        let lease = claim(&looking, name, found.as_ref(), me, now).await?;
+        info!("{name} is ours ({decision:?})");
+        Ok(Attempt::Acquired(Box::new(Held {
+            cx: self.cx,
+            client: client.clone(),
+            me: me.clone(),
+            lease: RefCell::new(lease),
+        })))
     }
 }
 

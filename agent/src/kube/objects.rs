@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// What every object has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -19,6 +21,9 @@ pub struct Metadata {
     /// Its labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Set once it is being deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<String>,
 }
 
 /// A list of objects.
@@ -51,8 +56,28 @@ pub struct ConfigMap {
 pub struct Node {
     /// Name and labels.
     pub metadata: Metadata,
+    /// Taints.
+    pub spec: NodeSpec,
     /// Conditions.
     pub status: NodeStatus,
+}
+
+/// What is wanted of a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// Its taints; Kubernetes adds some of its own, e.g. while it is cordoned.
+    pub taints: Vec<Taint>,
+}
+
+/// A taint.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
 }
 
 /// A node's status.
@@ -78,7 +103,7 @@ pub struct NodeAddress {
 
 /// A condition.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Condition {
     /// E.g. `Ready`.
     #[serde(rename = "type")]
@@ -87,9 +112,20 @@ pub struct Condition {
     pub status: String,
     /// In words.
     pub message: String,
+    /// Since when it has this status, RFC 3339.
+    pub last_transition_time: String,
 }
 
-/// The label that kubeadm gives control planes.
+impl Condition {
+    /// Since when it is `True`, in milliseconds since 1970.
+    fn true_since_ms(&self) -> Option<u64> {
+        let since = OffsetDateTime::parse(&self.last_transition_time, &Rfc3339).ok()?;
+        let ms = u64::try_from(since.unix_timestamp()).ok()? * 1000;
+        (self.status == "True").then_some(ms)
+    }
+}
+
+/// The label that kubeadm gives control planes, and the key of their taint.
 pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
 impl Node {
@@ -121,8 +157,61 @@ impl Node {
             .and_then(|a| a.address.parse().ok())
     }
 
+    /// Since when it is Ready and free of taints that keep cluster addons away; none while it is not.
+    pub fn schedulable_since_ms(&self) -> Option<u64> {
+        let tolerated = |t: &Taint| t.key == CONTROL_PLANE_LABEL || t.effect == "PreferNoSchedule";
+        self.ready_condition()?
+            .true_since_ms()
+            .filter(|_| self.spec.taints.iter().all(tolerated))
+    }
+
     fn ready_condition(&self) -> Option<&Condition> {
         self.status.conditions.iter().find(|c| c.kind == "Ready")
+    }
+}
+
+/// `v1/Pod`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// Its name.
+    pub metadata: Metadata,
+    /// Where it runs.
+    pub spec: PodSpec,
+    /// Conditions.
+    pub status: PodStatus,
+}
+
+/// What is wanted of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// Empty: not scheduled yet.
+    pub node_name: String,
+}
+
+/// A pod's status.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PodStatus {
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+}
+
+impl Pod {
+    /// Whether it serves and is to go on serving.
+    pub fn is_ready(&self) -> bool {
+        self.metadata.deletion_timestamp.is_none() && self.true_since_ms("Ready").is_some()
+    }
+
+    /// When it was given its node.
+    pub fn scheduled_at_ms(&self) -> Option<u64> {
+        self.true_since_ms("PodScheduled")
+    }
+
+    fn true_since_ms(&self, kind: &str) -> Option<u64> {
+        let mut all = self.status.conditions.iter();
+        all.find(|c| c.kind == kind)?.true_since_ms()
     }
 }
 

@@ -3,17 +3,12 @@
 use anyhow::{Context as _, Result};
 use ha_wire::node::Peer;
 use ha_wire::paths;
-use ha_wire::settings::LbMode;
 
 use super::{ConfigFile, NeedsAPerson, Outcome};
 use crate::context::Context;
 use crate::health;
 use crate::render::{haproxy, keepalived};
 
-/// haproxy's unit in the bakery's sysext.
-pub const HAPROXY: &str = "haproxy.service";
-/// keepalived's unit in the bakery's sysext.
-pub const KEEPALIVED: &str = "keepalived.service";
 /// The cluster's CA as Ignition brings it.
 use ha_wire::paths::CA_CERT as CLUSTER_CA;
 /// Where it is kept what the units were told: memory, because a reboot starts them anew.
@@ -56,8 +51,8 @@ impl Wanted {
     /// What each unit reads.
     fn units(&self) -> [(&'static str, String); 2] {
         [
-            (HAPROXY, format!("{}{}", self.ca, self.haproxy)),
-            (KEEPALIVED, self.keepalived.clone()),
+            (haproxy::UNIT, format!("{}{}", self.ca, self.haproxy)),
+            (keepalived::UNIT, self.keepalived.clone()),
         ]
     }
 
@@ -102,8 +97,8 @@ fn told(cx: &Context, unit: &str) -> Result<Option<String>> {
 pub async fn needed(cx: &Context) -> Result<bool> {
     let wanted = Wanted::of(cx, &backends(cx)?)?;
     let (haproxy, keepalived) = (
-        cx.sys.systemd.active_state(HAPROXY),
-        cx.sys.systemd.active_state(KEEPALIVED),
+        cx.sys.systemd.active_state(haproxy::UNIT),
+        cx.sys.systemd.active_state(keepalived::UNIT),
     );
     let active = haproxy.await? == "active" && keepalived.await? == "active";
     Ok(!(active && wanted.is_there(cx)? && health::probe(&cx.sys.files).await.is_ok()))
@@ -111,13 +106,6 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 /// One attempt.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    if cx.node.load_balancer.mode != LbMode::Native {
-        let mode = cx.node.load_balancer.mode;
-        return Err(NeedsAPerson(format!(
-            "loadBalancer mode {mode:?} is not supported by this agent yet"
-        ))
-        .into());
-    }
     apply(cx, &backends(cx)?).await?;
     Ok(Outcome::Done)
 }
@@ -162,7 +150,7 @@ async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
             .into());
         }
         "active" if told.as_deref() == Some(content) => return Ok(()),
-        "active" if told.is_none() && unit == KEEPALIVED => systemd.restart(unit).await?,
+        "active" if told.is_none() && unit == keepalived::UNIT => systemd.restart(unit).await?,
         "active" => systemd.reload_or_restart(unit).await?,
         state => {
             if state == "failed" {

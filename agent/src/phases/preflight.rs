@@ -16,6 +16,7 @@ pub mod check;
 pub mod facts;
 pub mod judge;
 mod mend;
+mod scheduling;
 
 use check::{Check, Verdict};
 

@@ -1,5 +1,5 @@
 //! Keeps watch: is this node Ready, is etcd whole, do the load balancer's apiservers match the cluster's, does a
-//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer.
+//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer and, once, where CoreDNS runs.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
 use crate::kube::etcd::{Etcd, Member};
-use crate::render::kubeadm::EffectiveSettings;
 use crate::sys::random;
 
 mod backends;
+mod dns;
 mod expiry;
 
 use backends::Known;
@@ -34,6 +34,13 @@ const FAULT_AFTER: u32 = 3;
 
 /// Watches for ever.
 pub async fn run(cx: &Context) -> Result<Outcome> {
+    tokio::select! {
+        ended = watch(cx) => ended,
+        never = dns::spread_pods(cx) => match never {},
+    }
+}
+
+async fn watch(cx: &Context) -> Result<Outcome> {
     let mut watch = Watch::begin(cx)?;
     loop {
         watch.look().await;
@@ -65,12 +72,12 @@ struct Watch<'a> {
 
 impl<'a> Watch<'a> {
     fn begin(cx: &'a Context) -> Result<Self> {
-        let stacked =
-            cx.node.is_control_plane() && EffectiveSettings::new(&cx.node).has_stacked_etcd;
         Ok(Self {
             cx,
             client: kube::as_best(cx)?,
-            etcd: stacked
+            etcd: cx
+                .node
+                .is_control_plane()
                 .then(|| Etcd::on(cx, [cx.node.address]))
                 .transpose()?,
             known: Known::default(),
@@ -156,9 +163,6 @@ impl<'a> Watch<'a> {
 
     /// Adds apiservers that came and takes out those whose node left the cluster.
     async fn follow_apiservers(&mut self) -> Result<()> {
-        if self.cx.node.load_balancer.mode != ha_wire::settings::LbMode::Native {
-            return Ok(());
-        }
         let nodes = self.client.control_planes().await?;
         let endpoints = self.client.apiservers().await?;
         let now = balancer::backends(self.cx)?;

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 
+/// Its unit in the bakery's sysext.
+pub const UNIT: &str = "keepalived.service";
 /// Where the configuration lies in the bakery's sysext.
 pub const CONFIG: &str = "/etc/keepalived/keepalived.conf";
 /// The agent's own program as the sysext brings it; `probe` is its one-shot health question.
@@ -63,7 +65,9 @@ vrrp_instance api {{
     out
 }
 
-/// Adverts ten times a second are only kept up by a process that is scheduled before others (`vrrp_priority`).
+/// Adverts ten times a second are only kept up by a process that is scheduled before others: in real time from the start, since
+/// every automatic raise follows a missed deadline. Where the kernel refuses, the unit's `Nice=` is left: keepalived sets
+/// `vrrp_priority` only without `vrrp_rt_priority`. Its own limit of 10 ms without a blocking call would end it on emulated machines.
 /// The agent's word counts at once; the slow script is the safety net for when the agent itself is dead, and keeps a
 /// node that boots without its haproxy from taking the VIP.
 fn head(node: &NodeFile) -> String {
@@ -74,7 +78,8 @@ global_defs {{
     vrrp_version 3
     enable_script_security
     script_user root
-    vrrp_priority -20
+    vrrp_rt_priority 10
+    vrrp_rlimit_rttime 1000000
     vrrp_no_swap
     max_auto_priority 20
 }}

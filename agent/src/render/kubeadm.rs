@@ -91,9 +91,7 @@ fn patience(machine: Machine) -> Option<Value> {
 pub struct EffectiveSettings {
     /// The kubelet does not start while swap is on.
     pub fails_on_swap: bool,
-    /// etcd runs on the control planes; else the user's `clusterConfiguration` names an external one.
-    pub has_stacked_etcd: bool,
-    /// Where a stacked etcd keeps its data.
+    /// Where etcd keeps its data.
     pub etcd_data: String,
     /// kubeadm installs CoreDNS.
     pub has_dns: bool,
@@ -108,7 +106,6 @@ impl EffectiveSettings {
         Self {
             // Without a word of ours or the user's, the kubelet's own default.
             fails_on_swap: boolean(kubelet.get("failSwapOn")).unwrap_or(true),
-            has_stacked_etcd: cluster.pointer("/etcd/external").is_none_or(Value::is_null),
             etcd_data: etcd_data
                 .and_then(Value::as_str)
                 .unwrap_or(ETCD_DATA)

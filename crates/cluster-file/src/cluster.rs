@@ -84,32 +84,12 @@ pub struct Kubernetes {
     pub proxy: KubeProxy,
     /// Who brings the pod network.
     pub cni: Cni,
-    /// Where etcd runs.
-    pub etcd: Etcd,
     /// Further names and addresses of the apiserver's certificate.
     pub cert_sans: Vec<String>,
     /// Merged last into `KubeletConfiguration`.
     pub kubelet_config: Map<String, Value>,
     /// Merged last into kubeadm's `ClusterConfiguration`.
     pub cluster_configuration: Map<String, Value>,
-}
-
-/// Where etcd runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Etcd {
-    /// On the control planes.
-    Stacked,
-    /// Elsewhere.
-    External {
-        /// `https://ADDRESS:PORT` each.
-        endpoints: Vec<String>,
-        /// CA certificate, absolute path.
-        ca: PathBuf,
-        /// Client certificate, absolute path.
-        cert: PathBuf,
-        /// Client key, absolute path.
-        key: PathBuf,
-    },
 }
 
 /// The nodes' network.

@@ -11,7 +11,6 @@ use ipnet::IpNet;
 use crate::cluster::Updates;
 use crate::diagnostic::{Fault, Place};
 use crate::yaml;
-use ha_wire::settings::LbMode;
 
 mod assets;
 mod at;
@@ -28,7 +27,7 @@ pub use at::At;
 pub use json::Setting;
 pub(crate) use json::object;
 pub use kubernetes::{
-    CILIUM, CRI, CniFile, EtcdFile, ExternalEtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
+    CILIUM, CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
 };
 pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{
@@ -43,7 +42,7 @@ pub const VERSION: u32 = 1;
 /// haproxy's port on the VIP: haproxy binds every address of a control plane, so the apiserver's own 6443 is taken.
 pub const PORT: u16 = 6444;
 /// Who runs keepalived and haproxy: the bakery's sysexts bring units, nothing else is needed.
-pub const LB_MODE: LbMode = LbMode::Native;
+pub const LB_MODE: LbModeFile = LbModeFile::Native;
 /// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
 pub const ADVERT_INTERVAL_MS: u32 = 100;
 /// What the first interface is called on Flatcar in virtual machines, and by our own providers.
@@ -102,13 +101,22 @@ pub struct EndpointFile {
 #[derive(Debug, Clone)]
 pub struct LoadBalancerFile {
     /// [`LB_MODE`].
-    pub mode: Option<At<LbMode>>,
+    pub mode: Option<At<LbModeFile>>,
     /// No statistics page.
     pub stats: Option<At<u16>>,
     /// None.
     pub extra_ports: Vec<ExtraPortFile>,
     /// [`ADVERT_INTERVAL_MS`].
     pub advert_interval_ms: Option<At<u32>>,
+}
+
+/// `loadBalancer.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LbModeFile {
+    /// `native`: the host's own units, from the bakery's sysexts.
+    Native,
+    /// A word of a later version.
+    NotYet(&'static str),
 }
 
 /// One of `loadBalancer.extraPorts`.
@@ -157,9 +165,9 @@ impl ClusterFile {
     pub(crate) fn read(text: &str) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
         let root = yaml::parse(text, &mut faults);
-        // A file that is no YAML has one fault; "name is missing" and its like would only hide it.
+        // A file that is not YAML has one fault; "name is missing" and its like would only hide it.
         if root.is_none() && faults.is_empty() {
-            let help = "`ha-host new` writes one to begin with";
+            let help = "`ha-host new` writes one to start from";
             faults.push(Fault::error(
                 Place::START,
                 "",

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use granit_parser::{Event, Parser, ScanError, Span, StructureStyle, Tag, options};
+use granit_parser::{ErrorKind, Event, Parser, ScanError, Span, StructureStyle, Tag, options};
 
 use crate::diagnostic::{Fault, Place};
 
@@ -61,7 +61,7 @@ impl Node {
     }
 }
 
-/// Reads one document. What can be read is returned even when there are faults; none: it is no YAML at all.
+/// Reads one document. What can be read is returned even when there are faults; none: it is not YAML at all.
 pub(crate) fn parse(text: &str, faults: &mut Vec<Fault>) -> Option<Node> {
     let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let parser = Parser::new_from_str_with_options(text, options);
@@ -109,7 +109,7 @@ impl<'t> Builder<'t, '_> {
         Ok(root)
     }
 
-    /// The next event that is no comment.
+    /// The next event that is not a comment.
     fn next(&mut self) -> Fallible<Option<(Event<'t>, Span)>> {
         match self.parser.next_event() {
             None => Ok(None),
@@ -346,15 +346,17 @@ fn syntax(error: &ScanError) -> Box<Fault> {
         column: at.col() + 1,
         width: 1,
     };
-    let info = error.info();
-    let help = if info.contains("tab") {
-        "indent with spaces: YAML takes no tabs"
-    } else if info.contains("anchor") {
-        "define `&name` before `*name`; text that begins with `*` or `&` needs quotes"
-    } else if info.contains("recursion") {
-        "nest less deep"
-    } else {
-        "look here and in the lines above: indentation, brackets, quotes"
+    let help = match error.kind() {
+        ErrorKind::TabNotAllowed
+        | ErrorKind::TabInBlockIndentation
+        | ErrorKind::TabInIndentation
+        | ErrorKind::TabAtBlockScalarStart
+        | ErrorKind::TabInPlainScalar => "indent with spaces: YAML does not allow tabs",
+        ErrorKind::UnknownAnchor | ErrorKind::MissingAnchorOrAliasName => {
+            "define `&name` before `*name`; text that begins with `*` or `&` needs quotes"
+        }
+        ErrorKind::RecursionLimitExceeded => "use fewer levels of nesting",
+        _ => "look here and in the lines above: indentation, brackets, quotes",
     };
-    fatal(place, format!("this is no YAML: {info}"), help)
+    fatal(place, format!("not valid YAML: {}", error.info()), help)
 }

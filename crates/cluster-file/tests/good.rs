@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ha_cluster_file::check::{check, show};
 use ha_cluster_file::cluster::{
-    Accel, Arch, Assets, Cluster, Etcd, Firmware, Image, Libvirt, LibvirtNetwork, Provider, Sysext,
+    Accel, Arch, Assets, Cluster, Firmware, Image, Libvirt, LibvirtNetwork, Provider, Sysext,
     Updates, Vm,
 };
 use ha_wire::phase::Role;
@@ -54,10 +54,7 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
     let k8s = &cluster.kubernetes;
     assert_eq!(k8s.pod_cidr.to_string(), "10.244.0.0/16");
     assert_eq!(k8s.service_cidr.to_string(), "10.96.0.0/12");
-    assert_eq!(
-        (k8s.cri, k8s.proxy, &k8s.etcd),
-        (Cri::Containerd, KubeProxy::None, &Etcd::Stacked)
-    );
+    assert_eq!((k8s.cri, k8s.proxy), (Cri::Containerd, KubeProxy::None));
     let cilium = Cni::Cilium {
         version: "1.18.1".to_owned(),
         values: serde_json::Map::new(),
@@ -333,7 +330,7 @@ fn sysexts_are_the_bakerys_or_those_that_the_file_names() {
     let (named, warnings) = check(&text, Path::new("/base")).unwrap();
     assert_eq!(named.sysexts.len(), 1, "as it is written");
     let told = show(&warnings, &text, "file");
-    assert!(told.contains("sysexts does not name `ha-agent`"), "{told}");
+    assert!(told.contains("sysexts does not list `ha-agent`"), "{told}");
 }
 
 #[test]

@@ -1,42 +1,168 @@
-//! Child processes: one way to run them, with the command line and the program's own last words in every error.
+//! Child processes: one way to run them to their end. Each has a deadline and a process group of its own, both streams are
+//! read as they come, and a failure names the command line and carries its last lines. And one way to wait for a child that
+//! is to stay.
 
-use std::io::Write;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 
-/// How much of a program's output an error carries: enough for the cause, short enough for a terminal.
-const TAIL: usize = 1024;
+#[cfg(test)]
+mod tests;
+
+/// For commands that have no deadline of their own: copying gigabytes to a slow disk takes minutes.
+const DEADLINE: Duration = Duration::from_secs(600);
+/// How often a child is asked whether it has ended; most are noticed sooner, by the end of their streams.
+const POLL: Duration = Duration::from_millis(5);
+/// How long streams are still read when the child has ended but a grandchild holds them open.
+const STREAMS_AFTER_EXIT: Duration = Duration::from_millis(500);
+/// Bytes kept of each stream: far above any answer that is parsed, far below what would hurt this machine.
+const KEPT_BYTES: usize = 8 << 20;
+/// Lines that an error carries: enough for the cause, short enough for a terminal.
+const TAIL_LINES: usize = 20;
+/// Longest line of those, in bytes.
+const TAIL_LINE_BYTES: usize = 400;
+/// Bytes of a file's end that a message quotes.
+const TAIL_BYTES: usize = 1024;
+
+/// A command did not succeed in time.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{line} {}: {}", .timed_out.map_or_else(|| format!("failed ({status})"), |after| format!("did not end within {after:?}")), .tail.join("\n"))]
+pub struct CommandFailed {
+    /// The command as one would type it.
+    pub line: String,
+    /// How it ended.
+    pub status: ExitStatus,
+    /// The last lines of both streams, as they came.
+    pub tail: Vec<String>,
+    /// The deadline, if that is what ended it.
+    pub timed_out: Option<Duration>,
+}
+
+/// A command that has ended, well or not.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// How.
+    pub status: ExitStatus,
+    /// The deadline, if that is what ended it.
+    pub timed_out: Option<Duration>,
+    /// Its standard output, up to 8 MiB.
+    pub stdout: String,
+    /// Its standard error, likewise.
+    pub stderr: String,
+    line: String,
+    tail: Vec<String>,
+}
+
+impl Finished {
+    /// Its standard output, if it succeeded in time.
+    pub fn into_stdout(self) -> Result<String, CommandFailed> {
+        if self.status.success() && self.timed_out.is_none() {
+            return Ok(self.stdout);
+        }
+        Err(CommandFailed {
+            line: self.line,
+            status: self.status,
+            tail: self.tail,
+            timed_out: self.timed_out,
+        })
+    }
+}
 
 /// Runs a command to its end with nothing on stdin and returns its stdout.
 pub fn output(command: &mut Command) -> Result<String> {
-    let output = command_output(command.stdin(Stdio::null()))?;
-    finish(command, output)
+    Ok(run(command, "", DEADLINE)?.into_stdout()?)
 }
 
 /// Runs a command to its end, feeding it `input`, and returns its stdout.
 pub fn feed(command: &mut Command, input: &str) -> Result<String> {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", line(command)))?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A program that ends before it has read everything says why on stderr; that is the better message.
-        let _ = stdin.write_all(input.as_bytes());
-    }
-    let output = child
-        .wait_with_output()
-        .with_context(|| format!("cannot wait for {}", line(command)))?;
-    finish(command, output)
+    Ok(run(command, input, DEADLINE)?.into_stdout()?)
 }
 
-/// The last kilobyte of a text, from the begin of a line.
+/// Runs a command to its end, or to the deadline, and tells how it ended. Its streams are taken; an error: it could not be
+/// started or waited for.
+pub fn run(command: &mut Command, input: &str, deadline: Duration) -> Result<Finished> {
+    let end = Instant::now() + deadline;
+    let line = command_line(command);
+    let stdin = match input {
+        "" => Stdio::null(),
+        _ => Stdio::piped(),
+    };
+    let mut child = command
+        .stdin(stdin)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
+        .with_context(|| format!("cannot start {line}"))?;
+    let pieces = attend(&mut child, input);
+    let mut heard = Heard::default();
+    let status = wait(&mut child, &pieces, &mut heard, end)
+        .with_context(|| format!("cannot wait for {line}"))?;
+    let (status, timed_out) = match status {
+        Some(status) => (status, None),
+        None => {
+            let status =
+                kill_group(&mut child).with_context(|| format!("cannot wait for {line}"))?;
+            (status, Some(deadline))
+        }
+    };
+    heard.rest(&pieces, Instant::now() + STREAMS_AFTER_EXIT);
+    Ok(Finished {
+        status,
+        timed_out,
+        stdout: String::from_utf8_lossy(&heard.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&heard.stderr).into_owned(),
+        line,
+        tail: heard.tail,
+    })
+}
+
+/// How the wait for a child that is to stay has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Startup {
+    /// It is ready, and runs.
+    Ready,
+    /// It has ended.
+    Ended(ExitStatus),
+    /// It runs, and is not ready.
+    Late,
+}
+
+/// Waits until a child that is to stay is ready, has ended, or the deadline is over.
+pub fn wait_until_ready(
+    child: &mut Child,
+    deadline: Duration,
+    mut is_ready: impl FnMut() -> bool,
+) -> Result<Startup> {
+    let end = Instant::now() + deadline;
+    loop {
+        if is_ready() {
+            return Ok(Startup::Ready);
+        }
+        if let Some(status) = child
+            .try_wait()
+            .context("cannot wait for the new process")?
+        {
+            return Ok(Startup::Ended(status));
+        }
+        if Instant::now() >= end {
+            return Ok(Startup::Late);
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
+/// The last kilobyte of a text, from the beginning of a line.
 pub fn tail(text: &str) -> &str {
     let text = text.trim_end();
-    let mut from = text.len().saturating_sub(TAIL);
+    let mut from = text.len().saturating_sub(TAIL_BYTES);
     while !text.is_char_boundary(from) {
         from += 1;
     }
@@ -62,68 +188,116 @@ pub fn executable(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }
 
-fn command_output(command: &mut Command) -> Result<Output> {
-    command
-        .output()
-        .with_context(|| format!("cannot start {}", line(command)))
+/// A line of one of a child's streams.
+enum Piece {
+    Stdout(Vec<u8>),
+    Stderr(Vec<u8>),
 }
 
-fn finish(command: &Command, output: Output) -> Result<String> {
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() {
-        return Ok(stdout.into_owned());
+/// Everything that was read so far.
+#[derive(Default)]
+struct Heard {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+    tail: Vec<String>,
+}
+
+impl Heard {
+    fn add(&mut self, piece: Piece) {
+        let (stream, bytes) = match piece {
+            Piece::Stdout(bytes) => (&mut self.stdout, bytes),
+            Piece::Stderr(bytes) => (&mut self.stderr, bytes),
+        };
+        if stream.len() + bytes.len() <= KEPT_BYTES {
+            stream.extend_from_slice(&bytes);
+        }
+        let mut line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+        if line.is_empty() {
+            return;
+        }
+        line.truncate(line.floor_char_boundary(TAIL_LINE_BYTES));
+        if self.tail.len() == TAIL_LINES {
+            self.tail.remove(0);
+        }
+        self.tail.push(line);
     }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    let words = if stderr.trim().is_empty() {
-        tail(&stdout)
-    } else {
-        tail(&stderr)
-    };
-    bail!("{} failed ({}): {words}", line(command), output.status)
+
+    /// What is still on its way from a child that has ended.
+    fn rest(&mut self, pieces: &Receiver<Piece>, end: Instant) {
+        let left = || end.saturating_duration_since(Instant::now());
+        while let Ok(piece) = pieces.recv_timeout(left()) {
+            self.add(piece);
+        }
+    }
+}
+
+/// Feeds a child and reads it, in threads of their own: it may do both at once, and a full pipe would stop it.
+fn attend(child: &mut Child, input: &str) -> Receiver<Piece> {
+    let (to, pieces) = channel();
+    if let Some(mut stdin) = child.stdin.take() {
+        let input = input.to_owned();
+        // A program that ends before it has read everything says why by its exit code; that is the better message.
+        std::thread::spawn(move || stdin.write_all(input.as_bytes()));
+    }
+    read_lines(child.stdout.take(), to.clone(), Piece::Stdout);
+    read_lines(child.stderr.take(), to, Piece::Stderr);
+    pieces
+}
+
+fn read_lines(
+    stream: Option<impl Read + Send + 'static>,
+    to: Sender<Piece>,
+    piece: fn(Vec<u8>) -> Piece,
+) {
+    let Some(stream) = stream else { return };
+    std::thread::spawn(move || {
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut line = Vec::new();
+            // A stream that breaks ends; nobody listens any more once the command counts as ended.
+            match reader.read_until(b'\n', &mut line) {
+                Ok(1..) if to.send(piece(line)).is_ok() => {}
+                _ => return,
+            }
+        }
+    });
+}
+
+/// None: it has not ended by then.
+fn wait(
+    child: &mut Child,
+    pieces: &Receiver<Piece>,
+    heard: &mut Heard,
+    end: Instant,
+) -> std::io::Result<Option<ExitStatus>> {
+    loop {
+        match pieces.recv_timeout(POLL) {
+            Ok(piece) => heard.add(piece),
+            // Both streams are closed: it ends, or goes on silently.
+            Err(RecvTimeoutError::Disconnected) => std::thread::sleep(POLL / 5),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= end {
+            return Ok(None);
+        }
+    }
+}
+
+/// Ends a child with all that it started. It was not waited for yet, so the number is its own.
+fn kill_group(child: &mut Child) -> std::io::Result<ExitStatus> {
+    // It may have ended by itself meanwhile: as good.
+    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
+    child.wait()
 }
 
 /// The command as one would type it.
-fn line(command: &Command) -> String {
+fn command_line(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words
         .map(|w| w.to_string_lossy().into_owned())
         .collect::<Vec<_>>()
         .join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_names_the_command_and_its_words() {
-        let error =
-            output(Command::new("sh").args(["-c", "echo no such thing >&2; exit 3"])).unwrap_err();
-        let text = format!("{error:#}");
-        assert!(
-            text.contains("sh -c")
-                && text.contains("exit status: 3")
-                && text.ends_with("no such thing"),
-            "{text}"
-        );
-    }
-
-    #[test]
-    fn input_reaches_the_program() {
-        assert_eq!(feed(&mut Command::new("cat"), "a\nb\n").unwrap(), "a\nb\n");
-    }
-
-    #[test]
-    fn a_tail_starts_with_a_whole_line() {
-        let text = (0..1000).map(|i| format!("line {i}\n")).collect::<String>();
-        let cut = tail(&text);
-        assert!(cut.len() <= TAIL && cut.starts_with("line ") && cut.ends_with("line 999"));
-        assert_eq!(tail("short\n"), "short");
-    }
-
-    #[test]
-    fn a_missing_program_is_none() {
-        assert!(which("sh").is_some());
-        assert!(which("no-such-program-anywhere").is_none());
-    }
 }

@@ -30,6 +30,9 @@ pub enum Stop {
     /// The input is wrong.
     #[error("{0}")]
     BadInput(String),
+    /// The input is wrong in ways that are shown with their places; the whole message, which needs no further word.
+    #[error("{0}")]
+    InputFaults(String),
     /// Everything was said already.
     #[error("ended with {0:?}")]
     Said(Exit),
@@ -43,7 +46,7 @@ impl Stop {
 
     fn exit(&self) -> Exit {
         match self {
-            Self::BadInput(_) => Exit::BadInput,
+            Self::BadInput(_) | Self::InputFaults(_) => Exit::BadInput,
             Self::Said(exit) => *exit,
         }
     }
@@ -52,8 +55,10 @@ impl Stop {
 /// Prints the error, unless that is done, and chooses the code.
 pub fn report(error: &anyhow::Error) -> Exit {
     let stop = error.downcast_ref::<Stop>();
-    if !matches!(stop, Some(Stop::Said(_))) {
-        eprintln!("{} {error:#}", crate::text::Paint::stderr().red("error:"));
+    match stop {
+        Some(Stop::Said(_)) => {}
+        Some(Stop::InputFaults(faults)) => eprintln!("{faults}"),
+        _ => eprintln!("{} {error:#}", crate::text::Paint::stderr().red("error:")),
     }
     stop.map_or(Exit::Failed, Stop::exit)
 }

@@ -1,46 +1,58 @@
 //! Words, widths and colours.
 
-use std::io::IsTerminal;
 use std::path::Path;
 use std::time::Duration;
 
-/// Colour for one stream: only on a terminal, and not when `NO_COLOR` is set.
+use anstream::stream::RawStream;
+use anstream::{AutoStream, ColorChoice};
+use anstyle::{AnsiColor, Style};
+
+/// Something is wrong.
+const RED: Style = AnsiColor::Red.on_default().bold();
+/// Something is good.
+const GREEN: Style = AnsiColor::Green.on_default();
+
+/// Colour for one stream: only on a terminal that has some, and unless the person wants none (`NO_COLOR`, `CLICOLOR`).
 #[derive(Debug, Clone, Copy)]
 pub struct Paint(bool);
 
 impl Paint {
     /// For standard output.
     pub fn stdout() -> Self {
-        Self(std::io::stdout().is_terminal() && wanted())
+        Self(has_colour(&std::io::stdout()))
     }
 
     /// For standard error.
     pub fn stderr() -> Self {
-        Self(std::io::stderr().is_terminal() && wanted())
+        Self(has_colour(&std::io::stderr()))
     }
 
     /// Something is wrong.
     pub fn red(self, text: &str) -> String {
-        self.wrap("31;1", text)
+        self.wrap(RED, text)
     }
 
     /// Something is good.
     pub fn green(self, text: &str) -> String {
-        self.wrap("32", text)
+        self.wrap(GREEN, text)
     }
 
-    fn wrap(self, code: &str, text: &str) -> String {
+    fn wrap(self, style: Style, text: &str) -> String {
         if self.0 {
-            format!("\x1b[{code}m{text}\x1b[0m")
+            format!("{style}{text}{style:#}")
         } else {
             text.to_owned()
         }
     }
 }
 
-fn wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
-        && std::env::var_os("TERM").is_none_or(|t| t != "dumb")
+fn has_colour(stream: &impl RawStream) -> bool {
+    AutoStream::choice(stream) != ColorChoice::Never
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `1 node`, `2 nodes`.
@@ -77,7 +89,7 @@ pub fn home(path: &Path) -> String {
 
 /// Whole seconds, minutes or hours: `90s`, `15m`, `1h30m`; a bare number is seconds.
 pub fn duration(text: &str) -> Result<Duration, String> {
-    let wrong = || format!("`{text}` is no duration: write 90s, 15m or 1h30m");
+    let wrong = || format!("`{text}` is not a duration: write 90s, 15m or 1h30m");
     let (mut total, mut number) = (0_u64, String::new());
     for c in text.chars() {
         let unit = match c {

@@ -9,6 +9,8 @@ use ha_cluster_file::cluster::{self, Cluster, Node};
 
 mod finding;
 pub mod libvirt;
+#[cfg(test)]
+mod machine_tests;
 mod none;
 pub mod nspawn;
 mod probe;
@@ -16,11 +18,12 @@ mod process;
 pub mod qemu;
 pub mod vm;
 
-pub use finding::Finding;
+pub use finding::{Finding, Unfit};
 pub use none::RenderOnly;
 
 /// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
-/// several threads at once (one per node). Errors are whole messages: cause and cure.
+/// several threads at once (one per node). None of them prints anything. An error that an operator can remedy carries an
+/// [`Unfit`].
 pub trait Provider: std::fmt::Debug + Send + Sync {
     /// Looks whether this machine can carry the cluster, before anything is made. Changes nothing.
     fn preflight(&self) -> Result<Vec<Finding>>;
@@ -36,7 +39,8 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn remove(&self, node: &Node) -> Result<()>;
     /// A command that runs `argv` on the node as root, wired to this process's streams by the caller.
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command>;
-    /// Cuts a node off from all others, or lets it back, while its own link stays up: what a broken switch does. For tests.
+    /// Cuts a node off from all others, or lets it back, while its own link stays up: what a broken switch does. The product
+    /// never does that: it is here for the tests of partitions, which are the same for all providers.
     fn cut(&self, node: &Node, _off: bool) -> Result<()> {
         bail!(
             "{} cannot be cut off: its provider has no such switch",
@@ -56,10 +60,13 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
 }
 
 /// What `ensure` did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Made {
     /// The node is new.
-    New,
+    New {
+        /// What its operator should know.
+        warning: Option<String>,
+    },
     /// It was there but off, and is on now.
     PoweredOn,
     /// It ran already.
@@ -102,3 +109,7 @@ pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
         cluster::Provider::None => Ok(Box::new(RenderOnly)),
     }
 }
+
+/// What `ensure` returns for a new node without warnings.
+#[cfg(test)]
+const NEW: Made = Made::New { warning: None };

@@ -101,18 +101,12 @@ pub struct LoadBalancer {
     pub advert_interval_ms: u32,
 }
 
-/// Who runs keepalived and haproxy.
+/// Who runs keepalived and haproxy: one way so far, named so that a node file of a later way is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LbMode {
     /// The host's own units, from the bakery's sysexts.
     Native,
-    /// Podman quadlets.
-    Quadlet,
-    /// Static pods.
-    StaticPod,
-    /// A load balancer that exists already owns the VIP.
-    External,
 }
 
 /// One further balanced port.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ha_cluster_file::cluster::{Cluster, Etcd};
+use ha_cluster_file::cluster::Cluster;
 use ha_host_base::text::printable;
 use ha_wire::settings::Cni;
 
@@ -118,9 +118,6 @@ impl Look {
     }
 
     fn etcd(&self, cluster: &Cluster) -> Option<String> {
-        if matches!(cluster.kubernetes.etcd, Etcd::External { .. }) {
-            return None;
-        }
         let members = match &self.etcd {
             Ok(members) => members,
             Err(error) => return Some(format!("etcd's member list: {}", printable(error))),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ha_cluster_file::cluster::{Cluster, Etcd};
+use ha_cluster_file::cluster::Cluster;
 use reqwest::{Certificate, Client, ClientBuilder, Identity};
 use serde::de::DeserializeOwned;
 
@@ -133,9 +133,6 @@ impl Api {
 
     /// The member list of the first control plane that answers; a learner has no vote yet.
     async fn members(&self) -> Result<Vec<look::Member>, String> {
-        if matches!(self.cluster.kubernetes.etcd, Etcd::External { .. }) {
-            return Ok(Vec::new());
-        }
         let mut last = "no control plane".to_owned();
         let addresses: Vec<IpAddr> = self.cluster.control_planes().map(|n| n.address).collect();
         for address in addresses {

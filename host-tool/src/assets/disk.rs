@@ -10,11 +10,12 @@ use anyhow::{Context, Result, bail};
 use ha_host_base::command::{output, tail, which};
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
+use ha_host_base::text::hex;
+use indicatif::BinaryBytes;
 use nix::sys::statvfs::statvfs;
 use tempfile::Builder;
 
-use super::{Item, bytes};
-use crate::bakery::hex;
+use super::Item;
 
 /// How nodes may find the disk, beside its serial number.
 const LABEL: &str = ha_wire::devices::ASSETS_SERIAL;
@@ -65,9 +66,9 @@ fn room(dir: &Path, items: &[Item], size: u64) -> Result<()> {
     if free < needed {
         return Err(Stop::bad_input(format!(
             "the assets disk needs {} in {}, and {} are free there: make room, or give another place with --state-dir",
-            bytes(needed),
+            BinaryBytes(needed),
             dir.display(),
-            bytes(free)
+            BinaryBytes(free)
         )));
     }
     Ok(())

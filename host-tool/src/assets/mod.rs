@@ -10,17 +10,18 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Assets, Cluster};
+use ha_flatcar_image::Bar;
 use ha_providers::vm::assets::{CURRENT, DIR, current_disk};
 use ha_wire::paths;
+use indicatif::BinaryBytes;
 use sha2::{Digest, Sha256};
 
 mod disk;
 
-use crate::bakery::{self, Artefacts, Source, cache};
-use crate::ignition::Extras;
+use crate::bakery::{Artefacts, Source, cache};
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
-use ha_host_base::text::count;
+use ha_host_base::text::{count, hex};
 
 /// The directory of image archives on the disk.
 const IMAGES: &str = "images";
@@ -32,7 +33,6 @@ const FORMAT: &str = "ha-assets 1";
 pub struct Packed {
     /// Where: the real path.
     pub path: PathBuf,
-    /// Its size.
     pub bytes: u64,
     /// How many system extensions it holds.
     pub sysexts: usize,
@@ -44,15 +44,18 @@ pub struct Packed {
 
 impl Packed {
     /// What a person wants to know of it, as items of a list.
-    pub fn seen(&self) -> Vec<String> {
-        let mut seen = vec![bytes(self.bytes), count(self.sysexts, "sysext")];
+    pub fn facts(&self) -> Vec<String> {
+        let mut facts = vec![
+            BinaryBytes(self.bytes).to_string(),
+            count(self.sysexts, "sysext"),
+        ];
         if self.images > 0 {
-            seen.push(count(self.images, "image archive"));
+            facts.push(count(self.images, "image archive"));
         }
         if !self.new {
-            seen.push("kept".to_owned());
+            facts.push("kept".to_owned());
         }
-        seen
+        facts
     }
 }
 
@@ -63,9 +66,7 @@ struct Item {
     name: String,
     /// Where its content is now.
     from: PathBuf,
-    /// Its length.
     bytes: u64,
-    /// Its hash.
     sha256: String,
 }
 
@@ -79,11 +80,16 @@ pub fn wanted(cluster: &Cluster, sysexts: &Artefacts) -> bool {
 
 /// Packs the disk into a cluster's state directory unless it is there, and makes it the current one. None: this cluster has no
 /// disk. Fetches sysexts that are not on this machine yet.
-pub fn pack(dir: &Path, cluster: &Cluster, extras: &Extras) -> Result<Option<Packed>> {
+pub fn pack(
+    dir: &Path,
+    cluster: &Cluster,
+    sysexts: &Artefacts,
+    bar: &mut dyn Bar,
+) -> Result<Option<Packed>> {
     match &cluster.assets {
-        Assets::Disk { images } if wanted(cluster, &extras.sysexts) => {
-            let items = gather(&extras.sysexts, images, &cache::Cache::open)?;
-            pack_items(dir, &items, extras.sysexts.len()).map(Some)
+        Assets::Disk { images } if wanted(cluster, sysexts) => {
+            let items = gather(sysexts, images, &cache::Cache::open, bar)?;
+            pack_items(dir, &items, sysexts.len()).map(Some)
         }
         _ => Ok(None),
     }
@@ -94,23 +100,14 @@ pub fn in_node(file: &str) -> String {
     format!("{}/{file}", paths::ASSETS_DIR)
 }
 
-/// `740 KiB`, `212 MiB`, `1.4 GiB`.
-fn bytes(n: u64) -> String {
-    const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
-    let mut unit = 0;
-    let mut left = n;
-    while left >= 1024 && unit + 1 < UNITS.len() {
-        (left, unit) = (left / 1024, unit + 1);
-    }
-    match (unit, left) {
-        (3, 0..10) => format!("{left}.{} GiB", (n >> 20) % 1024 * 10 / 1024),
-        _ => format!("{left} {}", UNITS[unit]),
-    }
-}
-
 type Open<'a> = &'a dyn Fn() -> Result<cache::Cache>;
 
-fn gather(sysexts: &Artefacts, images: &[PathBuf], cache: Open<'_>) -> Result<Vec<Item>> {
+fn gather(
+    sysexts: &Artefacts,
+    images: &[PathBuf],
+    cache: Open<'_>,
+    bar: &mut dyn Bar,
+) -> Result<Vec<Item>> {
     let mut items = Vec::with_capacity(sysexts.len() + images.len());
     for (name, artefact) in sysexts {
         let said = || format!("sysexts.{name}");
@@ -118,7 +115,7 @@ fn gather(sysexts: &Artefacts, images: &[PathBuf], cache: Open<'_>) -> Result<Ve
             Source::File(path) => (path.clone(), cache::sha256(path).with_context(said)?),
             Source::Url { url, sha256 } => {
                 let path = cache()?
-                    .get(url, sha256, &artefact.file)
+                    .get(url, sha256, &artefact.file, bar)
                     .with_context(said)?;
                 (path, sha256.clone())
             }
@@ -141,7 +138,7 @@ fn archive(index: usize, path: &Path) -> Result<Item> {
     };
     let meta = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?;
     if !meta.is_file() {
-        return Err(unreadable("it is no file".to_owned()));
+        return Err(unreadable("it is not a file".to_owned()));
     }
     let path = &path.canonicalize().map_err(|e| unreadable(e.to_string()))?;
     let base = path.file_stem().unwrap_or_default().to_string_lossy();
@@ -179,7 +176,7 @@ fn pack_items(state: &Path, items: &[Item], sysexts: usize) -> Result<Packed> {
     files::make_dir(dir)?;
     files::sweep(dir)?;
     let id = id(items);
-    let path = dir.join(format!("{}.img", bakery::hex(&id[..16])));
+    let path = dir.join(format!("{}.img", hex(&id[..16])));
     let new = !path.is_file();
     if new {
         disk::make(&path, items, &id)?;

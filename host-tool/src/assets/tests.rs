@@ -6,6 +6,7 @@ use ha_host_base::command::{output, which};
 
 use super::*;
 use crate::bakery::Artefact;
+use crate::progress::pull::Silent;
 
 fn tool(name: &str) -> Command {
     Command::new(which(name).unwrap_or_else(|| panic!("{name}: install e2fsprogs")))
@@ -42,7 +43,7 @@ fn lay(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
 }
 
 fn packed(dir: &Path, sysexts: &Artefacts, images: &[PathBuf]) -> Packed {
-    let items = gather(sysexts, images, &no_cache).unwrap();
+    let items = gather(sysexts, images, &no_cache, &mut Silent).unwrap();
     pack_items(dir, &items, sysexts.len()).unwrap()
 }
 
@@ -95,18 +96,18 @@ fn the_same_content_gives_the_same_bytes_whoever_packs_it_and_when() {
 #[test]
 fn a_set_that_did_not_change_is_not_packed_again() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let dir = to.path().join("assets");
+    let dir = to.path();
     let (sysexts, images) = lay(from.path());
-    let one = packed(&dir, &sysexts, &images);
-    assert_eq!(current_disk(to.path()).unwrap(), Some(one.path.clone()));
-    let again = packed(&dir, &sysexts, &images);
+    let one = packed(dir, &sysexts, &images);
+    assert_eq!(current_disk(dir).unwrap(), Some(one.path.clone()));
+    let again = packed(dir, &sysexts, &images);
     assert_eq!((again.new, &again.path), (false, &one.path));
     // Another content is another disk; the old one stays for the machines that have it.
     std::fs::write(from.path().join("ha-agent.raw"), "newer").unwrap();
-    let other = packed(&dir, &sysexts, &images);
+    let other = packed(dir, &sysexts, &images);
     assert!(other.new && other.path != one.path && one.path.is_file());
-    assert_eq!(current_disk(to.path()).unwrap(), Some(other.path));
-    let back = packed(&dir, &sysexts, &images[..1]);
+    assert_eq!(current_disk(dir).unwrap(), Some(other.path));
+    let back = packed(dir, &sysexts, &images[..1]);
     assert_eq!((back.new, back.images), (true, 1));
 }
 
@@ -115,10 +116,10 @@ fn a_cut_off_packing_leaves_nothing_that_counts() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let dir = to.path().join("assets");
     let (sysexts, images) = lay(from.path());
-    let items = gather(&sysexts, &images, &no_cache).unwrap();
+    let items = gather(&sysexts, &images, &no_cache, &mut Silent).unwrap();
     // The source is gone when it is packed.
     std::fs::remove_file(from.path().join("ha-agent.raw")).unwrap();
-    let error = pack_items(&dir, &items, 2).unwrap_err();
+    let error = pack_items(to.path(), &items, 2).unwrap_err();
     assert!(
         format!("{error:#}").contains("cannot gather the assets"),
         "{error:#}"
@@ -129,7 +130,7 @@ fn a_cut_off_packing_leaves_nothing_that_counts() {
     std::fs::create_dir(dir.join(".new-left")).unwrap();
     std::fs::write(dir.join(".new-current"), "").unwrap();
     lay(from.path());
-    packed(&dir, &sysexts, &images);
+    packed(to.path(), &sysexts, &images);
     let mut left: Vec<_> = std::fs::read_dir(&dir)
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -142,7 +143,7 @@ fn a_cut_off_packing_leaves_nothing_that_counts() {
 fn archives_that_cannot_be_read_are_bad_input() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().join("gone.tar"), dir.path().to_owned()] {
-        let error = gather(&Artefacts::new(), &[path], &no_cache).unwrap_err();
+        let error = gather(&Artefacts::new(), &[path], &no_cache, &mut Silent).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         assert!(
             error.to_string().starts_with("assets.disk.images[0]: "),
@@ -160,29 +161,14 @@ fn a_disk_is_told_in_a_line() {
         images: 0,
         new: true,
     };
-    assert_eq!(disk.seen(), ["222 MiB", "5 sysexts"]);
+    assert_eq!(disk.facts(), ["222.00 MiB", "5 sysexts"]);
     let kept = Packed {
         images: 1,
         new: false,
         ..disk
     };
     assert_eq!(
-        kept.seen(),
-        ["222 MiB", "5 sysexts", "1 image archive", "kept"]
+        kept.facts(),
+        ["222.00 MiB", "5 sysexts", "1 image archive", "kept"]
     );
-}
-
-#[test]
-fn sizes_are_said_as_people_do() {
-    for (n, said) in [
-        (0, "0 bytes"),
-        (1023, "1023 bytes"),
-        (758_000, "740 KiB"),
-        (212 << 20, "212 MiB"),
-        (1_503_238_553, "1.3 GiB"),
-        (40 << 30, "40 GiB"),
-        (9000 << 30, "9000 GiB"),
-    ] {
-        assert_eq!(bytes(n), said);
-    }
 }

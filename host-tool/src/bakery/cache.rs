@@ -6,12 +6,14 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
+use ha_flatcar_image::Bar;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
+use ha_host_base::text::hex;
 use sha2::{Digest, Sha256};
 use tempfile::Builder;
 
-use super::fetch::{self, Failed, hex};
+use super::fetch::{self, Failed};
 
 /// Read at once while hashing.
 const PIECE: usize = 1 << 20;
@@ -36,13 +38,12 @@ impl Cache {
         Ok(Self::at(base.join("ha-host/sysexts")))
     }
 
-    /// In this directory.
     pub fn at(dir: PathBuf) -> Self {
         Self(dir)
     }
 
     /// The image with this hash; fetched if it is not there, or not what it was.
-    pub fn get(&self, url: &str, sha256: &str, file: &str) -> Result<PathBuf> {
+    pub fn get(&self, url: &str, sha256: &str, file: &str, bar: &mut dyn Bar) -> Result<PathBuf> {
         let dir = self.0.join(sha256);
         let path = dir.join(file);
         if path.is_file() && self::sha256(&path)? == sha256 {
@@ -51,7 +52,7 @@ impl Cache {
         files::make_dir(&dir)?;
         files::sweep(&dir)?;
         let mut new = Builder::new().prefix(".new-").tempfile_in(&dir)?;
-        let got = fetch::large(url, file, new.as_file_mut())
+        let got = fetch::large(url, file, new.as_file_mut(), bar)
             .map_err(|failed| anyhow!(said(url, failed)))?;
         if got != sha256 {
             bail!(

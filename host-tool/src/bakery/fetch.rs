@@ -1,11 +1,13 @@
 //! Over http and https: a short text, or a large file by its hash.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::Write;
 use std::time::Duration;
 
 use anyhow::Result;
-use indicatif::{ProgressBar, ProgressStyle};
+use ha_flatcar_image::{Bar, Step};
+use ha_host_base::text::hex;
 use reqwest::{Client, Response};
 use sha2::{Digest, Sha256};
 
@@ -23,7 +25,6 @@ pub enum Failed {
     Other(String),
 }
 
-/// A short text.
 pub fn text(url: &str, most: u64) -> Result<String, Failed> {
     let mut bytes = Vec::new();
     get(url, |piece| {
@@ -33,36 +34,29 @@ pub fn text(url: &str, most: u64) -> Result<String, Failed> {
         }
         Ok(())
     })?;
-    String::from_utf8(bytes).map_err(|_| Failed::Other("no text".to_owned()))
+    String::from_utf8(bytes).map_err(|_| Failed::Other("not text".to_owned()))
 }
 
-/// A large file, written to `file`; its hash comes back. On a terminal a bar shows how far it is.
-pub fn large(url: &str, name: &str, file: &mut File) -> Result<String, Failed> {
-    let bar = ProgressBar::new(0).with_prefix(name.to_owned());
-    if let Ok(style) =
-        ProgressStyle::with_template("  {prefix}  {bytes} of {total_bytes}  {bytes_per_sec}")
-    {
-        bar.set_style(style);
-    }
+/// A large file, written to `file`; its hash comes back.
+pub fn large(url: &str, name: &str, file: &mut File, bar: &mut dyn Bar) -> Result<String, Failed> {
     let mut hash = Sha256::new();
+    let mut done = 0;
+    bar.note(&format!("fetching {name}"));
+    let bar = RefCell::new(bar);
     let got = get_sized(
         url,
-        |size| bar.set_length(size),
+        |size| bar.borrow_mut().begin(Step::Download, size),
         |piece| {
             hash.update(piece);
-            bar.inc(piece.len() as u64);
+            done += piece.len() as u64;
+            bar.borrow_mut().at(done);
             file.write_all(piece)
                 .map_err(|e| format!("cannot be written: {e}"))
         },
     );
-    bar.finish_and_clear();
+    bar.borrow_mut().end();
     got?;
     Ok(hex(&hash.finalize()))
-}
-
-/// Lower-case hex.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn get(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), Failed> {
@@ -71,14 +65,12 @@ fn get(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), 
 
 fn get_sized(
     url: &str,
-    size: impl FnOnce(u64),
+    size: impl FnOnce(Option<u64>),
     mut piece: impl FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), Failed> {
     let got = ha_host_base::block_on(async {
         let mut answer = ask(url).await?;
-        if let Some(length) = answer.content_length() {
-            size(length);
-        }
+        size(answer.content_length());
         while let Some(bytes) = answer.chunk().await.map_err(failed)? {
             piece(&bytes).map_err(Failed::Other)?;
         }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::release::{BAKERY, Release};
 use super::{Artefact, Source};
-use crate::state::Store;
 
 /// Format of the file.
 const VERSION: u32 = 1;
@@ -70,12 +69,12 @@ impl Known {
     }
 
     /// Keeps what was learnt.
-    pub fn keep(&self, store: &Store) -> Result<()> {
+    pub fn keep(&self, dir: &Path) -> Result<()> {
         if !self.changed {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(self)? + "\n";
-        files::write(&store.path().join(NAME), text.as_bytes())
+        files::write(&dir.join(NAME), text.as_bytes())
     }
 
     /// An image of the bakery's. A mirror changes where it is fetched, never what it has to be.

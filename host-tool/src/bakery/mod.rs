@@ -13,7 +13,6 @@ mod fetch;
 mod known;
 mod release;
 
-pub use fetch::hex;
 pub use known::Known;
 
 use ha_host_base::exit::Stop;
@@ -36,12 +35,7 @@ pub struct Artefact {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
     /// Behind a URL, known by its hash.
-    Url {
-        /// http or https.
-        url: String,
-        /// Lower-case hex.
-        sha256: String,
-    },
+    Url { url: String, sha256: String },
     /// On this machine, links resolved.
     File(PathBuf),
 }

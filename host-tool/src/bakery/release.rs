@@ -14,11 +14,9 @@ const MAX_SUMS: u64 = 1 << 20;
 /// One extension in one version, for one architecture.
 #[derive(Debug, Clone, Copy)]
 pub struct Release<'a> {
-    /// The extension.
     pub name: &'a str,
     /// As the bakery writes it, `v` or not.
     pub version: &'a str,
-    /// For which machines.
     pub arch: Arch,
 }
 
@@ -37,7 +35,6 @@ impl<'a> Release<'a> {
         format!("{}-{}-{}.raw", self.name, self.version, self.arch)
     }
 
-    /// The image's address.
     pub fn url(&self, base: &str) -> String {
         self.below(base, &self.file())
     }

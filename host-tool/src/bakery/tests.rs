@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use ha_test_support::{DEMO, cluster};
 
 use super::*;
+use crate::progress::pull::Silent;
 use crate::state::Root;
 
 /// A web server with these files, and what it was asked for. It ends with the test.
@@ -42,6 +43,7 @@ fn serve(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {
 }
 
 fn release(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
+    use ha_host_base::text::hex;
     use sha2::{Digest, Sha256};
     let hash = hex(&Sha256::digest(image));
     let file = |arch: Arch| format!("{name}-{arch}.raw");
@@ -89,7 +91,7 @@ fn the_bakery_is_asked_once_for_all_launches() {
         *asked.lock().unwrap(),
         ["/extensions/haproxy-3.2.5/SHA256SUMS"]
     );
-    known.keep(&store).unwrap();
+    known.keep(store.path()).unwrap();
     // Without the mirror, too, and without any way to the bakery.
     let mut known = Known::read(store.path()).unwrap();
     assert_eq!(resolve_by(&cluster, &mut known, None).unwrap(), first);
@@ -159,7 +161,10 @@ fn images_are_fetched_once_and_kept_only_as_their_hash_says() {
     let dir = tempfile::tempdir().unwrap();
     let cache = cache::Cache::at(dir.path().join("sysexts"));
     let wrong = "0".repeat(64);
-    let error = cache.get(&url, &wrong, "x.raw").unwrap_err().to_string();
+    let error = cache
+        .get(&url, &wrong, "x.raw", &mut Silent)
+        .unwrap_err()
+        .to_string();
     assert!(
         error.contains("nothing was kept") && error.contains(&wrong),
         "{error}"
@@ -173,17 +178,20 @@ fn images_are_fetched_once_and_kept_only_as_their_hash_says() {
     let source = dir.path().join("source");
     std::fs::write(&source, &image).unwrap();
     let sha256 = cache::sha256(&source).unwrap();
-    let path = cache.get(&url, &sha256, "x.raw").unwrap();
+    let path = cache.get(&url, &sha256, "x.raw", &mut Silent).unwrap();
     assert_eq!(path, dir.path().join("sysexts").join(&sha256).join("x.raw"));
     let before = asked.lock().unwrap().len();
-    assert_eq!(cache.get(&url, &sha256, "x.raw").unwrap(), path);
+    assert_eq!(
+        cache.get(&url, &sha256, "x.raw", &mut Silent).unwrap(),
+        path
+    );
     assert_eq!(asked.lock().unwrap().len(), before);
     // A disk that forgets: fetched anew.
     std::fs::write(&path, "rotten").unwrap();
-    cache.get(&url, &sha256, "x.raw").unwrap();
+    cache.get(&url, &sha256, "x.raw", &mut Silent).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), image);
     let error = cache
-        .get(&format!("{base}/gone.raw"), &wrong, "x.raw")
+        .get(&format!("{base}/gone.raw"), &wrong, "x.raw", &mut Silent)
         .unwrap_err();
     assert!(error.to_string().contains("it answers 404"), "{error}");
 }

@@ -7,7 +7,9 @@ use crate::{progress, source};
 
 /// Faults go to standard error, all at once; a good file is described in one line.
 pub fn run(args: &Check) -> Result<()> {
-    let cluster = source::read(&args.file)?.cluster;
+    let source = source::read_source(&args.file)?;
+    super::print_warnings(&source);
+    let cluster = source.cluster;
     println!("{}: {}", cluster.name, progress::headline(&cluster));
     Ok(())
 }

@@ -9,12 +9,13 @@ use ha_host_base::text::{count, home};
 use ha_providers as provider;
 
 use crate::cli::Destroy;
+use crate::source;
 use crate::state::{Life, Root, advance};
 
 /// Machines first, the state last: cut off anywhere, it can be run again.
 pub fn run(args: &Destroy, root: &Root) -> Result<()> {
-    let dir = root.find(&args.cluster)?;
-    let cluster = dir.cluster()?;
+    let dir = source::find_cluster(root, &args.cluster)?;
+    let cluster = source::stored_cluster(&dir)?;
     let name = dir.record()?.map(|r| r.name).unwrap_or_default();
     if !args.yes && !confirmed(&name, cluster.as_ref())? {
         println!("nothing was removed");

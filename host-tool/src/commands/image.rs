@@ -35,7 +35,7 @@ fn pull(args: &ImagePull, store: &Store) -> Result<()> {
         file: args.file.clone(),
         signing_key: args.signing_key.clone(),
     };
-    let result = store.pull_told(&wanted, &mut *progress::pull::of(args.json));
+    let result = store.pull_told(&wanted, &mut *progress::pull::download_bar(args.json));
     match &result {
         Ok(pulled) if args.json => println!("{}", json_of(store, pulled)),
         Ok(pulled) => println!("{}", text_of(store, pulled)),

@@ -6,12 +6,13 @@ use ha_providers as provider;
 
 use crate::cli::Kubeconfig;
 use crate::pki::kubeconfig::{Server, is_current};
+use crate::source;
 use crate::state::Root;
 
 /// Renews it first if it is about to end.
 pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
-    let dir = root.find(&args.cluster)?;
-    let cluster = dir.known_cluster()?;
+    let dir = source::find_cluster(root, &args.cluster)?;
+    let cluster = source::known_cluster(&dir)?;
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
@@ -23,7 +24,7 @@ pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
         print!("{text}");
         return Ok(());
     }
-    let path = dir.lock()?.ensure_kubeconfig(&cluster, &pki, &*provider)?;
+    let path = dir.lock()?.ensure_kubeconfig(&cluster, &pki, &server)?;
     print!("{}", files::read(&path)?.unwrap_or_default());
     Ok(())
 }

@@ -1,21 +1,40 @@
 //! `launch FILE`.
 
+use std::thread::available_parallelism;
+
 use anyhow::Result;
 use ha_host_base::exit::{Exit, Stop};
 
 use crate::cli::Launch;
+use crate::launch::report::{LaunchEvent, Report};
+use crate::launch::{self, Options};
 use crate::state::Root;
-use crate::{launch, progress, source};
+use crate::{progress, source};
+
+/// Making a machine is mostly waiting for a disk and for other programs: fewer at a time leave a small host idle.
+const LEAST_PARALLEL: usize = 4;
 
 /// Reads the file, chooses how it looks, launches.
 pub fn run(args: &Launch, root: &Root) -> Result<Exit> {
-    let source = source::read(&args.file)?;
-    let mut show = progress::of(args.json);
-    let result = launch::launch(&source, root, &mut *show, args.timeout);
+    let report = &mut *progress::reporter(args.json);
+    let result = read_and_launch(args, root, report);
     if let Err(error) = &result
         && !matches!(error.downcast_ref(), Some(Stop::Said(_)))
     {
-        show.error(&format!("{error:#}"));
+        report.tell(&LaunchEvent::Broken(&format!("{error:#}")));
     }
     result
+}
+
+fn read_and_launch(args: &Launch, root: &Root, report: &mut dyn Report) -> Result<Exit> {
+    let source = source::read_source(&args.file)?;
+    super::print_warnings(&source);
+    let processors = available_parallelism().map_or(1, usize::from);
+    let options = Options {
+        timeout: args.timeout,
+        parallel: args
+            .parallel
+            .map_or(processors.max(LEAST_PARALLEL), usize::from),
+    };
+    launch::launch(&source, root, report, options)
 }

@@ -9,7 +9,6 @@ use crate::cli::{self, Order};
 use crate::launch;
 use crate::state::{Life, Root, advance};
 
-/// Switches a machine.
 pub fn power(args: &cli::Power, root: &Root) -> Result<()> {
     let known = Known::find(root, &args.cluster)?;
     let order = match args.order {
@@ -47,6 +46,5 @@ pub fn remake(args: &cli::Remake, root: &Root) -> Result<()> {
     known.provider.remove(node)?;
     known.provider.prepare()?;
     known.provider.ensure(node, &absolute)?;
-    launch::open_events(&known.provider.events(node));
-    Ok(())
+    launch::create_event_file(&known.provider.events(node))
 }

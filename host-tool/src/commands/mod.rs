@@ -20,6 +20,7 @@ mod render;
 mod status;
 
 use crate::cli::{Cli, Verb};
+use crate::source::{self, Source};
 use crate::state::{Dir, Root};
 use ha_host_base::exit::{Exit, Stop};
 use ha_providers::{self, Provider};
@@ -51,6 +52,13 @@ pub fn run(cli: &Cli) -> Result<ExitCode> {
     }
 }
 
+/// To standard error, where they do not disturb whoever reads the result.
+fn print_warnings(source: &Source) {
+    if !source.warnings.is_empty() {
+        eprintln!("{}", source.warnings);
+    }
+}
+
 /// A known cluster with its provider.
 struct Known {
     dir: Dir,
@@ -60,8 +68,8 @@ struct Known {
 
 impl Known {
     fn find(root: &Root, name: &str) -> Result<Self> {
-        let dir = root.find(name)?;
-        let cluster = dir.known_cluster()?;
+        let dir = source::find_cluster(root, name)?;
+        let cluster = source::known_cluster(&dir)?;
         let provider = ha_providers::of(&cluster, dir.path())?;
         Ok(Self {
             dir,

@@ -15,16 +15,19 @@ use tempfile::Builder;
 
 use crate::assets;
 use crate::cli::Render;
-use crate::ignition::{Extras, Material, founder};
+use crate::ignition::{ConfigRenderer, NodeConfig, founder_permission};
+use crate::inputs::OperatorFiles;
 use crate::pki::Secret;
+use crate::pki::kubeconfig::Server;
 use crate::state::Root;
 use crate::{progress, source};
 
 /// The keys are kept in the state directory, so that the next render belongs to the same cluster.
 pub fn run(args: &Render, root: &Root) -> Result<()> {
-    let source = source::read(&args.file)?;
+    let source = source::read_source(&args.file)?;
+    super::print_warnings(&source);
     let cluster = &source.cluster;
-    let extras = Extras::gather(cluster, &root.dir(&cluster.name))?;
+    let files = OperatorFiles::read(cluster, root.dir(&cluster.name).path())?;
     let names: Vec<String> = cluster
         .nodes
         .iter()
@@ -34,22 +37,26 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
         refuse_existing(&args.out, &names)?;
     }
     let store = root.dir(&cluster.name).lock()?;
-    let record = store.accept_for_render(&source)?;
+    let record = store.accept_for_render(&source.as_accepted())?;
     let (pki, new) = store.ensure_pki()?;
-    extras.keep(&store)?;
-    store.ensure_kubeconfig(cluster, &pki, &RenderOnly)?;
-    let founder = (!record.founded).then(|| founder(now_ms()));
-    let configs = Material {
+    files.keep(store.path())?;
+    store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, &RenderOnly))?;
+    let founder = (!record.founded).then(|| founder_permission(now_ms()));
+    let configs = ConfigRenderer {
         cluster,
         pki: &pki,
-        extras: &extras,
+        files: &files,
         founder,
     }
     .render_all()?;
-    let packed = assets::pack(store.path(), cluster, &extras)?;
+    for warning in warnings(&files, &configs) {
+        eprintln!("{}", progress::warning_line(warning));
+    }
+    let bar = &mut *progress::pull::download_bar(false);
+    let packed = assets::pack(store.path(), cluster, &files.sysexts, bar)?;
     files::make_dir(&args.out)?;
     for (name, config) in names.iter().zip(&configs) {
-        put(&args.out, name, config, args.force)?;
+        put(&args.out, name, &config.text, args.force)?;
     }
     println!("{}: {}", cluster.name, progress::headline(cluster));
     println!(
@@ -72,6 +79,14 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
         "  the nodes' certificates in them end in 24 hours, the permission to found in one: boot the nodes before"
     );
     Ok(())
+}
+
+fn warnings<'a>(
+    files: &'a OperatorFiles,
+    configs: &'a [NodeConfig],
+) -> impl Iterator<Item = &'a String> {
+    let large = configs.iter().filter_map(|c| c.warning.as_ref());
+    files.warnings.iter().chain(large)
 }
 
 fn refuse_existing(dir: &Path, names: &[String]) -> Result<()> {

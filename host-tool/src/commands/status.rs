@@ -8,19 +8,18 @@ use ha_host_base::exit::Exit;
 use ha_host_base::text::{Paint, home, printable};
 use ha_providers::{self, Machine, Provider};
 use ha_wire::phase::Role;
-use ha_wire::status::Status as NodeStatus;
 use serde::Serialize;
 
 use crate::api::{self, Api, Look};
-use crate::ask;
+use crate::ask::{self, NodeAnswer};
 use crate::cli::Status;
 use crate::progress::headline;
+use crate::source;
 use crate::state::{Dir, Root};
 
 /// The version of the JSON below.
 const VERSION: u32 = 1;
 
-/// The whole answer.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Report {
@@ -54,8 +53,8 @@ pub fn run(args: &Status, root: &Root) -> Result<Exit> {
     let Some(name) = &args.cluster else {
         return list(root, args.json);
     };
-    let dir = root.find(name)?;
-    let cluster = dir.known_cluster()?;
+    let dir = source::find_cluster(root, name)?;
+    let cluster = source::known_cluster(&dir)?;
     let report = gather(&dir, &cluster)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -105,11 +104,11 @@ fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
     let provider: Arc<dyn Provider> = Arc::from(ha_providers::of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
     let look = ha_host_base::block_on(api.look_further())?;
-    let said = ask::statuses(cluster, &*provider);
+    let said = ask::node_statuses(cluster, &*provider);
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = ask::vip_holder(cluster, &said);
     let missing = look.missing(cluster);
-    let line = |(node, said)| node_line(node, said, provider.as_deref(), &look);
+    let line = |(node, said)| node_line(node, &said, provider.as_deref(), &look);
     Ok(Report {
         version: VERSION,
         cluster: cluster.name.clone(),
@@ -138,7 +137,7 @@ fn members(look: &Look) -> Vec<String> {
 
 fn node_line(
     node: &Node,
-    said: Option<NodeStatus>,
+    said: &NodeAnswer,
     provider: Option<&dyn Provider>,
     look: &Look,
 ) -> NodeLine {
@@ -148,9 +147,14 @@ fn node_line(
         Some(Ok(Machine::Off)) => "off",
         Some(Ok(Machine::Running)) => "running",
     };
-    let words = match (&said, look.nodes.get(&node.name)) {
-        (Some(s), _) if !s.waiting_for.is_empty() => format!("waits for {}", s.waiting_for),
-        (Some(s), _) if !s.last_error.is_empty() => s.last_error.clone(),
+    let words = match (said, look.nodes.get(&node.name)) {
+        (NodeAnswer::Status(s), _) if !s.waiting_for.is_empty() => {
+            format!("waits for {}", s.waiting_for)
+        }
+        (NodeAnswer::Status(s), _) if !s.last_error.is_empty() => s.last_error.clone(),
+        (NodeAnswer::OtherVersion(version), _) => {
+            format!("its agent speaks version {version}: update whichever of both is older")
+        }
         (_, Some(seen)) if !seen.ready => seen.reason.clone(),
         _ => String::new(),
     };
@@ -161,7 +165,7 @@ fn node_line(
         machine,
         ready: look.is_ready(&node.name),
         apiserver: look.apiservers.get(&node.name).map(Result::is_ok),
-        phase: said.map(|s| s.phase.name().to_owned()),
+        phase: said.status().map(|s| s.phase.name().to_owned()),
         words: printable(&words),
     }
 }

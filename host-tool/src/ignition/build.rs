@@ -27,7 +27,6 @@ pub struct Build {
 }
 
 impl Build {
-    /// A directory.
     pub fn dir(&mut self, path: &str, mode: u32) {
         let mut dir = Directory::new(path.to_owned());
         dir.mode = Some(i64::from(mode));
@@ -65,7 +64,6 @@ impl Build {
         self.storage.files.get_or_insert_default().push(file);
     }
 
-    /// A symbolic link.
     pub fn link(&mut self, path: &str, target: &str) {
         let mut link = Link::new(path.to_owned());
         link.target = Some(target.to_owned());

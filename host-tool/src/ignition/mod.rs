@@ -10,16 +10,14 @@ use ha_wire::phase::Role;
 use ha_wire::settings::Cni;
 
 mod build;
-mod extras;
 mod network;
 mod size;
 mod sysexts;
 mod updates;
 
-pub use extras::Extras;
-
 use ha_wire::devices;
 
+use crate::inputs::OperatorFiles;
 use crate::pki::{Pki, Secret};
 use build::Build;
 
@@ -28,48 +26,50 @@ pub const FOUNDER_SECONDS: u64 = 3600;
 /// Where nodes tell what they do: virtio-serial in machines, a file of the host in containers.
 const REPORT: [&str; 2] = [devices::EVENTS_PORT_DEVICE, devices::EVENTS_MOUNTED_FILE];
 
-/// Everything that configs are made from.
+#[derive(Debug)]
+pub struct NodeConfig {
+    pub text: Secret,
+    /// It is larger than is good for a machine's first boot.
+    pub warning: Option<String>,
+}
+
+/// Makes configs, from everything that they are made from.
 #[derive(Debug, Clone, Copy)]
-pub struct Material<'a> {
-    /// The cluster.
+pub struct ConfigRenderer<'a> {
     pub cluster: &'a Cluster,
-    /// Its keys.
     pub pki: &'a Pki,
     /// The operator's own files.
-    pub extras: &'a Extras,
+    pub files: &'a OperatorFiles,
     /// The permission for the first control plane; none once the cluster stands.
     pub founder: Option<Founder>,
 }
 
-impl Material<'_> {
-    /// One node's config.
-    pub fn render(&self, node: &Node) -> Result<Secret> {
+impl ConfigRenderer<'_> {
+    pub fn render(&self, node: &Node) -> Result<NodeConfig> {
         let mut build = Build::default();
         self.base(&mut build, node)?;
         self.agent(&mut build, node)?;
         self.keys(&mut build, node)?;
-        sysexts::write(&mut build, self.cluster, &self.extras.sysexts);
-        updates::write(&mut build, self.cluster, &self.extras.sysexts)?;
+        sysexts::write(&mut build, self.cluster, &self.files.sysexts);
+        updates::write(&mut build, self.cluster, &self.files.sysexts)?;
         if !self.cluster.authorized_keys.is_empty() {
             build.authorized_keys(&self.cluster.authorized_keys);
         }
-        for text in &self.extras.merges {
+        for text in &self.files.merges {
             build.merge(text)?;
         }
         let largest = build.largest();
-        let config = build.finish()?;
-        if let Some(warning) = size::judge(&node.name, config.expose().len(), largest)? {
-            eprintln!("warning: {warning}");
-        }
-        Ok(config)
+        let text = build.finish()?;
+        let warning = size::check_size(&node.name, text.expose().len(), largest)?;
+        Ok(NodeConfig { text, warning })
     }
 
     /// Every node's config, in the order of the nodes, on all processors.
-    pub fn render_all(&self) -> Result<Vec<Secret>> {
+    pub fn render_all(&self) -> Result<Vec<NodeConfig>> {
         let nodes = &self.cluster.nodes;
         let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
         let share = nodes.len().div_ceil(threads).max(1);
-        let parts: Vec<Result<Vec<Secret>>> = std::thread::scope(|scope| {
+        let parts: Vec<Result<Vec<NodeConfig>>> = std::thread::scope(|scope| {
             let start = |part: &'_ [Node]| part.iter().map(|n| self.render(n)).collect();
             let handles: Vec<_> = nodes
                 .chunks(share)
@@ -118,9 +118,9 @@ impl Material<'_> {
         let identity = self.pki.node_identity(&node.name)?;
         build.file(paths::IDENTITY_CERT, 0o600, &identity.cert)?;
         build.file(paths::IDENTITY_KEY, 0o600, identity.key.expose())?;
-        if node.role == Role::ControlPlane && !self.extras.manifests.is_empty() {
+        if node.role == Role::ControlPlane && !self.files.manifests.is_empty() {
             build.dir(paths::MANIFESTS_DIR, 0o700);
-            for (name, text) in &self.extras.manifests {
+            for (name, text) in &self.files.manifests {
                 build.file(&format!("{}/{name}", paths::MANIFESTS_DIR), 0o600, text)?;
             }
         }
@@ -188,7 +188,7 @@ impl Material<'_> {
     fn cni(&self) -> Cni {
         match &self.cluster.kubernetes.cni {
             Cni::Manifests { .. } => Cni::Manifests {
-                sources: self.extras.sources.clone(),
+                sources: self.files.sources.clone(),
             },
             other => other.clone(),
         }
@@ -196,7 +196,7 @@ impl Material<'_> {
 }
 
 /// The permission, beginning now.
-pub fn founder(now_ms: u64) -> Founder {
+pub fn founder_permission(now_ms: u64) -> Founder {
     Founder {
         until: now_ms / 1000 + FOUNDER_SECONDS,
     }

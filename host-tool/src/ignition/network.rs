@@ -10,7 +10,6 @@ use super::build::Build;
 /// Worse than any route of the first interface (0), and than networkd's own choice for DHCP (1024).
 const FURTHER_METRIC: u32 = 2048;
 
-/// Writes a node's.
 pub fn write(build: &mut Build, cluster: &Cluster, node: &Node) -> Result<()> {
     let name = &cluster.network.interface;
     let mac = mac(cluster, node);

@@ -12,7 +12,7 @@ const MOST: usize = 256 * 1024;
 pub type Part = (String, usize);
 
 /// A word on a large config; an error on one that is too large.
-pub fn judge(node: &str, size: usize, largest: Option<Part>) -> Result<Option<String>> {
+pub fn check_size(node: &str, size: usize, largest: Option<Part>) -> Result<Option<String>> {
     if size <= WARN {
         return Ok(None);
     }

@@ -11,11 +11,28 @@ use crate::bakery::{Artefacts, Source};
 /// The mount of the assets disk; systemd wants the unit to be called as the place.
 const MOUNT: &str = "run-ha\\x2dassets.mount";
 
+/// What merges them.
+const MERGE: &str = "systemd-sysext.service";
+/// A merge that failed is tried again, for two minutes. What boot does with a merged extension's users and files has gone by
+/// then, and is made up for. Not in an extension: it must be there before the merge.
+const MERGE_AGAIN: &str = "[Unit]
+StartLimitIntervalSec=10min
+StartLimitBurst=60
+
+[Service]
+Restart=on-failure
+RestartSec=2s
+ExecStartPost=-/bin/sh -c 'if systemctl --quiet is-active systemd-tmpfiles-setup.service; then systemd-sysusers; systemd-tmpfiles --create; fi'
+";
+
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
 pub fn write(build: &mut Build, cluster: &Cluster, sysexts: &Artefacts) {
     let disk = assets::wanted(cluster, sysexts);
     if disk {
         build.unit(MOUNT, &mount());
+    }
+    if !sysexts.is_empty() {
+        build.dropin(MERGE, "10-ha-host.conf", MERGE_AGAIN);
     }
     for (name, sysext) in sysexts {
         let image = match &sysext.source {

@@ -10,7 +10,6 @@ use ignition_config::Config;
 use serde_json::Value;
 
 use super::*;
-use crate::state::Root;
 
 mod every;
 mod network;
@@ -20,17 +19,17 @@ mod sysexts;
 /// A node's files as Ignition writes them: path to mode and text.
 type Files = BTreeMap<String, (u64, String)>;
 
-fn render(cluster: &Cluster, extras: &Extras, founder: Option<Founder>) -> Vec<Value> {
+fn render(cluster: &Cluster, files: &OperatorFiles, founder: Option<Founder>) -> Vec<Value> {
     let pki = Pki::create().unwrap();
-    let configs = Material {
+    let configs = ConfigRenderer {
         cluster,
         pki: &pki,
-        extras,
+        files,
         founder,
     }
     .render_all()
     .unwrap();
-    configs.iter().map(|c| judged(c.expose())).collect()
+    configs.iter().map(|c| judged(c.text.expose())).collect()
 }
 
 /// A cluster whose machines are made by people.
@@ -39,12 +38,9 @@ fn of_people(text: &str) -> Cluster {
 }
 
 /// The operator's files, for a cluster that never asked the bakery.
-fn gather(cluster: &Cluster) -> Result<Extras> {
+fn gather(cluster: &Cluster) -> Result<OperatorFiles> {
     let dir = tempfile::tempdir().unwrap();
-    Extras::gather(
-        cluster,
-        &Root::new(Some(dir.path())).unwrap().dir(&cluster.name),
-    )
+    OperatorFiles::read(cluster, dir.path())
 }
 
 /// Parsed back with zero warnings, and accepted by the real `ignition-validate`.
@@ -72,7 +68,7 @@ fn accepted(text: &str) {
     assert!(output.status.success() && silent, "{output:?}\n{text}");
 }
 
-fn files(config: &Value) -> Files {
+fn written_files(config: &Value) -> Files {
     let list = config["storage"]["files"].as_array().unwrap();
     list.iter()
         .map(|f| {
@@ -108,8 +104,8 @@ fn node_file(files: &Files) -> NodeFile {
 
 #[test]
 fn a_worker_holds_no_key_but_its_own() {
-    let configs = render(&demo(), &Extras::default(), None);
-    let files = files(&configs[3]);
+    let configs = render(&demo(), &OperatorFiles::default(), None);
+    let files = written_files(&configs[3]);
     let keys: Vec<&String> = files
         .iter()
         .filter(|(_, (_, text))| text.contains("PRIVATE KEY"))
@@ -125,8 +121,8 @@ fn a_worker_holds_no_key_but_its_own() {
 
 #[test]
 fn secrets_are_for_root_only() {
-    for config in render(&demo(), &Extras::default(), None) {
-        for (path, (mode, text)) in files(&config) {
+    for config in render(&demo(), &OperatorFiles::default(), None) {
+        for (path, (mode, text)) in written_files(&config) {
             let secret = text.contains("PRIVATE KEY") || path == paths::NODE_FILE;
             assert!(!secret || mode == 0o600, "{path} {mode:o}");
         }
@@ -138,22 +134,22 @@ fn secrets_are_for_root_only() {
 
 #[test]
 fn no_two_nodes_share_an_identity() {
-    let configs = render(&demo(), &Extras::default(), None);
+    let configs = render(&demo(), &OperatorFiles::default(), None);
     let keys: std::collections::BTreeSet<String> = configs
         .iter()
-        .map(|c| files(c)[paths::IDENTITY_KEY].1.clone())
+        .map(|c| written_files(c)[paths::IDENTITY_KEY].1.clone())
         .collect();
     assert_eq!(keys.len(), 5);
 }
 
 #[test]
 fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
-    let permission = founder(1_000_000);
+    let permission = founder_permission(1_000_000);
     let count = |founder| {
-        let configs = render(&demo(), &Extras::default(), founder);
+        let configs = render(&demo(), &OperatorFiles::default(), founder);
         configs
             .iter()
-            .filter_map(|c| node_file(&files(c)).founder.map(|f| f.until))
+            .filter_map(|c| node_file(&written_files(c)).founder.map(|f| f.until))
             .collect::<Vec<_>>()
     };
     assert_eq!(count(Some(permission)), [1000 + FOUNDER_SECONDS]);
@@ -162,8 +158,8 @@ fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
 
 #[test]
 fn small_files_are_exactly_these() {
-    let configs = render(&of_people(DEMO), &Extras::default(), None);
-    let files = files(&configs[1]);
+    let configs = render(&of_people(DEMO), &OperatorFiles::default(), None);
+    let files = written_files(&configs[1]);
     assert_eq!(files["/etc/hostname"], (0o644, "node2\n".to_owned()));
     let hosts = "127.0.0.1 localhost\n::1 localhost\n10.77.0.12 node2\n10.77.0.11 node1\n10.77.0.13 node3\n";
     assert_eq!(files["/etc/hosts"].1, hosts);
@@ -199,9 +195,9 @@ fn the_operators_files_come_along() {
         + &"ab".repeat(32)
         + "}\n";
     let cluster = cluster(&text, dir.path());
-    let extras = gather(&cluster).unwrap();
-    let configs = render(&cluster, &extras, None);
-    let (plane, worker) = (files(&configs[0]), files(&configs[4]));
+    let files = gather(&cluster).unwrap();
+    let configs = render(&cluster, &files, None);
+    let (plane, worker) = (written_files(&configs[0]), written_files(&configs[4]));
     assert_eq!(
         plane["/etc/ha-agent/manifests.d/00-net.yaml"],
         (0o600, manifest)
@@ -250,7 +246,7 @@ fn bad_files_of_the_operator_are_bad_input() {
         ),
         (
             format!("{DEMO}ignition: {{merge: [butane.ign]}}\n"),
-            "is no Ignition config",
+            "is not an Ignition config",
         ),
         (
             format!("{DEMO}sysexts: {{kubernetes: {{path: gone.raw}}}}\n"),

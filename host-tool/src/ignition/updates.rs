@@ -9,7 +9,6 @@ use crate::bakery::{Artefacts, Source};
 
 /// The service that Flatcar's timer starts, each hour.
 const SERVICE: &str = "systemd-sysupdate.service";
-/// Its timer.
 const TIMER: &str = "systemd-sysupdate.timer";
 /// systemd-sysupdate without any transfer of the whole machine is an error (flatcar/sysext-bakery#88): one that finds nothing.
 const NOOP: &str = "[Source]\nType=regular-file\nPath=/\nMatchPattern=invalid@v.raw\n\n[Target]\nType=regular-file\nPath=/\n";

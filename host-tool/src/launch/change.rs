@@ -8,11 +8,11 @@ use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_wire::phase::Role;
 
-use crate::source::Source;
+use crate::source::{self, Source};
 use crate::state::{Dir, Life};
 
 /// True: the file says what it said at the last launch. An error: it asks for what a launch cannot do.
-pub fn judge(dir: &Dir, source: &Source) -> Result<bool> {
+pub fn is_unchanged(dir: &Dir, source: &Source) -> Result<bool> {
     let Some(record) = dir.record()? else {
         return Ok(true);
     };
@@ -31,10 +31,10 @@ pub fn judge(dir: &Dir, source: &Source) -> Result<bool> {
     {
         return Ok(true);
     }
-    let Some(old) = dir.cluster()? else {
+    let Some(old) = source::stored_cluster(dir)? else {
         return Ok(false);
     };
-    let faults = faults(&old, &source.cluster);
+    let faults = unchangeable(&old, &source.cluster);
     if faults.is_empty() {
         return Ok(old == source.cluster);
     }
@@ -47,7 +47,7 @@ pub fn judge(dir: &Dir, source: &Source) -> Result<bool> {
 }
 
 /// Everything that differs and is built into machines that stand.
-fn faults(old: &Cluster, new: &Cluster) -> Vec<String> {
+fn unchangeable(old: &Cluster, new: &Cluster) -> Vec<String> {
     let mut faults = Vec::new();
     let mut differ = |what: &str, same: bool| {
         if !same {
@@ -59,11 +59,11 @@ fn faults(old: &Cluster, new: &Cluster) -> Vec<String> {
     differ("kubernetes", old.kubernetes == new.kubernetes);
     differ("loadBalancer", old.load_balancer == new.load_balancer);
     differ("provider", old.provider == new.provider);
-    faults.extend(nodes(old, new));
+    faults.extend(changed_nodes(old, new));
     faults
 }
 
-fn nodes(old: &Cluster, new: &Cluster) -> Vec<String> {
+fn changed_nodes(old: &Cluster, new: &Cluster) -> Vec<String> {
     let find =
         |cluster: &'_ Cluster, name: &str| cluster.nodes.iter().find(|n| n.name == name).cloned();
     let names: BTreeSet<&str> = old
@@ -72,7 +72,7 @@ fn nodes(old: &Cluster, new: &Cluster) -> Vec<String> {
         .chain(&new.nodes)
         .map(|n| n.name.as_str())
         .collect();
-    let judge = |name: &str| match (find(old, name), find(new, name)) {
+    let compare = |name: &str| match (find(old, name), find(new, name)) {
         (Some(old), Some(new)) => (old != new).then(|| format!("node {name} is not what it was")),
         (Some(_), None) => Some(format!(
             "node {name} is gone (taking nodes out comes later)"
@@ -88,5 +88,5 @@ fn nodes(old: &Cluster, new: &Cluster) -> Vec<String> {
         )),
         (None, _) => None,
     };
-    names.into_iter().filter_map(judge).collect()
+    names.into_iter().filter_map(compare).collect()
 }

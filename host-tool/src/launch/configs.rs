@@ -7,32 +7,36 @@ use ha_cluster_file::cluster::Cluster;
 use ha_host_base::clock::now_ms;
 use ha_providers::{Machine, Provider};
 
-use crate::ignition::{Extras, FOUNDER_SECONDS, Material, founder};
+use crate::ignition::{ConfigRenderer, FOUNDER_SECONDS, founder_permission};
+use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
 use crate::state::Store;
 
 /// A node without a machine gets a config made now: its identity and the permission to found are fresh. A node with a
-/// machine keeps what it was made from.
-pub fn render(
+/// machine keeps what it was made from. Warnings come back.
+pub fn write_missing(
     store: &Store,
     cluster: &Cluster,
     pki: &Pki,
-    extras: &Extras,
+    files: &OperatorFiles,
     provider: &dyn Provider,
-) -> Result<()> {
+) -> Result<Vec<String>> {
     let founded = store.record()?.is_some_and(|r| r.founded);
-    let founder = (!founded).then(|| founder(now_ms()));
-    let material = Material {
+    let founder = (!founded).then(|| founder_permission(now_ms()));
+    let renderer = ConfigRenderer {
         cluster,
         pki,
-        extras,
+        files,
         founder,
     };
+    let mut warnings = Vec::new();
     for node in &cluster.nodes {
         let path = store.ignition(&node.name);
         let kept = path.exists() && provider.state(node)? != Machine::Absent;
         if !kept {
-            store.put_ignition(&node.name, material.render(node)?.expose())?;
+            let config = renderer.render(node)?;
+            store.put_ignition(&node.name, config.text.expose())?;
+            warnings.extend(config.warning);
         } else if !founded && cluster.founder() == Some(node) && age(&path)? > FOUNDER_SECONDS {
             bail!(
                 "{node} may no longer found the cluster: its permission ran out before any apiserver answered; nothing \
@@ -42,7 +46,7 @@ pub fn render(
             );
         }
     }
-    Ok(())
+    Ok(warnings)
 }
 
 /// Seconds since a config was written.
@@ -52,18 +56,23 @@ fn age(path: &Path) -> Result<u64> {
 }
 
 /// The cluster answers: nobody may found it again. Takes the permission out of the stored config, then remembers that.
-pub fn close_founding(store: &Store, cluster: &Cluster, pki: &Pki, extras: &Extras) -> Result<()> {
+pub fn close_founding(
+    store: &Store,
+    cluster: &Cluster,
+    pki: &Pki,
+    files: &OperatorFiles,
+) -> Result<()> {
     let Some(mut record) = store.record()?.filter(|r| !r.founded) else {
         return Ok(());
     };
-    let material = Material {
+    let renderer = ConfigRenderer {
         cluster,
         pki,
-        extras,
+        files,
         founder: None,
     };
     if let Some(node) = cluster.founder() {
-        store.put_ignition(&node.name, material.render(node)?.expose())?;
+        store.put_ignition(&node.name, renderer.render(node)?.text.expose())?;
     }
     record.founded = true;
     store.put(&record)

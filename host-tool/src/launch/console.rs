@@ -53,7 +53,6 @@ const EMERGENCY: &str = "its boot ended in an emergency shell";
 const CRITICAL: &str = "CRITICAL :";
 
 impl Console {
-    /// From the beginning.
     pub fn new(path: PathBuf) -> Self {
         let old = std::fs::metadata(&path).map_or(0, |m| m.len());
         Self {

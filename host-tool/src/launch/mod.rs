@@ -10,92 +10,175 @@ mod change;
 mod configs;
 mod console;
 mod follow;
-mod news;
-mod spent;
+pub mod node_progress;
+mod node_watch;
+mod observe;
+pub mod report;
 mod tail;
-mod track;
+mod timings;
 
-pub use news::open_events;
-pub use spent::Spent;
-pub use track::{Change, Life, Track};
+pub use observe::create_event_file;
 
-use crate::api::{Api, Look};
+use crate::api::Api;
 use crate::assets;
-use crate::ignition::Extras;
+use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
-use crate::progress::{End, Show, Summary};
+use crate::pki::kubeconfig::Server;
 use crate::source::Source;
 use crate::state::{self, Dir, Root, Store};
 use follow::{Follow, Outcome};
 use ha_host_base::exit::{Exit, Stop};
 use ha_providers::{Machine, Provider};
+use report::{End, LaunchEvent, Report, Summary};
+use timings::PhaseTimings;
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// How a launch goes about it.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long to wait for the whole cluster.
+    pub timeout: Duration,
+    /// How many machines are made at a time.
+    pub parallel: usize,
+}
 
 /// Makes the cluster, or goes on where an earlier launch ended.
 pub fn launch(
     source: &Source,
     root: &Root,
-    show: &mut dyn Show,
-    timeout: Duration,
+    report: &mut dyn Report,
+    options: Options,
 ) -> Result<Exit> {
     let dir = root.dir(&source.cluster.name);
-    let extras = Extras::gather(&source.cluster, &dir)?;
-    let unchanged = change::judge(&dir, source)?;
+    let files = OperatorFiles::read(&source.cluster, dir.path())?;
+    let unchanged = change::is_unchanged(&dir, source)?;
     let provider = Arc::from(provider_of(&source.cluster, &dir)?);
     let launch = Launch {
         source,
         dir,
-        extras,
+        files,
         provider,
+        options,
         begun: Instant::now(),
     };
-    launch.run(unchanged, show, timeout)
+    launch.run(unchanged, report)
 }
 
 /// One launch with all that it needs.
+#[derive(Debug)]
 struct Launch<'a> {
     source: &'a Source,
     dir: Dir,
-    extras: Extras,
+    files: OperatorFiles,
     provider: Arc<dyn Provider>,
+    options: Options,
     begun: Instant,
 }
 
 impl Launch<'_> {
-    fn run(self, unchanged: bool, show: &mut dyn Show, timeout: Duration) -> Result<Exit> {
-        let (cluster, begun) = (&self.source.cluster, self.begun);
-        show.begin(cluster);
-        if unchanged && stands(&self.dir, cluster, &self.provider)? {
-            show.end(&End::Already(summary(&self.dir, cluster, begun)));
+    fn run(&self, unchanged: bool, report: &mut dyn Report) -> Result<Exit> {
+        let cluster = &self.source.cluster;
+        report.tell(&LaunchEvent::Begun(cluster));
+        for warning in &self.files.warnings {
+            report.tell(&LaunchEvent::Warning(warning));
+        }
+        if unchanged && self.already_stands()? {
+            report.tell(&LaunchEvent::Ended(&End::AlreadyReady(self.summary())));
             return Ok(Exit::Done);
         }
         if let Some(vm) = cluster.provider.vm() {
-            ha_flatcar_image::obtain(vm, &mut *show.bar())?;
+            ha_flatcar_image::obtain(vm, &mut *report.download_bar())?;
         }
-        preflight(&*self.provider, show)?;
-        let store = self.dir.lock()?;
-        let pki = accept(&store, self.source, show)?;
-        self.extras.keep(&store)?;
-        configs::render(&store, cluster, &pki, &self.extras, &*self.provider)?;
-        state::advance(&store, state::Life::Launching)?;
-        if let Some(packed) = assets::pack(store.path(), cluster, &self.extras)? {
-            show.step("assets", &packed.seen());
+        preflight(&*self.provider, report)?;
+        let store = self.dir.clone().lock()?;
+        let pki = self.prepare(&store, report)?;
+        let follow = Follow::new(self, &store, &pki, report);
+        let outcome = ha_host_base::block_on(follow.run())??;
+        let (end, exit) = self.end_of(outcome);
+        if exit == Exit::Done {
+            state::advance(&store, state::Life::Standing)?;
         }
-        self.provider.prepare()?;
-        store.ensure_kubeconfig(cluster, &pki, &*self.provider)?;
-        let follow = Follow::new(
-            &store,
-            cluster,
-            &pki,
-            &self.extras,
-            self.provider,
-            show,
-            begun,
-        )?;
-        let outcome = ha_host_base::block_on(follow.run(timeout))??;
-        finish(&store, self.source, show, outcome, begun)
+        report.tell(&LaunchEvent::Ended(&end));
+        Ok(exit)
+    }
+
+    /// Everything that is made once for all nodes.
+    fn prepare(&self, store: &Store, report: &mut dyn Report) -> Result<Pki> {
+        let (cluster, provider) = (&self.source.cluster, &*self.provider);
+        let pki = accept(store, self.source, report)?;
+        self.files.keep(store.path())?;
+        for warning in configs::write_missing(store, cluster, &pki, &self.files, provider)? {
+            report.tell(&LaunchEvent::Warning(&warning));
+        }
+        state::advance(store, state::Life::Launching)?;
+        let bar = &mut *report.download_bar();
+        if let Some(packed) = assets::pack(store.path(), cluster, &self.files.sysexts, bar)? {
+            report.tell(&LaunchEvent::StepDone("assets", &packed.facts()));
+        }
+        provider.prepare()?;
+        store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, provider))?;
+        Ok(pki)
+    }
+
+    /// Whether an earlier launch finished this cluster, every machine runs, and it is still whole.
+    fn already_stands(&self) -> Result<bool> {
+        let (cluster, provider) = (&self.source.cluster, &self.provider);
+        let record = self.dir.record()?;
+        let standing = record.is_some_and(|r| r.life == state::Life::Standing);
+        let Some(pki) = self.dir.pki()?.filter(|_| standing) else {
+            return Ok(false);
+        };
+        for node in &cluster.nodes {
+            if provider.state(node)? != Machine::Running {
+                return Ok(false);
+            }
+        }
+        let api = Api::new(cluster, &pki, provider.clone())?;
+        let look =
+            ha_host_base::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
+        Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
+    }
+
+    fn end_of(&self, outcome: Outcome) -> (End, Exit) {
+        match outcome {
+            Outcome::Ready {
+                look,
+                timings,
+                vip_holder,
+            } => {
+                let summary = Summary {
+                    members: look.voters(),
+                    timings,
+                    vip_holder,
+                    ..self.summary()
+                };
+                (End::Ready(summary), Exit::Done)
+            }
+            Outcome::Failed(failures) => (End::Failed(failures), Exit::Failed),
+            Outcome::TimedOut(unfinished) => (End::TimedOut(unfinished), Exit::TimedOut),
+            Outcome::Interrupted => {
+                let file = self.source.path.clone();
+                (End::Interrupted(file), Exit::Interrupted)
+            }
+        }
+    }
+
+    fn summary(&self) -> Summary {
+        let cluster = &self.source.cluster;
+        let first = cluster.nodes.first();
+        Summary {
+            cluster: cluster.name.clone(),
+            nodes: cluster.nodes.len(),
+            first_node: first.map(|n| n.name.clone()).unwrap_or_default(),
+            control_planes: cluster.control_planes().count(),
+            members: 0,
+            vip_holder: None,
+            took: self.begun.elapsed(),
+            kubeconfig: self.dir.kubeconfig(),
+            timings: PhaseTimings::default(),
+        }
     }
 }
 
@@ -109,132 +192,25 @@ fn provider_of(cluster: &Cluster, dir: &Dir) -> Result<Box<dyn Provider>> {
     ha_providers::of(cluster, dir.path())
 }
 
-/// Whether an earlier launch finished this cluster, every machine runs, and it is still whole.
-fn stands(dir: &Dir, cluster: &Cluster, provider: &Arc<dyn Provider>) -> Result<bool> {
-    let standing = dir
-        .record()?
-        .is_some_and(|r| r.life == state::Life::Standing);
-    let Some(pki) = dir.pki()?.filter(|_| standing) else {
-        return Ok(false);
-    };
-    for node in &cluster.nodes {
-        if provider.state(node)? != Machine::Running {
-            return Ok(false);
-        }
-    }
-    let api = Api::new(cluster, &pki, provider.clone())?;
-    let look =
-        ha_host_base::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
-    Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
-}
-
-fn preflight(provider: &dyn Provider, show: &mut dyn Show) -> Result<()> {
+fn preflight(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
     let findings = provider.preflight()?;
     let (good, bad): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.ok);
     if bad.is_empty() {
         let seen: Vec<String> = good.into_iter().map(|f| f.seen).collect();
-        show.step("preflight", &seen);
+        report.tell(&LaunchEvent::StepDone("preflight", &seen));
         return Ok(());
     }
-    show.end(&End::Unfit(bad));
+    report.tell(&LaunchEvent::Ended(&End::HostUnfit(bad)));
     Err(Stop::Said(Exit::Failed).into())
 }
 
-fn accept(store: &Store, source: &Source, show: &mut dyn Show) -> Result<Pki> {
-    store.accept(source)?;
+fn accept(store: &Store, source: &Source, report: &mut dyn Report) -> Result<Pki> {
+    store.accept(&source.as_accepted())?;
     let (pki, new) = store.ensure_pki()?;
     let word = if new { "new" } else { "kept" };
     let place = format!("state in {}", ha_host_base::text::home(store.path()));
-    show.step("pki", &[word.to_owned(), place]);
+    report.tell(&LaunchEvent::StepDone("pki", &[word.to_owned(), place]));
     Ok(pki)
-}
-
-fn finish(
-    store: &Store,
-    source: &Source,
-    show: &mut dyn Show,
-    outcome: Outcome,
-    begun: Instant,
-) -> Result<Exit> {
-    match outcome {
-        Outcome::Ready {
-            look,
-            spent,
-            holder,
-        } => {
-            state::advance(store, state::Life::Standing)?;
-            let mut summary = summary(store, &source.cluster, begun);
-            (summary.members, summary.spent, summary.holder) = (look.voters(), spent, holder);
-            show.end(&End::Ready(summary));
-            Ok(Exit::Done)
-        }
-        Outcome::Lost(lost) => {
-            show.end(&End::Lost(lost, source.path.clone()));
-            Ok(Exit::Failed)
-        }
-        Outcome::TimedOut { missing } => {
-            show.end(&End::TimedOut {
-                took: begun.elapsed(),
-                missing,
-                file: source.path.clone(),
-            });
-            Ok(Exit::TimedOut)
-        }
-        Outcome::Interrupted => {
-            show.end(&End::Interrupted {
-                file: source.path.clone(),
-            });
-            Ok(Exit::Interrupted)
-        }
-    }
-}
-
-fn summary(dir: &Dir, cluster: &Cluster, begun: Instant) -> Summary {
-    Summary {
-        cluster: cluster.name.clone(),
-        nodes: cluster.nodes.len(),
-        first_node: cluster
-            .nodes
-            .first()
-            .map(|n| n.name.clone())
-            .unwrap_or_default(),
-        control_planes: cluster.control_planes().count(),
-        members: 0,
-        holder: None,
-        took: begun.elapsed(),
-        kubeconfig: dir.kubeconfig(),
-        spent: Spent::default(),
-    }
-}
-
-/// What one node's failure looks like from outside.
-#[derive(Debug, Clone)]
-pub struct Lost {
-    /// The node.
-    pub node: String,
-    /// Its role in words.
-    pub role: &'static str,
-    /// The phase, if it failed in one.
-    pub phase: Option<&'static str>,
-    /// What happened, one line, e.g. `join failed 5 times in 96 s`.
-    pub what: String,
-    /// The failing program's own words.
-    pub words: Vec<String>,
-    /// How the others do.
-    pub others: String,
-    /// The command that shows more.
-    pub look: String,
-    /// What to do next, where launching again is not enough.
-    pub again: Option<String>,
-}
-
-/// What the last look says about the rest.
-fn others(cluster: &Cluster, look: &Look, lost: &str) -> String {
-    let rest = cluster.nodes.iter().filter(|n| n.name != lost);
-    let (all, ready) = rest.fold((0, 0), |(all, ready), n| {
-        (all + 1, ready + usize::from(look.is_ready(&n.name)))
-    });
-    format!("{ready} of the {all} other nodes are Ready")
 }
 
 #[cfg(test)]

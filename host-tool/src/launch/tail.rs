@@ -5,11 +5,15 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use ha_wire::event::Event;
+use ha_wire::format::FormatError;
 
 /// More than this is not read at once, so that one talkative node cannot hold up the others.
 const CHUNK: u64 = 256 * 1024;
 /// A longer line is no event.
 const MAX_LINE: usize = 64 * 1024;
+
+/// What one line was; an error is always another version's.
+pub type Line = Result<Event, FormatError>;
 
 /// A file that grows, line by line. It may not exist yet, and may begin anew.
 #[derive(Debug)]
@@ -20,7 +24,6 @@ pub struct Tail {
 }
 
 impl Tail {
-    /// From the beginning.
     pub fn new(path: PathBuf) -> Self {
         Self {
             path,
@@ -30,7 +33,7 @@ impl Tail {
     }
 
     /// What has come since the last call. Lines that are no events are skipped: a newer agent may say more.
-    pub fn poll(&mut self) -> Vec<Event> {
+    pub fn poll(&mut self) -> Vec<Line> {
         let Ok(size) = std::fs::metadata(&self.path).map(|m| m.len()) else {
             return Vec::new();
         };
@@ -47,7 +50,7 @@ impl Tail {
     }
 
     /// Everything up to now.
-    pub fn poll_all(&mut self) -> Vec<Event> {
+    pub fn poll_all(&mut self) -> Vec<Line> {
         let mut all = Vec::new();
         loop {
             let before = self.offset;
@@ -67,7 +70,7 @@ impl Tail {
         Ok(bytes)
     }
 
-    fn lines(&mut self, bytes: &[u8]) -> Vec<Event> {
+    fn lines(&mut self, bytes: &[u8]) -> Vec<Line> {
         self.rest.extend_from_slice(bytes);
         let Some(end) = self.rest.iter().rposition(|b| *b == b'\n') else {
             if self.rest.len() > MAX_LINE {
@@ -79,7 +82,8 @@ impl Tail {
         let whole = std::mem::replace(&mut self.rest, rest);
         whole
             .split(|b| *b == b'\n')
-            .filter_map(|line| serde_json::from_slice(line).ok())
+            .map(|line| Event::parse(&String::from_utf8_lossy(line)))
+            .filter(|line| !matches!(line, Err(FormatError::Shape { .. })))
             .collect()
     }
 }
@@ -100,7 +104,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events");
         let mut tail = Tail::new(path.clone());
-        let seqs = |tail: &mut Tail| tail.poll().iter().map(|e| e.seq).collect::<Vec<_>>();
+        let seqs = |tail: &mut Tail| {
+            let lines = tail.poll().into_iter();
+            lines.map(|line| line.unwrap().seq).collect::<Vec<_>>()
+        };
         assert!(seqs(&mut tail).is_empty(), "no file yet");
         let mut file = File::create(&path).unwrap();
         write!(file, "{}no json\n{}{}", line(1), line(2), &line(3)[..20]).unwrap();
@@ -110,5 +117,12 @@ mod tests {
         assert_eq!(seqs(&mut tail), [3]);
         std::fs::write(&path, line(1)).unwrap();
         assert_eq!(seqs(&mut tail), [1], "a new beginning");
+        let newer = line(777).replace("\"version\":1", "\"version\":9");
+        std::fs::write(&path, line(1) + &newer).unwrap();
+        let lines = tail.poll();
+        assert!(
+            matches!(lines[..], [Err(FormatError::Version { found: 9, .. })]),
+            "{lines:?}"
+        );
     }
 }

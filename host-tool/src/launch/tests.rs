@@ -6,32 +6,34 @@ use std::sync::Mutex;
 
 use anyhow::bail;
 use ha_cluster_file::cluster::Node;
+use ha_flatcar_image::Bar;
 use ha_providers::{Finding, Made, Power};
 use ha_test_support::{DEMO, cluster};
-use ha_wire::event::Event;
 
 use super::*;
+use crate::progress::{self, pull::Silent};
 
 /// Machines that do nothing; what their agents say is given.
 #[derive(Debug)]
-struct Pretended {
+struct FakeProvider {
     dir: PathBuf,
     fit: bool,
     broken: Option<&'static str>,
     machine: Machine,
+    made: Made,
     says: &'static str,
     console: &'static str,
     deaf: bool,
     calls: Mutex<Vec<String>>,
 }
 
-impl Pretended {
+impl FakeProvider {
     fn note(&self, call: &str) {
         self.calls.lock().unwrap().push(call.to_owned());
     }
 }
 
-impl Provider for Pretended {
+impl Provider for FakeProvider {
     fn preflight(&self) -> Result<Vec<Finding>> {
         let (seen, cure) = ("3 GiB free".to_owned(), "free some memory".to_owned());
         Ok(vec![Finding {
@@ -51,10 +53,10 @@ impl Provider for Pretended {
             bail!("no space left on device");
         }
         std::fs::write(self.console(node), self.console).unwrap();
-        if node.name == "node3" {
+        if node.name == "node3" && matches!(self.made, Made::New { .. }) {
             std::fs::write(self.events(node), self.says).unwrap();
         }
-        Ok(Made::New)
+        Ok(self.made.clone())
     }
     fn state(&self, _node: &Node) -> Result<Machine> {
         Ok(self.machine)
@@ -69,6 +71,12 @@ impl Provider for Pretended {
         self.note(&format!("exec {} {}", node.name, argv.join(" ")));
         if self.deaf {
             bail!("nobody there answers");
+        }
+        if argv[0] == "systemctl" {
+            // The agent begins anew and gives up anew.
+            let mut events = std::fs::read_to_string(self.events(node)).unwrap();
+            events += GAVE_UP;
+            std::fs::write(self.events(node), events).unwrap();
         }
         let mut command = Command::new("echo");
         command.arg("ha-agent.service: Failed with result 'exit-code'.");
@@ -85,31 +93,33 @@ impl Provider for Pretended {
     }
 }
 
-/// Keeps the end.
+/// Keeps the end and the warnings as people would see them.
 #[derive(Default)]
 struct Kept(Vec<String>);
 
-impl Show for Kept {
-    fn begin(&mut self, _cluster: &Cluster) {}
-    fn step(&mut self, _name: &str, _seen: &[String]) {}
-    fn event(&mut self, _event: &Event) {}
-    fn change(&mut self, _track: &Track, _change: Change) {}
-    fn look(&mut self, _look: &Look, _cluster: &Cluster) {}
-    fn tick(&mut self, _tracks: &[Track]) {}
-    fn end(&mut self, end: &End) {
-        self.0.push(format!("{end:?}"));
+impl Report for Kept {
+    fn tell(&mut self, happened: &LaunchEvent<'_>) {
+        match happened {
+            LaunchEvent::Warning(text) => self.0.push(format!("warning: {text}")),
+            LaunchEvent::Ended(end) => self.0.push(progress::end_text(end)),
+            _ => {}
+        }
+    }
+    fn download_bar(&self) -> Box<dyn Bar> {
+        Box::new(Silent)
     }
 }
 
-struct Stage {
+struct TestEnv {
     dir: tempfile::TempDir,
     source: Source,
 }
 
-impl Stage {
-    /// The documentation's network: nothing ever answers there.
+impl TestEnv {
+    /// The documentation's network: nothing ever answers there. Machines of no kind, so that no image is fetched for them.
     fn new() -> Self {
         let text = DEMO.replace("10.77.0.", "192.0.2.");
+        let text = text.replace("nodes:", "provider: none\nnodes:");
         let cluster = cluster(&text, Path::new("/"));
         let dir = tempfile::tempdir().unwrap();
         Self {
@@ -119,17 +129,19 @@ impl Stage {
                 text,
                 base: "/".into(),
                 cluster,
+                warnings: String::new(),
             },
         }
     }
 
-    fn provider(&self) -> Pretended {
+    fn provider(&self) -> FakeProvider {
         let (dir, calls) = (self.dir.path().to_owned(), Mutex::default());
-        Pretended {
+        FakeProvider {
             dir,
             fit: true,
             broken: None,
             machine: Machine::Running,
+            made: Made::New { warning: None },
             says: "",
             console: "",
             deaf: false,
@@ -143,20 +155,26 @@ impl Stage {
             .dir("demo")
     }
 
-    fn launch(&self, provider: &Arc<Pretended>, timeout: u64) -> (Option<Exit>, String) {
-        let (mut show, provider) = (Kept::default(), provider.clone() as Arc<dyn Provider>);
-        let (dir, extras, begun) = (self.state(), Extras::default(), Instant::now());
+    fn try_launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Result<Exit>, String) {
+        let mut kept = Kept::default();
         let launch = Launch {
             source: &self.source,
-            dir,
-            extras,
-            provider,
-            begun,
+            dir: self.state(),
+            files: OperatorFiles::default(),
+            provider: provider.clone() as Arc<dyn Provider>,
+            options: Options {
+                timeout: Duration::from_secs(timeout),
+                parallel: 2,
+            },
+            begun: Instant::now(),
         };
-        let exit = launch
-            .run(true, &mut show, Duration::from_secs(timeout))
-            .ok();
-        (exit, show.0.join("\n"))
+        let exit = launch.run(true, &mut kept);
+        (exit, kept.0.join("\n"))
+    }
+
+    fn launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Exit, String) {
+        let (exit, end) = self.try_launch(provider, timeout);
+        (exit.unwrap(), end)
     }
 }
 
@@ -170,34 +188,36 @@ const GAVE_UP: &str = concat!(
 
 #[test]
 fn a_machine_that_is_not_fit_is_left_alone() {
-    let stage = Stage::new();
-    let provider = Arc::new(Pretended {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
         fit: false,
-        ..stage.provider()
+        ..env.provider()
     });
-    let (exit, end) = stage.launch(&provider, 5);
-    assert_eq!(exit, None);
+    let (exit, end) = env.try_launch(&provider, 5);
+    let error = exit.unwrap_err();
+    assert!(matches!(
+        error.downcast_ref(),
+        Some(Stop::Said(Exit::Failed))
+    ));
     assert!(
-        end.starts_with("Unfit") && end.contains("free some memory"),
+        end.contains("not fit") && end.contains("free some memory"),
         "{end}"
     );
     assert!(provider.calls.lock().unwrap().is_empty());
-    assert!(!stage.state().path().exists(), "nothing was written");
+    assert!(!env.state().path().exists(), "nothing was written");
 }
 
 #[test]
 fn a_node_that_gives_up_ends_the_launch_with_its_words_and_is_told_to_try_again_by_the_next() {
-    let stage = Stage::new();
-    let provider = Arc::new(Pretended {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
         says: GAVE_UP,
-        ..stage.provider()
+        ..env.provider()
     });
-    let (exit, end) = stage.launch(&provider, 30);
-    assert_eq!(exit, Some(Exit::Failed));
+    let (exit, end) = env.launch(&provider, 30);
+    assert_eq!(exit, Exit::Failed);
     for words in [
-        "node3",
-        "control plane",
-        "join",
+        "node3 (control plane): join failed",
         "i/o timeout",
         "[etcd] Announced",
         "--unit ha-agent",
@@ -205,14 +225,18 @@ fn a_node_that_gives_up_ends_the_launch_with_its_words_and_is_told_to_try_again_
         assert!(end.contains(words), "{words}: {end}");
     }
     assert_eq!(
-        stage.state().record().unwrap().unwrap().life,
+        env.state().record().unwrap().unwrap().life,
         state::Life::Launching
     );
-    provider.calls.lock().unwrap().clear();
-    let ca = stage.state().pki().unwrap().unwrap();
-    stage.launch(&provider, 1);
+    let ca = env.state().pki().unwrap().unwrap();
+    let provider = Arc::new(FakeProvider {
+        made: Made::Running,
+        ..env.provider()
+    });
+    let (exit, end) = env.launch(&provider, 30);
+    assert_eq!(exit, Exit::Failed, "its agent gave up again: {end}");
     assert_eq!(
-        stage.state().pki().unwrap().unwrap().files(),
+        env.state().pki().unwrap().unwrap().files(),
         ca.files(),
         "the same cluster"
     );
@@ -225,13 +249,13 @@ fn a_node_that_gives_up_ends_the_launch_with_its_words_and_is_told_to_try_again_
 
 #[test]
 fn a_machine_that_cannot_be_made_is_named_once_the_others_are_made() {
-    let stage = Stage::new();
-    let provider = Arc::new(Pretended {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
         broken: Some("node2"),
-        ..stage.provider()
+        ..env.provider()
     });
-    let (exit, end) = stage.launch(&provider, 30);
-    assert_eq!(exit, Some(Exit::Failed));
+    let (exit, end) = env.launch(&provider, 30);
+    assert_eq!(exit, Exit::Failed);
     assert!(
         end.contains("node2") && end.contains("no space left on device"),
         "{end}"
@@ -246,14 +270,14 @@ fn a_machine_that_cannot_be_made_is_named_once_the_others_are_made() {
 
 #[test]
 fn a_machine_that_goes_off_is_named_with_its_console() {
-    let stage = Stage::new();
-    let provider = Arc::new(Pretended {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
         machine: Machine::Off,
         console: "Out of memory\r\n",
-        ..stage.provider()
+        ..env.provider()
     });
-    let (exit, end) = stage.launch(&provider, 60);
-    assert_eq!(exit, Some(Exit::Failed));
+    let (exit, end) = env.launch(&provider, 60);
+    assert_eq!(exit, Exit::Failed);
     assert!(
         end.contains("its machine went off") && end.contains("Out of memory"),
         "{end}"
@@ -262,13 +286,13 @@ fn a_machine_that_goes_off_is_named_with_its_console() {
 
 #[test]
 fn an_ignition_failure_on_the_console_ends_the_launch_with_its_cause() {
-    let stage = Stage::new();
-    let provider = Arc::new(Pretended {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
         console: "ignition[6]: CRITICAL : Ignition failed: hash verification failed\r\nPress Enter for emergency shell",
-        ..stage.provider()
+        ..env.provider()
     });
-    let (exit, end) = stage.launch(&provider, 60);
-    assert_eq!(exit, Some(Exit::Failed));
+    let (exit, end) = env.launch(&provider, 60);
+    assert_eq!(exit, Exit::Failed);
     for words in [
         "Ignition failed on its first boot",
         "hash verification failed",
@@ -277,18 +301,42 @@ fn an_ignition_failure_on_the_console_ends_the_launch_with_its_cause() {
     ] {
         assert!(end.contains(words), "{words}: {end}");
     }
+    let at = |node: &str| end.find(&format!("{node} ("));
+    let places: Vec<_> = ["node1", "node2", "node3", "node4", "node5"]
+        .into_iter()
+        .map(at)
+        .collect();
+    assert!(
+        places.iter().all(Option::is_some) && places.is_sorted(),
+        "every node that failed, in the file's order: {end}"
+    );
+}
+
+#[test]
+fn an_agent_of_another_version_is_named() {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
+        says: "{\"version\":2,\"seq\":1,\"node\":\"node3\",\"says\":\"hello\"}\n",
+        ..env.provider()
+    });
+    let (exit, end) = env.launch(&provider, 1);
+    assert_eq!(exit, Exit::TimedOut);
+    assert!(
+        end.contains("node3 is in boot for") && end.contains("speaks version 2"),
+        "{end}"
+    );
 }
 
 #[test]
 fn a_silent_node_is_shown_with_its_consoles_last_line() {
-    let stage = Stage::new();
-    let provider = Arc::new(Pretended {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
         console: "EXT4-fs (vda9): unmounting filesystem\r\n",
         deaf: true,
-        ..stage.provider()
+        ..env.provider()
     });
-    let (exit, end) = stage.launch(&provider, 1);
-    assert_eq!(exit, Some(Exit::TimedOut));
+    let (exit, end) = env.launch(&provider, 1);
+    assert_eq!(exit, Exit::TimedOut);
     assert!(
         end.contains("unmounting filesystem (so Flatcar's console ends when Ignition fails"),
         "{end}"
@@ -297,9 +345,9 @@ fn a_silent_node_is_shown_with_its_consoles_last_line() {
 
 #[test]
 fn a_launch_that_takes_too_long_says_what_everybody_waits_for() {
-    let stage = Stage::new();
-    let (exit, end) = stage.launch(&Arc::new(stage.provider()), 1);
-    assert_eq!(exit, Some(Exit::TimedOut));
+    let env = TestEnv::new();
+    let (exit, end) = env.launch(&Arc::new(env.provider()), 1);
+    assert_eq!(exit, Exit::TimedOut);
     for words in [
         "node5 is in boot for",
         "Failed with result 'exit-code'",
@@ -311,27 +359,17 @@ fn a_launch_that_takes_too_long_says_what_everybody_waits_for() {
 
 #[test]
 fn a_permission_that_ran_out_is_said_before_anything_waits_for_it() {
-    let stage = Stage::new();
-    let provider = Arc::new(stage.provider());
-    assert_eq!(stage.launch(&provider, 1).0, Some(Exit::TimedOut));
+    let env = TestEnv::new();
+    let provider = Arc::new(env.provider());
+    assert_eq!(env.launch(&provider, 1).0, Exit::TimedOut);
     let file = std::fs::File::options()
         .append(true)
-        .open(stage.state().ignition("node1"))
+        .open(env.state().ignition("node1"))
         .unwrap();
     let old =
         std::time::SystemTime::now() - Duration::from_secs(crate::ignition::FOUNDER_SECONDS + 5);
     file.set_modified(old).unwrap();
-    let (dir, extras, begun) = (stage.state(), Extras::default(), Instant::now());
-    let launch = Launch {
-        source: &stage.source,
-        dir,
-        extras,
-        provider,
-        begun,
-    };
-    let error = launch
-        .run(true, &mut Kept::default(), Duration::from_secs(1))
-        .unwrap_err();
+    let error = env.try_launch(&provider, 1).0.unwrap_err();
     assert!(
         error.to_string().contains("node1 may no longer found"),
         "{error}"
@@ -340,32 +378,33 @@ fn a_permission_that_ran_out_is_said_before_anything_waits_for_it() {
 
 #[test]
 fn only_what_a_launch_can_do_may_change() {
-    let stage = Stage::new();
-    let root = Root::new(Some(&stage.dir.path().join("state"))).unwrap();
-    let judge = |text: &str| {
+    let env = TestEnv::new();
+    let root = Root::new(Some(&env.dir.path().join("state"))).unwrap();
+    let compare = |text: &str| {
         let cluster = cluster(text, Path::new("/"));
         let source = Source {
             path: "demo.yaml".into(),
             text: text.to_owned(),
             base: "/".into(),
             cluster,
+            warnings: String::new(),
         };
-        change::judge(&root.dir("demo"), &source).map_err(|e| e.to_string())
+        change::is_unchanged(&root.dir("demo"), &source).map_err(|e| e.to_string())
     };
-    let text = &stage.source.text;
-    assert_eq!(judge(text), Ok(true), "no such cluster yet");
-    let store = stage.state().lock().unwrap();
-    store.accept(&stage.source).unwrap();
+    let text = &env.source.text;
+    assert_eq!(compare(text), Ok(true), "no such cluster yet");
+    let store = env.state().lock().unwrap();
+    store.accept(&env.source.as_accepted()).unwrap();
     assert_eq!(
-        judge(&text.replace("port: 6444", "port: 7444")),
+        compare(&text.replace("port: 6444", "port: 7444")),
         Ok(true),
         "only rendered: anything goes"
     );
     state::advance(&store, state::Life::Standing).unwrap();
-    assert_eq!(judge(&format!("{text}# a comment\n")), Ok(true));
+    assert_eq!(compare(&format!("{text}# a comment\n")), Ok(true));
     let worker = "  - {name: node6, role: worker, address: 192.0.2.16}\n";
     assert_eq!(
-        judge(&format!("{text}{worker}")),
+        compare(&format!("{text}{worker}")),
         Ok(false),
         "a new worker is work to do"
     );
@@ -385,7 +424,7 @@ fn only_what_a_launch_can_do_may_change() {
         (text.replace("node5", "node7"), "node node5 is gone"),
     ];
     for (text, message) in table {
-        let error = judge(&text).unwrap_err();
+        let error = compare(&text).unwrap_err();
         assert!(
             error.contains(message) && error.contains("nothing was changed"),
             "{error}"
@@ -393,7 +432,7 @@ fn only_what_a_launch_can_do_may_change() {
     }
     state::advance(&store, state::Life::Destroying).unwrap();
     assert!(
-        judge(text)
+        compare(text)
             .unwrap_err()
             .contains("finish it with `ha-host destroy demo`")
     );

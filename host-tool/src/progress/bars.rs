@@ -3,23 +3,26 @@
 use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Cluster;
+use ha_flatcar_image::Bar;
 use ha_host_base::text::{Paint, printable};
-use ha_wire::event::Event;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{End, Show, end, headline, step};
+use super::describe::{STEPS, completed_steps, stage_name, waiting_for};
+use super::{end, headline, pull, step_line, warning_line};
 use crate::api::Look;
-use crate::launch::{Change, Life, Track};
+use crate::launch::node_progress::{NodeProgress, Stage};
+use crate::launch::report::{End, LaunchEvent, Report};
 
-/// Cells of a bar.
-const CELLS: usize = 14;
 /// Redrawn this often: people see no more, and processors are dear.
 const REDRAW: Duration = Duration::from_millis(250);
 /// More nodes than this share one line of counts: a terminal has so many lines.
 const MAX_LINES: usize = 40;
+/// A node's line. Templates of known keys cannot be wrong.
+const NODE_LINE: &str = "  {prefix}  {bar:14}  {wide_msg}";
+const COUNTS_LINE: &str = "  {wide_msg}";
 
 /// Lines that change in place.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Bars {
     lines: MultiProgress,
     bars: Vec<ProgressBar>,
@@ -27,66 +30,65 @@ pub struct Bars {
     ready: Vec<String>,
 }
 
-impl Default for Bars {
-    fn default() -> Self {
-        Self {
-            lines: MultiProgress::new(),
-            bars: Vec::new(),
-            drawn: None,
-            ready: Vec::new(),
+impl Report for Bars {
+    fn tell(&mut self, happened: &LaunchEvent<'_>) {
+        match happened {
+            LaunchEvent::Begun(cluster) => println!("{}: {}", cluster.name, headline(cluster)),
+            LaunchEvent::StepDone(name, facts) => println!("{}", step_line("", name, facts)),
+            // Above the bars, if there are any.
+            LaunchEvent::Warning(message) => self
+                .lines
+                .suspend(|| eprintln!("{}", warning_line(message))),
+            LaunchEvent::ClusterChanged(look, cluster) => self.note_ready(look, cluster),
+            LaunchEvent::Tick(nodes) => self.redraw(nodes),
+            LaunchEvent::Ended(end) => self.end(end),
+            // The next tick shows it.
+            LaunchEvent::NodeSaid(_) | LaunchEvent::NodeChanged(..) | LaunchEvent::Broken(_) => {}
         }
+    }
+
+    fn download_bar(&self) -> Box<dyn Bar> {
+        pull::download_bar(false)
     }
 }
 
-impl Show for Bars {
-    fn begin(&mut self, cluster: &Cluster) {
-        println!("{}: {}", cluster.name, headline(cluster));
-    }
-
-    fn step(&mut self, name: &str, seen: &[String]) {
-        println!("{}", step("", name, seen));
-    }
-
-    fn event(&mut self, _event: &Event) {}
-
-    fn change(&mut self, _track: &Track, _change: Change) {}
-
-    fn look(&mut self, look: &Look, cluster: &Cluster) {
+impl Bars {
+    fn note_ready(&mut self, look: &Look, cluster: &Cluster) {
         let ready = cluster.nodes.iter().filter(|n| look.is_ready(&n.name));
         self.ready = ready.map(|n| n.name.clone()).collect();
     }
 
-    fn tick(&mut self, tracks: &[Track]) {
+    fn redraw(&mut self, nodes: &[&NodeProgress]) {
         if self.drawn.is_some_and(|t| t.elapsed() < REDRAW) {
             return;
         }
         self.drawn = Some(Instant::now());
+        let each = nodes.len() <= MAX_LINES;
         if self.bars.is_empty() {
-            // A template of one plain key cannot be wrong.
-            let style = ProgressStyle::with_template("{wide_msg}")
-                .unwrap_or_else(|_| ProgressStyle::default_bar());
-            let lines = if tracks.len() > MAX_LINES {
-                1
-            } else {
-                tracks.len()
-            };
-            let bar = |_| {
-                self.lines
-                    .add(ProgressBar::new(1).with_style(style.clone()))
-            };
-            self.bars = (0..lines).map(bar).collect();
+            self.begin(if each { nodes.len() } else { 1 }, each);
         }
-        if tracks.len() > MAX_LINES {
-            self.bars[0].set_message(counts(tracks, self.ready.len()));
+        if !each {
+            self.bars[0].set_message(counts(nodes, self.ready.len()));
             return;
         }
-        let width = tracks.iter().map(|t| t.name.len()).max().unwrap_or(0);
-        for (bar, track) in self.bars.iter().zip(tracks) {
-            bar.set_message(line(track, width, self.ready.contains(&track.name)));
+        let width = nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
+        for (bar, node) in self.bars.iter().zip(nodes) {
+            bar.set_prefix(node_prefix(node, width));
+            bar.set_position(completed_steps(node.stage) as u64);
+            bar.set_message(node_message(node, self.ready.contains(&node.name)));
         }
     }
 
-    fn end(&mut self, end: &End) {
+    fn begin(&mut self, lines: usize, each: bool) {
+        let template = if each { NODE_LINE } else { COUNTS_LINE };
+        let style = ProgressStyle::with_template(template)
+            .unwrap_or_else(|_| ProgressStyle::default_bar())
+            .progress_chars("█░");
+        let bar = || ProgressBar::new(STEPS as u64).with_style(style.clone());
+        self.bars = (0..lines).map(|_| self.lines.add(bar())).collect();
+    }
+
+    fn end(&self, end: &End) {
         for bar in &self.bars {
             bar.abandon();
         }
@@ -97,40 +99,33 @@ impl Show for Bars {
     }
 }
 
-fn counts(tracks: &[Track], ready: usize) -> String {
-    let steady = tracks.iter().filter(|t| t.life == Life::Steady).count();
-    let failing = tracks.iter().filter(|t| t.trouble.is_some()).count();
+fn counts(nodes: &[&NodeProgress], ready: usize) -> String {
+    let steady = nodes.iter().filter(|n| n.stage == Stage::Steady).count();
+    let failing = nodes.iter().filter(|n| n.trouble.is_some()).count();
     format!(
-        "  {ready} Ready, {steady} steady, {failing} failing, {} in all",
-        tracks.len()
+        "{ready} Ready, {steady} steady, {failing} failing, {} in all",
+        nodes.len()
     )
 }
 
-fn line(track: &Track, width: usize, ready: bool) -> String {
-    let full = (track.share() * CELLS as f32) as usize;
-    let bar: String = (0..CELLS)
-        .map(|i| if i < full { '█' } else { '░' })
-        .collect();
-    let words = match (track.life, ready) {
-        (Life::Steady, true) => "Ready".to_owned(),
-        _ => printable(&track.words()),
-    };
+fn node_prefix(node: &NodeProgress, width: usize) -> String {
     let paint = Paint::stderr();
-    let place = format!("{:<9}", track.place());
-    let place = match (&track.trouble, track.life) {
-        (Some(_), _) => paint.red(&place),
-        (None, Life::Steady) => paint.green(&place),
-        _ => place,
+    let stage = format!("{:<9}", stage_name(node.stage));
+    let stage = match (&node.trouble, node.stage) {
+        (Some(_), _) => paint.red(&stage),
+        (None, Stage::Steady) => paint.green(&stage),
+        _ => stage,
     };
-    let (name, role, since) = (
-        &track.name,
-        track.role.words(),
-        track.since.elapsed().as_secs(),
-    );
-    let time = if track.life == Life::Steady {
-        String::new()
-    } else {
-        format!("  {since} s")
-    };
-    format!("  {name:<width$}  {role:<13}  {place}  {bar}  {words}{time}")
+    format!("{:<width$}  {:<13}  {stage}", node.name, node.role.words())
+}
+
+fn node_message(node: &NodeProgress, ready: bool) -> String {
+    match (node.stage, ready) {
+        (Stage::Steady, true) => "Ready".to_owned(),
+        (Stage::Steady, false) => printable(&waiting_for(node)),
+        _ => {
+            let seconds = node.since.elapsed().as_secs();
+            format!("{}  {seconds} s", printable(&waiting_for(node)))
+        }
+    }
 }

@@ -2,114 +2,115 @@
 
 use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::Bar;
-use ha_wire::event::Event;
 use serde_json::{Value, json};
 
-use super::{End, Show, Summary};
+use super::describe::{stage_name, unfinished_node, waiting_for};
+use super::{end, pull};
 use crate::api::Look;
-use crate::launch::{Change, Track};
+use crate::launch::node_progress::NodeChange;
+use crate::launch::report::{
+    End, FailureCause, Failures, LaunchEvent, NodeFailure, Report, Summary, Unfinished,
+};
 
 /// The version of the format below.
 const VERSION: u32 = 1;
 
-/// JSON lines.
 #[derive(Debug)]
 pub struct Json;
 
-fn say(kind: &str, mut what: Value) {
-    what["version"] = json!(VERSION);
-    what["type"] = json!(kind);
-    println!("{what}");
+fn print_object(kind: &str, mut object: Value) {
+    object["version"] = json!(VERSION);
+    object["type"] = json!(kind);
+    println!("{object}");
 }
 
-impl Show for Json {
-    fn begin(&mut self, cluster: &Cluster) {
-        let nodes: Vec<&str> = cluster.nodes.iter().map(|n| n.name.as_str()).collect();
-        let (vip, kubernetes) = (cluster.endpoint.authority(), &cluster.kubernetes.version);
-        say(
-            "begin",
-            json!({"cluster": cluster.name, "nodes": nodes, "vip": vip, "kubernetes": kubernetes}),
-        );
-    }
-
-    fn step(&mut self, name: &str, seen: &[String]) {
-        say("step", json!({"step": name, "seen": seen}));
-    }
-
-    fn event(&mut self, event: &Event) {
-        say("event", json!({"event": event}));
-    }
-
-    fn change(&mut self, track: &Track, change: Change) {
-        if change == Change::Moved {
-            say(
+impl Report for Json {
+    fn tell(&mut self, happened: &LaunchEvent<'_>) {
+        match happened {
+            LaunchEvent::Begun(cluster) => print_object("begin", cluster_object(cluster)),
+            LaunchEvent::StepDone(name, facts) => {
+                print_object("step", json!({"step": name, "seen": facts}));
+            }
+            LaunchEvent::Warning(message) => {
+                print_object("warning", json!({"message": message}));
+            }
+            LaunchEvent::NodeSaid(event) => print_object("event", json!({"event": event})),
+            LaunchEvent::NodeChanged(node, NodeChange::Moved) => print_object(
                 "node",
-                json!({"node": track.name, "phase": track.place(), "words": track.words()}),
-            );
-        }
-    }
-
-    fn look(&mut self, look: &Look, cluster: &Cluster) {
-        let ready: Vec<&String> = look
-            .nodes
-            .iter()
-            .filter(|(_, n)| n.ready)
-            .map(|(name, _)| name)
-            .collect();
-        say(
-            "look",
-            json!({"vip": look.vip.is_ok(), "ready": ready, "missing": look.missing(cluster)}),
-        );
-    }
-
-    fn tick(&mut self, _tracks: &[Track]) {}
-
-    fn end(&mut self, end: &End) {
-        match end {
-            End::Ready(s) => say("ready", summary(s)),
-            End::Already(s) => say("already-ready", summary(s)),
-            End::Unfit(findings) => {
-                let list: Vec<Value> = findings
-                    .iter()
-                    .map(|f| json!({"seen": f.seen, "cure": f.cure}))
-                    .collect();
-                say("unfit", json!({"problems": list}));
-            }
-            End::Lost(lost, _) => say(
-                "failed",
-                json!({
-                    "node": lost.node, "phase": lost.phase, "what": lost.what, "words": lost.words, "others": lost.others,
-                    "look": lost.look, "again": lost.again,
-                }),
+                json!({"node": node.name, "phase": stage_name(node.stage), "words": waiting_for(node)}),
             ),
-            End::TimedOut { took, missing, .. } => {
-                say(
-                    "timed-out",
-                    json!({"seconds": took.as_secs_f64(), "missing": missing}),
-                );
+            LaunchEvent::ClusterChanged(look, cluster) => {
+                print_object("look", look_object(look, cluster));
             }
-            End::Interrupted { .. } => say("interrupted", json!({})),
+            LaunchEvent::Ended(end) => print_end(end),
+            LaunchEvent::Broken(message) => print_object("error", json!({"message": message})),
+            // What a node waits for was an event of its own.
+            LaunchEvent::NodeChanged(_, NodeChange::Waiting) | LaunchEvent::Tick(_) => {}
         }
     }
 
-    fn bar(&self) -> Box<dyn Bar> {
-        crate::progress::pull::of(true)
-    }
-
-    fn error(&mut self, message: &str) {
-        say("error", json!({"message": message}));
+    fn download_bar(&self) -> Box<dyn Bar> {
+        pull::download_bar(true)
     }
 }
 
-fn summary(s: &Summary) -> Value {
-    let spent: serde_json::Map<String, Value> = s
-        .spent
-        .0
-        .iter()
+fn cluster_object(cluster: &Cluster) -> Value {
+    let nodes: Vec<&str> = cluster.nodes.iter().map(|n| n.name.as_str()).collect();
+    let (vip, kubernetes) = (cluster.endpoint.authority(), &cluster.kubernetes.version);
+    json!({"cluster": cluster.name, "nodes": nodes, "vip": vip, "kubernetes": kubernetes})
+}
+
+fn look_object(look: &Look, cluster: &Cluster) -> Value {
+    let ready = look.nodes.iter().filter(|(_, n)| n.ready);
+    let ready: Vec<&String> = ready.map(|(name, _)| name).collect();
+    json!({"vip": look.vip.is_ok(), "ready": ready, "missing": look.missing(cluster)})
+}
+
+fn print_end(end: &End) {
+    match end {
+        End::Ready(summary) => print_object("ready", summary_object(summary)),
+        End::AlreadyReady(summary) => print_object("already-ready", summary_object(summary)),
+        End::HostUnfit(findings) => {
+            let problem = |f: &ha_providers::Finding| json!({"seen": f.seen, "cure": f.cure});
+            let problems: Vec<Value> = findings.iter().map(problem).collect();
+            print_object("unfit", json!({"problems": problems}));
+        }
+        // One object a node: a reader of the first versions, which knew one failed node alone, takes the last.
+        End::Failed(failures) => {
+            for node in &failures.nodes {
+                print_object("failed", failure_object(node, failures));
+            }
+        }
+        End::TimedOut(unfinished) => print_object("timed-out", unfinished_object(unfinished)),
+        End::Interrupted(_) => print_object("interrupted", json!({})),
+    }
+}
+
+fn failure_object(node: &NodeFailure, failures: &Failures) -> Value {
+    let phase = match node.cause {
+        FailureCause::PhaseFailed { phase, .. } => Some(phase.name()),
+        _ => None,
+    };
+    json!({
+        "node": node.node, "phase": phase, "what": end::what_failed(&node.cause), "words": node.output,
+        "others": end::others(failures), "look": end::look_command(node, failures),
+        "again": end::way_on(&node.cause, failures),
+    })
+}
+
+fn unfinished_object(unfinished: &Unfinished) -> Value {
+    let nodes = unfinished.nodes.iter().map(unfinished_node);
+    let missing: Vec<String> = nodes.chain(unfinished.missing.iter().cloned()).collect();
+    json!({"seconds": unfinished.took.as_secs_f64(), "missing": missing})
+}
+
+fn summary_object(s: &Summary) -> Value {
+    let spent = s.timings.0.iter();
+    let spent: serde_json::Map<String, Value> = spent
         .map(|(name, took)| ((*name).to_owned(), json!(took.as_secs_f64())))
         .collect();
     json!({
         "cluster": s.cluster, "seconds": s.took.as_secs_f64(), "nodes": s.nodes, "etcdMembers": s.members,
-        "vipHolder": s.holder, "kubeconfig": s.kubeconfig, "spent": spent,
+        "vipHolder": s.vip_holder, "kubeconfig": s.kubeconfig, "spent": spent,
     })
 }

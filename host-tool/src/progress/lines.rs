@@ -3,18 +3,17 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use ha_cluster_file::cluster::Cluster;
+use ha_flatcar_image::Bar;
 use ha_host_base::text::printable;
-use ha_wire::event::Event;
 
-use super::{End, Show, end, headline, step};
-use crate::api::Look;
-use crate::launch::{Change, Track};
+use super::describe::{stage_name, waiting_for};
+use super::{end, headline, pull, step_line, warning_line};
+use crate::launch::node_progress::{NodeChange, NodeProgress};
+use crate::launch::report::{LaunchEvent, Report};
 
-/// Words of one node that only wait are told no more often than this.
-const WORDS_EVERY: Duration = Duration::from_secs(5);
+/// Words of one node that only waits are told no more often than this.
+const WAITING_EVERY: Duration = Duration::from_secs(5);
 
-/// Plain lines.
 #[derive(Debug)]
 pub struct Lines {
     begun: Instant,
@@ -32,58 +31,51 @@ impl Default for Lines {
     }
 }
 
+impl Report for Lines {
+    fn tell(&mut self, happened: &LaunchEvent<'_>) {
+        match happened {
+            LaunchEvent::Begun(cluster) => println!("{}: {}", cluster.name, headline(cluster)),
+            LaunchEvent::StepDone(name, facts) => {
+                println!("{}", step_line(&self.stamp(), name, facts));
+            }
+            LaunchEvent::Warning(message) => eprintln!("{}", warning_line(message)),
+            LaunchEvent::NodeChanged(node, change) => self.node_changed(node, *change),
+            LaunchEvent::ClusterChanged(look, cluster) => {
+                self.count_ready(look.ready(cluster), cluster.nodes.len());
+            }
+            LaunchEvent::Ended(end) => end::print(end),
+            LaunchEvent::NodeSaid(_) | LaunchEvent::Tick(_) | LaunchEvent::Broken(_) => {}
+        }
+    }
+
+    fn download_bar(&self) -> Box<dyn Bar> {
+        pull::download_bar(false)
+    }
+}
+
 impl Lines {
     fn stamp(&self) -> String {
         format!("{:>4.0} s", self.begun.elapsed().as_secs_f32())
     }
-}
 
-impl Show for Lines {
-    fn begin(&mut self, cluster: &Cluster) {
-        println!("{}: {}", cluster.name, headline(cluster));
-    }
-
-    fn step(&mut self, name: &str, seen: &[String]) {
-        println!("{}", step(&self.stamp(), name, seen));
-    }
-
-    fn event(&mut self, _event: &Event) {}
-
-    fn change(&mut self, track: &Track, change: Change) {
+    fn node_changed(&mut self, node: &NodeProgress, change: NodeChange) {
         let now = Instant::now();
-        let recent = self
-            .told
-            .get(&track.name)
-            .is_some_and(|t| now.duration_since(*t) < WORDS_EVERY);
-        if change == Change::None || (change == Change::Words && recent) {
+        let last = self.told.get(&node.name);
+        let recent = last.is_some_and(|t| now.duration_since(*t) < WAITING_EVERY);
+        if change == NodeChange::Waiting && recent {
             return;
         }
-        self.told.insert(track.name.clone(), now);
-        let (place, words) = (track.place(), printable(&track.words()));
-        let line = format!(
-            "{}  {}  {:<13}  {place:<9}  {words}",
-            self.stamp(),
-            track.name,
-            track.role.words()
-        );
+        self.told.insert(node.name.clone(), now);
+        let (stage, words) = (stage_name(node.stage), printable(&waiting_for(node)));
+        let (stamp, role) = (self.stamp(), node.role.words());
+        let line = format!("{stamp}  {}  {role:<13}  {stage:<9}  {words}", node.name);
         println!("{}", line.trim_end());
     }
 
-    fn look(&mut self, look: &Look, cluster: &Cluster) {
-        let ready = look.ready(cluster);
+    fn count_ready(&mut self, ready: usize, all: usize) {
         if ready != self.ready {
-            println!(
-                "{}  {ready} of {} nodes are Ready",
-                self.stamp(),
-                cluster.nodes.len()
-            );
+            println!("{}  {ready} of {all} nodes are Ready", self.stamp());
         }
         self.ready = ready;
-    }
-
-    fn tick(&mut self, _tracks: &[Track]) {}
-
-    fn end(&mut self, end: &End) {
-        end::print(end);
     }
 }

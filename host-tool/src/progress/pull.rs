@@ -13,7 +13,7 @@ const VERSION: u32 = 1;
 const LINE_EVERY: u64 = 10;
 
 /// The right one for where the output goes.
-pub fn of(json: bool) -> Box<dyn Bar> {
+pub fn download_bar(json: bool) -> Box<dyn Bar> {
     if json {
         Box::new(Json::default())
     } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
@@ -150,6 +150,18 @@ impl Bar for Json {
             json!({"version": VERSION, "type": "note", "text": text})
         );
     }
+}
+
+#[cfg(test)]
+#[derive(Debug)]
+pub struct Silent;
+
+#[cfg(test)]
+impl Bar for Silent {
+    fn begin(&mut self, _step: Step, _total: Option<u64>) {}
+    fn at(&mut self, _done: u64) {}
+    fn end(&mut self) {}
+    fn note(&mut self, _text: &str) {}
 }
 
 #[cfg(test)]

@@ -1,17 +1,16 @@
 //! One ha-host at a time per cluster.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use nix::fcntl::{Flock, FlockArg};
 
 /// The right to change a cluster's state; ends with the process at the latest.
 #[derive(Debug)]
 pub struct Lock {
-    _file: Flock<File>,
+    _file: File,
 }
 
 /// How often a lock file that was removed under our hands (`destroy`) is opened anew.
@@ -37,14 +36,14 @@ impl Lock {
             .truncate(false)
             .mode(0o600)
             .open(path);
-        let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-        let mut file = match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(file) => file,
-            Err((file, nix::errno::Errno::EWOULDBLOCK)) => bail!(held(file, path)),
-            Err((_, error)) => {
+        let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => bail!(held(file, path)),
+            Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
-        };
+        }
         let same = std::fs::metadata(path)
             .is_ok_and(|m| file.metadata().is_ok_and(|f| f.ino() == m.ino()));
         if !same {

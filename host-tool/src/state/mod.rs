@@ -9,7 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::ClusterMachines;
 use ha_host_base::files;
@@ -21,9 +21,7 @@ pub use record::{Life, Record};
 
 use crate::pki::Pki;
 use crate::pki::kubeconfig::{self, Server};
-use crate::source::{self, Source};
 use ha_host_base::exit::Stop;
-use ha_providers::Provider;
 use lock::Lock;
 
 /// The directory of all clusters.
@@ -73,16 +71,9 @@ impl Root {
         self.clusters().into_iter().map(of).collect()
     }
 
-    /// The directory of the cluster that a person names, by its name or its file.
-    pub fn find(&self, cluster: &str) -> Result<Dir> {
-        let is_file =
-            cluster.contains('/') || cluster.ends_with(".yaml") || cluster.ends_with(".yml");
-        let name = if is_file {
-            source::read(Path::new(cluster))?.cluster.name
-        } else {
-            cluster.to_owned()
-        };
-        let dir = self.dir(&name);
+    /// The directory of a cluster that has a record.
+    pub fn find(&self, name: &str) -> Result<Dir> {
+        let dir = self.dir(name);
         if dir.record()?.is_some() {
             return Ok(dir);
         }
@@ -96,12 +87,32 @@ impl Root {
     }
 }
 
+/// A checked cluster file, to be kept.
+#[derive(Debug, Clone, Copy)]
+pub struct AcceptedFile<'a> {
+    pub cluster: &'a str,
+    pub text: &'a str,
+    /// The absolute directory that its relative paths start from.
+    pub base: &'a Path,
+    /// As named on the command line.
+    pub path: &'a Path,
+}
+
+/// A cluster file that was kept.
+#[derive(Debug)]
+pub struct StoredFile {
+    /// Where it is kept.
+    pub path: PathBuf,
+    pub text: String,
+    /// The absolute directory that its relative paths start from.
+    pub base: PathBuf,
+}
+
 /// One cluster's directory, for reading.
 #[derive(Debug, Clone)]
 pub struct Dir(PathBuf);
 
 impl Dir {
-    /// The directory itself.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -117,21 +128,14 @@ impl Dir {
             .with_context(|| format!("{} cannot be understood", path.display()))
     }
 
-    /// The cluster as it was last accepted.
-    pub fn cluster(&self) -> Result<Option<Cluster>> {
+    /// The cluster file as it was last accepted.
+    pub fn stored_file(&self) -> Result<Option<StoredFile>> {
         let path = self.0.join("cluster.yaml");
         let (Some(record), Some(text)) = (self.record()?, files::read(&path)?) else {
             return Ok(None);
         };
-        Ok(Some(
-            source::judge(&text, &record.base, &path.display().to_string())?.0,
-        ))
-    }
-
-    /// The same, for verbs that need one.
-    pub fn known_cluster(&self) -> Result<Cluster> {
-        self.cluster()?
-            .ok_or_else(|| anyhow!("{} holds no cluster file: launch again", self.0.display()))
+        let base = record.base;
+        Ok(Some(StoredFile { path, text, base }))
     }
 
     /// Where a node's Ignition config is.
@@ -184,20 +188,16 @@ impl std::ops::Deref for Store {
 
 impl Store {
     /// Accepts a cluster file: the record's copy changes, and the record if there is none.
-    pub fn accept(&self, source: &Source) -> Result<Record> {
+    pub fn accept(&self, file: &AcceptedFile<'_>) -> Result<Record> {
         let old = self.record()?;
         let mut record = old.clone().unwrap_or_else(|| {
-            Record::new(
-                &source.cluster.name,
-                source.base.clone(),
-                source.path.clone(),
-            )
+            Record::new(file.cluster, file.base.to_owned(), file.path.to_owned())
         });
-        record.base.clone_from(&source.base);
-        record.file.clone_from(&source.path);
+        file.base.clone_into(&mut record.base);
+        file.path.clone_into(&mut record.file);
         let copy = self.0.join("cluster.yaml");
-        if files::read(&copy)?.as_deref() != Some(&source.text) {
-            files::write(&copy, source.text.as_bytes())?;
+        if files::read(&copy)?.as_deref() != Some(file.text) {
+            files::write(&copy, file.text.as_bytes())?;
         }
         if old.as_ref() != Some(&record) {
             self.put(&record)?;
@@ -206,14 +206,13 @@ impl Store {
     }
 
     /// The same for `render`: a cluster with machines keeps the file that it was launched with.
-    pub fn accept_for_render(&self, source: &Source) -> Result<Record> {
+    pub fn accept_for_render(&self, file: &AcceptedFile<'_>) -> Result<Record> {
         match self.record()? {
             Some(record) if record.life != Life::Rendered => Ok(record),
-            _ => self.accept(source),
+            _ => self.accept(file),
         }
     }
 
-    /// Writes the record.
     pub fn put(&self, record: &Record) -> Result<()> {
         let mut text = serde_json::to_string_pretty(record)?;
         text.push('\n');
@@ -235,13 +234,12 @@ impl Store {
         &self,
         cluster: &Cluster,
         pki: &Pki,
-        provider: &dyn Provider,
+        server: &Server,
     ) -> Result<PathBuf> {
         let path = self.kubeconfig();
-        let server = Server::of(cluster, provider);
         let text = files::read(&path)?;
-        if !text.is_some_and(|text| kubeconfig::is_current(&text, &server, pki)) {
-            let config = kubeconfig::render(&cluster.name, &server, pki)?;
+        if !text.is_some_and(|text| kubeconfig::is_current(&text, server, pki)) {
+            let config = kubeconfig::render(&cluster.name, server, pki)?;
             files::write(&path, config.expose().as_bytes())?;
         }
         Ok(path)

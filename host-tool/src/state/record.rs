@@ -9,15 +9,12 @@ use serde::{Deserialize, Serialize};
 /// The version of the format below.
 pub const VERSION: u32 = 1;
 
-/// The whole record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Record {
     /// [`VERSION`].
     pub version: u32,
-    /// The cluster's name.
     pub name: String,
-    /// Milliseconds since 1970.
     pub created_ms: u64,
     /// How far the cluster is.
     pub life: Life,
@@ -39,12 +36,10 @@ pub enum Life {
     Launching,
     /// A launch saw the cluster whole.
     Standing,
-    /// A destroy began.
     Destroying,
 }
 
 impl Life {
-    /// In words.
     pub fn words(self) -> &'static str {
         match self {
             Self::Rendered => "rendered",
@@ -56,7 +51,6 @@ impl Life {
 }
 
 impl Record {
-    /// A new cluster's.
     pub fn new(name: &str, base: PathBuf, file: PathBuf) -> Self {
         let (name, created_ms) = (name.to_owned(), now_ms());
         Self {

@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::resume::{EtcdStep, Facts, Membership, Plan, membership, resume, stale};
+use super::resume::{EtcdStep, Facts, Plan, membership, resume, stale};
 use super::{ConfigFile, goes_on, has_kubelet_state, is_registered, kubeadm_config};
 use crate::context::Context;
 use crate::kube::client::Client;
@@ -86,12 +86,7 @@ async fn look(cx: &Context) -> Result<Facts> {
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
     let settings = EffectiveSettings::new(&cx.node);
-    let member = if settings.has_stacked_etcd {
-        let members = etcd(cx)?.members().await.context("etcd's member list")?;
-        membership(&members, &cx.node.name, cx.node.address)
-    } else {
-        Membership::External
-    };
+    let members = etcd(cx)?.members().await.context("etcd's member list")?;
     let own = Client::new(
         &kube::apiserver_url(cx.node.address),
         &cluster_ca(cx)?,
@@ -100,7 +95,7 @@ async fn look(cx: &Context) -> Result<Facts> {
     .within(OWN_API);
     Ok(Facts {
         kubelet: is_registered(cx, &client).await?,
-        certificates: all_there(&certificate_files(&settings)),
+        certificates: all_there(&certificate_files()),
         manifests: all_there(
             &[
                 "kube-apiserver",
@@ -111,30 +106,24 @@ async fn look(cx: &Context) -> Result<Facts> {
         ),
         etcd: files.exists(&format!("{}/member", settings.etcd_data))
             && files.exists(&manifest("etcd")),
-        member,
+        member: membership(&members, &cx.node.name, cx.node.address),
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })
 }
 
 /// What kubeadm makes before the lock.
-fn certificate_files(settings: &EffectiveSettings) -> Vec<String> {
-    let mut files = vec![
-        pki("apiserver.crt"),
-        pki("front-proxy-client.crt"),
-        ADMIN_CONF.to_owned(),
+fn certificate_files() -> Vec<String> {
+    let certificates = [
+        "apiserver.crt",
+        "front-proxy-client.crt",
+        "etcd/server.crt",
+        "etcd/peer.crt",
+        "apiserver-etcd-client.crt",
     ];
+    let mut files = vec![ADMIN_CONF.to_owned()];
+    files.extend(certificates.map(pki));
     files.extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
-    if settings.has_stacked_etcd {
-        files.extend(
-            [
-                "etcd/server.crt",
-                "etcd/peer.crt",
-                "apiserver-etcd-client.crt",
-            ]
-            .map(pki),
-        );
-    }
     files
 }
 

@@ -35,14 +35,12 @@ pub enum Membership {
     Learner,
     /// Votes.
     Voter,
-    /// etcd is not on the control planes.
-    External,
 }
 
 /// What to do with etcd.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtcdStep {
-    /// Its member votes and its data are here, or etcd is elsewhere: nothing.
+    /// Its member votes and its data are here: nothing.
     Leave,
     /// Join, after removing what is left of this node in the member list and on its disk.
     Join,
@@ -91,7 +89,6 @@ impl Plan {
 /// What is left to do.
 pub fn resume(facts: Facts) -> Plan {
     let settled = match facts.member {
-        Membership::External => true,
         Membership::Voter => facts.etcd,
         Membership::None | Membership::Unstarted | Membership::Learner => false,
     };
@@ -242,15 +239,6 @@ mod tests {
                 plan(false, Join, true),
             ),
             (
-                "etcd is elsewhere",
-                Facts {
-                    member: Membership::External,
-                    etcd: false,
-                    ..DONE
-                },
-                plan(false, Leave, false),
-            ),
-            (
                 "its Node object was deleted",
                 Facts {
                     kubelet: false,
@@ -264,7 +252,7 @@ mod tests {
             assert_eq!(resume(facts), expected, "{what}");
             assert_eq!(
                 resume(facts).is_done(),
-                what == "nothing interrupted it" || what == "etcd is elsewhere",
+                what == "nothing interrupted it",
                 "{what}"
             );
         }

@@ -6,8 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ha_wire::paths;
 
-use super::{certs, judge, mend};
+use super::{certs, judge, mend, scheduling};
 use crate::context::Context;
+use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
 use crate::sys::net::has_address;
@@ -53,6 +54,8 @@ pub struct Facts {
     pub hidden: BTreeSet<String>,
     /// Unit states.
     pub units: BTreeMap<String, String>,
+    /// keepalived is in a real-time class; none: it does not run.
+    pub keepalived_in_real_time: Option<bool>,
     /// Programs that are not there.
     pub missing: Vec<String>,
     /// kubelet.conf names another CA than Ignition brought.
@@ -76,6 +79,7 @@ pub async fn gather(cx: &Context) -> Facts {
         swaps: swaps(&read("/proc/swaps").unwrap_or_default()),
         holders,
         hidden,
+        keepalived_in_real_time: scheduling::keepalived_in_real_time(files),
         missing: PROGRAMS
             .iter()
             .filter(|p| !in_path(cx, p))
@@ -125,12 +129,8 @@ fn units(cx: &Context) -> Vec<String> {
         "kubelet.service".to_owned(),
         cx.node.kubernetes.cri.unit().to_owned(),
     ];
-    if cx.node.is_control_plane() && cx.node.load_balancer.mode == ha_wire::settings::LbMode::Native
-    {
-        all.extend([
-            super::super::balancer::HAPROXY.to_owned(),
-            super::super::balancer::KEEPALIVED.to_owned(),
-        ]);
+    if cx.node.is_control_plane() {
+        all.extend([haproxy::UNIT.to_owned(), keepalived::UNIT.to_owned()]);
     }
     all
 }

@@ -32,6 +32,7 @@ pub fn judge(node: &NodeFile, facts: &Facts) -> Vec<Check> {
             .iter()
             .map(|(unit, state)| unit_check(node, unit, state)),
     );
+    all.extend(keepalived_scheduling(facts));
     all.extend(kernel(node, facts));
     all.extend([
         overlay(facts),
@@ -255,6 +256,21 @@ fn inotify(facts: &Facts) -> Check {
         }
         _ => check,
     }
+}
+
+/// Nothing to say where keepalived does not run.
+fn keepalived_scheduling(facts: &Facts) -> Option<Check> {
+    let in_real_time = facts.keepalived_in_real_time?;
+    let check = check(
+        "keepalived scheduling",
+        "ps -C keepalived -o pid,cls,rtprio,ni",
+    );
+    if in_real_time {
+        return Some(check.says("real time".into()));
+    }
+    let reason = "not in real time: on a busy machine the VIP may move without need".to_owned();
+    let cure = "give this machine's cgroup real-time runtime (cpu.rt_runtime_us), or take a longer loadBalancer.advertInterval";
+    Some(check.with(Verdict::Warn, reason, cure))
 }
 
 fn disk(facts: &Facts) -> Check {

@@ -145,7 +145,6 @@ fn the_users_settings_and_ours_come_to_one() {
     };
     let ours = EffectiveSettings {
         fails_on_swap: false,
-        has_stacked_etcd: true,
         etcd_data: "/var/lib/etcd".into(),
         has_dns: true,
     };
@@ -156,13 +155,10 @@ fn the_users_settings_and_ours_come_to_one() {
     );
     let wanted = EffectiveSettings {
         fails_on_swap: true,
-        has_stacked_etcd: true,
         etcd_data: "/data/etcd".into(),
         has_dns: false,
     };
     assert_eq!(users, wanted);
     let without_ours = settings(json!({"dns": {}}), json!({"failSwapOn": null}));
     assert!(without_ours.fails_on_swap && without_ours.has_dns);
-    let external = json!({"etcd": {"external": {"endpoints": []}}});
-    assert!(!settings(external, json!({})).has_stacked_etcd);
 }

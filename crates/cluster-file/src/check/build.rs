@@ -1,16 +1,15 @@
 //! From a file without errors to the valid type. Every `?` stands for a fault that the reader has already reported.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::machines;
 use crate::bakery;
-use crate::cluster::{Cluster, Etcd, Kubernetes, Network, Nic, Node, Sysext};
+use crate::cluster::{Cluster, Kubernetes, Network, Nic, Node, Sysext};
 use crate::file::{
-    At, ClusterFile, CniFile, EtcdFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry,
-    SysextEntry, object,
+    At, ClusterFile, CniFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry, SysextEntry,
+    object,
 };
-use ha_wire::settings::Endpoint;
-use ha_wire::settings::{Cni, ExtraPort, Hooks, LoadBalancer, Taint};
+use ha_wire::settings::{Cni, Endpoint, ExtraPort, Hooks, LbMode, LoadBalancer, Taint};
 
 /// The valid cluster.
 pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
@@ -84,7 +83,6 @@ fn kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         cri: file.cri?.value,
         proxy: file.proxy?.value,
         cni,
-        etcd: etcd(file.etcd?.value, base)?,
         cert_sans: values(file.cert_sans),
         kubelet_config: object(file.kubelet_config),
         cluster_configuration: object(file.cluster_configuration),
@@ -108,19 +106,6 @@ fn source(text: &str, base: &Path) -> String {
     }
 }
 
-fn etcd(file: EtcdFile, base: &Path) -> Option<Etcd> {
-    let path = |at: Option<At<String>>| -> Option<PathBuf> { Some(base.join(at?.value)) };
-    match file {
-        EtcdFile::Stacked => Some(Etcd::Stacked),
-        EtcdFile::External(external) => Some(Etcd::External {
-            endpoints: values(external.endpoints),
-            ca: path(external.ca)?,
-            cert: path(external.cert)?,
-            key: path(external.key)?,
-        }),
-    }
-}
-
 fn load_balancer(file: LoadBalancerFile) -> Option<LoadBalancer> {
     let extra = |port: crate::file::ExtraPortFile| {
         Some(ExtraPort {
@@ -130,7 +115,7 @@ fn load_balancer(file: LoadBalancerFile) -> Option<LoadBalancer> {
         })
     };
     Some(LoadBalancer {
-        mode: file.mode?.value,
+        mode: LbMode::Native,
         stats: file.stats.map(|at| at.value),
         extra_ports: file
             .extra_ports

@@ -50,7 +50,7 @@ pub(super) fn local(path: &At<String>, faults: &mut Vec<Fault>) {
         ));
     } else if text.is_empty() || text.contains('\0') {
         faults.push(path.error(
-            "is no path",
+            "is not a path",
             "write an absolute path, or one relative to the cluster file",
         ));
     }
@@ -76,7 +76,7 @@ fn ssh_key(key: &At<String>, faults: &mut Vec<Fault>) {
         )
     } else if text.ends_with(".pub") && blob.is_empty() {
         (
-            "is the name of a file",
+            "is a file name",
             "write the key itself, the line in that file",
         )
     } else if !KEY_TYPES.contains(&kind) {
@@ -87,7 +87,7 @@ fn ssh_key(key: &At<String>, faults: &mut Vec<Fault>) {
     // Every key begins with the length of its type's name, a number below 256: AAAA.
     } else if !blob.starts_with("AAAA") || blob.len() < MIN_KEY || !blob.chars().all(base64) {
         (
-            "is cut off or damaged",
+            "is truncated or damaged",
             "copy the whole line of the .pub file",
         )
     } else {

@@ -104,7 +104,7 @@ fn owned(key: &At<String>, value: &Value, table: &[(&str, &str)], faults: &mut V
         let written = key.value == top && below.is_none_or(|below| value.get(below).is_some());
         if written {
             let inner = below.map_or_else(String::new, |below| format!(".{below}"));
-            let message = format!("{}{inner} is decided elsewhere", key.path);
+            let message = format!("{}{inner} cannot be set here", key.path);
             faults.push(Fault::error(
                 key.place,
                 &format!("{}{inner}", key.path),

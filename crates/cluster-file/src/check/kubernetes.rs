@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::is_url;
 use super::syntax::{is_dns_name, version_parts};
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile, CniFile, EtcdFile, ExternalEtcdFile, ProviderFile, Setting};
+use crate::file::{At, ClusterFile, CniFile, EtcdFile, ProviderFile, Setting};
 use ha_wire::kubernetes::{MINORS, minor};
 use ha_wire::settings::{Cri, KubeProxy};
 
@@ -37,7 +37,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
             faults.push(
                 proxy
                     .error(
-                        "ipvs is deprecated since Kubernetes 1.35 and goes away",
+                        "ipvs is deprecated since Kubernetes 1.35 and will be removed",
                         help,
                     )
                     .warning(),
@@ -45,8 +45,13 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         }
     }
     runtime(file, faults);
-    if let Some(etcd) = &k8s.etcd {
-        external_etcd(etcd, faults);
+    for etcd in k8s
+        .etcd
+        .iter()
+        .filter(|etcd| etcd.value == EtcdFile::External)
+    {
+        let help = "write `etcd: stacked`: etcd on the control planes";
+        faults.push(etcd.error("`external` is not supported yet", help));
     }
     for san in &k8s.cert_sans {
         alternative_name(san, faults);
@@ -70,7 +75,7 @@ fn no_version(text: &str) -> (String, String) {
         if minor(core).is_none() {
             let new = wanted > newest;
             let known = if new {
-                "not known yet"
+                "not supported yet"
             } else {
                 "not supported"
             };
@@ -90,9 +95,9 @@ fn no_version(text: &str) -> (String, String) {
         let help = format!("write the exact version, e.g. {example}");
         return (format!("`{text}` has no patch number"), help);
     }
-    let help = "nothing is asked from the internet";
+    let help = "versions are not looked up on the internet";
     let help = format!("write the exact version, e.g. {EXAMPLE}: {help}");
-    (format!("`{text}` is no version"), help)
+    (format!("`{text}` is not a valid version"), help)
 }
 
 fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Fault>) {
@@ -104,8 +109,7 @@ fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Faul
     match &cni.value {
         CniFile::Cilium { values, .. } => match replaces_proxy(values) {
             Some((key, false)) if none => {
-                let message =
-                    "is none and Cilium is told not to replace kube-proxy: no service would answer";
+                let message = "is none and Cilium is configured not to replace kube-proxy: services would not work";
                 let help = "leave kubeProxyReplacement out, or write `proxy: nftables`";
                 faults.push(
                     shown
@@ -114,7 +118,8 @@ fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Faul
                 );
             }
             Some((key, true)) if !none => {
-                let message = "runs beside Cilium's kubeProxyReplacement: both would serve";
+                let message =
+                    "conflicts with Cilium's kubeProxyReplacement: both would handle services";
                 let fault = shown.error(message, "write `proxy: none`");
                 faults.push(fault.also(key.place, "kubeProxyReplacement"));
             }
@@ -123,7 +128,7 @@ fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Faul
         CniFile::Manifests(_) | CniFile::None if none => {
             let default = if proxy.given { "" } else { " (the default)" };
             let message = format!(
-                "is none{default}: no service answers unless your pod network replaces kube-proxy"
+                "is none{default}: services do not work unless your pod network replaces kube-proxy"
             );
             let help = "write `proxy: nftables` if it does not";
             faults.push(shown.error(message, help).warning());
@@ -151,7 +156,7 @@ fn pod_network(cni: &At<CniFile>, faults: &mut Vec<Fault>) {
                 .as_ref()
                 .filter(|version| version_parts(&version.value).is_none());
             if let Some(version) = version {
-                let message = format!("`{}` is no version of a chart", version.value);
+                let message = format!("`{}` is not a valid chart version", version.value);
                 let help = format!(
                     "write three numbers without v, e.g. {}",
                     crate::file::CILIUM
@@ -162,7 +167,7 @@ fn pod_network(cni: &At<CniFile>, faults: &mut Vec<Fault>) {
             for (key, _) in values.iter().filter(|(key, _)| owned(&key.value)) {
                 let help = "leave it out: it is the VIP and its port";
                 faults.push(
-                    key.error("takes Cilium away from the cluster's endpoint", help)
+                    key.error("points Cilium away from the cluster's endpoint", help)
                         .warning(),
                 );
             }
@@ -191,36 +196,6 @@ fn runtime(file: &ClusterFile, faults: &mut Vec<Fault>) {
             help,
         );
         faults.push(fault.also(provider.place, "provider"));
-    }
-}
-
-fn external_etcd(etcd: &At<EtcdFile>, faults: &mut Vec<Fault>) {
-    let EtcdFile::External(external) = &etcd.value else {
-        return;
-    };
-    let ExternalEtcdFile {
-        endpoints,
-        ca,
-        cert,
-        key,
-    } = &**external;
-    let help = "write `etcd: stacked`: etcd on the control planes";
-    faults.push(etcd.error("`external` is not supported yet", help));
-    if endpoints.is_empty() {
-        faults.push(etcd.error(
-            "`external` names no endpoints",
-            "write `endpoints: [https://10.0.0.5:2379]`",
-        ));
-    }
-    for endpoint in endpoints
-        .iter()
-        .filter(|endpoint| !endpoint.value.starts_with("https://"))
-    {
-        let message = format!("`{}` is no https URL", endpoint.value);
-        faults.push(endpoint.error(message, "write e.g. https://10.0.0.5:2379"));
-    }
-    for path in [ca, cert, key].into_iter().flatten() {
-        super::files::local(path, faults);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::file::{At, ClusterFile, VERSION};
 
 pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(version) = file.version.as_ref().filter(|v| v.value != VERSION) {
-        let message = format!("{} is not known to this ha-host", version.value);
+        let message = format!("{} is not supported by this ha-host", version.value);
         faults.push(version.error(
             message,
             format!("write `version: {VERSION}`, or use the ha-host that made this file"),
@@ -21,13 +21,10 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for name in file.entries().iter().filter_map(|node| node.name.as_ref()) {
         dns_label(name, faults);
         if name.value == "localhost" {
-            faults.push(name.error(
-                "`localhost` means every machine",
-                "give the node a name of its own",
-            ));
+            faults.push(name.error("`localhost` is reserved", "give the node a name of its own"));
         }
         if let Some(first) = seen.get(name.value.as_str()) {
-            let message = format!("`{}` is taken", name.value);
+            let message = format!("`{}` is already in use", name.value);
             faults.push(
                 name.error(message, "give every node a name of its own")
                     .also(first.place, "first here"),
@@ -40,15 +37,15 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
 
 /// Cluster, nodes and balanced ports are called by DNS labels.
 pub(super) fn dns_label(name: &At<String>, faults: &mut Vec<Fault>) {
-    let letters = name.value.chars().count();
-    if letters > 63 {
+    let characters = name.value.chars().count();
+    if characters > 63 {
         faults.push(name.error(
-            format!("has {letters} letters; a DNS label has at most 63"),
+            format!("has {characters} characters; a DNS label has at most 63"),
             "choose a shorter name",
         ));
     } else if !is_dns_label(&name.value) {
         faults.push(name.error(
-            format!("`{}` is no DNS label", name.value),
+            format!("`{}` is not a valid DNS label", name.value),
             label_help(&name.value),
         ));
     }

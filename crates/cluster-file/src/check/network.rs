@@ -65,10 +65,10 @@ fn interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let name = &interface.value;
     let odd = |c: char| c.is_whitespace() || c.is_control() || "/:%*?[]".contains(c);
     if name.len() > MAX_INTERFACE || name.contains(odd) || name == "." || name == ".." {
-        let message = format!("`{name}` is no interface name");
+        let message = format!("`{name}` is not a valid interface name");
         faults.push(interface.error(
             message,
-            "write one name as `ip link` shows it, at most 15 letters, e.g. eth0",
+            "write one name as `ip link` shows it, at most 15 characters, e.g. eth0",
         ));
     } else if name == "lo" {
         faults.push(interface.error(
@@ -80,7 +80,7 @@ fn interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
 
 fn dns(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(fourth) = file.network.dns.get(MAX_DNS) {
-        let message = "is one name server too many: resolvers and pods look at three";
+        let message = "is a fourth name server: resolvers and pods use only three";
         faults.push(
             fourth
                 .error(message, "keep the three that matter")
@@ -106,7 +106,7 @@ impl<'f> Home<'f> {
             return None;
         };
         if !PREFIXES.contains(&prefix.value) {
-            let message = format!("{} is no sensible length of a prefix", prefix.value);
+            let message = format!("{} is not a usable prefix length", prefix.value);
             let help = format!(
                 "write {} to {}; most networks are 24",
                 PREFIXES.start(),
@@ -213,7 +213,7 @@ impl<'f> Home<'f> {
                 continue;
             };
             if let Some(first) = seen.get(&address.value) {
-                let message = format!("{} is taken", address.value);
+                let message = format!("{} is already in use", address.value);
                 faults.push(
                     address
                         .error(message, self.free("give the node"))
@@ -262,7 +262,7 @@ impl<'f> Home<'f> {
             || v4.is_unspecified()
             || v4.octets()[0] >= 240
         {
-            Some(format!("{v4} is no address that a machine can have"))
+            Some(format!("{v4} is not a usable host address"))
         } else {
             None
         }

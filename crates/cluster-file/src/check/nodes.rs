@@ -42,25 +42,22 @@ fn control_planes(nodes: &At<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
     let help = "an odd number of control planes, three for most clusters, keeps a majority when one is lost";
     let fault = match count {
         0 => nodes.error(
-            "names no control plane",
+            "lists no control plane",
             "give one node, or better three, `role: control-plane`",
         ),
         1 => nodes
-            .error(
-                "names one control plane: the cluster is gone when it is",
-                help,
-            )
+            .error("lists one control plane: the cluster is lost with it", help)
             .warning(),
         n if n % 2 == 0 => {
             let message = format!(
-                "names {n} control planes: no more of them may fail than of {}",
+                "lists {n} control planes: they tolerate no more failures than {}",
                 n - 1
             );
             nodes.error(message, help).warning()
         }
         n if n > MAX_CONTROL_PLANES => {
             let message =
-                format!("names {n} control planes: more than {MAX_CONTROL_PLANES} make etcd slow");
+                format!("lists {n} control planes: more than {MAX_CONTROL_PLANES} make etcd slow");
             nodes.error(message, help).warning()
         }
         _ => return,
@@ -73,7 +70,7 @@ fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Ve
         faults.push(Fault::error(
             key.place,
             &key.path,
-            format!("`{}` is no label key", key.value),
+            format!("`{}` is not a valid label key", key.value),
             KEY_HELP,
         ));
     } else if key.value == CONTROL_PLANE {
@@ -81,7 +78,7 @@ fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Ve
     // A control plane has the admin's certificate and can; on a worker nobody can.
     } else if is_worker(node) && !kubelet_may_set(&key.value) {
         let message = format!(
-            "a worker may not give itself the label `{}` (NodeRestriction)",
+            "a worker's kubelet may not set the label `{}` (NodeRestriction)",
             key.value
         );
         let name = node.name.as_ref().map_or("NODE", |name| &name.value);
@@ -92,7 +89,7 @@ fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Ve
         faults.push(Fault::error(key.place, &key.path, message, help));
     }
     if !is_label_value(&value.value) {
-        let message = format!("`{}` is no label value", value.value);
+        let message = format!("`{}` is not a valid label value", value.value);
         faults.push(Fault::error(value.place, &value.path, message, VALUE_HELP));
     }
 }
@@ -117,7 +114,7 @@ fn control_plane_only(node: &NodeEntry, key: &At<String>, what: &str) -> Fault {
         )
     } else {
         (
-            format!("kubeadm gives control planes the {what} `{CONTROL_PLANE}` by itself"),
+            format!("kubeadm sets the {what} `{CONTROL_PLANE}` on control planes itself"),
             "leave it out",
         )
     };
@@ -136,7 +133,7 @@ fn taints(node: &NodeEntry, faults: &mut Vec<Fault>) {
             continue;
         };
         if let Some(first) = seen.get(&(key.value.as_str(), effect.value.as_str())) {
-            let message = format!("`{}:{}` is there already", key.value, effect.value);
+            let message = format!("`{}:{}` is given twice", key.value, effect.value);
             faults.push(
                 key.error(message, "keep one of the two")
                     .also(first.place, "first here"),
@@ -150,14 +147,14 @@ fn taints(node: &NodeEntry, faults: &mut Vec<Fault>) {
 fn one_taint(node: &NodeEntry, taint: &TaintFile, faults: &mut Vec<Fault>) {
     if let Some(key) = &taint.key {
         if !is_qualified_name(&key.value) {
-            faults.push(key.error(format!("`{}` is no taint key", key.value), KEY_HELP));
+            faults.push(key.error(
+                format!("`{}` is not a valid taint key", key.value),
+                KEY_HELP,
+            ));
         } else if key.value == CONTROL_PLANE {
             faults.push(control_plane_only(node, key, "taint"));
         } else if key.value.starts_with("node.kubernetes.io/") {
-            let message = format!(
-                "`{}` is a taint that Kubernetes puts and takes by itself",
-                key.value
-            );
+            let message = format!("`{}` is managed by Kubernetes itself", key.value);
             faults.push(key.error(message, "use a prefix of your own"));
         }
     }
@@ -166,7 +163,10 @@ fn one_taint(node: &NodeEntry, taint: &TaintFile, faults: &mut Vec<Fault>) {
         .as_ref()
         .filter(|value| !is_label_value(&value.value))
     {
-        faults.push(value.error(format!("`{}` is no taint value", value.value), VALUE_HELP));
+        faults.push(value.error(
+            format!("`{}` is not a valid taint value", value.value),
+            VALUE_HELP,
+        ));
     }
     if let Some(effect) = taint
         .effect
@@ -174,7 +174,7 @@ fn one_taint(node: &NodeEntry, taint: &TaintFile, faults: &mut Vec<Fault>) {
         .filter(|effect| !EFFECTS.contains(&effect.value.as_str()))
     {
         let message = format!(
-            "`{}` is no effect of a taint{}",
+            "`{}` is not a taint effect{}",
             effect.value,
             did_you_mean(&effect.value, EFFECTS)
         );

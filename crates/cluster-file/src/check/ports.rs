@@ -4,8 +4,7 @@ use std::ops::RangeInclusive;
 
 use super::names::dns_label;
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile};
-use ha_wire::settings::LbMode;
+use crate::file::{At, ClusterFile, LbModeFile};
 
 /// What listens on a control plane already, and where that comes from.
 const TAKEN: [(u16, &str); 13] = [
@@ -30,10 +29,6 @@ const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
 
 pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
-    let external = balancer
-        .mode
-        .as_ref()
-        .is_some_and(|mode| mode.value == LbMode::External);
     let mut seen: Vec<&At<u16>> = Vec::new();
     let extra = balancer
         .extra_ports
@@ -46,11 +41,8 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .chain(&balancer.stats)
         .chain(extra)
     {
-        // An outer load balancer listens on machines of its own.
-        if !external {
-            taken(port, faults);
-            clash(port, &seen, faults);
-        }
+        taken(port, faults);
+        clash(port, &seen, faults);
         zero(port, faults);
         seen.push(port);
     }
@@ -62,7 +54,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
 fn taken(port: &At<u16>, faults: &mut Vec<Fault>) {
     if let Some((_, who)) = TAKEN.iter().find(|(taken, _)| *taken == port.value) {
         let message = format!(
-            "{} is taken by {who}: haproxy binds every address of a control plane",
+            "{} is used by {who}: haproxy binds every address of a control plane",
             port.value
         );
         faults.push(port.error(
@@ -105,7 +97,7 @@ fn extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
         if let Some(name) = &extra.name {
             dns_label(name, faults);
             if let Some(first) = seen.iter().find(|first| first.value == name.value) {
-                let message = format!("`{}` is taken", name.value);
+                let message = format!("`{}` is already in use", name.value);
                 faults.push(
                     name.error(message, "give each port a name of its own")
                         .also(first.place, "first here"),
@@ -142,7 +134,7 @@ fn advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
         return;
     };
     if !ADVERT_MS.contains(&interval.value) || interval.value % 10 != 0 {
-        let message = format!("{} ms is no interval that VRRP can say", interval.value);
+        let message = format!("{} ms is not a valid VRRP interval", interval.value);
         let help =
             "write 10ms to 40950ms in steps of 10ms; 100ms moves the VIP in under half a second";
         faults.push(interval.error(message, help));
@@ -150,19 +142,11 @@ fn advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 fn mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let mode = file
-        .load_balancer
-        .mode
-        .as_ref()
-        .filter(|mode| mode.value != LbMode::Native);
-    if let Some(mode) = mode {
+    let Some(mode) = &file.load_balancer.mode else {
+        return;
+    };
+    if let LbModeFile::NotYet(word) = mode.value {
         let help = "write `mode: native`: keepalived and haproxy from the bakery's sysexts";
-        let word = match mode.value {
-            LbMode::Native => "native",
-            LbMode::Quadlet => "quadlet",
-            LbMode::StaticPod => "staticPod",
-            LbMode::External => "external",
-        };
         faults.push(mode.error(format!("`{word}` is not supported yet"), help));
     }
 }

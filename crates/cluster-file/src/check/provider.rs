@@ -66,7 +66,7 @@ fn not_virtual(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let help = "leave it out: containers get local files as they are, other machines fetch what `sysexts` names";
         faults.push(
             assets
-                .error("goes with libvirt and qemu only", help)
+                .error("is only valid with libvirt and qemu", help)
                 .also(provider.place, "provider"),
         );
     }
@@ -82,7 +82,7 @@ fn libvirt(libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
     for name in names.into_iter().flatten() {
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         if name.value.is_empty() || !name.value.chars().all(fine) {
-            let message = format!("`{}` is no name of libvirt's", name.value);
+            let message = format!("`{}` is not a valid libvirt name", name.value);
             faults.push(name.error(message, "use letters, digits, `-`, `_` and `.`"));
         }
     }
@@ -91,7 +91,7 @@ fn libvirt(libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
 fn uri(uri: &At<String>, faults: &mut Vec<Fault>) {
     if !uri.value.contains("://") {
         faults.push(uri.error(
-            format!("`{}` is no libvirt URI", uri.value),
+            format!("`{}` is not a libvirt URI", uri.value),
             "write e.g. qemu:///system, or qemu+ssh://user@host/system",
         ));
     }
@@ -110,7 +110,7 @@ fn hosts(file: &ClusterFile, libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
         .as_ref()
         .filter(|name| name.value == NetworkChoice::OWN);
     if let Some(network) = own {
-        let message = "names another host, and the cluster's own network is inside one";
+        let message = "names another host, but the cluster's own network exists on one host only";
         let help = "write `network: {bridge: br0}` in the provider's options, with a bridge that every host has";
         let fault = first.error(message, help);
         let fault = if network.given {
@@ -125,7 +125,7 @@ fn hosts(file: &ClusterFile, libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
 fn machine(vm: &VmFile, faults: &mut Vec<Fault>) {
     if let Some(cpus) = vm.cpus.as_ref().filter(|cpus| cpus.value < MIN_CPUS) {
         let message = format!(
-            "{} is too few: kubeadm wants {MIN_CPUS} on a control plane",
+            "{} is too few: kubeadm requires {MIN_CPUS} on a control plane",
             cpus.value
         );
         faults.push(cpus.error(message, format!("write {MIN_CPUS} or more")));
@@ -139,7 +139,7 @@ fn machine(vm: &VmFile, faults: &mut Vec<Fault>) {
     if let Some(cpu) = &vm.cpu {
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_.,+=".contains(c);
         if cpu.value.is_empty() || !cpu.value.chars().all(fine) {
-            let message = format!("`{}` is no processor model of QEMU's", cpu.value);
+            let message = format!("`{}` is not a QEMU processor model", cpu.value);
             faults.push(cpu.error(
                 message,
                 "write `host`, or a name of `qemu-system-x86_64 -cpu help`",
@@ -164,7 +164,7 @@ fn image(image: &ImageFile, faults: &mut Vec<Fault>) {
     let channel = image.channel.as_ref();
     if let Some(channel) = channel.filter(|channel| !CHANNELS.contains(&channel.value.as_str())) {
         let meant = crate::suggest::did_you_mean(&channel.value, CHANNELS);
-        let message = format!("`{}` is no channel of Flatcar{meant}", channel.value);
+        let message = format!("`{}` is not a Flatcar channel{meant}", channel.value);
         faults.push(channel.error(message, format!("write one of {}", CHANNELS.join(", "))));
     }
     if let Some(version) = image
@@ -172,7 +172,7 @@ fn image(image: &ImageFile, faults: &mut Vec<Fault>) {
         .as_ref()
         .filter(|version| version_parts(&version.value).is_none())
     {
-        let message = format!("`{}` is no release of Flatcar", version.value);
+        let message = format!("`{}` is not a Flatcar release", version.value);
         faults.push(version.error(
             message,
             "write three numbers, e.g. 4230.2.3, or leave it out for the newest",
@@ -187,7 +187,7 @@ fn image(image: &ImageFile, faults: &mut Vec<Fault>) {
         .or_else(|| channel.filter(|channel| channel.given));
     if let Some(other) = other {
         let fault = path.error(
-            "is one image too many",
+            "is a second image",
             "name either a file, or a channel and a version",
         );
         faults.push(fault.also(other.place, other.path.clone()));
@@ -199,7 +199,7 @@ fn kernel(image: &ImageFile, faults: &mut Vec<Fault>) {
     let append = image.append.as_ref().filter(|append| append.given);
     let lone = |at: &At<String>, lacks: &str| {
         let help = "a kernel outside the image needs `path`, `kernel` and `initrd`; Flatcar's images bring their own";
-        at.error(format!("goes with `{lacks}`"), help)
+        at.error(format!("requires `{lacks}`"), help)
     };
     match (&image.path, &image.kernel, &image.initrd) {
         (None, Some(at), _) | (None, None, Some(at)) => faults.push(lone(at, "path")),
@@ -219,7 +219,7 @@ pub(super) fn nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let libvirt = matches!(provider, Some(ProviderFile::Libvirt(_)) | None);
     for node in file.entries() {
         if let Some(uri) = node.uri.as_ref().filter(|_| !libvirt) {
-            faults.push(uri.error("goes with `provider: libvirt` only", "leave it out"));
+            faults.push(uri.error("is only valid with `provider: libvirt`", "leave it out"));
         }
     }
     let mut seen: BTreeMap<Mac, &At<Mac>> = BTreeMap::new();
@@ -234,7 +234,7 @@ pub(super) fn nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
                 free.insert(mac);
             }
             Entry::Occupied(first) => {
-                let (first, message) = (first.get(), format!("{} is there already", mac.value));
+                let (first, message) = (first.get(), format!("{} is given twice", mac.value));
                 let help = "give each interface an address of its own";
                 faults.push(
                     mac.error(message, help)
@@ -253,7 +253,7 @@ fn mtus(file: &ClusterFile, faults: &mut Vec<Fault>) {
             .flat_map(|n| n.interfaces.iter().filter_map(|i| i.mtu.as_ref())),
     ) {
         if !(MIN_MTU..=MAX_MTU).contains(&mtu.value) {
-            let message = format!("{} is no size of a packet", mtu.value);
+            let message = format!("{} is not a valid MTU", mtu.value);
             faults.push(mtu.error(
                 message,
                 format!("write {MIN_MTU} to {MAX_MTU} bytes; 1500 is common"),

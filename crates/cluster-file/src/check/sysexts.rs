@@ -29,8 +29,8 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .map(|name| format!("`{name}`"))
         .collect();
     if !missing.is_empty() {
-        let message = format!("sysexts does not name {}", missing.join(", "));
-        let help = "a node needs them all: name them here, or see that the image brings them";
+        let message = format!("sysexts does not list {}", missing.join(", "));
+        let help = "a node needs them all: list them here, or make sure that the image has them";
         faults.push(Fault::error(first.name.place, "sysexts", message, help).warning());
     }
 }
@@ -49,7 +49,7 @@ fn name(name: &At<String>, faults: &mut Vec<Fault>) {
     }
     let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if text.is_empty() || text.len() > 64 || text.starts_with('.') || !text.chars().all(fine) {
-        let message = format!("`{text}` is no name of a sysext");
+        let message = format!("`{text}` is not a valid sysext name");
         let help = "use letters, digits, `-`, `_` and `.`: it becomes a file name, NAME.raw";
         faults.push(Fault::error(name.place, &name.path, message, help));
     }
@@ -62,7 +62,7 @@ fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
         sysext.url.as_ref().or(sysext.path.as_ref()),
     ) {
         let fault = version.error(
-            "is one source too many",
+            "is a second source",
             "keep either `version`, for the bakery's, or `url` or `path`",
         );
         faults.push(fault.also(other.place, other.path.clone()));
@@ -74,21 +74,21 @@ fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
     match (&sysext.url, &sysext.path) {
         (Some(url), Some(path)) => {
             let fault = path.error(
-                "is one source too many",
+                "is a second source",
                 "keep either `url` with `sha256`, or `path`",
             );
             faults.push(fault.also(url.place, url.path.clone()));
         }
         (None, None) => {
             let help = "write `{version: V}` for the bakery's, `{url: https://..., sha256: ...}` or `{path: FILE.raw}`";
-            faults.push(name.error("names no source", help));
+            faults.push(name.error("has no source", help));
         }
         (Some(url), None) => fetched(url, sysext.sha256.as_ref(), faults),
         (None, Some(path)) => {
             super::files::local(path, faults);
             if let Some(sha256) = &sysext.sha256 {
                 let help = "leave it out: the hash of a local file is taken when it is read";
-                faults.push(sha256.error("goes with `url` only", help));
+                faults.push(sha256.error("is only valid with `url`", help));
             }
         }
     }
@@ -99,22 +99,25 @@ fn of_the_bakery(sysext: &SysextEntry, version: &At<String>, faults: &mut Vec<Fa
     if sysext.name.value == crate::bakery::AGENT {
         let help = "leave `version` out and name a file or a URL; left out altogether, `sysexts` takes the one that came \
                     with ha-host";
-        faults.push(version.error("names nothing: the bakery has no ha-agent", help));
+        faults.push(version.error("does not exist: the bakery has no ha-agent", help));
     }
     let fine = |c: char| c.is_ascii_alphanumeric() || "-.".contains(c);
     if version.value.is_empty() || !version.value.chars().all(fine) {
-        let message = format!("`{}` is no version of the bakery's", version.value);
-        faults.push(version.error(message, "write it as its file is called, e.g. v1.34.4"));
+        let message = format!("`{}` is not a valid bakery version", version.value);
+        faults.push(version.error(
+            message,
+            "write it as in the image's file name, e.g. v1.34.4",
+        ));
     }
     if let Some(sha256) = &sysext.sha256 {
-        let help = "leave it out: the bakery's SHA256SUMS names it";
-        faults.push(sha256.error("goes with `url` only", help));
+        let help = "leave it out: it is in the bakery's SHA256SUMS";
+        faults.push(sha256.error("is only valid with `url`", help));
     }
 }
 
 fn fetched(url: &At<String>, sha256: Option<&At<String>>, faults: &mut Vec<Fault>) {
     if !is_url(&url.value) {
-        let message = format!("`{}` is no http or https URL", url.value);
+        let message = format!("`{}` is not an http or https URL", url.value);
         faults.push(url.error(message, "write https://..., or `path` for a local file"));
     }
     let Some(sha256) = sha256 else {
@@ -134,6 +137,6 @@ fn fetched(url: &At<String>, sha256: Option<&At<String>>, faults: &mut Vec<Fault
             Some(_) => "write the 64 hexadecimal digits alone",
             None => "write 64 hexadecimal digits, as sha256sum prints them",
         };
-        faults.push(sha256.error("is no SHA-256 hash", help));
+        faults.push(sha256.error("is not a SHA-256 hash", help));
     }
 }

@@ -187,7 +187,7 @@ impl FromStr for Mac {
         }
         // The lowest bit of the first byte makes it a group's.
         if bytes[0] & 1 == 1 || bytes == [0; 6] {
-            return Err("the address of one interface");
+            return Err("a unicast Ethernet address");
         }
         Ok(Self(bytes))
     }

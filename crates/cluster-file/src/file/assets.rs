@@ -36,6 +36,6 @@ impl AssetsFile {
 impl Word for Updates {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [("none", Self::None), ("sysupdate", Self::Sysupdate)];
-        choice(text, "a way of updates", &table)
+        choice(text, "an update method", &table)
     }
 }

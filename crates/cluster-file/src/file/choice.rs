@@ -68,7 +68,7 @@ fn one_of(
     words: &[&'static str],
 ) -> Result<(&'static str, Place, Node), (Place, String)> {
     let (place, kind) = (node.place, node.kind());
-    let wrong = |kind: &str| format!(" must be one word or one `WORD: options` and is {kind}");
+    let wrong = |kind: &str| format!(" must be one word or one `WORD: options`, not {kind}");
     let (name, place, options) = match node.value {
         Value::Scalar { text, .. } => {
             let value = Value::Empty;

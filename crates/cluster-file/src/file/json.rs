@@ -39,7 +39,7 @@ fn json(node: Node, path: &str, faults: &mut Vec<Fault>) -> Json {
         Value::Scalar { text, plain: false } => Json::String(text),
         Value::Scalar { text, plain: true } => {
             if matches!(text.to_lowercase().as_str(), "yes" | "no" | "on" | "off") {
-                let message = format!("{path}: `{text}` is text in YAML 1.2, not a truth value");
+                let message = format!("{path}: `{text}` is text in YAML 1.2, not a boolean");
                 let help = format!("write true or false, or \"{text}\" in quotes if text is meant");
                 faults.push(Fault::error(node.place, path, message, help).warning());
             }

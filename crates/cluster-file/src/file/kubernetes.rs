@@ -64,25 +64,12 @@ pub enum CniFile {
 }
 
 /// `kubernetes.etcd`.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtcdFile {
-    /// `stacked`
+    /// `stacked`: on the control planes.
     Stacked,
-    /// `{external: {...}}`
-    External(Box<ExternalEtcdFile>),
-}
-
-/// `kubernetes.etcd.external`.
-#[derive(Debug, Clone)]
-pub struct ExternalEtcdFile {
-    /// Needed.
-    pub endpoints: Vec<At<String>>,
-    /// Needed.
-    pub ca: Option<At<String>>,
-    /// Needed.
-    pub cert: Option<At<String>>,
-    /// Needed.
-    pub key: Option<At<String>>,
+    /// `external`, which is not supported yet; its options are not looked at.
+    External,
 }
 
 impl KubernetesFile {
@@ -139,19 +126,10 @@ impl CniFile {
 impl EtcdFile {
     fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
         let (word, options) = f.choice("etcd", &["stacked", "external"], "")?;
-        let mut f = f.options(&word, options);
-        let value = if word.value == "external" {
-            f.known(&["endpoints", "ca", "cert", "key"]);
-            Self::External(Box::new(ExternalEtcdFile {
-                endpoints: f.list("endpoints"),
-                ca: f.needed("ca", "ca.crt"),
-                cert: f.needed("cert", "client.crt"),
-                key: f.needed("key", "client.key"),
-            }))
-        } else {
-            f.known(&[]);
-            Self::Stacked
-        };
-        Some(word.with(value))
+        if word.value == "external" {
+            return Some(word.with(Self::External));
+        }
+        f.options(&word, options).known(&[]);
+        Some(word.with(Self::Stacked))
     }
 }

@@ -149,7 +149,7 @@ impl TaintFile {
         }
         let text: At<String> = f.item_word(path, item)?;
         let Some((left, effect)) = text.value.rsplit_once(':') else {
-            f.fault(text.error("is no taint", "write `key=value:NoSchedule`"));
+            f.fault(text.error("is not a taint", "write `key=value:NoSchedule`"));
             return None;
         };
         let (key, value) = left.split_once('=').unwrap_or((left, ""));

@@ -118,7 +118,7 @@ pub enum SysextForm {
 impl Word for SysextForm {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [("raw", Self::Raw), ("directory", Self::Directory)];
-        choice(text, "a form of sysexts", &table)
+        choice(text, "a sysext form", &table)
     }
 }
 

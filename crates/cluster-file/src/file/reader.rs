@@ -56,7 +56,7 @@ impl<'r> Fields<'r> {
             } else {
                 &path
             };
-            let message = format!("{what} must be a mapping and is {kind}");
+            let message = format!("{what} must be a mapping, not {kind}");
             reader.faults.push(Fault::error(
                 node.place,
                 &path,
@@ -94,7 +94,7 @@ impl<'r> Fields<'r> {
             let message = format!("unknown key `{}` in {place}{question}", key.name);
             let help = match keys {
                 [] => "it takes no options".to_owned(),
-                keys => format!("the keys here are {}", keys.join(", ")),
+                keys => format!("the valid keys are {}", keys.join(", ")),
             };
             let path = join_path(&self.path, &key.name);
             self.reader
@@ -285,7 +285,7 @@ impl Reader {
     fn word<T: Word>(&mut self, node: Node, path: String) -> Option<At<T>> {
         let place = node.place;
         let Value::Scalar { text, .. } = node.value else {
-            let message = format!("{path} must be a single value and is {}", node.kind());
+            let message = format!("{path} must be a single value, not {}", node.kind());
             self.faults
                 .push(Fault::error(place, &path, message, "write one value"));
             return None;
@@ -330,7 +330,7 @@ impl Reader {
             ),
             Value::Empty => Some(Vec::new()),
             _ => {
-                let message = format!("{path} must be a list and is {kind}");
+                let message = format!("{path} must be a list, not {kind}");
                 self.faults.push(Fault::error(
                     node.place,
                     path,

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::LbModeFile;
 use crate::cluster::Mac;
 use crate::suggest::{closest, did_you_mean};
 use ha_wire::phase::Role;
-use ha_wire::settings::{Cri, KubeProxy, LbMode};
+use ha_wire::settings::{Cri, KubeProxy};
 
 /// A value that is written as one word.
 pub(crate) trait Word: Sized {
@@ -201,13 +202,13 @@ impl Word for KubeProxy {
     }
 }
 
-impl Word for LbMode {
+impl Word for LbModeFile {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [
             ("native", Self::Native),
-            ("quadlet", Self::Quadlet),
-            ("staticPod", Self::StaticPod),
-            ("external", Self::External),
+            ("quadlet", Self::NotYet("quadlet")),
+            ("staticPod", Self::NotYet("staticPod")),
+            ("external", Self::NotYet("external")),
         ];
         choice(text, "a load balancer mode", &table)
     }

@@ -50,7 +50,7 @@ fn domains(host: &Host) -> Result<BTreeSet<String>> {
         .iter()
         .filter(|name| name.starts_with(&begin))
     {
-        let Some(xml) = host.virsh.find(&["dumpxml", name])? else {
+        let Some(xml) = host.domain_xml(name)? else {
             continue;
         };
         let domain = Domain::read(&xml, name)?;
@@ -94,7 +94,7 @@ fn tidy(host: &Host, candidates: BTreeSet<String>) -> Result<()> {
         used.extend(host.pool.volume(name)?.and_then(|volume| volume.backing));
     }
     for name in host.domains()? {
-        if let Some(xml) = host.virsh.find(&["dumpxml", &name])? {
+        if let Some(xml) = host.domain_xml(&name)? {
             used.extend(Domain::read(&xml, &name)?.paths);
         }
     }

@@ -7,9 +7,10 @@ use ha_cluster_file::cluster::{Accel, Arch, Firmware, Vm};
 
 use super::names::{Names, Part};
 use super::pool::Pool;
-use super::virsh::Virsh;
+use super::virsh::{Thing, Virsh};
 use super::xml::domain::Domain;
 use super::xml::{self, Mark};
+use crate::finding::Unfit;
 use crate::vm::kvm::{self, Verdict};
 
 /// A host.
@@ -42,8 +43,8 @@ pub enum Found {
     Absent,
     /// Ours.
     Ours(Domain),
-    /// Somebody else's: the message.
-    Foreign(String),
+    /// Somebody else's: what to say.
+    Foreign(Unfit),
 }
 
 impl Host {
@@ -61,7 +62,7 @@ impl Host {
     /// A node's domain.
     pub fn find(&self, node: &str) -> Result<Found> {
         let name = self.names.domain(node);
-        let Some(xml) = self.virsh.find(&["dumpxml", &name])? else {
+        let Some(xml) = self.domain_xml(&name)? else {
             return Ok(Found::Absent);
         };
         let domain = Domain::read(&xml, &name)?;
@@ -81,6 +82,11 @@ impl Host {
                 ))
             },
         )
+    }
+
+    /// What libvirt tells of a domain; none: there is none.
+    pub fn domain_xml(&self, name: &str) -> Result<Option<String>> {
+        self.virsh.find(Thing::Domain(name), &["dumpxml", name])
     }
 
     /// Whether a mark is this state directory's for this node (empty: for the network).
@@ -174,13 +180,7 @@ impl Host {
 
     /// Names of all domains.
     pub fn domains(&self) -> Result<Vec<String>> {
-        let text = self.virsh.run(&["list", "--all", "--name"])?;
-        Ok(text
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty())
-            .map(String::from)
-            .collect())
+        self.virsh.names(&["list", "--all", "--name"])
     }
 
     /// Pulls the plug and forgets a domain, with all that libvirt keeps beside it; fine if it is not there.
@@ -193,13 +193,21 @@ impl Host {
             "--checkpoints-metadata",
         ];
         let args: Vec<&str> = ["undefine", domain].into_iter().chain(flags).collect();
-        self.virsh.find(&args).map(drop)
+        self.virsh.find(Thing::Domain(domain), &args).map(drop)
     }
 
     /// Ends a domain's process; fine if it has none.
     pub fn pull_the_plug(&self, domain: &str) -> Result<()> {
-        match self.virsh.find(&["destroy", domain]) {
-            Err(error) if error.to_string().contains("is not running") => Ok(()),
+        match self.virsh.run(&["destroy", domain]) {
+            // It did not run, or is gone. If that cannot be found out, the first fault is the one to tell.
+            Err(_)
+                if self
+                    .virsh
+                    .is_active(Thing::Domain(domain))
+                    .is_ok_and(|active| !active) =>
+            {
+                Ok(())
+            }
             done => done.map(drop),
         }
     }
@@ -221,12 +229,20 @@ impl Host {
 }
 
 /// Whether firmware that libvirt may choose by itself is there.
-pub fn has_firmware(capabilities: &str, firmware: Firmware) -> bool {
-    firmware == Firmware::Bios || capabilities.contains("<value>efi</value>")
+pub fn has_firmware(capabilities: &str, firmware: Firmware) -> Result<bool> {
+    if firmware == Firmware::Bios {
+        return Ok(true);
+    }
+    let document = xml::parse(capabilities, "its domains")?;
+    let choices = document
+        .descendants()
+        .filter(|n| n.has_tag_name("enum") && n.attribute("name") == Some("firmware"));
+    let mut values = choices.flat_map(|choice| choice.children());
+    Ok(values.any(|value| value.text() == Some("efi")))
 }
 
 /// What a thing of our name is that we did not make, and what to do.
-pub fn foreign(what: &str, name: &str, uri: &str, mark: Option<&Mark>) -> String {
+pub fn foreign(what: &str, name: &str, uri: &str, mark: Option<&Mark>) -> Unfit {
     let whose = mark.map_or_else(String::new, |m| {
         format!(
             " (it belongs to cluster {} of another state directory, {})",
@@ -239,9 +255,11 @@ pub fn foreign(what: &str, name: &str, uri: &str, mark: Option<&Mark>) -> String
         }
         _ => format!("virsh -c {uri} undefine {name} --nvram"),
     };
-    format!(
-        "{uri} has a {what} {name} that this cluster did not make{whose}, and it stays untouched: give the cluster another name, or, \
-         if nobody needs it, remove it:  {remove}"
+    Unfit::new(
+        format!(
+            "{uri} has a {what} {name} that this cluster did not make{whose}, and it stays untouched"
+        ),
+        format!("give the cluster another name, or, if nobody needs it, remove it:  {remove}"),
     )
 }
 
@@ -284,11 +302,24 @@ mod tests {
             node: "n1".into(),
             state: "bb22".into(),
         };
-        let text = foreign("domain", "demo-n1", "qemu:///system", Some(&mark));
-        assert!(
-            text.contains("bb22") && text.contains("virsh -c qemu:///system undefine demo-n1"),
-            "{text}"
-        );
-        assert!(foreign("network", "ha-demo", "u", None).contains("net-undefine ha-demo"));
+        let unfit = foreign("domain", "demo-n1", "qemu:///system", Some(&mark));
+        assert!(unfit.message.contains("bb22"), "{unfit}");
+        let undefine = "virsh -c qemu:///system undefine demo-n1";
+        assert!(unfit.remedy.contains(undefine), "{unfit}");
+        let network = foreign("network", "ha-demo", "u", None);
+        assert!(network.remedy.contains("net-undefine ha-demo"), "{network}");
+    }
+
+    #[test]
+    fn firmware_is_one_of_the_choices() {
+        let with = |value: &str| {
+            format!(
+                "<domainCapabilities><os><enum name='firmware'>{value}</enum></os></domainCapabilities>"
+            )
+        };
+        let has = |xml: &str| has_firmware(xml, Firmware::Uefi).unwrap();
+        assert!(has(&with("<value>bios</value><value>efi</value>")));
+        assert!(!has(&with("<value>bios</value>")) && !has(&with("")));
+        assert!(has_firmware("", Firmware::Bios).unwrap());
     }
 }

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 use super::Host;
 use super::names::Names;
 use super::xml::volume::New;
+use crate::finding::Unfit;
 
 /// Begin of every qcow2 file.
 const QCOW2: &[u8; 4] = b"QFI\xfb";
@@ -41,7 +42,7 @@ impl Base {
         let mut header = [0; HEADER];
         match file.read_exact(&mut header) {
             Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
-                bail!("{shown} is no disk image: it has {length} bytes")
+                bail!("{shown} is not a disk image: it has {length} bytes")
             }
             read => read.with_context(|| format!("cannot read {shown}"))?,
         }
@@ -58,9 +59,11 @@ impl Base {
             });
         }
         if number(8) != 0 {
-            bail!(
-                "{shown} lies over another image, which would have to go with it; make it whole: qemu-img convert -O qcow2 {shown} WHOLE.qcow2"
-            );
+            return Err(Unfit::new(
+                format!("{shown} lies over another image, which would have to go with it"),
+                format!("make it whole: qemu-img convert -O qcow2 {shown} WHOLE.qcow2"),
+            )
+            .into());
         }
         Ok(Self {
             path: path.into(),
@@ -207,7 +210,7 @@ mod tests {
             Base::look(&raw)
                 .unwrap_err()
                 .to_string()
-                .contains("no disk image")
+                .contains("not a disk image")
         );
         let none = Base::look(&dir.path().join("none")).unwrap_err();
         assert!(

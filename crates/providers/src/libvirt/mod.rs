@@ -111,6 +111,11 @@ impl Libvirt {
             .filter(|node| self.uri(node) == host.virsh.uri())
     }
 
+    /// Whether a host may be able to write a node's events and console into our directory.
+    fn says_into_our_files(&self, host: &Host) -> bool {
+        host.virsh.is_local() && !self.apart
+    }
+
     fn dir(&self, node: &Node) -> PathBuf {
         self.machines.join(&node.name)
     }

@@ -2,13 +2,14 @@
 
 use std::net::IpAddr;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, LibvirtNetwork};
 
 use super::host::{Host, foreign};
-use super::virsh::XML;
+use super::virsh::{Thing, XML};
 use super::xml::domain::Plug;
 use super::xml::network::{Network, New};
+use crate::finding::Unfit;
 
 /// The cluster's side of the network.
 #[derive(Debug)]
@@ -18,9 +19,6 @@ pub struct Wiring {
     /// Who lives in it, by name, the VIP too.
     addresses: Vec<(String, IpAddr)>,
 }
-
-/// What keeps the network from being used, and the cure.
-pub type Fault = (String, String);
 
 impl Wiring {
     /// As the cluster file says.
@@ -48,7 +46,7 @@ impl Wiring {
     }
 
     /// Looks whether the nodes can live in it. Changes nothing.
-    pub fn look(&self, host: &Host) -> Result<Vec<Fault>> {
+    pub fn look(&self, host: &Host) -> Result<Vec<Unfit>> {
         match &self.choice {
             LibvirtNetwork::Own => self.look_at_own(host),
             LibvirtNetwork::Named(name) => self.look_at(host, name),
@@ -57,12 +55,15 @@ impl Wiring {
         }
     }
 
-    fn look_at_own(&self, host: &Host) -> Result<Vec<Fault>> {
+    fn look_at_own(&self, host: &Host) -> Result<Vec<Unfit>> {
         let name = host.names.network();
         if host.virsh.is_session() {
-            return Ok(vec![(
-                format!("{} is a user's own libvirt, which cannot make the cluster a network", host.virsh.uri()),
-                "take `uri: qemu:///system`, or a bridge that qemu-bridge-helper allows: `network: {bridge: virbr0}`".into(),
+            return Ok(vec![Unfit::new(
+                format!(
+                    "{} is a user's own libvirt, which cannot make the cluster a network",
+                    host.virsh.uri()
+                ),
+                "take `uri: qemu:///system`, or a bridge that qemu-bridge-helper allows: `network: {bridge: virbr0}`",
             )]);
         }
         let Some(seen) = find(host, &name)? else {
@@ -75,21 +76,20 @@ impl Wiring {
         {
             return Ok(Vec::new());
         }
-        let message = foreign("network", &name, host.virsh.uri(), seen.mark.as_ref());
-        let (seen, cure) = message.split_once(": give").unwrap_or((&message, ""));
-        Ok(vec![(seen.to_owned(), format!("give{cure}"))])
+        let uri = host.virsh.uri();
+        Ok(vec![foreign("network", &name, uri, seen.mark.as_ref())])
     }
 
-    fn look_at(&self, host: &Host, name: &str) -> Result<Vec<Fault>> {
+    fn look_at(&self, host: &Host, name: &str) -> Result<Vec<Unfit>> {
         let uri = host.virsh.uri();
         let Some(network) = find(host, name)? else {
-            return Ok(vec![(
+            return Ok(vec![Unfit::new(
                 format!("{uri} has no network {name}"),
                 format!("name one of `virsh -c {uri} net-list --all`, or take `network: own`"),
             )]);
         };
-        if !is_active(host, name)? {
-            return Ok(vec![(
+        if !host.virsh.is_active(Thing::Network(name))? {
+            return Ok(vec![Unfit::new(
                 format!("libvirt's network {name} at {uri} is not started"),
                 format!("virsh -c {uri} net-start {name}; virsh -c {uri} net-autostart {name}"),
             )]);
@@ -99,8 +99,8 @@ impl Wiring {
 
     /// Makes and starts the cluster's own network; of another one, sees that it can be used.
     pub fn ensure(&self, host: &Host, autostart: bool) -> Result<()> {
-        if let Some((seen, cure)) = self.look(host)?.into_iter().next() {
-            bail!("{seen}: {cure}");
+        if let Some(unfit) = self.look(host)?.into_iter().next() {
+            return Err(unfit.into());
         }
         if self.choice != LibvirtNetwork::Own {
             return Ok(());
@@ -120,7 +120,7 @@ impl Wiring {
         if autostart {
             host.virsh.run(&["net-autostart", &name])?;
         }
-        if !is_active(host, &name)? {
+        if !host.virsh.is_active(Thing::Network(&name))? {
             host.virsh.run(&["net-start", &name])?;
         }
         Ok(())
@@ -136,20 +136,16 @@ pub fn remove(host: &Host) -> Result<()> {
     if !ours {
         return Ok(());
     }
-    if is_active(host, &name)? {
+    if host.virsh.is_active(Thing::Network(&name))? {
         host.virsh.run(&["net-destroy", &name])?;
     }
-    host.virsh.find(&["net-undefine", &name]).map(drop)
+    let undefine = ["net-undefine", &name];
+    host.virsh.find(Thing::Network(&name), &undefine).map(drop)
 }
 
 fn find(host: &Host, name: &str) -> Result<Option<Network>> {
-    let xml = host.virsh.find(&["net-dumpxml", name])?;
+    let xml = host
+        .virsh
+        .find(Thing::Network(name), &["net-dumpxml", name])?;
     xml.map(|xml| Network::read(&xml, name)).transpose()
-}
-
-fn is_active(host: &Host, name: &str) -> Result<bool> {
-    let info = host.virsh.run(&["net-info", name])?;
-    Ok(info
-        .lines()
-        .any(|l| l.starts_with("Active:") && l.ends_with("yes")))
 }

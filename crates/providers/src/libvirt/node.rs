@@ -15,12 +15,12 @@ use ha_host_base::files;
 use super::host::{Found, Host};
 use super::image::{self, Base};
 use super::names::Part;
-use super::virsh::XML;
+use super::virsh::{Thing, XML};
 use super::xml::domain::{Boot, New};
 use super::xml::volume;
 use super::{Libvirt, relay};
 use crate::vm::guest::{Agent, Way};
-use crate::vm::{self, fw_cfg, size};
+use crate::vm::{self, fw_cfg};
 use crate::{Machine, Made, Power};
 
 /// An orderly reboot stops kubelet and containerd first, and an emulated machine boots in a minute.
@@ -32,15 +32,15 @@ const REBOOT_LOOK: Duration = Duration::from_secs(1);
 pub fn ensure(all: &Libvirt, node: &Node, ignition: &Path) -> Result<Made> {
     let host = all.host(node)?;
     let made = match host.find(&node.name)? {
-        Found::Foreign(message) => bail!("{message}"),
+        Found::Foreign(unfit) => return Err(unfit.into()),
         Found::Ours(domain) if domain.active => Made::Running,
         Found::Ours(_) => {
             on(all, node)?;
             Made::PoweredOn
         }
         Found::Absent => {
-            make(all, host, node, ignition)?;
-            Made::New
+            let warning = make(all, host, node, ignition)?;
+            Made::New { warning }
         }
     };
     relay::begin(all, node)?;
@@ -84,7 +84,7 @@ fn ours<'a>(all: &'a Libvirt, node: &Node, active: Option<bool>) -> Result<(&'a 
             node.name,
             host.virsh.uri()
         ),
-        Found::Foreign(message) => bail!("{message}"),
+        Found::Foreign(unfit) => return Err(unfit.into()),
         Found::Ours(domain) if active.is_some_and(|wanted| wanted != domain.active) => {
             bail!(
                 "{} does not run; `ha-host power CLUSTER {} on` starts it",
@@ -103,7 +103,8 @@ fn on(all: &Libvirt, node: &Node) -> Result<()> {
     host.pool.ensure()?;
     open_voices(all, node)?;
     match host.virsh.run(&["start", &name]) {
-        Err(error) if error.to_string().contains("already active") => Ok(()),
+        // Somebody else was faster.
+        Err(_) if host.virsh.is_active(Thing::Domain(&name)).unwrap_or(false) => Ok(()),
         started => started.map(drop),
     }
 }
@@ -132,10 +133,9 @@ fn open_voices(all: &Libvirt, node: &Node) -> Result<()> {
 }
 
 /// From nothing, or from what an earlier attempt left, to a node that boots. The domain comes last: if it is there, all is.
-fn make(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<()> {
-    if let Some(warning) = fw_cfg::check(ignition)? {
-        eprintln!("warning: {}: {warning}", node.name);
-    }
+/// Returns what the operator should know.
+fn make(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<Option<String>> {
+    let warning = fw_cfg::check(ignition)?;
     // Volumes without a domain never ran, or were left behind by somebody who removed the domain by hand.
     host.remove(&node.name)?;
     let domain = build(all, host, node, ignition)?;
@@ -144,21 +144,18 @@ fn make(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<()> 
         // It never ran: the next launch makes it anew, from a fresh config. Best effort, it would find and remove it too.
         let _ = host.remove(&node.name);
     }
-    started
+    started.map(|()| warning)
 }
 
 fn first_start(all: &Libvirt, host: &Host, node: &Node, domain: New) -> Result<()> {
     open_voices(all, node)?;
     define(all, host, &domain)?;
-    let Err(error) = host.virsh.run(&["start", &domain.name]) else {
-        return Ok(());
-    };
-    let words = format!("{error:#}");
-    let ours = [&domain.events, &domain.console];
-    if !host.virsh.is_local() || !ours.iter().any(|path| words.contains(*path)) {
-        return Err(error);
+    let started = host.virsh.run(&["start", &domain.name]);
+    if started.is_ok() || !all.says_into_our_files(host) {
+        return started.map(drop);
     }
-    // SELinux or AppArmor keep the daemon out of our directory: into the pool it may write.
+    // SELinux or AppArmor may keep the daemon out of our directory: into the pool it may write. If that was not the fault,
+    // the second attempt says the same.
     host.undefine(&domain.name)?;
     let domain = New {
         events: voice(host, node, Part::Events)?,
@@ -202,7 +199,7 @@ fn build(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New
         backing: None,
     };
     let config = host.pool.upload(&config, ignition)?;
-    let (events, console) = if host.virsh.is_local() && !all.apart {
+    let (events, console) = if all.says_into_our_files(host) {
         (
             text(&all.events_file(node))?,
             text(&all.console_file(node))?,
@@ -256,7 +253,7 @@ fn voice(host: &Host, node: &Node, part: Part) -> Result<String> {
 fn text(path: &Path) -> Result<String> {
     let text = path
         .to_str()
-        .with_context(|| format!("{} is no UTF-8, which libvirt wants", path.display()))?;
+        .with_context(|| format!("{} is not valid UTF-8, which libvirt needs", path.display()))?;
     Ok(text.to_owned())
 }
 
@@ -283,25 +280,19 @@ pub struct Sources {
 impl Sources {
     /// Looks for them; an error names the one that is missing.
     pub fn find(all: &Libvirt) -> Result<Self> {
-        let vm = &all.options.vm;
-        let base = Base::look(&crate::vm::image::base(vm)?)?;
-        if base.size > vm.disk {
-            bail!(
-                "the disk of {} is smaller than the image {} ({}); write e.g. `disk: {}GiB` in the cluster file",
-                size(vm.disk),
-                base.path.display(),
-                size(base.size),
-                base.size.div_ceil(1 << 30)
-            );
+        let options = &all.options.vm;
+        let base = Base::look(&vm::image::base(options)?)?;
+        if base.size > options.disk {
+            return Err(vm::disk_too_small(options.disk, &base.path, base.size).into());
         }
-        let kernel = match &vm.image {
+        let kernel = match &options.image {
             Image::File { kernel, .. } => kernel.clone(),
             Image::Flatcar { .. } => None,
         };
         Ok(Self {
             base,
             kernel,
-            assets: crate::vm::assets::current_disk(&all.dir)?,
+            assets: vm::assets::current_disk(&all.dir)?,
         })
     }
 
@@ -374,7 +365,7 @@ fn boot_id(agent: &Agent) -> Result<String> {
     let argv = ["cat", "/proc/sys/kernel/random/boot_id"];
     let code = agent.exec(&argv, &mut out, &mut err, &AtomicBool::new(false))?;
     if code != 0 || out.is_empty() {
-        bail!("it tells no boot id");
+        bail!("{} returned no boot id", agent.node());
     }
     Ok(String::from_utf8_lossy(&out).into_owned())
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use super::virsh::{Virsh, XML};
+use super::virsh::{Thing, Virsh, XML};
 use super::xml::volume::{New, Volume};
 use super::xml::{self, Esc};
+use crate::finding::Unfit;
 use crate::vm::size as mib;
 
 /// Where a pool of our own lies for the system's daemon: the one directory that SELinux and AppArmor expect images in.
@@ -55,14 +56,12 @@ impl Pool {
 
     /// What is there; none: no such pool.
     pub fn look(&self) -> Result<Option<Seen>> {
-        let Some(xml) = self.virsh.find(&["pool-dumpxml", &self.name])? else {
+        let thing = Thing::Pool(&self.name);
+        let Some(xml) = self.virsh.find(thing, &["pool-dumpxml", &self.name])? else {
             return Ok(None);
         };
         let document = xml::parse(&xml, &format!("pool {}", self.name))?;
-        let info = self.virsh.run(&["pool-info", "--bytes", &self.name])?;
-        let active = info
-            .lines()
-            .any(|l| l.starts_with("State:") && l.ends_with("running"));
+        let active = self.virsh.is_active(thing)?;
         let available = xml::text(&document, "available")
             .and_then(|t| t.parse().ok())
             .unwrap_or(0);
@@ -79,11 +78,14 @@ impl Pool {
     }
 
     /// What keeps images from it; none: fine.
-    pub fn unfit(&self, seen: &Seen) -> Option<String> {
+    pub fn unfit(&self, seen: &Seen) -> Option<Unfit> {
         (!FILES.contains(&seen.kind.as_str())).then(|| {
-            format!(
-                "libvirt's pool {} is of type {}, whose volumes are no files; name another with `pool: NAME` (one that is not there is made)",
-                self.name, seen.kind
+            Unfit::new(
+                format!(
+                    "libvirt's pool {} is of type {}, whose volumes are not files",
+                    self.name, seen.kind
+                ),
+                "name another with `pool: NAME` (one that is not there is made)",
             )
         })
     }
@@ -93,8 +95,8 @@ impl Pool {
         match self.look()? {
             None => self.make(),
             Some(seen) => {
-                if let Some(fault) = self.unfit(&seen) {
-                    bail!("{fault}");
+                if let Some(unfit) = self.unfit(&seen) {
+                    return Err(unfit.into());
                 }
                 if seen.active {
                     return Ok(());
@@ -131,22 +133,21 @@ impl Pool {
         if self.look()?.is_some_and(|seen| seen.active) {
             self.virsh.run(&["pool-destroy", &self.name])?;
         }
-        self.virsh.find(&["pool-undefine", &self.name]).map(drop)
+        let undefine = ["pool-undefine", &self.name];
+        self.virsh
+            .find(Thing::Pool(&self.name), &undefine)
+            .map(drop)
     }
 
     /// Name and path of every volume; none if there is no pool.
     pub fn volumes(&self) -> Result<Vec<(String, String)>> {
-        let Some(text) = self.virsh.find(&["vol-list", &self.name])? else {
-            return Ok(Vec::new());
-        };
-        Ok(text.lines().filter_map(listed).collect())
+        self.virsh.volumes(&self.name)
     }
 
     /// A volume.
     pub fn volume(&self, name: &str) -> Result<Option<Volume>> {
-        let xml = self
-            .virsh
-            .find(&["vol-dumpxml", "--pool", &self.name, name])?;
+        let dump = ["vol-dumpxml", "--pool", &self.name, name];
+        let xml = self.virsh.find(Thing::Volume(&self.name, name), &dump)?;
         xml.map(|xml| Volume::read(&xml, name)).transpose()
     }
 
@@ -183,6 +184,8 @@ impl Pool {
             Err(error) => {
                 // Best effort: should the host be gone, the next launch sees that the volume is too short.
                 let _ = self.delete(new.name);
+                // A full file system has many ways to say so: it is asked itself.
+                self.has_room(size, file)?;
                 Err(error)
             }
         }
@@ -194,14 +197,16 @@ impl Pool {
         let _ = self.virsh.run(&["pool-refresh", &self.name]);
         let free = self.look()?.map_or(0, |seen| seen.available);
         if free < size {
-            bail!(
-                "libvirt's pool {} at {} has {} free, {} needs {}; make room there or name another `pool`, then launch again",
+            let message = format!(
+                "libvirt's pool {} at {} has {} free, {} needs {}",
                 self.name,
                 self.virsh.uri(),
                 mib(free),
                 file.display(),
                 mib(size)
             );
+            let remedy = "make room there or name another `pool`, then launch again";
+            return Err(Unfit::new(message, remedy).into());
         }
         Ok(())
     }
@@ -209,7 +214,7 @@ impl Pool {
     fn send(&self, name: &str, file: &Path, size: u64) -> Result<Volume> {
         let path = file
             .to_str()
-            .with_context(|| format!("{} is no UTF-8", file.display()))?;
+            .with_context(|| format!("{} is not valid UTF-8", file.display()))?;
         let patience = Duration::from_secs(60 + size / SLOWEST);
         self.virsh.run_within(
             &[
@@ -240,7 +245,8 @@ impl Pool {
     pub fn read(&self, name: &str, offset: u64, to: &Path) -> Result<()> {
         let (offset, to) = (
             offset.to_string(),
-            to.to_str().context("the state directory is no UTF-8")?,
+            to.to_str()
+                .context("the state directory's path is not valid UTF-8")?,
         );
         self.virsh
             .run(&[
@@ -259,35 +265,16 @@ impl Pool {
 
     /// Removes a volume; fine if it is not there.
     pub fn delete(&self, name: &str) -> Result<()> {
+        let delete = ["vol-delete", "--pool", &self.name, name];
         self.virsh
-            .find(&["vol-delete", "--pool", &self.name, name])
+            .find(Thing::Volume(&self.name, name), &delete)
             .map(drop)
     }
-}
-
-/// A line of `vol-list`: names may hold spaces, but no slash.
-fn listed(line: &str) -> Option<(String, String)> {
-    let at = line.find(" /")?;
-    Some((
-        line[..at].trim().to_owned(),
-        line[at + 1..].trim_end().to_owned(),
-    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn lists_of_volumes() {
-        let line = " my disk.qcow2   /var/lib/my images/my disk.qcow2";
-        let (name, path) = listed(line).unwrap();
-        assert_eq!(
-            (name.as_str(), path.as_str()),
-            ("my disk.qcow2", "/var/lib/my images/my disk.qcow2")
-        );
-        assert_eq!(listed("------"), None);
-    }
 
     #[test]
     fn only_pools_of_files() {
@@ -301,6 +288,7 @@ mod tests {
         assert!(
             pool.unfit(&seen("logical"))
                 .unwrap()
+                .message
                 .contains("pool vg0 is of type logical")
         );
     }

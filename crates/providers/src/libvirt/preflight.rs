@@ -14,6 +14,8 @@ use crate::finding::{bad, good};
 use crate::vm::size;
 use crate::{Finding, Machine, Provider, probe};
 
+/// The remedy of faults that bring none.
+const RETRY: &str = "fix that, then launch again";
 /// What a host should keep for itself.
 const SPARE_MEMORY: u64 = 512 << 20;
 /// What a node's disk holds once Kubernetes runs: container images, etcd, logs.
@@ -27,13 +29,13 @@ pub fn look(all: &Libvirt) -> Result<Vec<Finding>> {
     let sources = Sources::find(all);
     let mut findings = vec![match &sources {
         Ok(sources) => good(format!("image {}", sources.base.path.display())),
-        Err(error) => parted(error),
+        Err(error) => Finding::of_error(error, RETRY),
     }];
     for host in all.hosts.values() {
-        match host.virsh.run(&["version"]) {
-            Err(error) => findings.push(parted(&error)),
-            Ok(version) => {
-                findings.push(good(reached(host, &version)));
+        match host.virsh.run(&["uri"]) {
+            Err(error) => findings.push(Finding::of_error(&error, RETRY)),
+            Ok(_) => {
+                findings.push(good(host.virsh.uri()));
                 findings.extend(able(all, host)?);
                 findings.extend(names(all, host)?);
                 findings.extend(network(all, host)?);
@@ -62,39 +64,6 @@ fn in_use(all: &Libvirt) -> Result<Vec<Finding>> {
     probe::look(&wanted)
 }
 
-/// Our errors end with the cure, behind a semicolon; what others said follows.
-fn parted(error: &anyhow::Error) -> Finding {
-    let (top, below) = (
-        error.to_string(),
-        error
-            .chain()
-            .skip(1)
-            .map(|cause| format!(": {cause}"))
-            .collect::<String>(),
-    );
-    match top.split_once("; ") {
-        Some((seen, cure)) => bad(format!("{seen}{below}"), cure),
-        None => bad(format!("{top}{below}"), "mend that, then launch again"),
-    }
-}
-
-fn reached(host: &Host, version: &str) -> String {
-    let after = |begin: &str| {
-        version
-            .lines()
-            .find_map(|l| l.strip_prefix(begin))
-            .unwrap_or_default()
-            .trim()
-            .to_owned()
-    };
-    format!(
-        "{} (libvirt {}, {})",
-        host.virsh.uri(),
-        after("Using library: libvirt"),
-        after("Running hypervisor:")
-    )
-}
-
 /// Architecture, firmware, accelerator.
 fn able(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
     let (vm, uri) = (&all.options.vm, host.virsh.uri());
@@ -112,12 +81,12 @@ fn able(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
                 vm.arch
             ),
             format!(
-                "install its emulator there (apt-get install {package}), or mend `arch` in the cluster file"
+                "install its emulator there (apt-get install {package}), or fix `arch` in the cluster file"
             ),
         )]);
     };
     let mut findings = Vec::new();
-    if !has_firmware(&capabilities, vm.firmware) {
+    if !has_firmware(&capabilities, vm.firmware)? {
         debug_assert_eq!(vm.firmware, Firmware::Uefi);
         findings.push(bad(
             format!("libvirt at {uri} has no UEFI firmware for {}", vm.arch),
@@ -136,9 +105,8 @@ fn able(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
 fn names(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     for node in all.nodes_of(host) {
-        if let Found::Foreign(message) = host.find(&node.name)? {
-            let (seen, cure) = message.split_once(": give").unwrap_or((&message, ""));
-            findings.push(bad(seen, format!("give{cure}")));
+        if let Found::Foreign(unfit) = host.find(&node.name)? {
+            findings.push(unfit.into());
         }
     }
     Ok(findings)
@@ -149,10 +117,7 @@ fn network(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
     if faults.is_empty() {
         return Ok(vec![good("network")]);
     }
-    Ok(faults
-        .into_iter()
-        .map(|(seen, cure)| bad(seen, cure))
-        .collect())
+    Ok(faults.into_iter().map(Finding::from).collect())
 }
 
 fn memory(all: &Libvirt, host: &Host) -> Result<Finding> {
@@ -203,8 +168,8 @@ fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding
     let Some(seen) = host.pool.look()? else {
         return Ok(good(format!("pool {name} to be made")));
     };
-    if let Some(fault) = host.pool.unfit(&seen) {
-        return Ok(parted(&anyhow::anyhow!(fault)));
+    if let Some(unfit) = host.pool.unfit(&seen) {
+        return Ok(unfit.into());
     }
     if !seen.active {
         return Ok(good(format!("pool {name} to be started")));
@@ -248,13 +213,5 @@ mod tests {
         let stats = "total  :             24684092 KiB\nfree   :                 1024 KiB\nbuffers:                 1024 KiB\n\
                      cached :                 2048 KiB\n";
         assert_eq!(free_memory(stats), 4 << 20);
-    }
-
-    #[test]
-    fn errors_are_parted_into_what_and_how() {
-        let finding =
-            parted(&anyhow::anyhow!("no such sheep").context("the daemon sleeps; wake it; gently"));
-        assert_eq!(finding.seen, "the daemon sleeps: no such sheep");
-        assert_eq!(finding.cure, "wake it; gently");
     }
 }

@@ -2,11 +2,12 @@
 //! serial port: what the provider does with a domain does not depend on what runs in it. One boots the lab's Flatcar stand-in.
 
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Cluster;
 
 use super::*;
+use crate::NEW;
+use crate::machine_tests::Evidence;
 use crate::vm::guest::{Agent, Way};
 use crate::vm::operator;
 
@@ -14,19 +15,7 @@ mod belongings;
 mod cut_off;
 mod life;
 
-/// A whole boot under TCG takes half a minute on an idle machine, and was seen to take six at a load of 13 on two processors.
-const PATIENCE: Duration = Duration::from_secs(900);
-
-/// Waits until something is so.
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < end, "not within {PATIENCE:?}: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-/// A cluster of two and its provider.
+/// A cluster of two and its provider. What a failed test leaves goes with the operator machine.
 struct World {
     dir: tempfile::TempDir,
     cluster: Cluster,
@@ -66,8 +55,32 @@ impl World {
         self.provider.ensure(self.node(at), &self.ignition())
     }
 
+    fn wait(&self, what: &str, done: impl FnMut() -> bool) {
+        self.evidence().wait(what, done);
+    }
+
+    fn evidence(&self) -> Evidence {
+        let files = self.cluster.nodes.iter().flat_map(|node| {
+            let log = format!("/var/log/libvirt/qemu/t-{}.log", node.name);
+            [
+                self.provider.console(node),
+                self.provider.events(node),
+                log.into(),
+            ]
+        });
+        Evidence(files.collect())
+    }
+
     fn console(&self, at: usize) -> String {
         std::fs::read_to_string(self.provider.console(self.node(at))).unwrap_or_default()
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.evidence().show();
+        }
     }
 }
 

@@ -1,27 +1,88 @@
-//! `virsh` as the client of one libvirt host: every call is a child process with a deadline; what it says becomes one message
-//! with the host, the cause and the cure.
+//! `virsh` as the client of one libvirt host: every call is a child process with a deadline. What it achieved is read from its
+//! exit code, from lists of names and from XML; its sentences are passed on to people and never read.
 
-use std::io::Read;
+use std::io::ErrorKind;
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
-use ha_host_base::command::{tail, which};
+use anyhow::{Context, Result};
+use ha_host_base::command::{self, Finished, which};
 use nix::sys::signal::Signal;
+
+use crate::finding::Unfit;
+
+#[cfg(test)]
+mod tests;
 
 /// A healthy daemon answers in a tenth of a second, one behind ssh and busy with a pool in a few.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a running virsh is looked at: short beside its own 20 ms.
-const LOOK: Duration = Duration::from_millis(5);
 /// Where Debian, Fedora and SUSE have it.
 pub const PACKAGE: &str = "apt-get install libvirt-clients (Fedora: libvirt-client)";
+/// Stands for the file in the arguments of [`Virsh::feed`].
+pub const XML: &str = "{xml}";
+/// Where the system's daemon listens: the old one, and the one for virtual machines where libvirt is modular.
+const SYSTEM_SOCKETS: [&str; 2] = ["/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"];
 
 /// One host's virsh.
 #[derive(Debug, Clone)]
 pub struct Virsh {
     uri: String,
+}
+
+/// A thing of libvirt's, by its name.
+#[derive(Debug, Clone, Copy)]
+pub enum Thing<'a> {
+    /// A virtual machine.
+    Domain(&'a str),
+    /// A virtual network.
+    Network(&'a str),
+    /// A storage pool.
+    Pool(&'a str),
+    /// A volume of a pool, which comes first.
+    Volume(&'a str, &'a str),
+}
+
+/// libvirt did not do what it was asked to.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{uri}: virsh {command}: {said}")]
+pub struct VirshError {
+    /// The host.
+    pub uri: String,
+    /// virsh's command and what it was about.
+    pub command: String,
+    /// virsh's own words.
+    pub said: String,
+    /// Why.
+    pub kind: VirshErrorKind,
+}
+
+/// Why a call of virsh failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VirshErrorKind {
+    /// The host answers and refuses.
+    Refused,
+    /// The host cannot be reached.
+    Unreachable(Door),
+    /// The daemon or the connection to it ended in the middle.
+    CutOff,
+    /// No end within the deadline.
+    TimedOut(Duration),
+}
+
+/// What stands before a daemon that cannot be reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// ssh.
+    Ssh,
+    /// Nobody listens.
+    NoDaemon,
+    /// This user may not connect, or may and is refused.
+    NotPermitted,
+    /// Another transport, or a user's own daemon.
+    Unknown,
 }
 
 impl Virsh {
@@ -39,8 +100,12 @@ impl Virsh {
     pub fn is_local(&self) -> bool {
         // driver[+transport]://[user@][host][:port]/path
         let after = self.uri.split_once("://").map_or("", |(_, rest)| rest);
-        let transport = self.uri.split("://").next().and_then(|s| s.split_once('+'));
-        after.starts_with('/') && transport.is_none_or(|(_, way)| way == "unix")
+        after.starts_with('/') && self.transport().is_none_or(|transport| transport == "unix")
+    }
+
+    fn transport(&self) -> Option<&str> {
+        let scheme = self.uri.split("://").next()?;
+        scheme.split_once('+').map(|(_, transport)| transport)
     }
 
     /// Whether this is a user's own daemon and not the system's.
@@ -56,23 +121,63 @@ impl Virsh {
 
     /// The same with a deadline of its own.
     pub fn run_within(&self, args: &[&str], patience: Duration) -> Result<String> {
-        let said = self.say(args, patience)?;
-        if said.status.success() {
-            return Ok(said.out);
+        let finished = self.finish(args, patience)?;
+        if finished.status.success() && finished.timed_out.is_none() {
+            return Ok(finished.stdout);
         }
-        Err(self.explain(args, &said))
+        Err(self.explain(args, &finished))
     }
 
-    /// None if libvirt knows no thing of that name.
-    pub fn find(&self, args: &[&str]) -> Result<Option<String>> {
-        let said = self.say(args, PATIENCE)?;
-        if said.status.success() {
-            return Ok(Some(said.out));
+    /// A command about a thing; none if there is no such thing.
+    pub fn find(&self, thing: Thing<'_>, args: &[&str]) -> Result<Option<String>> {
+        match self.run(args) {
+            Ok(text) => Ok(Some(text)),
+            // If that cannot be found out either, the first fault is the one to tell.
+            Err(_) if self.exists(thing).is_ok_and(|exists| !exists) => Ok(None),
+            Err(error) => Err(error),
         }
-        if said.err.contains("error: failed to get ") {
-            return Ok(None);
-        }
-        Err(self.explain(args, &said))
+    }
+
+    /// Whether there is such a thing.
+    pub fn exists(&self, thing: Thing<'_>) -> Result<bool> {
+        let (all, name) = match thing {
+            Thing::Domain(name) => (self.names(&["list", "--all", "--name"])?, name),
+            Thing::Network(name) => (self.names(&["net-list", "--all", "--name"])?, name),
+            Thing::Pool(name) => (self.names(&["pool-list", "--all", "--name"])?, name),
+            Thing::Volume(pool, name) => {
+                let volumes = self.volumes(pool)?.into_iter();
+                (volumes.map(|(name, _)| name).collect(), name)
+            }
+        };
+        Ok(all.iter().any(|one| one == name))
+    }
+
+    /// Whether a domain, network or pool is started; a volume never is.
+    pub fn is_active(&self, thing: Thing<'_>) -> Result<bool> {
+        let (active, name) = match thing {
+            Thing::Domain(name) => (self.names(&["list", "--name"])?, name),
+            Thing::Network(name) => (self.names(&["net-list", "--name"])?, name),
+            Thing::Pool(name) => (self.names(&["pool-list", "--name"])?, name),
+            Thing::Volume(..) => return Ok(false),
+        };
+        Ok(active.iter().any(|one| one == name))
+    }
+
+    /// The lines of a list with `--name`.
+    pub fn names(&self, list: &[&str]) -> Result<Vec<String>> {
+        let text = self.run(list)?;
+        let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
+        Ok(names.map(String::from).collect())
+    }
+
+    /// Name and path of every volume of a pool; none if there is no pool.
+    pub fn volumes(&self, pool: &str) -> Result<Vec<(String, String)>> {
+        let text = self.find(Thing::Pool(pool), &["vol-list", pool])?;
+        Ok(text
+            .unwrap_or_default()
+            .lines()
+            .filter_map(volume_line)
+            .collect())
     }
 
     /// Feeds XML to a command that takes a file.
@@ -86,7 +191,7 @@ impl Virsh {
         let path = file
             .path()
             .to_str()
-            .context("TMPDIR is no UTF-8")?
+            .context("TMPDIR is not valid UTF-8")?
             .to_owned();
         let args: Vec<&str> = args
             .iter()
@@ -95,265 +200,122 @@ impl Virsh {
         self.run(&args)
     }
 
-    /// The command itself, for those who want its streams.
-    pub fn command(&self, args: &[&str]) -> Result<Command> {
-        let virsh = which("virsh").ok_or_else(|| anyhow!("virsh is not installed: {PACKAGE}"))?;
+    fn finish(&self, args: &[&str], patience: Duration) -> Result<Finished> {
+        let virsh = which("virsh").ok_or_else(|| Unfit::new("virsh is not installed", PACKAGE))?;
         let mut command = Command::new(virsh);
         command
             .args(["--quiet", "--connect", &self.uri])
             .args(args)
             .env("LC_ALL", "C")
-            .stdin(Stdio::null());
-        Ok(command)
+            // In a process group of its own nobody could answer ssh's questions at the terminal: they fail at once.
+            .env("SSH_ASKPASS_REQUIRE", "force")
+            .env("SSH_ASKPASS", "/bin/false");
+        command::run(&mut command, "", patience)
     }
 
-    fn say(&self, args: &[&str], patience: Duration) -> Result<Said> {
-        let mut command = self.command(args)?;
-        let mut child = command
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .context("cannot start virsh")?;
-        let (out, err) = (listen(child.stdout.take()), listen(child.stderr.take()));
-        let Some(status) = wait(&mut child, patience)? else {
-            bail!(
-                "{}: virsh {} did not end within {} s; is the host overloaded or cut off? Launch again once `virsh -c {} list` answers",
-                self.uri,
-                args.first().unwrap_or(&""),
-                patience.as_secs(),
-                self.uri
-            );
+    /// With the remedy, where there is one that everybody needs.
+    fn explain(&self, args: &[&str], finished: &Finished) -> anyhow::Error {
+        let about = args.iter().take(3).filter(|a| !a.starts_with("--"));
+        let words = finished.stderr.trim().replace('\n', "; ");
+        let error = VirshError {
+            uri: self.uri.clone(),
+            command: about.copied().collect::<Vec<_>>().join(" "),
+            said: if words.is_empty() {
+                format!("it ended with {} and said nothing", finished.status)
+            } else {
+                words
+            },
+            kind: self.kind(finished),
         };
-        Ok(Said {
-            status,
-            out: heard(out)?,
-            err: heard(err)?,
+        match error.unfit() {
+            Some(unfit) => unfit.into(),
+            None => error.into(),
+        }
+    }
+
+    fn kind(&self, finished: &Finished) -> VirshErrorKind {
+        if let Some(after) = finished.timed_out {
+            return VirshErrorKind::TimedOut(after);
+        }
+        // virsh dies without a word when the daemon does in the middle of an upload.
+        if finished.status.signal() == Some(Signal::SIGPIPE as i32) {
+            return VirshErrorKind::CutOff;
+        }
+        let answers = self
+            .finish(&["uri"], PATIENCE)
+            .is_ok_and(|asked| asked.status.success());
+        if answers {
+            return VirshErrorKind::Refused;
+        }
+        VirshErrorKind::Unreachable(if self.transport() == Some("ssh") {
+            Door::Ssh
+        } else if self.is_local() && !self.is_session() {
+            door(&SYSTEM_SOCKETS.map(Path::new))
+        } else {
+            Door::Unknown
         })
     }
-
-    fn explain(&self, args: &[&str], said: &Said) -> anyhow::Error {
-        let mut words = words(&said.err);
-        if said.status.signal() == Some(Signal::SIGPIPE as i32) {
-            words = CUT.into();
-        } else if words.is_empty() {
-            words = format!("it ended with {} and said nothing", said.status);
-        }
-        let cure = cure(&self.uri, &words)
-            .map(|cure| format!("; {cure}"))
-            .unwrap_or_default();
-        let about: Vec<&str> = args
-            .iter()
-            .take(3)
-            .filter(|a| !a.starts_with("--"))
-            .copied()
-            .collect();
-        if lost(&words) {
-            return anyhow!("libvirt at {} cannot be reached: {words}{cure}", self.uri);
-        }
-        anyhow!("{}: virsh {}: {words}{cure}", self.uri, about.join(" "))
-    }
 }
 
-/// virsh dies without a word when the daemon does in the middle of an upload.
-const CUT: &str = "the daemon or the connection to it ended in the middle";
-/// Stands for the file in the arguments of [`Virsh::feed`].
-pub const XML: &str = "{xml}";
-
-/// What a virsh said.
-struct Said {
-    status: ExitStatus,
-    out: String,
-    err: String,
-}
-
-fn listen(stream: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(mut stream) = stream {
-            // A stream that breaks ends: what came until then is what was said.
-            let _ = stream.read_to_end(&mut bytes);
-        }
-        String::from_utf8_lossy(&bytes).into_owned()
-    })
-}
-
-fn heard(listener: JoinHandle<String>) -> Result<String> {
-    listener
-        .join()
-        .map_err(|_| anyhow!("the thread that listens to virsh has panicked"))
-}
-
-/// None: it was killed at the deadline.
-fn wait(child: &mut Child, patience: Duration) -> Result<Option<ExitStatus>> {
-    let end = Instant::now() + patience;
-    loop {
-        if let Some(status) = child.try_wait().context("cannot wait for virsh")? {
-            return Ok(Some(status));
-        }
-        if Instant::now() > end {
-            child.kill().context("cannot stop virsh")?;
-            child.wait().context("cannot wait for virsh")?;
-            return Ok(None);
-        }
-        std::thread::sleep(LOOK);
-    }
-}
-
-/// virsh's own words without its decoration: `error: a` and `error: b` become `a: b`; log lines go.
-fn words(err: &str) -> String {
-    let errors: Vec<&str> = err
-        .lines()
-        .filter_map(|line| line.strip_prefix("error: "))
-        .map(str::trim)
-        .collect();
-    if errors.is_empty() {
-        return tail(err).trim().replace('\n', "; ");
-    }
-    errors.join(": ")
-}
-
-/// Whether the words say that the host, not the thing asked for, is at fault.
-fn lost(words: &str) -> bool {
-    const SIGNS: [&str; 6] = [
-        CUT,
-        "failed to connect to the hypervisor",
-        "client socket is closed",
-        "End of file while reading data",
-        "Cannot recv data",
-        "Disconnected from",
-    ];
-    SIGNS.iter().any(|sign| words.contains(sign))
-}
-
-/// What mends the faults that everybody meets.
-fn cure(uri: &str, words: &str) -> Option<String> {
-    let any = |signs: &[&str]| signs.iter().any(|sign| words.contains(sign));
-    if any(&[
-        "ssh:",
-        "Host key verification",
-        "Cannot find 'ssh'",
-        "Cannot recv data",
-    ]) && uri.contains("ssh")
-    {
-        return Some(format!(
-            "`virsh -c {uri} list` must work without asking: install ssh, put your key there, accept the host's key"
-        ));
-    }
-    if any(&[
-        "authentication unavailable",
-        "authentication failed",
-        "access denied",
-        "Permission denied",
-        "polkit",
-        "system bus",
-    ]) && lost(words)
-    {
-        return Some(
-            "you may not use the system's libvirt: `sudo usermod -aG libvirt $USER`, then log in anew (`id` shows the group); \
-             without a group libvirt: a polkit rule for org.libvirt.unix.manage"
-                .into(),
-        );
-    }
-    if any(&["No such file or directory", "Connection refused"]) && words.contains("socket") {
-        return Some(
-            "the daemon does not run: `sudo systemctl enable --now libvirtd` (or virtqemud.socket, virtnetworkd.socket and \
-             virtstoraged.socket where libvirt is modular); not installed: `apt-get install libvirt-daemon-system`"
-                .into(),
-        );
-    }
-    if lost(words) {
-        return Some(format!(
-            "once `virsh -c {uri} list` works again, launch again: it goes on"
-        ));
-    }
-    if any(&["No space left on device", "Disk quota exceeded"]) {
-        return Some("the pool's file system is full: make room there or name another `pool`, then launch again".into());
-    }
-    None
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn local_and_session() {
-        let is = |uri: &str| (Virsh::new(uri).is_local(), Virsh::new(uri).is_session());
-        assert_eq!(is("qemu:///system"), (true, false));
-        assert_eq!(is("qemu:///session"), (true, true));
-        assert_eq!(is("qemu+unix:///system?socket=/run/x"), (true, false));
-        assert_eq!(is("qemu+ssh://me@kvm1/system"), (false, false));
-        assert_eq!(
-            is("qemu+ssh:///system"),
-            (false, false),
-            "ssh to localhost may be another user"
-        );
-    }
-
-    #[test]
-    fn words_lose_their_decoration() {
-        let err = "2026-11-21 17:47:59.699+0000: 358: info : libvirt version: 11.3.0\n\
-                   error: Failed to start domain 'demo-n1'\nerror: internal error: no\n";
-        assert_eq!(
-            words(err),
-            "Failed to start domain 'demo-n1': internal error: no"
-        );
-        assert_eq!(words("odd\nthing\n"), "odd; thing");
-    }
-
-    #[test]
-    fn faults_that_everybody_meets_have_a_cure() {
-        let ended = |uri: &str, err: &str, status: i32| {
-            let said = Said {
-                status: ExitStatus::from_raw(status),
-                out: String::new(),
-                err: err.into(),
-            };
-            Virsh::new(uri).explain(&["list"], &said).to_string()
+impl VirshError {
+    fn unfit(&self) -> Option<Unfit> {
+        let uri = &self.uri;
+        let lost = |remedy: String| {
+            let message = format!("libvirt at {uri} cannot be reached: {}", self.said);
+            Some(Unfit::new(message, remedy))
         };
-        let says = |uri: &str, err: &str| ended(uri, err, 256);
-        let connect = "error: failed to connect to the hypervisor\n";
-        let system = "qemu:///system";
-        for (uri, err, cure) in [
-            (
-                system,
-                "error: Failed to connect socket to '/var/run/libvirt/libvirt-sock': No such file or directory",
-                "systemctl enable --now libvirtd",
+        let again = format!("once `virsh -c {uri} list` works again, launch again: it goes on");
+        match self.kind {
+            VirshErrorKind::Refused => None,
+            VirshErrorKind::TimedOut(after) => Some(Unfit::new(
+                format!(
+                    "{uri}: virsh {} did not end within {} s",
+                    self.command,
+                    after.as_secs()
+                ),
+                format!("is the host overloaded or cut off? {again}"),
+            )),
+            VirshErrorKind::CutOff => Some(Unfit::new(
+                format!("the connection to libvirt at {uri} ended in the middle of an answer"),
+                again,
+            )),
+            VirshErrorKind::Unreachable(Door::Unknown) => lost(again),
+            VirshErrorKind::Unreachable(Door::Ssh) => lost(format!(
+                "`virsh -c {uri} list` must work without asking: install ssh, put your key there, accept the host's key"
+            )),
+            VirshErrorKind::Unreachable(Door::NotPermitted) => lost(
+                "you may not use the system's libvirt: `sudo usermod -aG libvirt $USER`, then log in anew (`id` shows the group); \
+                 without a group libvirt: a polkit rule for org.libvirt.unix.manage"
+                    .into(),
             ),
-            (
-                system,
-                "error: Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied",
-                "usermod -aG libvirt",
+            VirshErrorKind::Unreachable(Door::NoDaemon) => lost(
+                "the daemon does not run: `sudo systemctl enable --now libvirtd` (or virtqemud.socket, virtnetworkd.socket and \
+                 virtstoraged.socket where libvirt is modular); not installed: `apt-get install libvirt-daemon-system`"
+                    .into(),
             ),
-            (
-                system,
-                "error: authentication unavailable: no polkit agent available to authenticate action 'org.libvirt.unix.manage'",
-                "usermod -aG libvirt",
-            ),
-            (
-                "qemu+ssh://kvm1/system",
-                "error: Cannot recv data: ssh: Could not resolve hostname kvm1: Name or service not known: Connection reset by peer",
-                "put your key there",
-            ),
-        ] {
-            let message = says(uri, &format!("{connect}{err}\n"));
-            assert!(
-                message.contains(cure) && message.contains(uri) && message.lines().count() == 1,
-                "{message}"
-            );
         }
-        let full = says(
-            system,
-            "error: cannot upload to volume x\nerror: No space left on device\n",
-        );
-        let cut = ended(system, "", Signal::SIGPIPE as i32);
-        assert!(
-            cut.contains("cannot be reached") && cut.contains("launch again"),
-            "{cut}"
-        );
-        assert!(
-            full.contains("name another `pool`") && !full.contains("cannot be reached"),
-            "{full}"
-        );
     }
+}
+
+/// What stands before a local daemon that listens at one of these sockets and was not reached.
+fn door(sockets: &[&Path]) -> Door {
+    let there = sockets.iter().map(|socket| UnixStream::connect(socket));
+    let mut doors = there.map(|connected| match connected {
+        // It listens and lets everybody in; then it asks polkit, or who we are.
+        Ok(_) => Door::NotPermitted,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Door::NotPermitted,
+        Err(_) => Door::NoDaemon,
+    });
+    doors
+        .find(|door| *door == Door::NotPermitted)
+        .unwrap_or(Door::NoDaemon)
+}
+
+/// A line of `vol-list`: names may hold spaces, but no slash.
+fn volume_line(line: &str) -> Option<(String, String)> {
+    let at = line.find(" /")?;
+    Some((
+        line[..at].trim().to_owned(),
+        line[at + 1..].trim_end().to_owned(),
+    ))
 }

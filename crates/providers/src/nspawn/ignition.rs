@@ -3,10 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use ha_host_base::command::{executable, tail, which};
+use anyhow::{Context, Result, bail};
+use ha_host_base::command::{self, executable, tail, which};
 
 use super::layout::NodeDir;
 use super::root::{Window, make_dir};
@@ -16,7 +17,7 @@ const DRACUT: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
 /// Work directory below the node's; holds the config with its secrets, removed after use.
 pub const WORK: &str = "ignition.work";
 /// Ignition tries a source for ever; a launch does not wait so long.
-const PATIENCE_SECONDS: &str = "600";
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Finds Ignition: the command, the image's own, or Debian's package.
 pub fn find(image: &Path) -> Option<PathBuf> {
@@ -43,8 +44,9 @@ pub fn apply(program: &Path, config: &Path, dir: &Path) -> Result<()> {
         root: window.path(),
         work: &work,
     };
-    let result = run.all();
-    let log = readable(&std::fs::read_to_string(run.raw_log()).unwrap_or_default());
+    let mut raw_log = String::new();
+    let result = run.all(&mut raw_log);
+    let log = readable(&raw_log);
     let log_file = dir.join(NodeDir::IGNITION_LOG);
     let written = std::fs::write(&log_file, &log)
         .with_context(|| format!("cannot write {}", log_file.display()));
@@ -68,7 +70,8 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn all(&self) -> Result<()> {
+    /// What Ignition says goes to `log`.
+    fn all(&self, log: &mut String) -> Result<()> {
         make_dir(self.work, 0o700)?;
         make_dir(&self.work.join("empty"), 0o700)?;
         let path = path_with(&stubs(self.work)?)?;
@@ -80,23 +83,17 @@ impl Run<'_> {
             }
             _ => {}
         }
-        self.stage("fetch-offline", &path)?;
+        self.stage("fetch-offline", &path, log)?;
         if self.work.join("neednet").exists() {
-            self.stage("fetch", &path)?;
+            self.stage("fetch", &path, log)?;
         }
-        self.stage("files", &path)?;
+        self.stage("files", &path, log)?;
         selinux.done()
     }
 
-    fn stage(&self, stage: &str, path: &OsStr) -> Result<()> {
-        let log = std::fs::File::options()
-            .create(true)
-            .append(true)
-            .open(self.raw_log())
-            .context("cannot write Ignition's log")?;
-        let status = Command::new("timeout")
-            .args(["--kill-after=5", PATIENCE_SECONDS])
-            .arg(self.program)
+    fn stage(&self, stage: &str, path: &OsStr, log: &mut String) -> Result<()> {
+        let mut ignition = Command::new(self.program);
+        ignition
             .arg("--root")
             .arg(self.root)
             .args(["--platform", "file", "--log-to-stdout", "--stage", stage])
@@ -109,42 +106,48 @@ impl Run<'_> {
             .env("PATH", path)
             .env("IGNITION_CONFIG_FILE", self.config)
             .env("IGNITION_SYSTEM_CONFIG_DIR", self.work.join("empty"))
-            .env("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT", "false")
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().context("cannot share Ignition's log")?)
-            .stderr(log)
-            .status()
-            .with_context(|| format!("cannot start {}", self.program.display()))?;
-        ensure!(
-            status.success(),
-            "Ignition failed in stage {stage} ({status})"
-        );
-        Ok(())
-    }
-
-    fn raw_log(&self) -> PathBuf {
-        self.work.join("log")
+            .env("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT", "false");
+        let finished = command::run(&mut ignition, "", PATIENCE)?;
+        log.push_str(&finished.stdout);
+        log.push_str(&finished.stderr);
+        match (finished.timed_out, finished.status) {
+            (Some(after), _) => {
+                let waited = after.as_secs();
+                bail!("Ignition did not end within {waited} s in stage {stage}")
+            }
+            (None, status) if !status.success() => {
+                bail!("Ignition failed in stage {stage} ({status})")
+            }
+            _ => Ok(()),
+        }
     }
 }
+
+/// Levels of Ignition's log, the worst first; debugging is left out: see [`readable`].
+const LEVELS: [&str; 7] = [
+    "EMERG", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO",
+];
+/// So many of them are of faults.
+const FAULTS: usize = 4;
 
 /// Ignition logs the whole config, keys and all, over many lines: only lines that bear a level above debugging are kept.
 fn readable(log: &str) -> String {
-    let levels = [
-        "EMERG", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO",
-    ];
-    let kept = log.lines().filter(|line| {
-        let level = line.split_once(':').map_or("", |(level, _)| level.trim());
-        levels.contains(&level) || line.starts_with("timeout:")
-    });
+    let kept = log.lines().filter(|line| of_level(line, &LEVELS).is_some());
     kept.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// The line that says why, else the last ones.
+/// The last line of a fault, else the last ones of all.
 fn last_words(log: &str) -> &str {
-    log.lines()
-        .rev()
-        .find_map(|line| line.split_once("Ignition failed: "))
-        .map_or_else(|| tail(log), |(_, cause)| cause)
+    let mut lines = log.lines().rev();
+    lines
+        .find_map(|line| of_level(line, &LEVELS[..FAULTS]))
+        .unwrap_or_else(|| tail(log))
+}
+
+/// What a line of the log says, if it is of one of these levels: `CRITICAL : text`.
+fn of_level<'a>(line: &'a str, levels: &[&str]) -> Option<&'a str> {
+    let (level, text) = line.split_once(':')?;
+    levels.contains(&level.trim()).then(|| text.trim())
 }
 
 fn path_with(stubs: &Path) -> Result<OsString> {
@@ -216,7 +219,7 @@ mod tests {
         let kept = readable(log);
         assert_eq!(kept.lines().count(), 3, "{kept}");
         assert!(!kept.contains("data:"));
-        assert_eq!(last_words(&kept), "no such user");
+        assert_eq!(last_words(&kept), "Ignition failed: no such user");
     }
 
     #[test]

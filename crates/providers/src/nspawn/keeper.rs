@@ -1,8 +1,8 @@
 //! The keeper: one small process per node that outlives ha-host. It mounts the node's disk, has Ignition fill a new one, runs
 //! systemd-nspawn, starts it again when the node reboots, and takes cable and cgroups away when the node is off.
 //!
-//! `ha-host nspawn-keeper DIRECTORY`, started by `ensure` and by nobody else. It answers on stdout with one line, `running`
-//! or `error: ...`, and closes it.
+//! `ha-host nspawn-keeper DIRECTORY`, started by `ensure` and by nobody else. It answers on stdout with an
+//! [`Answer`] and closes it.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use ha_host_base::command::tail;
+use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
@@ -22,8 +23,16 @@ use crate::process::Ident;
 
 /// What nspawn exits with when the node wants to be started again.
 const REBOOT: i32 = 133;
-/// The answer to `ensure` when the node has a PID 1.
-pub const RUNNING: &str = "running";
+
+/// The answer to `ensure`, one JSON value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Answer {
+    /// The node has a PID 1.
+    Running,
+    /// It has none, and why.
+    Failed(String),
+}
 
 /// Runs the keeper until its node is off. To be called before any thread is started.
 pub fn run(args: &[String]) -> Result<()> {
@@ -32,15 +41,16 @@ pub fn run(args: &[String]) -> Result<()> {
     };
     let result = keep(Path::new(dir));
     if let Err(error) = &result {
-        answer(&format!("error: {error:#}"));
+        answer(&Answer::Failed(format!("{error:#}")));
     }
     result
 }
 
 /// Tells `ensure`, once; later answers go to /dev/null. Nobody may be listening any more.
-pub fn answer(text: &str) {
+pub fn answer(answer: &Answer) {
     let mut stdout = std::io::stdout();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+    let _ = serde_json::to_writer(&mut stdout, answer);
+    let _ = stdout.flush();
     if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
         let _ = nix::unistd::dup2_stdout(null);
     }
@@ -157,6 +167,9 @@ impl<'a> Keeper<'a> {
     fn boot(&self) -> Result<bool> {
         network::plug(&self.plan.wiring)?;
         cgroup::make(&self.hierarchies, &self.groups)?;
+        if let Some(control_planes) = self.plan.real_time_among {
+            cgroup::real_time::give_share(&self.groups, control_planes);
+        }
         let console = std::fs::File::options()
             .create(true)
             .append(true)

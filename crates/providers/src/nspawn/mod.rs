@@ -89,7 +89,7 @@ impl Provider for Nspawn {
         let (local, faults) = extensions::local(&self.sysexts);
         anyhow::ensure!(
             faults.is_empty(),
-            "{}; mend `sysexts` in the cluster file",
+            "{}; fix `sysexts` in the cluster file",
             faults.join("; ")
         );
         extensions::gather(

@@ -36,6 +36,9 @@ pub struct Plan {
     pub extensions: Vec<(String, PathBuf)>,
     /// The extensions are directories, not images.
     pub unpacked: bool,
+    /// A control plane: how many of them share the cluster's real-time budget.
+    #[serde(default)]
+    pub real_time_among: Option<u32>,
     /// A new disk: the Ignition program and the node's config.
     pub ignition: Option<(PathBuf, PathBuf)>,
 }
@@ -140,6 +143,7 @@ mod tests {
             name_servers: vec!["10.77.0.1".into()],
             extensions: vec![("ha-agent".into(), "/s/machines/_extensions/ha-agent".into())],
             unpacked: false,
+            real_time_among: Some(3),
             ignition: None,
         }
     }

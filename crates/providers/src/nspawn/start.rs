@@ -6,8 +6,9 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Node;
+use ha_wire::phase::Role;
 
-use super::keeper::RUNNING;
+use super::keeper::Answer;
 use super::layout::{Layout, NodeDir};
 use super::network::Owner;
 use super::plan::Plan;
@@ -50,7 +51,7 @@ pub fn ensure(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made> {
     let config =
         std::path::absolute(config).with_context(|| format!("cannot find {}", config.display()))?;
     start(provider, node, Some((program, config)))?;
-    Ok(Made::New)
+    Ok(Made::New { warning: None })
 }
 
 /// Boots a node from its disk, unless it runs.
@@ -88,23 +89,29 @@ fn start(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -
     if let Some(mut stdout) = child.stdout.take() {
         stdout
             .read_to_string(&mut said)
-            .with_context(|| format!("cannot hear the keeper of {}", node.name))?;
+            .with_context(|| format!("lost the keeper of {}", node.name))?;
     }
-    if said.lines().any(|line| line == RUNNING) {
-        // The keeper lives on; should it end before we do, somebody must take note of it.
-        std::thread::spawn(move || child.wait());
-        return Ok(());
-    }
-    let status = child
-        .wait()
-        .with_context(|| format!("cannot wait for the keeper of {}", node.name))?;
-    match said.trim().strip_prefix("error: ") {
-        Some(error) => bail!("{}: {error}", node.name),
-        None => bail!(
-            "the keeper of {} has died ({status}); see {}",
-            node.name,
-            dir.join(NodeDir::KEEPER_LOG).display()
-        ),
+    match serde_json::from_str(&said) {
+        Ok(Answer::Running) => {
+            // The keeper lives on; should it end before we do, somebody must take note of it.
+            std::thread::spawn(move || child.wait());
+            Ok(())
+        }
+        Ok(Answer::Failed(error)) => {
+            // It has nothing left to do.
+            let _ = child.wait();
+            bail!("{}: {error}", node.name)
+        }
+        Err(_) => {
+            let status = child
+                .wait()
+                .with_context(|| format!("cannot wait for the keeper of {}", node.name))?;
+            bail!(
+                "the keeper of {} has died ({status}); see {}",
+                node.name,
+                dir.join(NodeDir::KEEPER_LOG).display()
+            )
+        }
     }
 }
 
@@ -131,8 +138,17 @@ fn plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) ->
             .map(|(name, _)| (name.clone(), home.join(name)))
             .collect(),
         unpacked: provider.unpack_reason().is_some(),
+        real_time_among: real_time_among(provider, node),
         ignition,
     })
+}
+
+/// Only control planes run keepalived.
+fn real_time_among(provider: &Nspawn, node: &Node) -> Option<u32> {
+    let is_control_plane = |node: &&Node| node.role == Role::ControlPlane;
+    let count = provider.nodes.iter().filter(is_control_plane).count();
+    Some(node).filter(is_control_plane)?;
+    u32::try_from(count).ok()
 }
 
 /// The image below a disk is the one that it was made on, even if the cluster file or a link names another one by now: an

@@ -4,13 +4,15 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ha_cluster_file::cluster::Cluster;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::*;
+use crate::NEW;
+use crate::machine_tests::Evidence;
 
 /// Set in the second life of a test.
 const INSIDE: &str = "HA_TEST_INSIDE";
@@ -122,8 +124,21 @@ impl World {
     }
 
     /// Waits until systemd on the node has started everything.
+    fn wait(&self, what: &str, done: impl FnMut() -> bool) {
+        self.evidence().wait(what, done);
+    }
+
+    fn evidence(&self) -> Evidence {
+        let files = self.cluster.nodes.iter().flat_map(|node| {
+            let dir = self.provider.dir(node);
+            [NodeDir::CONSOLE, NodeDir::KEEPER_LOG, NodeDir::IGNITION_LOG]
+                .map(|name| dir.join(name))
+        });
+        Evidence(files.collect())
+    }
+
     fn wait_up(&self, at: usize) {
-        wait(&format!("{} is up", self.node(at).name), || {
+        self.wait(&format!("{} is up", self.node(at).name), || {
             let command = self
                 .provider
                 .exec(self.node(at), &["systemctl", "is-system-running"]);
@@ -155,6 +170,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.evidence().show();
+        }
         let destroyed = self.provider.destroy();
         if !std::thread::panicking() {
             destroyed.unwrap();
@@ -167,14 +185,6 @@ fn base64(text: &str) -> String {
     base64::engine::general_purpose::STANDARD.encode(text)
 }
 
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(60);
-    while !done() {
-        assert!(Instant::now() < end, "not within a minute: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn a_life() {
@@ -184,7 +194,7 @@ fn a_life() {
         std::thread::scope(|scope| {
             for at in 0..2 {
                 let world = &*world;
-                scope.spawn(move || assert_eq!(world.ensure(at), Made::New));
+                scope.spawn(move || assert_eq!(world.ensure(at), NEW));
             }
         });
         world.wait_up(0);
@@ -195,7 +205,7 @@ fn a_life() {
         assert_eq!(world.ensure(0), Made::Running);
         let events =
             || std::fs::read_to_string(world.provider.events(world.node(0))).unwrap_or_default();
-        wait("the node's word", || events() == "{}\n");
+        world.wait("the node's word", || events() == "{}\n");
         assert!(
             std::fs::read_to_string(world.provider.console(world.node(0)))
                 .unwrap()
@@ -258,7 +268,7 @@ fn reboot(world: &World, id: &str) {
     );
     world.run(0, &["ping", "-c", "1", "-W", "2", "10.79.0.12"]);
     world.run(0, &["systemctl", "poweroff"]);
-    wait("the node is off", || world.state(0) == Machine::Off);
+    world.wait("the node is off", || world.state(0) == Machine::Off);
     assert!(!provider.wiring(node).path().exists());
 }
 
@@ -270,7 +280,7 @@ fn remake(world: &World) {
     let id = world.run(0, &["cat", "/etc/machine-id"]);
     provider.remove(node).unwrap();
     assert_eq!(world.state(0), Machine::Absent);
-    assert_eq!(world.ensure(0), Made::New);
+    assert_eq!(world.ensure(0), NEW);
     world.wait_up(0);
     assert_ne!(world.run(0, &["cat", "/etc/machine-id"]), id);
     assert_eq!(world.state(1), Machine::Running);
@@ -303,7 +313,7 @@ fn faults() {
             !provider.dir(node).join("ignition.work").exists(),
             "it may hold secrets"
         );
-        assert_eq!(world.ensure(0), Made::New, "a half-made disk is made anew");
+        assert_eq!(world.ensure(0), NEW, "a half-made disk is made anew");
         unwatched(world);
         // Somebody else cleans up half of it.
         Command::new("ip")

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::keeper::{RUNNING, answer, log};
+use super::keeper::{Answer, answer, log};
 use super::layout::NodeDir;
 use crate::process::Ident;
 
@@ -74,7 +74,7 @@ impl Watch {
             Err(error) => log(&format!("error: {error:#}")),
         }
         if !self.seen.swap(true, Ordering::SeqCst) {
-            answer(RUNNING);
+            answer(&Answer::Running);
         }
     }
 }

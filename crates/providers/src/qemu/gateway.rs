@@ -1,6 +1,7 @@
 //! The cluster's gateway: one QEMU without a guest. It is the hub between the nodes and, as QEMU's user network, their way out
 //! and the way in by forwarded ports. It may end and begin again at any time: the nodes do not notice.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -15,9 +16,7 @@ use super::layout::{Layout, QMP};
 use super::ports::{self, Ports};
 use super::qmp::{PATIENCE, Qmp};
 use super::{filter, programs, spawn};
-
-/// How QEMU says that it has one of that name already.
-const DUPLICATE: &str = "Duplicate ID";
+use crate::finding::Unfit;
 
 /// The gateway of one cluster.
 #[derive(Debug)]
@@ -131,8 +130,9 @@ impl Gateway {
             }
         }
         let version = programs::version(&programs::find_system(self.arch())?)?;
+        let there = netdevs(&qmp.human("info network")?);
         for plug in self.plugs() {
-            plug_in(qmp, &plug, version)
+            plug_in(qmp, &plug, version, &there)
                 .with_context(|| format!("{} cannot be plugged in", plug.node))?;
         }
         Ok(())
@@ -152,20 +152,34 @@ impl Gateway {
     }
 }
 
-/// Fine if it is in already.
-fn plug_in(qmp: &mut Qmp, plug: &Plug, version: programs::Version) -> Result<()> {
+/// Adds what is not `there` yet of a node's cable and its port of the hub.
+fn plug_in(
+    qmp: &mut Qmp,
+    plug: &Plug,
+    version: programs::Version,
+    there: &BTreeSet<String>,
+) -> Result<()> {
     let (again, after) = reconnect(version);
     let address = json!({"type": "unix", "path": plug.there()});
     let cable = json!({"type": "stream", "id": plug.cable(), "server": false, "addr": address, again: after});
     let port =
         json!({"type": "hubport", "id": plug.port(), "hubid": plug.nic, "netdev": plug.cable()});
-    for device in [cable, port] {
-        match qmp.execute("netdev_add", device) {
-            Err(error) if !error.to_string().contains(DUPLICATE) => return Err(error),
-            _ => {}
+    for (id, device) in [(plug.cable(), cable), (plug.port(), port)] {
+        if !there.contains(&id) {
+            qmp.execute("netdev_add", device)?;
         }
     }
     Ok(())
+}
+
+/// The identifiers in what `info network` lists: `cable-one.0: index=0,type=stream,...`, those of a hub's ports behind ` \\ `.
+fn netdevs(text: &str) -> BTreeSet<String> {
+    let lines = text
+        .lines()
+        .map(|line| line.trim_start_matches([' ', '\\']));
+    lines
+        .filter_map(|line| Some(line.split_once(": ")?.0.to_owned()))
+        .collect()
 }
 
 /// The forwarded ports in what `info usernet` prints:
@@ -190,11 +204,14 @@ pub fn dns(cluster: &Cluster) -> Result<Ipv4Addr> {
             || "another address of the network".into(),
             |ip| ip.to_string(),
         );
-        bail!(
-            "the gateway {} is no name server with provider qemu, whose user network wants an address of its own for that: write \
-             `dns: [{free}]` in `network`",
-            network.gateway
-        );
+        return Err(Unfit::new(
+            format!(
+                "the gateway {} is not a name server with provider qemu, whose user network needs an address of its own for that",
+                network.gateway
+            ),
+            format!("write `dns: [{free}]` in `network`"),
+        )
+        .into());
     }
     let found = named.copied().or_else(|| spare(cluster));
     match found {
@@ -244,9 +261,17 @@ mod tests {
         }
         let error = dns(&testing::demo()).unwrap_err().to_string();
         assert!(
-            error.contains("10.77.0.1 is no name server") && error.contains("dns: [10.77.0.2]"),
+            error.contains("10.77.0.1 is not a name server") && error.contains("dns: [10.77.0.2]"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn what_is_plugged_in_is_read() {
+        let text = "hub 0\r\n \\ lan-hub: index=0,type=hubport,peer=lan\r\n \\ port-one.0: index=0,type=hubport\r\n\
+                    cable-one.0: index=0,type=stream,connected: unix:../one/net0\r\n";
+        let expected = ["cable-one.0", "lan-hub", "port-one.0"];
+        assert!(netdevs(text).iter().eq(expected));
     }
 
     #[test]

@@ -36,8 +36,9 @@ pub fn ensure(provider: &Qemu, node: &Node, config: &Path) -> Result<Made> {
         Machine::Running => return Ok(Made::Running),
         Machine::Off => Made::PoweredOn,
         Machine::Absent => {
-            make(provider, node, config).with_context(|| format!("cannot make {}", node.name))?;
-            Made::New
+            let warning = make(provider, node, config)
+                .with_context(|| format!("cannot make {}", node.name))?;
+            Made::New { warning }
         }
     };
     start(provider, node)?;
@@ -53,12 +54,10 @@ pub fn on(provider: &Qemu, node: &Node) -> Result<()> {
     }
 }
 
-/// Everything of a node but the process, beside its place; then it is put there.
-fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<()> {
+/// Everything of a node but the process, beside its place; then it is put there. Returns what the operator should know.
+fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<String>> {
     let vm = &provider.options.vm;
-    if let Some(warning) = fw_cfg::check(config)? {
-        eprintln!("warning: {warning}");
-    }
+    let warning = fw_cfg::check(config)?;
     let new = provider.layout.new_node(&node.name);
     remove_dir(&new.0)?;
     files::make_dir(&new.0)?;
@@ -82,7 +81,8 @@ fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<()> {
     files::sync_dir(&new.0)?;
     let place = provider.dir(node).0;
     std::fs::rename(&new.0, &place).with_context(|| format!("cannot make {}", place.display()))?;
-    files::sync_dir(provider.layout.machines())
+    files::sync_dir(provider.layout.machines())?;
+    Ok(warning)
 }
 
 /// The config holds keys.

@@ -17,6 +17,7 @@ use self::gateway::Gateway;
 use self::layout::{Layout, NodeDir};
 use super::vm::kvm::{self, Verdict};
 use super::{Finding, Machine, Made, Power, Provider};
+use crate::finding::Unfit;
 
 mod arguments;
 pub mod filter;
@@ -74,7 +75,10 @@ impl Qemu {
             Accel::Auto => Ok(*self.verdict()? == Verdict::Works),
             Accel::Kvm => match self.verdict()? {
                 Verdict::Works => Ok(true),
-                other => bail!("{}: {}; or write `accel: auto`", other.seen(), other.cure()),
+                other => {
+                    let remedy = format!("{}; or write `accel: auto`", other.cure());
+                    Err(Unfit::new(other.seen(), remedy).into())
+                }
             },
         }
     }

@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use ha_cluster_file::cluster::{Cluster, Etcd};
+use anyhow::{Context, Result};
+use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
 use serde::{Deserialize, Serialize};
+
+use crate::finding::Unfit;
 
 /// kubeadm's apiserver port on every control plane.
 const APISERVER: u16 = 6443;
@@ -53,10 +55,9 @@ pub fn wanted(cluster: &Cluster) -> Vec<Want> {
         inside: SocketAddr::new(ip, port),
         promised: None,
     };
-    let stacked = matches!(cluster.kubernetes.etcd, Etcd::Stacked);
     for node in cluster.control_planes() {
         all.push(own(node.address, APISERVER));
-        all.extend(stacked.then(|| own(node.address, ETCD)));
+        all.push(own(node.address, ETCD));
     }
     all
 }
@@ -107,7 +108,7 @@ impl Ports {
             let kept = self.get(want.inside);
             let port = match (kept, want.promised) {
                 (Some(port), _) if usable(port, &new) => Some(port),
-                (Some(port), Some(_)) => bail!(taken(port, want.inside)),
+                (Some(port), Some(_)) => return Err(taken(port, want.inside).into()),
                 (_, promised) => promised
                     .into_iter()
                     .flat_map(|port| [Some(port), port.checked_add(ASIDE)])
@@ -124,10 +125,13 @@ impl Ports {
     }
 }
 
-fn taken(port: u16, inside: SocketAddr) -> String {
-    format!(
-        "port {port} of 127.0.0.1, which leads to {inside}, is taken by another program: end that (`ss -ltnp sport = :{port}` \
-         shows it), or remove machines/ports.json in the cluster's state directory to have others chosen"
+fn taken(port: u16, inside: SocketAddr) -> Unfit {
+    Unfit::new(
+        format!("port {port} of 127.0.0.1, which leads to {inside}, is taken by another program"),
+        format!(
+            "end that (`ss -ltnp sport = :{port}` shows it), or remove machines/ports.json in the cluster's state directory \
+             to have others chosen"
+        ),
     )
 }
 

@@ -11,9 +11,13 @@ use ha_host_base::command::output;
 use super::{Qemu, gateway, machine, programs};
 use crate::finding::{bad, good};
 use crate::vm::kvm::Verdict;
-use crate::vm::{image, overlay, size};
+use crate::vm::{disk_too_small, image, overlay, size};
 use crate::{Finding, Machine};
 
+/// The remedy of faults that bring none.
+const FIX_FILE: &str = "fix the cluster file";
+/// The same for faults of an image.
+const FIX_IMAGE: &str = "fix `image` in the cluster file";
 /// The first QEMU whose `-netdev stream` connects again. The one before, 7.2, also translates wrongly: under TCG guests with
 /// Linux 6.12 die of double faults.
 const OLDEST: (u32, u32) = (8, 0);
@@ -30,23 +34,14 @@ pub fn look(provider: &Qemu) -> Result<Vec<Finding>> {
             findings.extend(emulator(provider)?);
             findings.push(image(provider, &qemu_img));
         }
-        (Err(error), _) => findings.push(missing(error)),
-        (_, Err(error)) => findings.push(missing(&error)),
+        (Err(error), _) => findings.push(Finding::of_error(error, FIX_FILE)),
+        (_, Err(error)) => findings.push(Finding::of_error(&error, FIX_FILE)),
     }
     findings.extend(files(provider));
     findings.push(memory(provider)?);
     findings.push(disk(provider)?);
     findings.push(ports(provider));
     Ok(findings)
-}
-
-/// An error that is `what is wrong: what mends it`.
-fn missing(error: &anyhow::Error) -> Finding {
-    let text = format!("{error:#}");
-    match text.split_once(": ") {
-        Some((seen, cure)) => bad(seen, cure),
-        None => bad(text, "mend the cluster file"),
-    }
 }
 
 fn emulator(provider: &Qemu) -> Result<Vec<Finding>> {
@@ -112,24 +107,11 @@ fn image(provider: &Qemu, qemu_img: &Path) -> Finding {
         let base = image::base(vm)?;
         let info = overlay::info(qemu_img, &base)?;
         if info.virtual_size > vm.disk {
-            return Ok(bad(
-                format!(
-                    "`disk: {}` is smaller than the image ({})",
-                    size(vm.disk),
-                    size(info.virtual_size)
-                ),
-                format!(
-                    "write e.g. `disk: {}GiB`",
-                    info.virtual_size.div_ceil(1 << 30)
-                ),
-            ));
+            return Ok(disk_too_small(vm.disk, &base, info.virtual_size).into());
         }
         Ok(good(format!("image {} ({})", base.display(), info.format)))
     };
-    look().unwrap_or_else(|error| match &vm.image {
-        Image::File { .. } => bad(format!("{error:#}"), "mend `image` in the cluster file"),
-        Image::Flatcar { .. } => missing(&error),
-    })
+    look().unwrap_or_else(|error| Finding::of_error(&error, FIX_IMAGE))
 }
 
 /// Kernel, firmware and sysexts.
@@ -144,14 +126,14 @@ fn files(provider: &Qemu) -> Vec<Finding> {
         for file in [&kernel.path, &kernel.initrd] {
             if let Err(error) = std::fs::File::open(file) {
                 let seen = format!("cannot read {}: {error}", file.display());
-                findings.push(bad(seen, "mend `image` in the cluster file"));
+                findings.push(bad(seen, FIX_IMAGE));
             }
         }
     }
     if vm.firmware == Firmware::Uefi {
         match programs::find_firmware(Path::new("/usr/share"), vm.arch) {
             Ok(_) => findings.push(good("UEFI")),
-            Err(error) => findings.push(missing(&error)),
+            Err(error) => findings.push(Finding::of_error(&error, FIX_FILE)),
         }
     }
     let other = match vm.arch {
@@ -258,7 +240,7 @@ fn network(provider: &Qemu) -> Finding {
     }
     match gateway::dns(cluster) {
         Ok(dns) => good(format!("name server {dns}")),
-        Err(error) => missing(&error),
+        Err(error) => Finding::of_error(&error, FIX_FILE),
     }
 }
 
@@ -272,7 +254,7 @@ fn ports(provider: &Qemu) -> Finding {
                 .collect();
             good(shown.join(", "))
         }
-        Err(error) => missing(&error),
+        Err(error) => Finding::of_error(&error, FIX_FILE),
     }
 }
 

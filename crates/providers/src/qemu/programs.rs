@@ -7,6 +7,8 @@ use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Arch;
 use ha_host_base::command::{output, which};
 
+use crate::finding::Unfit;
+
 /// The emulator's name.
 pub fn system(arch: Arch) -> String {
     format!("qemu-system-{}", arch.machine())
@@ -15,12 +17,17 @@ pub fn system(arch: Arch) -> String {
 /// The emulator.
 pub fn find_system(arch: Arch) -> Result<PathBuf> {
     let name = system(arch);
-    which(&name).with_context(|| format!("{name} is not installed: {}", packages(arch)))
+    installed(&name, arch)
 }
 
 /// The image tool.
 pub fn find_img(arch: Arch) -> Result<PathBuf> {
-    which("qemu-img").with_context(|| format!("qemu-img is not installed: {}", packages(arch)))
+    installed("qemu-img", arch)
+}
+
+fn installed(program: &str, arch: Arch) -> Result<PathBuf> {
+    let missing = || Unfit::new(format!("{program} is not installed"), packages(arch));
+    Ok(which(program).ok_or_else(missing)?)
 }
 
 /// How both are installed.
@@ -101,7 +108,7 @@ pub fn find_firmware(share: &Path, arch: Arch) -> Result<Firmware> {
             "Debian, Ubuntu: `apt install qemu-efi-aarch64`; Fedora, Arch: the package edk2-aarch64"
         }
     };
-    found.with_context(|| format!("UEFI for {arch} is not installed: {package}"))
+    Ok(found.ok_or_else(|| Unfit::new(format!("UEFI for {arch} is not installed"), package))?)
 }
 
 #[cfg(test)]

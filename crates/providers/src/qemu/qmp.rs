@@ -22,7 +22,7 @@ impl Qmp {
             let mut qmp = Self(Talk::open(path, patience)?);
             let greeting = qmp.next()?;
             if greeting["QMP"].is_null() {
-                bail!("QEMU greets with {greeting}");
+                bail!("unexpected greeting: {greeting}");
             }
             qmp.0.give(patience);
             qmp.ask("qmp_capabilities", json!({}))?;
@@ -75,7 +75,7 @@ impl Qmp {
 
     fn next(&mut self) -> Result<Value> {
         let line = self.0.hear(b'\n')?;
-        serde_json::from_slice(&line).context("QEMU says what is no JSON")
+        serde_json::from_slice(&line).context("QEMU sent invalid JSON")
     }
 }
 

@@ -4,10 +4,10 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{tail, which};
+use ha_host_base::command::{Startup, tail, wait_until_ready, which};
 use serde_json::json;
 
 use super::layout::{LOG, PID, QMP};
@@ -20,8 +20,8 @@ const STARTING: Duration = Duration::from_secs(60);
 const QUITTING: Duration = Duration::from_secs(5);
 /// How long the kernel may need for a killed process.
 const DYING: Duration = Duration::from_secs(10);
-/// How often a starting QEMU is looked at.
-const POLL: Duration = Duration::from_millis(20);
+/// How long one attempt to reach the monitor of a starting QEMU may take.
+const GREETING: Duration = Duration::from_secs(1);
 /// Waits until its number is written down: no QEMU may run that nobody knows of.
 const GATE: &str = r#"umask 077; read -r go && exec "$@" </dev/null"#;
 
@@ -40,25 +40,9 @@ pub fn start(
 ) -> Result<()> {
     // A socket that nobody listens on would be taken for a QEMU that hangs.
     let _ = std::fs::remove_file(dir.join(QMP));
-    let mut child = spawn(dir, program, arguments)?;
-    let end = Instant::now() + STARTING;
-    loop {
-        if let Some(status) = child.try_wait().context("cannot wait for QEMU")? {
-            bail!("QEMU has ended ({status}): {}", last_words(dir));
-        }
-        if dir.join(QMP).exists() && Qmp::open(&dir.join(QMP), POLL * 50).is_ok() {
-            break;
-        }
-        if Instant::now() >= end {
-            stop(dir)?;
-            let waited = STARTING.as_secs();
-            bail!(
-                "QEMU does not answer within {waited} s: {}",
-                last_words(dir)
-            );
-        }
-        std::thread::sleep(POLL);
-    }
+    let child = start_and_wait(dir, program, arguments, || {
+        dir.join(QMP).exists() && Qmp::open(&dir.join(QMP), GREETING).is_ok()
+    })?;
     let (dir, epitaph) = (dir.to_owned(), epitaph.map(Path::to_owned));
     // Should it end before we do, somebody must take note of it.
     std::thread::spawn(move || mourn(child, &dir, epitaph.as_deref()));
@@ -67,25 +51,32 @@ pub fn start(
 
 /// Starts a program of our own, which has no monitor, until the file `sign` is there.
 pub fn start_until(dir: &Path, program: &Path, arguments: &[String], sign: &Path) -> Result<()> {
-    let mut child = spawn(dir, program, arguments)?;
-    let end = Instant::now() + STARTING;
-    while !sign.exists() {
-        if let Some(status) = child.try_wait().context("cannot wait for it")? {
-            bail!(
-                "{} has ended ({status}): {}",
-                program.display(),
-                last_words(dir)
-            );
-        }
-        if Instant::now() >= end {
-            stop(dir)?;
-            bail!("{} does not begin: {}", program.display(), last_words(dir));
-        }
-        std::thread::sleep(POLL);
-    }
+    let mut child = start_and_wait(dir, program, arguments, || sign.exists())?;
     // Should it end before we do, somebody must take note of it.
     std::thread::spawn(move || child.wait());
     Ok(())
+}
+
+fn start_and_wait(
+    dir: &Path,
+    program: &Path,
+    arguments: &[String],
+    is_ready: impl FnMut() -> bool,
+) -> Result<Child> {
+    let mut child = spawn(dir, program, arguments)?;
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    match wait_until_ready(&mut child, STARTING, is_ready)? {
+        Startup::Ready => Ok(child),
+        Startup::Ended(status) => bail!("{name} has ended ({status}): {}", last_words(dir)),
+        Startup::Late => {
+            stop(dir)?;
+            let waited = STARTING.as_secs();
+            bail!(
+                "{name} does not answer within {waited} s: {}",
+                last_words(dir)
+            )
+        }
+    }
 }
 
 fn spawn(dir: &Path, program: &Path, arguments: &[String]) -> Result<Child> {

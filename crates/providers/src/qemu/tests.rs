@@ -11,6 +11,8 @@ use nix::unistd::Pid;
 use serde_json::json;
 
 use super::*;
+use crate::NEW;
+use crate::machine_tests::Evidence;
 use crate::process::Ident;
 use crate::vm::{guest, operator};
 
@@ -67,6 +69,20 @@ impl World {
         spawn::running(&self.provider.layout.gateway())
     }
 
+    fn wait(&self, what: &str, done: impl FnMut() -> bool) {
+        self.evidence().wait(what, done);
+    }
+
+    fn evidence(&self) -> Evidence {
+        let (node, gateway) = (
+            self.provider.dir(self.node()),
+            self.provider.layout.gateway(),
+        );
+        let files = [NodeDir::CONSOLE, NodeDir::EVENTS, layout::LOG];
+        let files = files.map(|name| node.join(name)).into_iter();
+        Evidence(files.chain([gateway.join(layout::LOG)]).collect())
+    }
+
     fn monitor(&self, line: &str) -> String {
         let path = self.provider.layout.gateway().join(layout::QMP);
         qmp::Qmp::open(&path, qmp::PATIENCE)
@@ -78,6 +94,9 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.evidence().show();
+        }
         let destroyed = self.provider.destroy();
         if !std::thread::panicking() {
             destroyed.unwrap();
@@ -100,14 +119,6 @@ fn provider(text: &str, dir: &Path) -> Qemu {
 fn murder(process: &Ident) {
     kill(Pid::from_raw(process.pid()), Signal::SIGKILL).unwrap();
     assert!(process.gone_within(Duration::from_secs(10)));
-}
-
-fn wait(what: &str, mut done: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(300);
-    while !done() {
-        assert!(Instant::now() < end, "not within five minutes: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }
 
 /// Ignition that names the node, wires it, and answers on port 6443 to whoever asks.

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use crate::finding::Unfit;
 
 /// The name that Ignition reads on QEMU, Flatcar's too.
 pub const NAME: &str = "opt/com.coreos/config";
@@ -21,10 +23,9 @@ pub fn check(ignition: &Path) -> Result<Option<String>> {
         .len();
     let shown = format!("{} is {} KiB", ignition.display(), size.div_ceil(1024));
     if size > REFUSE {
-        bail!(
-            "{shown}, a virtual machine takes {} KiB at most by fw_cfg; {CURE}",
-            REFUSE / 1024
-        );
+        let most = REFUSE / 1024;
+        let message = format!("{shown}, a virtual machine takes {most} KiB at most by fw_cfg");
+        return Err(Unfit::new(message, CURE).into());
     }
     Ok((size > WARN).then(|| format!("{shown}, which slows the first boot down; {CURE}")))
 }

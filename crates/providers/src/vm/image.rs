@@ -2,27 +2,36 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_cluster_file::cluster::{Image, Vm};
 use ha_flatcar_image::{IN_USE, Store};
+
+use crate::finding::Unfit;
 
 /// The image that new nodes are made from.
 pub fn base(vm: &Vm) -> Result<PathBuf> {
     match &vm.image {
-        Image::File { path, .. } => path.canonicalize().with_context(|| {
-            let cure = "mend `image: {path: }` in the cluster file";
-            format!("cannot find the image {}; {cure}", path.display())
-        }),
+        Image::File { path, .. } => Ok(path.canonicalize().map_err(|error| {
+            Unfit::new(
+                format!("cannot find the image {}: {error}", path.display()),
+                "fix `image: {path: }` in the cluster file",
+            )
+        })?),
         Image::Flatcar { channel, version } => {
             let stored = Store::open(None)?.find(channel, version.as_deref(), vm.arch)?;
-            stored.with_context(|| {
+            Ok(stored.ok_or_else(|| {
                 let version = version.as_ref().map(|v| format!(" --version {v}"));
-                format!(
-                    "no Flatcar image of channel {channel} for {} is stored; `ha-host image pull --channel {channel}{}` fetches it",
-                    vm.arch,
-                    version.unwrap_or_default()
+                Unfit::new(
+                    format!(
+                        "no Flatcar image of channel {channel} for {} is stored",
+                        vm.arch
+                    ),
+                    format!(
+                        "`ha-host image pull --channel {channel}{}` fetches it",
+                        version.unwrap_or_default()
+                    ),
                 )
-            })
+            })?)
         }
     }
 }

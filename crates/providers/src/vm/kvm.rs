@@ -3,19 +3,17 @@
 
 use std::io::{ErrorKind, Write};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Arch;
-use ha_host_base::command::tail;
+use ha_host_base::command::{self, Finished};
 
 /// The kernel's door to KVM.
 const DEVICE: &str = "/dev/kvm";
 /// The tiny guest needs a fraction of a second.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often it is looked at.
-const POLL: Duration = Duration::from_millis(10);
 /// What isa-debug-exit makes of the guest's word, 0x10: twice that and one.
 const X86_SAYS: i32 = 0x21;
 
@@ -120,13 +118,7 @@ fn start(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<Verdict> {
             .args(["-machine", "virt,gic-version=max", "-kernel"])
             .arg(program.path()),
     };
-    let child = command
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("cannot start {}", qemu.display()))?;
-    judge(child, arch)
+    Ok(verdict(&command::run(&mut command, "", PATIENCE)?, arch))
 }
 
 fn drive(file: &Path) -> String {
@@ -134,47 +126,20 @@ fn drive(file: &Path) -> String {
     format!("if=none,id=d,format=raw,readonly=on,file={file}")
 }
 
-fn judge(mut child: Child, arch: Arch) -> Result<Verdict> {
-    let end = Instant::now() + PATIENCE;
-    let status = loop {
-        if let Some(status) = child.try_wait().context("cannot wait for QEMU")? {
-            break Some(status);
-        }
-        if Instant::now() >= end {
-            // Our own child, not yet waited for: the number is its.
-            let _ = child.kill();
-            let _ = child.wait();
-            break None;
-        }
-        std::thread::sleep(POLL);
-    };
+/// What the tiny guest's QEMU makes of it, in its exit code.
+fn verdict(qemu: &Finished, arch: Arch) -> Verdict {
     let expected = match arch {
         Arch::X86_64 => X86_SAYS,
         Arch::Arm64 => 0,
     };
-    Ok(match status {
-        Some(status) if status.code() == Some(expected) => Verdict::Works,
-        Some(status) => Verdict::Broken(words(&mut child, &status.to_string())),
-        None => Verdict::Broken(format!(
-            "it hangs (no word within {} s)",
-            PATIENCE.as_secs()
-        )),
-    })
-}
-
-/// QEMU's last line, else how it ended.
-fn words(child: &mut Child, status: &str) -> String {
-    let mut text = String::new();
-    if let Some(mut stderr) = child.stderr.take() {
-        // What cannot be read is not there.
-        let _ = std::io::Read::read_to_string(&mut stderr, &mut text);
+    if let Some(after) = qemu.timed_out {
+        return Verdict::Broken(format!("it hangs (no word within {} s)", after.as_secs()));
     }
-    let last = tail(&text).lines().last().unwrap_or_default().trim();
-    if last.is_empty() {
-        status.into()
-    } else {
-        last.into()
+    if qemu.status.code() == Some(expected) {
+        return Verdict::Works;
     }
+    let last = qemu.stderr.trim().lines().last();
+    Verdict::Broken(last.map_or_else(|| qemu.status.to_string(), String::from))
 }
 
 /// The tiny guest: x86-64: a boot sector that writes 0x10 to port 0xf4; arm64: a kernel that asks PSCI to switch off.
@@ -203,20 +168,16 @@ mod tests {
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn the_tiny_guest_says_its_word() {
-        operator::inside(
-            "provider::vm::kvm::tests::the_tiny_guest_says_its_word",
-            false,
-            || {
-                let qemu = Path::new("/usr/bin/qemu-system-x86_64");
-                let tcg = |cpu: &str| start(qemu, Arch::X86_64, "tcg", cpu).unwrap();
-                assert_eq!(tcg("qemu64"), Verdict::Works);
-                let Verdict::Broken(why) = tcg("no-such-cpu") else {
-                    panic!("works with a processor that there is not")
-                };
-                assert!(why.contains("no-such-cpu"), "{why}");
-                println!("here: {:?}", look(qemu, Arch::X86_64));
-            },
-        );
+        operator::inside(false, || {
+            let qemu = Path::new("/usr/bin/qemu-system-x86_64");
+            let tcg = |cpu: &str| start(qemu, Arch::X86_64, "tcg", cpu).unwrap();
+            assert_eq!(tcg("qemu64"), Verdict::Works);
+            let Verdict::Broken(why) = tcg("no-such-cpu") else {
+                panic!("works with a processor that there is not")
+            };
+            assert!(why.contains("no-such-cpu"), "{why}");
+            println!("here: {:?}", look(qemu, Arch::X86_64));
+        });
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! What every virtual machine has in common, whoever runs it.
 
+use std::path::Path;
+
 use ha_cluster_file::cluster::{Arch, Vm};
+
+use crate::finding::Unfit;
 
 /// The disk that all machines of a cluster share.
 pub mod assets;
@@ -39,6 +43,22 @@ pub fn cpu(vm: &Vm, kvm: bool) -> &str {
 
 /// Options of `-accel` without KVM: a buffer for translated code that kubelet and etcd fit into.
 pub const TCG: &str = "tcg,thread=multi,tb-size=512";
+
+/// A node's disk cannot hold the image.
+pub fn disk_too_small(disk: u64, image: &Path, image_size: u64) -> Unfit {
+    Unfit::new(
+        format!(
+            "the disk of {} is smaller than the image {} ({})",
+            size(disk),
+            image.display(),
+            size(image_size)
+        ),
+        format!(
+            "write e.g. `disk: {}GiB` in the cluster file",
+            image_size.div_ceil(1 << 30)
+        ),
+    )
+}
 
 /// Bytes as people write them: `4 GiB`, `512 MiB`.
 pub fn size(bytes: u64) -> String {

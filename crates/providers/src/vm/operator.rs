@@ -10,11 +10,16 @@ const LAB: &str = "HA_OPERATOR";
 /// Set in the second life of a test: its scratch directory, the same inside and outside.
 const INSIDE: &str = "HA_TEST_INSIDE";
 
-/// Runs `test` in an operator machine, as its ordinary user or as root. `name` is the test's own.
-pub fn inside(name: &str, root: bool, test: fn()) {
+/// Left in the scratch directory by a second life: that it has run at all.
+const HAS_RUN: &str = "has-run";
+
+/// Runs `test`, a closure in a test's own function, in an operator machine, as its ordinary user or as root.
+pub fn inside<T: Fn()>(root: bool, test: T) {
     if std::env::var_os(INSIDE).is_some() {
+        std::fs::write(shared().join(HAS_RUN), "").unwrap();
         return test();
     }
+    let name = test_around::<T>();
     let lab = std::env::var(LAB).expect("HA_OPERATOR names lab/out");
     let dir = tempfile::tempdir().unwrap();
     let shared = dir.path().join("shared");
@@ -25,7 +30,7 @@ pub fn inside(name: &str, root: bool, test: fn()) {
     let target = this.ancestors().nth(2).unwrap();
     let lab = Path::new(&lab);
     let vm = lab.join("vm").canonicalize().unwrap();
-    let hold = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lab/operator/hold");
+    let hold = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/operator/hold");
     let mut machine = Command::new("unshare")
         .args([
             "-m",
@@ -74,13 +79,34 @@ pub fn inside(name: &str, root: bool, test: fn()) {
         .arg(format!("{INSIDE}={}", shared.display()))
         .arg(format!("HA_VM={}", vm.display()))
         .arg(&this)
-        .args(["--exact", "--ignored", "--nocapture", name])
+        .args(["--exact", "--ignored", "--nocapture", &name])
         .status()
         .unwrap();
     // The end of its stdin is the end of the machine.
     drop(machine.stdin.take());
     machine.wait().unwrap();
     assert!(status.success(), "{name} failed in the operator machine");
+    // The test program is content when it finds no test of that name.
+    assert!(
+        shared.join(HAS_RUN).exists(),
+        "{name} was not found in the operator machine"
+    );
+}
+
+/// The test whose function holds this closure, as the test program calls it: without the crate.
+fn test_around<T>() -> String {
+    let path = std::any::type_name::<T>();
+    let path = path.strip_suffix("::{{closure}}").unwrap_or(path);
+    let (_, name) = path.split_once("::").unwrap();
+    name.to_owned()
+}
+
+#[test]
+fn a_test_knows_its_name() {
+    fn name<T: Fn()>(_: T) -> String {
+        test_around::<T>()
+    }
+    assert_eq!(name(|| ()), "vm::operator::a_test_knows_its_name");
 }
 
 /// Where a test may write, in the operator machine.

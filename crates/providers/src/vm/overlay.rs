@@ -7,8 +7,6 @@ use anyhow::{Context, Result, bail};
 use ha_host_base::command::output;
 use serde::Deserialize;
 
-use super::size;
-
 /// What `qemu-img` says of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -29,13 +27,13 @@ pub fn info(qemu_img: &Path, image: &Path) -> Result<Info> {
         .with_context(|| format!("cannot look at {shown}"))?;
     // To qemu-img every file is at least a raw disk.
     if !meta.is_file() || meta.len() < 512 {
-        bail!("{shown} is no disk image: name a qcow2 or raw file");
+        bail!("{shown} is not a disk image: name a qcow2 or raw file");
     }
     let mut command = Command::new(qemu_img);
     command.args(["info", "--output=json", "-U"]).arg(image);
-    let text = output(&mut command).with_context(|| format!("{shown} is no disk image"))?;
+    let text = output(&mut command).with_context(|| format!("{shown} is not a disk image"))?;
     serde_json::from_str(&text)
-        .with_context(|| format!("qemu-img says of {shown} what is not understood"))
+        .with_context(|| format!("cannot read qemu-img's answer about {shown}"))
 }
 
 /// Makes a node's disk of `bytes` over the image `backing`. An existing file is never touched.
@@ -48,13 +46,7 @@ pub fn create(
 ) -> Result<()> {
     let below = info(qemu_img, backing)?;
     if below.virtual_size > bytes {
-        bail!(
-            "the disk of {} is smaller than the image {} ({}); write e.g. `disk: {}GiB` in the cluster file",
-            size(bytes),
-            backing.display(),
-            size(below.virtual_size),
-            below.virtual_size.div_ceil(1 << 30)
-        );
+        return Err(super::disk_too_small(bytes, backing, below.virtual_size).into());
     }
     // Whoever comes second fails here; qemu-img itself would overwrite.
     std::fs::File::options()
@@ -82,11 +74,7 @@ mod tests {
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn an_overlay_is_made_once_and_faults_are_named() {
-        operator::inside(
-            "provider::vm::overlay::tests::an_overlay_is_made_once_and_faults_are_named",
-            false,
-            overlays,
-        );
+        operator::inside(false, || overlays());
     }
 
     fn overlays() {
@@ -102,7 +90,7 @@ mod tests {
         );
         std::fs::write(&base, "text").unwrap();
         assert!(
-            message(1 << 20).contains("no disk image"),
+            message(1 << 20).contains("not a disk image"),
             "{}",
             message(1 << 20)
         );

@@ -103,21 +103,21 @@ impl Case {
 
     fn judge(&self, pki: &Pki, dir: &Path, known: &mut BTreeSet<String>) {
         let cluster = cluster(&self.text(), dir);
-        let extras = gather(&cluster).unwrap();
-        let permission = Some(founder(1_000_000));
+        let files = gather(&cluster).unwrap();
+        let permission = Some(founder_permission(1_000_000));
         let seats = [(0, permission), (0, None), (1, permission), (4, permission)];
         for (at, founder) in seats {
-            let (cluster, extras, node) = (&cluster, &extras, &cluster.nodes[at]);
-            let material = Material {
+            let (cluster, files, node) = (&cluster, &files, &cluster.nodes[at]);
+            let material = ConfigRenderer {
                 cluster,
                 pki,
-                extras,
+                files,
                 founder,
             };
             let text = material.render(node).unwrap();
-            let config = parsed(text.expose());
+            let config = parsed(text.text.expose());
             if known.insert(shape(&config)) {
-                accepted(text.expose());
+                accepted(text.text.expose());
             }
             let founds = at == 0 && founder.is_some();
             self.is_held_by(&config, node, founds);
@@ -138,9 +138,10 @@ impl Case {
         let fetched = config["storage"]["files"].as_array().unwrap().iter();
         let fetched = fetched.filter(|f| f["contents"]["verification"]["hash"].is_string());
         assert_eq!(fetched.count(), if self.disk { 0 } else { self.urls });
-        let mounts = self.disk && self.files + self.urls > 0;
-        assert_eq!(count("/systemd/units"), usize::from(mounts));
-        let files = files(config);
+        let merged = self.files + self.urls > 0;
+        let units = usize::from(merged) + usize::from(merged && self.disk);
+        assert_eq!(count("/systemd/units"), units);
+        let files = written_files(config);
         let network = &files["/etc/systemd/network/10-eth0.network"].1;
         assert_eq!(network.matches("\nDNS=").count(), self.dns.len());
         let local = self.manifests.iter().filter(|m| !m.contains("://")).count();

@@ -11,8 +11,8 @@ fn interfaces_are_found_by_address_and_called_by_name() {
             "address: 10.77.0.12, mac: \"52:54:00:aa:bb:01\", interfaces: [{mac: \"52:54:00:aa:bb:02\", \
              address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
         );
-    let configs = render(&of_people(&text), &Extras::default(), None);
-    let network: BTreeMap<String, String> = files(&configs[1])
+    let configs = render(&of_people(&text), &OperatorFiles::default(), None);
+    let network: BTreeMap<String, String> = written_files(&configs[1])
         .into_iter()
         .filter_map(|(path, (_, text))| {
             let name = path.strip_prefix("/etc/systemd/network/")?;
@@ -47,7 +47,7 @@ fn interfaces_are_found_by_address_and_called_by_name() {
     let golden: BTreeMap<String, String> = golden.map(|(n, t)| (n.to_owned(), t.to_owned())).into();
     assert_eq!(network, golden);
     // A node without an address of its own is found by its interface's name, and needs no link file.
-    let others = files(&configs[0]);
+    let others = written_files(&configs[0]);
     assert!(
         others["/etc/systemd/network/10-lan0.network"]
             .1
@@ -78,9 +78,9 @@ fn ipv6_nodes_keep_their_link_local_address() {
     let Ok((cluster, _)) = ha_cluster_file::check::check(&text, Path::new("/")) else {
         return;
     };
-    let configs = render(&cluster, &Extras::default(), None);
+    let configs = render(&cluster, &OperatorFiles::default(), None);
     assert!(
-        files(&configs[0])["/etc/systemd/network/10-eth0.network"]
+        written_files(&configs[0])["/etc/systemd/network/10-eth0.network"]
             .1
             .contains("LinkLocalAddressing=ipv6\n")
     );

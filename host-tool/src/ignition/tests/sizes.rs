@@ -16,24 +16,24 @@ fn noise(size: usize) -> String {
 
 #[test]
 fn configs_are_small_or_refused() {
-    for config in render(&demo(), &Extras::default(), None) {
+    for config in render(&demo(), &OperatorFiles::default(), None) {
         assert!(config.to_string().len() < 16 * 1024);
     }
     let (cluster, pki) = (demo(), Pki::create().unwrap());
     let render = |letters, node: usize| {
-        let mut extras = Extras::default();
+        let mut files = OperatorFiles::default();
         let manifest = ("00-big.yaml".to_owned(), noise(letters));
-        extras.manifests.push(manifest);
-        let material = Material {
+        files.manifests.push(manifest);
+        let material = ConfigRenderer {
             cluster: &cluster,
             pki: &pki,
-            extras: &extras,
+            files: &files,
             founder: None,
         };
         material.render(&cluster.nodes[node])
     };
     let large = render(200_000, 0).unwrap();
-    assert!(large.expose().len() > 64 * 1024, "a warning alone");
+    assert!(large.text.expose().len() > 64 * 1024, "a warning alone");
     let error = render(600_000, 0).unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
     let error = error.to_string();
@@ -51,14 +51,14 @@ fn configs_are_small_or_refused() {
 #[test]
 fn large_configs_are_warned_of_above_64_and_refused_above_256_kib() {
     let part = || Some(("/etc/big".to_owned(), 60_000));
-    let judge = |size| size::judge("node1", size, part());
-    assert_eq!(judge(65_536).unwrap(), None);
-    let warning = judge(65_537).unwrap().unwrap();
+    let check = |size| size::check_size("node1", size, part());
+    assert_eq!(check(65_536).unwrap(), None);
+    let warning = check(65_537).unwrap().unwrap();
     assert!(
         warning
             .starts_with("node1's Ignition config has 65537 bytes (60000 of them are /etc/big);"),
         "{warning}"
     );
-    assert!(judge(262_144).unwrap().is_some());
-    assert!(judge(262_145).is_err());
+    assert!(check(262_144).unwrap().is_some());
+    assert!(check(262_145).is_err());
 }

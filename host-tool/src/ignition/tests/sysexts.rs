@@ -32,8 +32,35 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
     );
 }
 
+#[test]
+fn a_merge_that_failed_is_tried_again() {
+    let dropin = |text: &str, dir: &Path| -> Option<String> {
+        let cluster = cluster(&format!("{DEMO}{text}"), dir);
+        let config = render(&cluster, &gather(&cluster).unwrap(), None).remove(4);
+        let units = config["systemd"]["units"].as_array()?;
+        let unit = units
+            .iter()
+            .find(|u| u["name"] == "systemd-sysext.service")?;
+        Some(unit["dropins"][0]["contents"].as_str()?.to_owned())
+    };
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("ha-agent.raw"), "image").unwrap();
+    let text = dropin(
+        "provider: none\nsysexts: {ha-agent: {path: ha-agent.raw}}\n",
+        dir.path(),
+    );
+    let text = text.unwrap();
+    assert!(text.contains("\nRestart=on-failure\n"), "{text}");
+    let oneshot = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n";
+    verified(
+        "systemd-sysext.service",
+        &text.replace("[Service]\n", oneshot),
+    );
+    assert_eq!(dropin("provider: none\nsysexts: none\n", dir.path()), None);
+}
+
 /// A cluster with the bakery's sysexts, their hashes known beforehand.
-fn of_the_bakery(text: &str) -> (Cluster, Extras) {
+fn of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
     let dir = tempfile::tempdir().unwrap();
     let entry = |name: &str, version: &str| {
         // The second cluster's nodes are like this machine.
@@ -44,24 +71,22 @@ fn of_the_bakery(text: &str) -> (Cluster, Extras) {
     };
     let known = serde_json::json!({"version": 1, "sysexts":
         [entry("kubernetes", "v1.34.4"), entry("crio", "v1.34.2"), entry("haproxy", "3.2.5")]});
-    let state = Root::new(Some(dir.path())).unwrap().dir("demo");
-    std::fs::create_dir_all(state.path()).unwrap();
-    std::fs::write(state.path().join("sysexts.json"), known.to_string()).unwrap();
+    std::fs::write(dir.path().join("sysexts.json"), known.to_string()).unwrap();
     std::fs::write(dir.path().join("ha-agent.raw"), "image").unwrap();
     let text = format!(
         "{DEMO}{text}sysexts:\n  kubernetes: {{version: v1.34.4}}\n  crio: {{version: v1.34.2}}\n  \
          haproxy: {{version: 3.2.5}}\n  ha-agent: {{path: ha-agent.raw}}\n"
     );
     let cluster = cluster(&text, dir.path());
-    let extras = Extras::gather(&cluster, &state).unwrap();
-    (cluster, extras)
+    let files = OperatorFiles::read(&cluster, dir.path()).unwrap();
+    (cluster, files)
 }
 
 #[test]
 fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
-    let (cluster, extras) = of_the_bakery("provider: qemu\nupdates: sysupdate\n");
-    let config = &render(&cluster, &extras, None)[4];
-    let files = files(config);
+    let (cluster, files) = of_the_bakery("provider: qemu\nupdates: sysupdate\n");
+    let config = &render(&cluster, &files, None)[4];
+    let files = written_files(config);
     for (name, pattern, newer) in [
         ("kubernetes", "kubernetes-v1.34.@v-%a.raw", 5),
         ("crio", "crio-v1.34.@v-%a.raw", 3),
@@ -102,14 +127,14 @@ fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
             &text.replace("[Service]\n", lines),
         );
     }
-    let (cluster, extras) = of_the_bakery("provider: qemu\n");
-    let config = render(&cluster, &extras, None).remove(4);
+    let (cluster, files) = of_the_bakery("provider: qemu\n");
+    let config = render(&cluster, &files, None).remove(4);
     assert!(!config.to_string().contains("sysupdate"));
 
     // What a node has fetched itself is in the directory that systemd-sysupdate looks at.
-    let (cluster, extras) = of_the_bakery("provider: none\nupdates: sysupdate\n");
-    let config = &render(&cluster, &extras, None)[4];
-    let text = &self::files(config)["/etc/sysupdate.crio.d/crio.conf"].1;
+    let (cluster, files) = of_the_bakery("provider: none\nupdates: sysupdate\n");
+    let config = &render(&cluster, &files, None)[4];
+    let text = &self::written_files(config)["/etc/sysupdate.crio.d/crio.conf"].1;
     assert!(!text.contains("MinVersion="), "{text}");
 }
 

@@ -51,7 +51,7 @@ type Fault = fn(&mut Facts);
 
 #[test]
 fn each_fault_has_its_verdict_and_says_what_to_do() {
-    let cases: [(&str, Verdict, Fault); 16] = [
+    let cases: [(&str, Verdict, Fault); 17] = [
         ("time", Verdict::Wait, |f| f.now_ms = 900_000_000_000),
         ("certificates", Verdict::Fail, |f| {
             f.now_ms = 3_100_000_000_000
@@ -87,6 +87,9 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
         ("overlay", Verdict::Fail, |f| f.overlay = false),
         ("inotify", Verdict::Warn, |f| {
             _ = f.kernel.insert(mend::INOTIFY.into(), "128".into())
+        }),
+        ("keepalived scheduling", Verdict::Warn, |f| {
+            f.keepalived_in_real_time = Some(false)
         }),
         ("disk", Verdict::Fail, |f| f.free_kib = Some(1 << 20)),
         ("port 6443", Verdict::Fail, |f| {

@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow};
 use ipnet::IpNet;
 
 use super::{Esc, Mark, parse};
+use crate::finding::Unfit;
 
 /// A NAT network of a cluster's own. Addresses are static: it has no DHCP.
 #[derive(Debug, Clone)]
@@ -95,7 +96,7 @@ impl Network {
     }
 
     /// Everything that keeps nodes with these addresses (named for people) from living in the network.
-    pub fn faults(&self, name: &str, addresses: &[(String, IpAddr)]) -> Vec<(String, String)> {
+    pub fn faults(&self, name: &str, addresses: &[(String, IpAddr)]) -> Vec<Unfit> {
         // libvirt gives it no addresses: whoever does is not to be asked.
         if self.addresses.is_empty() {
             return Vec::new();
@@ -108,26 +109,26 @@ impl Network {
                     .iter()
                     .map(|s| s.host.trunc().to_string())
                     .collect();
-                faults.push((
+                faults.push(Unfit::new(
                     format!(
                         "{who} {address} is outside libvirt's network {name} ({})",
                         all.join(", ")
                     ),
-                    "give nodes and VIP addresses of that network, or take `network: own`".into(),
+                    "give nodes and VIP addresses of that network, or take `network: own`",
                 ));
                 continue;
             };
             if subnet.host.addr() == *address {
-                faults.push((
+                faults.push(Unfit::new(
                     format!(
                         "{who} {address} is the host's own address in libvirt's network {name}"
                     ),
-                    "take another address".into(),
+                    "take another address",
                 ));
             }
             faults.extend(subnet.ranges.iter().filter(|(from, to)| from <= address && address <= to).map(
                 |(from, to)| {
-                    (
+                    Unfit::new(
                         format!("{who} {address} lies in the DHCP range {from} to {to} of libvirt's network {name}: another machine may get it"),
                         format!(
                             "take an address outside the range, or make the range smaller:  virsh net-update {name} delete \
@@ -240,20 +241,24 @@ mod tests {
         assert_eq!(faults("192.168.122.20"), []);
         assert_eq!(faults("192.168.122.99"), []);
         for inside in ["192.168.122.100", "192.168.122.254"] {
-            let (seen, cure) = faults(inside).remove(0);
+            let Unfit { message, remedy } = faults(inside).remove(0);
             assert!(
-                seen.contains(inside) && seen.contains("192.168.122.100 to 192.168.122.254"),
-                "{seen}"
+                message.contains(inside) && message.contains("192.168.122.100 to 192.168.122.254"),
+                "{message}"
             );
             assert!(
-                cure.contains("virsh net-update default delete ip-dhcp-range"),
-                "{cure}"
+                remedy.contains("virsh net-update default delete ip-dhcp-range"),
+                "{remedy}"
             );
         }
-        assert!(faults("192.168.122.1")[0].0.contains("host's own address"));
+        assert!(
+            faults("192.168.122.1")[0]
+                .message
+                .contains("host's own address")
+        );
         assert!(
             faults("10.0.0.1")[0]
-                .0
+                .message
                 .contains("is outside libvirt's network default (192.168.122.0/24)")
         );
     }

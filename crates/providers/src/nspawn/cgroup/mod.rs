@@ -16,6 +16,7 @@ pub use self::mounts::Hierarchy;
 use self::mounts::parse;
 
 mod mounts;
+pub mod real_time;
 
 /// How long the kernel may take to let go of a dead node's cgroups.
 const PATIENCE: Duration = Duration::from_secs(5);

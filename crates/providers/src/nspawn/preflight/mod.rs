@@ -12,15 +12,15 @@ use crate::{Finding, Machine};
 
 mod addresses;
 mod cgroups;
+mod loop_devices;
 
 /// Programs and the Debian package of each.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 7] = [
     ("systemd-nspawn", "systemd-container"),
     ("ip", "iproute2"),
     ("nsenter", "util-linux"),
     ("sh", "dash"),
     ("cp", "coreutils"),
-    ("timeout", "coreutils"),
     ("useradd", "passwd"),
     ("usermod", "passwd"),
 ];
@@ -65,6 +65,7 @@ pub fn look(provider: &Nspawn) -> Result<Vec<Finding>> {
         INOTIFY_WATCHES,
     )?);
     findings.extend(cgroups::look(provider)?);
+    findings.extend(loop_devices::look(provider)?);
     if which("ip").is_some() {
         findings.push(addresses::look(provider)?);
     }
@@ -126,7 +127,7 @@ fn extension_files(provider: &Nspawn) -> Finding {
     if !faults.is_empty() {
         return bad(
             faults.join("; "),
-            "mend `sysexts` in the cluster file, or build the files (here: `make sysext image`)",
+            "fix `sysexts` in the cluster file, or build the files (here: `make sysext image`)",
         );
     }
     match provider.unpack_reason() {

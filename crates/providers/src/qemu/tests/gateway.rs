@@ -5,7 +5,7 @@ use super::*;
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_gateway_comes_back() {
-    operator::inside("qemu::tests::gateway::a_gateway_comes_back", false, || {
+    operator::inside(false, || {
         let world = World::new("gateway");
         let vip: SocketAddr = "10.77.0.30:6444".parse().unwrap();
         assert_eq!(world.provider.reach(vip), vip, "nothing is forwarded yet");

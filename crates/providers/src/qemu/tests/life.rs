@@ -5,7 +5,7 @@ use super::*;
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_life() {
-    operator::inside("qemu::tests::life::a_life", false, || {
+    operator::inside(false, || {
         let world = World::new("life");
         let (provider, node) = (&world.provider, world.node());
         assert_eq!(world.state(), Machine::Absent);
@@ -14,13 +14,13 @@ fn a_life() {
         let ignition = config(&world);
         provider.prepare().unwrap();
         let begun = Instant::now();
-        assert_eq!(provider.ensure(node, &ignition).unwrap(), Made::New);
+        assert_eq!(provider.ensure(node, &ignition).unwrap(), NEW);
         assert_eq!(
             world.again().ensure(node, &ignition).unwrap(),
             Made::Running
         );
         let events = || std::fs::read_to_string(provider.events(node)).unwrap();
-        wait("the node's word", || events() == "{}\n");
+        world.wait("the node's word", || events() == "{}\n");
         println!(
             "launch to the first event: {:.1} s",
             begun.elapsed().as_secs_f32()
@@ -36,17 +36,17 @@ fn a_life() {
         };
         assert_eq!(mode(NodeDir::CONFIG), 0o600, "it holds keys");
         let agent = machine::agent(&dir, "one");
-        wait("the guest agent", || agent.ping().is_ok());
+        world.wait("the guest agent", || agent.ping().is_ok());
         guest::tests::prove(&agent);
         let inside: SocketAddr = "10.77.0.11:6443".parse().unwrap();
         let there = provider.reach(inside);
-        wait("an answer by the forwarded port", || {
+        world.wait("an answer by the forwarded port", || {
             heard(there).as_deref() == Some("one")
         });
         // Without a gateway nothing is heard; with a new one the node's cable is in again.
         murder(&world.gateway().unwrap());
         world.again().prepare().unwrap();
-        wait("an answer by a new gateway", || {
+        world.wait("an answer by a new gateway", || {
             heard(there).as_deref() == Some("one")
         });
         again(&world, &agent);
@@ -84,14 +84,14 @@ fn again(world: &World, agent: &guest::Agent) {
     run("touch /run/before");
     let process = spawn::running(&dir.0);
     provider.power(node, Power::Reboot).unwrap();
-    wait("the node after its reboot", || {
+    world.wait("the node after its reboot", || {
         agent.ping().is_ok() && run("ls /run/before").0 != 0
     });
     assert_eq!(run("cat /etc/machine-id"), id);
     assert_eq!(spawn::running(&dir.0), process, "QEMU has lived through it");
     murder(&process.unwrap());
     assert_eq!(world.state(), Machine::Off);
-    wait("the epitaph", || {
+    world.wait("the epitaph", || {
         let console = std::fs::read_to_string(provider.console(node)).unwrap();
         console.contains("QEMU has ended (signal: 9")
     });
@@ -107,10 +107,10 @@ fn again(world: &World, agent: &guest::Agent) {
         world.again().ensure(node, &ignition).unwrap(),
         Made::PoweredOn
     );
-    wait("the node after its death", || agent.ping().is_ok());
+    world.wait("the node after its death", || agent.ping().is_ok());
     assert_eq!(run("cat /etc/machine-id"), id);
     agent.start(&["systemctl", "poweroff"]).unwrap();
-    wait("the node is off", || world.state() == Machine::Off);
+    world.wait("the node is off", || world.state() == Machine::Off);
     world.again().power(node, Power::On).unwrap();
     provider.power(node, Power::Off).unwrap();
     provider.power(node, Power::Off).unwrap();

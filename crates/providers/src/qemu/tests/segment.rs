@@ -94,7 +94,7 @@ const VIP: [u8; 4] = [10, 77, 0, 30];
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_vip_moves() {
-    operator::inside("qemu::tests::segment::a_vip_moves", false, || {
+    operator::inside(false, || {
         let mut world = World::new("vip");
         let more = "- {name: two, role: worker, address: 10.77.0.12}\n";
         world.text = world.text.replace("provider:", &format!("{more}provider:"));

@@ -33,6 +33,9 @@ const SCRIPT: &str = r#"(umask 077; mkdir "$1") || exit 125; echo $$ >"$1/pid"; 
 /// Removes the place, and those of commands that have ended and whose ha-host was killed before it could do this.
 const CLEAN: &str = r#"rm -rf "$1"; for d in $(find /run -maxdepth 1 -name 'ha-exec-*' -mmin +1); do read -r p <"$d/pid"; kill -0 "$p" || rm -rf "$d"; done"#;
 
+/// The command that every agent that lives answers.
+const PING: &str = "guest-ping";
+
 /// A way to a node's agent.
 pub trait Transport: std::fmt::Debug + Send {
     /// One exchange: `{"execute": ..., "arguments": ...}` there, `{"return": ...}` or `{"error": ...}` back. May be called by
@@ -56,9 +59,14 @@ impl Agent {
         }
     }
 
+    /// How messages call the node.
+    pub fn node(&self) -> &str {
+        &self.node
+    }
+
     /// Whether it answers.
     pub fn ping(&self) -> Result<()> {
-        self.ask("guest-ping", json!({})).map(drop)
+        self.ask(PING, json!({})).map(drop)
     }
 
     /// Starts a command as root and does not wait for it. Returns the node's number of it.
@@ -70,7 +78,7 @@ impl Agent {
         let started = self.ask("guest-exec", arguments)?;
         started["pid"]
             .as_i64()
-            .context("the guest agent names no pid")
+            .context("the guest agent returned no pid")
     }
 
     /// Runs a command as root to its end and copies what it says, as it says it. Returns its exit code as a shell would. When
@@ -89,7 +97,7 @@ impl Agent {
         let pid = self.start(&whole)?;
         let mut run = Run {
             agent: self,
-            pid,
+            command: Running::Pid(pid),
             files: [File::new(&dir, "out"), File::new(&dir, "err")],
         };
         let code = run.follow(out, err, stop);
@@ -118,8 +126,17 @@ impl Agent {
 /// A command that runs.
 struct Run<'a> {
     agent: &'a Agent,
-    pid: i64,
+    command: Running,
     files: [File; 2],
+}
+
+/// What is known of a command on a node.
+#[derive(Debug, Clone, Copy)]
+enum Running {
+    /// It runs, by the node's number.
+    Pid(i64),
+    /// It has ended with this exit code. The agent forgets a command that it was asked about after its end.
+    Ended(i32),
 }
 
 /// One of its two files.
@@ -151,7 +168,7 @@ impl Run<'_> {
         let mut pause = PAUSE.0;
         loop {
             // First the end, then the output: so nothing that was said before the end is missed.
-            let ended = self.ended()?;
+            let command = self.look()?;
             let (mut heard, mut deaf) = (false, false);
             for at in 0..self.files.len() {
                 let bytes = self.read(at)?;
@@ -160,9 +177,9 @@ impl Run<'_> {
                 // Nobody reads us any more: `ha-host logs ... | head`.
                 deaf |= to.write_all(&bytes).and_then(|()| to.flush()).is_err();
             }
-            match ended {
-                Some(code) if !heard => return Ok(code),
-                None if deaf || stop.load(Ordering::SeqCst) => return self.stop(),
+            match command {
+                Running::Ended(code) if !heard => return Ok(code),
+                Running::Pid(_) if deaf || stop.load(Ordering::SeqCst) => return self.stop(),
                 _ => {}
             }
             pause = if heard {
@@ -170,27 +187,25 @@ impl Run<'_> {
             } else {
                 (pause * 2).min(PAUSE.1)
             };
-            if ended.is_none() {
+            if matches!(command, Running::Pid(_)) {
                 sleep(pause);
             }
         }
     }
 
-    /// The exit code, if it has ended. The agent forgets a command that it was asked about after its end.
-    fn ended(&mut self) -> Result<Option<i32>> {
-        if self.pid < 0 {
-            return Ok(Some(-(self.pid + 1) as i32));
+    /// Whether it has ended by now.
+    fn look(&mut self) -> Result<Running> {
+        let Running::Pid(pid) = self.command else {
+            return Ok(self.command);
+        };
+        let status = self.agent.ask("guest-exec-status", json!({"pid": pid}))?;
+        if status["exited"] == true {
+            let signal = status["signal"].as_i64().map(|signal| 128 + signal);
+            let code = status["exitcode"].as_i64().or(signal);
+            let code = code.and_then(|code| i32::try_from(code).ok());
+            self.command = Running::Ended(code.unwrap_or(1));
         }
-        let status = self
-            .agent
-            .ask("guest-exec-status", json!({"pid": self.pid}))?;
-        if status["exited"] != true {
-            return Ok(None);
-        }
-        let signal = status["signal"].as_i64().map(|signal| 128 + signal);
-        let code = status["exitcode"].as_i64().or(signal).unwrap_or(1);
-        self.pid = -code - 1;
-        Ok(Some(code as i32))
+        Ok(self.command)
     }
 
     /// What has come since the last call.
@@ -213,7 +228,7 @@ impl Run<'_> {
             .ask("guest-file-read", json!({"handle": handle, "count": CHUNK}))?;
         let bytes = STANDARD
             .decode(piece["buf-b64"].as_str().unwrap_or_default())
-            .context("the guest agent sends no base64")?;
+            .context("the guest agent sent invalid base64")?;
         file.read += bytes.len() as u64;
         if file.read - file.freed >= FREE_AT {
             file.freed = file.read;
@@ -229,8 +244,8 @@ impl Run<'_> {
     fn stop(&mut self) -> Result<i32> {
         let end = Instant::now() + STOPPING;
         let mut signal = "TERM";
-        while self.ended()?.is_none() {
-            let kill = format!("kill -{signal} -{}", self.pid);
+        while let Running::Pid(pid) = self.look()? {
+            let kill = format!("kill -{signal} -{pid}");
             self.agent.start(&["sh", "-c", &kill])?;
             if Instant::now() >= end {
                 signal = "KILL";

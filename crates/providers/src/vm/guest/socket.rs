@@ -63,7 +63,7 @@ impl Transport for Socket {
             talk.say(format!("{request}\n").as_bytes())?;
             let answer: Value = serde_json::from_slice(&talk.hear(b'\n')?)?;
             if !answer.is_object() {
-                bail!("it says {answer}");
+                bail!("unexpected answer: {answer}");
             }
             Ok(answer)
         };

@@ -3,16 +3,13 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use ha_host_base::command::output;
+use ha_host_base::command::{CommandFailed, output};
 use serde_json::{Value, json};
 
-use super::Transport;
+use super::{PING, Transport};
 
 /// Seconds; see the socket's.
 const PATIENCE: &str = "10";
-/// How libvirt begins what the agent itself refuses; then come the command and the words.
-const REFUSED: &str = "unable to execute QEMU agent command";
-
 /// A way to the agent.
 #[derive(Debug)]
 pub struct Virsh {
@@ -22,8 +19,8 @@ pub struct Virsh {
     pub domain: String,
 }
 
-impl Transport for Virsh {
-    fn call(&self, request: &Value) -> Result<Value> {
+impl Virsh {
+    fn send(&self, request: &Value) -> Result<String> {
         let mut command = Command::new("virsh");
         command
             .args([
@@ -35,15 +32,23 @@ impl Transport for Virsh {
                 PATIENCE,
             ])
             .args([&self.domain, &request.to_string()]);
-        match output(&mut command) {
-            Ok(text) => serde_json::from_str(&text).context("libvirt answers what is no JSON"),
-            Err(error) => {
-                let words = format!("{error:#}");
-                let Some((_, refused)) = words.rsplit_once(REFUSED) else {
-                    return Err(error);
-                };
-                Ok(json!({"error": {"desc": refused.trim_matches([' ', ':'])}}))
+        output(&mut command)
+    }
+}
+
+impl Transport for Virsh {
+    fn call(&self, request: &Value) -> Result<Value> {
+        let ping = json!({"execute": PING});
+        match self.send(request) {
+            Ok(text) => serde_json::from_str(&text).context("libvirt sent invalid JSON"),
+            // virsh has one exit code for an agent that is silent and for one that refuses: the latter still answers.
+            Err(error) if request["execute"] != PING && self.send(&ping).is_ok() => {
+                let words = error
+                    .downcast_ref::<CommandFailed>()
+                    .map(|f| f.tail.join("; "));
+                Ok(json!({"error": {"desc": words.unwrap_or_else(|| error.to_string())}}))
             }
+            Err(error) => Err(error),
         }
     }
 }

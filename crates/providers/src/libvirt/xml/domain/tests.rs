@@ -32,7 +32,7 @@ fn new() -> New {
 /// Byte for byte; HA_GOLDEN=1 writes it anew.
 fn golden(name: &str, text: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("src/provider/libvirt/xml/golden")
+        .join("src/libvirt/xml/golden")
         .join(name);
     if std::env::var_os("HA_GOLDEN").is_some() {
         std::fs::write(&path, text).unwrap();

@@ -1,0 +1,221 @@
+use serde_json::{Value, json};
+
+use super::*;
+use crate::kube::testing::{Authority, Script, run};
+use crate::testing::{self, Machine};
+
+const PODS: &str = "GET /api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns";
+const NODES: &str = "GET /api/v1/nodes";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+
+/// 2023-11-14 at 22:MM:SS; the fake machine's clock says 22:13:20.
+fn at(minute: u8, second: u8) -> String {
+    format!("2023-11-14T22:{minute:02}:{second:02}Z")
+}
+
+fn condition(kind: &str, status: &str, since: &str) -> Value {
+    json!({"type": kind, "status": status, "lastTransitionTime": since})
+}
+
+fn pod(name: &str, node: &str, scheduled: &str) -> Value {
+    let conditions = ["PodScheduled", "Ready"].map(|kind| condition(kind, "True", scheduled));
+    json!({"metadata": {"name": name}, "spec": {"nodeName": node}, "status": {"conditions": conditions}})
+}
+
+fn node(name: &str, ready: &str, since: &str) -> Value {
+    json!({"metadata": {"name": name}, "status": {"conditions": [condition("Ready", ready, since)]}})
+}
+
+fn tainted(mut node: Value, key: &str, effect: &str) -> Value {
+    node["spec"] = json!({"taints": [{"key": key, "effect": effect}]});
+    node
+}
+
+fn changed(mut object: Value, path: &str, value: Value) -> Value {
+    *object.pointer_mut(path).unwrap() = value;
+    object
+}
+
+/// Two pods on node1 from 22:10:00, and node2 that became Ready at 22:12:00.
+fn together() -> [Vec<Value>; 2] {
+    let pods = ["a", "b"].map(|name| pod(name, "node1", &at(10, 0)));
+    let nodes = [
+        node("node1", "True", &at(9, 59)),
+        node("node2", "True", &at(12, 0)),
+    ];
+    [pods.into(), nodes.into()]
+}
+
+fn decided(pods: &[Value], nodes: &[Value]) -> Option<String> {
+    let pods: Vec<Pod> = serde_json::from_value(pods.into()).unwrap();
+    let nodes: Vec<Node> = serde_json::from_value(nodes.into()).unwrap();
+    pod_to_move(&pods, &nodes, 1_700_000_000_000).map(|p| p.metadata.name.clone())
+}
+
+#[test]
+fn one_is_moved_if_there_was_no_choice() {
+    let [pods, nodes] = together();
+    assert_eq!(decided(&pods, &nodes).as_deref(), Some("a"));
+    let scheduled = |second| vec![pods[0].clone(), pod("b", "node1", &at(12, second))];
+    assert_eq!(
+        decided(&scheduled(9), &nodes).as_deref(),
+        Some("a"),
+        "scheduled while node2 still had its taints"
+    );
+    assert_eq!(
+        decided(&scheduled(10), &nodes),
+        None,
+        "the scheduler had a choice"
+    );
+}
+
+#[test]
+fn pods_stay_where_moving_one_is_of_no_use() {
+    let [pods, _] = together();
+    let elsewhere = pod("b", "node2", &at(10, 0));
+    let unready = changed(
+        pods[1].clone(),
+        "/status/conditions/1/status",
+        "False".into(),
+    );
+    let leaving = changed(
+        pods[1].clone(),
+        "/metadata",
+        json!({"name": "b", "deletionTimestamp": at(13, 0)}),
+    );
+    let pending = json!({"metadata": {"name": "b"}});
+    let nodes = together()[1].clone();
+    for (what, second) in [
+        ("spread", elsewhere),
+        ("the other does not serve", unready),
+        ("the other is being deleted", leaving),
+        ("the other has no node yet", pending),
+    ] {
+        assert_eq!(decided(&[pods[0].clone(), second], &nodes), None, "{what}");
+    }
+    assert_eq!(decided(&pods[..1], &nodes), None, "one pod by intention");
+    assert_eq!(decided(&[], &nodes), None, "no pods");
+}
+
+#[test]
+fn a_second_node_counts_once_pods_may_run_there() {
+    let [pods, nodes] = together();
+    let second = &nodes[1];
+    for (what, second, moved) in [
+        ("not Ready", node("node2", "False", &at(12, 0)), false),
+        ("Ready just now", node("node2", "True", &at(13, 15)), false),
+        (
+            "cordoned",
+            tainted(
+                second.clone(),
+                "node.kubernetes.io/unschedulable",
+                "NoSchedule",
+            ),
+            false,
+        ),
+        (
+            "somebody's own",
+            tainted(second.clone(), "gpu", "NoExecute"),
+            false,
+        ),
+        (
+            "a control plane",
+            tainted(
+                second.clone(),
+                "node-role.kubernetes.io/control-plane",
+                "NoSchedule",
+            ),
+            true,
+        ),
+        (
+            "unloved",
+            tainted(second.clone(), "gpu", "PreferNoSchedule"),
+            true,
+        ),
+    ] {
+        let decided = decided(&pods, &[nodes[0].clone(), second]);
+        assert_eq!(decided.is_some(), moved, "{what}");
+    }
+    assert_eq!(decided(&pods, &nodes[..1]), None, "there is none");
+}
+
+#[test]
+fn spread_is_what_serves_on_two_nodes() {
+    let [together, _] = together();
+    let spread = |second: Value| {
+        let pods = json!([together[0], second]);
+        are_spread(&serde_json::from_value::<Vec<Pod>>(pods).unwrap())
+    };
+    assert!(spread(pod("b", "node2", &at(10, 0))));
+    assert!(!spread(together[1].clone()));
+    let starting = changed(
+        pod("b", "node2", &at(13, 0)),
+        "/status/conditions/1/status",
+        "False".into(),
+    );
+    assert!(!spread(starting));
+}
+
+/// The second control plane, whose API says this.
+async fn stage(net: u8, lease: &str) -> (Machine, Script) {
+    let ca = Authority::new("kubernetes");
+    let mut me = testing::control_plane();
+    me.endpoint.vip = [127, net, 0, 30].into();
+    let machine = testing::machine(me);
+    machine.file(&kube::pki("ca.crt"), &ca.cert);
+    machine.file(&kube::pki("ca.key"), &ca.key);
+    let api = Script::default();
+    let list = |items: &[Value]| json!({"items": items}).to_string();
+    let [pods, nodes] = together();
+    let spread = [pods[0].clone(), pod("c", "node2", &at(13, 0))];
+    api.on(PODS, 200, &list(&pods))
+        .on(PODS, 200, &list(&pods))
+        .on(PODS, 200, &list(&spread))
+        .on(NODES, 200, &list(&nodes))
+        .on(&format!("GET {LEASES}/ha-agent-dns"), 200, lease)
+        .on(&format!("PUT {LEASES}/ha-agent-dns"), 200, lease)
+        .on("DELETE /api/v1/namespaces/kube-system/pods/a", 200, "{}");
+    api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
+    (machine, api)
+}
+
+const FREE: &str = r#"{"metadata":{"name":"ha-agent-dns","resourceVersion":"1"},"spec":{}}"#;
+const HELD: &str = r#"{"metadata":{"name":"ha-agent-dns"},"spec":{"holderIdentity":"node1/b","leaseDurationSeconds":20}}"#;
+
+#[test]
+fn one_pod_is_deleted_once_under_the_lease() {
+    run(async {
+        let (machine, api) = stage(151, FREE).await;
+        look_until_spread(&machine.cx).await;
+        let asked = api.asked.borrow().clone();
+        let first = |begin: &str| asked.iter().position(|r| r.starts_with(begin)).unwrap();
+        assert_eq!(api.asked("DELETE").len(), 1, "{asked:?}");
+        assert!(first("PUT") < first("DELETE"), "{asked:?}");
+    });
+}
+
+#[test]
+fn another_control_plane_is_left_to_do_it() {
+    run(async {
+        let (machine, api) = stage(152, HELD).await;
+        look_until_spread(&machine.cx).await;
+        assert_eq!(api.asked("DELETE").len() + api.asked("PUT").len(), 0);
+        // A host that hears of a wait takes the node for one that is still on its way.
+        assert_eq!(machine.events(), Vec::<Value>::new());
+    });
+}
+
+#[test]
+fn workers_and_clusters_without_kubeadms_dns_are_left_alone() {
+    let me = testing::control_plane();
+    assert!(is_looked_after(&me));
+    assert!(!is_looked_after(&testing::worker()));
+    for (disabled, expected) in [(true, false), (false, true)] {
+        let mut me = me.clone();
+        let dns = json!({"disabled": disabled});
+        me.kubernetes
+            .cluster_configuration
+            .insert("dns".into(), dns);
+        assert_eq!(is_looked_after(&me), expected, "dns.disabled: {disabled}");
+    }
+}

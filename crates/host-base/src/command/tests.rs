@@ -1,0 +1,123 @@
+use super::*;
+
+const SOON: Duration = Duration::from_secs(20);
+
+fn sh(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+fn failed(script: &str, deadline: Duration) -> CommandFailed {
+    let finished = run(&mut sh(script), "", deadline).unwrap();
+    finished.into_stdout().unwrap_err()
+}
+
+#[test]
+fn an_error_names_the_command_and_its_last_lines() {
+    let error = output(&mut sh("seq 1 100; echo no such thing >&2; exit 3")).unwrap_err();
+    let failed = error.downcast_ref::<CommandFailed>().unwrap();
+    assert_eq!(
+        (failed.status.code(), failed.timed_out, failed.tail.len()),
+        (Some(3), None, TAIL_LINES)
+    );
+    assert!(failed.tail.iter().any(|line| line == "no such thing"));
+    let text = format!("{error:#}");
+    assert!(
+        text.starts_with("sh -c seq") && text.contains("failed (exit status: 3): "),
+        "{text}"
+    );
+}
+
+#[test]
+fn the_streams_are_kept_apart() {
+    let finished = run(&mut sh("echo out; echo err >&2; exit 7"), "", SOON).unwrap();
+    assert_eq!(
+        (finished.stdout.as_str(), finished.stderr.as_str()),
+        ("out\n", "err\n")
+    );
+    assert_eq!(finished.status.code(), Some(7));
+}
+
+#[test]
+fn the_deadline_ends_the_whole_group() {
+    let begun = Instant::now();
+    let script = "sleep 1000 & echo $!; wait";
+    let finished = run(&mut sh(script), "", Duration::from_millis(300)).unwrap();
+    let grandchild: i32 = finished.stdout.trim().parse().unwrap();
+    let failed = finished.into_stdout().unwrap_err();
+    assert_eq!(failed.timed_out, Some(Duration::from_millis(300)));
+    assert!(
+        failed.to_string().contains("did not end within 300ms"),
+        "{failed}"
+    );
+    assert!(begun.elapsed() < SOON);
+    // Its new parent may take its time to notice.
+    let lives = || {
+        std::fs::read_to_string(format!("/proc/{grandchild}/stat"))
+            .is_ok_and(|stat| !stat.contains(") Z "))
+    };
+    while lives() {
+        assert!(begun.elapsed() < SOON, "the grandchild lives on");
+        std::thread::sleep(POLL);
+    }
+}
+
+#[test]
+fn a_grandchild_that_holds_the_streams_does_not_hang_it() {
+    let begun = Instant::now();
+    // The number is the grandchild's, to end it.
+    let said = output(&mut sh("sleep 1000 & echo $!")).unwrap();
+    assert!(begun.elapsed() < SOON);
+    output(Command::new("kill").arg(said.trim())).unwrap();
+}
+
+#[test]
+fn input_reaches_the_program_and_an_unread_one_does_no_harm() {
+    let much = "x".repeat(300_000);
+    assert_eq!(feed(&mut Command::new("cat"), &much).unwrap(), much);
+    assert_eq!(feed(&mut sh("exit 0"), &much).unwrap(), "");
+    assert_eq!(output(&mut Command::new("cat")).unwrap(), "");
+}
+
+#[test]
+fn a_signal_is_named() {
+    let failed = failed("kill -9 $$", SOON);
+    assert!(failed.to_string().contains("signal: 9"), "{failed}");
+}
+
+#[test]
+fn a_child_that_stays_is_ready_late_or_gone() {
+    let mut child = sh("read -r line; exit 4")
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let soon = Duration::from_millis(20);
+    assert_eq!(
+        wait_until_ready(&mut child, soon, || true).unwrap(),
+        Startup::Ready
+    );
+    assert_eq!(
+        wait_until_ready(&mut child, soon, || false).unwrap(),
+        Startup::Late
+    );
+    drop(child.stdin.take());
+    let Startup::Ended(status) = wait_until_ready(&mut child, SOON, || false).unwrap() else {
+        panic!("it has ended")
+    };
+    assert_eq!(status.code(), Some(4));
+}
+
+#[test]
+fn a_tail_starts_with_a_whole_line() {
+    let text = (0..1000).map(|i| format!("line {i}\n")).collect::<String>();
+    let cut = tail(&text);
+    assert!(cut.len() <= TAIL_BYTES && cut.starts_with("line ") && cut.ends_with("line 999"));
+    assert_eq!(tail("short\n"), "short");
+}
+
+#[test]
+fn a_missing_program_is_none() {
+    assert!(which("sh").is_some());
+    assert!(which("no-such-program-anywhere").is_none());
+}

@@ -1,0 +1,88 @@
+//! The operator's own files that the cluster file names, read once for all nodes.
+
+use std::path::Path;
+
+use anyhow::Result;
+use ha_cluster_file::cluster::Cluster;
+use ha_host_base::exit::Stop;
+use ha_wire::settings::Cni;
+use ignition_config::Config;
+
+use crate::bakery::{self, Artefacts, Known};
+
+/// Files that the cluster file names, as the nodes get them.
+#[derive(Debug, Default)]
+pub struct OperatorFiles {
+    /// Manifests of the pod network that are local files: name on the node, text.
+    pub manifests: Vec<(String, String)>,
+    /// `cni.manifests` as the node file says it: names of the above, or URLs.
+    pub sources: Vec<String>,
+    /// The user's own Ignition configs.
+    pub merges: Vec<String>,
+    /// Where each system extension's image comes from.
+    pub sysexts: Artefacts,
+    /// What reading them gave rise to, one sentence each.
+    pub warnings: Vec<String>,
+    /// What the bakery said of them.
+    known: Known,
+}
+
+impl OperatorFiles {
+    /// Reads everything; an unreadable file is bad input. What the bakery said before is taken from the cluster's directory;
+    /// what it says now is kept there by [`Self::keep`].
+    pub fn read(cluster: &Cluster, dir: &Path) -> Result<Self> {
+        let mut files = Self::default();
+        if let Cni::Manifests { sources } = &cluster.kubernetes.cni {
+            for (index, source) in sources.iter().enumerate() {
+                files.add_manifest(index, source)?;
+            }
+        }
+        for path in &cluster.ignition_merge {
+            files.add_user_config(path)?;
+        }
+        files.known = Known::read(dir)?;
+        files.sysexts = bakery::resolve(cluster, &mut files.known)?;
+        Ok(files)
+    }
+
+    /// Remembers what the bakery said, so that no later launch asks again or gets another answer.
+    pub fn keep(&self, dir: &Path) -> Result<()> {
+        self.known.keep(dir)
+    }
+
+    fn add_manifest(&mut self, index: usize, source: &str) -> Result<()> {
+        if source.starts_with("http://") || source.starts_with("https://") {
+            self.sources.push(source.to_owned());
+            return Ok(());
+        }
+        let path = Path::new(source);
+        let text = read_file(path, "kubernetes.cni.manifests")?;
+        let base = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = format!("{index:02}-{base}");
+        self.sources.push(name.clone());
+        self.manifests.push((name, text));
+        Ok(())
+    }
+
+    /// A user's Ignition config, checked as far as its types go; what the types do not know is said and left to Ignition.
+    fn add_user_config(&mut self, path: &Path) -> Result<()> {
+        let text = read_file(path, "ignition.merge")?;
+        let (_, warnings) = Config::parse_str(&text).map_err(|e| {
+            let hint = "Butane YAML must be translated first: butane FILE.bu > FILE.ign";
+            Stop::bad_input(format!(
+                "ignition.merge: {} is not an Ignition config: {e}; {hint}",
+                path.display()
+            ))
+        })?;
+        let warnings = warnings.into_iter();
+        self.warnings
+            .extend(warnings.map(|w| format!("{}: {w}", path.display())));
+        self.merges.push(text);
+        Ok(())
+    }
+}
+
+fn read_file(path: &Path, key: &str) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|e| Stop::bad_input(format!("{key}: {} cannot be read: {e}", path.display())))
+}

@@ -1,0 +1,301 @@
+//! What is known of one node while it is made: a pure function of what it said.
+
+use std::time::{Duration, Instant};
+
+use ha_cluster_file::cluster::Node;
+use ha_wire::event::{Event, What};
+use ha_wire::format::FormatError;
+use ha_wire::phase::{Phase, Role};
+
+use super::tail::Line;
+
+/// So many failed attempts of one phase, and this long since the first, end a launch: the agent goes on, but a person
+/// should look.
+const MAX_ATTEMPTS: u32 = 5;
+/// See [`MAX_ATTEMPTS`]: quick failures in a row may be one short outage.
+const MIN_FAILING: Duration = Duration::from_secs(60);
+/// A phase that has failed and not succeeded for this long ends a launch, however few the attempts.
+const MAX_FAILING: Duration = Duration::from_secs(300);
+
+#[derive(Debug, Clone)]
+pub struct NodeProgress {
+    pub name: String,
+    pub role: Role,
+    /// How far it is.
+    pub stage: Stage,
+    /// How far it was before this launch.
+    before: Stage,
+    /// Since when it is in this life and phase.
+    pub since: Instant,
+    /// What it waits for, with the last error.
+    pub waiting: String,
+    /// Images done and in all, while they come.
+    pub images: Option<(u32, u32)>,
+    /// The phase that fails, until it succeeds.
+    pub trouble: Option<Trouble>,
+    /// What happened when, in this launch.
+    pub spans: Vec<Span>,
+    /// Whether the agent was heard in this launch.
+    pub heard: bool,
+    /// The last line of its console, while it is not.
+    pub console: String,
+    /// Its agent speaks this version of events, which this program does not know.
+    pub other_version: Option<u64>,
+}
+
+/// How far a node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Nothing has been done for it.
+    Waiting,
+    /// Its machine is made.
+    Making,
+    /// Its machine runs, its agent has not been heard.
+    Booting,
+    Working(Phase),
+    Steady,
+}
+
+/// A phase that fails.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub phase: Phase,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    pub first: Instant,
+    pub error: String,
+    /// The failing program's last lines.
+    pub tail: Vec<String>,
+    /// The agent tries no more.
+    pub fatal: bool,
+}
+
+/// A stretch of time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// None: from power-on to the agent's first word.
+    pub phase: Option<Phase>,
+    pub start: Instant,
+    /// End; none: it goes on.
+    pub end: Option<Instant>,
+}
+
+/// What changed, for who tells it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NodeChange {
+    /// The node is somewhere else, or in trouble.
+    Moved,
+    /// It only waits for something else.
+    Waiting,
+}
+
+impl NodeProgress {
+    /// A node that nothing was done for.
+    pub fn new(node: &Node, now: Instant) -> Self {
+        Self {
+            name: node.name.clone(),
+            role: node.role,
+            stage: Stage::Waiting,
+            before: Stage::Waiting,
+            since: now,
+            waiting: String::new(),
+            images: None,
+            trouble: None,
+            spans: Vec::new(),
+            heard: false,
+            console: String::new(),
+            other_version: None,
+        }
+    }
+
+    /// Its machine is on its way.
+    pub fn making(&mut self, now: Instant) {
+        self.before = self.stage;
+        self.go(Stage::Making, now);
+        self.spans.push(Span {
+            phase: None,
+            start: now,
+            end: None,
+        });
+    }
+
+    /// Its machine runs; `fresh` if it was off or not there before.
+    pub fn running(&mut self, fresh: bool, now: Instant) {
+        if self.stage != Stage::Making {
+            return;
+        }
+        let known = !fresh && self.before != Stage::Waiting;
+        self.go(if known { self.before } else { Stage::Booting }, now);
+    }
+
+    /// What an earlier launch heard: where the node is, but no old failure counts against this launch.
+    pub fn replay(&mut self, lines: &[Line], now: Instant) -> bool {
+        for line in lines {
+            match line {
+                Ok(event) => drop(self.apply(event, now)),
+                Err(FormatError::Version { found, .. }) => self.other_version = Some(*found),
+                Err(FormatError::Shape { .. }) => {}
+            }
+        }
+        let stuck = self.trouble.as_ref().is_some_and(|t| t.fatal);
+        (self.heard, self.trouble) = (false, None);
+        self.spans.clear();
+        stuck
+    }
+
+    /// Its agent says what this program cannot read. True at the first time.
+    pub fn speaks_other_version(&mut self, version: u64) -> bool {
+        self.other_version.replace(version) != Some(version)
+    }
+
+    /// Takes in what the node said.
+    pub fn apply(&mut self, event: &Event, now: Instant) -> Option<NodeChange> {
+        (self.heard, self.other_version) = (true, None);
+        match &event.what {
+            What::Hello { .. } => {
+                self.close(None, now);
+                self.images = None;
+                if matches!(self.stage, Stage::Working(_)) {
+                    None
+                } else {
+                    self.go(Stage::Working(Phase::Preflight), now)
+                }
+            }
+            What::Started {
+                phase: Phase::Images,
+                ..
+            } => None,
+            What::Started { phase, .. } => self.started(*phase, now),
+            What::Waiting {
+                phase: Phase::Images,
+                ..
+            } => None,
+            What::Waiting {
+                phase,
+                what,
+                last_error,
+            } => self.waits(*phase, what, last_error, now),
+            What::Progress {
+                phase: Phase::Images,
+                done,
+                total,
+            } => {
+                self.images = Some((*done, *total)).filter(|_| done < total);
+                Some(NodeChange::Waiting)
+            }
+            What::Progress { phase, done, total } => {
+                self.waits(*phase, &format!("{done} of {total}"), "", now)
+            }
+            What::Done { phase, .. } => self.done(*phase, now),
+            What::Failed {
+                phase,
+                error,
+                tail,
+                retry_ms,
+                ..
+            } => self.failed(*phase, error, tail, retry_ms.is_none(), now),
+            What::Steady => self.go(Stage::Steady, now),
+        }
+    }
+
+    fn started(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
+        if phase == Phase::Steady {
+            return self.go(Stage::Steady, now);
+        }
+        if !self
+            .spans
+            .iter()
+            .any(|s| s.phase == Some(phase) && s.end.is_none())
+        {
+            self.spans.push(Span {
+                phase: Some(phase),
+                start: now,
+                end: None,
+            });
+        }
+        self.go(Stage::Working(phase), now)
+    }
+
+    fn waits(
+        &mut self,
+        phase: Phase,
+        what: &str,
+        last_error: &str,
+        now: Instant,
+    ) -> Option<NodeChange> {
+        let moved = self.go(Stage::Working(phase), now);
+        let words = if last_error.is_empty() {
+            what.to_owned()
+        } else {
+            format!("{what}: {last_error}")
+        };
+        let before = std::mem::replace(&mut self.waiting, words);
+        moved.or_else(|| (before != self.waiting).then_some(NodeChange::Waiting))
+    }
+
+    fn done(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
+        self.close(Some(phase), now);
+        if self.trouble.as_ref().is_some_and(|t| t.phase == phase) {
+            self.trouble = None;
+        }
+        if phase == Phase::Images {
+            self.images = None;
+        }
+        None
+    }
+
+    fn failed(
+        &mut self,
+        phase: Phase,
+        error: &str,
+        tail: &[String],
+        fatal: bool,
+        now: Instant,
+    ) -> Option<NodeChange> {
+        let old = self.trouble.take().filter(|t| t.phase == phase);
+        let (attempts, first) = old.map_or((0, now), |t| (t.attempts, t.first));
+        let (error, tail) = (error.to_owned(), tail.to_vec());
+        self.waiting = format!("failed: {error}");
+        self.trouble = Some(Trouble {
+            phase,
+            attempts: attempts + 1,
+            first,
+            error,
+            tail,
+            fatal,
+        });
+        Some(NodeChange::Moved)
+    }
+
+    fn close(&mut self, phase: Option<Phase>, now: Instant) {
+        if let Some(span) = self
+            .spans
+            .iter_mut()
+            .find(|s| s.phase == phase && s.end.is_none())
+        {
+            span.end = Some(now);
+        }
+    }
+
+    fn go(&mut self, stage: Stage, now: Instant) -> Option<NodeChange> {
+        if self.stage == stage {
+            return None;
+        }
+        (self.stage, self.since) = (stage, now);
+        self.waiting.clear();
+        Some(NodeChange::Moved)
+    }
+
+    /// The trouble, if it is bad enough to end the launch.
+    pub fn hopeless(&self, now: Instant) -> Option<&Trouble> {
+        self.trouble.as_ref().filter(|t| {
+            let failing = now.duration_since(t.first);
+            t.fatal
+                || (t.attempts >= MAX_ATTEMPTS && failing >= MIN_FAILING)
+                || failing >= MAX_FAILING
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+use ha_test_support::demo;
+
+use super::*;
+use crate::progress::describe::{stage_name, waiting_for};
+
+fn event(json: &str) -> Event {
+    let text = format!("{{\"version\":1,\"seq\":1,\"timeMs\":0,\"node\":\"node2\",{json}}}");
+    serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"))
+}
+
+fn failed(phase: &str, retry: Option<u64>) -> Event {
+    let retry = retry.map_or_else(|| "null".to_owned(), |ms| ms.to_string());
+    event(&format!(
+        r#""event":"failed","phase":"{phase}","attempt":1,"error":"boom","tail":["a","b"],"retryMs":{retry}"#
+    ))
+}
+
+fn booting_node() -> (NodeProgress, Instant) {
+    let now = Instant::now();
+    let mut node = NodeProgress::new(&demo().nodes[1], now);
+    node.making(now);
+    node.running(true, now);
+    (node, now)
+}
+
+#[test]
+fn a_node_s_way() {
+    let (mut node, now) = booting_node();
+    assert_eq!(stage_name(node.stage), "boot");
+    let story = [
+        (
+            r#""event":"hello","agent":"0.1.0","role":"control-plane","boot":"x""#,
+            "preflight",
+            "",
+        ),
+        (
+            r#""event":"started","phase":"images","attempt":1"#,
+            "preflight",
+            "",
+        ),
+        (
+            r#""event":"progress","phase":"images","done":3,"total":4"#,
+            "preflight",
+            "images: 3 of 4",
+        ),
+        (
+            r#""event":"started","phase":"gate","attempt":1"#,
+            "gate",
+            "images: 3 of 4",
+        ),
+        (
+            r#""event":"waiting","phase":"gate","what":"/readyz","lastError":"refused""#,
+            "gate",
+            "/readyz: refused",
+        ),
+        (
+            r#""event":"done","phase":"gate","tookMs":5,"skipped":false"#,
+            "gate",
+            "/readyz: refused",
+        ),
+        (
+            r#""event":"started","phase":"join","attempt":1"#,
+            "join",
+            "images: 3 of 4",
+        ),
+        (
+            r#""event":"done","phase":"images","tookMs":5,"skipped":false"#,
+            "join",
+            "",
+        ),
+        (
+            r#""event":"done","phase":"join","tookMs":5,"skipped":false"#,
+            "join",
+            "",
+        ),
+        (r#""event":"steady""#, "steady", ""),
+    ];
+    for (json, place, words) in story {
+        node.apply(&event(json), now);
+        assert_eq!(
+            (stage_name(node.stage), waiting_for(&node).as_str()),
+            (place, words),
+            "{json}"
+        );
+    }
+    let phases: Vec<_> = node
+        .spans
+        .iter()
+        .map(|s| (s.phase, s.end.is_some()))
+        .collect();
+    assert_eq!(
+        phases,
+        [
+            (None, true),
+            (Some(Phase::Gate), true),
+            (Some(Phase::Join), true)
+        ]
+    );
+}
+
+#[test]
+fn only_lasting_trouble_ends_a_launch() {
+    let (mut node, now) = booting_node();
+    for _ in 0..MAX_ATTEMPTS {
+        node.apply(&failed("join", Some(500)), now);
+    }
+    assert!(
+        node.hopeless(now).is_none(),
+        "five quick failures may be one short outage"
+    );
+    assert!(node.hopeless(now + MIN_FAILING).is_some());
+    node.apply(
+        &event(r#""event":"done","phase":"join","tookMs":5,"skipped":false"#),
+        now,
+    );
+    assert!(
+        node.hopeless(now + MAX_FAILING).is_none(),
+        "a success ends the trouble"
+    );
+    node.apply(&failed("join", Some(500)), now);
+    assert!(
+        node.hopeless(now + MIN_FAILING).is_none() && node.hopeless(now + MAX_FAILING).is_some()
+    );
+}
+
+#[test]
+fn what_needs_a_person_ends_a_launch_at_once() {
+    let (mut node, now) = booting_node();
+    node.apply(&failed("preflight", None), now);
+    let trouble = node.hopeless(now).unwrap();
+    assert_eq!(
+        (trouble.phase, trouble.error.as_str(), trouble.tail.len()),
+        (Phase::Preflight, "boom", 2)
+    );
+}
+
+#[test]
+fn old_failures_do_not_count_but_gave_up_is_told() {
+    let (mut node, now) = booting_node();
+    assert!(
+        node.replay(&[Ok(failed("join", None))], now),
+        "its agent must be told to try again"
+    );
+    assert!(node.hopeless(now + MAX_FAILING).is_none());
+    assert!(!node.heard);
+    assert!(!node.replay(&[Ok(failed("join", Some(10)))], now));
+}

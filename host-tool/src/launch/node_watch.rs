@@ -1,0 +1,183 @@
+//! One node of a launch: what it says, what its console shows, what its machine does.
+
+use std::time::Instant;
+
+use ha_cluster_file::cluster::Node;
+use ha_providers::{Machine, Made, Provider};
+use ha_wire::format::FormatError;
+
+use super::console::Console;
+use super::node_progress::{NodeChange, NodeProgress, Stage};
+use super::report::{FailureCause, LaunchEvent, NodeFailure, Report, UnfinishedNode};
+use super::tail::Tail;
+use crate::ask;
+
+/// So many looks in a row must find a machine off: a reboot passes through off.
+const OFF_LOOKS: u32 = 4;
+/// So many lines of a failing program are kept.
+const OUTPUT_LINES: usize = 12;
+
+#[derive(Debug)]
+pub struct NodeWatch {
+    node: Node,
+    pub progress: NodeProgress,
+    /// Its agent gave up in an earlier launch.
+    pub gave_up: bool,
+    /// Nothing more is done for its machine by this launch.
+    pub made: bool,
+    not_made: Option<NodeFailure>,
+    events: Tail,
+    console: Console,
+    off_in_a_row: u32,
+}
+
+impl NodeWatch {
+    /// Takes in what earlier launches heard.
+    pub fn new(node: &Node, provider: &dyn Provider, now: Instant) -> Self {
+        let mut progress = NodeProgress::new(node, now);
+        let mut events = Tail::new(provider.events(node));
+        let gave_up = progress.replay(&events.poll_all(), now);
+        Self {
+            node: node.clone(),
+            progress,
+            gave_up,
+            made: false,
+            not_made: None,
+            events,
+            console: Console::new(provider.console(node)),
+            off_in_a_row: 0,
+        }
+    }
+
+    /// Takes in what it said since the last call.
+    pub fn poll(&mut self, report: &mut dyn Report) {
+        let now = Instant::now();
+        for line in self.events.poll() {
+            let change = match line {
+                Ok(event) => {
+                    let change = self.progress.apply(&event, now);
+                    report.tell(&LaunchEvent::NodeSaid(&event));
+                    change
+                }
+                Err(error) => self.not_understood(&error, report),
+            };
+            self.tell_change(change, report);
+        }
+        self.console.poll();
+        if !self.progress.heard {
+            self.progress.console = self.console.last().pop().unwrap_or_default();
+        }
+    }
+
+    fn not_understood(
+        &mut self,
+        error: &FormatError,
+        report: &mut dyn Report,
+    ) -> Option<NodeChange> {
+        let FormatError::Version { found, .. } = error else {
+            return None;
+        };
+        if !self.progress.speaks_other_version(*found) {
+            return None;
+        }
+        report.tell(&LaunchEvent::Warning(&format!(
+            "{} is not heard: {error}",
+            self.node.name
+        )));
+        Some(NodeChange::Moved)
+    }
+
+    fn tell_change(&self, change: Option<NodeChange>, report: &mut dyn Report) {
+        if let Some(change) = change {
+            report.tell(&LaunchEvent::NodeChanged(&self.progress, change));
+        }
+    }
+
+    /// Its machine is being made.
+    pub fn machine_begun(&mut self, report: &mut dyn Report) {
+        self.progress.making(Instant::now());
+        self.tell_change(Some(NodeChange::Moved), report);
+    }
+
+    /// Its machine is there, or cannot be.
+    pub fn machine_made(
+        &mut self,
+        made: Result<Made, (FailureCause, anyhow::Error)>,
+        report: &mut dyn Report,
+    ) {
+        self.made = true;
+        match made {
+            Ok(made) => {
+                let fresh = made != Made::Running;
+                if fresh {
+                    self.console.boots();
+                }
+                self.progress.running(fresh, Instant::now());
+            }
+            Err((cause, error)) => {
+                let lines = format!("{error:#}").lines().map(str::to_owned).collect();
+                self.not_made = Some(self.failure_of(cause, lines));
+            }
+        }
+        self.tell_change(Some(NodeChange::Moved), report);
+    }
+
+    /// What its machine does now; none: not known.
+    pub fn machine_seen(&mut self, state: Option<Machine>) {
+        let off = self.made && matches!(state, Some(Machine::Off | Machine::Absent));
+        self.off_in_a_row = if off { self.off_in_a_row + 1 } else { 0 };
+    }
+
+    /// Why a person is needed, if one is.
+    pub fn failure(&self) -> Option<NodeFailure> {
+        if self.not_made.is_some() {
+            return self.not_made.clone();
+        }
+        if self.off_in_a_row >= OFF_LOOKS {
+            return Some(self.at_the_console(FailureCause::PoweredOff, None));
+        }
+        if let Some(failure) = self.console.failure().filter(|_| !self.progress.heard) {
+            let cause = FailureCause::NeverBooted(failure.what);
+            return Some(self.at_the_console(cause, failure.cause.as_ref()));
+        }
+        let trouble = self.progress.hopeless(Instant::now())?;
+        let cause = FailureCause::PhaseFailed {
+            phase: trouble.phase,
+            attempts: trouble.attempts,
+            failing: trouble.first.elapsed(),
+        };
+        let tail = &trouble.tail[trouble.tail.len().saturating_sub(OUTPUT_LINES)..];
+        let rest = tail.iter().filter(|line| **line != trouble.error);
+        let output = std::iter::once(&trouble.error).chain(rest).cloned();
+        Some(self.failure_of(cause, output.collect()))
+    }
+
+    /// With the last lines of its console, the cause first.
+    fn at_the_console(&self, cause: FailureCause, first: Option<&String>) -> NodeFailure {
+        let rest = self.console.last().into_iter();
+        let rest = rest.filter(|line| Some(line) != first);
+        let place = format!("console: {}", self.console.path().display());
+        let output = first.cloned().into_iter().chain(rest).chain([place]);
+        self.failure_of(cause, output.collect())
+    }
+
+    fn failure_of(&self, cause: FailureCause, output: Vec<String>) -> NodeFailure {
+        NodeFailure {
+            node: self.node.name.clone(),
+            role: self.node.role,
+            cause,
+            output,
+        }
+    }
+
+    /// What it waits for, unless it is steady.
+    pub fn unfinished(&self, provider: &dyn Provider) -> Option<UnfinishedNode> {
+        let progress = self.progress.clone();
+        let silent = !progress.heard && progress.other_version.is_none();
+        let journal = match silent && progress.stage != Stage::Steady {
+            true => ask::agent_journal(provider, &self.node, 1).join(" "),
+            false => String::new(),
+        };
+        (progress.stage != Stage::Steady).then_some(UnfinishedNode { progress, journal })
+    }
+}

@@ -1,0 +1,152 @@
+//! Everything that a launch hears of, from threads and tasks, in one queue.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ha_cluster_file::cluster::Node;
+use ha_providers::{Machine, Made, Provider};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::UnboundedSender;
+
+use super::report::FailureCause;
+use crate::api::{Api, Look};
+use crate::ask;
+
+/// How often the machines are looked at: a look is cheap, but five nodes share this machine's processors.
+const MACHINES: Duration = Duration::from_secs(1);
+/// systemd takes the order to restart the agent and does not wait for it; a node that hangs longer than this is not well.
+const RESTART: Duration = Duration::from_secs(30);
+
+/// One thing seen or done.
+#[derive(Debug)]
+pub enum Observation {
+    /// A node's machine is being made.
+    Making(usize),
+    /// A node's machine was made, or what could not be done and why.
+    Made(usize, Result<Made, (FailureCause, anyhow::Error)>),
+    /// Something to tell people that ends nothing.
+    Warning(String),
+    /// What every machine does.
+    Machines(Vec<Option<Machine>>),
+    /// What the cluster showed.
+    Cluster(Look),
+    /// Ctrl-C, or a polite kill.
+    Interrupt,
+}
+
+/// Where observations go. Nobody listens any more once the launch has ended.
+pub type Sender = UnboundedSender<Observation>;
+
+/// A machine to make.
+#[derive(Debug)]
+pub struct Job {
+    pub index: usize,
+    pub node: Node,
+    pub ignition: PathBuf,
+    /// Its agent gave up in an earlier launch: if the machine still runs, the agent is told to try again.
+    pub gave_up: bool,
+}
+
+/// Makes machines in the order given, so many at a time. The process may end before they are made: a second launch goes on.
+pub fn make_machines(provider: &Arc<dyn Provider>, jobs: Vec<Job>, parallel: usize, to: &Sender) {
+    let workers = parallel.min(jobs.len());
+    let (jobs, next) = (Arc::new(jobs), Arc::new(AtomicUsize::new(0)));
+    for _ in 0..workers {
+        let (provider, to) = (provider.clone(), to.clone());
+        let (jobs, next) = (jobs.clone(), next.clone());
+        std::thread::spawn(move || {
+            while let Some(job) = jobs.get(next.fetch_add(1, Ordering::Relaxed)) {
+                if to.send(Observation::Making(job.index)).is_err() {
+                    return;
+                }
+                let made = job.make(&*provider, &to);
+                if to.send(Observation::Made(job.index, made)).is_err() {
+                    return;
+                }
+            }
+        });
+    }
+}
+
+impl Job {
+    fn make(
+        &self,
+        provider: &dyn Provider,
+        to: &Sender,
+    ) -> Result<Made, (FailureCause, anyhow::Error)> {
+        let made = provider
+            .ensure(&self.node, &self.ignition)
+            .map_err(|error| (FailureCause::MachineNotMade, error))?;
+        if let Made::New {
+            warning: Some(warning),
+        } = &made
+        {
+            let warning = format!("{}: {warning}", self.node.name);
+            let _ = to.send(Observation::Warning(warning));
+        }
+        if let Err(error) = create_event_file(&provider.events(&self.node)) {
+            let warning = format!("{} will not be heard: {error:#}", self.node.name);
+            let _ = to.send(Observation::Warning(warning));
+        }
+        if self.gave_up && made == Made::Running {
+            restart_agent(provider, &self.node)
+                .map_err(|error| (FailureCause::AgentNotRestarted, error))?;
+        }
+        Ok(made)
+    }
+}
+
+/// Somebody mended what the agent gave up on, or it will say so again.
+fn restart_agent(provider: &dyn Provider, node: &Node) -> Result<()> {
+    let argv = ["systemctl", "restart", "--no-block", "ha-agent.service"];
+    ask::run_on_node(provider, node, &argv, RESTART).map(|_| ())
+}
+
+/// The agent writes into what is there and makes nothing, or a missing port would become a file. A provider whose
+/// channel is no plain file has made it by now.
+pub fn create_event_file(path: &Path) -> Result<()> {
+    File::options()
+        .append(true)
+        .create(true)
+        .open(path)
+        .map(|_| ())
+        .with_context(|| format!("cannot make {}", path.display()))
+}
+
+/// Looks at every machine, for ever.
+pub fn watch_machines(provider: Arc<dyn Provider>, nodes: Vec<Node>, to: Sender) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(MACHINES);
+            let states = nodes.iter().map(|n| provider.state(n).ok()).collect();
+            if to.send(Observation::Machines(states)).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Looks at the cluster, for ever, with a pause that may change meanwhile.
+pub async fn watch_cluster(api: Api, pause_ms: Arc<AtomicU64>, to: Sender) {
+    loop {
+        if to.send(Observation::Cluster(api.look().await)).is_err() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(pause_ms.load(Ordering::Relaxed))).await;
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub async fn watch_signals(to: Sender) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done?,
+        _ = terminate.recv() => {}
+    }
+    let _ = to.send(Observation::Interrupt);
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! What a launch reports, and to whom: facts. How they look is the business of whoever implements [`Report`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ha_cluster_file::cluster::Cluster;
+use ha_flatcar_image::Bar;
+use ha_providers::Finding;
+use ha_wire::event::Event;
+use ha_wire::phase::{Phase, Role};
+
+use super::node_progress::{NodeChange, NodeProgress};
+use super::timings::PhaseTimings;
+use crate::api::Look;
+
+/// Someone who tells people (or programs) how a launch goes.
+pub trait Report {
+    /// Takes in what happened; called in the order in which things happen.
+    fn tell(&mut self, happened: &LaunchEvent<'_>);
+    /// Where a long download shows how far it is.
+    fn download_bar(&self) -> Box<dyn Bar>;
+}
+
+/// One thing that happened in a launch.
+#[derive(Debug)]
+pub enum LaunchEvent<'a> {
+    Begun(&'a Cluster),
+    /// One of the host's own steps went well; what it found.
+    StepDone(&'static str, &'a [String]),
+    /// Something does not end the launch, but a person should know it.
+    Warning(&'a str),
+    /// A node's agent said something.
+    NodeSaid(&'a Event),
+    /// A node is somewhere else, or waits for something else.
+    NodeChanged(&'a NodeProgress, NodeChange),
+    /// The cluster shows something new.
+    ClusterChanged(&'a Look, &'a Cluster),
+    /// Time passed; every node in the file's order.
+    Tick(&'a [&'a NodeProgress]),
+    Ended(&'a End),
+    /// It ended with an error of this program; people read that on standard error anyway.
+    Broken(&'a str),
+}
+
+/// How a launch ended, with everything there is to say.
+#[derive(Debug)]
+pub enum End {
+    /// The cluster is whole.
+    Ready(Summary),
+    /// It was whole before.
+    AlreadyReady(Summary),
+    /// This machine cannot carry the cluster: what is wrong with it.
+    HostUnfit(Vec<Finding>),
+    /// Nodes need a person.
+    Failed(Failures),
+    /// It took too long.
+    TimedOut(Unfinished),
+    /// Ctrl-C; the cluster file.
+    Interrupted(PathBuf),
+}
+
+#[derive(Debug)]
+pub struct Summary {
+    pub cluster: String,
+    pub nodes: usize,
+    /// The first of them, as an example.
+    pub first_node: String,
+    pub control_planes: usize,
+    /// How many etcd members vote; 0: not asked.
+    pub members: usize,
+    /// Which node holds the VIP, if it says so.
+    pub vip_holder: Option<String>,
+    pub took: Duration,
+    pub kubeconfig: PathBuf,
+    pub timings: PhaseTimings,
+}
+
+/// The nodes that ended a launch.
+#[derive(Debug)]
+pub struct Failures {
+    pub cluster: String,
+    pub file: PathBuf,
+    /// In the file's order, at least one.
+    pub nodes: Vec<NodeFailure>,
+    /// How many of the other nodes are Ready.
+    pub others_ready: usize,
+    pub others: usize,
+}
+
+/// What one node's failure looks like from outside.
+#[derive(Debug, Clone)]
+pub struct NodeFailure {
+    pub node: String,
+    pub role: Role,
+    pub cause: FailureCause,
+    /// The failing program's own lines, or the console's.
+    pub output: Vec<String>,
+}
+
+/// Why a node is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureCause {
+    /// The provider could not make its machine.
+    MachineNotMade,
+    /// Its agent gave up in an earlier launch and could not be told to try again.
+    AgentNotRestarted,
+    /// Its machine went off.
+    PoweredOff,
+    /// Its boot ended before its agent could begin; how, after the node's name.
+    NeverBooted(&'static str),
+    /// A phase of its agent fails and will not succeed by itself.
+    PhaseFailed {
+        phase: Phase,
+        attempts: u32,
+        /// Since the first failed attempt.
+        failing: Duration,
+    },
+}
+
+/// What a launch waited for when its time was up.
+#[derive(Debug)]
+pub struct Unfinished {
+    pub took: Duration,
+    pub nodes: Vec<UnfinishedNode>,
+    /// What the cluster lacks as a whole, one line each.
+    pub missing: Vec<String>,
+    pub file: PathBuf,
+}
+
+/// A node that is not steady yet.
+#[derive(Debug)]
+pub struct UnfinishedNode {
+    pub progress: NodeProgress,
+    /// The last line of its agent's journal, asked for if nothing else was heard of it; may be empty.
+    pub journal: String,
+}

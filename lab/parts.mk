@@ -1,0 +1,27 @@
+# parts.mk: what the targets of the Makefile need, side by side as far as one thing is not made of another:
+# make -f lab/parts.mk -j demo. Each script also makes what it needs by itself; a lock lets only one build it.
+SHELL := /bin/bash
+export PARTS_BEGAN := $(shell date +%s)
+
+demo: kube image sysexts agent ha-host
+lab: kube images image sysexts operator vm
+test: lab agent
+
+# The Kubernetes programs are the longest way: the two cargo builds take what they leave of the processors.
+kube node images image sysexts operator vm:
+	@lab/part.sh $@ lab/lab.sh $@
+agent:
+	@lab/part.sh $@ nice $(MAKE) --no-print-directory sysext
+ha-host:
+	@lab/part.sh $@ nice $(MAKE) --no-print-directory build
+
+images: kube node
+image: images
+sysexts: kube node
+vm: image operator
+
+kube node: export WAITING = images and sysexts wait for it
+images: export WAITING = image waits for it
+image sysexts vm: export WAITING =
+
+.PHONY: demo lab test kube node images image sysexts operator vm agent ha-host

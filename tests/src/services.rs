@@ -1,0 +1,109 @@
+//! Service addresses and DNS, seen from pods: where CoreDNS runs, and what is left when kube-proxy starts anew.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::eventually::eventually;
+use crate::kube::PodSeen;
+use crate::story::Story;
+
+/// The label of CoreDNS' pods.
+const DNS: &str = "k8s-app=kube-dns";
+/// The label of kube-proxy's pods.
+const PROXY: &str = "k8s-app=kube-proxy";
+/// A pod is deleted, replaced and Ready, on two cores.
+const REPLACED: Duration = Duration::from_secs(60);
+/// From a kube-proxy that has written its rules to an answer.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Succeeds once this life of kube-proxy has written its rules: before that the rules of its last life still serve.
+const RULES_WRITTEN: &str = "curl -fsS --max-time 5 http://127.0.0.1:10249/metrics | \
+                             grep '^kubeproxy_sync_proxy_rules_last_timestamp_seconds{'";
+
+/// No single node is the cluster's DNS.
+pub fn dns_is_spread(story: &Story, cluster: &Cluster) {
+    story.step("CoreDNS serves on two nodes", || {
+        eventually("CoreDNS on two nodes", REPLACED, || {
+            let pods = cluster.kube().system_pods(DNS)?;
+            let nodes: BTreeSet<&str> = pods
+                .iter()
+                .filter(|p| p.ready)
+                .map(|p| p.node.as_str())
+                .collect();
+            ensure!(nodes.len() >= 2, "{pods:?}");
+            Ok(())
+        })
+    });
+}
+
+/// Replaces every kube-proxy pod, then reaches the API from a pod on every node by its service's address and name.
+pub fn kube_proxy_restarts(story: &Story, cluster: &Cluster) {
+    let nodes: Vec<String> = cluster.plan().nodes().into_iter().map(|n| n.0).collect();
+    story.step("a pod on every node", || {
+        let start = |node: &String| cluster.kube().idle_pod(&pod_on(node), node);
+        nodes.iter().try_for_each(start)
+    });
+    story.step(
+        "every kube-proxy is replaced and has written its rules",
+        || {
+            replace_kube_proxies(cluster)?;
+            for node in &nodes {
+                eventually("kube-proxy's rules", REPLACED, || {
+                    cluster.node(node).sh(RULES_WRITTEN)
+                })?;
+            }
+            Ok(())
+        },
+    );
+    for node in &nodes {
+        let what = format!("a pod on {node} reaches 10.96.0.1 and kubernetes.default");
+        story.step(&what, || {
+            ["10.96.0.1", "kubernetes.default"]
+                .into_iter()
+                .try_for_each(|server| asks_api(cluster, node, server))
+        });
+    }
+}
+
+fn pod_on(node: &str) -> String {
+    format!("services-{node}")
+}
+
+fn replace_kube_proxies(cluster: &Cluster) -> Result<()> {
+    let kube = cluster.kube();
+    let old = kube.system_pods(PROXY)?;
+    for pod in &old {
+        kube.ctl(&[
+            "delete",
+            "pod",
+            "-n",
+            "kube-system",
+            "--wait=false",
+            &pod.name,
+        ])?;
+    }
+    eventually("a new kube-proxy on every node", REPLACED, || {
+        let new = kube.system_pods(PROXY)?;
+        let replaced = |p: &PodSeen| p.ready && old.iter().all(|o| o.uid != p.uid);
+        ensure!(
+            new.len() == cluster.plan().nodes().len() && new.iter().all(replaced),
+            "{new:?}"
+        );
+        Ok(())
+    })
+}
+
+fn asks_api(cluster: &Cluster, node: &str, server: &str) -> Result<()> {
+    const SECRETS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let script = format!(
+        "kubectl --request-timeout=5s --server=https://{server} --certificate-authority={SECRETS}/ca.crt \
+         --token=$(/usr/local/bin/busybox cat {SECRETS}/token) get --raw /readyz"
+    );
+    eventually(&format!("{server} from {node}"), ANSWER, || {
+        let answer = cluster.kube().in_pod(&pod_on(node), &script, ANSWER)?;
+        ensure!(answer.trim() == "ok", "it answers {answer:?}");
+        Ok(())
+    })
+}
