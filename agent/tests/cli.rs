@@ -53,7 +53,7 @@ fn a_bad_node_file_is_one_message_with_place_and_cause_and_exit_code_2() {
         (r#"{"version": 1, "cluster": 7}"#, "invalid type"),
         (
             r#"{"version": 9}"#,
-            "node file version 9 is not known to this agent",
+            "version 9 of a node file is not supported",
         ),
         ("not json", "not a node file"),
         (

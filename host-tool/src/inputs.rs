@@ -51,7 +51,7 @@ impl OperatorFiles {
     }
 
     fn add_manifest(&mut self, index: usize, source: &str) -> Result<()> {
-        if source.starts_with("http://") || source.starts_with("https://") {
+        if ha_wire::settings::is_url(source) {
             self.sources.push(source.to_owned());
             return Ok(());
         }

@@ -3,9 +3,9 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ha_wire::paths;
-use ha_wire::status::{self, Backend, Etcd, State, Status, Vip};
+use ha_wire::status::{Backend, Etcd, State, Status, Vip};
 
 use super::Exit;
 use crate::sys::Clock as _;
@@ -44,7 +44,7 @@ fn look(files: &Files, json: bool) -> Result<(String, Exit)> {
         let text = "the agent has not run since this machine was started\n        -> systemctl status ha-agent\n";
         return Ok((text.into(), Exit::Working));
     };
-    let mut status = parse(&text)?;
+    let mut status = Status::parse(&text)?;
     if !lives(files, status.agent.pid) {
         status.agent.pid = 0;
     }
@@ -53,18 +53,6 @@ fn look(files: &Files, json: bool) -> Result<(String, Exit)> {
         true => Ok((serde_json::to_string(&status)? + "\n", exit)),
         false => Ok((words(&status, MachineClock.now_ms()), exit)),
     }
-}
-
-fn parse(text: &str) -> Result<Status> {
-    let version = serde_json::from_str::<serde_json::Value>(text)
-        .context("the state file is damaged")?["version"]
-        .as_u64();
-    if version != Some(status::VERSION.into()) {
-        anyhow::bail!(
-            "the state file has version {version:?}: an ha-agent of another version is running"
-        );
-    }
-    serde_json::from_str(text).context("the state file is damaged")
 }
 
 /// True if that process is an agent.

@@ -66,8 +66,3 @@ pub fn check(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault>), Vec<Fault
         }
     }
 }
-
-/// Whether a source is fetched instead of read from disk.
-pub(crate) fn is_url(text: &str) -> bool {
-    text.starts_with("https://") || text.starts_with("http://")
-}

@@ -14,6 +14,7 @@ pub use vm::{
     Vm,
 };
 
+use ha_wire::hash::fnv1a;
 use ha_wire::phase::Role;
 use ha_wire::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
 
@@ -28,7 +29,7 @@ pub struct Cluster {
     pub endpoint: Endpoint,
     /// How the VIP and the load balancer are run.
     pub load_balancer: LoadBalancer,
-    /// The nodes' network.
+    /// The network of the nodes' addresses and the VIP.
     pub network: Network,
     /// Public keys for user `core`.
     pub authorized_keys: Vec<String>,
@@ -40,7 +41,7 @@ pub struct Cluster {
     pub sysexts: BTreeMap<String, Sysext>,
     /// How they reach the nodes.
     pub assets: Assets,
-    /// Who updates them.
+    /// Who updates the system extensions.
     pub updates: Updates,
     /// The user's own Ignition files, absolute paths.
     pub ignition_merge: Vec<PathBuf>,
@@ -62,10 +63,7 @@ impl Cluster {
     /// Virtual router id, 1 to 255: FNV-1a of name and VIP, so that two clusters on one segment seldom meet.
     pub fn vrid(&self) -> u8 {
         let text = format!("{} {}", self.name, self.endpoint.vip);
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| {
-            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-        });
-        (hash % 255 + 1) as u8
+        (fnv1a(&text) % 255 + 1) as u8
     }
 }
 
@@ -74,11 +72,11 @@ impl Cluster {
 pub struct Kubernetes {
     /// Exact version without `v`, of a supported minor ([`ha_wire::kubernetes::MINORS`]).
     pub version: String,
-    /// Pod network.
+    /// Network that pods get addresses from.
     pub pod_cidr: IpNet,
-    /// Service network.
+    /// Network that services get addresses from.
     pub service_cidr: IpNet,
-    /// The container runtime.
+    /// Container runtime of every node.
     pub cri: Cri,
     /// kube-proxy's mode, or none.
     pub proxy: KubeProxy,
@@ -92,14 +90,14 @@ pub struct Kubernetes {
     pub cluster_configuration: Map<String, Value>,
 }
 
-/// The nodes' network.
+/// The network of the nodes' addresses and the VIP.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     /// Prefix length, e.g. 24.
     pub prefix: u8,
     /// The network of all node addresses and the VIP, e.g. 10.77.0.0/24.
     pub cidr: IpNet,
-    /// Default route.
+    /// Router of the nodes' default route.
     pub gateway: IpAddr,
     /// Name servers; empty: none is written.
     pub dns: Vec<IpAddr>,
@@ -109,37 +107,37 @@ pub struct Network {
     pub mtu: Option<u32>,
 }
 
-/// One node.
+/// One machine of the cluster.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Node {
     /// DNS label: hostname, Node object, etcd member.
     pub name: String,
-    /// What it is.
+    /// Control plane or worker.
     pub role: Role,
-    /// Its own address.
+    /// Its own address, in [`Network::cidr`].
     pub address: IpAddr,
     /// What its first interface is found by; none: by its name. Virtual machines always have one.
     pub mac: Option<Mac>,
     /// The libvirt host that it runs on; none: the provider's.
     pub uri: Option<String>,
-    /// Further interfaces.
+    /// Interfaces besides the one with `address`.
     pub interfaces: Vec<Nic>,
-    /// Node labels.
+    /// Labels that its Node object gets.
     pub labels: BTreeMap<String, String>,
-    /// Node taints.
+    /// Taints that its Node object is registered with.
     pub taints: Vec<Taint>,
 }
 
 /// Who makes the machines.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Provider {
-    /// libvirt domains.
+    /// Virtual machines as domains of libvirt.
     Libvirt(Libvirt),
-    /// QEMU without root.
+    /// Virtual machines as QEMU processes, without root.
     Qemu(Qemu),
-    /// systemd-nspawn containers.
+    /// systemd-nspawn containers on this host.
     Nspawn(Nspawn),
-    /// Nobody: render only.
+    /// Nobody: configs are rendered, machines are made by somebody else.
     None,
 }
 
@@ -179,9 +177,9 @@ pub struct Nspawn {
 pub enum Sysext {
     /// Fetched by Ignition, checked by hash.
     Url {
-        /// http or https.
+        /// Where Ignition fetches it, http or https.
         url: String,
-        /// Lower-case hex.
+        /// The image's SHA-256, lower-case hexadecimal.
         sha256: String,
     },
     /// A local .raw file, absolute; the provider brings it to `/opt/extensions`.

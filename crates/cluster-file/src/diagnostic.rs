@@ -34,9 +34,9 @@ pub enum Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Place {
-    /// Line.
+    /// Line of the text, counted from 1.
     pub line: usize,
-    /// Column.
+    /// Column of the line in characters, counted from 1.
     pub column: usize,
     /// Characters to underline, at least 1.
     pub width: usize,
@@ -52,7 +52,7 @@ impl Place {
 }
 
 impl Fault {
-    /// Something that forbids.
+    /// A fault that no cluster comes of.
     pub(crate) fn error(
         place: Place,
         path: &str,

@@ -51,12 +51,12 @@ pub const INTERFACE: &str = "eth0";
 /// What `sysexts` says where the image has them.
 const NO_SYSEXTS: &str = "none";
 
-/// The whole file.
+/// The whole cluster file, as written.
 #[derive(Debug, Clone)]
 pub struct ClusterFile {
-    /// Format, [`VERSION`].
+    /// Version of the format; default [`VERSION`].
     pub version: Option<At<u32>>,
-    /// The cluster's name.
+    /// Required: the cluster's name, a DNS label.
     pub name: Option<At<String>>,
     /// Kubernetes as a whole.
     pub kubernetes: KubernetesFile,
@@ -64,9 +64,9 @@ pub struct ClusterFile {
     pub endpoint: EndpointFile,
     /// How the VIP and the load balancer are run.
     pub load_balancer: LoadBalancerFile,
-    /// The nodes' network.
+    /// The network of the nodes' addresses and the VIP.
     pub network: NetworkFile,
-    /// `ssh.authorizedKeys`.
+    /// `ssh.authorizedKeys`: public keys of user `core`.
     pub authorized_keys: Vec<At<String>>,
     /// The list of nodes, with its place.
     pub nodes: Option<At<Vec<NodeEntry>>>,
@@ -80,37 +80,37 @@ pub struct ClusterFile {
     pub assets: Option<At<AssetsFile>>,
     /// Who updates them; nobody.
     pub updates: Option<At<Updates>>,
-    /// `ignition.merge`.
+    /// `ignition.merge`: the user's own Ignition files.
     pub ignition_merge: Vec<At<String>>,
-    /// `hooks.beforeJoin`.
+    /// `hooks.beforeJoin`: commands before init or join.
     pub before_join: Vec<At<String>>,
-    /// `hooks.afterReady`.
+    /// `hooks.afterReady`: commands once the node is Ready.
     pub after_ready: Vec<At<String>>,
 }
 
-/// `endpoint`.
+/// `endpoint`, as written: where the API answers.
 #[derive(Debug, Clone)]
 pub struct EndpointFile {
-    /// Needed.
+    /// Required: the address that control planes pass on.
     pub vip: Option<At<IpAddr>>,
-    /// [`PORT`].
+    /// haproxy's port on the VIP; default [`PORT`].
     pub port: Option<At<u16>>,
 }
 
-/// `loadBalancer`.
+/// `loadBalancer`, as written.
 #[derive(Debug, Clone)]
 pub struct LoadBalancerFile {
-    /// [`LB_MODE`].
+    /// Who runs keepalived and haproxy; default [`LB_MODE`].
     pub mode: Option<At<LbModeFile>>,
-    /// No statistics page.
+    /// Port of haproxy's statistics page; left out: no page.
     pub stats: Option<At<u16>>,
-    /// None.
+    /// Further TCP ports that are balanced over the control planes.
     pub extra_ports: Vec<ExtraPortFile>,
-    /// [`ADVERT_INTERVAL_MS`].
+    /// Interval of VRRP advertisements; default [`ADVERT_INTERVAL_MS`].
     pub advert_interval_ms: Option<At<u32>>,
 }
 
-/// `loadBalancer.mode`.
+/// `loadBalancer.mode`: who runs keepalived and haproxy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LbModeFile {
     /// `native`: the host's own units, from the bakery's sysexts.
@@ -119,33 +119,33 @@ pub enum LbModeFile {
     NotYet(&'static str),
 }
 
-/// One of `loadBalancer.extraPorts`.
+/// One of `loadBalancer.extraPorts`, as written.
 #[derive(Debug, Clone)]
 pub struct ExtraPortFile {
-    /// Needed.
+    /// Required: a DNS label, names the frontend.
     pub name: Option<At<String>>,
-    /// Needed.
+    /// Required: the port on the VIP.
     pub port: Option<At<u16>>,
     /// Needed: with haproxy bound everywhere it can never be the same as `port`.
     pub target: Option<At<u16>>,
 }
 
-/// `network`.
+/// `network`, as written.
 #[derive(Debug, Clone)]
 pub struct NetworkFile {
-    /// Needed.
+    /// Required: prefix length of the network of the VIP.
     pub prefix: Option<At<u8>>,
     /// The first host address of the network of VIP and prefix.
     pub gateway: Option<At<IpAddr>>,
-    /// None is written.
+    /// Name servers; left out: none is written.
     pub dns: Vec<At<IpAddr>>,
-    /// [`INTERFACE`].
+    /// Name of the nodes' interface; default [`INTERFACE`].
     pub interface: Option<At<String>>,
-    /// The network's own.
+    /// Largest packet in bytes; left out: the interface's own.
     pub mtu: Option<At<u32>>,
 }
 
-/// One of `sysexts`.
+/// One of `sysexts`, as written: a system extension by name.
 #[derive(Debug, Clone)]
 pub struct SysextEntry {
     /// Its name, which is its key.

@@ -28,13 +28,13 @@ pub(crate) enum Value {
     Empty,
     /// Text as written (escapes resolved); plain if it stands without quotes.
     Scalar { text: String, plain: bool },
-    /// A sequence.
+    /// A sequence, in either style.
     List(Vec<Node>),
     /// A mapping, in the order of the file, without duplicates.
     Map(Vec<(Key, Node)>),
 }
 
-/// A mapping's key.
+/// The key of a mapping, with its place.
 #[derive(Debug, Clone)]
 pub(crate) struct Key {
     pub name: String,

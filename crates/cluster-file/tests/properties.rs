@@ -217,7 +217,7 @@ fn node() -> impl Strategy<Value = NodeFile> {
                 (control_planes, labels, taints, hooks),
             ) = (place, lists);
             NodeFile {
-                version: 1,
+                version: ha_wire::node::VERSION,
                 cluster: "demo".to_owned(),
                 name: "node1".to_owned(),
                 role: if worker {

@@ -2,37 +2,37 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, FormatError};
+use crate::format::{self, FormatError, Version};
 use crate::phase::{Phase, Role};
 
 /// The version of the format below.
-pub const VERSION: u32 = 1;
+pub const VERSION: Version<1> = Version;
 
-/// One line.
+/// One line of the stream of events.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Event {
-    /// [`VERSION`].
-    pub version: u32,
+    /// The version of the format.
+    pub version: Version<1>,
     /// Counts from 1 in each life of the agent; a gap is a lost line.
     pub seq: u64,
     /// Milliseconds since 1970, the node's clock.
     pub time_ms: u64,
-    /// The node's name.
+    /// Name of the node that says so.
     pub node: String,
-    /// What happened.
+    /// What happened, by the field `event`.
     #[serde(flatten)]
     pub what: What,
 }
 
 impl Event {
-    /// Reads one line.
+    /// Reads one line of the stream.
     pub fn parse(line: &str) -> Result<Self, FormatError> {
         format::parse(line, "an event", VERSION)
     }
 }
 
-/// What happened.
+/// What happened on the node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(
     rename_all = "kebab-case",
@@ -42,23 +42,23 @@ impl Event {
 pub enum What {
     /// The agent began a life.
     Hello {
-        /// The agent's version.
+        /// Version of the agent.
         agent: String,
-        /// The node's role.
+        /// Control plane or worker.
         role: Role,
         /// The kernel's boot id: the same after a crash of the agent, another after a reboot.
         boot: String,
     },
-    /// A phase began.
+    /// An attempt of a phase began.
     Started {
-        /// Which.
+        /// The phase in question.
         phase: Phase,
-        /// 1 at first.
+        /// Counts the attempts of the phase from 1.
         attempt: u32,
     },
     /// A phase waits for something; said again when the words change, at most five times a second.
     Waiting {
-        /// Which.
+        /// The phase in question.
         phase: Phase,
         /// What it waits for, e.g. `/readyz via 10.77.0.30:6444`.
         what: String,
@@ -67,16 +67,16 @@ pub enum What {
     },
     /// So many of so many, e.g. images.
     Progress {
-        /// Which phase.
+        /// The phase in question.
         phase: Phase,
-        /// Done so far.
+        /// How many are done.
         done: u32,
-        /// In all.
+        /// How many there are.
         total: u32,
     },
     /// A phase ended well.
     Done {
-        /// Which.
+        /// The phase in question.
         phase: Phase,
         /// How long it took, all attempts included, in milliseconds.
         took_ms: u64,
@@ -85,9 +85,9 @@ pub enum What {
     },
     /// An attempt failed; the agent tries again by itself.
     Failed {
-        /// Which phase.
+        /// The phase in question.
         phase: Phase,
-        /// Which attempt.
+        /// The attempt that failed, counted from 1.
         attempt: u32,
         /// The cause in the failing program's own words, one line.
         error: String,

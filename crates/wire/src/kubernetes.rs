@@ -3,9 +3,9 @@
 /// A supported minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Minor {
-    /// 34 of 1.34.
+    /// The minor number: 34 of 1.34.
     pub minor: u32,
-    /// kubeadm's configuration API.
+    /// API version of kubeadm's configuration.
     pub kubeadm_api: &'static str,
     /// The patch release that the tests run; none: not run here.
     pub tested: Option<&'static str>,

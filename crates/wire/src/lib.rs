@@ -1,9 +1,10 @@
 //! What `ha-host` and `ha-agent` say to each other: the node file, events, status, and every path and constant that both know.
-//! No I/O, no async; every format has a version that its reader looks at.
+//! No I/O, no async; every format has a version that no reader can forget ([`format::Version`]).
 
 pub mod devices;
 pub mod event;
 pub mod format;
+pub mod hash;
 pub mod kubernetes;
 pub mod node;
 pub mod paths;

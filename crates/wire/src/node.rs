@@ -8,23 +8,24 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::format::{self, FormatError, Version};
 use crate::phase::Role;
 use crate::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
 
 /// The version of the format below.
-pub const VERSION: u32 = 1;
+pub const VERSION: Version<1> = Version;
 
-/// What `/etc/ha-agent/node.json` says.
+/// What [`crate::paths::NODE_FILE`] says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NodeFile {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The cluster's name.
+    /// The version of the format.
+    pub version: Version<1>,
+    /// Name of the cluster that the node belongs to.
     pub cluster: String,
     /// This node's name: hostname, Node object and etcd member.
     pub name: String,
-    /// This node's role.
+    /// Control plane or worker.
     pub role: Role,
     /// This node's own address: apiserver advertise address, kubelet's node IP, VRRP source.
     pub address: IpAddr,
@@ -73,9 +74,9 @@ pub struct Founder {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Peer {
-    /// Node name.
+    /// The control plane's name.
     pub name: String,
-    /// Node address.
+    /// The control plane's own address.
     pub address: IpAddr,
 }
 
@@ -85,13 +86,13 @@ pub struct Peer {
 pub struct NodeKubernetes {
     /// Exact version without `v`, e.g. 1.34.4.
     pub version: String,
-    /// Pod network.
+    /// Network that pods get addresses from.
     #[serde(rename = "podCIDR")]
     pub pod_cidr: IpNet,
-    /// Service network.
+    /// Network that services get addresses from.
     #[serde(rename = "serviceCIDR")]
     pub service_cidr: IpNet,
-    /// The container runtime.
+    /// The node's container runtime.
     pub cri: Cri,
     /// kube-proxy's mode, or none.
     pub proxy: KubeProxy,
@@ -106,27 +107,10 @@ pub struct NodeKubernetes {
     pub cluster_configuration: Map<String, Value>,
 }
 
-/// Why a node file was refused.
-#[derive(Debug, thiserror::Error)]
-pub enum NodeFileError {
-    /// No JSON, or not this shape.
-    #[error("not a node file: {0}")]
-    Shape(#[from] serde_json::Error),
-    /// Another format.
-    #[error(
-        "node file version {0} is not known to this agent (it knows {VERSION}): update the ha-agent sysext"
-    )]
-    Version(u64),
-}
-
 impl NodeFile {
     /// Reads a node file's text.
-    pub fn parse(text: &str) -> Result<Self, NodeFileError> {
-        let value: Value = serde_json::from_str(text)?;
-        match value.get("version").and_then(Value::as_u64) {
-            Some(v) if v != u64::from(VERSION) => Err(NodeFileError::Version(v)),
-            _ => Ok(serde_json::from_value(value)?),
-        }
+    pub fn parse(text: &str) -> Result<Self, FormatError> {
+        format::parse(text, "a node file", VERSION)
     }
 
     /// True on nodes that run etcd, the apiserver and the balancer.

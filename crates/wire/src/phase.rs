@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 pub enum Role {
     /// Runs etcd, the apiserver and the load balancer.
     ControlPlane,
-    /// Runs pods only.
+    /// Runs pods and nothing of the control plane.
     Worker,
 }
 
@@ -36,13 +36,13 @@ pub enum Phase {
     Gate,
     /// `kubeadm init` (the founder, when no cluster answers).
     Init,
-    /// `kubeadm join`.
+    /// `kubeadm join`; on control planes an etcd member joins with it.
     Join,
     /// The pod network is installed (founder) and this node is Ready.
     Network,
     /// Labels, taints, hooks; secrets that served their purpose are wiped.
     Finish,
-    /// Keeps watch.
+    /// Watches the node and the cluster until the machine goes off.
     Steady,
 }
 

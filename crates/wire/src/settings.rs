@@ -22,11 +22,11 @@ impl Endpoint {
     }
 }
 
-/// The container runtime.
+/// A node's container runtime.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Cri {
-    /// Flatcar's own.
+    /// containerd, a part of Flatcar.
     Containerd,
     /// CRI-O, from the bakery's sysext.
     Crio,
@@ -50,17 +50,17 @@ impl Cri {
     }
 }
 
-/// kube-proxy's mode.
+/// kube-proxy's mode, or that there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KubeProxy {
     /// No kube-proxy: the pod network replaces it.
     None,
-    /// iptables rules.
+    /// Services are iptables rules.
     Iptables,
-    /// IPVS.
+    /// Services are virtual servers of IPVS.
     Ipvs,
-    /// nftables rules.
+    /// Services are nftables rules.
     Nftables,
 }
 
@@ -125,9 +125,9 @@ pub struct ExtraPort {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Taint {
-    /// Qualified name.
+    /// A qualified name, e.g. `example.com/dedicated`.
     pub key: String,
-    /// May be empty.
+    /// The value of the key, often empty.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub value: String,
     /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
@@ -144,4 +144,9 @@ pub struct Hooks {
     /// Once the node is Ready for the first time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub after_ready: Vec<String>,
+}
+
+/// Whether a source, e.g. one of [`Cni::Manifests`], is fetched instead of read from disk.
+pub fn is_url(source: &str) -> bool {
+    source.starts_with("https://") || source.starts_with("http://")
 }

@@ -4,29 +4,29 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::format::{self, FormatError};
+use crate::format::{self, FormatError, Version};
 use crate::phase::{Phase, Role};
 
 /// The version of the format below.
-pub const VERSION: u32 = 1;
+pub const VERSION: Version<1> = Version;
 
 /// The whole status. Times are milliseconds since 1970.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// [`VERSION`].
-    pub version: u32,
-    /// The cluster's name.
+    /// The version of the format.
+    pub version: Version<1>,
+    /// Name of the cluster that the node belongs to.
     pub cluster: String,
-    /// The node's name.
+    /// Name of the node that says so.
     pub node: String,
-    /// Its role.
+    /// Control plane or worker.
     pub role: Role,
-    /// Its address.
+    /// The node's own address.
     pub address: IpAddr,
     /// Where it is now.
     pub phase: Phase,
-    /// How it goes.
+    /// How the phase goes.
     pub state: State,
     /// Since when it is in this phase and state.
     pub since_ms: u64,
@@ -44,7 +44,7 @@ pub struct Status {
     pub tail: Vec<String>,
     /// Every phase met so far with its times.
     pub phases: Vec<PhaseTime>,
-    /// The virtual address.
+    /// Where the API answers, and who holds that address.
     pub vip: Vip,
     /// haproxy's view of the apiservers (control planes).
     pub backends: Vec<Backend>,
@@ -58,7 +58,7 @@ pub struct Status {
     pub network: String,
     /// The certificate that expires first.
     pub first_expiry: Option<Expiry>,
-    /// The agent itself.
+    /// The process that wrote this.
     pub agent: Agent,
 }
 
@@ -79,7 +79,7 @@ pub enum State {
     Retrying,
     /// A person must act.
     Failed,
-    /// Steady and sound.
+    /// In the steady state, nothing is wrong.
     Steady,
     /// Steady, but something is wrong: see `last_error`.
     Degraded,
@@ -89,21 +89,21 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PhaseTime {
-    /// Which.
+    /// The phase in question.
     pub phase: Phase,
-    /// Begin.
+    /// When its first attempt began.
     pub started_ms: u64,
     /// End; none: it runs.
     pub ended_ms: Option<u64>,
 }
 
-/// The virtual address.
+/// Where the API answers, and who holds that address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Vip {
-    /// The address.
+    /// The virtual address itself.
     pub address: IpAddr,
-    /// Its port.
+    /// haproxy's port on it.
     pub port: u16,
     /// True if this node holds it.
     pub here: bool,
@@ -115,7 +115,7 @@ pub struct Vip {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Backend {
-    /// Node name.
+    /// Name of the apiserver's node.
     pub name: String,
     /// haproxy's word: `UP`, `DOWN`, ...
     pub state: String,
@@ -139,17 +139,17 @@ pub struct Etcd {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Expiry {
-    /// Which, e.g. `apiserver`.
+    /// The certificate's name, e.g. `apiserver`.
     pub name: String,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
 }
 
-/// The agent itself.
+/// The agent as a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Agent {
-    /// Its version.
+    /// Version of the agent.
     pub version: String,
     /// Its process id; 0 when it is not running.
     pub pid: u32,

@@ -81,12 +81,9 @@ fn another_version_is_called_by_its_name() {
         text.replacen("\"version\": 1", "\"version\": 2", 1)
             .replacen("\"version\":1", "\"version\":2", 1)
     };
+    let cure = "is not supported (supported: 1): update whichever of ha-host and ha-agent is older";
     let node = NodeFile::parse(&tomorrow(NODE)).unwrap_err().to_string();
-    assert_eq!(
-        node,
-        "node file version 2 is not known to this agent (it knows 1): update the ha-agent sysext"
-    );
-    let cure = "is not known here (known is 1): update whichever of ha-host and ha-agent is older";
+    assert_eq!(node, format!("version 2 of a node file {cure}"));
     let status = Status::parse(&tomorrow(STATUS)).unwrap_err().to_string();
     assert_eq!(status, format!("version 2 of a status {cure}"));
     let event = Event::parse(&tomorrow(EVENTS.lines().next().unwrap()))
@@ -99,6 +96,21 @@ fn another_version_is_called_by_its_name() {
             .unwrap_err()
             .to_string()
             .contains("version 2")
+    );
+}
+
+/// Also a reader that never heard of `parse` refuses what it would misread.
+#[test]
+fn no_reader_can_forget_the_version() {
+    let line = EVENTS.lines().last().unwrap();
+    assert!(serde_json::from_str::<Event>(line).is_ok());
+    let line = line.replacen("\"version\":1", "\"version\":2", 1);
+    let error = serde_json::from_str::<Event>(&line)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with("version 2 is not supported (supported: 1)"),
+        "{error}"
     );
 }
 

@@ -75,7 +75,7 @@ async fn apply(cx: &Context, source: &str) -> Result<()> {
 
 /// A URL stays one, a name is a file that Ignition brought.
 fn file(cx: &Context, source: &str) -> String {
-    if source.starts_with("https://") || source.starts_with("http://") {
+    if ha_wire::settings::is_url(source) {
         return source.to_owned();
     }
     cx.sys

@@ -11,7 +11,7 @@ use crate::file::{
 };
 use ha_wire::settings::{Cni, Endpoint, ExtraPort, Hooks, LbMode, LoadBalancer, Taint};
 
-/// The valid cluster.
+/// The valid cluster; none if a value that it needs is missing.
 pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let cidr = file.node_network()?;
     let prefix = file.network.prefix?.value;
@@ -99,7 +99,7 @@ fn nic(file: NicFile) -> Option<Nic> {
 
 /// A URL as it is, a file by its absolute path.
 fn source(text: &str, base: &Path) -> String {
-    if super::is_url(text) {
+    if ha_wire::settings::is_url(text) {
         text.to_owned()
     } else {
         base.join(text).to_string_lossy().into_owned()

@@ -1,6 +1,5 @@
 //! What the file takes from outside: SSH keys, the user's own Ignition files, hooks, and the form of paths.
 
-use super::is_url;
 use crate::diagnostic::Fault;
 use crate::file::{At, ClusterFile};
 
@@ -37,7 +36,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
 /// A path of a local file or directory: absolute, or relative to the cluster file.
 pub(super) fn local(path: &At<String>, faults: &mut Vec<Fault>) {
     let text = path.value.as_str();
-    if is_url(text) {
+    if ha_wire::settings::is_url(text) {
         faults.push(path.error(
             "is a URL where a local file is needed",
             "fetch it first and name the file",

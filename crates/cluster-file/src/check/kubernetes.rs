@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::is_url;
 use super::syntax::{is_dns_name, version_parts};
 use crate::diagnostic::Fault;
 use crate::file::{At, ClusterFile, CniFile, EtcdFile, ProviderFile, Setting};
@@ -177,7 +176,10 @@ fn pod_network(cni: &At<CniFile>, faults: &mut Vec<Fault>) {
                 let help = "name files or URLs, or write `cni: none` if somebody else brings the pod network";
                 faults.push(cni.error("lists no manifest", help));
             }
-            for source in sources.iter().filter(|source| !is_url(&source.value)) {
+            for source in sources
+                .iter()
+                .filter(|source| !ha_wire::settings::is_url(&source.value))
+            {
                 super::files::local(source, faults);
             }
         }

@@ -20,7 +20,7 @@ const MIN_DISK: Size = Size(12 << 30);
 const MIN_MTU: u32 = 1280;
 /// The largest that IPv4 can say.
 const MAX_MTU: u32 = 65_535;
-/// Flatcar's release channels.
+/// The channels that Flatcar releases to.
 const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
 
 pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {

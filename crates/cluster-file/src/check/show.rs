@@ -1,86 +1,140 @@
 //! Faults as people see them.
 
-use std::fmt::Write;
+use std::ops::Range;
 
-use crate::diagnostic::{Fault, Severity};
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
-/// Lines longer than this are shown as a window around the fault: they would wrap and tear the carets off.
-const LINE_WIDTH: usize = 110;
+use crate::diagnostic::{Fault, Place, Severity};
 
-/// The faults as people see them: message, `file:line:column`, the line with carets, the help. No colour.
+/// Longer lines are shown as a window around the fault: they would wrap and tear the carets off.
+const LINE_WIDTH: usize = 120;
+/// A second place farther away is named without its line: the work for a fault grows with the lines between the two.
+const MAX_DISTANCE: usize = 1000;
+
+/// The faults as people see them: message, `file:line:column`, the lines with carets, the help. No colour.
 pub fn show(faults: &[Fault], text: &str, file_name: &str) -> String {
-    let lines: Vec<&str> = text.lines().collect();
+    let source = Source::new(text, file_name);
+    let renderer = Renderer::plain().term_width(LINE_WIDTH);
     let blocks: Vec<String> = faults
         .iter()
-        .map(|fault| one(fault, &lines, file_name))
+        .map(|fault| source.render(fault, &renderer) + "\n")
         .collect();
     blocks.join("\n")
 }
 
-fn one(fault: &Fault, lines: &[&str], file: &str) -> String {
-    let severity = match fault.severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-    };
-    let (line, column) = (fault.place.line, fault.place.column);
-    let digits = line.to_string().len().max(2);
-    let margin = " ".repeat(digits + 1);
-    let message = printable(&fault.message);
-    let mut out = format!("{severity}: {message}\n{margin}{file}:{line}:{column}\n");
-    let text = lines.get(line - 1).copied().unwrap_or_default();
-    if let Some((shown, from, carets)) = window(text, column, fault.place.width) {
-        let also = also(fault, file);
-        let (pad, carets) = (" ".repeat(from), "^".repeat(carets));
-        // Writing to a String cannot fail.
-        let _ = writeln!(out, "{line:>digits$} │ {shown}");
-        let _ = writeln!(out, "{margin}│ {pad}{carets}{also}");
-    }
-    if !fault.help.is_empty() {
-        let _ = writeln!(out, "{margin}= {}", printable(&fault.help));
-    }
-    out
+struct Source<'t> {
+    text: &'t str,
+    file_name: &'t str,
+    /// Where each line begins, in bytes, and where the last one ends.
+    starts: Vec<usize>,
 }
 
-fn also(fault: &Fault, file: &str) -> String {
-    fault.also.as_ref().map_or_else(String::new, |(at, word)| {
-        let word = printable(word);
-        format!(" also {file}:{}:{} ({word})", at.line, at.column)
-    })
+impl<'t> Source<'t> {
+    fn new(text: &'t str, file_name: &'t str) -> Self {
+        // No column counts it.
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let ends = text.split_inclusive('\n').scan(0, |end, line| {
+            *end += line.len();
+            Some(*end)
+        });
+        let starts = std::iter::once(0).chain(ends).collect();
+        Self {
+            text,
+            file_name,
+            starts,
+        }
+    }
+
+    fn render(&self, fault: &Fault, renderer: &Renderer) -> String {
+        let level = match fault.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let near = |(at, _): &&(Place, String)| at.line.abs_diff(fault.place.line) < MAX_DISTANCE;
+        let also = fault.also.as_ref();
+        let shown = also.filter(near);
+        let first = shown.map_or(fault.place.line, |(at, _)| at.line.min(fault.place.line));
+        let last = shown.map_or(fault.place.line, |(at, _)| at.line.max(fault.place.line));
+        let (start, end) = (self.line_start(first), self.line_start(last + 1));
+        let span = |place: Place| {
+            let Range { start: from, end } = self.span(place);
+            from - start..end - start
+        };
+        let mut snippet = Snippet::source(&self.text[start..end])
+            .line_start(first)
+            .path(self.file_name)
+            .annotation(AnnotationKind::Primary.span(span(fault.place)));
+        if let Some((at, word)) = shown {
+            snippet = snippet.annotation(AnnotationKind::Context.span(span(*at)).label(word));
+        }
+        let mut block = level.primary_title(&fault.message).element(snippet);
+        if let Some((at, word)) = also.filter(|also| !near(also)) {
+            let (file, line, column) = (self.file_name, at.line, at.column);
+            block = block.element(Level::NOTE.message(format!("{word}: {file}:{line}:{column}")));
+        }
+        if !fault.help.is_empty() {
+            block = block.element(Level::HELP.message(&fault.help));
+        }
+        renderer.render(&[block])
+    }
+
+    /// Where a line begins; beyond the last one: where the text ends.
+    fn line_start(&self, line: usize) -> usize {
+        let start = self.starts.get(line.saturating_sub(1));
+        start.copied().unwrap_or(self.text.len())
+    }
+
+    /// The bytes of a place, within its line.
+    fn span(&self, place: Place) -> Range<usize> {
+        let start = self.line_start(place.line);
+        let line = self.text[start..self.line_start(place.line + 1)].trim_end_matches(['\r', '\n']);
+        let byte = |column: usize| {
+            let mut chars = line.char_indices();
+            chars.nth(column).map_or(line.len(), |(byte, _)| byte)
+        };
+        let from = place.column.saturating_sub(1);
+        start + byte(from)..start + byte(from + place.width)
+    }
 }
 
-/// The line, or the part of it that fits, where in it the carets begin, and how many there are. None: an empty line.
-fn window(line: &str, column: usize, width: usize) -> Option<(String, usize, usize)> {
-    let chars: Vec<char> = printable(line).chars().collect();
-    if chars.is_empty() {
-        return None;
-    }
-    let at = column.saturating_sub(1).min(chars.len());
-    if chars.len() <= LINE_WIDTH {
-        let carets = width.min(chars.len() - at).max(1);
-        return Some((chars.into_iter().collect(), at, carets));
-    }
-    let first = at
-        .saturating_sub(LINE_WIDTH / 3)
-        .min(chars.len() - LINE_WIDTH);
-    let last = first + LINE_WIDTH;
-    let mut shown: Vec<char> = chars[first..last].to_vec();
-    if first > 0 {
-        shown[0] = '…';
-    }
-    if last < chars.len() {
-        shown[LINE_WIDTH - 1] = '…';
-    }
-    let carets = width.min(last - at).max(1);
-    Some((shown.into_iter().collect(), at - first, carets))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Control characters would move the cursor or worse.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\t' => ' ',
-            c if c.is_control() => '\u{fffd}',
-            c => c,
-        })
-        .collect()
+    #[test]
+    fn a_second_place_far_away_is_named_without_the_lines_between() {
+        let text = "a: 1\n".repeat(3 * MAX_DISTANCE);
+        let at = |line| Place {
+            line,
+            column: 1,
+            width: 1,
+        };
+        let fault = Fault::error(at(2500), "a", "`a` is given twice", "keep one");
+        let shown = show(&[fault.also(at(1), "first here")], &text, "cluster.yaml");
+        let expected = "error: `a` is given twice
+    --> cluster.yaml:2500:1
+     |
+2500 | a: 1
+     | ^
+     |
+     = note: first here: cluster.yaml:1:1
+     = help: keep one
+";
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn a_place_beyond_the_text_is_shown_at_its_end() {
+        let place = Place {
+            line: 7,
+            column: 9,
+            width: 3,
+        };
+        let shown = show(
+            &[Fault::error(place, "", "cut off", "")],
+            "a: 1",
+            "cluster.yaml",
+        );
+        assert!(shown.starts_with("error: cut off\n"), "{shown}");
+    }
 }

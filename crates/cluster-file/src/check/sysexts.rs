@@ -1,6 +1,5 @@
 //! System extensions: each from one place, with its hash, and all that a node needs.
 
-use super::is_url;
 use crate::diagnostic::Fault;
 use crate::file::{At, ClusterFile, SysextEntry};
 use ha_wire::settings::Cri;
@@ -116,7 +115,7 @@ fn of_the_bakery(sysext: &SysextEntry, version: &At<String>, faults: &mut Vec<Fa
 }
 
 fn fetched(url: &At<String>, sha256: Option<&At<String>>, faults: &mut Vec<Fault>) {
-    if !is_url(&url.value) {
+    if !ha_wire::settings::is_url(&url.value) {
         let message = format!("`{}` is not an http or https URL", url.value);
         faults.push(url.error(message, "write https://..., or `path` for a local file"));
     }

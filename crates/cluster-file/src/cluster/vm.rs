@@ -7,9 +7,9 @@ use std::str::FromStr;
 /// What every virtual machine of a cluster is like.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vm {
-    /// Memory in bytes.
+    /// Memory of a machine in bytes.
     pub memory: u64,
-    /// Virtual processors.
+    /// Virtual processors of a machine.
     pub cpus: u32,
     /// Size of the node's own disk in bytes; what the image lacks is grown on first boot.
     pub disk: u64,
@@ -21,7 +21,7 @@ pub struct Vm {
     pub firmware: Firmware,
     /// Who runs the guest's instructions.
     pub accel: Accel,
-    /// The operating system.
+    /// Image of the operating system.
     pub image: Image,
 }
 
@@ -30,7 +30,7 @@ pub struct Vm {
 pub struct Libvirt {
     /// Where libvirt answers for nodes that name no `uri` of their own.
     pub uri: String,
-    /// The machines.
+    /// What the machines are like.
     pub vm: Vm,
     /// What their first interface is plugged into.
     pub network: LibvirtNetwork,
@@ -54,7 +54,7 @@ pub enum LibvirtNetwork {
 /// Options of `provider: {qemu: {...}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Qemu {
-    /// The machines.
+    /// What the machines are like.
     pub vm: Vm,
 }
 
@@ -70,7 +70,7 @@ pub enum Image {
     },
     /// A local disk image, qcow2 or raw; absolute. Never written to.
     File {
-        /// The image.
+        /// The image file; absolute.
         path: PathBuf,
         /// Started by the hypervisor instead of the image's own boot loader.
         kernel: Option<Kernel>,
@@ -80,25 +80,25 @@ pub enum Image {
 /// A kernel outside the image, for images without a boot loader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kernel {
-    /// The kernel; absolute.
+    /// The kernel file; absolute.
     pub path: PathBuf,
-    /// Its initramfs; absolute.
+    /// The initramfs that belongs to it; absolute.
     pub initrd: PathBuf,
-    /// Its command line.
+    /// The kernel's command line.
     pub append: String,
 }
 
 /// A processor architecture, by the bakery's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arch {
-    /// amd64.
+    /// 64-bit x86, also called amd64.
     X86_64,
-    /// aarch64.
+    /// 64-bit ARM, also called aarch64.
     Arm64,
 }
 
 impl Arch {
-    /// This program's own.
+    /// What this program was built for.
     pub const HOST: Self = if cfg!(target_arch = "aarch64") {
         Self::Arm64
     } else {
@@ -133,7 +133,7 @@ impl fmt::Display for Arch {
 pub enum Firmware {
     /// SeaBIOS; not on arm64, which has UEFI only.
     Bios,
-    /// OVMF or AAVMF.
+    /// UEFI: the host's OVMF or AAVMF.
     Uefi,
 }
 
@@ -142,13 +142,13 @@ pub enum Firmware {
 pub enum Accel {
     /// KVM where it works (found out by starting a guest), else TCG.
     Auto,
-    /// The processor.
+    /// The processor itself, by KVM.
     Kvm,
     /// QEMU's own translator: works everywhere, some ten times slower.
     Tcg,
 }
 
-/// An Ethernet address.
+/// The Ethernet address of one interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Mac(pub [u8; 6]);
 
@@ -156,10 +156,7 @@ impl Mac {
     /// A node's address in QEMU's range, 52:54:00; FNV-1a of the names, `salt` tells apart what would meet.
     pub fn derived(cluster: &str, node: &str, salt: u8) -> Self {
         let text = format!("{cluster} {node} {salt}");
-        let hash = text.bytes().fold(0x811c_9dc5_u32, |h, b| {
-            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-        });
-        let [a, b, c, d] = hash.to_be_bytes();
+        let [a, b, c, d] = ha_wire::hash::fnv1a(&text).to_be_bytes();
         Self([0x52, 0x54, 0, a ^ d, b, c])
     }
 }
@@ -219,7 +216,7 @@ pub enum Assets {
 /// Who updates sysexts once a node runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Updates {
-    /// Nobody.
+    /// Nobody: a person does.
     None,
     /// systemd-sysupdate, from the bakery, within the minor version.
     Sysupdate,

@@ -11,59 +11,59 @@ use ha_wire::settings::{Cri, KubeProxy};
 
 /// kubeadm's guides' and flannel's pod network: 256 nodes, and nobody's home network.
 pub const POD_CIDR: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16));
-/// kubeadm's own default.
+/// kubeadm's own default for services.
 pub const SERVICE_CIDR: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12));
-/// Flatcar's own runtime.
+/// Flatcar's own container runtime: no sysext is needed.
 pub const CRI: Cri = Cri::Containerd;
-/// Cilium replaces it.
+/// No kube-proxy: Cilium, the default, replaces it.
 pub const PROXY: KubeProxy = KubeProxy::None;
 /// For who writes `cni: calico`.
 const CNI_HINT: &str = "; Calico, Flannel and others are `{manifests: [FILE or URL]}`";
 /// The Cilium chart that the tests know.
 pub const CILIUM: &str = "1.18.1";
 
-/// `kubernetes`.
+/// `kubernetes`, as written.
 #[derive(Debug, Clone)]
 pub struct KubernetesFile {
-    /// Needed.
+    /// Required: an exact version.
     pub version: Option<At<String>>,
-    /// [`POD_CIDR`].
+    /// Pod network; default [`POD_CIDR`].
     pub pod_cidr: Option<At<IpNet>>,
-    /// [`SERVICE_CIDR`].
+    /// Service network; default [`SERVICE_CIDR`].
     pub service_cidr: Option<At<IpNet>>,
-    /// [`CRI`].
+    /// Container runtime; default [`CRI`].
     pub cri: Option<At<Cri>>,
-    /// [`PROXY`].
+    /// kube-proxy's mode; default [`PROXY`].
     pub proxy: Option<At<KubeProxy>>,
-    /// Cilium, [`CILIUM`].
+    /// Who brings the pod network; default Cilium, [`CILIUM`].
     pub cni: Option<At<CniFile>>,
-    /// Stacked.
+    /// Where etcd runs; default: on the control planes.
     pub etcd: Option<At<EtcdFile>>,
-    /// None.
+    /// `certSANs`: further names of the apiserver's certificate.
     pub cert_sans: Vec<At<String>>,
-    /// None.
+    /// `kubeletConfig`: passed on to the kubelet.
     pub kubelet_config: Vec<Setting>,
-    /// None.
+    /// `clusterConfiguration`: passed on to kubeadm.
     pub cluster_configuration: Vec<Setting>,
 }
 
-/// `kubernetes.cni`.
+/// `kubernetes.cni`: who brings the pod network.
 #[derive(Debug, Clone)]
 pub enum CniFile {
-    /// `{cilium: {...}}`
+    /// `{cilium: {...}}`: Cilium, by its CLI on the founder.
     Cilium {
-        /// Chart version.
+        /// Version of Cilium's chart; default [`CILIUM`].
         version: Option<At<String>>,
-        /// Helm values.
+        /// Helm values, merged last.
         values: Vec<Setting>,
     },
-    /// `{manifests: [...]}`
+    /// `{manifests: [...]}`: files or URLs, applied in this order.
     Manifests(Vec<At<String>>),
-    /// `none`
+    /// `none`: somebody else does.
     None,
 }
 
-/// `kubernetes.etcd`.
+/// `kubernetes.etcd`: where etcd runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EtcdFile {
     /// `stacked`: on the control planes.

@@ -10,20 +10,20 @@ use crate::cluster::Mac;
 use crate::yaml::{Node, Value};
 use ha_wire::phase::Role;
 
-/// One of `nodes`.
+/// One of `nodes`, as written.
 #[derive(Debug, Clone)]
 pub struct NodeEntry {
-    /// Needed.
+    /// Required: hostname, Node object, etcd member.
     pub name: Option<At<String>>,
     /// Needed: a silent default would make a second etcd member or a node without one.
     pub role: Option<At<Role>>,
-    /// Needed.
+    /// Required: in the network of the VIP.
     pub address: Option<At<IpAddr>>,
     /// What its first interface is found by; the provider's, or the interface's name.
     pub mac: Option<At<Mac>>,
     /// With libvirt: the host that this node runs on.
     pub uri: Option<At<String>>,
-    /// Further interfaces.
+    /// Interfaces besides the one with `address`.
     pub interfaces: Vec<NicFile>,
     /// Keys with their values.
     pub labels: Vec<(At<String>, At<String>)>,
@@ -31,25 +31,25 @@ pub struct NodeEntry {
     pub taints: Vec<TaintFile>,
 }
 
-/// One of `nodes[].interfaces`.
+/// One of `nodes[].interfaces`, as written.
 #[derive(Debug, Clone)]
 pub struct NicFile {
-    /// Needed.
+    /// Required: what the interface is found by.
     pub mac: Option<At<Mac>>,
-    /// By DHCP.
+    /// Address and prefix length; left out: by DHCP.
     pub address: Option<At<IpNet>>,
-    /// The network's own.
+    /// Largest packet in bytes; left out: the interface's own.
     pub mtu: Option<At<u32>>,
 }
 
 /// One of `nodes[].taints`: `{key: , value: , effect: }` or `key=value:Effect`.
 #[derive(Debug, Clone)]
 pub struct TaintFile {
-    /// Needed.
+    /// Required: a qualified name.
     pub key: Option<At<String>>,
-    /// Empty.
+    /// Left out: empty.
     pub value: Option<At<String>>,
-    /// Needed.
+    /// Required: `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
     pub effect: Option<At<String>>,
 }
 

@@ -22,31 +22,31 @@ pub const CHANNEL: &str = "stable";
 /// What a kernel outside the image is told if the file says nothing: a root by label, the console, Ignition on first boot.
 pub const APPEND: &str = "root=LABEL=ROOT rw console=ttyS0 ignition.firstboot=1 ignition.platform.id=qemu net.ifnames=0 quiet";
 
-/// `provider`.
+/// `provider`: who makes the machines.
 #[derive(Debug, Clone)]
 pub enum ProviderFile {
-    /// `libvirt`, the default.
+    /// `libvirt`, the default: domains of a libvirt daemon.
     Libvirt(Box<LibvirtFile>),
-    /// `qemu`
+    /// `qemu`: processes of the user who launches.
     Qemu(Box<VmFile>),
-    /// `nspawn`
+    /// `nspawn`: systemd-nspawn containers.
     Nspawn(NspawnFile),
-    /// `none`
+    /// `none`: configs are rendered, machines are made by somebody else.
     None,
 }
 
 /// Options of virtual machines.
 #[derive(Debug, Clone)]
 pub struct VmFile {
-    /// [`MEMORY`].
+    /// Memory of a machine; default [`MEMORY`].
     pub memory: Option<At<Size>>,
-    /// [`CPUS`].
+    /// Virtual processors of a machine; default [`CPUS`].
     pub cpus: Option<At<u32>>,
-    /// [`DISK`].
+    /// Size of a machine's disk; default [`DISK`].
     pub disk: Option<At<Size>>,
-    /// [`CPU`].
+    /// Processor model; default [`CPU`].
     pub cpu: Option<At<String>>,
-    /// The host's own.
+    /// Processor architecture; default: the host's own.
     pub arch: Option<At<Arch>>,
     /// BIOS on x86-64, UEFI on arm64.
     pub firmware: Option<At<Firmware>>,
@@ -59,15 +59,15 @@ pub struct VmFile {
 /// Options of libvirt domains.
 #[derive(Debug, Clone)]
 pub struct LibvirtFile {
-    /// [`LIBVIRT_URI`].
+    /// Where libvirt answers; default [`LIBVIRT_URI`].
     pub uri: Option<At<String>>,
     /// One of the cluster's own.
     pub network: NetworkChoice,
-    /// [`POOL`].
+    /// Storage pool of disks and images; default [`POOL`].
     pub pool: Option<At<String>>,
     /// Not started with the host.
     pub autostart: Option<At<bool>>,
-    /// The machines.
+    /// What the machines are like.
     pub vm: VmFile,
 }
 
@@ -85,7 +85,7 @@ pub struct NetworkChoice {
 pub struct ImageFile {
     /// `stable`, `beta`, `alpha` or `lts`.
     pub channel: Option<At<String>>,
-    /// The channel's newest.
+    /// A release of Flatcar; left out: the channel's newest.
     pub version: Option<At<String>>,
     /// A local file instead.
     pub path: Option<At<String>>,
@@ -93,7 +93,7 @@ pub struct ImageFile {
     pub kernel: Option<At<String>>,
     /// With `kernel`: its initramfs.
     pub initrd: Option<At<String>>,
-    /// With `kernel`: [`APPEND`].
+    /// With `kernel`: its command line; default [`APPEND`].
     pub append: Option<At<String>>,
 }
 
@@ -111,7 +111,7 @@ pub struct NspawnFile {
 pub enum SysextForm {
     /// As images; the provider falls back to directories where loop devices cannot be had, and says so.
     Raw,
-    /// As directories, always.
+    /// As directories, also where loop devices work.
     Directory,
 }
 

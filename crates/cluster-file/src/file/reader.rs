@@ -26,7 +26,7 @@ pub(super) struct Fields<'r> {
 }
 
 impl<'r> Fields<'r> {
-    /// The file itself.
+    /// The file's own mapping, which has no key.
     pub fn root(reader: &'r mut Reader, node: Option<Node>) -> Self {
         let readable = node.is_some() || reader.faults.is_empty();
         let node = node.unwrap_or(Node {
@@ -270,7 +270,7 @@ impl<'r> Fields<'r> {
             .any(|(k, node)| k.name == key && matches!(node.value, Value::Map(_)))
     }
 
-    /// Another fault.
+    /// Keeps a fault that a caller found.
     pub fn fault(&mut self, fault: Fault) {
         self.reader.faults.push(fault);
     }
