@@ -35,8 +35,8 @@ pub async fn drive(cx: &Context, plan: &Plan, balancer_stands: &watch::Sender<bo
 }
 
 /// Runs the phases that stand beside the plan, each until it is done.
-pub async fn aside(cx: &Context, plan: &Plan) {
-    for phase in &plan.aside {
+pub async fn run_background(cx: &Context, plan: &Plan) {
+    for phase in &plan.background {
         let mut attempt = 1;
         while let Err(error) = attempt_once(cx, *phase, attempt).await {
             let wait = backoff::delay(attempt, random::fraction());
@@ -65,7 +65,7 @@ impl Driver<'_> {
             State::Failed { .. } => self.wait(LOOK_AGAIN).await,
         };
         next(self.plan, state, event).unwrap_or_else(|illegal| {
-            tracing::error!("a bug: {illegal}; the agent begins its plan anew");
+            tracing::error!("a bug: {illegal}; the agent starts its plan over");
             State::begin(self.plan)
         })
     }
@@ -90,11 +90,7 @@ impl Driver<'_> {
 
     /// Rounds of the steady state; told once, not at each round.
     async fn steady(&mut self, attempt: u32) -> Event {
-        let known = &mut false;
-        self.cx
-            .tell
-            .facts(|status| *known = status.phase == Phase::Steady);
-        if !*known || attempt > 1 {
+        if self.cx.tell.phase() != Phase::Steady || attempt > 1 {
             self.cx.tell.started(Phase::Steady, attempt);
             self.cx.tell.steady();
         }

@@ -13,7 +13,7 @@ pub const FILE: &str = ha_wire::paths::CRASH_AT;
 /// ended, nothing was told yet.
 pub fn pass(files: &Files, phase: Phase, boundary: &str) {
     if taken(files, &format!("{phase}:{boundary}")) {
-        tracing::error!("dies at {phase}:{boundary}, as {FILE} says");
+        tracing::error!("aborting at failpoint {phase}:{boundary} ({FILE})");
         std::process::abort();
     }
 }

@@ -15,7 +15,6 @@ use ha_wire::paths;
 use tokio::sync::watch;
 
 use crate::haproxy::sessions;
-use crate::phases::balancer::{HAPROXY, KEEPALIVED};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::net::ask_socket;
@@ -106,8 +105,8 @@ impl HealthWatch {
     async fn run(&self) {
         tokio::join!(
             self.judge(),
-            self.mend(HAPROXY),
-            self.mend(KEEPALIVED),
+            self.mend(haproxy::UNIT),
+            self.mend(keepalived::UNIT),
             sessions::watch(&self.node.name, &self.sys)
         );
     }
@@ -121,19 +120,13 @@ impl HealthWatch {
         self.write(verdict.fine);
         let patience = patience(&self.sys.files);
         // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
-        let mut left = self.sys.systemd.changed(HAPROXY, "active");
+        let mut left = self.sys.systemd.changed(haproxy::UNIT, "active");
         loop {
             let dead = tokio::select! {
                 () = self.sys.clock.sleep(pause(verdict)) => false,
                 state = &mut left, if verdict.fine => {
-                    left = self.sys.systemd.changed(HAPROXY, "active");
-                    match state.as_deref() {
-                        Ok(state) => matches!(state, "inactive" | "failed" | "deactivating" | "activating"),
-                        Err(_) => {
-                            self.sys.clock.sleep(EVERY).await;
-                            false
-                        }
-                    }
+                    left = self.sys.systemd.changed(haproxy::UNIT, "active");
+                    self.is_dead(state).await
                 }
             };
             let asked = self.sys.clock.monotonic();
@@ -155,14 +148,27 @@ impl HealthWatch {
         }
     }
 
+    /// Whether a unit in this state cannot answer. An unknown state says nothing, and is not asked for again at once.
+    async fn is_dead(&self, state: Result<String>) -> bool {
+        match state.as_deref() {
+            Ok(state) => {
+                matches!(state, "inactive" | "failed" | "deactivating" | "activating")
+            }
+            Err(_) => {
+                self.sys.clock.sleep(EVERY).await;
+                false
+            }
+        }
+    }
+
     fn tell(&self, fine: bool, error: Option<&anyhow::Error>) {
         let (node, vip) = (&self.node.name, self.node.endpoint.vip);
         match error {
             Some(error) if !fine => tracing::warn!(
                 node,
-                "haproxy is sick, this node gives {vip} away: {error:#}"
+                "haproxy is unhealthy, this node gives up {vip}: {error:#}"
             ),
-            _ => tracing::info!(node, "haproxy is well again, this node may hold {vip}"),
+            _ => tracing::info!(node, "haproxy is healthy again, this node may hold {vip}"),
         }
     }
 
@@ -173,7 +179,7 @@ impl HealthWatch {
             keepalived::SICK
         };
         if let Err(error) = self.sys.files.put(paths::HEALTH_FILE, word.as_bytes()) {
-            tracing::error!("keepalived cannot be told: {error:#}");
+            tracing::error!("{error:#}");
         }
     }
 
@@ -194,10 +200,7 @@ impl HealthWatch {
             if !matches!(known.as_str(), "failed" | "inactive") {
                 continue;
             }
-            tracing::warn!(
-                node = self.node.name,
-                "{unit} is {known}: starting it again"
-            );
+            tracing::warn!(node = self.node.name, "{unit} is {known}: restarting it");
             if let Err(error) = self.start_again(unit).await {
                 tracing::warn!("{unit} does not start: {error:#}");
                 self.sys.clock.sleep(MEND_PAUSE).await;

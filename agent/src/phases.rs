@@ -34,6 +34,36 @@ pub enum Outcome {
 #[error("{0}")]
 pub struct NeedsAPerson(pub String);
 
+/// A configuration file that a phase writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConfigFile {
+    /// Its absolute name on the node.
+    pub name: String,
+    /// Its content.
+    pub text: String,
+}
+
+impl ConfigFile {
+    /// A file of this name and content.
+    pub fn new(name: &str, text: String) -> Self {
+        let name = name.to_owned();
+        Self { name, text }
+    }
+}
+
+/// The configuration that a phase writes on its way, for a look: the very files that its `run` makes. What holds keys
+/// (the discovery file) is not among them.
+pub fn config_files(phase: Phase, cx: &Context) -> Result<Vec<ConfigFile>> {
+    Ok(match phase {
+        Phase::Images => images::config_files(cx),
+        Phase::Balancer => balancer::config_files(cx)?,
+        Phase::Init => init::config_files(cx),
+        Phase::Join => join::config_files(cx),
+        Phase::Network => network::config_files(cx),
+        Phase::Preflight | Phase::Gate | Phase::Finish | Phase::Steady => Vec::new(),
+    })
+}
+
 /// Whether phase finish ended on this disk: the kubelet has a certificate of its own and the first identity is wiped.
 /// Such a node is in its cluster; nothing that founds or joins may ever run on it again, whatever does not answer.
 pub fn is_settled(cx: &Context) -> bool {

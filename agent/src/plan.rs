@@ -11,7 +11,7 @@ pub struct Plan {
     /// Taken in place of the rest of [`Phase::Init`] when the founder finds a standing cluster.
     pub detour: Vec<Phase>,
     /// From the start on, side by side with all of the above.
-    pub aside: Vec<Phase>,
+    pub background: Vec<Phase>,
 }
 
 impl Plan {
@@ -22,7 +22,10 @@ impl Plan {
         let mut plan = Self {
             steps: Vec::new(),
             detour: Vec::new(),
-            aside: vec![Phase::Images],
+            background: Phase::ALL
+                .into_iter()
+                .filter(|phase| phase.is_background())
+                .collect(),
         };
         plan.steps.push(Phase::Preflight);
         plan.when(node.is_control_plane(), &[Phase::Balancer]);
@@ -93,7 +96,7 @@ mod tests {
             names(&plan.steps),
             "preflight gate join network finish steady"
         );
-        assert_eq!(names(&plan.aside), "images");
+        assert_eq!(names(&plan.background), "images");
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub struct Output {
 pub struct CommandFailed {
     /// Program and arguments.
     pub command: String,
-    /// `exit code 1`, `killed by signal 9`, `no end after 300 s`.
+    /// `exit code 1`, `killed by signal 9`, `timed out after 300 s`.
     pub outcome: String,
     /// The last 20 lines of both streams in the order of their arrival.
     pub tail: Vec<String>,

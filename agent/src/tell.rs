@@ -122,14 +122,14 @@ impl Tell {
     pub fn started(&self, phase: Phase, attempt: u32) {
         let mut voice = self.voice();
         match attempt {
-            1 => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: begins"),
+            1 => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: started"),
             _ => {
                 tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: attempt {attempt}")
             }
         }
         let now = voice.clock.now_ms();
         voice.open_phase(phase, now);
-        if phase != Phase::Images {
+        if !phase.is_background() {
             let state = if phase == Phase::Steady {
                 State::Steady
             } else {
@@ -145,7 +145,7 @@ impl Tell {
     pub fn waiting(&self, phase: Phase, what: &str, last_error: &str) {
         let mut voice = self.voice();
         let now = voice.clock.now_ms();
-        if phase != Phase::Images {
+        if !phase.is_background() {
             voice.status.waiting_for = what.into();
             voice.status.last_try_ms = Some(now);
             if !last_error.is_empty() {
@@ -192,7 +192,7 @@ impl Tell {
                 tracing::info!(%phase, node = voice.status.node, "{phase}: done in {:.1} s", took_ms as f64 / 1e3)
             }
         }
-        if phase != Phase::Images {
+        if !phase.is_background() {
             voice.forget_errors();
         }
         voice.publish();
@@ -207,7 +207,7 @@ impl Tell {
     pub fn failed(&self, phase: Phase, attempt: u32, failure: Failure) {
         let mut voice = self.voice();
         failure.to_journal(phase, attempt, &voice.status.node);
-        if phase != Phase::Images {
+        if !phase.is_background() {
             let now = voice.clock.now_ms();
             let state = match (phase, failure.retry_ms) {
                 (Phase::Steady, Some(_)) => State::Degraded,
@@ -246,6 +246,11 @@ impl Tell {
         let mut voice = self.voice();
         change(&mut voice.status);
         voice.publish();
+    }
+
+    /// The phase that the node is in.
+    pub fn phase(&self) -> Phase {
+        self.voice().status.phase
     }
 
     /// Never held over an await or a call to the outside, so it is never borrowed twice.
@@ -315,7 +320,7 @@ impl Voice {
         let mut text = serde_json::to_vec(&self.status).unwrap_or_default();
         text.push(b'\n');
         if let Err(error) = self.files.write(paths::STATUS_FILE, 0o644, &text) {
-            tracing::warn!("no state file: {error:#}");
+            tracing::warn!("{error:#}");
         }
         systemd::status(&status::line(&self.status));
         self.written = Some(self.status.clone());

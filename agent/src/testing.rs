@@ -10,11 +10,10 @@ use ha_wire::node::NodeFile;
 use serde_json::{Value, json};
 
 use crate::context::Context;
+use crate::phases::ConfigFile;
 use crate::sys::files::Files;
 use crate::sys::{Boxed, Clock, Cmd, Commands, Output, Sys, Systemd};
 use crate::tell::Tell;
-
-pub mod real;
 
 /// The second of three control planes.
 pub fn control_plane() -> NodeFile {
@@ -133,6 +132,8 @@ impl Systemd for FakeSystemd {
 pub struct FakeCommands {
     /// Every command line.
     pub log: Log,
+    /// The files behind `--config`, as they were when the command ran.
+    pub configs: RefCell<Vec<ConfigFile>>,
     /// Answers by the begin of the command line, each used once in turn.
     pub answers: RefCell<VecDeque<(String, Result<Output>)>>,
 }
@@ -140,6 +141,15 @@ pub struct FakeCommands {
 impl Commands for FakeCommands {
     fn run_watched<'a>(&'a self, cmd: Cmd, line: &'a dyn Fn(&str)) -> Boxed<'a, Result<Output>> {
         Box::pin(async move {
+            if let Some(at) = cmd.args.iter().position(|a| a == "--config") {
+                let (path, text) = (
+                    &cmd.args[at + 1],
+                    std::fs::read_to_string(&cmd.args[at + 1]),
+                );
+                let name = format!("/run/{}", path.rsplit_once("/run/").unwrap().1);
+                let mut configs = self.configs.borrow_mut();
+                configs.push(ConfigFile::new(&name, text.unwrap()));
+            }
             let words = format!("{} {}", cmd.program, cmd.args.join(" "));
             self.log.borrow_mut().push(format!("run {words}"));
             let mut answers = self.answers.borrow_mut();

@@ -107,10 +107,13 @@ fn render_shows_every_file_and_writes_them_only_where_told() {
     let out = agent(&["render", "--node", &node], root.path());
     let shown = text(&out.stdout);
     for name in [
+        "show-join-command",
         "/etc/keepalived/keepalived.conf",
         "/etc/haproxy/haproxy.cfg",
-        "kubeadm-init.yaml",
-        "kubeadm-join.yaml",
+        "/run/ha-agent/kubeadm.yaml.init",
+        "/run/ha-agent/kubeadm.yaml.join-prepare",
+        "/run/ha-agent/kubeadm.yaml.join",
+        "/run/ha-agent/kubeadm.yaml.images",
     ] {
         assert!(shown.contains(name), "{name} is missing in {shown}");
     }

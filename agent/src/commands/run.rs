@@ -51,7 +51,7 @@ async fn live(cx: Context) -> Result<Exit> {
     tokio::task::spawn_local(tell::watchdog(cx.sys.clock.clone()));
     let work = async {
         tokio::join!(
-            driver::aside(&cx, &plan),
+            driver::run_background(&cx, &plan),
             driver::drive(&cx, &plan, &balancer_stands)
         )
     };
@@ -61,6 +61,6 @@ async fn live(cx: Context) -> Result<Exit> {
         _ = interrupt.recv() => {}
     }
     tell::stopping();
-    tracing::info!(node = cx.node.name, "stops");
+    tracing::info!(node = cx.node.name, "stopping");
     Ok(Exit::Done)
 }

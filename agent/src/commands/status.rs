@@ -74,7 +74,7 @@ fn exit_of(status: &Status) -> Exit {
 /// The status for a person.
 fn words(status: &Status, now: u64) -> String {
     let mut text = format!(
-        "{:<8}{} of {}   {}\n",
+        "{:<7} {} of {}   {}\n",
         status.node,
         status.role.words(),
         status.cluster,
@@ -95,7 +95,7 @@ fn stand(status: &Status, now: u64) -> String {
     match status.state {
         State::Steady => format!("steady since {} UTC ({for_})", clock(status.since_ms)),
         State::Degraded => format!(
-            "steady but not sound since {} UTC ({for_})",
+            "steady, degraded since {} UTC ({for_})",
             clock(status.since_ms)
         ),
         State::Working => format!("{} for {for_}", status.phase),
@@ -157,7 +157,10 @@ fn facts(status: &Status, now: u64) -> String {
 
 /// One line of two columns.
 fn pair(name: &str, left: &str, right: &str) -> String {
-    format!("{name:<8}{left:<40}{right}").trim_end().to_owned() + "\n"
+    format!("{name:<7} {left:<39} {right}")
+        .trim_end()
+        .to_owned()
+        + "\n"
 }
 
 fn vip(vip: &Vip) -> String {
@@ -169,7 +172,7 @@ fn vip(vip: &Vip) -> String {
 }
 
 fn etcd(etcd: &Etcd) -> String {
-    let voice = if etcd.voter { "a voter" } else { "no voter" };
+    let voice = if etcd.voter { "a voter" } else { "not a voter" };
     let (is, should) = (etcd.members.len(), etcd.expected);
     match etcd.leader.as_str() {
         "" => format!("{is} of {should} members, this one {voice}, no leader"),

@@ -75,7 +75,7 @@ fn machine() -> Machine {
         clock: Rc::new(MachineClock),
         ..machine.cx.sys
     };
-    for unit in [HAPROXY, KEEPALIVED] {
+    for unit in [haproxy::UNIT, keepalived::UNIT] {
         machine
             .systemd
             .units
@@ -161,7 +161,7 @@ async fn a_dead_unit_is_told_at_once_and_started_again() {
             .systemd
             .units
             .borrow_mut()
-            .insert(HAPROXY.into(), "failed".into());
+            .insert(haproxy::UNIT.into(), "failed".into());
         until(&machine, keepalived::SICK).await;
         watch.abort();
     };

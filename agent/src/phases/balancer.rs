@@ -4,15 +4,11 @@ use anyhow::{Context as _, Result};
 use ha_wire::node::Peer;
 use ha_wire::paths;
 
-use super::{NeedsAPerson, Outcome};
+use super::{ConfigFile, NeedsAPerson, Outcome};
 use crate::context::Context;
 use crate::health;
 use crate::render::{haproxy, keepalived};
 
-/// haproxy's unit in the bakery's sysext.
-pub const HAPROXY: &str = "haproxy.service";
-/// keepalived's unit in the bakery's sysext.
-pub const KEEPALIVED: &str = "keepalived.service";
 /// The cluster's CA as Ignition brings it.
 use ha_wire::paths::CA_CERT as CLUSTER_CA;
 /// Where it is kept what the units were told: memory, because a reboot starts them anew.
@@ -55,8 +51,8 @@ impl Wanted {
     /// What each unit reads.
     fn units(&self) -> [(&'static str, String); 2] {
         [
-            (HAPROXY, format!("{}{}", self.ca, self.haproxy)),
-            (KEEPALIVED, self.keepalived.clone()),
+            (haproxy::UNIT, format!("{}{}", self.ca, self.haproxy)),
+            (keepalived::UNIT, self.keepalived.clone()),
         ]
     }
 
@@ -82,6 +78,15 @@ impl Wanted {
     }
 }
 
+/// Both programs' configuration; the CA's copy beside haproxy's is left out.
+pub fn config_files(cx: &Context) -> Result<Vec<ConfigFile>> {
+    let haproxy = haproxy::config(&cx.node, &backends(cx)?);
+    Ok(vec![
+        ConfigFile::new(haproxy::CONFIG, haproxy),
+        ConfigFile::new(keepalived::CONFIG, keepalived::config(&cx.node)),
+    ])
+}
+
 /// What a unit was last told to read, in this boot. The files alone do not say it: an attempt may end between writing them
 /// and the reload, and neither program shows what it runs with.
 fn told(cx: &Context, unit: &str) -> Result<Option<String>> {
@@ -92,8 +97,8 @@ fn told(cx: &Context, unit: &str) -> Result<Option<String>> {
 pub async fn needed(cx: &Context) -> Result<bool> {
     let wanted = Wanted::of(cx, &backends(cx)?)?;
     let (haproxy, keepalived) = (
-        cx.sys.systemd.active_state(HAPROXY),
-        cx.sys.systemd.active_state(KEEPALIVED),
+        cx.sys.systemd.active_state(haproxy::UNIT),
+        cx.sys.systemd.active_state(keepalived::UNIT),
     );
     let active = haproxy.await? == "active" && keepalived.await? == "active";
     Ok(!(active && wanted.is_there(cx)? && health::probe(&cx.sys.files).await.is_ok()))
@@ -145,7 +150,7 @@ async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
             .into());
         }
         "active" if told.as_deref() == Some(content) => return Ok(()),
-        "active" if told.is_none() && unit == KEEPALIVED => systemd.restart(unit).await?,
+        "active" if told.is_none() && unit == keepalived::UNIT => systemd.restart(unit).await?,
         "active" => systemd.reload_or_restart(unit).await?,
         state => {
             if state == "failed" {

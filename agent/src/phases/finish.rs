@@ -73,7 +73,7 @@ async fn set_labels(cx: &Context) -> Result<()> {
     }
     if !cx.node.is_control_plane() {
         warn!(
-            "labels {:?}: a worker may not set them; set them with kubectl",
+            "labels {:?}: a worker may not set these labels; set them with kubectl",
             labels.keys().collect::<Vec<_>>()
         );
         return Ok(());
@@ -113,7 +113,7 @@ async fn wait_for_own_certificate(cx: &Context) -> Result<()> {
 /// A kubelet keeps the first identity in its store and asks for its own certificate at once; one that is restarted in
 /// between takes what it finds there for its own, and would ask only when that is about to end. Without it, it asks.
 async fn nudge_kubelet(cx: &Context) -> Result<()> {
-    warn!("the kubelet took the first identity for its own; it is started again without it");
+    warn!("the kubelet uses the first identity as its own certificate: restarting it without");
     cx.sys.files.wipe(KUBELET_PEM)?;
     cx.sys.systemd.restart(KUBELET).await
 }

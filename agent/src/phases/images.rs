@@ -10,7 +10,7 @@ use tracing::warn;
 
 mod archives;
 
-use super::{Outcome, is_settled, kubeadm};
+use super::{ConfigFile, Outcome, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET_PEM;
 use crate::render;
@@ -30,7 +30,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 /// Imports what came along, then pulls what is missing; says what could not be had, and is never a reason to stop.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    let config = render::kubeadm::init(&cx.node, kubeadm::machine(cx), None, &[]);
+    let config = kubeadm_config(cx);
     let pulled = async {
         archives::import(cx).await?;
         let missing = missing(cx, &config).await?;
@@ -42,22 +42,33 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         }
     };
     if let Err(error) = pulled.await {
-        warn!("images: {error:#}: the kubelet will try by itself");
+        warn!("images: {error:#}: the kubelet pulls them itself");
         cx.tell
             .waiting(Phase::Images, "images", &format!("{error:#}"));
     }
     Ok(Outcome::Done)
 }
 
+fn kubeadm_config(cx: &Context) -> ConfigFile {
+    let text = render::kubeadm::init(&cx.node, kubeadm::machine(cx), None, &[]);
+    kubeadm::config_file("images", text)
+}
+
+/// What kubeadm is asked with.
+pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
+    vec![kubeadm_config(cx)]
+}
+
 /// What this role needs and containerd does not have; none if another runtime is to be asked, for which there is no
 /// program on every node.
-async fn missing(cx: &Context, config: &str) -> Result<Option<Vec<String>>> {
+async fn missing(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<String>>> {
     if cx.node.kubernetes.cri != Cri::Containerd {
         return Ok(None);
     }
-    let file = "/run/ha-agent/kubeadm.yaml.list";
-    cx.sys.files.write(file, 0o600, config.as_bytes())?;
-    let path = cx.sys.files.path(file);
+    cx.sys
+        .files
+        .write(&config.name, 0o600, config.text.as_bytes())?;
+    let path = cx.sys.files.path(&config.name);
     let list = Cmd::new(
         "kubeadm",
         &[
@@ -70,7 +81,7 @@ async fn missing(cx: &Context, config: &str) -> Result<Option<Vec<String>>> {
         ASK,
     );
     let named = cx.sys.commands.run(list).await;
-    cx.sys.files.clear(file)?;
+    cx.sys.files.clear(&config.name)?;
     let (named, here) = (named?.stdout, here(cx).await?);
     let mut needed = if cx.node.is_control_plane() {
         all(&named)
@@ -89,7 +100,7 @@ async fn here(cx: &Context) -> Result<Vec<String>> {
 }
 
 /// kubeadm's preflight pulls what is missing through the runtime, all at once; its other checks only warn here.
-async fn by_kubeadm(cx: &Context, config: &str) -> Result<()> {
+async fn by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
     let missed = std::cell::RefCell::new(Vec::new());
     let note = |line: &str| {
         if let Some(what) = line.trim().strip_prefix("[WARNING ImagePull]: ") {

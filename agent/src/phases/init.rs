@@ -9,7 +9,7 @@ use ha_wire::phase::Phase;
 use ha_wire::settings::KubeProxy;
 use tracing::{info, warn};
 
-use super::{Outcome, hooks, is_settled, kubeadm};
+use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::error::{ApiError, ErrorKind};
@@ -25,6 +25,8 @@ const ASKED: u32 = 5;
 const BEFORE_ASKING_AGAIN: Duration = Duration::from_secs(1);
 /// In the manifest of an etcd that joined others; an etcd that founds has `new` or nothing.
 const JOINED: &str = "--initial-cluster-state=existing";
+/// Shown in place of the token.
+const PLACEHOLDER_TOKEN: &str = "random.0000000000000000";
 /// Phases whose work is done elsewhere or unwanted: the agent's own preflight, and a join command with a token in it.
 const SKIP: [&str; 2] = ["preflight", "show-join-command"];
 
@@ -39,7 +41,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
     Ok(match is_complete(cx).await {
         Ok(complete) => !complete,
         Err(error) => {
-            info!("own apiserver: {error:#}: init is resumed");
+            info!("own apiserver: {error:#}: resuming init");
             true
         }
     })
@@ -48,19 +50,19 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// Founds, resumes, or finds that a cluster stands.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     if began(cx)? {
-        info!("an init of this node's own was interrupted: it is resumed");
+        info!("init was interrupted on this node: resuming it");
     } else {
         if !may_found(cx) {
-            warn!("the permission to found has ended: this node joins");
+            warn!("the permission to found the cluster has expired: this node joins");
             return Ok(Outcome::ClusterStands);
         }
         cx.tell.waiting(
             Phase::Init,
-            "the word of the VIP and the other control planes whether a cluster stands",
+            "checking for an existing cluster at the VIP and the other control planes",
             "",
         );
         if let Some(who) = standing_cluster(cx).await? {
-            info!("{who} answers: a cluster stands, this node joins it");
+            info!("{who} answers: the cluster exists already, this node joins it");
             return Ok(Outcome::ClusterStands);
         }
     }
@@ -72,7 +74,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 async fn found(cx: &Context) -> Result<()> {
     kubeadm::forgive_kubelet(cx).await?;
     let token = kubeadm::random_token()?;
-    let config = render::kubeadm::init(&cx.node, kubeadm::machine(cx), Some(&token), &SKIP);
+    let config = kubeadm_config(cx, &token);
     kubeadm::run(
         cx,
         Phase::Init,
@@ -82,9 +84,19 @@ async fn found(cx: &Context) -> Result<()> {
     )
     .await?;
     if let Err(error) = remove_token(cx, &token).await {
-        warn!("kubeadm's token stays until it ends by itself in ten minutes: {error:#}");
+        warn!("kubeadm's token could not be deleted; it expires in ten minutes: {error:#}");
     }
     Ok(())
+}
+
+fn kubeadm_config(cx: &Context, token: &str) -> ConfigFile {
+    let text = render::kubeadm::init(&cx.node, kubeadm::machine(cx), Some(token), &SKIP);
+    kubeadm::config_file("init", text)
+}
+
+/// As [`run`] writes it, but for the token, which is drawn anew for each run.
+pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
+    vec![kubeadm_config(cx, PLACEHOLDER_TOKEN)]
 }
 
 /// kubeadm insists on a token; nobody knows it, and nobody shall.

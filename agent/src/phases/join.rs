@@ -8,7 +8,7 @@ use ha_wire::paths;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
-use super::{Outcome, hooks, is_settled, kubeadm};
+use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::{
@@ -56,8 +56,23 @@ async fn worker(cx: &Context) -> Result<()> {
     }
     wait_until_gone(cx, &client).await?;
     kubeadm::forgive_kubelet(cx).await?;
-    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &[]);
+    let config = kubeadm_config(cx, "join", &[]);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
+}
+
+/// The configuration of one run of `kubeadm join`, without these of kubeadm's phases.
+fn kubeadm_config(cx: &Context, run: &str, skip: &[&str]) -> ConfigFile {
+    let text = render::kubeadm::join(&cx.node, kubeadm::machine(cx), skip);
+    kubeadm::config_file(run, text)
+}
+
+/// As they are written on a machine that nothing has joined before; what is resumed skips more.
+pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
+    if cx.node.is_control_plane() {
+        control_plane::config_files(cx)
+    } else {
+        vec![kubeadm_config(cx, "join", &[])]
+    }
 }
 
 /// The discovery file that kubeadm reads, and the kubelet's first kubeconfig, both with this node's own identity. A
@@ -96,7 +111,7 @@ async fn is_registered(cx: &Context, client: &Client) -> Result<bool> {
 
 /// Starts a kubelet that was set up before, and says whether it registered its node.
 async fn goes_on(cx: &Context, client: &Client) -> Result<bool> {
-    info!("the kubelet was set up before: it is started");
+    info!("the kubelet was set up before: starting it");
     kubeadm::forgive_kubelet(cx).await?;
     if let Err(error) = cx.sys.systemd.start(KUBELET).await {
         warn!("kubelet: {error:#}");

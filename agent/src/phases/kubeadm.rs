@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
 
+use super::ConfigFile;
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::render::kubeadm::Machine;
@@ -35,17 +36,23 @@ pub fn machine(cx: &Context) -> Machine {
     }
 }
 
+/// The configuration of one run of kubeadm; it is there for as long as kubeadm runs.
+pub fn config_file(run: &str, text: String) -> ConfigFile {
+    ConfigFile::new(&format!("{CONFIG}.{run}"), text)
+}
+
 /// Runs `kubeadm ARGS --config FILE`, tells its progress, and shows each line to `line`.
 pub async fn run(
     cx: &Context,
     phase: Phase,
     args: &[&str],
-    config: &str,
+    config: &ConfigFile,
     line: &dyn Fn(&str),
 ) -> Result<()> {
-    let file = cx.sys.files.path(format!("{CONFIG}.{phase}"));
-    let name = format!("{CONFIG}.{phase}");
-    cx.sys.files.write(&name, 0o600, config.as_bytes())?;
+    let file = cx.sys.files.path(&config.name);
+    cx.sys
+        .files
+        .write(&config.name, 0o600, config.text.as_bytes())?;
     let file = file.to_string_lossy();
     let mut all = args.to_vec();
     all.extend_from_slice(&["--config", &file]);
@@ -60,7 +67,7 @@ pub async fn run(
         .commands
         .run_watched(Cmd::new("kubeadm", &all, DEADLINE), &told)
         .await;
-    cx.sys.files.wipe(&name)?;
+    cx.sys.files.wipe(&config.name)?;
     ended.map(drop)
 }
 
@@ -70,7 +77,7 @@ pub async fn forgive_kubelet(cx: &Context) -> Result<()> {
         .systemd
         .reset_failed(KUBELET)
         .await
-        .context("kubelet's failures cannot be forgotten")
+        .context("cannot reset the kubelet's failed state")
 }
 
 /// What kubeadm does, from one line of its output; none if the line is no step.

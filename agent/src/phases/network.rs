@@ -7,7 +7,7 @@ use ha_wire::phase::Phase;
 use ha_wire::settings::Cni;
 use tracing::warn;
 
-use super::{Outcome, is_settled};
+use super::{ConfigFile, Outcome, is_settled};
 use crate::context::Context;
 use crate::kube::{self, lock};
 
@@ -44,6 +44,16 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         never = watch_installation(cx) => match never {},
     }
     Ok(Outcome::Done)
+}
+
+/// Cilium's values, where this node may install it.
+pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
+    match &cx.node.cni {
+        Cni::Cilium { values, .. } if cx.node.is_control_plane() => {
+            vec![cilium::values_file(cx, values)]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn is_founder(cx: &Context) -> bool {

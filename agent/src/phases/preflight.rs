@@ -55,7 +55,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     let checks = examine(cx).await;
     Err(anyhow!(
         "{}",
-        words(&checks, Verdict::Wait).unwrap_or_else(|| "came too late".into())
+        words(&checks, Verdict::Wait).unwrap_or_else(|| "prerequisites not met in time".into())
     ))
 }
 

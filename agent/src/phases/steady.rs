@@ -176,8 +176,8 @@ fn tell_state(status: &mut Status, degraded: bool, worst: &str, now_ms: u64) {
     };
     if status.state != state {
         match state {
-            State::Degraded => warn!("steady, but {worst}"),
-            _ => info!("all is well again"),
+            State::Degraded => warn!("degraded: {worst}"),
+            _ => info!("steady again"),
         }
         status.state = state;
         status.since_ms = now_ms;

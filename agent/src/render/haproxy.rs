@@ -6,6 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::node::{NodeFile, Peer};
 
+/// Its unit in the bakery's sysext.
+pub const UNIT: &str = "haproxy.service";
 /// Where the configuration lies in the bakery's sysext.
 pub const CONFIG: &str = "/etc/haproxy/haproxy.cfg";
 /// The cluster's CA where the user haproxy can read it (kubeadm's directory may be closed).

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use ha_test_support::real;
 use ha_wire::paths;
 
 use super::{haproxy, keepalived};
-use crate::testing::{self, real};
+use crate::testing;
 
 /// Texts to judge, each with the words that a failure names it by.
 pub type Texts = BTreeMap<String, String>;

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 
+/// Its unit in the bakery's sysext.
+pub const UNIT: &str = "keepalived.service";
 /// Where the configuration lies in the bakery's sysext.
 pub const CONFIG: &str = "/etc/keepalived/keepalived.conf";
 /// The agent's own program as the sysext brings it; `probe` is its one-shot health question.

@@ -64,7 +64,7 @@ async fn run(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
         tokio::time::timeout(cmd.deadline, attend(&mut child, &cmd.stdin, &heard, line)).await;
     let outcome = match ended {
         Ok(status) => outcome(status.with_context(|| format!("cannot wait for {}", cmd.program))?),
-        Err(_) => Some(format!("no end after {} s", cmd.deadline.as_secs())),
+        Err(_) => Some(format!("timed out after {} s", cmd.deadline.as_secs())),
     };
     drop(group);
     let heard = heard.into_inner();
@@ -235,7 +235,7 @@ mod tests {
         let mut cmd = sh(&format!("(sleep 2; touch {}) & sleep 60", mark.display()));
         cmd.deadline = Duration::from_millis(200);
         let failed = failed(cmd).await;
-        assert!(failed.outcome.starts_with("no end after"), "{failed}");
+        assert!(failed.outcome.starts_with("timed out after"), "{failed}");
         tokio::time::sleep(Duration::from_millis(2500)).await;
         assert!(!mark.exists(), "the grandchild lived on");
     }

@@ -26,7 +26,7 @@ impl Files {
         self.root.join(name.strip_prefix("/").unwrap_or(name))
     }
 
-    /// The text of a file; none if it is not there. Bytes that are no UTF-8 are replaced.
+    /// The text of a file; none if it is not there. Bytes that are not UTF-8 are replaced.
     pub fn read(&self, name: &str) -> Result<Option<String>> {
         Ok(self
             .bytes(name)?

@@ -259,7 +259,7 @@ async fn subscribed(connection: Connection) -> Result<Connection> {
         }
         other => other
             .map_err(plain)
-            .context("systemd does not let itself be watched")?,
+            .context("cannot subscribe to systemd's signals")?,
     }
     Ok(connection)
 }

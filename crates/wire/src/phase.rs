@@ -60,6 +60,12 @@ impl Phase {
         Self::Steady,
     ];
 
+    /// Whether it runs side by side with the others from the begin on: what is told of it never takes the place of the phase
+    /// that the node is in.
+    pub fn is_background(self) -> bool {
+        self == Self::Images
+    }
+
     /// The phase's name as in files, logs and messages.
     pub fn name(self) -> &'static str {
         match self {

@@ -57,6 +57,21 @@ certs   first to expire: apiserver in 364 d     agent 0.1.0, 3.1 MiB
 }
 
 #[test]
+fn long_names_and_addresses_stay_apart_from_what_follows() {
+    let mut status = steady();
+    status.node = "control-plane-1".into();
+    status.vip.address = "2001:db8:0:77::30".parse().unwrap();
+    status.vip.holder = "control-plane-2".into();
+    let text = words(&status, NOW);
+    for part in [
+        "control-plane-1 control plane of demo ",
+        "(not here) haproxy: ",
+    ] {
+        assert!(text.contains(part), "{part:?} is missing in {text}");
+    }
+}
+
+#[test]
 fn a_node_that_waits() {
     let mut status = fresh();
     (status.phase, status.since_ms) = (Phase::Gate, NOW - 42_000);

@@ -14,12 +14,12 @@ fn machine(keepalived_state: &str) -> Machine {
         .systemd
         .units
         .borrow_mut()
-        .insert(HAPROXY.into(), "inactive".into());
+        .insert(haproxy::UNIT.into(), "inactive".into());
     machine
         .systemd
         .units
         .borrow_mut()
-        .insert(KEEPALIVED.into(), keepalived_state.into());
+        .insert(keepalived::UNIT.into(), keepalived_state.into());
     machine
 }
 
@@ -100,7 +100,11 @@ async fn a_reload_that_failed_is_asked_for_again() {
     with_haproxy(&machine, async {
         run(&machine.cx).await.unwrap();
         machine.orders();
-        machine.systemd.broken.borrow_mut().push(HAPROXY.into());
+        machine
+            .systemd
+            .broken
+            .borrow_mut()
+            .push(haproxy::UNIT.into());
         assert!(apply(&machine.cx, &two).await.is_err());
         machine.systemd.broken.borrow_mut().clear();
         assert!(needed(&machine.cx).await.unwrap());
@@ -130,7 +134,7 @@ async fn other_apiservers_reload_haproxy_alone_and_are_remembered() {
 #[tokio::test]
 async fn a_unit_that_systemd_does_not_know_needs_a_person() {
     let machine = machine("active");
-    machine.systemd.units.borrow_mut().remove(HAPROXY);
+    machine.systemd.units.borrow_mut().remove(haproxy::UNIT);
     let error = run(&machine.cx).await.unwrap_err();
     assert!(error.is::<NeedsAPerson>(), "{error:#}");
     assert!(error.to_string().contains("haproxy.service"));
@@ -143,7 +147,7 @@ async fn a_failed_unit_is_forgiven_first() {
         .systemd
         .units
         .borrow_mut()
-        .insert(HAPROXY.into(), "failed".into());
+        .insert(haproxy::UNIT.into(), "failed".into());
     with_haproxy(&machine, run(&machine.cx)).await.unwrap();
     assert_eq!(
         machine.orders()[..2],

@@ -37,7 +37,7 @@ pub async fn import(cx: &Context) -> Result<()> {
         return Ok(());
     }
     if cx.node.kubernetes.cri != Cri::Containerd {
-        warn!("images: archives are for containerd: CRI-O pulls what it needs");
+        warn!("images: archives are imported into containerd only; CRI-O pulls its images");
         return Ok(());
     }
     let here = super::here(cx).await?;

@@ -45,14 +45,14 @@ fn nobody_answers_so_it_founds() {
             orders[1].starts_with("run kubeadm init --skip-token-print --config "),
             "{orders:?}"
         );
-        assert!(
-            !machine
-                .cx
-                .sys
-                .files
-                .exists("/run/ha-agent/kubeadm.yaml.init"),
-            "it holds a token"
+        let read = machine.commands.configs.take().remove(0);
+        let json: serde_json::Value = read.text.split("---\n").next().unwrap().parse().unwrap();
+        let token = json["bootstrapTokens"][0]["token"].as_str().unwrap();
+        assert_eq!(
+            ConfigFile::new(&read.name, read.text.replace(token, PLACEHOLDER_TOKEN)),
+            config_files(&machine.cx).remove(0)
         );
+        assert!(!machine.cx.sys.files.exists(&read.name), "it holds a token");
     });
 }
 

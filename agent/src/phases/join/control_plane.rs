@@ -9,14 +9,13 @@ use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use super::resume::{EtcdStep, Facts, Plan, membership, resume, stale};
-use super::{goes_on, has_kubelet_state, is_registered};
+use super::{ConfigFile, goes_on, has_kubelet_state, is_registered, kubeadm_config};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
 use crate::kube::lock::{self, Held};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki};
 use crate::phases::kubeadm;
-use crate::render;
 use crate::render::kubeadm::EffectiveSettings;
 use crate::sys::net;
 
@@ -29,6 +28,10 @@ const OWN_API: Duration = Duration::from_secs(1);
 /// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
 const ETCD_GONE_WITHIN_MS: u64 = 45_000;
 const LOOK: Duration = Duration::from_millis(200);
+
+/// What the two runs of kubeadm are called in the names of their configuration files.
+const PREPARE_RUN: &str = "join-prepare";
+const COMPONENTS_RUN: &str = "join";
 
 /// Phases of `kubeadm join` that are not for the part before the lock.
 const NOT_BEFORE: [&str; 5] = [
@@ -48,6 +51,14 @@ const NOT_AFTER: [&str; 6] = [
     "kubelet-wait-bootstrap",
 ];
 
+/// Both runs of kubeadm.
+pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
+    vec![
+        kubeadm_config(cx, PREPARE_RUN, &NOT_BEFORE),
+        kubeadm_config(cx, COMPONENTS_RUN, &NOT_AFTER),
+    ]
+}
+
 /// What is left to do on this control plane.
 pub async fn what_is_left(cx: &Context) -> Result<Plan> {
     Ok(resume(look(cx).await?))
@@ -56,7 +67,7 @@ pub async fn what_is_left(cx: &Context) -> Result<Plan> {
 /// Does what is left to do.
 pub async fn join(cx: &Context) -> Result<()> {
     let plan = what_is_left(cx).await?;
-    info!("what is left of the join: {plan}");
+    info!("left to do of the join: {plan}");
     if plan.prepare {
         prepare(cx).await?;
     }
@@ -76,16 +87,6 @@ async fn look(cx: &Context) -> Result<Facts> {
     let node = client.node(&cx.node.name).await?;
     let settings = EffectiveSettings::new(&cx.node);
     let members = etcd(cx)?.members().await.context("etcd's member list")?;
-    let mut certificates = vec![
-        pki("apiserver.crt"),
-        pki("front-proxy-client.crt"),
-        pki("etcd/server.crt"),
-        pki("etcd/peer.crt"),
-        pki("apiserver-etcd-client.crt"),
-        ADMIN_CONF.to_owned(),
-    ];
-    certificates
-        .extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
     let own = Client::new(
         &kube::apiserver_url(cx.node.address),
         &cluster_ca(cx)?,
@@ -94,7 +95,7 @@ async fn look(cx: &Context) -> Result<Facts> {
     .within(OWN_API);
     Ok(Facts {
         kubelet: is_registered(cx, &client).await?,
-        certificates: all_there(&certificates),
+        certificates: all_there(&certificate_files()),
         manifests: all_there(
             &[
                 "kube-apiserver",
@@ -109,6 +110,21 @@ async fn look(cx: &Context) -> Result<Facts> {
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })
+}
+
+/// What kubeadm makes before the lock.
+fn certificate_files() -> Vec<String> {
+    let certificates = [
+        "apiserver.crt",
+        "front-proxy-client.crt",
+        "etcd/server.crt",
+        "etcd/peer.crt",
+        "apiserver-etcd-client.crt",
+    ];
+    let mut files = vec![ADMIN_CONF.to_owned()];
+    files.extend(certificates.map(pki));
+    files.extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
+    files
 }
 
 /// etcd on the peers first: this node's own member may be the sick one.
@@ -131,7 +147,7 @@ async fn prepare(cx: &Context) -> Result<()> {
     }
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
     cx.sys.files.make_dir(STATIC_PODS)?;
-    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
+    let config = kubeadm_config(cx, PREPARE_RUN, &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
 
@@ -140,7 +156,7 @@ async fn prepare(cx: &Context) -> Result<()> {
 async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
     let name = &cx.node.name;
     if !cx.sys.files.exists(KUBELET_PEM) && client.node(name).await?.is_some() {
-        info!("this disk is new: the old Node object of {name} is removed");
+        info!("this disk is new: removing the old Node object of {name}");
         client.delete_node(name).await?;
     }
     Ok(())
@@ -181,7 +197,7 @@ async fn let_go_beside(held: Held<'_>, work: impl Future<Output = Result<()>>) -
 /// kubeadm with the phases that come once the kubelet runs.
 async fn components(cx: &Context, also_skip: &[&str], line: &dyn Fn(&str)) -> Result<()> {
     let skip: Vec<&str> = NOT_AFTER.iter().chain(also_skip).copied().collect();
-    let config = render::kubeadm::join(&cx.node, kubeadm::machine(cx), &skip);
+    let config = kubeadm_config(cx, COMPONENTS_RUN, &skip);
     kubeadm::run(cx, Phase::Join, &["join"], &config, line).await
 }
 
@@ -191,7 +207,7 @@ async fn clean_up(cx: &Context) -> Result<()> {
     let members = etcd.members().await.context("etcd's member list")?;
     for member in stale(&members, &cx.node.name, cx.node.address) {
         warn!(
-            "etcd member {} ({}) is left of a join that did not end or of an earlier machine: it is removed",
+            "etcd member {} ({}) is left over from an interrupted join or an earlier machine: removing it",
             member.id,
             member.words()
         );

@@ -153,6 +153,8 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
             .push_back(("kubeadm join".into(), promoted()));
         super::run(&stage.machine.cx).await.unwrap();
         assert_eq!(stage.kubeadm_runs(), 2);
+        let read = stage.machine.commands.configs.take();
+        assert_eq!(read, config_files(&stage.machine.cx));
         let puts = stage.api.asked(&format!("PUT {LEASES}"));
         assert!(puts[0].contains(r#""holderIdentity":"node2/"#), "{puts:?}");
         assert!(
@@ -304,6 +306,8 @@ fn a_worker_joins_once() {
         assert!(needed(&stage.machine.cx).await.unwrap());
         super::run(&stage.machine.cx).await.unwrap();
         assert_eq!(stage.kubeadm_runs(), 1);
+        let read = stage.machine.commands.configs.take();
+        assert_eq!(read, config_files(&stage.machine.cx));
         stage.kubelet();
         assert!(
             needed(&stage.machine.cx).await.unwrap(),

@@ -11,6 +11,7 @@ use tracing::warn;
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::{self, ADMIN_CONF};
+use crate::phases::ConfigFile;
 use crate::render;
 use crate::sys::{Cmd, CommandFailed};
 
@@ -63,15 +64,22 @@ fn judge(secret: String, status: &str) -> Release {
     }
 }
 
+/// The values that Cilium is installed with.
+pub fn values_file(cx: &Context, users: &Map<String, Value>) -> ConfigFile {
+    ConfigFile::new(CILIUM_VALUES, render::cilium::values(&cx.node, users))
+}
+
 /// Brings Cilium to this version with these values; changes nothing if it is there.
 pub async fn ensure(cx: &Context, version: &str, users: &Map<String, Value>) -> Result<()> {
-    let values = render::cilium::values(&cx.node, users);
+    let values = values_file(cx, users);
     cx.sys
         .files
-        .write(CILIUM_VALUES, 0o600, values.as_bytes())?;
+        .write(&values.name, 0o600, values.text.as_bytes())?;
     let client = kube::as_admin(cx)?;
     if let Some(Release::Stuck { secret }) = release(&client).await? {
-        warn!("an installer of Cilium died at work: its Helm release {secret} is forgotten");
+        warn!(
+            "an installation of Cilium was interrupted: deleting its stuck Helm release {secret}"
+        );
         client.delete_secret(&secret).await?;
     }
     let verb = if release(&client).await?.is_some() {

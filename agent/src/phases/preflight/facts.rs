@@ -7,6 +7,8 @@ use ha_wire::paths;
 use super::{judge, mend, scheduling};
 use crate::context::Context;
 use crate::kube::{certs, kubeconfig};
+use crate::render::{haproxy, keepalived};
+use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
 use crate::sys::net::has_address;
 use crate::sys::proc;
@@ -85,26 +87,26 @@ pub async fn gather(cx: &Context) -> Facts {
         other_cluster: read(KUBELET_CONF)
             .zip(read(CA))
             .is_some_and(|(conf, ca)| names_other_ca(&conf, &ca)),
-        ..Facts::default()
+        certificates: certificates(cx),
+        kernel: kernel_settings(files),
+        units: BTreeMap::new(),
     };
-    facts.certificates = certificates(cx);
-    for name in mend::SYSCTLS
-        .map(|(name, ..)| name)
-        .into_iter()
-        .chain([mend::INOTIFY])
-    {
-        facts
-            .kernel
-            .extend(read(name).map(|value| (name.to_owned(), value.trim().to_owned())));
-    }
     for unit in units(cx) {
         let state = cx.sys.systemd.active_state(&unit).await;
-        facts.units.insert(
-            unit,
-            state.unwrap_or_else(|error| format!("unknown: {error:#}")),
-        );
+        let state = state.unwrap_or_else(|error| format!("unknown: {error:#}"));
+        facts.units.insert(unit, state);
     }
     facts
+}
+
+/// The settings that preflight sees to, as they are.
+fn kernel_settings(files: &Files) -> BTreeMap<String, String> {
+    let names = mend::SYSCTLS.map(|(name, ..)| name).into_iter();
+    let setting = |name: &'static str| {
+        let value = files.read(name).ok()??;
+        Some((name.to_owned(), value.trim().to_owned()))
+    };
+    names.chain([mend::INOTIFY]).filter_map(setting).collect()
 }
 
 /// The CA's dates, and the identity's until the node has joined with it.
@@ -127,10 +129,7 @@ fn units(cx: &Context) -> Vec<String> {
         cx.node.kubernetes.cri.unit().to_owned(),
     ];
     if cx.node.is_control_plane() {
-        all.extend([
-            super::super::balancer::HAPROXY.to_owned(),
-            super::super::balancer::KEEPALIVED.to_owned(),
-        ]);
+        all.extend([haproxy::UNIT.to_owned(), keepalived::UNIT.to_owned()]);
     }
     all
 }

@@ -1,3 +1,4 @@
+use ha_test_support::real;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::UnixStream;
@@ -8,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::render::judges::haproxy_takes;
 use crate::render::testing::{golden, nodes};
-use crate::testing::{self, real};
+use crate::testing;
 
 #[test]
 fn golden_files() {
