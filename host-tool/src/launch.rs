@@ -136,8 +136,9 @@ impl Launch<'_> {
             }
         }
         let api = Api::new(cluster, &pki, provider.clone())?;
-        let look =
-            ha_host_base::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
+        let look = ha_host_base::block_on(async {
+            tokio::time::timeout(FIRST_LOOK, api.observe()).await
+        })?;
         Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
     }
 

@@ -104,7 +104,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
         .context("this cluster has no keys yet: launch it")?;
     let provider: Arc<dyn Provider> = Arc::from(ha_providers::provider_of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
-    let look = ha_host_base::block_on(api.look_further())?;
+    let look = ha_host_base::block_on(api.observe_all())?;
     let said = node_status::node_statuses(cluster, &*provider);
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = node_status::vip_holder(cluster, &said);

@@ -80,8 +80,8 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
 
 #[test]
 fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
-    use crate::kube::testing::{Script, run};
-    run(async {
+    use crate::kube::testing::{Script, run_local};
+    run_local(async {
         let ca = test_authority("kubernetes");
         let mut node = testing::worker();
         node.endpoint.vip = [127, 161, 0, 30].into();
