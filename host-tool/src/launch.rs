@@ -184,7 +184,10 @@ impl Launch<'_> {
 }
 
 fn provider_of(cluster: &Cluster, dir: &ClusterDir) -> Result<Box<dyn Provider>> {
-    if matches!(cluster.provider, ha_cluster_file::cluster::Provider::None) {
+    if matches!(
+        cluster.provider,
+        ha_cluster_file::cluster::ProviderOptions::None
+    ) {
         return Err(Stop::bad_input(
             "`provider: none` makes no machines: use `ha-host render FILE --out DIR`, boot your machines with the \
              configs, and `ha-host status` shows how they do",

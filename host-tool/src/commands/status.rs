@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use ha_cluster_file::cluster::{Cluster, Node, Provider as Kind};
+use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions as Kind};
 use ha_host_base::exit::Exit;
 use ha_host_base::text::{Paint, home, printable};
 use ha_kube::etcd::Member;
@@ -204,7 +204,7 @@ fn print_report(report: &ClusterReport, cluster: &Cluster) {
         } else {
             paint.red("NotReady")
         };
-        let (name, role, phase) = (&n.name, n.role.words(), n.phase.as_deref().unwrap_or("-"));
+        let (name, role, phase) = (&n.name, n.role.label(), n.phase.as_deref().unwrap_or("-"));
         let api = n
             .apiserver
             .map_or("", |ok| if ok { "apiserver ok" } else { "apiserver down" });
