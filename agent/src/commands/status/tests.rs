@@ -146,7 +146,10 @@ fn before_the_first_run_and_after_an_update() {
     assert_eq!(exit, Exit::Working);
     machine.file(paths::STATUS_FILE, r#"{"version": 2}"#);
     let error = look(&machine.cx.sys.files, false).unwrap_err();
-    assert!(error.to_string().contains("version 2 of a status"), "{error}");
+    assert!(
+        error.to_string().contains("version 2 of a status"),
+        "{error}"
+    );
 }
 
 #[test]
