@@ -207,9 +207,16 @@ impl Systemd for Bus {
         Box::pin(async move {
             let manager = self.manager().await?;
             let answer = asked(manager.reset_failed_unit(unit)).await?;
-            match self.judge(answer).await {
-                Err(e) if e.to_string().contains("NoSuchUnit") => Ok(()),
-                other => other.with_context(|| format!("cannot reset {unit}")),
+            match answer {
+                Err(zbus::Error::MethodError(name, ..))
+                    if name.as_str().ends_with(".NoSuchUnit") =>
+                {
+                    Ok(())
+                }
+                other => self
+                    .judge(other)
+                    .await
+                    .with_context(|| format!("cannot reset {unit}")),
             }
         })
     }

@@ -51,8 +51,8 @@ pub struct Facts {
     pub holders: BTreeMap<u16, String>,
     /// Programs whose ports cannot be seen.
     pub hidden: BTreeSet<String>,
-    /// Unit states.
-    pub units: BTreeMap<String, String>,
+    /// Unit states, or why systemd did not tell.
+    pub units: BTreeMap<String, Result<String, String>>,
     /// keepalived is in a real-time class; none: it does not run.
     pub keepalived_in_real_time: Option<bool>,
     /// Programs that are not there.
@@ -93,7 +93,7 @@ pub async fn gather(cx: &Context) -> Facts {
     };
     for unit in units(cx) {
         let state = cx.sys.systemd.active_state(&unit).await;
-        let state = state.unwrap_or_else(|error| format!("unknown: {error:#}"));
+        let state = state.map_err(|error| format!("unknown: {error:#}"));
         facts.units.insert(unit, state);
     }
     facts

@@ -168,9 +168,19 @@ fn programs(facts: &Facts) -> Check {
     check.with(Verdict::Wait, reason, "merge the kubernetes sysext")
 }
 
-fn unit_check(node: &NodeFile, unit: &str, state: &str) -> Check {
+fn unit_check(node: &NodeFile, unit: &str, state: &Result<String, String>) -> Check {
     let check = check(unit, &format!("systemctl status {unit}"));
     let runtime = unit == node.kubernetes.cri.unit();
+    let state = match state {
+        Ok(state) => state.as_str(),
+        Err(unknown) => {
+            return check.with(
+                Verdict::Wait,
+                unknown.clone(),
+                "systemctl is-system-running",
+            );
+        }
+    };
     match state {
         "not-found" => check.with(
             Verdict::Wait,
@@ -188,9 +198,6 @@ fn unit_check(node: &NodeFile, unit: &str, state: &str) -> Check {
             state.into(),
             &format!("systemctl start {unit}"),
         ),
-        _ if state.starts_with("unknown") => {
-            check.with(Verdict::Wait, state.into(), "systemctl is-system-running")
-        }
         _ => check.says(state.into()),
     }
 }

@@ -22,6 +22,15 @@ enum Script {
     NoSuchUnit,
 }
 
+/// systemd's own errors on the bus.
+#[derive(Debug, zbus::DBusError)]
+#[zbus(prefix = "org.freedesktop.systemd1")]
+enum ManagerError {
+    #[zbus(error)]
+    Bus(zbus::Error),
+    NoSuchUnit(String),
+}
+
 #[derive(Debug)]
 struct FakeManager {
     script: Script,
@@ -42,10 +51,8 @@ impl FakeManager {
         ObjectPath::from_static_str_unchecked(UNIT)
     }
 
-    fn reset_failed_unit(&self, name: &str) -> fdo::Result<()> {
-        Err(fdo::Error::Failed(format!(
-            "Unit {name} not loaded (NoSuchUnit)"
-        )))
+    fn reset_failed_unit(&self, name: &str) -> Result<(), ManagerError> {
+        Err(ManagerError::NoSuchUnit(format!("Unit {name} not loaded.")))
     }
 
     async fn start_unit(

@@ -9,7 +9,7 @@ fn fit(node: &NodeFile) -> Facts {
         .iter()
         .map(|(name, value, _)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    let state = |unit: &str, state: &str| (unit.to_owned(), state.to_owned());
+    let state = |unit: &str, state: &str| (unit.to_owned(), Ok(state.to_owned()));
     Facts {
         now_ms: 2_000_000_000_000,
         certificates: vec![("ca.crt".into(), 1_000_000_000_000, 3_000_000_000_000)],
@@ -69,10 +69,12 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
         ("containerd.service", Verdict::Wait, |f| {
             _ = f
                 .units
-                .insert("containerd.service".into(), "activating".into())
+                .insert("containerd.service".into(), Ok("activating".into()))
         }),
         ("kubelet.service", Verdict::Wait, |f| {
-            _ = f.units.insert("kubelet.service".into(), "not-found".into())
+            _ = f
+                .units
+                .insert("kubelet.service".into(), Ok("not-found".into()))
         }),
         ("net.ipv4.ip_nonlocal_bind", Verdict::Fail, |f| {
             _ = f
