@@ -1,13 +1,15 @@
-//! What every phase is handed: the node's own description, the machine behind small traits, and a voice.
+//! What every phase is handed: the node's own description, the machine behind small traits, a voice, and clients.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use ha_wire::node::NodeFile;
 
+use crate::clients::Clients;
 use crate::sys::Sys;
 use crate::tell::Tell;
 
-/// Everything a phase may use. Cheap to clone; nothing in it changes but what [`Tell`] records.
+/// Everything a phase may use. Cheap to clone; nothing in it changes but what [`Tell`] records and [`Clients`] keeps.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// What this node is.
@@ -16,4 +18,6 @@ pub struct Context {
     pub sys: Sys,
     /// Journal, sd_notify, state file and events, all from one place.
     pub tell: Tell,
+    /// Clients of the API and of etcd, each made once.
+    pub clients: Rc<Clients>,
 }

@@ -7,6 +7,8 @@
 mod backoff;
 /// The command line.
 mod cli;
+/// Clients of the API and of etcd, each made once.
+mod clients;
 /// One file per verb.
 mod commands;
 /// What every phase is handed.

@@ -241,6 +241,7 @@ pub fn machine(node: NodeFile) -> Machine {
         tell: Tell::new(&node, clock.clone(), files),
         node: std::sync::Arc::new(node),
         sys,
+        clients: Rc::default(),
     };
     Machine {
         cx,
@@ -298,12 +299,7 @@ impl Machine {
 
 /// A CA certificate.
 pub fn ca_pem() -> String {
-    let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
-    params
-        .distinguished_name
-        .push(rcgen::DnType::CommonName, "kubernetes");
-    params
-        .self_signed(&rcgen::KeyPair::generate().unwrap())
-        .unwrap()
-        .pem()
+    crate::kube::testing::test_authority("kubernetes")
+        .cert()
+        .to_owned()
 }

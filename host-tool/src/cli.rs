@@ -327,6 +327,6 @@ pub struct GuestExec {
 }
 
 /// Reads the command line; ends the program on `--help`, `--version` and mistakes (exit code 2).
-pub fn parse() -> Cli {
+pub fn parse_arguments() -> Cli {
     Cli::parse()
 }

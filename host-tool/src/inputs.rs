@@ -8,7 +8,7 @@ use ha_host_base::exit::Stop;
 use ha_wire::settings::Cni;
 use ignition_config::Config;
 
-use crate::bakery::{self, Artefacts, Known};
+use crate::bakery::{self, Artefacts, KnownReleases};
 
 /// Files that the cluster file names, as the nodes get them.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub struct OperatorFiles {
     /// What reading them gave rise to, one sentence each.
     pub warnings: Vec<String>,
     /// What the bakery said of them.
-    known: Known,
+    known: KnownReleases,
 }
 
 impl OperatorFiles {
@@ -40,8 +40,8 @@ impl OperatorFiles {
         for path in &cluster.ignition_merge {
             files.add_user_config(path)?;
         }
-        files.known = Known::read(dir)?;
-        files.sysexts = bakery::resolve(cluster, &mut files.known)?;
+        files.known = KnownReleases::read(dir)?;
+        files.sysexts = bakery::resolve_sysexts(cluster, &mut files.known)?;
         Ok(files)
     }
 

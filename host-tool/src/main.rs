@@ -1,6 +1,6 @@
 //! ha-host: makes a highly available Kubernetes cluster of Flatcar machines from one cluster.yaml.
 //!
-//! Read `cli.rs` (the verbs), then `commands/` (one file a verb), then `launch/mod.rs` (the main one).
+//! Read `cli.rs` (the verbs), then `commands/` (one file a verb), then `launch.rs` (the main one).
 
 #![allow(
     missing_docs,
@@ -11,8 +11,6 @@ use std::process::ExitCode;
 
 /// The cluster as it is seen from outside: the API, etcd and every apiserver.
 mod api;
-/// What the nodes say about themselves.
-mod ask;
 /// The disk that all virtual machines share.
 mod assets;
 /// Where each system extension comes from.
@@ -27,6 +25,8 @@ mod ignition;
 mod inputs;
 /// From a cluster file to a cluster that stands.
 mod launch;
+/// What the nodes say about themselves.
+mod node_status;
 /// Certificate authorities, and what they sign.
 mod pki;
 /// How a launch looks: on a terminal, in a pipe, to a machine.
@@ -37,7 +37,7 @@ mod source;
 mod state;
 
 fn main() -> ExitCode {
-    match commands::run(&cli::parse()) {
+    match commands::run_verb(&cli::parse_arguments()) {
         Ok(code) => code,
         Err(error) => ha_host_base::exit::report(&error).into(),
     }

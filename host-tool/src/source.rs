@@ -9,7 +9,7 @@ use ha_cluster_file::diagnostic::{Fault, Severity};
 use ha_host_base::exit::Stop;
 use ha_host_base::text::count;
 
-use crate::state::{AcceptedFile, Dir, Root};
+use crate::state::{AcceptedFile, ClusterDir, StateRoot};
 
 /// A valid cluster file with where it came from.
 #[derive(Debug, Clone)]
@@ -38,11 +38,11 @@ impl Source {
 
 /// Reads and checks a file. The error holds all faults at once.
 pub fn read_source(path: &Path) -> Result<Source> {
-    let text = std::fs::read_to_string(path).map_err(|e| unreadable(path, &e))?;
-    let absolute = std::path::absolute(path).map_err(|e| unreadable(path, &e))?;
+    let text = std::fs::read_to_string(path).map_err(|e| unreadable_file(path, &e))?;
+    let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
     let name = path.display().to_string();
-    let (cluster, warnings) = checked(&text, &base, &name)?;
+    let (cluster, warnings) = check_text(&text, &base, &name)?;
     Ok(Source {
         path: path.to_owned(),
         warnings: show(&warnings, &text, &name),
@@ -53,7 +53,7 @@ pub fn read_source(path: &Path) -> Result<Source> {
 }
 
 /// The directory of the cluster that a person names, by its name or its file.
-pub fn find_cluster(root: &Root, name_or_file: &str) -> Result<Dir> {
+pub fn find_cluster(root: &StateRoot, name_or_file: &str) -> Result<ClusterDir> {
     let is_file = name_or_file.contains('/')
         || name_or_file.ends_with(".yaml")
         || name_or_file.ends_with(".yml");
@@ -65,11 +65,11 @@ pub fn find_cluster(root: &Root, name_or_file: &str) -> Result<Dir> {
 }
 
 /// The cluster as it was last accepted; none: no file was.
-pub fn stored_cluster(dir: &Dir) -> Result<Option<Cluster>> {
+pub fn stored_cluster(dir: &ClusterDir) -> Result<Option<Cluster>> {
     let Some(stored) = dir.stored_file()? else {
         return Ok(None);
     };
-    let checked = checked(
+    let checked = check_text(
         &stored.text,
         &stored.base,
         &stored.path.display().to_string(),
@@ -78,7 +78,7 @@ pub fn stored_cluster(dir: &Dir) -> Result<Option<Cluster>> {
 }
 
 /// The same, for verbs that need one.
-pub fn known_cluster(dir: &Dir) -> Result<Cluster> {
+pub fn known_cluster(dir: &ClusterDir) -> Result<Cluster> {
     stored_cluster(dir)?.with_context(|| {
         let dir = dir.path().display();
         format!("{dir} holds no cluster file: launch again")
@@ -86,14 +86,14 @@ pub fn known_cluster(dir: &Dir) -> Result<Cluster> {
 }
 
 /// Checks a text; `name` is how messages call it. Warnings come back.
-fn checked(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
+fn check_text(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
     check(text, base).map_err(|faults| {
         let shown = show(&faults, text, name);
-        Stop::InputFaults(format!("{shown}{}", tally(&faults))).into()
+        Stop::InputFaults(format!("{shown}{}", count_faults(&faults))).into()
     })
 }
 
-fn tally(faults: &[Fault]) -> String {
+fn count_faults(faults: &[Fault]) -> String {
     let errors = faults
         .iter()
         .filter(|f| f.severity == Severity::Error)
@@ -107,7 +107,7 @@ fn tally(faults: &[Fault]) -> String {
     format!("{}{and}; nothing was written", count(errors, "error"))
 }
 
-fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+fn unreadable_file(path: &Path, error: &std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind;
     let path = path.display();
     Stop::bad_input(match error.kind() {

@@ -273,7 +273,7 @@ fn status_lists_clusters_and_kubeconfig_prints_one() {
     for cluster in ["demo", "demo.yaml", "./demo.yaml"] {
         let (code, out, _) = desk.run(&["kubeconfig", cluster]);
         assert!(
-            code == 0 && out.contains("server: https://10.77.0.30:6444\n"),
+            code == 0 && out.contains(r#""server": "https://10.77.0.30:6444""#),
             "{cluster}"
         );
     }

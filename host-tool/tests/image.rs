@@ -145,7 +145,7 @@ fn a_forged_image_is_refused() {
     }
     assert_eq!(err.lines().count(), 1, "one message: {err}");
     assert!(
-        out.contains("download  100 kB") && out.contains("verify"),
+        out.contains("download  100.00 kB") && out.contains("verify"),
         "{out}"
     );
     assert_eq!(desk.names(), ["lock"]);
@@ -208,7 +208,7 @@ fn bad_input_exits_with_2_and_leaves_nothing() {
             "stable, beta, alpha, lts",
         ),
         (&["pull", "--arch", "riscv"], "x86-64, arm64"),
-        (&["pull", "--version", "../x"], "no version of Flatcar"),
+        (&["pull", "--version", "../x"], "not a version of Flatcar"),
         (&["pull", "--file", "alone"], "--version"),
         (
             &["pull", "--version", "1.2.3", "--file", "alone"],
@@ -275,7 +275,10 @@ fn ctrl_c_keeps_what_came_and_the_next_pull_goes_on() {
     assert_eq!((code, err.as_str()), (130, ""), "{out}");
     assert!(out.contains("interrupted: nothing was stored"), "{out}");
     let (_, out, _) = desk.run(&["ls"]);
-    assert!(out.contains("unfinished: 1.2.3 (x86-64), 50 kB"), "{out}");
+    assert!(
+        out.contains("unfinished: 1.2.3 (x86-64), 50.00 kB"),
+        "{out}"
+    );
 
     desk.serve(|_| {});
     desk.server.asked();
@@ -306,9 +309,9 @@ fn ls_and_rm() {
     assert_eq!(
         lines,
         [
-            "VERSION    CHANNEL  ARCH     SIZE    PULLED            USED BY",
-            "4230.2.3   stable   x86-64   1.1 GB  2025-11-21 15:00  demo",
-            "4230.2.10  stable   x86-64   1.1 GB  2025-11-21 15:00",
+            "VERSION    CHANNEL  ARCH         SIZE  PULLED            USED BY",
+            "4230.2.3   stable   x86-64    1.10 GB  2025-11-21 15:00  demo",
+            "4230.2.10  stable   x86-64    1.10 GB  2025-11-21 15:00",
         ]
     );
     let (_, out, _) = desk.run(&["ls", "--json"]);

@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, ensure};
 
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
-use crate::node::Node;
+use crate::node::ClusterNode;
 use crate::story::Story;
 
 /// On each of three control planes: 66 in all, far more than any machine of the lab has processors for.
@@ -75,7 +75,7 @@ fn all_busy(cluster: &Cluster, names: &[String]) -> Result<()> {
 }
 
 /// Loops in the node's own cgroup that `timeout` ends, whatever becomes of the test.
-fn run_loops(node: &Node) -> Result<()> {
+fn run_loops(node: &ClusterNode) -> Result<()> {
     let one = format!(
         "timeout {} sh -c 'while :; do :; done' &",
         HOW_LONG.as_secs()

@@ -1,22 +1,22 @@
 //! Hurting agents while they work: at the boundaries of their phases by the agent's own failpoints, in the middle of a
 //! phase by signal, and whole nodes by power.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ha_wire::event::What;
+use ha_wire::paths::CRASH_AT;
 use ha_wire::phase::{Phase, Role};
 
 use crate::cluster::Cluster;
-use crate::ignition::Config;
-use crate::node::Node;
-use crate::story::say;
+use crate::ignition::IgnitionConfig;
+use crate::node::ClusterNode;
+use crate::story::print_uncaptured;
 
-/// The agent aborts at each boundary that this file names, a line each, and strikes the line out before it does.
-pub use ha_wire::paths::CRASH_AT;
-/// Where Ignition puts that list; /run is not there yet.
+/// Where Ignition puts the list of [`CRASH_AT`]; /run is not there yet.
 const LIST: &str = "/etc/crash-at";
 /// The images are looked at before all else, side by side with the rest; whether there is one to pull is another matter.
 const FIRST: &str = "images:before";
@@ -27,16 +27,16 @@ const DARK: Duration = Duration::from_secs(2);
 
 /// How a node is hurt in the middle of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Blow {
+pub enum Fault {
     /// kill -9 of the agent; systemd then kills its children, too.
-    Agent,
+    KillAgent,
     /// The plug is pulled and put back.
-    Power,
+    CutPower,
 }
 
-/// One blow: this node, this long after the phase began.
+/// One fault: this node, this long after the phase began.
 #[derive(Debug, Clone, Copy)]
-pub struct Strike {
+pub struct FaultInjection {
     /// Node name.
     pub node: &'static str,
     /// Which phase.
@@ -44,33 +44,33 @@ pub struct Strike {
     /// After its first `started` event.
     pub after: Duration,
     /// What happens.
-    pub blow: Blow,
+    pub fault: Fault,
 }
 
-impl Strike {
+impl FaultInjection {
     /// kill -9 of the agent.
-    pub fn agent(node: &'static str, phase: Phase, after: Duration) -> Self {
+    pub fn kill_agent(node: &'static str, phase: Phase, after: Duration) -> Self {
         Self {
             node,
             phase,
             after,
-            blow: Blow::Agent,
+            fault: Fault::KillAgent,
         }
     }
 
     /// The node loses power.
-    pub fn power(node: &'static str, phase: Phase, after: Duration) -> Self {
+    pub fn cut_power(node: &'static str, phase: Phase, after: Duration) -> Self {
         Self {
             node,
             phase,
             after,
-            blow: Blow::Power,
+            fault: Fault::CutPower,
         }
     }
 }
 
 /// The boundaries that a node meets, in their order, as the failpoints are called.
-pub fn boundaries(role: Role, founder: bool) -> Vec<String> {
+pub fn failpoints_met_by(role: Role, founder: bool) -> Vec<String> {
     let phases: &[Phase] = match (role, founder) {
         (Role::ControlPlane, true) => &[
             Phase::Preflight,
@@ -103,33 +103,44 @@ pub fn boundaries(role: Role, founder: bool) -> Vec<String> {
 
 /// An Ignition config by which every node's agent dies at every boundary that its role and place meet. One config for all
 /// nodes: a boundary of another role is never passed.
-pub fn ignition() -> Config {
+pub fn crash_list() -> IgnitionConfig {
     let mut words: Vec<_> = [(Role::ControlPlane, true), (Role::ControlPlane, false)]
         .into_iter()
-        .flat_map(|(role, founder)| boundaries(role, founder))
+        .flat_map(|(role, founder)| failpoints_met_by(role, founder))
         .collect();
     words.sort();
     words.dedup();
-    let copy = format!("d /run/ha-agent 0755 root root -\nC {CRASH_AT} 0600 root root - {LIST}\n");
-    Config::default()
+    let dir = Path::new(CRASH_AT).parent().unwrap_or(Path::new("/"));
+    let copy = format!(
+        "d {} 0755 root root -\nC {CRASH_AT} 0600 root root - {LIST}\n",
+        dir.display()
+    );
+    IgnitionConfig::default()
         .file("/etc/tmpfiles.d/crash-at.conf", 0o644, &copy)
         .file(LIST, 0o600, &(words.join("\n") + "\n"))
 }
 
 /// At which of these boundaries this node's agent died, and which it did not pass.
-pub fn met_and_skipped(node: Node<'_>, words: Vec<String>) -> Result<(Vec<String>, Vec<String>)> {
+pub fn met_and_skipped(
+    node: ClusterNode<'_>,
+    words: Vec<String>,
+) -> Result<(Vec<String>, Vec<String>)> {
     let left = node.read(CRASH_AT)?;
     Ok(words
         .into_iter()
         .partition(|word| !left.lines().any(|line| line == word)))
 }
 
-/// Does every strike when its time has come; an error for one whose phase never came before `stop`.
-pub fn strike(cluster: &Cluster, strikes: &[Strike], stop: &AtomicBool) -> Result<()> {
+/// Injects every fault when its time has come; an error for one whose phase never came before `stop`.
+pub fn inject_faults(
+    cluster: &Cluster,
+    injections: &[FaultInjection],
+    stop: &AtomicBool,
+) -> Result<()> {
     thread::scope(|scope| {
-        let threads: Vec<_> = strikes
+        let threads: Vec<_> = injections
             .iter()
-            .map(|s| scope.spawn(move || strike_one(cluster, *s, stop)))
+            .map(|s| scope.spawn(move || inject_fault(cluster, *s, stop)))
             .collect();
         threads
             .into_iter()
@@ -137,23 +148,23 @@ pub fn strike(cluster: &Cluster, strikes: &[Strike], stop: &AtomicBool) -> Resul
     })
 }
 
-fn strike_one(cluster: &Cluster, strike: Strike, stop: &AtomicBool) -> Result<()> {
-    let node = cluster.node(strike.node);
-    while !has_begun(node, strike.phase) {
+fn inject_fault(cluster: &Cluster, injection: FaultInjection, stop: &AtomicBool) -> Result<()> {
+    let node = cluster.node(injection.node);
+    while !has_begun(node, injection.phase) {
         ensure!(
             !stop.load(Ordering::Relaxed),
-            "{strike:?}: the phase never came"
+            "{injection:?}: the phase never came"
         );
         thread::sleep(LOOK);
     }
-    thread::sleep(strike.after);
-    say(&format!(
-        "       {:?} of {} struck in {}",
-        strike.blow, strike.node, strike.phase
+    thread::sleep(injection.after);
+    print_uncaptured(&format!(
+        "       {:?} on {} in {}",
+        injection.fault, injection.node, injection.phase
     ));
-    match strike.blow {
-        Blow::Agent => node.kill("ha-agent.service", false),
-        Blow::Power => {
+    match injection.fault {
+        Fault::KillAgent => node.kill("ha-agent.service", false),
+        Fault::CutPower => {
             node.power("off")?;
             let dark = Instant::now();
             thread::sleep(DARK);
@@ -163,7 +174,7 @@ fn strike_one(cluster: &Cluster, strike: Strike, stop: &AtomicBool) -> Result<()
     }
 }
 
-fn has_begun(node: Node<'_>, phase: Phase) -> bool {
+fn has_begun(node: ClusterNode<'_>, phase: Phase) -> bool {
     let events = node.events().unwrap_or_default();
     events
         .iter()
@@ -171,17 +182,4 @@ fn has_begun(node: Node<'_>, phase: Phase) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_founder_meets_init() {
-        let founder = boundaries(Role::ControlPlane, true);
-        assert_eq!(founder[5..7], ["init:before", "init:done"]);
-        assert!(
-            boundaries(Role::Worker, false)
-                .iter()
-                .all(|w| !w.starts_with("init") && !w.starts_with("balancer"))
-        );
-    }
-}
+mod tests;

@@ -7,8 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
+use ha_kube::kubeconfig::Kubeconfig;
 use ha_wire::phase::Role;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -16,14 +15,14 @@ use nix::unistd::Pid;
 use crate::api::Client;
 use crate::eventually::eventually;
 use crate::kube::Kube;
-use crate::lab::{Lab, workspace};
+use crate::lab::{Lab, workspace_root};
 use crate::leftovers::Snapshot;
-use crate::node::Node;
+use crate::node::ClusterNode;
 use crate::operator::Operator;
-use crate::plan::{API_PORT, PORT, Plan, VIP};
+use crate::plan::{API_PORT, ClusterPlan, PORT, VIP};
 use crate::post_mortem;
-use crate::run::{Done, Running, run};
-use crate::story::say;
+use crate::process::{FinishedProcess, RunningProcess, run_to_end};
+use crate::story::print_uncaptured;
 
 /// The longest that a launch may take here; `--timeout` of the program itself is shorter, so that its own words are seen.
 const LAUNCH: Duration = Duration::from_secs(660);
@@ -43,7 +42,7 @@ const EMULATED_SETTLE: Duration = Duration::from_secs(60);
 /// A cluster and the machine it is run from.
 #[derive(Debug)]
 pub struct Cluster {
-    plan: Plan,
+    plan: ClusterPlan,
     dir: PathBuf,
     file: PathBuf,
     kubectl: PathBuf,
@@ -57,13 +56,13 @@ pub struct Cluster {
 impl Cluster {
     /// Writes the cluster file and makes the operator's machine; launches nothing. What an earlier run of the same test
     /// left is destroyed first.
-    pub fn new(plan: Plan) -> Result<Self> {
+    pub fn new(plan: ClusterPlan) -> Result<Self> {
         let lab = if plan.flatcar {
             Lab::default()
         } else {
             Lab::find(plan.kind)?
         };
-        let dir = directory(&plan.name);
+        let dir = test_directory(&plan.name);
         let turn = take_turn(&dir)?;
         let operator = if plan.flatcar {
             Operator::here(&dir)?
@@ -71,11 +70,11 @@ impl Cluster {
             Operator::new(&dir, plan.kind, &lab)?
         };
         if operator.state_of(&plan.name).exists() {
-            say(&format!(
+            print_uncaptured(&format!(
                 "{}: an earlier run left its cluster; destroying it",
                 plan.name
             ));
-            run(operator.ha_host(["destroy", &plan.name, "--yes"]), DESTROY)?.ok()?;
+            run_to_end(operator.ha_host(["destroy", &plan.name, "--yes"]), DESTROY)?.ok()?;
         }
         let file = dir.join("cluster.yaml");
         fs::write(&file, plan.text(&lab)).with_context(|| format!("write {}", file.display()))?;
@@ -102,7 +101,7 @@ impl Cluster {
     }
 
     /// What was asked for.
-    pub fn plan(&self) -> &Plan {
+    pub fn plan(&self) -> &ClusterPlan {
         &self.plan
     }
 
@@ -131,8 +130,8 @@ impl Cluster {
     }
 
     /// One node.
-    pub fn node<'a>(&'a self, name: &'a str) -> Node<'a> {
-        Node::new(self, name)
+    pub fn node<'a>(&'a self, name: &'a str) -> ClusterNode<'a> {
+        ClusterNode::new(self, name)
     }
 
     /// kubectl.
@@ -175,7 +174,7 @@ impl Cluster {
     }
 
     /// Ctrl-C. Whoever enters a machine with process ids of its own is the program's parent, elsewhere the program itself.
-    pub fn interrupt(&self, launch: &Running) -> Result<()> {
+    pub fn interrupt(&self, launch: &RunningProcess) -> Result<()> {
         kill(Pid::from_raw(i32::try_from(launch.pid())?), Signal::SIGINT)
             .context("interrupt the launch")
     }
@@ -183,39 +182,32 @@ impl Cluster {
     /// A client that trusts the cluster's CA alone, taken from the kubeconfig.
     pub fn client(&self) -> Result<Client> {
         let text = fs::read_to_string(self.kubeconfig()).context("read the kubeconfig")?;
-        let (_, rest) = text
-            .split_once("certificate-authority-data:")
+        let config = Kubeconfig::parse(&text)?;
+        let ca = config
+            .cluster()
+            .and_then(|c| c.ca())
             .context("the kubeconfig has no CA")?;
-        let data = rest
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .trim_matches('"');
-        let ca = BASE64
-            .decode(data)
-            .context("the kubeconfig's CA is no base64")?;
-        Client::new(&self.operator, &ca)
+        Client::new(&self.operator, ca.as_bytes())
     }
 
     /// `ha-host` with these arguments, to the end.
-    pub fn ha_host(&self, args: &[&str], deadline: Duration) -> Result<Done> {
-        run(self.operator.ha_host(args), deadline)
+    pub fn ha_host(&self, args: &[&str], deadline: Duration) -> Result<FinishedProcess> {
+        run_to_end(self.operator.ha_host(args), deadline)
     }
 
     /// Starts `ha-host launch` and does not wait.
-    pub fn start_launch(&self, more: &[&str]) -> Result<Running> {
+    pub fn start_launch(&self, more: &[&str]) -> Result<RunningProcess> {
         self.standing.store(true, Ordering::Relaxed);
         let mut command = self.operator.ha_host(["launch"]);
         command
             .arg(&self.file)
             .args(["--timeout", self.patience().1])
             .args(more);
-        Running::start(command)
+        RunningProcess::start(command)
     }
 
     /// `ha-host launch` to its end, whatever its exit code; what it printed is kept as `launch-N.txt`.
-    pub fn launch(&self, more: &[&str]) -> Result<Done> {
+    pub fn launch(&self, more: &[&str]) -> Result<FinishedProcess> {
         self.end_launch(self.start_launch(more)?)
     }
 
@@ -228,7 +220,7 @@ impl Cluster {
     }
 
     /// Waits for a launch's end and keeps what it printed.
-    pub fn end_launch(&self, launch: Running) -> Result<Done> {
+    pub fn end_launch(&self, launch: RunningProcess) -> Result<FinishedProcess> {
         let done = launch.wait(self.patience().0)?;
         let path = (1..)
             .map(|i| self.dir.join(format!("launch-{i}.txt")))
@@ -282,9 +274,9 @@ impl Cluster {
 }
 
 /// A fresh `target/e2e/NAME` (or below `$HA_TEST_DIR`), except for the state of a cluster that may still stand.
-fn directory(name: &str) -> PathBuf {
+fn test_directory(name: &str) -> PathBuf {
     let base = std::env::var_os("HA_TEST_DIR")
-        .map_or_else(|| workspace().join("target/e2e"), PathBuf::from);
+        .map_or_else(|| workspace_root().join("target/e2e"), PathBuf::from);
     let dir = base.join(name);
     for entry in fs::read_dir(&dir).into_iter().flatten().flatten() {
         let path = entry.path();
@@ -311,13 +303,13 @@ impl Drop for Cluster {
             return;
         }
         if std::thread::panicking() {
-            post_mortem::write(self, &self.dir);
+            post_mortem::write_evidence(self, &self.dir);
             if std::env::var_os("HA_KEEP").is_some() {
                 self.wait_for_a_reader();
             }
         }
         if let Err(error) = self.destroy() {
-            say(&format!("{}: {error:#}", self.name()));
+            print_uncaptured(&format!("{}: {error:#}", self.name()));
         }
     }
 }
@@ -342,12 +334,12 @@ impl Cluster {
 
     /// The operator's machine ends with this process, so whoever wants to look needs it to stay.
     fn wait_for_a_reader(&self) {
-        say(&format!(
+        print_uncaptured(&format!(
             "HA_KEEP: {} stands; enter it with `nsenter -t {} -m -n`",
             self.name(),
             self.operator.pid()
         ));
-        say(&format!("remove {} when done", self.file.display()));
+        print_uncaptured(&format!("remove {} when done", self.file.display()));
         while self.file.exists() {
             std::thread::sleep(SETTLE);
         }

@@ -10,12 +10,12 @@ use serde_json::{Value, json};
 
 /// A config in the making.
 #[derive(Debug, Clone, Default)]
-pub struct Config {
+pub struct IgnitionConfig {
     files: Vec<Value>,
     units: Vec<Value>,
 }
 
-impl Config {
+impl IgnitionConfig {
     /// Adds a file.
     #[must_use]
     pub fn file(mut self, path: &str, mode: u32, text: &str) -> Self {

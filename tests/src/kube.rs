@@ -5,10 +5,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use ha_kube::etcd::{Member, MemberList};
+use ha_kube::objects::{List, Node, Pod};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::run::{Done, run};
+use crate::process::{FinishedProcess, run_to_end};
 
 /// A request that takes longer has failed.
 const REQUEST: &str = "--request-timeout=10s";
@@ -47,7 +49,9 @@ impl<'a> Kube<'a> {
     pub fn ctl(&self, args: &[&str]) -> Result<String> {
         let mut command = self.command(args);
         command.arg(REQUEST);
-        run(command, DEADLINE).and_then(Done::ok).map(|d| d.stdout)
+        run_to_end(command, DEADLINE)
+            .and_then(FinishedProcess::ok)
+            .map(|d| d.stdout)
     }
 
     /// `kubectl get ... -o json`.
@@ -58,12 +62,9 @@ impl<'a> Kube<'a> {
 
     /// Every Node object: name -> (uid, Ready, boot id).
     pub fn nodes(&self) -> Result<BTreeMap<String, NodeSeen>> {
-        let list = self.get(&["nodes"])?;
-        let items = list["items"].as_array().context("no items")?;
-        Ok(items
-            .iter()
-            .map(|n| (word(&n["metadata"]["name"]), NodeSeen::of(n)))
-            .collect())
+        let list: List<Node> = serde_json::from_value(self.get(&["nodes"])?)?;
+        let seen = |node: Node| (node.metadata.name.clone(), NodeSeen::of(node));
+        Ok(list.items.into_iter().map(seen).collect())
     }
 
     /// Every node of the plan is there and Ready, and no other.
@@ -98,9 +99,9 @@ impl<'a> Kube<'a> {
 
     /// The pods of kube-system with this label.
     pub fn system_pods(&self, label: &str) -> Result<Vec<PodSeen>> {
-        let list = self.get(&["pods", "-n", "kube-system", "-l", label])?;
-        let items = list["items"].as_array().context("no items")?;
-        Ok(items.iter().map(PodSeen::of).collect())
+        let list: List<Pod> =
+            serde_json::from_value(self.get(&["pods", "-n", "kube-system", "-l", label])?)?;
+        Ok(list.items.into_iter().map(PodSeen::of).collect())
     }
 
     /// Starts a pod on one node that does nothing, from an image that every node has, and waits until it is Ready.
@@ -162,8 +163,8 @@ impl<'a> Kube<'a> {
 
     /// kubectl without a request time-out, for what lasts.
     fn ctl_plain(&self, args: &[&str], deadline: Duration) -> Result<String> {
-        run(self.command(args), deadline)
-            .and_then(Done::ok)
+        run_to_end(self.command(args), deadline)
+            .and_then(FinishedProcess::ok)
             .map(|d| d.stdout)
     }
 }
@@ -180,12 +181,11 @@ pub struct NodeSeen {
 }
 
 impl NodeSeen {
-    fn of(node: &Value) -> Self {
-        let info = &node["status"]["nodeInfo"];
+    fn of(node: Node) -> Self {
         Self {
-            uid: word(&node["metadata"]["uid"]),
-            machine: word(&info["machineID"]),
-            ready: is_ready(node),
+            ready: node.is_ready(),
+            uid: node.metadata.uid,
+            machine: node.status.node_info.machine_id,
         }
     }
 }
@@ -204,34 +204,14 @@ pub struct PodSeen {
 }
 
 impl PodSeen {
-    fn of(pod: &Value) -> Self {
-        let metadata = &pod["metadata"];
+    fn of(pod: Pod) -> Self {
         Self {
-            name: word(&metadata["name"]),
-            uid: word(&metadata["uid"]),
-            node: word(&pod["spec"]["nodeName"]),
-            ready: is_ready(pod) && metadata["deletionTimestamp"].is_null(),
+            ready: pod.is_ready(),
+            name: pod.metadata.name,
+            uid: pod.metadata.uid,
+            node: pod.spec.node_name,
         }
     }
-}
-
-fn is_ready(object: &Value) -> bool {
-    let conditions = object["status"]["conditions"].as_array();
-    conditions
-        .into_iter()
-        .flatten()
-        .any(|c| c["type"] == "Ready" && c["status"] == "True")
-}
-
-/// One etcd member.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Member {
-    /// Empty: not started.
-    pub name: String,
-    /// True: does not vote.
-    pub learner: bool,
-    /// True: has client addresses, which a member gets when it starts.
-    pub started: bool,
 }
 
 /// etcd's members as one control plane's own member tells them.
@@ -241,32 +221,22 @@ pub fn members(cluster: &Cluster, node: &str) -> Result<Vec<Member>> {
     let text = cluster
         .node(node)
         .sh(&format!("p=/etc/kubernetes/pki/etcd; {ASK}"))?;
-    let value: Value =
+    let list: MemberList =
         serde_json::from_str(&text).with_context(|| format!("etcd says {text:?}"))?;
-    let list = value["members"]
-        .as_array()
-        .with_context(|| format!("etcd says {text:?}"))?;
-    let mut members: Vec<Member> = list
-        .iter()
-        .map(|m| Member {
-            name: m["name"].as_str().unwrap_or_default().into(),
-            learner: m["isLearner"] == true,
-            started: m["clientURLs"].as_array().is_some_and(|u| !u.is_empty()),
-        })
-        .collect();
-    members.sort();
+    let mut members = list.members;
+    members.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(members)
 }
 
 /// etcd has exactly these members, each one started and voting.
 pub fn all_voters(cluster: &Cluster, ask: &str, names: &[String]) -> Result<()> {
     let seen = members(cluster, ask)?;
-    let voters: Vec<String> = seen
+    let voters: Vec<&String> = seen
         .iter()
-        .filter(|m| m.started && !m.learner)
-        .map(|m| m.name.clone())
+        .filter(|m| m.is_voter())
+        .map(|m| &m.name)
         .collect();
-    if voters != names || seen.len() != names.len() {
+    if !voters.iter().copied().eq(names) || seen.len() != names.len() {
         bail!("etcd's members are {seen:?}, wanted voters {names:?}");
     }
     Ok(())

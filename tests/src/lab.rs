@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::plan::Kind;
-use crate::run::run;
+use crate::plan::MachineKind;
+use crate::process::run_to_end;
 
 /// The system extensions a node gets, in the order of the cluster file.
 pub const SYSEXTS: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
@@ -16,7 +16,7 @@ pub const SYSEXTS: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy
 const BUILD: Duration = Duration::from_secs(1800);
 
 /// The workspace's root.
-pub fn workspace() -> &'static Path {
+pub fn workspace_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
         .unwrap_or_else(|| Path::new("/"))
@@ -31,20 +31,20 @@ pub struct Lab {
 impl Default for Lab {
     /// `$HA_LAB`, else the workspace's `lab/out`, whatever is there.
     fn default() -> Self {
-        let out =
-            std::env::var_os("HA_LAB").map_or_else(|| workspace().join("lab/out"), PathBuf::from);
+        let out = std::env::var_os("HA_LAB")
+            .map_or_else(|| workspace_root().join("lab/out"), PathBuf::from);
         Self { out }
     }
 }
 
 impl Lab {
     /// The lab with all that machines of this kind need. An error that names the cure if something is missing.
-    pub fn find(kind: Kind) -> Result<Self> {
+    pub fn find(kind: MachineKind) -> Result<Self> {
         let lab = Self::default();
         let mut wanted: Vec<PathBuf> = SYSEXTS.iter().map(|name| lab.sysext(name)).collect();
         match kind {
-            Kind::Nspawn => wanted.push(lab.image().join("root")),
-            Kind::Qemu | Kind::Libvirt => {
+            MachineKind::Nspawn => wanted.push(lab.image().join("root")),
+            MachineKind::Qemu | MachineKind::Libvirt => {
                 wanted.extend([lab.vm().join("disk.qcow2"), lab.operator().join("root")]);
             }
         }
@@ -86,7 +86,7 @@ impl Lab {
 
     /// Everything that the operator's machine must see: the workspace, and where the lab's links lead.
     pub fn places(&self) -> Result<Vec<PathBuf>> {
-        let mut places = vec![workspace().to_owned()];
+        let mut places = vec![workspace_root().to_owned()];
         for link in [self.vm(), self.sysext(SYSEXTS[1]), self.kubectl()] {
             let real = link.canonicalize()?;
             places.push(real.parent().context("a file in a directory")?.to_owned());
@@ -103,7 +103,7 @@ impl Lab {
 
     /// The lab's pod network.
     pub fn network(&self) -> PathBuf {
-        workspace().join("lab/manifests/lab-net.yaml")
+        workspace_root().join("lab/manifests/lab-net.yaml")
     }
 
     /// kubectl of the same version as the nodes'.
@@ -113,7 +113,7 @@ impl Lab {
 }
 
 /// `$HA_HOST`, else the workspace's `ha-host`, built once per process in this process's own profile.
-pub fn ha_host() -> Result<PathBuf> {
+pub fn built_ha_host() -> Result<PathBuf> {
     static BUILT: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
     if let Some(path) = std::env::var_os("HA_HOST") {
         return Ok(path.into());
@@ -127,12 +127,12 @@ pub fn ha_host() -> Result<PathBuf> {
 fn build_host() -> Result<PathBuf> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .current_dir(workspace())
+        .current_dir(workspace_root())
         .args(["build", "--quiet", "--package", "ha-host"]);
     if !cfg!(debug_assertions) {
         command.arg("--release");
     }
-    run(command, BUILD)?.ok()?;
+    run_to_end(command, BUILD)?.ok()?;
     let own = std::env::current_exe()?;
     let profile = if cfg!(debug_assertions) {
         "debug"

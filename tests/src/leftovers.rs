@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::operator::Operator;
-use crate::run::run;
+use crate::process::run_to_end;
 
 /// `ip` answers at once.
 const SHORT: Duration = Duration::from_secs(10);
@@ -31,12 +31,15 @@ impl Snapshot {
         ] {
             let mut command = operator.command("ip");
             command.args(args);
-            let text = run(command, SHORT)?.ok()?.stdout;
-            seen.extend(text.lines().map(|l| format!("{kind} {}", name_of(kind, l))));
+            let text = run_to_end(command, SHORT)?.ok()?.stdout;
+            seen.extend(
+                text.lines()
+                    .map(|l| format!("{kind} {}", stable_name(kind, l))),
+            );
         }
-        seen.extend(mounts(operator)?);
-        cgroups(Path::new(CGROUPS), cluster, &mut seen);
-        seen.extend(processes(operator, cluster, &state)?);
+        seen.extend(mount_points(operator)?);
+        collect_cgroups(Path::new(CGROUPS), cluster, &mut seen);
+        seen.extend(processes_of(operator, cluster, &state)?);
         if state.exists() {
             seen.insert(format!("state {}", state.display()));
         }
@@ -50,20 +53,20 @@ impl Snapshot {
             left.is_empty(),
             "{} things are left:\n  {}",
             left.len(),
-            lines(&left)
+            one_per_line(&left)
         );
         let gone: Vec<&String> = before.0.difference(&self.0).collect();
         ensure!(
             gone.is_empty(),
             "{} things that were there before are gone:\n  {}",
             gone.len(),
-            lines(&gone)
+            one_per_line(&gone)
         );
         Ok(())
     }
 }
 
-fn lines(items: &[&String]) -> String {
+fn one_per_line(items: &[&String]) -> String {
     items
         .iter()
         .map(|s| s.as_str())
@@ -72,7 +75,7 @@ fn lines(items: &[&String]) -> String {
 }
 
 /// The part of a line of `ip` that does not change by itself.
-fn name_of(kind: &str, line: &str) -> String {
+fn stable_name(kind: &str, line: &str) -> String {
     match kind {
         "link" => line.split(": ").nth(1).unwrap_or(line).to_owned(),
         "namespace" => line.split(' ').next().unwrap_or(line).to_owned(),
@@ -80,7 +83,7 @@ fn name_of(kind: &str, line: &str) -> String {
     }
 }
 
-fn mounts(operator: &Operator) -> Result<Vec<String>> {
+fn mount_points(operator: &Operator) -> Result<Vec<String>> {
     let path = format!("/proc/{}/mountinfo", operator.pid());
     let text = fs::read_to_string(&path).with_context(|| format!("read {path}"))?;
     Ok(text
@@ -91,7 +94,7 @@ fn mounts(operator: &Operator) -> Result<Vec<String>> {
 }
 
 /// Directories whose name holds the cluster's; what lies below them goes with them.
-fn cgroups(dir: &Path, cluster: &str, seen: &mut BTreeSet<String>) {
+fn collect_cgroups(dir: &Path, cluster: &str, seen: &mut BTreeSet<String>) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
         if !entry.file_type().is_ok_and(|t| t.is_dir()) {
             continue;
@@ -100,13 +103,13 @@ fn cgroups(dir: &Path, cluster: &str, seen: &mut BTreeSet<String>) {
         if entry.file_name().to_string_lossy().contains(cluster) {
             seen.insert(format!("cgroup {}", path.display()));
         } else {
-            cgroups(&path, cluster, seen);
+            collect_cgroups(&path, cluster, seen);
         }
     }
 }
 
 /// Processes that live in the operator's mount namespace, in a cgroup of the cluster, or name its state directory.
-fn processes(operator: &Operator, cluster: &str, state: &Path) -> Result<Vec<String>> {
+fn processes_of(operator: &Operator, cluster: &str, state: &Path) -> Result<Vec<String>> {
     let home = operator
         .is_apart()
         .then(|| fs::read_link(format!("/proc/{}/ns/mnt", operator.pid())))
@@ -125,9 +128,9 @@ fn processes(operator: &Operator, cluster: &str, state: &Path) -> Result<Vec<Str
             continue;
         }
         let dir = entry.path();
-        let words = read(dir.join("cmdline")).replace('\0', " ");
+        let words = read_lossy(dir.join("cmdline")).replace('\0', " ");
         let lives_here = home.is_some() && fs::read_link(dir.join("ns/mnt")).ok() == home;
-        let is_of_it = read(dir.join("cgroup")).contains(cluster) || words.contains(&state);
+        let is_of_it = read_lossy(dir.join("cgroup")).contains(cluster) || words.contains(&state);
         if lives_here || is_of_it {
             seen.push(format!("process {pid} {}", words.trim()));
         }
@@ -135,28 +138,11 @@ fn processes(operator: &Operator, cluster: &str, state: &Path) -> Result<Vec<Str
     Ok(seen)
 }
 
-fn read(path: PathBuf) -> String {
+fn read_lossy(path: PathBuf) -> String {
     fs::read(path)
         .map(|b| String::from_utf8_lossy(&b).into_owned())
         .unwrap_or_default()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_new_and_what_is_gone_are_both_faults() {
-        let [none, one] =
-            [vec![], vec!["mount /x".to_owned()]].map(|v| Snapshot(v.into_iter().collect()));
-        assert!(none.nothing_since(&none).is_ok());
-        assert!(format!("{}", one.nothing_since(&none).unwrap_err()).contains("mount /x"));
-        assert!(format!("{}", none.nothing_since(&one).unwrap_err()).contains("gone"));
-    }
-
-    #[test]
-    fn a_link_is_its_name() {
-        assert_eq!(name_of("link", "2: v1@if3: <UP> mtu 1500"), "v1@if3");
-        assert_eq!(name_of("namespace", "n1 (id: 0)"), "n1");
-    }
-}
+mod tests;

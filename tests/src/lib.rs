@@ -3,8 +3,10 @@
 //!
 //! Where things are: [`operator`] the machine that `ha-host` runs on, [`lab`] what `make lab sysext` made, [`plan`] a
 //! cluster file, [`cluster`] the cluster and [`node`] one of its machines, [`api`], [`web`] and [`probe`] the view through
-//! the VIP, [`scenario`] what every provider's machines must do, [`services`] service addresses and DNS, [`leftovers`] what `destroy` must not leave, [`story`] the steps that a test prints. Output of every command and
-//! the post-mortem of a failed test lie in `target/e2e/TEST/`. `HA_KEEP=1` leaves a failed cluster standing.
+//! the VIP, [`scenario`] what every provider's machines must do, [`services`] service addresses and DNS, [`leftovers`] what
+//! `destroy` must not leave, [`story`] the steps that a test prints, [`post_mortem`] what a failed one leaves to read. Output
+//! of every command and the post-mortem of a failed test lie in `target/e2e/TEST/`. `HA_KEEP=1` leaves a failed cluster
+//! standing.
 
 pub mod api;
 pub mod bench;
@@ -12,7 +14,7 @@ pub mod busy;
 pub mod chaos;
 pub mod cluster;
 pub mod eventually;
-pub mod hung;
+pub mod hung_apiserver;
 pub mod ignition;
 pub mod kube;
 pub mod lab;
@@ -22,7 +24,7 @@ pub mod operator;
 pub mod plan;
 pub mod post_mortem;
 pub mod probe;
-pub mod run;
+pub mod process;
 pub mod scenario;
 pub mod services;
 pub mod story;

@@ -1,6 +1,7 @@
 //! One machine of the cluster, reached by the provider's exec: no SSH, no network.
 
 use std::fs;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,31 +10,34 @@ use ha_wire::paths;
 use ha_wire::status::Status;
 
 use crate::cluster::Cluster;
-use crate::run::{Done, run};
+use crate::process::{FinishedProcess, run_to_end};
 
 /// A look at a node is short; a node that cannot answer it in this time is not there.
 const LOOK: Duration = Duration::from_secs(20);
 /// The same at an emulated machine that shares two processors with others.
 const EMULATED_LOOK: Duration = Duration::from_secs(120);
 
+/// kubectl on a control plane, by the administrator's kubeconfig that kubeadm wrote.
+pub const ADMIN_KUBECTL: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
+
 /// A node.
 #[derive(Debug, Clone, Copy)]
-pub struct Node<'a> {
+pub struct ClusterNode<'a> {
     cluster: &'a Cluster,
     name: &'a str,
 }
 
-impl<'a> Node<'a> {
+impl<'a> ClusterNode<'a> {
     pub(crate) fn new(cluster: &'a Cluster, name: &'a str) -> Self {
         Self { cluster, name }
     }
 
     /// Runs a command as root, whatever its exit code.
-    pub fn run(&self, argv: &[&str], deadline: Duration) -> Result<Done> {
+    pub fn run(&self, argv: &[&str], deadline: Duration) -> Result<FinishedProcess> {
         let operator = self.cluster.operator();
         let command =
             operator.ha_host([&["exec", self.cluster.name(), self.name, "--"], argv].concat());
-        run(command, deadline).with_context(|| format!("on {}", self.name))
+        run_to_end(command, deadline).with_context(|| format!("on {}", self.name))
     }
 
     /// Runs a shell script that must succeed; its output.
@@ -85,7 +89,7 @@ impl<'a> Node<'a> {
     }
 
     /// Whether this node holds an address.
-    pub fn holds(&self, address: std::net::Ipv4Addr) -> Result<bool> {
+    pub fn holds(&self, address: Ipv4Addr) -> Result<bool> {
         Ok(self
             .sh("ip -o -4 address show")?
             .contains(&format!(" {address}/")))
@@ -103,6 +107,13 @@ impl<'a> Node<'a> {
             "systemctl kill --signal=KILL --kill-whom={whom} {unit}"
         ))
         .map(drop)
+    }
+
+    /// Which cluster this apiserver shows to this control plane: the uid of namespace kube-system.
+    pub fn identity_at(&self, server: SocketAddr) -> Result<String> {
+        let get = "get namespace kube-system -o jsonpath={.metadata.uid}";
+        let seen = self.sh(&format!("{ADMIN_KUBECTL} --server https://{server} {get}"))?;
+        Ok(seen.trim().to_owned())
     }
 
     /// Cuts the machine off from all others while its own link stays up, or lets it back.

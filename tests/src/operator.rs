@@ -12,8 +12,8 @@ use anyhow::{Context, Result, bail};
 mod machine;
 
 use crate::lab::{self, Lab};
-use crate::plan::Kind;
-use machine::Machine;
+use crate::plan::MachineKind;
+use machine::HypervisorMachine;
 
 /// Where a running systemd shows itself. There, `ha-host` has each node run as a unit of the host's systemd, which lives
 /// in the host's namespaces: the operator must live there too.
@@ -38,21 +38,23 @@ enum Home {
     /// Namespaces of this machine.
     Namespaces(Child),
     /// A machine with hypervisors.
-    Machine(Machine),
+    Machine(HypervisorMachine),
 }
 
 impl Operator {
     /// Makes one whose state lies below `dir`, for machines of this kind.
-    pub fn new(dir: &Path, kind: Kind, lab: &Lab) -> Result<Self> {
+    pub fn new(dir: &Path, kind: MachineKind, lab: &Lab) -> Result<Self> {
         let home = match kind {
-            Kind::Nspawn if Path::new(SYSTEMD).exists() => Home::Here,
-            Kind::Nspawn => Home::Namespaces(hold()?),
-            Kind::Qemu | Kind::Libvirt => Home::Machine(Machine::start(dir, kind, lab)?),
+            MachineKind::Nspawn if Path::new(SYSTEMD).exists() => Home::Here,
+            MachineKind::Nspawn => Home::Namespaces(hold_namespaces()?),
+            MachineKind::Qemu | MachineKind::Libvirt => {
+                Home::Machine(HypervisorMachine::start(dir, kind, lab)?)
+            }
         };
         let mut operator = Self::here(dir)?;
         operator.home = home;
-        if kind == Kind::Qemu {
-            machine::give(&operator.state)?;
+        if kind == MachineKind::Qemu {
+            machine::give_to_user(&operator.state)?;
         }
         Ok(operator)
     }
@@ -64,7 +66,7 @@ impl Operator {
         Ok(Self {
             home: Home::Here,
             state,
-            ha_host: lab::ha_host()?,
+            ha_host: lab::built_ha_host()?,
         })
     }
 
@@ -131,7 +133,7 @@ impl Operator {
     }
 }
 
-fn hold() -> Result<Child> {
+fn hold_namespaces() -> Result<Child> {
     let mut command = Command::new("unshare");
     command.args([
         "--mount",
@@ -169,39 +171,4 @@ impl Drop for Operator {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use super::*;
-    use crate::run::run;
-
-    #[test]
-    fn the_operators_machine_has_a_network_and_namespaces_of_its_own() {
-        if !nix::unistd::geteuid().is_root() {
-            return;
-        }
-        let (state, ha_host) = (PathBuf::from("/nonexistent"), PathBuf::from("true"));
-        let operator = Operator {
-            home: Home::Namespaces(hold().unwrap()),
-            state,
-            ha_host,
-        };
-        let look = |script: &str| {
-            let mut command = operator.command("sh");
-            command.args(["-c", script]);
-            run(command, Duration::from_secs(10))
-                .unwrap()
-                .ok()
-                .unwrap()
-                .stdout
-        };
-        assert_eq!(look("ip -o link | wc -l").trim(), "1");
-        assert_eq!(look("ip netns add inside; ip netns list").trim(), "inside");
-        assert!(!Path::new("/run/netns/inside").exists());
-        assert!(
-            look("ls /sys/fs/cgroup").lines().count() > 0,
-            "nsenter keeps the cgroups in sight"
-        );
-        look("ip netns del inside");
-    }
-}
+mod tests;

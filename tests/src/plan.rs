@@ -15,7 +15,7 @@ pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
 /// haproxy's port on it.
 pub const PORT: u16 = 6444;
 /// The apiservers' own port.
-pub const API_PORT: u16 = 6443;
+pub const API_PORT: u16 = ha_kube::APISERVER_PORT;
 
 /// Cilium in kube-proxy's place, with a value of the user's own.
 pub const CILIUM: &str =
@@ -23,7 +23,7 @@ pub const CILIUM: &str =
 
 /// Who makes the machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum MachineKind {
     /// systemd-nspawn containers.
     Nspawn,
     /// QEMU without root.
@@ -32,7 +32,7 @@ pub enum Kind {
     Libvirt,
 }
 
-impl Kind {
+impl MachineKind {
     /// True if the nodes have kernels of their own.
     pub fn is_virtual(self) -> bool {
         self != Self::Nspawn
@@ -41,11 +41,11 @@ impl Kind {
 
 /// What the test wants.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct ClusterPlan {
     /// The cluster's name, and the test's.
     pub name: String,
     /// Who makes the machines.
-    pub kind: Kind,
+    pub kind: MachineKind,
     /// How many control planes: node1 and on.
     pub control_planes: u8,
     /// How many workers: after the control planes.
@@ -62,12 +62,12 @@ pub struct Plan {
     pub flatcar: bool,
 }
 
-impl Plan {
+impl ClusterPlan {
     /// A cluster of this size.
     pub fn new(name: &str, control_planes: u8, workers: u8) -> Self {
         Self {
             name: name.into(),
-            kind: Kind::Nspawn,
+            kind: MachineKind::Nspawn,
             control_planes,
             workers,
             network: None,
@@ -80,7 +80,7 @@ impl Plan {
 
     /// The same on other machines.
     #[must_use]
-    pub fn on(self, kind: Kind) -> Self {
+    pub fn on(self, kind: MachineKind) -> Self {
         Self { kind, ..self }
     }
 
@@ -168,16 +168,18 @@ impl Plan {
 
     /// QEMU's own network has its name server beside the gateway.
     fn name_server(&self) -> Ipv4Addr {
-        let last = if self.kind == Kind::Qemu { 3 } else { 1 };
+        let last = if self.kind == MachineKind::Qemu { 3 } else { 1 };
         Ipv4Addr::new(10, 77, 0, last)
     }
 
     /// Virtual machines get as little as a node may have: three of them share the machine that runs the tests.
     fn provider(&self, lab: &Lab) -> String {
         let name = match self.kind {
-            Kind::Nspawn => return format!("{{nspawn: {{image: {}}}}}", lab.image().display()),
-            Kind::Qemu => "qemu",
-            Kind::Libvirt => "libvirt",
+            MachineKind::Nspawn => {
+                return format!("{{nspawn: {{image: {}}}}}", lab.image().display());
+            }
+            MachineKind::Qemu => "qemu",
+            MachineKind::Libvirt => "libvirt",
         };
         if self.flatcar {
             return format!("{{{name}: {{memory: 4GiB, accel: kvm, image: {{channel: stable}}}}}}");
@@ -198,44 +200,4 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn control_planes_come_first() {
-        let plan = Plan::new("x", 3, 2);
-        assert_eq!(plan.names(Role::ControlPlane), ["node1", "node2", "node3"]);
-        assert_eq!(plan.names(Role::Worker), ["node4", "node5"]);
-        assert_eq!(plan.nodes()[4].2, Ipv4Addr::new(10, 77, 0, 15));
-    }
-
-    #[test]
-    fn the_text_is_a_valid_cluster_file() {
-        let mut plan = Plan::new("e2e-x", 3, 2);
-        plan.merge.push("/tmp/x.ign".into());
-        let text = plan.text(&Lab::at("/lab/out"));
-        let (cluster, warnings) =
-            ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
-        assert_eq!((cluster.nodes.len(), warnings), (5, Vec::new()));
-        assert_eq!(cluster.sysexts.len(), 4);
-        for kind in [Kind::Qemu, Kind::Libvirt] {
-            let text = plan.clone().on(kind).text(&Lab::at("/lab"));
-            let (cluster, _) =
-                ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
-            assert!(cluster.provider.vm().is_some());
-        }
-        let text = plan
-            .clone()
-            .on(Kind::Qemu)
-            .of_flatcar()
-            .text(&Lab::at("/lab"));
-        let (cluster, _) =
-            ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
-        assert_eq!(cluster.sysexts.len(), 5, "the bakery's defaults");
-        plan.network = Some(crate::plan::CILIUM.into());
-        assert!(
-            ha_cluster_file::check::check(&plan.text(&Lab::at("/lab")), std::path::Path::new("/"))
-                .is_ok()
-        );
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use crate::api::Client;
 pub const EVERY: Duration = Duration::from_millis(20);
 
 /// Someone who can be asked again and again.
-pub trait Ask: Clone + Send + 'static {
+pub trait ProbeTarget: Clone + Send + 'static {
     /// Moves the calling thread, and all threads that it starts, to where the question is put.
     fn enter(&self) -> Result<()>;
     /// One fresh connection, one question; an error if the answer is not good.
@@ -29,7 +29,7 @@ pub trait Ask: Clone + Send + 'static {
 #[derive(Debug, Clone)]
 struct Readyz(Client, SocketAddr);
 
-impl Ask for Readyz {
+impl ProbeTarget for Readyz {
     fn enter(&self) -> Result<()> {
         self.0.enter()
     }
@@ -44,7 +44,7 @@ impl Ask for Readyz {
 
 /// One request.
 #[derive(Debug, Clone)]
-struct Try {
+struct Attempt {
     ended: Duration,
     error: Option<String>,
 }
@@ -53,13 +53,13 @@ struct Try {
 #[derive(Debug)]
 pub struct Probe {
     stop: Arc<AtomicBool>,
-    tries: Arc<Mutex<Vec<Try>>>,
+    tries: Arc<Mutex<Vec<Attempt>>>,
     thread: JoinHandle<Result<Duration>>,
 }
 
 /// What it saw.
 #[derive(Debug, Clone)]
-pub struct Seen {
+pub struct ProbeReport {
     /// Requests in all.
     pub tries: usize,
     /// Requests that failed.
@@ -70,7 +70,7 @@ pub struct Seen {
     pub errors: Vec<String>,
 }
 
-impl std::fmt::Display for Seen {
+impl std::fmt::Display for ProbeReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let gap = self.gap.as_secs_f64();
         write!(
@@ -88,18 +88,18 @@ impl std::fmt::Display for Seen {
 
 impl Probe {
     /// Starts to ask an apiserver whether it is ready.
-    pub fn start(client: &Client, server: SocketAddr) -> Self {
-        Self::of(Readyz(client.clone(), server))
+    pub fn of_apiserver(client: &Client, server: SocketAddr) -> Self {
+        Self::of_target(Readyz(client.clone(), server))
     }
 
     /// Starts to ask.
-    pub fn of(whom: impl Ask) -> Self {
+    pub fn of_target(whom: impl ProbeTarget) -> Self {
         let (stop, tries) = (
             Arc::new(AtomicBool::new(false)),
             Arc::new(Mutex::new(Vec::new())),
         );
         let (until, into) = (Arc::clone(&stop), Arc::clone(&tries));
-        let thread = thread::spawn(move || ask(&whom, &until, &into));
+        let thread = thread::spawn(move || ask_until_stopped(&whom, &until, &into));
         Self {
             stop,
             tries,
@@ -108,18 +108,22 @@ impl Probe {
     }
 
     /// Stops and counts.
-    pub fn stop(self) -> Result<Seen> {
+    pub fn stop(self) -> Result<ProbeReport> {
         self.stop.store(true, Ordering::Relaxed);
         let end = self
             .thread
             .join()
             .map_err(|_| anyhow::anyhow!("the probe panicked"))??;
         let tries = self.tries.lock().ok().context("the probe panicked")?;
-        Ok(count(&tries, end))
+        Ok(summarize(&tries, end))
     }
 }
 
-fn ask(whom: &impl Ask, stop: &AtomicBool, tries: &Arc<Mutex<Vec<Try>>>) -> Result<Duration> {
+fn ask_until_stopped(
+    whom: &impl ProbeTarget,
+    stop: &AtomicBool,
+    tries: &Arc<Mutex<Vec<Attempt>>>,
+) -> Result<Duration> {
     whom.enter()?;
     let (begun, every) = (Instant::now(), whom.every());
     let mut asking = Vec::new();
@@ -128,7 +132,7 @@ fn ask(whom: &impl Ask, stop: &AtomicBool, tries: &Arc<Mutex<Vec<Try>>>) -> Resu
         asking.push(thread::spawn(move || {
             let error = whom.ask().err().map(|error| format!("{error:#}"));
             if let Ok(mut tries) = tries.lock() {
-                tries.push(Try {
+                tries.push(Attempt {
                     ended: begun.elapsed(),
                     error,
                 });
@@ -142,7 +146,7 @@ fn ask(whom: &impl Ask, stop: &AtomicBool, tries: &Arc<Mutex<Vec<Try>>>) -> Resu
     Ok(begun.elapsed())
 }
 
-fn count(tries: &[Try], end: Duration) -> Seen {
+fn summarize(tries: &[Attempt], end: Duration) -> ProbeReport {
     let mut good: Vec<Duration> = tries
         .iter()
         .filter(|t| t.error.is_none())
@@ -156,7 +160,7 @@ fn count(tries: &[Try], end: Duration) -> Seen {
     let failed = errors.len();
     errors.sort_unstable();
     errors.dedup();
-    Seen {
+    ProbeReport {
         tries: tries.len(),
         failed,
         gap,
@@ -165,40 +169,4 @@ fn count(tries: &[Try], end: Duration) -> Seen {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64, error: Option<&str>) -> Try {
-        Try {
-            ended: Duration::from_millis(ms),
-            error: error.map(Into::into),
-        }
-    }
-
-    #[test]
-    fn the_gap_is_between_good_answers() {
-        let tries = [
-            at(10, None),
-            at(300, Some("refused")),
-            at(250, Some("refused")),
-            at(410, None),
-        ];
-        let seen = count(&tries, Duration::from_millis(420));
-        assert_eq!(
-            (seen.gap, seen.failed, seen.tries),
-            (Duration::from_millis(400), 2, 4)
-        );
-        assert_eq!(
-            seen.to_string(),
-            "longest gap 0.40 s, 2 of 4 requests failed (refused)"
-        );
-    }
-
-    #[test]
-    fn silence_to_the_end_is_a_gap() {
-        assert_eq!(
-            count(&[at(10, None)], Duration::from_secs(5)).gap,
-            Duration::from_millis(4990)
-        );
-    }
-}
+mod tests;

@@ -5,16 +5,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ha_wire::event::What;
-use ha_wire::paths;
+use ha_wire::{devices, paths};
 
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
-use crate::ignition::Config;
-use crate::plan::{Kind, Plan, VIP};
+use crate::ignition::IgnitionConfig;
+use crate::plan::{ClusterPlan, MachineKind, VIP};
 use crate::probe::Probe;
-use crate::run::{Done, Running};
+use crate::process::{FinishedProcess, RunningProcess};
 use crate::story::Story;
-use crate::web::{self, Web};
+use crate::web::{self, WebServer};
 
 /// From power-on to the agent's first word, three machines at once under an emulator.
 const BOOT: Duration = Duration::from_secs(240);
@@ -31,19 +31,19 @@ const MERGED: &str =
     "systemd-sysext list --no-legend | wc -l; ls /usr/lib/extension-release.d | wc -l";
 
 /// A plan whose nodes stop before Kubernetes begins and serve a page behind the VIP.
-pub fn balancer_plan(name: &str, kind: Kind, control_planes: u8) -> Result<Plan> {
-    let mut plan = Plan::new(name, control_planes, 0).on(kind);
-    let dir = crate::lab::workspace().join("target/e2e");
-    let config = web::served(Config::default());
+pub fn balancer_plan(name: &str, kind: MachineKind, control_planes: u8) -> Result<ClusterPlan> {
+    let mut plan = ClusterPlan::new(name, control_planes, 0).on(kind);
+    let dir = crate::lab::workspace_root().join("target/e2e");
+    let config = web::with_server(IgnitionConfig::default());
     plan.merge.push(config.write(&dir, &format!("{name}-web"))?);
     // Three emulated machines on one host stall for longer than a third of a second.
     let advert = if kind.is_virtual() { "1s" } else { "100ms" };
-    plan.more = web::behind_the_vip(advert) + HOLD_STILL;
+    plan.more = web::extra_port_lines(advert) + HOLD_STILL;
     Ok(plan)
 }
 
 /// Starts a launch that is not waited for, and waits until every agent was heard by the host.
-pub fn boots(story: &Story, cluster: &Cluster) -> Running {
+pub fn every_node_boots(story: &Story, cluster: &Cluster) -> RunningProcess {
     let begun = Instant::now();
     let launch = story.step("launch begins", || cluster.start_launch(&[]));
     let launch = story.step("every agent is heard by the host", || {
@@ -96,8 +96,10 @@ pub fn are_made_of_their_ignition(story: &Story, cluster: &Cluster) {
             || {
                 let node = cluster.node(name);
                 let open = node.sh("ls -l /proc/$(systemctl show -P MainPID ha-agent)/fd")?;
-                ensure!(open.contains("/dev/vport"), "no port is open:\n{open}");
-                let mount = node.sh("findmnt -no SOURCE,OPTIONS /run/ha-assets")?;
+                let port = node.sh(&format!("readlink -f {}", devices::EVENTS_PORT_DEVICE))?;
+                ensure!(open.contains(port.trim()), "{port} is not open:\n{open}");
+                let mount =
+                    node.sh(&format!("findmnt -no SOURCE,OPTIONS {}", paths::ASSETS_DIR))?;
                 ensure!(mount.contains("ro,"), "the assets disk is mounted {mount}");
                 Ok(())
             },
@@ -106,15 +108,15 @@ pub fn are_made_of_their_ignition(story: &Story, cluster: &Cluster) {
 }
 
 /// The VIP answers to the operator, and stays through a restart of networkd.
-pub fn carries_the_vip(story: &Story, cluster: &Cluster) -> Web {
+pub fn carries_the_vip(story: &Story, cluster: &Cluster) -> WebServer {
     let web = story.step("the VIP answers to the operator's machine", || {
-        let web = Web::behind_the_vip(cluster)?;
+        let web = WebServer::behind_the_vip(cluster)?;
         eventually("a page comes from behind it", BALANCER, || web.node())?;
         Ok(web)
     });
     let holder = story.step("one node holds it", || cluster.vip_holder());
     let seen = story.step("a restart of its networkd does not take it away", || {
-        let probe = Probe::of(web.clone());
+        let probe = Probe::of_target(web.clone());
         let node = cluster.node(&holder);
         node.sh("systemctl restart systemd-networkd && networkctl reload")?;
         ensure!(node.holds(VIP)?, "{holder} lost it");
@@ -128,12 +130,12 @@ pub fn carries_the_vip(story: &Story, cluster: &Cluster) -> Web {
 }
 
 /// The holder loses power: another one answers; it comes back: still one holder.
-pub fn loses_the_holder(story: &Story, cluster: &Cluster, web: &Web) {
+pub fn loses_the_holder(story: &Story, cluster: &Cluster, web: &WebServer) {
     let old = story.step("a look at the holder", || cluster.vip_holder());
     let seen = story.step(
         &format!("{old} loses power: the VIP moves and answers"),
         || {
-            let probe = Probe::of(web.clone());
+            let probe = Probe::of_target(web.clone());
             std::thread::sleep(Duration::from_secs(1));
             cluster.node(&old).power("off")?;
             eventually("another node holds it", MOVE, || {
@@ -161,12 +163,12 @@ pub fn loses_the_holder(story: &Story, cluster: &Cluster, web: &Web) {
 }
 
 /// The holder is cut off: another one answers, and once it is let back there is one holder again.
-pub fn is_partitioned(story: &Story, cluster: &Cluster, web: &Web) {
+pub fn is_partitioned(story: &Story, cluster: &Cluster, web: &WebServer) {
     let old = story.step("a look at the holder", || cluster.vip_holder());
     let seen = story.step(
         &format!("{old} is cut off: the VIP answers on the other side"),
         || {
-            let probe = Probe::of(web.clone());
+            let probe = Probe::of_target(web.clone());
             std::thread::sleep(Duration::from_secs(1));
             cluster.node(&old).cut(true)?;
             eventually("another node holds it, too", MOVE, || {
@@ -180,7 +182,7 @@ pub fn is_partitioned(story: &Story, cluster: &Cluster, web: &Web) {
     );
     story.note(&seen.to_string());
     let seen = story.step("let back, there is one holder, and the VIP answers", || {
-        let probe = Probe::of(web.clone());
+        let probe = Probe::of_target(web.clone());
         cluster.node(&old).cut(false)?;
         eventually("one holder", MOVE, || {
             let holders = cluster.vip_holders()?;
@@ -196,10 +198,10 @@ pub fn is_partitioned(story: &Story, cluster: &Cluster, web: &Web) {
 }
 
 /// Ctrl-C ends a launch and leaves the machines; a second launch, status and logs find them.
-pub fn are_found_again(story: &Story, cluster: &Cluster, launch: Running) {
+pub fn are_found_again(story: &Story, cluster: &Cluster, launch: RunningProcess) {
     story.step("Ctrl-C ends the launch with exit code 130", || {
         cluster.interrupt(&launch)?;
-        cluster.end_launch(launch)?.ended(130)
+        cluster.end_launch(launch)?.expect_exit_code(130)
     });
     story.step("another launch finds the machines as they are", || {
         let boots = |cluster: &Cluster| -> Result<Vec<String>> {
@@ -216,7 +218,7 @@ pub fn are_found_again(story: &Story, cluster: &Cluster, launch: Running) {
             ],
             BOOT,
         )?;
-        let done = done.ended(3)?;
+        let done = done.expect_exit_code(3)?;
         ensure!(
             boots(cluster)? == before,
             "a machine was made anew: {}",
@@ -227,7 +229,7 @@ pub fn are_found_again(story: &Story, cluster: &Cluster, launch: Running) {
     let name = cluster.control_planes()[0].clone();
     story.step("logs shows the agent's journal", || {
         let args = ["logs", cluster.name(), &name, "--unit", "ha-agent"];
-        let done = cluster.ha_host(&args, LOOK).and_then(Done::ok)?;
+        let done = cluster.ha_host(&args, LOOK).and_then(FinishedProcess::ok)?;
         ensure!(done.stdout.contains("ha-agent"), "{}", done.stdout);
         Ok(())
     });

@@ -14,7 +14,7 @@ pub struct Story {
 impl Story {
     /// Begins a story.
     pub fn new(name: &str) -> Self {
-        say(&format!("{name}:"));
+        print_uncaptured(&format!("{name}:"));
         Self { name: name.into() }
     }
 
@@ -26,14 +26,14 @@ impl Story {
         let begun = Instant::now();
         match act() {
             Ok(value) => {
-                say(&format!(
+                print_uncaptured(&format!(
                     "  ok   {:>6.1} s  {what}",
                     begun.elapsed().as_secs_f64()
                 ));
                 value
             }
             Err(error) => {
-                say(&format!(
+                print_uncaptured(&format!(
                     "  FAIL {:>6.1} s  {what}",
                     begun.elapsed().as_secs_f64()
                 ));
@@ -44,11 +44,11 @@ impl Story {
 
     /// A figure or a remark that no assertion hangs on.
     pub fn note(&self, what: &str) {
-        say(&format!("       {what}"));
+        print_uncaptured(&format!("       {what}"));
     }
 }
 
 /// Writes a line to the terminal; cargo's test runner captures only what the print macros write.
-pub fn say(line: &str) {
+pub fn print_uncaptured(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
 
 use crate::cluster::Cluster;
-use crate::ignition::Config;
-use crate::probe::{Ask, EVERY};
+use crate::ignition::IgnitionConfig;
+use crate::probe::{EVERY, ProbeTarget};
 
 /// On the VIP.
 pub const PORT: u16 = 8080;
 /// On the control planes.
 pub const TARGET: u16 = 18080;
-/// A client that gives up later is no client that people have.
+/// Longer than any client that people have would wait.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Between two questions to emulated machines: fifty a second are more than they can answer, and once they are behind, every
@@ -39,26 +39,26 @@ WantedBy=multi-user.target
 ";
 
 /// The lines of the cluster file that put it behind the VIP, whose holder says this often that it lives.
-pub fn behind_the_vip(advert: &str) -> String {
+pub fn extra_port_lines(advert: &str) -> String {
     let port = format!("{{name: web, port: {PORT}, target: {TARGET}}}");
     format!("loadBalancer: {{advertInterval: {advert}, extraPorts: [{port}]}}\n")
 }
 
 /// Adds the server to a config.
 #[must_use]
-pub fn served(config: Config) -> Config {
+pub fn with_server(config: IgnitionConfig) -> IgnitionConfig {
     config.unit("web.service", true, UNIT)
 }
 
 /// The server as the operator sees it.
 #[derive(Debug, Clone)]
-pub struct Web {
+pub struct WebServer {
     network: Arc<File>,
     at: SocketAddr,
     emulated: bool,
 }
 
-impl Web {
+impl WebServer {
     /// Behind the VIP.
     pub fn behind_the_vip(cluster: &Cluster) -> Result<Self> {
         let vip = SocketAddr::new(cluster.endpoint().ip(), PORT);
@@ -89,7 +89,7 @@ impl Web {
         socket.read_to_string(&mut answer)?;
         let (head, body) = answer
             .split_once("\r\n\r\n")
-            .with_context(|| format!("no HTTP answer: {answer:?}"))?;
+            .with_context(|| format!("not an HTTP response: {answer:?}"))?;
         if !head.contains(" 200 ") {
             bail!("{head}");
         }
@@ -97,7 +97,7 @@ impl Web {
     }
 }
 
-impl Ask for Web {
+impl ProbeTarget for WebServer {
     fn enter(&self) -> Result<()> {
         setns(self.network.as_fd(), CloneFlags::CLONE_NEWNET)
             .context("enter the operator's network")

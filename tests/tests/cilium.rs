@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
-use ha_tests::plan::{CILIUM, PORT, Plan, VIP};
+use ha_tests::plan::{CILIUM, ClusterPlan, PORT, VIP};
 use ha_tests::story::Story;
 
 /// From a killed agent to its next steady state.
@@ -16,7 +15,7 @@ const HEAL: Duration = Duration::from_secs(90);
 fn cilium_is_installed_once_through_its_cli() {
     let story = Story::new("cilium");
     let cluster = story.step("the lab is there", || {
-        let mut plan = Plan::new("e2e-cilium", 1, 1);
+        let mut plan = ClusterPlan::new("e2e-cilium", 1, 1);
         plan.network = Some(CILIUM.into());
         plan.sysexts.push("cilium");
         Cluster::new(plan)
@@ -25,7 +24,7 @@ fn cilium_is_installed_once_through_its_cli() {
     story.step("every node is Ready", || cluster.kube().all_ready());
     let before = story.step(
         "it was told the VIP, to replace kube-proxy, and the version",
-        || installed(&cluster),
+        || installed_daemonset(&cluster),
     );
     story.step("no kube-proxy runs beside it", || {
         let sets = cluster
@@ -48,18 +47,8 @@ fn cilium_is_installed_once_through_its_cli() {
     story.step("a new life of the agent changes nothing", || {
         cluster.node("node1").kill("ha-agent.service", false)?;
         std::thread::sleep(Duration::from_secs(2));
-        eventually("the agent is steady", HEAL, || {
-            let (status, code) = cluster.node("node1").status()?;
-            ensure!(
-                code == Some(0),
-                "{} {:?} {}",
-                status.phase,
-                status.state,
-                status.last_error
-            );
-            Ok(())
-        })?;
-        let after = installed(&cluster)?;
+        cluster.all_steady(HEAL)?;
+        let after = installed_daemonset(&cluster)?;
         ensure!(before == after, "before: {before:?}, after: {after:?}");
         Ok(())
     });
@@ -67,7 +56,7 @@ fn cilium_is_installed_once_through_its_cli() {
 }
 
 /// The DaemonSet's identity and generation, once its settings are seen to be right.
-fn installed(cluster: &Cluster) -> Result<(String, String)> {
+fn installed_daemonset(cluster: &Cluster) -> Result<(String, String)> {
     let set = cluster
         .kube()
         .get(&["daemonset", "cilium", "-n", "kube-system"])?;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
-use ha_tests::hung::an_apiserver_hangs;
+use ha_tests::hung_apiserver::an_apiserver_hangs;
 use ha_tests::kube::all_voters;
-use ha_tests::plan::Plan;
+use ha_tests::plan::ClusterPlan;
 use ha_tests::probe::Probe;
 use ha_tests::services::{dns_is_spread, kube_proxy_restarts};
 use ha_tests::story::Story;
@@ -30,9 +30,9 @@ const REMAKE: Duration = Duration::from_secs(300);
 fn three_control_planes_and_two_workers() {
     let story = Story::new("cluster");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(Plan::new("e2e-cluster", 3, 2))
+        Cluster::new(ClusterPlan::new("e2e-cluster", 3, 2))
     });
-    let old_ignition = launch(&story, &cluster);
+    let old_ignition = launch_keeping_first_ignition(&story, &cluster);
     dns_is_spread(&story, &cluster);
     looks_right(&story, &cluster);
     is_used(&story, &cluster);
@@ -46,12 +46,12 @@ fn three_control_planes_and_two_workers() {
     story.step("destroy again says that there is none", || {
         cluster
             .ha_host(&["destroy", cluster.name(), "--yes"], HEAL)?
-            .ended(2)
+            .expect_exit_code(2)
     });
 }
 
 /// Launches, and takes a copy of the first node's Ignition while it still holds the permission to found.
-fn launch(story: &Story, cluster: &Cluster) -> PathBuf {
+fn launch_keeping_first_ignition(story: &Story, cluster: &Cluster) -> PathBuf {
     let stored = cluster
         .operator()
         .state_of(cluster.name())
@@ -60,7 +60,7 @@ fn launch(story: &Story, cluster: &Cluster) -> PathBuf {
     let done = story.step("launch ends with exit code 0", || {
         let mut launch = cluster.start_launch(&[])?;
         while !launch.has_ended()? && !copy.exists() {
-            keep_first(&stored, &copy)?;
+            copy_if_there(&stored, &copy)?;
             std::thread::sleep(Duration::from_millis(20));
         }
         cluster.end_launch(launch)?.ok()
@@ -86,7 +86,7 @@ fn launch(story: &Story, cluster: &Cluster) -> PathBuf {
 }
 
 /// Whole or not at all: `ha-host` renames finished files into place.
-fn keep_first(stored: &Path, copy: &Path) -> Result<()> {
+fn copy_if_there(stored: &Path, copy: &Path) -> Result<()> {
     if stored.exists() {
         fs::copy(stored, copy).with_context(|| format!("copy {}", stored.display()))?;
     }
@@ -133,7 +133,7 @@ fn looks_right(story: &Story, cluster: &Cluster) {
             .into_iter()
             .collect();
         ensure!(
-            !lines.context("status --json is no JSON")?.is_empty(),
+            !lines.context("status --json is not JSON")?.is_empty(),
             "status --json is empty"
         );
         for (name, _, _) in cluster.plan().nodes() {
@@ -192,9 +192,9 @@ fn is_used(story: &Story, cluster: &Cluster) {
 /// A private key in a text file, wherever it may lie; binaries are the operating system's own.
 const FIND_KEYS: &str = "grep -rlsI --exclude-dir=proc --exclude-dir=sys --exclude-dir=usr --exclude-dir=dev \
                          -e '-----BEGIN [A-Z ]*PRIVATE KEY-----' -e client-key-data / || true";
-/// Files that only root may read, if they are there.
-const OPEN_SECRETS: &str = "find /etc/ha-agent/node.json /etc/kubernetes -type f \\( -name '*.key' -o -name '*.conf' -o -name node.json \\) \
-                            -perm /077";
+/// Files that only root may read, where others may, too.
+const OPEN_SECRETS: &str =
+    "-type f \\( -name '*.key' -o -name '*.conf' -o -name node.json \\) -perm /077";
 
 fn keeps_secrets(story: &Story, cluster: &Cluster) {
     story.step(
@@ -225,7 +225,10 @@ fn keeps_secrets(story: &Story, cluster: &Cluster) {
         || {
             for (name, _, _) in cluster.plan().nodes() {
                 let node = cluster.node(&name);
-                let open = node.sh(OPEN_SECRETS)?;
+                let open = node.sh(&format!(
+                    "find {} /etc/kubernetes {OPEN_SECRETS}",
+                    paths::NODE_FILE
+                ))?;
                 ensure!(open.trim().is_empty(), "{name}: others may read {open}");
                 let wiped = [
                     paths::IDENTITY_KEY,
@@ -294,7 +297,7 @@ fn loses_daemons(story: &Story, cluster: &Cluster) {
         let seen = story.step(&what, || {
             let client = cluster.client()?;
             let holder = cluster.vip_holder()?;
-            let probe = Probe::start(&client, cluster.endpoint());
+            let probe = Probe::of_apiserver(&client, cluster.endpoint());
             std::thread::sleep(Duration::from_secs(2));
             cluster.node(&holder).kill(unit, false)?;
             std::thread::sleep(Duration::from_secs(8));
@@ -319,7 +322,7 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
         "the founder loses power: the API answers through the VIP",
         || {
             let client = cluster.client()?;
-            let probe = Probe::start(&client, cluster.endpoint());
+            let probe = Probe::of_apiserver(&client, cluster.endpoint());
             std::thread::sleep(Duration::from_secs(2));
             cluster.node("node1").power("off")?;
             std::thread::sleep(Duration::from_secs(10));
@@ -370,11 +373,20 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
         },
     );
     story.step("it is one cluster, the same one", || {
-        ensure!(cluster.kube().identity()? == identity, "another cluster answers on the VIP");
+        ensure!(
+            cluster.kube().identity()? == identity,
+            "another cluster answers on the VIP"
+        );
         let client = cluster.client()?;
-        cluster.apiservers().into_iter().try_for_each(|server| client.ready(server))?;
-        let own = "kubectl --kubeconfig /etc/kubernetes/admin.conf --server https://10.77.0.11:6443 get namespace kube-system -o jsonpath={.metadata.uid}";
-        ensure!(cluster.node("node1").sh(own)?.trim() == identity, "node1's own apiserver shows another cluster");
+        cluster
+            .apiservers()
+            .into_iter()
+            .try_for_each(|server| client.ready(server))?;
+        let own = cluster.node("node1").identity_at(cluster.apiservers()[0])?;
+        ensure!(
+            own == identity,
+            "node1's own apiserver shows another cluster"
+        );
         cluster.vip_holder().map(drop)
     });
     story.step("a launch after that finds everything well", || {

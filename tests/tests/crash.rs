@@ -5,16 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::ensure;
-use ha_tests::chaos::{self, Strike};
+use ha_tests::chaos::{self, FaultInjection};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
-use ha_tests::lab::workspace;
-use ha_tests::plan::Plan;
+use ha_tests::lab::workspace_root;
+use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
 use ha_wire::phase::Phase;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 /// From a launch's end to all agents steady: the last failpoints lie behind the node's being Ready.
 const SETTLE: Duration = Duration::from_secs(120);
@@ -27,9 +25,10 @@ const PATIENCE: Duration = Duration::from_secs(8);
 fn killed_at_every_boundary_of_every_role() {
     let story = Story::new("crash at boundaries");
     let cluster = story.step("the lab is there", || {
-        let mut plan = Plan::new("e2e-bounds", 3, 1);
-        let dir = workspace().join("target/e2e");
-        plan.merge.push(chaos::ignition().write(&dir, &plan.name)?);
+        let mut plan = ClusterPlan::new("e2e-bounds", 3, 1);
+        let dir = workspace_root().join("target/e2e");
+        plan.merge
+            .push(chaos::crash_list().write(&dir, &plan.name)?);
         Cluster::new(plan)
     });
     story.step("launch ends with exit code 0 nevertheless", || {
@@ -39,7 +38,8 @@ fn killed_at_every_boundary_of_every_role() {
     for (i, (name, role, _)) in cluster.plan().nodes().into_iter().enumerate() {
         let skipped = story.step(&format!("{name}'s agent died at every boundary"), || {
             let node = cluster.node(&name);
-            let (met, skipped) = chaos::met_and_skipped(node, chaos::boundaries(role, i == 0))?;
+            let (met, skipped) =
+                chaos::met_and_skipped(node, chaos::failpoints_met_by(role, i == 0))?;
             let restarts: usize = node
                 .sh("systemctl show --property=NRestarts --value ha-agent")?
                 .trim()
@@ -69,25 +69,25 @@ fn killed_at_every_boundary_of_every_role() {
 fn killed_in_the_middle_of_phases() {
     let story = Story::new("crash in the middle");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(Plan::new("e2e-middle", 3, 1))
+        Cluster::new(ClusterPlan::new("e2e-middle", 3, 1))
     });
     story.step("an operator who gives up gets exit code 130", || {
         let launch = cluster.start_launch(&[])?;
         std::thread::sleep(PATIENCE);
-        kill(Pid::from_raw(launch.pid().try_into()?), Signal::SIGINT)?;
-        cluster.end_launch(launch)?.ended(130)
+        cluster.interrupt(&launch)?;
+        cluster.end_launch(launch)?.expect_exit_code(130)
     });
     let ms = Duration::from_millis;
-    strike_a_launch(
+    launch_with_faults(
         &story,
         &cluster,
         &[
-            Strike::agent("node1", Phase::Init, ms(3000)),
-            Strike::agent("node1", Phase::Network, ms(500)),
-            Strike::agent("node2", Phase::Gate, ms(500)),
-            Strike::agent("node2", Phase::Join, ms(3000)),
-            Strike::agent("node3", Phase::Join, ms(6000)),
-            Strike::agent("node4", Phase::Join, ms(700)),
+            FaultInjection::kill_agent("node1", Phase::Init, ms(3000)),
+            FaultInjection::kill_agent("node1", Phase::Network, ms(500)),
+            FaultInjection::kill_agent("node2", Phase::Gate, ms(500)),
+            FaultInjection::kill_agent("node2", Phase::Join, ms(3000)),
+            FaultInjection::kill_agent("node3", Phase::Join, ms(6000)),
+            FaultInjection::kill_agent("node4", Phase::Join, ms(700)),
         ],
     );
     one_whole_cluster(&story, &cluster);
@@ -97,32 +97,34 @@ fn killed_in_the_middle_of_phases() {
 fn nodes_lose_power_at_work() {
     let story = Story::new("power cuts");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(Plan::new("e2e-power", 3, 1))
+        Cluster::new(ClusterPlan::new("e2e-power", 3, 1))
     });
     let ms = Duration::from_millis;
-    strike_a_launch(
+    launch_with_faults(
         &story,
         &cluster,
         &[
-            Strike::power("node1", Phase::Init, ms(5000)),
-            Strike::power("node2", Phase::Join, ms(4000)),
-            Strike::power("node4", Phase::Gate, ms(1000)),
+            FaultInjection::cut_power("node1", Phase::Init, ms(5000)),
+            FaultInjection::cut_power("node2", Phase::Join, ms(4000)),
+            FaultInjection::cut_power("node4", Phase::Gate, ms(1000)),
         ],
     );
     one_whole_cluster(&story, &cluster);
 }
 
-fn strike_a_launch(story: &Story, cluster: &Cluster, strikes: &[Strike]) {
+fn launch_with_faults(story: &Story, cluster: &Cluster, injections: &[FaultInjection]) {
     story.step("launch ends with exit code 0 nevertheless", || {
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let striking = scope.spawn(|| chaos::strike(cluster, strikes, &stop));
-            let launched = cluster.launch(&[]).and_then(ha_tests::run::Done::ok);
+            let injecting = scope.spawn(|| chaos::inject_faults(cluster, injections, &stop));
+            let launched = cluster
+                .launch(&[])
+                .and_then(ha_tests::process::FinishedProcess::ok);
             stop.store(true, Ordering::Relaxed);
-            let struck = striking
+            let injected = injecting
                 .join()
-                .map_err(|_| anyhow::anyhow!("striking panicked"))?;
-            launched.and(struck)
+                .map_err(|_| anyhow::anyhow!("injecting faults panicked"))?;
+            launched.and(injected)
         })
     });
 }
@@ -135,16 +137,13 @@ fn one_whole_cluster(story: &Story, cluster: &Cluster) {
         all_voters(cluster, "node2", &cluster.control_planes())
     });
     story.step("every apiserver shows the same cluster", || {
-        let own = |address: &str| {
-            format!(
-                "kubectl --kubeconfig /etc/kubernetes/admin.conf --server https://{address} get namespace kube-system \
-                 -o jsonpath={{.metadata.uid}}"
-            )
-        };
         let identity = cluster.kube().identity()?;
         for server in cluster.apiservers() {
-            let seen = cluster.node("node1").sh(&own(&server.to_string()))?;
-            ensure!(seen.trim() == identity, "{server} shows {seen}, the VIP {identity}");
+            let seen = cluster.node("node1").identity_at(server)?;
+            ensure!(
+                seen == identity,
+                "{server} shows {seen}, the VIP {identity}"
+            );
         }
         Ok(())
     });

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
-use ha_tests::plan::{Kind, Plan};
+use ha_tests::plan::{ClusterPlan, MachineKind};
 use ha_tests::story::Story;
 
 /// From a lost holder to an API that says so, and from power-on to Ready.
@@ -16,19 +16,19 @@ const HEAL: Duration = Duration::from_secs(300);
 #[test]
 #[ignore = "needs KVM and Flatcar's servers: make test-flatcar"]
 fn qemu() {
-    from_nothing_to_a_cluster_that_loses_a_node("flatcar-qemu", Kind::Qemu);
+    from_nothing_to_a_cluster_that_loses_a_node("flatcar-qemu", MachineKind::Qemu);
 }
 
 #[test]
 #[ignore = "needs KVM, libvirt and Flatcar's servers: make test-flatcar"]
 fn libvirt() {
-    from_nothing_to_a_cluster_that_loses_a_node("flatcar-libvirt", Kind::Libvirt);
+    from_nothing_to_a_cluster_that_loses_a_node("flatcar-libvirt", MachineKind::Libvirt);
 }
 
-fn from_nothing_to_a_cluster_that_loses_a_node(name: &str, kind: Kind) {
+fn from_nothing_to_a_cluster_that_loses_a_node(name: &str, kind: MachineKind) {
     let story = Story::new(name);
     let cluster = story.step("a cluster file of defaults", || {
-        Cluster::new(Plan::new(name, 3, 2).on(kind).of_flatcar())
+        Cluster::new(ClusterPlan::new(name, 3, 2).on(kind).of_flatcar())
     });
     let done = story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     story.note(&format!("launch took {:.1} s", done.took.as_secs_f64()));

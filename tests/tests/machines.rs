@@ -3,34 +3,34 @@
 
 use ha_tests::busy::busy_nodes_keep_the_holder;
 use ha_tests::cluster::Cluster;
-use ha_tests::plan::Kind;
+use ha_tests::plan::MachineKind;
 use ha_tests::scenario;
 use ha_tests::story::Story;
 
 #[test]
 fn nspawn() {
-    from_launch_to_destroy("machines-nspawn", Kind::Nspawn, 3);
+    from_launch_to_destroy("machines-nspawn", MachineKind::Nspawn, 3);
 }
 
 #[test]
 fn qemu() {
-    from_launch_to_destroy("machines-qemu", Kind::Qemu, 3);
+    from_launch_to_destroy("machines-qemu", MachineKind::Qemu, 3);
 }
 
 #[test]
 fn libvirt() {
-    from_launch_to_destroy("machines-libvirt", Kind::Libvirt, 1);
+    from_launch_to_destroy("machines-libvirt", MachineKind::Libvirt, 1);
 }
 
-fn from_launch_to_destroy(name: &str, kind: Kind, control_planes: u8) {
+fn from_launch_to_destroy(name: &str, kind: MachineKind, control_planes: u8) {
     let story = Story::new(name);
     let cluster = story.step("the lab is there", || {
         Cluster::new(scenario::balancer_plan(name, kind, control_planes)?)
     });
-    let launch = scenario::boots(&story, &cluster);
+    let launch = scenario::every_node_boots(&story, &cluster);
     scenario::are_made_of_their_ignition(&story, &cluster);
     let web = scenario::carries_the_vip(&story, &cluster);
-    if kind == Kind::Nspawn {
+    if kind == MachineKind::Nspawn {
         busy_nodes_keep_the_holder(&story, &cluster);
     }
     scenario::are_found_again(&story, &cluster, launch);

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
-use ha_tests::plan::{Kind, Plan};
+use ha_tests::plan::{ClusterPlan, MachineKind};
 use ha_tests::story::Story;
 
 /// An answer from an emulated machine.
@@ -22,7 +22,7 @@ const NETWORK: &str = r#"proxy: none, cni: none, clusterConfiguration: {
 fn a_control_plane_is_founded_in_a_virtual_machine() {
     let story = Story::new("vm");
     let cluster = story.step("the lab is there", || {
-        let mut plan = Plan::new("vm", 1, 0).on(Kind::Qemu);
+        let mut plan = ClusterPlan::new("vm", 1, 0).on(MachineKind::Qemu);
         plan.network = Some(NETWORK.into());
         Cluster::new(plan)
     });

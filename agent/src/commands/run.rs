@@ -1,5 +1,6 @@
 //! `ha-agent run`: the service.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -31,6 +32,7 @@ pub fn context(node: NodeFile, files: Files) -> Context {
         tell: Tell::new(&node, sys.clock.clone(), sys.files.clone()),
         node: Arc::new(node),
         sys,
+        clients: Rc::default(),
     }
 }
 

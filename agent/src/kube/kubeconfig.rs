@@ -1,42 +1,29 @@
-//! kubeconfig files, written as JSON (which is YAML).
+//! The kubeconfigs of this node.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
-use zeroize::Zeroizing;
+use ha_kube::kubeconfig::{Cluster, Kubeconfig, Names};
+use ha_kube::{Identity, Secret};
 
-use super::identity::Identity;
+const NAMES: Names<'static> = Names {
+    cluster: "kubernetes",
+    user: "node",
+};
 
-/// A kubeconfig with everything embedded: no file beside it is needed.
-pub fn render(server: &str, ca: &str, me: &Identity) -> Zeroizing<String> {
-    let encode = |text: &str| STANDARD.encode(text);
-    file(
-        server,
-        ca,
-        json!({"client-certificate-data": encode(&me.cert), "client-key-data": encode(&me.key)}),
-    )
+/// With everything embedded: no file beside it is needed.
+pub fn render(server: &str, ca: &str, me: &Identity) -> Secret {
+    Kubeconfig::embedded(NAMES, Cluster::new(server, ca), me).to_text()
 }
 
-/// A kubeconfig that points at a certificate file which somebody renews.
-pub fn with_file(server: &str, ca: &str, pem: &str) -> Zeroizing<String> {
-    file(
-        server,
-        ca,
-        json!({"client-certificate": pem, "client-key": pem}),
-    )
+/// With the path of a certificate file that somebody renews.
+pub fn with_file(server: &str, ca: &str, pem: &str) -> Secret {
+    Kubeconfig::with_file(NAMES, Cluster::new(server, ca), pem).to_text()
 }
 
-fn file(server: &str, ca: &str, user: serde_json::Value) -> Zeroizing<String> {
-    let whole = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "kubernetes", "cluster": {
-            "server": server,
-            "certificate-authority-data": STANDARD.encode(ca),
-        }}],
-        "users": [{"name": "node", "user": user}],
-        "contexts": [{"name": "node", "context": {"cluster": "kubernetes", "user": "node"}}],
-        "current-context": "node",
-    });
-    Zeroizing::new(format!("{whole:#}\n"))
+/// Whether a kubeconfig holds a private key itself. One that cannot be read is taken for one: it is written anew.
+pub fn has_key(text: &str) -> bool {
+    Kubeconfig::parse(text).map_or(true, |config| config.has_key())
+}
+
+/// The CA that a kubeconfig carries, PEM.
+pub fn ca(text: &str) -> Option<String> {
+    Kubeconfig::parse(text).ok()?.cluster()?.ca()
 }

@@ -5,13 +5,12 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Result;
+use ha_kube::lease::{self, Decision, Holder, RENEW_S, Seen};
+use ha_kube::objects::Lease;
+use ha_kube::{ApiError, Client};
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
-use super::client::Client;
-use super::error::ApiError;
-use super::lease::{self, Decision, Holder, RENEW_S, Seen};
-use super::objects::Lease;
 use crate::context::Context;
 
 /// How often a waiting node looks: the lease is let go at a moment that others should not sleep through.

@@ -150,7 +150,7 @@ fn settle_kubelet_conf(cx: &Context) -> Result<()> {
         .files
         .read(KUBELET_CONF)?
         .with_context(|| format!("{KUBELET_CONF} is missing"))?;
-    if !text.contains("client-key-data") {
+    if !kubeconfig::has_key(&text) {
         return Ok(());
     }
     let server = if cx.node.is_control_plane() {
@@ -161,7 +161,7 @@ fn settle_kubelet_conf(cx: &Context) -> Result<()> {
     let settled = kubeconfig::with_file(&server, &cluster_ca(cx)?, KUBELET_PEM);
     cx.sys
         .files
-        .write(KUBELET_CONF, 0o600, settled.as_bytes())
+        .write(KUBELET_CONF, 0o600, settled.expose().as_bytes())
         .map(drop)
 }
 

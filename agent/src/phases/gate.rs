@@ -32,12 +32,12 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
             Ok(()) => return Ok(Outcome::Done),
             Err((what, error)) => {
                 let what = format!("{what} via {}", cx.node.endpoint.authority());
-                cx.tell.waiting(Phase::Gate, &what, &error.cause());
+                cx.tell.waiting(Phase::Gate, &what, &error.kind.to_string());
                 if cx.sys.clock.now_ms().saturating_sub(begin) > PATIENCE_MS {
                     bail!(
                         "no cluster to join after {} min: {what}: {}",
                         PATIENCE_MS / 60_000,
-                        error.cause()
+                        error.kind
                     );
                 }
             }
@@ -58,12 +58,12 @@ async fn look(client: &Client) -> Result<(), (&'static str, ApiError)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kube::testing::{Authority, Script, run};
+    use crate::kube::testing::{Script, run, test_authority};
 
     #[test]
     fn the_gate_names_what_is_missing() {
         run(async {
-            let ca = Authority::new("kubernetes");
+            let ca = test_authority("kubernetes");
             let script = Script::default();
             script
                 .on("GET /readyz", 500, "[-]etcd failed")
@@ -85,13 +85,13 @@ mod tests {
             );
             let client = Client::new(
                 &format!("https://{}", script.serve(&ca).await),
-                &ca.cert,
+                ca.cert(),
                 None,
             )
             .unwrap();
             let mut met = Vec::new();
             while let Err((what, error)) = look(&client).await {
-                met.push(format!("{what}: {}", error.cause()));
+                met.push(format!("{what}: {}", error.kind));
             }
             assert_eq!(
                 met,

@@ -12,13 +12,17 @@ use tracing::{info, warn};
 use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::client::Client;
-use crate::kube::error::ApiError;
+use crate::kube::error::{ApiError, ErrorKind};
 use crate::kube::{self, cluster_ca, manifest};
 use crate::render;
 use crate::render::kubeadm::EffectiveSettings;
 
 /// A peer on the same segment answers at once; one that is switched off never does.
 const PROBE: Duration = Duration::from_secs(2);
+/// Who accepts a connection and does not answer is asked so often in one attempt; the next attempt asks anew.
+const ASKED: u32 = 5;
+/// A busy apiserver stalls for seconds.
+const BEFORE_ASKING_AGAIN: Duration = Duration::from_secs(1);
 /// In the manifest of an etcd that joined others; an etcd that founds has `new` or nothing.
 const JOINED: &str = "--initial-cluster-state=existing";
 /// Shown in place of the token.
@@ -143,33 +147,73 @@ async fn addons_are_there(cx: &Context, client: &Client) -> Result<bool, ApiErro
             .await?)
 }
 
-/// Who answers under this cluster's CA, asked all at once: the VIP and every other control plane.
+/// Who answers under this cluster's CA, asked all at once: the VIP and every other control plane. Who neither answers nor
+/// is absent is asked again; with it undecided nothing is founded.
 async fn standing_cluster(cx: &Context) -> Result<Option<String>> {
     let ca = cluster_ca(cx)?;
     let peers = cx.node.peers().map(|p| kube::apiserver_url(p.address));
-    let urls: Vec<String> = std::iter::once(kube::vip_url(cx)).chain(peers).collect();
-    let asked = join_all(urls.iter().map(|url| probe(url, &ca))).await;
-    for (url, answer) in urls.into_iter().zip(asked) {
-        match judge(answer) {
-            Ok(true) => return Ok(Some(url)),
-            Ok(false) => {}
-            Err(error) => bail!("{error}"),
+    let mut urls: Vec<String> = std::iter::once(kube::vip_url(cx)).chain(peers).collect();
+    let mut asked = 0;
+    loop {
+        let answers = join_all(urls.iter().map(|url| probe(url, &ca))).await;
+        let mut undecided = Vec::new();
+        for (url, answer) in urls.into_iter().zip(answers) {
+            match presence_of(answer)? {
+                Presence::Stands => return Ok(Some(url)),
+                Presence::Absent => {}
+                Presence::Undecided(error) => undecided.push((url, error)),
+            }
         }
+        asked += 1;
+        let Some((url, error)) = undecided.first() else {
+            return Ok(None);
+        };
+        cx.tell.waiting(
+            Phase::Init,
+            &format!("an answer of {url}"),
+            &error.kind.to_string(),
+        );
+        if asked == ASKED {
+            bail!(
+                "{error}: somebody is there, and it may be this cluster: nothing is founded beside it"
+            );
+        }
+        urls = undecided.into_iter().map(|(url, _)| url).collect();
+        cx.sys.clock.sleep(BEFORE_ASKING_AGAIN).await;
     }
-    Ok(None)
 }
 
 async fn probe(url: &str, ca: &str) -> Result<(), ApiError> {
     Client::new(url, ca, None)?.within(PROBE).ready().await
 }
 
+/// What a probe says about its address.
+#[derive(Debug)]
+enum Presence {
+    /// An apiserver of this cluster.
+    Stands,
+    /// Nobody, or a load balancer without a backend, which accepts connections and closes them.
+    Absent,
+    /// Somebody who has not said who it is.
+    Undecided(ApiError),
+}
+
 /// Any HTTP answer that the CA vouches for means that a cluster stands, however sick. Somebody else's cluster is a fault.
-fn judge(answer: Result<(), ApiError>) -> Result<bool, ApiError> {
-    match answer {
-        Ok(()) | Err(ApiError::Status { .. } | ApiError::Shape { .. }) => Ok(true),
-        Err(e @ (ApiError::UnknownAuthority { .. } | ApiError::Local(_))) => Err(e),
-        Err(ApiError::Unreachable { .. } | ApiError::Tls { .. } | ApiError::Deadline { .. }) => {
-            Ok(false)
+fn presence_of(answer: Result<(), ApiError>) -> Result<Presence, ApiError> {
+    let Err(error) = answer else {
+        return Ok(Presence::Stands);
+    };
+    match error.kind {
+        ErrorKind::Status { .. } | ErrorKind::Body(_) => Ok(Presence::Stands),
+        ErrorKind::NotConnected(_)
+        | ErrorKind::ConnectTimeout(_)
+        | ErrorKind::ClosedInHandshake(_) => Ok(Presence::Absent),
+        ErrorKind::Silent(_)
+        | ErrorKind::Broken(_)
+        | ErrorKind::CertificateExpired
+        | ErrorKind::Tls(_) => Ok(Presence::Undecided(error)),
+        ErrorKind::UnknownIssuer { .. } | ErrorKind::BadSignature { .. } | ErrorKind::Local(_) => {
+            Err(error)
         }
     }
 }

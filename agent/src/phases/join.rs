@@ -11,9 +11,8 @@ use tracing::{info, warn};
 use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::client::Client;
-use crate::kube::identity::Identity;
 use crate::kube::{
-    self, KUBELET, KUBELET_CONF, KUBELET_CONFIG, KUBELET_PEM, cluster_ca, kubeconfig,
+    self, KUBELET, KUBELET_CONF, KUBELET_CONFIG, KUBELET_PEM, cluster_ca, identity, kubeconfig,
 };
 use crate::render;
 
@@ -80,7 +79,7 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
 /// kubelet that finds its kubeconfig uses it at once and asks for a certificate of its own beside that, as on a node
 /// that kubeadm has initialised; without it, it would first wait for that certificate to be signed.
 fn write_kubeconfigs(cx: &Context) -> Result<()> {
-    let Some(me) = Identity::from_ignition(cx)? else {
+    let Some(me) = identity::from_ignition(cx)? else {
         bail!(
             "{} is missing: without it this node cannot join",
             paths::IDENTITY_KEY
@@ -89,9 +88,11 @@ fn write_kubeconfigs(cx: &Context) -> Result<()> {
     let text = kubeconfig::render(&kube::vip_url(cx), &cluster_ca(cx)?, &me);
     cx.sys
         .files
-        .write(paths::DISCOVERY, 0o600, text.as_bytes())?;
+        .write(paths::DISCOVERY, 0o600, text.expose().as_bytes())?;
     if !cx.sys.files.exists(KUBELET_PEM) || !cx.sys.files.exists(KUBELET_CONF) {
-        cx.sys.files.write(KUBELET_CONF, 0o600, text.as_bytes())?;
+        cx.sys
+            .files
+            .write(KUBELET_CONF, 0o600, text.expose().as_bytes())?;
     }
     Ok(())
 }

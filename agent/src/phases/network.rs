@@ -103,7 +103,7 @@ async fn wait_until_ready(cx: &Context) -> Result<()> {
             Ok(Some(node)) if node.is_ready() => return Ok(()),
             Ok(Some(node)) => node.why_not_ready(),
             Ok(None) => "the node is not registered".into(),
-            Err(error) => format!("API: {}", error.cause()),
+            Err(error) => format!("API: {}", error.kind),
         };
         let waited = cx.sys.clock.now_ms().saturating_sub(begin);
         cx.tell

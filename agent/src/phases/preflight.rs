@@ -11,7 +11,6 @@ use ha_wire::phase::Phase;
 use super::{NeedsAPerson, Outcome};
 use crate::context::Context;
 
-pub mod certs;
 pub mod check;
 pub mod facts;
 pub mod judge;

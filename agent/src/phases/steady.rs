@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use ha_wire::settings::Cni;
 use ha_wire::status::{Etcd as EtcdStatus, State, Status};
 use tracing::{info, warn};
@@ -11,8 +11,7 @@ use tracing::{info, warn};
 use super::{Outcome, balancer};
 use crate::context::Context;
 use crate::kube;
-use crate::kube::client::Client;
-use crate::kube::etcd::{Etcd, Member};
+use crate::kube::etcd::Member;
 use crate::sys::random;
 
 mod backends;
@@ -25,8 +24,6 @@ use backends::Known;
 const EVERY: Duration = Duration::from_secs(5);
 /// Added at random, so that a thousand nodes that booted at once do not ask at once for ever.
 const JITTER: Duration = Duration::from_secs(2);
-/// A minted administrator lives two hours; clients are made anew well before.
-const CLIENTS_LIVE_MS: u64 = 45 * 60 * 1000;
 /// The pod network changes seldom: one look in this many is for it.
 const NETWORK_EVERY: u32 = 6;
 /// One failed look may be a failover; this many in a row are a fault.
@@ -41,60 +38,41 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 }
 
 async fn watch(cx: &Context) -> Result<Outcome> {
-    let mut watch = Watch::begin(cx)?;
+    let mut watch = Watch::begin(cx);
     loop {
         watch.look().await;
         cx.sys
             .clock
             .sleep(EVERY + JITTER.mul_f64(random::fraction()))
             .await;
-        if cx.sys.clock.now_ms().saturating_sub(watch.since_ms) > CLIENTS_LIVE_MS {
-            watch = Watch {
-                known: watch.known,
-                failed: watch.failed,
-                ..Watch::begin(cx)?
-            };
-        }
     }
 }
 
 struct Watch<'a> {
     cx: &'a Context,
-    client: Client,
-    etcd: Option<Etcd>,
     known: Known,
     /// Looks in a row that found a fault.
     failed: u32,
     /// Looks in all.
     looks: u32,
-    since_ms: u64,
 }
 
 impl<'a> Watch<'a> {
-    fn begin(cx: &'a Context) -> Result<Self> {
-        Ok(Self {
+    fn begin(cx: &'a Context) -> Self {
+        Self {
             cx,
-            client: kube::as_best(cx)?,
-            etcd: cx
-                .node
-                .is_control_plane()
-                .then(|| Etcd::on(cx, [cx.node.address]))
-                .transpose()?,
             known: Known::default(),
             failed: 0,
             looks: 0,
-            since_ms: cx.sys.clock.now_ms(),
-        })
+        }
     }
 
     /// One look at everything; what is wrong goes into the status, worst first.
     async fn look(&mut self) {
         let mut faults = Vec::new();
         note(&mut faults, "API", self.node_is_ready().await);
-        if self.etcd.is_some() {
-            note(&mut faults, "etcd", self.etcd_is_whole().await);
-        }
         if self.cx.node.is_control_plane() {
+            note(&mut faults, "etcd", self.etcd_is_whole().await);
             note(&mut faults, "load balancer", self.follow_apiservers().await);
             if self.looks.is_multiple_of(NETWORK_EVERY) {
                 self.tell_network().await;
@@ -116,7 +94,8 @@ impl<'a> Watch<'a> {
     }
 
     async fn node_is_ready(&self) -> Result<()> {
-        let node = self.client.node(&self.cx.node.name).await;
+        let client = kube::as_best(self.cx)?;
+        let node = client.node(&self.cx.node.name).await;
         self.cx.tell.facts(|s| {
             s.node_ready = node
                 .as_ref()
@@ -135,7 +114,7 @@ impl<'a> Watch<'a> {
     }
 
     async fn etcd_is_whole(&self) -> Result<()> {
-        let etcd = self.etcd.as_ref().context("no etcd here")?;
+        let etcd = kube::etcd_on(self.cx, [self.cx.node.address])?;
         let (members, status) = tokio::join!(etcd.members_as_known(), etcd.status());
         let seen = etcd_status(self.cx, &members?, &status?.leader);
         let words = etcd_fault(&seen);
@@ -148,7 +127,10 @@ impl<'a> Watch<'a> {
         let Cni::Cilium { version, .. } = &self.cx.node.cni else {
             return;
         };
-        if let Ok(set) = self.client.daemon_set("cilium").await {
+        let Ok(client) = kube::as_best(self.cx) else {
+            return;
+        };
+        if let Ok(set) = client.daemon_set("cilium").await {
             let (ready, all) = (set.status.number_ready, set.status.desired_number_scheduled);
             let words = if ready == all {
                 "ready".into()
@@ -163,8 +145,9 @@ impl<'a> Watch<'a> {
 
     /// Adds apiservers that came and takes out those whose node left the cluster.
     async fn follow_apiservers(&mut self) -> Result<()> {
-        let nodes = self.client.control_planes().await?;
-        let endpoints = self.client.apiservers().await?;
+        let client = kube::as_best(self.cx)?;
+        let nodes = kube::control_planes(&client).await?;
+        let endpoints = client.apiservers().await?;
         let now = balancer::backends(self.cx)?;
         let wanted = self.known.wanted(&now, &nodes, &endpoints, &self.cx.node);
         if wanted != now {

@@ -3,10 +3,9 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
+use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::node::{NodeFile, Peer};
 
-/// kubeadm's apiserver port.
-pub const APISERVER_PORT: u16 = 6443;
 /// Its unit in the bakery's sysext.
 pub const UNIT: &str = "haproxy.service";
 /// Where the configuration lies in the bakery's sysext.

@@ -231,7 +231,7 @@ fn taints(node: &NodeFile) -> Option<Value> {
 }
 
 fn local_endpoint(node: &NodeFile) -> Value {
-    json!({"advertiseAddress": node.address.to_string(), "bindPort": crate::kube::APISERVER_PORT})
+    json!({"advertiseAddress": node.address.to_string(), "bindPort": ha_wire::kubernetes::APISERVER_PORT})
 }
 
 fn api(node: &NodeFile) -> &'static str {

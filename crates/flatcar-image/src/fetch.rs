@@ -11,10 +11,10 @@ use reqwest::header::{
 };
 use reqwest::{Client, Response, StatusCode};
 
-use super::bar::{Bar, Step};
-use super::part::{Origin, Part};
+use super::interrupt::Interrupt;
+use super::partial_download::{Origin, PartialDownload};
+use super::progress::{Bar, Step};
 use super::space;
-use super::stop::Stop;
 
 /// A server that has not answered by then is not there.
 const CONNECT: Duration = Duration::from_secs(20);
@@ -28,7 +28,7 @@ const SMALL: usize = 64 * 1024;
 /// One server's images.
 pub struct Server<'a> {
     client: Client,
-    stop: &'a Stop,
+    stop: &'a Interrupt,
     /// What a 404 means, e.g. `channel stable has no version 1.2.3 for x86-64`.
     missing: String,
 }
@@ -44,7 +44,7 @@ enum Attempt {
 
 impl<'a> Server<'a> {
     /// No connection is made yet.
-    pub fn new(missing: String, stop: &'a Stop) -> Result<Self> {
+    pub fn new(missing: String, stop: &'a Interrupt) -> Result<Self> {
         let client = Client::builder()
             .connect_timeout(CONNECT)
             .read_timeout(SILENCE)
@@ -74,7 +74,12 @@ impl<'a> Server<'a> {
     }
 
     /// A large file, into `part`; goes on where an earlier pull ended if that is certain. Says whether it did.
-    pub async fn large(&self, url: &str, part: &Part, bar: &mut dyn Bar) -> Result<bool> {
+    pub async fn large(
+        &self,
+        url: &str,
+        part: &PartialDownload,
+        bar: &mut dyn Bar,
+    ) -> Result<bool> {
         let mut went_on = false;
         for _ in 0..=BREAKS {
             let had = part.have(url)?;
@@ -102,7 +107,7 @@ impl<'a> Server<'a> {
     async fn attempt(
         &self,
         url: &str,
-        part: &Part,
+        part: &PartialDownload,
         had: Option<&(Origin, u64)>,
         bar: &mut dyn Bar,
     ) -> Result<Attempt> {
@@ -117,9 +122,9 @@ impl<'a> Server<'a> {
         let mut response = self.ask(url, &headers).await?;
         let (mut file, from, length) = match (response.status(), had) {
             (StatusCode::PARTIAL_CONTENT, Some((origin, bytes)))
-                if fits(response.headers(), origin, *bytes) =>
+                if is_the_rest(response.headers(), origin, *bytes) =>
             {
-                room(part.path(), Some(origin.length), *bytes)?;
+                check_room_for(part.path(), Some(origin.length), *bytes)?;
                 (part.go_on()?, *bytes, Some(origin.length))
             }
             (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
@@ -129,10 +134,10 @@ impl<'a> Server<'a> {
                 self.good(url, &response)?;
                 let length = response.content_length();
                 part.forget()?;
-                room(part.path(), length, 0)?;
+                check_room_for(part.path(), length, 0)?;
                 let origin = length.map(|length| Origin {
                     url: url.to_owned(),
-                    etag: tag(response.headers()),
+                    etag: etag_of(response.headers()),
                     length,
                 });
                 (part.begin(origin.as_ref())?, 0, length)
@@ -145,7 +150,7 @@ impl<'a> Server<'a> {
                 Ok(Some(chunk)) => {
                     let need = length.map_or(chunk.len() as u64, |l| l.saturating_sub(at));
                     file.write_all(&chunk)
-                        .map_err(|e| space::failed(e, part.path(), need))?;
+                        .map_err(|e| space::write_failed(e, part.path(), need))?;
                     at += chunk.len() as u64;
                     bar.at(at);
                 }
@@ -157,7 +162,7 @@ impl<'a> Server<'a> {
             }
         }
         file.sync_all()
-            .map_err(|e| space::failed(e, part.path(), 0))?;
+            .map_err(|e| space::write_failed(e, part.path(), 0))?;
         Ok(Attempt::Whole)
     }
 
@@ -205,22 +210,24 @@ impl<'a> Server<'a> {
     }
 }
 
-fn tag(headers: &HeaderMap) -> Option<String> {
+fn etag_of(headers: &HeaderMap) -> Option<String> {
     headers.get(ETAG)?.to_str().ok().map(str::to_owned)
 }
 
 /// Whether the rest that comes is the rest of what is there.
-fn fits(headers: &HeaderMap, origin: &Origin, bytes: u64) -> bool {
+fn is_the_rest(headers: &HeaderMap, origin: &Origin, bytes: u64) -> bool {
     let last = origin.length - 1;
     let wanted = format!("bytes {bytes}-{last}/{}", origin.length);
     let range = headers.get(CONTENT_RANGE).and_then(|r| r.to_str().ok());
-    range == Some(wanted.as_str()) && tag(headers) == origin.etag
+    range == Some(wanted.as_str()) && etag_of(headers) == origin.etag
 }
 
 /// Room for the rest of the packed file and for the unpacked one.
-fn room(dir: &Path, length: Option<u64>, have: u64) -> Result<()> {
+fn check_room_for(dir: &Path, length: Option<u64>, have: u64) -> Result<()> {
     match length {
-        Some(length) => space::check(dir, length - have + length.saturating_mul(space::UNPACKED)),
+        Some(length) => {
+            space::check_room(dir, length - have + length.saturating_mul(space::UNPACKED))
+        }
         None => Ok(()),
     }
 }

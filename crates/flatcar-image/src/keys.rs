@@ -52,7 +52,7 @@ impl Trust {
 
     fn pick(&self, bytes: &[u8], place: &str) -> Result<Cert> {
         let parsed = CertParser::from_bytes(bytes).and_then(Iterator::collect::<Result<Vec<_>>>);
-        let none = || format!("{place} is no OpenPGP certificate: nothing was fetched");
+        let none = || format!("{place} is not an OpenPGP certificate: nothing was fetched");
         let certs: Vec<Cert> = parsed.with_context(none)?;
         if certs.is_empty() {
             bail!(none());
@@ -115,7 +115,7 @@ mod tests {
             std::fs::write(file.path(), text).unwrap();
             let trust = Trust::flatcar().unwrap();
             let error = format!("{:#}", trust.certificate(Some(file.path())).unwrap_err());
-            assert!(error.contains("is no OpenPGP certificate"), "{error}");
+            assert!(error.contains("is not an OpenPGP certificate"), "{error}");
         }
     }
 }

@@ -7,28 +7,26 @@
 //! STORE/lock                                                held by the one ha-host that pulls or removes
 //! ```
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
 
-mod bar;
 mod fetch;
+mod interrupt;
 mod keys;
-mod part;
+mod partial_download;
+mod progress;
 mod pull;
 mod record;
 mod remove;
 pub mod space;
-mod stop;
 mod unpack;
 mod verify;
 mod watched;
 
-pub use bar::{Bar, Step};
+pub use progress::{Bar, Step};
 pub use pull::{Pulled, Wanted};
 pub use record::{Record, by_version};
 pub use remove::{ClusterMachines, users};
@@ -36,9 +34,9 @@ pub use remove::{ClusterMachines, users};
 use ha_cluster_file::cluster::{Arch, Image, Vm};
 
 use ha_host_base::exit::Stop as End;
+use interrupt::Interrupt;
 use keys::Trust;
-use part::Part;
-use stop::Stop;
+use partial_download::PartialDownload;
 
 /// Flatcar's channels.
 pub const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
@@ -143,9 +141,9 @@ impl Store {
         let mut list = Vec::new();
         for name in entries(&self.dir)? {
             for arch in ARCHES {
-                let prefix = format!("{}{}-", part::PREFIX, arch.name());
+                let prefix = format!("{}{}-", partial_download::PREFIX, arch.name());
                 if let Some(version) = name.strip_prefix(&prefix) {
-                    let packed = part::packed(&self.part_dir(arch, version));
+                    let packed = partial_download::packed_file(&self.part_dir(arch, version));
                     let bytes = std::fs::metadata(packed).map_or(0, |m| m.len());
                     list.push((format!("{version} ({})", arch.name()), bytes));
                 }
@@ -161,7 +159,7 @@ impl Store {
         dir.join(&record.file)
     }
 
-    /// The store's directory.
+    /// Where the images lie: one directory per architecture, in it one per version.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
@@ -171,16 +169,19 @@ impl Store {
     }
 
     fn part_dir(&self, arch: Arch, version: &str) -> PathBuf {
-        self.dir
-            .join(format!("{}{}-{version}", part::PREFIX, arch.name()))
+        self.dir.join(format!(
+            "{}{}-{version}",
+            partial_download::PREFIX,
+            arch.name()
+        ))
     }
 
-    fn part(&self, arch: Arch, version: &str) -> Result<Part> {
-        Part::open(self.part_dir(arch, version))
+    fn part(&self, arch: Arch, version: &str) -> Result<PartialDownload> {
+        PartialDownload::open(self.part_dir(arch, version))
     }
 
-    /// The right to write, after whoever has it.
-    fn lock(&self, bar: &mut dyn Bar, stop: &Stop) -> Result<Flock<File>> {
+    /// The right to write, after whoever has it; it ends with the file.
+    fn lock(&self, bar: &mut dyn Bar, stop: &Interrupt) -> Result<File> {
         std::fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot make the directory {}", self.dir.display()))?;
         let path = self.dir.join("lock");
@@ -189,13 +190,13 @@ impl Store {
             .create(true)
             .truncate(false)
             .open(&path);
-        let mut file = open.with_context(|| format!("cannot open {}", path.display()))?;
+        let file = open.with_context(|| format!("cannot open {}", path.display()))?;
         let mut said = false;
         loop {
-            match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-                Ok(lock) => return Ok(lock),
-                Err((back, Errno::EWOULDBLOCK | Errno::EINTR)) => file = back,
-                Err((_, error)) => {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => {
                     return Err(error).with_context(|| format!("cannot lock {}", path.display()));
                 }
             }

@@ -12,11 +12,11 @@ use ha_host_base::files;
 use reqwest::Url;
 use sequoia_openpgp::cert::Cert;
 
-use super::bar::{Bar, Step};
 use super::fetch::Server;
-use super::part::Part;
+use super::interrupt::Interrupt;
+use super::partial_download::PartialDownload;
+use super::progress::{Bar, Step};
 use super::record::{self, Record};
-use super::stop::Stop;
 use super::unpack::{same, unpack};
 use super::verify::{Signed, possible, verify};
 use super::watched::Watched;
@@ -52,7 +52,7 @@ pub struct Pulled {
 pub fn pull(store: &Store, wanted: &Wanted, bar: &mut dyn Bar) -> Result<Pulled> {
     let base = wanted.base()?;
     let cert = store.trust.certificate(wanted.signing_key.as_deref())?;
-    let stop = Stop::listen()?;
+    let stop = Interrupt::listen()?;
     let pull = Pull {
         store,
         wanted,
@@ -80,7 +80,7 @@ impl Wanted {
         let exact = self.version.as_deref().is_some_and(record::is_version);
         if let Some(version) = self.version.as_deref().filter(|v| !exact && !is_current(v)) {
             return Err(End::bad_input(format!(
-                "`{version}` is no version of Flatcar: write it like 4230.2.3, or leave it out for the channel's current one"
+                "`{version}` is not a version of Flatcar: write it like 4230.2.3, or leave it out for the channel's current one"
             )));
         }
         if self.file.is_some() && !exact {
@@ -95,7 +95,7 @@ impl Wanted {
             .unwrap_or(&official)
             .trim_end_matches('/');
         let wrong = |why: &str| End::bad_input(format!("--mirror {base}: {why}"));
-        let url = Url::parse(base).map_err(|e| wrong(&format!("is no URL: {e}")))?;
+        let url = Url::parse(base).map_err(|e| wrong(&format!("is not a valid URL: {e}")))?;
         if !url.username().is_empty() || url.password().is_some() {
             // Not repeated: it would be in logs.
             return Err(End::bad_input(
@@ -145,7 +145,6 @@ enum Refused {
     /// It is not Flatcar's.
     #[error(transparent)]
     Signature(anyhow::Error),
-    /// The rest.
     #[error(transparent)]
     Other(anyhow::Error),
 }
@@ -155,7 +154,7 @@ struct Pull<'a> {
     wanted: &'a Wanted,
     base: Url,
     cert: Cert,
-    stop: &'a Stop,
+    stop: &'a Interrupt,
 }
 
 impl Pull<'_> {
@@ -210,14 +209,19 @@ impl Pull<'_> {
             .find_map(|l| l.strip_prefix("FLATCAR_VERSION="));
         let version = version.map(|v| v.trim().trim_matches('"').to_owned());
         let version = version.filter(|v| record::is_version(v)).ok_or_else(|| {
-            anyhow!("{url} names no version: is this a server of Flatcar's releases? Else give --version V")
+            anyhow!("{url} contains no version: is this a server of Flatcar's releases? Else give --version V")
         })?;
         bar.note(&format!("{asked} of {} is {version}", self.wanted.channel));
         Ok(version)
     }
 
     /// From the network; what broke off may be there already.
-    fn by_server(&self, version: &str, part: &Part, bar: &mut dyn Bar) -> Result<Record> {
+    fn by_server(
+        &self,
+        version: &str,
+        part: &PartialDownload,
+        bar: &mut dyn Bar,
+    ) -> Result<Record> {
         let url = self.url(version, &format!("{}.bz2", names(self.wanted.arch).1));
         let server = self.server(version)?;
         let signature = block_on(server.small(&format!("{url}.sig")))??;
@@ -252,7 +256,7 @@ impl Pull<'_> {
         &self,
         file: &Path,
         version: &str,
-        part: &Part,
+        part: &PartialDownload,
         bar: &mut dyn Bar,
     ) -> Result<Record> {
         let file = std::path::absolute(file)?;
@@ -270,7 +274,7 @@ impl Pull<'_> {
             ))
         })?;
         possible(&signature, &self.cert).with_context(|| source.clone())?;
-        space::check(part.path(), size.saturating_mul(space::UNPACKED))?;
+        space::check_room(part.path(), size.saturating_mul(space::UNPACKED))?;
         let what = Packed {
             file: &file,
             source: &source,
@@ -281,7 +285,12 @@ impl Pull<'_> {
     }
 
     /// Verifies, then stores.
-    fn keep(&self, what: &Packed, part: &Part, bar: &mut dyn Bar) -> Result<Record, Refused> {
+    fn keep(
+        &self,
+        what: &Packed,
+        part: &PartialDownload,
+        bar: &mut dyn Bar,
+    ) -> Result<Record, Refused> {
         let (signed, sum) = self.verify(what, bar).map_err(Refused::Signature)?;
         self.put(what, part, signed, sum, bar)
             .map_err(Refused::Other)
@@ -291,13 +300,13 @@ impl Pull<'_> {
     fn put(
         &self,
         what: &Packed,
-        part: &Part,
+        part: &PartialDownload,
         signed: Signed,
         verified: String,
         bar: &mut dyn Bar,
     ) -> Result<Record> {
         let (arch, ready) = (self.wanted.arch, part.ready());
-        std::fs::create_dir(&ready).map_err(|e| space::failed(e, part.path(), 0))?;
+        std::fs::create_dir(&ready).map_err(|e| space::write_failed(e, part.path(), 0))?;
         let name = names(arch).1;
         let unpacked = unpack(what.open()?, &ready.join(name), bar, self.stop)?;
         same(&verified, &unpacked.packed_sha256, what.file)?;
@@ -312,7 +321,7 @@ impl Pull<'_> {
             packed_sha256: verified,
             source: what.source.to_owned(),
             signed_by: signed.by,
-            signed_ms: ms(signed.at),
+            signed_ms: unix_ms(signed.at),
             pulled_ms: now_ms(),
         };
         files::write(
@@ -351,7 +360,7 @@ impl Pull<'_> {
     }
 }
 
-fn ms(time: SystemTime) -> u64 {
+fn unix_ms(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
         .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(u64::MAX))
 }

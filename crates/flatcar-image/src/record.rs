@@ -12,7 +12,7 @@ pub const FORMAT: u32 = 1;
 /// Its name, beside the image.
 pub const NAME: &str = "image.json";
 
-/// The whole record.
+/// A stored image, and whose signature it bears.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Record {
@@ -26,9 +26,9 @@ pub struct Record {
     pub arch: String,
     /// The image's file name.
     pub file: String,
-    /// The image's bytes.
+    /// Of the unpacked image, in bytes.
     pub size: u64,
-    /// The image's SHA-256.
+    /// Of the unpacked image.
     pub sha256: String,
     /// The SHA-256 of the file that was signed.
     pub packed_sha256: String,
@@ -50,7 +50,7 @@ impl Record {
             return Ok(None);
         };
         let record = Self::parse(&text)
-            .with_context(|| format!("{} cannot be understood", path.display()))?;
+            .with_context(|| format!("{} is not a valid record", path.display()))?;
         Ok(dir.join(&record.file).is_file().then_some(record))
     }
 

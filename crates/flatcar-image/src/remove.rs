@@ -6,8 +6,8 @@ use anyhow::{Context, Result, bail};
 use ha_host_base::exit::Stop as End;
 use ha_host_base::files;
 
-use super::part::gone;
-use super::{ARCHES, Arch, IN_USE, Store, entries};
+use super::partial_download::fine_if_missing;
+use super::{ARCHES, Arch, Bar, IN_USE, Store, entries};
 
 /// What a directory is called that is on its way out.
 const GONE: &str = ".gone-";
@@ -15,7 +15,7 @@ const GONE: &str = ".gone-";
 /// Where one cluster's provider keeps its machines.
 #[derive(Debug, Clone)]
 pub struct ClusterMachines {
-    /// The cluster's name.
+    /// The cluster that is told to destroy its machines first.
     pub name: String,
     /// The directory that may hold [`IN_USE`]; need not exist.
     pub dir: PathBuf,
@@ -39,15 +39,16 @@ pub fn users(clusters: &[ClusterMachines], image: &Path) -> Result<Vec<String>> 
 
 impl Store {
     /// Removes these versions, of one architecture or of both, and what cut-off pulls left of them; returns what was removed.
-    /// Nothing is removed if one of them is not there or in use.
+    /// `bar` tells whom it waits for. Nothing is removed if one of them is not there or in use.
     pub fn remove(
         &self,
         versions: &[String],
         arch: Option<Arch>,
         clusters: &[ClusterMachines],
+        bar: &mut dyn Bar,
     ) -> Result<Vec<PathBuf>> {
         let arches = || ARCHES.into_iter().filter(|a| arch.is_none_or(|b| *a == b));
-        let stop = super::Stop::listen()?;
+        let stop = super::Interrupt::listen()?;
         let mut dirs = Vec::new();
         for version in versions {
             let places =
@@ -58,7 +59,7 @@ impl Store {
             }
             dirs.extend(there);
         }
-        let _lock = self.lock(&mut Silent, &stop)?;
+        let _lock = self.lock(bar, &stop)?;
         self.sweep()?;
         for dir in &dirs {
             self.unused(dir, clusters)?;
@@ -68,7 +69,7 @@ impl Store {
             let out = self.dir.join(format!("{GONE}{n}"));
             std::fs::rename(dir, &out)
                 .with_context(|| format!("cannot remove {}", dir.display()))?;
-            gone(std::fs::remove_dir_all(&out))
+            fine_if_missing(std::fs::remove_dir_all(&out))
                 .with_context(|| format!("cannot remove {}", out.display()))?;
         }
         Ok(dirs)
@@ -110,20 +111,8 @@ impl Store {
     /// Ends what a removal began that was cut off. Under the lock.
     pub(super) fn sweep(&self) -> Result<()> {
         for name in entries(&self.dir)?.iter().filter(|n| n.starts_with(GONE)) {
-            gone(std::fs::remove_dir_all(self.dir.join(name)))?;
+            fine_if_missing(std::fs::remove_dir_all(self.dir.join(name)))?;
         }
         Ok(())
-    }
-}
-
-/// Says nothing but what one waits for.
-struct Silent;
-
-impl super::Bar for Silent {
-    fn begin(&mut self, _step: super::bar::Step, _total: Option<u64>) {}
-    fn at(&mut self, _done: u64) {}
-    fn end(&mut self) {}
-    fn note(&mut self, text: &str) {
-        eprintln!("{text}");
     }
 }

@@ -4,60 +4,46 @@ use std::io;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
+use indicatif::DecimalBytes;
 use nix::sys::statvfs::statvfs;
 
 /// Flatcar's images have been two to two and a half times as large unpacked as packed; it must also hold for the next ones.
 pub const UNPACKED: u64 = 3;
 
 /// An error unless `need` more bytes fit.
-pub fn check(dir: &Path, need: u64) -> Result<()> {
-    let free = free(dir)?;
+pub fn check_room(dir: &Path, need: u64) -> Result<()> {
+    let free = free_bytes(dir)?;
     if free >= need {
         Ok(())
     } else {
-        Err(full(dir, free, need))
+        Err(disk_full(dir, free, need))
     }
 }
 
 /// Bytes that we may still write below `dir`.
-fn free(dir: &Path) -> Result<u64> {
+fn free_bytes(dir: &Path) -> Result<u64> {
     let stat = statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
     Ok(stat.blocks_available() as u64 * stat.fragment_size() as u64)
 }
 
 /// What to say of a write that failed: if the disk is full, how much is needed.
-pub fn failed(error: io::Error, dir: &Path, need: u64) -> anyhow::Error {
+pub fn write_failed(error: io::Error, dir: &Path, need: u64) -> anyhow::Error {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
     if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
-        full(dir, free(dir).unwrap_or(0), need)
+        disk_full(dir, free_bytes(dir).unwrap_or(0), need)
     } else {
         anyhow!("cannot write into {}: {error}", dir.display())
     }
 }
 
-fn full(dir: &Path, free: u64, need: u64) -> anyhow::Error {
+fn disk_full(dir: &Path, free: u64, need: u64) -> anyhow::Error {
     anyhow!(
         "disk full: {} has {} left, and about {} more are needed: nothing was stored; make room there, or give --store DIR on a \
          larger disk",
         dir.display(),
-        words(free),
-        words(need)
+        DecimalBytes(free),
+        DecimalBytes(need)
     )
-}
-
-/// `512 B`, `1.2 kB`, `431 MB`, `1.1 GB`.
-pub fn words(bytes: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "kB", "MB", "GB", "TB"];
-    let (mut value, mut unit) = (bytes as f64, 0);
-    while value >= 999.5 && unit + 1 < UNITS.len() {
-        value /= 1000.0;
-        unit += 1;
-    }
-    if unit == 0 || value >= 9.95 {
-        format!("{value:.0} {}", UNITS[unit])
-    } else {
-        format!("{value:.1} {}", UNITS[unit])
-    }
 }
 
 #[cfg(test)]
@@ -65,23 +51,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
-        for (bytes, text) in [
-            (0, "0 B"),
-            (999, "999 B"),
-            (1000, "1.0 kB"),
-            (9960, "10 kB"),
-            (999_600, "1.0 MB"),
-            (431_000_000, "431 MB"),
-            (1_100_000_000, "1.1 GB"),
-        ] {
-            assert_eq!(words(bytes), text);
-        }
-    }
-
-    #[test]
     fn a_full_disk_is_named() {
-        let error = check(Path::new("/"), u64::MAX).unwrap_err().to_string();
+        let error = check_room(Path::new("/"), u64::MAX)
+            .unwrap_err()
+            .to_string();
         assert!(error.starts_with("disk full: / has "), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::*;
 
-mod desk;
+mod fixture;
 use ha_test_support::signing_keys as keys;
 mod real;
 mod refused;
@@ -15,25 +15,25 @@ mod room;
 use ha_test_support::image_server as server;
 mod stored;
 
-use desk::{Desk, Told, image, pack};
+use fixture::{Fixture, RecordedProgress, image, pack};
 use keys::{Authority, YEAR, ago};
 
 #[test]
 fn a_signed_image_is_stored_as_it_was_before_packing() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let image = image(100_000);
     let packed = pack(&[&image]);
-    desk.publish("4230.2.3", &packed);
-    let mut told = Told::default();
-    let pulled = desk
+    fixture.publish("4230.2.3", &packed);
+    let mut told = RecordedProgress::default();
+    let pulled = fixture
         .store()
-        .pull_told(&desk.wanted(None), &mut told)
+        .pull_told(&fixture.wanted(None), &mut told)
         .unwrap();
     assert!(!pulled.already);
-    let path = desk.store().image(&pulled.record);
+    let path = fixture.store().image(&pulled.record);
     assert_eq!(
         path,
-        desk.path("x86-64/4230.2.3/flatcar_production_qemu_image.img")
+        fixture.path("x86-64/4230.2.3/flatcar_production_qemu_image.img")
     );
     assert_eq!(std::fs::read(&path).unwrap(), image);
     let mode = std::fs::metadata(&path).unwrap().permissions().mode();
@@ -41,16 +41,16 @@ fn a_signed_image_is_stored_as_it_was_before_packing() {
     let r = &pulled.record;
     assert_eq!(
         (r.size, r.signed_by.clone()),
-        (100_000, desk.signer.fingerprint())
+        (100_000, fixture.signer.fingerprint())
     );
     assert_eq!(
         (&r.sha256, &r.packed_sha256),
-        (&desk::sum(&image), &desk::sum(&packed))
+        (&fixture::sum(&image), &fixture::sum(&packed))
     );
-    assert_eq!(desk.names(), ["lock", "x86-64"], "nothing else is left");
+    assert_eq!(fixture.names(), ["lock", "x86-64"], "nothing else is left");
     assert_eq!(told.steps, ["download", "verify", "unpack"]);
     let base = "/amd64-usr/4230.2.3/flatcar_production_qemu_image.img.bz2";
-    let asked: Vec<String> = desk.server.asked().into_iter().map(|r| r.path).collect();
+    let asked: Vec<String> = fixture.server.asked().into_iter().map(|r| r.path).collect();
     assert_eq!(
         asked,
         [
@@ -64,70 +64,80 @@ fn a_signed_image_is_stored_as_it_was_before_packing() {
 
 #[test]
 fn many_bzip2_streams_are_one_image() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let image = image(100_000);
-    desk.publish(
+    fixture.publish(
         "1.2.3",
         &pack(&[&image[..10], &image[10..60_000], &image[60_000..]]),
     );
-    let path = desk.pull("1.2.3").unwrap();
+    let path = fixture.pull("1.2.3").unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image);
 }
 
 #[test]
 fn arm64_has_names_of_its_own() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let packed = pack(&[&image(1000)]);
-    desk.put(
+    fixture.put(
         "/arm64-usr/1.2.3/flatcar_production_qemu_uefi_image.img.bz2",
         &packed,
     );
     let wanted = Wanted {
         arch: Arch::Arm64,
-        ..desk.wanted(Some("1.2.3"))
+        ..fixture.wanted(Some("1.2.3"))
     };
-    let path = desk.store().pull(&wanted, &mut Told::default()).unwrap();
+    let path = fixture
+        .store()
+        .pull(&wanted, &mut RecordedProgress::default())
+        .unwrap();
     assert!(
-        path.starts_with(desk.path("arm64/1.2.3")),
+        path.starts_with(fixture.path("arm64/1.2.3")),
         "{}",
         path.display()
     );
     assert_eq!(
-        desk.store().find("stable", None, Arch::X86_64).unwrap(),
+        fixture.store().find("stable", None, Arch::X86_64).unwrap(),
         None
     );
 }
 
 #[test]
 fn what_is_stored_is_not_fetched_again() {
-    let desk = Desk::new();
-    desk.publish("1.2.3", &pack(&[&image(1000)]));
-    let path = desk.pull("1.2.3").unwrap();
-    desk.server.asked();
+    let fixture = Fixture::new();
+    fixture.publish("1.2.3", &pack(&[&image(1000)]));
+    let path = fixture.pull("1.2.3").unwrap();
+    fixture.server.asked();
     let again = |version| {
-        let wanted = desk.wanted(version);
-        desk.store()
-            .pull_told(&wanted, &mut Told::default())
+        let wanted = fixture.wanted(version);
+        fixture
+            .store()
+            .pull_told(&wanted, &mut RecordedProgress::default())
             .unwrap()
     };
     assert!(again(Some("1.2.3")).already);
-    assert_eq!(desk.server.asked(), [], "an exact version needs no server");
+    assert_eq!(
+        fixture.server.asked(),
+        [],
+        "an exact version needs no server"
+    );
     assert!(again(None).already);
-    let asked = desk.server.asked();
+    let asked = fixture.server.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(
-        desk.store().find("stable", None, Arch::X86_64).unwrap(),
+        fixture.store().find("stable", None, Arch::X86_64).unwrap(),
         Some(path)
     );
 }
 
 #[test]
 fn of_two_pulls_at_once_one_fetches() {
-    let desk = Desk::new();
-    desk.publish("1.2.3", &pack(&[&image(200_000)]));
+    let fixture = Fixture::new();
+    fixture.publish("1.2.3", &pack(&[&image(200_000)]));
     let pull = || {
-        desk.store()
-            .pull_told(&desk.wanted(Some("1.2.3")), &mut Told::default())
+        fixture.store().pull_told(
+            &fixture.wanted(Some("1.2.3")),
+            &mut RecordedProgress::default(),
+        )
     };
     let (a, b) = std::thread::scope(|scope| {
         let (a, b) = (scope.spawn(pull), scope.spawn(pull));
@@ -135,29 +145,35 @@ fn of_two_pulls_at_once_one_fetches() {
     });
     assert!(a.already != b.already, "one of them stored it");
     assert_eq!(a.record, b.record);
-    let images = desk.server.asked();
+    let images = fixture.server.asked();
     let images = images.iter().filter(|r| r.path.ends_with(".bz2")).count();
     assert_eq!(images, 1);
 }
 
 #[test]
 fn a_file_is_taken_without_any_server() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let image = image(50_000);
     // Packed, and as qcow2 packs inside, which Flatcar offers too.
     for (version, bytes) in [("1.2.3", pack(&[&image])), ("1.2.4", image.clone())] {
-        let file = desk.file("image", &bytes);
-        desk.file("image.sig", &desk.signer.sign(&bytes, SystemTime::now()));
+        let file = fixture.file("image", &bytes);
+        fixture.file("image.sig", &fixture.signer.sign(&bytes, SystemTime::now()));
         let wanted = Wanted {
             file: Some(file.clone()),
             mirror: None,
-            ..desk.wanted(Some(version))
+            ..fixture.wanted(Some(version))
         };
-        let path = desk.store().pull(&wanted, &mut Told::default()).unwrap();
+        let path = fixture
+            .store()
+            .pull(&wanted, &mut RecordedProgress::default())
+            .unwrap();
         assert_eq!(std::fs::read(path).unwrap(), image);
         assert_eq!(std::fs::read(&file).unwrap(), bytes, "it is left as it was");
     }
-    assert_eq!(desk.server.asked(), []);
-    let record = &desk.store().list().unwrap()[0];
-    assert_eq!(record.source, desk.path_out("image").display().to_string());
+    assert_eq!(fixture.server.asked(), []);
+    let record = &fixture.store().list().unwrap()[0];
+    assert_eq!(
+        record.source,
+        fixture.path_out("image").display().to_string()
+    );
 }

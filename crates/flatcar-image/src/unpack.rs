@@ -9,9 +9,9 @@ use anyhow::{Context, Result, bail};
 use bzip2::read::MultiBzDecoder;
 use sha2::{Digest, Sha256};
 
-use super::bar::{Bar, Step};
+use super::interrupt::Interrupt;
+use super::progress::{Bar, Step};
 use super::space;
-use super::stop::Stop;
 use super::watched::{self, Watched};
 
 /// How bzip2 files begin.
@@ -23,19 +23,21 @@ const CHUNK: usize = 1 << 20;
 /// Nobody may change an image that machines' disks are based on.
 const IMAGE_MODE: u32 = 0o444;
 
-/// What was written.
 #[derive(Debug)]
 pub struct Unpacked {
-    /// Its bytes.
     pub size: u64,
-    /// Its SHA-256.
     pub sha256: String,
     /// The SHA-256 of the packed file as it was read for this.
     pub packed_sha256: String,
 }
 
 /// Writes `target`, durable. Flatcar offers its qemu images packed by bzip2, and as qcow2 that is packed inside.
-pub fn unpack(mut packed: File, target: &Path, bar: &mut dyn Bar, stop: &Stop) -> Result<Unpacked> {
+pub fn unpack(
+    mut packed: File,
+    target: &Path,
+    bar: &mut dyn Bar,
+    stop: &Interrupt,
+) -> Result<Unpacked> {
     let total = packed.metadata()?.len();
     let mut head = [0; 4];
     packed.rewind()?;
@@ -56,7 +58,7 @@ pub fn unpack(mut packed: File, target: &Path, bar: &mut dyn Bar, stop: &Stop) -
             let need = (size as f64 / read as f64 * total as f64) as u64;
             let need = need.saturating_sub(size).max(CHUNK as u64);
             source.finish();
-            return Err(space::failed(error, dir, need));
+            return Err(space::write_failed(error, dir, need));
         }
         Err(Failure::Other(error)) => {
             source.finish();
@@ -79,7 +81,7 @@ enum Failure {
     Other(anyhow::Error),
 }
 
-fn write(mut from: impl Read, target: &Path, stop: &Stop) -> Result<(u64, String), Failure> {
+fn write(mut from: impl Read, target: &Path, stop: &Interrupt) -> Result<(u64, String), Failure> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -95,7 +97,7 @@ fn write(mut from: impl Read, target: &Path, stop: &Stop) -> Result<(u64, String
         }
         if size == 0 && !buffer[..n].starts_with(QCOW2) {
             return Err(Failure::Other(anyhow::anyhow!(
-                "Flatcar signed this file, but it is no qcow2 image: nothing was stored; take \
+                "Flatcar signed this file, but it is not a qcow2 image: nothing was stored; take \
                  flatcar_production_qemu_image.img or its .bz2"
             )));
         }
@@ -113,7 +115,7 @@ fn write(mut from: impl Read, target: &Path, stop: &Stop) -> Result<(u64, String
 }
 
 /// Fills the buffer, so that its head can be looked at.
-fn read(from: &mut impl Read, buffer: &mut [u8], stop: &Stop) -> Result<usize> {
+fn read(from: &mut impl Read, buffer: &mut [u8], stop: &Interrupt) -> Result<usize> {
     let mut n = 0;
     while n < buffer.len() {
         match from.read(&mut buffer[n..]) {

@@ -31,18 +31,22 @@ pub struct Signed {
 /// Judges a detached signature over all that `data` gives. The policy looks at every key as it was when the signature was
 /// made: one that has expired since is good, one that was revoked as compromised never is.
 pub fn verify(data: impl Read + Send + Sync, signature: &[u8], cert: &Cert) -> Result<Signed> {
-    judge(data, signature, cert)?.map_err(|refusal| anyhow!(refusal.message))
+    evaluate_signature(data, signature, cert)?.map_err(|refusal| anyhow!(refusal.message))
 }
 
 /// An error if the signature is refused whatever it is over: nobody should fetch half a gigabyte to hear that.
 pub fn possible(signature: &[u8], cert: &Cert) -> Result<()> {
-    match judge(std::io::empty(), signature, cert)? {
+    match evaluate_signature(std::io::empty(), signature, cert)? {
         Err(refusal) if !refusal.by_data => Err(anyhow!(refusal.message)),
         _ => Ok(()),
     }
 }
 
-fn judge(data: impl Read + Send + Sync, signature: &[u8], cert: &Cert) -> Result<Verdict> {
+fn evaluate_signature(
+    data: impl Read + Send + Sync,
+    signature: &[u8],
+    cert: &Cert,
+) -> Result<Verdict> {
     let policy = StandardPolicy::new();
     let judge = Judge {
         cert,
@@ -70,7 +74,7 @@ struct Refusal {
 
 fn no_signature(why: &dyn std::fmt::Display) -> anyhow::Error {
     anyhow!(
-        "the .sig file is no OpenPGP signature ({why}): {CURE}; fetch it again, from beside the image"
+        "the .sig file is not an OpenPGP signature ({why}): {CURE}; fetch it again, from beside the image"
     )
 }
 

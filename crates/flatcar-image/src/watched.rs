@@ -5,8 +5,8 @@ use std::sync::Mutex;
 
 use sha2::{Digest, Sha256};
 
-use super::bar::{Bar, Step};
-use super::stop::Stop;
+use super::interrupt::Interrupt;
+use super::progress::{Bar, Step};
 
 /// A reader of a file of known length.
 pub struct Watched<'a, R> {
@@ -15,17 +15,16 @@ pub struct Watched<'a, R> {
     count: u64,
     // Never contended: OpenPGP's reader wants what it reads from to be Sync.
     bar: Mutex<&'a mut dyn Bar>,
-    stop: &'a Stop,
+    stop: &'a Interrupt,
 }
 
 impl<'a, R: Read> Watched<'a, R> {
-    /// Begins the step.
     pub fn new(
         inner: R,
         step: Step,
         total: u64,
         bar: &'a mut dyn Bar,
-        stop: &'a Stop,
+        stop: &'a Interrupt,
     ) -> Watched<'a, R> {
         bar.begin(step, Some(total));
         Self {

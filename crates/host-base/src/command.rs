@@ -48,7 +48,7 @@ pub struct CommandFailed {
 /// A command that has ended, well or not.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// How.
+    /// How it ended: after the deadline, by our signal.
     pub status: ExitStatus,
     /// The deadline, if that is what ended it.
     pub timed_out: Option<Duration>,
@@ -76,18 +76,18 @@ impl Finished {
 }
 
 /// Runs a command to its end with nothing on stdin and returns its stdout.
-pub fn output(command: &mut Command) -> Result<String> {
-    Ok(run(command, "", DEADLINE)?.into_stdout()?)
+pub fn run_for_stdout(command: &mut Command) -> Result<String> {
+    Ok(run_within(command, "", DEADLINE)?.into_stdout()?)
 }
 
 /// Runs a command to its end, feeding it `input`, and returns its stdout.
-pub fn feed(command: &mut Command, input: &str) -> Result<String> {
-    Ok(run(command, input, DEADLINE)?.into_stdout()?)
+pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
+    Ok(run_within(command, input, DEADLINE)?.into_stdout()?)
 }
 
 /// Runs a command to its end, or to the deadline, and tells how it ended. Its streams are taken; an error: it could not be
 /// started or waited for.
-pub fn run(command: &mut Command, input: &str, deadline: Duration) -> Result<Finished> {
+pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Result<Finished> {
     let end = Instant::now() + deadline;
     let line = command_line(command);
     let stdin = match input {
@@ -160,7 +160,7 @@ pub fn wait_until_ready(
 }
 
 /// The last kilobyte of a text, from the beginning of a line.
-pub fn tail(text: &str) -> &str {
+pub fn last_lines(text: &str) -> &str {
     let text = text.trim_end();
     let mut from = text.len().saturating_sub(TAIL_BYTES);
     while !text.is_char_boundary(from) {
@@ -179,11 +179,11 @@ pub fn which(program: &str) -> Option<PathBuf> {
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
         .map(|dir| dir.join(program))
-        .find(|file| executable(file))
+        .find(|file| is_executable(file))
 }
 
 /// Whether the file is one that can be run.
-pub fn executable(file: &Path) -> bool {
+pub fn is_executable(file: &Path) -> bool {
     use std::os::unix::fs::PermissionsExt;
     std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
 }

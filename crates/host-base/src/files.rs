@@ -22,6 +22,16 @@ pub fn make_dir(path: &Path) -> Result<()> {
     made.with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
+/// Removes a directory with all in it; fine if it is not there.
+pub fn remove_dir(path: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("cannot remove {}", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Reads a file; none if there is none.
 pub fn read(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {

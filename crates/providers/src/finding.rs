@@ -6,9 +6,9 @@ pub struct Finding {
     /// True: the launch may go on.
     pub ok: bool,
     /// One line: what was seen.
-    pub seen: String,
-    /// If not ok: the command or change that mends it.
-    pub cure: String,
+    pub message: String,
+    /// If not ok: the command or change that remedies it.
+    pub remedy: String,
 }
 
 /// Something that keeps this machine from carrying the cluster, and what the operator can do about it. Errors carry it, so
@@ -36,8 +36,8 @@ impl From<Unfit> for Finding {
     fn from(unfit: Unfit) -> Self {
         Self {
             ok: false,
-            seen: unfit.message,
-            cure: unfit.remedy,
+            message: unfit.message,
+            remedy: unfit.remedy,
         }
     }
 }
@@ -53,17 +53,17 @@ impl Finding {
 }
 
 /// Nothing is in the way.
-pub fn good(seen: impl Into<String>) -> Finding {
+pub fn good(message: impl Into<String>) -> Finding {
     Finding {
         ok: true,
-        seen: seen.into(),
-        cure: String::new(),
+        message: message.into(),
+        remedy: String::new(),
     }
 }
 
-/// Something is in the way, and what mends it.
-pub fn bad(seen: impl Into<String>, cure: impl Into<String>) -> Finding {
-    Unfit::new(seen, cure).into()
+/// Something is in the way, and what remedies it.
+pub fn bad(message: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Unfit::new(message, remedy).into()
 }
 
 #[cfg(test)]
@@ -77,11 +77,11 @@ mod tests {
         let unfit = Unfit::new("port 80: taken; by 7", "stop it: gently; soon");
         let error = Err::<(), _>(unfit).context("cannot start").unwrap_err();
         let finding = Finding::of_error(&error, "look again");
-        assert_eq!(finding.seen, "port 80: taken; by 7");
-        assert_eq!(finding.cure, "stop it: gently; soon");
+        assert_eq!(finding.message, "port 80: taken; by 7");
+        assert_eq!(finding.remedy, "stop it: gently; soon");
         let plain = Finding::of_error(&anyhow::anyhow!("no: such"), "look again");
         assert_eq!(
-            (plain.seen.as_str(), plain.cure.as_str()),
+            (plain.message.as_str(), plain.remedy.as_str()),
             ("no: such", "look again")
         );
     }

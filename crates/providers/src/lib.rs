@@ -7,19 +7,20 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use ha_cluster_file::cluster::{self, Cluster, Node};
 
+mod address_probe;
 mod finding;
 pub mod libvirt;
 #[cfg(test)]
 mod machine_tests;
-mod none;
 pub mod nspawn;
-mod probe;
 mod process;
 pub mod qemu;
+mod render_only;
+mod shared;
 pub mod vm;
 
 pub use finding::{Finding, Unfit};
-pub use none::RenderOnly;
+pub use render_only::RenderOnly;
 
 /// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
 /// several threads at once (one per node). None of them prints anything. An error that an operator can remedy carries an
@@ -76,7 +77,7 @@ pub enum Made {
 /// What a machine does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Machine {
-    /// There is none.
+    /// It was never made, or has been removed.
     Absent,
     /// It has a disk but does not run.
     Off,
@@ -97,7 +98,7 @@ pub enum Power {
 
 /// The provider that the cluster file names. `dir` is the cluster's state directory (0700), the provider's own things
 /// live in `dir/machines`.
-pub fn of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
+pub fn provider_of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
     match &cluster.provider {
         cluster::Provider::Nspawn(options) => {
             Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))

@@ -7,7 +7,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use ha_host_base::command::tail;
+use ha_host_base::command::last_lines;
 
 /// A machine that has said nothing and hardly computed for so long stands still.
 const STILL: Duration = Duration::from_secs(300);
@@ -42,7 +42,7 @@ impl Evidence {
         for file in &self.0 {
             let text = std::fs::read(file).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
-            println!("--- the end of {}:\n{}", file.display(), tail(&text));
+            println!("--- the end of {}:\n{}", file.display(), last_lines(&text));
         }
     }
 

@@ -13,20 +13,20 @@ const POLL: Duration = Duration::from_millis(5);
 
 /// One process of this boot of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Ident {
+pub struct ProcessIdentity {
     pid: i32,
     start: u64,
     boot: String,
 }
 
-impl Ident {
+impl ProcessIdentity {
     /// The process that has this number now.
     pub fn of(pid: i32) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         let (state, start) = parse_stat(&stat)?;
         // A zombie runs no more; its parent may take its time to notice. But while one of its threads still dies, its files,
         // ports and locks are not free.
-        if matches!(state, 'Z' | 'X') && threads(pid) <= 1 {
+        if matches!(state, 'Z' | 'X') && thread_count(pid) <= 1 {
             return None;
         }
         Some(Self {
@@ -52,7 +52,6 @@ impl Ident {
             .with_context(|| format!("cannot write {}", file.display()))
     }
 
-    /// Its number.
     pub fn pid(&self) -> i32 {
         self.pid
     }
@@ -98,7 +97,7 @@ impl Ident {
 }
 
 /// How many threads of the process the kernel still shows, the first one included.
-fn threads(pid: i32) -> usize {
+fn thread_count(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
@@ -141,15 +140,15 @@ mod tests {
             .arg("60")
             .spawn()
             .unwrap();
-        let ident = Ident::of(child.id().cast_signed()).unwrap();
+        let ident = ProcessIdentity::of(child.id().cast_signed()).unwrap();
         ident.write(&file).unwrap();
-        assert_eq!(Ident::alive(&file), Some(ident.clone()));
+        assert_eq!(ProcessIdentity::alive(&file), Some(ident.clone()));
         ident.kill();
         assert!(
             ident.gone_within(Duration::from_secs(5)),
             "a zombie counts as gone"
         );
-        assert_eq!(Ident::alive(&file), None);
+        assert_eq!(ProcessIdentity::alive(&file), None);
         child.wait().unwrap();
     }
 
@@ -157,9 +156,9 @@ mod tests {
     fn another_boot_is_another_process() {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("x.pid");
-        let mut me = Ident::of(std::process::id().cast_signed()).unwrap();
+        let mut me = ProcessIdentity::of(std::process::id().cast_signed()).unwrap();
         me.boot = "other".into();
         me.write(&file).unwrap();
-        assert_eq!(Ident::alive(&file), None);
+        assert_eq!(ProcessIdentity::alive(&file), None);
     }
 }

@@ -30,9 +30,9 @@ pub struct Served {
 pub struct Request {
     /// What was asked for.
     pub path: String,
-    /// Its headers of interest.
+    /// The `Range` header.
     pub range: Option<String>,
-    /// The same.
+    /// The `If-Range` header.
     pub if_range: Option<String>,
 }
 

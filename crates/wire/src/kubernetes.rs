@@ -1,5 +1,10 @@
 //! The Kubernetes versions that are supported, and what differs between them.
 
+/// The port of every apiserver on its node's own address.
+pub const APISERVER_PORT: u16 = 6443;
+/// etcd's port for clients.
+pub const ETCD_CLIENT_PORT: u16 = 2379;
+
 /// A supported minor version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Minor {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::text::printable;
+use ha_kube::etcd::Member;
+use ha_kube::objects::Node;
 use ha_wire::settings::Cni;
 
 /// What one look showed. Errors are one line each.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Look {
+pub struct ClusterView {
     /// The API through the VIP.
     pub vip: Result<(), String>,
     /// Node objects.
@@ -19,7 +21,7 @@ pub struct Look {
     pub apiservers: BTreeMap<String, Result<(), String>>,
 }
 
-impl Default for Look {
+impl Default for ClusterView {
     fn default() -> Self {
         let (vip, etcd) = (
             Err("not asked yet".to_owned()),
@@ -43,16 +45,16 @@ pub struct Seen {
     pub reason: String,
 }
 
-/// An etcd member.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Member {
-    /// Empty until it has started.
-    pub name: String,
-    /// False: a learner.
-    pub voter: bool,
+/// What matters of a Node object, by its name.
+pub(super) fn seen(node: &Node) -> (String, Seen) {
+    let seen = Seen {
+        ready: node.is_ready(),
+        reason: node.why_not_ready(),
+    };
+    (node.metadata.name.clone(), seen)
 }
 
-impl Look {
+impl ClusterView {
     /// Whether a node is Ready.
     pub fn is_ready(&self, node: &str) -> bool {
         self.nodes.get(node).is_some_and(|n| n.ready)
@@ -77,9 +79,9 @@ impl Look {
 
     /// Voting members.
     pub fn voters(&self) -> usize {
-        self.etcd.as_ref().map_or(0, |m| {
-            m.iter().filter(|m| m.voter && !m.name.is_empty()).count()
-        })
+        self.etcd
+            .as_ref()
+            .map_or(0, |m| m.iter().filter(|m| m.is_voter()).count())
     }
 
     /// What is missing of a whole cluster, one line each; none: it is whole.
@@ -125,11 +127,11 @@ impl Look {
         let wanted: BTreeSet<&str> = cluster.control_planes().map(|n| n.name.as_str()).collect();
         let there: BTreeSet<&str> = members
             .iter()
-            .filter(|m| m.voter)
+            .filter(|m| m.is_voter())
             .map(|m| m.name.as_str())
             .collect();
         (wanted != there || members.len() != wanted.len()).then(|| {
-            let word = |m: &Member| match (m.name.as_str(), m.voter) {
+            let word = |m: &Member| match (m.name.as_str(), !m.is_learner) {
                 ("", _) => "one not started".to_owned(),
                 (name, true) => name.to_owned(),
                 (name, false) => format!("{name} (learner)"),

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{output, tail, which};
+use ha_host_base::command::{last_lines, run_for_stdout, which};
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::text::hex;
@@ -15,7 +15,7 @@ use indicatif::BinaryBytes;
 use nix::sys::statvfs::statvfs;
 use tempfile::Builder;
 
-use super::Item;
+use super::DiskItem;
 
 /// How nodes may find the disk, beside its serial number.
 const LABEL: &str = ha_wire::devices::ASSETS_SERIAL;
@@ -32,36 +32,36 @@ const FEATURES: &str = "none,filetype,extent,flex_bg,sparse_super,large_file,hug
 const TIME: &str = "1";
 
 /// Makes the disk, whole or not at all.
-pub fn make(path: &Path, items: &[Item], id: &[u8; 32]) -> Result<()> {
+pub fn make_disk(path: &Path, items: &[DiskItem], id: &[u8; 32]) -> Result<()> {
     let dir = path.parent().unwrap_or_else(|| Path::new("/"));
     let stage = Builder::new()
         .prefix(".new-")
         .tempdir_in(dir)
         .with_context(|| format!("cannot write into {}", dir.display()))?;
-    let size = size(items);
-    room(dir, items, size)?;
+    let size = file_system_size(items);
+    check_free_space(dir, items, size)?;
     let root = stage.path().join("root");
     let lay = || format!("cannot gather the assets in {}", root.display());
-    place(&root, items).with_context(lay)?;
+    place_items(&root, items).with_context(lay)?;
     let image = stage.path().join("image");
-    fill(&image, size, &root, items, id)?;
+    fill_file_system(&image, size, &root, items, id)?;
     std::fs::set_permissions(&image, Permissions::from_mode(0o644))?;
     File::open(&image)?.sync_all()?;
     std::fs::rename(&image, path).with_context(|| format!("cannot write {}", path.display()))?;
     files::sync_dir(dir)
 }
 
-fn size(items: &[Item]) -> u64 {
+fn file_system_size(items: &[DiskItem]) -> u64 {
     let content: u64 = items.iter().map(|i| i.bytes.div_ceil(BLOCK) * BLOCK).sum();
     (content + content / SHARE + EXTRA).div_ceil(BLOCK) * BLOCK
 }
 
 /// Files that cannot be linked are copied, so the worst case counts.
-fn room(dir: &Path, items: &[Item], size: u64) -> Result<()> {
+fn check_free_space(dir: &Path, items: &[DiskItem], size: u64) -> Result<()> {
     let there = statvfs(dir).with_context(|| format!("cannot look at {}", dir.display()))?;
     let free = there.blocks_available() * there.fragment_size();
-    let here = device(dir);
-    let copied = items.iter().filter(|i| device(&i.from) != here);
+    let here = device_of(dir);
+    let copied = items.iter().filter(|i| device_of(&i.from) != here);
     let needed = size + copied.map(|i| i.bytes).sum::<u64>();
     if free < needed {
         return Err(Stop::bad_input(format!(
@@ -74,12 +74,12 @@ fn room(dir: &Path, items: &[Item], size: u64) -> Result<()> {
     Ok(())
 }
 
-fn device(path: &Path) -> Option<u64> {
+fn device_of(path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata(path).ok().map(|m| m.dev())
 }
 
-fn place(root: &Path, items: &[Item]) -> Result<()> {
+fn place_items(root: &Path, items: &[DiskItem]) -> Result<()> {
     for item in items {
         let to = root.join(&item.name);
         files::make_dir(to.parent().unwrap_or(root))?;
@@ -95,12 +95,18 @@ fn place(root: &Path, items: &[Item]) -> Result<()> {
     Ok(())
 }
 
-fn fill(image: &Path, size: u64, root: &Path, items: &[Item], id: &[u8; 32]) -> Result<()> {
+fn fill_file_system(
+    image: &Path,
+    size: u64,
+    root: &Path,
+    items: &[DiskItem],
+    id: &[u8; 32],
+) -> Result<()> {
     File::create(image)?.set_len(size)?;
-    let (own, seed) = (uuid(&id[..16]), uuid(&id[16..]));
+    let (own, seed) = (uuid_of(&id[..16]), uuid_of(&id[16..]));
     let extended = format!("hash_seed={seed},root_owner=0:0,nodiscard,lazy_itable_init=0");
     let inodes = (items.len() + 32).to_string();
-    let mut mke2fs = tool("mke2fs")?;
+    let mut mke2fs = e2fs_tool("mke2fs")?;
     mke2fs
         .args([
             "-q", "-F", "-t", "ext4", "-b", "4096", "-I", "256", "-m", "0",
@@ -108,18 +114,18 @@ fn fill(image: &Path, size: u64, root: &Path, items: &[Item], id: &[u8; 32]) -> 
         .args(["-O", FEATURES, "-L", LABEL, "-U", &own, "-E", &extended])
         .args(["-N", &inodes, "-d"])
         .args([root, image]);
-    output(&mut mke2fs).context("cannot pack the assets disk")?;
+    run_for_stdout(&mut mke2fs).context("cannot pack the assets disk")?;
     let script = image.with_file_name("script");
     std::fs::write(&script, owners_and_times(items))?;
-    let mut debugfs = tool("debugfs")?;
+    let mut debugfs = e2fs_tool("debugfs")?;
     debugfs
         .args(["-w", "-f"])
         .args([&script, &image.to_owned()]);
-    silent(&mut debugfs)
+    run_debugfs(&mut debugfs)
 }
 
 /// mke2fs takes owners, modes and times from the files that it packs: whoever packed it must not be seen.
-fn owners_and_times(items: &[Item]) -> String {
+fn owners_and_times(items: &[DiskItem]) -> String {
     let dirs = items
         .iter()
         .filter_map(|i| i.name.rsplit_once('/').map(|(dir, _)| dir));
@@ -143,7 +149,7 @@ fn owners_and_times(items: &[Item]) -> String {
 }
 
 /// A program of e2fsprogs with the clock stopped.
-fn tool(name: &str) -> Result<Command> {
+fn e2fs_tool(name: &str) -> Result<Command> {
     let Some(path) = which(name) else {
         bail!("{name} is not there, and packs the assets disk: install the package e2fsprogs");
     };
@@ -156,7 +162,7 @@ fn tool(name: &str) -> Result<Command> {
 }
 
 /// debugfs succeeds whatever happens; after its name and version it speaks of faults alone.
-fn silent(debugfs: &mut Command) -> Result<()> {
+fn run_debugfs(debugfs: &mut Command) -> Result<()> {
     let Output { status, stderr, .. } = debugfs.stdin(Stdio::null()).output()?;
     let words = String::from_utf8_lossy(&stderr);
     let faults: Vec<&str> = words
@@ -166,14 +172,14 @@ fn silent(debugfs: &mut Command) -> Result<()> {
     if !status.success() || !faults.is_empty() {
         bail!(
             "cannot pack the assets disk: debugfs ({status}): {}",
-            tail(&faults.join("\n"))
+            last_lines(&faults.join("\n"))
         );
     }
     Ok(())
 }
 
 /// A UUID of version 8, which is free for such use.
-fn uuid(bytes: &[u8]) -> String {
+fn uuid_of(bytes: &[u8]) -> String {
     let mut bytes = bytes.to_vec();
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;

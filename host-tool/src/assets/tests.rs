@@ -2,13 +2,13 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use ha_host_base::command::{output, which};
+use ha_host_base::command::{run_for_stdout, which};
 
 use super::*;
 use crate::bakery::Artefact;
-use crate::progress::pull::Silent;
+use crate::progress::pull::SilentBar;
 
-fn tool(name: &str) -> Command {
+fn e2fs_tool(name: &str) -> Command {
     Command::new(which(name).unwrap_or_else(|| panic!("{name}: install e2fsprogs")))
 }
 
@@ -17,7 +17,7 @@ fn no_cache() -> Result<cache::Cache> {
 }
 
 /// Two sysexts and two archives that are called the same.
-fn lay(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
+fn write_sources(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
     let mut sysexts: Artefacts = BTreeMap::new();
     for (name, file, content) in [
         (
@@ -29,7 +29,7 @@ fn lay(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
     ] {
         let path = dir.join(file);
         std::fs::write(&path, content).unwrap();
-        let (file, source) = (file.to_owned(), Source::File(path));
+        let (file, source) = (file.to_owned(), SysextSource::File(path));
         sysexts.insert(name.to_owned(), Artefact { file, source });
     }
     let images: Vec<PathBuf> = ["one", "two"]
@@ -42,27 +42,27 @@ fn lay(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
     (sysexts, images)
 }
 
-fn packed(dir: &Path, sysexts: &Artefacts, images: &[PathBuf]) -> Packed {
-    let items = gather(sysexts, images, &no_cache, &mut Silent).unwrap();
+fn packed_disk(dir: &Path, sysexts: &Artefacts, images: &[PathBuf]) -> PackedDisk {
+    let items = gather_items(sysexts, images, &no_cache, &mut SilentBar).unwrap();
     pack_items(dir, &items, sysexts.len()).unwrap()
 }
 
-fn ask(disk: &Path, question: &str) -> String {
-    output(tool("debugfs").args(["-R", question]).arg(disk)).unwrap()
+fn ask_debugfs(disk: &Path, question: &str) -> String {
+    run_for_stdout(e2fs_tool("debugfs").args(["-R", question]).arg(disk)).unwrap()
 }
 
 #[test]
 fn a_disk_holds_what_it_was_given_and_nobodys_name() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (sysexts, images) = lay(from.path());
-    let disk = packed(&to.path().join("assets"), &sysexts, &images);
+    let (sysexts, images) = write_sources(from.path());
+    let disk = packed_disk(&to.path().join("assets"), &sysexts, &images);
     assert_eq!((disk.sysexts, disk.images, disk.new), (2, 2, true));
     let mode = std::fs::metadata(&disk.path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o644);
-    output(tool("e2fsck").args(["-f", "-n"]).arg(&disk.path)).unwrap();
-    let label = ask(&disk.path, "show_super_stats -h");
+    run_for_stdout(e2fs_tool("e2fsck").args(["-f", "-n"]).arg(&disk.path)).unwrap();
+    let label = ask_debugfs(&disk.path, "show_super_stats -h");
     assert!(label.contains("ha-assets"), "{label}");
-    let list = ask(&disk.path, "ls -p /") + &ask(&disk.path, "ls -p /images");
+    let list = ask_debugfs(&disk.path, "ls -p /") + &ask_debugfs(&disk.path, "ls -p /images");
     for line in [
         "/100644/0/0/kubernetes-v1.34.4-x86-64.raw/300000/",
         "/100644/0/0/ha-agent.raw/5/",
@@ -72,24 +72,24 @@ fn a_disk_holds_what_it_was_given_and_nobodys_name() {
     ] {
         assert!(list.contains(line), "{line} is not in\n{list}");
     }
-    let content = ask(&disk.path, "cat /images/01-my-images.tar");
+    let content = ask_debugfs(&disk.path, "cat /images/01-my-images.tar");
     assert_eq!(content, "archive 1");
 }
 
 #[test]
 fn the_same_content_gives_the_same_bytes_whoever_packs_it_and_when() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let (sysexts, images) = lay(from.path());
-    let one = packed(&to.path().join("one"), &sysexts, &images);
+    let (sysexts, images) = write_sources(from.path());
+    let one = packed_disk(&to.path().join("one"), &sysexts, &images);
     for path in [&from.path().join("ha-agent.raw"), &images[0]] {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
         let times = std::fs::FileTimes::new().set_modified(std::time::SystemTime::UNIX_EPOCH);
         let file = std::fs::File::options().write(true).open(path).unwrap();
         file.set_times(times).unwrap();
     }
-    let two = packed(&to.path().join("two"), &sysexts, &images);
+    let two = packed_disk(&to.path().join("two"), &sysexts, &images);
     assert_eq!(one.path.file_name(), two.path.file_name());
-    let read = |disk: &Packed| cache::sha256(&disk.path).unwrap();
+    let read = |disk: &PackedDisk| cache::sha256_of_file(&disk.path).unwrap();
     assert_eq!(read(&one), read(&two));
 }
 
@@ -97,17 +97,17 @@ fn the_same_content_gives_the_same_bytes_whoever_packs_it_and_when() {
 fn a_set_that_did_not_change_is_not_packed_again() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let dir = to.path();
-    let (sysexts, images) = lay(from.path());
-    let one = packed(dir, &sysexts, &images);
+    let (sysexts, images) = write_sources(from.path());
+    let one = packed_disk(dir, &sysexts, &images);
     assert_eq!(current_disk(dir).unwrap(), Some(one.path.clone()));
-    let again = packed(dir, &sysexts, &images);
+    let again = packed_disk(dir, &sysexts, &images);
     assert_eq!((again.new, &again.path), (false, &one.path));
     // Another content is another disk; the old one stays for the machines that have it.
     std::fs::write(from.path().join("ha-agent.raw"), "newer").unwrap();
-    let other = packed(dir, &sysexts, &images);
+    let other = packed_disk(dir, &sysexts, &images);
     assert!(other.new && other.path != one.path && one.path.is_file());
     assert_eq!(current_disk(dir).unwrap(), Some(other.path));
-    let back = packed(dir, &sysexts, &images[..1]);
+    let back = packed_disk(dir, &sysexts, &images[..1]);
     assert_eq!((back.new, back.images), (true, 1));
 }
 
@@ -115,8 +115,8 @@ fn a_set_that_did_not_change_is_not_packed_again() {
 fn a_cut_off_packing_leaves_nothing_that_counts() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let dir = to.path().join("assets");
-    let (sysexts, images) = lay(from.path());
-    let items = gather(&sysexts, &images, &no_cache, &mut Silent).unwrap();
+    let (sysexts, images) = write_sources(from.path());
+    let items = gather_items(&sysexts, &images, &no_cache, &mut SilentBar).unwrap();
     // The source is gone when it is packed.
     std::fs::remove_file(from.path().join("ha-agent.raw")).unwrap();
     let error = pack_items(to.path(), &items, 2).unwrap_err();
@@ -129,8 +129,8 @@ fn a_cut_off_packing_leaves_nothing_that_counts() {
     // What a killed ha-host left is swept by the next.
     std::fs::create_dir(dir.join(".new-left")).unwrap();
     std::fs::write(dir.join(".new-current"), "").unwrap();
-    lay(from.path());
-    packed(to.path(), &sysexts, &images);
+    write_sources(from.path());
+    packed_disk(to.path(), &sysexts, &images);
     let mut left: Vec<_> = std::fs::read_dir(&dir)
         .unwrap()
         .map(|e| e.unwrap().file_name().into_string().unwrap())
@@ -143,7 +143,8 @@ fn a_cut_off_packing_leaves_nothing_that_counts() {
 fn archives_that_cannot_be_read_are_bad_input() {
     let dir = tempfile::tempdir().unwrap();
     for path in [dir.path().join("gone.tar"), dir.path().to_owned()] {
-        let error = gather(&Artefacts::new(), &[path], &no_cache, &mut Silent).unwrap_err();
+        let error =
+            gather_items(&Artefacts::new(), &[path], &no_cache, &mut SilentBar).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         assert!(
             error.to_string().starts_with("assets.disk.images[0]: "),
@@ -154,7 +155,7 @@ fn archives_that_cannot_be_read_are_bad_input() {
 
 #[test]
 fn a_disk_is_told_in_a_line() {
-    let disk = Packed {
+    let disk = PackedDisk {
         path: PathBuf::from("/x.img"),
         bytes: 222 << 20,
         sysexts: 5,
@@ -162,7 +163,7 @@ fn a_disk_is_told_in_a_line() {
         new: true,
     };
     assert_eq!(disk.facts(), ["222.00 MiB", "5 sysexts"]);
-    let kept = Packed {
+    let kept = PackedDisk {
         images: 1,
         new: false,
         ..disk

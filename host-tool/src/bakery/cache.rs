@@ -13,7 +13,7 @@ use ha_host_base::text::hex;
 use sha2::{Digest, Sha256};
 use tempfile::Builder;
 
-use super::fetch::{self, Failed};
+use super::fetch::{self, FetchError};
 
 /// Read at once while hashing.
 const PIECE: usize = 1 << 20;
@@ -46,14 +46,14 @@ impl Cache {
     pub fn get(&self, url: &str, sha256: &str, file: &str, bar: &mut dyn Bar) -> Result<PathBuf> {
         let dir = self.0.join(sha256);
         let path = dir.join(file);
-        if path.is_file() && self::sha256(&path)? == sha256 {
+        if path.is_file() && self::sha256_of_file(&path)? == sha256 {
             return Ok(path);
         }
         files::make_dir(&dir)?;
         files::sweep(&dir)?;
         let mut new = Builder::new().prefix(".new-").tempfile_in(&dir)?;
-        let got = fetch::large(url, file, new.as_file_mut(), bar)
-            .map_err(|failed| anyhow!(said(url, failed)))?;
+        let got = fetch::fetch_file(url, file, new.as_file_mut(), bar)
+            .map_err(|failed| anyhow!(fetch_error(url, failed)))?;
         if got != sha256 {
             bail!(
                 "{url} has the hash {got}, not {sha256}: it was changed, or the line breaks what it carries; nothing was kept"
@@ -67,10 +67,10 @@ impl Cache {
     }
 }
 
-fn said(url: &str, failed: Failed) -> String {
+fn fetch_error(url: &str, failed: FetchError) -> String {
     let cause = match failed {
-        Failed::Missing(code) => format!("it answers {code}"),
-        Failed::Other(cause) => cause,
+        FetchError::Missing(code) => format!("it answers {code}"),
+        FetchError::Other(cause) => cause,
     };
     format!(
         "cannot fetch {url}: {cause}; launch again when it can be reached, or name a file of this machine in `sysexts`"
@@ -78,7 +78,7 @@ fn said(url: &str, failed: Failed) -> String {
 }
 
 /// A file's hash, lower-case hex.
-pub fn sha256(path: &Path) -> Result<String> {
+pub fn sha256_of_file(path: &Path) -> Result<String> {
     let unreadable = || format!("cannot read {}", path.display());
     let mut file = File::open(path).with_context(unreadable)?;
     let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);

@@ -18,32 +18,37 @@ const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why there is no answer.
 #[derive(Debug)]
-pub enum Failed {
+pub enum FetchError {
     /// The server has no such thing: its code.
     Missing(u16),
     /// Everything else, in words.
     Other(String),
 }
 
-pub fn text(url: &str, most: u64) -> Result<String, Failed> {
+pub fn fetch_text(url: &str, most: u64) -> Result<String, FetchError> {
     let mut bytes = Vec::new();
-    get(url, |piece| {
+    get_body(url, |piece| {
         bytes.extend_from_slice(piece);
         if bytes.len() as u64 > most {
             return Err(format!("more than {most} bytes: this is something else"));
         }
         Ok(())
     })?;
-    String::from_utf8(bytes).map_err(|_| Failed::Other("not text".to_owned()))
+    String::from_utf8(bytes).map_err(|_| FetchError::Other("not text".to_owned()))
 }
 
 /// A large file, written to `file`; its hash comes back.
-pub fn large(url: &str, name: &str, file: &mut File, bar: &mut dyn Bar) -> Result<String, Failed> {
+pub fn fetch_file(
+    url: &str,
+    name: &str,
+    file: &mut File,
+    bar: &mut dyn Bar,
+) -> Result<String, FetchError> {
     let mut hash = Sha256::new();
     let mut done = 0;
     bar.note(&format!("fetching {name}"));
     let bar = RefCell::new(bar);
-    let got = get_sized(
+    let got = get_sized_body(
         url,
         |size| bar.borrow_mut().begin(Step::Download, size),
         |piece| {
@@ -59,46 +64,46 @@ pub fn large(url: &str, name: &str, file: &mut File, bar: &mut dyn Bar) -> Resul
     Ok(hex(&hash.finalize()))
 }
 
-fn get(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), Failed> {
-    get_sized(url, |_| (), piece)
+fn get_body(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), FetchError> {
+    get_sized_body(url, |_| (), piece)
 }
 
-fn get_sized(
+fn get_sized_body(
     url: &str,
     size: impl FnOnce(Option<u64>),
     mut piece: impl FnMut(&[u8]) -> Result<(), String>,
-) -> Result<(), Failed> {
+) -> Result<(), FetchError> {
     let got = ha_host_base::block_on(async {
-        let mut answer = ask(url).await?;
+        let mut answer = send_request(url).await?;
         size(answer.content_length());
-        while let Some(bytes) = answer.chunk().await.map_err(failed)? {
-            piece(&bytes).map_err(Failed::Other)?;
+        while let Some(bytes) = answer.chunk().await.map_err(innermost_cause)? {
+            piece(&bytes).map_err(FetchError::Other)?;
         }
         Ok(())
     });
-    got.map_err(|e| Failed::Other(format!("{e:#}")))?
+    got.map_err(|e| FetchError::Other(format!("{e:#}")))?
 }
 
-async fn ask(url: &str) -> Result<Response, Failed> {
+async fn send_request(url: &str) -> Result<Response, FetchError> {
     let client = Client::builder()
         .connect_timeout(CONNECT)
         .read_timeout(SILENCE)
         .user_agent(concat!("ha-host/", env!("CARGO_PKG_VERSION")))
         .build()
-        .map_err(failed)?;
-    let answer = client.get(url).send().await.map_err(failed)?;
+        .map_err(innermost_cause)?;
+    let answer = client.get(url).send().await.map_err(innermost_cause)?;
     match answer.status().as_u16() {
         200 => Ok(answer),
-        code @ (404 | 410) => Err(Failed::Missing(code)),
-        code => Err(Failed::Other(format!("it answers {code}"))),
+        code @ (404 | 410) => Err(FetchError::Missing(code)),
+        code => Err(FetchError::Other(format!("it answers {code}"))),
     }
 }
 
 /// The innermost cause: what is around it names the URL again.
-fn failed(error: reqwest::Error) -> Failed {
+fn innermost_cause(error: reqwest::Error) -> FetchError {
     let mut cause: &dyn std::error::Error = &error;
     while let Some(next) = cause.source() {
         cause = next;
     }
-    Failed::Other(cause.to_string())
+    FetchError::Other(cause.to_string())
 }

@@ -7,7 +7,7 @@ use ha_host_base::files;
 use serde::{Deserialize, Serialize};
 
 use super::release::{BAKERY, Release};
-use super::{Artefact, Source};
+use super::{Artefact, SysextSource};
 
 /// Format of the file.
 const VERSION: u32 = 1;
@@ -17,7 +17,7 @@ const NAME: &str = "sysexts.json";
 /// The bakery's images that this cluster was told to use.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Known {
+pub struct KnownReleases {
     version: u32,
     sysexts: Vec<Entry>,
     /// Something was learnt since it was read.
@@ -35,7 +35,7 @@ struct Entry {
     sha256: String,
 }
 
-impl Default for Known {
+impl Default for KnownReleases {
     fn default() -> Self {
         Self {
             version: VERSION,
@@ -45,7 +45,7 @@ impl Default for Known {
     }
 }
 
-impl Known {
+impl KnownReleases {
     /// As the state directory has it; nothing is known without one.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(NAME);
@@ -96,7 +96,7 @@ impl Known {
         };
         Ok(Artefact {
             file: release.file(),
-            source: Source::Url { url, sha256 },
+            source: SysextSource::Url { url, sha256 },
         })
     }
 

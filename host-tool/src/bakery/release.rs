@@ -4,7 +4,7 @@ use anyhow::Result;
 use ha_cluster_file::cluster::Arch;
 use ha_host_base::exit::Stop;
 
-use super::fetch::{self, Failed};
+use super::fetch::{self, FetchError};
 
 /// The bakery's redirector, with the releases below it.
 pub const BAKERY: &str = "https://extensions.flatcar.org/extensions";
@@ -47,7 +47,8 @@ impl<'a> Release<'a> {
     /// Asks for the image's hash.
     pub fn sha256(&self, base: &str) -> Result<String> {
         let url = self.below(base, "SHA256SUMS");
-        let sums = fetch::text(&url, MAX_SUMS).map_err(|failed| self.unknown(&url, failed))?;
+        let sums =
+            fetch::fetch_text(&url, MAX_SUMS).map_err(|failed| self.unknown(&url, failed))?;
         hash_of(&sums, &self.file()).ok_or_else(|| {
             Stop::bad_input(format!(
                 "sysexts.{}: {url} names no {}: the bakery has no such image for {}; name another version, or a file",
@@ -58,15 +59,15 @@ impl<'a> Release<'a> {
         })
     }
 
-    fn unknown(&self, url: &str, failed: Failed) -> anyhow::Error {
+    fn unknown(&self, url: &str, failed: FetchError) -> anyhow::Error {
         let name = self.name;
         match failed {
-            Failed::Missing(code) => Stop::bad_input(format!(
+            FetchError::Missing(code) => Stop::bad_input(format!(
                 "sysexts.{name}: the bakery has no {name}-{}: {url} answers {code}; its releases are at \
                  https://github.com/flatcar/sysext-bakery/releases/tag/{name}, write `{name}: {{version: V}}`",
                 self.version
             )),
-            Failed::Other(cause) => anyhow::anyhow!(
+            FetchError::Other(cause) => anyhow::anyhow!(
                 "sysexts.{name}: cannot fetch {url}: {cause}; without a way there name files of this machine \
                  (`sysexts: {{{name}: {{path: FILE.raw}}, ...}}`), or a mirror: {}=URL",
                 super::MIRROR

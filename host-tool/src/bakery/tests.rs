@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex};
 use ha_test_support::{DEMO, cluster};
 
 use super::*;
-use crate::progress::pull::Silent;
-use crate::state::Root;
+use crate::progress::pull::SilentBar;
+use crate::state::StateRoot;
 
 /// A web server with these files, and what it was asked for. It ends with the test.
-fn serve(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {
+fn serve_files(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let base = format!("http://{}/extensions", listener.local_addr().unwrap());
     let asked = Arc::new(Mutex::new(Vec::new()));
@@ -42,7 +42,7 @@ fn serve(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {
     (base, asked)
 }
 
-fn release(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
+fn release_files(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
     use ha_host_base::text::hex;
     use sha2::{Digest, Sha256};
     let hash = hex(&Sha256::digest(image));
@@ -56,30 +56,30 @@ fn release(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
     ]
 }
 
-fn of(sysexts: &str) -> Cluster {
+fn cluster_with(sysexts: &str) -> Cluster {
     let text = format!("{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{{sysexts}}}\n");
     cluster(&text, Path::new("/"))
 }
 
-fn bad_input(error: &anyhow::Error) -> bool {
+fn is_bad_input(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(Stop::BadInput(_)))
 }
 
 #[test]
 fn the_bakery_is_asked_once_for_all_launches() {
-    let (base, asked) = serve(release("haproxy-3.2.5", b"image"));
-    let cluster = of("haproxy: {version: 3.2.5}");
+    let (base, asked) = serve_files(release_files("haproxy-3.2.5", b"image"));
+    let cluster = cluster_with("haproxy: {version: 3.2.5}");
     let dir = tempfile::tempdir().unwrap();
-    let store = Root::new(Some(dir.path()))
+    let store = StateRoot::new(Some(dir.path()))
         .unwrap()
         .dir("demo")
         .lock()
         .unwrap();
-    let mut known = Known::read(store.path()).unwrap();
+    let mut known = KnownReleases::read(store.path()).unwrap();
     let first = resolve_by(&cluster, &mut known, Some(&base)).unwrap();
     let haproxy = &first["haproxy"];
     assert_eq!(haproxy.file, "haproxy-3.2.5-x86-64.raw");
-    let Source::Url { url, sha256 } = &haproxy.source else {
+    let SysextSource::Url { url, sha256 } = &haproxy.source else {
         panic!("{haproxy:?}")
     };
     assert_eq!(
@@ -93,25 +93,31 @@ fn the_bakery_is_asked_once_for_all_launches() {
     );
     known.keep(store.path()).unwrap();
     // Without the mirror, too, and without any way to the bakery.
-    let mut known = Known::read(store.path()).unwrap();
+    let mut known = KnownReleases::read(store.path()).unwrap();
     assert_eq!(resolve_by(&cluster, &mut known, None).unwrap(), first);
     // Another mirror is another place for the same image.
     let there = resolve_by(&cluster, &mut known, Some("http://127.0.0.1:1/there")).unwrap();
     let url = "http://127.0.0.1:1/there/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw".to_owned();
     let sha256 = sha256.clone();
-    assert_eq!(there["haproxy"].source, Source::Url { url, sha256 });
+    assert_eq!(there["haproxy"].source, SysextSource::Url { url, sha256 });
     assert_eq!(asked.lock().unwrap().len(), 1);
 }
 
 #[test]
 fn what_the_bakery_lacks_is_one_message() {
-    let mut files = release("crio-v1.34.2", b"image");
+    let mut files = release_files("crio-v1.34.2", b"image");
     files[0].1 = b"<html>moved</html>".to_vec();
-    let (base, _) = serve(files);
-    let ask =
-        |sysexts: &str| resolve_by(&of(sysexts), &mut Known::default(), Some(&base)).unwrap_err();
+    let (base, _) = serve_files(files);
+    let ask = |sysexts: &str| {
+        resolve_by(
+            &cluster_with(sysexts),
+            &mut KnownReleases::default(),
+            Some(&base),
+        )
+        .unwrap_err()
+    };
     let error = ask("kubernetes: {version: v9.9.9}");
-    assert!(bad_input(&error));
+    assert!(is_bad_input(&error));
     let text = error.to_string();
     for word in [
         "sysexts.kubernetes: ",
@@ -122,7 +128,7 @@ fn what_the_bakery_lacks_is_one_message() {
         assert!(text.contains(word), "{text}");
     }
     let error = ask("crio: {version: v1.34.2}");
-    assert!(bad_input(&error), "{error}");
+    assert!(is_bad_input(&error), "{error}");
     assert!(
         error
             .to_string()
@@ -139,9 +145,9 @@ fn no_way_to_the_bakery_is_one_message_with_the_cure() {
         .local_addr()
         .unwrap();
     let base = format!("http://{at}/extensions");
-    let cluster = of("haproxy: {version: 3.2.5}");
-    let error = resolve_by(&cluster, &mut Known::default(), Some(&base)).unwrap_err();
-    assert!(!bad_input(&error));
+    let cluster = cluster_with("haproxy: {version: 3.2.5}");
+    let error = resolve_by(&cluster, &mut KnownReleases::default(), Some(&base)).unwrap_err();
+    assert!(!is_bad_input(&error));
     let text = error.to_string();
     for word in [
         "sysexts.haproxy: cannot fetch http://",
@@ -156,13 +162,13 @@ fn no_way_to_the_bakery_is_one_message_with_the_cure() {
 #[test]
 fn images_are_fetched_once_and_kept_only_as_their_hash_says() {
     let image = vec![3; 200_000];
-    let (base, asked) = serve(release("haproxy-3.2.5", &image));
+    let (base, asked) = serve_files(release_files("haproxy-3.2.5", &image));
     let url = format!("{base}/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw");
     let dir = tempfile::tempdir().unwrap();
     let cache = cache::Cache::at(dir.path().join("sysexts"));
     let wrong = "0".repeat(64);
     let error = cache
-        .get(&url, &wrong, "x.raw", &mut Silent)
+        .get(&url, &wrong, "x.raw", &mut SilentBar)
         .unwrap_err()
         .to_string();
     assert!(
@@ -177,21 +183,21 @@ fn images_are_fetched_once_and_kept_only_as_their_hash_says() {
     );
     let source = dir.path().join("source");
     std::fs::write(&source, &image).unwrap();
-    let sha256 = cache::sha256(&source).unwrap();
-    let path = cache.get(&url, &sha256, "x.raw", &mut Silent).unwrap();
+    let sha256 = cache::sha256_of_file(&source).unwrap();
+    let path = cache.get(&url, &sha256, "x.raw", &mut SilentBar).unwrap();
     assert_eq!(path, dir.path().join("sysexts").join(&sha256).join("x.raw"));
     let before = asked.lock().unwrap().len();
     assert_eq!(
-        cache.get(&url, &sha256, "x.raw", &mut Silent).unwrap(),
+        cache.get(&url, &sha256, "x.raw", &mut SilentBar).unwrap(),
         path
     );
     assert_eq!(asked.lock().unwrap().len(), before);
     // A disk that forgets: fetched anew.
     std::fs::write(&path, "rotten").unwrap();
-    cache.get(&url, &sha256, "x.raw", &mut Silent).unwrap();
+    cache.get(&url, &sha256, "x.raw", &mut SilentBar).unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), image);
     let error = cache
-        .get(&format!("{base}/gone.raw"), &wrong, "x.raw", &mut Silent)
+        .get(&format!("{base}/gone.raw"), &wrong, "x.raw", &mut SilentBar)
         .unwrap_err();
     assert!(error.to_string().contains("it answers 404"), "{error}");
 }
@@ -204,11 +210,15 @@ fn files_for_other_machines_are_bad_input() {
     }
     let resolve = |provider: &str, sysexts: &str| {
         let text = format!("{DEMO}provider: {provider}\nsysexts: {{{sysexts}}}\n");
-        resolve_by(&cluster(&text, dir.path()), &mut Known::default(), None)
+        resolve_by(
+            &cluster(&text, dir.path()),
+            &mut KnownReleases::default(),
+            None,
+        )
     };
     let arm = "haproxy: {path: haproxy-3.2.5-arm64.raw}";
     let error = resolve("{qemu: {arch: x86-64}}", arm).unwrap_err();
-    assert!(bad_input(&error));
+    assert!(is_bad_input(&error));
     assert!(
         error
             .to_string()
@@ -222,12 +232,12 @@ fn files_for_other_machines_are_bad_input() {
     );
     let error = resolve("qemu\nassets: download", "haproxy: {path: haproxy.raw}").unwrap_err();
     assert!(
-        bad_input(&error) && error.to_string().contains("write `assets: disk`"),
+        is_bad_input(&error) && error.to_string().contains("write `assets: disk`"),
         "{error}"
     );
     let error = resolve("qemu", "one: {path: a}, two: {path: a}").unwrap_err();
     assert!(
-        bad_input(&error) && error.to_string().contains("as that of sysexts.one"),
+        is_bad_input(&error) && error.to_string().contains("as that of sysexts.one"),
         "{error}"
     );
 }
@@ -240,7 +250,7 @@ fn what_is_remembered_is_read_strictly() {
         (r#"{"version":9,"sysexts":[]}"#, "format 9"),
     ] {
         std::fs::write(dir.path().join("sysexts.json"), text).unwrap();
-        let error = Known::read(dir.path()).unwrap_err();
+        let error = KnownReleases::read(dir.path()).unwrap_err();
         assert!(format!("{error:#}").contains(word), "{error:#}");
     }
 }

@@ -10,6 +10,6 @@ pub fn run(args: &Check) -> Result<()> {
     let source = source::read_source(&args.file)?;
     super::print_warnings(&source);
     let cluster = source.cluster;
-    println!("{}: {}", cluster.name, progress::headline(&cluster));
+    println!("{}: {}", cluster.name, progress::cluster_headline(&cluster));
     Ok(())
 }

@@ -8,14 +8,14 @@ use clap::CommandFactory;
 use crate::cli::{Cli, Completions};
 
 /// A shell's completion script.
-pub fn completions(args: &Completions) -> Result<()> {
+pub fn print_completions(args: &Completions) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ha-host", &mut script);
     Ok(std::io::stdout().write_all(&script)?)
 }
 
 /// The manual page, in roff.
-pub fn man() -> Result<()> {
+pub fn print_manual() -> Result<()> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
     Ok(std::io::stdout().write_all(&page)?)

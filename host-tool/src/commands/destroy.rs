@@ -6,33 +6,32 @@ use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Provider};
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{count, home};
-use ha_providers as provider;
 
 use crate::cli::Destroy;
 use crate::source;
-use crate::state::{Life, Root, advance};
+use crate::state::{ClusterLife, StateRoot, record_life};
 
 /// Machines first, the state last: cut off anywhere, it can be run again.
-pub fn run(args: &Destroy, root: &Root) -> Result<()> {
+pub fn run(args: &Destroy, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let cluster = source::stored_cluster(&dir)?;
     let name = dir.record()?.map(|r| r.name).unwrap_or_default();
-    if !args.yes && !confirmed(&name, cluster.as_ref())? {
+    if !args.yes && !is_confirmed(&name, cluster.as_ref())? {
         println!("nothing was removed");
         return Ok(());
     }
     let path = home(dir.path());
     let store = dir.lock()?;
-    advance(&store, Life::Destroying)?;
+    record_life(&store, ClusterLife::Destroying)?;
     if let Some(cluster) = cluster.filter(|c| c.provider != Provider::None) {
-        provider::of(&cluster, store.path())?.destroy()?;
+        ha_providers::provider_of(&cluster, store.path())?.destroy()?;
     }
     store.remove()?;
     println!("{name} is gone: machines, disks, keys and {path}");
     Ok(())
 }
 
-fn confirmed(name: &str, cluster: Option<&Cluster>) -> Result<bool> {
+fn is_confirmed(name: &str, cluster: Option<&Cluster>) -> Result<bool> {
     if !std::io::stdin().is_terminal() {
         return Err(Stop::bad_input(format!(
             "destroy asks first, and nobody can answer here: ha-host destroy {name} --yes"

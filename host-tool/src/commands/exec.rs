@@ -6,23 +6,23 @@ use std::process::{ExitCode, ExitStatus};
 use anyhow::Result;
 use ha_host_base::exit::Exit;
 
-use super::Known;
+use super::KnownCluster;
 use crate::cli::Exec;
-use crate::state::Root;
+use crate::state::StateRoot;
 
 /// Ends with the command's own exit code.
-pub fn run(args: &Exec, root: &Root) -> Result<ExitCode> {
-    let known = Known::find(root, &args.cluster)?;
+pub fn run(args: &Exec, root: &StateRoot) -> Result<ExitCode> {
+    let known = KnownCluster::find(root, &args.cluster)?;
     let argv: Vec<&str> = args.argv.iter().map(String::as_str).collect();
     let status = known
         .provider
         .exec(known.node(&args.node)?, &argv)?
         .status()?;
-    Ok(code(status))
+    Ok(exit_code(status))
 }
 
 /// A command's exit code as a shell would give it.
-pub fn code(status: ExitStatus) -> ExitCode {
+pub fn exit_code(status: ExitStatus) -> ExitCode {
     let code = status.code().or_else(|| status.signal().map(|s| 128 + s));
     code.and_then(|c| u8::try_from(c).ok())
         .map_or_else(|| Exit::Failed.into(), ExitCode::from)

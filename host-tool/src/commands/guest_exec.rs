@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result};
 use ha_host_base::exit::Exit;
-use ha_providers::vm::guest::{Agent, Way};
+use ha_providers::vm::guest::{Agent, GuestTransport};
 use nix::sys::signal::Signal;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -18,11 +18,11 @@ pub fn run(args: &GuestExec) -> Result<ExitCode> {
     nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)
         .context("cannot be told of the caller's end")?;
     let way = match (&args.qemu, args.libvirt.as_slice()) {
-        (None, [uri, domain]) => Way::Libvirt {
+        (None, [uri, domain]) => GuestTransport::Libvirt {
             uri: uri.clone(),
             domain: domain.clone(),
         },
-        (path, _) => Way::Socket(path.clone().unwrap_or_default()),
+        (path, _) => GuestTransport::Socket(path.clone().unwrap_or_default()),
     };
     let agent = Agent::new(&args.node, way.open());
     let argv = args.argv.clone();

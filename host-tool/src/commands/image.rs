@@ -5,32 +5,33 @@ use ha_cluster_file::cluster::Arch;
 use ha_flatcar_image::{self as image, Pulled, Record, Store, Wanted};
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{Paint, home};
+use indicatif::DecimalBytes;
 use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::cli::{Image, ImageLs, ImagePull, ImageRm, ImageVerb};
 use crate::progress;
-use crate::state::Root;
+use crate::state::StateRoot;
 
 /// The version of the JSON.
 const VERSION: u32 = 1;
 
 /// Does one of them. The clusters' state matters only to those that look for who uses an image.
-pub fn run(args: &Image, root: Result<Root>) -> Result<()> {
+pub fn run(args: &Image, root: Result<StateRoot>) -> Result<()> {
     let store = Store::open(args.store.as_deref())?;
     match &args.verb {
-        ImageVerb::Pull(args) => pull(args, &store),
-        ImageVerb::Ls(args) => ls(args, &store, &root?),
-        ImageVerb::Rm(args) => rm(args, &store, &root?),
+        ImageVerb::Pull(args) => pull_image(args, &store),
+        ImageVerb::Ls(args) => list_images(args, &store, &root?),
+        ImageVerb::Rm(args) => remove_images(args, &store, &root?),
     }
 }
 
-fn pull(args: &ImagePull, store: &Store) -> Result<()> {
+fn pull_image(args: &ImagePull, store: &Store) -> Result<()> {
     let wanted = Wanted {
         channel: args.channel.clone(),
         version: args.version.clone(),
-        arch: arch(args.arch.as_deref())?.unwrap_or(Arch::HOST),
+        arch: parse_arch(args.arch.as_deref())?.unwrap_or(Arch::HOST),
         mirror: args.mirror.clone(),
         file: args.file.clone(),
         signing_key: args.signing_key.clone(),
@@ -69,12 +70,12 @@ fn text_of(store: &Store, pulled: &Pulled) -> String {
     if pulled.already {
         return format!("{name} is there already: {path}");
     }
-    let signed = format!("signed by {} on {}", r.signed_by, time(r.signed_ms));
+    let signed = format!("signed by {} on {}", r.signed_by, format_time(r.signed_ms));
     let head = Paint::stdout().green(&format!("{name} is stored"));
     format!("{head}: {signed}\n  {path}")
 }
 
-fn ls(args: &ImageLs, store: &Store, root: &Root) -> Result<()> {
+fn list_images(args: &ImageLs, store: &Store, root: &StateRoot) -> Result<()> {
     let (mut rows, clusters) = (Vec::new(), root.machines());
     for record in store.list()? {
         let users = image::users(&clusters, &store.image(&record))?;
@@ -98,52 +99,53 @@ fn ls(args: &ImageLs, store: &Store, root: &Root) -> Result<()> {
             home(store.dir())
         );
     }
-    print(&rows);
+    print_table(&rows);
     for (name, bytes) in unfinished {
-        let size = image::space::words(bytes);
+        let size = DecimalBytes(bytes);
         println!("unfinished: {name}, {size}; `image pull` goes on with it, `image rm` removes it");
     }
     Ok(())
 }
 
-fn print(rows: &[(Record, Vec<String>)]) {
+fn print_table(rows: &[(Record, Vec<String>)]) {
     if rows.is_empty() {
         return;
     }
     let width = rows.iter().map(|(r, _)| r.version.len()).max().unwrap_or(0);
     let width = width.max("VERSION".len());
     println!(
-        "{:<width$}  CHANNEL  ARCH     SIZE    PULLED            USED BY",
+        "{:<width$}  CHANNEL  ARCH         SIZE  PULLED            USED BY",
         "VERSION"
     );
     for (r, users) in rows {
-        let (size, time) = (image::space::words(r.size), time(r.pulled_ms));
+        let (size, time) = (DecimalBytes(r.size).to_string(), format_time(r.pulled_ms));
         let users = users.join(", ");
         let line = format!(
-            "{:<width$}  {:<7}  {:<6}  {size:>7}  {time}  {users}",
+            "{:<width$}  {:<7}  {:<6}  {size:>9}  {time}  {users}",
             r.version, r.channel, r.arch
         );
         println!("{}", line.trim_end());
     }
 }
 
-fn rm(args: &ImageRm, store: &Store, root: &Root) -> Result<()> {
+fn remove_images(args: &ImageRm, store: &Store, root: &StateRoot) -> Result<()> {
     for dir in store.remove(
         &args.versions,
-        arch(args.arch.as_deref())?,
+        parse_arch(args.arch.as_deref())?,
         &root.machines(),
+        &mut *progress::pull::download_bar(false),
     )? {
         println!("removed {}", home(&dir));
     }
     Ok(())
 }
 
-fn arch(name: Option<&str>) -> Result<Option<Arch>> {
+fn parse_arch(name: Option<&str>) -> Result<Option<Arch>> {
     name.map(image::arch_of).transpose()
 }
 
 /// `2026-11-21 17:32`, UTC.
-fn time(ms: u64) -> String {
+fn format_time(ms: u64) -> String {
     let seconds = i64::try_from(ms / 1000).unwrap_or(i64::MAX);
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]");
     OffsetDateTime::from_unix_timestamp(seconds)

@@ -2,21 +2,20 @@
 
 use anyhow::{Context, Result};
 use ha_host_base::files;
-use ha_providers as provider;
 
 use crate::cli::Kubeconfig;
 use crate::pki::kubeconfig::{Server, is_current};
 use crate::source;
-use crate::state::Root;
+use crate::state::StateRoot;
 
 /// Renews it first if it is about to end.
-pub fn run(args: &Kubeconfig, root: &Root) -> Result<()> {
+pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let cluster = source::known_cluster(&dir)?;
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let provider = provider::of(&cluster, dir.path())?;
+    let provider = ha_providers::provider_of(&cluster, dir.path())?;
     let server = Server::of(&cluster, &*provider);
     let current = files::read(&dir.kubeconfig())?;
     let current = current.filter(|text| is_current(text, &server, &pki));

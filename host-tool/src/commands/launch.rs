@@ -8,15 +8,15 @@ use ha_host_base::exit::{Exit, Stop};
 use crate::cli::Launch;
 use crate::launch::report::{LaunchEvent, Report};
 use crate::launch::{self, Options};
-use crate::state::Root;
+use crate::state::StateRoot;
 use crate::{progress, source};
 
 /// Making a machine is mostly waiting for a disk and for other programs: fewer at a time leave a small host idle.
 const LEAST_PARALLEL: usize = 4;
 
 /// Reads the file, chooses how it looks, launches.
-pub fn run(args: &Launch, root: &Root) -> Result<Exit> {
-    let report = &mut *progress::reporter(args.json);
+pub fn run(args: &Launch, root: &StateRoot) -> Result<Exit> {
+    let report = &mut *progress::choose_report(args.json);
     let result = read_and_launch(args, root, report);
     if let Err(error) = &result
         && !matches!(error.downcast_ref(), Some(Stop::Said(_)))
@@ -26,7 +26,7 @@ pub fn run(args: &Launch, root: &Root) -> Result<Exit> {
     result
 }
 
-fn read_and_launch(args: &Launch, root: &Root, report: &mut dyn Report) -> Result<Exit> {
+fn read_and_launch(args: &Launch, root: &StateRoot, report: &mut dyn Report) -> Result<Exit> {
     let source = source::read_source(&args.file)?;
     super::print_warnings(&source);
     let processors = available_parallelism().map_or(1, usize::from);
@@ -36,5 +36,5 @@ fn read_and_launch(args: &Launch, root: &Root, report: &mut dyn Report) -> Resul
             .parallel
             .map_or(processors.max(LEAST_PARALLEL), usize::from),
     };
-    launch::launch(&source, root, report, options)
+    launch::launch_cluster(&source, root, report, options)
 }

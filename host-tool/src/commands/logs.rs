@@ -6,13 +6,13 @@ use anyhow::Result;
 use ha_host_base::exit::Exit;
 use ha_providers::Machine;
 
-use super::{Known, exec};
+use super::{KnownCluster, exec};
 use crate::cli::Logs;
-use crate::state::Root;
+use crate::state::StateRoot;
 
 /// Ends with journalctl's own exit code.
-pub fn run(args: &Logs, root: &Root) -> Result<ExitCode> {
-    let known = Known::find(root, &args.cluster)?;
+pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
+    let known = KnownCluster::find(root, &args.cluster)?;
     let node = known.node(&args.node)?;
     if known.provider.state(node)? != Machine::Running {
         eprintln!(
@@ -36,5 +36,5 @@ pub fn run(args: &Logs, root: &Root) -> Result<ExitCode> {
     if let Some(unit) = &args.unit {
         argv.extend(["--unit", unit]);
     }
-    Ok(exec::code(known.provider.exec(node, &argv)?.status()?))
+    Ok(exec::exit_code(known.provider.exec(node, &argv)?.status()?))
 }

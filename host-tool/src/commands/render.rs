@@ -17,13 +17,13 @@ use crate::assets;
 use crate::cli::Render;
 use crate::ignition::{ConfigRenderer, NodeConfig, founder_permission};
 use crate::inputs::OperatorFiles;
-use crate::pki::Secret;
 use crate::pki::kubeconfig::Server;
-use crate::state::Root;
+use crate::state::StateRoot;
 use crate::{progress, source};
+use ha_kube::Secret;
 
 /// The keys are kept in the state directory, so that the next render belongs to the same cluster.
-pub fn run(args: &Render, root: &Root) -> Result<()> {
+pub fn run(args: &Render, root: &StateRoot) -> Result<()> {
     let source = source::read_source(&args.file)?;
     super::print_warnings(&source);
     let cluster = &source.cluster;
@@ -49,16 +49,16 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
         founder,
     }
     .render_all()?;
-    for warning in warnings(&files, &configs) {
+    for warning in collect_warnings(&files, &configs) {
         eprintln!("{}", progress::warning_line(warning));
     }
     let bar = &mut *progress::pull::download_bar(false);
-    let packed = assets::pack(store.path(), cluster, &files.sysexts, bar)?;
+    let packed = assets::pack_disk(store.path(), cluster, &files.sysexts, bar)?;
     files::make_dir(&args.out)?;
     for (name, config) in names.iter().zip(&configs) {
-        put(&args.out, name, &config.text, args.force)?;
+        write_config(&args.out, name, &config.text, args.force)?;
     }
-    println!("{}: {}", cluster.name, progress::headline(cluster));
+    println!("{}: {}", cluster.name, progress::cluster_headline(cluster));
     println!(
         "  {} in {}, each with secrets of its node",
         count(configs.len(), "Ignition config"),
@@ -81,7 +81,7 @@ pub fn run(args: &Render, root: &Root) -> Result<()> {
     Ok(())
 }
 
-fn warnings<'a>(
+fn collect_warnings<'a>(
     files: &'a OperatorFiles,
     configs: &'a [NodeConfig],
 ) -> impl Iterator<Item = &'a String> {
@@ -103,17 +103,17 @@ fn refuse_existing(dir: &Path, names: &[String]) -> Result<()> {
 }
 
 /// Whole or not at all. Not synced to disk: what is lost in a power cut is rendered again.
-fn put(dir: &Path, name: &str, config: &Secret, replace: bool) -> Result<()> {
+fn write_config(dir: &Path, name: &str, config: &Secret, replace: bool) -> Result<()> {
     let path = dir.join(name);
     let written = if replace {
         rename_over(dir, &path, config)
     } else {
-        create(&path, config)
+        create_config(&path, config)
     };
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-fn create(path: &Path, config: &Secret) -> Result<()> {
+fn create_config(path: &Path, config: &Secret) -> Result<()> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -6,23 +6,24 @@ use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Cluster, Node, Provider as Kind};
 use ha_host_base::exit::Exit;
 use ha_host_base::text::{Paint, home, printable};
+use ha_kube::etcd::Member;
 use ha_providers::{self, Machine, Provider};
 use ha_wire::phase::Role;
 use serde::Serialize;
 
-use crate::api::{self, Api, Look};
-use crate::ask::{self, NodeAnswer};
+use crate::api::{Api, ClusterView};
 use crate::cli::Status;
-use crate::progress::headline;
+use crate::node_status::{self, NodeAnswer};
+use crate::progress::cluster_headline;
 use crate::source;
-use crate::state::{Dir, Root};
+use crate::state::{ClusterDir, StateRoot};
 
 /// The version of the JSON below.
 const VERSION: u32 = 1;
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Report {
+struct ClusterReport {
     version: u32,
     cluster: String,
     whole: bool,
@@ -49,17 +50,17 @@ struct NodeLine {
 }
 
 /// Exit code: 0 if the cluster is whole, 1 if not.
-pub fn run(args: &Status, root: &Root) -> Result<Exit> {
+pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
     let Some(name) = &args.cluster else {
-        return list(root, args.json);
+        return list_clusters(root, args.json);
     };
     let dir = source::find_cluster(root, name)?;
     let cluster = source::known_cluster(&dir)?;
-    let report = gather(&dir, &cluster)?;
+    let report = gather_report(&dir, &cluster)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {
-        print(&report, &cluster);
+        print_report(&report, &cluster);
     }
     Ok(if report.whole {
         Exit::Done
@@ -68,7 +69,7 @@ pub fn run(args: &Status, root: &Root) -> Result<Exit> {
     })
 }
 
-fn list(root: &Root, json: bool) -> Result<Exit> {
+fn list_clusters(root: &StateRoot, json: bool) -> Result<Exit> {
     let mut records = Vec::new();
     for name in root.clusters() {
         records.push((root.dir(&name).record()?, root.dir(&name)));
@@ -97,19 +98,19 @@ fn list(root: &Root, json: bool) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
+fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;
-    let provider: Arc<dyn Provider> = Arc::from(ha_providers::of(cluster, dir.path())?);
+    let provider: Arc<dyn Provider> = Arc::from(ha_providers::provider_of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
     let look = ha_host_base::block_on(api.look_further())?;
-    let said = ask::node_statuses(cluster, &*provider);
+    let said = node_status::node_statuses(cluster, &*provider);
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
-    let vip_holder = ask::vip_holder(cluster, &said);
+    let vip_holder = node_status::vip_holder(cluster, &said);
     let missing = look.missing(cluster);
     let line = |(node, said)| node_line(node, &said, provider.as_deref(), &look);
-    Ok(Report {
+    Ok(ClusterReport {
         version: VERSION,
         cluster: cluster.name.clone(),
         whole: missing.is_empty(),
@@ -117,14 +118,14 @@ fn gather(dir: &Dir, cluster: &Cluster) -> Result<Report> {
         vip: cluster.endpoint.authority(),
         vip_answers: look.vip.is_ok(),
         vip_holder,
-        etcd_members: members(&look),
+        etcd_members: member_names(&look),
         nodes: cluster.nodes.iter().zip(said).map(line).collect(),
     })
 }
 
-fn members(look: &Look) -> Vec<String> {
-    let word = |m: &api::Member| {
-        if m.voter {
+fn member_names(look: &ClusterView) -> Vec<String> {
+    let word = |m: &Member| {
+        if !m.is_learner {
             m.name.clone()
         } else {
             format!("{} (learner)", m.name)
@@ -139,7 +140,7 @@ fn node_line(
     node: &Node,
     said: &NodeAnswer,
     provider: Option<&dyn Provider>,
-    look: &Look,
+    look: &ClusterView,
 ) -> NodeLine {
     let machine = match provider.map(|p| p.state(node)) {
         None | Some(Err(_)) => "unknown",
@@ -170,14 +171,14 @@ fn node_line(
     }
 }
 
-fn print(report: &Report, cluster: &Cluster) {
+fn print_report(report: &ClusterReport, cluster: &Cluster) {
     let paint = Paint::stdout();
     let state = if report.whole {
         paint.green("ready")
     } else {
         paint.red("not whole")
     };
-    println!("{}: {state}; {}", report.cluster, headline(cluster));
+    println!("{}: {state}; {}", report.cluster, cluster_headline(cluster));
     let answers = if report.vip_answers {
         "answers"
     } else {

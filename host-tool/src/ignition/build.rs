@@ -12,21 +12,21 @@ use ignition_config::v3_3::{
 };
 use serde_json::Value;
 
-use super::size::Part;
-use crate::pki::Secret;
+use super::size::ConfigPart;
+use ha_kube::Secret;
 
 /// Texts longer than this are compressed: below it gzip's header and base64 eat the gain.
 const COMPRESS_ABOVE: usize = 4096;
 
 /// A config in the making.
 #[derive(Default)]
-pub struct Build {
+pub struct ConfigBuilder {
     config: Config,
     storage: Storage,
     units: Vec<Unit>,
 }
 
-impl Build {
+impl ConfigBuilder {
     pub fn dir(&mut self, path: &str, mode: u32) {
         let mut dir = Directory::new(path.to_owned());
         dir.mode = Some(i64::from(mode));
@@ -35,7 +35,7 @@ impl Build {
 
     /// A file with this text; it replaces what the image has there.
     pub fn file(&mut self, path: &str, mode: u32, text: &str) -> Result<()> {
-        let contents = resource(text)?;
+        let contents = inline_resource(text)?;
         self.push_file(path, mode, contents);
         Ok(())
     }
@@ -124,12 +124,15 @@ impl Build {
             .ignition
             .config
             .get_or_insert_with(IgnitionConfig::default);
-        config.merge.get_or_insert_default().push(resource(text)?);
+        config
+            .merge
+            .get_or_insert_default()
+            .push(inline_resource(text)?);
         Ok(())
     }
 
     /// The file or the user's config that takes most of the text.
-    pub fn largest(&self) -> Option<Part> {
+    pub fn largest(&self) -> Option<ConfigPart> {
         let length = |source: Option<&String>| source.map_or(0, String::len);
         let files = self.storage.files.iter().flatten().map(|file| {
             let contents = file.contents.as_ref();
@@ -156,12 +159,12 @@ impl Build {
             });
         }
         let mut value = serde_json::to_value(&self.config)?;
-        prune(&mut value);
+        remove_nulls(&mut value);
         Ok(Secret::new(serde_json::to_string(&value)?))
     }
 }
 
-fn resource(text: &str) -> Result<Resource> {
+fn inline_resource(text: &str) -> Result<Resource> {
     if text.len() <= COMPRESS_ABOVE {
         return Ok(Resource {
             source: Some(data_url(text.as_bytes())),
@@ -185,13 +188,13 @@ fn data_url(bytes: &[u8]) -> String {
     format!("data:;base64,{}", STANDARD.encode(bytes))
 }
 
-fn prune(value: &mut Value) {
+fn remove_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|_, v| !v.is_null());
-            map.values_mut().for_each(prune);
+            map.values_mut().for_each(remove_nulls);
         }
-        Value::Array(items) => items.iter_mut().for_each(prune),
+        Value::Array(items) => items.iter_mut().for_each(remove_nulls),
         _ => {}
     }
 }

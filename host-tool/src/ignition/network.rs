@@ -5,30 +5,30 @@ use std::fmt::Write;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Mac, Nic, Node, Provider};
 
-use super::build::Build;
+use super::build::ConfigBuilder;
 
 /// Worse than any route of the first interface (0), and than networkd's own choice for DHCP (1024).
 const FURTHER_METRIC: u32 = 2048;
 
-pub fn write(build: &mut Build, cluster: &Cluster, node: &Node) -> Result<()> {
+pub fn write_network(build: &mut ConfigBuilder, cluster: &Cluster, node: &Node) -> Result<()> {
     let name = &cluster.network.interface;
-    let mac = mac(cluster, node);
+    let mac = mac_address_of(cluster, node);
     if let Some(mac) = mac {
         let path = format!("/etc/systemd/network/10-{name}.link");
-        build.file(&path, 0o644, &link(mac, name))?;
+        build.file(&path, 0o644, &link_file(mac, name))?;
     }
     let path = format!("/etc/systemd/network/10-{name}.network");
-    build.file(&path, 0o644, &first(cluster, node, mac))?;
+    build.file(&path, 0o644, &first_network_file(cluster, node, mac))?;
     for nic in &node.interfaces {
         let digits = nic.mac.to_string().replace(':', "");
         let path = format!("/etc/systemd/network/20-{digits}.network");
-        build.file(&path, 0o644, &further(nic))?;
+        build.file(&path, 0o644, &further_network_file(nic))?;
     }
     Ok(())
 }
 
 /// What the first interface is found by. In a container the provider names it, and its address is the kernel's choice.
-fn mac(cluster: &Cluster, node: &Node) -> Option<Mac> {
+fn mac_address_of(cluster: &Cluster, node: &Node) -> Option<Mac> {
     match cluster.provider {
         Provider::Nspawn(_) => None,
         _ => node.mac,
@@ -38,23 +38,23 @@ fn mac(cluster: &Cluster, node: &Node) -> Option<Mac> {
 /// What was found by its address still has to be called as keepalived's configuration calls it. The first file that matches
 /// counts, so this one also stands for Flatcar's 98-virtio.link, which keeps the kernel's name and adds the others; where the
 /// interface has the name already, nothing happens.
-fn link(mac: Mac, name: &str) -> String {
+fn link_file(mac: Mac, name: &str) -> String {
     format!(
         "{}\n[Link]\nName={name}\nAlternativeNamesPolicy=database onboard slot path\n",
-        matching(mac)
+        match_section(mac)
     )
 }
 
 /// `Type=ether` and `Kind=!*` leave alone what inherits the address: VLANs, bridges and bonds above the interface.
-fn matching(mac: Mac) -> String {
+fn match_section(mac: Mac) -> String {
     format!("[Match]\nMACAddress={mac}\nType=ether\nKind=!*\n")
 }
 
 /// `KeepConfiguration=static`: networkd must not take keepalived's VIP away when it restarts.
-fn first(cluster: &Cluster, node: &Node, mac: Option<Mac>) -> String {
+fn first_network_file(cluster: &Cluster, node: &Node, mac: Option<Mac>) -> String {
     let network = &cluster.network;
     let mut text = match mac {
-        Some(mac) => matching(mac),
+        Some(mac) => match_section(mac),
         None => format!("[Match]\nName={}\n", network.interface),
     };
     // Writing to a String cannot fail.
@@ -69,13 +69,13 @@ fn first(cluster: &Cluster, node: &Node, mac: Option<Mac>) -> String {
     for server in &network.dns {
         let _ = writeln!(text, "DNS={server}");
     }
-    text + &fixed(address.is_ipv6())
+    text + &static_settings(address.is_ipv6())
 }
 
 /// Whatever a further interface learns, the node's way out and its name servers stay those of the first, and the node does
 /// not wait for it.
-fn further(nic: &Nic) -> String {
-    let mut text = matching(nic.mac) + "\n[Link]\nRequiredForOnline=no\n";
+fn further_network_file(nic: &Nic) -> String {
+    let mut text = match_section(nic.mac) + "\n[Link]\nRequiredForOnline=no\n";
     if let Some(mtu) = nic.mtu {
         let _ = writeln!(text, "MTUBytes={mtu}");
     }
@@ -89,10 +89,10 @@ fn further(nic: &Nic) -> String {
         return text;
     };
     let _ = writeln!(text, "Address={address}");
-    text + &fixed(address.addr().is_ipv6())
+    text + &static_settings(address.addr().is_ipv6())
 }
 
-fn fixed(ipv6: bool) -> String {
+fn static_settings(ipv6: bool) -> String {
     let link_local = if ipv6 { "ipv6" } else { "no" };
     format!(
         "DHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing={link_local}\nKeepConfiguration=static\n"

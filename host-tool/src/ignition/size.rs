@@ -9,10 +9,10 @@ const WARN: usize = 64 * 1024;
 const MOST: usize = 256 * 1024;
 
 /// A part of a config, and how many bytes it takes.
-pub type Part = (String, usize);
+pub type ConfigPart = (String, usize);
 
 /// A word on a large config; an error on one that is too large.
-pub fn check_size(node: &str, size: usize, largest: Option<Part>) -> Result<Option<String>> {
+pub fn check_size(node: &str, size: usize, largest: Option<ConfigPart>) -> Result<Option<String>> {
     if size <= WARN {
         return Ok(None);
     }

@@ -4,9 +4,9 @@ use ha_cluster_file::cluster::Cluster;
 use ha_wire::devices::ASSETS_DEVICE;
 use ha_wire::paths;
 
-use super::build::Build;
+use super::build::ConfigBuilder;
 use crate::assets;
-use crate::bakery::{Artefacts, Source};
+use crate::bakery::{Artefacts, SysextSource};
 
 /// The mount of the assets disk; systemd wants the unit to be called as the place.
 const MOUNT: &str = "run-ha\\x2dassets.mount";
@@ -26,37 +26,37 @@ ExecStartPost=-/bin/sh -c 'if systemctl --quiet is-active systemd-tmpfiles-setup
 ";
 
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
-pub fn write(build: &mut Build, cluster: &Cluster, sysexts: &Artefacts) {
-    let disk = assets::wanted(cluster, sysexts);
+pub fn write_sysexts(build: &mut ConfigBuilder, cluster: &Cluster, sysexts: &Artefacts) {
+    let disk = assets::has_disk(cluster, sysexts);
     if disk {
-        build.unit(MOUNT, &mount());
+        build.unit(MOUNT, &mount_unit());
     }
     if !sysexts.is_empty() {
         build.dropin(MERGE, "10-ha-host.conf", MERGE_AGAIN);
     }
     for (name, sysext) in sysexts {
         let image = match &sysext.source {
-            _ if disk => assets::in_node(&sysext.file),
-            Source::Url { url, sha256 } => {
-                let image = downloaded(name, &sysext.file);
+            _ if disk => assets::path_on_node(&sysext.file),
+            SysextSource::Url { url, sha256 } => {
+                let image = download_path(name, &sysext.file);
                 build.fetched(&image, 0o644, url, sha256);
                 image
             }
-            Source::File(_) => downloaded(name, &sysext.file),
+            SysextSource::File(_) => download_path(name, &sysext.file),
         };
         build.link(&format!("/etc/extensions/{name}.raw"), &image);
     }
 }
 
 /// Where images are that a node has for itself.
-fn downloaded(name: &str, file: &str) -> String {
+fn download_path(name: &str, file: &str) -> String {
     format!("/opt/extensions/{name}/{file}")
 }
 
 /// Before systemd-sysext looks. `RequiredBy`: without its disk a node has no agent and no kubelet; after systemd's 90 seconds
 /// for a device local-fs.target fails, and the console says which disk is missing and ends in emergency mode, instead of a node
 /// that waits for nothing.
-fn mount() -> String {
+fn mount_unit() -> String {
     format!(
         "[Unit]\n\
          Description=Assets disk of the cluster (system extensions, container images)\n\

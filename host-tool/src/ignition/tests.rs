@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::*;
 
-mod every;
+mod exhaustive;
 mod network;
 mod sizes;
 mod sysexts;
@@ -19,7 +19,11 @@ mod sysexts;
 /// A node's files as Ignition writes them: path to mode and text.
 type Files = BTreeMap<String, (u64, String)>;
 
-fn render(cluster: &Cluster, files: &OperatorFiles, founder: Option<Founder>) -> Vec<Value> {
+fn render_configs(
+    cluster: &Cluster,
+    files: &OperatorFiles,
+    founder: Option<Founder>,
+) -> Vec<Value> {
     let pki = Pki::create().unwrap();
     let configs = ConfigRenderer {
         cluster,
@@ -29,27 +33,30 @@ fn render(cluster: &Cluster, files: &OperatorFiles, founder: Option<Founder>) ->
     }
     .render_all()
     .unwrap();
-    configs.iter().map(|c| judged(c.text.expose())).collect()
+    configs
+        .iter()
+        .map(|c| validated_config(c.text.expose()))
+        .collect()
 }
 
 /// A cluster whose machines are made by people.
-fn of_people(text: &str) -> Cluster {
+fn cluster_of_people(text: &str) -> Cluster {
     cluster(&format!("{text}provider: none\n"), Path::new("/"))
 }
 
 /// The operator's files, for a cluster that never asked the bakery.
-fn gather(cluster: &Cluster) -> Result<OperatorFiles> {
+fn read_operator_files(cluster: &Cluster) -> Result<OperatorFiles> {
     let dir = tempfile::tempdir().unwrap();
     OperatorFiles::read(cluster, dir.path())
 }
 
 /// Parsed back with zero warnings, and accepted by the real `ignition-validate`.
-fn judged(text: &str) -> Value {
-    accepted(text);
-    parsed(text)
+fn validated_config(text: &str) -> Value {
+    assert_valid(text);
+    parsed_config(text)
 }
 
-fn parsed(text: &str) -> Value {
+fn parsed_config(text: &str) -> Value {
     let (config, warnings) = Config::parse_str(text).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     assert!(matches!(config, Config::V3_3(_)));
@@ -58,7 +65,7 @@ fn parsed(text: &str) -> Value {
 }
 
 /// Without a word: it has warnings too.
-fn accepted(text: &str) {
+fn assert_valid(text: &str) {
     let Some(mut validate) = real::command("ignition-validate", "ignition") else {
         return;
     };
@@ -104,7 +111,7 @@ fn node_file(files: &Files) -> NodeFile {
 
 #[test]
 fn a_worker_holds_no_key_but_its_own() {
-    let configs = render(&demo(), &OperatorFiles::default(), None);
+    let configs = render_configs(&demo(), &OperatorFiles::default(), None);
     let files = written_files(&configs[3]);
     let keys: Vec<&String> = files
         .iter()
@@ -121,7 +128,7 @@ fn a_worker_holds_no_key_but_its_own() {
 
 #[test]
 fn secrets_are_for_root_only() {
-    for config in render(&demo(), &OperatorFiles::default(), None) {
+    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
         for (path, (mode, text)) in written_files(&config) {
             let secret = text.contains("PRIVATE KEY") || path == paths::NODE_FILE;
             assert!(!secret || mode == 0o600, "{path} {mode:o}");
@@ -134,7 +141,7 @@ fn secrets_are_for_root_only() {
 
 #[test]
 fn no_two_nodes_share_an_identity() {
-    let configs = render(&demo(), &OperatorFiles::default(), None);
+    let configs = render_configs(&demo(), &OperatorFiles::default(), None);
     let keys: std::collections::BTreeSet<String> = configs
         .iter()
         .map(|c| written_files(c)[paths::IDENTITY_KEY].1.clone())
@@ -146,7 +153,7 @@ fn no_two_nodes_share_an_identity() {
 fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
     let permission = founder_permission(1_000_000);
     let count = |founder| {
-        let configs = render(&demo(), &OperatorFiles::default(), founder);
+        let configs = render_configs(&demo(), &OperatorFiles::default(), founder);
         configs
             .iter()
             .filter_map(|c| node_file(&written_files(c)).founder.map(|f| f.until))
@@ -158,7 +165,7 @@ fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
 
 #[test]
 fn small_files_are_exactly_these() {
-    let configs = render(&of_people(DEMO), &OperatorFiles::default(), None);
+    let configs = render_configs(&cluster_of_people(DEMO), &OperatorFiles::default(), None);
     let files = written_files(&configs[1]);
     assert_eq!(files["/etc/hostname"], (0o644, "node2\n".to_owned()));
     let hosts = "127.0.0.1 localhost\n::1 localhost\n10.77.0.12 node2\n10.77.0.11 node1\n10.77.0.13 node3\n";
@@ -195,8 +202,8 @@ fn the_operators_files_come_along() {
         + &"ab".repeat(32)
         + "}\n";
     let cluster = cluster(&text, dir.path());
-    let files = gather(&cluster).unwrap();
-    let configs = render(&cluster, &files, None);
+    let files = read_operator_files(&cluster).unwrap();
+    let configs = render_configs(&cluster, &files, None);
     let (plane, worker) = (written_files(&configs[0]), written_files(&configs[4]));
     assert_eq!(
         plane["/etc/ha-agent/manifests.d/00-net.yaml"],
@@ -215,7 +222,7 @@ fn the_operators_files_come_along() {
         1
     );
     assert_eq!(configs[0]["passwd"]["users"][0]["name"], "core");
-    let links = links(&configs[4]);
+    let links = links_of(&configs[4]);
     assert_eq!(
         links["/etc/extensions/kubernetes.raw"],
         "/opt/extensions/kubernetes/kubernetes-v1.34.4-x86-64.raw"
@@ -254,13 +261,13 @@ fn bad_files_of_the_operator_are_bad_input() {
         ),
     ];
     for (text, expected) in table {
-        let error = gather(&cluster(&text, dir.path())).unwrap_err();
+        let error = read_operator_files(&cluster(&text, dir.path())).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
 
-fn links(config: &Value) -> BTreeMap<&str, &str> {
+fn links_of(config: &Value) -> BTreeMap<&str, &str> {
     let links = config["storage"]["links"].as_array().unwrap().iter();
     links
         .map(|l| (l["path"].as_str().unwrap(), l["target"].as_str().unwrap()))

@@ -3,9 +3,9 @@
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Sysext, Updates};
 
-use super::build::Build;
+use super::build::ConfigBuilder;
 use crate::assets;
-use crate::bakery::{Artefacts, Source};
+use crate::bakery::{Artefacts, SysextSource};
 
 /// The service that Flatcar's timer starts, each hour.
 const SERVICE: &str = "systemd-sysupdate.service";
@@ -16,21 +16,25 @@ const NOOP: &str = "[Source]\nType=regular-file\nPath=/\nMatchPattern=invalid@v.
 const REBOOT: &str = "/run/reboot-required";
 
 /// Writes it if the cluster file says so, for what is the bakery's; nothing otherwise.
-pub fn write(build: &mut Build, cluster: &Cluster, sysexts: &Artefacts) -> Result<()> {
+pub fn write_updates(
+    build: &mut ConfigBuilder,
+    cluster: &Cluster,
+    sysexts: &Artefacts,
+) -> Result<()> {
     if cluster.updates != Updates::Sysupdate {
         return Ok(());
     }
-    let disk = assets::wanted(cluster, sysexts);
+    let disk = assets::has_disk(cluster, sysexts);
     let mut any = false;
     for (name, sysext) in sysexts {
-        let (Some(Sysext::Bakery { version }), Source::Url { url, .. }) =
+        let (Some(Sysext::Bakery { version }), SysextSource::Url { url, .. }) =
             (cluster.sysexts.get(name), &sysext.source)
         else {
             continue;
         };
         let path = format!("/etc/sysupdate.{name}.d/{name}.conf");
-        build.file(&path, 0o644, &transfer(name, version, url, disk))?;
-        build.dropin(SERVICE, &format!("{name}.conf"), &stage(name));
+        build.file(&path, 0o644, &transfer_file(name, version, url, disk))?;
+        build.dropin(SERVICE, &format!("{name}.conf"), &staging_drop_in(name));
         any = true;
     }
     if any {
@@ -42,7 +46,7 @@ pub fn write(build: &mut Build, cluster: &Cluster, sysexts: &Artefacts) -> Resul
 
 /// The bakery's template. `Verify=` asks for a signature, which the bakery has not; the hashes of SHA256SUMS are checked.
 /// What is on the disk is not among the installed, and would be fetched once more if it were the newest.
-fn transfer(name: &str, version: &str, url: &str, disk: bool) -> String {
+fn transfer_file(name: &str, version: &str, url: &str, disk: bool) -> String {
     // BASE/NAME-VERSION/FILE: all versions are listed in BASE/NAME.
     let base = url.rsplitn(3, '/').nth(2).unwrap_or_default();
     let patch = version
@@ -57,13 +61,13 @@ fn transfer(name: &str, version: &str, url: &str, disk: bool) -> String {
         "[Transfer]\nVerify=false\n{newer}\n\
          [Source]\nType=url-file\nPath={base}/{name}/\nMatchPattern={}\n\n\
          [Target]\nInstancesMax=3\nType=regular-file\nPath=/opt/extensions/{name}\nCurrentSymlink=/etc/extensions/{name}.raw\n",
-        pattern(name, version)
+        match_pattern(name, version)
     )
 }
 
 /// Patches alone, of everything: a kubelet must not be newer than its apiserver, CRI-O goes with the kubelet's minor version,
 /// and the balancer's configuration was tried with one branch of each.
-fn pattern(name: &str, version: &str) -> String {
+fn match_pattern(name: &str, version: &str) -> String {
     match version.rsplit_once('.') {
         Some((minor, _)) => format!("{name}-{minor}.@v-%a.raw"),
         None => format!("{name}-@v-%a.raw"),
@@ -72,7 +76,7 @@ fn pattern(name: &str, version: &str) -> String {
 
 /// Fetches, turns the link, says that a boot would change something, and no more: what runs stays what it is, and nothing is
 /// restarted behind Kubernetes' back. `-`: one that cannot be fetched does not stop the others.
-fn stage(name: &str) -> String {
+fn staging_drop_in(name: &str) -> String {
     let link = format!("/etc/extensions/{name}.raw");
     let seen = format!("/run/ha-sysupdate.{name}");
     format!(

@@ -9,22 +9,22 @@ use ha_host_base::files;
 use ha_wire::phase::Role;
 
 use crate::source::{self, Source};
-use crate::state::{Dir, Life};
+use crate::state::{ClusterDir, ClusterLife};
 
 /// True: the file says what it said at the last launch. An error: it asks for what a launch cannot do.
-pub fn is_unchanged(dir: &Dir, source: &Source) -> Result<bool> {
+pub fn is_unchanged(dir: &ClusterDir, source: &Source) -> Result<bool> {
     let Some(record) = dir.record()? else {
         return Ok(true);
     };
     match record.life {
-        Life::Rendered => return Ok(true),
-        Life::Destroying => {
+        ClusterLife::Rendered => return Ok(true),
+        ClusterLife::Destroying => {
             let name = &record.name;
             return Err(Stop::bad_input(format!(
                 "a destroy of {name} was cut off: finish it with `ha-host destroy {name}` first"
             )));
         }
-        Life::Launching | Life::Standing => {}
+        ClusterLife::Launching | ClusterLife::Standing => {}
     }
     if files::read(&dir.path().join("cluster.yaml"))?.as_deref() == Some(&source.text)
         && record.base == source.base
@@ -34,7 +34,7 @@ pub fn is_unchanged(dir: &Dir, source: &Source) -> Result<bool> {
     let Some(old) = source::stored_cluster(dir)? else {
         return Ok(false);
     };
-    let faults = unchangeable(&old, &source.cluster);
+    let faults = unchangeable_parts(&old, &source.cluster);
     if faults.is_empty() {
         return Ok(old == source.cluster);
     }
@@ -47,7 +47,7 @@ pub fn is_unchanged(dir: &Dir, source: &Source) -> Result<bool> {
 }
 
 /// Everything that differs and is built into machines that stand.
-fn unchangeable(old: &Cluster, new: &Cluster) -> Vec<String> {
+fn unchangeable_parts(old: &Cluster, new: &Cluster) -> Vec<String> {
     let mut faults = Vec::new();
     let mut differ = |what: &str, same: bool| {
         if !same {

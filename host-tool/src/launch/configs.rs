@@ -10,12 +10,12 @@ use ha_providers::{Machine, Provider};
 use crate::ignition::{ConfigRenderer, FOUNDER_SECONDS, founder_permission};
 use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
-use crate::state::Store;
+use crate::state::ClusterStore;
 
 /// A node without a machine gets a config made now: its identity and the permission to found are fresh. A node with a
 /// machine keeps what it was made from. Warnings come back.
 pub fn write_missing(
-    store: &Store,
+    store: &ClusterStore,
     cluster: &Cluster,
     pki: &Pki,
     files: &OperatorFiles,
@@ -37,7 +37,10 @@ pub fn write_missing(
             let config = renderer.render(node)?;
             store.put_ignition(&node.name, config.text.expose())?;
             warnings.extend(config.warning);
-        } else if !founded && cluster.founder() == Some(node) && age(&path)? > FOUNDER_SECONDS {
+        } else if !founded
+            && cluster.founder() == Some(node)
+            && seconds_since_written(&path)? > FOUNDER_SECONDS
+        {
             bail!(
                 "{node} may no longer found the cluster: its permission ran out before any apiserver answered; nothing \
                  stands yet, so begin anew:  ha-host destroy {name} --yes  and launch again",
@@ -50,14 +53,14 @@ pub fn write_missing(
 }
 
 /// Seconds since a config was written.
-fn age(path: &Path) -> Result<u64> {
+fn seconds_since_written(path: &Path) -> Result<u64> {
     let written = std::fs::metadata(path)?.modified()?;
     Ok(written.elapsed().map_or(0, |age| age.as_secs()))
 }
 
 /// The cluster answers: nobody may found it again. Takes the permission out of the stored config, then remembers that.
 pub fn close_founding(
-    store: &Store,
+    store: &ClusterStore,
     cluster: &Cluster,
     pki: &Pki,
     files: &OperatorFiles,

@@ -23,12 +23,12 @@ pub struct Console {
     offset: u64,
     rest: Vec<u8>,
     last: VecDeque<String>,
-    failure: Option<Failure>,
+    failure: Option<BootFailure>,
 }
 
 /// A boot that ended before the agent could.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
+pub struct BootFailure {
     /// What happened, after the node's name.
     pub what: &'static str,
     /// Why, as far as the console says.
@@ -66,7 +66,7 @@ impl Console {
     }
 
     /// The machine was switched on by this launch: what its console said before is another boot's.
-    pub fn boots(&mut self) {
+    pub fn forget_earlier_boot(&mut self) {
         self.offset = self.old;
         self.rest.clear();
         self.last.clear();
@@ -81,18 +81,18 @@ impl Console {
             self.rest.clear();
         }
         if size > self.offset && self.read().is_ok() {
-            self.take_in();
+            self.split_lines();
         }
     }
 
     /// What ended the boot, once something did.
-    pub fn failure(&self) -> Option<&Failure> {
+    pub fn failure(&self) -> Option<&BootFailure> {
         self.failure.as_ref()
     }
 
     /// The last lines, oldest first; a line without its end is one, too.
     pub fn last(&self) -> Vec<String> {
-        let open = clean(&self.rest);
+        let open = clean_line(&self.rest);
         self.last.iter().cloned().chain(open).collect()
     }
 
@@ -108,26 +108,26 @@ impl Console {
         Ok(())
     }
 
-    fn take_in(&mut self) {
+    fn split_lines(&mut self) {
         // A prompt has no line end, and is the last thing that such a console says.
         let end = self.rest.iter().rposition(|b| *b == b'\n' || *b == b'\r');
         let rest = self.rest.split_off(end.map_or(0, |end| end + 1));
         let whole = std::mem::replace(&mut self.rest, rest);
         for line in whole.split(|b| *b == b'\n' || *b == b'\r') {
-            if let Some(line) = clean(line) {
-                self.judge(&line);
+            if let Some(line) = clean_line(line) {
+                self.classify_line(&line);
                 self.last.push_back(line);
             }
         }
         while self.last.len() > LINES {
             self.last.pop_front();
         }
-        if let Some(prompt) = clean(&self.rest) {
-            self.judge(&prompt);
+        if let Some(prompt) = clean_line(&self.rest) {
+            self.classify_line(&prompt);
         }
     }
 
-    fn judge(&mut self, line: &str) {
+    fn classify_line(&mut self, line: &str) {
         let end = ENDS.iter().find(|(words, _)| line.contains(words));
         let cause = line.contains(CRITICAL).then(|| line.to_owned());
         match (&mut self.failure, end) {
@@ -138,7 +138,7 @@ impl Console {
                 let own = (*what != EMERGENCY).then(|| line.to_owned());
                 let what = if said.is_some() { IGNITION } else { what };
                 let cause = said.cloned().or(cause).or(own);
-                self.failure = Some(Failure { what, cause });
+                self.failure = Some(BootFailure { what, cause });
             }
             (None, None) => {}
         }
@@ -146,7 +146,7 @@ impl Console {
 }
 
 /// A line as it may be shown; none if there is nothing in it.
-fn clean(line: &[u8]) -> Option<String> {
+fn clean_line(line: &[u8]) -> Option<String> {
     let text = printable(&String::from_utf8_lossy(line));
     let text = text.trim();
     (!text.is_empty()).then(|| text.chars().take(WIDTH).collect())
@@ -167,7 +167,7 @@ Entering emergency mode. Exit the shell to continue.\r
 Press Enter for system maintenance\r
 (or press Control-D to continue): ";
 
-    fn console(text: &str) -> (tempfile::TempDir, Console) {
+    fn console_with(text: &str) -> (tempfile::TempDir, Console) {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("console.log");
         std::fs::write(&path, text).unwrap();
@@ -175,7 +175,7 @@ Press Enter for system maintenance\r
         (dir, console)
     }
 
-    fn add(console: &mut Console, text: &str) {
+    fn append_output(console: &mut Console, text: &str) {
         let mut file = File::options().append(true).open(console.path()).unwrap();
         file.write_all(text.as_bytes()).unwrap();
         console.poll();
@@ -183,10 +183,10 @@ Press Enter for system maintenance\r
 
     #[test]
     fn an_ignition_failure_is_told_with_its_first_cause() {
-        let (_dir, mut console) = console("");
+        let (_dir, mut console) = console_with("");
         // However the bytes come.
         for byte in IGNITION_LOG.chars() {
-            add(&mut console, &byte.to_string());
+            append_output(&mut console, &byte.to_string());
         }
         let failure = console.failure().unwrap();
         assert_eq!(failure.what, IGNITION);
@@ -215,30 +215,30 @@ Press Enter for system maintenance\r
                 None,
             ),
         ] {
-            let (_dir, mut console) = console(text);
+            let (_dir, mut console) = console_with(text);
             console.poll();
             let failure = console.failure().unwrap();
             assert_eq!((failure.what, failure.cause.as_deref()), (what, cause));
         }
-        let (_dir, mut fine) = console("ignition[1]: Ignition finished successfully\nlogin: ");
+        let (_dir, mut fine) = console_with("ignition[1]: Ignition finished successfully\nlogin: ");
         fine.poll();
         assert_eq!(fine.failure(), None);
     }
 
     #[test]
     fn an_earlier_boots_failure_does_not_count() {
-        let (_dir, mut console) = console(IGNITION_LOG);
+        let (_dir, mut console) = console_with(IGNITION_LOG);
         console.poll();
         assert!(console.failure().is_some(), "it may still stand there");
-        console.boots();
-        add(&mut console, "\n[    0.0] Linux version 6.12\n");
+        console.forget_earlier_boot();
+        append_output(&mut console, "\n[    0.0] Linux version 6.12\n");
         assert_eq!(console.failure(), None);
         assert_eq!(console.last(), ["[    0.0] Linux version 6.12"]);
     }
 
     #[test]
     fn only_the_end_is_kept_and_long_lines_are_cut() {
-        let (_dir, mut console) = console(&format!(
+        let (_dir, mut console) = console_with(&format!(
             "{}\x1b[31m{}\n",
             "line\n".repeat(100),
             "x".repeat(5000)

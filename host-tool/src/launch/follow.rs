@@ -11,14 +11,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::node_progress::{NodeProgress, Stage};
 use super::node_watch::NodeWatch;
-use super::observe::{self, Job, Observation, Sender};
+use super::observe::{self, MachineJob, Observation, Sender};
+use super::phase_timings::PhaseTimings;
 use super::report::{Failures, LaunchEvent, Report, Unfinished};
-use super::timings::PhaseTimings;
 use super::{Launch, configs};
-use crate::api::{Api, Look};
-use crate::ask;
+use crate::api::{Api, ClusterView};
+use crate::node_status;
 use crate::pki::Pki;
-use crate::state::Store;
+use crate::state::ClusterStore;
 
 /// How often the event files are read.
 const TICK: Duration = Duration::from_millis(100);
@@ -36,7 +36,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub enum Outcome {
     /// The cluster is whole.
     Ready {
-        look: Look,
+        look: ClusterView,
         timings: PhaseTimings,
         /// Which node holds the VIP, if it says so.
         vip_holder: Option<String>,
@@ -50,11 +50,11 @@ pub enum Outcome {
 /// One launch at work.
 pub struct Follow<'a> {
     launch: &'a Launch<'a>,
-    store: &'a Store,
+    store: &'a ClusterStore,
     pki: &'a Pki,
     report: &'a mut dyn Report,
     nodes: Vec<NodeWatch>,
-    look: Look,
+    look: ClusterView,
     /// Since when the cluster looks whole.
     whole_since: Option<Instant>,
     /// Since when a node needs a person.
@@ -66,7 +66,7 @@ impl<'a> Follow<'a> {
     /// Takes in what earlier launches heard.
     pub fn new(
         launch: &'a Launch<'a>,
-        store: &'a Store,
+        store: &'a ClusterStore,
         pki: &'a Pki,
         report: &'a mut dyn Report,
     ) -> Self {
@@ -80,7 +80,7 @@ impl<'a> Follow<'a> {
             nodes: nodes
                 .map(|node| NodeWatch::new(node, &*launch.provider, now))
                 .collect(),
-            look: Look::default(),
+            look: ClusterView::default(),
             whole_since: None,
             failing_since: None,
             pause: Arc::new(AtomicU64::new(PAUSE)),
@@ -115,12 +115,12 @@ impl<'a> Follow<'a> {
 
     fn start(&self, to: &Sender) -> Result<()> {
         let (cluster, provider) = (self.cluster(), &self.launch.provider);
-        let mut jobs: Vec<Job> = cluster
+        let mut jobs: Vec<MachineJob> = cluster
             .nodes
             .iter()
             .zip(&self.nodes)
             .enumerate()
-            .map(|(index, (node, watch))| Job {
+            .map(|(index, (node, watch))| MachineJob {
                 index,
                 node: node.clone(),
                 ignition: self.store.ignition(&node.name),
@@ -161,7 +161,7 @@ impl<'a> Follow<'a> {
         Ok(false)
     }
 
-    fn cluster_seen(&mut self, look: Look) -> Result<()> {
+    fn cluster_seen(&mut self, look: ClusterView) -> Result<()> {
         let cluster = self.cluster();
         if look.vip.is_ok() && self.look.vip.is_err() {
             configs::close_founding(self.store, cluster, self.pki, &self.launch.files)?;
@@ -221,11 +221,11 @@ impl<'a> Follow<'a> {
         let cluster = self.cluster();
         let nodes: Vec<&NodeProgress> = self.nodes.iter().map(|n| &n.progress).collect();
         let timings = PhaseTimings::measure(&nodes, self.launch.begun, Instant::now());
-        let answers = ask::node_statuses(cluster, &*self.launch.provider);
+        let answers = node_status::node_statuses(cluster, &*self.launch.provider);
         Outcome::Ready {
             look: self.look.clone(),
             timings,
-            vip_holder: ask::vip_holder(cluster, &answers),
+            vip_holder: node_status::vip_holder(cluster, &answers),
         }
     }
 

@@ -7,7 +7,7 @@ use ha_wire::event::{Event, What};
 use ha_wire::format::FormatError;
 use ha_wire::phase::{Phase, Role};
 
-use super::tail::Line;
+use super::event_tail::EventLine;
 
 /// So many failed attempts of one phase, and this long since the first, end a launch: the agent goes on, but a person
 /// should look.
@@ -109,9 +109,9 @@ impl NodeProgress {
     }
 
     /// Its machine is on its way.
-    pub fn making(&mut self, now: Instant) {
+    pub fn machine_begun(&mut self, now: Instant) {
         self.before = self.stage;
-        self.go(Stage::Making, now);
+        self.move_to(Stage::Making, now);
         self.spans.push(Span {
             phase: None,
             start: now,
@@ -120,16 +120,16 @@ impl NodeProgress {
     }
 
     /// Its machine runs; `fresh` if it was off or not there before.
-    pub fn running(&mut self, fresh: bool, now: Instant) {
+    pub fn machine_runs(&mut self, fresh: bool, now: Instant) {
         if self.stage != Stage::Making {
             return;
         }
         let known = !fresh && self.before != Stage::Waiting;
-        self.go(if known { self.before } else { Stage::Booting }, now);
+        self.move_to(if known { self.before } else { Stage::Booting }, now);
     }
 
     /// What an earlier launch heard: where the node is, but no old failure counts against this launch.
-    pub fn replay(&mut self, lines: &[Line], now: Instant) -> bool {
+    pub fn replay(&mut self, lines: &[EventLine], now: Instant) -> bool {
         for line in lines {
             match line {
                 Ok(event) => drop(self.apply(event, now)),
@@ -153,19 +153,19 @@ impl NodeProgress {
         (self.heard, self.other_version) = (true, None);
         match &event.what {
             What::Hello { .. } => {
-                self.close(None, now);
+                self.end_span(None, now);
                 self.images = None;
                 if matches!(self.stage, Stage::Working(_)) {
                     None
                 } else {
-                    self.go(Stage::Working(Phase::Preflight), now)
+                    self.move_to(Stage::Working(Phase::Preflight), now)
                 }
             }
             What::Started {
                 phase: Phase::Images,
                 ..
             } => None,
-            What::Started { phase, .. } => self.started(*phase, now),
+            What::Started { phase, .. } => self.phase_started(*phase, now),
             What::Waiting {
                 phase: Phase::Images,
                 ..
@@ -174,7 +174,7 @@ impl NodeProgress {
                 phase,
                 what,
                 last_error,
-            } => self.waits(*phase, what, last_error, now),
+            } => self.phase_waits(*phase, what, last_error, now),
             What::Progress {
                 phase: Phase::Images,
                 done,
@@ -184,23 +184,23 @@ impl NodeProgress {
                 Some(NodeChange::Waiting)
             }
             What::Progress { phase, done, total } => {
-                self.waits(*phase, &format!("{done} of {total}"), "", now)
+                self.phase_waits(*phase, &format!("{done} of {total}"), "", now)
             }
-            What::Done { phase, .. } => self.done(*phase, now),
+            What::Done { phase, .. } => self.phase_done(*phase, now),
             What::Failed {
                 phase,
                 error,
                 tail,
                 retry_ms,
                 ..
-            } => self.failed(*phase, error, tail, retry_ms.is_none(), now),
-            What::Steady => self.go(Stage::Steady, now),
+            } => self.phase_failed(*phase, error, tail, retry_ms.is_none(), now),
+            What::Steady => self.move_to(Stage::Steady, now),
         }
     }
 
-    fn started(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
+    fn phase_started(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
         if phase == Phase::Steady {
-            return self.go(Stage::Steady, now);
+            return self.move_to(Stage::Steady, now);
         }
         if !self
             .spans
@@ -213,17 +213,17 @@ impl NodeProgress {
                 end: None,
             });
         }
-        self.go(Stage::Working(phase), now)
+        self.move_to(Stage::Working(phase), now)
     }
 
-    fn waits(
+    fn phase_waits(
         &mut self,
         phase: Phase,
         what: &str,
         last_error: &str,
         now: Instant,
     ) -> Option<NodeChange> {
-        let moved = self.go(Stage::Working(phase), now);
+        let moved = self.move_to(Stage::Working(phase), now);
         let words = if last_error.is_empty() {
             what.to_owned()
         } else {
@@ -233,8 +233,8 @@ impl NodeProgress {
         moved.or_else(|| (before != self.waiting).then_some(NodeChange::Waiting))
     }
 
-    fn done(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
-        self.close(Some(phase), now);
+    fn phase_done(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
+        self.end_span(Some(phase), now);
         if self.trouble.as_ref().is_some_and(|t| t.phase == phase) {
             self.trouble = None;
         }
@@ -244,7 +244,7 @@ impl NodeProgress {
         None
     }
 
-    fn failed(
+    fn phase_failed(
         &mut self,
         phase: Phase,
         error: &str,
@@ -267,7 +267,7 @@ impl NodeProgress {
         Some(NodeChange::Moved)
     }
 
-    fn close(&mut self, phase: Option<Phase>, now: Instant) {
+    fn end_span(&mut self, phase: Option<Phase>, now: Instant) {
         if let Some(span) = self
             .spans
             .iter_mut()
@@ -277,7 +277,7 @@ impl NodeProgress {
         }
     }
 
-    fn go(&mut self, stage: Stage, now: Instant) -> Option<NodeChange> {
+    fn move_to(&mut self, stage: Stage, now: Instant) -> Option<NodeChange> {
         if self.stage == stage {
             return None;
         }

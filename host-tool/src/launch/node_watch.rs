@@ -7,10 +7,10 @@ use ha_providers::{Machine, Made, Provider};
 use ha_wire::format::FormatError;
 
 use super::console::Console;
+use super::event_tail::EventTail;
 use super::node_progress::{NodeChange, NodeProgress, Stage};
 use super::report::{FailureCause, LaunchEvent, NodeFailure, Report, UnfinishedNode};
-use super::tail::Tail;
-use crate::ask;
+use crate::node_status;
 
 /// So many looks in a row must find a machine off: a reboot passes through off.
 const OFF_LOOKS: u32 = 4;
@@ -26,7 +26,7 @@ pub struct NodeWatch {
     /// Nothing more is done for its machine by this launch.
     pub made: bool,
     not_made: Option<NodeFailure>,
-    events: Tail,
+    events: EventTail,
     console: Console,
     off_in_a_row: u32,
 }
@@ -35,7 +35,7 @@ impl NodeWatch {
     /// Takes in what earlier launches heard.
     pub fn new(node: &Node, provider: &dyn Provider, now: Instant) -> Self {
         let mut progress = NodeProgress::new(node, now);
-        let mut events = Tail::new(provider.events(node));
+        let mut events = EventTail::new(provider.events(node));
         let gave_up = progress.replay(&events.poll_all(), now);
         Self {
             node: node.clone(),
@@ -95,7 +95,7 @@ impl NodeWatch {
 
     /// Its machine is being made.
     pub fn machine_begun(&mut self, report: &mut dyn Report) {
-        self.progress.making(Instant::now());
+        self.progress.machine_begun(Instant::now());
         self.tell_change(Some(NodeChange::Moved), report);
     }
 
@@ -110,9 +110,9 @@ impl NodeWatch {
             Ok(made) => {
                 let fresh = made != Made::Running;
                 if fresh {
-                    self.console.boots();
+                    self.console.forget_earlier_boot();
                 }
-                self.progress.running(fresh, Instant::now());
+                self.progress.machine_runs(fresh, Instant::now());
             }
             Err((cause, error)) => {
                 let lines = format!("{error:#}").lines().map(str::to_owned).collect();
@@ -175,7 +175,7 @@ impl NodeWatch {
         let progress = self.progress.clone();
         let silent = !progress.heard && progress.other_version.is_none();
         let journal = match silent && progress.stage != Stage::Steady {
-            true => ask::agent_journal(provider, &self.node, 1).join(" "),
+            true => node_status::agent_journal(provider, &self.node, 1).join(" "),
             false => String::new(),
         };
         (progress.stage != Stage::Steady).then_some(UnfinishedNode { progress, journal })

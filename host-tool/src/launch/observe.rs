@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::report::FailureCause;
-use crate::api::{Api, Look};
-use crate::ask;
+use crate::api::{Api, ClusterView};
+use crate::node_status;
 
 /// How often the machines are looked at: a look is cheap, but five nodes share this machine's processors.
 const MACHINES: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub enum Observation {
     /// What every machine does.
     Machines(Vec<Option<Machine>>),
     /// What the cluster showed.
-    Cluster(Look),
+    Cluster(ClusterView),
     /// Ctrl-C, or a polite kill.
     Interrupt,
 }
@@ -43,7 +43,7 @@ pub type Sender = UnboundedSender<Observation>;
 
 /// A machine to make.
 #[derive(Debug)]
-pub struct Job {
+pub struct MachineJob {
     pub index: usize,
     pub node: Node,
     pub ignition: PathBuf,
@@ -52,7 +52,12 @@ pub struct Job {
 }
 
 /// Makes machines in the order given, so many at a time. The process may end before they are made: a second launch goes on.
-pub fn make_machines(provider: &Arc<dyn Provider>, jobs: Vec<Job>, parallel: usize, to: &Sender) {
+pub fn make_machines(
+    provider: &Arc<dyn Provider>,
+    jobs: Vec<MachineJob>,
+    parallel: usize,
+    to: &Sender,
+) {
     let workers = parallel.min(jobs.len());
     let (jobs, next) = (Arc::new(jobs), Arc::new(AtomicUsize::new(0)));
     for _ in 0..workers {
@@ -72,7 +77,7 @@ pub fn make_machines(provider: &Arc<dyn Provider>, jobs: Vec<Job>, parallel: usi
     }
 }
 
-impl Job {
+impl MachineJob {
     fn make(
         &self,
         provider: &dyn Provider,
@@ -103,7 +108,7 @@ impl Job {
 /// Somebody mended what the agent gave up on, or it will say so again.
 fn restart_agent(provider: &dyn Provider, node: &Node) -> Result<()> {
     let argv = ["systemctl", "restart", "--no-block", "ha-agent.service"];
-    ask::run_on_node(provider, node, &argv, RESTART).map(|_| ())
+    node_status::run_on_node(provider, node, &argv, RESTART).map(|_| ())
 }
 
 /// The agent writes into what is there and makes nothing, or a missing port would become a file. A provider whose

@@ -10,8 +10,8 @@ use ha_wire::event::Event;
 use ha_wire::phase::{Phase, Role};
 
 use super::node_progress::{NodeChange, NodeProgress};
-use super::timings::PhaseTimings;
-use crate::api::Look;
+use super::phase_timings::PhaseTimings;
+use crate::api::ClusterView;
 
 /// Someone who tells people (or programs) how a launch goes.
 pub trait Report {
@@ -34,7 +34,7 @@ pub enum LaunchEvent<'a> {
     /// A node is somewhere else, or waits for something else.
     NodeChanged(&'a NodeProgress, NodeChange),
     /// The cluster shows something new.
-    ClusterChanged(&'a Look, &'a Cluster),
+    ClusterChanged(&'a ClusterView, &'a Cluster),
     /// Time passed; every node in the file's order.
     Tick(&'a [&'a NodeProgress]),
     Ended(&'a End),

@@ -1,190 +1,16 @@
 //! Whole launches over machines that only pretend.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::{Mutex, mpsc};
 
-use anyhow::bail;
-use ha_cluster_file::cluster::Node;
-use ha_flatcar_image::Bar;
-use ha_providers::{Finding, Made, Power};
-use ha_test_support::{DEMO, cluster};
+use ha_providers::Made;
+use ha_test_support::cluster;
 
 use super::*;
-use crate::progress::{self, pull::Silent};
 
-/// Machines that do nothing; what their agents say is given.
-#[derive(Debug)]
-struct FakeProvider {
-    dir: PathBuf,
-    fit: bool,
-    broken: Option<&'static str>,
-    machine: Machine,
-    made: Made,
-    says: &'static str,
-    console: &'static str,
-    deaf: bool,
-    calls: Mutex<Vec<String>>,
-}
+mod fake;
 
-impl FakeProvider {
-    fn note(&self, call: &str) {
-        self.calls.lock().unwrap().push(call.to_owned());
-    }
-}
-
-impl Provider for FakeProvider {
-    fn preflight(&self) -> Result<Vec<Finding>> {
-        let (seen, cure) = ("3 GiB free".to_owned(), "free some memory".to_owned());
-        Ok(vec![Finding {
-            ok: self.fit,
-            seen,
-            cure,
-        }])
-    }
-    fn prepare(&self) -> Result<()> {
-        self.note("prepare");
-        Ok(())
-    }
-    fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
-        assert!(ignition.is_file());
-        self.note(&format!("ensure {}", node.name));
-        if self.broken == Some(node.name.as_str()) {
-            bail!("no space left on device");
-        }
-        std::fs::write(self.console(node), self.console).unwrap();
-        if node.name == "node3" && matches!(self.made, Made::New { .. }) {
-            std::fs::write(self.events(node), self.says).unwrap();
-        }
-        Ok(self.made.clone())
-    }
-    fn state(&self, _node: &Node) -> Result<Machine> {
-        Ok(self.machine)
-    }
-    fn power(&self, _node: &Node, _order: Power) -> Result<()> {
-        Ok(())
-    }
-    fn remove(&self, _node: &Node) -> Result<()> {
-        Ok(())
-    }
-    fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
-        self.note(&format!("exec {} {}", node.name, argv.join(" ")));
-        if self.deaf {
-            bail!("nobody there answers");
-        }
-        if argv[0] == "systemctl" {
-            // The agent begins anew and gives up anew.
-            let mut events = std::fs::read_to_string(self.events(node)).unwrap();
-            events += GAVE_UP;
-            std::fs::write(self.events(node), events).unwrap();
-        }
-        let mut command = Command::new("echo");
-        command.arg("ha-agent.service: Failed with result 'exit-code'.");
-        Ok(command)
-    }
-    fn events(&self, node: &Node) -> PathBuf {
-        self.dir.join(format!("{}.events", node.name))
-    }
-    fn console(&self, node: &Node) -> PathBuf {
-        self.dir.join(format!("{}.console", node.name))
-    }
-    fn destroy(&self) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Keeps the end and the warnings as people would see them.
-#[derive(Default)]
-struct Kept(Vec<String>);
-
-impl Report for Kept {
-    fn tell(&mut self, happened: &LaunchEvent<'_>) {
-        match happened {
-            LaunchEvent::Warning(text) => self.0.push(format!("warning: {text}")),
-            LaunchEvent::Ended(end) => self.0.push(progress::end_text(end)),
-            _ => {}
-        }
-    }
-    fn download_bar(&self) -> Box<dyn Bar> {
-        Box::new(Silent)
-    }
-}
-
-struct TestEnv {
-    dir: tempfile::TempDir,
-    source: Source,
-}
-
-impl TestEnv {
-    /// The documentation's network: nothing ever answers there. Machines of no kind, so that no image is fetched for them.
-    fn new() -> Self {
-        let text = DEMO.replace("10.77.0.", "192.0.2.");
-        let text = text.replace("nodes:", "provider: none\nnodes:");
-        let cluster = cluster(&text, Path::new("/"));
-        let dir = tempfile::tempdir().unwrap();
-        Self {
-            dir,
-            source: Source {
-                path: "demo.yaml".into(),
-                text,
-                base: "/".into(),
-                cluster,
-                warnings: String::new(),
-            },
-        }
-    }
-
-    fn provider(&self) -> FakeProvider {
-        let (dir, calls) = (self.dir.path().to_owned(), Mutex::default());
-        FakeProvider {
-            dir,
-            fit: true,
-            broken: None,
-            machine: Machine::Running,
-            made: Made::New { warning: None },
-            says: "",
-            console: "",
-            deaf: false,
-            calls,
-        }
-    }
-
-    fn state(&self) -> Dir {
-        Root::new(Some(&self.dir.path().join("state")))
-            .unwrap()
-            .dir("demo")
-    }
-
-    fn try_launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Result<Exit>, String) {
-        let mut kept = Kept::default();
-        let launch = Launch {
-            source: &self.source,
-            dir: self.state(),
-            files: OperatorFiles::default(),
-            provider: provider.clone() as Arc<dyn Provider>,
-            options: Options {
-                timeout: Duration::from_secs(timeout),
-                parallel: 2,
-            },
-            begun: Instant::now(),
-        };
-        let exit = launch.run(true, &mut kept);
-        (exit, kept.0.join("\n"))
-    }
-
-    fn launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Exit, String) {
-        let (exit, end) = self.try_launch(provider, timeout);
-        (exit.unwrap(), end)
-    }
-}
-
-const GAVE_UP: &str = concat!(
-    r#"{"version":1,"seq":1,"timeMs":5,"node":"node3","event":"hello","agent":"0.1.0","role":"control-plane","boot":"x"}"#,
-    "\n",
-    r#"{"version":1,"seq":2,"timeMs":6,"node":"node3","event":"failed","phase":"join","attempt":3,"#,
-    r#""error":"dial tcp 192.0.2.11:2379: i/o timeout","tail":["[etcd] Announced"],"retryMs":null}"#,
-    "\n",
-);
+use fake::{FakeProvider, GAVE_UP, Gate, TestEnv};
 
 #[test]
 fn a_machine_that_is_not_fit_is_left_alone() {
@@ -226,7 +52,7 @@ fn a_node_that_gives_up_ends_the_launch_with_its_words_and_is_told_to_try_again_
     }
     assert_eq!(
         env.state().record().unwrap().unwrap().life,
-        state::Life::Launching
+        state::ClusterLife::Launching
     );
     let ca = env.state().pki().unwrap().unwrap();
     let provider = Arc::new(FakeProvider {
@@ -266,6 +92,47 @@ fn a_machine_that_cannot_be_made_is_named_once_the_others_are_made() {
         5,
         "{calls:?}"
     );
+}
+
+#[test]
+fn no_more_machines_are_made_at_a_time_than_asked_for() {
+    let env = TestEnv::new();
+    let (entered, at_the_gate) = mpsc::channel();
+    let (let_go, go_on) = mpsc::channel();
+    let go_on = Mutex::new(go_on);
+    let provider: Arc<dyn Provider> = Arc::new(FakeProvider {
+        gate: Some(Gate { entered, go_on }),
+        ..env.provider()
+    });
+    let ignition = env.dir.path().join("node.ign");
+    std::fs::write(&ignition, "{}").unwrap();
+    let nodes = env.source.cluster.nodes.iter().cloned().enumerate();
+    let jobs = nodes.map(|(index, node)| observe::MachineJob {
+        index,
+        node,
+        ignition: ignition.clone(),
+        gave_up: false,
+    });
+    let (to, _observed) = tokio::sync::mpsc::unbounded_channel();
+    observe::make_machines(&provider, jobs.collect(), 2, &to);
+    let patience = Duration::from_secs(20);
+    let mut first: Vec<String> = (0..2)
+        .map(|_| at_the_gate.recv_timeout(patience).unwrap())
+        .collect();
+    first.sort();
+    assert_eq!(first, ["node1", "node2"]);
+    let third = at_the_gate.recv_timeout(Duration::from_millis(200));
+    assert!(
+        third.is_err(),
+        "{third:?} did not wait for one of the first"
+    );
+    for next in ["node3", "node4", "node5"] {
+        let_go.send(()).unwrap();
+        assert_eq!(at_the_gate.recv_timeout(patience).unwrap(), next);
+    }
+    for _ in 0..2 {
+        let_go.send(()).unwrap();
+    }
 }
 
 #[test]
@@ -379,7 +246,7 @@ fn a_permission_that_ran_out_is_said_before_anything_waits_for_it() {
 #[test]
 fn only_what_a_launch_can_do_may_change() {
     let env = TestEnv::new();
-    let root = Root::new(Some(&env.dir.path().join("state"))).unwrap();
+    let root = StateRoot::new(Some(&env.dir.path().join("state"))).unwrap();
     let compare = |text: &str| {
         let cluster = cluster(text, Path::new("/"));
         let source = Source {
@@ -400,7 +267,7 @@ fn only_what_a_launch_can_do_may_change() {
         Ok(true),
         "only rendered: anything goes"
     );
-    state::advance(&store, state::Life::Standing).unwrap();
+    state::record_life(&store, state::ClusterLife::Standing).unwrap();
     assert_eq!(compare(&format!("{text}# a comment\n")), Ok(true));
     let worker = "  - {name: node6, role: worker, address: 192.0.2.16}\n";
     assert_eq!(
@@ -430,7 +297,7 @@ fn only_what_a_launch_can_do_may_change() {
             "{error}"
         );
     }
-    state::advance(&store, state::Life::Destroying).unwrap();
+    state::record_life(&store, state::ClusterLife::Destroying).unwrap();
     assert!(
         compare(text)
             .unwrap_err()

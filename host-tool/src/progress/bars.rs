@@ -8,8 +8,8 @@ use ha_host_base::text::{Paint, printable};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::describe::{STEPS, completed_steps, stage_name, waiting_for};
-use super::{end, headline, pull, step_line, warning_line};
-use crate::api::Look;
+use super::{cluster_headline, end, pull, step_line, warning_line};
+use crate::api::ClusterView;
 use crate::launch::node_progress::{NodeProgress, Stage};
 use crate::launch::report::{End, LaunchEvent, Report};
 
@@ -23,17 +23,19 @@ const COUNTS_LINE: &str = "  {wide_msg}";
 
 /// Lines that change in place.
 #[derive(Debug, Default)]
-pub struct Bars {
+pub struct BarReport {
     lines: MultiProgress,
     bars: Vec<ProgressBar>,
     drawn: Option<Instant>,
     ready: Vec<String>,
 }
 
-impl Report for Bars {
+impl Report for BarReport {
     fn tell(&mut self, happened: &LaunchEvent<'_>) {
         match happened {
-            LaunchEvent::Begun(cluster) => println!("{}: {}", cluster.name, headline(cluster)),
+            LaunchEvent::Begun(cluster) => {
+                println!("{}: {}", cluster.name, cluster_headline(cluster))
+            }
             LaunchEvent::StepDone(name, facts) => println!("{}", step_line("", name, facts)),
             // Above the bars, if there are any.
             LaunchEvent::Warning(message) => self
@@ -52,8 +54,8 @@ impl Report for Bars {
     }
 }
 
-impl Bars {
-    fn note_ready(&mut self, look: &Look, cluster: &Cluster) {
+impl BarReport {
+    fn note_ready(&mut self, look: &ClusterView, cluster: &Cluster) {
         let ready = cluster.nodes.iter().filter(|n| look.is_ready(&n.name));
         self.ready = ready.map(|n| n.name.clone()).collect();
     }
@@ -68,7 +70,7 @@ impl Bars {
             self.begin(if each { nodes.len() } else { 1 }, each);
         }
         if !each {
-            self.bars[0].set_message(counts(nodes, self.ready.len()));
+            self.bars[0].set_message(counts_text(nodes, self.ready.len()));
             return;
         }
         let width = nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
@@ -95,11 +97,11 @@ impl Bars {
         if !self.bars.is_empty() {
             println!();
         }
-        end::print(end);
+        end::print_end(end);
     }
 }
 
-fn counts(nodes: &[&NodeProgress], ready: usize) -> String {
+fn counts_text(nodes: &[&NodeProgress], ready: usize) -> String {
     let steady = nodes.iter().filter(|n| n.stage == Stage::Steady).count();
     let failing = nodes.iter().filter(|n| n.trouble.is_some()).count();
     format!(

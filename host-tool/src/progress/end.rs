@@ -10,7 +10,7 @@ use crate::launch::report::{End, FailureCause, Failures, NodeFailure, Summary, U
 const DETAILED: usize = 3;
 
 /// Prints the end: good news to standard output, the rest to standard error.
-pub fn print(end: &End) {
+pub fn print_end(end: &End) {
     match end {
         End::Ready(_) | End::AlreadyReady(_) => println!("{}", end_text(end)),
         _ => eprintln!("{}", end_text(end)),
@@ -20,27 +20,27 @@ pub fn print(end: &End) {
 /// The end as people see it.
 pub fn end_text(end: &End) -> String {
     match end {
-        End::Ready(summary) => ready(summary),
+        End::Ready(summary) => ready_text(summary),
         End::AlreadyReady(s) => format!(
             "{} is ready already: nothing changed\n\n{}",
             s.cluster,
             next_commands(s)
         ),
-        End::HostUnfit(findings) => host_unfit(findings),
-        End::Failed(failures) => failed(failures),
-        End::TimedOut(unfinished) => timed_out(unfinished),
+        End::HostUnfit(findings) => host_unfit_text(findings),
+        End::Failed(failures) => failure_text(failures),
+        End::TimedOut(unfinished) => timed_out_text(unfinished),
         End::Interrupted(file) => {
             let go_on = format!("\n  go on    run  ha-host launch {}  again", file.display());
-            error("interrupted: everything is left as it is") + &go_on
+            error_line("interrupted: everything is left as it is") + &go_on
         }
     }
 }
 
-fn error(head: &str) -> String {
+fn error_line(head: &str) -> String {
     format!("{} {head}", Paint::stderr().red("error:"))
 }
 
-fn ready(s: &Summary) -> String {
+fn ready_text(s: &Summary) -> String {
     let held = s.vip_holder.as_ref();
     let held = held.map_or_else(String::new, |node| format!(", VIP on {node}"));
     let etcd = match s.members {
@@ -56,7 +56,7 @@ fn ready(s: &Summary) -> String {
     let spent: Vec<String> = s.timings.0.iter().map(stretch).collect();
     let spent = match spent.join(", ") {
         words if words.is_empty() => String::new(),
-        words => format!("\n  where the time went (seconds): {words}"),
+        words => format!("\n  where the time went: {words}"),
     };
     format!(
         "{head}: {0} of {0} nodes{etcd}{held}\n\n{1}{spent}",
@@ -74,19 +74,22 @@ fn next_commands(s: &Summary) -> String {
     )
 }
 
-fn host_unfit(findings: &[Finding]) -> String {
+fn host_unfit_text(findings: &[Finding]) -> String {
     let line = |f: &Finding| {
-        let (seen, cure) = (printable(&f.seen), printable(&f.cure));
-        format!("\n  {seen}\n           = {cure}")
+        format!(
+            "\n  {}\n           = {}",
+            printable(&f.message),
+            printable(&f.remedy)
+        )
     };
     let problems = count(findings.len(), "problem");
     let lines: String = findings.iter().map(line).collect();
-    error(&format!(
+    error_line(&format!(
         "this machine is not fit for it: {problems}; nothing was made{lines}"
     ))
 }
 
-fn timed_out(unfinished: &Unfinished) -> String {
+fn timed_out_text(unfinished: &Unfinished) -> String {
     let nodes = unfinished.nodes.iter().map(unfinished_node);
     let missing = nodes.chain(unfinished.missing.iter().cloned());
     let lines: String = missing.map(|m| format!("\n  {}", printable(&m))).collect();
@@ -94,17 +97,17 @@ fn timed_out(unfinished: &Unfinished) -> String {
     let file = unfinished.file.display();
     format!(
         "{}{lines}\n  go on    it works on by itself; run  ha-host launch {file}  again to wait on",
-        error(&head)
+        error_line(&head)
     )
 }
 
 /// Every node with its own cause, then once what holds for all of them.
-fn failed(failures: &Failures) -> String {
+fn failure_text(failures: &Failures) -> String {
     let mut text = String::new();
     for (index, node) in failures.nodes.iter().enumerate() {
         let what = what_failed(&node.cause);
         let head = format!("{} ({}): {what}", node.node, node.role.words());
-        text += &error(&head);
+        text += &error_line(&head);
         if index < DETAILED {
             let lines = node.output.iter();
             text.extend(lines.map(|l| format!("\n  {}", printable(l))));
@@ -112,16 +115,13 @@ fn failed(failures: &Failures) -> String {
         }
         text.push('\n');
     }
-    text += &format!("  others   {}", others(failures));
-    let names: Vec<&str> = failures.nodes.iter().map(|n| n.node.as_str()).collect();
-    let mend = format!(
-        "mend it and run  ha-host launch {}  again: it continues with {}",
-        failures.file.display(),
-        names.join(", ")
-    );
-    let mut anew = failures.nodes.iter();
-    let anew = anew.find_map(|n| way_on(&n.cause, failures));
-    text + &format!("\n  go on    {}", anew.unwrap_or(mend))
+    text += &format!("  others   {}", others_text(failures));
+    let (anew, again): (Vec<&NodeFailure>, Vec<_>) =
+        failures.nodes.iter().partition(|n| never_booted(n));
+    for way in [launch_anew(&anew, failures), launch_again(&again, failures)] {
+        text.extend(way.map(|way| format!("\n  go on    {way}")));
+    }
+    text
 }
 
 /// What happened to a node, after its name.
@@ -145,7 +145,7 @@ pub fn what_failed(cause: &FailureCause) -> String {
 }
 
 /// How the nodes do that did not fail.
-pub fn others(failures: &Failures) -> String {
+pub fn others_text(failures: &Failures) -> String {
     format!(
         "{} of the {} other nodes are Ready",
         failures.others_ready, failures.others
@@ -161,13 +161,95 @@ pub fn look_command(node: &NodeFailure, failures: &Failures) -> String {
     format!("ha-host logs {} {}{unit}", failures.cluster, node.node)
 }
 
-/// What to do where launching again is not enough.
-pub fn way_on(cause: &FailureCause, failures: &Failures) -> Option<String> {
-    matches!(cause, FailureCause::NeverBooted(_)).then(|| {
+fn never_booted(node: &NodeFailure) -> bool {
+    matches!(node.cause, FailureCause::NeverBooted(_))
+}
+
+/// What to do where launching again is not enough; none: it is.
+pub fn way_on(node: &NodeFailure, failures: &Failures) -> Option<String> {
+    let anew: &[&NodeFailure] = if never_booted(node) { &[node] } else { &[] };
+    launch_anew(anew, failures)
+}
+
+fn launch_anew(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
+    let cluster = &failures.cluster;
+    node_names(nodes).map(|names| {
         format!(
-            "nothing of this node ever ran: mend its config (ignition.merge, sysexts), then  ha-host destroy {} --yes  \
-             and launch again",
-            failures.cluster
+            "nothing of {names} ever ran: mend the config (ignition.merge, sysexts), then  ha-host destroy {cluster} --yes  \
+             and launch again"
         )
     })
+}
+
+fn launch_again(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
+    let file = failures.file.display();
+    node_names(nodes).map(|names| {
+        format!("mend it and run  ha-host launch {file}  again: it continues with {names}")
+    })
+}
+
+fn node_names(nodes: &[&NodeFailure]) -> Option<String> {
+    let names: Vec<&str> = nodes.iter().map(|n| n.node.as_str()).collect();
+    (!names.is_empty()).then(|| names.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ha_wire::phase::{Phase, Role};
+
+    use super::*;
+
+    fn failures(nodes: Vec<NodeFailure>) -> Failures {
+        Failures {
+            cluster: "demo".to_owned(),
+            file: "demo.yaml".into(),
+            nodes,
+            others_ready: 1,
+            others: 2,
+        }
+    }
+
+    #[test]
+    fn one_node_that_failed_is_shown_with_its_words() {
+        let cause = FailureCause::PhaseFailed {
+            phase: Phase::Join,
+            attempts: 5,
+            failing: Duration::from_secs(96),
+        };
+        let node = NodeFailure {
+            node: "node3".to_owned(),
+            role: Role::ControlPlane,
+            cause,
+            output: vec!["dial tcp: i/o timeout".to_owned()],
+        };
+        assert_eq!(
+            failure_text(&failures(vec![node])),
+            "error: node3 (control plane): join failed 5 times in 96 s\n  dial tcp: i/o timeout\n  \
+             look     ha-host logs demo node3 --unit ha-agent\n  \
+             others   1 of the 2 other nodes are Ready\n  \
+             go on    mend it and run  ha-host launch demo.yaml  again: it continues with node3"
+        );
+    }
+
+    #[test]
+    fn of_many_nodes_that_failed_the_first_are_shown_with_their_words() {
+        let node = |number: usize| NodeFailure {
+            node: format!("node{number}"),
+            role: Role::Worker,
+            cause: FailureCause::NeverBooted("its kernel panicked"),
+            output: vec![format!("panic {number}")],
+        };
+        let text = failure_text(&failures((1..=5).map(node).collect()));
+        assert_eq!(text.matches("its kernel panicked").count(), 5);
+        assert!(
+            text.contains("panic 3") && !text.contains("panic 4"),
+            "{text}"
+        );
+        assert!(
+            text.contains("\n  go on    nothing of node1, node2, node3, node4, node5 ever ran:"),
+            "{text}"
+        );
+    }
 }

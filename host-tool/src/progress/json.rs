@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::describe::{stage_name, unfinished_node, waiting_for};
 use super::{end, pull};
-use crate::api::Look;
+use crate::api::ClusterView;
 use crate::launch::node_progress::NodeChange;
 use crate::launch::report::{
     End, FailureCause, Failures, LaunchEvent, NodeFailure, Report, Summary, Unfinished,
@@ -16,7 +16,7 @@ use crate::launch::report::{
 const VERSION: u32 = 1;
 
 #[derive(Debug)]
-pub struct Json;
+pub struct JsonReport;
 
 fn print_object(kind: &str, mut object: Value) {
     object["version"] = json!(VERSION);
@@ -24,7 +24,7 @@ fn print_object(kind: &str, mut object: Value) {
     println!("{object}");
 }
 
-impl Report for Json {
+impl Report for JsonReport {
     fn tell(&mut self, happened: &LaunchEvent<'_>) {
         match happened {
             LaunchEvent::Begun(cluster) => print_object("begin", cluster_object(cluster)),
@@ -60,7 +60,7 @@ fn cluster_object(cluster: &Cluster) -> Value {
     json!({"cluster": cluster.name, "nodes": nodes, "vip": vip, "kubernetes": kubernetes})
 }
 
-fn look_object(look: &Look, cluster: &Cluster) -> Value {
+fn look_object(look: &ClusterView, cluster: &Cluster) -> Value {
     let ready = look.nodes.iter().filter(|(_, n)| n.ready);
     let ready: Vec<&String> = ready.map(|(name, _)| name).collect();
     json!({"vip": look.vip.is_ok(), "ready": ready, "missing": look.missing(cluster)})
@@ -71,7 +71,7 @@ fn print_end(end: &End) {
         End::Ready(summary) => print_object("ready", summary_object(summary)),
         End::AlreadyReady(summary) => print_object("already-ready", summary_object(summary)),
         End::HostUnfit(findings) => {
-            let problem = |f: &ha_providers::Finding| json!({"seen": f.seen, "cure": f.cure});
+            let problem = |f: &ha_providers::Finding| json!({"seen": f.message, "cure": f.remedy});
             let problems: Vec<Value> = findings.iter().map(problem).collect();
             print_object("unfit", json!({"problems": problems}));
         }
@@ -93,8 +93,8 @@ fn failure_object(node: &NodeFailure, failures: &Failures) -> Value {
     };
     json!({
         "node": node.node, "phase": phase, "what": end::what_failed(&node.cause), "words": node.output,
-        "others": end::others(failures), "look": end::look_command(node, failures),
-        "again": end::way_on(&node.cause, failures),
+        "others": end::others_text(failures), "look": end::look_command(node, failures),
+        "again": end::way_on(node, failures),
     })
 }
 

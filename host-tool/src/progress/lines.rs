@@ -7,7 +7,7 @@ use ha_flatcar_image::Bar;
 use ha_host_base::text::printable;
 
 use super::describe::{stage_name, waiting_for};
-use super::{end, headline, pull, step_line, warning_line};
+use super::{cluster_headline, end, pull, step_line, warning_line};
 use crate::launch::node_progress::{NodeChange, NodeProgress};
 use crate::launch::report::{LaunchEvent, Report};
 
@@ -15,13 +15,13 @@ use crate::launch::report::{LaunchEvent, Report};
 const WAITING_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
-pub struct Lines {
+pub struct LineReport {
     begun: Instant,
     told: BTreeMap<String, Instant>,
     ready: usize,
 }
 
-impl Default for Lines {
+impl Default for LineReport {
     fn default() -> Self {
         Self {
             begun: Instant::now(),
@@ -31,10 +31,12 @@ impl Default for Lines {
     }
 }
 
-impl Report for Lines {
+impl Report for LineReport {
     fn tell(&mut self, happened: &LaunchEvent<'_>) {
         match happened {
-            LaunchEvent::Begun(cluster) => println!("{}: {}", cluster.name, headline(cluster)),
+            LaunchEvent::Begun(cluster) => {
+                println!("{}: {}", cluster.name, cluster_headline(cluster))
+            }
             LaunchEvent::StepDone(name, facts) => {
                 println!("{}", step_line(&self.stamp(), name, facts));
             }
@@ -43,7 +45,7 @@ impl Report for Lines {
             LaunchEvent::ClusterChanged(look, cluster) => {
                 self.count_ready(look.ready(cluster), cluster.nodes.len());
             }
-            LaunchEvent::Ended(end) => end::print(end),
+            LaunchEvent::Ended(end) => end::print_end(end),
             LaunchEvent::NodeSaid(_) | LaunchEvent::Tick(_) | LaunchEvent::Broken(_) => {}
         }
     }
@@ -53,7 +55,7 @@ impl Report for Lines {
     }
 }
 
-impl Lines {
+impl LineReport {
     fn stamp(&self) -> String {
         format!("{:>4.0} s", self.begun.elapsed().as_secs_f32())
     }

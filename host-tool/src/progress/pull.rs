@@ -2,9 +2,8 @@
 
 use std::io::IsTerminal;
 
-use ha_flatcar_image::space::words;
 use ha_flatcar_image::{Bar, Step};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 use serde_json::json;
 
 /// The version of the JSON lines.
@@ -15,22 +14,22 @@ const LINE_EVERY: u64 = 10;
 /// The right one for where the output goes.
 pub fn download_bar(json: bool) -> Box<dyn Bar> {
     if json {
-        Box::new(Json::default())
+        Box::new(JsonBar::default())
     } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
-        Box::new(Terminal::default())
+        Box::new(TerminalBar::default())
     } else {
-        Box::new(Lines::default())
+        Box::new(LineBar::default())
     }
 }
 
 /// How far a step is, told only when it matters.
 #[derive(Debug, Default)]
-struct Share {
+struct ToldShare {
     total: Option<u64>,
     told: Option<u64>,
 }
 
-impl Share {
+impl ToldShare {
     /// The share in per cent when it has passed another multiple of `every`.
     fn passed(&mut self, done: u64, every: u64) -> Option<u64> {
         let total = self.total.filter(|t| *t > 0)?;
@@ -41,9 +40,9 @@ impl Share {
 
 /// A bar that changes in place.
 #[derive(Debug, Default)]
-struct Terminal(Option<ProgressBar>);
+struct TerminalBar(Option<ProgressBar>);
 
-impl Bar for Terminal {
+impl Bar for TerminalBar {
     fn begin(&mut self, step: Step, total: Option<u64>) {
         let bar = total.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
         let keys = match total {
@@ -82,19 +81,19 @@ impl Bar for Terminal {
 
 /// Plain lines, one for ten per cent.
 #[derive(Debug, Default)]
-struct Lines {
+struct LineBar {
     step: Option<Step>,
-    share: Share,
+    share: ToldShare,
 }
 
-impl Bar for Lines {
+impl Bar for LineBar {
     fn begin(&mut self, step: Step, total: Option<u64>) {
         self.step = Some(step);
-        self.share = Share {
+        self.share = ToldShare {
             total,
             told: Some(0),
         };
-        let size = total.map_or_else(String::new, |t| format!("  {}", words(t)));
+        let size = total.map_or_else(String::new, |t| format!("  {}", DecimalBytes(t)));
         println!("{}{size}", step.name());
     }
 
@@ -115,15 +114,15 @@ impl Bar for Lines {
 
 /// One JSON object a line, one for each per cent.
 #[derive(Debug, Default)]
-struct Json {
+struct JsonBar {
     step: Option<Step>,
-    share: Share,
+    share: ToldShare,
 }
 
-impl Bar for Json {
+impl Bar for JsonBar {
     fn begin(&mut self, step: Step, total: Option<u64>) {
         self.step = Some(step);
-        self.share = Share { total, told: None };
+        self.share = ToldShare { total, told: None };
         println!(
             "{}",
             json!({"version": VERSION, "type": "step", "step": step.name(), "total": total})
@@ -154,10 +153,10 @@ impl Bar for Json {
 
 #[cfg(test)]
 #[derive(Debug)]
-pub struct Silent;
+pub struct SilentBar;
 
 #[cfg(test)]
-impl Bar for Silent {
+impl Bar for SilentBar {
     fn begin(&mut self, _step: Step, _total: Option<u64>) {}
     fn at(&mut self, _done: u64) {}
     fn end(&mut self) {}
@@ -170,12 +169,12 @@ mod tests {
 
     #[test]
     fn a_share_is_told_once() {
-        let mut share = Share {
+        let mut share = ToldShare {
             total: Some(200),
             told: Some(0),
         };
         let told: Vec<u64> = (0..=200).filter_map(|d| share.passed(d, 10)).collect();
         assert_eq!(told, [10, 20, 30, 40, 50, 60, 70, 80, 90, 100]);
-        assert_eq!(Share::default().passed(5, 1), None);
+        assert_eq!(ToldShare::default().passed(5, 1), None);
     }
 }

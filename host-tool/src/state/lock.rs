@@ -39,7 +39,7 @@ impl Lock {
         let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(held(file, path)),
+            Err(TryLockError::WouldBlock) => bail!(held_by(file, path)),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
@@ -56,7 +56,7 @@ impl Lock {
     }
 }
 
-fn held(mut file: File, path: &Path) -> String {
+fn held_by(mut file: File, path: &Path) -> String {
     let mut pid = String::new();
     let who = match file.read_to_string(&mut pid) {
         Ok(n) if n > 0 => format!(

@@ -11,13 +11,13 @@ pub const VERSION: u32 = 1;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Record {
+pub struct ClusterRecord {
     /// [`VERSION`].
     pub version: u32,
     pub name: String,
     pub created_ms: u64,
     /// How far the cluster is.
-    pub life: Life,
+    pub life: ClusterLife,
     /// True once an apiserver answered under this cluster's CA: from then on no node may found it.
     pub founded: bool,
     /// The directory that relative paths in the stored cluster file start from.
@@ -29,7 +29,7 @@ pub struct Record {
 /// How far a cluster is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Life {
+pub enum ClusterLife {
     /// Keys and configs exist, no machine was made.
     Rendered,
     /// A launch made machines and has not seen the cluster whole.
@@ -39,7 +39,7 @@ pub enum Life {
     Destroying,
 }
 
-impl Life {
+impl ClusterLife {
     pub fn words(self) -> &'static str {
         match self {
             Self::Rendered => "rendered",
@@ -50,14 +50,14 @@ impl Life {
     }
 }
 
-impl Record {
+impl ClusterRecord {
     pub fn new(name: &str, base: PathBuf, file: PathBuf) -> Self {
         let (name, created_ms) = (name.to_owned(), now_ms());
         Self {
             version: VERSION,
             name,
             created_ms,
-            life: Life::Rendered,
+            life: ClusterLife::Rendered,
             founded: false,
             base,
             file,
@@ -88,17 +88,17 @@ mod tests {
 
     #[test]
     fn reads_the_frozen_v1() {
-        let record = Record::parse(V1).unwrap();
-        assert_eq!((record.life, record.founded), (Life::Standing, true));
+        let record = ClusterRecord::parse(V1).unwrap();
+        assert_eq!((record.life, record.founded), (ClusterLife::Standing, true));
         assert_eq!(
-            Record::parse(&serde_json::to_string(&record).unwrap()).unwrap(),
+            ClusterRecord::parse(&serde_json::to_string(&record).unwrap()).unwrap(),
             record
         );
     }
 
     #[test]
     fn refuses_other_versions() {
-        let error = Record::parse(&V1.replace(":1,\"name", ":2,\"name")).unwrap_err();
+        let error = ClusterRecord::parse(&V1.replace(":1,\"name", ":2,\"name")).unwrap_err();
         assert!(
             error.to_string().contains("version 2 is not known"),
             "{error}"

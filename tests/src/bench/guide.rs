@@ -5,15 +5,14 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
-use super::Row;
+use super::Figure;
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
-use crate::ignition::Config;
-use crate::lab::Lab;
-use crate::plan::{KUBERNETES, Plan};
+use crate::ignition::IgnitionConfig;
+use crate::lab::{Lab, workspace_root};
+use crate::node::ADMIN_KUBECTL;
+use crate::plan::{ClusterPlan, KUBERNETES};
 
 /// Its own retries wait 30 s each.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -22,22 +21,22 @@ const LEAVE: Duration = Duration::from_secs(30);
 /// The lab's cgroups: what `ha-agent` writes into the kubelet's configuration.
 const KUBELET: &str = "KUBELET_EXTRA_ARGS=--cgroup-driver=cgroupfs --fail-swap-on=false\n";
 /// The condition Ready of every node, a word each.
-const READY: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf get nodes -o \
-                     'jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
+const READY: &str =
+    "get nodes -o 'jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
 
 /// Launches machines, lets the guide's units make the cluster, measures until five nodes are Ready.
-pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
-    let mut plan = Plan::new("e2e-guide000", 3, 2);
+pub fn measure_guide(lab: &Lab) -> Result<Vec<Figure>> {
+    let mut plan = ClusterPlan::new("e2e-guide000", 3, 2);
     plan.sysexts.retain(|name| *name != "ha-agent");
-    plan.merge.push(config(lab)?.write(
-        &crate::lab::workspace().join("target/e2e"),
-        "guide000-units",
-    )?);
+    plan.merge
+        .push(guide_config(lab)?.write(&workspace_root().join("target/e2e"), "guide000-units")?);
     let cluster = Cluster::new(plan)?;
     let begun = Instant::now();
     let mut launch = cluster.start_launch(&[])?;
     let took = eventually("five nodes Ready", DEADLINE, || {
-        let seen = cluster.node("node1").sh(READY)?;
+        let seen = cluster
+            .node("node1")
+            .sh(&format!("{ADMIN_KUBECTL} {READY}"))?;
         ensure!(
             seen.split(' ').filter(|w| *w == "True").count() == 5,
             "Ready: {seen}"
@@ -45,14 +44,14 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
         Ok(begun.elapsed())
     });
     if !launch.has_ended()? {
-        kill(Pid::from_raw(launch.pid().try_into()?), Signal::SIGINT)?;
+        cluster.interrupt(&launch)?;
         launch.wait(DEADLINE + LEAVE)?;
     }
     match took {
         Ok(took) => {
             cluster.destroy()?;
             let how = "its configs and units, native daemons, images local";
-            Ok(vec![Row::new(
+            Ok(vec![Figure::new(
                 "guide 000's flow -> five nodes Ready",
                 took.as_secs_f64(),
                 "s",
@@ -60,16 +59,16 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
             )])
         }
         Err(error) => {
-            crate::post_mortem::write(&cluster, cluster.dir());
+            crate::post_mortem::write_evidence(&cluster, cluster.dir());
             bail!("the guide's flow came to no end: {error:#}");
         }
     }
 }
 
-fn config(lab: &Lab) -> Result<Config> {
+fn guide_config(lab: &Lab) -> Result<IgnitionConfig> {
     let network = std::fs::read_to_string(lab.network())?;
     let init = include_str!("guide000/kubeadm-init.service").replace("VERSION", KUBERNETES);
-    let mut config = Config::default()
+    let mut config = IgnitionConfig::default()
         .masked("keepalived.service")
         .masked("haproxy.service")
         .file("/etc/sysconfig/kubelet", 0o644, KUBELET)

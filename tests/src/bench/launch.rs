@@ -8,10 +8,9 @@ use ha_wire::event::What;
 use ha_wire::phase::Phase;
 use serde::Serialize;
 
-use super::Row;
+use super::Figure;
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
-use crate::plan::Plan;
+use crate::plan::ClusterPlan;
 
 /// Agents are steady a little after the launch's end.
 const SETTLE: Duration = Duration::from_secs(60);
@@ -23,7 +22,7 @@ const CALLS: u32 = 50;
 /// One phase of one node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct PhaseSeen {
+pub struct ObservedPhase {
     /// Which node.
     pub node: String,
     /// Which phase; `boot` is the time until the agent's first word.
@@ -35,23 +34,14 @@ pub struct PhaseSeen {
 }
 
 /// Launches, measures, destroys.
-pub fn rows() -> Result<(Vec<Row>, Vec<PhaseSeen>)> {
-    let cluster = Cluster::new(Plan::new("e2e-bench", 3, 2))?;
+pub fn measure_launch() -> Result<(Vec<Figure>, Vec<ObservedPhase>)> {
+    let cluster = Cluster::new(ClusterPlan::new("e2e-bench", 3, 2))?;
     let begun = now_ms()?;
     let done = cluster.launch(&[])?.ok()?;
-    eventually("every agent is steady", SETTLE, || {
-        cluster
-            .plan()
-            .nodes()
-            .iter()
-            .try_for_each(|n| match cluster.node(&n.0).status()? {
-                (_, Some(0)) => Ok(()),
-                (status, _) => anyhow::bail!("{} is in {}", n.0, status.phase),
-            })
-    })?;
-    let phases = phases(&cluster, begun)?;
+    cluster.all_steady(SETTLE)?;
+    let phases = observed_phases(&cluster, begun)?;
     let mut rows = vec![
-        Row::new(
+        Figure::new(
             "launch -> five nodes Ready",
             done.took.as_secs_f64(),
             "s",
@@ -59,26 +49,26 @@ pub fn rows() -> Result<(Vec<Row>, Vec<PhaseSeen>)> {
         )
         .at_most(40.0),
     ];
-    rows.extend(status(&cluster)?);
-    rows.push(memory(&cluster)?);
+    rows.extend(measure_status(&cluster)?);
+    rows.push(measure_memory(&cluster)?);
     cluster.destroy()?;
     Ok((rows, phases))
 }
 
-fn phases(cluster: &Cluster, begun: f64) -> Result<Vec<PhaseSeen>> {
+fn observed_phases(cluster: &Cluster, begun: f64) -> Result<Vec<ObservedPhase>> {
     let mut seen = Vec::new();
     for (node, _, _) in cluster.plan().nodes() {
         let mut started: Vec<(Phase, f64)> = Vec::new();
         for event in cluster.node(&node).events()? {
             let at = (as_f64(event.time_ms) - begun) / 1e3;
-            let row = |phase: String, begin: f64, took: f64| PhaseSeen {
+            let row = |phase: String, begin: f64, took: f64| ObservedPhase {
                 node: node.clone(),
                 phase,
                 begin,
                 took,
             };
             match event.what {
-                What::Hello { .. } if seen.iter().all(|p: &PhaseSeen| p.node != node) => {
+                What::Hello { .. } if seen.iter().all(|p: &ObservedPhase| p.node != node) => {
                     seen.push(row("boot".into(), 0.0, at))
                 }
                 What::Started { phase, attempt: 1 } => started.push((phase, at)),
@@ -97,7 +87,7 @@ fn phases(cluster: &Cluster, begun: f64) -> Result<Vec<PhaseSeen>> {
 }
 
 /// One line a node: `boot 0.0 (4.1)  preflight 4.1 (0.2) ...`.
-pub fn by_node(phases: &[PhaseSeen]) -> String {
+pub fn table_by_node(phases: &[ObservedPhase]) -> String {
     let mut text = String::new();
     let mut last = "";
     for p in phases {
@@ -116,7 +106,7 @@ pub fn by_node(phases: &[PhaseSeen]) -> String {
 }
 
 /// `ha-agent status` on a control plane, program start included, a shell's fork and two `date` beside it.
-fn status(cluster: &Cluster) -> Result<Vec<Row>> {
+fn measure_status(cluster: &Cluster) -> Result<Vec<Figure>> {
     let script = format!(
         "i=0; while [ $i -lt {CALLS} ]; do a=$(date +%s%N); ha-agent status >/dev/null; b=$(date +%s%N); echo $((b-a)); i=$((i+1)); done"
     );
@@ -130,19 +120,25 @@ fn status(cluster: &Cluster) -> Result<Vec<Row>> {
     let how = format!("{CALLS} calls on a node");
     let min = times.first().copied().unwrap_or_default();
     Ok(vec![
-        Row::new(
+        Figure::new(
             "ha-agent status, median",
-            super::ms(super::median(times)),
+            super::milliseconds(super::median_of(times)),
             "ms",
             how.clone(),
         )
         .at_most(20.0),
-        Row::new("ha-agent status, fastest", super::ms(min), "ms", how).at_most(20.0),
+        Figure::new(
+            "ha-agent status, fastest",
+            super::milliseconds(min),
+            "ms",
+            how,
+        )
+        .at_most(20.0),
     ])
 }
 
 /// Resident memory of the largest agent, at the end of a while of steady state.
-fn memory(cluster: &Cluster) -> Result<Row> {
+fn measure_memory(cluster: &Cluster) -> Result<Figure> {
     std::thread::sleep(STEADY);
     let mut most: f64 = 0.0;
     for (name, _, _) in cluster.plan().nodes() {
@@ -155,7 +151,7 @@ fn memory(cluster: &Cluster) -> Result<Row> {
             .context("no VmRSS")?;
         most = most.max(kib / 1024.0);
     }
-    Ok(Row::new(
+    Ok(Figure::new(
         "ha-agent, resident, largest of five",
         most,
         "MiB",
@@ -177,21 +173,4 @@ fn as_f64(ms: u64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn each_node_has_its_line() {
-        let seen = |node: &str, phase: &str| PhaseSeen {
-            node: node.into(),
-            phase: phase.into(),
-            begin: 1.0,
-            took: 2.0,
-        };
-        let text = by_node(&[seen("a", "boot"), seen("a", "join"), seen("b", "boot")]);
-        assert_eq!(
-            text,
-            "a         boot 1.0 (2.0)  join 1.0 (2.0)\nb         boot 1.0 (2.0)\n"
-        );
-    }
-}
+mod tests;

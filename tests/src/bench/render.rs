@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Row, median, ms};
-use crate::lab::ha_host;
-use crate::run::{Done, run};
+use super::{Figure, median_of, milliseconds};
+use crate::lab::built_ha_host;
+use crate::process::{FinishedProcess, run_to_end};
 
 /// Runs with a few nodes; they are short.
 const RUNS_FEW: usize = 21;
@@ -17,20 +17,20 @@ const RUNS_FEW: usize = 21;
 const RUNS_MANY: usize = 5;
 
 /// Five nodes, and five thousand.
-pub fn rows() -> Result<Vec<Row>> {
-    let few = time(5, RUNS_FEW)?;
-    let many = time(5000, RUNS_MANY)?;
+pub fn measure_render() -> Result<Vec<Figure>> {
+    let few = time_render(5, RUNS_FEW)?;
+    let many = time_render(5000, RUNS_MANY)?;
     Ok(vec![
-        Row::new(
+        Figure::new(
             "ha-host render, 5 nodes",
-            ms(few),
+            milliseconds(few),
             "ms",
             format!("median of {RUNS_FEW}, new PKI each time"),
         )
         .at_most(50.0),
-        Row::new(
+        Figure::new(
             "ha-host render, 5,000 nodes",
-            ms(many) / 1e3,
+            milliseconds(many) / 1e3,
             "s",
             format!("median of {RUNS_MANY}"),
         )
@@ -38,13 +38,13 @@ pub fn rows() -> Result<Vec<Row>> {
     ])
 }
 
-fn time(nodes: usize, runs: usize) -> Result<Duration> {
-    let program = ha_host()?;
+fn time_render(nodes: usize, runs: usize) -> Result<Duration> {
+    let program = built_ha_host()?;
     let mut times = Vec::new();
     for _ in 0..runs {
         let dir = tempfile::tempdir()?;
         let (file, out) = (dir.path().join("cluster.yaml"), dir.path().join("out"));
-        fs::write(&file, cluster(nodes))?;
+        fs::write(&file, cluster_file_of(nodes))?;
         let mut command = Command::new(&program);
         command
             .arg("render")
@@ -52,7 +52,7 @@ fn time(nodes: usize, runs: usize) -> Result<Duration> {
             .arg("--out")
             .arg(&out)
             .env("XDG_STATE_HOME", dir.path().join("state"));
-        let done = run(command, Duration::from_secs(300)).and_then(Done::ok)?;
+        let done = run_to_end(command, Duration::from_secs(300)).and_then(FinishedProcess::ok)?;
         let written = fs::read_dir(&out)?
             .flatten()
             .filter(|e| e.path().extension().is_some_and(|x| x == "ign"))
@@ -60,11 +60,11 @@ fn time(nodes: usize, runs: usize) -> Result<Duration> {
         ensure!(written == nodes, "{written} files for {nodes} nodes");
         times.push(done.took);
     }
-    Ok(median(times))
+    Ok(median_of(times))
 }
 
 /// Three control planes and as many workers as it takes, on a network that has room for them.
-fn cluster(nodes: usize) -> String {
+fn cluster_file_of(nodes: usize) -> String {
     let mut text = String::from(
         "version: 1\nname: bench\nkubernetes: {version: 1.34.4, podCIDR: 10.128.0.0/11, serviceCIDR: 10.96.0.0/12, proxy: nftables, cni: none}\n\
          endpoint: {vip: 10.64.255.1}\nnetwork: {prefix: 16, gateway: 10.64.0.1}\nprovider: none\nnodes:\n",
@@ -82,23 +82,4 @@ fn cluster(nodes: usize) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    #[test]
-    fn addresses_stay_in_their_network_and_differ() {
-        let text = super::cluster(5000);
-        let all: std::collections::BTreeSet<&str> = text
-            .lines()
-            .filter_map(|l| l.split("address: ").nth(1))
-            .collect();
-        assert_eq!(all.len(), 5000);
-        assert!(all.contains("10.64.20.250}"));
-    }
-
-    #[test]
-    fn the_large_cluster_is_valid() {
-        let (cluster, warnings) =
-            ha_cluster_file::check::check(&super::cluster(5000), std::path::Path::new("/"))
-                .expect("valid");
-        assert_eq!((cluster.nodes.len(), warnings), (5000, Vec::new()));
-    }
-}
+mod tests;

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::Row;
+use super::Figure;
 use crate::lab::Lab;
-use crate::run::{Done, run};
+use crate::process::{FinishedProcess, run_to_end};
 
 /// A million bytes, as sizes of programs are given.
 const MB: f64 = 1e6;
@@ -17,7 +17,7 @@ const MB: f64 = 1e6;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// The agent's program, taken out of its sysext, and the sysext.
-pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
+pub fn measure_size(lab: &Lab) -> Result<Vec<Figure>> {
     let dir = tempfile::tempdir()?;
     let tree = dir.path().join("tree");
     let image = lab.sysext("ha-agent");
@@ -27,12 +27,12 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
         .arg(&tree)
         .arg(&image)
         .arg("usr/bin/ha-agent");
-    run(unpack, Duration::from_secs(60)).and_then(Done::ok)?;
+    run_to_end(unpack, Duration::from_secs(60)).and_then(FinishedProcess::ok)?;
     let program = tree.join("usr/bin/ha-agent");
     let mut file = Command::new("file");
     file.arg("--brief").arg(&program);
-    let kind = run(file, Duration::from_secs(10))
-        .and_then(Done::ok)?
+    let kind = run_to_end(file, Duration::from_secs(10))
+        .and_then(FinishedProcess::ok)?
         .stdout;
     let how = if kind.contains("static-pie") {
         "static-pie"
@@ -40,10 +40,10 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
         "NOT static-pie"
     };
     Ok(vec![
-        Row::new("ha-agent, program", size(&program)? / MB, "MB", how).at_most(5.0),
-        Row::new(
+        Figure::new("ha-agent, program", file_size(&program)? / MB, "MB", how).at_most(5.0),
+        Figure::new(
             "ha-agent, sysext image",
-            size(&image)? / MIB,
+            file_size(&image)? / MIB,
             "MiB",
             "squashfs",
         )
@@ -52,7 +52,7 @@ pub fn rows(lab: &Lab) -> Result<Vec<Row>> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "file sizes are far below 2^52")]
-fn size(path: &Path) -> Result<f64> {
+fn file_size(path: &Path) -> Result<f64> {
     Ok(fs::metadata(path)
         .with_context(|| format!("look at {}", path.display()))?
         .len() as f64)

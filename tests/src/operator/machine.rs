@@ -9,24 +9,24 @@ use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-use crate::lab::{Lab, workspace};
-use crate::plan::Kind;
+use crate::lab::{Lab, workspace_root};
+use crate::plan::MachineKind;
 
 /// The lab's ordinary user.
 const USER: u32 = 1000;
 
 /// A machine that lives as long as this value.
 #[derive(Debug)]
-pub struct Machine {
+pub struct HypervisorMachine {
     holder: Child,
     pid: u32,
     /// What QEMU needs no root for is run by an ordinary user; libvirt's system daemon trusts root alone here.
     user: Option<u32>,
 }
 
-impl Machine {
+impl HypervisorMachine {
     /// Starts one; what it writes outside of the lab's places lies below `dir`.
-    pub fn start(dir: &Path, kind: Kind, lab: &Lab) -> Result<Self> {
+    pub fn start(dir: &Path, kind: MachineKind, lab: &Lab) -> Result<Self> {
         let own = dir.join("operator");
         if own.exists() {
             fs::remove_dir_all(&own).with_context(|| format!("remove {}", own.display()))?;
@@ -36,12 +36,19 @@ impl Machine {
         command
             .args(["-m", "-n", "-p", "--fork", "--kill-child"])
             .args(["--propagation", "private", "--"])
-            .arg(workspace().join("lab/operator/hold"))
+            .arg(workspace_root().join("lab/operator/hold"))
             .arg(lab.operator().join("root"))
             .arg(&own)
             .args(lab.places()?)
             .arg(dir)
-            .env("LIBVIRT", if kind == Kind::Libvirt { "1" } else { "0" });
+            .env(
+                "LIBVIRT",
+                if kind == MachineKind::Libvirt {
+                    "1"
+                } else {
+                    "0"
+                },
+            );
         let mut holder = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -56,7 +63,7 @@ impl Machine {
         else {
             bail!("the operator's machine did not start: {:?}", holder.wait()?);
         };
-        let user = (kind == Kind::Qemu).then_some(USER);
+        let user = (kind == MachineKind::Qemu).then_some(USER);
         Ok(Self { holder, pid, user })
     }
 
@@ -94,11 +101,11 @@ impl Machine {
 }
 
 /// Lets the ordinary user have a directory.
-pub fn give(dir: &Path) -> Result<()> {
+pub fn give_to_user(dir: &Path) -> Result<()> {
     chown(dir, Some(USER), Some(USER)).with_context(|| format!("chown {}", dir.display()))
 }
 
-impl Drop for Machine {
+impl Drop for HypervisorMachine {
     fn drop(&mut self) {
         // Its first process dies with it, and with that one all the others.
         let _ = self.holder.kill();

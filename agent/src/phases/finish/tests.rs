@@ -1,29 +1,30 @@
+use ha_kube::Identity;
+
 use super::*;
-use crate::kube::identity::Identity;
 use crate::kube::pki;
-use crate::kube::testing::{Authority, run};
+use crate::kube::testing::{Authority, node_identity, run, test_authority};
 use crate::testing::{self, Machine};
 
 /// A worker that has joined: its kubelet has a certificate of its own.
 fn joined(ca: &Authority) -> (Machine, Identity) {
     let machine = testing::machine(testing::worker());
-    let first = ca.node("node4");
-    machine.file(&pki("ca.crt"), &ca.cert);
+    let first = node_identity(ca, "node4");
+    machine.file(&pki("ca.crt"), ca.cert());
     machine.file(paths::IDENTITY_CERT, &first.cert);
-    machine.file(paths::IDENTITY_KEY, &first.key);
-    let conf = kubeconfig::render("https://10.77.0.30:6444", &ca.cert, &first);
-    machine.file(KUBELET_CONF, &conf);
-    machine.file(paths::DISCOVERY, &conf);
+    machine.file(paths::IDENTITY_KEY, first.key.expose());
+    let conf = kubeconfig::render("https://10.77.0.30:6444", ca.cert(), &first);
+    machine.file(KUBELET_CONF, conf.expose());
+    machine.file(paths::DISCOVERY, conf.expose());
     machine.file("/run/ignition.json", "{}");
-    let own = ca.node("node4");
-    machine.file(KUBELET_PEM, &format!("{}{}", own.cert, *own.key));
+    let own = node_identity(ca, "node4");
+    machine.file(KUBELET_PEM, own.joint_pem().expose());
     (machine, first)
 }
 
 #[test]
 fn nothing_of_the_first_identity_is_left() {
     run(async {
-        let (machine, _) = joined(&Authority::new("kubernetes"));
+        let (machine, _) = joined(&test_authority("kubernetes"));
         assert!(needed(&machine.cx).await.unwrap());
         super::run(&machine.cx).await.unwrap();
         for name in SECRETS {
@@ -43,8 +44,8 @@ fn nothing_of_the_first_identity_is_left() {
 #[test]
 fn the_first_identity_stays_until_the_kubelet_has_its_own() {
     run(async {
-        let (machine, first) = joined(&Authority::new("kubernetes"));
-        machine.file(KUBELET_PEM, &format!("{}{}", first.cert, *first.key));
+        let (machine, first) = joined(&test_authority("kubernetes"));
+        machine.file(KUBELET_PEM, first.joint_pem().expose());
         let error = super::run(&machine.cx).await.unwrap_err();
         assert!(
             error.to_string().contains("no certificate of its own"),
@@ -60,9 +61,9 @@ fn the_first_identity_stays_until_the_kubelet_has_its_own() {
 #[test]
 fn the_first_key_does_not_stay_in_the_kubelets_store() {
     run(async {
-        let (machine, first) = joined(&Authority::new("kubernetes"));
+        let (machine, first) = joined(&test_authority("kubernetes"));
         let old = "/var/lib/kubelet/pki/kubelet-client-2023-11-14.pem";
-        machine.file(old, &format!("{}{}", first.cert, *first.key));
+        machine.file(old, first.joint_pem().expose());
         super::run(&machine.cx).await.unwrap();
         assert!(!machine.cx.sys.files.exists(old));
         assert!(machine.cx.sys.files.exists(KUBELET_PEM));
@@ -72,7 +73,7 @@ fn the_first_key_does_not_stay_in_the_kubelets_store() {
 #[test]
 fn hooks_run_once_and_again_only_after_a_failure() {
     run(async {
-        let (mut machine, _) = joined(&Authority::new("kubernetes"));
+        let (mut machine, _) = joined(&test_authority("kubernetes"));
         let mut node = (*machine.cx.node).clone();
         node.hooks.after_ready = vec!["true".into(), "echo x".into()];
         machine.cx.node = std::sync::Arc::new(node);
@@ -102,7 +103,7 @@ fn hooks_run_once_and_again_only_after_a_failure() {
 #[test]
 fn a_control_plane_keeps_to_its_own_apiserver() {
     run(async {
-        let ca = Authority::new("kubernetes");
+        let ca = test_authority("kubernetes");
         let (mut machine, _) = joined(&ca);
         machine.cx.node = std::sync::Arc::new(testing::control_plane());
         settle_kubelet_conf(&machine.cx).unwrap();

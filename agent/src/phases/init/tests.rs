@@ -1,5 +1,5 @@
 use super::*;
-use crate::kube::testing::{Authority, Script, run};
+use crate::kube::testing::{Authority, Script, run, test_authority};
 use crate::kube::{KUBELET_CONF, KUBELET_PEM, pki};
 use crate::testing::{self, Machine};
 
@@ -14,8 +14,8 @@ fn founder(net: u8, ca: &Authority) -> Machine {
     node.address = node.control_planes[0].address;
     node.endpoint.vip = [127, net, 0, 30].into();
     let machine = testing::machine(node);
-    machine.file(&pki("ca.crt"), &ca.cert);
-    machine.file(&pki("ca.key"), &ca.key);
+    machine.file(&pki("ca.crt"), ca.cert());
+    machine.file(&pki("ca.key"), ca.key().expose());
     machine
 }
 
@@ -33,7 +33,7 @@ async fn serve(script: &Script, ca: &Authority, address: &str) {
 #[test]
 fn nobody_answers_so_it_founds() {
     run(async {
-        let machine = founder(101, &Authority::new("kubernetes"));
+        let machine = founder(101, &test_authority("kubernetes"));
         assert!(needed(&machine.cx).await.unwrap());
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
         let orders = machine.orders();
@@ -64,7 +64,7 @@ fn any_answer_under_our_ca_means_that_a_cluster_stands() {
         (104, "127.104.0.12:6443", 401),
     ] {
         run(async {
-            let ca = Authority::new("kubernetes");
+            let ca = test_authority("kubernetes");
             let machine = founder(net, &ca);
             let script = Script::default();
             serve(script.on("GET /readyz", status, ""), &ca, at).await;
@@ -81,10 +81,10 @@ fn any_answer_under_our_ca_means_that_a_cluster_stands() {
 #[test]
 fn nothing_is_founded_beside_somebody_elses_cluster() {
     run(async {
-        let machine = founder(105, &Authority::new("kubernetes"));
+        let machine = founder(105, &test_authority("kubernetes"));
         serve(
             Script::default().on("GET /readyz", 200, ""),
-            &Authority::new("other"),
+            &test_authority("other"),
             "127.105.0.30:6444",
         )
         .await;
@@ -95,9 +95,21 @@ fn nothing_is_founded_beside_somebody_elses_cluster() {
 }
 
 #[test]
+fn a_peer_that_connects_and_is_silent_is_not_taken_for_absent() {
+    run(async {
+        let machine = founder(111, &test_authority("kubernetes"));
+        let silent = tokio::net::TcpListener::bind("127.111.0.12:6443").await;
+        let error = super::run(&machine.cx).await.unwrap_err().to_string();
+        assert!(error.contains("https://127.111.0.12:6443"), "{error}");
+        assert!(!ran_kubeadm(&machine));
+        drop(silent);
+    });
+}
+
+#[test]
 fn a_permission_ends() {
     run(async {
-        let machine = founder(106, &Authority::new("kubernetes"));
+        let machine = founder(106, &test_authority("kubernetes"));
         machine.clock.0.set(4_000_000_001_000);
         assert_eq!(
             super::run(&machine.cx).await.unwrap(),
@@ -110,7 +122,7 @@ fn a_permission_ends() {
 #[test]
 fn an_init_of_its_own_is_resumed_whoever_answers() {
     run(async {
-        let ca = Authority::new("kubernetes");
+        let ca = test_authority("kubernetes");
         let machine = founder(107, &ca);
         machine.clock.0.set(4_000_000_001_000);
         serve(
@@ -132,7 +144,7 @@ fn an_init_of_its_own_is_resumed_whoever_answers() {
 #[test]
 fn a_join_that_was_interrupted_is_no_init() {
     run(async {
-        let ca = Authority::new("kubernetes");
+        let ca = test_authority("kubernetes");
         let machine = founder(108, &ca);
         serve(
             Script::default().on("GET /readyz", 200, ""),
@@ -154,7 +166,7 @@ fn a_join_that_was_interrupted_is_no_init() {
 #[test]
 fn it_is_complete_with_its_last_addon() {
     run(async {
-        let ca = Authority::new("kubernetes");
+        let ca = test_authority("kubernetes");
         let machine = founder(109, &ca);
         machine.file(&manifest("etcd"), OWN_ETCD);
         let script = Script::default();
@@ -195,7 +207,7 @@ fn it_is_complete_with_its_last_addon() {
 #[test]
 fn a_settled_node_never_founds() {
     run(async {
-        let machine = founder(110, &Authority::new("kubernetes"));
+        let machine = founder(110, &test_authority("kubernetes"));
         machine.file(KUBELET_CONF, "");
         machine.file(KUBELET_PEM, "");
         assert!(!needed(&machine.cx).await.unwrap());
@@ -208,44 +220,55 @@ fn a_settled_node_never_founds() {
 }
 
 #[test]
-fn answers_are_judged() {
-    let url = || String::from("u");
-    let stands = |e| judge(Err(e)).ok();
-    assert_eq!(judge(Ok(())).ok(), Some(true));
-    assert_eq!(
-        stands(ApiError::Status {
-            url: url(),
-            code: 503,
-            message: String::new()
-        }),
-        Some(true)
-    );
-    assert_eq!(
-        stands(ApiError::Unreachable {
-            url: url(),
-            cause: String::new()
-        }),
-        Some(false)
-    );
-    assert_eq!(
-        stands(ApiError::Tls {
-            url: url(),
-            cause: String::new()
-        }),
-        Some(false)
-    );
-    assert_eq!(
-        stands(ApiError::Deadline {
-            url: url(),
-            seconds: 2.0
-        }),
-        Some(false)
-    );
-    assert_eq!(
-        stands(ApiError::UnknownAuthority {
-            url: url(),
-            issuer: None
-        }),
-        None
-    );
+fn a_silent_peer_is_asked_again_until_it_answers_or_refuses() {
+    for answers in [true, false] {
+        run(async {
+            let ca = test_authority("kubernetes");
+            let machine = founder(112, &ca);
+            let at = "127.112.0.13:6443";
+            let silent = tokio::net::TcpListener::bind(at).await.unwrap();
+            let changed = async {
+                let first = silent.accept().await.unwrap();
+                drop(silent);
+                if answers {
+                    serve(Script::default().on("GET /readyz", 503, ""), &ca, at).await;
+                }
+                // The first probe stays without an answer: whoever answers comes after it.
+                tokio::time::sleep(PROBE).await;
+                drop(first);
+            };
+            let (outcome, ()) = tokio::join!(super::run(&machine.cx), changed);
+            let expected = if answers {
+                Outcome::ClusterStands
+            } else {
+                Outcome::Done
+            };
+            assert_eq!(outcome.unwrap(), expected);
+            assert_eq!(ran_kubeadm(&machine), !answers);
+        });
+    }
+}
+
+#[test]
+fn only_absence_lets_a_node_found() {
+    let status = ErrorKind::Status {
+        code: 503,
+        reason: String::new(),
+    };
+    let second = Duration::from_secs(1);
+    let of = |kind| presence_of(Err(ApiError::new("u", kind)));
+    assert!(matches!(presence_of(Ok(())), Ok(Presence::Stands)));
+    assert!(matches!(of(status), Ok(Presence::Stands)));
+    for kind in [
+        ErrorKind::Silent(second),
+        ErrorKind::CertificateExpired,
+        ErrorKind::Tls(rustls::Error::HandshakeNotComplete),
+    ] {
+        assert!(matches!(of(kind), Ok(Presence::Undecided(_))));
+    }
+    assert!(matches!(
+        of(ErrorKind::ConnectTimeout(second)),
+        Ok(Presence::Absent)
+    ));
+    assert!(of(ErrorKind::UnknownIssuer { issuer: None }).is_err());
 }

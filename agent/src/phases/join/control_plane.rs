@@ -129,7 +129,7 @@ fn certificate_files() -> Vec<String> {
 
 /// etcd on the peers first: this node's own member may be the sick one.
 fn etcd(cx: &Context) -> Result<Etcd> {
-    Etcd::on(
+    kube::etcd_on(
         cx,
         cx.node.peers().map(|p| p.address).chain([cx.node.address]),
     )
@@ -229,7 +229,7 @@ async fn clean_up(cx: &Context) -> Result<()> {
 
 /// Data must not be taken from under a running etcd.
 async fn wait_for_own_etcd_to_end(cx: &Context) {
-    let own = SocketAddr::new(cx.node.address, 2379);
+    let own = SocketAddr::new(cx.node.address, ha_kube::ETCD_CLIENT_PORT);
     let begin = cx.sys.clock.now_ms();
     while cx.sys.clock.now_ms().saturating_sub(begin) < ETCD_GONE_WITHIN_MS
         && net::accepts(own).await

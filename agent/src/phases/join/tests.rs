@@ -1,7 +1,7 @@
 use ha_wire::node::NodeFile;
 
 use super::*;
-use crate::kube::testing::{Authority, Script, run};
+use crate::kube::testing::{Script, node_identity, run, test_authority};
 use crate::kube::{ADMIN_CONF, manifest, pki};
 use crate::sys::Output;
 use crate::testing::{self, Machine};
@@ -24,15 +24,15 @@ async fn stage(mut node: NodeFile, net: u8) -> Stage {
     }
     node.address = [127, net, 0, if node.is_control_plane() { 12 } else { 14 }].into();
     node.endpoint.vip = [127, net, 0, 30].into();
-    let (ca, etcd_ca) = (Authority::new("kubernetes"), Authority::new("etcd-ca"));
+    let (ca, etcd_ca) = (test_authority("kubernetes"), test_authority("etcd-ca"));
     let machine = testing::machine(node);
     for (name, ca) in [("ca", &ca), ("etcd/ca", &etcd_ca)] {
-        machine.file(&pki(&format!("{name}.crt")), &ca.cert);
-        machine.file(&pki(&format!("{name}.key")), &ca.key);
+        machine.file(&pki(&format!("{name}.crt")), ca.cert());
+        machine.file(&pki(&format!("{name}.key")), ca.key().expose());
     }
-    let me = ca.node("node2");
+    let me = node_identity(&ca, "node2");
     machine.file(paths::IDENTITY_CERT, &me.cert);
-    machine.file(paths::IDENTITY_KEY, &me.key);
+    machine.file(paths::IDENTITY_KEY, me.key.expose());
     let (api, etcd) = (Script::default(), Script::default());
     api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
     etcd.serve_at(&etcd_ca, &format!("127.{net}.0.11:2379"))

@@ -3,7 +3,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::kube::pki;
-use crate::kube::testing::{Authority, Script, run};
+use crate::kube::testing::{Script, node_identity, run, test_authority};
 use crate::sys::{CommandFailed, Output};
 use crate::testing::{self, Machine};
 
@@ -15,14 +15,13 @@ const FREE: &str = r#"{"metadata":{"name":"ha-agent-network","resourceVersion":"
 async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (Machine, Script) {
     node.endpoint.vip = [127, net, 0, 30].into();
     node.cni = cni;
-    let ca = Authority::new("kubernetes");
+    let ca = test_authority("kubernetes");
     let machine = testing::machine(node);
-    machine.file(&pki("ca.crt"), &ca.cert);
-    machine.file(&pki("ca.key"), &ca.key);
-    let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-    let me = kube::identity::mint(&ca.cert, &ca.key, "n", None, now).unwrap();
+    machine.file(&pki("ca.crt"), ca.cert());
+    machine.file(&pki("ca.key"), ca.key().expose());
+    let me = node_identity(&ca, "n");
     machine.file(ha_wire::paths::IDENTITY_CERT, &me.cert);
-    machine.file(ha_wire::paths::IDENTITY_KEY, &me.key);
+    machine.file(ha_wire::paths::IDENTITY_KEY, me.key.expose());
     let api = Script::default();
     api.on("GET /apis/coordination", 200, FREE)
         .on("PUT /apis/coordination", 200, FREE);

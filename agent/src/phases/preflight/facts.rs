@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use ha_wire::paths;
 
-use super::{certs, judge, mend, scheduling};
+use super::{judge, mend, scheduling};
 use crate::context::Context;
+use crate::kube::{certs, kubeconfig};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
@@ -117,7 +116,7 @@ fn certificates(cx: &Context) -> Vec<(String, u64, u64)> {
         .into_iter()
         .chain((!joined).then_some(paths::IDENTITY_CERT));
     let dated = |name: &str| {
-        let (from, until) = certs::validity(&cx.sys.files.read(name).ok()??)?;
+        let (from, until) = certs::validity_ms(&cx.sys.files.read(name).ok()??)?;
         Some((name.to_owned(), from, until))
     };
     names.filter_map(dated).collect()
@@ -150,17 +149,8 @@ fn swaps(text: &str) -> Vec<String> {
 
 /// True if a kubeconfig carries a CA, and it is not this one.
 fn names_other_ca(kubeconfig: &str, ca: &str) -> bool {
-    let data = kubeconfig
-        .lines()
-        .find_map(|l| l.trim().strip_prefix("certificate-authority-data:"));
-    let carried = data.and_then(|d| STANDARD.decode(d.trim().trim_matches('"')).ok());
-    carried.is_some_and(|pem| der(&String::from_utf8_lossy(&pem)) != der(ca))
-}
-
-fn der(pem: &str) -> Option<Vec<u8>> {
-    x509_parser::pem::parse_x509_pem(pem.as_bytes())
-        .ok()
-        .map(|(_, pem)| pem.contents)
+    let carried = kubeconfig::ca(kubeconfig);
+    carried.is_some_and(|pem| certs::certificates(&pem) != certs::certificates(ca))
 }
 
 #[cfg(test)]
@@ -178,25 +168,14 @@ mod tests {
 
     #[test]
     fn another_clusters_ca_is_told_from_ours() {
-        let ca = |name: &str| {
-            let mut params = rcgen::CertificateParams::new(vec![]).unwrap();
-            params
-                .distinguished_name
-                .push(rcgen::DnType::CommonName, name);
-            params
-                .self_signed(&rcgen::KeyPair::generate().unwrap())
-                .unwrap()
-                .pem()
-        };
-        let (ours, other) = (ca("kubernetes"), ca("kubernetes"));
-        let conf = format!(
-            "clusters:\n- cluster:\n    certificate-authority-data: {}\n",
-            STANDARD.encode(&ours)
-        );
-        assert!(!names_other_ca(&conf, &ours));
-        assert!(names_other_ca(&conf, &other));
+        use crate::kube::testing::{node_identity, test_authority};
+        let (ours, other) = (test_authority("kubernetes"), test_authority("kubernetes"));
+        let me = node_identity(&ours, "node4");
+        let written = kubeconfig::render("https://10.77.0.30:6444", ours.cert(), &me);
+        assert!(!names_other_ca(written.expose(), ours.cert()));
+        assert!(names_other_ca(written.expose(), other.cert()));
         assert!(
-            !names_other_ca("clusters: []\n", &ours),
+            !names_other_ca("apiVersion: v1\nkind: Config\nclusters: []\n", ours.cert()),
             "no CA inside says nothing"
         );
     }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use ha_wire::node::NodeFile;
 
 use super::check::{Check, Verdict, check};
 use super::facts::Facts;
 use super::mend::{self, SYSCTLS};
-use crate::render::haproxy::APISERVER_PORT;
 use crate::render::kubeadm::EffectiveSettings;
 
 /// Below this the kubelet evicts and etcd stops: 2 GiB hold the images of a worker.
@@ -331,7 +331,7 @@ pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
     if node.is_control_plane() {
         all.extend([
             (APISERVER_PORT, "kube-apiserver"),
-            (2379, "etcd"),
+            (ETCD_CLIENT_PORT, "etcd"),
             (2380, "etcd"),
         ]);
         all.extend([(10257, "kube-controller"), (10259, "kube-scheduler")]);

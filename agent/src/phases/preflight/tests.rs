@@ -70,13 +70,12 @@ async fn what_comes_by_itself_is_waited_for_in_words() {
 
 #[tokio::test]
 async fn another_clusters_disk_needs_a_person() {
-    use base64::Engine as _;
+    use crate::kube::testing::{node_identity, test_authority};
     let machine = machine();
-    let other = base64::engine::general_purpose::STANDARD.encode(testing::ca_pem());
-    machine.file(
-        "/etc/kubernetes/kubelet.conf",
-        &format!("    certificate-authority-data: {other}\n"),
-    );
+    let other = test_authority("kubernetes");
+    let me = node_identity(&other, "node2");
+    let conf = crate::kube::kubeconfig::render("https://10.77.0.30:6444", other.cert(), &me);
+    machine.file("/etc/kubernetes/kubelet.conf", conf.expose());
     let error = run(&machine.cx).await.unwrap_err();
     assert!(error.is::<NeedsAPerson>());
     assert!(error.to_string().contains("another CA"), "{error}");

@@ -10,10 +10,10 @@ use tracing::{info, warn};
 
 use crate::context::Context;
 use crate::kube;
-use crate::kube::client::Client;
 use crate::kube::lock::{Attempt, Candidate};
-use crate::kube::objects::{Node, Pod};
 use crate::render::kubeadm::EffectiveSettings;
+use ha_kube::Client;
+use ha_kube::objects::{Node, Pod};
 
 /// Held by the one control plane that moves a pod.
 const LEASE: &str = "ha-agent-dns";

@@ -24,14 +24,14 @@ pub fn look(cx: &Context) -> Result<()> {
     let mut all = Vec::new();
     for name in CERTIFICATES {
         if let Some(pem) = cx.sys.files.read(&pki(&format!("{name}.crt")))? {
-            all.extend(certs::not_after_ms(&pem).map(|at_ms| Expiry {
+            all.extend(certs::validity_ms(&pem).map(|(_, at_ms)| Expiry {
                 name: name.into(),
                 at_ms,
             }));
         }
     }
     if let Some(pem) = cx.sys.files.read(KUBELET_PEM)? {
-        all.extend(certs::not_after_ms(&pem).map(|at_ms| Expiry {
+        all.extend(certs::validity_ms(&pem).map(|(_, at_ms)| Expiry {
             name: "kubelet".into(),
             at_ms,
         }));

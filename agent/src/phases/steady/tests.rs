@@ -1,6 +1,5 @@
 use super::*;
-use crate::kube::identity::mint;
-use crate::kube::testing::Authority;
+use crate::kube::testing::{node_identity, test_authority};
 use crate::testing;
 
 fn member(id: &str, name: &str, is_learner: bool) -> Member {
@@ -64,9 +63,8 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
         expiry::look(&machine.cx).is_ok(),
         "no certificate, no fault"
     );
-    let ca = Authority::new("kubernetes");
-    let now = time::OffsetDateTime::from_unix_timestamp(1_700_000_000).unwrap();
-    let client = mint(&ca.cert, &ca.key, "x", None, now).unwrap();
+    let ca = test_authority("kubernetes");
+    let client = node_identity(&ca, "x");
     machine.file(&kube::pki("apiserver.crt"), &client.cert);
     let error = expiry::look(&machine.cx).unwrap_err();
     assert_eq!(
@@ -84,16 +82,16 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
 fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
     use crate::kube::testing::{Script, run};
     run(async {
-        let ca = Authority::new("kubernetes");
+        let ca = test_authority("kubernetes");
         let mut node = testing::worker();
         node.endpoint.vip = [127, 161, 0, 30].into();
         node.cni = Cni::Manifests {
             sources: Vec::new(),
         };
         let machine = testing::machine(node);
-        machine.file(&kube::pki("ca.crt"), &ca.cert);
-        let own = ca.node("node4");
-        machine.file(kube::KUBELET_PEM, &format!("{}{}", own.cert, *own.key));
+        machine.file(&kube::pki("ca.crt"), ca.cert());
+        let own = node_identity(&ca, "node4");
+        machine.file(kube::KUBELET_PEM, own.joint_pem().expose());
         let script = Script::default();
         let ready = |status: &str| {
             let message = r#""message":"kubelet stopped posting node status""#;
@@ -106,7 +104,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
         }
         script.serve_at(&ca, "127.161.0.30:6444").await;
         machine.cx.tell.started(ha_wire::phase::Phase::Steady, 1);
-        let mut watch = Watch::begin(&machine.cx).unwrap();
+        let mut watch = Watch::begin(&machine.cx);
         let mut states = Vec::new();
         for _ in 0..5 {
             watch.look().await;

@@ -7,7 +7,7 @@ use ha_test_support::real::command;
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::parse::Parse;
 
-use super::desk::{IMAGE, Told};
+use super::fixture::{IMAGE, RecordedProgress};
 use super::*;
 
 /// Runs gpg in a home of the test's own.
@@ -44,8 +44,8 @@ impl Drop for Agent<'_> {
 #[test]
 fn gpg_signs_and_bzip2_packs() {
     use std::os::unix::fs::PermissionsExt;
-    let desk = Desk::new();
-    let home = desk.path_out("gpg");
+    let fixture = Fixture::new();
+    let home = fixture.path_out("gpg");
     std::fs::create_dir(&home).unwrap();
     std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
     let Some(_) = gpg(&home, &["--version"]) else {
@@ -80,13 +80,13 @@ fn gpg_signs_and_bzip2_packs() {
     let image = image(60_000);
     let mut packed = Vec::new();
     for part in [&image[..20_000], &image[20_000..]] {
-        let file = desk.file("part", part);
+        let file = fixture.file("part", part);
         let Some(mut bzip2) = command("bzip2", "bzip2") else {
             return;
         };
         packed.extend(bzip2.arg("-c").arg(file).output().unwrap().stdout);
     }
-    let file = desk.file("packed", &packed).display().to_string();
+    let file = fixture.file("packed", &packed).display().to_string();
     let signature = gpg(
         &home,
         &[
@@ -98,15 +98,18 @@ fn gpg_signs_and_bzip2_packs() {
             &file,
         ],
     );
-    desk.put_signed(
+    fixture.put_signed(
         &format!("/amd64-usr/1.2.3/{IMAGE}"),
         &packed,
         signature.unwrap(),
     );
 
-    let store = Store::trusting(&desk.path(""), Trust::of(primary.clone(), &key));
+    let store = Store::trusting(&fixture.path(""), Trust::of(primary.clone(), &key));
     let path = store
-        .pull(&desk.wanted(Some("1.2.3")), &mut Told::default())
+        .pull(
+            &fixture.wanted(Some("1.2.3")),
+            &mut RecordedProgress::default(),
+        )
         .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image);
     let subkey = Cert::from_bytes(&key).unwrap();

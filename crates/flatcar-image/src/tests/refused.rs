@@ -4,60 +4,64 @@ use std::time::SystemTime;
 
 use ha_host_base::exit::Stop as End;
 
-use super::desk::{IMAGE, Told};
+use super::fixture::{IMAGE, RecordedProgress};
 use super::server::Served;
 use super::*;
 
 /// The message for a good image with this signature; `words` must be in it.
-fn refused(desk: &Desk, packed: &[u8], signature: Vec<u8>, words: &[&str]) {
-    desk.put_signed(&format!("/amd64-usr/1.2.3/{IMAGE}"), packed, signature);
-    let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+fn refused(fixture: &Fixture, packed: &[u8], signature: Vec<u8>, words: &[&str]) {
+    fixture.put_signed(&format!("/amd64-usr/1.2.3/{IMAGE}"), packed, signature);
+    let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
     for word in words.iter().chain(&["nothing was stored", IMAGE]) {
         assert!(message.contains(word), "{word} is not in: {message}");
     }
-    assert_eq!(desk.names(), ["lock"], "{message}");
-    let fetched = desk.server.asked().iter().any(|r| r.path.ends_with(IMAGE));
+    assert_eq!(fixture.names(), ["lock"], "{message}");
+    let fetched = fixture
+        .server
+        .asked()
+        .iter()
+        .any(|r| r.path.ends_with(IMAGE));
     let by_data = message.contains("is not over this file");
     assert_eq!(fetched, by_data, "fetched only if it matters: {message}");
 }
 
 #[test]
 fn wrong_signatures() {
-    let mut desk = Desk::new();
+    let mut fixture = Fixture::new();
     let packed = pack(&[&image(5000)]);
     let now = SystemTime::now();
 
-    let other = desk.signer.sign(b"something else", now);
+    let other = fixture.signer.sign(b"something else", now);
     refused(
-        &desk,
+        &fixture,
         &packed,
         other,
-        &["is not over this file", &desk.signer.fingerprint()],
+        &["is not over this file", &fixture.signer.fingerprint()],
     );
 
     let stranger = Authority::new().subkey(ago(1.0), None);
     let words = [stranger.fingerprint(), "--signing-key".to_owned()];
     let words = words.each_ref().map(String::as_str);
-    refused(&desk, &packed, stranger.sign(&packed, now), &words);
+    refused(&fixture, &packed, stranger.sign(&packed, now), &words);
 
-    let revoked = desk.authority.subkey(ago(2.0), None);
-    desk.authority.revoke(&revoked);
+    let revoked = fixture.authority.subkey(ago(2.0), None);
+    fixture.authority.revoke(&revoked);
     // Also what it signed long before: who has the key can write any date.
     for at in [now, ago(1.9)] {
         let words = [revoked.fingerprint(), "revoked".to_owned()];
         refused(
-            &desk,
+            &fixture,
             &packed,
             revoked.sign(&packed, at),
             &words.each_ref().map(String::as_str),
         );
     }
 
-    let expired = desk.authority.subkey(ago(3.0), Some(YEAR));
+    let expired = fixture.authority.subkey(ago(3.0), Some(YEAR));
     for at in [ago(1.9), now] {
         let words = [expired.fingerprint(), "xpired".to_owned()];
         refused(
-            &desk,
+            &fixture,
             &packed,
             expired.sign(&packed, at),
             &words.each_ref().map(String::as_str),
@@ -65,36 +69,36 @@ fn wrong_signatures() {
     }
     let early = expired.sign(&packed, ago(3.5));
     refused(
-        &desk,
+        &fixture,
         &packed,
         early,
         &["was no key of Flatcar's when the signature was made"],
     );
 
-    let name = desk.signer.fingerprint();
+    let name = fixture.signer.fingerprint();
     let forged = stranger.sign_as(&name, &packed, now);
-    refused(&desk, &packed, forged, &["is not over this file", &name]);
+    refused(&fixture, &packed, forged, &["is not over this file", &name]);
 
-    let tomorrow = desk.signer.sign(&packed, now + YEAR);
-    refused(&desk, &packed, tomorrow, &["is not over this file"]);
+    let tomorrow = fixture.signer.sign(&packed, now + YEAR);
+    refused(&fixture, &packed, tomorrow, &["is not over this file"]);
     refused(
-        &desk,
+        &fixture,
         &packed,
         b"<html>404</html>".to_vec(),
-        &["no OpenPGP signature"],
+        &["not an OpenPGP signature"],
     );
-    refused(&desk, &packed, Vec::new(), &["no OpenPGP signature"]);
+    refused(&fixture, &packed, Vec::new(), &["not an OpenPGP signature"]);
 }
 
 #[test]
 fn a_key_that_has_ended_since_is_good_for_what_it_signed() {
-    let mut desk = Desk::new();
-    let old = desk.authority.subkey(ago(3.0), Some(YEAR));
+    let mut fixture = Fixture::new();
+    let old = fixture.authority.subkey(ago(3.0), Some(YEAR));
     let packed = pack(&[&image(5000)]);
     let path = format!("/amd64-usr/1.2.3/{IMAGE}");
-    desk.put_signed(&path, &packed, old.sign(&packed, ago(2.5)));
-    desk.pull("1.2.3").unwrap();
-    let record = &desk.store().list().unwrap()[0];
+    fixture.put_signed(&path, &packed, old.sign(&packed, ago(2.5)));
+    fixture.pull("1.2.3").unwrap();
+    let record = &fixture.store().list().unwrap()[0];
     assert_eq!(record.signed_by, old.fingerprint());
     let age = SystemTime::now().duration_since(
         SystemTime::UNIX_EPOCH + std::time::Duration::from_millis(record.signed_ms),
@@ -104,18 +108,18 @@ fn a_key_that_has_ended_since_is_good_for_what_it_signed() {
 
 #[test]
 fn a_subkey_is_known_from_a_newer_certificate_of_the_same_key_only() {
-    let mut desk = Desk::new();
-    let store = desk.store();
-    let newer = desk.authority.subkey(ago(0.1), Some(YEAR));
+    let mut fixture = Fixture::new();
+    let store = fixture.store();
+    let newer = fixture.authority.subkey(ago(0.1), Some(YEAR));
     let packed = pack(&[&image(5000)]);
     let path = format!("/amd64-usr/1.2.3/{IMAGE}");
-    desk.put_signed(&path, &packed, newer.sign(&packed, SystemTime::now()));
+    fixture.put_signed(&path, &packed, newer.sign(&packed, SystemTime::now()));
     let pull = |key: Option<PathBuf>| {
         let wanted = Wanted {
             signing_key: key,
-            ..desk.wanted(Some("1.2.3"))
+            ..fixture.wanted(Some("1.2.3"))
         };
-        store.pull(&wanted, &mut Told::default())
+        store.pull(&wanted, &mut RecordedProgress::default())
     };
     let error = format!("{:#}", pull(None).unwrap_err());
     assert!(
@@ -125,28 +129,28 @@ fn a_subkey_is_known_from_a_newer_certificate_of_the_same_key_only() {
 
     let mut stranger = Authority::new();
     stranger.subkey(ago(1.0), None);
-    desk.server.asked();
+    fixture.server.asked();
     let error = format!(
         "{:#}",
-        pull(Some(desk.file("stranger", &stranger.public()))).unwrap_err()
+        pull(Some(fixture.file("stranger", &stranger.public()))).unwrap_err()
     );
-    for key in [&stranger, &desk.authority] {
+    for key in [&stranger, &fixture.authority] {
         assert!(error.contains(&key.cert.fingerprint().to_hex()), "{error}");
     }
     assert_eq!(
-        desk.server.asked(),
+        fixture.server.asked(),
         [],
         "nothing is fetched for a wrong key"
     );
 
-    pull(Some(desk.file("newer", &desk.authority.public()))).unwrap();
+    pull(Some(fixture.file("newer", &fixture.authority.public()))).unwrap();
 }
 
 #[test]
 fn changed_and_cut_files() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let packed = pack(&[&image(50_000)]);
-    desk.publish("1.2.3", &packed);
+    fixture.publish("1.2.3", &packed);
     let mut changed = packed.clone();
     changed[25_000] ^= 1;
     let mut longer = packed.clone();
@@ -157,39 +161,39 @@ fn changed_and_cut_files() {
             body,
             ..Served::default()
         };
-        desk.fault("1.2.3", served);
-        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        fixture.fault("1.2.3", served);
+        let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
         assert!(message.contains("is not over this file"), "{message}");
-        assert_eq!(desk.names(), ["lock"]);
+        assert_eq!(fixture.names(), ["lock"]);
     }
 }
 
 #[test]
 fn signed_but_no_image() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let mut broken = pack(&[&image(50_000)]);
     broken.truncate(30_000);
     for (packed, words) in [
-        (pack(&[b"a kernel, say"]), "no qcow2 image"),
-        (b"a raw disk".to_vec(), "no qcow2 image"),
+        (pack(&[b"a kernel, say"]), "not a qcow2 image"),
+        (b"a raw disk".to_vec(), "not a qcow2 image"),
         (broken, "cannot be decompressed"),
     ] {
-        desk.publish("1.2.3", &packed);
-        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        fixture.publish("1.2.3", &packed);
+        let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
         assert!(message.contains(words), "{message}");
     }
 }
 
 #[test]
 fn a_version_that_is_not_there() {
-    let desk = Desk::new();
-    let message = desk.refuse(&desk.wanted(Some("9.9.9")));
+    let fixture = Fixture::new();
+    let message = fixture.refuse(&fixture.wanted(Some("9.9.9")));
     let words = "channel stable has no 9.9.9 for x86-64";
     assert!(
         message.contains(words) && message.contains("404"),
         "{message}"
     );
-    let message = desk.refuse(&desk.wanted(None));
+    let message = fixture.refuse(&fixture.wanted(None));
     assert!(
         message.contains("channel stable has no current"),
         "{message}"
@@ -198,19 +202,21 @@ fn a_version_that_is_not_there() {
         body: b"FLATCAR_VERSION=../../etc".to_vec(),
         ..Served::default()
     };
-    desk.server.serve("/amd64-usr/current/version.txt", served);
-    let message = desk.refuse(&desk.wanted(None));
-    assert!(message.contains("names no version"), "{message}");
+    fixture
+        .server
+        .serve("/amd64-usr/current/version.txt", served);
+    let message = fixture.refuse(&fixture.wanted(None));
+    assert!(message.contains("contains no version"), "{message}");
 }
 
 #[test]
 fn a_server_that_is_not_there() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let wanted = Wanted {
         mirror: Some("http://127.0.0.1:1/flatcar".to_owned()),
-        ..desk.wanted(Some("1.2.3"))
+        ..fixture.wanted(Some("1.2.3"))
     };
-    let message = desk.refuse(&wanted);
+    let message = fixture.refuse(&wanted);
     assert!(
         message.contains("cannot reach http://127.0.0.1:1/flatcar/amd64-usr/1.2.3"),
         "{message}"
@@ -220,13 +226,13 @@ fn a_server_that_is_not_there() {
 
 #[test]
 fn bad_input_reaches_no_server() {
-    let desk = Desk::new();
-    let good = || desk.wanted(Some("1.2.3"));
+    let fixture = Fixture::new();
+    let good = || fixture.wanted(Some("1.2.3"));
     let mirror = |url: &str| Wanted {
         mirror: Some(url.to_owned()),
         ..good()
     };
-    let file = desk.file("alone", b"x");
+    let file = fixture.file("alone", b"x");
     let taken = |file: PathBuf, version: Option<&str>| Wanted {
         file: Some(file),
         version: version.map(str::to_owned),
@@ -238,22 +244,25 @@ fn bad_input_reaches_no_server() {
     };
     for (wanted, words) in [
         (nightly, "no channel nightly"),
-        (desk.wanted(Some("../1.2.3")), "no version of Flatcar"),
-        (desk.wanted(Some("current-99")), "no version of Flatcar"),
+        (fixture.wanted(Some("../1.2.3")), "not a version of Flatcar"),
+        (
+            fixture.wanted(Some("current-99")),
+            "not a version of Flatcar",
+        ),
         (mirror("ftp://a/b"), "https://HOST/PATH"),
-        (mirror("a/b"), "is no URL"),
+        (mirror("a/b"), "is not a valid URL"),
         (mirror("http://me:secret@a/b"), "no password"),
         (mirror("http://a/b?c"), "https://HOST/PATH"),
         (taken(file.clone(), None), "--file needs --version"),
         (taken(file, Some("1.2.3")), "alone.sig cannot be read"),
         (
-            taken(desk.path_out("none"), Some("1.2.3")),
+            taken(fixture.path_out("none"), Some("1.2.3")),
             "none cannot be read",
         ),
     ] {
-        let error = desk
+        let error = fixture
             .store()
-            .pull(&wanted, &mut Told::default())
+            .pull(&wanted, &mut RecordedProgress::default())
             .unwrap_err();
         let message = format!("{error:#}");
         assert!(message.contains(words), "{words}: {message}");
@@ -263,11 +272,11 @@ fn bad_input_reaches_no_server() {
             "{message}"
         );
     }
-    assert_eq!(desk.server.asked(), []);
+    assert_eq!(fixture.server.asked(), []);
     assert!(
-        desk.names().iter().all(|n| n == "lock"),
+        fixture.names().iter().all(|n| n == "lock"),
         "{:?}",
-        desk.names()
+        fixture.names()
     );
 }
 
@@ -275,8 +284,8 @@ fn bad_input_reaches_no_server() {
 struct Swap(PathBuf);
 
 impl Bar for Swap {
-    fn begin(&mut self, step: bar::Step, _total: Option<u64>) {
-        if step == bar::Step::Unpack {
+    fn begin(&mut self, step: progress::Step, _total: Option<u64>) {
+        if step == progress::Step::Unpack {
             let mut bytes = std::fs::read(&self.0).unwrap();
             *bytes.last_mut().unwrap() ^= 1;
             std::fs::write(&self.0, bytes).unwrap();
@@ -289,20 +298,20 @@ impl Bar for Swap {
 
 #[test]
 fn a_file_that_changes_after_the_check() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let image = image(50_000);
-    let file = desk.file("image", &image);
-    desk.file("image.sig", &desk.signer.sign(&image, SystemTime::now()));
+    let file = fixture.file("image", &image);
+    fixture.file("image.sig", &fixture.signer.sign(&image, SystemTime::now()));
     let wanted = Wanted {
         file: Some(file.clone()),
         mirror: None,
-        ..desk.wanted(Some("1.2.3"))
+        ..fixture.wanted(Some("1.2.3"))
     };
-    let error = desk.store().pull(&wanted, &mut Swap(file)).unwrap_err();
+    let error = fixture.store().pull(&wanted, &mut Swap(file)).unwrap_err();
     assert!(
         error.to_string().contains("changed while it was read"),
         "{error:#}"
     );
-    assert_eq!(desk.store().list().unwrap(), []);
-    assert_eq!(desk.names(), ["lock"]);
+    assert_eq!(fixture.store().list().unwrap(), []);
+    assert_eq!(fixture.names(), ["lock"]);
 }

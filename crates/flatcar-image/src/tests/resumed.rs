@@ -1,12 +1,12 @@
 //! Downloads that break off.
 
-use super::desk::Told;
+use super::fixture::RecordedProgress;
 use super::server::{Request, Served};
 use super::*;
 
 /// Requests for the image itself.
-fn images(desk: &Desk) -> Vec<Request> {
-    let asked = desk.server.asked();
+fn images(fixture: &Fixture) -> Vec<Request> {
+    let asked = fixture.server.asked();
     asked
         .into_iter()
         .filter(|r| r.path.ends_with(".bz2"))
@@ -24,19 +24,19 @@ fn served(body: &[u8], breaks: &[usize]) -> Served {
 }
 
 /// A server that serves a good image after these breaks; the pull must end well.
-fn ends_well(make: impl Fn(&[u8]) -> Served) -> (Vec<Request>, Told) {
-    let desk = Desk::new();
+fn ends_well(make: impl Fn(&[u8]) -> Served) -> (Vec<Request>, RecordedProgress) {
+    let fixture = Fixture::new();
     let image = image(100_000);
     let packed = pack(&[&image]);
-    desk.publish("1.2.3", &packed);
-    desk.fault("1.2.3", make(&packed));
-    let mut told = Told::default();
-    let path = desk
+    fixture.publish("1.2.3", &packed);
+    fixture.fault("1.2.3", make(&packed));
+    let mut told = RecordedProgress::default();
+    let path = fixture
         .store()
-        .pull(&desk.wanted(Some("1.2.3")), &mut told)
+        .pull(&fixture.wanted(Some("1.2.3")), &mut told)
         .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image);
-    (images(&desk), told)
+    (images(&fixture), told)
 }
 
 #[test]
@@ -69,62 +69,65 @@ fn a_server_without_ranges_begins_anew() {
 
 #[test]
 fn the_next_pull_goes_on_where_the_last_one_ended() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let image = image(100_000);
     let packed = pack(&[&image]);
-    desk.publish("1.2.3", &packed);
-    desk.fault("1.2.3", served(&packed, &[40_000, 0]));
-    let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+    fixture.publish("1.2.3", &packed);
+    fixture.fault("1.2.3", served(&packed, &[40_000, 0]));
+    let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
     assert!(message.contains("run it again"), "{message}");
     assert_eq!(
-        desk.store().unfinished().unwrap(),
+        fixture.store().unfinished().unwrap(),
         [("1.2.3 (x86-64)".to_owned(), 40_000)]
     );
-    images(&desk);
-    let path = desk.pull("1.2.3").unwrap();
-    assert_eq!(images(&desk)[0].range.as_deref(), Some("bytes=40000-"));
+    images(&fixture);
+    let path = fixture.pull("1.2.3").unwrap();
+    assert_eq!(images(&fixture)[0].range.as_deref(), Some("bytes=40000-"));
     assert_eq!(std::fs::read(path).unwrap(), image);
-    assert_eq!(desk.names(), ["lock", "x86-64"]);
+    assert_eq!(fixture.names(), ["lock", "x86-64"]);
 }
 
 #[test]
 fn another_file_under_the_same_name_begins_anew() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let packed = pack(&[&image(100_000)]);
-    desk.publish("1.2.3", &packed);
-    desk.fault("1.2.3", served(&packed, &[40_000, 0]));
-    desk.refuse(&desk.wanted(Some("1.2.3")));
+    fixture.publish("1.2.3", &packed);
+    fixture.fault("1.2.3", served(&packed, &[40_000, 0]));
+    fixture.refuse(&fixture.wanted(Some("1.2.3")));
     let other = image(90_000);
     let packed = pack(&[&other]);
-    desk.publish("1.2.3", &packed);
-    desk.fault(
+    fixture.publish("1.2.3", &packed);
+    fixture.fault(
         "1.2.3",
         Served {
             etag: Some("\"two\"".to_owned()),
             ..served(&packed, &[])
         },
     );
-    assert_eq!(std::fs::read(desk.pull("1.2.3").unwrap()).unwrap(), other);
+    assert_eq!(
+        std::fs::read(fixture.pull("1.2.3").unwrap()).unwrap(),
+        other
+    );
 }
 
 #[test]
 fn a_hurt_beginning_is_fetched_once_more() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let image = image(100_000);
     let packed = pack(&[&image]);
-    desk.publish("1.2.3", &packed);
-    desk.fault("1.2.3", served(&packed, &[40_000, 0]));
-    desk.refuse(&desk.wanted(Some("1.2.3")));
-    let part = desk.path(".new-x86-64-1.2.3/packed");
+    fixture.publish("1.2.3", &packed);
+    fixture.fault("1.2.3", served(&packed, &[40_000, 0]));
+    fixture.refuse(&fixture.wanted(Some("1.2.3")));
+    let part = fixture.path(".new-x86-64-1.2.3/packed");
     std::fs::write(&part, vec![0; 40_000]).unwrap();
-    images(&desk);
-    let mut told = Told::default();
-    let path = desk
+    images(&fixture);
+    let mut told = RecordedProgress::default();
+    let path = fixture
         .store()
-        .pull(&desk.wanted(Some("1.2.3")), &mut told)
+        .pull(&fixture.wanted(Some("1.2.3")), &mut told)
         .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image);
-    let asked = images(&desk);
+    let asked = images(&fixture);
     let ranges: Vec<_> = asked.iter().map(|r| r.range.as_deref()).collect();
     assert_eq!(ranges, [Some("bytes=40000-"), None]);
     assert!(
@@ -136,15 +139,15 @@ fn a_hurt_beginning_is_fetched_once_more() {
 
 #[test]
 fn a_server_that_always_breaks_off_is_given_up() {
-    let desk = Desk::new();
+    let fixture = Fixture::new();
     let packed = pack(&[&image(100_000)]);
-    desk.publish("1.2.3", &packed);
+    fixture.publish("1.2.3", &packed);
     let always = Served {
         ranges: false,
         ..served(&packed, &[50_000; 20])
     };
-    desk.fault("1.2.3", always);
-    let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+    fixture.fault("1.2.3", always);
+    let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
     assert!(message.contains("broke off 6 times"), "{message}");
-    assert_eq!(images(&desk).len(), 6);
+    assert_eq!(images(&fixture).len(), 6);
 }

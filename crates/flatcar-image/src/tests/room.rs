@@ -2,16 +2,17 @@
 
 use std::io::Write as _;
 
+use indicatif::DecimalBytes;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::geteuid;
 
-use super::desk::Told;
+use super::fixture::RecordedProgress;
 use super::server::Served;
 use super::*;
 
 /// Runs this with a disk of `size` at the store; skips if this user may mount nothing.
-fn on_a_disk_of(size: &str, run: impl FnOnce(&Desk) + Send) {
+fn on_a_disk_of(size: &str, run: impl FnOnce(&Fixture) + Send) {
     if !geteuid().is_root() {
         let without = std::env::var_os("HA_WITHOUT_REAL").is_some_and(|set| set == "1");
         assert!(
@@ -24,15 +25,15 @@ fn on_a_disk_of(size: &str, run: impl FnOnce(&Desk) + Send) {
         );
         return;
     }
-    let desk = Desk::new();
-    std::fs::create_dir(desk.path("")).unwrap();
+    let fixture = Fixture::new();
+    std::fs::create_dir(fixture.path("")).unwrap();
     let inside = || {
         // Of this thread only.
         unshare(CloneFlags::CLONE_NEWNS).unwrap();
         let none = None::<&str>;
         mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
         let options = format!("size={size}");
-        let target = desk.path("");
+        let target = fixture.path("");
         mount(
             Some("tmpfs"),
             &target,
@@ -41,19 +42,19 @@ fn on_a_disk_of(size: &str, run: impl FnOnce(&Desk) + Send) {
             Some(options.as_str()),
         )
         .unwrap();
-        run(&desk);
+        run(&fixture);
     };
     std::thread::scope(|scope| scope.spawn(inside).join().unwrap());
 }
 
 #[test]
 fn too_small_is_said_before_anything_is_fetched() {
-    on_a_disk_of("512k", |desk| {
+    on_a_disk_of("512k", |fixture| {
         let packed = pack(&[&image(300_000)]);
-        let need = space::words(packed.len() as u64 * (1 + space::UNPACKED));
-        desk.publish("1.2.3", &packed);
-        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
-        let place = desk.path("").display().to_string();
+        let need = DecimalBytes(packed.len() as u64 * (1 + space::UNPACKED)).to_string();
+        fixture.publish("1.2.3", &packed);
+        let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
+        let place = fixture.path("").display().to_string();
         for words in [
             "disk full",
             place.trim_end_matches('/'),
@@ -62,26 +63,26 @@ fn too_small_is_said_before_anything_is_fetched() {
         ] {
             assert!(message.contains(words), "{words}: {message}");
         }
-        assert_eq!(desk.names(), ["lock"], "not a byte is left");
+        assert_eq!(fixture.names(), ["lock"], "not a byte is left");
     });
 }
 
 #[test]
 fn full_while_unpacking_keeps_the_download() {
-    on_a_disk_of("512k", |desk| {
+    on_a_disk_of("512k", |fixture| {
         // Packs to next to nothing, so that nobody can know before.
         let mut image = b"QFI\xfb".to_vec();
         image.resize(2_000_000, 0);
-        desk.publish("1.2.3", &pack(&[&image]));
-        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        fixture.publish("1.2.3", &pack(&[&image]));
+        let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
         assert!(message.contains("disk full"), "{message}");
-        let part = desk.path(".new-x86-64-1.2.3");
+        let part = fixture.path(".new-x86-64-1.2.3");
         assert!(part.join("packed").exists() && !part.join("ready").exists());
-        desk.server.asked();
-        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        fixture.server.asked();
+        let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
         assert!(message.contains("disk full"), "{message}");
         assert_eq!(
-            desk.server.asked().len(),
+            fixture.server.asked().len(),
             1,
             "only the signature is asked for"
         );
@@ -90,10 +91,10 @@ fn full_while_unpacking_keeps_the_download() {
 
 #[test]
 fn full_while_fetching_from_a_server_that_tells_no_length() {
-    on_a_disk_of("512k", |desk| {
+    on_a_disk_of("512k", |fixture| {
         let packed = pack(&[&image(700_000)]);
-        desk.publish("1.2.3", &packed);
-        desk.fault(
+        fixture.publish("1.2.3", &packed);
+        fixture.fault(
             "1.2.3",
             Served {
                 body: packed.clone(),
@@ -101,29 +102,29 @@ fn full_while_fetching_from_a_server_that_tells_no_length() {
                 ..Served::default()
             },
         );
-        let message = desk.refuse(&desk.wanted(Some("1.2.3")));
+        let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
         assert!(message.starts_with("disk full: "), "{message}");
     });
 }
 
 #[test]
 fn a_file_that_will_not_fit_is_not_begun() {
-    on_a_disk_of("512k", |desk| {
+    on_a_disk_of("512k", |fixture| {
         let packed = pack(&[&image(300_000)]);
-        let file = desk.file("image", &packed);
-        desk.file(
+        let file = fixture.file("image", &packed);
+        fixture.file(
             "image.sig",
-            &desk.signer.sign(&packed, std::time::SystemTime::now()),
+            &fixture.signer.sign(&packed, std::time::SystemTime::now()),
         );
         let wanted = Wanted {
             file: Some(file),
             mirror: None,
-            ..desk.wanted(Some("1.2.3"))
+            ..fixture.wanted(Some("1.2.3"))
         };
-        let mut told = Told::default();
-        let error = desk.store().pull(&wanted, &mut told).unwrap_err();
+        let mut told = RecordedProgress::default();
+        let error = fixture.store().pull(&wanted, &mut told).unwrap_err();
         assert!(error.to_string().contains("disk full"), "{error:#}");
         assert!(told.steps.is_empty());
-        assert_eq!(desk.names(), ["lock"]);
+        assert_eq!(fixture.names(), ["lock"]);
     });
 }

@@ -2,32 +2,39 @@
 
 use ha_host_base::exit::Stop as End;
 
+use super::fixture::RecordedProgress;
 use super::*;
 
 /// Three versions of two channels.
-fn three() -> Desk {
-    let desk = Desk::new();
+fn three() -> Fixture {
+    let fixture = Fixture::new();
     let packed = pack(&[&image(1000)]);
     for (channel, version) in [
         ("stable", "4230.2.9"),
         ("stable", "4230.2.10"),
         ("beta", "4300.1.0"),
     ] {
-        desk.publish(version, &packed);
+        fixture.publish(version, &packed);
         let wanted = Wanted {
             channel: channel.to_owned(),
-            ..desk.wanted(None)
+            ..fixture.wanted(None)
         };
-        desk.store().pull(&wanted, &mut Told::default()).unwrap();
+        fixture
+            .store()
+            .pull(&wanted, &mut RecordedProgress::default())
+            .unwrap();
     }
-    desk
+    fixture
 }
 
 #[test]
 fn the_newest_of_a_channel_is_found() {
-    let desk = three();
+    let fixture = three();
     let found = |channel, version| {
-        let path = desk.store().find(channel, version, Arch::X86_64).unwrap()?;
+        let path = fixture
+            .store()
+            .find(channel, version, Arch::X86_64)
+            .unwrap()?;
         let dir = path.parent().unwrap().file_name().unwrap().to_owned();
         Some(dir.into_string().unwrap())
     };
@@ -43,11 +50,11 @@ fn the_newest_of_a_channel_is_found() {
 
 #[test]
 fn an_image_in_use_stays() {
-    let desk = three();
-    let state = desk.path_out("state");
+    let fixture = three();
+    let state = fixture.path_out("state");
     let machines = state.join("demo/machines");
     std::fs::create_dir_all(&machines).unwrap();
-    let used = desk
+    let used = fixture
         .store()
         .find("stable", None, Arch::X86_64)
         .unwrap()
@@ -65,7 +72,9 @@ fn an_image_in_use_stays() {
 
     let remove = |versions: &[&str]| {
         let versions: Vec<String> = versions.iter().map(|v| (*v).to_owned()).collect();
-        desk.store().remove(&versions, None, &clusters)
+        fixture
+            .store()
+            .remove(&versions, None, &clusters, &mut RecordedProgress::default())
     };
     let error = remove(&["4230.2.9", "4230.2.10"]).unwrap_err();
     assert!(error.to_string().contains("in use by demo"), "{error:#}");
@@ -81,42 +90,44 @@ fn an_image_in_use_stays() {
         );
     }
     assert_eq!(
-        desk.store().list().unwrap().len(),
+        fixture.store().list().unwrap().len(),
         3,
         "nothing was removed yet"
     );
 
     remove(&["4230.2.9"]).unwrap();
     assert_eq!(
-        desk.store()
+        fixture
+            .store()
             .find("stable", Some("4230.2.9"), Arch::X86_64)
             .unwrap(),
         None
     );
     std::fs::remove_file(machines.join(IN_USE)).unwrap();
     remove(&["4230.2.10"]).unwrap();
-    assert_eq!(desk.store().list().unwrap().len(), 1);
+    assert_eq!(fixture.store().list().unwrap().len(), 1);
     assert!(
-        !desk.names().iter().any(|n| n.starts_with('.')),
+        !fixture.names().iter().any(|n| n.starts_with('.')),
         "{:?}",
-        desk.names()
+        fixture.names()
     );
 }
 
 #[test]
 fn what_cut_off_work_left_is_cleared() {
-    let desk = three();
-    std::fs::create_dir(desk.path(".gone-0")).unwrap();
-    let ready = desk.path(".new-x86-64-5.5.5/ready");
+    let fixture = three();
+    std::fs::create_dir(fixture.path(".gone-0")).unwrap();
+    let ready = fixture.path(".new-x86-64-5.5.5/ready");
     std::fs::create_dir_all(&ready).unwrap();
     std::fs::write(ready.join("flatcar_production_qemu_image.img"), "half").unwrap();
     assert_eq!(
-        desk.store()
+        fixture
+            .store()
             .find("stable", Some("5.5.5"), Arch::X86_64)
             .unwrap(),
         None
     );
-    desk.publish("5.5.5", &pack(&[&image(1000)]));
-    desk.pull("5.5.5").unwrap();
-    assert_eq!(desk.names(), ["lock", "x86-64"]);
+    fixture.publish("5.5.5", &pack(&[&image(1000)]));
+    fixture.pull("5.5.5").unwrap();
+    assert_eq!(fixture.names(), ["lock", "x86-64"]);
 }

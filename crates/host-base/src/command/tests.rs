@@ -9,13 +9,13 @@ fn sh(script: &str) -> Command {
 }
 
 fn failed(script: &str, deadline: Duration) -> CommandFailed {
-    let finished = run(&mut sh(script), "", deadline).unwrap();
+    let finished = run_within(&mut sh(script), "", deadline).unwrap();
     finished.into_stdout().unwrap_err()
 }
 
 #[test]
 fn an_error_names_the_command_and_its_last_lines() {
-    let error = output(&mut sh("seq 1 100; echo no such thing >&2; exit 3")).unwrap_err();
+    let error = run_for_stdout(&mut sh("seq 1 100; echo no such thing >&2; exit 3")).unwrap_err();
     let failed = error.downcast_ref::<CommandFailed>().unwrap();
     assert_eq!(
         (failed.status.code(), failed.timed_out, failed.tail.len()),
@@ -31,7 +31,7 @@ fn an_error_names_the_command_and_its_last_lines() {
 
 #[test]
 fn the_streams_are_kept_apart() {
-    let finished = run(&mut sh("echo out; echo err >&2; exit 7"), "", SOON).unwrap();
+    let finished = run_within(&mut sh("echo out; echo err >&2; exit 7"), "", SOON).unwrap();
     assert_eq!(
         (finished.stdout.as_str(), finished.stderr.as_str()),
         ("out\n", "err\n")
@@ -43,7 +43,7 @@ fn the_streams_are_kept_apart() {
 fn the_deadline_ends_the_whole_group() {
     let begun = Instant::now();
     let script = "sleep 1000 & echo $!; wait";
-    let finished = run(&mut sh(script), "", Duration::from_millis(300)).unwrap();
+    let finished = run_within(&mut sh(script), "", Duration::from_millis(300)).unwrap();
     let grandchild: i32 = finished.stdout.trim().parse().unwrap();
     let failed = finished.into_stdout().unwrap_err();
     assert_eq!(failed.timed_out, Some(Duration::from_millis(300)));
@@ -67,17 +67,20 @@ fn the_deadline_ends_the_whole_group() {
 fn a_grandchild_that_holds_the_streams_does_not_hang_it() {
     let begun = Instant::now();
     // The number is the grandchild's, to end it.
-    let said = output(&mut sh("sleep 1000 & echo $!")).unwrap();
+    let said = run_for_stdout(&mut sh("sleep 1000 & echo $!")).unwrap();
     assert!(begun.elapsed() < SOON);
-    output(Command::new("kill").arg(said.trim())).unwrap();
+    run_for_stdout(Command::new("kill").arg(said.trim())).unwrap();
 }
 
 #[test]
 fn input_reaches_the_program_and_an_unread_one_does_no_harm() {
     let much = "x".repeat(300_000);
-    assert_eq!(feed(&mut Command::new("cat"), &much).unwrap(), much);
-    assert_eq!(feed(&mut sh("exit 0"), &much).unwrap(), "");
-    assert_eq!(output(&mut Command::new("cat")).unwrap(), "");
+    assert_eq!(
+        run_with_input(&mut Command::new("cat"), &much).unwrap(),
+        much
+    );
+    assert_eq!(run_with_input(&mut sh("exit 0"), &much).unwrap(), "");
+    assert_eq!(run_for_stdout(&mut Command::new("cat")).unwrap(), "");
 }
 
 #[test]
@@ -111,9 +114,9 @@ fn a_child_that_stays_is_ready_late_or_gone() {
 #[test]
 fn a_tail_starts_with_a_whole_line() {
     let text = (0..1000).map(|i| format!("line {i}\n")).collect::<String>();
-    let cut = tail(&text);
+    let cut = last_lines(&text);
     assert!(cut.len() <= TAIL_BYTES && cut.starts_with("line ") && cut.ends_with("line 999"));
-    assert_eq!(tail("short\n"), "short");
+    assert_eq!(last_lines("short\n"), "short");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use ha_host_base::files;
 
 use super::host::Host;
 use super::names::Names;
@@ -12,37 +13,32 @@ use super::xml::domain::Domain;
 use super::{Libvirt, network};
 
 /// Removes the whole cluster from every host. Everything is tried; the first fault is reported.
-pub fn all(provider: &Libvirt) -> Result<()> {
+pub fn remove_cluster(provider: &Libvirt) -> Result<()> {
     let hosts = Record::load(&provider.machines)?.map_or_else(Vec::new, |record| record.hosts);
     let results: Vec<Result<()>> = hosts
         .iter()
-        .map(|known| host(&provider.names, known))
+        .map(|known| remove_from_host(&provider.names, known))
         .collect();
     results.into_iter().collect::<Result<()>>()?;
-    match std::fs::remove_dir_all(&provider.machines) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", provider.machines.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(&provider.machines)
 }
 
-fn host(names: &Names, known: &Known) -> Result<()> {
+fn remove_from_host(names: &Names, known: &Known) -> Result<()> {
     let host = Host::new(&known.uri, &known.pool, names);
-    let mut shared = domains(&host)?;
+    let mut shared = remove_domains(&host)?;
     if host.pool.look()?.is_some() {
         host.pool.ensure()?;
-        shared.extend(volumes(&host)?);
-        tidy(&host, shared)?;
+        shared.extend(remove_volumes(&host)?);
+        remove_unused(&host, shared)?;
         if known.pool_made {
             host.pool.drop_if_empty()?;
         }
     }
-    network::remove(&host)
+    network::remove_own(&host)
 }
 
 /// Removes our domains, also of nodes that the cluster file has forgotten; returns the paths that they were made of.
-fn domains(host: &Host) -> Result<BTreeSet<String>> {
+fn remove_domains(host: &Host) -> Result<BTreeSet<String>> {
     let begin = host.names.domain("");
     let mut paths = BTreeSet::new();
     for name in host
@@ -67,7 +63,7 @@ fn domains(host: &Host) -> Result<BTreeSet<String>> {
 }
 
 /// Removes our volumes; returns the paths of what they lay over.
-fn volumes(host: &Host) -> Result<BTreeSet<String>> {
+fn remove_volumes(host: &Host) -> Result<BTreeSet<String>> {
     let mut below = BTreeSet::new();
     for (name, path) in host.pool.volumes()? {
         if host.names.uploaded(&name) {
@@ -81,7 +77,7 @@ fn volumes(host: &Host) -> Result<BTreeSet<String>> {
 }
 
 /// Removes the shared volumes among these paths that nobody uses any more.
-fn tidy(host: &Host, candidates: BTreeSet<String>) -> Result<()> {
+fn remove_unused(host: &Host, candidates: BTreeSet<String>) -> Result<()> {
     let volumes = host.pool.volumes()?;
     let (ours, others): (Vec<_>, Vec<_>) = volumes
         .iter()
@@ -107,13 +103,7 @@ fn tidy(host: &Host, candidates: BTreeSet<String>) -> Result<()> {
 }
 
 /// Removes one node, also a half-made one.
-pub fn node(provider: &Libvirt, host: &Host, node: &str) -> Result<()> {
+pub fn remove_node(provider: &Libvirt, host: &Host, node: &str) -> Result<()> {
     host.remove(node)?;
-    let dir = provider.machines.join(node);
-    match std::fs::remove_dir_all(&dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(&provider.machines.join(node))
 }

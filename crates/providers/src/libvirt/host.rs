@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Arch, Firmware, Vm};
 
-use super::names::{Names, Part};
+use super::names::{Names, VolumeRole};
 use super::pool::Pool;
 use super::virsh::{Thing, Virsh};
 use super::xml::domain::Domain;
@@ -13,10 +13,8 @@ use super::xml::{self, Mark};
 use crate::finding::Unfit;
 use crate::vm::kvm::{self, Verdict};
 
-/// A host.
 #[derive(Debug)]
 pub struct Host {
-    /// Its client.
     pub virsh: Virsh,
     /// Where its volumes are.
     pub pool: Pool,
@@ -28,20 +26,17 @@ pub struct Host {
 /// Whether a host runs guests by KVM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kvm {
-    /// It does.
     pub works: bool,
     /// What was seen.
-    pub seen: String,
-    /// If it does not: what mends it.
-    pub cure: String,
+    pub message: String,
+    /// If it does not: what remedies it.
+    pub remedy: String,
 }
 
 /// A domain of a node's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Found {
-    /// There is none.
     Absent,
-    /// Ours.
     Ours(Domain),
     /// Somebody else's: what to say.
     Foreign(Unfit),
@@ -59,7 +54,6 @@ impl Host {
         }
     }
 
-    /// A node's domain.
     pub fn find(&self, node: &str) -> Result<Found> {
         let name = self.names.domain(node);
         let Some(xml) = self.domain_xml(&name)? else {
@@ -74,7 +68,7 @@ impl Host {
             {
                 Found::Ours(domain)
             } else {
-                Found::Foreign(foreign(
+                Found::Foreign(foreign_thing(
                     "domain",
                     &name,
                     self.virsh.uri(),
@@ -116,8 +110,8 @@ impl Host {
         if vm.accel == Accel::Tcg {
             return Ok(Kvm {
                 works: false,
-                seen: "TCG, as the cluster file says".into(),
-                cure: String::new(),
+                message: "TCG, as the cluster file says".into(),
+                remedy: String::new(),
             });
         }
         if let Some(kvm) = self.kvm.get() {
@@ -128,21 +122,21 @@ impl Host {
     }
 
     fn look_for_kvm(&self, arch: Arch) -> Result<Kvm> {
-        let no = |seen: String, cure: &str| Kvm {
+        let no = |message: String, remedy: &str| Kvm {
             works: false,
-            seen,
-            cure: cure.into(),
+            message,
+            remedy: remedy.into(),
         };
         let yes = Kvm {
             works: true,
-            seen: "KVM".into(),
-            cure: String::new(),
+            message: "KVM".into(),
+            remedy: String::new(),
         };
         let Some(able) = self.capabilities(arch, "kvm") else {
             let uri = self.virsh.uri();
             return Ok(no(
                 format!("libvirt at {uri} has no KVM for {arch}"),
-                Verdict::Missing.cure(),
+                Verdict::Missing.remedy(),
             ));
         };
         if !self.virsh.is_local() || arch != Arch::HOST {
@@ -152,10 +146,10 @@ impl Host {
         let Some(qemu) = xml::text(&document, "path") else {
             return Ok(yes);
         };
-        Ok(match kvm::look(std::path::Path::new(qemu), arch)? {
+        Ok(match kvm::probe_kvm(std::path::Path::new(qemu), arch)? {
             // The daemon's users may be allowed what ours is not.
             Verdict::Works | Verdict::NotPermitted => yes,
-            verdict => no(verdict.seen(), verdict.cure()),
+            verdict => no(verdict.message(), verdict.remedy()),
         })
     }
 
@@ -220,7 +214,7 @@ impl Host {
         // Nothing of a node lies in a pool that is gone; one that is asleep is not asked in vain.
         if self.pool.look()?.is_some() {
             self.pool.ensure()?;
-            for part in Part::ALL {
+            for part in VolumeRole::ALL {
                 self.pool.delete(&self.names.volume(node, part))?;
             }
         }
@@ -242,7 +236,7 @@ pub fn has_firmware(capabilities: &str, firmware: Firmware) -> Result<bool> {
 }
 
 /// What a thing of our name is that we did not make, and what to do.
-pub fn foreign(what: &str, name: &str, uri: &str, mark: Option<&Mark>) -> Unfit {
+pub fn foreign_thing(what: &str, name: &str, uri: &str, mark: Option<&Mark>) -> Unfit {
     let whose = mark.map_or_else(String::new, |m| {
         format!(
             " (it belongs to cluster {} of another state directory, {})",
@@ -302,11 +296,11 @@ mod tests {
             node: "n1".into(),
             state: "bb22".into(),
         };
-        let unfit = foreign("domain", "demo-n1", "qemu:///system", Some(&mark));
+        let unfit = foreign_thing("domain", "demo-n1", "qemu:///system", Some(&mark));
         assert!(unfit.message.contains("bb22"), "{unfit}");
         let undefine = "virsh -c qemu:///system undefine demo-n1";
         assert!(unfit.remedy.contains(undefine), "{unfit}");
-        let network = foreign("network", "ha-demo", "u", None);
+        let network = foreign_thing("network", "ha-demo", "u", None);
         assert!(network.remedy.contains("net-undefine ha-demo"), "{network}");
     }
 

@@ -74,7 +74,7 @@ impl Base {
 }
 
 /// What a file is known by: another content would have another time or length.
-fn identity(file: &Path) -> Result<String> {
+fn file_identity(file: &Path) -> Result<String> {
     let meta = file
         .metadata()
         .with_context(|| format!("cannot read {}", file.display()))?;
@@ -93,12 +93,12 @@ fn identity(file: &Path) -> Result<String> {
 }
 
 /// Where a file that clusters share lies at the host; uploads it unless somebody did.
-pub fn share(host: &Host, what: &str, file: &Path) -> Result<String> {
+pub fn share_file(host: &Host, what: &str, file: &Path) -> Result<String> {
     let size = file
         .metadata()
         .with_context(|| format!("cannot read {}", file.display()))?
         .len();
-    let identity = identity(file)?;
+    let identity = file_identity(file)?;
     let (mine, begin) = (
         host.names.shared(what, &identity),
         Names::shared_by_all(what, &identity),
@@ -115,11 +115,11 @@ pub fn share(host: &Host, what: &str, file: &Path) -> Result<String> {
             host.pool.delete(&name)?;
         }
     }
-    upload(host, &mine, file)
+    upload_file(host, &mine, file)
 }
 
 /// Where this cluster's assets disk lies at the host.
-pub fn assets(host: &Host, file: &Path) -> Result<String> {
+pub fn share_assets(host: &Host, file: &Path) -> Result<String> {
     let size = file
         .metadata()
         .with_context(|| format!("cannot read {}", file.display()))?
@@ -131,11 +131,11 @@ pub fn assets(host: &Host, file: &Path) -> Result<String> {
         Some(_) => host.pool.delete(&name)?,
         None => {}
     }
-    upload(host, &name, file)
+    upload_file(host, &name, file)
 }
 
 /// Readable by all: nothing secret is in images and sysexts, and every hypervisor process must.
-fn upload(host: &Host, name: &str, file: &Path) -> Result<String> {
+fn upload_file(host: &Host, name: &str, file: &Path) -> Result<String> {
     let new = New {
         name,
         capacity: 0,
@@ -148,12 +148,12 @@ fn upload(host: &Host, name: &str, file: &Path) -> Result<String> {
 }
 
 /// Bytes that are still to be sent for a shared file.
-pub fn missing(host: &Host, what: &str, file: &Path) -> Result<u64> {
+pub fn bytes_to_send(host: &Host, what: &str, file: &Path) -> Result<u64> {
     let size = file
         .metadata()
         .with_context(|| format!("cannot read {}", file.display()))?
         .len();
-    let begin = Names::shared_by_all(what, &identity(file)?);
+    let begin = Names::shared_by_all(what, &file_identity(file)?);
     let there = host
         .pool
         .volumes()?
@@ -223,9 +223,9 @@ mod tests {
     fn another_file_is_another_identity() {
         let dir = tempfile::tempdir().unwrap();
         let path = image(dir.path(), 0);
-        let first = identity(&path).unwrap();
-        assert_eq!(identity(&path).unwrap(), first);
+        let first = file_identity(&path).unwrap();
+        assert_eq!(file_identity(&path).unwrap(), first);
         std::fs::write(&path, "other").unwrap();
-        assert_ne!(identity(&path).unwrap(), first);
+        assert_ne!(file_identity(&path).unwrap(), first);
     }
 }

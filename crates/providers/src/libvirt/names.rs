@@ -3,10 +3,10 @@
 //! Domains and networks carry a mark in their `<metadata>`: cluster, node and the id of the state directory that made them.
 //! Volumes cannot, so that id is part of their names. What lacks it is never changed or removed.
 
+use crate::shared::interface_name::shorten;
+
 /// XML namespace of the mark.
 pub const NAMESPACE: &str = "https://github.com/flatcar-ha/libvirt/1";
-/// The kernel's limit for interface names, without the closing zero.
-const INTERFACE_NAME: usize = 15;
 /// Begin of the names of what clusters share.
 const SHARED: &str = "ha-host";
 
@@ -19,7 +19,7 @@ pub struct Names {
 
 /// What a volume is to its node; the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum VolumeRole {
     /// The node's own disk.
     Disk,
     /// Its Ignition config.
@@ -30,7 +30,7 @@ pub enum Part {
     Console,
 }
 
-impl Part {
+impl VolumeRole {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Disk, Self::Ignition, Self::Events, Self::Console];
 
@@ -53,7 +53,6 @@ impl Names {
         }
     }
 
-    /// The cluster.
     pub fn cluster(&self) -> &str {
         &self.cluster
     }
@@ -69,7 +68,7 @@ impl Names {
     }
 
     /// A node's volume. Names of clusters and nodes hold no dot.
-    pub fn volume(&self, node: &str, part: Part) -> String {
+    pub fn volume(&self, node: &str, part: VolumeRole) -> String {
         format!("{}.{node}.{}.{}", self.cluster, self.state, part.suffix())
     }
 
@@ -113,14 +112,7 @@ impl Names {
 
     /// Its bridge.
     pub fn bridge(&self) -> String {
-        let whole = self.network();
-        if whole.len() <= INTERFACE_NAME {
-            return whole;
-        }
-        let hash = whole.bytes().fold(0x811c_9dc5_u32, |h, b| {
-            (h ^ u32::from(b)).wrapping_mul(0x0100_0193)
-        });
-        format!("{}~{hash:08x}", &whole[..INTERFACE_NAME - 9])
+        shorten(&self.network())
     }
 }
 
@@ -131,7 +123,7 @@ mod tests {
     #[test]
     fn only_the_own_state_is_ours() {
         let (ours, theirs) = (Names::new("demo", "aa11"), Names::new("demo", "bb22"));
-        for part in Part::ALL {
+        for part in VolumeRole::ALL {
             assert!(ours.owns(&ours.volume("node1", part)));
             assert!(!ours.owns(&theirs.volume("node1", part)));
         }
@@ -149,13 +141,5 @@ mod tests {
                 && !ours.owns(&shared)
         );
         assert!(shared.starts_with(&Names::shared_by_all("image", "1234")));
-    }
-
-    #[test]
-    fn bridges_fit_the_kernel() {
-        assert_eq!(Names::new("demo", "a").bridge(), "ha-demo");
-        let long = |n: u32| Names::new(&format!("a-very-long-cluster-name-{n}"), "a").bridge();
-        assert!(long(1).len() <= INTERFACE_NAME);
-        assert_ne!(long(1), long(2));
     }
 }

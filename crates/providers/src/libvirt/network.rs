@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, LibvirtNetwork};
 
-use super::host::{Host, foreign};
+use super::host::{Host, foreign_thing};
 use super::virsh::{Thing, XML};
 use super::xml::domain::Plug;
 use super::xml::network::{Network, New};
@@ -66,7 +66,7 @@ impl Wiring {
                 "take `uri: qemu:///system`, or a bridge that qemu-bridge-helper allows: `network: {bridge: virbr0}`",
             )]);
         }
-        let Some(seen) = find(host, &name)? else {
+        let Some(seen) = find_network(host, &name)? else {
             return Ok(Vec::new());
         };
         if seen
@@ -77,12 +77,17 @@ impl Wiring {
             return Ok(Vec::new());
         }
         let uri = host.virsh.uri();
-        Ok(vec![foreign("network", &name, uri, seen.mark.as_ref())])
+        Ok(vec![foreign_thing(
+            "network",
+            &name,
+            uri,
+            seen.mark.as_ref(),
+        )])
     }
 
     fn look_at(&self, host: &Host, name: &str) -> Result<Vec<Unfit>> {
         let uri = host.virsh.uri();
-        let Some(network) = find(host, name)? else {
+        let Some(network) = find_network(host, name)? else {
             return Ok(vec![Unfit::new(
                 format!("{uri} has no network {name}"),
                 format!("name one of `virsh -c {uri} net-list --all`, or take `network: own`"),
@@ -106,7 +111,7 @@ impl Wiring {
             return Ok(());
         }
         let name = host.names.network();
-        if find(host, &name)?.is_none() {
+        if find_network(host, &name)?.is_none() {
             let new = New {
                 bridge: host.names.bridge(),
                 mark: host.mark(""),
@@ -128,9 +133,9 @@ impl Wiring {
 }
 
 /// Removes the cluster's own network, if it is ours; fine if it is not there.
-pub fn remove(host: &Host) -> Result<()> {
+pub fn remove_own(host: &Host) -> Result<()> {
     let name = host.names.network();
-    let ours = find(host, &name)?
+    let ours = find_network(host, &name)?
         .and_then(|seen| seen.mark)
         .is_some_and(|mark| host.is_ours(&mark, ""));
     if !ours {
@@ -143,7 +148,7 @@ pub fn remove(host: &Host) -> Result<()> {
     host.virsh.find(Thing::Network(&name), &undefine).map(drop)
 }
 
-fn find(host: &Host, name: &str) -> Result<Option<Network>> {
+fn find_network(host: &Host, name: &str) -> Result<Option<Network>> {
     let xml = host
         .virsh
         .find(Thing::Network(name), &["net-dumpxml", name])?;

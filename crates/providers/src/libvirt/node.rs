@@ -14,12 +14,12 @@ use ha_host_base::files;
 
 use super::host::{Found, Host};
 use super::image::{self, Base};
-use super::names::Part;
+use super::names::VolumeRole;
 use super::virsh::{Thing, XML};
 use super::xml::domain::{Boot, New};
 use super::xml::volume;
 use super::{Libvirt, relay};
-use crate::vm::guest::{Agent, Way};
+use crate::vm::guest::{Agent, GuestTransport};
 use crate::vm::{self, fw_cfg};
 use crate::{Machine, Made, Power};
 
@@ -29,55 +29,58 @@ const REBOOT_PATIENCE: Duration = Duration::from_secs(300);
 const REBOOT_LOOK: Duration = Duration::from_secs(1);
 
 /// Makes a node unless it is there, and switches it on.
-pub fn ensure(all: &Libvirt, node: &Node, ignition: &Path) -> Result<Made> {
-    let host = all.host(node)?;
+pub fn ensure_node(provider: &Libvirt, node: &Node, ignition: &Path) -> Result<Made> {
+    let host = provider.host(node)?;
     let made = match host.find(&node.name)? {
         Found::Foreign(unfit) => return Err(unfit.into()),
         Found::Ours(domain) if domain.active => Made::Running,
         Found::Ours(_) => {
-            on(all, node)?;
+            power_on(provider, node)?;
             Made::PoweredOn
         }
         Found::Absent => {
-            let warning = make(all, host, node, ignition)?;
+            let warning = make_node(provider, host, node, ignition)?;
             Made::New { warning }
         }
     };
-    relay::begin(all, node)?;
+    relay::begin_relay(provider, node)?;
     Ok(made)
 }
 
 /// What a node does now.
-pub fn state(all: &Libvirt, node: &Node) -> Result<Machine> {
-    Ok(match all.host(node)?.find(&node.name)? {
+pub fn machine_state(provider: &Libvirt, node: &Node) -> Result<Machine> {
+    Ok(match provider.host(node)?.find(&node.name)? {
         Found::Ours(domain) if domain.active => Machine::Running,
         Found::Ours(_) => Machine::Off,
         Found::Absent | Found::Foreign(_) => Machine::Absent,
     })
 }
 
-/// Switches a node.
-pub fn power(all: &Libvirt, node: &Node, order: Power) -> Result<()> {
+pub fn switch_power(provider: &Libvirt, node: &Node, order: Power) -> Result<()> {
     match order {
-        Power::On => on(all, node),
+        Power::On => power_on(provider, node),
         Power::Off => {
-            let (host, name) = ours(all, node, None)?;
+            let (host, name) = own_domain(provider, node, None)?;
             host.pull_the_plug(&name)
         }
-        Power::Reboot => reboot(all, node),
+        Power::Reboot => reboot_node(provider, node),
     }
 }
 
 /// A command on a node that runs.
-pub fn exec(all: &Libvirt, node: &Node, argv: &[&str]) -> Result<Command> {
-    let (host, name) = ours(all, node, Some(true))?;
+pub fn command_on_node(provider: &Libvirt, node: &Node, argv: &[&str]) -> Result<Command> {
+    let (host, name) = own_domain(provider, node, Some(true))?;
     let program = std::env::current_exe().context("cannot find the ha-host program itself")?;
-    Ok(way(host, name).command(&program, &node.name, argv))
+    Ok(guest_transport(host, name).command(&program, &node.name, argv))
 }
 
 /// The node's host and domain; an error unless it is ours and, if that matters, runs or not.
-fn ours<'a>(all: &'a Libvirt, node: &Node, active: Option<bool>) -> Result<(&'a Host, String)> {
-    let host = all.host(node)?;
+fn own_domain<'a>(
+    provider: &'a Libvirt,
+    node: &Node,
+    active: Option<bool>,
+) -> Result<(&'a Host, String)> {
+    let host = provider.host(node)?;
     match host.find(&node.name)? {
         Found::Absent => bail!(
             "{} has no machine at {}; `ha-host launch` makes it",
@@ -96,12 +99,12 @@ fn ours<'a>(all: &'a Libvirt, node: &Node, active: Option<bool>) -> Result<(&'a 
     }
 }
 
-fn on(all: &Libvirt, node: &Node) -> Result<()> {
-    let (host, name) = ours(all, node, None)?;
+fn power_on(provider: &Libvirt, node: &Node) -> Result<()> {
+    let (host, name) = own_domain(provider, node, None)?;
     // After a reboot of the host nothing but what starts with it is there.
-    all.wiring.ensure(host, all.options.autostart)?;
+    provider.wiring.ensure(host, provider.options.autostart)?;
     host.pool.ensure()?;
-    open_voices(all, node)?;
+    open_output_files(provider, node)?;
     match host.virsh.run(&["start", &name]) {
         // Somebody else was faster.
         Err(_) if host.virsh.is_active(Thing::Domain(&name)).unwrap_or(false) => Ok(()),
@@ -110,9 +113,9 @@ fn on(all: &Libvirt, node: &Node) -> Result<()> {
 }
 
 /// Our files are there before the daemon's: one that it makes itself is root's alone.
-fn open_voices(all: &Libvirt, node: &Node) -> Result<()> {
-    files::make_dir(&all.dir(node))?;
-    for path in [all.events_file(node), all.console_file(node)] {
+fn open_output_files(provider: &Libvirt, node: &Node) -> Result<()> {
+    files::make_dir(&provider.dir(node))?;
+    for path in [provider.events_file(node), provider.console_file(node)] {
         let open = || {
             OpenOptions::new()
                 .append(true)
@@ -134,12 +137,17 @@ fn open_voices(all: &Libvirt, node: &Node) -> Result<()> {
 
 /// From nothing, or from what an earlier attempt left, to a node that boots. The domain comes last: if it is there, all is.
 /// Returns what the operator should know.
-fn make(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<Option<String>> {
-    let warning = fw_cfg::check(ignition)?;
+fn make_node(
+    provider: &Libvirt,
+    host: &Host,
+    node: &Node,
+    ignition: &Path,
+) -> Result<Option<String>> {
+    let warning = fw_cfg::check_size(ignition)?;
     // Volumes without a domain never ran, or were left behind by somebody who removed the domain by hand.
     host.remove(&node.name)?;
-    let domain = build(all, host, node, ignition)?;
-    let started = first_start(all, host, node, domain);
+    let domain = build_domain(provider, host, node, ignition)?;
+    let started = first_start(provider, host, node, domain);
     if started.is_err() {
         // It never ran: the next launch makes it anew, from a fresh config. Best effort, it would find and remove it too.
         let _ = host.remove(&node.name);
@@ -147,40 +155,40 @@ fn make(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<Opti
     started.map(|()| warning)
 }
 
-fn first_start(all: &Libvirt, host: &Host, node: &Node, domain: New) -> Result<()> {
-    open_voices(all, node)?;
-    define(all, host, &domain)?;
+fn first_start(provider: &Libvirt, host: &Host, node: &Node, domain: New) -> Result<()> {
+    open_output_files(provider, node)?;
+    define_domain(provider, host, &domain)?;
     let started = host.virsh.run(&["start", &domain.name]);
-    if started.is_ok() || !all.says_into_our_files(host) {
+    if started.is_ok() || !provider.says_into_our_files(host) {
         return started.map(drop);
     }
     // SELinux or AppArmor may keep the daemon out of our directory: into the pool it may write. If that was not the fault,
     // the second attempt says the same.
     host.undefine(&domain.name)?;
     let domain = New {
-        events: voice(host, node, Part::Events)?,
-        console: voice(host, node, Part::Console)?,
+        events: create_output_volume(host, node, VolumeRole::Events)?,
+        console: create_output_volume(host, node, VolumeRole::Console)?,
         ..domain
     };
-    define(all, host, &domain)?;
+    define_domain(provider, host, &domain)?;
     host.virsh.run(&["start", &domain.name]).map(drop)
 }
 
-fn define(all: &Libvirt, host: &Host, domain: &New) -> Result<()> {
+fn define_domain(provider: &Libvirt, host: &Host, domain: &New) -> Result<()> {
     host.virsh.feed(&["define", XML], &domain.to_string())?;
-    if all.options.autostart {
+    if provider.options.autostart {
         host.virsh.run(&["autostart", &domain.name])?;
     }
     Ok(())
 }
 
 /// All volumes of a node, and the domain that they make.
-fn build(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New> {
-    let (vm, names) = (&all.options.vm, &host.names);
+fn build_domain(provider: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New> {
+    let (vm, names) = (&provider.options.vm, &host.names);
     let kvm = host.accel(vm)?.works;
-    let shared = all.share(host)?;
+    let shared = provider.share(host)?;
     let owner = host.owner()?;
-    let disk = names.volume(&node.name, Part::Disk);
+    let disk = names.volume(&node.name, VolumeRole::Disk);
     let disk = host.pool.create(&volume::New {
         name: &disk,
         capacity: vm.disk,
@@ -189,7 +197,7 @@ fn build(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New
         owner,
         backing: Some((&shared.base, shared.format)),
     })?;
-    let config = names.volume(&node.name, Part::Ignition);
+    let config = names.volume(&node.name, VolumeRole::Ignition);
     let config = volume::New {
         name: &config,
         capacity: 0,
@@ -199,15 +207,15 @@ fn build(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New
         backing: None,
     };
     let config = host.pool.upload(&config, ignition)?;
-    let (events, console) = if all.says_into_our_files(host) {
+    let (events, console) = if provider.says_into_our_files(host) {
         (
-            text(&all.events_file(node))?,
-            text(&all.console_file(node))?,
+            utf8_path(&provider.events_file(node))?,
+            utf8_path(&provider.console_file(node))?,
         )
     } else {
         (
-            voice(host, node, Part::Events)?,
-            voice(host, node, Part::Console)?,
+            create_output_volume(host, node, VolumeRole::Events)?,
+            create_output_volume(host, node, VolumeRole::Console)?,
         )
     };
     Ok(New {
@@ -215,7 +223,7 @@ fn build(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New
         mark: host.mark(&node.name),
         kvm,
         arch: vm.arch,
-        cpu: vm::cpu(vm, kvm).to_owned(),
+        cpu: vm::cpu_model(vm, kvm).to_owned(),
         cpus: vm.cpus,
         memory: vm.memory,
         firmware: vm.firmware,
@@ -223,21 +231,21 @@ fn build(all: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New
         ignition: config.path,
         disk: disk.path,
         assets: shared.assets,
-        plug: all.wiring.plug(host),
+        plug: provider.wiring.plug(host),
         macs: node
             .mac
             .iter()
             .copied()
             .chain(node.interfaces.iter().map(|nic| nic.mac))
             .collect(),
-        mtu: all.network.mtu,
+        mtu: provider.network.mtu,
         events,
         console,
     })
 }
 
 /// A volume that grows with what the node says.
-fn voice(host: &Host, node: &Node, part: Part) -> Result<String> {
+fn create_output_volume(host: &Host, node: &Node, part: VolumeRole) -> Result<String> {
     let name = host.names.volume(&node.name, part);
     let new = volume::New {
         name: &name,
@@ -250,7 +258,7 @@ fn voice(host: &Host, node: &Node, part: Part) -> Result<String> {
     Ok(host.pool.create(&new)?.path)
 }
 
-fn text(path: &Path) -> Result<String> {
+fn utf8_path(path: &Path) -> Result<String> {
     let text = path
         .to_str()
         .with_context(|| format!("{} is not valid UTF-8, which libvirt needs", path.display()))?;
@@ -269,19 +277,17 @@ pub struct Shared {
 /// Local files that the hosts need.
 #[derive(Debug)]
 pub struct Sources {
-    /// The image.
     pub base: Base,
     /// Kernel, initramfs and command line outside it.
     pub kernel: Option<ha_cluster_file::cluster::Kernel>,
-    /// The assets disk.
     pub assets: Option<PathBuf>,
 }
 
 impl Sources {
     /// Looks for them; an error names the one that is missing.
-    pub fn find(all: &Libvirt) -> Result<Self> {
-        let options = &all.options.vm;
-        let base = Base::look(&vm::image::base(options)?)?;
+    pub fn find(provider: &Libvirt) -> Result<Self> {
+        let options = &provider.options.vm;
+        let base = Base::look(&vm::image::base_image(options)?)?;
         if base.size > options.disk {
             return Err(vm::disk_too_small(options.disk, &base.path, base.size).into());
         }
@@ -292,7 +298,7 @@ impl Sources {
         Ok(Self {
             base,
             kernel,
-            assets: vm::assets::current_disk(&all.dir)?,
+            assets: vm::assets::current_disk(&provider.dir)?,
         })
     }
 
@@ -312,29 +318,29 @@ impl Sources {
     pub fn send(&self, host: &Host) -> Result<Shared> {
         let boot = match &self.kernel {
             Some(kernel) => Some(Boot {
-                kernel: image::share(host, "kernel", &kernel.path)?,
-                initrd: image::share(host, "initrd", &kernel.initrd)?,
+                kernel: image::share_file(host, "kernel", &kernel.path)?,
+                initrd: image::share_file(host, "initrd", &kernel.initrd)?,
                 append: kernel.append.clone(),
             }),
             None => None,
         };
         Ok(Shared {
-            base: image::share(host, "image", &self.base.path)?,
+            base: image::share_file(host, "image", &self.base.path)?,
             format: self.base.format,
             boot,
             assets: self
                 .assets
                 .as_ref()
-                .map(|file| image::assets(host, file))
+                .map(|file| image::share_assets(host, file))
                 .transpose()?,
         })
     }
 }
 
 /// An orderly reboot, until the node's kernel is another; without an answer from its guest agent, only asked for.
-fn reboot(all: &Libvirt, node: &Node) -> Result<()> {
-    let (host, name) = ours(all, node, Some(true))?;
-    let agent = Agent::new(&node.name, way(host, name.clone()).open());
+fn reboot_node(provider: &Libvirt, node: &Node) -> Result<()> {
+    let (host, name) = own_domain(provider, node, Some(true))?;
+    let agent = Agent::new(&node.name, guest_transport(host, name.clone()).open());
     let before = boot_id(&agent);
     let mode = if before.is_ok() { "agent,acpi" } else { "acpi" };
     host.virsh.run(&["reboot", &name, "--mode", mode])?;
@@ -353,8 +359,8 @@ fn reboot(all: &Libvirt, node: &Node) -> Result<()> {
     Ok(())
 }
 
-fn way(host: &Host, domain: String) -> Way {
-    Way::Libvirt {
+fn guest_transport(host: &Host, domain: String) -> GuestTransport {
+    GuestTransport::Libvirt {
         uri: host.virsh.uri().into(),
         domain,
     }

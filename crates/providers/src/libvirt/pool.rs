@@ -5,12 +5,12 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use indicatif::BinaryBytes;
 
 use super::virsh::{Thing, Virsh, XML};
 use super::xml::volume::{New, Volume};
-use super::xml::{self, Esc};
+use super::xml::{self, XmlEscaped};
 use crate::finding::Unfit;
-use crate::vm::size as mib;
 
 /// Where a pool of our own lies for the system's daemon: the one directory that SELinux and AppArmor expect images in.
 const SYSTEM_DIR: &str = "/var/lib/libvirt/images";
@@ -49,7 +49,6 @@ impl Pool {
         }
     }
 
-    /// Its name.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -115,8 +114,8 @@ impl Pool {
         };
         let xml = format!(
             "<pool type='dir'>\n  <name>{}</name>\n  <target><path>{}</path></target>\n</pool>\n",
-            Esc(&self.name),
-            Esc(&dir)
+            XmlEscaped(&self.name),
+            XmlEscaped(&dir)
         );
         self.virsh.feed(&["pool-define", XML], &xml)?;
         // Makes the directory if it is missing, never empties one.
@@ -144,7 +143,6 @@ impl Pool {
         self.virsh.volumes(&self.name)
     }
 
-    /// A volume.
     pub fn volume(&self, name: &str) -> Result<Option<Volume>> {
         let dump = ["vol-dumpxml", "--pool", &self.name, name];
         let xml = self.virsh.find(Thing::Volume(&self.name, name), &dump)?;
@@ -201,9 +199,9 @@ impl Pool {
                 "libvirt's pool {} at {} has {} free, {} needs {}",
                 self.name,
                 self.virsh.uri(),
-                mib(free),
+                BinaryBytes(free),
                 file.display(),
-                mib(size)
+                BinaryBytes(size)
             );
             let remedy = "make room there or name another `pool`, then launch again";
             return Err(Unfit::new(message, remedy).into());

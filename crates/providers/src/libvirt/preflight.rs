@@ -3,6 +3,7 @@
 use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Firmware};
 use ha_host_base::command::which;
+use indicatif::BinaryBytes;
 
 use super::Libvirt;
 use super::host::{Found, Host, has_firmware};
@@ -11,8 +12,8 @@ use super::node::Sources;
 use super::virsh::PACKAGE;
 use super::xml::domain::Domain;
 use crate::finding::{bad, good};
-use crate::vm::size;
-use crate::{Finding, Machine, Provider, probe};
+use crate::shared::host_facts;
+use crate::{Finding, Machine, Provider, address_probe};
 
 /// The remedy of faults that bring none.
 const RETRY: &str = "fix that, then launch again";
@@ -22,51 +23,51 @@ const SPARE_MEMORY: u64 = 512 << 20;
 const NODE_DISK: u64 = 2 << 30;
 
 /// All findings, good ones too.
-pub fn look(all: &Libvirt) -> Result<Vec<Finding>> {
+pub fn check_host(provider: &Libvirt) -> Result<Vec<Finding>> {
     if which("virsh").is_none() {
         return Ok(vec![bad("virsh is not installed", PACKAGE)]);
     }
-    let sources = Sources::find(all);
+    let sources = Sources::find(provider);
     let mut findings = vec![match &sources {
         Ok(sources) => good(format!("image {}", sources.base.path.display())),
         Err(error) => Finding::of_error(error, RETRY),
     }];
-    for host in all.hosts.values() {
+    for host in provider.hosts.values() {
         match host.virsh.run(&["uri"]) {
             Err(error) => findings.push(Finding::of_error(&error, RETRY)),
             Ok(_) => {
                 findings.push(good(host.virsh.uri()));
-                findings.extend(able(all, host)?);
-                findings.extend(names(all, host)?);
-                findings.extend(network(all, host)?);
-                findings.push(memory(all, host)?);
-                findings.push(pool(all, host, sources.as_ref().ok())?);
+                findings.extend(check_capabilities(provider, host)?);
+                findings.extend(check_names(provider, host)?);
+                findings.extend(check_network(provider, host)?);
+                findings.push(check_memory(provider, host)?);
+                findings.push(check_pool(provider, host, sources.as_ref().ok())?);
             }
         }
     }
     if findings.iter().all(|f| f.ok) {
-        findings.extend(in_use(all)?);
+        findings.extend(check_addresses(provider)?);
     }
     Ok(findings)
 }
 
 /// Addresses that somebody else has, as far as this machine shares a segment with them. Those of nodes that run are theirs.
-fn in_use(all: &Libvirt) -> Result<Vec<Finding>> {
+fn check_addresses(provider: &Libvirt) -> Result<Vec<Finding>> {
     let mut wanted = Vec::new();
-    for node in &all.nodes {
-        if all.state(node)? != Machine::Running {
+    for node in &provider.nodes {
+        if provider.state(node)? != Machine::Running {
             wanted.push((node.address, format!("the address of {}", node.name)));
         }
     }
-    if wanted.len() == all.nodes.len() {
-        wanted.push((all.vip, "the VIP".to_owned()));
+    if wanted.len() == provider.nodes.len() {
+        wanted.push((provider.vip, "the VIP".to_owned()));
     }
-    probe::look(&wanted)
+    address_probe::check_unused(&wanted)
 }
 
 /// Architecture, firmware, accelerator.
-fn able(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
-    let (vm, uri) = (&all.options.vm, host.virsh.uri());
+fn check_capabilities(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
+    let (vm, uri) = (&provider.options.vm, host.virsh.uri());
     let Some(capabilities) = host
         .capabilities(vm.arch, "qemu")
         .or_else(|| host.capabilities(vm.arch, "kvm"))
@@ -95,16 +96,16 @@ fn able(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
     }
     let kvm = host.accel(vm)?;
     findings.push(match (kvm.works, vm.accel) {
-        (false, Accel::Kvm) => bad(kvm.seen, kvm.cure),
-        (false, Accel::Auto) => good(format!("TCG, some ten times slower: {}", kvm.seen)),
-        _ => good(kvm.seen),
+        (false, Accel::Kvm) => bad(kvm.message, kvm.remedy),
+        (false, Accel::Auto) => good(format!("TCG, some ten times slower: {}", kvm.message)),
+        _ => good(kvm.message),
     });
     Ok(findings)
 }
 
-fn names(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
+fn check_names(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
-    for node in all.nodes_of(host) {
+    for node in provider.nodes_of(host) {
         if let Found::Foreign(unfit) = host.find(&node.name)? {
             findings.push(unfit.into());
         }
@@ -112,43 +113,32 @@ fn names(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn network(all: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
-    let faults = all.wiring.look(host)?;
+fn check_network(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
+    let faults = provider.wiring.look(host)?;
     if faults.is_empty() {
         return Ok(vec![good("network")]);
     }
     Ok(faults.into_iter().map(Finding::from).collect())
 }
 
-fn memory(all: &Libvirt, host: &Host) -> Result<Finding> {
+fn check_memory(provider: &Libvirt, host: &Host) -> Result<Finding> {
     let free = free_memory(&host.virsh.run(&["nodememstats"])?);
     let mut nodes = 0;
-    for node in all.nodes_of(host) {
+    for node in provider.nodes_of(host) {
         let runs = matches!(
             host.find(&node.name)?,
             Found::Ours(Domain { active: true, .. })
         );
         nodes += u64::from(!runs);
     }
-    let needed = if nodes == 0 {
-        0
-    } else {
-        nodes * all.options.vm.memory + SPARE_MEMORY
-    };
-    let seen = format!("{} memory free", size(free));
-    Ok(if free >= needed {
-        good(seen)
-    } else {
-        bad(
-            format!(
-                "{seen} at {}, {nodes} nodes of {} need {}",
-                host.virsh.uri(),
-                size(all.options.vm.memory),
-                size(needed)
-            ),
-            "stop other programs or machines there, or write a smaller `memory` or fewer nodes",
-        )
-    })
+    let place = format!(" at {}", host.virsh.uri());
+    Ok(host_facts::memory_finding(
+        free,
+        &place,
+        nodes,
+        provider.options.vm.memory,
+        SPARE_MEMORY,
+    ))
 }
 
 /// Bytes that can be had: what is free, and what only caches files.
@@ -163,7 +153,7 @@ fn free_memory(stats: &str) -> u64 {
     (kib("free") + kib("buffers") + kib("cached")) * 1024
 }
 
-fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding> {
+fn check_pool(provider: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding> {
     let name = host.pool.name();
     let Some(seen) = host.pool.look()? else {
         return Ok(good(format!("pool {name} to be made")));
@@ -175,7 +165,7 @@ fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding
         return Ok(good(format!("pool {name} to be started")));
     }
     let mut needed = 0;
-    for node in all.nodes_of(host) {
+    for node in provider.nodes_of(host) {
         needed += if host.find(&node.name)? == Found::Absent {
             NODE_DISK
         } else {
@@ -187,9 +177,9 @@ fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding
         .iter()
         .flat_map(|s| s.shared())
     {
-        needed += image::missing(host, what, file)?;
+        needed += image::bytes_to_send(host, what, file)?;
     }
-    let free = size(seen.available);
+    let free = BinaryBytes(seen.available);
     Ok(if seen.available >= needed {
         good(format!("pool {name}, {free} free"))
     } else {
@@ -197,7 +187,7 @@ fn pool(all: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding
             format!(
                 "pool {name} at {} has {free} free, image and new nodes need {}",
                 host.virsh.uri(),
-                size(needed)
+                BinaryBytes(needed)
             ),
             "make room there, or name another pool with `pool: NAME`",
         )

@@ -11,7 +11,6 @@ const FILE: &str = "libvirt.json";
 /// The one version there is.
 const VERSION: u32 = 1;
 
-/// The record.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Record {
@@ -26,9 +25,7 @@ pub struct Record {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Known {
-    /// Its URI.
     pub uri: String,
-    /// The storage pool.
     pub pool: String,
     /// The pool was not there before.
     pub pool_made: bool,
@@ -36,26 +33,22 @@ pub struct Known {
 
 impl Record {
     /// A new one with an id that no other state directory has, here or elsewhere.
-    pub fn new() -> Result<Self> {
-        let mut bytes = [0; 8];
-        let mut random = std::fs::File::open("/dev/urandom").context("cannot open /dev/urandom")?;
-        std::io::Read::read_exact(&mut random, &mut bytes).context("cannot read /dev/urandom")?;
-        let state = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        Ok(Self {
+    pub fn new() -> Self {
+        Self {
             version: VERSION,
-            state,
+            state: format!("{:016x}", fastrand::u64(..)),
             hosts: Vec::new(),
-        })
+        }
     }
 
     /// The one in the provider's directory; none: nothing was ever made.
     pub fn load(machines: &Path) -> Result<Option<Self>> {
-        let path = place(machines);
+        let path = record_path(machines);
         let Some(text) = files::read(&path)? else {
             return Ok(None);
         };
         let record: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} cannot be understood", path.display()))?;
+            .with_context(|| format!("{} is not a valid record", path.display()))?;
         ensure!(
             record.version == VERSION,
             "{} is of version {}, this ha-host knows {VERSION}: use the newer one",
@@ -73,11 +66,10 @@ impl Record {
         }
     }
 
-    /// Writes it.
     pub fn save(&self, machines: &Path) -> Result<()> {
         files::make_dir(machines)?;
         files::write(
-            &place(machines),
+            &record_path(machines),
             serde_json::to_string_pretty(self)?.as_bytes(),
         )
     }
@@ -95,7 +87,7 @@ impl Record {
     }
 }
 
-fn place(machines: &Path) -> PathBuf {
+fn record_path(machines: &Path) -> PathBuf {
     machines.join(FILE)
 }
 
@@ -108,7 +100,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let machines = dir.path().join("machines");
         assert_eq!(Record::load(&machines).unwrap(), None);
-        let mut record = Record::new().unwrap();
+        let mut record = Record::new();
         let host = Known {
             uri: "qemu:///system".into(),
             pool: "default".into(),
@@ -123,7 +115,7 @@ mod tests {
         );
         record.save(&machines).unwrap();
         assert_eq!(Record::load(&machines).unwrap(), Some(record.clone()));
-        assert_ne!(Record::new().unwrap().state, record.state);
+        assert_ne!(Record::new().state, record.state);
     }
 
     #[test]

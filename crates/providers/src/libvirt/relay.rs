@@ -11,32 +11,32 @@ use ha_cluster_file::cluster::Node;
 
 use super::Libvirt;
 use super::host::{Found, Host};
-use super::names::Part;
+use super::names::VolumeRole;
 
 /// Events are to be seen soon; each look is a connection to the host.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Brings home a node's words for as long as this process lives, if its host keeps them. Once for each node.
-pub fn begin(all: &Libvirt, node: &Node) -> Result<()> {
-    let host = all.host(node)?;
+pub fn begin_relay(provider: &Libvirt, node: &Node) -> Result<()> {
+    let host = provider.host(node)?;
     let Found::Ours(domain) = host.find(&node.name)? else {
         return Ok(());
     };
     let local = |path: &Option<String>, ours: &Path| path.as_deref().map(Path::new) == Some(ours);
-    if local(&domain.events, &all.events_file(node))
-        && local(&domain.console, &all.console_file(node))
+    if local(&domain.events, &provider.events_file(node))
+        && local(&domain.console, &provider.console_file(node))
     {
         return Ok(());
     }
-    if !all.relayed(&node.name) {
+    if !provider.relayed(&node.name) {
         return Ok(());
     }
     let relay = Relay {
         host: Host::new(host.virsh.uri(), host.pool.name(), &host.names),
         node: node.name.clone(),
         files: [
-            (Part::Events, all.events_file(node)),
-            (Part::Console, all.console_file(node)),
+            (VolumeRole::Events, provider.events_file(node)),
+            (VolumeRole::Console, provider.console_file(node)),
         ],
     };
     std::thread::spawn(move || {
@@ -49,12 +49,11 @@ pub fn begin(all: &Libvirt, node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// One node's relay.
 #[derive(Debug)]
 struct Relay {
     host: Host,
     node: String,
-    files: [(Part, PathBuf); 2],
+    files: [(VolumeRole, PathBuf); 2],
 }
 
 impl Relay {

@@ -8,25 +8,25 @@ use ha_cluster_file::cluster::Cluster;
 use super::*;
 use crate::NEW;
 use crate::machine_tests::Evidence;
-use crate::vm::guest::{Agent, Way};
-use crate::vm::operator;
+use crate::vm::guest::{Agent, GuestTransport};
+use crate::vm::operator_machine;
 
-mod belongings;
-mod cut_off;
-mod life;
+mod interrupted;
+mod lifecycle;
+mod ownership;
 
 /// A cluster of two and its provider. What a failed test leaves goes with the operator machine.
-struct World {
+struct Fixture {
     dir: tempfile::TempDir,
     cluster: Cluster,
     provider: Libvirt,
 }
 
-impl World {
+impl Fixture {
     /// Starts libvirtd unless it runs.
     fn new(image: &str, more: &str) -> Self {
         start_libvirtd();
-        let dir = tempfile::tempdir_in(operator::shared()).unwrap();
+        let dir = tempfile::tempdir_in(operator_machine::shared()).unwrap();
         let cluster = cluster(image, more);
         let provider = provider(&cluster, dir.path());
         Self {
@@ -76,7 +76,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.evidence().show();
@@ -111,7 +111,7 @@ fn tiny() -> PathBuf {
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);
     sector.resize(1 << 20, 0);
-    let path = operator::shared().join("tiny.img");
+    let path = operator_machine::shared().join("tiny.img");
     if !path.exists() {
         std::fs::write(&path, sector).unwrap();
     }
@@ -143,7 +143,7 @@ fn virsh(line: &str) -> String {
 }
 
 fn define(what: &str, xml: &str) {
-    let path = operator::shared().join("foreign.xml");
+    let path = operator_machine::shared().join("foreign.xml");
     std::fs::write(&path, xml).unwrap();
     virsh(&format!("{what} {}", path.display()));
 }

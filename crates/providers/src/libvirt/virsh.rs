@@ -26,7 +26,6 @@ pub const XML: &str = "{xml}";
 /// Where the system's daemon listens: the old one, and the one for virtual machines where libvirt is modular.
 const SYSTEM_SOCKETS: [&str; 2] = ["/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"];
 
-/// One host's virsh.
 #[derive(Debug, Clone)]
 pub struct Virsh {
     uri: String,
@@ -35,11 +34,8 @@ pub struct Virsh {
 /// A thing of libvirt's, by its name.
 #[derive(Debug, Clone, Copy)]
 pub enum Thing<'a> {
-    /// A virtual machine.
     Domain(&'a str),
-    /// A virtual network.
     Network(&'a str),
-    /// A storage pool.
     Pool(&'a str),
     /// A volume of a pool, which comes first.
     Volume(&'a str, &'a str),
@@ -49,13 +45,11 @@ pub enum Thing<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{uri}: virsh {command}: {said}")]
 pub struct VirshError {
-    /// The host.
     pub uri: String,
     /// virsh's command and what it was about.
     pub command: String,
-    /// virsh's own words.
     pub said: String,
-    /// Why.
+    /// Why it failed, as far as that was found out without reading words.
     pub kind: VirshErrorKind,
 }
 
@@ -75,7 +69,6 @@ pub enum VirshErrorKind {
 /// What stands before a daemon that cannot be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Door {
-    /// ssh.
     Ssh,
     /// Nobody listens.
     NoDaemon,
@@ -91,7 +84,6 @@ impl Virsh {
         Self { uri: uri.into() }
     }
 
-    /// The host.
     pub fn uri(&self) -> &str {
         &self.uri
     }
@@ -210,7 +202,7 @@ impl Virsh {
             // In a process group of its own nobody could answer ssh's questions at the terminal: they fail at once.
             .env("SSH_ASKPASS_REQUIRE", "force")
             .env("SSH_ASKPASS", "/bin/false");
-        command::run(&mut command, "", patience)
+        command::run_within(&mut command, "", patience)
     }
 
     /// With the remedy, where there is one that everybody needs.
@@ -250,7 +242,7 @@ impl Virsh {
         VirshErrorKind::Unreachable(if self.transport() == Some("ssh") {
             Door::Ssh
         } else if self.is_local() && !self.is_session() {
-            door(&SYSTEM_SOCKETS.map(Path::new))
+            probe_door(&SYSTEM_SOCKETS.map(Path::new))
         } else {
             Door::Unknown
         })
@@ -298,7 +290,7 @@ impl VirshError {
 }
 
 /// What stands before a local daemon that listens at one of these sockets and was not reached.
-fn door(sockets: &[&Path]) -> Door {
+fn probe_door(sockets: &[&Path]) -> Door {
     let there = sockets.iter().map(|socket| UnixStream::connect(socket));
     let mut doors = there.map(|connected| match connected {
         // It listens and lets everybody in; then it asks polkit, or who we are.

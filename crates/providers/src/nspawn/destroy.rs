@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use ha_host_base::files;
 use nix::mount::{MntFlags, umount2};
 
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
 use super::network::{self, Segment};
 use super::{cgroup, ignition, root};
-use crate::process::Ident;
+use crate::process::ProcessIdentity;
 
 /// How long a keeper may clean up behind a node whose plug was pulled.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
@@ -18,9 +19,9 @@ const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pulls the plug: the link first, so that nothing is heard of the node while it dies.
-pub fn off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
-    network::cut(wiring)?;
-    let known = |file: &str| Ident::alive(&dir.join(file));
+pub fn power_off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
+    network::disconnect(wiring)?;
+    let known = |file: &str| ProcessIdentity::alive(&dir.join(file));
     let (leader, nspawn, keeper) = (
         known(NodeDir::LEADER_PID),
         known(NodeDir::NSPAWN_PID),
@@ -54,12 +55,12 @@ pub fn off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
             );
         }
     }
-    clean(dir, wiring)
+    clean_up(dir, wiring)
 }
 
 /// Removes a node with its disk.
-pub fn remove(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
-    off(dir, wiring)?;
+pub fn remove_node(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
+    power_off(dir, wiring)?;
     // Without the mark the disk is no disk any more, should we be interrupted.
     let mark = dir.join(NodeDir::MADE);
     if mark.exists() {
@@ -69,10 +70,11 @@ pub fn remove(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 }
 
 /// Removes the whole cluster. Everything is tried; the first fault is reported.
-pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
-    let nodes = layout.nodes()?;
+pub fn remove_cluster(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
+    let nodes = layout.machines.nodes()?;
     let mut results: Vec<Result<()>> = std::thread::scope(|scope| {
-        let remove = |node: &String| remove(&layout.node(node), &layout.wiring(node, interface));
+        let remove =
+            |node: &String| remove_node(&layout.node(node), &layout.wiring(node, interface));
         let threads: Vec<_> = nodes
             .iter()
             .map(|node| scope.spawn(move || remove(node)))
@@ -87,12 +89,12 @@ pub fn all(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
             .map(|thread| thread.join().unwrap_or_else(lost))
             .collect()
     });
-    for node in strays(layout)? {
-        results.push(network::unplug(&layout.wiring(&node, interface)));
+    for node in stray_namespaces(layout)? {
+        results.push(network::disconnect_node(&layout.wiring(&node, interface)));
     }
-    results.push(segment.drop());
+    results.push(segment.remove());
     results.into_iter().collect::<Result<()>>()?;
-    remove_dir(layout.machines())
+    remove_dir(layout.machines.path())
 }
 
 /// Removes a directory with all in it, first unmounting whatever is mounted below: never through a mount.
@@ -101,20 +103,15 @@ pub fn remove_dir(dir: &Path) -> Result<()> {
         umount2(&point, MntFlags::MNT_DETACH)
             .with_context(|| format!("cannot unmount {}", point.display()))?;
     }
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(dir)
 }
 
 /// What a keeper does in the end, for a keeper that could not.
-fn clean(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
+fn clean_up(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
     let groups = std::fs::read_to_string(dir.join(NodeDir::CGROUPS)).unwrap_or_default();
     let groups: Vec<PathBuf> = groups.lines().map(PathBuf::from).collect();
-    cgroup::remove(&groups)?;
-    network::unplug(wiring)?;
+    cgroup::remove_groups(&groups)?;
+    network::disconnect_node(wiring)?;
     for file in [
         NodeDir::LEADER_PID,
         NodeDir::NSPAWN_PID,
@@ -127,7 +124,7 @@ fn clean(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 }
 
 /// Nodes that have a namespace and no directory any more.
-fn strays(layout: &Layout) -> Result<Vec<String>> {
+fn stray_namespaces(layout: &Layout) -> Result<Vec<String>> {
     let prefix = format!("{}.", layout.bridge_namespace());
     let entries = match std::fs::read_dir(NETNS_DIR) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -149,7 +146,7 @@ fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
     let points = text
         .lines()
         .filter_map(|line| line.split(' ').nth(4))
-        .map(|point| PathBuf::from(root::unescape(point)));
+        .map(|point| PathBuf::from(root::unescape_mountinfo(point)));
     let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(&dir)).collect();
     below.reverse();
     Ok(below)
@@ -164,8 +161,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         remove_dir(&dir.path().join("no/such")).unwrap();
         let layout = Layout::new("no-such-cluster-here", dir.path());
-        remove(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
-        assert_eq!(strays(&layout).unwrap(), Vec::<String>::new());
+        remove_node(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
+        assert_eq!(stray_namespaces(&layout).unwrap(), Vec::<String>::new());
     }
 
     #[test]
@@ -173,7 +170,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new("no-such-cluster-here", dir.path());
         root::lay_out(&layout.node("node1")).unwrap();
-        remove(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
+        remove_node(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
         assert!(!layout.node("node1").0.exists());
     }
 }

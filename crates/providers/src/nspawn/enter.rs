@@ -4,11 +4,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{output, which};
+use ha_host_base::command::{run_for_stdout, which};
 
 use super::cgroup;
 use super::layout::NodeDir;
-use crate::process::Ident;
+use crate::process::ProcessIdentity;
 
 /// What a login as root would set.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/opt/bin";
@@ -16,11 +16,11 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 const REBOOT_PATIENCE: Duration = Duration::from_secs(200);
 
 /// A command in the node's namespaces and in the cgroups of its PID 1.
-pub fn command(dir: &NodeDir, node: &str, argv: &[&str]) -> Result<Command> {
-    let leader = leader(dir, node)?.pid().to_string();
+pub fn command_on_node(dir: &NodeDir, node: &str, argv: &[&str]) -> Result<Command> {
+    let leader = running_leader(dir, node)?.pid().to_string();
     let nsenter =
         which("nsenter").context("nsenter is not installed: apt-get install util-linux")?;
-    let mut command = cgroup::joining(&cgroup::entries_of(&leader)?, false);
+    let mut command = cgroup::joining_command(&cgroup::proc_files_of(&leader)?, false);
     command
         .arg(nsenter)
         .args(["-t", &leader, "-m", "-u", "-i", "-n", "-p", "-C", "--"])
@@ -33,16 +33,16 @@ pub fn command(dir: &NodeDir, node: &str, argv: &[&str]) -> Result<Command> {
 }
 
 /// An orderly reboot, until the node has a new PID 1.
-pub fn reboot(dir: &NodeDir, node: &str) -> Result<()> {
-    let before = leader(dir, node)?;
-    if Ident::alive(&dir.join(NodeDir::KEEPER_PID)).is_none() {
+pub fn reboot_node(dir: &NodeDir, node: &str) -> Result<()> {
+    let before = running_leader(dir, node)?;
+    if ProcessIdentity::alive(&dir.join(NodeDir::KEEPER_PID)).is_none() {
         bail!("{node} has lost its keeper, nobody would start it again; switch it off and on");
     }
-    output(&mut command(dir, node, &["systemctl", "reboot"])?)
+    run_for_stdout(&mut command_on_node(dir, node, &["systemctl", "reboot"])?)
         .with_context(|| format!("cannot reboot {node}"))?;
     let end = Instant::now() + REBOOT_PATIENCE;
-    while Ident::alive(&dir.join(NodeDir::LEADER_PID)).is_none_or(|now| now == before) {
-        if Ident::alive(&dir.join(NodeDir::KEEPER_PID)).is_none() {
+    while ProcessIdentity::alive(&dir.join(NodeDir::LEADER_PID)).is_none_or(|now| now == before) {
+        if ProcessIdentity::alive(&dir.join(NodeDir::KEEPER_PID)).is_none() {
             bail!(
                 "{node} went off instead of rebooting; see {}",
                 dir.join(NodeDir::KEEPER_LOG).display()
@@ -60,6 +60,7 @@ pub fn reboot(dir: &NodeDir, node: &str) -> Result<()> {
     Ok(())
 }
 
-fn leader(dir: &NodeDir, node: &str) -> Result<Ident> {
-    Ident::alive(&dir.join(NodeDir::LEADER_PID)).with_context(|| format!("{node} does not run"))
+fn running_leader(dir: &NodeDir, node: &str) -> Result<ProcessIdentity> {
+    ProcessIdentity::alive(&dir.join(NodeDir::LEADER_PID))
+        .with_context(|| format!("{node} does not run"))
 }

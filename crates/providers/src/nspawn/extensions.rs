@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Sysext;
-use ha_host_base::command::output;
+use ha_host_base::command::run_for_stdout;
 
 use super::root::make_dir;
 
@@ -21,13 +21,13 @@ pub const MOUNTED: &str = "/run/ha-host-extensions";
 pub type Local = (String, PathBuf);
 
 /// The cluster's local extensions that exist; the others' faults.
-pub fn local(sysexts: &BTreeMap<String, Sysext>) -> (Vec<Local>, Vec<String>) {
+pub fn local_files(sysexts: &BTreeMap<String, Sysext>) -> (Vec<Local>, Vec<String>) {
     let (mut found, mut faults) = (Vec::new(), Vec::new());
     for (name, sysext) in sysexts {
         let Sysext::File(file) = sysext else { continue };
         match file.canonicalize() {
             Ok(file) if file.is_file() => found.push((name.clone(), file)),
-            Ok(file) => faults.push(format!("sysext {name}: {} is no file", file.display())),
+            Ok(file) => faults.push(format!("sysext {name}: {} is not a file", file.display())),
             Err(error) => faults.push(format!("sysext {name}: {}: {error}", file.display())),
         }
     }
@@ -35,21 +35,21 @@ pub fn local(sysexts: &BTreeMap<String, Sysext>) -> (Vec<Local>, Vec<String>) {
 }
 
 /// Brings them into `dir`, one directory each. A file that is there and of the same size and age stays.
-pub fn gather(dir: &Path, extensions: &[Local], unpack: bool) -> Result<()> {
+pub fn gather_files(dir: &Path, extensions: &[Local], unpack: bool) -> Result<()> {
     for (name, file) in extensions {
         let home = dir.join(name);
         make_dir(&home, 0o755)?;
         if unpack {
-            unpacked(file, &home.join(name))?
+            unpack_image(file, &home.join(name))?
         } else {
-            placed(file, &home)?
+            place_image(file, &home)?
         }
     }
     Ok(())
 }
 
 /// Leads from [`IN_NODE`] to [`MOUNTED`] on a new disk.
-pub fn link_homes(root: &Path, names: &[String]) -> Result<()> {
+pub fn link_extension_dirs(root: &Path, names: &[String]) -> Result<()> {
     let homes = root.join(IN_NODE.trim_start_matches('/'));
     make_dir(&homes, 0o755)?;
     for name in names {
@@ -99,12 +99,12 @@ pub fn no_loop_devices() -> Option<&'static str> {
     None
 }
 
-fn placed(file: &Path, home: &Path) -> Result<()> {
+fn place_image(file: &Path, home: &Path) -> Result<()> {
     let Some(name) = file.file_name() else {
         bail!("{} has no file name", file.display())
     };
     let target = home.join(name);
-    if same(file, &target) {
+    if is_same_file(file, &target) {
         return Ok(());
     }
     let beside = home.join(".new");
@@ -112,7 +112,7 @@ fn placed(file: &Path, home: &Path) -> Result<()> {
     // A file that nobody may write is shared. Any other is copied: who writes a new image over it must not write into the
     // mounts of running nodes. --preserve: the age tells next time that this is the same file.
     let copy = |how: &str| {
-        output(
+        run_for_stdout(
             Command::new("cp")
                 .args(["--preserve", how, "-T"])
                 .arg(file)
@@ -126,7 +126,7 @@ fn placed(file: &Path, home: &Path) -> Result<()> {
     std::fs::rename(&beside, &target).with_context(|| format!("cannot write {}", target.display()))
 }
 
-fn unpacked(file: &Path, tree: &Path) -> Result<()> {
+fn unpack_image(file: &Path, tree: &Path) -> Result<()> {
     let stamp = tree.with_file_name(".unpacked");
     if tree.is_dir() && same_age(file, &stamp) {
         return Ok(());
@@ -135,7 +135,7 @@ fn unpacked(file: &Path, tree: &Path) -> Result<()> {
     for old in [&beside, tree] {
         super::destroy::remove_dir(old)?;
     }
-    output(
+    run_for_stdout(
         Command::new("unsquashfs")
             .args(["-no-progress", "-quiet", "-dest"])
             .arg(&beside)
@@ -148,14 +148,14 @@ fn unpacked(file: &Path, tree: &Path) -> Result<()> {
         )
     })?;
     std::fs::rename(&beside, tree).with_context(|| format!("cannot write {}", tree.display()))?;
-    output(Command::new("touch").arg("-r").arg(file).arg(&stamp)).map(drop)
+    run_for_stdout(Command::new("touch").arg("-r").arg(file).arg(&stamp)).map(drop)
 }
 
 fn read_only(file: &Path) -> bool {
     std::fs::metadata(file).is_ok_and(|m| m.permissions().readonly())
 }
 
-fn same(one: &Path, two: &Path) -> bool {
+fn is_same_file(one: &Path, two: &Path) -> bool {
     let size = |file: &Path| std::fs::metadata(file).map(|m| m.len()).ok();
     size(one) == size(two) && same_age(one, two)
 }
@@ -187,7 +187,7 @@ mod tests {
             ("missing".to_string(), file("missing.raw")),
             ("remote".to_string(), url),
         ]);
-        let (found, faults) = local(&sysexts);
+        let (found, faults) = local_files(&sysexts);
         assert_eq!(
             found,
             [("kubernetes".to_string(), real.canonicalize().unwrap())]
@@ -198,7 +198,7 @@ mod tests {
         );
         let home = dir.path().join("gathered");
         for _ in 0..2 {
-            gather(&home, &found, false).unwrap();
+            gather_files(&home, &found, false).unwrap();
             assert_eq!(
                 std::fs::read(home.join("kubernetes/kubernetes-v1.34.4-x86-64.raw")).unwrap(),
                 b"image"
@@ -214,7 +214,7 @@ mod tests {
             let file = dir.path().join(name).with_extension("raw");
             std::fs::write(&file, "image").unwrap();
             std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
-            gather(
+            gather_files(
                 &dir.path().join("all"),
                 &[(name.into(), file.clone())],
                 false,

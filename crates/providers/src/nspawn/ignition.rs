@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{self, executable, tail, which};
+use ha_host_base::command::{self, is_executable, last_lines, which};
 
 use super::layout::NodeDir;
 use super::root::{Window, make_dir};
@@ -20,7 +20,7 @@ pub const WORK: &str = "ignition.work";
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Finds Ignition: the command, the image's own, or Debian's package.
-pub fn find(image: &Path) -> Option<PathBuf> {
+pub fn find_program(image: &Path) -> Option<PathBuf> {
     let places = [
         image.join("ignition"),
         PathBuf::from(DRACUT),
@@ -29,11 +29,11 @@ pub fn find(image: &Path) -> Option<PathBuf> {
     which("ignition")
         .into_iter()
         .chain(places)
-        .find(|file| executable(file))
+        .find(|file| is_executable(file))
 }
 
 /// Applies `config` to the root below the node's directory `dir`. Only in a mount namespace of our own.
-pub fn apply(program: &Path, config: &Path, dir: &Path) -> Result<()> {
+pub fn apply_config(program: &Path, config: &Path, dir: &Path) -> Result<()> {
     let work = dir.join(WORK);
     super::destroy::remove_dir(&work)?;
     // Ignition writes a user's keys as that user, who may not pass the state directory.
@@ -46,7 +46,7 @@ pub fn apply(program: &Path, config: &Path, dir: &Path) -> Result<()> {
     };
     let mut raw_log = String::new();
     let result = run.all(&mut raw_log);
-    let log = readable(&raw_log);
+    let log = without_configs(&raw_log);
     let log_file = dir.join(NodeDir::IGNITION_LOG);
     let written = std::fs::write(&log_file, &log)
         .with_context(|| format!("cannot write {}", log_file.display()));
@@ -74,7 +74,7 @@ impl Run<'_> {
     fn all(&self, log: &mut String) -> Result<()> {
         make_dir(self.work, 0o700)?;
         make_dir(&self.work.join("empty"), 0o700)?;
-        let path = path_with(&stubs(self.work)?)?;
+        let path = path_with(&make_stub_programs(self.work)?)?;
         let selinux = Selinux::pretend(self.root)?;
         // Absent means a first boot with presets applied; an empty file does not.
         match std::fs::remove_file(self.root.join("etc/machine-id")) {
@@ -107,7 +107,7 @@ impl Run<'_> {
             .env("IGNITION_CONFIG_FILE", self.config)
             .env("IGNITION_SYSTEM_CONFIG_DIR", self.work.join("empty"))
             .env("IGNITION_WRITE_AUTHORIZED_KEYS_FRAGMENT", "false");
-        let finished = command::run(&mut ignition, "", PATIENCE)?;
+        let finished = command::run_within(&mut ignition, "", PATIENCE)?;
         log.push_str(&finished.stdout);
         log.push_str(&finished.stderr);
         match (finished.timed_out, finished.status) {
@@ -131,7 +131,7 @@ const LEVELS: [&str; 7] = [
 const FAULTS: usize = 4;
 
 /// Ignition logs the whole config, keys and all, over many lines: only lines that bear a level above debugging are kept.
-fn readable(log: &str) -> String {
+fn without_configs(log: &str) -> String {
     let kept = log.lines().filter(|line| of_level(line, &LEVELS).is_some());
     kept.flat_map(|line| [line, "\n"]).collect()
 }
@@ -141,7 +141,7 @@ fn last_words(log: &str) -> &str {
     let mut lines = log.lines().rev();
     lines
         .find_map(|line| of_level(line, &LEVELS[..FAULTS]))
-        .unwrap_or_else(|| tail(log))
+        .unwrap_or_else(|| last_lines(log))
 }
 
 /// What a line of the log says, if it is of one of these levels: `CRITICAL : text`.
@@ -163,7 +163,7 @@ fn path_with(stubs: &Path) -> Result<OsString> {
 }
 
 /// Debian's Ignition labels files for SELinux: a program that does nothing stands in.
-fn stubs(work: &Path) -> Result<PathBuf> {
+fn make_stub_programs(work: &Path) -> Result<PathBuf> {
     use std::os::unix::fs::PermissionsExt;
     let dir = work.join("stubs");
     make_dir(&dir, 0o700)?;
@@ -216,7 +216,7 @@ mod tests {
     fn the_log_that_stays_holds_no_config() {
         let log = "INFO     : Ignition 2.14.0\nDEBUG    : parsed config: {\n  \"storage\": {\n \"source\": \"data:,key\"\n}\n\
                    INFO     : files: op(1): [started]  writing file \"/etc/hostname\"\nCRITICAL : Ignition failed: no such user\n";
-        let kept = readable(log);
+        let kept = without_configs(log);
         assert_eq!(kept.lines().count(), 3, "{kept}");
         assert!(!kept.contains("data:"));
         assert_eq!(last_words(&kept), "Ignition failed: no such user");

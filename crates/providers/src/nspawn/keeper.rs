@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::tail;
+use ha_host_base::command::last_lines;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Kind};
@@ -19,7 +19,7 @@ use super::layout::NodeDir;
 use super::plan::Plan;
 use super::watch::Watch;
 use super::{extensions, ignition, network, root};
-use crate::process::Ident;
+use crate::process::ProcessIdentity;
 
 /// What nspawn exits with when the node wants to be started again.
 const REBOOT: i32 = 133;
@@ -39,7 +39,7 @@ pub fn run(args: &[String]) -> Result<()> {
     let [dir] = args else {
         bail!("nspawn-keeper is started by ha-host itself, with a node's directory")
     };
-    let result = keep(Path::new(dir));
+    let result = keep_node(Path::new(dir));
     if let Err(error) = &result {
         answer(&Answer::Failed(format!("{error:#}")));
     }
@@ -68,15 +68,15 @@ pub fn log(text: &str) {
     );
 }
 
-fn keep(dir: &Path) -> Result<()> {
-    detach(dir)?;
-    let me =
-        Ident::of(std::process::id().cast_signed()).context("cannot find this process in /proc")?;
+fn keep_node(dir: &Path) -> Result<()> {
+    detach_from_caller(dir)?;
+    let me = ProcessIdentity::of(std::process::id().cast_signed())
+        .context("cannot find this process in /proc")?;
     me.write(Path::new(NodeDir::KEEPER_PID))?;
     let plan = Plan::read(dir)?;
     root::mount_here(&plan.image_root)?;
     if let Some((program, config)) = &plan.ignition {
-        fill(&plan, program, config, dir)?;
+        fill_new_disk(&plan, program, config, dir)?;
     }
     let result = Keeper::new(&plan, dir).and_then(|keeper| keeper.run());
     log(&result.as_ref().map_or_else(
@@ -87,7 +87,7 @@ fn keep(dir: &Path) -> Result<()> {
 }
 
 /// Cuts all ties to whoever started us: session, working directory, open files.
-fn detach(dir: &Path) -> Result<()> {
+fn detach_from_caller(dir: &Path) -> Result<()> {
     // Fails if we lead a session already, which is as good.
     let _ = nix::unistd::setsid();
     std::env::set_current_dir(dir).with_context(|| format!("cannot enter {}", dir.display()))?;
@@ -105,12 +105,12 @@ fn detach(dir: &Path) -> Result<()> {
 }
 
 /// Makes a new disk. The mark comes last: a disk without it is made anew.
-fn fill(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Result<()> {
-    ignition::apply(program, config, dir)?;
+fn fill_new_disk(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Result<()> {
+    ignition::apply_config(program, config, dir)?;
     let root = Path::new(NodeDir::ROOT);
     root::settle_resolv_conf(root, &plan.name_servers)?;
     let names: Vec<String> = plan.extensions.iter().map(|(n, _)| n.clone()).collect();
-    extensions::link_homes(root, &names)?;
+    extensions::link_extension_dirs(root, &names)?;
     if plan.unpacked {
         extensions::link_directories(root, &names)?;
     }
@@ -131,9 +131,9 @@ struct Keeper<'a> {
 
 impl<'a> Keeper<'a> {
     fn new(plan: &'a Plan, dir: &'a Path) -> Result<Self> {
-        let hierarchies = cgroup::of("self")?;
-        let groups = cgroup::dirs(&hierarchies, &plan.cluster, &plan.node);
-        if super::host_runs_systemd() && cgroup::kind(&hierarchies) == Kind::V2 {
+        let hierarchies = cgroup::hierarchies_of("self")?;
+        let groups = cgroup::node_groups(&hierarchies, &plan.cluster, &plan.node);
+        if super::host_runs_systemd() && cgroup::hierarchy_kind(&hierarchies) == Kind::V2 {
             cgroup::step_aside(&hierarchies)?;
         }
         let lines: String = groups
@@ -165,8 +165,8 @@ impl<'a> Keeper<'a> {
 
     /// One boot, from power-on to the end; true if the node wants another.
     fn boot(&self) -> Result<bool> {
-        network::plug(&self.plan.wiring)?;
-        cgroup::make(&self.hierarchies, &self.groups)?;
+        network::connect_node(&self.plan.wiring)?;
+        cgroup::make_groups(&self.hierarchies, &self.groups)?;
         if let Some(control_planes) = self.plan.real_time_among {
             cgroup::real_time::give_share(&self.groups, control_planes);
         }
@@ -184,7 +184,7 @@ impl<'a> Keeper<'a> {
             .stderr(console)
             .spawn()
             .context("cannot start systemd-nspawn")?;
-        if let Some(ident) = Ident::of(child.id().cast_signed()) {
+        if let Some(ident) = ProcessIdentity::of(child.id().cast_signed()) {
             ident.write(Path::new(NodeDir::NSPAWN_PID))?;
         }
         let status = child.wait().context("cannot wait for systemd-nspawn")?;
@@ -193,7 +193,7 @@ impl<'a> Keeper<'a> {
             let text = std::fs::read_to_string(NodeDir::CONSOLE).unwrap_or_default();
             bail!(
                 "systemd-nspawn did not start the node ({status}): {}",
-                tail(&text)
+                last_lines(&text)
             );
         }
         Ok(status.code() == Some(REBOOT))
@@ -201,13 +201,13 @@ impl<'a> Keeper<'a> {
 
     fn clean(&self) -> Result<()> {
         // Should nspawn have been killed, the node's PID 1 lives on without it.
-        if let Some(leader) = Ident::alive(Path::new(NodeDir::LEADER_PID)) {
+        if let Some(leader) = ProcessIdentity::alive(Path::new(NodeDir::LEADER_PID)) {
             leader.kill();
         }
         for file in [NodeDir::LEADER_PID, NodeDir::NSPAWN_PID] {
             let _ = std::fs::remove_file(file);
         }
-        let unplugged = network::unplug(&self.plan.wiring);
-        cgroup::remove(&self.groups).and(unplugged)
+        let unplugged = network::disconnect_node(&self.plan.wiring);
+        cgroup::remove_groups(&self.groups).and(unplugged)
     }
 }

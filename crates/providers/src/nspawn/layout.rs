@@ -2,38 +2,28 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use ha_wire::hash::fnv1a_64;
 use serde::{Deserialize, Serialize};
+
+use crate::shared::interface_name::shorten;
+use crate::shared::machines_dir::MachinesDir;
 
 /// Where iproute2 keeps named network namespaces.
 pub const NETNS_DIR: &str = "/run/netns";
-/// The kernel's limit for interface names, without the closing zero.
-const INTERFACE_NAME: usize = 15;
 
 /// The places of a cluster. Node names are DNS labels, so names that start with `_` are free for other uses.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    cluster: String,
-    machines: PathBuf,
+    /// The directory of its machines.
+    pub machines: MachinesDir,
 }
 
 impl Layout {
     /// `dir` is the cluster's state directory.
     pub fn new(cluster: &str, dir: &Path) -> Self {
         Self {
-            cluster: cluster.into(),
-            machines: dir.join("machines"),
+            machines: MachinesDir::new(cluster, dir),
         }
-    }
-
-    /// The cluster's name.
-    pub fn cluster(&self) -> &str {
-        &self.cluster
-    }
-
-    /// The directory that holds everything of the provider.
-    pub fn machines(&self) -> &Path {
-        &self.machines
     }
 
     /// Local system extensions, one directory each, bound into every node.
@@ -46,60 +36,38 @@ impl Layout {
         self.machines.join("_network")
     }
 
-    /// A node's places.
     pub fn node(&self, node: &str) -> NodeDir {
         NodeDir(self.machines.join(node))
     }
 
-    /// Names of all nodes that have a directory, whatever the cluster file says today.
-    pub fn nodes(&self) -> Result<Vec<String>> {
-        let entries = match std::fs::read_dir(&self.machines) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => {
-                entries.with_context(|| format!("cannot read {}", self.machines.display()))?
-            }
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry =
-                entry.with_context(|| format!("cannot read {}", self.machines.display()))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('_') && entry.path().is_dir() {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
-    }
-
     /// The namespace that holds the bridge.
     pub fn bridge_namespace(&self) -> String {
-        format!("ha-{}", self.cluster)
+        format!("ha-{}", self.machines.cluster())
     }
 
     /// The host's interface into the cluster.
     pub fn host_link(&self) -> String {
-        interface_name("ha-", &self.cluster)
+        shorten(&self.bridge_namespace())
     }
 
     /// The machine's name for nspawn, unique on this host among clusters of different names.
     pub fn machine(&self, node: &str) -> String {
-        let name = format!("{}.{node}", self.cluster);
+        let name = format!("{}.{node}", self.machines.cluster());
         if name.len() <= 64 {
             name
         } else {
-            format!("ha-{:016x}", hash(&name))
+            format!("ha-{:016x}", fnv1a_64(&name))
         }
     }
 
     /// How one node is wired. A dot parts cluster and node: no DNS label holds one, so `a` + `b-c` is not `a-b` + `c`.
     pub fn wiring(&self, node: &str, interface: &str) -> Wiring {
-        let mac = hash(&format!("{}.{node}", self.cluster)).to_be_bytes();
+        let mac = fnv1a_64(&format!("{}.{node}", self.machines.cluster())).to_be_bytes();
         Wiring {
             record: self.network_record(),
             bridge: self.bridge_namespace(),
-            namespace: format!("ha-{}.{node}", self.cluster),
-            port: interface_name("p-", node),
+            namespace: format!("ha-{}.{node}", self.machines.cluster()),
+            port: shorten(&format!("p-{node}")),
             interface: interface.into(),
             // 02: locally administered, unicast. Always the same, so that a node comes back to warm neighbour tables.
             mac: format!(
@@ -121,9 +89,7 @@ pub struct Wiring {
     pub namespace: String,
     /// The bridge's end of the node's cable.
     pub port: String,
-    /// The node's end.
     pub interface: String,
-    /// Its hardware address.
     pub mac: String,
 }
 
@@ -153,7 +119,6 @@ impl NodeDir {
     pub const PLAN: &str = "boot.json";
     /// There once Ignition has finished: from then on this is a disk that nobody touches.
     pub const MADE: &str = "made";
-    /// The keeper.
     pub const KEEPER_PID: &str = "keeper.pid";
     /// systemd-nspawn, supervised by the keeper.
     pub const NSPAWN_PID: &str = "nspawn.pid";
@@ -165,30 +130,12 @@ impl NodeDir {
     pub const KEEPER_LOG: &str = "keeper.log";
     /// What the node's console says.
     pub const CONSOLE: &str = "console.log";
-    /// What Ignition says.
     pub const IGNITION_LOG: &str = "ignition.log";
 
     /// A file or directory in it.
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
-}
-
-/// `prefix` and `name` if the kernel takes that, else a piece of the name and a hash of all of it.
-fn interface_name(prefix: &str, name: &str) -> String {
-    let whole = format!("{prefix}{name}");
-    if whole.len() <= INTERFACE_NAME {
-        return whole;
-    }
-    let keep = INTERFACE_NAME - 9;
-    format!("{}~{:08x}", &whole[..keep], hash(name) as u32)
-}
-
-/// FNV-1a: stable over versions and machines, which the standard library's hasher is not.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]
@@ -213,27 +160,15 @@ mod tests {
     fn interface_names_fit_the_kernel() {
         let long = "a-very-long-name-of-a-node-that-nobody-should-use-but-may";
         let layout = Layout::new(long, Path::new("/s"));
-        assert!(layout.host_link().len() <= INTERFACE_NAME);
+        assert_eq!(layout.host_link().len(), 15);
         assert_eq!(Layout::new("demo", Path::new("/s")).host_link(), "ha-demo");
         assert_eq!(layout.wiring("node1", "eth0").port, "p-node1");
         let (one, two) = (
             layout.wiring(&format!("{long}1"), "eth0"),
             layout.wiring(&format!("{long}2"), "eth0"),
         );
-        assert!(one.port.len() <= INTERFACE_NAME);
+        assert_eq!(one.port.len(), 15);
         assert_ne!(one.port, two.port);
         assert!(layout.machine(long).len() <= 64);
-    }
-
-    #[test]
-    fn only_node_directories_are_nodes() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new("demo", dir.path());
-        assert_eq!(layout.nodes().unwrap(), Vec::<String>::new());
-        for name in ["node2", "node1", "_extensions"] {
-            std::fs::create_dir_all(layout.machines().join(name)).unwrap();
-        }
-        std::fs::write(layout.network_record(), "").unwrap();
-        assert_eq!(layout.nodes().unwrap(), ["node1", "node2"]);
     }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Cluster;
-use ha_host_base::command::{feed, output};
+use ha_host_base::command::{run_for_stdout, run_with_input};
 use nix::sys::statfs::{FsType, statfs};
 
 use super::layout::{Layout, NETNS_DIR, Wiring};
@@ -36,11 +36,9 @@ pub struct Segment {
 /// Whose the namespace with our name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Owner {
-    /// There is none.
     Nobody,
     /// This state directory made it.
     Us,
-    /// Somebody else did.
     Other,
 }
 
@@ -66,37 +64,37 @@ impl Segment {
             Owner::Us => {}
             Owner::Nobody => self.claim(&space)?,
         }
-        if !exists(Some(&space), BRIDGE)? {
+        if !link_exists(Some(&space), BRIDGE)? {
             let lines = format!(
                 "link set lo up\nlink add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0\n\
                  link set {BRIDGE} up\n"
             );
-            batch(Some(&space), &lines)?;
+            run_ip_batch(Some(&space), &lines)?;
         }
-        if !exists(None, &link)? {
-            batch(
+        if !link_exists(None, &link)? {
+            run_ip_batch(
                 None,
                 &format!("link add {link} type veth peer name {UPLINK} netns {space}\n"),
             )?;
-            batch(
+            run_ip_batch(
                 Some(&space),
                 &format!("link set {UPLINK} master {BRIDGE} up\n"),
             )?;
         }
-        batch(None, &self.host_side(&link))?;
+        run_ip_batch(None, &self.host_side(&link))?;
         forbid_forwarding(&link)
     }
 
     /// Removes the segment, if it is ours.
-    pub fn drop(&self) -> Result<()> {
+    pub fn remove(&self) -> Result<()> {
         let space = self.layout.bridge_namespace();
         let owner = self.owner();
         // Deleting one end takes both at once; with the namespace alone the kernel takes its time.
-        if owner == Owner::Us && exists(Some(&space), UPLINK)? {
-            output(ip(Some(&space)).args(["link", "del", UPLINK]))?;
+        if owner == Owner::Us && link_exists(Some(&space), UPLINK)? {
+            run_for_stdout(ip_command(Some(&space)).args(["link", "del", UPLINK]))?;
         }
         if owner != Owner::Other && Path::new(NETNS_DIR).join(&space).exists() {
-            output(ip(None).args(["netns", "del", &space]))?;
+            run_for_stdout(ip_command(None).args(["netns", "del", &space]))?;
         }
         match std::fs::remove_file(self.layout.network_record()) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -110,7 +108,7 @@ impl Segment {
 
     /// Whose the namespace with our name is.
     pub fn owner(&self) -> Owner {
-        owner(
+        namespace_owner(
             &self.layout.bridge_namespace(),
             &self.layout.network_record(),
         )
@@ -124,10 +122,10 @@ impl Segment {
                 .with_context(|| format!("cannot write {}", record.display()))
         };
         if Path::new(NETNS_DIR).join(space).exists() {
-            output(ip(None).args(["netns", "del", space]))?;
+            run_for_stdout(ip_command(None).args(["netns", "del", space]))?;
         }
         write(PENDING)?;
-        output(ip(None).args(["netns", "add", space]))?;
+        run_for_stdout(ip_command(None).args(["netns", "add", space]))?;
         let path = Path::new(NETNS_DIR).join(space);
         let inode = std::fs::metadata(&path)
             .with_context(|| format!("cannot look at {}", path.display()))?
@@ -159,7 +157,7 @@ impl Segment {
     }
 }
 
-fn owner(bridge: &str, record: &Path) -> Owner {
+fn namespace_owner(bridge: &str, record: &Path) -> Owner {
     let path = Path::new(NETNS_DIR).join(bridge);
     let Ok(space) = std::fs::metadata(&path) else {
         return Owner::Nobody;
@@ -179,8 +177,8 @@ fn owner(bridge: &str, record: &Path) -> Owner {
 }
 
 /// Gives a node a namespace without a past and a cable: a machine that was off remembers no address.
-pub fn plug(wiring: &Wiring) -> Result<()> {
-    unplug(wiring)?;
+pub fn connect_node(wiring: &Wiring) -> Result<()> {
+    disconnect_node(wiring)?;
     let Wiring {
         record,
         bridge,
@@ -189,23 +187,24 @@ pub fn plug(wiring: &Wiring) -> Result<()> {
         interface,
         mac,
     } = wiring;
-    if owner(bridge, record) != Owner::Us {
+    if namespace_owner(bridge, record) != Owner::Us {
         bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
     }
-    output(ip(None).args(["netns", "add", namespace]))?;
+    run_for_stdout(ip_command(None).args(["netns", "add", namespace]))?;
     let lines = format!(
         "link add {port} type veth peer name {interface} address {mac} netns {namespace}\n\
          link set {port} master {BRIDGE} up\n"
     );
-    batch(Some(bridge), &lines)
+    run_ip_batch(Some(bridge), &lines)
 }
 
 /// Takes cable and namespace away.
-pub fn unplug(wiring: &Wiring) -> Result<()> {
+pub fn disconnect_node(wiring: &Wiring) -> Result<()> {
     // One end takes the other along at once; a namespace alone goes when the kernel finds the time.
     at_port(wiring, "del", &[])?;
-    let del = || output(ip(None).args(["netns", "del", &wiring.namespace])).map(drop);
-    if owner(&wiring.bridge, &wiring.record) != Owner::Other && wiring.path().exists() {
+    let del =
+        || run_for_stdout(ip_command(None).args(["netns", "del", &wiring.namespace])).map(drop);
+    if namespace_owner(&wiring.bridge, &wiring.record) != Owner::Other && wiring.path().exists() {
         // Keeper and ha-host may both be at it.
         return del().or_else(|error| {
             if wiring.path().exists() {
@@ -219,12 +218,12 @@ pub fn unplug(wiring: &Wiring) -> Result<()> {
 }
 
 /// Nothing of the node is heard from now on.
-pub fn cut(wiring: &Wiring) -> Result<()> {
+pub fn disconnect(wiring: &Wiring) -> Result<()> {
     at_port(wiring, "set", &["down"])
 }
 
 /// Unplugs a node's cable from the bridge, or plugs it in again; the node's own end stays up.
-pub fn unplug_port(wiring: &Wiring, off: bool) -> Result<()> {
+pub fn set_port_detached(wiring: &Wiring, off: bool) -> Result<()> {
     match off {
         true => at_port(wiring, "set", &["nomaster"]),
         false => at_port(wiring, "set", &["master", BRIDGE]),
@@ -234,14 +233,14 @@ pub fn unplug_port(wiring: &Wiring, off: bool) -> Result<()> {
 /// `ip link VERB PORT REST` on the bridge's end of a node's cable, if there is one, even if it goes meanwhile.
 fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
     let there = || -> Result<bool> {
-        let ours = owner(&wiring.bridge, &wiring.record) == Owner::Us;
-        Ok(ours && exists(Some(&wiring.bridge), &wiring.port)?)
+        let ours = namespace_owner(&wiring.bridge, &wiring.record) == Owner::Us;
+        Ok(ours && link_exists(Some(&wiring.bridge), &wiring.port)?)
     };
     if !there()? {
         return Ok(());
     }
-    let done = output(
-        ip(Some(&wiring.bridge))
+    let done = run_for_stdout(
+        ip_command(Some(&wiring.bridge))
             .args(["link", verb])
             .arg(&wiring.port)
             .args(rest),
@@ -253,19 +252,19 @@ fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
 }
 
 /// Whether an interface of this name exists in a namespace (none: this host's).
-pub fn exists(namespace: Option<&str>, link: &str) -> Result<bool> {
-    let found = output(ip(namespace).args(["-o", "link", "show"]))?;
-    Ok(names(&found).any(|name| name == link))
+pub fn link_exists(namespace: Option<&str>, link: &str) -> Result<bool> {
+    let found = run_for_stdout(ip_command(namespace).args(["-o", "link", "show"]))?;
+    Ok(interface_names(&found).any(|name| name == link))
 }
 
 /// This host's routes of every table as JSON, in the family of `address`.
-pub fn routes(address: IpAddr) -> Result<String> {
+pub fn routes_as_json(address: IpAddr) -> Result<String> {
     let family = if address.is_ipv4() { "-4" } else { "-6" };
-    output(ip(None).args([family, "-j", "route", "show", "table", "all"]))
+    run_for_stdout(ip_command(None).args([family, "-j", "route", "show", "table", "all"]))
 }
 
 /// Interface names of `ip -o link`: `7: eth0@if6: <...>`.
-fn names(text: &str) -> impl Iterator<Item = &str> {
+fn interface_names(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .filter_map(|line| line.split(": ").nth(1))
         .map(|name| name.split('@').next().unwrap_or(name))
@@ -286,7 +285,7 @@ fn forbid_forwarding(link: &str) -> Result<()> {
     Ok(())
 }
 
-fn ip(namespace: Option<&str>) -> Command {
+fn ip_command(namespace: Option<&str>) -> Command {
     let mut command = Command::new("ip");
     if let Some(namespace) = namespace {
         command.args(["-n", namespace]);
@@ -295,8 +294,8 @@ fn ip(namespace: Option<&str>) -> Command {
 }
 
 /// Many orders in one process: a fork costs more than the order.
-fn batch(namespace: Option<&str>, lines: &str) -> Result<()> {
-    feed(ip(namespace).args(["-batch", "-"]), lines)
+fn run_ip_batch(namespace: Option<&str>, lines: &str) -> Result<()> {
+    run_with_input(ip_command(namespace).args(["-batch", "-"]), lines)
         .map(drop)
         .with_context(|| format!("while carrying out:\n{lines}"))
 }
@@ -308,7 +307,10 @@ mod tests {
     #[test]
     fn link_names() {
         let text = "1: lo: <LOOPBACK> mtu 65536\n7: eth0@if6: <UP> mtu 1500\n8: ha-demo: <UP>\n";
-        assert_eq!(names(text).collect::<Vec<_>>(), ["lo", "eth0", "ha-demo"]);
+        assert_eq!(
+            interface_names(text).collect::<Vec<_>>(),
+            ["lo", "eth0", "ha-demo"]
+        );
     }
 
     #[test]

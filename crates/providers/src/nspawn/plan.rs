@@ -22,13 +22,11 @@ const SYSTEM_CALLS: &str = "@keyring bpf @mount add_key keyctl request_key perf_
 pub struct Plan {
     /// The cluster, for its cgroups.
     pub cluster: String,
-    /// The node.
     pub node: String,
     /// Its name for nspawn.
     pub machine: String,
     /// The image's root directory.
     pub image_root: PathBuf,
-    /// Its cable.
     pub wiring: Wiring,
     /// For a resolv.conf, if the node brings none.
     pub name_servers: Vec<String>,
@@ -53,7 +51,6 @@ impl Plan {
             .with_context(|| format!("{} is of another version of ha-host", file.display()))
     }
 
-    /// Writes it.
     pub fn write(&self, dir: &NodeDir) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write the boot plan down")?;
         std::fs::write(dir.join(NodeDir::PLAN), text)
@@ -62,7 +59,7 @@ impl Plan {
 
     /// systemd-nspawn in the node's cgroups, with the node's directory `dir`.
     pub fn command(&self, dir: &Path, groups: &[PathBuf]) -> Command {
-        let mut command = cgroup::joining(&cgroup::entries(groups), true);
+        let mut command = cgroup::joining_command(&cgroup::proc_files(groups), true);
         command.arg("systemd-nspawn").args(self.arguments(dir));
         command
     }
@@ -98,12 +95,20 @@ impl Plan {
 
     /// What of the host is seen in the node.
     fn binds(&self, dir: &Path) -> Vec<String> {
-        let mut all = vec![bind("bind", &dir.join(NodeDir::REPORT), REPORT_IN_NODE)];
+        let mut all = vec![bind_option(
+            "bind",
+            &dir.join(NodeDir::REPORT),
+            REPORT_IN_NODE,
+        )];
         for (name, place, _) in root::DATA {
-            all.push(bind("bind", &dir.join(NodeDir::DATA).join(name), place));
+            all.push(bind_option(
+                "bind",
+                &dir.join(NodeDir::DATA).join(name),
+                place,
+            ));
         }
         for (name, source) in &self.extensions {
-            all.push(bind(
+            all.push(bind_option(
                 "bind-ro",
                 source,
                 &format!("{}/{name}", super::extensions::MOUNTED),
@@ -120,7 +125,7 @@ impl Plan {
 }
 
 /// nspawn parts source, target and options by colons.
-fn bind(option: &str, source: &Path, target: &str) -> String {
+fn bind_option(option: &str, source: &Path, target: &str) -> String {
     let source = source
         .to_string_lossy()
         .replace('\\', "\\\\")

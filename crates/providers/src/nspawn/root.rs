@@ -59,7 +59,7 @@ pub fn mount_here(image_root: &Path) -> Result<()> {
     keep_to_ourselves(&here)?;
     let options = format!(
         "lowerdir={},upperdir={},workdir={}",
-        quote(image_root),
+        quote_mount_option(image_root),
         NodeDir::UPPER,
         NodeDir::WORK
     );
@@ -99,7 +99,7 @@ impl Window {
         let place = WINDOWS
             .iter()
             .map(Path::new)
-            .find(|place| passable(place) && !needed.iter().any(|n| n.starts_with(place)));
+            .find(|place| is_passable(place) && !needed.iter().any(|n| n.starts_with(place)));
         let place = place.with_context(|| {
             format!(
                 "none of {} can be used as a mount point",
@@ -118,7 +118,6 @@ impl Window {
         Ok(Self(place.into()))
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -131,7 +130,7 @@ impl Drop for Window {
     }
 }
 
-fn passable(dir: &Path) -> bool {
+fn is_passable(dir: &Path) -> bool {
     std::fs::metadata(dir).is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 != 0)
 }
 
@@ -155,7 +154,7 @@ fn longest_prefix(mountinfo: &str, path: &Path) -> PathBuf {
     let points = mountinfo
         .lines()
         .filter_map(|line| line.split(' ').nth(4))
-        .map(|point| PathBuf::from(unescape(point)));
+        .map(|point| PathBuf::from(unescape_mountinfo(point)));
     points
         .filter(|point| path.starts_with(point))
         .max_by_key(|point| point.as_os_str().len())
@@ -163,7 +162,7 @@ fn longest_prefix(mountinfo: &str, path: &Path) -> PathBuf {
 }
 
 /// mountinfo writes space, tab, newline and backslash in octal.
-pub fn unescape(text: &str) -> String {
+pub fn unescape_mountinfo(text: &str) -> String {
     [
         ("\\040", " "),
         ("\\011", "\t"),
@@ -177,7 +176,7 @@ pub fn unescape(text: &str) -> String {
 }
 
 /// overlayfs parts its options by commas and its lower directories by colons.
-fn quote(path: &Path) -> String {
+fn quote_mount_option(path: &Path) -> String {
     let text = path.to_string_lossy();
     text.replace('\\', "\\\\")
         .replace(':', "\\:")
@@ -204,7 +203,10 @@ mod tests {
 
     #[test]
     fn odd_paths_are_quoted() {
-        assert_eq!(quote(Path::new("/a:b,c\\d")), "/a\\:b\\,c\\\\d");
+        assert_eq!(
+            quote_mount_option(Path::new("/a:b,c\\d")),
+            "/a\\:b\\,c\\\\d"
+        );
     }
 
     #[test]

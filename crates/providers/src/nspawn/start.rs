@@ -14,14 +14,14 @@ use super::network::Owner;
 use super::plan::Plan;
 use super::root::{self, DATA};
 use super::{Nspawn, destroy, extensions, host_runs_systemd, ignition, store};
-use crate::process::Ident;
+use crate::process::ProcessIdentity;
 use crate::{Machine, Made};
 
 /// What the node does. A leader without its keeper still runs.
-pub fn state(dir: &NodeDir) -> Machine {
+pub fn machine_state(dir: &NodeDir) -> Machine {
     let runs = [NodeDir::KEEPER_PID, NodeDir::LEADER_PID]
         .iter()
-        .any(|file| Ident::alive(&dir.join(file)).is_some());
+        .any(|file| ProcessIdentity::alive(&dir.join(file)).is_some());
     if runs {
         Machine::Running
     } else if dir.join(NodeDir::MADE).exists() {
@@ -32,50 +32,54 @@ pub fn state(dir: &NodeDir) -> Machine {
 }
 
 /// Makes the node unless it is there, and switches it on.
-pub fn ensure(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made> {
+pub fn ensure_node(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made> {
     let dir = provider.dir(node);
-    match state(&dir) {
+    match machine_state(&dir) {
         Machine::Running => return Ok(Made::Running),
-        Machine::Off => return on(provider, node).map(|()| Made::PoweredOn),
+        Machine::Off => return power_on(provider, node).map(|()| Made::PoweredOn),
         Machine::Absent => {}
     }
     // What an earlier try left has no mark: nobody has ever used that disk.
-    destroy::remove(&dir, &provider.wiring(node))?;
+    destroy::remove_node(&dir, &provider.wiring(node))?;
     root::lay_out(&dir)?;
-    store::give(
+    store::link_image_store(
         &provider.image.join("containerd"),
         &dir.join(NodeDir::DATA).join(DATA[0].0),
     )?;
-    let program = ignition::find(&provider.image)
+    let program = ignition::find_program(&provider.image)
         .context("Ignition is not installed: apt-get install ignition")?;
     let config =
         std::path::absolute(config).with_context(|| format!("cannot find {}", config.display()))?;
-    start(provider, node, Some((program, config)))?;
+    start_keeper(provider, node, Some((program, config)))?;
     Ok(Made::New { warning: None })
 }
 
 /// Boots a node from its disk, unless it runs.
-pub fn on(provider: &Nspawn, node: &Node) -> Result<()> {
-    match state(&provider.dir(node)) {
+pub fn power_on(provider: &Nspawn, node: &Node) -> Result<()> {
+    match machine_state(&provider.dir(node)) {
         Machine::Running => Ok(()),
-        Machine::Off => start(provider, node, None),
+        Machine::Off => start_keeper(provider, node, None),
         Machine::Absent => bail!("{} has no disk; `ha-host launch` makes it", node.name),
     }
 }
 
-fn start(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<()> {
+fn start_keeper(
+    provider: &Nspawn,
+    node: &Node,
+    ignition: Option<(PathBuf, PathBuf)>,
+) -> Result<()> {
     let dir = provider.dir(node);
     if provider.segment.owner() != Owner::Us {
         let bridge = provider.layout.bridge_namespace();
         bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
     }
-    plan(provider, node, ignition)?.write(&dir)?;
+    boot_plan(provider, node, ignition)?.write(&dir)?;
     let log = std::fs::File::options()
         .create(true)
         .append(true)
         .open(dir.join(NodeDir::KEEPER_LOG));
     let mut child =
-        keeper(&provider.keeper, &provider.layout, node)
+        keeper_command(&provider.keeper, &provider.layout, node)
             .arg("nspawn-keeper")
             .arg(&dir.0)
             .stdin(Stdio::null())
@@ -115,7 +119,7 @@ fn start(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -
     }
 }
 
-fn plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<Plan> {
+fn boot_plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<Plan> {
     let image_root = image_root(provider, &provider.dir(node), ignition.is_some())?;
     let network = &provider.network;
     let servers = if network.dns.is_empty() {
@@ -124,10 +128,10 @@ fn plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) ->
         &network.dns[..]
     };
     // Only those that are there: the disk's links to others are its own affair.
-    let (local, _) = extensions::local(&provider.sysexts);
+    let (local, _) = extensions::local_files(&provider.sysexts);
     let home = provider.layout.extensions();
     Ok(Plan {
-        cluster: provider.layout.cluster().into(),
+        cluster: provider.layout.machines.cluster().into(),
         node: node.name.clone(),
         machine: provider.layout.machine(&node.name),
         image_root,
@@ -168,7 +172,7 @@ fn image_root(provider: &Nspawn, dir: &NodeDir, new: bool) -> Result<PathBuf> {
 /// The keeper's program. Under systemd in a scope of its own, from the manual pages and not run so far: that takes it out of
 /// the login session's cgroup (and its end), and delegates the scope's cgroups to it. A scope, not a service: a service
 /// would start in PID 1's namespaces, and the network namespace that ha-host runs in is the one that counts.
-fn keeper(program: &Path, layout: &Layout, node: &Node) -> Command {
+fn keeper_command(program: &Path, layout: &Layout, node: &Node) -> Command {
     if !host_runs_systemd() {
         return Command::new(program);
     }
@@ -184,7 +188,11 @@ fn keeper(program: &Path, layout: &Layout, node: &Node) -> Command {
             "-p",
             "TasksMax=infinity",
         ])
-        .arg(format!("--unit=ha-{}.{}", layout.cluster(), node.name))
+        .arg(format!(
+            "--unit=ha-{}.{}",
+            layout.machines.cluster(),
+            node.name
+        ))
         .arg("--")
         .arg(program);
     command

@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use ha_host_base::command::output;
+use ha_host_base::command::run_for_stdout;
 
 /// Gives a node its view, if the image has a store.
-pub fn give(store: &Path, target: &Path) -> Result<()> {
+pub fn link_image_store(store: &Path, target: &Path) -> Result<()> {
     if !store.is_dir() {
         return Ok(());
     }
     let copy = |how: &str| {
-        output(
+        run_for_stdout(
             Command::new("cp")
                 .args(["-a", how, "-T"])
                 .arg(store)
@@ -25,13 +25,13 @@ pub fn give(store: &Path, target: &Path) -> Result<()> {
         .or_else(|_| copy("--reflink=auto"))
         .context("cannot give the node its image store")?;
     for file in written_in_place(target)? {
-        own(&file).with_context(|| format!("cannot copy {}", file.display()))?;
+        break_link(&file).with_context(|| format!("cannot copy {}", file.display()))?;
     }
     Ok(())
 }
 
 /// Breaks the link: a copy beside it takes its place.
-fn own(file: &Path) -> std::io::Result<()> {
+fn break_link(file: &Path) -> std::io::Result<()> {
     let copy = file.with_extension("copy");
     std::fs::copy(file, &copy)?;
     std::fs::rename(&copy, file)
@@ -80,12 +80,12 @@ mod tests {
             std::fs::write(file, "x").unwrap();
         }
         std::fs::create_dir(&target).unwrap();
-        give(&store, &target).unwrap();
+        link_image_store(&store, &target).unwrap();
         let same = |file: &str| {
             std::fs::metadata(store.join(file)).unwrap().ino()
                 == std::fs::metadata(target.join(file)).unwrap().ino()
         };
         assert!(!same(meta) && same(blob) && same(in_snapshot));
-        give(&dir.path().join("none"), &target).unwrap();
+        link_image_store(&dir.path().join("none"), &target).unwrap();
     }
 }

@@ -18,9 +18,9 @@ use crate::machine_tests::Evidence;
 const INSIDE: &str = "HA_TEST_INSIDE";
 
 /// Runs `test` alone in the world.
-fn alone(name: &str, test: fn(&mut World)) {
+fn alone(name: &str, test: fn(&mut Fixture)) {
     if std::env::var_os(INSIDE).is_some() {
-        return test(&mut World::new(name));
+        return test(&mut Fixture::new(name));
     }
     let script = "mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && ip link set lo up && exec \"$@\"";
     let status = Command::new("unshare")
@@ -35,13 +35,13 @@ fn alone(name: &str, test: fn(&mut World)) {
 }
 
 /// A cluster of two and its provider; destroyed when dropped.
-struct World {
+struct Fixture {
     dir: tempfile::TempDir,
     cluster: Cluster,
     provider: Nspawn,
 }
 
-impl World {
+impl Fixture {
     fn new(name: &str) -> Self {
         let image = std::env::var("HA_IMAGE").expect("HA_IMAGE names a node image");
         let text = format!(
@@ -168,7 +168,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.evidence().show();
@@ -215,13 +215,13 @@ fn a_life() {
         remake(world);
         world.provider.destroy().unwrap();
         assert_eq!(world.traces(), Vec::<String>::new());
-        assert!(!world.provider.layout.machines().exists());
+        assert!(!world.provider.layout.machines.path().exists());
         world.provider.destroy().unwrap();
     });
 }
 
 /// Power-off, power-on, reboot.
-fn switch(world: &World) {
+fn switch(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     let id = world.run(0, &["cat", "/etc/machine-id"]);
     provider.power(node, Power::Off).unwrap();
@@ -250,7 +250,7 @@ fn switch(world: &World) {
 }
 
 /// An orderly reboot, and a node that switches itself off.
-fn reboot(world: &World, id: &str) {
+fn reboot(world: &Fixture, id: &str) {
     let (provider, node) = (&world.provider, world.node(0));
     world.run(0, &["touch", "/run/before"]);
     provider.power(node, Power::Reboot).unwrap();
@@ -273,7 +273,7 @@ fn reboot(world: &World, id: &str) {
 }
 
 /// A node made again is another machine.
-fn remake(world: &World) {
+fn remake(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     provider.power(node, Power::On).unwrap();
     world.wait_up(0);
@@ -326,7 +326,7 @@ fn faults() {
 }
 
 /// Nodes whose keeper or nspawn was killed obey all the same.
-fn unwatched(world: &World) {
+fn unwatched(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     for victim in [NodeDir::KEEPER_PID, NodeDir::NSPAWN_PID] {
         murder(&provider.dir(node).join(victim));
@@ -346,7 +346,7 @@ fn murder(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let pid = text.split(' ').next().unwrap().parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
-    let ident = crate::process::Ident::alive(file);
+    let ident = crate::process::ProcessIdentity::alive(file);
     assert!(ident.is_none_or(|ident| ident.gone_within(Duration::from_secs(5))));
 }
 
@@ -360,7 +360,7 @@ fn what_is_not_ours_stays() {
                 .preflight()
                 .unwrap()
                 .into_iter()
-                .filter(|f| !f.ok && !f.seen.contains("inotify"))
+                .filter(|f| !f.ok && !f.message.contains("inotify"))
                 .collect()
         };
         assert_eq!(bad(), []);
@@ -379,7 +379,7 @@ fn what_is_not_ours_stays() {
         ip("addr add 10.79.0.77/25 dev other");
         assert!(
             bad()[0]
-                .seen
+                .message
                 .contains("10.79.0.0/24 overlaps with this machine's"),
             "{:?}",
             bad()
@@ -392,7 +392,7 @@ fn what_is_not_ours_stays() {
 }
 
 /// A second state directory with a cluster of the same name.
-fn same_name(world: &World) {
+fn same_name(world: &Fixture) {
     let provider = &world.provider;
     let elsewhere = tempfile::tempdir().unwrap();
     let cluster::Provider::Nspawn(options) = &world.cluster.provider else {

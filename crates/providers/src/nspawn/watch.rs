@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use super::keeper::{Answer, answer, log};
 use super::layout::NodeDir;
-use crate::process::Ident;
+use crate::process::ProcessIdentity;
 
 /// The socket, in the node's directory: 0700, so only root can tell us whom to kill.
 const SOCKET: &str = "notify";
@@ -54,7 +54,7 @@ impl Watch {
         let mut since = Instant::now();
         while let Ok(length) = socket.recv(&mut buffer) {
             let text = String::from_utf8_lossy(&buffer[..length]);
-            if let Some(pid) = leader(&text) {
+            if let Some(pid) = leader_pid(&text) {
                 since = Instant::now();
                 self.leader(pid);
             }
@@ -68,7 +68,9 @@ impl Watch {
     }
 
     fn leader(&self, pid: i32) {
-        let Some(ident) = Ident::of(pid) else { return };
+        let Some(ident) = ProcessIdentity::of(pid) else {
+            return;
+        };
         match ident.write(Path::new(NodeDir::LEADER_PID)) {
             Ok(()) => log(&format!("the node runs, PID 1 is {pid} here")),
             Err(error) => log(&format!("error: {error:#}")),
@@ -80,7 +82,7 @@ impl Watch {
 }
 
 /// The leader in a notification.
-fn leader(text: &str) -> Option<i32> {
+fn leader_pid(text: &str) -> Option<i32> {
     text.lines()
         .find_map(|line| line.strip_prefix("X_NSPAWN_LEADER_PID="))?
         .parse()
@@ -94,9 +96,9 @@ mod tests {
     #[test]
     fn the_leader_is_found_among_other_lines() {
         assert_eq!(
-            leader("READY=1\nX_NSPAWN_LEADER_PID=4711\nSTATUS=x"),
+            leader_pid("READY=1\nX_NSPAWN_LEADER_PID=4711\nSTATUS=x"),
             Some(4711)
         );
-        assert_eq!(leader("READY=1"), None);
+        assert_eq!(leader_pid("READY=1"), None);
     }
 }

@@ -12,7 +12,6 @@ use super::ports::Ports;
 use super::programs::Version;
 use crate::vm::{self, GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
-/// One virtual machine.
 #[derive(Debug)]
 pub struct Machine<'a> {
     /// `CLUSTER.NODE`, to be seen in lists of processes.
@@ -34,7 +33,7 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     /// The whole command line, without the program.
     pub fn arguments(&self) -> Vec<String> {
-        let mut all = Words::default();
+        let mut all = Arguments::default();
         all.add(&[
             "-nodefaults",
             "-no-user-config",
@@ -43,7 +42,7 @@ impl Machine<'_> {
             "-rtc",
             "base=utc",
         ]);
-        all.option("-name", format!("guest={}", escape(self.name)));
+        all.option("-name", format!("guest={}", escape_commas(self.name)));
         self.processor(&mut all);
         self.start(&mut all);
         self.disks(&mut all);
@@ -53,7 +52,7 @@ impl Machine<'_> {
         all.0
     }
 
-    fn processor(&self, all: &mut Words) {
+    fn processor(&self, all: &mut Arguments) {
         // Without what no node needs: each device is time at boot.
         let machine = match self.vm.arch {
             Arch::X86_64 => "q35,sata=off,smbus=off,usb=off,vmport=off,hpet=off",
@@ -61,14 +60,14 @@ impl Machine<'_> {
         };
         all.option("-machine", machine);
         all.option("-accel", if self.kvm { "kvm" } else { vm::TCG });
-        all.option("-cpu", vm::cpu(self.vm, self.kvm));
+        all.option("-cpu", vm::cpu_model(self.vm, self.kvm));
         all.option("-smp", self.vm.cpus.to_string());
         all.option("-m", format!("{}M", self.vm.memory >> 20));
     }
 
-    fn start(&self, all: &mut Words) {
+    fn start(&self, all: &mut Arguments) {
         if let Some(code) = self.uefi {
-            let code = escape(&code.to_string_lossy());
+            let code = escape_commas(&code.to_string_lossy());
             all.option(
                 "-drive",
                 format!("if=pflash,unit=0,format=raw,readonly=on,file={code}"),
@@ -89,7 +88,7 @@ impl Machine<'_> {
         );
     }
 
-    fn disks(&self, all: &mut Words) {
+    fn disks(&self, all: &mut Arguments) {
         let disk = NodeDir::DISK;
         all.option(
             "-drive",
@@ -112,7 +111,7 @@ impl Machine<'_> {
         }
     }
 
-    fn network(&self, all: &mut Words) {
+    fn network(&self, all: &mut Arguments) {
         for (at, mac) in self.macs.iter().enumerate() {
             let socket = NodeDir::cable(at);
             all.option(
@@ -126,7 +125,7 @@ impl Machine<'_> {
         }
     }
 
-    fn ports(&self, all: &mut Words) {
+    fn ports(&self, all: &mut Arguments) {
         all.add(&["-device", "virtio-rng-pci", "-device", "virtio-serial-pci"]);
         for (id, name, back) in [
             (
@@ -159,14 +158,14 @@ const OUTSIDE: usize = 1000;
 
 /// The gateway: a QEMU without a machine. Its user network is the nodes' way out, the forwarded ports are the way in, and its
 /// hubs are the segments.
-pub fn gateway(
+pub fn gateway_arguments(
     network: &Network,
     dns: Ipv4Addr,
     ports: &Ports,
     plugs: &[Plug],
     version: Version,
 ) -> Vec<String> {
-    let mut all = Words::default();
+    let mut all = Arguments::default();
     all.add(&[
         "-nodefaults",
         "-no-user-config",
@@ -185,7 +184,7 @@ pub fn gateway(
         user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-{inside}"));
     }
     all.option("-netdev", user);
-    let (again, after) = reconnect(version);
+    let (again, after) = reconnect_option(version);
     // Apart from the nodes: see `filter`.
     all.option(
         "-netdev",
@@ -225,7 +224,6 @@ pub fn gateway(
 /// the server, because QEMU 10 dies of a frame for a server that is about to listen, and a node has none to send by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plug {
-    /// The node's name.
     pub node: String,
     /// Counts from 0.
     pub nic: usize,
@@ -249,7 +247,7 @@ impl Plug {
 }
 
 /// How often the gateway looks for a node that is off: QEMU 9.2 and later count in milliseconds.
-pub fn reconnect(version: Version) -> (&'static str, u32) {
+pub fn reconnect_option(version: Version) -> (&'static str, u32) {
     if version >= (9, 2) {
         ("reconnect-ms", 250)
     } else {
@@ -265,14 +263,14 @@ fn dhcp_start(network: &Network, dns: Ipv4Addr) -> IpAddr {
 }
 
 /// QEMU parts options by commas.
-fn escape(text: &str) -> String {
+fn escape_commas(text: &str) -> String {
     text.replace(',', ",,")
 }
 
 #[derive(Default)]
-struct Words(Vec<String>);
+struct Arguments(Vec<String>);
 
-impl Words {
+impl Arguments {
     fn add(&mut self, words: &[&str]) {
         self.0.extend(words.iter().map(ToString::to_string));
     }
@@ -376,7 +374,7 @@ mod tests {
         };
         let plugs = [plug("node1", 0), plug("2", 0), plug("2", 1)];
         let dns = Ipv4Addr::new(10, 77, 0, 15);
-        let words = gateway(&cluster.network, dns, &ports, &plugs, (10, 0));
+        let words = gateway_arguments(&cluster.network, dns, &ports, &plugs, (10, 0));
         assert_eq!(lines(&words), include_str!("golden/gateway.txt"));
     }
 }

@@ -25,8 +25,8 @@ const LONGEST: usize = 1 << 17;
 const GATEWAY: [u8; 2] = [0x52, 0x55];
 
 /// Starts it in its directory unless it runs; returns when both sides can be plugged in. `program` is ha-host.
-pub fn ensure(dir: &Path, program: &Path) -> Result<()> {
-    if spawn::running(dir).is_some() {
+pub fn ensure_running(dir: &Path, program: &Path) -> Result<()> {
+    if spawn::running_process(dir).is_some() {
         return Ok(());
     }
     files::make_dir(dir)?;
@@ -34,22 +34,22 @@ pub fn ensure(dir: &Path, program: &Path) -> Result<()> {
         // An earlier one's would be in the way.
         let _ = std::fs::remove_file(dir.join(socket));
     }
-    spawn::start_until(dir, program, &["qemu-filter".to_owned()], &dir.join(WAN))
+    spawn::start_program(dir, program, &["qemu-filter".to_owned()], &dir.join(WAN))
 }
 
 /// Carries frames for ever. Runs in its directory.
-pub fn run() -> Result<()> {
+pub fn carry_frames() -> Result<()> {
     let listen =
         |name: &str| UnixListener::bind(name).with_context(|| format!("cannot listen on {name}"));
     let (lan, wan) = (listen(LAN)?, listen(WAN)?);
     loop {
         let ((lan, _), (wan, _)) = (lan.accept()?, wan.accept()?);
-        carry(&lan, &wan)?;
+        carry_connection(&lan, &wan)?;
     }
 }
 
 /// Until one side ends; the gateway then plugs in both anew.
-fn carry(lan: &UnixStream, wan: &UnixStream) -> Result<()> {
+fn carry_connection(lan: &UnixStream, wan: &UnixStream) -> Result<()> {
     let (to_wan, to_lan) = (wan.try_clone()?, lan.try_clone()?);
     let (from_lan, from_wan) = (lan.try_clone()?, wan.try_clone()?);
     let end = |result: std::io::Result<()>| {
@@ -61,13 +61,17 @@ fn carry(lan: &UnixStream, wan: &UnixStream) -> Result<()> {
         result
     };
     std::thread::scope(|scope| {
-        scope.spawn(|| end(copy(from_lan, to_wan, is_for_the_gateway)));
-        scope.spawn(|| end(copy(from_wan, to_lan, |_| true)));
+        scope.spawn(|| end(copy_frames(from_lan, to_wan, is_for_the_gateway)));
+        scope.spawn(|| end(copy_frames(from_wan, to_lan, |_| true)));
     });
     Ok(())
 }
 
-fn copy(from: UnixStream, mut to: UnixStream, passes: fn(&[u8]) -> bool) -> std::io::Result<()> {
+fn copy_frames(
+    from: UnixStream,
+    mut to: UnixStream,
+    passes: fn(&[u8]) -> bool,
+) -> std::io::Result<()> {
     let mut from = BufReader::with_capacity(LONGEST, from);
     let mut frame = Vec::new();
     loop {
@@ -93,8 +97,8 @@ fn is_for_the_gateway(frame: &[u8]) -> bool {
 }
 
 /// Ends it; fine if it does not run.
-pub fn stop(dir: &Path) -> Result<()> {
-    spawn::stop(dir)
+pub fn stop_filter(dir: &Path) -> Result<()> {
+    spawn::stop_process(dir)
 }
 
 #[cfg(test)]
@@ -112,7 +116,7 @@ mod tests {
     fn what_nodes_say_to_each_other_is_not_heard_outside() {
         let ((lan, inside), (wan, outside)) =
             (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
-        let carrier = std::thread::spawn(move || carry(&lan, &wan).unwrap());
+        let carrier = std::thread::spawn(move || carry_connection(&lan, &wan).unwrap());
         let (everybody, gateway) = ([0xff; 6], [0x52, 0x55, 10, 77, 0, 1]);
         let node = [0x52, 0x54, 0, 0, 0, 2];
         for to in [node, everybody, node, gateway] {
@@ -134,7 +138,7 @@ mod tests {
     fn who_speaks_another_language_is_hung_up_on() {
         let ((lan, inside), (wan, _outside)) =
             (UnixStream::pair().unwrap(), UnixStream::pair().unwrap());
-        let carrier = std::thread::spawn(move || carry(&lan, &wan).unwrap());
+        let carrier = std::thread::spawn(move || carry_connection(&lan, &wan).unwrap());
         (&inside).write_all(&[0xff; 8]).unwrap();
         carrier.join().unwrap();
     }

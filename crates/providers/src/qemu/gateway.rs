@@ -11,7 +11,7 @@ use ha_cluster_file::cluster::{Cluster, Node};
 use ha_host_base::files;
 use serde_json::json;
 
-use super::arguments::{self, Plug, reconnect};
+use super::arguments::{self, Plug, reconnect_option};
 use super::layout::{Layout, QMP};
 use super::ports::{self, Ports};
 use super::qmp::{PATIENCE, Qmp};
@@ -53,16 +53,16 @@ impl Gateway {
     /// Starts it, or plugs into a running one what has come since.
     pub fn ensure(&self) -> Result<()> {
         let mut table = self.table();
-        filter::ensure(&self.layout.filter(), &self.program)
+        filter::ensure_running(&self.layout.filter(), &self.program)
             .with_context(|| format!("the network of {} does not start", self.cluster.name))?;
         let dir = self.layout.gateway();
         files::make_dir(&dir)?;
-        let running = spawn::running(&dir).map(|_| Qmp::open(&dir.join(QMP), PATIENCE));
+        let running = spawn::running_process(&dir).map(|_| Qmp::open(&dir.join(QMP), PATIENCE));
         match running {
             Some(Ok(mut qmp)) => self.extend(&mut table, &mut qmp),
             // One that does not answer is of no use to anybody.
             Some(Err(_)) => {
-                spawn::stop(&dir)?;
+                spawn::stop_process(&dir)?;
                 self.start(&mut table, &dir)
             }
             None => self.start(&mut table, &dir),
@@ -70,18 +70,17 @@ impl Gateway {
         .with_context(|| format!("the gateway of {} does not start", self.cluster.name))
     }
 
-    /// Ends it.
     pub fn stop(&self) -> Result<()> {
-        spawn::stop(&self.layout.gateway())?;
-        filter::stop(&self.layout.filter())
+        spawn::stop_process(&self.layout.gateway())?;
+        filter::stop_filter(&self.layout.filter())
     }
 
     /// What ports a launch would take; an error names one that is taken by somebody else.
     pub fn foresee(&self) -> Result<Ports> {
-        let runs = spawn::running(&self.layout.gateway()).is_some();
+        let runs = spawn::running_process(&self.layout.gateway()).is_some();
         let table = self.table();
         let ours = |port: u16| runs && table.iter().any(|(_, p)| p == port);
-        table.settle(&ports::wanted(&self.cluster), &ports::free, &ours)
+        table.settle(&ports::wanted_ports(&self.cluster), &ports::is_free, &ours)
     }
 
     /// Nothing passes a node's first cable from now on, or everything again; the guest's own link stays up.
@@ -107,21 +106,27 @@ impl Gateway {
     }
 
     fn start(&self, table: &mut Ports, dir: &Path) -> Result<()> {
-        let new = table.settle(&ports::wanted(&self.cluster), &ports::free, &|_| false)?;
+        let new = table.settle(
+            &ports::wanted_ports(&self.cluster),
+            &ports::is_free,
+            &|_| false,
+        )?;
         self.keep(table, new)?;
         let program = programs::find_system(self.arch())?;
-        let dns = dns(&self.cluster)?;
-        let version = programs::version(&program)?;
+        let dns = name_server(&self.cluster)?;
+        let version = programs::emulator_version(&program)?;
         let arguments =
-            arguments::gateway(&self.cluster.network, dns, table, &self.plugs(), version);
-        spawn::start(dir, &program, &arguments, None)
+            arguments::gateway_arguments(&self.cluster.network, dns, table, &self.plugs(), version);
+        spawn::start_qemu(dir, &program, &arguments, None)
     }
 
     fn extend(&self, table: &mut Ports, qmp: &mut Qmp) -> Result<()> {
-        let bound = forwards(&qmp.human("info usernet")?);
-        let new = table.settle(&ports::wanted(&self.cluster), &ports::free, &|port| {
-            bound.contains(&port)
-        })?;
+        let bound = forwarded_ports(&qmp.human("info usernet")?);
+        let new = table.settle(
+            &ports::wanted_ports(&self.cluster),
+            &ports::is_free,
+            &|port| bound.contains(&port),
+        )?;
         self.keep(table, new)?;
         for (inside, port) in table.iter().filter(|(_, port)| !bound.contains(port)) {
             let said = qmp.human(&format!("hostfwd_add nat tcp:127.0.0.1:{port}-{inside}"))?;
@@ -129,8 +134,8 @@ impl Gateway {
                 bail!("port {port} of 127.0.0.1 cannot be forwarded to {inside}: {said}");
             }
         }
-        let version = programs::version(&programs::find_system(self.arch())?)?;
-        let there = netdevs(&qmp.human("info network")?);
+        let version = programs::emulator_version(&programs::find_system(self.arch())?)?;
+        let there = netdev_ids(&qmp.human("info network")?);
         for plug in self.plugs() {
             plug_in(qmp, &plug, version, &there)
                 .with_context(|| format!("{} cannot be plugged in", plug.node))?;
@@ -159,7 +164,7 @@ fn plug_in(
     version: programs::Version,
     there: &BTreeSet<String>,
 ) -> Result<()> {
-    let (again, after) = reconnect(version);
+    let (again, after) = reconnect_option(version);
     let address = json!({"type": "unix", "path": plug.there()});
     let cable = json!({"type": "stream", "id": plug.cable(), "server": false, "addr": address, again: after});
     let port =
@@ -172,19 +177,21 @@ fn plug_in(
     Ok(())
 }
 
-/// The identifiers in what `info network` lists: `cable-one.0: index=0,type=stream,...`, those of a hub's ports behind ` \\ `.
-fn netdevs(text: &str) -> BTreeSet<String> {
+/// The identifiers in what `info network` lists: ` \ port-one.0: cable-one.0: index=0,type=stream,...`.
+fn netdev_ids(text: &str) -> BTreeSet<String> {
     let lines = text
         .lines()
-        .map(|line| line.trim_start_matches([' ', '\\']));
+        .map(|line| line.trim().trim_start_matches(['\\', ' ']));
     lines
-        .filter_map(|line| Some(line.split_once(": ")?.0.to_owned()))
+        .flat_map(|line| line.split(": "))
+        .filter(|piece| !piece.starts_with("index="))
+        .map(String::from)
         .collect()
 }
 
 /// The forwarded ports in what `info usernet` prints:
 /// `TCP[HOST_FORWARD]  12       127.0.0.1 16444      10.77.0.30  6444     0     0`.
-fn forwards(text: &str) -> Vec<u16> {
+fn forwarded_ports(text: &str) -> Vec<u16> {
     let lines = text.lines().filter(|line| line.contains("HOST_FORWARD"));
     lines
         .filter_map(|line| line.split_whitespace().nth(3)?.parse().ok())
@@ -193,14 +200,14 @@ fn forwards(text: &str) -> Vec<u16> {
 
 /// The address at which the user network answers as a name server: it must not be the gateway's. The first of the file's that
 /// lies in the network; if none does, one that nobody has.
-pub fn dns(cluster: &Cluster) -> Result<Ipv4Addr> {
+pub fn name_server(cluster: &Cluster) -> Result<Ipv4Addr> {
     let network = &cluster.network;
     let named = network
         .dns
         .iter()
         .find(|ip| network.cidr.contains(*ip) && **ip != network.gateway);
     if named.is_none() && network.dns.contains(&network.gateway) {
-        let free = spare(cluster).map_or_else(
+        let free = unused_address(cluster).map_or_else(
             || "another address of the network".into(),
             |ip| ip.to_string(),
         );
@@ -213,7 +220,7 @@ pub fn dns(cluster: &Cluster) -> Result<Ipv4Addr> {
         )
         .into());
     }
-    let found = named.copied().or_else(|| spare(cluster));
+    let found = named.copied().or_else(|| unused_address(cluster));
     match found {
         Some(IpAddr::V4(ip)) => Ok(ip),
         _ => bail!(
@@ -224,7 +231,7 @@ pub fn dns(cluster: &Cluster) -> Result<Ipv4Addr> {
 }
 
 /// An address of the network that nobody has.
-fn spare(cluster: &Cluster) -> Option<IpAddr> {
+fn unused_address(cluster: &Cluster) -> Option<IpAddr> {
     let network = &cluster.network;
     let taken = |ip: &IpAddr| {
         *ip == network.gateway
@@ -257,9 +264,13 @@ mod tests {
             ("9.9.9.9", "10.77.0.2"),
             ("", "10.77.0.2"),
         ] {
-            assert_eq!(dns(&with(named)).unwrap().to_string(), expected, "{named}");
+            assert_eq!(
+                name_server(&with(named)).unwrap().to_string(),
+                expected,
+                "{named}"
+            );
         }
-        let error = dns(&testing::demo()).unwrap_err().to_string();
+        let error = name_server(&testing::demo()).unwrap_err().to_string();
         assert!(
             error.contains("10.77.0.1 is not a name server") && error.contains("dns: [10.77.0.2]"),
             "{error}"
@@ -268,10 +279,14 @@ mod tests {
 
     #[test]
     fn what_is_plugged_in_is_read() {
-        let text = "hub 0\r\n \\ lan-hub: index=0,type=hubport,peer=lan\r\n \\ port-one.0: index=0,type=hubport\r\n\
-                    cable-one.0: index=0,type=stream,connected: unix:../one/net0\r\n";
-        let expected = ["cable-one.0", "lan-hub", "port-one.0"];
-        assert!(netdevs(text).iter().eq(expected));
+        // QEMU 10.0.13.
+        let text = "hub 0\r\n \\ port-one.0: cable-one.0: index=0,type=stream,connecting\r\n \\ port-two.0\r\n\
+                    hub 1000\r\n \\ nat-hub: nat: index=0,type=user,net=10.77.0.0,restrict=off\r\n";
+        let there = netdev_ids(text);
+        for id in ["port-one.0", "cable-one.0", "port-two.0", "nat-hub", "nat"] {
+            assert!(there.contains(id), "{id}: {there:?}");
+        }
+        assert!(!there.contains("cable-two.0"));
     }
 
     #[test]
@@ -279,6 +294,6 @@ mod tests {
         let text = "Hub 0 (nat):\r\n  Protocol[State]    FD  Source Address  Port   Dest. Address  Port RecvQ SendQ\r\n  \
                     TCP[HOST_FORWARD]  12       127.0.0.1 16444      10.77.0.30  6444     0     0\r\n  \
                     TCP[ESTABLISHED]   15       127.0.0.1 40000      10.77.0.30  6444     0     0\r\n";
-        assert_eq!(forwards(text), [16444]);
+        assert_eq!(forwarded_ports(text), [16444]);
     }
 }

@@ -8,32 +8,21 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use crate::shared::machines_dir::MachinesDir;
 
 /// The places of a cluster. Node names are DNS labels, so names that start with `_` or hold a dot are free for other uses.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    cluster: String,
-    machines: PathBuf,
+    /// The directory of its machines.
+    pub machines: MachinesDir,
 }
 
 impl Layout {
     /// `dir` is the cluster's state directory.
     pub fn new(cluster: &str, dir: &Path) -> Self {
         Self {
-            cluster: cluster.into(),
-            machines: dir.join("machines"),
+            machines: MachinesDir::new(cluster, dir),
         }
-    }
-
-    /// The cluster's name.
-    pub fn cluster(&self) -> &str {
-        &self.cluster
-    }
-
-    /// The directory that holds everything of the provider.
-    pub fn machines(&self) -> &Path {
-        &self.machines
     }
 
     /// The table of forwarded ports.
@@ -41,7 +30,6 @@ impl Layout {
         self.machines.join("ports.json")
     }
 
-    /// The gateway's directory.
     pub fn gateway(&self) -> PathBuf {
         self.machines.join("_gateway")
     }
@@ -51,40 +39,18 @@ impl Layout {
         self.machines.join("_filter")
     }
 
-    /// A node's places.
     pub fn node(&self, node: &str) -> NodeDir {
         NodeDir(self.machines.join(node))
     }
 
     /// Where a node is made, beside its place.
     pub fn new_node(&self, node: &str) -> NodeDir {
-        NodeDir(self.machines.join(format!("_new.{node}")))
+        NodeDir(self.machines.join(&format!("_new.{node}")))
     }
 
     /// Where a node is on its way out.
     pub fn old_node(&self, node: &str) -> PathBuf {
-        self.machines.join(format!("_old.{node}"))
-    }
-
-    /// Names of all nodes that have a directory, whatever the cluster file says today.
-    pub fn nodes(&self) -> Result<Vec<String>> {
-        let entries = match std::fs::read_dir(&self.machines) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => {
-                entries.with_context(|| format!("cannot read {}", self.machines.display()))?
-            }
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry =
-                entry.with_context(|| format!("cannot read {}", self.machines.display()))?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !name.starts_with('_') && entry.path().is_dir() {
-                names.push(name);
-            }
-        }
-        names.sort();
-        Ok(names)
+        self.machines.join(&format!("_old.{node}"))
     }
 }
 
@@ -122,24 +88,6 @@ impl NodeDir {
 
 /// The process, as a QEMU's directory remembers it.
 pub const PID: &str = "pid";
-/// QEMU's monitor.
 pub const QMP: &str = "qmp";
 /// What QEMU itself says.
 pub const LOG: &str = "qemu.log";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_node_directories_are_nodes() {
-        let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::new("demo", dir.path());
-        assert_eq!(layout.nodes().unwrap(), Vec::<String>::new());
-        for name in ["node2", "node1", "_gateway", "_new.node3"] {
-            std::fs::create_dir_all(layout.machines().join(name)).unwrap();
-        }
-        std::fs::write(layout.ports(), "").unwrap();
-        assert_eq!(layout.nodes().unwrap(), ["node1", "node2"]);
-    }
-}

@@ -13,15 +13,15 @@ use ha_host_base::files;
 use super::layout::{NodeDir, QMP};
 use super::qmp::{PATIENCE, Qmp};
 use super::{Qemu, arguments, programs, spawn};
-use crate::vm::guest::{Agent, Way};
+use crate::vm::guest::{Agent, GuestTransport};
 use crate::vm::{fw_cfg, image, overlay};
 use crate::{Machine, Made};
 
 /// An orderly reboot stops kubelet and containerd first, each with a stop time-out of 90 s.
 const REBOOT_PATIENCE: Duration = Duration::from_secs(200);
 /// What the node does.
-pub fn state(dir: &NodeDir) -> Machine {
-    if spawn::running(&dir.0).is_some() {
+pub fn machine_state(dir: &NodeDir) -> Machine {
+    if spawn::running_process(&dir.0).is_some() {
         Machine::Running
     } else if dir.join(NodeDir::DISK).exists() {
         Machine::Off
@@ -31,42 +31,42 @@ pub fn state(dir: &NodeDir) -> Machine {
 }
 
 /// Makes the node unless it is there, and switches it on.
-pub fn ensure(provider: &Qemu, node: &Node, config: &Path) -> Result<Made> {
-    let made = match state(&provider.dir(node)) {
+pub fn ensure_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Made> {
+    let made = match machine_state(&provider.dir(node)) {
         Machine::Running => return Ok(Made::Running),
         Machine::Off => Made::PoweredOn,
         Machine::Absent => {
-            let warning = make(provider, node, config)
+            let warning = make_node(provider, node, config)
                 .with_context(|| format!("cannot make {}", node.name))?;
             Made::New { warning }
         }
     };
-    start(provider, node)?;
+    start_node(provider, node)?;
     Ok(made)
 }
 
 /// Boots a node from its disk, unless it runs.
-pub fn on(provider: &Qemu, node: &Node) -> Result<()> {
-    match state(&provider.dir(node)) {
+pub fn power_on(provider: &Qemu, node: &Node) -> Result<()> {
+    match machine_state(&provider.dir(node)) {
         Machine::Running => Ok(()),
-        Machine::Off => start(provider, node),
+        Machine::Off => start_node(provider, node),
         Machine::Absent => bail!("{} has no disk; `ha-host launch` makes it", node.name),
     }
 }
 
 /// Everything of a node but the process, beside its place; then it is put there. Returns what the operator should know.
-fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<String>> {
+fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<String>> {
     let vm = &provider.options.vm;
-    let warning = fw_cfg::check(config)?;
+    let warning = fw_cfg::check_size(config)?;
     let new = provider.layout.new_node(&node.name);
-    remove_dir(&new.0)?;
+    files::remove_dir(&new.0)?;
     files::make_dir(&new.0)?;
     copy_secret(config, &new.join(NodeDir::CONFIG))?;
-    let base = image::base(vm)?;
+    let base = image::base_image(vm)?;
     let qemu_img = programs::find_img(vm.arch)?;
-    let format = overlay::info(&qemu_img, &base)?.format;
-    image::record(provider.layout.machines(), &base)?;
-    overlay::create(&qemu_img, &base, &format, &new.join(NodeDir::DISK), vm.disk)?;
+    let format = overlay::image_info(&qemu_img, &base)?.format;
+    image::record_use(provider.layout.machines.path(), &base)?;
+    overlay::create_disk(&qemu_img, &base, &format, &new.join(NodeDir::DISK), vm.disk)?;
     if vm.firmware == Firmware::Uefi {
         let firmware = programs::find_firmware(Path::new("/usr/share"), vm.arch)?;
         std::fs::copy(&firmware.vars, new.join(NodeDir::VARS))
@@ -81,7 +81,7 @@ fn make(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<String>> {
     files::sync_dir(&new.0)?;
     let place = provider.dir(node).0;
     std::fs::rename(&new.0, &place).with_context(|| format!("cannot make {}", place.display()))?;
-    files::sync_dir(provider.layout.machines())?;
+    files::sync_dir(provider.layout.machines.path())?;
     Ok(warning)
 }
 
@@ -100,14 +100,14 @@ fn copy_secret(from: &Path, to: &Path) -> Result<()> {
     copy().with_context(|| format!("cannot copy {}", from.display()))
 }
 
-fn start(provider: &Qemu, node: &Node) -> Result<()> {
+fn start_node(provider: &Qemu, node: &Node) -> Result<()> {
     provider.gateway.ensure()?;
     let vm = &provider.options.vm;
     let dir = provider.dir(node);
     let program = programs::find_system(vm.arch)?;
     let (name, macs) = (
-        format!("{}.{}", provider.layout.cluster(), node.name),
-        macs(node),
+        format!("{}.{}", provider.layout.machines.cluster(), node.name),
+        macs_of(node),
     );
     let uefi = match dir.join(NodeDir::VARS).exists() {
         true => Some(programs::find_firmware(Path::new("/usr/share"), vm.arch)?.code),
@@ -125,7 +125,7 @@ fn start(provider: &Qemu, node: &Node) -> Result<()> {
         assets: dir.join(NodeDir::ASSETS).symlink_metadata().is_ok(),
         macs: &macs,
     };
-    spawn::start(
+    spawn::start_qemu(
         &dir.0,
         &program,
         &machine.arguments(),
@@ -134,24 +134,23 @@ fn start(provider: &Qemu, node: &Node) -> Result<()> {
     .with_context(|| format!("{} does not start", node.name))
 }
 
-fn macs(node: &Node) -> Vec<Mac> {
+fn macs_of(node: &Node) -> Vec<Mac> {
     node.mac
         .into_iter()
         .chain(node.interfaces.iter().map(|nic| nic.mac))
         .collect()
 }
 
-/// Pulls the plug.
-pub fn off(dir: &NodeDir) -> Result<()> {
-    spawn::stop(&dir.0)
+pub fn power_off(dir: &NodeDir) -> Result<()> {
+    spawn::stop_process(&dir.0)
 }
 
 /// An orderly reboot, until the machine begins anew. QEMU stays.
-pub fn reboot(dir: &NodeDir, node: &str) -> Result<()> {
-    if spawn::running(&dir.0).is_none() {
+pub fn reboot_node(dir: &NodeDir, node: &str) -> Result<()> {
+    if spawn::running_process(&dir.0).is_none() {
         bail!("{node} does not run");
     }
-    let agent = agent(dir, node);
+    let agent = guest_agent(dir, node);
     agent.ping()?;
     // Before the order: what happened earlier is not heard.
     let mut qmp = Qmp::open(&dir.join(QMP), PATIENCE)?;
@@ -175,20 +174,20 @@ pub fn reboot(dir: &NodeDir, node: &str) -> Result<()> {
 }
 
 /// The node's guest agent.
-pub fn agent(dir: &NodeDir, node: &str) -> Agent {
-    Agent::new(node, way(dir).open())
+pub fn guest_agent(dir: &NodeDir, node: &str) -> Agent {
+    Agent::new(node, guest_transport(dir).open())
 }
 
 /// The way to it.
-pub fn way(dir: &NodeDir) -> Way {
-    Way::Socket(dir.join(NodeDir::GUEST))
+pub fn guest_transport(dir: &NodeDir) -> GuestTransport {
+    GuestTransport::Socket(dir.join(NodeDir::GUEST))
 }
 
 /// Removes a node with its disk, and what is half made of it.
-pub fn remove(provider: &Qemu, name: &str) -> Result<()> {
+pub fn remove_node(provider: &Qemu, name: &str) -> Result<()> {
     let (dir, old) = (provider.layout.node(name), provider.layout.old_node(name));
-    off(&dir)?;
-    remove_dir(&old)?;
+    power_off(&dir)?;
+    files::remove_dir(&old)?;
     // In one step: a node with half of its files would look like one.
     match std::fs::rename(&dir.0, &old) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -196,24 +195,18 @@ pub fn remove(provider: &Qemu, name: &str) -> Result<()> {
         }
         _ => {}
     }
-    remove_dir(&old)?;
-    remove_dir(&provider.layout.new_node(name).0)
+    files::remove_dir(&old)?;
+    files::remove_dir(&provider.layout.new_node(name).0)
 }
 
 /// Removes the whole cluster. Everything is tried; the first fault is reported.
-pub fn destroy(provider: &Qemu) -> Result<()> {
-    let nodes = provider.layout.nodes()?;
-    let mut results: Vec<Result<()>> = nodes.iter().map(|name| remove(provider, name)).collect();
+pub fn remove_cluster(provider: &Qemu) -> Result<()> {
+    let nodes = provider.layout.machines.nodes()?;
+    let mut results: Vec<Result<()>> = nodes
+        .iter()
+        .map(|name| remove_node(provider, name))
+        .collect();
     results.push(provider.gateway.stop());
     results.into_iter().collect::<Result<()>>()?;
-    remove_dir(provider.layout.machines())
-}
-
-fn remove_dir(dir: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("cannot remove {}", dir.display()))
-        }
-        _ => Ok(()),
-    }
+    files::remove_dir(provider.layout.machines.path())
 }

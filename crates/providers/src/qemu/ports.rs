@@ -7,14 +7,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
+use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Unfit;
 
-/// kubeadm's apiserver port on every control plane.
-const APISERVER: u16 = 6443;
-/// etcd's client port on every control plane.
-const ETCD: u16 = 2379;
 /// What is added to a port that is taken or for root alone: 6444 becomes 16444, 443 becomes 10443.
 const ASIDE: u16 = 10_000;
 /// Where ports for ourselves are looked for: below those that the kernel gives to outgoing connections.
@@ -31,14 +28,14 @@ pub struct Ports {
 /// An address that is to be reached from here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Want {
-    /// There.
+    /// The address in the nodes' network.
     pub inside: SocketAddr,
     /// The port here that people would expect; none: it is for ourselves, any will do and it may change.
     pub promised: Option<u16>,
 }
 
 /// What of a cluster is to be reached.
-pub fn wanted(cluster: &Cluster) -> Vec<Want> {
+pub fn wanted_ports(cluster: &Cluster) -> Vec<Want> {
     let vip = |port: u16| Want {
         inside: SocketAddr::new(cluster.endpoint.vip, port),
         promised: Some(port),
@@ -56,8 +53,8 @@ pub fn wanted(cluster: &Cluster) -> Vec<Want> {
         promised: None,
     };
     for node in cluster.control_planes() {
-        all.push(own(node.address, APISERVER));
-        all.push(own(node.address, ETCD));
+        all.push(own(node.address, APISERVER_PORT));
+        all.push(own(node.address, ETCD_CLIENT_PORT));
     }
     all
 }
@@ -72,7 +69,6 @@ impl Ports {
             .with_context(|| format!("{} is of another version of ha-host", file.display()))
     }
 
-    /// Keeps it.
     pub fn write(&self, file: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self).context("cannot write the ports down")?;
         text.push('\n');
@@ -84,7 +80,7 @@ impl Ports {
         self.ports.get(&inside).copied()
     }
 
-    /// All of them.
+    /// Every address and its port here.
     pub fn iter(&self) -> impl Iterator<Item = (SocketAddr, u16)> {
         self.ports.iter().map(|(inside, port)| (*inside, *port))
     }
@@ -108,7 +104,7 @@ impl Ports {
             let kept = self.get(want.inside);
             let port = match (kept, want.promised) {
                 (Some(port), _) if usable(port, &new) => Some(port),
-                (Some(port), Some(_)) => return Err(taken(port, want.inside).into()),
+                (Some(port), Some(_)) => return Err(port_taken(port, want.inside).into()),
                 (_, promised) => promised
                     .into_iter()
                     .flat_map(|port| [Some(port), port.checked_add(ASIDE)])
@@ -125,7 +121,7 @@ impl Ports {
     }
 }
 
-fn taken(port: u16, inside: SocketAddr) -> Unfit {
+fn port_taken(port: u16, inside: SocketAddr) -> Unfit {
     Unfit::new(
         format!("port {port} of 127.0.0.1, which leads to {inside}, is taken by another program"),
         format!(
@@ -136,7 +132,7 @@ fn taken(port: u16, inside: SocketAddr) -> Unfit {
 }
 
 /// Whether a port of 127.0.0.1 can be listened on.
-pub fn free(port: u16) -> bool {
+pub fn is_free(port: u16) -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
@@ -151,7 +147,7 @@ mod tests {
 
     #[test]
     fn every_control_plane_and_the_vip_are_reached() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let shown: Vec<String> = wants
             .iter()
             .map(|w| format!("{} {:?}", w.inside, w.promised))
@@ -169,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_vips_port_is_the_same_if_it_may() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let first = Ports::default().settle(&wants, &|_| true, &none).unwrap();
         assert_eq!(first.get(wants[0].inside), Some(6444));
         assert_eq!(first.get(wants[1].inside), Some(20_000));
@@ -186,7 +182,7 @@ mod tests {
 
     #[test]
     fn what_was_chosen_stays() {
-        let wants = wanted(&demo());
+        let wants = wanted_ports(&demo());
         let first = Ports::default()
             .settle(&wants, &|p| p != 6444, &none)
             .unwrap();
@@ -219,7 +215,7 @@ mod tests {
         let file = dir.path().join("ports.json");
         assert_eq!(Ports::read(&file).unwrap(), Ports::default());
         let table = Ports::default()
-            .settle(&wanted(&demo())[..1], &|_| true, &none)
+            .settle(&wanted_ports(&demo())[..1], &|_| true, &none)
             .unwrap();
         table.write(&file).unwrap();
         assert_eq!(Ports::read(&file).unwrap(), table);

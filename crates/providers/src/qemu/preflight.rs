@@ -4,14 +4,16 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Arch, Firmware, Image, Sysext};
-use ha_host_base::command::output;
+use ha_host_base::command::run_for_stdout;
+use indicatif::BinaryBytes;
 
 use super::{Qemu, gateway, machine, programs};
 use crate::finding::{bad, good};
+use crate::shared::host_facts::{self, available_memory};
 use crate::vm::kvm::Verdict;
-use crate::vm::{disk_too_small, image, overlay, size};
+use crate::vm::{disk_too_small, image, overlay};
 use crate::{Finding, Machine};
 
 /// The remedy of faults that bring none.
@@ -25,30 +27,31 @@ const OLDEST: (u32, u32) = (8, 0);
 const NODE_DISK: u64 = 2 << 30;
 
 /// All findings, good ones too.
-pub fn look(provider: &Qemu) -> Result<Vec<Finding>> {
+pub fn check_host(provider: &Qemu) -> Result<Vec<Finding>> {
     let arch = provider.options.vm.arch;
-    let mut findings = vec![network(provider)];
+    let mut findings = vec![check_network(provider)];
     let system = programs::find_system(arch);
     match (&system, programs::find_img(arch)) {
         (Ok(_), Ok(qemu_img)) => {
-            findings.extend(emulator(provider)?);
-            findings.push(image(provider, &qemu_img));
+            findings.extend(check_emulator(provider)?);
+            findings.push(check_image(provider, &qemu_img));
         }
         (Err(error), _) => findings.push(Finding::of_error(error, FIX_FILE)),
         (_, Err(error)) => findings.push(Finding::of_error(&error, FIX_FILE)),
     }
-    findings.extend(files(provider));
-    findings.push(memory(provider)?);
-    findings.push(disk(provider)?);
-    findings.push(ports(provider));
+    findings.extend(check_files(provider));
+    findings.push(check_memory(provider)?);
+    findings.push(check_disk(provider)?);
+    findings.push(check_ports(provider));
     Ok(findings)
 }
 
-fn emulator(provider: &Qemu) -> Result<Vec<Finding>> {
+fn check_emulator(provider: &Qemu) -> Result<Vec<Finding>> {
     let arch = provider.options.vm.arch;
     let program = programs::find_system(arch)?;
-    let version = programs::version(&program)?;
-    let devices = output(Command::new(&program).args(["-machine", "none", "-netdev", "help"]))?;
+    let version = programs::emulator_version(&program)?;
+    let devices =
+        run_for_stdout(Command::new(&program).args(["-machine", "none", "-netdev", "help"]))?;
     let lacking = ["user", "stream"]
         .into_iter()
         .find(|kind| !devices.lines().any(|line| line.trim() == *kind));
@@ -65,16 +68,16 @@ fn emulator(provider: &Qemu) -> Result<Vec<Finding>> {
             format!("{} is built without `-netdev {kind}`", program.display()),
             format!(
                 "take your distribution's full one; {}",
-                programs::packages(arch)
+                programs::packages_to_install(arch)
             ),
         )
     } else {
         good(format!("QEMU {}.{}", version.0, version.1))
     };
-    Ok(vec![own, accelerator(provider)?])
+    Ok(vec![own, check_accelerator(provider)?])
 }
 
-fn accelerator(provider: &Qemu) -> Result<Finding> {
+fn check_accelerator(provider: &Qemu) -> Result<Finding> {
     let vm = &provider.options.vm;
     let slow = "TCG, some ten times slower";
     if vm.accel == Accel::Tcg {
@@ -94,18 +97,18 @@ fn accelerator(provider: &Qemu) -> Result<Finding> {
     Ok(match (verdict, vm.accel) {
         (Verdict::Works, _) => good("KVM"),
         (other, Accel::Kvm) => bad(
-            other.seen(),
-            format!("{}; or write `accel: auto`", other.cure()),
+            other.message(),
+            format!("{}; or write `accel: auto`", other.remedy()),
         ),
-        (other, _) => good(format!("{slow}: {} ({})", other.seen(), other.cure())),
+        (other, _) => good(format!("{slow}: {} ({})", other.message(), other.remedy())),
     })
 }
 
-fn image(provider: &Qemu, qemu_img: &Path) -> Finding {
+fn check_image(provider: &Qemu, qemu_img: &Path) -> Finding {
     let vm = &provider.options.vm;
     let look = || -> Result<Finding> {
-        let base = image::base(vm)?;
-        let info = overlay::info(qemu_img, &base)?;
+        let base = image::base_image(vm)?;
+        let info = overlay::image_info(qemu_img, &base)?;
         if info.virtual_size > vm.disk {
             return Ok(disk_too_small(vm.disk, &base, info.virtual_size).into());
         }
@@ -115,7 +118,7 @@ fn image(provider: &Qemu, qemu_img: &Path) -> Finding {
 }
 
 /// Kernel, firmware and sysexts.
-fn files(provider: &Qemu) -> Vec<Finding> {
+fn check_files(provider: &Qemu) -> Vec<Finding> {
     let vm = &provider.options.vm;
     let mut findings = Vec::new();
     if let Image::File {
@@ -157,17 +160,16 @@ fn files(provider: &Qemu) -> Vec<Finding> {
 }
 
 /// Nodes in such a state.
-fn count(provider: &Qemu, wanted: impl Fn(Machine) -> bool) -> u64 {
+fn count_nodes(provider: &Qemu, wanted: impl Fn(Machine) -> bool) -> u64 {
     let nodes = provider.cluster.nodes.iter();
     nodes
-        .filter(|node| wanted(machine::state(&provider.dir(node))))
+        .filter(|node| wanted(machine::machine_state(&provider.dir(node))))
         .count() as u64
 }
 
-fn memory(provider: &Qemu) -> Result<Finding> {
-    let text = std::fs::read_to_string("/proc/meminfo").context("cannot read /proc/meminfo")?;
-    let free = available(&text).context("/proc/meminfo has no MemAvailable")?;
-    let nodes = count(provider, |state| state != Machine::Running);
+fn check_memory(provider: &Qemu) -> Result<Finding> {
+    let free = available_memory()?;
+    let nodes = count_nodes(provider, |state| state != Machine::Running);
     Ok(memory_for(nodes, provider.options.vm.memory, free))
 }
 
@@ -175,13 +177,13 @@ fn memory(provider: &Qemu) -> Result<Finding> {
 fn memory_for(nodes: u64, each: u64, free: u64) -> Finding {
     let needed = nodes * each;
     if needed <= free {
-        return good(format!("{} memory free", size(free)));
+        return good(format!("{} memory free", BinaryBytes(free)));
     }
     let seen = format!(
         "{nodes} nodes of {} may take {}, {} memory is free",
-        size(each),
-        size(needed),
-        size(free)
+        BinaryBytes(each),
+        BinaryBytes(needed),
+        BinaryBytes(free)
     );
     if needed <= 2 * free {
         return good(format!("{seen} (tight)"));
@@ -192,41 +194,12 @@ fn memory_for(nodes: u64, each: u64, free: u64) -> Finding {
     )
 }
 
-/// Bytes.
-fn available(meminfo: &str) -> Option<u64> {
-    let line = meminfo
-        .lines()
-        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kib * 1024)
+fn check_disk(provider: &Qemu) -> Result<Finding> {
+    let needed = count_nodes(provider, |state| state == Machine::Absent) * NODE_DISK;
+    host_facts::disk_finding(provider.layout.machines.path(), needed)
 }
 
-fn disk(provider: &Qemu) -> Result<Finding> {
-    let machines = provider.layout.machines();
-    let dir = machines
-        .ancestors()
-        .find(|path| path.exists())
-        .unwrap_or_else(|| Path::new("/"));
-    let stat = nix::sys::statvfs::statvfs(dir)
-        .with_context(|| format!("cannot look at {}", dir.display()))?;
-    let free = stat.blocks_available() * stat.fragment_size();
-    let needed = count(provider, |state| state == Machine::Absent) * NODE_DISK;
-    Ok(if free >= needed {
-        good(format!("{} disk free", size(free)))
-    } else {
-        bad(
-            format!(
-                "{} free on the file system of {}, the nodes' disks need {} soon",
-                size(free),
-                dir.display(),
-                size(needed)
-            ),
-            "make room there, or set XDG_STATE_HOME to a directory on a larger file system",
-        )
-    })
-}
-
-fn network(provider: &Qemu) -> Finding {
+fn check_network(provider: &Qemu) -> Finding {
     let cluster = &provider.cluster;
     let addresses = cluster.nodes.iter().map(|node| node.address);
     if let Some(ip) = addresses
@@ -238,13 +211,13 @@ fn network(provider: &Qemu) -> Finding {
             "write IPv4 addresses; services and pods follow",
         );
     }
-    match gateway::dns(cluster) {
+    match gateway::name_server(cluster) {
         Ok(dns) => good(format!("name server {dns}")),
         Err(error) => Finding::of_error(&error, FIX_FILE),
     }
 }
 
-fn ports(provider: &Qemu) -> Finding {
+fn check_ports(provider: &Qemu) -> Finding {
     match provider.gateway.foresee() {
         Ok(table) => {
             let vip = provider.cluster.endpoint.vip;
@@ -266,19 +239,15 @@ mod tests {
     fn memory_may_be_overcommitted_once() {
         let gib = 1 << 30;
         assert!(
-            memory_for(3, 2 * gib, 6 * gib).seen.contains("6144 MiB")
+            memory_for(3, 2 * gib, 6 * gib).message.contains("6.00 GiB")
                 || memory_for(3, 2 * gib, 6 * gib).ok
         );
         let tight = memory_for(3, 4 * gib, 6 * gib);
         assert!(
-            tight.ok && tight.seen.contains("12 GiB") && tight.seen.ends_with("(tight)"),
+            tight.ok && tight.message.contains("12.00 GiB") && tight.message.ends_with("(tight)"),
             "{tight:?}"
         );
         assert!(!memory_for(4, 4 * gib, 6 * gib).ok);
         assert!(memory_for(0, 4 * gib, 0).ok);
-        assert_eq!(
-            available("MemTotal: 9 kB\nMemAvailable:   2 kB\n"),
-            Some(2048)
-        );
     }
 }

@@ -5,33 +5,35 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Arch;
-use ha_host_base::command::{output, which};
+use ha_host_base::command::{run_for_stdout, which};
 
 use crate::finding::Unfit;
 
-/// The emulator's name.
-pub fn system(arch: Arch) -> String {
+pub fn emulator_name(arch: Arch) -> String {
     format!("qemu-system-{}", arch.machine())
 }
 
-/// The emulator.
 pub fn find_system(arch: Arch) -> Result<PathBuf> {
-    let name = system(arch);
-    installed(&name, arch)
+    let name = emulator_name(arch);
+    find_installed(&name, arch)
 }
 
-/// The image tool.
 pub fn find_img(arch: Arch) -> Result<PathBuf> {
-    installed("qemu-img", arch)
+    find_installed("qemu-img", arch)
 }
 
-fn installed(program: &str, arch: Arch) -> Result<PathBuf> {
-    let missing = || Unfit::new(format!("{program} is not installed"), packages(arch));
+fn find_installed(program: &str, arch: Arch) -> Result<PathBuf> {
+    let missing = || {
+        Unfit::new(
+            format!("{program} is not installed"),
+            packages_to_install(arch),
+        )
+    };
     Ok(which(program).ok_or_else(missing)?)
 }
 
 /// How both are installed.
-pub fn packages(arch: Arch) -> String {
+pub fn packages_to_install(arch: Arch) -> String {
     let (debian, rest) = match arch {
         Arch::X86_64 => ("qemu-system-x86", "x86"),
         Arch::Arm64 => ("qemu-system-arm", "aarch64"),
@@ -46,10 +48,9 @@ pub fn packages(arch: Arch) -> String {
 /// Major and minor number.
 pub type Version = (u32, u32);
 
-/// QEMU's version.
-pub fn version(system: &Path) -> Result<Version> {
-    let text = output(Command::new(system).arg("--version"))?;
-    parse_version(&text).with_context(|| format!("{} names no version: {text}", system.display()))
+pub fn emulator_version(system: &Path) -> Result<Version> {
+    let text = run_for_stdout(Command::new(system).arg("--version"))?;
+    parse_version(&text).with_context(|| format!("{} printed no version: {text}", system.display()))
 }
 
 /// `QEMU emulator version 10.0.13 (Debian ...)`.
@@ -69,7 +70,7 @@ pub struct Firmware {
 }
 
 /// Where distributions have it, without Secure Boot: Flatcar's own boot loader is not signed by everybody's keys.
-fn places(arch: Arch) -> &'static [(&'static str, &'static str)] {
+fn firmware_places(arch: Arch) -> &'static [(&'static str, &'static str)] {
     match arch {
         Arch::X86_64 => &[
             // Debian, Ubuntu
@@ -96,7 +97,7 @@ fn places(arch: Arch) -> &'static [(&'static str, &'static str)] {
 
 /// The firmware of this machine below `share` (/usr/share).
 pub fn find_firmware(share: &Path, arch: Arch) -> Result<Firmware> {
-    let found = places(arch).iter().find_map(|(code, vars)| {
+    let found = firmware_places(arch).iter().find_map(|(code, vars)| {
         let (code, vars) = (share.join(code), share.join(vars));
         (code.is_file() && vars.is_file()).then_some(Firmware { code, vars })
     });

@@ -6,25 +6,25 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
-use crate::vm::socket::Talk;
+use crate::vm::socket::LineSocket;
 
 /// QEMU answers at once unless it is starved or stuck.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A conversation with one QEMU.
 #[derive(Debug)]
-pub struct Qmp(Talk);
+pub struct Qmp(LineSocket);
 
 impl Qmp {
     /// Connects and greets.
     pub fn open(path: &Path, patience: Duration) -> Result<Self> {
         let open = || -> Result<Self> {
-            let mut qmp = Self(Talk::open(path, patience)?);
+            let mut qmp = Self(LineSocket::open(path, patience)?);
             let greeting = qmp.next()?;
             if greeting["QMP"].is_null() {
                 bail!("unexpected greeting: {greeting}");
             }
-            qmp.0.give(patience);
+            qmp.0.extend_deadline(patience);
             qmp.ask("qmp_capabilities", json!({}))?;
             Ok(qmp)
         };
@@ -33,7 +33,7 @@ impl Qmp {
 
     /// One command and its answer; events in between are passed over.
     pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
-        self.0.give(PATIENCE);
+        self.0.extend_deadline(PATIENCE);
         self.ask(command, arguments)
     }
 
@@ -45,7 +45,7 @@ impl Qmp {
 
     /// Waits for one of these events and returns its name. What happened before the last command is not seen.
     pub fn event(&mut self, names: &[&str], patience: Duration) -> Result<String> {
-        self.0.give(patience);
+        self.0.extend_deadline(patience);
         loop {
             let line = self.next()?;
             match line["event"].as_str() {
@@ -58,7 +58,7 @@ impl Qmp {
     fn ask(&mut self, command: &str, arguments: Value) -> Result<Value> {
         let line = json!({"execute": command, "arguments": arguments});
         self.0
-            .say(format!("{line}\n").as_bytes())
+            .send(format!("{line}\n").as_bytes())
             .with_context(|| format!("cannot send {command} to QEMU"))?;
         loop {
             let mut answer = self
@@ -74,7 +74,7 @@ impl Qmp {
     }
 
     fn next(&mut self) -> Result<Value> {
-        let line = self.0.hear(b'\n')?;
+        let line = self.0.receive_until(b'\n')?;
         serde_json::from_slice(&line).context("QEMU sent invalid JSON")
     }
 }

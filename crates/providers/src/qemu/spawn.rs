@@ -7,12 +7,12 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{Startup, tail, wait_until_ready, which};
+use ha_host_base::command::{Startup, last_lines, wait_until_ready, which};
 use serde_json::json;
 
 use super::layout::{LOG, PID, QMP};
 use super::qmp::Qmp;
-use crate::process::Ident;
+use crate::process::ProcessIdentity;
 
 /// QEMU answers its monitor after some 100 ms; on a machine that is busy with other nodes' boots much later.
 const STARTING: Duration = Duration::from_secs(60);
@@ -26,13 +26,13 @@ const GREETING: Duration = Duration::from_secs(1);
 const GATE: &str = r#"umask 077; read -r go && exec "$@" </dev/null"#;
 
 /// The QEMU of this directory, if it runs.
-pub fn running(dir: &Path) -> Option<Ident> {
-    Ident::alive(&dir.join(PID))
+pub fn running_process(dir: &Path) -> Option<ProcessIdentity> {
+    ProcessIdentity::alive(&dir.join(PID))
 }
 
 /// Starts `program` in `dir`, in a session of its own, until its monitor answers. When it ends while we still live, what it
 /// said goes to `epitaph`.
-pub fn start(
+pub fn start_qemu(
     dir: &Path,
     program: &Path,
     arguments: &[String],
@@ -45,12 +45,12 @@ pub fn start(
     })?;
     let (dir, epitaph) = (dir.to_owned(), epitaph.map(Path::to_owned));
     // Should it end before we do, somebody must take note of it.
-    std::thread::spawn(move || mourn(child, &dir, epitaph.as_deref()));
+    std::thread::spawn(move || note_end(child, &dir, epitaph.as_deref()));
     Ok(())
 }
 
 /// Starts a program of our own, which has no monitor, until the file `sign` is there.
-pub fn start_until(dir: &Path, program: &Path, arguments: &[String], sign: &Path) -> Result<()> {
+pub fn start_program(dir: &Path, program: &Path, arguments: &[String], sign: &Path) -> Result<()> {
     let mut child = start_and_wait(dir, program, arguments, || sign.exists())?;
     // Should it end before we do, somebody must take note of it.
     std::thread::spawn(move || child.wait());
@@ -63,13 +63,13 @@ fn start_and_wait(
     arguments: &[String],
     is_ready: impl FnMut() -> bool,
 ) -> Result<Child> {
-    let mut child = spawn(dir, program, arguments)?;
+    let mut child = spawn_session(dir, program, arguments)?;
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     match wait_until_ready(&mut child, STARTING, is_ready)? {
         Startup::Ready => Ok(child),
         Startup::Ended(status) => bail!("{name} has ended ({status}): {}", last_words(dir)),
         Startup::Late => {
-            stop(dir)?;
+            stop_process(dir)?;
             let waited = STARTING.as_secs();
             bail!(
                 "{name} does not answer within {waited} s: {}",
@@ -79,7 +79,7 @@ fn start_and_wait(
     }
 }
 
-fn spawn(dir: &Path, program: &Path, arguments: &[String]) -> Result<Child> {
+fn spawn_session(dir: &Path, program: &Path, arguments: &[String]) -> Result<Child> {
     let setsid =
         which("setsid").context("setsid is not installed: it is in the package util-linux")?;
     // Each start begins it anew: the last words are this QEMU's.
@@ -96,14 +96,15 @@ fn spawn(dir: &Path, program: &Path, arguments: &[String]) -> Result<Child> {
         .spawn()
         .with_context(|| format!("cannot start {}", program.display()))?;
     let gate = child.stdin.take().context("no way to the new process")?;
-    let known = Ident::of(child.id().cast_signed()).context("the new process has ended at once")?;
+    let known = ProcessIdentity::of(child.id().cast_signed())
+        .context("the new process has ended at once")?;
     known.write(&dir.join(PID))?;
     // Should it have ended, that is seen by whoever waits.
     let _ = (&gate).write_all(b"go\n");
     Ok(child)
 }
 
-fn mourn(mut child: Child, dir: &Path, epitaph: Option<&Path>) {
+fn note_end(mut child: Child, dir: &Path, epitaph: Option<&Path>) {
     let (Ok(status), Some(epitaph)) = (child.wait(), epitaph) else {
         return;
     };
@@ -119,15 +120,15 @@ fn mourn(mut child: Child, dir: &Path, epitaph: Option<&Path>) {
 /// The last lines that QEMU wrote.
 pub fn last_words(dir: &Path) -> String {
     let text = std::fs::read_to_string(dir.join(LOG)).unwrap_or_default();
-    match tail(&text) {
+    match last_lines(&text) {
         "" => "it said nothing".into(),
         words => words.into(),
     }
 }
 
 /// Ends the QEMU of this directory at once, as when the plug is pulled; fine if none runs.
-pub fn stop(dir: &Path) -> Result<()> {
-    if let Some(process) = running(dir) {
+pub fn stop_process(dir: &Path) -> Result<()> {
+    if let Some(process) = running_process(dir) {
         let quit =
             Qmp::open(&dir.join(QMP), QUITTING).and_then(|mut qmp| qmp.execute("quit", json!({})));
         if quit.is_err() || !process.gone_within(QUITTING) {

@@ -13,21 +13,21 @@ use serde_json::json;
 use super::*;
 use crate::NEW;
 use crate::machine_tests::Evidence;
-use crate::process::Ident;
-use crate::vm::{guest, operator};
+use crate::process::ProcessIdentity;
+use crate::vm::{guest, operator_machine};
 
 mod gateway;
-mod life;
+mod lifecycle;
 mod segment;
 
 /// A cluster of one in a directory of its own; destroyed when dropped.
-struct World {
+struct Fixture {
     text: String,
     dir: PathBuf,
     provider: Qemu,
 }
 
-impl World {
+impl Fixture {
     /// The image is the stand-in's.
     fn new(dir: &str) -> Self {
         let vm = PathBuf::from(std::env::var_os("HA_VM").expect("in the operator machine"));
@@ -42,7 +42,7 @@ impl World {
             append = append.trim()
         );
         // Longer than a socket's name may be.
-        let dir = operator::shared().join(dir).join("d".repeat(100));
+        let dir = operator_machine::shared().join(dir).join("d".repeat(100));
         files::make_dir(&dir).unwrap();
         let provider = provider(&text, &dir);
         Self {
@@ -65,8 +65,8 @@ impl World {
         self.again().state(self.node()).unwrap()
     }
 
-    fn gateway(&self) -> Option<Ident> {
-        spawn::running(&self.provider.layout.gateway())
+    fn gateway(&self) -> Option<ProcessIdentity> {
+        spawn::running_process(&self.provider.layout.gateway())
     }
 
     fn wait(&self, what: &str, done: impl FnMut() -> bool) {
@@ -92,7 +92,7 @@ impl World {
     }
 }
 
-impl Drop for World {
+impl Drop for Fixture {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.evidence().show();
@@ -116,13 +116,13 @@ fn provider(text: &str, dir: &Path) -> Qemu {
     qemu
 }
 
-fn murder(process: &Ident) {
+fn murder(process: &ProcessIdentity) {
     kill(Pid::from_raw(process.pid()), Signal::SIGKILL).unwrap();
     assert!(process.gone_within(Duration::from_secs(10)));
 }
 
 /// Ignition that names the node, wires it, and answers on port 6443 to whoever asks.
-fn config(world: &World) -> PathBuf {
+fn config(world: &Fixture) -> PathBuf {
     let file = |path: &str, text: &str| {
         use base64::Engine;
         let text = base64::engine::general_purpose::STANDARD.encode(text);

@@ -17,7 +17,7 @@ const REFUSE: u64 = 256 * 1024;
 const CURE: &str = "name large files in `ignition.merge` by URL and hash, or bring them in a sysext (`sysexts`, `assets: disk`)";
 
 /// A warning if the file is large, an error if it is too large.
-pub fn check(ignition: &Path) -> Result<Option<String>> {
+pub fn check_size(ignition: &Path) -> Result<Option<String>> {
     let size = std::fs::metadata(ignition)
         .with_context(|| format!("cannot read {}", ignition.display()))?
         .len();
@@ -40,7 +40,7 @@ mod tests {
         let file = dir.path().join("node1.ign");
         let with = |size: u64| {
             std::fs::write(&file, vec![b' '; size as usize]).unwrap();
-            check(&file)
+            check_size(&file)
         };
         assert_eq!(with(WARN).unwrap(), None);
         let warning = with(WARN + 1).unwrap().unwrap();
@@ -51,6 +51,6 @@ mod tests {
             error.contains("257 KiB") && error.contains("256 KiB at most"),
             "{error}"
         );
-        assert!(check(&dir.path().join("none")).is_err());
+        assert!(check_size(&dir.path().join("none")).is_err());
     }
 }

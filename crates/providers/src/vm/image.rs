@@ -9,7 +9,7 @@ use ha_flatcar_image::{IN_USE, Store};
 use crate::finding::Unfit;
 
 /// The image that new nodes are made from.
-pub fn base(vm: &Vm) -> Result<PathBuf> {
+pub fn base_image(vm: &Vm) -> Result<PathBuf> {
     match &vm.image {
         Image::File { path, .. } => Ok(path.canonicalize().map_err(|error| {
             Unfit::new(
@@ -37,7 +37,7 @@ pub fn base(vm: &Vm) -> Result<PathBuf> {
 }
 
 /// Notes in the provider's directory that disks lie over this image.
-pub fn record(machines: &Path, image: &Path) -> Result<()> {
+pub fn record_use(machines: &Path, image: &Path) -> Result<()> {
     let file = machines.join(IN_USE);
     let line = format!("{}\n", image.display());
     let known = std::fs::read_to_string(&file).unwrap_or_default();
@@ -55,7 +55,7 @@ mod tests {
     fn every_image_is_recorded_once() {
         let dir = tempfile::tempdir().unwrap();
         for image in ["/a.img", "/b.img", "/a.img"] {
-            record(dir.path(), Path::new(image)).unwrap();
+            record_use(dir.path(), Path::new(image)).unwrap();
         }
         let text = std::fs::read_to_string(dir.path().join(IN_USE)).unwrap();
         assert_eq!(text, "/a.img\n/b.img\n");

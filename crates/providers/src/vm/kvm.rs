@@ -17,10 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// What isa-debug-exit makes of the guest's word, 0x10: twice that and one.
 const X86_SAYS: i32 = 0x21;
 
-/// What came out.
+/// Whether guests run by KVM here.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    /// Guests run.
     Works,
     /// There is no /dev/kvm.
     Missing,
@@ -32,7 +31,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// What was seen, one line.
-    pub fn seen(&self) -> String {
+    pub fn message(&self) -> String {
         match self {
             Self::Works => "KVM works".into(),
             Self::Missing => format!("there is no {DEVICE}"),
@@ -43,8 +42,8 @@ impl Verdict {
         }
     }
 
-    /// What mends it.
-    pub fn cure(&self) -> &'static str {
+    /// What remedies it.
+    pub fn remedy(&self) -> &'static str {
         match self {
             Self::Works => "",
             Self::Missing => {
@@ -60,7 +59,7 @@ impl Verdict {
 }
 
 /// Starts a tiny guest with QEMU's program `qemu`. Takes up to 5 s where guests hang.
-pub fn look(qemu: &Path, arch: Arch) -> Result<Verdict> {
+pub fn probe_kvm(qemu: &Path, arch: Arch) -> Result<Verdict> {
     match std::fs::File::options().read(true).write(true).open(DEVICE) {
         Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(Verdict::NotPermitted),
         Err(_) => return Ok(Verdict::Missing),
@@ -68,17 +67,17 @@ pub fn look(qemu: &Path, arch: Arch) -> Result<Verdict> {
     }
     if arch == Arch::X86_64 {
         let text = std::fs::read_to_string("/proc/cpuinfo").context("cannot read /proc/cpuinfo")?;
-        if !virtualizes(&text) {
+        if !has_virtualization(&text) {
             // A KVM without hardware below it (kvm_pvm) runs the tiny guest, slowly, and dies of an ordinary kernel.
             let why = "the processor shows neither vmx nor svm";
             return Ok(Verdict::Broken(why.into()));
         }
     }
-    start(qemu, arch, "kvm", "host")
+    run_tiny_guest(qemu, arch, "kvm", "host")
 }
 
 /// Whether an x86 processor has what KVM needs.
-fn virtualizes(cpuinfo: &str) -> bool {
+fn has_virtualization(cpuinfo: &str) -> bool {
     let flags = cpuinfo.lines().find(|line| line.starts_with("flags"));
     flags.is_some_and(|line| {
         line.split_whitespace()
@@ -86,10 +85,10 @@ fn virtualizes(cpuinfo: &str) -> bool {
     })
 }
 
-fn start(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<Verdict> {
+fn run_tiny_guest(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<Verdict> {
     let mut program = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     program
-        .write_all(&guest(arch))
+        .write_all(&tiny_guest(arch))
         // A disk of one sector has no geometry: the BIOS would not boot from it.
         .and_then(|()| program.as_file().set_len(1 << 20))
         .context("cannot write a temporary file")?;
@@ -113,15 +112,18 @@ fn start(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<Verdict> {
                 "isa-debug-exit,iobase=0xf4,iosize=4",
             ])
             .args(["-device", "virtio-blk-pci,drive=d", "-drive"])
-            .arg(drive(program.path())),
+            .arg(drive_option(program.path())),
         Arch::Arm64 => command
             .args(["-machine", "virt,gic-version=max", "-kernel"])
             .arg(program.path()),
     };
-    Ok(verdict(&command::run(&mut command, "", PATIENCE)?, arch))
+    Ok(verdict(
+        &command::run_within(&mut command, "", PATIENCE)?,
+        arch,
+    ))
 }
 
-fn drive(file: &Path) -> String {
+fn drive_option(file: &Path) -> String {
     let file = file.to_string_lossy().replace(',', ",,");
     format!("if=none,id=d,format=raw,readonly=on,file={file}")
 }
@@ -143,7 +145,7 @@ fn verdict(qemu: &Finished, arch: Arch) -> Verdict {
 }
 
 /// The tiny guest: x86-64: a boot sector that writes 0x10 to port 0xf4; arm64: a kernel that asks PSCI to switch off.
-fn guest(arch: Arch) -> Vec<u8> {
+fn tiny_guest(arch: Arch) -> Vec<u8> {
     match arch {
         Arch::X86_64 => {
             // mov al, 0x10; out 0xf4, al; hlt; jmp to hlt
@@ -163,34 +165,36 @@ fn guest(arch: Arch) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::operator;
+    use crate::vm::operator_machine;
 
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn the_tiny_guest_says_its_word() {
-        operator::inside(false, || {
+        operator_machine::inside(false, || {
             let qemu = Path::new("/usr/bin/qemu-system-x86_64");
-            let tcg = |cpu: &str| start(qemu, Arch::X86_64, "tcg", cpu).unwrap();
+            let tcg = |cpu: &str| run_tiny_guest(qemu, Arch::X86_64, "tcg", cpu).unwrap();
             assert_eq!(tcg("qemu64"), Verdict::Works);
             let Verdict::Broken(why) = tcg("no-such-cpu") else {
                 panic!("works with a processor that there is not")
             };
             assert!(why.contains("no-such-cpu"), "{why}");
-            println!("here: {:?}", look(qemu, Arch::X86_64));
+            println!("here: {:?}", probe_kvm(qemu, Arch::X86_64));
         });
     }
 
     #[test]
     fn processors_without_virtualization() {
-        assert!(virtualizes("processor : 0\nflags\t\t: fpu vmx aes\n"));
-        assert!(virtualizes("flags : svm\n"));
-        assert!(!virtualizes("flags : fpu svm_lock\n") && !virtualizes(""));
+        assert!(has_virtualization(
+            "processor : 0\nflags\t\t: fpu vmx aes\n"
+        ));
+        assert!(has_virtualization("flags : svm\n"));
+        assert!(!has_virtualization("flags : fpu svm_lock\n") && !has_virtualization(""));
     }
 
     #[test]
     fn the_boot_sector_is_one() {
-        let sector = guest(Arch::X86_64);
+        let sector = tiny_guest(Arch::X86_64);
         assert_eq!((sector.len(), &sector[510..]), (512, &[0x55, 0xaa][..]));
-        assert_eq!(guest(Arch::Arm64).len(), 16);
+        assert_eq!(tiny_guest(Arch::Arm64).len(), 16);
     }
 }

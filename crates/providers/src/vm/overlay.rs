@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::output;
+use ha_host_base::command::run_for_stdout;
 use serde::Deserialize;
 
 /// What `qemu-img` says of an image.
@@ -18,7 +18,7 @@ pub struct Info {
 }
 
 /// Looks at an image, which others may be using. `qemu_img` is the program.
-pub fn info(qemu_img: &Path, image: &Path) -> Result<Info> {
+pub fn image_info(qemu_img: &Path, image: &Path) -> Result<Info> {
     let shown = image.display();
     let file =
         std::fs::File::open(image).with_context(|| format!("cannot read the image {shown}"))?;
@@ -31,20 +31,21 @@ pub fn info(qemu_img: &Path, image: &Path) -> Result<Info> {
     }
     let mut command = Command::new(qemu_img);
     command.args(["info", "--output=json", "-U"]).arg(image);
-    let text = output(&mut command).with_context(|| format!("{shown} is not a disk image"))?;
+    let text =
+        run_for_stdout(&mut command).with_context(|| format!("{shown} is not a disk image"))?;
     serde_json::from_str(&text)
         .with_context(|| format!("cannot read qemu-img's answer about {shown}"))
 }
 
 /// Makes a node's disk of `bytes` over the image `backing`. An existing file is never touched.
-pub fn create(
+pub fn create_disk(
     qemu_img: &Path,
     backing: &Path,
     format: &str,
     overlay: &Path,
     bytes: u64,
 ) -> Result<()> {
-    let below = info(qemu_img, backing)?;
+    let below = image_info(qemu_img, backing)?;
     if below.virtual_size > bytes {
         return Err(super::disk_too_small(bytes, backing, below.virtual_size).into());
     }
@@ -57,8 +58,8 @@ pub fn create(
     let mut command = Command::new(qemu_img);
     command.args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]);
     command.arg(backing).arg(overlay).arg(bytes.to_string());
-    let made =
-        output(&mut command).with_context(|| format!("cannot make the disk {}", overlay.display()));
+    let made = run_for_stdout(&mut command)
+        .with_context(|| format!("cannot make the disk {}", overlay.display()));
     if made.is_err() {
         // Ours, and of no use to anybody.
         let _ = std::fs::remove_file(overlay);
@@ -69,19 +70,19 @@ pub fn create(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::vm::operator;
+    use crate::vm::operator_machine;
 
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn an_overlay_is_made_once_and_faults_are_named() {
-        operator::inside(false, || overlays());
+        operator_machine::inside(false, || overlays());
     }
 
     fn overlays() {
         let program = Path::new("/usr/bin/qemu-img");
         let dir = tempfile::tempdir().unwrap();
         let (base, top) = (dir.path().join("base.img"), dir.path().join("disk.qcow2"));
-        let make = |bytes| create(program, &base, "raw", &top, bytes);
+        let make = |bytes| create_disk(program, &base, "raw", &top, bytes);
         let message = |bytes| format!("{:#}", make(bytes).unwrap_err());
         let none = message(1 << 20);
         assert!(
@@ -100,12 +101,12 @@ mod tests {
             .unwrap();
         let small = message(1 << 20);
         assert!(
-            small.contains("1 MiB is smaller") && small.contains("(4 MiB)"),
+            small.contains("1.00 MiB is smaller") && small.contains("(4.00 MiB)"),
             "{small}"
         );
         assert!(!top.exists());
         make(8 << 20).unwrap();
-        let made = info(program, &top).unwrap();
+        let made = image_info(program, &top).unwrap();
         assert_eq!(
             (made.format.as_str(), made.virtual_size),
             ("qcow2", 8 << 20)

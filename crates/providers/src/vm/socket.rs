@@ -11,21 +11,20 @@ use std::time::{Duration, Instant};
 /// The kernel's limit for a socket's name, without the closing zero.
 const NAME: usize = 107;
 
-/// One conversation.
 #[derive(Debug)]
-pub struct Talk {
+pub struct LineSocket {
     stream: BufReader<UnixStream>,
     end: Instant,
 }
 
-impl Talk {
+impl LineSocket {
     /// Begins one that must be over after `patience`. QEMU serves one client at a time, the others wait in line.
     pub fn open(path: &Path, patience: Duration) -> Result<Self> {
         let end = Instant::now() + patience;
         let (tell, answer) = mpsc::channel();
         let path = path.to_owned();
         // A thread, because a full line blocks without end; then it ends with the process.
-        std::thread::spawn(move || tell.send(connect(&path)));
+        std::thread::spawn(move || tell.send(connect_long_name(&path)));
         let stream = answer
             .recv_timeout(patience)
             .map_err(|_| Error::from(ErrorKind::TimedOut))??;
@@ -36,20 +35,20 @@ impl Talk {
     }
 
     /// Moves the deadline.
-    pub fn give(&mut self, patience: Duration) {
+    pub fn extend_deadline(&mut self, patience: Duration) {
         self.end = Instant::now() + patience;
     }
 
-    /// Says something.
-    pub fn say(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Sends bytes.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         let left = self.left()?;
         let stream = self.stream.get_mut();
         stream.set_write_timeout(Some(left))?;
         stream.write_all(bytes).map_err(timed_out)
     }
 
-    /// Hears everything before the next `byte`.
-    pub fn hear(&mut self, byte: u8) -> Result<Vec<u8>> {
+    /// Reads everything before the next `byte`.
+    pub fn receive_until(&mut self, byte: u8) -> Result<Vec<u8>> {
         let left = self.left()?;
         self.stream.get_ref().set_read_timeout(Some(left))?;
         let mut all = Vec::new();
@@ -77,7 +76,7 @@ fn timed_out(error: Error) -> Error {
     }
 }
 
-fn connect(path: &Path) -> Result<UnixStream> {
+fn connect_long_name(path: &Path) -> Result<UnixStream> {
     if path.as_os_str().len() <= NAME {
         return UnixStream::connect(path);
     }
@@ -101,14 +100,14 @@ mod tests {
         let short = dir.path().join("s");
         let listener = UnixListener::bind(&short).unwrap();
         std::fs::rename(&short, deep.join("qmp")).unwrap();
-        let mut talk = Talk::open(&deep.join("qmp"), SOON).unwrap();
+        let mut talk = LineSocket::open(&deep.join("qmp"), SOON).unwrap();
         let (mut peer, _) = listener.accept().unwrap();
         peer.write_all(b"one\ntwo\n").unwrap();
-        assert_eq!(talk.hear(b'\n').unwrap(), b"one");
-        assert_eq!(talk.hear(b'\n').unwrap(), b"two");
-        talk.say(b"three\n").unwrap();
+        assert_eq!(talk.receive_until(b'\n').unwrap(), b"one");
+        assert_eq!(talk.receive_until(b'\n').unwrap(), b"two");
+        talk.send(b"three\n").unwrap();
         drop(peer);
-        assert!(talk.hear(b'\n').is_err(), "the peer has gone");
+        assert!(talk.receive_until(b'\n').is_err(), "the peer has gone");
     }
 
     #[test]
@@ -116,10 +115,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         let _listener = UnixListener::bind(&path).unwrap();
-        let mut talk = Talk::open(&path, Duration::from_millis(20)).unwrap();
-        assert_eq!(talk.hear(b'\n').unwrap_err().kind(), ErrorKind::TimedOut);
+        let mut talk = LineSocket::open(&path, Duration::from_millis(20)).unwrap();
         assert_eq!(
-            Talk::open(&dir.path().join("none"), SOON)
+            talk.receive_until(b'\n').unwrap_err().kind(),
+            ErrorKind::TimedOut
+        );
+        assert_eq!(
+            LineSocket::open(&dir.path().join("none"), SOON)
                 .unwrap_err()
                 .kind(),
             ErrorKind::NotFound

@@ -11,7 +11,7 @@ fn interfaces_are_found_by_address_and_called_by_name() {
             "address: 10.77.0.12, mac: \"52:54:00:aa:bb:01\", interfaces: [{mac: \"52:54:00:aa:bb:02\", \
              address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
         );
-    let configs = render(&of_people(&text), &OperatorFiles::default(), None);
+    let configs = render_configs(&cluster_of_people(&text), &OperatorFiles::default(), None);
     let network: BTreeMap<String, String> = written_files(&configs[1])
         .into_iter()
         .filter_map(|(path, (_, text))| {
@@ -78,7 +78,7 @@ fn ipv6_nodes_keep_their_link_local_address() {
     let Ok((cluster, _)) = ha_cluster_file::check::check(&text, Path::new("/")) else {
         return;
     };
-    let configs = render(&cluster, &OperatorFiles::default(), None);
+    let configs = render_configs(&cluster, &OperatorFiles::default(), None);
     assert!(
         written_files(&configs[0])["/etc/systemd/network/10-eth0.network"]
             .1

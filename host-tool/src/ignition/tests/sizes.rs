@@ -3,7 +3,7 @@
 use super::*;
 
 /// `size` letters that no compression makes shorter than about 5/8.
-fn noise(size: usize) -> String {
+fn random_text(size: usize) -> String {
     let mut x = 88_172_645_463_325_252_u64;
     let mut letter = || {
         x ^= x << 13;
@@ -16,13 +16,13 @@ fn noise(size: usize) -> String {
 
 #[test]
 fn configs_are_small_or_refused() {
-    for config in render(&demo(), &OperatorFiles::default(), None) {
+    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
         assert!(config.to_string().len() < 16 * 1024);
     }
     let (cluster, pki) = (demo(), Pki::create().unwrap());
     let render = |letters, node: usize| {
         let mut files = OperatorFiles::default();
-        let manifest = ("00-big.yaml".to_owned(), noise(letters));
+        let manifest = ("00-big.yaml".to_owned(), random_text(letters));
         files.manifests.push(manifest);
         let material = ConfigRenderer {
             cluster: &cluster,

@@ -10,7 +10,7 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
         "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.34.4-x86-64.raw}}}}\n"
     );
     let cluster = cluster(&text, dir.path());
-    let configs = render(&cluster, &gather(&cluster).unwrap(), None);
+    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
     let unit = &configs[4]["systemd"]["units"][0];
     assert_eq!(unit["name"], "run-ha\\x2dassets.mount");
     assert_eq!(unit["enabled"], true);
@@ -23,7 +23,7 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
     ] {
         assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
     }
-    verified("run-ha\\x2dassets.mount", text);
+    assert_unit_valid("run-ha\\x2dassets.mount", text);
     let link = &configs[4]["storage"]["links"][0];
     assert_eq!(link["path"], "/etc/extensions/kubernetes.raw");
     assert_eq!(
@@ -36,7 +36,8 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
 fn a_merge_that_failed_is_tried_again() {
     let dropin = |text: &str, dir: &Path| -> Option<String> {
         let cluster = cluster(&format!("{DEMO}{text}"), dir);
-        let config = render(&cluster, &gather(&cluster).unwrap(), None).remove(4);
+        let config =
+            render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None).remove(4);
         let units = config["systemd"]["units"].as_array()?;
         let unit = units
             .iter()
@@ -52,7 +53,7 @@ fn a_merge_that_failed_is_tried_again() {
     let text = text.unwrap();
     assert!(text.contains("\nRestart=on-failure\n"), "{text}");
     let oneshot = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n";
-    verified(
+    assert_unit_valid(
         "systemd-sysext.service",
         &text.replace("[Service]\n", oneshot),
     );
@@ -60,7 +61,7 @@ fn a_merge_that_failed_is_tried_again() {
 }
 
 /// A cluster with the bakery's sysexts, their hashes known beforehand.
-fn of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
+fn cluster_of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
     let dir = tempfile::tempdir().unwrap();
     let entry = |name: &str, version: &str| {
         // The second cluster's nodes are like this machine.
@@ -84,8 +85,8 @@ fn of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
 
 #[test]
 fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
-    let (cluster, files) = of_the_bakery("provider: qemu\nupdates: sysupdate\n");
-    let config = &render(&cluster, &files, None)[4];
+    let (cluster, files) = cluster_of_the_bakery("provider: qemu\nupdates: sysupdate\n");
+    let config = &render_configs(&cluster, &files, None)[4];
     let files = written_files(config);
     for (name, pattern, newer) in [
         ("kubernetes", "kubernetes-v1.34.@v-%a.raw", 5),
@@ -122,24 +123,24 @@ fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
             "it restarts something: {text}"
         );
         let lines = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
-        verified(
+        assert_unit_valid(
             "systemd-sysupdate.service",
             &text.replace("[Service]\n", lines),
         );
     }
-    let (cluster, files) = of_the_bakery("provider: qemu\n");
-    let config = render(&cluster, &files, None).remove(4);
+    let (cluster, files) = cluster_of_the_bakery("provider: qemu\n");
+    let config = render_configs(&cluster, &files, None).remove(4);
     assert!(!config.to_string().contains("sysupdate"));
 
     // What a node has fetched itself is in the directory that systemd-sysupdate looks at.
-    let (cluster, files) = of_the_bakery("provider: none\nupdates: sysupdate\n");
-    let config = &render(&cluster, &files, None)[4];
+    let (cluster, files) = cluster_of_the_bakery("provider: none\nupdates: sysupdate\n");
+    let config = &render_configs(&cluster, &files, None)[4];
     let text = &self::written_files(config)["/etc/sysupdate.crio.d/crio.conf"].1;
     assert!(!text.contains("MinVersion="), "{text}");
 }
 
 /// Nothing to complain about for the real systemd.
-fn verified(name: &str, text: &str) {
+fn assert_unit_valid(name: &str, text: &str) {
     let Some(mut analyze) = real::command("systemd-analyze", "systemd") else {
         return;
     };

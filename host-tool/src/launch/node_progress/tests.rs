@@ -3,14 +3,14 @@ use ha_test_support::demo;
 use super::*;
 use crate::progress::describe::{stage_name, waiting_for};
 
-fn event(json: &str) -> Event {
+fn parse_event(json: &str) -> Event {
     let text = format!("{{\"version\":1,\"seq\":1,\"timeMs\":0,\"node\":\"node2\",{json}}}");
     serde_json::from_str(&text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
-fn failed(phase: &str, retry: Option<u64>) -> Event {
+fn failed_event(phase: &str, retry: Option<u64>) -> Event {
     let retry = retry.map_or_else(|| "null".to_owned(), |ms| ms.to_string());
-    event(&format!(
+    parse_event(&format!(
         r#""event":"failed","phase":"{phase}","attempt":1,"error":"boom","tail":["a","b"],"retryMs":{retry}"#
     ))
 }
@@ -18,8 +18,8 @@ fn failed(phase: &str, retry: Option<u64>) -> Event {
 fn booting_node() -> (NodeProgress, Instant) {
     let now = Instant::now();
     let mut node = NodeProgress::new(&demo().nodes[1], now);
-    node.making(now);
-    node.running(true, now);
+    node.machine_begun(now);
+    node.machine_runs(true, now);
     (node, now)
 }
 
@@ -76,7 +76,7 @@ fn a_node_s_way() {
         (r#""event":"steady""#, "steady", ""),
     ];
     for (json, place, words) in story {
-        node.apply(&event(json), now);
+        node.apply(&parse_event(json), now);
         assert_eq!(
             (stage_name(node.stage), waiting_for(&node).as_str()),
             (place, words),
@@ -102,7 +102,7 @@ fn a_node_s_way() {
 fn only_lasting_trouble_ends_a_launch() {
     let (mut node, now) = booting_node();
     for _ in 0..MAX_ATTEMPTS {
-        node.apply(&failed("join", Some(500)), now);
+        node.apply(&failed_event("join", Some(500)), now);
     }
     assert!(
         node.hopeless(now).is_none(),
@@ -110,14 +110,14 @@ fn only_lasting_trouble_ends_a_launch() {
     );
     assert!(node.hopeless(now + MIN_FAILING).is_some());
     node.apply(
-        &event(r#""event":"done","phase":"join","tookMs":5,"skipped":false"#),
+        &parse_event(r#""event":"done","phase":"join","tookMs":5,"skipped":false"#),
         now,
     );
     assert!(
         node.hopeless(now + MAX_FAILING).is_none(),
         "a success ends the trouble"
     );
-    node.apply(&failed("join", Some(500)), now);
+    node.apply(&failed_event("join", Some(500)), now);
     assert!(
         node.hopeless(now + MIN_FAILING).is_none() && node.hopeless(now + MAX_FAILING).is_some()
     );
@@ -126,7 +126,7 @@ fn only_lasting_trouble_ends_a_launch() {
 #[test]
 fn what_needs_a_person_ends_a_launch_at_once() {
     let (mut node, now) = booting_node();
-    node.apply(&failed("preflight", None), now);
+    node.apply(&failed_event("preflight", None), now);
     let trouble = node.hopeless(now).unwrap();
     assert_eq!(
         (trouble.phase, trouble.error.as_str(), trouble.tail.len()),
@@ -138,10 +138,10 @@ fn what_needs_a_person_ends_a_launch_at_once() {
 fn old_failures_do_not_count_but_gave_up_is_told() {
     let (mut node, now) = booting_node();
     assert!(
-        node.replay(&[Ok(failed("join", None))], now),
+        node.replay(&[Ok(failed_event("join", None))], now),
         "its agent must be told to try again"
     );
     assert!(node.hopeless(now + MAX_FAILING).is_none());
     assert!(!node.heard);
-    assert!(!node.replay(&[Ok(failed("join", Some(10)))], now));
+    assert!(!node.replay(&[Ok(failed_event("join", Some(10)))], now));
 }

@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kube::testing::{Authority, Script, run};
+use crate::kube::testing::{Script, run, test_authority};
 use crate::testing::{self, Machine};
 
 const PODS: &str = "GET /api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns";
@@ -158,12 +158,12 @@ fn spread_is_what_serves_on_two_nodes() {
 
 /// The second control plane, whose API says this.
 async fn stage(net: u8, lease: &str) -> (Machine, Script) {
-    let ca = Authority::new("kubernetes");
+    let ca = test_authority("kubernetes");
     let mut me = testing::control_plane();
     me.endpoint.vip = [127, net, 0, 30].into();
     let machine = testing::machine(me);
-    machine.file(&kube::pki("ca.crt"), &ca.cert);
-    machine.file(&kube::pki("ca.key"), &ca.key);
+    machine.file(&kube::pki("ca.crt"), ca.cert());
+    machine.file(&kube::pki("ca.key"), ca.key().expose());
     let api = Script::default();
     let list = |items: &[Value]| json!({"items": items}).to_string();
     let [pods, nodes] = together();

@@ -32,10 +32,10 @@ fn a_daemon_that_does_not_answer_is_told_by_its_socket() {
     let dir = tempfile::tempdir().unwrap();
     let (dead, none) = (dir.path().join("dead"), dir.path().join("none"));
     drop(UnixListener::bind(&dead).unwrap());
-    assert_eq!(door(&[&dead, &none]), Door::NoDaemon);
+    assert_eq!(probe_door(&[&dead, &none]), Door::NoDaemon);
     let live = dir.path().join("live");
     let _listener = UnixListener::bind(&live).unwrap();
-    assert_eq!(door(&[&dead, &live]), Door::NotPermitted);
+    assert_eq!(probe_door(&[&dead, &live]), Door::NotPermitted);
 }
 
 #[test]
@@ -74,4 +74,29 @@ fn faults_that_everybody_meets_have_a_remedy() {
         refused.to_string(),
         "qemu+ssh://kvm1/system: virsh list: error: no; sorry"
     );
+}
+
+/// On libvirt's own test driver, which needs no daemon.
+#[test]
+#[ignore = "needs HA_OPERATOR"]
+fn the_real_virsh_finds_what_is_there_and_nothing_else() {
+    crate::vm::operator_machine::inside(false, || {
+        let virsh = Virsh::new("test:///default");
+        let domain = |name| virsh.find(Thing::Domain(name), &["dumpxml", name]).unwrap();
+        assert!(domain("test").unwrap().contains("<name>test</name>"));
+        assert_eq!(domain("nope"), None);
+        assert!(virsh.is_active(Thing::Domain("test")).unwrap());
+        assert!(virsh.is_active(Thing::Network("default")).unwrap());
+        assert!(virsh.is_active(Thing::Pool("default-pool")).unwrap());
+        assert_eq!(virsh.volumes("nope").unwrap(), []);
+        let volume = Thing::Volume("default-pool", "nope");
+        let dump = ["vol-dumpxml", "--pool", "default-pool", "nope"];
+        assert_eq!(virsh.find(volume, &dump).unwrap(), None);
+        let refused = virsh.find(Thing::Domain("test"), &["dumpxml", "test", "--no-such"]);
+        let refused = refused.unwrap_err().downcast::<VirshError>().unwrap();
+        assert_eq!(refused.kind, VirshErrorKind::Refused);
+        let gone = Virsh::new("qemu:///system").run(&["list"]).unwrap_err();
+        let gone = gone.downcast::<Unfit>().unwrap();
+        assert!(gone.remedy.contains("the daemon does not run"), "{gone}");
+    });
 }

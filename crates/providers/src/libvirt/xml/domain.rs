@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::{Arch, Firmware, Mac};
 use ha_wire::devices::{ASSETS_SERIAL, EVENTS_PORT};
 use roxmltree::Document;
 
-use super::{Esc, Mark, parse};
+use super::{Mark, XmlEscaped, parse};
 use crate::vm::{GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
 /// What the domain's interfaces are plugged into.
@@ -25,34 +25,27 @@ pub enum Plug {
 pub struct Boot {
     /// The kernel's path at the host.
     pub kernel: String,
-    /// Its initramfs's.
     pub initrd: String,
-    /// Its command line.
     pub append: String,
 }
 
 /// Everything of a node's domain. All paths are the host's.
 #[derive(Debug, Clone)]
 pub struct New {
-    /// Its name.
     pub name: String,
-    /// Whose it is.
     pub mark: Mark,
     /// KVM, else TCG.
     pub kvm: bool,
-    /// The processor architecture.
     pub arch: Arch,
     /// As QEMU writes it, with features behind commas; `host` goes with KVM only.
     pub cpu: String,
-    /// Virtual processors.
     pub cpus: u32,
-    /// Bytes.
+    /// In bytes.
     pub memory: u64,
     /// What starts the image.
     pub firmware: Firmware,
     /// A kernel outside the image.
     pub boot: Option<Boot>,
-    /// The Ignition config.
     pub ignition: String,
     /// The node's own disk, qcow2.
     pub disk: String,
@@ -76,7 +69,7 @@ impl fmt::Display for New {
         writeln!(
             f,
             "<domain type='{kind}'>\n  <name>{}</name>\n  {}",
-            Esc(&self.name),
+            XmlEscaped(&self.name),
             self.mark
         )?;
         writeln!(
@@ -90,10 +83,10 @@ impl fmt::Display for New {
             f,
             "  <sysinfo type='fwcfg'><entry name='{}' file='{}'/></sysinfo>",
             fw_cfg::NAME,
-            Esc(&self.ignition)
+            XmlEscaped(&self.ignition)
         )?;
         self.features(f)?;
-        writeln!(f, "  {}", cpu(&self.cpu))?;
+        writeln!(f, "  {}", cpu_element(&self.cpu))?;
         writeln!(
             f,
             "  <on_poweroff>destroy</on_poweroff>\n  <on_reboot>restart</on_reboot>\n  <on_crash>restart</on_crash>"
@@ -140,10 +133,10 @@ impl New {
             writeln!(
                 f,
                 "    <kernel>{}</kernel>\n    <initrd>{}</initrd>",
-                Esc(&boot.kernel),
-                Esc(&boot.initrd)
+                XmlEscaped(&boot.kernel),
+                XmlEscaped(&boot.initrd)
             )?;
-            writeln!(f, "    <cmdline>{}</cmdline>", Esc(&boot.append))?;
+            writeln!(f, "    <cmdline>{}</cmdline>", XmlEscaped(&boot.append))?;
         } else {
             writeln!(f, "    <boot dev='hd'/>")?;
         }
@@ -169,14 +162,14 @@ impl New {
             f,
             "    <disk type='file' device='disk'><driver name='qemu' type='qcow2' discard='unmap'/><source file='{}'/>\
              <target dev='vda' bus='virtio'/><serial>{ROOT_SERIAL}</serial></disk>",
-            Esc(&self.disk)
+            XmlEscaped(&self.disk)
         )?;
         if let Some(assets) = &self.assets {
             writeln!(
                 f,
                 "    <disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{}'/>\
                  <target dev='vdb' bus='virtio'/><serial>{ASSETS_SERIAL}</serial><readonly/><shareable/></disk>",
-                Esc(assets)
+                XmlEscaped(assets)
             )?;
         }
         Ok(())
@@ -191,7 +184,7 @@ impl New {
             write!(
                 f,
                 "    <interface type='{kind}'><mac address='{mac}'/><source {kind}='{}'/><model type='virtio'/>",
-                Esc(source)
+                XmlEscaped(source)
             )?;
             if let Some(mtu) = self.mtu {
                 write!(f, "<mtu size='{mtu}'/>")?;
@@ -206,12 +199,12 @@ impl New {
         writeln!(
             f,
             "    <serial type='file'><source path='{}' append='on'/><target port='0'/></serial>",
-            Esc(&self.console)
+            XmlEscaped(&self.console)
         )?;
         writeln!(
             f,
             "    <channel type='file'><source path='{}' append='on'/><target type='virtio' name='{EVENTS_PORT}'/></channel>",
-            Esc(&self.events)
+            XmlEscaped(&self.events)
         )?;
         writeln!(
             f,
@@ -221,21 +214,21 @@ impl New {
 }
 
 /// QEMU's way to write a processor in libvirt's: `Nehalem,+aes,-avx,vmx=on`.
-fn cpu(text: &str) -> String {
+fn cpu_element(text: &str) -> String {
     let mut parts = text.split(',');
     let model = parts.next().unwrap_or_default();
-    let features: String = parts.map(feature).collect();
+    let features: String = parts.map(cpu_feature).collect();
     match model {
         "host" => format!("<cpu mode='host-passthrough' check='none'>{features}</cpu>"),
         "max" => format!("<cpu mode='maximum' check='none'>{features}</cpu>"),
         model => format!(
             "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>{}</model>{features}</cpu>",
-            Esc(model)
+            XmlEscaped(model)
         ),
     }
 }
 
-fn feature(text: &str) -> String {
+fn cpu_feature(text: &str) -> String {
     let (name, on) = match (
         text.strip_prefix('+'),
         text.strip_prefix('-'),
@@ -247,7 +240,7 @@ fn feature(text: &str) -> String {
         _ => (text, true),
     };
     let policy = if on { "require" } else { "disable" };
-    format!("<feature policy='{policy}' name='{}'/>", Esc(name))
+    format!("<feature policy='{policy}' name='{}'/>", XmlEscaped(name))
 }
 
 /// A domain as libvirt tells of it.
@@ -266,7 +259,6 @@ pub struct Domain {
 }
 
 impl Domain {
-    /// Reads `dumpxml`.
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let document = parse(xml, &format!("domain {name}"))?;
         let root = document.root_element();
@@ -282,12 +274,12 @@ impl Domain {
             active: root.has_attribute("id"),
             events: file("channel"),
             console: file("serial"),
-            paths: paths(&document),
+            paths: file_paths(&document),
         })
     }
 }
 
-fn paths(document: &Document<'_>) -> BTreeSet<String> {
+fn file_paths(document: &Document<'_>) -> BTreeSet<String> {
     let attributes = document
         .descendants()
         .flat_map(|n| n.attributes())

@@ -6,17 +6,15 @@ use std::net::IpAddr;
 use anyhow::{Result, anyhow};
 use ipnet::IpNet;
 
-use super::{Esc, Mark, parse};
+use super::{Mark, XmlEscaped, parse};
 use crate::finding::Unfit;
 
 /// A NAT network of a cluster's own. Addresses are static: it has no DHCP.
 #[derive(Debug, Clone)]
 pub struct New {
-    /// Its name.
     pub name: String,
     /// Its bridge, at most 15 bytes.
     pub bridge: String,
-    /// Whose it is.
     pub mark: Mark,
     /// The host's address in it: the nodes' gateway.
     pub gateway: IpAddr,
@@ -35,13 +33,13 @@ impl fmt::Display for New {
         writeln!(
             f,
             "<network>\n  <name>{}</name>\n  {}\n  {nat}",
-            Esc(&self.name),
+            XmlEscaped(&self.name),
             self.mark
         )?;
         writeln!(
             f,
             "  <bridge name='{}' stp='on' delay='0'/>",
-            Esc(&self.bridge)
+            XmlEscaped(&self.bridge)
         )?;
         if let Some(mtu) = self.mtu {
             writeln!(f, "  <mtu size='{mtu}'/>")?;
@@ -76,7 +74,6 @@ pub struct Subnet {
 }
 
 impl Network {
-    /// Reads `net-dumpxml`.
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let what = format!("network {name}");
         let document = parse(xml, &what)?;
@@ -85,13 +82,13 @@ impl Network {
         let addresses: Option<Vec<Subnet>> = root
             .children()
             .filter(|n| n.has_tag_name("ip"))
-            .map(subnet)
+            .map(read_subnet)
             .collect();
         Ok(Self {
             mark: Mark::find(&document),
             forward: forward.map(|n| n.attribute("mode").unwrap_or("nat").to_owned()),
             addresses: addresses
-                .ok_or_else(|| anyhow!("cannot understand the addresses of libvirt's {what}"))?,
+                .ok_or_else(|| anyhow!("cannot parse the addresses of libvirt's {what}"))?,
         })
     }
 
@@ -142,7 +139,7 @@ impl Network {
     }
 }
 
-fn subnet(ip: roxmltree::Node<'_, '_>) -> Option<Subnet> {
+fn read_subnet(ip: roxmltree::Node<'_, '_>) -> Option<Subnet> {
     let address: IpAddr = ip.attribute("address")?.parse().ok()?;
     let prefix = match (ip.attribute("prefix"), ip.attribute("netmask")) {
         (Some(prefix), _) => prefix.parse().ok()?,

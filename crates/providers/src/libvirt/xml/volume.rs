@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 
-use super::{Esc, parse};
+use super::{XmlEscaped, parse};
 
 /// A volume to be made.
 #[derive(Debug, Clone)]
@@ -25,7 +25,7 @@ pub struct New<'a> {
 
 impl fmt::Display for New<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "<volume>\n  <name>{}</name>", Esc(self.name))?;
+        writeln!(f, "<volume>\n  <name>{}</name>", XmlEscaped(self.name))?;
         writeln!(
             f,
             "  <capacity unit='bytes'>{}</capacity>\n  <allocation unit='bytes'>0</allocation>",
@@ -44,7 +44,7 @@ impl fmt::Display for New<'_> {
             writeln!(
                 f,
                 "  <backingStore><path>{}</path><format type='{format}'/></backingStore>",
-                Esc(path)
+                XmlEscaped(path)
             )?;
         }
         f.write_str("</volume>\n")
@@ -63,7 +63,6 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Reads `vol-dumpxml`.
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let what = format!("volume {name}");
         let document = parse(xml, &what)?;
@@ -85,7 +84,7 @@ impl Volume {
         };
         Ok(Self {
             path: child("target", "path")
-                .with_context(|| format!("libvirt tells no path of {what}"))?,
+                .with_context(|| format!("libvirt's XML of {what} has no path"))?,
             // Since libvirt 1.2.17; a file without holes allocates no less.
             physical: size("physical").or_else(|| size("allocation")).unwrap_or(0),
             backing: child("backingStore", "path"),

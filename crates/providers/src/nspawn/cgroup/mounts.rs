@@ -94,7 +94,7 @@ fn mount(line: &str) -> Option<Mount<'_>> {
 mod tests {
     use std::path::Path;
 
-    use super::super::{Kind, dirs, entries, kind, missing};
+    use super::super::{Kind, hierarchy_kind, missing_controllers, node_groups, proc_files};
     use super::*;
 
     const HYBRID_MOUNTS: &str = "\
@@ -109,8 +109,8 @@ mod tests {
     #[test]
     fn hybrid() {
         let found = parse(HYBRID_MOUNTS, HYBRID_OWN);
-        assert_eq!(kind(&found), Kind::V1);
-        let dirs = dirs(&found, "demo", "node1");
+        assert_eq!(hierarchy_kind(&found), Kind::V1);
+        let dirs = node_groups(&found, "demo", "node1");
         assert_eq!(dirs[0], Path::new("/sys/fs/cgroup/memory/box/1/ha-demo"));
         assert_eq!(
             dirs[1],
@@ -122,10 +122,10 @@ mod tests {
         );
         assert_eq!(dirs[7], Path::new("/sys/fs/cgroup/unified/ha-demo/node1"));
         assert_eq!(
-            entries(&dirs)[3],
+            proc_files(&dirs)[3],
             Path::new("/sys/fs/cgroup/unified/ha-demo/node1/cgroup.procs")
         );
-        assert_eq!(missing(&found), ["cpuset", "pids", "devices"]);
+        assert_eq!(missing_controllers(&found), ["cpuset", "pids", "devices"]);
     }
 
     #[test]
@@ -133,7 +133,7 @@ mod tests {
         let mounts =
             "42 30 0:26 /docker/abc /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw,nsdelegate";
         let found = parse(mounts, "0::/docker/abc/x\n");
-        assert_eq!(kind(&found), Kind::V2);
+        assert_eq!(hierarchy_kind(&found), Kind::V2);
         assert_eq!(found[0].dir(), Path::new("/sys/fs/cgroup/x"));
     }
 }

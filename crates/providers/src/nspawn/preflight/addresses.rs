@@ -11,7 +11,7 @@ use super::{bad, good};
 use crate::Finding;
 
 /// Whether the cluster's names and addresses are free, or its own already.
-pub fn look(provider: &Nspawn) -> Result<Finding> {
+pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
     let (layout, cidr) = (&provider.layout, provider.network.cidr);
     let owner = provider.segment.owner();
     if owner == Owner::Other {
@@ -19,7 +19,7 @@ pub fn look(provider: &Nspawn) -> Result<Finding> {
         return Ok(bad(
             format!(
                 "the network namespace {space} belongs to a cluster {} of another state directory",
-                layout.cluster()
+                layout.machines.cluster()
             ),
             format!(
                 "destroy that one, give this one another name, or, if nobody needs it, `ip netns del {space}`"
@@ -27,15 +27,15 @@ pub fn look(provider: &Nspawn) -> Result<Finding> {
         ));
     }
     let link = layout.host_link();
-    if owner == Owner::Nobody && network::exists(None, &link)? {
+    if owner == Owner::Nobody && network::link_exists(None, &link)? {
         let seen = format!("this machine has an interface {link} that is not this cluster's");
         return Ok(bad(
             seen,
             format!("give the cluster another name, or `ip link del {link}`"),
         ));
     }
-    let routes = network::routes(provider.network.gateway)?;
-    Ok(match overlap(&routes, cidr, &link)? {
+    let routes = network::routes_as_json(provider.network.gateway)?;
+    Ok(match overlapping_route(&routes, cidr, &link)? {
         None => good(format!("{cidr} unused")),
         Some(route) => bad(
             format!("{cidr} overlaps with this machine's {route}"),
@@ -45,9 +45,9 @@ pub fn look(provider: &Nspawn) -> Result<Finding> {
 }
 
 /// The first route of `ip -j route` that shares addresses with the cluster, in words.
-fn overlap(routes: &str, cidr: IpNet, own_link: &str) -> Result<Option<String>> {
+fn overlapping_route(routes: &str, cidr: IpNet, own_link: &str) -> Result<Option<String>> {
     let routes: Vec<serde_json::Value> =
-        serde_json::from_str(routes).context("cannot read what `ip route` says")?;
+        serde_json::from_str(routes).context("cannot parse the output of `ip route`")?;
     let text = |route: &serde_json::Value, key: &str| {
         route
             .get(key)
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn routes_that_overlap_are_named() {
-        let see = |cidr: &str| overlap(ROUTES, cidr.parse().unwrap(), "ha-demo").unwrap();
+        let see = |cidr: &str| overlapping_route(ROUTES, cidr.parse().unwrap(), "ha-demo").unwrap();
         assert_eq!(see("10.77.0.0/24"), None);
         assert_eq!(
             see("192.168.1.128/25").unwrap(),
@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(see("10.99.0.0/16").unwrap(), "address 10.99.0.7 dev wg0");
         assert_eq!(see("172.20.0.0/24").unwrap(), "route 172.16.0.0/12");
         assert!(
-            overlap(ROUTES, "10.77.0.0/24".parse().unwrap(), "ha-other")
+            overlapping_route(ROUTES, "10.77.0.0/24".parse().unwrap(), "ha-other")
                 .unwrap()
                 .is_some()
         );

@@ -13,10 +13,10 @@ use crate::Finding;
 const SYSTEMD_WITHOUT_V1: u32 = 258;
 
 /// What stands in the way, or which version it is.
-pub fn look(provider: &Nspawn) -> Result<Vec<Finding>> {
-    let own = cgroup::of("self")?;
-    let kind = cgroup::kind(&own);
-    let missing = cgroup::missing(&own);
+pub fn check_cgroups(provider: &Nspawn) -> Result<Vec<Finding>> {
+    let own = cgroup::hierarchies_of("self")?;
+    let kind = cgroup::hierarchy_kind(&own);
+    let missing = cgroup::missing_controllers(&own);
     let mut findings = Vec::new();
     if !missing.is_empty() {
         let cure = "mount them (v1), or run ha-host where they are delegated: as root outside of a container, or in one with its \
@@ -29,12 +29,12 @@ pub fn look(provider: &Nspawn) -> Result<Vec<Finding>> {
             cure,
         ));
     }
-    if let Some(dir) = cgroup::blocked(&own).filter(|_| !host_runs_systemd()) {
+    if let Some(dir) = cgroup::blocking_group(&own).filter(|_| !host_runs_systemd()) {
         let seen = format!(
             "the cgroup {} holds processes, so it cannot hand controllers down to nodes",
             dir.display()
         );
-        findings.push(bad(seen, cgroup::cure_for(&dir)));
+        findings.push(bad(seen, cgroup::remedy_for(&dir)));
     }
     let version = systemd_version(&provider.image.join("root"));
     if let Some(version) =

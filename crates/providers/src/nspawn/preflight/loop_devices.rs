@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::super::Nspawn;
-use super::{bad, good, to_come};
+use super::{bad, count_nodes, good};
 use crate::{Finding, Machine};
 
 /// The kernel's number for loop devices.
@@ -16,22 +16,22 @@ const LOOP_MAJOR: &str = "7";
 const BLOCK_DEVICES: &str = "/sys/block";
 
 /// None: the nodes need no loop devices, or the image does not say how many it has.
-pub fn look(provider: &Nspawn) -> Result<Option<Finding>> {
+pub fn check_loop_devices(provider: &Nspawn) -> Result<Option<Finding>> {
     let known = known_to_image(&provider.image.join("root/usr/lib/tmpfiles.d"));
     if provider.unpack_reason().is_some() || known.is_empty() {
         return Ok(None);
     }
-    let nodes = to_come(provider, |state| state != Machine::Running);
+    let nodes = count_nodes(provider, |state| state != Machine::Running);
     let needed = nodes * provider.sysexts.len() as u64;
-    Ok(Some(judge(
+    Ok(Some(evaluate(
         &known,
-        &of_kernel(Path::new(BLOCK_DEVICES))?,
+        &loop_devices_of_kernel(Path::new(BLOCK_DEVICES))?,
         needed,
     )))
 }
 
-fn judge(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>, needed: u64) -> Finding {
-    let free = free(known, devices);
+fn evaluate(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>, needed: u64) -> Finding {
+    let free = count_free(known, devices);
     if free >= needed {
         return good(format!("{free} loop devices free"));
     }
@@ -60,7 +60,7 @@ enum Use {
 
 /// How many devices that the nodes know the kernel still hands out. It prefers devices that exist; new ones get the lowest
 /// number that is missing.
-fn free(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>) -> u64 {
+fn count_free(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>) -> u64 {
     let new_ones = unused_beyond(known, devices).is_none();
     let is_free = |number: &&u32| match devices.get(*number) {
         Some(state) => *state == Use::Unbound,
@@ -95,7 +95,7 @@ fn loop_number(line: &str) -> Option<u32> {
     (kind.starts_with('b') && major == LOOP_MAJOR).then(|| minor.parse().ok())?
 }
 
-fn of_kernel(block_devices: &Path) -> Result<BTreeMap<u32, Use>> {
+fn loop_devices_of_kernel(block_devices: &Path) -> Result<BTreeMap<u32, Use>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(block_devices)? {
         let entry = entry?;
@@ -132,7 +132,7 @@ mod tests {
             std::fs::create_dir_all(dir.path().join(name)).unwrap();
         }
         std::fs::write(dir.path().join("loop0/loop/backing_file"), "/x.raw\n").unwrap();
-        let found = of_kernel(dir.path()).unwrap();
+        let found = loop_devices_of_kernel(dir.path()).unwrap();
         assert_eq!(found, BTreeMap::from([(0, Use::Bound), (7, Use::Unbound)]));
     }
 
@@ -141,16 +141,16 @@ mod tests {
         let known = BTreeSet::from([0, 1, 2, 3]);
         let bound = BTreeMap::from([(0, Use::Bound), (1, Use::Unbound)]);
         assert_eq!(
-            free(&known, &bound),
+            count_free(&known, &bound),
             3,
             "one is unbound, two are not made yet"
         );
         let mut beyond = bound.clone();
         beyond.insert(4, Use::Bound);
-        assert_eq!(free(&known, &beyond), 3);
+        assert_eq!(count_free(&known, &beyond), 3);
         beyond.insert(4, Use::Unbound);
         assert_eq!(
-            free(&known, &beyond),
+            count_free(&known, &beyond),
             1,
             "then the kernel hands out the fifth"
         );
@@ -160,8 +160,8 @@ mod tests {
     fn too_few_are_said_with_a_cure() {
         let known = BTreeSet::from([0, 1, 2, 3]);
         let devices = BTreeMap::from([(0, Use::Bound)]);
-        assert!(judge(&known, &devices, 3).ok);
-        let finding = judge(&known, &devices, 4);
+        assert!(evaluate(&known, &devices, 3).ok);
+        let finding = evaluate(&known, &devices, 4);
         assert!(!finding.ok, "{finding:?}");
     }
 }

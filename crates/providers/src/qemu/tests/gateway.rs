@@ -5,8 +5,8 @@ use super::*;
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_gateway_comes_back() {
-    operator::inside(false, || {
-        let world = World::new("gateway");
+    operator_machine::inside(false, || {
+        let world = Fixture::new("gateway");
         let vip: SocketAddr = "10.77.0.30:6444".parse().unwrap();
         assert_eq!(world.provider.reach(vip), vip, "nothing is forwarded yet");
         let bad: Vec<Finding> = world
@@ -38,13 +38,13 @@ fn a_gateway_comes_back() {
         assert_eq!(world.again().reach(vip), there, "kubeconfigs stay right");
         promised(&world, there);
         world.provider.destroy().unwrap();
-        assert!(world.gateway().is_none() && !world.provider.layout.machines().exists());
+        assert!(world.gateway().is_none() && !world.provider.layout.machines.path().exists());
         world.provider.destroy().unwrap();
     });
 }
 
 /// A second launch with one more node plugs it into the gateway that runs.
-fn joins(world: &World) {
+fn joins(world: &Fixture) {
     let more = "- {name: two, role: worker, address: 10.77.0.12, interfaces: [{mac: \"52:54:00:00:00:02\"}]}\n";
     let text = world.text.replace("provider:", &format!("{more}provider:"));
     let before = world.gateway();
@@ -59,7 +59,7 @@ fn joins(world: &World) {
 }
 
 /// Somebody takes the port that a kubeconfig names while the gateway is gone.
-fn promised(world: &World, there: SocketAddr) {
+fn promised(world: &Fixture, there: SocketAddr) {
     world.provider.gateway.stop().unwrap();
     let other = TcpListener::bind(there).unwrap();
     let error = format!("{:#}", world.again().prepare().unwrap_err());
@@ -75,7 +75,7 @@ fn promised(world: &World, there: SocketAddr) {
         .find(|f| !f.ok)
         .unwrap();
     assert!(
-        finding.seen.contains("port 16444") && finding.cure.contains("ss -ltnp"),
+        finding.message.contains("port 16444") && finding.remedy.contains("ss -ltnp"),
         "{finding:?}"
     );
     drop(other);

@@ -9,11 +9,11 @@ struct Plug {
 }
 
 impl Plug {
-    fn new(world: &World, name: &str, mac: u8) -> Self {
+    fn new(world: &Fixture, name: &str, mac: u8) -> Self {
         let dir = world.provider.layout.node(name).0;
         files::make_dir(&dir).unwrap();
         // Socket names are limited, this directory's is longer.
-        let short = operator::shared().join(name);
+        let short = operator_machine::shared().join(name);
         let listener = UnixListener::bind(&short).unwrap();
         std::fs::rename(&short, dir.join(NodeDir::cable(0))).unwrap();
         let (stream, _) = listener.accept().unwrap();
@@ -94,8 +94,8 @@ const VIP: [u8; 4] = [10, 77, 0, 30];
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_vip_moves() {
-    operator::inside(false, || {
-        let mut world = World::new("vip");
+    operator_machine::inside(false, || {
+        let mut world = Fixture::new("vip");
         let more = "- {name: two, role: worker, address: 10.77.0.12}\n";
         world.text = world.text.replace("provider:", &format!("{more}provider:"));
         world.provider = world.again();
@@ -119,7 +119,7 @@ fn a_vip_moves() {
 }
 
 /// A cable is pulled and plugged in again: what tests of partitions do.
-fn cut(world: &World, one: &mut Plug, two: &mut Plug) {
+fn cut(world: &Fixture, one: &mut Plug, two: &mut Plug) {
     let frame = |number: u8| {
         [
             &[0xff; 6][..],

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 
 use super::Transport;
-use crate::vm::socket::Talk;
+use crate::vm::socket::LineSocket;
 
 /// A healthy agent answers in milliseconds, an emulated one under load in a second or two.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,16 +37,16 @@ impl Socket {
     }
 
     /// Until the agent has repeated our number, what it says is the end of somebody else's conversation.
-    fn sync(talk: &mut Talk) -> Result<()> {
-        let nanos = time::OffsetDateTime::now_utc().unix_timestamp_nanos() as u64;
-        let id = (nanos ^ u64::from(std::process::id()) << 32) >> 2;
+    fn sync(talk: &mut LineSocket) -> Result<()> {
+        // The agent's numbers are signed.
+        let id = fastrand::u32(..);
         let sync = json!({"execute": "guest-sync-delimited", "arguments": {"id": id}});
         let mut bytes = vec![MARK];
         bytes.extend(format!("{sync}\n").bytes());
-        talk.say(&bytes)?;
+        talk.send(&bytes)?;
         loop {
-            talk.hear(MARK)?;
-            let line = talk.hear(b'\n')?;
+            talk.receive_until(MARK)?;
+            let line = talk.receive_until(b'\n')?;
             let answer = serde_json::from_slice::<Value>(&line).unwrap_or_default();
             if answer["return"] == id {
                 return Ok(());
@@ -58,10 +58,10 @@ impl Socket {
 impl Transport for Socket {
     fn call(&self, request: &Value) -> Result<Value> {
         let exchange = || -> Result<Value> {
-            let mut talk = Talk::open(&self.path, self.patience)?;
+            let mut talk = LineSocket::open(&self.path, self.patience)?;
             Self::sync(&mut talk)?;
-            talk.say(format!("{request}\n").as_bytes())?;
-            let answer: Value = serde_json::from_slice(&talk.hear(b'\n')?)?;
+            talk.send(format!("{request}\n").as_bytes())?;
+            let answer: Value = serde_json::from_slice(&talk.receive_until(b'\n')?)?;
             if !answer.is_object() {
                 bail!("unexpected answer: {answer}");
             }

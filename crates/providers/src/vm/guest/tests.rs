@@ -41,7 +41,7 @@ fn old_words_are_skipped_and_refusals_are_told() {
             muddled(stream.unwrap());
         }
     });
-    let agent = Agent::new("node1", Way::Socket(path).open());
+    let agent = Agent::new("node1", GuestTransport::Socket(path).open());
     agent.ping().unwrap();
     let refused = agent.start(&["true"]).unwrap_err().to_string();
     assert_eq!(
@@ -55,7 +55,7 @@ fn old_words_are_skipped_and_refusals_are_told() {
 fn silence_is_one_message() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("ga");
-    let gone = Agent::new("node1", Way::Socket(path.clone()).open())
+    let gone = Agent::new("node1", GuestTransport::Socket(path.clone()).open())
         .ping()
         .unwrap_err();
     let gone = format!("{gone:#}");

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use ha_host_base::command::{CommandFailed, output};
+use ha_host_base::command::{CommandFailed, run_for_stdout};
 use serde_json::{Value, json};
 
 use super::{PING, Transport};
@@ -13,9 +13,7 @@ const PATIENCE: &str = "10";
 /// A way to the agent.
 #[derive(Debug)]
 pub struct Virsh {
-    /// libvirt's URI.
     pub uri: String,
-    /// The domain's name.
     pub domain: String,
 }
 
@@ -32,7 +30,7 @@ impl Virsh {
                 PATIENCE,
             ])
             .args([&self.domain, &request.to_string()]);
-        output(&mut command)
+        run_for_stdout(&mut command)
     }
 }
 

@@ -82,12 +82,15 @@ fn a_kernel_of_its_own_without_kvm() {
 #[test]
 fn processors() {
     assert_eq!(
-        cpu("host"),
+        cpu_element("host"),
         "<cpu mode='host-passthrough' check='none'></cpu>"
     );
-    assert_eq!(cpu("max"), "<cpu mode='maximum' check='none'></cpu>");
     assert_eq!(
-        cpu("Nehalem,+aes,-avx,vmx=on,x2apic=off"),
+        cpu_element("max"),
+        "<cpu mode='maximum' check='none'></cpu>"
+    );
+    assert_eq!(
+        cpu_element("Nehalem,+aes,-avx,vmx=on,x2apic=off"),
         "<cpu mode='custom' match='exact' check='none'><model fallback='forbid'>Nehalem</model>\
          <feature policy='require' name='aes'/><feature policy='disable' name='avx'/>\
          <feature policy='require' name='vmx'/><feature policy='disable' name='x2apic'/></cpu>"

@@ -1,0 +1,145 @@
+//! Every client of the agent, each made once: certificates minted from the CAs on this node serve for most of their life,
+//! and a client is made anew only when its certificate changes.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use ha_kube::https::HttpsClient;
+use ha_kube::{Authority, Identity, Secret};
+use ha_wire::paths::PKI_DIR;
+use time::{Duration, OffsetDateTime};
+use tracing::debug;
+
+use crate::sys::Sys;
+
+/// A minted certificate lives this long: longer than any phase, shorter than a working day.
+const MINTED_LIFE: Duration = Duration::hours(2);
+/// It is replaced when less than a quarter of its life is left.
+const REPLACED_AFTER: Duration = Duration::minutes(90);
+
+/// A CA whose key lies on control planes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ca {
+    /// The cluster's: an administrator is minted from it. In `system:masters`, because that alone works before kubeadm
+    /// has made its role bindings.
+    Cluster,
+    /// etcd's.
+    Etcd,
+}
+
+impl Ca {
+    fn file(self, suffix: &str) -> String {
+        match self {
+            Self::Cluster => format!("{PKI_DIR}/ca.{suffix}"),
+            Self::Etcd => format!("{PKI_DIR}/etcd/ca.{suffix}"),
+        }
+    }
+
+    fn organization(self) -> Option<&'static str> {
+        match self {
+            Self::Cluster => Some("system:masters"),
+            Self::Etcd => None,
+        }
+    }
+}
+
+/// What was made so far. Keys are in memory alone and die with the process.
+#[derive(Debug, Default)]
+pub struct Clients {
+    minted: RefCell<BTreeMap<Ca, Minted>>,
+    made: RefCell<BTreeMap<(Who, String), Made>>,
+}
+
+/// A client certificate and the CA that signed it.
+#[derive(Debug, Clone)]
+struct Minted {
+    identity: Identity,
+    ca: String,
+    at: OffsetDateTime,
+}
+
+/// A client with what it was made from.
+#[derive(Debug)]
+struct Made {
+    ca: String,
+    cert: String,
+    client: HttpsClient,
+}
+
+/// Under which identity: the node's own, or one minted from a CA.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Node,
+    Minted(Ca),
+}
+
+impl Clients {
+    /// A client of `base` under the node's own identity.
+    pub fn of_node(&self, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
+        self.client(Who::Node, base, ca, me)
+    }
+
+    /// A client of `base` under an identity minted from a CA of this node.
+    pub fn minted(&self, sys: &Sys, node: &str, ca: Ca, base: &str) -> Result<HttpsClient> {
+        let minted = self.identity(sys, node, ca)?;
+        self.client(Who::Minted(ca), base, &minted.ca, &minted.identity)
+    }
+
+    /// The one that exists while identity and CA are the same, else a new one.
+    fn client(&self, who: Who, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
+        let mut made = self.made.borrow_mut();
+        let key = (who, base.to_owned());
+        if let Some(known) = made.get(&key)
+            && known.cert == me.cert
+            && known.ca == ca
+        {
+            return Ok(known.client.clone());
+        }
+        let client = HttpsClient::new(base, ca, Some(me))?;
+        let new = Made {
+            ca: ca.to_owned(),
+            cert: me.cert.clone(),
+            client: client.clone(),
+        };
+        made.insert(key, new);
+        Ok(client)
+    }
+
+    fn identity(&self, sys: &Sys, node: &str, ca: Ca) -> Result<Minted> {
+        let now_s = sys.clock.now_ms() / 1000;
+        let now = OffsetDateTime::from_unix_timestamp(now_s.cast_signed())?;
+        let mut minted = self.minted.borrow_mut();
+        if let Some(known) = minted.get(&ca)
+            // A clock that was put back has left the begin of the certificate behind.
+            && (known.at..known.at + REPLACED_AFTER).contains(&now)
+        {
+            return Ok(known.clone());
+        }
+        debug!("a client certificate is minted from {}", ca.file("crt"));
+        let new = mint(sys, node, ca, now)?;
+        minted.insert(ca, new.clone());
+        Ok(new)
+    }
+}
+
+fn mint(sys: &Sys, node: &str, ca: Ca, now: OffsetDateTime) -> Result<Minted> {
+    let read = |suffix: &str| {
+        let path = ca.file(suffix);
+        let text = sys.files.read(&path)?;
+        text.with_context(|| format!("{path} is missing: Ignition did not bring it"))
+    };
+    let cert = read("crt")?;
+    let authority =
+        Authority::load(cert.clone(), Secret::new(read("key")?)).with_context(|| ca.file("crt"))?;
+    let name = format!("ha-agent:{node}");
+    let identity = authority.sign_client(&name, ca.organization(), MINTED_LIFE, now)?;
+    Ok(Minted {
+        identity,
+        ca: cert,
+        at: now,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,186 @@
+//! The Kubernetes API, as much of it as is needed.
+
+use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+
+use crate::Identity;
+use crate::error::ApiError;
+use crate::https::{Body, HttpsClient};
+use crate::objects::{
+    ConfigMap, DaemonSet, EndpointSlice, Lease, List, Metadata, Named, Node, Pod,
+};
+
+/// The API at one address, under one identity.
+#[derive(Debug, Clone)]
+pub struct Client {
+    https: HttpsClient,
+}
+
+const KUBE_SYSTEM: &str = "/api/v1/namespaces/kube-system";
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+
+impl Client {
+    /// The API at `https://ADDRESS:PORT`, trusting nobody but the CA.
+    pub fn new(base: &str, ca: &str, me: Option<&Identity>) -> Result<Self, ApiError> {
+        Ok(Self {
+            https: HttpsClient::new(base, ca, me)?,
+        })
+    }
+
+    /// The API behind a client that exists already.
+    pub fn over(https: HttpsClient) -> Self {
+        Self { https }
+    }
+
+    /// The same with another deadline for each request.
+    pub fn within(self, deadline: std::time::Duration) -> Self {
+        Self {
+            https: self.https.within(deadline),
+        }
+    }
+
+    /// 200 from `/readyz`.
+    pub async fn ready(&self) -> Result<(), ApiError> {
+        self.https
+            .text(Method::GET, "/readyz", Body::none())
+            .await
+            .map(drop)
+    }
+
+    /// A ConfigMap of kube-system.
+    pub async fn config_map(&self, name: &str) -> Result<ConfigMap, ApiError> {
+        self.get(&format!("{KUBE_SYSTEM}/configmaps/{name}")).await
+    }
+
+    /// A node; none if it is not registered.
+    pub async fn node(&self, name: &str) -> Result<Option<Node>, ApiError> {
+        optional(self.get(&format!("/api/v1/nodes/{name}")).await)
+    }
+
+    /// All nodes.
+    pub async fn nodes(&self) -> Result<Vec<Node>, ApiError> {
+        let list: List<Node> = self.get("/api/v1/nodes").await?;
+        Ok(list.items)
+    }
+
+    /// Removes a node; fine if it is not there.
+    pub async fn delete_node(&self, name: &str) -> Result<(), ApiError> {
+        self.delete(&format!("/api/v1/nodes/{name}")).await
+    }
+
+    /// Sets labels of a node.
+    pub async fn label_node(&self, name: &str, labels: &impl Serialize) -> Result<(), ApiError> {
+        let patch = Body::merge_patch(&json!({"metadata": {"labels": labels}}));
+        self.https
+            .text(Method::PATCH, &format!("/api/v1/nodes/{name}"), patch)
+            .await
+            .map(drop)
+    }
+
+    /// The nodes that kubeadm marked as control planes.
+    pub async fn control_planes(&self) -> Result<Vec<Node>, ApiError> {
+        let path = "/api/v1/nodes?labelSelector=node-role.kubernetes.io%2Fcontrol-plane";
+        let list: List<Node> = self.get(path).await?;
+        Ok(list.items)
+    }
+
+    /// The pods of the cluster's DNS, without those that have ended.
+    pub async fn dns_pods(&self) -> Result<Vec<Pod>, ApiError> {
+        let ended = "status.phase%21%3DFailed%2Cstatus.phase%21%3DSucceeded";
+        let path =
+            format!("{KUBE_SYSTEM}/pods?labelSelector=k8s-app%3Dkube-dns&fieldSelector={ended}");
+        let list: List<Pod> = self.get(&path).await?;
+        Ok(list.items)
+    }
+
+    /// Removes a pod of kube-system; fine if it is not there.
+    pub async fn delete_pod(&self, name: &str) -> Result<(), ApiError> {
+        self.delete(&format!("{KUBE_SYSTEM}/pods/{name}")).await
+    }
+
+    /// The addresses of the apiservers as they register themselves.
+    pub async fn apiservers(&self) -> Result<Vec<String>, ApiError> {
+        let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
+        let list: List<EndpointSlice> = self.get(path).await?;
+        Ok(ready_addresses(&list.items))
+    }
+
+    /// A DaemonSet of kube-system.
+    pub async fn daemon_set(&self, name: &str) -> Result<DaemonSet, ApiError> {
+        self.get(&format!(
+            "/apis/apps/v1/namespaces/kube-system/daemonsets/{name}"
+        ))
+        .await
+    }
+
+    /// Whether an object exists, by its path.
+    pub async fn exists(&self, path: &str) -> Result<bool, ApiError> {
+        Ok(optional(self.get::<Named>(path).await)?.is_some())
+    }
+
+    /// kube-system's Secrets of one type, without their content.
+    pub async fn secrets_of_type(&self, kind: &str) -> Result<Vec<Metadata>, ApiError> {
+        let path = format!(
+            "{KUBE_SYSTEM}/secrets?fieldSelector=type%3D{}",
+            kind.replace('/', "%2F")
+        );
+        let list: List<Named> = self.get(&path).await?;
+        Ok(list.items.into_iter().map(|s| s.metadata).collect())
+    }
+
+    /// Removes a Secret of kube-system; fine if it is not there.
+    pub async fn delete_secret(&self, name: &str) -> Result<(), ApiError> {
+        self.delete(&format!("{KUBE_SYSTEM}/secrets/{name}")).await
+    }
+
+    /// A Lease of kube-system.
+    pub async fn lease(&self, name: &str) -> Result<Option<Lease>, ApiError> {
+        optional(self.get(&format!("{LEASES}/{name}")).await)
+    }
+
+    /// Makes a Lease; 409 if somebody was faster.
+    pub async fn create_lease(&self, lease: &Lease) -> Result<Lease, ApiError> {
+        self.https
+            .json(Method::POST, LEASES, Body::json(lease))
+            .await
+    }
+
+    /// Changes a Lease; 409 if somebody was faster.
+    pub async fn update_lease(&self, lease: &Lease) -> Result<Lease, ApiError> {
+        let path = format!("{LEASES}/{}", lease.metadata.name);
+        self.https.json(Method::PUT, &path, Body::json(lease)).await
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ApiError> {
+        self.https.json(Method::GET, path, Body::none()).await
+    }
+
+    async fn delete(&self, path: &str) -> Result<(), ApiError> {
+        optional(self.https.text(Method::DELETE, path, Body::none()).await).map(drop)
+    }
+}
+
+fn optional<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+    match answer {
+        Ok(value) => Ok(Some(value)),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+fn ready_addresses(slices: &[EndpointSlice]) -> Vec<String> {
+    let mut all: Vec<String> = slices
+        .iter()
+        .flat_map(|s| &s.endpoints)
+        .filter(|e| e.conditions.ready != Some(false))
+        .flat_map(|e| e.addresses.iter().cloned())
+        .collect();
+    all.sort();
+    all.dedup();
+    all
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+use std::time::Duration;
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::testing::{self, Script, run, test_authority};
+
+fn client(address: std::net::SocketAddr, ca: &str) -> Client {
+    Client::new(&format!("https://{address}"), ca, None)
+        .unwrap()
+        .within(Duration::from_secs(2))
+}
+
+#[test]
+fn the_ways_to_fail_are_told_apart() {
+    run(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        script
+            .on("GET /readyz", 503, "[+]ping ok\n[-]etcd failed")
+            .on("GET /readyz", 200, "ok");
+        let address = script.serve(&ca).await;
+        let client = client(address, ca.cert());
+        let error = client.ready().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("https://{address}/readyz: HTTP 503: [+]ping ok")
+        );
+        client.ready().await.unwrap();
+        assert!(
+            client.node("node9").await.unwrap().is_none(),
+            "404 is an answer"
+        );
+    });
+}
+
+#[test]
+fn nobody_listens() {
+    run(async {
+        let ca = test_authority("kubernetes");
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .unwrap()
+            .local_addr()
+            .unwrap();
+        let error = client(free, ca.cert()).ready().await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::NotConnected(_)));
+        assert_eq!(
+            error.to_string(),
+            format!("https://{free}/readyz: Connection refused")
+        );
+    });
+}
+
+#[test]
+fn another_cluster_is_named_by_its_ca() {
+    run(async {
+        let (ours, theirs) = (
+            test_authority("kubernetes"),
+            test_authority("their-kubernetes"),
+        );
+        let script = Script::default();
+        let address = script.on("GET /readyz", 200, "ok").serve(&theirs).await;
+        let error = client(address, ours.cert())
+            .ready()
+            .await
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains(
+                "another cluster answers on this address (its CA: CN=their-kubernetes, key id "
+            ),
+            "{error}"
+        );
+        assert!(error.ends_with("change endpoint.vip or stop it"), "{error}");
+    });
+}
+
+#[test]
+fn a_cut_connection_is_no_answer() {
+    run(async {
+        // haproxy without a living backend: it accepts and closes.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::task::spawn_local(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                drop(stream);
+            }
+        });
+        let error = client(address, &test_authority("x").cert())
+            .ready()
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error.kind, ErrorKind::ClosedInHandshake(_)),
+            "{error:?}"
+        );
+        assert_eq!(error.status(), None);
+    });
+}
+
+#[test]
+fn silence_has_an_end() {
+    run(async {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let client =
+            client(address, &test_authority("x").cert()).within(Duration::from_millis(100));
+        let error = client.ready().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            format!("https://{address}/readyz: no answer within 0.1 s")
+        );
+        assert!(matches!(error.kind, ErrorKind::Silent(_)));
+        drop(listener);
+    });
+}
+
+#[test]
+fn names_are_never_looked_up() {
+    run(async {
+        let error = Client::new("https://localhost:1", test_authority("x").cert(), None)
+            .unwrap()
+            .ready()
+            .await
+            .unwrap_err();
+        assert!(
+            error.to_string().contains("names are not looked up"),
+            "{error}"
+        );
+    });
+}
+
+#[test]
+fn a_lost_race_is_a_conflict() {
+    run(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        script.on(
+            "POST /apis/coordination",
+            409,
+            r#"{"message":"leases \"x\" already exists"}"#,
+        );
+        let client = client(script.serve(&ca).await, ca.cert());
+        assert!(
+            client
+                .create_lease(&Lease::default())
+                .await
+                .unwrap_err()
+                .is_conflict()
+        );
+    });
+}
+
+#[test]
+fn only_ready_endpoints_count() {
+    let slices: Vec<EndpointSlice> = serde_json::from_str(
+        r#"[{"endpoints":[{"addresses":["10.77.0.12"],"conditions":{"ready":true}},{"addresses":["10.77.0.11"]},
+             {"addresses":["10.77.0.13"],"conditions":{"ready":false}}]},{"endpoints":[{"addresses":["10.77.0.11"]}]},{}]"#,
+    )
+    .unwrap();
+    assert_eq!(ready_addresses(&slices), ["10.77.0.11", "10.77.0.12"]);
+}
+
+#[test]
+fn a_ca_of_the_same_name_is_another_cluster() {
+    run(async {
+        let (ours, theirs) = (test_authority("kubernetes"), test_authority("kubernetes"));
+        let script = Script::default();
+        let address = script.on("GET /readyz", 200, "ok").serve(&theirs).await;
+        let error = client(address, ours.cert()).ready().await.unwrap_err();
+        assert!(
+            matches!(
+                error.kind,
+                ErrorKind::BadSignature { issuer: Some(_) }
+                    | ErrorKind::UnknownIssuer { issuer: Some(_) }
+            ),
+            "{error:?}"
+        );
+    });
+}
+
+#[test]
+fn a_server_that_hangs_up_after_the_handshake_was_there() {
+    run(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        let address = script
+            .on("GET /readyz", testing::HANG_UP, "")
+            .serve(&ca)
+            .await;
+        let error = client(address, ca.cert()).ready().await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Broken(_)), "{error:?}");
+    });
+}
+
+#[test]
+fn an_expired_certificate_is_told_apart() {
+    run(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        let address = script.serve_expired(&ca).await;
+        let error = client(address, ca.cert()).ready().await.unwrap_err();
+        assert!(
+            matches!(error.kind, ErrorKind::CertificateExpired),
+            "{error:?}"
+        );
+    });
+}
+
+#[test]
+fn a_machine_that_drops_packets_is_not_silent() {
+    run(async {
+        // TEST-NET-1 is routed nowhere.
+        let error = client(
+            "192.0.2.1:6443".parse().unwrap(),
+            test_authority("x").cert(),
+        )
+        .within(Duration::from_millis(100))
+        .ready()
+        .await
+        .unwrap_err();
+        assert!(
+            matches!(
+                error.kind,
+                ErrorKind::ConnectTimeout(_) | ErrorKind::NotConnected(_)
+            ),
+            "{error:?}"
+        );
+    });
+}

@@ -1,0 +1,193 @@
+//! What can go wrong with a request, told apart where a caller or a reader would act differently.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+/// A request that did not end well.
+#[derive(Debug, thiserror::Error)]
+#[error("{url}: {kind}")]
+pub struct ApiError {
+    /// Where.
+    pub url: String,
+    /// What.
+    pub kind: ErrorKind,
+}
+
+/// How a request failed.
+#[derive(Debug, thiserror::Error)]
+pub enum ErrorKind {
+    /// Nobody listens, or there is no route.
+    #[error("{0}")]
+    NotConnected(String),
+    /// No connection in time: the machine is off, or something drops its packets.
+    #[error("no connection within {} s", .0.as_secs_f32())]
+    ConnectTimeout(Duration),
+    /// Somebody accepts connections there, but did not answer in time.
+    #[error("no answer within {} s", .0.as_secs_f32())]
+    Silent(Duration),
+    /// The connection was accepted and closed before the end of TLS's handshake, e.g. by haproxy without a living backend.
+    #[error("{0}")]
+    ClosedInHandshake(String),
+    /// The connection broke after the handshake: this cluster's CA vouches for who was there.
+    #[error("{0}")]
+    Broken(String),
+    /// The server's certificate is signed by a CA of another name.
+    #[error("{}", another_cluster(.issuer.as_deref()))]
+    UnknownIssuer {
+        /// Who signed the certificate that was shown, if that could be read.
+        issuer: Option<String>,
+    },
+    /// The server's certificate is signed by a CA of the same name, but with another key.
+    #[error("{}", another_cluster(.issuer.as_deref()))]
+    BadSignature {
+        /// As above.
+        issuer: Option<String>,
+    },
+    /// The server's certificate has ended, or this machine's clock is wrong.
+    #[error("TLS: the server's certificate has expired")]
+    CertificateExpired,
+    /// TLS failed in another way.
+    #[error("TLS: {0}")]
+    Tls(rustls::Error),
+    /// An answer, but not success.
+    #[error("HTTP {code}{}{reason}", if .reason.is_empty() { "" } else { ": " })]
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The server's words.
+        reason: String,
+    },
+    /// Success, but the body is not what was expected.
+    #[error("{0}")]
+    Body(String),
+    /// The request could not even be made: a broken certificate or key on this machine.
+    #[error("{0}")]
+    Local(String),
+}
+
+fn another_cluster(issuer: Option<&str>) -> String {
+    let whose = issuer.map_or_else(String::new, |i| format!(" (its CA: {i})"));
+    format!(
+        "certificate signed by an unknown authority: another cluster answers on this address{whose}: \
+         change endpoint.vip or stop it"
+    )
+}
+
+impl ApiError {
+    /// Of a request to this URL.
+    pub fn new(url: &str, kind: ErrorKind) -> Self {
+        Self {
+            url: url.to_owned(),
+            kind,
+        }
+    }
+
+    /// The HTTP status, if there was an answer that this cluster's CA vouches for.
+    pub fn status(&self) -> Option<u16> {
+        match self.kind {
+            ErrorKind::Status { code, .. } => Some(code),
+            _ => None,
+        }
+    }
+
+    /// Whether the object is not there.
+    pub fn is_not_found(&self) -> bool {
+        self.status() == Some(404)
+    }
+
+    /// Whether somebody else changed or made the object first.
+    pub fn is_conflict(&self) -> bool {
+        self.status() == Some(409)
+    }
+}
+
+impl ErrorKind {
+    /// Classifies a failed request by the types in its chain of causes. A timeout is taken for silence: whether somebody
+    /// accepts connections there is for the caller to find out.
+    pub(crate) fn classify(error: &reqwest::Error, deadline: Duration) -> Self {
+        if error.is_timeout() {
+            return Self::Silent(deadline);
+        }
+        if let Some(tls) = find::<rustls::Error>(error) {
+            return Self::of_tls(tls);
+        }
+        if error.is_decode() {
+            return Self::Body(cause(error));
+        }
+        match find::<io::Error>(error) {
+            _ if !error.is_connect() => Self::Broken(cause(error)),
+            Some(io) if closed(io.kind()) => Self::ClosedInHandshake(cause(error)),
+            _ => Self::NotConnected(cause(error)),
+        }
+    }
+
+    fn of_tls(error: &rustls::Error) -> Self {
+        use rustls::CertificateError as Bad;
+        match error {
+            rustls::Error::InvalidCertificate(Bad::UnknownIssuer) => {
+                Self::UnknownIssuer { issuer: None }
+            }
+            rustls::Error::InvalidCertificate(Bad::BadSignature) => {
+                Self::BadSignature { issuer: None }
+            }
+            rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
+                Self::CertificateExpired
+            }
+            other => Self::Tls(other.clone()),
+        }
+    }
+}
+
+/// What an accepted connection says when the other side closes it.
+fn closed(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(
+        kind,
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe
+    )
+}
+
+/// The cause below an error. An [`io::Error`] that wraps another error names as its source that one's source, not itself.
+fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+    let wrapped = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+        .map(|inner| inner as &(dyn Error + 'static));
+    wrapped.or_else(|| error.source())
+}
+
+fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| below(*error))
+}
+
+/// The innermost error of a type.
+fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    chain(error).filter_map(|e| e.downcast_ref::<E>()).last()
+}
+
+/// The innermost cause; of a fault of the system its bare text, without "(os error 111)".
+fn cause(error: &(dyn Error + 'static)) -> String {
+    let deepest = || {
+        chain(error)
+            .last()
+            .map_or_else(String::new, ToString::to_string)
+    };
+    match find::<io::Error>(error) {
+        Some(io) if io.kind() == io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
+        Some(io) if io.raw_os_error().is_some() => capitalized(io.kind()),
+        _ => deepest(),
+    }
+}
+
+/// `Connection refused`, as the system writes it.
+fn capitalized(kind: io::ErrorKind) -> String {
+    let text = kind.to_string();
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().chain(letters).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! etcd's membership over its JSON gateway, under a client certificate from etcd's CA: no etcdctl needed.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::{Deserialize, Deserializer};
+use serde_json::{Value, json};
+
+use crate::Identity;
+use crate::error::{ApiError, ErrorKind};
+use crate::https::{Body, HttpsClient};
+
+/// etcd at one or more addresses; the first that answers counts.
+#[derive(Debug, Clone)]
+pub struct Etcd {
+    servers: Vec<HttpsClient>,
+}
+
+/// A member as etcd lists it. Numbers travel as decimal strings.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Member {
+    /// Its id, decimal.
+    #[serde(rename = "ID")]
+    pub id: String,
+    /// Its name; empty until it has started once.
+    pub name: String,
+    /// Where its peers reach it.
+    #[serde(rename = "peerURLs")]
+    pub peer_urls: Vec<String>,
+    /// True until it votes.
+    #[serde(rename = "isLearner", deserialize_with = "null_is_false")]
+    pub is_learner: bool,
+}
+
+impl Member {
+    /// Whether it ever started.
+    pub fn is_started(&self) -> bool {
+        !self.name.is_empty()
+    }
+
+    /// Whether it started and votes.
+    pub fn is_voter(&self) -> bool {
+        self.is_started() && !self.is_learner
+    }
+
+    /// Whether it is the member of this node, by name or (unstarted ones have none) by address.
+    pub fn is_of(&self, name: &str, address: IpAddr) -> bool {
+        let host = match address {
+            IpAddr::V4(v4) => format!("://{v4}:"),
+            IpAddr::V6(v6) => format!("://[{v6}]:"),
+        };
+        self.name == name || self.peer_urls.iter().any(|url| url.contains(&host))
+    }
+
+    /// Its name, or where it is to be.
+    pub fn words(&self) -> String {
+        if self.is_started() {
+            self.name.clone()
+        } else {
+            self.peer_urls.join(",")
+        }
+    }
+}
+
+/// What one member says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemberStatus {
+    /// Its own id, decimal.
+    pub id: String,
+    /// The leader's id, decimal; `0`: none.
+    pub leader: String,
+}
+
+/// The answer to `/v3/cluster/member/list`.
+#[derive(Debug, Clone, Deserialize)]
+pub struct MemberList {
+    /// The members.
+    #[serde(default)]
+    pub members: Vec<Member>,
+}
+
+fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    Option::<bool>::deserialize(deserializer).map(Option::unwrap_or_default)
+}
+
+impl Etcd {
+    /// etcd at these URLs.
+    pub fn at(
+        urls: impl IntoIterator<Item = String>,
+        ca: &str,
+        me: &Identity,
+    ) -> Result<Self, ApiError> {
+        let servers = urls
+            .into_iter()
+            .map(|url| HttpsClient::new(&url, ca, Some(me)))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { servers })
+    }
+
+    /// etcd behind clients that exist already.
+    pub fn over(servers: Vec<HttpsClient>) -> Self {
+        Self { servers }
+    }
+
+    /// The same with another deadline for each request.
+    pub fn within(self, deadline: Duration) -> Self {
+        let servers = self.servers.into_iter();
+        Self {
+            servers: servers.map(|s| s.within(deadline)).collect(),
+        }
+    }
+
+    /// All members, as the quorum sees them.
+    pub async fn members(&self) -> Result<Vec<Member>, ApiError> {
+        let list: MemberList = self
+            .ask("/v3/cluster/member/list", &json!({"linearizable": true}))
+            .await?;
+        Ok(list.members)
+    }
+
+    /// All members, as the first member that answers knows them; answers without a quorum too.
+    pub async fn members_as_known(&self) -> Result<Vec<Member>, ApiError> {
+        let list: MemberList = self
+            .ask("/v3/cluster/member/list", &json!({"linearizable": false}))
+            .await?;
+        Ok(list.members)
+    }
+
+    /// Removes a member; fine if it is not there.
+    pub async fn remove(&self, id: &str) -> Result<(), ApiError> {
+        match self
+            .ask::<Value>("/v3/cluster/member/remove", &json!({"ID": id}))
+            .await
+        {
+            Err(e) if e.is_not_found() => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    /// What the first member that answers says about itself.
+    pub async fn status(&self) -> Result<MemberStatus, ApiError> {
+        let value: Value = self.ask("/v3/maintenance/status", &json!({})).await?;
+        let text = |v: Option<&Value>| v.and_then(Value::as_str).unwrap_or("0").to_owned();
+        Ok(MemberStatus {
+            id: text(value.pointer("/header/member_id")),
+            leader: text(value.get("leader")),
+        })
+    }
+
+    async fn ask<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<T, ApiError> {
+        let mut last = ApiError::new(path, ErrorKind::Local("no etcd member is known".into()));
+        for server in &self.servers {
+            match server.json(Method::POST, path, Body::json(body)).await {
+                Ok(answer) => return Ok(answer),
+                // The quorum's word is the same everywhere; only silence or sickness is a reason to ask the next one.
+                Err(e) if e.is_not_found() => return Err(e),
+                Err(e) => last = e,
+            }
+        }
+        Err(last)
+    }
+}
+
+#[cfg(test)]
+mod tests;

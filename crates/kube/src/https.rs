@@ -1,0 +1,231 @@
+//! One HTTPS client for one server: trust in one CA, perhaps a client certificate, JSON in and out.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use reqwest::Method;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::error::{ApiError, ErrorKind};
+use crate::{APISERVER_NAME, Identity, certificate};
+
+/// A request is given up after this: an apiserver that waits for a slow etcd answers within it, a dead one never.
+const DEADLINE: Duration = Duration::from_secs(6);
+/// A connection is given up after this: on one segment a living machine answers in a millisecond.
+const CONNECT: Duration = Duration::from_secs(2);
+/// After a timeout: does anybody accept connections there? The kernel answers at once, also for a program that hangs.
+const ACCEPTS_WITHIN: Duration = Duration::from_millis(500);
+/// An idle connection is dropped after this: the VIP may have moved meanwhile.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// One server.
+#[derive(Debug, Clone)]
+pub struct HttpsClient {
+    http: reqwest::Client,
+    base: String,
+    deadline: Duration,
+}
+
+impl HttpsClient {
+    /// A client for `https://ADDRESS:PORT`, trusting nobody but `ca` (PEM).
+    pub fn new(base: &str, ca: &str, me: Option<&Identity>) -> Result<Self, ApiError> {
+        let local = |what: &str, e: reqwest::Error| {
+            let kind = ErrorKind::Local(format!("the {what} cannot be used: {e}"));
+            ApiError::new(base, kind)
+        };
+        let roots = reqwest::Certificate::from_pem_bundle(ca.as_bytes())
+            .map_err(|e| local("CA certificate", e))?;
+        let mut builder = plain().tls_certs_only(roots);
+        if let Some(me) = me {
+            let me = reqwest::Identity::from_pem(me.joint_pem().expose().as_bytes())
+                .map_err(|e| local("client certificate", e))?;
+            builder = builder.identity(me);
+        }
+        let http = builder.build().map_err(|e| local("TLS client", e))?;
+        Ok(Self {
+            http,
+            base: base.to_owned(),
+            deadline: DEADLINE,
+        })
+    }
+
+    /// The same client with another deadline.
+    pub fn within(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// A request with an optional JSON body; the text of a 2xx answer.
+    pub async fn text(&self, method: Method, path: &str, body: Body) -> Result<String, ApiError> {
+        let url = format!("{}{path}", self.base);
+        match self.answer(method, &url, body).await {
+            Ok(text) => Ok(text),
+            Err(kind) => Err(ApiError::new(&url, self.looked_into(&url, kind).await)),
+        }
+    }
+
+    /// A request whose answer is JSON.
+    pub async fn json<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Body,
+    ) -> Result<T, ApiError> {
+        let text = self.text(method, path, body).await?;
+        serde_json::from_str(&text).map_err(|e| {
+            let url = format!("{}{path}", self.base);
+            ApiError::new(&url, ErrorKind::Body(e.to_string()))
+        })
+    }
+
+    async fn answer(&self, method: Method, url: &str, body: Body) -> Result<String, ErrorKind> {
+        let mut request = self.http.request(method, url).timeout(self.deadline);
+        if let Some((kind, bytes)) = body.0 {
+            let bytes = bytes.map_err(|e| ErrorKind::Local(e.to_string()))?;
+            request = request.header("content-type", kind).body(bytes);
+        }
+        let classified = |e: reqwest::Error| ErrorKind::classify(&e, self.deadline);
+        let answer = request.send().await.map_err(classified)?;
+        let status = answer.status();
+        let text = answer.text().await.map_err(classified)?;
+        if status.is_success() {
+            return Ok(text);
+        }
+        Err(ErrorKind::Status {
+            code: status.as_u16(),
+            reason: server_reason(&text),
+        })
+    }
+
+    /// What the failed request alone could not tell: who signed a foreign certificate, and whether anybody is there at all.
+    async fn looked_into(&self, url: &str, kind: ErrorKind) -> ErrorKind {
+        match kind {
+            ErrorKind::UnknownIssuer { .. } => ErrorKind::UnknownIssuer {
+                issuer: issuer_at(url).await,
+            },
+            ErrorKind::BadSignature { .. } => ErrorKind::BadSignature {
+                issuer: issuer_at(url).await,
+            },
+            ErrorKind::Silent(_) if !accepts_connections(url).await => {
+                ErrorKind::ConnectTimeout(self.deadline.min(CONNECT))
+            }
+            other => other,
+        }
+    }
+}
+
+/// A request's body.
+#[derive(Debug, Default)]
+pub struct Body(Option<(&'static str, serde_json::Result<Vec<u8>>)>);
+
+impl Body {
+    /// None.
+    pub fn none() -> Self {
+        Self(None)
+    }
+
+    /// JSON.
+    pub fn json(value: &impl Serialize) -> Self {
+        Self(Some(("application/json", serde_json::to_vec(value))))
+    }
+
+    /// A JSON merge patch.
+    pub fn merge_patch(value: &impl Serialize) -> Self {
+        let kind = "application/merge-patch+json";
+        Self(Some((kind, serde_json::to_vec(value))))
+    }
+}
+
+/// No name is ever looked up, but that of an apiserver which is forwarded to this machine. (The agent is static: a lookup
+/// would load NSS plug-ins of another libc.)
+#[derive(Debug)]
+struct NoNames;
+
+impl reqwest::dns::Resolve for NoNames {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let name = name.as_str().to_owned();
+        Box::pin(async move {
+            if name == APISERVER_NAME {
+                // The port is the URL's.
+                let here = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+                return Ok(Box::new(std::iter::once(here)) as reqwest::dns::Addrs);
+            }
+            Err(format!("{name}: names are not looked up, give an address").into())
+        })
+    }
+}
+
+fn plain() -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .no_proxy()
+        .https_only(true)
+        .http1_only()
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(1)
+        .dns_resolver(NoNames)
+        .user_agent(concat!("flatcar-ha/", env!("CARGO_PKG_VERSION")))
+}
+
+/// The message of a Kubernetes `Status` or of an etcd error, else the first line.
+fn server_reason(text: &str) -> String {
+    let message = serde_json::from_str::<serde_json::Value>(text)
+        .ok()
+        .and_then(|v| {
+            v.get("message")
+                .or_else(|| v.get("error"))
+                .and_then(|m| m.as_str().map(str::to_owned))
+        });
+    message.unwrap_or_else(|| {
+        text.lines()
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .take(200)
+            .collect()
+    })
+}
+
+/// Whether a TCP connection to this URL's server comes about.
+async fn accepts_connections(url: &str) -> bool {
+    let Some(address) = address_of(url) else {
+        return false;
+    };
+    let connected = tokio::net::TcpStream::connect(address);
+    tokio::time::timeout(ACCEPTS_WITHIN, connected)
+        .await
+        .is_ok_and(|connected| connected.is_ok())
+}
+
+fn address_of(url: &str) -> Option<SocketAddr> {
+    let url = reqwest::Url::parse(url).ok()?;
+    let host = url.host_str()?.trim_matches(['[', ']']);
+    let ip = if host == APISERVER_NAME {
+        IpAddr::V4(Ipv4Addr::LOCALHOST)
+    } else {
+        host.parse().ok()?
+    };
+    Some(SocketAddr::new(ip, url.port_or_known_default()?))
+}
+
+/// Who signed the certificate of a server that is not to be trusted. Nothing is sent to it but one request for its
+/// health, without any identity.
+async fn issuer_at(url: &str) -> Option<String> {
+    let http = plain()
+        .tls_danger_accept_invalid_certs(true)
+        .tls_info(true)
+        .build()
+        .ok()?;
+    let answer = http.get(url).timeout(CONNECT).send().await.ok()?;
+    let leaf = answer
+        .extensions()
+        .get::<reqwest::tls::TlsInfo>()?
+        .peer_certificate()?
+        .to_vec();
+    certificate::issuer(&leaf)
+}
+
+#[cfg(test)]
+mod tests;

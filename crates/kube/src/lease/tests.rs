@@ -1,0 +1,161 @@
+use super::*;
+
+fn me() -> Holder {
+    Holder {
+        node: "node2".into(),
+        boot: "b2".into(),
+    }
+}
+
+fn held_by(identity: &str, renewed: &str) -> Lease {
+    let mut lease = taken("x", None, &me(), 0);
+    lease.spec.holder_identity = Some(identity.into());
+    lease.spec.renew_time = Some(renewed.into());
+    lease
+}
+
+/// What it is about, the lease, what was seen before, our clock, and what is to be done.
+type Case = (&'static str, Option<Lease>, Option<Seen>, u64, Decision);
+
+#[test]
+fn every_case_has_its_decision() {
+    let wait = || Decision::Wait {
+        holder: "node1".into(),
+    };
+    let seen = |lease: &Lease, at| observe(None, Some(lease), at);
+    let other = held_by("node1/b1", "t0");
+    let renewed = held_by("node1/b1", "t1");
+    let cases: Vec<Case> = vec![
+        ("there is none", None, None, 0, Decision::Create),
+        (
+            "nobody holds it",
+            Some(held_by("", "t0")),
+            None,
+            0,
+            Decision::Take,
+        ),
+        (
+            "ours",
+            Some(held_by("node2/b2", "t0")),
+            None,
+            0,
+            Decision::Renew,
+        ),
+        (
+            "ours, though it looks old",
+            Some(held_by("node2/b2", "t0")),
+            seen(&other, 0),
+            99_000,
+            Decision::Renew,
+        ),
+        (
+            "of our life before the reboot",
+            Some(held_by("node2/b1", "t0")),
+            None,
+            0,
+            Decision::Take,
+        ),
+        (
+            "seen for the first time",
+            Some(other.clone()),
+            None,
+            99_000,
+            wait(),
+        ),
+        (
+            "a moment before its time",
+            Some(other.clone()),
+            seen(&other, 1_000),
+            20_999,
+            wait(),
+        ),
+        (
+            "unchanged for its whole time",
+            Some(other.clone()),
+            seen(&other, 1_000),
+            21_000,
+            Decision::Take,
+        ),
+        (
+            "renewed meanwhile",
+            Some(renewed.clone()),
+            seen(&other, 1_000),
+            99_000,
+            wait(),
+        ),
+        (
+            "our clock went back",
+            Some(other.clone()),
+            seen(&other, 50_000),
+            1_000,
+            wait(),
+        ),
+        (
+            "a name that begins like ours",
+            Some(held_by("node22/b", "t0")),
+            None,
+            0,
+            Decision::Wait {
+                holder: "node22".into(),
+            },
+        ),
+    ];
+    for (what, lease, seen, now, expected) in cases {
+        assert_eq!(
+            decide(lease.as_ref(), &me(), seen.as_ref(), now),
+            expected,
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_duration_of_its_own_counts() {
+    let mut lease = held_by("node1/b1", "t0");
+    lease.spec.lease_duration_seconds = Some(5);
+    let seen = observe(None, Some(&lease), 0);
+    assert_eq!(
+        decide(Some(&lease), &me(), seen.as_ref(), 5_000),
+        Decision::Take
+    );
+}
+
+#[test]
+fn a_look_that_failed_starts_the_watch_anew() {
+    let lease = held_by("node1/b1", "t0");
+    let seen = observe(None, Some(&lease), 0);
+    assert_eq!(
+        observe(seen.clone(), Some(&lease), 9_000),
+        seen,
+        "unchanged: since the first look"
+    );
+    assert_eq!(observe(seen, None, 10_000), None);
+    let again = observe(None, Some(&lease), 15_000);
+    assert_eq!(
+        decide(Some(&lease), &me(), again.as_ref(), 30_000),
+        Decision::Wait {
+            holder: "node1".into()
+        },
+        "the API was away, its holder could not renew"
+    );
+}
+
+#[test]
+fn taking_counts_and_renewing_does_not() {
+    let first = taken("x", None, &me(), 1_700_000_000_123);
+    assert_eq!(
+        first.spec.renew_time.as_deref(),
+        Some("2023-11-14T22:13:20.123000Z")
+    );
+    assert_eq!(first.spec.lease_transitions, Some(1));
+    let renewed = taken("x", Some(&first), &me(), 1_700_000_004_000);
+    assert_eq!(renewed.spec.lease_transitions, Some(1));
+    assert_eq!(renewed.spec.acquire_time, first.spec.acquire_time);
+    assert!(is_mine(&renewed, &me()));
+    let stolen = taken("x", Some(&held_by("node1/b1", "t0")), &me(), 0);
+    assert_eq!(stolen.spec.lease_transitions, Some(2));
+    assert_eq!(
+        decide(Some(&released(&stolen)), &me(), None, 0),
+        Decision::Take
+    );
+}

@@ -1,0 +1,312 @@
+//! The few Kubernetes objects that are read or written here, with the few fields that are needed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// What every object has.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Metadata {
+    /// Its name.
+    pub name: String,
+    /// Its namespace; empty for nodes.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Guards updates against a lost race.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub resource_version: String,
+    /// Another one: it was deleted and made anew.
+    #[serde(skip_serializing)]
+    pub uid: String,
+    /// Its labels.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Set once it is being deleted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deletion_timestamp: Option<String>,
+}
+
+/// A list of objects.
+#[derive(Debug, Clone, Deserialize)]
+pub struct List<T> {
+    /// The objects.
+    #[serde(default = "Vec::new")]
+    pub items: Vec<T>,
+}
+
+/// An object of which only the name is of interest.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Named {
+    /// Name and labels.
+    pub metadata: Metadata,
+}
+
+/// `v1/ConfigMap`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ConfigMap {
+    /// Its data.
+    pub data: BTreeMap<String, String>,
+}
+
+/// `v1/Node`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Node {
+    /// Name and labels.
+    pub metadata: Metadata,
+    /// Taints.
+    pub spec: NodeSpec,
+    /// Conditions.
+    pub status: NodeStatus,
+}
+
+/// What is wanted of a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeSpec {
+    /// Its taints; Kubernetes adds some of its own, e.g. while it is cordoned.
+    pub taints: Vec<Taint>,
+}
+
+/// A taint.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Taint {
+    /// Its key.
+    pub key: String,
+    /// `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
+    pub effect: String,
+}
+
+/// A node's status.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeStatus {
+    /// The machine below it.
+    pub node_info: NodeInfo,
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+    /// Its addresses.
+    pub addresses: Vec<NodeAddress>,
+}
+
+/// What a kubelet tells of its machine.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeInfo {
+    /// systemd's machine id.
+    #[serde(rename = "machineID")]
+    pub machine_id: String,
+}
+
+/// An address of a node.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeAddress {
+    /// E.g. `InternalIP`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The address.
+    pub address: String,
+}
+
+/// A condition.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Condition {
+    /// E.g. `Ready`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// In words.
+    pub message: String,
+    /// Since when it has this status, RFC 3339.
+    pub last_transition_time: String,
+}
+
+impl Condition {
+    /// Since when it is `True`, in milliseconds since 1970.
+    fn true_since_ms(&self) -> Option<u64> {
+        let since = OffsetDateTime::parse(&self.last_transition_time, &Rfc3339).ok()?;
+        let ms = u64::try_from(since.unix_timestamp()).ok()? * 1000;
+        (self.status == "True").then_some(ms)
+    }
+}
+
+/// The label that kubeadm gives control planes, and the key of their taint.
+pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
+
+impl Node {
+    /// Whether the kubelet reports readiness.
+    pub fn is_ready(&self) -> bool {
+        self.ready_condition().is_some_and(|c| c.status == "True")
+    }
+
+    /// Why it is not ready, in the kubelet's words; empty when it is.
+    pub fn why_not_ready(&self) -> String {
+        match self.ready_condition() {
+            Some(c) if c.status == "True" => String::new(),
+            Some(c) => c.message.clone(),
+            None => "the kubelet has not reported yet".into(),
+        }
+    }
+
+    /// Whether kubeadm has marked it as a control plane.
+    pub fn is_control_plane(&self) -> bool {
+        self.metadata.labels.contains_key(CONTROL_PLANE_LABEL)
+    }
+
+    /// The address that its kubelet registered.
+    pub fn internal_ip(&self) -> Option<std::net::IpAddr> {
+        self.status
+            .addresses
+            .iter()
+            .find(|a| a.kind == "InternalIP")
+            .and_then(|a| a.address.parse().ok())
+    }
+
+    /// Since when it is Ready and free of taints that keep cluster addons away; none while it is not.
+    pub fn schedulable_since_ms(&self) -> Option<u64> {
+        let tolerated = |t: &Taint| t.key == CONTROL_PLANE_LABEL || t.effect == "PreferNoSchedule";
+        self.ready_condition()?
+            .true_since_ms()
+            .filter(|_| self.spec.taints.iter().all(tolerated))
+    }
+
+    fn ready_condition(&self) -> Option<&Condition> {
+        self.status.conditions.iter().find(|c| c.kind == "Ready")
+    }
+}
+
+/// `v1/Pod`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Pod {
+    /// Its name.
+    pub metadata: Metadata,
+    /// Where it runs.
+    pub spec: PodSpec,
+    /// Conditions.
+    pub status: PodStatus,
+}
+
+/// What is wanted of a pod.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct PodSpec {
+    /// Empty: not scheduled yet.
+    pub node_name: String,
+}
+
+/// A pod's status.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct PodStatus {
+    /// Its conditions.
+    pub conditions: Vec<Condition>,
+}
+
+impl Pod {
+    /// Whether it serves and is to go on serving.
+    pub fn is_ready(&self) -> bool {
+        self.metadata.deletion_timestamp.is_none() && self.true_since_ms("Ready").is_some()
+    }
+
+    /// When it was given its node.
+    pub fn scheduled_at_ms(&self) -> Option<u64> {
+        self.true_since_ms("PodScheduled")
+    }
+
+    fn true_since_ms(&self, kind: &str) -> Option<u64> {
+        let mut all = self.status.conditions.iter();
+        all.find(|c| c.kind == kind)?.true_since_ms()
+    }
+}
+
+/// `apps/v1/DaemonSet`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct DaemonSet {
+    /// Its status.
+    pub status: DaemonSetStatus,
+}
+
+/// How many of its pods run.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DaemonSetStatus {
+    /// On so many nodes it should run.
+    pub desired_number_scheduled: u32,
+    /// On so many it does.
+    pub number_ready: u32,
+}
+
+/// `discovery.k8s.io/v1/EndpointSlice`.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointSlice {
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One endpoint of a slice.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Endpoint {
+    /// Its addresses.
+    pub addresses: Vec<String>,
+    /// Whether it may be sent to.
+    pub conditions: EndpointConditions,
+}
+
+/// An endpoint's conditions.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EndpointConditions {
+    /// Absent means ready.
+    pub ready: Option<bool>,
+}
+
+/// `coordination.k8s.io/v1/Lease`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Lease {
+    /// `coordination.k8s.io/v1`.
+    pub api_version: String,
+    /// `Lease`.
+    pub kind: String,
+    /// Name, namespace, version.
+    pub metadata: Metadata,
+    /// Who holds it.
+    pub spec: LeaseSpec,
+}
+
+/// Who holds a lease, and until when.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct LeaseSpec {
+    /// Empty or absent: nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holder_identity: Option<String>,
+    /// How long the holder's word counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_duration_seconds: Option<u32>,
+    /// When it was taken, RFC 3339 with microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acquire_time: Option<String>,
+    /// When the holder last said so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub renew_time: Option<String>,
+    /// How often it changed hands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lease_transitions: Option<u32>,
+}
+
+#[cfg(test)]
+mod tests;

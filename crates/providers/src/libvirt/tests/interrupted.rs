@@ -1,0 +1,91 @@
+//! What ends in the middle: a launch, the space of a pool.
+
+use super::*;
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn a_launch_that_was_cut_off_goes_on() {
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny("");
+        let (provider, node) = (&world.provider, world.node(0));
+        provider.prepare().unwrap();
+        let host = &provider.hosts["qemu:///system"];
+        // An upload of the image and one of a node that ended too early.
+        let image = host
+            .pool
+            .volumes()
+            .unwrap()
+            .into_iter()
+            .find(|(name, _)| Names::is_shared(name))
+            .unwrap();
+        std::fs::File::options()
+            .write(true)
+            .open(&image.1)
+            .unwrap()
+            .set_len(1000)
+            .unwrap();
+        virsh("pool-refresh default");
+        define(
+            "vol-create default",
+            &format!(
+                "<volume><name>{}</name><capacity>7</capacity></volume>",
+                host.names.volume("one", names::VolumeRole::Disk)
+            ),
+        );
+        let second = super::tests::provider(&world.cluster, world.dir.path());
+        assert_eq!(second.state(node).unwrap(), Machine::Absent);
+        second.prepare().unwrap();
+        assert_eq!(second.ensure(node, &world.ignition()).unwrap(), NEW);
+        world.wait("the console", || world.console(0).contains("up"));
+        // The host's network and pool are asleep, as after a reboot of the host.
+        second.power(node, Power::Off).unwrap();
+        virsh("net-destroy ha-t");
+        virsh("pool-destroy default");
+        assert_eq!(
+            second.ensure(node, &world.ignition()).unwrap(),
+            Made::PoweredOn
+        );
+        // A domain that somebody removed: its disk is nobody's, the node is made anew.
+        virsh("destroy t-one");
+        virsh("undefine t-one");
+        assert_eq!(second.ensure(node, &world.ignition()).unwrap(), NEW);
+        second.destroy().unwrap();
+        assert_eq!(everything(), "default");
+    });
+}
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn a_full_pool_is_one_message() {
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny(", pool: small");
+        let small = operator_machine::shared().join("small");
+        std::fs::create_dir(&small).unwrap();
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
+            .arg(&small)
+            .status();
+        assert!(mount.unwrap().success());
+        virsh(&format!(
+            "pool-define-as small dir --target {}",
+            small.display()
+        ));
+        let message = format!("{:#}", world.provider.prepare().unwrap_err());
+        assert!(
+            message.contains("pool small at qemu:///system has ") && message.contains("make room"),
+            "{message}"
+        );
+        let finding = bad(&world.provider).remove(0);
+        assert!(
+            finding
+                .message
+                .starts_with("pool small at qemu:///system has "),
+            "{finding:?}"
+        );
+        world.provider.destroy().unwrap();
+        assert!(
+            virsh("pool-list --all").contains("small"),
+            "it was there before"
+        );
+    });
+}

@@ -1,0 +1,177 @@
+//! What lies there already, by whomever, stays as it is.
+
+use super::*;
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn what_is_not_ours_stays() {
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny("");
+        let provider = &world.provider;
+        define(
+            "net-define",
+            "<network><name>ha-t</name><ip address='10.9.9.1' netmask='255.255.255.0'/></network>",
+        );
+        define(
+            "define",
+            "<domain type='qemu'><name>t-one</name><memory>1024</memory><os><type>hvm</type></os></domain>",
+        );
+        let before = everything();
+        let seen: Vec<String> = bad(provider)
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect();
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        assert!(
+            seen[0].contains("domain t-one that this cluster did not make"),
+            "{seen:?}"
+        );
+        assert!(
+            seen[1].contains("network ha-t that this cluster did not make"),
+            "{seen:?}"
+        );
+        assert!(
+            provider
+                .prepare()
+                .unwrap_err()
+                .to_string()
+                .contains("network ha-t")
+        );
+        assert!(
+            world
+                .ensure(0)
+                .unwrap_err()
+                .to_string()
+                .contains("domain t-one")
+        );
+        assert_eq!(provider.state(world.node(0)).unwrap(), Machine::Absent);
+        assert!(provider.power(world.node(0), Power::Off).is_err());
+        provider.remove(world.node(0)).unwrap();
+        provider.destroy().unwrap();
+        assert_eq!(everything(), before);
+        virsh("undefine t-one");
+        virsh("net-undefine ha-t");
+        two_of_a_name(&world);
+    });
+}
+
+/// A second state directory with a cluster of the same name shares the image, and nothing else.
+fn two_of_a_name(world: &Fixture) {
+    let elsewhere = tempfile::tempdir_in(operator_machine::shared()).unwrap();
+    let second = provider(&world.cluster, elsewhere.path());
+    world.provider.prepare().unwrap();
+    world.ensure(0).unwrap();
+    assert!(
+        second
+            .prepare()
+            .unwrap_err()
+            .to_string()
+            .contains("another state directory")
+    );
+    second.destroy().unwrap();
+    assert_eq!(
+        world.provider.state(world.node(0)).unwrap(),
+        Machine::Running
+    );
+    let other = cluster(
+        &format!("{{path: {}}}", tiny().display()),
+        ", network: default",
+    );
+    let other = Cluster {
+        name: "u".into(),
+        ..other
+    };
+    let third = tempfile::tempdir_in(operator_machine::shared()).unwrap();
+    let third = provider(&other, third.path());
+    let host = &third.hosts["qemu:///system"];
+    third.remember().unwrap();
+    third.share(host).unwrap();
+    let images = || virsh("vol-list default").matches("ha-host.image.").count() / 2;
+    assert_eq!(images(), 1, "uploaded once for both");
+    third.destroy().unwrap();
+    assert_eq!(images(), 1, "in use");
+    world.provider.destroy().unwrap();
+    assert_eq!(everything(), "default");
+}
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn networks_that_are_there() {
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny(", network: lan");
+        let provider = &world.provider;
+        let one = || {
+            let mut bad = bad(provider);
+            assert!(!bad.is_empty());
+            bad.remove(0)
+        };
+        assert!(one().message.contains("has no network lan"), "{:?}", one());
+        let net = |range: &str| {
+            define(
+                "net-define",
+                &format!(
+                    "<network><name>lan</name><bridge name='lan0'/>\
+                <ip address='10.79.0.1' prefix='24'><dhcp><range start='10.79.0.{range}' end='10.79.0.99'/></dhcp></ip></network>"
+                ),
+            );
+        };
+        net("12");
+        assert!(
+            one().message.contains("is not started") && one().remedy.contains("net-start lan"),
+            "{:?}",
+            one()
+        );
+        virsh("net-start lan");
+        let seen: Vec<String> = bad(provider)
+            .into_iter()
+            .map(|finding| finding.message)
+            .collect();
+        assert_eq!(seen.len(), 2, "{seen:?}");
+        assert!(
+            seen[0].contains("two 10.79.0.12 lies in the DHCP range 10.79.0.12 to 10.79.0.99"),
+            "{seen:?}"
+        );
+        assert!(seen[1].contains("the VIP 10.79.0.30"), "{seen:?}");
+        assert!(provider.prepare().is_err());
+        virsh("net-destroy lan");
+        virsh("net-undefine lan");
+        net("90");
+        virsh("net-start lan");
+        assert_eq!(bad(provider), []);
+        provider.prepare().unwrap();
+        assert_eq!(world.ensure(0).unwrap(), NEW);
+        provider.destroy().unwrap();
+        assert!(
+            everything().contains("lan"),
+            "somebody else's network stays"
+        );
+    });
+}
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn a_bridge_that_is_missing() {
+    operator_machine::inside(true, || {
+        let world = Fixture::tiny(", network: {bridge: nobr0}");
+        world.provider.prepare().unwrap();
+        let message = format!("{:#}", world.ensure(0).unwrap_err());
+        assert!(
+            message.contains("virsh start t-one") && message.contains("nobr0"),
+            "{message}"
+        );
+        assert_eq!(
+            world.provider.state(world.node(0)).unwrap(),
+            Machine::Absent
+        );
+        assert!(
+            !virsh("vol-list default").contains("t.one."),
+            "nothing of a node that never ran"
+        );
+        let added = Command::new("ip")
+            .args(["link", "add", "nobr0", "type", "bridge"])
+            .status();
+        assert!(added.unwrap().success());
+        assert_eq!(world.ensure(0).unwrap(), NEW);
+        world.provider.destroy().unwrap();
+    });
+}

@@ -1,0 +1,147 @@
+//! Provider `nspawn`: every node is a systemd-nspawn container of a node image. Needs root, no hypervisor.
+//!
+//! `layout` names everything; `network`, `root`, `store`, `extensions`, `ignition` and `cgroup` each make one thing; `plan` and
+//! `keeper` run a node; `start` and `destroy` put them in order; `preflight` looks before anything is made.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use ha_cluster_file::cluster::{self, Cluster, Node, Sysext};
+
+use self::layout::{Layout, NodeDir};
+use self::network::Segment;
+use super::{Finding, Machine, Made, Power, Provider};
+
+mod cgroup;
+mod destroy;
+mod enter;
+mod extensions;
+mod ignition;
+pub mod keeper;
+mod layout;
+mod network;
+mod plan;
+mod preflight;
+mod root;
+mod start;
+mod store;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+/// The provider for one cluster.
+#[derive(Debug)]
+pub struct Nspawn {
+    layout: Layout,
+    segment: Segment,
+    image: PathBuf,
+    sysexts: BTreeMap<String, Sysext>,
+    as_directories: bool,
+    nodes: Vec<Node>,
+    network: cluster::Network,
+    /// The program that runs `nspawn-keeper`: ha-host itself.
+    keeper: PathBuf,
+}
+
+impl Nspawn {
+    /// `dir` is the cluster's state directory.
+    pub fn new(cluster: &Cluster, options: &cluster::Nspawn, dir: &Path) -> Result<Self> {
+        let layout = Layout::new(&cluster.name, dir);
+        Ok(Self {
+            segment: Segment::new(&layout, cluster),
+            layout,
+            image: options.image.clone(),
+            sysexts: cluster.sysexts.clone(),
+            as_directories: options.sysexts_as_directories,
+            nodes: cluster.nodes.clone(),
+            network: cluster.network.clone(),
+            keeper: std::env::current_exe().context("cannot find the ha-host program itself")?,
+        })
+    }
+
+    /// Why sysexts are merged as directories; none: as images.
+    fn unpack_reason(&self) -> Option<&'static str> {
+        if self.as_directories {
+            Some("as the cluster file says")
+        } else {
+            extensions::no_loop_devices()
+        }
+    }
+
+    fn dir(&self, node: &Node) -> NodeDir {
+        self.layout.node(&node.name)
+    }
+
+    fn wiring(&self, node: &Node) -> layout::Wiring {
+        self.layout.wiring(&node.name, &self.network.interface)
+    }
+}
+
+impl Provider for Nspawn {
+    fn preflight(&self) -> Result<Vec<Finding>> {
+        preflight::check_host(self)
+    }
+
+    fn prepare(&self) -> Result<()> {
+        root::make_dir(self.layout.machines.path(), 0o700)?;
+        let (local, faults) = extensions::local_files(&self.sysexts);
+        anyhow::ensure!(
+            faults.is_empty(),
+            "{}; fix `sysexts` in the cluster file",
+            faults.join("; ")
+        );
+        extensions::gather_files(
+            &self.layout.extensions(),
+            &local,
+            self.unpack_reason().is_some(),
+        )?;
+        self.segment.make()
+    }
+
+    fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
+        start::ensure_node(self, node, ignition)
+    }
+
+    fn state(&self, node: &Node) -> Result<Machine> {
+        Ok(start::machine_state(&self.dir(node)))
+    }
+
+    fn power(&self, node: &Node, order: Power) -> Result<()> {
+        match order {
+            Power::Off => destroy::power_off(&self.dir(node), &self.wiring(node)),
+            Power::On => start::power_on(self, node),
+            Power::Reboot => enter::reboot_node(&self.dir(node), &node.name),
+        }
+    }
+
+    fn cut(&self, node: &Node, off: bool) -> Result<()> {
+        network::set_port_detached(&self.wiring(node), off)
+    }
+
+    fn remove(&self, node: &Node) -> Result<()> {
+        destroy::remove_node(&self.dir(node), &self.wiring(node))
+    }
+
+    fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
+        enter::command_on_node(&self.dir(node), &node.name, argv)
+    }
+
+    fn events(&self, node: &Node) -> PathBuf {
+        self.dir(node).join(NodeDir::REPORT).join("events.jsonl")
+    }
+
+    fn console(&self, node: &Node) -> PathBuf {
+        self.dir(node).join(NodeDir::CONSOLE)
+    }
+
+    fn destroy(&self) -> Result<()> {
+        destroy::remove_cluster(&self.layout, &self.segment, &self.network.interface)
+    }
+}
+
+/// Whether this host's PID 1 is systemd: then a node gets a unit of its own.
+fn host_runs_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}

@@ -1,0 +1,122 @@
+//! A machine's life: made, heard, switched, found again, gone.
+
+use super::*;
+
+#[test]
+#[ignore = "needs HA_OPERATOR"]
+fn a_machine_lives() {
+    operator_machine::inside(false, || {
+        let world = Fixture::new("life");
+        let (provider, node) = (&world.provider, world.node());
+        assert_eq!(world.state(), Machine::Absent);
+        provider.remove(node).unwrap();
+        broken(&world);
+        let ignition = config(&world);
+        provider.prepare().unwrap();
+        let begun = Instant::now();
+        assert_eq!(provider.ensure(node, &ignition).unwrap(), NEW);
+        assert_eq!(
+            world.again().ensure(node, &ignition).unwrap(),
+            Made::Running
+        );
+        let events = || std::fs::read_to_string(provider.events(node)).unwrap();
+        world.wait("the node's word", || events() == "{}\n");
+        println!(
+            "launch to the first event: {:.1} s",
+            begun.elapsed().as_secs_f32()
+        );
+        let dir = provider.dir(node);
+        let mode = |name: &str| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::metadata(dir.join(name))
+                .unwrap()
+                .permissions()
+                .mode()
+                & 0o777
+        };
+        assert_eq!(mode(NodeDir::CONFIG), 0o600, "it holds keys");
+        let agent = machine::guest_agent(&dir, "one");
+        world.wait("the guest agent", || agent.ping().is_ok());
+        guest::tests::prove(&agent);
+        let inside: SocketAddr = "10.77.0.11:6443".parse().unwrap();
+        let there = provider.reach(inside);
+        world.wait("an answer by the forwarded port", || {
+            heard(there).as_deref() == Some("one")
+        });
+        // Without a gateway nothing is heard; with a new one the node's cable is in again.
+        murder(&world.gateway().unwrap());
+        world.again().prepare().unwrap();
+        world.wait("an answer by a new gateway", || {
+            heard(there).as_deref() == Some("one")
+        });
+        again(&world, &agent);
+        assert_eq!(heard(there).as_deref(), None, "it is off");
+    });
+}
+
+/// A half-made node is made anew, a bad config is one message.
+fn broken(world: &Fixture) {
+    let (provider, node) = (&world.provider, world.node());
+    let half = provider.layout.new_node("one");
+    files::make_dir(&half.0).unwrap();
+    std::fs::write(half.join(NodeDir::DISK), "half").unwrap();
+    let large = world.dir.join("large.ign");
+    std::fs::write(&large, vec![b' '; 300 << 10]).unwrap();
+    let error = format!("{:#}", provider.ensure(node, &large).unwrap_err());
+    assert!(
+        error.starts_with("cannot make one: ") && error.contains("300 KiB"),
+        "{error}"
+    );
+    assert_eq!(world.state(), Machine::Absent);
+}
+
+/// Reboot, a killed hypervisor, power-off from inside: always the same disk.
+fn again(world: &Fixture, agent: &guest::Agent) {
+    let (provider, node) = (&world.provider, world.node());
+    let dir = provider.dir(node);
+    let run = |line: &str| {
+        let mut out = Vec::new();
+        let stop = std::sync::atomic::AtomicBool::new(false);
+        let code = agent.exec(&["sh", "-c", line], &mut out, &mut Vec::new(), &stop);
+        (code.unwrap(), String::from_utf8(out).unwrap())
+    };
+    let id = run("cat /etc/machine-id; sync");
+    run("touch /run/before");
+    let process = spawn::running_process(&dir.0);
+    provider.power(node, Power::Reboot).unwrap();
+    world.wait("the node after its reboot", || {
+        agent.ping().is_ok() && run("ls /run/before").0 != 0
+    });
+    assert_eq!(run("cat /etc/machine-id"), id);
+    assert_eq!(
+        spawn::running_process(&dir.0),
+        process,
+        "QEMU has lived through it"
+    );
+    murder(&process.unwrap());
+    assert_eq!(world.state(), Machine::Off);
+    world.wait("the epitaph", || {
+        let console = std::fs::read_to_string(provider.console(node)).unwrap();
+        console.contains("QEMU has ended (signal: 9")
+    });
+    assert!(
+        provider
+            .exec(node, &["true"])
+            .unwrap_err()
+            .to_string()
+            .contains("does not run")
+    );
+    let ignition = world.dir.join("one.ign");
+    assert_eq!(
+        world.again().ensure(node, &ignition).unwrap(),
+        Made::PoweredOn
+    );
+    world.wait("the node after its death", || agent.ping().is_ok());
+    assert_eq!(run("cat /etc/machine-id"), id);
+    agent.start(&["systemctl", "poweroff"]).unwrap();
+    world.wait("the node is off", || world.state() == Machine::Off);
+    world.again().power(node, Power::On).unwrap();
+    provider.power(node, Power::Off).unwrap();
+    provider.power(node, Power::Off).unwrap();
+    assert_eq!(world.state(), Machine::Off);
+}

@@ -1,0 +1,5 @@
+//! What providers that run machines on this host have in common.
+
+pub mod host_facts;
+pub mod interface_name;
+pub mod machines_dir;

@@ -1,0 +1,96 @@
+//! One file a verb.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ha_cluster_file::cluster::{Cluster, Node};
+
+mod check;
+mod completions;
+mod destroy;
+mod exec;
+mod guest_exec;
+mod image;
+mod kubeconfig;
+mod launch;
+mod logs;
+mod machines;
+mod new;
+mod render;
+mod status;
+
+use crate::cli::{Cli, Verb};
+use crate::source::{self, Source};
+use crate::state::{ClusterDir, StateRoot};
+use ha_host_base::exit::{Exit, Stop};
+use ha_providers::{self, Provider};
+
+/// Does what the command line says.
+pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
+    let root = StateRoot::new(cli.state_dir.as_deref());
+    let done = |result: Result<()>| result.map(|()| Exit::Done.into());
+    match &cli.verb {
+        Verb::New(args) => done(new::run(args)),
+        Verb::Check(args) => done(check::run(args)),
+        Verb::Render(args) => done(render::run(args, &root?)),
+        Verb::Launch(args) => launch::run(args, &root?).map(Into::into),
+        Verb::Status(args) => status::run(args, &root?).map(Into::into),
+        Verb::Kubeconfig(args) => done(kubeconfig::run(args, &root?)),
+        Verb::Logs(args) => logs::run(args, &root?),
+        Verb::Destroy(args) => done(destroy::run(args, &root?)),
+        Verb::Image(args) => done(image::run(args, root)),
+        Verb::Completions(args) => done(completions::print_completions(args)),
+        Verb::Man => done(completions::print_manual()),
+        Verb::Exec(args) => exec::run(args, &root?),
+        Verb::Power(args) => done(machines::switch_power(args, &root?)),
+        Verb::Cut(args) => done(machines::cut_off(args, &root?)),
+        Verb::Reach(args) => done(machines::print_reach(args, &root?)),
+        Verb::Remake(args) => done(machines::remake_machine(args, &root?)),
+        Verb::GuestExec(args) => guest_exec::run(args),
+        Verb::QemuFilter => done(ha_providers::qemu::filter::carry_frames()),
+        Verb::NspawnKeeper(args) => done(ha_providers::nspawn::keeper::run(&args.args)),
+    }
+}
+
+/// To standard error, where they do not disturb whoever reads the result.
+fn print_warnings(source: &Source) {
+    if !source.warnings.is_empty() {
+        eprintln!("{}", source.warnings);
+    }
+}
+
+/// A known cluster with its provider.
+struct KnownCluster {
+    dir: ClusterDir,
+    cluster: Cluster,
+    provider: Box<dyn Provider>,
+}
+
+impl KnownCluster {
+    fn find(root: &StateRoot, name: &str) -> Result<Self> {
+        let dir = source::find_cluster(root, name)?;
+        let cluster = source::known_cluster(&dir)?;
+        let provider = ha_providers::provider_of(&cluster, dir.path())?;
+        Ok(Self {
+            dir,
+            cluster,
+            provider,
+        })
+    }
+
+    fn node(&self, name: &str) -> Result<&Node> {
+        let names: Vec<&str> = self.cluster.nodes.iter().map(|n| n.name.as_str()).collect();
+        let wrong = || {
+            Stop::bad_input(format!(
+                "{} has no node {name}; it has {}",
+                self.cluster.name,
+                names.join(", ")
+            ))
+        };
+        self.cluster
+            .nodes
+            .iter()
+            .find(|n| n.name == name)
+            .ok_or_else(wrong)
+    }
+}

@@ -1,0 +1,207 @@
+//! One minimal Ignition config per node: what this node needs, and no other node's secret.
+
+use std::fmt::Write;
+
+use anyhow::Result;
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
+use ha_wire::paths;
+use ha_wire::phase::Role;
+use ha_wire::settings::Cni;
+
+mod build;
+mod network;
+mod size;
+mod sysexts;
+mod updates;
+
+use ha_wire::devices;
+
+use crate::inputs::OperatorFiles;
+use crate::pki::Pki;
+use build::ConfigBuilder;
+use ha_kube::Secret;
+
+/// How long the permission to found lasts: far longer than any first boot, and over before anybody finds an old config.
+pub const FOUNDER_SECONDS: u64 = 3600;
+/// Where nodes tell what they do: virtio-serial in machines, a file of the host in containers.
+const REPORT: [&str; 2] = [devices::EVENTS_PORT_DEVICE, devices::EVENTS_MOUNTED_FILE];
+
+#[derive(Debug)]
+pub struct NodeConfig {
+    pub text: Secret,
+    /// It is larger than is good for a machine's first boot.
+    pub warning: Option<String>,
+}
+
+/// Makes configs, from everything that they are made from.
+#[derive(Debug, Clone, Copy)]
+pub struct ConfigRenderer<'a> {
+    pub cluster: &'a Cluster,
+    pub pki: &'a Pki,
+    /// The operator's own files.
+    pub files: &'a OperatorFiles,
+    /// The permission for the first control plane; none once the cluster stands.
+    pub founder: Option<Founder>,
+}
+
+impl ConfigRenderer<'_> {
+    pub fn render(&self, node: &Node) -> Result<NodeConfig> {
+        let mut build = ConfigBuilder::default();
+        self.base(&mut build, node)?;
+        self.agent(&mut build, node)?;
+        self.keys(&mut build, node)?;
+        sysexts::write_sysexts(&mut build, self.cluster, &self.files.sysexts);
+        updates::write_updates(&mut build, self.cluster, &self.files.sysexts)?;
+        if !self.cluster.authorized_keys.is_empty() {
+            build.authorized_keys(&self.cluster.authorized_keys);
+        }
+        for text in &self.files.merges {
+            build.merge(text)?;
+        }
+        let largest = build.largest();
+        let text = build.finish()?;
+        let warning = size::check_size(&node.name, text.expose().len(), largest)?;
+        Ok(NodeConfig { text, warning })
+    }
+
+    /// Every node's config, in the order of the nodes, on all processors.
+    pub fn render_all(&self) -> Result<Vec<NodeConfig>> {
+        let nodes = &self.cluster.nodes;
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let share = nodes.len().div_ceil(threads).max(1);
+        let parts: Vec<Result<Vec<NodeConfig>>> = std::thread::scope(|scope| {
+            let start = |part: &'_ [Node]| part.iter().map(|n| self.render(n)).collect();
+            let handles: Vec<_> = nodes
+                .chunks(share)
+                .map(|part| scope.spawn(move || start(part)))
+                .collect();
+            let join = |h: std::thread::ScopedJoinHandle<'_, _>| {
+                h.join().unwrap_or_else(|p| std::panic::resume_unwind(p))
+            };
+            handles.into_iter().map(join).collect()
+        });
+        Ok(parts
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    }
+
+    fn base(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
+        build.file("/etc/hostname", 0o644, &format!("{}\n", node.name))?;
+        build.file("/etc/hosts", 0o644, &self.hosts(node))?;
+        network::write_network(build, self.cluster, node)
+    }
+
+    /// Without its own name here, kubeadm waits ten seconds for name servers.
+    fn hosts(&self, node: &Node) -> String {
+        let mut text = "127.0.0.1 localhost\n::1 localhost\n".to_owned();
+        let others = self
+            .cluster
+            .control_planes()
+            .filter(|n| n.name != node.name);
+        for n in std::iter::once(node).chain(others) {
+            // Writing to a String cannot fail.
+            let _ = writeln!(text, "{} {}", n.address, n.name);
+        }
+        text
+    }
+
+    fn agent(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
+        build.dir(paths::AGENT_DIR, 0o700);
+        build.file(
+            paths::NODE_FILE,
+            0o600,
+            &serde_json::to_string(&self.node_file(node))?,
+        )?;
+        let identity = self.pki.node_identity(&node.name)?;
+        build.file(paths::IDENTITY_CERT, 0o600, &identity.cert)?;
+        build.file(paths::IDENTITY_KEY, 0o600, identity.key.expose())?;
+        if node.role == Role::ControlPlane && !self.files.manifests.is_empty() {
+            build.dir(paths::MANIFESTS_DIR, 0o700);
+            for (name, text) in &self.files.manifests {
+                build.file(&format!("{}/{name}", paths::MANIFESTS_DIR), 0o600, text)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Control planes get the CAs, workers the cluster CA's certificate alone.
+    fn keys(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
+        build.dir(paths::PKI_DIR, 0o700);
+        let at = |name: &str| format!("{}/{name}", paths::PKI_DIR);
+        if node.role == Role::Worker {
+            return build.file(&at("ca.crt"), 0o644, self.pki.cluster.cert());
+        }
+        build.dir(&at("etcd"), 0o700);
+        for (name, text) in self.pki.files() {
+            let mode = if name.ends_with(".key") { 0o600 } else { 0o644 };
+            build.file(&at(name), mode, text)?;
+        }
+        Ok(())
+    }
+
+    fn node_file(&self, node: &Node) -> NodeFile {
+        let cluster = self.cluster;
+        let is_founder = cluster.founder().is_some_and(|f| f.name == node.name);
+        let peer = |n: &Node| Peer {
+            name: n.name.clone(),
+            address: n.address,
+        };
+        NodeFile {
+            version: node::VERSION,
+            cluster: cluster.name.clone(),
+            name: node.name.clone(),
+            role: node.role,
+            address: node.address,
+            prefix: cluster.network.prefix,
+            interface: cluster.network.interface.clone(),
+            founder: self.founder.filter(|_| is_founder),
+            control_planes: cluster.control_planes().map(peer).collect(),
+            endpoint: cluster.endpoint,
+            load_balancer: cluster.load_balancer.clone(),
+            vrid: cluster.vrid(),
+            kubernetes: self.kubernetes(),
+            cni: self.cni(),
+            labels: node.labels.clone(),
+            taints: node.taints.clone(),
+            hooks: cluster.hooks.clone(),
+            report: REPORT.map(str::to_owned).to_vec(),
+        }
+    }
+
+    fn kubernetes(&self) -> NodeKubernetes {
+        let k = &self.cluster.kubernetes;
+        NodeKubernetes {
+            version: k.version.clone(),
+            pod_cidr: k.pod_cidr,
+            service_cidr: k.service_cidr,
+            cri: k.cri,
+            proxy: k.proxy,
+            cert_sans: k.cert_sans.clone(),
+            kubelet_config: k.kubelet_config.clone(),
+            cluster_configuration: k.cluster_configuration.clone(),
+        }
+    }
+
+    fn cni(&self) -> Cni {
+        match &self.cluster.kubernetes.cni {
+            Cni::Manifests { .. } => Cni::Manifests {
+                sources: self.files.sources.clone(),
+            },
+            other => other.clone(),
+        }
+    }
+}
+
+/// The permission, beginning now.
+pub fn founder_permission(now_ms: u64) -> Founder {
+    Founder {
+        until: now_ms / 1000 + FOUNDER_SECONDS,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+//! Machines that only pretend, and a launch over them.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex, mpsc};
+
+use anyhow::bail;
+use ha_cluster_file::cluster::Node;
+use ha_flatcar_image::Bar;
+use ha_providers::{Finding, Made, Power, Unfit};
+use ha_test_support::{DEMO, cluster};
+
+use super::super::*;
+use crate::progress::{self, pull::SilentBar};
+
+/// Machines that do nothing; what their agents say is given.
+#[derive(Debug)]
+pub struct FakeProvider {
+    pub dir: PathBuf,
+    pub fit: bool,
+    pub broken: Option<&'static str>,
+    pub machine: Machine,
+    pub made: Made,
+    pub says: &'static str,
+    pub console: &'static str,
+    pub deaf: bool,
+    pub gate: Option<Gate>,
+    pub calls: Mutex<Vec<String>>,
+}
+
+/// Where every machine in the making waits.
+#[derive(Debug)]
+pub struct Gate {
+    pub entered: mpsc::Sender<String>,
+    pub go_on: Mutex<mpsc::Receiver<()>>,
+}
+
+impl FakeProvider {
+    fn note(&self, call: &str) {
+        self.calls.lock().unwrap().push(call.to_owned());
+    }
+}
+
+impl Provider for FakeProvider {
+    fn preflight(&self) -> Result<Vec<Finding>> {
+        match self.fit {
+            true => Ok(Vec::new()),
+            false => Ok(vec![Unfit::new("3 GiB free", "free some memory").into()]),
+        }
+    }
+    fn prepare(&self) -> Result<()> {
+        self.note("prepare");
+        Ok(())
+    }
+    fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
+        assert!(ignition.is_file());
+        self.note(&format!("ensure {}", node.name));
+        if let Some(gate) = &self.gate {
+            gate.entered.send(node.name.clone()).unwrap();
+            gate.go_on.lock().unwrap().recv().unwrap();
+        }
+        if self.broken == Some(node.name.as_str()) {
+            bail!("no space left on device");
+        }
+        std::fs::write(self.console(node), self.console).unwrap();
+        if node.name == "node3" && self.made != Made::Running {
+            std::fs::write(self.events(node), self.says).unwrap();
+        }
+        Ok(self.made.clone())
+    }
+    fn state(&self, _node: &Node) -> Result<Machine> {
+        Ok(self.machine)
+    }
+    fn power(&self, _node: &Node, _order: Power) -> Result<()> {
+        Ok(())
+    }
+    fn remove(&self, _node: &Node) -> Result<()> {
+        Ok(())
+    }
+    fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
+        self.note(&format!("exec {} {}", node.name, argv.join(" ")));
+        if self.deaf {
+            bail!("nobody there answers");
+        }
+        if argv[0] == "systemctl" {
+            // The agent begins anew and gives up anew.
+            let mut events = std::fs::read_to_string(self.events(node)).unwrap();
+            events += GAVE_UP;
+            std::fs::write(self.events(node), events).unwrap();
+        }
+        let mut command = Command::new("echo");
+        command.arg("ha-agent.service: Failed with result 'exit-code'.");
+        Ok(command)
+    }
+    fn events(&self, node: &Node) -> PathBuf {
+        self.dir.join(format!("{}.events", node.name))
+    }
+    fn console(&self, node: &Node) -> PathBuf {
+        self.dir.join(format!("{}.console", node.name))
+    }
+    fn destroy(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Keeps the end and the warnings as people would see them.
+#[derive(Default)]
+struct Kept(Vec<String>);
+
+impl Report for Kept {
+    fn tell(&mut self, happened: &LaunchEvent<'_>) {
+        match happened {
+            LaunchEvent::Warning(text) => self.0.push(format!("warning: {text}")),
+            LaunchEvent::Ended(end) => self.0.push(progress::end_text(end)),
+            _ => {}
+        }
+    }
+    fn download_bar(&self) -> Box<dyn Bar> {
+        Box::new(SilentBar)
+    }
+}
+
+pub struct TestEnv {
+    pub dir: tempfile::TempDir,
+    pub source: Source,
+}
+
+impl TestEnv {
+    /// The documentation's network: nothing ever answers there. Machines of no kind, so that no image is fetched for them.
+    pub fn new() -> Self {
+        let text = DEMO.replace("10.77.0.", "192.0.2.");
+        let text = text.replace("nodes:", "provider: none\nnodes:");
+        let cluster = cluster(&text, Path::new("/"));
+        let dir = tempfile::tempdir().unwrap();
+        Self {
+            dir,
+            source: Source {
+                path: "demo.yaml".into(),
+                text,
+                base: "/".into(),
+                cluster,
+                warnings: String::new(),
+            },
+        }
+    }
+
+    pub fn provider(&self) -> FakeProvider {
+        let (dir, calls) = (self.dir.path().to_owned(), Mutex::default());
+        FakeProvider {
+            dir,
+            fit: true,
+            broken: None,
+            machine: Machine::Running,
+            made: Made::New { warning: None },
+            says: "",
+            console: "",
+            deaf: false,
+            gate: None,
+            calls,
+        }
+    }
+
+    pub fn state(&self) -> ClusterDir {
+        StateRoot::new(Some(&self.dir.path().join("state")))
+            .unwrap()
+            .dir("demo")
+    }
+
+    pub fn try_launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Result<Exit>, String) {
+        let mut kept = Kept::default();
+        let launch = Launch {
+            source: &self.source,
+            dir: self.state(),
+            files: OperatorFiles::default(),
+            provider: provider.clone() as Arc<dyn Provider>,
+            options: Options {
+                timeout: Duration::from_secs(timeout),
+                parallel: 2,
+            },
+            begun: Instant::now(),
+        };
+        let exit = launch.run(true, &mut kept);
+        (exit, kept.0.join("\n"))
+    }
+
+    pub fn launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Exit, String) {
+        let (exit, end) = self.try_launch(provider, timeout);
+        (exit.unwrap(), end)
+    }
+}
+
+/// A node whose agent gives up joining.
+pub const GAVE_UP: &str = concat!(
+    r#"{"version":1,"seq":1,"timeMs":5,"node":"node3","event":"hello","agent":"0.1.0","role":"control-plane","boot":"x"}"#,
+    "\n",
+    r#"{"version":1,"seq":2,"timeMs":6,"node":"node3","event":"failed","phase":"join","attempt":3,"#,
+    r#""error":"dial tcp 192.0.2.11:2379: i/o timeout","tail":["[etcd] Announced"],"retryMs":null}"#,
+    "\n",
+);

@@ -1,0 +1,63 @@
+//! How a launch looks: on a terminal, in a pipe, to a machine.
+
+use std::io::IsTerminal;
+
+use ha_cluster_file::cluster::Cluster;
+use ha_host_base::text::{count, list, printable};
+use ha_wire::phase::Role;
+
+mod bars;
+pub mod describe;
+mod end;
+mod json;
+mod lines;
+pub mod pull;
+
+use crate::launch::report::Report;
+
+#[cfg(test)]
+pub use end::end_text;
+
+/// Lines of findings are no wider than this.
+const WIDTH: usize = 110;
+
+/// A step that went well as text, after `margin`.
+fn step_line(margin: &str, name: &str, facts: &[String]) -> String {
+    let head = format!("{margin}  {name:<11} ok   ");
+    let facts = list(facts, WIDTH, head.chars().count());
+    head + &facts
+}
+
+/// A warning as text.
+pub fn warning_line(message: &str) -> String {
+    format!("warning: {}", printable(message))
+}
+
+/// The right one for where standard output goes.
+pub fn choose_report(json: bool) -> Box<dyn Report> {
+    if json {
+        Box::new(json::JsonReport)
+    } else if std::io::stdout().is_terminal() {
+        Box::new(bars::BarReport::default())
+    } else {
+        Box::new(lines::LineReport::default())
+    }
+}
+
+/// `3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, nspawn`.
+pub fn cluster_headline(cluster: &Cluster) -> String {
+    let planes = cluster.control_planes().count();
+    let workers = cluster
+        .nodes
+        .iter()
+        .filter(|n| n.role == Role::Worker)
+        .count();
+    format!(
+        "{}, {}, VIP {}, Kubernetes {}, {}",
+        count(planes, "control plane"),
+        count(workers, "worker"),
+        cluster.endpoint.authority(),
+        cluster.kubernetes.version,
+        cluster.provider.name()
+    )
+}

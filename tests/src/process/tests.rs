@@ -1,0 +1,67 @@
+use anyhow::ensure;
+
+use super::*;
+use crate::eventually::eventually;
+
+fn sh(script: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", script]);
+    command
+}
+
+#[test]
+fn streams_and_code_are_kept() {
+    let done = run_to_end(
+        sh("echo out; echo err >&2; exit 3"),
+        Duration::from_secs(10),
+    )
+    .unwrap();
+    assert_eq!(
+        (done.code, done.stdout.as_str(), done.stderr.as_str()),
+        (Some(3), "out\n", "err\n")
+    );
+    assert!(!done.held);
+    assert!(format!("{:#}", done.ok().unwrap_err()).contains("exit code 3, wanted 0"));
+}
+
+/// The name of a process; none if it is gone or only waits to be asked for its exit code.
+fn name(pid: u32) -> Option<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let name = status.strip_prefix("Name:\t")?.lines().next()?.to_owned();
+    (!status.contains("State:\tZ")).then_some(name)
+}
+
+fn dies_when_dropped(command: Command) {
+    let limit = Duration::from_secs(10);
+    let running = RunningProcess::start(command).unwrap();
+    let pid = eventually("it sleeps", limit, || {
+        let pid = running.pid();
+        ensure!(name(pid).as_deref() == Some("sleep"), "{:?}", name(pid));
+        Ok(pid)
+    })
+    .unwrap();
+    drop(running);
+    eventually("it is gone", limit, || {
+        ensure!(name(pid).is_none(), "{:?}", name(pid));
+        Ok(())
+    })
+    .unwrap();
+}
+
+#[test]
+fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
+    dies_when_dropped(sh("exec sleep 1000"));
+    if !nix::unistd::geteuid().is_root() {
+        return;
+    }
+    let mut command = Command::new("nsenter");
+    let own = std::process::id().to_string();
+    command.args(["-t", &own, "-p", "--", "sleep", "1000"]);
+    dies_when_dropped(command);
+}
+
+#[test]
+fn a_deadline_ends_it_and_tells_the_output() {
+    let error = run_to_end(sh("echo here; exec sleep 60"), Duration::from_millis(300)).unwrap_err();
+    assert!(format!("{error:#}").contains("here"), "{error:#}");
+}
