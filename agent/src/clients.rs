@@ -48,7 +48,7 @@ impl Ca {
 #[derive(Debug, Default)]
 pub struct Clients {
     minted: RefCell<BTreeMap<Ca, Minted>>,
-    made: RefCell<BTreeMap<(Who, String), Made>>,
+    made: RefCell<BTreeMap<(ClientIdentity, String), KnownClient>>,
 }
 
 /// A client certificate and the CA that signed it.
@@ -61,7 +61,7 @@ struct Minted {
 
 /// A client with what it was made from.
 #[derive(Debug)]
-struct Made {
+struct KnownClient {
     ca: String,
     cert: String,
     client: HttpsClient,
@@ -69,7 +69,7 @@ struct Made {
 
 /// Under which identity: the node's own, or one minted from a CA.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
+enum ClientIdentity {
     Node,
     Minted(Ca),
 }
@@ -77,17 +77,28 @@ enum Who {
 impl Clients {
     /// A client of `base` under the node's own identity.
     pub fn of_node(&self, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
-        self.client(Who::Node, base, ca, me)
+        self.client(ClientIdentity::Node, base, ca, me)
     }
 
     /// A client of `base` under an identity minted from a CA of this node.
     pub fn minted(&self, sys: &Sys, node: &str, ca: Ca, base: &str) -> Result<HttpsClient> {
         let minted = self.identity(sys, node, ca)?;
-        self.client(Who::Minted(ca), base, &minted.ca, &minted.identity)
+        self.client(
+            ClientIdentity::Minted(ca),
+            base,
+            &minted.ca,
+            &minted.identity,
+        )
     }
 
     /// The one that exists while identity and CA are the same, else a new one.
-    fn client(&self, who: Who, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
+    fn client(
+        &self,
+        who: ClientIdentity,
+        base: &str,
+        ca: &str,
+        me: &Identity,
+    ) -> Result<HttpsClient> {
         let mut made = self.made.borrow_mut();
         let key = (who, base.to_owned());
         if let Some(known) = made.get(&key)
@@ -97,7 +108,7 @@ impl Clients {
             return Ok(known.client.clone());
         }
         let client = HttpsClient::new(base, ca, Some(me))?;
-        let new = Made {
+        let new = KnownClient {
             ca: ca.to_owned(),
             cert: me.cert.clone(),
             client: client.clone(),
@@ -117,13 +128,13 @@ impl Clients {
             return Ok(known.clone());
         }
         debug!("a client certificate is minted from {}", ca.file("crt"));
-        let new = mint(sys, node, ca, now)?;
+        let new = mint_identity(sys, node, ca, now)?;
         minted.insert(ca, new.clone());
         Ok(new)
     }
 }
 
-fn mint(sys: &Sys, node: &str, ca: Ca, now: OffsetDateTime) -> Result<Minted> {
+fn mint_identity(sys: &Sys, node: &str, ca: Ca, now: OffsetDateTime) -> Result<Minted> {
     let read = |suffix: &str| {
         let path = ca.file(suffix);
         let text = sys.files.read(&path)?;

@@ -4,11 +4,11 @@
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
-use ha_wire::event::{self, Event, What};
+use ha_wire::event::{self, Event, EventKind};
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 use ha_wire::phase::Phase;
-use ha_wire::status::{PhaseTime, State, Status};
+use ha_wire::status::{PhaseState, PhaseTime, Status};
 
 use crate::sys::Clock;
 use crate::sys::files::Files;
@@ -98,7 +98,7 @@ impl Tell {
             .ok()
             .flatten()
             .unwrap_or_default();
-        let what = What::Hello {
+        let what = EventKind::Hello {
             agent: env!("CARGO_PKG_VERSION").into(),
             role: voice.status.role,
             boot: boot.trim().into(),
@@ -106,7 +106,7 @@ impl Tell {
         let (node, cluster, role) = (
             &voice.status.node,
             &voice.status.cluster,
-            voice.status.role.words(),
+            voice.status.role.label(),
         );
         tracing::info!(
             node,
@@ -131,14 +131,14 @@ impl Tell {
         voice.open_phase(phase, now);
         if !phase.is_background() {
             let state = if phase == Phase::Steady {
-                State::Steady
+                PhaseState::Steady
             } else {
-                State::Working
+                PhaseState::Working
             };
             voice.enter(phase, state, attempt, now);
         }
         voice.publish();
-        voice.event(What::Started { phase, attempt });
+        voice.event(EventKind::Started { phase, attempt });
     }
 
     /// The phase waits for `what`; `last_error` is what the last try said. Rate limited, repeated words are dropped.
@@ -167,7 +167,7 @@ impl Tell {
         voice.told_waiting = Some(words);
         voice.told_waiting_ms = now;
         voice.publish();
-        voice.event(What::Waiting {
+        voice.event(EventKind::Waiting {
             phase,
             what: what.into(),
             last_error: last_error.into(),
@@ -178,7 +178,7 @@ impl Tell {
     pub fn progress(&self, phase: Phase, done: u32, total: u32) {
         let mut voice = self.voice();
         tracing::debug!(%phase, node = voice.status.node, "{phase}: {done} of {total}");
-        voice.event(What::Progress { phase, done, total });
+        voice.event(EventKind::Progress { phase, done, total });
     }
 
     /// A phase ended well.
@@ -196,7 +196,7 @@ impl Tell {
             voice.forget_errors();
         }
         voice.publish();
-        voice.event(What::Done {
+        voice.event(EventKind::Done {
             phase,
             took_ms,
             skipped,
@@ -210,9 +210,9 @@ impl Tell {
         if !phase.is_background() {
             let now = voice.clock.now_ms();
             let state = match (phase, failure.retry_ms) {
-                (Phase::Steady, Some(_)) => State::Degraded,
-                (_, Some(_)) => State::Retrying,
-                (_, None) => State::Failed,
+                (Phase::Steady, Some(_)) => PhaseState::Degraded,
+                (_, Some(_)) => PhaseState::Retrying,
+                (_, None) => PhaseState::Failed,
             };
             voice.enter(phase, state, attempt, now);
             voice.status.last_error.clone_from(&failure.error);
@@ -225,7 +225,7 @@ impl Tell {
             tail,
             retry_ms,
         } = failure;
-        voice.event(What::Failed {
+        voice.event(EventKind::Failed {
             phase,
             attempt,
             error,
@@ -238,7 +238,7 @@ impl Tell {
     pub fn steady(&self) {
         let mut voice = self.voice();
         tracing::info!(node = voice.status.node, "steady");
-        voice.event(What::Steady);
+        voice.event(EventKind::Steady);
     }
 
     /// Changes facts in the status (VIP holder, backends, etcd members, ...) and writes it if they differ.
@@ -260,7 +260,7 @@ impl Tell {
 }
 
 impl Voice {
-    fn enter(&mut self, phase: Phase, state: State, attempt: u32, now: u64) {
+    fn enter(&mut self, phase: Phase, state: PhaseState, attempt: u32, now: u64) {
         let status = &mut self.status;
         if (status.phase, status.state) != (phase, state) {
             (status.phase, status.state, status.since_ms) = (phase, state, now);
@@ -326,7 +326,7 @@ impl Voice {
         self.written = Some(self.status.clone());
     }
 
-    fn event(&mut self, what: What) {
+    fn event(&mut self, what: EventKind) {
         self.seq += 1;
         let event = Event {
             version: event::VERSION,

@@ -10,9 +10,9 @@ use ha_cluster_file::cluster::Cluster;
 use ha_kube::etcd::{Etcd, Member};
 use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Identity};
 
-mod look;
+mod view;
 
-pub use look::ClusterView;
+pub use view::ClusterView;
 
 use crate::pki::Pki;
 use ha_providers::Provider;
@@ -35,7 +35,7 @@ impl Api {
     /// With a certificate of its own from the cluster's CAs.
     pub fn new(cluster: &Cluster, pki: &Pki, provider: Arc<dyn Provider>) -> Result<Self> {
         let admin = pki.admin()?;
-        let client = |at| apiserver(at, provider.reach(at), pki, &admin);
+        let client = |at| apiserver_client(at, provider.reach(at), pki, &admin);
         let apiservers = cluster.control_planes().map(|node| {
             let own = SocketAddr::new(node.address, APISERVER_PORT);
             Ok((node.name.clone(), client(own)?))
@@ -55,48 +55,48 @@ impl Api {
     }
 
     /// One look at everything. What cannot be known without what failed before it is not asked.
-    pub async fn look(&self) -> ClusterView {
-        let mut look = ClusterView {
-            vip: ready(&self.vip).await,
+    pub async fn observe(&self) -> ClusterView {
+        let mut view = ClusterView {
+            vip: check_ready(&self.vip).await,
             ..ClusterView::default()
         };
-        if look.vip.is_err() {
-            return look;
+        if view.vip.is_err() {
+            return view;
         }
         match self.vip.nodes().await {
-            Ok(nodes) => look.nodes = nodes.iter().map(look::seen).collect(),
-            Err(error) => look.vip = Err(one_line(&error)),
+            Ok(nodes) => view.nodes = nodes.iter().map(view::node_view).collect(),
+            Err(error) => view.vip = Err(describe_error(&error)),
         }
-        if look.all_there(&self.cluster) {
-            (look.etcd, look.apiservers) = tokio::join!(self.members(), self.apiservers());
+        if view.all_there(&self.cluster) {
+            (view.etcd, view.apiservers) = tokio::join!(self.members(), self.apiservers());
         }
-        look
+        view
     }
 
     /// Everything, even if nodes are not Ready: for `status`.
-    pub async fn look_further(&self) -> ClusterView {
-        let (mut look, etcd, apiservers) =
-            tokio::join!(self.look(), self.members(), self.apiservers());
-        (look.etcd, look.apiservers) = (etcd, apiservers);
-        look
+    pub async fn observe_all(&self) -> ClusterView {
+        let (mut view, etcd, apiservers) =
+            tokio::join!(self.observe(), self.members(), self.apiservers());
+        (view.etcd, view.apiservers) = (etcd, apiservers);
+        view
     }
 
     /// Every control plane's apiserver by itself.
     async fn apiservers(&self) -> BTreeMap<String, Result<(), String>> {
         let mut tasks = tokio::task::JoinSet::new();
         for (name, client) in self.apiservers.clone() {
-            tasks.spawn(async move { (name, ready(&client).await) });
+            tasks.spawn(async move { (name, check_ready(&client).await) });
         }
         tasks.join_all().await.into_iter().collect()
     }
 
     /// The member list of the first control plane that answers; a learner has no vote yet.
     async fn members(&self) -> Result<Vec<Member>, String> {
-        self.etcd.members().await.map_err(|e| one_line(&e))
+        self.etcd.members().await.map_err(|e| describe_error(&e))
     }
 }
 
-fn apiserver(
+fn apiserver_client(
     at: SocketAddr,
     reached_at: SocketAddr,
     pki: &Pki,
@@ -106,12 +106,12 @@ fn apiserver(
     Ok(Client::new(&url, pki.cluster.cert(), Some(me))?.within(REQUEST))
 }
 
-async fn ready(apiserver: &Client) -> Result<(), String> {
-    apiserver.ready().await.map_err(|e| one_line(&e))
+async fn check_ready(apiserver: &Client) -> Result<(), String> {
+    apiserver.ready().await.map_err(|e| describe_error(&e))
 }
 
 /// Without where: the line that it stands in says it.
-fn one_line(error: &ApiError) -> String {
+fn describe_error(error: &ApiError) -> String {
     match &error.kind {
         ErrorKind::Status { code, .. } => format!("answers HTTP {code}"),
         kind => kind.to_string(),

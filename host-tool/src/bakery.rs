@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ha_cluster_file::cluster::{Arch, Assets, Cluster, Provider, Sysext};
+use ha_cluster_file::cluster::{Arch, Assets, Cluster, ProviderOptions, Sysext};
 
 mod bundled;
 pub mod cache;
@@ -100,7 +100,7 @@ fn of_file(cluster: &Cluster, name: &str, path: &Path) -> Result<Artefact> {
     let base = real.file_name().context("no file name")?.to_string_lossy();
     // nspawn brings the file as it is called.
     let file = match cluster.provider {
-        Provider::Nspawn(_) => base.into_owned(),
+        ProviderOptions::Nspawn(_) => base.into_owned(),
         _ => file_name(name, &base),
     };
     Ok(Artefact {
@@ -126,7 +126,7 @@ fn check_fit(cluster: &Cluster, name: &str, artefact: &Artefact, arch: Arch) -> 
     let wrong = [Arch::X86_64, Arch::Arm64]
         .into_iter()
         .find(|other| *other != arch && artefact.file.ends_with(&format!("-{other}.raw")));
-    if let Some(wrong) = wrong.filter(|_| cluster.provider != Provider::None) {
+    if let Some(wrong) = wrong.filter(|_| cluster.provider != ProviderOptions::None) {
         return Err(Stop::bad_input(format!(
             "sysexts.{name}: {} is for {wrong}, and the nodes are {arch}: name the image for {arch}, or change the \
              provider's `arch`",

@@ -136,8 +136,9 @@ impl Launch<'_> {
             }
         }
         let api = Api::new(cluster, &pki, provider.clone())?;
-        let look =
-            ha_host_base::block_on(async { tokio::time::timeout(FIRST_LOOK, api.look()).await })?;
+        let look = ha_host_base::block_on(async {
+            tokio::time::timeout(FIRST_LOOK, api.observe()).await
+        })?;
         Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
     }
 
@@ -183,7 +184,10 @@ impl Launch<'_> {
 }
 
 fn provider_of(cluster: &Cluster, dir: &ClusterDir) -> Result<Box<dyn Provider>> {
-    if matches!(cluster.provider, ha_cluster_file::cluster::Provider::None) {
+    if matches!(
+        cluster.provider,
+        ha_cluster_file::cluster::ProviderOptions::None
+    ) {
         return Err(Stop::bad_input(
             "`provider: none` makes no machines: use `ha-host render FILE --out DIR`, boot your machines with the \
              configs, and `ha-host status` shows how they do",

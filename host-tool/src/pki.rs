@@ -90,22 +90,22 @@ impl Pki {
     /// What a node joins with.
     pub fn node_identity(&self, node: &str) -> Result<Identity> {
         let name = format!("system:node:{node}");
-        sign(&self.cluster, &name, Some("system:nodes"), IDENTITY_LIFE)
+        sign_client_now(&self.cluster, &name, Some("system:nodes"), IDENTITY_LIFE)
     }
 
     /// The administrator's certificate: bound to cluster-admin by kubeadm's own ClusterRoleBinding.
     pub fn admin(&self) -> Result<Identity> {
         let group = Some("kubeadm:cluster-admins");
-        sign(&self.cluster, "kubernetes-admin", group, ADMIN_LIFE)
+        sign_client_now(&self.cluster, "kubernetes-admin", group, ADMIN_LIFE)
     }
 
     /// This program's certificate for asking etcd.
     pub fn etcd_client(&self) -> Result<Identity> {
-        sign(&self.etcd, "ha-host", None, ETCD_LIFE)
+        sign_client_now(&self.etcd, "ha-host", None, ETCD_LIFE)
     }
 }
 
-fn sign(
+fn sign_client_now(
     ca: &Authority,
     common_name: &str,
     organization: Option<&str>,

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ha_cluster_file::check::{check, show};
+use ha_cluster_file::check::{check_cluster_file, render_faults};
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
 use ha_host_base::exit::Stop;
@@ -45,7 +45,7 @@ pub fn read_source(path: &Path) -> Result<Source> {
     let (cluster, warnings) = check_text(&text, &base, &name)?;
     Ok(Source {
         path: path.to_owned(),
-        warnings: show(&warnings, &text, &name),
+        warnings: render_faults(&warnings, &text, &name),
         text,
         base,
         cluster,
@@ -87,8 +87,8 @@ pub fn known_cluster(dir: &ClusterDir) -> Result<Cluster> {
 
 /// Checks a text; `name` is how messages call it. Warnings come back.
 fn check_text(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
-    check(text, base).map_err(|faults| {
-        let shown = show(&faults, text, name);
+    check_cluster_file(text, base).map_err(|faults| {
+        let shown = render_faults(&faults, text, name);
         Stop::InputFaults(format!("{shown}{}", count_faults(&faults))).into()
     })
 }

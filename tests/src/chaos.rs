@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ha_wire::event::What;
+use ha_wire::event::EventKind;
 use ha_wire::paths::CRASH_AT;
 use ha_wire::phase::{Phase, Role};
 
@@ -178,7 +178,7 @@ fn has_begun(node: ClusterNode<'_>, phase: Phase) -> bool {
     let events = node.events().unwrap_or_default();
     events
         .iter()
-        .any(|e| matches!(e.what, What::Started { phase: p, .. } if p == phase))
+        .any(|e| matches!(e.what, EventKind::Started { phase: p, .. } if p == phase))
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ha_wire::event::What;
+use ha_wire::event::EventKind;
 use ha_wire::{devices, paths};
 
 use crate::cluster::Cluster;
@@ -55,7 +55,7 @@ pub fn every_node_boots(story: &Story, cluster: &Cluster) -> RunningProcess {
             }
             cluster.plan().nodes().iter().try_for_each(|(name, _, _)| {
                 let events = cluster.node(name).events()?;
-                let hello = |e: &ha_wire::event::Event| matches!(e.what, What::Hello { .. });
+                let hello = |e: &ha_wire::event::Event| matches!(e.what, EventKind::Hello { .. });
                 ensure!(events.iter().any(hello), "{name} is silent");
                 Ok(())
             })

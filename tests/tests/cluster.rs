@@ -15,7 +15,7 @@ use ha_tests::probe::Probe;
 use ha_tests::services::{dns_is_spread, kube_proxy_restarts};
 use ha_tests::story::Story;
 use ha_wire::paths;
-use ha_wire::status::State;
+use ha_wire::status::PhaseState;
 
 /// A second launch of a finished cluster only looks.
 const LOOK_ONLY: Duration = Duration::from_secs(15);
@@ -112,7 +112,8 @@ fn looks_right(story: &Story, cluster: &Cluster) {
     story.step("ha-agent status is steady on every node", || {
         for (name, role, _) in cluster.plan().nodes() {
             let (status, code) = cluster.node(&name).status()?;
-            let right = code == Some(0) && status.role == role && status.state == State::Steady;
+            let right =
+                code == Some(0) && status.role == role && status.state == PhaseState::Steady;
             ensure!(
                 right && status.vip.here == (name == holder),
                 "{name}: exit code {code:?}, {status:?}"

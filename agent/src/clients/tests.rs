@@ -39,7 +39,7 @@ fn a_client_is_made_anew_with_another_certificate() {
     let ca = test_authority("kubernetes");
     let base = "https://10.77.0.30:6444";
     let cert = |clients: &Clients| {
-        clients.made.borrow()[&(Who::Node, base.into())]
+        clients.made.borrow()[&(ClientIdentity::Node, base.into())]
             .cert
             .clone()
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ha_wire::paths;
-use ha_wire::status::{Backend, Etcd, State, Status, Vip};
+use ha_wire::status::{Backend, EtcdStatus, PhaseState, Status, Vip};
 
 use super::Exit;
 use crate::sys::Clock as _;
@@ -65,9 +65,9 @@ fn lives(files: &Files, pid: u32) -> bool {
 fn exit_of(status: &Status) -> Exit {
     match status.state {
         _ if status.agent.pid == 0 => Exit::Failed,
-        State::Steady => Exit::Done,
-        State::Failed | State::Degraded => Exit::Failed,
-        State::Working | State::Retrying => Exit::Working,
+        PhaseState::Steady => Exit::Done,
+        PhaseState::Failed | PhaseState::Degraded => Exit::Failed,
+        PhaseState::Working | PhaseState::Retrying => Exit::Working,
     }
 }
 
@@ -76,7 +76,7 @@ fn words(status: &Status, now: u64) -> String {
     let mut text = format!(
         "{:<7} {} of {}   {}\n",
         status.node,
-        status.role.words(),
+        status.role.label(),
         status.cluster,
         stand(status, now)
     );
@@ -93,17 +93,17 @@ fn words(status: &Status, now: u64) -> String {
 fn stand(status: &Status, now: u64) -> String {
     let for_ = ago(now, status.since_ms);
     match status.state {
-        State::Steady => format!("steady since {} UTC ({for_})", clock(status.since_ms)),
-        State::Degraded => format!(
+        PhaseState::Steady => format!("steady since {} UTC ({for_})", clock(status.since_ms)),
+        PhaseState::Degraded => format!(
             "steady, degraded since {} UTC ({for_})",
             clock(status.since_ms)
         ),
-        State::Working => format!("{} for {for_}", status.phase),
-        State::Retrying => format!(
+        PhaseState::Working => format!("{} for {for_}", status.phase),
+        PhaseState::Retrying => format!(
             "{}, attempt {} failed {for_} ago, trying again",
             status.phase, status.attempt
         ),
-        State::Failed => format!("{} failed {for_} ago: a person must act", status.phase),
+        PhaseState::Failed => format!("{} failed {for_} ago: a person must act", status.phase),
     }
 }
 
@@ -171,7 +171,7 @@ fn vip(vip: &Vip) -> String {
     }
 }
 
-fn etcd(etcd: &Etcd) -> String {
+fn etcd(etcd: &EtcdStatus) -> String {
     let voice = if etcd.voter { "a voter" } else { "not a voter" };
     let (is, should) = (etcd.members.len(), etcd.expected);
     match etcd.leader.as_str() {

@@ -9,21 +9,21 @@ const NAMES: Names<'static> = Names {
 };
 
 /// With everything embedded: no file beside it is needed.
-pub fn render(server: &str, ca: &str, me: &Identity) -> Secret {
+pub fn render_embedded(server: &str, ca: &str, me: &Identity) -> Secret {
     Kubeconfig::embedded(NAMES, Cluster::new(server, ca), me).to_text()
 }
 
 /// With the path of a certificate file that somebody renews.
-pub fn with_file(server: &str, ca: &str, pem: &str) -> Secret {
+pub fn render_with_file(server: &str, ca: &str, pem: &str) -> Secret {
     Kubeconfig::with_file(NAMES, Cluster::new(server, ca), pem).to_text()
 }
 
 /// Whether a kubeconfig holds a private key itself. One that cannot be read is taken for one: it is written anew.
-pub fn has_key(text: &str) -> bool {
+pub fn holds_private_key(text: &str) -> bool {
     Kubeconfig::parse(text).map_or(true, |config| config.has_key())
 }
 
 /// The CA that a kubeconfig carries, PEM.
-pub fn ca(text: &str) -> Option<String> {
+pub fn carried_ca(text: &str) -> Option<String> {
     Kubeconfig::parse(text).ok()?.cluster()?.ca()
 }

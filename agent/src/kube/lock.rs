@@ -5,7 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use anyhow::Result;
-use ha_kube::lease::{self, Decision, Holder, RENEW_S, Seen};
+use ha_kube::lease::{self, Decision, Holder, LeaseObservation, RENEW_S};
 use ha_kube::objects::Lease;
 use ha_kube::{ApiError, Client};
 use ha_wire::phase::Phase;
@@ -14,15 +14,15 @@ use tracing::{info, warn};
 use crate::context::Context;
 
 /// How often a waiting node looks: the lease is let go at a moment that others should not sleep through.
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// While a new etcd member joins, the apiserver may hold a request until it is given up; asking anew is quicker.
-const LOOK_WITHIN: Duration = Duration::from_secs(2);
+const POLL_DEADLINE: Duration = Duration::from_secs(2);
 /// The kernel's boot id.
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A lease that this node holds.
 #[derive(Debug)]
-pub struct Held<'a> {
+pub struct HeldLease<'a> {
     cx: &'a Context,
     client: Client,
     me: Holder,
@@ -30,12 +30,12 @@ pub struct Held<'a> {
 }
 
 /// Waits until the lease is ours, and tells meanwhile who has it.
-pub async fn acquire<'a>(
+pub async fn acquire_lease<'a>(
     cx: &'a Context,
     client: Client,
     name: &'static str,
     phase: Phase,
-) -> Result<Held<'a>> {
+) -> Result<HeldLease<'a>> {
     let mut candidate = Candidate::new(cx, name)?;
     loop {
         match candidate.attempt(&client).await {
@@ -50,7 +50,7 @@ pub async fn acquire<'a>(
                 .tell
                 .waiting(phase, &format!("lease {name}"), &error.to_string()),
         }
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
 }
 
@@ -60,14 +60,14 @@ pub struct Candidate<'a> {
     cx: &'a Context,
     name: &'static str,
     me: Holder,
-    seen: Option<Seen>,
+    seen: Option<LeaseObservation>,
 }
 
 /// What became of one attempt to take a lease.
 #[derive(Debug)]
 pub enum Attempt<'a> {
     /// It is ours.
-    Acquired(Box<Held<'a>>),
+    Acquired(Box<HeldLease<'a>>),
     /// Another node has it: this one.
     HeldBy(String),
 }
@@ -78,7 +78,7 @@ impl<'a> Candidate<'a> {
         Ok(Self {
             cx,
             name,
-            me: this_life(cx)?,
+            me: this_boot(cx)?,
             seen: None,
         })
     }
@@ -87,17 +87,17 @@ impl<'a> Candidate<'a> {
     pub async fn attempt(&mut self, client: &Client) -> Result<Attempt<'a>, ApiError> {
         let now = self.cx.sys.clock.now_ms();
         let (name, me) = (self.name, &self.me);
-        let looking = client.clone().within(LOOK_WITHIN);
+        let looking = client.clone().within(POLL_DEADLINE);
         let before = self.seen.take();
         let found = looking.lease(name).await?;
-        self.seen = lease::observe(before, found.as_ref(), now);
-        let decision = lease::decide(found.as_ref(), me, self.seen.as_ref(), now);
+        self.seen = lease::observe_lease(before, found.as_ref(), now);
+        let decision = lease::decide_on_lease(found.as_ref(), me, self.seen.as_ref(), now);
         if let Decision::Wait { holder } = decision {
             return Ok(Attempt::HeldBy(holder));
         }
-        let lease = claim(&looking, name, found.as_ref(), me, now).await?;
+        let lease = claim_lease(&looking, name, found.as_ref(), me, now).await?;
         info!("{name} is ours ({decision:?})");
-        Ok(Attempt::Acquired(Box::new(Held {
+        Ok(Attempt::Acquired(Box::new(HeldLease {
             cx: self.cx,
             client: client.clone(),
             me: me.clone(),
@@ -106,21 +106,21 @@ impl<'a> Candidate<'a> {
     }
 }
 
-async fn claim(
+async fn claim_lease(
     client: &Client,
     name: &str,
     found: Option<&Lease>,
     me: &Holder,
     now: u64,
 ) -> Result<Lease, ApiError> {
-    let wanted = lease::taken(name, found, me, now);
+    let wanted = lease::claimed_lease(name, found, me, now);
     match found {
         None => client.create_lease(&wanted).await,
         Some(_) => client.update_lease(&wanted).await,
     }
 }
 
-fn this_life(cx: &Context) -> Result<Holder> {
+fn this_boot(cx: &Context) -> Result<Holder> {
     let boot = cx
         .sys
         .files
@@ -134,7 +134,7 @@ fn this_life(cx: &Context) -> Result<Holder> {
     })
 }
 
-impl Held<'_> {
+impl HeldLease<'_> {
     /// Does some work and says meanwhile that this node lives. Ends with the work.
     pub async fn while_held<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
@@ -155,10 +155,10 @@ impl Held<'_> {
 
     async fn renew(&self) -> Result<(), ApiError> {
         let now = self.cx.sys.clock.now_ms();
-        let wanted = lease::taken("", Some(&self.lease.borrow().clone()), &self.me, now);
+        let wanted = lease::claimed_lease("", Some(&self.lease.borrow().clone()), &self.me, now);
         let fresh = match self.client.update_lease(&wanted).await {
             Err(e) if e.is_conflict() => match self.client.lease(&wanted.metadata.name).await? {
-                Some(found) if lease::is_mine(&found, &self.me) => found,
+                Some(found) if lease::is_held_by(&found, &self.me) => found,
                 _ => return Err(e),
             },
             other => other?,
@@ -173,9 +173,9 @@ impl Held<'_> {
         for _ in 0..RELEASE_TRIES {
             let tried = async {
                 match self.client.lease(&name).await? {
-                    Some(found) if lease::is_mine(&found, &self.me) => self
+                    Some(found) if lease::is_held_by(&found, &self.me) => self
                         .client
-                        .update_lease(&lease::released(&found))
+                        .update_lease(&lease::lease_without_holder(&found))
                         .await
                         .map(drop),
                     _ => Ok(()),
@@ -185,7 +185,7 @@ impl Held<'_> {
                 Ok(()) => return info!("{name} is free"),
                 Err(error) => warn!("{name} is not free yet: {error}"),
             }
-            self.cx.sys.clock.sleep(LOOK).await;
+            self.cx.sys.clock.sleep(POLL_INTERVAL).await;
         }
     }
 }

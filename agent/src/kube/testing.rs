@@ -1,4 +1,4 @@
 //! A CA and a server that plays the cluster. Tests only.
 
 pub use ha_kube::Authority;
-pub use ha_kube::testing::{Script, node_identity, run, test_authority};
+pub use ha_kube::testing::{Script, node_identity, run_local, test_authority};

@@ -137,7 +137,7 @@ fn first_identity(cx: &Context) -> Result<Vec<Vec<u8>>> {
 fn certificates(cx: &Context, name: &str) -> Result<Vec<Vec<u8>>> {
     let text = cx.sys.files.read(name)?;
     Ok(text
-        .map(|pem| certs::certificates(&pem))
+        .map(|pem| certs::certificates_in(&pem))
         .unwrap_or_default())
 }
 
@@ -150,7 +150,7 @@ fn settle_kubelet_conf(cx: &Context) -> Result<()> {
         .files
         .read(KUBELET_CONF)?
         .with_context(|| format!("{KUBELET_CONF} is missing"))?;
-    if !kubeconfig::has_key(&text) {
+    if !kubeconfig::holds_private_key(&text) {
         return Ok(());
     }
     let server = if cx.node.is_control_plane() {
@@ -158,7 +158,7 @@ fn settle_kubelet_conf(cx: &Context) -> Result<()> {
     } else {
         kube::vip_url(cx)
     };
-    let settled = kubeconfig::with_file(&server, &cluster_ca(cx)?, KUBELET_PEM);
+    let settled = kubeconfig::render_with_file(&server, &cluster_ca(cx)?, KUBELET_PEM);
     cx.sys
         .files
         .write(KUBELET_CONF, 0o600, settled.expose().as_bytes())

@@ -58,11 +58,11 @@ async fn look(client: &Client) -> Result<(), (&'static str, ApiError)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kube::testing::{Script, run, test_authority};
+    use crate::kube::testing::{Script, run_local, test_authority};
 
     #[test]
     fn the_gate_names_what_is_missing() {
-        run(async {
+        run_local(async {
             let ca = test_authority("kubernetes");
             let script = Script::default();
             script

@@ -85,7 +85,7 @@ fn write_kubeconfigs(cx: &Context) -> Result<()> {
             paths::IDENTITY_KEY
         );
     };
-    let text = kubeconfig::render(&kube::vip_url(cx), &cluster_ca(cx)?, &me);
+    let text = kubeconfig::render_embedded(&kube::vip_url(cx), &cluster_ca(cx)?, &me);
     cx.sys
         .files
         .write(paths::DISCOVERY, 0o600, text.expose().as_bytes())?;

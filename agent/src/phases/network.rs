@@ -79,7 +79,7 @@ async fn is_installed(cx: &Context) -> Result<bool> {
 
 /// Under a Lease: two control planes would otherwise both be first.
 async fn install(cx: &Context) -> Result<()> {
-    let held = lock::acquire(cx, kube::as_admin(cx)?, LEASE, Phase::Network).await?;
+    let held = lock::acquire_lease(cx, kube::as_admin(cx)?, LEASE, Phase::Network).await?;
     let ended = held
         .while_held(async {
             match &cx.node.cni {

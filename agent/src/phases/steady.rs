@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ha_wire::settings::Cni;
-use ha_wire::status::{Etcd as EtcdStatus, State, Status};
+use ha_wire::status::{EtcdStatus, PhaseState, Status};
 use tracing::{info, warn};
 
 use super::{Outcome, balancer};
@@ -170,13 +170,13 @@ fn note(faults: &mut Vec<String>, what: &str, looked: Result<()>) {
 
 fn tell_state(status: &mut Status, degraded: bool, worst: &str, now_ms: u64) {
     let state = if degraded {
-        State::Degraded
+        PhaseState::Degraded
     } else {
-        State::Steady
+        PhaseState::Steady
     };
     if status.state != state {
         match state {
-            State::Degraded => warn!("degraded: {worst}"),
+            PhaseState::Degraded => warn!("degraded: {worst}"),
             _ => info!("steady again"),
         }
         status.state = state;

@@ -235,7 +235,8 @@ fn local_endpoint(node: &NodeFile) -> Value {
 }
 
 fn api(node: &NodeFile) -> &'static str {
-    kubernetes::minor(&node.kubernetes.version).map_or("kubeadm.k8s.io/v1beta4", |m| m.kubeadm_api)
+    kubernetes::supported_minor(&node.kubernetes.version)
+        .map_or("kubeadm.k8s.io/v1beta4", |m| m.kubeadm_api)
 }
 
 fn documents(all: &[Value]) -> String {

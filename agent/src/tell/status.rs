@@ -2,7 +2,7 @@
 
 use ha_wire::node::NodeFile;
 use ha_wire::phase::Phase;
-use ha_wire::status::{self, Agent, State, Status, Vip};
+use ha_wire::status::{self, AgentProcess, PhaseState, Status, Vip};
 
 /// Before anything is known.
 pub(super) fn first(node: &NodeFile, now: u64) -> Status {
@@ -13,7 +13,7 @@ pub(super) fn first(node: &NodeFile, now: u64) -> Status {
         role: node.role,
         address: node.address,
         phase: Phase::Preflight,
-        state: State::Working,
+        state: PhaseState::Working,
         since_ms: now,
         updated_ms: 0,
         attempt: 1,
@@ -34,7 +34,7 @@ pub(super) fn first(node: &NodeFile, now: u64) -> Status {
         node_ready: None,
         network: String::new(),
         first_expiry: None,
-        agent: Agent {
+        agent: AgentProcess {
             version: env!("CARGO_PKG_VERSION").into(),
             pid: std::process::id(),
             rss_kib: 0,
@@ -46,21 +46,21 @@ pub(super) fn first(node: &NodeFile, now: u64) -> Status {
 pub(super) fn line(status: &Status) -> String {
     let phase = status.phase;
     match status.state {
-        State::Working if status.waiting_for.is_empty() => format!("{phase}"),
-        State::Working => format!(
+        PhaseState::Working if status.waiting_for.is_empty() => format!("{phase}"),
+        PhaseState::Working => format!(
             "{phase}: waiting for {}{}",
             status.waiting_for,
             because(status)
         ),
-        State::Retrying => format!(
+        PhaseState::Retrying => format!(
             "{phase}: attempt {} failed{}",
             status.attempt,
             because(status)
         ),
-        State::Failed => format!("{phase}: a person must act{}", because(status)),
-        State::Steady if status.vip.here => format!("steady, holds {}", status.vip.address),
-        State::Steady => "steady".to_owned(),
-        State::Degraded => format!("steady, but{}", because(status)),
+        PhaseState::Failed => format!("{phase}: a person must act{}", because(status)),
+        PhaseState::Steady if status.vip.here => format!("steady, holds {}", status.vip.address),
+        PhaseState::Steady => "steady".to_owned(),
+        PhaseState::Degraded => format!("steady, but{}", because(status)),
     }
 }
 

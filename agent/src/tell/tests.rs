@@ -76,10 +76,10 @@ fn a_failure_stands_in_the_status_until_the_next_success() {
     let status = machine.status();
     assert_eq!(
         (status.state, status.last_error.as_str()),
-        (State::Retrying, "etcd-join: timeout")
+        (PhaseState::Retrying, "etcd-join: timeout")
     );
     tell.started(Phase::Join, 2);
-    assert_eq!(machine.status().state, State::Working);
+    assert_eq!(machine.status().state, PhaseState::Working);
     assert_eq!(
         machine.status().last_error,
         "etcd-join: timeout",
@@ -93,7 +93,7 @@ fn a_failure_stands_in_the_status_until_the_next_success() {
             ..failure
         },
     );
-    assert_eq!(machine.status().state, State::Failed);
+    assert_eq!(machine.status().state, PhaseState::Failed);
     assert_eq!(
         machine.events().last().unwrap()["retryMs"],
         serde_json::Value::Null
@@ -120,7 +120,7 @@ fn what_runs_aside_does_not_take_the_place_of_the_phase() {
     let status = machine.status();
     assert_eq!(
         (status.phase, status.state, status.last_error.as_str()),
-        (Phase::Gate, State::Working, "")
+        (Phase::Gate, PhaseState::Working, "")
     );
     assert_eq!(status.phases.len(), 2);
 }
@@ -131,7 +131,7 @@ fn steady_is_degraded_by_a_failure_and_steady_again() {
     let tell = &machine.cx.tell;
     tell.started(Phase::Steady, 1);
     tell.steady();
-    assert_eq!(machine.status().state, State::Steady);
+    assert_eq!(machine.status().state, PhaseState::Steady);
     tell.failed(
         Phase::Steady,
         1,
@@ -141,9 +141,9 @@ fn steady_is_degraded_by_a_failure_and_steady_again() {
             retry_ms: Some(1),
         },
     );
-    assert_eq!(machine.status().state, State::Degraded);
+    assert_eq!(machine.status().state, PhaseState::Degraded);
     tell.started(Phase::Steady, 2);
-    assert_eq!(machine.status().state, State::Steady);
+    assert_eq!(machine.status().state, PhaseState::Steady);
 }
 
 #[test]

@@ -19,7 +19,7 @@ pub const CILIUM_CLI: &str = "v0.18.7";
 pub const AGENT: &str = "ha-agent";
 
 /// Every sysext that this Kubernetes needs, the agent's own among them.
-pub fn defaults(kubernetes: &Kubernetes) -> BTreeMap<String, Sysext> {
+pub fn default_sysexts(kubernetes: &Kubernetes) -> BTreeMap<String, Sysext> {
     let bakery = |version: &str| Sysext::Bakery {
         version: version.to_owned(),
     };

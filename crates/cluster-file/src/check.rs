@@ -12,38 +12,38 @@ mod files;
 mod kubeadm;
 mod kubernetes;
 mod machines;
+mod name_syntax;
 mod names;
 mod network;
 mod nodes;
 mod ports;
 mod provider;
-mod show;
-mod syntax;
+mod render;
 mod sysexts;
 
-pub use show::show;
+pub use render::render_faults;
 
 /// One concern's look at the file.
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
 const RULES: [Rule; 11] = [
-    names::rules,
-    network::rules,
-    cidrs::rules,
-    nodes::rules,
-    ports::rules,
-    kubernetes::rules,
-    kubeadm::rules,
-    provider::rules,
-    provider::nodes,
-    sysexts::rules,
-    files::rules,
+    names::check_names,
+    network::check_network,
+    cidrs::check_cidrs,
+    nodes::check_nodes,
+    ports::check_ports,
+    kubernetes::check_kubernetes,
+    kubeadm::check_kubeadm,
+    provider::check_provider,
+    provider::check_node_options,
+    sysexts::check_sysexts,
+    files::check_files,
 ];
 
 /// A cluster with its warnings, or all that is wrong, ordered by place. `base` is the absolute directory that relative
 /// paths in the file start from; nothing is read from disk.
-pub fn check(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault>), Vec<Fault>> {
+pub fn check_cluster_file(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault>), Vec<Fault>> {
     let (file, mut faults) = ClusterFile::read(text);
     for rule in RULES {
         rule(&file, &mut faults);
@@ -52,7 +52,7 @@ pub fn check(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault>), Vec<Fault
     if faults.iter().any(|f| f.severity == Severity::Error) {
         return Err(faults);
     }
-    match build::cluster(file, base) {
+    match build::build_cluster(file, base) {
         Some(cluster) => Ok((cluster, faults)),
         None => {
             let message = "this file passed every check and is still incomplete: a bug in ha-host";

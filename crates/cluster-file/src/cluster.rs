@@ -10,8 +10,8 @@ use serde_json::{Map, Value};
 mod vm;
 
 pub use vm::{
-    Accel, Arch, Assets, Firmware, Image, Kernel, Libvirt, LibvirtNetwork, Mac, Nic, Qemu, Updates,
-    Vm,
+    Accel, Arch, Assets, Firmware, Image, Kernel, LibvirtNetwork, LibvirtOptions, Mac, Nic,
+    QemuOptions, Updates, Vm,
 };
 
 use ha_wire::hash::fnv1a;
@@ -36,7 +36,7 @@ pub struct Cluster {
     /// In the order of the file; the first control plane may found the cluster.
     pub nodes: Vec<Node>,
     /// Who makes the machines.
-    pub provider: Provider,
+    pub provider: ProviderOptions,
     /// System extensions by name; empty: the image has them.
     pub sysexts: BTreeMap<String, Sysext>,
     /// How they reach the nodes.
@@ -130,18 +130,18 @@ pub struct Node {
 
 /// Who makes the machines.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Provider {
+pub enum ProviderOptions {
     /// Virtual machines as domains of libvirt.
-    Libvirt(Libvirt),
+    Libvirt(LibvirtOptions),
     /// Virtual machines as QEMU processes, without root.
-    Qemu(Qemu),
+    Qemu(QemuOptions),
     /// systemd-nspawn containers on this host.
-    Nspawn(Nspawn),
+    Nspawn(NspawnOptions),
     /// Nobody: configs are rendered, machines are made by somebody else.
     None,
 }
 
-impl Provider {
+impl ProviderOptions {
     /// The word in the cluster file.
     pub fn name(&self) -> &'static str {
         match self {
@@ -164,7 +164,7 @@ impl Provider {
 
 /// Options of `provider: {nspawn: {...}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nspawn {
+pub struct NspawnOptions {
     /// A node image: a directory with `root/` (the operating system, never written to) and optionally `containerd/`
     /// (a prepared image store that each node gets its own copy-on-write view of). Absolute.
     pub image: PathBuf,

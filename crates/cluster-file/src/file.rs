@@ -13,19 +13,18 @@ use crate::diagnostic::{Fault, Place};
 use crate::yaml;
 
 mod assets;
-mod at;
-mod choice;
+mod choices;
 mod json;
 mod kubernetes;
 mod nodes;
 mod provider;
 mod reader;
-mod words;
+mod scalars;
+mod spanned;
 
 pub use assets::AssetsFile;
-pub use at::At;
 pub use json::Setting;
-pub(crate) use json::object;
+pub(crate) use json::settings_as_object;
 pub use kubernetes::{
     CILIUM, CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
 };
@@ -35,7 +34,8 @@ pub use provider::{
     NspawnFile, POOL, ProviderFile, SysextForm, VmFile,
 };
 use reader::{Fields, Reader};
-pub use words::Size;
+pub use scalars::Size;
+pub use spanned::Spanned;
 
 /// The version of the cluster file's format.
 pub const VERSION: u32 = 1;
@@ -55,9 +55,9 @@ const NO_SYSEXTS: &str = "none";
 #[derive(Debug, Clone)]
 pub struct ClusterFile {
     /// Version of the format; default [`VERSION`].
-    pub version: Option<At<u32>>,
+    pub version: Option<Spanned<u32>>,
     /// Required: the cluster's name, a DNS label.
-    pub name: Option<At<String>>,
+    pub name: Option<Spanned<String>>,
     /// Kubernetes as a whole.
     pub kubernetes: KubernetesFile,
     /// Where the API answers.
@@ -67,47 +67,47 @@ pub struct ClusterFile {
     /// The network of the nodes' addresses and the VIP.
     pub network: NetworkFile,
     /// `ssh.authorizedKeys`: public keys of user `core`.
-    pub authorized_keys: Vec<At<String>>,
+    pub authorized_keys: Vec<Spanned<String>>,
     /// The list of nodes, with its place.
-    pub nodes: Option<At<Vec<NodeEntry>>>,
+    pub nodes: Option<Spanned<Vec<NodeEntry>>>,
     /// Who makes the machines.
-    pub provider: Option<At<ProviderFile>>,
+    pub provider: Option<Spanned<ProviderFile>>,
     /// System extensions that the file names.
     pub sysexts: Vec<SysextEntry>,
     /// Whether it says anything of them; `none` is the word where the image has them.
     pub sysexts_given: bool,
     /// How they reach the nodes; the provider's own way.
-    pub assets: Option<At<AssetsFile>>,
+    pub assets: Option<Spanned<AssetsFile>>,
     /// Who updates them; nobody.
-    pub updates: Option<At<Updates>>,
+    pub updates: Option<Spanned<Updates>>,
     /// `ignition.merge`: the user's own Ignition files.
-    pub ignition_merge: Vec<At<String>>,
+    pub ignition_merge: Vec<Spanned<String>>,
     /// `hooks.beforeJoin`: commands before init or join.
-    pub before_join: Vec<At<String>>,
+    pub before_join: Vec<Spanned<String>>,
     /// `hooks.afterReady`: commands once the node is Ready.
-    pub after_ready: Vec<At<String>>,
+    pub after_ready: Vec<Spanned<String>>,
 }
 
 /// `endpoint`, as written: where the API answers.
 #[derive(Debug, Clone)]
 pub struct EndpointFile {
     /// Required: the address that control planes pass on.
-    pub vip: Option<At<IpAddr>>,
+    pub vip: Option<Spanned<IpAddr>>,
     /// haproxy's port on the VIP; default [`PORT`].
-    pub port: Option<At<u16>>,
+    pub port: Option<Spanned<u16>>,
 }
 
 /// `loadBalancer`, as written.
 #[derive(Debug, Clone)]
 pub struct LoadBalancerFile {
     /// Who runs keepalived and haproxy; default [`LB_MODE`].
-    pub mode: Option<At<LbModeFile>>,
+    pub mode: Option<Spanned<LbModeFile>>,
     /// Port of haproxy's statistics page; left out: no page.
-    pub stats: Option<At<u16>>,
+    pub stats: Option<Spanned<u16>>,
     /// Further TCP ports that are balanced over the control planes.
     pub extra_ports: Vec<ExtraPortFile>,
     /// Interval of VRRP advertisements; default [`ADVERT_INTERVAL_MS`].
-    pub advert_interval_ms: Option<At<u32>>,
+    pub advert_interval_ms: Option<Spanned<u32>>,
 }
 
 /// `loadBalancer.mode`: who runs keepalived and haproxy.
@@ -123,48 +123,48 @@ pub enum LbModeFile {
 #[derive(Debug, Clone)]
 pub struct ExtraPortFile {
     /// Required: a DNS label, names the frontend.
-    pub name: Option<At<String>>,
+    pub name: Option<Spanned<String>>,
     /// Required: the port on the VIP.
-    pub port: Option<At<u16>>,
+    pub port: Option<Spanned<u16>>,
     /// Needed: with haproxy bound everywhere it can never be the same as `port`.
-    pub target: Option<At<u16>>,
+    pub target: Option<Spanned<u16>>,
 }
 
 /// `network`, as written.
 #[derive(Debug, Clone)]
 pub struct NetworkFile {
     /// Required: prefix length of the network of the VIP.
-    pub prefix: Option<At<u8>>,
+    pub prefix: Option<Spanned<u8>>,
     /// The first host address of the network of VIP and prefix.
-    pub gateway: Option<At<IpAddr>>,
+    pub gateway: Option<Spanned<IpAddr>>,
     /// Name servers; left out: none is written.
-    pub dns: Vec<At<IpAddr>>,
+    pub dns: Vec<Spanned<IpAddr>>,
     /// Name of the nodes' interface; default [`INTERFACE`].
-    pub interface: Option<At<String>>,
+    pub interface: Option<Spanned<String>>,
     /// Largest packet in bytes; left out: the interface's own.
-    pub mtu: Option<At<u32>>,
+    pub mtu: Option<Spanned<u32>>,
 }
 
 /// One of `sysexts`, as written: a system extension by name.
 #[derive(Debug, Clone)]
 pub struct SysextEntry {
     /// Its name, which is its key.
-    pub name: At<String>,
+    pub name: Spanned<String>,
     /// Where to fetch it from.
-    pub url: Option<At<String>>,
+    pub url: Option<Spanned<String>>,
     /// Its hash; needed with `url`.
-    pub sha256: Option<At<String>>,
+    pub sha256: Option<Spanned<String>>,
     /// Or a local file.
-    pub path: Option<At<String>>,
+    pub path: Option<Spanned<String>>,
     /// Or a version of the bakery's.
-    pub version: Option<At<String>>,
+    pub version: Option<Spanned<String>>,
 }
 
 impl ClusterFile {
     /// Reads the text as far as it can be read, and says what could not.
     pub(crate) fn read(text: &str) -> (Self, Vec<Fault>) {
         let mut faults = Vec::new();
-        let root = yaml::parse(text, &mut faults);
+        let root = yaml::parse_yaml(text, &mut faults);
         // A file that is not YAML has one fault; "name is missing" and its like would only hide it.
         if root.is_none() && faults.is_empty() {
             let help = "`ha-host new` writes one to start from";
@@ -214,9 +214,10 @@ impl ClusterFile {
         let name = f.needed("name", "demo");
         let kubernetes = KubernetesFile::read(f.fields("kubernetes"));
         let endpoint = EndpointFile::read(f.fields("endpoint"));
-        let [authorized_keys] = lists(f.fields("ssh"), ["authorizedKeys"]);
-        let [ignition_merge] = lists(f.fields("ignition"), ["merge"]);
-        let [before_join, after_ready] = lists(f.fields("hooks"), ["beforeJoin", "afterReady"]);
+        let [authorized_keys] = read_lists(f.fields("ssh"), ["authorizedKeys"]);
+        let [ignition_merge] = read_lists(f.fields("ignition"), ["merge"]);
+        let [before_join, after_ready] =
+            read_lists(f.fields("hooks"), ["beforeJoin", "afterReady"]);
         Self {
             version: f.or("version", VERSION),
             name,
@@ -239,12 +240,12 @@ impl ClusterFile {
 }
 
 /// A mapping of nothing but lists of text, one list for each key.
-fn lists<const N: usize>(mut f: Fields<'_>, keys: [&str; N]) -> [Vec<At<String>>; N] {
+fn read_lists<const N: usize>(mut f: Fields<'_>, keys: [&str; N]) -> [Vec<Spanned<String>>; N] {
     f.known(&keys);
     keys.map(|key| f.list(key))
 }
 
-fn network_of(vip: Option<&At<IpAddr>>, prefix: Option<&At<u8>>) -> Option<IpNet> {
+fn network_of(vip: Option<&Spanned<IpAddr>>, prefix: Option<&Spanned<u8>>) -> Option<IpNet> {
     IpNet::new(vip?.value, prefix?.value)
         .ok()
         .map(|net| net.trunc())
@@ -275,14 +276,14 @@ impl LoadBalancerFile {
                 }
             }),
             advert_interval_ms: f
-                .or("advertInterval", words::Milliseconds(ADVERT_INTERVAL_MS))
+                .or("advertInterval", scalars::Milliseconds(ADVERT_INTERVAL_MS))
                 .map(|at| at.with(at.value.0)),
         }
     }
 }
 
 impl NetworkFile {
-    fn read(mut f: Fields<'_>, vip: Option<&At<IpAddr>>) -> Self {
+    fn read(mut f: Fields<'_>, vip: Option<&Spanned<IpAddr>>) -> Self {
         f.known(&["prefix", "gateway", "dns", "interface", "mtu"]);
         let prefix = f.needed("prefix", "24");
         let first = network_of(vip, prefix.as_ref()).and_then(|net| net.hosts().next());
@@ -302,7 +303,7 @@ impl NetworkFile {
 
 impl SysextEntry {
     fn read_all(f: &mut Fields<'_>) -> Vec<Self> {
-        if f.is_word("sysexts", NO_SYSEXTS) {
+        if f.has_text("sysexts", NO_SYSEXTS) {
             f.raw("sysexts");
             return Vec::new();
         }

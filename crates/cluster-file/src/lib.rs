@@ -1,5 +1,5 @@
 //! The language of `cluster.yaml`: as written ([`file::ClusterFile`]), judged with all faults at once
-//! ([`check::check`]), as valid ([`cluster::Cluster`]). Reads text, never the disk or the network.
+//! ([`check::check_cluster_file`]), as valid ([`cluster::Cluster`]). Reads text, never the disk or the network.
 
 pub mod bakery;
 pub mod check;

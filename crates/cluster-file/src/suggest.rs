@@ -3,7 +3,7 @@
 use strsim::osa_distance;
 
 /// The candidate nearest to `word`, if it is near enough to be a slip of the finger.
-pub(crate) fn closest<'a>(
+pub(crate) fn closest_match<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -27,7 +27,7 @@ pub(crate) fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> String {
-    closest(word, candidates).map_or_else(String::new, |c| format!(", did you mean `{c}`?"))
+    closest_match(word, candidates).map_or_else(String::new, |c| format!(", did you mean `{c}`?"))
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
             ("memory", None),
         ] {
             assert_eq!(
-                closest(word, ["name", "role", "address", "podCIDR", "cri"]),
+                closest_match(word, ["name", "role", "address", "podCIDR", "cri"]),
                 right,
                 "{word}"
             );

@@ -11,7 +11,7 @@ const MAX_NAME: usize = 63;
 
 /// The text of `ha-host new`: a cluster file that is valid as it stands, with every key in it. What a cluster cannot be
 /// called becomes its nearest name: `My Cluster` is `my-cluster`.
-pub fn commented(name: &str) -> String {
+pub fn commented_cluster_file(name: &str) -> String {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
     let label: String = name.to_lowercase().chars().map(letter).collect();
     let label: String = label.trim_matches('-').chars().take(MAX_NAME).collect();

@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 64;
 
 /// A value with its place.
 #[derive(Debug, Clone)]
-pub(crate) struct Node {
+pub(crate) struct YamlNode {
     pub place: Place,
     pub value: Value,
 }
@@ -29,9 +29,9 @@ pub(crate) enum Value {
     /// Text as written (escapes resolved); plain if it stands without quotes.
     Scalar { text: String, plain: bool },
     /// A sequence, in either style.
-    List(Vec<Node>),
+    List(Vec<YamlNode>),
     /// A mapping, in the order of the file, without duplicates.
-    Map(Vec<(Key, Node)>),
+    Map(Vec<(Key, YamlNode)>),
 }
 
 /// The key of a mapping, with its place.
@@ -41,7 +41,7 @@ pub(crate) struct Key {
     pub place: Place,
 }
 
-impl Node {
+impl YamlNode {
     /// What the value is, in words.
     pub fn kind(&self) -> &'static str {
         match &self.value {
@@ -62,10 +62,10 @@ impl Node {
 }
 
 /// Reads one document. What can be read is returned even when there are faults; none: it is not YAML at all.
-pub(crate) fn parse(text: &str, faults: &mut Vec<Fault>) -> Option<Node> {
+pub(crate) fn parse_yaml(text: &str, faults: &mut Vec<Fault>) -> Option<YamlNode> {
     let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let parser = Parser::new_from_str_with_options(text, options);
-    let mut builder = Builder {
+    let mut builder = TreeBuilder {
         parser,
         anchors: HashMap::new(),
         budget: MAX_NODES,
@@ -82,15 +82,15 @@ pub(crate) fn parse(text: &str, faults: &mut Vec<Fault>) -> Option<Node> {
 
 type Fallible<T> = Result<T, Box<Fault>>;
 
-struct Builder<'t, 'f> {
+struct TreeBuilder<'t, 'f> {
     parser: Parser<'t, granit_parser::StrInput<'t>>,
-    anchors: HashMap<usize, Node>,
+    anchors: HashMap<usize, YamlNode>,
     budget: usize,
     faults: &'f mut Vec<Fault>,
 }
 
-impl<'t> Builder<'t, '_> {
-    fn document(&mut self) -> Fallible<Option<Node>> {
+impl<'t> TreeBuilder<'t, '_> {
+    fn document(&mut self) -> Fallible<Option<YamlNode>> {
         let mut root = None;
         while let Some((event, span)) = self.next()? {
             match event {
@@ -101,7 +101,11 @@ impl<'t> Builder<'t, '_> {
                 _ if root.is_some() => {
                     let help =
                         "keep one cluster in one file: everything after `---` goes into another";
-                    return Err(fatal(place(span), "a second document in the file", help));
+                    return Err(fatal_fault(
+                        place_of(span),
+                        "a second document in the file",
+                        help,
+                    ));
                 }
                 event => root = Some(self.node(event, span, "")?),
             }
@@ -114,14 +118,14 @@ impl<'t> Builder<'t, '_> {
         match self.parser.next_event() {
             None => Ok(None),
             Some(Ok(event)) => Ok(Some(event)),
-            Some(Err(error)) => Err(syntax(&error)),
+            Some(Err(error)) => Err(syntax_fault(&error)),
         }
     }
 
     /// The next event where the document cannot end.
     fn more(&mut self, at: Place) -> Fallible<(Event<'t>, Span)> {
         self.next()?.ok_or_else(|| {
-            fatal(
+            fatal_fault(
                 at,
                 "the file ends in the middle",
                 "write the rest of this value",
@@ -129,8 +133,8 @@ impl<'t> Builder<'t, '_> {
         })
     }
 
-    fn node(&mut self, event: Event<'t>, span: Span, path: &str) -> Fallible<Node> {
-        let at = place(span);
+    fn node(&mut self, event: Event<'t>, span: Span, path: &str) -> Fallible<YamlNode> {
+        let at = place_of(span);
         self.spend(1, at)?;
         let (anchor, node) = match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -145,7 +149,7 @@ impl<'t> Builder<'t, '_> {
                         plain,
                     }
                 };
-                (anchor, Node { place: at, value })
+                (anchor, YamlNode { place: at, value })
             }
             Event::SequenceStart(style, anchor, tag) => {
                 self.tag(tag.as_deref(), at, path);
@@ -157,7 +161,7 @@ impl<'t> Builder<'t, '_> {
             }
             Event::Alias(anchor) => return self.alias(anchor, at),
             other => {
-                return Err(fatal(
+                return Err(fatal_fault(
                     at,
                     format!("unexpected YAML: {other:?}"),
                     "write a plain value here",
@@ -170,17 +174,17 @@ impl<'t> Builder<'t, '_> {
         Ok(node)
     }
 
-    fn list(&mut self, style: StructureStyle, at: Place, path: &str) -> Fallible<Node> {
+    fn list(&mut self, style: StructureStyle, at: Place, path: &str) -> Fallible<YamlNode> {
         let mut items = Vec::new();
         loop {
             let (event, span) = self.more(at)?;
             if event == Event::SequenceEnd {
                 let place = if style == StructureStyle::Flow {
-                    join(at, span)
+                    join_places(at, span)
                 } else {
                     at
                 };
-                return Ok(Node {
+                return Ok(YamlNode {
                     place,
                     value: Value::List(items),
                 });
@@ -190,9 +194,9 @@ impl<'t> Builder<'t, '_> {
         }
     }
 
-    fn map(&mut self, style: StructureStyle, at: Place, path: &str) -> Fallible<Node> {
-        let mut entries: Vec<(Key, Node)> = Vec::new();
-        let mut merged: Vec<(Key, Node)> = Vec::new();
+    fn map(&mut self, style: StructureStyle, at: Place, path: &str) -> Fallible<YamlNode> {
+        let mut entries: Vec<(Key, YamlNode)> = Vec::new();
+        let mut merged: Vec<(Key, YamlNode)> = Vec::new();
         let mut seen: HashMap<String, Place> = HashMap::new();
         let end = loop {
             let (event, span) = self.more(at)?;
@@ -221,11 +225,11 @@ impl<'t> Builder<'t, '_> {
             }
         }
         let place = match (style, entries.first()) {
-            (StructureStyle::Flow, _) => join(at, end),
+            (StructureStyle::Flow, _) => join_places(at, end),
             (StructureStyle::Block, Some((key, _))) if key.place.line == at.line => key.place,
             _ => at,
         };
-        Ok(Node {
+        Ok(YamlNode {
             place,
             value: Value::Map(entries),
         })
@@ -237,7 +241,7 @@ impl<'t> Builder<'t, '_> {
             Value::Scalar { text, .. } => text,
             Value::Empty => String::new(),
             _ => {
-                return Err(fatal(
+                return Err(fatal_fault(
                     node.place,
                     "a key must be a single value",
                     "write `key: value`",
@@ -251,7 +255,7 @@ impl<'t> Builder<'t, '_> {
     }
 
     /// `<<: *base` (or a list of such): the keys of `base` which are not given here.
-    fn merge(&mut self, value: Node, merged: &mut Vec<(Key, Node)>, path: &str) {
+    fn merge(&mut self, value: YamlNode, merged: &mut Vec<(Key, YamlNode)>, path: &str) {
         match value.value {
             Value::Map(entries) => merged.extend(entries),
             Value::List(items) => items
@@ -269,16 +273,16 @@ impl<'t> Builder<'t, '_> {
         }
     }
 
-    fn alias(&mut self, anchor: usize, at: Place) -> Fallible<Node> {
+    fn alias(&mut self, anchor: usize, at: Place) -> Fallible<YamlNode> {
         let Some(node) = self.anchors.get(&anchor).cloned() else {
-            return Err(fatal(
+            return Err(fatal_fault(
                 at,
                 "an alias inside its own anchor",
                 "write the value out",
             ));
         };
         self.spend(node.count(), at)?;
-        Ok(Node {
+        Ok(YamlNode {
             place: at,
             value: node.value,
         })
@@ -288,7 +292,7 @@ impl<'t> Builder<'t, '_> {
         let message = format!("more than {MAX_NODES} values in the file, aliases expanded");
         match self.budget.checked_sub(nodes) {
             Some(rest) => self.budget = rest,
-            None => return Err(fatal(at, message, "write fewer aliases of aliases")),
+            None => return Err(fatal_fault(at, message, "write fewer aliases of aliases")),
         }
         Ok(())
     }
@@ -311,7 +315,7 @@ pub(crate) fn join_path(path: &str, key: &str) -> String {
     }
 }
 
-fn place(span: Span) -> Place {
+fn place_of(span: Span) -> Place {
     let (start, end) = (span.start, span.end);
     let width = if end.line() == start.line() {
         end.col().saturating_sub(start.col()).max(1)
@@ -326,7 +330,7 @@ fn place(span: Span) -> Place {
 }
 
 /// From the opening bracket to the closing one, if that is on the same line.
-fn join(start: Place, end: Span) -> Place {
+fn join_places(start: Place, end: Span) -> Place {
     let closing = end.end.col();
     let same = end.end.line() == start.line && closing >= start.column;
     Place {
@@ -335,11 +339,11 @@ fn join(start: Place, end: Span) -> Place {
     }
 }
 
-fn fatal(place: Place, message: impl Into<String>, help: &str) -> Box<Fault> {
+fn fatal_fault(place: Place, message: impl Into<String>, help: &str) -> Box<Fault> {
     Box::new(Fault::error(place, "", message, help))
 }
 
-fn syntax(error: &ScanError) -> Box<Fault> {
+fn syntax_fault(error: &ScanError) -> Box<Fault> {
     let at = error.marker();
     let place = Place {
         line: at.line().max(1),
@@ -358,5 +362,5 @@ fn syntax(error: &ScanError) -> Box<Fault> {
         ErrorKind::RecursionLimitExceeded => "use fewer levels of nesting",
         _ => "look here and in the lines above: indentation, brackets, quotes",
     };
-    fatal(place, format!("not valid YAML: {}", error.info()), help)
+    fatal_fault(place, format!("not valid YAML: {}", error.info()), help)
 }

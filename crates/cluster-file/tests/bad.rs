@@ -17,7 +17,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use ha_cluster_file::check::{check, show};
+use ha_cluster_file::check::{check_cluster_file, render_faults};
 use ha_cluster_file::diagnostic::Severity;
 
 const BASE: &str = include_str!("bad/base.yaml");
@@ -86,8 +86,8 @@ fn patch_base(patch: &str) -> String {
 }
 
 /// What people are told of this text, after a look at what must hold for all of them.
-fn told(text: &str, case: &str) -> String {
-    let (faults, forbidden) = match check(text, Path::new("/base")) {
+fn told_text(text: &str, case: &str) -> String {
+    let (faults, forbidden) = match check_cluster_file(text, Path::new("/base")) {
         Ok((_, warnings)) => (warnings, false),
         Err(faults) => (faults, true),
     };
@@ -101,10 +101,10 @@ fn told(text: &str, case: &str) -> String {
             .all(|f| f.place.line <= lines + 1 && f.place.width > 0),
         "{case}"
     );
-    show(&faults, text, "cluster.yaml")
+    render_faults(&faults, text, "cluster.yaml")
 }
 
-fn files() -> BTreeSet<PathBuf> {
+fn rule_files() -> BTreeSet<PathBuf> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bad");
     let entries = std::fs::read_dir(dir).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
@@ -117,12 +117,12 @@ fn files() -> BTreeSet<PathBuf> {
 fn every_bad_file_is_told_in_these_words() {
     let bless = std::env::var_os("BLESS").is_some();
     let (mut wrong, mut seen) = (Vec::new(), BTreeSet::new());
-    for path in files() {
+    for path in rule_files() {
         let file = std::fs::read_to_string(&path).unwrap();
         let mut blocks = file.split("\n## ");
         let mut written = vec![blocks.next().unwrap().to_owned()];
         for mut case in blocks.map(Case::parse) {
-            let told = told(&case.cluster_file(), &case.heading);
+            let told = told_text(&case.cluster_file(), &case.heading);
             if told != case.told && !bless {
                 wrong.push(format!("--- {} says now:\n{told}", case.heading));
             }

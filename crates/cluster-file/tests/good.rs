@@ -3,22 +3,26 @@
 
 use std::path::Path;
 
-use ha_cluster_file::check::{check, show};
+use ha_cluster_file::check::{check_cluster_file, render_faults};
 use ha_cluster_file::cluster::{
-    Accel, Arch, Assets, Cluster, Firmware, Image, Libvirt, LibvirtNetwork, Provider, Sysext,
-    Updates, Vm,
+    Accel, Arch, Assets, Cluster, Firmware, Image, LibvirtNetwork, LibvirtOptions, ProviderOptions,
+    Sysext, Updates, Vm,
 };
 use ha_wire::phase::Role;
 use ha_wire::settings::{Cni, Cri, KubeProxy, LbMode};
 use serde_json::json;
 
-fn cluster(text: &str) -> Cluster {
-    match check(text, Path::new("/base")) {
+fn valid_cluster(text: &str) -> Cluster {
+    match check_cluster_file(text, Path::new("/base")) {
         Ok((cluster, warnings)) => {
-            assert!(warnings.is_empty(), "{}", show(&warnings, text, "file"));
+            assert!(
+                warnings.is_empty(),
+                "{}",
+                render_faults(&warnings, text, "file")
+            );
             cluster
         }
-        Err(faults) => panic!("{}", show(&faults, text, "file")),
+        Err(faults) => panic!("{}", render_faults(&faults, text, "file")),
     }
 }
 
@@ -35,13 +39,13 @@ nodes:
 
 #[test]
 fn the_demo_is_valid() {
-    let cluster = cluster(include_str!("../../../examples/demo.yaml"));
+    let cluster = valid_cluster(include_str!("../../../examples/demo.yaml"));
     assert_eq!(cluster.name, "demo");
     assert_eq!(cluster.endpoint.authority(), "10.77.0.30:6444");
     assert_eq!(cluster.control_planes().count(), 3);
     assert_eq!(cluster.founder().unwrap().name, "node1");
     assert_eq!(cluster.network.cidr.to_string(), "10.77.0.0/24");
-    let Provider::Nspawn(options) = &cluster.provider else {
+    let ProviderOptions::Nspawn(options) = &cluster.provider else {
         panic!("{:?}", cluster.provider)
     };
     assert_eq!(options.image, Path::new("/base/../lab/out/image"));
@@ -50,7 +54,7 @@ fn the_demo_is_valid() {
 
 #[test]
 fn five_keys_are_enough_and_the_rest_has_defaults() {
-    let cluster = cluster(LEAST);
+    let cluster = valid_cluster(LEAST);
     let k8s = &cluster.kubernetes;
     assert_eq!(k8s.pod_cidr.to_string(), "10.244.0.0/16");
     assert_eq!(k8s.service_cidr.to_string(), "10.96.0.0/12");
@@ -80,7 +84,7 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
         ),
         ("eth0", 0)
     );
-    let Provider::Libvirt(options) = &cluster.provider else {
+    let ProviderOptions::Libvirt(options) = &cluster.provider else {
         panic!("{:?}", cluster.provider)
     };
     let vm = Vm {
@@ -100,7 +104,7 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
             version: None,
         },
     };
-    let expected = Libvirt {
+    let expected = LibvirtOptions {
         uri: "qemu:///system".to_owned(),
         vm,
         network: LibvirtNetwork::Own,
@@ -127,7 +131,7 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
 
 #[test]
 fn every_key_arrives() {
-    let cluster = cluster(include_str!("good/every-key.yaml"));
+    let cluster = valid_cluster(include_str!("good/every-key.yaml"));
     let k8s = &cluster.kubernetes;
     assert_eq!(
         (k8s.version.as_str(), k8s.cri, k8s.proxy),
@@ -197,7 +201,7 @@ fn every_key_arrives() {
             ("a", "b", "PreferNoSchedule")
         ]
     );
-    let Provider::Qemu(options) = &cluster.provider else {
+    let ProviderOptions::Qemu(options) = &cluster.provider else {
         panic!("{:?}", cluster.provider)
     };
     let kernel = ha_cluster_file::cluster::Kernel {
@@ -254,7 +258,7 @@ fn anchors_work() {
   - {{<<: *worker, name: node5, address: 10.77.0.15}}
   - {{name: node6, role: worker, address: 10.77.0.16, labels: *labels}}\n"
     );
-    let cluster = cluster(&text);
+    let cluster = valid_cluster(&text);
     for node in &cluster.nodes[3..] {
         assert_eq!(
             (node.role, node.labels["rack"].as_str()),
@@ -274,14 +278,14 @@ fn a_choice_without_options_is_a_word() {
         ("{none: }", "none"),
     ] {
         assert_eq!(
-            cluster(&format!("{LEAST}provider: {provider}\n"))
+            valid_cluster(&format!("{LEAST}provider: {provider}\n"))
                 .provider
                 .name(),
             name
         );
     }
     let text = LEAST.replace("1.34.4", "1.34.4, proxy: ipvs, cni: none");
-    assert_eq!(cluster(&text).kubernetes.cni, Cni::None);
+    assert_eq!(valid_cluster(&text).kubernetes.cni, Cni::None);
     let text = LEAST.replace(
         "1.34.4",
         "1.34.4, proxy: nftables, cni: {manifests: [a.yaml, /b.yaml, \"https://c/d\"]}",
@@ -289,7 +293,10 @@ fn a_choice_without_options_is_a_word() {
     let sources = ["/base/a.yaml", "/b.yaml", "https://c/d"]
         .map(str::to_owned)
         .to_vec();
-    assert_eq!(cluster(&text).kubernetes.cni, Cni::Manifests { sources });
+    assert_eq!(
+        valid_cluster(&text).kubernetes.cni,
+        Cni::Manifests { sources }
+    );
 }
 
 #[test]
@@ -300,7 +307,7 @@ fn every_way_to_plug_in_a_libvirt_domain() {
         ("{bridge: br0}", LibvirtNetwork::Bridge("br0".to_owned())),
     ] {
         let text = format!("{LEAST}provider: {{libvirt: {{network: {written}}}}}\n");
-        let Provider::Libvirt(options) = cluster(&text).provider else {
+        let ProviderOptions::Libvirt(options) = valid_cluster(&text).provider else {
             panic!("{written}")
         };
         assert_eq!(options.network, network);
@@ -309,7 +316,7 @@ fn every_way_to_plug_in_a_libvirt_domain() {
 
 #[test]
 fn every_virtual_machine_has_an_ethernet_address_of_its_own() {
-    let macs = |text: &str| -> Vec<_> { cluster(text).nodes.iter().map(|n| n.mac).collect() };
+    let macs = |text: &str| -> Vec<_> { valid_cluster(text).nodes.iter().map(|n| n.mac).collect() };
     let derived = macs(LEAST);
     assert!(derived.iter().all(Option::is_some));
     assert!(derived[0] != derived[1] && derived[1] != derived[2]);
@@ -327,21 +334,21 @@ fn every_virtual_machine_has_an_ethernet_address_of_its_own() {
 #[test]
 fn sysexts_are_the_bakerys_or_those_that_the_file_names() {
     let text = format!("{LEAST}sysexts: {{haproxy: {{path: h.raw}}}}\n");
-    let (named, warnings) = check(&text, Path::new("/base")).unwrap();
+    let (named, warnings) = check_cluster_file(&text, Path::new("/base")).unwrap();
     assert_eq!(named.sysexts.len(), 1, "as it is written");
-    let told = show(&warnings, &text, "file");
+    let told = render_faults(&warnings, &text, "file");
     assert!(told.contains("sysexts does not list `ha-agent`"), "{told}");
 }
 
 #[test]
 fn the_image_may_have_the_sysexts() {
     assert!(
-        cluster(&format!("{LEAST}sysexts: none\n"))
+        valid_cluster(&format!("{LEAST}sysexts: none\n"))
             .sysexts
             .is_empty()
     );
     assert!(
-        cluster(&format!("{LEAST}provider: none\n"))
+        valid_cluster(&format!("{LEAST}provider: none\n"))
             .sysexts
             .is_empty()
     );
@@ -350,7 +357,7 @@ fn the_image_may_have_the_sysexts() {
 #[test]
 fn the_virtual_router_id_is_frozen() {
     // Another id on a running cluster's new node would be a second router: this number must never change.
-    assert_eq!(cluster(LEAST).vrid(), 42);
+    assert_eq!(valid_cluster(LEAST).vrid(), 42);
 }
 
 /// The budget of `ha-host render` for 5,000 nodes is 2 s; a quadratic rule would show here as minutes.
@@ -365,17 +372,17 @@ fn five_thousand_nodes_are_read() {
             i % 40
         );
     }
-    assert_eq!(cluster(&text).nodes.len(), 5000);
+    assert_eq!(valid_cluster(&text).nodes.len(), 5000);
 }
 
 /// As editors on other systems write it.
 #[test]
 fn line_ends_and_byte_order_marks_do_not_matter() {
     let windows = format!("\u{feff}{}", LEAST.trim_start().replace('\n', "\r\n"));
-    assert_eq!(cluster(&windows), cluster(LEAST));
+    assert_eq!(valid_cluster(&windows), valid_cluster(LEAST));
     let bad = windows.replace("10.77.0.12", "10.77.0.999");
-    let faults = check(&bad, Path::new("/base")).unwrap_err();
-    let told = show(&faults, &bad, "file");
+    let faults = check_cluster_file(&bad, Path::new("/base")).unwrap_err();
+    let told = render_faults(&faults, &bad, "file");
     assert!(
         told.contains("file:7:49") && told.contains("^^^^^^^^^^^\n"),
         "{told}"

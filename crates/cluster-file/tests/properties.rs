@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 
-use ha_cluster_file::check::{check, show};
+use ha_cluster_file::check::{check_cluster_file, render_faults};
 use ha_cluster_file::diagnostic::Severity;
 use ha_wire::node::{Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::phase::Role;
@@ -18,8 +18,8 @@ use proptest::prelude::*;
 const EVERY_KEY: &str = include_str!("good/every-key.yaml");
 
 /// Checks a text and that what comes of it makes sense.
-fn holds(text: &str) {
-    let faults = match check(text, Path::new("/base")) {
+fn assert_invariants(text: &str) {
+    let faults = match check_cluster_file(text, Path::new("/base")) {
         Ok((cluster, warnings)) => {
             assert!(
                 warnings
@@ -61,11 +61,11 @@ fn holds(text: &str) {
             .iter()
             .all(|fault| fault.place.line > 0 && fault.place.column > 0 && fault.place.width > 0)
     );
-    assert!(!show(&faults, text, "file.yaml").contains('\x1b'));
+    assert!(!render_faults(&faults, text, "file.yaml").contains('\x1b'));
 }
 
 /// Pieces that cluster files are made of, in no good order.
-fn pieces() -> impl Strategy<Value = String> {
+fn yaml_pieces() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("name: ".to_owned()),
         Just("kubernetes: ".to_owned()),
@@ -94,7 +94,7 @@ fn pieces() -> impl Strategy<Value = String> {
 }
 
 /// The full file with a few characters taken out, put in or doubled.
-fn mutations() -> impl Strategy<Value = String> {
+fn mutated_examples() -> impl Strategy<Value = String> {
     let cut = (
         0..EVERY_KEY.len(),
         0_usize..12,
@@ -111,16 +111,16 @@ fn mutations() -> impl Strategy<Value = String> {
     })
 }
 
-fn address() -> impl Strategy<Value = IpAddr> {
+fn any_address() -> impl Strategy<Value = IpAddr> {
     any::<u32>().prop_map(|bits| IpAddr::V4(Ipv4Addr::from(bits)))
 }
 
-fn network() -> impl Strategy<Value = IpNet> {
+fn any_network() -> impl Strategy<Value = IpNet> {
     (any::<u32>(), 8_u8..30)
         .prop_map(|(bits, prefix)| IpNet::V4(Ipv4Net::new(bits.into(), prefix).unwrap().trunc()))
 }
 
-fn settings() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
+fn any_settings() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value>> {
     let value = prop_oneof![
         any::<i64>().prop_map(Into::into),
         any::<bool>().prop_map(Into::into),
@@ -130,15 +130,16 @@ fn settings() -> impl Strategy<Value = serde_json::Map<String, serde_json::Value
         .prop_map(|map: BTreeMap<String, serde_json::Value>| map.into_iter().collect())
 }
 
-fn cni() -> impl Strategy<Value = Cni> {
+fn any_cni() -> impl Strategy<Value = Cni> {
     prop_oneof![
-        ("[0-9.]{1,9}", settings()).prop_map(|(version, values)| Cni::Cilium { version, values }),
+        ("[0-9.]{1,9}", any_settings())
+            .prop_map(|(version, values)| Cni::Cilium { version, values }),
         vec("\\PC{1,20}", 0..4).prop_map(|sources| Cni::Manifests { sources }),
         Just(Cni::None),
     ]
 }
 
-fn balancer() -> impl Strategy<Value = LoadBalancer> {
+fn any_balancer() -> impl Strategy<Value = LoadBalancer> {
     let extra = ("[a-z]{1,9}", any::<u16>(), any::<u16>())
         .prop_map(|(name, port, target)| ExtraPort { name, port, target });
     (any::<Option<u16>>(), vec(extra, 0..3), any::<u32>()).prop_map(
@@ -151,7 +152,7 @@ fn balancer() -> impl Strategy<Value = LoadBalancer> {
     )
 }
 
-fn kubernetes() -> impl Strategy<Value = NodeKubernetes> {
+fn any_kubernetes() -> impl Strategy<Value = NodeKubernetes> {
     let cri = prop_oneof![Just(Cri::Containerd), Just(Cri::Crio)];
     let proxy = prop_oneof![
         Just(KubeProxy::None),
@@ -159,13 +160,13 @@ fn kubernetes() -> impl Strategy<Value = NodeKubernetes> {
         Just(KubeProxy::Nftables)
     ];
     (
-        network(),
-        network(),
+        any_network(),
+        any_network(),
         cri,
         proxy,
         vec("\\PC{1,9}", 0..3),
-        settings(),
-        settings(),
+        any_settings(),
+        any_settings(),
     )
         .prop_map(
             |(
@@ -189,16 +190,16 @@ fn kubernetes() -> impl Strategy<Value = NodeKubernetes> {
         )
 }
 
-fn node() -> impl Strategy<Value = NodeFile> {
+fn any_node_file() -> impl Strategy<Value = NodeFile> {
     let taint = ("[a-z]{1,9}", "[a-z]{0,9}").prop_map(|(key, value)| Taint {
         key,
         value,
         effect: "NoExecute".to_owned(),
     });
-    let peer = ("[a-z]{1,9}", address()).prop_map(|(name, address)| Peer { name, address });
+    let peer = ("[a-z]{1,9}", any_address()).prop_map(|(name, address)| Peer { name, address });
     let place = (
-        address(),
-        address(),
+        any_address(),
+        any_address(),
         any::<u16>(),
         any::<u8>(),
         any::<Option<u64>>(),
@@ -210,7 +211,7 @@ fn node() -> impl Strategy<Value = NodeFile> {
         vec(taint, 0..3),
         vec("\\PC{0,9}", 0..3),
     );
-    (place, lists, balancer(), kubernetes(), cni()).prop_map(
+    (place, lists, any_balancer(), any_kubernetes(), any_cni()).prop_map(
         |(place, lists, load_balancer, kubernetes, cni)| {
             let (
                 (address, vip, port, vrid, founder, worker),
@@ -252,17 +253,17 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in "\\PC{0,200}") {
-        holds(&text);
+        assert_invariants(&text);
     }
 
     #[test]
-    fn no_yaml_panics(text in pieces()) {
-        holds(&text);
+    fn no_yaml_panics(text in yaml_pieces()) {
+        assert_invariants(&text);
     }
 
     #[test]
-    fn no_slip_of_the_finger_panics(text in mutations()) {
-        holds(&text);
+    fn no_slip_of_the_finger_panics(text in mutated_examples()) {
+        assert_invariants(&text);
     }
 
     #[test]
@@ -271,11 +272,11 @@ proptest! {
         for (i, (third, fourth)) in nodes.iter().enumerate() {
             text += &format!("  - {{name: n{i}, role: control-plane, address: 10.77.{third}.{fourth}}}\n");
         }
-        holds(&text);
+        assert_invariants(&text);
     }
 
     #[test]
-    fn a_node_file_comes_back_as_it_went(node in node()) {
+    fn a_node_file_comes_back_as_it_went(node in any_node_file()) {
         let text = serde_json::to_string(&node).unwrap();
         prop_assert_eq!(NodeFile::parse(&text).unwrap(), node);
     }

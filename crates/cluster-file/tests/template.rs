@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::path::Path;
 
-use ha_cluster_file::check::{check, show};
+use ha_cluster_file::check::{check_cluster_file, render_faults};
 use ha_cluster_file::cluster::Cluster;
-use ha_cluster_file::template::commented;
+use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
 const NO_DEFAULTS: [&str; 15] = [
@@ -35,15 +35,15 @@ const NO_DEFAULT_LINES: [&str; 6] = [
     "version: 4230",
 ];
 
-fn cluster(text: &str) -> Cluster {
-    match check(text, Path::new("/base")) {
+fn valid_cluster(text: &str) -> Cluster {
+    match check_cluster_file(text, Path::new("/base")) {
         Ok((cluster, _)) => cluster,
-        Err(faults) => panic!("{}\n{text}", show(&faults, text, "template.yaml")),
+        Err(faults) => panic!("{}\n{text}", render_faults(&faults, text, "template.yaml")),
     }
 }
 
 /// How deep a commented-out line is; none for prose, which begins with a capital letter, and for what is no comment.
-fn depth(line: &str) -> Option<usize> {
+fn comment_depth(line: &str) -> Option<usize> {
     let yaml = line.trim_start().strip_prefix("# ")?;
     yaml.trim_start()
         .starts_with(|c: char| c.is_lowercase() || c == '-')
@@ -51,13 +51,16 @@ fn depth(line: &str) -> Option<usize> {
 }
 
 /// The commented-out parts: a key and the deeper lines after it.
-fn parts(lines: &[&str]) -> Vec<Range<usize>> {
+fn commented_parts(lines: &[&str]) -> Vec<Range<usize>> {
     let mut parts: Vec<Range<usize>> = Vec::new();
     for (i, line) in lines.iter().enumerate() {
-        let Some(here) = depth(line) else { continue };
+        let Some(here) = comment_depth(line) else {
+            continue;
+        };
         match parts.last_mut() {
             Some(part)
-                if part.end == i && depth(lines[part.start]).is_some_and(|first| here > first) =>
+                if part.end == i
+                    && comment_depth(lines[part.start]).is_some_and(|first| here > first) =>
             {
                 part.end = i + 1
             }
@@ -68,7 +71,7 @@ fn parts(lines: &[&str]) -> Vec<Range<usize>> {
 }
 
 /// The template with one part switched on, less the lines that `skip` names.
-fn with(lines: &[&str], part: &Range<usize>, skip: &[&str]) -> String {
+fn with_part(lines: &[&str], part: &Range<usize>, skip: &[&str]) -> String {
     let mut text = String::new();
     for (i, line) in lines.iter().enumerate() {
         let on = part.contains(&i).then(|| line.replacen("# ", "", 1));
@@ -83,20 +86,20 @@ fn with(lines: &[&str], part: &Range<usize>, skip: &[&str]) -> String {
 
 #[test]
 fn it_is_valid_as_it_stands() {
-    let text = commented("my-cluster");
-    match check(&text, Path::new("/base")) {
+    let text = commented_cluster_file("my-cluster");
+    match check_cluster_file(&text, Path::new("/base")) {
         Ok((cluster, warnings)) => {
             assert!(
                 warnings.is_empty(),
                 "{}",
-                show(&warnings, &text, "template.yaml")
+                render_faults(&warnings, &text, "template.yaml")
             );
             assert_eq!(
                 (cluster.name.as_str(), cluster.provider.name()),
                 ("my-cluster", "libvirt")
             );
         }
-        Err(faults) => panic!("{}", show(&faults, &text, "template.yaml")),
+        Err(faults) => panic!("{}", render_faults(&faults, &text, "template.yaml")),
     }
     assert!(
         !text.contains('@') || text.matches('@').count() == text.matches("me@example.com").count()
@@ -106,25 +109,25 @@ fn it_is_valid_as_it_stands() {
 
 #[test]
 fn every_part_that_is_commented_out_is_valid() {
-    let text = commented("demo");
+    let text = commented_cluster_file("demo");
     let lines: Vec<&str> = text.lines().collect();
-    let parts = parts(&lines);
+    let parts = commented_parts(&lines);
     assert!(parts.len() > 20, "{parts:?}");
     for part in parts {
-        cluster(&with(&lines, &part, &[]));
+        valid_cluster(&with_part(&lines, &part, &[]));
     }
 }
 
 #[test]
 fn what_is_called_a_default_is_the_default() {
-    let text = commented("demo");
+    let text = commented_cluster_file("demo");
     let lines: Vec<&str> = text.lines().collect();
-    let plain = cluster(&text);
-    for part in parts(&lines) {
+    let plain = valid_cluster(&text);
+    for part in commented_parts(&lines) {
         let first = lines[part.start].trim_start().trim_start_matches("# ");
         if !NO_DEFAULTS.iter().any(|other| first.starts_with(other)) {
             assert_eq!(
-                cluster(&with(&lines, &part, &NO_DEFAULT_LINES)),
+                valid_cluster(&with_part(&lines, &part, &NO_DEFAULT_LINES)),
                 plain,
                 "{first}"
             );
@@ -134,7 +137,7 @@ fn what_is_called_a_default_is_the_default() {
 
 #[test]
 fn it_names_every_key() {
-    let text = commented("demo");
+    let text = commented_cluster_file("demo");
     // The full file has them all, and says so by being read without a fault.
     for line in include_str!("good/every-key.yaml")
         .lines()
@@ -178,6 +181,10 @@ fn every_name_becomes_one_that_a_cluster_can_have() {
         ("", "demo"),
         (&long, &"a".repeat(62)),
     ] {
-        assert_eq!(cluster(&commented(name)).name, called, "{name}");
+        assert_eq!(
+            valid_cluster(&commented_cluster_file(name)).name,
+            called,
+            "{name}"
+        );
     }
 }

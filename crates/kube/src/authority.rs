@@ -8,7 +8,7 @@ use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::Secret;
-use crate::certificate::certificates;
+use crate::certificate::certificates_in;
 
 /// How long a CA lives. kubeadm's own default; kubeadm cannot renew a CA.
 const CA_LIFE: Duration = Duration::days(3650);
@@ -71,7 +71,7 @@ impl Authority {
     /// A new one.
     pub fn create(common_name: &str, now: OffsetDateTime) -> Result<Self, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = params(common_name, None, CA_LIFE, now);
+        let mut params = certificate_params(common_name, None, CA_LIFE, now);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![
             KeyUsagePurpose::DigitalSignature,
@@ -90,7 +90,7 @@ impl Authority {
     /// One that was made earlier.
     pub fn load(cert: String, key: Secret) -> Result<Self, AuthorityError> {
         let pair = KeyPair::from_pem(key.expose()).map_err(AuthorityError::Key)?;
-        let der = certificates(&cert).into_iter().next();
+        let der = certificates_in(&cert).into_iter().next();
         let der = der.ok_or(AuthorityError::Certificate)?;
         let (_, parsed) =
             X509Certificate::from_der(&der).map_err(|_| AuthorityError::Certificate)?;
@@ -127,7 +127,7 @@ impl Authority {
         now: OffsetDateTime,
     ) -> Result<Identity, AuthorityError> {
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        let mut params = params(common_name, organization, life, now);
+        let mut params = certificate_params(common_name, organization, life, now);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         params.use_authority_key_identifier_extension = true;
@@ -153,7 +153,7 @@ pub fn service_account_keys() -> Result<(String, Secret), AuthorityError> {
     Ok((key.public_key_pem(), Secret::new(key.serialize_pem())))
 }
 
-fn params(
+fn certificate_params(
     common_name: &str,
     organization: Option<&str>,
     life: Duration,

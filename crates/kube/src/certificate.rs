@@ -4,8 +4,8 @@ use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, ParsedExtension, Pem, X509Certificate};
 
 /// From when until when the first certificate of a PEM text is valid; none: there is no certificate in it.
-pub fn validity(pem: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
-    let first = certificates(pem).into_iter().next()?;
+pub fn validity_of(pem: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
+    let first = certificates_in(pem).into_iter().next()?;
     let (_, certificate) = X509Certificate::from_der(&first).ok()?;
     let validity = certificate.validity();
     Some((
@@ -15,14 +15,14 @@ pub fn validity(pem: &str) -> Option<(OffsetDateTime, OffsetDateTime)> {
 }
 
 /// The same in milliseconds since 1970.
-pub fn validity_ms(pem: &str) -> Option<(u64, u64)> {
+pub fn validity_of_ms(pem: &str) -> Option<(u64, u64)> {
     let ms = |at: OffsetDateTime| Some(u64::try_from(at.unix_timestamp()).ok()? * 1000);
-    let (from, until) = validity(pem)?;
+    let (from, until) = validity_of(pem)?;
     Some((ms(from)?, ms(until)?))
 }
 
 /// The DER of each certificate in a PEM text, keys left out.
-pub fn certificates(pem: &str) -> Vec<Vec<u8>> {
+pub fn certificates_in(pem: &str) -> Vec<Vec<u8>> {
     Pem::iter_from_buffer(pem.as_bytes())
         .flatten()
         .filter(|p| p.label == "CERTIFICATE")
@@ -31,7 +31,7 @@ pub fn certificates(pem: &str) -> Vec<Vec<u8>> {
 }
 
 /// The issuer of a DER certificate with its key id, e.g. `CN=kubernetes, key id 9f2c41d0`.
-pub fn issuer(der: &[u8]) -> Option<String> {
+pub fn issuer_name(der: &[u8]) -> Option<String> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
     let id = cert
         .extensions()

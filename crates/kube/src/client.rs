@@ -56,7 +56,7 @@ impl Client {
 
     /// A node; none if it is not registered.
     pub async fn node(&self, name: &str) -> Result<Option<Node>, ApiError> {
-        optional(self.get(&format!("/api/v1/nodes/{name}")).await)
+        none_if_not_found(self.get(&format!("/api/v1/nodes/{name}")).await)
     }
 
     /// All nodes.
@@ -117,7 +117,7 @@ impl Client {
 
     /// Whether an object exists, by its path.
     pub async fn exists(&self, path: &str) -> Result<bool, ApiError> {
-        Ok(optional(self.get::<Named>(path).await)?.is_some())
+        Ok(none_if_not_found(self.get::<Named>(path).await)?.is_some())
     }
 
     /// kube-system's Secrets of one type, without their content.
@@ -137,7 +137,7 @@ impl Client {
 
     /// A Lease of kube-system.
     pub async fn lease(&self, name: &str) -> Result<Option<Lease>, ApiError> {
-        optional(self.get(&format!("{LEASES}/{name}")).await)
+        none_if_not_found(self.get(&format!("{LEASES}/{name}")).await)
     }
 
     /// Makes a Lease; 409 if somebody was faster.
@@ -158,11 +158,11 @@ impl Client {
     }
 
     async fn delete(&self, path: &str) -> Result<(), ApiError> {
-        optional(self.https.text(Method::DELETE, path, Body::none()).await).map(drop)
+        none_if_not_found(self.https.text(Method::DELETE, path, Body::none()).await).map(drop)
     }
 }
 
-fn optional<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
+fn none_if_not_found<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
     match answer {
         Ok(value) => Ok(Some(value)),
         Err(e) if e.is_not_found() => Ok(None),

@@ -33,13 +33,13 @@ pub enum ErrorKind {
     #[error("{0}")]
     Broken(String),
     /// The server's certificate is signed by a CA of another name.
-    #[error("{}", another_cluster(.issuer.as_deref()))]
+    #[error("{}", another_cluster_message(.issuer.as_deref()))]
     UnknownIssuer {
         /// Who signed the certificate that was shown, if that could be read.
         issuer: Option<String>,
     },
     /// The server's certificate is signed by a CA of the same name, but with another key.
-    #[error("{}", another_cluster(.issuer.as_deref()))]
+    #[error("{}", another_cluster_message(.issuer.as_deref()))]
     BadSignature {
         /// As above.
         issuer: Option<String>,
@@ -66,7 +66,7 @@ pub enum ErrorKind {
     Local(String),
 }
 
-fn another_cluster(issuer: Option<&str>) -> String {
+fn another_cluster_message(issuer: Option<&str>) -> String {
     let whose = issuer.map_or_else(String::new, |i| format!(" (its CA: {i})"));
     format!(
         "certificate signed by an unknown authority: another cluster answers on this address{whose}: \
@@ -109,16 +109,18 @@ impl ErrorKind {
         if error.is_timeout() {
             return Self::Silent(deadline);
         }
-        if let Some(tls) = find::<rustls::Error>(error) {
+        if let Some(tls) = find_in_chain::<rustls::Error>(error) {
             return Self::of_tls(tls);
         }
         if error.is_decode() {
-            return Self::Body(cause(error));
+            return Self::Body(innermost_cause(error));
         }
-        match find::<io::Error>(error) {
-            _ if !error.is_connect() => Self::Broken(cause(error)),
-            Some(io) if closed(io.kind()) => Self::ClosedInHandshake(cause(error)),
-            _ => Self::NotConnected(cause(error)),
+        match find_in_chain::<io::Error>(error) {
+            _ if !error.is_connect() => Self::Broken(innermost_cause(error)),
+            Some(io) if closed_by_server(io.kind()) => {
+                Self::ClosedInHandshake(innermost_cause(error))
+            }
+            _ => Self::NotConnected(innermost_cause(error)),
         }
     }
 
@@ -140,7 +142,7 @@ impl ErrorKind {
 }
 
 /// What an accepted connection says when the other side closes it.
-fn closed(kind: io::ErrorKind) -> bool {
+fn closed_by_server(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
     matches!(
         kind,
@@ -149,7 +151,7 @@ fn closed(kind: io::ErrorKind) -> bool {
 }
 
 /// The cause below an error. An [`io::Error`] that wraps another error names as its source that one's source, not itself.
-fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
+fn next_cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     let wrapped = error
         .downcast_ref::<io::Error>()
         .and_then(io::Error::get_ref)
@@ -157,23 +159,27 @@ fn below<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'stati
     wrapped.or_else(|| error.source())
 }
 
-fn chain<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| below(*error))
+fn error_chain<'a>(
+    error: &'a (dyn Error + 'static),
+) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| next_cause(*error))
 }
 
 /// The innermost error of a type.
-fn find<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
-    chain(error).filter_map(|e| e.downcast_ref::<E>()).last()
+fn find_in_chain<'a, E: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a E> {
+    error_chain(error)
+        .filter_map(|e| e.downcast_ref::<E>())
+        .last()
 }
 
 /// The innermost cause; of a fault of the system its bare text, without "(os error 111)".
-fn cause(error: &(dyn Error + 'static)) -> String {
+fn innermost_cause(error: &(dyn Error + 'static)) -> String {
     let deepest = || {
-        chain(error)
+        error_chain(error)
             .last()
             .map_or_else(String::new, ToString::to_string)
     };
-    match find::<io::Error>(error) {
+    match find_in_chain::<io::Error>(error) {
         Some(io) if io.kind() == io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
         Some(io) if io.raw_os_error().is_some() => capitalized(io.kind()),
         _ => deepest(),

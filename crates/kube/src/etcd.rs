@@ -55,7 +55,7 @@ impl Member {
     }
 
     /// Its name, or where it is to be.
-    pub fn words(&self) -> String {
+    pub fn label(&self) -> String {
         if self.is_started() {
             self.name.clone()
         } else {

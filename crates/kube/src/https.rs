@@ -36,7 +36,7 @@ impl HttpsClient {
         };
         let roots = reqwest::Certificate::from_pem_bundle(ca.as_bytes())
             .map_err(|e| local("CA certificate", e))?;
-        let mut builder = plain().tls_certs_only(roots);
+        let mut builder = base_client_builder().tls_certs_only(roots);
         if let Some(me) = me {
             let me = reqwest::Identity::from_pem(me.joint_pem().expose().as_bytes())
                 .map_err(|e| local("client certificate", e))?;
@@ -61,7 +61,7 @@ impl HttpsClient {
         let url = format!("{}{path}", self.base);
         match self.answer(method, &url, body).await {
             Ok(text) => Ok(text),
-            Err(kind) => Err(ApiError::new(&url, self.looked_into(&url, kind).await)),
+            Err(kind) => Err(ApiError::new(&url, self.with_details(&url, kind).await)),
         }
     }
 
@@ -99,7 +99,7 @@ impl HttpsClient {
     }
 
     /// What the failed request alone could not tell: who signed a foreign certificate, and whether anybody is there at all.
-    async fn looked_into(&self, url: &str, kind: ErrorKind) -> ErrorKind {
+    async fn with_details(&self, url: &str, kind: ErrorKind) -> ErrorKind {
         match kind {
             ErrorKind::UnknownIssuer { .. } => ErrorKind::UnknownIssuer {
                 issuer: issuer_at(url).await,
@@ -156,7 +156,7 @@ impl reqwest::dns::Resolve for NoNames {
     }
 }
 
-fn plain() -> reqwest::ClientBuilder {
+fn base_client_builder() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .https_only(true)
@@ -213,7 +213,7 @@ fn address_of(url: &str) -> Option<SocketAddr> {
 /// Who signed the certificate of a server that is not to be trusted. Nothing is sent to it but one request for its
 /// health, without any identity.
 async fn issuer_at(url: &str) -> Option<String> {
-    let http = plain()
+    let http = base_client_builder()
         .tls_danger_accept_invalid_certs(true)
         .tls_info(true)
         .build()
@@ -224,7 +224,7 @@ async fn issuer_at(url: &str) -> Option<String> {
         .get::<reqwest::tls::TlsInfo>()?
         .peer_certificate()?
         .to_vec();
-    certificate::issuer(&leaf)
+    certificate::issuer_name(&leaf)
 }
 
 #[cfg(test)]

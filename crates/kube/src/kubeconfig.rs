@@ -97,7 +97,7 @@ impl Cluster {
 
     /// The CA's certificate, PEM; none: there is none in the file.
     pub fn ca(&self) -> Option<String> {
-        decoded(&self.certificate_authority_data).filter(|ca| !ca.is_empty())
+        decode_base64(&self.certificate_authority_data).filter(|ca| !ca.is_empty())
     }
 }
 
@@ -169,7 +169,7 @@ impl Kubeconfig {
 
     /// The first user's certificate, PEM, if it is embedded.
     pub fn client_certificate(&self) -> Option<String> {
-        decoded(self.users.first()?.user.client_certificate_data.as_ref()?)
+        decode_base64(self.users.first()?.user.client_certificate_data.as_ref()?)
     }
 
     /// Whether it holds a private key itself.
@@ -187,7 +187,7 @@ pub struct Names<'a> {
     pub user: &'a str,
 }
 
-fn decoded(base64: &str) -> Option<String> {
+fn decode_base64(base64: &str) -> Option<String> {
     String::from_utf8(STANDARD.decode(base64).ok()?).ok()
 }
 

@@ -35,13 +35,13 @@ impl Holder {
 
 /// A lease as this process saw it, and since when it has not changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
-    record: LeaseSpecKey,
+pub struct LeaseObservation {
+    record: ObservedSpec,
     since_ms: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct LeaseSpecKey {
+struct ObservedSpec {
     holder: String,
     renewed: String,
 }
@@ -63,11 +63,15 @@ pub enum Decision {
 }
 
 /// What this process has seen after one more look. A failed look is no look: pass none, and the watch starts anew.
-pub fn observe(before: Option<Seen>, lease: Option<&Lease>, now_ms: u64) -> Option<Seen> {
-    let record = key(&lease?.spec);
+pub fn observe_lease(
+    before: Option<LeaseObservation>,
+    lease: Option<&Lease>,
+    now_ms: u64,
+) -> Option<LeaseObservation> {
+    let record = observed_spec(&lease?.spec);
     match before {
         Some(seen) if seen.record == record => Some(seen),
-        _ => Some(Seen {
+        _ => Some(LeaseObservation {
             record,
             since_ms: now_ms,
         }),
@@ -75,7 +79,12 @@ pub fn observe(before: Option<Seen>, lease: Option<&Lease>, now_ms: u64) -> Opti
 }
 
 /// What to do, given the lease, who we are and what we have seen so far.
-pub fn decide(lease: Option<&Lease>, me: &Holder, seen: Option<&Seen>, now_ms: u64) -> Decision {
+pub fn decide_on_lease(
+    lease: Option<&Lease>,
+    me: &Holder,
+    seen: Option<&LeaseObservation>,
+    now_ms: u64,
+) -> Decision {
     let Some(lease) = lease else {
         return Decision::Create;
     };
@@ -89,7 +98,7 @@ pub fn decide(lease: Option<&Lease>, me: &Holder, seen: Option<&Seen>, now_ms: u
     }
     let patience_ms = 1000 * u64::from(lease.spec.lease_duration_seconds.unwrap_or(DURATION_S));
     let unchanged_ms = seen
-        .filter(|s| s.record == key(&lease.spec))
+        .filter(|s| s.record == observed_spec(&lease.spec))
         .map_or(0, |s| now_ms.saturating_sub(s.since_ms));
     if unchanged_ms >= patience_ms {
         Decision::Take
@@ -101,10 +110,10 @@ pub fn decide(lease: Option<&Lease>, me: &Holder, seen: Option<&Seen>, now_ms: u
 }
 
 /// The lease with us as its holder.
-pub fn taken(name: &str, before: Option<&Lease>, me: &Holder, now_ms: u64) -> Lease {
+pub fn claimed_lease(name: &str, before: Option<&Lease>, me: &Holder, now_ms: u64) -> Lease {
     let held_before =
         before.is_some_and(|l| l.spec.holder_identity.as_deref() == Some(&me.identity()));
-    let now = micro_time(now_ms);
+    let now = format_micro_time(now_ms);
     let old = before.map(|l| l.spec.clone()).unwrap_or_default();
     Lease {
         api_version: "coordination.k8s.io/v1".into(),
@@ -132,25 +141,25 @@ pub fn taken(name: &str, before: Option<&Lease>, me: &Holder, now_ms: u64) -> Le
 }
 
 /// The lease with nobody as its holder.
-pub fn released(lease: &Lease) -> Lease {
+pub fn lease_without_holder(lease: &Lease) -> Lease {
     let mut free = lease.clone();
     free.spec.holder_identity = Some(String::new());
     free
 }
 
 /// Whether the lease is held by this very life of this node.
-pub fn is_mine(lease: &Lease, me: &Holder) -> bool {
+pub fn is_held_by(lease: &Lease, me: &Holder) -> bool {
     lease.spec.holder_identity.as_deref() == Some(&me.identity())
 }
 
-fn key(spec: &LeaseSpec) -> LeaseSpecKey {
-    LeaseSpecKey {
+fn observed_spec(spec: &LeaseSpec) -> ObservedSpec {
+    ObservedSpec {
         holder: spec.holder_identity.clone().unwrap_or_default(),
         renewed: spec.renew_time.clone().unwrap_or_default(),
     }
 }
 
-fn micro_time(now_ms: u64) -> String {
+fn format_micro_time(now_ms: u64) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(now_ms) * 1_000_000)
         .ok()
         .and_then(|t| t.format(MICRO_TIME).ok())

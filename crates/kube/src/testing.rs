@@ -199,7 +199,7 @@ impl Script {
 }
 
 /// Runs a test on one thread, as the agent runs.
-pub fn run<T>(test: impl Future<Output = T>) -> T {
+pub fn run_local<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -100,14 +100,16 @@ pub enum Power {
 /// live in `dir/machines`.
 pub fn provider_of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
     match &cluster.provider {
-        cluster::Provider::Nspawn(options) => {
+        cluster::ProviderOptions::Nspawn(options) => {
             Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))
         }
-        cluster::Provider::Libvirt(options) => {
+        cluster::ProviderOptions::Libvirt(options) => {
             Ok(Box::new(libvirt::Libvirt::new(cluster, options, dir)?))
         }
-        cluster::Provider::Qemu(options) => Ok(Box::new(qemu::Qemu::new(cluster, options, dir)?)),
-        cluster::Provider::None => Ok(Box::new(RenderOnly)),
+        cluster::ProviderOptions::Qemu(options) => {
+            Ok(Box::new(qemu::Qemu::new(cluster, options, dir)?))
+        }
+        cluster::ProviderOptions::None => Ok(Box::new(RenderOnly)),
     }
 }
 

@@ -43,7 +43,7 @@ pub struct Libvirt {
     dir: PathBuf,
     /// The provider's part of it.
     machines: PathBuf,
-    options: cluster::Libvirt,
+    options: cluster::LibvirtOptions,
     nodes: Vec<Node>,
     network: cluster::Network,
     vip: IpAddr,
@@ -60,7 +60,7 @@ pub struct Libvirt {
 
 impl Libvirt {
     /// `dir` is the cluster's state directory.
-    pub fn new(cluster: &Cluster, options: &cluster::Libvirt, dir: &Path) -> Result<Self> {
+    pub fn new(cluster: &Cluster, options: &cluster::LibvirtOptions, dir: &Path) -> Result<Self> {
         let machines = dir.join("machines");
         let record = match Record::load(&machines)? {
             Some(record) => record,

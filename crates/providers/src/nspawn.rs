@@ -47,7 +47,7 @@ pub struct Nspawn {
 
 impl Nspawn {
     /// `dir` is the cluster's state directory.
-    pub fn new(cluster: &Cluster, options: &cluster::Nspawn, dir: &Path) -> Result<Self> {
+    pub fn new(cluster: &Cluster, options: &cluster::NspawnOptions, dir: &Path) -> Result<Self> {
         let layout = Layout::new(&cluster.name, dir);
         Ok(Self {
             segment: Segment::new(&layout, cluster),

@@ -40,7 +40,7 @@ pub struct Qemu {
     layout: Layout,
     gateway: Gateway,
     cluster: Cluster,
-    options: cluster::Qemu,
+    options: cluster::QemuOptions,
     /// What was found out about KVM, once.
     kvm: OnceLock<Verdict>,
     /// The program that runs `guest-exec`: ha-host itself.
@@ -49,7 +49,7 @@ pub struct Qemu {
 
 impl Qemu {
     /// `dir` is the cluster's state directory.
-    pub fn new(cluster: &Cluster, options: &cluster::Qemu, dir: &Path) -> Result<Self> {
+    pub fn new(cluster: &Cluster, options: &cluster::QemuOptions, dir: &Path) -> Result<Self> {
         let layout = Layout::new(&cluster.name, dir);
         Ok(Self {
             gateway: Gateway::new(&layout, cluster)?,

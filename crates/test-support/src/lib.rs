@@ -7,7 +7,7 @@
 
 use std::path::Path;
 
-use ha_cluster_file::check::check;
+use ha_cluster_file::check::check_cluster_file;
 use ha_cluster_file::cluster::Cluster;
 
 #[cfg(feature = "images")]
@@ -37,7 +37,7 @@ pub fn demo() -> Cluster {
 
 /// A cluster from a text, with paths relative to `base`.
 pub fn cluster(text: &str, base: &Path) -> Cluster {
-    check(text, base)
+    check_cluster_file(text, base)
         .unwrap_or_else(|faults| panic!("{faults:#?}"))
         .0
 }

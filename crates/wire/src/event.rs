@@ -22,13 +22,13 @@ pub struct Event {
     pub node: String,
     /// What happened, by the field `event`.
     #[serde(flatten)]
-    pub what: What,
+    pub what: EventKind,
 }
 
 impl Event {
     /// Reads one line of the stream.
     pub fn parse(line: &str) -> Result<Self, FormatError> {
-        format::parse(line, "an event", VERSION)
+        format::parse_versioned(line, "an event", VERSION)
     }
 }
 
@@ -39,7 +39,7 @@ impl Event {
     rename_all_fields = "camelCase",
     tag = "event"
 )]
-pub enum What {
+pub enum EventKind {
     /// The agent began a life.
     Hello {
         /// Version of the agent.

@@ -1,4 +1,4 @@
-//! The version of a format, which no reader can forget: the field itself is read as one number only. [`parse`] also says
+//! The version of a format, which no reader can forget: the field itself is read as one number only. [`parse_versioned`] also says
 //! whether a text is of another version or damaged.
 
 use serde::de::{DeserializeOwned, Error};
@@ -51,7 +51,7 @@ pub enum FormatError {
 }
 
 /// Reads JSON whose field `version` is a [`Version<N>`]; `what` names the format in errors: `an event`.
-pub fn parse<T: DeserializeOwned, const N: u32>(
+pub fn parse_versioned<T: DeserializeOwned, const N: u32>(
     text: &str,
     what: &'static str,
     _: Version<N>,

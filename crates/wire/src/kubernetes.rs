@@ -41,7 +41,7 @@ pub const MINORS: [Minor; 3] = [
 ];
 
 /// The entry for an exact version like `1.34.4`; none if its minor is not supported or it is no such version.
-pub fn minor(version: &str) -> Option<&'static Minor> {
+pub fn supported_minor(version: &str) -> Option<&'static Minor> {
     let mut parts = version.split('.').map(str::parse::<u32>);
     match (parts.next()?, parts.next()?, parts.next()?, parts.next()) {
         (Ok(1), Ok(minor), Ok(_), None) => MINORS.iter().find(|m| m.minor == minor),
@@ -95,7 +95,11 @@ mod tests {
             ("1.34.4-rc.1", None),
             ("", None),
         ] {
-            assert_eq!(minor(version).map(|m| m.minor), found, "{version}");
+            assert_eq!(
+                supported_minor(version).map(|m| m.minor),
+                found,
+                "{version}"
+            );
         }
     }
 

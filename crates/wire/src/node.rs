@@ -110,7 +110,7 @@ pub struct NodeKubernetes {
 impl NodeFile {
     /// Reads a node file's text.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
-        format::parse(text, "a node file", VERSION)
+        format::parse_versioned(text, "a node file", VERSION)
     }
 
     /// True on nodes that run etcd, the apiserver and the balancer.

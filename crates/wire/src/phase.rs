@@ -13,8 +13,8 @@ pub enum Role {
 }
 
 impl Role {
-    /// The role in the field's words, as shown to people.
-    pub fn words(self) -> &'static str {
+    /// The role as shown to people.
+    pub fn label(self) -> &'static str {
         match self {
             Self::ControlPlane => "control plane",
             Self::Worker => "worker",

@@ -27,7 +27,7 @@ pub struct Status {
     /// Where it is now.
     pub phase: Phase,
     /// How the phase goes.
-    pub state: State,
+    pub state: PhaseState,
     /// Since when it is in this phase and state.
     pub since_ms: u64,
     /// When this was written.
@@ -49,7 +49,7 @@ pub struct Status {
     /// haproxy's view of the apiservers (control planes).
     pub backends: Vec<Backend>,
     /// etcd as this node's member sees it (control planes).
-    pub etcd: Option<Etcd>,
+    pub etcd: Option<EtcdStatus>,
     /// The kubelet's unit state, e.g. `active`.
     pub kubelet: String,
     /// Whether the API says that this node is Ready; none: not known.
@@ -57,22 +57,22 @@ pub struct Status {
     /// The pod network in a few words; empty: not known.
     pub network: String,
     /// The certificate that expires first.
-    pub first_expiry: Option<Expiry>,
+    pub first_expiry: Option<CertificateExpiry>,
     /// The process that wrote this.
-    pub agent: Agent,
+    pub agent: AgentProcess,
 }
 
 impl Status {
     /// Reads the status file's text.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
-        format::parse(text, "a status", VERSION)
+        format::parse_versioned(text, "a status", VERSION)
     }
 }
 
 /// How a phase goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum State {
+pub enum PhaseState {
     /// At work or waiting.
     Working,
     /// The last attempt failed, another follows.
@@ -124,7 +124,7 @@ pub struct Backend {
 /// etcd as this node's member sees it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Etcd {
+pub struct EtcdStatus {
     /// How many members the cluster file asks for.
     pub expected: u32,
     /// Their names; an unstarted one is empty.
@@ -138,7 +138,7 @@ pub struct Etcd {
 /// When a certificate ends.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Expiry {
+pub struct CertificateExpiry {
     /// The certificate's name, e.g. `apiserver`.
     pub name: String,
     /// When, milliseconds since 1970.
@@ -148,7 +148,7 @@ pub struct Expiry {
 /// The agent as a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Agent {
+pub struct AgentProcess {
     /// Version of the agent.
     pub version: String,
     /// Its process id; 0 when it is not running.

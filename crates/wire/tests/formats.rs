@@ -1,6 +1,6 @@
 //! Formats that live on disks and wires. The files in `fixtures/` never change: every later version must read them.
 
-use ha_wire::event::{Event, What};
+use ha_wire::event::{Event, EventKind};
 use ha_wire::node::NodeFile;
 use ha_wire::phase::{Phase, Role};
 use ha_wire::settings::{Cni, KubeProxy};
@@ -12,7 +12,7 @@ const NODE_LEAST: &str = include_str!("fixtures/node-v1-least.json");
 const STATUS: &str = include_str!("fixtures/status-v1.json");
 const EVENTS: &str = include_str!("fixtures/event-v1.jsonl");
 
-fn json(text: &str) -> Value {
+fn parse_json(text: &str) -> Value {
     serde_json::from_str(text).expect("a fixture is JSON")
 }
 
@@ -31,7 +31,7 @@ fn node_v1_is_read_and_written() {
             .collect::<Vec<_>>(),
         ["node2", "node3"]
     );
-    assert_eq!(serde_json::to_value(&node).unwrap(), json(NODE));
+    assert_eq!(serde_json::to_value(&node).unwrap(), parse_json(NODE));
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn status_v1_is_read_and_written() {
         (status.phase, status.attempt, status.node_ready),
         (Phase::Gate, 3, None)
     );
-    assert_eq!(serde_json::to_value(&status).unwrap(), json(STATUS));
+    assert_eq!(serde_json::to_value(&status).unwrap(), parse_json(STATUS));
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn event_v1_is_read_and_written() {
         );
     }
     let last = Event::parse(EVENTS.lines().last().unwrap()).unwrap();
-    assert_eq!(last.what, What::Steady);
+    assert_eq!(last.what, EventKind::Steady);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn another_version_is_called_by_its_name() {
     );
 }
 
-/// Also a reader that never heard of `parse` refuses what it would misread.
+/// Also a reader that never heard of `parse_versioned` refuses what it would misread.
 #[test]
 fn no_reader_can_forget_the_version() {
     let line = EVENTS.lines().last().unwrap();

@@ -3,7 +3,7 @@
 use std::io::{BufRead, IsTerminal, Write};
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Cluster, Provider};
+use ha_cluster_file::cluster::{Cluster, ProviderOptions};
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{count, home};
 
@@ -23,7 +23,7 @@ pub fn run(args: &Destroy, root: &StateRoot) -> Result<()> {
     let path = home(dir.path());
     let store = dir.lock()?;
     record_life(&store, ClusterLife::Destroying)?;
-    if let Some(cluster) = cluster.filter(|c| c.provider != Provider::None) {
+    if let Some(cluster) = cluster.filter(|c| c.provider != ProviderOptions::None) {
         ha_providers::provider_of(&cluster, store.path())?.destroy()?;
     }
     store.remove()?;

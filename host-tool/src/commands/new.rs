@@ -15,7 +15,7 @@ pub fn run(args: &New) -> Result<()> {
         .file_stem()
         .and_then(|s| s.to_str())
         .unwrap_or("cluster");
-    let text = ha_cluster_file::template::commented(name);
+    let text = ha_cluster_file::template::commented_cluster_file(name);
     let file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use ha_cluster_file::cluster::{Cluster, Node, Provider as Kind};
+use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions as Kind};
 use ha_host_base::exit::Exit;
 use ha_host_base::text::{Paint, home, printable};
 use ha_kube::etcd::Member;
@@ -104,7 +104,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
         .context("this cluster has no keys yet: launch it")?;
     let provider: Arc<dyn Provider> = Arc::from(ha_providers::provider_of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
-    let look = ha_host_base::block_on(api.look_further())?;
+    let look = ha_host_base::block_on(api.observe_all())?;
     let said = node_status::node_statuses(cluster, &*provider);
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = node_status::vip_holder(cluster, &said);
@@ -204,7 +204,7 @@ fn print_report(report: &ClusterReport, cluster: &Cluster) {
         } else {
             paint.red("NotReady")
         };
-        let (name, role, phase) = (&n.name, n.role.words(), n.phase.as_deref().unwrap_or("-"));
+        let (name, role, phase) = (&n.name, n.role.label(), n.phase.as_deref().unwrap_or("-"));
         let api = n
             .apiserver
             .map_or("", |ok| if ok { "apiserver ok" } else { "apiserver down" });

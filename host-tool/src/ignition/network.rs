@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Cluster, Mac, Nic, Node, Provider};
+use ha_cluster_file::cluster::{Cluster, Mac, Nic, Node, ProviderOptions};
 
 use super::build::ConfigBuilder;
 
@@ -30,7 +30,7 @@ pub fn write_network(build: &mut ConfigBuilder, cluster: &Cluster, node: &Node) 
 /// What the first interface is found by. In a container the provider names it, and its address is the kernel's choice.
 fn mac_address_of(cluster: &Cluster, node: &Node) -> Option<Mac> {
     match cluster.provider {
-        Provider::Nspawn(_) => None,
+        ProviderOptions::Nspawn(_) => None,
         _ => node.mac,
     }
 }

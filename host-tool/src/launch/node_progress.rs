@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Node;
-use ha_wire::event::{Event, What};
+use ha_wire::event::{Event, EventKind};
 use ha_wire::format::FormatError;
 use ha_wire::phase::{Phase, Role};
 
@@ -152,7 +152,7 @@ impl NodeProgress {
     pub fn apply(&mut self, event: &Event, now: Instant) -> Option<NodeChange> {
         (self.heard, self.other_version) = (true, None);
         match &event.what {
-            What::Hello { .. } => {
+            EventKind::Hello { .. } => {
                 self.end_span(None, now);
                 self.images = None;
                 if matches!(self.stage, Stage::Working(_)) {
@@ -161,21 +161,21 @@ impl NodeProgress {
                     self.move_to(Stage::Working(Phase::Preflight), now)
                 }
             }
-            What::Started {
+            EventKind::Started {
                 phase: Phase::Images,
                 ..
             } => None,
-            What::Started { phase, .. } => self.phase_started(*phase, now),
-            What::Waiting {
+            EventKind::Started { phase, .. } => self.phase_started(*phase, now),
+            EventKind::Waiting {
                 phase: Phase::Images,
                 ..
             } => None,
-            What::Waiting {
+            EventKind::Waiting {
                 phase,
                 what,
                 last_error,
             } => self.phase_waits(*phase, what, last_error, now),
-            What::Progress {
+            EventKind::Progress {
                 phase: Phase::Images,
                 done,
                 total,
@@ -183,18 +183,18 @@ impl NodeProgress {
                 self.images = Some((*done, *total)).filter(|_| done < total);
                 Some(NodeChange::Waiting)
             }
-            What::Progress { phase, done, total } => {
+            EventKind::Progress { phase, done, total } => {
                 self.phase_waits(*phase, &format!("{done} of {total}"), "", now)
             }
-            What::Done { phase, .. } => self.phase_done(*phase, now),
-            What::Failed {
+            EventKind::Done { phase, .. } => self.phase_done(*phase, now),
+            EventKind::Failed {
                 phase,
                 error,
                 tail,
                 retry_ms,
                 ..
             } => self.phase_failed(*phase, error, tail, retry_ms.is_none(), now),
-            What::Steady => self.move_to(Stage::Steady, now),
+            EventKind::Steady => self.move_to(Stage::Steady, now),
         }
     }
 

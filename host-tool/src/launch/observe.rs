@@ -138,7 +138,7 @@ pub fn watch_machines(provider: Arc<dyn Provider>, nodes: Vec<Node>, to: Sender)
 /// Looks at the cluster, for ever, with a pause that may change meanwhile.
 pub async fn watch_cluster(api: Api, pause_ms: Arc<AtomicU64>, to: Sender) {
     loop {
-        if to.send(Observation::Cluster(api.look().await)).is_err() {
+        if to.send(Observation::Cluster(api.observe().await)).is_err() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(pause_ms.load(Ordering::Relaxed))).await;

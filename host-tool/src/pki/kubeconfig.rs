@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
-use ha_kube::certificate::validity;
+use ha_kube::certificate::validity_of;
 use ha_kube::kubeconfig::{self, Kubeconfig, Names};
 use ha_kube::{APISERVER_NAME, Secret};
 use ha_providers::Provider;
@@ -57,7 +57,7 @@ pub fn is_current(text: &str, server: &Server, pki: &Pki) -> bool {
     };
     let until = config
         .client_certificate()
-        .and_then(|pem| validity(&pem))
+        .and_then(|pem| validity_of(&pem))
         .map(|(_, until)| until);
     config.cluster() == Some(&server.trusting(pki.cluster.cert()))
         && until.is_some_and(|until| until - OffsetDateTime::now_utc() > RENEW_BEFORE)

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use ha_kube::certificate::{certificates, validity};
+use ha_kube::certificate::{certificates_in, validity_of};
 use ha_providers::RenderOnly;
 use ha_test_support::{demo, real};
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -9,14 +9,14 @@ use super::kubeconfig::Server;
 use super::*;
 
 fn subject(pem: &str) -> String {
-    let der = certificates(pem).remove(0);
+    let der = certificates_in(pem).remove(0);
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
     certificate.subject().to_string()
 }
 
 fn hours(pem: &str) -> (i64, i64) {
     let now = OffsetDateTime::now_utc();
-    let (from, until) = validity(pem).unwrap();
+    let (from, until) = validity_of(pem).unwrap();
     let round = |at: OffsetDateTime| ((at - now).whole_seconds() + 1800).div_euclid(3600);
     (round(from), round(until))
 }

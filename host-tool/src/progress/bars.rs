@@ -118,7 +118,7 @@ fn node_prefix(node: &NodeProgress, width: usize) -> String {
         (None, Stage::Steady) => paint.green(&stage),
         _ => stage,
     };
-    format!("{:<width$}  {:<13}  {stage}", node.name, node.role.words())
+    format!("{:<width$}  {:<13}  {stage}", node.name, node.role.label())
 }
 
 fn node_message(node: &NodeProgress, ready: bool) -> String {

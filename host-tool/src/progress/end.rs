@@ -106,7 +106,7 @@ fn failure_text(failures: &Failures) -> String {
     let mut text = String::new();
     for (index, node) in failures.nodes.iter().enumerate() {
         let what = what_failed(&node.cause);
-        let head = format!("{} ({}): {what}", node.node, node.role.words());
+        let head = format!("{} ({}): {what}", node.node, node.role.label());
         text += &error_line(&head);
         if index < DETAILED {
             let lines = node.output.iter();

@@ -69,7 +69,7 @@ impl LineReport {
         }
         self.told.insert(node.name.clone(), now);
         let (stage, words) = (stage_name(node.stage), printable(&waiting_for(node)));
-        let (stamp, role) = (self.stamp(), node.role.words());
+        let (stamp, role) = (self.stamp(), node.role.label());
         let line = format!("{stamp}  {}  {role:<13}  {stage:<9}  {words}", node.name);
         println!("{}", line.trim_end());
     }

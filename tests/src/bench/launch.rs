@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
-use ha_wire::event::What;
+use ha_wire::event::EventKind;
 use ha_wire::phase::Phase;
 use serde::Serialize;
 
@@ -68,11 +68,11 @@ fn observed_phases(cluster: &Cluster, begun: f64) -> Result<Vec<ObservedPhase>> 
                 took,
             };
             match event.what {
-                What::Hello { .. } if seen.iter().all(|p: &ObservedPhase| p.node != node) => {
+                EventKind::Hello { .. } if seen.iter().all(|p: &ObservedPhase| p.node != node) => {
                     seen.push(row("boot".into(), 0.0, at))
                 }
-                What::Started { phase, attempt: 1 } => started.push((phase, at)),
-                What::Done { phase, took_ms, .. } => {
+                EventKind::Started { phase, attempt: 1 } => started.push((phase, at)),
+                EventKind::Done { phase, took_ms, .. } => {
                     let begin = started
                         .iter()
                         .find(|s| s.0 == phase)

@@ -14,13 +14,15 @@ fn the_text_is_a_valid_cluster_file() {
     plan.merge.push("/tmp/x.ign".into());
     let text = plan.text(&Lab::at("/lab/out"));
     let (cluster, warnings) =
-        ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
+        ha_cluster_file::check::check_cluster_file(&text, std::path::Path::new("/"))
+            .expect("valid");
     assert_eq!((cluster.nodes.len(), warnings), (5, Vec::new()));
     assert_eq!(cluster.sysexts.len(), 4);
     for kind in [MachineKind::Qemu, MachineKind::Libvirt] {
         let text = plan.clone().on(kind).text(&Lab::at("/lab"));
         let (cluster, _) =
-            ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
+            ha_cluster_file::check::check_cluster_file(&text, std::path::Path::new("/"))
+                .expect("valid");
         assert!(cluster.provider.vm().is_some());
     }
     let text = plan
@@ -28,12 +30,15 @@ fn the_text_is_a_valid_cluster_file() {
         .on(MachineKind::Qemu)
         .of_flatcar()
         .text(&Lab::at("/lab"));
-    let (cluster, _) =
-        ha_cluster_file::check::check(&text, std::path::Path::new("/")).expect("valid");
+    let (cluster, _) = ha_cluster_file::check::check_cluster_file(&text, std::path::Path::new("/"))
+        .expect("valid");
     assert_eq!(cluster.sysexts.len(), 5, "the bakery's defaults");
     plan.network = Some(crate::plan::CILIUM.into());
     assert!(
-        ha_cluster_file::check::check(&plan.text(&Lab::at("/lab")), std::path::Path::new("/"))
-            .is_ok()
+        ha_cluster_file::check::check_cluster_file(
+            &plan.text(&Lab::at("/lab")),
+            std::path::Path::new("/")
+        )
+        .is_ok()
     );
 }

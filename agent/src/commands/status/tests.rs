@@ -1,5 +1,5 @@
 use ha_wire::phase::Phase;
-use ha_wire::status::Expiry;
+use ha_wire::status::CertificateExpiry;
 
 use super::*;
 use crate::testing;
@@ -18,7 +18,7 @@ fn fresh() -> Status {
 fn steady() -> Status {
     let mut status = fresh();
     (status.phase, status.state, status.since_ms) =
-        (Phase::Steady, State::Steady, NOW - 3 * 3_600_000);
+        (Phase::Steady, PhaseState::Steady, NOW - 3 * 3_600_000);
     status.vip.holder = "node1".into();
     status.backends = [("node1", "UP"), ("node2", "UP"), ("node3", "DOWN")]
         .map(|(name, state)| Backend {
@@ -27,7 +27,7 @@ fn steady() -> Status {
         })
         .to_vec();
     let members = ["node1", "node2", "node3"].map(str::to_owned).to_vec();
-    status.etcd = Some(Etcd {
+    status.etcd = Some(EtcdStatus {
         expected: 3,
         members,
         voter: true,
@@ -35,7 +35,7 @@ fn steady() -> Status {
     });
     (status.kubelet, status.node_ready, status.network) =
         ("active".into(), Some(true), "cilium 1.18.1 ready".into());
-    status.first_expiry = Some(Expiry {
+    status.first_expiry = Some(CertificateExpiry {
         name: "apiserver".into(),
         at_ms: NOW + 364 * 86_400_000,
     });
@@ -89,7 +89,7 @@ waiting for https://10.77.0.30:6444/readyz to answer 200; last try 0.4 s ago: co
 #[test]
 fn a_failed_node_shows_the_programs_own_words() {
     let mut status = fresh();
-    (status.phase, status.state, status.since_ms) = (Phase::Join, State::Failed, NOW - 7000);
+    (status.phase, status.state, status.since_ms) = (Phase::Join, PhaseState::Failed, NOW - 7000);
     status.last_error = "etcd-join: timeout".into();
     status.tail = vec!["dial tcp 10.77.0.11:2379: i/o timeout".into()];
     let text = words(&status, NOW);
@@ -106,11 +106,11 @@ fn a_failed_node_shows_the_programs_own_words() {
 #[test]
 fn exit_codes() {
     let cases = [
-        (State::Working, Exit::Working),
-        (State::Retrying, Exit::Working),
-        (State::Failed, Exit::Failed),
-        (State::Steady, Exit::Done),
-        (State::Degraded, Exit::Failed),
+        (PhaseState::Working, Exit::Working),
+        (PhaseState::Retrying, Exit::Working),
+        (PhaseState::Failed, Exit::Failed),
+        (PhaseState::Steady, Exit::Done),
+        (PhaseState::Degraded, Exit::Failed),
     ];
     for (state, exit) in cases {
         let mut status = steady();

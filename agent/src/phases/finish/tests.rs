@@ -2,7 +2,7 @@ use ha_kube::Identity;
 
 use super::*;
 use crate::kube::pki;
-use crate::kube::testing::{Authority, node_identity, run, test_authority};
+use crate::kube::testing::{Authority, node_identity, run_local, test_authority};
 use crate::testing::{self, Machine};
 
 /// A worker that has joined: its kubelet has a certificate of its own.
@@ -12,7 +12,7 @@ fn joined(ca: &Authority) -> (Machine, Identity) {
     machine.file(&pki("ca.crt"), ca.cert());
     machine.file(paths::IDENTITY_CERT, &first.cert);
     machine.file(paths::IDENTITY_KEY, first.key.expose());
-    let conf = kubeconfig::render("https://10.77.0.30:6444", ca.cert(), &first);
+    let conf = kubeconfig::render_embedded("https://10.77.0.30:6444", ca.cert(), &first);
     machine.file(KUBELET_CONF, conf.expose());
     machine.file(paths::DISCOVERY, conf.expose());
     machine.file("/run/ignition.json", "{}");
@@ -23,7 +23,7 @@ fn joined(ca: &Authority) -> (Machine, Identity) {
 
 #[test]
 fn nothing_of_the_first_identity_is_left() {
-    run(async {
+    run_local(async {
         let (machine, _) = joined(&test_authority("kubernetes"));
         assert!(needed(&machine.cx).await.unwrap());
         super::run(&machine.cx).await.unwrap();
@@ -43,7 +43,7 @@ fn nothing_of_the_first_identity_is_left() {
 
 #[test]
 fn the_first_identity_stays_until_the_kubelet_has_its_own() {
-    run(async {
+    run_local(async {
         let (machine, first) = joined(&test_authority("kubernetes"));
         machine.file(KUBELET_PEM, first.joint_pem().expose());
         let error = super::run(&machine.cx).await.unwrap_err();
@@ -60,7 +60,7 @@ fn the_first_identity_stays_until_the_kubelet_has_its_own() {
 
 #[test]
 fn the_first_key_does_not_stay_in_the_kubelets_store() {
-    run(async {
+    run_local(async {
         let (machine, first) = joined(&test_authority("kubernetes"));
         let old = "/var/lib/kubelet/pki/kubelet-client-2023-11-14.pem";
         machine.file(old, first.joint_pem().expose());
@@ -72,7 +72,7 @@ fn the_first_key_does_not_stay_in_the_kubelets_store() {
 
 #[test]
 fn hooks_run_once_and_again_only_after_a_failure() {
-    run(async {
+    run_local(async {
         let (mut machine, _) = joined(&test_authority("kubernetes"));
         let mut node = (*machine.cx.node).clone();
         node.hooks.after_ready = vec!["true".into(), "echo x".into()];
@@ -102,7 +102,7 @@ fn hooks_run_once_and_again_only_after_a_failure() {
 
 #[test]
 fn a_control_plane_keeps_to_its_own_apiserver() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let (mut machine, _) = joined(&ca);
         machine.cx.node = std::sync::Arc::new(testing::control_plane());

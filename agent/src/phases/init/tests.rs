@@ -1,5 +1,5 @@
 use super::*;
-use crate::kube::testing::{Authority, Script, run, test_authority};
+use crate::kube::testing::{Authority, Script, run_local, test_authority};
 use crate::kube::{KUBELET_CONF, KUBELET_PEM, pki};
 use crate::testing::{self, Machine};
 
@@ -32,7 +32,7 @@ async fn serve(script: &Script, ca: &Authority, address: &str) {
 
 #[test]
 fn nobody_answers_so_it_founds() {
-    run(async {
+    run_local(async {
         let machine = founder(101, &test_authority("kubernetes"));
         assert!(needed(&machine.cx).await.unwrap());
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
@@ -63,7 +63,7 @@ fn any_answer_under_our_ca_means_that_a_cluster_stands() {
         (103, "127.103.0.13:6443", 500),
         (104, "127.104.0.12:6443", 401),
     ] {
-        run(async {
+        run_local(async {
             let ca = test_authority("kubernetes");
             let machine = founder(net, &ca);
             let script = Script::default();
@@ -80,7 +80,7 @@ fn any_answer_under_our_ca_means_that_a_cluster_stands() {
 
 #[test]
 fn nothing_is_founded_beside_somebody_elses_cluster() {
-    run(async {
+    run_local(async {
         let machine = founder(105, &test_authority("kubernetes"));
         serve(
             Script::default().on("GET /readyz", 200, ""),
@@ -96,7 +96,7 @@ fn nothing_is_founded_beside_somebody_elses_cluster() {
 
 #[test]
 fn a_peer_that_connects_and_is_silent_is_not_taken_for_absent() {
-    run(async {
+    run_local(async {
         let machine = founder(111, &test_authority("kubernetes"));
         let silent = tokio::net::TcpListener::bind("127.111.0.12:6443").await;
         let error = super::run(&machine.cx).await.unwrap_err().to_string();
@@ -108,7 +108,7 @@ fn a_peer_that_connects_and_is_silent_is_not_taken_for_absent() {
 
 #[test]
 fn a_permission_ends() {
-    run(async {
+    run_local(async {
         let machine = founder(106, &test_authority("kubernetes"));
         machine.clock.0.set(4_000_000_001_000);
         assert_eq!(
@@ -121,7 +121,7 @@ fn a_permission_ends() {
 
 #[test]
 fn an_init_of_its_own_is_resumed_whoever_answers() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let machine = founder(107, &ca);
         machine.clock.0.set(4_000_000_001_000);
@@ -143,7 +143,7 @@ fn an_init_of_its_own_is_resumed_whoever_answers() {
 
 #[test]
 fn a_join_that_was_interrupted_is_no_init() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let machine = founder(108, &ca);
         serve(
@@ -165,7 +165,7 @@ fn a_join_that_was_interrupted_is_no_init() {
 
 #[test]
 fn it_is_complete_with_its_last_addon() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let machine = founder(109, &ca);
         machine.file(&manifest("etcd"), OWN_ETCD);
@@ -206,7 +206,7 @@ fn it_is_complete_with_its_last_addon() {
 
 #[test]
 fn a_settled_node_never_founds() {
-    run(async {
+    run_local(async {
         let machine = founder(110, &test_authority("kubernetes"));
         machine.file(KUBELET_CONF, "");
         machine.file(KUBELET_PEM, "");
@@ -222,7 +222,7 @@ fn a_settled_node_never_founds() {
 #[test]
 fn a_silent_peer_is_asked_again_until_it_answers_or_refuses() {
     for answers in [true, false] {
-        run(async {
+        run_local(async {
             let ca = test_authority("kubernetes");
             let machine = founder(112, &ca);
             let at = "127.112.0.13:6443";

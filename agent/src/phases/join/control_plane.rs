@@ -13,7 +13,7 @@ use super::{ConfigFile, goes_on, has_kubelet_state, is_registered, kubeadm_confi
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
-use crate::kube::lock::{self, Held};
+use crate::kube::lock::{self, HeldLease};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki};
 use crate::phases::kubeadm;
 use crate::render::kubeadm::EffectiveSettings;
@@ -164,7 +164,7 @@ async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
 
 /// The lock is let go when the member votes; kubeadm goes on meanwhile with its components.
 async fn under_lock(cx: &Context) -> Result<()> {
-    let held = lock::acquire(cx, kube::as_admin(cx)?, LEASE, Phase::Join).await?;
+    let held = lock::acquire_lease(cx, kube::as_admin(cx)?, LEASE, Phase::Join).await?;
     let promoted = Notify::new();
     let seen = |line: &str| {
         if line.contains(PROMOTED) {
@@ -189,7 +189,7 @@ async fn under_lock(cx: &Context) -> Result<()> {
     }
 }
 
-async fn let_go_beside(held: Held<'_>, work: impl Future<Output = Result<()>>) -> Result<()> {
+async fn let_go_beside(held: HeldLease<'_>, work: impl Future<Output = Result<()>>) -> Result<()> {
     info!("this node's etcd member votes");
     tokio::join!(held.release(), work).1
 }
@@ -209,16 +209,16 @@ async fn clean_up(cx: &Context) -> Result<()> {
         warn!(
             "etcd member {} ({}) is left over from an interrupted join or an earlier machine: removing it",
             member.id,
-            member.words()
+            member.label()
         );
         cx.tell.waiting(
             Phase::Join,
-            &format!("etcd to remove the old member {}", member.words()),
+            &format!("etcd to remove the old member {}", member.label()),
             "",
         );
         etcd.remove(&member.id)
             .await
-            .with_context(|| format!("etcd member {} cannot be removed", member.words()))?;
+            .with_context(|| format!("etcd member {} cannot be removed", member.label()))?;
     }
     cx.sys.files.clear(&manifest("etcd"))?;
     wait_for_own_etcd_to_end(cx).await;

@@ -1,7 +1,7 @@
 use ha_wire::node::NodeFile;
 
 use super::*;
-use crate::kube::testing::{Script, node_identity, run, test_authority};
+use crate::kube::testing::{Script, node_identity, run_local, test_authority};
 use crate::kube::{ADMIN_CONF, manifest, pki};
 use crate::sys::Output;
 use crate::testing::{self, Machine};
@@ -135,7 +135,7 @@ fn promoted() -> Result<Output> {
 
 #[test]
 fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::control_plane(), 121).await;
         stage.members(&[("1", "node1", 11, false)]).free_lease();
         assert!(needed(&stage.machine.cx).await.unwrap());
@@ -179,7 +179,7 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
 
 #[test]
 fn a_made_anew_control_plane_removes_what_it_was_before() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::control_plane(), 122).await;
         stage
             .members(&[
@@ -210,7 +210,7 @@ fn a_made_anew_control_plane_removes_what_it_was_before() {
 
 #[test]
 fn a_learner_that_never_started_is_removed_and_joins_anew() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::control_plane(), 123).await;
         stage
             .members(&[("1", "node1", 11, false), ("2", "", 12, true)])
@@ -243,7 +243,7 @@ fn a_learner_that_never_started_is_removed_and_joins_anew() {
 
 #[test]
 fn a_voter_goes_on_without_the_lease() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::control_plane(), 124).await;
         stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
         stage.api.on("GET /api/v1/nodes/node2", 200, MARKED);
@@ -270,7 +270,7 @@ fn a_voter_goes_on_without_the_lease() {
 
 #[test]
 fn a_failed_join_lets_the_lease_go() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::control_plane(), 125).await;
         stage.members(&[("1", "node1", 11, false)]).free_lease();
         stage
@@ -301,7 +301,7 @@ fn a_failed_join_lets_the_lease_go() {
 
 #[test]
 fn a_worker_joins_once() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::worker(), 126).await;
         assert!(needed(&stage.machine.cx).await.unwrap());
         super::run(&stage.machine.cx).await.unwrap();
@@ -320,7 +320,7 @@ fn a_worker_joins_once() {
 
 #[test]
 fn a_workers_kubelet_that_was_set_up_is_only_started() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::worker(), 127).await;
         stage.kubelet();
         stage
@@ -340,7 +340,7 @@ fn a_workers_kubelet_that_was_set_up_is_only_started() {
 
 #[test]
 fn a_new_worker_waits_until_its_old_node_is_not_ready() {
-    run(async {
+    run_local(async {
         let stage = stage(testing::worker(), 128).await;
         let ready = |status: &str| {
             format!(r#"{{"status":{{"conditions":[{{"type":"Ready","status":"{status}"}}]}}}}"#)

@@ -3,7 +3,7 @@ use serde_json::{Map, json};
 
 use super::*;
 use crate::kube::pki;
-use crate::kube::testing::{Script, node_identity, run, test_authority};
+use crate::kube::testing::{Script, node_identity, run_local, test_authority};
 use crate::sys::{CommandFailed, Output};
 use crate::testing::{self, Machine};
 
@@ -55,7 +55,7 @@ fn programs(machine: &Machine) -> Vec<String> {
 
 #[test]
 fn cilium_is_installed_the_first_time() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(testing::founder(), cilium(), 141).await;
         api.on(SECRETS, 200, r#"{"items":[]}"#)
             .on("GET /api/v1/nodes/node1", 200, NOT_READY);
@@ -80,7 +80,7 @@ fn cilium_is_installed_the_first_time() {
 
 #[test]
 fn cilium_is_upgraded_when_a_release_exists() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(testing::founder(), cilium(), 142).await;
         api.on(SECRETS, 200, &helm("deployed"))
             .on("GET /api/v1/nodes/node1", 200, READY);
@@ -92,7 +92,7 @@ fn cilium_is_upgraded_when_a_release_exists() {
 
 #[test]
 fn helms_own_word_that_a_release_exists_is_taken() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(testing::founder(), cilium(), 143).await;
         api.on(SECRETS, 200, r#"{"items":[]}"#)
             .on("GET /api/v1/nodes/node1", 200, READY);
@@ -119,7 +119,7 @@ fn helms_own_word_that_a_release_exists_is_taken() {
 
 #[test]
 fn an_installer_that_died_at_work_blocks_nobody() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(testing::founder(), cilium(), 144).await;
         api.on(SECRETS, 200, &helm("pending-install"))
             .on(SECRETS, 200, r#"{"items":[]}"#);
@@ -137,7 +137,7 @@ fn an_installer_that_died_at_work_blocks_nobody() {
 
 #[test]
 fn manifests_are_applied_in_order_until_they_are_there() {
-    run(async {
+    run_local(async {
         let sources = vec!["10-net.yaml".into(), "https://example.org/x.yaml".into()];
         let (machine, api) = stage(testing::founder(), Cni::Manifests { sources }, 145).await;
         api.on("GET /api/v1/nodes/node1", 200, READY);
@@ -159,7 +159,7 @@ fn manifests_are_applied_in_order_until_they_are_there() {
 
 #[test]
 fn others_wait_and_install_only_if_the_founder_is_lost() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(testing::control_plane(), cilium(), 146).await;
         api.on(SECRETS, 200, r#"{"items":[]}"#);
         for _ in 0..250 {
@@ -173,7 +173,7 @@ fn others_wait_and_install_only_if_the_founder_is_lost() {
 
 #[test]
 fn a_worker_installs_nothing() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(testing::worker(), cilium(), 147).await;
         api.on("GET /api/v1/nodes/node4", 200, NOT_READY)
             .on("GET /api/v1/nodes/node4", 200, READY);
@@ -190,7 +190,7 @@ fn a_worker_installs_nothing() {
 
 #[test]
 fn without_a_pod_network_nothing_is_awaited() {
-    run(async {
+    run_local(async {
         let (machine, _) = stage(testing::worker(), Cni::None, 148).await;
         assert!(!needed(&machine.cx).await.unwrap());
     });

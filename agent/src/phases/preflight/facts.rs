@@ -116,7 +116,7 @@ fn certificates(cx: &Context) -> Vec<(String, u64, u64)> {
         .into_iter()
         .chain((!joined).then_some(paths::IDENTITY_CERT));
     let dated = |name: &str| {
-        let (from, until) = certs::validity_ms(&cx.sys.files.read(name).ok()??)?;
+        let (from, until) = certs::validity_of_ms(&cx.sys.files.read(name).ok()??)?;
         Some((name.to_owned(), from, until))
     };
     names.filter_map(dated).collect()
@@ -149,8 +149,8 @@ fn swaps(text: &str) -> Vec<String> {
 
 /// True if a kubeconfig carries a CA, and it is not this one.
 fn names_other_ca(kubeconfig: &str, ca: &str) -> bool {
-    let carried = kubeconfig::ca(kubeconfig);
-    carried.is_some_and(|pem| certs::certificates(&pem) != certs::certificates(ca))
+    let carried = kubeconfig::carried_ca(kubeconfig);
+    carried.is_some_and(|pem| certs::certificates_in(&pem) != certs::certificates_in(ca))
 }
 
 #[cfg(test)]
@@ -171,7 +171,7 @@ mod tests {
         use crate::kube::testing::{node_identity, test_authority};
         let (ours, other) = (test_authority("kubernetes"), test_authority("kubernetes"));
         let me = node_identity(&ours, "node4");
-        let written = kubeconfig::render("https://10.77.0.30:6444", ours.cert(), &me);
+        let written = kubeconfig::render_embedded("https://10.77.0.30:6444", ours.cert(), &me);
         assert!(!names_other_ca(written.expose(), ours.cert()));
         assert!(names_other_ca(written.expose(), other.cert()));
         assert!(

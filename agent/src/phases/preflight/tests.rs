@@ -74,7 +74,8 @@ async fn another_clusters_disk_needs_a_person() {
     let machine = machine();
     let other = test_authority("kubernetes");
     let me = node_identity(&other, "node2");
-    let conf = crate::kube::kubeconfig::render("https://10.77.0.30:6444", other.cert(), &me);
+    let conf =
+        crate::kube::kubeconfig::render_embedded("https://10.77.0.30:6444", other.cert(), &me);
     machine.file("/etc/kubernetes/kubelet.conf", conf.expose());
     let error = run(&machine.cx).await.unwrap_err();
     assert!(error.is::<NeedsAPerson>());

@@ -1,7 +1,7 @@
 //! Which of the node's certificates ends first.
 
 use anyhow::{Result, bail};
-use ha_wire::status::Expiry;
+use ha_wire::status::CertificateExpiry;
 
 use crate::context::Context;
 use crate::kube::{KUBELET_PEM, certs, pki};
@@ -24,17 +24,21 @@ pub fn look(cx: &Context) -> Result<()> {
     let mut all = Vec::new();
     for name in CERTIFICATES {
         if let Some(pem) = cx.sys.files.read(&pki(&format!("{name}.crt")))? {
-            all.extend(certs::validity_ms(&pem).map(|(_, at_ms)| Expiry {
-                name: name.into(),
-                at_ms,
-            }));
+            all.extend(
+                certs::validity_of_ms(&pem).map(|(_, at_ms)| CertificateExpiry {
+                    name: name.into(),
+                    at_ms,
+                }),
+            );
         }
     }
     if let Some(pem) = cx.sys.files.read(KUBELET_PEM)? {
-        all.extend(certs::validity_ms(&pem).map(|(_, at_ms)| Expiry {
-            name: "kubelet".into(),
-            at_ms,
-        }));
+        all.extend(
+            certs::validity_of_ms(&pem).map(|(_, at_ms)| CertificateExpiry {
+                name: "kubelet".into(),
+                at_ms,
+            }),
+        );
     }
     let first = all.into_iter().min_by_key(|e| e.at_ms);
     cx.tell
@@ -51,6 +55,6 @@ pub fn look(cx: &Context) -> Result<()> {
     }
 }
 
-fn left_days(expiry: &Expiry, now_ms: u64) -> u64 {
+fn left_days(expiry: &CertificateExpiry, now_ms: u64) -> u64 {
     expiry.at_ms.saturating_sub(now_ms) / DAY_MS
 }

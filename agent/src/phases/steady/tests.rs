@@ -41,18 +41,18 @@ fn a_fault_is_degraded_and_its_end_is_steady() {
     tell.facts(|s| tell_state(s, false, "one look failed", 1));
     assert_eq!(
         (machine.status().state, machine.status().last_error.as_str()),
-        (State::Steady, "")
+        (PhaseState::Steady, "")
     );
     tell.facts(|s| tell_state(s, true, "etcd: no leader", 2));
     assert_eq!(
         (machine.status().state, machine.status().since_ms),
-        (State::Degraded, 2)
+        (PhaseState::Degraded, 2)
     );
     assert_eq!(machine.status().last_error, "etcd: no leader");
     tell.facts(|s| tell_state(s, false, "", 3));
     assert_eq!(
         (machine.status().state, machine.status().last_error.as_str()),
-        (State::Steady, "")
+        (PhaseState::Steady, "")
     );
 }
 
@@ -80,8 +80,8 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
 
 #[test]
 fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
-    use crate::kube::testing::{Script, run};
-    run(async {
+    use crate::kube::testing::{Script, run_local};
+    run_local(async {
         let ca = test_authority("kubernetes");
         let mut node = testing::worker();
         node.endpoint.vip = [127, 161, 0, 30].into();
@@ -110,7 +110,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
             watch.look().await;
             states.push((machine.status().state, machine.status().node_ready));
         }
-        use State::{Degraded, Steady};
+        use PhaseState::{Degraded, Steady};
         let [yes, no] = [Some(true), Some(false)];
         assert_eq!(
             states,

@@ -6,25 +6,25 @@ use super::machines;
 use crate::bakery;
 use crate::cluster::{Cluster, Kubernetes, Network, Nic, Node, Sysext};
 use crate::file::{
-    At, ClusterFile, CniFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry, SysextEntry,
-    object,
+    ClusterFile, CniFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry, Spanned,
+    SysextEntry, settings_as_object,
 };
 use ha_wire::settings::{Cni, Endpoint, ExtraPort, Hooks, LbMode, LoadBalancer, Taint};
 
 /// The valid cluster; none if a value that it needs is missing.
-pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
+pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let cidr = file.node_network()?;
     let prefix = file.network.prefix?.value;
     let name = file.name?.value;
-    let kubernetes = kubernetes(file.kubernetes, base)?;
-    let provider = machines::provider(file.provider?.value, base)?;
+    let kubernetes = build_kubernetes(file.kubernetes, base)?;
+    let provider = machines::build_provider(file.provider?.value, base)?;
     let sysexts = match provider.vm() {
-        Some(_) if !file.sysexts_given => bakery::defaults(&kubernetes),
-        _ => all(file.sysexts, |s| sysext(s, base))?,
+        Some(_) if !file.sysexts_given => bakery::default_sysexts(&kubernetes),
+        _ => collect_all(file.sysexts, |s| build_sysext(s, base))?,
     };
-    let mut nodes: Vec<Node> = all(file.nodes?.value, node)?;
+    let mut nodes: Vec<Node> = collect_all(file.nodes?.value, build_node)?;
     if provider.vm().is_some() {
-        machines::addresses(&name, &mut nodes);
+        machines::assign_macs(&name, &mut nodes);
     }
     Some(Cluster {
         name,
@@ -33,46 +33,52 @@ pub(super) fn cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             vip: file.endpoint.vip?.value,
             port: file.endpoint.port?.value,
         },
-        load_balancer: load_balancer(file.load_balancer)?,
+        load_balancer: build_load_balancer(file.load_balancer)?,
         network: Network {
             prefix,
             cidr,
             gateway: file.network.gateway?.value,
-            dns: values(file.network.dns),
+            dns: values_of(file.network.dns),
             interface: file.network.interface?.value,
             mtu: file.network.mtu.map(|at| at.value),
         },
-        authorized_keys: values(file.authorized_keys),
+        authorized_keys: values_of(file.authorized_keys),
         nodes,
-        assets: machines::assets(file.assets, &provider, base),
+        assets: machines::build_assets(file.assets, &provider, base),
         provider,
         sysexts,
         updates: file.updates?.value,
-        ignition_merge: all(file.ignition_merge, |path| Some(base.join(path.value)))?,
+        ignition_merge: collect_all(file.ignition_merge, |path| Some(base.join(path.value)))?,
         hooks: Hooks {
-            before_join: values(file.before_join),
-            after_ready: values(file.after_ready),
+            before_join: values_of(file.before_join),
+            after_ready: values_of(file.after_ready),
         },
     })
 }
 
 /// Every item by `make`, or none at all.
-fn all<A, B, C: FromIterator<B>>(items: Vec<A>, make: impl Fn(A) -> Option<B>) -> Option<C> {
+fn collect_all<A, B, C: FromIterator<B>>(
+    items: Vec<A>,
+    make: impl Fn(A) -> Option<B>,
+) -> Option<C> {
     items.into_iter().map(make).collect()
 }
 
-fn values<T>(list: Vec<At<T>>) -> Vec<T> {
+fn values_of<T>(list: Vec<Spanned<T>>) -> Vec<T> {
     list.into_iter().map(|at| at.value).collect()
 }
 
-fn kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
+fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
     let cni = match file.cni?.value {
         CniFile::Cilium { version, values } => Cni::Cilium {
             version: version?.value,
-            values: object(values),
+            values: settings_as_object(values),
         },
         CniFile::Manifests(sources) => Cni::Manifests {
-            sources: sources.iter().map(|s| source(&s.value, base)).collect(),
+            sources: sources
+                .iter()
+                .map(|s| absolute_source(&s.value, base))
+                .collect(),
         },
         CniFile::None => Cni::None,
     };
@@ -83,13 +89,13 @@ fn kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         cri: file.cri?.value,
         proxy: file.proxy?.value,
         cni,
-        cert_sans: values(file.cert_sans),
-        kubelet_config: object(file.kubelet_config),
-        cluster_configuration: object(file.cluster_configuration),
+        cert_sans: values_of(file.cert_sans),
+        kubelet_config: settings_as_object(file.kubelet_config),
+        cluster_configuration: settings_as_object(file.cluster_configuration),
     })
 }
 
-fn nic(file: NicFile) -> Option<Nic> {
+fn build_nic(file: NicFile) -> Option<Nic> {
     Some(Nic {
         mac: file.mac?.value,
         address: file.address.map(|at| at.value),
@@ -98,7 +104,7 @@ fn nic(file: NicFile) -> Option<Nic> {
 }
 
 /// A URL as it is, a file by its absolute path.
-fn source(text: &str, base: &Path) -> String {
+fn absolute_source(text: &str, base: &Path) -> String {
     if ha_wire::settings::is_url(text) {
         text.to_owned()
     } else {
@@ -106,7 +112,7 @@ fn source(text: &str, base: &Path) -> String {
     }
 }
 
-fn load_balancer(file: LoadBalancerFile) -> Option<LoadBalancer> {
+fn build_load_balancer(file: LoadBalancerFile) -> Option<LoadBalancer> {
     let extra = |port: crate::file::ExtraPortFile| {
         Some(ExtraPort {
             name: port.name?.value,
@@ -126,7 +132,7 @@ fn load_balancer(file: LoadBalancerFile) -> Option<LoadBalancer> {
     })
 }
 
-fn node(file: NodeEntry) -> Option<Node> {
+fn build_node(file: NodeEntry) -> Option<Node> {
     let taint = |taint: crate::file::TaintFile| {
         let value = taint.value.map(|at| at.value).unwrap_or_default();
         Some(Taint {
@@ -141,7 +147,7 @@ fn node(file: NodeEntry) -> Option<Node> {
         address: file.address?.value,
         mac: file.mac.map(|at| at.value),
         uri: file.uri.map(|at| at.value),
-        interfaces: all(file.interfaces, nic)?,
+        interfaces: collect_all(file.interfaces, build_nic)?,
         labels: file
             .labels
             .into_iter()
@@ -151,7 +157,7 @@ fn node(file: NodeEntry) -> Option<Node> {
     })
 }
 
-fn sysext(file: SysextEntry, base: &Path) -> Option<(String, Sysext)> {
+fn build_sysext(file: SysextEntry, base: &Path) -> Option<(String, Sysext)> {
     let source = match (file.path, file.url, file.version) {
         (Some(path), _, _) => Sysext::File(base.join(path.value)),
         (None, Some(url), _) => Sysext::Url {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::network::PREFIXES;
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile};
+use crate::file::{ClusterFile, Spanned};
 
 /// What the controller manager gives each node of an IPv4 pod network.
 const NODE_MASK: u8 = 24;
@@ -16,8 +16,8 @@ const SERVICE_MIN_PREFIX: u8 = 12;
 /// ... and kubeadm such with fewer than ten (CoreDNS takes the tenth).
 const SERVICE_MAX_PREFIX: u8 = 28;
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let v4 = |at: &&At<IpNet>| matches!(at.value, IpNet::V4(_));
+pub(super) fn check_cidrs(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let v4 = |at: &&Spanned<IpNet>| matches!(at.value, IpNet::V4(_));
     let pods = file.kubernetes.pod_cidr.as_ref().filter(v4);
     let services = file.kubernetes.service_cidr.as_ref().filter(v4);
     for network in pods.iter().chain(&services) {
@@ -27,30 +27,30 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
             faults.push(network.error(message, format!("write {net}")));
         }
     }
-    overlaps(file, pods, services, faults);
-    name_servers(file, pods, services, faults);
+    check_overlaps(file, pods, services, faults);
+    check_name_servers(file, pods, services, faults);
     if let Some(pods) = pods {
-        pod_size(file, pods, faults);
+        check_pod_size(file, pods, faults);
     }
     if let Some(services) = services {
-        service_size(services, faults);
+        check_service_size(services, faults);
     }
 }
 
-fn overlaps(
+fn check_overlaps(
     file: &ClusterFile,
-    pods: Option<&At<IpNet>>,
-    services: Option<&At<IpNet>>,
+    pods: Option<&Spanned<IpNet>>,
+    services: Option<&Spanned<IpNet>>,
     faults: &mut Vec<Fault>,
 ) {
     let nodes = nodes_network(file);
     let home = nodes.as_ref();
     let pairs = [(pods, services), (pods, home), (services, home)];
     for (one, other) in pairs.iter().filter_map(|(a, b)| Some(((*a)?, (*b)?))) {
-        if meet(one.value, other.value) {
-            let (mine, theirs) = (shown(one), shown(other));
+        if networks_overlap(one.value, other.value) {
+            let (mine, theirs) = (describe_network(one), describe_network(other));
             let message = format!("{mine} overlaps {} {theirs}", other.path);
-            let example = apart(one, home);
+            let example = example_network(one, home);
             let help = format!("give pods and services networks of their own, e.g. {example}");
             let fault = one.error(message, help);
             faults.push(fault.also(other.place, other.path.clone()));
@@ -58,40 +58,45 @@ fn overlaps(
     }
 }
 
-fn meet(one: IpNet, other: IpNet) -> bool {
+fn networks_overlap(one: IpNet, other: IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 
 /// A network, and whether somebody wrote it.
-fn shown(at: &At<IpNet>) -> String {
+fn describe_network(at: &Spanned<IpNet>) -> String {
     let default = if at.given { "" } else { " (the default)" };
     format!("{}{default}", at.value)
 }
 
 /// The nodes' network at the place of the VIP, if its prefix makes sense.
-fn nodes_network(file: &ClusterFile) -> Option<At<IpNet>> {
+fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     let prefix = file.network.prefix.as_ref()?;
     let net = file
         .node_network()
         .filter(|_| PREFIXES.contains(&prefix.value))?;
     let path = "the nodes' network".to_owned();
-    Some(At {
+    Some(Spanned {
         path,
         ..file.endpoint.vip.as_ref()?.with(net)
     })
 }
 
 /// A node must reach its name server before there is a pod network.
-fn name_servers(
+fn check_name_servers(
     file: &ClusterFile,
-    pods: Option<&At<IpNet>>,
-    services: Option<&At<IpNet>>,
+    pods: Option<&Spanned<IpNet>>,
+    services: Option<&Spanned<IpNet>>,
     faults: &mut Vec<Fault>,
 ) {
     for server in &file.network.dns {
-        let inside = |net: &&At<IpNet>| net.value.contains(&server.value);
+        let inside = |net: &&Spanned<IpNet>| net.value.contains(&server.value);
         if let Some(net) = pods.into_iter().chain(services).find(inside) {
-            let message = format!("{} is in {} {}", server.value, net.path, shown(net));
+            let message = format!(
+                "{} is in {} {}",
+                server.value,
+                net.path,
+                describe_network(net)
+            );
             let help = "name a server that nodes reach before there are pods, e.g. the router";
             faults.push(
                 server
@@ -102,7 +107,7 @@ fn name_servers(
     }
 }
 
-fn service_size(services: &At<IpNet>, faults: &mut Vec<Fault>) {
+fn check_service_size(services: &Spanned<IpNet>, faults: &mut Vec<Fault>) {
     let size = match services.value.prefix_len() {
         length if length < SERVICE_MIN_PREFIX => "larger than the apiserver takes",
         length if length > SERVICE_MAX_PREFIX => "too small",
@@ -114,7 +119,7 @@ fn service_size(services: &At<IpNet>, faults: &mut Vec<Fault>) {
 }
 
 /// A network that does not meet the nodes'.
-fn apart(wrong: &At<IpNet>, nodes: Option<&At<IpNet>>) -> &'static str {
+fn example_network(wrong: &Spanned<IpNet>, nodes: Option<&Spanned<IpNet>>) -> &'static str {
     let candidates = if wrong.path.ends_with("podCIDR") {
         ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"]
     } else {
@@ -123,14 +128,14 @@ fn apart(wrong: &At<IpNet>, nodes: Option<&At<IpNet>>) -> &'static str {
     let clear = |text: &&&str| {
         let net = text.parse::<IpNet>().ok();
         net.is_some_and(|net| {
-            net != wrong.value && !nodes.is_some_and(|nodes| meet(net, nodes.value))
+            net != wrong.value && !nodes.is_some_and(|nodes| networks_overlap(net, nodes.value))
         })
     };
     candidates.iter().find(clear).unwrap_or(&candidates[0])
 }
 
-fn pod_size(file: &ClusterFile, pods: &At<IpNet>, faults: &mut Vec<Fault>) {
-    let mask = node_mask(file).unwrap_or(NODE_MASK);
+fn check_pod_size(file: &ClusterFile, pods: &Spanned<IpNet>, faults: &mut Vec<Fault>) {
+    let mask = node_mask_size(file).unwrap_or(NODE_MASK);
     let (prefix, nodes) = (pods.value.prefix_len(), file.entries().len().max(1));
     // The smallest power of two that gives every node its part.
     let bits = u8::try_from(nodes.next_power_of_two().trailing_zeros()).unwrap_or(u8::MAX);
@@ -168,7 +173,7 @@ fn pod_size(file: &ClusterFile, pods: &At<IpNet>, faults: &mut Vec<Fault>) {
 }
 
 /// `node-cidr-mask-size` of the user's own clusterConfiguration.
-fn node_mask(file: &ClusterFile) -> Option<u8> {
+fn node_mask_size(file: &ClusterFile) -> Option<u8> {
     let settings = &file.kubernetes.cluster_configuration;
     let (_, manager) = settings
         .iter()

@@ -1,7 +1,7 @@
 //! What the file takes from outside: SSH keys, the user's own Ignition files, hooks, and the form of paths.
 
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile};
+use crate::file::{ClusterFile, Spanned};
 
 /// The kinds of keys that OpenSSH still takes.
 const KEY_TYPES: [&str; 7] = [
@@ -16,12 +16,12 @@ const KEY_TYPES: [&str; 7] = [
 /// The shortest real key, ed25519, has 68 letters of base64; anything below this was cut.
 const MIN_KEY: usize = 60;
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_files(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for key in &file.authorized_keys {
-        ssh_key(key, faults);
+        check_ssh_key(key, faults);
     }
     for path in &file.ignition_merge {
-        local(path, faults);
+        check_local_path(path, faults);
     }
     for hook in file.before_join.iter().chain(&file.after_ready) {
         if hook.value.trim().is_empty() {
@@ -34,7 +34,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 /// A path of a local file or directory: absolute, or relative to the cluster file.
-pub(super) fn local(path: &At<String>, faults: &mut Vec<Fault>) {
+pub(super) fn check_local_path(path: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = path.value.as_str();
     if ha_wire::settings::is_url(text) {
         faults.push(path.error(
@@ -55,7 +55,7 @@ pub(super) fn local(path: &At<String>, faults: &mut Vec<Fault>) {
     }
 }
 
-fn ssh_key(key: &At<String>, faults: &mut Vec<Fault>) {
+fn check_ssh_key(key: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = key.value.trim();
     let mut words = text.split_whitespace();
     let mut word = || words.next().unwrap_or_default();

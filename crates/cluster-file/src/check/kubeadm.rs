@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile};
+use crate::file::{ClusterFile, Spanned};
 use crate::suggest::did_you_mean;
 
 /// The keys of v1beta4's `ClusterConfiguration`.
@@ -75,12 +75,12 @@ const KUBELET_OWNED: [(&str, &str); 10] = [
     ),
 ];
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_kubeadm(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for (key, value) in &file.kubernetes.cluster_configuration {
         let known = CLUSTER_KEYS.contains(&key.value.as_str())
             || matches!(key.value.as_str(), "apiVersion" | "kind");
         if known {
-            owned(key, value, &CLUSTER_OWNED, faults);
+            check_owned_keys(key, value, &CLUSTER_OWNED, faults);
         } else {
             let meant = did_you_mean(&key.value, CLUSTER_KEYS);
             let message = format!(
@@ -92,11 +92,16 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         }
     }
     for (key, value) in &file.kubernetes.kubelet_config {
-        owned(key, value, &KUBELET_OWNED, faults);
+        check_owned_keys(key, value, &KUBELET_OWNED, faults);
     }
 }
 
-fn owned(key: &At<String>, value: &Value, table: &[(&str, &str)], faults: &mut Vec<Fault>) {
+fn check_owned_keys(
+    key: &Spanned<String>,
+    value: &Value,
+    table: &[(&str, &str)],
+    faults: &mut Vec<Fault>,
+) {
     for (path, instead) in table {
         let (top, below) = path
             .split_once('.')

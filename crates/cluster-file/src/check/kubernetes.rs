@@ -2,25 +2,25 @@
 
 use serde_json::Value;
 
-use super::syntax::{is_dns_name, version_parts};
+use super::name_syntax::{is_dns_name, version_parts};
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile, CniFile, EtcdFile, ProviderFile, Setting};
-use ha_wire::kubernetes::{MINORS, minor};
+use crate::file::{ClusterFile, CniFile, EtcdFile, ProviderFile, Setting, Spanned};
+use ha_wire::kubernetes::{MINORS, supported_minor};
 use ha_wire::settings::{Cri, KubeProxy};
 
 /// What help offers as a version: the tested one.
 const EXAMPLE: &str = "1.34.4";
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_kubernetes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let k8s = &file.kubernetes;
     if let Some(at) = &k8s.version {
-        version(at, faults);
+        check_version(at, faults);
     }
     if let (Some(proxy), Some(cni)) = (&k8s.proxy, &k8s.cni) {
-        proxy_and_cni(proxy, cni, faults);
+        check_proxy_and_cni(proxy, cni, faults);
     }
     if let Some(cni) = &k8s.cni {
-        pod_network(cni, faults);
+        check_pod_network(cni, faults);
     }
     if let Some(proxy) = k8s
         .proxy
@@ -30,7 +30,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let at = k8s
             .version
             .as_ref()
-            .and_then(|version| minor(&version.value));
+            .and_then(|version| supported_minor(&version.value));
         if at.is_some_and(|minor| minor.ipvs_deprecated) {
             let help = "write `proxy: nftables`, or `proxy: none` with Cilium";
             faults.push(
@@ -43,7 +43,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
             );
         }
     }
-    runtime(file, faults);
+    check_runtime(file, faults);
     for etcd in k8s
         .etcd
         .iter()
@@ -53,25 +53,25 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         faults.push(etcd.error("`external` is not supported yet", help));
     }
     for san in &k8s.cert_sans {
-        alternative_name(san, faults);
+        check_cert_san(san, faults);
     }
 }
 
-fn version(at: &At<String>, faults: &mut Vec<Fault>) {
+fn check_version(at: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = at.value.as_str();
-    if minor(text).is_none() || version_parts(text).is_none() {
-        let (message, help) = no_version(text);
+    if supported_minor(text).is_none() || version_parts(text).is_none() {
+        let (message, help) = describe_bad_version(text);
         faults.push(at.error(message, help));
     }
 }
 
 /// What is wrong with this as a version, and what would be right.
-fn no_version(text: &str) -> (String, String) {
+fn describe_bad_version(text: &str) -> (String, String) {
     let bare = text.strip_prefix('v').unwrap_or(text);
     let (core, suffix) = bare.split_once('-').unwrap_or((bare, ""));
     if let Some([_, wanted, _]) = version_parts(core) {
         let (oldest, newest) = (MINORS[0].minor, MINORS[MINORS.len() - 1].minor);
-        if minor(core).is_none() {
+        if supported_minor(core).is_none() {
             let new = wanted > newest;
             let known = if new {
                 "not supported yet"
@@ -99,8 +99,12 @@ fn no_version(text: &str) -> (String, String) {
     (format!("`{text}` is not a valid version"), help)
 }
 
-fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Fault>) {
-    let shown = At {
+fn check_proxy_and_cni(
+    proxy: &Spanned<KubeProxy>,
+    cni: &Spanned<CniFile>,
+    faults: &mut Vec<Fault>,
+) {
+    let shown = Spanned {
         place: if proxy.given { proxy.place } else { cni.place },
         ..proxy.clone()
     };
@@ -137,7 +141,7 @@ fn proxy_and_cni(proxy: &At<KubeProxy>, cni: &At<CniFile>, faults: &mut Vec<Faul
 }
 
 /// What the Helm values say about kube-proxy.
-fn replaces_proxy(values: &[Setting]) -> Option<(&At<String>, bool)> {
+fn replaces_proxy(values: &[Setting]) -> Option<(&Spanned<String>, bool)> {
     let (key, value) = values
         .iter()
         .find(|(key, _)| key.value == "kubeProxyReplacement")?;
@@ -148,7 +152,7 @@ fn replaces_proxy(values: &[Setting]) -> Option<(&At<String>, bool)> {
     }
 }
 
-fn pod_network(cni: &At<CniFile>, faults: &mut Vec<Fault>) {
+fn check_pod_network(cni: &Spanned<CniFile>, faults: &mut Vec<Fault>) {
     match &cni.value {
         CniFile::Cilium { version, values } => {
             let version = version
@@ -180,14 +184,14 @@ fn pod_network(cni: &At<CniFile>, faults: &mut Vec<Fault>) {
                 .iter()
                 .filter(|source| !ha_wire::settings::is_url(&source.value))
             {
-                super::files::local(source, faults);
+                super::files::check_local_path(source, faults);
             }
         }
         CniFile::None => {}
     }
 }
 
-fn runtime(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_runtime(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let (Some(cri), Some(provider)) = (&file.kubernetes.cri, &file.provider) else {
         return;
     };
@@ -201,7 +205,7 @@ fn runtime(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn alternative_name(san: &At<String>, faults: &mut Vec<Fault>) {
+fn check_cert_san(san: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = san.value.as_str();
     let name = text.strip_prefix("*.").unwrap_or(text);
     if text.parse::<std::net::IpAddr>().is_err() && !is_dns_name(name) {

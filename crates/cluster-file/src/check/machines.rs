@@ -4,28 +4,29 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::cluster::{
-    Assets, Image, Kernel, Libvirt, LibvirtNetwork, Mac, Node, Nspawn, Provider, Qemu, Vm,
+    Assets, Image, Kernel, LibvirtNetwork, LibvirtOptions, Mac, Node, NspawnOptions,
+    ProviderOptions, QemuOptions, Vm,
 };
 use crate::file::{
-    AssetsFile, At, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, SysextForm, VmFile,
+    AssetsFile, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, Spanned, SysextForm, VmFile,
 };
 
 /// The provider. Every `?` stands for a fault that was reported before.
-pub(super) fn provider(file: ProviderFile, base: &Path) -> Option<Provider> {
+pub(super) fn build_provider(file: ProviderFile, base: &Path) -> Option<ProviderOptions> {
     Some(match file {
-        ProviderFile::Libvirt(options) => Provider::Libvirt(libvirt(*options, base)?),
-        ProviderFile::Qemu(options) => Provider::Qemu(Qemu {
-            vm: vm(*options, base)?,
+        ProviderFile::Libvirt(options) => ProviderOptions::Libvirt(build_libvirt(*options, base)?),
+        ProviderFile::Qemu(options) => ProviderOptions::Qemu(QemuOptions {
+            vm: build_vm(*options, base)?,
         }),
-        ProviderFile::Nspawn(options) => Provider::Nspawn(Nspawn {
+        ProviderFile::Nspawn(options) => ProviderOptions::Nspawn(NspawnOptions {
             image: base.join(options.image?.value),
             sysexts_as_directories: options.sysexts?.value == SysextForm::Directory,
         }),
-        ProviderFile::None => Provider::None,
+        ProviderFile::None => ProviderOptions::None,
     })
 }
 
-fn libvirt(file: LibvirtFile, base: &Path) -> Option<Libvirt> {
+fn build_libvirt(file: LibvirtFile, base: &Path) -> Option<LibvirtOptions> {
     let network = match (file.network.bridge, file.network.name) {
         (Some(bridge), _) => LibvirtNetwork::Bridge(bridge.value),
         (None, name) => match name?.value {
@@ -33,16 +34,16 @@ fn libvirt(file: LibvirtFile, base: &Path) -> Option<Libvirt> {
             name => LibvirtNetwork::Named(name),
         },
     };
-    Some(Libvirt {
+    Some(LibvirtOptions {
         uri: file.uri?.value,
-        vm: vm(file.vm, base)?,
+        vm: build_vm(file.vm, base)?,
         network,
         pool: file.pool?.value,
         autostart: file.autostart?.value,
     })
 }
 
-fn vm(file: VmFile, base: &Path) -> Option<Vm> {
+fn build_vm(file: VmFile, base: &Path) -> Option<Vm> {
     Some(Vm {
         memory: file.memory?.value.0,
         cpus: file.cpus?.value,
@@ -51,11 +52,11 @@ fn vm(file: VmFile, base: &Path) -> Option<Vm> {
         arch: file.arch?.value,
         firmware: file.firmware?.value,
         accel: file.accel?.value,
-        image: image(file.image, base)?,
+        image: build_image(file.image, base)?,
     })
 }
 
-fn image(file: ImageFile, base: &Path) -> Option<Image> {
+fn build_image(file: ImageFile, base: &Path) -> Option<Image> {
     let Some(path) = file.path else {
         return Some(Image::Flatcar {
             channel: file.channel?.value,
@@ -77,7 +78,11 @@ fn image(file: ImageFile, base: &Path) -> Option<Image> {
 }
 
 /// Virtual machines share a disk, the others have ways of their own.
-pub(super) fn assets(file: Option<At<AssetsFile>>, provider: &Provider, base: &Path) -> Assets {
+pub(super) fn build_assets(
+    file: Option<Spanned<AssetsFile>>,
+    provider: &ProviderOptions,
+    base: &Path,
+) -> Assets {
     match file.map(|at| at.value) {
         Some(AssetsFile::Disk(images)) => Assets::Disk {
             images: images.into_iter().map(|i| base.join(i.value)).collect(),
@@ -88,7 +93,7 @@ pub(super) fn assets(file: Option<At<AssetsFile>>, provider: &Provider, base: &P
 }
 
 /// Gives every virtual machine an Ethernet address: its own, or one derived from its name that nobody else here has.
-pub(super) fn addresses(cluster: &str, nodes: &mut [Node]) {
+pub(super) fn assign_macs(cluster: &str, nodes: &mut [Node]) {
     let further = nodes
         .iter()
         .flat_map(|n| n.interfaces.iter().map(|i| i.mac));

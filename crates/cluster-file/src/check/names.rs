@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use super::syntax::{is_dns_label, label_help};
+use super::name_syntax::{is_dns_label, label_help};
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile, VERSION};
+use crate::file::{ClusterFile, Spanned, VERSION};
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_names(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(version) = file.version.as_ref().filter(|v| v.value != VERSION) {
         let message = format!("{} is not supported by this ha-host", version.value);
         faults.push(version.error(
@@ -15,11 +15,11 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         ));
     }
     if let Some(name) = &file.name {
-        dns_label(name, faults);
+        check_dns_label(name, faults);
     }
-    let mut seen: HashMap<&str, &At<String>> = HashMap::new();
+    let mut seen: HashMap<&str, &Spanned<String>> = HashMap::new();
     for name in file.entries().iter().filter_map(|node| node.name.as_ref()) {
-        dns_label(name, faults);
+        check_dns_label(name, faults);
         if name.value == "localhost" {
             faults.push(name.error("`localhost` is reserved", "give the node a name of its own"));
         }
@@ -36,7 +36,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 /// Cluster, nodes and balanced ports are called by DNS labels.
-pub(super) fn dns_label(name: &At<String>, faults: &mut Vec<Fault>) {
+pub(super) fn check_dns_label(name: &Spanned<String>, faults: &mut Vec<Fault>) {
     let characters = name.value.chars().count();
     if characters > 63 {
         faults.push(name.error(

@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile};
+use crate::file::{ClusterFile, Spanned};
 
 /// A shorter prefix is a slip (the largest private network is a /8), a longer one has no room for all that lives here.
 pub(super) const PREFIXES: RangeInclusive<u8> = 8..=29;
@@ -16,20 +16,20 @@ const MAX_DNS: usize = 3;
 /// IFNAMSIZ less its zero.
 const MAX_INTERFACE: usize = 15;
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    families(file, faults);
-    interface(file, faults);
-    dns(file, faults);
-    let Some(home) = Home::of(file, faults) else {
+pub(super) fn check_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    check_address_families(file, faults);
+    check_interface(file, faults);
+    check_name_servers(file, faults);
+    let Some(node_network) = NodeNetwork::new(file, faults) else {
         return;
     };
-    home.vip(faults);
-    home.gateway(faults);
-    home.nodes(faults);
+    node_network.check_vip(faults);
+    node_network.check_gateway(faults);
+    node_network.check_nodes(faults);
 }
 
 /// Everything is IPv4 so far.
-fn families(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_address_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let help = "use IPv4 for VIP, nodes, pods and services";
     let k8s = &file.kubernetes;
     let nodes = file
@@ -58,7 +58,7 @@ fn families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(interface) = &file.network.interface else {
         return;
     };
@@ -78,7 +78,7 @@ fn interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn dns(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_name_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(fourth) = file.network.dns.get(MAX_DNS) {
         let message = "is a fourth name server: resolvers and pods use only three";
         faults.push(
@@ -90,17 +90,17 @@ fn dns(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 /// The nodes' network with all that lives in it.
-struct Home<'f> {
+struct NodeNetwork<'f> {
     file: &'f ClusterFile,
-    vip: &'f At<IpAddr>,
+    vip: &'f Spanned<IpAddr>,
     /// The network of VIP and prefix.
     net: Ipv4Net,
     /// The network of the same size that most nodes are in.
     majority: Ipv4Net,
 }
 
-impl<'f> Home<'f> {
-    fn of(file: &'f ClusterFile, faults: &mut Vec<Fault>) -> Option<Self> {
+impl<'f> NodeNetwork<'f> {
+    fn new(file: &'f ClusterFile, faults: &mut Vec<Fault>) -> Option<Self> {
         let (vip, prefix) = (file.endpoint.vip.as_ref()?, file.network.prefix.as_ref()?);
         let IpAddr::V4(address) = vip.value else {
             return None;
@@ -127,7 +127,7 @@ impl<'f> Home<'f> {
                 *counts.entry(network(address)?).or_default() += 1;
             }
         }
-        // More than half, or the VIP's own: with no clear home it is the nodes that are shown as strangers.
+        // More than half, or the VIP's own: with no clear majority it is the nodes that are shown as strangers.
         let nodes = file.entries().len();
         let majority = counts
             .into_iter()
@@ -141,7 +141,7 @@ impl<'f> Home<'f> {
         })
     }
 
-    fn vip(&self, faults: &mut Vec<Fault>) {
+    fn check_vip(&self, faults: &mut Vec<Fault>) {
         let (vip, help) = (self.vip.value, || self.free("give the VIP"));
         if self.net != self.majority {
             let message = format!("{vip} is outside the nodes' network {}", self.majority);
@@ -159,8 +159,8 @@ impl<'f> Home<'f> {
     }
 
     /// Whose address this is already, a word for it, and where it stands.
-    fn owner(&self, address: IpAddr) -> Option<(String, &str, &At<IpAddr>)> {
-        let has = |at: &&At<IpAddr>| at.value == address;
+    fn owner(&self, address: IpAddr) -> Option<(String, &str, &Spanned<IpAddr>)> {
+        let has = |at: &&Spanned<IpAddr>| at.value == address;
         for node in self.file.entries() {
             if let Some(at) = node.address.as_ref().filter(has) {
                 let name = node.name.as_ref().map_or("a node", |name| &name.value);
@@ -178,7 +178,7 @@ impl<'f> Home<'f> {
         Some(("a name server's address".to_owned(), &server.path, server))
     }
 
-    fn gateway(&self, faults: &mut Vec<Fault>) {
+    fn check_gateway(&self, faults: &mut Vec<Fault>) {
         let Some(gateway) = self
             .file
             .network
@@ -205,8 +205,8 @@ impl<'f> Home<'f> {
         }
     }
 
-    fn nodes(&self, faults: &mut Vec<Fault>) {
-        let mut seen: HashMap<IpAddr, &At<IpAddr>> = HashMap::new();
+    fn check_nodes(&self, faults: &mut Vec<Fault>) {
+        let mut seen: HashMap<IpAddr, &Spanned<IpAddr>> = HashMap::new();
         let gateway = self.file.network.gateway.as_ref();
         for node in self.file.entries() {
             let Some(address) = node.address.as_ref().filter(|a| a.value.is_ipv4()) else {

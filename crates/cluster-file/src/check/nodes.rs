@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::syntax::{is_label_value, is_qualified_name};
+use super::name_syntax::{is_label_value, is_qualified_name};
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile, NodeEntry, TaintFile};
+use crate::file::{ClusterFile, NodeEntry, Spanned, TaintFile};
 use crate::suggest::did_you_mean;
 use ha_wire::kubernetes::kubelet_may_set;
 use ha_wire::phase::Role;
@@ -16,19 +16,19 @@ const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// The effects of taints.
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(nodes) = &file.nodes {
-        control_planes(nodes, faults);
+        check_control_plane_count(nodes, faults);
     }
     for node in file.entries() {
         for (key, value) in &node.labels {
-            label(node, key, value, faults);
+            check_label(node, key, value, faults);
         }
-        taints(node, faults);
+        check_taints(node, faults);
     }
 }
 
-fn control_planes(nodes: &At<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
+fn check_control_plane_count(nodes: &Spanned<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
     // A role that could not be read may be the one that is missed here.
     if nodes.value.iter().any(|node| node.role.is_none()) {
         return;
@@ -65,7 +65,12 @@ fn control_planes(nodes: &At<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
     faults.push(fault);
 }
 
-fn label(node: &NodeEntry, key: &At<String>, value: &At<String>, faults: &mut Vec<Fault>) {
+fn check_label(
+    node: &NodeEntry,
+    key: &Spanned<String>,
+    value: &Spanned<String>,
+    faults: &mut Vec<Fault>,
+) {
     if !is_qualified_name(&key.value) {
         faults.push(Fault::error(
             key.place,
@@ -104,7 +109,7 @@ fn is_worker(node: &NodeEntry) -> bool {
         .is_some_and(|role| role.value == Role::Worker)
 }
 
-fn control_plane_only(node: &NodeEntry, key: &At<String>, what: &str) -> Fault {
+fn control_plane_only(node: &NodeEntry, key: &Spanned<String>, what: &str) -> Fault {
     let worker = is_worker(node);
     let (message, help) = if worker {
         let help = "leave it out, or give the node `role: control-plane`";
@@ -125,10 +130,10 @@ fn control_plane_only(node: &NodeEntry, key: &At<String>, what: &str) -> Fault {
     }
 }
 
-fn taints(node: &NodeEntry, faults: &mut Vec<Fault>) {
-    let mut seen: HashMap<(&str, &str), &At<String>> = HashMap::new();
+fn check_taints(node: &NodeEntry, faults: &mut Vec<Fault>) {
+    let mut seen: HashMap<(&str, &str), &Spanned<String>> = HashMap::new();
     for taint in &node.taints {
-        one_taint(node, taint, faults);
+        check_taint(node, taint, faults);
         let (Some(key), Some(effect)) = (&taint.key, &taint.effect) else {
             continue;
         };
@@ -144,7 +149,7 @@ fn taints(node: &NodeEntry, faults: &mut Vec<Fault>) {
     }
 }
 
-fn one_taint(node: &NodeEntry, taint: &TaintFile, faults: &mut Vec<Fault>) {
+fn check_taint(node: &NodeEntry, taint: &TaintFile, faults: &mut Vec<Fault>) {
     if let Some(key) = &taint.key {
         if !is_qualified_name(&key.value) {
             faults.push(key.error(

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use super::names::dns_label;
+use super::names::check_dns_label;
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile, LbModeFile};
+use crate::file::{ClusterFile, LbModeFile, Spanned};
 
 /// What listens on a control plane already, and where that comes from.
 const TAKEN: [(u16, &str); 13] = [
@@ -27,9 +27,9 @@ const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 /// keepalived counts in hundredths of a second, 12 bits of them.
 const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
-    let mut seen: Vec<&At<u16>> = Vec::new();
+    let mut seen: Vec<&Spanned<u16>> = Vec::new();
     let extra = balancer
         .extra_ports
         .iter()
@@ -41,17 +41,17 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .chain(&balancer.stats)
         .chain(extra)
     {
-        taken(port, faults);
-        clash(port, &seen, faults);
-        zero(port, faults);
+        check_taken(port, faults);
+        check_clash(port, &seen, faults);
+        check_not_zero(port, faults);
         seen.push(port);
     }
-    extra_ports(file, faults);
-    advert_interval(file, faults);
-    mode(file, faults);
+    check_extra_ports(file, faults);
+    check_advert_interval(file, faults);
+    check_mode(file, faults);
 }
 
-fn taken(port: &At<u16>, faults: &mut Vec<Fault>) {
+fn check_taken(port: &Spanned<u16>, faults: &mut Vec<Fault>) {
     if let Some((_, who)) = TAKEN.iter().find(|(taken, _)| *taken == port.value) {
         let message = format!(
             "{} is used by {who}: haproxy binds every address of a control plane",
@@ -73,7 +73,7 @@ fn taken(port: &At<u16>, faults: &mut Vec<Fault>) {
     }
 }
 
-fn clash(port: &At<u16>, seen: &[&At<u16>], faults: &mut Vec<Fault>) {
+fn check_clash(port: &Spanned<u16>, seen: &[&Spanned<u16>], faults: &mut Vec<Fault>) {
     if let Some(first) = seen.iter().find(|first| first.value == port.value) {
         let message = format!("{} is also {}", port.value, first.path);
         let fault = port.error(message, "give each of haproxy's ports a number of its own");
@@ -85,17 +85,17 @@ fn clash(port: &At<u16>, seen: &[&At<u16>], faults: &mut Vec<Fault>) {
     }
 }
 
-fn zero(port: &At<u16>, faults: &mut Vec<Fault>) {
+fn check_not_zero(port: &Spanned<u16>, faults: &mut Vec<Fault>) {
     if port.value == 0 {
         faults.push(port.error("must not be 0", "write a number from 1 to 65535"));
     }
 }
 
-fn extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let mut seen: Vec<&At<String>> = Vec::new();
+fn check_extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let mut seen: Vec<&Spanned<String>> = Vec::new();
     for extra in &file.load_balancer.extra_ports {
         if let Some(name) = &extra.name {
-            dns_label(name, faults);
+            check_dns_label(name, faults);
             if let Some(first) = seen.iter().find(|first| first.value == name.value) {
                 let message = format!("`{}` is already in use", name.value);
                 faults.push(
@@ -108,7 +108,7 @@ fn extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let Some(target) = &extra.target else {
             continue;
         };
-        zero(target, faults);
+        check_not_zero(target, faults);
         if let Some(port) = extra
             .port
             .as_ref()
@@ -129,7 +129,7 @@ fn extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(interval) = &file.load_balancer.advert_interval_ms else {
         return;
     };
@@ -141,7 +141,7 @@ fn advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(mode) = &file.load_balancer.mode else {
         return;
     };

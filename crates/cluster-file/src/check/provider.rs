@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::syntax::version_parts;
+use super::name_syntax::version_parts;
 use crate::cluster::{Arch, Firmware, Mac};
 use crate::diagnostic::Fault;
 use crate::file::{
-    AssetsFile, At, ClusterFile, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, Size, VmFile,
+    AssetsFile, ClusterFile, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, Size, Spanned,
+    VmFile,
 };
 
 /// kubeadm's preflight wants 1700 MB on control planes; the next round size.
@@ -23,41 +24,41 @@ const MAX_MTU: u32 = 65_535;
 /// The channels that Flatcar releases to.
 const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_provider(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let provider = file.provider.as_ref().map(|provider| &provider.value);
     match provider {
         Some(ProviderFile::Libvirt(options)) => {
-            libvirt(options, faults);
-            hosts(file, options, faults);
+            check_libvirt(options, faults);
+            check_hosts(file, options, faults);
         }
         Some(ProviderFile::Nspawn(options)) => options
             .image
             .iter()
-            .for_each(|image| super::files::local(image, faults)),
+            .for_each(|image| super::files::check_local_path(image, faults)),
         Some(ProviderFile::Qemu(_) | ProviderFile::None) | None => {}
     }
     match provider.and_then(ProviderFile::vm) {
-        Some(vm) => machine(vm, faults),
-        None => not_virtual(file, faults),
+        Some(vm) => check_machine(vm, faults),
+        None => check_not_virtual(file, faults),
     }
-    if let Some(At {
+    if let Some(Spanned {
         value: AssetsFile::Disk(images),
         ..
     }) = &file.assets
     {
         images
             .iter()
-            .for_each(|image| super::files::local(image, faults));
+            .for_each(|image| super::files::check_local_path(image, faults));
     }
 }
 
 /// What only virtual machines have.
-fn not_virtual(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_not_virtual(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(provider) = &file.provider else {
         return;
     };
     if let Some(
-        assets @ At {
+        assets @ Spanned {
             value: AssetsFile::Disk(_),
             ..
         },
@@ -72,8 +73,11 @@ fn not_virtual(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn libvirt(libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
-    libvirt.uri.iter().for_each(|at| uri(at, faults));
+fn check_libvirt(libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
+    libvirt
+        .uri
+        .iter()
+        .for_each(|at| check_libvirt_uri(at, faults));
     let names = [
         &libvirt.network.name,
         &libvirt.network.bridge,
@@ -88,7 +92,7 @@ fn libvirt(libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn uri(uri: &At<String>, faults: &mut Vec<Fault>) {
+fn check_libvirt_uri(uri: &Spanned<String>, faults: &mut Vec<Fault>) {
     if !uri.value.contains("://") {
         faults.push(uri.error(
             format!("`{}` is not a libvirt URI", uri.value),
@@ -98,12 +102,12 @@ fn uri(uri: &At<String>, faults: &mut Vec<Fault>) {
 }
 
 /// Nodes on several hosts: a NAT network is one host's.
-fn hosts(file: &ClusterFile, libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
+fn check_hosts(file: &ClusterFile, libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
     let uris = file.entries().iter().filter_map(|node| node.uri.as_ref());
     let Some(first) = uris.clone().next() else {
         return;
     };
-    uris.for_each(|at| uri(at, faults));
+    uris.for_each(|at| check_libvirt_uri(at, faults));
     let own = libvirt
         .network
         .name
@@ -122,7 +126,7 @@ fn hosts(file: &ClusterFile, libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn machine(vm: &VmFile, faults: &mut Vec<Fault>) {
+fn check_machine(vm: &VmFile, faults: &mut Vec<Fault>) {
     if let Some(cpus) = vm.cpus.as_ref().filter(|cpus| cpus.value < MIN_CPUS) {
         let message = format!(
             "{} is too few: kubeadm requires {MIN_CPUS} on a control plane",
@@ -157,10 +161,10 @@ fn machine(vm: &VmFile, faults: &mut Vec<Fault>) {
     {
         faults.push(firmware.error("does not exist on arm64", "write `uefi` or leave it out"));
     }
-    image(&vm.image, faults);
+    check_image(&vm.image, faults);
 }
 
-fn image(image: &ImageFile, faults: &mut Vec<Fault>) {
+fn check_image(image: &ImageFile, faults: &mut Vec<Fault>) {
     let channel = image.channel.as_ref();
     if let Some(channel) = channel.filter(|channel| !CHANNELS.contains(&channel.value.as_str())) {
         let meant = crate::suggest::did_you_mean(&channel.value, CHANNELS);
@@ -178,10 +182,10 @@ fn image(image: &ImageFile, faults: &mut Vec<Fault>) {
             "write three numbers, e.g. 4230.2.3, or leave it out for the newest",
         ));
     }
-    kernel(image, faults);
+    check_kernel(image, faults);
     let Some(path) = &image.path else { return };
-    super::files::local(path, faults);
-    let other: Option<&At<String>> = image
+    super::files::check_local_path(path, faults);
+    let other: Option<&Spanned<String>> = image
         .version
         .as_ref()
         .or_else(|| channel.filter(|channel| channel.given));
@@ -195,9 +199,9 @@ fn image(image: &ImageFile, faults: &mut Vec<Fault>) {
 }
 
 /// A kernel outside the image: `path`, `kernel` and `initrd` go together.
-fn kernel(image: &ImageFile, faults: &mut Vec<Fault>) {
+fn check_kernel(image: &ImageFile, faults: &mut Vec<Fault>) {
     let append = image.append.as_ref().filter(|append| append.given);
-    let lone = |at: &At<String>, lacks: &str| {
+    let lone = |at: &Spanned<String>, lacks: &str| {
         let help = "a kernel outside the image needs `path`, `kernel` and `initrd`; Flatcar's images bring their own";
         at.error(format!("requires `{lacks}`"), help)
     };
@@ -207,14 +211,14 @@ fn kernel(image: &ImageFile, faults: &mut Vec<Fault>) {
         (Some(_), None, Some(at)) => faults.push(lone(at, "kernel")),
         (_, None, None) => faults.extend(append.map(|at| lone(at, "kernel"))),
         (Some(_), Some(kernel), Some(initrd)) => {
-            super::files::local(kernel, faults);
-            super::files::local(initrd, faults);
+            super::files::check_local_path(kernel, faults);
+            super::files::check_local_path(initrd, faults);
         }
     }
 }
 
 /// Rules of nodes that depend on who makes them.
-pub(super) fn nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_node_options(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let provider = file.provider.as_ref().map(|at| &at.value);
     let libvirt = matches!(provider, Some(ProviderFile::Libvirt(_)) | None);
     for node in file.entries() {
@@ -222,7 +226,7 @@ pub(super) fn nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
             faults.push(uri.error("is only valid with `provider: libvirt`", "leave it out"));
         }
     }
-    let mut seen: BTreeMap<Mac, &At<Mac>> = BTreeMap::new();
+    let mut seen: BTreeMap<Mac, &Spanned<Mac>> = BTreeMap::new();
     let macs = file.entries().iter().flat_map(|n| {
         n.mac
             .iter()
@@ -243,10 +247,10 @@ pub(super) fn nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
             }
         }
     }
-    mtus(file, faults);
+    check_mtus(file, faults);
 }
 
-fn mtus(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_mtus(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for mtu in file.network.mtu.iter().chain(
         file.entries()
             .iter()

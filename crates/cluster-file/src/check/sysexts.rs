@@ -1,16 +1,16 @@
 //! System extensions: each from one place, with its hash, and all that a node needs.
 
 use crate::diagnostic::Fault;
-use crate::file::{At, ClusterFile, SysextEntry};
+use crate::file::{ClusterFile, Spanned, SysextEntry};
 use ha_wire::settings::Cri;
 
 /// What a node needs besides its operating system.
 const NEEDED: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
 
-pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for sysext in &file.sysexts {
-        name(&sysext.name, faults);
-        source(sysext, faults);
+        check_name(&sysext.name, faults);
+        check_source(sysext, faults);
     }
     // None at all: the image has them. Some of them: the others are forgotten more often than not.
     let Some(first) = file.sysexts.first() else {
@@ -34,7 +34,7 @@ pub(super) fn rules(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn name(name: &At<String>, faults: &mut Vec<Fault>) {
+fn check_name(name: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = name.value.as_str();
     if let Some(bare) = text.strip_suffix(".raw") {
         let message = format!("the name of sysext `{text}` ends in .raw");
@@ -54,7 +54,7 @@ fn name(name: &At<String>, faults: &mut Vec<Fault>) {
     }
 }
 
-fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
+fn check_source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
     let name = &sysext.name;
     if let (Some(version), Some(other)) = (
         &sysext.version,
@@ -68,7 +68,7 @@ fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
         return;
     }
     if let Some(version) = &sysext.version {
-        return of_the_bakery(sysext, version, faults);
+        return check_bakery_version(sysext, version, faults);
     }
     match (&sysext.url, &sysext.path) {
         (Some(url), Some(path)) => {
@@ -82,9 +82,9 @@ fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
             let help = "write `{version: V}` for the bakery's, `{url: https://..., sha256: ...}` or `{path: FILE.raw}`";
             faults.push(name.error("has no source", help));
         }
-        (Some(url), None) => fetched(url, sysext.sha256.as_ref(), faults),
+        (Some(url), None) => check_url(url, sysext.sha256.as_ref(), faults),
         (None, Some(path)) => {
-            super::files::local(path, faults);
+            super::files::check_local_path(path, faults);
             if let Some(sha256) = &sysext.sha256 {
                 let help = "leave it out: the hash of a local file is taken when it is read";
                 faults.push(sha256.error("is only valid with `url`", help));
@@ -94,7 +94,7 @@ fn source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
 }
 
 /// A version becomes a part of a file's name and a URL's.
-fn of_the_bakery(sysext: &SysextEntry, version: &At<String>, faults: &mut Vec<Fault>) {
+fn check_bakery_version(sysext: &SysextEntry, version: &Spanned<String>, faults: &mut Vec<Fault>) {
     if sysext.name.value == crate::bakery::AGENT {
         let help = "leave `version` out and name a file or a URL; left out altogether, `sysexts` takes the one that came \
                     with ha-host";
@@ -114,7 +114,7 @@ fn of_the_bakery(sysext: &SysextEntry, version: &At<String>, faults: &mut Vec<Fa
     }
 }
 
-fn fetched(url: &At<String>, sha256: Option<&At<String>>, faults: &mut Vec<Fault>) {
+fn check_url(url: &Spanned<String>, sha256: Option<&Spanned<String>>, faults: &mut Vec<Fault>) {
     if !ha_wire::settings::is_url(&url.value) {
         let message = format!("`{}` is not an http or https URL", url.value);
         faults.push(url.error(message, "write https://..., or `path` for a local file"));

@@ -27,7 +27,7 @@ pub struct Vm {
 
 /// Options of `provider: {libvirt: {...}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Libvirt {
+pub struct LibvirtOptions {
     /// Where libvirt answers for nodes that name no `uri` of their own.
     pub uri: String,
     /// What the machines are like.
@@ -53,7 +53,7 @@ pub enum LibvirtNetwork {
 
 /// Options of `provider: {qemu: {...}}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Qemu {
+pub struct QemuOptions {
     /// What the machines are like.
     pub vm: Vm,
 }

@@ -1,22 +1,22 @@
 //! `assets` and `updates` as written.
 
-use super::at::At;
 use super::reader::Fields;
-use super::words::{Word, choice};
+use super::scalars::{Scalar, parse_keyword};
+use super::spanned::Spanned;
 use crate::cluster::Updates;
 
 /// How sysexts reach the nodes.
 #[derive(Debug, Clone)]
 pub enum AssetsFile {
     /// On a disk that all machines share, with archives of container images.
-    Disk(Vec<At<String>>),
+    Disk(Vec<Spanned<String>>),
     /// Each node fetches them.
     Download,
 }
 
 impl AssetsFile {
     /// None: left out, the provider's own way.
-    pub(super) fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
+    pub(super) fn read(f: &mut Fields<'_>) -> Option<Spanned<Self>> {
         if !f.is_written("assets") {
             return None;
         }
@@ -33,9 +33,9 @@ impl AssetsFile {
     }
 }
 
-impl Word for Updates {
+impl Scalar for Updates {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [("none", Self::None), ("sysupdate", Self::Sysupdate)];
-        choice(text, "an update method", &table)
+        parse_keyword(text, "an update method", &table)
     }
 }

@@ -2,22 +2,22 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::at::At;
 use super::reader::Fields;
+use super::spanned::Spanned;
 use crate::diagnostic::Fault;
-use crate::yaml::{Node, Value, join_path};
+use crate::yaml::{Value, YamlNode, join_path};
 
 /// One free-form setting at the top of its mapping.
-pub type Setting = (At<String>, Json);
+pub type Setting = (Spanned<String>, Json);
 
 /// A free-form mapping: its keys with their places, and what they hold.
-pub(super) fn settings(f: &mut Fields<'_>, key: &str) -> Vec<Setting> {
+pub(super) fn read_settings(f: &mut Fields<'_>, key: &str) -> Vec<Setting> {
     let mut inner = f.fields(key);
     let mut settings = Vec::new();
     for name in inner.keys() {
         if let Some((_, node)) = inner.raw(&name.value) {
             let mut faults = Vec::new();
-            let value = json(node, &name.path, &mut faults);
+            let value = node_as_json(node, &name.path, &mut faults);
             faults.into_iter().for_each(|fault| inner.fault(fault));
             settings.push((name, value));
         }
@@ -26,14 +26,14 @@ pub(super) fn settings(f: &mut Fields<'_>, key: &str) -> Vec<Setting> {
 }
 
 /// The settings as JSON.
-pub(crate) fn object(settings: Vec<Setting>) -> Map<String, Json> {
+pub(crate) fn settings_as_object(settings: Vec<Setting>) -> Map<String, Json> {
     settings
         .into_iter()
         .map(|(name, value)| (name.value, value))
         .collect()
 }
 
-fn json(node: Node, path: &str, faults: &mut Vec<Fault>) -> Json {
+fn node_as_json(node: YamlNode, path: &str, faults: &mut Vec<Fault>) -> Json {
     match node.value {
         Value::Empty => Json::Null,
         Value::Scalar { text, plain: false } => Json::String(text),
@@ -43,16 +43,16 @@ fn json(node: Node, path: &str, faults: &mut Vec<Fault>) -> Json {
                 let help = format!("write true or false, or \"{text}\" in quotes if text is meant");
                 faults.push(Fault::error(node.place, path, message, help).warning());
             }
-            scalar(text)
+            scalar_as_json(text)
         }
         Value::List(items) => {
-            let item = |(i, item)| json(item, &format!("{path}[{i}]"), faults);
+            let item = |(i, item)| node_as_json(item, &format!("{path}[{i}]"), faults);
             Json::Array(items.into_iter().enumerate().map(item).collect())
         }
         Value::Map(entries) => {
             let mut map = Map::new();
             for (key, value) in entries {
-                let value = json(value, &join_path(path, &key.name), faults);
+                let value = node_as_json(value, &join_path(path, &key.name), faults);
                 map.insert(key.name, value);
             }
             Json::Object(map)
@@ -60,7 +60,7 @@ fn json(node: Node, path: &str, faults: &mut Vec<Fault>) -> Json {
     }
 }
 
-fn scalar(text: String) -> Json {
+fn scalar_as_json(text: String) -> Json {
     let hex = text
         .strip_prefix("0x")
         .and_then(|digits| u64::from_str_radix(digits, 16).ok());
@@ -112,7 +112,7 @@ mod tests {
             ("10.0.0.1", Json::from("10.0.0.1")),
             ("10m", Json::from("10m")),
         ] {
-            assert_eq!(scalar(text.to_owned()), value, "{text}");
+            assert_eq!(scalar_as_json(text.to_owned()), value, "{text}");
         }
     }
 }

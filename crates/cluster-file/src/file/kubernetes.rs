@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use ipnet::{IpNet, Ipv4Net};
 
-use super::at::At;
-use super::json::{Setting, settings};
+use super::json::{Setting, read_settings};
 use super::reader::Fields;
+use super::spanned::Spanned;
 use ha_wire::settings::{Cri, KubeProxy};
 
 /// kubeadm's guides' and flannel's pod network: 256 nodes, and nobody's home network.
@@ -26,21 +26,21 @@ pub const CILIUM: &str = "1.18.1";
 #[derive(Debug, Clone)]
 pub struct KubernetesFile {
     /// Required: an exact version.
-    pub version: Option<At<String>>,
+    pub version: Option<Spanned<String>>,
     /// Pod network; default [`POD_CIDR`].
-    pub pod_cidr: Option<At<IpNet>>,
+    pub pod_cidr: Option<Spanned<IpNet>>,
     /// Service network; default [`SERVICE_CIDR`].
-    pub service_cidr: Option<At<IpNet>>,
+    pub service_cidr: Option<Spanned<IpNet>>,
     /// Container runtime; default [`CRI`].
-    pub cri: Option<At<Cri>>,
+    pub cri: Option<Spanned<Cri>>,
     /// kube-proxy's mode; default [`PROXY`].
-    pub proxy: Option<At<KubeProxy>>,
+    pub proxy: Option<Spanned<KubeProxy>>,
     /// Who brings the pod network; default Cilium, [`CILIUM`].
-    pub cni: Option<At<CniFile>>,
+    pub cni: Option<Spanned<CniFile>>,
     /// Where etcd runs; default: on the control planes.
-    pub etcd: Option<At<EtcdFile>>,
+    pub etcd: Option<Spanned<EtcdFile>>,
     /// `certSANs`: further names of the apiserver's certificate.
-    pub cert_sans: Vec<At<String>>,
+    pub cert_sans: Vec<Spanned<String>>,
     /// `kubeletConfig`: passed on to the kubelet.
     pub kubelet_config: Vec<Setting>,
     /// `clusterConfiguration`: passed on to kubeadm.
@@ -53,12 +53,12 @@ pub enum CniFile {
     /// `{cilium: {...}}`: Cilium, by its CLI on the founder.
     Cilium {
         /// Version of Cilium's chart; default [`CILIUM`].
-        version: Option<At<String>>,
+        version: Option<Spanned<String>>,
         /// Helm values, merged last.
         values: Vec<Setting>,
     },
     /// `{manifests: [...]}`: files or URLs, applied in this order.
-    Manifests(Vec<At<String>>),
+    Manifests(Vec<Spanned<String>>),
     /// `none`: somebody else does.
     None,
 }
@@ -95,14 +95,14 @@ impl KubernetesFile {
             cni: CniFile::read(&mut f),
             etcd: EtcdFile::read(&mut f),
             cert_sans: f.list("certSANs"),
-            kubelet_config: settings(&mut f, "kubeletConfig"),
-            cluster_configuration: settings(&mut f, "clusterConfiguration"),
+            kubelet_config: read_settings(&mut f, "kubeletConfig"),
+            cluster_configuration: read_settings(&mut f, "clusterConfiguration"),
         }
     }
 }
 
 impl CniFile {
-    fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
+    fn read(f: &mut Fields<'_>) -> Option<Spanned<Self>> {
         let (word, options) = f.choice("cni", &["cilium", "manifests", "none"], CNI_HINT)?;
         let value = match word.value {
             "manifests" => Self::Manifests(f.option_list(&word, options)),
@@ -115,7 +115,7 @@ impl CniFile {
                 f.known(&["version", "values"]);
                 Self::Cilium {
                     version: f.or("version", CILIUM.to_owned()),
-                    values: settings(&mut f, "values"),
+                    values: read_settings(&mut f, "values"),
                 }
             }
         };
@@ -124,7 +124,7 @@ impl CniFile {
 }
 
 impl EtcdFile {
-    fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
+    fn read(f: &mut Fields<'_>) -> Option<Spanned<Self>> {
         let (word, options) = f.choice("etcd", &["stacked", "external"], "")?;
         if word.value == "external" {
             return Some(word.with(Self::External));

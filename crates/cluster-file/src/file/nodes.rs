@@ -4,29 +4,29 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::at::At;
 use super::reader::Fields;
+use super::spanned::Spanned;
 use crate::cluster::Mac;
-use crate::yaml::{Node, Value};
+use crate::yaml::{Value, YamlNode};
 use ha_wire::phase::Role;
 
 /// One of `nodes`, as written.
 #[derive(Debug, Clone)]
 pub struct NodeEntry {
     /// Required: hostname, Node object, etcd member.
-    pub name: Option<At<String>>,
+    pub name: Option<Spanned<String>>,
     /// Needed: a silent default would make a second etcd member or a node without one.
-    pub role: Option<At<Role>>,
+    pub role: Option<Spanned<Role>>,
     /// Required: in the network of the VIP.
-    pub address: Option<At<IpAddr>>,
+    pub address: Option<Spanned<IpAddr>>,
     /// What its first interface is found by; the provider's, or the interface's name.
-    pub mac: Option<At<Mac>>,
+    pub mac: Option<Spanned<Mac>>,
     /// With libvirt: the host that this node runs on.
-    pub uri: Option<At<String>>,
+    pub uri: Option<Spanned<String>>,
     /// Interfaces besides the one with `address`.
     pub interfaces: Vec<NicFile>,
     /// Keys with their values.
-    pub labels: Vec<(At<String>, At<String>)>,
+    pub labels: Vec<(Spanned<String>, Spanned<String>)>,
     /// As mappings or in kubectl's notation.
     pub taints: Vec<TaintFile>,
 }
@@ -35,26 +35,26 @@ pub struct NodeEntry {
 #[derive(Debug, Clone)]
 pub struct NicFile {
     /// Required: what the interface is found by.
-    pub mac: Option<At<Mac>>,
+    pub mac: Option<Spanned<Mac>>,
     /// Address and prefix length; left out: by DHCP.
-    pub address: Option<At<IpNet>>,
+    pub address: Option<Spanned<IpNet>>,
     /// Largest packet in bytes; left out: the interface's own.
-    pub mtu: Option<At<u32>>,
+    pub mtu: Option<Spanned<u32>>,
 }
 
 /// One of `nodes[].taints`: `{key: , value: , effect: }` or `key=value:Effect`.
 #[derive(Debug, Clone)]
 pub struct TaintFile {
     /// Required: a qualified name.
-    pub key: Option<At<String>>,
+    pub key: Option<Spanned<String>>,
     /// Left out: empty.
-    pub value: Option<At<String>>,
+    pub value: Option<Spanned<String>>,
     /// Required: `NoSchedule`, `PreferNoSchedule` or `NoExecute`.
-    pub effect: Option<At<String>>,
+    pub effect: Option<Spanned<String>>,
 }
 
 impl NodeEntry {
-    pub(super) fn read_all(f: &mut Fields<'_>) -> Option<At<Vec<Self>>> {
+    pub(super) fn read_all(f: &mut Fields<'_>) -> Option<Spanned<Vec<Self>>> {
         if !f.is_written("nodes") {
             let help = "list the machines: `- {name: node1, role: control-plane, address: 192.168.122.31}`";
             f.missing("nodes", help);
@@ -65,7 +65,7 @@ impl NodeEntry {
             .into_iter()
             .map(|(path, item)| Self::read(f.open_item(path, item)))
             .collect();
-        Some(At {
+        Some(Spanned {
             value: nodes,
             place,
             path: "nodes".to_owned(),
@@ -91,7 +91,7 @@ impl NodeEntry {
         );
         let (mac, uri) = (f.maybe("mac"), f.maybe("uri"));
         let interfaces = f.each("interfaces", NicFile::read);
-        let labels = labels(f.fields("labels"));
+        let labels = read_labels(f.fields("labels"));
         let taints = f.items("taints").unwrap_or_default();
         let taints = taints
             .into_iter()
@@ -121,7 +121,7 @@ impl NicFile {
     }
 }
 
-fn labels(mut f: Fields<'_>) -> Vec<(At<String>, At<String>)> {
+fn read_labels(mut f: Fields<'_>) -> Vec<(Spanned<String>, Spanned<String>)> {
     let mut labels = Vec::new();
     for key in f.keys() {
         let empty = key.with(String::new());
@@ -137,7 +137,7 @@ fn labels(mut f: Fields<'_>) -> Vec<(At<String>, At<String>)> {
 }
 
 impl TaintFile {
-    fn read(f: &mut Fields<'_>, path: String, item: Node) -> Option<Self> {
+    fn read(f: &mut Fields<'_>, path: String, item: YamlNode) -> Option<Self> {
         if !matches!(item.value, Value::Scalar { .. }) {
             let mut f = f.open_item(path, item);
             f.known(&["key", "value", "effect"]);
@@ -147,7 +147,7 @@ impl TaintFile {
                 effect: f.needed("effect", "NoSchedule"),
             });
         }
-        let text: At<String> = f.item_word(path, item)?;
+        let text: Spanned<String> = f.item_scalar(path, item)?;
         let Some((left, effect)) = text.value.rsplit_once(':') else {
             f.fault(text.error("is not a taint", "write `key=value:NoSchedule`"));
             return None;

@@ -1,8 +1,8 @@
 //! `provider` as written.
 
-use super::at::At;
 use super::reader::Fields;
-use super::words::{Size, Word, choice};
+use super::scalars::{Scalar, Size, parse_keyword};
+use super::spanned::Spanned;
 use crate::cluster::{Accel, Arch, Firmware};
 
 /// The system libvirt daemon: VMs that outlive the session.
@@ -39,19 +39,19 @@ pub enum ProviderFile {
 #[derive(Debug, Clone)]
 pub struct VmFile {
     /// Memory of a machine; default [`MEMORY`].
-    pub memory: Option<At<Size>>,
+    pub memory: Option<Spanned<Size>>,
     /// Virtual processors of a machine; default [`CPUS`].
-    pub cpus: Option<At<u32>>,
+    pub cpus: Option<Spanned<u32>>,
     /// Size of a machine's disk; default [`DISK`].
-    pub disk: Option<At<Size>>,
+    pub disk: Option<Spanned<Size>>,
     /// Processor model; default [`CPU`].
-    pub cpu: Option<At<String>>,
+    pub cpu: Option<Spanned<String>>,
     /// Processor architecture; default: the host's own.
-    pub arch: Option<At<Arch>>,
+    pub arch: Option<Spanned<Arch>>,
     /// BIOS on x86-64, UEFI on arm64.
-    pub firmware: Option<At<Firmware>>,
+    pub firmware: Option<Spanned<Firmware>>,
     /// KVM where it works.
-    pub accel: Option<At<Accel>>,
+    pub accel: Option<Spanned<Accel>>,
     /// The newest of [`CHANNEL`].
     pub image: ImageFile,
 }
@@ -60,13 +60,13 @@ pub struct VmFile {
 #[derive(Debug, Clone)]
 pub struct LibvirtFile {
     /// Where libvirt answers; default [`LIBVIRT_URI`].
-    pub uri: Option<At<String>>,
+    pub uri: Option<Spanned<String>>,
     /// One of the cluster's own.
     pub network: NetworkChoice,
     /// Storage pool of disks and images; default [`POOL`].
-    pub pool: Option<At<String>>,
+    pub pool: Option<Spanned<String>>,
     /// Not started with the host.
-    pub autostart: Option<At<bool>>,
+    pub autostart: Option<Spanned<bool>>,
     /// What the machines are like.
     pub vm: VmFile,
 }
@@ -75,35 +75,35 @@ pub struct LibvirtFile {
 #[derive(Debug, Clone)]
 pub struct NetworkChoice {
     /// `own`, or a network that is there.
-    pub name: Option<At<String>>,
+    pub name: Option<Spanned<String>>,
     /// A bridge of the host instead.
-    pub bridge: Option<At<String>>,
+    pub bridge: Option<Spanned<String>>,
 }
 
 /// A Flatcar image: by channel (and version), or a local file.
 #[derive(Debug, Clone)]
 pub struct ImageFile {
     /// `stable`, `beta`, `alpha` or `lts`.
-    pub channel: Option<At<String>>,
+    pub channel: Option<Spanned<String>>,
     /// A release of Flatcar; left out: the channel's newest.
-    pub version: Option<At<String>>,
+    pub version: Option<Spanned<String>>,
     /// A local file instead.
-    pub path: Option<At<String>>,
+    pub path: Option<Spanned<String>>,
     /// With `path`: a kernel outside the image.
-    pub kernel: Option<At<String>>,
+    pub kernel: Option<Spanned<String>>,
     /// With `kernel`: its initramfs.
-    pub initrd: Option<At<String>>,
+    pub initrd: Option<Spanned<String>>,
     /// With `kernel`: its command line; default [`APPEND`].
-    pub append: Option<At<String>>,
+    pub append: Option<Spanned<String>>,
 }
 
 /// Options of systemd-nspawn containers.
 #[derive(Debug, Clone)]
 pub struct NspawnFile {
     /// Needed: there is no public node image to fall back on.
-    pub image: Option<At<String>>,
+    pub image: Option<Spanned<String>>,
     /// `raw` where loop devices work.
-    pub sysexts: Option<At<SysextForm>>,
+    pub sysexts: Option<Spanned<SysextForm>>,
 }
 
 /// How sysexts reach a container.
@@ -115,20 +115,20 @@ pub enum SysextForm {
     Directory,
 }
 
-impl Word for SysextForm {
+impl Scalar for SysextForm {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [("raw", Self::Raw), ("directory", Self::Directory)];
-        choice(text, "a sysext form", &table)
+        parse_keyword(text, "a sysext form", &table)
     }
 }
 
-impl Word for Arch {
+impl Scalar for Arch {
     fn read(text: &str) -> Result<Self, (String, String)> {
         // What other tools call them.
         match text {
             "amd64" | "x86_64" => Ok(Self::X86_64),
             "aarch64" => Ok(Self::Arm64),
-            _ => choice(
+            _ => parse_keyword(
                 text,
                 "an architecture",
                 &[("x86-64", Self::X86_64), ("arm64", Self::Arm64)],
@@ -137,9 +137,9 @@ impl Word for Arch {
     }
 }
 
-impl Word for Firmware {
+impl Scalar for Firmware {
     fn read(text: &str) -> Result<Self, (String, String)> {
-        choice(
+        parse_keyword(
             text,
             "a firmware",
             &[("bios", Self::Bios), ("uefi", Self::Uefi)],
@@ -147,15 +147,15 @@ impl Word for Firmware {
     }
 }
 
-impl Word for Accel {
+impl Scalar for Accel {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [("auto", Self::Auto), ("kvm", Self::Kvm), ("tcg", Self::Tcg)];
-        choice(text, "an accelerator", &table)
+        parse_keyword(text, "an accelerator", &table)
     }
 }
 
 impl ProviderFile {
-    pub(super) fn read(f: &mut Fields<'_>) -> Option<At<Self>> {
+    pub(super) fn read(f: &mut Fields<'_>) -> Option<Spanned<Self>> {
         let (word, options) = f.choice("provider", &["libvirt", "qemu", "nspawn", "none"], "")?;
         let mut f = f.options(&word, options);
         let value = match word.value {
@@ -234,7 +234,7 @@ impl VmFile {
     fn read(f: &mut Fields<'_>) -> Self {
         let arch = f.or("arch", Arch::HOST);
         let firmware = match arch {
-            Some(At {
+            Some(Spanned {
                 value: Arch::Arm64, ..
             }) => Firmware::Uefi,
             _ => Firmware::Bios,

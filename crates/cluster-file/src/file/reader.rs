@@ -1,10 +1,10 @@
 //! Reads mappings key by key and keeps all that is wrong.
 
-use super::at::At;
-use super::words::Word;
+use super::scalars::Scalar;
+use super::spanned::Spanned;
 use crate::diagnostic::{Fault, Place};
-use crate::suggest::closest;
-use crate::yaml::{Key, Node, Value, join_path};
+use crate::suggest::closest_match;
+use crate::yaml::{Key, Value, YamlNode, join_path};
 
 /// Keeps what is wrong.
 pub(super) struct Reader {
@@ -16,7 +16,7 @@ pub(super) struct Fields<'r> {
     pub(super) reader: &'r mut Reader,
     pub(super) path: String,
     pub(super) place: Place,
-    entries: Vec<(Key, Node)>,
+    entries: Vec<(Key, YamlNode)>,
     /// False if something else stands where this mapping should: then nothing in it is "missing".
     readable: bool,
     /// True if this mapping itself is not in the file.
@@ -27,9 +27,9 @@ pub(super) struct Fields<'r> {
 
 impl<'r> Fields<'r> {
     /// The file's own mapping, which has no key.
-    pub fn root(reader: &'r mut Reader, node: Option<Node>) -> Self {
+    pub fn root(reader: &'r mut Reader, node: Option<YamlNode>) -> Self {
         let readable = node.is_some() || reader.faults.is_empty();
-        let node = node.unwrap_or(Node {
+        let node = node.unwrap_or(YamlNode {
             place: Place::START,
             value: Value::Empty,
         });
@@ -42,7 +42,7 @@ impl<'r> Fields<'r> {
     }
 
     /// A node that should be a mapping; `place` is where missing keys are reported.
-    pub(super) fn open(reader: &'r mut Reader, path: String, place: Place, node: Node) -> Self {
+    pub(super) fn open(reader: &'r mut Reader, path: String, place: Place, node: YamlNode) -> Self {
         let kind = node.kind();
         let left_out = matches!(node.value, Value::Empty);
         let (entries, readable) = match node.value {
@@ -87,7 +87,7 @@ impl<'r> Fields<'r> {
             &self.path
         };
         for (key, _) in unknown {
-            let meant = closest(&key.name, keys.iter().copied());
+            let meant = closest_match(&key.name, keys.iter().copied());
             let question =
                 meant.map_or_else(String::new, |meant| format!(", did you mean `{meant}`?"));
             self.misspelt.extend(meant.map(str::to_owned));
@@ -104,8 +104,8 @@ impl<'r> Fields<'r> {
     }
 
     /// The keys, for mappings whose keys are the user's own.
-    pub fn keys(&self) -> Vec<At<String>> {
-        let at = |key: &Key| At {
+    pub fn keys(&self) -> Vec<Spanned<String>> {
+        let at = |key: &Key| Spanned {
             value: key.name.clone(),
             place: key.place,
             path: join_path(&self.path, &key.name),
@@ -115,7 +115,7 @@ impl<'r> Fields<'r> {
     }
 
     /// A value that has to be there, like `example`.
-    pub fn needed<T: Word>(&mut self, key: &str, example: &str) -> Option<At<T>> {
+    pub fn needed<T: Scalar>(&mut self, key: &str, example: &str) -> Option<Spanned<T>> {
         if self.is_written(key) {
             return self.maybe(key);
         }
@@ -151,18 +151,18 @@ impl<'r> Fields<'r> {
     }
 
     /// A value that may be left out.
-    pub fn maybe<T: Word>(&mut self, key: &str) -> Option<At<T>> {
+    pub fn maybe<T: Scalar>(&mut self, key: &str) -> Option<Spanned<T>> {
         let path = join_path(&self.path, key);
         let (_, node) = self.take(key)?;
         if matches!(node.value, Value::Empty) {
             None
         } else {
-            self.reader.word(node, path)
+            self.reader.scalar(node, path)
         }
     }
 
     /// A value with a default; none if what is there cannot be read.
-    pub fn or<T: Word>(&mut self, key: &str, default: T) -> Option<At<T>> {
+    pub fn or<T: Scalar>(&mut self, key: &str, default: T) -> Option<Spanned<T>> {
         if self.is_written(key) {
             self.maybe(key)
         } else {
@@ -171,9 +171,9 @@ impl<'r> Fields<'r> {
     }
 
     /// A default, at the place of the mapping. None if the mapping itself could not be read.
-    pub fn default<T>(&self, key: &str, value: T) -> Option<At<T>> {
+    pub fn default<T>(&self, key: &str, value: T) -> Option<Spanned<T>> {
         let path = join_path(&self.path, key);
-        self.expects(key).then_some(At {
+        self.expects(key).then_some(Spanned {
             value,
             place: self.place,
             path,
@@ -188,7 +188,7 @@ impl<'r> Fields<'r> {
             Some((written, node)) => Fields::open(self.reader, path, written.place, node),
             None => {
                 let readable = self.expects(key);
-                let node = Node {
+                let node = YamlNode {
                     place: self.place,
                     value: Value::Empty,
                 };
@@ -201,16 +201,16 @@ impl<'r> Fields<'r> {
     }
 
     /// A list of single values.
-    pub fn list<T: Word>(&mut self, key: &str) -> Vec<At<T>> {
+    pub fn list<T: Scalar>(&mut self, key: &str) -> Vec<Spanned<T>> {
         let path = join_path(&self.path, key);
         let Some((_, node)) = self.take(key) else {
             return Vec::new();
         };
-        self.reader.words(node, &path)
+        self.reader.scalars(node, &path)
     }
 
     /// The items of a list with their paths; none if it is left out or no list.
-    pub fn items(&mut self, key: &str) -> Option<Vec<(String, Node)>> {
+    pub fn items(&mut self, key: &str) -> Option<Vec<(String, YamlNode)>> {
         let path = join_path(&self.path, key);
         let (_, node) = self.take(key)?;
         self.reader.items(node, &path)
@@ -226,18 +226,18 @@ impl<'r> Fields<'r> {
     }
 
     /// An item of a list as a single value.
-    pub fn item_word<T: Word>(&mut self, path: String, item: Node) -> Option<At<T>> {
-        self.reader.word(item, path)
+    pub fn item_scalar<T: Scalar>(&mut self, path: String, item: YamlNode) -> Option<Spanned<T>> {
+        self.reader.scalar(item, path)
     }
 
     /// An item of a list as a mapping.
-    pub fn open_item(&mut self, path: String, item: Node) -> Fields<'_> {
+    pub fn open_item(&mut self, path: String, item: YamlNode) -> Fields<'_> {
         let place = item.place;
         Fields::open(self.reader, path, place, item)
     }
 
     /// The node of a key, whatever it is.
-    pub fn raw(&mut self, key: &str) -> Option<(Key, Node)> {
+    pub fn raw(&mut self, key: &str) -> Option<(Key, YamlNode)> {
         self.take(key)
     }
 
@@ -257,7 +257,7 @@ impl<'r> Fields<'r> {
     }
 
     /// True if the key's value is this word.
-    pub fn is_word(&self, key: &str, word: &str) -> bool {
+    pub fn has_text(&self, key: &str, word: &str) -> bool {
         self.entries.iter().any(|(k, node)| {
             k.name == key && matches!(&node.value, Value::Scalar { text, .. } if text == word)
         })
@@ -275,14 +275,14 @@ impl<'r> Fields<'r> {
         self.reader.faults.push(fault);
     }
 
-    pub(super) fn take(&mut self, key: &str) -> Option<(Key, Node)> {
+    pub(super) fn take(&mut self, key: &str) -> Option<(Key, YamlNode)> {
         let at = self.entries.iter().position(|(k, _)| k.name == key)?;
         Some(self.entries.remove(at))
     }
 }
 
 impl Reader {
-    fn word<T: Word>(&mut self, node: Node, path: String) -> Option<At<T>> {
+    fn scalar<T: Scalar>(&mut self, node: YamlNode, path: String) -> Option<Spanned<T>> {
         let place = node.place;
         let Value::Scalar { text, .. } = node.value else {
             let message = format!("{path} must be a single value, not {}", node.kind());
@@ -291,7 +291,7 @@ impl Reader {
             return None;
         };
         match T::read(text.trim()) {
-            Ok(value) => Some(At {
+            Ok(value) => Some(Spanned {
                 value,
                 place,
                 path,
@@ -309,16 +309,16 @@ impl Reader {
         }
     }
 
-    pub(super) fn words<T: Word>(&mut self, node: Node, path: &str) -> Vec<At<T>> {
+    pub(super) fn scalars<T: Scalar>(&mut self, node: YamlNode, path: &str) -> Vec<Spanned<T>> {
         let items = self.items(node, path).unwrap_or_default();
         items
             .into_iter()
-            .filter_map(|(path, item)| self.word(item, path))
+            .filter_map(|(path, item)| self.scalar(item, path))
             .collect()
     }
 
     /// The items of a list with their paths.
-    fn items(&mut self, node: Node, path: &str) -> Option<Vec<(String, Node)>> {
+    fn items(&mut self, node: YamlNode, path: &str) -> Option<Vec<(String, YamlNode)>> {
         let kind = node.kind();
         match node.value {
             Value::List(items) => Some(

@@ -1,7 +1,7 @@
 use x509_parser::prelude::{FromDer, ParsedExtension, X509Certificate};
 
 use super::*;
-use crate::certificate::validity;
+use crate::certificate::validity_of;
 
 const NOW: i64 = 1_700_000_000;
 
@@ -10,7 +10,7 @@ fn now() -> OffsetDateTime {
 }
 
 fn parsed(pem: &str, test: impl FnOnce(&X509Certificate<'_>)) {
-    let der = certificates(pem).remove(0);
+    let der = certificates_in(pem).remove(0);
     test(&X509Certificate::from_der(&der).unwrap().1);
 }
 
@@ -25,7 +25,7 @@ fn an_authority_is_what_kubeadm_expects() {
         assert!(usage.key_cert_sign() && usage.crl_sign() && usage.digital_signature());
     });
     assert_eq!(
-        validity(authority.cert()),
+        validity_of(authority.cert()),
         Some((now() - BACKDATE, now() + Duration::days(3650)))
     );
     let key = authority.key().expose();
@@ -40,7 +40,7 @@ fn a_client_certificate_names_its_authority() {
         .sign_client("system:node:node2", Some("system:nodes"), life, now())
         .unwrap();
     assert_eq!(
-        validity(&identity.cert),
+        validity_of(&identity.cert),
         Some((now() - BACKDATE, now() + life))
     );
     parsed(&identity.cert, |certificate| {

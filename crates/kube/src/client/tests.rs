@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::testing::{self, Script, run, test_authority};
+use crate::testing::{self, Script, run_local, test_authority};
 
 fn client(address: std::net::SocketAddr, ca: &str) -> Client {
     Client::new(&format!("https://{address}"), ca, None)
@@ -12,7 +12,7 @@ fn client(address: std::net::SocketAddr, ca: &str) -> Client {
 
 #[test]
 fn the_ways_to_fail_are_told_apart() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         script
@@ -35,7 +35,7 @@ fn the_ways_to_fail_are_told_apart() {
 
 #[test]
 fn nobody_listens() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let free = tokio::net::TcpListener::bind("127.0.0.1:0")
             .await
@@ -53,7 +53,7 @@ fn nobody_listens() {
 
 #[test]
 fn another_cluster_is_named_by_its_ca() {
-    run(async {
+    run_local(async {
         let (ours, theirs) = (
             test_authority("kubernetes"),
             test_authority("their-kubernetes"),
@@ -77,7 +77,7 @@ fn another_cluster_is_named_by_its_ca() {
 
 #[test]
 fn a_cut_connection_is_no_answer() {
-    run(async {
+    run_local(async {
         // haproxy without a living backend: it accepts and closes.
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -100,7 +100,7 @@ fn a_cut_connection_is_no_answer() {
 
 #[test]
 fn silence_has_an_end() {
-    run(async {
+    run_local(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let client =
@@ -117,7 +117,7 @@ fn silence_has_an_end() {
 
 #[test]
 fn names_are_never_looked_up() {
-    run(async {
+    run_local(async {
         let error = Client::new("https://localhost:1", test_authority("x").cert(), None)
             .unwrap()
             .ready()
@@ -132,7 +132,7 @@ fn names_are_never_looked_up() {
 
 #[test]
 fn a_lost_race_is_a_conflict() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         script.on(
@@ -163,7 +163,7 @@ fn only_ready_endpoints_count() {
 
 #[test]
 fn a_ca_of_the_same_name_is_another_cluster() {
-    run(async {
+    run_local(async {
         let (ours, theirs) = (test_authority("kubernetes"), test_authority("kubernetes"));
         let script = Script::default();
         let address = script.on("GET /readyz", 200, "ok").serve(&theirs).await;
@@ -181,7 +181,7 @@ fn a_ca_of_the_same_name_is_another_cluster() {
 
 #[test]
 fn a_server_that_hangs_up_after_the_handshake_was_there() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         let address = script
@@ -195,7 +195,7 @@ fn a_server_that_hangs_up_after_the_handshake_was_there() {
 
 #[test]
 fn an_expired_certificate_is_told_apart() {
-    run(async {
+    run_local(async {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         let address = script.serve_expired(&ca).await;
@@ -209,7 +209,7 @@ fn an_expired_certificate_is_told_apart() {
 
 #[test]
 fn a_machine_that_drops_packets_is_not_silent() {
-    run(async {
+    run_local(async {
         // TEST-NET-1 is routed nowhere.
         let error = client(
             "192.0.2.1:6443".parse().unwrap(),

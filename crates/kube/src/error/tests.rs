@@ -26,16 +26,16 @@ fn an_empty_body_leaves_no_loose_colon() {
 fn what_lies_in_wrapped_errors_is_found() {
     let expired = rustls::Error::InvalidCertificate(rustls::CertificateError::Expired);
     let wrapped = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, expired.clone()));
-    assert_eq!(find::<rustls::Error>(&wrapped), Some(&expired));
+    assert_eq!(find_in_chain::<rustls::Error>(&wrapped), Some(&expired));
     assert!(matches!(
         ErrorKind::of_tls(&expired),
         ErrorKind::CertificateExpired
     ));
-    assert!(find::<rustls::Error>(&io::Error::other("certificate")).is_none());
+    assert!(find_in_chain::<rustls::Error>(&io::Error::other("certificate")).is_none());
 }
 
 #[test]
 fn faults_of_the_system_come_without_their_number() {
     let refused = io::Error::from_raw_os_error(111);
-    assert_eq!(cause(&refused), "Connection refused");
+    assert_eq!(innermost_cause(&refused), "Connection refused");
 }

@@ -6,7 +6,7 @@ use super::*;
 use ha_test_support::real;
 
 use crate::Authority;
-use crate::testing::{client_identity, run, server_certificate, test_authority};
+use crate::testing::{client_identity, run_local, server_certificate, test_authority};
 
 /// An answer of etcd 3.6.5, shortened.
 const LIST: &str = r#"{"header":{"cluster_id":"14841639068965178418","member_id":"10276657743932975437"},
@@ -101,7 +101,7 @@ fn the_real_etcd_is_understood() {
     let Some(program) = real::of_kubernetes("etcd") else {
         return;
     };
-    run(async {
+    run_local(async {
         let ca = test_authority("etcd-ca");
         let real = start(&program, &ca);
         let me = client_identity(&ca);

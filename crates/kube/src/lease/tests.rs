@@ -8,21 +8,27 @@ fn me() -> Holder {
 }
 
 fn held_by(identity: &str, renewed: &str) -> Lease {
-    let mut lease = taken("x", None, &me(), 0);
+    let mut lease = claimed_lease("x", None, &me(), 0);
     lease.spec.holder_identity = Some(identity.into());
     lease.spec.renew_time = Some(renewed.into());
     lease
 }
 
 /// What it is about, the lease, what was seen before, our clock, and what is to be done.
-type Case = (&'static str, Option<Lease>, Option<Seen>, u64, Decision);
+type Case = (
+    &'static str,
+    Option<Lease>,
+    Option<LeaseObservation>,
+    u64,
+    Decision,
+);
 
 #[test]
 fn every_case_has_its_decision() {
     let wait = || Decision::Wait {
         holder: "node1".into(),
     };
-    let seen = |lease: &Lease, at| observe(None, Some(lease), at);
+    let seen = |lease: &Lease, at| observe_lease(None, Some(lease), at);
     let other = held_by("node1/b1", "t0");
     let renewed = held_by("node1/b1", "t1");
     let cases: Vec<Case> = vec![
@@ -102,7 +108,7 @@ fn every_case_has_its_decision() {
     ];
     for (what, lease, seen, now, expected) in cases {
         assert_eq!(
-            decide(lease.as_ref(), &me(), seen.as_ref(), now),
+            decide_on_lease(lease.as_ref(), &me(), seen.as_ref(), now),
             expected,
             "{what}"
         );
@@ -113,9 +119,9 @@ fn every_case_has_its_decision() {
 fn a_duration_of_its_own_counts() {
     let mut lease = held_by("node1/b1", "t0");
     lease.spec.lease_duration_seconds = Some(5);
-    let seen = observe(None, Some(&lease), 0);
+    let seen = observe_lease(None, Some(&lease), 0);
     assert_eq!(
-        decide(Some(&lease), &me(), seen.as_ref(), 5_000),
+        decide_on_lease(Some(&lease), &me(), seen.as_ref(), 5_000),
         Decision::Take
     );
 }
@@ -123,16 +129,16 @@ fn a_duration_of_its_own_counts() {
 #[test]
 fn a_look_that_failed_starts_the_watch_anew() {
     let lease = held_by("node1/b1", "t0");
-    let seen = observe(None, Some(&lease), 0);
+    let seen = observe_lease(None, Some(&lease), 0);
     assert_eq!(
-        observe(seen.clone(), Some(&lease), 9_000),
+        observe_lease(seen.clone(), Some(&lease), 9_000),
         seen,
         "unchanged: since the first look"
     );
-    assert_eq!(observe(seen, None, 10_000), None);
-    let again = observe(None, Some(&lease), 15_000);
+    assert_eq!(observe_lease(seen, None, 10_000), None);
+    let again = observe_lease(None, Some(&lease), 15_000);
     assert_eq!(
-        decide(Some(&lease), &me(), again.as_ref(), 30_000),
+        decide_on_lease(Some(&lease), &me(), again.as_ref(), 30_000),
         Decision::Wait {
             holder: "node1".into()
         },
@@ -142,20 +148,20 @@ fn a_look_that_failed_starts_the_watch_anew() {
 
 #[test]
 fn taking_counts_and_renewing_does_not() {
-    let first = taken("x", None, &me(), 1_700_000_000_123);
+    let first = claimed_lease("x", None, &me(), 1_700_000_000_123);
     assert_eq!(
         first.spec.renew_time.as_deref(),
         Some("2023-11-14T22:13:20.123000Z")
     );
     assert_eq!(first.spec.lease_transitions, Some(1));
-    let renewed = taken("x", Some(&first), &me(), 1_700_000_004_000);
+    let renewed = claimed_lease("x", Some(&first), &me(), 1_700_000_004_000);
     assert_eq!(renewed.spec.lease_transitions, Some(1));
     assert_eq!(renewed.spec.acquire_time, first.spec.acquire_time);
-    assert!(is_mine(&renewed, &me()));
-    let stolen = taken("x", Some(&held_by("node1/b1", "t0")), &me(), 0);
+    assert!(is_held_by(&renewed, &me()));
+    let stolen = claimed_lease("x", Some(&held_by("node1/b1", "t0")), &me(), 0);
     assert_eq!(stolen.spec.lease_transitions, Some(2));
     assert_eq!(
-        decide(Some(&released(&stolen)), &me(), None, 0),
+        decide_on_lease(Some(&lease_without_holder(&stolen)), &me(), None, 0),
         Decision::Take
     );
 }

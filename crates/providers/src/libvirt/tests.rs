@@ -96,7 +96,7 @@ fn cluster(image: &str, more: &str) -> Cluster {
 }
 
 fn provider(cluster: &Cluster, dir: &Path) -> Libvirt {
-    let cluster::Provider::Libvirt(options) = &cluster.provider else {
+    let cluster::ProviderOptions::Libvirt(options) = &cluster.provider else {
         panic!("provider libvirt")
     };
     Libvirt::new(cluster, options, dir).unwrap()

@@ -53,9 +53,9 @@ impl Fixture {
             name.replace('_', "-"),
             std::process::id()
         );
-        let (cluster, _) =
-            ha_cluster_file::check::check(&text, Path::new("/")).expect("a valid cluster file");
-        let cluster::Provider::Nspawn(options) = &cluster.provider else {
+        let (cluster, _) = ha_cluster_file::check::check_cluster_file(&text, Path::new("/"))
+            .expect("a valid cluster file");
+        let cluster::ProviderOptions::Nspawn(options) = &cluster.provider else {
             panic!("provider nspawn")
         };
         let dir = tempfile::tempdir().unwrap();
@@ -395,7 +395,7 @@ fn what_is_not_ours_stays() {
 fn same_name(world: &Fixture) {
     let provider = &world.provider;
     let elsewhere = tempfile::tempdir().unwrap();
-    let cluster::Provider::Nspawn(options) = &world.cluster.provider else {
+    let cluster::ProviderOptions::Nspawn(options) = &world.cluster.provider else {
         panic!("provider nspawn")
     };
     let other = Nspawn::new(&world.cluster, options, elsewhere.path()).unwrap();

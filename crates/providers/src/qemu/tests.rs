@@ -106,7 +106,7 @@ impl Drop for Fixture {
 
 fn provider(text: &str, dir: &Path) -> Qemu {
     let cluster = testing::cluster(text, Path::new("/"));
-    let cluster::Provider::Qemu(options) = cluster.provider.clone() else {
+    let cluster::ProviderOptions::Qemu(options) = cluster.provider.clone() else {
         panic!("provider qemu")
     };
     let mut qemu = Qemu::new(&cluster, &options, dir).unwrap();

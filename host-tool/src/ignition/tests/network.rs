@@ -75,7 +75,7 @@ fn ipv6_nodes_keep_their_link_local_address() {
             &format!("address: \"fd77::{n}\""),
         )
     });
-    let Ok((cluster, _)) = ha_cluster_file::check::check(&text, Path::new("/")) else {
+    let Ok((cluster, _)) = ha_cluster_file::check::check_cluster_file(&text, Path::new("/")) else {
         return;
     };
     let configs = render_configs(&cluster, &OperatorFiles::default(), None);

@@ -11,8 +11,10 @@ fn addresses_stay_in_their_network_and_differ() {
 
 #[test]
 fn the_large_cluster_is_valid() {
-    let (cluster, warnings) =
-        ha_cluster_file::check::check(&super::cluster_file_of(5000), std::path::Path::new("/"))
-            .expect("valid");
+    let (cluster, warnings) = ha_cluster_file::check::check_cluster_file(
+        &super::cluster_file_of(5000),
+        std::path::Path::new("/"),
+    )
+    .expect("valid");
     assert_eq!((cluster.nodes.len(), warnings), (5000, Vec::new()));
 }

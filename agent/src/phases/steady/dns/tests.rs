@@ -1,7 +1,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::kube::testing::{Script, run, test_authority};
+use crate::kube::testing::{Script, run_local, test_authority};
 use crate::testing::{self, Machine};
 
 const PODS: &str = "GET /api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns";
@@ -184,7 +184,7 @@ const HELD: &str = r#"{"metadata":{"name":"ha-agent-dns"},"spec":{"holderIdentit
 
 #[test]
 fn one_pod_is_deleted_once_under_the_lease() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(151, FREE).await;
         look_until_spread(&machine.cx).await;
         let asked = api.asked.borrow().clone();
@@ -196,7 +196,7 @@ fn one_pod_is_deleted_once_under_the_lease() {
 
 #[test]
 fn another_control_plane_is_left_to_do_it() {
-    run(async {
+    run_local(async {
         let (machine, api) = stage(152, HELD).await;
         look_until_spread(&machine.cx).await;
         assert_eq!(api.asked("DELETE").len() + api.asked("PUT").len(), 0);

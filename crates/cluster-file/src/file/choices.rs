@@ -1,11 +1,11 @@
 //! Choices: `key: word`, or `key: {word: options}`.
 
-use super::at::At;
 use super::reader::Fields;
-use super::words::Word;
+use super::scalars::Scalar;
+use super::spanned::Spanned;
 use crate::diagnostic::{Fault, Place};
 use crate::suggest::did_you_mean;
-use crate::yaml::{Node, Value, join_path};
+use crate::yaml::{Value, YamlNode, join_path};
 
 impl Fields<'_> {
     /// `key: word` or `key: {word: options}`, the word one of `words`; the first is the default. `hint` ends the help.
@@ -14,19 +14,19 @@ impl Fields<'_> {
         key: &str,
         words: &[&'static str],
         hint: &str,
-    ) -> Option<(At<&'static str>, Node)> {
+    ) -> Option<(Spanned<&'static str>, YamlNode)> {
         if !self.is_written(key) {
             let (place, value) = (self.place, Value::Empty);
             let word = self.default(key, words[0])?;
-            return Some((word, Node { place, value }));
+            return Some((word, YamlNode { place, value }));
         }
         let path = join_path(&self.path, key);
         let (written, node) = self.take(key)?;
-        let (place, message) = match one_of(written.place, node, words) {
+        let (place, message) = match split_choice(written.place, node, words) {
             Ok((value, place, options)) => {
                 let given = true;
                 return Some((
-                    At {
+                    Spanned {
                         value,
                         place,
                         path,
@@ -45,7 +45,7 @@ impl Fields<'_> {
     }
 
     /// The options of a [`Self::choice`] as a mapping.
-    pub fn options(&mut self, choice: &At<&'static str>, options: Node) -> Fields<'_> {
+    pub fn options(&mut self, choice: &Spanned<&'static str>, options: YamlNode) -> Fields<'_> {
         Fields::open(
             self.reader,
             join_path(&choice.path, choice.value),
@@ -55,24 +55,28 @@ impl Fields<'_> {
     }
 
     /// The options of a [`Self::choice`] as a list of single values.
-    pub fn option_list<T: Word>(&mut self, choice: &At<&'static str>, options: Node) -> Vec<At<T>> {
+    pub fn option_list<T: Scalar>(
+        &mut self,
+        choice: &Spanned<&'static str>,
+        options: YamlNode,
+    ) -> Vec<Spanned<T>> {
         self.reader
-            .words(options, &join_path(&choice.path, choice.value))
+            .scalars(options, &join_path(&choice.path, choice.value))
     }
 }
 
 /// The word of a choice, its place and its options; or where it is wrong and why.
-fn one_of(
+fn split_choice(
     key: Place,
-    node: Node,
+    node: YamlNode,
     words: &[&'static str],
-) -> Result<(&'static str, Place, Node), (Place, String)> {
+) -> Result<(&'static str, Place, YamlNode), (Place, String)> {
     let (place, kind) = (node.place, node.kind());
     let wrong = |kind: &str| format!(" must be one word or one `WORD: options`, not {kind}");
     let (name, place, options) = match node.value {
         Value::Scalar { text, .. } => {
             let value = Value::Empty;
-            (text, place, Node { place, value })
+            (text, place, YamlNode { place, value })
         }
         Value::Map(mut entries) if entries.len() == 1 => {
             let (key, options) = entries.remove(0);

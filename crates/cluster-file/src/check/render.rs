@@ -12,8 +12,8 @@ const LINE_WIDTH: usize = 120;
 const MAX_DISTANCE: usize = 1000;
 
 /// The faults as people see them: message, `file:line:column`, the lines with carets, the help. No colour.
-pub fn show(faults: &[Fault], text: &str, file_name: &str) -> String {
-    let source = Source::new(text, file_name);
+pub fn render_faults(faults: &[Fault], text: &str, file_name: &str) -> String {
+    let source = SourceText::new(text, file_name);
     let renderer = Renderer::plain().term_width(LINE_WIDTH);
     let blocks: Vec<String> = faults
         .iter()
@@ -22,14 +22,14 @@ pub fn show(faults: &[Fault], text: &str, file_name: &str) -> String {
     blocks.join("\n")
 }
 
-struct Source<'t> {
+struct SourceText<'t> {
     text: &'t str,
     file_name: &'t str,
     /// Where each line begins, in bytes, and where the last one ends.
     starts: Vec<usize>,
 }
 
-impl<'t> Source<'t> {
+impl<'t> SourceText<'t> {
     fn new(text: &'t str, file_name: &'t str) -> Self {
         // No column counts it.
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -110,7 +110,7 @@ mod tests {
             width: 1,
         };
         let fault = Fault::error(at(2500), "a", "`a` is given twice", "keep one");
-        let shown = show(&[fault.also(at(1), "first here")], &text, "cluster.yaml");
+        let shown = render_faults(&[fault.also(at(1), "first here")], &text, "cluster.yaml");
         let expected = "error: `a` is given twice
     --> cluster.yaml:2500:1
      |
@@ -130,7 +130,7 @@ mod tests {
             column: 9,
             width: 3,
         };
-        let shown = show(
+        let shown = render_faults(
             &[Fault::error(place, "", "cut off", "")],
             "a: 1",
             "cluster.yaml",

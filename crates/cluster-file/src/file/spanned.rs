@@ -4,7 +4,7 @@ use crate::diagnostic::{Fault, Place};
 
 /// A value, where it stands and how it is called.
 #[derive(Debug, Clone, PartialEq)]
-pub struct At<T> {
+pub struct Spanned<T> {
     /// What was written, or the default.
     pub value: T,
     /// Where it stands; a default stands where it would have been written.
@@ -15,7 +15,7 @@ pub struct At<T> {
     pub given: bool,
 }
 
-impl<T> At<T> {
+impl<T> Spanned<T> {
     /// A fault of this value. The message goes on after the path: `is the address of node2`.
     pub(crate) fn error(&self, message: impl AsRef<str>, help: impl Into<String>) -> Fault {
         Fault::error(
@@ -27,8 +27,8 @@ impl<T> At<T> {
     }
 
     /// Another value at the same place.
-    pub(crate) fn with<U>(&self, value: U) -> At<U> {
-        At {
+    pub(crate) fn with<U>(&self, value: U) -> Spanned<U> {
+        Spanned {
             value,
             place: self.place,
             path: self.path.clone(),

@@ -14,7 +14,7 @@ pub struct ClusterView {
     /// The API through the VIP.
     pub vip: Result<(), String>,
     /// Node objects.
-    pub nodes: BTreeMap<String, Seen>,
+    pub nodes: BTreeMap<String, NodeView>,
     /// etcd's members; asked once every node is Ready.
     pub etcd: Result<Vec<Member>, String>,
     /// Every control plane's own apiserver; asked once every node is Ready.
@@ -38,7 +38,7 @@ impl Default for ClusterView {
 
 /// A Node object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen {
+pub struct NodeView {
     /// Its condition Ready is True.
     pub ready: bool,
     /// The condition's message.
@@ -46,8 +46,8 @@ pub struct Seen {
 }
 
 /// What matters of a Node object, by its name.
-pub(super) fn seen(node: &Node) -> (String, Seen) {
-    let seen = Seen {
+pub(super) fn node_view(node: &Node) -> (String, NodeView) {
+    let seen = NodeView {
         ready: node.is_ready(),
         reason: node.why_not_ready(),
     };

@@ -6,41 +6,41 @@ use ipnet::IpNet;
 
 use super::LbModeFile;
 use crate::cluster::Mac;
-use crate::suggest::{closest, did_you_mean};
+use crate::suggest::{closest_match, did_you_mean};
 use ha_wire::phase::Role;
 use ha_wire::settings::{Cri, KubeProxy};
 
 /// A value that is written as one word.
-pub(crate) trait Word: Sized {
+pub(crate) trait Scalar: Sized {
     /// The value, or what it is not (after "is not") and what would be right.
     fn read(text: &str) -> Result<Self, (String, String)>;
 }
 
-fn wrong<T>(is_not: &str, help: impl Into<String>) -> Result<T, (String, String)> {
+fn is_not<T>(is_not: &str, help: impl Into<String>) -> Result<T, (String, String)> {
     Err((format!("is not {is_not}"), help.into()))
 }
 
-impl Word for String {
+impl Scalar for String {
     fn read(text: &str) -> Result<Self, (String, String)> {
         Ok(text.to_owned())
     }
 }
 
-impl Word for bool {
+impl Scalar for bool {
     fn read(text: &str) -> Result<Self, (String, String)> {
         match text {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => wrong("true or false", "write true or false"),
+            _ => is_not("true or false", "write true or false"),
         }
     }
 }
 
 macro_rules! numbers {
     ($($type:ty: $what:literal, $help:literal;)*) => {$(
-        impl Word for $type {
+        impl Scalar for $type {
             fn read(text: &str) -> Result<Self, (String, String)> {
-                text.parse().or_else(|_| wrong($what, $help))
+                text.parse().or_else(|_| is_not($what, $help))
             }
         }
     )*};
@@ -51,21 +51,21 @@ numbers! {
     u32: "a whole number", "write digits only";
 }
 
-impl Word for IpAddr {
+impl Scalar for IpAddr {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let help = if text.contains('/') {
             "write the address alone; the length of its prefix goes into network.prefix"
         } else {
             "write four numbers from 0 to 255, e.g. 192.168.122.31"
         };
-        text.parse().or_else(|_| wrong("an IP address", help))
+        text.parse().or_else(|_| is_not("an IP address", help))
     }
 }
 
-impl Word for IpNet {
+impl Scalar for IpNet {
     fn read(text: &str) -> Result<Self, (String, String)> {
         text.parse().or_else(|_| {
-            wrong(
+            is_not(
                 "a network",
                 "write address and prefix length, e.g. 10.244.0.0/16",
             )
@@ -73,10 +73,10 @@ impl Word for IpNet {
     }
 }
 
-impl Word for Mac {
+impl Scalar for Mac {
     fn read(text: &str) -> Result<Self, (String, String)> {
         text.parse().or_else(|what| {
-            wrong(
+            is_not(
                 what,
                 "write six pairs of hexadecimal digits, e.g. 52:54:00:12:34:56",
             )
@@ -88,7 +88,7 @@ impl Word for Mac {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Milliseconds(pub u32);
 
-impl Word for Milliseconds {
+impl Scalar for Milliseconds {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let number = |digits: &str| {
             digits
@@ -105,7 +105,7 @@ impl Word for Milliseconds {
         // The cast saturates; the rules refuse what is out of range.
         milliseconds
             .map(|n| Self(n.round() as u32))
-            .map_or_else(|| wrong("a length of time", "write e.g. 100ms or 1s"), Ok)
+            .map_or_else(|| is_not("a length of time", "write e.g. 100ms or 1s"), Ok)
     }
 }
 
@@ -113,7 +113,7 @@ impl Word for Milliseconds {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 
-impl Word for Size {
+impl Scalar for Size {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let units = [
             ("KiB", 10),
@@ -132,7 +132,7 @@ impl Word for Size {
             .and_then(|(digits, shift)| digits.trim().parse::<u64>().ok()?.checked_mul(1 << shift));
         bytes
             .map(Self)
-            .map_or_else(|| wrong("a size", "write e.g. 4GiB or 512MiB"), Ok)
+            .map_or_else(|| is_not("a size", "write e.g. 4GiB or 512MiB"), Ok)
     }
 }
 
@@ -147,7 +147,7 @@ impl std::fmt::Display for Size {
 }
 
 /// A value of a few: the word's table, in the order in which help shows it.
-pub(super) fn choice<T: Copy>(
+pub(super) fn parse_keyword<T: Copy>(
     text: &str,
     what: &str,
     table: &[(&str, T)],
@@ -161,7 +161,7 @@ pub(super) fn choice<T: Copy>(
     Err((is_not, format!("write one of {}", all.join(", "))))
 }
 
-impl Word for Role {
+impl Scalar for Role {
     fn read(text: &str) -> Result<Self, (String, String)> {
         // What other tools call it.
         let known = [
@@ -173,24 +173,24 @@ impl Word for Role {
             ("control-plane", Self::ControlPlane),
             ("worker", Self::Worker),
         ];
-        match closest(text, known.iter().map(|(word, _)| *word)) {
-            Some(_) if choice(text, "", &table).is_err() => wrong(
+        match closest_match(text, known.iter().map(|(word, _)| *word)) {
+            Some(_) if parse_keyword(text, "", &table).is_err() => is_not(
                 "a role, did you mean `control-plane`?",
                 "write one of `control-plane`, `worker`",
             ),
-            _ => choice(text, "a role", &table),
+            _ => parse_keyword(text, "a role", &table),
         }
     }
 }
 
-impl Word for Cri {
+impl Scalar for Cri {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [("containerd", Self::Containerd), ("crio", Self::Crio)];
-        choice(text, "a container runtime", &table)
+        parse_keyword(text, "a container runtime", &table)
     }
 }
 
-impl Word for KubeProxy {
+impl Scalar for KubeProxy {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [
             ("none", Self::None),
@@ -198,11 +198,11 @@ impl Word for KubeProxy {
             ("ipvs", Self::Ipvs),
             ("nftables", Self::Nftables),
         ];
-        choice(text, "a kube-proxy mode", &table)
+        parse_keyword(text, "a kube-proxy mode", &table)
     }
 }
 
-impl Word for LbModeFile {
+impl Scalar for LbModeFile {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [
             ("native", Self::Native),
@@ -210,6 +210,6 @@ impl Word for LbModeFile {
             ("staticPod", Self::NotYet("staticPod")),
             ("external", Self::NotYet("external")),
         ];
-        choice(text, "a load balancer mode", &table)
+        parse_keyword(text, "a load balancer mode", &table)
     }
 }
