@@ -9,7 +9,7 @@ pub const LONGEST: Duration = Duration::from_secs(15);
 
 /// The wait after failed attempt `attempt` (1 at first). `random` in 0..1 spreads it over the upper half of the
 /// bounded, doubling base, so that nodes that failed together do not come back together.
-pub fn delay(attempt: u32, random: f64) -> Duration {
+pub fn retry_delay(attempt: u32, random: f64) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     let base = FIRST.saturating_mul(1 << doublings).min(LONGEST);
     base.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
@@ -23,18 +23,18 @@ mod tests {
     proptest! {
         #[test]
         fn is_bounded_on_both_sides(attempt: u32, random in 0.0..1.0_f64) {
-            let delay = delay(attempt, random);
+            let delay = retry_delay(attempt, random);
             prop_assert!(delay >= FIRST / 2 && delay <= LONGEST);
         }
 
         #[test]
         fn never_shrinks_with_the_attempts(attempt in 0..1000_u32, random in 0.0..1.0_f64) {
-            prop_assert!(delay(attempt, random) <= delay(attempt + 1, random));
+            prop_assert!(retry_delay(attempt, random) <= retry_delay(attempt + 1, random));
         }
 
         #[test]
         fn jitter_stays_within_the_upper_half(attempt: u32) {
-            prop_assert!(delay(attempt, 0.0) * 2 >= delay(attempt, 1.0));
+            prop_assert!(retry_delay(attempt, 0.0) * 2 >= retry_delay(attempt, 1.0));
         }
     }
 }

@@ -24,7 +24,6 @@ pub enum Ca {
     /// The cluster's: an administrator is minted from it. In `system:masters`, because that alone works before kubeadm
     /// has made its role bindings.
     Cluster,
-    /// etcd's.
     Etcd,
 }
 

@@ -15,7 +15,6 @@ mod render;
 mod run;
 mod status;
 
-/// Exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
     /// As wished; `status`: steady.
@@ -24,7 +23,6 @@ pub enum Exit {
     Failed = 1,
     /// The node file or the command line is wrong; nothing was written.
     BadInput = 2,
-    /// `status`: still working.
     Working = 3,
 }
 
@@ -35,16 +33,18 @@ impl From<Exit> for ExitCode {
 }
 
 /// Does what the command line says.
-pub fn dispatch(cli: Cli) -> Result<Exit> {
+pub fn run_verb(cli: Cli) -> Result<Exit> {
     let files = Files::new(&cli.root);
     match cli.verb {
-        Verb::Run => with_node(&cli.node, |node| run::run(node, files)),
-        Verb::Status { json, watch } => status::status(&files, json, watch),
-        Verb::Doctor { json } => with_node(&cli.node, |node| doctor::doctor(node, files, json)),
+        Verb::Run => with_node(&cli.node, |node| run::run_service(node, files)),
+        Verb::Status { json, watch } => status::print_status(&files, json, watch),
+        Verb::Doctor { json } => {
+            with_node(&cli.node, |node| doctor::examine_machine(node, files, json))
+        }
         Verb::Render { out } => with_node(&cli.node, |node| {
-            render::render(node, files, out.as_deref())
+            render::print_config_files(node, files, out.as_deref())
         }),
-        Verb::Probe => probe::probe(&files),
+        Verb::Probe => probe::probe_once(&files),
     }
 }
 

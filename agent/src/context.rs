@@ -6,10 +6,10 @@ use std::sync::Arc;
 use ha_wire::node::NodeFile;
 
 use crate::clients::Clients;
+use crate::report::Reporter;
 use crate::sys::Sys;
-use crate::tell::Tell;
 
-/// Everything a phase may use. Cheap to clone; nothing in it changes but what [`Tell`] records and [`Clients`] keeps.
+/// Everything a phase may use. Cheap to clone; nothing in it changes but what [`Reporter`] records and [`Clients`] keeps.
 #[derive(Debug, Clone)]
 pub struct Context {
     /// What this node is.
@@ -17,7 +17,7 @@ pub struct Context {
     /// The machine: units, commands, files, clock.
     pub sys: Sys,
     /// Journal, sd_notify, state file and events, all from one place.
-    pub tell: Tell,
+    pub report: Reporter,
     /// Clients of the API and of etcd, each made once.
     pub clients: Rc<Clients>,
 }

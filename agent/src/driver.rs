@@ -9,11 +9,11 @@ use tokio::sync::watch;
 use crate::backoff;
 use crate::context::Context;
 use crate::failpoints;
-use crate::machine::{Event, State, next};
 use crate::phases::{self, NeedsAPerson, Outcome};
 use crate::plan::Plan;
+use crate::report::Failure;
+use crate::state_machine::{Event, State, next_state};
 use crate::sys::{CommandFailed, random};
-use crate::tell::Failure;
 
 /// How often a fault that needs a person is looked at again: mending the cause is enough, no restart needed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -21,7 +21,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 const STEADY_PAUSE: Duration = Duration::from_secs(1);
 
 /// Moves the node along its plan for ever. `balancer_stands` wakes the health source.
-pub async fn drive(cx: &Context, plan: &Plan, balancer_stands: &watch::Sender<bool>) {
+pub async fn run_plan(cx: &Context, plan: &Plan, balancer_stands: &watch::Sender<bool>) {
     let mut driver = Driver {
         cx,
         plan,
@@ -39,8 +39,9 @@ pub async fn run_background(cx: &Context, plan: &Plan) {
     for phase in &plan.background {
         let mut attempt = 1;
         while let Err(error) = attempt_once(cx, *phase, attempt).await {
-            let wait = backoff::delay(attempt, random::fraction());
-            cx.tell.failed(*phase, attempt, failure(&error, Some(wait)));
+            let wait = backoff::retry_delay(attempt, random::random_fraction());
+            cx.report
+                .phase_failed(*phase, attempt, to_failure(&error, Some(wait)));
             cx.sys.clock.sleep(wait).await;
             attempt += 1;
         }
@@ -64,7 +65,7 @@ impl Driver<'_> {
             State::Retrying { .. } => self.wait(self.pause).await,
             State::Failed { .. } => self.wait(LOOK_AGAIN).await,
         };
-        next(self.plan, state, event).unwrap_or_else(|illegal| {
+        next_state(self.plan, state, event).unwrap_or_else(|illegal| {
             tracing::error!("a bug: {illegal}; the agent starts its plan over");
             State::begin(self.plan)
         })
@@ -90,9 +91,9 @@ impl Driver<'_> {
 
     /// Rounds of the steady state; told once, not at each round.
     async fn steady(&mut self, attempt: u32) -> Event {
-        if self.cx.tell.phase() != Phase::Steady || attempt > 1 {
-            self.cx.tell.started(Phase::Steady, attempt);
-            self.cx.tell.steady();
+        if self.cx.report.phase() != Phase::Steady || attempt > 1 {
+            self.cx.report.phase_started(Phase::Steady, attempt);
+            self.cx.report.steady();
         }
         match phases::run(Phase::Steady, self.cx).await {
             Ok(_) => {
@@ -104,12 +105,12 @@ impl Driver<'_> {
     }
 
     fn failed(&mut self, phase: Phase, attempt: u32, error: &Error) -> Event {
-        self.pause = backoff::delay(attempt, random::fraction());
+        self.pause = backoff::retry_delay(attempt, random::random_fraction());
         let person = needs_a_person(error);
-        self.cx.tell.failed(
+        self.cx.report.phase_failed(
             phase,
             attempt,
-            failure(error, (!person).then_some(self.pause)),
+            to_failure(error, (!person).then_some(self.pause)),
         );
         if person {
             Event::NeedsAPerson
@@ -126,15 +127,15 @@ impl Driver<'_> {
 
 /// Looks whether there is something to do, and does it once.
 async fn attempt_once(cx: &Context, phase: Phase, attempt: u32) -> Result<Outcome> {
-    failpoints::pass(&cx.sys.files, phase, "before");
-    cx.tell.started(phase, attempt);
+    failpoints::crash_if_named(&cx.sys.files, phase, "before");
+    cx.report.phase_started(phase, attempt);
     if !phases::needed(phase, cx).await? {
-        cx.tell.done(phase, true);
+        cx.report.phase_done(phase, true);
         return Ok(Outcome::Done);
     }
     let outcome = phases::run(phase, cx).await?;
-    failpoints::pass(&cx.sys.files, phase, "done");
-    cx.tell.done(phase, false);
+    failpoints::crash_if_named(&cx.sys.files, phase, "done");
+    cx.report.phase_done(phase, false);
     Ok(outcome)
 }
 
@@ -142,7 +143,7 @@ fn needs_a_person(error: &Error) -> bool {
     error.is::<NeedsAPerson>() || error.chain().any(|cause| cause.is::<NeedsAPerson>())
 }
 
-fn failure(error: &Error, wait: Option<Duration>) -> Failure {
+fn to_failure(error: &Error, wait: Option<Duration>) -> Failure {
     let tail = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<CommandFailed>())

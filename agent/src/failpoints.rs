@@ -11,15 +11,15 @@ pub const FILE: &str = ha_wire::paths::CRASH_AT;
 
 /// Dies if the file names this boundary of this phase. `before`: an attempt is about to begin; `done`: the phase has
 /// ended, nothing was told yet.
-pub fn pass(files: &Files, phase: Phase, boundary: &str) {
-    if taken(files, &format!("{phase}:{boundary}")) {
+pub fn crash_if_named(files: &Files, phase: Phase, boundary: &str) {
+    if strike_out(files, &format!("{phase}:{boundary}")) {
         tracing::error!("aborting at failpoint {phase}:{boundary} ({FILE})");
         std::process::abort();
     }
 }
 
 /// True if the file named this place; its line is gone then.
-fn taken(files: &Files, place: &str) -> bool {
+fn strike_out(files: &Files, place: &str) -> bool {
     let Ok(Some(text)) = files.read(FILE) else {
         return false;
     };
@@ -40,13 +40,13 @@ mod tests {
     fn each_named_place_is_taken_once() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
-        assert!(!taken(&files, "join:done"));
+        assert!(!strike_out(&files, "join:done"));
         files
             .write(FILE, 0o600, b"join:done\nfinish:before\n")
             .unwrap();
-        assert!(!taken(&files, "join:before"));
-        assert!(taken(&files, "join:done"));
-        assert!(!taken(&files, "join:done"));
+        assert!(!strike_out(&files, "join:before"));
+        assert!(strike_out(&files, "join:done"));
+        assert!(!strike_out(&files, "join:done"));
         assert_eq!(
             files.read(FILE).unwrap().as_deref(),
             Some("finish:before\n")

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::render::haproxy::{BACKEND, LAST_RESORT, STATS_SOCKET, unchecked};
+use crate::render::haproxy::{BACKEND, LAST_RESORT, STATS_SOCKET, unchecked_name};
 use crate::sys::files::Files;
 use crate::sys::net::ask_socket;
 
@@ -36,16 +36,18 @@ impl Server {
     }
 }
 
-/// Every checked apiserver.
-pub async fn servers(files: &Files) -> Result<Vec<Server>> {
-    ask(files, "show stat").await.map(|csv| parse(&csv))
+pub async fn ask_servers(files: &Files) -> Result<Vec<Server>> {
+    ask_stats_socket(files, "show stat")
+        .await
+        .map(|csv| parse_stats(&csv))
 }
 
 /// Closes every session on one server; the clients find another one.
-async fn cut(files: &Files, server: &str) -> Result<()> {
+async fn cut_sessions(files: &Files, server: &str) -> Result<()> {
     let order = |name: &str| format!("shutdown sessions server {BACKEND}/{name}");
-    let unchecked = unchecked(server);
-    let answer = ask(files, &format!("{};{}", order(server), order(&unchecked))).await?;
+    let last_resort = unchecked_name(server);
+    let answer =
+        ask_stats_socket(files, &format!("{};{}", order(server), order(&last_resort))).await?;
     // Silence is consent.
     ensure!(
         answer.trim().is_empty(),
@@ -55,7 +57,7 @@ async fn cut(files: &Files, server: &str) -> Result<()> {
     Ok(())
 }
 
-async fn ask(files: &Files, command: &str) -> Result<String> {
+async fn ask_stats_socket(files: &Files, command: &str) -> Result<String> {
     let socket = files.path(STATS_SOCKET);
     let question = format!("{command}\n");
     let asked = ask_socket(&socket, question.as_bytes());
@@ -67,7 +69,7 @@ async fn ask(files: &Files, command: &str) -> Result<String> {
 }
 
 /// The apiservers in `show stat`: CSV with a header line, whose columns differ between versions.
-fn parse(csv: &str) -> Vec<Server> {
+fn parse_stats(csv: &str) -> Vec<Server> {
     let mut lines = csv.lines();
     let header = lines.next().unwrap_or_default().trim_start_matches("# ");
     let header: Vec<&str> = header.split(',').collect();
@@ -89,7 +91,7 @@ fn parse(csv: &str) -> Vec<Server> {
             since: Duration::from_secs(since),
             // A star: the next check is under way.
             check: row.get("check_status")?.trim_start_matches("* ").into(),
-            sessions: sessions(name) + sessions(&unchecked(name)),
+            sessions: sessions(name) + sessions(&unchecked_name(name)),
         })
     };
     rows.iter().filter_map(server).collect()
@@ -119,7 +121,7 @@ mod tests {
             node("node1", "UP", 40, "L7OK", 5),
             node("node2", "DOWN", 7, "L6TOUT", 1),
         ];
-        assert_eq!(parse(csv), wanted);
-        assert!(parse("").is_empty());
+        assert_eq!(parse_stats(csv), wanted);
+        assert!(parse_stats("").is_empty());
     }
 }

@@ -33,22 +33,22 @@ const SICK_AFTER: u32 = 3;
 /// Good answers in a row that make a sick node fine again, so that a flapping haproxy does not move the VIP each time.
 const FINE_AFTER: u32 = 3;
 /// Between two attempts to start a unit that does not stay up.
-const MEND_PAUSE: Duration = Duration::from_secs(1);
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// One question to the local haproxy: does it live? Not whether any apiserver does.
-pub async fn probe(files: &Files) -> Result<()> {
-    probe_within(files, patience(files)).await
+pub async fn probe_haproxy(files: &Files) -> Result<()> {
+    probe_within(files, answer_deadline(files)).await
 }
 
 async fn probe_within(files: &Files, within: Duration) -> Result<()> {
     let socket = files.path(haproxy::HEALTH_SOCKET);
-    let answer = tokio::time::timeout(within, ask(&socket)).await;
+    let answer = tokio::time::timeout(within, ask_health_socket(&socket)).await;
     answer
         .map_err(|_| anyhow::anyhow!("haproxy did not answer within {} ms", within.as_millis()))?
 }
 
 /// How long haproxy may take for an answer.
-fn patience(files: &Files) -> Duration {
+fn answer_deadline(files: &Files) -> Duration {
     if is_emulated(files) {
         EMULATED_ANSWER_WITHIN
     } else {
@@ -56,7 +56,7 @@ fn patience(files: &Files) -> Duration {
     }
 }
 
-async fn ask(socket: &std::path::Path) -> Result<()> {
+async fn ask_health_socket(socket: &std::path::Path) -> Result<()> {
     let answer = ask_socket(socket, b"GET /healthz HTTP/1.0\r\n\r\n")
         .await
         .context("haproxy's health socket")?;
@@ -71,12 +71,12 @@ async fn ask(socket: &std::path::Path) -> Result<()> {
 
 /// Starts the thread. It waits until `balancer_stands` says so, and then watches for as long as the agent lives.
 /// `machine` is called there: what it gives stays in that thread.
-pub fn start(
+pub fn start_thread(
     node: Arc<NodeFile>,
     mut balancer_stands: watch::Receiver<bool>,
     machine: impl FnOnce() -> Sys + Send + 'static,
 ) -> Result<()> {
-    let runtime = sys::runtime()?;
+    let runtime = sys::new_runtime()?;
     let life = move || {
         runtime.block_on(async {
             // An error: the agent ends.
@@ -104,26 +104,26 @@ impl HealthWatch {
     /// nowhere.
     async fn run(&self) {
         tokio::join!(
-            self.judge(),
-            self.mend(haproxy::UNIT),
-            self.mend(keepalived::UNIT),
-            sessions::watch(&self.node.name, &self.sys)
+            self.evaluate_haproxy(),
+            self.keep_unit_active(haproxy::UNIT),
+            self.keep_unit_active(keepalived::UNIT),
+            sessions::watch_sessions(&self.node.name, &self.sys)
         );
     }
 
     /// Asks haproxy and writes the health file.
-    async fn judge(&self) {
-        let mut verdict = Verdict {
+    async fn evaluate_haproxy(&self) {
+        let mut verdict = HealthVerdict {
             fine: true,
             against: 0,
         };
-        self.write(verdict.fine);
-        let patience = patience(&self.sys.files);
+        self.write_health_file(verdict.fine);
+        let patience = answer_deadline(&self.sys.files);
         // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
         let mut left = self.sys.systemd.changed(haproxy::UNIT, "active");
         loop {
             let dead = tokio::select! {
-                () = self.sys.clock.sleep(pause(verdict)) => false,
+                () = self.sys.clock.sleep(pause_before_question(verdict)) => false,
                 state = &mut left, if verdict.fine => {
                     left = self.sys.systemd.changed(haproxy::UNIT, "active");
                     self.is_dead(state).await
@@ -140,10 +140,10 @@ impl HealthWatch {
                 continue;
             }
             let before = verdict.fine;
-            verdict = verdict.heard(answer.is_ok(), dead);
+            verdict = verdict.after_answer(answer.is_ok(), dead);
             if verdict.fine != before {
-                self.tell(verdict.fine, answer.as_ref().err());
-                self.write(verdict.fine);
+                self.log_verdict(verdict.fine, answer.as_ref().err());
+                self.write_health_file(verdict.fine);
             }
         }
     }
@@ -161,7 +161,7 @@ impl HealthWatch {
         }
     }
 
-    fn tell(&self, fine: bool, error: Option<&anyhow::Error>) {
+    fn log_verdict(&self, fine: bool, error: Option<&anyhow::Error>) {
         let (node, vip) = (&self.node.name, self.node.endpoint.vip);
         match error {
             Some(error) if !fine => tracing::warn!(
@@ -172,7 +172,7 @@ impl HealthWatch {
         }
     }
 
-    fn write(&self, fine: bool) {
+    fn write_health_file(&self, fine: bool) {
         let word = if fine {
             keepalived::FINE
         } else {
@@ -185,7 +185,7 @@ impl HealthWatch {
 
     /// Starts a unit again whenever it leaves `active`; its start limit is forgiven, because a node without its balancer
     /// must not stay so.
-    async fn mend(&self, unit: &str) {
+    async fn keep_unit_active(&self, unit: &str) {
         let systemd = &self.sys.systemd;
         let mut known = "active".to_owned();
         loop {
@@ -193,7 +193,7 @@ impl HealthWatch {
                 Ok(state) => state,
                 Err(error) => {
                     tracing::warn!("cannot watch {unit}: {error:#}");
-                    self.sys.clock.sleep(MEND_PAUSE).await;
+                    self.sys.clock.sleep(RESTART_PAUSE).await;
                     continue;
                 }
             };
@@ -203,7 +203,7 @@ impl HealthWatch {
             tracing::warn!(node = self.node.name, "{unit} is {known}: restarting it");
             if let Err(error) = self.start_again(unit).await {
                 tracing::warn!("{unit} does not start: {error:#}");
-                self.sys.clock.sleep(MEND_PAUSE).await;
+                self.sys.clock.sleep(RESTART_PAUSE).await;
             }
             known = systemd.active_state(unit).await.unwrap_or_default();
             if matches!(known.as_str(), "failed" | "inactive") {
@@ -220,15 +220,15 @@ impl HealthWatch {
 
 /// The pure part: answers in, the verdict out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Verdict {
+struct HealthVerdict {
     fine: bool,
     /// Answers in a row that speak against the verdict.
     against: u32,
 }
 
-impl Verdict {
+impl HealthVerdict {
     /// What another answer makes of it. `dead`: systemd says so, no second answer is needed.
-    fn heard(self, good: bool, dead: bool) -> Self {
+    fn after_answer(self, good: bool, dead: bool) -> Self {
         let against = if good == self.fine {
             0
         } else {
@@ -246,7 +246,7 @@ impl Verdict {
 }
 
 /// After one bad answer the next question follows at once.
-fn pause(verdict: Verdict) -> Duration {
+fn pause_before_question(verdict: HealthVerdict) -> Duration {
     if verdict.fine && verdict.against > 0 {
         Duration::ZERO
     } else {

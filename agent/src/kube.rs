@@ -34,9 +34,7 @@ pub const ADMIN_CONF: &str = "/etc/kubernetes/admin.conf";
 pub const KUBELET_CONFIG: &str = "/var/lib/kubelet/config.yaml";
 /// The kubelet's current client certificate with its key.
 pub const KUBELET_PEM: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
-/// etcd's data directory.
 pub const ETCD_DATA: &str = "/var/lib/etcd";
-/// The kubelet's unit.
 pub const KUBELET: &str = "kubelet.service";
 
 /// A file below kubeadm's PKI directory.
@@ -109,12 +107,10 @@ pub async fn control_planes(client: &Client) -> Result<Vec<Peer>, ApiError> {
     Ok(nodes.into_iter().filter_map(peer).collect())
 }
 
-/// `https://10.77.0.30:6444`.
 pub fn vip_url(cx: &Context) -> String {
     format!("https://{}", cx.node.endpoint.authority())
 }
 
-/// `https://10.77.0.11:6443`.
 pub fn apiserver_url(address: IpAddr) -> String {
     ha_kube::url_of(SocketAddr::new(address, APISERVER_PORT))
 }

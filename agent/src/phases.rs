@@ -23,7 +23,6 @@ pub mod steady;
 /// How a phase ended, when it ended well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
-    /// As wished.
     Done,
     /// The founder found a standing cluster: join it (only from [`Phase::Init`]).
     ClusterStands,
@@ -39,7 +38,6 @@ pub struct NeedsAPerson(pub String);
 pub struct ConfigFile {
     /// Its absolute name on the node.
     pub name: String,
-    /// Its content.
     pub text: String,
 }
 

@@ -6,11 +6,11 @@ pub mod keepalived;
 pub mod kubeadm;
 mod merge;
 
-pub use merge::merge;
+pub use merge::merge_settings;
 
 #[cfg(test)]
-mod every;
-#[cfg(test)]
-pub mod judges;
+mod exhaustive;
 #[cfg(test)]
 pub mod testing;
+#[cfg(test)]
+pub mod validators;

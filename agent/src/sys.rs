@@ -26,11 +26,8 @@ pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
 /// The machine as a whole.
 #[derive(Debug, Clone)]
 pub struct Sys {
-    /// Units.
     pub systemd: Rc<dyn Systemd>,
-    /// Child processes.
     pub commands: Rc<dyn Commands>,
-    /// Time.
     pub clock: Rc<dyn Clock>,
     /// Files, relative to a root that tests replace.
     pub files: files::Files,
@@ -50,7 +47,7 @@ impl Sys {
 }
 
 /// A single thread is enough for each of the agent's two, and keeps the agent small.
-pub fn runtime() -> Result<tokio::runtime::Runtime> {
+pub fn new_runtime() -> Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -89,7 +86,6 @@ pub struct Cmd {
     pub stdin: Vec<u8>,
     /// Killed (its whole process group) after this.
     pub deadline: Duration,
-    /// Working directory.
     pub dir: Option<PathBuf>,
 }
 
@@ -118,7 +114,6 @@ pub struct Output {
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{command}: {outcome}{}{}", if tail.is_empty() { "" } else { ": " }, tail.last().map_or("", String::as_str))]
 pub struct CommandFailed {
-    /// Program and arguments.
     pub command: String,
     /// `exit code 1`, `killed by signal 9`, `timed out after 300 s`.
     pub outcome: String,
@@ -126,7 +121,6 @@ pub struct CommandFailed {
     pub tail: Vec<String>,
 }
 
-/// Child processes.
 pub trait Commands: std::fmt::Debug {
     /// Runs to the end. The error is a [`CommandFailed`] unless the program could not be started at all.
     /// `line` sees every line of both streams as it comes.
@@ -140,12 +134,9 @@ impl dyn Commands {
     }
 }
 
-/// Time.
 pub trait Clock: std::fmt::Debug {
-    /// Milliseconds since 1970.
     fn now_ms(&self) -> u64;
     /// Since some moment; unlike the time of day it is never set.
     fn monotonic(&self) -> Duration;
-    /// Waits.
     fn sleep(&self, time: Duration) -> Boxed<'_, ()>;
 }

@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::phases::ConfigFile;
+use crate::report::Reporter;
 use crate::sys::files::Files;
 use crate::sys::{Boxed, Clock, Cmd, Commands, Output, Sys, Systemd};
-use crate::tell::Tell;
 
 /// The second of three control planes.
 pub fn control_plane() -> NodeFile {
@@ -30,7 +30,6 @@ pub fn founder() -> NodeFile {
     )
 }
 
-/// A worker.
 pub fn worker() -> NodeFile {
     node("node4", "worker", "10.77.0.14", None)
 }
@@ -60,7 +59,6 @@ pub type Log = Rc<RefCell<Vec<String>>>;
 /// systemd as a table of unit states.
 #[derive(Debug, Default)]
 pub struct FakeSystemd {
-    /// Every order.
     pub log: Log,
     /// ActiveState by unit; a unit that is not here is `not-found`.
     pub units: RefCell<BTreeMap<String, String>>,
@@ -130,7 +128,6 @@ impl Systemd for FakeSystemd {
 /// Commands with answers given beforehand; one that nobody foresaw succeeds without a word.
 #[derive(Debug, Default)]
 pub struct FakeCommands {
-    /// Every command line.
     pub log: Log,
     /// The files behind `--config`, as they were when the command ran.
     pub configs: RefCell<Vec<ConfigFile>>,
@@ -187,14 +184,11 @@ impl Clock for FakeClock {
 
 /// A machine in a temporary directory.
 #[derive(Debug)]
-pub struct Machine {
+pub struct FakeMachine {
     /// What a phase is handed.
     pub cx: Context,
-    /// systemd's fake.
     pub systemd: Rc<FakeSystemd>,
-    /// The commands' fake.
     pub commands: Rc<FakeCommands>,
-    /// The clock's fake.
     pub clock: Rc<FakeClock>,
     /// Orders and commands in their order.
     pub log: Log,
@@ -203,7 +197,7 @@ pub struct Machine {
 }
 
 /// Effects for a thread of its own: haproxy and keepalived are active.
-pub fn machine_with_clock(files: Files, clock: Rc<dyn Clock>) -> Sys {
+pub fn fake_sys(files: Files, clock: Rc<dyn Clock>) -> Sys {
     let systemd = FakeSystemd::default();
     for unit in ["haproxy.service", "keepalived.service"] {
         let mut units = systemd.units.borrow_mut();
@@ -218,7 +212,7 @@ pub fn machine_with_clock(files: Files, clock: Rc<dyn Clock>) -> Sys {
 }
 
 /// A machine that is this node.
-pub fn machine(node: NodeFile) -> Machine {
+pub fn fake_machine(node: NodeFile) -> FakeMachine {
     let root = tempfile::tempdir().unwrap();
     let files = Files::new(root.path());
     let log = Log::default();
@@ -238,12 +232,12 @@ pub fn machine(node: NodeFile) -> Machine {
         files: files.clone(),
     };
     let cx = Context {
-        tell: Tell::new(&node, clock.clone(), files),
+        report: Reporter::new(&node, clock.clone(), files),
         node: std::sync::Arc::new(node),
         sys,
         clients: Rc::default(),
     };
-    Machine {
+    FakeMachine {
         cx,
         systemd,
         commands,
@@ -253,7 +247,7 @@ pub fn machine(node: NodeFile) -> Machine {
     }
 }
 
-impl Machine {
+impl FakeMachine {
     /// Puts a file there.
     pub fn file(&self, name: &str, content: &str) {
         self.cx
@@ -282,7 +276,6 @@ impl Machine {
             .collect()
     }
 
-    /// The state file.
     pub fn status(&self) -> ha_wire::status::Status {
         serde_json::from_str(
             &self
@@ -297,7 +290,6 @@ impl Machine {
     }
 }
 
-/// A CA certificate.
 pub fn ca_pem() -> String {
     crate::kube::testing::test_authority("kubernetes")
         .cert()

@@ -1,16 +1,16 @@
 use super::*;
 use crate::kube::testing::{node_identity, test_authority};
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
-fn control_plane() -> Machine {
-    let machine = testing::machine(testing::control_plane());
+fn control_plane() -> FakeMachine {
+    let machine = testing::fake_machine(testing::control_plane());
     let ca = test_authority("kubernetes");
     machine.file(&Ca::Cluster.file("crt"), ca.cert());
     machine.file(&Ca::Cluster.file("key"), ca.key().expose());
     machine
 }
 
-fn certificate(machine: &Machine) -> String {
+fn certificate(machine: &FakeMachine) -> String {
     let minted = machine
         .cx
         .clients

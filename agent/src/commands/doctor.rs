@@ -7,16 +7,16 @@ use super::Exit;
 use crate::phases::preflight;
 use crate::phases::preflight::check::{Check, Verdict};
 use crate::sys::files::Files;
-use crate::sys::runtime;
+use crate::sys::new_runtime;
 
 /// Examines the machine; changes nothing.
-pub fn doctor(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
-    let cx = super::run::context(node, files);
-    let checks = runtime()?.block_on(preflight::examine(&cx));
+pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
+    let cx = super::run::real_context(node, files);
+    let checks = new_runtime()?.block_on(preflight::run_checks(&cx));
     if json {
         println!("{}", serde_json::to_string_pretty(&checks)?);
     } else {
-        print!("{}", text(&checks));
+        print!("{}", checks_as_text(&checks));
     }
     let sick = checks
         .iter()
@@ -24,8 +24,8 @@ pub fn doctor(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
     Ok(if sick { Exit::Failed } else { Exit::Done })
 }
 
-/// One line a check; a fault adds its cure and where to look.
-fn text(checks: &[Check]) -> String {
+/// One line a check; a fault adds its remedy and where to look.
+fn checks_as_text(checks: &[Check]) -> String {
     let width = checks
         .iter()
         .map(|c| c.name.len())
@@ -42,7 +42,7 @@ fn text(checks: &[Check]) -> String {
         if check.verdict != Verdict::Pass {
             text += &format!(
                 "      {:width$}  -> {}\n      {:width$}  look: {}\n",
-                "", check.cure, "", check.look
+                "", check.remedy, "", check.command
             );
         }
         text
@@ -70,11 +70,11 @@ mod tests {
             name: "port 6443".into(),
             verdict,
             reason: "taken by nginx".into(),
-            cure: "stop nginx".into(),
-            look: "ss -ltnp".into(),
+            remedy: "stop nginx".into(),
+            command: "ss -ltnp".into(),
         };
         assert_eq!(
-            text(&[check(Verdict::Pass), check(Verdict::Fail)]),
+            checks_as_text(&[check(Verdict::Pass), check(Verdict::Fail)]),
             "ok    port 6443  taken by nginx\n\
              FAIL  port 6443  taken by nginx\n\
              \x20                -> stop nginx\n\

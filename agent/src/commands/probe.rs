@@ -5,10 +5,10 @@ use anyhow::Result;
 use super::Exit;
 use crate::health;
 use crate::sys::files::Files;
-use crate::sys::runtime;
+use crate::sys::new_runtime;
 
 /// Exit code 0 if haproxy answers.
-pub fn probe(files: &Files) -> Result<Exit> {
-    runtime()?.block_on(health::probe(files))?;
+pub fn probe_once(files: &Files) -> Result<Exit> {
+    new_runtime()?.block_on(health::probe_haproxy(files))?;
     Ok(Exit::Done)
 }

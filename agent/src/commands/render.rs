@@ -13,8 +13,8 @@ use crate::plan::Plan;
 use crate::sys::files::Files;
 
 /// Prints the files one after the other, or writes them below `out`.
-pub fn render(node: NodeFile, files: Files, out: Option<&Path>) -> Result<Exit> {
-    let all = config_files(&super::run::context(node, files))?;
+pub fn print_config_files(node: NodeFile, files: Files, out: Option<&Path>) -> Result<Exit> {
+    let all = config_files(&super::run::real_context(node, files))?;
     match out {
         Some(dir) => {
             let target = Files::new(dir);

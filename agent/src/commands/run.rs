@@ -13,46 +13,46 @@ use tokio::task::LocalSet;
 use super::Exit;
 use crate::context::Context;
 use crate::plan::Plan;
+use crate::report::{self, Reporter};
 use crate::sys::files::Files;
-use crate::sys::{Sys, runtime};
-use crate::tell::{self, Tell};
-use crate::{driver, facts, health};
+use crate::sys::{Sys, new_runtime};
+use crate::{driver, health, status_facts};
 
 /// Runs until systemd says stop.
-pub fn run(node: NodeFile, files: Files) -> Result<Exit> {
-    tell::journal::start();
-    let cx = context(node, files);
-    LocalSet::new().block_on(&runtime()?, live(cx))
+pub fn run_service(node: NodeFile, files: Files) -> Result<Exit> {
+    report::journal::start_logging();
+    let cx = real_context(node, files);
+    LocalSet::new().block_on(&new_runtime()?, run_until_stopped(cx))
 }
 
 /// The real machine as this node.
-pub fn context(node: NodeFile, files: Files) -> Context {
+pub fn real_context(node: NodeFile, files: Files) -> Context {
     let sys = Sys::real(files);
     Context {
-        tell: Tell::new(&node, sys.clock.clone(), sys.files.clone()),
+        report: Reporter::new(&node, sys.clock.clone(), sys.files.clone()),
         node: Arc::new(node),
         sys,
         clients: Rc::default(),
     }
 }
 
-async fn live(cx: Context) -> Result<Exit> {
+async fn run_until_stopped(cx: Context) -> Result<Exit> {
     let mut stop = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
     let plan = Plan::of(&cx.node);
-    cx.tell.hello();
+    cx.report.started();
     let balancer_stands = watch::Sender::new(false);
     if plan.steps.contains(&Phase::Balancer) {
         let files = cx.sys.files.clone();
         let machine = || Sys::real(files);
-        health::start(cx.node.clone(), balancer_stands.subscribe(), machine)?;
+        health::start_thread(cx.node.clone(), balancer_stands.subscribe(), machine)?;
     }
-    tokio::task::spawn_local(facts::watch(cx.clone()));
-    tokio::task::spawn_local(tell::watchdog(cx.sys.clock.clone()));
+    tokio::task::spawn_local(status_facts::keep_current(cx.clone()));
+    tokio::task::spawn_local(report::run_watchdog(cx.sys.clock.clone()));
     let work = async {
         tokio::join!(
             driver::run_background(&cx, &plan),
-            driver::drive(&cx, &plan, &balancer_stands)
+            driver::run_plan(&cx, &plan, &balancer_stands)
         )
     };
     tokio::select! {
@@ -60,7 +60,7 @@ async fn live(cx: Context) -> Result<Exit> {
         _ = stop.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tell::stopping();
+    report::notify_stopping();
     tracing::info!(node = cx.node.name, "stopping");
     Ok(Exit::Done)
 }

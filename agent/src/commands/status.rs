@@ -18,10 +18,10 @@ const WATCH_EVERY: Duration = Duration::from_millis(200);
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 /// Prints the status once, or for ever.
-pub fn status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
+pub fn print_status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
     let mut shown = String::new();
     loop {
-        let (text, exit) = look(files, json)?;
+        let (text, exit) = read_status(files, json)?;
         if text != shown {
             let clear = if watch && !json && std::io::stdout().is_terminal() {
                 CLEAR
@@ -39,24 +39,24 @@ pub fn status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
     }
 }
 
-fn look(files: &Files, json: bool) -> Result<(String, Exit)> {
+fn read_status(files: &Files, json: bool) -> Result<(String, Exit)> {
     let Some(text) = files.read(paths::STATUS_FILE)? else {
         let text = "the agent has not run since this machine was started\n        -> systemctl status ha-agent\n";
         return Ok((text.into(), Exit::Working));
     };
     let mut status = Status::parse(&text)?;
-    if !lives(files, status.agent.pid) {
+    if !is_agent_process(files, status.agent.pid) {
         status.agent.pid = 0;
     }
     let exit = exit_of(&status);
     match json {
         true => Ok((serde_json::to_string(&status)? + "\n", exit)),
-        false => Ok((words(&status, MachineClock.now_ms()), exit)),
+        false => Ok((describe_status(&status, MachineClock.now_ms()), exit)),
     }
 }
 
 /// True if that process is an agent.
-fn lives(files: &Files, pid: u32) -> bool {
+fn is_agent_process(files: &Files, pid: u32) -> bool {
     files
         .read(&format!("/proc/{pid}/comm"))
         .is_ok_and(|comm| comm.is_some_and(|c| c.trim() == "ha-agent"))
@@ -72,31 +72,31 @@ fn exit_of(status: &Status) -> Exit {
 }
 
 /// The status for a person.
-fn words(status: &Status, now: u64) -> String {
+fn describe_status(status: &Status, now: u64) -> String {
     let mut text = format!(
         "{:<7} {} of {}   {}\n",
         status.node,
         status.role.label(),
         status.cluster,
-        stand(status, now)
+        describe_state(status, now)
     );
     if status.agent.pid == 0 {
         text += "the agent is not running; this is what it last knew\n        -> systemctl status ha-agent\n";
     }
-    text += &trouble(status, now);
+    text += &describe_trouble(status, now);
     if status.phase == ha_wire::phase::Phase::Steady {
-        text += &facts(status, now);
+        text += &describe_facts(status, now);
     }
     text
 }
 
-fn stand(status: &Status, now: u64) -> String {
-    let for_ = ago(now, status.since_ms);
+fn describe_state(status: &Status, now: u64) -> String {
+    let for_ = time_since(now, status.since_ms);
     match status.state {
-        PhaseState::Steady => format!("steady since {} UTC ({for_})", clock(status.since_ms)),
+        PhaseState::Steady => format!("steady since {} UTC ({for_})", time_of_day(status.since_ms)),
         PhaseState::Degraded => format!(
             "steady, degraded since {} UTC ({for_})",
-            clock(status.since_ms)
+            time_of_day(status.since_ms)
         ),
         PhaseState::Working => format!("{} for {for_}", status.phase),
         PhaseState::Retrying => format!(
@@ -108,12 +108,12 @@ fn stand(status: &Status, now: u64) -> String {
 }
 
 /// What it waits for and what the last try said.
-fn trouble(status: &Status, now: u64) -> String {
+fn describe_trouble(status: &Status, now: u64) -> String {
     let mut text = String::new();
     if !status.waiting_for.is_empty() {
         text += &format!("waiting for {}", status.waiting_for);
         if let Some(tried) = status.last_try_ms {
-            text += &format!("; last try {} ago", ago(now, tried));
+            text += &format!("; last try {} ago", time_since(now, tried));
         }
         if !status.last_error.is_empty() {
             text += &format!(": {}", status.last_error);
@@ -128,18 +128,22 @@ fn trouble(status: &Status, now: u64) -> String {
     text
 }
 
-fn facts(status: &Status, now: u64) -> String {
-    let mut text = pair("vip", &vip(&status.vip), &backends(&status.backends));
+fn describe_facts(status: &Status, now: u64) -> String {
+    let mut text = two_columns(
+        "vip",
+        &describe_vip(&status.vip),
+        &describe_backends(&status.backends),
+    );
     text += &status
         .etcd
         .as_ref()
-        .map_or_else(String::new, |e| pair("etcd", &etcd(e), ""));
+        .map_or_else(String::new, |e| two_columns("etcd", &describe_etcd(e), ""));
     let ready = match status.node_ready {
         Some(true) => ", node Ready",
         Some(false) => ", node not Ready",
         None => "",
     };
-    text += &pair(
+    text += &two_columns(
         "kubelet",
         &format!("{}{ready}", status.kubelet),
         &status.network,
@@ -147,8 +151,9 @@ fn facts(status: &Status, now: u64) -> String {
     let memory = status.agent.rss_kib as f64 / 1024.0;
     let agent = format!("agent {}, {memory:.1} MiB", status.agent.version);
     let expiry = status.first_expiry.as_ref();
-    let expiry = expiry.map(|e| format!("first to expire: {} {}", e.name, until(now, e.at_ms)));
-    text + &pair(
+    let expiry =
+        expiry.map(|e| format!("first to expire: {} {}", e.name, time_until(now, e.at_ms)));
+    text + &two_columns(
         "certs",
         expiry.as_deref().unwrap_or("expiry not known"),
         &agent,
@@ -156,14 +161,14 @@ fn facts(status: &Status, now: u64) -> String {
 }
 
 /// One line of two columns.
-fn pair(name: &str, left: &str, right: &str) -> String {
+fn two_columns(name: &str, left: &str, right: &str) -> String {
     format!("{name:<7} {left:<39} {right}")
         .trim_end()
         .to_owned()
         + "\n"
 }
 
-fn vip(vip: &Vip) -> String {
+fn describe_vip(vip: &Vip) -> String {
     match (vip.holder.as_str(), vip.here) {
         (_, true) => format!("{} held by this node", vip.address),
         ("", false) => format!("{} not here", vip.address),
@@ -171,7 +176,7 @@ fn vip(vip: &Vip) -> String {
     }
 }
 
-fn etcd(etcd: &EtcdStatus) -> String {
+fn describe_etcd(etcd: &EtcdStatus) -> String {
     let voice = if etcd.voter { "a voter" } else { "not a voter" };
     let (is, should) = (etcd.members.len(), etcd.expected);
     match etcd.leader.as_str() {
@@ -180,7 +185,7 @@ fn etcd(etcd: &EtcdStatus) -> String {
     }
 }
 
-fn backends(all: &[Backend]) -> String {
+fn describe_backends(all: &[Backend]) -> String {
     if all.is_empty() {
         return String::new();
     }
@@ -191,31 +196,30 @@ fn backends(all: &[Backend]) -> String {
     format!("haproxy: {}", each.join(", "))
 }
 
-/// Time of day.
-fn clock(ms: u64) -> String {
+fn time_of_day(ms: u64) -> String {
     let s = ms / 1000 % 86_400;
     format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
-fn ago(now: u64, then: u64) -> String {
+fn time_since(now: u64, then: u64) -> String {
     let ms = now.saturating_sub(then);
     if ms < 10_000 {
         format!("{}.{} s", ms / 1000, ms / 100 % 10)
     } else {
-        span(ms)
+        human_span(ms)
     }
 }
 
-fn until(now: u64, then: u64) -> String {
+fn time_until(now: u64, then: u64) -> String {
     if then <= now {
-        format!("ended {} ago", span(now - then))
+        format!("ended {} ago", human_span(now - then))
     } else {
-        format!("in {}", span(then - now))
+        format!("in {}", human_span(then - now))
     }
 }
 
 /// A span in its largest sensible unit.
-fn span(ms: u64) -> String {
+fn human_span(ms: u64) -> String {
     match ms / 1000 {
         s @ ..120 => format!("{s} s"),
         s @ ..7200 => format!("{} min", s / 60),

@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
-fn ends(machine: &Machine) -> Vec<String> {
+fn ends(machine: &FakeMachine) -> Vec<String> {
     let one = |e: serde_json::Value| match e["event"].as_str() {
         Some(name @ ("done" | "failed")) => {
             Some(format!("{} {name}", e["phase"].as_str().unwrap()))
@@ -14,9 +14,9 @@ fn ends(machine: &Machine) -> Vec<String> {
 }
 
 /// A worker whose preflight fails (no CA): the driver tries, tells, waits and tries again.
-fn broken() -> Machine {
-    let machine = testing::machine(testing::worker());
-    machine.cx.tell.hello();
+fn broken() -> FakeMachine {
+    let machine = testing::fake_machine(testing::worker());
+    machine.cx.report.started();
     machine
 }
 
@@ -61,8 +61,8 @@ async fn a_fault_for_a_person_is_looked_at_again_and_its_mending_is_enough() {
 
 #[tokio::test]
 async fn the_time_that_is_told_is_the_time_that_is_waited() {
-    let machine = testing::machine(testing::control_plane());
-    machine.cx.tell.hello();
+    let machine = testing::fake_machine(testing::control_plane());
+    machine.cx.report.started();
     let plan = Plan::of(&machine.cx.node);
     let mut driver = Driver {
         cx: &machine.cx,
@@ -99,7 +99,7 @@ fn the_failing_programs_words_reach_the_event() {
         tail: vec!["I".into(), "error: etcd".into()],
     };
     let error = Error::from(failed).context("could not join");
-    let told = failure(&error, Some(Duration::from_millis(1500)));
+    let told = to_failure(&error, Some(Duration::from_millis(1500)));
     assert_eq!(
         told.error,
         "could not join: kubeadm join: exit code 1: error: etcd"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tracing::{debug, warn};
 
-use super::{Server, cut, servers};
+use super::{Server, ask_servers, cut_sessions};
 use crate::sys::Sys;
 
 /// Between two looks, at what haproxy tells in whole seconds.
@@ -17,26 +17,26 @@ const GONE: Duration = Duration::from_secs(1);
 const HUNG: Duration = Duration::from_secs(5);
 
 /// For ever: looks and cuts.
-pub async fn watch(node: &str, sys: &Sys) {
+pub async fn watch_sessions(node: &str, sys: &Sys) {
     loop {
         sys.clock.sleep(EVERY).await;
-        if let Err(error) = look(node, sys).await {
+        if let Err(error) = cut_lost_sessions(node, sys).await {
             // That haproxy does not answer is told by who judges its health.
             debug!("sessions: {error:#}");
         }
     }
 }
 
-async fn look(node: &str, sys: &Sys) -> anyhow::Result<()> {
+async fn cut_lost_sessions(node: &str, sys: &Sys) -> anyhow::Result<()> {
     let files = &sys.files;
-    let servers = servers(files).await?;
+    let servers = ask_servers(files).await?;
     if !servers.iter().any(Server::is_up) {
         // Who is cut off now would come back to the same place at once, again and again.
         return Ok(());
     }
     for server in servers.iter().filter(|s| is_lost(s)) {
         let (name, check) = (&server.name, &server.check);
-        cut(files, name).await?;
+        cut_sessions(files, name).await?;
         warn!(
             node,
             "apiserver of {name} is down for {} s ({check}): {} sessions on it are cut",

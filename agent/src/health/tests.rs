@@ -9,14 +9,14 @@ use tokio::task::{JoinHandle, LocalSet};
 use super::*;
 use crate::sys::Sys;
 use crate::sys::clock::MachineClock;
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 const GOOD: bool = true;
 const BAD: bool = false;
 
 #[test]
 fn three_bad_answers_in_a_row_make_sick_and_three_good_ones_fine() {
-    let mut verdict = Verdict {
+    let mut verdict = HealthVerdict {
         fine: true,
         against: 0,
     };
@@ -35,32 +35,35 @@ fn three_bad_answers_in_a_row_make_sick_and_three_good_ones_fine() {
         (GOOD, true),
     ];
     for (i, (answer, fine)) in story.into_iter().enumerate() {
-        verdict = verdict.heard(answer, false);
+        verdict = verdict.after_answer(answer, false);
         assert_eq!(verdict.fine, fine, "after answer {i}");
     }
 }
 
 #[test]
 fn systemds_word_needs_no_second_answer() {
-    let verdict = Verdict {
+    let verdict = HealthVerdict {
         fine: true,
         against: 0,
     }
-    .heard(BAD, true);
+    .after_answer(BAD, true);
     assert!(!verdict.fine);
-    assert!(!verdict.heard(BAD, true).fine);
+    assert!(!verdict.after_answer(BAD, true).fine);
 }
 
 #[test]
 fn after_one_bad_answer_the_next_question_follows_at_once() {
-    let fine = Verdict {
+    let fine = HealthVerdict {
         fine: true,
         against: 0,
     };
-    assert_eq!(pause(fine), EVERY);
-    assert_eq!(pause(fine.heard(BAD, false)), Duration::ZERO);
+    assert_eq!(pause_before_question(fine), EVERY);
     assert_eq!(
-        pause(Verdict {
+        pause_before_question(fine.after_answer(BAD, false)),
+        Duration::ZERO
+    );
+    assert_eq!(
+        pause_before_question(HealthVerdict {
             fine: false,
             against: 1
         }),
@@ -69,8 +72,8 @@ fn after_one_bad_answer_the_next_question_follows_at_once() {
 }
 
 /// A machine whose clock runs, as the watch waits for real answers.
-fn machine() -> Machine {
-    let mut machine = testing::machine(testing::control_plane());
+fn machine() -> FakeMachine {
+    let mut machine = testing::fake_machine(testing::control_plane());
     machine.cx.sys = Sys {
         clock: Rc::new(MachineClock),
         ..machine.cx.sys
@@ -87,8 +90,7 @@ fn machine() -> Machine {
     machine
 }
 
-/// haproxy's health frontend.
-fn haproxy_lives(machine: &Machine) -> JoinHandle<()> {
+fn haproxy_lives(machine: &FakeMachine) -> JoinHandle<()> {
     let path = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);
     let _ = std::fs::remove_file(&path);
     let listener = UnixListener::bind(path).unwrap();
@@ -102,19 +104,19 @@ fn haproxy_lives(machine: &Machine) -> JoinHandle<()> {
     })
 }
 
-fn watch_of(machine: &Machine) -> HealthWatch {
+fn watch_of(machine: &FakeMachine) -> HealthWatch {
     HealthWatch {
         node: machine.cx.node.clone(),
         sys: machine.cx.sys.clone(),
     }
 }
 
-fn watched(machine: &Machine) -> impl Future<Output = ()> + use<> {
+fn watched(machine: &FakeMachine) -> impl Future<Output = ()> + use<> {
     let watch = watch_of(machine);
     async move { watch.run().await }
 }
 
-async fn until(machine: &Machine, word: &str) {
+async fn until(machine: &FakeMachine, word: &str) {
     let said = async {
         while machine
             .cx
@@ -177,7 +179,8 @@ async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
     let machine = machine();
     let run = async {
         let _haproxy = haproxy_lives(&machine);
-        let some_questions = tokio::time::timeout(EVERY * 4, watch_of(&machine).judge()).await;
+        let some_questions =
+            tokio::time::timeout(EVERY * 4, watch_of(&machine).evaluate_haproxy()).await;
         assert!(some_questions.is_err(), "it goes on for ever");
     };
     LocalSet::new().run_until(run).await;
@@ -197,7 +200,7 @@ async fn an_answer_other_than_200_is_bad() {
             .await
             .unwrap();
     };
-    let (error, ()) = tokio::join!(probe(&machine.cx.sys.files), serve);
+    let (error, ()) = tokio::join!(probe_haproxy(&machine.cx.sys.files), serve);
     assert!(format!("{:#}", error.unwrap_err()).contains("503"));
 }
 
@@ -228,8 +231,8 @@ async fn what_blocks_the_agent_does_not_keep_a_sick_haproxy_from_being_told() {
     let balancer_stands = watch::Sender::new(true);
     let run = async {
         let node = machine.cx.node.clone();
-        let sys = || testing::machine_with_clock(files, Rc::new(MachineClock));
-        start(node, balancer_stands.subscribe(), sys).unwrap();
+        let sys = || testing::fake_sys(files, Rc::new(MachineClock));
+        start_thread(node, balancer_stands.subscribe(), sys).unwrap();
         // This thread does nothing else now. The fourth question follows on the word that three bad answers make.
         for _ in 0..4 {
             let asked = questions.recv_timeout(Duration::from_secs(10));
@@ -249,9 +252,9 @@ async fn nothing_is_watched_before_the_balancer_stands() {
     let balancer_stands = watch::Sender::new(false);
     let sys = move || {
         made.send(()).unwrap();
-        testing::machine_with_clock(files, Rc::new(MachineClock))
+        testing::fake_sys(files, Rc::new(MachineClock))
     };
-    start(machine.cx.node.clone(), balancer_stands.subscribe(), sys).unwrap();
+    start_thread(machine.cx.node.clone(), balancer_stands.subscribe(), sys).unwrap();
     assert_eq!(seen.try_recv(), Err(mpsc::TryRecvError::Empty));
     // The agent ends before its balancer stood: so does the thread.
     drop(balancer_stands);

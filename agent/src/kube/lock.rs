@@ -40,14 +40,14 @@ pub async fn acquire_lease<'a>(
     loop {
         match candidate.attempt(&client).await {
             Ok(Attempt::Acquired(held)) => return Ok(*held),
-            Ok(Attempt::HeldBy(holder)) => cx.tell.waiting(
+            Ok(Attempt::HeldBy(holder)) => cx.report.waiting(
                 phase,
                 &format!("its turn to join etcd: {holder} is joining"),
                 "",
             ),
             Err(e) if e.is_conflict() => {}
             Err(error) => cx
-                .tell
+                .report
                 .waiting(phase, &format!("lease {name}"), &error.to_string()),
         }
         cx.sys.clock.sleep(POLL_INTERVAL).await;

@@ -12,20 +12,19 @@ use crate::render::{haproxy, keepalived};
 /// The cluster's CA as Ignition brings it.
 use ha_wire::paths::CA_CERT as CLUSTER_CA;
 /// Where it is kept what the units were told: memory, because a reboot starts them anew.
-const TOLD: &str = "/run/ha-agent/told";
+const LAST_LOADED: &str = "/run/ha-agent/told";
 /// How often a freshly started haproxy is asked, every [`ANSWER_PAUSE`]: it answers within 100 ms.
 const ANSWER_TRIES: u32 = 50;
-/// See [`ANSWER_TRIES`].
 const ANSWER_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What both programs are to run with.
-struct Wanted {
+struct WantedConfig {
     ca: String,
     haproxy: String,
     keepalived: String,
 }
 
-impl Wanted {
+impl WantedConfig {
     fn of(cx: &Context, backends: &[Peer]) -> Result<Self> {
         let ca = cx
             .sys
@@ -34,8 +33,8 @@ impl Wanted {
             .with_context(|| format!("{CLUSTER_CA} is not there"))?;
         Ok(Self {
             ca,
-            haproxy: haproxy::config(&cx.node, backends),
-            keepalived: keepalived::config(&cx.node),
+            haproxy: haproxy::render_config(&cx.node, backends),
+            keepalived: keepalived::render_config(&cx.node),
         })
     }
 
@@ -63,7 +62,7 @@ impl Wanted {
             }
         }
         for (unit, content) in self.units() {
-            if told(cx, unit)? != Some(content) {
+            if last_loaded(cx, unit)? != Some(content) {
                 return Ok(false);
             }
         }
@@ -80,44 +79,43 @@ impl Wanted {
 
 /// Both programs' configuration; the CA's copy beside haproxy's is left out.
 pub fn config_files(cx: &Context) -> Result<Vec<ConfigFile>> {
-    let haproxy = haproxy::config(&cx.node, &backends(cx)?);
+    let haproxy = haproxy::render_config(&cx.node, &configured_backends(cx)?);
     Ok(vec![
         ConfigFile::new(haproxy::CONFIG, haproxy),
-        ConfigFile::new(keepalived::CONFIG, keepalived::config(&cx.node)),
+        ConfigFile::new(keepalived::CONFIG, keepalived::render_config(&cx.node)),
     ])
 }
 
 /// What a unit was last told to read, in this boot. The files alone do not say it: an attempt may end between writing them
 /// and the reload, and neither program shows what it runs with.
-fn told(cx: &Context, unit: &str) -> Result<Option<String>> {
-    cx.sys.files.read(&format!("{TOLD}/{unit}"))
+fn last_loaded(cx: &Context, unit: &str) -> Result<Option<String>> {
+    cx.sys.files.read(&format!("{LAST_LOADED}/{unit}"))
 }
 
 /// Whether files differ, units do not run, or haproxy does not answer.
 pub async fn needed(cx: &Context) -> Result<bool> {
-    let wanted = Wanted::of(cx, &backends(cx)?)?;
+    let wanted = WantedConfig::of(cx, &configured_backends(cx)?)?;
     let (haproxy, keepalived) = (
         cx.sys.systemd.active_state(haproxy::UNIT),
         cx.sys.systemd.active_state(keepalived::UNIT),
     );
     let active = haproxy.await? == "active" && keepalived.await? == "active";
-    Ok(!(active && wanted.is_there(cx)? && health::probe(&cx.sys.files).await.is_ok()))
+    Ok(!(active && wanted.is_there(cx)? && health::probe_haproxy(&cx.sys.files).await.is_ok()))
 }
 
-/// One attempt.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    apply(cx, &backends(cx)?).await?;
+    apply_backends(cx, &configured_backends(cx)?).await?;
     Ok(Outcome::Done)
 }
 
 /// Brings keepalived and haproxy in line with these apiservers. Nothing happens if they are already. Returns when
 /// haproxy answers and both units are active.
-pub async fn apply(cx: &Context, backends: &[Peer]) -> Result<()> {
-    let wanted = Wanted::of(cx, backends)?;
+pub async fn apply_backends(cx: &Context, backends: &[Peer]) -> Result<()> {
+    let wanted = WantedConfig::of(cx, backends)?;
     wanted.write(cx)?;
     let [(haproxy, its), (keepalived, others)] = wanted.units();
     bring_up(cx, haproxy, &its).await?;
-    answers(cx).await?;
+    wait_for_haproxy(cx).await?;
     // keepalived finds a healthy node from its first look on: the VIP comes up at once.
     cx.sys
         .files
@@ -127,9 +125,9 @@ pub async fn apply(cx: &Context, backends: &[Peer]) -> Result<()> {
 
 /// The apiservers that the configuration on the disk names, so that a restart of the agent does not fall back to the
 /// node file's; at first the node file's.
-pub fn backends(cx: &Context) -> Result<Vec<Peer>> {
+pub fn configured_backends(cx: &Context) -> Result<Vec<Peer>> {
     let config = cx.sys.files.read(haproxy::CONFIG)?.unwrap_or_default();
-    let known = haproxy::servers(&config);
+    let known = haproxy::parse_servers(&config);
     Ok(if known.is_empty() {
         cx.node.control_planes.clone()
     } else {
@@ -141,7 +139,7 @@ pub fn backends(cx: &Context) -> Result<Vec<Peer>> {
 /// empty configuration, and a reload does not make it begin: it is restarted.
 async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
     let systemd = &cx.sys.systemd;
-    let told = told(cx, unit)?;
+    let told = last_loaded(cx, unit)?;
     match systemd.active_state(unit).await?.as_str() {
         "not-found" => {
             return Err(NeedsAPerson(format!(
@@ -159,7 +157,7 @@ async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
             systemd.start(unit).await?;
         }
     }
-    let record = format!("{TOLD}/{unit}");
+    let record = format!("{LAST_LOADED}/{unit}");
     cx.sys
         .files
         .write(&record, 0o644, content.as_bytes())
@@ -167,10 +165,10 @@ async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
 }
 
 /// `Type=simple` is active before it can answer, and dies after it is active.
-async fn answers(cx: &Context) -> Result<()> {
+async fn wait_for_haproxy(cx: &Context) -> Result<()> {
     let mut tries = 0;
     loop {
-        let Err(error) = health::probe(&cx.sys.files).await else {
+        let Err(error) = health::probe_haproxy(&cx.sys.files).await else {
             return Ok(());
         };
         tries += 1;

@@ -44,7 +44,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// Ends the first boot.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     set_labels(cx).await?;
-    hooks::once(cx, "after-ready", &cx.node.hooks.after_ready, Phase::Finish).await?;
+    hooks::run_once(cx, "after-ready", &cx.node.hooks.after_ready, Phase::Finish).await?;
     wait_for_own_certificate(cx).await?;
     settle_kubelet_conf(cx)?;
     for name in SECRETS {
@@ -90,7 +90,7 @@ async fn wait_for_own_certificate(cx: &Context) -> Result<()> {
     let begin = cx.sys.clock.now_ms();
     let mut nudged = false;
     loop {
-        let now = certificates(cx, KUBELET_PEM)?;
+        let now = read_certificates(cx, KUBELET_PEM)?;
         if !now.is_empty() && now != first {
             return wipe_from_kubelet_store(cx, &first);
         }
@@ -104,7 +104,7 @@ async fn wait_for_own_certificate(cx: &Context) -> Result<()> {
             nudge_kubelet(cx).await?;
             nudged = true;
         }
-        cx.tell
+        cx.report
             .waiting(Phase::Finish, "the kubelet's own certificate", "");
         cx.sys.clock.sleep(LOOK).await;
     }
@@ -122,7 +122,7 @@ async fn nudge_kubelet(cx: &Context) -> Result<()> {
 fn wipe_from_kubelet_store(cx: &Context, first: &[Vec<u8>]) -> Result<()> {
     for name in cx.sys.files.names(KUBELET_STORE)? {
         let name = format!("{KUBELET_STORE}/{name}");
-        if name.ends_with(".pem") && !first.is_empty() && certificates(cx, &name)? == first {
+        if name.ends_with(".pem") && !first.is_empty() && read_certificates(cx, &name)? == first {
             cx.sys.files.wipe(&name)?;
         }
     }
@@ -130,11 +130,11 @@ fn wipe_from_kubelet_store(cx: &Context, first: &[Vec<u8>]) -> Result<()> {
 }
 
 fn first_identity(cx: &Context) -> Result<Vec<Vec<u8>>> {
-    certificates(cx, paths::IDENTITY_CERT)
+    read_certificates(cx, paths::IDENTITY_CERT)
 }
 
 /// The certificates in a PEM file; none if it is not there.
-fn certificates(cx: &Context, name: &str) -> Result<Vec<Vec<u8>>> {
+fn read_certificates(cx: &Context, name: &str) -> Result<Vec<Vec<u8>>> {
     let text = cx.sys.files.read(name)?;
     Ok(text
         .map(|pem| certs::certificates_in(&pem))

@@ -23,16 +23,16 @@ pub async fn needed(cx: &Context) -> Result<bool> {
     Ok(!is_settled(cx))
 }
 
-/// Waits.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let client = kube::as_node(cx)?.within(DEADLINE);
     let begin = cx.sys.clock.now_ms();
     loop {
-        match look(&client).await {
+        match check_cluster(&client).await {
             Ok(()) => return Ok(Outcome::Done),
             Err((what, error)) => {
                 let what = format!("{what} via {}", cx.node.endpoint.authority());
-                cx.tell.waiting(Phase::Gate, &what, &error.kind.to_string());
+                cx.report
+                    .waiting(Phase::Gate, &what, &error.kind.to_string());
                 if cx.sys.clock.now_ms().saturating_sub(begin) > PATIENCE_MS {
                     bail!(
                         "no cluster to join after {} min: {what}: {}",
@@ -47,7 +47,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 }
 
 /// One look; the first thing that is missing is the error.
-async fn look(client: &Client) -> Result<(), (&'static str, ApiError)> {
+async fn check_cluster(client: &Client) -> Result<(), (&'static str, ApiError)> {
     client.ready().await.map_err(|e| ("/readyz", e))?;
     for name in ["kubeadm-config", "kubelet-config"] {
         client.config_map(name).await.map_err(|e| (name, e))?;
@@ -90,7 +90,7 @@ mod tests {
             )
             .unwrap();
             let mut met = Vec::new();
-            while let Err((what, error)) = look(&client).await {
+            while let Err((what, error)) = check_cluster(&client).await {
                 met.push(format!("{what}: {}", error.kind));
             }
             assert_eq!(

@@ -13,13 +13,14 @@ use crate::sys::Cmd;
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 /// Runs the lines in order unless they ran to their end before; a line that fails is tried again with the phase.
-pub async fn once(cx: &Context, name: &str, lines: &[String], phase: Phase) -> Result<()> {
-    let marker = marker(name);
+pub async fn run_once(cx: &Context, name: &str, lines: &[String], phase: Phase) -> Result<()> {
+    let marker = marker_path(name);
     if lines.is_empty() || cx.sys.files.exists(&marker) {
         return Ok(());
     }
     for line in lines {
-        cx.tell.waiting(phase, &format!("hook {name}: {line}"), "");
+        cx.report
+            .waiting(phase, &format!("hook {name}: {line}"), "");
         let cmd = Cmd::new("/bin/sh", &["-c", line], DEADLINE);
         cx.sys
             .commands
@@ -32,9 +33,9 @@ pub async fn once(cx: &Context, name: &str, lines: &[String], phase: Phase) -> R
 
 /// Whether lines are still to be run.
 pub fn are_due(cx: &Context, name: &str, lines: &[String]) -> bool {
-    !lines.is_empty() && !cx.sys.files.exists(marker(name).as_str())
+    !lines.is_empty() && !cx.sys.files.exists(marker_path(name).as_str())
 }
 
-fn marker(name: &str) -> String {
+fn marker_path(name: &str) -> String {
     format!("{}/hook-{name}.done", paths::AGENT_STATE_DIR)
 }

@@ -32,25 +32,25 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let config = kubeadm_config(cx);
     let pulled = async {
-        archives::import(cx).await?;
-        let missing = missing(cx, &config).await?;
+        archives::import_archives(cx).await?;
+        let missing = missing_images(cx, &config).await?;
         match missing {
             Some(images) if images.is_empty() => Ok(()),
-            _ if cx.node.is_control_plane() => by_kubeadm(cx, &config).await,
-            Some(images) => by_containerd(cx, &images).await,
+            _ if cx.node.is_control_plane() => pull_by_kubeadm(cx, &config).await,
+            Some(images) => pull_by_containerd(cx, &images).await,
             None => Ok(()),
         }
     };
     if let Err(error) = pulled.await {
         warn!("images: {error:#}: the kubelet pulls them itself");
-        cx.tell
+        cx.report
             .waiting(Phase::Images, "images", &format!("{error:#}"));
     }
     Ok(Outcome::Done)
 }
 
 fn kubeadm_config(cx: &Context) -> ConfigFile {
-    let text = render::kubeadm::init(&cx.node, kubeadm::machine(cx), None, &[]);
+    let text = render::kubeadm::init_config(&cx.node, kubeadm::machine_traits(cx), None, &[]);
     kubeadm::config_file("images", text)
 }
 
@@ -61,7 +61,7 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
 
 /// What this role needs and containerd does not have; none if another runtime is to be asked, for which there is no
 /// program on every node.
-async fn missing(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<String>>> {
+async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<String>>> {
     if cx.node.kubernetes.cri != Cri::Containerd {
         return Ok(None);
     }
@@ -82,32 +82,31 @@ async fn missing(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<String>
     );
     let named = cx.sys.commands.run(list).await;
     cx.sys.files.clear(&config.name)?;
-    let (named, here) = (named?.stdout, here(cx).await?);
+    let (named, here) = (named?.stdout, local_images(cx).await?);
     let mut needed = if cx.node.is_control_plane() {
-        all(&named)
+        non_empty_lines(&named)
     } else {
-        of_workers(&named, cx.node.kubernetes.proxy)
+        worker_images(&named, cx.node.kubernetes.proxy)
     };
     needed.retain(|image| !here.contains(image));
     Ok(Some(needed))
 }
 
-/// What containerd has.
-async fn here(cx: &Context) -> Result<Vec<String>> {
+async fn local_images(cx: &Context) -> Result<Vec<String>> {
     let args = ["--namespace", "k8s.io", "images", "list", "--quiet"];
     let list = cx.sys.commands.run(Cmd::new("ctr", &args, ASK)).await?;
-    Ok(all(&list.stdout))
+    Ok(non_empty_lines(&list.stdout))
 }
 
 /// kubeadm's preflight pulls what is missing through the runtime, all at once; its other checks only warn here.
-async fn by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
+async fn pull_by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
     let missed = std::cell::RefCell::new(Vec::new());
     let note = |line: &str| {
         if let Some(what) = line.trim().strip_prefix("[WARNING ImagePull]: ") {
             missed.borrow_mut().push(what.to_owned());
         }
     };
-    kubeadm::run(
+    kubeadm::run_kubeadm(
         cx,
         Phase::Images,
         &["init", "phase", "preflight"],
@@ -122,10 +121,10 @@ async fn by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
 }
 
 /// Workers have no preflight that pulls.
-async fn by_containerd(cx: &Context, images: &[String]) -> Result<()> {
+async fn pull_by_containerd(cx: &Context, images: &[String]) -> Result<()> {
     let total = u32::try_from(images.len()).unwrap_or(u32::MAX);
     for (done, image) in (0_u32..).zip(images) {
-        cx.tell.progress(Phase::Images, done, total);
+        cx.report.progress(Phase::Images, done, total);
         let args = [
             "--namespace",
             "k8s.io",
@@ -137,11 +136,11 @@ async fn by_containerd(cx: &Context, images: &[String]) -> Result<()> {
         ];
         cx.sys.commands.run(Cmd::new("ctr", &args, PULL)).await?;
     }
-    cx.tell.progress(Phase::Images, total, total);
+    cx.report.progress(Phase::Images, total, total);
     Ok(())
 }
 
-fn all(named: &str) -> Vec<String> {
+fn non_empty_lines(named: &str) -> Vec<String> {
     named
         .lines()
         .map(str::trim)
@@ -151,7 +150,7 @@ fn all(named: &str) -> Vec<String> {
 }
 
 /// Of all images that kubeadm names, those that a worker needs.
-fn of_workers(named: &str, proxy: KubeProxy) -> Vec<String> {
+fn worker_images(named: &str, proxy: KubeProxy) -> Vec<String> {
     let is_wanted = |image: &&str| {
         image.contains("/pause:") || (proxy != KubeProxy::None && image.contains("/kube-proxy:"))
     };
@@ -173,11 +172,11 @@ mod tests {
     #[test]
     fn workers_pull_nothing_of_the_control_plane() {
         assert_eq!(
-            of_workers(NAMED, KubeProxy::None),
+            worker_images(NAMED, KubeProxy::None),
             ["registry.k8s.io/pause:3.10.1"]
         );
         assert_eq!(
-            of_workers(NAMED, KubeProxy::Nftables),
+            worker_images(NAMED, KubeProxy::Nftables),
             [
                 "registry.k8s.io/kube-proxy:v1.34.4",
                 "registry.k8s.io/pause:3.10.1"

@@ -35,7 +35,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
     if is_settled(cx) {
         return Ok(false);
     }
-    if !began(cx)? {
+    if !has_founded_etcd(cx)? {
         return Ok(true);
     }
     Ok(match is_complete(cx).await {
@@ -49,14 +49,14 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 /// Founds, resumes, or finds that a cluster stands.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    if began(cx)? {
+    if has_founded_etcd(cx)? {
         info!("init was interrupted on this node: resuming it");
     } else {
         if !may_found(cx) {
             warn!("the permission to found the cluster has expired: this node joins");
             return Ok(Outcome::ClusterStands);
         }
-        cx.tell.waiting(
+        cx.report.waiting(
             Phase::Init,
             "checking for an existing cluster at the VIP and the other control planes",
             "",
@@ -66,16 +66,16 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
             return Ok(Outcome::ClusterStands);
         }
     }
-    hooks::once(cx, "before-join", &cx.node.hooks.before_join, Phase::Init).await?;
-    found(cx).await?;
+    hooks::run_once(cx, "before-join", &cx.node.hooks.before_join, Phase::Init).await?;
+    found_cluster(cx).await?;
     Ok(Outcome::Done)
 }
 
-async fn found(cx: &Context) -> Result<()> {
-    kubeadm::forgive_kubelet(cx).await?;
+async fn found_cluster(cx: &Context) -> Result<()> {
+    kubeadm::reset_kubelet_failures(cx).await?;
     let token = kubeadm::random_token()?;
     let config = kubeadm_config(cx, &token);
-    kubeadm::run(
+    kubeadm::run_kubeadm(
         cx,
         Phase::Init,
         &["init", "--skip-token-print"],
@@ -90,7 +90,8 @@ async fn found(cx: &Context) -> Result<()> {
 }
 
 fn kubeadm_config(cx: &Context, token: &str) -> ConfigFile {
-    let text = render::kubeadm::init(&cx.node, kubeadm::machine(cx), Some(token), &SKIP);
+    let text =
+        render::kubeadm::init_config(&cx.node, kubeadm::machine_traits(cx), Some(token), &SKIP);
     kubeadm::config_file("init", text)
 }
 
@@ -115,7 +116,7 @@ fn may_found(cx: &Context) -> bool {
 }
 
 /// Whether this node's disk holds an etcd that it founded itself.
-fn began(cx: &Context) -> Result<bool> {
+fn has_founded_etcd(cx: &Context) -> Result<bool> {
     let etcd = cx.sys.files.read(&manifest("etcd"))?;
     Ok(etcd.is_some_and(|text| !text.contains(JOINED)))
 }
@@ -155,7 +156,7 @@ async fn standing_cluster(cx: &Context) -> Result<Option<String>> {
     let mut urls: Vec<String> = std::iter::once(kube::vip_url(cx)).chain(peers).collect();
     let mut asked = 0;
     loop {
-        let answers = join_all(urls.iter().map(|url| probe(url, &ca))).await;
+        let answers = join_all(urls.iter().map(|url| probe_apiserver(url, &ca))).await;
         let mut undecided = Vec::new();
         for (url, answer) in urls.into_iter().zip(answers) {
             match presence_of(answer)? {
@@ -168,7 +169,7 @@ async fn standing_cluster(cx: &Context) -> Result<Option<String>> {
         let Some((url, error)) = undecided.first() else {
             return Ok(None);
         };
-        cx.tell.waiting(
+        cx.report.waiting(
             Phase::Init,
             &format!("an answer of {url}"),
             &error.kind.to_string(),
@@ -183,7 +184,7 @@ async fn standing_cluster(cx: &Context) -> Result<Option<String>> {
     }
 }
 
-async fn probe(url: &str, ca: &str) -> Result<(), ApiError> {
+async fn probe_apiserver(url: &str, ca: &str) -> Result<(), ApiError> {
     Client::new(url, ca, None)?.within(PROBE).ready().await
 }
 

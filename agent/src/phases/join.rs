@@ -39,30 +39,30 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 /// Joins, or goes on with a join that was interrupted.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    hooks::once(cx, "before-join", &cx.node.hooks.before_join, Phase::Join).await?;
+    hooks::run_once(cx, "before-join", &cx.node.hooks.before_join, Phase::Join).await?;
     write_kubeconfigs(cx)?;
     if cx.node.is_control_plane() {
-        control_plane::join(cx).await?;
+        control_plane::join_control_plane(cx).await?;
     } else {
-        worker(cx).await?;
+        join_worker(cx).await?;
     }
     Ok(Outcome::Done)
 }
 
-async fn worker(cx: &Context) -> Result<()> {
+async fn join_worker(cx: &Context) -> Result<()> {
     let client = kube::as_node(cx)?;
-    if has_kubelet_state(cx) && goes_on(cx, &client).await? {
+    if has_kubelet_state(cx) && start_known_kubelet(cx, &client).await? {
         return Ok(());
     }
     wait_until_gone(cx, &client).await?;
-    kubeadm::forgive_kubelet(cx).await?;
+    kubeadm::reset_kubelet_failures(cx).await?;
     let config = kubeadm_config(cx, "join", &[]);
-    kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
+    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
 
 /// The configuration of one run of `kubeadm join`, without these of kubeadm's phases.
 fn kubeadm_config(cx: &Context, run: &str, skip: &[&str]) -> ConfigFile {
-    let text = render::kubeadm::join(&cx.node, kubeadm::machine(cx), skip);
+    let text = render::kubeadm::join_config(&cx.node, kubeadm::machine_traits(cx), skip);
     kubeadm::config_file(run, text)
 }
 
@@ -110,9 +110,9 @@ async fn is_registered(cx: &Context, client: &Client) -> Result<bool> {
 }
 
 /// Starts a kubelet that was set up before, and says whether it registered its node.
-async fn goes_on(cx: &Context, client: &Client) -> Result<bool> {
+async fn start_known_kubelet(cx: &Context, client: &Client) -> Result<bool> {
     info!("the kubelet was set up before: starting it");
-    kubeadm::forgive_kubelet(cx).await?;
+    kubeadm::reset_kubelet_failures(cx).await?;
     if let Err(error) = cx.sys.systemd.start(KUBELET).await {
         warn!("kubelet: {error:#}");
         return Ok(false);
@@ -122,7 +122,7 @@ async fn goes_on(cx: &Context, client: &Client) -> Result<bool> {
         if client.node(&cx.node.name).await?.is_some() {
             return Ok(true);
         }
-        cx.tell
+        cx.report
             .waiting(Phase::Join, "the kubelet to register this node", "");
         cx.sys.clock.sleep(LOOK).await;
     }
@@ -144,7 +144,7 @@ async fn wait_until_gone(cx: &Context, client: &Client) -> Result<()> {
                 "node {name} is Ready in the cluster, but this machine is new: does another machine have its name?"
             );
         }
-        cx.tell.waiting(
+        cx.report.waiting(
             Phase::Join,
             &format!("the cluster to notice that the machine of the old {name} is gone"),
             "",

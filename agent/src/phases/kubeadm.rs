@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 use super::ConfigFile;
 use crate::context::Context;
 use crate::kube::KUBELET;
-use crate::render::kubeadm::Machine;
+use crate::render::kubeadm::MachineTraits;
 use crate::sys::Cmd;
 use crate::sys::processor::is_emulated;
 use crate::sys::random;
@@ -27,8 +27,8 @@ const CONNTRACK_MAX: &str = "/proc/sys/net/netfilter/nf_conntrack_max";
 const CONTAINER: &str = "/run/systemd/container";
 
 /// What the machine decides about kubeadm's configuration.
-pub fn machine(cx: &Context) -> Machine {
-    Machine {
+pub fn machine_traits(cx: &Context) -> MachineTraits {
+    MachineTraits {
         cgroup_v2: cx.sys.files.exists(CGROUP_V2),
         owns_conntrack: cx.sys.files.is_writable_or_missing(CONNTRACK_MAX),
         owns_disk: !cx.sys.files.exists(CONTAINER),
@@ -42,7 +42,7 @@ pub fn config_file(run: &str, text: String) -> ConfigFile {
 }
 
 /// Runs `kubeadm ARGS --config FILE`, tells its progress, and shows each line to `line`.
-pub async fn run(
+pub async fn run_kubeadm(
     cx: &Context,
     phase: Phase,
     args: &[&str],
@@ -57,8 +57,8 @@ pub async fn run(
     let mut all = args.to_vec();
     all.extend_from_slice(&["--config", &file]);
     let told = |text: &str| {
-        if let Some(words) = words(text) {
-            cx.tell.waiting(phase, &words, "");
+        if let Some(words) = describe_line(text) {
+            cx.report.waiting(phase, &words, "");
         }
         line(text);
     };
@@ -72,7 +72,7 @@ pub async fn run(
 }
 
 /// A kubelet that died of its missing configuration too often would refuse kubeadm's start.
-pub async fn forgive_kubelet(cx: &Context) -> Result<()> {
+pub async fn reset_kubelet_failures(cx: &Context) -> Result<()> {
     cx.sys
         .systemd
         .reset_failed(KUBELET)
@@ -81,7 +81,7 @@ pub async fn forgive_kubelet(cx: &Context) -> Result<()> {
 }
 
 /// What kubeadm does, from one line of its output; none if the line is no step.
-pub fn words(line: &str) -> Option<String> {
+pub fn describe_line(line: &str) -> Option<String> {
     let (step, text) = line.strip_prefix('[')?.split_once("] ")?;
     let is_step = !step.is_empty() && step.bytes().all(|b| b.is_ascii_lowercase() || b == b'-');
     let first = text
@@ -143,7 +143,7 @@ mod tests {
             ("", None),
         ];
         for (line, expected) in cases {
-            assert_eq!(words(line).as_deref(), expected, "{line}");
+            assert_eq!(describe_line(line).as_deref(), expected, "{line}");
         }
     }
 

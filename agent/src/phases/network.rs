@@ -37,7 +37,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// Installs, where it is this node's turn, and waits until the node is Ready.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     if is_founder(cx) && !is_settled(cx) {
-        install(cx).await?;
+        install_pod_network(cx).await?;
     }
     tokio::select! {
         ready = wait_until_ready(cx) => ready?,
@@ -69,22 +69,23 @@ async fn is_ready(cx: &Context) -> Result<bool> {
 
 async fn is_installed(cx: &Context) -> Result<bool> {
     match &cx.node.cni {
-        Cni::Cilium { .. } => {
-            Ok(cilium::release(&kube::as_admin(cx)?).await? == Some(cilium::Release::Deployed))
-        }
+        Cni::Cilium { .. } => Ok(cilium::installed_release(&kube::as_admin(cx)?).await?
+            == Some(cilium::Release::Deployed)),
         Cni::Manifests { sources } => Ok(manifests::are_there(cx, sources).await),
         Cni::None => Ok(true),
     }
 }
 
 /// Under a Lease: two control planes would otherwise both be first.
-async fn install(cx: &Context) -> Result<()> {
+async fn install_pod_network(cx: &Context) -> Result<()> {
     let held = lock::acquire_lease(cx, kube::as_admin(cx)?, LEASE, Phase::Network).await?;
     let ended = held
         .while_held(async {
             match &cx.node.cni {
-                Cni::Cilium { version, values } => cilium::ensure(cx, version, values).await,
-                Cni::Manifests { sources } => manifests::ensure(cx, sources).await,
+                Cni::Cilium { version, values } => {
+                    cilium::ensure_installed(cx, version, values).await
+                }
+                Cni::Manifests { sources } => manifests::ensure_applied(cx, sources).await,
                 Cni::None => Ok(()),
             }
         })
@@ -106,7 +107,7 @@ async fn wait_until_ready(cx: &Context) -> Result<()> {
             Err(error) => format!("API: {}", error.kind),
         };
         let waited = cx.sys.clock.now_ms().saturating_sub(begin);
-        cx.tell
+        cx.report
             .waiting(Phase::Network, "this node to be Ready", &why);
         if waited > PATIENCE_MS {
             bail!("not Ready after {} min: {why}", PATIENCE_MS / 60_000);
@@ -131,7 +132,7 @@ async fn install_for_founder(cx: &Context) {
             "no pod network after {} s: this node installs it in the founder's place",
             FOUNDER_FIRST_MS / 1000
         );
-        install(cx).await
+        install_pod_network(cx).await
     };
     if let Err(error) = tried.await {
         warn!("pod network: {error:#}");
@@ -141,7 +142,7 @@ async fn install_for_founder(cx: &Context) {
 /// What the installer says while the node gets ready: shown, never waited for.
 async fn watch_installation(cx: &Context) -> std::convert::Infallible {
     if is_founder(cx) && matches!(cx.node.cni, Cni::Cilium { .. }) {
-        cilium::watch(cx).await;
+        cilium::show_progress(cx).await;
     }
     std::future::pending().await
 }

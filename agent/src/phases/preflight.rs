@@ -1,7 +1,7 @@
 //! Is the machine fit: time, address, ports, modules, sysctls, disk, inotify limits, wrong leftovers.
 //!
-//! What the agent can mend itself it mends first (`mend`); then the machine's facts are gathered (`facts`) and judged
-//! (`judge`), the same judgement that `ha-agent doctor` shows.
+//! What the agent can mend itself it mends first (`fix`); then the machine's facts are gathered (`facts`) and judged
+//! (`evaluate`), the same judgement that `ha-agent doctor` shows.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use super::{NeedsAPerson, Outcome};
 use crate::context::Context;
 
 pub mod check;
+pub mod evaluate;
 pub mod facts;
-pub mod judge;
-mod mend;
+mod fix;
 mod scheduling;
 
 use check::{Check, Verdict};
@@ -31,55 +31,55 @@ pub async fn needed(_cx: &Context) -> Result<bool> {
     Ok(true)
 }
 
-/// One attempt.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    mend::kernel(cx).await;
-    mend::hosts(cx);
+    fix::set_kernel_settings(cx).await;
+    fix::add_to_hosts_file(cx);
     for look in 1..=LOOKS {
-        mend::runtime(cx).await;
-        let checks = examine(cx).await;
-        if let Some(fault) = words(&checks, Verdict::Fail) {
+        fix::start_runtime(cx).await;
+        let checks = run_checks(cx).await;
+        if let Some(fault) = describe_checks(&checks, Verdict::Fail) {
             return Err(NeedsAPerson(fault).into());
         }
-        let Some(missing) = first(&checks, Verdict::Wait) else {
-            warn(cx, &checks);
+        let Some(missing) = first_with(&checks, Verdict::Wait) else {
+            log_warnings(cx, &checks);
             return Ok(Outcome::Done);
         };
-        cx.tell
+        cx.report
             .waiting(Phase::Preflight, &missing.name, &missing.reason);
         if look % RELOAD_EVERY == 0 && missing.name.ends_with(".service") {
-            mend::units(cx).await;
+            fix::reload_units(cx).await;
         }
         cx.sys.clock.sleep(LOOK_EVERY).await;
     }
-    let checks = examine(cx).await;
+    let checks = run_checks(cx).await;
     Err(anyhow!(
         "{}",
-        words(&checks, Verdict::Wait).unwrap_or_else(|| "prerequisites not met in time".into())
+        describe_checks(&checks, Verdict::Wait)
+            .unwrap_or_else(|| "prerequisites not met in time".into())
     ))
 }
 
 /// Every check, without changing anything.
-pub async fn examine(cx: &Context) -> Vec<Check> {
-    judge::judge(&cx.node, &facts::gather(cx).await)
+pub async fn run_checks(cx: &Context) -> Vec<Check> {
+    evaluate::evaluate_machine(&cx.node, &facts::gather_facts(cx).await)
 }
 
-fn first(checks: &[Check], verdict: Verdict) -> Option<&Check> {
+fn first_with(checks: &[Check], verdict: Verdict) -> Option<&Check> {
     checks.iter().find(|c| c.verdict == verdict)
 }
 
-fn words(checks: &[Check], verdict: Verdict) -> Option<String> {
+fn describe_checks(checks: &[Check], verdict: Verdict) -> Option<String> {
     let all: Vec<String> = checks
         .iter()
         .filter(|c| c.verdict == verdict)
-        .map(|c| format!("{}: {} -> {}", c.name, c.reason, c.cure))
+        .map(|c| format!("{}: {} -> {}", c.name, c.reason, c.remedy))
         .collect();
     (!all.is_empty()).then(|| all.join("; "))
 }
 
-fn warn(cx: &Context, checks: &[Check]) {
+fn log_warnings(cx: &Context, checks: &[Check]) {
     for check in checks.iter().filter(|c| c.verdict == Verdict::Warn) {
-        tracing::warn!(node = cx.node.name, phase = %Phase::Preflight, "{}: {} -> {}", check.name, check.reason, check.cure);
+        tracing::warn!(node = cx.node.name, phase = %Phase::Preflight, "{}: {} -> {}", check.name, check.reason, check.remedy);
     }
 }
 

@@ -18,7 +18,7 @@ mod backends;
 mod dns;
 mod expiry;
 
-use backends::Known;
+use backends::SeenControlPlanes;
 
 /// Between two looks: two or three small requests each.
 const EVERY: Duration = Duration::from_secs(5);
@@ -29,7 +29,6 @@ const NETWORK_EVERY: u32 = 6;
 /// One failed look may be a failover; this many in a row are a fault.
 const FAULT_AFTER: u32 = 3;
 
-/// Watches for ever.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     tokio::select! {
         ended = watch(cx) => ended,
@@ -38,48 +37,47 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 }
 
 async fn watch(cx: &Context) -> Result<Outcome> {
-    let mut watch = Watch::begin(cx);
+    let mut watch = SteadyWatch::begin(cx);
     loop {
-        watch.look().await;
+        watch.observe().await;
         cx.sys
             .clock
-            .sleep(EVERY + JITTER.mul_f64(random::fraction()))
+            .sleep(EVERY + JITTER.mul_f64(random::random_fraction()))
             .await;
     }
 }
 
-struct Watch<'a> {
+struct SteadyWatch<'a> {
     cx: &'a Context,
-    known: Known,
+    known: SeenControlPlanes,
     /// Looks in a row that found a fault.
     failed: u32,
-    /// Looks in all.
     looks: u32,
 }
 
-impl<'a> Watch<'a> {
+impl<'a> SteadyWatch<'a> {
     fn begin(cx: &'a Context) -> Self {
         Self {
             cx,
-            known: Known::default(),
+            known: SeenControlPlanes::default(),
             failed: 0,
             looks: 0,
         }
     }
 
     /// One look at everything; what is wrong goes into the status, worst first.
-    async fn look(&mut self) {
+    async fn observe(&mut self) {
         let mut faults = Vec::new();
-        note(&mut faults, "API", self.node_is_ready().await);
+        note_fault(&mut faults, "API", self.node_is_ready().await);
         if self.cx.node.is_control_plane() {
-            note(&mut faults, "etcd", self.etcd_is_whole().await);
-            note(&mut faults, "load balancer", self.follow_apiservers().await);
+            note_fault(&mut faults, "etcd", self.etcd_is_whole().await);
+            note_fault(&mut faults, "load balancer", self.follow_apiservers().await);
             if self.looks.is_multiple_of(NETWORK_EVERY) {
                 self.tell_network().await;
             }
         }
         self.looks = self.looks.wrapping_add(1);
-        note(&mut faults, "certificates", expiry::look(self.cx));
+        note_fault(&mut faults, "certificates", expiry::check_expiry(self.cx));
         self.failed = if faults.is_empty() {
             0
         } else {
@@ -89,14 +87,14 @@ impl<'a> Watch<'a> {
         let degraded = self.failed >= FAULT_AFTER;
         let now = self.cx.sys.clock.now_ms();
         self.cx
-            .tell
-            .facts(|status| tell_state(status, degraded, &worst, now));
+            .report
+            .update_status(|status| update_state(status, degraded, &worst, now));
     }
 
     async fn node_is_ready(&self) -> Result<()> {
         let client = kube::as_best(self.cx)?;
         let node = client.node(&self.cx.node.name).await;
-        self.cx.tell.facts(|s| {
+        self.cx.report.update_status(|s| {
             s.node_ready = node
                 .as_ref()
                 .ok()
@@ -118,7 +116,7 @@ impl<'a> Watch<'a> {
         let (members, status) = tokio::join!(etcd.members_as_known(), etcd.status());
         let seen = etcd_status(self.cx, &members?, &status?.leader);
         let words = etcd_fault(&seen);
-        self.cx.tell.facts(|s| s.etcd = Some(seen));
+        self.cx.report.update_status(|s| s.etcd = Some(seen));
         words.map_or(Ok(()), |words| Err(anyhow::anyhow!(words)))
     }
 
@@ -138,8 +136,8 @@ impl<'a> Watch<'a> {
                 format!("ready on {ready} of {all} nodes")
             };
             self.cx
-                .tell
-                .facts(|s| s.network = format!("cilium {version} {words}"));
+                .report
+                .update_status(|s| s.network = format!("cilium {version} {words}"));
         }
     }
 
@@ -148,7 +146,7 @@ impl<'a> Watch<'a> {
         let client = kube::as_best(self.cx)?;
         let nodes = kube::control_planes(&client).await?;
         let endpoints = client.apiservers().await?;
-        let now = balancer::backends(self.cx)?;
+        let now = balancer::configured_backends(self.cx)?;
         let wanted = self.known.wanted(&now, &nodes, &endpoints, &self.cx.node);
         if wanted != now {
             let names: Vec<&str> = wanted.iter().map(|p| p.name.as_str()).collect();
@@ -156,19 +154,19 @@ impl<'a> Watch<'a> {
                 "the load balancer follows the cluster's apiservers: {}",
                 names.join(", ")
             );
-            balancer::apply(self.cx, &wanted).await?;
+            balancer::apply_backends(self.cx, &wanted).await?;
         }
         Ok(())
     }
 }
 
-fn note(faults: &mut Vec<String>, what: &str, looked: Result<()>) {
+fn note_fault(faults: &mut Vec<String>, what: &str, looked: Result<()>) {
     if let Err(error) = looked {
         faults.push(format!("{what}: {error:#}"));
     }
 }
 
-fn tell_state(status: &mut Status, degraded: bool, worst: &str, now_ms: u64) {
+fn update_state(status: &mut Status, degraded: bool, worst: &str, now_ms: u64) {
     let state = if degraded {
         PhaseState::Degraded
     } else {

@@ -4,13 +4,13 @@ use ha_wire::node::NodeFile;
 use ha_wire::settings::KubeProxy;
 use serde_json::{Map, Value, json};
 
-use super::merge;
+use super::merge_settings;
 
 /// Two operators stand by each other; a lone control plane has no place for the second.
 const OPERATORS: usize = 2;
 
 /// What `cilium install --values` gets: this cluster's needs, then the user's values on top.
-pub fn values(node: &NodeFile, users: &Map<String, Value>) -> String {
+pub fn render_values(node: &NodeFile, users: &Map<String, Value>) -> String {
     let mut values = json!({
         "kubeProxyReplacement": node.kubernetes.proxy == KubeProxy::None,
         "k8sServiceHost": node.endpoint.vip.to_string(),
@@ -23,14 +23,14 @@ pub fn values(node: &NodeFile, users: &Map<String, Value>) -> String {
         "envoy": {"enabled": false},
         "image": {"pullPolicy": "IfNotPresent"},
     });
-    merge(&mut values, &Value::Object(users.clone()));
+    merge_settings(&mut values, &Value::Object(users.clone()));
     format!("{values:#}\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::testing::golden;
+    use crate::render::testing::assert_golden;
     use crate::testing;
 
     #[test]
@@ -40,14 +40,17 @@ mod tests {
         with_proxy.control_planes.truncate(1);
         let users =
             json!({"hubble": {"enabled": true}, "ipam": {"mode": "cluster-pool"}, "envoy": null});
-        golden(
+        assert_golden(
             "cilium/plain.yaml",
-            &values(&testing::founder(), &Map::new()),
+            &render_values(&testing::founder(), &Map::new()),
         );
-        golden("cilium/with-proxy.yaml", &values(&with_proxy, &Map::new()));
-        golden(
+        assert_golden(
+            "cilium/with-proxy.yaml",
+            &render_values(&with_proxy, &Map::new()),
+        );
+        assert_golden(
             "cilium/users-own.yaml",
-            &values(&testing::founder(), users.as_object().unwrap()),
+            &render_values(&testing::founder(), users.as_object().unwrap()),
         );
     }
 }

@@ -20,11 +20,11 @@ pub const STATS_SOCKET: &str = "/run/haproxy/stats.sock";
 pub const BACKEND: &str = "apiservers";
 
 /// haproxy.cfg for this node with these apiservers.
-pub fn config(node: &NodeFile, backends: &[Peer]) -> String {
-    let mut out = head(node);
-    api(&mut out, node, backends);
+pub fn render_config(node: &NodeFile, backends: &[Peer]) -> String {
+    let mut out = render_globals(node);
+    render_apiservers(&mut out, node, backends);
     for extra in &node.load_balancer.extra_ports {
-        let (name, bind) = (&extra.name, bind(node, extra.port));
+        let (name, bind) = (&extra.name, bind_address(node, extra.port));
         let _ = write!(
             out,
             "\nfrontend extra-{name}\n    bind {bind}\n    default_backend extra-{name}\n"
@@ -58,7 +58,7 @@ const DEFAULTS: &str = "inter 700ms fastinter 100ms downinter 500ms fall 2 rise 
                         observe layer4 error-limit 3 on-error mark-down";
 
 /// No `log`: in the foreground haproxy tells each change of a server on its standard error, which is the journal.
-fn head(node: &NodeFile) -> String {
+fn render_globals(node: &NodeFile) -> String {
     format!(
         "# Written by ha-agent for cluster {cluster}; changes are lost.
 global
@@ -95,8 +95,8 @@ frontend health
 }
 
 /// Being marked down ends no session here: that is [`crate::haproxy::sessions`]'s, and of keep-alive if the agent is gone.
-fn api(out: &mut String, node: &NodeFile, backends: &[Peer]) {
-    let bind = bind(node, node.endpoint.port);
+fn render_apiservers(out: &mut String, node: &NodeFile, backends: &[Peer]) {
+    let bind = bind_address(node, node.endpoint.port);
     let _ = write!(
         out,
         "\nfrontend api\n    bind {bind}\n    default_backend {BACKEND}\n"
@@ -118,7 +118,11 @@ backend {BACKEND}
     }
     for peer in backends {
         let address = SocketAddr::new(peer.address, APISERVER_PORT);
-        let _ = writeln!(out, "    server {} {address} backup", unchecked(&peer.name));
+        let _ = writeln!(
+            out,
+            "    server {} {address} backup",
+            unchecked_name(&peer.name)
+        );
     }
 }
 
@@ -127,12 +131,12 @@ backend {BACKEND}
 pub const LAST_RESORT: &str = "last-resort";
 
 /// This control plane's apiserver, unchecked.
-pub fn unchecked(name: &str) -> String {
+pub fn unchecked_name(name: &str) -> String {
     format!("{LAST_RESORT}-{name}")
 }
 
-/// The checked apiservers that a configuration written by [`config`] names; none for any other text.
-pub fn servers(config: &str) -> Vec<Peer> {
+/// The checked apiservers that a configuration written by [`render_config`] names; none for any other text.
+pub fn parse_servers(config: &str) -> Vec<Peer> {
     let backend = config
         .lines()
         .skip_while(|l| *l != format!("backend {BACKEND}"))
@@ -154,7 +158,7 @@ pub fn servers(config: &str) -> Vec<Peer> {
 }
 
 /// All addresses, not the VIP: haproxy stands ready before the VIP arrives.
-fn bind(node: &NodeFile, port: u16) -> String {
+fn bind_address(node: &NodeFile, port: u16) -> String {
     match node.endpoint.vip {
         IpAddr::V4(_) => format!(":{port}"),
         IpAddr::V6(_) => format!("[::]:{port} v4v6"),

@@ -24,8 +24,8 @@ pub const SICK: &str = "-255\n";
 const GARP_EVERY: u32 = 1;
 
 /// keepalived.conf for this node.
-pub fn config(node: &NodeFile) -> String {
-    let mut out = head(node);
+pub fn render_config(node: &NodeFile) -> String {
+    let mut out = render_globals(node);
     let seconds = f64::from(node.load_balancer.advert_interval_ms) / 1000.0;
     let _ = write!(
         out,
@@ -44,7 +44,7 @@ vrrp_instance api {{
         interface = node.interface,
         vrid = node.vrid,
     );
-    peers(&mut out, node);
+    render_peers(&mut out, node);
     let length = if node.endpoint.vip.is_ipv4() { 32 } else { 128 };
     let _ = write!(
         out,
@@ -70,7 +70,7 @@ vrrp_instance api {{
 /// `vrrp_priority` only without `vrrp_rt_priority`. Its own limit of 10 ms without a blocking call would end it on emulated machines.
 /// The agent's word counts at once; the slow script is the safety net for when the agent itself is dead, and keeps a
 /// node that boots without its haproxy from taking the VIP.
-fn head(node: &NodeFile) -> String {
+fn render_globals(node: &NodeFile) -> String {
     format!(
         "# Written by ha-agent for cluster {cluster}; changes are lost.
 global_defs {{
@@ -107,7 +107,7 @@ vrrp_script balancer {{
 }
 
 /// A lone control plane has nobody to talk to.
-fn peers(out: &mut String, node: &NodeFile) {
+fn render_peers(out: &mut String, node: &NodeFile) {
     let peers: Vec<IpAddr> = node.peers().map(|p| p.address).collect();
     if peers.is_empty() {
         return;

@@ -6,7 +6,7 @@ use ha_wire::paths;
 use ha_wire::settings::KubeProxy;
 use serde_json::{Map, Value, json};
 
-use super::merge;
+use super::merge_settings;
 use crate::kube::ETCD_DATA;
 
 /// The token that kubeadm insists on ends after this, should the agent die before it removes it.
@@ -22,7 +22,7 @@ const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
 /// What the machine, not the node file, decides.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Machine {
+pub struct MachineTraits {
     /// Whether it has cgroup v2 (then systemd owns the tree, and the container runtime drives it through systemd).
     pub cgroup_v2: bool,
     /// Whether the size of the connection table may be set; in a container it is the host's, and a kube-proxy that is
@@ -35,35 +35,40 @@ pub struct Machine {
 }
 
 /// For `kubeadm init` and for its preflight. `skip` names phases; without a token kubeadm makes one up.
-pub fn init(node: &NodeFile, machine: Machine, token: Option<&str>, skip: &[&str]) -> String {
+pub fn init_config(
+    node: &NodeFile,
+    machine: MachineTraits,
+    token: Option<&str>,
+    skip: &[&str],
+) -> String {
     let mut first = json!({
-        "apiVersion": api(node),
+        "apiVersion": api_version(node),
         "kind": "InitConfiguration",
         "localAPIEndpoint": local_endpoint(node),
-        "nodeRegistration": registration(node),
+        "nodeRegistration": node_registration(node),
         "skipPhases": skip,
     });
-    if let Some(patience) = patience(machine) {
+    if let Some(patience) = emulated_timeouts(machine) {
         first["timeouts"] = patience;
     }
     if let Some(token) = token {
         first["bootstrapTokens"] =
             json!([{"token": token, "ttl": TOKEN_LIFE, "description": "made for kubeadm init"}]);
     }
-    let mut all = vec![first, cluster(node), kubelet(node, machine)];
-    all.extend(proxy(node, machine));
-    documents(&all)
+    let mut all = vec![first, cluster_config(node), kubelet_config(node, machine)];
+    all.extend(proxy_config(node, machine));
+    join_documents(&all)
 }
 
 /// For `kubeadm join`. `skip` names phases.
-pub fn join(node: &NodeFile, machine: Machine, skip: &[&str]) -> String {
+pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> String {
     let mut join = json!({
-        "apiVersion": api(node),
+        "apiVersion": api_version(node),
         "kind": "JoinConfiguration",
         "discovery": {"file": {"kubeConfigPath": paths::DISCOVERY}},
-        "nodeRegistration": registration(node),
+        "nodeRegistration": node_registration(node),
         "skipPhases": skip,
-        "timeouts": patience(machine).unwrap_or_else(|| json!({})),
+        "timeouts": emulated_timeouts(machine).unwrap_or_else(|| json!({})),
     });
     join["timeouts"]["discovery"] = DISCOVERY.into();
     if node.is_control_plane() {
@@ -74,12 +79,12 @@ pub fn join(node: &NodeFile, machine: Machine, skip: &[&str]) -> String {
             args.push(taint);
         }
     }
-    documents(&[join])
+    join_documents(&[join])
 }
 
 /// kubeadm's own four minutes are right for a real processor; the kubelet's startup probe follows this figure, and would
 /// kill an emulated apiserver before its first answer.
-fn patience(machine: Machine) -> Option<Value> {
+fn emulated_timeouts(machine: MachineTraits) -> Option<Value> {
     machine.emulated.then(|| {
         json!({"controlPlaneComponentHealthCheck": EMULATED, "kubeletHealthCheck": EMULATED, "tlsBootstrap": EMULATED})
     })
@@ -93,14 +98,16 @@ pub struct EffectiveSettings {
     pub fails_on_swap: bool,
     /// Where etcd keeps its data.
     pub etcd_data: String,
-    /// kubeadm installs CoreDNS.
     pub has_dns: bool,
 }
 
 impl EffectiveSettings {
     /// None of them depends on the machine.
     pub fn new(node: &NodeFile) -> Self {
-        let (cluster, kubelet) = (cluster(node), kubelet(node, Machine::default()));
+        let (cluster, kubelet) = (
+            cluster_config(node),
+            kubelet_config(node, MachineTraits::default()),
+        );
         let boolean = |value: Option<&Value>| value.and_then(Value::as_bool);
         let etcd_data = cluster.pointer("/etcd/local/dataDir");
         Self {
@@ -115,7 +122,7 @@ impl EffectiveSettings {
     }
 }
 
-fn cluster(node: &NodeFile) -> Value {
+fn cluster_config(node: &NodeFile) -> Value {
     let kubernetes = &node.kubernetes;
     let mut sans = vec![node.endpoint.vip.to_string()];
     sans.extend(
@@ -126,7 +133,7 @@ fn cluster(node: &NodeFile) -> Value {
             .cloned(),
     );
     let mut cluster = json!({
-        "apiVersion": api(node),
+        "apiVersion": api_version(node),
         "kind": "ClusterConfiguration",
         "clusterName": node.cluster,
         "kubernetesVersion": format!("v{}", kubernetes.version),
@@ -139,14 +146,14 @@ fn cluster(node: &NodeFile) -> Value {
         "encryptionAlgorithm": "ECDSA-P256",
         "proxy": {"disabled": kubernetes.proxy == KubeProxy::None},
     });
-    merge(
+    merge_settings(
         &mut cluster,
         &Value::Object(kubernetes.cluster_configuration.clone()),
     );
     cluster
 }
 
-fn kubelet(node: &NodeFile, machine: Machine) -> Value {
+fn kubelet_config(node: &NodeFile, machine: MachineTraits) -> Value {
     let mut kubelet = json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",
@@ -167,14 +174,14 @@ fn kubelet(node: &NodeFile, machine: Machine) -> Value {
         });
         kubelet["imageGCHighThresholdPercent"] = json!(100);
     }
-    merge(
+    merge_settings(
         &mut kubelet,
         &Value::Object(node.kubernetes.kubelet_config.clone()),
     );
     kubelet
 }
 
-fn proxy(node: &NodeFile, machine: Machine) -> Option<Value> {
+fn proxy_config(node: &NodeFile, machine: MachineTraits) -> Option<Value> {
     let mode = match node.kubernetes.proxy {
         KubeProxy::None => return None,
         KubeProxy::Iptables => "iptables",
@@ -192,7 +199,7 @@ fn proxy(node: &NodeFile, machine: Machine) -> Option<Value> {
     Some(proxy)
 }
 
-fn registration(node: &NodeFile) -> Value {
+fn node_registration(node: &NodeFile) -> Value {
     let mut args = vec![json!({"name": "node-ip", "value": node.address.to_string()})];
     let labels: Vec<String> = node
         .labels
@@ -211,14 +218,14 @@ fn registration(node: &NodeFile) -> Value {
     registration.insert("ignorePreflightErrors".into(), json!(["all"]));
     registration.insert("imagePullPolicy".into(), json!("IfNotPresent"));
     registration.insert("imagePullSerial".into(), json!(false));
-    if let Some(taints) = taints(node) {
+    if let Some(taints) = registration_taints(node) {
         registration.insert("taints".into(), taints);
     }
     Value::Object(registration)
 }
 
 /// None where kubeadm's own default is wanted.
-fn taints(node: &NodeFile) -> Option<Value> {
+fn registration_taints(node: &NodeFile) -> Option<Value> {
     if node.taints.is_empty() {
         return None;
     }
@@ -234,12 +241,12 @@ fn local_endpoint(node: &NodeFile) -> Value {
     json!({"advertiseAddress": node.address.to_string(), "bindPort": ha_wire::kubernetes::APISERVER_PORT})
 }
 
-fn api(node: &NodeFile) -> &'static str {
+fn api_version(node: &NodeFile) -> &'static str {
     kubernetes::supported_minor(&node.kubernetes.version)
         .map_or("kubeadm.k8s.io/v1beta4", |m| m.kubeadm_api)
 }
 
-fn documents(all: &[Value]) -> String {
+fn join_documents(all: &[Value]) -> String {
     let texts: Vec<String> = all.iter().map(|d| format!("{d:#}\n")).collect();
     texts.join("---\n")
 }

@@ -3,14 +3,14 @@
 use serde_json::Value;
 
 /// Objects are merged key by key, `null` takes a key away, anything else replaces.
-pub fn merge(into: &mut Value, from: &Value) {
+pub fn merge_settings(into: &mut Value, from: &Value) {
     match (into, from) {
         (Value::Object(into), Value::Object(from)) => {
             for (key, value) in from {
                 if value.is_null() {
                     into.remove(key);
                 } else {
-                    merge(into.entry(key.clone()).or_insert(Value::Null), value);
+                    merge_settings(into.entry(key.clone()).or_insert(Value::Null), value);
                 }
             }
         }
@@ -26,7 +26,7 @@ mod tests {
     #[test]
     fn each_kind_of_value() {
         let mut ours = json!({"a": {"x": 1, "y": 2}, "list": [1, 2], "gone": true, "kept": "k"});
-        merge(
+        merge_settings(
             &mut ours,
             &json!({"a": {"y": 3, "z": 4}, "list": [9], "gone": null, "new": {"n": 1}}),
         );

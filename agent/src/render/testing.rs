@@ -11,7 +11,7 @@ use crate::testing;
 const BLESS: &str = "HA_BLESS";
 
 /// Compares with `tests/golden/NAME`, byte for byte.
-pub fn golden(name: &str, text: &str) {
+pub fn assert_golden(name: &str, text: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("tests/golden")
         .join(name);
@@ -28,7 +28,7 @@ pub fn golden(name: &str, text: &str) {
 }
 
 /// Every shape that the cluster file allows a balancer.
-pub fn nodes() -> Vec<(&'static str, NodeFile)> {
+pub fn balancer_nodes() -> Vec<(&'static str, NodeFile)> {
     let mut alone = testing::founder();
     alone.control_planes.truncate(1);
     let mut full = testing::control_plane();

@@ -8,7 +8,6 @@ use super::{Boxed, Clock};
 /// What the monotonic clock counts from.
 static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
 
-/// The real one.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct MachineClock;
 

@@ -28,14 +28,14 @@ pub struct ChildProcesses;
 
 impl Commands for ChildProcesses {
     fn run_watched<'a>(&'a self, cmd: Cmd, line: &'a dyn Fn(&str)) -> Boxed<'a, Result<Output>> {
-        Box::pin(run(cmd, line))
+        Box::pin(run_to_end(cmd, line))
     }
 }
 
 /// Ends the process group when dropped: a cancelled or overdue command leaves nobody behind.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         if let Some(pid) = self.0 {
             // The group may be gone already: that is what was wanted.
@@ -46,24 +46,29 @@ impl Drop for Group {
 
 /// What was read so far, shared by the readers of both streams.
 #[derive(Default)]
-struct Heard {
+struct StreamOutput {
     stdout: String,
     tail: VecDeque<String>,
 }
 
-async fn run(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
-    let mut child = spawn(&cmd).with_context(|| format!("cannot start {}", cmd.program))?;
-    let group = Group(
+async fn run_to_end(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
+    let mut child = spawn_child(&cmd).with_context(|| format!("cannot start {}", cmd.program))?;
+    let group = ProcessGroup(
         child
             .id()
             .and_then(|id| i32::try_from(id).ok())
             .map(Pid::from_raw),
     );
-    let heard = RefCell::new(Heard::default());
-    let ended =
-        tokio::time::timeout(cmd.deadline, attend(&mut child, &cmd.stdin, &heard, line)).await;
+    let heard = RefCell::new(StreamOutput::default());
+    let ended = tokio::time::timeout(
+        cmd.deadline,
+        feed_and_listen(&mut child, &cmd.stdin, &heard, line),
+    )
+    .await;
     let outcome = match ended {
-        Ok(status) => outcome(status.with_context(|| format!("cannot wait for {}", cmd.program))?),
+        Ok(status) => {
+            describe_exit(status.with_context(|| format!("cannot wait for {}", cmd.program))?)
+        }
         Err(_) => Some(format!("timed out after {} s", cmd.deadline.as_secs())),
     };
     drop(group);
@@ -73,7 +78,7 @@ async fn run(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
             stdout: heard.stdout,
         }),
         Some(outcome) => Err(CommandFailed {
-            command: words(&cmd),
+            command: command_line(&cmd),
             outcome,
             tail: heard.tail.into(),
         }
@@ -81,7 +86,7 @@ async fn run(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
     }
 }
 
-fn spawn(cmd: &Cmd) -> std::io::Result<Child> {
+fn spawn_child(cmd: &Cmd) -> std::io::Result<Child> {
     let mut command = Command::new(&cmd.program);
     command
         .args(&cmd.args)
@@ -103,10 +108,10 @@ fn spawn(cmd: &Cmd) -> std::io::Result<Child> {
 }
 
 /// Feeds, listens and waits, all at once.
-async fn attend(
+async fn feed_and_listen(
     child: &mut Child,
     stdin: &[u8],
-    heard: &RefCell<Heard>,
+    heard: &RefCell<StreamOutput>,
     line: &dyn Fn(&str),
 ) -> std::io::Result<ExitStatus> {
     let (input, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
@@ -119,8 +124,8 @@ async fn attend(
     let streams = async {
         tokio::join!(
             feed,
-            listen(out, heard, line, false),
-            listen(err, heard, line, true)
+            read_lines(out, heard, line, false),
+            read_lines(err, heard, line, true)
         )
     };
     tokio::pin!(streams);
@@ -132,9 +137,9 @@ async fn attend(
     status
 }
 
-async fn listen(
+async fn read_lines(
     stream: Option<impl AsyncRead + Unpin>,
-    heard: &RefCell<Heard>,
+    heard: &RefCell<StreamOutput>,
     line: &dyn Fn(&str),
     is_stderr: bool,
 ) {
@@ -149,7 +154,7 @@ async fn listen(
     }
 }
 
-impl Heard {
+impl StreamOutput {
     fn add(&mut self, text: &str, is_stderr: bool) {
         if !is_stderr && self.stdout.len() + text.len() <= KEPT_BYTES {
             self.stdout.push_str(text);
@@ -167,7 +172,7 @@ impl Heard {
 }
 
 /// None: exit code 0.
-fn outcome(status: ExitStatus) -> Option<String> {
+fn describe_exit(status: ExitStatus) -> Option<String> {
     use std::os::unix::process::ExitStatusExt;
     match (status.code(), status.signal()) {
         (Some(0), _) => None,
@@ -176,7 +181,7 @@ fn outcome(status: ExitStatus) -> Option<String> {
     }
 }
 
-fn words(cmd: &Cmd) -> String {
+fn command_line(cmd: &Cmd) -> String {
     std::iter::once(&cmd.program)
         .chain(&cmd.args)
         .map(String::as_str)
@@ -194,13 +199,17 @@ mod tests {
     }
 
     async fn failed(cmd: Cmd) -> CommandFailed {
-        run(cmd, &|_| ()).await.unwrap_err().downcast().unwrap()
+        run_to_end(cmd, &|_| ())
+            .await
+            .unwrap_err()
+            .downcast()
+            .unwrap()
     }
 
     #[tokio::test]
     async fn standard_output_is_kept_and_both_streams_are_watched_line_by_line() {
         let seen = RefCell::new(Vec::new());
-        let out = run(sh("echo one; echo two >&2; printf three"), &|l| {
+        let out = run_to_end(sh("echo one; echo two >&2; printf three"), &|l| {
             seen.borrow_mut().push(l.to_owned())
         })
         .await;
@@ -243,7 +252,9 @@ mod tests {
     #[tokio::test]
     async fn a_grandchild_that_holds_the_streams_does_not_hang_it() {
         let begun = Instant::now();
-        run(sh("sleep 30 & echo done"), &|_| ()).await.unwrap();
+        run_to_end(sh("sleep 30 & echo done"), &|_| ())
+            .await
+            .unwrap();
         assert!(begun.elapsed() < Duration::from_secs(10));
     }
 
@@ -251,12 +262,15 @@ mod tests {
     async fn standard_input_arrives_and_an_unread_one_does_no_harm() {
         let mut cmd = sh("wc -c");
         cmd.stdin = vec![b'x'; 300_000];
-        assert_eq!(run(cmd, &|_| ()).await.unwrap().stdout.trim(), "300000");
+        assert_eq!(
+            run_to_end(cmd, &|_| ()).await.unwrap().stdout.trim(),
+            "300000"
+        );
         let mut cmd = sh("exit 0");
         cmd.stdin = vec![b'x'; 300_000];
-        run(cmd, &|_| ()).await.unwrap();
+        run_to_end(cmd, &|_| ()).await.unwrap();
         assert_eq!(
-            run(sh("cat"), &|_| ()).await.unwrap().stdout,
+            run_to_end(sh("cat"), &|_| ()).await.unwrap().stdout,
             "",
             "no input is an empty one"
         );
@@ -264,13 +278,15 @@ mod tests {
 
     #[tokio::test]
     async fn bytes_that_are_no_text_do_no_harm() {
-        let out = run(sh(r"printf '\377\376ok\n'"), &|_| ()).await.unwrap();
+        let out = run_to_end(sh(r"printf '\377\376ok\n'"), &|_| ())
+            .await
+            .unwrap();
         assert!(out.stdout.ends_with("ok\n"));
     }
 
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
-        let error = run(
+        let error = run_to_end(
             Cmd::new("/no/such/program", &[], Duration::from_secs(1)),
             &|_| (),
         )

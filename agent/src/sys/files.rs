@@ -79,7 +79,7 @@ impl Files {
             other => other.with_context(what)?,
         };
         if meta.is_file() {
-            overwrite(&path, meta.len()).with_context(what)?;
+            overwrite_with_zeros(&path, meta.len()).with_context(what)?;
         }
         fs::remove_file(&path).with_context(what)?;
         sync_parent(&path).with_context(what)
@@ -186,7 +186,7 @@ fn set_mode(path: &Path, mode: u32) -> Result<()> {
     Ok(())
 }
 
-fn overwrite(path: &Path, len: u64) -> std::io::Result<()> {
+fn overwrite_with_zeros(path: &Path, len: u64) -> std::io::Result<()> {
     let mut file = OpenOptions::new().write(true).open(path)?;
     std::io::copy(&mut std::io::Read::take(std::io::repeat(0), len), &mut file)?;
     file.sync_all()
@@ -215,7 +215,7 @@ fn clear_path(path: &Path) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
-    fn mode(path: &Path) -> u32 {
+    fn mode_of(path: &Path) -> u32 {
         fs::metadata(path).unwrap().permissions().mode() & 0o7777
     }
 
@@ -224,9 +224,9 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
         assert!(files.write("/etc/x/y.conf", 0o600, b"one").unwrap());
-        assert_eq!(mode(&root.path().join("etc/x/y.conf")), 0o600);
+        assert_eq!(mode_of(&root.path().join("etc/x/y.conf")), 0o600);
         assert!(!files.write("/etc/x/y.conf", 0o644, b"one").unwrap());
-        assert_eq!(mode(&root.path().join("etc/x/y.conf")), 0o644);
+        assert_eq!(mode_of(&root.path().join("etc/x/y.conf")), 0o644);
         assert!(files.write("/etc/x/y.conf", 0o644, b"two").unwrap());
         assert_eq!(files.read("/etc/x/y.conf").unwrap().as_deref(), Some("two"));
         assert_eq!(

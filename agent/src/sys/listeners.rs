@@ -7,7 +7,6 @@ use std::path::Path;
 
 use super::files::Files;
 
-/// `TCP_LISTEN` in /proc/net/tcp.
 const LISTEN: &str = "0A";
 
 /// Who listens, as far as it can be seen.
@@ -21,13 +20,13 @@ pub struct Listening {
 }
 
 /// Looks the wanted ports up.
-pub fn listening(files: &Files, wanted: &[u16]) -> Listening {
+pub fn find_listeners(files: &Files, wanted: &[u16]) -> Listening {
     let tables = ["/proc/net/tcp", "/proc/net/tcp6"];
     let text: String = tables
         .iter()
         .filter_map(|name| files.read(name).ok().flatten())
         .collect();
-    let listening: BTreeMap<u16, u64> = listeners(&text)
+    let listening: BTreeMap<u16, u64> = parse_listeners(&text)
         .into_iter()
         .filter(|(p, _)| wanted.contains(p))
         .collect();
@@ -35,7 +34,7 @@ pub fn listening(files: &Files, wanted: &[u16]) -> Listening {
         return Listening::default();
     }
     let inodes: Vec<u64> = listening.values().copied().collect();
-    let (programs, hidden) = programs(files, &inodes);
+    let (programs, hidden) = programs_by_socket(files, &inodes);
     let holders = listening
         .into_iter()
         .map(|(port, inode)| (port, programs.get(&inode).cloned().unwrap_or_default()))
@@ -44,7 +43,7 @@ pub fn listening(files: &Files, wanted: &[u16]) -> Listening {
 }
 
 /// Port and socket inode of each listening line.
-fn listeners(table: &str) -> Vec<(u16, u64)> {
+fn parse_listeners(table: &str) -> Vec<(u16, u64)> {
     let line = |line: &str| {
         let fields: Vec<&str> = line.split_whitespace().collect();
         let (_, port) = fields.get(1)?.rsplit_once(':')?;
@@ -59,7 +58,7 @@ fn listeners(table: &str) -> Vec<(u16, u64)> {
 
 /// The program behind each socket inode, and the programs whose sockets are not shown. Looks through all processes: asked
 /// only when something listens.
-fn programs(files: &Files, inodes: &[u64]) -> (BTreeMap<u64, String>, BTreeSet<String>) {
+fn programs_by_socket(files: &Files, inodes: &[u64]) -> (BTreeMap<u64, String>, BTreeSet<String>) {
     let (mut found, mut hidden) = (BTreeMap::new(), BTreeSet::new());
     let Ok(processes) = std::fs::read_dir(files.path("/proc")) else {
         return (found, hidden);
@@ -74,7 +73,7 @@ fn programs(files: &Files, inodes: &[u64]) -> (BTreeMap<u64, String>, BTreeSet<S
             let comm = std::fs::read_to_string(process.path().join("comm"));
             comm.unwrap_or_default().trim().to_owned()
         };
-        match sockets(&process.path().join("fd")) {
+        match socket_inodes(&process.path().join("fd")) {
             Ok(sockets) => {
                 let wanted = sockets.into_iter().filter(|inode| inodes.contains(inode));
                 found.extend(wanted.map(|inode| (inode, name())));
@@ -88,7 +87,7 @@ fn programs(files: &Files, inodes: &[u64]) -> (BTreeMap<u64, String>, BTreeSet<S
 
 /// The socket inodes among a process' open files. An error if they cannot be seen: without the right to trace the process
 /// the kernel lists them, and refuses to say what they are.
-fn sockets(fd: &Path) -> std::io::Result<Vec<u64>> {
+fn socket_inodes(fd: &Path) -> std::io::Result<Vec<u64>> {
     let mut inodes = Vec::new();
     for entry in std::fs::read_dir(fd)? {
         let link = match std::fs::read_link(entry?.path()) {
@@ -114,14 +113,14 @@ mod tests {
 
     #[test]
     fn only_listening_sockets_count() {
-        assert_eq!(listeners(TABLE), [(6443, 4242)]);
+        assert_eq!(parse_listeners(TABLE), [(6443, 4242)]);
     }
 
     #[test]
     fn a_real_listener_is_found_with_its_program() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let holders = listening(&Files::new("/"), &[port]).holders;
+        let holders = find_listeners(&Files::new("/"), &[port]).holders;
         assert!(
             holders.get(&port).is_some_and(|name| !name.is_empty()),
             "{holders:?}"
@@ -141,12 +140,12 @@ mod tests {
         // No directory cannot be read by root either; the ninth has ended.
         put("8/fd", "").unwrap();
         put("8/comm", "kube-apiserver\n").unwrap();
-        let unseen = listening(&files, &[6443]);
+        let unseen = find_listeners(&files, &[6443]);
         assert_eq!(unseen.holders, BTreeMap::from([(6443, String::new())]));
         assert_eq!(unseen.hidden, BTreeSet::from(["kube-apiserver".to_owned()]));
         std::os::unix::fs::symlink("socket:[4242]", files.path("/proc/7/fd/4")).unwrap();
-        let seen = listening(&files, &[6443, 6444]);
+        let seen = find_listeners(&files, &[6443, 6444]);
         assert_eq!(seen.holders, BTreeMap::from([(6443, "sshd".to_owned())]));
-        assert_eq!(listening(&files, &[22]), Listening::default());
+        assert_eq!(find_listeners(&files, &[22]), Listening::default());
     }
 }

@@ -24,7 +24,7 @@ fn ip_address(address: &SockaddrStorage) -> Option<IpAddr> {
 }
 
 /// True if somebody accepts TCP connections there.
-pub async fn accepts(address: SocketAddr) -> bool {
+pub async fn accepts_connections(address: SocketAddr) -> bool {
     TcpStream::connect(address).await.is_ok()
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, Result};
 
 /// In 0..1; good enough to spread load, useless for secrets.
-pub fn fraction() -> f64 {
+pub fn random_fraction() -> f64 {
     fastrand::f64()
 }
 

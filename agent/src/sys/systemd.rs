@@ -13,7 +13,6 @@ use zbus::{Connection, OwnedObjectPath, connection};
 
 use super::{Boxed, Cmd, CommandFailed, Commands, Systemd};
 
-/// The system bus.
 const BUS: &str = "unix:path=/run/dbus/system_bus_socket";
 /// systemd's own socket, for root, there before any bus is.
 const PRIVATE: &str = "unix:path=/run/systemd/private";
@@ -72,7 +71,7 @@ enum Order {
 
 impl Order {
     /// The same order on the command line, for messages.
-    fn words(self) -> &'static str {
+    fn verb(self) -> &'static str {
         match self {
             Self::Start => "start",
             Self::Restart => "restart",
@@ -102,18 +101,18 @@ impl Bus {
         let mut slot = self.connection.lock().await;
         let connection = match slot.take().filter(|c| !c.is_closed()) {
             Some(connection) => connection,
-            None => connect().await?,
+            None => connect_to_systemd().await?,
         };
         *slot = Some(connection.clone());
         Ok(ManagerProxy::new(&connection).await?)
     }
 
     /// Forgets the connection if it broke, so that the next order makes a new one.
-    async fn judge<T>(&self, answer: zbus::Result<T>) -> Result<T> {
+    async fn checked<T>(&self, answer: zbus::Result<T>) -> Result<T> {
         if let Err(zbus::Error::InputOutput(_)) = &answer {
             self.connection.lock().await.take();
         }
-        answer.map_err(plain)
+        answer.map_err(plain_error)
     }
 
     async fn order(&self, order: Order, unit: &str) -> Result<()> {
@@ -122,9 +121,9 @@ impl Bus {
         let outcome = match job {
             Err(_) => format!("job not done after {} s", ORDER_DEADLINE.as_secs()),
             Ok(result) => match self
-                .judge(result)
+                .checked(result)
                 .await
-                .with_context(|| said(order, unit))?
+                .with_context(|| command_line(order, unit))?
                 .as_str()
             {
                 "done" => return Ok(()),
@@ -132,7 +131,7 @@ impl Bus {
             },
         };
         Err(CommandFailed {
-            command: said(order, unit),
+            command: command_line(order, unit),
             outcome,
             tail: self.journal(unit).await,
         }
@@ -162,17 +161,17 @@ impl Bus {
 
     async fn state(&self, unit: &str) -> Result<String> {
         let manager = self.manager().await?;
-        let answer = asked(unit_state(&manager, unit)).await?;
-        self.judge(answer)
+        let answer = with_deadline(unit_state(&manager, unit)).await?;
+        self.checked(answer)
             .await
             .with_context(|| format!("cannot ask systemd about {unit}"))
     }
 
     async fn change(&self, unit: &str, known: &str) -> Result<String> {
         let manager = self.manager().await?;
-        let signals = asked(property_signals(&manager, unit)).await?;
+        let signals = with_deadline(property_signals(&manager, unit)).await?;
         let mut signals = self
-            .judge(signals)
+            .checked(signals)
             .await
             .with_context(|| format!("cannot watch {unit}"))?;
         loop {
@@ -206,7 +205,7 @@ impl Systemd for Bus {
     fn reset_failed<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         Box::pin(async move {
             let manager = self.manager().await?;
-            let answer = asked(manager.reset_failed_unit(unit)).await?;
+            let answer = with_deadline(manager.reset_failed_unit(unit)).await?;
             match answer {
                 Err(zbus::Error::MethodError(name, ..))
                     if name.as_str().ends_with(".NoSuchUnit") =>
@@ -214,7 +213,7 @@ impl Systemd for Bus {
                     Ok(())
                 }
                 other => self
-                    .judge(other)
+                    .checked(other)
                     .await
                     .with_context(|| format!("cannot reset {unit}")),
             }
@@ -226,7 +225,7 @@ impl Systemd for Bus {
             let manager = self.manager().await?;
             let answer = tokio::time::timeout(ORDER_DEADLINE, manager.reload()).await;
             let answer = answer.context("systemd did not finish reading its unit files")?;
-            self.judge(answer)
+            self.checked(answer)
                 .await
                 .context("systemd cannot read its unit files anew")
         })
@@ -241,17 +240,23 @@ impl Systemd for Bus {
     }
 }
 
-async fn connect() -> Result<Connection> {
+async fn connect_to_systemd() -> Result<Connection> {
     let builder = connection::Builder::address(BUS).method_timeout(ORDER_DEADLINE);
-    let bus_error = match asked(builder.build()).await.and_then(|r| r.map_err(plain)) {
-        Ok(connection) => return subscribed(connection).await,
+    let bus_error = match with_deadline(builder.build())
+        .await
+        .and_then(|r| r.map_err(plain_error))
+    {
+        Ok(connection) => return subscribe_to_signals(connection).await,
         Err(error) => error,
     };
     let builder = connection::Builder::address(PRIVATE)
         .p2p()
         .method_timeout(ORDER_DEADLINE);
-    match asked(builder.build()).await.and_then(|r| r.map_err(plain)) {
-        Ok(connection) => subscribed(connection).await,
+    match with_deadline(builder.build())
+        .await
+        .and_then(|r| r.map_err(plain_error))
+    {
+        Ok(connection) => subscribe_to_signals(connection).await,
         Err(error) => Err(anyhow!(
             "systemd cannot be reached: {bus_error:#}; on its private socket: {error:#}"
         )),
@@ -259,13 +264,13 @@ async fn connect() -> Result<Connection> {
 }
 
 /// Without this systemd sends neither JobRemoved nor PropertiesChanged.
-async fn subscribed(connection: Connection) -> Result<Connection> {
+async fn subscribe_to_signals(connection: Connection) -> Result<Connection> {
     let manager = ManagerProxy::new(&connection).await?;
-    match asked(manager.subscribe()).await? {
+    match with_deadline(manager.subscribe()).await? {
         Err(zbus::Error::MethodError(name, ..)) if name.as_str().ends_with("AlreadySubscribed") => {
         }
         other => other
-            .map_err(plain)
+            .map_err(plain_error)
             .context("cannot subscribe to systemd's signals")?,
     }
     Ok(connection)
@@ -317,7 +322,7 @@ async fn property_signals(
     properties.receive_properties_changed().await
 }
 
-async fn asked<T>(question: impl Future<Output = T>) -> Result<T> {
+async fn with_deadline<T>(question: impl Future<Output = T>) -> Result<T> {
     let answer = tokio::time::timeout(QUESTION_DEADLINE, question).await;
     answer.map_err(|_| {
         anyhow!(
@@ -327,12 +332,12 @@ async fn asked<T>(question: impl Future<Output = T>) -> Result<T> {
     })
 }
 
-fn said(order: Order, unit: &str) -> String {
-    format!("systemctl {} {unit}", order.words())
+fn command_line(order: Order, unit: &str) -> String {
+    format!("systemctl {} {unit}", order.verb())
 }
 
 /// systemd's own words, without D-Bus's wrapping.
-fn plain(error: zbus::Error) -> anyhow::Error {
+fn plain_error(error: zbus::Error) -> anyhow::Error {
     match &error {
         zbus::Error::MethodError(name, Some(text), _) => anyhow!("{text} ({})", name.as_str()),
         zbus::Error::FDO(error) => {

@@ -8,8 +8,8 @@ const NOW: u64 = 1_700_000_000_000;
 
 /// What the agent of a fresh control plane wrote.
 fn fresh() -> Status {
-    let machine = testing::machine(testing::control_plane());
-    machine.cx.tell.hello();
+    let machine = testing::fake_machine(testing::control_plane());
+    machine.cx.report.started();
     let mut status = machine.status();
     status.agent.version = "0.1.0".into();
     status
@@ -46,7 +46,7 @@ fn steady() -> Status {
 #[test]
 fn a_steady_node() {
     assert_eq!(
-        words(&steady(), NOW),
+        describe_status(&steady(), NOW),
         "node2   control plane of demo   steady since 19:13:20 UTC (3 h)
 vip     10.77.0.30 held by node1 (not here)     haproxy: node1 up, node2 up, node3 down
 etcd    3 of 3 members, this one a voter, leader node1
@@ -62,7 +62,7 @@ fn long_names_and_addresses_stay_apart_from_what_follows() {
     status.node = "control-plane-1".into();
     status.vip.address = "2001:db8:0:77::30".parse().unwrap();
     status.vip.holder = "control-plane-2".into();
-    let text = words(&status, NOW);
+    let text = describe_status(&status, NOW);
     for part in [
         "control-plane-1 control plane of demo ",
         "(not here) haproxy: ",
@@ -79,7 +79,7 @@ fn a_node_that_waits() {
     status.last_try_ms = Some(NOW - 400);
     status.last_error = "connection refused".into();
     assert_eq!(
-        words(&status, NOW),
+        describe_status(&status, NOW),
         "node2   control plane of demo   gate for 42 s
 waiting for https://10.77.0.30:6444/readyz to answer 200; last try 0.4 s ago: connection refused
 "
@@ -92,7 +92,7 @@ fn a_failed_node_shows_the_programs_own_words() {
     (status.phase, status.state, status.since_ms) = (Phase::Join, PhaseState::Failed, NOW - 7000);
     status.last_error = "etcd-join: timeout".into();
     status.tail = vec!["dial tcp 10.77.0.11:2379: i/o timeout".into()];
-    let text = words(&status, NOW);
+    let text = describe_status(&status, NOW);
     assert!(
         text.contains("join failed 7.0 s ago: a person must act\n"),
         "{text}"
@@ -127,25 +127,25 @@ fn exit_codes() {
 
 #[test]
 fn a_dead_agent_is_told_by_its_process_id() {
-    let machine = testing::machine(testing::control_plane());
-    machine.cx.tell.hello();
-    let (text, exit) = look(&machine.cx.sys.files, false).unwrap();
+    let machine = testing::fake_machine(testing::control_plane());
+    machine.cx.report.started();
+    let (text, exit) = read_status(&machine.cx.sys.files, false).unwrap();
     assert!(text.contains("the agent is not running"), "{text}");
     assert_eq!(exit, Exit::Failed);
     machine.file(&format!("/proc/{}/comm", std::process::id()), "ha-agent\n");
-    let (text, exit) = look(&machine.cx.sys.files, false).unwrap();
+    let (text, exit) = read_status(&machine.cx.sys.files, false).unwrap();
     assert!(!text.contains("not running"), "{text}");
     assert_eq!(exit, Exit::Working);
 }
 
 #[test]
 fn before_the_first_run_and_after_an_update() {
-    let machine = testing::machine(testing::control_plane());
-    let (text, exit) = look(&machine.cx.sys.files, false).unwrap();
+    let machine = testing::fake_machine(testing::control_plane());
+    let (text, exit) = read_status(&machine.cx.sys.files, false).unwrap();
     assert!(text.starts_with("the agent has not run"), "{text}");
     assert_eq!(exit, Exit::Working);
     machine.file(paths::STATUS_FILE, r#"{"version": 2}"#);
-    let error = look(&machine.cx.sys.files, false).unwrap_err();
+    let error = read_status(&machine.cx.sys.files, false).unwrap_err();
     assert!(
         error.to_string().contains("version 2 of a status"),
         "{error}"
@@ -154,9 +154,9 @@ fn before_the_first_run_and_after_an_update() {
 
 #[test]
 fn the_json_form_is_what_the_spec_crate_reads() {
-    let machine = testing::machine(testing::control_plane());
-    machine.cx.tell.hello();
-    let (text, _) = look(&machine.cx.sys.files, true).unwrap();
+    let machine = testing::fake_machine(testing::control_plane());
+    machine.cx.report.started();
+    let (text, _) = read_status(&machine.cx.sys.files, true).unwrap();
     assert_eq!(serde_json::from_str::<Status>(&text).unwrap().agent.pid, 0);
 }
 
@@ -168,7 +168,7 @@ fn spans_in_their_largest_sensible_unit() {
         (10_800_000, "3 h"),
         (864_000_000, "10 d"),
     ] {
-        assert_eq!(span(ms), text);
+        assert_eq!(human_span(ms), text);
     }
-    assert_eq!(until(10_000, 4_000), "ended 6 s ago");
+    assert_eq!(time_until(10_000, 4_000), "ended 6 s ago");
 }

@@ -70,13 +70,13 @@ const CSV: &str = "# pxname,svname,scur,status,lastchg,check_status\n\
                    apiservers,last-resort-node2,1,no check,,\n";
 
 async fn looked(csv: &str, answer: &'static str) -> (anyhow::Result<()>, Vec<String>) {
-    let machine = testing::machine(testing::control_plane());
+    let machine = testing::fake_machine(testing::control_plane());
     machine.file("/run/haproxy/here", "");
     let listener = UnixListener::bind(machine.cx.sys.files.path(STATS_SOCKET)).unwrap();
     let heard = Rc::new(RefCell::new(Vec::new()));
     let run = async {
         tokio::task::spawn_local(haproxy(listener, csv.into(), answer, heard.clone()));
-        look("node2", &machine.cx.sys).await
+        cut_lost_sessions("node2", &machine.cx.sys).await
     };
     let done = LocalSet::new().run_until(run).await;
     let heard = heard.take();

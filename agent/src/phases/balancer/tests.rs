@@ -3,11 +3,11 @@ use tokio::net::UnixListener;
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 /// A control plane with its CA, the units there but not running, and a haproxy that answers.
-fn machine(keepalived_state: &str) -> Machine {
-    let machine = testing::machine(testing::control_plane());
+fn machine(keepalived_state: &str) -> FakeMachine {
+    let machine = testing::fake_machine(testing::control_plane());
     machine.file(CLUSTER_CA, "-----BEGIN CERTIFICATE-----\n");
     machine.file("/run/haproxy/here", "");
     machine
@@ -23,7 +23,7 @@ fn machine(keepalived_state: &str) -> Machine {
     machine
 }
 
-async fn with_haproxy<T>(machine: &Machine, test: impl Future<Output = T>) -> T {
+async fn with_haproxy<T>(machine: &FakeMachine, test: impl Future<Output = T>) -> T {
     let listener = UnixListener::bind(machine.cx.sys.files.path(haproxy::HEALTH_SOCKET)).unwrap();
     let serve = async move {
         loop {
@@ -105,10 +105,10 @@ async fn a_reload_that_failed_is_asked_for_again() {
             .broken
             .borrow_mut()
             .push(haproxy::UNIT.into());
-        assert!(apply(&machine.cx, &two).await.is_err());
+        assert!(apply_backends(&machine.cx, &two).await.is_err());
         machine.systemd.broken.borrow_mut().clear();
         assert!(needed(&machine.cx).await.unwrap());
-        apply(&machine.cx, &two).await.unwrap();
+        apply_backends(&machine.cx, &two).await.unwrap();
     })
     .await;
     assert_eq!(machine.orders(), ["reload-or-restart haproxy.service"; 2]);
@@ -121,14 +121,14 @@ async fn other_apiservers_reload_haproxy_alone_and_are_remembered() {
     with_haproxy(&machine, async {
         run(&machine.cx).await.unwrap();
         machine.orders();
-        apply(&machine.cx, &two).await.unwrap();
+        apply_backends(&machine.cx, &two).await.unwrap();
         assert_eq!(machine.orders(), ["reload-or-restart haproxy.service"]);
-        apply(&machine.cx, &two).await.unwrap();
+        apply_backends(&machine.cx, &two).await.unwrap();
         run(&machine.cx).await.unwrap();
     })
     .await;
     assert_eq!(machine.orders(), Vec::<String>::new(), "nothing changed");
-    assert_eq!(backends(&machine.cx).unwrap(), two);
+    assert_eq!(configured_backends(&machine.cx).unwrap(), two);
 }
 
 #[tokio::test]

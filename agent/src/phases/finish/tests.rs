@@ -3,11 +3,11 @@ use ha_kube::Identity;
 use super::*;
 use crate::kube::pki;
 use crate::kube::testing::{Authority, node_identity, run_local, test_authority};
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 /// A worker that has joined: its kubelet has a certificate of its own.
-fn joined(ca: &Authority) -> (Machine, Identity) {
-    let machine = testing::machine(testing::worker());
+fn joined(ca: &Authority) -> (FakeMachine, Identity) {
+    let machine = testing::fake_machine(testing::worker());
     let first = node_identity(ca, "node4");
     machine.file(&pki("ca.crt"), ca.cert());
     machine.file(paths::IDENTITY_CERT, &first.cert);

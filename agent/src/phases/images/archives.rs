@@ -25,7 +25,7 @@ const MAX_LIST: u64 = 4 << 20;
 const LIST: &str = "manifest.json";
 
 /// Imports what is not there. Each archive by itself: a broken one is a warning and stops no other.
-pub async fn import(cx: &Context) -> Result<()> {
+pub async fn import_archives(cx: &Context) -> Result<()> {
     let archives: Vec<String> = cx
         .sys
         .files
@@ -40,24 +40,24 @@ pub async fn import(cx: &Context) -> Result<()> {
         warn!("images: archives are imported into containerd only; CRI-O pulls its images");
         return Ok(());
     }
-    let here = super::here(cx).await?;
+    let here = super::local_images(cx).await?;
     let total = u32::try_from(archives.len()).unwrap_or(u32::MAX);
     for (done, name) in (0_u32..).zip(&archives) {
-        cx.tell.progress(Phase::Images, done, total);
-        if let Err(error) = one(cx, name, &here).await {
+        cx.report.progress(Phase::Images, done, total);
+        if let Err(error) = import_archive(cx, name, &here).await {
             warn!("images: {name}: {error:#}");
-            cx.tell
+            cx.report
                 .waiting(Phase::Images, "images", &format!("{name}: {error:#}"));
         }
     }
-    cx.tell.progress(Phase::Images, total, total);
+    cx.report.progress(Phase::Images, total, total);
     Ok(())
 }
 
-async fn one(cx: &Context, name: &str, here: &[String]) -> Result<()> {
+async fn import_archive(cx: &Context, name: &str, here: &[String]) -> Result<()> {
     let file = format!("{}/{name}", paths::ASSETS_IMAGES);
     let path = cx.sys.files.path(&file);
-    let holds = images(cx.sys.files.open(&file)?)
+    let holds = images_in_archive(cx.sys.files.open(&file)?)
         .with_context(|| format!("cannot read {}", path.display()))?;
     if !holds.is_empty() && holds.iter().all(|image| here.contains(image)) {
         info!("images: {name}: all of its images are there");
@@ -71,19 +71,23 @@ async fn one(cx: &Context, name: &str, here: &[String]) -> Result<()> {
 
 /// The images of an archive as containerd calls them; none: it has no list that is known here (or is compressed), and whether
 /// its images are there cannot be told.
-fn images(mut file: File) -> Result<Vec<String>> {
-    let Some(list) = list(&mut file)? else {
+fn images_in_archive(mut file: File) -> Result<Vec<String>> {
+    let Some(list) = find_image_list(&mut file)? else {
         return Ok(Vec::new());
     };
     let Ok(Value::Array(entries)) = serde_json::from_slice(&list) else {
         return Ok(Vec::new());
     };
     let tags = entries.iter().filter_map(|e| e["RepoTags"].as_array());
-    Ok(tags.flatten().filter_map(Value::as_str).map(full).collect())
+    Ok(tags
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(full_image_name)
+        .collect())
 }
 
 /// Goes from header to header; contents are not read.
-fn list(file: &mut File) -> Result<Option<Vec<u8>>> {
+fn find_image_list(file: &mut File) -> Result<Option<Vec<u8>>> {
     let mut header = [0; BLOCK as usize];
     loop {
         // A file that ends, or goes on with something else: no tar, or no list in it.
@@ -94,7 +98,7 @@ fn list(file: &mut File) -> Result<Option<Vec<u8>>> {
             .split(|byte| *byte == 0)
             .next()
             .unwrap_or_default();
-        let Some(size) = size(&header[124..136]) else {
+        let Some(size) = parse_size(&header[124..136]) else {
             return Ok(None);
         };
         if name == LIST.as_bytes() && size <= MAX_LIST {
@@ -108,7 +112,7 @@ fn list(file: &mut File) -> Result<Option<Vec<u8>>> {
 }
 
 /// Octal digits; what is larger than 8 GiB is written in binary, behind a first byte of 0x80.
-fn size(field: &[u8]) -> Option<u64> {
+fn parse_size(field: &[u8]) -> Option<u64> {
     if field[0] == 0x80 {
         let bytes: [u8; 8] = field[4..].try_into().ok()?;
         return Some(u64::from_be_bytes(bytes));
@@ -118,8 +122,7 @@ fn size(field: &[u8]) -> Option<u64> {
     u64::from_str_radix(digits, 8).ok()
 }
 
-/// `busybox:1` is `docker.io/library/busybox:1`.
-fn full(name: &str) -> String {
+fn full_image_name(name: &str) -> String {
     match name.split_once('/') {
         Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => name.to_owned(),
         Some(_) => format!("docker.io/{name}"),

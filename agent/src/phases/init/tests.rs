@@ -1,25 +1,25 @@
 use super::*;
 use crate::kube::testing::{Authority, Script, run_local, test_authority};
 use crate::kube::{KUBELET_CONF, KUBELET_PEM, pki};
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 const OWN_ETCD: &str = "- --initial-cluster=node1=https://10.77.0.11:2380\n";
 
 /// A founder whose three control planes are 127.NET.0.11 to .13 and whose VIP is 127.NET.0.30.
-fn founder(net: u8, ca: &Authority) -> Machine {
+fn founder(net: u8, ca: &Authority) -> FakeMachine {
     let mut node = testing::founder();
     for (i, peer) in (11..).zip(&mut node.control_planes) {
         peer.address = [127, net, 0, i].into();
     }
     node.address = node.control_planes[0].address;
     node.endpoint.vip = [127, net, 0, 30].into();
-    let machine = testing::machine(node);
+    let machine = testing::fake_machine(node);
     machine.file(&pki("ca.crt"), ca.cert());
     machine.file(&pki("ca.key"), ca.key().expose());
     machine
 }
 
-fn ran_kubeadm(machine: &Machine) -> bool {
+fn ran_kubeadm(machine: &FakeMachine) -> bool {
     machine
         .orders()
         .iter()

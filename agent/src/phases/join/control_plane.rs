@@ -8,8 +8,10 @@ use ha_wire::phase::Phase;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::resume::{EtcdStep, Facts, Plan, membership, resume, stale};
-use super::{ConfigFile, goes_on, has_kubelet_state, is_registered, kubeadm_config};
+use super::resume::{
+    EtcdStep, JoinFacts, JoinPlan, membership_in_list, remaining_steps, stale_members,
+};
+use super::{ConfigFile, has_kubelet_state, is_registered, kubeadm_config, start_known_kubelet};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
@@ -60,40 +62,43 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
 }
 
 /// What is left to do on this control plane.
-pub async fn what_is_left(cx: &Context) -> Result<Plan> {
-    Ok(resume(look(cx).await?))
+pub async fn what_is_left(cx: &Context) -> Result<JoinPlan> {
+    Ok(remaining_steps(observe_join(cx).await?))
 }
 
 /// Does what is left to do.
-pub async fn join(cx: &Context) -> Result<()> {
+pub async fn join_control_plane(cx: &Context) -> Result<()> {
     let plan = what_is_left(cx).await?;
     info!("left to do of the join: {plan}");
     if plan.prepare {
-        prepare(cx).await?;
+        prepare_node(cx).await?;
     }
     match plan.etcd {
-        EtcdStep::Join => under_lock(cx).await,
+        EtcdStep::Join => join_etcd_under_lease(cx).await,
         EtcdStep::Leave if plan.components => {
-            components(cx, &["check-etcd", "etcd-join"], &|_| ()).await
+            run_components(cx, &["check-etcd", "etcd-join"], &|_| ()).await
         }
         EtcdStep::Leave => Ok(()),
     }
 }
 
-async fn look(cx: &Context) -> Result<Facts> {
+async fn observe_join(cx: &Context) -> Result<JoinFacts> {
     let files = &cx.sys.files;
     let all_there = |names: &[String]| names.iter().all(|n| files.exists(n));
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
     let settings = EffectiveSettings::new(&cx.node);
-    let members = etcd(cx)?.members().await.context("etcd's member list")?;
+    let members = etcd_client(cx)?
+        .members()
+        .await
+        .context("etcd's member list")?;
     let own = Client::new(
         &kube::apiserver_url(cx.node.address),
         &cluster_ca(cx)?,
         None,
     )?
     .within(OWN_API);
-    Ok(Facts {
+    Ok(JoinFacts {
         kubelet: is_registered(cx, &client).await?,
         certificates: all_there(&certificate_files()),
         manifests: all_there(
@@ -106,7 +111,7 @@ async fn look(cx: &Context) -> Result<Facts> {
         ),
         etcd: files.exists(&format!("{}/member", settings.etcd_data))
             && files.exists(&manifest("etcd")),
-        member: membership(&members, &cx.node.name, cx.node.address),
+        member: membership_in_list(&members, &cx.node.name, cx.node.address),
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })
@@ -128,7 +133,7 @@ fn certificate_files() -> Vec<String> {
 }
 
 /// etcd on the peers first: this node's own member may be the sick one.
-fn etcd(cx: &Context) -> Result<Etcd> {
+fn etcd_client(cx: &Context) -> Result<Etcd> {
     kube::etcd_on(
         cx,
         cx.node.peers().map(|p| p.address).chain([cx.node.address]),
@@ -136,19 +141,19 @@ fn etcd(cx: &Context) -> Result<Etcd> {
 }
 
 /// Certificates, kubeconfigs and the kubelet, images too: as many nodes at once as there are.
-async fn prepare(cx: &Context) -> Result<()> {
+async fn prepare_node(cx: &Context) -> Result<()> {
     let client = kube::as_admin(cx)?;
     let mut skip = NOT_BEFORE.to_vec();
-    if has_kubelet_state(cx) && goes_on(cx, &client).await? {
+    if has_kubelet_state(cx) && start_known_kubelet(cx, &client).await? {
         skip.push("kubelet-start");
     } else {
         remove_old_node(cx, &client).await?;
-        kubeadm::forgive_kubelet(cx).await?;
+        kubeadm::reset_kubelet_failures(cx).await?;
     }
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
     cx.sys.files.make_dir(STATIC_PODS)?;
     let config = kubeadm_config(cx, PREPARE_RUN, &skip);
-    kubeadm::run(cx, Phase::Join, &["join"], &config, &|_| ()).await
+    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config, &|_| ()).await
 }
 
 /// kubeadm refuses to join under the name of a node that is Ready. On a disk without a kubelet's certificate it can only
@@ -163,7 +168,7 @@ async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
 }
 
 /// The lock is let go when the member votes; kubeadm goes on meanwhile with its components.
-async fn under_lock(cx: &Context) -> Result<()> {
+async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
     let held = lock::acquire_lease(cx, kube::as_admin(cx)?, LEASE, Phase::Join).await?;
     let promoted = Notify::new();
     let seen = |line: &str| {
@@ -173,7 +178,7 @@ async fn under_lock(cx: &Context) -> Result<()> {
     };
     let work = async {
         clean_up(cx).await?;
-        components(cx, &[], &seen).await
+        run_components(cx, &[], &seen).await
     };
     tokio::pin!(work);
     let ended = tokio::select! {
@@ -195,23 +200,23 @@ async fn let_go_beside(held: HeldLease<'_>, work: impl Future<Output = Result<()
 }
 
 /// kubeadm with the phases that come once the kubelet runs.
-async fn components(cx: &Context, also_skip: &[&str], line: &dyn Fn(&str)) -> Result<()> {
+async fn run_components(cx: &Context, also_skip: &[&str], line: &dyn Fn(&str)) -> Result<()> {
     let skip: Vec<&str> = NOT_AFTER.iter().chain(also_skip).copied().collect();
     let config = kubeadm_config(cx, COMPONENTS_RUN, &skip);
-    kubeadm::run(cx, Phase::Join, &["join"], &config, line).await
+    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config, line).await
 }
 
 /// Removes what interrupted joins left in the member list and, of this node's own, on its disk.
 async fn clean_up(cx: &Context) -> Result<()> {
-    let etcd = etcd(cx)?;
+    let etcd = etcd_client(cx)?;
     let members = etcd.members().await.context("etcd's member list")?;
-    for member in stale(&members, &cx.node.name, cx.node.address) {
+    for member in stale_members(&members, &cx.node.name, cx.node.address) {
         warn!(
             "etcd member {} ({}) is left over from an interrupted join or an earlier machine: removing it",
             member.id,
             member.label()
         );
-        cx.tell.waiting(
+        cx.report.waiting(
             Phase::Join,
             &format!("etcd to remove the old member {}", member.label()),
             "",
@@ -232,9 +237,9 @@ async fn wait_for_own_etcd_to_end(cx: &Context) {
     let own = SocketAddr::new(cx.node.address, ha_kube::ETCD_CLIENT_PORT);
     let begin = cx.sys.clock.now_ms();
     while cx.sys.clock.now_ms().saturating_sub(begin) < ETCD_GONE_WITHIN_MS
-        && net::accepts(own).await
+        && net::accepts_connections(own).await
     {
-        cx.tell
+        cx.report
             .waiting(Phase::Join, "the old etcd on this node to end", "");
         cx.sys.clock.sleep(LOOK).await;
     }

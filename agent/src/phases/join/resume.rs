@@ -7,7 +7,7 @@ use crate::kube::etcd::Member;
 
 /// What a look at this machine and at the cluster found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Facts {
+pub struct JoinFacts {
     /// The kubelet has its configuration and its kubeconfig, and its Node object is registered.
     pub kubelet: bool,
     /// Certificates and kubeconfigs of a control plane are there.
@@ -27,13 +27,10 @@ pub struct Facts {
 /// This node in etcd's member list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Membership {
-    /// Not in it.
     None,
-    /// Announced, never started.
     Unstarted,
     /// Started, does not vote yet.
     Learner,
-    /// Votes.
     Voter,
 }
 
@@ -48,7 +45,7 @@ pub enum EtcdStep {
 
 /// What is left to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Plan {
+pub struct JoinPlan {
     /// Certificates, kubeconfigs and a running kubelet: needs no lock.
     pub prepare: bool,
     /// etcd: under the lock.
@@ -57,7 +54,7 @@ pub struct Plan {
     pub components: bool,
 }
 
-impl std::fmt::Display for Plan {
+impl std::fmt::Display for JoinPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let etcd = self.etcd == EtcdStep::Join;
         let parts = [
@@ -75,7 +72,7 @@ impl std::fmt::Display for Plan {
     }
 }
 
-impl Plan {
+impl JoinPlan {
     /// Whether nothing is left to do.
     pub fn is_done(self) -> bool {
         self == Self {
@@ -87,12 +84,12 @@ impl Plan {
 }
 
 /// What is left to do.
-pub fn resume(facts: Facts) -> Plan {
+pub fn remaining_steps(facts: JoinFacts) -> JoinPlan {
     let settled = match facts.member {
         Membership::Voter => facts.etcd,
         Membership::None | Membership::Unstarted | Membership::Learner => false,
     };
-    Plan {
+    JoinPlan {
         prepare: !facts.kubelet || !facts.certificates,
         etcd: if settled {
             EtcdStep::Leave
@@ -104,7 +101,7 @@ pub fn resume(facts: Facts) -> Plan {
 }
 
 /// This node in a member list.
-pub fn membership(members: &[Member], name: &str, address: IpAddr) -> Membership {
+pub fn membership_in_list(members: &[Member], name: &str, address: IpAddr) -> Membership {
     match members.iter().find(|m| m.is_of(name, address)) {
         None => Membership::None,
         Some(m) if !m.is_started() => Membership::Unstarted,
@@ -115,7 +112,7 @@ pub fn membership(members: &[Member], name: &str, address: IpAddr) -> Membership
 
 /// Who must leave the list before this node may join, its holder of the lock: what is left of this node itself, and any
 /// learner: nobody else is joining, so it belongs to a join that died, and while it is there etcd takes no other.
-pub fn stale<'a>(members: &'a [Member], name: &str, address: IpAddr) -> Vec<&'a Member> {
+pub fn stale_members<'a>(members: &'a [Member], name: &str, address: IpAddr) -> Vec<&'a Member> {
     members
         .iter()
         .filter(|m| m.is_of(name, address) || m.is_learner || !m.is_started())
@@ -126,7 +123,7 @@ pub fn stale<'a>(members: &'a [Member], name: &str, address: IpAddr) -> Vec<&'a 
 mod tests {
     use super::*;
 
-    const DONE: Facts = Facts {
+    const DONE: JoinFacts = JoinFacts {
         kubelet: true,
         certificates: true,
         manifests: true,
@@ -135,7 +132,7 @@ mod tests {
         marked: true,
         ready: true,
     };
-    const BLANK: Facts = Facts {
+    const BLANK: JoinFacts = JoinFacts {
         kubelet: false,
         certificates: false,
         manifests: false,
@@ -145,8 +142,8 @@ mod tests {
         ready: false,
     };
 
-    fn plan(prepare: bool, etcd: EtcdStep, components: bool) -> Plan {
-        Plan {
+    fn plan(prepare: bool, etcd: EtcdStep, components: bool) -> JoinPlan {
+        JoinPlan {
             prepare,
             etcd,
             components,
@@ -161,7 +158,7 @@ mod tests {
             ("a blank disk", BLANK, plan(true, Join, true)),
             (
                 "a blank disk, its old member votes",
-                Facts {
+                JoinFacts {
                     member: Membership::Voter,
                     ..BLANK
                 },
@@ -169,7 +166,7 @@ mod tests {
             ),
             (
                 "killed among the certificates",
-                Facts {
+                JoinFacts {
                     certificates: true,
                     ..BLANK
                 },
@@ -177,7 +174,7 @@ mod tests {
             ),
             (
                 "killed before the member was added",
-                Facts {
+                JoinFacts {
                     kubelet: true,
                     certificates: true,
                     ..BLANK
@@ -186,7 +183,7 @@ mod tests {
             ),
             (
                 "killed when the learner was added",
-                Facts {
+                JoinFacts {
                     kubelet: true,
                     certificates: true,
                     manifests: true,
@@ -197,7 +194,7 @@ mod tests {
             ),
             (
                 "killed when the learner had started",
-                Facts {
+                JoinFacts {
                     member: Membership::Learner,
                     marked: false,
                     ready: false,
@@ -207,7 +204,7 @@ mod tests {
             ),
             (
                 "killed after promotion",
-                Facts {
+                JoinFacts {
                     marked: false,
                     ready: false,
                     ..DONE
@@ -216,7 +213,7 @@ mod tests {
             ),
             (
                 "killed after the mark",
-                Facts {
+                JoinFacts {
                     ready: false,
                     ..DONE
                 },
@@ -224,7 +221,7 @@ mod tests {
             ),
             (
                 "its member was removed by somebody",
-                Facts {
+                JoinFacts {
                     member: Membership::None,
                     ..DONE
                 },
@@ -232,7 +229,7 @@ mod tests {
             ),
             (
                 "its data are gone",
-                Facts {
+                JoinFacts {
                     etcd: false,
                     ..DONE
                 },
@@ -240,7 +237,7 @@ mod tests {
             ),
             (
                 "its Node object was deleted",
-                Facts {
+                JoinFacts {
                     kubelet: false,
                     marked: false,
                     ..DONE
@@ -249,9 +246,9 @@ mod tests {
             ),
         ];
         for (what, facts, expected) in cases {
-            assert_eq!(resume(facts), expected, "{what}");
+            assert_eq!(remaining_steps(facts), expected, "{what}");
             assert_eq!(
-                resume(facts).is_done(),
+                remaining_steps(facts).is_done(),
                 what == "nothing interrupted it",
                 "{what}"
             );
@@ -269,7 +266,9 @@ mod tests {
 
     #[test]
     fn membership_is_read_from_the_list() {
-        let me = |members: &[Member]| membership(members, "node2", "10.77.0.12".parse().unwrap());
+        let me = |members: &[Member]| {
+            membership_in_list(members, "node2", "10.77.0.12".parse().unwrap())
+        };
         let first = member("node1", 11, false);
         assert_eq!(me(std::slice::from_ref(&first)), Membership::None);
         assert_eq!(
@@ -300,7 +299,7 @@ mod tests {
             member("node4", 14, true),
         ];
         let ids = |name: &str, address: &str| {
-            stale(&members, name, address.parse().unwrap())
+            stale_members(&members, name, address.parse().unwrap())
                 .iter()
                 .map(|m| m.id.clone())
                 .collect::<Vec<_>>()

@@ -4,7 +4,7 @@ use super::*;
 use crate::kube::testing::{Script, node_identity, run_local, test_authority};
 use crate::kube::{ADMIN_CONF, manifest, pki};
 use crate::sys::Output;
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 const FREE: &str = r#"{"metadata":{"name":"ha-agent-etcd-join","resourceVersion":"1"},"spec":{"holderIdentity":""}}"#;
@@ -13,7 +13,7 @@ const MARKED: &str =
 
 /// A joining node with the cluster around it: the API behind the VIP, etcd on the first peer.
 struct Stage {
-    machine: Machine,
+    machine: FakeMachine,
     api: Script,
     etcd: Script,
 }
@@ -25,7 +25,7 @@ async fn stage(mut node: NodeFile, net: u8) -> Stage {
     node.address = [127, net, 0, if node.is_control_plane() { 12 } else { 14 }].into();
     node.endpoint.vip = [127, net, 0, 30].into();
     let (ca, etcd_ca) = (test_authority("kubernetes"), test_authority("etcd-ca"));
-    let machine = testing::machine(node);
+    let machine = testing::fake_machine(node);
     for (name, ca) in [("ca", &ca), ("etcd/ca", &etcd_ca)] {
         machine.file(&pki(&format!("{name}.crt")), ca.cert());
         machine.file(&pki(&format!("{name}.key")), ca.key().expose());

@@ -21,7 +21,6 @@ const DEADLINE: Duration = Duration::from_secs(180);
 const WATCH_DEADLINE: Duration = Duration::from_secs(330);
 /// The CLI's word for a release that exists; the cluster is unharmed.
 const EXISTS: &str = "cannot re-use a name that is still in use";
-/// Helm's Secrets.
 const HELM_TYPE: &str = "helm.sh/release.v1";
 const HELM_PREFIX: &str = "sh.helm.release.v1.cilium.v";
 
@@ -31,30 +30,27 @@ pub enum Release {
     /// Its objects are in the cluster.
     Deployed,
     /// An installer died at work; Helm then refuses everything until this Secret is gone.
-    Stuck {
-        /// The Secret.
-        secret: String,
-    },
+    Stuck { secret: String },
     /// It failed; an upgrade mends it.
     Failed,
 }
 
 /// Helm's newest word on Cilium; none: never installed.
-pub async fn release(client: &Client) -> Result<Option<Release>> {
+pub async fn installed_release(client: &Client) -> Result<Option<Release>> {
     let secrets = client.secrets_of_type(HELM_TYPE).await?;
     let newest = secrets
         .into_iter()
         .filter_map(|s| Some((s.name.strip_prefix(HELM_PREFIX)?.parse::<u32>().ok()?, s)))
         .max_by_key(|(version, _)| *version);
     Ok(newest.map(|(_, secret)| {
-        judge(
+        classify_release(
             secret.name,
             secret.labels.get("status").map_or("", String::as_str),
         )
     }))
 }
 
-fn judge(secret: String, status: &str) -> Release {
+fn classify_release(secret: String, status: &str) -> Release {
     match status {
         "deployed" | "superseded" => Release::Deployed,
         "pending-install" | "pending-upgrade" | "pending-rollback" | "uninstalling" => {
@@ -66,37 +62,44 @@ fn judge(secret: String, status: &str) -> Release {
 
 /// The values that Cilium is installed with.
 pub fn values_file(cx: &Context, users: &Map<String, Value>) -> ConfigFile {
-    ConfigFile::new(CILIUM_VALUES, render::cilium::values(&cx.node, users))
+    ConfigFile::new(
+        CILIUM_VALUES,
+        render::cilium::render_values(&cx.node, users),
+    )
 }
 
 /// Brings Cilium to this version with these values; changes nothing if it is there.
-pub async fn ensure(cx: &Context, version: &str, users: &Map<String, Value>) -> Result<()> {
+pub async fn ensure_installed(
+    cx: &Context,
+    version: &str,
+    users: &Map<String, Value>,
+) -> Result<()> {
     let values = values_file(cx, users);
     cx.sys
         .files
         .write(&values.name, 0o600, values.text.as_bytes())?;
     let client = kube::as_admin(cx)?;
-    if let Some(Release::Stuck { secret }) = release(&client).await? {
+    if let Some(Release::Stuck { secret }) = installed_release(&client).await? {
         warn!(
             "an installation of Cilium was interrupted: deleting its stuck Helm release {secret}"
         );
         client.delete_secret(&secret).await?;
     }
-    let verb = if release(&client).await?.is_some() {
+    let verb = if installed_release(&client).await?.is_some() {
         "upgrade"
     } else {
         "install"
     };
-    match run(cx, verb, version).await {
-        Err(error) if verb == "install" && says(&error, EXISTS) => {
-            run(cx, "upgrade", version).await
+    match run_cilium(cx, verb, version).await {
+        Err(error) if verb == "install" && output_contains(&error, EXISTS) => {
+            run_cilium(cx, "upgrade", version).await
         }
         other => other,
     }
     .with_context(|| format!("cilium {verb}"))
 }
 
-async fn run(cx: &Context, verb: &str, version: &str) -> Result<()> {
+async fn run_cilium(cx: &Context, verb: &str, version: &str) -> Result<()> {
     let values = cx.sys.files.path(CILIUM_VALUES);
     let args = [
         verb,
@@ -106,20 +109,20 @@ async fn run(cx: &Context, verb: &str, version: &str) -> Result<()> {
         &values.to_string_lossy(),
     ];
     let told = |line: &str| {
-        cx.tell
+        cx.report
             .waiting(Phase::Network, &format!("cilium {verb}"), line)
     };
     cx.sys
         .commands
         .run_watched(with_admin(cx, Cmd::new("cilium", &args, DEADLINE)), &told)
         .await?;
-    cx.tell
-        .facts(|status| status.network = format!("cilium {version} installed"));
+    cx.report
+        .update_status(|status| status.network = format!("cilium {version} installed"));
     Ok(())
 }
 
 /// Shows what Cilium says about itself until somebody stops listening.
-pub async fn watch(cx: &Context) {
+pub async fn show_progress(cx: &Context) {
     let args = [
         "status",
         "--wait",
@@ -130,8 +133,8 @@ pub async fn watch(cx: &Context) {
     let told = |line: &str| {
         let line = line.trim();
         if line.contains(':') {
-            cx.tell
-                .facts(|status| status.network = format!("cilium: {line}"));
+            cx.report
+                .update_status(|status| status.network = format!("cilium: {line}"));
         }
     };
     if let Err(error) = cx
@@ -155,7 +158,7 @@ fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
     cmd
 }
 
-fn says(error: &anyhow::Error, words: &str) -> bool {
+fn output_contains(error: &anyhow::Error, words: &str) -> bool {
     let tail = error
         .chain()
         .find_map(|c| c.downcast_ref::<CommandFailed>())
@@ -179,7 +182,7 @@ mod tests {
             ("failed", Release::Failed),
             ("", Release::Failed),
         ] {
-            assert_eq!(judge("s".into(), status), expected, "{status}");
+            assert_eq!(classify_release("s".into(), status), expected, "{status}");
         }
     }
 }

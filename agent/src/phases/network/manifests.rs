@@ -17,14 +17,14 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Applies all sources in order, again and again until each object is there.
-pub async fn ensure(cx: &Context, sources: &[String]) -> Result<()> {
+pub async fn ensure_applied(cx: &Context, sources: &[String]) -> Result<()> {
     for source in sources {
         let mut tried = 1;
-        while let Err(error) = apply(cx, source).await {
+        while let Err(error) = apply_manifest(cx, source).await {
             if tried == TRIES {
                 return Err(error).with_context(|| format!("pod network: {source}"));
             }
-            cx.tell.waiting(
+            cx.report.waiting(
                 Phase::Network,
                 &format!("{source} to be applied"),
                 &format!("{error:#}"),
@@ -33,15 +33,15 @@ pub async fn ensure(cx: &Context, sources: &[String]) -> Result<()> {
             tried += 1;
         }
     }
-    cx.tell
-        .facts(|status| status.network = "manifests applied".into());
+    cx.report
+        .update_status(|status| status.network = "manifests applied".into());
     Ok(())
 }
 
 /// Whether every object of every source is in the cluster.
 pub async fn are_there(cx: &Context, sources: &[String]) -> bool {
     for source in sources {
-        let file = file(cx, source);
+        let file = manifest_file(cx, source);
         let args = ["get", "--filename", &file, "--output", "name"];
         if cx
             .sys
@@ -56,8 +56,8 @@ pub async fn are_there(cx: &Context, sources: &[String]) -> bool {
     true
 }
 
-async fn apply(cx: &Context, source: &str) -> Result<()> {
-    let file = file(cx, source);
+async fn apply_manifest(cx: &Context, source: &str) -> Result<()> {
+    let file = manifest_file(cx, source);
     let args = [
         "apply",
         "--server-side",
@@ -74,7 +74,7 @@ async fn apply(cx: &Context, source: &str) -> Result<()> {
 }
 
 /// A URL stays one, a name is a file that Ignition brought.
-fn file(cx: &Context, source: &str) -> String {
+fn manifest_file(cx: &Context, source: &str) -> String {
     if ha_wire::settings::is_url(source) {
         return source.to_owned();
     }

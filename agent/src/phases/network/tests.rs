@@ -5,18 +5,18 @@ use super::*;
 use crate::kube::pki;
 use crate::kube::testing::{Script, node_identity, run_local, test_authority};
 use crate::sys::{CommandFailed, Output};
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 const READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
 const NOT_READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"False","message":"cni plugin not initialized"}]}}"#;
 const SECRETS: &str = "GET /api/v1/namespaces/kube-system/secrets";
 const FREE: &str = r#"{"metadata":{"name":"ha-agent-network","resourceVersion":"1"},"spec":{}}"#;
 
-async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (Machine, Script) {
+async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
     node.endpoint.vip = [127, net, 0, 30].into();
     node.cni = cni;
     let ca = test_authority("kubernetes");
-    let machine = testing::machine(node);
+    let machine = testing::fake_machine(node);
     machine.file(&pki("ca.crt"), ca.cert());
     machine.file(&pki("ca.key"), ca.key().expose());
     let me = node_identity(&ca, "n");
@@ -42,7 +42,7 @@ fn helm(status: &str) -> String {
         .to_string()
 }
 
-fn programs(machine: &Machine) -> Vec<String> {
+fn programs(machine: &FakeMachine) -> Vec<String> {
     let short = |o: String| {
         o.split_whitespace()
             .skip(1)

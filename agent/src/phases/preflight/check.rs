@@ -1,4 +1,4 @@
-//! One check: name, verdict, the machine's words, the cure and the command that shows it.
+//! One check: name, verdict, the machine's words, the remedy and the command that shows it.
 
 use serde::Serialize;
 
@@ -21,31 +21,30 @@ pub enum Verdict {
 pub struct Check {
     /// What was looked at.
     pub name: String,
-    /// How it ended.
     pub verdict: Verdict,
     /// What the machine says.
     pub reason: String,
     /// What to do; empty: nothing.
-    pub cure: String,
+    pub remedy: String,
     /// The command that shows it.
-    pub look: String,
+    pub command: String,
 }
 
 /// The builder of a check: passes unless told otherwise.
-pub fn check(name: &str, look: &str) -> Check {
+pub fn passing_check(name: &str, command: &str) -> Check {
     Check {
         name: name.into(),
         verdict: Verdict::Pass,
         reason: "ok".into(),
-        cure: String::new(),
-        look: look.into(),
+        remedy: String::new(),
+        command: command.into(),
     }
 }
 
 impl Check {
-    /// Ended otherwise, with this reason and cure.
-    pub fn with(mut self, verdict: Verdict, reason: String, cure: &str) -> Self {
-        (self.verdict, self.reason, self.cure) = (verdict, reason, cure.into());
+    /// Ended otherwise, with this reason and remedy.
+    pub fn with(mut self, verdict: Verdict, reason: String, remedy: &str) -> Self {
+        (self.verdict, self.reason, self.remedy) = (verdict, reason, remedy.into());
         self
     }
 

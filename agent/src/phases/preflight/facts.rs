@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ha_wire::paths;
 
-use super::{judge, mend, scheduling};
+use super::{evaluate, fix, scheduling};
 use crate::context::Context;
 use crate::kube::{certs, kubeconfig};
 use crate::render::{haproxy, keepalived};
@@ -15,7 +15,6 @@ use crate::sys::proc;
 
 /// The directory whose file system holds images, etcd and pods.
 const DATA: &str = "/var/lib";
-/// The cluster's CA.
 use ha_wire::paths::CA_CERT as CA;
 /// Which cluster this node belongs to, once it has joined.
 use ha_wire::paths::KUBELET_CONF;
@@ -26,7 +25,7 @@ pub const PROGRAMS: [&str; 3] = ["kubeadm", "kubelet", "kubectl"];
 
 /// What the machine is like.
 #[derive(Debug, Clone, Default)]
-pub struct Facts {
+pub struct MachineFacts {
     /// The clock, milliseconds since 1970.
     pub now_ms: u64,
     /// Each certificate that must be valid now: file, from, until.
@@ -45,7 +44,6 @@ pub struct Facts {
     pub overlay: bool,
     /// Free KiB below /var/lib; none: not known.
     pub free_kib: Option<u64>,
-    /// Swap devices.
     pub swaps: Vec<String>,
     /// Ports of ours that somebody listens on, and who; empty: not to be found out.
     pub holders: BTreeMap<u16, String>,
@@ -62,20 +60,20 @@ pub struct Facts {
 }
 
 /// Looks at the machine.
-pub async fn gather(cx: &Context) -> Facts {
+pub async fn gather_facts(cx: &Context) -> MachineFacts {
     let files = &cx.sys.files;
     let read = |name: &str| files.read(name).ok().flatten();
-    let wanted: Vec<u16> = judge::wanted_ports(&cx.node).into_keys().collect();
-    let Listening { holders, hidden } = listeners::listening(files, &wanted);
-    let mut facts = Facts {
+    let wanted: Vec<u16> = evaluate::wanted_ports(&cx.node).into_keys().collect();
+    let Listening { holders, hidden } = listeners::find_listeners(files, &wanted);
+    let mut facts = MachineFacts {
         now_ms: cx.sys.clock.now_ms(),
         has_ca: files.exists(CA),
         hostname: proc::host_name(),
-        in_hosts: mend::named(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
+        in_hosts: fix::is_in_hosts_file(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
         address_here: has_address(cx.node.address, Some(&cx.node.interface)).unwrap_or(false),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: proc::free_kib(files, DATA),
-        swaps: swaps(&read("/proc/swaps").unwrap_or_default()),
+        swaps: parse_swaps(&read("/proc/swaps").unwrap_or_default()),
         holders,
         hidden,
         keepalived_in_real_time: scheduling::keepalived_in_real_time(files),
@@ -87,11 +85,11 @@ pub async fn gather(cx: &Context) -> Facts {
         other_cluster: read(KUBELET_CONF)
             .zip(read(CA))
             .is_some_and(|(conf, ca)| names_other_ca(&conf, &ca)),
-        certificates: certificates(cx),
+        certificates: certificate_dates(cx),
         kernel: kernel_settings(files),
         units: BTreeMap::new(),
     };
-    for unit in units(cx) {
+    for unit in required_units(cx) {
         let state = cx.sys.systemd.active_state(&unit).await;
         let state = state.map_err(|error| format!("unknown: {error:#}"));
         facts.units.insert(unit, state);
@@ -101,16 +99,16 @@ pub async fn gather(cx: &Context) -> Facts {
 
 /// The settings that preflight sees to, as they are.
 fn kernel_settings(files: &Files) -> BTreeMap<String, String> {
-    let names = mend::SYSCTLS.map(|(name, ..)| name).into_iter();
+    let names = fix::SYSCTLS.map(|(name, ..)| name).into_iter();
     let setting = |name: &'static str| {
         let value = files.read(name).ok()??;
         Some((name.to_owned(), value.trim().to_owned()))
     };
-    names.chain([mend::INOTIFY]).filter_map(setting).collect()
+    names.chain([fix::INOTIFY]).filter_map(setting).collect()
 }
 
 /// The CA's dates, and the identity's until the node has joined with it.
-fn certificates(cx: &Context) -> Vec<(String, u64, u64)> {
+fn certificate_dates(cx: &Context) -> Vec<(String, u64, u64)> {
     let joined = cx.sys.files.exists(KUBELET_CONF);
     let names = [CA]
         .into_iter()
@@ -123,7 +121,7 @@ fn certificates(cx: &Context) -> Vec<(String, u64, u64)> {
 }
 
 /// Units that must be known to systemd.
-fn units(cx: &Context) -> Vec<String> {
+fn required_units(cx: &Context) -> Vec<String> {
     let mut all = vec![
         "kubelet.service".to_owned(),
         cx.node.kubernetes.cri.unit().to_owned(),
@@ -139,7 +137,7 @@ fn in_path(cx: &Context, program: &str) -> bool {
         .any(|dir| cx.sys.files.exists(&format!("{dir}/{program}")))
 }
 
-fn swaps(text: &str) -> Vec<String> {
+fn parse_swaps(text: &str) -> Vec<String> {
     text.lines()
         .skip(1)
         .filter_map(|l| l.split_whitespace().next())
@@ -160,10 +158,10 @@ mod tests {
     #[test]
     fn swap_devices_are_read_past_the_header() {
         assert_eq!(
-            swaps("Filename Type Size Used Priority\n/dev/vda3 partition 1 0 -2\n"),
+            parse_swaps("Filename Type Size Used Priority\n/dev/vda3 partition 1 0 -2\n"),
             ["/dev/vda3"]
         );
-        assert!(swaps("Filename\t\t\t\tType\n").is_empty());
+        assert!(parse_swaps("Filename\t\t\t\tType\n").is_empty());
     }
 
     #[test]

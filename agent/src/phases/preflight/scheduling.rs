@@ -6,7 +6,6 @@ use crate::sys::files::Files;
 const KEEPALIVED: &str = "keepalived";
 /// The field `policy` of /proc/PID/stat, counted from the one after the process' name.
 const POLICY: usize = 38;
-/// `SCHED_FIFO` and `SCHED_RR`.
 const REAL_TIME: [&str; 2] = ["1", "2"];
 
 /// Whether one of keepalived's processes is in a real-time class: the one that speaks VRRP is to be. None: none runs.

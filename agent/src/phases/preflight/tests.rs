@@ -1,12 +1,12 @@
 use super::*;
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 /// A worker on this very machine's loopback interface, with its CA and programs.
-fn machine() -> Machine {
+fn machine() -> FakeMachine {
     let mut node = testing::worker();
     node.name = crate::sys::proc::host_name();
     (node.interface, node.address) = ("lo".into(), "127.0.0.1".parse().unwrap());
-    let machine = testing::machine(node);
+    let machine = testing::fake_machine(node);
     machine.file("/etc/kubernetes/pki/ca.crt", &testing::ca_pem());
     for program in facts::PROGRAMS {
         machine.file(&format!("/usr/bin/{program}"), "");
@@ -92,10 +92,10 @@ fn names_in_the_hosts_file() {
         ("node9", false),
         ("node", false),
     ] {
-        assert_eq!(mend::named(hosts, name), there, "{name}");
+        assert_eq!(fix::is_in_hosts_file(hosts, name), there, "{name}");
     }
     assert!(
-        !mend::named("node2\n", "node2"),
+        !fix::is_in_hosts_file("node2\n", "node2"),
         "a line without an address names nobody"
     );
 }

@@ -11,11 +11,11 @@ use ha_wire::node::{NodeFile, Peer};
 
 /// Control planes that this agent has seen in the cluster.
 #[derive(Debug, Clone, Default)]
-pub struct Known {
+pub struct SeenControlPlanes {
     seen: BTreeSet<String>,
 }
 
-impl Known {
+impl SeenControlPlanes {
     /// The backends from now on, in a stable order: as they are, then newcomers by name.
     pub fn wanted(
         &mut self,
@@ -36,7 +36,7 @@ impl Known {
         let mut wanted: Vec<Peer> = now
             .iter()
             .filter(|p| !left(p))
-            .map(|p| moved(p, nodes))
+            .map(|p| with_current_address(p, nodes))
             .collect();
         let mut new: Vec<Peer> = nodes.to_vec();
         new.push(Peer {
@@ -58,7 +58,7 @@ impl Known {
 }
 
 /// A control plane made anew under its name may have another address.
-fn moved(peer: &Peer, nodes: &[Peer]) -> Peer {
+fn with_current_address(peer: &Peer, nodes: &[Peer]) -> Peer {
     nodes
         .iter()
         .find(|n| n.name == peer.name)
@@ -165,7 +165,7 @@ mod tests {
             ),
         ];
         for (what, seen, now, nodes, answers, expected) in cases {
-            let mut known = Known {
+            let mut known = SeenControlPlanes {
                 seen: peers(seen).into_iter().map(|p| p.name).collect(),
             };
             let wanted = known.wanted(&peers(now), &peers(nodes), &endpoints(answers), &me);
@@ -175,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_new_address_under_an_old_name_replaces() {
-        let mut known = Known::default();
+        let mut known = SeenControlPlanes::default();
         let mut nodes = peers(&[11, 12, 13]);
         nodes[2].address = [10, 77, 0, 99].into();
         let wanted = known.wanted(

@@ -20,7 +20,7 @@ const LATE_DAYS: u64 = 21;
 const DAY_MS: u64 = 24 * 3600 * 1000;
 
 /// Tells the first expiry; one that is near is a fault. The kubelet renews its own in time.
-pub fn look(cx: &Context) -> Result<()> {
+pub fn check_expiry(cx: &Context) -> Result<()> {
     let mut all = Vec::new();
     for name in CERTIFICATES {
         if let Some(pem) = cx.sys.files.read(&pki(&format!("{name}.crt")))? {
@@ -41,8 +41,8 @@ pub fn look(cx: &Context) -> Result<()> {
         );
     }
     let first = all.into_iter().min_by_key(|e| e.at_ms);
-    cx.tell
-        .facts(|status| status.first_expiry.clone_from(&first));
+    cx.report
+        .update_status(|status| status.first_expiry.clone_from(&first));
     match first {
         Some(e) if e.name != "kubelet" && left_days(&e, cx.sys.clock.now_ms()) < LATE_DAYS => {
             bail!(

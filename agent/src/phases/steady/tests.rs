@@ -13,7 +13,7 @@ fn member(id: &str, name: &str, is_learner: bool) -> Member {
 
 #[test]
 fn etcd_is_told_by_names() {
-    let machine = testing::machine(testing::control_plane());
+    let machine = testing::fake_machine(testing::control_plane());
     let members = [
         member("11", "node1", false),
         member("12", "node2", false),
@@ -35,21 +35,21 @@ fn etcd_is_told_by_names() {
 
 #[test]
 fn a_fault_is_degraded_and_its_end_is_steady() {
-    let machine = testing::machine(testing::worker());
-    let tell = &machine.cx.tell;
-    tell.started(ha_wire::phase::Phase::Steady, 1);
-    tell.facts(|s| tell_state(s, false, "one look failed", 1));
+    let machine = testing::fake_machine(testing::worker());
+    let report = &machine.cx.report;
+    report.phase_started(ha_wire::phase::Phase::Steady, 1);
+    report.update_status(|s| update_state(s, false, "one look failed", 1));
     assert_eq!(
         (machine.status().state, machine.status().last_error.as_str()),
         (PhaseState::Steady, "")
     );
-    tell.facts(|s| tell_state(s, true, "etcd: no leader", 2));
+    report.update_status(|s| update_state(s, true, "etcd: no leader", 2));
     assert_eq!(
         (machine.status().state, machine.status().since_ms),
         (PhaseState::Degraded, 2)
     );
     assert_eq!(machine.status().last_error, "etcd: no leader");
-    tell.facts(|s| tell_state(s, false, "", 3));
+    report.update_status(|s| update_state(s, false, "", 3));
     assert_eq!(
         (machine.status().state, machine.status().last_error.as_str()),
         (PhaseState::Steady, "")
@@ -58,15 +58,15 @@ fn a_fault_is_degraded_and_its_end_is_steady() {
 
 #[test]
 fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
-    let machine = testing::machine(testing::control_plane());
+    let machine = testing::fake_machine(testing::control_plane());
     assert!(
-        expiry::look(&machine.cx).is_ok(),
+        expiry::check_expiry(&machine.cx).is_ok(),
         "no certificate, no fault"
     );
     let ca = test_authority("kubernetes");
     let client = node_identity(&ca, "x");
     machine.file(&kube::pki("apiserver.crt"), &client.cert);
-    let error = expiry::look(&machine.cx).unwrap_err();
+    let error = expiry::check_expiry(&machine.cx).unwrap_err();
     assert_eq!(
         error.to_string(),
         "apiserver ends in 0 d: kubeadm certs renew all"
@@ -88,7 +88,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
         node.cni = Cni::Manifests {
             sources: Vec::new(),
         };
-        let machine = testing::machine(node);
+        let machine = testing::fake_machine(node);
         machine.file(&kube::pki("ca.crt"), ca.cert());
         let own = node_identity(&ca, "node4");
         machine.file(kube::KUBELET_PEM, own.joint_pem().expose());
@@ -103,11 +103,14 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
             script.on("GET /api/v1/nodes/node4", 200, &ready(status));
         }
         script.serve_at(&ca, "127.161.0.30:6444").await;
-        machine.cx.tell.started(ha_wire::phase::Phase::Steady, 1);
-        let mut watch = Watch::begin(&machine.cx);
+        machine
+            .cx
+            .report
+            .phase_started(ha_wire::phase::Phase::Steady, 1);
+        let mut watch = SteadyWatch::begin(&machine.cx);
         let mut states = Vec::new();
         for _ in 0..5 {
-            watch.look().await;
+            watch.observe().await;
             states.push((machine.status().state, machine.status().node_ready));
         }
         use PhaseState::{Degraded, Steady};

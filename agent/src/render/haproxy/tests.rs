@@ -7,44 +7,44 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::render::judges::haproxy_takes;
-use crate::render::testing::{golden, nodes};
+use crate::render::testing::{assert_golden, balancer_nodes};
+use crate::render::validators::assert_haproxy_accepts;
 use crate::testing;
 
 #[test]
 fn golden_files() {
-    for (name, node) in nodes() {
-        golden(
+    for (name, node) in balancer_nodes() {
+        assert_golden(
             &format!("{name}.haproxy.cfg"),
-            &config(&node, &node.control_planes),
+            &render_config(&node, &node.control_planes),
         );
     }
 }
 
 #[test]
 fn the_servers_are_read_back() {
-    for (name, node) in nodes() {
+    for (name, node) in balancer_nodes() {
         assert_eq!(
-            servers(&config(&node, &node.control_planes)),
+            parse_servers(&render_config(&node, &node.control_planes)),
             node.control_planes,
             "{name}"
         );
     }
     assert!(
-        servers("# the sysext's seed\nbackend web\n    server a 1.2.3.4:80 check\n").is_empty()
+        parse_servers("# the sysext's seed\nbackend web\n    server a 1.2.3.4:80 check\n")
+            .is_empty()
     );
 }
 
 #[test]
 fn haproxy_takes_it() {
-    let config = |node: NodeFile| config(&node, &node.control_planes);
-    let texts = nodes()
+    let render = |node: NodeFile| render_config(&node, &node.control_planes);
+    let texts = balancer_nodes()
         .into_iter()
-        .map(|(name, n)| (name.into(), config(n)));
-    haproxy_takes(&texts.collect());
+        .map(|(name, n)| (name.into(), render(n)));
+    assert_haproxy_accepts(&texts.collect());
 }
 
-/// Ended when dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -68,7 +68,7 @@ fn a_check_s_handshake_has_the_time_of_the_whole_check() {
     let mut node = testing::founder();
     node.control_planes.truncate(1);
     node.control_planes[0].address = "127.0.0.1".parse().unwrap();
-    let text = config(&node, &node.control_planes)
+    let text = render_config(&node, &node.control_planes)
         .replace(CA, &place("ca.crt"))
         .replace("/run/haproxy", &place(""))
         .replace(

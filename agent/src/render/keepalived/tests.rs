@@ -1,18 +1,18 @@
 use super::*;
-use crate::render::judges::keepalived_takes;
-use crate::render::testing::{golden, nodes};
+use crate::render::testing::{assert_golden, balancer_nodes};
+use crate::render::validators::assert_keepalived_accepts;
 
 #[test]
 fn golden_files() {
-    for (name, node) in nodes() {
-        golden(&format!("{name}.keepalived.conf"), &config(&node));
+    for (name, node) in balancer_nodes() {
+        assert_golden(&format!("{name}.keepalived.conf"), &render_config(&node));
     }
 }
 
 #[test]
 fn no_node_is_told_to_be_its_own_peer() {
-    for (name, node) in nodes() {
-        let text = config(&node);
+    for (name, node) in balancer_nodes() {
+        let text = render_config(&node);
         let own = format!("        {}\n", node.address);
         assert!(!text.contains(&own), "{name}");
         assert_eq!(
@@ -25,8 +25,8 @@ fn no_node_is_told_to_be_its_own_peer() {
 
 #[test]
 fn keepalived_takes_it() {
-    let texts = nodes()
+    let texts = balancer_nodes()
         .into_iter()
-        .map(|(name, node)| (name.into(), config(&node)));
-    keepalived_takes(&texts.collect());
+        .map(|(name, node)| (name.into(), render_config(&node)));
+    assert_keepalived_accepts(&texts.collect());
 }

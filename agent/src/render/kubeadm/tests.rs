@@ -2,23 +2,23 @@ use ha_wire::settings::{Cri, Taint};
 use serde_json::json;
 
 use super::*;
-use crate::render::judges::kubeadm_takes;
-use crate::render::testing::golden;
+use crate::render::testing::assert_golden;
+use crate::render::validators::assert_kubeadm_accepts;
 use crate::testing;
 
-const V2: Machine = Machine {
+const V2: MachineTraits = MachineTraits {
     cgroup_v2: true,
     owns_conntrack: true,
     owns_disk: true,
     emulated: false,
 };
-const CONTAINER: Machine = Machine {
+const CONTAINER: MachineTraits = MachineTraits {
     cgroup_v2: false,
     owns_conntrack: false,
     owns_disk: false,
     emulated: false,
 };
-const EMULATED: Machine = Machine {
+const EMULATED: MachineTraits = MachineTraits {
     emulated: true,
     ..V2
 };
@@ -43,7 +43,7 @@ fn files() -> Vec<(String, String)> {
             };
             all.push((
                 format!("init-{cri}-{name}"),
-                init(&node, V2, Some(TOKEN), &["show-join-command"]),
+                init_config(&node, V2, Some(TOKEN), &["show-join-command"]),
             ));
         }
     }
@@ -51,29 +51,32 @@ fn files() -> Vec<(String, String)> {
     contained.kubernetes.proxy = KubeProxy::Nftables;
     all.push((
         "init-container".into(),
-        init(&contained, CONTAINER, None, &[]),
+        init_config(&contained, CONTAINER, None, &[]),
     ));
     all.push((
         "init-users-own".into(),
-        init(&users_own(), V2, Some(TOKEN), &[]),
+        init_config(&users_own(), V2, Some(TOKEN), &[]),
     ));
     all.push((
         "init-ipv6".into(),
-        init(&version_six(), V2, Some(TOKEN), &[]),
+        init_config(&version_six(), V2, Some(TOKEN), &[]),
     ));
     all.push((
         "join-control-plane".into(),
-        join(&testing::control_plane(), V2, &["etcd-join"]),
+        join_config(&testing::control_plane(), V2, &["etcd-join"]),
     ));
     all.push((
         "init-emulated".into(),
-        init(&testing::founder(), EMULATED, None, &[]),
+        init_config(&testing::founder(), EMULATED, None, &[]),
     ));
     all.push((
         "join-emulated".into(),
-        join(&testing::control_plane(), EMULATED, &[]),
+        join_config(&testing::control_plane(), EMULATED, &[]),
     ));
-    all.push(("join-worker".into(), join(&testing::worker(), V2, &[])));
+    all.push((
+        "join-worker".into(),
+        join_config(&testing::worker(), V2, &[]),
+    ));
     let mut worker = testing::worker();
     worker.kubernetes.cri = Cri::Crio;
     worker.labels.insert("disk".into(), "ssd".into());
@@ -88,7 +91,7 @@ fn files() -> Vec<(String, String)> {
         value: "only".into(),
         effect: "NoSchedule".into(),
     }];
-    all.push(("join-worker-labels".into(), join(&worker, V2, &[])));
+    all.push(("join-worker-labels".into(), join_config(&worker, V2, &[])));
     all
 }
 
@@ -126,13 +129,13 @@ fn version_six() -> NodeFile {
 #[test]
 fn golden_files() {
     for (name, text) in files() {
-        golden(&format!("kubeadm/{name}.yaml"), &text);
+        assert_golden(&format!("kubeadm/{name}.yaml"), &text);
     }
 }
 
 #[test]
 fn the_real_kubeadm_accepts_them() {
-    kubeadm_takes(&files().into_iter().collect());
+    assert_kubeadm_accepts(&files().into_iter().collect());
 }
 
 #[test]

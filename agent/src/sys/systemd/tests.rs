@@ -147,7 +147,7 @@ async fn fake(script: Script, active: &str, load: &str) -> Fake {
     let client = connection::Builder::unix_stream(ours).p2p().build();
     let (server, client) = tokio::join!(server, client);
     let commands = Rc::new(FakeCommands::default());
-    let connection = subscribed(client.unwrap()).await.unwrap();
+    let connection = subscribe_to_signals(client.unwrap()).await.unwrap();
     let bus = Bus {
         connection: Mutex::new(Some(connection)),
         commands: commands.clone(),

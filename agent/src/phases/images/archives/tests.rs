@@ -1,6 +1,6 @@
 use super::*;
 use crate::sys::Output;
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 
@@ -29,8 +29,8 @@ fn archive(images: &[&str]) -> Vec<u8> {
     ])
 }
 
-fn machine(archives: &[(&str, &[u8])]) -> Machine {
-    let machine = testing::machine(testing::worker());
+fn machine(archives: &[(&str, &[u8])]) -> FakeMachine {
+    let machine = testing::fake_machine(testing::worker());
     for (name, content) in archives {
         let path = format!("{}/{name}", paths::ASSETS_IMAGES);
         machine.cx.sys.files.write(&path, 0o644, content).unwrap();
@@ -38,7 +38,7 @@ fn machine(archives: &[(&str, &[u8])]) -> Machine {
     machine
 }
 
-fn has(machine: &Machine, images: &str) {
+fn has(machine: &FakeMachine, images: &str) {
     let stdout = images.to_owned();
     let answer = (
         "ctr --namespace k8s.io images list".into(),
@@ -47,7 +47,7 @@ fn has(machine: &Machine, images: &str) {
     machine.commands.answers.borrow_mut().push_back(answer);
 }
 
-fn imported(machine: &Machine) -> Vec<String> {
+fn imported(machine: &FakeMachine) -> Vec<String> {
     let orders = machine.orders();
     let names = orders.iter().filter_map(|order| {
         let path = order.strip_prefix("run ctr --namespace k8s.io images import ")?;
@@ -65,20 +65,20 @@ async fn only_archives_with_something_new_are_imported() {
         ("notes", b""),
     ];
     let machine = machine(&files);
-    import(&machine.cx).await.unwrap();
+    import_archives(&machine.cx).await.unwrap();
     assert_eq!(imported(&machine), ["00-pause.tar", "01-both.tar"]);
     has(&machine, &format!("{PAUSE}\n"));
-    import(&machine.cx).await.unwrap();
+    import_archives(&machine.cx).await.unwrap();
     assert_eq!(imported(&machine), ["01-both.tar"]);
     has(&machine, &format!("docker.io/library/busybox:1\n{PAUSE}\n"));
-    import(&machine.cx).await.unwrap();
+    import_archives(&machine.cx).await.unwrap();
     assert_eq!(imported(&machine), [""; 0], "a second boot imports nothing");
 }
 
 #[tokio::test]
 async fn without_archives_nothing_is_asked() {
     let machine = machine(&[]);
-    import(&machine.cx).await.unwrap();
+    import_archives(&machine.cx).await.unwrap();
     assert_eq!(machine.orders(), [""; 0]);
 }
 
@@ -91,7 +91,7 @@ async fn a_broken_archive_stops_no_other() {
         Err(anyhow::anyhow!("no tar")),
     );
     machine.commands.answers.borrow_mut().push_back(broken);
-    import(&machine.cx).await.unwrap();
+    import_archives(&machine.cx).await.unwrap();
     assert_eq!(imported(&machine), ["00-bad.tar", "01-good.tar"]);
     let events = serde_json::to_string(&machine.events()).unwrap();
     assert!(events.contains("00-bad.tar: no tar"), "{events}");
@@ -102,10 +102,10 @@ async fn crio_is_left_alone() {
     let good = archive(&[PAUSE]);
     let mut node = testing::worker();
     node.kubernetes.cri = Cri::Crio;
-    let machine = testing::machine(node);
+    let machine = testing::fake_machine(node);
     let path = format!("{}/00-good.tar", paths::ASSETS_IMAGES);
     machine.cx.sys.files.write(&path, 0o644, &good).unwrap();
-    import(&machine.cx).await.unwrap();
+    import_archives(&machine.cx).await.unwrap();
     assert_eq!(machine.orders(), [""; 0]);
 }
 
@@ -126,7 +126,7 @@ fn archives_are_read_as_real_tar_writes_them() {
             .status();
         assert!(made.unwrap().success());
         assert_eq!(
-            images(File::open(&path).unwrap()).unwrap(),
+            images_in_archive(File::open(&path).unwrap()).unwrap(),
             [PAUSE, "docker.io/library/x:2"],
             "{format}"
         );
@@ -136,8 +136,8 @@ fn archives_are_read_as_real_tar_writes_them() {
 #[test]
 fn sizes_beyond_octal_are_binary() {
     let mut field = *b"00000001000\0";
-    assert_eq!(size(&field), Some(512));
+    assert_eq!(parse_size(&field), Some(512));
     field = [0x80, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1];
-    assert_eq!(size(&field), Some((2 << 32) + 1));
-    assert_eq!(size(b"nonsense 12 "), None);
+    assert_eq!(parse_size(&field), Some((2 << 32) + 1));
+    assert_eq!(parse_size(b"nonsense 12 "), None);
 }

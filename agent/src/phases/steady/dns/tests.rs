@@ -2,7 +2,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kube::testing::{Script, run_local, test_authority};
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
 const PODS: &str = "GET /api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns";
 const NODES: &str = "GET /api/v1/nodes";
@@ -157,11 +157,11 @@ fn spread_is_what_serves_on_two_nodes() {
 }
 
 /// The second control plane, whose API says this.
-async fn stage(net: u8, lease: &str) -> (Machine, Script) {
+async fn stage(net: u8, lease: &str) -> (FakeMachine, Script) {
     let ca = test_authority("kubernetes");
     let mut me = testing::control_plane();
     me.endpoint.vip = [127, net, 0, 30].into();
-    let machine = testing::machine(me);
+    let machine = testing::fake_machine(me);
     machine.file(&kube::pki("ca.crt"), ca.cert());
     machine.file(&kube::pki("ca.key"), ca.key().expose());
     let api = Script::default();

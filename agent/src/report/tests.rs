@@ -1,13 +1,13 @@
 use super::*;
-use crate::testing::{self, Machine};
+use crate::testing::{self, FakeMachine};
 
-fn machine() -> Machine {
-    let machine = testing::machine(testing::control_plane());
-    machine.cx.tell.hello();
+fn machine() -> FakeMachine {
+    let machine = testing::fake_machine(testing::control_plane());
+    machine.cx.report.started();
     machine
 }
 
-fn names(machine: &Machine) -> Vec<String> {
+fn names(machine: &FakeMachine) -> Vec<String> {
     machine
         .events()
         .iter()
@@ -18,16 +18,16 @@ fn names(machine: &Machine) -> Vec<String> {
 #[test]
 fn a_phase_is_told_from_begin_to_end() {
     let machine = machine();
-    let tell = &machine.cx.tell;
-    tell.started(Phase::Gate, 1);
-    tell.waiting(Phase::Gate, "/readyz", "connection refused");
+    let report = &machine.cx.report;
+    report.phase_started(Phase::Gate, 1);
+    report.waiting(Phase::Gate, "/readyz", "connection refused");
     let status = machine.status();
     assert_eq!(
         (status.phase, status.waiting_for.as_str()),
         (Phase::Gate, "/readyz")
     );
     machine.clock.0.set(machine.clock.0.get() + 1500);
-    tell.done(Phase::Gate, false);
+    report.phase_done(Phase::Gate, false);
     assert_eq!(names(&machine), ["hello", "started", "waiting", "done"]);
     let events = machine.events();
     assert_eq!(events[3]["tookMs"], 1500);
@@ -48,16 +48,16 @@ fn a_phase_is_told_from_begin_to_end() {
 #[test]
 fn repeated_words_are_told_once_and_changing_ones_five_times_a_second() {
     let machine = machine();
-    let tell = &machine.cx.tell;
+    let report = &machine.cx.report;
     for i in 0..100 {
-        tell.waiting(Phase::Gate, "/readyz", &format!("try {}", i / 2));
+        report.waiting(Phase::Gate, "/readyz", &format!("try {}", i / 2));
         machine.clock.0.set(machine.clock.0.get() + 20);
     }
     let told = names(&machine).iter().filter(|n| *n == "waiting").count();
     assert!((9..=11).contains(&told), "{told} in two seconds");
     machine.clock.0.set(machine.clock.0.get() + 1000);
-    tell.waiting(Phase::Gate, "/readyz", "last");
-    tell.waiting(Phase::Gate, "/readyz", "last");
+    report.waiting(Phase::Gate, "/readyz", "last");
+    report.waiting(Phase::Gate, "/readyz", "last");
     assert_eq!(machine.status().last_error, "last");
     assert_eq!(machine.events().last().unwrap()["lastError"], "last");
 }
@@ -65,27 +65,27 @@ fn repeated_words_are_told_once_and_changing_ones_five_times_a_second() {
 #[test]
 fn a_failure_stands_in_the_status_until_the_next_success() {
     let machine = machine();
-    let tell = &machine.cx.tell;
-    tell.started(Phase::Join, 1);
+    let report = &machine.cx.report;
+    report.phase_started(Phase::Join, 1);
     let failure = Failure {
         error: "etcd-join: timeout".into(),
         tail: vec!["I1".into()],
         retry_ms: Some(500),
     };
-    tell.failed(Phase::Join, 1, failure.clone());
+    report.phase_failed(Phase::Join, 1, failure.clone());
     let status = machine.status();
     assert_eq!(
         (status.state, status.last_error.as_str()),
         (PhaseState::Retrying, "etcd-join: timeout")
     );
-    tell.started(Phase::Join, 2);
+    report.phase_started(Phase::Join, 2);
     assert_eq!(machine.status().state, PhaseState::Working);
     assert_eq!(
         machine.status().last_error,
         "etcd-join: timeout",
         "still what was last known"
     );
-    tell.failed(
+    report.phase_failed(
         Phase::Join,
         2,
         Failure {
@@ -98,18 +98,18 @@ fn a_failure_stands_in_the_status_until_the_next_success() {
         machine.events().last().unwrap()["retryMs"],
         serde_json::Value::Null
     );
-    tell.done(Phase::Join, false);
+    report.phase_done(Phase::Join, false);
     assert!(machine.status().tail.is_empty());
 }
 
 #[test]
 fn what_runs_aside_does_not_take_the_place_of_the_phase() {
     let machine = machine();
-    let tell = &machine.cx.tell;
-    tell.started(Phase::Gate, 1);
-    tell.started(Phase::Images, 1);
-    tell.progress(Phase::Images, 1, 4);
-    tell.failed(
+    let report = &machine.cx.report;
+    report.phase_started(Phase::Gate, 1);
+    report.phase_started(Phase::Images, 1);
+    report.progress(Phase::Images, 1, 4);
+    report.phase_failed(
         Phase::Images,
         1,
         Failure {
@@ -128,11 +128,11 @@ fn what_runs_aside_does_not_take_the_place_of_the_phase() {
 #[test]
 fn steady_is_degraded_by_a_failure_and_steady_again() {
     let machine = machine();
-    let tell = &machine.cx.tell;
-    tell.started(Phase::Steady, 1);
-    tell.steady();
+    let report = &machine.cx.report;
+    report.phase_started(Phase::Steady, 1);
+    report.steady();
     assert_eq!(machine.status().state, PhaseState::Steady);
-    tell.failed(
+    report.phase_failed(
         Phase::Steady,
         1,
         Failure {
@@ -142,7 +142,7 @@ fn steady_is_degraded_by_a_failure_and_steady_again() {
         },
     );
     assert_eq!(machine.status().state, PhaseState::Degraded);
-    tell.started(Phase::Steady, 2);
+    report.phase_started(Phase::Steady, 2);
     assert_eq!(machine.status().state, PhaseState::Steady);
 }
 
@@ -152,22 +152,25 @@ fn facts_that_do_not_change_write_nothing() {
     let written = || machine.status().updated_ms;
     let before = written();
     machine.clock.0.set(before + 5000);
-    machine.cx.tell.facts(|s| s.kubelet.clear());
+    machine.cx.report.update_status(|s| s.kubelet.clear());
     assert_eq!(written(), before);
-    machine.cx.tell.facts(|s| s.kubelet = "active".into());
+    machine
+        .cx
+        .report
+        .update_status(|s| s.kubelet = "active".into());
     assert_eq!(written(), before + 5000);
 }
 
 #[test]
 fn the_line_for_systemctl_status_names_what_it_waits_for() {
     let machine = machine();
-    machine.cx.tell.started(Phase::Gate, 1);
+    machine.cx.report.phase_started(Phase::Gate, 1);
     machine
         .cx
-        .tell
+        .report
         .waiting(Phase::Gate, "/readyz", "connection refused");
     assert_eq!(
-        status::line(&machine.status()),
+        status::status_line(&machine.status()),
         "gate: waiting for /readyz: connection refused"
     );
 }
@@ -175,7 +178,7 @@ fn the_line_for_systemctl_status_names_what_it_waits_for() {
 #[test]
 fn events_are_what_the_spec_crate_reads() {
     let machine = machine();
-    machine.cx.tell.started(Phase::Gate, 1);
+    machine.cx.report.phase_started(Phase::Gate, 1);
     for event in machine.events() {
         serde_json::from_value::<Event>(event).unwrap();
     }

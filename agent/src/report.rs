@@ -1,4 +1,4 @@
-//! The agent's voice: each change of state is told from here to the journal, to systemd (sd_notify STATUS), to the
+//! The agent's reports: each change of state is told from here to the journal, to systemd (sd_notify STATUS), to the
 //! state file and as an event, so that the four never disagree. Interior mutability: all methods take `&self`.
 
 use std::cell::{RefCell, RefMut};
@@ -23,10 +23,10 @@ use events::Sinks;
 /// Time between two `waiting` events: a host that watches 5,000 nodes reads at most five lines a second of each.
 const WAITING_EVERY_MS: u64 = 200;
 
-/// Cheap to clone; all clones are one voice.
+/// Cheap to clone; all clones are one reporter.
 #[derive(Debug, Clone)]
-pub struct Tell {
-    inner: Rc<RefCell<Voice>>,
+pub struct Reporter {
+    inner: Rc<RefCell<Inner>>,
 }
 
 /// How an attempt failed.
@@ -59,7 +59,7 @@ impl Failure {
 }
 
 #[derive(Debug)]
-struct Voice {
+struct Inner {
     clock: Rc<dyn Clock>,
     files: Files,
     sinks: Sinks,
@@ -70,13 +70,13 @@ struct Voice {
     told_waiting_ms: u64,
 }
 
-impl Tell {
-    /// A voice for this node; nothing is said yet.
+impl Reporter {
+    /// A reporter for this node; nothing is reported yet.
     pub fn new(node: &NodeFile, clock: Rc<dyn Clock>, files: Files) -> Self {
         let now = clock.now_ms();
-        let voice = Voice {
+        let inner = Inner {
             sinks: Sinks::new(files.clone(), node.report.clone()),
-            status: status::first(node, now),
+            status: status::initial_status(node, now),
             clock,
             files,
             written: None,
@@ -85,14 +85,14 @@ impl Tell {
             told_waiting_ms: 0,
         };
         Self {
-            inner: Rc::new(RefCell::new(voice)),
+            inner: Rc::new(RefCell::new(inner)),
         }
     }
 
     /// A life of the agent begins: the state file is there, systemd knows that the service is up.
-    pub fn hello(&self) {
-        let mut voice = self.voice();
-        let boot = voice
+    pub fn started(&self) {
+        let mut inner = self.inner();
+        let boot = inner
             .files
             .read("/proc/sys/kernel/random/boot_id")
             .ok()
@@ -100,62 +100,62 @@ impl Tell {
             .unwrap_or_default();
         let what = EventKind::Hello {
             agent: env!("CARGO_PKG_VERSION").into(),
-            role: voice.status.role,
+            role: inner.status.role,
             boot: boot.trim().into(),
         };
         let (node, cluster, role) = (
-            &voice.status.node,
-            &voice.status.cluster,
-            voice.status.role.label(),
+            &inner.status.node,
+            &inner.status.cluster,
+            inner.status.role.label(),
         );
         tracing::info!(
             node,
             "ha-agent {}: {node}, {role} of {cluster}",
             env!("CARGO_PKG_VERSION")
         );
-        voice.publish();
-        voice.event(what);
-        systemd::ready();
+        inner.publish();
+        inner.event(what);
+        systemd::notify_ready();
     }
 
     /// An attempt at a phase begins.
-    pub fn started(&self, phase: Phase, attempt: u32) {
-        let mut voice = self.voice();
+    pub fn phase_started(&self, phase: Phase, attempt: u32) {
+        let mut inner = self.inner();
         match attempt {
-            1 => tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: started"),
+            1 => tracing::info!(%phase, attempt, node = inner.status.node, "{phase}: started"),
             _ => {
-                tracing::info!(%phase, attempt, node = voice.status.node, "{phase}: attempt {attempt}")
+                tracing::info!(%phase, attempt, node = inner.status.node, "{phase}: attempt {attempt}")
             }
         }
-        let now = voice.clock.now_ms();
-        voice.open_phase(phase, now);
+        let now = inner.clock.now_ms();
+        inner.open_phase(phase, now);
         if !phase.is_background() {
             let state = if phase == Phase::Steady {
                 PhaseState::Steady
             } else {
                 PhaseState::Working
             };
-            voice.enter(phase, state, attempt, now);
+            inner.enter(phase, state, attempt, now);
         }
-        voice.publish();
-        voice.event(EventKind::Started { phase, attempt });
+        inner.publish();
+        inner.event(EventKind::Started { phase, attempt });
     }
 
     /// The phase waits for `what`; `last_error` is what the last try said. Rate limited, repeated words are dropped.
     pub fn waiting(&self, phase: Phase, what: &str, last_error: &str) {
-        let mut voice = self.voice();
-        let now = voice.clock.now_ms();
+        let mut inner = self.inner();
+        let now = inner.clock.now_ms();
         if !phase.is_background() {
-            voice.status.waiting_for = what.into();
-            voice.status.last_try_ms = Some(now);
+            inner.status.waiting_for = what.into();
+            inner.status.last_try_ms = Some(now);
             if !last_error.is_empty() {
-                voice.status.last_error = last_error.into();
+                inner.status.last_error = last_error.into();
             }
         }
         let words = (phase, what.to_owned(), last_error.to_owned());
-        let soon = now.saturating_sub(voice.told_waiting_ms) < WAITING_EVERY_MS;
-        if voice.told_waiting.as_ref() == Some(&words) || soon {
-            voice.publish_if_due(now);
+        let soon = now.saturating_sub(inner.told_waiting_ms) < WAITING_EVERY_MS;
+        if inner.told_waiting.as_ref() == Some(&words) || soon {
+            inner.publish_if_due(now);
             return;
         }
         let because = if last_error.is_empty() {
@@ -163,11 +163,11 @@ impl Tell {
         } else {
             format!(": {last_error}")
         };
-        tracing::info!(%phase, node = voice.status.node, "{phase}: waiting for {what}{because}");
-        voice.told_waiting = Some(words);
-        voice.told_waiting_ms = now;
-        voice.publish();
-        voice.event(EventKind::Waiting {
+        tracing::info!(%phase, node = inner.status.node, "{phase}: waiting for {what}{because}");
+        inner.told_waiting = Some(words);
+        inner.told_waiting_ms = now;
+        inner.publish();
+        inner.event(EventKind::Waiting {
             phase,
             what: what.into(),
             last_error: last_error.into(),
@@ -176,56 +176,55 @@ impl Tell {
 
     /// So many of so many.
     pub fn progress(&self, phase: Phase, done: u32, total: u32) {
-        let mut voice = self.voice();
-        tracing::debug!(%phase, node = voice.status.node, "{phase}: {done} of {total}");
-        voice.event(EventKind::Progress { phase, done, total });
+        let mut inner = self.inner();
+        tracing::debug!(%phase, node = inner.status.node, "{phase}: {done} of {total}");
+        inner.event(EventKind::Progress { phase, done, total });
     }
 
     /// A phase ended well.
-    pub fn done(&self, phase: Phase, skipped: bool) {
-        let mut voice = self.voice();
-        let now = voice.clock.now_ms();
-        let took_ms = voice.close_phase(phase, now);
+    pub fn phase_done(&self, phase: Phase, skipped: bool) {
+        let mut inner = self.inner();
+        let now = inner.clock.now_ms();
+        let took_ms = inner.close_phase(phase, now);
         match skipped {
-            true => tracing::info!(%phase, node = voice.status.node, "{phase}: nothing to do"),
+            true => tracing::info!(%phase, node = inner.status.node, "{phase}: nothing to do"),
             false => {
-                tracing::info!(%phase, node = voice.status.node, "{phase}: done in {:.1} s", took_ms as f64 / 1e3)
+                tracing::info!(%phase, node = inner.status.node, "{phase}: done in {:.1} s", took_ms as f64 / 1e3)
             }
         }
         if !phase.is_background() {
-            voice.forget_errors();
+            inner.forget_errors();
         }
-        voice.publish();
-        voice.event(EventKind::Done {
+        inner.publish();
+        inner.event(EventKind::Done {
             phase,
             took_ms,
             skipped,
         });
     }
 
-    /// An attempt failed.
-    pub fn failed(&self, phase: Phase, attempt: u32, failure: Failure) {
-        let mut voice = self.voice();
-        failure.to_journal(phase, attempt, &voice.status.node);
+    pub fn phase_failed(&self, phase: Phase, attempt: u32, failure: Failure) {
+        let mut inner = self.inner();
+        failure.to_journal(phase, attempt, &inner.status.node);
         if !phase.is_background() {
-            let now = voice.clock.now_ms();
+            let now = inner.clock.now_ms();
             let state = match (phase, failure.retry_ms) {
                 (Phase::Steady, Some(_)) => PhaseState::Degraded,
                 (_, Some(_)) => PhaseState::Retrying,
                 (_, None) => PhaseState::Failed,
             };
-            voice.enter(phase, state, attempt, now);
-            voice.status.last_error.clone_from(&failure.error);
-            voice.status.tail.clone_from(&failure.tail);
-            voice.status.last_try_ms = Some(now);
+            inner.enter(phase, state, attempt, now);
+            inner.status.last_error.clone_from(&failure.error);
+            inner.status.tail.clone_from(&failure.tail);
+            inner.status.last_try_ms = Some(now);
         }
-        voice.publish();
+        inner.publish();
         let Failure {
             error,
             tail,
             retry_ms,
         } = failure;
-        voice.event(EventKind::Failed {
+        inner.event(EventKind::Failed {
             phase,
             attempt,
             error,
@@ -236,30 +235,30 @@ impl Tell {
 
     /// The node is in its steady state.
     pub fn steady(&self) {
-        let mut voice = self.voice();
-        tracing::info!(node = voice.status.node, "steady");
-        voice.event(EventKind::Steady);
+        let mut inner = self.inner();
+        tracing::info!(node = inner.status.node, "steady");
+        inner.event(EventKind::Steady);
     }
 
     /// Changes facts in the status (VIP holder, backends, etcd members, ...) and writes it if they differ.
-    pub fn facts(&self, change: impl FnOnce(&mut Status)) {
-        let mut voice = self.voice();
-        change(&mut voice.status);
-        voice.publish();
+    pub fn update_status(&self, change: impl FnOnce(&mut Status)) {
+        let mut inner = self.inner();
+        change(&mut inner.status);
+        inner.publish();
     }
 
     /// The phase that the node is in.
     pub fn phase(&self) -> Phase {
-        self.voice().status.phase
+        self.inner().status.phase
     }
 
     /// Never held over an await or a call to the outside, so it is never borrowed twice.
-    fn voice(&self) -> RefMut<'_, Voice> {
+    fn inner(&self) -> RefMut<'_, Inner> {
         self.inner.borrow_mut()
     }
 }
 
-impl Voice {
+impl Inner {
     fn enter(&mut self, phase: Phase, state: PhaseState, attempt: u32, now: u64) {
         let status = &mut self.status;
         if (status.phase, status.state) != (phase, state) {
@@ -322,7 +321,7 @@ impl Voice {
         if let Err(error) = self.files.write(paths::STATUS_FILE, 0o644, &text) {
             tracing::warn!("{error:#}");
         }
-        systemd::status(&status::line(&self.status));
+        systemd::notify_status(&status::status_line(&self.status));
         self.written = Some(self.status.clone());
     }
 
@@ -342,13 +341,13 @@ impl Voice {
 }
 
 /// Tells systemd every half watchdog period that the loop turns, for ever; ends at once without a watchdog.
-pub async fn watchdog(clock: Rc<dyn Clock>) {
-    systemd::watchdog(clock).await;
+pub async fn run_watchdog(clock: Rc<dyn Clock>) {
+    systemd::notify_watchdog(clock).await;
 }
 
 /// systemd learns that the agent goes down.
-pub fn stopping() {
-    systemd::stopping();
+pub fn notify_stopping() {
+    systemd::notify_stopping();
 }
 
 #[cfg(test)]

@@ -6,20 +6,19 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// `journalctl -t ha-agent`.
 const IDENTIFIER: &str = "ha-agent";
 /// Fields arrive as HA_PHASE, HA_NODE, HA_ATTEMPT.
 const FIELD_PREFIX: &str = "HA";
 
 /// Starts the journal for the service; a panic is told there before it ends the process.
-pub fn start() {
+pub fn start_logging() {
     // The libraries' own lines (hyper, zbus, rustls) are noise in a story.
     let own = Targets::new()
         .with_target("ha_agent", Level::INFO)
         .with_default(Level::ERROR);
     let registry = tracing_subscriber::registry().with(own);
     let begun = match tracing_journald::layer() {
-        Ok(layer) => registry.with(dressed(layer)).try_init(),
+        Ok(layer) => registry.with(with_own_fields(layer)).try_init(),
         Err(_) => registry
             .with(
                 tracing_subscriber::fmt::layer()
@@ -33,7 +32,7 @@ pub fn start() {
     }
 }
 
-fn dressed(layer: tracing_journald::Layer) -> tracing_journald::Layer {
+fn with_own_fields(layer: tracing_journald::Layer) -> tracing_journald::Layer {
     // tracing-journald calls INFO a notice by default.
     let priorities = PriorityMappings {
         error: Priority::Error,

@@ -29,8 +29,8 @@ const MODULES: [(&str, &str); 2] = [
 ];
 
 /// Modules, then settings (some come with a module).
-pub async fn kernel(cx: &Context) {
-    let filesystems = read(cx, "/proc/filesystems");
+pub async fn set_kernel_settings(cx: &Context) {
+    let filesystems = read_or_empty(cx, "/proc/filesystems");
     for (module, shown_by) in MODULES {
         if !cx.sys.files.exists(shown_by) && !has_word(&filesystems, module) {
             let cmd = crate::sys::Cmd::new("modprobe", &[module], MODPROBE_DEADLINE);
@@ -41,22 +41,22 @@ pub async fn kernel(cx: &Context) {
     }
     for (name, value, control_plane) in SYSCTLS {
         if (!control_plane || cx.node.is_control_plane()) && cx.sys.files.exists(name) {
-            set(cx, name, value);
+            write_setting(cx, name, value);
         }
     }
-    let instances = read(cx, INOTIFY)
+    let instances = read_or_empty(cx, INOTIFY)
         .trim()
         .parse::<u64>()
         .unwrap_or(INOTIFY_INSTANCES);
     if instances < INOTIFY_INSTANCES {
-        set(cx, INOTIFY, &INOTIFY_INSTANCES.to_string());
+        write_setting(cx, INOTIFY, &INOTIFY_INSTANCES.to_string());
     }
 }
 
 /// The own name in /etc/hosts: without it kubeadm loses ten seconds to a name server.
-pub fn hosts(cx: &Context) {
-    let text = read(cx, "/etc/hosts");
-    if named(&text, &cx.node.name) {
+pub fn add_to_hosts_file(cx: &Context) {
+    let text = read_or_empty(cx, "/etc/hosts");
+    if is_in_hosts_file(&text, &cx.node.name) {
         return;
     }
     let text = format!(
@@ -75,7 +75,7 @@ pub fn hosts(cx: &Context) {
 }
 
 /// True if a line of /etc/hosts gives this name an address.
-pub fn named(hosts: &str, name: &str) -> bool {
+pub fn is_in_hosts_file(hosts: &str, name: &str) -> bool {
     let lines = hosts
         .lines()
         .map(|l| l.split('#').next().unwrap_or_default());
@@ -89,7 +89,7 @@ pub fn named(hosts: &str, name: &str) -> bool {
 }
 
 /// The container runtime: started if systemd knows it.
-pub async fn runtime(cx: &Context) {
+pub async fn start_runtime(cx: &Context) {
     let unit = cx.node.kubernetes.cri.unit();
     let state = cx.sys.systemd.active_state(unit).await.unwrap_or_default();
     if matches!(state.as_str(), "inactive" | "failed")
@@ -100,21 +100,21 @@ pub async fn runtime(cx: &Context) {
 }
 
 /// Unit files of a sysext that was merged without a reload: systemd reads them now.
-pub async fn units(cx: &Context) {
+pub async fn reload_units(cx: &Context) {
     if let Err(error) = cx.sys.systemd.daemon_reload().await {
         tracing::warn!("{error:#}");
     }
 }
 
-fn set(cx: &Context, name: &str, value: &str) {
-    if read(cx, name).trim() != value
+fn write_setting(cx: &Context, name: &str, value: &str) {
+    if read_or_empty(cx, name).trim() != value
         && let Err(error) = cx.sys.files.put(name, format!("{value}\n").as_bytes())
     {
         tracing::debug!("{error:#}");
     }
 }
 
-fn read(cx: &Context, name: &str) -> String {
+fn read_or_empty(cx: &Context, name: &str) -> String {
     cx.sys.files.read(name).ok().flatten().unwrap_or_default()
 }
 

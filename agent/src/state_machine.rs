@@ -8,36 +8,27 @@ use crate::plan::Plan;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     /// An attempt at a phase is due or under way.
-    At {
-        /// Which.
-        phase: Phase,
-        /// 1 at first.
-        attempt: u32,
-    },
+    At { phase: Phase, attempt: u32 },
     /// The attempt failed; another follows after a while.
     Retrying {
-        /// Which.
         phase: Phase,
         /// The one that failed.
         attempt: u32,
     },
     /// The attempt found what only a person can mend; the agent looks again from time to time whether it is mended.
     Failed {
-        /// Which.
         phase: Phase,
         /// The one that failed.
         attempt: u32,
     },
 }
 
-/// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
     /// The phase is done, or there was nothing to do.
     Done,
     /// The founder found a standing cluster.
     ClusterStands,
-    /// The attempt failed.
     Failed,
     /// The attempt failed, and another alone does not help.
     NeedsAPerson,
@@ -49,9 +40,7 @@ pub enum Event {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{event:?} cannot happen in {state:?}")]
 pub struct Illegal {
-    /// Where.
     pub state: State,
-    /// What.
     pub event: Event,
 }
 
@@ -76,7 +65,7 @@ impl State {
 }
 
 /// What `event` makes of `state`.
-pub fn next(plan: &Plan, state: State, event: Event) -> Result<State, Illegal> {
+pub fn next_state(plan: &Plan, state: State, event: Event) -> Result<State, Illegal> {
     use State::{At, Failed, Retrying};
     let illegal = Illegal { state, event };
     let first = |phase| At { phase, attempt: 1 };
@@ -152,7 +141,7 @@ mod tests {
                         (State::At { .. }, event) => event != Event::Again,
                         (_, event) => event == Event::Again,
                     };
-                    let then = next(&plan, state, event);
+                    let then = next_state(&plan, state, event);
                     assert_eq!(then.is_ok(), legal, "{state:?} {event:?}");
                     assert!(then.is_ok_and(|s| plan.holds(s.phase())) || !legal);
                 }
@@ -164,7 +153,7 @@ mod tests {
     fn the_founder_of_a_standing_cluster_joins_it() {
         let [plan, ..] = plans();
         let at = |phase| State::At { phase, attempt: 1 };
-        let mut state = next(&plan, at(Phase::Init), Event::ClusterStands).unwrap();
+        let mut state = next_state(&plan, at(Phase::Init), Event::ClusterStands).unwrap();
         assert_eq!(state, at(Phase::Gate));
         for phase in [
             Phase::Join,
@@ -173,7 +162,7 @@ mod tests {
             Phase::Steady,
             Phase::Steady,
         ] {
-            state = next(&plan, state, Event::Done).unwrap();
+            state = next_state(&plan, state, Event::Done).unwrap();
             assert_eq!(state, at(phase));
         }
     }
@@ -181,7 +170,7 @@ mod tests {
     #[test]
     fn illegal_says_what_and_where() {
         let [.., plan] = plans();
-        let error = next(&plan, State::begin(&plan), Event::Again).unwrap_err();
+        let error = next_state(&plan, State::begin(&plan), Event::Again).unwrap_err();
         assert_eq!(
             error.to_string(),
             "Again cannot happen in At { phase: Preflight, attempt: 1 }"
@@ -196,7 +185,7 @@ mod tests {
             let mut state = states[at % states.len()];
             for _ in 0..20 {
                 let event = if matches!(state, State::At { .. }) { Event::Done } else { Event::Again };
-                state = next(plan, state, event).unwrap();
+                state = next_state(plan, state, event).unwrap();
             }
             prop_assert_eq!(state.phase(), Phase::Steady);
         }
@@ -207,7 +196,7 @@ mod tests {
             let mut state = State::begin(plan);
             for event in events.into_iter().map(|i| EVENTS[i]) {
                 let before = state;
-                if let Ok(then) = next(plan, state, event) {
+                if let Ok(then) = next_state(plan, state, event) {
                     state = then;
                 }
                 prop_assert!(plan.holds(state.phase()));

@@ -14,7 +14,7 @@ use crate::testing;
 pub type Texts = BTreeMap<String, String>;
 
 /// `haproxy -c`, without a warning.
-pub fn haproxy_takes(texts: &Texts) {
+pub fn assert_haproxy_accepts(texts: &Texts) {
     let Some(haproxy) = real::program("haproxy", "haproxy") else {
         return;
     };
@@ -27,12 +27,12 @@ pub fn haproxy_takes(texts: &Texts) {
             .replace("/run/haproxy", dir.path().to_str().unwrap());
         std::fs::write(file, text).unwrap();
         let out = Command::new(&haproxy).args(["-c", "-f"]).arg(file).output();
-        assert_taken(name, &out.unwrap(), "WARNING");
+        assert_accepted(name, &out.unwrap(), "WARNING");
     });
 }
 
 /// `kubeadm config validate`, knowing every key.
-pub fn kubeadm_takes(texts: &Texts) {
+pub fn assert_kubeadm_accepts(texts: &Texts) {
     let Some(kubeadm) = real::of_kubernetes("kubeadm") else {
         return;
     };
@@ -45,12 +45,12 @@ pub fn kubeadm_takes(texts: &Texts) {
         std::fs::write(file, text).unwrap();
         let validate = ["config", "validate", "--config"];
         let out = Command::new(&kubeadm).args(validate).arg(file).output();
-        assert_taken(name, &out.unwrap(), "unknown field");
+        assert_accepted(name, &out.unwrap(), "unknown field");
     });
 }
 
 /// `keepalived -t`, without a warning, where the interfaces are there.
-pub fn keepalived_takes(texts: &Texts) {
+pub fn assert_keepalived_accepts(texts: &Texts) {
     let needed = (
         real::program("keepalived", "keepalived"),
         real::program("ip", "iproute2"),
@@ -60,7 +60,10 @@ pub fn keepalived_takes(texts: &Texts) {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    let mut interfaces: Vec<&str> = texts.values().filter_map(|text| interface(text)).collect();
+    let mut interfaces: Vec<&str> = texts
+        .values()
+        .filter_map(|text| interface_name(text))
+        .collect();
     interfaces.sort_unstable();
     interfaces.dedup();
     for (at, text) in texts.values().enumerate() {
@@ -76,7 +79,7 @@ pub fn keepalived_takes(texts: &Texts) {
         .args(["sh", "-c", script, "sh"])
         .args([dir.path(), &keepalived, &ip])
         .args(interfaces);
-    assert_taken("the namespace", &in_namespace.output().unwrap(), "rror");
+    assert_accepted("the namespace", &in_namespace.output().unwrap(), "rror");
     for (at, name) in texts.keys().enumerate() {
         let of = |kind| std::fs::read_to_string(dir.path().join(format!("{at}.conf.{kind}")));
         let (code, said) = (of("code").unwrap(), of("said").unwrap());
@@ -84,7 +87,7 @@ pub fn keepalived_takes(texts: &Texts) {
     }
 }
 
-fn interface(config: &str) -> Option<&str> {
+fn interface_name(config: &str) -> Option<&str> {
     config
         .lines()
         .find_map(|line| line.trim().strip_prefix("interface "))
@@ -101,7 +104,7 @@ fn keepalived_is_content(code: &str, said: &str) -> bool {
     }
 }
 
-fn assert_taken(name: &str, out: &Output, complaint: &str) {
+fn assert_accepted(name: &str, out: &Output, complaint: &str) {
     let said = [&out.stdout[..], &out.stderr].concat();
     let said = String::from_utf8_lossy(&said);
     let taken = out.status.success() && !said.contains(complaint);

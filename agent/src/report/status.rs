@@ -5,7 +5,7 @@ use ha_wire::phase::Phase;
 use ha_wire::status::{self, AgentProcess, PhaseState, Status, Vip};
 
 /// Before anything is known.
-pub(super) fn first(node: &NodeFile, now: u64) -> Status {
+pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
     Status {
         version: status::VERSION,
         cluster: node.cluster.clone(),
@@ -43,28 +43,28 @@ pub(super) fn first(node: &NodeFile, now: u64) -> Status {
 }
 
 /// What `systemctl status ha-agent` shows.
-pub(super) fn line(status: &Status) -> String {
+pub(super) fn status_line(status: &Status) -> String {
     let phase = status.phase;
     match status.state {
         PhaseState::Working if status.waiting_for.is_empty() => format!("{phase}"),
         PhaseState::Working => format!(
             "{phase}: waiting for {}{}",
             status.waiting_for,
-            because(status)
+            error_suffix(status)
         ),
         PhaseState::Retrying => format!(
             "{phase}: attempt {} failed{}",
             status.attempt,
-            because(status)
+            error_suffix(status)
         ),
-        PhaseState::Failed => format!("{phase}: a person must act{}", because(status)),
+        PhaseState::Failed => format!("{phase}: a person must act{}", error_suffix(status)),
         PhaseState::Steady if status.vip.here => format!("steady, holds {}", status.vip.address),
         PhaseState::Steady => "steady".to_owned(),
-        PhaseState::Degraded => format!("steady, but{}", because(status)),
+        PhaseState::Degraded => format!("steady, but{}", error_suffix(status)),
     }
 }
 
-fn because(status: &Status) -> String {
+fn error_suffix(status: &Status) -> String {
     if status.last_error.is_empty() {
         String::new()
     } else {

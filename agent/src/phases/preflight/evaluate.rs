@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use ha_wire::node::NodeFile;
 
-use super::check::{Check, Verdict, check};
-use super::facts::Facts;
-use super::mend::{self, SYSCTLS};
+use super::check::{Check, Verdict, passing_check};
+use super::facts::MachineFacts;
+use super::fix::{self, SYSCTLS};
 use crate::render::kubeadm::EffectiveSettings;
 
 /// Below this the kubelet evicts and etcd stops: 2 GiB hold the images of a worker.
@@ -16,36 +16,36 @@ const DISK_LEAST_KIB: u64 = 2 << 20;
 const DISK_GOOD_KIB: u64 = 6 << 20;
 
 /// Every check, in the order in which a person would look.
-pub fn judge(node: &NodeFile, facts: &Facts) -> Vec<Check> {
+pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
     let mut all = vec![
-        clock(facts),
-        identity(facts),
-        name(node, facts),
-        hosts(node, facts),
-        address(node, facts),
+        check_clock(facts),
+        check_identity(facts),
+        check_hostname(node, facts),
+        check_hosts_file(node, facts),
+        check_address(node, facts),
     ];
-    all.extend([certificate(facts), cluster(facts)]);
-    all.extend([programs(facts)]);
+    all.extend([check_ca(facts), check_leftovers(facts)]);
+    all.extend([check_programs(facts)]);
     all.extend(
         facts
             .units
             .iter()
-            .map(|(unit, state)| unit_check(node, unit, state)),
+            .map(|(unit, state)| check_unit(node, unit, state)),
     );
     all.extend(keepalived_scheduling(facts));
-    all.extend(kernel(node, facts));
+    all.extend(check_kernel(node, facts));
     all.extend([
-        overlay(facts),
-        inotify(facts),
-        disk(facts),
-        swap(node, facts),
+        check_overlay(facts),
+        check_inotify(facts),
+        check_disk(facts),
+        check_swap(node, facts),
     ]);
-    all.extend(ports(node, facts));
+    all.extend(check_ports(node, facts));
     all
 }
 
-fn clock(facts: &Facts) -> Check {
-    let check = check("time", "timedatectl");
+fn check_clock(facts: &MachineFacts) -> Check {
+    let check = passing_check("time", "timedatectl");
     match facts
         .certificates
         .iter()
@@ -64,8 +64,8 @@ fn clock(facts: &Facts) -> Check {
     }
 }
 
-fn identity(facts: &Facts) -> Check {
-    let check = check("certificates", "openssl x509 -noout -dates -in FILE");
+fn check_identity(facts: &MachineFacts) -> Check {
+    let check = passing_check("certificates", "openssl x509 -noout -dates -in FILE");
     match facts
         .certificates
         .iter()
@@ -84,8 +84,8 @@ fn identity(facts: &Facts) -> Check {
     }
 }
 
-fn name(node: &NodeFile, facts: &Facts) -> Check {
-    let check = check("hostname", "hostnamectl");
+fn check_hostname(node: &NodeFile, facts: &MachineFacts) -> Check {
+    let check = passing_check("hostname", "hostnamectl");
     if facts.hostname == node.name {
         return check;
     }
@@ -100,8 +100,8 @@ fn name(node: &NodeFile, facts: &Facts) -> Check {
     )
 }
 
-fn hosts(node: &NodeFile, facts: &Facts) -> Check {
-    let check = check("hosts file", "cat /etc/hosts");
+fn check_hosts_file(node: &NodeFile, facts: &MachineFacts) -> Check {
+    let check = passing_check("hosts file", "cat /etc/hosts");
     if facts.in_hosts {
         return check;
     }
@@ -116,9 +116,9 @@ fn hosts(node: &NodeFile, facts: &Facts) -> Check {
     )
 }
 
-fn address(node: &NodeFile, facts: &Facts) -> Check {
-    let look = format!("ip address show {}", node.interface);
-    let check = check("address", &look);
+fn check_address(node: &NodeFile, facts: &MachineFacts) -> Check {
+    let command = format!("ip address show {}", node.interface);
+    let check = passing_check("address", &command);
     if facts.address_here {
         return check.says(format!("{} on {}", node.address, node.interface));
     }
@@ -130,8 +130,8 @@ fn address(node: &NodeFile, facts: &Facts) -> Check {
     )
 }
 
-fn certificate(facts: &Facts) -> Check {
-    let check = check("cluster CA", "ls -l /etc/kubernetes/pki");
+fn check_ca(facts: &MachineFacts) -> Check {
+    let check = passing_check("cluster CA", "ls -l /etc/kubernetes/pki");
     if facts.has_ca {
         return check;
     }
@@ -143,8 +143,8 @@ fn certificate(facts: &Facts) -> Check {
     )
 }
 
-fn cluster(facts: &Facts) -> Check {
-    let check = check(
+fn check_leftovers(facts: &MachineFacts) -> Check {
+    let check = passing_check(
         "leftovers",
         "grep certificate-authority-data /etc/kubernetes/kubelet.conf",
     );
@@ -159,8 +159,8 @@ fn cluster(facts: &Facts) -> Check {
     )
 }
 
-fn programs(facts: &Facts) -> Check {
-    let check = check("programs", "systemd-sysext status");
+fn check_programs(facts: &MachineFacts) -> Check {
+    let check = passing_check("programs", "systemd-sysext status");
     if facts.missing.is_empty() {
         return check;
     }
@@ -168,8 +168,8 @@ fn programs(facts: &Facts) -> Check {
     check.with(Verdict::Wait, reason, "merge the kubernetes sysext")
 }
 
-fn unit_check(node: &NodeFile, unit: &str, state: &Result<String, String>) -> Check {
-    let check = check(unit, &format!("systemctl status {unit}"));
+fn check_unit(node: &NodeFile, unit: &str, state: &Result<String, String>) -> Check {
+    let check = passing_check(unit, &format!("systemctl status {unit}"));
     let runtime = unit == node.kubernetes.cri.unit();
     let state = match state {
         Ok(state) => state.as_str(),
@@ -202,13 +202,13 @@ fn unit_check(node: &NodeFile, unit: &str, state: &Result<String, String>) -> Ch
     }
 }
 
-fn kernel(node: &NodeFile, facts: &Facts) -> Vec<Check> {
+fn check_kernel(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
     let needed = SYSCTLS
         .iter()
         .filter(|(_, _, control_plane)| !control_plane || node.is_control_plane());
     let one = |(file, value, _): &(&str, &str, bool)| {
         let name = file.trim_start_matches("/proc/sys/").replace('/', ".");
-        let check = check(&name, &format!("sysctl {name}"));
+        let check = passing_check(&name, &format!("sysctl {name}"));
         let bridge = name.starts_with("net.bridge");
         match facts.kernel.get(*file) {
             Some(is) if is == value => check.says(is.clone()),
@@ -231,8 +231,8 @@ fn kernel(node: &NodeFile, facts: &Facts) -> Vec<Check> {
     needed.map(one).collect()
 }
 
-fn overlay(facts: &Facts) -> Check {
-    let check = check("overlay", "grep overlay /proc/filesystems");
+fn check_overlay(facts: &MachineFacts) -> Check {
+    let check = passing_check("overlay", "grep overlay /proc/filesystems");
     if facts.overlay {
         return check;
     }
@@ -243,22 +243,22 @@ fn overlay(facts: &Facts) -> Check {
     )
 }
 
-fn inotify(facts: &Facts) -> Check {
-    let check = check("inotify", "sysctl fs.inotify.max_user_instances");
+fn check_inotify(facts: &MachineFacts) -> Check {
+    let check = passing_check("inotify", "sysctl fs.inotify.max_user_instances");
     match facts
         .kernel
-        .get(mend::INOTIFY)
+        .get(fix::INOTIFY)
         .and_then(|v| v.parse::<u64>().ok())
     {
-        Some(is) if is < mend::INOTIFY_INSTANCES => {
-            let cure = format!(
+        Some(is) if is < fix::INOTIFY_INSTANCES => {
+            let remedy = format!(
                 "sysctl -w fs.inotify.max_user_instances={} (on the host, for a container)",
-                mend::INOTIFY_INSTANCES
+                fix::INOTIFY_INSTANCES
             );
             check.with(
                 Verdict::Warn,
                 format!("{is} instances for each user"),
-                &cure,
+                &remedy,
             )
         }
         _ => check,
@@ -266,9 +266,9 @@ fn inotify(facts: &Facts) -> Check {
 }
 
 /// Nothing to say where keepalived does not run.
-fn keepalived_scheduling(facts: &Facts) -> Option<Check> {
+fn keepalived_scheduling(facts: &MachineFacts) -> Option<Check> {
     let in_real_time = facts.keepalived_in_real_time?;
-    let check = check(
+    let check = passing_check(
         "keepalived scheduling",
         "ps -C keepalived -o pid,cls,rtprio,ni",
     );
@@ -276,12 +276,12 @@ fn keepalived_scheduling(facts: &Facts) -> Option<Check> {
         return Some(check.says("real time".into()));
     }
     let reason = "not in real time: on a busy machine the VIP may move without need".to_owned();
-    let cure = "give this machine's cgroup real-time runtime (cpu.rt_runtime_us), or take a longer loadBalancer.advertInterval";
-    Some(check.with(Verdict::Warn, reason, cure))
+    let remedy = "give this machine's cgroup real-time runtime (cpu.rt_runtime_us), or take a longer loadBalancer.advertInterval";
+    Some(check.with(Verdict::Warn, reason, remedy))
 }
 
-fn disk(facts: &Facts) -> Check {
-    let check = check("disk", "df -h /var/lib");
+fn check_disk(facts: &MachineFacts) -> Check {
+    let check = passing_check("disk", "df -h /var/lib");
     let Some(free) = facts.free_kib else {
         return check.with(
             Verdict::Warn,
@@ -307,8 +307,8 @@ fn disk(facts: &Facts) -> Check {
 }
 
 /// In a container the host's swap shows too, and stops its kubelet as well.
-fn swap(node: &NodeFile, facts: &Facts) -> Check {
-    let check = check("swap", "cat /proc/swaps");
+fn check_swap(node: &NodeFile, facts: &MachineFacts) -> Check {
+    let check = passing_check("swap", "cat /proc/swaps");
     if facts.swaps.is_empty() {
         return check;
     }
@@ -347,9 +347,9 @@ pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
     all
 }
 
-fn ports(node: &NodeFile, facts: &Facts) -> Vec<Check> {
+fn check_ports(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
     let one = |(port, ours): (u16, &'static str)| {
-        let check = check(
+        let check = passing_check(
             &format!("port {port}"),
             &format!("ss -ltnp 'sport = :{port}'"),
         );

@@ -16,8 +16,8 @@ use ha_wire::phase::Role;
 use ha_wire::settings::{Cni, Cri, ExtraPort, KubeProxy, Taint};
 use serde_json::{Map, Value, json};
 
-use super::judges::{self, Texts};
-use super::kubeadm::Machine;
+use super::kubeadm::MachineTraits;
+use super::validators::{self, Texts};
 use super::{cilium, haproxy, keepalived, kubeadm};
 use crate::testing;
 
@@ -52,7 +52,6 @@ enum Seat {
     Founder,
     /// The last control plane, where there is more than one.
     Follower,
-    /// No control plane.
     Worker,
 }
 
@@ -176,8 +175,8 @@ fn object(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
-fn machines() -> impl Iterator<Item = Machine> {
-    let machine = |cgroup_v2, owns_conntrack| Machine {
+fn machines() -> impl Iterator<Item = MachineTraits> {
+    let machine = |cgroup_v2, owns_conntrack| MachineTraits {
         cgroup_v2,
         owns_conntrack,
         owns_disk: owns_conntrack,
@@ -193,11 +192,11 @@ fn kubeadm_files(node: &NodeFile) -> Vec<String> {
     let founds = node.founder.is_some();
     let inits = machines().filter(|_| founds);
     inits
-        .map(|machine| kubeadm::init(node, machine, Some(TOKEN), &["show-join-command"]))
+        .map(|machine| kubeadm::init_config(node, machine, Some(TOKEN), &["show-join-command"]))
         .chain(
             machines()
                 .take(1)
-                .map(|machine| kubeadm::join(node, machine, &["etcd-join"])),
+                .map(|machine| kubeadm::join_config(node, machine, &["etcd-join"])),
         )
         .collect()
 }
@@ -219,18 +218,19 @@ fn control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
 
 #[test]
 fn haproxy_takes_every_text() {
-    let texts =
-        distinct(control_planes(balancers()).map(|n| (haproxy::config(&n, &n.control_planes), n)));
+    let texts = distinct(
+        control_planes(balancers()).map(|n| (haproxy::render_config(&n, &n.control_planes), n)),
+    );
     // Four sizes; the seats of a size share one text.
     assert_eq!(texts.len(), 4 * STATS.len() * EXTRA_PORTS.len());
-    judges::haproxy_takes(&texts);
+    validators::assert_haproxy_accepts(&texts);
 }
 
 #[test]
 fn keepalived_takes_every_text() {
-    let texts = distinct(control_planes(balancers()).map(|n| (keepalived::config(&n), n)));
+    let texts = distinct(control_planes(balancers()).map(|n| (keepalived::render_config(&n), n)));
     assert_eq!(texts.len(), 7 * ADVERTS_MS.len() * INTERFACES.len());
-    judges::keepalived_takes(&texts);
+    validators::assert_keepalived_accepts(&texts);
 }
 
 /// The labels' and taints' share is the same code in `init` and `join`: only joins are walked with them.
@@ -249,13 +249,18 @@ fn kubeadm_takes_every_text() {
         "{}",
         texts.len()
     );
-    judges::kubeadm_takes(&texts);
+    validators::assert_kubeadm_accepts(&texts);
 }
 
 #[test]
 fn the_halves_do_not_meet() {
     let base = node(3, Seat::Founder).unwrap();
-    let balancer = |n: &NodeFile| (haproxy::config(n, &n.control_planes), keepalived::config(n));
+    let balancer = |n: &NodeFile| {
+        (
+            haproxy::render_config(n, &n.control_planes),
+            keepalived::render_config(n),
+        )
+    };
     for other in kubernetes() {
         let mut same = base.clone();
         (same.kubernetes, same.cni) = (other.kubernetes, other.cni);
@@ -273,8 +278,8 @@ fn the_halves_do_not_meet() {
 #[test]
 fn every_balancer_is_right() {
     for node in control_planes(balancers()) {
-        let text = haproxy::config(&node, &node.control_planes);
-        assert_eq!(haproxy::servers(&text), node.control_planes);
+        let text = haproxy::render_config(&node, &node.control_planes);
+        assert_eq!(haproxy::parse_servers(&text), node.control_planes);
         let lb = &node.load_balancer;
         let count = |word: &str| text.matches(word).count();
         assert_eq!(count("\n    bind :"), 1 + lb.extra_ports.len(), "{text}");
@@ -291,7 +296,7 @@ fn every_balancer_is_right() {
 }
 
 fn every_router_is_right(node: &NodeFile) {
-    let text = keepalived::config(node);
+    let text = keepalived::render_config(node);
     let value = |key: &str| {
         let mut lines = text
             .lines()
@@ -368,7 +373,7 @@ fn cluster_is_right(node: &NodeFile, cluster: &Value) {
     assert_eq!(networking["dnsDomain"].is_string(), users_own);
 }
 
-fn kubelet_is_right(node: &NodeFile, machine: Machine, kubelet: &Value) {
+fn kubelet_is_right(node: &NodeFile, machine: MachineTraits, kubelet: &Value) {
     let driver = ["cgroupfs", "systemd"][usize::from(machine.cgroup_v2)];
     assert_eq!(kubelet["cgroupDriver"], driver);
     assert_eq!(kubelet["failCgroupV1"].is_null(), machine.cgroup_v2);
@@ -391,7 +396,7 @@ fn every_pod_network_is_right() {
         let Cni::Cilium { values, .. } = &node.cni else {
             continue;
         };
-        let values: Value = serde_json::from_str(&cilium::values(&node, values)).unwrap();
+        let values: Value = serde_json::from_str(&cilium::render_values(&node, values)).unwrap();
         let replaces = node.kubernetes.proxy == KubeProxy::None;
         assert_eq!(values["kubeProxyReplacement"], replaces);
         assert_eq!(values["k8sServiceHost"], "10.77.0.30");

@@ -16,18 +16,18 @@ const EVERY: Duration = Duration::from_secs(1);
 const MEMORY_STEP: u64 = 256;
 
 /// Looks, tells, waits, for ever.
-pub async fn watch(cx: Context) {
+pub async fn keep_current(cx: Context) {
     loop {
-        look(&cx).await;
+        update_facts(&cx).await;
         cx.sys.clock.sleep(EVERY).await;
     }
 }
 
-async fn look(cx: &Context) {
+async fn update_facts(cx: &Context) {
     let here =
         cx.node.is_control_plane() && has_address(cx.node.endpoint.vip, None).unwrap_or(false);
     let backends = if cx.node.is_control_plane() {
-        let servers = haproxy::servers(&cx.sys.files).await;
+        let servers = haproxy::ask_servers(&cx.sys.files).await;
         servers
             .unwrap_or_default()
             .into_iter()
@@ -43,7 +43,7 @@ async fn look(cx: &Context) {
         .await
         .unwrap_or_default();
     let memory = resident_kib(&cx.sys.files).unwrap_or(0) / MEMORY_STEP * MEMORY_STEP;
-    cx.tell.facts(|status| {
+    cx.report.update_status(|status| {
         status.vip.here = here;
         if here {
             status.vip.holder.clone_from(&cx.node.name);

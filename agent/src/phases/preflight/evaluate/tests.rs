@@ -4,13 +4,13 @@ use super::*;
 use crate::testing;
 
 /// A machine without a fault.
-fn fit(node: &NodeFile) -> Facts {
+fn fit(node: &NodeFile) -> MachineFacts {
     let kernel = SYSCTLS
         .iter()
         .map(|(name, value, _)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     let state = |unit: &str, state: &str| (unit.to_owned(), Ok(state.to_owned()));
-    Facts {
+    MachineFacts {
         now_ms: 2_000_000_000_000,
         certificates: vec![("ca.crt".into(), 1_000_000_000_000, 3_000_000_000_000)],
         has_ca: true,
@@ -24,12 +24,12 @@ fn fit(node: &NodeFile) -> Facts {
             state("containerd.service", "active"),
             state("kubelet.service", "inactive"),
         ]),
-        ..Facts::default()
+        ..MachineFacts::default()
     }
 }
 
-fn verdicts(node: &NodeFile, facts: &Facts) -> Vec<(String, Verdict)> {
-    let all = judge(node, facts)
+fn verdicts(node: &NodeFile, facts: &MachineFacts) -> Vec<(String, Verdict)> {
+    let all = evaluate_machine(node, facts)
         .into_iter()
         .filter(|c| c.verdict != Verdict::Pass);
     all.map(|c| (c.name, c.verdict)).collect()
@@ -47,7 +47,7 @@ fn a_fit_machine_passes_everything() {
 }
 
 /// Spoils a fit machine in one way.
-type Fault = fn(&mut Facts);
+type Fault = fn(&mut MachineFacts);
 
 #[test]
 fn each_fault_has_its_verdict_and_says_what_to_do() {
@@ -88,7 +88,7 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
         }),
         ("overlay", Verdict::Fail, |f| f.overlay = false),
         ("inotify", Verdict::Warn, |f| {
-            _ = f.kernel.insert(mend::INOTIFY.into(), "128".into())
+            _ = f.kernel.insert(fix::INOTIFY.into(), "128".into())
         }),
         ("keepalived scheduling", Verdict::Warn, |f| {
             f.keepalived_in_real_time = Some(false)
@@ -103,12 +103,12 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
         let mut facts = fit(&node);
         spoil(&mut facts);
         assert_eq!(verdicts(&node, &facts), [(name.to_owned(), verdict)]);
-        let check = judge(&node, &facts)
+        let check = evaluate_machine(&node, &facts)
             .into_iter()
             .find(|c| c.name == name)
             .unwrap();
         assert!(
-            !check.cure.is_empty() && !check.look.is_empty() && check.reason != "ok",
+            !check.remedy.is_empty() && !check.command.is_empty() && check.reason != "ok",
             "{check:?}"
         );
     }
