@@ -40,7 +40,10 @@ impl Source {
 pub fn read_source(path: &Path) -> Result<Source> {
     let text = std::fs::read_to_string(path).map_err(|e| unreadable_file(path, &e))?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
-    let base = absolute.parent().unwrap_or(Path::new("/")).to_owned();
+    let base = absolute
+        .parent()
+        .unwrap_or_else(|| Path::new("/"))
+        .to_owned();
     let name = path.display().to_string();
     let (cluster, warnings) = check_text(&text, &base, &name)?;
     Ok(Source {

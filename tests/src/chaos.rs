@@ -110,7 +110,9 @@ pub fn crash_list() -> IgnitionConfig {
         .collect();
     words.sort();
     words.dedup();
-    let dir = Path::new(CRASH_AT).parent().unwrap_or(Path::new("/"));
+    let dir = Path::new(CRASH_AT)
+        .parent()
+        .unwrap_or_else(|| Path::new("/"));
     let copy = format!(
         "d {} 0755 root root -\nC {CRASH_AT} 0600 root root - {LIST}\n",
         dir.display()

@@ -30,11 +30,10 @@ fn read_and_launch(args: &Launch, root: &StateRoot, report: &mut dyn Report) -> 
     let source = source::read_source(&args.file)?;
     super::print_warnings(&source);
     let processors = available_parallelism().map_or(1, usize::from);
+    let default = processors.max(LEAST_PARALLEL);
     let options = Options {
         timeout: args.timeout,
-        parallel: args
-            .parallel
-            .map_or(processors.max(LEAST_PARALLEL), usize::from),
+        parallel: args.parallel.map_or(default, usize::from),
     };
     launch::launch_cluster(&source, root, report, options)
 }

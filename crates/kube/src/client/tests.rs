@@ -86,7 +86,7 @@ fn a_cut_connection_is_no_answer() {
                 drop(stream);
             }
         });
-        let error = client(address, &test_authority("x").cert())
+        let error = client(address, test_authority("x").cert())
             .ready()
             .await
             .unwrap_err();
@@ -103,8 +103,7 @@ fn silence_has_an_end() {
     run_local(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let client =
-            client(address, &test_authority("x").cert()).within(Duration::from_millis(100));
+        let client = client(address, test_authority("x").cert()).within(Duration::from_millis(100));
         let error = client.ready().await.unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -87,7 +87,7 @@ fn own_domain<'a>(
             node.name,
             host.virsh.uri()
         ),
-        Found::Foreign(unfit) => return Err(unfit.into()),
+        Found::Foreign(unfit) => Err(unfit.into()),
         Found::Ours(domain) if active.is_some_and(|wanted| wanted != domain.active) => {
             bail!(
                 "{} does not run; `ha-host power CLUSTER {} on` starts it",

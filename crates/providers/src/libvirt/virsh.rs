@@ -291,7 +291,7 @@ impl VirshError {
 
 /// What stands before a local daemon that listens at one of these sockets and was not reached.
 fn probe_door(sockets: &[&Path]) -> Door {
-    let there = sockets.iter().map(|socket| UnixStream::connect(socket));
+    let there = sockets.iter().map(UnixStream::connect);
     let mut doors = there.map(|connected| match connected {
         // It listens and lets everybody in; then it asks polkit, or who we are.
         Ok(_) => Door::NotPermitted,

@@ -75,7 +75,7 @@ mod tests {
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn an_overlay_is_made_once_and_faults_are_named() {
-        operator_machine::inside(false, || overlays());
+        operator_machine::inside(false, overlays);
     }
 
     fn overlays() {
