@@ -16,7 +16,7 @@ use crate::cli::GuestExec;
 pub fn run(args: &GuestExec) -> Result<ExitCode> {
     // Whoever called us may be killed; nobody would read what we follow then.
     nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)
-        .context("cannot be told of the caller's end")?;
+        .context("cannot set the parent-death signal")?;
     let way = match (&args.qemu, args.libvirt.as_slice()) {
         (None, [uri, domain]) => GuestTransport::Libvirt {
             uri: uri.clone(),
