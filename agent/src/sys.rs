@@ -117,7 +117,7 @@ pub struct CommandFailed {
     pub command: String,
     /// `exit code 1`, `killed by signal 9`, `timed out after 300 s`.
     pub outcome: String,
-    /// The last 20 lines of both streams in the order of their arrival.
+    /// The last 20 lines: of standard output, then of standard error.
     pub tail: Vec<String>,
 }
 

@@ -48,7 +48,9 @@ impl Drop for ProcessGroup {
 #[derive(Default)]
 struct StreamOutput {
     stdout: String,
-    tail: VecDeque<String>,
+    /// The last lines of each stream.
+    stdout_tail: VecDeque<String>,
+    stderr_tail: VecDeque<String>,
 }
 
 async fn run_to_end(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
@@ -72,7 +74,7 @@ async fn run_to_end(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
         Err(_) => Some(format!("timed out after {} s", cmd.deadline.as_secs())),
     };
     drop(group);
-    let heard = heard.into_inner();
+    let mut heard = heard.into_inner();
     match outcome {
         None => Ok(Output {
             stdout: heard.stdout,
@@ -80,7 +82,7 @@ async fn run_to_end(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
         Some(outcome) => Err(CommandFailed {
             command: command_line(&cmd),
             outcome,
-            tail: heard.tail.into(),
+            tail: heard.tail(),
         }
         .into()),
     }
@@ -164,10 +166,24 @@ impl StreamOutput {
             return;
         }
         line.truncate(line.floor_char_boundary(TAIL_LINE_BYTES));
-        if self.tail.len() == TAIL_LINES {
-            self.tail.pop_front();
+        let tail = if is_stderr {
+            &mut self.stderr_tail
+        } else {
+            &mut self.stdout_tail
+        };
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
         }
-        self.tail.push_back(line);
+        tail.push_back(line);
+    }
+
+    /// The last lines of standard error, behind as many of standard output as there is room for: no flood of the one hides the
+    /// cause in the other.
+    fn tail(&mut self) -> Vec<String> {
+        let room = TAIL_LINES - self.stderr_tail.len();
+        let skipped = self.stdout_tail.len().saturating_sub(room);
+        let stdout = self.stdout_tail.drain(..).skip(skipped);
+        stdout.chain(self.stderr_tail.drain(..)).collect()
     }
 }
 
@@ -222,12 +238,19 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_carries_command_outcome_and_the_last_lines() {
-        let failed = failed(sh("seq 1 100; echo it broke >&2; exit 3")).await;
+        let failed = failed(sh("echo it broke >&2; seq 1 100; exit 3")).await;
         assert_eq!(failed.outcome, "exit code 3");
         assert_eq!(failed.tail.len(), TAIL_LINES);
-        assert!(failed.tail.iter().any(|l| l == "it broke"));
+        let end: Vec<&str> = failed
+            .tail
+            .iter()
+            .rev()
+            .map(String::as_str)
+            .take(2)
+            .collect();
+        assert_eq!(end, ["it broke", "100"], "a flood of output hides no error");
         assert!(
-            failed.to_string().starts_with("/bin/sh -c seq 1 100"),
+            failed.to_string().starts_with("/bin/sh -c echo it broke"),
             "{failed}"
         );
     }

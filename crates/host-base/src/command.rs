@@ -2,6 +2,7 @@
 //! read as they come, and a failure names the command line and carries its last lines. And one way to wait for a child that
 //! is to stay.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -39,7 +40,7 @@ pub struct CommandFailed {
     pub line: String,
     /// How it ended.
     pub status: ExitStatus,
-    /// The last lines of both streams, as they came.
+    /// The last lines of standard output, then those of standard error.
     pub tail: Vec<String>,
     /// The deadline, if that is what ended it.
     pub timed_out: Option<Duration>,
@@ -117,10 +118,10 @@ pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Res
     Ok(Finished {
         status,
         timed_out,
+        tail: heard.tail(),
         stdout: String::from_utf8_lossy(&heard.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&heard.stderr).into_owned(),
         line,
-        tail: heard.tail,
     })
 }
 
@@ -199,14 +200,16 @@ enum Piece {
 struct Heard {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
-    tail: Vec<String>,
+    /// The last lines of each.
+    stdout_tail: VecDeque<String>,
+    stderr_tail: VecDeque<String>,
 }
 
 impl Heard {
     fn add(&mut self, piece: Piece) {
-        let (stream, bytes) = match piece {
-            Piece::Stdout(bytes) => (&mut self.stdout, bytes),
-            Piece::Stderr(bytes) => (&mut self.stderr, bytes),
+        let (stream, tail, bytes) = match piece {
+            Piece::Stdout(bytes) => (&mut self.stdout, &mut self.stdout_tail, bytes),
+            Piece::Stderr(bytes) => (&mut self.stderr, &mut self.stderr_tail, bytes),
         };
         if stream.len() + bytes.len() <= KEPT_BYTES {
             stream.extend_from_slice(&bytes);
@@ -216,10 +219,19 @@ impl Heard {
             return;
         }
         line.truncate(line.floor_char_boundary(TAIL_LINE_BYTES));
-        if self.tail.len() == TAIL_LINES {
-            self.tail.remove(0);
+        if tail.len() == TAIL_LINES {
+            tail.pop_front();
         }
-        self.tail.push(line);
+        tail.push_back(line);
+    }
+
+    /// The last lines of standard error, behind as many of standard output as there is room for: no flood of the one hides the
+    /// cause in the other.
+    fn tail(&mut self) -> Vec<String> {
+        let room = TAIL_LINES - self.stderr_tail.len();
+        let skipped = self.stdout_tail.len().saturating_sub(room);
+        let stdout = self.stdout_tail.drain(..).skip(skipped);
+        stdout.chain(self.stderr_tail.drain(..)).collect()
     }
 
     /// What is still on its way from a child that has ended.

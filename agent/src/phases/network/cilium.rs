@@ -13,14 +13,12 @@ use crate::kube::client::Client;
 use crate::kube::{self, ADMIN_CONF};
 use crate::phases::ConfigFile;
 use crate::render;
-use crate::sys::{Cmd, CommandFailed};
+use crate::sys::Cmd;
 
 /// `install` returns in two seconds with an embedded chart; another chart comes over the network.
 const DEADLINE: Duration = Duration::from_secs(180);
 /// As `--wait-duration` below, and some more.
 const WATCH_DEADLINE: Duration = Duration::from_secs(330);
-/// The CLI's word for a release that exists; the cluster is unharmed.
-const EXISTS: &str = "cannot re-use a name that is still in use";
 const HELM_TYPE: &str = "helm.sh/release.v1";
 const HELM_PREFIX: &str = "sh.helm.release.v1.cilium.v";
 
@@ -79,24 +77,31 @@ pub async fn ensure_installed(
         .files
         .write(&values.name, 0o600, values.text.as_bytes())?;
     let client = kube::as_admin(cx)?;
-    if let Some(Release::Stuck { secret }) = installed_release(&client).await? {
+    let mut release = installed_release(&client).await?;
+    if let Some(Release::Stuck { secret }) = &release {
         warn!(
             "an installation of Cilium was interrupted: deleting its stuck Helm release {secret}"
         );
-        client.delete_secret(&secret).await?;
+        client.delete_secret(secret).await?;
+        release = installed_release(&client).await?;
     }
-    let verb = if installed_release(&client).await?.is_some() {
-        "upgrade"
-    } else {
-        "install"
+    if release.is_some() {
+        return upgrade(cx, version).await;
+    }
+    let Err(error) = run_cilium(cx, "install", version).await else {
+        return Ok(());
     };
-    match run_cilium(cx, verb, version).await {
-        Err(error) if verb == "install" && output_contains(&error, EXISTS) => {
-            run_cilium(cx, "upgrade", version).await
-        }
-        other => other,
+    // Whatever the CLI says of it: a release that is there now is mended or confirmed by an upgrade.
+    match installed_release(&client).await {
+        Ok(Some(Release::Deployed | Release::Failed)) => upgrade(cx, version).await,
+        _ => Err(error).context("cilium install"),
     }
-    .with_context(|| format!("cilium {verb}"))
+}
+
+async fn upgrade(cx: &Context, version: &str) -> Result<()> {
+    run_cilium(cx, "upgrade", version)
+        .await
+        .context("cilium upgrade")
 }
 
 async fn run_cilium(cx: &Context, verb: &str, version: &str) -> Result<()> {
@@ -156,16 +161,6 @@ fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
         cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
     ));
     cmd
-}
-
-fn output_contains(error: &anyhow::Error, words: &str) -> bool {
-    let tail = error
-        .chain()
-        .find_map(|c| c.downcast_ref::<CommandFailed>())
-        .map(|c| c.tail.as_slice());
-    tail.unwrap_or_default()
-        .iter()
-        .any(|line| line.contains(words))
 }
 
 #[cfg(test)]

@@ -91,13 +91,15 @@ fn cilium_is_upgraded_when_a_release_exists() {
 }
 
 #[test]
-fn helms_own_word_that_a_release_exists_is_taken() {
+fn an_install_that_finds_a_release_becomes_an_upgrade_whatever_the_cli_says() {
     run_local(async {
         let (machine, api) = stage(testing::founder(), cilium(), 143).await;
         api.on(SECRETS, 200, r#"{"items":[]}"#)
+            .on(SECRETS, 200, &helm("deployed"))
             .on("GET /api/v1/nodes/node1", 200, READY);
+        // Helm 4's words; Helm 3 said "cannot re-use a name that is still in use".
         let tail = vec![
-            "Error: Unable to install Cilium: cannot re-use a name that is still in use".into(),
+            "Error: release name check failed: cannot reuse a name that is still in use".into(),
         ];
         let failed = CommandFailed {
             command: "cilium install".into(),
