@@ -74,8 +74,12 @@ mod tests {
 
     #[test]
     #[ignore = "needs HA_OPERATOR"]
+    #[expect(
+        clippy::redundant_closure,
+        reason = "the closure's type names the test"
+    )]
     fn an_overlay_is_made_once_and_faults_are_named() {
-        operator_machine::inside(false, overlays);
+        operator_machine::inside(false, || overlays());
     }
 
     fn overlays() {
