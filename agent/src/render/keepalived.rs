@@ -70,6 +70,7 @@ vrrp_instance api {{
 /// `vrrp_priority` only without `vrrp_rt_priority`. Its own limit of 10 ms without a blocking call would end it on emulated machines.
 /// The agent's word counts at once; the slow script is the safety net for when the agent itself is dead, and keeps a
 /// node that boots without its haproxy from taking the VIP.
+/// A script that fails says so in a quarter of a second; one that takes seconds got no processor, which says nothing about haproxy.
 fn render_globals(node: &NodeFile) -> String {
     format!(
         "# Written by ha-agent for cluster {cluster}; changes are lost.
@@ -93,7 +94,7 @@ track_file agent {{
 vrrp_script balancer {{
     script \"{AGENT} probe\"
     interval 1
-    timeout 1
+    timeout 3
     fall 3
     rise 1
     weight 0
