@@ -52,9 +52,8 @@ pub fn render_config(node: &NodeFile, backends: &[Peer]) -> String {
 }
 
 /// How every server is judged. A hung apiserver accepts connections: only an answer counts. Three refused connections
-/// in a row are proof too, before the next check. `inter` is also the time for a whole check: with `timeout check` its TLS
-/// handshake would fall under `timeout connect`, which is short so that clients soon leave a machine that is gone.
-const DEFAULTS: &str = "inter 700ms fastinter 100ms downinter 500ms fall 2 rise 1 \
+/// in a row are proof too, before the next check.
+const DEFAULTS: &str = "inter 500ms fastinter 200ms downinter 500ms fall 2 rise 1 \
                         observe layer4 error-limit 3 on-error mark-down";
 
 /// No `log`: in the foreground haproxy tells each change of a server on its standard error, which is the journal.
@@ -77,6 +76,7 @@ defaults
     option redispatch 1
     retries 3
     timeout connect 300ms
+    timeout check 700ms
     timeout queue 5s
     timeout client 1h
     timeout server 1h
