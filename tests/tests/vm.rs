@@ -19,6 +19,7 @@ const NETWORK: &str = r#"proxy: none, cni: none, clusterConfiguration: {
   scheduler: {extraArgs: [{name: leader-elect, value: "false"}]}}"#;
 
 #[test]
+#[ignore = "seven minutes of emulation on an idle machine, more than twelve on a slow one: make test-vm"]
 fn a_control_plane_is_founded_in_a_virtual_machine() {
     let story = Story::new("vm");
     let cluster = story.step("the lab is there", || {
