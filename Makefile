@@ -29,7 +29,7 @@ demo: need ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) logs demo node1 -f"
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
-test: need ## Every test, the real clusters included (root, half an hour, more the first time)
+test: need ## Every test but test-vm, the real clusters included (root, half an hour, more the first time)
 	$(PARTS) test
 	cargo test --locked --tests --no-fail-fast
 	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --lib --bins --no-fail-fast -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
