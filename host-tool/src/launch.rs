@@ -130,10 +130,9 @@ impl Launch<'_> {
         let Some(pki) = self.dir.pki()?.filter(|_| standing) else {
             return Ok(false);
         };
-        for node in &cluster.nodes {
-            if provider.state(node)? != Machine::Running {
-                return Ok(false);
-            }
+        let machines = provider.states(&cluster.nodes)?;
+        if machines.iter().any(|machine| *machine != Machine::Running) {
+            return Ok(false);
         }
         let api = Api::new(cluster, &pki, provider.clone())?;
         let look = ha_host_base::block_on(async {

@@ -34,6 +34,10 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made>;
     /// What the machine does now.
     fn state(&self, node: &Node) -> Result<Machine>;
+    /// What each of these machines does now, in their order. A provider that can ask once for all does.
+    fn states(&self, nodes: &[Node]) -> Result<Vec<Machine>> {
+        nodes.iter().map(|node| self.state(node)).collect()
+    }
     /// Switches the machine.
     fn power(&self, node: &Node, order: Power) -> Result<()>;
     /// Removes one node, disk included; fine if it is not there.

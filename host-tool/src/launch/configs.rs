@@ -30,9 +30,10 @@ pub fn write_missing(
         founder,
     };
     let mut warnings = Vec::new();
-    for node in &cluster.nodes {
+    let machines = provider.states(&cluster.nodes)?;
+    for (node, machine) in cluster.nodes.iter().zip(machines) {
         let path = store.ignition(&node.name);
-        let kept = path.exists() && provider.state(node)? != Machine::Absent;
+        let kept = path.exists() && machine != Machine::Absent;
         if !kept {
             let config = renderer.render(node)?;
             store.put_ignition(&node.name, config.text.expose())?;
