@@ -8,7 +8,7 @@ use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_wire::phase::Role;
 
-use crate::source::{self, Source};
+use crate::source::Source;
 use crate::state::{ClusterDir, ClusterLife};
 
 /// True: the file says what it said at the last launch. An error: it asks for what a launch cannot do.
@@ -31,7 +31,7 @@ pub fn is_unchanged(dir: &ClusterDir, source: &Source) -> Result<bool> {
     {
         return Ok(true);
     }
-    let Some(old) = source::stored_cluster(dir)? else {
+    let Some(old) = dir.accepted()? else {
         return Ok(false);
     };
     let faults = unchangeable_parts(&old, &source.cluster);

@@ -66,9 +66,9 @@ pub fn close_founding(
     pki: &Pki,
     files: &OperatorFiles,
 ) -> Result<()> {
-    let Some(mut record) = store.record()?.filter(|r| !r.founded) else {
+    if store.record()?.is_none_or(|record| record.founded) {
         return Ok(());
-    };
+    }
     let renderer = ConfigRenderer {
         cluster,
         pki,
@@ -78,6 +78,5 @@ pub fn close_founding(
     if let Some(node) = cluster.founder() {
         store.put_ignition(&node.name, renderer.render(node)?.text.expose())?;
     }
-    record.founded = true;
-    store.put(&record)
+    store.note_founded()
 }
