@@ -12,12 +12,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::ClusterMachines;
 use ha_host_base::files;
 
 mod accepted;
+mod contents;
 mod lock;
 mod record;
 mod store;
@@ -59,7 +60,7 @@ impl StateRoot {
     /// Every cluster that has a record.
     pub fn clusters(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let known = entries.filter(|e| e.path().join("state.json").exists());
+        let known = entries.filter(|e| e.path().join(record::FILE).exists());
         let mut names: Vec<String> = known
             .filter_map(|e| e.file_name().into_string().ok())
             .collect();
@@ -103,7 +104,7 @@ impl ClusterDir {
 
     /// The record; none: there is no such cluster.
     pub fn record(&self) -> Result<Option<ClusterRecord>> {
-        let path = self.0.join("state.json");
+        let path = self.0.join(record::FILE);
         let Some(text) = files::read(&path)? else {
             return Ok(None);
         };
@@ -157,16 +158,39 @@ impl ClusterDir {
         }
     }
 
+    /// Refuses a directory with a stranger's files in it. What [`Self::lock`] does first, for those who have much to do before.
+    pub fn refuse_foreign(&self) -> Result<()> {
+        contents::refuse_foreign(&self.0)
+    }
+
     /// Takes the right to write. Makes the directory.
     pub fn lock(self) -> Result<ClusterStore> {
+        self.refuse_foreign()?;
         files::make_dir(&self.0)?;
-        let lock = Lock::take(&self.0.join("lock"))?;
-        files::sweep(&self.0)?;
-        files::make_dir(&self.0.join("nodes"))?;
-        files::sweep(&self.0.join("nodes"))?;
+        let lock = Lock::take(&self.0.join(contents::LOCK))?;
+        // Until there is a record the directory may be a stranger's who came at the same time.
+        if self.record()?.is_some() {
+            contents::sweep(&self.0)?;
+        }
         Ok(ClusterStore {
             dir: self,
             _lock: lock,
         })
+    }
+
+    /// The same for a cluster that must be known: one that was destroyed meanwhile does not come back as an empty directory.
+    pub fn lock_known(self) -> Result<ClusterStore> {
+        if self.record()?.is_none() {
+            return Err(self.is_gone());
+        }
+        let store = self.lock()?;
+        match store.record()? {
+            Some(_) => Ok(store),
+            None => Err(store.is_gone()),
+        }
+    }
+
+    fn is_gone(&self) -> anyhow::Error {
+        anyhow!("{} is gone: the cluster was destroyed", self.0.display())
     }
 }

@@ -2,22 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
-use std::path::Path;
 
 mod desk;
 
-use desk::{Desk, copy_tree};
+use desk::desk_with;
 
 /// One directory below `fixtures` a format; they never change.
 const FORMATS: [&str; 2] = ["state-0.1.0", "state-accepted-v1"];
-
-/// A desk whose state is as one of them.
-fn desk_with(format: &str) -> Desk {
-    let desk = Desk::new();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    copy_tree(&fixtures.join(format), &desk.path("state/ha-host"));
-    desk
-}
 
 #[test]
 fn every_cluster_of_every_version_is_listed() {

@@ -23,7 +23,9 @@ pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
         print!("{text}");
         return Ok(());
     }
-    let path = dir.lock()?.ensure_kubeconfig(&cluster, &pki, &server)?;
+    let path = dir
+        .lock_known()?
+        .ensure_kubeconfig(&cluster, &pki, &server)?;
     print!("{}", files::read(&path)?.unwrap_or_default());
     Ok(())
 }

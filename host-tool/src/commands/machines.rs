@@ -39,7 +39,7 @@ pub fn remake_machine(args: &cli::Remake, root: &StateRoot) -> Result<()> {
     let absolute = file
         .canonicalize()
         .map_err(|e| Stop::bad_input(format!("{} cannot be read: {e}", file.display())))?;
-    let store = known.dir.clone().lock()?;
+    let store = known.dir.clone().lock_known()?;
     // The next launch must not take the old node's fame for the new one's.
     record_life(&store, ClusterLife::Launching)?;
     known.provider.remove(node)?;

@@ -1,0 +1,84 @@
+//! What is not ha-host's stays, whoever put it in the way: files in its directories, locks, keys that are lost, other processes.
+#![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
+
+use std::fs;
+
+mod desk;
+
+use desk::{DEMO, Desk};
+
+#[test]
+fn a_strangers_directory_is_refused_and_left_as_it_is() {
+    let desk = Desk::new();
+    let dir = desk.path("clusters/demo");
+    fs::create_dir_all(dir.join(".git")).unwrap();
+    fs::create_dir_all(dir.join("manifests")).unwrap();
+    let theirs = [
+        (".git/HEAD", "ref"),
+        ("manifests/app.yaml", "kind: Pod"),
+        ("cluster.yaml", "mine"),
+        (".new-ideas", "x"),
+    ];
+    for (name, text) in theirs {
+        fs::write(dir.join(name), text).unwrap();
+    }
+    fs::write(dir.join("prod.yaml"), DEMO).unwrap();
+    let args = [
+        "--state-dir",
+        "clusters",
+        "render",
+        "clusters/demo/prod.yaml",
+        "--out",
+        "out",
+    ];
+    let (code, out, err) = desk.run(&args);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    for words in [
+        "clusters/demo is to hold the cluster's state",
+        ".git, .new-ideas, cluster.yaml and 2 more",
+        "--state-dir",
+    ] {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    for (name, text) in theirs {
+        assert_eq!(fs::read_to_string(dir.join(name)).unwrap(), text, "{name}");
+    }
+    assert_eq!(
+        fs::read_dir(&dir).unwrap().count(),
+        theirs.len() + 1,
+        "nothing was added"
+    );
+    assert!(!desk.path("out").exists());
+}
+
+#[test]
+fn destroy_leaves_what_it_did_not_make_and_names_it() {
+    let desk = Desk::new();
+    assert_eq!(desk.run(&["render", "demo.yaml", "--out", "out"]).0, 0);
+    let dir = desk.path("state/ha-host/demo");
+    fs::write(dir.join("notes.txt"), "mine").unwrap();
+    fs::create_dir_all(dir.join(".new-ideas/deep")).unwrap();
+    let (code, out, _) = desk.run(&["destroy", "demo", "--yes"]);
+    assert_eq!(code, 0);
+    assert!(
+        out.contains("did not make what else is in it: .new-ideas, notes.txt"),
+        "{out}"
+    );
+    assert_eq!(fs::read_to_string(dir.join("notes.txt")).unwrap(), "mine");
+    assert!(dir.join(".new-ideas/deep").exists());
+    assert_eq!(fs::read_dir(&dir).unwrap().count(), 2);
+    let (code, _, err) = desk.run(&["render", "demo.yaml", "--out", "out", "--force"]);
+    assert!(code == 2 && err.contains("notes.txt"), "{err}");
+}
+
+#[test]
+fn destroy_of_a_cluster_without_machines_claims_none() {
+    let desk = Desk::new();
+    desk.run(&["render", "demo.yaml", "--out", "out"]);
+    let (_, out, _) = desk.run(&["destroy", "demo", "--yes"]);
+    assert!(
+        out.starts_with("demo is gone: keys and ") && !out.contains("disks"),
+        "{out}"
+    );
+    assert!(out.contains("they run on"), "{out}");
+}
