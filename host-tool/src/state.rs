@@ -140,22 +140,47 @@ impl ClusterDir {
 
     /// Where a node's Ignition config is.
     pub fn ignition(&self, node: &str) -> PathBuf {
-        self.0.join("nodes").join(format!("{node}.ign"))
+        self.0.join(contents::NODES).join(format!("{node}.ign"))
     }
 
     /// Where the kubeconfig is.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.0.join("kubeconfig")
+        self.0.join(contents::KUBECONFIG)
     }
 
-    /// The keys; none: not made yet.
+    /// The keys; none: not made yet. Keys that were made and are not there any more are an error: new ones would be another
+    /// cluster's.
     pub fn pki(&self) -> Result<Option<Pki>> {
-        let dir = self.0.join("pki");
-        if dir.exists() {
-            Pki::load(&dir).map(Some)
-        } else {
-            Ok(None)
+        let dir = self.0.join(contents::PKI);
+        match dir.try_exists() {
+            Ok(true) => Pki::load(&dir).map(Some),
+            Ok(false) if self.had_keys()? => Err(self.lost_keys(&dir)),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot look for {}", dir.display())),
         }
+    }
+
+    /// The same, for verbs that need them.
+    pub fn keys(&self) -> Result<Pki> {
+        self.pki()?
+            .context("this cluster has no keys yet: launch it")
+    }
+
+    /// Whether there is anything that only keys could have made.
+    fn had_keys(&self) -> Result<bool> {
+        let used = self
+            .record()?
+            .is_some_and(|r| r.founded || r.life != ClusterLife::Rendered);
+        Ok(used || self.kubeconfig().exists() || contents::has_configs(&self.0)?)
+    }
+
+    fn lost_keys(&self, dir: &Path) -> anyhow::Error {
+        anyhow!(
+            "{} is missing, and this cluster's keys are in no other place here: restore it, or fetch it from a control plane \
+             (/etc/kubernetes/pki: ca, front-proxy-ca and etcd/ca, each .crt and .key, and sa.pub, sa.key). Without it nothing was \
+             changed; with new keys this would be another cluster",
+            dir.display()
+        )
     }
 
     /// Refuses a directory with a stranger's files in it. What [`Self::lock`] does first, for those who have much to do before.

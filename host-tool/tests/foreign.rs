@@ -5,7 +5,7 @@ use std::fs;
 
 mod desk;
 
-use desk::{DEMO, Desk};
+use desk::{DEMO, Desk, desk_with};
 
 #[test]
 fn a_strangers_directory_is_refused_and_left_as_it_is() {
@@ -81,4 +81,54 @@ fn destroy_of_a_cluster_without_machines_claims_none() {
         "{out}"
     );
     assert!(out.contains("they run on"), "{out}");
+}
+
+#[test]
+fn lost_keys_are_an_error_and_no_new_cluster() {
+    let desk = desk_with("state-0.1.0");
+    fs::write(
+        desk.path("q.yaml"),
+        fs::read(desk.path("state/ha-host/q/cluster.yaml")).unwrap(),
+    )
+    .unwrap();
+    fs::write(
+        desk.path("bare.yaml"),
+        fs::read(desk.path("state/ha-host/bare/cluster.yaml")).unwrap(),
+    )
+    .unwrap();
+    for name in ["q", "bare"] {
+        let dir = desk.path("state/ha-host").join(name);
+        fs::rename(dir.join("pki"), desk.path(&format!("{name}-pki"))).unwrap();
+        let before = fs::read(dir.join("kubeconfig")).unwrap();
+        let file = format!("{name}.yaml");
+        let runs = [
+            &["render", file.as_str(), "--out", "out", "--force"][..],
+            &["kubeconfig", name],
+            &["status", name],
+        ];
+        for args in runs {
+            let (code, _, err) = desk.run(args);
+            assert_eq!(code, 1, "{args:?}: {err}");
+            for words in [
+                &format!("ha-host/{name}/pki is missing"),
+                "restore it",
+                "/etc/kubernetes/pki",
+            ] {
+                assert!(err.contains(words), "{words}: {err}");
+            }
+        }
+        assert!(!dir.join("pki").exists(), "{name}: no new keys");
+        assert_eq!(fs::read(dir.join("kubeconfig")).unwrap(), before, "{name}");
+        fs::rename(desk.path(&format!("{name}-pki")), dir.join("pki")).unwrap();
+        assert_eq!(desk.run(&["kubeconfig", name]).0, 0, "{name}: restored");
+    }
+    assert!(!desk.path("out").exists());
+}
+
+#[test]
+fn a_cluster_with_lost_keys_can_still_be_destroyed() {
+    let desk = desk_with("state-0.1.0");
+    fs::remove_dir_all(desk.path("state/ha-host/q/pki")).unwrap();
+    let (code, out, err) = desk.run(&["destroy", "q", "--yes"]);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
 }

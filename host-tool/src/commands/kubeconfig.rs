@@ -1,6 +1,6 @@
 //! `kubeconfig CLUSTER`: the administrator's, to standard output.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_host_base::files;
 
 use crate::cli::Kubeconfig;
@@ -12,9 +12,7 @@ use crate::state::StateRoot;
 pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let cluster = dir.cluster()?;
-    let pki = dir
-        .pki()?
-        .context("this cluster has no keys yet: launch it")?;
+    let pki = dir.keys()?;
     let provider = ha_providers::provider_of(&cluster, dir.path())?;
     let server = Server::of(&cluster, &*provider);
     let current = files::read(&dir.kubeconfig())?;

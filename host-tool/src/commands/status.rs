@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions as Kind};
 use ha_host_base::exit::Exit;
 use ha_host_base::text::{Paint, home, printable};
@@ -99,9 +99,7 @@ fn list_clusters(root: &StateRoot, json: bool) -> Result<Exit> {
 }
 
 fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
-    let pki = dir
-        .pki()?
-        .context("this cluster has no keys yet: launch it")?;
+    let pki = dir.keys()?;
     let provider: Arc<dyn Provider> = Arc::from(ha_providers::provider_of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
     let look = ha_host_base::block_on(api.observe_all())?;

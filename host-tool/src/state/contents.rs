@@ -60,6 +60,20 @@ pub fn refuse_foreign(dir: &Path) -> Result<()> {
     )))
 }
 
+/// Whether there is any node's config.
+pub fn has_configs(dir: &Path) -> Result<bool> {
+    match entries(&dir.join(NODES)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        read => {
+            let found =
+                read.with_context(|| format!("cannot read {}", dir.join(NODES).display()))?;
+            Ok(found
+                .iter()
+                .any(|entry| entry.path().extension().is_some_and(|end| end == "ign")))
+        }
+    }
+}
+
 /// Removes what writes that were cut off have left.
 pub fn sweep(dir: &Path) -> Result<()> {
     for place in [dir.to_owned(), dir.join(NODES)] {

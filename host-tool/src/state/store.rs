@@ -41,6 +41,8 @@ impl ClusterStore {
     /// Accepts a cluster file: what it means is kept, and its text. The record comes first, for it says whose the directory is;
     /// the text last, so that a text that is there means what is kept.
     pub fn accept(&self, file: &AcceptedFile<'_>) -> Result<ClusterRecord> {
+        // Before anything is written: for a cluster whose keys are lost nothing can be accepted.
+        self.pki()?;
         let old = self.record()?;
         let mut record = old.clone().unwrap_or_else(|| {
             let name = &file.cluster.name;
@@ -99,7 +101,7 @@ impl ClusterStore {
             return Ok((pki, false));
         }
         let pki = Pki::create()?;
-        pki.save(&self.path().join("pki"))?;
+        pki.save(&self.path().join(contents::PKI))?;
         Ok((pki, true))
     }
 
