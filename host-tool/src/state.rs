@@ -22,6 +22,7 @@ mod contents;
 mod lock;
 mod record;
 mod store;
+mod trust;
 
 pub use record::{ClusterLife, ClusterRecord};
 pub use store::{AcceptedFile, ClusterStore, record_life};
@@ -50,6 +51,11 @@ impl StateRoot {
         let base =
             base.ok_or_else(|| Stop::bad_input("no HOME and no XDG_STATE_HOME: give --state-dir"))?;
         Ok(Self(base.join("ha-host")))
+    }
+
+    /// Refuses a place that others can write if this program is root's; else that is a warning, which comes back.
+    pub fn check_place(&self) -> Result<Option<String>> {
+        trust::check_place(&self.0, trust::Caller::of_this_process())
     }
 
     /// One cluster's directory, which may not exist.

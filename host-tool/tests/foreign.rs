@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 mod desk;
 
@@ -131,4 +132,58 @@ fn a_cluster_with_lost_keys_can_still_be_destroyed() {
     fs::remove_dir_all(desk.path("state/ha-host/q/pki")).unwrap();
     let (code, out, err) = desk.run(&["destroy", "q", "--yes"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
+}
+
+#[test]
+fn a_lock_that_leads_elsewhere_is_not_followed() {
+    let desk = desk_with("state-0.1.0");
+    let (victim, lock) = (desk.path("victim"), desk.path("state/ha-host/q/lock"));
+    fs::write(&victim, "root:*:1::::::\n").unwrap();
+    fs::remove_file(&lock).unwrap();
+    std::os::unix::fs::symlink(&victim, &lock).unwrap();
+    let (code, _, err) = desk.run(&["destroy", "q", "--yes"]);
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("q/lock is not ha-host's lock: it is a link"),
+        "{err}"
+    );
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "root:*:1::::::\n");
+    assert!(desk.path("state/ha-host/q/machines/node1").exists());
+}
+
+#[test]
+fn a_place_that_anybody_can_write_is_refused_to_root_and_warned_of() {
+    let desk = desk_with("state-0.1.0");
+    let open = desk.path("state");
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    let root = nix::unistd::geteuid().is_root();
+    for args in [
+        &["status"][..],
+        &["destroy", "bare", "--yes"],
+        &["kubeconfig", "q"],
+        &["image", "ls"],
+    ] {
+        let (code, out, err) = desk.run(args);
+        assert!(
+            err.contains("state can be written by anybody (mode 0777)"),
+            "{args:?}: {err}"
+        );
+        assert_eq!(
+            (code, out.is_empty()),
+            if root { (2, true) } else { (0, false) },
+            "{args:?}: {err}"
+        );
+    }
+    assert_eq!(desk.path("state/ha-host/bare").exists(), root);
+    assert_eq!(
+        desk.run(&["check", "demo.yaml"]).0,
+        0,
+        "what needs no state looks at none"
+    );
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o1777)).unwrap();
+    assert_eq!(
+        desk.run(&["status"]).2,
+        "",
+        "like /tmp: each entry is its owner's"
+    );
 }
