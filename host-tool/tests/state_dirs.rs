@@ -150,3 +150,54 @@ fn machines_that_nothing_is_known_of_are_not_forgotten() {
             .exists()
     );
 }
+
+#[test]
+fn a_record_that_cannot_be_read_hides_no_other() {
+    let desk = desk_with("state-0.1.0");
+    let record = desk.path("state/ha-host/old/state.json");
+    fs::write(&record, "{").unwrap();
+    let (code, out, err) = desk.run(&["status"]);
+    assert_eq!((code, err.as_str()), (1, ""));
+    assert!(
+        out.starts_with("bare ") && out.contains("\nvirt ") && out.lines().count() == 5,
+        "{out}"
+    );
+    assert!(
+        out.contains("not readable") && out.contains("old/state.json cannot be understood"),
+        "{out}"
+    );
+    let (code, out, _) = desk.run(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, json["clusters"].as_array().unwrap().len()), (1, 4));
+    assert_eq!(json["unreadable"][0]["name"], "old");
+}
+
+#[test]
+fn status_says_when_keys_end() {
+    let desk = desk_with("state-0.1.0");
+    let (_, out, _) = desk.run(&["status", "q"]);
+    let line = out
+        .lines()
+        .find(|line| line.starts_with("  keys  kubeconfig "))
+        .unwrap_or_else(|| panic!("{out}"));
+    assert!(
+        line.contains(" 2027-11-") && line.contains("authorities ") && line.contains(" 2036-11-"),
+        "{line}"
+    );
+    let (_, out, _) = desk.run(&["status", "q", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(
+        json["keys"]["kubeconfig"]
+            .as_str()
+            .unwrap()
+            .starts_with("2027-11-"),
+        "{json}"
+    );
+    assert!(
+        json["keys"]["authorities"]
+            .as_str()
+            .unwrap()
+            .starts_with("2036-11-"),
+        "{json}"
+    );
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions as Kind};
 use ha_host_base::exit::Exit;
-use ha_host_base::text::{Paint, home, printable};
+use ha_host_base::text::{Paint, printable};
 use ha_kube::etcd::Member;
 use ha_providers::{self, Machine, Provider};
 use ha_wire::phase::Role;
@@ -17,6 +17,11 @@ use crate::node_status::{self, NodeAnswer};
 use crate::progress::cluster_headline;
 use crate::source;
 use crate::state::{ClusterDir, StateRoot};
+
+mod keys;
+mod list;
+
+use keys::KeyEnds;
 
 /// The version of the JSON below.
 const VERSION: u32 = 1;
@@ -32,6 +37,7 @@ struct ClusterReport {
     vip_answers: bool,
     vip_holder: Option<String>,
     etcd_members: Vec<String>,
+    keys: KeyEnds,
     nodes: Vec<NodeLine>,
 }
 
@@ -52,7 +58,7 @@ struct NodeLine {
 /// Exit code: 0 if the cluster is whole, 1 if not.
 pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
     let Some(name) = &args.cluster else {
-        return list_clusters(root, args.json);
+        return list::print_clusters(root, args.json);
     };
     let dir = source::find_cluster(root, name)?;
     let cluster = dir.cluster()?;
@@ -67,35 +73,6 @@ pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
     } else {
         Exit::Failed
     })
-}
-
-fn list_clusters(root: &StateRoot, json: bool) -> Result<Exit> {
-    let mut records = Vec::new();
-    for name in root.clusters() {
-        records.push((root.dir(&name).record()?, root.dir(&name)));
-    }
-    if json {
-        let list: Vec<_> = records.iter().filter_map(|(r, _)| r.as_ref()).collect();
-        println!(
-            "{}",
-            serde_json::to_string(&serde_json::json!({"version": VERSION, "clusters": list}))?
-        );
-    } else if records.is_empty() {
-        println!("no clusters; `ha-host new` writes a cluster file to start from");
-    } else {
-        for (record, dir) in records
-            .iter()
-            .filter_map(|(r, d)| r.as_ref().map(|r| (r, d)))
-        {
-            println!(
-                "{:<20} {:<20} {}",
-                record.name,
-                record.life.words(),
-                home(dir.path())
-            );
-        }
-    }
-    Ok(Exit::Done)
 }
 
 fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
@@ -117,6 +94,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
         vip_answers: look.vip.is_ok(),
         vip_holder,
         etcd_members: member_names(&look),
+        keys: KeyEnds::read(dir, &pki)?,
         nodes: cluster.nodes.iter().zip(said).map(line).collect(),
     })
 }
@@ -195,6 +173,7 @@ fn print_report(report: &ClusterReport, cluster: &Cluster) {
             report.etcd_members.join(", ")
         }
     );
+    println!("  keys  {}", report.keys.describe(&report.cluster, &paint));
     let width = report.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
     for n in &report.nodes {
         let ready = if n.ready {
