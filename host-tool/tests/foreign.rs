@@ -187,3 +187,29 @@ fn a_place_that_anybody_can_write_is_refused_to_root_and_warned_of() {
         "like /tmp: each entry is its owner's"
     );
 }
+
+#[test]
+fn a_machine_is_not_switched_while_another_ha_host_is_at_work() {
+    let desk = desk_with("state-0.1.0");
+    let held = desk.hold_lock("q");
+    for args in [
+        &["power", "q", "node1", "on"][..],
+        &["power", "q", "node1", "off"],
+        &["cut", "q", "node1"],
+    ] {
+        let (code, out, err) = desk.run(args);
+        assert_eq!((code, out.as_str()), (1, ""), "{args:?}: {err}");
+        assert!(
+            err.starts_with("error: another ha-host (pid 4711) is at work on this cluster"),
+            "{args:?}: {err}"
+        );
+    }
+    let (code, _, err) = desk.run(&["power", "q", "node1", "off", "--during-launch"]);
+    assert_eq!(
+        (code, err.as_str()),
+        (0, ""),
+        "a machine that is off already"
+    );
+    drop(held);
+    assert_eq!(desk.run(&["power", "q", "node1", "off"]).0, 0);
+}
