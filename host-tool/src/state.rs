@@ -74,13 +74,17 @@ impl StateRoot {
         names
     }
 
-    /// Where each cluster's provider keeps its machines.
+    /// Where each cluster's provider keeps its machines: of the clusters here, and of those where state is without --state-dir.
     pub fn machines(&self) -> Vec<ClusterMachines> {
-        let of = |name: String| ClusterMachines {
-            dir: self.dir(&name).path().join("machines"),
-            name,
-        };
-        self.clusters().into_iter().map(of).collect()
+        let usual = Self::new(None).ok().filter(|usual| usual.0 != self.0);
+        let mut all = Vec::new();
+        for root in [Some(self), usual.as_ref()].into_iter().flatten() {
+            all.extend(root.clusters().into_iter().map(|name| ClusterMachines {
+                dir: root.dir(&name).path().join("machines"),
+                name,
+            }));
+        }
+        all
     }
 
     /// The directory of a cluster that has a record.
