@@ -192,3 +192,6 @@ impl HeldLease<'_> {
 
 /// etcd pauses for a moment when a member joins; the lease would end by itself after 20 s anyway.
 const RELEASE_TRIES: u32 = 20;
+
+#[cfg(test)]
+mod tests;

@@ -65,7 +65,7 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
     );
     let ca = test_authority("kubernetes");
     let client = node_identity(&ca, "x");
-    machine.file(&kube::pki("apiserver.crt"), &client.cert);
+    machine.file(&kube::pki_file("apiserver.crt"), &client.cert);
     let error = expiry::check_expiry(&machine.cx).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -89,7 +89,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
             sources: Vec::new(),
         };
         let machine = testing::fake_machine(node);
-        machine.file(&kube::pki("ca.crt"), ca.cert());
+        machine.file(&kube::pki_file("ca.crt"), ca.cert());
         let own = node_identity(&ca, "node4");
         machine.file(kube::KUBELET_PEM, own.joint_pem().expose());
         let script = Script::default();

@@ -162,8 +162,8 @@ async fn stage(net: u8, lease: &str) -> (FakeMachine, Script) {
     let mut me = testing::control_plane();
     me.endpoint.vip = [127, net, 0, 30].into();
     let machine = testing::fake_machine(me);
-    machine.file(&kube::pki("ca.crt"), ca.cert());
-    machine.file(&kube::pki("ca.key"), ca.key().expose());
+    machine.file(&kube::pki_file("ca.crt"), ca.cert());
+    machine.file(&kube::pki_file("ca.key"), ca.key().expose());
     let api = Script::default();
     let list = |items: &[Value]| json!({"items": items}).to_string();
     let [pods, nodes] = together();
