@@ -34,6 +34,15 @@ hidden=usr/local/lib/systemd/system/multi-user.target.d/10-kubelet-service.conf
 for d in usr/{lib,local/lib}/systemd/system/*.d/*; do [[ $d == *.conf ]] || fault "$d is ignored: a drop-in ends in .conf"; done
 ! grep -rl '@[A-Z]*@' usr/lib | grep . || fault "a placeholder is left"
 
+for dir in "/etc/ha-agent 0700" "/var/lib/ha-agent 0700" "/run/ha-agent 0755"; do
+  grep -qx "d $dir root root -" usr/lib/tmpfiles.d/ha-agent.conf || fault "tmpfiles.d does not make $dir"
+done
+transfer=$(dirname "$image")/ha-agent.conf
+for line in MatchPattern=ha-agent-@v-%a.raw Path=/opt/extensions/ha-agent CurrentSymlink=/etc/extensions/ha-agent.raw; do
+  grep -qx "$line" "$transfer" || fault "$transfer lacks $line"
+done
+grep -qE '^Path=https?://[^@]+/$' "$transfer" || fault "$transfer does not say where from"
+
 while read -r f; do mode "$f" 755; done < <(find usr -type d; find usr/bin -type f)
 while read -r f; do mode "$f" 644; done < <(find usr/lib usr/local -type f)
 [ -z "$(find . -perm /6000)" ] || fault "setuid or setgid files: $(find . -perm /6000)"
