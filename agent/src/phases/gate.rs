@@ -7,9 +7,11 @@ use anyhow::{Result, bail};
 use ha_wire::phase::Phase;
 
 use super::{Outcome, is_settled};
+use crate::backoff::spread_pause;
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::{self, error::ApiError};
+use crate::sys::random::random_fraction;
 
 /// Looking costs a refused connection; each one missed delays the node.
 const LOOK: Duration = Duration::from_millis(150);
@@ -42,7 +44,8 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
                 missing.error
             );
         }
-        cx.sys.clock.sleep(LOOK).await;
+        let pause = spread_pause(LOOK, random_fraction());
+        cx.sys.clock.sleep(pause).await;
     }
 }
 
