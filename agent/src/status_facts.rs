@@ -69,16 +69,23 @@ async fn find_vip_holder(cx: &Context) -> String {
     let Some(link) = link_of(&neighbours, vip) else {
         return String::new();
     };
-    if let Some(holder) = owner_of_link(&neighbours, link, &control_planes) {
-        return holder.name.clone();
+    let owners = owners_of_link(&neighbours, link, &control_planes);
+    match owners[..] {
+        [holder] => return holder.name.clone(),
+        // A worker may never have talked to that control plane itself.
+        [] => ask_for_links(cx, &control_planes).await,
+        // A router answers for all of them.
+        _ => {}
     }
-    // A worker may never have talked to that control plane itself.
+    String::new()
+}
+
+async fn ask_for_links(cx: &Context, control_planes: &[Peer]) {
     for peer in control_planes.iter().filter(|p| p.name != cx.node.name) {
         if let Err(error) = ask_for_neighbour(peer.address).await {
             tracing::debug!("{}: {error}", peer.address);
         }
     }
-    String::new()
 }
 
 fn link_of(neighbours: &[Neighbour], address: std::net::IpAddr) -> Option<&str> {
@@ -86,10 +93,9 @@ fn link_of(neighbours: &[Neighbour], address: std::net::IpAddr) -> Option<&str> 
     Some(&known.link)
 }
 
-fn owner_of_link<'a>(neighbours: &[Neighbour], link: &str, peers: &'a [Peer]) -> Option<&'a Peer> {
-    peers
-        .iter()
-        .find(|p| link_of(neighbours, p.address) == Some(link))
+fn owners_of_link<'a>(neighbours: &[Neighbour], link: &str, peers: &'a [Peer]) -> Vec<&'a Peer> {
+    let owns = |p: &&Peer| link_of(neighbours, p.address) == Some(link);
+    peers.iter().filter(owns).collect()
 }
 
 fn into_backend(server: Server) -> Backend {
@@ -134,6 +140,9 @@ mod tests {
                 let told = told_holder(&machine, &entries).await;
                 assert_eq!(told, (holder.to_owned(), false), "{why}");
             }
+            let routed = [entry(11, 2, 1), entry(13, 2, 1), entry(30, 2, 1)];
+            let told = told_holder(&machine, &routed).await;
+            assert_eq!(told.0, "", "one link for all of them says nothing");
         }
     }
 }

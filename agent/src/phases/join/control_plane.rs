@@ -194,14 +194,18 @@ async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
 async fn wait_until_member_votes(cx: &Context) {
     loop {
         cx.sys.clock.sleep(LOOK).await;
-        let members = async { Ok(etcd_client(cx)?.within(MEMBERS_WITHIN).members().await?) };
-        let members: Result<_> = members.await;
-        match members.map(|m| membership_in_list(&m, &cx.node.name, cx.node.address)) {
+        match own_membership(cx).await {
             Ok(Membership::Voter) => return,
             Ok(_) => {}
             Err(error) => debug!("etcd's member list: {error:#}"),
         }
     }
+}
+
+async fn own_membership(cx: &Context) -> Result<Membership> {
+    let members = etcd_client(cx)?.within(MEMBERS_WITHIN).members().await?;
+    let me = &cx.node;
+    Ok(membership_in_list(&members, &me.name, me.address))
 }
 
 async fn let_go_beside(held: HeldLease<'_>, work: impl Future<Output = Result<()>>) -> Result<()> {
