@@ -11,7 +11,7 @@ use ignition_config::Config;
 use crate::bakery::{self, Artefacts, KnownReleases};
 
 /// Files that the cluster file names, as the nodes get them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct OperatorFiles {
     /// Manifests of the pod network that are local files: name on the node, text.
     pub manifests: Vec<(String, String)>,
@@ -25,6 +25,18 @@ pub struct OperatorFiles {
     pub warnings: Vec<String>,
     /// What the bakery said of them.
     known: KnownReleases,
+}
+
+/// Without the files' texts: manifests and configs hold secrets.
+impl std::fmt::Debug for OperatorFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let manifests: Vec<&String> = self.manifests.iter().map(|(name, _)| name).collect();
+        f.debug_struct("OperatorFiles")
+            .field("manifests", &manifests)
+            .field("merges", &self.merges.len())
+            .field("sysexts", &self.sysexts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl OperatorFiles {
@@ -85,4 +97,23 @@ impl OperatorFiles {
 fn read_file(path: &Path, key: &str) -> Result<String> {
     std::fs::read_to_string(path)
         .map_err(|e| Stop::bad_input(format!("{key}: {} cannot be read: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_text_of_the_operators() {
+        let files = OperatorFiles {
+            manifests: vec![("00-a.yaml".to_owned(), "token: hush".to_owned())],
+            merges: vec!["hush".to_owned()],
+            ..OperatorFiles::default()
+        };
+        let shown = format!("{files:?}");
+        assert!(
+            shown.contains("00-a.yaml") && !shown.contains("hush"),
+            "{shown}"
+        );
+    }
 }
