@@ -78,7 +78,7 @@ fn check_identity(facts: &MachineFacts) -> Check {
             check.with(
                 Verdict::Fail,
                 reason,
-                "check the clock; if it is right, render this node anew (ha-host replace)",
+                "check the clock; if it is right, run `ha-host launch` again: it makes a node anew that did not join in time",
             )
         }
     }
@@ -139,7 +139,7 @@ fn check_ca(facts: &MachineFacts) -> Check {
     check.with(
         Verdict::Fail,
         reason,
-        "the node's Ignition config brings it: render this node anew",
+        "the node's Ignition config brings it: run `ha-host render` again, and make this machine anew from its config",
     )
 }
 
