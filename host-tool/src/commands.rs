@@ -69,7 +69,7 @@ struct KnownCluster {
 impl KnownCluster {
     fn find(root: &StateRoot, name: &str) -> Result<Self> {
         let dir = source::find_cluster(root, name)?;
-        let cluster = source::known_cluster(&dir)?;
+        let cluster = dir.cluster()?;
         let provider = ha_providers::provider_of(&cluster, dir.path())?;
         Ok(Self {
             dir,

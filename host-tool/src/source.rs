@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use ha_cluster_file::check::{check_cluster_file, render_faults};
+use anyhow::Result;
+use ha_cluster_file::check::{check_cluster_file, read_cluster_name, render_faults};
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
 use ha_host_base::exit::Stop;
@@ -28,7 +28,7 @@ impl Source {
     /// What the state directory keeps of it.
     pub fn as_accepted(&self) -> AcceptedFile<'_> {
         AcceptedFile {
-            cluster: &self.cluster.name,
+            cluster: &self.cluster,
             text: &self.text,
             base: &self.base,
             path: &self.path,
@@ -38,7 +38,7 @@ impl Source {
 
 /// Reads and checks a file. The error holds all faults at once.
 pub fn read_source(path: &Path) -> Result<Source> {
-    let text = std::fs::read_to_string(path).map_err(|e| unreadable_file(path, &e))?;
+    let text = read_text(path)?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute
         .parent()
@@ -55,37 +55,24 @@ pub fn read_source(path: &Path) -> Result<Source> {
     })
 }
 
+fn read_text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| unreadable_file(path, &e))
+}
+
 /// The directory of the cluster that a person names, by its name or its file.
 pub fn find_cluster(root: &StateRoot, name_or_file: &str) -> Result<ClusterDir> {
     let is_file = name_or_file.contains('/')
         || name_or_file.ends_with(".yaml")
         || name_or_file.ends_with(".yml");
-    if is_file {
-        root.find(&read_source(Path::new(name_or_file))?.cluster.name)
-    } else {
-        root.find(name_or_file)
+    if !is_file {
+        return root.find(name_or_file);
     }
-}
-
-/// The cluster as it was last accepted; none: no file was.
-pub fn stored_cluster(dir: &ClusterDir) -> Result<Option<Cluster>> {
-    let Some(stored) = dir.stored_file()? else {
-        return Ok(None);
-    };
-    let checked = check_text(
-        &stored.text,
-        &stored.base,
-        &stored.path.display().to_string(),
-    );
-    Ok(Some(checked?.0))
-}
-
-/// The same, for verbs that need one.
-pub fn known_cluster(dir: &ClusterDir) -> Result<Cluster> {
-    stored_cluster(dir)?.with_context(|| {
-        let dir = dir.path().display();
-        format!("{dir} holds no cluster file: launch again")
-    })
+    let path = Path::new(name_or_file);
+    // Its name is all that is asked for: whoever looks at a cluster is not told what a new one may be like.
+    match read_cluster_name(&read_text(path)?) {
+        Some(name) => root.find(&name),
+        None => root.find(&read_source(path)?.cluster.name),
+    }
 }
 
 /// Checks a text; `name` is how messages call it. Warnings come back.

@@ -1,11 +1,14 @@
 //! What is kept of each cluster: `$XDG_STATE_HOME/ha-host/CLUSTER`, 0700.
 //!
 //! ```text
-//! state.json    the record: how far the cluster is          pki/          every CA and key
-//! cluster.yaml  the cluster file as last accepted           nodes/X.ign   each node's Ignition config
-//! kubeconfig    the administrator's                         machines/     the provider's own
-//! lock          held by the one ha-host that may write
+//! state.json     the record: how far the cluster is          pki/          every CA and key
+//! accepted.json  the cluster as it was last accepted         nodes/X.ign   each node's Ignition config
+//! cluster.yaml   the same, as people wrote it                machines/     the provider's own
+//! kubeconfig     the administrator's                         assets/       the disk that virtual machines share
+//! lock           held by the one ha-host that may write      sysexts.json  what the sysext bakery said of its releases
 //! ```
+//!
+//! Verbs that look at a cluster or remove it read `accepted.json`: rules for cluster files become stricter, clusters stay.
 
 use std::path::{Path, PathBuf};
 
@@ -14,13 +17,15 @@ use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::ClusterMachines;
 use ha_host_base::files;
 
+mod accepted;
 mod lock;
 mod record;
+mod store;
 
 pub use record::{ClusterLife, ClusterRecord};
+pub use store::{AcceptedFile, ClusterStore, record_life};
 
 use crate::pki::Pki;
-use crate::pki::kubeconfig::{self, Server};
 use ha_host_base::exit::Stop;
 use lock::Lock;
 
@@ -87,27 +92,6 @@ impl StateRoot {
     }
 }
 
-/// A checked cluster file, to be kept.
-#[derive(Debug, Clone, Copy)]
-pub struct AcceptedFile<'a> {
-    pub cluster: &'a str,
-    pub text: &'a str,
-    /// The absolute directory that its relative paths start from.
-    pub base: &'a Path,
-    /// As named on the command line.
-    pub path: &'a Path,
-}
-
-/// A cluster file that was kept.
-#[derive(Debug)]
-pub struct StoredFile {
-    /// Where it is kept.
-    pub path: PathBuf,
-    pub text: String,
-    /// The absolute directory that its relative paths start from.
-    pub base: PathBuf,
-}
-
 /// One cluster's directory, for reading.
 #[derive(Debug, Clone)]
 pub struct ClusterDir(PathBuf);
@@ -128,14 +112,29 @@ impl ClusterDir {
             .with_context(|| format!("{} cannot be understood", path.display()))
     }
 
-    /// The cluster file as it was last accepted.
-    pub fn stored_file(&self) -> Result<Option<StoredFile>> {
-        let path = self.0.join("cluster.yaml");
-        let (Some(record), Some(text)) = (self.record()?, files::read(&path)?) else {
+    /// The cluster as it was last accepted, whatever today's rules say of it; none: nothing was.
+    pub fn accepted(&self) -> Result<Option<Cluster>> {
+        let Some(record) = self.record()? else {
             return Ok(None);
         };
-        let base = record.base;
-        Ok(Some(StoredFile { path, text, base }))
+        accepted::read(&self.0, &record)
+    }
+
+    /// The same, for verbs that need one.
+    pub fn cluster(&self) -> Result<Cluster> {
+        self.accepted()?.with_context(|| {
+            let dir = self.0.display();
+            format!("{dir} holds no cluster file: launch again")
+        })
+    }
+
+    /// As much of it as its removal needs: [`Self::accepted`], or a stand-in that has its name and its provider. None: no machine
+    /// was ever made.
+    pub fn removable(&self) -> Result<Option<Cluster>> {
+        match self.record()? {
+            Some(record) => accepted::read_for_removal(&self.0, &record),
+            None => Ok(None),
+        }
     }
 
     /// Where a node's Ignition config is.
@@ -169,112 +168,5 @@ impl ClusterDir {
             dir: self,
             _lock: lock,
         })
-    }
-}
-
-/// One cluster's directory with the right to write.
-#[derive(Debug)]
-pub struct ClusterStore {
-    dir: ClusterDir,
-    _lock: Lock,
-}
-
-impl std::ops::Deref for ClusterStore {
-    type Target = ClusterDir;
-    fn deref(&self) -> &ClusterDir {
-        &self.dir
-    }
-}
-
-impl ClusterStore {
-    /// Accepts a cluster file: the record's copy changes, and the record if there is none.
-    pub fn accept(&self, file: &AcceptedFile<'_>) -> Result<ClusterRecord> {
-        let old = self.record()?;
-        let mut record = old.clone().unwrap_or_else(|| {
-            ClusterRecord::new(file.cluster, file.base.to_owned(), file.path.to_owned())
-        });
-        file.base.clone_into(&mut record.base);
-        file.path.clone_into(&mut record.file);
-        let copy = self.0.join("cluster.yaml");
-        if files::read(&copy)?.as_deref() != Some(file.text) {
-            files::write(&copy, file.text.as_bytes())?;
-        }
-        if old.as_ref() != Some(&record) {
-            self.put(&record)?;
-        }
-        Ok(record)
-    }
-
-    /// The same for `render`: a cluster with machines keeps the file that it was launched with.
-    pub fn accept_for_render(&self, file: &AcceptedFile<'_>) -> Result<ClusterRecord> {
-        match self.record()? {
-            Some(record) if record.life != ClusterLife::Rendered => Ok(record),
-            _ => self.accept(file),
-        }
-    }
-
-    pub fn put(&self, record: &ClusterRecord) -> Result<()> {
-        let mut text = serde_json::to_string_pretty(record)?;
-        text.push('\n');
-        files::write(&self.0.join("state.json"), text.as_bytes())
-    }
-
-    /// The keys, and whether they are new.
-    pub fn ensure_pki(&self) -> Result<(Pki, bool)> {
-        if let Some(pki) = self.pki()? {
-            return Ok((pki, false));
-        }
-        let pki = Pki::create()?;
-        pki.save(&self.0.join("pki"))?;
-        Ok((pki, true))
-    }
-
-    /// The kubeconfig, made anew if it is missing, wrong or about to end.
-    pub fn ensure_kubeconfig(
-        &self,
-        cluster: &Cluster,
-        pki: &Pki,
-        server: &Server,
-    ) -> Result<PathBuf> {
-        let path = self.kubeconfig();
-        let text = files::read(&path)?;
-        if !text.is_some_and(|text| kubeconfig::is_current(&text, server, pki)) {
-            let config = kubeconfig::render(&cluster.name, server, pki)?;
-            files::write(&path, config.expose().as_bytes())?;
-        }
-        Ok(path)
-    }
-
-    /// Stores a node's Ignition config.
-    pub fn put_ignition(&self, node: &str, text: &str) -> Result<()> {
-        files::write(&self.ignition(node), text.as_bytes())
-    }
-
-    /// Removes the directory, the record last, so that a cut-off removal can be seen and repeated.
-    pub fn remove(self) -> Result<()> {
-        let dir = self.dir.path().to_owned();
-        for entry in std::fs::read_dir(&dir)? {
-            let entry = entry?;
-            if matches!(
-                entry.file_name().to_str(),
-                Some("state.json" | "lock" | "cluster.yaml")
-            ) {
-                continue;
-            }
-            match entry.file_type()?.is_dir() {
-                true => std::fs::remove_dir_all(entry.path()),
-                false => std::fs::remove_file(entry.path()),
-            }
-            .with_context(|| format!("cannot remove {}", entry.path().display()))?;
-        }
-        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))
-    }
-}
-
-/// Notes how far the cluster is.
-pub fn record_life(store: &ClusterStore, life: ClusterLife) -> Result<()> {
-    match store.record()? {
-        Some(record) if record.life != life => store.put(&ClusterRecord { life, ..record }),
-        _ => Ok(()),
     }
 }

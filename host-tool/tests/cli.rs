@@ -2,78 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-use std::process::Output;
 
-use assert_cmd::Command;
-use tempfile::TempDir;
+mod desk;
 
-const DEMO: &str = include_str!("data/demo.yaml");
-
-/// A directory with a cluster file and a place for state.
-struct Desk(TempDir);
-
-impl Desk {
-    fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        fs::write(desk.path("demo.yaml"), DEMO).unwrap();
-        desk
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::cargo_bin("ha-host").unwrap();
-        command
-            .current_dir(self.0.path())
-            .env("XDG_STATE_HOME", self.path("state"))
-            .env_remove("HA_HOST_FAILPOINT");
-        command.args(args);
-        command
-    }
-
-    fn run(&self, args: &[&str]) -> (i32, String, String) {
-        self.finish(self.command(args))
-    }
-
-    fn finish(&self, mut command: Command) -> (i32, String, String) {
-        let Output {
-            status,
-            stdout,
-            stderr,
-        } = command.output().unwrap();
-        let text = |bytes| String::from_utf8(bytes).unwrap();
-        (status.code().unwrap_or(-1), text(stdout), text(stderr))
-    }
-
-    /// Every file below the desk, but not the cluster files.
-    fn files(&self) -> Vec<PathBuf> {
-        let mut files = Vec::new();
-        walk(self.0.path(), &mut files);
-        files.retain(|f| {
-            f.extension().is_none_or(|e| e != "yaml") || f.starts_with(self.path("state"))
-        });
-        files
-    }
-}
-
-fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            walk(&path, files)
-        } else {
-            files.push(path)
-        }
-    }
-}
-
-fn mode(path: &Path) -> u32 {
-    fs::metadata(path).unwrap().permissions().mode() & 0o777
-}
+use desk::{DEMO, Desk, mode};
 
 #[test]
 fn help_names_every_verb_and_the_exit_codes() {

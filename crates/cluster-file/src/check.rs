@@ -6,6 +6,7 @@ use crate::cluster::Cluster;
 use crate::diagnostic::{Fault, Place, Severity};
 use crate::file::ClusterFile;
 
+mod accepted;
 mod build;
 mod cidrs;
 mod files;
@@ -21,6 +22,7 @@ mod provider;
 mod render;
 mod sysexts;
 
+pub use accepted::{read_accepted_file, read_cluster_name, removable_cluster};
 pub use render::render_faults;
 
 /// One concern's look at the file.

@@ -1,10 +1,13 @@
 //! The cluster file once it is valid: no `Option` that means "default".
+//!
+//! Its JSON is what ha-host keeps of an accepted file: a change of these types is a new version of that format.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 mod vm;
@@ -19,7 +22,8 @@ use ha_wire::phase::Role;
 use ha_wire::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
 
 /// A whole cluster. Made by [`crate::check`] alone, so whoever holds one need not check again.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Cluster {
     /// DNS label; names the state directory and, with the VIP, the virtual router.
     pub name: String,
@@ -68,7 +72,8 @@ impl Cluster {
 }
 
 /// Kubernetes as a whole.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Kubernetes {
     /// Exact version without `v`, of a supported minor ([`ha_wire::kubernetes::MINORS`]).
     pub version: String,
@@ -91,7 +96,8 @@ pub struct Kubernetes {
 }
 
 /// The network of the nodes' addresses and the VIP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Network {
     /// Prefix length, e.g. 24.
     pub prefix: u8,
@@ -108,7 +114,8 @@ pub struct Network {
 }
 
 /// One machine of the cluster.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Node {
     /// DNS label: hostname, Node object, etcd member.
     pub name: String,
@@ -129,7 +136,8 @@ pub struct Node {
 }
 
 /// Who makes the machines.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum ProviderOptions {
     /// Virtual machines as domains of libvirt.
     Libvirt(LibvirtOptions),
@@ -163,7 +171,8 @@ impl ProviderOptions {
 }
 
 /// Options of `provider: {nspawn: {...}}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct NspawnOptions {
     /// A node image: a directory with `root/` (the operating system, never written to) and optionally `containerd/`
     /// (a prepared image store that each node gets its own copy-on-write view of). Absolute.
@@ -173,7 +182,8 @@ pub struct NspawnOptions {
 }
 
 /// One system extension: an image in the bakery's layout.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Sysext {
     /// Fetched by Ignition, checked by hash.
     Url {

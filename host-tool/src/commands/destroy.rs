@@ -14,14 +14,15 @@ use crate::state::{ClusterLife, StateRoot, record_life};
 /// Machines first, the state last: cut off anywhere, it can be run again.
 pub fn run(args: &Destroy, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
-    let cluster = source::stored_cluster(&dir)?;
     let name = dir.record()?.map(|r| r.name).unwrap_or_default();
-    if !args.yes && !is_confirmed(&name, cluster.as_ref())? {
+    if !args.yes && !is_confirmed(&name, dir.removable()?.as_ref())? {
         println!("nothing was removed");
         return Ok(());
     }
     let path = home(dir.path());
     let store = dir.lock()?;
+    // Under the lock: a launch may have accepted another file meanwhile.
+    let cluster = store.removable()?;
     record_life(&store, ClusterLife::Destroying)?;
     if let Some(cluster) = cluster.filter(|c| c.provider != ProviderOptions::None) {
         ha_providers::provider_of(&cluster, store.path())?.destroy()?;

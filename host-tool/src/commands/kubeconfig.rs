@@ -11,7 +11,7 @@ use crate::state::StateRoot;
 /// Renews it first if it is about to end.
 pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
-    let cluster = source::known_cluster(&dir)?;
+    let cluster = dir.cluster()?;
     let pki = dir
         .pki()?
         .context("this cluster has no keys yet: launch it")?;

@@ -56,7 +56,7 @@ pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
         return list_clusters(root, args.json);
     };
     let dir = source::find_cluster(root, name)?;
-    let cluster = source::known_cluster(&dir)?;
+    let cluster = dir.cluster()?;
     let report = gather_report(&dir, &cluster)?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);

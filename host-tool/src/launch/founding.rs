@@ -69,7 +69,7 @@ pub fn find_out(see: &Inspection<'_>) -> Result<Founding> {
     {
         return Ok(Founding::Pending);
     }
-    match block_on(see.api.find_answer())? {
+    match block_on(see.api()?.find_answer())? {
         Ok(_) => Ok(Founding::Closed),
         Err(api) => Ok(look_at_disks(see, &planes, api)),
     }
@@ -102,14 +102,13 @@ fn look_at_disks(see: &Inspection<'_>, planes: &[(&Node, Machine)], api: Vec<Str
 
 /// The cluster stands: nobody may found it again. Takes the permission out of the stored config, then remembers that.
 pub fn close(store: &ClusterStore, cluster: &Cluster) -> Result<()> {
-    let Some(mut record) = store.record()?.filter(|r| !r.founded) else {
+    if store.record()?.is_none_or(|record| record.founded) {
         return Ok(());
-    };
+    }
     if let Some(node) = cluster.founder() {
         take_permission(store, node)?;
     }
-    record.founded = true;
-    store.put(&record)
+    store.note_founded()
 }
 
 /// The same for verbs that saw the cluster answer under its CA and only look otherwise.

@@ -35,8 +35,8 @@ const KUBELET_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.p
 pub struct Inspection<'a> {
     pub cluster: &'a Cluster,
     pub store: &'a ClusterStore,
-    pub api: Api,
-    provider: &'a dyn Provider,
+    pki: &'a Pki,
+    provider: &'a Arc<dyn Provider>,
     machines: Vec<Machine>,
 }
 
@@ -53,16 +53,21 @@ impl<'a> Inspection<'a> {
     pub fn new(
         cluster: &'a Cluster,
         store: &'a ClusterStore,
-        pki: &Pki,
+        pki: &'a Pki,
         provider: &'a Arc<dyn Provider>,
     ) -> Result<Self> {
         Ok(Self {
             cluster,
             store,
-            api: Api::new(cluster, pki, provider.clone())?,
-            provider: &**provider,
+            pki,
+            provider,
             machines: provider.states(&cluster.nodes)?,
         })
+    }
+
+    /// The cluster seen from outside.
+    pub fn api(&self) -> Result<Api> {
+        Api::new(self.cluster, self.pki, self.provider.clone())
     }
 
     /// Every node with its machine, in the file's order.
@@ -99,7 +104,7 @@ impl<'a> Inspection<'a> {
         let members = format!("{data}/member");
         let paths = [ETCD_MANIFEST, &members, KUBELET_CERTIFICATE];
         let argv = [&["sh", "-c", LOOK_SCRIPT, "sh"][..], &paths].concat();
-        let seen = node_status::run_on_node(self.provider, node, &argv, LOOK)?;
+        let seen = node_status::run_on_node(&**self.provider, node, &argv, LOOK)?;
         let seen: Vec<&str> = seen.lines().collect();
         if seen.last() != Some(&LOOKED) {
             bail!("its answer was cut off");

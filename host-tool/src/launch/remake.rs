@@ -128,7 +128,7 @@ fn never_joined<'a>(see: &Inspection<'a>, old: &[(&'a Node, Machine)]) -> Result
     if unheard.is_empty() {
         return Ok(remakes);
     }
-    let membership = match block_on(see.api.membership())? {
+    let membership = match block_on(see.api()?.membership())? {
         Ok(membership) => membership,
         Err(error) => {
             let running = unheard.iter().filter(|(_, m)| *m == Machine::Running);

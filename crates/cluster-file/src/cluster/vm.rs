@@ -4,8 +4,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// What every virtual machine of a cluster is like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Vm {
     /// Memory of a machine in bytes.
     pub memory: u64,
@@ -26,7 +29,8 @@ pub struct Vm {
 }
 
 /// Options of `provider: {libvirt: {...}}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct LibvirtOptions {
     /// Where libvirt answers for nodes that name no `uri` of their own.
     pub uri: String,
@@ -41,7 +45,8 @@ pub struct LibvirtOptions {
 }
 
 /// What libvirt domains are plugged into.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum LibvirtNetwork {
     /// A NAT network of the cluster's own, made and removed with it.
     Own,
@@ -52,14 +57,16 @@ pub enum LibvirtNetwork {
 }
 
 /// Options of `provider: {qemu: {...}}`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct QemuOptions {
     /// What the machines are like.
     pub vm: Vm,
 }
 
 /// An operating system image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Image {
     /// Flatcar, from `ha-host image`'s store.
     Flatcar {
@@ -78,7 +85,8 @@ pub enum Image {
 }
 
 /// A kernel outside the image, for images without a boot loader.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Kernel {
     /// The kernel file; absolute.
     pub path: PathBuf,
@@ -89,11 +97,13 @@ pub struct Kernel {
 }
 
 /// A processor architecture, by the bakery's names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Arch {
     /// 64-bit x86, also called amd64.
+    #[serde(rename = "x86-64")]
     X86_64,
     /// 64-bit ARM, also called aarch64.
+    #[serde(rename = "arm64")]
     Arm64,
 }
 
@@ -129,7 +139,8 @@ impl fmt::Display for Arch {
 }
 
 /// What starts an image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Firmware {
     /// SeaBIOS; not on arm64, which has UEFI only.
     Bios,
@@ -138,7 +149,8 @@ pub enum Firmware {
 }
 
 /// Who runs the guest's instructions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Accel {
     /// KVM where it works (found out by starting a guest), else TCG.
     Auto,
@@ -149,7 +161,8 @@ pub enum Accel {
 }
 
 /// The Ethernet address of one interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Mac(pub [u8; 6]);
 
 impl Mac {
@@ -190,8 +203,23 @@ impl FromStr for Mac {
     }
 }
 
+impl From<Mac> for String {
+    fn from(mac: Mac) -> Self {
+        mac.to_string()
+    }
+}
+
+impl TryFrom<String> for Mac {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
 /// A further network interface of a node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Nic {
     /// What it is found by.
     pub mac: Mac,
@@ -202,7 +230,8 @@ pub struct Nic {
 }
 
 /// How sysexts (and, if wanted, container images) reach the nodes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Assets {
     /// On one read-only disk that every virtual machine shares: nodes download nothing.
     Disk {
@@ -214,7 +243,8 @@ pub enum Assets {
 }
 
 /// Who updates sysexts once a node runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub enum Updates {
     /// Nobody: a person does.
     None,
