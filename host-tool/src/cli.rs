@@ -259,6 +259,9 @@ pub struct Power {
     pub node: String,
     /// The order
     pub order: Order,
+    /// Also while another ha-host is at work on the cluster: for tests that cut the power in the middle of a launch
+    #[arg(long)]
+    pub during_launch: bool,
 }
 
 /// An order to a machine.

@@ -20,6 +20,7 @@ mod render;
 mod status;
 
 use crate::cli::{Cli, Verb};
+use crate::progress;
 use crate::source::{self, Source};
 use crate::state::{ClusterDir, StateRoot};
 use ha_host_base::exit::{Exit, Stop};
@@ -27,25 +28,31 @@ use ha_providers::{self, Provider};
 
 /// Does what the command line says.
 pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
-    let root = StateRoot::new(cli.state_dir.as_deref());
+    let root = || {
+        let root = StateRoot::new(cli.state_dir.as_deref())?;
+        if let Some(warning) = root.check_place()? {
+            eprintln!("{}", progress::warning_line(&warning));
+        }
+        Ok(root)
+    };
     let done = |result: Result<()>| result.map(|()| Exit::Done.into());
     match &cli.verb {
         Verb::New(args) => done(new::run(args)),
         Verb::Check(args) => done(check::run(args)),
-        Verb::Render(args) => done(render::run(args, &root?)),
-        Verb::Launch(args) => launch::run(args, &root?).map(Into::into),
-        Verb::Status(args) => status::run(args, &root?).map(Into::into),
-        Verb::Kubeconfig(args) => done(kubeconfig::run(args, &root?)),
-        Verb::Logs(args) => logs::run(args, &root?),
-        Verb::Destroy(args) => done(destroy::run(args, &root?)),
-        Verb::Image(args) => done(image::run(args, root)),
+        Verb::Render(args) => done(render::run(args, &root()?)),
+        Verb::Launch(args) => launch::run(args, &root()?).map(Into::into),
+        Verb::Status(args) => status::run(args, &root()?).map(Into::into),
+        Verb::Kubeconfig(args) => done(kubeconfig::run(args, &root()?)),
+        Verb::Logs(args) => logs::run(args, &root()?),
+        Verb::Destroy(args) => done(destroy::run(args, &root()?)),
+        Verb::Image(args) => done(image::run(args, root())),
         Verb::Completions(args) => done(completions::print_completions(args)),
         Verb::Man => done(completions::print_manual()),
-        Verb::Exec(args) => exec::run(args, &root?),
-        Verb::Power(args) => done(machines::switch_power(args, &root?)),
-        Verb::Cut(args) => done(machines::cut_off(args, &root?)),
-        Verb::Reach(args) => done(machines::print_reach(args, &root?)),
-        Verb::Remake(args) => done(machines::remake_machine(args, &root?)),
+        Verb::Exec(args) => exec::run(args, &root()?),
+        Verb::Power(args) => done(machines::switch_power(args, &root()?)),
+        Verb::Cut(args) => done(machines::cut_off(args, &root()?)),
+        Verb::Reach(args) => done(machines::print_reach(args, &root()?)),
+        Verb::Remake(args) => done(machines::remake_machine(args, &root()?)),
         Verb::GuestExec(args) => guest_exec::run(args),
         Verb::QemuFilter => done(ha_providers::qemu::filter::carry_frames()),
         Verb::NspawnKeeper(args) => done(ha_providers::nspawn::keeper::run(&args.args)),

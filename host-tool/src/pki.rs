@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ha_host_base::files::NewDir;
 use ha_kube::authority::service_account_keys;
+use ha_kube::certificate::validity_of;
 use ha_kube::{Authority, Identity, Secret};
 use time::{Duration, OffsetDateTime};
 
@@ -85,6 +86,16 @@ impl Pki {
             ("sa.pub", &self.service_account.0),
             ("sa.key", self.service_account.1.expose()),
         ]
+    }
+
+    /// When the first of the three authorities ends, and with it the cluster; none: it cannot be read.
+    pub fn ends(&self) -> Option<OffsetDateTime> {
+        let ends = [&self.cluster, &self.front_proxy, &self.etcd]
+            .map(|authority| validity_of(authority.cert()).map(|(_, until)| until));
+        ends.into_iter()
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .min()
     }
 
     /// What a node joins with.

@@ -12,15 +12,17 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::ClusterMachines;
 use ha_host_base::files;
 
 mod accepted;
+mod contents;
 mod lock;
 mod record;
 mod store;
+mod trust;
 
 pub use record::{ClusterLife, ClusterRecord};
 pub use store::{AcceptedFile, ClusterStore, record_life};
@@ -51,6 +53,11 @@ impl StateRoot {
         Ok(Self(base.join("ha-host")))
     }
 
+    /// Refuses a place that others can write if this program is root's; else that is a warning, which comes back.
+    pub fn check_place(&self) -> Result<Option<String>> {
+        trust::check_place(&self.0, trust::Caller::of_this_process())
+    }
+
     /// One cluster's directory, which may not exist.
     pub fn dir(&self, name: &str) -> ClusterDir {
         ClusterDir(self.0.join(name))
@@ -59,7 +66,7 @@ impl StateRoot {
     /// Every cluster that has a record.
     pub fn clusters(&self) -> Vec<String> {
         let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
-        let known = entries.filter(|e| e.path().join("state.json").exists());
+        let known = entries.filter(|e| e.path().join(record::FILE).exists());
         let mut names: Vec<String> = known
             .filter_map(|e| e.file_name().into_string().ok())
             .collect();
@@ -67,13 +74,17 @@ impl StateRoot {
         names
     }
 
-    /// Where each cluster's provider keeps its machines.
+    /// Where each cluster's provider keeps its machines: of the clusters here, and of those where state is without --state-dir.
     pub fn machines(&self) -> Vec<ClusterMachines> {
-        let of = |name: String| ClusterMachines {
-            dir: self.dir(&name).path().join("machines"),
-            name,
-        };
-        self.clusters().into_iter().map(of).collect()
+        let usual = Self::new(None).ok().filter(|usual| usual.0 != self.0);
+        let mut all = Vec::new();
+        for root in [Some(self), usual.as_ref()].into_iter().flatten() {
+            all.extend(root.clusters().into_iter().map(|name| ClusterMachines {
+                dir: root.dir(&name).path().join("machines"),
+                name,
+            }));
+        }
+        all
     }
 
     /// The directory of a cluster that has a record.
@@ -103,7 +114,7 @@ impl ClusterDir {
 
     /// The record; none: there is no such cluster.
     pub fn record(&self) -> Result<Option<ClusterRecord>> {
-        let path = self.0.join("state.json");
+        let path = self.0.join(record::FILE);
         let Some(text) = files::read(&path)? else {
             return Ok(None);
         };
@@ -139,34 +150,82 @@ impl ClusterDir {
 
     /// Where a node's Ignition config is.
     pub fn ignition(&self, node: &str) -> PathBuf {
-        self.0.join("nodes").join(format!("{node}.ign"))
+        self.0.join(contents::NODES).join(format!("{node}.ign"))
     }
 
     /// Where the kubeconfig is.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.0.join("kubeconfig")
+        self.0.join(contents::KUBECONFIG)
     }
 
-    /// The keys; none: not made yet.
+    /// The keys; none: not made yet. Keys that were made and are not there any more are an error: new ones would be another
+    /// cluster's.
     pub fn pki(&self) -> Result<Option<Pki>> {
-        let dir = self.0.join("pki");
-        if dir.exists() {
-            Pki::load(&dir).map(Some)
-        } else {
-            Ok(None)
+        let dir = self.0.join(contents::PKI);
+        match dir.try_exists() {
+            Ok(true) => Pki::load(&dir).map(Some),
+            Ok(false) if self.had_keys()? => Err(self.lost_keys(&dir)),
+            Ok(false) => Ok(None),
+            Err(error) => Err(error).with_context(|| format!("cannot look for {}", dir.display())),
         }
+    }
+
+    /// The same, for verbs that need them.
+    pub fn keys(&self) -> Result<Pki> {
+        self.pki()?
+            .context("this cluster has no keys yet: launch it")
+    }
+
+    /// Whether there is anything that only keys could have made.
+    fn had_keys(&self) -> Result<bool> {
+        let used = self
+            .record()?
+            .is_some_and(|r| r.founded || r.life != ClusterLife::Rendered);
+        Ok(used || self.kubeconfig().exists() || contents::has_configs(&self.0)?)
+    }
+
+    fn lost_keys(&self, dir: &Path) -> anyhow::Error {
+        anyhow!(
+            "{} is missing, and this cluster's keys are in no other place here: restore it, or fetch it from a control plane \
+             (/etc/kubernetes/pki: ca, front-proxy-ca and etcd/ca, each .crt and .key, and sa.pub, sa.key). Without it nothing was \
+             changed; with new keys this would be another cluster",
+            dir.display()
+        )
+    }
+
+    /// Refuses a directory with a stranger's files in it. What [`Self::lock`] does first, for those who have much to do before.
+    pub fn refuse_foreign(&self) -> Result<()> {
+        contents::refuse_foreign(&self.0)
     }
 
     /// Takes the right to write. Makes the directory.
     pub fn lock(self) -> Result<ClusterStore> {
+        self.refuse_foreign()?;
         files::make_dir(&self.0)?;
-        let lock = Lock::take(&self.0.join("lock"))?;
-        files::sweep(&self.0)?;
-        files::make_dir(&self.0.join("nodes"))?;
-        files::sweep(&self.0.join("nodes"))?;
+        let lock = Lock::take(&self.0.join(contents::LOCK))?;
+        // Until there is a record the directory may be a stranger's who came at the same time.
+        if self.record()?.is_some() {
+            contents::sweep(&self.0)?;
+        }
         Ok(ClusterStore {
             dir: self,
             _lock: lock,
         })
+    }
+
+    /// The same for a cluster that must be known: one that was destroyed meanwhile does not come back as an empty directory.
+    pub fn lock_known(self) -> Result<ClusterStore> {
+        if self.record()?.is_none() {
+            return Err(self.is_gone());
+        }
+        let store = self.lock()?;
+        match store.record()? {
+            Some(_) => Ok(store),
+            None => Err(store.is_gone()),
+        }
+    }
+
+    fn is_gone(&self) -> anyhow::Error {
+        anyhow!("{} is gone: the cluster was destroyed", self.0.display())
     }
 }

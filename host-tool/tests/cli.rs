@@ -241,24 +241,9 @@ fn destroy_asks_and_removes_everything() {
 fn a_second_ha_host_is_turned_away_by_name() {
     let desk = Desk::new();
     desk.run(&["render", "demo.yaml", "--out", "out"]);
-    let lock = desk.path("state/ha-host/demo/lock");
-    let mut holder = std::process::Command::new("flock")
-        .arg(&lock)
-        .args(["sh", "-c", "echo held; read wait"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut line = String::new();
-    std::io::BufRead::read_line(
-        &mut std::io::BufReader::new(holder.stdout.take().unwrap()),
-        &mut line,
-    )
-    .unwrap();
-    fs::write(&lock, "4711").unwrap();
+    let held = desk.hold_lock("demo");
     let (code, _, err) = desk.run(&["render", "demo.yaml", "--out", "other"]);
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
+    drop(held);
     assert_eq!(code, 1);
     assert!(
         err.starts_with("error: another ha-host (pid 4711) is at work on this cluster"),

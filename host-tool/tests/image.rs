@@ -322,6 +322,11 @@ fn ls_and_rm() {
 
     let (code, _, err) = desk.run(&["rm", "4230.2.10", "4230.2.3"]);
     assert!(code == 1 && err.contains("in use by demo"), "{code} {err}");
+    let (code, _, err) = desk.run(&["rm", "4230.2.3", "--state-dir", "elsewhere"]);
+    assert!(
+        code == 1 && err.contains("in use by demo"),
+        "of another root: {code} {err}"
+    );
     let (code, out, _) = desk.run(&["rm", "4230.2.10"]);
     assert!(code == 0 && out.contains("4230.2.10"), "{out}");
     let (_, out, _) = desk.run(&["ls"]);

@@ -2,22 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
-use std::path::Path;
 
 mod desk;
 
-use desk::{Desk, copy_tree};
+use desk::desk_with;
 
 /// One directory below `fixtures` a format; they never change.
 const FORMATS: [&str; 2] = ["state-0.1.0", "state-accepted-v1"];
-
-/// A desk whose state is as one of them.
-fn desk_with(format: &str) -> Desk {
-    let desk = Desk::new();
-    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    copy_tree(&fixtures.join(format), &desk.path("state/ha-host"));
-    desk
-}
 
 #[test]
 fn every_cluster_of_every_version_is_listed() {
@@ -157,5 +148,56 @@ fn machines_that_nothing_is_known_of_are_not_forgotten() {
     assert!(
         desk.path("state/ha-host/q/machines/node1/disk.qcow2")
             .exists()
+    );
+}
+
+#[test]
+fn a_record_that_cannot_be_read_hides_no_other() {
+    let desk = desk_with("state-0.1.0");
+    let record = desk.path("state/ha-host/old/state.json");
+    fs::write(&record, "{").unwrap();
+    let (code, out, err) = desk.run(&["status"]);
+    assert_eq!((code, err.as_str()), (1, ""));
+    assert!(
+        out.starts_with("bare ") && out.contains("\nvirt ") && out.lines().count() == 5,
+        "{out}"
+    );
+    assert!(
+        out.contains("not readable") && out.contains("old/state.json cannot be understood"),
+        "{out}"
+    );
+    let (code, out, _) = desk.run(&["status", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, json["clusters"].as_array().unwrap().len()), (1, 4));
+    assert_eq!(json["unreadable"][0]["name"], "old");
+}
+
+#[test]
+fn status_says_when_keys_end() {
+    let desk = desk_with("state-0.1.0");
+    let (_, out, _) = desk.run(&["status", "q"]);
+    let line = out
+        .lines()
+        .find(|line| line.starts_with("  keys  kubeconfig "))
+        .unwrap_or_else(|| panic!("{out}"));
+    assert!(
+        line.contains(" 2027-11-") && line.contains("authorities ") && line.contains(" 2036-11-"),
+        "{line}"
+    );
+    let (_, out, _) = desk.run(&["status", "q", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(
+        json["keys"]["kubeconfig"]
+            .as_str()
+            .unwrap()
+            .starts_with("2027-11-"),
+        "{json}"
+    );
+    assert!(
+        json["keys"]["authorities"]
+            .as_str()
+            .unwrap()
+            .starts_with("2036-11-"),
+        "{json}"
     );
 }

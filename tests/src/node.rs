@@ -127,7 +127,13 @@ impl<'a> ClusterNode<'a> {
     pub fn power(&self, order: &str) -> Result<()> {
         self.cluster
             .ha_host(
-                &["power", self.cluster.name(), self.name, order],
+                &[
+                    "power",
+                    self.cluster.name(),
+                    self.name,
+                    order,
+                    "--during-launch",
+                ],
                 3 * self.look(),
             )?
             .ok()

@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use tempfile::{Builder, TempDir};
+use tempfile::{Builder, NamedTempFile, TempDir};
 
 /// Mode of every directory that this program makes.
 const DIR_MODE: u32 = 0o700;
@@ -46,15 +46,34 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Writes a new file, 0600, whole or not at all; an error if there is one already, which stays as it is.
+pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
+    let write = || {
+        let (file, dir) = scratch(path, bytes)?;
+        file.persist_noclobber(path)?;
+        sync_dir(dir)
+    };
+    write().with_context(|| format!("cannot make {}", path.display()))
+}
+
 fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let dir = path.parent().unwrap_or_else(|| Path::new("."));
+    let (file, dir) = scratch(path, bytes)?;
+    crate::failpoint::hit("write");
+    file.persist(path)?;
+    sync_dir(dir)
+}
+
+/// The bytes on the disk, under a name of their own in the directory that the path is in.
+fn scratch<'p>(path: &'p Path, bytes: &[u8]) -> Result<(NamedTempFile, &'p Path)> {
+    let dir = match path.parent() {
+        Some(dir) if dir != Path::new("") => dir,
+        _ => Path::new("."),
+    };
     // tempfile makes its files 0600.
     let mut file = Builder::new().prefix(".new-").tempfile_in(dir)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    crate::failpoint::hit("write");
-    file.persist(path)?;
-    sync_dir(dir)
+    Ok((file, dir))
 }
 
 /// Makes what was renamed into or removed from a directory durable.
@@ -136,4 +155,35 @@ pub fn sweep(dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_is_there_whole_or_not_at_all_and_replaces_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("node1.ign");
+        write_new(&path, b"first").unwrap();
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            FILE_MODE
+        );
+        let error = write_new(&path, b"second").unwrap_err();
+        let cause = error
+            .chain()
+            .find_map(|e| e.downcast_ref::<tempfile::PersistError>());
+        assert_eq!(
+            cause.unwrap().error.kind(),
+            ErrorKind::AlreadyExists,
+            "{error:#}"
+        );
+        assert_eq!(std::fs::read(&path).unwrap(), b"first");
+        assert_eq!(
+            std::fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing half-written is left"
+        );
+    }
 }

@@ -1,6 +1,6 @@
 //! `kubeconfig CLUSTER`: the administrator's, to standard output.
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_host_base::files;
 
 use crate::cli::Kubeconfig;
@@ -12,9 +12,7 @@ use crate::state::StateRoot;
 pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let cluster = dir.cluster()?;
-    let pki = dir
-        .pki()?
-        .context("this cluster has no keys yet: launch it")?;
+    let pki = dir.keys()?;
     let provider = ha_providers::provider_of(&cluster, dir.path())?;
     let server = Server::of(&cluster, &*provider);
     let current = files::read(&dir.kubeconfig())?;
@@ -23,7 +21,9 @@ pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
         print!("{text}");
         return Ok(());
     }
-    let path = dir.lock()?.ensure_kubeconfig(&cluster, &pki, &server)?;
+    let path = dir
+        .lock_known()?
+        .ensure_kubeconfig(&cluster, &pki, &server)?;
     print!("{}", files::read(&path)?.unwrap_or_default());
     Ok(())
 }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions as Kind};
 use ha_host_base::exit::Exit;
-use ha_host_base::text::{Paint, home, printable};
+use ha_host_base::text::{Paint, printable};
 use ha_kube::etcd::Member;
 use ha_providers::{self, Machine, Provider};
 use ha_wire::phase::Role;
@@ -18,6 +18,11 @@ use crate::node_status::{self, NodeAnswer};
 use crate::progress::{cluster_headline, warning_line};
 use crate::source;
 use crate::state::{ClusterDir, StateRoot};
+
+mod keys;
+mod list;
+
+use keys::KeyEnds;
 
 /// The version of the JSON below.
 const VERSION: u32 = 1;
@@ -33,6 +38,7 @@ struct ClusterReport {
     vip_answers: bool,
     vip_holder: Option<String>,
     etcd_members: Vec<String>,
+    keys: KeyEnds,
     nodes: Vec<NodeLine>,
 }
 
@@ -53,7 +59,7 @@ struct NodeLine {
 /// Exit code: 0 if the cluster is whole, 1 if not.
 pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
     let Some(name) = &args.cluster else {
-        return list_clusters(root, args.json);
+        return list::print_clusters(root, args.json);
     };
     let dir = source::find_cluster(root, name)?;
     let cluster = dir.cluster()?;
@@ -70,39 +76,8 @@ pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
     })
 }
 
-fn list_clusters(root: &StateRoot, json: bool) -> Result<Exit> {
-    let mut records = Vec::new();
-    for name in root.clusters() {
-        records.push((root.dir(&name).record()?, root.dir(&name)));
-    }
-    if json {
-        let list: Vec<_> = records.iter().filter_map(|(r, _)| r.as_ref()).collect();
-        println!(
-            "{}",
-            serde_json::to_string(&serde_json::json!({"version": VERSION, "clusters": list}))?
-        );
-    } else if records.is_empty() {
-        println!("no clusters; `ha-host new` writes a cluster file to start from");
-    } else {
-        for (record, dir) in records
-            .iter()
-            .filter_map(|(r, d)| r.as_ref().map(|r| (r, d)))
-        {
-            println!(
-                "{:<20} {:<20} {}",
-                record.name,
-                record.life.words(),
-                home(dir.path())
-            );
-        }
-    }
-    Ok(Exit::Done)
-}
-
 fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
-    let pki = dir
-        .pki()?
-        .context("this cluster has no keys yet: launch it")?;
+    let pki = dir.keys()?;
     let provider: Arc<dyn Provider> = Arc::from(ha_providers::provider_of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
     let look = ha_host_base::block_on(api.observe_all())?;
@@ -126,6 +101,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
         vip_answers: look.vip.is_ok(),
         vip_holder,
         etcd_members: member_names(&look),
+        keys: KeyEnds::read(dir, &pki)?,
         nodes: cluster.nodes.iter().zip(said).map(line).collect(),
     })
 }
@@ -204,6 +180,7 @@ fn print_report(report: &ClusterReport, cluster: &Cluster) {
             report.etcd_members.join(", ")
         }
     );
+    println!("  keys  {}", report.keys.describe(&report.cluster, &paint));
     let width = report.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
     for n in &report.nodes {
         let ready = if n.ready {

@@ -13,7 +13,7 @@ use time::{Duration, OffsetDateTime};
 use super::Pki;
 
 /// A kubeconfig that ends sooner than this is made anew.
-const RENEW_BEFORE: Duration = Duration::days(30);
+pub const RENEW_BEFORE: Duration = Duration::days(30);
 
 /// Where the API answers for whoever holds the kubeconfig.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +55,16 @@ pub fn is_current(text: &str, server: &Server, pki: &Pki) -> bool {
     let Ok(config) = Kubeconfig::parse(text) else {
         return false;
     };
-    let until = config
-        .client_certificate()
-        .and_then(|pem| validity_of(&pem))
-        .map(|(_, until)| until);
     config.cluster() == Some(&server.trusting(pki.cluster.cert()))
-        && until.is_some_and(|until| until - OffsetDateTime::now_utc() > RENEW_BEFORE)
+        && end_of(&config).is_some_and(|until| until - OffsetDateTime::now_utc() > RENEW_BEFORE)
+}
+
+/// When the administrator's certificate in this text ends; none: there is none.
+pub fn ends(text: &str) -> Option<OffsetDateTime> {
+    end_of(&Kubeconfig::parse(text).ok()?)
+}
+
+fn end_of(config: &Kubeconfig) -> Option<OffsetDateTime> {
+    let (_, until) = validity_of(&config.client_certificate()?)?;
+    Some(until)
 }

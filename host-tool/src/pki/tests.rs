@@ -1,8 +1,11 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use ha_kube::certificate::{certificates_in, validity_of};
 use ha_providers::RenderOnly;
 use ha_test_support::{demo, real};
+use proptest::collection::btree_set;
+use proptest::prelude::*;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::kubeconfig::Server;
@@ -123,4 +126,50 @@ fn secrets_are_not_shown() {
     let pki = Pki::create().unwrap();
     let shown = format!("{pki:?} {:?}", pki.node_identity("a").unwrap());
     assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+}
+
+/// Names of clusters that YAML 1.1, which kubectl reads, takes for numbers, truth values or nothing if they stand bare.
+const ODD_NAMES: [&str; 12] = [
+    "123", "0", "1e3", "0x1f", "0o17", "010", "true", "no", "on", "y", "null", "1-2-3",
+];
+
+/// What kubectl calls the contexts of these clusters' kubeconfigs, read all at once.
+fn contexts_as_kubectl_sees_them(pki: &Pki, names: &BTreeSet<String>) -> Option<BTreeSet<String>> {
+    let kubectl = real::of_kubernetes("kubectl")?;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::of(&demo(), &RenderOnly);
+    let files = names.iter().map(|name| {
+        let file = dir.path().join(name);
+        std::fs::write(
+            &file,
+            kubeconfig::render(name, &server, pki).unwrap().expose(),
+        )
+        .unwrap();
+        file
+    });
+    let mut view = std::process::Command::new(kubectl);
+    view.env("KUBECONFIG", std::env::join_paths(files).unwrap());
+    view.args(["config", "view", "-o", "json"]);
+    let output = view.output().unwrap();
+    assert!(output.status.success(), "{names:?}: {output:?}");
+    let seen: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let contexts = seen["contexts"].as_array().unwrap().iter();
+    let name = |context: &serde_json::Value| {
+        assert_eq!(context["name"], context["context"]["cluster"]);
+        context["name"].as_str().unwrap().to_owned()
+    };
+    Some(contexts.map(name).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn kubectl_reads_every_name_as_the_text_it_is(names in btree_set("[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", 1..40)) {
+        let pki = Pki::create().unwrap();
+        let names: BTreeSet<String> = names.into_iter().chain(ODD_NAMES.map(str::to_owned)).collect();
+        if let Some(seen) = contexts_as_kubectl_sees_them(&pki, &names) {
+            prop_assert_eq!(seen, names);
+        }
+    }
 }

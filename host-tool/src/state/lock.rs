@@ -5,7 +5,7 @@ use std::io::{Read, Seek, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 
 /// The right to change a cluster's state; ends with the process at the latest.
 #[derive(Debug)]
@@ -15,6 +15,9 @@ pub struct Lock {
 
 /// How often a lock file that was removed under our hands (`destroy`) is opened anew.
 const TRIES: u32 = 10;
+
+/// The longest process number there is has ten digits.
+const PID_BYTES: u64 = 10;
 
 impl Lock {
     /// Takes the lock, or says who holds it.
@@ -29,14 +32,7 @@ impl Lock {
 
     /// None: the file that was locked is no longer the one at `path`.
     fn attempt(path: &Path) -> Result<Option<Self>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path);
-        let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
+        let mut file = open(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(held_by(file, path)),
@@ -49,11 +45,50 @@ impl Lock {
         if !same {
             return Ok(None);
         }
+        refuse_foreign(&mut file, path)?;
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(std::process::id().to_string().as_bytes())?;
         Ok(Some(Self { _file: file }))
     }
+}
+
+/// Never through a link: as root that would be anybody's way to any file.
+fn open(path: &Path) -> Result<File> {
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(nix::libc::O_NOFOLLOW)
+        .open(path);
+    opened.map_err(|error| match error.raw_os_error() {
+        Some(nix::libc::ELOOP) => not_a_lock(path, "it is a link"),
+        _ => anyhow::Error::new(error).context(format!("cannot open {}", path.display())),
+    })
+}
+
+/// What is written over must be a lock: a file of no other name that holds nothing, or a process number.
+fn refuse_foreign(file: &mut File, path: &Path) -> Result<()> {
+    let meta = file.metadata()?;
+    if !meta.is_file() || meta.nlink() != 1 {
+        return Err(not_a_lock(path, "it is no file of its own"));
+    }
+    let mut text = Vec::new();
+    file.rewind()?;
+    file.take(PID_BYTES + 1).read_to_end(&mut text)?;
+    if text.len() as u64 > PID_BYTES || !text.iter().all(u8::is_ascii_digit) {
+        return Err(not_a_lock(path, "something else is written in it"));
+    }
+    Ok(())
+}
+
+fn not_a_lock(path: &Path, why: &str) -> anyhow::Error {
+    anyhow!(
+        "{} is not ha-host's lock: {why}. It was not touched; move it away and try again",
+        path.display()
+    )
 }
 
 fn held_by(mut file: File, path: &Path) -> String {
@@ -69,4 +104,46 @@ fn held_by(mut file: File, path: &Path) -> String {
         "{who}: wait for it to end, or stop it, and try again ({})",
         path.display()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_taken_once_and_again_when_its_holder_is_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("lock");
+        let held = Lock::take(&path).unwrap();
+        let me = std::process::id().to_string();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), me);
+        let error = Lock::take(&path).unwrap_err().to_string();
+        assert!(error.contains(&format!("(pid {me})")), "{error}");
+        drop(held);
+        Lock::take(&path).unwrap();
+    }
+
+    #[test]
+    fn nothing_but_a_lock_is_written_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let (victim, path) = (dir.path().join("victim"), dir.path().join("lock"));
+        let refused = |why: &str| {
+            let error = Lock::take(&path).unwrap_err().to_string();
+            assert!(error.contains(why), "{why}: {error}");
+            assert_eq!(
+                std::fs::read_to_string(&victim).unwrap(),
+                "root:*:1::::::\n"
+            );
+            std::fs::remove_file(&path).unwrap();
+        };
+        std::fs::write(&victim, "root:*:1::::::\n").unwrap();
+        std::os::unix::fs::symlink(&victim, &path).unwrap();
+        refused("it is a link");
+        std::fs::hard_link(&victim, &path).unwrap();
+        refused("no file of its own");
+        std::fs::copy(&victim, &path).unwrap();
+        refused("something else is written in it");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        refused("no file of its own");
+    }
 }

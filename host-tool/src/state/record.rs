@@ -6,6 +6,8 @@ use anyhow::{Result, bail};
 use ha_host_base::clock::now_ms;
 use serde::{Deserialize, Serialize};
 
+/// Where it is kept.
+pub const FILE: &str = "state.json";
 /// The version of the format below.
 pub const VERSION: u32 = 1;
 

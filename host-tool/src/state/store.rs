@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
 
-use super::accepted;
 use super::lock::Lock;
 use super::{ClusterDir, ClusterLife, ClusterRecord};
+use super::{accepted, contents, record};
 use crate::pki::Pki;
 use crate::pki::kubeconfig::{self, Server};
 
@@ -41,6 +41,8 @@ impl ClusterStore {
     /// Accepts a cluster file: what it means is kept, and its text. The record comes first, for it says whose the directory is;
     /// the text last, so that a text that is there means what is kept.
     pub fn accept(&self, file: &AcceptedFile<'_>) -> Result<ClusterRecord> {
+        // Before anything is written: for a cluster whose keys are lost nothing can be accepted.
+        self.pki()?;
         let old = self.record()?;
         let mut record = old.clone().unwrap_or_else(|| {
             let name = &file.cluster.name;
@@ -50,6 +52,10 @@ impl ClusterStore {
         file.path.clone_into(&mut record.file);
         if old.as_ref() != Some(&record) {
             self.put(&record)?;
+        }
+        if old.is_none() {
+            // From here on the directory is ours, and so is what an earlier try left in it.
+            contents::sweep(self.path())?;
         }
         self.put_if_changed(accepted::FILE, &accepted::to_text(file.cluster)?)?;
         self.put_if_changed(accepted::TEXT, file.text)?;
@@ -86,7 +92,7 @@ impl ClusterStore {
     pub fn put(&self, record: &ClusterRecord) -> Result<()> {
         let mut text = serde_json::to_string_pretty(record)?;
         text.push('\n');
-        files::write(&self.path().join("state.json"), text.as_bytes())
+        files::write(&self.path().join(record::FILE), text.as_bytes())
     }
 
     /// The keys, and whether they are new.
@@ -95,7 +101,7 @@ impl ClusterStore {
             return Ok((pki, false));
         }
         let pki = Pki::create()?;
-        pki.save(&self.path().join("pki"))?;
+        pki.save(&self.path().join(contents::PKI))?;
         Ok((pki, true))
     }
 
@@ -117,27 +123,16 @@ impl ClusterStore {
 
     /// Stores a node's Ignition config.
     pub fn put_ignition(&self, node: &str, text: &str) -> Result<()> {
-        files::write(&self.ignition(node), text.as_bytes())
+        let path = self.ignition(node);
+        if let Some(dir) = path.parent() {
+            files::make_dir(dir)?;
+        }
+        files::write(&path, text.as_bytes())
     }
 
-    /// Removes the directory, the record last, so that a cut-off removal can be seen and repeated.
-    pub fn remove(self) -> Result<()> {
-        let dir = self.dir.path().to_owned();
-        for entry in std::fs::read_dir(&dir)? {
-            let entry = entry?;
-            if matches!(
-                entry.file_name().to_str(),
-                Some("state.json" | "lock" | "cluster.yaml")
-            ) {
-                continue;
-            }
-            match entry.file_type()?.is_dir() {
-                true => std::fs::remove_dir_all(entry.path()),
-                false => std::fs::remove_file(entry.path()),
-            }
-            .with_context(|| format!("cannot remove {}", entry.path().display()))?;
-        }
-        std::fs::remove_dir_all(&dir).with_context(|| format!("cannot remove {}", dir.display()))
+    /// Removes all that is ha-host's, and the directory unless something else is in it. Returns what is left there.
+    pub fn remove(self) -> Result<Vec<String>> {
+        contents::remove_own(self.path())
     }
 }
 

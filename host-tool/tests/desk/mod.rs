@@ -2,9 +2,10 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Child, Output, Stdio};
 
 use assert_cmd::Command;
 use tempfile::TempDir;
@@ -61,6 +62,38 @@ impl Desk {
     }
 }
 
+/// Somebody who holds a cluster's lock, until dropped.
+#[derive(Debug)]
+pub struct LockHolder(Child);
+
+impl Drop for LockHolder {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().unwrap();
+    }
+}
+
+impl Desk {
+    /// Takes a cluster's lock as process 4711.
+    pub fn hold_lock(&self, cluster: &str) -> LockHolder {
+        let lock = self.path("state/ha-host").join(cluster).join("lock");
+        let mut holder = std::process::Command::new("flock")
+            .arg(&lock)
+            .args(["sh", "-c", "echo held; read wait"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(holder.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "held\n");
+        fs::write(&lock, "4711").unwrap();
+        LockHolder(holder)
+    }
+}
+
 fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -76,8 +109,16 @@ pub fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
+/// A desk whose state is as one of `fixtures`.
+pub fn desk_with(format: &str) -> Desk {
+    let desk = Desk::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    copy_tree(&fixtures.join(format), &desk.path("state/ha-host"));
+    desk
+}
+
 /// Copies a directory with all in it.
-pub fn copy_tree(from: &Path, to: &Path) {
+fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
