@@ -126,7 +126,7 @@ impl<'a> Launch<'a> {
         check_host(&*self.judged.provider, report)?;
         let store = self.dir.clone().lock()?;
         // Another launch may have begun and ended since.
-        self.judged = Judged::new(self.source, &self.dir, self.make_provider)?;
+        self.judge_again()?;
         self.tell_unreached(report);
         let pki = self.prepare(&store, report)?;
         let follow = Follow::new(&self, &store, &pki, report);
@@ -137,6 +137,17 @@ impl<'a> Launch<'a> {
         }
         report.tell(&LaunchEvent::Ended(&end));
         Ok(exit)
+    }
+
+    /// Under the lock. The bakery is asked again only if it was asked meanwhile.
+    fn judge_again(&mut self) -> Result<()> {
+        let (source, dir) = (self.source, &self.dir);
+        if !self.judged.files.are_current(dir.path())? {
+            self.judged.files = OperatorFiles::read(&source.cluster, dir.path())?;
+        }
+        self.judged.changes = find_changes(source, dir, &self.judged.files)?;
+        self.judged.provider = (self.make_provider)()?;
+        Ok(())
     }
 
     fn tell_unreached(&self, report: &mut dyn Report) {
@@ -273,14 +284,18 @@ impl<'a> Launch<'a> {
 impl Judged {
     fn new(source: &Source, dir: &ClusterDir, make_provider: MakeProvider<'_>) -> Result<Self> {
         let files = OperatorFiles::read(&source.cluster, dir.path())?;
-        let mut changes = judge_changes(dir, source)?;
-        changes.add_contents(dir, source, &files)?;
         Ok(Self {
-            files,
-            changes,
+            changes: find_changes(source, dir, &files)?,
             provider: make_provider()?,
+            files,
         })
     }
+}
+
+fn find_changes(source: &Source, dir: &ClusterDir, files: &OperatorFiles) -> Result<Changes> {
+    let mut changes = judge_changes(dir, source)?;
+    changes.add_contents(dir, source, files)?;
+    Ok(changes)
 }
 
 /// Fetches the machines' image unless it is stored.

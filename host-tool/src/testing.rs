@@ -57,6 +57,13 @@ impl AnsweringCluster {
 }
 
 impl AnsweringAt {
+    /// Where nobody answers: connections are refused at once.
+    pub fn nobody() -> Self {
+        let refused = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (api, etcd) = (refused, refused);
+        Self { api, etcd }
+    }
+
     pub fn reach(&self, inside: SocketAddr) -> SocketAddr {
         match inside.port() {
             ETCD_CLIENT_PORT => self.etcd,

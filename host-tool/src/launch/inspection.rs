@@ -143,3 +143,22 @@ fn age_of(config: &Path) -> Result<Duration> {
         .with_context(|| format!("cannot look at {}", config.display()))?;
     Ok(written.elapsed().unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_look_names_what_exists_and_comes_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, gone) = (dir.path().join("a b"), dir.path().join("gone"));
+        std::fs::write(&there, "").unwrap();
+        let output = std::process::Command::new("sh")
+            .args(["-c", LOOK_SCRIPT, "sh"])
+            .args([&gone, &there, &gone])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text, format!("{}\n{LOOKED}\n", there.display()));
+    }
+}

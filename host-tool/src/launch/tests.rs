@@ -203,7 +203,7 @@ fn a_silent_node_is_shown_with_its_consoles_last_line() {
         deaf: true,
         ..env.provider()
     });
-    let (exit, end) = env.launch(&provider, 1);
+    let (exit, end) = env.launch(&provider, 5);
     assert_eq!(exit, Exit::TimedOut);
     assert!(
         end.contains("unmounting filesystem (so Flatcar's console ends when Ignition fails"),

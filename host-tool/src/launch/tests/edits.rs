@@ -22,6 +22,7 @@ fn source_of(text: &str) -> Source {
 fn launched(dir: ClusterDir, source: &Source) {
     let store = dir.lock().unwrap();
     store.accept(&source.as_accepted()).unwrap();
+    store.ensure_pki().unwrap();
     state::record_life(&store, state::ClusterLife::Standing).unwrap();
 }
 
@@ -34,7 +35,7 @@ fn a_launch_of_another_file_in_between_is_not_overwritten() {
         meanwhile: Some(Meanwhile(Box::new(move || launched(dir.clone(), &other)))),
         ..env.provider()
     });
-    let error = env.try_launch(&provider, 1).0.unwrap_err();
+    let error = env.try_launch(&provider, 0).0.unwrap_err();
     assert!(
         error.to_string().contains("endpoint is not what it was"),
         "{error}"
@@ -58,14 +59,14 @@ fn what_reaches_no_node_that_stands_is_said_once() {
     let text = env.source.text.clone() + &format!("ssh: {{authorizedKeys: [\"{key}\"]}}\n");
     launched(env.state(), &source_of(&text));
     env.source = source_of(&(env.source.text.clone() + "hooks: {beforeJoin: [\"true\"]}\n"));
-    let (_, end) = env.launch(&Arc::new(env.provider()), 1);
+    let (_, end) = env.launch(&Arc::new(env.provider()), 0);
     for part in ["ssh.authorizedKeys", "hooks"] {
         let line =
             format!("warning: {part} changed: nodes that stand keep theirs, only new nodes get it");
         assert!(end.contains(&line), "{line}: {end}");
     }
     assert!(!end.contains("sysexts changed"), "{end}");
-    let (_, end) = env.launch(&Arc::new(env.provider()), 1);
+    let (_, end) = env.launch(&Arc::new(env.provider()), 0);
     assert!(!end.contains("changed:"), "it is accepted now: {end}");
 }
 
@@ -88,7 +89,7 @@ fn a_merged_config_that_says_something_else_under_the_same_name_is_said_too() {
     let line = "ignition.merge changed: nodes that stand keep theirs";
     for (motd, said) in [("one", false), ("one", false), ("two", true)] {
         std::fs::write(&merged, config(motd)).unwrap();
-        let (_, end) = env.launch(&Arc::new(env.provider()), 1);
+        let (_, end) = env.launch(&Arc::new(env.provider()), 0);
         assert_eq!(end.contains(line), said, "{motd}: {end}");
     }
 }
@@ -96,7 +97,7 @@ fn a_merged_config_that_says_something_else_under_the_same_name_is_said_too() {
 #[test]
 fn ready_already_comes_with_a_kubeconfig_that_is_good() {
     let env = TestEnv::new();
-    env.launch(&Arc::new(env.provider()), 1);
+    env.launch_in_vain();
     launched(env.state(), &env.source);
     let node = |n: u8| {
         format!(
@@ -113,21 +114,22 @@ fn ready_already_comes_with_a_kubeconfig_that_is_good() {
     ];
     let cluster = AnsweringCluster::start(env.state().pki().unwrap().unwrap(), &answers);
     let provider = Arc::new(FakeProvider {
-        network: Some(cluster.at),
+        network: cluster.at,
         ..env.provider()
     });
     let kubeconfig = env.state().kubeconfig();
     // Of another place; one that has ended is judged by the same function.
     let old = std::fs::read_to_string(&kubeconfig).unwrap();
-    let (exit, end) = env.launch(&provider, 5);
+    let (exit, end) = env.launch(&provider, 60);
     assert_eq!(exit, Exit::Done, "{end}");
     assert!(end.contains("ready already"), "{end}");
     let new = std::fs::read_to_string(&kubeconfig).unwrap();
-    assert!(
-        old.contains("192.0.2.30") && new.contains("127.0.0.1"),
-        "{new}"
+    let server = format!(
+        "https://{}",
+        cluster.at.reach(([192, 0, 2, 30], 6444).into())
     );
-    env.launch(&provider, 5);
+    assert!(!old.contains(&server) && new.contains(&server), "{new}");
+    env.launch(&provider, 60);
     let again = std::fs::read_to_string(&kubeconfig).unwrap();
     assert_eq!(again, new, "a good one stays");
 }

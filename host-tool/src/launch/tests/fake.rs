@@ -30,8 +30,8 @@ pub struct FakeProvider {
     pub deaf: bool,
     /// Paths that exist on a node's disk, by its name.
     pub disks: &'static [(&'static str, &'static str)],
-    /// Who answers at the addresses of the nodes' network; none: nobody.
-    pub network: Option<AnsweringAt>,
+    /// Who answers at the addresses of the nodes' network.
+    pub network: AnsweringAt,
     /// What happens while the host is looked at.
     pub meanwhile: Option<Meanwhile>,
     pub gate: Option<Gate>,
@@ -101,7 +101,9 @@ impl Provider for FakeProvider {
             bail!("no space left on device");
         }
         self.removed.lock().unwrap().remove(&node.name);
-        std::fs::write(self.console(node), self.console).unwrap();
+        if self.made != Made::Running {
+            std::fs::write(self.console(node), self.console).unwrap();
+        }
         if node.name == "node3" && self.made != Made::Running {
             std::fs::write(self.events(node), self.says).unwrap();
         }
@@ -122,7 +124,7 @@ impl Provider for FakeProvider {
         Ok(())
     }
     fn reach(&self, inside: SocketAddr) -> SocketAddr {
-        self.network.map_or(inside, |network| network.reach(inside))
+        self.network.reach(inside)
     }
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
         self.note(&format!("exec {} {}", node.name, argv.join(" ")));
@@ -176,7 +178,7 @@ pub struct TestEnv {
 }
 
 impl TestEnv {
-    /// The documentation's network: nothing ever answers there. Machines of no kind, so that no image is fetched for them.
+    /// The documentation's network; who answers there is given. Machines of no kind, so that no image is fetched for them.
     pub fn new() -> Self {
         let text = DEMO.replace("10.77.0.", "192.0.2.");
         let text = text.replace("nodes:", "provider: none\nnodes:");
@@ -206,7 +208,7 @@ impl TestEnv {
             console: "",
             deaf: false,
             disks: &[],
-            network: None,
+            network: AnsweringAt::nobody(),
             meanwhile: None,
             gate: None,
             calls,
@@ -230,6 +232,15 @@ impl TestEnv {
         let exit = Launch::begin(&self.source, self.state(), &make_provider, options)
             .and_then(|launch| launch.run(&mut kept));
         (exit, kept.0.join("\n"))
+    }
+
+    /// A launch that prepares everything and waits for nothing. Its machines may still be in the making; they write nothing.
+    pub fn launch_in_vain(&self) {
+        let provider = Arc::new(FakeProvider {
+            made: Made::Running,
+            ..self.provider()
+        });
+        assert_eq!(self.launch(&provider, 0).0, Exit::TimedOut);
     }
 
     /// Makes a node's stored config as old as this.

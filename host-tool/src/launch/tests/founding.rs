@@ -7,8 +7,7 @@ use crate::testing::AnsweringCluster;
 /// A launch that ended before it saw the cluster, and a founder whose permission has ended since.
 fn expired() -> TestEnv {
     let env = TestEnv::new();
-    let provider = Arc::new(env.provider());
-    assert_eq!(env.launch(&provider, 1).0, Exit::TimedOut);
+    env.launch_in_vain();
     assert!(env.permits_founding());
     env.age("node1", PERMITTED + Duration::from_secs(5));
     env
@@ -25,10 +24,10 @@ fn a_cluster_that_answers_however_sick_was_founded_and_the_launch_goes_on() {
     let sick = AnsweringCluster::start(pki, &[("GET /readyz", 500, "etcd failed")]);
     let config = std::fs::metadata(env.state().ignition("node1")).unwrap();
     let provider = Arc::new(FakeProvider {
-        network: Some(sick.at),
+        network: sick.at,
         ..env.provider()
     });
-    let (exit, end) = env.launch(&provider, 1);
+    let (exit, end) = env.launch(&provider, 0);
     assert_eq!(exit, Exit::TimedOut, "{end}");
     assert!(is_founded(&env));
     assert!(!env.permits_founding(), "nobody may found it again");
@@ -54,7 +53,7 @@ fn a_node_that_once_met_the_cluster_proves_that_it_was_founded() {
         ..env.provider()
     });
     std::fs::write(provider.events(&env.source.cluster.nodes[2]), said).unwrap();
-    env.launch(&provider, 1);
+    env.launch(&provider, 0);
     assert!(is_founded(&env) && !env.permits_founding());
     assert!(provider.removals().is_empty());
 }
@@ -63,9 +62,13 @@ fn a_node_that_once_met_the_cluster_proves_that_it_was_founded() {
 fn a_founder_that_founded_nothing_is_made_anew_and_nobody_else() {
     let env = expired();
     let old = std::fs::read_to_string(env.state().ignition("node1")).unwrap();
-    let provider = Arc::new(env.provider());
-    let (exit, end) = env.launch(&provider, 5);
-    assert_eq!(exit, Exit::TimedOut, "{end}");
+    // One that cannot be made ends the launch once all others are made.
+    let provider = Arc::new(FakeProvider {
+        broken: Some("node5"),
+        ..env.provider()
+    });
+    let (exit, end) = env.launch(&provider, 60);
+    assert_eq!(exit, Exit::Failed, "{end}");
     assert_eq!(provider.removals(), ["node1"]);
     for words in ["warning: node1 is made anew", "before it founded anything"] {
         assert!(end.contains(words), "{words}: {end}");
@@ -89,12 +92,30 @@ fn data_of_etcds_on_any_control_plane_is_never_thrown_away() {
             disks,
             ..env.provider()
         });
-        let (exit, end) = env.launch(&provider, 4);
+        let (exit, end) = env.launch(&provider, 0);
         assert_eq!(exit, Exit::TimedOut, "{end}");
         assert!(provider.removals().is_empty(), "{disks:?}");
         let holder = disks[0].0;
         let said = end.contains(&format!("{holder} holds data of etcd's"));
         assert_eq!(said, holder != "node1", "the founder itself resumes: {end}");
+    }
+}
+
+#[test]
+fn a_founder_whose_machine_is_gone_gets_no_permission_beside_data_of_etcds() {
+    let env = expired();
+    for (disks, permits) in [
+        (&[][..], true),
+        (&[("node2", "/var/lib/etcd/member")], false),
+    ] {
+        let provider = Arc::new(FakeProvider {
+            disks,
+            removed: Mutex::new(["node1".to_owned()].into()),
+            ..env.provider()
+        });
+        let (exit, end) = env.launch(&provider, 0);
+        assert_eq!(exit, Exit::TimedOut, "{end}");
+        assert_eq!(env.permits_founding(), permits, "{disks:?}");
     }
 }
 
@@ -105,7 +126,7 @@ fn what_is_not_known_is_named_and_nothing_is_thrown_away() {
         deaf: true,
         ..env.provider()
     });
-    let error = format!("{:#}", env.try_launch(&provider, 5).0.unwrap_err());
+    let error = format!("{:#}", env.try_launch(&provider, 0).0.unwrap_err());
     for words in [
         "node1's permission to found the cluster has ended",
         "node2: nobody there answers",
@@ -121,7 +142,7 @@ fn what_is_not_known_is_named_and_nothing_is_thrown_away() {
         machine: Machine::Off,
         ..env.provider()
     });
-    let (_, end) = env.launch(&provider, 5);
+    let (_, end) = env.launch(&provider, 0);
     assert!(end.contains("warning: node1's permission"), "{end}");
     assert!(end.contains("node2's machine is off"), "{end}");
     assert!(provider.removals().is_empty());
@@ -132,11 +153,11 @@ fn another_clusters_answer_founds_nothing() {
     let env = expired();
     let stranger = AnsweringCluster::start(Pki::create().unwrap(), &[("GET /readyz", 200, "ok")]);
     let provider = Arc::new(FakeProvider {
-        network: Some(stranger.at),
+        network: stranger.at,
         deaf: true,
         ..env.provider()
     });
-    let error = env.try_launch(&provider, 5).0.unwrap_err().to_string();
+    let error = env.try_launch(&provider, 0).0.unwrap_err().to_string();
     assert!(error.contains("another cluster answers"), "{error}");
     assert!(!is_founded(&env));
 }

@@ -12,7 +12,7 @@ const MEMBERS: &str = r#"{"members":[{"ID":"1","name":"node1"},{"ID":"2","name":
 /// A cluster that was founded a day ago.
 fn a_day_later() -> TestEnv {
     let env = TestEnv::new();
-    assert_eq!(env.launch(&Arc::new(env.provider()), 1).0, Exit::TimedOut);
+    env.launch_in_vain();
     note_founded(&env.state(), &env.source.cluster).unwrap();
     for node in &env.source.cluster.nodes {
         env.age(&node.name, DAY);
@@ -36,10 +36,10 @@ fn a_node_that_the_cluster_does_not_know_is_made_anew_and_a_member_of_etcds_neve
     let cluster = standing(&env);
     let old = std::fs::read_to_string(env.state().ignition("node4")).unwrap();
     let provider = Arc::new(FakeProvider {
-        network: Some(cluster.at),
+        network: cluster.at,
         ..env.provider()
     });
-    let (exit, end) = env.launch(&provider, 2);
+    let (exit, end) = env.launch(&provider, 0);
     assert_eq!(exit, Exit::TimedOut, "{end}");
     assert_eq!(provider.removals(), ["node4"], "{end}");
     assert!(
@@ -49,10 +49,10 @@ fn a_node_that_the_cluster_does_not_know_is_made_anew_and_a_member_of_etcds_neve
     let new = std::fs::read_to_string(env.state().ignition("node4")).unwrap();
     assert_ne!(new, old, "a fresh identity");
     let again = Arc::new(FakeProvider {
-        network: Some(cluster.at),
+        network: cluster.at,
         ..env.provider()
     });
-    env.launch(&again, 1);
+    env.launch(&again, 0);
     assert!(again.removals().is_empty(), "it has a day to join again");
 }
 
@@ -62,10 +62,10 @@ fn a_node_that_may_still_join_keeps_its_machine() {
     env.age("node4", Duration::from_secs(19 * 3600));
     let cluster = standing(&env);
     let provider = Arc::new(FakeProvider {
-        network: Some(cluster.at),
+        network: cluster.at,
         ..env.provider()
     });
-    env.launch(&provider, 1);
+    env.launch(&provider, 0);
     assert!(provider.removals().is_empty());
 }
 
@@ -74,22 +74,22 @@ fn a_node_that_joined_once_is_left_alone_though_the_cluster_forgot_it() {
     let env = a_day_later();
     let cluster = standing(&env);
     let provider = Arc::new(FakeProvider {
-        network: Some(cluster.at),
+        network: cluster.at,
         disks: &[("node4", "/var/lib/kubelet/pki/kubelet-client-current.pem")],
         ..env.provider()
     });
-    let (_, end) = env.launch(&provider, 1);
+    let (_, end) = env.launch(&provider, 0);
     assert!(provider.removals().is_empty(), "by its disk");
     assert!(end.contains("warning: node4 joined once"), "{end}");
     let provider = Arc::new(FakeProvider {
-        network: Some(cluster.at),
+        network: cluster.at,
         machine: Machine::Off,
         ..env.provider()
     });
     let said = r#"{"version":1,"seq":1,"timeMs":5,"node":"node4","event":"steady"}"#;
     let node4 = &env.source.cluster.nodes[3];
     std::fs::write(provider.events(node4), format!("{said}\n")).unwrap();
-    env.launch(&provider, 1);
+    env.launch(&provider, 0);
     assert!(provider.removals().is_empty(), "by its own words");
 }
 
@@ -97,7 +97,7 @@ fn a_node_that_joined_once_is_left_alone_though_the_cluster_forgot_it() {
 fn without_an_answer_nobody_is_made_anew() {
     let env = a_day_later();
     let provider = Arc::new(env.provider());
-    let (_, end) = env.launch(&provider, 1);
+    let (_, end) = env.launch(&provider, 0);
     assert!(provider.removals().is_empty());
     assert!(end.contains("ever joined is not known"), "{end}");
     let pki = env.state().pki().unwrap().unwrap();
@@ -109,10 +109,10 @@ fn without_an_answer_nobody_is_made_anew() {
     ];
     let cluster = AnsweringCluster::start(pki, &answers);
     let provider = Arc::new(FakeProvider {
-        network: Some(cluster.at),
+        network: cluster.at,
         ..env.provider()
     });
-    let (_, end) = env.launch(&provider, 1);
+    let (_, end) = env.launch(&provider, 0);
     assert!(provider.removals().is_empty());
     assert!(end.contains("etcd's member list"), "{end}");
 }
@@ -120,11 +120,11 @@ fn without_an_answer_nobody_is_made_anew() {
 #[test]
 fn before_anybody_founded_anything_all_who_are_too_late_are_made_anew() {
     let env = TestEnv::new();
-    assert_eq!(env.launch(&Arc::new(env.provider()), 1).0, Exit::TimedOut);
+    env.launch_in_vain();
     for node in ["node1", "node2", "node5"] {
         env.age(node, DAY);
     }
     let provider = Arc::new(env.provider());
-    env.launch(&provider, 4);
+    env.launch(&provider, 0);
     assert_eq!(provider.removals(), ["node1", "node2", "node5"]);
 }
