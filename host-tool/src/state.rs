@@ -90,8 +90,10 @@ impl StateRoot {
     /// The directory of a cluster that has a record.
     pub fn find(&self, name: &str) -> Result<ClusterDir> {
         let dir = self.dir(name);
-        if dir.record()?.is_some() {
-            return Ok(dir);
+        match dir.record()? {
+            Some(record) if record.name == name => return Ok(dir),
+            Some(record) => return Err(dir.is_a_copy(&record)),
+            None => {}
         }
         let known = match self.clusters() {
             names if names.is_empty() => format!("there is none in {}", self.0.display()),
@@ -223,6 +225,15 @@ impl ClusterDir {
             Some(_) => Ok(store),
             None => Err(store.is_gone()),
         }
+    }
+
+    /// What is done to it would be done to the machines of the one it was copied from.
+    fn is_a_copy(&self, record: &ClusterRecord) -> anyhow::Error {
+        let (dir, name) = (self.0.display(), &record.name);
+        Stop::bad_input(format!(
+            "{dir} is the state of {name}, copied or renamed: its machines are those of {name}. If it is a copy, remove it \
+             yourself; if {name} is to be found again, call it {name} again"
+        ))
     }
 
     fn is_gone(&self) -> anyhow::Error {

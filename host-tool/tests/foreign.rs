@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 
 mod desk;
 
-use desk::{DEMO, Desk, desk_with};
+use desk::{DEMO, Desk, copy_tree, desk_with};
 
 #[test]
 fn a_strangers_directory_is_refused_and_left_as_it_is() {
@@ -212,4 +212,27 @@ fn a_machine_is_not_switched_while_another_ha_host_is_at_work() {
     );
     drop(held);
     assert_eq!(desk.run(&["power", "q", "node1", "off"]).0, 0);
+}
+
+#[test]
+fn a_copied_directory_is_not_taken_for_a_cluster_of_its_own() {
+    let desk = desk_with("state-0.1.0");
+    copy_tree(
+        &desk.path("state/ha-host/q"),
+        &desk.path("state/ha-host/q-backup"),
+    );
+    for args in [
+        &["destroy", "q-backup", "--yes"][..],
+        &["power", "q-backup", "node1", "off"],
+        &["status", "q-backup"],
+    ] {
+        let (code, _, err) = desk.run(args);
+        assert_eq!(code, 2, "{args:?}: {err}");
+        assert!(
+            err.contains("q-backup is the state of q, copied or renamed"),
+            "{err}"
+        );
+    }
+    assert!(desk.path("state/ha-host/q-backup/machines/node1").exists());
+    assert_eq!(desk.run(&["destroy", "q", "--yes"]).0, 0);
 }

@@ -182,24 +182,34 @@ fn print_report(report: &ClusterReport, cluster: &Cluster) {
     );
     println!("  keys  {}", report.keys.describe(&report.cluster, &paint));
     let width = report.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
-    for n in &report.nodes {
-        let ready = if n.ready {
+    for node in &report.nodes {
+        println!("{}", node.describe(width, paint));
+    }
+    for line in &report.missing {
+        println!("  missing: {line}");
+    }
+}
+
+impl NodeLine {
+    /// `width`: that of the longest name.
+    fn describe(&self, width: usize, paint: Paint) -> String {
+        let ready = if self.ready {
             paint.green("Ready   ")
         } else {
             paint.red("NotReady")
         };
-        let (name, role, phase) = (&n.name, n.role.label(), n.phase.as_deref().unwrap_or("-"));
-        let api = n
-            .apiserver
-            .map_or("", |ok| if ok { "apiserver ok" } else { "apiserver down" });
-        let address = n.address.to_string();
+        let (name, role) = (&self.name, self.role.label());
+        let phase = self.phase.as_deref().unwrap_or("-");
+        let api = match self.apiserver {
+            None => "",
+            Some(true) => "apiserver ok",
+            Some(false) => "apiserver down",
+        };
+        let address = self.address.to_string();
         let line = format!(
             "  {name:<width$}  {role:<13}  {address:<15}  {:<8}  {ready}  {phase:<9}  {api:<14}  {}",
-            n.machine, n.words
+            self.machine, self.words
         );
-        println!("{}", line.trim_end());
-    }
-    for line in &report.missing {
-        println!("  missing: {line}");
+        line.trim_end().to_owned()
     }
 }

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ha_host_base::exit::Stop;
-use ha_host_base::text::count;
 
 /// Only their owner removes or renames entries of such a directory, like /tmp.
 const STICKY: u32 = 0o1000;
@@ -66,40 +65,45 @@ impl Caller {
     }
 }
 
-/// Looks at a directory that may not exist and at all above it. Root gets an error where others can write, everybody else a warning.
-pub fn check_place(path: &Path, caller: Caller) -> Result<Option<String>> {
-    let mut found = Vec::new();
-    for dir in path_and_parents(path) {
-        // What is not there will be made by us, 0700; what cannot be seen cannot be used either.
-        let Ok(meta) = std::fs::metadata(&dir) else {
-            continue;
-        };
-        if let Some(who) = caller.find_stranger(meta.uid(), meta.gid(), meta.mode()) {
-            found.push((dir, who, meta.mode() & 0o7777));
+/// A place that somebody else can change.
+#[derive(Debug)]
+struct OpenPlace {
+    path: PathBuf,
+    who: Stranger,
+    mode: u32,
+}
+
+impl OpenPlace {
+    fn describe(&self) -> String {
+        let (path, mode) = (self.path.display(), self.mode);
+        match self.who {
+            Stranger::SudoUser => format!("{path} belongs to the user who called sudo"),
+            Stranger::Owner(uid) => format!("{path} belongs to user {uid}"),
+            Stranger::Group(gid) => {
+                format!("{path} can be written by group {gid} (mode {mode:04o})")
+            }
+            Stranger::Anybody => format!("{path} can be written by anybody (mode {mode:04o})"),
         }
     }
-    let stranger = |entry: &&(PathBuf, Stranger, u32)| entry.1 != Stranger::SudoUser;
-    let Some((dir, who, mode)) = found.iter().find(stranger).or(found.first()) else {
+}
+
+/// Looks at a directory that may not exist and at all above it. Root gets an error where others can write, everybody else a warning.
+pub fn check_place(path: &Path, caller: Caller) -> Result<Option<String>> {
+    let places = path_and_parents(path);
+    let found: Vec<OpenPlace> = places
+        .iter()
+        .flat_map(|place| find_open(place, caller))
+        .collect();
+    let is_stranger = |place: &&OpenPlace| place.who != Stranger::SudoUser;
+    let Some(worst) = found.iter().find(is_stranger).or(found.first()) else {
         return Ok(None);
     };
-    let more = match found.len() {
-        1 => String::new(),
-        n => format!(" (with {})", count(n - 1, "further place")),
-    };
-    let dir = dir.display();
-    let told = match who {
-        Stranger::SudoUser => {
-            return Ok(Some(format!(
-                "{dir}{more} belongs to the user who called sudo: whatever runs as that user can make ha-host act as root; \
-                 `--state-dir /var/lib/ha-host` is root's alone"
-            )));
-        }
-        Stranger::Owner(uid) => format!("{dir}{more} belongs to user {uid}"),
-        Stranger::Group(gid) => {
-            format!("{dir}{more} can be written by group {gid} (mode {mode:04o})")
-        }
-        Stranger::Anybody => format!("{dir}{more} can be written by anybody (mode {mode:04o})"),
-    };
+    let told = worst.describe();
+    if worst.who == Stranger::SudoUser {
+        return Ok(Some(format!(
+            "{told}: whatever runs as that user can make ha-host act as root; `--state-dir /var/lib/ha-host` is root's alone"
+        )));
+    }
     if caller.is_root() {
         return Err(Stop::bad_input(format!(
             "{told}, and ha-host runs as root: who writes there could make it do anything. Take that right away \
@@ -109,6 +113,24 @@ pub fn check_place(path: &Path, caller: Caller) -> Result<Option<String>> {
     Ok(Some(format!(
         "{told}: who writes there has your clusters' keys and can make ha-host do what you may; chmod go-w, or another --state-dir"
     )))
+}
+
+/// A directory, and the link that leads to it if there is one. What is not there will be made by us, 0700; what cannot be seen cannot
+/// be used either.
+fn find_open(path: &Path, caller: Caller) -> Vec<OpenPlace> {
+    let directory = std::fs::metadata(path).map(|m| (m.uid(), m.gid(), m.mode()));
+    // Anybody may read what a link says; only its owner replaces it.
+    let link =
+        std::fs::symlink_metadata(path).map(|m| m.is_symlink().then(|| (m.uid(), m.gid(), 0)));
+    let seen = directory.into_iter().chain(link.ok().flatten());
+    seen.filter_map(|(owner, group, mode)| {
+        Some(OpenPlace {
+            path: path.to_owned(),
+            who: caller.find_stranger(owner, group, mode)?,
+            mode: mode & 0o7777,
+        })
+    })
+    .collect()
 }
 
 /// The path as it is written and as it is once links are followed, each with all above it.
@@ -172,6 +194,36 @@ mod tests {
         for (caller, owner, group, mode, expected) in table {
             let found = caller.find_stranger(owner, group, mode);
             assert_eq!(found, expected, "{caller:?} {owner} {group} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn a_strangers_link_is_a_strangers_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let link = dir.path().join("link");
+        std::os::unix::fs::symlink(dir.path(), &link).unwrap();
+        let me = std::fs::symlink_metadata(&link).unwrap().uid();
+        let somebody_else = Caller {
+            uid: me + 1,
+            gid: 1,
+            sudo: None,
+        };
+        let found = find_open(&link, somebody_else);
+        let who: Vec<Stranger> = found.iter().map(|place| place.who).collect();
+        match me {
+            // Root's places are everybody's.
+            0 => assert_eq!(who, []),
+            me => assert_eq!(
+                who,
+                [Stranger::Owner(me), Stranger::Owner(me)],
+                "directory and link"
+            ),
+        }
+        if me == 0 {
+            std::os::unix::fs::lchown(&link, Some(4711), Some(4711)).unwrap();
+            let found = find_open(&link, ROOT);
+            assert_eq!(found.len(), 1);
+            assert_eq!(found[0].who, Stranger::Owner(4711));
         }
     }
 

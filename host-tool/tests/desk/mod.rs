@@ -118,7 +118,7 @@ pub fn desk_with(format: &str) -> Desk {
 }
 
 /// Copies a directory with all in it.
-fn copy_tree(from: &Path, to: &Path) {
+pub fn copy_tree(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
