@@ -98,6 +98,7 @@ impl<'a> Launch<'a> {
         options: Options,
     ) -> Result<Self> {
         let begun = Instant::now();
+        dir.refuse_foreign()?;
         let judged = Judged::new(source, &dir, make_provider)?;
         Ok(Self {
             source,

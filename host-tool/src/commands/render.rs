@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_host_base::clock::now_ms;
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{count, home};
@@ -34,6 +34,7 @@ pub fn run(args: &Render, root: &StateRoot) -> Result<()> {
     if is_launched(&dir)? {
         return render_launched(args, &source, &dir);
     }
+    dir.refuse_foreign()?;
     let files = OperatorFiles::read(&source.cluster, dir.path())?;
     let store = dir.lock()?;
     if is_launched(&store)? {
@@ -52,6 +53,7 @@ fn is_launched(dir: &ClusterDir) -> Result<bool> {
 
 fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<()> {
     let cluster = &source.cluster;
+    let pki = dir.keys()?;
     launch::judge_changes(dir, source)?;
     if args.found {
         return Err(Stop::bad_input(format!(
@@ -60,8 +62,6 @@ fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<(
             name = cluster.name
         )));
     }
-    let pki = dir.pki()?;
-    let pki = pki.with_context(|| format!("the keys of {} are missing", cluster.name))?;
     let files = OperatorFiles::read(cluster, dir.path())?;
     let configs = render_configs(source, &pki, &files, false)?;
     write(args, source, &files, &configs)?;

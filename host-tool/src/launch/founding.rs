@@ -116,7 +116,7 @@ pub fn note_founded(dir: &ClusterDir, cluster: &Cluster) -> Result<()> {
     if dir.record()?.is_none_or(|record| record.founded) {
         return Ok(());
     }
-    close(&dir.clone().lock()?, cluster)
+    close(&dir.clone().lock_known()?, cluster)
 }
 
 /// The config stays as old as it was: its age is that of the identity in it.

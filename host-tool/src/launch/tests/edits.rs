@@ -50,6 +50,23 @@ fn a_launch_of_another_file_in_between_is_not_overwritten() {
 }
 
 #[test]
+fn a_directory_of_somebody_elses_is_refused_before_the_host_is_looked_at() {
+    let env = TestEnv::new();
+    std::fs::create_dir_all(env.state().path()).unwrap();
+    std::fs::write(env.state().path().join("notes.txt"), "mine").unwrap();
+    let provider = Arc::new(FakeProvider {
+        meanwhile: Some(Meanwhile(Box::new(|| panic!("the host was looked at")))),
+        ..env.provider()
+    });
+    let error = env.try_launch(&provider, 0).0.unwrap_err();
+    assert!(
+        matches!(error.downcast_ref(), Some(Stop::BadInput(_))),
+        "{error:?}"
+    );
+    assert!(error.to_string().contains("notes.txt"), "{error}");
+}
+
+#[test]
 fn what_reaches_no_node_that_stands_is_said_once() {
     let mut env = TestEnv::new();
     let key = format!(
