@@ -10,6 +10,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_kube::etcd::{Etcd, Member};
 use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Identity};
 
+mod membership;
 mod view;
 
 pub use view::ClusterView;

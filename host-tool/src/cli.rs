@@ -100,6 +100,10 @@ pub struct Render {
     /// Replace files that are there already
     #[arg(long)]
     pub force: bool,
+    /// Let the first control plane found the cluster, although configs were rendered with these keys before; refused if the
+    /// cluster answers
+    #[arg(long)]
+    pub found: bool,
 }
 
 /// Make the cluster.

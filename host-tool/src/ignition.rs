@@ -12,6 +12,7 @@ use ha_wire::settings::Cni;
 mod build;
 mod network;
 mod size;
+mod stored;
 mod sysexts;
 mod updates;
 
@@ -21,6 +22,7 @@ use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
 use build::ConfigBuilder;
 use ha_kube::Secret;
+pub use stored::{operator_texts, without_founder};
 
 /// How long the permission to found lasts: far longer than any first boot, and over before anybody finds an old config.
 pub const FOUNDER_SECONDS: u64 = 3600;

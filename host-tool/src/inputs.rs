@@ -11,7 +11,7 @@ use ignition_config::Config;
 use crate::bakery::{self, Artefacts, KnownReleases};
 
 /// Files that the cluster file names, as the nodes get them.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct OperatorFiles {
     /// Manifests of the pod network that are local files: name on the node, text.
     pub manifests: Vec<(String, String)>,
@@ -25,6 +25,20 @@ pub struct OperatorFiles {
     pub warnings: Vec<String>,
     /// What the bakery said of them.
     known: KnownReleases,
+    /// What of that the cluster's directory knew already.
+    known_before: KnownReleases,
+}
+
+/// Without the files' texts: manifests and configs hold secrets.
+impl std::fmt::Debug for OperatorFiles {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let manifests: Vec<&String> = self.manifests.iter().map(|(name, _)| name).collect();
+        f.debug_struct("OperatorFiles")
+            .field("manifests", &manifests)
+            .field("merges", &self.merges.len())
+            .field("sysexts", &self.sysexts)
+            .finish_non_exhaustive()
+    }
 }
 
 impl OperatorFiles {
@@ -40,9 +54,15 @@ impl OperatorFiles {
         for path in &cluster.ignition_merge {
             files.add_user_config(path)?;
         }
-        files.known = KnownReleases::read(dir)?;
+        files.known_before = KnownReleases::read(dir)?;
+        files.known = files.known_before.clone();
         files.sysexts = bakery::resolve_sysexts(cluster, &mut files.known)?;
         Ok(files)
+    }
+
+    /// Whether another ha-host has not learnt anything of the bakery since they were read.
+    pub fn are_current(&self, dir: &Path) -> Result<bool> {
+        Ok(KnownReleases::read(dir)? == self.known_before)
     }
 
     /// Remembers what the bakery said, so that no later launch asks again or gets another answer.
@@ -85,4 +105,37 @@ impl OperatorFiles {
 fn read_file(path: &Path, key: &str) -> Result<String> {
     std::fs::read_to_string(path)
         .map_err(|e| Stop::bad_input(format!("{key}: {} cannot be read: {e}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_ha_host_learnt_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = ha_test_support::DEMO.replace("nodes:", "provider: none\nnodes:");
+        let cluster = ha_test_support::cluster(&text, Path::new("/"));
+        let files = OperatorFiles::read(&cluster, dir.path()).unwrap();
+        assert!(files.are_current(dir.path()).unwrap());
+        let learnt = r#"{"version":1,"sysexts":[{"name":"a","version":"1","arch":"x86-64","url":"u","sha256":"s"}]}"#;
+        std::fs::write(dir.path().join("sysexts.json"), learnt).unwrap();
+        assert!(!files.are_current(dir.path()).unwrap());
+        let again = OperatorFiles::read(&cluster, dir.path()).unwrap();
+        assert!(again.are_current(dir.path()).unwrap());
+    }
+
+    #[test]
+    fn debug_shows_no_text_of_the_operators() {
+        let files = OperatorFiles {
+            manifests: vec![("00-a.yaml".to_owned(), "token: hush".to_owned())],
+            merges: vec!["hush".to_owned()],
+            ..OperatorFiles::default()
+        };
+        let shown = format!("{files:?}");
+        assert!(
+            shown.contains("00-a.yaml") && !shown.contains("hush"),
+            "{shown}"
+        );
+    }
 }

@@ -1,39 +1,52 @@
 //! From a cluster file to a cluster that stands. May be run again at any time: it goes on from what is there.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use ha_cluster_file::cluster::Cluster;
+use anyhow::{Context, Result};
+use ha_cluster_file::cluster::{Cluster, Vm};
 
 mod change;
 mod configs;
 mod console;
 mod event_tail;
 mod follow;
+mod founding;
+mod inspection;
 pub mod node_progress;
 mod node_watch;
 mod observe;
 mod phase_timings;
+mod remake;
 pub mod report;
 
+pub use change::judge_changes;
+pub use founding::{close as close_founding, note_founded};
 pub use observe::create_event_file;
 
 use crate::api::Api;
 use crate::assets;
 use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
-use crate::pki::kubeconfig::Server;
+use crate::pki::kubeconfig::{self, Server};
 use crate::source::Source;
 use crate::state::{self, ClusterDir, ClusterStore, StateRoot};
+use change::Changes;
 use follow::{Follow, Outcome};
+use founding::Founding;
 use ha_host_base::exit::{Exit, Stop};
+use ha_host_base::files;
 use ha_providers::{Machine, Provider};
+use inspection::Inspection;
 use phase_timings::PhaseTimings;
 use report::{End, LaunchEvent, Report, Summary};
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
+
+/// A newer certificate of Flatcar's than the built-in one, as `image pull` takes it.
+const SIGNING_KEY: &str = "HA_HOST_SIGNING_KEY";
 
 /// How a launch goes about it.
 #[derive(Debug, Clone, Copy)]
@@ -52,49 +65,72 @@ pub fn launch_cluster(
     options: Options,
 ) -> Result<Exit> {
     let dir = root.dir(&source.cluster.name);
-    let files = OperatorFiles::read(&source.cluster, dir.path())?;
-    let unchanged = change::is_unchanged(&dir, source)?;
-    let provider = Arc::from(provider_of(&source.cluster, &dir)?);
-    let launch = Launch {
-        source,
-        dir,
-        files,
-        provider,
-        options,
-        begun: Instant::now(),
-    };
-    launch.run(unchanged, report)
+    let make_provider =
+        || -> Result<Arc<dyn Provider>> { Ok(Arc::from(provider_of(&source.cluster, &dir)?)) };
+    Launch::begin(source, dir.clone(), &make_provider, options)?.run(report)
 }
 
+/// Makes the cluster's provider, as the state directory is then.
+type MakeProvider<'a> = &'a dyn Fn() -> Result<Arc<dyn Provider>>;
+
 /// One launch with all that it needs.
-#[derive(Debug)]
 struct Launch<'a> {
     source: &'a Source,
     dir: ClusterDir,
-    files: OperatorFiles,
-    provider: Arc<dyn Provider>,
+    make_provider: MakeProvider<'a>,
+    judged: Judged,
     options: Options,
     begun: Instant,
 }
 
-impl Launch<'_> {
-    fn run(&self, unchanged: bool, report: &mut dyn Report) -> Result<Exit> {
+/// What the cluster file asks for, beside what the state directory holds.
+struct Judged {
+    files: OperatorFiles,
+    changes: Changes,
+    provider: Arc<dyn Provider>,
+}
+
+impl<'a> Launch<'a> {
+    fn begin(
+        source: &'a Source,
+        dir: ClusterDir,
+        make_provider: MakeProvider<'a>,
+        options: Options,
+    ) -> Result<Self> {
+        let begun = Instant::now();
+        dir.refuse_foreign()?;
+        let judged = Judged::new(source, &dir, make_provider)?;
+        Ok(Self {
+            source,
+            dir,
+            make_provider,
+            judged,
+            options,
+            begun,
+        })
+    }
+
+    fn run(mut self, report: &mut dyn Report) -> Result<Exit> {
         let cluster = &self.source.cluster;
         report.tell(&LaunchEvent::Begun(cluster));
-        for warning in &self.files.warnings {
+        for warning in &self.judged.files.warnings {
             report.tell(&LaunchEvent::Warning(warning));
         }
-        if unchanged && self.already_stands()? {
+        if self.judged.changes.is_empty() && self.already_stands()? {
+            self.tell_unreached(report);
             report.tell(&LaunchEvent::Ended(&End::AlreadyReady(self.summary())));
             return Ok(Exit::Done);
         }
         if let Some(vm) = cluster.provider.vm() {
-            ha_flatcar_image::obtain(vm, &mut *report.download_bar())?;
+            obtain_image(vm, report)?;
         }
-        check_host(&*self.provider, report)?;
+        check_host(&*self.judged.provider, report)?;
         let store = self.dir.clone().lock()?;
+        // Another launch may have begun and ended since.
+        self.judge_again()?;
+        self.tell_unreached(report);
         let pki = self.prepare(&store, report)?;
-        let follow = Follow::new(self, &store, &pki, report);
+        let follow = Follow::new(&self, &store, &pki, report);
         let outcome = ha_host_base::block_on(follow.run())??;
         let (end, exit) = self.end_of(outcome);
         if exit == Exit::Done {
@@ -104,17 +140,33 @@ impl Launch<'_> {
         Ok(exit)
     }
 
+    /// Under the lock. The bakery is asked again only if it was asked meanwhile.
+    fn judge_again(&mut self) -> Result<()> {
+        let (source, dir) = (self.source, &self.dir);
+        if !self.judged.files.are_current(dir.path())? {
+            self.judged.files = OperatorFiles::read(&source.cluster, dir.path())?;
+        }
+        self.judged.changes = find_changes(source, dir, &self.judged.files)?;
+        self.judged.provider = (self.make_provider)()?;
+        Ok(())
+    }
+
+    fn tell_unreached(&self, report: &mut dyn Report) {
+        for note in &self.judged.changes.unreached {
+            report.tell(&LaunchEvent::Warning(note));
+        }
+    }
+
     /// Everything that is made once for all nodes.
     fn prepare(&self, store: &ClusterStore, report: &mut dyn Report) -> Result<Pki> {
-        let (cluster, provider) = (&self.source.cluster, &*self.provider);
+        let (cluster, provider) = (&self.source.cluster, &*self.judged.provider);
+        let operator = &self.judged.files;
         let pki = accept_source(store, self.source, report)?;
-        self.files.keep(store.path())?;
-        for warning in configs::write_missing(store, cluster, &pki, &self.files, provider)? {
-            report.tell(&LaunchEvent::Warning(&warning));
-        }
+        operator.keep(store.path())?;
+        self.prepare_configs(store, &pki, report)?;
         state::record_life(store, state::ClusterLife::Launching)?;
         let bar = &mut *report.download_bar();
-        if let Some(packed) = assets::pack_disk(store.path(), cluster, &self.files.sysexts, bar)? {
+        if let Some(packed) = assets::pack_disk(store.path(), cluster, &operator.sysexts, bar)? {
             report.tell(&LaunchEvent::StepDone("assets", &packed.facts()));
         }
         provider.prepare()?;
@@ -122,9 +174,41 @@ impl Launch<'_> {
         Ok(pki)
     }
 
-    /// Whether an earlier launch finished this cluster, every machine runs, and it is still whole.
+    /// Finds out who can still found or join; who cannot loses its machine, and everybody without one gets a fresh config.
+    fn prepare_configs(
+        &self,
+        store: &ClusterStore,
+        pki: &Pki,
+        report: &mut dyn Report,
+    ) -> Result<()> {
+        let cluster = &self.source.cluster;
+        let mut see = Inspection::new(cluster, store, pki, &self.judged.provider)?;
+        let founding = founding::find_out(&see)?;
+        if founding == Founding::Closed {
+            founding::close(store, cluster)?;
+        }
+        let remakes = remake::choose_stuck_nodes(&see, &founding)?;
+        for warning in &remakes.warnings {
+            report.tell(&LaunchEvent::Warning(warning));
+        }
+        if !remakes.nodes.is_empty() {
+            // The next launch must not take the old machines' fame for the new ones'.
+            state::record_life(store, state::ClusterLife::Launching)?;
+        }
+        for node in remakes.nodes {
+            see.remove(node)?;
+        }
+        let files = &self.judged.files;
+        for warning in configs::write_missing(&see, &founding, pki, files)? {
+            report.tell(&LaunchEvent::Warning(&warning));
+        }
+        Ok(())
+    }
+
+    /// Whether an earlier launch finished this cluster, every machine runs, and it is still whole. Then its kubeconfig is
+    /// good too.
     fn already_stands(&self) -> Result<bool> {
-        let (cluster, provider) = (&self.source.cluster, &self.provider);
+        let (cluster, provider) = (&self.source.cluster, &self.judged.provider);
         let record = self.dir.record()?;
         let standing = record.is_some_and(|r| r.life == state::ClusterLife::Standing);
         let Some(pki) = self.dir.pki()?.filter(|_| standing) else {
@@ -138,7 +222,23 @@ impl Launch<'_> {
         let look = ha_host_base::block_on(async {
             tokio::time::timeout(FIRST_LOOK, api.observe()).await
         })?;
-        Ok(look.is_ok_and(|look| look.missing(cluster).is_empty()))
+        let whole = look.is_ok_and(|look| look.missing(cluster).is_empty());
+        if whole {
+            self.renew_kubeconfig(&pki)?;
+        }
+        Ok(whole)
+    }
+
+    /// Takes the lock only if there is something to write.
+    fn renew_kubeconfig(&self, pki: &Pki) -> Result<()> {
+        let cluster = &self.source.cluster;
+        let server = Server::of(cluster, &*self.judged.provider);
+        let text = files::read(&self.dir.kubeconfig())?;
+        if !text.is_some_and(|text| kubeconfig::is_current(&text, &server, pki)) {
+            let store = self.dir.clone().lock()?;
+            store.ensure_kubeconfig(cluster, pki, &server)?;
+        }
+        Ok(())
     }
 
     fn end_of(&self, outcome: Outcome) -> (End, Exit) {
@@ -180,6 +280,33 @@ impl Launch<'_> {
             timings: PhaseTimings::default(),
         }
     }
+}
+
+impl Judged {
+    fn new(source: &Source, dir: &ClusterDir, make_provider: MakeProvider<'_>) -> Result<Self> {
+        let files = OperatorFiles::read(&source.cluster, dir.path())?;
+        Ok(Self {
+            changes: find_changes(source, dir, &files)?,
+            provider: make_provider()?,
+            files,
+        })
+    }
+}
+
+fn find_changes(source: &Source, dir: &ClusterDir, files: &OperatorFiles) -> Result<Changes> {
+    let mut changes = judge_changes(dir, source)?;
+    changes.add_contents(dir, source, files)?;
+    Ok(changes)
+}
+
+/// Fetches the machines' image unless it is stored.
+fn obtain_image(vm: &Vm, report: &mut dyn Report) -> Result<()> {
+    let key = std::env::var_os(SIGNING_KEY).filter(|path| !path.is_empty());
+    let key = key.as_deref().map(Path::new);
+    ha_flatcar_image::obtain(vm, key, &mut *report.download_bar()).context(
+        "fetching the machines' image (`ha-host image pull` has options for other servers, files and keys, and launch takes \
+         what it stored)",
+    )
 }
 
 fn provider_of(cluster: &Cluster, dir: &ClusterDir) -> Result<Box<dyn Provider>> {

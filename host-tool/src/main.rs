@@ -35,6 +35,8 @@ mod progress;
 mod source;
 /// What is kept of each cluster.
 mod state;
+#[cfg(test)]
+mod testing;
 
 fn main() -> ExitCode {
     match commands::run_verb(&cli::parse_arguments()) {

@@ -46,7 +46,7 @@ impl Trust {
         };
         let place = path.display().to_string();
         let bytes = std::fs::read(path)
-            .map_err(|e| Stop::bad_input(format!("--signing-key {place} cannot be read: {e}")))?;
+            .map_err(|e| Stop::bad_input(format!("the signing key {place} cannot be read: {e}")))?;
         self.pick(&bytes, &place)
     }
 

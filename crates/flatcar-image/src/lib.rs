@@ -210,8 +210,9 @@ impl Store {
     }
 }
 
-/// Fetches the image that these machines need, if it is a Flatcar image that is not stored yet.
-pub fn obtain(vm: &Vm, bar: &mut dyn Bar) -> Result<()> {
+/// Fetches the image that these machines need, if it is a Flatcar image that is not stored yet. With a newer certificate of
+/// Flatcar's than the built-in one, if there is one.
+pub fn obtain(vm: &Vm, signing_key: Option<&Path>, bar: &mut dyn Bar) -> Result<()> {
     let Image::Flatcar { channel, version } = &vm.image else {
         return Ok(());
     };
@@ -225,7 +226,7 @@ pub fn obtain(vm: &Vm, bar: &mut dyn Bar) -> Result<()> {
         arch: vm.arch,
         mirror: None,
         file: None,
-        signing_key: None,
+        signing_key: signing_key.map(Path::to_owned),
     };
     store.pull(&wanted, bar).map(drop)
 }

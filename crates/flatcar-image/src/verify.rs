@@ -126,7 +126,8 @@ fn refusal(error: &VerificationError) -> Refusal {
     let message = match error {
         VerificationError::MissingKey { sig } => format!(
             "signed with the key {}, which is not in the certificate that this ha-host goes by: {CURE}. If Flatcar has a new \
-             signing key, give its present certificate by --signing-key FILE; else the image is not Flatcar's",
+             signing key, give its present certificate by HA_HOST_SIGNING_KEY=FILE (or --signing-key FILE of `image pull`); \
+             else the image is not Flatcar's",
             issuers(sig)
         ),
         VerificationError::UnboundKey { sig, error, .. } => format!(

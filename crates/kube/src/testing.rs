@@ -19,7 +19,7 @@ use tokio::net::TcpListener;
 
 use crate::certificate::certificates_in;
 use crate::objects::Lease;
-use crate::{Authority, Identity};
+use crate::{APISERVER_NAME, Authority, Identity};
 
 /// As a status: the connection is closed instead of an answer.
 pub const HANG_UP: u16 = 0;
@@ -50,7 +50,7 @@ pub fn node_identity(authority: &Authority, name: &str) -> Identity {
         .unwrap()
 }
 
-/// A server's certificate and key.
+/// A server's certificate and key; it holds the name that every apiserver's holds.
 pub fn server_certificate(authority: &Authority, address: IpAddr) -> (rcgen::Certificate, KeyPair) {
     sign_server(authority, address, |_| ())
 }
@@ -61,7 +61,8 @@ fn sign_server(
     change: impl FnOnce(&mut CertificateParams),
 ) -> (rcgen::Certificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
-    let mut params = CertificateParams::new(vec![address.to_string()]).unwrap();
+    let names = vec![address.to_string(), APISERVER_NAME.to_owned()];
+    let mut params = CertificateParams::new(names).unwrap();
     params.use_authority_key_identifier_extension = true;
     change(&mut params);
     (params.signed_by(&key, authority.issuer()).unwrap(), key)

@@ -55,6 +55,11 @@ pub(super) fn node_view(node: &Node) -> (String, NodeView) {
 }
 
 impl ClusterView {
+    /// Whether any apiserver of the cluster answers.
+    pub fn answers(&self) -> bool {
+        self.vip.is_ok() || self.apiservers.values().any(Result::is_ok)
+    }
+
     /// Whether a node is Ready.
     pub fn is_ready(&self, node: &str) -> bool {
         self.nodes.get(node).is_some_and(|n| n.ready)

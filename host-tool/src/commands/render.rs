@@ -1,130 +1,220 @@
 //! `render FILE --out DIR`: one Ignition config per node, for machines that people make themselves.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use ha_host_base::clock::now_ms;
 use ha_host_base::exit::Stop;
-use ha_host_base::files;
 use ha_host_base::text::{count, home};
-use ha_providers::RenderOnly;
-use tempfile::Builder;
+use ha_providers::{Provider, RenderOnly};
 
-use crate::assets;
+mod output;
+
+use crate::api::Api;
+use crate::assets::{self, PackedDisk};
 use crate::cli::Render;
 use crate::ignition::{ConfigRenderer, NodeConfig, founder_permission};
 use crate::inputs::OperatorFiles;
+use crate::launch;
+use crate::pki::Pki;
 use crate::pki::kubeconfig::Server;
-use crate::state::StateRoot;
+use crate::source::Source;
+use crate::state::{ClusterDir, ClusterLife, ClusterStore, StateRoot};
 use crate::{progress, source};
-use ha_kube::Secret;
 
-/// The keys are kept in the state directory, so that the next render belongs to the same cluster.
+/// A cluster that `launch` made is not touched: its configs are written, and nothing else.
 pub fn run(args: &Render, root: &StateRoot) -> Result<()> {
     let source = source::read_source(&args.file)?;
     super::print_warnings(&source);
-    let cluster = &source.cluster;
-    let files = OperatorFiles::read(cluster, root.dir(&cluster.name).path())?;
-    let names: Vec<String> = cluster
-        .nodes
-        .iter()
-        .map(|n| format!("{}.ign", n.name))
-        .collect();
+    let dir = root.dir(&source.cluster.name);
     if !args.force {
-        refuse_existing(&args.out, &names)?;
+        output::refuse_existing(&args.out, &config_names(&source))?;
     }
-    let store = root.dir(&cluster.name).lock()?;
-    let record = store.accept_for_render(&source.as_accepted())?;
+    if is_launched(&dir)? {
+        return render_launched(args, &source, &dir);
+    }
+    dir.refuse_foreign()?;
+    let files = OperatorFiles::read(&source.cluster, dir.path())?;
+    let store = dir.lock()?;
+    if is_launched(&store)? {
+        // A launch was quicker.
+        return render_launched(args, &source, &store);
+    }
+    let founding = permit_founding(args.found, &source, &store, Arc::new(RenderOnly))?;
+    render_rendered(args, &source, &store, &files, founding)
+}
+
+/// Whether there are machines that `launch` made.
+fn is_launched(dir: &ClusterDir) -> Result<bool> {
+    let record = dir.record()?;
+    Ok(record.is_some_and(|record| record.life != ClusterLife::Rendered))
+}
+
+fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<()> {
+    let cluster = &source.cluster;
+    let pki = dir.keys()?;
+    launch::judge_changes(dir, source)?;
+    if args.found {
+        return Err(Stop::bad_input(format!(
+            "--found: {name} was launched, and `ha-host launch` itself gives its first control plane the permission to found \
+             while it may have it",
+            name = cluster.name
+        )));
+    }
+    let files = OperatorFiles::read(cluster, dir.path())?;
+    let configs = render_configs(source, &pki, &files, false)?;
+    write(args, source, &files, &configs)?;
+    println!("  {} was launched: nothing else was written", cluster.name);
+    println!("{}", last_words(Founding::Launched));
+    Ok(())
+}
+
+/// The keys are kept in the state directory, so that the next render belongs to the same cluster.
+fn render_rendered(
+    args: &Render,
+    source: &Source,
+    store: &ClusterStore,
+    files: &OperatorFiles,
+    founding: Founding,
+) -> Result<()> {
+    let cluster = &source.cluster;
+    store.accept_for_render(&source.as_accepted())?;
     let (pki, new) = store.ensure_pki()?;
     files.keep(store.path())?;
     store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, &RenderOnly))?;
-    let founder = (!record.founded).then(|| founder_permission(now_ms()));
-    let configs = ConfigRenderer {
-        cluster,
-        pki: &pki,
-        files: &files,
-        founder,
-    }
-    .render_all()?;
-    for warning in collect_warnings(&files, &configs) {
-        eprintln!("{}", progress::warning_line(warning));
-    }
+    let configs = render_configs(source, &pki, files, founding == Founding::Permitted)?;
     let bar = &mut *progress::pull::download_bar(false);
     let packed = assets::pack_disk(store.path(), cluster, &files.sysexts, bar)?;
-    files::make_dir(&args.out)?;
-    for (name, config) in names.iter().zip(&configs) {
-        write_config(&args.out, name, &config.text, args.force)?;
+    write(args, source, files, &configs)?;
+    println!(
+        "  keys ({}) and kubeconfig in {}",
+        if new { "new" } else { "kept" },
+        home(store.path())
+    );
+    print_assets(packed.as_ref());
+    println!("{}", last_words(founding));
+    Ok(())
+}
+
+/// Whether the first control plane is permitted to found the cluster, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Founding {
+    Permitted,
+    /// The cluster was seen to stand.
+    Founded,
+    /// Configs with a permission may be about, and machines made from them.
+    NotFirst,
+    /// That is for `launch` to permit.
+    Launched,
+}
+
+/// With new keys nothing can stand. With others somebody has to say that nothing does, and be right as far as can be seen.
+fn permit_founding(
+    asked_for: bool,
+    source: &Source,
+    store: &ClusterStore,
+    provider: Arc<dyn Provider>,
+) -> Result<Founding> {
+    let founded = store.record()?.is_some_and(|record| record.founded);
+    let Some(pki) = store.pki()? else {
+        return Ok(Founding::Permitted);
+    };
+    if !asked_for {
+        return Ok(if founded {
+            Founding::Founded
+        } else {
+            Founding::NotFirst
+        });
     }
+    let name = &source.cluster.name;
+    let refuse = |why: &str| {
+        Stop::bad_input(format!(
+            "--found: {name} {why}: a second cluster is not founded beside it; leave --found out, and its machines join"
+        ))
+    };
+    if founded {
+        return Err(refuse("was founded"));
+    }
+    let api = Api::new(&source.cluster, &pki, provider)?;
+    match ha_host_base::block_on(api.find_answer())? {
+        Ok(place) => {
+            launch::close_founding(store, &source.cluster)?;
+            Err(refuse(&format!("answers at {place}")))
+        }
+        Err(_) => Ok(Founding::Permitted),
+    }
+}
+
+fn render_configs(
+    source: &Source,
+    pki: &Pki,
+    files: &OperatorFiles,
+    permit_founding: bool,
+) -> Result<Vec<NodeConfig>> {
+    ConfigRenderer {
+        cluster: &source.cluster,
+        pki,
+        files,
+        founder: permit_founding.then(|| founder_permission(now_ms())),
+    }
+    .render_all()
+}
+
+fn config_names(source: &Source) -> Vec<String> {
+    let nodes = source.cluster.nodes.iter();
+    nodes.map(|node| format!("{}.ign", node.name)).collect()
+}
+
+/// Warns, writes, says so.
+fn write(
+    args: &Render,
+    source: &Source,
+    files: &OperatorFiles,
+    configs: &[NodeConfig],
+) -> Result<()> {
+    let large = configs.iter().filter_map(|config| config.warning.as_ref());
+    for warning in files.warnings.iter().chain(large) {
+        eprintln!("{}", progress::warning_line(warning));
+    }
+    let names = config_names(source);
+    let texts = configs.iter().map(|config| &config.text);
+    let named: Vec<_> = names.iter().map(String::as_str).zip(texts).collect();
+    output::write_all(&args.out, &named, args.force)?;
+    let cluster = &source.cluster;
     println!("{}: {}", cluster.name, progress::cluster_headline(cluster));
     println!(
         "  {} in {}, each with secrets of its node",
         count(configs.len(), "Ignition config"),
         args.out.display()
     );
-    println!(
-        "  keys ({}) and kubeconfig in {}",
-        if new { "new" } else { "kept" },
-        home(store.path())
-    );
+    Ok(())
+}
+
+fn print_assets(packed: Option<&PackedDisk>) {
     if let Some(packed) = packed {
+        let path: &Path = &packed.path;
         println!(
             "  assets disk in {}: give it to every machine as a read-only virtio disk with the serial number ha-assets",
-            home(&packed.path)
+            home(path)
         );
     }
-    println!(
-        "  the nodes' certificates in them end in 24 hours, the permission to found in one: boot the nodes before"
-    );
-    Ok(())
 }
 
-fn collect_warnings<'a>(
-    files: &'a OperatorFiles,
-    configs: &'a [NodeConfig],
-) -> impl Iterator<Item = &'a String> {
-    let large = configs.iter().filter_map(|c| c.warning.as_ref());
-    files.warnings.iter().chain(large)
-}
-
-fn refuse_existing(dir: &Path, names: &[String]) -> Result<()> {
-    match names.iter().find(|n| dir.join(n).exists()) {
-        Some(name) => {
-            let path = dir.join(name);
-            Err(Stop::bad_input(format!(
-                "{} exists and was not touched; --force replaces it",
-                path.display()
-            )))
+fn last_words(founding: Founding) -> &'static str {
+    match founding {
+        Founding::Permitted => {
+            "  the nodes' certificates in them end in 24 hours, the permission to found in one: boot the nodes before"
         }
-        None => Ok(()),
+        Founding::Founded | Founding::Launched => {
+            "  the nodes' certificates in them end in 24 hours: boot the nodes before; none of them may found a cluster"
+        }
+        Founding::NotFirst => {
+            "  the nodes' certificates in them end in 24 hours: boot the nodes before; none of them may found the cluster, \
+             since the keys are not new: if no cluster stands, render with --found"
+        }
     }
 }
 
-/// Whole or not at all. Not synced to disk: what is lost in a power cut is rendered again.
-fn write_config(dir: &Path, name: &str, config: &Secret, replace: bool) -> Result<()> {
-    let path = dir.join(name);
-    let written = if replace {
-        rename_over(dir, &path, config)
-    } else {
-        create_config(&path, config)
-    };
-    written.with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn create_config(path: &Path, config: &Secret) -> Result<()> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(path)?;
-    Ok(file.write_all(config.expose().as_bytes())?)
-}
-
-fn rename_over(dir: &Path, path: &Path, config: &Secret) -> Result<()> {
-    let mut file = Builder::new().prefix(".new-").tempfile_in(dir)?;
-    file.write_all(config.expose().as_bytes())?;
-    file.persist(path)?;
-    Ok(())
-}
+#[cfg(test)]
+mod tests;

@@ -13,8 +13,9 @@ use serde::Serialize;
 
 use crate::api::{Api, ClusterView};
 use crate::cli::Status;
+use crate::launch;
 use crate::node_status::{self, NodeAnswer};
-use crate::progress::cluster_headline;
+use crate::progress::{cluster_headline, warning_line};
 use crate::source;
 use crate::state::{ClusterDir, StateRoot};
 
@@ -80,6 +81,12 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
     let provider: Arc<dyn Provider> = Arc::from(ha_providers::provider_of(cluster, dir.path())?);
     let api = Api::new(cluster, &pki, provider.clone())?;
     let look = ha_host_base::block_on(api.observe_all())?;
+    if look.answers()
+        && let Err(error) = launch::note_founded(dir, cluster)
+    {
+        let message = format!("that the cluster stands could not be noted: {error:#}");
+        eprintln!("{}", warning_line(&message));
+    }
     let said = node_status::node_statuses(cluster, &*provider);
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = node_status::vip_holder(cluster, &said);

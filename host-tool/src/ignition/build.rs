@@ -1,10 +1,11 @@
 //! An Ignition 3.3.0 config, piece by piece: any Flatcar from 3185 on reads it.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use ignition_config::v3_3::{
     Config, Directory, Dropin, File, IgnitionConfig, Link, Passwd, Resource, Storage, Systemd,
@@ -17,6 +18,7 @@ use ha_kube::Secret;
 
 /// Texts longer than this are compressed: below it gzip's header and base64 eat the gain.
 const COMPRESS_ABOVE: usize = 4096;
+const DATA_URL: &str = "data:;base64,";
 
 /// A config in the making.
 #[derive(Default)]
@@ -164,7 +166,7 @@ impl ConfigBuilder {
     }
 }
 
-fn inline_resource(text: &str) -> Result<Resource> {
+pub(super) fn inline_resource(text: &str) -> Result<Resource> {
     if text.len() <= COMPRESS_ABOVE {
         return Ok(Resource {
             source: Some(data_url(text.as_bytes())),
@@ -184,11 +186,26 @@ fn inline_resource(text: &str) -> Result<Resource> {
     })
 }
 
-fn data_url(bytes: &[u8]) -> String {
-    format!("data:;base64,{}", STANDARD.encode(bytes))
+/// The text of what [`inline_resource`] made.
+pub(super) fn inline_text(resource: &Resource) -> Result<String> {
+    let source = resource.source.as_deref().unwrap_or_default();
+    let encoded = source
+        .strip_prefix(DATA_URL)
+        .context("its content is no data URL of this program's")?;
+    let bytes = STANDARD.decode(encoded)?;
+    if resource.compression.as_deref() != Some("gzip") {
+        return Ok(String::from_utf8(bytes)?);
+    }
+    let mut text = String::new();
+    GzDecoder::new(&bytes[..]).read_to_string(&mut text)?;
+    Ok(text)
 }
 
-fn remove_nulls(value: &mut Value) {
+fn data_url(bytes: &[u8]) -> String {
+    DATA_URL.to_owned() + &STANDARD.encode(bytes)
+}
+
+pub(super) fn remove_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {
             map.retain(|_, v| !v.is_null());

@@ -14,7 +14,7 @@ use super::node_watch::NodeWatch;
 use super::observe::{self, MachineJob, Observation, Sender};
 use super::phase_timings::PhaseTimings;
 use super::report::{Failures, LaunchEvent, Report, Unfinished};
-use super::{Launch, configs};
+use super::{Launch, founding};
 use crate::api::{Api, ClusterView};
 use crate::node_status;
 use crate::pki::Pki;
@@ -78,7 +78,7 @@ impl<'a> Follow<'a> {
             pki,
             report,
             nodes: nodes
-                .map(|node| NodeWatch::new(node, &*launch.provider, now))
+                .map(|node| NodeWatch::new(node, &*launch.judged.provider, now))
                 .collect(),
             look: ClusterView::default(),
             whole_since: None,
@@ -114,7 +114,7 @@ impl<'a> Follow<'a> {
     }
 
     fn start(&self, to: &Sender) -> Result<()> {
-        let (cluster, provider) = (self.cluster(), &self.launch.provider);
+        let (cluster, provider) = (self.cluster(), &self.launch.judged.provider);
         let mut jobs: Vec<MachineJob> = cluster
             .nodes
             .iter()
@@ -164,7 +164,7 @@ impl<'a> Follow<'a> {
     fn cluster_seen(&mut self, look: ClusterView) -> Result<()> {
         let cluster = self.cluster();
         if look.vip.is_ok() && self.look.vip.is_err() {
-            configs::close_founding(self.store, cluster, self.pki, &self.launch.files)?;
+            founding::close(self.store, cluster)?;
         }
         if look != self.look {
             self.report
@@ -221,7 +221,7 @@ impl<'a> Follow<'a> {
         let cluster = self.cluster();
         let nodes: Vec<&NodeProgress> = self.nodes.iter().map(|n| &n.progress).collect();
         let timings = PhaseTimings::measure(&nodes, self.launch.begun, Instant::now());
-        let answers = node_status::node_statuses(cluster, &*self.launch.provider);
+        let answers = node_status::node_statuses(cluster, &*self.launch.judged.provider);
         Outcome::Ready {
             look: self.look.clone(),
             timings,
@@ -246,7 +246,7 @@ impl<'a> Follow<'a> {
     }
 
     fn unfinished(&self) -> Unfinished {
-        let provider = &*self.launch.provider;
+        let provider = &*self.launch.judged.provider;
         let nodes = self.nodes.iter();
         Unfinished {
             took: self.launch.begun.elapsed(),

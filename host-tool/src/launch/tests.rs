@@ -1,14 +1,15 @@
 //! Whole launches over machines that only pretend.
 
-use std::path::Path;
 use std::sync::{Mutex, mpsc};
 
 use ha_providers::Made;
-use ha_test_support::cluster;
 
 use super::*;
 
+mod edits;
 mod fake;
+mod founding;
+mod joining;
 
 use fake::{FakeProvider, GAVE_UP, Gate, TestEnv};
 
@@ -202,7 +203,7 @@ fn a_silent_node_is_shown_with_its_consoles_last_line() {
         deaf: true,
         ..env.provider()
     });
-    let (exit, end) = env.launch(&provider, 1);
+    let (exit, end) = env.launch(&provider, 5);
     assert_eq!(exit, Exit::TimedOut);
     assert!(
         end.contains("unmounting filesystem (so Flatcar's console ends when Ignition fails"),
@@ -222,85 +223,4 @@ fn a_launch_that_takes_too_long_says_what_everybody_waits_for() {
     ] {
         assert!(end.contains(words), "{words}: {end}");
     }
-}
-
-#[test]
-fn a_permission_that_ran_out_is_said_before_anything_waits_for_it() {
-    let env = TestEnv::new();
-    let provider = Arc::new(env.provider());
-    assert_eq!(env.launch(&provider, 1).0, Exit::TimedOut);
-    let file = std::fs::File::options()
-        .append(true)
-        .open(env.state().ignition("node1"))
-        .unwrap();
-    let old =
-        std::time::SystemTime::now() - Duration::from_secs(crate::ignition::FOUNDER_SECONDS + 5);
-    file.set_modified(old).unwrap();
-    let error = env.try_launch(&provider, 1).0.unwrap_err();
-    assert!(
-        error.to_string().contains("node1 may no longer found"),
-        "{error}"
-    );
-}
-
-#[test]
-fn only_what_a_launch_can_do_may_change() {
-    let env = TestEnv::new();
-    let root = StateRoot::new(Some(&env.dir.path().join("state"))).unwrap();
-    let compare = |text: &str| {
-        let cluster = cluster(text, Path::new("/"));
-        let source = Source {
-            path: "demo.yaml".into(),
-            text: text.to_owned(),
-            base: "/".into(),
-            cluster,
-            warnings: String::new(),
-        };
-        change::is_unchanged(&root.dir("demo"), &source).map_err(|e| e.to_string())
-    };
-    let text = &env.source.text;
-    assert_eq!(compare(text), Ok(true), "no such cluster yet");
-    let store = env.state().lock().unwrap();
-    store.accept(&env.source.as_accepted()).unwrap();
-    assert_eq!(
-        compare(&text.replace("port: 6444", "port: 7444")),
-        Ok(true),
-        "only rendered: anything goes"
-    );
-    state::record_life(&store, state::ClusterLife::Standing).unwrap();
-    assert_eq!(compare(&format!("{text}# a comment\n")), Ok(true));
-    let worker = "  - {name: node6, role: worker, address: 192.0.2.16}\n";
-    assert_eq!(
-        compare(&format!("{text}{worker}")),
-        Ok(false),
-        "a new worker is work to do"
-    );
-    let table = [
-        (
-            text.replace("port: 6444", "port: 7444"),
-            "endpoint is not what it was",
-        ),
-        (
-            text.replace("1.34.4", "1.34.3"),
-            "kubernetes is not what it was",
-        ),
-        (
-            text.replace("192.0.2.15", "192.0.2.25"),
-            "node node5 is not what it was",
-        ),
-        (text.replace("node5", "node7"), "node node5 is gone"),
-    ];
-    for (text, message) in table {
-        let error = compare(&text).unwrap_err();
-        assert!(
-            error.contains(message) && error.contains("nothing was changed"),
-            "{error}"
-        );
-    }
-    state::record_life(&store, state::ClusterLife::Destroying).unwrap();
-    assert!(
-        compare(text)
-            .unwrap_err()
-            .contains("finish it with `ha-host destroy demo`")
-    );
 }

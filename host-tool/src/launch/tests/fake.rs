@@ -1,8 +1,11 @@
 //! Machines that only pretend, and a launch over them.
 
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
+use std::time::SystemTime;
 
 use anyhow::bail;
 use ha_cluster_file::cluster::Node;
@@ -12,6 +15,7 @@ use ha_test_support::{DEMO, cluster};
 
 use super::super::*;
 use crate::progress::{self, pull::SilentBar};
+use crate::testing::AnsweringAt;
 
 /// Machines that do nothing; what their agents say is given.
 #[derive(Debug)]
@@ -24,8 +28,24 @@ pub struct FakeProvider {
     pub says: &'static str,
     pub console: &'static str,
     pub deaf: bool,
+    /// Paths that exist on a node's disk, by its name.
+    pub disks: &'static [(&'static str, &'static str)],
+    /// Who answers at the addresses of the nodes' network.
+    pub network: AnsweringAt,
+    /// What happens while the host is looked at.
+    pub meanwhile: Option<Meanwhile>,
     pub gate: Option<Gate>,
     pub calls: Mutex<Vec<String>>,
+    pub removed: Mutex<BTreeSet<String>>,
+}
+
+/// Something that another ha-host does.
+pub struct Meanwhile(pub Box<dyn Fn() + Send + Sync>);
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Meanwhile")
+    }
 }
 
 /// Where every machine in the making waits.
@@ -39,10 +59,28 @@ impl FakeProvider {
     fn note(&self, call: &str) {
         self.calls.lock().unwrap().push(call.to_owned());
     }
+
+    /// The nodes whose machines were removed, in that order.
+    pub fn removals(&self) -> Vec<String> {
+        let calls = self.calls.lock().unwrap();
+        let removed = calls.iter().filter_map(|c| c.strip_prefix("remove "));
+        removed.map(str::to_owned).collect()
+    }
+
+    fn look_at_disk(&self, node: &Node, paths: &[&str]) -> Command {
+        let has = |path: &&&str| self.disks.contains(&(node.name.as_str(), **path));
+        let mut command = Command::new("printf");
+        command.arg("%s\\n").args(paths.iter().filter(has));
+        command.arg("looked");
+        command
+    }
 }
 
 impl Provider for FakeProvider {
     fn preflight(&self) -> Result<Vec<Finding>> {
+        if let Some(Meanwhile(happens)) = &self.meanwhile {
+            happens();
+        }
         match self.fit {
             true => Ok(Vec::new()),
             false => Ok(vec![Unfit::new("3 GiB free", "free some memory").into()]),
@@ -62,25 +100,39 @@ impl Provider for FakeProvider {
         if self.broken == Some(node.name.as_str()) {
             bail!("no space left on device");
         }
-        std::fs::write(self.console(node), self.console).unwrap();
+        self.removed.lock().unwrap().remove(&node.name);
+        if self.made != Made::Running {
+            std::fs::write(self.console(node), self.console).unwrap();
+        }
         if node.name == "node3" && self.made != Made::Running {
             std::fs::write(self.events(node), self.says).unwrap();
         }
         Ok(self.made.clone())
     }
-    fn state(&self, _node: &Node) -> Result<Machine> {
-        Ok(self.machine)
+    fn state(&self, node: &Node) -> Result<Machine> {
+        Ok(match self.removed.lock().unwrap().contains(&node.name) {
+            true => Machine::Absent,
+            false => self.machine,
+        })
     }
     fn power(&self, _node: &Node, _order: Power) -> Result<()> {
         Ok(())
     }
-    fn remove(&self, _node: &Node) -> Result<()> {
+    fn remove(&self, node: &Node) -> Result<()> {
+        self.note(&format!("remove {}", node.name));
+        self.removed.lock().unwrap().insert(node.name.clone());
         Ok(())
+    }
+    fn reach(&self, inside: SocketAddr) -> SocketAddr {
+        self.network.reach(inside)
     }
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
         self.note(&format!("exec {} {}", node.name, argv.join(" ")));
         if self.deaf {
             bail!("nobody there answers");
+        }
+        if let ["sh", "-c", _, "sh", paths @ ..] = argv {
+            return Ok(self.look_at_disk(node, paths));
         }
         if argv[0] == "systemctl" {
             // The agent begins anew and gives up anew.
@@ -126,7 +178,7 @@ pub struct TestEnv {
 }
 
 impl TestEnv {
-    /// The documentation's network: nothing ever answers there. Machines of no kind, so that no image is fetched for them.
+    /// The documentation's network; who answers there is given. Machines of no kind, so that no image is fetched for them.
     pub fn new() -> Self {
         let text = DEMO.replace("10.77.0.", "192.0.2.");
         let text = text.replace("nodes:", "provider: none\nnodes:");
@@ -155,8 +207,12 @@ impl TestEnv {
             says: "",
             console: "",
             deaf: false,
+            disks: &[],
+            network: AnsweringAt::nobody(),
+            meanwhile: None,
             gate: None,
             calls,
+            removed: Mutex::default(),
         }
     }
 
@@ -168,19 +224,36 @@ impl TestEnv {
 
     pub fn try_launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Result<Exit>, String) {
         let mut kept = Kept::default();
-        let launch = Launch {
-            source: &self.source,
-            dir: self.state(),
-            files: OperatorFiles::default(),
-            provider: provider.clone() as Arc<dyn Provider>,
-            options: Options {
-                timeout: Duration::from_secs(timeout),
-                parallel: 2,
-            },
-            begun: Instant::now(),
+        let options = Options {
+            timeout: Duration::from_secs(timeout),
+            parallel: 2,
         };
-        let exit = launch.run(true, &mut kept);
+        let make_provider = || Ok(provider.clone() as Arc<dyn Provider>);
+        let exit = Launch::begin(&self.source, self.state(), &make_provider, options)
+            .and_then(|launch| launch.run(&mut kept));
         (exit, kept.0.join("\n"))
+    }
+
+    /// A launch that prepares everything and waits for nothing. Its machines may still be in the making; they write nothing.
+    pub fn launch_in_vain(&self) {
+        let provider = Arc::new(FakeProvider {
+            made: Made::Running,
+            ..self.provider()
+        });
+        assert_eq!(self.launch(&provider, 0).0, Exit::TimedOut);
+    }
+
+    /// Makes a node's stored config as old as this.
+    pub fn age(&self, node: &str, age: Duration) {
+        let path = self.state().ignition(node);
+        let file = std::fs::File::options().append(true).open(path).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    /// Whether the stored config of the first control plane permits it to found the cluster.
+    pub fn permits_founding(&self) -> bool {
+        let text = std::fs::read_to_string(self.state().ignition("node1")).unwrap();
+        crate::ignition::without_founder(&text).unwrap().is_some()
     }
 
     pub fn launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Exit, String) {

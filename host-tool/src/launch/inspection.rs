@@ -1,0 +1,164 @@
+//! What is there before a launch makes anything: machines, what their agents said, what their disks hold, what the cluster
+//! answers.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_providers::{Machine, Provider};
+use ha_wire::event::EventKind;
+use ha_wire::phase::Phase;
+
+use super::event_tail::EventTail;
+use crate::api::Api;
+use crate::node_status;
+use crate::pki::Pki;
+use crate::state::ClusterStore;
+
+/// A look at a few paths takes milliseconds; a node that hangs must not hold up the launch.
+const LOOK: Duration = Duration::from_secs(5);
+/// The last line that [`LOOK_SCRIPT`] prints: without it the look was cut off.
+const LOOKED: &str = "looked";
+/// Prints those of its arguments that exist.
+const LOOK_SCRIPT: &str =
+    r#"for path; do if [ -e "$path" ]; then echo "$path"; fi; done; echo looked"#;
+/// etcd's static pod: kubeadm writes it before etcd runs for the first time.
+const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+/// Where etcd keeps its data unless the cluster file says otherwise.
+const ETCD_DATA: &str = "/var/lib/etcd";
+/// The kubelet's own certificate: the cluster signed it, so the node has joined.
+const KUBELET_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
+/// Looks at one cluster's machines. Changes nothing but by [`Self::remove`].
+pub struct Inspection<'a> {
+    pub cluster: &'a Cluster,
+    pub store: &'a ClusterStore,
+    pki: &'a Pki,
+    provider: &'a Arc<dyn Provider>,
+    machines: Vec<Machine>,
+}
+
+/// What a node's disk shows of its past.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskTraces {
+    /// etcd ran here, or was about to.
+    pub etcd: bool,
+    /// The node has joined the cluster once.
+    pub joined: bool,
+}
+
+impl<'a> Inspection<'a> {
+    pub fn new(
+        cluster: &'a Cluster,
+        store: &'a ClusterStore,
+        pki: &'a Pki,
+        provider: &'a Arc<dyn Provider>,
+    ) -> Result<Self> {
+        Ok(Self {
+            cluster,
+            store,
+            pki,
+            provider,
+            machines: provider.states(&cluster.nodes)?,
+        })
+    }
+
+    /// The cluster seen from outside.
+    pub fn api(&self) -> Result<Api> {
+        Api::new(self.cluster, self.pki, self.provider.clone())
+    }
+
+    /// Every node with its machine, in the file's order.
+    pub fn nodes(&self) -> impl Iterator<Item = (&'a Node, Machine)> {
+        self.cluster.nodes.iter().zip(self.machines.iter().copied())
+    }
+
+    /// Those that have a machine which was made from the config that is kept, with that config's age.
+    pub fn made_nodes(&self) -> Result<Vec<(&'a Node, Machine, Duration)>> {
+        let mut made = Vec::new();
+        for (node, machine) in self.nodes() {
+            let path = self.store.ignition(&node.name);
+            if machine != Machine::Absent && path.exists() {
+                made.push((node, machine, age_of(&path)?));
+            }
+        }
+        Ok(made)
+    }
+
+    /// The furthest that a node's agent ever said it was; none: it was never heard.
+    pub fn furthest_phase(&self, node: &Node) -> Option<Phase> {
+        let lines = EventTail::new(self.provider.events(node)).poll_all();
+        let events = lines.into_iter().flatten();
+        events.filter_map(|event| reached_phase(&event.what)).max()
+    }
+
+    /// What a running node's disk shows.
+    pub fn disk(&self, node: &Node) -> Result<DiskTraces> {
+        let settings = &self.cluster.kubernetes.cluster_configuration;
+        let data = settings
+            .get("etcd")
+            .and_then(|e| e.pointer("/local/dataDir"));
+        let data = data.and_then(|dir| dir.as_str()).unwrap_or(ETCD_DATA);
+        let members = format!("{data}/member");
+        let paths = [ETCD_MANIFEST, &members, KUBELET_CERTIFICATE];
+        let argv = [&["sh", "-c", LOOK_SCRIPT, "sh"][..], &paths].concat();
+        let seen = node_status::run_on_node(&**self.provider, node, &argv, LOOK)?;
+        let seen: Vec<&str> = seen.lines().collect();
+        if seen.last() != Some(&LOOKED) {
+            bail!("its answer was cut off");
+        }
+        Ok(DiskTraces {
+            etcd: seen.contains(&ETCD_MANIFEST) || seen.contains(&members.as_str()),
+            joined: seen.contains(&KUBELET_CERTIFICATE),
+        })
+    }
+
+    /// Removes a node's machine, disk included.
+    pub fn remove(&mut self, node: &Node) -> Result<()> {
+        let removed = self.provider.remove(node);
+        removed.with_context(|| format!("{} cannot be made anew", node.name))?;
+        let at = self.cluster.nodes.iter().position(|n| n.name == node.name);
+        if let Some(machine) = at.and_then(|at| self.machines.get_mut(at)) {
+            *machine = Machine::Absent;
+        }
+        Ok(())
+    }
+}
+
+/// The phase that an event shows a node to have reached.
+fn reached_phase(event: &EventKind) -> Option<Phase> {
+    match event {
+        EventKind::Started { phase, .. } | EventKind::Done { phase, .. } => Some(*phase),
+        EventKind::Steady => Some(Phase::Steady),
+        _ => None,
+    }
+}
+
+/// How long ago a config was written.
+fn age_of(config: &Path) -> Result<Duration> {
+    let written = std::fs::metadata(config)
+        .and_then(|meta| meta.modified())
+        .with_context(|| format!("cannot look at {}", config.display()))?;
+    Ok(written.elapsed().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_look_names_what_exists_and_comes_to_its_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, gone) = (dir.path().join("a b"), dir.path().join("gone"));
+        std::fs::write(&there, "").unwrap();
+        let output = std::process::Command::new("sh")
+            .args(["-c", LOOK_SCRIPT, "sh"])
+            .args([&gone, &there, &gone])
+            .output()
+            .unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(text, format!("{}\n{LOOKED}\n", there.display()));
+    }
+}

@@ -1,0 +1,152 @@
+//! Which machines are made anew because they can no longer found or join the cluster: of none of them anything is worth
+//! keeping, or it is left alone.
+
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use ha_cluster_file::cluster::Node;
+use ha_host_base::block_on;
+use ha_providers::Machine;
+use ha_wire::phase::Phase;
+
+use super::founding::{Founding, PERMITTED, Unasked};
+use super::inspection::Inspection;
+
+/// A config older than this is made anew before its node has joined: the identity in it ends after 24 hours, and a join that
+/// has begun needs some of them.
+const TOO_OLD_TO_JOIN: Duration = Duration::from_secs(20 * 3600);
+
+/// What a launch does about nodes that are stuck.
+#[derive(Debug, Default, PartialEq)]
+pub struct Remakes<'a> {
+    /// Machines to remove and make anew.
+    pub nodes: Vec<&'a Node>,
+    /// Why, and what is left alone although it may be stuck; one line each.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Remakes<'a> {
+    fn add(&mut self, node: &'a Node, why: &str) {
+        let name = &node.name;
+        self.warnings.push(format!("{name} is made anew: {why}"));
+        self.nodes.push(node);
+    }
+
+    /// The cluster does not know this node. If its disk shows that it did once, it is left alone.
+    fn add_unless_joined(&mut self, see: &Inspection<'a>, node: &'a Node, machine: Machine) {
+        if machine == Machine::Running && see.disk(node).is_ok_and(|disk| disk.joined) {
+            self.warnings.push(format!(
+                "{} joined once, and the cluster does not list it any more: it is left as it is",
+                node.name
+            ));
+        } else {
+            self.add(node, TOO_LATE);
+        }
+    }
+}
+
+/// Chooses them. An error: whether the cluster stands has to be known first, and is not.
+pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Result<Remakes<'a>> {
+    let made = see.made_nodes()?;
+    let founder = made
+        .iter()
+        .find(|(node, ..)| see.cluster.founder() == Some(*node));
+    let expired = founder.filter(|(_, _, age)| *age > PERMITTED);
+    let expired = expired.map(|(node, ..)| *node);
+    let old = made.iter().filter(|(_, _, age)| *age > TOO_OLD_TO_JOIN);
+    let old: Vec<_> = old.map(|(node, machine, _)| (*node, *machine)).collect();
+    match founding {
+        Founding::Pending => Ok(Remakes::default()),
+        Founding::Nothing => Ok(never_founded(see, expired, &old)),
+        Founding::Begun(holder) => Ok(begun(expired, holder)),
+        Founding::Unknown(unasked) => not_known(expired, unasked),
+        Founding::Closed => never_joined(see, &old),
+    }
+}
+
+/// Nobody founded anything, and no control plane holds data: who is too late begins anew.
+fn never_founded<'a>(
+    see: &Inspection<'a>,
+    expired: Option<&'a Node>,
+    old: &[(&'a Node, Machine)],
+) -> Remakes<'a> {
+    let mut remakes = Remakes::default();
+    if let Some(founder) = expired {
+        remakes.add(
+            founder,
+            "its permission to found the cluster ended before it founded anything (no apiserver answers, and no control \
+             plane holds data of etcd's)",
+        );
+    }
+    for (node, machine) in old.iter().filter(|(node, _)| Some(*node) != expired) {
+        remakes.add_unless_joined(see, node, *machine);
+    }
+    remakes
+}
+
+const TOO_LATE: &str = "it has not joined for more than 20 hours, and the identity that it would join with ends after 24";
+
+fn begun<'a>(expired: Option<&'a Node>, holder: &str) -> Remakes<'a> {
+    let mut remakes = Remakes::default();
+    if expired.is_some_and(|founder| founder.name != holder) {
+        remakes.warnings.push(format!(
+            "no apiserver of this cluster answers, but {holder} holds data of etcd's: the cluster was founded, and nothing is \
+             made anew"
+        ));
+    }
+    remakes
+}
+
+fn not_known<'a>(expired: Option<&'a Node>, unasked: &Unasked) -> Result<Remakes<'a>> {
+    let mut remakes = Remakes::default();
+    let Some(founder) = expired.map(|node| &node.name) else {
+        return Ok(remakes);
+    };
+    let api = unasked.api.join("; ");
+    if !unasked.silent.is_empty() {
+        bail!(
+            "{founder}'s permission to found the cluster has ended, and whether the cluster stands is not known: no apiserver \
+             answers here ({api}), and what the control planes' disks hold could not be seen ({silent}). Nothing was changed. \
+             `ha-host logs` shows what such a node does; once they answer (or are off), launch again: it goes on with a \
+             cluster that stands, and makes {founder} anew if none was ever founded",
+            silent = unasked.silent.join("; "),
+        );
+    }
+    remakes.warnings.push(format!(
+        "{founder}'s permission to found the cluster has ended, and whether the cluster stands is not known yet ({}): the \
+         machines are switched on; if no cluster comes up, launch again: it makes {founder} anew",
+        unasked.off.join("; "),
+    ));
+    Ok(remakes)
+}
+
+/// The cluster stands, so it says itself who has joined. A node that joined once is left alone whatever it says.
+fn never_joined<'a>(see: &Inspection<'a>, old: &[(&'a Node, Machine)]) -> Result<Remakes<'a>> {
+    let mut remakes = Remakes::default();
+    let joined = |node: &Node| see.furthest_phase(node) >= Some(Phase::Network);
+    let unheard: Vec<_> = old.iter().filter(|(node, _)| !joined(node)).collect();
+    if unheard.is_empty() {
+        return Ok(remakes);
+    }
+    let membership = match block_on(see.api()?.membership())? {
+        Ok(membership) => membership,
+        Err(error) => {
+            let running = unheard.iter().filter(|(_, m)| *m == Machine::Running);
+            let names: Vec<&str> = running.map(|(node, _)| node.name.as_str()).collect();
+            if !names.is_empty() {
+                remakes.warnings.push(format!(
+                    "whether {} ever joined is not known ({error}): no machine is made anew; launch again once the cluster \
+                     answers",
+                    names.join(", ")
+                ));
+            }
+            return Ok(remakes);
+        }
+    };
+    for (node, machine) in unheard {
+        if !membership.knows(node) {
+            remakes.add_unless_joined(see, node, *machine);
+        }
+    }
+    Ok(remakes)
+}

@@ -1,0 +1,113 @@
+//! For tests: a cluster that answers under its CA, without machines.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc;
+
+use anyhow::Result;
+use ha_cluster_file::cluster::Node;
+use ha_kube::ETCD_CLIENT_PORT;
+use ha_kube::testing::{Script, run_local};
+use ha_providers::{Finding, Machine, Made, Power, Provider, RenderOnly};
+use tokio::sync::oneshot;
+
+use crate::pki::Pki;
+
+/// An apiserver and an etcd on this machine; they end with it.
+pub struct AnsweringCluster {
+    pub at: AnsweringAt,
+    _stop: oneshot::Sender<()>,
+}
+
+/// Where they answer, whatever they are asked at.
+#[derive(Debug, Clone, Copy)]
+pub struct AnsweringAt {
+    api: SocketAddr,
+    etcd: SocketAddr,
+}
+
+impl AnsweringCluster {
+    /// Answers by the begin of `METHOD /path`, as [`Script::on`] has it.
+    pub fn start(pki: Pki, answers: &[(&str, u16, &str)]) -> Self {
+        let owned = |(request, status, body): &(&str, u16, &str)| {
+            ((*request).to_owned(), *status, (*body).to_owned())
+        };
+        let answers: Vec<_> = answers.iter().map(owned).collect();
+        let (ready, places) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        std::thread::spawn(move || {
+            run_local(async {
+                let script = Script::default();
+                for (request, status, body) in &answers {
+                    script.on(request, *status, body);
+                }
+                let api = script.serve(&pki.cluster).await;
+                let etcd = script.serve(&pki.etcd).await;
+                ready.send(AnsweringAt { api, etcd }).unwrap();
+                // An error: whoever holds the other end has gone, which is the sign to end.
+                let _ = stopped.await;
+            });
+        });
+        Self {
+            at: places.recv().unwrap(),
+            _stop: stop,
+        }
+    }
+}
+
+impl AnsweringAt {
+    /// Where nobody answers: connections are refused at once.
+    pub fn nobody() -> Self {
+        let refused = SocketAddr::from(([127, 0, 0, 1], 1));
+        let (api, etcd) = (refused, refused);
+        Self { api, etcd }
+    }
+
+    pub fn reach(&self, inside: SocketAddr) -> SocketAddr {
+        match inside.port() {
+            ETCD_CLIENT_PORT => self.etcd,
+            _ => self.api,
+        }
+    }
+}
+
+/// A provider without machines, whose network ends at an [`AnsweringCluster`].
+#[derive(Debug)]
+pub struct Forwarding(pub AnsweringAt);
+
+impl Provider for Forwarding {
+    fn preflight(&self) -> Result<Vec<Finding>> {
+        RenderOnly.preflight()
+    }
+    fn prepare(&self) -> Result<()> {
+        RenderOnly.prepare()
+    }
+    fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
+        RenderOnly.ensure(node, ignition)
+    }
+    fn state(&self, node: &Node) -> Result<Machine> {
+        RenderOnly.state(node)
+    }
+    fn power(&self, node: &Node, order: Power) -> Result<()> {
+        RenderOnly.power(node, order)
+    }
+    fn remove(&self, node: &Node) -> Result<()> {
+        RenderOnly.remove(node)
+    }
+    fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
+        RenderOnly.exec(node, argv)
+    }
+    fn reach(&self, inside: SocketAddr) -> SocketAddr {
+        self.0.reach(inside)
+    }
+    fn events(&self, node: &Node) -> PathBuf {
+        RenderOnly.events(node)
+    }
+    fn console(&self, node: &Node) -> PathBuf {
+        RenderOnly.console(node)
+    }
+    fn destroy(&self) -> Result<()> {
+        RenderOnly.destroy()
+    }
+}
