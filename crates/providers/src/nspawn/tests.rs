@@ -1,4 +1,4 @@
-//! The provider on this machine, for real: as root, with a node image named by HA_IMAGE (`make image` makes one).
+//! The provider on this machine, for real: as root, with a node image named by HA_IMAGE (`make lab-images` makes one).
 //!
 //! Each test starts itself again in mount and network namespaces of its own, so that nothing of it is seen outside.
 
