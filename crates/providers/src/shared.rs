@@ -3,3 +3,4 @@
 pub mod host_facts;
 pub mod interface_name;
 pub mod machines_dir;
+pub mod this_boot;

@@ -23,6 +23,7 @@ use crate::process::ProcessIdentity;
 
 /// What nspawn exits with when the node wants to be started again.
 const REBOOT: i32 = 133;
+use crate::shared::this_boot::write_for_this_boot;
 
 /// The answer to `ensure`, one JSON value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -140,7 +141,7 @@ impl<'a> Keeper<'a> {
             .iter()
             .map(|group| format!("{}\n", group.display()))
             .collect();
-        std::fs::write(NodeDir::CGROUPS, lines).context("cannot write the node's cgroups down")?;
+        write_for_this_boot(&dir.join(NodeDir::CGROUPS), &lines)?;
         Ok(Self {
             plan,
             dir,

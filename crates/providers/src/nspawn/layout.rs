@@ -31,7 +31,7 @@ impl Layout {
         self.machines.join("_extensions")
     }
 
-    /// What says that the network is this cluster's own: the inode of its namespace.
+    /// What says that the network is this cluster's own: the boot and the inode of its namespace.
     pub fn network_record(&self) -> PathBuf {
         self.machines.join("_network")
     }
@@ -124,7 +124,7 @@ impl NodeDir {
     pub const NSPAWN_PID: &str = "nspawn.pid";
     /// The node's PID 1 as the host sees it.
     pub const LEADER_PID: &str = "leader.pid";
-    /// Its cgroups, one path a line, parents first.
+    /// The boot and, of that boot, its cgroups: one path a line, parents first.
     pub const CGROUPS: &str = "cgroups";
     /// What the keeper says.
     pub const KEEPER_LOG: &str = "keeper.log";
