@@ -1,7 +1,7 @@
 //! Provider `nspawn`: every node is a systemd-nspawn container of a node image. Needs root, no hypervisor.
 //!
-//! `layout` names everything; `network`, `root`, `store`, `extensions`, `ignition` and `cgroup` each make one thing; `plan` and
-//! `keeper` run a node; `start` and `destroy` put them in order; `preflight` looks before anything is made.
+//! `layout` names everything; `network`, `root`, `node_root`, `store`, `extensions`, `ignition` and `cgroup` each make one
+//! thing; `plan` and `keeper` run a node; `start` and `destroy` put them in order; `preflight` looks before anything is made.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,7 @@ pub mod keeper;
 mod layout;
 mod network;
 mod plan;
+mod node_root;
 mod preflight;
 mod root;
 mod start;

@@ -18,6 +18,7 @@ use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
 use super::plan::Plan;
 use super::watch::Watch;
+use super::node_root::NodeRoot;
 use super::{extensions, ignition, network, root};
 use crate::process::ProcessIdentity;
 
@@ -108,7 +109,7 @@ fn detach_from_caller(dir: &Path) -> Result<()> {
 /// Makes a new disk. The mark comes last: a disk without it is made anew.
 fn fill_new_disk(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Result<()> {
     ignition::apply_config(program, config, dir)?;
-    let root = Path::new(NodeDir::ROOT);
+    let root = &NodeRoot::open(Path::new(NodeDir::ROOT))?;
     root::settle_resolv_conf(root, &plan.name_servers)?;
     let names: Vec<String> = plan.extensions.iter().map(|(n, _)| n.clone()).collect();
     extensions::link_extension_dirs(root, &names)?;
