@@ -13,6 +13,7 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail};
 use ha_host_base::command::last_lines;
 use serde::{Deserialize, Serialize};
+use ha_host_base::files;
 
 use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
@@ -116,8 +117,9 @@ fn fill_new_disk(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Resu
     if plan.unpacked {
         extensions::link_directories(root, &names)?;
     }
-    let mark = std::fs::File::create(NodeDir::MADE).context("cannot mark the disk as made")?;
-    mark.sync_all().context("cannot mark the disk as made")?;
+    // A mark that survives a power cut on a disk that does not would be an empty node for ever.
+    root::sync_file_system(&dir.join(NodeDir::UPPER))?;
+    files::write(&dir.join(NodeDir::MADE), b"")?;
     log("Ignition has filled the disk");
     Ok(())
 }

@@ -115,6 +115,8 @@ impl NodeDir {
     pub const DATA: &str = "data";
     /// Bound to /run/ha-host in the node.
     pub const REPORT: &str = "report";
+    /// The root directory of the image below its disk: a path, written once.
+    pub const IMAGE: &str = "image";
     /// What its keeper needs to know.
     pub const PLAN: &str = "boot.json";
     /// There once Ignition has finished: from then on this is a disk that nobody touches.

@@ -61,7 +61,7 @@ fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<Strin
     let new = provider.layout.new_node(&node.name);
     files::remove_dir(&new.0)?;
     files::make_dir(&new.0)?;
-    copy_secret(config, &new.join(NodeDir::CONFIG))?;
+    copy_durably(config, &new.join(NodeDir::CONFIG))?;
     let base = image::base_image(vm)?;
     let qemu_img = programs::find_img(vm.arch)?;
     let format = overlay::image_info(&qemu_img, &base)?.format;
@@ -69,8 +69,7 @@ fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<Strin
     overlay::create_disk(&qemu_img, &base, &format, &new.join(NodeDir::DISK), vm.disk)?;
     if vm.firmware == Firmware::Uefi {
         let firmware = programs::find_firmware(Path::new("/usr/share"), vm.arch)?;
-        std::fs::copy(&firmware.vars, new.join(NodeDir::VARS))
-            .with_context(|| format!("cannot copy {}", firmware.vars.display()))?;
+        copy_durably(&firmware.vars, &new.join(NodeDir::VARS))?;
     }
     if let Some(assets) = crate::vm::assets::current_disk(&provider.dir)? {
         symlink(assets, new.join(NodeDir::ASSETS)).context("cannot link the assets disk")?;
@@ -85,8 +84,8 @@ fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<Strin
     Ok(warning)
 }
 
-/// The config holds keys.
-fn copy_secret(from: &Path, to: &Path) -> Result<()> {
+/// A copy that survives a power cut, 0600: a config holds keys.
+fn copy_durably(from: &Path, to: &Path) -> Result<()> {
     let copy = || -> std::io::Result<()> {
         let bytes = std::fs::read(from)?;
         let mut file = File::options()
