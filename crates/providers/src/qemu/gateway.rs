@@ -114,9 +114,9 @@ impl Gateway {
         self.keep(table, new)?;
         let program = programs::find_system(self.arch())?;
         let dns = name_server(&self.cluster)?;
-        let version = programs::emulator_version(&program)?;
+        let qemu = programs::probe_emulator(&program)?;
         let arguments =
-            arguments::gateway_arguments(&self.cluster.network, dns, table, &self.plugs(), version);
+            arguments::gateway_arguments(&self.cluster.network, dns, table, &self.plugs(), qemu);
         spawn::start_qemu(dir, &program, &arguments, None)
     }
 
@@ -134,10 +134,10 @@ impl Gateway {
                 bail!("port {port} of 127.0.0.1 cannot be forwarded to {inside}: {said}");
             }
         }
-        let version = programs::emulator_version(&programs::find_system(self.arch())?)?;
+        let qemu = programs::probe_emulator(&programs::find_system(self.arch())?)?;
         let there = netdev_ids(&qmp.human("info network")?);
         for plug in self.plugs() {
-            plug_in(qmp, &plug, version, &there)
+            plug_in(qmp, &plug, qemu.version, &there)
                 .with_context(|| format!("{} cannot be plugged in", plug.node))?;
         }
         Ok(())

@@ -115,6 +115,7 @@ fn start_node(provider: &Qemu, node: &Node) -> Result<()> {
     let machine = arguments::Machine {
         name: &name,
         vm,
+        sandbox: programs::probe_emulator(&program)?.sandbox,
         kvm: provider.kvm()?,
         kernel: match &vm.image {
             Image::File { kernel, .. } => kernel.as_ref(),
