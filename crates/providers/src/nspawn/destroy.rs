@@ -12,6 +12,7 @@ use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
 use super::network::{self, Owner, Segment};
 use super::{cgroup, ignition, root};
 use crate::process::ProcessIdentity;
+use crate::shared::lock::MachineLock;
 use crate::shared::this_boot::read_of_this_boot;
 
 /// How long a keeper may clean up behind a node whose plug was pulled.
@@ -74,8 +75,10 @@ pub fn remove_node(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 pub fn remove_cluster(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
     let nodes = layout.machines.nodes()?;
     let mut results: Vec<Result<()>> = std::thread::scope(|scope| {
-        let remove =
-            |node: &String| remove_node(&layout.node(node), &layout.wiring(node, interface));
+        let remove = |node: &String| {
+            let _lock = MachineLock::of_node(&layout.machines, node)?;
+            remove_node(&layout.node(node), &layout.wiring(node, interface))
+        };
         let threads: Vec<_> = nodes
             .iter()
             .map(|node| scope.spawn(move || remove(node)))
@@ -177,7 +180,6 @@ mod tests {
         remove_node(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
         assert!(!layout.node("node1").0.exists());
     }
-}
 
     #[test]
     fn a_cgroup_list_of_another_boot_is_not_obeyed() {
@@ -206,3 +208,4 @@ mod tests {
             assert!(!node.0.exists());
         }
     }
+}

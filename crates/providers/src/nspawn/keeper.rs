@@ -4,6 +4,7 @@
 //! `ha-host nspawn-keeper DIRECTORY`, started by `ensure` and by nobody else. It answers on stdout with an
 //! [`Answer`] and closes it.
 
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,20 +13,20 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use ha_host_base::command::last_lines;
-use serde::{Deserialize, Serialize};
 use ha_host_base::files;
+use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
+use super::node_root::NodeRoot;
 use super::plan::Plan;
 use super::watch::Watch;
-use super::node_root::NodeRoot;
 use super::{extensions, ignition, network, root};
 use crate::process::ProcessIdentity;
+use crate::shared::this_boot::write_for_this_boot;
 
 /// What nspawn exits with when the node wants to be started again.
 const REBOOT: i32 = 133;
-use crate::shared::this_boot::write_for_this_boot;
 
 /// The answer to `ensure`, one JSON value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,7 @@ pub fn log(text: &str) {
 
 fn keep_node(dir: &Path) -> Result<()> {
     detach_from_caller(dir)?;
+    let _alone = lock_out_others()?;
     let me = ProcessIdentity::of(std::process::id().cast_signed())
         .context("cannot find this process in /proc")?;
     me.write(Path::new(NodeDir::KEEPER_PID))?;
@@ -105,6 +107,20 @@ fn detach_from_caller(dir: &Path) -> Result<()> {
         let _ = nix::unistd::close(fd);
     }
     Ok(())
+}
+
+/// A second keeper would unplug the first one's node. Whoever starts us holds a lock, too, but may be killed.
+fn lock_out_others() -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(NodeDir::KEEPER_LOCK)
+        .context("cannot make the keeper's lock")?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another keeper is at work on this node"),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the node's directory"),
+    }
 }
 
 /// Makes a new disk. The mark comes last: a disk without it is made anew.

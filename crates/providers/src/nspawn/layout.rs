@@ -117,6 +117,8 @@ impl NodeDir {
     pub const REPORT: &str = "report";
     /// The root directory of the image below its disk: a path, written once.
     pub const IMAGE: &str = "image";
+    /// Locked by its keeper: there is never a second one.
+    pub const KEEPER_LOCK: &str = "keeper.lock";
     /// What its keeper needs to know.
     pub const PLAN: &str = "boot.json";
     /// There once Ignition has finished: from then on this is a disk that nobody touches.

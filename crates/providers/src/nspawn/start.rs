@@ -274,4 +274,15 @@ mod tests {
         let error = root().unwrap_err();
         assert!(error.contains("which image the disk lies over"), "{error}");
     }
+
+    #[test]
+    fn a_node_that_another_ha_host_starts_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = provider(dir.path());
+        let node = &provider.nodes[0];
+        root::lay_out(&provider.dir(node)).unwrap();
+        std::fs::write(provider.dir(node).join(NodeDir::MADE), "").unwrap();
+        crate::machine_tests::leaves_a_locked_node_alone(&provider, node, dir.path());
+        assert!(!provider.dir(node).join(NodeDir::PLAN).exists());
+    }
 }

@@ -204,9 +204,37 @@ pub fn remove_cluster(provider: &Qemu) -> Result<()> {
     let nodes = provider.layout.machines.nodes()?;
     let mut results: Vec<Result<()>> = nodes
         .iter()
-        .map(|name| remove_node(provider, name))
+        .map(|name| {
+            let _lock = provider.lock(name)?;
+            remove_node(provider, name)
+        })
         .collect();
     results.push(provider.gateway.stop());
     results.into_iter().collect::<Result<()>>()?;
     files::remove_dir(provider.layout.machines.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ha_cluster_file::cluster::ProviderOptions;
+
+    #[test]
+    fn a_node_that_another_ha_host_starts_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "version: 1\nname: t\nkubernetes: {version: 1.34.4, cni: none}\nendpoint: {vip: 10.77.0.30}\n\
+                    network: {prefix: 24, gateway: 10.77.0.1}\nnodes:\n\
+                    - {name: one, role: control-plane, address: 10.77.0.11}\n\
+                    provider: {qemu: {memory: 2GiB, cpus: 2, disk: 12GiB, image: {path: /no/such}}}\n";
+        let cluster = ha_test_support::cluster(text, Path::new("/"));
+        let ProviderOptions::Qemu(options) = &cluster.provider else {
+            panic!("provider qemu")
+        };
+        let provider = Qemu::new(&cluster, options, dir.path()).unwrap();
+        let node = &cluster.nodes[0];
+        let disk = provider.dir(node).join(NodeDir::DISK);
+        files::make_dir(&provider.dir(node).0).unwrap();
+        std::fs::write(&disk, "").unwrap();
+        crate::machine_tests::leaves_a_locked_node_alone(&provider, node, dir.path());
+    }
 }
