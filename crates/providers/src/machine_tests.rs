@@ -4,10 +4,15 @@
 //! six at a load of 13 on two processors with a busy disk. So a machine is given up when it stands still, or has had its share
 //! of the processors, and not for being slow.
 
-use std::path::PathBuf;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
+use ha_cluster_file::cluster::Node;
 use ha_host_base::command::last_lines;
+
+use crate::{Machine, Power, Provider};
 
 /// A machine that has said nothing and hardly computed for so long stands still.
 const STILL: Duration = Duration::from_secs(300);
@@ -43,6 +48,17 @@ impl Evidence {
             let text = std::fs::read(file).unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             println!("--- the end of {}:\n{}", file.display(), last_lines(&text));
+        }
+    }
+
+    /// At the end of a test, of a failed one, too.
+    pub fn destroy(&self, provider: &dyn Provider) {
+        if std::thread::panicking() {
+            self.show();
+        }
+        let destroyed = provider.destroy();
+        if !std::thread::panicking() {
+            destroyed.unwrap();
         }
     }
 
@@ -140,4 +156,73 @@ fn processor_time_of_hypervisors_is_read() {
     let work = hypervisor_work(&stat("qemu-system-x86"));
     assert_eq!(work, Some(Duration::from_secs(2)));
     assert_eq!(hypervisor_work(&stat("sh")), None);
+}
+
+/// The test whose function holds a closure of this type, as the test program calls it: without the crate.
+pub fn test_around<T>() -> String {
+    let path = std::any::type_name::<T>();
+    let path = path.strip_suffix("::{{closure}}").unwrap_or(path);
+    let (_, name) = path.split_once("::").unwrap();
+    name.to_owned()
+}
+
+#[test]
+fn a_test_knows_its_name() {
+    fn name<T: Fn()>(_: T) -> String {
+        test_around::<T>()
+    }
+    assert_eq!(name(|| ()), "machine_tests::a_test_knows_its_name");
+}
+
+/// Two ha-host switch a node on at the same time: it runs once, and who comes too late says why.
+pub fn is_switched_on_by_two(one: &dyn Provider, two: &dyn Provider, node: &Node) {
+    let start = Barrier::new(2);
+    let switch_on = |provider: &dyn Provider| {
+        start.wait();
+        provider.power(node, Power::On)
+    };
+    let orders = std::thread::scope(|scope| {
+        [one, two]
+            .map(|provider| scope.spawn(move || switch_on(provider)))
+            .map(|order| order.join().unwrap())
+    });
+    let errors = orders.iter().filter_map(|order| order.as_ref().err());
+    let errors: Vec<String> = errors.map(|error| format!("{error:#}")).collect();
+    assert!(
+        errors.len() < 2 && errors.iter().all(|e| e.contains("another ha-host")),
+        "{errors:?}"
+    );
+    assert_eq!(one.state(node).unwrap(), Machine::Running);
+}
+
+/// A node that is off runs no commands, and can be switched off again.
+pub fn is_off(provider: &dyn Provider, node: &Node) {
+    let refused = provider.exec(node, &["true"]).unwrap_err().to_string();
+    assert!(refused.contains("does not run"), "{refused}");
+    provider.power(node, Power::Off).unwrap();
+    assert_eq!(provider.state(node).unwrap(), Machine::Off);
+}
+
+/// While another ha-host is at a node, nothing is done to it, and the message says so. `dir` is the cluster's state directory.
+pub fn leaves_a_locked_node_alone(provider: &dyn Provider, node: &Node, dir: &Path) {
+    let machines = dir.join("machines");
+    std::fs::create_dir_all(&machines).unwrap();
+    let lock = File::create(machines.join(format!("_lock.{}", node.name))).unwrap();
+    lock.lock().unwrap();
+    let config = dir.join("no-such.ign");
+    let orders = [
+        provider.ensure(node, &config).map(drop),
+        provider.power(node, Power::On),
+        provider.power(node, Power::Off),
+        provider.remove(node),
+        provider.destroy(),
+    ];
+    for (at, order) in orders.into_iter().enumerate() {
+        let error = format!("{:#}", order.expect_err(&format!("order {at} is obeyed")));
+        assert!(error.contains("another ha-host"), "order {at}: {error}");
+    }
+    assert_eq!(provider.state(node).unwrap(), Machine::Off);
+    drop(lock);
+    provider.remove(node).unwrap();
+    assert_eq!(provider.state(node).unwrap(), Machine::Absent);
 }

@@ -1,7 +1,7 @@
 //! Provider `nspawn`: every node is a systemd-nspawn container of a node image. Needs root, no hypervisor.
 //!
-//! `layout` names everything; `network`, `root`, `store`, `extensions`, `ignition` and `cgroup` each make one thing; `plan` and
-//! `keeper` run a node; `start` and `destroy` put them in order; `preflight` looks before anything is made.
+//! `layout` names everything; `network`, `root`, `node_root`, `store`, `extensions`, `ignition` and `cgroup` each make one
+//! thing; `plan` and `keeper` run a node; `start` and `destroy` put them in order; `preflight` looks before anything is made.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use ha_cluster_file::cluster::{self, Cluster, Node, Sysext};
 use self::layout::{Layout, NodeDir};
 use self::network::Segment;
 use super::{Finding, Machine, Made, Power, Provider};
+use crate::shared::lock::MachineLock;
 
 mod cgroup;
 mod destroy;
@@ -22,6 +23,7 @@ mod ignition;
 pub mod keeper;
 mod layout;
 mod network;
+mod node_root;
 mod plan;
 mod preflight;
 mod root;
@@ -74,6 +76,10 @@ impl Nspawn {
         self.layout.node(&node.name)
     }
 
+    fn lock(&self, node: &Node) -> Result<Option<MachineLock>> {
+        MachineLock::of_node(&self.layout.machines, &node.name)
+    }
+
     fn wiring(&self, node: &Node) -> layout::Wiring {
         self.layout.wiring(&node.name, &self.network.interface)
     }
@@ -101,6 +107,7 @@ impl Provider for Nspawn {
     }
 
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
+        let _lock = self.lock(node)?;
         start::ensure_node(self, node, ignition)
     }
 
@@ -110,8 +117,15 @@ impl Provider for Nspawn {
 
     fn power(&self, node: &Node, order: Power) -> Result<()> {
         match order {
-            Power::Off => destroy::power_off(&self.dir(node), &self.wiring(node)),
-            Power::On => start::power_on(self, node),
+            Power::Off => {
+                let _lock = self.lock(node)?;
+                destroy::power_off(&self.dir(node), &self.wiring(node))
+            }
+            Power::On => {
+                let _lock = self.lock(node)?;
+                start::power_on(self, node)
+            }
+            // Whoever waits for a node's reboot keeps nobody from pulling its plug.
             Power::Reboot => enter::reboot_node(&self.dir(node), &node.name),
         }
     }
@@ -121,6 +135,7 @@ impl Provider for Nspawn {
     }
 
     fn remove(&self, node: &Node) -> Result<()> {
+        let _lock = self.lock(node)?;
         destroy::remove_node(&self.dir(node), &self.wiring(node))
     }
 

@@ -8,6 +8,8 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use crate::shared::this_boot::boot_id;
+
 /// How often a dying process is looked at.
 const POLL: Duration = Duration::from_millis(5);
 
@@ -32,7 +34,8 @@ impl ProcessIdentity {
         Some(Self {
             pid,
             start,
-            boot: boot_id(),
+            // Two boots may well give one number the same start time.
+            boot: boot_id().unwrap_or_else(|_| "unknown".into()),
         })
     }
 
@@ -109,16 +112,6 @@ fn parse_stat(stat: &str) -> Option<(char, u64)> {
     // Field 22 of the manual page; the state is field 3.
     let start = fields.nth(18)?.parse().ok()?;
     Some((state, start))
-}
-
-/// The kernel's name for this boot; two boots may well give one pid the same start time.
-fn boot_id() -> String {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    if text.trim().is_empty() {
-        "unknown".into()
-    } else {
-        text.trim().into()
-    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use self::layout::{Layout, NodeDir};
 use super::vm::kvm::{self, Verdict};
 use super::{Finding, Machine, Made, Power, Provider};
 use crate::finding::Unfit;
+use crate::shared::lock::MachineLock;
 
 mod arguments;
 pub mod filter;
@@ -66,6 +67,10 @@ impl Qemu {
         self.layout.node(&node.name)
     }
 
+    fn lock(&self, node: &str) -> Result<Option<MachineLock>> {
+        MachineLock::of_node(&self.layout.machines, node)
+    }
+
     /// Whether the processor runs the guests.
     fn kvm(&self) -> Result<bool> {
         let vm = &self.options.vm;
@@ -105,6 +110,7 @@ impl Provider for Qemu {
     }
 
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
+        let _lock = self.lock(&node.name)?;
         machine::ensure_node(self, node, ignition)
     }
 
@@ -114,8 +120,15 @@ impl Provider for Qemu {
 
     fn power(&self, node: &Node, order: Power) -> Result<()> {
         match order {
-            Power::Off => machine::power_off(&self.dir(node)),
-            Power::On => machine::power_on(self, node),
+            Power::Off => {
+                let _lock = self.lock(&node.name)?;
+                machine::power_off(&self.dir(node))
+            }
+            Power::On => {
+                let _lock = self.lock(&node.name)?;
+                machine::power_on(self, node)
+            }
+            // Whoever waits for a node's reboot keeps nobody from pulling its plug.
             Power::Reboot => machine::reboot_node(&self.dir(node), &node.name),
         }
     }
@@ -125,6 +138,7 @@ impl Provider for Qemu {
     }
 
     fn remove(&self, node: &Node) -> Result<()> {
+        let _lock = self.lock(&node.name)?;
         machine::remove_node(self, &node.name)
     }
 

@@ -2,4 +2,6 @@
 
 pub mod host_facts;
 pub mod interface_name;
+pub mod lock;
 pub mod machines_dir;
+pub mod this_boot;

@@ -9,9 +9,11 @@ use ha_host_base::files;
 use nix::mount::{MntFlags, umount2};
 
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
-use super::network::{self, Segment};
+use super::network::{self, Owner, Segment};
 use super::{cgroup, ignition, root};
 use crate::process::ProcessIdentity;
+use crate::shared::lock::MachineLock;
+use crate::shared::this_boot::read_of_this_boot;
 
 /// How long a keeper may clean up behind a node whose plug was pulled.
 const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
@@ -73,8 +75,10 @@ pub fn remove_node(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 pub fn remove_cluster(layout: &Layout, segment: &Segment, interface: &str) -> Result<()> {
     let nodes = layout.machines.nodes()?;
     let mut results: Vec<Result<()>> = std::thread::scope(|scope| {
-        let remove =
-            |node: &String| remove_node(&layout.node(node), &layout.wiring(node, interface));
+        let remove = |node: &String| {
+            let _lock = MachineLock::of_node(&layout.machines, node)?;
+            remove_node(&layout.node(node), &layout.wiring(node, interface))
+        };
         let threads: Vec<_> = nodes
             .iter()
             .map(|node| scope.spawn(move || remove(node)))
@@ -108,9 +112,12 @@ pub fn remove_dir(dir: &Path) -> Result<()> {
 
 /// What a keeper does in the end, for a keeper that could not.
 fn clean_up(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
-    let groups = std::fs::read_to_string(dir.join(NodeDir::CGROUPS)).unwrap_or_default();
-    let groups: Vec<PathBuf> = groups.lines().map(PathBuf::from).collect();
-    cgroup::remove_groups(&groups)?;
+    // They carry the cluster's name as its network does: where that is another's by now, so are they.
+    if network::bridge_owner(&wiring.bridge, &wiring.record) != Owner::Other {
+        let groups = read_of_this_boot(&dir.join(NodeDir::CGROUPS)).unwrap_or_default();
+        let groups: Vec<PathBuf> = groups.lines().map(PathBuf::from).collect();
+        cgroup::remove_groups(&groups)?;
+    }
     network::disconnect_node(wiring)?;
     for file in [
         NodeDir::LEADER_PID,
@@ -172,5 +179,33 @@ mod tests {
         root::lay_out(&layout.node("node1")).unwrap();
         remove_node(&layout.node("node1"), &layout.wiring("node1", "eth0")).unwrap();
         assert!(!layout.node("node1").0.exists());
+    }
+
+    #[test]
+    fn a_cgroup_list_of_another_boot_is_not_obeyed() {
+        let dir = tempfile::tempdir().unwrap();
+        // Stands for /sys/fs/cgroup, where by now a cluster of another state directory has a node of this name.
+        let cluster = dir.path().join("cgroup/ha-demo");
+        let group = cluster.join("node1");
+        std::fs::create_dir_all(&group).unwrap();
+        let layout = Layout::new("no-such-cluster-here", dir.path());
+        let node = layout.node("node1");
+        for boot in ["", "00000000-0000-4000-8000-000000000000\n"] {
+            let mut other = std::process::Command::new("sleep")
+                .arg("600")
+                .spawn()
+                .unwrap();
+            std::fs::write(group.join("cgroup.procs"), other.id().to_string()).unwrap();
+            root::make_dir(&node.0, 0o700).unwrap();
+            let list = format!("{boot}{}\n{}\n", cluster.display(), group.display());
+            std::fs::write(node.join(NodeDir::CGROUPS), list).unwrap();
+            let removed = remove_node(&node, &layout.wiring("node1", "eth0"));
+            let lives = other.try_wait().unwrap().is_none();
+            other.kill().unwrap();
+            other.wait().unwrap();
+            assert!(lives, "a stranger's process was killed: {removed:?}");
+            removed.unwrap();
+            assert!(!node.0.exists());
+        }
     }
 }

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Sysext;
 use ha_host_base::command::run_for_stdout;
 
-use super::root::make_dir;
+use super::node_root::NodeRoot;
+use super::root::{make_dir, sync_file_system};
 
 /// Where Ignition's links look for them in a node.
 pub const IN_NODE: &str = "/opt/extensions";
@@ -49,32 +50,24 @@ pub fn gather_files(dir: &Path, extensions: &[Local], unpack: bool) -> Result<()
 }
 
 /// Leads from [`IN_NODE`] to [`MOUNTED`] on a new disk.
-pub fn link_extension_dirs(root: &Path, names: &[String]) -> Result<()> {
-    let homes = root.join(IN_NODE.trim_start_matches('/'));
-    make_dir(&homes, 0o755)?;
+pub fn link_extension_dirs(root: &NodeRoot, names: &[String]) -> Result<()> {
+    let homes = IN_NODE.trim_start_matches('/');
+    root.make_dirs(homes)?;
     for name in names {
-        let home = homes.join(name);
-        std::os::unix::fs::symlink(format!("{MOUNTED}/{name}"), &home)
-            .with_context(|| format!("cannot make the link {}", home.display()))?;
+        root.make_link(&format!("{homes}/{name}"), &format!("{MOUNTED}/{name}"))?;
     }
     Ok(())
 }
 
 /// Turns Ignition's links to images into links to the unpacked trees.
-pub fn link_directories(root: &Path, names: &[String]) -> Result<()> {
-    let links = root.join("etc/extensions");
+pub fn link_directories(root: &NodeRoot, names: &[String]) -> Result<()> {
     for name in names {
-        let image = links.join(format!("{name}.raw"));
-        if image.symlink_metadata().is_err() {
-            continue;
+        let image = format!("etc/extensions/{name}.raw");
+        if root.exists(&image)? {
+            root.remove_file(&image)?;
+            let target = format!("{IN_NODE}/{name}/{name}");
+            root.make_link(&format!("etc/extensions/{name}"), &target)?;
         }
-        std::fs::remove_file(&image)
-            .and_then(|()| {
-                std::os::unix::fs::symlink(format!("{IN_NODE}/{name}/{name}"), links.join(name))
-            })
-            .with_context(|| {
-                format!("cannot turn {} into a link to a directory", image.display())
-            })?;
     }
     Ok(())
 }
@@ -148,6 +141,8 @@ fn unpack_image(file: &Path, tree: &Path) -> Result<()> {
         )
     })?;
     std::fs::rename(&beside, tree).with_context(|| format!("cannot write {}", tree.display()))?;
+    // The stamp says that the tree is whole, and must not survive a power cut that the tree does not.
+    sync_file_system(tree)?;
     run_for_stdout(Command::new("touch").arg("-r").arg(file).arg(&stamp)).map(drop)
 }
 
@@ -230,7 +225,11 @@ mod tests {
         let links = dir.path().join("etc/extensions");
         std::fs::create_dir_all(&links).unwrap();
         std::os::unix::fs::symlink("/opt/extensions/a/a-1.raw", links.join("a.raw")).unwrap();
-        link_directories(dir.path(), &["a".into(), "b".into()]).unwrap();
+        link_directories(
+            &NodeRoot::open(dir.path()).unwrap(),
+            &["a".into(), "b".into()],
+        )
+        .unwrap();
         assert_eq!(
             std::fs::read_link(links.join("a")).unwrap(),
             Path::new("/opt/extensions/a/a")

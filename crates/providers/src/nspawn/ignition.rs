@@ -1,7 +1,6 @@
 //! The real Ignition on a node's root directory, as a machine's first boot would run it.
 
 use std::ffi::{OsStr, OsString};
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use ha_host_base::command::{self, is_executable, last_lines, which};
 
 use super::layout::NodeDir;
+use super::node_root::NodeRoot;
 use super::root::{Window, make_dir};
 
 /// Where Debian's package puts the program: it is a part of an initramfs there, not a command.
@@ -75,14 +75,10 @@ impl Run<'_> {
         make_dir(self.work, 0o700)?;
         make_dir(&self.work.join("empty"), 0o700)?;
         let path = path_with(&make_stub_programs(self.work)?)?;
-        let selinux = Selinux::pretend(self.root)?;
+        let root = NodeRoot::open(self.root)?;
+        let selinux = Selinux::pretend(&root)?;
         // Absent means a first boot with presets applied; an empty file does not.
-        match std::fs::remove_file(self.root.join("etc/machine-id")) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                return Err(error).context("cannot remove the machine id");
-            }
-            _ => {}
-        }
+        root.remove_file("etc/machine-id")?;
         self.stage("fetch-offline", &path, log)?;
         if self.work.join("neednet").exists() {
             self.stage("fetch", &path, log)?;
@@ -175,36 +171,40 @@ fn make_stub_programs(work: &Path) -> Result<PathBuf> {
 }
 
 /// The configuration that the same Ignition wants to see, on a root that has none.
-struct Selinux {
+#[derive(Debug)]
+pub struct Selinux<'a> {
+    root: &'a NodeRoot,
     /// What is to go again.
-    file: Option<PathBuf>,
-    dir: Option<PathBuf>,
+    made_file: bool,
+    made_dir: bool,
 }
 
-impl Selinux {
-    fn pretend(root: &Path) -> Result<Self> {
-        let dir = root.join("etc/selinux");
-        let file = dir.join("config");
-        if file.exists() {
-            return Ok(Self {
-                file: None,
-                dir: None,
-            });
+impl<'a> Selinux<'a> {
+    const DIR: &'static str = "etc/selinux";
+    const FILE: &'static str = "etc/selinux/config";
+
+    pub fn pretend(root: &'a NodeRoot) -> Result<Self> {
+        let made_file = !root.exists(Self::FILE)?;
+        let made_dir = made_file && !root.exists(Self::DIR)?;
+        if made_file {
+            root.make_dirs(Self::DIR)?;
+            root.write_new(Self::FILE, "SELINUXTYPE=none\n")?;
         }
-        let new_dir = !dir.exists();
-        make_dir(&dir, 0o755)?;
-        std::fs::write(&file, "SELINUXTYPE=none\n")
-            .context("cannot write the node's etc/selinux/config")?;
         Ok(Self {
-            file: Some(file),
-            dir: new_dir.then_some(dir),
+            root,
+            made_file,
+            made_dir,
         })
     }
 
-    fn done(self) -> Result<()> {
-        let gone = self.file.map_or(Ok(()), std::fs::remove_file);
-        gone.and_then(|()| self.dir.map_or(Ok(()), std::fs::remove_dir))
-            .context("cannot remove the node's etc/selinux/config")
+    pub fn done(self) -> Result<()> {
+        if self.made_file {
+            self.root.remove_file(Self::FILE)?;
+        }
+        if self.made_dir {
+            self.root.remove_dir(Self::DIR)?;
+        }
+        Ok(())
     }
 }
 
@@ -225,9 +225,10 @@ mod tests {
     #[test]
     fn selinux_s_configuration_comes_and_goes() {
         let dir = tempfile::tempdir().unwrap();
-        let pretence = Selinux::pretend(dir.path()).unwrap();
+        let root = NodeRoot::open(dir.path()).unwrap();
+        let pretence = Selinux::pretend(&root).unwrap();
         assert!(dir.path().join("etc/selinux/config").exists());
-        Selinux::pretend(dir.path()).unwrap().done().unwrap();
+        Selinux::pretend(&root).unwrap().done().unwrap();
         assert!(
             dir.path().join("etc/selinux/config").exists(),
             "an image's own stays"

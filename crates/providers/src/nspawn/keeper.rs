@@ -4,6 +4,7 @@
 //! `ha-host nspawn-keeper DIRECTORY`, started by `ensure` and by nobody else. It answers on stdout with an
 //! [`Answer`] and closes it.
 
+use std::fs::{File, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,14 +13,17 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use ha_host_base::command::last_lines;
+use ha_host_base::files;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
+use super::node_root::NodeRoot;
 use super::plan::Plan;
 use super::watch::Watch;
 use super::{extensions, ignition, network, root};
 use crate::process::ProcessIdentity;
+use crate::shared::this_boot::write_for_this_boot;
 
 /// What nspawn exits with when the node wants to be started again.
 const REBOOT: i32 = 133;
@@ -70,6 +74,7 @@ pub fn log(text: &str) {
 
 fn keep_node(dir: &Path) -> Result<()> {
     detach_from_caller(dir)?;
+    let _alone = lock_out_others()?;
     let me = ProcessIdentity::of(std::process::id().cast_signed())
         .context("cannot find this process in /proc")?;
     me.write(Path::new(NodeDir::KEEPER_PID))?;
@@ -104,18 +109,33 @@ fn detach_from_caller(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A second keeper would unplug the first one's node. Whoever starts us holds a lock, too, but may be killed.
+fn lock_out_others() -> Result<File> {
+    let file = File::options()
+        .create(true)
+        .append(true)
+        .open(NodeDir::KEEPER_LOCK)
+        .context("cannot make the keeper's lock")?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => bail!("another keeper is at work on this node"),
+        Err(TryLockError::Error(error)) => Err(error).context("cannot lock the node's directory"),
+    }
+}
+
 /// Makes a new disk. The mark comes last: a disk without it is made anew.
 fn fill_new_disk(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Result<()> {
     ignition::apply_config(program, config, dir)?;
-    let root = Path::new(NodeDir::ROOT);
+    let root = &NodeRoot::open(Path::new(NodeDir::ROOT))?;
     root::settle_resolv_conf(root, &plan.name_servers)?;
     let names: Vec<String> = plan.extensions.iter().map(|(n, _)| n.clone()).collect();
     extensions::link_extension_dirs(root, &names)?;
     if plan.unpacked {
         extensions::link_directories(root, &names)?;
     }
-    let mark = std::fs::File::create(NodeDir::MADE).context("cannot mark the disk as made")?;
-    mark.sync_all().context("cannot mark the disk as made")?;
+    // A mark that survives a power cut on a disk that does not would be an empty node for ever.
+    root::sync_file_system(&dir.join(NodeDir::UPPER))?;
+    files::write(&dir.join(NodeDir::MADE), b"")?;
     log("Ignition has filled the disk");
     Ok(())
 }
@@ -140,7 +160,7 @@ impl<'a> Keeper<'a> {
             .iter()
             .map(|group| format!("{}\n", group.display()))
             .collect();
-        std::fs::write(NodeDir::CGROUPS, lines).context("cannot write the node's cgroups down")?;
+        write_for_this_boot(&dir.join(NodeDir::CGROUPS), &lines)?;
         Ok(Self {
             plan,
             dir,

@@ -31,7 +31,7 @@ impl Layout {
         self.machines.join("_extensions")
     }
 
-    /// What says that the network is this cluster's own: the inode of its namespace.
+    /// What says that the network is this cluster's own: the boot and the inode of its namespace.
     pub fn network_record(&self) -> PathBuf {
         self.machines.join("_network")
     }
@@ -115,6 +115,10 @@ impl NodeDir {
     pub const DATA: &str = "data";
     /// Bound to /run/ha-host in the node.
     pub const REPORT: &str = "report";
+    /// The root directory of the image below its disk: a path, written once.
+    pub const IMAGE: &str = "image";
+    /// Locked by its keeper: there is never a second one.
+    pub const KEEPER_LOCK: &str = "keeper.lock";
     /// What its keeper needs to know.
     pub const PLAN: &str = "boot.json";
     /// There once Ignition has finished: from then on this is a disk that nobody touches.
@@ -124,7 +128,7 @@ impl NodeDir {
     pub const NSPAWN_PID: &str = "nspawn.pid";
     /// The node's PID 1 as the host sees it.
     pub const LEADER_PID: &str = "leader.pid";
-    /// Its cgroups, one path a line, parents first.
+    /// The boot and, of that boot, its cgroups: one path a line, parents first.
     pub const CGROUPS: &str = "cgroups";
     /// What the keeper says.
     pub const KEEPER_LOG: &str = "keeper.log";

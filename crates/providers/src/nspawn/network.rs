@@ -15,6 +15,7 @@ use ha_host_base::command::{run_for_stdout, run_with_input};
 use nix::sys::statfs::{FsType, statfs};
 
 use super::layout::{Layout, NETNS_DIR, Wiring};
+use crate::shared::this_boot::{read_of_this_boot, write_for_this_boot};
 
 /// The bridge in its namespace.
 const BRIDGE: &str = "br0";
@@ -108,7 +109,7 @@ impl Segment {
 
     /// Whose the namespace with our name is.
     pub fn owner(&self) -> Owner {
-        namespace_owner(
+        bridge_owner(
             &self.layout.bridge_namespace(),
             &self.layout.network_record(),
         )
@@ -117,20 +118,16 @@ impl Segment {
     /// Says that the namespace will be ours before it exists, and which one it is as soon as it does.
     fn claim(&self, space: &str) -> Result<()> {
         let record = self.layout.network_record();
-        let write = |text: &str| {
-            std::fs::write(&record, text)
-                .with_context(|| format!("cannot write {}", record.display()))
-        };
         if Path::new(NETNS_DIR).join(space).exists() {
             run_for_stdout(ip_command(None).args(["netns", "del", space]))?;
         }
-        write(PENDING)?;
+        write_for_this_boot(&record, PENDING)?;
         run_for_stdout(ip_command(None).args(["netns", "add", space]))?;
         let path = Path::new(NETNS_DIR).join(space);
         let inode = std::fs::metadata(&path)
             .with_context(|| format!("cannot look at {}", path.display()))?
             .ino();
-        write(&inode.to_string())
+        write_for_this_boot(&record, &inode.to_string())
     }
 
     /// The host's address and routes, as `ip -batch` reads them.
@@ -157,22 +154,23 @@ impl Segment {
     }
 }
 
-fn namespace_owner(bridge: &str, record: &Path) -> Owner {
-    let path = Path::new(NETNS_DIR).join(bridge);
-    let Ok(space) = std::fs::metadata(&path) else {
+/// Whose the cluster's network is.
+pub fn bridge_owner(bridge: &str, record: &Path) -> Owner {
+    namespace_owner(&Path::new(NETNS_DIR).join(bridge), record)
+}
+
+/// Whose a mounted namespace is, by what this state directory wrote down.
+fn namespace_owner(path: &Path, record: &Path) -> Owner {
+    let Ok(space) = std::fs::metadata(path) else {
         return Owner::Nobody;
-    };
-    let Ok(record) = std::fs::read_to_string(record) else {
-        return Owner::Other;
     };
     // A plain file is what an earlier boot left where /run survives one.
-    if statfs(&path).is_ok_and(|fs| fs.filesystem_type() != NSFS_MAGIC) {
+    if statfs(path).is_ok_and(|fs| fs.filesystem_type() != NSFS_MAGIC) {
         return Owner::Nobody;
     }
-    if record.trim() == PENDING || record.trim() == space.ino().to_string() {
-        Owner::Us
-    } else {
-        Owner::Other
+    match read_of_this_boot(record) {
+        Some(known) if known == PENDING || known == space.ino().to_string() => Owner::Us,
+        _ => Owner::Other,
     }
 }
 
@@ -187,7 +185,7 @@ pub fn connect_node(wiring: &Wiring) -> Result<()> {
         interface,
         mac,
     } = wiring;
-    if namespace_owner(bridge, record) != Owner::Us {
+    if bridge_owner(bridge, record) != Owner::Us {
         bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
     }
     run_for_stdout(ip_command(None).args(["netns", "add", namespace]))?;
@@ -204,7 +202,7 @@ pub fn disconnect_node(wiring: &Wiring) -> Result<()> {
     at_port(wiring, "del", &[])?;
     let del =
         || run_for_stdout(ip_command(None).args(["netns", "del", &wiring.namespace])).map(drop);
-    if namespace_owner(&wiring.bridge, &wiring.record) != Owner::Other && wiring.path().exists() {
+    if bridge_owner(&wiring.bridge, &wiring.record) != Owner::Other && wiring.path().exists() {
         // Keeper and ha-host may both be at it.
         return del().or_else(|error| {
             if wiring.path().exists() {
@@ -233,7 +231,7 @@ pub fn set_port_detached(wiring: &Wiring, off: bool) -> Result<()> {
 /// `ip link VERB PORT REST` on the bridge's end of a node's cable, if there is one, even if it goes meanwhile.
 fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
     let there = || -> Result<bool> {
-        let ours = namespace_owner(&wiring.bridge, &wiring.record) == Owner::Us;
+        let ours = bridge_owner(&wiring.bridge, &wiring.record) == Owner::Us;
         Ok(ours && link_exists(Some(&wiring.bridge), &wiring.port)?)
     };
     if !there()? {
@@ -338,5 +336,23 @@ mod tests {
             addresses: Vec::new(),
         };
         assert_eq!(segment.owner(), Owner::Nobody);
+    }
+
+    #[test]
+    fn a_record_of_another_boot_makes_nothing_ours() {
+        let dir = tempfile::tempdir().unwrap();
+        let record = dir.path().join("_network");
+        let space = Path::new("/proc/self/ns/net");
+        let inode = std::fs::metadata(space).unwrap().ino();
+        // Inodes of namespaces count from the same number at each boot. An early ha-host wrote no boot down.
+        let other = "00000000-0000-4000-8000-000000000000";
+        for text in [PENDING.to_owned(), inode.to_string()] {
+            for text in [text.clone(), format!("{other}\n{text}")] {
+                std::fs::write(&record, &text).unwrap();
+                assert_eq!(namespace_owner(space, &record), Owner::Other, "{text}");
+            }
+            write_for_this_boot(&record, &text).unwrap();
+            assert_eq!(namespace_owner(space, &record), Owner::Us, "{text}");
+        }
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use ha_host_base::files;
+use ha_wire::format::{Version, parse_versioned};
 use serde::{Deserialize, Serialize};
 
 use super::layout::{NodeDir, Wiring};
@@ -16,10 +18,11 @@ const DEVICES: [&str; 2] = ["/dev/fuse", "/dev/kmsg"];
 /// System calls beyond nspawn's own list: runc makes session keyrings, Cilium loads programs.
 const SYSTEM_CALLS: &str = "@keyring bpf @mount add_key keyctl request_key perf_event_open";
 
-/// Written by `ensure` each time before a keeper starts; read by that keeper alone.
+/// Written by `ensure` each time before a keeper starts; read by that keeper alone. A field that comes later has a default: a
+/// keeper may be of the next release already.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
 pub struct Plan {
+    pub version: Version<1>,
     /// The cluster, for its cgroups.
     pub cluster: String,
     pub node: String,
@@ -47,14 +50,13 @@ impl Plan {
         let file = dir.join(NodeDir::PLAN);
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is of another version of ha-host", file.display()))
+        parse_versioned(&text, "a boot plan", Version::<1>)
+            .with_context(|| format!("cannot use {}", file.display()))
     }
 
     pub fn write(&self, dir: &NodeDir) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write the boot plan down")?;
-        std::fs::write(dir.join(NodeDir::PLAN), text)
-            .with_context(|| format!("cannot write {}", dir.join(NodeDir::PLAN).display()))
+        files::write(&dir.join(NodeDir::PLAN), text.as_bytes())
     }
 
     /// systemd-nspawn in the node's cgroups, with the node's directory `dir`.
@@ -140,6 +142,7 @@ mod tests {
 
     fn plan() -> Plan {
         Plan {
+            version: Version,
             cluster: "demo".into(),
             node: "node1".into(),
             machine: "demo.node1".into(),
@@ -174,5 +177,25 @@ mod tests {
     fn a_plan_survives_the_way_to_the_keeper() {
         let text = serde_json::to_string(&plan()).unwrap();
         assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan());
+    }
+
+    #[test]
+    fn a_plan_is_replaced_as_a_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let node = NodeDir(dir.path().into());
+        plan().write(&node).unwrap();
+        let before = dir.path().join("before");
+        std::fs::hard_link(node.join(NodeDir::PLAN), &before).unwrap();
+        let next = Plan {
+            unpacked: true,
+            ..plan()
+        };
+        next.write(&node).unwrap();
+        assert_eq!(Plan::read(&node.0).unwrap(), next);
+        let text = std::fs::read_to_string(&before).unwrap();
+        assert!(
+            text.contains("\"unpacked\": false"),
+            "what is written over in place is empty after a power cut: {text}"
+        );
     }
 }

@@ -75,10 +75,7 @@ fn check_root() -> Finding {
     if nix::unistd::geteuid().is_root() {
         return good("root");
     }
-    bad(
-        "provider nspawn needs root",
-        "run it with sudo (and `-E` to keep XDG_STATE_HOME)",
-    )
+    bad("provider nspawn needs root", "run it with sudo")
 }
 
 fn check_programs(provider: &Nspawn) -> Finding {
@@ -117,7 +114,7 @@ fn check_image(provider: &Nspawn) -> Finding {
             "{} is not a node image: it has no root/usr/lib/systemd/systemd",
             image.display()
         ),
-        "make one (in this repository: `make image`) and name its directory in `provider: {nspawn: {image: }}`",
+        "make one (in this repository: `make lab-images`) and name its directory in `provider: {nspawn: {image: }}`",
     )
 }
 
@@ -126,7 +123,7 @@ fn check_extensions(provider: &Nspawn) -> Finding {
     if !faults.is_empty() {
         return bad(
             faults.join("; "),
-            "fix `sysexts` in the cluster file, or build the files (here: `make sysext image`)",
+            "fix `sysexts` in the cluster file, or build the files (in this repository: `make sysext lab-sysexts`)",
         );
     }
     match provider.unpack_reason() {

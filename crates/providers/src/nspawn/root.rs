@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
+use nix::unistd::syncfs;
 
 use super::layout::NodeDir;
+use super::node_root::NodeRoot;
 
 /// Directories of the node that must not lie on an overlay: name below `data/`, place in the node, mode.
 pub const DATA: [(&str, &str, u32); 4] = [
@@ -20,6 +22,8 @@ pub const DATA: [(&str, &str, u32); 4] = [
     ("kubelet", "/var/lib/kubelet", 0o755),
 ];
 
+/// A node's own.
+const RESOLV_CONF: &str = "etc/resolv.conf";
 /// Directories that one of every Linux has, for a [`Window`].
 const WINDOWS: [&str; 5] = ["/mnt", "/media", "/srv", "/opt", "/home"];
 
@@ -136,17 +140,23 @@ fn is_passable(dir: &Path) -> bool {
 
 /// The node needs a name server entry: an empty file makes CoreDNS crash, an unreachable one costs seconds a look-up. The
 /// gateway refuses at once.
-pub fn settle_resolv_conf(root: &Path, servers: &[String]) -> Result<()> {
-    let file = root.join("etc/resolv.conf");
+pub fn settle_resolv_conf(root: &NodeRoot, servers: &[String]) -> Result<()> {
     // A link into /run is the node's own affair; whatever runs there fills it.
-    if file.symlink_metadata().is_ok() {
+    if root.exists(RESOLV_CONF)? {
         return Ok(());
     }
     let text: String = servers
         .iter()
         .map(|server| format!("nameserver {server}\n"))
         .collect();
-    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+    root.write_new(RESOLV_CONF, &text)
+}
+
+/// Makes all that was written to the file system of `dir` survive a power cut.
+pub fn sync_file_system(dir: &Path) -> Result<()> {
+    std::fs::File::open(dir)
+        .and_then(|dir| Ok(syncfs(dir)?))
+        .with_context(|| format!("cannot write the file system of {} back", dir.display()))
 }
 
 /// The mount point that a path lies on.
@@ -214,12 +224,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("etc")).unwrap();
         let file = dir.path().join("etc/resolv.conf");
-        settle_resolv_conf(dir.path(), &["10.0.0.1".into()]).unwrap();
+        let root = NodeRoot::open(dir.path()).unwrap();
+        settle_resolv_conf(&root, &["10.0.0.1".into()]).unwrap();
         assert_eq!(
             std::fs::read_to_string(&file).unwrap(),
             "nameserver 10.0.0.1\n"
         );
-        settle_resolv_conf(dir.path(), &["10.0.0.2".into()]).unwrap();
+        settle_resolv_conf(&root, &["10.0.0.2".into()]).unwrap();
         assert_eq!(
             std::fs::read_to_string(&file).unwrap(),
             "nameserver 10.0.0.1\n"

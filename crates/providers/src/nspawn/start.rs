@@ -1,12 +1,17 @@
 //! From nothing, or from a disk, to a node with a PID 1.
 
+use std::ffi::OsString;
 use std::io::Read;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Node;
+use ha_host_base::files;
+use ha_wire::format::Version;
 use ha_wire::phase::Role;
+use serde::Deserialize;
 
 use super::keeper::Answer;
 use super::layout::{Layout, NodeDir};
@@ -42,6 +47,7 @@ pub fn ensure_node(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made
     // What an earlier try left has no mark: nobody has ever used that disk.
     destroy::remove_node(&dir, &provider.wiring(node))?;
     root::lay_out(&dir)?;
+    record_image(&provider.image, &dir)?;
     store::link_image_store(
         &provider.image.join("containerd"),
         &dir.join(NodeDir::DATA).join(DATA[0].0),
@@ -120,7 +126,7 @@ fn start_keeper(
 }
 
 fn boot_plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)>) -> Result<Plan> {
-    let image_root = image_root(provider, &provider.dir(node), ignition.is_some())?;
+    let image_root = image_root(&provider.dir(node))?;
     let network = &provider.network;
     let servers = if network.dns.is_empty() {
         std::slice::from_ref(&network.gateway)
@@ -131,6 +137,7 @@ fn boot_plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)
     let (local, _) = extensions::local_files(&provider.sysexts);
     let home = provider.layout.extensions();
     Ok(Plan {
+        version: Version,
         cluster: provider.layout.machines.cluster().into(),
         node: node.name.clone(),
         machine: provider.layout.machine(&node.name),
@@ -155,14 +162,38 @@ fn real_time_among(provider: &Nspawn, node: &Node) -> Option<u32> {
     u32::try_from(count).ok()
 }
 
-/// The image below a disk is the one that it was made on, even if the cluster file or a link names another one by now: an
-/// upper layer over another lower one is no disk.
-fn image_root(provider: &Nspawn, dir: &NodeDir, new: bool) -> Result<PathBuf> {
-    let root = if new {
-        provider.image.join("root")
-    } else {
-        Plan::read(&dir.0)?.image_root
+/// Notes which image a new disk lies over: later starts use that one, even if the cluster file or a link names another by then.
+/// An upper layer over another lower one is no disk.
+fn record_image(image: &Path, dir: &NodeDir) -> Result<()> {
+    let root = canonical_root(&image.join("root"))?;
+    files::write(&dir.join(NodeDir::IMAGE), root.as_os_str().as_bytes())
+}
+
+/// The image below a disk.
+fn image_root(dir: &NodeDir) -> Result<PathBuf> {
+    /// What an ha-host that made no such note wrote at every start.
+    #[derive(Deserialize)]
+    struct OldPlan {
+        image_root: PathBuf,
+    }
+    let (note, plan) = (dir.join(NodeDir::IMAGE), dir.join(NodeDir::PLAN));
+    let root = match std::fs::read(&note) {
+        Ok(path) if !path.is_empty() => Ok(PathBuf::from(OsString::from_vec(path))),
+        _ => std::fs::read_to_string(&plan)
+            .map_err(anyhow::Error::from)
+            .and_then(|text| Ok(serde_json::from_str::<OldPlan>(&text)?.image_root)),
     };
+    canonical_root(&root.with_context(|| {
+        format!(
+            "neither {} nor {} says which image the disk lies over; write the path of the image's root directory into the \
+             first, without a newline",
+            note.display(),
+            plan.display()
+        )
+    })?)
+}
+
+fn canonical_root(root: &Path) -> Result<PathBuf> {
     root.canonicalize().with_context(|| {
         let cure = "build it again, or remove the node and launch anew";
         format!("the node image {} is gone; {cure}", root.display())
@@ -196,4 +227,62 @@ fn keeper_command(program: &Path, layout: &Layout, node: &Node) -> Command {
         .arg("--")
         .arg(program);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ha_cluster_file::cluster::ProviderOptions;
+
+    /// A cluster of one whose image is `dir/image`.
+    fn provider(dir: &Path) -> Nspawn {
+        let text = format!(
+            "version: 1\nname: t\nkubernetes: {{version: 1.34.4}}\nendpoint: {{vip: 10.79.0.30}}\n\
+             network: {{prefix: 24, gateway: 10.79.0.1}}\nnodes:\n\
+             - {{name: one, role: control-plane, address: 10.79.0.11}}\n\
+             provider: {{nspawn: {{image: {}}}}}\n",
+            dir.join("image").display()
+        );
+        let cluster = ha_test_support::cluster(&text, Path::new("/"));
+        let ProviderOptions::Nspawn(options) = &cluster.provider else {
+            panic!("provider nspawn")
+        };
+        std::fs::create_dir_all(dir.join("image/root")).unwrap();
+        Nspawn::new(&cluster, options, dir).unwrap()
+    }
+
+    #[test]
+    fn a_disk_starts_whatever_became_of_its_boot_plan() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = provider(dir.path());
+        let node = provider.dir(&provider.nodes[0]);
+        root::lay_out(&node).unwrap();
+        let image = dir.path().join("image/root");
+        let root = || image_root(&node).map_err(|error| format!("{error:#}"));
+        let plan = |text: &str| std::fs::write(node.join(NodeDir::PLAN), text).unwrap();
+        // A disk of an earlier ha-host names its image in the plan alone; a field of a later one is no fault.
+        plan(&format!(
+            "{{\"version\": 7, \"image_root\": {image:?}, \"later\": 1}}"
+        ));
+        assert_eq!(root(), Ok(image.canonicalize().unwrap()));
+        record_image(&provider.image, &node).unwrap();
+        for damaged in ["", "{", "\0\0\0"] {
+            plan(damaged);
+            assert_eq!(root(), Ok(image.canonicalize().unwrap()), "{damaged:?}");
+        }
+        std::fs::write(node.join(NodeDir::IMAGE), "").unwrap();
+        let error = root().unwrap_err();
+        assert!(error.contains("which image the disk lies over"), "{error}");
+    }
+
+    #[test]
+    fn a_node_that_another_ha_host_starts_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let provider = provider(dir.path());
+        let node = &provider.nodes[0];
+        root::lay_out(&provider.dir(node)).unwrap();
+        std::fs::write(provider.dir(node).join(NodeDir::MADE), "").unwrap();
+        crate::machine_tests::leaves_a_locked_node_alone(&provider, node, dir.path());
+        assert!(!provider.dir(node).join(NodeDir::PLAN).exists());
+    }
 }

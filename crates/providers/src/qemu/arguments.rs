@@ -9,7 +9,7 @@ use ha_wire::devices::{ASSETS_SERIAL, EVENTS_PORT};
 use super::filter;
 use super::layout::{NodeDir, QMP};
 use super::ports::Ports;
-use super::programs::Version;
+use super::programs::{Emulator, Version};
 use crate::vm::{self, GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
 #[derive(Debug)]
@@ -18,6 +18,8 @@ pub struct Machine<'a> {
     pub name: &'a str,
     /// What it is like.
     pub vm: &'a Vm,
+    /// Whether QEMU may be confined.
+    pub sandbox: bool,
     /// Whether the processor runs it.
     pub kvm: bool,
     /// Started instead of the image's boot loader.
@@ -33,15 +35,8 @@ pub struct Machine<'a> {
 impl Machine<'_> {
     /// The whole command line, without the program.
     pub fn arguments(&self) -> Vec<String> {
-        let mut all = Arguments::default();
-        all.add(&[
-            "-nodefaults",
-            "-no-user-config",
-            "-display",
-            "none",
-            "-rtc",
-            "base=utc",
-        ]);
+        let mut all = Arguments::begin(self.sandbox);
+        all.add(&["-rtc", "base=utc"]);
         all.option("-name", format!("guest={}", escape_commas(self.name)));
         self.processor(&mut all);
         self.start(&mut all);
@@ -163,17 +158,10 @@ pub fn gateway_arguments(
     dns: Ipv4Addr,
     ports: &Ports,
     plugs: &[Plug],
-    version: Version,
+    qemu: Emulator,
 ) -> Vec<String> {
-    let mut all = Arguments::default();
-    all.add(&[
-        "-nodefaults",
-        "-no-user-config",
-        "-display",
-        "none",
-        "-machine",
-        "none",
-    ]);
+    let mut all = Arguments::begin(qemu.sandbox);
+    all.add(&["-machine", "none"]);
     let mut user = format!(
         "user,id=nat,ipv6=off,net={},host={},dns={dns},dhcpstart={}",
         network.cidr,
@@ -184,7 +172,7 @@ pub fn gateway_arguments(
         user.push_str(&format!(",hostfwd=tcp:127.0.0.1:{port}-{inside}"));
     }
     all.option("-netdev", user);
-    let (again, after) = reconnect_option(version);
+    let (again, after) = reconnect_option(qemu.version);
     // Apart from the nodes: see `filter`.
     all.option(
         "-netdev",
@@ -267,10 +255,24 @@ fn escape_commas(text: &str) -> String {
     text.replace(',', ",,")
 }
 
+/// What a guest that has taken its QEMU over cannot do: start programs, become somebody else, take processors from others.
+/// libvirt gives the same to all of its machines.
+const SANDBOX: &str = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny";
+
 #[derive(Default)]
 struct Arguments(Vec<String>);
 
 impl Arguments {
+    /// What every QEMU of ours begins with.
+    fn begin(sandbox: bool) -> Self {
+        let mut all = Self::default();
+        all.add(&["-nodefaults", "-no-user-config", "-display", "none"]);
+        if sandbox {
+            all.add(&["-sandbox", SANDBOX]);
+        }
+        all
+    }
+
     fn add(&mut self, words: &[&str]) {
         self.0.extend(words.iter().map(ToString::to_string));
     }
@@ -307,6 +309,7 @@ mod tests {
         Machine {
             name: "demo.node1",
             vm,
+            sandbox: true,
             kvm: true,
             kernel: None,
             uefi: None,
@@ -374,7 +377,14 @@ mod tests {
         };
         let plugs = [plug("node1", 0), plug("2", 0), plug("2", 1)];
         let dns = Ipv4Addr::new(10, 77, 0, 15);
-        let words = gateway_arguments(&cluster.network, dns, &ports, &plugs, (10, 0));
-        assert_eq!(lines(&words), include_str!("golden/gateway.txt"));
+        let gateway = |sandbox| {
+            let qemu = Emulator {
+                version: (10, 0),
+                sandbox,
+            };
+            gateway_arguments(&cluster.network, dns, &ports, &plugs, qemu)
+        };
+        assert_eq!(lines(&gateway(true)), include_str!("golden/gateway.txt"));
+        assert!(!gateway(false).contains(&"-sandbox".to_owned()));
     }
 }

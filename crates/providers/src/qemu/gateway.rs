@@ -17,6 +17,7 @@ use super::ports::{self, Ports};
 use super::qmp::{PATIENCE, Qmp};
 use super::{filter, programs, spawn};
 use crate::finding::Unfit;
+use crate::shared::lock::MachineLock;
 
 /// The gateway of one cluster.
 #[derive(Debug)]
@@ -53,6 +54,9 @@ impl Gateway {
     /// Starts it, or plugs into a running one what has come since.
     pub fn ensure(&self) -> Result<()> {
         let mut table = self.table();
+        // Several ha-host may each start a node of this cluster, but not each a gateway.
+        let _lock = self.lock()?;
+        *table = Ports::read(&self.layout.ports())?;
         filter::ensure_running(&self.layout.filter(), &self.program)
             .with_context(|| format!("the network of {} does not start", self.cluster.name))?;
         let dir = self.layout.gateway();
@@ -70,7 +74,12 @@ impl Gateway {
         .with_context(|| format!("the gateway of {} does not start", self.cluster.name))
     }
 
+    fn lock(&self) -> Result<Option<MachineLock>> {
+        MachineLock::of_shared(&self.layout.machines, "gateway")
+    }
+
     pub fn stop(&self) -> Result<()> {
+        let _lock = self.lock()?;
         spawn::stop_process(&self.layout.gateway())?;
         filter::stop_filter(&self.layout.filter())
     }
@@ -114,9 +123,9 @@ impl Gateway {
         self.keep(table, new)?;
         let program = programs::find_system(self.arch())?;
         let dns = name_server(&self.cluster)?;
-        let version = programs::emulator_version(&program)?;
+        let qemu = programs::probe_emulator(&program)?;
         let arguments =
-            arguments::gateway_arguments(&self.cluster.network, dns, table, &self.plugs(), version);
+            arguments::gateway_arguments(&self.cluster.network, dns, table, &self.plugs(), qemu);
         spawn::start_qemu(dir, &program, &arguments, None)
     }
 
@@ -134,10 +143,10 @@ impl Gateway {
                 bail!("port {port} of 127.0.0.1 cannot be forwarded to {inside}: {said}");
             }
         }
-        let version = programs::emulator_version(&programs::find_system(self.arch())?)?;
+        let qemu = programs::probe_emulator(&programs::find_system(self.arch())?)?;
         let there = netdev_ids(&qmp.human("info network")?);
         for plug in self.plugs() {
-            plug_in(qmp, &plug, version, &there)
+            plug_in(qmp, &plug, qemu.version, &there)
                 .with_context(|| format!("{} cannot be plugged in", plug.node))?;
         }
         Ok(())

@@ -61,7 +61,7 @@ fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<Strin
     let new = provider.layout.new_node(&node.name);
     files::remove_dir(&new.0)?;
     files::make_dir(&new.0)?;
-    copy_secret(config, &new.join(NodeDir::CONFIG))?;
+    copy_durably(config, &new.join(NodeDir::CONFIG))?;
     let base = image::base_image(vm)?;
     let qemu_img = programs::find_img(vm.arch)?;
     let format = overlay::image_info(&qemu_img, &base)?.format;
@@ -69,8 +69,7 @@ fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<Strin
     overlay::create_disk(&qemu_img, &base, &format, &new.join(NodeDir::DISK), vm.disk)?;
     if vm.firmware == Firmware::Uefi {
         let firmware = programs::find_firmware(Path::new("/usr/share"), vm.arch)?;
-        std::fs::copy(&firmware.vars, new.join(NodeDir::VARS))
-            .with_context(|| format!("cannot copy {}", firmware.vars.display()))?;
+        copy_durably(&firmware.vars, &new.join(NodeDir::VARS))?;
     }
     if let Some(assets) = crate::vm::assets::current_disk(&provider.dir)? {
         symlink(assets, new.join(NodeDir::ASSETS)).context("cannot link the assets disk")?;
@@ -85,8 +84,8 @@ fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<Strin
     Ok(warning)
 }
 
-/// The config holds keys.
-fn copy_secret(from: &Path, to: &Path) -> Result<()> {
+/// A copy that survives a power cut, 0600: a config holds keys.
+fn copy_durably(from: &Path, to: &Path) -> Result<()> {
     let copy = || -> std::io::Result<()> {
         let bytes = std::fs::read(from)?;
         let mut file = File::options()
@@ -116,6 +115,7 @@ fn start_node(provider: &Qemu, node: &Node) -> Result<()> {
     let machine = arguments::Machine {
         name: &name,
         vm,
+        sandbox: programs::probe_emulator(&program)?.sandbox,
         kvm: provider.kvm()?,
         kernel: match &vm.image {
             Image::File { kernel, .. } => kernel.as_ref(),
@@ -204,9 +204,37 @@ pub fn remove_cluster(provider: &Qemu) -> Result<()> {
     let nodes = provider.layout.machines.nodes()?;
     let mut results: Vec<Result<()>> = nodes
         .iter()
-        .map(|name| remove_node(provider, name))
+        .map(|name| {
+            let _lock = provider.lock(name)?;
+            remove_node(provider, name)
+        })
         .collect();
     results.push(provider.gateway.stop());
     results.into_iter().collect::<Result<()>>()?;
     files::remove_dir(provider.layout.machines.path())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ha_cluster_file::cluster::ProviderOptions;
+
+    #[test]
+    fn a_node_that_another_ha_host_starts_is_left_to_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "version: 1\nname: t\nkubernetes: {version: 1.34.4, cni: none}\nendpoint: {vip: 10.77.0.30}\n\
+                    network: {prefix: 24, gateway: 10.77.0.1}\nnodes:\n\
+                    - {name: one, role: control-plane, address: 10.77.0.11}\n\
+                    provider: {qemu: {memory: 2GiB, cpus: 2, disk: 12GiB, image: {path: /no/such}}}\n";
+        let cluster = ha_test_support::cluster(text, Path::new("/"));
+        let ProviderOptions::Qemu(options) = &cluster.provider else {
+            panic!("provider qemu")
+        };
+        let provider = Qemu::new(&cluster, options, dir.path()).unwrap();
+        let node = &cluster.nodes[0];
+        let disk = provider.dir(node).join(NodeDir::DISK);
+        files::make_dir(&provider.dir(node).0).unwrap();
+        std::fs::write(&disk, "").unwrap();
+        crate::machine_tests::leaves_a_locked_node_alone(&provider, node, dir.path());
+    }
 }

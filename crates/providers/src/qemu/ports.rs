@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
+use ha_wire::format::{Version, parse_versioned};
 use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +19,10 @@ const ASIDE: u16 = 10_000;
 const OWN: std::ops::Range<u16> = 20_000..32_000;
 
 /// The table as it is kept.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Ports {
-    version: u32,
+    version: Version<1>,
     ports: BTreeMap<SocketAddr, u16>,
 }
 
@@ -59,14 +60,25 @@ pub fn wanted_ports(cluster: &Cluster) -> Vec<Want> {
     all
 }
 
+impl Default for Ports {
+    fn default() -> Self {
+        Self {
+            version: Version,
+            ports: BTreeMap::new(),
+        }
+    }
+}
+
 impl Ports {
     /// What is kept; empty if nothing is.
     pub fn read(file: &Path) -> Result<Self> {
         let Some(text) = files::read(file)? else {
             return Ok(Self::default());
         };
-        serde_json::from_str(&text)
-            .with_context(|| format!("{} is of another version of ha-host", file.display()))
+        parse_versioned(&text, "a table of ports", Version::<1>).with_context(|| {
+            let remedy = "remove it to have others chosen";
+            format!("cannot use {}; {remedy}", file.display())
+        })
     }
 
     pub fn write(&self, file: &Path) -> Result<()> {
@@ -93,10 +105,7 @@ impl Ports {
         free: &dyn Fn(u16) -> bool,
         ours: &dyn Fn(u16) -> bool,
     ) -> Result<Self> {
-        let mut new = Self {
-            version: 1,
-            ports: BTreeMap::new(),
-        };
+        let mut new = Self::default();
         for want in wants {
             let usable = |port: u16, new: &Self| {
                 !new.ports.values().any(|p| *p == port) && (ours(port) || free(port))
@@ -223,6 +232,12 @@ mod tests {
         assert_eq!(
             text,
             "{\n  \"version\": 1,\n  \"ports\": {\n    \"10.77.0.30:6444\": 6444\n  }\n}\n"
+        );
+        std::fs::write(&file, text.replace(": 1,", ": 2,")).unwrap();
+        let error = format!("{:#}", Ports::read(&file).unwrap_err());
+        assert!(
+            error.contains("version 2") && error.contains("remove it"),
+            "{error}"
         );
     }
 }

@@ -49,7 +49,8 @@ pub fn check_host(provider: &Qemu) -> Result<Vec<Finding>> {
 fn check_emulator(provider: &Qemu) -> Result<Vec<Finding>> {
     let arch = provider.options.vm.arch;
     let program = programs::find_system(arch)?;
-    let version = programs::emulator_version(&program)?;
+    let qemu = programs::probe_emulator(&program)?;
+    let version = qemu.version;
     let devices =
         run_for_stdout(Command::new(&program).args(["-machine", "none", "-netdev", "help"]))?;
     let lacking = ["user", "stream"]
@@ -72,7 +73,11 @@ fn check_emulator(provider: &Qemu) -> Result<Vec<Finding>> {
             ),
         )
     } else {
-        good(format!("QEMU {}.{}", version.0, version.1))
+        let open = match qemu.sandbox {
+            true => "",
+            false => ", built without seccomp: its processes are not confined",
+        };
+        good(format!("QEMU {}.{}{open}", version.0, version.1))
     };
     Ok(vec![own, check_accelerator(provider)?])
 }

@@ -48,9 +48,26 @@ pub fn packages_to_install(arch: Arch) -> String {
 /// Major and minor number.
 pub type Version = (u32, u32);
 
-pub fn emulator_version(system: &Path) -> Result<Version> {
-    let text = run_for_stdout(Command::new(system).arg("--version"))?;
-    parse_version(&text).with_context(|| format!("{} printed no version: {text}", system.display()))
+/// What an installed QEMU can do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Emulator {
+    pub version: Version,
+    /// It can deny itself system calls: few are built without libseccomp.
+    pub sandbox: bool,
+}
+
+/// Asks QEMU itself.
+pub fn probe_emulator(system: &Path) -> Result<Emulator> {
+    // It goes through its options in order, fails at the first if that is left out of it, and ends well at the second.
+    let with_sandbox = run_for_stdout(Command::new(system).args(["-sandbox", "on", "--version"]));
+    let sandbox = with_sandbox.is_ok();
+    let text = match with_sandbox {
+        Ok(text) => text,
+        Err(_) => run_for_stdout(Command::new(system).arg("--version"))?,
+    };
+    let version = parse_version(&text)
+        .with_context(|| format!("{} printed no version: {text}", system.display()))?;
+    Ok(Emulator { version, sandbox })
 }
 
 /// `QEMU emulator version 10.0.13 (Debian ...)`.

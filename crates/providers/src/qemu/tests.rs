@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::*;
 use crate::NEW;
-use crate::machine_tests::Evidence;
+use crate::machine_tests::{self, Evidence};
 use crate::process::ProcessIdentity;
 use crate::vm::{guest, operator_machine};
 
@@ -94,13 +94,7 @@ impl Fixture {
 
 impl Drop for Fixture {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.evidence().show();
-        }
-        let destroyed = self.provider.destroy();
-        if !std::thread::panicking() {
-            destroyed.unwrap();
-        }
+        self.evidence().destroy(&self.provider);
     }
 }
 

@@ -5,6 +5,8 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::machine_tests::test_around;
+
 /// Names the directory of the lab's artefacts, `lab/out`.
 const LAB: &str = "HA_OPERATOR";
 /// Set in the second life of a test: its scratch directory, the same inside and outside.
@@ -91,22 +93,6 @@ pub fn inside<T: Fn()>(root: bool, test: T) {
         shared.join(HAS_RUN).exists(),
         "{name} was not found in the operator machine"
     );
-}
-
-/// The test whose function holds this closure, as the test program calls it: without the crate.
-fn test_around<T>() -> String {
-    let path = std::any::type_name::<T>();
-    let path = path.strip_suffix("::{{closure}}").unwrap_or(path);
-    let (_, name) = path.split_once("::").unwrap();
-    name.to_owned()
-}
-
-#[test]
-fn a_test_knows_its_name() {
-    fn name<T: Fn()>(_: T) -> String {
-        test_around::<T>()
-    }
-    assert_eq!(name(|| ()), "vm::operator_machine::a_test_knows_its_name");
 }
 
 /// Where a test may write, in the operator machine.

@@ -58,13 +58,16 @@ pub fn create_disk(
     let mut command = Command::new(qemu_img);
     command.args(["create", "-q", "-f", "qcow2", "-F", format, "-b"]);
     command.arg(backing).arg(overlay).arg(bytes.to_string());
+    // qemu-img does not write its file back, and whoever finds it takes it for a node's disk.
+    let write_back = || std::fs::File::open(overlay)?.sync_all();
     let made = run_for_stdout(&mut command)
+        .and_then(|_| Ok(write_back()?))
         .with_context(|| format!("cannot make the disk {}", overlay.display()));
     if made.is_err() {
         // Ours, and of no use to anybody.
         let _ = std::fs::remove_file(overlay);
     }
-    made.map(drop)
+    made
 }
 
 #[cfg(test)]
