@@ -94,7 +94,7 @@ pub fn inside<T: Fn()>(root: bool, test: T) {
 }
 
 /// The test whose function holds this closure, as the test program calls it: without the crate.
-fn test_around<T>() -> String {
+pub fn test_around<T>() -> String {
     let path = std::any::type_name::<T>();
     let path = path.strip_suffix("::{{closure}}").unwrap_or(path);
     let (_, name) = path.split_once("::").unwrap();
