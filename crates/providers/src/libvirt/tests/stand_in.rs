@@ -175,26 +175,40 @@ impl World {
         self.cut(0, 0, "whole");
     }
 
-    /// From now on calls begin and do not end.
-    fn close_gate(&self) {
-        std::fs::write(self.host.join("gate"), "").unwrap();
-        std::fs::write(self.host.join("side-by-side"), "").unwrap();
-    }
-
-    /// Waits until so many calls have begun, then lets all end. The most that ran at once come back when `work` has ended.
+    /// Does some work whose calls begin and do not end until so many have; then the most that ran at once come back.
     fn most_at_once(&self, begun: usize, work: impl FnOnce() + Send) -> usize {
-        self.close_gate();
         let lines = || std::fs::read_to_string(self.host.join("side-by-side")).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(work);
-            while lines().lines().count() < begun {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            std::fs::remove_file(self.host.join("gate")).unwrap();
-        });
+        std::fs::write(self.host.join("side-by-side"), "").unwrap();
+        self.held("", work, || lines().lines().count() >= begun, || ());
         let counts = lines();
         let counts = counts.lines().map(|line| line.trim().parse().unwrap());
         counts.max().unwrap()
+    }
+
+    /// Does some work, and holds its call of one command as long as `meanwhile` takes.
+    fn while_held(&self, command: &str, work: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
+        let waits = self.host.join("held");
+        let _ = std::fs::remove_file(&waits);
+        self.held(command, work, || waits.exists(), meanwhile);
+    }
+
+    fn held(
+        &self,
+        command: &str,
+        work: impl FnOnce() + Send,
+        ready: impl Fn() -> bool,
+        meanwhile: impl FnOnce(),
+    ) {
+        let gate = self.host.join("gate");
+        std::fs::write(&gate, command).unwrap();
+        std::thread::scope(|scope| {
+            let working = scope.spawn(work);
+            while !ready() && !working.is_finished() {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            meanwhile();
+            std::fs::remove_file(&gate).unwrap();
+        });
     }
 
     /// All calls since the last cut or heal.

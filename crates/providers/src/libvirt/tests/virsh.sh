@@ -3,7 +3,7 @@
 # "cut" there says which calls go wrong: FIRST COUNT HOW, counted from 1 by "n".
 #   refused  nothing happens, exit code 1, as for any failed look-up        lost     it happens, the answer does not come
 #   silent   nothing happens, nothing is said, exit code 0                  nonsense the same with words that mean nothing
-# As long as "gate" is there no call ends. "calls" gets every call, "side-by-side" how many ran at once.
+# As long as "gate" is there no call ends, or none of the command in it ("held": one waits there). "calls" gets every call, "side-by-side" how many ran at once.
 set -u
 cd "$HA_STAND_IN" || exit 2
 while [[ ${1:-} == -* ]]; do [ "$1" != --connect ] || shift; shift; done
@@ -13,7 +13,7 @@ printf '%s\n' "$*" >>calls
 : >"running/$$"; set -- "$@"; ls running | wc -l >>side-by-side
 flock -u 9
 trap 'rm -f "running/$$"' EXIT
-while [ -e gate ]; do sleep 0.01; done
+while gate=$(cat gate 2>/dev/null) && [ "${gate:-$1}" = "$1" ]; do : >held; sleep 0.01; done
 
 fail() { echo "error: $*" >&2; return 1; }
 value() { sed -n "s:.*<$1[^>]*>\([^<]*\)</$1>.*:\1:p" "$2" | head -n 1; }

@@ -118,3 +118,25 @@ fn an_image_that_was_tidied_away_is_brought_again() {
         assert_eq!(world.ensure().unwrap(), NEW);
     });
 }
+
+/// While a disk over an image is made no destroy looks what is unused; and while one looks, no disk is made.
+#[test]
+fn who_uses_images_and_who_tidies_them_away_exclude_each_other() {
+    with_stand_in(|| {
+        let world = World::new();
+        world.provider.prepare().unwrap();
+        let lock = || std::fs::File::open(world.dir.path().join(".libvirt-images.lock")).unwrap();
+        let make = || drop(world.ensure().unwrap());
+        world.while_held("vol-create", make, || {
+            assert!(lock().try_lock().is_err(), "somebody makes a disk");
+            lock().try_lock_shared().expect("others may too");
+        });
+        lock().try_lock().expect("the disk is made");
+        // A destroy looks at the stranger's volume alone, at all of its own together.
+        let destroy = || world.destroy().unwrap();
+        world.while_held("vol-dumpxml", destroy, || {
+            assert!(lock().try_lock_shared().is_err(), "somebody tidies up");
+        });
+        lock().try_lock().expect("the destroy has ended");
+    });
+}
