@@ -11,6 +11,7 @@ use ha_host_base::command;
 use serde_json::Value;
 
 use super::Finding;
+use super::child_limits;
 use super::finding::{bad, good};
 
 /// On one segment an answer takes a millisecond; ARP itself is asked three times, a second apart.
@@ -34,7 +35,12 @@ pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
     let owners: Vec<Result<Owner>> = std::thread::scope(|scope| {
         let asked: Vec<_> = wanted
             .iter()
-            .map(|(address, _)| scope.spawn(|| address_owner(*address)))
+            .map(|(address, _)| {
+                scope.spawn(|| {
+                    let _slot = child_limits::slot();
+                    address_owner(*address)
+                })
+            })
             .collect();
         let join = |h: std::thread::ScopedJoinHandle<'_, _>| {
             h.join().unwrap_or_else(|p| std::panic::resume_unwind(p))

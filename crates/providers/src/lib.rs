@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use ha_cluster_file::cluster::{self, Cluster, Node};
 
 mod address_probe;
+mod child_limits;
 mod finding;
 pub mod libvirt;
 #[cfg(test)]
@@ -103,6 +104,7 @@ pub enum Power {
 /// The provider that the cluster file names. `dir` is the cluster's state directory (0700), the provider's own things
 /// live in `dir/machines`.
 pub fn provider_of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
+    child_limits::raise_open_files();
     match &cluster.provider {
         cluster::ProviderOptions::Nspawn(options) => {
             Ok(Box::new(nspawn::Nspawn::new(cluster, options, dir)?))

@@ -1,28 +1,32 @@
 //! Provider `libvirt`: every node is a domain, here or on other hosts. `virsh` is the client.
 //!
 //! `virsh` speaks, `names` calls and `xml` writes and reads; `host` is one hypervisor, `pool` its volumes, `image` what nodes
-//! share there, `network` what they are plugged into; `node` makes and switches one, `relay` brings its words home, `destroy`
-//! removes all, `record` remembers the hosts, `preflight` looks before anything is made.
+//! share there (`content` knows them, `sources` finds them), `network` what they are plugged into; `make` makes a node, `node` finds
+//! and switches it, `relay` brings its words home, `destroy` removes all, `record` remembers the hosts; before anything is made
+//! `survey` looks at a host and `preflight` judges it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use ha_cluster_file::cluster::{self, Cluster, Node};
 
-use self::host::Host;
+use self::host::{Found, Host};
 use self::names::Names;
 use self::network::Wiring;
-use self::node::{Shared, Sources};
 use self::record::{Known, Record};
+use self::sources::{Shared, Sources};
 use super::{Finding, Machine, Made, Power, Provider, vm};
 
+mod content;
 mod destroy;
 mod host;
 mod image;
+mod make;
 mod names;
 mod network;
 mod node;
@@ -30,6 +34,8 @@ mod pool;
 mod preflight;
 mod record;
 mod relay;
+mod sources;
+mod survey;
 #[cfg(test)]
 mod tests;
 mod virsh;
@@ -56,6 +62,8 @@ pub struct Libvirt {
     relayed: Mutex<BTreeSet<String>>,
     /// Never let a host write into our directory: for tests, which have no remote host.
     apart: bool,
+    /// So long a host's answer is waited for.
+    patience: Duration,
 }
 
 impl Libvirt {
@@ -73,7 +81,10 @@ impl Libvirt {
             .iter()
             .map(|n| n.uri.as_ref().unwrap_or(&options.uri))
             .collect();
-        let host = |uri: &String| (uri.clone(), Host::new(uri, &options.pool, &names));
+        let host = |uri: &String| {
+            let host = Host::new(uri, &options.pool, &names, virsh::PATIENCE);
+            (uri.clone(), host)
+        };
         Ok(Self {
             hosts: uris.into_iter().map(host).collect(),
             names,
@@ -87,6 +98,29 @@ impl Libvirt {
             shared: Mutex::default(),
             relayed: Mutex::default(),
             apart: false,
+            patience: virsh::PATIENCE,
+        })
+    }
+
+    /// A host that the cluster file may have forgotten.
+    fn host_at(&self, uri: &str, pool: &str) -> Host {
+        Host::new(uri, pool, &self.names, self.patience)
+    }
+
+    /// Does something at every host of the cluster file, at all of them at once.
+    fn at_every_host<'a, T: Send>(
+        &'a self,
+        work: impl Fn(&'a Host) -> T + Sync,
+    ) -> Vec<(&'a Host, T)> {
+        std::thread::scope(|scope| {
+            let work = &work;
+            let begin = |host| (host, scope.spawn(move || work(host)));
+            let begun: Vec<_> = self.hosts.values().map(begin).collect();
+            let ended = begun.into_iter().map(|(host, thread)| {
+                let done = thread.join();
+                (host, done.unwrap_or_else(|p| std::panic::resume_unwind(p)))
+            });
+            ended.collect()
         })
     }
 
@@ -128,18 +162,19 @@ impl Libvirt {
         self.dir(node).join("console.log")
     }
 
-    /// Brings a host what its nodes are made from, once.
-    fn share(&self, host: &Host) -> Result<Shared> {
+    /// Brings a host what its nodes are made from, once, unless all of it lies at these paths.
+    fn share_unless_among(&self, host: &Host, paths: &BTreeSet<&str>) -> Result<Shared> {
         let mut shared = self
             .shared
             .lock()
             .map_err(|_| anyhow!("the thread that uploads images has panicked"))?;
-        if let Some(there) = shared.get(host.virsh.uri()) {
+        let there = shared.get(host.virsh.uri());
+        if let Some(there) = there.filter(|there| there.is_among(paths)) {
             return Ok(there.clone());
         }
         let sources = Sources::find(self)?;
         vm::image::record_use(&self.machines, &sources.base.path)?;
-        let there = sources.send(host)?;
+        let there = sources.send(host, &self.machines)?;
         shared.insert(host.virsh.uri().into(), there.clone());
         Ok(there)
     }
@@ -152,7 +187,7 @@ impl Libvirt {
     }
 
     /// Notes that things are going to be made at every host.
-    fn remember(&self) -> Result<()> {
+    fn remember(&self) -> Result<Record> {
         let mut record = Record::load(&self.machines)?.unwrap_or_else(Record::new);
         if record.hosts.is_empty() {
             record = record.with_state(self.names.state());
@@ -162,19 +197,21 @@ impl Libvirt {
         }
         let mut changed = false;
         for host in self.hosts.values() {
-            let pool_made = host.pool.look()?.is_none();
-            let pool = host.pool.name().to_owned();
-            changed |= record.add(Known {
-                uri: host.virsh.uri().into(),
-                pool,
-                pool_made,
-            });
+            let (uri, pool) = (host.virsh.uri(), host.pool.name());
+            if record.host(uri, pool).is_none() {
+                let pool_made = !host.pool.exists()?;
+                record.hosts.push(Known {
+                    uri: uri.into(),
+                    pool: pool.into(),
+                    pool_made,
+                });
+                changed = true;
+            }
         }
         if changed {
-            record.save(&self.machines)
-        } else {
-            Ok(())
+            record.save(&self.machines)?;
         }
+        Ok(record)
     }
 }
 
@@ -184,16 +221,15 @@ impl Provider for Libvirt {
     }
 
     fn prepare(&self) -> Result<()> {
-        self.remember()?;
+        let record = self.remember()?;
         for host in self.hosts.values() {
-            host.pool.ensure()?;
+            let known = record.host(host.virsh.uri(), host.pool.name());
+            host.pool
+                .ensure(known.is_some_and(|known| known.pool_made))?;
             self.wiring.ensure(host, self.options.autostart)?;
-            let mut new = false;
-            for node in self.nodes_of(host) {
-                new |= node::machine_state(self, node)? == Machine::Absent;
-            }
-            if new {
-                self.share(host)?;
+            let nodes: Vec<&str> = self.nodes_of(host).map(|n| n.name.as_str()).collect();
+            if host.find_all(&nodes)?.contains(&Found::Absent) {
+                self.share_unless_among(host, &BTreeSet::new())?;
             }
         }
         Ok(())
@@ -205,6 +241,10 @@ impl Provider for Libvirt {
 
     fn state(&self, node: &Node) -> Result<Machine> {
         node::machine_state(self, node)
+    }
+
+    fn states(&self, nodes: &[Node]) -> Result<Vec<Machine>> {
+        node::machine_states(self, nodes)
     }
 
     fn power(&self, node: &Node, order: Power) -> Result<()> {

@@ -1,13 +1,14 @@
 //! One libvirt host with what this cluster has there.
 
 use std::sync::OnceLock;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use ha_cluster_file::cluster::{Accel, Arch, Firmware, Vm};
 
-use super::names::{Names, VolumeRole};
+use super::names::Names;
 use super::pool::Pool;
-use super::virsh::{Thing, Virsh};
+use super::virsh::{Thing, Virsh, is_refusal};
 use super::xml::domain::Domain;
 use super::xml::{self, Mark};
 use crate::finding::Unfit;
@@ -21,6 +22,7 @@ pub struct Host {
     /// What our things are called.
     pub names: Names,
     kvm: OnceLock<Kvm>,
+    owner: OnceLock<Option<(u32, u32)>>,
 }
 
 /// Whether a host runs guests by KVM.
@@ -44,43 +46,76 @@ pub enum Found {
 
 impl Host {
     /// Talks to nobody yet.
-    pub fn new(uri: &str, pool: &str, names: &Names) -> Self {
-        let virsh = Virsh::new(uri);
+    pub fn new(uri: &str, pool: &str, names: &Names, patience: Duration) -> Self {
+        let virsh = Virsh::new(uri, patience);
         Self {
             pool: Pool::new(&virsh, pool),
             virsh,
             names: names.clone(),
             kvm: OnceLock::new(),
+            owner: OnceLock::new(),
         }
     }
 
+    /// The domain of a node's name.
     pub fn find(&self, node: &str) -> Result<Found> {
-        let name = self.names.domain(node);
-        let Some(xml) = self.domain_xml(&name)? else {
-            return Ok(Found::Absent);
-        };
-        let domain = Domain::read(&xml, &name)?;
-        Ok(
-            if domain
-                .mark
-                .as_ref()
-                .is_some_and(|mark| self.is_ours(mark, node))
-            {
-                Found::Ours(domain)
-            } else {
-                Found::Foreign(foreign_thing(
-                    "domain",
-                    &name,
-                    self.virsh.uri(),
-                    domain.mark.as_ref(),
-                ))
-            },
-        )
+        let found = self.find_all(&[node])?;
+        Ok(found.into_iter().next().unwrap_or(Found::Absent))
     }
 
-    /// What libvirt tells of a domain; none: there is none.
-    pub fn domain_xml(&self, name: &str) -> Result<Option<String>> {
-        self.virsh.find(Thing::Domain(name), &["dumpxml", name])
+    /// The domains of these nodes' names, in their order. One list tells which are there.
+    pub fn find_all(&self, nodes: &[&str]) -> Result<Vec<Found>> {
+        let listed = self.domains()?;
+        self.find_listed(nodes, &listed)
+    }
+
+    /// The same with a list that was made just now.
+    pub fn find_listed(&self, nodes: &[&str], listed: &[String]) -> Result<Vec<Found>> {
+        let names: Vec<String> = nodes.iter().map(|node| self.names.domain(node)).collect();
+        let there = names.iter().filter(|name| listed.contains(name));
+        let there: Vec<Thing<'_>> = there.map(|name| Thing::Domain(name)).collect();
+        let mut shown = self.virsh.dump_all_listed(&there)?.into_iter();
+        let mut found = Vec::new();
+        for (node, name) in nodes.iter().zip(&names) {
+            let xml = match listed.contains(name) {
+                true => shown.next().flatten(),
+                false => None,
+            };
+            found.push(self.judge_domain(node, name, xml.as_deref())?);
+        }
+        Ok(found)
+    }
+
+    pub fn judge_domain(&self, node: &str, name: &str, xml: Option<&str>) -> Result<Found> {
+        let Some(xml) = xml else {
+            return Ok(Found::Absent);
+        };
+        let domain = Domain::read(xml, name)?;
+        let mark = domain.mark.as_ref();
+        if mark.is_some_and(|mark| self.is_ours(mark, node)) {
+            return Ok(Found::Ours(domain));
+        }
+        let unfit = foreign_thing("domain", name, self.virsh.uri(), mark);
+        Ok(Found::Foreign(unfit))
+    }
+
+    /// The cluster's domains, also of nodes that the cluster file has forgotten.
+    pub fn own_domains(&self) -> Result<Vec<(String, Domain)>> {
+        let begin = self.names.domain("");
+        let listed = self.domains()?;
+        let nodes: Vec<&str> = listed
+            .iter()
+            .filter_map(|n| n.strip_prefix(&begin))
+            .collect();
+        let found = self.find_listed(&nodes, &listed)?;
+        let ours = nodes
+            .iter()
+            .zip(found)
+            .filter_map(|(node, found)| match found {
+                Found::Ours(domain) => Some((self.names.domain(node), domain)),
+                Found::Absent | Found::Foreign(_) => None,
+            });
+        Ok(ours.collect())
     }
 
     /// Whether a mark is this state directory's for this node (empty: for the network).
@@ -102,11 +137,26 @@ impl Host {
         if self.virsh.is_session() {
             return Ok(None);
         }
-        Ok(base_label(&self.virsh.run(&["capabilities"])?))
+        if let Some(owner) = self.owner.get() {
+            return Ok(*owner);
+        }
+        let owner = base_label(&self.virsh.query(&["capabilities"])?)?;
+        Ok(*self.owner.get_or_init(|| owner))
     }
 
     /// Whether nodes run by KVM, as far as the file leaves that open.
     pub fn accel(&self, vm: &Vm) -> Result<Kvm> {
+        if vm.accel == Accel::Tcg {
+            return self.judge_accel(vm, None);
+        }
+        match self.kvm.get() {
+            Some(kvm) => Ok(kvm.clone()),
+            None => self.judge_accel(vm, self.capabilities(vm.arch)?.as_deref()),
+        }
+    }
+
+    /// The same by what the host's domains can be; none: it runs none of that architecture.
+    pub fn judge_accel(&self, vm: &Vm, capabilities: Option<&str>) -> Result<Kvm> {
         if vm.accel == Accel::Tcg {
             return Ok(Kvm {
                 works: false,
@@ -117,11 +167,11 @@ impl Host {
         if let Some(kvm) = self.kvm.get() {
             return Ok(kvm.clone());
         }
-        let kvm = self.look_for_kvm(vm.arch)?;
+        let kvm = self.look_for_kvm(vm.arch, capabilities)?;
         Ok(self.kvm.get_or_init(|| kvm).clone())
     }
 
-    fn look_for_kvm(&self, arch: Arch) -> Result<Kvm> {
+    fn look_for_kvm(&self, arch: Arch, capabilities: Option<&str>) -> Result<Kvm> {
         let no = |message: String, remedy: &str| Kvm {
             works: false,
             message,
@@ -132,17 +182,18 @@ impl Host {
             message: "KVM".into(),
             remedy: String::new(),
         };
-        let Some(able) = self.capabilities(arch, "kvm") else {
+        let document = xml::parse(capabilities.unwrap_or("<none/>"), "its domains")?;
+        // Asked for no kind, libvirt tells of the best that it has.
+        if xml::text(&document, "domain") != Some("kvm") {
             let uri = self.virsh.uri();
             return Ok(no(
                 format!("libvirt at {uri} has no KVM for {arch}"),
                 Verdict::Missing.remedy(),
             ));
-        };
+        }
         if !self.virsh.is_local() || arch != Arch::HOST {
             return Ok(yes);
         }
-        let document = xml::parse(&able, "its domains")?;
         let Some(qemu) = xml::text(&document, "path") else {
             return Ok(yes);
         };
@@ -153,23 +204,13 @@ impl Host {
         })
     }
 
-    /// What the host's domains of a kind can be; none: it cannot run them.
-    pub fn capabilities(&self, arch: Arch, kind: &str) -> Option<String> {
-        let machine = match arch {
-            Arch::X86_64 => "q35",
-            Arch::Arm64 => "virt",
-        };
-        let args = [
-            "domcapabilities",
-            "--virttype",
-            kind,
-            "--arch",
-            arch.machine(),
-            "--machine",
-            machine,
-        ];
-        // libvirt says no in many words; whether it can be reached was asked before.
-        self.virsh.run(&args).ok()
+    /// What the host's domains of an architecture can be; none: it cannot run them.
+    pub fn capabilities(&self, arch: Arch) -> Result<Option<String>> {
+        match self.virsh.query(&capabilities_command(arch)) {
+            Ok(xml) => Ok(Some(xml)),
+            Err(error) if is_refusal(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Names of all domains.
@@ -187,39 +228,68 @@ impl Host {
             "--checkpoints-metadata",
         ];
         let args: Vec<&str> = ["undefine", domain].into_iter().chain(flags).collect();
-        self.virsh.find(Thing::Domain(domain), &args).map(drop)
+        self.virsh.remove(Thing::Domain(domain), &args)
     }
 
     /// Ends a domain's process; fine if it has none.
     pub fn pull_the_plug(&self, domain: &str) -> Result<()> {
+        let thing = Thing::Domain(domain);
         match self.virsh.run(&["destroy", domain]) {
             // It did not run, or is gone. If that cannot be found out, the first fault is the one to tell.
-            Err(_)
-                if self
-                    .virsh
-                    .is_active(Thing::Domain(domain))
-                    .is_ok_and(|active| !active) =>
-            {
-                Ok(())
-            }
+            Err(_) if self.virsh.is_active(thing).is_ok_and(|active| !active) => Ok(()),
             done => done.map(drop),
         }
     }
 
-    /// Removes a node's domain and volumes, also half-made ones; fine if there is nothing.
+    /// Removes a node's domain and volumes, also half-made ones; fine if there is nothing. Never the volumes of a domain that
+    /// is still there.
     pub fn remove(&self, node: &str) -> Result<()> {
+        let name = self.names.domain(node);
         if let Found::Ours(_) = self.find(node)? {
-            self.undefine(&self.names.domain(node))?;
+            self.undefine(&name)?;
         }
+        self.assert_no_own_domain(node)?;
         // Nothing of a node lies in a pool that is gone; one that is asleep is not asked in vain.
-        if self.pool.look()?.is_some() {
-            self.pool.ensure()?;
-            for part in VolumeRole::ALL {
-                self.pool.delete(&self.names.volume(node, part))?;
-            }
+        if self.pool.look()?.is_none() {
+            return Ok(());
+        }
+        self.pool.ensure(false)?;
+        let of_node = |(name, _): &(String, String)| self.names.is_of_node(name, node);
+        for (name, _) in self.pool.volumes()?.into_iter().filter(of_node) {
+            self.pool.delete(&name)?;
+        }
+        match self.pool.volumes()?.into_iter().find(of_node) {
+            Some((left, _)) => bail!("{}: volume {left} is still there", self.virsh.uri()),
+            None => Ok(()),
+        }
+    }
+
+    /// A second look: an error if a list still, or all of a sudden, names our domain of a node.
+    pub fn assert_no_own_domain(&self, node: &str) -> Result<()> {
+        if let Found::Ours(_) = self.find(node)? {
+            let name = self.names.domain(node);
+            bail!(
+                "{}: domain {name} is there, though it was not a moment ago; nothing of it was touched, do that again",
+                self.virsh.uri()
+            );
         }
         Ok(())
     }
+}
+
+/// Asks what the domains of an architecture can be.
+pub fn capabilities_command(arch: Arch) -> [&'static str; 5] {
+    let machine = match arch {
+        Arch::X86_64 => "q35",
+        Arch::Arm64 => "virt",
+    };
+    [
+        "domcapabilities",
+        "--arch",
+        arch.machine(),
+        "--machine",
+        machine,
+    ]
 }
 
 /// Whether firmware that libvirt may choose by itself is there.
@@ -258,8 +328,12 @@ pub fn foreign_thing(what: &str, name: &str, uri: &str, mark: Option<&Mark>) -> 
 }
 
 /// `+64055:+64055` of the security model dac.
-fn base_label(capabilities: &str) -> Option<(u32, u32)> {
-    let document = xml::parse(capabilities, "its host").ok()?;
+fn base_label(capabilities: &str) -> Result<Option<(u32, u32)>> {
+    let document = xml::parse(capabilities, "its host")?;
+    Ok(dac_label(&document))
+}
+
+fn dac_label(document: &roxmltree::Document<'_>) -> Option<(u32, u32)> {
     let dac = document
         .descendants()
         .filter(|n| n.has_tag_name("secmodel"))
@@ -285,8 +359,10 @@ mod tests {
         let xml = "<capabilities><host><secmodel><model>apparmor</model><doi>0</doi></secmodel>\
                    <secmodel><model>dac</model><doi>0</doi><baselabel type='kvm'>+64055:+994</baselabel>\
                    <baselabel type='qemu'>+64055:+994</baselabel></secmodel></host></capabilities>";
-        assert_eq!(base_label(xml), Some((64055, 994)));
-        assert_eq!(base_label("<capabilities><host/></capabilities>"), None);
+        assert_eq!(base_label(xml).unwrap(), Some((64055, 994)));
+        let none = base_label("<capabilities><host/></capabilities>");
+        assert_eq!(none.unwrap(), None);
+        assert!(base_label("no & answer").is_err());
     }
 
     #[test]

@@ -2,14 +2,17 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use sha2::{Digest, Sha256};
+use nix::fcntl::{Flock, FlockArg, OFlag};
 
-use super::Host;
+use super::Libvirt;
+use super::content::content_id;
+use super::host::Host;
 use super::names::Names;
+use super::sources::Sources;
 use super::xml::volume::New;
 use crate::finding::Unfit;
 
@@ -73,35 +76,42 @@ impl Base {
     }
 }
 
-/// What a file is known by: another content would have another time or length.
-fn file_identity(file: &Path) -> Result<String> {
-    let meta = file
-        .metadata()
-        .with_context(|| format!("cannot read {}", file.display()))?;
-    let name = file.file_name().unwrap_or_default().to_string_lossy();
-    let text = format!(
-        "{name} {} {} {}",
-        meta.len(),
-        meta.mtime(),
-        meta.mtime_nsec()
-    );
-    Ok(Sha256::digest(text)
-        .iter()
-        .take(6)
-        .map(|b| format!("{b:02x}"))
-        .collect())
+/// Between who makes machines from shared images and who removes those that nobody uses: clusters of one user of this machine.
+const LOCK: &str = ".libvirt-images.lock";
+
+/// While this is held, no other cluster's destroy takes away an image that is to be used.
+pub fn lock_shared(provider: &Libvirt) -> Result<Flock<File>> {
+    lock(provider, FlockArg::LockShared)
 }
 
-/// Where a file that clusters share lies at the host; uploads it unless somebody did.
-pub fn share_file(host: &Host, what: &str, file: &Path) -> Result<String> {
-    let size = file
-        .metadata()
-        .with_context(|| format!("cannot read {}", file.display()))?
-        .len();
-    let identity = file_identity(file)?;
+/// While this is held, no other cluster begins to use an image.
+pub fn lock_exclusive(provider: &Libvirt) -> Result<Flock<File>> {
+    lock(provider, FlockArg::LockExclusive)
+}
+
+fn lock(provider: &Libvirt, how: FlockArg) -> Result<Flock<File>> {
+    // Beside all clusters' state directories.
+    let path = provider.dir.parent().unwrap_or(&provider.dir).join(LOCK);
+    let open = File::options()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .custom_flags(OFlag::O_NOFOLLOW.bits())
+        .open(&path);
+    let file = open.with_context(|| format!("cannot open {}", path.display()))?;
+    Flock::lock(file, how)
+        .map_err(|(_, error)| error)
+        .with_context(|| format!("cannot lock {}", path.display()))
+}
+
+/// Where a file that clusters share lies at the host; uploads it unless somebody did. `machines` is the provider's directory.
+pub fn share_file(host: &Host, machines: &Path, what: &str, file: &Path) -> Result<String> {
+    let size = file_size(file)?;
+    let id = content_id(machines, file)?;
     let (mine, begin) = (
-        host.names.shared(what, &identity),
-        Names::shared_by_all(what, &identity),
+        host.names.shared(what, &id),
+        Names::shared_by_all(what, &id),
     );
     for (name, path) in host.pool.volumes()? {
         if !name.starts_with(&begin) {
@@ -120,10 +130,7 @@ pub fn share_file(host: &Host, what: &str, file: &Path) -> Result<String> {
 
 /// Where this cluster's assets disk lies at the host.
 pub fn share_assets(host: &Host, file: &Path) -> Result<String> {
-    let size = file
-        .metadata()
-        .with_context(|| format!("cannot read {}", file.display()))?
-        .len();
+    let size = file_size(file)?;
     let stem = file.file_stem().unwrap_or_default().to_string_lossy();
     let name = host.names.assets(&stem);
     match host.pool.volume(&name)? {
@@ -132,6 +139,13 @@ pub fn share_assets(host: &Host, file: &Path) -> Result<String> {
         None => {}
     }
     upload_file(host, &name, file)
+}
+
+pub fn file_size(file: &Path) -> Result<u64> {
+    let meta = file.metadata();
+    Ok(meta
+        .with_context(|| format!("cannot read {}", file.display()))?
+        .len())
 }
 
 /// Readable by all: nothing secret is in images and sysexts, and every hypervisor process must.
@@ -147,19 +161,17 @@ fn upload_file(host: &Host, name: &str, file: &Path) -> Result<String> {
     Ok(host.pool.upload(&new, file)?.path)
 }
 
-/// Bytes that are still to be sent for a shared file.
-pub fn bytes_to_send(host: &Host, what: &str, file: &Path) -> Result<u64> {
-    let size = file
-        .metadata()
-        .with_context(|| format!("cannot read {}", file.display()))?
-        .len();
-    let begin = Names::shared_by_all(what, &file_identity(file)?);
-    let there = host
-        .pool
-        .volumes()?
-        .iter()
-        .any(|(name, _)| name.starts_with(&begin));
-    Ok(if there { 0 } else { size })
+/// Bytes of shared files that the host does not have yet.
+pub fn bytes_to_send(host: &Host, machines: &Path, sources: &Sources) -> Result<u64> {
+    let there = host.pool.volumes()?;
+    let mut bytes = 0;
+    for (what, file) in sources.shared() {
+        let begin = Names::shared_by_all(what, &content_id(machines, file)?);
+        if !there.iter().any(|(name, _)| name.starts_with(&begin)) {
+            bytes += file_size(file)?;
+        }
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -217,15 +229,5 @@ mod tests {
             format!("{none:#}").contains("cannot open the image"),
             "{none:#}"
         );
-    }
-
-    #[test]
-    fn another_file_is_another_identity() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = image(dir.path(), 0);
-        let first = file_identity(&path).unwrap();
-        assert_eq!(file_identity(&path).unwrap(), first);
-        std::fs::write(&path, "other").unwrap();
-        assert_ne!(file_identity(&path).unwrap(), first);
     }
 }

@@ -93,6 +93,13 @@ impl Names {
         parts.next() == Some(&self.cluster) && parts.nth(1) == Some(&self.state)
     }
 
+    /// Whether a volume is this state directory's for a node.
+    pub fn is_of_node(&self, volume: &str, node: &str) -> bool {
+        VolumeRole::ALL
+            .iter()
+            .any(|part| self.volume(node, *part) == volume)
+    }
+
     /// Whether a volume is one that clusters share.
     pub fn is_shared(volume: &str) -> bool {
         volume

@@ -45,73 +45,65 @@ impl Wiring {
         }
     }
 
-    /// Looks whether the nodes can live in it. Changes nothing.
-    pub fn look(&self, host: &Host) -> Result<Vec<Unfit>> {
-        match &self.choice {
-            LibvirtNetwork::Own => self.look_at_own(host),
-            LibvirtNetwork::Named(name) => self.look_at(host, name),
+    /// The network of libvirt's that the nodes are plugged into.
+    pub fn network_name(&self, host: &Host) -> Option<String> {
+        match self.plug(host) {
+            Plug::Network(name) => Some(name),
             // Only the host itself knows its bridges: it says so when a domain starts.
-            LibvirtNetwork::Bridge(_) => Ok(Vec::new()),
+            Plug::Bridge(_) => None,
         }
     }
 
-    fn look_at_own(&self, host: &Host) -> Result<Vec<Unfit>> {
-        let name = host.names.network();
-        if host.virsh.is_session() {
-            return Ok(vec![Unfit::new(
-                format!(
-                    "{} is a user's own libvirt, which cannot make the cluster a network",
-                    host.virsh.uri()
-                ),
-                "take `uri: qemu:///system`, or a bridge that qemu-bridge-helper allows: `network: {bridge: virbr0}`",
-            )]);
-        }
-        let Some(seen) = find_network(host, &name)? else {
-            return Ok(Vec::new());
-        };
-        if seen
-            .mark
-            .as_ref()
-            .is_some_and(|mark| host.is_ours(mark, ""))
-        {
-            return Ok(Vec::new());
-        }
-        let uri = host.virsh.uri();
-        Ok(vec![foreign_thing(
-            "network",
-            &name,
-            uri,
-            seen.mark.as_ref(),
-        )])
+    /// Whether the nodes need it started before anything is made for them: one of their own is started for them.
+    pub fn must_run(&self) -> bool {
+        matches!(self.choice, LibvirtNetwork::Named(_))
     }
 
-    fn look_at(&self, host: &Host, name: &str) -> Result<Vec<Unfit>> {
+    /// Everything that keeps the nodes from living in the network, by what there is of it.
+    pub fn faults(&self, host: &Host, seen: Option<&Network>, active: bool) -> Vec<Unfit> {
+        match &self.choice {
+            LibvirtNetwork::Own => faults_of_own(host, seen),
+            LibvirtNetwork::Named(name) => self.faults_of_named(host, name, seen, active),
+            LibvirtNetwork::Bridge(_) => Vec::new(),
+        }
+    }
+
+    fn faults_of_named(
+        &self,
+        host: &Host,
+        name: &str,
+        seen: Option<&Network>,
+        active: bool,
+    ) -> Vec<Unfit> {
         let uri = host.virsh.uri();
-        let Some(network) = find_network(host, name)? else {
-            return Ok(vec![Unfit::new(
+        match seen {
+            None => vec![Unfit::new(
                 format!("{uri} has no network {name}"),
                 format!("name one of `virsh -c {uri} net-list --all`, or take `network: own`"),
-            )]);
-        };
-        if !host.virsh.is_active(Thing::Network(name))? {
-            return Ok(vec![Unfit::new(
+            )],
+            Some(_) if !active => vec![Unfit::new(
                 format!("libvirt's network {name} at {uri} is not started"),
                 format!("virsh -c {uri} net-start {name}; virsh -c {uri} net-autostart {name}"),
-            )]);
+            )],
+            Some(network) => network.faults(name, &self.addresses),
         }
-        Ok(network.faults(name, &self.addresses))
     }
 
     /// Makes and starts the cluster's own network; of another one, sees that it can be used.
     pub fn ensure(&self, host: &Host, autostart: bool) -> Result<()> {
-        if let Some(unfit) = self.look(host)?.into_iter().next() {
+        let Some(name) = self.network_name(host) else {
+            return Ok(());
+        };
+        let thing = Thing::Network(&name);
+        let seen = find_network(host, &name)?;
+        let active = seen.is_some() && host.virsh.is_active(thing)?;
+        if let Some(unfit) = self.faults(host, seen.as_ref(), active).into_iter().next() {
             return Err(unfit.into());
         }
         if self.choice != LibvirtNetwork::Own {
             return Ok(());
         }
-        let name = host.names.network();
-        if find_network(host, &name)?.is_none() {
+        if seen.is_none() {
             let new = New {
                 bridge: host.names.bridge(),
                 mark: host.mark(""),
@@ -125,32 +117,55 @@ impl Wiring {
         if autostart {
             host.virsh.run(&["net-autostart", &name])?;
         }
-        if !host.virsh.is_active(Thing::Network(&name))? {
-            host.virsh.run(&["net-start", &name])?;
+        if active {
+            return Ok(());
         }
-        Ok(())
+        host.virsh.start(thing, &["net-start", &name])
     }
+}
+
+fn faults_of_own(host: &Host, seen: Option<&Network>) -> Vec<Unfit> {
+    let uri = host.virsh.uri();
+    if host.virsh.is_session() {
+        return vec![Unfit::new(
+            format!("{uri} is a user's own libvirt, which cannot make the cluster a network"),
+            "take `uri: qemu:///system`, or a bridge that qemu-bridge-helper allows: `network: {bridge: virbr0}`",
+        )];
+    }
+    match seen {
+        Some(network) if !is_own(host, network) => {
+            let name = host.names.network();
+            vec![foreign_thing("network", &name, uri, network.mark.as_ref())]
+        }
+        Some(_) | None => Vec::new(),
+    }
+}
+
+fn is_own(host: &Host, network: &Network) -> bool {
+    let mark = network.mark.as_ref();
+    mark.is_some_and(|mark| host.is_ours(mark, ""))
+}
+
+/// Whether the cluster's own network is there.
+pub fn own_exists(host: &Host) -> Result<bool> {
+    let seen = find_network(host, &host.names.network())?;
+    Ok(seen.is_some_and(|network| is_own(host, &network)))
 }
 
 /// Removes the cluster's own network, if it is ours; fine if it is not there.
 pub fn remove_own(host: &Host) -> Result<()> {
-    let name = host.names.network();
-    let ours = find_network(host, &name)?
-        .and_then(|seen| seen.mark)
-        .is_some_and(|mark| host.is_ours(&mark, ""));
-    if !ours {
+    if !own_exists(host)? {
         return Ok(());
     }
-    if host.virsh.is_active(Thing::Network(&name))? {
+    let name = host.names.network();
+    let thing = Thing::Network(&name);
+    if host.virsh.is_active(thing)? {
         host.virsh.run(&["net-destroy", &name])?;
     }
-    let undefine = ["net-undefine", &name];
-    host.virsh.find(Thing::Network(&name), &undefine).map(drop)
+    host.virsh.remove(thing, &["net-undefine", &name])
 }
 
 fn find_network(host: &Host, name: &str) -> Result<Option<Network>> {
-    let xml = host
-        .virsh
-        .find(Thing::Network(name), &["net-dumpxml", name])?;
+    let xml = host.virsh.dump(Thing::Network(name))?;
     xml.map(|xml| Network::read(&xml, name)).transpose()
 }

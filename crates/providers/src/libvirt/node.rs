@@ -1,26 +1,22 @@
-//! One node: made from its volumes, switched, asked.
+//! One node: found, switched, asked.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ha_cluster_file::cluster::{Image, Node};
+use ha_cluster_file::cluster::Node;
 use ha_host_base::files;
 
 use super::host::{Found, Host};
-use super::image::{self, Base};
-use super::names::VolumeRole;
-use super::virsh::{Thing, XML};
-use super::xml::domain::{Boot, New};
-use super::xml::volume;
-use super::{Libvirt, relay};
+use super::virsh::Thing;
+use super::{Libvirt, make, relay};
 use crate::vm::guest::{Agent, GuestTransport};
-use crate::vm::{self, fw_cfg};
 use crate::{Machine, Made, Power};
 
 /// An orderly reboot stops kubelet and containerd first, and an emulated machine boots in a minute.
@@ -31,29 +27,70 @@ const REBOOT_LOOK: Duration = Duration::from_secs(1);
 /// Makes a node unless it is there, and switches it on.
 pub fn ensure_node(provider: &Libvirt, node: &Node, ignition: &Path) -> Result<Made> {
     let host = provider.host(node)?;
-    let made = match host.find(&node.name)? {
-        Found::Foreign(unfit) => return Err(unfit.into()),
-        Found::Ours(domain) if domain.active => Made::Running,
-        Found::Ours(_) => {
-            power_on(provider, node)?;
-            Made::PoweredOn
+    match host.find(&node.name)? {
+        Found::Foreign(unfit) => Err(unfit.into()),
+        Found::Ours(domain) => {
+            if !domain.active {
+                power_on(provider, node)?;
+            }
+            let (events, console) = (domain.events.as_deref(), domain.console.as_deref());
+            relay::begin_relay(provider, node, events, console)?;
+            Ok(match domain.active {
+                true => Made::Running,
+                false => Made::PoweredOn,
+            })
         }
         Found::Absent => {
-            let warning = make_node(provider, host, node, ignition)?;
-            Made::New { warning }
+            let (made, new) = make::make_node(provider, host, node, ignition)?;
+            relay::begin_relay(provider, node, Some(&new.events), Some(&new.console))?;
+            Ok(made)
         }
+    }
+}
+
+/// What nodes do now, in their order; every host is asked at the same time, and once.
+pub fn machine_states(provider: &Libvirt, nodes: &[Node]) -> Result<Vec<Machine>> {
+    let mut states = BTreeMap::new();
+    let at_hosts = provider.at_every_host(|host| {
+        let here = nodes
+            .iter()
+            .filter(|node| provider.uri(node) == host.virsh.uri());
+        let here: Vec<&str> = here.map(|node| node.name.as_str()).collect();
+        let found = match here.is_empty() {
+            true => Vec::new(),
+            false => host.find_all(&here)?,
+        };
+        anyhow::Ok(here.into_iter().zip(found).collect::<Vec<_>>())
+    });
+    for (_, found) in at_hosts {
+        states.extend(
+            found?
+                .into_iter()
+                .map(|(node, found)| (node, state_of(&found))),
+        );
+    }
+    let state = |node: &Node| match states.get(node.name.as_str()) {
+        Some(state) => Ok(*state),
+        None => provider.host(node).map(|_| Machine::Absent),
     };
-    relay::begin_relay(provider, node)?;
-    Ok(made)
+    nodes.iter().map(state).collect()
 }
 
 /// What a node does now.
 pub fn machine_state(provider: &Libvirt, node: &Node) -> Result<Machine> {
-    Ok(match provider.host(node)?.find(&node.name)? {
+    Ok(state_of(&provider.host(node)?.find(&node.name)?))
+}
+
+fn state_of(found: &Found) -> Machine {
+    match found {
         Found::Ours(domain) if domain.active => Machine::Running,
         Found::Ours(_) => Machine::Off,
         Found::Absent | Found::Foreign(_) => Machine::Absent,
-    })
+    }
+}
+
+pub fn is_running(found: &Found) -> bool {
+    state_of(found) == Machine::Running
 }
 
 pub fn switch_power(provider: &Libvirt, node: &Node, order: Power) -> Result<()> {
@@ -103,17 +140,13 @@ fn power_on(provider: &Libvirt, node: &Node) -> Result<()> {
     let (host, name) = own_domain(provider, node, None)?;
     // After a reboot of the host nothing but what starts with it is there.
     provider.wiring.ensure(host, provider.options.autostart)?;
-    host.pool.ensure()?;
+    host.pool.ensure(false)?;
     open_output_files(provider, node)?;
-    match host.virsh.run(&["start", &name]) {
-        // Somebody else was faster.
-        Err(_) if host.virsh.is_active(Thing::Domain(&name)).unwrap_or(false) => Ok(()),
-        started => started.map(drop),
-    }
+    host.virsh.start(Thing::Domain(&name), &["start", &name])
 }
 
 /// Our files are there before the daemon's: one that it makes itself is root's alone.
-fn open_output_files(provider: &Libvirt, node: &Node) -> Result<()> {
+pub fn open_output_files(provider: &Libvirt, node: &Node) -> Result<()> {
     files::make_dir(&provider.dir(node))?;
     for path in [provider.events_file(node), provider.console_file(node)] {
         let open = || {
@@ -133,208 +166,6 @@ fn open_output_files(provider: &Libvirt, node: &Node) -> Result<()> {
         opened.with_context(|| format!("cannot make {}", path.display()))?;
     }
     Ok(())
-}
-
-/// From nothing, or from what an earlier attempt left, to a node that boots. The domain comes last: if it is there, all is.
-/// Returns what the operator should know.
-fn make_node(
-    provider: &Libvirt,
-    host: &Host,
-    node: &Node,
-    ignition: &Path,
-) -> Result<Option<String>> {
-    let warning = fw_cfg::check_size(ignition)?;
-    // Volumes without a domain never ran, or were left behind by somebody who removed the domain by hand.
-    host.remove(&node.name)?;
-    let domain = build_domain(provider, host, node, ignition)?;
-    let started = first_start(provider, host, node, domain);
-    if started.is_err() {
-        // It never ran: the next launch makes it anew, from a fresh config. Best effort, it would find and remove it too.
-        let _ = host.remove(&node.name);
-    }
-    started.map(|()| warning)
-}
-
-fn first_start(provider: &Libvirt, host: &Host, node: &Node, domain: New) -> Result<()> {
-    open_output_files(provider, node)?;
-    define_domain(provider, host, &domain)?;
-    let started = host.virsh.run(&["start", &domain.name]);
-    if started.is_ok() || !provider.says_into_our_files(host) {
-        return started.map(drop);
-    }
-    // SELinux or AppArmor may keep the daemon out of our directory: into the pool it may write. If that was not the fault,
-    // the second attempt says the same.
-    host.undefine(&domain.name)?;
-    let domain = New {
-        events: create_output_volume(host, node, VolumeRole::Events)?,
-        console: create_output_volume(host, node, VolumeRole::Console)?,
-        ..domain
-    };
-    define_domain(provider, host, &domain)?;
-    host.virsh.run(&["start", &domain.name]).map(drop)
-}
-
-fn define_domain(provider: &Libvirt, host: &Host, domain: &New) -> Result<()> {
-    host.virsh.feed(&["define", XML], &domain.to_string())?;
-    if provider.options.autostart {
-        host.virsh.run(&["autostart", &domain.name])?;
-    }
-    Ok(())
-}
-
-/// All volumes of a node, and the domain that they make.
-fn build_domain(provider: &Libvirt, host: &Host, node: &Node, ignition: &Path) -> Result<New> {
-    let (vm, names) = (&provider.options.vm, &host.names);
-    let kvm = host.accel(vm)?.works;
-    let shared = provider.share(host)?;
-    let owner = host.owner()?;
-    let disk = names.volume(&node.name, VolumeRole::Disk);
-    let disk = host.pool.create(&volume::New {
-        name: &disk,
-        capacity: vm.disk,
-        format: "qcow2",
-        mode: 0o600,
-        owner,
-        backing: Some((&shared.base, shared.format)),
-    })?;
-    let config = names.volume(&node.name, VolumeRole::Ignition);
-    let config = volume::New {
-        name: &config,
-        capacity: 0,
-        format: "raw",
-        mode: 0o600,
-        owner,
-        backing: None,
-    };
-    let config = host.pool.upload(&config, ignition)?;
-    let (events, console) = if provider.says_into_our_files(host) {
-        (
-            utf8_path(&provider.events_file(node))?,
-            utf8_path(&provider.console_file(node))?,
-        )
-    } else {
-        (
-            create_output_volume(host, node, VolumeRole::Events)?,
-            create_output_volume(host, node, VolumeRole::Console)?,
-        )
-    };
-    Ok(New {
-        name: names.domain(&node.name),
-        mark: host.mark(&node.name),
-        kvm,
-        arch: vm.arch,
-        cpu: vm::cpu_model(vm, kvm).to_owned(),
-        cpus: vm.cpus,
-        memory: vm.memory,
-        firmware: vm.firmware,
-        boot: shared.boot,
-        ignition: config.path,
-        disk: disk.path,
-        assets: shared.assets,
-        plug: provider.wiring.plug(host),
-        macs: node
-            .mac
-            .iter()
-            .copied()
-            .chain(node.interfaces.iter().map(|nic| nic.mac))
-            .collect(),
-        mtu: provider.network.mtu,
-        events,
-        console,
-    })
-}
-
-/// A volume that grows with what the node says.
-fn create_output_volume(host: &Host, node: &Node, part: VolumeRole) -> Result<String> {
-    let name = host.names.volume(&node.name, part);
-    let new = volume::New {
-        name: &name,
-        capacity: 0,
-        format: "raw",
-        mode: 0o600,
-        owner: None,
-        backing: None,
-    };
-    Ok(host.pool.create(&new)?.path)
-}
-
-fn utf8_path(path: &Path) -> Result<String> {
-    let text = path
-        .to_str()
-        .with_context(|| format!("{} is not valid UTF-8, which libvirt needs", path.display()))?;
-    Ok(text.to_owned())
-}
-
-/// What all nodes of a host are made from, as paths there.
-#[derive(Debug, Clone)]
-pub struct Shared {
-    base: String,
-    format: &'static str,
-    boot: Option<Boot>,
-    assets: Option<String>,
-}
-
-/// Local files that the hosts need.
-#[derive(Debug)]
-pub struct Sources {
-    pub base: Base,
-    /// Kernel, initramfs and command line outside it.
-    pub kernel: Option<ha_cluster_file::cluster::Kernel>,
-    pub assets: Option<PathBuf>,
-}
-
-impl Sources {
-    /// Looks for them; an error names the one that is missing.
-    pub fn find(provider: &Libvirt) -> Result<Self> {
-        let options = &provider.options.vm;
-        let base = Base::look(&vm::image::base_image(options)?)?;
-        if base.size > options.disk {
-            return Err(vm::disk_too_small(options.disk, &base.path, base.size).into());
-        }
-        let kernel = match &options.image {
-            Image::File { kernel, .. } => kernel.clone(),
-            Image::Flatcar { .. } => None,
-        };
-        Ok(Self {
-            base,
-            kernel,
-            assets: vm::assets::current_disk(&provider.dir)?,
-        })
-    }
-
-    /// Files that clusters share, by what they are.
-    pub fn shared(&self) -> Vec<(&'static str, &Path)> {
-        let kernel = self
-            .kernel
-            .iter()
-            .flat_map(|k| [("kernel", k.path.as_path()), ("initrd", k.initrd.as_path())]);
-        [("image", self.base.path.as_path())]
-            .into_iter()
-            .chain(kernel)
-            .collect()
-    }
-
-    /// Brings them to a host, whatever is not there.
-    pub fn send(&self, host: &Host) -> Result<Shared> {
-        let boot = match &self.kernel {
-            Some(kernel) => Some(Boot {
-                kernel: image::share_file(host, "kernel", &kernel.path)?,
-                initrd: image::share_file(host, "initrd", &kernel.initrd)?,
-                append: kernel.append.clone(),
-            }),
-            None => None,
-        };
-        Ok(Shared {
-            base: image::share_file(host, "image", &self.base.path)?,
-            format: self.base.format,
-            boot,
-            assets: self
-                .assets
-                .as_ref()
-                .map(|file| image::share_assets(host, file))
-                .transpose()?,
-        })
-    }
 }
 
 /// An orderly reboot, until the node's kernel is another; without an answer from its guest agent, only asked for.

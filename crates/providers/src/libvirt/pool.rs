@@ -53,27 +53,36 @@ impl Pool {
         &self.name
     }
 
+    /// Whether there is such a pool.
+    pub fn exists(&self) -> Result<bool> {
+        self.virsh.exists(self.thing())
+    }
+
+    fn thing(&self) -> Thing<'_> {
+        Thing::Pool(&self.name)
+    }
+
     /// What is there; none: no such pool.
     pub fn look(&self) -> Result<Option<Seen>> {
-        let thing = Thing::Pool(&self.name);
-        let Some(xml) = self.virsh.find(thing, &["pool-dumpxml", &self.name])? else {
+        let Some(xml) = self.virsh.dump(self.thing())? else {
             return Ok(None);
         };
-        let document = xml::parse(&xml, &format!("pool {}", self.name))?;
-        let active = self.virsh.is_active(thing)?;
-        let available = xml::text(&document, "available")
-            .and_then(|t| t.parse().ok())
-            .unwrap_or(0);
-        let kind = document
-            .root_element()
-            .attribute("type")
-            .unwrap_or_default()
-            .to_owned();
-        Ok(Some(Seen {
+        let active = self.virsh.is_active(self.thing())?;
+        self.read_seen(&xml, active).map(Some)
+    }
+
+    /// What its XML tells.
+    pub fn read_seen(&self, xml: &str, active: bool) -> Result<Seen> {
+        let document = xml::parse(xml, &format!("pool {}", self.name))?;
+        let kind = document.root_element().attribute("type");
+        let available = xml::text(&document, "available").and_then(|text| text.parse().ok());
+        Ok(Seen {
             active,
-            kind,
-            available,
-        }))
+            kind: kind
+                .with_context(|| format!("libvirt's XML of pool {} has no type", self.name))?
+                .to_owned(),
+            available: available.unwrap_or(0),
+        })
     }
 
     /// What keeps images from it; none: fine.
@@ -89,77 +98,99 @@ impl Pool {
         })
     }
 
-    /// Makes and starts it, whatever of that is needed.
-    pub fn ensure(&self) -> Result<()> {
+    /// Makes and starts it, whatever of that is needed. `ours`: we made it, perhaps by half.
+    pub fn ensure(&self, ours: bool) -> Result<()> {
+        if self.virsh.is_active(self.thing())? {
+            return Ok(());
+        }
         match self.look()? {
-            None => self.make(),
+            None => self.define()?,
             Some(seen) => {
                 if let Some(unfit) = self.unfit(&seen) {
                     return Err(unfit.into());
                 }
-                if seen.active {
-                    return Ok(());
+                if !ours {
+                    return self.start();
                 }
-                self.virsh.run(&["pool-start", &self.name]).map(drop)
             }
         }
+        // Makes the directory if it is missing, never empties one.
+        self.virsh.run(&["pool-build", &self.name])?;
+        self.start()?;
+        self.virsh.run(&["pool-autostart", &self.name]).map(drop)
     }
 
-    fn make(&self) -> Result<()> {
+    fn start(&self) -> Result<()> {
+        let start = ["pool-start", &self.name];
+        self.virsh.start(self.thing(), &start)
+    }
+
+    fn define(&self) -> Result<()> {
+        // A directory of its own: libvirt refuses two pools in one, and the usual `default` has the one above.
         let dir = if self.virsh.is_session() {
             let home = std::env::var("HOME").context("HOME is not set")?;
-            format!("{home}/.local/share/libvirt/images")
+            format!("{home}/.local/share/libvirt/images/{}", self.name)
         } else {
-            SYSTEM_DIR.to_owned()
+            format!("{SYSTEM_DIR}/{}", self.name)
         };
         let xml = format!(
             "<pool type='dir'>\n  <name>{}</name>\n  <target><path>{}</path></target>\n</pool>\n",
             XmlEscaped(&self.name),
             XmlEscaped(&dir)
         );
-        self.virsh.feed(&["pool-define", XML], &xml)?;
-        // Makes the directory if it is missing, never empties one.
-        self.virsh.run(&["pool-build", &self.name])?;
-        self.virsh.run(&["pool-start", &self.name])?;
-        self.virsh.run(&["pool-autostart", &self.name]).map(drop)
+        self.virsh.feed(&["pool-define", XML], &xml).map(drop)
     }
 
     /// Forgets a pool that we made, if nothing is in it. Its directory stays.
     pub fn drop_if_empty(&self) -> Result<()> {
-        if !self.volumes()?.is_empty() {
+        // One empty list may be a lost answer.
+        if !self.volumes()?.is_empty() || !self.volumes()?.is_empty() {
             return Ok(());
         }
-        if self.look()?.is_some_and(|seen| seen.active) {
+        if self.virsh.is_active(self.thing())? {
             self.virsh.run(&["pool-destroy", &self.name])?;
         }
         let undefine = ["pool-undefine", &self.name];
-        self.virsh
-            .find(Thing::Pool(&self.name), &undefine)
-            .map(drop)
+        self.virsh.remove(self.thing(), &undefine)
     }
 
-    /// Name and path of every volume; none if there is no pool.
+    /// Name and path of every volume of the pool, which must be started.
     pub fn volumes(&self) -> Result<Vec<(String, String)>> {
         self.virsh.volumes(&self.name)
     }
 
     pub fn volume(&self, name: &str) -> Result<Option<Volume>> {
-        let dump = ["vol-dumpxml", "--pool", &self.name, name];
-        let xml = self.virsh.find(Thing::Volume(&self.name, name), &dump)?;
+        let xml = self.virsh.dump(Thing::Volume(&self.name, name))?;
         xml.map(|xml| Volume::read(&xml, name)).transpose()
+    }
+
+    /// These volumes, which a list has just named; those that went since are left out.
+    pub fn volumes_listed(&self, names: &[&str]) -> Result<Vec<Volume>> {
+        let things: Vec<_> = names
+            .iter()
+            .map(|name| Thing::Volume(&self.name, name))
+            .collect();
+        let shown = self.virsh.dump_all_listed(&things)?;
+        let there = names
+            .iter()
+            .zip(shown)
+            .filter_map(|(name, xml)| Some((name, xml?)));
+        there.map(|(name, xml)| Volume::read(&xml, name)).collect()
     }
 
     /// Makes a volume, which must not exist.
     pub fn create(&self, new: &New<'_>) -> Result<Volume> {
         self.virsh
             .feed(&["vol-create", &self.name, XML], &new.to_string())?;
-        self.volume(new.name)?.ok_or_else(|| {
+        let thing = Thing::Volume(&self.name, new.name);
+        let xml = self.virsh.dump_listed(thing)?.ok_or_else(|| {
             anyhow!(
                 "{}: volume {} vanished as soon as it was made; launch again",
                 self.virsh.uri(),
                 new.name
             )
-        })
+        })?;
+        Volume::read(&xml, new.name)
     }
 
     /// Makes a volume with a file's content. Cut short, it leaves a shorter one; failing, none.
@@ -226,9 +257,9 @@ impl Pool {
             ],
             patience,
         )?;
-        let volume = self
-            .volume(name)?
-            .with_context(|| format!("volume {name} has vanished"))?;
+        let xml = self.virsh.dump_listed(Thing::Volume(&self.name, name))?;
+        let xml = xml.with_context(|| format!("volume {name} has vanished"))?;
+        let volume = Volume::read(&xml, name)?;
         if volume.physical != size {
             bail!(
                 "volume {name} at {} holds {} bytes of {size}; launch again",
@@ -247,7 +278,7 @@ impl Pool {
                 .context("the state directory's path is not valid UTF-8")?,
         );
         self.virsh
-            .run(&[
+            .query(&[
                 "vol-download",
                 "--pool",
                 &self.name,
@@ -264,19 +295,18 @@ impl Pool {
     /// Removes a volume; fine if it is not there.
     pub fn delete(&self, name: &str) -> Result<()> {
         let delete = ["vol-delete", "--pool", &self.name, name];
-        self.virsh
-            .find(Thing::Volume(&self.name, name), &delete)
-            .map(drop)
+        self.virsh.remove(Thing::Volume(&self.name, name), &delete)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::libvirt::virsh::PATIENCE;
 
     #[test]
     fn only_pools_of_files() {
-        let pool = Pool::new(&Virsh::new("qemu:///system"), "vg0");
+        let pool = Pool::new(&Virsh::new("qemu:///system", PATIENCE), "vg0");
         let seen = |kind: &str| Seen {
             active: true,
             kind: kind.into(),

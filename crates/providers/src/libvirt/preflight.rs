@@ -1,19 +1,20 @@
 //! Can the hosts carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Accel, Firmware};
+use ha_cluster_file::cluster::{Accel, Firmware, Node};
 use ha_host_base::command::which;
 use indicatif::BinaryBytes;
 
 use super::Libvirt;
 use super::host::{Found, Host, has_firmware};
 use super::image;
-use super::node::Sources;
+use super::node::is_running;
+use super::sources::Sources;
+use super::survey::Survey;
 use super::virsh::PACKAGE;
-use super::xml::domain::Domain;
 use crate::finding::{bad, good};
 use crate::shared::host_facts;
-use crate::{Finding, Machine, Provider, address_probe};
+use crate::{Finding, address_probe};
 
 /// The remedy of faults that bring none.
 const RETRY: &str = "fix that, then launch again";
@@ -32,46 +33,66 @@ pub fn check_host(provider: &Libvirt) -> Result<Vec<Finding>> {
         Ok(sources) => good(format!("image {}", sources.base.path.display())),
         Err(error) => Finding::of_error(error, RETRY),
     }];
-    for host in provider.hosts.values() {
-        match host.virsh.run(&["uri"]) {
+    let surveys = provider.at_every_host(|host| Survey::make(provider, host));
+    let mut running = Vec::new();
+    for (host, survey) in surveys {
+        match survey {
             Err(error) => findings.push(Finding::of_error(&error, RETRY)),
-            Ok(_) => {
+            Ok(survey) => {
+                let at_host = provider.nodes_of(host).zip(&survey.domains);
+                running.extend(
+                    at_host
+                        .filter(|(_, found)| is_running(found))
+                        .map(|(n, _)| n),
+                );
                 findings.push(good(host.virsh.uri()));
-                findings.extend(check_capabilities(provider, host)?);
-                findings.extend(check_names(provider, host)?);
-                findings.extend(check_network(provider, host)?);
-                findings.push(check_memory(provider, host)?);
-                findings.push(check_pool(provider, host, sources.as_ref().ok())?);
+                findings.extend(judge_host(provider, host, &survey, sources.as_ref().ok())?);
             }
         }
     }
     if findings.iter().all(|f| f.ok) {
-        findings.extend(check_addresses(provider)?);
+        findings.extend(check_addresses(provider, &running)?);
     }
     Ok(findings)
 }
 
-/// Addresses that somebody else has, as far as this machine shares a segment with them. Those of nodes that run are theirs.
-fn check_addresses(provider: &Libvirt) -> Result<Vec<Finding>> {
-    let mut wanted = Vec::new();
-    for node in &provider.nodes {
-        if provider.state(node)? != Machine::Running {
-            wanted.push((node.address, format!("the address of {}", node.name)));
+fn judge_host(
+    provider: &Libvirt,
+    host: &Host,
+    survey: &Survey,
+    sources: Option<&Sources>,
+) -> Result<Vec<Finding>> {
+    let mut findings = judge_capabilities(provider, host, survey)?;
+    for found in &survey.domains {
+        if let Found::Foreign(unfit) = found {
+            findings.push(unfit.clone().into());
         }
     }
-    if wanted.len() == provider.nodes.len() {
+    let (wiring, network) = (&provider.wiring, survey.network.as_ref());
+    match wiring.faults(host, network, survey.network_active) {
+        none if none.is_empty() => findings.push(good("network")),
+        faults => findings.extend(faults.into_iter().map(Finding::from)),
+    }
+    findings.push(judge_memory(provider, host, survey));
+    findings.push(judge_pool(provider, host, survey, sources)?);
+    Ok(findings)
+}
+
+/// Addresses that somebody else has, as far as this machine shares a segment with them. Those of nodes that run are theirs.
+fn check_addresses(provider: &Libvirt, running: &[&Node]) -> Result<Vec<Finding>> {
+    let others = provider.nodes.iter().filter(|node| !running.contains(node));
+    let wanted = others.map(|node| (node.address, format!("the address of {}", node.name)));
+    let mut wanted: Vec<_> = wanted.collect();
+    if running.is_empty() {
         wanted.push((provider.vip, "the VIP".to_owned()));
     }
     address_probe::check_unused(&wanted)
 }
 
 /// Architecture, firmware, accelerator.
-fn check_capabilities(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
+fn judge_capabilities(provider: &Libvirt, host: &Host, survey: &Survey) -> Result<Vec<Finding>> {
     let (vm, uri) = (&provider.options.vm, host.virsh.uri());
-    let Some(capabilities) = host
-        .capabilities(vm.arch, "qemu")
-        .or_else(|| host.capabilities(vm.arch, "kvm"))
-    else {
+    let Some(capabilities) = &survey.capabilities else {
         let package = match vm.arch {
             ha_cluster_file::cluster::Arch::X86_64 => "qemu-system-x86",
             ha_cluster_file::cluster::Arch::Arm64 => "qemu-system-arm",
@@ -87,14 +108,14 @@ fn check_capabilities(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
         )]);
     };
     let mut findings = Vec::new();
-    if !has_firmware(&capabilities, vm.firmware)? {
+    if !has_firmware(capabilities, vm.firmware)? {
         debug_assert_eq!(vm.firmware, Firmware::Uefi);
         findings.push(bad(
             format!("libvirt at {uri} has no UEFI firmware for {}", vm.arch),
             "install it there (apt-get install ovmf, on arm64 qemu-efi-aarch64), or write `firmware: bios`",
         ));
     }
-    let kvm = host.accel(vm)?;
+    let kvm = host.judge_accel(vm, Some(capabilities))?;
     findings.push(match (kvm.works, vm.accel) {
         (false, Accel::Kvm) => bad(kvm.message, kvm.remedy),
         (false, Accel::Auto) => good(format!("TCG, some ten times slower: {}", kvm.message)),
@@ -103,81 +124,42 @@ fn check_capabilities(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn check_names(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
-    let mut findings = Vec::new();
-    for node in provider.nodes_of(host) {
-        if let Found::Foreign(unfit) = host.find(&node.name)? {
-            findings.push(unfit.into());
-        }
-    }
-    Ok(findings)
-}
-
-fn check_network(provider: &Libvirt, host: &Host) -> Result<Vec<Finding>> {
-    let faults = provider.wiring.look(host)?;
-    if faults.is_empty() {
-        return Ok(vec![good("network")]);
-    }
-    Ok(faults.into_iter().map(Finding::from).collect())
-}
-
-fn check_memory(provider: &Libvirt, host: &Host) -> Result<Finding> {
-    let free = free_memory(&host.virsh.run(&["nodememstats"])?);
-    let mut nodes = 0;
-    for node in provider.nodes_of(host) {
-        let runs = matches!(
-            host.find(&node.name)?,
-            Found::Ours(Domain { active: true, .. })
-        );
-        nodes += u64::from(!runs);
-    }
-    let place = format!(" at {}", host.virsh.uri());
-    Ok(host_facts::memory_finding(
-        free,
-        &place,
-        nodes,
+fn judge_memory(provider: &Libvirt, host: &Host, survey: &Survey) -> Finding {
+    let idle = survey.domains.iter().filter(|found| !is_running(found));
+    host_facts::memory_finding(
+        survey.free_memory,
+        &format!(" at {}", host.virsh.uri()),
+        idle.count() as u64,
         provider.options.vm.memory,
         SPARE_MEMORY,
-    ))
+    )
 }
 
-/// Bytes that can be had: what is free, and what only caches files.
-fn free_memory(stats: &str) -> u64 {
-    let kib = |name: &str| -> u64 {
-        let line = stats
-            .lines()
-            .find(|l| l.split(':').next().map(str::trim) == Some(name));
-        line.and_then(|l| l.split(':').nth(1)?.split_whitespace().next()?.parse().ok())
-            .unwrap_or(0)
-    };
-    (kib("free") + kib("buffers") + kib("cached")) * 1024
-}
-
-fn check_pool(provider: &Libvirt, host: &Host, sources: Option<&Sources>) -> Result<Finding> {
+fn judge_pool(
+    provider: &Libvirt,
+    host: &Host,
+    survey: &Survey,
+    sources: Option<&Sources>,
+) -> Result<Finding> {
     let name = host.pool.name();
-    let Some(seen) = host.pool.look()? else {
+    let Some(seen) = &survey.pool else {
         return Ok(good(format!("pool {name} to be made")));
     };
-    if let Some(unfit) = host.pool.unfit(&seen) {
+    if let Some(unfit) = host.pool.unfit(seen) {
         return Ok(unfit.into());
     }
     if !seen.active {
         return Ok(good(format!("pool {name} to be started")));
     }
-    let mut needed = 0;
-    for node in provider.nodes_of(host) {
-        needed += if host.find(&node.name)? == Found::Absent {
-            NODE_DISK
-        } else {
-            0
+    let new = survey.domains.iter().filter(|f| **f == Found::Absent);
+    let mut needed = NODE_DISK * new.count() as u64;
+    if let Some(sources) = sources.filter(|_| needed > 0) {
+        // Whether the host has the image already is asked only if that matters.
+        let all = sources.shared_size()?;
+        needed += match seen.available >= needed + all {
+            true => all,
+            false => image::bytes_to_send(host, &provider.machines, sources)?,
         };
-    }
-    for (what, file) in sources
-        .filter(|_| needed > 0)
-        .iter()
-        .flat_map(|s| s.shared())
-    {
-        needed += image::bytes_to_send(host, what, file)?;
     }
     let free = BinaryBytes(seen.available);
     Ok(if seen.available >= needed {
@@ -192,16 +174,4 @@ fn check_pool(provider: &Libvirt, host: &Host, sources: Option<&Sources>) -> Res
             "make room there, or name another pool with `pool: NAME`",
         )
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_that_can_be_had() {
-        let stats = "total  :             24684092 KiB\nfree   :                 1024 KiB\nbuffers:                 1024 KiB\n\
-                     cached :                 2048 KiB\n";
-        assert_eq!(free_memory(stats), 4 << 20);
-    }
 }

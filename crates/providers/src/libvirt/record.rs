@@ -74,16 +74,10 @@ impl Record {
         )
     }
 
-    /// A host that is to be used from now on; true: it is new here.
-    pub fn add(&mut self, host: Known) -> bool {
-        let known = self
-            .hosts
-            .iter()
-            .any(|h| (&h.uri, &h.pool) == (&host.uri, &host.pool));
-        if !known {
-            self.hosts.push(host);
-        }
-        !known
+    /// What is known of a pool at a host.
+    pub fn host(&self, uri: &str, pool: &str) -> Option<&Known> {
+        let mut hosts = self.hosts.iter();
+        hosts.find(|host| (host.uri.as_str(), host.pool.as_str()) == (uri, pool))
     }
 }
 
@@ -106,13 +100,9 @@ mod tests {
             pool: "default".into(),
             pool_made: true,
         };
-        assert!(
-            record.add(host.clone())
-                && !record.add(Known {
-                    pool_made: false,
-                    ..host
-                })
-        );
+        record.hosts.push(host.clone());
+        assert_eq!(record.host("qemu:///system", "default"), Some(&host));
+        assert_eq!(record.host("qemu:///system", "other"), None);
         record.save(&machines).unwrap();
         assert_eq!(Record::load(&machines).unwrap(), Some(record.clone()));
         assert_ne!(Record::new().state, record.state);

@@ -10,29 +10,30 @@ use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Node;
 
 use super::Libvirt;
-use super::host::{Found, Host};
+use super::host::Host;
 use super::names::VolumeRole;
 
 /// Events are to be seen soon; each look is a connection to the host.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Brings home a node's words for as long as this process lives, if its host keeps them. Once for each node.
-pub fn begin_relay(provider: &Libvirt, node: &Node) -> Result<()> {
+/// Brings home a node's words for as long as this process lives, if its host keeps them: events and console are the files at the
+/// host that they go to. Once for each node.
+pub fn begin_relay(
+    provider: &Libvirt,
+    node: &Node,
+    events: Option<&str>,
+    console: Option<&str>,
+) -> Result<()> {
     let host = provider.host(node)?;
-    let Found::Ours(domain) = host.find(&node.name)? else {
-        return Ok(());
-    };
-    let local = |path: &Option<String>, ours: &Path| path.as_deref().map(Path::new) == Some(ours);
-    if local(&domain.events, &provider.events_file(node))
-        && local(&domain.console, &provider.console_file(node))
-    {
+    let local = |path: Option<&str>, ours: &Path| path.map(Path::new) == Some(ours);
+    if local(events, &provider.events_file(node)) && local(console, &provider.console_file(node)) {
         return Ok(());
     }
     if !provider.relayed(&node.name) {
         return Ok(());
     }
     let relay = Relay {
-        host: Host::new(host.virsh.uri(), host.pool.name(), &host.names),
+        host: provider.host_at(host.virsh.uri(), host.pool.name()),
         node: node.name.clone(),
         files: [
             (VolumeRole::Events, provider.events_file(node)),

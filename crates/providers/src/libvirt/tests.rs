@@ -11,9 +11,16 @@ use crate::machine_tests::Evidence;
 use crate::vm::guest::{Agent, GuestTransport};
 use crate::vm::operator_machine;
 
+mod cuts;
 mod interrupted;
 mod lifecycle;
 mod ownership;
+mod stand_in;
+
+/// Tests that cut off calls of virsh take some of them, and every single one if this is `all` (`make test-libvirt-cuts`).
+fn every_cut() -> bool {
+    std::env::var("HA_CUTS").is_ok_and(|which| which == "all")
+}
 
 /// A cluster of two and its provider. What a failed test leaves goes with the operator machine.
 struct Fixture {
@@ -118,8 +125,21 @@ fn tiny() -> PathBuf {
     path
 }
 
+impl Libvirt {
+    /// With another deadline for each call.
+    fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        let hosts = self.hosts.values().map(|host| {
+            let uri = host.virsh.uri();
+            (uri.to_owned(), self.host_at(uri, host.pool.name()))
+        });
+        self.hosts = hosts.collect();
+        self
+    }
+}
+
 fn start_libvirtd() {
-    let script = "virsh -c qemu:///system list 2>/dev/null && exit; mkdir -p /var/log/libvirt /run/libvirt; virtlogd -d; libvirtd -d; \
+    let script = "virsh() { /usr/bin/virsh \"$@\"; }; virsh -c qemu:///system list 2>/dev/null && exit; mkdir -p /var/log/libvirt /run/libvirt; virtlogd -d; libvirtd -d; \
                   while ! virsh -c qemu:///system list 2>/dev/null; do sleep 0.1; done";
     let done = Command::new("sh")
         .args(["-c", script])
@@ -129,7 +149,7 @@ fn start_libvirtd() {
 }
 
 fn virsh(line: &str) -> String {
-    let output = Command::new("virsh")
+    let output = Command::new("/usr/bin/virsh")
         .args(["-q", "-c", "qemu:///system"])
         .args(line.split(' '))
         .output()

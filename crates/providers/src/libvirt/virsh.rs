@@ -1,34 +1,47 @@
 //! `virsh` as the client of one libvirt host: every call is a child process with a deadline. What it achieved is read from its
 //! exit code, from lists of names and from XML; its sentences are passed on to people and never read.
+//!
+//! virsh says the same of a thing that is not there and of a question that was lost. So a thing is absent only if a list that
+//! virsh could make does not name it.
 
-use std::io::ErrorKind;
-use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use ha_host_base::command::{self, Finished, which};
 use nix::sys::signal::Signal;
 
+use self::answers::Answers;
+use self::fault::{Door, VirshError, VirshErrorKind, probe_door};
+use crate::child_limits;
 use crate::finding::Unfit;
 
+mod answers;
+mod fault;
 #[cfg(test)]
 mod tests;
 
+pub use self::fault::is_refusal;
+
 /// A healthy daemon answers in a tenth of a second, one behind ssh and busy with a pool in a few.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Before a question is asked again: a daemon that is restarted, or an sshd that has too many guests, needs a moment.
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// Where Debian, Fedora and SUSE have it.
 pub const PACKAGE: &str = "apt-get install libvirt-clients (Fedora: libvirt-client)";
 /// Stands for the file in the arguments of [`Virsh::feed`].
 pub const XML: &str = "{xml}";
 /// Where the system's daemon listens: the old one, and the one for virtual machines where libvirt is modular.
 const SYSTEM_SOCKETS: [&str; 2] = ["/run/libvirt/virtqemud-sock", "/run/libvirt/libvirt-sock"];
+/// Questions in one call: what they answer together stays far below what is kept of a child's output.
+const AT_ONCE: usize = 100;
 
 #[derive(Debug, Clone)]
 pub struct Virsh {
     uri: String,
+    patience: Duration,
 }
 
 /// A thing of libvirt's, by its name.
@@ -41,47 +54,42 @@ pub enum Thing<'a> {
     Volume(&'a str, &'a str),
 }
 
-/// libvirt did not do what it was asked to.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{uri}: virsh {command}: {said}")]
-pub struct VirshError {
-    pub uri: String,
-    /// virsh's command and what it was about.
-    pub command: String,
-    pub said: String,
-    /// Why it failed, as far as that was found out without reading words.
-    pub kind: VirshErrorKind,
-}
+impl<'a> Thing<'a> {
+    pub fn name(self) -> &'a str {
+        match self {
+            Self::Domain(name) | Self::Network(name) | Self::Pool(name) => name,
+            Self::Volume(_, name) => name,
+        }
+    }
 
-/// Why a call of virsh failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum VirshErrorKind {
-    /// The host answers and refuses.
-    Refused,
-    /// The host cannot be reached.
-    Unreachable(Door),
-    /// The daemon or the connection to it ended in the middle.
-    CutOff,
-    /// No end within the deadline.
-    TimedOut(Duration),
-}
+    /// The command that shows it as XML.
+    pub fn dump(self) -> Vec<&'a str> {
+        match self {
+            Self::Domain(name) => vec!["dumpxml", name],
+            Self::Network(name) => vec!["net-dumpxml", name],
+            Self::Pool(name) => vec!["pool-dumpxml", name],
+            Self::Volume(pool, name) => vec!["vol-dumpxml", "--pool", pool, name],
+        }
+    }
 
-/// What stands before a daemon that cannot be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    Ssh,
-    /// Nobody listens.
-    NoDaemon,
-    /// This user may not connect, or may and is refused.
-    NotPermitted,
-    /// Another transport, or a user's own daemon.
-    Unknown,
+    /// The name of its XML element.
+    pub fn element(self) -> &'static str {
+        match self {
+            Self::Domain(_) => "domain",
+            Self::Network(_) => "network",
+            Self::Pool(_) => "pool",
+            Self::Volume(..) => "volume",
+        }
+    }
 }
 
 impl Virsh {
-    /// Talks to nobody yet.
-    pub fn new(uri: &str) -> Self {
-        Self { uri: uri.into() }
+    /// Talks to nobody yet. So long an answer is waited for.
+    pub fn new(uri: &str, patience: Duration) -> Self {
+        Self {
+            uri: uri.into(),
+            patience,
+        }
     }
 
     pub fn uri(&self) -> &str {
@@ -106,70 +114,146 @@ impl Virsh {
         path.ends_with("/session")
     }
 
-    /// Runs a command to its end and returns what it prints.
+    /// Runs a command to its end, once, and returns what it prints: one that changes something.
     pub fn run(&self, args: &[&str]) -> Result<String> {
-        self.run_within(args, PATIENCE)
+        self.run_within(args, self.patience)
     }
 
     /// The same with a deadline of its own.
     pub fn run_within(&self, args: &[&str], patience: Duration) -> Result<String> {
         let finished = self.finish(args, patience)?;
-        if finished.status.success() && finished.timed_out.is_none() {
+        if succeeded(&finished) {
             return Ok(finished.stdout);
         }
         Err(self.explain(args, &finished))
     }
 
-    /// A command about a thing; none if there is no such thing.
-    pub fn find(&self, thing: Thing<'_>, args: &[&str]) -> Result<Option<String>> {
-        match self.run(args) {
-            Ok(text) => Ok(Some(text)),
-            // If that cannot be found out either, the first fault is the one to tell.
-            Err(_) if self.exists(thing).is_ok_and(|exists| !exists) => Ok(None),
-            Err(error) => Err(error),
+    /// Asks something that changes nothing: once more, if no answer comes.
+    pub fn query(&self, args: &[&str]) -> Result<String> {
+        let first = self.finish(args, self.patience)?;
+        if succeeded(&first) {
+            return Ok(first.stdout);
         }
+        if first.timed_out.is_some() {
+            return Err(self.explain(args, &first));
+        }
+        std::thread::sleep(ASK_AGAIN);
+        self.run(args)
+    }
+
+    /// Asks many things in one call. virsh's exit code tells of the last one only, so what is missing among the answers may be
+    /// there or not.
+    pub fn query_many(&self, questions: &[Vec<&str>]) -> Result<Answers> {
+        // virsh takes its words apart by itself; names with quotes or spaces are asked for alone.
+        let plain = questions
+            .iter()
+            .filter(|words| words.iter().all(|w| is_plain(w)));
+        let plain: Vec<String> = plain.map(|words| words.join(" ")).collect();
+        let mut text = String::new();
+        for some in plain.chunks(AT_ONCE) {
+            text += &self.finish(&[&some.join("; ")], self.patience)?.stdout;
+        }
+        Ok(Answers::new(&text))
+    }
+
+    /// A thing's XML; none: a list does not name it.
+    pub fn dump(&self, thing: Thing<'_>) -> Result<Option<String>> {
+        if !self.exists(thing)? {
+            return Ok(None);
+        }
+        self.dump_listed(thing)
+    }
+
+    /// The same of a thing that a list has just named; none: another list does not, it went in between.
+    pub fn dump_listed(&self, thing: Thing<'_>) -> Result<Option<String>> {
+        match self.query(&thing.dump()) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if self.exists(thing)? => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// The same of many, in their order.
+    pub fn dump_all_listed(&self, things: &[Thing<'_>]) -> Result<Vec<Option<String>>> {
+        let answers = match things {
+            [] | [_] => Answers::default(),
+            many => {
+                let questions: Vec<_> = many.iter().map(|thing| thing.dump()).collect();
+                self.query_many(&questions)?
+            }
+        };
+        let dump = |thing: &Thing<'_>| match answers.document(thing.element(), thing.name()) {
+            Some(xml) => Ok(Some(xml.to_owned())),
+            None => self.dump_listed(*thing),
+        };
+        things.iter().map(dump).collect()
     }
 
     /// Whether there is such a thing.
     pub fn exists(&self, thing: Thing<'_>) -> Result<bool> {
-        let (all, name) = match thing {
-            Thing::Domain(name) => (self.names(&["list", "--all", "--name"])?, name),
-            Thing::Network(name) => (self.names(&["net-list", "--all", "--name"])?, name),
-            Thing::Pool(name) => (self.names(&["pool-list", "--all", "--name"])?, name),
-            Thing::Volume(pool, name) => {
+        let all = match thing {
+            Thing::Domain(_) => self.names(&["list", "--all", "--name"])?,
+            Thing::Network(_) => self.names(&["net-list", "--all", "--name"])?,
+            Thing::Pool(_) => self.names(&["pool-list", "--all", "--name"])?,
+            Thing::Volume(pool, _) => {
                 let volumes = self.volumes(pool)?.into_iter();
-                (volumes.map(|(name, _)| name).collect(), name)
+                volumes.map(|(name, _)| name).collect()
             }
         };
-        Ok(all.iter().any(|one| one == name))
+        Ok(all.iter().any(|one| one == thing.name()))
     }
 
     /// Whether a domain, network or pool is started; a volume never is.
     pub fn is_active(&self, thing: Thing<'_>) -> Result<bool> {
-        let (active, name) = match thing {
-            Thing::Domain(name) => (self.names(&["list", "--name"])?, name),
-            Thing::Network(name) => (self.names(&["net-list", "--name"])?, name),
-            Thing::Pool(name) => (self.names(&["pool-list", "--name"])?, name),
+        let active = match thing {
+            Thing::Domain(_) => self.names(&["list", "--name"])?,
+            Thing::Network(_) => self.names(&["net-list", "--name"])?,
+            Thing::Pool(_) => self.names(&["pool-list", "--name"])?,
             Thing::Volume(..) => return Ok(false),
         };
-        Ok(active.iter().any(|one| one == name))
+        Ok(active.iter().any(|one| one == thing.name()))
+    }
+
+    /// Starts a domain, network or pool; fine if it runs then, whoever started it.
+    pub fn start(&self, thing: Thing<'_>, args: &[&str]) -> Result<()> {
+        match self.run(args) {
+            Err(_) if self.is_active(thing).unwrap_or(false) => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
+    /// Removes a thing; fine if it is gone then, whoever removed it. If that cannot be found out, the first fault is the one to
+    /// tell.
+    pub fn remove(&self, thing: Thing<'_>, args: &[&str]) -> Result<()> {
+        match self.run(args) {
+            Err(_) if self.exists(thing).is_ok_and(|exists| !exists) => Ok(()),
+            done => done.map(drop),
+        }
     }
 
     /// The lines of a list with `--name`.
     pub fn names(&self, list: &[&str]) -> Result<Vec<String>> {
-        let text = self.run(list)?;
+        let text = self.query(list)?;
         let names = text.lines().map(str::trim).filter(|name| !name.is_empty());
         Ok(names.map(String::from).collect())
     }
 
-    /// Name and path of every volume of a pool; none if there is no pool.
+    /// Name and path of every volume of a pool, which must be started.
     pub fn volumes(&self, pool: &str) -> Result<Vec<(String, String)>> {
-        let text = self.find(Thing::Pool(pool), &["vol-list", pool])?;
-        Ok(text
-            .unwrap_or_default()
-            .lines()
-            .filter_map(volume_line)
-            .collect())
+        let text = self.query(&["vol-list", pool])?;
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        lines.map(|line| self.volume_line(line)).collect()
+    }
+
+    /// A line of `vol-list`: names may hold spaces, but no slash.
+    fn volume_line(&self, line: &str) -> Result<(String, String)> {
+        let Some(at) = line.find(" /") else {
+            bail!("{}: virsh vol-list shows no volume: {line}", self.uri);
+        };
+        Ok((
+            line[..at].trim().to_owned(),
+            line[at + 1..].trim_end().to_owned(),
+        ))
     }
 
     /// Feeds XML to a command that takes a file.
@@ -202,6 +286,7 @@ impl Virsh {
             // In a process group of its own nobody could answer ssh's questions at the terminal: they fail at once.
             .env("SSH_ASKPASS_REQUIRE", "force")
             .env("SSH_ASKPASS", "/bin/false");
+        let _slots = child_limits::slot_at_host(&self.uri);
         command::run_within(&mut command, "", patience)
     }
 
@@ -234,8 +319,8 @@ impl Virsh {
             return VirshErrorKind::CutOff;
         }
         let answers = self
-            .finish(&["uri"], PATIENCE)
-            .is_ok_and(|asked| asked.status.success());
+            .finish(&["uri"], self.patience)
+            .is_ok_and(|asked| succeeded(&asked));
         if answers {
             return VirshErrorKind::Refused;
         }
@@ -249,65 +334,12 @@ impl Virsh {
     }
 }
 
-impl VirshError {
-    fn unfit(&self) -> Option<Unfit> {
-        let uri = &self.uri;
-        let lost = |remedy: String| {
-            let message = format!("libvirt at {uri} cannot be reached: {}", self.said);
-            Some(Unfit::new(message, remedy))
-        };
-        let again = format!("once `virsh -c {uri} list` works again, launch again: it goes on");
-        match self.kind {
-            VirshErrorKind::Refused => None,
-            VirshErrorKind::TimedOut(after) => Some(Unfit::new(
-                format!(
-                    "{uri}: virsh {} did not end within {} s",
-                    self.command,
-                    after.as_secs()
-                ),
-                format!("is the host overloaded or cut off? {again}"),
-            )),
-            VirshErrorKind::CutOff => Some(Unfit::new(
-                format!("the connection to libvirt at {uri} ended in the middle of an answer"),
-                again,
-            )),
-            VirshErrorKind::Unreachable(Door::Unknown) => lost(again),
-            VirshErrorKind::Unreachable(Door::Ssh) => lost(format!(
-                "`virsh -c {uri} list` must work without asking: install ssh, put your key there, accept the host's key"
-            )),
-            VirshErrorKind::Unreachable(Door::NotPermitted) => lost(
-                "you may not use the system's libvirt: `sudo usermod -aG libvirt $USER`, then log in anew (`id` shows the group); \
-                 without a group libvirt: a polkit rule for org.libvirt.unix.manage"
-                    .into(),
-            ),
-            VirshErrorKind::Unreachable(Door::NoDaemon) => lost(
-                "the daemon does not run: `sudo systemctl enable --now libvirtd` (or virtqemud.socket, virtnetworkd.socket and \
-                 virtstoraged.socket where libvirt is modular); not installed: `apt-get install libvirt-daemon-system`"
-                    .into(),
-            ),
-        }
-    }
+fn succeeded(finished: &Finished) -> bool {
+    finished.status.success() && finished.timed_out.is_none()
 }
 
-/// What stands before a local daemon that listens at one of these sockets and was not reached.
-fn probe_door(sockets: &[&Path]) -> Door {
-    let there = sockets.iter().map(UnixStream::connect);
-    let mut doors = there.map(|connected| match connected {
-        // It listens and lets everybody in; then it asks polkit, or who we are.
-        Ok(_) => Door::NotPermitted,
-        Err(error) if error.kind() == ErrorKind::PermissionDenied => Door::NotPermitted,
-        Err(_) => Door::NoDaemon,
-    });
-    doors
-        .find(|door| *door == Door::NotPermitted)
-        .unwrap_or(Door::NoDaemon)
-}
-
-/// A line of `vol-list`: names may hold spaces, but no slash.
-fn volume_line(line: &str) -> Option<(String, String)> {
-    let at = line.find(" /")?;
-    Some((
-        line[..at].trim().to_owned(),
-        line[at + 1..].trim_end().to_owned(),
-    ))
+/// Whether virsh takes a word as it stands.
+fn is_plain(word: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    !word.is_empty() && word.chars().all(plain)
 }

@@ -45,10 +45,21 @@ fn a_launch_that_was_cut_off_goes_on() {
             second.ensure(node, &world.ignition()).unwrap(),
             Made::PoweredOn
         );
-        // A domain that somebody removed: its disk is nobody's, the node is made anew.
+        // A domain that somebody undefined, perhaps to define it anew: its disk is still the node's.
+        let disk = || {
+            let path = virsh("vol-list default")
+                .split_whitespace()
+                .find_map(|word| {
+                    let path = Path::new(word);
+                    (word.starts_with('/') && word.ends_with(".qcow2")).then(|| path.to_owned())
+                });
+            std::os::unix::fs::MetadataExt::ino(&path.unwrap().metadata().unwrap())
+        };
+        let before = disk();
         virsh("destroy t-one");
         virsh("undefine t-one");
-        assert_eq!(second.ensure(node, &world.ignition()).unwrap(), NEW);
+        let again = second.ensure(node, &world.ignition()).unwrap();
+        assert_eq!((again, disk()), (Made::PoweredOn, before));
         second.destroy().unwrap();
         assert_eq!(everything(), "default");
     });

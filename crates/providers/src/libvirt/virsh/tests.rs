@@ -4,7 +4,10 @@ use super::*;
 
 #[test]
 fn local_and_session() {
-    let is = |uri: &str| (Virsh::new(uri).is_local(), Virsh::new(uri).is_session());
+    let is = |uri: &str| {
+        let virsh = Virsh::new(uri, PATIENCE);
+        (virsh.is_local(), virsh.is_session())
+    };
     assert_eq!(is("qemu:///system"), (true, false));
     assert_eq!(is("qemu:///session"), (true, true));
     assert_eq!(is("qemu+unix:///system?socket=/run/x"), (true, false));
@@ -19,12 +22,13 @@ fn local_and_session() {
 #[test]
 fn lists_of_volumes() {
     let line = " my disk.qcow2   /var/lib/my images/my disk.qcow2";
-    let (name, path) = volume_line(line).unwrap();
+    let virsh = Virsh::new("qemu:///system", PATIENCE);
+    let (name, path) = virsh.volume_line(line).unwrap();
     assert_eq!(
         (name.as_str(), path.as_str()),
         ("my disk.qcow2", "/var/lib/my images/my disk.qcow2")
     );
-    assert_eq!(volume_line("------"), None);
+    assert!(virsh.volume_line("------").is_err(), "never taken for none");
 }
 
 #[test]
@@ -81,21 +85,41 @@ fn faults_that_everybody_meets_have_a_remedy() {
 #[ignore = "needs HA_OPERATOR"]
 fn the_real_virsh_finds_what_is_there_and_nothing_else() {
     crate::vm::operator_machine::inside(false, || {
-        let virsh = Virsh::new("test:///default");
-        let domain = |name| virsh.find(Thing::Domain(name), &["dumpxml", name]).unwrap();
+        let virsh = Virsh::new("test:///default", PATIENCE);
+        let domain = |name| virsh.dump(Thing::Domain(name)).unwrap();
         assert!(domain("test").unwrap().contains("<name>test</name>"));
         assert_eq!(domain("nope"), None);
         assert!(virsh.is_active(Thing::Domain("test")).unwrap());
         assert!(virsh.is_active(Thing::Network("default")).unwrap());
         assert!(virsh.is_active(Thing::Pool("default-pool")).unwrap());
-        assert_eq!(virsh.volumes("nope").unwrap(), []);
+        assert!(virsh.volumes("nope").is_err());
         let volume = Thing::Volume("default-pool", "nope");
-        let dump = ["vol-dumpxml", "--pool", "default-pool", "nope"];
-        assert_eq!(virsh.find(volume, &dump).unwrap(), None);
-        let refused = virsh.find(Thing::Domain("test"), &["dumpxml", "test", "--no-such"]);
+        assert_eq!(virsh.dump(volume).unwrap(), None);
+        let many = [
+            Thing::Domain("test"),
+            Thing::Domain("nope"),
+            Thing::Network("default"),
+            Thing::Pool("default-pool"),
+        ];
+        let names = virsh
+            .dump_all_listed(&many)
+            .unwrap()
+            .into_iter()
+            .map(|xml| {
+                let xml = xml?;
+                let document = roxmltree::Document::parse(&xml).unwrap();
+                let name = document.descendants().find(|n| n.has_tag_name("name"));
+                Some(name?.text()?.to_owned())
+            });
+        let known = ["test", "default", "default-pool"].map(|name| Some(name.to_owned()));
+        let [domain, network, pool] = known;
+        assert_eq!(names.collect::<Vec<_>>(), [domain, None, network, pool]);
+        let refused = virsh.query(&["dumpxml", "test", "--no-such"]);
         let refused = refused.unwrap_err().downcast::<VirshError>().unwrap();
         assert_eq!(refused.kind, VirshErrorKind::Refused);
-        let gone = Virsh::new("qemu:///system").run(&["list"]).unwrap_err();
+        let gone = Virsh::new("qemu:///system", PATIENCE)
+            .run(&["list"])
+            .unwrap_err();
         let gone = gone.downcast::<Unfit>().unwrap();
         assert!(gone.remedy.contains("the daemon does not run"), "{gone}");
     });

@@ -58,6 +58,8 @@ pub struct Volume {
     pub path: String,
     /// How long its file is, in bytes.
     pub physical: u64,
+    /// `qcow2`, `raw`, ... as libvirt reads it from the file.
+    pub format: String,
     /// What it lies over.
     pub backing: Option<String>,
 }
@@ -82,11 +84,18 @@ impl Volume {
                 .parse()
                 .ok()
         };
+        let target = root.children().find(|n| n.has_tag_name("target"));
+        let format = target
+            .and_then(|n| n.children().find(|n| n.has_tag_name("format")))
+            .and_then(|n| n.attribute("type"));
         Ok(Self {
             path: child("target", "path")
                 .with_context(|| format!("libvirt's XML of {what} has no path"))?,
             // Since libvirt 1.2.17; a file without holes allocates no less.
-            physical: size("physical").or_else(|| size("allocation")).unwrap_or(0),
+            physical: size("physical")
+                .or_else(|| size("allocation"))
+                .with_context(|| format!("libvirt's XML of {what} has no size"))?,
+            format: format.unwrap_or_default().to_owned(),
             backing: child("backingStore", "path"),
         })
     }
@@ -127,8 +136,11 @@ mod tests {
             Volume {
                 path: "/p/x".into(),
                 physical: 1414,
+                format: "qcow2".into(),
                 backing: Some("/p/base".into())
             }
         );
+        let sizeless = Volume::read("<volume><target><path>/p/x</path></target></volume>", "x");
+        assert!(sizeless.is_err(), "never taken for an empty one");
     }
 }

@@ -1,0 +1,223 @@
+//! A real libvirtd that is killed, hangs or answers nonsense in the middle of a launch and of a destroy: at some of their calls,
+//! or at every single one (`HA_CUTS=all`). Nobody's machine is lost, and what was cut off is finished by the next.
+
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::time::Duration;
+
+use super::*;
+
+/// What happens to the daemon or its answer.
+const HOWS: [&str; 6] = [
+    "killed",
+    "killed-after",
+    "hung",
+    "lost",
+    "nonsense",
+    "silent",
+];
+/// So long a daemon that hangs is waited for.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// A stranger's cluster that runs, and ours, behind a virsh that can be cut off.
+struct World {
+    stranger: Fixture,
+    ours: Fixture,
+    /// All that libvirt has while ours is not there.
+    before: String,
+    whole: Vec<String>,
+}
+
+impl World {
+    fn new() -> Self {
+        install_cutter();
+        let bridge = ["link", "add", "br9", "type", "bridge"];
+        assert!(Command::new("ip").args(bridge).status().unwrap().success());
+        let mut stranger = Fixture::tiny(", network: {bridge: br9}");
+        stranger.cluster.name = "u".into();
+        stranger.provider = provider(&stranger.cluster, stranger.dir.path());
+        stranger.provider.prepare().unwrap();
+        stranger.ensure(0).unwrap();
+        // Ours is made from another image, so that the end of it can be seen.
+        let image = operator_machine::shared().join("other.img");
+        let mut bytes = std::fs::read(tiny()).unwrap();
+        bytes.extend([0; 512]);
+        std::fs::write(&image, bytes).unwrap();
+        let ours = Fixture::new(&format!("{{path: {}}}", image.display()), "");
+        let mut world = Self {
+            stranger,
+            ours,
+            before: everything(),
+            whole: Vec::new(),
+        };
+        world.whole = machine("u-one");
+        world
+    }
+
+    fn ours(&self) -> Libvirt {
+        provider(&self.ours.cluster, self.ours.dir.path()).with_patience(PATIENCE)
+    }
+
+    fn launch(&self, nodes: usize) -> Result<()> {
+        let provider = self.ours();
+        provider.preflight()?;
+        provider.prepare()?;
+        for node in &self.ours.cluster.nodes[..nodes] {
+            provider.ensure(node, &self.ours.ignition())?;
+        }
+        Ok(())
+    }
+
+    fn assert_stranger_is_whole(&self, when: &str) {
+        assert_eq!(machine("u-one"), self.whole, "{when}");
+        let state = self.stranger.provider.state(self.stranger.node(0)).unwrap();
+        assert_eq!(state, Machine::Running, "{when}");
+        let kept = |thing: &&str| everything().split_whitespace().any(|there| there == *thing);
+        let lost: Vec<&str> = self
+            .before
+            .split_whitespace()
+            .filter(|t| !kept(t))
+            .collect();
+        assert_eq!(lost, [""; 0], "{when}");
+    }
+}
+
+/// The process of a machine, and which files its disks are.
+fn machine(domain: &str) -> Vec<String> {
+    let pid = std::fs::read_to_string(format!("/run/libvirt/qemu/{domain}.pid")).unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
+    assert!(stat.contains("(qemu-system"), "{stat}");
+    let disks = virsh(&format!("domblklist {domain}"));
+    let paths = disks
+        .split_whitespace()
+        .filter(|word| word.starts_with('/'));
+    let files = paths.map(|p| format!("{p} {}", std::fs::metadata(p).unwrap().ino()));
+    std::iter::once(pid).chain(files).collect()
+}
+
+fn install_cutter() {
+    let program = Path::new("/usr/sbin/virsh");
+    std::fs::create_dir_all("/run/cuts").unwrap();
+    cut(0, "whole");
+    std::fs::write(program, include_str!("virsh-cut.sh")).unwrap();
+    std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).unwrap();
+}
+
+fn cut(at: usize, how: &str) {
+    for (file, text) in [
+        ("n", "0".into()),
+        ("calls", String::new()),
+        ("cut", format!("{at} {how}\n")),
+    ] {
+        std::fs::write(Path::new("/run/cuts").join(file), text).unwrap();
+    }
+}
+
+fn heal() {
+    cut(0, "whole");
+    let pid = std::fs::read_to_string("/run/libvirtd.pid").unwrap();
+    // It may be dead; then it is started.
+    let _ = Command::new("kill").args(["-CONT", pid.trim()]).output();
+    start_libvirtd();
+}
+
+fn calls() -> Vec<String> {
+    let text = std::fs::read_to_string("/run/cuts/calls").unwrap();
+    text.lines().map(String::from).collect()
+}
+
+/// Which calls are cut off, and how: all of both, or so many of them, spread evenly.
+fn cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
+    if every_cut() {
+        let all = (1..=whole).flat_map(|at| HOWS.map(|how| (at, how)));
+        return all.collect();
+    }
+    let spread = (0..some).map(|i| (1 + i * (whole - 1) / (some - 1), HOWS[i % HOWS.len()]));
+    spread.collect()
+}
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn a_launch_that_is_cut_off_at_a_call() {
+    operator_machine::inside(true, || {
+        let world = World::new();
+        cut(0, "whole");
+        world.launch(1).unwrap();
+        let whole = calls().len();
+        world.ours().destroy().unwrap();
+        assert_eq!(everything(), world.before);
+        for (at, how) in cuts(whole, 7) {
+            cut(at, how);
+            let launched = world.launch(1);
+            let when = format!("{how} at {at}: {launched:?} {:#?}", calls());
+            heal();
+            world.assert_stranger_is_whole(&when);
+            world.launch(1).unwrap_or_else(|e| panic!("{when}: {e:#}"));
+            let state = world.ours().state(world.ours.node(0)).unwrap();
+            assert_eq!(state, Machine::Running, "{when}");
+            world.ours().destroy().unwrap();
+            assert_eq!(everything(), world.before, "{when}");
+            world.assert_stranger_is_whole(&when);
+            println!("{how} at {at} of {whole}: launched again");
+        }
+    });
+}
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
+    operator_machine::inside(true, || {
+        let world = World::new();
+        world.launch(2).unwrap();
+        let both = || [machine("t-one"), machine("t-two")];
+        let running = both();
+        cut(0, "whole");
+        world.launch(2).unwrap();
+        for (at, how) in cuts(calls().len(), 6) {
+            cut(at, how);
+            let launched = world.launch(2);
+            let when = format!("{how} at {at}: {launched:?} {:#?}", calls());
+            heal();
+            assert_eq!(both(), running, "{when}");
+            world.assert_stranger_is_whole(&when);
+        }
+        world.launch(2).unwrap();
+        assert_eq!(both(), running);
+        world.ours().destroy().unwrap();
+        assert_eq!(everything(), world.before);
+    });
+}
+
+#[test]
+#[ignore = "needs root and HA_OPERATOR"]
+fn a_destroy_that_is_cut_off_at_a_call() {
+    operator_machine::inside(true, || {
+        let world = World::new();
+        world.launch(2).unwrap();
+        cut(0, "whole");
+        world.ours().destroy().unwrap();
+        let whole = calls().len();
+        assert_eq!(everything(), world.before);
+        for (at, how) in cuts(whole, 6) {
+            world.launch(2).unwrap();
+            cut(at, how);
+            let destroyed = world.ours().destroy();
+            let when = format!("{how} at {at}: {destroyed:?} {:#?}", calls());
+            heal();
+            world.assert_stranger_is_whole(&when);
+            match destroyed {
+                Ok(()) => assert_eq!(everything(), world.before, "{when}"),
+                Err(_) => assert!(
+                    world.ours().machines.join("libvirt.json").exists(),
+                    "{when}"
+                ),
+            }
+            world
+                .ours()
+                .destroy()
+                .unwrap_or_else(|e| panic!("{when}: {e:#}"));
+            assert_eq!(everything(), world.before, "{when}");
+            world.assert_stranger_is_whole(&when);
+            println!("{how} at {at} of {whole}: destroyed");
+        }
+    });
+}

@@ -1,0 +1,174 @@
+//! No answer that is lost, and none that makes no sense, costs a machine.
+
+use super::*;
+
+/// How an answer goes wrong.
+const HOWS: [&str; 4] = ["refused", "lost", "silent", "nonsense"];
+
+#[test]
+fn a_node_that_runs_is_only_looked_at() {
+    with_stand_in(|| {
+        let world = World::running();
+        world.heal();
+        assert_eq!(world.ensure().unwrap(), Made::Running);
+        let whole = world.calls().len();
+        assert_eq!(world.first_change(), None, "{:?}", world.calls());
+        for how in HOWS {
+            for (after, count) in (0..whole + 2).flat_map(|at| [(at, 1), (at, 2)]) {
+                world.cut(after, count, how);
+                let made = world.ensure();
+                let calls = world.calls();
+                assert_eq!(
+                    world.first_change(),
+                    None,
+                    "{after} {count} {how}: {made:?} {calls:?}"
+                );
+            }
+        }
+        world.heal();
+        assert_eq!(
+            (world.ensure().unwrap(), world.data().as_str()),
+            (Made::Running, "the node's data")
+        );
+        world.stranger_is_whole();
+    });
+}
+
+#[test]
+fn a_disk_whose_domain_was_undefined_gets_a_domain_again() {
+    with_stand_in(|| {
+        let world = World::running();
+        for part in ["dom", "run"] {
+            std::fs::remove_file(world.host.join(part).join("t-one")).unwrap();
+        }
+        assert_eq!(world.launch().unwrap(), Made::PoweredOn);
+        assert_eq!(world.data(), "the node's data");
+        assert!(world.host.join("run/t-one").exists());
+    });
+}
+
+#[test]
+fn a_disk_that_is_none_is_an_error_that_names_the_way() {
+    with_stand_in(|| {
+        let world = World::running();
+        for part in ["dom", "run"] {
+            std::fs::remove_file(world.host.join(part).join("t-one")).unwrap();
+        }
+        let disk = world.disk();
+        std::fs::write(&disk, vec![1; 1 << 20]).unwrap();
+        let meta = world.host.join("meta").join(disk.file_name().unwrap());
+        std::fs::write(meta, "raw -\n").unwrap();
+        let error = world.launch().unwrap_err();
+        let unfit = error.downcast_ref::<crate::Unfit>().unwrap();
+        assert!(unfit.remedy.contains("ha-host remake t one"), "{unfit}");
+        assert_eq!(world.data().len(), 1 << 20);
+    });
+}
+
+/// Every place where a launch can be cut off; ordinarily every eighth, as all of them take minutes.
+#[test]
+fn a_launch_with_a_lost_answer_is_finished_by_the_next() {
+    with_stand_in(|| launches(if every_cut() { 1 } else { 8 }));
+}
+
+fn launches(step: usize) {
+    let world = World::new();
+    world.heal();
+    world.launch().unwrap();
+    let whole = world.calls().len();
+    for (at, after) in (0..whole).step_by(step).enumerate() {
+        let hows = if step == 1 {
+            &HOWS[..]
+        } else {
+            &HOWS[at % 4..=at % 4]
+        };
+        for how in hows {
+            let world = World::new();
+            world.cut(after, 1, how);
+            let made = world.launch();
+            let calls = world.calls();
+            world.stranger_is_whole();
+            world.heal();
+            world
+                .launch()
+                .unwrap_or_else(|e| panic!("{after} {how}: {made:?} {calls:#?}: {e:#}"));
+            assert!(
+                world.host.join("run/t-one").exists(),
+                "{after} {how}: {calls:#?}"
+            );
+            world.stranger_is_whole();
+            world.heal();
+            world.destroy().unwrap();
+            assert_eq!(world.ours(), [""; 0], "{after} {how}: {calls:#?}");
+            world.stranger_is_whole();
+        }
+    }
+}
+
+/// Likewise; an answer that lists nothing is the one that misleads.
+#[test]
+fn a_destroy_that_says_it_is_done_has_left_nothing() {
+    with_stand_in(|| {
+        if every_cut() {
+            destroys(&HOWS, 2, 1);
+        } else {
+            destroys(&["silent"], 1, 8);
+        }
+    });
+}
+
+fn destroys(hows: &[&str], longest: usize, step: usize) {
+    let world = World::running();
+    world.heal();
+    world.destroy().unwrap();
+    let whole = world.calls().len();
+    assert_eq!(world.ours(), [""; 0]);
+    for how in hows {
+        for (after, count) in cuts_of(whole, longest, step) {
+            let world = World::running();
+            world.cut(after, count, how);
+            let done = world.destroy();
+            let (calls, record) = (world.calls(), world.provider.machines.join("libvirt.json"));
+            world.stranger_is_whole();
+            match done {
+                Ok(()) => assert_eq!(world.ours(), [""; 0], "{after} {count} {how}: {calls:#?}"),
+                Err(_) => assert!(record.exists(), "{after} {count} {how}: {calls:#?}"),
+            }
+            world.heal();
+            world.destroy().unwrap();
+            assert_eq!(world.ours(), [""; 0], "{after} {count} {how}: {calls:#?}");
+            world.stranger_is_whole();
+        }
+    }
+}
+
+/// After how many calls an answer goes wrong, and how many do.
+fn cuts_of(whole: usize, longest: usize, step: usize) -> Vec<(usize, usize)> {
+    let places = (0..whole).step_by(step);
+    let cuts = places.flat_map(|at| (1..=longest).map(move |count| (at, count)));
+    cuts.collect()
+}
+
+/// Two hosts: the first one does not answer.
+#[test]
+fn one_host_that_fails_does_not_stop_the_others() {
+    with_stand_in(|| {
+        let world = World::running();
+        let machines = &world.provider.machines;
+        let mut record = Record::load(machines).unwrap().unwrap();
+        let known = record.hosts[0].clone();
+        record.hosts.insert(
+            0,
+            Known {
+                uri: "qemu+ssh://dead/system".into(),
+                ..known
+            },
+        );
+        record.save(machines).unwrap();
+        // All that the first host is asked fails; the stand-in is the same for both.
+        world.cut(0, 3, "refused");
+        assert!(world.destroy().is_err());
+        assert_eq!(world.ours(), [""; 0]);
+        assert!(machines.join("libvirt.json").exists());
+    });
+}
