@@ -13,6 +13,8 @@ use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Ide
 mod view;
 
 pub use view::ClusterView;
+#[cfg(test)]
+pub use view::NodeView;
 
 use crate::pki::Pki;
 use ha_providers::Provider;
