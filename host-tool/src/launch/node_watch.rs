@@ -36,7 +36,7 @@ impl NodeWatch {
     pub fn new(node: &Node, provider: &dyn Provider, now: Instant) -> Self {
         let mut progress = NodeProgress::new(node, now);
         let mut events = EventTail::new(provider.events(node));
-        let gave_up = progress.replay(&events.poll_all(), now);
+        let gave_up = progress.replay(&events.poll_history(), now);
         Self {
             node: node.clone(),
             progress,
