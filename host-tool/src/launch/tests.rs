@@ -8,7 +8,7 @@ use ha_test_support::cluster;
 
 use super::*;
 
-mod fake;
+pub(super) mod fake;
 
 use fake::{FakeProvider, GAVE_UP, Gate, TestEnv};
 

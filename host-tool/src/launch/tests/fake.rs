@@ -24,6 +24,8 @@ pub struct FakeProvider {
     pub says: &'static str,
     pub console: &'static str,
     pub deaf: bool,
+    /// Whoever asks a node waits.
+    pub hangs: bool,
     pub gate: Option<Gate>,
     pub calls: Mutex<Vec<String>>,
 }
@@ -81,6 +83,11 @@ impl Provider for FakeProvider {
         self.note(&format!("exec {} {}", node.name, argv.join(" ")));
         if self.deaf {
             bail!("nobody there answers");
+        }
+        if self.hangs {
+            let mut command = Command::new("sleep");
+            command.arg("1000");
+            return Ok(command);
         }
         if argv[0] == "systemctl" {
             // The agent begins anew and gives up anew.
@@ -155,6 +162,7 @@ impl TestEnv {
             says: "",
             console: "",
             deaf: false,
+            hangs: false,
             gate: None,
             calls,
         }
