@@ -14,6 +14,8 @@ mod membership;
 mod view;
 
 pub use view::ClusterView;
+#[cfg(test)]
+pub use view::NodeView;
 
 use crate::pki::Pki;
 use ha_providers::Provider;

@@ -8,7 +8,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ha_host_base::text::duration;
 
-const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 bad input (nothing was written), 3 timed out, 130 interrupted.";
+const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 bad input (nothing was written), 3 timed out, 130 interrupted.\n\
+                     Ctrl-C, SIGTERM and SIGHUP end every command within a second; launch and destroy go on when run again.";
 
 /// Makes a highly available Kubernetes cluster of Flatcar machines from one cluster.yaml.
 #[derive(Debug, Parser)]
@@ -87,6 +88,9 @@ pub struct New {
 pub struct Check {
     /// The cluster file
     pub file: PathBuf,
+    /// One JSON object instead of text: whether it is good, and every fault with its place
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Write one Ignition config per node.
@@ -111,7 +115,7 @@ pub struct Render {
 pub struct Launch {
     /// The cluster file
     pub file: PathBuf,
-    /// How long to wait for the whole cluster: 90s, 15m, 1h30m
+    /// How long all of it may take, downloads included: 90s, 15m, 1h30m
     #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
     pub timeout: Duration,
     /// How many machines to make at a time [default: one per processor, at least 4]

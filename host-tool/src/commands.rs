@@ -24,10 +24,12 @@ use crate::progress;
 use crate::source::{self, Source};
 use crate::state::{ClusterDir, StateRoot};
 use ha_host_base::exit::{Exit, Stop};
+use ha_host_base::signals;
 use ha_providers::{self, Provider};
 
 /// Does what the command line says.
 pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
+    take_signals(&cli.verb)?;
     let root = || {
         let root = StateRoot::new(cli.state_dir.as_deref())?;
         if let Some(warning) = root.check_place()? {
@@ -38,7 +40,7 @@ pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
     let done = |result: Result<()>| result.map(|()| Exit::Done.into());
     match &cli.verb {
         Verb::New(args) => done(new::run(args)),
-        Verb::Check(args) => done(check::run(args)),
+        Verb::Check(args) => check::run(args).map(Into::into),
         Verb::Render(args) => done(render::run(args, &root()?)),
         Verb::Launch(args) => launch::run(args, &root()?).map(Into::into),
         Verb::Status(args) => status::run(args, &root()?).map(Into::into),
@@ -56,6 +58,14 @@ pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
         Verb::GuestExec(args) => guest_exec::run(args),
         Verb::QemuFilter => done(ha_providers::qemu::filter::carry_frames()),
         Verb::NspawnKeeper(args) => done(ha_providers::nspawn::keeper::run(&args.args)),
+    }
+}
+
+/// Every verb ends on a signal, but those that stay in the background, and the one that has a command in a machine to end first.
+fn take_signals(verb: &Verb) -> Result<()> {
+    match verb {
+        Verb::QemuFilter | Verb::NspawnKeeper(_) | Verb::GuestExec(_) => Ok(()),
+        _ => signals::end_on_signals(),
     }
 }
 

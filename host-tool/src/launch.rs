@@ -121,6 +121,7 @@ impl<'a> Launch<'a> {
             report.tell(&LaunchEvent::Ended(&End::AlreadyReady(self.summary())));
             return Ok(Exit::Done);
         }
+        report.tell(&LaunchEvent::StepBegun("image"));
         if let Some(vm) = cluster.provider.vm() {
             obtain_image(vm, report)?;
         }
@@ -165,10 +166,12 @@ impl<'a> Launch<'a> {
         operator.keep(store.path())?;
         self.prepare_configs(store, &pki, report)?;
         state::record_life(store, state::ClusterLife::Launching)?;
+        report.tell(&LaunchEvent::StepBegun("assets"));
         let bar = &mut *report.download_bar();
         if let Some(packed) = assets::pack_disk(store.path(), cluster, &operator.sysexts, bar)? {
             report.tell(&LaunchEvent::StepDone("assets", &packed.facts()));
         }
+        report.tell(&LaunchEvent::StepBegun("provider"));
         provider.prepare()?;
         store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, provider))?;
         Ok(pki)
@@ -323,6 +326,7 @@ fn provider_of(cluster: &Cluster, dir: &ClusterDir) -> Result<Box<dyn Provider>>
 }
 
 fn check_host(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
+    report.tell(&LaunchEvent::StepBegun("preflight"));
     let findings = provider.preflight()?;
     let (good, bad): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| f.ok);
     if bad.is_empty() {

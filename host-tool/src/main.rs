@@ -6,6 +6,15 @@
     missing_docs,
     reason = "a program's documentation is read where it is written: names speak, comments say why"
 )]
+#![deny(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "they panic when nobody reads any more; see below"
+)]
+
+// In place of the standard library's in this whole program: a closed pipe ends no launch.
+#[macro_use(print, println, eprintln)]
+extern crate ha_host_base;
 
 use std::process::ExitCode;
 
@@ -39,8 +48,5 @@ mod state;
 mod testing;
 
 fn main() -> ExitCode {
-    match commands::run_verb(&cli::parse_arguments()) {
-        Ok(code) => code,
-        Err(error) => ha_host_base::exit::report(&error).into(),
-    }
+    ha_host_base::exit::finish(commands::run_verb(&cli::parse_arguments()))
 }

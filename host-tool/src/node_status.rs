@@ -1,6 +1,8 @@
 //! What the nodes say about themselves, asked through the provider: works before their network does.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{Cluster, Node};
@@ -11,8 +13,22 @@ use ha_wire::format::FormatError;
 use ha_wire::paths;
 use ha_wire::status::Status;
 
-/// Reading something small takes milliseconds; a node that hangs must not hold up the others.
-const READ: Duration = Duration::from_secs(3);
+/// How questions to several nodes are asked.
+#[derive(Debug, Clone, Copy)]
+struct Asking {
+    /// So many at a time: each is a few processes of this machine.
+    at_a_time: usize,
+    /// For one node: reading something small takes milliseconds, and one that hangs must not hold up the others.
+    each: Duration,
+    /// For all of them: people wait.
+    all: Duration,
+}
+
+const ASKING: Asking = Asking {
+    at_a_time: 8,
+    each: Duration::from_secs(3),
+    all: Duration::from_secs(8),
+};
 
 /// What a node says about itself.
 #[derive(Debug)]
@@ -56,20 +72,53 @@ pub fn run_on_node(
         .with_context(|| format!("`{}` on {}", argv.join(" "), node.name))
 }
 
-/// Every node's own status, asked side by side, in the order of the nodes.
+impl Asking {
+    /// Asks every node, and gives each question the time it has. In the order of the nodes; none: it was not asked in time.
+    fn ask<T: Send>(
+        self,
+        nodes: &[&Node],
+        question: impl Fn(&Node, Duration) -> T + Sync,
+    ) -> Vec<Option<T>> {
+        let (end, next) = (Instant::now() + self.all, AtomicUsize::new(0));
+        let work = || {
+            let mut answers = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                let left = end.saturating_duration_since(Instant::now());
+                match nodes.get(index) {
+                    Some(node) if !left.is_zero() => {
+                        answers.push((index, question(node, self.each.min(left))));
+                    }
+                    _ => return answers,
+                }
+            }
+        };
+        let mut all: Vec<Option<T>> = nodes.iter().map(|_| None).collect();
+        std::thread::scope(|scope| {
+            let workers = self.at_a_time.min(nodes.len());
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(&work)).collect();
+            for (index, answer) in workers.into_iter().filter_map(|w| w.join().ok()).flatten() {
+                all[index] = Some(answer);
+            }
+        });
+        all
+    }
+}
+
+/// Every node's own status, in the order of the nodes.
 pub fn node_statuses(cluster: &Cluster, provider: &dyn Provider) -> Vec<NodeAnswer> {
-    let ask = |node| match run_on_node(provider, node, &["cat", paths::STATUS_FILE], READ) {
+    let nodes: Vec<&Node> = cluster.nodes.iter().collect();
+    let ask = |node: &Node, patience| match run_on_node(
+        provider,
+        node,
+        &["cat", paths::STATUS_FILE],
+        patience,
+    ) {
         Ok(text) => NodeAnswer::parse(&text),
         Err(_) => NodeAnswer::Silent,
     };
-    std::thread::scope(|scope| {
-        let nodes = cluster.nodes.iter();
-        let asked: Vec<_> = nodes.map(|n| scope.spawn(move || ask(n))).collect();
-        let answers = asked.into_iter().map(|thread| thread.join());
-        answers
-            .map(|answer| answer.unwrap_or(NodeAnswer::Silent))
-            .collect()
-    })
+    let answers = ASKING.ask(&nodes, ask).into_iter();
+    answers.map(|a| a.unwrap_or(NodeAnswer::Silent)).collect()
 }
 
 /// Which node says that it holds the VIP.
@@ -79,8 +128,13 @@ pub fn vip_holder(cluster: &Cluster, answers: &[NodeAnswer]) -> Option<String> {
     holder.map(|(node, _)| node.name.clone())
 }
 
-/// The last lines that the agent, or systemd about it, wrote to the journal; none if nobody answers.
-pub fn agent_journal(provider: &dyn Provider, node: &Node, lines: usize) -> Vec<String> {
+/// The last lines that the agent, or systemd about it, wrote to the journal of each of these nodes; none of those that do not
+/// answer.
+pub fn agent_journals(
+    nodes: &[&Node],
+    provider: &dyn Provider,
+    lines: usize,
+) -> BTreeMap<String, Vec<String>> {
     let lines = format!("--lines={lines}");
     let argv = [
         "journalctl",
@@ -89,13 +143,72 @@ pub fn agent_journal(provider: &dyn Provider, node: &Node, lines: usize) -> Vec<
         "--unit=ha-agent",
         &lines,
     ];
-    let text = run_on_node(provider, node, &argv, READ).unwrap_or_default();
-    text.lines().map(printable).collect()
+    let ask = |node: &Node, patience| run_on_node(provider, node, &argv, patience).ok();
+    let texts = ASKING.ask(nodes, ask).into_iter().map(Option::flatten);
+    let journal = |(node, text): (&&Node, Option<String>)| {
+        Some((node.name.clone(), text?.lines().map(printable).collect()))
+    };
+    nodes.iter().zip(texts).filter_map(journal).collect()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
+
+    use ha_test_support::demo;
+
     use super::*;
+
+    fn nodes(count: usize) -> Vec<Node> {
+        let node = &demo().nodes[0];
+        let named = |i| Node {
+            name: format!("node{i}"),
+            ..node.clone()
+        };
+        (0..count).map(named).collect()
+    }
+
+    #[test]
+    fn so_many_nodes_are_asked_at_a_time_and_no_more() {
+        let nodes = nodes(12);
+        let asking = Asking {
+            at_a_time: 4,
+            each: Duration::from_secs(60),
+            all: Duration::from_secs(60),
+        };
+        let (at_once, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // Passed only by four at once: less would hang, more would be counted.
+        let four = Barrier::new(4);
+        let answers = asking.ask(&nodes.iter().collect::<Vec<_>>(), |node, _| {
+            let now = at_once.fetch_add(1, Ordering::SeqCst) + 1;
+            most.fetch_max(now, Ordering::SeqCst);
+            four.wait();
+            four.wait();
+            at_once.fetch_sub(1, Ordering::SeqCst);
+            node.name.clone()
+        });
+        assert_eq!(most.into_inner(), 4);
+        let names: Vec<String> = answers.into_iter().flatten().collect();
+        let expected: Vec<String> = nodes.iter().map(|n| n.name.clone()).collect();
+        assert_eq!(names, expected, "every node, in order");
+    }
+
+    #[test]
+    fn one_deadline_holds_for_all_and_what_comes_after_it_is_not_asked() {
+        let nodes = nodes(6);
+        let asking = Asking {
+            at_a_time: 2,
+            each: Duration::from_secs(60),
+            all: Duration::from_secs(1),
+        };
+        // Nodes that hang: each question takes all the time it has.
+        let answers = asking.ask(&nodes.iter().collect::<Vec<_>>(), |_, patience| {
+            assert!(patience <= asking.all);
+            std::thread::sleep(patience);
+        });
+        let asked: Vec<bool> = answers.iter().map(Option::is_some).collect();
+        assert_eq!(asked, [true, true, false, false, false, false]);
+    }
 
     #[test]
     fn a_status_of_another_version_is_named() {

@@ -1,22 +1,28 @@
 //! How a launch looks: on a terminal, in a pipe, to a machine.
 
+use std::fmt::Debug;
 use std::io::IsTerminal;
 
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::text::{count, list, printable};
 use ha_wire::phase::Role;
+use indicatif::MultiProgress;
 
 mod bars;
 pub mod describe;
 mod end;
+mod interruptible;
 mod json;
 mod lines;
 pub mod pull;
+#[cfg(test)]
+pub mod tests;
 
 use crate::launch::report::Report;
 
 #[cfg(test)]
 pub use end::end_text;
+pub use interruptible::InterruptibleReport;
 
 /// Lines of findings are no wider than this.
 const WIDTH: usize = 110;
@@ -33,14 +39,37 @@ pub fn warning_line(message: &str) -> String {
     format!("warning: {}", printable(message))
 }
 
+/// Where the lines of a report go.
+pub trait Printer: Debug + Send {
+    /// What was asked for.
+    fn print(&self, line: &str);
+    /// Warnings, and ends that are not what was asked for.
+    fn print_error(&self, line: &str);
+}
+
+/// This process's own streams.
+#[derive(Debug)]
+pub struct StandardStreams;
+
+impl Printer for StandardStreams {
+    fn print(&self, line: &str) {
+        println!("{line}");
+    }
+
+    fn print_error(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}
+
 /// The right one for where standard output goes.
 pub fn choose_report(json: bool) -> Box<dyn Report> {
+    let printer = Box::new(StandardStreams);
     if json {
-        Box::new(json::JsonReport)
+        Box::new(json::JsonReport::new(printer))
     } else if std::io::stdout().is_terminal() {
-        Box::new(bars::BarReport::default())
+        Box::new(bars::BarReport::new(printer, MultiProgress::new()))
     } else {
-        Box::new(lines::LineReport::default())
+        Box::new(lines::LineReport::new(printer))
     }
 }
 

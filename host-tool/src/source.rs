@@ -36,8 +36,18 @@ impl Source {
     }
 }
 
+/// All faults of a cluster file, for programs: an error about one carries them, with the words for people below.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", count_faults(.0))]
+pub struct FileFaults(pub Vec<Fault>);
+
 /// Reads and checks a file. The error holds all faults at once.
 pub fn read_source(path: &Path) -> Result<Source> {
+    check_source(path).map(|(source, _)| source)
+}
+
+/// The same, with what is not wrong but worth a look.
+pub fn check_source(path: &Path) -> Result<(Source, Vec<Fault>)> {
     let text = read_text(path)?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute
@@ -46,13 +56,14 @@ pub fn read_source(path: &Path) -> Result<Source> {
         .to_owned();
     let name = path.display().to_string();
     let (cluster, warnings) = check_text(&text, &base, &name)?;
-    Ok(Source {
+    let source = Source {
         path: path.to_owned(),
         warnings: render_faults(&warnings, &text, &name),
         text,
         base,
         cluster,
-    })
+    };
+    Ok((source, warnings))
 }
 
 fn read_text(path: &Path) -> Result<String> {
@@ -79,7 +90,8 @@ pub fn find_cluster(root: &StateRoot, name_or_file: &str) -> Result<ClusterDir> 
 fn check_text(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
     check_cluster_file(text, base).map_err(|faults| {
         let shown = render_faults(&faults, text, name);
-        Stop::InputFaults(format!("{shown}{}", count_faults(&faults))).into()
+        let shown = Stop::InputFaults(format!("{shown}{}", count_faults(&faults)));
+        anyhow::Error::from(shown).context(FileFaults(faults))
     })
 }
 

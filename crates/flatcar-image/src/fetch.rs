@@ -6,12 +6,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
+use ha_host_base::interrupt::Interrupt;
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, RANGE,
 };
 use reqwest::{Client, Response, StatusCode};
 
-use super::interrupt::Interrupt;
 use super::partial_download::{Origin, PartialDownload};
 use super::progress::{Bar, Step};
 use super::space;

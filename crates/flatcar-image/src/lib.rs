@@ -14,7 +14,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 mod fetch;
-mod interrupt;
 mod keys;
 mod partial_download;
 mod progress;
@@ -34,7 +33,7 @@ pub use remove::{ClusterMachines, users};
 use ha_cluster_file::cluster::{Arch, Image, Vm};
 
 use ha_host_base::exit::Stop as End;
-use interrupt::Interrupt;
+use ha_host_base::interrupt::Interrupt;
 use keys::Trust;
 use partial_download::PartialDownload;
 
@@ -110,8 +109,8 @@ impl Store {
         Ok(newest.map(|r| self.image(r)))
     }
 
-    /// Fetches an image unless it is there, and returns its path. Not from within async code; Ctrl-C ends it, with
-    /// everything said and [`End::Said`] as the error. A step of seconds to minutes: `bar` tells.
+    /// Fetches an image unless it is there, and returns its path. Not from within async code; when the program
+    /// is to end, it ends with everything said and [`End::Said`] as the error. A step of seconds to minutes: `bar` tells.
     pub fn pull(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<PathBuf> {
         let pulled = self.pull_told(wanted, bar)?;
         Ok(self.image(&pulled.record))

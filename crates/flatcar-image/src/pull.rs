@@ -9,11 +9,11 @@ use ha_host_base::block_on;
 use ha_host_base::clock::now_ms;
 use ha_host_base::exit::Stop as End;
 use ha_host_base::files;
+use ha_host_base::interrupt::Interrupt;
 use reqwest::Url;
 use sequoia_openpgp::cert::Cert;
 
 use super::fetch::Server;
-use super::interrupt::Interrupt;
 use super::partial_download::PartialDownload;
 use super::progress::{Bar, Step};
 use super::record::{self, Record};
@@ -52,18 +52,21 @@ pub struct Pulled {
 pub fn pull(store: &Store, wanted: &Wanted, bar: &mut dyn Bar) -> Result<Pulled> {
     let base = wanted.base()?;
     let cert = store.trust.certificate(wanted.signing_key.as_deref())?;
-    let stop = Interrupt::listen()?;
+    let stop = Interrupt::of_process();
     let pull = Pull {
         store,
         wanted,
         base,
         cert,
-        stop: &stop,
+        stop,
     };
     let result = pull.run(bar);
-    if stop.asked() && result.is_err() {
-        bar.note("interrupted: nothing was stored; run it again, it goes on from where it is");
-        stop.check()?;
+    if let Some(cause) = stop.cause().filter(|_| result.is_err()) {
+        bar.note(&format!(
+            "{}: nothing was stored; run it again, it goes on from where it is",
+            cause.words()
+        ));
+        return Err(End::Said(cause.into()).into());
     }
     result
 }

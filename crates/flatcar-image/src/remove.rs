@@ -48,7 +48,7 @@ impl Store {
         bar: &mut dyn Bar,
     ) -> Result<Vec<PathBuf>> {
         let arches = || ARCHES.into_iter().filter(|a| arch.is_none_or(|b| *a == b));
-        let stop = super::Interrupt::listen()?;
+        let stop = super::Interrupt::of_process();
         let mut dirs = Vec::new();
         for version in versions {
             let places =
@@ -59,7 +59,7 @@ impl Store {
             }
             dirs.extend(there);
         }
-        let _lock = self.lock(bar, &stop)?;
+        let _lock = self.lock(bar, stop)?;
         self.sweep()?;
         for dir in &dirs {
             self.unused(dir, clusters)?;

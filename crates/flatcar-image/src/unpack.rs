@@ -7,9 +7,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use bzip2::read::MultiBzDecoder;
+use ha_host_base::interrupt::Interrupt;
 use sha2::{Digest, Sha256};
 
-use super::interrupt::Interrupt;
 use super::progress::{Bar, Step};
 use super::space;
 use super::watched::{self, Watched};

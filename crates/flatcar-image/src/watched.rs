@@ -3,9 +3,9 @@
 use std::io::{self, Read};
 use std::sync::Mutex;
 
+use ha_host_base::interrupt::Interrupt;
 use sha2::{Digest, Sha256};
 
-use super::interrupt::Interrupt;
 use super::progress::{Bar, Step};
 
 /// A reader of a file of known length.

@@ -1,6 +1,7 @@
 //! Child processes: one way to run them to their end. Each has a deadline and a process group of its own, both streams are
-//! read as they come, and a failure names the command line and carries its last lines. And one way to wait for a child that
-//! is to stay.
+//! read as they come, and a failure names the command line and carries its last lines. When the program is to end
+//! ([`crate::interrupt`]), they are ended and no new one begins. One way to run them on our own streams, and one to wait for a
+//! child that is to stay.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,11 +12,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 
+use crate::interrupt::Interrupt;
+
+mod attached;
+mod process_tree;
+mod running;
 #[cfg(test)]
 mod tests;
+
+pub use attached::{Input, run_attached};
+use running::RunningChild;
+pub(crate) use running::wait_for_children;
 
 /// For commands that have no deadline of their own: copying gigabytes to a slow disk takes minutes.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -87,7 +95,7 @@ pub fn run_with_input(command: &mut Command, input: &str) -> Result<String> {
 }
 
 /// Runs a command to its end, or to the deadline, and tells how it ended. Its streams are taken; an error: it could not be
-/// started or waited for.
+/// started or waited for, or the program is to end.
 pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Result<Finished> {
     let end = Instant::now() + deadline;
     let line = command_line(command);
@@ -95,6 +103,7 @@ pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Res
         "" => Stdio::null(),
         _ => Stdio::piped(),
     };
+    let _running = RunningChild::begin(&line)?;
     let mut child = command
         .stdin(stdin)
         .stdout(Stdio::piped())
@@ -109,8 +118,11 @@ pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Res
     let (status, timed_out) = match status {
         Some(status) => (status, None),
         None => {
-            let status =
-                kill_group(&mut child).with_context(|| format!("cannot wait for {line}"))?;
+            process_tree::kill_all(child.id());
+            let status = child
+                .wait()
+                .with_context(|| format!("cannot wait for {line}"))?;
+            running::go_on(&line)?;
             (status, Some(deadline))
         }
     };
@@ -275,7 +287,7 @@ fn read_lines(
     });
 }
 
-/// None: it has not ended by then.
+/// None: it has not ended by then, or is not to go on.
 fn wait(
     child: &mut Child,
     pieces: &Receiver<Piece>,
@@ -292,17 +304,10 @@ fn wait(
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if Instant::now() >= end {
+        if Instant::now() >= end || Interrupt::of_process().asked() {
             return Ok(None);
         }
     }
-}
-
-/// Ends a child with all that it started. It was not waited for yet, so the number is its own.
-fn kill_group(child: &mut Child) -> std::io::Result<ExitStatus> {
-    // It may have ended by itself meanwhile: as good.
-    let _ = killpg(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL);
-    child.wait()
 }
 
 /// The command as one would type it.

@@ -1,6 +1,17 @@
 //! Exit codes, and the errors that choose one.
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::command::wait_for_children;
+use crate::interrupt::{Cause, Interrupt, take_last_word};
+use crate::output;
+use crate::text::Paint;
+
+/// How long the last children of a program that is to end are waited for.
+const LAST_CHILDREN: Duration = Duration::from_millis(150);
 
 /// What the program says to its caller. Documented in every help text: scripts build on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +32,15 @@ pub enum Exit {
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+impl From<Cause> for Exit {
+    fn from(cause: Cause) -> Self {
+        match cause {
+            Cause::Signal => Self::Interrupted,
+            Cause::TimeUp => Self::TimedOut,
+        }
     }
 }
 
@@ -55,12 +75,40 @@ impl Stop {
 /// Prints the error, unless that is done, and chooses the code.
 pub fn report(error: &anyhow::Error) -> Exit {
     let stop = error.downcast_ref::<Stop>();
-    match stop {
-        Some(Stop::Said(_)) => {}
-        Some(Stop::InputFaults(faults)) => eprintln!("{faults}"),
-        _ => eprintln!("{} {error:#}", crate::text::Paint::stderr().red("error:")),
+    match (stop, Interrupt::of_process().cause()) {
+        (Some(Stop::Said(exit)), _) => return *exit,
+        // What fails because the program ends is no failure of its own.
+        (_, Some(cause)) => {
+            if take_last_word() {
+                output::print_error_line(&error_line(cause.words()));
+            }
+            return cause.into();
+        }
+        (Some(Stop::InputFaults(faults)), None) => output::print_error_line(faults),
+        (_, None) => output::print_error_line(&error_line(&format!("{error:#}"))),
     }
     stop.map_or(Exit::Failed, Stop::exit)
+}
+
+/// The end of the program: says what went wrong, and chooses the code.
+pub fn finish(result: Result<ExitCode>) -> ExitCode {
+    let code = result.unwrap_or_else(|error| report(&error).into());
+    if Interrupt::of_process().asked() {
+        wait_for_children(LAST_CHILDREN);
+    }
+    match output::failure() {
+        Some(why) if code == ExitCode::SUCCESS => {
+            let words = format!("standard output does not take what was to be printed: {why}");
+            output::print_error_line(&error_line(&words));
+            Exit::Failed.into()
+        }
+        _ => code,
+    }
+}
+
+/// An error as people see it.
+pub fn error_line(words: &str) -> String {
+    format!("{} {words}", Paint::stderr().red("error:"))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Files that survive a power cut: either as they were or as they should be, never between.
 
 use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -39,6 +39,29 @@ pub fn read(path: &Path) -> Result<Option<String>> {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
     }
+}
+
+/// The end of a file that may be of any size, at most so many bytes, from the beginning of a line; none if there is none.
+pub fn read_tail(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
+    match tail(path, most) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+fn tail(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+    let mut file = File::open(path)?;
+    let skipped = file.metadata()?.len().saturating_sub(most);
+    // From one byte before, to see whether a line begins there.
+    file.seek(SeekFrom::Start(skipped.saturating_sub(1)))?;
+    let mut bytes = Vec::new();
+    file.take(most + 1).read_to_end(&mut bytes)?;
+    if skipped > 0 {
+        let torn = bytes.iter().position(|b| *b == b'\n');
+        bytes.drain(..torn.map_or(bytes.len(), |end| end + 1));
+    }
+    Ok(bytes)
 }
 
 /// Writes or replaces a file, 0600.
@@ -179,5 +202,27 @@ mod tests {
             1,
             "nothing half-written is left"
         );
+    }
+
+    #[test]
+    fn a_tail_is_whole_lines_of_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        assert_eq!(read_tail(&path, 10).unwrap(), None);
+        std::fs::write(&path, "one\ntwo\nthree").unwrap();
+        for (most, expected) in [
+            (100, "one\ntwo\nthree"),
+            (13, "one\ntwo\nthree"),
+            (12, "two\nthree"),
+            (9, "two\nthree"),
+            (8, "three"),
+            (5, "three"),
+            (4, ""),
+            (0, ""),
+        ] {
+            let tail = read_tail(&path, most).unwrap().unwrap();
+            assert_eq!(String::from_utf8(tail).unwrap(), expected, "{most}");
+        }
+        assert!(read_tail(dir.path(), 10).is_err(), "a directory is no file");
     }
 }

@@ -142,10 +142,10 @@ impl ClusterView {
                 (name, false) => format!("{name} (learner)"),
             };
             let list: Vec<String> = members.iter().map(word).collect();
-            format!(
-                "etcd's members are {} instead of all control planes",
-                list.join(", ")
-            )
+            match list.join(", ") {
+                list if list.is_empty() => "etcd has no members".to_owned(),
+                list => format!("etcd's members are {list} instead of all control planes"),
+            }
         })
     }
 
@@ -157,3 +157,6 @@ impl ClusterView {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,5 @@
 //! `completions SHELL` and `man`: made from the command line's own description.
 
-use std::io::Write;
-
 use anyhow::Result;
 use clap::CommandFactory;
 
@@ -11,12 +9,14 @@ use crate::cli::{Cli, Completions};
 pub fn print_completions(args: &Completions) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ha-host", &mut script);
-    Ok(std::io::stdout().write_all(&script)?)
+    print!("{}", String::from_utf8(script)?);
+    Ok(())
 }
 
 /// The manual page, in roff.
 pub fn print_manual() -> Result<()> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page)?;
-    Ok(std::io::stdout().write_all(&page)?)
+    print!("{}", String::from_utf8(page)?);
+    Ok(())
 }

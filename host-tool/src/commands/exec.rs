@@ -4,6 +4,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Result;
+use ha_host_base::command::{Input, run_attached};
 use ha_host_base::exit::Exit;
 
 use super::KnownCluster;
@@ -14,11 +15,8 @@ use crate::state::StateRoot;
 pub fn run(args: &Exec, root: &StateRoot) -> Result<ExitCode> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let argv: Vec<&str> = args.argv.iter().map(String::as_str).collect();
-    let status = known
-        .provider
-        .exec(known.node(&args.node)?, &argv)?
-        .status()?;
-    Ok(exit_code(status))
+    let mut command = known.provider.exec(known.node(&args.node)?, &argv)?;
+    Ok(exit_code(run_attached(&mut command, Input::Ours)?))
 }
 
 /// A command's exit code as a shell would give it.

@@ -3,27 +3,23 @@
 use std::thread::available_parallelism;
 
 use anyhow::Result;
-use ha_host_base::exit::{Exit, Stop};
+use ha_host_base::exit::Exit;
 
 use crate::cli::Launch;
-use crate::launch::report::{LaunchEvent, Report};
+use crate::launch::report::Report;
 use crate::launch::{self, Options};
+use crate::progress::InterruptibleReport;
+use crate::source;
 use crate::state::StateRoot;
-use crate::{progress, source};
 
 /// Making a machine is mostly waiting for a disk and for other programs: fewer at a time leave a small host idle.
 const LEAST_PARALLEL: usize = 4;
 
 /// Reads the file, chooses how it looks, launches.
 pub fn run(args: &Launch, root: &StateRoot) -> Result<Exit> {
-    let report = &mut *progress::choose_report(args.json);
-    let result = read_and_launch(args, root, report);
-    if let Err(error) = &result
-        && !matches!(error.downcast_ref(), Some(Stop::Said(_)))
-    {
-        report.tell(&LaunchEvent::Broken(&format!("{error:#}")));
-    }
-    result
+    let mut report = InterruptibleReport::begin(args.json, &args.file, args.timeout);
+    let result = read_and_launch(args, root, &mut report);
+    report.finish(result)
 }
 
 fn read_and_launch(args: &Launch, root: &StateRoot, report: &mut dyn Report) -> Result<Exit> {

@@ -1,14 +1,21 @@
 //! `logs CLUSTER NODE`: the node's journal; if the machine is off, what its console and its agent said last.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use ha_host_base::command::{Input, run_attached};
 use ha_host_base::exit::Exit;
+use ha_host_base::files;
+use ha_host_base::text::printable;
 use ha_providers::Machine;
 
 use super::{KnownCluster, exec};
 use crate::cli::Logs;
 use crate::state::StateRoot;
+
+/// So much of what a machine that is off said last is shown, of each of its two files: the end of any boot, and no flood.
+const TAIL_BYTES: u64 = 256 * 1024;
 
 /// Ends with journalctl's own exit code.
 pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
@@ -16,16 +23,11 @@ pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
     let node = known.node(&args.node)?;
     if known.provider.state(node)? != Machine::Running {
         eprintln!(
-            "{} is off; this is what its console and its agent said",
+            "{} is off; this is what its console and its agent said last",
             node.name
         );
         for path in [known.provider.console(node), known.provider.events(node)] {
-            let bytes = std::fs::read(&path).unwrap_or_default();
-            println!(
-                "--- {}\n{}",
-                path.display(),
-                String::from_utf8_lossy(&bytes)
-            );
+            print_tail(&path)?;
         }
         return Ok(Exit::Done.into());
     }
@@ -36,5 +38,16 @@ pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
     if let Some(unit) = &args.unit {
         argv.extend(["--unit", unit]);
     }
-    Ok(exec::exit_code(known.provider.exec(node, &argv)?.status()?))
+    let mut command = known.provider.exec(node, &argv)?;
+    Ok(exec::exit_code(run_attached(&mut command, Input::Empty)?))
+}
+
+/// The guest wrote it: its control characters must not reach a terminal.
+fn print_tail(path: &Path) -> Result<()> {
+    println!("--- {}", path.display());
+    let bytes = files::read_tail(path, TAIL_BYTES)?.unwrap_or_default();
+    for line in bytes.split(|byte| *byte == b'\n') {
+        println!("{}", printable(&String::from_utf8_lossy(line)).trim_end());
+    }
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions as Kind};
 use ha_host_base::exit::Exit;
+use ha_host_base::interrupt::Interrupt;
 use ha_host_base::text::{Paint, printable};
 use ha_kube::etcd::Member;
 use ha_providers::{self, Machine, Provider};
@@ -64,6 +65,8 @@ pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
     let dir = source::find_cluster(root, name)?;
     let cluster = dir.cluster()?;
     let report = gather_report(&dir, &cluster)?;
+    // Whoever did not answer because we are to end is not silent.
+    Interrupt::of_process().check()?;
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
     } else {

@@ -13,6 +13,10 @@ const LINES: usize = 12;
 const CHUNK: u64 = 256 * 1024;
 /// Longer lines are cut: a console may carry anything.
 const WIDTH: usize = 200;
+/// What has no line's end for so long is taken as a line.
+const MAX_LINE: usize = 16 * 1024;
+/// Of a console that grew by more than this since the last look, only the end is read: what matters stays at its end.
+const MAX_BACKLOG: u64 = 1024 * 1024;
 
 /// A console that grows.
 #[derive(Debug)]
@@ -80,6 +84,10 @@ impl Console {
             (self.offset, self.old) = (0, 0);
             self.rest.clear();
         }
+        if size - self.offset > MAX_BACKLOG {
+            self.offset = size - MAX_BACKLOG;
+            self.rest.clear();
+        }
         if size > self.offset && self.read().is_ok() {
             self.split_lines();
         }
@@ -112,7 +120,10 @@ impl Console {
         // A prompt has no line end, and is the last thing that such a console says.
         let end = self.rest.iter().rposition(|b| *b == b'\n' || *b == b'\r');
         let rest = self.rest.split_off(end.map_or(0, |end| end + 1));
-        let whole = std::mem::replace(&mut self.rest, rest);
+        let mut whole = std::mem::replace(&mut self.rest, rest);
+        if self.rest.len() > MAX_LINE {
+            whole.append(&mut self.rest);
+        }
         for line in whole.split(|b| *b == b'\n' || *b == b'\r') {
             if let Some(line) = clean_line(line) {
                 self.classify_line(&line);
@@ -234,6 +245,25 @@ Press Enter for system maintenance\r
         append_output(&mut console, "\n[    0.0] Linux version 6.12\n");
         assert_eq!(console.failure(), None);
         assert_eq!(console.last(), ["[    0.0] Linux version 6.12"]);
+    }
+
+    #[test]
+    fn a_console_of_any_size_takes_little_memory() {
+        let (_dir, mut console) = console_with("");
+        append_output(&mut console, &"x".repeat(3 * CHUNK as usize));
+        console.poll();
+        console.poll();
+        assert!(
+            console.rest.len() <= MAX_LINE,
+            "{} bytes",
+            console.rest.len()
+        );
+        let flood = "old\n".repeat(MAX_BACKLOG as usize) + "the last line\n";
+        append_output(&mut console, &flood);
+        for _ in 0..MAX_BACKLOG / CHUNK {
+            console.poll();
+        }
+        assert_eq!(console.last().last().unwrap(), "the last line");
     }
 
     #[test]

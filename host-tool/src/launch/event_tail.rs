@@ -11,6 +11,9 @@ use ha_wire::format::FormatError;
 const CHUNK: u64 = 256 * 1024;
 /// A longer line is no event.
 const MAX_LINE: usize = 64 * 1024;
+/// So much of what earlier launches heard is read again: days of a healthy node's words, and no more than that of a node that
+/// writes without end.
+const MAX_HISTORY: u64 = 4 * 1024 * 1024;
 
 /// What one line was; an error is always another version's.
 pub type EventLine = Result<Event, FormatError>;
@@ -21,6 +24,8 @@ pub struct EventTail {
     path: PathBuf,
     offset: u64,
     rest: Vec<u8>,
+    /// Up to the next line's end: what is left of a line that is no event.
+    skipping: bool,
 }
 
 impl EventTail {
@@ -29,6 +34,7 @@ impl EventTail {
             path,
             offset: 0,
             rest: Vec::new(),
+            skipping: false,
         }
     }
 
@@ -38,7 +44,7 @@ impl EventTail {
             return Vec::new();
         };
         if size < self.offset {
-            (self.offset, self.rest) = (0, Vec::new());
+            (self.offset, self.rest, self.skipping) = (0, Vec::new(), false);
         }
         if size == self.offset {
             return Vec::new();
@@ -49,16 +55,20 @@ impl EventTail {
         }
     }
 
-    /// Everything up to now.
-    pub fn poll_all(&mut self) -> Vec<EventLine> {
+    /// What there is up to now, the last of it at least.
+    pub fn poll_history(&mut self) -> Vec<EventLine> {
+        let size = std::fs::metadata(&self.path).map_or(0, |m| m.len());
+        self.offset = size.saturating_sub(MAX_HISTORY);
+        self.skipping = self.offset > 0;
         let mut all = Vec::new();
-        loop {
+        while self.offset < size {
             let before = self.offset;
             all.append(&mut self.poll());
-            if self.offset == before {
-                return all;
+            if self.offset <= before {
+                break;
             }
         }
+        all
     }
 
     fn read(&mut self) -> std::io::Result<Vec<u8>> {
@@ -71,17 +81,23 @@ impl EventTail {
     }
 
     fn lines(&mut self, bytes: &[u8]) -> Vec<EventLine> {
+        let mut bytes = bytes;
+        if self.skipping {
+            let Some(end) = bytes.iter().position(|b| *b == b'\n') else {
+                return Vec::new();
+            };
+            (bytes, self.skipping) = (&bytes[end + 1..], false);
+        }
         self.rest.extend_from_slice(bytes);
-        let Some(end) = self.rest.iter().rposition(|b| *b == b'\n') else {
-            if self.rest.len() > MAX_LINE {
-                self.rest.clear();
-            }
-            return Vec::new();
-        };
-        let rest = self.rest.split_off(end + 1);
+        let end = self.rest.iter().rposition(|b| *b == b'\n');
+        let rest = self.rest.split_off(end.map_or(0, |end| end + 1));
         let whole = std::mem::replace(&mut self.rest, rest);
+        if self.rest.len() > MAX_LINE {
+            (self.rest, self.skipping) = (Vec::new(), true);
+        }
         whole
             .split(|b| *b == b'\n')
+            .filter(|line| line.len() <= MAX_LINE)
             .map(|line| Event::parse(&String::from_utf8_lossy(line)))
             .filter(|line| !matches!(line, Err(FormatError::Shape { .. })))
             .collect()
@@ -97,6 +113,40 @@ mod tests {
         format!(
             "{{\"version\":1,\"seq\":{seq},\"timeMs\":5,\"node\":\"a\",\"event\":\"steady\"}}\n"
         )
+    }
+
+    #[test]
+    fn what_is_behind_a_line_without_end_is_no_event_but_the_next_line_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events");
+        let mut tail = EventTail::new(path.clone());
+        // Two polls of a line that is too long, whose end looks like an event.
+        std::fs::write(&path, vec![b' '; CHUNK as usize + 10]).unwrap();
+        assert!(tail.poll().is_empty());
+        assert!(tail.rest.is_empty(), "{} bytes are kept", tail.rest.len());
+        let mut file = File::options().append(true).open(&path).unwrap();
+        write!(file, "{}{}", line(1), line(2)).unwrap();
+        let seqs: Vec<u64> = tail.poll().into_iter().map(|l| l.unwrap().seq).collect();
+        assert_eq!(seqs, [2]);
+    }
+
+    #[test]
+    fn of_an_endless_history_the_end_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("events");
+        let count = 2 * MAX_HISTORY / line(100_000).len() as u64;
+        let text: String = (100_000..100_000 + count).map(line).collect();
+        std::fs::write(&path, text).unwrap();
+        let mut tail = EventTail::new(path);
+        let history = tail.poll_history();
+        let read: u64 = history.len() as u64 * line(100_000).len() as u64;
+        assert!(
+            read <= MAX_HISTORY && read > MAX_HISTORY - 1000,
+            "{read} bytes"
+        );
+        let last = history.last().unwrap().as_ref().unwrap().seq;
+        assert_eq!(last, 100_000 + count - 1);
+        assert!(tail.poll().is_empty());
     }
 
     #[test]

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ha_cluster_file::cluster::Cluster;
+use ha_cluster_file::cluster::{Cluster, Node};
+use ha_host_base::interrupt::{Cause, Interrupt};
 use ha_wire::phase::Phase;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
@@ -13,7 +14,7 @@ use super::node_progress::{NodeProgress, Stage};
 use super::node_watch::NodeWatch;
 use super::observe::{self, MachineJob, Observation, Sender};
 use super::phase_timings::PhaseTimings;
-use super::report::{Failures, LaunchEvent, Report, Unfinished};
+use super::report::{Failures, LaunchEvent, NODES, Report, Unfinished, UnfinishedNode};
 use super::{Launch, founding};
 use crate::api::{Api, ClusterView};
 use crate::node_status;
@@ -93,20 +94,28 @@ impl<'a> Follow<'a> {
 
     pub async fn run(mut self) -> Result<Outcome> {
         let (to, mut observed) = unbounded_channel();
+        self.report.tell(&LaunchEvent::StepBegun(NODES));
         self.start(&to)?;
+        let interrupt = Interrupt::of_process();
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            tick.tick().await;
-            if self.handle_observations(&mut observed)? {
-                return Ok(Outcome::Interrupted);
+            tokio::select! {
+                biased;
+                () = interrupt.wait() => return Ok(self.cut_off()),
+                _ = tick.tick() => {}
             }
+            self.handle_observations(&mut observed)?;
             // After it is known which machines are made: then no console that is there goes unread.
             for node in &mut self.nodes {
                 node.poll(self.report);
             }
             if let Some(outcome) = self.outcome() {
-                return Ok(outcome);
+                // The last questions take seconds: somebody may not have waited for their answers.
+                return Ok(match (outcome, interrupt.asked()) {
+                    (Outcome::TimedOut(_), true) => self.cut_off(),
+                    (outcome, _) => outcome,
+                });
             }
             let nodes: Vec<&NodeProgress> = self.nodes.iter().map(|n| &n.progress).collect();
             self.report.tell(&LaunchEvent::Tick(&nodes));
@@ -133,15 +142,10 @@ impl<'a> Follow<'a> {
         observe::watch_machines(provider.clone(), cluster.nodes.clone(), to.clone());
         let api = Api::new(cluster, self.pki, provider.clone())?;
         tokio::spawn(observe::watch_cluster(api, self.pause.clone(), to.clone()));
-        tokio::spawn(observe::watch_signals(to.clone()));
         Ok(())
     }
 
-    /// True: somebody interrupted the launch.
-    fn handle_observations(
-        &mut self,
-        observed: &mut UnboundedReceiver<Observation>,
-    ) -> Result<bool> {
+    fn handle_observations(&mut self, observed: &mut UnboundedReceiver<Observation>) -> Result<()> {
         while let Ok(observation) = observed.try_recv() {
             match observation {
                 Observation::Making(index) => self.nodes[index].machine_begun(self.report),
@@ -155,10 +159,9 @@ impl<'a> Follow<'a> {
                     }
                 }
                 Observation::Cluster(look) => self.cluster_seen(look)?,
-                Observation::Interrupt => return Ok(true),
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     fn cluster_seen(&mut self, look: ClusterView) -> Result<()> {
@@ -199,6 +202,14 @@ impl<'a> Follow<'a> {
             }
             None if timed_out => Some(Outcome::TimedOut(self.unfinished())),
             _ => None,
+        }
+    }
+
+    /// By a signal; the time was up just before the nodes were followed, or is now.
+    fn cut_off(&self) -> Outcome {
+        match Interrupt::of_process().cause() {
+            Some(Cause::TimeUp) => Outcome::TimedOut(self.unfinished()),
+            _ => Outcome::Interrupted,
         }
     }
 
@@ -245,14 +256,31 @@ impl<'a> Follow<'a> {
         }
     }
 
+    /// What every node waits for. Those that say nothing are asked for the last line of their agent's journal.
     fn unfinished(&self) -> Unfinished {
-        let provider = &*self.launch.judged.provider;
-        let nodes = self.nodes.iter();
+        let late = self.nodes.iter().filter(|n| !n.is_steady());
+        let silent: Vec<&Node> = late
+            .clone()
+            .filter(|n| n.is_silent())
+            .map(NodeWatch::node)
+            .collect();
+        let mut journals = node_status::agent_journals(&silent, &*self.launch.judged.provider, 1);
+        let unfinished = |n: &NodeWatch| UnfinishedNode {
+            progress: n.progress.clone(),
+            journal: journals
+                .remove(&n.node().name)
+                .unwrap_or_default()
+                .join(" "),
+        };
         Unfinished {
             took: self.launch.begun.elapsed(),
-            nodes: nodes.filter_map(|n| n.unfinished(provider)).collect(),
+            nodes: late.map(unfinished).collect(),
             missing: self.look.missing(self.cluster()),
+            stopped_at: None,
             file: self.launch.source.path.clone(),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ impl<'a> Inspection<'a> {
 
     /// The furthest that a node's agent ever said it was; none: it was never heard.
     pub fn furthest_phase(&self, node: &Node) -> Option<Phase> {
-        let lines = EventTail::new(self.provider.events(node)).poll_all();
+        let lines = EventTail::new(self.provider.events(node)).poll_history();
         let events = lines.into_iter().flatten();
         events.filter_map(|event| reached_phase(&event.what)).max()
     }

@@ -9,8 +9,7 @@ use ha_wire::format::FormatError;
 use super::console::Console;
 use super::event_tail::EventTail;
 use super::node_progress::{NodeChange, NodeProgress, Stage};
-use super::report::{FailureCause, LaunchEvent, NodeFailure, Report, UnfinishedNode};
-use crate::node_status;
+use super::report::{FailureCause, LaunchEvent, NodeFailure, Report};
 
 /// So many looks in a row must find a machine off: a reboot passes through off.
 const OFF_LOOKS: u32 = 4;
@@ -36,7 +35,7 @@ impl NodeWatch {
     pub fn new(node: &Node, provider: &dyn Provider, now: Instant) -> Self {
         let mut progress = NodeProgress::new(node, now);
         let mut events = EventTail::new(provider.events(node));
-        let gave_up = progress.replay(&events.poll_all(), now);
+        let gave_up = progress.replay(&events.poll_history(), now);
         Self {
             node: node.clone(),
             progress,
@@ -100,11 +99,7 @@ impl NodeWatch {
     }
 
     /// Its machine is there, or cannot be.
-    pub fn machine_made(
-        &mut self,
-        made: Result<Made, (FailureCause, anyhow::Error)>,
-        report: &mut dyn Report,
-    ) {
+    pub fn machine_made(&mut self, made: anyhow::Result<Made>, report: &mut dyn Report) {
         self.made = true;
         match made {
             Ok(made) => {
@@ -114,9 +109,9 @@ impl NodeWatch {
                 }
                 self.progress.machine_runs(fresh, Instant::now());
             }
-            Err((cause, error)) => {
+            Err(error) => {
                 let lines = format!("{error:#}").lines().map(str::to_owned).collect();
-                self.not_made = Some(self.failure_of(cause, lines));
+                self.not_made = Some(self.failure_of(FailureCause::MachineNotMade, lines));
             }
         }
         self.tell_change(Some(NodeChange::Moved), report);
@@ -170,14 +165,16 @@ impl NodeWatch {
         }
     }
 
-    /// What it waits for, unless it is steady.
-    pub fn unfinished(&self, provider: &dyn Provider) -> Option<UnfinishedNode> {
-        let progress = self.progress.clone();
-        let silent = !progress.heard && progress.other_version.is_none();
-        let journal = match silent && progress.stage != Stage::Steady {
-            true => node_status::agent_journal(provider, &self.node, 1).join(" "),
-            false => String::new(),
-        };
-        (progress.stage != Stage::Steady).then_some(UnfinishedNode { progress, journal })
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    pub fn is_steady(&self) -> bool {
+        self.progress.stage == Stage::Steady
+    }
+
+    /// Nothing was heard of its agent, not even in another version's words.
+    pub fn is_silent(&self) -> bool {
+        !self.progress.heard && self.progress.other_version.is_none()
     }
 }

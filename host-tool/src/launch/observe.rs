@@ -9,10 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Node;
 use ha_providers::{Machine, Made, Provider};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::report::FailureCause;
 use crate::api::{Api, ClusterView};
 use crate::node_status;
 
@@ -27,15 +25,13 @@ pub enum Observation {
     /// A node's machine is being made.
     Making(usize),
     /// A node's machine was made, or what could not be done and why.
-    Made(usize, Result<Made, (FailureCause, anyhow::Error)>),
+    Made(usize, Result<Made>),
     /// Something to tell people that ends nothing.
     Warning(String),
     /// What every machine does.
     Machines(Vec<Option<Machine>>),
     /// What the cluster showed.
     Cluster(ClusterView),
-    /// Ctrl-C, or a polite kill.
-    Interrupt,
 }
 
 /// Where observations go. Nobody listens any more once the launch has ended.
@@ -78,14 +74,8 @@ pub fn make_machines(
 }
 
 impl MachineJob {
-    fn make(
-        &self,
-        provider: &dyn Provider,
-        to: &Sender,
-    ) -> Result<Made, (FailureCause, anyhow::Error)> {
-        let made = provider
-            .ensure(&self.node, &self.ignition)
-            .map_err(|error| (FailureCause::MachineNotMade, error))?;
+    fn make(&self, provider: &dyn Provider, to: &Sender) -> Result<Made> {
+        let made = provider.ensure(&self.node, &self.ignition)?;
         if let Made::New {
             warning: Some(warning),
         } = &made
@@ -97,9 +87,16 @@ impl MachineJob {
             let warning = format!("{} will not be heard: {error:#}", self.node.name);
             let _ = to.send(Observation::Warning(warning));
         }
-        if self.gave_up && made == Made::Running {
-            restart_agent(provider, &self.node)
-                .map_err(|error| (FailureCause::AgentNotRestarted, error))?;
+        if self.gave_up
+            && made == Made::Running
+            && let Err(error) = restart_agent(provider, &self.node)
+        {
+            let name = &self.node.name;
+            let warning = format!(
+                "{name}: its agent gave up in an earlier launch and could not be told to try again ({error:#}): launch again \
+                 once {name} answers, or restart its machine"
+            );
+            let _ = to.send(Observation::Warning(warning));
         }
         Ok(made)
     }
@@ -143,15 +140,4 @@ pub async fn watch_cluster(api: Api, pause_ms: Arc<AtomicU64>, to: Sender) {
         }
         tokio::time::sleep(Duration::from_millis(pause_ms.load(Ordering::Relaxed))).await;
     }
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-pub async fn watch_signals(to: Sender) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        done = tokio::signal::ctrl_c() => done?,
-        _ = terminate.recv() => {}
-    }
-    let _ = to.send(Observation::Interrupt);
-    Ok(())
 }

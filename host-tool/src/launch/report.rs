@@ -10,8 +10,11 @@ use ha_wire::event::Event;
 use ha_wire::phase::{Phase, Role};
 
 use super::node_progress::{NodeChange, NodeProgress};
-use super::phase_timings::PhaseTimings;
+pub use super::phase_timings::PhaseTimings;
 use crate::api::ClusterView;
+
+/// The step in which the nodes are made and followed. The launch itself keeps the time then.
+pub const NODES: &str = "nodes";
 
 /// Someone who tells people (or programs) how a launch goes.
 pub trait Report {
@@ -25,6 +28,8 @@ pub trait Report {
 #[derive(Debug)]
 pub enum LaunchEvent<'a> {
     Begun(&'a Cluster),
+    /// One of the host's own steps begins.
+    StepBegun(&'static str),
     /// One of the host's own steps went well; what it found.
     StepDone(&'static str, &'a [String]),
     /// Something does not end the launch, but a person should know it.
@@ -39,7 +44,7 @@ pub enum LaunchEvent<'a> {
     Tick(&'a [&'a NodeProgress]),
     Ended(&'a End),
     /// It ended with an error of this program; people read that on standard error anyway.
-    Broken(&'a str),
+    Broken(&'a anyhow::Error),
 }
 
 /// How a launch ended, with everything there is to say.
@@ -102,8 +107,6 @@ pub struct NodeFailure {
 pub enum FailureCause {
     /// The provider could not make its machine.
     MachineNotMade,
-    /// Its agent gave up in an earlier launch and could not be told to try again.
-    AgentNotRestarted,
     /// Its machine went off.
     PoweredOff,
     /// Its boot ended before its agent could begin; how, after the node's name.
@@ -124,6 +127,8 @@ pub struct Unfinished {
     pub nodes: Vec<UnfinishedNode>,
     /// What the cluster lacks as a whole, one line each.
     pub missing: Vec<String>,
+    /// The host's own step that it was at, if it was not at the nodes yet.
+    pub stopped_at: Option<&'static str>,
     pub file: PathBuf,
 }
 

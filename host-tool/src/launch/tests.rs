@@ -7,7 +7,7 @@ use ha_providers::Made;
 use super::*;
 
 mod edits;
-mod fake;
+pub(super) mod fake;
 mod founding;
 mod joining;
 

@@ -8,7 +8,7 @@ use ha_host_base::text::{Paint, printable};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::describe::{STEPS, completed_steps, stage_name, waiting_for};
-use super::{cluster_headline, end, pull, step_line, warning_line};
+use super::{Printer, cluster_headline, end, pull, step_line, warning_line};
 use crate::api::ClusterView;
 use crate::launch::node_progress::{NodeProgress, Stage};
 use crate::launch::report::{End, LaunchEvent, Report};
@@ -22,8 +22,9 @@ const NODE_LINE: &str = "  {prefix}  {bar:14}  {wide_msg}";
 const COUNTS_LINE: &str = "  {wide_msg}";
 
 /// Lines that change in place.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct BarReport {
+    printer: Box<dyn Printer>,
     lines: MultiProgress,
     bars: Vec<ProgressBar>,
     drawn: Option<Instant>,
@@ -34,18 +35,20 @@ impl Report for BarReport {
     fn tell(&mut self, happened: &LaunchEvent<'_>) {
         match happened {
             LaunchEvent::Begun(cluster) => {
-                println!("{}: {}", cluster.name, cluster_headline(cluster))
+                let line = format!("{}: {}", cluster.name, cluster_headline(cluster));
+                self.printer.print(&line);
             }
-            LaunchEvent::StepDone(name, facts) => println!("{}", step_line("", name, facts)),
+            LaunchEvent::StepDone(name, facts) => self.printer.print(&step_line("", name, facts)),
             // Above the bars, if there are any.
             LaunchEvent::Warning(message) => self
                 .lines
-                .suspend(|| eprintln!("{}", warning_line(message))),
+                .suspend(|| self.printer.print_error(&warning_line(message))),
             LaunchEvent::ClusterChanged(look, cluster) => self.note_ready(look, cluster),
             LaunchEvent::Tick(nodes) => self.redraw(nodes),
             LaunchEvent::Ended(end) => self.end(end),
             // The next tick shows it.
-            LaunchEvent::NodeSaid(_) | LaunchEvent::NodeChanged(..) | LaunchEvent::Broken(_) => {}
+            LaunchEvent::NodeSaid(_) | LaunchEvent::NodeChanged(..) => {}
+            LaunchEvent::StepBegun(_) | LaunchEvent::Broken(_) => {}
         }
     }
 
@@ -55,6 +58,17 @@ impl Report for BarReport {
 }
 
 impl BarReport {
+    /// The bars are drawn on standard error, or where `lines` draws.
+    pub fn new(printer: Box<dyn Printer>, lines: MultiProgress) -> Self {
+        Self {
+            printer,
+            lines,
+            bars: Vec::new(),
+            drawn: None,
+            ready: Vec::new(),
+        }
+    }
+
     fn note_ready(&mut self, look: &ClusterView, cluster: &Cluster) {
         let ready = cluster.nodes.iter().filter(|n| look.is_ready(&n.name));
         self.ready = ready.map(|n| n.name.clone()).collect();
@@ -95,9 +109,9 @@ impl BarReport {
             bar.abandon();
         }
         if !self.bars.is_empty() {
-            println!();
+            self.printer.print("");
         }
-        end::print_end(end);
+        end::print_end(end, &*self.printer);
     }
 }
 

@@ -1,8 +1,10 @@
 //! The last words of a launch, as text.
 
+use ha_host_base::exit::error_line;
 use ha_host_base::text::{Paint, count, home, printable, span};
 use ha_providers::Finding;
 
+use super::Printer;
 use super::describe::unfinished_node;
 use crate::launch::report::{End, FailureCause, Failures, NodeFailure, Summary, Unfinished};
 
@@ -10,10 +12,10 @@ use crate::launch::report::{End, FailureCause, Failures, NodeFailure, Summary, U
 const DETAILED: usize = 3;
 
 /// Prints the end: good news to standard output, the rest to standard error.
-pub fn print_end(end: &End) {
+pub fn print_end(end: &End, printer: &dyn Printer) {
     match end {
-        End::Ready(_) | End::AlreadyReady(_) => println!("{}", end_text(end)),
-        _ => eprintln!("{}", end_text(end)),
+        End::Ready(_) | End::AlreadyReady(_) => printer.print(&end_text(end)),
+        _ => printer.print_error(&end_text(end)),
     }
 }
 
@@ -34,10 +36,6 @@ pub fn end_text(end: &End) -> String {
             error_line("interrupted: everything is left as it is") + &go_on
         }
     }
-}
-
-fn error_line(head: &str) -> String {
-    format!("{} {head}", Paint::stderr().red("error:"))
 }
 
 fn ready_text(s: &Summary) -> String {
@@ -95,10 +93,17 @@ fn timed_out_text(unfinished: &Unfinished) -> String {
     let lines: String = missing.map(|m| format!("\n  {}", printable(&m))).collect();
     let head = format!("not ready after {}", span(unfinished.took));
     let file = unfinished.file.display();
-    format!(
-        "{}{lines}\n  go on    it works on by itself; run  ha-host launch {file}  again to wait on",
-        error_line(&head)
-    )
+    // Before the nodes work, nothing goes on without us.
+    let way = match unfinished.stopped_at {
+        Some(step) => format!(
+            "\n  the time was up in: {step}\n  go on    run  ha-host launch {file}  again, with a longer --timeout: it \
+             goes on from there"
+        ),
+        None => format!(
+            "\n  go on    it works on by itself; run  ha-host launch {file}  again to wait on"
+        ),
+    };
+    error_line(&head) + &lines + &way
 }
 
 /// Every node with its own cause, then once what holds for all of them.
@@ -128,9 +133,6 @@ fn failure_text(failures: &Failures) -> String {
 pub fn what_failed(cause: &FailureCause) -> String {
     match cause {
         FailureCause::MachineNotMade => "its machine could not be made".to_owned(),
-        FailureCause::AgentNotRestarted => {
-            "its agent gave up earlier and could not be restarted".to_owned()
-        }
         FailureCause::PoweredOff => "its machine went off".to_owned(),
         FailureCause::NeverBooted(what) => (*what).to_owned(),
         FailureCause::PhaseFailed {

@@ -5,47 +5,46 @@ use ha_flatcar_image::Bar;
 use serde_json::{Value, json};
 
 use super::describe::{stage_name, unfinished_node, waiting_for};
-use super::{end, pull};
+use super::{Printer, end, pull};
 use crate::api::ClusterView;
 use crate::launch::node_progress::NodeChange;
 use crate::launch::report::{
     End, FailureCause, Failures, LaunchEvent, NodeFailure, Report, Summary, Unfinished,
 };
+use crate::source::FileFaults;
 
-/// The version of the format below.
-const VERSION: u32 = 1;
+/// The version of the format below. 2: the problems of `unfit` have `message` and `remedy`, as such things are called
+/// everywhere.
+const VERSION: u32 = 2;
 
 #[derive(Debug)]
-pub struct JsonReport;
-
-fn print_object(kind: &str, mut object: Value) {
-    object["version"] = json!(VERSION);
-    object["type"] = json!(kind);
-    println!("{object}");
+pub struct JsonReport {
+    printer: Box<dyn Printer>,
 }
 
 impl Report for JsonReport {
     fn tell(&mut self, happened: &LaunchEvent<'_>) {
         match happened {
-            LaunchEvent::Begun(cluster) => print_object("begin", cluster_object(cluster)),
+            LaunchEvent::Begun(cluster) => self.print_object("begin", cluster_object(cluster)),
             LaunchEvent::StepDone(name, facts) => {
-                print_object("step", json!({"step": name, "seen": facts}));
+                self.print_object("step", json!({"step": name, "seen": facts}));
             }
             LaunchEvent::Warning(message) => {
-                print_object("warning", json!({"message": message}));
+                self.print_object("warning", json!({"message": message}));
             }
-            LaunchEvent::NodeSaid(event) => print_object("event", json!({"event": event})),
-            LaunchEvent::NodeChanged(node, NodeChange::Moved) => print_object(
+            LaunchEvent::NodeSaid(event) => self.print_object("event", json!({"event": event})),
+            LaunchEvent::NodeChanged(node, NodeChange::Moved) => self.print_object(
                 "node",
                 json!({"node": node.name, "phase": stage_name(node.stage), "words": waiting_for(node)}),
             ),
             LaunchEvent::ClusterChanged(look, cluster) => {
-                print_object("look", look_object(look, cluster));
+                self.print_object("look", look_object(look, cluster));
             }
-            LaunchEvent::Ended(end) => print_end(end),
-            LaunchEvent::Broken(message) => print_object("error", json!({"message": message})),
+            LaunchEvent::Ended(end) => self.print_end(end),
+            LaunchEvent::Broken(error) => self.print_object("error", error_object(error)),
             // What a node waits for was an event of its own.
-            LaunchEvent::NodeChanged(_, NodeChange::Waiting) | LaunchEvent::Tick(_) => {}
+            LaunchEvent::NodeChanged(_, NodeChange::Waiting) => {}
+            LaunchEvent::StepBegun(_) | LaunchEvent::Tick(_) => {}
         }
     }
 
@@ -66,23 +65,48 @@ fn look_object(look: &ClusterView, cluster: &Cluster) -> Value {
     json!({"vip": look.vip.is_ok(), "ready": ready, "missing": look.missing(cluster)})
 }
 
-fn print_end(end: &End) {
-    match end {
-        End::Ready(summary) => print_object("ready", summary_object(summary)),
-        End::AlreadyReady(summary) => print_object("already-ready", summary_object(summary)),
-        End::HostUnfit(findings) => {
-            let problem = |f: &ha_providers::Finding| json!({"seen": f.message, "cure": f.remedy});
-            let problems: Vec<Value> = findings.iter().map(problem).collect();
-            print_object("unfit", json!({"problems": problems}));
-        }
-        // One object a node: a reader of the first versions, which knew one failed node alone, takes the last.
-        End::Failed(failures) => {
-            for node in &failures.nodes {
-                print_object("failed", failure_object(node, failures));
+impl JsonReport {
+    pub fn new(printer: Box<dyn Printer>) -> Self {
+        Self { printer }
+    }
+
+    fn print_object(&self, kind: &str, mut object: Value) {
+        object["version"] = json!(VERSION);
+        object["type"] = json!(kind);
+        self.printer.print(&object.to_string());
+    }
+
+    fn print_end(&self, end: &End) {
+        match end {
+            End::Ready(summary) => self.print_object("ready", summary_object(summary)),
+            End::AlreadyReady(summary) => {
+                self.print_object("already-ready", summary_object(summary))
             }
+            End::HostUnfit(findings) => {
+                let problem =
+                    |f: &ha_providers::Finding| json!({"message": f.message, "remedy": f.remedy});
+                let problems: Vec<Value> = findings.iter().map(problem).collect();
+                self.print_object("unfit", json!({"problems": problems}));
+            }
+            // One object a node: a reader of the first versions, which knew one failed node alone, takes the last.
+            End::Failed(failures) => {
+                for node in &failures.nodes {
+                    self.print_object("failed", failure_object(node, failures));
+                }
+            }
+            End::TimedOut(unfinished) => {
+                self.print_object("timed-out", unfinished_object(unfinished))
+            }
+            End::Interrupted(_) => self.print_object("interrupted", json!({})),
         }
-        End::TimedOut(unfinished) => print_object("timed-out", unfinished_object(unfinished)),
-        End::Interrupted(_) => print_object("interrupted", json!({})),
+    }
+}
+
+/// Of a cluster file also each fault with its place.
+fn error_object(error: &anyhow::Error) -> Value {
+    match error.downcast_ref::<FileFaults>() {
+        Some(faults) => json!({"message": faults.to_string(), "faults": faults.0}),
+        None => json!({"message": format!("{error:#}")}),
     }
 }
 
@@ -101,7 +125,8 @@ fn failure_object(node: &NodeFailure, failures: &Failures) -> Value {
 fn unfinished_object(unfinished: &Unfinished) -> Value {
     let nodes = unfinished.nodes.iter().map(unfinished_node);
     let missing: Vec<String> = nodes.chain(unfinished.missing.iter().cloned()).collect();
-    json!({"seconds": unfinished.took.as_secs_f64(), "missing": missing})
+    let (seconds, step) = (unfinished.took.as_secs_f64(), unfinished.stopped_at);
+    json!({"seconds": seconds, "missing": missing, "stoppedAt": step})
 }
 
 fn summary_object(s: &Summary) -> Value {

@@ -7,7 +7,7 @@ use ha_flatcar_image::Bar;
 use ha_host_base::text::printable;
 
 use super::describe::{stage_name, waiting_for};
-use super::{cluster_headline, end, pull, step_line, warning_line};
+use super::{Printer, cluster_headline, end, pull, step_line, warning_line};
 use crate::launch::node_progress::{NodeChange, NodeProgress};
 use crate::launch::report::{LaunchEvent, Report};
 
@@ -16,37 +16,30 @@ const WAITING_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub struct LineReport {
+    printer: Box<dyn Printer>,
     begun: Instant,
     told: BTreeMap<String, Instant>,
     ready: usize,
-}
-
-impl Default for LineReport {
-    fn default() -> Self {
-        Self {
-            begun: Instant::now(),
-            told: BTreeMap::new(),
-            ready: 0,
-        }
-    }
 }
 
 impl Report for LineReport {
     fn tell(&mut self, happened: &LaunchEvent<'_>) {
         match happened {
             LaunchEvent::Begun(cluster) => {
-                println!("{}: {}", cluster.name, cluster_headline(cluster))
+                let line = format!("{}: {}", cluster.name, cluster_headline(cluster));
+                self.printer.print(&line);
             }
             LaunchEvent::StepDone(name, facts) => {
-                println!("{}", step_line(&self.stamp(), name, facts));
+                self.printer.print(&step_line(&self.stamp(), name, facts));
             }
-            LaunchEvent::Warning(message) => eprintln!("{}", warning_line(message)),
+            LaunchEvent::Warning(message) => self.printer.print_error(&warning_line(message)),
             LaunchEvent::NodeChanged(node, change) => self.node_changed(node, *change),
             LaunchEvent::ClusterChanged(look, cluster) => {
                 self.count_ready(look.ready(cluster), cluster.nodes.len());
             }
-            LaunchEvent::Ended(end) => end::print_end(end),
-            LaunchEvent::NodeSaid(_) | LaunchEvent::Tick(_) | LaunchEvent::Broken(_) => {}
+            LaunchEvent::Ended(end) => end::print_end(end, &*self.printer),
+            LaunchEvent::NodeSaid(_) | LaunchEvent::Tick(_) => {}
+            LaunchEvent::StepBegun(_) | LaunchEvent::Broken(_) => {}
         }
     }
 
@@ -56,6 +49,15 @@ impl Report for LineReport {
 }
 
 impl LineReport {
+    pub fn new(printer: Box<dyn Printer>) -> Self {
+        Self {
+            printer,
+            begun: Instant::now(),
+            told: BTreeMap::new(),
+            ready: 0,
+        }
+    }
+
     fn stamp(&self) -> String {
         format!("{:>4.0} s", self.begun.elapsed().as_secs_f32())
     }
@@ -71,12 +73,13 @@ impl LineReport {
         let (stage, words) = (stage_name(node.stage), printable(&waiting_for(node)));
         let (stamp, role) = (self.stamp(), node.role.label());
         let line = format!("{stamp}  {}  {role:<13}  {stage:<9}  {words}", node.name);
-        println!("{}", line.trim_end());
+        self.printer.print(line.trim_end());
     }
 
     fn count_ready(&mut self, ready: usize, all: usize) {
         if ready != self.ready {
-            println!("{}  {ready} of {all} nodes are Ready", self.stamp());
+            let line = format!("{}  {ready} of {all} nodes are Ready", self.stamp());
+            self.printer.print(&line);
         }
         self.ready = ready;
     }

@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 
 use ha_flatcar_image::{Bar, Step};
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use super::{Printer, StandardStreams};
 
 /// The version of the JSON lines.
 const VERSION: u32 = 1;
@@ -13,12 +15,13 @@ const LINE_EVERY: u64 = 10;
 
 /// The right one for where the output goes.
 pub fn download_bar(json: bool) -> Box<dyn Bar> {
+    let printer = Box::new(StandardStreams);
     if json {
-        Box::new(JsonBar::default())
+        Box::new(JsonBar::new(printer))
     } else if std::io::stdout().is_terminal() && std::io::stderr().is_terminal() {
         Box::new(TerminalBar::default())
     } else {
-        Box::new(LineBar::default())
+        Box::new(LineBar::new(printer))
     }
 }
 
@@ -80,10 +83,21 @@ impl Bar for TerminalBar {
 }
 
 /// Plain lines, one for ten per cent.
-#[derive(Debug, Default)]
-struct LineBar {
+#[derive(Debug)]
+pub struct LineBar {
+    printer: Box<dyn Printer>,
     step: Option<Step>,
     share: ToldShare,
+}
+
+impl LineBar {
+    pub fn new(printer: Box<dyn Printer>) -> Self {
+        Self {
+            printer,
+            step: None,
+            share: ToldShare::default(),
+        }
+    }
 }
 
 impl Bar for LineBar {
@@ -94,12 +108,13 @@ impl Bar for LineBar {
             told: Some(0),
         };
         let size = total.map_or_else(String::new, |t| format!("  {}", DecimalBytes(t)));
-        println!("{}{size}", step.name());
+        self.printer.print(&format!("{}{size}", step.name()));
     }
 
     fn at(&mut self, done: u64) {
         if let (Some(step), Some(share)) = (self.step, self.share.passed(done, LINE_EVERY)) {
-            println!("{:<9} {share:>3} %", step.name());
+            let line = format!("{:<9} {share:>3} %", step.name());
+            self.printer.print(&line);
         }
     }
 
@@ -108,34 +123,46 @@ impl Bar for LineBar {
     }
 
     fn note(&mut self, text: &str) {
-        println!("{text}");
+        self.printer.print(text);
     }
 }
 
 /// One JSON object a line, one for each per cent.
-#[derive(Debug, Default)]
-struct JsonBar {
+#[derive(Debug)]
+pub struct JsonBar {
+    printer: Box<dyn Printer>,
     step: Option<Step>,
     share: ToldShare,
+}
+
+impl JsonBar {
+    pub fn new(printer: Box<dyn Printer>) -> Self {
+        Self {
+            printer,
+            step: None,
+            share: ToldShare::default(),
+        }
+    }
+
+    fn print_object(&self, kind: &str, mut object: Value) {
+        object["version"] = json!(VERSION);
+        object["type"] = json!(kind);
+        self.printer.print(&object.to_string());
+    }
 }
 
 impl Bar for JsonBar {
     fn begin(&mut self, step: Step, total: Option<u64>) {
         self.step = Some(step);
         self.share = ToldShare { total, told: None };
-        println!(
-            "{}",
-            json!({"version": VERSION, "type": "step", "step": step.name(), "total": total})
-        );
+        self.print_object("step", json!({"step": step.name(), "total": total}));
     }
 
     fn at(&mut self, done: u64) {
         if let (Some(step), Some(_)) = (self.step, self.share.passed(done, 1)) {
             let (name, total) = (step.name(), self.share.total);
-            println!(
-                "{}",
-                json!({"version": VERSION, "type": "progress", "step": name, "done": done, "total": total})
-            );
+            let object = json!({"step": name, "done": done, "total": total});
+            self.print_object("progress", object);
         }
     }
 
@@ -144,10 +171,7 @@ impl Bar for JsonBar {
     }
 
     fn note(&mut self, text: &str) {
-        println!(
-            "{}",
-            json!({"version": VERSION, "type": "note", "text": text})
-        );
+        self.print_object("note", json!({"text": text}));
     }
 }
 

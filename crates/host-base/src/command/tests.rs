@@ -55,7 +55,7 @@ fn the_deadline_ends_the_whole_group() {
     let begun = Instant::now();
     let script = "sleep 1000 & echo $!; wait";
     let finished = run_within(&mut sh(script), "", Duration::from_millis(300)).unwrap();
-    let grandchild: i32 = finished.stdout.trim().parse().unwrap();
+    let grandchild = finished.stdout.trim().to_owned();
     let failed = finished.into_stdout().unwrap_err();
     assert_eq!(failed.timed_out, Some(Duration::from_millis(300)));
     assert!(
@@ -63,15 +63,37 @@ fn the_deadline_ends_the_whole_group() {
         "{failed}"
     );
     assert!(begun.elapsed() < SOON);
+    wait_until_gone(&grandchild);
+}
+
+fn wait_until_gone(pid: &str) {
+    let begun = Instant::now();
     // Its new parent may take its time to notice.
     let lives = || {
-        std::fs::read_to_string(format!("/proc/{grandchild}/stat"))
+        std::fs::read_to_string(format!("/proc/{pid}/stat"))
             .is_ok_and(|stat| !stat.contains(") Z "))
     };
     while lives() {
         assert!(begun.elapsed() < SOON, "the grandchild lives on");
         std::thread::sleep(POLL);
     }
+}
+
+#[test]
+fn the_deadline_ends_what_the_child_started_in_a_group_of_its_own() {
+    // As `guest-exec` starts virsh.
+    let script = "setsid sleep 1000 & echo $!; wait";
+    let finished = run_within(&mut sh(script), "", Duration::from_millis(500)).unwrap();
+    assert!(finished.timed_out.is_some());
+    wait_until_gone(finished.stdout.trim());
+}
+
+#[test]
+fn an_attached_command_ends_with_its_own_status() {
+    let status = run_attached(&mut sh("read -r line || exit 7"), Input::Empty).unwrap();
+    assert_eq!(status.code(), Some(7), "nothing is there to be read");
+    let error = run_attached(&mut Command::new("/no/such"), Input::Ours).unwrap_err();
+    assert_eq!(error.to_string(), "cannot start /no/such");
 }
 
 #[test]

@@ -34,6 +34,8 @@ pub struct FakeProvider {
     pub network: AnsweringAt,
     /// What happens while the host is looked at.
     pub meanwhile: Option<Meanwhile>,
+    /// Whoever asks a node waits.
+    pub hangs: bool,
     pub gate: Option<Gate>,
     pub calls: Mutex<Vec<String>>,
     pub removed: Mutex<BTreeSet<String>>,
@@ -131,6 +133,11 @@ impl Provider for FakeProvider {
         if self.deaf {
             bail!("nobody there answers");
         }
+        if self.hangs {
+            let mut command = Command::new("sleep");
+            command.arg("1000");
+            return Ok(command);
+        }
         if let ["sh", "-c", _, "sh", paths @ ..] = argv {
             return Ok(self.look_at_disk(node, paths));
         }
@@ -210,6 +217,7 @@ impl TestEnv {
             disks: &[],
             network: AnsweringAt::nobody(),
             meanwhile: None,
+            hangs: false,
             gate: None,
             calls,
             removed: Mutex::default(),
