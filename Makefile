@@ -9,6 +9,8 @@ export HA_LAB ?= $(CURDIR)/lab/out
 
 CLUSTER ?= examples/demo.yaml
 RUNS ?= 100
+FUZZ_SECONDS ?= 60
+FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # "env" because sudo's secure_path would hide cargo; HOME because clusters' state belongs to who called make.
 AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB))
 HA_HOST_BIN := target/release/ha-host
@@ -16,7 +18,7 @@ HA_HOST_BIN := target/release/ha-host
 PARTS = @$(AS_ROOT) true; $(MAKE) --no-print-directory -f lab/parts.mk -j
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 ## The two commands of the README
 
@@ -29,17 +31,30 @@ demo: need ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) logs demo node1 -f"
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
-test: need ## Every test but test-vm, the real clusters included (root, half an hour, more the first time)
+# What root runs: built as whoever calls, or root's files in target/ would stop the next build. Results go to the caller, too.
+TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
+GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
+test: need lint deny ## Lints, and every test but the longest (test-...), the real clusters included (half an hour, more at first)
 	$(PARTS) test
 	cargo test --locked --tests --no-fail-fast
-	$(AS_ROOT) env HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB) cargo test --locked --lib --bins --no-fail-fast -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
-	$(AS_ROOT) cargo test --locked --tests --no-fail-fast -p ha-tests -- --test-threads=1
+	$(TESTS_AS_ROOT) --lib --bins -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
+	$(TESTS_AS_ROOT) --tests -p ha-tests -- --test-threads=1
+	$(GIVE_BACK) target/e2e
 
 test-vm: need ## The longest: kubeadm init in a virtual machine under an emulator (7 minutes on two idle cores)
 	$(PARTS) test
-	$(AS_ROOT) cargo test --locked -p ha-tests --test vm -- --ignored --test-threads=1
+	$(TESTS_AS_ROOT) -p ha-tests --test vm -- --ignored --test-threads=1
+	$(GIVE_BACK) target/e2e
 
-test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says so
+test-libvirt-cuts: export HA_CUTS = all
+test-libvirt-cuts: need ## A real libvirtd that dies, hangs or lies at every single call of a launch and a destroy
+	$(PARTS) vm
+	$(TESTS_AS_ROOT) --lib -p ha-providers -- --ignored --test-threads=1 libvirt::tests::cuts
+
+test-sysext: need-rust ## The agent's sysext built twice from nothing, in two places: byte for byte the same (minutes)
+	sysext/lint.sh --reproducible
+
+test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says SKIPPED
 	tests/flatcar.sh
 
 ## Parts
@@ -75,9 +90,12 @@ lab-verify: need ## Read the whole cache and compare it with its sums (make lab 
 lab-clean: ## Remove cache entries that lab/out does not use
 	lab/clean.sh
 
-bench: need ## The figures, as a table and in target/bench (BENCH="size render launch guide")
+bench: need ## The figures, as a table and in target/bench (BENCH="size memory render launch guide")
 	$(PARTS) demo
-	$(AS_ROOT) env HA_HOST=$(CURDIR)/$(HA_HOST_BIN) cargo run --release --locked -q -p ha-tests --bin bench -- $(BENCH)
+	cargo build --release --locked -q -p ha-tests --bin bench
+	tests=$$(cargo test --release --locked -p ha-agent --bins --no-run --message-format=json-render-diagnostics | jq -r 'select(.profile.test).executable // empty'); \
+	$(AS_ROOT) env HA_HOST=$(CURDIR)/$(HA_HOST_BIN) HA_AGENT_TESTS=$$tests target/release/bench $(BENCH)
+	$(GIVE_BACK) target/bench target/e2e
 
 ## Checks
 
@@ -88,10 +106,17 @@ flakes: need ## Every test that needs no cluster, again and again, with idle and
 	HA_WITHOUT_REAL=1 tests/flakes.sh $(RUNS) $(FILTER)
 	HA_WITHOUT_REAL=1 BUSY=1 tests/flakes.sh $(RUNS) $(FILTER)
 
+fuzz: need-rust ## Each parser of what comes from outside, fed with nonsense for FUZZ_SECONDS=60 (TARGET=NAME)
+	for target in $(or $(TARGET),$(FUZZ_TARGETS)); do CARGO_TARGET_DIR=$(CURDIR)/target/fuzz fuzz/run.sh $$target $(FUZZ_SECONDS); done
+
 lint: need-rust ## rustfmt and clippy, warnings are errors; no test file out of its place, no long file
 	tests/structure.sh
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+deny: need-rust ## Licences, sources and bans of what is built in, by cargo-deny; advisories where their database can be fetched
+	@lab/need.sh deny
+	tests/deny.sh
 
 need:
 	@lab/need.sh lab inotify rust
@@ -99,4 +124,4 @@ need:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes lint need need-rust
+.PHONY: help demo test test-vm test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-rust

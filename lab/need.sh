@@ -1,6 +1,7 @@
 #!/bin/bash
-# need.sh [lab|inotify|rust|arm64]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
+# need.sh [lab|inotify|rust|arm64|deny]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
 set -euo pipefail
+DENY=0.20.2                              # cargo-deny
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 apt_install() { # only the packages that dpkg does not know as installed
@@ -46,6 +47,14 @@ need_rust() {
   # rustup installs the pinned toolchain at its first call: here, since two calls at once would both begin to.
   ( cd "$(dirname "$0")" && cargo --version >/dev/null )
 }
+
+need_deny() { # cargo-deny, from source: nobody packages it for Debian
+  need_rust
+  [ ! -x "$(need_deny_path)/cargo-deny" ] || return 0
+  echo "need: building cargo-deny $DENY with cargo install (minutes, once; cached in $(need_deny_path))"
+  cargo install --quiet --locked --root "$(dirname "$(need_deny_path)")" "cargo-deny@$DENY"
+}
+need_deny_path() { echo "${FLATCAR_HA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatcar-ha}/cargo-deny-$DENY/bin"; }
 
 need_arm64() { # the cross build of the agent's sysext
   apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross

@@ -48,6 +48,7 @@ sysext/pack.sh "$work/ha-agent" "$work/$name"
 sed "s|@URL@|$URL|" sysext/ha-agent.sysupdate.conf > "$out/ha-agent.conf"
 mv -f "$work/$name" "$out/$name"
 ( cd "$out"; sha256sum ha-agent-"$version"-*.raw | tee SHA256SUMS.ha-agent > SHA256SUMS )
-mkdir -p lab/out/sysexts
-[ "$ARCH" != x86-64 ] || ln -sfnT "$out/$name" lab/out/sysexts/ha-agent.raw
+# Where the lab looks; not for a build that goes elsewhere, as a test's.
+[ $# != 0 ] || mkdir -p lab/out/sysexts
+[ "$ARCH" != x86-64 ] || [ $# != 0 ] || ln -sfnT "$out/$name" lab/out/sysexts/ha-agent.raw
 echo "$out/$name"

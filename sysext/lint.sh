@@ -2,12 +2,17 @@
 # lint.sh IMAGE.raw | --reproducible: is the sysext what a node and the bakery's tools expect? Prints every fault, then fails.
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
-if [ "${1:-}" = --reproducible ]; then # two builds from nothing but the tree, in two places
-  one=$(mktemp -d); two=$(mktemp -d); trap 'rm -rf "$one" "$two"' EXIT
-  a=$("$here/build.sh" "$one"); (umask 077; sleep 1; "$here/build.sh" "$two" >/dev/null)
-  ( cd "$here/.."; "$here/build.sh" >/dev/null )        # puts the link in lab/out back to the real place
-  cmp "$a" "$two/$(basename "$a")" && cmp "$one/SHA256SUMS" "$two/SHA256SUMS" || { echo "lint: two builds differ" >&2; exit 1; }
-  echo "lint: two builds are byte for byte the same"; exit
+if [ "${1:-}" = --reproducible ]; then # two builds; of AGENT_BIN=FILE only the packing, else both from nothing but the tree
+  work=$(mktemp -d); trap 'rm -rf "$work"' EXIT
+  tree=$here/..
+  if [ -z "${AGENT_BIN:-}" ]; then # another checkout at another path, as another person would have it
+    tree=$work/elsewhere/checkout; mkdir -p "$tree"
+    tar -C "$here/.." -c --exclude=./target --exclude=./lab/out --exclude=./.git . | tar -C "$tree" -x
+  fi
+  a=$(AGENT_TARGET_DIR=$work/target-one "$here/build.sh" "$work/one")
+  (umask 077; sleep 1; AGENT_TARGET_DIR=$work/elsewhere/target "$tree/sysext/build.sh" "$work/two" >/dev/null)
+  cmp "$a" "$work/two/$(basename "$a")" && cmp "$work/one/SHA256SUMS" "$work/two/SHA256SUMS" || { echo "lint: two builds differ" >&2; exit 1; }
+  echo "lint: two $([ -n "${AGENT_BIN:-}" ] && echo "packings of one program" || echo builds) are byte for byte the same"; exit
 fi
 
 image=$(realpath "$1") file=$(basename "$(realpath "$1")") faults=0

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 pub mod guide;
 pub mod launch;
+pub mod memory;
 pub mod render;
 pub mod size;
 

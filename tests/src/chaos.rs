@@ -4,14 +4,15 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use ha_wire::event::EventKind;
+use ha_wire::event::{Event, EventKind};
 use ha_wire::paths::CRASH_AT;
 use ha_wire::phase::{Phase, Role};
 
 use crate::cluster::Cluster;
+use crate::eventually::eventually;
 use crate::ignition::IgnitionConfig;
 use crate::node::ClusterNode;
 use crate::story::print_uncaptured;
@@ -25,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(300);
 /// How long a machine stays without power.
 const DARK: Duration = Duration::from_secs(2);
 
+/// From a fault to the first word of the agent's next life: systemd waits a little, a machine boots.
+const NEXT_LIFE: Duration = Duration::from_secs(60);
+
 /// How a node is hurt in the middle of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -34,7 +38,7 @@ pub enum Fault {
     CutPower,
 }
 
-/// One fault: this node, this long after the phase began.
+/// One fault: this node, this long after the phase began, and before it ends.
 #[derive(Debug, Clone, Copy)]
 pub struct FaultInjection {
     /// Node name.
@@ -133,7 +137,8 @@ pub fn met_and_skipped(
         .partition(|word| !left.lines().any(|line| line == word)))
 }
 
-/// Injects every fault when its time has come; an error for one whose phase never came before `stop`.
+/// Injects every fault when its time has come; an error for one whose phase never came before `stop`, for an agent that
+/// survives, and for a fault that came after the phase's end.
 pub fn inject_faults(
     cluster: &Cluster,
     injections: &[FaultInjection],
@@ -152,35 +157,85 @@ pub fn inject_faults(
 
 fn inject_fault(cluster: &Cluster, injection: FaultInjection, stop: &AtomicBool) -> Result<()> {
     let node = cluster.node(injection.node);
-    while !has_begun(node, injection.phase) {
+    let begun = wait_for_begin(node, injection, stop)?;
+    // Nodes are containers: their clock is this one.
+    let due = UNIX_EPOCH + Duration::from_millis(begun) + injection.after;
+    thread::sleep(due.duration_since(SystemTime::now()).unwrap_or_default());
+    let lives = lives_among(&node.events()?);
+    print_uncaptured(&format!(
+        "       {:?} on {} in {}",
+        injection.fault, injection.node, injection.phase
+    ));
+    match injection.fault {
+        Fault::KillAgent => node.kill("ha-agent.service").map(drop)?,
+        Fault::CutPower => cut_power(node)?,
+    }
+    let events = eventually("the agent's next life", NEXT_LIFE, || {
+        let events = node.events()?;
+        ensure!(lives_among(&events) > lives, "it has not begun");
+        Ok(events)
+    })?;
+    ensure!(
+        was_interrupted(&events, injection.phase, lives),
+        "{injection:?}: the phase had ended before that"
+    );
+    Ok(())
+}
+
+/// When the phase began, in milliseconds since 1970.
+fn wait_for_begin(
+    node: ClusterNode<'_>,
+    injection: FaultInjection,
+    stop: &AtomicBool,
+) -> Result<u64> {
+    loop {
+        // There is no file of events before the first one.
+        let events = node.events().unwrap_or_default();
+        if let Some(begun) = begin_of(&events, injection.phase) {
+            return Ok(begun);
+        }
         ensure!(
             !stop.load(Ordering::Relaxed),
             "{injection:?}: the phase never came"
         );
         thread::sleep(LOOK);
     }
-    thread::sleep(injection.after);
-    print_uncaptured(&format!(
-        "       {:?} on {} in {}",
-        injection.fault, injection.node, injection.phase
-    ));
-    match injection.fault {
-        Fault::KillAgent => node.kill("ha-agent.service", false),
-        Fault::CutPower => {
-            node.power("off")?;
-            let dark = Instant::now();
-            thread::sleep(DARK);
-            node.power("on")
-                .with_context(|| format!("after {:?} without power", dark.elapsed()))
-        }
-    }
 }
 
-fn has_begun(node: ClusterNode<'_>, phase: Phase) -> bool {
-    let events = node.events().unwrap_or_default();
-    events
-        .iter()
-        .any(|e| matches!(e.what, EventKind::Started { phase: p, .. } if p == phase))
+fn cut_power(node: ClusterNode<'_>) -> Result<()> {
+    node.power("off")?;
+    let dark = Instant::now();
+    thread::sleep(DARK);
+    node.power("on")
+        .with_context(|| format!("after {:?} without power", dark.elapsed()))
+}
+
+/// When a phase began first, in milliseconds since 1970.
+fn begin_of(events: &[Event], phase: Phase) -> Option<u64> {
+    let begins = |e: &&Event| matches!(e.what, EventKind::Started { phase: p, .. } if p == phase);
+    events.iter().find(begins).map(|e| e.time_ms)
+}
+
+/// How many lives of an agent these are.
+fn lives_among(events: &[Event]) -> usize {
+    let hello = |e: &&Event| matches!(e.what, EventKind::Hello { .. });
+    events.iter().filter(hello).count()
+}
+
+/// Whether the agent's last life of the first `lives` had begun this phase and not ended it.
+fn was_interrupted(events: &[Event], phase: Phase, lives: usize) -> bool {
+    let mut life = 0;
+    let mut at_work = false;
+    for event in events {
+        match event.what {
+            EventKind::Hello { .. } if life == lives => break,
+            EventKind::Hello { .. } => (life, at_work) = (life + 1, false),
+            EventKind::Started { phase: p, .. } if p == phase => at_work = true,
+            EventKind::Done { phase: p, .. } if p == phase => at_work = false,
+            _ => {}
+        }
+    }
+    at_work
 }
 
 #[cfg(test)]

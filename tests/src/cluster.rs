@@ -1,9 +1,12 @@
 //! A cluster made by the real `ha-host`; when it goes out of scope it is destroyed, and what is left is told.
 
+use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -23,6 +26,7 @@ use crate::plan::{API_PORT, ClusterPlan, PORT, VIP};
 use crate::post_mortem;
 use crate::process::{FinishedProcess, RunningProcess, run_to_end};
 use crate::story::print_uncaptured;
+use crate::terminal::on_terminal;
 
 /// The longest that a launch may take here; `--timeout` of the program itself is shorter, so that its own words are seen.
 const LAUNCH: Duration = Duration::from_secs(660);
@@ -32,6 +36,8 @@ const LAUNCH_TIMEOUT: &str = "10m";
 const EMULATED_LAUNCH: Duration = Duration::from_secs(1560);
 /// See [`EMULATED_LAUNCH`].
 const EMULATED_LAUNCH_TIMEOUT: &str = "25m";
+/// A machine is made in a few seconds.
+const REMAKE: Duration = Duration::from_secs(60);
 /// Destroying five nodes takes a few seconds.
 const DESTROY: Duration = Duration::from_secs(120);
 /// The kernel lets go of namespaces and cgroups a little after the last process.
@@ -48,6 +54,8 @@ pub struct Cluster {
     kubectl: PathBuf,
     before: Snapshot,
     standing: AtomicBool,
+    /// The nodes that a test has powered off, and not on again.
+    off: Mutex<BTreeSet<String>>,
     operator: Operator,
     /// Two clusters at once would only measure each other: tests of all processes take turns.
     _turn: File,
@@ -90,6 +98,7 @@ impl Cluster {
             kubectl,
             before,
             standing: AtomicBool::new(false),
+            off: Mutex::default(),
             operator,
             _turn: turn,
         })
@@ -187,7 +196,7 @@ impl Cluster {
             .cluster()
             .and_then(|c| c.ca())
             .context("the kubeconfig has no CA")?;
-        Client::new(&self.operator, ca.as_bytes())
+        Client::new(&self.operator, &ca)
     }
 
     /// `ha-host` with these arguments, to the end.
@@ -199,11 +208,24 @@ impl Cluster {
     pub fn start_launch(&self, more: &[&str]) -> Result<RunningProcess> {
         self.standing.store(true, Ordering::Relaxed);
         let mut command = self.operator.ha_host(["launch"]);
-        command
-            .arg(&self.file)
-            .args(["--timeout", self.patience().1])
-            .args(more);
+        command.args(self.launch_arguments()).args(more);
         RunningProcess::start(command)
+    }
+
+    /// `ha-host launch` on a terminal, to its end: all that the terminal was sent is its output.
+    pub fn launch_on_terminal(&self) -> Result<FinishedProcess> {
+        self.standing.store(true, Ordering::Relaxed);
+        let mut words = vec![self.operator.program(), OsString::from("launch")];
+        words.extend(self.launch_arguments());
+        self.end_launch(RunningProcess::start(on_terminal(&self.operator, &words)?)?)
+    }
+
+    fn launch_arguments(&self) -> [OsString; 3] {
+        [
+            self.file.clone().into(),
+            "--timeout".into(),
+            self.patience().1.into(),
+        ]
     }
 
     /// `ha-host launch` to its end, whatever its exit code; what it printed is kept as `launch-N.txt`.
@@ -238,15 +260,31 @@ impl Cluster {
         Ok(done)
     }
 
-    /// Who holds the VIP now.
+    /// Notes that a test has powered a node off or on.
+    pub(crate) fn note_power(&self, node: &str, on: bool) {
+        let mut off = self.off.lock().unwrap_or_else(PoisonError::into_inner);
+        match on {
+            true => off.remove(node),
+            false => off.insert(node.to_owned()),
+        };
+    }
+
+    /// Makes a node anew from an Ignition config, with an empty disk.
+    pub fn remake(&self, node: &str, ignition: &Path) -> Result<()> {
+        let config = ignition.display().to_string();
+        let args = ["remake", self.name(), node, "--ignition", &config];
+        self.ha_host(&args, REMAKE)?.ok()?;
+        self.note_power(node, true);
+        Ok(())
+    }
+
+    /// Who holds the VIP now. A control plane that is on and cannot be asked is an error: it may be a second holder.
     pub fn vip_holders(&self) -> Result<Vec<String>> {
-        let mut holders = Vec::new();
-        for name in self.control_planes() {
-            if self.node(&name).holds(VIP).unwrap_or(false) {
-                holders.push(name);
-            }
-        }
-        Ok(holders)
+        let off = self.off.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self.control_planes().into_iter();
+        let asked: Vec<String> = asked.filter(|name| !off.contains(name)).collect();
+        drop(off);
+        holders_among(&asked, |name| self.node(name).holds(VIP))
     }
 
     /// The one holder of the VIP.
@@ -271,6 +309,17 @@ impl Cluster {
             Snapshot::take(&self.operator, self.name())?.nothing_since(&self.before)
         })
     }
+}
+
+/// Those that say that they hold it; an error if one says nothing.
+fn holders_among(names: &[String], holds: impl Fn(&str) -> Result<bool>) -> Result<Vec<String>> {
+    let mut holders = Vec::new();
+    for name in names {
+        if holds(name).with_context(|| format!("does {name} hold the VIP?"))? {
+            holders.push(name.clone());
+        }
+    }
+    Ok(holders)
 }
 
 /// A fresh `target/e2e/NAME` (or below `$HA_TEST_DIR`), except for the state of a cluster that may still stand.
@@ -345,3 +394,6 @@ impl Cluster {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

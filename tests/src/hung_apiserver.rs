@@ -36,7 +36,7 @@ pub fn an_apiserver_hangs(story: &Story, cluster: &Cluster, victim: &str) {
     let seen = story.step(&what, || {
         let since = node_clock(cluster, &holder)?;
         let client = cluster.client()?;
-        let probe = Probe::of_apiserver(&client, cluster.endpoint());
+        let probe = Probe::of_apiserver(&client, cluster.endpoint())?;
         std::thread::sleep(Duration::from_secs(1));
         cluster.node(victim).sh(&signal("STOP"))?;
         eventually("the agent cuts its sessions", CUT, || {

@@ -1,9 +1,9 @@
-//! Ignition files that tests bring along through `ignition: {merge: [...]}`.
+//! Ignition files that tests bring along through `ignition: {merge: [...]}`, and what is in those that `ha-host` wrote.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Value, json};
@@ -55,3 +55,46 @@ impl IgnitionConfig {
         Ok(path)
     }
 }
+
+/// The text that a config gives to a file of the node.
+pub fn file_in_config(config: &str, path: &str) -> Result<String> {
+    let config: Value = serde_json::from_str(config).context("the Ignition config is not JSON")?;
+    let mut files = config["storage"]["files"].as_array().into_iter().flatten();
+    let file = files
+        .find(|file| file["path"] == path)
+        .with_context(|| format!("the Ignition config has no {path}"))?;
+    let contents = &file["contents"];
+    ensure!(contents["compression"].is_null(), "{path} is compressed");
+    let source = contents["source"].as_str().unwrap_or_default();
+    let data = source
+        .strip_prefix("data:;base64,")
+        .with_context(|| format!("{path} comes from {source:?}"))?;
+    Ok(String::from_utf8(BASE64.decode(data)?)?)
+}
+
+/// Everything that a node would have to fetch from elsewhere before it is made of a config.
+pub fn remote_sources(config: &str) -> Result<Vec<String>> {
+    let config: Value = serde_json::from_str(config).context("the Ignition config is not JSON")?;
+    let mut sources = Vec::new();
+    collect_sources(&config, &mut sources);
+    ensure!(
+        !sources.is_empty(),
+        "the Ignition config has no file at all"
+    );
+    sources.retain(|source| !source.starts_with("data:"));
+    Ok(sources)
+}
+
+fn collect_sources(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            found.extend(map.get("source").and_then(Value::as_str).map(str::to_owned));
+            map.values().for_each(|v| collect_sources(v, found));
+        }
+        Value::Array(items) => items.iter().for_each(|v| collect_sources(v, found)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use ha_kube::objects::{List, Node, Pod};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::process::{FinishedProcess, run_to_end};
+use crate::process::{FinishedProcess, RunningProcess, run_to_end};
 
 /// A request that takes longer has failed.
 const REQUEST: &str = "--request-timeout=10s";
@@ -147,18 +147,12 @@ impl<'a> Kube<'a> {
 
     /// Runs a shell script in a pod.
     pub fn in_pod(&self, pod: &str, script: &str, deadline: Duration) -> Result<String> {
-        self.ctl_plain(
-            &[
-                "exec",
-                pod,
-                "--",
-                "/usr/local/bin/busybox",
-                "sh",
-                "-c",
-                script,
-            ],
-            deadline,
-        )
+        self.ctl_plain(&exec_arguments(pod, script), deadline)
+    }
+
+    /// Starts a shell script in a pod.
+    pub fn start_in_pod(&self, pod: &str, script: &str) -> Result<RunningProcess> {
+        RunningProcess::start(self.command(&exec_arguments(pod, script)))
     }
 
     /// kubectl without a request time-out, for what lasts.
@@ -240,6 +234,12 @@ pub fn all_voters(cluster: &Cluster, ask: &str, names: &[String]) -> Result<()> 
         bail!("etcd's members are {seen:?}, wanted voters {names:?}");
     }
     Ok(())
+}
+
+/// `kubectl exec` of a shell script, by the busybox that the lab's image has.
+fn exec_arguments<'a>(pod: &'a str, script: &'a str) -> [&'a str; 7] {
+    let shell = "/usr/local/bin/busybox";
+    ["exec", pod, "--", shell, "sh", "-c", script]
 }
 
 fn word(value: &Value) -> String {

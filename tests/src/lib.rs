@@ -3,10 +3,11 @@
 //!
 //! Where things are: [`operator`] the machine that `ha-host` runs on, [`lab`] what `make lab sysext` made, [`plan`] a
 //! cluster file, [`cluster`] the cluster and [`node`] one of its machines, [`api`], [`web`] and [`probe`] the view through
-//! the VIP, [`scenario`] what every provider's machines must do, [`services`] service addresses and DNS, [`leftovers`] what
-//! `destroy` must not leave, [`story`] the steps that a test prints, [`post_mortem`] what a failed one leaves to read. Output
-//! of every command and the post-mortem of a failed test lie in `target/e2e/TEST/`. `HA_KEEP=1` leaves a failed cluster
-//! standing.
+//! the VIP, [`scenario`] what every provider's machines must do, [`inspection`] what a person asks of a node, [`services`]
+//! service addresses and DNS, [`secrets`] and [`private_keys`] where no key may be, [`leftovers`] what `destroy` must not
+//! leave, [`terminal`] what a person sees, [`story`] the steps that a test prints, [`post_mortem`] what a failed one leaves
+//! to read. Output of every command and the post-mortem of a failed test lie in `target/e2e/TEST/`. `HA_KEEP=1` leaves a
+//! failed cluster standing.
 
 pub mod api;
 pub mod bench;
@@ -16,6 +17,7 @@ pub mod cluster;
 pub mod eventually;
 pub mod hung_apiserver;
 pub mod ignition;
+pub mod inspection;
 pub mod kube;
 pub mod lab;
 pub mod leftovers;
@@ -23,9 +25,12 @@ pub mod node;
 pub mod operator;
 pub mod plan;
 pub mod post_mortem;
+pub mod private_keys;
 pub mod probe;
 pub mod process;
 pub mod scenario;
+pub mod secrets;
 pub mod services;
 pub mod story;
+pub mod terminal;
 pub mod web;

@@ -4,7 +4,7 @@ use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use ha_wire::event::Event;
 use ha_wire::paths;
 use ha_wire::status::Status;
@@ -16,6 +16,9 @@ use crate::process::{FinishedProcess, run_to_end};
 const LOOK: Duration = Duration::from_secs(20);
 /// The same at an emulated machine that shares two processors with others.
 const EMULATED_LOOK: Duration = Duration::from_secs(120);
+
+/// So many tenths of a second a killed process may take until systemd has asked for its exit code.
+const DYING: u32 = 50;
 
 /// kubectl on a control plane, by the administrator's kubeconfig that kubeadm wrote.
 pub const ADMIN_KUBECTL: &str = "kubectl --kubeconfig /etc/kubernetes/admin.conf";
@@ -100,13 +103,26 @@ impl<'a> ClusterNode<'a> {
         Ok(self.sh("systemctl show --property=UserspaceTimestampMonotonic --value; cat /etc/machine-id")?.trim().to_owned())
     }
 
-    /// kill -9 of a unit's main process; of all of its processes if `all`.
-    pub fn kill(&self, unit: &str, all: bool) -> Result<()> {
-        let whom = if all { "all" } else { "main" };
+    /// A unit's main process; an error if it has none.
+    pub fn main_pid(&self, unit: &str) -> Result<u32> {
+        let pid = self.sh(&format!("systemctl show -P MainPID {unit}"))?;
+        let pid = pid
+            .trim()
+            .parse()
+            .with_context(|| format!("{unit}: {pid:?}"))?;
+        ensure!(pid > 0, "{}: {unit} has no main process", self.name);
+        Ok(pid)
+    }
+
+    /// kill -9 of a unit's main process, which is gone when this returns. Its process id.
+    pub fn kill(&self, unit: &str) -> Result<u32> {
+        let pid = self.main_pid(unit)?;
         self.sh(&format!(
-            "systemctl kill --signal=KILL --kill-whom={whom} {unit}"
+            "systemctl kill --signal=KILL --kill-whom=main {unit}; i=0; \
+             while [ -d /proc/{pid} ]; do i=$((i+1)); [ $i -lt {DYING} ] || exit 1; sleep 0.1; done"
         ))
-        .map(drop)
+        .with_context(|| format!("kill process {pid} of {unit}"))?;
+        Ok(pid)
     }
 
     /// Which cluster this apiserver shows to this control plane: the uid of namespace kube-system.
@@ -136,7 +152,8 @@ impl<'a> ClusterNode<'a> {
                 ],
                 3 * self.look(),
             )?
-            .ok()
-            .map(drop)
+            .ok()?;
+        self.cluster.note_power(self.name, order != "off");
+        Ok(())
     }
 }

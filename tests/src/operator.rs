@@ -1,13 +1,14 @@
 //! The operator's machine: `ha-host` runs in a mount and a network namespace of its own, so that a test never touches
 //! the network of the machine it runs on. `ip netns exec` would mount a new /sys and hide the cgroups, hence `nsenter`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::unistd::geteuid;
 
 mod machine;
 
@@ -54,7 +55,11 @@ impl Operator {
         let mut operator = Self::here(dir)?;
         operator.home = home;
         if kind == MachineKind::Qemu {
-            machine::give_to_user(&operator.state)?;
+            for dir in [operator.state.clone(), operator.state.join("ha-host")] {
+                if dir.exists() {
+                    machine::give_to_user(&dir)?;
+                }
+            }
         }
         Ok(operator)
     }
@@ -63,11 +68,28 @@ impl Operator {
     pub fn here(dir: &Path) -> Result<Self> {
         let state = dir.join("state");
         std::fs::create_dir_all(&state).with_context(|| format!("make {}", state.display()))?;
+        // An earlier run's may be of whoever called make, or of the lab's user; ha-host keeps its state in its own.
+        for dir in [state.clone(), state.join("ha-host")] {
+            if dir.exists() {
+                std::os::unix::fs::chown(&dir, Some(geteuid().as_raw()), None)
+                    .with_context(|| format!("chown {}", dir.display()))?;
+            }
+        }
         Ok(Self {
             home: Home::Here,
             state,
             ha_host: lab::built_ha_host()?,
         })
+    }
+
+    /// This machine with another program in `ha-host`'s place.
+    #[cfg(test)]
+    pub(crate) fn here_with(dir: &Path, ha_host: PathBuf) -> Self {
+        Self {
+            home: Home::Here,
+            state: dir.into(),
+            ha_host,
+        }
     }
 
     /// A command in the machine's namespaces.
@@ -97,6 +119,11 @@ impl Operator {
         let mut command = self.command(&self.ha_host);
         command.args(args);
         command
+    }
+
+    /// The program itself.
+    pub fn program(&self) -> OsString {
+        self.ha_host.clone().into()
     }
 
     /// Where `ha-host` keeps what it knows of this cluster.

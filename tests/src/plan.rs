@@ -17,9 +17,9 @@ pub const PORT: u16 = 6444;
 /// The apiservers' own port.
 pub const API_PORT: u16 = ha_kube::APISERVER_PORT;
 
-/// Cilium in kube-proxy's place, with a value of the user's own.
-pub const CILIUM: &str =
-    "proxy: none, cni: {cilium: {version: 1.18.1, values: {debug: {enabled: true}}}}";
+/// Cilium in kube-proxy's place, with a value of the user's own, and one that is another than the agent's.
+pub const CILIUM: &str = "proxy: none, cni: {cilium: {version: 1.18.1, \
+                          values: {debug: {enabled: true}, hubble: {enabled: true}}}}";
 
 /// Who makes the machines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

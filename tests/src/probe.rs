@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
-use crate::api::Client;
+use crate::api::{Apiserver, Client};
 
 /// A fresh connection this often, each in a thread of its own: a hanging one hides nothing.
 pub const EVERY: Duration = Duration::from_millis(20);
@@ -25,20 +25,14 @@ pub trait ProbeTarget: Clone + Send + 'static {
     }
 }
 
-/// `/readyz` of an apiserver.
-#[derive(Debug, Clone)]
-struct Readyz(Client, SocketAddr);
-
-impl ProbeTarget for Readyz {
+/// Whether `/readyz` says 200.
+impl ProbeTarget for Apiserver {
     fn enter(&self) -> Result<()> {
-        self.0.enter()
+        Apiserver::enter(self)
     }
 
     fn ask(&self) -> Result<()> {
-        match self.0.get_here(self.1, "/readyz")? {
-            (200, _) => Ok(()),
-            (code, _) => bail!("status {code}"),
-        }
+        self.ready()
     }
 }
 
@@ -88,8 +82,8 @@ impl std::fmt::Display for ProbeReport {
 
 impl Probe {
     /// Starts to ask an apiserver whether it is ready.
-    pub fn of_apiserver(client: &Client, server: SocketAddr) -> Self {
-        Self::of_target(Readyz(client.clone(), server))
+    pub fn of_apiserver(client: &Client, server: SocketAddr) -> Result<Self> {
+        Ok(Self::of_target(client.apiserver(server)?))
     }
 
     /// Starts to ask.

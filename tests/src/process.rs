@@ -7,9 +7,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::Value;
 
 /// How often a running child is looked at.
 const POLL: Duration = Duration::from_millis(5);
@@ -48,6 +49,23 @@ impl FinishedProcess {
             .code
             .map_or_else(|| "killed by a signal".into(), |c| format!("exit code {c}"));
         bail!("{}: {seen}, wanted {code}\n{}", self.command, self.tail(20));
+    }
+
+    /// Standard output as one JSON object a line, at least one.
+    pub fn json_lines(&self) -> Result<Vec<Value>> {
+        let objects: Result<Vec<Value>> = self
+            .stdout
+            .lines()
+            .map(|line| {
+                let value: Value = serde_json::from_str(line)
+                    .with_context(|| format!("{}: not JSON: {line:?}", self.command))?;
+                ensure!(value.is_object(), "{}: no object: {line:?}", self.command);
+                Ok(value)
+            })
+            .collect();
+        let objects = objects?;
+        ensure!(!objects.is_empty(), "{} printed nothing", self.command);
+        Ok(objects)
     }
 
     /// The last lines of both streams.

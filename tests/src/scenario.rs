@@ -4,12 +4,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use ha_wire::event::EventKind;
+use ha_wire::event::{Event, EventKind};
 use ha_wire::{devices, paths};
 
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
-use crate::ignition::IgnitionConfig;
+use crate::ignition::{IgnitionConfig, remote_sources};
 use crate::plan::{ClusterPlan, MachineKind, VIP};
 use crate::probe::Probe;
 use crate::process::{FinishedProcess, RunningProcess};
@@ -53,12 +53,7 @@ pub fn every_node_boots(story: &Story, cluster: &Cluster) -> RunningProcess {
             if launch.has_ended()? {
                 return Ok(());
             }
-            cluster.plan().nodes().iter().try_for_each(|(name, _, _)| {
-                let events = cluster.node(name).events()?;
-                let hello = |e: &ha_wire::event::Event| matches!(e.what, EventKind::Hello { .. });
-                ensure!(events.iter().any(hello), "{name} is silent");
-                Ok(())
-            })
+            every_agent_was_heard(cluster)
         })?;
         ensure!(!launch.has_ended()?, "launch ended: {}", launch.so_far());
         Ok(launch)
@@ -68,6 +63,16 @@ pub fn every_node_boots(story: &Story, cluster: &Cluster) -> RunningProcess {
         begun.elapsed().as_secs_f64()
     ));
     launch
+}
+
+/// Every agent has said hello to the host.
+pub fn every_agent_was_heard(cluster: &Cluster) -> Result<()> {
+    cluster.plan().nodes().iter().try_for_each(|(name, _, _)| {
+        let events = cluster.node(name).events()?;
+        let hello = |e: &Event| matches!(e.what, EventKind::Hello { .. });
+        ensure!(events.iter().any(hello), "{name} is silent");
+        Ok(())
+    })
 }
 
 /// What Ignition and systemd-sysext must have done on first boot.
@@ -91,20 +96,36 @@ pub fn are_made_of_their_ignition(story: &Story, cluster: &Cluster) {
     }
     if cluster.plan().kind.is_virtual() {
         let name = &cluster.control_planes()[0];
+        let node = cluster.node(name);
+        story.step("the agent speaks through its virtio port", || {
+            let open = node.sh("ls -l /proc/$(systemctl show -P MainPID ha-agent)/fd")?;
+            let port = node.sh(&format!("readlink -f {}", devices::EVENTS_PORT_DEVICE))?;
+            ensure!(open.contains(port.trim()), "{port} is not open:\n{open}");
+            Ok(())
+        });
         story.step(
-            "the agent speaks through its virtio port, and fetched nothing",
-            || {
-                let node = cluster.node(name);
-                let open = node.sh("ls -l /proc/$(systemctl show -P MainPID ha-agent)/fd")?;
-                let port = node.sh(&format!("readlink -f {}", devices::EVENTS_PORT_DEVICE))?;
-                ensure!(open.contains(port.trim()), "{port} is not open:\n{open}");
-                let mount =
-                    node.sh(&format!("findmnt -no SOURCE,OPTIONS {}", paths::ASSETS_DIR))?;
-                ensure!(mount.contains("ro,"), "the assets disk is mounted {mount}");
-                Ok(())
-            },
+            "it had nothing to fetch: all extensions lie on a read-only disk",
+            || has_nothing_to_fetch(cluster, name),
         );
     }
+}
+
+/// Its Ignition config names no other machine, and every merged extension is a file of the assets disk.
+fn has_nothing_to_fetch(cluster: &Cluster, name: &str) -> Result<()> {
+    let state = cluster.operator().state_of(cluster.name());
+    let config = std::fs::read_to_string(state.join(format!("nodes/{name}.ign")))?;
+    let remote = remote_sources(&config)?;
+    ensure!(remote.is_empty(), "it fetches {remote:?}");
+    let node = cluster.node(name);
+    let mount = node.sh(&format!("findmnt -no SOURCE,OPTIONS {}", paths::ASSETS_DIR))?;
+    ensure!(mount.contains("ro,"), "the assets disk is mounted {mount}");
+    let files = node.sh("readlink -e /etc/extensions/*.raw")?;
+    let on_disk = |path: &str| path.starts_with(&format!("{}/", paths::ASSETS_DIR));
+    ensure!(
+        files.lines().all(on_disk) && files.lines().count() == cluster.plan().sysexts.len(),
+        "the extensions are {files}"
+    );
+    Ok(())
 }
 
 /// The VIP answers to the operator, and stays through a restart of networkd.

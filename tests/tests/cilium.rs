@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
+use ha_tests::eventually::eventually;
 use ha_tests::plan::{CILIUM, ClusterPlan, PORT, VIP};
 use ha_tests::story::Story;
+use serde_json::{Value, json};
 
 /// From a killed agent to its next steady state.
 const HEAL: Duration = Duration::from_secs(90);
@@ -26,6 +28,7 @@ fn cilium_is_installed_once_through_its_cli() {
         "it was told the VIP, to replace kube-proxy, and the version",
         || installed_daemonset(&cluster),
     );
+    story.step("Helm knows one release, deployed", || one_release(&cluster));
     story.step("no kube-proxy runs beside it", || {
         let sets = cluster
             .kube()
@@ -34,20 +37,34 @@ fn cilium_is_installed_once_through_its_cli() {
         Ok(())
     });
     story.step(
-        "the user's values are in the file that it got, and come last",
+        "the user's values are in the file that it got, and win over ours",
         || {
-            let values = cluster.node("node1").read(ha_wire::paths::CILIUM_VALUES)?;
-            ensure!(
-                values.contains("debug") && values.contains(&VIP.to_string()),
-                "{values}"
-            );
+            let text = cluster.node("node1").read(ha_wire::paths::CILIUM_VALUES)?;
+            let values: Value = serde_json::from_str(&text).context("the values are not JSON")?;
+            for (place, wanted) in [
+                ("/k8sServiceHost", json!(VIP.to_string())),
+                ("/k8sServicePort", json!(PORT)),
+                ("/kubeProxyReplacement", json!(true)),
+                ("/debug/enabled", json!(true)),
+                // Ours says false, see `CILIUM`.
+                ("/hubble/enabled", json!(true)),
+            ] {
+                let seen = values.pointer(place);
+                ensure!(seen == Some(&wanted), "{place} is {seen:?}, not {wanted}");
+            }
             Ok(())
         },
     );
     story.step("a new life of the agent changes nothing", || {
-        cluster.node("node1").kill("ha-agent.service", false)?;
-        std::thread::sleep(Duration::from_secs(2));
+        let node = cluster.node("node1");
+        let killed = node.kill("ha-agent.service")?;
+        eventually("the agent's next life", HEAL, || {
+            let pid = node.main_pid("ha-agent.service")?;
+            ensure!(pid != killed, "process {pid} is its last life's");
+            Ok(())
+        })?;
         cluster.all_steady(HEAL)?;
+        one_release(&cluster)?;
         let after = installed_daemonset(&cluster)?;
         ensure!(before == after, "before: {before:?}, after: {after:?}");
         Ok(())
@@ -60,9 +77,14 @@ fn installed_daemonset(cluster: &Cluster) -> Result<(String, String)> {
     let set = cluster
         .kube()
         .get(&["daemonset", "cilium", "-n", "kube-system"])?;
-    let text = set.to_string();
-    for words in [VIP.to_string(), PORT.to_string(), "1.18.1".into()] {
-        ensure!(text.contains(&words), "{words:?} is not in {text}");
+    let annotations = &set["metadata"]["annotations"];
+    for (name, wanted) in [
+        ("lab/version", "1.18.1".to_owned()),
+        ("lab/kube-proxy-replacement", "true".to_owned()),
+        ("lab/api", format!("{VIP}:{PORT}")),
+    ] {
+        let seen = &annotations[name];
+        ensure!(*seen == wanted, "{name} is {seen}, not {wanted:?}");
     }
     let of = |key: &str| {
         set["metadata"]
@@ -71,4 +93,25 @@ fn installed_daemonset(cluster: &Cluster) -> Result<(String, String)> {
             .context("no such field")
     };
     Ok((of("uid")?, of("generation")?))
+}
+
+/// An upgrade would have made a second one.
+fn one_release(cluster: &Cluster) -> Result<()> {
+    let secrets = cluster.kube().get(&[
+        "secrets",
+        "-n",
+        "kube-system",
+        "--field-selector=type=helm.sh/release.v1",
+    ])?;
+    let labels: Vec<&Value> = secrets["items"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|secret| &secret["metadata"]["labels"])
+        .collect();
+    ensure!(
+        labels.len() == 1 && labels[0]["status"] == "deployed" && labels[0]["version"] == "1",
+        "Helm's releases are {labels:?}"
+    );
+    Ok(())
 }

@@ -11,6 +11,7 @@ use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
+use ha_tests::scenario;
 use ha_tests::story::Story;
 use ha_wire::phase::Phase;
 
@@ -18,8 +19,8 @@ use ha_wire::phase::Phase;
 const SETTLE: Duration = Duration::from_secs(120);
 /// What a life without the agent's help may bring about: a node becomes Ready all by itself.
 const MAY_BE_SKIPPED: [&str; 2] = ["network:done", "gate:done"];
-/// When the operator loses patience: nodes boot, nothing has joined yet.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// From power-on to every agent's first word; then the operator loses patience: nothing has joined yet.
+const BOOT: Duration = Duration::from_secs(60);
 
 #[test]
 fn killed_at_every_boundary_of_every_role() {
@@ -73,7 +74,9 @@ fn killed_in_the_middle_of_phases() {
     });
     story.step("an operator who gives up gets exit code 130", || {
         let launch = cluster.start_launch(&[])?;
-        std::thread::sleep(PATIENCE);
+        eventually("every agent said hello", BOOT, || {
+            scenario::every_agent_was_heard(&cluster)
+        })?;
         cluster.interrupt(&launch)?;
         cluster.end_launch(launch)?.expect_exit_code(130)
     });

@@ -1,4 +1,4 @@
-//! The README and the program say the same.
+//! Every verb, option and make target that the README shows exists.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -9,29 +9,50 @@ use ha_tests::process::{FinishedProcess, run_to_end};
 
 const SHORT: Duration = Duration::from_secs(10);
 
-/// The word after `program` in each command line of the text's code blocks, prompts stripped.
-fn verbs_after(text: &str, program: &str) -> BTreeSet<String> {
+/// What stands after each `program` in the text's code blocks, up to the next one or the line's end.
+fn calls_of<'a>(text: &'a str, program: &'a str) -> impl Iterator<Item = &'a str> {
     let blocks = text.split("```").skip(1).step_by(2);
-    let lines = blocks
-        .flat_map(str::lines)
-        .map(|l| l.trim_start_matches(['$', '#', ' ']));
-    let words = lines.filter_map(|l| l.split_once(program)?.1.split_whitespace().next());
+    let lines = blocks.flat_map(str::lines);
+    lines.flat_map(move |line| line.split(program).skip(1))
+}
+
+/// The word after `program` in each of them.
+fn verbs_after(text: &str, program: &str) -> BTreeSet<String> {
+    let words = calls_of(text, program).filter_map(|call| call.split_whitespace().next());
     words
         .filter(|w| w.chars().all(|c| c.is_ascii_lowercase()))
         .map(Into::into)
         .collect()
 }
 
+/// Verb and option of each option that a call of `program`, or the comment after it, shows.
+fn options_after(text: &str, program: &str) -> BTreeSet<(String, String)> {
+    let mut options = BTreeSet::new();
+    for call in calls_of(text, program) {
+        let mut words = call.split_whitespace();
+        let verb = words.next().unwrap_or_default().to_owned();
+        let shown = words.filter(|w| w.starts_with('-') && w.len() > 1);
+        options.extend(shown.map(|option| (verb.clone(), option.to_owned())));
+    }
+    options
+}
+
+fn readme() -> String {
+    std::fs::read_to_string(workspace_root().join("README.md")).expect("README.md")
+}
+
+fn help_of(verb: Option<&str>) -> String {
+    let mut command = Command::new(built_ha_host().expect("ha-host builds"));
+    command.args(verb).arg("--help");
+    run_to_end(command, SHORT)
+        .and_then(FinishedProcess::ok)
+        .expect("--help")
+        .stdout
+}
+
 #[test]
 fn every_verb_of_the_readme_is_in_the_help() {
-    let readme = std::fs::read_to_string(workspace_root().join("README.md")).expect("README.md");
-    let mut command = Command::new(built_ha_host().expect("ha-host builds"));
-    command.arg("--help");
-    let help = run_to_end(command, SHORT)
-        .and_then(FinishedProcess::ok)
-        .expect("ha-host --help")
-        .stdout;
-    let verbs = verbs_after(&readme, "ha-host ");
+    let (help, verbs) = (help_of(None), verbs_after(&readme(), "ha-host "));
     assert!(
         verbs.contains("launch"),
         "the README shows no launch: {verbs:?}"
@@ -48,10 +69,28 @@ fn every_verb_of_the_readme_is_in_the_help() {
 }
 
 #[test]
+fn every_option_of_the_readme_is_in_its_verbs_help() {
+    let options = options_after(&readme(), "ha-host ");
+    assert!(options.len() >= 2, "the README shows only {options:?}");
+    for (verb, option) in options {
+        let help = help_of(Some(&verb));
+        let words = help.split([' ', ',', '\n', '=', '[']);
+        assert!(
+            words.into_iter().any(|word| word == option),
+            "the README says `ha-host {verb} {option}`, its help does not know it:\n{help}"
+        );
+    }
+}
+
+#[test]
 fn every_make_target_of_the_readme_exists() {
-    let readme = std::fs::read_to_string(workspace_root().join("README.md")).expect("README.md");
     let makefile = std::fs::read_to_string(workspace_root().join("Makefile")).expect("Makefile");
-    for target in verbs_after(&readme, "make ") {
+    let targets = verbs_after(&readme(), "make ");
+    assert!(
+        targets.contains("test"),
+        "the README shows only {targets:?}"
+    );
+    for target in targets {
         let found = makefile
             .lines()
             .any(|l| l.starts_with(&format!("{target}:")));
@@ -63,10 +102,15 @@ fn every_make_target_of_the_readme_exists() {
 }
 
 #[test]
-fn verbs_are_found_behind_prompts() {
-    let text = "x ha-host no\n```\n$ ha-host launch demo.yaml\n  ha-host status demo   ha-host logs\n```\n";
+fn verbs_and_options_are_found_in_code_blocks() {
+    let text = "x ha-host no\n```\n$ ha-host launch demo.yaml # --parallel N\n  ha-host status x   ha-host logs a b -f\n```\n";
     assert_eq!(
         verbs_after(text, "ha-host "),
-        ["launch", "status"].map(String::from).into()
+        ["launch", "status", "logs"].map(String::from).into()
+    );
+    let option = |verb: &str, option: &str| (verb.to_owned(), option.to_owned());
+    assert_eq!(
+        options_after(text, "ha-host "),
+        [option("launch", "--parallel"), option("logs", "-f")].into()
     );
 }

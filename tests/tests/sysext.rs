@@ -17,7 +17,7 @@ fn the_image_is_as_the_node_and_the_bakery_expect() {
         .expect("sysext/lint.sh");
 }
 
-/// The packing, twice from the same program; two whole builds are for `sysext/lint.sh --reproducible` without AGENT_BIN.
+/// The packing, twice from the same program: two whole builds take minutes (`make test-sysext`).
 #[test]
 fn two_packings_are_byte_for_byte_the_same() {
     let lab = Lab::find(MachineKind::Nspawn).expect("the lab");

@@ -18,6 +18,8 @@ const CONNECT: Duration = Duration::from_secs(2);
 const ACCEPTS_WITHIN: Duration = Duration::from_millis(500);
 /// An idle connection is dropped after this: the VIP may have moved meanwhile.
 const IDLE: Duration = Duration::from_secs(4);
+/// Requests to one server follow each other: more connections would lie idle.
+const IDLE_CONNECTIONS: usize = 1;
 
 /// One server.
 #[derive(Debug, Clone)]
@@ -30,13 +32,29 @@ pub struct HttpsClient {
 impl HttpsClient {
     /// A client for `https://ADDRESS:PORT`, trusting nobody but `ca` (PEM).
     pub fn new(base: &str, ca: &str, me: Option<&Identity>) -> Result<Self, ApiError> {
+        Self::build(base, ca, me, IDLE_CONNECTIONS)
+    }
+
+    /// The same without an identity and without a connection that is kept: each request finds what a newcomer finds.
+    pub fn with_fresh_connections(base: &str, ca: &str) -> Result<Self, ApiError> {
+        Self::build(base, ca, None, 0)
+    }
+
+    fn build(
+        base: &str,
+        ca: &str,
+        me: Option<&Identity>,
+        idle_connections: usize,
+    ) -> Result<Self, ApiError> {
         let local = |what: &str, e: reqwest::Error| {
             let kind = ErrorKind::Local(format!("the {what} cannot be used: {e}"));
             ApiError::new(base, kind)
         };
         let roots = reqwest::Certificate::from_pem_bundle(ca.as_bytes())
             .map_err(|e| local("CA certificate", e))?;
-        let mut builder = base_client_builder().tls_certs_only(roots);
+        let mut builder = base_client_builder()
+            .tls_certs_only(roots)
+            .pool_max_idle_per_host(idle_connections);
         if let Some(me) = me {
             let me = reqwest::Identity::from_pem(me.joint_pem().expose().as_bytes())
                 .map_err(|e| local("client certificate", e))?;
@@ -164,7 +182,6 @@ fn base_client_builder() -> reqwest::ClientBuilder {
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT)
         .pool_idle_timeout(IDLE)
-        .pool_max_idle_per_host(1)
         .dns_resolver(NoNames)
         .user_agent(concat!("flatcar-ha/", env!("CARGO_PKG_VERSION")))
 }

@@ -55,6 +55,13 @@ pub fn own_network() -> Option<Command> {
     Some(command)
 }
 
+/// Whether this is root, without whom a test can do nothing that `does` this.
+pub fn is_root(does: &str) -> bool {
+    let root = nix::unistd::geteuid().is_root().then_some(());
+    let what = format!("root (this test {does})");
+    found(root, &what, "run it as root (`make test` does)").is_some()
+}
+
 fn in_path(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

@@ -1,18 +1,18 @@
 //! `make bench`: the figures of the issue, as a table and as `target/bench/bench.json`.
 //!
-//! `bench [size|render|launch|guide]...` measures only these; without arguments all of them.
+//! `bench [size|memory|render|launch|guide]...` measures only these; without arguments all of them.
 
 use std::fs;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use ha_tests::bench::{BenchReport, guide, launch, render, size};
+use ha_tests::bench::{BenchReport, guide, launch, memory, render, size};
 use ha_tests::lab::Lab;
 use ha_tests::plan::MachineKind;
 use ha_tests::story::print_uncaptured;
 
 /// What can be measured, in this order.
-const PARTS: [&str; 4] = ["size", "render", "launch", "guide"];
+const PARTS: [&str; 5] = ["size", "memory", "render", "launch", "guide"];
 
 fn main() -> ExitCode {
     let wanted: Vec<String> = std::env::args().skip(1).collect();
@@ -45,6 +45,7 @@ fn main() -> ExitCode {
 fn measure_part(part: &str, report: &mut BenchReport) -> Result<()> {
     let rows = match part {
         "size" => size::measure_size(&Lab::find(MachineKind::Nspawn)?)?,
+        "memory" => memory::measure_hour()?,
         "render" => render::measure_render()?,
         "launch" => {
             let (rows, phases) = launch::measure_launch()?;

@@ -5,7 +5,7 @@ use crate::process::run_to_end;
 
 #[test]
 fn the_operators_machine_has_a_network_and_namespaces_of_its_own() {
-    if !nix::unistd::geteuid().is_root() {
+    if !ha_test_support::real::is_root("makes namespaces") {
         return;
     }
     let (state, ha_host) = (PathBuf::from("/nonexistent"), PathBuf::from("true"));

@@ -1,5 +1,3 @@
-use anyhow::ensure;
-
 use super::*;
 use crate::eventually::eventually;
 
@@ -51,7 +49,7 @@ fn dies_when_dropped(command: Command) {
 #[test]
 fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
     dies_when_dropped(sh("exec sleep 1000"));
-    if !nix::unistd::geteuid().is_root() {
+    if !ha_test_support::real::is_root("enters a namespace of processes") {
         return;
     }
     let mut command = Command::new("nsenter");
@@ -64,4 +62,16 @@ fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
 fn a_deadline_ends_it_and_tells_the_output() {
     let error = run_to_end(sh("echo here; exec sleep 60"), Duration::from_millis(300)).unwrap_err();
     assert!(format!("{error:#}").contains("here"), "{error:#}");
+}
+
+#[test]
+fn json_is_an_object_a_line_and_never_nothing() {
+    let said = |text: &str| {
+        let done = run_to_end(sh(&format!("printf '{text}'")), Duration::from_secs(10));
+        done.unwrap().json_lines()
+    };
+    assert_eq!(said("{}\\n{}\\n").unwrap().len(), 2);
+    for text in ["", "{}\\nwords\\n", "7\\n"] {
+        assert!(said(text).is_err(), "{text:?}");
+    }
 }

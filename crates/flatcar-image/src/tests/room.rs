@@ -1,30 +1,15 @@
 //! A disk that is too small: a real one, in a mount namespace of the test's own.
 
-use std::io::Write as _;
-
 use indicatif::DecimalBytes;
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
-use nix::unistd::geteuid;
 
 use super::fixture::RecordedProgress;
 use super::server::Served;
 use super::*;
 
-/// Runs this with a disk of `size` at the store; skips if this user may mount nothing.
+/// Runs this with a disk of `size` at the store, as root.
 fn on_a_disk_of(size: &str, run: impl FnOnce(&Fixture) + Send) {
-    if !geteuid().is_root() {
-        let without = std::env::var_os("HA_WITHOUT_REAL").is_some_and(|set| set == "1");
-        assert!(
-            without,
-            "needs root for a small disk: HA_WITHOUT_REAL=1 skips it"
-        );
-        let _ = writeln!(
-            std::io::stderr(),
-            "skipped (HA_WITHOUT_REAL=1): no root, no small disk"
-        );
-        return;
-    }
     let fixture = Fixture::new();
     std::fs::create_dir(fixture.path("")).unwrap();
     let inside = || {
@@ -48,6 +33,7 @@ fn on_a_disk_of(size: &str, run: impl FnOnce(&Fixture) + Send) {
 }
 
 #[test]
+#[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn too_small_is_said_before_anything_is_fetched() {
     on_a_disk_of("512k", |fixture| {
         let packed = pack(&[&image(300_000)]);
@@ -68,6 +54,7 @@ fn too_small_is_said_before_anything_is_fetched() {
 }
 
 #[test]
+#[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn full_while_unpacking_keeps_the_download() {
     on_a_disk_of("512k", |fixture| {
         // Packs to next to nothing, so that nobody can know before.
@@ -90,6 +77,7 @@ fn full_while_unpacking_keeps_the_download() {
 }
 
 #[test]
+#[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn full_while_fetching_from_a_server_that_tells_no_length() {
     on_a_disk_of("512k", |fixture| {
         let packed = pack(&[&image(700_000)]);
@@ -108,6 +96,7 @@ fn full_while_fetching_from_a_server_that_tells_no_length() {
 }
 
 #[test]
+#[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn a_file_that_will_not_fit_is_not_begun() {
     on_a_disk_of("512k", |fixture| {
         let packed = pack(&[&image(300_000)]);

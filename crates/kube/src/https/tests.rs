@@ -1,4 +1,49 @@
 use super::*;
+use std::cell::Cell;
+use std::rc::Rc;
+
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::testing::{Script, run_local, test_authority};
+
+/// Hands connections on to `server`, and counts them.
+async fn counted(server: SocketAddr) -> (SocketAddr, Rc<Cell<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Rc::new(Cell::new(0));
+    let counter = Rc::clone(&count);
+    tokio::task::spawn_local(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            counter.set(counter.get() + 1);
+            tokio::task::spawn_local(async move {
+                let mut to = TcpStream::connect(server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    (address, count)
+}
+
+#[test]
+fn fresh_connections_are_not_kept() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        script.on("GET /readyz", 200, "ok");
+        let (address, count) = counted(script.serve(&ca).await).await;
+        let url = crate::url_of(address);
+        let kept = HttpsClient::new(&url, ca.cert(), None).unwrap();
+        let fresh = HttpsClient::with_fresh_connections(&url, ca.cert()).unwrap();
+        for (client, connections) in [(kept, 1), (fresh, 3)] {
+            count.set(0);
+            for _ in 0..3 {
+                let asked = client.text(Method::GET, "/readyz", Body::none());
+                asked.await.unwrap();
+            }
+            assert_eq!(count.get(), connections);
+        }
+    });
+}
 
 #[test]
 fn the_servers_own_words_are_kept() {
