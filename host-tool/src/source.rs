@@ -1,9 +1,11 @@
 //! The cluster file as people hand it over, and the clusters that they name.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use ha_cluster_file::check::{check_cluster_file, render_faults};
+use ha_cluster_file::check::{MAX_FILE_BYTES, check_cluster_file, render_faults};
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
 use ha_host_base::exit::Stop;
@@ -38,7 +40,7 @@ impl Source {
 
 /// Reads and checks a file. The error holds all faults at once.
 pub fn read_source(path: &Path) -> Result<Source> {
-    let text = std::fs::read_to_string(path).map_err(|e| unreadable_file(path, &e))?;
+    let text = read_text(path).map_err(|e| unreadable_file(path, &e))?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute
         .parent()
@@ -53,6 +55,17 @@ pub fn read_source(path: &Path) -> Result<Source> {
         base,
         cluster,
     })
+}
+
+/// The whole text. Of what is too large to be a cluster file, as much as the rules need to say so.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let most = MAX_FILE_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData.into())
 }
 
 /// The directory of the cluster that a person names, by its name or its file.
@@ -120,4 +133,22 @@ fn unreadable_file(path: &Path, error: &std::io::Error) -> anyhow::Error {
         ErrorKind::InvalidData => format!("{path} is not UTF-8 text"),
         _ => format!("{path} cannot be read: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_end_is_one_message() {
+        let error = read_source(Path::new("/dev/zero")).unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(Stop::InputFaults(_))));
+        let told = error.to_string();
+        assert!(
+            told.starts_with("error: the file is larger than 16 MiB\n") && told.len() < 1000,
+            "{} bytes",
+            told.len()
+        );
+        assert!(told.ends_with("1 error; nothing was written"), "{told}");
+    }
 }
