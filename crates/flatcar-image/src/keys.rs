@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
+use super::fetch::read_small_file;
 use anyhow::{Context, Result, bail};
 use ha_host_base::exit::Stop;
 use sequoia_openpgp::cert::{Cert, CertParser};
@@ -42,15 +43,15 @@ impl Trust {
     /// The certificate to judge by. One from a file must have the pinned primary key, or nothing is believed.
     pub fn certificate(&self, file: Option<&Path>) -> Result<Cert> {
         let Some(path) = file else {
-            return self.pick(&self.built_in, "built into this ha-host");
+            return self.pick_certificate(&self.built_in, "built into this ha-host");
         };
         let place = path.display().to_string();
-        let bytes = std::fs::read(path)
+        let bytes = read_small_file(path)
             .map_err(|e| Stop::bad_input(format!("--signing-key {place} cannot be read: {e}")))?;
-        self.pick(&bytes, &place)
+        self.pick_certificate(&bytes, &place)
     }
 
-    fn pick(&self, bytes: &[u8], place: &str) -> Result<Cert> {
+    pub(crate) fn pick_certificate(&self, bytes: &[u8], place: &str) -> Result<Cert> {
         let parsed = CertParser::from_bytes(bytes).and_then(Iterator::collect::<Result<Vec<_>>>);
         let none = || format!("{place} is not an OpenPGP certificate: nothing was fetched");
         let certs: Vec<Cert> = parsed.with_context(none)?;

@@ -5,17 +5,18 @@
 //!                       image.json                          what it is, and who signed it
 //! STORE/.new-x86-64-4230.2.3/                               a pull that was cut off; the next goes on from it
 //! STORE/lock                                                held by the one ha-host that pulls or removes
+//! STORE/clusters                                            where machines may be that are based on these images
 //! ```
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 mod fetch;
 mod interrupt;
 mod keys;
+pub mod lock;
 mod partial_download;
 mod progress;
 mod pull;
@@ -23,13 +24,14 @@ mod record;
 mod remove;
 pub mod space;
 mod unpack;
+mod users;
 mod verify;
 mod watched;
 
 pub use progress::{Bar, Step};
 pub use pull::{Pulled, Wanted};
 pub use record::{Record, by_version};
-pub use remove::{ClusterMachines, users};
+pub use users::{ClusterMachines, clusters_using};
 
 use ha_cluster_file::cluster::{Arch, Image, Vm};
 
@@ -43,8 +45,8 @@ pub const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
 /// The file in a cluster's `machines` in which a provider names the images below its disks, one absolute path a line, so that
 /// none of them is removed. No node is called so: node names are DNS labels.
 pub const IN_USE: &str = "_images";
-/// Whoever waits for the lock looks again after this time.
-const LOCK_AGAIN: Duration = Duration::from_millis(200);
+/// The largest packed image that is fetched. Flatcar's have half a gigabyte.
+const MAX_PACKED: u64 = 8 << 30;
 
 /// Both kinds.
 pub const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Arm64];
@@ -72,6 +74,8 @@ fn names(arch: Arch) -> (&'static str, &'static str) {
 pub struct Store {
     dir: PathBuf,
     trust: Trust,
+    /// The largest packed image that is fetched, in bytes.
+    max_packed: u64,
 }
 
 impl Store {
@@ -80,14 +84,18 @@ impl Store {
         Ok(Self {
             dir: place(dir)?,
             trust: Trust::flatcar()?,
+            max_packed: MAX_PACKED,
         })
     }
 
     /// With another signer: only tests may have one.
     #[cfg(test)]
     fn trusting(dir: &Path, trust: Trust) -> Self {
-        let dir = dir.to_owned();
-        Self { dir, trust }
+        Self {
+            dir: dir.to_owned(),
+            trust,
+            max_packed: MAX_PACKED,
+        }
     }
 
     /// The path of a stored image; without a version the newest of the channel. A version is found whatever channel it was
@@ -184,29 +192,13 @@ impl Store {
     fn lock(&self, bar: &mut dyn Bar, stop: &Interrupt) -> Result<File> {
         std::fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot make the directory {}", self.dir.display()))?;
-        let path = self.dir.join("lock");
-        let open = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path);
-        let file = open.with_context(|| format!("cannot open {}", path.display()))?;
         let mut said = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-                }
-            }
-            if !said {
+        lock::wait_for_lock(&self.dir.join("lock"), || {
+            if !std::mem::replace(&mut said, true) {
                 bar.note("another ha-host is at work on these images: waiting for it to end");
-                said = true;
             }
-            stop.check()?;
-            std::thread::sleep(LOCK_AGAIN);
-        }
+            stop.check()
+        })
     }
 }
 

@@ -12,15 +12,17 @@ use ha_host_base::files;
 use reqwest::Url;
 use sequoia_openpgp::cert::Cert;
 
-use super::fetch::Server;
+use super::fetch::{self, Server};
 use super::interrupt::Interrupt;
 use super::partial_download::PartialDownload;
 use super::progress::{Bar, Step};
-use super::record::{self, Record};
+use super::record::{self, Record, by_version};
 use super::unpack::{same, unpack};
 use super::verify::{Signed, possible, verify};
 use super::watched::Watched;
 use super::{Arch, CHANNELS, Store, names, space};
+
+const MS_PER_DAY: u64 = 24 * 3600 * 1000;
 
 /// Which image, and from where.
 #[derive(Debug, Clone)]
@@ -175,7 +177,10 @@ impl Pull<'_> {
             Some(file) => self.by_file(file, &version, &part, bar),
             None => self.by_server(&version, &part, bar),
         };
-        if record.is_ok() || part.is_empty() || self.wanted.file.is_some() {
+        if let Some(note) = record.as_ref().ok().and_then(|r| self.older_than(r)) {
+            bar.note(&note);
+        }
+        if record.is_ok() || !part.can_be_continued() || self.wanted.file.is_some() {
             part.remove()?;
         }
         let already = false;
@@ -192,6 +197,28 @@ impl Pull<'_> {
             record,
             already: true,
         }))
+    }
+
+    /// A warning, if a stored image is the newer one although this should be: no signature says which version an image is, so
+    /// a mirror can hand out an old one that Flatcar did sign.
+    fn older_than(&self, new: &Record) -> Option<String> {
+        let exact = self.wanted.version.as_deref() == Some(&new.version);
+        let should_be_older = |r: &Record| {
+            let same_stream = record::major(&r.version) == record::major(&new.version);
+            exact && !(same_stream && by_version(&r.version, &new.version).is_lt())
+        };
+        // A record that cannot be read is told by `image ls`.
+        let stored = self.store.list().unwrap_or_default().into_iter();
+        let newer = stored
+            .filter(|r| r.arch == new.arch && r.channel == new.channel && !should_be_older(r))
+            .filter(|r| r.signed_ms > new.signed_ms)
+            .max_by_key(|r| r.signed_ms)?;
+        let days = (newer.signed_ms - new.signed_ms) / MS_PER_DAY;
+        Some(format!(
+            "warning: {} was signed {days} days before {}, which is stored too: the server may have handed out an old image; see \
+             /etc/os-release on a machine, or take another server by --mirror URL",
+            new.version, newer.version
+        ))
     }
 
     /// The exact version. version.txt is not signed: a mirror may answer with any version, and no signature says which one an
@@ -233,13 +260,13 @@ impl Pull<'_> {
             signature: &signature,
             version,
         };
-        let went_on = block_on(server.large(&url, part, bar))??;
+        let went_on = block_on(server.large(&url, part, self.store.max_packed, bar))??;
         let mut kept = self.keep(&what, part, bar);
         if matches!(kept, Err(Refused::Signature(_))) && went_on && !self.stop.asked() {
             // What an earlier pull left may have been hurt by a power cut: once more, all of it.
             bar.note("what was fetched in pieces does not fit: once more, from the beginning");
             part.forget()?;
-            block_on(server.large(&url, part, bar))??;
+            block_on(server.large(&url, part, self.store.max_packed, bar))??;
             kept = self.keep(&what, part, bar);
         }
         match kept {
@@ -267,7 +294,7 @@ impl Pull<'_> {
         let size = std::fs::metadata(&file)
             .map_err(|e| End::bad_input(format!("--file {source} cannot be read: {e}")))?
             .len();
-        let signature = std::fs::read(&sig).map_err(|e| {
+        let signature = fetch::read_small_file(&sig).map_err(|e| {
             let sig = sig.display();
             End::bad_input(format!(
                 "the image's signature {sig} cannot be read: {e}; fetch it from beside the image"

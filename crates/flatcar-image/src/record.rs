@@ -88,6 +88,11 @@ pub fn by_version(a: &str, b: &str) -> Ordering {
     key(a).cmp(&key(b))
 }
 
+/// The number that all releases of one stream begin with; every LTS has its own.
+pub fn major(version: &str) -> &str {
+    version.split_once('.').map_or(version, |(major, _)| major)
+}
+
 fn split(text: &str) -> (&str, &str) {
     text.split_at(text.find(['+', '-']).unwrap_or(text.len()))
 }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::*;
 
+mod bounded;
 mod fixture;
 use ha_test_support::signing_keys as keys;
 mod real;

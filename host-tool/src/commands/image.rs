@@ -76,9 +76,9 @@ fn text_of(store: &Store, pulled: &Pulled) -> String {
 }
 
 fn list_images(args: &ImageLs, store: &Store, root: &StateRoot) -> Result<()> {
-    let (mut rows, clusters) = (Vec::new(), root.machines());
+    let (mut rows, clusters) = (Vec::new(), store.with_remembered(&root.machines())?);
     for record in store.list()? {
-        let users = image::users(&clusters, &store.image(&record))?;
+        let users = image::clusters_using(&clusters, &store.image(&record));
         rows.push((record, users));
     }
     let unfinished = store.unfinished()?;

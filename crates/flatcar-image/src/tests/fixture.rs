@@ -147,6 +147,8 @@ pub struct RecordedProgress {
     /// The steps that began.
     pub steps: Vec<&'static str>,
     pub notes: Vec<String>,
+    /// The most bytes of a step that were done.
+    pub most: u64,
 }
 
 impl Bar for RecordedProgress {
@@ -154,7 +156,9 @@ impl Bar for RecordedProgress {
         self.steps.push(step.name());
     }
 
-    fn at(&mut self, _done: u64) {}
+    fn at(&mut self, done: u64) {
+        self.most = self.most.max(done);
+    }
 
     fn end(&mut self) {}
 

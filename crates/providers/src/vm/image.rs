@@ -38,6 +38,12 @@ pub fn base_image(vm: &Vm) -> Result<PathBuf> {
 
 /// Notes in the provider's directory that disks lie over this image.
 pub fn record_use(machines: &Path, image: &Path) -> Result<()> {
+    // Without a home there is no store; then the image is a file of the operator's.
+    if let Ok(store) = Store::open(None)
+        && image.starts_with(store.dir())
+    {
+        store.remember_machines(machines)?;
+    }
     let file = machines.join(IN_USE);
     let line = format!("{}\n", image.display());
     let known = std::fs::read_to_string(&file).unwrap_or_default();
