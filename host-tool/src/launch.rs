@@ -116,6 +116,10 @@ impl Launch<'_> {
         let bar = &mut *report.download_bar();
         if let Some(packed) = assets::pack_disk(store.path(), cluster, &self.files.sysexts, bar)? {
             report.tell(&LaunchEvent::StepDone("assets", &packed.facts()));
+            if let Err(error) = assets::remove_unused_disks(store.path()) {
+                let words = format!("older assets disks are still there: {error:#}");
+                report.tell(&LaunchEvent::Warning(&words));
+            }
         }
         provider.prepare()?;
         store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, provider))?;
