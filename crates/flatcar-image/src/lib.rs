@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod interrupt;
 mod keys;
 pub mod lock;
