@@ -1,7 +1,7 @@
 #!/bin/bash
 # run.sh TARGET [SECONDS]: fuzzes one parser, with the toolchain of the product and what `cargo fuzz --sanitizer none` hands to it:
 # all of ours is safe Rust. New inputs go to target/corpus; what breaks goes to artifacts: copy it into corpus/TARGET, where an
-# ordinary test replays it. CARGO_TARGET_DIR as usual.
+# ordinary test replays it. One core, as fuzzing itself takes; CARGO_TARGET_DIR as usual.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
 target=${1:?one of $(ls fuzz_targets | sed 's/[.]rs$//' | tr '\n' ' ')} seconds=${2:-60}

@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -50,11 +49,7 @@ impl Store {
         let path = self.dir.join(REMEMBERED);
         // One short write at the end of the file: two ha-hosts may do this at once.
         let add = || {
-            let mut file = OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&path)?;
+            let mut file = OpenOptions::new().append(true).create(true).open(&path)?;
             file.write_all(format!("{}\n", machines.display()).as_bytes())?;
             file.sync_all()
         };
