@@ -89,7 +89,7 @@ impl Launch<'_> {
             return Ok(Exit::Done);
         }
         if let Some(vm) = cluster.provider.vm() {
-            ha_flatcar_image::obtain(vm, &mut *report.download_bar())?;
+            ha_flatcar_image::obtain_image(vm, &mut *report.download_bar())?;
         }
         check_host(&*self.provider, report)?;
         let store = self.dir.clone().lock()?;

@@ -14,7 +14,7 @@ use reqwest::header::{
 use reqwest::{Client, Response, StatusCode};
 
 use super::interrupt::Interrupt;
-use super::partial_download::{Origin, PartialDownload};
+use super::partial_download::{DownloadOrigin, PartialDownload};
 use super::progress::{Bar, Step};
 use super::space;
 
@@ -30,7 +30,7 @@ const SMALL: usize = 64 * 1024;
 const MAX_KEY_FILE: u64 = 1 << 20;
 
 /// One server's images.
-pub struct Server<'a> {
+pub struct ReleaseServer<'a> {
     client: Client,
     stop: &'a Interrupt,
     /// What a 404 means, e.g. `channel stable has no version 1.2.3 for x86-64`.
@@ -38,7 +38,7 @@ pub struct Server<'a> {
 }
 
 /// How one attempt ended.
-enum Attempt {
+enum DownloadAttempt {
     Whole,
     /// It broke off after this many new bytes.
     Broken(u64, anyhow::Error),
@@ -46,7 +46,7 @@ enum Attempt {
     Unfit,
 }
 
-impl<'a> Server<'a> {
+impl<'a> ReleaseServer<'a> {
     /// No connection is made yet.
     pub fn new(missing: String, stop: &'a Interrupt) -> Result<Self> {
         let client = Client::builder()
@@ -94,10 +94,10 @@ impl<'a> Server<'a> {
             let attempt = self.attempt(url, part, had.as_ref(), most, bar).await;
             bar.end();
             match attempt? {
-                Attempt::Whole => return Ok(went_on || had.is_some()),
-                Attempt::Unfit => part.forget()?,
-                Attempt::Broken(0, error) => return Err(error),
-                Attempt::Broken(_, error) => {
+                DownloadAttempt::Whole => return Ok(went_on || had.is_some()),
+                DownloadAttempt::Unfit => part.forget()?,
+                DownloadAttempt::Broken(0, error) => return Err(error),
+                DownloadAttempt::Broken(_, error) => {
                     bar.note(&format!("broken off ({error:#}): going on"));
                     went_on = true;
                 }
@@ -113,23 +113,23 @@ impl<'a> Server<'a> {
         &self,
         url: &str,
         part: &PartialDownload,
-        had: Option<&(Origin, u64)>,
+        had: Option<&(DownloadOrigin, u64)>,
         most: u64,
         bar: &mut dyn Bar,
-    ) -> Result<Attempt> {
+    ) -> Result<DownloadAttempt> {
         let mut response = self.ask(url, &headers_to_go_on(had)).await?;
         let mut incoming = match (response.status(), had) {
             (StatusCode::PARTIAL_CONTENT, Some((origin, bytes)))
                 if is_the_rest(response.headers(), origin, *bytes) =>
             {
-                Incoming::rest(part, origin.length, *bytes)?
+                IncomingFile::rest(part, origin.length, *bytes)?
             }
             (StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE, Some(_)) => {
-                return Ok(Attempt::Unfit);
+                return Ok(DownloadAttempt::Unfit);
             }
             _ => {
                 self.good(url, &response)?;
-                Incoming::whole(part, url, &response, most)?
+                IncomingFile::whole(part, url, &response, most)?
             }
         };
         let from = incoming.at;
@@ -143,13 +143,13 @@ impl<'a> Server<'a> {
                 Ok(None) => break,
                 Err(error) => {
                     self.stop.check()?;
-                    return Ok(Attempt::Broken(incoming.at - from, error));
+                    return Ok(DownloadAttempt::Broken(incoming.at - from, error));
                 }
             }
         }
         let durable = incoming.file.sync_all();
         durable.map_err(|e| space::write_failed(e, part.path(), 0))?;
-        Ok(Attempt::Whole)
+        Ok(DownloadAttempt::Whole)
     }
 
     async fn ask(&self, url: &str, headers: &[(HeaderName, String)]) -> Result<Response> {
@@ -197,7 +197,7 @@ impl<'a> Server<'a> {
 }
 
 /// A file as it comes in: no more of it than the server said, or than an image can have.
-struct Incoming<'a> {
+struct IncomingFile<'a> {
     part: &'a PartialDownload,
     file: File,
     /// Bytes that are there.
@@ -208,7 +208,7 @@ struct Incoming<'a> {
     most: u64,
 }
 
-impl<'a> Incoming<'a> {
+impl<'a> IncomingFile<'a> {
     /// From the beginning.
     fn whole(part: &'a PartialDownload, url: &str, response: &Response, most: u64) -> Result<Self> {
         let length = response.content_length();
@@ -217,7 +217,7 @@ impl<'a> Incoming<'a> {
         }
         part.forget()?;
         check_room_for(part.path(), length, 0)?;
-        let origin = length.map(|length| Origin {
+        let origin = length.map(|length| DownloadOrigin {
             url: url.to_owned(),
             etag: etag_of(response.headers()),
             length,
@@ -285,7 +285,7 @@ pub fn read_small_file(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 /// Asks for the rest of what is there.
-fn headers_to_go_on(had: Option<&(Origin, u64)>) -> Vec<(HeaderName, String)> {
+fn headers_to_go_on(had: Option<&(DownloadOrigin, u64)>) -> Vec<(HeaderName, String)> {
     let mut headers = Vec::new();
     if let Some((origin, bytes)) = had {
         headers.push((RANGE, format!("bytes={bytes}-")));
@@ -302,7 +302,7 @@ fn etag_of(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Whether the rest that comes is the rest of what is there.
-fn is_the_rest(headers: &HeaderMap, origin: &Origin, bytes: u64) -> bool {
+fn is_the_rest(headers: &HeaderMap, origin: &DownloadOrigin, bytes: u64) -> bool {
     let last = origin.length - 1;
     let wanted = format!("bytes {bytes}-{last}/{}", origin.length);
     let range = headers.get(CONTENT_RANGE).and_then(|r| r.to_str().ok());

@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use sequoia_openpgp::cert::Cert;
 
-use crate::keys::{FLATCAR, Trust};
-use crate::verify::{possible, verify};
+use crate::keys::{FLATCAR, TrustedSigner};
+use crate::verify::{check_signature_can_hold, verify_signature};
 
 /// What no signature of Flatcar's is over.
 const UNSIGNED: &[u8] = b"nobody signed this";
@@ -15,9 +15,9 @@ const UNSIGNED: &[u8] = b"nobody signed this";
 /// # Panics
 /// If that does not hold.
 pub fn image_signature(bytes: &[u8]) {
-    let (trust, cert) = flatcar();
-    assert!(verify(UNSIGNED, bytes, cert).is_err());
-    if let Err(error) = possible(bytes, cert) {
+    let (trust, cert) = flatcars_signer();
+    assert!(verify_signature(UNSIGNED, bytes, cert).is_err());
+    if let Err(error) = check_signature_can_hold(bytes, cert) {
         assert!(!error.to_string().is_empty());
     }
     if let Ok(cert) = trust.pick_certificate(bytes, "a file") {
@@ -25,10 +25,10 @@ pub fn image_signature(bytes: &[u8]) {
     }
 }
 
-fn flatcar() -> &'static (Trust, Cert) {
-    static FLATCARS: OnceLock<(Trust, Cert)> = OnceLock::new();
+fn flatcars_signer() -> &'static (TrustedSigner, Cert) {
+    static FLATCARS: OnceLock<(TrustedSigner, Cert)> = OnceLock::new();
     FLATCARS.get_or_init(|| {
-        let trust = Trust::flatcar().expect("the pin is a fingerprint");
+        let trust = TrustedSigner::flatcar().expect("the pin is a fingerprint");
         let cert = trust.certificate(None);
         (
             trust,

@@ -17,12 +17,12 @@ const CERTIFICATE: &[u8] = include_bytes!("flatcar.asc");
 
 /// The primary key that is believed, and the certificate to judge by unless the user has a newer one.
 #[derive(Debug, Clone)]
-pub struct Trust {
+pub struct TrustedSigner {
     pin: Fingerprint,
     built_in: Vec<u8>,
 }
 
-impl Trust {
+impl TrustedSigner {
     /// Flatcar's.
     pub fn flatcar() -> Result<Self> {
         Ok(Self {
@@ -72,7 +72,7 @@ impl Trust {
 }
 
 /// A key as people compare it.
-pub fn hex(handle: &KeyHandle) -> String {
+pub fn key_hex(handle: &KeyHandle) -> String {
     handle.to_hex()
 }
 
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_built_in_certificate_is_the_pinned_one() {
-        let cert = Trust::flatcar().unwrap().certificate(None).unwrap();
+        let cert = TrustedSigner::flatcar().unwrap().certificate(None).unwrap();
         assert_eq!(cert.fingerprint().to_hex(), FLATCAR);
         // The policy checks every binding signature: what is built in was signed by the pinned key itself.
         let policy = StandardPolicy::new();
@@ -114,7 +114,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         for text in ["", "not a key"] {
             std::fs::write(file.path(), text).unwrap();
-            let trust = Trust::flatcar().unwrap();
+            let trust = TrustedSigner::flatcar().unwrap();
             let error = format!("{:#}", trust.certificate(Some(file.path())).unwrap_err());
             assert!(error.contains("is not an OpenPGP certificate"), "{error}");
         }

@@ -31,15 +31,15 @@ mod verify;
 mod watched;
 
 pub use progress::{Bar, Step};
-pub use pull::{Pulled, Wanted};
-pub use record::{Record, by_version};
+pub use pull::{PulledImage, WantedImage};
+pub use record::{ImageRecord, by_version};
 pub use users::{ClusterMachines, clusters_using};
 
 use ha_cluster_file::cluster::{Arch, Image, Vm};
 
 use ha_host_base::exit::Stop as End;
 use interrupt::Interrupt;
-use keys::Trust;
+use keys::TrustedSigner;
 use partial_download::PartialDownload;
 
 /// Flatcar's channels.
@@ -64,7 +64,7 @@ pub fn arch_of(name: &str) -> Result<Arch> {
 }
 
 /// The directory on a release server, and the image there without `.bz2`: Flatcar builds arm64 for UEFI only.
-fn names(arch: Arch) -> (&'static str, &'static str) {
+fn names_on_server(arch: Arch) -> (&'static str, &'static str) {
     match arch {
         Arch::X86_64 => ("amd64-usr", "flatcar_production_qemu_image.img"),
         Arch::Arm64 => ("arm64-usr", "flatcar_production_qemu_uefi_image.img"),
@@ -73,26 +73,26 @@ fn names(arch: Arch) -> (&'static str, &'static str) {
 
 /// The stored images.
 #[derive(Debug)]
-pub struct Store {
+pub struct ImageStore {
     dir: PathBuf,
-    trust: Trust,
+    trust: TrustedSigner,
     /// The largest packed image that is fetched, in bytes.
     max_packed: u64,
 }
 
-impl Store {
+impl ImageStore {
     /// The store in this directory, else in `$XDG_DATA_HOME/ha-host/images` or `~/.local/share/ha-host/images`. Makes nothing.
     pub fn open(dir: Option<&Path>) -> Result<Self> {
         Ok(Self {
-            dir: place(dir)?,
-            trust: Trust::flatcar()?,
+            dir: store_dir(dir)?,
+            trust: TrustedSigner::flatcar()?,
             max_packed: MAX_PACKED,
         })
     }
 
     /// With another signer: only tests may have one.
     #[cfg(test)]
-    fn trusting(dir: &Path, trust: Trust) -> Self {
+    fn trusting(dir: &Path, trust: TrustedSigner) -> Self {
         Self {
             dir: dir.to_owned(),
             trust,
@@ -108,7 +108,7 @@ impl Store {
         version: Option<&str>,
         arch: Arch,
     ) -> Result<Option<PathBuf>> {
-        let fits = |record: &Record| {
+        let fits = |record: &ImageRecord| {
             record.arch == arch.name()
                 && version.map_or(record.channel == channel, |v| record.version == v)
         };
@@ -122,25 +122,25 @@ impl Store {
 
     /// Fetches an image unless it is there, and returns its path. Not from within async code; Ctrl-C ends it, with
     /// everything said and [`End::Said`] as the error. A step of seconds to minutes: `bar` tells.
-    pub fn pull(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<PathBuf> {
+    pub fn pull(&self, wanted: &WantedImage, bar: &mut dyn Bar) -> Result<PathBuf> {
         let pulled = self.pull_told(wanted, bar)?;
         Ok(self.image(&pulled.record))
     }
 
     /// The same, with all there is to say.
-    pub fn pull_told(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<Pulled> {
-        pull::pull(self, wanted, bar)
+    pub fn pull_told(&self, wanted: &WantedImage, bar: &mut dyn Bar) -> Result<PulledImage> {
+        pull::pull_image(self, wanted, bar)
     }
 
     /// Every stored image, oldest version first.
-    pub fn list(&self) -> Result<Vec<Record>> {
+    pub fn list(&self) -> Result<Vec<ImageRecord>> {
         let mut list = Vec::new();
         for arch in ARCHES {
-            for name in entries(&self.dir.join(arch.name()))? {
-                list.extend(Record::read(&self.version_dir(arch, &name))?);
+            for name in names_in(&self.dir.join(arch.name()))? {
+                list.extend(ImageRecord::read(&self.version_dir(arch, &name))?);
             }
         }
-        list.sort_by(|a: &Record, b: &Record| {
+        list.sort_by(|a: &ImageRecord, b: &ImageRecord| {
             by_version(&a.version, &b.version).then_with(|| a.arch.cmp(&b.arch))
         });
         Ok(list)
@@ -149,7 +149,7 @@ impl Store {
     /// What cut-off pulls left: `VERSION (ARCH)` and bytes.
     pub fn unfinished(&self) -> Result<Vec<(String, u64)>> {
         let mut list = Vec::new();
-        for name in entries(&self.dir)? {
+        for name in names_in(&self.dir)? {
             for arch in ARCHES {
                 let prefix = format!("{}{}-", partial_download::PREFIX, arch.name());
                 if let Some(version) = name.strip_prefix(&prefix) {
@@ -164,7 +164,7 @@ impl Store {
     }
 
     /// Where a stored image is.
-    pub fn image(&self, record: &Record) -> PathBuf {
+    pub fn image(&self, record: &ImageRecord) -> PathBuf {
         let dir = self.dir.join(&record.arch).join(&record.version);
         dir.join(&record.file)
     }
@@ -205,15 +205,15 @@ impl Store {
 }
 
 /// Fetches the image that these machines need, if it is a Flatcar image that is not stored yet.
-pub fn obtain(vm: &Vm, bar: &mut dyn Bar) -> Result<()> {
+pub fn obtain_image(vm: &Vm, bar: &mut dyn Bar) -> Result<()> {
     let Image::Flatcar { channel, version } = &vm.image else {
         return Ok(());
     };
-    let store = Store::open(None)?;
+    let store = ImageStore::open(None)?;
     if store.find(channel, version.as_deref(), vm.arch)?.is_some() {
         return Ok(());
     }
-    let wanted = Wanted {
+    let wanted = WantedImage {
         channel: channel.clone(),
         version: version.clone(),
         arch: vm.arch,
@@ -224,7 +224,7 @@ pub fn obtain(vm: &Vm, bar: &mut dyn Bar) -> Result<()> {
     store.pull(&wanted, bar).map(drop)
 }
 
-fn place(dir: Option<&Path>) -> Result<PathBuf> {
+fn store_dir(dir: Option<&Path>) -> Result<PathBuf> {
     if let Some(dir) = dir {
         return Ok(std::path::absolute(dir)?);
     }
@@ -240,7 +240,7 @@ fn place(dir: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// The names in a directory; none if it is not there.
-fn entries(dir: &Path) -> Result<Vec<String>> {
+fn names_in(dir: &Path) -> Result<Vec<String>> {
     let list = match std::fs::read_dir(dir) {
         Ok(list) => list,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

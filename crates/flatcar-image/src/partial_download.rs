@@ -18,7 +18,7 @@ const ORIGIN: &str = "origin.json";
 /// What the server said of the file that is coming. A later answer that differs means another file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Origin {
+pub struct DownloadOrigin {
     /// Where it comes from.
     pub url: String,
     /// The server's name for this very content.
@@ -52,19 +52,19 @@ impl PartialDownload {
     }
 
     /// What is there of the file at this URL, and how many bytes; none if that is not certain.
-    pub fn have(&self, url: &str) -> Result<Option<(Origin, u64)>> {
+    pub fn have(&self, url: &str) -> Result<Option<(DownloadOrigin, u64)>> {
         let Some(text) = files::read(&self.0.join(ORIGIN))? else {
             return Ok(None);
         };
         let bytes = std::fs::metadata(self.file()).map_or(0, |m| m.len());
-        let origin = serde_json::from_str::<Origin>(&text).ok();
+        let origin = serde_json::from_str::<DownloadOrigin>(&text).ok();
         Ok(origin
             .filter(|o| o.url == url && bytes > 0 && bytes <= o.length)
             .map(|o| (o, bytes)))
     }
 
     /// Begins anew; without an origin there is nothing that a later pull could go on with.
-    pub fn begin(&self, origin: Option<&Origin>) -> Result<File> {
+    pub fn begin(&self, origin: Option<&DownloadOrigin>) -> Result<File> {
         self.forget()?;
         let file = files::create(&self.file())?;
         if let Some(origin) = origin {
@@ -133,7 +133,7 @@ mod tests {
     fn only_what_is_certain_is_gone_on_with() {
         let dir = tempfile::tempdir().unwrap();
         let part = PartialDownload::open(dir.path().join("new")).unwrap();
-        let origin = Origin {
+        let origin = DownloadOrigin {
             url: "http://a/b".to_owned(),
             etag: None,
             length: 4,

@@ -7,12 +7,12 @@ use ha_host_base::exit::Stop as End;
 
 use super::partial_download::{PREFIX, can_be_continued, fine_if_missing};
 use super::users::{ClusterMachines, clusters_using};
-use super::{ARCHES, Arch, Bar, Store, entries};
+use super::{ARCHES, Arch, Bar, ImageStore, names_in};
 
 /// What a directory is called that is on its way out.
 const GONE: &str = ".gone-";
 
-impl Store {
+impl ImageStore {
     /// Removes these versions, of one architecture or of both, and what cut-off pulls left of them; returns what was removed.
     /// `bar` tells whom it waits for. Nothing is removed if one of them is not there or in use.
     pub fn remove(
@@ -70,7 +70,7 @@ impl Store {
     }
 
     fn unused(&self, dir: &Path, clusters: &[ClusterMachines]) -> Result<()> {
-        for name in entries(dir)?.iter().filter(|n| n.ends_with(".img")) {
+        for name in names_in(dir)?.iter().filter(|n| n.ends_with(".img")) {
             let image = dir.join(name);
             let users = clusters_using(clusters, &image);
             if !users.is_empty() {
@@ -86,7 +86,7 @@ impl Store {
 
     /// Ends what a removal began that was cut off, and removes cut-off pulls that no later one can go on with. Under the lock.
     pub(super) fn sweep(&self) -> Result<()> {
-        for name in entries(&self.dir)? {
+        for name in names_in(&self.dir)? {
             let dir = self.dir.join(&name);
             let useless = name.starts_with(PREFIX) && !can_be_continued(&dir);
             if useless || name.starts_with(GONE) {

@@ -83,7 +83,7 @@ fn arm64_has_names_of_its_own() {
         "/arm64-usr/1.2.3/flatcar_production_qemu_uefi_image.img.bz2",
         &packed,
     );
-    let wanted = Wanted {
+    let wanted = WantedImage {
         arch: Arch::Arm64,
         ..fixture.wanted(Some("1.2.3"))
     };
@@ -159,7 +159,7 @@ fn a_file_is_taken_without_any_server() {
     for (version, bytes) in [("1.2.3", pack(&[&image])), ("1.2.4", image.clone())] {
         let file = fixture.file("image", &bytes);
         fixture.file("image.sig", &fixture.signer.sign(&bytes, SystemTime::now()));
-        let wanted = Wanted {
+        let wanted = WantedImage {
             file: Some(file.clone()),
             mirror: None,
             ..fixture.wanted(Some(version))

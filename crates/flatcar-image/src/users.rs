@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use ha_host_base::files;
 
-use super::{IN_USE, Store};
+use super::{IN_USE, ImageStore};
 
 /// The store's file of the directories that may hold an [`IN_USE`], one absolute path a line.
 const REMEMBERED: &str = "clusters";
@@ -38,7 +38,7 @@ pub fn clusters_using(clusters: &[ClusterMachines], image: &Path) -> Vec<String>
     clusters.iter().filter_map(uses).collect()
 }
 
-impl Store {
+impl ImageStore {
     /// Remembers a directory that may hold an [`IN_USE`] with an image of this store, so that `image rm` looks there too,
     /// whatever state directory it is called with.
     pub fn remember_machines(&self, machines: &Path) -> Result<()> {

@@ -18,7 +18,7 @@ fn more_than_an_image_can_have_is_not_taken() {
             ..Served::default()
         };
         fixture.fault("1.2.3", served);
-        let store = Store {
+        let store = ImageStore {
             max_packed: MOST,
             ..fixture.store()
         };
@@ -54,7 +54,7 @@ fn what_no_pull_can_go_on_with_is_removed_by_the_next() {
 fn a_key_file_that_is_none_is_not_read_to_its_end() {
     let fixture = Fixture::new();
     let file = fixture.file("key", &vec![0; 2 << 20]);
-    let wanted = Wanted {
+    let wanted = WantedImage {
         signing_key: Some(file),
         ..fixture.wanted(Some("1.2.3"))
     };

@@ -137,7 +137,7 @@ fn a_file_that_will_not_fit_is_not_begun() {
             "image.sig",
             &fixture.signer.sign(&packed, std::time::SystemTime::now()),
         );
-        let wanted = Wanted {
+        let wanted = WantedImage {
             file: Some(file),
             mirror: None,
             ..fixture.wanted(Some("1.2.3"))

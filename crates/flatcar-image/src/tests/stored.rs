@@ -15,7 +15,7 @@ fn three() -> Fixture {
         ("beta", "4300.1.0"),
     ] {
         fixture.publish(version, &packed);
-        let wanted = Wanted {
+        let wanted = WantedImage {
             channel: channel.to_owned(),
             ..fixture.wanted(None)
         };
