@@ -6,6 +6,9 @@
 //! assets/current    link to the one that new machines get; a machine keeps the one it was made with
 //! ```
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -27,6 +30,10 @@ use ha_host_base::text::{count, hex};
 const IMAGES: &str = "images";
 /// Goes into every disk's name: another number packs all of them anew.
 const FORMAT: &str = "ha-assets 1";
+/// So many bytes of the content's hash are a disk's name.
+const ID_BYTES: usize = 16;
+/// The directory of a cluster's machines, beside the disks'.
+const MACHINES: &str = "machines";
 
 /// A disk that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,6 +100,59 @@ pub fn pack_disk(
         }
         _ => Ok(None),
     }
+}
+
+/// Removes the disks of earlier packings that no machine was made with: of those that read the file itself, a link in the
+/// machine's directory says so; libvirt's hosts have copies. Returns what was removed; what is no disk of ours stays.
+pub fn remove_unused_disks(dir: &Path) -> Result<Vec<PathBuf>> {
+    let Some(current) = current_disk(dir)? else {
+        return Ok(Vec::new());
+    };
+    let used = linked_files(&dir.join(MACHINES))?;
+    let mut removed = Vec::new();
+    for path in paths_in(&dir.join(DIR))? {
+        let ours = path.file_name().is_some_and(is_disk_name) && !path.is_symlink();
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        if ours && real != current && !used.contains(&real) {
+            std::fs::remove_file(&path)
+                .with_context(|| format!("cannot remove {}", path.display()))?;
+            removed.push(path);
+        }
+    }
+    Ok(removed)
+}
+
+/// Whether [`pack_items`] calls a disk so.
+fn is_disk_name(name: &OsStr) -> bool {
+    let stem = name.to_str().and_then(|name| name.strip_suffix(".img"));
+    stem.is_some_and(|stem| {
+        stem.len() == 2 * ID_BYTES && stem.bytes().all(|b| b.is_ascii_hexdigit())
+    })
+}
+
+/// Where the links in the machines' directories lead.
+fn linked_files(machines: &Path) -> Result<BTreeSet<PathBuf>> {
+    let mut targets = BTreeSet::new();
+    for machine in paths_in(machines)?.iter().filter(|path| path.is_dir()) {
+        for link in paths_in(machine)?.iter().filter(|path| path.is_symlink()) {
+            // One that leads nowhere keeps nothing.
+            targets.extend(link.canonicalize().ok());
+        }
+    }
+    Ok(targets)
+}
+
+/// What is in a directory; nothing if it is not there.
+fn paths_in(dir: &Path) -> Result<Vec<PathBuf>> {
+    let unreadable = || format!("cannot read {}", dir.display());
+    let entries = match std::fs::read_dir(dir) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.with_context(unreadable)?,
+    };
+    let paths = entries.map(|entry| Ok(entry?.path()));
+    paths
+        .collect::<std::io::Result<_>>()
+        .with_context(unreadable)
 }
 
 /// Where a sysext's image is on a node that has the disk.
@@ -179,7 +239,7 @@ fn pack_items(state: &Path, items: &[DiskItem], sysexts: usize) -> Result<Packed
     files::make_dir(dir)?;
     files::sweep(dir)?;
     let id = content_id(items);
-    let path = dir.join(format!("{}.img", hex(&id[..16])));
+    let path = dir.join(format!("{}.img", hex(&id[..ID_BYTES])));
     let new = !path.is_file();
     if new {
         disk::make_disk(&path, items, &id)?;

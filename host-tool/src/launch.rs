@@ -170,6 +170,10 @@ impl<'a> Launch<'a> {
         let bar = &mut *report.download_bar();
         if let Some(packed) = assets::pack_disk(store.path(), cluster, &operator.sysexts, bar)? {
             report.tell(&LaunchEvent::StepDone("assets", &packed.facts()));
+            if let Err(error) = assets::remove_unused_disks(store.path()) {
+                let words = format!("older assets disks are still there: {error:#}");
+                report.tell(&LaunchEvent::Warning(&words));
+            }
         }
         report.tell(&LaunchEvent::StepBegun("provider"));
         provider.prepare()?;
@@ -306,7 +310,7 @@ fn find_changes(source: &Source, dir: &ClusterDir, files: &OperatorFiles) -> Res
 fn obtain_image(vm: &Vm, report: &mut dyn Report) -> Result<()> {
     let key = std::env::var_os(SIGNING_KEY).filter(|path| !path.is_empty());
     let key = key.as_deref().map(Path::new);
-    ha_flatcar_image::obtain(vm, key, &mut *report.download_bar()).context(
+    ha_flatcar_image::obtain_image(vm, key, &mut *report.download_bar()).context(
         "fetching the machines' image (`ha-host image pull` has options for other servers, files and keys, and launch takes \
          what it stored)",
     )

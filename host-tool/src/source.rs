@@ -1,9 +1,13 @@
 //! The cluster file as people hand it over, and the clusters that they name.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use ha_cluster_file::check::{check_cluster_file, read_cluster_name, render_faults};
+use ha_cluster_file::check::{
+    MAX_FILE_BYTES, check_cluster_file, read_cluster_name, render_faults,
+};
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
 use ha_host_base::exit::Stop;
@@ -48,7 +52,7 @@ pub fn read_source(path: &Path) -> Result<Source> {
 
 /// The same, with what is not wrong but worth a look.
 pub fn check_source(path: &Path) -> Result<(Source, Vec<Fault>)> {
-    let text = read_text(path)?;
+    let text = read_text(path).map_err(|e| unreadable_file(path, &e))?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute
         .parent()
@@ -66,8 +70,15 @@ pub fn check_source(path: &Path) -> Result<(Source, Vec<Fault>)> {
     Ok((source, warnings))
 }
 
-fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).map_err(|e| unreadable_file(path, &e))
+/// The whole text. Of what is too large to be a cluster file, as much as the rules need to say so.
+fn read_text(path: &Path) -> std::io::Result<String> {
+    let most = MAX_FILE_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    if bytes.len() > MAX_FILE_BYTES {
+        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+    }
+    String::from_utf8(bytes).map_err(|_| std::io::ErrorKind::InvalidData.into())
 }
 
 /// The directory of the cluster that a person names, by its name or its file.
@@ -80,7 +91,7 @@ pub fn find_cluster(root: &StateRoot, name_or_file: &str) -> Result<ClusterDir> 
     }
     let path = Path::new(name_or_file);
     // Its name is all that is asked for: whoever looks at a cluster is not told what a new one may be like.
-    match read_cluster_name(&read_text(path)?) {
+    match read_cluster_name(&read_text(path).map_err(|e| unreadable_file(path, &e))?) {
         Some(name) => root.find(&name),
         None => root.find(&read_source(path)?.cluster.name),
     }
@@ -119,4 +130,22 @@ fn unreadable_file(path: &Path, error: &std::io::Error) -> anyhow::Error {
         ErrorKind::InvalidData => format!("{path} is not UTF-8 text"),
         _ => format!("{path} cannot be read: {error}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_without_end_is_one_message() {
+        let error = read_source(Path::new("/dev/zero")).unwrap_err();
+        assert!(matches!(error.downcast_ref(), Some(Stop::InputFaults(_))));
+        let told = error.to_string();
+        assert!(
+            told.starts_with("error: the file is larger than 16 MiB\n") && told.len() < 1000,
+            "{} bytes",
+            told.len()
+        );
+        assert!(told.ends_with("1 error; nothing was written"), "{told}");
+    }
 }

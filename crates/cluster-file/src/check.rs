@@ -22,8 +22,12 @@ mod provider;
 mod render;
 mod sysexts;
 
+pub use crate::yaml::MAX_FILE_BYTES;
 pub use accepted::{read_accepted_file, read_cluster_name, removable_cluster};
 pub use render::render_faults;
+
+/// Nobody mends more at once, and showing one takes time.
+const MAX_FAULTS: usize = 1000;
 
 /// One concern's look at the file.
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
@@ -50,7 +54,7 @@ pub fn check_cluster_file(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault
     for rule in RULES {
         rule(&file, &mut faults);
     }
-    faults.sort_by_key(|f| (f.place.line, f.place.column));
+    shorten_list(&mut faults);
     if faults.iter().any(|f| f.severity == Severity::Error) {
         return Err(faults);
     }
@@ -67,4 +71,25 @@ pub fn check_cluster_file(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault
             Err(faults)
         }
     }
+}
+
+/// Puts the faults in the order of their places. Of very many the first ones are kept, errors before warnings.
+fn shorten_list(faults: &mut Vec<Fault>) {
+    let place = |fault: &Fault| (fault.place.line, fault.place.column);
+    faults.sort_by_key(place);
+    let Some(more) = faults.len().checked_sub(MAX_FAULTS).filter(|n| *n > 0) else {
+        return;
+    };
+    faults.sort_by_key(|fault| fault.severity == Severity::Warning);
+    let error = faults[0].severity == Severity::Error;
+    faults.truncate(MAX_FAULTS);
+    faults.sort_by_key(place);
+    let at = faults[MAX_FAULTS - 1].place;
+    let last = Fault::error(
+        at,
+        "",
+        format!("{more} more faults are not shown"),
+        "mend these first",
+    );
+    faults.push(if error { last } else { last.warning() });
 }

@@ -308,10 +308,9 @@ impl SysextEntry {
             return Vec::new();
         }
         let mut sysexts = f.fields("sysexts");
-        let names = sysexts.keys();
         let mut entries = Vec::new();
-        for name in names {
-            let mut f = sysexts.fields(&name.value);
+        for (name, node) in sysexts.take_all() {
+            let mut f = sysexts.open_value(&name, node);
             f.known(&["version", "url", "sha256", "path"]);
             entries.push(Self {
                 name,

@@ -6,6 +6,8 @@ pub mod check;
 pub mod cluster;
 pub mod diagnostic;
 pub mod file;
+#[doc(hidden)]
+pub mod fuzzing;
 mod suggest;
 pub mod template;
 mod yaml;

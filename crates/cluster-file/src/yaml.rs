@@ -9,8 +9,12 @@ use granit_parser::{ErrorKind, Event, Parser, ScanError, Span, StructureStyle, T
 
 use crate::diagnostic::{Fault, Place};
 
-/// Nodes in a document, aliases expanded. 5,000 machines with a dozen labels each are 200,000; a bomb is far more.
-const MAX_NODES: usize = 1_000_000;
+mod expansion;
+
+use expansion::ExpandedSize;
+
+/// Bytes of a cluster file. 5,000 machines with a dozen labels each are 3 MiB.
+pub const MAX_FILE_BYTES: usize = 16 << 20;
 /// Depth of nesting. A cluster file needs 7, Helm values below it seldom more than 15.
 const MAX_DEPTH: usize = 64;
 
@@ -51,26 +55,24 @@ impl YamlNode {
             Value::Map(_) => "a mapping",
         }
     }
+}
 
-    fn count(&self) -> usize {
-        1 + match &self.value {
-            Value::List(items) => items.iter().map(Self::count).sum(),
-            Value::Map(entries) => entries.iter().map(|(_, n)| n.count()).sum(),
-            _ => 0,
-        }
-    }
+/// A value that aliases may repeat.
+struct Anchored {
+    node: YamlNode,
+    size: ExpandedSize,
+    path: String,
 }
 
 /// Reads one document. What can be read is returned even when there are faults; none: it is not YAML at all.
 pub(crate) fn parse_yaml(text: &str, faults: &mut Vec<Fault>) -> Option<YamlNode> {
-    let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
-    let parser = Parser::new_from_str_with_options(text, options);
-    let mut builder = TreeBuilder {
-        parser,
-        anchors: HashMap::new(),
-        budget: MAX_NODES,
-        faults,
-    };
+    if text.len() > MAX_FILE_BYTES {
+        let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
+        let help = "this is no cluster file: those of 5,000 machines have 3 MiB";
+        faults.push(Fault::error(Place::START, "", message, help));
+        return None;
+    }
+    let mut builder = TreeBuilder::new(text, faults);
     match builder.document() {
         Ok(node) => node,
         Err(fault) => {
@@ -84,12 +86,25 @@ type Fallible<T> = Result<T, Box<Fault>>;
 
 struct TreeBuilder<'t, 'f> {
     parser: Parser<'t, granit_parser::StrInput<'t>>,
-    anchors: HashMap<usize, YamlNode>,
-    budget: usize,
+    anchors: HashMap<usize, Anchored>,
+    spent: ExpandedSize,
+    /// What is held once more for aliases to repeat: anchors may be nested.
+    anchored: ExpandedSize,
     faults: &'f mut Vec<Fault>,
 }
 
-impl<'t> TreeBuilder<'t, '_> {
+impl<'t, 'f> TreeBuilder<'t, 'f> {
+    fn new(text: &'t str, faults: &'f mut Vec<Fault>) -> Self {
+        let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
+        Self {
+            parser: Parser::new_from_str_with_options(text, options),
+            anchors: HashMap::new(),
+            spent: ExpandedSize::default(),
+            anchored: ExpandedSize::default(),
+            faults,
+        }
+    }
+
     fn document(&mut self) -> Fallible<Option<YamlNode>> {
         let mut root = None;
         while let Some((event, span)) = self.next()? {
@@ -135,9 +150,11 @@ impl<'t> TreeBuilder<'t, '_> {
 
     fn node(&mut self, event: Event<'t>, span: Span, path: &str) -> Fallible<YamlNode> {
         let at = place_of(span);
-        self.spend(1, at)?;
+        let before = self.spent;
+        self.spend(1, path.len(), at)?;
         let (anchor, node) = match event {
             Event::Scalar(text, style, anchor, tag) => {
+                self.spend(0, text.len(), at)?;
                 self.tag(tag.as_deref(), at, path);
                 let plain = style == granit_parser::ScalarStyle::Plain;
                 let empty = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
@@ -159,7 +176,7 @@ impl<'t> TreeBuilder<'t, '_> {
                 self.tag(tag.as_deref(), at, path);
                 (anchor, self.map(style, at, path)?)
             }
-            Event::Alias(anchor) => return self.alias(anchor, at),
+            Event::Alias(anchor) => return self.alias(anchor, at, path),
             other => {
                 return Err(fatal_fault(
                     at,
@@ -169,7 +186,11 @@ impl<'t> TreeBuilder<'t, '_> {
             }
         };
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            let size = self.spent.since(before);
+            self.anchored.add(size);
+            check_size(self.anchored, at)?;
+            let (node, path) = (node.clone(), path.to_owned());
+            self.anchors.insert(anchor, Anchored { node, size, path });
         }
         Ok(node)
     }
@@ -273,28 +294,24 @@ impl<'t> TreeBuilder<'t, '_> {
         }
     }
 
-    fn alias(&mut self, anchor: usize, at: Place) -> Fallible<YamlNode> {
-        let Some(node) = self.anchors.get(&anchor).cloned() else {
+    fn alias(&mut self, anchor: usize, at: Place, path: &str) -> Fallible<YamlNode> {
+        let Some(anchored) = self.anchors.get(&anchor) else {
             return Err(fatal_fault(
                 at,
                 "an alias inside its own anchor",
                 "write the value out",
             ));
         };
-        self.spend(node.count(), at)?;
-        Ok(YamlNode {
-            place: at,
-            value: node.value,
-        })
+        // Counted first: what is too much is never made.
+        let ExpandedSize { nodes, bytes } = anchored.size.moved(&anchored.path, path);
+        self.spend(nodes, bytes, at)?;
+        let value = self.anchors[&anchor].node.value.clone();
+        Ok(YamlNode { place: at, value })
     }
 
-    fn spend(&mut self, nodes: usize, at: Place) -> Fallible<()> {
-        let message = format!("more than {MAX_NODES} values in the file, aliases expanded");
-        match self.budget.checked_sub(nodes) {
-            Some(rest) => self.budget = rest,
-            None => return Err(fatal_fault(at, message, "write fewer aliases of aliases")),
-        }
-        Ok(())
+    fn spend(&mut self, nodes: usize, bytes: usize, at: Place) -> Fallible<()> {
+        self.spent.add(ExpandedSize { nodes, bytes });
+        check_size(self.spent, at)
     }
 
     fn tag(&mut self, tag: Option<&Tag>, at: Place, path: &str) {
@@ -343,6 +360,13 @@ fn fatal_fault(place: Place, message: impl Into<String>, help: &str) -> Box<Faul
     Box::new(Fault::error(place, "", message, help))
 }
 
+fn check_size(size: ExpandedSize, at: Place) -> Fallible<()> {
+    size.excess().map_or(Ok(()), |what| {
+        let message = format!("{what} in the file, aliases expanded");
+        Err(fatal_fault(at, message, "write fewer aliases of aliases"))
+    })
+}
+
 fn syntax_fault(error: &ScanError) -> Box<Fault> {
     let at = error.marker();
     let place = Place {
@@ -364,3 +388,6 @@ fn syntax_fault(error: &ScanError) -> Box<Fault> {
     };
     fatal_fault(place, format!("not valid YAML: {}", error.info()), help)
 }
+
+#[cfg(test)]
+mod tests;

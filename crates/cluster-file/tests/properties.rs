@@ -3,10 +3,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::Path;
 
-use ha_cluster_file::check::{check_cluster_file, render_faults};
-use ha_cluster_file::diagnostic::Severity;
+use ha_cluster_file::fuzzing::cluster_text;
 use ha_wire::node::{Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::phase::Role;
 use ha_wire::settings::Endpoint;
@@ -16,53 +14,6 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 const EVERY_KEY: &str = include_str!("good/every-key.yaml");
-
-/// Checks a text and that what comes of it makes sense.
-fn assert_invariants(text: &str) {
-    let faults = match check_cluster_file(text, Path::new("/base")) {
-        Ok((cluster, warnings)) => {
-            assert!(
-                warnings
-                    .iter()
-                    .all(|fault| fault.severity == Severity::Warning)
-            );
-            let network = cluster.network.cidr;
-            assert!(
-                network.contains(&cluster.endpoint.vip),
-                "{network} {}",
-                cluster.endpoint.vip
-            );
-            assert!(
-                cluster
-                    .nodes
-                    .iter()
-                    .all(|node| network.contains(&node.address))
-            );
-            assert!(
-                cluster
-                    .nodes
-                    .iter()
-                    .all(|node| node.address != cluster.endpoint.vip)
-            );
-            assert!(cluster.founder().is_some());
-            assert!(cluster.vrid() > 0);
-            warnings
-        }
-        Err(faults) => {
-            assert!(faults.iter().any(|fault| fault.severity == Severity::Error));
-            faults
-        }
-    };
-    let order =
-        |pair: &[ha_cluster_file::diagnostic::Fault]| pair[0].place.line <= pair[1].place.line;
-    assert!(faults.windows(2).all(order));
-    assert!(
-        faults
-            .iter()
-            .all(|fault| fault.place.line > 0 && fault.place.column > 0 && fault.place.width > 0)
-    );
-    assert!(!render_faults(&faults, text, "file.yaml").contains('\x1b'));
-}
 
 /// Pieces that cluster files are made of, in no good order.
 fn yaml_pieces() -> impl Strategy<Value = String> {
@@ -253,17 +204,17 @@ proptest! {
 
     #[test]
     fn no_text_panics(text in "\\PC{0,200}") {
-        assert_invariants(&text);
+        cluster_text(&text);
     }
 
     #[test]
     fn no_yaml_panics(text in yaml_pieces()) {
-        assert_invariants(&text);
+        cluster_text(&text);
     }
 
     #[test]
     fn no_slip_of_the_finger_panics(text in mutated_examples()) {
-        assert_invariants(&text);
+        cluster_text(&text);
     }
 
     #[test]
@@ -272,7 +223,7 @@ proptest! {
         for (i, (third, fourth)) in nodes.iter().enumerate() {
             text += &format!("  - {{name: n{i}, role: control-plane, address: 10.77.{third}.{fourth}}}\n");
         }
-        assert_invariants(&text);
+        cluster_text(&text);
     }
 
     #[test]

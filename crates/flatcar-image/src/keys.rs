@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::str::FromStr;
 
+use super::fetch::read_small_file;
 use anyhow::{Context, Result, bail};
 use ha_host_base::exit::Stop;
 use sequoia_openpgp::cert::{Cert, CertParser};
@@ -16,12 +17,12 @@ const CERTIFICATE: &[u8] = include_bytes!("flatcar.asc");
 
 /// The primary key that is believed, and the certificate to judge by unless the user has a newer one.
 #[derive(Debug, Clone)]
-pub struct Trust {
+pub struct TrustedSigner {
     pin: Fingerprint,
     built_in: Vec<u8>,
 }
 
-impl Trust {
+impl TrustedSigner {
     /// Flatcar's.
     pub fn flatcar() -> Result<Self> {
         Ok(Self {
@@ -42,15 +43,15 @@ impl Trust {
     /// The certificate to judge by. One from a file must have the pinned primary key, or nothing is believed.
     pub fn certificate(&self, file: Option<&Path>) -> Result<Cert> {
         let Some(path) = file else {
-            return self.pick(&self.built_in, "built into this ha-host");
+            return self.pick_certificate(&self.built_in, "built into this ha-host");
         };
         let place = path.display().to_string();
-        let bytes = std::fs::read(path)
+        let bytes = read_small_file(path)
             .map_err(|e| Stop::bad_input(format!("the signing key {place} cannot be read: {e}")))?;
-        self.pick(&bytes, &place)
+        self.pick_certificate(&bytes, &place)
     }
 
-    fn pick(&self, bytes: &[u8], place: &str) -> Result<Cert> {
+    pub(crate) fn pick_certificate(&self, bytes: &[u8], place: &str) -> Result<Cert> {
         let parsed = CertParser::from_bytes(bytes).and_then(Iterator::collect::<Result<Vec<_>>>);
         let none = || format!("{place} is not an OpenPGP certificate: nothing was fetched");
         let certs: Vec<Cert> = parsed.with_context(none)?;
@@ -71,7 +72,7 @@ impl Trust {
 }
 
 /// A key as people compare it.
-pub fn hex(handle: &KeyHandle) -> String {
+pub fn key_hex(handle: &KeyHandle) -> String {
     handle.to_hex()
 }
 
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn the_built_in_certificate_is_the_pinned_one() {
-        let cert = Trust::flatcar().unwrap().certificate(None).unwrap();
+        let cert = TrustedSigner::flatcar().unwrap().certificate(None).unwrap();
         assert_eq!(cert.fingerprint().to_hex(), FLATCAR);
         // The policy checks every binding signature: what is built in was signed by the pinned key itself.
         let policy = StandardPolicy::new();
@@ -113,7 +114,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         for text in ["", "not a key"] {
             std::fs::write(file.path(), text).unwrap();
-            let trust = Trust::flatcar().unwrap();
+            let trust = TrustedSigner::flatcar().unwrap();
             let error = format!("{:#}", trust.certificate(Some(file.path())).unwrap_err());
             assert!(error.contains("is not an OpenPGP certificate"), "{error}");
         }

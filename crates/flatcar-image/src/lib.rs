@@ -5,16 +5,19 @@
 //!                       image.json                          what it is, and who signed it
 //! STORE/.new-x86-64-4230.2.3/                               a pull that was cut off; the next goes on from it
 //! STORE/lock                                                held by the one ha-host that pulls or removes
+//! STORE/clusters                                            where machines may be that are based on these images
 //! ```
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 mod fetch;
+#[doc(hidden)]
+pub mod fuzzing;
 mod keys;
+pub mod lock;
 mod partial_download;
 mod progress;
 mod pull;
@@ -22,19 +25,20 @@ mod record;
 mod remove;
 pub mod space;
 mod unpack;
+mod users;
 mod verify;
 mod watched;
 
 pub use progress::{Bar, Step};
-pub use pull::{Pulled, Wanted};
-pub use record::{Record, by_version};
-pub use remove::{ClusterMachines, users};
+pub use pull::{PulledImage, WantedImage};
+pub use record::{ImageRecord, by_version};
+pub use users::{ClusterMachines, clusters_using};
 
 use ha_cluster_file::cluster::{Arch, Image, Vm};
 
 use ha_host_base::exit::Stop as End;
 use ha_host_base::interrupt::Interrupt;
-use keys::Trust;
+use keys::TrustedSigner;
 use partial_download::PartialDownload;
 
 /// Flatcar's channels.
@@ -42,8 +46,8 @@ pub const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
 /// The file in a cluster's `machines` in which a provider names the images below its disks, one absolute path a line, so that
 /// none of them is removed. No node is called so: node names are DNS labels.
 pub const IN_USE: &str = "_images";
-/// Whoever waits for the lock looks again after this time.
-const LOCK_AGAIN: Duration = Duration::from_millis(200);
+/// The largest packed image that is fetched. Flatcar's have half a gigabyte.
+const MAX_PACKED: u64 = 8 << 30;
 
 /// Both kinds.
 pub const ARCHES: [Arch; 2] = [Arch::X86_64, Arch::Arm64];
@@ -59,7 +63,7 @@ pub fn arch_of(name: &str) -> Result<Arch> {
 }
 
 /// The directory on a release server, and the image there without `.bz2`: Flatcar builds arm64 for UEFI only.
-fn names(arch: Arch) -> (&'static str, &'static str) {
+fn names_on_server(arch: Arch) -> (&'static str, &'static str) {
     match arch {
         Arch::X86_64 => ("amd64-usr", "flatcar_production_qemu_image.img"),
         Arch::Arm64 => ("arm64-usr", "flatcar_production_qemu_uefi_image.img"),
@@ -68,25 +72,31 @@ fn names(arch: Arch) -> (&'static str, &'static str) {
 
 /// The stored images.
 #[derive(Debug)]
-pub struct Store {
+pub struct ImageStore {
     dir: PathBuf,
-    trust: Trust,
+    trust: TrustedSigner,
+    /// The largest packed image that is fetched, in bytes.
+    max_packed: u64,
 }
 
-impl Store {
+impl ImageStore {
     /// The store in this directory, else in `$XDG_DATA_HOME/ha-host/images` or `~/.local/share/ha-host/images`. Makes nothing.
     pub fn open(dir: Option<&Path>) -> Result<Self> {
         Ok(Self {
-            dir: place(dir)?,
-            trust: Trust::flatcar()?,
+            dir: store_dir(dir)?,
+            trust: TrustedSigner::flatcar()?,
+            max_packed: MAX_PACKED,
         })
     }
 
     /// With another signer: only tests may have one.
     #[cfg(test)]
-    fn trusting(dir: &Path, trust: Trust) -> Self {
-        let dir = dir.to_owned();
-        Self { dir, trust }
+    fn trusting(dir: &Path, trust: TrustedSigner) -> Self {
+        Self {
+            dir: dir.to_owned(),
+            trust,
+            max_packed: MAX_PACKED,
+        }
     }
 
     /// The path of a stored image; without a version the newest of the channel. A version is found whatever channel it was
@@ -97,7 +107,7 @@ impl Store {
         version: Option<&str>,
         arch: Arch,
     ) -> Result<Option<PathBuf>> {
-        let fits = |record: &Record| {
+        let fits = |record: &ImageRecord| {
             record.arch == arch.name()
                 && version.map_or(record.channel == channel, |v| record.version == v)
         };
@@ -111,25 +121,25 @@ impl Store {
 
     /// Fetches an image unless it is there, and returns its path. Not from within async code; when the program
     /// is to end, it ends with everything said and [`End::Said`] as the error. A step of seconds to minutes: `bar` tells.
-    pub fn pull(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<PathBuf> {
+    pub fn pull(&self, wanted: &WantedImage, bar: &mut dyn Bar) -> Result<PathBuf> {
         let pulled = self.pull_told(wanted, bar)?;
         Ok(self.image(&pulled.record))
     }
 
     /// The same, with all there is to say.
-    pub fn pull_told(&self, wanted: &Wanted, bar: &mut dyn Bar) -> Result<Pulled> {
-        pull::pull(self, wanted, bar)
+    pub fn pull_told(&self, wanted: &WantedImage, bar: &mut dyn Bar) -> Result<PulledImage> {
+        pull::pull_image(self, wanted, bar)
     }
 
     /// Every stored image, oldest version first.
-    pub fn list(&self) -> Result<Vec<Record>> {
+    pub fn list(&self) -> Result<Vec<ImageRecord>> {
         let mut list = Vec::new();
         for arch in ARCHES {
-            for name in entries(&self.dir.join(arch.name()))? {
-                list.extend(Record::read(&self.version_dir(arch, &name))?);
+            for name in names_in(&self.dir.join(arch.name()))? {
+                list.extend(ImageRecord::read(&self.version_dir(arch, &name))?);
             }
         }
-        list.sort_by(|a: &Record, b: &Record| {
+        list.sort_by(|a: &ImageRecord, b: &ImageRecord| {
             by_version(&a.version, &b.version).then_with(|| a.arch.cmp(&b.arch))
         });
         Ok(list)
@@ -138,7 +148,7 @@ impl Store {
     /// What cut-off pulls left: `VERSION (ARCH)` and bytes.
     pub fn unfinished(&self) -> Result<Vec<(String, u64)>> {
         let mut list = Vec::new();
-        for name in entries(&self.dir)? {
+        for name in names_in(&self.dir)? {
             for arch in ARCHES {
                 let prefix = format!("{}{}-", partial_download::PREFIX, arch.name());
                 if let Some(version) = name.strip_prefix(&prefix) {
@@ -153,7 +163,7 @@ impl Store {
     }
 
     /// Where a stored image is.
-    pub fn image(&self, record: &Record) -> PathBuf {
+    pub fn image(&self, record: &ImageRecord) -> PathBuf {
         let dir = self.dir.join(&record.arch).join(&record.version);
         dir.join(&record.file)
     }
@@ -183,43 +193,27 @@ impl Store {
     fn lock(&self, bar: &mut dyn Bar, stop: &Interrupt) -> Result<File> {
         std::fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot make the directory {}", self.dir.display()))?;
-        let path = self.dir.join("lock");
-        let open = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path);
-        let file = open.with_context(|| format!("cannot open {}", path.display()))?;
         let mut said = false;
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(TryLockError::WouldBlock) => {}
-                Err(TryLockError::Error(error)) => {
-                    return Err(error).with_context(|| format!("cannot lock {}", path.display()));
-                }
-            }
-            if !said {
+        lock::wait_for_lock(&self.dir.join("lock"), || {
+            if !std::mem::replace(&mut said, true) {
                 bar.note("another ha-host is at work on these images: waiting for it to end");
-                said = true;
             }
-            stop.check()?;
-            std::thread::sleep(LOCK_AGAIN);
-        }
+            Ok(stop.check()?)
+        })
     }
 }
 
 /// Fetches the image that these machines need, if it is a Flatcar image that is not stored yet. With a newer certificate of
 /// Flatcar's than the built-in one, if there is one.
-pub fn obtain(vm: &Vm, signing_key: Option<&Path>, bar: &mut dyn Bar) -> Result<()> {
+pub fn obtain_image(vm: &Vm, signing_key: Option<&Path>, bar: &mut dyn Bar) -> Result<()> {
     let Image::Flatcar { channel, version } = &vm.image else {
         return Ok(());
     };
-    let store = Store::open(None)?;
+    let store = ImageStore::open(None)?;
     if store.find(channel, version.as_deref(), vm.arch)?.is_some() {
         return Ok(());
     }
-    let wanted = Wanted {
+    let wanted = WantedImage {
         channel: channel.clone(),
         version: version.clone(),
         arch: vm.arch,
@@ -230,7 +224,7 @@ pub fn obtain(vm: &Vm, signing_key: Option<&Path>, bar: &mut dyn Bar) -> Result<
     store.pull(&wanted, bar).map(drop)
 }
 
-fn place(dir: Option<&Path>) -> Result<PathBuf> {
+fn store_dir(dir: Option<&Path>) -> Result<PathBuf> {
     if let Some(dir) = dir {
         return Ok(std::path::absolute(dir)?);
     }
@@ -246,7 +240,7 @@ fn place(dir: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// The names in a directory; none if it is not there.
-fn entries(dir: &Path) -> Result<Vec<String>> {
+fn names_in(dir: &Path) -> Result<Vec<String>> {
     let list = match std::fs::read_dir(dir) {
         Ok(list) => list,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

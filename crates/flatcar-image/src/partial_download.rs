@@ -10,10 +10,15 @@ use serde::{Deserialize, Serialize};
 /// What such directories begin with.
 pub const PREFIX: &str = ".new-";
 
+/// The file as it is fetched.
+const PACKED: &str = "packed";
+/// Where it comes from.
+const ORIGIN: &str = "origin.json";
+
 /// What the server said of the file that is coming. A later answer that differs means another file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Origin {
+pub struct DownloadOrigin {
     /// Where it comes from.
     pub url: String,
     /// The server's name for this very content.
@@ -47,26 +52,23 @@ impl PartialDownload {
     }
 
     /// What is there of the file at this URL, and how many bytes; none if that is not certain.
-    pub fn have(&self, url: &str) -> Result<Option<(Origin, u64)>> {
-        let Some(text) = files::read(&self.0.join("origin.json"))? else {
+    pub fn have(&self, url: &str) -> Result<Option<(DownloadOrigin, u64)>> {
+        let Some(text) = files::read(&self.0.join(ORIGIN))? else {
             return Ok(None);
         };
         let bytes = std::fs::metadata(self.file()).map_or(0, |m| m.len());
-        let origin = serde_json::from_str::<Origin>(&text).ok();
+        let origin = serde_json::from_str::<DownloadOrigin>(&text).ok();
         Ok(origin
             .filter(|o| o.url == url && bytes > 0 && bytes <= o.length)
             .map(|o| (o, bytes)))
     }
 
     /// Begins anew; without an origin there is nothing that a later pull could go on with.
-    pub fn begin(&self, origin: Option<&Origin>) -> Result<File> {
+    pub fn begin(&self, origin: Option<&DownloadOrigin>) -> Result<File> {
         self.forget()?;
         let file = files::create(&self.file())?;
         if let Some(origin) = origin {
-            files::write(
-                &self.0.join("origin.json"),
-                &serde_json::to_vec_pretty(origin)?,
-            )?;
+            files::write(&self.0.join(ORIGIN), &serde_json::to_vec_pretty(origin)?)?;
         }
         Ok(file)
     }
@@ -81,7 +83,7 @@ impl PartialDownload {
     /// Drops what was fetched.
     pub fn forget(&self) -> Result<()> {
         // The origin first: a file without one is never gone on with.
-        for name in ["origin.json", "packed"] {
+        for name in [ORIGIN, PACKED] {
             fine_if_missing(std::fs::remove_file(self.0.join(name)))
                 .with_context(|| format!("cannot clear {}", self.0.display()))?;
         }
@@ -94,9 +96,9 @@ impl PartialDownload {
             .with_context(|| format!("cannot clear {}", self.0.display()))
     }
 
-    /// Whether there is nothing to go on with.
-    pub fn is_empty(&self) -> bool {
-        !self.file().exists()
+    /// Whether a later pull can go on with it: not without an origin.
+    pub fn can_be_continued(&self) -> bool {
+        can_be_continued(&self.0)
     }
 
     pub fn remove(&self) -> Result<()> {
@@ -107,7 +109,12 @@ impl PartialDownload {
 
 /// The file that is being fetched in such a directory.
 pub fn packed_file(dir: &Path) -> PathBuf {
-    dir.join("packed")
+    dir.join(PACKED)
+}
+
+/// Whether a later pull can go on with what is in such a directory.
+pub fn can_be_continued(dir: &Path) -> bool {
+    dir.join(PACKED).exists() && dir.join(ORIGIN).exists()
 }
 
 /// Not there is as good as removed.
@@ -126,7 +133,7 @@ mod tests {
     fn only_what_is_certain_is_gone_on_with() {
         let dir = tempfile::tempdir().unwrap();
         let part = PartialDownload::open(dir.path().join("new")).unwrap();
-        let origin = Origin {
+        let origin = DownloadOrigin {
             url: "http://a/b".to_owned(),
             etag: None,
             length: 4,
@@ -146,7 +153,7 @@ mod tests {
             None,
             "longer than the whole"
         );
-        std::fs::write(part.path().join("origin.json"), "{").unwrap();
+        std::fs::write(part.path().join(ORIGIN), "{").unwrap();
         assert_eq!(part.have("http://a/b").unwrap(), None, "no JSON");
         drop(file);
         drop(part.begin(None).unwrap());

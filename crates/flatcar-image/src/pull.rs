@@ -13,18 +13,20 @@ use ha_host_base::interrupt::Interrupt;
 use reqwest::Url;
 use sequoia_openpgp::cert::Cert;
 
-use super::fetch::Server;
+use super::fetch::{self, ReleaseServer};
 use super::partial_download::PartialDownload;
 use super::progress::{Bar, Step};
-use super::record::{self, Record};
-use super::unpack::{same, unpack};
-use super::verify::{Signed, possible, verify};
-use super::watched::Watched;
-use super::{Arch, CHANNELS, Store, names, space};
+use super::record::{self, ImageRecord, by_version};
+use super::unpack::{check_same_content, unpack_image};
+use super::verify::{ValidSignature, check_signature_can_hold, verify_signature};
+use super::watched::WatchedReader;
+use super::{Arch, CHANNELS, ImageStore, names_on_server, space};
+
+const MS_PER_DAY: u64 = 24 * 3600 * 1000;
 
 /// Which image, and from where.
 #[derive(Debug, Clone)]
-pub struct Wanted {
+pub struct WantedImage {
     /// `stable`, `beta`, `alpha` or `lts`.
     pub channel: String,
     /// Exact, or a name on the server such as `current-2024` of lts; none: what the channel has now.
@@ -41,15 +43,19 @@ pub struct Wanted {
 
 /// How a pull ended.
 #[derive(Debug)]
-pub struct Pulled {
+pub struct PulledImage {
     /// What is stored.
-    pub record: Record,
+    pub record: ImageRecord,
     /// It was stored before.
     pub already: bool,
 }
 
 /// Stores an image unless it is there.
-pub fn pull(store: &Store, wanted: &Wanted, bar: &mut dyn Bar) -> Result<Pulled> {
+pub fn pull_image(
+    store: &ImageStore,
+    wanted: &WantedImage,
+    bar: &mut dyn Bar,
+) -> Result<PulledImage> {
     let base = wanted.base()?;
     let cert = store.trust.certificate(wanted.signing_key.as_deref())?;
     let stop = Interrupt::of_process();
@@ -71,7 +77,7 @@ pub fn pull(store: &Store, wanted: &Wanted, bar: &mut dyn Bar) -> Result<Pulled>
     result
 }
 
-impl Wanted {
+impl WantedImage {
     /// Where the server's images are; an error for what cannot be meant.
     fn base(&self) -> Result<Url> {
         if !CHANNELS.contains(&self.channel.as_str()) {
@@ -128,7 +134,7 @@ fn is_current(name: &str) -> bool {
 }
 
 /// What is judged and unpacked.
-struct Packed<'a> {
+struct PackedImage<'a> {
     file: &'a Path,
     /// Where it came from, for people.
     source: &'a str,
@@ -136,7 +142,7 @@ struct Packed<'a> {
     version: &'a str,
 }
 
-impl Packed<'_> {
+impl PackedImage<'_> {
     fn open(&self) -> Result<File> {
         File::open(self.file).with_context(|| format!("cannot open {}", self.file.display()))
     }
@@ -144,7 +150,7 @@ impl Packed<'_> {
 
 /// Why an image is not stored.
 #[derive(Debug, thiserror::Error)]
-enum Refused {
+enum NotStored {
     /// It is not Flatcar's.
     #[error(transparent)]
     Signature(anyhow::Error),
@@ -153,15 +159,15 @@ enum Refused {
 }
 
 struct Pull<'a> {
-    store: &'a Store,
-    wanted: &'a Wanted,
+    store: &'a ImageStore,
+    wanted: &'a WantedImage,
     base: Url,
     cert: Cert,
     stop: &'a Interrupt,
 }
 
 impl Pull<'_> {
-    fn run(&self, bar: &mut dyn Bar) -> Result<Pulled> {
+    fn run(&self, bar: &mut dyn Bar) -> Result<PulledImage> {
         let version = self.version(bar)?;
         if let Some(there) = self.there(&version)? {
             return Ok(there);
@@ -178,23 +184,49 @@ impl Pull<'_> {
             Some(file) => self.by_file(file, &version, &part, bar),
             None => self.by_server(&version, &part, bar),
         };
-        if record.is_ok() || part.is_empty() || self.wanted.file.is_some() {
+        if let Some(note) = record.as_ref().ok().and_then(|r| self.older_than(r)) {
+            bar.note(&note);
+        }
+        if record.is_ok() || !part.can_be_continued() || self.wanted.file.is_some() {
             part.remove()?;
         }
         let already = false;
-        Ok(Pulled {
+        Ok(PulledImage {
             record: record?,
             already,
         })
     }
 
-    fn there(&self, version: &str) -> Result<Option<Pulled>> {
+    fn there(&self, version: &str) -> Result<Option<PulledImage>> {
         let dir = self.store.version_dir(self.wanted.arch, version);
-        let record = Record::read(&dir)?;
-        Ok(record.map(|record| Pulled {
+        let record = ImageRecord::read(&dir)?;
+        Ok(record.map(|record| PulledImage {
             record,
             already: true,
         }))
+    }
+
+    /// A warning, if a stored image is the newer one although this should be: no signature says which version an image is, so
+    /// a mirror can hand out an old one that Flatcar did sign.
+    fn older_than(&self, new: &ImageRecord) -> Option<String> {
+        let exact = self.wanted.version.as_deref() == Some(&new.version);
+        let should_be_older = |r: &ImageRecord| {
+            let same_stream =
+                record::major_number(&r.version) == record::major_number(&new.version);
+            exact && !(same_stream && by_version(&r.version, &new.version).is_lt())
+        };
+        // A record that cannot be read is told by `image ls`.
+        let stored = self.store.list().unwrap_or_default().into_iter();
+        let newer = stored
+            .filter(|r| r.arch == new.arch && r.channel == new.channel && !should_be_older(r))
+            .filter(|r| r.signed_ms > new.signed_ms)
+            .max_by_key(|r| r.signed_ms)?;
+        let days = (newer.signed_ms - new.signed_ms) / MS_PER_DAY;
+        Some(format!(
+            "warning: {} was signed {days} days before {}, which is stored too: the server may have handed out an old image; see \
+             /etc/os-release on a machine, or take another server by --mirror URL",
+            new.version, newer.version
+        ))
     }
 
     /// The exact version. version.txt is not signed: a mirror may answer with any version, and no signature says which one an
@@ -224,30 +256,33 @@ impl Pull<'_> {
         version: &str,
         part: &PartialDownload,
         bar: &mut dyn Bar,
-    ) -> Result<Record> {
-        let url = self.url(version, &format!("{}.bz2", names(self.wanted.arch).1));
+    ) -> Result<ImageRecord> {
+        let url = self.url(
+            version,
+            &format!("{}.bz2", names_on_server(self.wanted.arch).1),
+        );
         let server = self.server(version)?;
         let signature = block_on(server.small(&format!("{url}.sig")))??;
-        possible(&signature, &self.cert).with_context(|| url.clone())?;
+        check_signature_can_hold(&signature, &self.cert).with_context(|| url.clone())?;
         let file = part.file();
-        let what = Packed {
+        let what = PackedImage {
             file: &file,
             source: &url,
             signature: &signature,
             version,
         };
-        let went_on = block_on(server.large(&url, part, bar))??;
+        let went_on = block_on(server.large(&url, part, self.store.max_packed, bar))??;
         let mut kept = self.keep(&what, part, bar);
-        if matches!(kept, Err(Refused::Signature(_))) && went_on && !self.stop.asked() {
+        if matches!(kept, Err(NotStored::Signature(_))) && went_on && !self.stop.asked() {
             // What an earlier pull left may have been hurt by a power cut: once more, all of it.
             bar.note("what was fetched in pieces does not fit: once more, from the beginning");
             part.forget()?;
-            block_on(server.large(&url, part, bar))??;
+            block_on(server.large(&url, part, self.store.max_packed, bar))??;
             kept = self.keep(&what, part, bar);
         }
         match kept {
             // There is nothing to go on with, unless it was not looked at to the end.
-            Err(Refused::Signature(_)) if !self.stop.asked() => part.remove()?,
+            Err(NotStored::Signature(_)) if !self.stop.asked() => part.remove()?,
             Err(_) => part.forget_ready()?,
             Ok(_) => {}
         }
@@ -261,7 +296,7 @@ impl Pull<'_> {
         version: &str,
         part: &PartialDownload,
         bar: &mut dyn Bar,
-    ) -> Result<Record> {
+    ) -> Result<ImageRecord> {
         let file = std::path::absolute(file)?;
         let source = file.display().to_string();
         let mut sig = file.clone().into_os_string();
@@ -270,15 +305,15 @@ impl Pull<'_> {
         let size = std::fs::metadata(&file)
             .map_err(|e| End::bad_input(format!("--file {source} cannot be read: {e}")))?
             .len();
-        let signature = std::fs::read(&sig).map_err(|e| {
+        let signature = fetch::read_small_file(&sig).map_err(|e| {
             let sig = sig.display();
             End::bad_input(format!(
                 "the image's signature {sig} cannot be read: {e}; fetch it from beside the image"
             ))
         })?;
-        possible(&signature, &self.cert).with_context(|| source.clone())?;
+        check_signature_can_hold(&signature, &self.cert).with_context(|| source.clone())?;
         space::check_room(part.path(), size.saturating_mul(space::UNPACKED))?;
-        let what = Packed {
+        let what = PackedImage {
             file: &file,
             source: &source,
             signature: &signature,
@@ -290,30 +325,30 @@ impl Pull<'_> {
     /// Verifies, then stores.
     fn keep(
         &self,
-        what: &Packed,
+        what: &PackedImage,
         part: &PartialDownload,
         bar: &mut dyn Bar,
-    ) -> Result<Record, Refused> {
-        let (signed, sum) = self.verify(what, bar).map_err(Refused::Signature)?;
+    ) -> Result<ImageRecord, NotStored> {
+        let (signed, sum) = self.verify(what, bar).map_err(NotStored::Signature)?;
         self.put(what, part, signed, sum, bar)
-            .map_err(Refused::Other)
+            .map_err(NotStored::Other)
     }
 
     /// Unpacks, and puts the image in its place: all at once or not at all.
     fn put(
         &self,
-        what: &Packed,
+        what: &PackedImage,
         part: &PartialDownload,
-        signed: Signed,
+        signed: ValidSignature,
         verified: String,
         bar: &mut dyn Bar,
-    ) -> Result<Record> {
+    ) -> Result<ImageRecord> {
         let (arch, ready) = (self.wanted.arch, part.ready());
         std::fs::create_dir(&ready).map_err(|e| space::write_failed(e, part.path(), 0))?;
-        let name = names(arch).1;
-        let unpacked = unpack(what.open()?, &ready.join(name), bar, self.stop)?;
-        same(&verified, &unpacked.packed_sha256, what.file)?;
-        let record = Record {
+        let name = names_on_server(arch).1;
+        let unpacked = unpack_image(what.open()?, &ready.join(name), bar, self.stop)?;
+        check_same_content(&verified, &unpacked.packed_sha256, what.file)?;
+        let record = ImageRecord {
             format: record::FORMAT,
             version: what.version.to_owned(),
             channel: self.wanted.channel.clone(),
@@ -341,25 +376,28 @@ impl Pull<'_> {
         Ok(record)
     }
 
-    fn verify(&self, what: &Packed, bar: &mut dyn Bar) -> Result<(Signed, String)> {
+    fn verify(&self, what: &PackedImage, bar: &mut dyn Bar) -> Result<(ValidSignature, String)> {
         let file = what.open()?;
         let total = file.metadata()?.len();
-        let mut data = Watched::new(file, Step::Verify, total, bar, self.stop);
-        let verdict = verify(&mut data, what.signature, &self.cert);
+        let mut data = WatchedReader::new(file, Step::Verify, total, bar, self.stop);
+        let verdict = verify_signature(&mut data, what.signature, &self.cert);
         let sum = data.finish();
         self.stop.check()?;
         Ok((verdict.with_context(|| what.source.to_owned())?, sum))
     }
 
-    fn server(&self, version: &str) -> Result<Server<'_>> {
+    fn server(&self, version: &str) -> Result<ReleaseServer<'_>> {
         let (channel, arch) = (&self.wanted.channel, self.wanted.arch.name());
         let missing = format!("channel {channel} has no {version} for {arch}");
-        Server::new(missing, self.stop)
+        ReleaseServer::new(missing, self.stop)
     }
 
     fn url(&self, version: &str, name: &str) -> String {
         let base = self.base.as_str().trim_end_matches('/');
-        format!("{base}/{}/{version}/{name}", names(self.wanted.arch).0)
+        format!(
+            "{base}/{}/{version}/{name}",
+            names_on_server(self.wanted.arch).0
+        )
     }
 }
 

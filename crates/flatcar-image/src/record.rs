@@ -15,7 +15,7 @@ pub const NAME: &str = "image.json";
 /// A stored image, and whose signature it bears.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Record {
+pub struct ImageRecord {
     /// [`FORMAT`].
     pub format: u32,
     /// Flatcar's version, e.g. `4230.2.3`.
@@ -42,7 +42,7 @@ pub struct Record {
     pub pulled_ms: u64,
 }
 
-impl Record {
+impl ImageRecord {
     /// The record of the image in this directory; none if there is no image.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(NAME);
@@ -68,7 +68,7 @@ impl Record {
 /// Whether a version is one of Flatcar's, `4230.2.3` or `4230.0.0+nightly-20250101-2100`: it becomes a directory's name.
 pub fn is_version(text: &str) -> bool {
     const LONGEST: usize = 64;
-    let (numbers, rest) = split(text);
+    let (numbers, rest) = split_version(text);
     let mut parts = numbers.split('.');
     let number = |p: &str| !p.is_empty() && p.len() <= 9 && p.bytes().all(|b| b.is_ascii_digit());
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"+-._".contains(&b);
@@ -81,14 +81,19 @@ pub fn is_version(text: &str) -> bool {
 /// Which of two versions is newer.
 pub fn by_version(a: &str, b: &str) -> Ordering {
     let key = |text: &str| {
-        let (numbers, rest) = split(text);
+        let (numbers, rest) = split_version(text);
         let numbers: Vec<u64> = numbers.split('.').filter_map(|n| n.parse().ok()).collect();
         (numbers, rest.to_owned())
     };
     key(a).cmp(&key(b))
 }
 
-fn split(text: &str) -> (&str, &str) {
+/// The number that all releases of one stream begin with; every LTS has its own.
+pub fn major_number(version: &str) -> &str {
+    version.split_once('.').map_or(version, |(major, _)| major)
+}
+
+fn split_version(text: &str) -> (&str, &str) {
     text.split_at(text.find(['+', '-']).unwrap_or(text.len()))
 }
 
@@ -105,17 +110,17 @@ mod tests {
     #[test]
     fn reads_the_frozen_v1() {
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(Record::read(dir.path()).unwrap(), None);
+        assert_eq!(ImageRecord::read(dir.path()).unwrap(), None);
         std::fs::write(dir.path().join(NAME), V1).unwrap();
-        assert_eq!(Record::read(dir.path()).unwrap(), None, "no image");
+        assert_eq!(ImageRecord::read(dir.path()).unwrap(), None, "no image");
         std::fs::write(dir.path().join("flatcar_production_qemu_image.img"), "abc").unwrap();
-        let record = Record::read(dir.path()).unwrap().unwrap();
+        let record = ImageRecord::read(dir.path()).unwrap().unwrap();
         assert_eq!((record.size, record.version.as_str()), (3, "4230.2.3"));
         assert_eq!(
-            Record::parse(&serde_json::to_string(&record).unwrap()).unwrap(),
+            ImageRecord::parse(&serde_json::to_string(&record).unwrap()).unwrap(),
             record
         );
-        let error = Record::parse(&V1.replace(":1,\"v", ":2,\"v")).unwrap_err();
+        let error = ImageRecord::parse(&V1.replace(":1,\"v", ":2,\"v")).unwrap_err();
         assert!(error.to_string().contains("format 2"), "{error}");
     }
 

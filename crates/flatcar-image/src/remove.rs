@@ -1,43 +1,18 @@
-//! `image rm`, and who uses an image.
+//! `image rm`.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use ha_host_base::exit::Stop as End;
-use ha_host_base::files;
 
-use super::partial_download::fine_if_missing;
-use super::{ARCHES, Arch, Bar, IN_USE, Store, entries};
+use super::partial_download::{PREFIX, can_be_continued, fine_if_missing};
+use super::users::{ClusterMachines, clusters_using};
+use super::{ARCHES, Arch, Bar, ImageStore, names_in};
 
 /// What a directory is called that is on its way out.
 const GONE: &str = ".gone-";
 
-/// Where one cluster's provider keeps its machines.
-#[derive(Debug, Clone)]
-pub struct ClusterMachines {
-    /// The cluster that is told to destroy its machines first.
-    pub name: String,
-    /// The directory that may hold [`IN_USE`]; need not exist.
-    pub dir: PathBuf,
-}
-
-/// The clusters whose machines are based on this image: their providers name the images in use in
-/// [`IN_USE`].
-pub fn users(clusters: &[ClusterMachines], image: &Path) -> Result<Vec<String>> {
-    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-    let image = real(image);
-    let mut users = Vec::new();
-    for cluster in clusters {
-        let text = files::read(&cluster.dir.join(IN_USE))?.unwrap_or_default();
-        let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
-        if lines.any(|line| real(Path::new(line)) == image) {
-            users.push(cluster.name.clone());
-        }
-    }
-    Ok(users)
-}
-
-impl Store {
+impl ImageStore {
     /// Removes these versions, of one architecture or of both, and what cut-off pulls left of them; returns what was removed.
     /// `bar` tells whom it waits for. Nothing is removed if one of them is not there or in use.
     pub fn remove(
@@ -61,8 +36,9 @@ impl Store {
         }
         let _lock = self.lock(bar, stop)?;
         self.sweep()?;
+        let clusters = self.with_remembered(clusters)?;
         for dir in &dirs {
-            self.unused(dir, clusters)?;
+            self.unused(dir, &clusters)?;
         }
         for (n, dir) in dirs.iter().enumerate() {
             // First out of sight, then away: cut off in between, no half image is found.
@@ -94,9 +70,9 @@ impl Store {
     }
 
     fn unused(&self, dir: &Path, clusters: &[ClusterMachines]) -> Result<()> {
-        for name in entries(dir)?.iter().filter(|n| n.ends_with(".img")) {
+        for name in names_in(dir)?.iter().filter(|n| n.ends_with(".img")) {
             let image = dir.join(name);
-            let users = users(clusters, &image)?;
+            let users = clusters_using(clusters, &image);
             if !users.is_empty() {
                 bail!(
                     "{} is in use by {}: its machines' disks are based on it; nothing was removed. Destroy the cluster first",
@@ -108,10 +84,15 @@ impl Store {
         Ok(())
     }
 
-    /// Ends what a removal began that was cut off. Under the lock.
+    /// Ends what a removal began that was cut off, and removes cut-off pulls that no later one can go on with. Under the lock.
     pub(super) fn sweep(&self) -> Result<()> {
-        for name in entries(&self.dir)?.iter().filter(|n| n.starts_with(GONE)) {
-            fine_if_missing(std::fs::remove_dir_all(self.dir.join(name)))?;
+        for name in names_in(&self.dir)? {
+            let dir = self.dir.join(&name);
+            let useless = name.starts_with(PREFIX) && !can_be_continued(&dir);
+            if useless || name.starts_with(GONE) {
+                fine_if_missing(std::fs::remove_dir_all(&dir))
+                    .with_context(|| format!("cannot remove {}", dir.display()))?;
+            }
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use super::*;
 
+mod bounded;
 mod fixture;
 use ha_test_support::signing_keys as keys;
 mod real;
@@ -82,7 +83,7 @@ fn arm64_has_names_of_its_own() {
         "/arm64-usr/1.2.3/flatcar_production_qemu_uefi_image.img.bz2",
         &packed,
     );
-    let wanted = Wanted {
+    let wanted = WantedImage {
         arch: Arch::Arm64,
         ..fixture.wanted(Some("1.2.3"))
     };
@@ -158,7 +159,7 @@ fn a_file_is_taken_without_any_server() {
     for (version, bytes) in [("1.2.3", pack(&[&image])), ("1.2.4", image.clone())] {
         let file = fixture.file("image", &bytes);
         fixture.file("image.sig", &fixture.signer.sign(&bytes, SystemTime::now()));
-        let wanted = Wanted {
+        let wanted = WantedImage {
             file: Some(file.clone()),
             mirror: None,
             ..fixture.wanted(Some(version))

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::progress::{Bar, Step};
 use super::space;
-use super::watched::{self, Watched};
+use super::watched::{self, WatchedReader};
 
 /// How bzip2 files begin.
 const BZIP2: &[u8] = b"BZh";
@@ -24,7 +24,7 @@ const CHUNK: usize = 1 << 20;
 const IMAGE_MODE: u32 = 0o444;
 
 #[derive(Debug)]
-pub struct Unpacked {
+pub struct UnpackedImage {
     pub size: u64,
     pub sha256: String,
     /// The SHA-256 of the packed file as it was read for this.
@@ -32,27 +32,27 @@ pub struct Unpacked {
 }
 
 /// Writes `target`, durable. Flatcar offers its qemu images packed by bzip2, and as qcow2 that is packed inside.
-pub fn unpack(
+pub fn unpack_image(
     mut packed: File,
     target: &Path,
     bar: &mut dyn Bar,
     stop: &Interrupt,
-) -> Result<Unpacked> {
+) -> Result<UnpackedImage> {
     let total = packed.metadata()?.len();
     let mut head = [0; 4];
     packed.rewind()?;
     let read = packed.read(&mut head)?;
     packed.rewind()?;
-    let mut source = Watched::new(packed, Step::Unpack, total, bar, stop);
+    let mut source = WatchedReader::new(packed, Step::Unpack, total, bar, stop);
     let result = if head[..read].starts_with(BZIP2) {
         // Flatcar's build packs in parallel: many streams in one file, and the plain decoder would end after the first.
-        write(MultiBzDecoder::new(&mut source), target, stop)
+        write_image(MultiBzDecoder::new(&mut source), target, stop)
     } else {
-        write(&mut source, target, stop)
+        write_image(&mut source, target, stop)
     };
     let written = match result {
         Ok(written) => written,
-        Err(Failure::Writing(size, error)) => {
+        Err(UnpackFailure::Writing(size, error)) => {
             let (read, dir) = (source.count().max(1), target.parent().unwrap_or(target));
             // As much again per byte as up to here.
             let need = (size as f64 / read as f64 * total as f64) as u64;
@@ -60,7 +60,7 @@ pub fn unpack(
             source.finish();
             return Err(space::write_failed(error, dir, need));
         }
-        Err(Failure::Other(error)) => {
+        Err(UnpackFailure::Other(error)) => {
             source.finish();
             return Err(error);
         }
@@ -68,41 +68,45 @@ pub fn unpack(
     // What may follow the last stream was signed too.
     std::io::copy(&mut source, &mut std::io::sink())?;
     let (size, sha256) = written;
-    Ok(Unpacked {
+    Ok(UnpackedImage {
         size,
         sha256,
         packed_sha256: source.finish(),
     })
 }
 
-enum Failure {
+enum UnpackFailure {
     /// After so many bytes.
     Writing(u64, std::io::Error),
     Other(anyhow::Error),
 }
 
-fn write(mut from: impl Read, target: &Path, stop: &Interrupt) -> Result<(u64, String), Failure> {
+fn write_image(
+    mut from: impl Read,
+    target: &Path,
+    stop: &Interrupt,
+) -> Result<(u64, String), UnpackFailure> {
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(0o600)
         .open(target)
-        .map_err(|e| Failure::Writing(0, e))?;
+        .map_err(|e| UnpackFailure::Writing(0, e))?;
     let (mut sum, mut size) = (Sha256::new(), 0);
     let mut buffer = vec![0; CHUNK];
     loop {
-        let n = read(&mut from, &mut buffer, stop).map_err(Failure::Other)?;
+        let n = fill_buffer(&mut from, &mut buffer, stop).map_err(UnpackFailure::Other)?;
         if n == 0 {
             break;
         }
         if size == 0 && !buffer[..n].starts_with(QCOW2) {
-            return Err(Failure::Other(anyhow::anyhow!(
+            return Err(UnpackFailure::Other(anyhow::anyhow!(
                 "Flatcar signed this file, but it is not a qcow2 image: nothing was stored; take \
                  flatcar_production_qemu_image.img or its .bz2"
             )));
         }
         file.write_all(&buffer[..n])
-            .map_err(|e| Failure::Writing(size, e))?;
+            .map_err(|e| UnpackFailure::Writing(size, e))?;
         sum.update(&buffer[..n]);
         size += n as u64;
     }
@@ -110,12 +114,12 @@ fn write(mut from: impl Read, target: &Path, stop: &Interrupt) -> Result<(u64, S
         file.set_permissions(Permissions::from_mode(IMAGE_MODE))?;
         file.sync_all()
     };
-    seal(&file).map_err(|e| Failure::Writing(size, e))?;
-    Ok((size, watched::hex(sum)))
+    seal(&file).map_err(|e| UnpackFailure::Writing(size, e))?;
+    Ok((size, watched::finished_sum(sum)))
 }
 
 /// Fills the buffer, so that its head can be looked at.
-fn read(from: &mut impl Read, buffer: &mut [u8], stop: &Interrupt) -> Result<usize> {
+fn fill_buffer(from: &mut impl Read, buffer: &mut [u8], stop: &Interrupt) -> Result<usize> {
     let mut n = 0;
     while n < buffer.len() {
         match from.read(&mut buffer[n..]) {
@@ -133,7 +137,7 @@ fn read(from: &mut impl Read, buffer: &mut [u8], stop: &Interrupt) -> Result<usi
 }
 
 /// An error unless the two readings of the packed file gave the same: it was signed as it was the first time.
-pub fn same(verified: &str, unpacked: &str, file: &Path) -> Result<()> {
+pub fn check_same_content(verified: &str, unpacked: &str, file: &Path) -> Result<()> {
     if verified != unpacked {
         bail!(
             "{} changed while it was read: nothing was stored; try again when nobody writes it",

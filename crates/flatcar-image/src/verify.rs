@@ -14,14 +14,14 @@ use sequoia_openpgp::parse::stream::{
 use sequoia_openpgp::policy::StandardPolicy;
 use sequoia_openpgp::{KeyHandle, Result as PgpResult};
 
-use super::keys::hex;
+use super::keys::key_hex;
 
 /// What every refusal ends with.
 const CURE: &str = "nothing was stored";
 
 /// A signature that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Signed {
+pub struct ValidSignature {
     /// The fingerprint of the key that made it: of a subkey, not of the primary key.
     pub by: String,
     /// When it says that it was made.
@@ -30,12 +30,16 @@ pub struct Signed {
 
 /// Judges a detached signature over all that `data` gives. The policy looks at every key as it was when the signature was
 /// made: one that has expired since is good, one that was revoked as compromised never is.
-pub fn verify(data: impl Read + Send + Sync, signature: &[u8], cert: &Cert) -> Result<Signed> {
+pub fn verify_signature(
+    data: impl Read + Send + Sync,
+    signature: &[u8],
+    cert: &Cert,
+) -> Result<ValidSignature> {
     evaluate_signature(data, signature, cert)?.map_err(|refusal| anyhow!(refusal.message))
 }
 
 /// An error if the signature is refused whatever it is over: nobody should fetch half a gigabyte to hear that.
-pub fn possible(signature: &[u8], cert: &Cert) -> Result<()> {
+pub fn check_signature_can_hold(signature: &[u8], cert: &Cert) -> Result<()> {
     match evaluate_signature(std::io::empty(), signature, cert)? {
         Err(refusal) if !refusal.by_data => Err(anyhow!(refusal.message)),
         _ => Ok(()),
@@ -46,9 +50,9 @@ fn evaluate_signature(
     data: impl Read + Send + Sync,
     signature: &[u8],
     cert: &Cert,
-) -> Result<Verdict> {
+) -> Result<SignatureVerdict> {
     let policy = StandardPolicy::new();
-    let judge = Judge {
+    let judge = SignatureJudge {
         cert,
         verdict: None,
     };
@@ -63,10 +67,10 @@ fn evaluate_signature(
 }
 
 /// What one signature comes to.
-type Verdict = Result<Signed, Refusal>;
+type SignatureVerdict = Result<ValidSignature, SignatureRefusal>;
 
 /// Why it does not hold.
-struct Refusal {
+struct SignatureRefusal {
     message: String,
     /// It might hold over other data.
     by_data: bool,
@@ -78,18 +82,18 @@ fn no_signature(why: &dyn std::fmt::Display) -> anyhow::Error {
     )
 }
 
-struct Judge<'a> {
+struct SignatureJudge<'a> {
     cert: &'a Cert,
-    verdict: Option<Verdict>,
+    verdict: Option<SignatureVerdict>,
 }
 
-impl VerificationHelper for Judge<'_> {
+impl VerificationHelper for SignatureJudge<'_> {
     fn get_certs(&mut self, _ids: &[KeyHandle]) -> PgpResult<Vec<Cert>> {
         Ok(vec![self.cert.clone()])
     }
 
     fn check(&mut self, structure: MessageStructure) -> PgpResult<()> {
-        let mut verdict = Err(Refusal {
+        let mut verdict = Err(SignatureRefusal {
             message: no_signature(&"it is empty").to_string(),
             by_data: false,
         });
@@ -99,8 +103,8 @@ impl VerificationHelper for Judge<'_> {
             };
             for result in results {
                 match result {
-                    Ok(good) => verdict = Ok(signed(&good)),
-                    Err(error) if verdict.is_err() => verdict = Err(refusal(&error)),
+                    Ok(good) => verdict = Ok(valid_signature(&good)),
+                    Err(error) if verdict.is_err() => verdict = Err(refusal_of(&error)),
                     Err(_) => {}
                 }
             }
@@ -110,8 +114,8 @@ impl VerificationHelper for Judge<'_> {
     }
 }
 
-fn signed(good: &GoodChecksum) -> Signed {
-    Signed {
+fn valid_signature(good: &GoodChecksum) -> ValidSignature {
+    ValidSignature {
         by: good.ka.key().fingerprint().to_hex(),
         at: good
             .sig
@@ -121,39 +125,39 @@ fn signed(good: &GoodChecksum) -> Signed {
 }
 
 /// One message per kind of fault: cause and cure.
-fn refusal(error: &VerificationError) -> Refusal {
+fn refusal_of(error: &VerificationError) -> SignatureRefusal {
     let by_data = matches!(error, VerificationError::BadSignature { .. });
     let message = match error {
         VerificationError::MissingKey { sig } => format!(
             "signed with the key {}, which is not in the certificate that this ha-host goes by: {CURE}. If Flatcar has a new \
              signing key, give its present certificate by HA_HOST_SIGNING_KEY=FILE (or --signing-key FILE of `image pull`); \
              else the image is not Flatcar's",
-            issuers(sig)
+            issuer_names(sig)
         ),
         VerificationError::UnboundKey { sig, error, .. } => format!(
             "signed with {}, which was no key of Flatcar's when the signature was made ({error:#}): {CURE}; take another version",
-            issuers(sig)
+            issuer_names(sig)
         ),
         VerificationError::BadKey { sig, error, .. } => format!(
             "signed with {}, which may not sign: {error:#}: {CURE}; take another version or another mirror",
-            issuers(sig)
+            issuer_names(sig)
         ),
         VerificationError::BadSignature { sig, error, .. } => format!(
             "the signature of {} is not over this file ({error:#}): the file was changed or cut short, or the .sig belongs \
              to another; {CURE}. Try again, or take another mirror",
-            issuers(sig)
+            issuer_names(sig)
         ),
         VerificationError::MalformedSignature { error, .. } => {
             no_signature(&format!("{error:#}")).to_string()
         }
         _ => no_signature(&"its kind is not known").to_string(),
     };
-    Refusal { message, by_data }
+    SignatureRefusal { message, by_data }
 }
 
 /// The keys that a signature names as its makers: the longest form of each.
-fn issuers(sig: &Signature) -> String {
-    let names: Vec<String> = sig.get_issuers().iter().map(hex).collect();
+fn issuer_names(sig: &Signature) -> String {
+    let names: Vec<String> = sig.get_issuers().iter().map(key_hex).collect();
     let longest = names.iter().max_by_key(|name| name.len());
     longest.map_or_else(|| "a key without a name".to_owned(), Clone::clone)
 }

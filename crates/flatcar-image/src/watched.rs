@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::progress::{Bar, Step};
 
 /// A reader of a file of known length.
-pub struct Watched<'a, R> {
+pub struct WatchedReader<'a, R> {
     inner: R,
     sum: Sha256,
     count: u64,
@@ -18,14 +18,14 @@ pub struct Watched<'a, R> {
     stop: &'a Interrupt,
 }
 
-impl<'a, R: Read> Watched<'a, R> {
+impl<'a, R: Read> WatchedReader<'a, R> {
     pub fn new(
         inner: R,
         step: Step,
         total: u64,
         bar: &'a mut dyn Bar,
         stop: &'a Interrupt,
-    ) -> Watched<'a, R> {
+    ) -> WatchedReader<'a, R> {
         bar.begin(step, Some(total));
         Self {
             inner,
@@ -46,11 +46,11 @@ impl<'a, R: Read> Watched<'a, R> {
         if let Ok(bar) = self.bar.into_inner() {
             bar.end();
         }
-        hex(self.sum)
+        finished_sum(self.sum)
     }
 }
 
-impl<R: Read> Read for Watched<'_, R> {
+impl<R: Read> Read for WatchedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.stop.asked() {
             // Not `Interrupted`: readers try that again.
@@ -67,6 +67,6 @@ impl<R: Read> Read for Watched<'_, R> {
 }
 
 /// A finished sum as people compare it.
-pub fn hex(sum: Sha256) -> String {
+pub fn finished_sum(sum: Sha256) -> String {
     sum.finalize().iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -10,6 +10,8 @@ use ha_cluster_file::cluster::{self, Cluster, Node};
 mod address_probe;
 mod child_limits;
 mod finding;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod libvirt;
 #[cfg(test)]
 mod machine_tests;

@@ -28,7 +28,7 @@ mod machine;
 mod ports;
 mod preflight;
 mod programs;
-mod qmp;
+pub(crate) mod qmp;
 mod spawn;
 #[cfg(test)]
 mod tests;

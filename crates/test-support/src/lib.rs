@@ -10,6 +10,7 @@ use std::path::Path;
 use ha_cluster_file::check::check_cluster_file;
 use ha_cluster_file::cluster::Cluster;
 
+pub mod corpus;
 #[cfg(feature = "images")]
 pub mod image_server;
 pub mod real;

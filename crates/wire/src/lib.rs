@@ -4,6 +4,8 @@
 pub mod devices;
 pub mod event;
 pub mod format;
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod hash;
 pub mod kubernetes;
 pub mod node;

@@ -112,6 +112,29 @@ fn a_set_that_did_not_change_is_not_packed_again() {
 }
 
 #[test]
+fn disks_that_no_machine_was_made_with_are_removed() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let dir = to.path();
+    assert_eq!(remove_unused_disks(dir).unwrap(), [PathBuf::new(); 0]);
+    let (sysexts, images) = write_sources(from.path());
+    let [linked, unused, current] = ["1", "2", "3"].map(|agent| {
+        std::fs::write(from.path().join("ha-agent.raw"), agent).unwrap();
+        packed_disk(dir, &sysexts, &images).path
+    });
+    let node = dir.join("machines/node1");
+    std::fs::create_dir_all(&node).unwrap();
+    std::os::unix::fs::symlink(&linked, node.join("assets.img")).unwrap();
+    let strangers = dir.join("assets/backup.img");
+    std::fs::write(&strangers, "of the operator").unwrap();
+    assert_eq!(remove_unused_disks(dir).unwrap(), [unused.clone()]);
+    assert!(linked.is_file() && current.is_file() && strangers.is_file() && !unused.exists());
+    assert_eq!(current_disk(dir).unwrap(), Some(current));
+    // The machine has gone.
+    std::fs::remove_dir_all(&node).unwrap();
+    assert_eq!(remove_unused_disks(dir).unwrap(), [linked]);
+}
+
+#[test]
 fn a_cut_off_packing_leaves_nothing_that_counts() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let dir = to.path().join("assets");

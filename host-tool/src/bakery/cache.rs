@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
 use ha_flatcar_image::Bar;
+use ha_flatcar_image::lock::wait_for_lock;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::text::hex;
@@ -17,10 +18,16 @@ use super::fetch::{self, FetchError};
 
 /// Read at once while hashing.
 const PIECE: usize = 1 << 20;
+/// The largest image that is fetched. The bakery's have up to 200 MiB.
+const MAX_IMAGE: u64 = 4 << 30;
 
 /// The directory of all fetched images.
 #[derive(Debug, Clone)]
-pub struct Cache(PathBuf);
+pub struct Cache {
+    dir: PathBuf,
+    /// The largest image that is fetched, in bytes.
+    max_image: u64,
+}
 
 impl Cache {
     /// Where XDG has it.
@@ -39,20 +46,42 @@ impl Cache {
     }
 
     pub fn at(dir: PathBuf) -> Self {
-        Self(dir)
+        Self {
+            dir,
+            max_image: MAX_IMAGE,
+        }
+    }
+
+    /// With a smaller limit, which tests can reach.
+    #[cfg(test)]
+    pub fn with_max_image(self, max_image: u64) -> Self {
+        Self { max_image, ..self }
     }
 
     /// The image with this hash; fetched if it is not there, or not what it was.
     pub fn get(&self, url: &str, sha256: &str, file: &str, bar: &mut dyn Bar) -> Result<PathBuf> {
-        let dir = self.0.join(sha256);
+        let dir = self.dir.join(sha256);
         let path = dir.join(file);
-        if path.is_file() && self::sha256_of_file(&path)? == sha256 {
+        if has_hash(&path, sha256)? {
             return Ok(path);
         }
         files::make_dir(&dir)?;
+        let _lock = self.lock(bar)?;
+        // Whoever had the lock may have fetched this very image.
+        if has_hash(&path, sha256)? {
+            return Ok(path);
+        }
+        // Under the lock nobody is at work on what is found half.
         files::sweep(&dir)?;
-        let mut new = Builder::new().prefix(".new-").tempfile_in(&dir)?;
-        let got = fetch::fetch_file(url, file, new.as_file_mut(), bar)
+        self.fetch(url, sha256, &path, bar)?;
+        Ok(path)
+    }
+
+    fn fetch(&self, url: &str, sha256: &str, path: &Path, bar: &mut dyn Bar) -> Result<()> {
+        let dir = path.parent().unwrap_or(&self.dir);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let mut new = Builder::new().prefix(".new-").tempfile_in(dir)?;
+        let got = fetch::fetch_file(url, &name, new.as_file_mut(), self.max_image, bar)
             .map_err(|failed| anyhow!(fetch_error(url, failed)))?;
         if got != sha256 {
             bail!(
@@ -60,11 +89,25 @@ impl Cache {
             );
         }
         new.as_file().sync_all()?;
-        new.persist(&path)
+        new.persist(path)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        files::sync_dir(&dir)?;
-        Ok(path)
+        files::sync_dir(dir)
     }
+
+    /// The right to write, after any other ha-host that fetches for another cluster; it ends with the file.
+    fn lock(&self, bar: &mut dyn Bar) -> Result<File> {
+        let mut said = false;
+        wait_for_lock(&self.dir.join("lock"), || {
+            if !std::mem::replace(&mut said, true) {
+                bar.note("another ha-host is fetching sysexts: waiting for it to end");
+            }
+            Ok(())
+        })
+    }
+}
+
+fn has_hash(path: &Path, sha256: &str) -> Result<bool> {
+    Ok(path.is_file() && sha256_of_file(path)? == sha256)
 }
 
 fn fetch_error(url: &str, failed: FetchError) -> String {

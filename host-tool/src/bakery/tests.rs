@@ -116,12 +116,12 @@ fn what_the_bakery_lacks_is_one_message() {
         )
         .unwrap_err()
     };
-    let error = ask("kubernetes: {version: v9.9.9}");
+    let error = ask("keepalived: {version: v9.9.9}");
     assert!(is_bad_input(&error));
     let text = error.to_string();
     for word in [
-        "sysexts.kubernetes: ",
-        "has no kubernetes-v9.9.9",
+        "sysexts.keepalived: ",
+        "has no keepalived-v9.9.9",
         "answers 404",
         "{version: V}",
     ] {
@@ -200,6 +200,104 @@ fn images_are_fetched_once_and_kept_only_as_their_hash_says() {
         .get(&format!("{base}/gone.raw"), &wrong, "x.raw", &mut SilentBar)
         .unwrap_err();
     assert!(error.to_string().contains("it answers 404"), "{error}");
+}
+
+/// Tells by a channel that its holder has come to wait, or to anything else that is noted.
+struct TellingBar(std::sync::mpsc::Sender<String>);
+
+impl ha_flatcar_image::Bar for TellingBar {
+    fn begin(&mut self, _: ha_flatcar_image::Step, _: Option<u64>) {}
+    fn at(&mut self, _: u64) {}
+    fn end(&mut self) {}
+    fn note(&mut self, text: &str) {
+        // Nobody listens any more: the test is over.
+        let _ = self.0.send(text.to_owned());
+    }
+}
+
+#[test]
+fn two_ha_hosts_at_once_fetch_one_image() {
+    use ha_host_base::text::hex;
+    use sha2::{Digest, Sha256};
+    let image = vec![5; 100_000];
+    let sha256 = hex(&Sha256::digest(&image));
+    let dir = tempfile::tempdir().unwrap();
+    let cache = cache::Cache::at(dir.path().join("sysexts"));
+    // The first answer stops in the middle, until it is told to go on.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/x.raw", listener.local_addr().unwrap());
+    let (in_the_middle, first_has_half) = std::sync::mpsc::channel();
+    let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+    let body = image.clone();
+    std::thread::spawn(move || {
+        for (n, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]).unwrap();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let half = body.len() / 2;
+            let (first_half, rest) = (body[..half].to_vec(), body[half..].to_vec());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&first_half).unwrap();
+            if n > 0 {
+                stream.write_all(&rest).unwrap();
+                continue;
+            }
+            in_the_middle.send(()).unwrap();
+            may_go_on.recv().unwrap();
+            stream.write_all(&rest).unwrap();
+        }
+    });
+    let get = |bar: &mut dyn ha_flatcar_image::Bar| cache.get(&url, &sha256, "x.raw", bar);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| get(&mut SilentBar));
+        first_has_half.recv().unwrap();
+        // The second has looked at what the first left half when it says its first word.
+        let (tell, told) = std::sync::mpsc::channel();
+        let second = scope.spawn(move || get(&mut TellingBar(tell)));
+        let word = told.recv().unwrap();
+        go_on.send(()).unwrap();
+        let first = first.join().unwrap().unwrap();
+        assert_eq!(second.join().unwrap().unwrap(), first, "{word}");
+        assert!(word.contains("waiting"), "{word}");
+    });
+    let names: Vec<_> = std::fs::read_dir(dir.path().join("sysexts").join(&sha256))
+        .unwrap()
+        .collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+}
+
+#[test]
+fn more_than_an_image_can_have_is_not_fetched() {
+    let image = vec![3; 200_000];
+    let (base, _) = serve_files(release_files("haproxy-3.2.5", &image));
+    // As the server above, but without a length.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endless = format!("http://{}/x.raw", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n");
+        while stream.write_all(&[0; 4096]).is_ok() {}
+    });
+    let dir = tempfile::tempdir().unwrap();
+    let cache = cache::Cache::at(dir.path().join("sysexts")).with_max_image(100_000);
+    let hash = "0".repeat(64);
+    for url in [
+        format!("{base}/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw"),
+        endless,
+    ] {
+        let error = cache.get(&url, &hash, "x.raw", &mut SilentBar).unwrap_err();
+        let told = error.to_string();
+        assert!(
+            told.contains("more than 97.66 KiB: this is no system extension"),
+            "{told}"
+        );
+        let left = std::fs::read_dir(dir.path().join("sysexts").join(&hash)).unwrap();
+        assert_eq!(left.count(), 0);
+    }
 }
 
 #[test]

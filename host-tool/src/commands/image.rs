@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Arch;
-use ha_flatcar_image::{self as image, Pulled, Record, Store, Wanted};
+use ha_flatcar_image::{self as image, ImageRecord, ImageStore, PulledImage, WantedImage};
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{Paint, home};
 use indicatif::DecimalBytes;
@@ -19,7 +19,7 @@ const VERSION: u32 = 1;
 
 /// Does one of them. The clusters' state matters only to those that look for who uses an image.
 pub fn run(args: &Image, root: Result<StateRoot>) -> Result<()> {
-    let store = Store::open(args.store.as_deref())?;
+    let store = ImageStore::open(args.store.as_deref())?;
     match &args.verb {
         ImageVerb::Pull(args) => pull_image(args, &store),
         ImageVerb::Ls(args) => list_images(args, &store, &root?),
@@ -27,8 +27,8 @@ pub fn run(args: &Image, root: Result<StateRoot>) -> Result<()> {
     }
 }
 
-fn pull_image(args: &ImagePull, store: &Store) -> Result<()> {
-    let wanted = Wanted {
+fn pull_image(args: &ImagePull, store: &ImageStore) -> Result<()> {
+    let wanted = WantedImage {
         channel: args.channel.clone(),
         version: args.version.clone(),
         arch: parse_arch(args.arch.as_deref())?.unwrap_or(Arch::HOST),
@@ -52,7 +52,7 @@ fn pull_image(args: &ImagePull, store: &Store) -> Result<()> {
     result.map(|_| ())
 }
 
-fn json_of(store: &Store, pulled: &Pulled) -> serde_json::Value {
+fn json_of(store: &ImageStore, pulled: &PulledImage) -> serde_json::Value {
     let kind = if pulled.already {
         "already-stored"
     } else {
@@ -61,7 +61,7 @@ fn json_of(store: &Store, pulled: &Pulled) -> serde_json::Value {
     json!({"version": VERSION, "type": kind, "path": store.image(&pulled.record), "image": pulled.record})
 }
 
-fn text_of(store: &Store, pulled: &Pulled) -> String {
+fn text_of(store: &ImageStore, pulled: &PulledImage) -> String {
     let r = &pulled.record;
     let (path, name) = (
         home(&store.image(r)),
@@ -75,10 +75,10 @@ fn text_of(store: &Store, pulled: &Pulled) -> String {
     format!("{head}: {signed}\n  {path}")
 }
 
-fn list_images(args: &ImageLs, store: &Store, root: &StateRoot) -> Result<()> {
-    let (mut rows, clusters) = (Vec::new(), root.machines());
+fn list_images(args: &ImageLs, store: &ImageStore, root: &StateRoot) -> Result<()> {
+    let (mut rows, clusters) = (Vec::new(), store.with_remembered(&root.machines())?);
     for record in store.list()? {
-        let users = image::users(&clusters, &store.image(&record))?;
+        let users = image::clusters_using(&clusters, &store.image(&record));
         rows.push((record, users));
     }
     let unfinished = store.unfinished()?;
@@ -107,7 +107,7 @@ fn list_images(args: &ImageLs, store: &Store, root: &StateRoot) -> Result<()> {
     Ok(())
 }
 
-fn print_table(rows: &[(Record, Vec<String>)]) {
+fn print_table(rows: &[(ImageRecord, Vec<String>)]) {
     if rows.is_empty() {
         return;
     }
@@ -128,7 +128,7 @@ fn print_table(rows: &[(Record, Vec<String>)]) {
     }
 }
 
-fn remove_images(args: &ImageRm, store: &Store, root: &StateRoot) -> Result<()> {
+fn remove_images(args: &ImageRm, store: &ImageStore, root: &StateRoot) -> Result<()> {
     for dir in store.remove(
         &args.versions,
         parse_arch(args.arch.as_deref())?,

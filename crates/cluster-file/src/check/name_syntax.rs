@@ -27,6 +27,23 @@ pub(super) fn label_help(text: &str) -> String {
     }
 }
 
+/// How an interface may be called, as help says it.
+pub(super) const INTERFACE_HELP: &str =
+    "write one name as `ip link` shows it: at most 15 letters, digits, `_`, `.` and `-`, e.g. eth0";
+
+/// A name of an interface that the kernel, networkd, `ip -batch`, keepalived and libvirt all read as that one name: none of
+/// their wildcards, options, comments and quotes, nor what they take for a number or for every interface.
+pub(super) fn is_interface_name(text: &str) -> bool {
+    /// IFNAMSIZ less its zero.
+    const MAX: usize = 15;
+    let fine = |c: char| c.is_ascii_alphanumeric() || "_.-".contains(c);
+    (1..=MAX).contains(&text.len())
+        && text.chars().all(fine)
+        && !text.starts_with(['-', '.'])
+        && !text.chars().all(|c| c.is_ascii_digit())
+        && !matches!(text, "all" | "default")
+}
+
 /// Dotted DNS labels, at most 253 characters.
 pub(super) fn is_dns_name(text: &str) -> bool {
     text.len() <= 253 && text.split('.').all(is_dns_label)
@@ -89,6 +106,28 @@ mod tests {
             label_help("My Node!"),
             format!("{LABEL_HELP}, e.g. my-node")
         );
+        for name in ["eth0", "br-lan.100", "enp0s31f6", "_a", "0a"] {
+            assert!(is_interface_name(name), "{name}");
+        }
+        for name in [
+            "",
+            "!eth0",
+            "eth#",
+            "et;h",
+            "eth'",
+            "e h",
+            "-eth0",
+            ".",
+            "..",
+            "12",
+            "all",
+            "default",
+            "eth0/1",
+            "ähm",
+            "a234567890123456",
+        ] {
+            assert!(!is_interface_name(name), "{name}");
+        }
         assert_eq!(version_parts("1.34.4"), Some([1, 34, 4]));
         for wrong in [
             "1.34",

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::name_syntax::{INTERFACE_HELP, is_interface_name};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned};
 
@@ -13,8 +14,6 @@ use crate::file::{ClusterFile, Spanned};
 pub(super) const PREFIXES: RangeInclusive<u8> = 8..=29;
 /// glibc, and so the kubelet's pods, look at three name servers only.
 const MAX_DNS: usize = 3;
-/// IFNAMSIZ less its zero.
-const MAX_INTERFACE: usize = 15;
 
 pub(super) fn check_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_address_families(file, faults);
@@ -62,19 +61,20 @@ fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(interface) = &file.network.interface else {
         return;
     };
-    let name = &interface.value;
-    let odd = |c: char| c.is_whitespace() || c.is_control() || "/:%*?[]".contains(c);
-    if name.len() > MAX_INTERFACE || name.contains(odd) || name == "." || name == ".." {
-        let message = format!("`{name}` is not a valid interface name");
-        faults.push(interface.error(
-            message,
-            "write one name as `ip link` shows it, at most 15 characters, e.g. eth0",
-        ));
-    } else if name == "lo" {
+    check_interface_name(interface, faults);
+    if interface.value == "lo" {
         faults.push(interface.error(
             "is the loopback interface",
             "name the one that carries the node's address, e.g. eth0",
         ));
+    }
+}
+
+/// Interfaces of nodes, and bridges of hosts.
+pub(super) fn check_interface_name(name: &Spanned<String>, faults: &mut Vec<Fault>) {
+    if !is_interface_name(&name.value) {
+        let message = format!("`{}` is not a valid interface name", name.value);
+        faults.push(name.error(message, INTERFACE_HELP));
     }
 }
 

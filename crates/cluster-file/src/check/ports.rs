@@ -5,15 +5,16 @@ use std::ops::RangeInclusive;
 use super::names::check_dns_label;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, LbModeFile, Spanned};
+use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 
 /// What listens on a control plane already, and where that comes from.
 const TAKEN: [(u16, &str); 13] = [
     (22, "sshd"),
     (53, "systemd-resolved"),
-    (2379, "etcd's clients"),
+    (ETCD_CLIENT_PORT, "etcd's clients"),
     (2380, "etcd's peers"),
     (2381, "etcd's metrics"),
-    (6443, "the apiserver"),
+    (APISERVER_PORT, "the apiserver"),
     (10248, "the kubelet's health"),
     (10249, "kube-proxy's metrics"),
     (10250, "the kubelet"),

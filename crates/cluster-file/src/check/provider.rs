@@ -78,14 +78,13 @@ fn check_libvirt(libvirt: &LibvirtFile, faults: &mut Vec<Fault>) {
         .uri
         .iter()
         .for_each(|at| check_libvirt_uri(at, faults));
-    let names = [
-        &libvirt.network.name,
-        &libvirt.network.bridge,
-        &libvirt.pool,
-    ];
-    for name in names.into_iter().flatten() {
+    if let Some(bridge) = &libvirt.network.bridge {
+        super::network::check_interface_name(bridge, faults);
+    }
+    for name in libvirt.network.name.iter().chain(&libvirt.pool) {
         let fine = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        if name.value.is_empty() || !name.value.chars().all(fine) {
+        let plain = !name.value.starts_with('-') && name.value.chars().all(fine);
+        if name.value.is_empty() || !plain {
             let message = format!("`{}` is not a valid libvirt name", name.value);
             faults.push(name.error(message, "use letters, digits, `-`, `_` and `.`"));
         }

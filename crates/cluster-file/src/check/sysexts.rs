@@ -1,16 +1,20 @@
 //! System extensions: each from one place, with its hash, and all that a node needs.
 
+use super::name_syntax::version_parts;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned, SysextEntry};
 use ha_wire::settings::Cri;
 
+/// The sysext of kubeadm, kubelet and kubectl.
+const KUBERNETES: &str = "kubernetes";
 /// What a node needs besides its operating system.
-const NEEDED: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
+const NEEDED: [&str; 4] = ["ha-agent", KUBERNETES, "keepalived", "haproxy"];
 
 pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for sysext in &file.sysexts {
         check_name(&sysext.name, faults);
         check_source(sysext, faults);
+        check_kubernetes_version(sysext, file, faults);
     }
     // None at all: the image has them. Some of them: the others are forgotten more often than not.
     let Some(first) = file.sysexts.first() else {
@@ -91,6 +95,33 @@ fn check_source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
             }
         }
     }
+}
+
+/// kubeadm and the kubelet come from the sysext, the control plane's images by `kubernetes.version`.
+fn check_kubernetes_version(sysext: &SysextEntry, file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let (Some(version), Some(cluster)) = (&sysext.version, &file.kubernetes.version) else {
+        return;
+    };
+    let of_sysext = version_parts(version.value.trim_start_matches('v'));
+    let (Some(sysext_has), Some(cluster_has)) = (of_sysext, version_parts(&cluster.value)) else {
+        return;
+    };
+    if sysext.name.value != KUBERNETES || sysext_has == cluster_has {
+        return;
+    }
+    let message = format!(
+        "{} is not kubernetes.version, {}",
+        version.value, cluster.value
+    );
+    let fault = if sysext_has[..2] == cluster_has[..2] {
+        let help =
+            "nodes get this kubelet, the control plane the other version: keep both the same";
+        version.error(message, help).warning()
+    } else {
+        let help = format!("write v{}, or leave `sysexts` out", cluster.value);
+        version.error(message, help)
+    };
+    faults.push(fault.also(cluster.place, cluster.path.clone()));
 }
 
 /// A version becomes a part of a file's name and a URL's.

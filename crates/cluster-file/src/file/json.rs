@@ -14,13 +14,11 @@ pub type Setting = (Spanned<String>, Json);
 pub(super) fn read_settings(f: &mut Fields<'_>, key: &str) -> Vec<Setting> {
     let mut inner = f.fields(key);
     let mut settings = Vec::new();
-    for name in inner.keys() {
-        if let Some((_, node)) = inner.raw(&name.value) {
-            let mut faults = Vec::new();
-            let value = node_as_json(node, &name.path, &mut faults);
-            faults.into_iter().for_each(|fault| inner.fault(fault));
-            settings.push((name, value));
-        }
+    for (name, node) in inner.take_all() {
+        let mut faults = Vec::new();
+        let value = node_as_json(node, &name.path, &mut faults);
+        faults.into_iter().for_each(|fault| inner.fault(fault));
+        settings.push((name, value));
     }
     settings
 }

@@ -123,13 +123,10 @@ impl NicFile {
 
 fn read_labels(mut f: Fields<'_>) -> Vec<(Spanned<String>, Spanned<String>)> {
     let mut labels = Vec::new();
-    for key in f.keys() {
-        let empty = key.with(String::new());
-        let written = f.is_written(&key.value);
-        let value = if written {
-            f.maybe(&key.value)
-        } else {
-            Some(empty)
+    for (key, node) in f.take_all() {
+        let value = match node.value {
+            Value::Empty => Some(key.with(String::new())),
+            _ => f.item_scalar(key.path.clone(), node),
         };
         labels.extend(value.map(|value| (key, value)));
     }

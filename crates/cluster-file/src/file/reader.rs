@@ -103,15 +103,19 @@ impl<'r> Fields<'r> {
         }
     }
 
-    /// The keys, for mappings whose keys are the user's own.
-    pub fn keys(&self) -> Vec<Spanned<String>> {
-        let at = |key: &Key| Spanned {
-            value: key.name.clone(),
-            place: key.place,
-            path: join_path(&self.path, &key.name),
-            given: true,
+    /// Every key with its value, for mappings whose keys are the user's own.
+    pub fn take_all(&mut self) -> Vec<(Spanned<String>, YamlNode)> {
+        let named = |(key, node): (Key, YamlNode)| {
+            let name = Spanned {
+                path: join_path(&self.path, &key.name),
+                value: key.name,
+                place: key.place,
+                given: true,
+            };
+            (name, node)
         };
-        self.entries.iter().map(|(key, _)| at(key)).collect()
+        let entries = std::mem::take(&mut self.entries);
+        entries.into_iter().map(named).collect()
     }
 
     /// A value that has to be there, like `example`.
@@ -234,6 +238,11 @@ impl<'r> Fields<'r> {
     pub fn open_item(&mut self, path: String, item: YamlNode) -> Fields<'_> {
         let place = item.place;
         Fields::open(self.reader, path, place, item)
+    }
+
+    /// What stands at a key of [`Self::take_all`] as a mapping.
+    pub fn open_value(&mut self, key: &Spanned<String>, node: YamlNode) -> Fields<'_> {
+        Fields::open(self.reader, key.path.clone(), key.place, node)
     }
 
     /// The node of a key, whatever it is.

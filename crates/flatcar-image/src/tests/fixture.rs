@@ -12,9 +12,9 @@ use tempfile::TempDir;
 
 use super::keys::{Authority, Subkey, ago};
 use super::server::{Served, Server};
-use crate::keys::Trust;
+use crate::keys::TrustedSigner;
 use crate::progress::Step;
-use crate::{Arch, Bar, Store, Wanted, watched};
+use crate::{Arch, Bar, ImageStore, WantedImage, watched};
 
 /// The name on the server.
 pub const IMAGE: &str = "flatcar_production_qemu_image.img.bz2";
@@ -43,9 +43,12 @@ impl Fixture {
     }
 
     /// The store, as a new process would open it.
-    pub fn store(&self) -> Store {
+    pub fn store(&self) -> ImageStore {
         let pin = self.authority.cert.fingerprint();
-        Store::trusting(&self.path(""), Trust::of(pin, &self.authority.public()))
+        ImageStore::trusting(
+            &self.path(""),
+            TrustedSigner::of(pin, &self.authority.public()),
+        )
     }
 
     /// Something in the store.
@@ -66,14 +69,14 @@ impl Fixture {
 
     /// What the store's directory holds.
     pub fn names(&self) -> Vec<String> {
-        let mut names = crate::entries(&self.path("")).unwrap();
+        let mut names = crate::names_in(&self.path("")).unwrap();
         names.sort();
         names
     }
 
     /// From this fixture's server.
-    pub fn wanted(&self, version: Option<&str>) -> Wanted {
-        Wanted {
+    pub fn wanted(&self, version: Option<&str>) -> WantedImage {
+        WantedImage {
             channel: "stable".to_owned(),
             version: version.map(str::to_owned),
             arch: Arch::X86_64,
@@ -131,7 +134,7 @@ impl Fixture {
     }
 
     /// Pulls what cannot be pulled, and returns the one message.
-    pub fn refuse(&self, wanted: &Wanted) -> String {
+    pub fn refuse(&self, wanted: &WantedImage) -> String {
         let error = self
             .store()
             .pull(wanted, &mut RecordedProgress::default())
@@ -147,6 +150,8 @@ pub struct RecordedProgress {
     /// The steps that began.
     pub steps: Vec<&'static str>,
     pub notes: Vec<String>,
+    /// The most bytes of a step that were done.
+    pub most: u64,
 }
 
 impl Bar for RecordedProgress {
@@ -154,7 +159,9 @@ impl Bar for RecordedProgress {
         self.steps.push(step.name());
     }
 
-    fn at(&mut self, _done: u64) {}
+    fn at(&mut self, done: u64) {
+        self.most = self.most.max(done);
+    }
 
     fn end(&mut self) {}
 
@@ -190,5 +197,5 @@ pub fn pack(parts: &[&[u8]]) -> Vec<u8> {
 
 /// SHA-256 in hex.
 pub fn sum(bytes: &[u8]) -> String {
-    watched::hex(Sha256::new_with_prefix(bytes))
+    watched::finished_sum(Sha256::new_with_prefix(bytes))
 }

@@ -104,7 +104,7 @@ fn gpg_signs_and_bzip2_packs() {
         signature.unwrap(),
     );
 
-    let store = Store::trusting(&fixture.path(""), Trust::of(primary.clone(), &key));
+    let store = ImageStore::trusting(&fixture.path(""), TrustedSigner::of(primary.clone(), &key));
     let path = store
         .pull(
             &fixture.wanted(Some("1.2.3")),

@@ -115,7 +115,7 @@ fn a_subkey_is_known_from_a_newer_certificate_of_the_same_key_only() {
     let path = format!("/amd64-usr/1.2.3/{IMAGE}");
     fixture.put_signed(&path, &packed, newer.sign(&packed, SystemTime::now()));
     let pull = |key: Option<PathBuf>| {
-        let wanted = Wanted {
+        let wanted = WantedImage {
             signing_key: key,
             ..fixture.wanted(Some("1.2.3"))
         };
@@ -212,7 +212,7 @@ fn a_version_that_is_not_there() {
 #[test]
 fn a_server_that_is_not_there() {
     let fixture = Fixture::new();
-    let wanted = Wanted {
+    let wanted = WantedImage {
         mirror: Some("http://127.0.0.1:1/flatcar".to_owned()),
         ..fixture.wanted(Some("1.2.3"))
     };
@@ -228,17 +228,17 @@ fn a_server_that_is_not_there() {
 fn bad_input_reaches_no_server() {
     let fixture = Fixture::new();
     let good = || fixture.wanted(Some("1.2.3"));
-    let mirror = |url: &str| Wanted {
+    let mirror = |url: &str| WantedImage {
         mirror: Some(url.to_owned()),
         ..good()
     };
     let file = fixture.file("alone", b"x");
-    let taken = |file: PathBuf, version: Option<&str>| Wanted {
+    let taken = |file: PathBuf, version: Option<&str>| WantedImage {
         file: Some(file),
         version: version.map(str::to_owned),
         ..good()
     };
-    let nightly = Wanted {
+    let nightly = WantedImage {
         channel: "nightly".to_owned(),
         ..good()
     };
@@ -302,7 +302,7 @@ fn a_file_that_changes_after_the_check() {
     let image = image(50_000);
     let file = fixture.file("image", &image);
     fixture.file("image.sig", &fixture.signer.sign(&image, SystemTime::now()));
-    let wanted = Wanted {
+    let wanted = WantedImage {
         file: Some(file.clone()),
         mirror: None,
         ..fixture.wanted(Some("1.2.3"))

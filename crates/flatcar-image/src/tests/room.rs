@@ -97,6 +97,28 @@ fn full_while_fetching_from_a_server_that_tells_no_length() {
 
 #[test]
 #[ignore = "mounts a small disk, which needs root: make test runs it"]
+fn without_a_length_most_of_the_disk_stays_free_and_nothing_is_left() {
+    on_a_disk_of("4m", |fixture| {
+        let packed = pack(&[&image(1_500_000)]);
+        fixture.publish("1.2.3", &packed);
+        let served = Served {
+            body: packed,
+            endless: true,
+            ..Served::default()
+        };
+        fixture.fault("1.2.3", served);
+        let mut told = RecordedProgress::default();
+        let wanted = fixture.wanted(Some("1.2.3"));
+        let error = fixture.store().pull(&wanted, &mut told).unwrap_err();
+        let most = told.most;
+        assert!(most <= 1 << 20, "{most} bytes of 4 MiB: {error:#}");
+        assert!(error.to_string().starts_with("disk full: "), "{error:#}");
+        assert_eq!(fixture.names(), ["lock"], "no later pull could go on");
+    });
+}
+
+#[test]
+#[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn a_file_that_will_not_fit_is_not_begun() {
     on_a_disk_of("512k", |fixture| {
         let packed = pack(&[&image(300_000)]);
@@ -105,7 +127,7 @@ fn a_file_that_will_not_fit_is_not_begun() {
             "image.sig",
             &fixture.signer.sign(&packed, std::time::SystemTime::now()),
         );
-        let wanted = Wanted {
+        let wanted = WantedImage {
             file: Some(file),
             mirror: None,
             ..fixture.wanted(Some("1.2.3"))

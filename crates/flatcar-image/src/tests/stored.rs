@@ -15,7 +15,7 @@ fn three() -> Fixture {
         ("beta", "4300.1.0"),
     ] {
         fixture.publish(version, &packed);
-        let wanted = Wanted {
+        let wanted = WantedImage {
             channel: channel.to_owned(),
             ..fixture.wanted(None)
         };
@@ -68,7 +68,7 @@ fn an_image_in_use_stays() {
         name: "demo".to_owned(),
         dir: machines.clone(),
     }];
-    assert_eq!(users(&clusters, &used).unwrap(), ["demo"]);
+    assert_eq!(clusters_using(&clusters, &used), ["demo"]);
 
     let remove = |versions: &[&str]| {
         let versions: Vec<String> = versions.iter().map(|v| (*v).to_owned()).collect();
@@ -111,6 +111,37 @@ fn an_image_in_use_stays() {
         "{:?}",
         fixture.names()
     );
+}
+
+#[test]
+fn clusters_of_other_state_directories_are_looked_at_too() {
+    let fixture = three();
+    let used = fixture
+        .store()
+        .find("stable", Some("4230.2.10"), Arch::X86_64)
+        .unwrap()
+        .unwrap();
+    let machines = fixture.path_out("elsewhere/demo/machines");
+    std::fs::create_dir_all(&machines).unwrap();
+    std::fs::write(machines.join(IN_USE), used.display().to_string()).unwrap();
+    for _ in 0..2 {
+        fixture.store().remember_machines(&machines).unwrap();
+    }
+    let remove = || {
+        let versions = ["4230.2.10".to_owned()];
+        let bar = &mut RecordedProgress::default();
+        fixture.store().remove(&versions, None, &[], bar)
+    };
+    let error = remove().unwrap_err().to_string();
+    let name = machines.parent().unwrap().display();
+    assert!(error.contains(&format!("in use by {name}: ")), "{error}");
+    // A directory where a file should be: nobody can say that the image is free.
+    std::fs::remove_file(machines.join(IN_USE)).unwrap();
+    std::fs::create_dir(machines.join(IN_USE)).unwrap();
+    let error = remove().unwrap_err().to_string();
+    assert!(error.contains("which cannot be read"), "{error}");
+    std::fs::remove_dir_all(fixture.path_out("elsewhere")).unwrap();
+    remove().unwrap();
 }
 
 #[test]

@@ -18,17 +18,20 @@ pub struct Qmp(LineSocket);
 impl Qmp {
     /// Connects and greets.
     pub fn open(path: &Path, patience: Duration) -> Result<Self> {
-        let open = || -> Result<Self> {
-            let mut qmp = Self(LineSocket::open(path, patience)?);
-            let greeting = qmp.next()?;
-            if greeting["QMP"].is_null() {
-                bail!("unexpected greeting: {greeting}");
-            }
-            qmp.0.extend_deadline(patience);
-            qmp.ask("qmp_capabilities", json!({}))?;
-            Ok(qmp)
-        };
+        let open = || Self::greet(LineSocket::open(path, patience)?, patience);
         open().with_context(|| format!("QEMU does not answer by {}", path.display()))
+    }
+
+    /// Greets on a socket that is connected.
+    pub(crate) fn greet(socket: LineSocket, patience: Duration) -> Result<Self> {
+        let mut qmp = Self(socket);
+        let greeting = qmp.next()?;
+        if greeting["QMP"].is_null() {
+            bail!("unexpected greeting: {greeting}");
+        }
+        qmp.0.extend_deadline(patience);
+        qmp.ask("qmp_capabilities", json!({}))?;
+        Ok(qmp)
     }
 
     /// One command and its answer; events in between are passed over.

@@ -13,7 +13,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
-mod socket;
+pub(crate) mod socket;
 mod virsh;
 
 /// What a login as root would set.
@@ -118,7 +118,10 @@ impl Agent {
         })?;
         match answer["error"]["desc"].as_str() {
             Some(words) => bail!("{}: {command}: {words}", self.node),
-            None => Ok(answer["return"].take()),
+            None => answer
+                .get_mut("return")
+                .map(Value::take)
+                .with_context(|| format!("{}: {command}: unexpected answer", self.node)),
         }
     }
 }
@@ -199,11 +202,8 @@ impl Run<'_> {
             return Ok(self.command);
         };
         let status = self.agent.ask("guest-exec-status", json!({"pid": pid}))?;
-        if status["exited"] == true {
-            let signal = status["signal"].as_i64().map(|signal| 128 + signal);
-            let code = status["exitcode"].as_i64().or(signal);
-            let code = code.and_then(|code| i32::try_from(code).ok());
-            self.command = Running::Ended(code.unwrap_or(1));
+        if let Some(code) = exit_code(&status) {
+            self.command = Running::Ended(code);
         }
         Ok(self.command)
     }
@@ -226,9 +226,7 @@ impl Run<'_> {
         let piece = self
             .agent
             .ask("guest-file-read", json!({"handle": handle, "count": CHUNK}))?;
-        let bytes = STANDARD
-            .decode(piece["buf-b64"].as_str().unwrap_or_default())
-            .context("the guest agent sent invalid base64")?;
+        let bytes = decode_piece(&piece)?;
         file.read += bytes.len() as u64;
         if file.read - file.freed >= FREE_AT {
             file.freed = file.read;
@@ -263,6 +261,24 @@ impl Run<'_> {
                 .ask("guest-file-close", json!({"handle": handle}));
         }
     }
+}
+
+/// What `guest-exec-status` says of a command's end, as a shell would; none: it runs.
+pub(crate) fn exit_code(status: &Value) -> Option<i32> {
+    if status["exited"] != true {
+        return None;
+    }
+    let signal = status["signal"].as_i64();
+    let signal = signal.and_then(|signal| signal.checked_add(128));
+    let code = status["exitcode"].as_i64().or(signal);
+    Some(code.and_then(|code| i32::try_from(code).ok()).unwrap_or(1))
+}
+
+/// What an answer to `guest-file-read` holds.
+pub(crate) fn decode_piece(piece: &Value) -> Result<Vec<u8>> {
+    STANDARD
+        .decode(piece["buf-b64"].as_str().unwrap_or_default())
+        .context("the guest agent sent invalid base64")
 }
 
 /// A directory in the node that no other command has.

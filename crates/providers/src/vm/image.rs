@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Image, Vm};
-use ha_flatcar_image::{IN_USE, Store};
+use ha_flatcar_image::{IN_USE, ImageStore};
 
 use crate::finding::Unfit;
 
@@ -18,7 +18,7 @@ pub fn base_image(vm: &Vm) -> Result<PathBuf> {
             )
         })?),
         Image::Flatcar { channel, version } => {
-            let stored = Store::open(None)?.find(channel, version.as_deref(), vm.arch)?;
+            let stored = ImageStore::open(None)?.find(channel, version.as_deref(), vm.arch)?;
             Ok(stored.ok_or_else(|| {
                 let version = version.as_ref().map(|v| format!(" --version {v}"));
                 Unfit::new(
@@ -38,6 +38,12 @@ pub fn base_image(vm: &Vm) -> Result<PathBuf> {
 
 /// Notes in the provider's directory that disks lie over this image.
 pub fn record_use(machines: &Path, image: &Path) -> Result<()> {
+    // Without a home there is no store; then the image is a file of the operator's.
+    if let Ok(store) = ImageStore::open(None)
+        && image.starts_with(store.dir())
+    {
+        store.remember_machines(machines)?;
+    }
     let file = machines.join(IN_USE);
     let line = format!("{}\n", image.display());
     let known = std::fs::read_to_string(&file).unwrap_or_default();

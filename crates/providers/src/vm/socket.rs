@@ -1,7 +1,7 @@
 //! Conversations with QEMU's sockets: with a deadline, and by names that may be longer than the kernel takes.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Result, Write};
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -10,6 +10,10 @@ use std::time::{Duration, Instant};
 
 /// The kernel's limit for a socket's name, without the closing zero.
 const NAME: usize = 107;
+
+/// The longest answer. What is behind a socket may be a guest that nobody has to believe; the largest that is asked for,
+/// [a piece of a file](super::guest), has 200 KiB.
+const MAX_LINE: u64 = 4 << 20;
 
 #[derive(Debug)]
 pub struct LineSocket {
@@ -28,10 +32,15 @@ impl LineSocket {
         let stream = answer
             .recv_timeout(patience)
             .map_err(|_| Error::from(ErrorKind::TimedOut))??;
-        Ok(Self {
+        Ok(Self::over(stream, end))
+    }
+
+    /// One on a stream that is connected.
+    pub fn over(stream: UnixStream, end: Instant) -> Self {
+        Self {
             stream: BufReader::new(stream),
             end,
-        })
+        }
     }
 
     /// Moves the deadline.
@@ -52,7 +61,12 @@ impl LineSocket {
         let left = self.left()?;
         self.stream.get_ref().set_read_timeout(Some(left))?;
         let mut all = Vec::new();
-        self.stream.read_until(byte, &mut all).map_err(timed_out)?;
+        let mut line = (&mut self.stream).take(MAX_LINE);
+        line.read_until(byte, &mut all).map_err(timed_out)?;
+        if all.len() as u64 == MAX_LINE && all.last() != Some(&byte) {
+            let what = format!("more than {} MiB without an end", MAX_LINE >> 20);
+            return Err(Error::new(ErrorKind::FileTooLarge, what));
+        }
         if all.pop() != Some(byte) {
             return Err(ErrorKind::UnexpectedEof.into());
         }
@@ -108,6 +122,17 @@ mod tests {
         talk.send(b"three\n").unwrap();
         drop(peer);
         assert!(talk.receive_until(b'\n').is_err(), "the peer has gone");
+    }
+
+    #[test]
+    fn an_answer_without_end_is_not_kept() {
+        let (ours, mut peer) = UnixStream::pair().unwrap();
+        let writer = std::thread::spawn(move || while peer.write_all(&[b'x'; 4096]).is_ok() {});
+        let mut talk = LineSocket::over(ours, Instant::now() + SOON);
+        let error = talk.receive_until(b'\n').unwrap_err();
+        assert_eq!(error.to_string(), "more than 4 MiB without an end");
+        drop(talk);
+        writer.join().unwrap();
     }
 
     #[test]

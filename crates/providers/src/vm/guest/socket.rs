@@ -35,38 +35,35 @@ impl Socket {
     pub fn with_patience(self, patience: Duration) -> Self {
         Self { patience, ..self }
     }
+}
 
-    /// Until the agent has repeated our number, what it says is the end of somebody else's conversation.
-    fn sync(talk: &mut LineSocket) -> Result<()> {
-        // The agent's numbers are signed.
-        let id = fastrand::u32(..);
-        let sync = json!({"execute": "guest-sync-delimited", "arguments": {"id": id}});
-        let mut bytes = vec![MARK];
-        bytes.extend(format!("{sync}\n").bytes());
-        talk.send(&bytes)?;
-        loop {
-            talk.receive_until(MARK)?;
-            let line = talk.receive_until(b'\n')?;
-            let answer = serde_json::from_slice::<Value>(&line).unwrap_or_default();
-            if answer["return"] == id {
-                return Ok(());
-            }
+/// One exchange. Until the agent has repeated the number, what it says is the end of somebody else's conversation.
+pub(crate) fn exchange_over(mut talk: LineSocket, id: u32, request: &Value) -> Result<Value> {
+    let sync = json!({"execute": "guest-sync-delimited", "arguments": {"id": id}});
+    let mut bytes = vec![MARK];
+    bytes.extend(format!("{sync}\n").bytes());
+    talk.send(&bytes)?;
+    loop {
+        talk.receive_until(MARK)?;
+        let line = talk.receive_until(b'\n')?;
+        let answer = serde_json::from_slice::<Value>(&line).unwrap_or_default();
+        if answer["return"] == id {
+            break;
         }
     }
+    talk.send(format!("{request}\n").as_bytes())?;
+    let answer: Value = serde_json::from_slice(&talk.receive_until(b'\n')?)?;
+    if !answer.is_object() {
+        bail!("unexpected answer: {answer}");
+    }
+    Ok(answer)
 }
 
 impl Transport for Socket {
     fn call(&self, request: &Value) -> Result<Value> {
-        let exchange = || -> Result<Value> {
-            let mut talk = LineSocket::open(&self.path, self.patience)?;
-            Self::sync(&mut talk)?;
-            talk.send(format!("{request}\n").as_bytes())?;
-            let answer: Value = serde_json::from_slice(&talk.receive_until(b'\n')?)?;
-            if !answer.is_object() {
-                bail!("unexpected answer: {answer}");
-            }
-            Ok(answer)
-        };
+        // The agent's numbers are signed.
+        let id = fastrand::u32(..);
+        let exchange = || exchange_over(LineSocket::open(&self.path, self.patience)?, id, request);
         exchange().with_context(|| format!("no answer by {}", self.path.display()))
     }
 }

@@ -1,0 +1,6 @@
+//! The fuzz target's corpus once more, in every run of the tests.
+
+#[test]
+fn cluster_files() {
+    ha_test_support::corpus::replay("cluster_file", ha_cluster_file::fuzzing::cluster_file);
+}

@@ -1,0 +1,4 @@
+//! A node file.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| ha_wire::fuzzing::node_file(bytes));
