@@ -158,13 +158,10 @@ impl<'t, 'f> TreeBuilder<'t, 'f> {
                 self.tag(tag.as_deref(), at, path);
                 let plain = style == granit_parser::ScalarStyle::Plain;
                 let empty = plain && matches!(&*text, "" | "~" | "null" | "Null" | "NULL");
-                let value = if empty {
-                    Value::Empty
-                } else {
-                    Value::Scalar {
-                        text: text.into_owned(),
-                        plain,
-                    }
+                let text = text.into_owned();
+                let value = match empty {
+                    true => Value::Empty,
+                    false => Value::Scalar { text, plain },
                 };
                 (anchor, YamlNode { place: at, value })
             }
@@ -186,13 +183,23 @@ impl<'t, 'f> TreeBuilder<'t, 'f> {
             }
         };
         if anchor != 0 {
-            let size = self.spent.since(before);
-            self.anchored.add(size);
-            check_size(self.anchored, at)?;
-            let (node, path) = (node.clone(), path.to_owned());
-            self.anchors.insert(anchor, Anchored { node, size, path });
+            self.keep_for_aliases(anchor, &node, self.spent.since(before), path)?;
         }
         Ok(node)
+    }
+
+    fn keep_for_aliases(
+        &mut self,
+        anchor: usize,
+        node: &YamlNode,
+        size: ExpandedSize,
+        path: &str,
+    ) -> Fallible<()> {
+        self.anchored.add(size);
+        check_size(self.anchored, node.place)?;
+        let (node, path) = (node.clone(), path.to_owned());
+        self.anchors.insert(anchor, Anchored { node, size, path });
+        Ok(())
     }
 
     fn list(&mut self, style: StructureStyle, at: Place, path: &str) -> Fallible<YamlNode> {

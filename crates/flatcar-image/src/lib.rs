@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+mod age;
 mod fetch;
 #[doc(hidden)]
 pub mod fuzzing;

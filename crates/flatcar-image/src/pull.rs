@@ -16,13 +16,11 @@ use sequoia_openpgp::cert::Cert;
 use super::fetch::{self, ReleaseServer};
 use super::partial_download::PartialDownload;
 use super::progress::{Bar, Step};
-use super::record::{self, ImageRecord, by_version};
+use super::record::{self, ImageRecord};
 use super::unpack::{check_same_content, unpack_image};
 use super::verify::{ValidSignature, check_signature_can_hold, verify_signature};
 use super::watched::WatchedReader;
-use super::{Arch, CHANNELS, ImageStore, names_on_server, space};
-
-const MS_PER_DAY: u64 = 24 * 3600 * 1000;
+use super::{Arch, CHANNELS, ImageStore, age, names_on_server, space};
 
 /// Which image, and from where.
 #[derive(Debug, Clone)]
@@ -184,8 +182,13 @@ impl Pull<'_> {
             Some(file) => self.by_file(file, &version, &part, bar),
             None => self.by_server(&version, &part, bar),
         };
-        if let Some(note) = record.as_ref().ok().and_then(|r| self.older_than(r)) {
-            bar.note(&note);
+        if let Ok(new) = &record {
+            let exact = self.wanted.version.as_deref() == Some(&new.version);
+            // A record that cannot be read is told by `image ls`.
+            let stored = self.store.list().unwrap_or_default();
+            if let Some(warning) = age::warning_of_age(new, exact, &stored) {
+                bar.note(&warning);
+            }
         }
         if record.is_ok() || !part.can_be_continued() || self.wanted.file.is_some() {
             part.remove()?;
@@ -204,29 +207,6 @@ impl Pull<'_> {
             record,
             already: true,
         }))
-    }
-
-    /// A warning, if a stored image is the newer one although this should be: no signature says which version an image is, so
-    /// a mirror can hand out an old one that Flatcar did sign.
-    fn older_than(&self, new: &ImageRecord) -> Option<String> {
-        let exact = self.wanted.version.as_deref() == Some(&new.version);
-        let should_be_older = |r: &ImageRecord| {
-            let same_stream =
-                record::major_number(&r.version) == record::major_number(&new.version);
-            exact && !(same_stream && by_version(&r.version, &new.version).is_lt())
-        };
-        // A record that cannot be read is told by `image ls`.
-        let stored = self.store.list().unwrap_or_default().into_iter();
-        let newer = stored
-            .filter(|r| r.arch == new.arch && r.channel == new.channel && !should_be_older(r))
-            .filter(|r| r.signed_ms > new.signed_ms)
-            .max_by_key(|r| r.signed_ms)?;
-        let days = (newer.signed_ms - new.signed_ms) / MS_PER_DAY;
-        Some(format!(
-            "warning: {} was signed {days} days before {}, which is stored too: the server may have handed out an old image; see \
-             /etc/os-release on a machine, or take another server by --mirror URL",
-            new.version, newer.version
-        ))
     }
 
     /// The exact version. version.txt is not signed: a mirror may answer with any version, and no signature says which one an
