@@ -80,12 +80,7 @@ impl PrivateKeys {
         for name in ["ca.key", "front-proxy-ca.key", "etcd/ca.key", "sa.key"] {
             pems.push(read(&state.join("pki").join(name))?);
         }
-        let kubeconfig = read(&cluster.kubeconfig())?;
-        let admin = kubeconfig
-            .lines()
-            .find_map(|l| l.trim().strip_prefix("client-key-data:"))
-            .context("the kubeconfig has no client-key-data")?;
-        pems.push(String::from_utf8(BASE64.decode(admin.trim())?)?);
+        pems.push(key_in_kubeconfig(&read(&cluster.kubeconfig())?)?);
         let mut configs = vec![cluster.dir().join(FIRST_BOOT)];
         let nodes = cluster.plan().nodes().into_iter();
         configs.extend(nodes.map(|n| state.join(format!("nodes/{}.ign", n.0))));
@@ -157,6 +152,16 @@ impl PrivateKeys {
         );
         Ok(counts[0] - counts[1])
     }
+}
+
+/// The key that a kubeconfig embeds, PEM: the text after its name, in quotes or not.
+fn key_in_kubeconfig(text: &str) -> Result<String> {
+    let (_, rest) = text
+        .split_once("client-key-data")
+        .context("the kubeconfig has no client-key-data")?;
+    let data = rest.trim_start_matches(['"', ':', ' ']);
+    let data = data.split(['"', '\n', ',']).next().unwrap_or_default();
+    Ok(String::from_utf8(BASE64.decode(data.trim())?)?)
 }
 
 fn read(path: &Path) -> Result<String> {

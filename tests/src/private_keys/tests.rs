@@ -66,3 +66,15 @@ fn no_key_to_look_for_is_an_error() {
     assert!(PrivateKeys::new(&[]).is_err());
     assert!(PrivateKeys::new(&["no PEM".to_owned()]).is_err());
 }
+
+#[test]
+fn the_key_of_a_kubeconfig_is_read_in_both_ways_of_writing_it() {
+    let data = BASE64.encode("a key");
+    for text in [
+        format!("  client-key-data: {data}\n  b: c\n"),
+        format!("{{\"client-key-data\": \"{data}\"}}"),
+    ] {
+        assert_eq!(key_in_kubeconfig(&text).unwrap(), "a key");
+    }
+    assert!(key_in_kubeconfig("users: []").is_err());
+}
