@@ -28,11 +28,23 @@ for line in ID=_any "ARCHITECTURE=$arch" EXTENSION_RELOAD_MANAGER=1; do grep -qx
 ! grep -q SYSEXT_LEVEL "$release" || fault "SYSEXT_LEVEL has no place beside ID=_any"
 
 grep -qrx Upholds=ha-agent.service usr/lib/systemd/system/multi-user.target.d || fault "multi-user.target does not uphold ha-agent.service"
-for d in usr/lib/systemd/system/*.d/*; do [[ $d == *.conf ]] || fault "$d is ignored: a drop-in ends in .conf"; done
+grep -qrx Upholds=kubelet.path usr/lib/systemd/system/multi-user.target.d || fault "multi-user.target does not uphold kubelet.path"
+hidden=usr/local/lib/systemd/system/multi-user.target.d/10-kubelet-service.conf
+[ -e "$hidden" ] && ! grep -qv '^#' "$hidden" || fault "the kubernetes sysext's 10-kubelet-service.conf is not hidden: systemd tries the kubelet in a loop"
+for d in usr/{lib,local/lib}/systemd/system/*.d/*; do [[ $d == *.conf ]] || fault "$d is ignored: a drop-in ends in .conf"; done
 ! grep -rl '@[A-Z]*@' usr/lib | grep . || fault "a placeholder is left"
 
+for dir in "/etc/ha-agent 0700" "/var/lib/ha-agent 0700" "/run/ha-agent 0755"; do
+  grep -qx "d $dir root root -" usr/lib/tmpfiles.d/ha-agent.conf || fault "tmpfiles.d does not make $dir"
+done
+transfer=$(dirname "$image")/ha-agent.conf
+for line in MatchPattern=ha-agent-@v-%a.raw Path=/opt/extensions/ha-agent CurrentSymlink=/etc/extensions/ha-agent.raw; do
+  grep -qx "$line" "$transfer" || fault "$transfer lacks $line"
+done
+grep -qE '^Path=https?://[^@]+/$' "$transfer" || fault "$transfer does not say where from"
+
 while read -r f; do mode "$f" 755; done < <(find usr -type d; find usr/bin -type f)
-while read -r f; do mode "$f" 644; done < <(find usr/lib -type f)
+while read -r f; do mode "$f" 644; done < <(find usr/lib usr/local -type f)
 [ -z "$(find . -perm /6000)" ] || fault "setuid or setgid files: $(find . -perm /6000)"
 [ -z "$(find usr ! -user 0 -o ! -group 0)" ] || [ "$(id -u)" != 0 ] || fault "files that are not root's"
 
@@ -42,7 +54,8 @@ size=$(stat -c %s usr/bin/ha-agent)
 [ "$(stat -c %s "$image")" -le $((5 << 20)) ] || fault "the image is larger than 5 MiB"
 if command -v systemd-analyze >/dev/null; then # the unit alone: its program is not in this machine's /usr
   sed "s|^ExecStart=/usr/bin/ha-agent|ExecStart=$work/t/usr/bin/ha-agent|; /^Documentation/d" usr/lib/systemd/system/ha-agent.service > "$work/ha-agent.service"
-  said=$(systemd-analyze verify --man=no "$work/ha-agent.service" 2>&1 | grep ha-agent || true); [ -z "$said" ] || fault "systemd-analyze: $said"
+  ! said=$(systemd-analyze verify --man=no "$work/ha-agent.service" 2>&1 | grep ha-agent) || fault "systemd-analyze: $said"
+  ! said=$(systemd-analyze verify --man=no usr/lib/systemd/system/kubelet.path 2>&1 | grep kubelet.path:) || fault "systemd-analyze: $said"
 elif [ "${HA_WITHOUT_REAL:-}" = 1 ]; then echo "lint: skipped (HA_WITHOUT_REAL=1): systemd-analyze is not there" >&2
 else fault "systemd-analyze is not there: install Debian's package systemd, or call \`make need\`; HA_WITHOUT_REAL=1 skips it"; fi
 grep -qx "$(sha256sum "$image" | cut -d' ' -f1)  $file" "$(dirname "$image")/SHA256SUMS" || fault "SHA256SUMS does not have it"

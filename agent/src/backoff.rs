@@ -12,7 +12,12 @@ pub const LONGEST: Duration = Duration::from_secs(15);
 pub fn retry_delay(attempt: u32, random: f64) -> Duration {
     let doublings = attempt.saturating_sub(1).min(16);
     let base = FIRST.saturating_mul(1 << doublings).min(LONGEST);
-    base.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
+    spread_pause(base, random)
+}
+
+/// A pause of about this length, the upper half of which is drawn: who waits for the same thing does not ask at the same time.
+pub fn spread_pause(period: Duration, random: f64) -> Duration {
+    period.mul_f64(0.5 + 0.5 * random.clamp(0.0, 1.0))
 }
 
 #[cfg(test)]
@@ -30,6 +35,13 @@ mod tests {
         #[test]
         fn never_shrinks_with_the_attempts(attempt in 0..1000_u32, random in 0.0..1.0_f64) {
             prop_assert!(retry_delay(attempt, random) <= retry_delay(attempt + 1, random));
+        }
+
+        #[test]
+        fn a_pause_is_never_longer_than_its_period(ms in 0..100_000_u64, random in 0.0..1.0_f64) {
+            let period = Duration::from_millis(ms);
+            let pause = spread_pause(period, random);
+            prop_assert!(pause <= period && pause * 2 >= period);
         }
 
         #[test]

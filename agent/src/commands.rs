@@ -1,5 +1,6 @@
 //! The verbs, one file each, and what their exit codes mean.
 
+use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -45,6 +46,15 @@ pub fn run_verb(cli: Cli) -> Result<Exit> {
             render::print_config_files(node, files, out.as_deref())
         }),
         Verb::Probe => probe::probe_once(&files),
+    }
+}
+
+/// Prints. False: nobody reads any more (`| head`), which is no fault.
+fn print_out(text: &str) -> std::io::Result<bool> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        written => written.map(|()| true),
     }
 }
 

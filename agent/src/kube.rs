@@ -38,18 +38,18 @@ pub const ETCD_DATA: &str = "/var/lib/etcd";
 pub const KUBELET: &str = "kubelet.service";
 
 /// A file below kubeadm's PKI directory.
-pub fn pki(name: &str) -> String {
+pub fn pki_file(name: &str) -> String {
     format!("{}/{name}", paths::PKI_DIR)
 }
 
-/// A static pod's manifest, e.g. `etcd`.
-pub fn manifest(name: &str) -> String {
+/// A static pod's pod_manifest, e.g. `etcd`.
+pub fn pod_manifest(name: &str) -> String {
     format!("{STATIC_PODS}/{name}.yaml")
 }
 
 /// The cluster CA's certificate; without it nothing that answers can be trusted.
 pub fn cluster_ca(cx: &Context) -> Result<String> {
-    let name = pki("ca.crt");
+    let name = pki_file("ca.crt");
     cx.sys.files.read(&name)?.with_context(|| {
         format!("{name} is missing: Ignition did not bring the cluster's CA certificate")
     })
@@ -70,10 +70,10 @@ pub fn as_admin(cx: &Context) -> Result<Client> {
 
 /// The same at one apiserver, e.g. this node's own.
 pub fn as_admin_at(cx: &Context, base: &str) -> Result<Client> {
-    minted(cx, Ca::Cluster, base).map(Client::over)
+    minted_client(cx, Ca::Cluster, base).map(Client::over)
 }
 
-fn minted(cx: &Context, ca: Ca, base: &str) -> Result<HttpsClient> {
+fn minted_client(cx: &Context, ca: Ca, base: &str) -> Result<HttpsClient> {
     cx.clients.minted(&cx.sys, &cx.node.name, ca, base)
 }
 
@@ -90,7 +90,7 @@ pub fn as_best(cx: &Context) -> Result<Client> {
 pub fn etcd_on(cx: &Context, addresses: impl IntoIterator<Item = IpAddr>) -> Result<Etcd> {
     let servers = addresses.into_iter().map(|address| {
         let url = ha_kube::url_of(SocketAddr::new(address, ETCD_CLIENT_PORT));
-        minted(cx, Ca::Etcd, &url)
+        minted_client(cx, Ca::Etcd, &url)
     });
     Ok(Etcd::over(servers.collect::<Result<_>>()?))
 }

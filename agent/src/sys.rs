@@ -14,6 +14,7 @@ pub mod clock;
 pub mod command;
 pub mod files;
 pub mod listeners;
+pub mod neighbours;
 pub mod net;
 pub mod proc;
 pub mod processor;

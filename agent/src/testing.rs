@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use ha_wire::node::NodeFile;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use crate::context::Context;
 use crate::phases::ConfigFile;
@@ -56,12 +57,15 @@ fn node(name: &str, role: &str, address: &str, founder: Option<Value>) -> NodeFi
 /// What a fake machine was asked to do, one line each, e.g. `start haproxy.service`, `run kubeadm version`.
 pub type Log = Rc<RefCell<Vec<String>>>;
 
-/// systemd as a table of unit states.
+/// systemd as a table of unit states. As with the real one, an order for a unit without a file fails, and so does a start of a
+/// failed unit whose failures nobody has reset: it may have died too often.
 #[derive(Debug, Default)]
 pub struct FakeSystemd {
     pub log: Log,
     /// ActiveState by unit; a unit that is not here is `not-found`.
-    pub units: RefCell<BTreeMap<String, String>>,
+    units: RefCell<BTreeMap<String, String>>,
+    /// Every change of a state: who watches hears of each, as from the real one's signals.
+    changes: RefCell<Vec<(String, String)>>,
     /// Units whose orders fail.
     pub broken: RefCell<Vec<String>>,
     /// How often somebody began to watch a unit.
@@ -69,29 +73,52 @@ pub struct FakeSystemd {
 }
 
 impl FakeSystemd {
-    fn order(&self, verb: &str, unit: &str, then: &str) -> Result<()> {
+    /// A unit that is there, in this state.
+    pub fn unit(&self, unit: &str, state: &str) -> &Self {
+        let entry = (unit.to_owned(), state.to_owned());
+        self.changes.borrow_mut().push(entry.clone());
+        self.units.borrow_mut().extend([entry]);
+        self
+    }
+
+    /// The unit's file is gone.
+    pub fn forget_unit(&self, unit: &str) {
+        self.units.borrow_mut().remove(unit);
+    }
+
+    fn state(&self, unit: &str) -> Option<String> {
+        self.units.borrow().get(unit).cloned()
+    }
+
+    fn order(&self, verb: &str, unit: &str) -> Result<()> {
         self.log.borrow_mut().push(format!("{verb} {unit}"));
-        if self.broken.borrow().iter().any(|u| u == unit) {
+        let state = self.state(unit);
+        let state = state.ok_or_else(|| anyhow!("systemctl {verb} {unit}: not found"))?;
+        let broken = self.broken.borrow().iter().any(|u| u == unit);
+        if broken || state == "failed" {
             return Err(anyhow!("systemctl {verb} {unit}: job ended with `failed`"));
         }
-        self.units.borrow_mut().insert(unit.into(), then.into());
+        self.unit(unit, "active");
         Ok(())
     }
 }
 
 impl Systemd for FakeSystemd {
     fn start<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        Box::pin(async move { self.order("start", unit, "active") })
+        Box::pin(async move { self.order("start", unit) })
     }
     fn restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        Box::pin(async move { self.order("restart", unit, "active") })
+        Box::pin(async move { self.order("restart", unit) })
     }
     fn reload_or_restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        Box::pin(async move { self.order("reload-or-restart", unit, "active") })
+        Box::pin(async move { self.order("reload-or-restart", unit) })
     }
     fn reset_failed<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         Box::pin(async move {
             self.log.borrow_mut().push(format!("reset-failed {unit}"));
+            if self.state(unit).as_deref() == Some("failed") {
+                self.unit(unit, "inactive");
+            }
             Ok(())
         })
     }
@@ -102,22 +129,20 @@ impl Systemd for FakeSystemd {
         })
     }
     fn active_state<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<String>> {
-        Box::pin(async move {
-            Ok(self
-                .units
-                .borrow()
-                .get(unit)
-                .cloned()
-                .unwrap_or_else(|| "not-found".into()))
-        })
+        Box::pin(async move { Ok(self.state(unit).unwrap_or_else(|| "not-found".into())) })
     }
     fn changed<'a>(&'a self, unit: &'a str, known: &'a str) -> Boxed<'a, Result<String>> {
         Box::pin(async move {
             self.watches.set(self.watches.get() + 1);
+            let heard = self.changes.borrow().len();
+            let state = self.active_state(unit).await?;
+            if state != known {
+                return Ok(state);
+            }
+            let is_news = |(whose, state): &&(String, String)| whose == unit && state != known;
             loop {
-                let state = self.active_state(unit).await?;
-                if state != known {
-                    return Ok(state);
+                if let Some((_, state)) = self.changes.borrow()[heard..].iter().find(is_news) {
+                    return Ok(state.clone());
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
@@ -125,14 +150,75 @@ impl Systemd for FakeSystemd {
     }
 }
 
-/// Commands with answers given beforehand; one that nobody foresaw succeeds without a word.
+/// Commands with answers given beforehand; one that nobody foresaw ends the test.
 #[derive(Debug, Default)]
 pub struct FakeCommands {
     pub log: Log,
     /// The files behind `--config`, as they were when the command ran.
     pub configs: RefCell<Vec<ConfigFile>>,
     /// Answers by the begin of the command line, each used once in turn.
-    pub answers: RefCell<VecDeque<(String, Result<Output>)>>,
+    answers: RefCell<VecDeque<(String, Result<Output>)>>,
+    /// Commands that succeed without a word, whenever no answer is left for them.
+    fine: RefCell<Vec<String>>,
+    /// Commands that go on until they are told to end.
+    lasting: RefCell<Vec<(String, Rc<Notify>)>>,
+}
+
+impl FakeCommands {
+    /// Every command line that begins with these words succeeds without a word.
+    pub fn succeed(&self, begin: &str) -> &Self {
+        self.fine.borrow_mut().push(begin.into());
+        self
+    }
+
+    /// The next command line that begins with these words ends like this.
+    pub fn answer(&self, begin: &str, answer: Result<Output>) -> &Self {
+        self.answers.borrow_mut().push_back((begin.into(), answer));
+        self
+    }
+
+    /// The next command line that begins with these words goes on until this is notified, and succeeds.
+    pub fn lasts(&self, begin: &str) -> Rc<Notify> {
+        let end = Rc::new(Notify::new());
+        self.lasting.borrow_mut().push((begin.into(), end.clone()));
+        end
+    }
+
+    async fn wait_for_end(&self, words: &str) {
+        let end = {
+            let mut lasting = self.lasting.borrow_mut();
+            let at = lasting
+                .iter()
+                .position(|(begin, _)| begins_with(words, begin));
+            at.map(|at| lasting.remove(at).1)
+        };
+        if let Some(end) = end {
+            end.notified().await;
+        }
+    }
+
+    fn answer_to(&self, words: &str) -> Result<Output> {
+        let mut answers = self.answers.borrow_mut();
+        if let Some(at) = answers
+            .iter()
+            .position(|(begin, _)| begins_with(words, begin))
+        {
+            return answers.remove(at).unwrap().1;
+        }
+        let fine = self
+            .fine
+            .borrow()
+            .iter()
+            .any(|begin| begins_with(words, begin));
+        assert!(fine, "nobody foresaw the command {words:?}");
+        Ok(Output::default())
+    }
+}
+
+/// Whole words, not a part of one.
+fn begins_with(words: &str, begin: &str) -> bool {
+    let rest = words.strip_prefix(begin);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
 }
 
 impl Commands for FakeCommands {
@@ -149,13 +235,8 @@ impl Commands for FakeCommands {
             }
             let words = format!("{} {}", cmd.program, cmd.args.join(" "));
             self.log.borrow_mut().push(format!("run {words}"));
-            let mut answers = self.answers.borrow_mut();
-            let at = answers
-                .iter()
-                .position(|(begin, _)| words.starts_with(begin.as_str()));
-            let answer = at
-                .and_then(|at| answers.remove(at))
-                .map_or_else(|| Ok(Output::default()), |(_, a)| a);
+            self.wait_for_end(&words).await;
+            let answer = self.answer_to(&words);
             if let Ok(out) = &answer {
                 out.stdout.lines().for_each(line);
             }
@@ -200,8 +281,7 @@ pub struct FakeMachine {
 pub fn fake_sys(files: Files, clock: Rc<dyn Clock>) -> Sys {
     let systemd = FakeSystemd::default();
     for unit in ["haproxy.service", "keepalived.service"] {
-        let mut units = systemd.units.borrow_mut();
-        units.insert(unit.into(), "active".into());
+        systemd.unit(unit, "active");
     }
     Sys {
         systemd: Rc::new(systemd),

@@ -5,8 +5,11 @@
     reason = "a helper of a test may panic as the test may"
 )]
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
 
 fn agent(args: &[&str], root: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ha-agent"))
@@ -98,6 +101,97 @@ fn status_before_the_first_run_is_still_working() {
     let out = agent(&["status"], root.path());
     assert_eq!(out.status.code(), Some(3));
     assert!(text(&out.stdout).starts_with("the agent has not run since this machine was started"));
+}
+
+/// The status of a node at the gate, as the agent writes it.
+const STATUS: &str = include_str!("../../crates/wire/tests/fixtures/status-v1.json");
+
+fn write_status(root: &Path, attempt: u32) {
+    std::fs::create_dir_all(root.join("run/ha-agent")).unwrap();
+    let status = STATUS.replace("\"attempt\": 3", &format!("\"attempt\": {attempt}"));
+    std::fs::write(root.join("run/ha-agent/new"), status).unwrap();
+    std::fs::rename(
+        root.join("run/ha-agent/new"),
+        root.join("run/ha-agent/status.json"),
+    )
+    .unwrap();
+}
+
+/// `status --watch`, ended with the test.
+struct Watching(Child);
+
+impl Watching {
+    fn begin(root: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ha-agent"));
+        command.args(["status", "--watch", "--root"]).arg(root);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_watched_status_is_said_again_whenever_it_changes() {
+    let root = tempfile::tempdir().unwrap();
+    write_status(root.path(), 3);
+    let mut watching = Watching::begin(root.path());
+    let stdout = BufReader::new(watching.0.stdout.take().unwrap());
+    let (said, lines) = mpsc::channel();
+    std::thread::spawn(move || {
+        stdout
+            .lines()
+            .map_while(Result::ok)
+            .try_for_each(|l| said.send(l))
+    });
+    for attempt in [3, 4, 5] {
+        write_status(root.path(), attempt);
+        let words = format!("attempt {attempt} failed");
+        loop {
+            let line = lines.recv_timeout(Duration::from_secs(20));
+            if line
+                .unwrap_or_else(|_| panic!("never said {words:?}"))
+                .contains(&words)
+            {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn nobody_who_reads_any_more_ends_a_watch_without_a_word() {
+    let root = tempfile::tempdir().unwrap();
+    write_status(root.path(), 3);
+    let mut watching = Watching::begin(root.path());
+    let mut first = String::new();
+    let mut stdout = BufReader::new(watching.0.stdout.take().unwrap());
+    stdout.read_line(&mut first).unwrap();
+    drop(stdout);
+    let begun = Instant::now();
+    let mut attempt = 4;
+    let status = loop {
+        write_status(root.path(), attempt);
+        attempt += 1;
+        if let Some(status) = watching.0.try_wait().unwrap() {
+            break status;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "it goes on");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let mut stderr = BufReader::new(watching.0.stderr.take().unwrap());
+    let mut words = String::new();
+    stderr.read_line(&mut words).unwrap();
+    assert_eq!(
+        (words.as_str(), status.code()),
+        ("", Some(1)),
+        "its agent does not run"
+    );
 }
 
 #[test]

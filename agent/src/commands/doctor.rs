@@ -3,7 +3,7 @@
 use anyhow::Result;
 use ha_wire::node::NodeFile;
 
-use super::Exit;
+use super::{Exit, print_out};
 use crate::phases::preflight;
 use crate::phases::preflight::check::{Check, Verdict};
 use crate::sys::files::Files;
@@ -13,11 +13,12 @@ use crate::sys::new_runtime;
 pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
     let cx = super::run::real_context(node, files);
     let checks = new_runtime()?.block_on(preflight::run_checks(&cx));
-    if json {
-        println!("{}", serde_json::to_string_pretty(&checks)?);
+    let text = if json {
+        serde_json::to_string_pretty(&checks)? + "\n"
     } else {
-        print!("{}", checks_as_text(&checks));
-    }
+        checks_as_text(&checks)
+    };
+    print_out(&text)?;
     let sick = checks
         .iter()
         .any(|c| matches!(c.verdict, Verdict::Fail | Verdict::Wait));

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use ha_wire::node::NodeFile;
 
-use super::Exit;
+use super::{Exit, print_out};
 use crate::context::Context;
 use crate::phases::{self, ConfigFile};
 use crate::plan::Plan;
@@ -20,12 +20,12 @@ pub fn print_config_files(node: NodeFile, files: Files, out: Option<&Path>) -> R
             let target = Files::new(dir);
             for ConfigFile { name, text } in all {
                 target.write(&name, 0o600, text.as_bytes())?;
-                println!("{}", target.path(&name).display());
+                print_out(&format!("{}\n", target.path(&name).display()))?;
             }
         }
         None => {
             for ConfigFile { name, text } in all {
-                println!("==> {name} <==\n{text}");
+                print_out(&format!("==> {name} <==\n{text}\n"))?;
             }
         }
     }

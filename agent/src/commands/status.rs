@@ -1,13 +1,13 @@
 //! `ha-agent status`: the state file as a person reads it. Asks nobody, so it answers at once.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Result;
 use ha_wire::paths;
 use ha_wire::status::{Backend, EtcdStatus, PhaseState, Status, Vip};
 
-use super::Exit;
+use super::{Exit, print_out};
 use crate::sys::Clock as _;
 use crate::sys::clock::MachineClock;
 use crate::sys::files::Files;
@@ -28,8 +28,9 @@ pub fn print_status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
             } else {
                 ""
             };
-            print!("{clear}{text}");
-            std::io::stdout().flush()?;
+            if !print_out(&format!("{clear}{text}"))? {
+                return Ok(exit);
+            }
             shown = text;
         }
         if !watch {

@@ -16,6 +16,10 @@ fn ends(machine: &FakeMachine) -> Vec<String> {
 /// A worker whose preflight fails (no CA): the driver tries, tells, waits and tries again.
 fn broken() -> FakeMachine {
     let machine = testing::fake_machine(testing::worker());
+    machine
+        .commands
+        .succeed("modprobe br_netfilter")
+        .succeed("modprobe overlay");
     machine.cx.report.started();
     machine
 }

@@ -79,11 +79,7 @@ fn machine() -> FakeMachine {
         ..machine.cx.sys
     };
     for unit in [haproxy::UNIT, keepalived::UNIT] {
-        machine
-            .systemd
-            .units
-            .borrow_mut()
-            .insert(unit.into(), "active".into());
+        machine.systemd.unit(unit, "active");
     }
     machine.file(paths::HEALTH_FILE, "");
     machine.file("/run/haproxy/here", "");
@@ -151,20 +147,17 @@ async fn a_silent_haproxy_is_told_to_keepalived_and_its_return_too() {
     LocalSet::new().run_until(run).await;
 }
 
+/// What answers on the socket goes on answering: it is systemd's word alone that counts, and it counts at once.
 #[tokio::test]
 async fn a_dead_unit_is_told_at_once_and_started_again() {
     let machine = machine();
     let run = async {
-        let haproxy = haproxy_lives(&machine);
+        let _haproxy = haproxy_lives(&machine);
         let watch = tokio::task::spawn_local(watched(&machine));
         until(&machine, keepalived::FINE).await;
-        haproxy.abort();
-        machine
-            .systemd
-            .units
-            .borrow_mut()
-            .insert(haproxy::UNIT.into(), "failed".into());
+        machine.systemd.unit(haproxy::UNIT, "failed");
         until(&machine, keepalived::SICK).await;
+        until(&machine, keepalived::FINE).await;
         watch.abort();
     };
     LocalSet::new().run_until(run).await;

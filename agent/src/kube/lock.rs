@@ -11,7 +11,9 @@ use ha_kube::{ApiError, Client};
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
+use crate::backoff::spread_pause;
 use crate::context::Context;
+use crate::sys::random::random_fraction;
 
 /// How often a waiting node looks: the lease is let go at a moment that others should not sleep through.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -50,7 +52,8 @@ pub async fn acquire_lease<'a>(
                 .report
                 .waiting(phase, &format!("lease {name}"), &error.to_string()),
         }
-        cx.sys.clock.sleep(POLL_INTERVAL).await;
+        let pause = spread_pause(POLL_INTERVAL, random_fraction());
+        cx.sys.clock.sleep(pause).await;
     }
 }
 
@@ -192,3 +195,6 @@ impl HeldLease<'_> {
 
 /// etcd pauses for a moment when a member joins; the lease would end by itself after 20 s anyway.
 const RELEASE_TRIES: u32 = 20;
+
+#[cfg(test)]
+mod tests;

@@ -7,9 +7,11 @@ use anyhow::{Result, bail};
 use ha_wire::phase::Phase;
 
 use super::{Outcome, is_settled};
+use crate::backoff::spread_pause;
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::{self, error::ApiError};
+use crate::sys::random::random_fraction;
 
 /// Looking costs a refused connection; each one missed delays the node.
 const LOOK: Duration = Duration::from_millis(150);
@@ -17,6 +19,9 @@ const LOOK: Duration = Duration::from_millis(150);
 const DEADLINE: Duration = Duration::from_secs(3);
 /// After this the wait counts as a failed attempt, so that people see more than a wait.
 const PATIENCE_MS: u64 = 10 * 60 * 1000;
+
+/// The apiserver's word on itself, which everybody may ask for.
+const READYZ: &str = "/readyz";
 
 /// A node that is settled in its cluster needs no gate.
 pub async fn needed(cx: &Context) -> Result<bool> {
@@ -27,30 +32,55 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     let client = kube::as_node(cx)?.within(DEADLINE);
     let begin = cx.sys.clock.now_ms();
     loop {
-        match check_cluster(&client).await {
-            Ok(()) => return Ok(Outcome::Done),
-            Err((what, error)) => {
-                let what = format!("{what} via {}", cx.node.endpoint.authority());
-                cx.report
-                    .waiting(Phase::Gate, &what, &error.kind.to_string());
-                if cx.sys.clock.now_ms().saturating_sub(begin) > PATIENCE_MS {
-                    bail!(
-                        "no cluster to join after {} min: {what}: {}",
-                        PATIENCE_MS / 60_000,
-                        error.kind
-                    );
-                }
-            }
+        let Err(missing) = check_cluster(&client).await else {
+            return Ok(Outcome::Done);
+        };
+        let (what, why) = missing.describe(&cx.node.endpoint.authority());
+        cx.report.waiting(Phase::Gate, &what, &why);
+        if cx.sys.clock.now_ms().saturating_sub(begin) > PATIENCE_MS {
+            let minutes = PATIENCE_MS / 60_000;
+            bail!(
+                "no cluster to join after {minutes} min: {what}: {why} ({})",
+                missing.error
+            );
         }
-        cx.sys.clock.sleep(LOOK).await;
+        let pause = spread_pause(LOOK, random_fraction());
+        cx.sys.clock.sleep(pause).await;
+    }
+}
+
+/// The first thing that a look found missing.
+#[derive(Debug)]
+struct MissingPart {
+    /// `/readyz`, or a ConfigMap.
+    name: &'static str,
+    error: ApiError,
+}
+
+impl MissingPart {
+    /// What is waited for, and why it is not there. An apiserver that is up calls every node forbidden until kubeadm has made
+    /// the roles that let nodes read its ConfigMaps: that says nothing about this node's identity.
+    fn describe(&self, authority: &str) -> (String, String) {
+        let name = self.name;
+        if name != READYZ && self.error.is_forbidden() {
+            return (
+                format!("the right to read {name}"),
+                "the API is up, its roles are not yet".to_owned(),
+            );
+        }
+        (
+            format!("{name} via {authority}"),
+            self.error.kind.to_string(),
+        )
     }
 }
 
 /// One look; the first thing that is missing is the error.
-async fn check_cluster(client: &Client) -> Result<(), (&'static str, ApiError)> {
-    client.ready().await.map_err(|e| ("/readyz", e))?;
+async fn check_cluster(client: &Client) -> Result<(), MissingPart> {
+    let missing = |name| move |error| MissingPart { name, error };
+    client.ready().await.map_err(missing(READYZ))?;
     for name in ["kubeadm-config", "kubelet-config"] {
-        client.config_map(name).await.map_err(|e| (name, e))?;
+        client.config_map(name).await.map_err(missing(name))?;
     }
     Ok(())
 }
@@ -58,7 +88,11 @@ async fn check_cluster(client: &Client) -> Result<(), (&'static str, ApiError)> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kube::testing::{Script, run_local, test_authority};
+    use crate::kube::testing::{Script, node_identity, run_local, test_authority};
+
+    const CONFIG_MAPS: &str = "GET /api/v1/namespaces/kube-system/configmaps";
+    /// As the apiserver says it before kubeadm has made the role.
+    const FORBIDDEN: &str = r#"{"kind":"Status","message":"configmaps \"kubeadm-config\" is forbidden: User \"system:node:node2\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"kube-system\"","reason":"Forbidden","code":403}"#;
 
     #[test]
     fn the_gate_names_what_is_missing() {
@@ -67,39 +101,35 @@ mod tests {
             let script = Script::default();
             script
                 .on("GET /readyz", 500, "[-]etcd failed")
-                .on("GET /readyz", 200, "ok");
-            script.on(
-                "GET /api/v1/namespaces/kube-system/configmaps/kubeadm-config",
-                403,
-                r#"{"message":"forbidden"}"#,
-            );
-            script.on(
-                "GET /api/v1/namespaces/kube-system/configmaps/kubeadm-config",
-                200,
-                "{}",
-            );
-            script.on(
-                "GET /api/v1/namespaces/kube-system/configmaps/kubelet-config",
-                200,
-                "{}",
-            );
-            let client = Client::new(
-                &format!("https://{}", script.serve(&ca).await),
-                ca.cert(),
-                None,
-            )
-            .unwrap();
+                .on("GET /readyz", 403, FORBIDDEN)
+                .on("GET /readyz", 200, "ok")
+                .on(&format!("{CONFIG_MAPS}/kubeadm-config"), 403, FORBIDDEN)
+                .on(&format!("{CONFIG_MAPS}/kubeadm-config"), 200, "{}")
+                .on(&format!("{CONFIG_MAPS}/kubelet-config"), 503, "")
+                .on(&format!("{CONFIG_MAPS}/kubelet-config"), 200, "{}");
+            let base = format!("https://{}", script.serve(&ca).await);
+            let me = node_identity(&ca, "node2");
+            let client = Client::new(&base, ca.cert(), Some(&me)).unwrap();
             let mut met = Vec::new();
-            while let Err((what, error)) = check_cluster(&client).await {
-                met.push(format!("{what}: {}", error.kind));
+            while let Err(missing) = check_cluster(&client).await {
+                let (what, why) = missing.describe("10.77.0.30:6444");
+                met.push(format!("{what}: {why}"));
             }
+            assert_eq!(met.len(), 4, "{met:?}");
             assert_eq!(
-                met,
-                [
-                    "/readyz: HTTP 500: [-]etcd failed",
-                    "kubeadm-config: HTTP 403: forbidden"
-                ]
+                met[0],
+                "/readyz via 10.77.0.30:6444: HTTP 500: [-]etcd failed"
             );
+            // Nobody needs a role for this: here it is a fault, and the server's own words count.
+            assert!(
+                met[1].starts_with("/readyz via 10.77.0.30:6444: HTTP 403: "),
+                "{met:?}"
+            );
+            assert_eq!(
+                met[2],
+                "the right to read kubeadm-config: the API is up, its roles are not yet"
+            );
+            assert_eq!(met[3], "kubelet-config via 10.77.0.30:6444: HTTP 503");
         });
     }
 }

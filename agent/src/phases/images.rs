@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ha_wire::phase::Phase;
 use ha_wire::settings::{Cri, KubeProxy};
 use tracing::warn;
@@ -98,25 +98,13 @@ async fn local_images(cx: &Context) -> Result<Vec<String>> {
     Ok(non_empty_lines(&list.stdout))
 }
 
-/// kubeadm's preflight pulls what is missing through the runtime, all at once; its other checks only warn here.
+/// kubeadm's preflight pulls what is missing through the runtime, all at once; its other checks only warn here, and so does a
+/// pull that failed: what is there afterwards is looked at.
 async fn pull_by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
-    let missed = std::cell::RefCell::new(Vec::new());
-    let note = |line: &str| {
-        if let Some(what) = line.trim().strip_prefix("[WARNING ImagePull]: ") {
-            missed.borrow_mut().push(what.to_owned());
-        }
-    };
-    kubeadm::run_kubeadm(
-        cx,
-        Phase::Images,
-        &["init", "phase", "preflight"],
-        config,
-        &note,
-    )
-    .await?;
-    for what in missed.into_inner() {
-        warn!("images: {what}");
-    }
+    let args = ["init", "phase", "preflight"];
+    kubeadm::run_kubeadm(cx, Phase::Images, &args, config).await?;
+    let missing = missing_images(cx, config).await?.unwrap_or_default();
+    ensure!(missing.is_empty(), "not pulled: {}", missing.join(", "));
     Ok(())
 }
 
@@ -163,24 +151,4 @@ fn worker_images(named: &str, proxy: KubeProxy) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NAMED: &str = "registry.k8s.io/kube-apiserver:v1.34.4\nregistry.k8s.io/kube-proxy:v1.34.4\n\
-        registry.k8s.io/coredns/coredns:v1.12.1\nregistry.k8s.io/pause:3.10.1\nregistry.k8s.io/etcd:3.6.5-0\n";
-
-    #[test]
-    fn workers_pull_nothing_of_the_control_plane() {
-        assert_eq!(
-            worker_images(NAMED, KubeProxy::None),
-            ["registry.k8s.io/pause:3.10.1"]
-        );
-        assert_eq!(
-            worker_images(NAMED, KubeProxy::Nftables),
-            [
-                "registry.k8s.io/kube-proxy:v1.34.4",
-                "registry.k8s.io/pause:3.10.1"
-            ]
-        );
-    }
-}
+mod tests;

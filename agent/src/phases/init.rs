@@ -13,7 +13,7 @@ use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::error::{ApiError, ErrorKind};
-use crate::kube::{self, cluster_ca, manifest};
+use crate::kube::{self, cluster_ca, pod_manifest};
 use crate::render;
 use crate::render::kubeadm::EffectiveSettings;
 
@@ -75,14 +75,8 @@ async fn found_cluster(cx: &Context) -> Result<()> {
     kubeadm::reset_kubelet_failures(cx).await?;
     let token = kubeadm::random_token()?;
     let config = kubeadm_config(cx, &token);
-    kubeadm::run_kubeadm(
-        cx,
-        Phase::Init,
-        &["init", "--skip-token-print"],
-        &config,
-        &|_| (),
-    )
-    .await?;
+    let args = ["init", "--skip-token-print"];
+    kubeadm::run_kubeadm(cx, Phase::Init, &args, &config).await?;
     if let Err(error) = remove_token(cx, &token).await {
         warn!("kubeadm's token could not be deleted; it expires in ten minutes: {error:#}");
     }
@@ -117,7 +111,7 @@ fn may_found(cx: &Context) -> bool {
 
 /// Whether this node's disk holds an etcd that it founded itself.
 fn has_founded_etcd(cx: &Context) -> Result<bool> {
-    let etcd = cx.sys.files.read(&manifest("etcd"))?;
+    let etcd = cx.sys.files.read(&pod_manifest("etcd"))?;
     Ok(etcd.is_some_and(|text| !text.contains(JOINED)))
 }
 

@@ -57,7 +57,7 @@ async fn join_worker(cx: &Context) -> Result<()> {
     wait_until_gone(cx, &client).await?;
     kubeadm::reset_kubelet_failures(cx).await?;
     let config = kubeadm_config(cx, "join", &[]);
-    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config, &|_| ()).await
+    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 
 /// The configuration of one run of `kubeadm join`, without these of kubeadm's phases.

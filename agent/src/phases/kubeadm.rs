@@ -41,13 +41,12 @@ pub fn config_file(run: &str, text: String) -> ConfigFile {
     ConfigFile::new(&format!("{CONFIG}.{run}"), text)
 }
 
-/// Runs `kubeadm ARGS --config FILE`, tells its progress, and shows each line to `line`.
+/// Runs `kubeadm ARGS --config FILE` and tells its progress. What it prints is shown and steers nothing.
 pub async fn run_kubeadm(
     cx: &Context,
     phase: Phase,
     args: &[&str],
     config: &ConfigFile,
-    line: &dyn Fn(&str),
 ) -> Result<()> {
     let file = cx.sys.files.path(&config.name);
     cx.sys
@@ -60,7 +59,6 @@ pub async fn run_kubeadm(
         if let Some(words) = describe_line(text) {
             cx.report.waiting(phase, &words, "");
         }
-        line(text);
     };
     let ended = cx
         .sys

@@ -19,8 +19,9 @@ mod dns;
 mod expiry;
 
 use backends::SeenControlPlanes;
+use dns::PodSpread;
 
-/// Between two looks: two or three small requests each.
+/// Between two looks: a few small requests each.
 const EVERY: Duration = Duration::from_secs(5);
 /// Added at random, so that a thousand nodes that booted at once do not ask at once for ever.
 const JITTER: Duration = Duration::from_secs(2);
@@ -30,14 +31,7 @@ const NETWORK_EVERY: u32 = 6;
 const FAULT_AFTER: u32 = 3;
 
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    tokio::select! {
-        ended = watch(cx) => ended,
-        never = dns::spread_pods(cx) => match never {},
-    }
-}
-
-async fn watch(cx: &Context) -> Result<Outcome> {
-    let mut watch = SteadyWatch::begin(cx);
+    let mut watch = SteadyWatch::begin(cx)?;
     loop {
         watch.observe().await;
         cx.sys
@@ -50,19 +44,22 @@ async fn watch(cx: &Context) -> Result<Outcome> {
 struct SteadyWatch<'a> {
     cx: &'a Context,
     known: SeenControlPlanes,
+    dns: PodSpread<'a>,
     /// Looks in a row that found a fault.
     failed: u32,
     looks: u32,
 }
 
 impl<'a> SteadyWatch<'a> {
-    fn begin(cx: &'a Context) -> Self {
-        Self {
+    fn begin(cx: &'a Context) -> Result<Self> {
+        let backends = balancer::configured_backends(cx)?;
+        Ok(Self {
             cx,
-            known: SeenControlPlanes::default(),
+            known: SeenControlPlanes::begin(&backends, &cx.node),
+            dns: PodSpread::begin(cx),
             failed: 0,
             looks: 0,
-        }
+        })
     }
 
     /// One look at everything; what is wrong goes into the status, worst first.
@@ -75,6 +72,7 @@ impl<'a> SteadyWatch<'a> {
             if self.looks.is_multiple_of(NETWORK_EVERY) {
                 self.tell_network().await;
             }
+            self.dns.advance().await;
         }
         self.looks = self.looks.wrapping_add(1);
         note_fault(&mut faults, "certificates", expiry::check_expiry(self.cx));

@@ -33,6 +33,7 @@ mod tests {
     use crate::render::testing::assert_golden;
     use crate::testing;
 
+    /// Nobody but the reader judges them: the lab has no Cilium chart, and Helm takes any key.
     #[test]
     fn golden_files() {
         let mut with_proxy = testing::founder();

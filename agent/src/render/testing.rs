@@ -46,16 +46,9 @@ pub fn balancer_nodes() -> Vec<(&'static str, NodeFile)> {
         },
     ];
     full.load_balancer.advert_interval_ms = 1000;
-    let mut six = testing::control_plane();
-    six.address = "fd00::12".parse().unwrap();
-    six.endpoint.vip = "fd00::30".parse().unwrap();
-    for (i, peer) in six.control_planes.iter_mut().enumerate() {
-        peer.address = format!("fd00::1{}", i + 1).parse().unwrap();
-    }
     vec![
         ("three", testing::control_plane()),
         ("alone", alone),
         ("full", full),
-        ("ipv6", six),
     ]
 }

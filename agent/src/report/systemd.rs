@@ -7,15 +7,15 @@ use sd_notify::NotifyState;
 use crate::sys::Clock;
 
 pub(super) fn notify_ready() {
-    notify(&[NotifyState::Ready]);
+    send_to_systemd(&[NotifyState::Ready]);
 }
 
 pub(super) fn notify_stopping() {
-    notify(&[NotifyState::Stopping]);
+    send_to_systemd(&[NotifyState::Stopping]);
 }
 
 pub(super) fn notify_status(text: &str) {
-    notify(&[NotifyState::Status(text)]);
+    send_to_systemd(&[NotifyState::Status(text)]);
 }
 
 pub(super) async fn notify_watchdog(clock: Rc<dyn Clock>) {
@@ -23,12 +23,12 @@ pub(super) async fn notify_watchdog(clock: Rc<dyn Clock>) {
         return;
     };
     loop {
-        notify(&[NotifyState::Watchdog]);
+        send_to_systemd(&[NotifyState::Watchdog]);
         clock.sleep(period / 2).await;
     }
 }
 
-fn notify(words: &[NotifyState<'_>]) {
+fn send_to_systemd(words: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(words) {
         tracing::debug!("systemd was not told: {error}");
     }

@@ -262,14 +262,28 @@ mod tests {
 
     #[tokio::test]
     async fn the_deadline_ends_the_whole_group() {
-        let dir = tempfile::tempdir().unwrap();
-        let mark = dir.path().join("still-there");
-        let mut cmd = sh(&format!("(sleep 2; touch {}) & sleep 60", mark.display()));
-        cmd.deadline = Duration::from_millis(200);
+        let mut cmd = sh("sleep 600 & echo $!; sleep 600");
+        cmd.deadline = Duration::from_secs(2);
         let failed = failed(cmd).await;
         assert!(failed.outcome.starts_with("timed out after"), "{failed}");
-        tokio::time::sleep(Duration::from_millis(2500)).await;
-        assert!(!mark.exists(), "the grandchild lived on");
+        let grandchild = failed.tail.first().unwrap();
+        let begun = Instant::now();
+        while is_alive(grandchild) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "the grandchild lives on"
+            );
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// A process that has ended stays as a zombie until its parent takes note.
+    fn is_alive(pid: &str) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let state = stat
+            .rsplit_once(") ")
+            .map(|(_, rest)| rest.starts_with('Z'));
+        state == Some(false)
     }
 
     #[tokio::test]

@@ -96,6 +96,11 @@ impl ApiError {
         self.status() == Some(404)
     }
 
+    /// Whether the server knows who asks, and that one may not.
+    pub fn is_forbidden(&self) -> bool {
+        self.status() == Some(403)
+    }
+
     /// Whether somebody else changed or made the object first.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409)
@@ -181,13 +186,13 @@ fn innermost_cause(error: &(dyn Error + 'static)) -> String {
     };
     match find_in_chain::<io::Error>(error) {
         Some(io) if io.kind() == io::ErrorKind::UnexpectedEof => "connection closed".to_owned(),
-        Some(io) if io.raw_os_error().is_some() => capitalized(io.kind()),
+        Some(io) if io.raw_os_error().is_some() => capitalized_name(io.kind()),
         _ => deepest(),
     }
 }
 
 /// `Connection refused`, as the system writes it.
-fn capitalized(kind: io::ErrorKind) -> String {
+fn capitalized_name(kind: io::ErrorKind) -> String {
     let text = kind.to_string();
     let mut letters = text.chars();
     letters.next().map_or_else(String::new, |first| {

@@ -152,7 +152,7 @@ impl Kubeconfig {
 
     /// Reads JSON or YAML.
     pub fn parse(text: &str) -> Result<Self, KubeconfigError> {
-        Ok(serde_json::from_value(yaml::parse(text)?)?)
+        Ok(serde_json::from_value(yaml::parse_yaml(text)?)?)
     }
 
     /// The file's text.

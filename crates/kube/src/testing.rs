@@ -6,16 +6,20 @@
 )]
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
+use rustls::server::WebPkiClientVerifier;
 use time::{Duration, OffsetDateTime};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
+use crate::authority::BACKDATE;
+use crate::certificate::{certificates_in, validity_of};
+use crate::objects::Lease;
 use crate::{APISERVER_NAME, Authority, Identity};
 
 /// As a status: the connection is closed instead of an answer.
@@ -65,21 +69,138 @@ fn sign_server(
     (params.signed_by(&key, authority.issuer()).unwrap(), key)
 }
 
-fn server_config((cert, key): (rcgen::Certificate, KeyPair)) -> rustls::ServerConfig {
+/// The servers' clock stands where their CA was made, as the other certificates of a test were: long ago, or now.
+#[derive(Debug)]
+struct WhenMade(std::time::Duration);
+
+impl WhenMade {
+    fn of(authority: &Authority) -> Self {
+        let (from, _) = validity_of(authority.cert()).unwrap();
+        let made = from + BACKDATE;
+        Self(std::time::Duration::from_secs(
+            made.unix_timestamp().try_into().unwrap(),
+        ))
+    }
+}
+
+impl rustls::time_provider::TimeProvider for WhenMade {
+    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(self.0))
+    }
+}
+
+/// Asks for a client certificate from `authority`, as an apiserver does: who has none is anonymous, who has a stranger's is
+/// refused.
+fn server_config(
+    authority: &Authority,
+    (cert, key): (rcgen::Certificate, KeyPair),
+) -> rustls::ServerConfig {
     let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    rustls::ServerConfig::builder_with_provider(provider)
+    let mut roots = rustls::RootCertStore::empty();
+    let ca = certificates_in(authority.cert()).remove(0);
+    roots.add(ca.into()).unwrap();
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+    rustls::ServerConfig::builder_with_details(provider, Arc::new(WhenMade::of(authority)))
         .with_safe_default_protocol_versions()
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap()
 }
 
-/// A server with answers given beforehand, each by the begin of `METHOD /path`; the last one of a kind is kept.
+/// A request as it came.
+struct Request {
+    /// `METHOD /path`.
+    head: String,
+    content_type: String,
+    body: String,
+}
+
+impl Request {
+    fn method(&self) -> &str {
+        self.head.split(' ').next().unwrap()
+    }
+
+    fn path(&self) -> &str {
+        self.head.split(' ').nth(1).unwrap()
+    }
+
+    /// A whole path, or one with the begin of its query.
+    fn is_for(&self, begin: &str) -> bool {
+        let rest = self.head.strip_prefix(begin);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['?', '&']))
+    }
+
+    /// What an apiserver says before it looks at the object.
+    fn refusal(&self, is_anonymous: bool) -> Option<(u16, String)> {
+        if is_anonymous && !PUBLIC.contains(&self.path()) {
+            let why = format!(r#"forbidden: User "system:anonymous" cannot {}"#, self.head);
+            return Some(failure(403, &why));
+        }
+        let kinds: &[&str] = match self.method() {
+            "PATCH" => &["application/merge-patch+json"],
+            "POST" | "PUT" => &["application/json"],
+            _ => &[""],
+        };
+        let fits = kinds.contains(&self.content_type.as_str());
+        (!fits).then(|| failure(415, &format!("content type {:?}", self.content_type)))
+    }
+}
+
+/// What everybody may ask an apiserver.
+const PUBLIC: [&str; 3] = ["/readyz", "/livez", "/healthz"];
+const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+
+fn failure(code: u16, message: &str) -> (u16, String) {
+    let status = serde_json::json!({"kind": "Status", "message": message, "code": code});
+    (code, status.to_string())
+}
+
+/// Leases as an apiserver keeps them: each change has another version, and who changes must know the one before.
+#[derive(Default)]
+struct Leases {
+    objects: BTreeMap<String, Lease>,
+    version: u64,
+}
+
+impl Leases {
+    fn store(&mut self, mut lease: Lease) -> String {
+        self.version += 1;
+        lease.metadata.resource_version = self.version.to_string();
+        let text = serde_json::to_string(&lease).unwrap();
+        self.objects.insert(lease.metadata.name.clone(), lease);
+        text
+    }
+
+    fn answer(&mut self, request: &Request) -> (u16, String) {
+        let name = request.path()[LEASES.len()..].trim_start_matches('/');
+        let sent = || serde_json::from_str::<Lease>(&request.body).unwrap();
+        let known = self.objects.get(name);
+        match (request.method(), known) {
+            ("GET", Some(lease)) => (200, serde_json::to_string(lease).unwrap()),
+            ("GET" | "PUT", None) => failure(404, &format!("leases {name:?} not found")),
+            ("PUT", Some(lease))
+                if sent().metadata.resource_version == lease.metadata.resource_version =>
+            {
+                (200, self.store(sent()))
+            }
+            ("PUT", Some(_)) => failure(409, "the object has been modified"),
+            ("POST", _) if self.objects.contains_key(&sent().metadata.name) => {
+                failure(409, "already exists")
+            }
+            ("POST", _) => (201, self.store(sent())),
+            _ => failure(405, "no such method"),
+        }
+    }
+}
+
+/// A server with answers given beforehand, each by `METHOD /path` (a query may be left out, or cut at a `&`); the closest counts, and
+/// the last one of a kind is kept. Leases it keeps as an apiserver does. What nobody foresaw is not found if it is a question, and else fails.
 #[derive(Clone, Default)]
 pub struct Script {
     answers: Rc<RefCell<VecDeque<(String, u16, String)>>>,
+    leases: Rc<RefCell<Leases>>,
     /// Every request: `METHOD /path BODY`.
     pub asked: Rc<RefCell<Vec<String>>>,
 }
@@ -103,20 +224,44 @@ impl Script {
         self
     }
 
-    fn answer(&self, request: &str) -> (u16, String) {
+    /// Puts a Lease there that this one holds, `NODE/BOOT`; empty: nobody.
+    pub fn held_lease(&self, name: &str, holder: &str) -> &Self {
+        let mut lease = Lease::default();
+        lease.metadata.name = name.into();
+        lease.spec.holder_identity = Some(holder.into());
+        self.leases.borrow_mut().store(lease);
+        self
+    }
+
+    /// A Lease as it is now.
+    pub fn lease(&self, name: &str) -> Option<Lease> {
+        self.leases.borrow().objects.get(name).cloned()
+    }
+
+    fn answer(&self, request: &Request, is_anonymous: bool) -> (u16, String) {
+        if let Some(refusal) = request.refusal(is_anonymous) {
+            return refusal;
+        }
         let mut answers = self.answers.borrow_mut();
-        let fits = |(begin, ..): &(String, u16, String)| request.starts_with(begin.as_str());
-        let Some(at) = answers.iter().position(fits) else {
-            return (
-                404,
-                r#"{"kind":"Status","message":"not found","code":404}"#.into(),
-            );
+        let fits = |(begin, ..): &(String, u16, String)| request.is_for(begin);
+        let fitting = answers.iter().filter(|a| fits(a));
+        let Some(closest) = fitting
+            .map(|(begin, ..)| begin.clone())
+            .max_by_key(String::len)
+        else {
+            return match request.method() {
+                _ if request.path().starts_with(LEASES) => self.leases.borrow_mut().answer(request),
+                "GET" => failure(404, "not found"),
+                _ => failure(501, &format!("nobody foresaw {}", request.head)),
+            };
         };
-        let more = answers.iter().skip(at + 1).any(fits);
-        let (_, status, body) = if more {
-            answers.remove(at).unwrap()
-        } else {
+        let of_its_kind = |(begin, ..): &(String, u16, String)| *begin == closest;
+        let at = answers.iter().position(of_its_kind).unwrap();
+        let is_last = !answers.iter().skip(at + 1).any(of_its_kind);
+        let (_, status, body) = if is_last {
             answers[at].clone()
+        } else {
+            answers.remove(at).unwrap()
         };
         (status, body)
     }
@@ -130,7 +275,8 @@ impl Script {
     pub async fn serve_at(&self, authority: &Authority, address: &str) -> SocketAddr {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        self.accept(listener, server_certificate(authority, address.ip()));
+        let identity = server_certificate(authority, address.ip());
+        self.accept(listener, server_config(authority, identity));
         address
     }
 
@@ -139,52 +285,33 @@ impl Script {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let ended = |params: &mut CertificateParams| params.not_after = long_ago();
-        self.accept(listener, sign_server(authority, address.ip(), ended));
+        let identity = sign_server(authority, address.ip(), ended);
+        self.accept(listener, server_config(authority, identity));
         address
     }
 
-    fn accept(&self, listener: TcpListener, identity: (rcgen::Certificate, KeyPair)) {
-        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server_config(identity)));
+    fn accept(&self, listener: TcpListener, config: rustls::ServerConfig) {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
         let script = self.clone();
         tokio::task::spawn_local(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (acceptor, script) = (acceptor.clone(), script.clone());
                 tokio::task::spawn_local(async move {
                     if let Ok(stream) = acceptor.accept(stream).await {
-                        script.talk(stream).await;
+                        let is_anonymous = stream.get_ref().1.peer_certificates().is_none();
+                        script.talk(stream, is_anonymous).await;
                     }
                 });
             }
         });
     }
 
-    async fn talk(&self, stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin) {
+    async fn talk(&self, stream: impl AsyncRead + AsyncWrite + Unpin, is_anonymous: bool) {
         let mut stream = BufReader::new(stream);
-        loop {
-            let mut head = String::new();
-            let mut length = 0;
-            loop {
-                let mut line = String::new();
-                if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
-                    return;
-                }
-                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
-                    length = value.trim().parse().unwrap();
-                }
-                if line == "\r\n" {
-                    break;
-                }
-                if head.is_empty() {
-                    head = line.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
-                }
-            }
-            let mut body = vec![0; length];
-            stream.read_exact(&mut body).await.unwrap();
-            let request = format!("{head} {}", String::from_utf8(body).unwrap())
-                .trim_end()
-                .to_owned();
-            let (status, text) = self.answer(&request);
-            self.asked.borrow_mut().push(request);
+        while let Some(request) = read_request(&mut stream).await {
+            let (status, text) = self.answer(&request, is_anonymous);
+            let line = format!("{} {}", request.head, request.body);
+            self.asked.borrow_mut().push(line.trim_end().to_owned());
             if status == HANG_UP {
                 return;
             }
@@ -197,6 +324,36 @@ impl Script {
             }
         }
     }
+}
+
+/// None: the client has gone.
+async fn read_request(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Request> {
+    let mut head = String::new();
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return None;
+        }
+        let line = line.trim_end();
+        if line.is_empty() {
+            break;
+        }
+        match line.split_once(": ") {
+            _ if head.is_empty() => head = line.trim_end_matches(" HTTP/1.1").to_owned(),
+            Some((name, value)) => _ = headers.insert(name.to_ascii_lowercase(), value.to_owned()),
+            None => {}
+        }
+    }
+    let mut header = |name: &str| headers.remove(name).unwrap_or_default();
+    let length = header("content-length").parse().unwrap_or(0);
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).await.ok()?;
+    Some(Request {
+        head,
+        content_type: header("content-type"),
+        body: String::from_utf8(body).unwrap(),
+    })
 }
 
 /// Runs a test on one thread, as the agent runs.

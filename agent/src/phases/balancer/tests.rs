@@ -12,14 +12,8 @@ fn machine(keepalived_state: &str) -> FakeMachine {
     machine.file("/run/haproxy/here", "");
     machine
         .systemd
-        .units
-        .borrow_mut()
-        .insert(haproxy::UNIT.into(), "inactive".into());
-    machine
-        .systemd
-        .units
-        .borrow_mut()
-        .insert(keepalived::UNIT.into(), keepalived_state.into());
+        .unit(haproxy::UNIT, "inactive")
+        .unit(keepalived::UNIT, keepalived_state);
     machine
 }
 
@@ -134,7 +128,7 @@ async fn other_apiservers_reload_haproxy_alone_and_are_remembered() {
 #[tokio::test]
 async fn a_unit_that_systemd_does_not_know_needs_a_person() {
     let machine = machine("active");
-    machine.systemd.units.borrow_mut().remove(haproxy::UNIT);
+    machine.systemd.forget_unit(haproxy::UNIT);
     let error = run(&machine.cx).await.unwrap_err();
     assert!(error.is::<NeedsAPerson>(), "{error:#}");
     assert!(error.to_string().contains("haproxy.service"));
@@ -143,11 +137,7 @@ async fn a_unit_that_systemd_does_not_know_needs_a_person() {
 #[tokio::test]
 async fn a_failed_unit_is_forgiven_first() {
     let machine = machine("active");
-    machine
-        .systemd
-        .units
-        .borrow_mut()
-        .insert(haproxy::UNIT.into(), "failed".into());
+    machine.systemd.unit(haproxy::UNIT, "failed");
     with_haproxy(&machine, run(&machine.cx)).await.unwrap();
     assert_eq!(
         machine.orders()[..2],

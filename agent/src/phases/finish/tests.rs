@@ -1,15 +1,16 @@
 use ha_kube::Identity;
 
 use super::*;
-use crate::kube::pki;
+use crate::kube::pki_file;
 use crate::kube::testing::{Authority, node_identity, run_local, test_authority};
 use crate::testing::{self, FakeMachine};
 
 /// A worker that has joined: its kubelet has a certificate of its own.
 fn joined(ca: &Authority) -> (FakeMachine, Identity) {
     let machine = testing::fake_machine(testing::worker());
+    machine.systemd.unit(KUBELET, "active");
     let first = node_identity(ca, "node4");
-    machine.file(&pki("ca.crt"), ca.cert());
+    machine.file(&pki_file("ca.crt"), ca.cert());
     machine.file(paths::IDENTITY_CERT, &first.cert);
     machine.file(paths::IDENTITY_KEY, first.key.expose());
     let conf = kubeconfig::render_embedded("https://10.77.0.30:6444", ca.cert(), &first);
@@ -80,9 +81,9 @@ fn hooks_run_once_and_again_only_after_a_failure() {
         let failed = Err(anyhow::anyhow!("exit code 1"));
         machine
             .commands
-            .answers
-            .borrow_mut()
-            .push_back(("/bin/sh -c echo".into(), failed));
+            .answer("/bin/sh -c echo", failed)
+            .succeed("/bin/sh -c true")
+            .succeed("/bin/sh -c echo x");
         assert!(super::run(&machine.cx).await.is_err());
         assert!(
             machine.cx.sys.files.exists(paths::IDENTITY_KEY),

@@ -1,6 +1,6 @@
 use super::*;
 use crate::kube::testing::{Authority, Script, run_local, test_authority};
-use crate::kube::{KUBELET_CONF, KUBELET_PEM, pki};
+use crate::kube::{KUBELET_CONF, KUBELET_PEM, pki_file};
 use crate::testing::{self, FakeMachine};
 
 const OWN_ETCD: &str = "- --initial-cluster=node1=https://10.77.0.11:2380\n";
@@ -14,8 +14,11 @@ fn founder(net: u8, ca: &Authority) -> FakeMachine {
     node.address = node.control_planes[0].address;
     node.endpoint.vip = [127, net, 0, 30].into();
     let machine = testing::fake_machine(node);
-    machine.file(&pki("ca.crt"), ca.cert());
-    machine.file(&pki("ca.key"), ca.key().expose());
+    machine.file(&pki_file("ca.crt"), ca.cert());
+    machine.file(&pki_file("ca.key"), ca.key().expose());
+    machine
+        .commands
+        .succeed("kubeadm init --skip-token-print --config");
     machine
 }
 
@@ -131,13 +134,35 @@ fn an_init_of_its_own_is_resumed_whoever_answers() {
             "127.107.0.30:6444",
         )
         .await;
-        machine.file(&manifest("etcd"), OWN_ETCD);
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
         assert!(
             needed(&machine.cx).await.unwrap(),
             "its apiserver does not answer"
         );
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
         assert!(ran_kubeadm(&machine));
+    });
+}
+
+#[test]
+fn the_token_that_kubeadm_insists_on_is_deleted() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(113, &ca);
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
+        let api = Script::default();
+        serve(&api, &ca, "127.113.0.30:6444").await;
+        assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
+        let config = machine.commands.configs.take().remove(0).text;
+        let json: serde_json::Value = config.split("---\n").next().unwrap().parse().unwrap();
+        let token = json["bootstrapTokens"][0]["token"].as_str().unwrap();
+        let secret = format!("bootstrap-token-{}", token.split('.').next().unwrap());
+        assert_eq!(
+            api.asked("DELETE"),
+            [format!(
+                "DELETE /api/v1/namespaces/kube-system/secrets/{secret}"
+            )]
+        );
     });
 }
 
@@ -153,7 +178,7 @@ fn a_join_that_was_interrupted_is_no_init() {
         )
         .await;
         machine.file(
-            &manifest("etcd"),
+            &pod_manifest("etcd"),
             "- --initial-cluster=a=b,c=d\n- --initial-cluster-state=existing\n",
         );
         assert_eq!(
@@ -168,7 +193,7 @@ fn it_is_complete_with_its_last_addon() {
     run_local(async {
         let ca = test_authority("kubernetes");
         let machine = founder(109, &ca);
-        machine.file(&manifest("etcd"), OWN_ETCD);
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
         let script = Script::default();
         let marked = r#"{"metadata":{"name":"node1","labels":{"node-role.kubernetes.io/control-plane":""}}}"#;
         let coredns = "GET /apis/apps/v1/namespaces/kube-system/deployments/coredns";

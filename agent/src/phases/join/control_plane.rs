@@ -5,28 +5,28 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
-use tokio::sync::Notify;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::resume::{
-    EtcdStep, JoinFacts, JoinPlan, membership_in_list, remaining_steps, stale_members,
+    EtcdStep, JoinFacts, JoinPlan, Membership, membership_in_list, remaining_steps, stale_members,
 };
 use super::{ConfigFile, has_kubelet_state, is_registered, kubeadm_config, start_known_kubelet};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
 use crate::kube::lock::{self, HeldLease};
-use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, manifest, pki};
+use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, pki_file, pod_manifest};
 use crate::phases::kubeadm;
 use crate::render::kubeadm::EffectiveSettings;
 use crate::sys::net;
 
 /// Held by the one control plane that joins etcd.
 const LEASE: &str = "ha-agent-etcd-join";
-/// kubeadm prints this when its member votes.
-const PROMOTED: &str = "Waiting for the new etcd member to join the cluster";
 /// The own apiserver answers in a millisecond or not at all.
 const OWN_API: Duration = Duration::from_secs(1);
+/// Each look at the member list while kubeadm joins etcd: the next node waits for what it says. While etcd grows it may be
+/// without a quorum for a moment; asking anew is quicker than waiting.
+const MEMBERS_WITHIN: Duration = Duration::from_secs(1);
 /// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
 const ETCD_GONE_WITHIN_MS: u64 = 45_000;
 const LOOK: Duration = Duration::from_millis(200);
@@ -76,7 +76,7 @@ pub async fn join_control_plane(cx: &Context) -> Result<()> {
     match plan.etcd {
         EtcdStep::Join => join_etcd_under_lease(cx).await,
         EtcdStep::Leave if plan.components => {
-            run_components(cx, &["check-etcd", "etcd-join"], &|_| ()).await
+            run_components(cx, &["check-etcd", "etcd-join"]).await
         }
         EtcdStep::Leave => Ok(()),
     }
@@ -107,10 +107,10 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
                 "kube-controller-manager",
                 "kube-scheduler",
             ]
-            .map(manifest),
+            .map(pod_manifest),
         ),
         etcd: files.exists(&format!("{}/member", settings.etcd_data))
-            && files.exists(&manifest("etcd")),
+            && files.exists(&pod_manifest("etcd")),
         member: membership_in_list(&members, &cx.node.name, cx.node.address),
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
@@ -127,7 +127,7 @@ fn certificate_files() -> Vec<String> {
         "apiserver-etcd-client.crt",
     ];
     let mut files = vec![ADMIN_CONF.to_owned()];
-    files.extend(certificates.map(pki));
+    files.extend(certificates.map(pki_file));
     files.extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
     files
 }
@@ -153,7 +153,7 @@ async fn prepare_node(cx: &Context) -> Result<()> {
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
     cx.sys.files.make_dir(STATIC_PODS)?;
     let config = kubeadm_config(cx, PREPARE_RUN, &skip);
-    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config, &|_| ()).await
+    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 
 /// kubeadm refuses to join under the name of a node that is Ready. On a disk without a kubelet's certificate it can only
@@ -170,20 +170,16 @@ async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
 /// The lock is let go when the member votes; kubeadm goes on meanwhile with its components.
 async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
     let held = lock::acquire_lease(cx, kube::as_admin(cx)?, LEASE, Phase::Join).await?;
-    let promoted = Notify::new();
-    let seen = |line: &str| {
-        if line.contains(PROMOTED) {
-            promoted.notify_one();
-        }
-    };
-    let work = async {
-        clean_up(cx).await?;
-        run_components(cx, &[], &seen).await
-    };
+    // What was left over of this node's own member votes too: it must be gone before anybody looks.
+    if let Err(error) = held.while_held(clean_up(cx)).await {
+        held.release().await;
+        return Err(error);
+    }
+    let work = run_components(cx, &[]);
     tokio::pin!(work);
     let ended = tokio::select! {
         ended = &mut work => Some(ended),
-        () = held.while_held(promoted.notified()) => None,
+        () = held.while_held(wait_until_member_votes(cx)) => None,
     };
     match ended {
         Some(ended) => {
@@ -194,16 +190,34 @@ async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
     }
 }
 
+/// Until etcd's quorum says that this node's member votes.
+async fn wait_until_member_votes(cx: &Context) {
+    loop {
+        cx.sys.clock.sleep(LOOK).await;
+        match own_membership(cx).await {
+            Ok(Membership::Voter) => return,
+            Ok(_) => {}
+            Err(error) => debug!("etcd's member list: {error:#}"),
+        }
+    }
+}
+
+async fn own_membership(cx: &Context) -> Result<Membership> {
+    let members = etcd_client(cx)?.within(MEMBERS_WITHIN).members().await?;
+    let me = &cx.node;
+    Ok(membership_in_list(&members, &me.name, me.address))
+}
+
 async fn let_go_beside(held: HeldLease<'_>, work: impl Future<Output = Result<()>>) -> Result<()> {
     info!("this node's etcd member votes");
     tokio::join!(held.release(), work).1
 }
 
 /// kubeadm with the phases that come once the kubelet runs.
-async fn run_components(cx: &Context, also_skip: &[&str], line: &dyn Fn(&str)) -> Result<()> {
+async fn run_components(cx: &Context, also_skip: &[&str]) -> Result<()> {
     let skip: Vec<&str> = NOT_AFTER.iter().chain(also_skip).copied().collect();
     let config = kubeadm_config(cx, COMPONENTS_RUN, &skip);
-    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config, line).await
+    kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 
 /// Removes what interrupted joins left in the member list and, of this node's own, on its disk.
@@ -225,7 +239,7 @@ async fn clean_up(cx: &Context) -> Result<()> {
             .await
             .with_context(|| format!("etcd member {} cannot be removed", member.label()))?;
     }
-    cx.sys.files.clear(&manifest("etcd"))?;
+    cx.sys.files.clear(&pod_manifest("etcd"))?;
     wait_for_own_etcd_to_end(cx).await;
     cx.sys
         .files

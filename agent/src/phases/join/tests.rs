@@ -2,12 +2,12 @@ use ha_wire::node::NodeFile;
 
 use super::*;
 use crate::kube::testing::{Script, node_identity, run_local, test_authority};
-use crate::kube::{ADMIN_CONF, manifest, pki};
-use crate::sys::Output;
+use crate::kube::{ADMIN_CONF, pki_file, pod_manifest};
 use crate::testing::{self, FakeMachine};
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
-const FREE: &str = r#"{"metadata":{"name":"ha-agent-etcd-join","resourceVersion":"1"},"spec":{"holderIdentity":""}}"#;
+const LEASE: &str = "ha-agent-etcd-join";
+const JOIN: &str = "kubeadm join --config";
 const MARKED: &str =
     r#"{"metadata":{"name":"node2","labels":{"node-role.kubernetes.io/control-plane":""}}}"#;
 
@@ -27,8 +27,8 @@ async fn stage(mut node: NodeFile, net: u8) -> Stage {
     let (ca, etcd_ca) = (test_authority("kubernetes"), test_authority("etcd-ca"));
     let machine = testing::fake_machine(node);
     for (name, ca) in [("ca", &ca), ("etcd/ca", &etcd_ca)] {
-        machine.file(&pki(&format!("{name}.crt")), ca.cert());
-        machine.file(&pki(&format!("{name}.key")), ca.key().expose());
+        machine.file(&pki_file(&format!("{name}.crt")), ca.cert());
+        machine.file(&pki_file(&format!("{name}.key")), ca.key().expose());
     }
     let me = node_identity(&ca, "node2");
     machine.file(paths::IDENTITY_CERT, &me.cert);
@@ -37,6 +37,8 @@ async fn stage(mut node: NodeFile, net: u8) -> Stage {
     api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
     etcd.serve_at(&etcd_ca, &format!("127.{net}.0.11:2379"))
         .await;
+    machine.commands.succeed(JOIN);
+    machine.systemd.unit(KUBELET, "inactive");
     Stage { machine, api, etcd }
 }
 
@@ -66,10 +68,25 @@ impl Stage {
         self
     }
 
-    fn free_lease(&self) {
-        self.api
-            .on(&format!("GET {LEASES}"), 200, FREE)
-            .on(&format!("PUT {LEASES}"), 200, FREE);
+    fn lease_holder(&self) -> Option<String> {
+        self.api.lease(LEASE)?.spec.holder_identity
+    }
+
+    /// Who held the lease after each change of hands.
+    fn lease_story(&self) -> Vec<String> {
+        let asked = self.api.asked.borrow();
+        let changes = asked
+            .iter()
+            .filter(|r| r.starts_with("P") && r.contains(LEASES));
+        let holder = |request: &String| -> Option<String> {
+            let (_, body) = request.split_once(" {")?;
+            let lease: serde_json::Value = serde_json::from_str(&format!("{{{body}")).ok()?;
+            let holder = lease["spec"]["holderIdentity"].as_str()?;
+            Some(holder.split('/').next()?.to_owned())
+        };
+        let mut story: Vec<String> = changes.filter_map(holder).collect();
+        story.dedup();
+        story
     }
 
     /// A kubelet and certificates as kubeadm leaves them.
@@ -84,7 +101,7 @@ impl Stage {
         ];
         names
             .iter()
-            .for_each(|n| self.machine.file(&pki(&format!("{n}.crt")), ""));
+            .for_each(|n| self.machine.file(&pki_file(&format!("{n}.crt")), ""));
         [
             ADMIN_CONF,
             "/etc/kubernetes/controller-manager.conf",
@@ -98,11 +115,7 @@ impl Stage {
         [KUBELET_CONFIG, KUBELET_CONF, KUBELET_PEM]
             .iter()
             .for_each(|n| self.machine.file(n, ""));
-        self.machine
-            .systemd
-            .units
-            .borrow_mut()
-            .insert(KUBELET.into(), "active".into());
+        self.machine.systemd.unit(KUBELET, "active");
     }
 
     fn etcd_here(&self) {
@@ -114,7 +127,7 @@ impl Stage {
             "kube-scheduler",
         ]
         .iter()
-        .for_each(|n| self.machine.file(&manifest(n), ""));
+        .for_each(|n| self.machine.file(&pod_manifest(n), ""));
     }
 
     fn kubeadm_runs(&self) -> usize {
@@ -126,37 +139,17 @@ impl Stage {
     }
 }
 
-fn promoted() -> Result<Output> {
-    let stdout =
-        "[etcd] Waiting for the new etcd member to join the cluster. This can take up to 40s\n"
-            .into();
-    Ok(Output { stdout })
-}
-
 #[test]
 fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
     run_local(async {
         let stage = stage(testing::control_plane(), 121).await;
-        stage.members(&[("1", "node1", 11, false)]).free_lease();
+        stage.members(&[("1", "node1", 11, false)]);
         assert!(needed(&stage.machine.cx).await.unwrap());
-        stage
-            .machine
-            .commands
-            .answers
-            .borrow_mut()
-            .push_back(("kubeadm join".into(), Ok(Output::default())));
-        stage
-            .machine
-            .commands
-            .answers
-            .borrow_mut()
-            .push_back(("kubeadm join".into(), promoted()));
         super::run(&stage.machine.cx).await.unwrap();
         assert_eq!(stage.kubeadm_runs(), 2);
         let read = stage.machine.commands.configs.take();
         assert_eq!(read, config_files(&stage.machine.cx));
-        let puts = stage.api.asked(&format!("PUT {LEASES}"));
-        assert!(puts[0].contains(r#""holderIdentity":"node2/"#), "{puts:?}");
+        assert_eq!(stage.lease_story(), ["node2", ""], "held, and let go");
         assert!(
             stage
                 .etcd
@@ -181,13 +174,11 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
 fn a_made_anew_control_plane_removes_what_it_was_before() {
     run_local(async {
         let stage = stage(testing::control_plane(), 122).await;
-        stage
-            .members(&[
-                ("1", "node1", 11, false),
-                ("2", "node2", 12, false),
-                ("3", "", 13, true),
-            ])
-            .free_lease();
+        stage.members(&[
+            ("1", "node1", 11, false),
+            ("2", "node2", 12, false),
+            ("3", "", 13, true),
+        ]);
         stage.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
         stage.api.on("GET /api/v1/nodes/node2", 200, MARKED).on(
             "DELETE /api/v1/nodes/node2",
@@ -212,9 +203,7 @@ fn a_made_anew_control_plane_removes_what_it_was_before() {
 fn a_learner_that_never_started_is_removed_and_joins_anew() {
     run_local(async {
         let stage = stage(testing::control_plane(), 123).await;
-        stage
-            .members(&[("1", "node1", 11, false), ("2", "", 12, true)])
-            .free_lease();
+        stage.members(&[("1", "node1", 11, false), ("2", "", 12, true)]);
         stage.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
         stage.api.on(
             "GET /api/v1/nodes/node2",
@@ -272,13 +261,7 @@ fn a_voter_goes_on_without_the_lease() {
 fn a_failed_join_lets_the_lease_go() {
     run_local(async {
         let stage = stage(testing::control_plane(), 125).await;
-        stage.members(&[("1", "node1", 11, false)]).free_lease();
-        stage
-            .machine
-            .commands
-            .answers
-            .borrow_mut()
-            .push_back(("kubeadm join".into(), Ok(Output::default())));
+        stage.members(&[("1", "node1", 11, false)]);
         let failed = crate::sys::CommandFailed {
             command: "kubeadm join".into(),
             outcome: "exit code 1".into(),
@@ -287,15 +270,65 @@ fn a_failed_join_lets_the_lease_go() {
         stage
             .machine
             .commands
-            .answers
-            .borrow_mut()
-            .push_back(("kubeadm join".into(), Err(failed.into())));
+            .answer(JOIN, Ok(crate::sys::Output::default()))
+            .answer(JOIN, Err(failed.into()));
         let error = super::run(&stage.machine.cx).await.unwrap_err();
         assert_eq!(error.to_string(), "kubeadm join: exit code 1: etcd: no");
+        assert_eq!(stage.lease_story(), ["node2", ""]);
+        assert_eq!(stage.lease_holder().as_deref(), Some(""));
+    });
+}
+
+#[test]
+fn an_old_member_that_cannot_be_removed_lets_the_lease_go_too() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 130).await;
+        stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+        stage.etcd.on("POST /v3/cluster/member/remove", 503, "{}");
+        let error = super::run(&stage.machine.cx).await.unwrap_err();
         assert!(
-            stage.api.asked(&format!("GET {LEASES}")).len() >= 2,
-            "looked once to take it and once to let it go"
+            error.to_string().contains("node2 cannot be removed"),
+            "{error:#}"
         );
+        assert_eq!(stage.lease_story(), ["node2", ""]);
+        assert_eq!(stage.kubeadm_runs(), 1, "kubeadm never came to etcd");
+    });
+}
+
+/// The next control plane's turn comes while this one's components start.
+#[test]
+fn the_lease_is_let_go_when_the_member_votes() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 129).await;
+        let first = ("1", "node1", 11, false);
+        // The plan, the clean-up, three looks while kubeadm runs; the last answer is kept.
+        for members in [
+            &[first][..],
+            &[first],
+            &[first],
+            &[first, ("2", "", 12, true)],
+        ] {
+            stage.members(members);
+        }
+        stage.members(&[first, ("2", "node2", 12, true)]);
+        stage.members(&[first, ("2", "node2", 12, false)]);
+        stage.machine.commands.lasts(JOIN).notify_one();
+        let components = stage.machine.commands.lasts(JOIN);
+        let let_go = async {
+            while stage.lease_story() != ["node2", ""] {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(stage.lease_holder().as_deref(), Some(""));
+            let looks = stage.etcd.asked("POST /v3/cluster/member/list").len();
+            assert!(looks >= 6, "a learner does not vote: {looks}");
+            components.notify_one();
+        };
+        let both = async { tokio::join!(super::run(&stage.machine.cx), let_go).0 };
+        let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+        ended
+            .expect("the lease is held for as long as kubeadm runs")
+            .unwrap();
+        assert_eq!(stage.kubeadm_runs(), 2);
     });
 }
 
@@ -323,12 +356,7 @@ fn a_workers_kubelet_that_was_set_up_is_only_started() {
     run_local(async {
         let stage = stage(testing::worker(), 127).await;
         stage.kubelet();
-        stage
-            .machine
-            .systemd
-            .units
-            .borrow_mut()
-            .insert(KUBELET.into(), "failed".into());
+        stage.machine.systemd.unit(KUBELET, "failed");
         stage.api.on("GET /api/v1/nodes/node4", 200, "{}");
         super::run(&stage.machine.cx).await.unwrap();
         assert_eq!(

@@ -86,19 +86,19 @@ pub async fn ensure_installed(
         release = installed_release(&client).await?;
     }
     if release.is_some() {
-        return upgrade(cx, version).await;
+        return upgrade_release(cx, version).await;
     }
     let Err(error) = run_cilium(cx, "install", version).await else {
         return Ok(());
     };
     // Whatever the CLI says of it: a release that is there now is mended or confirmed by an upgrade.
     match installed_release(&client).await {
-        Ok(Some(Release::Deployed | Release::Failed)) => upgrade(cx, version).await,
+        Ok(Some(Release::Deployed | Release::Failed)) => upgrade_release(cx, version).await,
         _ => Err(error).context("cilium install"),
     }
 }
 
-async fn upgrade(cx: &Context, version: &str) -> Result<()> {
+async fn upgrade_release(cx: &Context, version: &str) -> Result<()> {
     run_cilium(cx, "upgrade", version)
         .await
         .context("cilium upgrade")

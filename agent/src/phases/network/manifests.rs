@@ -6,9 +6,11 @@ use anyhow::{Context as _, Result};
 use ha_wire::paths::MANIFESTS_DIR;
 use ha_wire::phase::Phase;
 
+use crate::backoff::spread_pause;
 use crate::context::Context;
 use crate::kube::ADMIN_CONF;
 use crate::sys::Cmd;
+use crate::sys::random::random_fraction;
 
 /// A manifest of a few hundred objects over a busy API.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -29,7 +31,8 @@ pub async fn ensure_applied(cx: &Context, sources: &[String]) -> Result<()> {
                 &format!("{source} to be applied"),
                 &format!("{error:#}"),
             );
-            cx.sys.clock.sleep(PAUSE).await;
+            let pause = spread_pause(PAUSE, random_fraction());
+            cx.sys.clock.sleep(pause).await;
             tried += 1;
         }
     }

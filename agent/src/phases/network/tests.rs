@@ -2,29 +2,33 @@ use ha_wire::node::NodeFile;
 use serde_json::{Map, json};
 
 use super::*;
-use crate::kube::pki;
+use crate::kube::pki_file;
 use crate::kube::testing::{Script, node_identity, run_local, test_authority};
-use crate::sys::{CommandFailed, Output};
+use crate::sys::CommandFailed;
 use crate::testing::{self, FakeMachine};
 
 const READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
 const NOT_READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"False","message":"cni plugin not initialized"}]}}"#;
 const SECRETS: &str = "GET /api/v1/namespaces/kube-system/secrets";
-const FREE: &str = r#"{"metadata":{"name":"ha-agent-network","resourceVersion":"1"},"spec":{}}"#;
+const INSTALL: &str = "cilium install --version 1.18.1 --values";
+const UPGRADE: &str = "cilium upgrade --version 1.18.1 --values";
+const STATUS: &str = "cilium status --wait --wait-duration 5m --interactive=false";
 
 async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
     node.endpoint.vip = [127, net, 0, 30].into();
     node.cni = cni;
     let ca = test_authority("kubernetes");
     let machine = testing::fake_machine(node);
-    machine.file(&pki("ca.crt"), ca.cert());
-    machine.file(&pki("ca.key"), ca.key().expose());
+    if matches!(machine.cx.node.cni, Cni::Cilium { .. }) {
+        let cilium = &machine.commands;
+        cilium.succeed(INSTALL).succeed(UPGRADE).succeed(STATUS);
+    }
+    machine.file(&pki_file("ca.crt"), ca.cert());
+    machine.file(&pki_file("ca.key"), ca.key().expose());
     let me = node_identity(&ca, "n");
     machine.file(ha_wire::paths::IDENTITY_CERT, &me.cert);
     machine.file(ha_wire::paths::IDENTITY_KEY, me.key.expose());
     let api = Script::default();
-    api.on("GET /apis/coordination", 200, FREE)
-        .on("PUT /apis/coordination", 200, FREE);
     api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
     (machine, api)
 }
@@ -106,11 +110,7 @@ fn an_install_that_finds_a_release_becomes_an_upgrade_whatever_the_cli_says() {
             outcome: "exit code 1".into(),
             tail,
         };
-        machine
-            .commands
-            .answers
-            .borrow_mut()
-            .push_back(("cilium install".into(), Err(failed.into())));
+        machine.commands.answer(INSTALL, Err(failed.into()));
         super::run(&machine.cx).await.unwrap();
         assert_eq!(
             programs(&machine)[..2],
@@ -144,11 +144,9 @@ fn manifests_are_applied_in_order_until_they_are_there() {
         let (machine, api) = stage(testing::founder(), Cni::Manifests { sources }, 145).await;
         api.on("GET /api/v1/nodes/node1", 200, READY);
         let failed = Err(anyhow::anyhow!("no matches for kind"));
-        machine
-            .commands
-            .answers
-            .borrow_mut()
-            .push_back(("kubectl apply".into(), failed));
+        machine.commands.answer("kubectl apply", failed).succeed(
+            "kubectl apply --server-side --force-conflicts --field-manager=ha-agent --filename",
+        );
         super::run(&machine.cx).await.unwrap();
         let files: Vec<String> = machine
             .orders()
@@ -180,11 +178,6 @@ fn a_worker_installs_nothing() {
         api.on("GET /api/v1/nodes/node4", 200, NOT_READY)
             .on("GET /api/v1/nodes/node4", 200, READY);
         assert!(needed(&machine.cx).await.unwrap());
-        machine
-            .commands
-            .answers
-            .borrow_mut()
-            .push_back(("".into(), Ok(Output::default())));
         super::run(&machine.cx).await.unwrap();
         assert_eq!(machine.orders(), Vec::<String>::new());
     });

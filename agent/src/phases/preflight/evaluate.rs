@@ -15,6 +15,9 @@ const DISK_LEAST_KIB: u64 = 2 << 20;
 /// Below this it works, but not for long.
 const DISK_GOOD_KIB: u64 = 6 << 20;
 
+/// What to do about a node whose Ignition config is too old to join with.
+const REMAKE: &str = "run `ha-host launch` again: it re-makes this node";
+
 /// Every check, in the order in which a person would look.
 pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
     let mut all = vec![
@@ -78,7 +81,7 @@ fn check_identity(facts: &MachineFacts) -> Check {
             check.with(
                 Verdict::Fail,
                 reason,
-                "check the clock; if it is right, run `ha-host launch` again: it makes a node anew that did not join in time",
+                &format!("check the clock; if it is right, {REMAKE}"),
             )
         }
     }
@@ -139,7 +142,7 @@ fn check_ca(facts: &MachineFacts) -> Check {
     check.with(
         Verdict::Fail,
         reason,
-        "the node's Ignition config brings it: run `ha-host render` again, and make this machine anew from its config",
+        "the node's Ignition config brings it: make the machine anew",
     )
 }
 

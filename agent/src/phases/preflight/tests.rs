@@ -14,10 +14,14 @@ fn machine() -> FakeMachine {
     machine.file("/var/lib/here", "");
     machine.file("/proc/sys/net/ipv4/ip_forward", "0\n");
     machine.file("/proc/sys/fs/inotify/max_user_instances", "128\n");
-    let mut units = machine.systemd.units.borrow_mut();
-    units.insert("kubelet.service".into(), "inactive".into());
-    units.insert("containerd.service".into(), "inactive".into());
-    drop(units);
+    machine
+        .systemd
+        .unit("kubelet.service", "inactive")
+        .unit("containerd.service", "inactive");
+    machine
+        .commands
+        .succeed("modprobe br_netfilter")
+        .succeed("modprobe overlay");
     machine
 }
 

@@ -9,13 +9,22 @@ use std::net::IpAddr;
 
 use ha_wire::node::{NodeFile, Peer};
 
-/// Control planes that this agent has seen in the cluster.
-#[derive(Debug, Clone, Default)]
+/// Control planes that were seen in the cluster.
+#[derive(Debug, Clone)]
 pub struct SeenControlPlanes {
     seen: BTreeSet<String>,
 }
 
 impl SeenControlPlanes {
+    /// For an agent that begins: what its load balancer has beyond the node file can only have come from the cluster.
+    pub fn begin(backends: &[Peer], me: &NodeFile) -> Self {
+        let is_told = |p: &Peer| me.control_planes.iter().any(|told| told.name == p.name);
+        let seen = backends.iter().filter(|p| !is_told(p));
+        Self {
+            seen: seen.map(|p| p.name.clone()).collect(),
+        }
+    }
+
     /// The backends from now on, in a stable order: as they are, then newcomers by name.
     pub fn wanted(
         &mut self,
@@ -67,123 +76,4 @@ fn with_current_address(peer: &Peer, nodes: &[Peer]) -> Peer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    fn peers(hosts: &[u8]) -> Vec<Peer> {
-        hosts
-            .iter()
-            .map(|h| Peer {
-                name: format!("node{}", h - 10),
-                address: [10, 77, 0, *h].into(),
-            })
-            .collect()
-    }
-
-    fn endpoints(hosts: &[u8]) -> Vec<String> {
-        hosts.iter().map(|h| format!("10.77.0.{h}")).collect()
-    }
-
-    /// What it is about; seen before, backends, nodes, endpoints; backends then.
-    type Case = (
-        &'static str,
-        &'static [u8],
-        &'static [u8],
-        &'static [u8],
-        &'static [u8],
-        &'static [u8],
-    );
-
-    #[test]
-    fn the_balancer_follows_the_cluster() {
-        let me = testing::control_plane();
-        let cases: [Case; 8] = [
-            (
-                "all is as wished",
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12, 13],
-            ),
-            (
-                "one is down",
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12],
-                &[11, 12, 13],
-            ),
-            (
-                "one is yet to join",
-                &[],
-                &[11, 12, 13],
-                &[11, 12],
-                &[11, 12],
-                &[11, 12, 13],
-            ),
-            (
-                "one came",
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12, 13, 14],
-                &[11, 12, 13],
-                &[11, 12, 13, 14],
-            ),
-            (
-                "one left",
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12],
-                &[11, 12],
-                &[11, 12],
-            ),
-            (
-                "its node is gone, it still answers",
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 12],
-                &[11, 12, 13],
-                &[11, 12, 13],
-            ),
-            (
-                "the API knows nobody",
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[],
-                &[],
-                &[11, 12, 13],
-            ),
-            (
-                "this node is never taken out",
-                &[11, 12, 13],
-                &[11, 12, 13],
-                &[11, 13],
-                &[11, 13],
-                &[11, 12, 13],
-            ),
-        ];
-        for (what, seen, now, nodes, answers, expected) in cases {
-            let mut known = SeenControlPlanes {
-                seen: peers(seen).into_iter().map(|p| p.name).collect(),
-            };
-            let wanted = known.wanted(&peers(now), &peers(nodes), &endpoints(answers), &me);
-            assert_eq!(wanted, peers(expected), "{what}");
-        }
-    }
-
-    #[test]
-    fn a_new_address_under_an_old_name_replaces() {
-        let mut known = SeenControlPlanes::default();
-        let mut nodes = peers(&[11, 12, 13]);
-        nodes[2].address = [10, 77, 0, 99].into();
-        let wanted = known.wanted(
-            &peers(&[11, 12, 13]),
-            &nodes,
-            &[],
-            &testing::control_plane(),
-        );
-        assert_eq!(wanted, nodes);
-    }
-}
+mod tests;

@@ -1,9 +1,6 @@
 //! Moves one CoreDNS pod when all of them run on one node. kubeadm makes them while there is only one node to run on, and
 //! nothing in Kubernetes moves them later: without that node no name would be resolved for minutes.
 
-use std::convert::Infallible;
-use std::time::Duration;
-
 use anyhow::Result;
 use ha_wire::node::NodeFile;
 use tracing::{info, warn};
@@ -17,67 +14,81 @@ use ha_kube::objects::{Node, Pod};
 
 /// Held by the one control plane that moves a pod.
 const LEASE: &str = "ha-agent-dns";
-/// Between two looks, until the pods are spread.
-const EVERY: Duration = Duration::from_secs(5);
 /// A node that became Ready is open to the scheduler a little later, when its taints are gone.
 const OPEN_AFTER_MS: u64 = 10_000;
 
-/// Looks until the pods are spread or this agent has moved one; does nothing from then on.
-pub async fn spread_pods(cx: &Context) -> Infallible {
-    if is_looked_after(&cx.node) {
-        look_until_spread(cx).await;
+/// The way to pods that are spread: a part of each steady look, until they are or this agent has moved one.
+#[derive(Debug)]
+pub struct PodSpread<'a> {
+    cx: &'a Context,
+    candidate: Option<Candidate<'a>>,
+    /// Nothing is left to do.
+    done: bool,
+    /// The last look's error, told once.
+    told: String,
+}
+
+impl<'a> PodSpread<'a> {
+    /// Nothing is looked at yet.
+    pub fn begin(cx: &'a Context) -> Self {
+        Self {
+            cx,
+            candidate: None,
+            done: !is_looked_after(&cx.node),
+            told: String::new(),
+        }
     }
-    std::future::pending().await
+
+    /// One look, as long as something is left to do. Whatever it finds is no fault of this node.
+    pub async fn advance(&mut self) {
+        if self.done {
+            return;
+        }
+        match self.move_if_needed().await {
+            Ok(done) => {
+                self.done = done;
+                self.told.clear();
+            }
+            Err(error) => {
+                let error = format!("{error:#}");
+                if error != self.told {
+                    warn!("CoreDNS: {error}");
+                }
+                self.told = error;
+            }
+        }
+    }
+
+    /// True once nothing is left to do. It never waits: the host would take this node for one that is not done.
+    async fn move_if_needed(&mut self) -> Result<bool> {
+        let client = kube::as_admin(self.cx)?;
+        let pods = client.dns_pods().await?;
+        if are_spread(&pods) {
+            return Ok(true);
+        }
+        if pod_to_move(&pods, &client.nodes().await?, self.cx.sys.clock.now_ms()).is_none() {
+            return Ok(false);
+        }
+        let candidate = match &mut self.candidate {
+            Some(candidate) => candidate,
+            None => self.candidate.insert(Candidate::new(self.cx, LEASE)?),
+        };
+        match candidate.attempt(&client).await {
+            Ok(Attempt::HeldBy(_)) => Ok(false),
+            Err(e) if e.is_conflict() => Ok(false),
+            Err(e) => Err(e.into()),
+            Ok(Attempt::Acquired(held)) => {
+                let moved = held.while_held(move_one(self.cx, &client)).await;
+                held.release().await;
+                moved
+            }
+        }
+    }
 }
 
 /// Any control plane may have to: the founder may be dead by then.
 fn is_looked_after(node: &NodeFile) -> bool {
     node.is_control_plane() && EffectiveSettings::new(node).has_dns
-}
-
-async fn look_until_spread(cx: &Context) {
-    let mut candidate = None;
-    let mut told = String::new();
-    loop {
-        match look(cx, &mut candidate).await {
-            Ok(true) => return,
-            Ok(false) => told.clear(),
-            Err(error) => {
-                let error = format!("{error:#}");
-                if error != told {
-                    warn!("CoreDNS: {error}");
-                }
-                told = error;
-            }
-        }
-        cx.sys.clock.sleep(EVERY).await;
-    }
-}
-
-/// One look; true once nothing is left to do. It never waits: the host would take this node for one that is not done.
-async fn look<'a>(cx: &'a Context, candidate: &mut Option<Candidate<'a>>) -> Result<bool> {
-    let client = kube::as_admin(cx)?;
-    let pods = client.dns_pods().await?;
-    if are_spread(&pods) {
-        return Ok(true);
-    }
-    if pod_to_move(&pods, &client.nodes().await?, cx.sys.clock.now_ms()).is_none() {
-        return Ok(false);
-    }
-    let candidate = match candidate {
-        Some(candidate) => candidate,
-        None => candidate.insert(Candidate::new(cx, LEASE)?),
-    };
-    match candidate.attempt(&client).await {
-        Ok(Attempt::HeldBy(_)) => Ok(false),
-        Err(e) if e.is_conflict() => Ok(false),
-        Err(e) => Err(e.into()),
-        Ok(Attempt::Acquired(held)) => {
-            let moved = held.while_held(move_one(cx, &client)).await;
-            held.release().await;
-            moved
-        }
-    }
 }
 
 /// Under the Lease, with a new look: another control plane may have been faster.

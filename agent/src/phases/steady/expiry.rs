@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use ha_wire::status::CertificateExpiry;
 
 use crate::context::Context;
-use crate::kube::{KUBELET_PEM, certs, pki};
+use crate::kube::{KUBELET_PEM, certs, pki_file};
 
 /// kubeadm's certificates, without the CAs (ten years). On workers none of them is there.
 const CERTIFICATES: [&str; 6] = [
@@ -23,7 +23,7 @@ const DAY_MS: u64 = 24 * 3600 * 1000;
 pub fn check_expiry(cx: &Context) -> Result<()> {
     let mut all = Vec::new();
     for name in CERTIFICATES {
-        if let Some(pem) = cx.sys.files.read(&pki(&format!("{name}.crt")))? {
+        if let Some(pem) = cx.sys.files.read(&pki_file(&format!("{name}.crt")))? {
             all.extend(
                 certs::validity_of_ms(&pem).map(|(_, at_ms)| CertificateExpiry {
                     name: name.into(),

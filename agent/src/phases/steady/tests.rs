@@ -1,6 +1,9 @@
 use super::*;
-use crate::kube::testing::{node_identity, test_authority};
+use crate::kube::testing::{Script, node_identity, run_local, test_authority};
 use crate::testing;
+
+mod balancer_follows;
+mod hour;
 
 fn member(id: &str, name: &str, is_learner: bool) -> Member {
     Member {
@@ -65,7 +68,7 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
     );
     let ca = test_authority("kubernetes");
     let client = node_identity(&ca, "x");
-    machine.file(&kube::pki("apiserver.crt"), &client.cert);
+    machine.file(&kube::pki_file("apiserver.crt"), &client.cert);
     let error = expiry::check_expiry(&machine.cx).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -80,7 +83,6 @@ fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
 
 #[test]
 fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
-    use crate::kube::testing::{Script, run_local};
     run_local(async {
         let ca = test_authority("kubernetes");
         let mut node = testing::worker();
@@ -89,7 +91,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
             sources: Vec::new(),
         };
         let machine = testing::fake_machine(node);
-        machine.file(&kube::pki("ca.crt"), ca.cert());
+        machine.file(&kube::pki_file("ca.crt"), ca.cert());
         let own = node_identity(&ca, "node4");
         machine.file(kube::KUBELET_PEM, own.joint_pem().expose());
         let script = Script::default();
@@ -107,7 +109,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
             .cx
             .report
             .phase_started(ha_wire::phase::Phase::Steady, 1);
-        let mut watch = SteadyWatch::begin(&machine.cx);
+        let mut watch = SteadyWatch::begin(&machine.cx).unwrap();
         let mut states = Vec::new();
         for _ in 0..5 {
             watch.observe().await;

@@ -5,7 +5,6 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 
 use zbus::ObjectPath;
-use zbus::fdo;
 use zbus::object_server::SignalEmitter;
 
 use super::*;
@@ -35,11 +34,15 @@ enum ManagerError {
 struct FakeManager {
     script: Script,
     subscribed: bool,
+    /// The orders so far, by systemd's own names.
+    orders: Vec<&'static str>,
 }
 
 const JOB: &str = "/org/freedesktop/systemd1/job/7";
 const OTHER_JOB: &str = "/org/freedesktop/systemd1/job/6";
+/// Of `x.service`; every other name is one that systemd has no file for.
 const UNIT: &str = "/org/freedesktop/systemd1/unit/x";
+const NO_UNIT: &str = "/org/freedesktop/systemd1/unit/none";
 
 #[zbus::interface(name = "org.freedesktop.systemd1.Manager")]
 impl FakeManager {
@@ -47,8 +50,13 @@ impl FakeManager {
         self.subscribed = true;
     }
 
-    fn load_unit(&self, _name: &str) -> ObjectPath<'static> {
-        ObjectPath::from_static_str_unchecked(UNIT)
+    /// As the real one, which has an object for every name.
+    fn load_unit(&self, name: &str) -> ObjectPath<'static> {
+        path(if name == "x.service" { UNIT } else { NO_UNIT })
+    }
+
+    fn reload(&mut self) {
+        self.orders.push("Reload");
     }
 
     fn reset_failed_unit(&self, name: &str) -> Result<(), ManagerError> {
@@ -56,11 +64,52 @@ impl FakeManager {
     }
 
     async fn start_unit(
-        &self,
+        &mut self,
         #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
         name: &str,
         mode: &str,
-    ) -> fdo::Result<ObjectPath<'static>> {
+    ) -> Result<ObjectPath<'static>, ManagerError> {
+        self.make_job("StartUnit", emitter, name, mode).await
+    }
+
+    async fn restart_unit(
+        &mut self,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+        name: &str,
+        mode: &str,
+    ) -> Result<ObjectPath<'static>, ManagerError> {
+        self.make_job("RestartUnit", emitter, name, mode).await
+    }
+
+    async fn reload_or_restart_unit(
+        &mut self,
+        #[zbus(signal_emitter)] emitter: SignalEmitter<'_>,
+        name: &str,
+        mode: &str,
+    ) -> Result<ObjectPath<'static>, ManagerError> {
+        self.make_job("ReloadOrRestartUnit", emitter, name, mode)
+            .await
+    }
+
+    #[zbus(signal)]
+    async fn job_removed(
+        emitter: &SignalEmitter<'_>,
+        id: u32,
+        job: ObjectPath<'_>,
+        unit: &str,
+        result: &str,
+    ) -> zbus::Result<()>;
+}
+
+impl FakeManager {
+    async fn make_job(
+        &mut self,
+        order: &'static str,
+        emitter: SignalEmitter<'_>,
+        name: &str,
+        mode: &str,
+    ) -> Result<ObjectPath<'static>, ManagerError> {
+        self.orders.push(order);
         assert!(
             self.subscribed,
             "an order before Subscribe would never see its job end"
@@ -68,7 +117,7 @@ impl FakeManager {
         assert_eq!(mode, "replace");
         match self.script {
             Script::NoSuchUnit => {
-                return Err(fdo::Error::FileNotFound(format!("Unit {name} not found.")));
+                return Err(ManagerError::NoSuchUnit(format!("Unit {name} not found.")));
             }
             Script::EndsBeforeTheAnswer(result) => {
                 Self::job_removed(&emitter, 7, path(JOB), name, result).await?;
@@ -86,15 +135,6 @@ impl FakeManager {
         }
         Ok(path(JOB))
     }
-
-    #[zbus(signal)]
-    async fn job_removed(
-        emitter: &SignalEmitter<'_>,
-        id: u32,
-        job: ObjectPath<'_>,
-        unit: &str,
-        result: &str,
-    ) -> zbus::Result<()>;
 }
 
 #[derive(Debug)]
@@ -128,7 +168,7 @@ struct Fake {
 
 async fn fake(script: Script, active: &str, load: &str) -> Fake {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let unit = FakeUnit {
+    let unit = |active: &str, load: &str| FakeUnit {
         active: active.into(),
         load: load.into(),
     };
@@ -140,9 +180,11 @@ async fn fake(script: Script, active: &str, load: &str) -> Fake {
             FakeManager {
                 script,
                 subscribed: false,
+                orders: Vec::new(),
             },
         )
-        .serve_at(UNIT, unit)
+        .serve_at(UNIT, unit(active, load))
+        .serve_at(NO_UNIT, unit("inactive", "not-found"))
         .build();
     let client = connection::Builder::unix_stream(ours).p2p().build();
     let (server, client) = tokio::join!(server, client);
@@ -180,10 +222,7 @@ async fn a_failed_job_carries_its_result_and_the_units_journal() {
     let said = super::super::Output {
         stdout: "one\ncannot bind :6444\n".into(),
     };
-    fake.commands
-        .answers
-        .borrow_mut()
-        .push_back(("journalctl -u x.service".into(), Ok(said)));
+    fake.commands.answer("journalctl -u x.service", Ok(said));
     let error = fake.bus.start("x.service").await.unwrap_err();
     let failed = error.downcast_ref::<CommandFailed>().unwrap();
     assert_eq!(failed.tail, ["one", "cannot bind :6444"]);
@@ -199,24 +238,37 @@ async fn a_refused_order_says_so_in_systemds_words() {
     let error = fake.bus.start("x.service").await.unwrap_err();
     assert!(
         format!("{error:#}")
-            .starts_with("systemctl start x.service: FileNotFound: Unit x.service not found."),
+            .starts_with("systemctl start x.service: Unit x.service not found. (org.freedesktop.systemd1.NoSuchUnit)"),
         "{error:#}"
     );
 }
 
 #[tokio::test]
 async fn a_unit_that_is_not_there_is_told_from_one_that_does_not_run() {
-    let missing = fake(Script::NoSuchUnit, "inactive", "not-found").await;
+    let fake = fake(Script::NoSuchUnit, "inactive", "loaded").await;
+    let state = async |unit: &str| fake.bus.active_state(unit).await.unwrap();
+    assert_eq!(state("x.service").await, "inactive");
+    assert_eq!(state("y.service").await, "not-found");
+    fake.bus.reset_failed("y.service").await.unwrap();
+}
+
+#[tokio::test]
+async fn each_order_is_systemds_own() {
+    let fake = fake(Script::EndsBeforeTheAnswer("done"), "active", "loaded").await;
+    fake.bus.start("x.service").await.unwrap();
+    fake.bus.restart("x.service").await.unwrap();
+    fake.bus.reload_or_restart("x.service").await.unwrap();
+    fake.bus.daemon_reload().await.unwrap();
+    let manager = fake
+        .server
+        .object_server()
+        .interface::<_, FakeManager>("/org/freedesktop/systemd1")
+        .await
+        .unwrap();
     assert_eq!(
-        missing.bus.active_state("x.service").await.unwrap(),
-        "not-found"
+        manager.get().await.orders,
+        ["StartUnit", "RestartUnit", "ReloadOrRestartUnit", "Reload"]
     );
-    let stopped = fake(Script::NoSuchUnit, "inactive", "loaded").await;
-    assert_eq!(
-        stopped.bus.active_state("x.service").await.unwrap(),
-        "inactive"
-    );
-    missing.bus.reset_failed("x.service").await.unwrap();
 }
 
 #[tokio::test]

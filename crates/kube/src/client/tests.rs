@@ -1,13 +1,20 @@
 use std::time::Duration;
 
 use super::*;
+use crate::Authority;
 use crate::error::ErrorKind;
-use crate::testing::{self, Script, run_local, test_authority};
+use crate::testing::{self, Script, node_identity, run_local, test_authority};
 
 fn client(address: std::net::SocketAddr, ca: &str) -> Client {
     Client::new(&format!("https://{address}"), ca, None)
         .unwrap()
         .within(Duration::from_secs(2))
+}
+
+/// The same as one of the cluster's nodes.
+fn client_of_node(address: std::net::SocketAddr, ca: &Authority) -> Client {
+    let me = node_identity(ca, "node2");
+    Client::new(&format!("https://{address}"), ca.cert(), Some(&me)).unwrap()
 }
 
 #[test]
@@ -26,8 +33,14 @@ fn the_ways_to_fail_are_told_apart() {
             format!("https://{address}/readyz: HTTP 503: [+]ping ok")
         );
         client.ready().await.unwrap();
+        let error = client.node("node9").await.unwrap_err();
+        assert!(error.is_forbidden(), "nobody in particular asks: {error}");
         assert!(
-            client.node("node9").await.unwrap().is_none(),
+            client_of_node(address, &ca)
+                .node("node9")
+                .await
+                .unwrap()
+                .is_none(),
             "404 is an answer"
         );
     });
@@ -134,19 +147,44 @@ fn a_lost_race_is_a_conflict() {
     run_local(async {
         let ca = test_authority("kubernetes");
         let script = Script::default();
-        script.on(
-            "POST /apis/coordination",
-            409,
-            r#"{"message":"leases \"x\" already exists"}"#,
+        let client = client_of_node(script.serve(&ca).await, &ca);
+        let mut lease = Lease::default();
+        lease.metadata.name = "x".into();
+        let first = client.create_lease(&lease).await.unwrap();
+        assert!(client.create_lease(&lease).await.unwrap_err().is_conflict());
+        let second = client.update_lease(&first).await.unwrap();
+        assert!(client.update_lease(&first).await.unwrap_err().is_conflict());
+        client.update_lease(&second).await.unwrap();
+    });
+}
+
+/// The same words that kubectl sends; a real apiserver answers 415 to any other.
+#[test]
+fn a_patch_says_what_kind_it_is() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        script.on("PATCH /api/v1/nodes/node2", 200, "{}");
+        let client = client_of_node(script.serve(&ca).await, &ca);
+        let labels = serde_json::json!({"disk": "ssd"});
+        client.label_node("node2", &labels).await.unwrap();
+        assert_eq!(
+            script.asked("PATCH"),
+            [r#"PATCH /api/v1/nodes/node2 {"metadata":{"labels":{"disk":"ssd"}}}"#]
         );
-        let client = client(script.serve(&ca).await, ca.cert());
-        assert!(
-            client
-                .create_lease(&Lease::default())
-                .await
-                .unwrap_err()
-                .is_conflict()
-        );
+    });
+}
+
+#[test]
+fn a_stranger_s_certificate_is_refused() {
+    run_local(async {
+        let (ca, other) = (test_authority("kubernetes"), test_authority("kubernetes"));
+        let script = Script::default();
+        let address = script.on("GET /readyz", 200, "ok").serve(&ca).await;
+        let me = node_identity(&other, "node2");
+        let client = Client::new(&format!("https://{address}"), ca.cert(), Some(&me)).unwrap();
+        assert!(client.ready().await.is_err());
+        assert!(script.asked("GET").is_empty());
     });
 }
 

@@ -10,7 +10,7 @@ use super::KubeconfigError;
 const MAX_DEPTH: usize = 32;
 
 /// The only document of a text.
-pub fn parse(text: &str) -> Result<Value, KubeconfigError> {
+pub fn parse_yaml(text: &str) -> Result<Value, KubeconfigError> {
     let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let mut reader = Reader(Parser::new_from_str_with_options(text, options));
     loop {

@@ -1,4 +1,5 @@
 use super::*;
+use proptest::prelude::*;
 
 fn me() -> Holder {
     Holder {
@@ -164,4 +165,56 @@ fn taking_counts_and_renewing_does_not() {
         decide_on_lease(Some(&lease_without_holder(&stolen)), &me(), None, 0),
         Decision::Take
     );
+}
+
+/// What happens between two looks of a waiting node: time passes, and the holder may have said that it lives.
+fn story() -> impl Strategy<Value = Vec<(u64, bool, bool)>> {
+    prop::collection::vec(
+        (
+            0..9_000_u64,
+            prop::bool::weighted(0.3),
+            prop::bool::weighted(0.9),
+        ),
+        1..40,
+    )
+}
+
+proptest! {
+    /// The waiting node's clock begins anywhere; the holder's is never looked at.
+    #[test]
+    fn a_lease_is_taken_only_when_it_stood_still_for_twenty_seconds_of_looks(begin in 0..u64::MAX / 2, story in story()) {
+        let (mut now, mut renewals, mut seen) = (begin, 0, None);
+        // The moments of all looks since the lease last changed or could not be read.
+        let mut unchanged: Vec<u64> = Vec::new();
+        for (passed, renewed, readable) in story {
+            now += passed;
+            renewals += u32::from(renewed);
+            let lease = held_by("node1/b1", &format!("t{renewals}"));
+            if renewed || !readable {
+                unchanged.clear();
+            }
+            seen = observe_lease(seen, readable.then_some(&lease), now);
+            if !readable {
+                continue;
+            }
+            unchanged.push(now);
+            let decision = decide_on_lease(Some(&lease), &me(), seen.as_ref(), now);
+            let stood_still = now - unchanged[0] >= 20_000;
+            let wanted = if stood_still { Decision::Take } else { Decision::Wait { holder: "node1".into() } };
+            prop_assert_eq!(decision, wanted, "{:?}", unchanged);
+        }
+    }
+
+    #[test]
+    fn who_holds_it_is_never_in_doubt(transitions: Option<u32>, now in 0..4_000_000_000_000_u64, holder in "(|node[12]/b[12])") {
+        let mut before = held_by(&holder, "t0");
+        before.spec.lease_transitions = transitions.map(|t| t / 2);
+        let claimed = claimed_lease("x", Some(&before), &me(), now);
+        prop_assert!(is_held_by(&claimed, &me()));
+        prop_assert!(!is_held_by(&lease_without_holder(&claimed), &me()));
+        let changed_hands = u32::from(holder != "node2/b2");
+        let then = claimed.spec.lease_transitions.unwrap_or(0);
+        prop_assert_eq!(then, before.spec.lease_transitions.unwrap_or(0) + changed_hands);
+        prop_assert_eq!(&claimed.metadata, &before.metadata, "the version that guards the update stays");
+    }
 }

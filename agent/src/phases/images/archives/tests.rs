@@ -2,6 +2,8 @@ use super::*;
 use crate::sys::Output;
 use crate::testing::{self, FakeMachine};
 
+const LISTED: &str = "ctr --namespace k8s.io images list --quiet";
+const IMPORTED: &str = "ctr --namespace k8s.io images import";
 const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 
 /// What tar writes: a header and a content each, two empty blocks.
@@ -31,6 +33,7 @@ fn archive(images: &[&str]) -> Vec<u8> {
 
 fn machine(archives: &[(&str, &[u8])]) -> FakeMachine {
     let machine = testing::fake_machine(testing::worker());
+    machine.commands.succeed(LISTED).succeed(IMPORTED);
     for (name, content) in archives {
         let path = format!("{}/{name}", paths::ASSETS_IMAGES);
         machine.cx.sys.files.write(&path, 0o644, content).unwrap();
@@ -40,11 +43,7 @@ fn machine(archives: &[(&str, &[u8])]) -> FakeMachine {
 
 fn has(machine: &FakeMachine, images: &str) {
     let stdout = images.to_owned();
-    let answer = (
-        "ctr --namespace k8s.io images list".into(),
-        Ok(Output { stdout }),
-    );
-    machine.commands.answers.borrow_mut().push_back(answer);
+    machine.commands.answer(LISTED, Ok(Output { stdout }));
 }
 
 fn imported(machine: &FakeMachine) -> Vec<String> {
@@ -86,11 +85,8 @@ async fn without_archives_nothing_is_asked() {
 async fn a_broken_archive_stops_no_other() {
     let good = archive(&[PAUSE]);
     let machine = machine(&[("00-bad.tar", b"\x1f\x8b no tar"), ("01-good.tar", &good)]);
-    let broken = (
-        "ctr --namespace k8s.io images import".into(),
-        Err(anyhow::anyhow!("no tar")),
-    );
-    machine.commands.answers.borrow_mut().push_back(broken);
+    let broken = Err(anyhow::anyhow!("no tar"));
+    machine.commands.answer(IMPORTED, broken);
     import_archives(&machine.cx).await.unwrap();
     assert_eq!(imported(&machine), ["00-bad.tar", "01-good.tar"]);
     let events = serde_json::to_string(&machine.events()).unwrap();

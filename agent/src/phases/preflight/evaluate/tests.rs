@@ -111,8 +111,16 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
             !check.remedy.is_empty() && !check.command.is_empty() && check.reason != "ok",
             "{check:?}"
         );
+        let named = check.remedy.split("ha-host ").skip(1);
+        for rest in named {
+            let verb: String = rest.chars().take_while(|c| c.is_alphabetic()).collect();
+            assert!(VERBS.contains(&verb.as_str()), "{verb}: {check:?}");
+        }
     }
 }
+
+/// The verbs of ha-host that a remedy may name.
+const VERBS: [&str; 3] = ["launch", "logs", "status"];
 
 #[test]
 fn our_own_programs_may_hold_their_ports() {

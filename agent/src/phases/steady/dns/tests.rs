@@ -6,7 +6,6 @@ use crate::testing::{self, FakeMachine};
 
 const PODS: &str = "GET /api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dkube-dns";
 const NODES: &str = "GET /api/v1/nodes";
-const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 
 /// 2023-11-14 at 22:MM:SS; the fake machine's clock says 22:13:20.
 fn at(minute: u8, second: u8) -> String {
@@ -157,13 +156,13 @@ fn spread_is_what_serves_on_two_nodes() {
 }
 
 /// The second control plane, whose API says this.
-async fn stage(net: u8, lease: &str) -> (FakeMachine, Script) {
+async fn stage(net: u8, holder: &str) -> (FakeMachine, Script) {
     let ca = test_authority("kubernetes");
     let mut me = testing::control_plane();
     me.endpoint.vip = [127, net, 0, 30].into();
     let machine = testing::fake_machine(me);
-    machine.file(&kube::pki("ca.crt"), ca.cert());
-    machine.file(&kube::pki("ca.key"), ca.key().expose());
+    machine.file(&kube::pki_file("ca.crt"), ca.cert());
+    machine.file(&kube::pki_file("ca.key"), ca.key().expose());
     let api = Script::default();
     let list = |items: &[Value]| json!({"items": items}).to_string();
     let [pods, nodes] = together();
@@ -172,33 +171,39 @@ async fn stage(net: u8, lease: &str) -> (FakeMachine, Script) {
         .on(PODS, 200, &list(&pods))
         .on(PODS, 200, &list(&spread))
         .on(NODES, 200, &list(&nodes))
-        .on(&format!("GET {LEASES}/ha-agent-dns"), 200, lease)
-        .on(&format!("PUT {LEASES}/ha-agent-dns"), 200, lease)
+        .held_lease(LEASE, holder)
         .on("DELETE /api/v1/namespaces/kube-system/pods/a", 200, "{}");
     api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
     (machine, api)
 }
 
-const FREE: &str = r#"{"metadata":{"name":"ha-agent-dns","resourceVersion":"1"},"spec":{}}"#;
-const HELD: &str = r#"{"metadata":{"name":"ha-agent-dns"},"spec":{"holderIdentity":"node1/b","leaseDurationSeconds":20}}"#;
+async fn look_until_done(machine: &FakeMachine) {
+    let mut spread = PodSpread::begin(&machine.cx);
+    for _ in 0..10 {
+        spread.advance().await;
+    }
+    assert!(spread.done, "the pods are spread by then");
+}
 
 #[test]
 fn one_pod_is_deleted_once_under_the_lease() {
     run_local(async {
-        let (machine, api) = stage(151, FREE).await;
-        look_until_spread(&machine.cx).await;
+        let (machine, api) = stage(151, "").await;
+        look_until_done(&machine).await;
         let asked = api.asked.borrow().clone();
         let first = |begin: &str| asked.iter().position(|r| r.starts_with(begin)).unwrap();
         assert_eq!(api.asked("DELETE").len(), 1, "{asked:?}");
         assert!(first("PUT") < first("DELETE"), "{asked:?}");
+        let holder = api.lease(LEASE).unwrap().spec.holder_identity;
+        assert_eq!(holder.as_deref(), Some(""), "the next one need not wait");
     });
 }
 
 #[test]
 fn another_control_plane_is_left_to_do_it() {
     run_local(async {
-        let (machine, api) = stage(152, HELD).await;
-        look_until_spread(&machine.cx).await;
+        let (machine, api) = stage(152, "node1/b").await;
+        look_until_done(&machine).await;
         assert_eq!(api.asked("DELETE").len() + api.asked("PUT").len(), 0);
         // A host that hears of a wait takes the node for one that is still on its way.
         assert_eq!(machine.events(), Vec::<Value>::new());
