@@ -17,7 +17,8 @@ use time::{Duration, OffsetDateTime};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
-use crate::certificate::certificates_in;
+use crate::authority::BACKDATE;
+use crate::certificate::{certificates_in, validity_of};
 use crate::objects::Lease;
 use crate::{APISERVER_NAME, Authority, Identity};
 
@@ -68,15 +69,23 @@ fn sign_server(
     (params.signed_by(&key, authority.issuer()).unwrap(), key)
 }
 
-/// The servers' clock stands where the certificates of tests begin.
+/// The servers' clock stands where their CA was made, as the other certificates of a test were: long ago, or now.
 #[derive(Debug)]
-struct LongAgo;
+struct WhenMade(std::time::Duration);
 
-impl rustls::time_provider::TimeProvider for LongAgo {
+impl WhenMade {
+    fn of(authority: &Authority) -> Self {
+        let (from, _) = validity_of(authority.cert()).unwrap();
+        let made = from + BACKDATE;
+        Self(std::time::Duration::from_secs(
+            made.unix_timestamp().try_into().unwrap(),
+        ))
+    }
+}
+
+impl rustls::time_provider::TimeProvider for WhenMade {
     fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        let seconds = u64::try_from(long_ago().unix_timestamp()).unwrap();
-        let since = std::time::Duration::from_secs(seconds);
-        Some(rustls::pki_types::UnixTime::since_unix_epoch(since))
+        Some(rustls::pki_types::UnixTime::since_unix_epoch(self.0))
     }
 }
 
@@ -92,7 +101,7 @@ fn server_config(
     let ca = certificates_in(authority.cert()).remove(0);
     roots.add(ca.into()).unwrap();
     let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
-    rustls::ServerConfig::builder_with_details(provider, Arc::new(LongAgo))
+    rustls::ServerConfig::builder_with_details(provider, Arc::new(WhenMade::of(authority)))
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())

@@ -142,7 +142,7 @@ fn check_ca(facts: &MachineFacts) -> Check {
     check.with(
         Verdict::Fail,
         reason,
-        "the node's Ignition config brings it: run `ha-host render` again, and make this machine anew from its config",
+        "the node's Ignition config brings it: make the machine anew",
     )
 }
 
