@@ -75,7 +75,7 @@ fn remove_volumes(host: &Host) -> Result<BTreeSet<String>> {
     let ours = listed.iter().map(|(name, _)| name.as_str());
     let ours: Vec<&str> = ours.filter(|name| host.names.owns(name)).collect();
     let volumes = host.pool.volumes_listed(&ours)?.into_iter();
-    let below = volumes.filter_map(|volume| volume.backing).collect();
+    let below = volumes.filter_map(|(_, volume)| volume.backing).collect();
     for name in ours {
         host.pool.delete(name)?;
     }
@@ -125,9 +125,10 @@ impl Use {
     /// would lose what it lies over.
     fn find(host: &Host) -> Result<Self> {
         let mut all = Self::default();
-        let mut looks = 0;
-        while all.look(host)? || looks < 2 {
-            looks += 1;
+        // The first look, and the one that must not find more.
+        let mut first = true;
+        while all.look(host)? || first {
+            first = false;
         }
         Ok(all)
     }
@@ -135,25 +136,27 @@ impl Use {
     /// True: there was something new.
     fn look(&mut self, host: &Host) -> Result<bool> {
         let volumes = host.pool.volumes()?.into_iter();
-        let volumes: Vec<_> = volumes
-            .filter(|(n, _)| !self.volumes.contains_key(n))
-            .collect();
-        let overlays = volumes.iter().map(|(name, _)| name.as_str());
-        let overlays: Vec<&str> = overlays.filter(|name| !Names::is_shared(name)).collect();
-        let below = host.pool.volumes_listed(&overlays)?.into_iter();
-        self.paths.extend(below.filter_map(|volume| volume.backing));
-
+        let (shared, others): (Vec<_>, Vec<_>) = volumes
+            .filter(|(name, _)| !self.volumes.contains_key(name))
+            .partition(|(name, _)| Names::is_shared(name));
+        let names: Vec<&str> = others.iter().map(|(name, _)| name.as_str()).collect();
         let domains = host.domains()?.into_iter();
         let domains: Vec<String> = domains.filter(|n| !self.domains.contains(n)).collect();
         let things: Vec<Thing<'_>> = domains.iter().map(|name| Thing::Domain(name)).collect();
+        let new = !shared.is_empty() || !names.is_empty() || !things.is_empty();
+
+        // Only what was shown counts as looked at.
+        for (name, volume) in host.pool.volumes_listed(&names)? {
+            self.paths.extend(volume.backing);
+            self.volumes.insert(name.to_owned(), volume.path);
+        }
+        self.volumes.extend(shared);
         for (name, xml) in domains.iter().zip(host.virsh.dump_all_listed(&things)?) {
             if let Some(xml) = xml {
                 self.paths.extend(Domain::read(&xml, name)?.paths);
+                self.domains.insert(name.clone());
             }
         }
-        let new = !volumes.is_empty() || !domains.is_empty();
-        self.volumes.extend(volumes);
-        self.domains.extend(domains);
         Ok(new)
     }
 }

@@ -165,17 +165,17 @@ impl Pool {
     }
 
     /// These volumes, which a list has just named; those that went since are left out.
-    pub fn volumes_listed(&self, names: &[&str]) -> Result<Vec<Volume>> {
+    pub fn volumes_listed<'a>(&self, names: &[&'a str]) -> Result<Vec<(&'a str, Volume)>> {
         let things: Vec<_> = names
             .iter()
             .map(|name| Thing::Volume(&self.name, name))
             .collect();
         let shown = self.virsh.dump_all_listed(&things)?;
-        let there = names
-            .iter()
-            .zip(shown)
-            .filter_map(|(name, xml)| Some((name, xml?)));
-        there.map(|(name, xml)| Volume::read(&xml, name)).collect()
+        let there = names.iter().zip(shown);
+        let there = there.filter_map(|(name, xml)| Some((*name, xml?)));
+        there
+            .map(|(name, xml)| Ok((name, Volume::read(&xml, name)?)))
+            .collect()
     }
 
     /// Makes a volume, which must not exist.

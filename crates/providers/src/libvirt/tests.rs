@@ -139,7 +139,7 @@ impl Libvirt {
 }
 
 fn start_libvirtd() {
-    let script = "virsh() { /usr/bin/virsh \"$@\"; }; virsh -c qemu:///system list 2>/dev/null && exit; mkdir -p /var/log/libvirt /run/libvirt; virtlogd -d; libvirtd -d; \
+    let script = "virsh() { /usr/bin/virsh \"$@\"; }; virsh -c qemu:///system list 2>/dev/null && exit; mkdir -p /var/log/libvirt /run/libvirt; [ -e /run/virtlogd.pid ] || virtlogd -d; libvirtd -d; \
                   while ! virsh -c qemu:///system list 2>/dev/null; do sleep 0.1; done";
     let done = Command::new("sh")
         .args(["-c", script])

@@ -145,7 +145,7 @@ fn a_launch_that_is_cut_off_at_a_call() {
         let whole = calls().len();
         world.ours().destroy().unwrap();
         assert_eq!(everything(), world.before);
-        for (at, how) in cuts(whole, 7) {
+        for (at, how) in cuts(whole, 6) {
             cut(at, how);
             let launched = world.launch(1);
             let when = format!("{how} at {at}: {launched:?} {:#?}", calls());
@@ -172,7 +172,7 @@ fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
         let running = both();
         cut(0, "whole");
         world.launch(2).unwrap();
-        for (at, how) in cuts(calls().len(), 6) {
+        for (at, how) in cuts(calls().len(), 4) {
             cut(at, how);
             let launched = world.launch(2);
             let when = format!("{how} at {at}: {launched:?} {:#?}", calls());

@@ -51,6 +51,15 @@ fn with_stand_in<T: Fn()>(test: T) {
     assert!(dir.path().join("n").exists(), "{name} was not found");
 }
 
+/// The file that holds calls; they go on when this is dropped.
+struct Gate(PathBuf);
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).unwrap();
+    }
+}
+
 /// A host from nothing, with another cluster's running machine on it, and a cluster's provider.
 struct World {
     host: PathBuf,
@@ -200,15 +209,16 @@ impl World {
         ready: impl Fn() -> bool,
         meanwhile: impl FnOnce(),
     ) {
-        let gate = self.host.join("gate");
-        std::fs::write(&gate, command).unwrap();
-        std::thread::scope(|scope| {
+        let gate = Gate(self.host.join("gate"));
+        std::fs::write(&gate.0, command).unwrap();
+        std::thread::scope(move |scope| {
+            // It opens also when `meanwhile` fails.
+            let _gate = gate;
             let working = scope.spawn(work);
             while !ready() && !working.is_finished() {
                 std::thread::sleep(Duration::from_millis(5));
             }
             meanwhile();
-            std::fs::remove_file(&gate).unwrap();
         });
     }
 
