@@ -39,12 +39,12 @@ test: need lint deny ## Lints, and every test but the longest (test-...), the re
 	cargo test --locked --tests --no-fail-fast
 	$(TESTS_AS_ROOT) --lib --bins -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
 	$(TESTS_AS_ROOT) --tests -p ha-tests -- --test-threads=1
-	$(GIVE_BACK) target/e2e
+	@$(GIVE_BACK) target/e2e
 
 test-vm: need ## The longest: kubeadm init in a virtual machine under an emulator (7 minutes on two idle cores)
 	$(PARTS) test
 	$(TESTS_AS_ROOT) -p ha-tests --test vm -- --ignored --test-threads=1
-	$(GIVE_BACK) target/e2e
+	@$(GIVE_BACK) target/e2e
 
 test-libvirt-cuts: export HA_CUTS = all
 test-libvirt-cuts: need ## A real libvirtd that dies, hangs or lies at every single call of a launch and a destroy
@@ -95,7 +95,7 @@ bench: need ## The figures, as a table and in target/bench (BENCH="size memory r
 	cargo build --release --locked -q -p ha-tests --bin bench
 	tests=$$(cargo test --release --locked -p ha-agent --bins --no-run --message-format=json-render-diagnostics | jq -r 'select(.profile.test).executable // empty'); \
 	$(AS_ROOT) env HA_HOST=$(CURDIR)/$(HA_HOST_BIN) HA_AGENT_TESTS=$$tests target/release/bench $(BENCH)
-	$(GIVE_BACK) target/bench target/e2e
+	@$(GIVE_BACK) target/bench target/e2e
 
 ## Checks
 
