@@ -41,6 +41,14 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn states(&self, nodes: &[Node]) -> Result<Vec<Machine>> {
         nodes.iter().map(|node| self.state(node)).collect()
     }
+    /// The same for whoever goes on without those that could not be asked: none.
+    fn known_states(&self, nodes: &[Node]) -> Vec<Option<Machine>> {
+        match self.states(nodes) {
+            Ok(states) => states.into_iter().map(Some).collect(),
+            // One host that does not answer hides no other.
+            Err(_) => nodes.iter().map(|node| self.state(node).ok()).collect(),
+        }
+    }
     /// Switches the machine.
     fn power(&self, node: &Node, order: Power) -> Result<()>;
     /// Removes one node, disk included; fine if it is not there.

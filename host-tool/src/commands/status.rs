@@ -94,7 +94,12 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = node_status::vip_holder(cluster, &said);
     let missing = look.missing(cluster);
-    let line = |(node, said)| node_line(node, &said, provider.as_deref(), &look);
+    let machines = provider.map_or_else(
+        || vec![None; cluster.nodes.len()],
+        |provider| provider.known_states(&cluster.nodes),
+    );
+    let nodes = cluster.nodes.iter().zip(said).zip(machines);
+    let line = |((node, said), machine)| node_line(node, &said, machine, &look);
     Ok(ClusterReport {
         version: VERSION,
         cluster: cluster.name.clone(),
@@ -105,7 +110,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
         vip_holder,
         etcd_members: member_names(&look),
         keys: KeyEnds::read(dir, &pki)?,
-        nodes: cluster.nodes.iter().zip(said).map(line).collect(),
+        nodes: nodes.map(line).collect(),
     })
 }
 
@@ -125,14 +130,14 @@ fn member_names(look: &ClusterView) -> Vec<String> {
 fn node_line(
     node: &Node,
     said: &NodeAnswer,
-    provider: Option<&dyn Provider>,
+    machine: Option<Machine>,
     look: &ClusterView,
 ) -> NodeLine {
-    let machine = match provider.map(|p| p.state(node)) {
-        None | Some(Err(_)) => "unknown",
-        Some(Ok(Machine::Absent)) => "absent",
-        Some(Ok(Machine::Off)) => "off",
-        Some(Ok(Machine::Running)) => "running",
+    let machine = match machine {
+        None => "unknown",
+        Some(Machine::Absent) => "absent",
+        Some(Machine::Off) => "off",
+        Some(Machine::Running) => "running",
     };
     let words = match (said, look.nodes.get(&node.name)) {
         (NodeAnswer::Status(s), _) if !s.waiting_for.is_empty() => {

@@ -124,7 +124,7 @@ pub fn watch_machines(provider: Arc<dyn Provider>, nodes: Vec<Node>, to: Sender)
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(MACHINES);
-            let states = nodes.iter().map(|n| provider.state(n).ok()).collect();
+            let states = provider.known_states(&nodes);
             if to.send(Observation::Machines(states)).is_err() {
                 return;
             }
