@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use ha_cluster_file::cluster::{Cluster, Node};
 use ha_host_base::command;
 use ha_host_base::text::printable;
@@ -103,6 +103,18 @@ impl Asking {
         });
         all
     }
+}
+
+/// Runs the same short command on each of these nodes, side by side; what each prints, in their order.
+pub fn run_on_nodes(
+    provider: &dyn Provider,
+    nodes: &[&Node],
+    argv: &[&str],
+) -> Vec<Result<String>> {
+    let ask = |node: &Node, patience| run_on_node(provider, node, argv, patience);
+    let answers = ASKING.ask(nodes, ask).into_iter();
+    let late = || Err(anyhow!("there was no time left to ask it"));
+    answers.map(|answer| answer.unwrap_or_else(late)).collect()
 }
 
 /// Every node's own status, in the order of the nodes.

@@ -95,7 +95,7 @@ fn what_a_machine_that_is_off_said_last_is_shown() {
     for format in FORMATS {
         let (code, out, err) = desk_with(format).run(&["logs", "q", "node1"]);
         assert_eq!(code, 0, "{format}: {err}");
-        assert!(out.contains("node1 login: "), "{out}");
+        assert!(out.contains("node1 login:"), "{out}");
     }
 }
 

@@ -81,16 +81,17 @@ fn look_at_disks(see: &Inspection<'_>, planes: &[(&Node, Machine)], api: Vec<Str
         api,
         ..Unasked::default()
     };
-    for (node, machine) in planes {
-        let name = &node.name;
-        if *machine == Machine::Off {
-            unasked.off.push(format!("{name}'s machine is off"));
-            continue;
-        }
-        match see.disk(node) {
-            Ok(disk) if disk.etcd => return Founding::Begun(name.clone()),
+    let (off, on): (Vec<_>, Vec<_>) = planes.iter().partition(|(_, m)| *m == Machine::Off);
+    let off = off
+        .iter()
+        .map(|(node, _)| format!("{node}'s machine is off", node = node.name));
+    unasked.off.extend(off);
+    let on: Vec<&Node> = on.into_iter().map(|(node, _)| node).collect();
+    for (node, disk) in on.iter().zip(see.disks(&on)) {
+        match disk {
+            Ok(disk) if disk.etcd => return Founding::Begun(node.name.clone()),
             Ok(_) => {}
-            Err(error) => unasked.silent.push(format!("{name}: {error:#}")),
+            Err(error) => unasked.silent.push(format!("{}: {error:#}", node.name)),
         }
     }
     if unasked.off.is_empty() && unasked.silent.is_empty() {

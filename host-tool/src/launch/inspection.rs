@@ -17,8 +17,6 @@ use crate::node_status;
 use crate::pki::Pki;
 use crate::state::ClusterStore;
 
-/// A look at a few paths takes milliseconds; a node that hangs must not hold up the launch.
-const LOOK: Duration = Duration::from_secs(5);
 /// The last line that [`LOOK_SCRIPT`] prints: without it the look was cut off.
 const LOOKED: &str = "looked";
 /// Prints those of its arguments that exist.
@@ -47,6 +45,20 @@ pub struct DiskTraces {
     pub etcd: bool,
     /// The node has joined the cluster once.
     pub joined: bool,
+}
+
+impl DiskTraces {
+    /// What [`LOOK_SCRIPT`] printed; where etcd's data would be.
+    fn read(seen: &str, etcd_data: &str) -> Result<Self> {
+        let seen: Vec<&str> = seen.lines().collect();
+        if seen.last() != Some(&LOOKED) {
+            bail!("its answer was cut off");
+        }
+        Ok(Self {
+            etcd: seen.contains(&ETCD_MANIFEST) || seen.contains(&etcd_data),
+            joined: seen.contains(&KUBELET_CERTIFICATE),
+        })
+    }
 }
 
 impl<'a> Inspection<'a> {
@@ -94,8 +106,8 @@ impl<'a> Inspection<'a> {
         events.filter_map(|event| reached_phase(&event.what)).max()
     }
 
-    /// What a running node's disk shows.
-    pub fn disk(&self, node: &Node) -> Result<DiskTraces> {
+    /// What the disks of running nodes show, in the order of these nodes; all are asked at once.
+    pub fn disks(&self, nodes: &[&Node]) -> Vec<Result<DiskTraces>> {
         let settings = &self.cluster.kubernetes.cluster_configuration;
         let data = settings
             .get("etcd")
@@ -104,15 +116,15 @@ impl<'a> Inspection<'a> {
         let members = format!("{data}/member");
         let paths = [ETCD_MANIFEST, &members, KUBELET_CERTIFICATE];
         let argv = [&["sh", "-c", LOOK_SCRIPT, "sh"][..], &paths].concat();
-        let seen = node_status::run_on_node(&**self.provider, node, &argv, LOOK)?;
-        let seen: Vec<&str> = seen.lines().collect();
-        if seen.last() != Some(&LOOKED) {
-            bail!("its answer was cut off");
-        }
-        Ok(DiskTraces {
-            etcd: seen.contains(&ETCD_MANIFEST) || seen.contains(&members.as_str()),
-            joined: seen.contains(&KUBELET_CERTIFICATE),
-        })
+        let answers = node_status::run_on_nodes(&**self.provider, nodes, &argv).into_iter();
+        let traces = |seen: String| DiskTraces::read(&seen, &members);
+        answers.map(|seen| seen.and_then(traces)).collect()
+    }
+
+    /// Whether a running node's disk shows that it joined once.
+    pub fn has_joined(&self, node: &Node) -> Result<bool> {
+        let mut disks = self.disks(&[node]).into_iter();
+        disks.next().map_or(Ok(false), |disk| Ok(disk?.joined))
     }
 
     /// Removes a node's machine, disk included.

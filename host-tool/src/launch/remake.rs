@@ -34,7 +34,7 @@ impl<'a> Remakes<'a> {
 
     /// The cluster does not know this node. If its disk shows that it did once, it is left alone.
     fn add_unless_joined(&mut self, see: &Inspection<'a>, node: &'a Node, machine: Machine) {
-        if machine == Machine::Running && see.disk(node).is_ok_and(|disk| disk.joined) {
+        if machine == Machine::Running && see.has_joined(node).unwrap_or(false) {
             self.warnings.push(format!(
                 "{} joined once, and the cluster does not list it any more: it is left as it is",
                 node.name
