@@ -96,7 +96,7 @@ impl Asking {
         let mut all: Vec<Option<T>> = nodes.iter().map(|_| None).collect();
         std::thread::scope(|scope| {
             let workers = self.at_a_time.min(nodes.len());
-            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(&work)).collect();
+            let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
             for (index, answer) in workers.into_iter().filter_map(|w| w.join().ok()).flatten() {
                 all[index] = Some(answer);
             }

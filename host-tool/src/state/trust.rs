@@ -95,7 +95,7 @@ pub fn check_place(path: &Path, caller: Caller) -> Result<Option<String>> {
         .flat_map(|place| find_open(place, caller))
         .collect();
     let is_stranger = |place: &&OpenPlace| place.who != Stranger::SudoUser;
-    let Some(worst) = found.iter().find(is_stranger).or(found.first()) else {
+    let Some(worst) = found.iter().find(is_stranger).or_else(|| found.first()) else {
         return Ok(None);
     };
     let told = worst.describe();
