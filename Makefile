@@ -33,10 +33,12 @@ demo: need ## A five-node cluster on this machine, from nothing
 
 # What root runs: built as whoever calls, or root's files in target/ would stop the next build. Results go to the caller, too.
 TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
+# Whoever runs this in the background may have told it to ignore them, and the programs under test would go on ignoring them.
+OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
 test: need lint deny ## Lints, and every test but the longest (test-...), the real clusters included (half an hour, more at first)
 	$(PARTS) test
-	cargo test --locked --tests --no-fail-fast
+	$(OWN_SIGNALS) cargo test --locked --tests --no-fail-fast
 	$(TESTS_AS_ROOT) --lib --bins -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
 	$(TESTS_AS_ROOT) --tests -p ha-tests -- --test-threads=1
 	@$(GIVE_BACK) target/e2e

@@ -22,6 +22,6 @@ failed=()
 while read -r dir program; do
   echo "     Running $program as root" >&2
   # shellcheck disable=SC2086     # several words
-  (cd "$dir" && ${AS_ROOT:-} env HA_HOST="$HA_HOST" "$program" "$@") < /dev/null || failed+=("$program")
+  (cd "$dir" && ${AS_ROOT:-} env --default-signal=INT,HUP,TERM HA_HOST="$HA_HOST" "$program" "$@") < /dev/null || failed+=("$program")
 done <<< "$programs"
 [ ${#failed[@]} = 0 ] || { printf 'as_root: failed: %s\n' "${failed[@]}" >&2; exit 1; }

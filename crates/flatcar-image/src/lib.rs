@@ -8,7 +8,6 @@
 //! STORE/clusters                                            where machines may be that are based on these images
 //! ```
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -38,6 +37,7 @@ pub use users::{ClusterMachines, clusters_using};
 use ha_cluster_file::cluster::{Arch, Image, Vm};
 
 use ha_host_base::exit::Stop as End;
+use ha_host_base::files::LockedFile;
 use ha_host_base::interrupt::Interrupt;
 use keys::TrustedSigner;
 use partial_download::PartialDownload;
@@ -191,7 +191,7 @@ impl ImageStore {
     }
 
     /// The right to write, after whoever has it; it ends with the file.
-    fn lock(&self, bar: &mut dyn Bar, stop: &Interrupt) -> Result<File> {
+    fn lock(&self, bar: &mut dyn Bar, stop: &Interrupt) -> Result<LockedFile> {
         std::fs::create_dir_all(&self.dir)
             .with_context(|| format!("cannot make the directory {}", self.dir.display()))?;
         let mut said = false;

@@ -180,6 +180,25 @@ pub fn sweep(dir: &Path) -> Result<()> {
     Ok(())
 }
 
+/// A file whose lock (`File::try_lock`) ends with this value. Closing the file would not be enough: a program that another
+/// thread is starting has it open too until it runs, and then a lock that nobody holds is met.
+#[derive(Debug)]
+pub struct LockedFile(File);
+
+impl LockedFile {
+    /// Takes in a file that is locked.
+    pub fn new(file: File) -> Self {
+        Self(file)
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        // It fails on no file that is locked, and closing is what is left then.
+        let _ = self.0.unlock();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,5 +243,17 @@ mod tests {
             assert_eq!(String::from_utf8(tail).unwrap(), expected, "{most}");
         }
         assert!(read_tail(dir.path(), 10).is_err(), "a directory is no file");
+    }
+
+    #[test]
+    fn a_lock_ends_while_a_program_that_is_being_started_has_the_file_open() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || File::create(dir.path().join("lock")).unwrap();
+        let file = open();
+        file.try_lock().unwrap();
+        let of_a_child = file.try_clone().unwrap();
+        drop(LockedFile::new(file));
+        open().try_lock().unwrap();
+        drop(of_a_child);
     }
 }

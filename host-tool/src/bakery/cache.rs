@@ -10,6 +10,7 @@ use ha_flatcar_image::Bar;
 use ha_flatcar_image::lock::wait_for_lock;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
+use ha_host_base::files::LockedFile;
 use ha_host_base::text::hex;
 use sha2::{Digest, Sha256};
 use tempfile::Builder;
@@ -95,7 +96,7 @@ impl Cache {
     }
 
     /// The right to write, after any other ha-host that fetches for another cluster; it ends with the file.
-    fn lock(&self, bar: &mut dyn Bar) -> Result<File> {
+    fn lock(&self, bar: &mut dyn Bar) -> Result<LockedFile> {
         let mut said = false;
         wait_for_lock(&self.dir.join("lock"), || {
             if !std::mem::replace(&mut said, true) {

@@ -6,11 +6,12 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
+use ha_host_base::files::LockedFile;
 
 /// The right to change a cluster's state; ends with the process at the latest.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    _file: LockedFile,
 }
 
 /// How often a lock file that was removed under our hands (`destroy`) is opened anew.
@@ -49,7 +50,9 @@ impl Lock {
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(std::process::id().to_string().as_bytes())?;
-        Ok(Some(Self { _file: file }))
+        Ok(Some(Self {
+            _file: LockedFile::new(file),
+        }))
     }
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use ha_host_base::files::LockedFile;
 use nix::fcntl::OFlag;
 
 use super::machines_dir::MachinesDir;
@@ -14,7 +15,7 @@ use crate::finding::Unfit;
 /// The right to start, stop and remove one machine; ends with the process at the latest.
 #[derive(Debug)]
 pub struct MachineLock {
-    _file: File,
+    _file: LockedFile,
 }
 
 impl MachineLock {
@@ -50,7 +51,9 @@ impl MachineLock {
             // `destroy` removes the file with all others: a lock of one that is gone keeps nobody out.
             let there = std::fs::metadata(&path).map(|meta| meta.ino()).ok();
             if there.is_some() && there == file.metadata().map(|meta| meta.ino()).ok() {
-                return Ok(Some(Self { _file: file }));
+                return Ok(Some(Self {
+                    _file: LockedFile::new(file),
+                }));
             }
         }
     }
