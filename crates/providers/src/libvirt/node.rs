@@ -174,9 +174,11 @@ fn reboot_node(provider: &Libvirt, node: &Node) -> Result<()> {
     let agent = Agent::new(&node.name, guest_transport(host, name.clone()).open());
     let before = boot_id(&agent);
     let mode = if before.is_ok() { "agent,acpi" } else { "acpi" };
-    host.virsh.run(&["reboot", &name, "--mode", mode])?;
-    let Ok(before) = before else { return Ok(()) };
     let end = Instant::now() + REBOOT_PATIENCE;
+    // libvirt itself waits up to a minute for the guest agent before it presses the button.
+    let order = ["reboot", &name, "--mode", mode];
+    host.virsh.run_within(&order, REBOOT_PATIENCE)?;
+    let Ok(before) = before else { return Ok(()) };
     while !boot_id(&agent).is_ok_and(|now| now != before) {
         if Instant::now() > end {
             bail!(
