@@ -237,10 +237,10 @@ fn again_changes_nothing(story: &Story, cluster: &Cluster) {
     });
     story.step("launch --json says so, an object a line", || {
         let objects = cluster.launch(&["--json"])?.ok()?.json_lines()?;
-        let of_version_one = objects.iter().all(|o| o["version"] == 1);
+        let of_version_two = objects.iter().all(|o| o["version"] == 2);
         let (first, last) = (&objects[0], &objects[objects.len() - 1]);
         ensure!(
-            of_version_one && first["type"] == "begin" && last["type"] == "already-ready",
+            of_version_two && first["type"] == "begin" && last["type"] == "already-ready",
             "{objects:?}"
         );
         ensure!(

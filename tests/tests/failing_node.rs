@@ -110,7 +110,7 @@ fn is_told_as_json(done: &FinishedProcess) -> Result<()> {
     let objects = done.json_lines()?;
     let last = objects.last().context("no object")?;
     ensure!(
-        objects.iter().all(|o| o["version"] == 1) && objects[0]["type"] == "begin",
+        objects.iter().all(|o| o["version"] == 2) && objects[0]["type"] == "begin",
         "{objects:?}"
     );
     ensure!(
