@@ -1,4 +1,5 @@
-//! The program cut off in the middle of each write, as by a power cut: what was there is there, and the next run goes on.
+//! The program aborted in the middle of each write: what was there is there, and the next run goes on. No power cut: what the kernel
+//! had not written back is not lost here.
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
