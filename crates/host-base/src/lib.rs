@@ -13,6 +13,7 @@ pub mod failpoint;
 pub mod files;
 pub mod interrupt;
 pub mod output;
+pub mod process_stat;
 pub mod signals;
 pub mod text;
 

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use ha_host_base::process_stat::fields_after_name;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
@@ -104,10 +105,9 @@ fn thread_count(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
-/// State and start time of `/proc/PID/stat`. The name in it may hold spaces and brackets: count from the last bracket.
+/// State and start time of `/proc/PID/stat`.
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
-    let rest = stat.rsplit_once(')')?.1;
-    let mut fields = rest.split_whitespace();
+    let mut fields = fields_after_name(stat)?;
     let state = fields.next()?.chars().next()?;
     // Field 22 of the manual page; the state is field 3.
     let start = fields.nth(18)?.parse().ok()?;

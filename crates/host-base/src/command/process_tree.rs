@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 
+use crate::process_stat::fields_after_name;
+
 /// Kills a child, its process group, and what it started in other groups. The child was not waited for yet, so that its number is
 /// its own.
 pub fn kill_all(child: u32) {
@@ -32,10 +34,9 @@ fn parents() -> BTreeMap<i32, i32> {
     .collect()
 }
 
-/// The parent in `/proc/PID/stat`. The name in it may hold spaces and brackets: count from the last bracket.
+/// The parent in `/proc/PID/stat`, which follows the state.
 fn parent_in(stat: &str) -> Option<i32> {
-    let rest = stat.rsplit_once(')')?.1;
-    rest.split_whitespace().nth(1)?.parse().ok()
+    fields_after_name(stat)?.nth(1)?.parse().ok()
 }
 
 fn descendants(of: i32, parents: &BTreeMap<i32, i32>) -> Vec<i32> {
