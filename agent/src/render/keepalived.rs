@@ -20,7 +20,8 @@ pub const SICK: &str = "-255\n";
 
 /// Seconds between two gratuitous ARPs of the holder. After a healed partition the one of two holders who wins may never hear the
 /// other one, and then sends none of its own accord: until the next one everybody would ask the one who gave way (at 60: seen
-/// for 11 s, until the clients' own entries ran out).
+/// for 11 s, until the clients' own entries ran out). `vrrp_higher_prio_send_advert` has the one who gives way say so, which the
+/// winner answers with gratuitous ARPs at once; this is for a network that loses that one packet.
 const GARP_EVERY: u32 = 1;
 
 /// keepalived.conf for this node.
@@ -69,7 +70,8 @@ vrrp_instance api {{
 /// every automatic raise follows a missed deadline. Where the kernel refuses, the unit's `Nice=` is left: keepalived sets
 /// `vrrp_priority` only without `vrrp_rt_priority`. Its own limit of 10 ms without a blocking call would end it on emulated machines.
 /// The agent's word counts at once; the slow script is the safety net for when the agent itself is dead, and keeps a
-/// node that boots without its haproxy from taking the VIP.
+/// node that boots without its haproxy from taking the VIP. Without an agent at all (its file or its program is not there)
+/// keepalived takes the word of neither for bad.
 /// A script that fails says so in a quarter of a second; one that takes seconds got no processor, which says nothing about haproxy.
 fn render_globals(node: &NodeFile) -> String {
     format!(
@@ -83,6 +85,8 @@ global_defs {{
     vrrp_rlimit_rttime 1000000
     vrrp_no_swap
     max_auto_priority 20
+    vrrp_check_unicast_src
+    vrrp_higher_prio_send_advert true
 }}
 
 track_file agent {{

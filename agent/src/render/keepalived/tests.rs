@@ -1,3 +1,8 @@
+use std::process::Command;
+
+use ha_test_support::real;
+use ha_wire::node::Peer;
+
 use super::*;
 use crate::render::testing::{assert_golden, balancer_nodes};
 use crate::render::validators::assert_keepalived_accepts;
@@ -29,4 +34,52 @@ fn keepalived_takes_it() {
         .into_iter()
         .map(|(name, node)| (name.into(), render_config(&node)));
     assert_keepalived_accepts(&texts.collect());
+}
+
+/// How often a node is cut off: where only the winner can mend it, it does in every second round.
+const PARTITIONS: usize = 5;
+
+/// Two real keepalived, each thinking that it holds the VIP. Whoever asks finds the one who still does, at once: the winner's
+/// refresh is set aside here.
+#[test]
+fn a_healed_partition_leaves_nobody_with_the_loser_s_address() {
+    let needed = (
+        real::program("keepalived", "keepalived"),
+        real::program("ip", "iproute2"),
+        real::program("unshare", "util-linux"),
+        real::program("bash", "bash"),
+    );
+    let (Some(keepalived), Some(_), Some(unshare), Some(bash)) = needed else {
+        return;
+    };
+    if !real::is_root("makes network namespaces") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let peers = [12, 13].map(|i| Peer {
+        name: format!("node{i}"),
+        address: IpAddr::from([10, 77, 0, i]),
+    });
+    for (peer, i) in peers.iter().zip([12, 13]) {
+        let mut node = crate::testing::control_plane();
+        (node.name, node.address) = (peer.name.clone(), peer.address);
+        node.control_planes = peers.to_vec();
+        let health = dir.path().join(format!("{i}.health"));
+        let text = render_config(&node)
+            .replace(paths::HEALTH_FILE, health.to_str().unwrap())
+            .replace(AGENT, "/bin/true")
+            .replace("garp_master_refresh 1\n", "garp_master_refresh 60\n");
+        std::fs::write(dir.path().join(format!("{i}.conf")), text).unwrap();
+    }
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/render/keepalived/partition.sh"
+    );
+    let mut command = Command::new(unshare);
+    command.args(["-n", "-m"]).arg(bash).arg(script);
+    command.arg(keepalived).arg(PARTITIONS.to_string());
+    let out = command.current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout).into_owned();
+    let wanted = "13\n".repeat(PARTITIONS);
+    assert_eq!(said, wanted, "{}", String::from_utf8_lossy(&out.stderr));
 }
