@@ -1,5 +1,6 @@
 //! The health source for keepalived: runs beside all phases once the balancer stands. A node whose haproxy died
-//! gives the VIP away at once, one whose haproxy hangs within a second; a dead haproxy is started again over D-Bus.
+//! gives the VIP away at once, one whose haproxy hangs within a third of a second, one from which no apiserver can be reached
+//! within seconds; a dead haproxy is started again over D-Bus.
 //! It has a thread, a runtime and a D-Bus connection of its own: the phases sync files and remove directories, and a disk
 //! that hangs must not keep a sick haproxy from being told.
 //!
@@ -7,66 +8,54 @@
 //! no apiserver exists at all a node with a living haproxy is healthy, or the founder's VIP would never come up.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow};
 use ha_wire::node::NodeFile;
-use ha_wire::paths;
 use tokio::sync::watch;
 
 use crate::haproxy::sessions;
 use crate::render::{haproxy, keepalived};
-use crate::sys::files::Files;
-use crate::sys::net::ask_socket;
-use crate::sys::processor::is_emulated;
-use crate::sys::{self, Sys};
+use crate::sys::{self, Clock, Sys};
 
-/// Between two questions to haproxy.
-const EVERY: Duration = Duration::from_millis(200);
-/// An answer takes under a millisecond, but a busy machine has been seen to need 120.
-const ANSWER_WITHIN: Duration = Duration::from_millis(250);
-/// The same on an emulated processor: three machines on one host have been seen to need a second.
-const EMULATED_ANSWER_WITHIN: Duration = Duration::from_millis(2500);
-/// Bad answers in a row that make a node sick: a haproxy that hangs is found out within a second. One that died is found
-/// out at once (systemd says so); moving the VIP on a machine that is merely slow would cut every connection for nothing.
-const SICK_AFTER: u32 = 3;
-/// Good answers in a row that make a sick node fine again, so that a flapping haproxy does not move the VIP each time.
-const FINE_AFTER: u32 = 3;
+mod claim;
+mod question;
+mod reach;
+mod threads;
+mod verdict;
+
+pub use question::probe_haproxy;
+
+use claim::VipClaim;
+use question::{answer_deadline, ask_and_watch};
+use verdict::{HealthVerdict, Told};
+
+/// Between two questions to haproxy: one costs it and the agent a fifth of a millisecond.
+const EVERY: Duration = Duration::from_millis(100);
 /// Between two attempts to start a unit that does not stay up.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// So long without a question, and the thread is taken for blocked. Writing its files takes no disk.
+const BLOCKED_AFTER: Duration = Duration::from_secs(60);
 
-/// One question to the local haproxy: does it live? Not whether any apiserver does.
-pub async fn probe_haproxy(files: &Files) -> Result<()> {
-    probe_within(files, answer_deadline(files)).await
-}
+/// When the thread last began a question, by the monotonic clock: read by who tells systemd that the agent is well.
+#[derive(Debug, Clone, Default)]
+pub struct Heartbeat(Arc<AtomicU64>);
 
-async fn probe_within(files: &Files, within: Duration) -> Result<()> {
-    let socket = files.path(haproxy::HEALTH_SOCKET);
-    let answer = tokio::time::timeout(within, ask_health_socket(&socket)).await;
-    answer
-        .map_err(|_| anyhow::anyhow!("haproxy did not answer within {} ms", within.as_millis()))?
-}
-
-/// How long haproxy may take for an answer.
-fn answer_deadline(files: &Files) -> Duration {
-    if is_emulated(files) {
-        EMULATED_ANSWER_WITHIN
-    } else {
-        ANSWER_WITHIN
+impl Heartbeat {
+    fn beat(&self, clock: &dyn Clock) {
+        // 0: it has not begun.
+        let ms = clock.monotonic().as_millis().max(1);
+        self.0
+            .store(u64::try_from(ms).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
-}
 
-async fn ask_health_socket(socket: &std::path::Path) -> Result<()> {
-    let answer = ask_socket(socket, b"GET /healthz HTTP/1.0\r\n\r\n")
-        .await
-        .context("haproxy's health socket")?;
-    if !answer.starts_with(b"HTTP/1.0 200") && !answer.starts_with(b"HTTP/1.1 200") {
-        bail!(
-            "haproxy answers {:?}",
-            String::from_utf8_lossy(&answer[..answer.len().min(40)])
-        );
+    /// False: it has begun, and then stood still for long.
+    pub fn is_well(&self, now: Duration) -> bool {
+        let last = self.0.load(Ordering::Relaxed);
+        let since = now.saturating_sub(Duration::from_millis(last));
+        last == 0 || since < BLOCKED_AFTER
     }
-    Ok(())
 }
 
 /// Starts the thread. It waits until `balancer_stands` says so, and then watches for as long as the agent lives.
@@ -75,14 +64,22 @@ pub fn start_thread(
     node: Arc<NodeFile>,
     mut balancer_stands: watch::Receiver<bool>,
     machine: impl FnOnce() -> Sys + Send + 'static,
-) -> Result<()> {
+) -> Result<Heartbeat> {
     let runtime = sys::new_runtime()?;
+    let heartbeat = Heartbeat::default();
+    let its = heartbeat.clone();
     let life = move || {
         runtime.block_on(async {
             // An error: the agent ends.
             if balancer_stands.wait_for(|stands| *stands).await.is_ok() {
                 let sys = machine();
-                HealthWatch { node, sys }.run().await;
+                let heartbeat = its;
+                let watch = HealthWatch {
+                    node,
+                    sys,
+                    heartbeat,
+                };
+                watch.run().await;
             }
         });
     };
@@ -90,34 +87,33 @@ pub fn start_thread(
     thread
         .spawn(life)
         .context("cannot start the health source's thread")?;
-    Ok(())
+    Ok(heartbeat)
 }
 
 /// The node, and the machine as the health source's thread reaches it.
 struct HealthWatch {
     node: Arc<NodeFile>,
     sys: Sys,
+    heartbeat: Heartbeat,
 }
 
 impl HealthWatch {
     /// For ever: asks haproxy, listens to systemd, writes the health file, starts what died, cuts sessions that lead
     /// nowhere.
     async fn run(&self) {
+        let claim = VipClaim::begin(&self.sys.files);
         tokio::join!(
-            self.evaluate_haproxy(),
+            self.evaluate_haproxy(&claim),
+            reach::watch_reach(&self.node, &self.sys, &claim),
             self.keep_unit_active(haproxy::UNIT),
             self.keep_unit_active(keepalived::UNIT),
             sessions::watch_sessions(&self.node.name, &self.sys)
         );
     }
 
-    /// Asks haproxy and writes the health file.
-    async fn evaluate_haproxy(&self) {
-        let mut verdict = HealthVerdict {
-            fine: true,
-            against: 0,
-        };
-        self.write_health_file(verdict.fine);
+    /// Asks haproxy and tells `claim`.
+    async fn evaluate_haproxy(&self, claim: &VipClaim<'_>) {
+        let mut verdict = HealthVerdict::FINE;
         let patience = answer_deadline(&self.sys.files);
         // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
         let mut left = self.sys.systemd.changed(haproxy::UNIT, "active");
@@ -129,21 +125,24 @@ impl HealthWatch {
                     self.is_dead(state).await
                 }
             };
+            self.heartbeat.beat(&*self.sys.clock);
             let asked = self.sys.clock.monotonic();
-            let answer = if dead {
-                Err(anyhow::anyhow!("systemd says that it left `active`"))
+            let (told, answer) = if dead {
+                let error = anyhow!("systemd says that it left `active`");
+                (Told::Dead, Err(error))
             } else {
-                probe_within(&self.sys.files, patience).await
+                ask_and_watch(&self.sys.files, patience).await
             };
-            if answer.is_err() && !dead && self.sys.clock.monotonic() - asked > patience * 3 {
+            let took = self.sys.clock.monotonic() - asked;
+            if matches!(told, Told::Bad | Told::Starved) && took > patience * 3 {
                 // The agent itself did not get to run: this says nothing about haproxy.
                 continue;
             }
             let before = verdict.fine;
-            verdict = verdict.after_answer(answer.is_ok(), dead);
+            verdict = verdict.after(told);
             if verdict.fine != before {
-                self.log_verdict(verdict.fine, answer.as_ref().err());
-                self.write_health_file(verdict.fine);
+                self.log_verdict(verdict.fine, told, answer.as_ref().err());
+                claim.set_haproxy(verdict.fine);
             }
         }
     }
@@ -161,25 +160,14 @@ impl HealthWatch {
         }
     }
 
-    fn log_verdict(&self, fine: bool, error: Option<&anyhow::Error>) {
+    fn log_verdict(&self, fine: bool, told: Told, error: Option<&anyhow::Error>) {
         let (node, vip) = (&self.node.name, self.node.endpoint.vip);
         match error {
             Some(error) if !fine => tracing::warn!(
                 node,
-                "haproxy is unhealthy, this node gives up {vip}: {error:#}"
+                "haproxy is unhealthy ({told:?}), this node gives up {vip}: {error:#}"
             ),
             _ => tracing::info!(node, "haproxy is healthy again, this node may hold {vip}"),
-        }
-    }
-
-    fn write_health_file(&self, fine: bool) {
-        let word = if fine {
-            keepalived::FINE
-        } else {
-            keepalived::SICK
-        };
-        if let Err(error) = self.sys.files.put(paths::HEALTH_FILE, word.as_bytes()) {
-            tracing::error!("{error:#}");
         }
     }
 
@@ -218,36 +206,8 @@ impl HealthWatch {
     }
 }
 
-/// The pure part: answers in, the verdict out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct HealthVerdict {
-    fine: bool,
-    /// Answers in a row that speak against the verdict.
-    against: u32,
-}
-
-impl HealthVerdict {
-    /// What another answer makes of it. `dead`: systemd says so, no second answer is needed.
-    fn after_answer(self, good: bool, dead: bool) -> Self {
-        let against = if good == self.fine {
-            0
-        } else {
-            self.against + 1
-        };
-        let enough = if self.fine { SICK_AFTER } else { FINE_AFTER };
-        match dead && !good || against >= enough {
-            true => Self {
-                fine: good && !dead,
-                against: 0,
-            },
-            false => Self { against, ..self },
-        }
-    }
-}
-
-/// After one bad answer the next question follows at once.
 fn pause_before_question(verdict: HealthVerdict) -> Duration {
-    if verdict.fine && verdict.against > 0 {
+    if verdict.asks_at_once() {
         Duration::ZERO
     } else {
         EVERY

@@ -3,6 +3,7 @@
 
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
+use std::time::Duration;
 
 use ha_wire::event::{self, Event, EventKind};
 use ha_wire::node::NodeFile;
@@ -340,9 +341,10 @@ impl Inner {
     }
 }
 
-/// Tells systemd every half watchdog period that the loop turns, for ever; ends at once without a watchdog.
-pub async fn run_watchdog(clock: Rc<dyn Clock>) {
-    systemd::notify_watchdog(clock).await;
+/// Tells systemd several times a watchdog period that the loop turns, for ever; ends at once without a watchdog. Not while
+/// `is_well`, shown the monotonic clock, denies it of another thread: systemd then ends the agent, and its next life is well.
+pub async fn run_watchdog(clock: Rc<dyn Clock>, is_well: impl Fn(Duration) -> bool) {
+    systemd::notify_watchdog(clock, is_well).await;
 }
 
 /// systemd learns that the agent goes down.

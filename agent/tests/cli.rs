@@ -234,3 +234,28 @@ fn the_probe_without_a_balancer_says_no() {
     assert_eq!(out.status.code(), Some(1));
     assert!(text(&out.stderr).contains("haproxy"));
 }
+
+/// The service as systemd starts it, with a watchdog of 600 ms.
+#[test]
+fn a_running_service_pings_systemds_watchdog() {
+    let root = tempfile::tempdir().unwrap();
+    let node = node_file(root.path(), NODE);
+    let socket = root.path().join("notify");
+    let systemd = std::os::unix::net::UnixDatagram::bind(&socket).unwrap();
+    systemd
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ha-agent"));
+    command.args(["run", "--node", &node, "--root"]);
+    command.arg(root.path()).env("NOTIFY_SOCKET", &socket);
+    command.env("WATCHDOG_USEC", "600000");
+    let service = command.stdout(Stdio::null()).stderr(Stdio::null());
+    let service = Watching(service.spawn().unwrap());
+    let mut pings = 0;
+    while pings < 3 {
+        let mut word = [0; 4096];
+        let length = systemd.recv(&mut word).unwrap();
+        pings += usize::from(text(&word[..length]).trim() == "WATCHDOG=1");
+    }
+    drop(service);
+}

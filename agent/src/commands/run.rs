@@ -42,13 +42,17 @@ async fn run_until_stopped(cx: Context) -> Result<Exit> {
     let plan = Plan::of(&cx.node);
     cx.report.started();
     let balancer_stands = watch::Sender::new(false);
+    let mut heartbeat = health::Heartbeat::default();
     if plan.steps.contains(&Phase::Balancer) {
         let files = cx.sys.files.clone();
         let machine = || Sys::real(files);
-        health::start_thread(cx.node.clone(), balancer_stands.subscribe(), machine)?;
+        heartbeat = health::start_thread(cx.node.clone(), balancer_stands.subscribe(), machine)?;
     }
     tokio::task::spawn_local(status_facts::keep_current(cx.clone()));
-    tokio::task::spawn_local(report::run_watchdog(cx.sys.clock.clone()));
+    let clock = cx.sys.clock.clone();
+    tokio::task::spawn_local(report::run_watchdog(clock, move |now| {
+        heartbeat.is_well(now)
+    }));
     let work = async {
         tokio::join!(
             driver::run_background(&cx, &plan),

@@ -7,69 +7,12 @@ use tokio::net::UnixListener;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::*;
+use ha_wire::paths;
+
 use crate::sys::Sys;
 use crate::sys::clock::MachineClock;
+use crate::sys::files::Files;
 use crate::testing::{self, FakeMachine};
-
-const GOOD: bool = true;
-const BAD: bool = false;
-
-#[test]
-fn three_bad_answers_in_a_row_make_sick_and_three_good_ones_fine() {
-    let mut verdict = HealthVerdict {
-        fine: true,
-        against: 0,
-    };
-    let story = [
-        (BAD, true),
-        (BAD, true),
-        (GOOD, true),
-        (BAD, true),
-        (BAD, true),
-        (BAD, false),
-        (GOOD, false),
-        (GOOD, false),
-        (BAD, false),
-        (GOOD, false),
-        (GOOD, false),
-        (GOOD, true),
-    ];
-    for (i, (answer, fine)) in story.into_iter().enumerate() {
-        verdict = verdict.after_answer(answer, false);
-        assert_eq!(verdict.fine, fine, "after answer {i}");
-    }
-}
-
-#[test]
-fn systemds_word_needs_no_second_answer() {
-    let verdict = HealthVerdict {
-        fine: true,
-        against: 0,
-    }
-    .after_answer(BAD, true);
-    assert!(!verdict.fine);
-    assert!(!verdict.after_answer(BAD, true).fine);
-}
-
-#[test]
-fn after_one_bad_answer_the_next_question_follows_at_once() {
-    let fine = HealthVerdict {
-        fine: true,
-        against: 0,
-    };
-    assert_eq!(pause_before_question(fine), EVERY);
-    assert_eq!(
-        pause_before_question(fine.after_answer(BAD, false)),
-        Duration::ZERO
-    );
-    assert_eq!(
-        pause_before_question(HealthVerdict {
-            fine: false,
-            against: 1
-        }),
-        EVERY
-    );
-}
 
 /// A machine whose clock runs, as the watch waits for real answers.
 fn machine() -> FakeMachine {
@@ -104,6 +47,7 @@ fn watch_of(machine: &FakeMachine) -> HealthWatch {
     HealthWatch {
         node: machine.cx.node.clone(),
         sys: machine.cx.sys.clone(),
+        heartbeat: Heartbeat::default(),
     }
 }
 
@@ -172,8 +116,9 @@ async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
     let machine = machine();
     let run = async {
         let _haproxy = haproxy_lives(&machine);
-        let some_questions =
-            tokio::time::timeout(EVERY * 4, watch_of(&machine).evaluate_haproxy()).await;
+        let claim = VipClaim::begin(&machine.cx.sys.files);
+        let watch = watch_of(&machine);
+        let some_questions = tokio::time::timeout(EVERY * 4, watch.evaluate_haproxy(&claim)).await;
         assert!(some_questions.is_err(), "it goes on for ever");
     };
     LocalSet::new().run_until(run).await;

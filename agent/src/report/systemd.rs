@@ -1,6 +1,7 @@
 //! sd_notify: READY, STATUS, WATCHDOG. Without NOTIFY_SOCKET nothing happens.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use sd_notify::NotifyState;
 
@@ -18,13 +19,18 @@ pub(super) fn notify_status(text: &str) {
     send_to_systemd(&[NotifyState::Status(text)]);
 }
 
-pub(super) async fn notify_watchdog(clock: Rc<dyn Clock>) {
+/// So often in a watchdog period: the loop may stand still for nearly all of it, in a slow fsync, say.
+const PINGS: u32 = 6;
+
+pub(super) async fn notify_watchdog(clock: Rc<dyn Clock>, is_well: impl Fn(Duration) -> bool) {
     let Some(period) = sd_notify::watchdog_enabled() else {
         return;
     };
     loop {
-        send_to_systemd(&[NotifyState::Watchdog]);
-        clock.sleep(period / 2).await;
+        if is_well(clock.monotonic()) {
+            send_to_systemd(&[NotifyState::Watchdog]);
+        }
+        clock.sleep(period / PINGS).await;
     }
 }
 

@@ -30,7 +30,11 @@ pub async fn accepts_connections(address: SocketAddr) -> bool {
 
 /// Writes a question to a Unix socket and reads until the other side closes. Without a deadline of its own.
 pub async fn ask_socket(socket: &Path, question: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut stream = UnixStream::connect(socket).await?;
+    ask_stream(UnixStream::connect(socket).await?, question).await
+}
+
+/// The same over a connection.
+pub async fn ask_stream(mut stream: UnixStream, question: &[u8]) -> std::io::Result<Vec<u8>> {
     stream.write_all(question).await?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;

@@ -32,15 +32,23 @@ pub struct HttpsClient {
 impl HttpsClient {
     /// A client for `https://ADDRESS:PORT`, trusting nobody but `ca` (PEM).
     pub fn new(base: &str, ca: &str, me: Option<&Identity>) -> Result<Self, ApiError> {
-        Self::build(base, ca, me, IDLE_CONNECTIONS)
+        Self::build(base_client_builder(), base, ca, me, IDLE_CONNECTIONS)
     }
 
     /// The same without an identity and without a connection that is kept: each request finds what a newcomer finds.
     pub fn with_fresh_connections(base: &str, ca: &str) -> Result<Self, ApiError> {
-        Self::build(base, ca, None, 0)
+        Self::build(base_client_builder(), base, ca, None, 0)
+    }
+
+    /// Whichever apiserver is behind a load balancer at this address: the name that all of them share is what is checked.
+    pub fn behind_balancer(balancer: SocketAddr, ca: &str) -> Result<Self, ApiError> {
+        let base = format!("https://{APISERVER_NAME}:{}", balancer.port());
+        let builder = base_client_builder().resolve(APISERVER_NAME, balancer);
+        Self::build(builder, &base, ca, None, 0)
     }
 
     fn build(
+        builder: reqwest::ClientBuilder,
         base: &str,
         ca: &str,
         me: Option<&Identity>,
@@ -52,7 +60,7 @@ impl HttpsClient {
         };
         let roots = reqwest::Certificate::from_pem_bundle(ca.as_bytes())
             .map_err(|e| local("CA certificate", e))?;
-        let mut builder = base_client_builder()
+        let mut builder = builder
             .tls_certs_only(roots)
             .pool_max_idle_per_host(idle_connections);
         if let Some(me) = me {
