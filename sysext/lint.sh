@@ -33,7 +33,7 @@ for line in ID=_any "ARCHITECTURE=$arch" EXTENSION_RELOAD_MANAGER=1; do grep -qx
 ! grep -q SYSEXT_LEVEL "$release" || fault "SYSEXT_LEVEL has no place beside ID=_any"
 
 grep -qrx Upholds=ha-agent.service usr/lib/systemd/system/multi-user.target.d || fault "multi-user.target does not uphold ha-agent.service"
-for unit in kubelet.path; do
+for unit in kubelet.path haproxy.path; do
   grep -qrx "Upholds=$unit" usr/lib/systemd/system/multi-user.target.d || fault "multi-user.target does not uphold $unit"
 done
 grep -q '^WatchdogSec=' usr/lib/systemd/system/ha-agent.service || fault "ha-agent.service has no watchdog"
@@ -63,7 +63,7 @@ size=$(stat -c %s usr/bin/ha-agent)
 if command -v systemd-analyze >/dev/null; then # the unit alone: its program is not in this machine's /usr
   sed "s|^ExecStart=/usr/bin/ha-agent|ExecStart=$work/t/usr/bin/ha-agent|; /^Documentation/d" usr/lib/systemd/system/ha-agent.service > "$work/ha-agent.service"
   ! said=$(systemd-analyze verify --man=no "$work/ha-agent.service" 2>&1 | grep ha-agent) || fault "systemd-analyze: $said"
-  for unit in kubelet.path; do
+  for unit in kubelet.path haproxy.path; do
     ! said=$(systemd-analyze verify --man=no "usr/lib/systemd/system/$unit" 2>&1 | grep "$unit:") || fault "systemd-analyze: $said"
   done
 elif [ "${HA_WITHOUT_REAL:-}" = 1 ]; then echo "lint: skipped (HA_WITHOUT_REAL=1): systemd-analyze is not there" >&2

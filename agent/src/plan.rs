@@ -38,6 +38,14 @@ impl Plan {
         plan
     }
 
+    /// The plan for a node that has been in its cluster: its load balancer depends on nothing else, and comes first. With a full
+    /// disk, a broken container runtime or a port taken it still carries the VIP for those who are well.
+    pub fn of_member(node: &NodeFile) -> Self {
+        let mut plan = Self::of(node);
+        plan.steps.sort_by_key(|phase| *phase != Phase::Balancer);
+        plan
+    }
+
     /// The phase that follows on this one; none after the last.
     pub fn after(&self, phase: Phase) -> Option<Phase> {
         if let Some(at) = self.detour.iter().position(|p| *p == phase) {
@@ -100,6 +108,17 @@ mod tests {
     }
 
     #[test]
+    fn a_member_s_balancer_waits_for_nothing() {
+        let steps = |node| names(&Plan::of_member(&node).steps);
+        let control_plane = "balancer preflight gate join network finish steady";
+        assert_eq!(steps(testing::control_plane()), control_plane);
+        let founder = "balancer preflight init network finish steady";
+        assert_eq!(steps(testing::founder()), founder);
+        let worker = testing::worker();
+        assert_eq!(Plan::of_member(&worker), Plan::of(&worker));
+    }
+
+    #[test]
     fn a_worker_never_founds() {
         let mut node = testing::worker();
         node.founder = testing::founder().founder;
@@ -108,12 +127,13 @@ mod tests {
 
     #[test]
     fn every_way_ends_in_steady() {
-        for node in [
+        let nodes = [
             testing::founder(),
             testing::control_plane(),
             testing::worker(),
-        ] {
-            let plan = Plan::of(&node);
+        ];
+        let plans = nodes.iter().map(Plan::of);
+        for plan in plans.chain(nodes.iter().map(Plan::of_member)) {
             for start in Phase::ALL.into_iter().filter(|p| plan.holds(*p)) {
                 let way: Vec<Phase> = std::iter::successors(Some(start), |p| plan.after(*p))
                     .take(20)

@@ -82,7 +82,7 @@ fn each_fault_of_an_image_is_named() {
     const UPHOLDS: &str = "usr/lib/systemd/system/multi-user.target.d/10-ha-agent.conf";
     const HIDDEN: &str = "usr/local/lib/systemd/system/multi-user.target.d/10-kubelet-service.conf";
     const RELEASE: &str = "usr/lib/extension-release.d/extension-release.ha-agent";
-    let cases: [(&str, Fault); 11] = [
+    let cases: [(&str, Fault); 12] = [
         ("usr/sbin would hide", |t| {
             std::fs::create_dir(t.join("usr/sbin")).unwrap()
         }),
@@ -100,6 +100,11 @@ fn each_fault_of_an_image_is_named() {
         ("does not uphold kubelet.path", |t| {
             edit(t, UPHOLDS, |text| {
                 text.replace("Upholds=kubelet", "Wants=kubelet")
+            });
+        }),
+        ("does not uphold haproxy.path", |t| {
+            edit(t, UPHOLDS, |text| {
+                text.replace("Upholds=haproxy", "Wants=haproxy")
             });
         }),
         ("ha-agent.service has no watchdog", |t| {

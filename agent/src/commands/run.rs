@@ -12,6 +12,7 @@ use tokio::task::LocalSet;
 
 use super::Exit;
 use crate::context::Context;
+use crate::phases::is_settled;
 use crate::plan::Plan;
 use crate::report::{self, Reporter};
 use crate::sys::files::Files;
@@ -39,7 +40,11 @@ pub fn real_context(node: NodeFile, files: Files) -> Context {
 async fn run_until_stopped(cx: Context) -> Result<Exit> {
     let mut stop = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
-    let plan = Plan::of(&cx.node);
+    let plan = if is_settled(&cx) {
+        Plan::of_member(&cx.node)
+    } else {
+        Plan::of(&cx.node)
+    };
     cx.report.started();
     let balancer_stands = watch::Sender::new(false);
     let mut heartbeat = health::Heartbeat::default();

@@ -11,7 +11,7 @@ use crate::render::{haproxy, keepalived};
 
 /// The cluster's CA as Ignition brings it.
 use ha_wire::paths::CA_CERT as CLUSTER_CA;
-/// Where it is kept what the units were told: memory, because a reboot starts them anew.
+/// Where it is kept what the units were told in this boot: memory, because a reboot starts them with what is on the disk.
 const LAST_LOADED: &str = "/run/ha-agent/told";
 /// How often a freshly started haproxy is asked, every [`ANSWER_PAUSE`]: it answers within 100 ms.
 const ANSWER_TRIES: u32 = 50;
@@ -38,12 +38,12 @@ impl WantedConfig {
         })
     }
 
-    /// Name and content of each file.
+    /// Name and content of each file, the CA's copy last: `haproxy.path` starts haproxy as soon as that is there.
     fn files(&self) -> [(&'static str, &str); 3] {
         [
-            (haproxy::CA, &self.ca),
             (haproxy::CONFIG, &self.haproxy),
             (keepalived::CONFIG, &self.keepalived),
+            (haproxy::CA, &self.ca),
         ]
     }
 
@@ -69,6 +69,29 @@ impl WantedConfig {
         Ok(true)
     }
 
+    /// Before the first file of a boot is written: a unit that may run already does so with what lies on the disk. Without the
+    /// CA's copy nothing starts haproxy, so that it will run with what is about to be written.
+    async fn note_boot_config(&self, cx: &Context) -> Result<()> {
+        let read =
+            |name: &str| Ok::<_, anyhow::Error>(cx.sys.files.read(name)?.unwrap_or_default());
+        for (unit, wanted) in self.units() {
+            if last_loaded(cx, unit)?.is_some() {
+                continue;
+            }
+            let config = match unit {
+                keepalived::UNIT => read(keepalived::CONFIG)?,
+                _ if cx.sys.files.exists(haproxy::CA)
+                    || cx.sys.systemd.active_state(unit).await? == "active" =>
+                {
+                    format!("{}{}", read(haproxy::CA)?, read(haproxy::CONFIG)?)
+                }
+                _ => wanted,
+            };
+            note_loaded(cx, unit, &config)?;
+        }
+        Ok(())
+    }
+
     fn write(&self, cx: &Context) -> Result<()> {
         for (name, content) in self.files() {
             cx.sys.files.write(name, 0o644, content.as_bytes())?;
@@ -92,6 +115,12 @@ fn last_loaded(cx: &Context, unit: &str) -> Result<Option<String>> {
     cx.sys.files.read(&format!("{LAST_LOADED}/{unit}"))
 }
 
+fn note_loaded(cx: &Context, unit: &str, config: &str) -> Result<()> {
+    let record = format!("{LAST_LOADED}/{unit}");
+    let written = cx.sys.files.write(&record, 0o644, config.as_bytes());
+    written.map(drop)
+}
+
 /// Whether files differ, units do not run, or haproxy does not answer.
 pub async fn needed(cx: &Context) -> Result<bool> {
     let wanted = WantedConfig::of(cx, &configured_backends(cx)?)?;
@@ -112,6 +141,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 /// haproxy answers and both units are active.
 pub async fn apply_backends(cx: &Context, backends: &[Peer]) -> Result<()> {
     let wanted = WantedConfig::of(cx, backends)?;
+    wanted.note_boot_config(cx).await?;
     wanted.write(cx)?;
     let [(haproxy, its), (keepalived, others)] = wanted.units();
     bring_up(cx, haproxy, &its).await?;
@@ -135,8 +165,8 @@ pub fn configured_backends(cx: &Context) -> Result<Vec<Peer>> {
     })
 }
 
-/// Started, or reloaded if it runs with something else. A keepalived that nobody told anything yet runs on the bakery's
-/// empty configuration, and a reload does not make it begin: it is restarted.
+/// Started, or reloaded if it runs with something else. A keepalived on the bakery's empty configuration does not begin by a
+/// reload: it is restarted.
 async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
     let systemd = &cx.sys.systemd;
     let told = last_loaded(cx, unit)?;
@@ -148,7 +178,9 @@ async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
             .into());
         }
         "active" if told.as_deref() == Some(content) => return Ok(()),
-        "active" if told.is_none() && unit == keepalived::UNIT => systemd.restart(unit).await?,
+        "active" if told.is_none_or(|t| t.trim().is_empty()) && unit == keepalived::UNIT => {
+            systemd.restart(unit).await?;
+        }
         "active" => systemd.reload_or_restart(unit).await?,
         state => {
             if state == "failed" {
@@ -157,11 +189,7 @@ async fn bring_up(cx: &Context, unit: &str, content: &str) -> Result<()> {
             systemd.start(unit).await?;
         }
     }
-    let record = format!("{LAST_LOADED}/{unit}");
-    cx.sys
-        .files
-        .write(&record, 0o644, content.as_bytes())
-        .map(drop)
+    note_loaded(cx, unit, content)
 }
 
 /// `Type=simple` is active before it can answer, and dies after it is active.

@@ -8,16 +8,18 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use ha_wire::phase::Phase;
 
-use super::{NeedsAPerson, Outcome};
+use super::{NeedsAPerson, Outcome, is_settled};
 use crate::context::Context;
 
 pub mod check;
 pub mod evaluate;
 pub mod facts;
 mod fix;
+mod member;
 mod scheduling;
 
 use check::{Check, Verdict};
+pub use member::MemberChecks;
 
 /// Between two looks at what comes by itself (an address, the time, a sysext): the launch counts tenths of seconds.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -34,6 +36,10 @@ pub async fn needed(_cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     fix::set_kernel_settings(cx).await;
     fix::add_to_hosts_file(cx);
+    if is_settled(cx) {
+        member::look_once(cx).await;
+        return Ok(Outcome::Done);
+    }
     for look in 1..=LOOKS {
         fix::start_runtime(cx).await;
         let checks = run_checks(cx).await;
@@ -78,7 +84,7 @@ fn describe_checks(checks: &[Check], verdict: Verdict) -> Option<String> {
 }
 
 fn log_warnings(cx: &Context, checks: &[Check]) {
-    for check in checks.iter().filter(|c| c.verdict == Verdict::Warn) {
+    for check in checks.iter().filter(|c| c.verdict != Verdict::Pass) {
         tracing::warn!(node = cx.node.name, phase = %Phase::Preflight, "{}: {} -> {}", check.name, check.reason, check.remedy);
     }
 }

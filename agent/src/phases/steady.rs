@@ -8,6 +8,7 @@ use ha_wire::settings::Cni;
 use ha_wire::status::{EtcdStatus, PhaseState, Status};
 use tracing::{info, warn};
 
+use super::preflight::MemberChecks;
 use super::{Outcome, balancer};
 use crate::context::Context;
 use crate::kube;
@@ -45,6 +46,7 @@ struct SteadyWatch<'a> {
     cx: &'a Context,
     known: SeenControlPlanes,
     dns: PodSpread<'a>,
+    machine: MemberChecks,
     /// Looks in a row that found a fault.
     failed: u32,
     looks: u32,
@@ -57,6 +59,7 @@ impl<'a> SteadyWatch<'a> {
             cx,
             known: SeenControlPlanes::begin(&backends, &cx.node),
             dns: PodSpread::begin(cx),
+            machine: MemberChecks::default(),
             failed: 0,
             looks: 0,
         })
@@ -76,6 +79,7 @@ impl<'a> SteadyWatch<'a> {
         }
         self.looks = self.looks.wrapping_add(1);
         note_fault(&mut faults, "certificates", expiry::check_expiry(self.cx));
+        note_fault(&mut faults, "machine", self.machine.observe(self.cx).await);
         self.failed = if faults.is_empty() {
             0
         } else {

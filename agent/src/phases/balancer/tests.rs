@@ -87,6 +87,65 @@ async fn an_attempt_that_ended_between_writing_and_telling_is_made_up_for() {
     assert_eq!(machine.orders(), ["restart keepalived.service"]);
 }
 
+/// haproxy.path and keepalived's sysext start both at boot, with the files that an earlier boot wrote.
+#[tokio::test]
+async fn after_a_reboot_units_that_run_with_the_right_files_are_left_alone() {
+    let machine = machine("active");
+    machine.systemd.unit(haproxy::UNIT, "active");
+    let wanted = WantedConfig::of(&machine.cx, &machine.cx.node.control_planes).unwrap();
+    wanted.write(&machine.cx).unwrap();
+    with_haproxy(&machine, async {
+        assert!(needed(&machine.cx).await.unwrap(), "nobody has looked yet");
+        run(&machine.cx).await.unwrap();
+        assert!(!needed(&machine.cx).await.unwrap());
+    })
+    .await;
+    assert_eq!(machine.orders(), Vec::<String>::new());
+}
+
+/// A newer agent renders other files.
+#[tokio::test]
+async fn after_a_reboot_units_that_run_with_older_files_are_reloaded() {
+    let machine = machine("active");
+    machine.systemd.unit(haproxy::UNIT, "active");
+    machine.file(haproxy::CONFIG, "global\n");
+    machine.file(haproxy::CA, "-----BEGIN CERTIFICATE-----\n");
+    machine.file(keepalived::CONFIG, "vrrp_instance api {\n}\n");
+    // Whatever comes between writing and telling: the next attempt knows what is left to do.
+    assert!(run(&machine.cx).await.is_err(), "no haproxy answers yet");
+    assert_eq!(machine.orders(), ["reload-or-restart haproxy.service"]);
+    with_haproxy(&machine, run(&machine.cx)).await.unwrap();
+    assert_eq!(machine.orders(), ["reload-or-restart keepalived.service"]);
+}
+
+/// The copy beside haproxy is what its checks trust.
+#[tokio::test]
+async fn another_ca_of_the_cluster_is_copied_and_haproxy_reloaded() {
+    let machine = machine("inactive");
+    with_haproxy(&machine, async {
+        run(&machine.cx).await.unwrap();
+        machine.orders();
+        machine.file(CLUSTER_CA, "-----BEGIN CERTIFICATE-----\nanother\n");
+        assert!(needed(&machine.cx).await.unwrap());
+        run(&machine.cx).await.unwrap();
+        assert!(!needed(&machine.cx).await.unwrap());
+    })
+    .await;
+    assert_eq!(machine.orders(), ["reload-or-restart haproxy.service"]);
+    let copy = machine.cx.sys.files.read(haproxy::CA).unwrap();
+    assert_eq!(copy, machine.cx.sys.files.read(CLUSTER_CA).unwrap());
+}
+
+/// `haproxy.path` waits for the copy: an attempt that ends before it leaves nothing half-written that would be started.
+#[tokio::test]
+async fn the_ca_s_copy_is_written_last() {
+    let machine = machine("inactive");
+    let wanted = WantedConfig::of(&machine.cx, &machine.cx.node.control_planes).unwrap();
+    assert_eq!(wanted.files().last().unwrap().0, haproxy::CA);
+    let upheld = include_str!("../../../../sysext/tree/usr/lib/systemd/system/haproxy.path");
+    assert!(upheld.contains(&format!("PathExists={}\n", haproxy::CA)));
+}
+
 #[tokio::test]
 async fn a_reload_that_failed_is_asked_for_again() {
     let machine = machine("inactive");

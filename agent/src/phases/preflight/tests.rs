@@ -86,6 +86,45 @@ async fn another_clusters_disk_needs_a_person() {
     assert!(error.to_string().contains("another CA"), "{error}");
 }
 
+/// The machine has been a node of its cluster, and then lost its CA, a program and its container runtime.
+fn broken_member() -> FakeMachine {
+    let machine = machine();
+    machine.file("/etc/kubernetes/kubelet.conf", "{}");
+    machine.file(crate::kube::KUBELET_PEM, "");
+    for name in ["/usr/bin/kubeadm", "/etc/kubernetes/pki/ca.crt"] {
+        std::fs::remove_file(machine.cx.sys.files.path(name)).unwrap();
+    }
+    let broken = &machine.systemd.broken;
+    broken.borrow_mut().push("containerd.service".into());
+    machine
+}
+
+#[tokio::test]
+async fn a_member_is_stopped_by_nothing() {
+    let machine = broken_member();
+    assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
+    let waited = machine.events().iter().any(|e| e["event"] == "waiting");
+    assert!(!waited, "nor does it wait: {:?}", machine.events());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_member_is_named_until_it_is_mended() {
+    let machine = broken_member();
+    let mut checks = MemberChecks::default();
+    let error = checks.observe(&machine.cx).await.unwrap_err();
+    assert!(error.to_string().starts_with("cluster CA: "), "{error}");
+    machine.file("/etc/kubernetes/pki/ca.crt", &testing::ca_pem());
+    machine.file("/usr/bin/kubeadm", "");
+    machine.systemd.unit("containerd.service", "active");
+    let mut looks = 0;
+    while let Err(error) = checks.observe(&machine.cx).await {
+        looks += 1;
+        assert!(looks < 10, "{error}");
+        std::fs::create_dir_all(machine.cx.sys.files.path("/proc/sys/net/ipv4")).unwrap();
+        machine.file("/proc/sys/net/ipv4/ip_forward", "1\n");
+    }
+}
+
 #[test]
 fn names_in_the_hosts_file() {
     let hosts = "127.0.0.1 localhost # node9\n10.77.0.12\tnode2 node2.local\n";
