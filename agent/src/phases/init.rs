@@ -110,7 +110,7 @@ fn may_found(cx: &Context) -> bool {
 }
 
 /// Whether this node's disk holds an etcd that it founded itself.
-fn has_founded_etcd(cx: &Context) -> Result<bool> {
+pub(super) fn has_founded_etcd(cx: &Context) -> Result<bool> {
     let etcd = cx.sys.files.read(&pod_manifest("etcd"))?;
     Ok(etcd.is_some_and(|text| !text.contains(JOINED)))
 }

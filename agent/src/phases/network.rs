@@ -1,46 +1,58 @@
-//! The pod network: installed from one control plane, awaited by all.
+//! The pod network: installed once, from one control plane, if it was never there; awaited by all.
 
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use ha_kube::Client;
+use ha_kube::objects::Node;
 use ha_wire::phase::Phase;
 use ha_wire::settings::Cni;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::{ConfigFile, Outcome, is_settled};
+use super::{ConfigFile, Outcome, init, is_settled};
 use crate::context::Context;
 use crate::kube::{self, lock};
 
 mod cilium;
 mod manifests;
+mod verdict;
+
+use verdict::{History, Presence, Verdict, judge};
 
 /// Held by the one control plane that installs the pod network.
 const LEASE: &str = "ha-agent-network";
 /// How often the node's readiness is looked at; each look is one small request.
 const LOOK: Duration = Duration::from_millis(500);
 /// After this the wait counts as a failed attempt, and the pod network is looked at again.
-const PATIENCE_MS: u64 = 5 * 60 * 1000;
+const PATIENCE: Duration = Duration::from_mins(5);
 /// The founder installs the pod network in its first seconds; if it is lost, another control plane does after this.
-const FOUNDER_FIRST_MS: u64 = 90_000;
+const FOUNDER_FIRST: Duration = Duration::from_secs(90);
 
-/// Needed until this node is Ready; on nodes that may install the pod network also until it is installed.
+/// Needed until this node is Ready; on the founder also until the pod network is installed. On a settled node nothing of it
+/// is: the pod network of a living cluster is its owner's, and what keeps this node from being Ready shows in phase steady.
 pub async fn needed(cx: &Context) -> Result<bool> {
-    if cx.node.cni == Cni::None {
+    if cx.node.cni == Cni::None || is_settled(cx) {
         return Ok(false);
     }
     if !is_ready(cx).await? {
         return Ok(true);
     }
-    Ok(!is_settled(cx) && is_founder(cx) && !is_installed(cx).await?)
+    if !is_founder(cx) {
+        return Ok(false);
+    }
+    let client = kube::as_admin(cx)?;
+    let history = ask_history(&client).await?;
+    Ok(is_due(&judge_cluster(cx, &client, history).await?, history))
 }
 
 /// Installs, where it is this node's turn, and waits until the node is Ready.
 pub async fn run(cx: &Context) -> Result<Outcome> {
+    let mut left = String::new();
     if is_founder(cx) && !is_settled(cx) {
-        install_pod_network(cx).await?;
+        left = install_if_never_there(cx).await?;
     }
     tokio::select! {
-        ready = wait_until_ready(cx) => ready?,
+        ready = wait_until_ready(cx, left) => ready?,
         never = watch_installation(cx) => match never {},
     }
     Ok(Outcome::Done)
@@ -67,37 +79,89 @@ async fn is_ready(cx: &Context) -> Result<bool> {
         .is_some_and(|n| n.is_ready()))
 }
 
-async fn is_installed(cx: &Context) -> Result<bool> {
-    match &cx.node.cni {
-        Cni::Cilium { .. } => Ok(cilium::installed_release(&kube::as_admin(cx)?).await?
-            == Some(cilium::Release::Deployed)),
-        Cni::Manifests { sources } => Ok(manifests::are_there(cx, sources).await),
-        Cni::None => Ok(true),
+async fn ask_history(client: &Client) -> Result<History> {
+    Ok(History::told_by(client.lease(LEASE).await?.as_ref()))
+}
+
+/// Whether there is something to do under the Lease: to install, or only to give back what a dead agent held to its end.
+fn is_due(verdict: &Verdict, history: History) -> bool {
+    match verdict {
+        Verdict::Install { .. } => true,
+        Verdict::Stands => history == History::Begun,
+        Verdict::LeftAsItIs(_) => false,
     }
 }
 
-/// Under a Lease: two control planes would otherwise both be first.
-async fn install_pod_network(cx: &Context) -> Result<()> {
-    let held = lock::acquire_lease(cx, kube::as_admin(cx)?, LEASE, Phase::Network).await?;
+async fn judge_cluster(cx: &Context, client: &Client, history: History) -> Result<Verdict> {
+    let presence = match &cx.node.cni {
+        Cni::Cilium { .. } => cilium::presence(client).await?,
+        Cni::Manifests { sources } if !manifests::are_there(cx, sources).await => Presence::Missing,
+        Cni::Manifests { .. } | Cni::None => Presence::Whole,
+    };
+    let nodes = client.nodes().await?;
+    let others = |n: &&Node| n.metadata.name != cx.node.name;
+    // CRI-O's own bridge makes nodes Ready before any pod network is there: in its first boot the founder is not misled by it.
+    let is_in_use = nodes.iter().filter(others).any(Node::is_ready) && !init::has_founded_etcd(cx)?;
+    Ok(judge(presence, history, is_in_use))
+}
+
+/// Under a Lease: two control planes would otherwise both be first. Gives the reason if it is left as it is.
+async fn install_if_never_there(cx: &Context) -> Result<String> {
+    let client = kube::as_admin(cx)?;
+    let history = ask_history(&client).await?;
+    let verdict = judge_cluster(cx, &client, history).await?;
+    if !is_due(&verdict, history) {
+        return Ok(tell_if_left(cx, verdict));
+    }
+    let held = lock::acquire_lease(cx, client.clone(), LEASE, Phase::Network).await?;
     let ended = held
         .while_held(async {
-            match &cx.node.cni {
-                Cni::Cilium { version, values } => {
-                    cilium::ensure_installed(cx, version, values).await
-                }
-                Cni::Manifests { sources } => manifests::ensure_applied(cx, sources).await,
-                Cni::None => Ok(()),
+            // Another control plane may have been faster.
+            let verdict = judge_cluster(cx, &client, history).await?;
+            if let Verdict::Install { leftover } = &verdict {
+                install(cx, &client, leftover.as_deref()).await?;
             }
+            Ok(tell_if_left(cx, verdict))
         })
         .await;
-    held.release().await;
+    // Not given back after a failure: it then tells the next attempt whose half-done work it finds.
+    if ended.is_ok() {
+        held.release().await;
+    }
     ended
 }
 
-/// The node's readiness is what counts; why it is not there yet is told in the kubelet's own words.
-async fn wait_until_ready(cx: &Context) -> Result<()> {
-    let begin = cx.sys.clock.now_ms();
-    let mut installed = is_founder(cx);
+async fn install(cx: &Context, client: &Client, leftover: Option<&str>) -> Result<()> {
+    match &cx.node.cni {
+        Cni::Cilium { version, values } => {
+            cilium::install(cx, client, version, values, leftover).await
+        }
+        Cni::Manifests { sources } => manifests::apply_all(cx, sources).await,
+        Cni::None => Ok(()),
+    }
+}
+
+/// The reason why it is left as it is; empty if it is not.
+fn tell_if_left(cx: &Context, verdict: Verdict) -> String {
+    let Verdict::LeftAsItIs(reason) = verdict else {
+        return String::new();
+    };
+    let what = match cx.node.cni {
+        Cni::Cilium { .. } => "cilium",
+        Cni::Manifests { .. } | Cni::None => "the pod network",
+    };
+    let words = format!("{what} is left as it is: {reason}");
+    warn!("{words}");
+    cx.report
+        .update_status(|status| status.network.clone_from(&words));
+    words
+}
+
+/// The node's readiness is what counts; why it is not there yet is told in the kubelet's own words. `left`: why nothing is
+/// installed.
+async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
+    let begin = cx.sys.clock.monotonic();
+    let mut tried = is_founder(cx);
     let client = kube::as_node(cx)?;
     loop {
         let why = match client.node(&cx.node.name).await {
@@ -106,37 +170,40 @@ async fn wait_until_ready(cx: &Context) -> Result<()> {
             Ok(None) => "the node is not registered".into(),
             Err(error) => format!("API: {}", error.kind),
         };
-        let waited = cx.sys.clock.now_ms().saturating_sub(begin);
-        cx.report
-            .waiting(Phase::Network, "this node to be Ready", &why);
-        if waited > PATIENCE_MS {
-            bail!("not Ready after {} min: {why}", PATIENCE_MS / 60_000);
+        let waited = cx.sys.clock.monotonic().saturating_sub(begin);
+        let what = if left.is_empty() {
+            "this node to be Ready".to_owned()
+        } else {
+            format!("this node to be Ready ({left})")
+        };
+        cx.report.waiting(Phase::Network, &what, &why);
+        if waited > PATIENCE {
+            bail!(
+                "not Ready after {} min: {why}{}{left}",
+                PATIENCE.as_secs() / 60,
+                if left.is_empty() { "" } else { "; " }
+            );
         }
-        if waited > FOUNDER_FIRST_MS
+        if waited > FOUNDER_FIRST
             && cx.node.is_control_plane()
-            && !std::mem::replace(&mut installed, true)
+            && !std::mem::replace(&mut tried, true)
         {
-            install_for_founder(cx).await;
+            left = install_for_founder(cx).await;
         }
         cx.sys.clock.sleep(LOOK).await;
     }
 }
 
-/// The founder's part, should it have been lost on the way.
-async fn install_for_founder(cx: &Context) {
-    let tried = async {
-        if is_installed(cx).await? {
-            return Ok(());
-        }
-        warn!(
-            "no pod network after {} s: this node installs it in the founder's place",
-            FOUNDER_FIRST_MS / 1000
-        );
-        install_pod_network(cx).await
-    };
-    if let Err(error) = tried.await {
+/// The founder's part, should it have been lost on the way. Gives the reason if the pod network is left as it is.
+async fn install_for_founder(cx: &Context) -> String {
+    info!(
+        "not Ready after {} s: has the founder installed the pod network?",
+        FOUNDER_FIRST.as_secs()
+    );
+    install_if_never_there(cx).await.unwrap_or_else(|error| {
         warn!("pod network: {error:#}");
-    }
+        String::new()
+    })
 }
 
 /// What the installer says while the node gets ready: shown, never waited for.

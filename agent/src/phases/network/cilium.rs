@@ -1,16 +1,18 @@
-//! Cilium by its own CLI: `install` the first time, `upgrade` when a release exists.
+//! Cilium by its own CLI: `install`, once in a cluster's life. `upgrade` is its owner's.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ha_kube::objects::Metadata;
 use ha_wire::paths::CILIUM_VALUES;
 use ha_wire::phase::Phase;
 use serde_json::{Map, Value};
 use tracing::warn;
 
+use super::verdict::Presence;
 use crate::context::Context;
+use crate::kube::ADMIN_CONF;
 use crate::kube::client::Client;
-use crate::kube::{self, ADMIN_CONF};
 use crate::phases::ConfigFile;
 use crate::render;
 use crate::sys::Cmd;
@@ -19,42 +21,63 @@ use crate::sys::Cmd;
 const DEADLINE: Duration = Duration::from_secs(180);
 /// As `--wait-duration` below, and some more.
 const WATCH_DEADLINE: Duration = Duration::from_secs(330);
+const DAEMON_SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/cilium";
 const HELM_TYPE: &str = "helm.sh/release.v1";
 const HELM_PREFIX: &str = "sh.helm.release.v1.cilium.v";
 
-/// What Helm knows of Cilium.
+/// Helm's newest word on Cilium.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Release {
-    /// Its objects are in the cluster.
-    Deployed,
-    /// An installer died at work; Helm then refuses everything until this Secret is gone.
-    Stuck { secret: String },
-    /// It failed; an upgrade mends it.
-    Failed,
+struct Release {
+    /// The Secret that holds it.
+    secret: String,
+    /// Counted from 1 by each install and upgrade.
+    revision: u32,
+    /// E.g. `deployed`.
+    status: String,
 }
 
-/// Helm's newest word on Cilium; none: never installed.
-pub async fn installed_release(client: &Client) -> Result<Option<Release>> {
+/// What there is of Cilium in the cluster.
+pub async fn presence(client: &Client) -> Result<Presence> {
+    let release = newest_release(client).await?;
+    let has_pods = client.exists(DAEMON_SET).await?;
+    Ok(presence_of(release, has_pods))
+}
+
+async fn newest_release(client: &Client) -> Result<Option<Release>> {
     let secrets = client.secrets_of_type(HELM_TYPE).await?;
-    let newest = secrets
-        .into_iter()
-        .filter_map(|s| Some((s.name.strip_prefix(HELM_PREFIX)?.parse::<u32>().ok()?, s)))
-        .max_by_key(|(version, _)| *version);
-    Ok(newest.map(|(_, secret)| {
-        classify_release(
-            secret.name,
-            secret.labels.get("status").map_or("", String::as_str),
-        )
-    }))
+    let release = |secret: Metadata| {
+        let revision = secret.name.strip_prefix(HELM_PREFIX)?.parse().ok()?;
+        let status = secret.labels.get("status").cloned().unwrap_or_default();
+        Some(Release {
+            secret: secret.name,
+            revision,
+            status,
+        })
+    };
+    let releases = secrets.into_iter().filter_map(release);
+    Ok(releases.max_by_key(|r| r.revision))
 }
 
-fn classify_release(secret: String, status: &str) -> Release {
-    match status {
-        "deployed" | "superseded" => Release::Deployed,
-        "pending-install" | "pending-upgrade" | "pending-rollback" | "uninstalling" => {
-            Release::Stuck { secret }
-        }
-        _ => Release::Failed,
+fn presence_of(release: Option<Release>, has_pods: bool) -> Presence {
+    let Some(release) = release else {
+        let words = "there is a DaemonSet cilium, and no release of Helm's".to_owned();
+        return match has_pods {
+            true => Presence::CutOff {
+                words,
+                secret: None,
+            },
+            false => Presence::Missing,
+        };
+    };
+    let (revision, status) = (release.revision, release.status.as_str());
+    let words = format!("revision {revision} of Helm's release is {status}");
+    match (revision, status) {
+        (_, "deployed" | "superseded") => Presence::Whole,
+        (1, "pending-install" | "failed") => Presence::CutOff {
+            words,
+            secret: Some(release.secret),
+        },
+        _ => Presence::Changed { words },
     }
 }
 
@@ -66,64 +89,46 @@ pub fn values_file(cx: &Context, users: &Map<String, Value>) -> ConfigFile {
     )
 }
 
-/// Brings Cilium to this version with these values; changes nothing if it is there.
-pub async fn ensure_installed(
+/// Installs Cilium in a cluster that has none. `leftover`: the release of an agent's attempt that was cut off. Helm takes
+/// over the objects that it had made by then: they carry its name.
+pub async fn install(
     cx: &Context,
+    client: &Client,
     version: &str,
     users: &Map<String, Value>,
+    leftover: Option<&str>,
 ) -> Result<()> {
     let values = values_file(cx, users);
     cx.sys
         .files
         .write(&values.name, 0o600, values.text.as_bytes())?;
-    let client = kube::as_admin(cx)?;
-    let mut release = installed_release(&client).await?;
-    if let Some(Release::Stuck { secret }) = &release {
-        warn!(
-            "an installation of Cilium was interrupted: deleting its stuck Helm release {secret}"
-        );
+    if let Some(secret) = leftover {
+        warn!("an agent's installation of Cilium was cut off: deleting its Helm release {secret}");
         client.delete_secret(secret).await?;
-        release = installed_release(&client).await?;
     }
-    if release.is_some() {
-        return upgrade_release(cx, version).await;
+    if let Err(error) = run_install(cx, version).await {
+        // Whatever the CLI says of it: what Helm calls deployed is.
+        let release = newest_release(client).await.ok().flatten();
+        if presence_of(release, true) != Presence::Whole {
+            return Err(error).context("cilium install");
+        }
+        warn!("cilium install: {error:#}; its release is deployed nevertheless");
     }
-    let Err(error) = run_cilium(cx, "install", version).await else {
-        return Ok(());
-    };
-    // Whatever the CLI says of it: a release that is there now is mended or confirmed by an upgrade.
-    match installed_release(&client).await {
-        Ok(Some(Release::Deployed | Release::Failed)) => upgrade_release(cx, version).await,
-        _ => Err(error).context("cilium install"),
-    }
-}
-
-async fn upgrade_release(cx: &Context, version: &str) -> Result<()> {
-    run_cilium(cx, "upgrade", version)
-        .await
-        .context("cilium upgrade")
-}
-
-async fn run_cilium(cx: &Context, verb: &str, version: &str) -> Result<()> {
-    let values = cx.sys.files.path(CILIUM_VALUES);
-    let args = [
-        verb,
-        "--version",
-        version,
-        "--values",
-        &values.to_string_lossy(),
-    ];
-    let told = |line: &str| {
-        cx.report
-            .waiting(Phase::Network, &format!("cilium {verb}"), line)
-    };
-    cx.sys
-        .commands
-        .run_watched(with_admin(cx, Cmd::new("cilium", &args, DEADLINE)), &told)
-        .await?;
     cx.report
         .update_status(|status| status.network = format!("cilium {version} installed"));
     Ok(())
+}
+
+async fn run_install(cx: &Context, version: &str) -> Result<()> {
+    let values = cx.sys.files.path(CILIUM_VALUES);
+    let values = values.to_string_lossy();
+    let args = ["install", "--version", version, "--values", &values];
+    let told = |line: &str| cx.report.waiting(Phase::Network, "cilium install", line);
+    cx.sys
+        .commands
+        .run_watched(with_admin(cx, Cmd::new("cilium", &args, DEADLINE)), &told)
+        .await
+        .map(drop)
 }
 
 /// Shows what Cilium says about itself until somebody stops listening.
@@ -161,23 +166,4 @@ fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
         cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
     ));
     cmd
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn helms_words_are_sorted() {
-        let stuck = Release::Stuck { secret: "s".into() };
-        for (status, expected) in [
-            ("deployed", Release::Deployed),
-            ("pending-install", stuck.clone()),
-            ("pending-upgrade", stuck),
-            ("failed", Release::Failed),
-            ("", Release::Failed),
-        ] {
-            assert_eq!(classify_release("s".into(), status), expected, "{status}");
-        }
-    }
 }

@@ -19,7 +19,7 @@ const TRIES: u32 = 10;
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// Applies all sources in order, again and again until each object is there.
-pub async fn ensure_applied(cx: &Context, sources: &[String]) -> Result<()> {
+pub async fn apply_all(cx: &Context, sources: &[String]) -> Result<()> {
     for source in sources {
         let mut tried = 1;
         while let Err(error) = apply_manifest(cx, source).await {

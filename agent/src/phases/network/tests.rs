@@ -2,16 +2,17 @@ use ha_wire::node::NodeFile;
 use serde_json::{Map, json};
 
 use super::*;
-use crate::kube::pki_file;
 use crate::kube::testing::{Script, node_identity, run_local, test_authority};
+use crate::kube::{self, pki_file};
 use crate::sys::CommandFailed;
 use crate::testing::{self, FakeMachine};
 
 const READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"True"}]}}"#;
 const NOT_READY: &str = r#"{"status":{"conditions":[{"type":"Ready","status":"False","message":"cni plugin not initialized"}]}}"#;
+const NODES: &str = "GET /api/v1/nodes";
+const DAEMON_SET: &str = "GET /apis/apps/v1/namespaces/kube-system/daemonsets/cilium";
 const SECRETS: &str = "GET /api/v1/namespaces/kube-system/secrets";
 const INSTALL: &str = "cilium install --version 1.18.1 --values";
-const UPGRADE: &str = "cilium upgrade --version 1.18.1 --values";
 const STATUS: &str = "cilium status --wait --wait-duration 5m --interactive=false";
 
 async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
@@ -21,7 +22,7 @@ async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
     let machine = testing::fake_machine(node);
     if matches!(machine.cx.node.cni, Cni::Cilium { .. }) {
         let cilium = &machine.commands;
-        cilium.succeed(INSTALL).succeed(UPGRADE).succeed(STATUS);
+        cilium.succeed(INSTALL).succeed(STATUS);
     }
     machine.file(&pki_file("ca.crt"), ca.cert());
     machine.file(&pki_file("ca.key"), ca.key().expose());
@@ -29,6 +30,7 @@ async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
     machine.file(ha_wire::paths::IDENTITY_CERT, &me.cert);
     machine.file(ha_wire::paths::IDENTITY_KEY, me.key.expose());
     let api = Script::default();
+    api.on(NODES, 200, r#"{"items":[]}"#);
     api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
     (machine, api)
 }
@@ -41,9 +43,33 @@ fn cilium() -> Cni {
 }
 
 fn helm(status: &str) -> String {
+    helm_revision(1, status)
+}
+
+fn helm_revision(revision: u32, status: &str) -> String {
     let labels = json!({"status": status, "name": "cilium"});
-    json!({"items": [{"metadata": {"name": "sh.helm.release.v1.cilium.v1", "labels": labels}}]})
-        .to_string()
+    let name = format!("sh.helm.release.v1.cilium.v{revision}");
+    json!({"items": [{"metadata": {"name": name, "labels": labels}}]}).to_string()
+}
+
+/// kubeadm's etcd of a founder, on this disk.
+fn founded_here(machine: &FakeMachine) {
+    let command = "--initial-cluster=node1=https://10.77.0.11:2380";
+    machine.file(&kube::pod_manifest("etcd"), command);
+}
+
+fn other_nodes_are_ready(api: &Script) {
+    let ready = json!({"conditions": [{"type": "Ready", "status": "True"}]});
+    let node = |name: &str| json!({"metadata": {"name": name}, "status": ready});
+    let nodes = json!({"items": [node("node1"), node("node3")]});
+    api.on(NODES, 200, &nodes.to_string());
+}
+
+/// What was run but for Cilium's own words on its progress.
+fn changes(machine: &FakeMachine) -> Vec<String> {
+    let mut all = programs(machine);
+    all.retain(|p| p != "cilium status" && p != "kubectl get");
+    all
 }
 
 fn programs(machine: &FakeMachine) -> Vec<String> {
@@ -82,58 +108,201 @@ fn cilium_is_installed_the_first_time() {
     });
 }
 
-#[test]
-fn cilium_is_upgraded_when_a_release_exists() {
-    run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 142).await;
-        api.on(SECRETS, 200, &helm("deployed"))
-            .on("GET /api/v1/nodes/node1", 200, READY);
-        assert!(!needed(&machine.cx).await.unwrap(), "Ready and deployed");
-        super::run(&machine.cx).await.unwrap();
-        assert_eq!(programs(&machine)[0], "cilium upgrade");
-    });
+/// A founder's way through the phase with a cluster as `arrange` makes it; its node becomes Ready at the second look.
+async fn founder_meets(
+    net: u8,
+    cni: Cni,
+    arrange: impl FnOnce(&FakeMachine, &Script),
+) -> (FakeMachine, Script) {
+    let (machine, api) = stage(testing::founder(), cni, net).await;
+    api.on("GET /api/v1/nodes/node1", 200, NOT_READY)
+        .on("GET /api/v1/nodes/node1", 200, READY);
+    arrange(&machine, &api);
+    super::run(&machine.cx).await.unwrap();
+    (machine, api)
 }
 
 #[test]
-fn an_install_that_finds_a_release_becomes_an_upgrade_whatever_the_cli_says() {
+fn a_pod_network_that_is_somebodys_is_left_as_it_is_and_named() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 143).await;
-        api.on(SECRETS, 200, r#"{"items":[]}"#)
-            .on(SECRETS, 200, &helm("deployed"))
-            .on("GET /api/v1/nodes/node1", 200, READY);
-        // Helm 4's words; Helm 3 said "cannot re-use a name that is still in use".
-        let tail = vec![
-            "Error: release name check failed: cannot reuse a name that is still in use".into(),
+        let releases = |text: String| move |api: &Script| _ = api.on(SECRETS, 200, &text);
+        let none = r#"{"items":[]}"#.to_owned();
+        type Arrange = Box<dyn Fn(&Script)>;
+        let cases: [(&str, Arrange); 7] = [
+            (
+                "revision 4 of Helm's release is pending-upgrade",
+                Box::new(releases(helm_revision(4, "pending-upgrade"))),
+            ),
+            (
+                "revision 2 of Helm's release is failed",
+                Box::new(releases(helm_revision(2, "failed"))),
+            ),
+            (
+                "revision 1 of Helm's release is uninstalling",
+                Box::new(releases(helm_revision(1, "uninstalling"))),
+            ),
+            (
+                "revision 1 of Helm's release is pending-install",
+                Box::new(releases(helm("pending-install"))),
+            ),
+            (
+                "there is a DaemonSet cilium, and no release of Helm's",
+                Box::new({
+                    let none = none.clone();
+                    move |api| _ = api.on(SECRETS, 200, &none).on(DAEMON_SET, 200, "{}")
+                }),
+            ),
+            (
+                "it was installed once, and is not there any more",
+                Box::new({
+                    let none = none.clone();
+                    move |api| _ = api.on(SECRETS, 200, &none).held_lease(LEASE, "")
+                }),
+            ),
+            (
+                "another node is Ready without it",
+                Box::new(move |api| {
+                    api.on(SECRETS, 200, &none);
+                    other_nodes_are_ready(api);
+                }),
+            ),
         ];
-        let failed = CommandFailed {
-            command: "cilium install".into(),
-            outcome: "exit code 1".into(),
-            tail,
-        };
-        machine.commands.answer(INSTALL, Err(failed.into()));
-        super::run(&machine.cx).await.unwrap();
-        assert_eq!(
-            programs(&machine)[..2],
-            ["cilium install", "cilium upgrade"]
-        );
+        for (net, (words, arrange)) in (150..).zip(cases) {
+            let (machine, api) = founder_meets(net, cilium(), |_, api| arrange(api)).await;
+            assert_eq!(changes(&machine), Vec::<String>::new(), "{words}");
+            assert_eq!(api.asked("DELETE"), Vec::<String>::new(), "{words}");
+            let told = machine.status().network;
+            assert_eq!(told, format!("cilium is left as it is: {words}"));
+        }
     });
 }
 
+#[test]
+fn what_is_deployed_is_never_upgraded() {
+    run_local(async {
+        let (machine, _) = founder_meets(142, cilium(), |_, api| {
+            api.on(SECRETS, 200, &helm_revision(3, "deployed"));
+        })
+        .await;
+        assert_eq!(changes(&machine), Vec::<String>::new());
+        assert!(!needed(&machine.cx).await.unwrap(), "Ready and deployed");
+    });
+}
+
+#[test]
+fn an_install_that_left_a_deployed_release_ended_well_whatever_the_cli_says() {
+    run_local(async {
+        let (machine, api) = founder_meets(143, cilium(), |machine, api| {
+            // One look before the Lease, one under it, one after the CLI's end.
+            for text in [r#"{"items":[]}"#, r#"{"items":[]}"#, &helm("deployed")] {
+                api.on(SECRETS, 200, text);
+            }
+            let failed = CommandFailed {
+                command: "cilium install".into(),
+                outcome: "exit code 1".into(),
+                tail: vec!["Error: timed out waiting for the condition".into()],
+            };
+            machine.commands.answer(INSTALL, Err(failed.into()));
+        })
+        .await;
+        assert_eq!(changes(&machine), ["cilium install"]);
+        assert_eq!(holder(&api), "");
+    });
+}
+
+fn holder(api: &Script) -> String {
+    let lease = api.lease(LEASE).unwrap();
+    lease.spec.holder_identity.unwrap_or_default()
+}
+
+/// The Lease that an earlier life of an agent never gave back says that the installation is ours, and did not end.
 #[test]
 fn an_installer_that_died_at_work_blocks_nobody() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 144).await;
-        api.on(SECRETS, 200, &helm("pending-install"))
-            .on(SECRETS, 200, r#"{"items":[]}"#);
-        api.on(
-            "DELETE /api/v1/namespaces/kube-system/secrets/sh.helm.release.v1.cilium.v1",
-            200,
-            "{}",
-        );
-        api.on("GET /api/v1/nodes/node1", 200, READY);
-        super::run(&machine.cx).await.unwrap();
-        assert_eq!(api.asked("DELETE /api/v1").len(), 1);
-        assert_eq!(programs(&machine)[0], "cilium install");
+        for (net, status, ready) in [
+            (144, "pending-install", false),
+            (158, "failed", false),
+            (159, "pending-install", true),
+        ] {
+            let (machine, api) = founder_meets(net, cilium(), |machine, api| {
+                api.held_lease(LEASE, "node1/an-earlier-boot");
+                for _ in 0..2 {
+                    api.on(SECRETS, 200, &helm(status));
+                }
+                api.on(
+                    "DELETE /api/v1/namespaces/kube-system/secrets/sh.helm.release.v1.cilium.v1",
+                    200,
+                    "{}",
+                );
+                if ready {
+                    founded_here(machine);
+                    other_nodes_are_ready(api);
+                }
+            })
+            .await;
+            assert_eq!(api.asked("DELETE /api/v1").len(), 1, "{status}");
+            assert_eq!(changes(&machine), ["cilium install"], "{status}");
+            assert_eq!(holder(&api), "", "it ended");
+        }
+    });
+}
+
+#[test]
+fn an_install_that_failed_keeps_the_lease_so_that_the_next_attempt_knows_whose_it_was() {
+    run_local(async {
+        let (machine, api) = stage(testing::founder(), cilium(), 140).await;
+        api.on(SECRETS, 200, r#"{"items":[]}"#);
+        let failed = Err(anyhow::anyhow!("exit code 1"));
+        machine.commands.answer(INSTALL, failed);
+        assert!(super::run(&machine.cx).await.is_err());
+        assert!(holder(&api).starts_with("node1/"), "{}", holder(&api));
+    });
+}
+
+#[test]
+fn nothing_of_the_pod_network_concerns_a_settled_node() {
+    run_local(async {
+        for (net, node) in [(156, testing::founder()), (157, testing::control_plane())] {
+            let (machine, api) = stage(node, cilium(), net).await;
+            for name in ["node1", "node2"] {
+                api.on(&format!("GET /api/v1/nodes/{name}"), 200, NOT_READY);
+            }
+            let files = &machine.cx.sys.files;
+            let own = format!(
+                "{}{}",
+                files.read(ha_wire::paths::IDENTITY_CERT).unwrap().unwrap(),
+                files.read(ha_wire::paths::IDENTITY_KEY).unwrap().unwrap()
+            );
+            machine.file(kube::KUBELET_PEM, &own);
+            machine.file(kube::KUBELET_CONF, "{}");
+            files.wipe(ha_wire::paths::IDENTITY_KEY).unwrap();
+            assert!(!needed(&machine.cx).await.unwrap());
+            assert!(api.asked("GET").is_empty());
+        }
+    });
+}
+
+#[test]
+fn manifests_are_not_applied_to_a_cluster_that_has_a_pod_network() {
+    run_local(async {
+        let sources = || Cni::Manifests {
+            sources: vec!["10-net.yaml".into()],
+        };
+        for (net, ended) in [(138, true), (139, false)] {
+            let (machine, _) = founder_meets(net, sources(), |machine, api| {
+                for _ in 0..2 {
+                    let gone = Err(anyhow::anyhow!("NotFound"));
+                    machine.commands.answer("kubectl get", gone);
+                }
+                if ended {
+                    api.held_lease(LEASE, "");
+                } else {
+                    other_nodes_are_ready(api);
+                }
+            })
+            .await;
+            assert_eq!(changes(&machine), Vec::<String>::new());
+        }
     });
 }
 
@@ -147,10 +316,15 @@ fn manifests_are_applied_in_order_until_they_are_there() {
         machine.commands.answer("kubectl apply", failed).succeed(
             "kubectl apply --server-side --force-conflicts --field-manager=ha-agent --filename",
         );
+        for _ in 0..2 {
+            let gone = Err(anyhow::anyhow!("NotFound"));
+            machine.commands.answer("kubectl get", gone);
+        }
         super::run(&machine.cx).await.unwrap();
         let files: Vec<String> = machine
             .orders()
             .iter()
+            .filter(|o| o.starts_with("run kubectl apply"))
             .map(|o| o.rsplit('/').next().unwrap().to_owned())
             .collect();
         assert_eq!(files, ["10-net.yaml", "10-net.yaml", "x.yaml"]);
