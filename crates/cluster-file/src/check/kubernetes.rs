@@ -180,14 +180,21 @@ fn check_pod_network(cni: &Spanned<CniFile>, faults: &mut Vec<Fault>) {
                 let help = "name files or URLs, or write `cni: none` if somebody else brings the pod network";
                 faults.push(cni.error("lists no manifest", help));
             }
-            for source in sources
-                .iter()
-                .filter(|source| !ha_wire::settings::is_url(&source.value))
-            {
-                super::files::check_local_path(source, faults);
+            for source in sources {
+                check_manifest_source(source, faults);
             }
         }
         CniFile::None => {}
+    }
+}
+
+fn check_manifest_source(source: &Spanned<String>, faults: &mut Vec<Fault>) {
+    if !ha_wire::settings::is_url(&source.value) {
+        super::files::check_local_path(source, faults);
+    } else if !source.value.starts_with("https://") {
+        let message = "is fetched without TLS and applied with all rights: whoever is on the way may take over the cluster";
+        let help = "write https://, or keep a copy beside this file and name that";
+        faults.push(source.error(message, help).warning());
     }
 }
 
