@@ -139,6 +139,14 @@ fn describe_facts(status: &Status, now: u64) -> String {
         .etcd
         .as_ref()
         .map_or_else(String::new, |e| two_columns("etcd", &describe_etcd(e), ""));
+    if !status.strangers.is_empty() {
+        let names = status.strangers.join(", ");
+        text += &two_columns(
+            "cluster",
+            &format!("another one is shown by {names}: not behind the VIP"),
+            "",
+        );
+    }
     let ready = match status.node_ready {
         Some(true) => ", node Ready",
         Some(false) => ", node not Ready",

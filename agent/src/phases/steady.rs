@@ -8,31 +8,35 @@ use ha_wire::settings::Cni;
 use ha_wire::status::{EtcdStatus, PhaseState, Status};
 use tracing::{info, warn};
 
+use super::Outcome;
 use super::preflight::MemberChecks;
-use super::{Outcome, balancer};
 use crate::context::Context;
 use crate::kube;
 use crate::kube::etcd::Member;
 use crate::sys::random;
 
 mod backends;
+mod clusters;
 mod dns;
 mod expiry;
+mod follow;
 
-use backends::SeenControlPlanes;
 use dns::PodSpread;
+use follow::ApiserverFollower;
 
 /// Between two looks: a few small requests each.
 const EVERY: Duration = Duration::from_secs(5);
 /// Added at random, so that a thousand nodes that booted at once do not ask at once for ever.
 const JITTER: Duration = Duration::from_secs(2);
+// A look finds the connection of the one before.
+const _: () = assert!(EVERY.as_millis() + JITTER.as_millis() < ha_kube::https::IDLE.as_millis());
 /// The pod network changes seldom: one look in this many is for it.
 const NETWORK_EVERY: u32 = 6;
 /// One failed look may be a failover; this many in a row are a fault.
 const FAULT_AFTER: u32 = 3;
 
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    let mut watch = SteadyWatch::begin(cx)?;
+    let mut watch = SteadyWatch::begin(cx);
     loop {
         watch.observe().await;
         cx.sys
@@ -44,7 +48,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 
 struct SteadyWatch<'a> {
     cx: &'a Context,
-    known: SeenControlPlanes,
+    apiservers: ApiserverFollower<'a>,
     dns: PodSpread<'a>,
     machine: MemberChecks,
     /// Looks in a row that found a fault.
@@ -53,16 +57,15 @@ struct SteadyWatch<'a> {
 }
 
 impl<'a> SteadyWatch<'a> {
-    fn begin(cx: &'a Context) -> Result<Self> {
-        let backends = balancer::configured_backends(cx)?;
-        Ok(Self {
+    fn begin(cx: &'a Context) -> Self {
+        Self {
             cx,
-            known: SeenControlPlanes::begin(&backends, &cx.node),
+            apiservers: ApiserverFollower::begin(cx),
             dns: PodSpread::begin(cx),
             machine: MemberChecks::default(),
             failed: 0,
             looks: 0,
-        })
+        }
     }
 
     /// One look at everything; what is wrong goes into the status, worst first.
@@ -71,7 +74,7 @@ impl<'a> SteadyWatch<'a> {
         note_fault(&mut faults, "API", self.node_is_ready().await);
         if self.cx.node.is_control_plane() {
             note_fault(&mut faults, "etcd", self.etcd_is_whole().await);
-            note_fault(&mut faults, "load balancer", self.follow_apiservers().await);
+            note_fault(&mut faults, "load balancer", self.apiservers.follow().await);
             if self.looks.is_multiple_of(NETWORK_EVERY) {
                 self.tell_network().await;
             }
@@ -141,24 +144,6 @@ impl<'a> SteadyWatch<'a> {
                 .report
                 .update_status(|s| s.network = format!("cilium {version} {words}"));
         }
-    }
-
-    /// Adds apiservers that came and takes out those whose node left the cluster.
-    async fn follow_apiservers(&mut self) -> Result<()> {
-        let client = kube::as_best(self.cx)?;
-        let nodes = kube::control_planes(&client).await?;
-        let endpoints = client.apiservers().await?;
-        let now = balancer::configured_backends(self.cx)?;
-        let wanted = self.known.wanted(&now, &nodes, &endpoints, &self.cx.node);
-        if wanted != now {
-            let names: Vec<&str> = wanted.iter().map(|p| p.name.as_str()).collect();
-            info!(
-                "the load balancer follows the cluster's apiservers: {}",
-                names.join(", ")
-            );
-            balancer::apply_backends(self.cx, &wanted).await?;
-        }
-        Ok(())
     }
 }
 

@@ -39,6 +39,7 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
             pid: std::process::id(),
             rss_kib: 0,
         },
+        strangers: Vec::new(),
     }
 }
 

@@ -8,9 +8,7 @@ use serde_json::json;
 use crate::Identity;
 use crate::error::ApiError;
 use crate::https::{Body, HttpsClient};
-use crate::objects::{
-    ConfigMap, DaemonSet, EndpointSlice, Lease, List, Metadata, Named, Node, Pod,
-};
+use crate::objects::{ConfigMap, DaemonSet, Lease, List, Metadata, Named, Node, Pod};
 
 /// The API at one address, under one identity.
 #[derive(Debug, Clone)]
@@ -47,6 +45,11 @@ impl Client {
             .text(Method::GET, "/readyz", Body::none())
             .await
             .map(drop)
+    }
+
+    /// kube-system itself: made once in a cluster's life, so that its uid tells clusters of one CA apart.
+    pub async fn kube_system(&self) -> Result<Metadata, ApiError> {
+        self.get::<Named>(KUBE_SYSTEM).await.map(|n| n.metadata)
     }
 
     /// A ConfigMap of kube-system.
@@ -98,13 +101,6 @@ impl Client {
     /// Removes a pod of kube-system; fine if it is not there.
     pub async fn delete_pod(&self, name: &str) -> Result<(), ApiError> {
         self.delete(&format!("{KUBE_SYSTEM}/pods/{name}")).await
-    }
-
-    /// The addresses of the apiservers as they register themselves.
-    pub async fn apiservers(&self) -> Result<Vec<String>, ApiError> {
-        let path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices?labelSelector=kubernetes.io%2Fservice-name%3Dkubernetes";
-        let list: List<EndpointSlice> = self.get(path).await?;
-        Ok(ready_addresses(&list.items))
     }
 
     /// A DaemonSet of kube-system.
@@ -168,18 +164,6 @@ fn none_if_not_found<T>(answer: Result<T, ApiError>) -> Result<Option<T>, ApiErr
         Err(e) if e.is_not_found() => Ok(None),
         Err(e) => Err(e),
     }
-}
-
-fn ready_addresses(slices: &[EndpointSlice]) -> Vec<String> {
-    let mut all: Vec<String> = slices
-        .iter()
-        .flat_map(|s| &s.endpoints)
-        .filter(|e| e.conditions.ready != Some(false))
-        .flat_map(|e| e.addresses.iter().cloned())
-        .collect();
-    all.sort();
-    all.dedup();
-    all
 }
 
 #[cfg(test)]

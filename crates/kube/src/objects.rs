@@ -21,6 +21,9 @@ pub struct Metadata {
     /// Another one: it was deleted and made anew.
     #[serde(skip_serializing)]
     pub uid: String,
+    /// When it was made, RFC 3339 in UTC.
+    #[serde(skip_serializing)]
+    pub creation_timestamp: String,
     /// Its labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -245,32 +248,6 @@ pub struct DaemonSetStatus {
     pub desired_number_scheduled: u32,
     /// On so many it does.
     pub number_ready: u32,
-}
-
-/// `discovery.k8s.io/v1/EndpointSlice`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct EndpointSlice {
-    /// Its endpoints.
-    pub endpoints: Vec<Endpoint>,
-}
-
-/// One endpoint of a slice.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Endpoint {
-    /// Its addresses.
-    pub addresses: Vec<String>,
-    /// Whether it may be sent to.
-    pub conditions: EndpointConditions,
-}
-
-/// An endpoint's conditions.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct EndpointConditions {
-    /// Absent means ready.
-    pub ready: Option<bool>,
 }
 
 /// `coordination.k8s.io/v1/Lease`.

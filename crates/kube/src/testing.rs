@@ -224,6 +224,12 @@ impl Script {
         self
     }
 
+    /// Answers like this from now on, whatever was still to come for this request.
+    pub fn from_now_on(&self, request: &str, status: u16, body: &str) -> &Self {
+        self.answers.borrow_mut().retain(|(r, ..)| r != request);
+        self.on(request, status, body)
+    }
+
     /// Puts a Lease there that this one holds, `NODE/BOOT`; empty: nobody.
     pub fn held_lease(&self, name: &str, holder: &str) -> &Self {
         let mut lease = Lease::default();

@@ -60,6 +60,9 @@ pub struct Status {
     pub first_expiry: Option<CertificateExpiry>,
     /// The process that wrote this.
     pub agent: AgentProcess,
+    /// Control planes whose apiserver shows another cluster than most do: no request goes there (control planes).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strangers: Vec<String>,
 }
 
 impl Status {

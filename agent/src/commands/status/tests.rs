@@ -57,6 +57,15 @@ certs   first to expire: apiserver in 364 d     agent 0.1.0, 3.1 MiB
 }
 
 #[test]
+fn apiservers_of_another_cluster_are_named() {
+    let mut status = steady();
+    status.strangers = vec!["node1".into(), "node3".into()];
+    let line = "\ncluster another one is shown by node1, node3: not behind the VIP\n";
+    let text = describe_status(&status, NOW);
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
 fn long_names_and_addresses_stay_apart_from_what_follows() {
     let mut status = steady();
     status.node = "control-plane-1".into();

@@ -109,7 +109,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
             .cx
             .report
             .phase_started(ha_wire::phase::Phase::Steady, 1);
-        let mut watch = SteadyWatch::begin(&machine.cx).unwrap();
+        let mut watch = SteadyWatch::begin(&machine.cx);
         let mut states = Vec::new();
         for _ in 0..5 {
             watch.observe().await;

@@ -189,16 +189,6 @@ fn a_stranger_s_certificate_is_refused() {
 }
 
 #[test]
-fn only_ready_endpoints_count() {
-    let slices: Vec<EndpointSlice> = serde_json::from_str(
-        r#"[{"endpoints":[{"addresses":["10.77.0.12"],"conditions":{"ready":true}},{"addresses":["10.77.0.11"]},
-             {"addresses":["10.77.0.13"],"conditions":{"ready":false}}]},{"endpoints":[{"addresses":["10.77.0.11"]}]},{}]"#,
-    )
-    .unwrap();
-    assert_eq!(ready_addresses(&slices), ["10.77.0.11", "10.77.0.12"]);
-}
-
-#[test]
 fn a_ca_of_the_same_name_is_another_cluster() {
     run_local(async {
         let (ours, theirs) = (test_authority("kubernetes"), test_authority("kubernetes"));

@@ -1,169 +1,156 @@
-use super::*;
-use crate::testing;
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 
-fn peers(hosts: &[u8]) -> Vec<Peer> {
-    hosts
-        .iter()
-        .map(|h| Peer {
-            name: format!("node{}", h - 10),
-            address: [10, 77, 0, *h].into(),
-        })
-        .collect()
+use super::*;
+use crate::testing;
+
+fn peer(number: u8, host: u8) -> Peer {
+    Peer {
+        name: format!("node{number}"),
+        address: [10, 77, 0, host].into(),
+    }
 }
 
-fn endpoints(hosts: &[u8]) -> Vec<String> {
-    hosts.iter().map(|h| format!("10.77.0.{h}")).collect()
+/// Control planes at their own addresses, 11 for the first.
+fn peers(numbers: &[u8]) -> Vec<Peer> {
+    numbers.iter().map(|n| peer(*n, n + 10)).collect()
 }
 
-/// What it is about; seen before, backends, nodes, endpoints; backends then.
-type Case = (
-    &'static str,
-    &'static [u8],
-    &'static [u8],
-    &'static [u8],
-    &'static [u8],
-    &'static [u8],
-);
+/// What one look of the second of three control planes makes of its backends.
+fn wanted_after(
+    absent: &mut AbsentControlPlanes,
+    now: &[Peer],
+    listed: &[Peer],
+    standing: &dyn Fn(u8) -> Standing,
+    minutes: u64,
+) -> Vec<Peer> {
+    let by_address = |address: IpAddr| match address {
+        IpAddr::V4(v4) => standing(v4.octets()[3]),
+        IpAddr::V6(_) => Standing::Silent,
+    };
+    let view = BalancerView {
+        now,
+        listed,
+        standing: &by_address,
+        at: Duration::from_mins(minutes),
+    };
+    absent.wanted(&view, &testing::control_plane())
+}
 
 #[test]
-fn the_balancer_follows_the_cluster() {
-    let me = testing::control_plane();
-    let cases: [Case; 8] = [
+fn only_who_is_silent_and_unlisted_for_ten_minutes_has_left() {
+    let now = peers(&[1, 2, 3]);
+    let all_answer = |_| Standing::Ours;
+    let third_is_silent = |host| match host {
+        13 => Standing::Silent,
+        _ => Standing::Ours,
+    };
+    type Look<'a> = (u64, &'a [u8], &'a dyn Fn(u8) -> Standing, &'a [u8]);
+    let cases: [(&str, &[Look<'_>]); 5] = [
         (
-            "all is as wished",
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12, 13],
+            "down, not gone",
+            &[
+                (0, &[1, 2, 3], &third_is_silent, &[1, 2, 3]),
+                (60, &[1, 2, 3], &third_is_silent, &[1, 2, 3]),
+            ],
         ),
         (
-            "one is down",
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12],
-            &[11, 12, 13],
+            "unlisted, but it answers",
+            &[
+                (0, &[1, 2], &all_answer, &[1, 2, 3]),
+                (60, &[1, 2], &all_answer, &[1, 2, 3]),
+            ],
         ),
         (
-            "one is yet to join",
-            &[],
-            &[11, 12, 13],
-            &[11, 12],
-            &[11, 12],
-            &[11, 12, 13],
+            "gone",
+            &[
+                (0, &[1, 2], &third_is_silent, &[1, 2, 3]),
+                (9, &[1, 2], &third_is_silent, &[1, 2, 3]),
+                (10, &[1, 2], &third_is_silent, &[1, 2]),
+            ],
         ),
         (
-            "one came",
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12, 13, 14],
-            &[11, 12, 13],
-            &[11, 12, 13, 14],
+            "it answered in between",
+            &[
+                (0, &[1, 2], &third_is_silent, &[1, 2, 3]),
+                (9, &[1, 2], &all_answer, &[1, 2, 3]),
+                (11, &[1, 2], &third_is_silent, &[1, 2, 3]),
+            ],
         ),
         (
-            "one left",
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12],
-            &[11, 12],
-            &[11, 12],
-        ),
-        (
-            "its node is gone, it still answers",
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 12],
-            &[11, 12, 13],
-            &[11, 12, 13],
-        ),
-        (
-            "the API knows nobody",
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[],
-            &[],
-            &[11, 12, 13],
-        ),
-        (
-            "this node is never taken out",
-            &[11, 12, 13],
-            &[11, 12, 13],
-            &[11, 13],
-            &[11, 13],
-            &[11, 12, 13],
+            "the API lists nobody",
+            &[
+                (0, &[1, 2], &third_is_silent, &[1, 2, 3]),
+                (60, &[], &third_is_silent, &[1, 2, 3]),
+            ],
         ),
     ];
-    for (what, seen, now, nodes, answers, expected) in cases {
-        let mut known = SeenControlPlanes {
-            seen: peers(seen).into_iter().map(|p| p.name).collect(),
-        };
-        let wanted = known.wanted(&peers(now), &peers(nodes), &endpoints(answers), &me);
-        assert_eq!(wanted, peers(expected), "{what}");
+    for (what, looks) in cases {
+        let mut absent = AbsentControlPlanes::default();
+        for (minutes, listed, standing, expected) in looks {
+            let wanted = wanted_after(&mut absent, &now, &peers(listed), standing, *minutes);
+            assert_eq!(wanted, peers(expected), "{what}, minute {minutes}");
+        }
     }
 }
 
 #[test]
-fn a_new_address_under_an_old_name_replaces() {
-    let mut known = SeenControlPlanes::begin(&[], &testing::control_plane());
-    let mut nodes = peers(&[11, 12, 13]);
-    nodes[2].address = [10, 77, 0, 99].into();
-    let wanted = known.wanted(
-        &peers(&[11, 12, 13]),
-        &nodes,
-        &[],
-        &testing::control_plane(),
-    );
-    assert_eq!(wanted, nodes);
+fn two_names_never_get_one_address() {
+    let only_new_address = |host| match host {
+        50 | 12 => Standing::Ours,
+        _ => Standing::Silent,
+    };
+    let listed = [peer(1, 50), peer(3, 50), peer(4, 50)];
+    let now = peers(&[1, 2, 3]);
+    let mut absent = AbsentControlPlanes::default();
+    let wanted = wanted_after(&mut absent, &now, &listed, &only_new_address, 0);
+    assert_eq!(wanted, [peer(1, 50), peer(2, 12), peer(3, 13)]);
 }
 
-/// The second of three control planes, whose load balancer also has two that came later; its agent begins again.
-#[test]
-fn who_came_later_and_left_while_no_agent_ran_is_taken_out() {
-    let me = testing::control_plane();
-    let now = peers(&[11, 12, 13, 14, 15]);
-    let mut known = SeenControlPlanes::begin(&now, &me);
-    let wanted = known.wanted(&now, &peers(&[11, 12, 14]), &endpoints(&[11, 12, 14]), &me);
-    // node3 may be one that is yet to join: the node file names it.
-    assert_eq!(wanted, peers(&[11, 12, 13, 14]));
-}
-
-/// Control planes as bits: 11 to 18.
-fn some_of(bits: u8) -> Vec<u8> {
-    (0..8)
-        .filter(|i| bits & (1 << i) != 0)
-        .map(|i| 11 + i)
-        .collect()
+fn any_standing() -> impl Strategy<Value = Standing> {
+    prop_oneof![
+        Just(Standing::Ours),
+        Just(Standing::Stranger),
+        Just(Standing::Silent)
+    ]
 }
 
 proptest! {
     #[test]
-    fn nobody_is_lost_who_is_there_or_was_never_there(
-        backends: u8, in_cluster: u8, answering: u8, looks in prop::collection::vec(any::<(u8, u8)>(), 0..6),
+    fn only_proof_changes_anything(
+        looks in prop::collection::vec((
+            prop::collection::vec((1u8..8, 11u8..18), 0..6),
+            prop::collection::vec(any_standing(), 8),
+            0u64..15,
+        ), 1..6),
     ) {
         let me = testing::control_plane();
-        let mut now = peers(&some_of(backends));
-        let mut known = SeenControlPlanes::begin(&now, &me);
-        let mut ever_seen: BTreeSet<String> = known.seen.clone();
-        for (nodes, answers) in looks.into_iter().chain([(in_cluster, answering)]) {
-            let (nodes, answers) = (some_of(nodes), some_of(answers));
+        let mut absent = AbsentControlPlanes::default();
+        let (mut now, mut minute) = (me.control_planes.clone(), 0);
+        for (listed, standings, later) in looks {
+            minute += later;
+            let listed: Vec<Peer> = listed.iter().map(|(n, host)| peer(*n, *host)).collect();
+            let standing = |host: u8| standings[usize::from(host - 11)];
+            let of = |p: &Peer| standing(p.address.to_string().rsplit('.').next().unwrap().parse().unwrap());
             let before = now.clone();
-            now = known.wanted(&before, &peers(&nodes), &endpoints(&answers), &me);
-            let names = |all: &[Peer]| all.iter().map(|p| p.name.clone()).collect::<BTreeSet<_>>();
-            let is = names(&now);
-            prop_assert_eq!(is.len(), now.len(), "nobody twice: {:?}", now);
-            for lost in names(&before).difference(&is) {
-                prop_assert!(ever_seen.contains(lost), "{} was never in the cluster", lost);
-                prop_assert!(!names(&peers(&nodes)).contains(lost) && *lost != me.name, "{} is in it", lost);
-                prop_assert!(!names(&peers(&answers)).contains(lost), "{} still answers", lost);
+            now = wanted_after(&mut absent, &before, &listed, &standing, minute);
+            let names: BTreeSet<_> = now.iter().map(|p| &p.name).collect();
+            let addresses: BTreeSet<_> = now.iter().map(|p| p.address).collect();
+            prop_assert_eq!((names.len(), addresses.len()), (now.len(), now.len()), "twice: {:?}", now);
+            prop_assert!(!now.is_empty());
+            for new in now.iter().filter(|p| !before.contains(p)) {
+                prop_assert_eq!(of(new), Standing::Ours, "{} is not proved", new.name);
             }
-            for node in peers(&nodes) {
-                prop_assert!(now.contains(&node), "{} is in the cluster", node.name);
+            for lost in before.iter().filter(|p| !names.contains(&p.name)) {
+                let is_listed = listed.iter().any(|p| p.name == lost.name);
+                let left = !is_listed && !listed.is_empty() && of(lost) == Standing::Silent && lost.name != me.name;
+                prop_assert!(of(lost) == Standing::Stranger || left, "{} was taken out", lost.name);
             }
-            let again = known.wanted(&now, &peers(&nodes), &endpoints(&answers), &me);
+            let own = now.iter().find(|p| p.name == me.name);
+            prop_assert!(own.is_none_or(|p| p.address == me.address), "it moved itself");
+            let again = wanted_after(&mut absent, &now, &listed, &standing, minute);
             prop_assert_eq!(&again, &now, "the same cluster asks for no change");
-            ever_seen.extend(names(&peers(&nodes)));
         }
     }
 }

@@ -1,23 +1,40 @@
-//! A control plane in its steady state, with the API behind the VIP and its own etcd.
+//! A control plane in its steady state, with the API behind the VIP, every control plane's own apiserver, and its own etcd.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use ha_kube::Authority;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
 
 use super::*;
+use crate::phases::balancer;
 use crate::render::{haproxy, keepalived};
 use crate::testing::FakeMachine;
 
-/// The second of three control planes, 127.NET.0.11 to .13; haproxy answers, both units run.
+/// The second of three control planes, 127.NET.0.11 to .13; haproxy answers, both units run with our configuration.
 pub struct Stage {
     pub machine: FakeMachine,
     pub api: Script,
     pub etcd: Script,
+    ca: Authority,
     net: u8,
+    apiservers: RefCell<BTreeMap<u8, Script>>,
 }
 
+/// A cluster's kube-system: uid, and when it was made.
+type Shown = (&'static str, &'static str);
+
+const OURS: Shown = ("ours", "2026-01-01T10:00:00Z");
+const YOUNGER: Shown = ("another", "2026-03-01T10:00:00Z");
+const OLDER: Shown = ("another", "2025-03-01T10:00:00Z");
+
 const NODES: &str = "GET /api/v1/nodes?labelSelector=node-role.kubernetes.io%2Fcontrol-plane";
-const ENDPOINTS: &str = "GET /apis/discovery.k8s.io/v1/namespaces/default/endpointslices";
+const KUBE_SYSTEM: &str = "GET /api/v1/namespaces/kube-system";
+const RELOAD: &str = "reload-or-restart haproxy.service";
+/// What haproxy is spared.
+const DAMPED: Duration = Duration::from_secs(30);
 
 impl Stage {
     pub async fn new(net: u8) -> Self {
@@ -37,43 +54,88 @@ impl Stage {
             machine.systemd.unit(unit, "active");
         }
         serve_health(&machine);
+        balancer::run(&machine.cx).await.unwrap();
+        machine.orders();
         let (api, etcd) = (Script::default(), Script::default());
         api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
         etcd.serve_at(&etcd_ca, &format!("127.{net}.0.12:2379"))
             .await;
-        Self {
+        let apiservers = RefCell::default();
+        let stage = Self {
             machine,
             api,
             etcd,
+            ca,
             net,
+            apiservers,
+        };
+        for host in 11..=13 {
+            stage.shows(host, OURS).await;
         }
+        stage.cluster_is(&[11, 12, 13]);
+        stage
     }
 
-    /// The control planes whose Nodes are in the cluster from the next look on; all of them answer.
+    /// The control planes whose Nodes are in the cluster from now on.
     pub fn cluster_is(&self, hosts: &[u8]) {
-        let node = |host: &u8| {
+        let nodes: Vec<(u8, u8)> = hosts.iter().map(|h| (h - 10, *h)).collect();
+        self.nodes_say(&nodes);
+    }
+
+    /// The same by number and address.
+    fn nodes_say(&self, nodes: &[(u8, u8)]) {
+        let node = |(number, host): &(u8, u8)| {
             let address = format!("127.{}.0.{host}", self.net);
             json!({
-                "metadata": {"name": format!("node{}", host - 10)},
+                "metadata": {"name": format!("node{number}")},
                 "status": {"addresses": [{"type": "InternalIP", "address": address}]},
             })
         };
-        let nodes: Vec<Value> = hosts.iter().map(node).collect();
-        let addresses: Vec<String> = hosts
-            .iter()
-            .map(|h| format!("127.{}.0.{h}", self.net))
-            .collect();
-        let slice = json!({"endpoints": [{"addresses": addresses}]});
+        let nodes: Vec<Value> = nodes.iter().map(node).collect();
         self.api
-            .on(NODES, 200, &json!({"items": nodes}).to_string())
-            .on(ENDPOINTS, 200, &json!({"items": [slice]}).to_string());
+            .from_now_on(NODES, 200, &json!({"items": nodes}).to_string());
     }
 
-    fn backends(&self) -> Vec<String> {
+    /// The apiserver at this address is ready and belongs to this cluster from now on.
+    async fn shows(&self, host: u8, (uid, made): Shown) {
+        if !self.apiservers.borrow().contains_key(&host) {
+            let script = Script::default();
+            let address = format!("127.{}.0.{host}:6443", self.net);
+            script.serve_at(&self.ca, &address).await;
+            self.apiservers.borrow_mut().insert(host, script);
+        }
+        let namespace = json!({"metadata": {"uid": uid, "creationTimestamp": made}});
+        self.apiservers.borrow()[&host]
+            .from_now_on(KUBE_SYSTEM, 200, &namespace.to_string())
+            .from_now_on("GET /readyz", 200, "ok");
+    }
+
+    /// It answers, but has no etcd behind it.
+    fn is_sick(&self, host: u8) {
+        self.apiservers.borrow()[&host]
+            .from_now_on(KUBE_SYSTEM, 500, "etcdserver: request timed out")
+            .from_now_on("GET /readyz", 500, "[-]etcd failed");
+    }
+
+    /// The number of each backend's node and its address's last byte.
+    fn backends(&self) -> Vec<(u8, u8)> {
         let all = balancer::configured_backends(&self.machine.cx).unwrap();
+        let last = |address: std::net::IpAddr| {
+            let text = address.to_string();
+            text.rsplit('.').next().unwrap().parse().unwrap()
+        };
         all.into_iter()
-            .map(|p| format!("{} {}", p.name, p.address))
+            .map(|p| {
+                (
+                    p.name.trim_start_matches("node").parse().unwrap(),
+                    last(p.address),
+                )
+            })
             .collect()
+    }
+
+    async fn after(&self, time: Duration) {
+        self.machine.cx.sys.clock.sleep(time).await;
     }
 }
 
@@ -90,38 +152,191 @@ fn serve_health(machine: &FakeMachine) {
     });
 }
 
+const AS_TOLD: [(u8, u8); 3] = [(1, 11), (2, 12), (3, 13)];
+
 #[test]
-fn an_apiserver_that_comes_is_added_and_one_that_leaves_is_taken_out() {
+fn a_newcomer_is_added_once_it_answers_as_this_cluster() {
     run_local(async {
         let stage = Stage::new(163).await;
-        for hosts in [&[11, 12, 13][..], &[11, 12, 13, 14], &[11, 12, 14]] {
-            stage.cluster_is(hosts);
-        }
-        let mut watch = SteadyWatch::begin(&stage.machine.cx).unwrap();
-        let [three, four] = [&["11", "12", "13"][..], &["11", "12", "13", "14"]];
-        for (hosts, orders) in [
-            (three, &[][..]),
-            (
-                four,
-                &[
-                    "reload-or-restart haproxy.service",
-                    "restart keepalived.service",
-                ],
-            ),
-            (&["11", "12", "14"], &["reload-or-restart haproxy.service"]),
-        ] {
-            watch.follow_apiservers().await.unwrap();
-            let number = |h: &str| h.parse::<u8>().unwrap() - 10;
-            let expected = hosts
-                .iter()
-                .map(|h| format!("node{} 127.163.0.{h}", number(h)));
-            assert_eq!(stage.backends(), expected.collect::<Vec<_>>());
-            assert_eq!(stage.machine.orders(), orders);
-        }
-        watch.follow_apiservers().await.unwrap();
-        assert!(
-            stage.machine.orders().is_empty(),
-            "nothing changed, nothing is told"
+        stage.cluster_is(&[11, 12, 13, 14]);
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), AS_TOLD, "it does not answer");
+        stage.shows(14, YOUNGER).await;
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), AS_TOLD, "it is of another cluster");
+        assert!(stage.machine.orders().is_empty());
+        stage.shows(14, OURS).await;
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), [&AS_TOLD[..], &[(4, 14)]].concat());
+        assert_eq!(stage.machine.orders(), [RELOAD]);
+        watch.follow().await.unwrap();
+        assert!(stage.machine.orders().is_empty(), "nothing changed");
+    });
+}
+
+/// Shown by its agent beginning again in between: what it saw before is in no file.
+#[test]
+fn a_control_plane_that_left_while_no_agent_ran_leaves_and_comes_back_when_it_answers() {
+    run_local(async {
+        let stage = Stage::new(164).await;
+        stage.cluster_is(&[11, 12]);
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        watch.follow().await.unwrap();
+        stage.is_sick(13);
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), AS_TOLD, "it may be yet to join");
+        stage.after(Duration::from_mins(10)).await;
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), AS_TOLD[..2], "it left");
+        stage.shows(13, OURS).await;
+        stage.after(DAMPED).await;
+        watch.follow().await.unwrap();
+        assert_eq!(
+            stage.backends(),
+            AS_TOLD,
+            "it answers, whatever the API lists"
         );
+    });
+}
+
+#[test]
+fn who_patches_addresses_of_nodes_changes_nothing() {
+    run_local(async {
+        let stage = Stage::new(165).await;
+        // Nobody, this node's own elsewhere, another node's, the VIP.
+        stage.nodes_say(&[(1, 99), (2, 98), (3, 11)]);
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), AS_TOLD);
+        stage.is_sick(13);
+        for address in [11, 30, 98] {
+            stage.nodes_say(&[(1, 11), (2, 12), (3, address)]);
+            watch.follow().await.unwrap();
+            assert_eq!(stage.backends(), AS_TOLD, "{address}");
+        }
+        assert!(stage.machine.orders().is_empty());
+        stage.shows(97, OURS).await;
+        stage.nodes_say(&[(1, 11), (2, 12), (3, 97)]);
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), [(1, 11), (2, 12), (3, 97)], "it moved");
+        stage.after(DAMPED).await;
+        stage.cluster_is(&[11, 12, 13]);
+        stage.shows(13, OURS).await;
+        stage.is_sick(97);
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), AS_TOLD, "it moved back");
+    });
+}
+
+#[test]
+fn a_stranger_leaves_the_load_balancer_and_is_named_until_it_is_none() {
+    run_local(async {
+        let stage = Stage::new(166).await;
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        watch.follow().await.unwrap();
+        stage.shows(11, OLDER).await;
+        let fault = watch.follow().await.unwrap_err().to_string();
+        assert!(fault.starts_with("node1's apiserver"), "{fault}");
+        assert_eq!(stage.backends(), AS_TOLD[1..]);
+        assert_eq!(stage.machine.status().strangers, ["node1"]);
+        stage.is_sick(11);
+        stage.after(DAMPED).await;
+        assert!(watch.follow().await.is_err(), "not forgotten");
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        watch.follow().await.unwrap();
+        assert_eq!(
+            stage.backends(),
+            AS_TOLD[1..],
+            "silent: no proof of anything"
+        );
+        stage.shows(11, OURS).await;
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), [(2, 12), (3, 13), (1, 11)]);
+        assert!(stage.machine.status().strangers.is_empty());
+    });
+}
+
+#[test]
+fn one_that_is_outvoted_sends_its_own_clients_to_the_others() {
+    run_local(async {
+        let stage = Stage::new(167).await;
+        stage.shows(12, OLDER).await;
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        let fault = watch.follow().await.unwrap_err().to_string();
+        assert!(fault.starts_with("this node's apiserver"), "{fault}");
+        assert_eq!(stage.backends(), [(1, 11), (3, 13)]);
+        assert_eq!(stage.machine.status().strangers, ["node2"]);
+        // Alone it proves nothing, also to an agent that begins.
+        stage.is_sick(11);
+        stage.is_sick(13);
+        stage.after(DAMPED).await;
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), [(1, 11), (3, 13)]);
+        for host in 11..=13 {
+            stage.shows(host, OURS).await;
+        }
+        watch.follow().await.unwrap();
+        assert_eq!(stage.backends(), [(1, 11), (3, 13), (2, 12)]);
+    });
+}
+
+/// Both sides see the same two answers and choose the same one.
+#[test]
+fn of_two_clusters_of_the_same_size_the_older_one_is_served() {
+    run_local(async {
+        for (net, other, served) in [(168, YOUNGER, (2, 12)), (169, OLDER, (1, 11))] {
+            let stage = Stage::new(net).await;
+            stage.is_sick(13);
+            stage.shows(11, other).await;
+            let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+            assert!(watch.follow().await.is_err());
+            assert_eq!(stage.backends(), [&[served], &[(3, 13)][..]].concat());
+        }
+    });
+}
+
+#[test]
+fn haproxy_is_reloaded_at_once_and_then_at_most_every_thirty_seconds() {
+    run_local(async {
+        let stage = Stage::new(170).await;
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        stage.shows(14, OURS).await;
+        stage.cluster_is(&[11, 12, 13, 14]);
+        watch.follow().await.unwrap();
+        assert_eq!(stage.machine.orders(), [RELOAD]);
+        stage.shows(15, OURS).await;
+        stage.cluster_is(&[11, 12, 13, 14, 15]);
+        let mut orders = Vec::new();
+        for _ in 0..6 {
+            stage.after(EVERY).await;
+            watch.follow().await.unwrap();
+            orders.push(stage.machine.orders().len());
+        }
+        assert_eq!(orders, [0, 0, 0, 0, 0, 1]);
+        assert_eq!(stage.backends().len(), 5);
+    });
+}
+
+#[test]
+fn a_reload_that_failed_is_tried_again_and_a_fault_until_then() {
+    run_local(async {
+        let stage = Stage::new(171).await;
+        stage.shows(14, OURS).await;
+        stage.cluster_is(&[11, 12, 13, 14]);
+        let broken = &stage.machine.systemd.broken;
+        broken.borrow_mut().push(haproxy::UNIT.into());
+        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        for _ in 0..3 {
+            assert!(watch.follow().await.is_err());
+            stage.after(EVERY).await;
+        }
+        assert_eq!(stage.machine.orders(), [RELOAD], "once in thirty seconds");
+        broken.borrow_mut().clear();
+        stage.after(DAMPED).await;
+        watch.follow().await.unwrap();
+        assert_eq!(stage.machine.orders(), [RELOAD]);
+        assert!(!balancer::needed(&stage.machine.cx).await.unwrap());
     });
 }

@@ -45,7 +45,6 @@ fn an_hour_of_steady_looks_takes_no_more_memory_than_five_minutes_did() {
 fn looks_of_an_hour() {
     run_local(async {
         let stage = Stage::new(162).await;
-        stage.cluster_is(&[11, 12, 13]);
         stage
             .api
             .on(
@@ -73,7 +72,7 @@ fn looks_of_an_hour() {
             .cx
             .report
             .phase_started(ha_wire::phase::Phase::Steady, 1);
-        let mut watch = SteadyWatch::begin(&machine.cx).unwrap();
+        let mut watch = SteadyWatch::begin(&machine.cx);
         for look in 1..=LOOKS {
             watch.observe().await;
             machine.cx.sys.clock.sleep(EVERY).await;
