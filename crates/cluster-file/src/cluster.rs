@@ -179,6 +179,9 @@ pub struct NspawnOptions {
     pub image: PathBuf,
     /// Merge sysexts as plain directories even where loop devices work.
     pub sysexts_as_directories: bool,
+    /// Make disks that lose in a power cut what was not synced: for tests.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disks_as_images: bool,
 }
 
 /// One system extension: an image in the bakery's layout.

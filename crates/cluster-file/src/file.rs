@@ -30,8 +30,8 @@ pub use kubernetes::{
 };
 pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{
-    APPEND, CHANNEL, CPU, CPUS, DISK, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY, NetworkChoice,
-    NspawnFile, POOL, ProviderFile, SysextForm, VmFile,
+    APPEND, CHANNEL, CPU, CPUS, DISK, DiskForm, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY,
+    NetworkChoice, NspawnFile, POOL, ProviderFile, SysextForm, VmFile,
 };
 use reader::{Fields, Reader};
 pub use scalars::Size;

@@ -19,6 +19,7 @@ fn examples() -> Vec<String> {
     for provider in [
         "provider: none\n",
         "provider: {nspawn: {image: img, sysexts: directory}}\nsysexts: none\n",
+        "provider: {nspawn: {image: img, disks: image}}\nsysexts: none\n",
         "provider: {libvirt: {network: own, image: {channel: beta, version: 4230.1.0}}}\nassets: download\n",
         "provider: {libvirt: {network: lan, firmware: uefi, accel: kvm}}\n",
         "provider: {libvirt: {network: {bridge: br0}, autostart: true}}\n",

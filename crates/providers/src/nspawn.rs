@@ -1,6 +1,6 @@
 //! Provider `nspawn`: every node is a systemd-nspawn container of a node image. Needs root, no hypervisor.
 //!
-//! `layout` names everything; `network`, `root`, `node_root`, `store`, `extensions`, `ignition` and `cgroup` each make one
+//! `layout` names everything; `network`, `root`, `disk`, `node_root`, `store`, `extensions`, `ignition` and `cgroup` each make one
 //! thing; `plan` and `keeper` run a node; `start` and `destroy` put them in order; `preflight` looks before anything is made.
 
 use std::collections::BTreeMap;
@@ -17,6 +17,7 @@ use crate::shared::lock::MachineLock;
 
 mod cgroup;
 mod destroy;
+mod disk;
 mod enter;
 mod extensions;
 mod ignition;
@@ -41,6 +42,7 @@ pub struct Nspawn {
     image: PathBuf,
     sysexts: BTreeMap<String, Sysext>,
     as_directories: bool,
+    disks_as_images: bool,
     nodes: Vec<Node>,
     network: cluster::Network,
     /// The program that runs `nspawn-keeper`: ha-host itself.
@@ -57,6 +59,7 @@ impl Nspawn {
             image: options.image.clone(),
             sysexts: cluster.sysexts.clone(),
             as_directories: options.sysexts_as_directories,
+            disks_as_images: options.disks_as_images,
             nodes: cluster.nodes.clone(),
             network: cluster.network.clone(),
             keeper: std::env::current_exe().context("cannot find the ha-host program itself")?,

@@ -8,7 +8,8 @@ use crate::cluster::{
     ProviderOptions, QemuOptions, Vm,
 };
 use crate::file::{
-    AssetsFile, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, Spanned, SysextForm, VmFile,
+    AssetsFile, DiskForm, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, Spanned, SysextForm,
+    VmFile,
 };
 
 /// The provider. Every `?` stands for a fault that was reported before.
@@ -21,6 +22,7 @@ pub(super) fn build_provider(file: ProviderFile, base: &Path) -> Option<Provider
         ProviderFile::Nspawn(options) => ProviderOptions::Nspawn(NspawnOptions {
             image: base.join(options.image?.value),
             sysexts_as_directories: options.sysexts?.value == SysextForm::Directory,
+            disks_as_images: options.disks?.value == DiskForm::Image,
         }),
         ProviderFile::None => ProviderOptions::None,
     })

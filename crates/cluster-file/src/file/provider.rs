@@ -104,6 +104,8 @@ pub struct NspawnFile {
     pub image: Option<Spanned<String>>,
     /// `raw` where loop devices work.
     pub sysexts: Option<Spanned<SysextForm>>,
+    /// `directory`; an image is for tests of power cuts.
+    pub disks: Option<Spanned<DiskForm>>,
 }
 
 /// How sysexts reach a container.
@@ -113,6 +115,22 @@ pub enum SysextForm {
     Raw,
     /// As directories, also where loop devices work.
     Directory,
+}
+
+/// What a container's disk is on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DiskForm {
+    /// Directories: what a killed node had written stays.
+    Directory,
+    /// A file with a file system in it: what a killed node had not synced is lost.
+    Image,
+}
+
+impl Scalar for DiskForm {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [("directory", Self::Directory), ("image", Self::Image)];
+        parse_keyword(text, "a form of disks", &table)
+    }
 }
 
 impl Scalar for SysextForm {
@@ -165,10 +183,11 @@ impl ProviderFile {
                 Self::Qemu(Box::new(VmFile::read(&mut f)))
             }
             "nspawn" => {
-                f.known(&["image", "sysexts"]);
+                f.known(&["image", "sysexts", "disks"]);
                 Self::Nspawn(NspawnFile {
                     image: f.needed("image", "lab/out/image"),
                     sysexts: f.or("sysexts", SysextForm::Raw),
+                    disks: f.or("disks", DiskForm::Directory),
                 })
             }
             _ => {

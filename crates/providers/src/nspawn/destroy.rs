@@ -10,7 +10,7 @@ use nix::mount::{MntFlags, umount2};
 
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
 use super::network::{self, Owner, Segment};
-use super::{cgroup, ignition, root};
+use super::{cgroup, disk, ignition, root};
 use crate::process::ProcessIdentity;
 use crate::shared::lock::MachineLock;
 use crate::shared::this_boot::read_of_this_boot;
@@ -20,8 +20,21 @@ const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
 /// How long the kernel may need for a killed process with thousands of pages and mounts.
 const KILL_PATIENCE: Duration = Duration::from_secs(10);
 
-/// Pulls the plug: the link first, so that nothing is heard of the node while it dies.
+/// Pulls the plug: the link first, so that nothing is heard of the node while it dies. A disk that is an image loses what was not
+/// synced.
 pub fn power_off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
+    network::disconnect(wiring)?;
+    let runs = ProcessIdentity::alive(&dir.join(NodeDir::LEADER_PID)).is_some();
+    let loses = runs && disk::freeze_and_copy(dir)?;
+    stop_node(dir, wiring)?;
+    if loses {
+        disk::take_copy(dir)?;
+    }
+    Ok(())
+}
+
+/// Ends a node whatever becomes of its disk.
+fn stop_node(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
     network::disconnect(wiring)?;
     let known = |file: &str| ProcessIdentity::alive(&dir.join(file));
     let (leader, nspawn, keeper) = (
@@ -62,7 +75,7 @@ pub fn power_off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 
 /// Removes a node with its disk.
 pub fn remove_node(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
-    power_off(dir, wiring)?;
+    stop_node(dir, wiring)?;
     // Without the mark the disk is no disk any more, should we be interrupted.
     let mark = dir.join(NodeDir::MADE);
     if mark.exists() {

@@ -21,7 +21,7 @@ use super::layout::NodeDir;
 use super::node_root::NodeRoot;
 use super::plan::Plan;
 use super::watch::Watch;
-use super::{extensions, ignition, network, root};
+use super::{disk, extensions, ignition, network, root};
 use crate::process::ProcessIdentity;
 use crate::shared::this_boot::write_for_this_boot;
 
@@ -79,7 +79,7 @@ fn keep_node(dir: &Path) -> Result<()> {
         .context("cannot find this process in /proc")?;
     me.write(Path::new(NodeDir::KEEPER_PID))?;
     let plan = Plan::read(dir)?;
-    root::mount_here(&plan.image_root)?;
+    root::mount_here(&plan.image_root, plan.ignition.is_some())?;
     if let Some((program, config)) = &plan.ignition {
         fill_new_disk(&plan, program, config, dir)?;
     }
@@ -134,7 +134,7 @@ fn fill_new_disk(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Resu
         extensions::link_directories(root, &names)?;
     }
     // A mark that survives a power cut on a disk that does not would be an empty node for ever.
-    root::sync_file_system(&dir.join(NodeDir::UPPER))?;
+    root::sync_file_system(&disk::layers(dir).join(NodeDir::UPPER))?;
     files::write(&dir.join(NodeDir::MADE), b"")?;
     log("Ignition has filled the disk");
     Ok(())

@@ -113,6 +113,14 @@ impl NodeDir {
     pub const ROOT: &str = "root";
     /// Directories that must not lie on an overlay.
     pub const DATA: &str = "data";
+    /// The file that is its disk, if that is an image (`disks: image`).
+    pub const DISK: &str = "disk.img";
+    /// Where its keeper mounts that, seen by the keeper alone.
+    pub const MOUNTED: &str = "disk";
+    /// The boot and, of that boot, the loop device that it is mounted by.
+    pub const LOOP: &str = "disk.loop";
+    /// A copy of it at the instant of a power cut.
+    pub const CUT: &str = "disk.cut";
     /// Bound to /run/ha-host in the node.
     pub const REPORT: &str = "report";
     /// The root directory of the image below its disk: a path, written once.

@@ -83,6 +83,9 @@ fn check_programs(provider: &Nspawn) -> Finding {
     if provider.unpack_reason().is_some() {
         needed.push(("unsquashfs", "squashfs-tools"));
     }
+    if provider.disks_as_images {
+        needed.extend([("mkfs.ext4", "e2fsprogs"), ("losetup", "mount")]);
+    }
     if host_runs_systemd() {
         needed.push(("systemd-run", "systemd"));
     }

@@ -11,6 +11,7 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::syncfs;
 
+use super::disk;
 use super::layout::NodeDir;
 use super::node_root::NodeRoot;
 
@@ -57,15 +58,19 @@ pub fn make_dir(dir: &Path, mode: u32) -> Result<()> {
 
 /// Mounts the disk for this process and its children alone. The working directory is the node's: the paths in the mount
 /// options then hold nothing that would need quoting.
-pub fn mount_here(image_root: &Path) -> Result<()> {
+pub fn mount_here(image_root: &Path, is_new: bool) -> Result<()> {
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace for the node")?;
     let here = std::env::current_dir().context("cannot find the node's directory")?;
     keep_to_ourselves(&here)?;
+    if disk::is_image(Path::new("")) {
+        disk::mount_image_here(is_new)?;
+    }
+    let layers = disk::layers(Path::new(""));
     let options = format!(
         "lowerdir={},upperdir={},workdir={}",
         quote_mount_option(image_root),
-        NodeDir::UPPER,
-        NodeDir::WORK
+        layers.join(NodeDir::UPPER).display(),
+        layers.join(NodeDir::WORK).display()
     );
     mount(Some("overlay"), NodeDir::ROOT, Some("overlay"), MsFlags::empty(), Some(options.as_str())).with_context(|| {
         format!(

@@ -18,7 +18,7 @@ use super::layout::{Layout, NodeDir};
 use super::network::Owner;
 use super::plan::Plan;
 use super::root::{self, DATA};
-use super::{Nspawn, destroy, extensions, host_runs_systemd, ignition, store};
+use super::{Nspawn, destroy, disk, extensions, host_runs_systemd, ignition, store};
 use crate::process::ProcessIdentity;
 use crate::{Machine, Made};
 
@@ -48,6 +48,9 @@ pub fn ensure_node(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made
     destroy::remove_node(&dir, &provider.wiring(node))?;
     root::lay_out(&dir)?;
     record_image(&provider.image, &dir)?;
+    if provider.disks_as_images {
+        disk::make_image(&dir)?;
+    }
     store::link_image_store(
         &provider.image.join("containerd"),
         &dir.join(NodeDir::DATA).join(DATA[0].0),

@@ -17,6 +17,7 @@ use crate::machine_tests::{self, Evidence};
 mod faults;
 mod lifecycle;
 mod ownership;
+mod power_cut;
 
 /// Set in the second life of a test: the file that says that it has run.
 const INSIDE: &str = "HA_TEST_INSIDE";

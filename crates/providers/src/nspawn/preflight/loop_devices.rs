@@ -15,14 +15,21 @@ const LOOP_MAJOR: &str = "7";
 /// The kernel's block devices.
 const BLOCK_DEVICES: &str = "/sys/block";
 
-/// None: the nodes need no loop devices, or the image does not say how many it has.
+/// None: the nodes need no loop devices, or the image does not say how many it has. A disk that is an image needs one more.
 pub fn check_loop_devices(provider: &Nspawn) -> Result<Option<Finding>> {
     let known = known_to_image(&provider.image.join("root/usr/lib/tmpfiles.d"));
-    if provider.unpack_reason().is_some() || known.is_empty() {
+    let unpacked = provider.unpack_reason().is_some();
+    if (unpacked && !provider.disks_as_images) || known.is_empty() {
         return Ok(None);
     }
+    let sysexts = if unpacked {
+        0
+    } else {
+        provider.sysexts.len() as u64
+    };
+    let of_a_node = sysexts + u64::from(provider.disks_as_images);
     let nodes = count_nodes(provider, |state| state != Machine::Running);
-    let needed = nodes * provider.sysexts.len() as u64;
+    let needed = nodes * of_a_node;
     Ok(Some(evaluate(
         &known,
         &loop_devices_of_kernel(Path::new(BLOCK_DEVICES))?,
@@ -43,8 +50,8 @@ fn evaluate(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>, needed: u64) ->
     };
     bad(
         format!(
-            "{free} of the {} loop devices that all nodes of this machine share are free{beyond}, the sysexts of the nodes to \
-             come need {needed}",
+            "{free} of the {} loop devices that all nodes of this machine share are free{beyond}, the sysexts (and disks, where \
+             those are images) of the nodes to come need {needed}",
             known.len()
         ),
         "set `sysexts: directory` in `provider: {nspawn: }`, or destroy a cluster that is not needed",
