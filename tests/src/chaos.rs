@@ -22,12 +22,12 @@ const LIST: &str = "/etc/crash-at";
 /// The images are looked at before all else, side by side with the rest; whether there is one to pull is another matter.
 const FIRST: &str = "images:before";
 /// Between two looks at a node.
-const LOOK: Duration = Duration::from_millis(300);
+pub(crate) const LOOK: Duration = Duration::from_millis(300);
 /// How long a machine stays without power.
 const DARK: Duration = Duration::from_secs(2);
 
 /// From a fault to the first word of the agent's next life: systemd waits a little, a machine boots.
-const NEXT_LIFE: Duration = Duration::from_secs(60);
+pub(crate) const NEXT_LIFE: Duration = Duration::from_secs(60);
 
 /// How a node is hurt in the middle of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -202,7 +202,8 @@ fn wait_for_begin(
     }
 }
 
-fn cut_power(node: ClusterNode<'_>) -> Result<()> {
+/// Pulls the plug, and puts it back a little later.
+pub(crate) fn cut_power(node: ClusterNode<'_>) -> Result<()> {
     node.power("off")?;
     let dark = Instant::now();
     thread::sleep(DARK);
@@ -217,7 +218,7 @@ fn begin_of(events: &[Event], phase: Phase) -> Option<u64> {
 }
 
 /// How many lives of an agent these are.
-fn lives_among(events: &[Event]) -> usize {
+pub(crate) fn lives_among(events: &[Event]) -> usize {
     let hello = |e: &&Event| matches!(e.what, EventKind::Hello { .. });
     events.iter().filter(hello).count()
 }

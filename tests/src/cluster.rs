@@ -28,14 +28,12 @@ use crate::process::{FinishedProcess, RunningProcess, run_to_end};
 use crate::story::print_uncaptured;
 use crate::terminal::on_terminal;
 
-/// The longest that a launch may take here; `--timeout` of the program itself is shorter, so that its own words are seen.
-const LAUNCH: Duration = Duration::from_secs(660);
-/// What `--timeout` says.
-const LAUNCH_TIMEOUT: &str = "10m";
+/// The longest that a launch may take here, by its own `--timeout`.
+const LAUNCH_TIMEOUT: Duration = Duration::from_secs(600);
 /// The same for emulated machines.
-const EMULATED_LAUNCH: Duration = Duration::from_secs(1560);
-/// See [`EMULATED_LAUNCH`].
-const EMULATED_LAUNCH_TIMEOUT: &str = "25m";
+const EMULATED_LAUNCH_TIMEOUT: Duration = Duration::from_secs(1500);
+/// How much later it is given up here, so that its own words are seen.
+const LAST_WORDS: Duration = Duration::from_secs(60);
 /// A machine is made in a few seconds.
 const REMAKE: Duration = Duration::from_secs(60);
 /// Destroying five nodes takes a few seconds.
@@ -224,7 +222,7 @@ impl Cluster {
         [
             self.file.clone().into(),
             "--timeout".into(),
-            self.patience().1.into(),
+            format!("{}s", self.patience().1.as_secs()).into(),
         ]
     }
 
@@ -234,11 +232,13 @@ impl Cluster {
     }
 
     /// How long a launch may take, and what it is told.
-    fn patience(&self) -> (Duration, &'static str) {
-        match self.plan.kind.is_virtual() {
-            true => (EMULATED_LAUNCH, EMULATED_LAUNCH_TIMEOUT),
-            false => (LAUNCH, LAUNCH_TIMEOUT),
-        }
+    fn patience(&self) -> (Duration, Duration) {
+        let usual = match self.plan.kind.is_virtual() {
+            true => EMULATED_LAUNCH_TIMEOUT,
+            false => LAUNCH_TIMEOUT,
+        };
+        let told = self.plan.launch_within.unwrap_or(usual);
+        (told + LAST_WORDS, told)
     }
 
     /// Waits for a launch's end and keeps what it printed.

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ha_wire::phase::Role;
 
@@ -60,6 +61,10 @@ pub struct ClusterPlan {
     pub more: String,
     /// Real Flatcar with the bakery's system extensions, instead of the lab's stand-ins.
     pub flatcar: bool,
+    /// Containers whose power cuts lose what was not synced, as those of virtual machines do.
+    pub losing_page_cache: bool,
+    /// How long a launch may take; none: as long as any on a slow machine.
+    pub launch_within: Option<Duration>,
 }
 
 impl ClusterPlan {
@@ -75,6 +80,8 @@ impl ClusterPlan {
             merge: Vec::new(),
             more: String::new(),
             flatcar: false,
+            losing_page_cache: false,
+            launch_within: None,
         }
     }
 
@@ -176,7 +183,11 @@ impl ClusterPlan {
     fn provider(&self, lab: &Lab) -> String {
         let name = match self.kind {
             MachineKind::Nspawn => {
-                return format!("{{nspawn: {{image: {}}}}}", lab.image().display());
+                let disks = match self.losing_page_cache {
+                    true => ", disks: image",
+                    false => "",
+                };
+                return format!("{{nspawn: {{image: {}{disks}}}}}", lab.image().display());
             }
             MachineKind::Qemu => "qemu",
             MachineKind::Libvirt => "libvirt",
