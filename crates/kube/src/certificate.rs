@@ -1,5 +1,9 @@
-//! Reading certificates: from when until when one is valid, and who signed it.
+//! Reading certificates: from when until when one is valid, who signed it, whether a key belongs to it.
 
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer, ParsedExtension, Pem, X509Certificate};
 
@@ -30,6 +34,16 @@ pub fn certificates_in(pem: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
+/// Whether a text holds a certificate, and the other the private key to it: whole files of one pair. The two may be one text.
+pub fn is_key_pair(cert: &str, key: &str) -> bool {
+    let chain = certificates_in(cert);
+    let chain: Vec<_> = chain.into_iter().map(CertificateDer::from).collect();
+    let Ok(key) = PrivateKeyDer::from_pem_slice(key.as_bytes()) else {
+        return false;
+    };
+    CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).is_ok()
+}
+
 /// The issuer of a DER certificate with its key id, e.g. `CN=kubernetes, key id 9f2c41d0`.
 pub fn issuer_name(der: &[u8]) -> Option<String> {
     let (_, cert) = X509Certificate::from_der(der).ok()?;
@@ -49,4 +63,31 @@ pub fn issuer_name(der: &[u8]) -> Option<String> {
 /// The first eight bytes are enough to tell two CAs apart by eye.
 fn short_hex(bytes: &[u8]) -> String {
     bytes.iter().take(8).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{node_identity, test_authority};
+
+    #[test]
+    fn a_pair_is_a_certificate_and_its_own_key() {
+        let ca = test_authority("kubernetes");
+        let (me, other) = (node_identity(&ca, "node1"), node_identity(&ca, "node2"));
+        let (cert, key) = (me.cert.as_str(), me.key.expose());
+        let joint = me.joint_pem();
+        let half = |text: &str| text[..text.len() / 2].to_owned();
+        for (cert, key, whole) in [
+            (cert, key, true),
+            (joint.expose(), joint.expose(), true),
+            (cert, other.key.expose(), false),
+            ("", key, false),
+            (cert, "", false),
+            (&half(cert), key, false),
+            (cert, &half(key), false),
+            (cert, cert, false),
+        ] {
+            assert_eq!(is_key_pair(cert, key), whole, "{cert}{key}");
+        }
+    }
 }

@@ -4,9 +4,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use crate::certificate::is_key_pair;
 use crate::{Identity, Secret};
 
 mod yaml;
+
+pub use yaml::parse_yaml;
 
 /// A kubeconfig with one cluster, one user and one context, as far as it is of interest here.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -172,6 +175,20 @@ impl Kubeconfig {
         decode_base64(self.users.first()?.user.client_certificate_data.as_ref()?)
     }
 
+    /// Whether a client can be made of it: its current context leads to a server, and to a user with a certificate and its key,
+    /// or with files of them.
+    pub fn is_whole(&self) -> bool {
+        let find = || {
+            let mut contexts = self.contexts.iter();
+            let current = contexts.find(|c| c.name == self.current_context)?;
+            let ContextOf { cluster, user } = &current.context;
+            let cluster = self.clusters.iter().find(|c| c.name == *cluster)?;
+            let user = self.users.iter().find(|u| u.name == *user)?;
+            Some(!cluster.cluster.server.is_empty() && user.user.can_identify())
+        };
+        find().unwrap_or(false)
+    }
+
     /// Whether it holds a private key itself.
     pub fn has_key(&self) -> bool {
         self.users.iter().any(|u| u.user.client_key_data.is_some())
@@ -185,6 +202,18 @@ pub struct Names<'a> {
     pub cluster: &'a str,
     /// Of the user.
     pub user: &'a str,
+}
+
+impl User {
+    fn can_identify(&self) -> bool {
+        match (&self.client_certificate_data, &self.client_key_data) {
+            (Some(cert), Some(key)) => {
+                let pair = decode_base64(cert).zip(decode_base64(key.expose()).map(Secret::new));
+                pair.is_some_and(|(cert, key)| is_key_pair(&cert, key.expose()))
+            }
+            _ => self.client_certificate.is_some() && self.client_key.is_some(),
+        }
+    }
 }
 
 fn decode_base64(base64: &str) -> Option<String> {

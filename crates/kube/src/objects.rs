@@ -105,6 +105,9 @@ pub struct NodeInfo {
     /// systemd's machine id.
     #[serde(rename = "machineID")]
     pub machine_id: String,
+    /// The kernel's boot id: it differs with each boot.
+    #[serde(rename = "bootID")]
+    pub boot_id: String,
 }
 
 /// An address of a node.
@@ -149,6 +152,16 @@ impl Node {
     /// Whether the kubelet reports readiness.
     pub fn is_ready(&self) -> bool {
         self.ready_condition().is_some_and(|c| c.status == "True")
+    }
+
+    /// Whether a kubelet of this boot of its machine has reported. A Node object outlives its kubelet, and for 40 s it is Ready
+    /// without one. Where a boot has no id, readiness must do.
+    pub fn is_reported_by(&self, boot_id: &str) -> bool {
+        let told = &self.status.node_info.boot_id;
+        if told.is_empty() || boot_id.is_empty() {
+            return self.is_ready();
+        }
+        told == boot_id
     }
 
     /// Why it is not ready, in the kubelet's words; empty when it is.

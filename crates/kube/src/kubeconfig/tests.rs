@@ -69,3 +69,27 @@ fn the_key_is_not_shown() {
     let key = STANDARD.encode(me.key.expose());
     assert!(!format!("{config:?}").contains(&key));
 }
+
+#[test]
+fn a_whole_kubeconfig_leads_to_a_server_and_to_an_identity() {
+    let (ca, me) = identity();
+    let cluster = Cluster::new("https://10.77.0.30:6444", ca.cert());
+    let embedded = Kubeconfig::embedded(NAMES, cluster.clone(), &me);
+    assert!(embedded.is_whole());
+    assert!(Kubeconfig::with_file(NAMES, cluster.clone(), "/a.pem").is_whole());
+    let broken: [(&str, &dyn Fn(&mut Kubeconfig)); 5] = [
+        ("no context", &|c| c.contexts.clear()),
+        ("no cluster", &|c| c.clusters.clear()),
+        ("no user", &|c| c.users.clear()),
+        ("no key", &|c| c.users[0].user.client_key_data = None),
+        ("another's key", &|c| {
+            let other = STANDARD.encode(identity().1.key.expose());
+            c.users[0].user.client_key_data = Some(Secret::new(other));
+        }),
+    ];
+    for (what, breaks) in broken {
+        let mut config = embedded.clone();
+        breaks(&mut config);
+        assert!(!config.is_whole(), "{what}");
+    }
+}
