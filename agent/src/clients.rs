@@ -15,8 +15,8 @@ use crate::sys::Sys;
 
 /// A minted certificate lives this long: longer than any phase, shorter than a working day.
 const MINTED_LIFE: Duration = Duration::hours(2);
-/// It is replaced when less than a quarter of its life is left.
-const REPLACED_AFTER: Duration = Duration::minutes(90);
+/// A node's lives as long as the one that Ignition brings: the kubelet has a certificate of its own long before.
+const NODE_LIFE: Duration = Duration::days(1);
 
 /// A CA whose key lies on control planes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,6 +47,7 @@ impl Ca {
 #[derive(Debug, Default)]
 pub struct Clients {
     minted: RefCell<BTreeMap<Ca, Minted>>,
+    node: RefCell<Option<Minted>>,
     made: RefCell<BTreeMap<(ClientIdentity, String), KnownClient>>,
 }
 
@@ -56,6 +57,14 @@ struct Minted {
     identity: Identity,
     ca: String,
     at: OffsetDateTime,
+    life: Duration,
+}
+
+impl Minted {
+    /// Not when less than a quarter of its life is left. A clock that was put back has left its begin behind.
+    fn serves_at(&self, now: OffsetDateTime) -> bool {
+        (self.at..self.at + self.life * 3 / 4).contains(&now)
+    }
 }
 
 /// A client with what it was made from.
@@ -117,23 +126,44 @@ impl Clients {
     }
 
     fn identity(&self, sys: &Sys, node: &str, ca: Ca) -> Result<Minted> {
-        let now_s = sys.clock.now_ms() / 1000;
-        let now = OffsetDateTime::from_unix_timestamp(now_s.cast_signed())?;
+        let now = time_of(sys)?;
         let mut minted = self.minted.borrow_mut();
-        if let Some(known) = minted.get(&ca)
-            // A clock that was put back has left the begin of the certificate behind.
-            && (known.at..known.at + REPLACED_AFTER).contains(&now)
-        {
+        if let Some(known) = minted.get(&ca).filter(|known| known.serves_at(now)) {
             return Ok(known.clone());
         }
-        debug!("a client certificate is minted from {}", ca.file("crt"));
-        let new = mint_identity(sys, node, ca, now)?;
+        let name = (format!("ha-agent:{node}"), ca.organization());
+        let new = mint_identity(sys, ca, (&name.0, name.1), MINTED_LIFE, now)?;
         minted.insert(ca, new.clone());
         Ok(new)
     }
+
+    /// This node's own identity, minted from the cluster's CA (control planes only).
+    pub fn node_identity(&self, sys: &Sys, node: &str) -> Result<Identity> {
+        let now = time_of(sys)?;
+        let mut minted = self.node.borrow_mut();
+        if let Some(known) = minted.as_ref().filter(|known| known.serves_at(now)) {
+            return Ok(known.identity.clone());
+        }
+        let name = (&*format!("system:node:{node}"), Some("system:nodes"));
+        let new = mint_identity(sys, Ca::Cluster, name, NODE_LIFE, now)?;
+        Ok(minted.insert(new).identity.clone())
+    }
 }
 
-fn mint_identity(sys: &Sys, node: &str, ca: Ca, now: OffsetDateTime) -> Result<Minted> {
+fn time_of(sys: &Sys) -> Result<OffsetDateTime> {
+    let now_s = sys.clock.now_ms() / 1000;
+    Ok(OffsetDateTime::from_unix_timestamp(now_s.cast_signed())?)
+}
+
+/// `name` is the common name and the organization.
+fn mint_identity(
+    sys: &Sys,
+    ca: Ca,
+    name: (&str, Option<&str>),
+    life: Duration,
+    now: OffsetDateTime,
+) -> Result<Minted> {
+    debug!("{} is minted from {}", name.0, ca.file("crt"));
     let read = |suffix: &str| {
         let path = ca.file(suffix);
         let text = sys.files.read(&path)?;
@@ -142,12 +172,12 @@ fn mint_identity(sys: &Sys, node: &str, ca: Ca, now: OffsetDateTime) -> Result<M
     let cert = read("crt")?;
     let authority =
         Authority::load(cert.clone(), Secret::new(read("key")?)).with_context(|| ca.file("crt"))?;
-    let name = format!("ha-agent:{node}");
-    let identity = authority.sign_client(&name, ca.organization(), MINTED_LIFE, now)?;
+    let identity = authority.sign_client(name.0, name.1, life, now)?;
     Ok(Minted {
         identity,
         ca: cert,
         at: now,
+        life,
     })
 }
 

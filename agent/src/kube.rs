@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, Result};
 use ha_kube::https::HttpsClient;
 use ha_kube::objects::Node;
-use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT};
+use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, Identity};
 use ha_wire::node::Peer;
 use ha_wire::paths;
 
@@ -55,11 +55,15 @@ pub fn cluster_ca(cx: &Context) -> Result<String> {
     })
 }
 
-/// A client through the VIP under this node's own identity: the one from Ignition, or the kubelet's once that is wiped.
+/// A client through the VIP under this node's own identity.
 pub fn as_node(cx: &Context) -> Result<Client> {
-    let me = identity::of_node(cx)?;
+    as_identity(cx, &identity::of_node(cx)?)
+}
+
+/// The same under one of this node's identities.
+pub fn as_identity(cx: &Context, me: &Identity) -> Result<Client> {
     cx.clients
-        .of_node(&vip_url(cx), &cluster_ca(cx)?, &me)
+        .of_node(&vip_url(cx), &cluster_ca(cx)?, me)
         .map(Client::over)
 }
 

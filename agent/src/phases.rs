@@ -16,6 +16,9 @@ pub mod images;
 pub mod init;
 pub mod join;
 pub mod kubeadm;
+pub mod kubeadm_files;
+pub mod kubelet_conf;
+pub mod leftovers;
 pub mod network;
 pub mod preflight;
 pub mod steady;
@@ -62,8 +65,8 @@ pub fn config_files(phase: Phase, cx: &Context) -> Result<Vec<ConfigFile>> {
     })
 }
 
-/// Whether phase finish ended on this disk: the kubelet has a certificate of its own and the first identity is wiped.
-/// Such a node is in its cluster; nothing that founds or joins may ever run on it again, whatever does not answer.
+/// Whether phase finish came to its wipe on this disk: the kubelet has a certificate of its own and the first identity is wiped.
+/// (Its hooks may still be due.) Such a node is in its cluster; nothing that founds or joins may ever run on it again, whatever does not answer.
 pub fn is_settled(cx: &Context) -> bool {
     let there = |name| cx.sys.files.exists(name);
     !there(paths::IDENTITY_KEY) && there(KUBELET_CONF) && there(KUBELET_PEM)

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 pub mod clock;
 pub mod command;
+pub mod durable;
 pub mod files;
 pub mod listeners;
 pub mod neighbours;

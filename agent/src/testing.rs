@@ -160,6 +160,8 @@ pub struct FakeCommands {
     answers: RefCell<VecDeque<(String, Result<Output>)>>,
     /// Commands that succeed without a word, whenever no answer is left for them.
     fine: RefCell<Vec<String>>,
+    /// Files that commands write, by the begin of the command line.
+    leftovers: RefCell<Vec<(String, std::path::PathBuf, String)>>,
     /// Commands that go on until they are told to end.
     lasting: RefCell<Vec<(String, Rc<Notify>)>>,
 }
@@ -175,6 +177,21 @@ impl FakeCommands {
     pub fn answer(&self, begin: &str, answer: Result<Output>) -> &Self {
         self.answers.borrow_mut().push_back((begin.into(), answer));
         self
+    }
+
+    /// Every command line that begins with these words leaves this file there, even one that fails.
+    pub fn leaves(&self, begin: &str, path: std::path::PathBuf, text: &str) {
+        let left = (begin.into(), path, text.into());
+        self.leftovers.borrow_mut().push(left);
+    }
+
+    fn leave_files(&self, words: &str) {
+        for (begin, path, text) in &*self.leftovers.borrow() {
+            if begins_with(words, begin) {
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, text).unwrap();
+            }
+        }
     }
 
     /// The next command line that begins with these words goes on until this is notified, and succeeds.
@@ -235,6 +252,7 @@ impl Commands for FakeCommands {
             }
             let words = format!("{} {}", cmd.program, cmd.args.join(" "));
             self.log.borrow_mut().push(format!("run {words}"));
+            self.leave_files(&words);
             self.wait_for_end(&words).await;
             let answer = self.answer_to(&words);
             if let Ok(out) = &answer {

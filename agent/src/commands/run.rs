@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 
 use super::Exit;
 use crate::context::Context;
-use crate::phases::is_settled;
+use crate::phases::{is_settled, leftovers};
 use crate::plan::Plan;
 use crate::report::{self, Reporter};
 use crate::sys::files::Files;
@@ -46,6 +46,7 @@ async fn run_until_stopped(cx: Context) -> Result<Exit> {
         Plan::of(&cx.node)
     };
     cx.report.started();
+    leftovers::clear_leftovers(&cx);
     let balancer_stands = watch::Sender::new(false);
     let mut heartbeat = health::Heartbeat::default();
     if plan.steps.contains(&Phase::Balancer) {

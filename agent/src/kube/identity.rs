@@ -1,11 +1,14 @@
-//! Who this node is towards the cluster: the identity that Ignition brought, or the kubelet's own.
+//! Who this node is towards the cluster: the kubelet's own certificate as soon as there is one, the identity that Ignition
+//! brought until then, and on a control plane one minted from the CA once that is over.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
+use ha_kube::certificate::{certificates_in, is_key_pair, validity_of_ms};
 use ha_kube::{Identity, Secret};
 use ha_wire::paths;
 
 use super::KUBELET_PEM;
 use crate::context::Context;
+use crate::phases::NeedsAPerson;
 
 /// The identity that Ignition brought; none once it is wiped.
 pub fn from_ignition(cx: &Context) -> Result<Option<Identity>> {
@@ -14,16 +17,52 @@ pub fn from_ignition(cx: &Context) -> Result<Option<Identity>> {
     Ok(cert.zip(key).map(|(cert, key)| Identity { cert, key }))
 }
 
-/// This node as the cluster knows it: Ignition's identity, then the kubelet's own.
-pub fn of_node(cx: &Context) -> Result<Identity> {
-    if let Some(mine) = from_ignition(cx)? {
-        return Ok(mine);
-    }
-    let both = cx.sys.files.read(KUBELET_PEM)?.with_context(|| {
-        format!(
-            "no identity: neither {} nor {KUBELET_PEM} is there",
-            paths::IDENTITY_CERT
-        )
-    })?;
-    Ok(Identity::from_joint_pem(&both))
+/// The certificate that the kubelet asked for, with a key that it made itself; none while it has none, or uses the first
+/// identity in its place.
+pub fn kubelets_own(cx: &Context) -> Result<Option<Identity>> {
+    let Some(both) = cx.sys.files.read(KUBELET_PEM)? else {
+        return Ok(None);
+    };
+    let first = cx.sys.files.read(paths::IDENTITY_CERT)?;
+    let is_first = first.is_some_and(|first| certificates_in(&first) == certificates_in(&both));
+    let own = !is_first && is_key_pair(&both, &both);
+    Ok(own.then(|| Identity::from_joint_pem(&both)))
 }
+
+/// This node as the cluster knows it.
+pub fn of_node(cx: &Context) -> Result<Identity> {
+    match kubelets_own(cx)? {
+        Some(own) if !is_over(cx, &own) => Ok(own),
+        _ => to_join_with(cx),
+    }
+}
+
+/// What a kubelet without a certificate of its own begins with. It lasts a day; a control plane, which holds the CA, makes
+/// itself another one then.
+pub fn to_join_with(cx: &Context) -> Result<Identity> {
+    match from_ignition(cx)? {
+        Some(brought) if !is_over(cx, &brought) => Ok(brought),
+        _ if cx.node.is_control_plane() => cx.clients.node_identity(&cx.sys, &cx.node.name),
+        _ => Err(NeedsAPerson(format!(
+            "{} is over or gone, and the kubelet has no certificate of its own: this node cannot join any more; `ha-host \
+             launch` makes it anew (if the cluster lists a node of its name, after `kubectl delete node {}`)",
+            paths::IDENTITY_CERT,
+            cx.node.name
+        ))
+        .into()),
+    }
+}
+
+/// Whether this node is lost when the first identity ends.
+pub fn hangs_on_the_first(cx: &Context) -> bool {
+    let own = kubelets_own(cx).ok().flatten();
+    !cx.node.is_control_plane() && own.is_none()
+}
+
+/// By this machine's clock. One that cannot be read is over.
+fn is_over(cx: &Context, me: &Identity) -> bool {
+    validity_of_ms(&me.cert).is_none_or(|(_, until)| until < cx.sys.clock.now_ms())
+}
+
+#[cfg(test)]
+mod tests;

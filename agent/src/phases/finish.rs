@@ -1,6 +1,5 @@
-//! The last step of a first boot: labels, the user's hooks, and the end of every secret that has served its purpose.
-
-use std::time::Duration;
+//! The last step of a first boot: labels, the end of every secret that has served its purpose, and the user's hooks, which may
+//! fail for ever without keeping a secret.
 
 use anyhow::{Context as _, Result, bail};
 use ha_wire::kubernetes::kubelet_may_set;
@@ -8,17 +7,10 @@ use ha_wire::paths;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
-use super::{Outcome, hooks};
+use super::{Outcome, hooks, kubeadm, kubelet_conf};
 use crate::context::Context;
-use crate::kube::{
-    self, BOOTSTRAP_KUBELET_CONF, KUBELET, KUBELET_CONF, KUBELET_PEM, certs, cluster_ca, kubeconfig,
-};
+use crate::kube::{self, BOOTSTRAP_KUBELET_CONF, certs, identity};
 
-/// The kubelet asks for its own certificate as soon as it runs; the controller manager signs it in a second or two.
-const OWN_CERTIFICATE_WITHIN_MS: u64 = 60_000;
-/// A kubelet that still shows the first identity after this long is not asking (see [`nudge_kubelet`]).
-const NUDGE_AFTER_MS: u64 = 5_000;
-const LOOK: Duration = Duration::from_millis(250);
 /// The kubelet's client certificates: dated pairs, and a link to the one in use.
 const KUBELET_STORE: &str = "/var/lib/kubelet/pki";
 
@@ -37,16 +29,42 @@ const SECRETS: [&str; 7] = [
 
 /// Needed while a secret or a hook is left.
 pub async fn needed(cx: &Context) -> Result<bool> {
-    let secrets = SECRETS.iter().any(|name| cx.sys.files.exists(name));
-    Ok(secrets || hooks::are_due(cx, "after-ready", &cx.node.hooks.after_ready))
+    Ok(has_secrets(cx) || hooks::are_due(cx, "after-ready", &cx.node.hooks.after_ready))
 }
 
 /// Ends the first boot.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    set_labels(cx).await?;
+    if has_secrets(cx) {
+        set_labels(cx).await?;
+        kubelet_conf::settle(cx, Phase::Finish).await?;
+        prove_own_certificate(cx).await?;
+        // Once the first identity is gone, nothing can join again what a power cut takes.
+        kubeadm::put_on_disk(cx).await?;
+        wipe_secrets(cx)?;
+    }
     hooks::run_once(cx, "after-ready", &cx.node.hooks.after_ready, Phase::Finish).await?;
-    wait_for_own_certificate(cx).await?;
-    settle_kubelet_conf(cx)?;
+    Ok(Outcome::Done)
+}
+
+fn has_secrets(cx: &Context) -> bool {
+    SECRETS.iter().any(|name| cx.sys.files.exists(name))
+}
+
+/// The cluster takes the kubelet's own certificate for this node's.
+async fn prove_own_certificate(cx: &Context) -> Result<()> {
+    let name = &cx.node.name;
+    let Some(own) = identity::kubelets_own(cx)? else {
+        bail!("the kubelet has no certificate of its own");
+    };
+    let client = kube::as_identity(cx, &own)?;
+    let node = client.node(name).await;
+    let node = node.context("the kubelet's own certificate")?;
+    node.with_context(|| format!("node {name} is not in the cluster"))
+        .map(drop)
+}
+
+fn wipe_secrets(cx: &Context) -> Result<()> {
+    wipe_from_kubelet_store(cx)?;
     for name in SECRETS {
         if let Err(error) = cx.sys.files.wipe(name) {
             // A read-only partition, e.g. /usr/share/oem: nothing of ours is written there.
@@ -57,7 +75,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         }
     }
     info!("the first identity of this node is wiped");
-    Ok(Outcome::Done)
+    Ok(())
 }
 
 /// Labels that a kubelet may not give itself; on workers nobody on the node may.
@@ -84,42 +102,9 @@ async fn set_labels(cx: &Context) -> Result<()> {
         .context("labels")
 }
 
-/// The kubelet begins with the identity from Ignition and replaces it by one whose key never left this machine.
-async fn wait_for_own_certificate(cx: &Context) -> Result<()> {
-    let first = first_identity(cx)?;
-    let begin = cx.sys.clock.now_ms();
-    let mut nudged = false;
-    loop {
-        let now = read_certificates(cx, KUBELET_PEM)?;
-        if !now.is_empty() && now != first {
-            return wipe_from_kubelet_store(cx, &first);
-        }
-        let waited = cx.sys.clock.now_ms().saturating_sub(begin);
-        if waited > OWN_CERTIFICATE_WITHIN_MS {
-            bail!(
-                "the kubelet has no certificate of its own yet: is its CertificateSigningRequest approved?"
-            );
-        }
-        if now == first && waited > NUDGE_AFTER_MS && !nudged {
-            nudge_kubelet(cx).await?;
-            nudged = true;
-        }
-        cx.report
-            .waiting(Phase::Finish, "the kubelet's own certificate", "");
-        cx.sys.clock.sleep(LOOK).await;
-    }
-}
-
-/// A kubelet keeps the first identity in its store and asks for its own certificate at once; one that is restarted in
-/// between takes what it finds there for its own, and would ask only when that is about to end. Without it, it asks.
-async fn nudge_kubelet(cx: &Context) -> Result<()> {
-    warn!("the kubelet uses the first identity as its own certificate: restarting it without");
-    cx.sys.files.wipe(KUBELET_PEM)?;
-    cx.sys.systemd.restart(KUBELET).await
-}
-
 /// The kubelet never removes an older pair: the one that holds the first identity's key is wiped here.
-fn wipe_from_kubelet_store(cx: &Context, first: &[Vec<u8>]) -> Result<()> {
+fn wipe_from_kubelet_store(cx: &Context) -> Result<()> {
+    let first = read_certificates(cx, paths::IDENTITY_CERT)?;
     for name in cx.sys.files.names(KUBELET_STORE)? {
         let name = format!("{KUBELET_STORE}/{name}");
         if name.ends_with(".pem") && !first.is_empty() && read_certificates(cx, &name)? == first {
@@ -129,40 +114,12 @@ fn wipe_from_kubelet_store(cx: &Context, first: &[Vec<u8>]) -> Result<()> {
     Ok(())
 }
 
-fn first_identity(cx: &Context) -> Result<Vec<Vec<u8>>> {
-    read_certificates(cx, paths::IDENTITY_CERT)
-}
-
 /// The certificates in a PEM file; none if it is not there.
 fn read_certificates(cx: &Context, name: &str) -> Result<Vec<Vec<u8>>> {
     let text = cx.sys.files.read(name)?;
     Ok(text
         .map(|pem| certs::certificates_in(&pem))
         .unwrap_or_default())
-}
-
-/// Takes the first identity out of the kubelet's kubeconfig, which then names the file that the kubelet renews: what
-/// kubeadm does on a node that it has initialised. A control plane's kubelet talks to its own apiserver from its next
-/// start on, as kubeadm wants it, so that it is never newer than the apiserver it talks to.
-fn settle_kubelet_conf(cx: &Context) -> Result<()> {
-    let text = cx
-        .sys
-        .files
-        .read(KUBELET_CONF)?
-        .with_context(|| format!("{KUBELET_CONF} is missing"))?;
-    if !kubeconfig::holds_private_key(&text) {
-        return Ok(());
-    }
-    let server = if cx.node.is_control_plane() {
-        kube::apiserver_url(cx.node.address)
-    } else {
-        kube::vip_url(cx)
-    };
-    let settled = kubeconfig::render_with_file(&server, &cluster_ca(cx)?, KUBELET_PEM);
-    cx.sys
-        .files
-        .write(KUBELET_CONF, 0o600, settled.expose().as_bytes())
-        .map(drop)
 }
 
 #[cfg(test)]

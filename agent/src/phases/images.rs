@@ -65,23 +65,14 @@ async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<
     if cx.node.kubernetes.cri != Cri::Containerd {
         return Ok(None);
     }
-    cx.sys
-        .files
-        .write(&config.name, 0o600, config.text.as_bytes())?;
-    let path = cx.sys.files.path(&config.name);
+    let config = kubeadm::ConfigOnDisk::write(cx, config)?;
     let list = Cmd::new(
         "kubeadm",
-        &[
-            "config",
-            "images",
-            "list",
-            "--config",
-            &path.to_string_lossy(),
-        ],
+        &["config", "images", "list", "--config", &config.path()],
         ASK,
     );
     let named = cx.sys.commands.run(list).await;
-    cx.sys.files.clear(&config.name)?;
+    drop(config);
     let (named, here) = (named?.stdout, local_images(cx).await?);
     let mut needed = if cx.node.is_control_plane() {
         non_empty_lines(&named)
@@ -102,7 +93,7 @@ async fn local_images(cx: &Context) -> Result<Vec<String>> {
 /// pull that failed: what is there afterwards is looked at.
 async fn pull_by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
     let args = ["init", "phase", "preflight"];
-    kubeadm::run_kubeadm(cx, Phase::Images, &args, config).await?;
+    kubeadm::run_and_tell(cx, Phase::Images, &args, config).await?;
     let missing = missing_images(cx, config).await?.unwrap_or_default();
     ensure!(missing.is_empty(), "not pulled: {}", missing.join(", "));
     Ok(())

@@ -4,25 +4,24 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use ha_wire::paths;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
-use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
+use super::kubeadm_files::KUBELET_ARGUMENTS;
+use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm, kubeadm_files, kubelet_conf};
 use crate::context::Context;
 use crate::kube::client::Client;
-use crate::kube::{
-    self, KUBELET, KUBELET_CONF, KUBELET_CONFIG, KUBELET_PEM, cluster_ca, identity, kubeconfig,
-};
+use crate::kube::{self, KUBELET, KUBELET_CONFIG, KUBELET_PEM};
 use crate::render;
+use crate::sys::proc::boot_id;
 
 mod control_plane;
 mod resume;
 
 /// A kubelet that has all it needs registers its node in a few seconds.
-const REGISTERED_WITHIN_MS: u64 = 30_000;
+const REGISTERED_WITHIN: Duration = Duration::from_secs(30);
 /// A node whose machine is gone is Ready in the API's eyes for 40 s; kubeadm refuses to join under its name until then.
-const GONE_WITHIN_MS: u64 = 90_000;
+const GONE_WITHIN: Duration = Duration::from_secs(90);
 /// How often the two above are looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -30,6 +29,9 @@ const LOOK: Duration = Duration::from_millis(500);
 pub async fn needed(cx: &Context) -> Result<bool> {
     if is_settled(cx) {
         return Ok(false);
+    }
+    if !kubelet_conf::names_own_certificate(cx)? {
+        return Ok(true);
     }
     if cx.node.is_control_plane() {
         return Ok(!control_plane::what_is_left(cx).await?.is_done());
@@ -40,18 +42,19 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// Joins, or goes on with a join that was interrupted.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     hooks::run_once(cx, "before-join", &cx.node.hooks.before_join, Phase::Join).await?;
-    write_kubeconfigs(cx)?;
+    kubelet_conf::write_for_join(cx)?;
     if cx.node.is_control_plane() {
         control_plane::join_control_plane(cx).await?;
     } else {
         join_worker(cx).await?;
     }
+    kubelet_conf::settle(cx, Phase::Join).await?;
     Ok(Outcome::Done)
 }
 
 async fn join_worker(cx: &Context) -> Result<()> {
     let client = kube::as_node(cx)?;
-    if has_kubelet_state(cx) && start_known_kubelet(cx, &client).await? {
+    if has_kubelet_state(cx)? && start_known_kubelet(cx, &client).await? {
         return Ok(());
     }
     wait_until_gone(cx, &client).await?;
@@ -75,38 +78,24 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
     }
 }
 
-/// The discovery file that kubeadm reads, and the kubelet's first kubeconfig, both with this node's own identity. A
-/// kubelet that finds its kubeconfig uses it at once and asks for a certificate of its own beside that, as on a node
-/// that kubeadm has initialised; without it, it would first wait for that certificate to be signed.
-fn write_kubeconfigs(cx: &Context) -> Result<()> {
-    let Some(me) = identity::from_ignition(cx)? else {
-        bail!(
-            "{} is missing: without it this node cannot join",
-            paths::IDENTITY_KEY
-        );
-    };
-    let text = kubeconfig::render_embedded(&kube::vip_url(cx), &cluster_ca(cx)?, &me);
-    cx.sys
-        .files
-        .write(paths::DISCOVERY, 0o600, text.expose().as_bytes())?;
-    if !cx.sys.files.exists(KUBELET_PEM) || !cx.sys.files.exists(KUBELET_CONF) {
-        cx.sys
-            .files
-            .write(KUBELET_CONF, 0o600, text.expose().as_bytes())?;
-    }
-    Ok(())
-}
-
-/// Whether kubeadm has set up a kubelet here before.
-fn has_kubelet_state(cx: &Context) -> bool {
-    cx.sys.files.exists(KUBELET_CONFIG) && cx.sys.files.exists(KUBELET_PEM)
+/// Whether kubeadm has set up a kubelet here before, with all that it needs to start.
+fn has_kubelet_state(cx: &Context) -> Result<bool> {
+    let needed = [KUBELET_CONFIG, KUBELET_ARGUMENTS, KUBELET_PEM].map(str::to_owned);
+    kubeadm_files::are_whole(&cx.sys.files, &needed)
 }
 
 async fn is_registered(cx: &Context, client: &Client) -> Result<bool> {
-    if !has_kubelet_state(cx) || cx.sys.systemd.active_state(KUBELET).await? != "active" {
+    if !has_kubelet_state(cx)? || cx.sys.systemd.active_state(KUBELET).await? != "active" {
         return Ok(false);
     }
-    Ok(client.node(&cx.node.name).await?.is_some())
+    has_reported(cx, client).await
+}
+
+/// Whether the kubelet of this boot has told the cluster of itself.
+async fn has_reported(cx: &Context, client: &Client) -> Result<bool> {
+    let node = client.node(&cx.node.name).await?;
+    let boot = boot_id(&cx.sys.files);
+    Ok(node.is_some_and(|node| node.is_reported_by(&boot)))
 }
 
 /// Starts a kubelet that was set up before, and says whether it registered its node.
@@ -117,21 +106,24 @@ async fn start_known_kubelet(cx: &Context, client: &Client) -> Result<bool> {
         warn!("kubelet: {error:#}");
         return Ok(false);
     }
-    let begin = cx.sys.clock.now_ms();
-    while cx.sys.clock.now_ms().saturating_sub(begin) < REGISTERED_WITHIN_MS {
-        if client.node(&cx.node.name).await?.is_some() {
+    let begin = cx.sys.clock.monotonic();
+    while cx.sys.clock.monotonic().saturating_sub(begin) < REGISTERED_WITHIN {
+        if has_reported(cx, client).await? {
             return Ok(true);
         }
         cx.report
             .waiting(Phase::Join, "the kubelet to register this node", "");
         cx.sys.clock.sleep(LOOK).await;
     }
+    warn!(
+        "the kubelet that was set up before has not registered this node: kubeadm sets it up anew"
+    );
     Ok(false)
 }
 
 /// A worker may not delete its old Node object; it waits until the cluster has noticed that its machine is gone.
 async fn wait_until_gone(cx: &Context, client: &Client) -> Result<()> {
-    let begin = cx.sys.clock.now_ms();
+    let begin = cx.sys.clock.monotonic();
     let name = &cx.node.name;
     while client
         .node(name)
@@ -139,7 +131,7 @@ async fn wait_until_gone(cx: &Context, client: &Client) -> Result<()> {
         .context("own Node object")?
         .is_some_and(|n| n.is_ready())
     {
-        if cx.sys.clock.now_ms().saturating_sub(begin) > GONE_WITHIN_MS {
+        if cx.sys.clock.monotonic().saturating_sub(begin) > GONE_WITHIN {
             bail!(
                 "node {name} is Ready in the cluster, but this machine is new: does another machine have its name?"
             );

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
+use tracing::warn;
 
-use super::ConfigFile;
+use super::{ConfigFile, is_settled, kubeadm_files};
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::render::kubeadm::MachineTraits;
 use crate::sys::Cmd;
+use crate::sys::durable::SyncedFiles;
+use crate::sys::files::Files;
 use crate::sys::processor::is_emulated;
 use crate::sys::random;
 
@@ -17,6 +20,8 @@ use crate::sys::random;
 const DEADLINE: Duration = Duration::from_secs(20 * 60);
 /// Where the configuration lies while kubeadm runs (0600: it may hold a token).
 const CONFIG: &str = "/run/ha-agent/kubeadm.yaml";
+/// Between kubeadm's writing a file and its being on the disk; etcd's pod takes longer to start.
+const SYNC_EVERY: Duration = Duration::from_millis(200);
 /// Only a unified hierarchy has this file.
 const CGROUP_V2: &str = "/sys/fs/cgroup/cgroup.controllers";
 
@@ -41,18 +46,101 @@ pub fn config_file(run: &str, text: String) -> ConfigFile {
     ConfigFile::new(&format!("{CONFIG}.{run}"), text)
 }
 
-/// Runs `kubeadm ARGS --config FILE` and tells its progress. What it prints is shown and steers nothing.
+/// Whether a file is such a configuration.
+pub fn is_config_file(name: &str) -> bool {
+    let run = name.strip_prefix(CONFIG);
+    run.is_some_and(|run| run.starts_with('.'))
+}
+
+/// A configuration file for as long as this value lives: a run that is given up takes it along.
+#[derive(Debug)]
+pub struct ConfigOnDisk<'a> {
+    files: &'a Files,
+    config: &'a ConfigFile,
+}
+
+impl<'a> ConfigOnDisk<'a> {
+    pub fn write(cx: &'a Context, config: &'a ConfigFile) -> Result<Self> {
+        let files = &cx.sys.files;
+        files.write(&config.name, 0o600, config.text.as_bytes())?;
+        Ok(Self { files, config })
+    }
+
+    /// Where it lies in the real file system.
+    pub fn path(&self) -> String {
+        let path = self.files.path(&self.config.name);
+        path.to_string_lossy().into_owned()
+    }
+}
+
+impl Drop for ConfigOnDisk<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.files.wipe(&self.config.name) {
+            warn!("{error:#}");
+        }
+    }
+}
+
+/// Runs `kubeadm ARGS --config FILE` so that a power cut does no harm: what an earlier cut left broken is removed before, and
+/// what kubeadm writes is on the disk when this returns, and a moment after it was written.
 pub async fn run_kubeadm(
     cx: &Context,
     phase: Phase,
     args: &[&str],
     config: &ConfigFile,
 ) -> Result<()> {
-    let file = cx.sys.files.path(&config.name);
-    cx.sys
-        .files
-        .write(&config.name, 0o600, config.text.as_bytes())?;
-    let file = file.to_string_lossy();
+    if !is_settled(cx) {
+        kubeadm_files::remove_broken(cx)?;
+    }
+    let ended = tokio::select! {
+        ended = run_and_tell(cx, phase, args, config) => ended,
+        never = sync_for_ever(cx) => match never {},
+    };
+    put_on_disk(cx).await?;
+    ended
+}
+
+/// What kubeadm and the kubelet have written so far is on the disk when this returns.
+pub async fn put_on_disk(cx: &Context) -> Result<()> {
+    let new = SyncedFiles::new(&cx.sys.files, kubeadm_files::WRITTEN);
+    sync_new(new).await.1
+}
+
+/// While kubeadm runs: etcd's manifest must not be lost once its member votes, or nobody could start it without a quorum.
+async fn sync_for_ever(cx: &Context) -> std::convert::Infallible {
+    let mut synced = SyncedFiles::new(&cx.sys.files, kubeadm_files::WRITTEN);
+    loop {
+        cx.sys.clock.sleep(SYNC_EVERY).await;
+        let result;
+        (synced, result) = sync_new(synced).await;
+        if let Err(error) = result {
+            warn!("{error:#}");
+        }
+    }
+}
+
+/// In a thread of its own: a disk may take seconds.
+async fn sync_new(mut synced: SyncedFiles) -> (SyncedFiles, Result<()>) {
+    let lost = SyncedFiles::clone(&synced);
+    let work = move || {
+        let result = synced.sync_new();
+        (synced, result)
+    };
+    match tokio::task::spawn_blocking(work).await {
+        Ok((synced, result)) => (synced, result.map(drop)),
+        Err(panic) => (lost, Err(panic.into())),
+    }
+}
+
+/// Runs `kubeadm ARGS --config FILE` and tells its progress. What it prints is shown and steers nothing.
+pub async fn run_and_tell(
+    cx: &Context,
+    phase: Phase,
+    args: &[&str],
+    config: &ConfigFile,
+) -> Result<()> {
+    let config = ConfigOnDisk::write(cx, config)?;
+    let file = config.path();
     let mut all = args.to_vec();
     all.extend_from_slice(&["--config", &file]);
     let told = |text: &str| {
@@ -60,13 +148,8 @@ pub async fn run_kubeadm(
             cx.report.waiting(phase, &words, "");
         }
     };
-    let ended = cx
-        .sys
-        .commands
-        .run_watched(Cmd::new("kubeadm", &all, DEADLINE), &told)
-        .await;
-    cx.sys.files.wipe(&config.name)?;
-    ended.map(drop)
+    let run = Cmd::new("kubeadm", &all, DEADLINE);
+    cx.sys.commands.run_watched(run, &told).await.map(drop)
 }
 
 /// A kubelet that died of its missing configuration too often would refuse kubeadm's start.

@@ -8,6 +8,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use nix::fcntl::OFlag;
 
+/// How the temporary files begin that a write goes by.
+pub const TEMPORARY: &str = ".ha-agent.";
+
 /// Files relative to a root; absolute names are taken below it.
 #[derive(Debug, Clone)]
 pub struct Files {
@@ -169,7 +172,7 @@ fn write_atomically(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<(
     let dir = path.parent().unwrap_or_else(|| Path::new("/"));
     fs::create_dir_all(dir)?;
     let mut temp = tempfile::Builder::new()
-        .prefix(".ha-agent.")
+        .prefix(TEMPORARY)
         .tempfile_in(dir)?;
     temp.write_all(content)?;
     temp.as_file()

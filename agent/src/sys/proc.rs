@@ -18,6 +18,12 @@ pub fn free_kib(files: &Files, directory: &str) -> Option<u64> {
     Some(stat.blocks_available() * stat.fragment_size() / 1024)
 }
 
+/// The kernel's id of this boot; empty: not known.
+pub fn boot_id(files: &Files) -> String {
+    let text = files.read("/proc/sys/kernel/random/boot_id");
+    text.ok().flatten().unwrap_or_default().trim().to_owned()
+}
+
 /// The agent's own resident memory.
 pub fn resident_kib(files: &Files) -> Option<u64> {
     let text = files.read("/proc/self/statm").ok()??;

@@ -1,13 +1,18 @@
 use ha_kube::Identity;
 
 use super::*;
-use crate::kube::pki_file;
-use crate::kube::testing::{Authority, node_identity, run_local, test_authority};
+use crate::kube::testing::{Authority, Script, node_identity, run_local, test_authority};
+use crate::kube::{KUBELET, KUBELET_CONF, KUBELET_PEM, kubeconfig, pki_file};
 use crate::testing::{self, FakeMachine};
 
-/// A worker that has joined: its kubelet has a certificate of its own.
-fn joined(ca: &Authority) -> (FakeMachine, Identity) {
-    let machine = testing::fake_machine(testing::worker());
+/// A worker that has joined: its kubelet has a certificate of its own, and the cluster behind the VIP knows it.
+async fn joined(ca: &Authority, net: u8) -> (FakeMachine, Identity) {
+    let mut node = testing::worker();
+    node.endpoint.vip = [127, net, 0, 30].into();
+    let machine = testing::fake_machine(node);
+    let api = Script::default();
+    api.on("GET /api/v1/nodes/node4", 200, "{}");
+    api.serve_at(ca, &format!("127.{net}.0.30:6444")).await;
     machine.systemd.unit(KUBELET, "active");
     let first = node_identity(ca, "node4");
     machine.file(&pki_file("ca.crt"), ca.cert());
@@ -25,7 +30,7 @@ fn joined(ca: &Authority) -> (FakeMachine, Identity) {
 #[test]
 fn nothing_of_the_first_identity_is_left() {
     run_local(async {
-        let (machine, _) = joined(&test_authority("kubernetes"));
+        let (machine, _) = joined(&test_authority("kubernetes"), 151).await;
         assert!(needed(&machine.cx).await.unwrap());
         super::run(&machine.cx).await.unwrap();
         for name in SECRETS {
@@ -33,7 +38,7 @@ fn nothing_of_the_first_identity_is_left() {
         }
         let conf = machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap();
         assert!(
-            conf.contains(KUBELET_PEM) && conf.contains("https://10.77.0.30:6444"),
+            conf.contains(KUBELET_PEM) && conf.contains("https://127.151.0.30:6444"),
             "{conf}"
         );
         assert!(!conf.contains("client-key-data"));
@@ -45,7 +50,7 @@ fn nothing_of_the_first_identity_is_left() {
 #[test]
 fn the_first_identity_stays_until_the_kubelet_has_its_own() {
     run_local(async {
-        let (machine, first) = joined(&test_authority("kubernetes"));
+        let (machine, first) = joined(&test_authority("kubernetes"), 152).await;
         machine.file(KUBELET_PEM, first.joint_pem().expose());
         let error = super::run(&machine.cx).await.unwrap_err();
         assert!(
@@ -62,7 +67,7 @@ fn the_first_identity_stays_until_the_kubelet_has_its_own() {
 #[test]
 fn the_first_key_does_not_stay_in_the_kubelets_store() {
     run_local(async {
-        let (machine, first) = joined(&test_authority("kubernetes"));
+        let (machine, first) = joined(&test_authority("kubernetes"), 153).await;
         let old = "/var/lib/kubelet/pki/kubelet-client-2023-11-14.pem";
         machine.file(old, first.joint_pem().expose());
         super::run(&machine.cx).await.unwrap();
@@ -74,7 +79,7 @@ fn the_first_key_does_not_stay_in_the_kubelets_store() {
 #[test]
 fn hooks_run_once_and_again_only_after_a_failure() {
     run_local(async {
-        let (mut machine, _) = joined(&test_authority("kubernetes"));
+        let (mut machine, _) = joined(&test_authority("kubernetes"), 154).await;
         let mut node = (*machine.cx.node).clone();
         node.hooks.after_ready = vec!["true".into(), "echo x".into()];
         machine.cx.node = std::sync::Arc::new(node);
@@ -85,10 +90,13 @@ fn hooks_run_once_and_again_only_after_a_failure() {
             .succeed("/bin/sh -c true")
             .succeed("/bin/sh -c echo x");
         assert!(super::run(&machine.cx).await.is_err());
-        assert!(
-            machine.cx.sys.files.exists(paths::IDENTITY_KEY),
-            "not finished"
-        );
+        for name in SECRETS {
+            assert!(
+                !machine.cx.sys.files.exists(name),
+                "{name} is kept by a hook that fails"
+            );
+        }
+        assert!(needed(&machine.cx).await.unwrap(), "the hook is still due");
         super::run(&machine.cx).await.unwrap();
         super::run(&machine.cx).await.unwrap();
         let twice = [
@@ -105,17 +113,34 @@ fn hooks_run_once_and_again_only_after_a_failure() {
 fn a_control_plane_keeps_to_its_own_apiserver() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let (mut machine, _) = joined(&ca);
+        let (mut machine, _) = joined(&ca, 155).await;
         machine.cx.node = std::sync::Arc::new(testing::control_plane());
-        settle_kubelet_conf(&machine.cx).unwrap();
+        kubelet_conf::settle(&machine.cx, Phase::Finish)
+            .await
+            .unwrap();
         let conf = machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap();
         assert!(conf.contains("https://10.77.0.12:6443"), "{conf}");
         let before = conf.clone();
-        settle_kubelet_conf(&machine.cx).unwrap();
+        kubelet_conf::settle(&machine.cx, Phase::Finish)
+            .await
+            .unwrap();
         assert_eq!(
             machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap(),
             before,
             "settled once is settled"
         );
+    });
+}
+
+/// Its key is the last thing that could join this node again: it goes only once another one does as well.
+#[test]
+fn the_first_identity_stays_until_the_cluster_takes_the_kubelets_own() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let (machine, _) = joined(&ca, 156).await;
+        let other = node_identity(&test_authority("another"), "node4");
+        machine.file(KUBELET_PEM, other.joint_pem().expose());
+        assert!(super::run(&machine.cx).await.is_err());
+        assert!(machine.cx.sys.files.exists(paths::IDENTITY_KEY));
     });
 }

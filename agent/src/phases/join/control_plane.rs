@@ -16,7 +16,7 @@ use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
 use crate::kube::lock::{self, HeldLease};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, pki_file, pod_manifest};
-use crate::phases::kubeadm;
+use crate::phases::{kubeadm, kubeadm_files};
 use crate::render::kubeadm::EffectiveSettings;
 use crate::sys::net;
 
@@ -84,7 +84,7 @@ pub async fn join_control_plane(cx: &Context) -> Result<()> {
 
 async fn observe_join(cx: &Context) -> Result<JoinFacts> {
     let files = &cx.sys.files;
-    let all_there = |names: &[String]| names.iter().all(|n| files.exists(n));
+    let all_whole = |names: &[String]| kubeadm_files::are_whole(files, names);
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
     let settings = EffectiveSettings::new(&cx.node);
@@ -100,17 +100,17 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
     .within(OWN_API);
     Ok(JoinFacts {
         kubelet: is_registered(cx, &client).await?,
-        certificates: all_there(&certificate_files()),
-        manifests: all_there(
+        certificates: all_whole(&certificate_files())?,
+        manifests: all_whole(
             &[
                 "kube-apiserver",
                 "kube-controller-manager",
                 "kube-scheduler",
             ]
             .map(pod_manifest),
-        ),
+        )?,
         etcd: files.exists(&format!("{}/member", settings.etcd_data))
-            && files.exists(&pod_manifest("etcd")),
+            && all_whole(&[pod_manifest("etcd")])?,
         member: membership_in_list(&members, &cx.node.name, cx.node.address),
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
@@ -121,9 +121,11 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
 fn certificate_files() -> Vec<String> {
     let certificates = [
         "apiserver.crt",
+        "apiserver-kubelet-client.crt",
         "front-proxy-client.crt",
         "etcd/server.crt",
         "etcd/peer.crt",
+        "etcd/healthcheck-client.crt",
         "apiserver-etcd-client.crt",
     ];
     let mut files = vec![ADMIN_CONF.to_owned()];
@@ -144,7 +146,7 @@ fn etcd_client(cx: &Context) -> Result<Etcd> {
 async fn prepare_node(cx: &Context) -> Result<()> {
     let client = kube::as_admin(cx)?;
     let mut skip = NOT_BEFORE.to_vec();
-    if has_kubelet_state(cx) && start_known_kubelet(cx, &client).await? {
+    if has_kubelet_state(cx)? && start_known_kubelet(cx, &client).await? {
         skip.push("kubelet-start");
     } else {
         remove_old_node(cx, &client).await?;
@@ -195,10 +197,17 @@ async fn wait_until_member_votes(cx: &Context) {
     loop {
         cx.sys.clock.sleep(LOOK).await;
         match own_membership(cx).await {
-            Ok(Membership::Voter) => return,
+            Ok(Membership::Voter) => return put_on_disk(cx).await,
             Ok(_) => {}
             Err(error) => debug!("etcd's member list: {error:#}"),
         }
+    }
+}
+
+/// Before others build on this member.
+async fn put_on_disk(cx: &Context) {
+    if let Err(error) = kubeadm::put_on_disk(cx).await {
+        warn!("{error:#}");
     }
 }
 

@@ -1,18 +1,27 @@
 use ha_wire::node::NodeFile;
+use ha_wire::paths;
 
 use super::*;
-use crate::kube::testing::{Script, node_identity, run_local, test_authority};
-use crate::kube::{ADMIN_CONF, pki_file, pod_manifest};
+use crate::kube::testing::{
+    Authority, Script, kubeadm_files, kubelet_files, node_identity, run_local, test_authority,
+};
+use crate::kube::{KUBELET_CONF, kubeconfig, pki_file, pod_manifest};
 use crate::testing::{self, FakeMachine};
+
+mod interrupted;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 const LEASE: &str = "ha-agent-etcd-join";
 const JOIN: &str = "kubeadm join --config";
-const MARKED: &str =
-    r#"{"metadata":{"name":"node2","labels":{"node-role.kubernetes.io/control-plane":""}}}"#;
+const MARKED: &str = r#"{"metadata":{"name":"node2","labels":{"node-role.kubernetes.io/control-plane":""}},
+    "status":{"nodeInfo":{"bootID":"this-boot"}}}"#;
+/// Told by a kubelet of this boot, and by one of the boot before.
+const REGISTERED: &str = r#"{"status":{"nodeInfo":{"bootID":"this-boot"}}}"#;
+const OF_OLD: &str = r#"{"status":{"nodeInfo":{"bootID":"the-boot-before"},"conditions":[{"type":"Ready","status":"Unknown"}]}}"#;
 
 /// A joining node with the cluster around it: the API behind the VIP, etcd on the first peer.
 struct Stage {
+    ca: Authority,
     machine: FakeMachine,
     api: Script,
     etcd: Script,
@@ -38,8 +47,18 @@ async fn stage(mut node: NodeFile, net: u8) -> Stage {
     etcd.serve_at(&etcd_ca, &format!("127.{net}.0.11:2379"))
         .await;
     machine.commands.succeed(JOIN);
+    // The kubelet that kubeadm starts gets a certificate of its own.
+    let own = node_identity(&ca, "node2").joint_pem();
+    let pem = machine.cx.sys.files.path(KUBELET_PEM);
+    machine.commands.leaves(JOIN, pem, own.expose());
     machine.systemd.unit(KUBELET, "inactive");
-    Stage { machine, api, etcd }
+    machine.file("/proc/sys/kernel/random/boot_id", "this-boot\n");
+    Stage {
+        ca,
+        machine,
+        api,
+        etcd,
+    }
 }
 
 impl Stage {
@@ -92,42 +111,28 @@ impl Stage {
     /// A kubelet and certificates as kubeadm leaves them.
     fn prepared(&self) {
         self.kubelet();
-        let names = [
-            "apiserver",
-            "front-proxy-client",
-            "etcd/server",
-            "etcd/peer",
-            "apiserver-etcd-client",
-        ];
-        names
-            .iter()
-            .for_each(|n| self.machine.file(&pki_file(&format!("{n}.crt")), ""));
-        [
-            ADMIN_CONF,
-            "/etc/kubernetes/controller-manager.conf",
-            "/etc/kubernetes/scheduler.conf",
-        ]
-        .iter()
-        .for_each(|n| self.machine.file(n, ""));
+        let of_kubelet = kubelet_files(&self.ca);
+        for (name, text) in kubeadm_files(&self.ca) {
+            if !of_kubelet.contains_key(&name) && !name.contains("/manifests/") {
+                self.machine.file(&name, &text);
+            }
+        }
     }
 
     fn kubelet(&self) {
-        [KUBELET_CONFIG, KUBELET_CONF, KUBELET_PEM]
-            .iter()
-            .for_each(|n| self.machine.file(n, ""));
+        for (name, text) in kubelet_files(&self.ca) {
+            self.machine.file(&name, &text);
+        }
         self.machine.systemd.unit(KUBELET, "active");
     }
 
     fn etcd_here(&self) {
         self.machine.file("/var/lib/etcd/member/snap/db", "");
-        [
-            "etcd",
-            "kube-apiserver",
-            "kube-controller-manager",
-            "kube-scheduler",
-        ]
-        .iter()
-        .for_each(|n| self.machine.file(&pod_manifest(n), ""));
+        for (name, text) in kubeadm_files(&self.ca) {
+            if name.contains("/manifests/") {
+                self.machine.file(&name, &text);
+            }
+        }
     }
 
     fn kubeadm_runs(&self) -> usize {
@@ -145,6 +150,14 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
         let stage = stage(testing::control_plane(), 121).await;
         stage.members(&[("1", "node1", 11, false)]);
         assert!(needed(&stage.machine.cx).await.unwrap());
+        let files = &stage.machine.cx.sys.files;
+        kubelet_conf::write_for_join(&stage.machine.cx).unwrap();
+        let discovery = files.read(paths::DISCOVERY).unwrap();
+        assert_eq!(
+            files.read(KUBELET_CONF).unwrap(),
+            discovery,
+            "the kubelet needs no bootstrap"
+        );
         super::run(&stage.machine.cx).await.unwrap();
         assert_eq!(stage.kubeadm_runs(), 2);
         let read = stage.machine.commands.configs.take();
@@ -156,16 +169,11 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
                 .asked("POST /v3/cluster/member/remove")
                 .is_empty()
         );
-        let files = &stage.machine.cx.sys.files;
-        let discovery = files.read(paths::DISCOVERY).unwrap().unwrap();
+        assert_eq!(files.read(paths::DISCOVERY).unwrap(), discovery);
+        let discovery = discovery.unwrap();
         assert!(
             discovery.contains("https://127.121.0.30:6444")
                 && discovery.contains("client-key-data")
-        );
-        assert_eq!(
-            files.read(KUBELET_CONF).unwrap().unwrap(),
-            discovery,
-            "the kubelet needs no bootstrap"
         );
     });
 }
@@ -205,11 +213,7 @@ fn a_learner_that_never_started_is_removed_and_joins_anew() {
         let stage = stage(testing::control_plane(), 123).await;
         stage.members(&[("1", "node1", 11, false), ("2", "", 12, true)]);
         stage.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
-        stage.api.on(
-            "GET /api/v1/nodes/node2",
-            200,
-            r#"{"metadata":{"name":"node2"}}"#,
-        );
+        stage.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
         stage.prepared();
         stage.etcd_here();
         super::run(&stage.machine.cx).await.unwrap();
@@ -346,7 +350,12 @@ fn a_worker_joins_once() {
             needed(&stage.machine.cx).await.unwrap(),
             "its node is not registered"
         );
-        stage.api.on("GET /api/v1/nodes/node4", 200, "{}");
+        stage.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
+        stage.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
+        assert!(
+            needed(&stage.machine.cx).await.unwrap(),
+            "its node is the one of before the cut"
+        );
         assert!(!needed(&stage.machine.cx).await.unwrap());
     });
 }
@@ -357,7 +366,7 @@ fn a_workers_kubelet_that_was_set_up_is_only_started() {
         let stage = stage(testing::worker(), 127).await;
         stage.kubelet();
         stage.machine.systemd.unit(KUBELET, "failed");
-        stage.api.on("GET /api/v1/nodes/node4", 200, "{}");
+        stage.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
         super::run(&stage.machine.cx).await.unwrap();
         assert_eq!(
             stage.machine.orders(),

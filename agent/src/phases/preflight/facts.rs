@@ -6,7 +6,7 @@ use ha_wire::paths;
 
 use super::{evaluate, fix, scheduling};
 use crate::context::Context;
-use crate::kube::{certs, kubeconfig};
+use crate::kube::{certs, identity, kubeconfig};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
@@ -107,17 +107,18 @@ fn kernel_settings(files: &Files) -> BTreeMap<String, String> {
     names.chain([fix::INOTIFY]).filter_map(setting).collect()
 }
 
-/// The CA's dates, and the identity's until the node has joined with it.
+/// The CA's dates, and the first identity's while there is one; its end counts while nothing can take its place.
 fn certificate_dates(cx: &Context) -> Vec<(String, u64, u64)> {
-    let joined = cx.sys.files.exists(KUBELET_CONF);
-    let names = [CA]
-        .into_iter()
-        .chain((!joined).then_some(paths::IDENTITY_CERT));
+    let may_end = !identity::hangs_on_the_first(cx);
     let dated = |name: &str| {
         let (from, until) = certs::validity_of_ms(&cx.sys.files.read(name).ok()??)?;
-        Some((name.to_owned(), from, until))
+        let counts = name == CA || !may_end;
+        Some((name.to_owned(), from, if counts { until } else { u64::MAX }))
     };
-    names.filter_map(dated).collect()
+    [CA, paths::IDENTITY_CERT]
+        .into_iter()
+        .filter_map(dated)
+        .collect()
 }
 
 /// Units that must be known to systemd.
@@ -162,6 +163,31 @@ mod tests {
             ["/dev/vda3"]
         );
         assert!(parse_swaps("Filename\t\t\t\tType\n").is_empty());
+    }
+
+    /// kubelet.conf says nothing: the agent writes it before kubeadm runs.
+    #[test]
+    fn the_first_identitys_end_counts_until_the_kubelet_has_its_own() {
+        use crate::kube::KUBELET_PEM;
+        use crate::kube::testing::{node_identity, test_authority};
+        use crate::testing;
+        let ca = test_authority("kubernetes");
+        for (node, lost) in [(testing::worker(), true), (testing::control_plane(), false)] {
+            let machine = testing::fake_machine(node);
+            let first = node_identity(&ca, "x");
+            machine.file(CA, ca.cert());
+            machine.file(paths::IDENTITY_CERT, &first.cert);
+            machine.file(KUBELET_CONF, "");
+            let in_a_year = machine.cx.sys.clock.now_ms() + 365 * 86_400_000;
+            let ended = || {
+                let dates = certificate_dates(&machine.cx);
+                assert_eq!(dates.len(), 2, "the clock is checked against both begins");
+                dates.iter().any(|(.., until)| *until < in_a_year)
+            };
+            assert_eq!(ended(), lost, "a control plane makes itself another");
+            machine.file(KUBELET_PEM, node_identity(&ca, "x").joint_pem().expose());
+            assert!(!ended());
+        }
     }
 
     #[test]

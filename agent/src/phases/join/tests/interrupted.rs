@@ -1,0 +1,75 @@
+//! Joins that a power cut, or a day, came in between.
+
+use super::*;
+
+/// Its Node object is there from before a power cut; its kubelet cannot start.
+#[test]
+fn a_worker_whose_kubelet_says_nothing_joins_again() {
+    run_local(async {
+        let stage = stage(testing::worker(), 131).await;
+        stage.kubelet();
+        stage.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
+        super::run(&stage.machine.cx).await.unwrap();
+        assert_eq!(stage.kubeadm_runs(), 1);
+    });
+}
+
+/// From here on nothing hangs on the identity that ends after a day: neither the network nor a hook that fails.
+#[test]
+fn a_join_ends_with_a_kubeconfig_that_does_not_end() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 132).await;
+        stage.members(&[("1", "node1", 11, false)]);
+        super::run(&stage.machine.cx).await.unwrap();
+        let conf = stage.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
+        let conf = conf.unwrap();
+        assert!(!kubeconfig::holds_private_key(&conf), "{conf}");
+        assert!(conf.contains("https://127.132.0.12:6443"), "{conf}");
+    });
+}
+
+/// Powered off for a day in mid-join: the identity from Ignition is over, the kubelet's own is not.
+#[test]
+fn a_join_that_took_a_day_goes_on() {
+    run_local(async {
+        let stage = stage(testing::worker(), 133).await;
+        stage.kubelet();
+        let me = node_identity(&stage.ca, "node4");
+        let conf = kubeconfig::render_embedded("https://127.133.0.30:6444", stage.ca.cert(), &me);
+        stage.machine.file(KUBELET_CONF, conf.expose());
+        stage.machine.systemd.unit(KUBELET, "activating");
+        stage.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
+        super::run(&stage.machine.cx).await.unwrap();
+        let conf = stage.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
+        assert!(!kubeconfig::holds_private_key(&conf.unwrap()));
+        assert_eq!(stage.kubeadm_runs(), 0);
+    });
+}
+
+/// Empty files, as ext4 leaves them of what was not synced: they are there, and they are nothing.
+#[test]
+fn empty_files_are_not_there() {
+    run_local(async {
+        for (net, empty) in (134..).zip([
+            pki_file("apiserver.crt"),
+            pki_file("etcd/peer.key"),
+            "/etc/kubernetes/scheduler.conf".to_owned(),
+            pod_manifest("kube-apiserver"),
+            pod_manifest("etcd"),
+            KUBELET_CONFIG.to_owned(),
+        ]) {
+            let stage = stage(testing::control_plane(), net).await;
+            stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+            stage.api.on("GET /api/v1/nodes/node2", 200, MARKED);
+            let own = Script::default();
+            own.on("GET /readyz", 200, "ok");
+            own.serve_at(&stage.ca, &format!("127.{net}.0.12:6443"))
+                .await;
+            stage.prepared();
+            stage.etcd_here();
+            assert!(!needed(&stage.machine.cx).await.unwrap(), "all is there");
+            stage.machine.file(&empty, "");
+            assert!(needed(&stage.machine.cx).await.unwrap(), "{empty}");
+        }
+    });
+}

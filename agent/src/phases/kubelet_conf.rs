@@ -1,0 +1,113 @@
+//! The kubelet's kubeconfig: with the first identity inside until the kubelet has a certificate of its own, then with the name
+//! of the file that the kubelet renews. The first identity ends after a day, and a kubelet that finds it in its kubeconfig
+//! then does not start any more, whatever else it has.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use ha_wire::paths;
+use ha_wire::phase::Phase;
+use tracing::{info, warn};
+
+use super::is_settled;
+use crate::context::Context;
+use crate::kube::{self, KUBELET, KUBELET_CONF, KUBELET_PEM, cluster_ca, identity, kubeconfig};
+
+/// The kubelet asks for its own certificate as soon as it runs; the controller manager signs it in a second or two.
+const OWN_CERTIFICATE_WITHIN: Duration = Duration::from_secs(60);
+/// A kubelet that still shows the first identity after this long is not asking (see [`nudge_kubelet`]).
+const NUDGE_AFTER: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What a node joins with: kubeadm's discovery file, and the kubelet's kubeconfig. A kubelet that finds its kubeconfig uses it
+/// at once and asks for a certificate of its own beside that, as on a node that kubeadm has initialised; without it, it would
+/// first wait for that certificate to be signed. While a node joins, its own apiserver does not answer: both lead to the VIP.
+pub fn write_for_join(cx: &Context) -> Result<()> {
+    let (server, ca) = (kube::vip_url(cx), cluster_ca(cx)?);
+    let text = if identity::kubelets_own(cx)?.is_some() {
+        kubeconfig::render_with_file(&server, &ca, KUBELET_PEM)
+    } else {
+        kubeconfig::render_embedded(&server, &ca, &identity::to_join_with(cx)?)
+    };
+    let files = &cx.sys.files;
+    files.write(paths::DISCOVERY, 0o600, text.expose().as_bytes())?;
+    files.write(KUBELET_CONF, 0o600, text.expose().as_bytes())?;
+    Ok(())
+}
+
+/// Whether the kubelet's kubeconfig can be read and holds no key itself: then it does not end.
+pub fn names_own_certificate(cx: &Context) -> Result<bool> {
+    let text = cx.sys.files.read(KUBELET_CONF)?;
+    Ok(text.is_some_and(|text| !kubeconfig::holds_private_key(&text)))
+}
+
+/// Waits until the kubelet has a certificate of its own, and takes the first identity out of its kubeconfig: what kubeadm does
+/// on a node that it has initialised. A control plane's kubelet talks to its own apiserver from its next start on, as
+/// kubeadm wants it, so that it is never newer than the apiserver it talks to.
+pub async fn settle(cx: &Context, phase: Phase) -> Result<()> {
+    if names_own_certificate(cx)? {
+        return Ok(());
+    }
+    wait_for_own_certificate(cx, phase).await?;
+    name_own_certificate(cx, &server_when_joined(cx))
+}
+
+/// What a life before this one left undone, before anything of the cluster is asked: the kubelet must start first.
+pub fn mend_at_start(cx: &Context) -> Result<()> {
+    if names_own_certificate(cx)? || identity::kubelets_own(cx)?.is_none() {
+        return Ok(());
+    }
+    info!("{KUBELET_CONF} names the kubelet's own certificate from now on");
+    if is_settled(cx) {
+        name_own_certificate(cx, &server_when_joined(cx))
+    } else {
+        name_own_certificate(cx, &kube::vip_url(cx))
+    }
+}
+
+fn server_when_joined(cx: &Context) -> String {
+    if cx.node.is_control_plane() {
+        kube::apiserver_url(cx.node.address)
+    } else {
+        kube::vip_url(cx)
+    }
+}
+
+fn name_own_certificate(cx: &Context, server: &str) -> Result<()> {
+    let text = kubeconfig::render_with_file(server, &cluster_ca(cx)?, KUBELET_PEM);
+    let files = &cx.sys.files;
+    files
+        .write(KUBELET_CONF, 0o600, text.expose().as_bytes())
+        .context("the kubelet's kubeconfig")?;
+    Ok(())
+}
+
+/// The kubelet begins with the first identity and replaces it by one whose key never left this machine.
+async fn wait_for_own_certificate(cx: &Context, phase: Phase) -> Result<()> {
+    let begin = cx.sys.clock.monotonic();
+    let mut nudged = false;
+    while identity::kubelets_own(cx)?.is_none() {
+        let waited = cx.sys.clock.monotonic().saturating_sub(begin);
+        if waited > OWN_CERTIFICATE_WITHIN {
+            bail!(
+                "the kubelet has no certificate of its own yet: is its CertificateSigningRequest approved?"
+            );
+        }
+        if waited > NUDGE_AFTER && !nudged && cx.sys.files.exists(KUBELET_PEM) {
+            nudge_kubelet(cx).await?;
+            nudged = true;
+        }
+        cx.report
+            .waiting(phase, "the kubelet's own certificate", "");
+        cx.sys.clock.sleep(LOOK).await;
+    }
+    Ok(())
+}
+
+/// A kubelet keeps the first identity in its store and asks for its own certificate at once; one that is restarted in
+/// between takes what it finds there for its own, and would ask only when that is about to end. Without it, it asks.
+async fn nudge_kubelet(cx: &Context) -> Result<()> {
+    warn!("the kubelet uses the first identity as its own certificate: restarting it without");
+    cx.sys.files.wipe(KUBELET_PEM)?;
+    cx.sys.systemd.restart(KUBELET).await
+}

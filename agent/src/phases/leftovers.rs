@@ -1,0 +1,61 @@
+//! What an agent that was killed, or a power cut, left on the disk: seen to at each start, before any phase looks at it.
+
+use anyhow::Result;
+use ha_wire::paths;
+use tracing::warn;
+
+use super::{is_settled, kubeadm, kubeadm_files, kubelet_conf};
+use crate::context::Context;
+use crate::kube::STATIC_PODS;
+use crate::sys::files::{Files, TEMPORARY};
+
+/// Directories of the files that the agent writes. Some of those hold keys, and so do their temporary files.
+const DIRECTORIES: [&str; 10] = [
+    "/etc",
+    paths::AGENT_DIR,
+    "/etc/kubernetes",
+    STATIC_PODS,
+    paths::PKI_DIR,
+    "/etc/haproxy",
+    "/etc/keepalived",
+    "/var/lib/kubelet",
+    paths::AGENT_STATE_DIR,
+    "/run/ha-agent",
+];
+
+/// Nothing here may keep the agent from its start: what cannot be done is told.
+pub fn clear_leftovers(cx: &Context) {
+    let steps = [
+        wipe_temporary_files(&cx.sys.files),
+        mend_files(cx),
+        kubelet_conf::mend_at_start(cx),
+    ];
+    for error in steps.into_iter().filter_map(Result::err) {
+        warn!("left over: {error:#}");
+    }
+}
+
+/// Of the agent's own writes, and kubeadm's configuration, which may hold a token.
+fn wipe_temporary_files(files: &Files) -> Result<()> {
+    for dir in DIRECTORIES {
+        for name in files.names(dir)? {
+            let name = format!("{dir}/{name}");
+            let is_temporary = name.starts_with(&format!("{dir}/{TEMPORARY}"));
+            if is_temporary || kubeadm::is_config_file(&name) {
+                files.wipe(&name)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mend_files(cx: &Context) -> Result<()> {
+    if is_settled(cx) {
+        kubeadm_files::remove_broken_serving_pair(cx)
+    } else {
+        kubeadm_files::remove_broken(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests;
