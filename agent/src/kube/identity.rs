@@ -23,17 +23,21 @@ pub fn kubelets_own(cx: &Context) -> Result<Option<Identity>> {
     let Some(both) = cx.sys.files.read(KUBELET_PEM)? else {
         return Ok(None);
     };
-    let first = cx.sys.files.read(paths::IDENTITY_CERT)?;
-    let is_first = first.is_some_and(|first| certificates_in(&first) == certificates_in(&both));
-    let own = !is_first && is_key_pair(&both, &both);
+    let own = !is_first(cx, &both)? && is_key_pair(&both, &both) && !has_ended(cx, &both);
     Ok(own.then(|| Identity::from_joint_pem(&both)))
+}
+
+/// Whether this is the certificate that Ignition brought.
+pub fn is_first(cx: &Context, cert: &str) -> Result<bool> {
+    let first = cx.sys.files.read(paths::IDENTITY_CERT)?;
+    Ok(first.is_some_and(|first| certificates_in(&first) == certificates_in(cert)))
 }
 
 /// This node as the cluster knows it.
 pub fn of_node(cx: &Context) -> Result<Identity> {
     match kubelets_own(cx)? {
-        Some(own) if !is_over(cx, &own) => Ok(own),
-        _ => to_join_with(cx),
+        Some(own) => Ok(own),
+        None => to_join_with(cx),
     }
 }
 
@@ -41,7 +45,7 @@ pub fn of_node(cx: &Context) -> Result<Identity> {
 /// itself another one then.
 pub fn to_join_with(cx: &Context) -> Result<Identity> {
     match from_ignition(cx)? {
-        Some(brought) if !is_over(cx, &brought) => Ok(brought),
+        Some(brought) if !has_ended(cx, &brought.cert) => Ok(brought),
         _ if cx.node.is_control_plane() => cx.clients.node_identity(&cx.sys, &cx.node.name),
         _ => Err(NeedsAPerson(format!(
             "{} is over or gone, and the kubelet has no certificate of its own: this node cannot join any more; `ha-host \
@@ -59,9 +63,9 @@ pub fn hangs_on_the_first(cx: &Context) -> bool {
     !cx.node.is_control_plane() && own.is_none()
 }
 
-/// By this machine's clock. One that cannot be read is over.
-fn is_over(cx: &Context, me: &Identity) -> bool {
-    validity_of_ms(&me.cert).is_none_or(|(_, until)| until < cx.sys.clock.now_ms())
+/// By this machine's clock. One that cannot be read has.
+pub fn has_ended(cx: &Context, cert: &str) -> bool {
+    validity_of_ms(cert).is_none_or(|(_, until)| until < cx.sys.clock.now_ms())
 }
 
 #[cfg(test)]

@@ -23,6 +23,16 @@ pub fn holds_private_key(text: &str) -> bool {
     Kubeconfig::parse(text).map_or(true, |config| config.has_key())
 }
 
+/// Whether a text is a kubeconfig that leads to a server and to an identity.
+pub fn is_whole(text: &str) -> bool {
+    Kubeconfig::parse(text).is_ok_and(|config| config.is_whole())
+}
+
+/// The client certificate inside, PEM.
+pub fn embedded_certificate(text: &str) -> Option<String> {
+    Kubeconfig::parse(text).ok()?.client_certificate()
+}
+
 /// The CA that a kubeconfig carries, PEM.
 pub fn carried_ca(text: &str) -> Option<String> {
     Kubeconfig::parse(text).ok()?.cluster()?.ca()

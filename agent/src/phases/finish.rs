@@ -36,7 +36,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     if has_secrets(cx) {
         set_labels(cx).await?;
-        kubelet_conf::settle(cx, Phase::Finish).await?;
+        kubelet_conf::settle_unless_kubeadm_did(cx, Phase::Finish).await?;
         prove_own_certificate(cx).await?;
         // Once the first identity is gone, nothing can join again what a power cut takes.
         kubeadm::put_on_disk(cx).await?;

@@ -14,12 +14,14 @@ use super::{ConfigFile, Outcome, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET_PEM;
 use crate::render;
-use crate::sys::Cmd;
+use crate::sys::{Cmd, durable};
 
 /// One image over a thin line.
 const PULL: Duration = Duration::from_secs(10 * 60);
 /// Asking what is needed and what is there.
 const ASK: Duration = Duration::from_secs(30);
+/// containerd notes what it has unpacked and does not sync it: after a power cut an image's programs would be empty.
+const STORE: &str = "/var/lib/containerd";
 /// Where containerd's users name their registries' mirrors.
 const MIRRORS: &str = "/etc/containerd/certs.d";
 
@@ -35,11 +37,12 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         archives::import_archives(cx).await?;
         let missing = missing_images(cx, &config).await?;
         match missing {
-            Some(images) if images.is_empty() => Ok(()),
-            _ if cx.node.is_control_plane() => pull_by_kubeadm(cx, &config).await,
-            Some(images) => pull_by_containerd(cx, &images).await,
-            None => Ok(()),
+            Some(images) if images.is_empty() => return Ok(()),
+            _ if cx.node.is_control_plane() => pull_by_kubeadm(cx, &config).await?,
+            Some(images) => pull_by_containerd(cx, &images).await?,
+            None => return Ok(()),
         }
+        durable::sync_file_system(&cx.sys.files, STORE).await
     };
     if let Err(error) = pulled.await {
         warn!("images: {error:#}: the kubelet pulls them itself");

@@ -30,7 +30,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
     if is_settled(cx) {
         return Ok(false);
     }
-    if !kubelet_conf::names_own_certificate(cx)? {
+    if !kubelet_conf::is_final(cx)? {
         return Ok(true);
     }
     if cx.node.is_control_plane() {

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use ha_kube::certificate::is_key_pair;
-use ha_kube::kubeconfig::{Kubeconfig, parse_yaml};
+use ha_kube::kubeconfig::parse_yaml;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tracing::warn;
 
 use crate::context::Context;
-use crate::kube::{KUBELET_CONF, KUBELET_CONFIG, KUBELET_PEM, pki_file, pod_manifest};
+use crate::kube::{KUBELET_CONF, KUBELET_CONFIG, KUBELET_PEM, kubeconfig, pki_file, pod_manifest};
 use crate::sys::durable::Watched;
 use crate::sys::files::Files;
 
@@ -93,10 +93,10 @@ fn pieces() -> Vec<Piece> {
         texts.iter().all(|both| is_key_pair(both, both))
     });
     for name in KUBECONFIGS.map(|name| format!("/etc/kubernetes/{name}.conf")) {
-        one(name, |texts| texts.iter().all(|t| is_kubeconfig(t)));
+        one(name, |texts| texts.iter().all(|t| kubeconfig::is_whole(t)));
     }
     one(KUBELET_CONF.to_owned(), |texts| {
-        texts.iter().all(|t| is_kubeconfig(t))
+        texts.iter().all(|t| kubeconfig::is_whole(t))
     });
     for name in STATIC_PODS {
         one(pod_manifest(name), |texts| {
@@ -185,10 +185,6 @@ fn remove(cx: &Context, names: &[String]) -> Result<()> {
 
 fn parse_as<T: DeserializeOwned>(yaml: &str) -> Option<T> {
     serde_json::from_value(parse_yaml(yaml).ok()?).ok()
-}
-
-fn is_kubeconfig(text: &str) -> bool {
-    Kubeconfig::parse(text).is_ok_and(|config| config.is_whole())
 }
 
 /// Its volumes come last: one that was cut short lacks some that its containers mount.

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
+use ha_kube::Secret;
 use ha_wire::paths;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
@@ -23,62 +24,79 @@ const LOOK: Duration = Duration::from_millis(250);
 /// at once and asks for a certificate of its own beside that, as on a node that kubeadm has initialised; without it, it would
 /// first wait for that certificate to be signed. While a node joins, its own apiserver does not answer: both lead to the VIP.
 pub fn write_for_join(cx: &Context) -> Result<()> {
-    let (server, ca) = (kube::vip_url(cx), cluster_ca(cx)?);
+    let server = kube::vip_url(cx);
     let text = if identity::kubelets_own(cx)?.is_some() {
-        kubeconfig::render_with_file(&server, &ca, KUBELET_PEM)
+        text_with_own(cx, &server)?
     } else {
-        kubeconfig::render_embedded(&server, &ca, &identity::to_join_with(cx)?)
+        let me = identity::to_join_with(cx)?;
+        kubeconfig::render_embedded(&server, &cluster_ca(cx)?, &me)
     };
     let files = &cx.sys.files;
     files.write(paths::DISCOVERY, 0o600, text.expose().as_bytes())?;
-    files.write(KUBELET_CONF, 0o600, text.expose().as_bytes())?;
-    Ok(())
+    write(cx, &text)
 }
 
-/// Whether the kubelet's kubeconfig can be read and holds no key itself: then it does not end.
-pub fn names_own_certificate(cx: &Context) -> Result<bool> {
+/// Whether a join has nothing left to do to the kubelet's kubeconfig.
+pub fn is_final(cx: &Context) -> Result<bool> {
     let text = cx.sys.files.read(KUBELET_CONF)?;
-    Ok(text.is_some_and(|text| !kubeconfig::holds_private_key(&text)))
+    let wanted = final_text(cx)?;
+    Ok(text.is_some_and(|text| text == wanted.expose()))
 }
 
 /// Waits until the kubelet has a certificate of its own, and takes the first identity out of its kubeconfig: what kubeadm does
 /// on a node that it has initialised. A control plane's kubelet talks to its own apiserver from its next start on, as
 /// kubeadm wants it, so that it is never newer than the apiserver it talks to.
 pub async fn settle(cx: &Context, phase: Phase) -> Result<()> {
-    if names_own_certificate(cx)? {
-        return Ok(());
-    }
     wait_for_own_certificate(cx, phase).await?;
-    name_own_certificate(cx, &server_when_joined(cx))
+    write(cx, &final_text(cx)?)
 }
 
-/// What a life before this one left undone, before anything of the cluster is asked: the kubelet must start first.
+/// The same on any node, also on one where kubeadm itself has seen to it.
+pub async fn settle_unless_kubeadm_did(cx: &Context, phase: Phase) -> Result<()> {
+    let text = cx.sys.files.read(KUBELET_CONF)?;
+    if text.is_some_and(|text| !kubeconfig::holds_private_key(&text)) {
+        return wait_for_own_certificate(cx, phase).await;
+    }
+    settle(cx, phase).await
+}
+
+/// What a life before this one left undone, before anything of the cluster is asked: the kubelet must start first. The kubeconfig
+/// that kubeadm makes for a founder is kubeadm's own matter: its identity lasts a year, and kubeadm wants it under its name.
 pub fn mend_at_start(cx: &Context) -> Result<()> {
-    if names_own_certificate(cx)? || identity::kubelets_own(cx)?.is_none() {
+    let Some(_) = identity::kubelets_own(cx)? else {
         return Ok(());
-    }
-    info!("{KUBELET_CONF} names the kubelet's own certificate from now on");
+    };
+    let text = cx.sys.files.read(KUBELET_CONF)?.unwrap_or_default();
     if is_settled(cx) {
-        name_own_certificate(cx, &server_when_joined(cx))
-    } else {
-        name_own_certificate(cx, &kube::vip_url(cx))
+        if !kubeconfig::is_whole(&text) {
+            warn!("{KUBELET_CONF} is broken: it is written anew");
+            write(cx, &final_text(cx)?)?;
+        }
+    } else if let Some(inside) = kubeconfig::embedded_certificate(&text)
+        && (identity::is_first(cx, &inside)? || identity::has_ended(cx, &inside))
+    {
+        info!("{KUBELET_CONF} names the kubelet's own certificate from now on");
+        write(cx, &text_with_own(cx, &kube::vip_url(cx))?)?;
     }
+    Ok(())
 }
 
-fn server_when_joined(cx: &Context) -> String {
+fn final_text(cx: &Context) -> Result<Secret> {
     if cx.node.is_control_plane() {
-        kube::apiserver_url(cx.node.address)
+        text_with_own(cx, &kube::apiserver_url(cx.node.address))
     } else {
-        kube::vip_url(cx)
+        text_with_own(cx, &kube::vip_url(cx))
     }
 }
 
-fn name_own_certificate(cx: &Context, server: &str) -> Result<()> {
-    let text = kubeconfig::render_with_file(server, &cluster_ca(cx)?, KUBELET_PEM);
+fn text_with_own(cx: &Context, server: &str) -> Result<Secret> {
+    let ca = cluster_ca(cx)?;
+    Ok(kubeconfig::render_with_file(server, &ca, KUBELET_PEM))
+}
+
+fn write(cx: &Context, text: &Secret) -> Result<()> {
     let files = &cx.sys.files;
-    files
-        .write(KUBELET_CONF, 0o600, text.expose().as_bytes())
-        .context("the kubelet's kubeconfig")?;
+    files.write(KUBELET_CONF, 0o600, text.expose().as_bytes())?;
     Ok(())
 }
 

@@ -16,6 +16,7 @@ pub mod evaluate;
 pub mod facts;
 mod fix;
 mod member;
+mod node_files;
 mod scheduling;
 
 use check::{Check, Verdict};

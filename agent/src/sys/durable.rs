@@ -99,6 +99,17 @@ impl SyncedFiles {
     }
 }
 
+/// Everything on the file system of this directory; nothing if it is not there. In a thread of its own: it may take minutes.
+pub async fn sync_file_system(files: &Files, dir: &str) -> Result<()> {
+    let path = files.path(dir);
+    let sync = move || match if_there(File::open(&path))? {
+        Some(opened) => Ok(nix::unistd::syncfs(opened)?),
+        None => Ok::<_, io::Error>(()),
+    };
+    let ended = tokio::task::spawn_blocking(sync).await?;
+    ended.with_context(|| format!("cannot put the file system of {dir} on the disk"))
+}
+
 /// None: it went away meanwhile.
 fn if_there<T>(got: io::Result<T>) -> io::Result<Option<T>> {
     match got {
@@ -125,6 +136,16 @@ mod tests {
             deep: true,
         },
     ];
+
+    #[tokio::test]
+    async fn a_file_system_is_synced_if_it_is_there() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        sync_file_system(&files, "/").await.unwrap();
+        sync_file_system(&files, "/missing").await.unwrap();
+        files.write("/file", 0o600, b"").unwrap();
+        assert!(sync_file_system(&files, "/file/below").await.is_err());
+    }
 
     #[test]
     fn each_version_of_a_file_is_synced_once() {

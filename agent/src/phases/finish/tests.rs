@@ -115,13 +115,13 @@ fn a_control_plane_keeps_to_its_own_apiserver() {
         let ca = test_authority("kubernetes");
         let (mut machine, _) = joined(&ca, 155).await;
         machine.cx.node = std::sync::Arc::new(testing::control_plane());
-        kubelet_conf::settle(&machine.cx, Phase::Finish)
+        kubelet_conf::settle_unless_kubeadm_did(&machine.cx, Phase::Finish)
             .await
             .unwrap();
         let conf = machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap();
         assert!(conf.contains("https://10.77.0.12:6443"), "{conf}");
         let before = conf.clone();
-        kubelet_conf::settle(&machine.cx, Phase::Finish)
+        kubelet_conf::settle_unless_kubeadm_did(&machine.cx, Phase::Finish)
             .await
             .unwrap();
         assert_eq!(

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::context::Context;
-use crate::sys::Cmd;
+use crate::sys::{Cmd, durable};
 
 /// Several GiB from one virtual disk to another, on a busy host.
 const IMPORT: Duration = Duration::from_secs(10 * 60);
@@ -51,7 +51,7 @@ pub async fn import_archives(cx: &Context) -> Result<()> {
         }
     }
     cx.report.progress(Phase::Images, total, total);
-    Ok(())
+    durable::sync_file_system(&cx.sys.files, super::STORE).await
 }
 
 async fn import_archive(cx: &Context, name: &str, here: &[String]) -> Result<()> {

@@ -123,6 +123,13 @@ impl Stage {
         for (name, text) in kubelet_files(&self.ca) {
             self.machine.file(&name, &text);
         }
+        let node = &self.machine.cx.node;
+        let server = match node.is_control_plane() {
+            true => format!("https://{}:6443", node.address),
+            false => format!("https://{}:6444", node.endpoint.vip),
+        };
+        let conf = kubeconfig::render_with_file(&server, self.ca.cert(), KUBELET_PEM);
+        self.machine.file(KUBELET_CONF, conf.expose());
         self.machine.systemd.unit(KUBELET, "active");
     }
 

@@ -28,6 +28,30 @@ fn temporary_files_of_a_killed_agent_are_wiped() {
     assert!(kept[1..].iter().all(|name| exists(&name)));
 }
 
+/// kubeadm looks for its own user in it, and fails at any other.
+#[test]
+fn the_kubeconfig_that_kubeadm_made_for_the_founder_stays() {
+    let ca = test_authority("kubernetes");
+    let machine = testing::fake_machine(testing::founder());
+    machine.file(&pki_file("ca.crt"), ca.cert());
+    let first = node_identity(&ca, "node1");
+    machine.file(paths::IDENTITY_CERT, &first.cert);
+    machine.file(paths::IDENTITY_KEY, first.key.expose());
+    let of_kubeadm = node_identity(&ca, "node1");
+    machine.file(KUBELET_PEM, of_kubeadm.joint_pem().expose());
+    let conf = kubeconfig::render_embedded("https://10.77.0.11:6443", ca.cert(), &of_kubeadm);
+    machine.file(KUBELET_CONF, conf.expose());
+    clear_leftovers(&machine.cx);
+    let left = machine.cx.sys.files.read(KUBELET_CONF).unwrap();
+    assert_eq!(left.as_deref(), Some(conf.expose()));
+    machine.file(KUBELET_CONF, "");
+    clear_leftovers(&machine.cx);
+    assert!(
+        !machine.cx.sys.files.exists(KUBELET_CONF),
+        "kubeadm makes it"
+    );
+}
+
 /// The kubelet of a node whose first boot was cut off for a day starts before the cluster answers: it may be the cluster.
 #[test]
 fn the_first_identity_is_out_of_the_kubeconfig_before_anybody_is_asked() {

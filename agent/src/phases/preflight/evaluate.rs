@@ -8,6 +8,7 @@ use ha_wire::node::NodeFile;
 use super::check::{Check, Verdict, passing_check};
 use super::facts::MachineFacts;
 use super::fix::{self, SYSCTLS};
+use super::node_files::check_node_files;
 use crate::render::kubeadm::EffectiveSettings;
 
 /// Below this the kubelet evicts and etcd stops: 2 GiB hold the images of a worker.
@@ -28,6 +29,7 @@ pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
         check_address(node, facts),
     ];
     all.extend([check_ca(facts), check_leftovers(facts)]);
+    all.extend(check_node_files(&facts.broken_files));
     all.extend([check_programs(facts)]);
     all.extend(
         facts

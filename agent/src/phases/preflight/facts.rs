@@ -7,6 +7,7 @@ use ha_wire::paths;
 use super::{evaluate, fix, scheduling};
 use crate::context::Context;
 use crate::kube::{certs, identity, kubeconfig};
+use crate::phases::{is_settled, kubeadm_files};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
@@ -57,6 +58,8 @@ pub struct MachineFacts {
     pub missing: Vec<String>,
     /// kubelet.conf names another CA than Ignition brought.
     pub other_cluster: bool,
+    /// Of a settled node: files of kubeadm and of the kubelet that are there and do not parse.
+    pub broken_files: Vec<String>,
 }
 
 /// Looks at the machine.
@@ -88,6 +91,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         certificates: certificate_dates(cx),
         kernel: kernel_settings(files),
         units: BTreeMap::new(),
+        broken_files: broken_files(cx),
     };
     for unit in required_units(cx) {
         let state = cx.sys.systemd.active_state(&unit).await;
@@ -95,6 +99,13 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         facts.units.insert(unit, state);
     }
     facts
+}
+
+/// On a node that is not settled they are made anew without a word.
+fn broken_files(cx: &Context) -> Vec<String> {
+    let read = kubeadm_files::read_all(&cx.sys.files);
+    let texts = read.ok().filter(|_| is_settled(cx));
+    texts.map_or_else(Vec::new, |texts| kubeadm_files::broken_files(&texts))
 }
 
 /// The settings that preflight sees to, as they are.

@@ -46,6 +46,24 @@ fn a_join_that_took_a_day_goes_on() {
     });
 }
 
+/// Its kubeconfig leads to the VIP while it joins, since its own apiserver does not answer, and to its own after that.
+#[test]
+fn a_join_that_goes_on_leads_the_kubelet_to_the_vip_first() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 140).await;
+        stage.members(&[("1", "node1", 11, false)]);
+        stage.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
+        stage.prepared();
+        let read = || stage.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
+        let own = read();
+        kubelet_conf::write_for_join(&stage.machine.cx).unwrap();
+        assert!(read().unwrap().contains("https://127.140.0.30:6444"));
+        assert!(needed(&stage.machine.cx).await.unwrap());
+        super::run(&stage.machine.cx).await.unwrap();
+        assert_eq!(read(), own);
+    });
+}
+
 /// Empty files, as ext4 leaves them of what was not synced: they are there, and they are nothing.
 #[test]
 fn empty_files_are_not_there() {
