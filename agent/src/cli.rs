@@ -55,4 +55,7 @@ pub enum Verb {
     /// Ask the local haproxy once (keepalived's safety net).
     #[command(hide = true)]
     Probe,
+    /// Keep an etcd that knows a cluster from beginning an empty one (before the kubelet starts).
+    #[command(hide = true)]
+    CloseBootstrap,
 }

@@ -10,6 +10,7 @@ use ha_wire::node::NodeFile;
 use crate::cli::{Cli, Verb};
 use crate::sys::files::Files;
 
+mod close_bootstrap;
 mod doctor;
 mod probe;
 mod render;
@@ -44,6 +45,9 @@ pub fn run_verb(cli: Cli) -> Result<Exit> {
         }
         Verb::Render { out } => with_node(&cli.node, |node| {
             render::print_config_files(node, files, out.as_deref())
+        }),
+        Verb::CloseBootstrap => with_node(&cli.node, |node| {
+            close_bootstrap::close_bootstrap(node, files)
         }),
         Verb::Probe => probe::probe_once(&files),
     }

@@ -14,6 +14,7 @@ pub use ha_kube::{certificate as certs, client, error, etcd};
 use crate::clients::Ca;
 use crate::context::Context;
 
+pub mod etcd_manifest;
 pub mod identity;
 pub mod kubeconfig;
 pub mod lock;

@@ -17,6 +17,7 @@ use crate::sys::random;
 
 mod backends;
 mod clusters;
+pub mod bootstrap;
 mod dns;
 mod expiry;
 mod follow;
@@ -71,6 +72,7 @@ impl<'a> SteadyWatch<'a> {
     /// One look at everything; what is wrong goes into the status, worst first.
     async fn observe(&mut self) {
         let mut faults = Vec::new();
+        note_fault(&mut faults, "etcd", bootstrap::check_data(self.cx));
         note_fault(&mut faults, "API", self.node_is_ready().await);
         if self.cx.node.is_control_plane() {
             note_fault(&mut faults, "etcd", self.etcd_is_whole().await);

@@ -1,0 +1,72 @@
+//! The manifest of etcd's static pod as kubeadm writes it, one argument a line, and what lies where it says.
+
+use anyhow::Result;
+
+use super::pod_manifest;
+use crate::context::Context;
+use crate::render::kubeadm::EffectiveSettings;
+
+const INITIAL_CLUSTER: &str = "initial-cluster";
+const INITIAL_STATE: &str = "initial-cluster-state";
+const EXISTING: &str = "existing";
+
+/// The manifest on this node's disk; empty if there is none.
+pub fn read_manifest(cx: &Context) -> Result<String> {
+    Ok(cx
+        .sys
+        .files
+        .read(&pod_manifest("etcd"))?
+        .unwrap_or_default())
+}
+
+/// Whether this etcd makes an empty cluster when it finds no data.
+pub fn can_bootstrap(manifest: &str) -> bool {
+    argument(manifest, INITIAL_CLUSTER).is_some()
+        && argument(manifest, INITIAL_STATE) != Some(EXISTING)
+}
+
+/// The same for an etcd that never makes an empty cluster: without data it ends with an error, for it is told of no member
+/// that it could ask; with data it does not look at these arguments.
+pub fn without_bootstrap(manifest: &str) -> String {
+    let mut out = String::with_capacity(manifest.len() + 64);
+    for line in manifest.lines() {
+        if value_of(line, INITIAL_STATE).is_some() {
+            continue;
+        }
+        out.push_str(line);
+        out.push('\n');
+        if value_of(line, INITIAL_CLUSTER).is_some() {
+            let indent = &line[..line.len() - line.trim_start().len()];
+            out.push_str(&format!("{indent}- --{INITIAL_STATE}={EXISTING}\n"));
+        }
+    }
+    out
+}
+
+/// Whether etcd ever wrote anything: it makes its log before it makes a cluster, and without one it begins anew.
+pub fn has_data(cx: &Context, manifest: &str) -> Result<bool> {
+    let names = cx.sys.files.names(&log_directory(cx, manifest))?;
+    Ok(names.iter().any(|name| name.ends_with(".wal")))
+}
+
+/// Where it keeps its log, by the manifest or, where that says nothing, by what kubeadm is told.
+pub fn log_directory(cx: &Context, manifest: &str) -> String {
+    if let Some(log) = argument(manifest, "wal-dir") {
+        return log.to_owned();
+    }
+    let data = argument(manifest, "data-dir").map(str::to_owned);
+    let data = data.unwrap_or_else(|| EffectiveSettings::new(&cx.node).etcd_data);
+    format!("{data}/member/wal")
+}
+
+fn argument<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {
+    manifest.lines().find_map(|line| value_of(line, name))
+}
+
+fn value_of<'a>(line: &'a str, name: &str) -> Option<&'a str> {
+    let argument = line.trim().strip_prefix("- --")?;
+    argument.strip_prefix(name)?.strip_prefix('=')
+}
+
+#[cfg(test)]
+mod tests;
