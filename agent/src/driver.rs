@@ -83,6 +83,7 @@ impl Driver<'_> {
                 match outcome {
                     Outcome::Done => Event::Done,
                     Outcome::ClusterStands => Event::ClusterStands,
+                    Outcome::DecideAnew => Event::DecideAnew,
                 }
             }
             Err(error) => self.failed(phase, attempt, &error),
@@ -134,6 +135,9 @@ async fn attempt_once(cx: &Context, phase: Phase, attempt: u32) -> Result<Outcom
         return Ok(Outcome::Done);
     }
     let outcome = phases::run(phase, cx).await?;
+    if outcome == Outcome::DecideAnew {
+        return Ok(outcome);
+    }
     failpoints::crash_if_named(&cx.sys.files, phase, "done");
     cx.report.phase_done(phase, false);
     Ok(outcome)

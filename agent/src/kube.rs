@@ -14,7 +14,6 @@ pub use ha_kube::{certificate as certs, client, error, etcd};
 use crate::clients::Ca;
 use crate::context::Context;
 
-pub mod etcd_manifest;
 pub mod identity;
 pub mod kubeconfig;
 pub mod lock;

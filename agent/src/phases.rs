@@ -9,6 +9,7 @@ use crate::context::Context;
 use crate::kube::{KUBELET_CONF, KUBELET_PEM};
 
 pub mod balancer;
+pub mod etcd_manifest;
 pub mod finish;
 pub mod gate;
 pub mod hooks;
@@ -29,6 +30,8 @@ pub enum Outcome {
     Done,
     /// The founder found a standing cluster: join it (only from [`Phase::Init`]).
     ClusterStands,
+    /// The founder waits for a cluster that nobody may have founded: back to [`Phase::Init`] (only from [`Phase::Gate`]).
+    DecideAnew,
 }
 
 /// A fault that another attempt cannot mend: a person must act. Found by downcast in the driver.

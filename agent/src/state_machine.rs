@@ -29,6 +29,8 @@ pub enum Event {
     Done,
     /// The founder found a standing cluster.
     ClusterStands,
+    /// The founder waits for a cluster that nobody may have founded.
+    DecideAnew,
     Failed,
     /// The attempt failed, and another alone does not help.
     NeedsAPerson,
@@ -85,6 +87,12 @@ pub fn next_state(plan: &Plan, state: State, event: Event) -> Result<State, Ille
             },
             Event::ClusterStands,
         ) => plan.detour.first().copied().map(first).ok_or(illegal),
+        (
+            At {
+                phase: Phase::Gate, ..
+            },
+            Event::DecideAnew,
+        ) if plan.steps.contains(&Phase::Init) => Ok(first(Phase::Init)),
         (At { phase, attempt }, Event::Failed) => Ok(Retrying { phase, attempt }),
         (At { phase, attempt }, Event::NeedsAPerson) => Ok(Failed { phase, attempt }),
         (Retrying { phase, attempt } | Failed { phase, attempt }, Event::Again) => {
@@ -101,9 +109,10 @@ mod tests {
     use crate::testing;
     use proptest::prelude::*;
 
-    const EVENTS: [Event; 5] = [
+    const EVENTS: [Event; 6] = [
         Event::Done,
         Event::ClusterStands,
+        Event::DecideAnew,
         Event::Failed,
         Event::NeedsAPerson,
         Event::Again,
@@ -153,6 +162,11 @@ mod tests {
             }
             (At { phase, .. }, Event::ClusterStands) if phase.name() == "init" => {
                 first(Phase::Gate)
+            }
+            (At { phase, .. }, Event::DecideAnew)
+                if phase.name() == "gate" && follows.contains("balancer>init") =>
+            {
+                first(Phase::Init)
             }
             (At { phase, attempt }, Event::Failed) => Retrying { phase, attempt },
             (At { phase, attempt }, Event::NeedsAPerson) => Failed { phase, attempt },
@@ -230,7 +244,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_happens_the_plan_is_kept(which in 0..3_usize, events in prop::collection::vec(0..5_usize, 0..200)) {
+        fn whatever_happens_the_plan_is_kept(which in 0..3_usize, events in prop::collection::vec(0..6_usize, 0..200)) {
             let plan = &plans()[which];
             let mut state = State::begin(plan);
             for event in events.into_iter().map(|i| EVENTS[i]) {

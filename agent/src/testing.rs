@@ -334,6 +334,7 @@ pub fn fake_machine(node: NodeFile) -> FakeMachine {
         node: std::sync::Arc::new(node),
         sys,
         clients: Rc::default(),
+        cluster_seen_at: Rc::default(),
     };
     FakeMachine {
         cx,

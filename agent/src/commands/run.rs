@@ -34,6 +34,7 @@ pub fn real_context(node: NodeFile, files: Files) -> Context {
         node: Arc::new(node),
         sys,
         clients: Rc::default(),
+        cluster_seen_at: Rc::default(),
     }
 }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use ha_wire::phase::Phase;
+use tracing::info;
 
-use super::{Outcome, is_settled};
+use super::{Outcome, init, is_settled};
 use crate::backoff::spread_pause;
 use crate::context::Context;
 use crate::kube::client::Client;
@@ -17,8 +18,8 @@ use crate::sys::random::random_fraction;
 const LOOK: Duration = Duration::from_millis(150);
 /// One look may take this long: the load balancer answers at once or has nobody to ask.
 const DEADLINE: Duration = Duration::from_secs(3);
-/// After this the wait counts as a failed attempt, so that people see more than a wait.
-const PATIENCE_MS: u64 = 10 * 60 * 1000;
+/// After this the wait counts as a failed attempt, so that people see more than a wait; a founder decides anew.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
 
 /// The apiserver's word on itself, which everybody may ask for.
 const READYZ: &str = "/readyz";
@@ -30,15 +31,23 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let client = kube::as_node(cx)?.within(DEADLINE);
-    let begin = cx.sys.clock.now_ms();
+    let begin = cx.sys.clock.monotonic();
+    let was_permitted = init::has_valid_permission(cx);
     loop {
         let Err(missing) = check_cluster(&client).await else {
             return Ok(Outcome::Done);
         };
         let (what, why) = missing.describe(&cx.node.endpoint.authority());
         cx.report.waiting(Phase::Gate, &what, &why);
-        if cx.sys.clock.now_ms().saturating_sub(begin) > PATIENCE_MS {
-            let minutes = PATIENCE_MS / 60_000;
+        let is_late = cx.sys.clock.monotonic().saturating_sub(begin) > PATIENCE;
+        // A clock that was ahead has been set: the permission is not over.
+        let is_permitted_now = !was_permitted && init::has_valid_permission(cx);
+        if (is_late || is_permitted_now) && init::decides_anew(cx)? {
+            info!("no cluster to join: this node decides anew whether it founds one");
+            return Ok(Outcome::DecideAnew);
+        }
+        if is_late {
+            let minutes = PATIENCE.as_secs() / 60;
             bail!(
                 "no cluster to join after {minutes} min: {what}: {why} ({})",
                 missing.error
@@ -88,11 +97,66 @@ async fn check_cluster(client: &Client) -> Result<(), MissingPart> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kube::pki_file;
     use crate::kube::testing::{Script, node_identity, run_local, test_authority};
+    use crate::testing::{self, FakeMachine};
+    use ha_wire::paths;
 
     const CONFIG_MAPS: &str = "GET /api/v1/namespaces/kube-system/configmaps";
     /// As the apiserver says it before kubeadm has made the role.
     const FORBIDDEN: &str = r#"{"kind":"Status","message":"configmaps \"kubeadm-config\" is forbidden: User \"system:node:node2\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"kube-system\"","reason":"Forbidden","code":403}"#;
+
+    /// A founder at its gate, and nobody behind its VIP.
+    fn founder_at_its_gate(vip: &str) -> FakeMachine {
+        let mut node = testing::founder();
+        node.endpoint.vip = vip.parse().unwrap();
+        let machine = testing::fake_machine(node);
+        let ca = test_authority("kubernetes");
+        machine.file(&pki_file("ca.crt"), ca.cert());
+        let me = node_identity(&ca, "node1");
+        machine.file(paths::IDENTITY_CERT, &me.cert);
+        machine.file(paths::IDENTITY_KEY, me.key.expose());
+        machine
+    }
+
+    const PERMITTED_UNTIL_MS: u64 = 4_000_000_000_000;
+
+    #[test]
+    fn a_founder_whose_clock_was_ahead_decides_anew_when_it_is_set() {
+        run_local(async {
+            let machine = founder_at_its_gate("127.241.0.30");
+            machine.clock.0.set(PERMITTED_UNTIL_MS + 3_600_000);
+            let clock_is_set = async {
+                while machine.clock.0.get() < PERMITTED_UNTIL_MS + 3_605_000 {
+                    tokio::task::yield_now().await;
+                }
+                machine.clock.0.set(PERMITTED_UNTIL_MS - 3_600_000);
+            };
+            let (outcome, ()) = tokio::join!(run(&machine.cx), clock_is_set);
+            assert_eq!(outcome.unwrap(), Outcome::DecideAnew);
+        });
+    }
+
+    #[test]
+    fn a_founder_that_waited_in_vain_decides_anew_unless_it_knew_a_cluster() {
+        run_local(async {
+            let machine = founder_at_its_gate("127.242.0.30");
+            let outcome = run(&machine.cx).await.unwrap();
+            assert_eq!(outcome, Outcome::DecideAnew);
+            machine.file(paths::DISCOVERY, "");
+            let error = run(&machine.cx).await.unwrap_err().to_string();
+            assert!(error.contains("no cluster to join after 10 min"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_founder_whose_permission_is_over_waits_as_everybody_does() {
+        run_local(async {
+            let machine = founder_at_its_gate("127.243.0.30");
+            machine.clock.0.set(PERMITTED_UNTIL_MS + 3_600_000);
+            assert!(run(&machine.cx).await.is_err());
+        });
+    }
 
     #[test]
     fn the_gate_names_what_is_missing() {

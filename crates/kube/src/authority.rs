@@ -13,7 +13,7 @@ use crate::certificate::certificates_in;
 /// How long a CA lives. kubeadm's own default; kubeadm cannot renew a CA.
 const CA_LIFE: Duration = Duration::days(3650);
 /// Certificates begin this long before now: a node's clock may be behind.
-pub(crate) const BACKDATE: Duration = Duration::hours(1);
+pub const BACKDATE: Duration = Duration::hours(1);
 
 /// Why a CA cannot be used.
 #[derive(Debug, thiserror::Error)]

@@ -17,7 +17,10 @@ pub struct ApiError {
 /// How a request failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ErrorKind {
-    /// Nobody listens, or there is no route.
+    /// The machine is there, and nobody listens.
+    #[error("Connection refused")]
+    Refused,
+    /// There is no route, or another reason of the network's.
     #[error("{0}")]
     NotConnected(String),
     /// No connection in time: the machine is off, or something drops its packets.
@@ -29,7 +32,7 @@ pub enum ErrorKind {
     /// The connection was accepted and closed before the end of TLS's handshake, e.g. by haproxy without a living backend.
     #[error("{0}")]
     ClosedInHandshake(String),
-    /// The connection broke after the handshake: this cluster's CA vouches for who was there.
+    /// The connection broke: after the handshake, if it was a request's; then this cluster's CA vouches for who was there.
     #[error("{0}")]
     Broken(String),
     /// The server's certificate is signed by a CA of another name.
@@ -47,6 +50,9 @@ pub enum ErrorKind {
     /// The server's certificate has ended, or this machine's clock is wrong.
     #[error("TLS: the server's certificate has expired")]
     CertificateExpired,
+    /// The server's certificate is not valid yet: one of the two clocks is wrong.
+    #[error("TLS: the server's certificate is not valid yet: is this machine's clock behind?")]
+    CertificateNotYetValid,
     /// TLS failed in another way.
     #[error("TLS: {0}")]
     Tls(rustls::Error),
@@ -125,7 +131,48 @@ impl ErrorKind {
             Some(io) if closed_by_server(io.kind()) => {
                 Self::ClosedInHandshake(innermost_cause(error))
             }
-            _ => Self::NotConnected(innermost_cause(error)),
+            Some(io) => Self::of_connect(io),
+            None => Self::NotConnected(innermost_cause(error)),
+        }
+    }
+
+    /// Why a TCP connection did not come about.
+    pub(crate) fn of_connect(error: &io::Error) -> Self {
+        if error.kind() == io::ErrorKind::ConnectionRefused {
+            Self::Refused
+        } else {
+            Self::NotConnected(innermost_cause(error))
+        }
+    }
+
+    /// Why a handshake on a connection that came about did not end.
+    pub(crate) fn of_handshake(error: &io::Error) -> Self {
+        match find_in_chain::<rustls::Error>(error) {
+            Some(tls) => Self::of_tls(tls),
+            None if closed_by_server(error.kind()) => {
+                Self::ClosedInHandshake(innermost_cause(error))
+            }
+            None => Self::Broken(innermost_cause(error)),
+        }
+    }
+
+    /// Whether a failed handshake itself shows that the server's certificate is one of the CA's, or was: it has ended, it is
+    /// of another name (looked at last), or the server went on to ask for a certificate of ours.
+    pub fn vouches_for_server(&self) -> bool {
+        use rustls::AlertDescription as Alert;
+        use rustls::CertificateError as Bad;
+        match self {
+            Self::CertificateExpired | Self::CertificateNotYetValid => true,
+            Self::Tls(rustls::Error::InvalidCertificate(bad)) => {
+                matches!(
+                    bad,
+                    Bad::NotValidForName | Bad::NotValidForNameContext { .. }
+                )
+            }
+            Self::Tls(rustls::Error::AlertReceived(alert)) => {
+                matches!(alert, Alert::BadCertificate | Alert::CertificateRequired)
+            }
+            _ => false,
         }
     }
 
@@ -141,6 +188,9 @@ impl ErrorKind {
             rustls::Error::InvalidCertificate(Bad::Expired | Bad::ExpiredContext { .. }) => {
                 Self::CertificateExpired
             }
+            rustls::Error::InvalidCertificate(
+                Bad::NotValidYet | Bad::NotValidYetContext { .. },
+            ) => Self::CertificateNotYetValid,
             other => Self::Tls(other.clone()),
         }
     }

@@ -128,15 +128,24 @@ impl HttpsClient {
     /// What the failed request alone could not tell: who signed a foreign certificate, and whether anybody is there at all.
     async fn with_details(&self, url: &str, kind: ErrorKind) -> ErrorKind {
         match kind {
-            ErrorKind::UnknownIssuer { .. } => ErrorKind::UnknownIssuer {
-                issuer: issuer_at(url).await,
-            },
-            ErrorKind::BadSignature { .. } => ErrorKind::BadSignature {
-                issuer: issuer_at(url).await,
-            },
             ErrorKind::Silent(_) if !accepts_connections(url).await => {
                 ErrorKind::ConnectTimeout(self.deadline.min(CONNECT))
             }
+            other => other.with_issuer(url).await,
+        }
+    }
+}
+
+impl ErrorKind {
+    /// The same, with the name of who signed a foreign certificate.
+    pub(crate) async fn with_issuer(self, url: &str) -> Self {
+        match self {
+            Self::UnknownIssuer { .. } => Self::UnknownIssuer {
+                issuer: issuer_at(url).await,
+            },
+            Self::BadSignature { .. } => Self::BadSignature {
+                issuer: issuer_at(url).await,
+            },
             other => other,
         }
     }

@@ -6,6 +6,7 @@ pub mod certificate;
 pub mod client;
 pub mod error;
 pub mod etcd;
+pub mod handshake;
 pub mod https;
 pub mod kubeconfig;
 pub mod lease;

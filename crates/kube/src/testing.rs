@@ -12,7 +12,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use rcgen::{CertificateParams, KeyPair};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientCertVerifierBuilder, WebPkiClientVerifier};
 use time::{Duration, OffsetDateTime};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
@@ -21,6 +22,10 @@ use crate::authority::BACKDATE;
 use crate::certificate::{certificates_in, validity_of};
 use crate::objects::Lease;
 use crate::{APISERVER_NAME, Authority, Identity};
+
+mod leases;
+
+use leases::Leases;
 
 /// As a status: the connection is closed instead of an answer.
 pub const HANG_UP: u16 = 0;
@@ -95,16 +100,32 @@ fn server_config(
     authority: &Authority,
     (cert, key): (rcgen::Certificate, KeyPair),
 ) -> rustls::ServerConfig {
-    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let clients = clients_of(authority).allow_unauthenticated();
+    let verifier = clients.build().unwrap();
+    let versions = rustls::DEFAULT_VERSIONS;
+    config_with(authority, (cert, key), verifier, versions)
+}
+
+fn clients_of(authority: &Authority) -> ClientCertVerifierBuilder {
     let mut roots = rustls::RootCertStore::empty();
     let ca = certificates_in(authority.cert()).remove(0);
     roots.add(ca.into()).unwrap();
-    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    WebPkiClientVerifier::builder_with_provider(roots.into(), provider)
+}
+
+fn config_with(
+    authority: &Authority,
+    (cert, key): (rcgen::Certificate, KeyPair),
+    clients: Arc<dyn ClientCertVerifier>,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> rustls::ServerConfig {
+    let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     rustls::ServerConfig::builder_with_details(provider, Arc::new(WhenMade::of(authority)))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
-        .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
+        .with_client_cert_verifier(clients)
         .with_single_cert(vec![cert.der().clone()], key)
         .unwrap()
 }
@@ -155,44 +176,6 @@ const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases
 fn failure(code: u16, message: &str) -> (u16, String) {
     let status = serde_json::json!({"kind": "Status", "message": message, "code": code});
     (code, status.to_string())
-}
-
-/// Leases as an apiserver keeps them: each change has another version, and who changes must know the one before.
-#[derive(Default)]
-struct Leases {
-    objects: BTreeMap<String, Lease>,
-    version: u64,
-}
-
-impl Leases {
-    fn store(&mut self, mut lease: Lease) -> String {
-        self.version += 1;
-        lease.metadata.resource_version = self.version.to_string();
-        let text = serde_json::to_string(&lease).unwrap();
-        self.objects.insert(lease.metadata.name.clone(), lease);
-        text
-    }
-
-    fn answer(&mut self, request: &Request) -> (u16, String) {
-        let name = request.path()[LEASES.len()..].trim_start_matches('/');
-        let sent = || serde_json::from_str::<Lease>(&request.body).unwrap();
-        let known = self.objects.get(name);
-        match (request.method(), known) {
-            ("GET", Some(lease)) => (200, serde_json::to_string(lease).unwrap()),
-            ("GET" | "PUT", None) => failure(404, &format!("leases {name:?} not found")),
-            ("PUT", Some(lease))
-                if sent().metadata.resource_version == lease.metadata.resource_version =>
-            {
-                (200, self.store(sent()))
-            }
-            ("PUT", Some(_)) => failure(409, "the object has been modified"),
-            ("POST", _) if self.objects.contains_key(&sent().metadata.name) => {
-                failure(409, "already exists")
-            }
-            ("POST", _) => (201, self.store(sent())),
-            _ => failure(405, "no such method"),
-        }
-    }
 }
 
 /// A server with answers given beforehand, each by `METHOD /path` (a query may be left out, or cut at a `&`); the closest counts, and
@@ -286,13 +269,44 @@ impl Script {
         address
     }
 
+    /// The same; gives the certificate that it shows, PEM.
+    pub async fn serve_showing(&self, authority: &Authority, address: &str) -> String {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let identity = server_certificate(authority, listener.local_addr().unwrap().ip());
+        let shown = identity.0.pem();
+        self.accept(listener, server_config(authority, identity));
+        shown
+    }
+
     /// The same with a certificate that has ended.
     pub async fn serve_expired(&self, authority: &Authority) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.serve_expired_at(authority, "127.0.0.1:0").await
+    }
+
+    /// The same at an address.
+    pub async fn serve_expired_at(&self, authority: &Authority, address: &str) -> SocketAddr {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let ended = |params: &mut CertificateParams| params.not_after = long_ago();
         let identity = sign_server(authority, address.ip(), ended);
         self.accept(listener, server_config(authority, identity));
+        address
+    }
+
+    /// The same as an etcd that talks to nobody without a client certificate, in this version of TLS.
+    pub async fn serve_demanding(
+        &self,
+        authority: &Authority,
+        version: &'static rustls::SupportedProtocolVersion,
+    ) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let identity = server_certificate(authority, address.ip());
+        let clients = clients_of(authority).build().unwrap();
+        self.accept(
+            listener,
+            config_with(authority, identity, clients, &[version]),
+        );
         address
     }
 

@@ -10,10 +10,10 @@ use ha_kube::ETCD_CLIENT_PORT;
 use tracing::warn;
 
 use crate::context::Context;
-use crate::kube::etcd_manifest::{
+use crate::kube::{KUBELET_PEM, pod_manifest};
+use crate::phases::etcd_manifest::{
     can_bootstrap, has_data, log_directory, read_manifest, without_bootstrap,
 };
-use crate::kube::{KUBELET_PEM, pod_manifest};
 use crate::phases::is_settled;
 use crate::sys::net;
 

@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::pod_manifest;
 use crate::context::Context;
+use crate::kube::pod_manifest;
 use crate::render::kubeadm::EffectiveSettings;
 
 const INITIAL_CLUSTER: &str = "initial-cluster";
@@ -17,6 +17,15 @@ pub fn read_manifest(cx: &Context) -> Result<String> {
         .files
         .read(&pod_manifest("etcd"))?
         .unwrap_or_default())
+}
+
+/// The names of the members that this etcd would found a cluster of, or join; none if the manifest does not say it.
+pub fn initial_members(manifest: &str) -> Vec<&str> {
+    let members = argument(manifest, INITIAL_CLUSTER).unwrap_or_default();
+    members
+        .split(',')
+        .filter_map(|member| Some(member.split_once('=')?.0))
+        .collect()
 }
 
 /// Whether this etcd makes an empty cluster when it finds no data.

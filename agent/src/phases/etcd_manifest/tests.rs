@@ -18,6 +18,20 @@ const JOINED: &str = "\
 ";
 
 #[test]
+fn members_are_read_by_name() {
+    assert_eq!(initial_members(FOUNDER), ["node1"]);
+    assert_eq!(initial_members(JOINED), ["node2", "node1"]);
+    for other in [
+        "",
+        "- --initial-cluster=",
+        "kind: Pod",
+        "--initial-cluster=a=b",
+    ] {
+        assert!(initial_members(other).is_empty(), "{other:?}");
+    }
+}
+
+#[test]
 fn one_line_takes_the_power_to_bootstrap() {
     assert!(can_bootstrap(FOUNDER));
     let closed = without_bootstrap(FOUNDER);

@@ -1,0 +1,93 @@
+//! What this node's disk says about its past.
+
+use super::*;
+
+/// Whose permission is over.
+fn late_founder(net: u8, ca: &Authority) -> FakeMachine {
+    let machine = founder(net, ca);
+    machine.clock.0.set(4_000_000_001_000);
+    machine
+}
+
+#[test]
+fn what_is_no_proof_of_an_init_needs_the_permission() {
+    for (net, manifest, wal) in [
+        (221, "", true),
+        (222, "", false),
+        (223, "apiVersion: v1\nkind: Pod\n", true),
+        (224, OWN_ETCD, false),
+        (
+            225,
+            "- --initial-cluster=node2=https://10.77.0.12:2380\n",
+            true,
+        ),
+    ] {
+        run_local(async {
+            let machine = late_founder(net, &test_authority("kubernetes"));
+            machine.file(&pod_manifest("etcd"), manifest);
+            if wal {
+                machine.file(WAL, "x");
+            }
+            let outcome = super::run(&machine.cx).await.unwrap();
+            assert_eq!(outcome, Outcome::ClusterStands, "{manifest:?} {wal}");
+            assert!(!ran_kubeadm(&machine), "{manifest:?} {wal}");
+        });
+    }
+}
+
+#[test]
+fn an_init_that_was_killed_before_etcd_wrote_anything_begins_anew() {
+    run_local(async {
+        let machine = founder(226, &test_authority("kubernetes"));
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
+        assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
+        assert!(ran_kubeadm(&machine));
+    });
+}
+
+#[test]
+fn its_own_apiserver_behind_the_vip_is_no_other_cluster() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(227, &ca);
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
+        let script = Script::default();
+        let own = script.serve_showing(&ca, "127.227.0.30:6444").await;
+        machine.file(&pki_file("apiserver.crt"), &own);
+        assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
+        assert!(ran_kubeadm(&machine));
+    });
+}
+
+#[test]
+fn a_join_that_began_on_this_disk_is_never_an_init_again() {
+    let traces: [(u8, &[(&str, &str)]); 3] = [
+        (228, &[(ha_wire::paths::DISCOVERY, "x")]),
+        (
+            229,
+            &[(
+                "/etc/kubernetes/manifests/etcd.yaml",
+                "- --initial-cluster=node1=https://10.77.0.11:2380,node2=https://10.77.0.12:2380\n",
+            )],
+        ),
+        // An apiserver has signed for this kubelet, and etcd's data are gone.
+        (
+            230,
+            &[
+                (KUBELET_PEM, "x"),
+                ("/etc/kubernetes/manifests/etcd.yaml", OWN_ETCD),
+            ],
+        ),
+    ];
+    for (net, files) in traces {
+        run_local(async {
+            let machine = founder(net, &test_authority("kubernetes"));
+            for (name, text) in files {
+                machine.file(name, text);
+            }
+            let outcome = super::run(&machine.cx).await.unwrap();
+            assert_eq!(outcome, Outcome::ClusterStands, "{files:?}");
+            assert!(!ran_kubeadm(&machine));
+        });
+    }
+}

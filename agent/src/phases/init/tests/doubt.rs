@@ -1,0 +1,129 @@
+//! When it is not plain whether a cluster stands.
+
+use std::net::IpAddr;
+
+use super::*;
+
+/// Nobody routes a connection there: a machine that does not answer, without the time that a real one takes to say nothing.
+const NOWHERE: [u8; 4] = [224, 0, 0, 12];
+
+/// With these other control planes in place of node2 and node3.
+fn founder_with_peers(net: u8, ca: &Authority, peers: [IpAddr; 2]) -> FakeMachine {
+    founder_changed(net, ca, |node| {
+        for (known, address) in node.control_planes[1..].iter_mut().zip(peers) {
+            known.address = address;
+        }
+    })
+}
+
+fn seconds_waited(machine: &FakeMachine, begin: u64) -> u64 {
+    (machine.clock.0.get() - begin) / 1000
+}
+
+#[test]
+fn a_peer_that_does_not_answer_is_looked_for_before_anything_is_founded() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let peers = [NOWHERE.into(), [127, 211, 0, 13].into()];
+        let machine = founder_with_peers(211, &ca, peers);
+        let begin = machine.clock.0.get();
+        assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
+        let waited = seconds_waited(&machine, begin);
+        assert!((60..=90).contains(&waited), "{waited} s");
+        assert!(ran_kubeadm(&machine));
+        let told = machine.status().waiting_for;
+        assert!(told.contains("node2") && !told.contains("node3"), "{told}");
+    });
+}
+
+#[test]
+fn an_etcd_that_answers_is_a_cluster_that_stands() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(212, &ca);
+        let etcd = test_authority("etcd-ca");
+        machine.file(&pki_file("etcd/ca.crt"), etcd.cert());
+        serve(&Script::default(), &etcd, "127.212.0.12:2379").await;
+        let outcome = super::run(&machine.cx).await.unwrap();
+        assert_eq!(outcome, Outcome::ClusterStands);
+        assert!(!ran_kubeadm(&machine));
+    });
+}
+
+#[test]
+fn a_peers_load_balancer_that_leads_to_an_apiserver_is_a_cluster_that_stands() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(213, &ca);
+        serve(&Script::default(), &ca, "127.213.0.13:6444").await;
+        let outcome = super::run(&machine.cx).await.unwrap();
+        assert_eq!(outcome, Outcome::ClusterStands);
+    });
+}
+
+#[test]
+fn an_expired_certificate_is_a_cluster_that_stands() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(214, &ca);
+        let script = Script::default();
+        script.serve_expired_at(&ca, "127.214.0.12:6443").await;
+        let outcome = super::run(&machine.cx).await.unwrap();
+        assert_eq!(outcome, Outcome::ClusterStands);
+        assert!(!ran_kubeadm(&machine));
+    });
+}
+
+#[test]
+fn peers_that_refuse_beside_older_keys_may_be_rebooting() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(215, &ca);
+        // Two minutes after the keys were made.
+        machine.clock.0.set(1_700_000_120_000);
+        let begin = machine.clock.0.get();
+        assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
+        let waited = seconds_waited(&machine, begin);
+        assert!((25..60).contains(&waited), "{waited} s");
+    });
+}
+
+#[test]
+fn a_cluster_that_comes_back_while_the_founder_looks_is_joined() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(216, &ca);
+        machine.clock.0.set(1_700_000_120_000);
+        let back = async {
+            while machine.clock.0.get() < 1_700_000_130_000 {
+                tokio::task::yield_now().await;
+            }
+            serve(&Script::default(), &ca, "127.216.0.12:6443").await;
+        };
+        let (outcome, ()) = tokio::join!(super::run(&machine.cx), back);
+        assert_eq!(outcome.unwrap(), Outcome::ClusterStands);
+        assert!(!ran_kubeadm(&machine));
+    });
+}
+
+#[test]
+fn a_cluster_that_came_up_during_the_hooks_is_joined() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder_changed(217, &ca, |node| {
+            node.hooks.before_join = vec!["slow".into()];
+        });
+        let end = machine.commands.lasts("/bin/sh -c slow");
+        machine.commands.succeed("/bin/sh -c slow");
+        let came_up = async {
+            while machine.log.borrow().is_empty() {
+                tokio::task::yield_now().await;
+            }
+            serve(&Script::default(), &ca, "127.217.0.12:6443").await;
+            end.notify_one();
+        };
+        let (outcome, ()) = tokio::join!(super::run(&machine.cx), came_up);
+        assert_eq!(outcome.unwrap(), Outcome::ClusterStands);
+        assert!(!ran_kubeadm(&machine));
+    });
+}
