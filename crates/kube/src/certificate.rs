@@ -44,18 +44,52 @@ pub fn is_key_pair(cert: &str, key: &str) -> bool {
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).is_ok()
 }
 
-/// The issuer of a DER certificate with its key id, e.g. `CN=kubernetes, key id 9f2c41d0`.
-pub fn issuer_name(der: &[u8]) -> Option<String> {
-    let (_, cert) = X509Certificate::from_der(der).ok()?;
-    let id = cert
-        .extensions()
+/// Whether the first certificate of a PEM text was signed by none of these CAs (PEM), by their names and the ids of their keys.
+/// What cannot be read says nothing, and a CA without a key id is known by its name alone.
+pub fn has_other_issuer(pem: &str, cas: &str) -> bool {
+    let Some(leaf) = certificates_in(pem).into_iter().next() else {
+        return false;
+    };
+    let Ok((_, leaf)) = X509Certificate::from_der(&leaf) else {
+        return false;
+    };
+    let cas = certificates_in(cas);
+    let mut cas = cas
+        .iter()
+        .filter_map(|der| X509Certificate::from_der(der).ok())
+        .peekable();
+    cas.peek().is_some() && !cas.any(|(_, ca)| may_have_signed(&ca, &leaf))
+}
+
+fn may_have_signed(ca: &X509Certificate<'_>, leaf: &X509Certificate<'_>) -> bool {
+    let ids = signer_key_id(leaf).zip(own_key_id(ca));
+    leaf.issuer().as_raw() == ca.subject().as_raw() && ids.is_none_or(|(signer, own)| signer == own)
+}
+
+fn signer_key_id<'a>(cert: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
+    cert.extensions()
         .iter()
         .find_map(|e| match e.parsed_extension() {
             ParsedExtension::AuthorityKeyIdentifier(aki) => {
-                aki.key_identifier.as_ref().map(|k| short_hex(k.0))
+                aki.key_identifier.as_ref().map(|id| id.0)
             }
             _ => None,
-        });
+        })
+}
+
+fn own_key_id<'a>(cert: &'a X509Certificate<'_>) -> Option<&'a [u8]> {
+    cert.extensions()
+        .iter()
+        .find_map(|e| match e.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0),
+            _ => None,
+        })
+}
+
+/// The issuer of a DER certificate with its key id, e.g. `CN=kubernetes, key id 9f2c41d0`.
+pub fn issuer_name(der: &[u8]) -> Option<String> {
+    let (_, cert) = X509Certificate::from_der(der).ok()?;
+    let id = signer_key_id(&cert).map(short_hex);
     let name = cert.issuer().to_string();
     Some(id.map_or_else(|| name.clone(), |id| format!("{name}, key id {id}")))
 }

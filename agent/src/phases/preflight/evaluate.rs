@@ -153,10 +153,10 @@ fn check_leftovers(facts: &MachineFacts) -> Check {
         "leftovers",
         "grep certificate-authority-data /etc/kubernetes/kubelet.conf",
     );
-    if !facts.other_cluster {
+    let Some(file) = &facts.other_cluster else {
         return check;
-    }
-    let reason = "/etc/kubernetes/kubelet.conf belongs to a cluster with another CA".to_owned();
+    };
+    let reason = format!("{file} belongs to a cluster with another CA");
     check.with(
         Verdict::Fail,
         reason,

@@ -6,7 +6,7 @@ use ha_wire::paths;
 
 use super::{evaluate, fix, scheduling};
 use crate::context::Context;
-use crate::kube::{certs, identity, kubeconfig};
+use crate::kube::{KUBELET_PEM, certs, identity, kubeconfig, pki_file};
 use crate::phases::{is_settled, kubeadm_files};
 use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
@@ -56,8 +56,8 @@ pub struct MachineFacts {
     pub keepalived_in_real_time: Option<bool>,
     /// Programs that are not there.
     pub missing: Vec<String>,
-    /// kubelet.conf names another CA than Ignition brought.
-    pub other_cluster: bool,
+    /// A file that another CA vouches for than Ignition brought.
+    pub other_cluster: Option<String>,
     /// Of a settled node: files of kubeadm and of the kubelet that are there and do not parse.
     pub broken_files: Vec<String>,
 }
@@ -85,9 +85,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
             .filter(|p| !in_path(cx, p))
             .map(|p| (*p).to_owned())
             .collect(),
-        other_cluster: read(KUBELET_CONF)
-            .zip(read(CA))
-            .is_some_and(|(conf, ca)| names_other_ca(&conf, &ca)),
+        other_cluster: file_of_other_cluster(files),
         certificates: certificate_dates(cx),
         kernel: kernel_settings(files),
         units: BTreeMap::new(),
@@ -157,6 +155,29 @@ fn parse_swaps(text: &str) -> Vec<String> {
         .collect()
 }
 
+/// The first file that this product or kubeadm writes and that belongs to another cluster.
+fn file_of_other_cluster(files: &Files) -> Option<String> {
+    type IsForeign = fn(&str, &str) -> bool;
+    let compared: [(&str, String, IsForeign); 3] = [
+        (KUBELET_CONF, CA.to_owned(), names_other_ca),
+        (KUBELET_PEM, CA.to_owned(), certs::has_other_issuer),
+        (
+            &pki_file("etcd/peer.crt"),
+            pki_file("etcd/ca.crt"),
+            certs::has_other_issuer,
+        ),
+    ];
+    let read = |name: &str| files.read(name).ok().flatten();
+    let foreign = |(file, ca, is_foreign): &&(&str, String, IsForeign)| {
+        let both = read(file).zip(read(ca));
+        both.is_some_and(|(text, ca)| is_foreign(&text, &ca))
+    };
+    compared
+        .iter()
+        .find(foreign)
+        .map(|(file, ..)| (*file).to_owned())
+}
+
 /// True if a kubeconfig carries a CA, and it is not this one.
 fn names_other_ca(kubeconfig: &str, ca: &str) -> bool {
     let carried = kubeconfig::carried_ca(kubeconfig);
@@ -213,5 +234,28 @@ mod tests {
             !names_other_ca("apiVersion: v1\nkind: Config\nclusters: []\n", ours.cert()),
             "no CA inside says nothing"
         );
+    }
+
+    /// A disk whose kubelet.conf is gone or was written anew still holds what the old cluster's CAs signed.
+    #[tokio::test]
+    async fn another_clusters_certificates_are_told_from_ours() {
+        use crate::kube::testing::{node_identity, test_authority};
+        use crate::testing;
+        let peer = pki_file("etcd/peer.crt");
+        for (file, ca_file) in [
+            (KUBELET_PEM, CA.to_owned()),
+            (&peer, pki_file("etcd/ca.crt")),
+        ] {
+            let (ours, other) = (test_authority("one-ca"), test_authority("one-ca"));
+            for (signer, is_other) in [(&ours, false), (&other, true)] {
+                let machine = testing::fake_machine(testing::control_plane());
+                machine.file(&ca_file, ours.cert());
+                let me = node_identity(signer, "node2");
+                machine.file(file, me.joint_pem().expose());
+                let facts = gather_facts(&machine.cx).await;
+                let expected = is_other.then(|| file.to_owned());
+                assert_eq!(facts.other_cluster, expected);
+            }
+        }
     }
 }

@@ -62,7 +62,9 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
         ("hosts file", Verdict::Warn, |f| f.in_hosts = false),
         ("address", Verdict::Wait, |f| f.address_here = false),
         ("cluster CA", Verdict::Fail, |f| f.has_ca = false),
-        ("leftovers", Verdict::Fail, |f| f.other_cluster = true),
+        ("leftovers", Verdict::Fail, |f| {
+            f.other_cluster = Some("/etc/kubernetes/kubelet.conf".into());
+        }),
         ("programs", Verdict::Wait, |f| {
             f.missing = vec!["kubeadm".into()]
         }),
