@@ -99,6 +99,11 @@ impl Clients {
         )
     }
 
+    /// The next client has a certificate of its own: a server did not take the present one.
+    pub fn forget_minted(&self, ca: Ca) {
+        self.minted.borrow_mut().remove(&ca);
+    }
+
     /// The one that exists while identity and CA are the same, else a new one.
     fn client(
         &self,

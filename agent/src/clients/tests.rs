@@ -33,6 +33,16 @@ fn a_certificate_serves_until_less_than_a_quarter_of_its_life_is_left() {
 }
 
 #[test]
+fn a_certificate_that_a_server_refused_is_made_anew() {
+    let machine = control_plane();
+    let first = certificate(&machine);
+    machine.cx.clients.forget_minted(Ca::Etcd);
+    assert_eq!(certificate(&machine), first);
+    machine.cx.clients.forget_minted(Ca::Cluster);
+    assert_ne!(certificate(&machine), first);
+}
+
+#[test]
 fn a_client_is_made_anew_with_another_certificate() {
     let machine = control_plane();
     let clients = &machine.cx.clients;

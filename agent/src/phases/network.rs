@@ -11,7 +11,8 @@ use tracing::{info, warn};
 
 use super::{ConfigFile, Outcome, init, is_settled};
 use crate::context::Context;
-use crate::kube::{self, lock};
+use crate::kube;
+use crate::kube::lock::{LeaseFor, acquire_lease};
 
 mod cilium;
 mod manifests;
@@ -20,7 +21,11 @@ mod verdict;
 use verdict::{History, Presence, Verdict, judge};
 
 /// Held by the one control plane that installs the pod network.
-const LEASE: &str = "ha-agent-network";
+const LEASE: LeaseFor = LeaseFor {
+    name: "ha-agent-network",
+    phase: Phase::Network,
+    work: "install the pod network",
+};
 /// How often the node's readiness is looked at; each look is one small request.
 const LOOK: Duration = Duration::from_millis(500);
 /// After this the wait counts as a failed attempt, and the pod network is looked at again.
@@ -80,7 +85,7 @@ async fn is_ready(cx: &Context) -> Result<bool> {
 }
 
 async fn ask_history(client: &Client) -> Result<History> {
-    Ok(History::told_by(client.lease(LEASE).await?.as_ref()))
+    Ok(History::told_by(client.lease(LEASE.name).await?.as_ref()))
 }
 
 /// Whether there is something to do under the Lease: to install, or only to give back what a dead agent held to its end.
@@ -113,7 +118,7 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
     if !is_due(&verdict, history) {
         return Ok(tell_if_left(cx, verdict));
     }
-    let held = lock::acquire_lease(cx, client.clone(), LEASE, Phase::Network).await?;
+    let held = acquire_lease(cx, &LEASE).await?;
     let ended = held
         .while_held(async {
             // Another control plane may have been faster.
@@ -123,7 +128,7 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
             }
             Ok(tell_if_left(cx, verdict))
         })
-        .await;
+        .await?;
     // Not given back after a failure: it then tells the next attempt whose half-done work it finds.
     if ended.is_ok() {
         held.release().await;

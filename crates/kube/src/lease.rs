@@ -1,7 +1,9 @@
 //! Who may do what only one node at a time may do: the decisions around a Lease, pure.
 //!
-//! Whether a holder is dead is judged by this process' own clock: a lease that did not change for its whole duration
-//! *while it could be read* has no living holder. Nodes' clocks are never compared.
+//! Whether a holder is dead is judged by this process' own clock, one that nobody sets: a lease that did not change for its
+//! whole duration *while it could be read* has no living holder. Nodes' clocks are never compared.
+
+use std::time::Duration;
 
 use time::OffsetDateTime;
 use time::format_description::FormatItem;
@@ -14,6 +16,9 @@ use crate::objects::{Lease, LeaseSpec, Metadata};
 pub const DURATION_S: u32 = 20;
 /// The holder says that it lives this often: four failures in a row are allowed.
 pub const RENEW_S: u64 = 4;
+/// What another duration in the object is held within: who may write a Lease can neither stop the others for years nor make
+/// them take it from a holder that lives.
+const DURATION_BOUNDS_S: (u32, u32) = (10, 60);
 
 const MICRO_TIME: &[FormatItem<'static>] =
     format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
@@ -37,7 +42,14 @@ impl Holder {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LeaseObservation {
     record: ObservedSpec,
-    since_ms: u64,
+    since: Duration,
+}
+
+impl LeaseObservation {
+    /// For how long it has stood still.
+    pub fn unchanged_for(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.since)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,20 +74,25 @@ pub enum Decision {
     },
 }
 
-/// What this process has seen after one more look. A failed look is no look: pass none, and the watch starts anew.
+/// What this process has seen after one more look, `now` by a clock that is never set. A failed look is no look: pass none,
+/// and the watch starts anew.
 pub fn observe_lease(
     before: Option<LeaseObservation>,
     lease: Option<&Lease>,
-    now_ms: u64,
+    now: Duration,
 ) -> Option<LeaseObservation> {
     let record = observed_spec(&lease?.spec);
     match before {
         Some(seen) if seen.record == record => Some(seen),
-        _ => Some(LeaseObservation {
-            record,
-            since_ms: now_ms,
-        }),
+        _ => Some(LeaseObservation { record, since: now }),
     }
+}
+
+/// For how long a lease stands still before its holder is dead.
+pub fn patience_with(lease: &Lease, default_s: u32) -> Duration {
+    let (least, most) = DURATION_BOUNDS_S;
+    let written = lease.spec.lease_duration_seconds.unwrap_or(default_s);
+    Duration::from_secs(written.clamp(least, most).into())
 }
 
 /// What to do, given the lease, who we are and what we have seen so far.
@@ -83,24 +100,22 @@ pub fn decide_on_lease(
     lease: Option<&Lease>,
     me: &Holder,
     seen: Option<&LeaseObservation>,
-    now_ms: u64,
+    now: Duration,
 ) -> Decision {
     let Some(lease) = lease else {
         return Decision::Create;
     };
-    let holder = lease.spec.holder_identity.as_deref().unwrap_or_default();
-    if holder == me.identity() {
+    if is_held_by(lease, me) {
         return Decision::Renew;
     }
-    let node = holder.split('/').next().unwrap_or_default();
+    let node = holding_node(lease);
     if node.is_empty() || node == me.node {
         return Decision::Take;
     }
-    let patience_ms = 1000 * u64::from(lease.spec.lease_duration_seconds.unwrap_or(DURATION_S));
-    let unchanged_ms = seen
+    let unchanged = seen
         .filter(|s| s.record == observed_spec(&lease.spec))
-        .map_or(0, |s| now_ms.saturating_sub(s.since_ms));
-    if unchanged_ms >= patience_ms {
+        .map_or(Duration::ZERO, |s| s.unchanged_for(now));
+    if unchanged >= patience_with(lease, DURATION_S) {
         Decision::Take
     } else {
         Decision::Wait {
@@ -109,10 +124,9 @@ pub fn decide_on_lease(
     }
 }
 
-/// The lease with us as its holder.
+/// The lease with us as its holder, since `now_ms` by the time of day: that is for people.
 pub fn claimed_lease(name: &str, before: Option<&Lease>, me: &Holder, now_ms: u64) -> Lease {
-    let held_before =
-        before.is_some_and(|l| l.spec.holder_identity.as_deref() == Some(&me.identity()));
+    let held_before = before.is_some_and(|lease| is_held_by(lease, me));
     let now = format_micro_time(now_ms);
     let old = before.map(|l| l.spec.clone()).unwrap_or_default();
     Lease {
@@ -145,6 +159,12 @@ pub fn lease_without_holder(lease: &Lease) -> Lease {
     let mut free = lease.clone();
     free.spec.holder_identity = Some(String::new());
     free
+}
+
+/// The node that holds it; empty: nobody.
+pub fn holding_node(lease: &Lease) -> &str {
+    let holder = lease.spec.holder_identity.as_deref().unwrap_or_default();
+    holder.split('/').next().unwrap_or_default()
 }
 
 /// Whether the lease is held by this very life of this node.

@@ -20,10 +20,14 @@ async fn stage(net: u8) -> (FakeMachine, Script) {
     (machine, api)
 }
 
+const WORK: LeaseFor = LeaseFor {
+    name: LEASE,
+    phase: Phase::Join,
+    work: "do the work",
+};
+
 async fn acquire(machine: &FakeMachine) -> HeldLease<'_> {
-    let client = kube::as_admin(&machine.cx).unwrap();
-    let held = acquire_lease(&machine.cx, client, LEASE, Phase::Join).await;
-    held.unwrap()
+    acquire_lease(&machine.cx, &WORK).await.unwrap()
 }
 
 fn holder(api: &Script) -> String {
@@ -62,7 +66,7 @@ fn a_holder_that_lives_is_waited_for_by_name_and_a_dead_one_for_twenty_seconds()
             .into_iter()
             .map(|e| e["what"].clone())
             .collect();
-        assert_eq!(told, ["its turn to join etcd: node1 is joining"]);
+        assert_eq!(told, ["its turn to do the work: node1 does it now"]);
     });
 }
 
@@ -99,7 +103,7 @@ fn work_that_takes_its_time_keeps_the_lease_alive() {
             }
             "done"
         };
-        assert_eq!(held.while_held(work).await, "done");
+        assert_eq!(held.while_held(work).await.unwrap(), "done");
         let seconds = (machine.clock.0.get() - 1_700_000_000_000) / 1000;
         assert!(seconds >= 3 * RENEW_S, "three in {seconds} s");
         let lease = api.lease(LEASE).unwrap();
@@ -118,11 +122,12 @@ fn a_renewal_whose_answer_was_lost_is_made_up_for() {
         let held = acquire(&machine).await;
         // The API has a newer version than this agent knows, and it is this agent's own.
         api.held_lease(LEASE, "node2/b2");
-        held.renew().await.unwrap();
-        held.renew().await.unwrap();
+        assert!(held.renew().await.unwrap().is_none());
+        assert!(held.renew().await.unwrap().is_none());
         // Somebody took it: that is never overwritten, neither by a renewal nor by letting go.
         api.held_lease(LEASE, "node3/b3");
-        assert!(held.renew().await.unwrap_err().is_conflict());
+        let lost = held.renew().await.unwrap().unwrap();
+        assert_eq!((lost.name.as_str(), lost.holder.as_str()), (LEASE, "node3"));
         held.release().await;
         assert_eq!(holder(&api), "node3/b3");
     });
@@ -140,5 +145,138 @@ fn letting_go_is_tried_again_while_the_api_pauses() {
         held.release().await;
         assert_eq!(holder(&api), "");
         assert_eq!(api.asked(&get).len(), 1 + 3);
+    });
+}
+
+/// Somebody sets the clock of the day half a minute ahead while a node waits; time itself passes as ever, or faster.
+#[derive(Debug)]
+struct SetClock {
+    passed: std::cell::Cell<Duration>,
+    times: u32,
+}
+
+impl SetClock {
+    fn faster(times: u32) -> std::rc::Rc<Self> {
+        let passed = std::cell::Cell::default();
+        std::rc::Rc::new(Self { passed, times })
+    }
+}
+
+impl crate::sys::Clock for SetClock {
+    fn now_ms(&self) -> u64 {
+        let ahead = if self.passed.get().is_zero() {
+            0
+        } else {
+            30_000
+        };
+        1_700_000_000_000 + ahead + u64::try_from(self.passed.get().as_millis()).unwrap()
+    }
+    fn monotonic(&self) -> Duration {
+        self.passed.get()
+    }
+    fn sleep(&self, time: Duration) -> crate::sys::Boxed<'_, ()> {
+        self.passed.set(self.passed.get() + time * self.times);
+        Box::pin(tokio::task::yield_now())
+    }
+}
+
+#[test]
+fn a_clock_that_is_set_takes_no_lease_from_a_living_holder() {
+    run_local(async {
+        let (mut machine, api) = stage(177).await;
+        let clock = SetClock::faster(1);
+        machine.cx.sys.clock = clock.clone();
+        api.held_lease(LEASE, "node1/b1");
+        acquire(&machine).await;
+        let waited = clock.passed.get();
+        assert!(waited >= Duration::from_secs(20), "{waited:?}");
+    });
+}
+
+/// What never ends is a failure, not a hang.
+async fn within_an_hour<T>(machine: &FakeMachine, work: impl Future<Output = T>) -> T {
+    let begin = machine.clock.0.get();
+    let hour = async {
+        while machine.clock.0.get() < begin + 3_600_000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = hour => panic!("it still waits after an hour"),
+    }
+}
+
+async fn fails(machine: &FakeMachine) -> String {
+    let wait = acquire_lease(&machine.cx, &WORK);
+    let error = within_an_hour(machine, wait).await.unwrap_err();
+    format!("{error:#}")
+}
+
+#[test]
+fn a_wait_ends_as_a_failed_attempt_after_ten_minutes() {
+    run_local(async {
+        let (mut machine, api) = stage(205).await;
+        let clock = SetClock::faster(100);
+        machine.cx.sys.clock = clock.clone();
+        api.on(&format!("GET {LEASES}/{LEASE}"), 503, "away");
+        let error = acquire_lease(&machine.cx, &WORK).await.unwrap_err();
+        let error = format!("{error:#}");
+        assert!(
+            error.contains("10 min") && error.contains("away"),
+            "{error}"
+        );
+        let minutes = clock.passed.get().as_secs() / 60;
+        assert_eq!(minutes, 10);
+    });
+}
+
+#[test]
+fn a_wait_ends_as_a_failed_attempt_when_nobody_lets_this_node_ask() {
+    run_local(async {
+        let (machine, api) = stage(178).await;
+        api.on(
+            &format!("GET {LEASES}/{LEASE}"),
+            401,
+            r#"{"message":"Unauthorized"}"#,
+        );
+        let error = fails(&machine).await;
+        assert!(
+            error.contains(LEASE) && error.contains("Unauthorized"),
+            "{error}"
+        );
+        let looks = api.asked(&format!("GET {LEASES}/{LEASE}")).len();
+        assert_eq!(looks, 2, "once more with a certificate of its own");
+    });
+}
+
+#[test]
+fn work_ends_when_another_node_has_the_lease() {
+    run_local(async {
+        let (machine, api) = stage(179).await;
+        let held = acquire(&machine).await;
+        api.held_lease(LEASE, "node3/b3");
+        let work = held.release_after(std::future::pending::<Result<()>>());
+        let error = within_an_hour(&machine, work).await.unwrap_err();
+        assert!(error.is::<LeaseLost>(), "{error:#}");
+        assert_eq!(holder(&api), "node3/b3");
+    });
+}
+
+/// Nobody could read the lease meanwhile: nobody could take it.
+#[test]
+fn an_api_that_is_away_takes_no_lease() {
+    run_local(async {
+        let (machine, api) = stage(180).await;
+        let held = acquire(&machine).await;
+        let put = format!("PUT {LEASES}/{LEASE}");
+        api.on(&put, 503, "");
+        let work = async {
+            while api.asked(&put).len() < 10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let done = within_an_hour(&machine, held.while_held(work)).await;
+        assert!(done.is_ok(), "{done:?}");
     });
 }

@@ -14,14 +14,18 @@ use super::{ConfigFile, has_kubelet_state, is_registered, kubeadm_config, start_
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Etcd;
-use crate::kube::lock::{self, HeldLease};
+use crate::kube::lock::{self, HeldLease, LeaseFor};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, pki_file, pod_manifest};
 use crate::phases::{kubeadm, kubeadm_files};
 use crate::render::kubeadm::EffectiveSettings;
 use crate::sys::net;
 
 /// Held by the one control plane that joins etcd.
-const LEASE: &str = "ha-agent-etcd-join";
+const LEASE: LeaseFor = LeaseFor {
+    name: "ha-agent-etcd-join",
+    phase: Phase::Join,
+    work: "join etcd",
+};
 /// The own apiserver answers in a millisecond or not at all.
 const OWN_API: Duration = Duration::from_secs(1);
 /// Each look at the member list while kubeadm joins etcd: the next node waits for what it says. While etcd grows it may be
@@ -169,11 +173,12 @@ async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// The lock is let go when the member votes; kubeadm goes on meanwhile with its components.
+/// The lock is let go when the member votes; kubeadm goes on meanwhile with its components. Who loses it is stopped, with
+/// kubeadm: another node has begun to change the members, and the next attempt goes on from what both left.
 async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
-    let held = lock::acquire_lease(cx, kube::as_admin(cx)?, LEASE, Phase::Join).await?;
+    let held = lock::acquire_lease(cx, &LEASE).await?;
     // What was left over of this node's own member votes too: it must be gone before anybody looks.
-    if let Err(error) = held.while_held(clean_up(cx)).await {
+    if let Err(error) = held.while_held(clean_up(cx)).await? {
         held.release().await;
         return Err(error);
     }
@@ -181,7 +186,7 @@ async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
     tokio::pin!(work);
     let ended = tokio::select! {
         ended = &mut work => Some(ended),
-        () = held.while_held(wait_until_member_votes(cx)) => None,
+        votes = held.while_held(wait_until_member_votes(cx)) => votes.map(|()| None)?,
     };
     match ended {
         Some(ended) => {

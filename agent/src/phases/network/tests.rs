@@ -364,3 +364,18 @@ fn without_a_pod_network_nothing_is_awaited() {
         assert!(!needed(&machine.cx).await.unwrap());
     });
 }
+
+#[test]
+fn the_lease_is_waited_for_with_its_own_words() {
+    run_local(async {
+        let (machine, api) = stage(testing::founder(), cilium(), 204).await;
+        api.held_lease("ha-agent-network", "node3/b3");
+        api.on(SECRETS, 200, r#"{"items":[]}"#)
+            .on("GET /api/v1/nodes/node1", 200, READY);
+        super::run(&machine.cx).await.unwrap();
+        let waited = |e: &serde_json::Value| e["event"] == "waiting";
+        let told: Vec<_> = machine.events().into_iter().filter(waited).collect();
+        let what = "its turn to install the pod network: node3 does it now";
+        assert_eq!(told[0]["what"], what);
+    });
+}

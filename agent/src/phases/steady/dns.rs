@@ -77,11 +77,7 @@ impl<'a> PodSpread<'a> {
             Ok(Attempt::HeldBy(_)) => Ok(false),
             Err(e) if e.is_conflict() => Ok(false),
             Err(e) => Err(e.into()),
-            Ok(Attempt::Acquired(held)) => {
-                let moved = held.while_held(move_one(self.cx, &client)).await;
-                held.release().await;
-                moved
-            }
+            Ok(Attempt::Acquired(held)) => held.release_after(move_one(self.cx, &client)).await,
         }
     }
 }
