@@ -92,10 +92,15 @@ pub fn as_best(cx: &Context) -> Result<Client> {
 
 /// etcd on these nodes.
 pub fn etcd_on(cx: &Context, addresses: impl IntoIterator<Item = IpAddr>) -> Result<Etcd> {
-    let servers = addresses.into_iter().map(|address| {
-        let url = ha_kube::url_of(SocketAddr::new(address, ETCD_CLIENT_PORT));
-        minted_client(cx, Ca::Etcd, &url)
-    });
+    let url = |address| ha_kube::url_of(SocketAddr::new(address, ETCD_CLIENT_PORT));
+    etcd_at(cx, addresses.into_iter().map(url))
+}
+
+/// etcd at these URLs.
+pub fn etcd_at(cx: &Context, urls: impl IntoIterator<Item = String>) -> Result<Etcd> {
+    let servers = urls
+        .into_iter()
+        .map(|url| minted_client(cx, Ca::Etcd, &url));
     Ok(Etcd::over(servers.collect::<Result<_>>()?))
 }
 

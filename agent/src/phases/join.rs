@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
@@ -16,13 +16,13 @@ use crate::render;
 use crate::sys::proc::boot_id;
 
 mod control_plane;
+mod members;
+mod old_machine;
 mod resume;
 
 /// A kubelet that has all it needs registers its node in a few seconds.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(30);
-/// A node whose machine is gone is Ready in the API's eyes for 40 s; kubeadm refuses to join under its name until then.
-const GONE_WITHIN: Duration = Duration::from_secs(90);
-/// How often the two above are looked at.
+/// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Needed until nothing is left to do, judged by what is there.
@@ -57,7 +57,7 @@ async fn join_worker(cx: &Context) -> Result<()> {
     if has_kubelet_state(cx)? && start_known_kubelet(cx, &client).await? {
         return Ok(());
     }
-    wait_until_gone(cx, &client).await?;
+    old_machine::wait_until_not_ready(cx, &client).await?;
     kubeadm::reset_kubelet_failures(cx).await?;
     let config = kubeadm_config(cx, "join", &[]);
     kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
@@ -119,31 +119,6 @@ async fn start_known_kubelet(cx: &Context, client: &Client) -> Result<bool> {
         "the kubelet that was set up before has not registered this node: kubeadm sets it up anew"
     );
     Ok(false)
-}
-
-/// A worker may not delete its old Node object; it waits until the cluster has noticed that its machine is gone.
-async fn wait_until_gone(cx: &Context, client: &Client) -> Result<()> {
-    let begin = cx.sys.clock.monotonic();
-    let name = &cx.node.name;
-    while client
-        .node(name)
-        .await
-        .context("own Node object")?
-        .is_some_and(|n| n.is_ready())
-    {
-        if cx.sys.clock.monotonic().saturating_sub(begin) > GONE_WITHIN {
-            bail!(
-                "node {name} is Ready in the cluster, but this machine is new: does another machine have its name?"
-            );
-        }
-        cx.report.waiting(
-            Phase::Join,
-            &format!("the cluster to notice that the machine of the old {name} is gone"),
-            "",
-        );
-        cx.sys.clock.sleep(LOOK).await;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -88,12 +88,21 @@ impl Files {
         sync_parent(&path).with_context(what)
     }
 
-    /// Removes a file or a whole directory's content; fine if it is not there.
-    pub fn clear(&self, name: &str) -> Result<()> {
+    /// Removes a file; fine if it is not there.
+    pub fn remove_file(&self, name: &str) -> Result<()> {
+        self.remove(name, |path| fs::remove_file(path))
+    }
+
+    /// Removes a directory with all that is in it; fine if it is not there. Links in the names above it are followed.
+    pub fn remove_dir(&self, name: &str) -> Result<()> {
+        self.remove(name, |path| fs::remove_dir_all(path))
+    }
+
+    fn remove(&self, name: &str, how: impl Fn(&Path) -> std::io::Result<()>) -> Result<()> {
         let path = self.path(name);
-        match clear_path(&path) {
+        match how(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-            other => other.with_context(|| format!("cannot clear {}", path.display())),
+            other => other.with_context(|| format!("cannot remove {}", path.display())),
         }
     }
 
@@ -199,21 +208,6 @@ fn sync_parent(path: &Path) -> std::io::Result<()> {
     File::open(path.parent().unwrap_or_else(|| Path::new("/")))?.sync_all()
 }
 
-fn clear_path(path: &Path) -> std::io::Result<()> {
-    if !fs::symlink_metadata(path)?.is_dir() {
-        return fs::remove_file(path);
-    }
-    for entry in fs::read_dir(path)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() {
-            fs::remove_dir_all(entry.path())?;
-        } else {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -245,7 +239,8 @@ mod tests {
         let files = Files::new(root.path());
         assert_eq!(files.read("/nothing/here").unwrap(), None);
         files.wipe("/nothing/here").unwrap();
-        files.clear("/nothing/here").unwrap();
+        files.remove_file("/nothing/here").unwrap();
+        files.remove_dir("/nothing/here").unwrap();
         assert!(!files.exists("/nothing"));
     }
 
@@ -264,19 +259,17 @@ mod tests {
     }
 
     #[test]
-    fn clearing_a_directory_keeps_the_directory_itself() {
+    fn a_directory_behind_a_link_is_removed_and_nothing_beside_it() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
-        files
-            .write("/var/lib/etcd/member/wal/0", 0o600, b"x")
-            .unwrap();
-        files.write("/var/lib/etcd/y", 0o600, b"x").unwrap();
-        files.clear("/var/lib/etcd").unwrap();
-        assert_eq!(
-            fs::read_dir(files.path("/var/lib/etcd")).unwrap().count(),
-            0
-        );
-        files.clear("/var/lib/etcd/y").unwrap();
+        files.write("/disk/member/wal/0", 0o600, b"x").unwrap();
+        files.write("/disk/y", 0o600, b"x").unwrap();
+        std::os::unix::fs::symlink(files.path("/disk"), files.path("/etcd")).unwrap();
+        files.remove_dir("/etcd/member").unwrap();
+        assert_eq!(files.names("/disk").unwrap(), ["y"]);
+        files.remove_file("/etcd/y").unwrap();
+        assert_eq!(files.names("/disk").unwrap(), [""; 0]);
+        assert!(files.path("/etcd").is_symlink());
     }
 
     #[test]

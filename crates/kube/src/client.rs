@@ -18,6 +18,7 @@ pub struct Client {
 
 const KUBE_SYSTEM: &str = "/api/v1/namespaces/kube-system";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
+const NODE_LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
 impl Client {
     /// The API at `https://ADDRESS:PORT`, trusting nobody but the CA.
@@ -134,6 +135,11 @@ impl Client {
     /// A Lease of kube-system.
     pub async fn lease(&self, name: &str) -> Result<Option<Lease>, ApiError> {
         none_if_not_found(self.get(&format!("{LEASES}/{name}")).await)
+    }
+
+    /// The Lease by which a node's kubelet says that it lives.
+    pub async fn node_lease(&self, node: &str) -> Result<Option<Lease>, ApiError> {
+        none_if_not_found(self.get(&format!("{NODE_LEASES}/{node}")).await)
     }
 
     /// Makes a Lease; 409 if somebody was faster.

@@ -29,6 +29,9 @@ pub struct Member {
     /// Where its peers reach it.
     #[serde(rename = "peerURLs")]
     pub peer_urls: Vec<String>,
+    /// Where it serves clients; empty until it has started once.
+    #[serde(rename = "clientURLs")]
+    pub client_urls: Vec<String>,
     /// True until it votes.
     #[serde(rename = "isLearner", deserialize_with = "null_is_false")]
     pub is_learner: bool,
@@ -47,11 +50,16 @@ impl Member {
 
     /// Whether it is the member of this node, by name or (unstarted ones have none) by address.
     pub fn is_of(&self, name: &str, address: IpAddr) -> bool {
+        self.name == name || self.is_at(address)
+    }
+
+    /// Whether its peers reach it at this address.
+    pub fn is_at(&self, address: IpAddr) -> bool {
         let host = match address {
             IpAddr::V4(v4) => format!("://{v4}:"),
             IpAddr::V6(v6) => format!("://[{v6}]:"),
         };
-        self.name == name || self.peer_urls.iter().any(|url| url.contains(&host))
+        self.peer_urls.iter().any(|url| url.contains(&host))
     }
 
     /// Its name, or where it is to be.

@@ -164,6 +164,13 @@ impl Node {
         told == boot_id
     }
 
+    /// Whether its kubelet has said something lately, good or bad: the cluster calls the readiness of a node `Unknown` whose
+    /// Lease stood still for its grace period (40 or 50 s, by version).
+    pub fn is_heard_of(&self) -> bool {
+        self.ready_condition()
+            .is_some_and(|c| c.status != "Unknown")
+    }
+
     /// Why it is not ready, in the kubelet's words; empty when it is.
     pub fn why_not_ready(&self) -> String {
         match self.ready_condition() {

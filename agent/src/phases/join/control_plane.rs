@@ -1,24 +1,23 @@
 //! A control plane's join in three parts: what needs no lock, etcd under the lock, the components after it.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use super::resume::{
-    EtcdStep, JoinFacts, JoinPlan, Membership, membership_in_list, remaining_steps, stale_members,
+    EtcdStep, JoinFacts, JoinPlan, Membership, membership_in_list, remaining_steps,
 };
 use super::{ConfigFile, has_kubelet_state, is_registered, kubeadm_config, start_known_kubelet};
+use super::{members, old_machine};
 use crate::context::Context;
 use crate::kube::client::Client;
-use crate::kube::etcd::Etcd;
+use crate::kube::etcd::{Etcd, Member};
 use crate::kube::lock::{self, HeldLease, LeaseFor};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, pki_file, pod_manifest};
 use crate::phases::{kubeadm, kubeadm_files};
 use crate::render::kubeadm::EffectiveSettings;
-use crate::sys::net;
 
 /// Held by the one control plane that joins etcd.
 const LEASE: LeaseFor = LeaseFor {
@@ -31,9 +30,11 @@ const OWN_API: Duration = Duration::from_secs(1);
 /// Each look at the member list while kubeadm joins etcd: the next node waits for what it says. While etcd grows it may be
 /// without a quorum for a moment; asking anew is quicker than waiting.
 const MEMBERS_WITHIN: Duration = Duration::from_secs(1);
-/// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
-const ETCD_GONE_WITHIN_MS: u64 = 45_000;
 const LOOK: Duration = Duration::from_millis(200);
+/// For so long a member that does not answer is waited for before the attempt fails with its name, and under the lease: one
+/// that has just been promoted, or is busy, answers within seconds.
+const BLOCKED_WITHOUT_LEASE: Duration = Duration::from_secs(30);
+const BLOCKED_UNDER_LEASE: Duration = Duration::from_secs(6);
 
 /// What the two runs of kubeadm are called in the names of their configuration files.
 const PREPARE_RUN: &str = "join-prepare";
@@ -74,6 +75,10 @@ pub async fn what_is_left(cx: &Context) -> Result<JoinPlan> {
 pub async fn join_control_plane(cx: &Context) -> Result<()> {
     let plan = what_is_left(cx).await?;
     info!("left to do of the join: {plan}");
+    if plan.etcd == EtcdStep::Join {
+        members::refuse_foreign_data(cx)?;
+        members::refuse_living_namesake(cx, &etcd_client(cx)?.members().await?).await?;
+    }
     if plan.prepare {
         prepare_node(cx).await?;
     }
@@ -115,7 +120,7 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
         )?,
         etcd: files.exists(&format!("{}/member", settings.etcd_data))
             && all_whole(&[pod_manifest("etcd")])?,
-        member: membership_in_list(&members, &cx.node.name, cx.node.address),
+        member: own_membership(cx, &members),
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })
@@ -139,7 +144,7 @@ fn certificate_files() -> Vec<String> {
 }
 
 /// etcd on the peers first: this node's own member may be the sick one.
-fn etcd_client(cx: &Context) -> Result<Etcd> {
+pub fn etcd_client(cx: &Context) -> Result<Etcd> {
     kube::etcd_on(
         cx,
         cx.node.peers().map(|p| p.address).chain([cx.node.address]),
@@ -162,23 +167,37 @@ async fn prepare_node(cx: &Context) -> Result<()> {
     kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 
-/// kubeadm refuses to join under the name of a node that is Ready. On a disk without a kubelet's certificate it can only
-/// be the node that this machine was before.
+/// kubeadm refuses to join under the name of a node that is Ready. On a disk without a kubelet's certificate it is the node
+/// that this machine was before, once that one is silent.
 async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
     let name = &cx.node.name;
-    if !cx.sys.files.exists(KUBELET_PEM) && client.node(name).await?.is_some() {
-        info!("this disk is new: removing the old Node object of {name}");
-        client.delete_node(name).await?;
+    if cx.sys.files.exists(KUBELET_PEM) {
+        return Ok(());
     }
-    Ok(())
+    let Some(node) = client.node(name).await? else {
+        return Ok(());
+    };
+    if !old_machine::is_this_machine(cx, &node)? {
+        old_machine::wait_until_silent(cx, client).await?;
+    }
+    info!("this disk has no kubelet's certificate: removing the old Node object of {name}");
+    client
+        .delete_node(name)
+        .await
+        .with_context(|| format!("the old Node object of {name} cannot be removed"))
 }
 
 /// The lock is let go when the member votes; kubeadm goes on meanwhile with its components. Who loses it is stopped, with
 /// kubeadm: another node has begun to change the members, and the next attempt goes on from what both left.
 async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
+    // A member of this node's own is removed before anything is waited for: of two that were made anew at once each would
+    // wait for the other's.
+    let members = etcd_client(cx)?.members().await?;
+    if own_membership(cx, &members) == Membership::None {
+        members::wait_until_voters_answer(cx, BLOCKED_WITHOUT_LEASE).await?;
+    }
     let held = lock::acquire_lease(cx, &LEASE).await?;
-    // What was left over of this node's own member votes too: it must be gone before anybody looks.
-    if let Err(error) = held.while_held(clean_up(cx)).await? {
+    if let Err(error) = held.while_held(make_room(cx)).await? {
         held.release().await;
         return Err(error);
     }
@@ -197,12 +216,21 @@ async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
     }
 }
 
+/// What was left over of this node's own member votes too: it must be gone before anybody looks.
+async fn make_room(cx: &Context) -> Result<()> {
+    members::remove_stale_members(cx).await?;
+    members::remove_own_data(cx).await?;
+    members::wait_until_voters_answer(cx, BLOCKED_UNDER_LEASE).await
+}
+
 /// Until etcd's quorum says that this node's member votes.
 async fn wait_until_member_votes(cx: &Context) {
     loop {
         cx.sys.clock.sleep(LOOK).await;
-        match own_membership(cx).await {
-            Ok(Membership::Voter) => return put_on_disk(cx).await,
+        match members_at_once(cx).await {
+            Ok(members) if own_membership(cx, &members) == Membership::Voter => {
+                return put_on_disk(cx).await;
+            }
             Ok(_) => {}
             Err(error) => debug!("etcd's member list: {error:#}"),
         }
@@ -216,10 +244,12 @@ async fn put_on_disk(cx: &Context) {
     }
 }
 
-async fn own_membership(cx: &Context) -> Result<Membership> {
-    let members = etcd_client(cx)?.within(MEMBERS_WITHIN).members().await?;
-    let me = &cx.node;
-    Ok(membership_in_list(&members, &me.name, me.address))
+async fn members_at_once(cx: &Context) -> Result<Vec<Member>> {
+    Ok(etcd_client(cx)?.within(MEMBERS_WITHIN).members().await?)
+}
+
+fn own_membership(cx: &Context, members: &[Member]) -> Membership {
+    membership_in_list(members, &cx.node.name, cx.node.address)
 }
 
 async fn let_go_beside(held: HeldLease<'_>, work: impl Future<Output = Result<()>>) -> Result<()> {
@@ -234,41 +264,5 @@ async fn run_components(cx: &Context, also_skip: &[&str]) -> Result<()> {
     kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 
-/// Removes what interrupted joins left in the member list and, of this node's own, on its disk.
-async fn clean_up(cx: &Context) -> Result<()> {
-    let etcd = etcd_client(cx)?;
-    let members = etcd.members().await.context("etcd's member list")?;
-    for member in stale_members(&members, &cx.node.name, cx.node.address) {
-        warn!(
-            "etcd member {} ({}) is left over from an interrupted join or an earlier machine: removing it",
-            member.id,
-            member.label()
-        );
-        cx.report.waiting(
-            Phase::Join,
-            &format!("etcd to remove the old member {}", member.label()),
-            "",
-        );
-        etcd.remove(&member.id)
-            .await
-            .with_context(|| format!("etcd member {} cannot be removed", member.label()))?;
-    }
-    cx.sys.files.clear(&pod_manifest("etcd"))?;
-    wait_for_own_etcd_to_end(cx).await;
-    cx.sys
-        .files
-        .clear(&EffectiveSettings::new(&cx.node).etcd_data)
-}
-
-/// Data must not be taken from under a running etcd.
-async fn wait_for_own_etcd_to_end(cx: &Context) {
-    let own = SocketAddr::new(cx.node.address, ha_kube::ETCD_CLIENT_PORT);
-    let begin = cx.sys.clock.now_ms();
-    while cx.sys.clock.now_ms().saturating_sub(begin) < ETCD_GONE_WITHIN_MS
-        && net::accepts_connections(own).await
-    {
-        cx.report
-            .waiting(Phase::Join, "the old etcd on this node to end", "");
-        cx.sys.clock.sleep(LOOK).await;
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -115,8 +115,14 @@ pub fn membership_in_list(members: &[Member], name: &str, address: IpAddr) -> Me
 pub fn stale_members<'a>(members: &'a [Member], name: &str, address: IpAddr) -> Vec<&'a Member> {
     members
         .iter()
-        .filter(|m| m.is_of(name, address) || m.is_learner || !m.is_started())
+        .filter(|m| is_stale(m, name, address))
         .collect()
+}
+
+/// Whether this one must leave the list. Never a voter of another node, not even one that has not told its name yet: a
+/// learner is promoted a moment before that.
+pub fn is_stale(member: &Member, name: &str, address: IpAddr) -> bool {
+    member.is_of(name, address) || member.is_learner
 }
 
 #[cfg(test)]

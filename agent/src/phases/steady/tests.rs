@@ -11,6 +11,7 @@ fn member(id: &str, name: &str, is_learner: bool) -> Member {
         name: name.into(),
         peer_urls: Vec::new(),
         is_learner,
+        ..Member::default()
     }
 }
 

@@ -41,7 +41,7 @@ fn addresses_of_version_six_stand_in_brackets() {
     assert!(!member.is_of("x", "fd00::1".parse().unwrap()));
 }
 
-/// A real etcd on 127.0.9.1, ended with the test.
+/// A real etcd on an address of its own, ended with the test.
 struct Real {
     child: Child,
     _dir: tempfile::TempDir,
@@ -54,9 +54,18 @@ impl Drop for Real {
     }
 }
 
-fn start(etcd: &Path, ca: &Authority) -> Real {
+fn client_url(host: &str) -> String {
+    format!("https://127.0.9.{host}:2379")
+}
+
+fn peer_url(host: &str) -> String {
+    format!("http://127.0.9.{host}:2380")
+}
+
+/// The member at this host of the cluster of these; each is called `node` and its host.
+fn start(etcd: &Path, ca: &Authority, host: &str, cluster: &[&str]) -> Real {
     let dir = tempfile::tempdir().unwrap();
-    let (cert, key) = server_certificate(ca, "127.0.9.1".parse().unwrap());
+    let (cert, key) = server_certificate(ca, format!("127.0.9.{host}").parse().unwrap());
     let file = |name: &str, text: &str| {
         std::fs::write(dir.path().join(name), text).unwrap();
         dir.path().join(name).to_string_lossy().into_owned()
@@ -66,34 +75,35 @@ fn start(etcd: &Path, ca: &Authority) -> Real {
         file("cert", &cert.pem()),
         file("key", &key.serialize_pem()),
     );
+    let (client, peer) = (client_url(host), peer_url(host));
+    let all = cluster.iter().map(|h| format!("node{h}={}", peer_url(h)));
+    let all = all.collect::<Vec<_>>().join(",");
     let child = Command::new(etcd)
-        .args(["--name", "node1", "--data-dir"])
+        .args(["--name", &format!("node{host}"), "--data-dir"])
         .arg(dir.path().join("data"))
-        .args([
-            "--listen-client-urls",
-            "https://127.0.9.1:2379",
-            "--advertise-client-urls",
-            "https://127.0.9.1:2379",
-        ])
-        .args([
-            "--listen-peer-urls",
-            "http://127.0.9.1:2380",
-            "--initial-advertise-peer-urls",
-            "http://127.0.9.1:2380",
-        ])
-        .args([
-            "--initial-cluster",
-            "node1=http://127.0.9.1:2380",
-            "--client-cert-auth",
-            "--trusted-ca-file",
-            &ca_file,
-        ])
+        .args(["--listen-client-urls", &client])
+        .args(["--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer])
+        .args(["--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", &all, "--client-cert-auth"])
+        .args(["--trusted-ca-file", &ca_file])
         .args(["--cert-file", &cert, "--key-file", &key])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
     Real { child, _dir: dir }
+}
+
+/// Asks until it goes well; etcd takes its time to elect, and five seconds to call its peers connected.
+async fn eventually<T>(mut ask: impl AsyncFnMut() -> Result<T, ApiError>) -> T {
+    for _ in 0..600 {
+        if let Ok(answer) = ask().await {
+            return answer;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    ask().await.unwrap()
 }
 
 #[test]
@@ -103,17 +113,12 @@ fn the_real_etcd_is_understood() {
     };
     run_local(async {
         let ca = test_authority("etcd-ca");
-        let real = start(&program, &ca);
+        let real = start(&program, &ca, "1", &["1"]);
         let me = client_identity(&ca);
         // The first address is dead: the next one is asked.
         let urls = ["https://127.0.9.2:2379", "https://127.0.9.1:2379"].map(String::from);
         let etcd = Etcd::at(urls, ca.cert(), &me).unwrap();
-        let mut tries = 0;
-        while etcd.members().await.is_err() && tries < 300 {
-            tries += 1;
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        let members = etcd.members().await.unwrap();
+        let members = eventually(async || etcd.members().await).await;
         assert_eq!(
             (
                 members.len(),
@@ -150,5 +155,46 @@ fn the_real_etcd_is_understood() {
             .await;
         assert!(refused.is_err());
         drop(real);
+    });
+}
+
+/// Why a join asks every voter before it takes the lease, and removes its own dead member first.
+#[test]
+fn the_real_etcd_takes_no_learner_while_a_voter_is_away_and_lets_that_one_go() {
+    let Some(program) = real::of_kubernetes("etcd") else {
+        return;
+    };
+    run_local(async {
+        let ca = test_authority("etcd-ca");
+        let hosts = ["21", "22", "23"];
+        let mut reals: Vec<Real> = hosts.map(|h| start(&program, &ca, h, &hosts)).into();
+        let me = client_identity(&ca);
+        let at = |host: &str| Etcd::at([client_url(host)], ca.cert(), &me).unwrap();
+        let etcd = at("21");
+        let add = async |host: &str| {
+            let learner = json!({"peerURLs": [peer_url(host)], "isLearner": true});
+            etcd.ask::<Value>("/v3/cluster/member/add", &learner).await
+        };
+        let remove = async |host: &str| {
+            let url = peer_url(host);
+            let members = eventually(async || etcd.members().await).await;
+            let there = members.iter().find(|m| m.peer_urls == [url.clone()]);
+            eventually(async || etcd.remove(&there.unwrap().id).await).await;
+        };
+        // All are there and connected: it takes one.
+        eventually(async || add("24").await).await;
+        remove("24").await;
+
+        drop(reals.pop());
+        let refused = add("25").await.unwrap_err();
+        assert!(
+            refused.to_string().contains("unhealthy cluster"),
+            "{refused}"
+        );
+        at("23").status().await.unwrap_err();
+        at("22").status().await.unwrap();
+
+        remove("23").await;
+        add("25").await.expect("who is away is no voter any more");
     });
 }

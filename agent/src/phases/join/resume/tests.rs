@@ -137,6 +137,7 @@ fn member(name: &str, host: u8, is_learner: bool) -> Member {
         id: host.to_string(),
         name: name.into(),
         peer_urls: vec![format!("https://10.77.0.{host}:2380")],
+        client_urls: Vec::new(),
         is_learner,
     }
 }
@@ -173,6 +174,7 @@ fn only_the_dead_leave_the_list() {
         member("node2", 12, false),
         member("", 13, true),
         member("node4", 14, true),
+        member("", 16, false),
     ];
     let ids = |name: &str, address: &str| {
         stale_members(&members, name, address.parse().unwrap())

@@ -1,0 +1,247 @@
+//! What must never be taken for dead, and what a join does when its lease is lost. The rest is in `join/tests.rs`.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::super::run;
+use super::super::tests::{Stage, stage};
+use crate::kube::lock::LeaseLost;
+use crate::kube::testing::run_local;
+use crate::phases::NeedsAPerson;
+use crate::testing;
+
+const REMOVE: &str = "POST /v3/cluster/member/remove";
+const LEASE: &str = "ha-agent-etcd-join";
+const JOIN: &str = "kubeadm join --config";
+const OLD_NODE: &str = "/api/v1/nodes/node2";
+const KUBELET_LEASE: &str =
+    "GET /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node2";
+/// Longer than anything here may take: what never ends is a failure, not a hang.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+async fn ended<T>(work: impl Future<Output = T>) -> T {
+    let ended = tokio::time::timeout(PATIENCE, work).await;
+    ended.expect("it never ends")
+}
+
+impl Stage {
+    /// The old Node of this name is Ready at an address of this network.
+    fn old_node(&self, host: u8) {
+        let std::net::IpAddr::V4(own) = self.machine.cx.node.address else {
+            panic!("version 4");
+        };
+        let [a, net, b, _] = own.octets();
+        let address = std::net::Ipv4Addr::new(a, net, b, host).to_string();
+        let node = json!({"metadata": {"name": "node2"}, "status": {
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "addresses": [{"type": "InternalIP", "address": address}],
+            "nodeInfo": {"machineID": "0123456789abcdef"}}});
+        self.api
+            .on(&format!("GET {OLD_NODE}"), 200, &node.to_string());
+        self.api.on(&format!("DELETE {OLD_NODE}"), 200, "{}");
+    }
+
+    /// Its kubelet said so often more that it lives.
+    fn kubelet_renews(&self, times: u32) {
+        for at in 0..=times {
+            let lease = json!({"spec": {"holderIdentity": "node2", "leaseDurationSeconds": 40,
+                "renewTime": format!("2026-01-01T00:{:02}:{:02}.000000Z", at / 60, at % 60)}});
+            self.api.on(KUBELET_LEASE, 200, &lease.to_string());
+        }
+    }
+
+    fn nothing_was_taken(&self) {
+        assert_eq!(self.api.asked(&format!("DELETE {OLD_NODE}")).len(), 0);
+        assert_eq!(self.etcd.asked(REMOVE).len(), 0);
+    }
+}
+
+#[test]
+fn a_learner_that_votes_by_now_stays() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 131).await;
+        let first = ("1", "node1", 11, false);
+        let learner = ("3", "node1b", 11, true);
+        // Four looks before the lease, one under it; then the node that joined is promoted.
+        for _ in 0..5 {
+            stage.members(&[first, learner]);
+        }
+        stage.members(&[first, ("3", "node1b", 11, false)]);
+        stage.etcd.on(REMOVE, 200, "{}");
+        ended(run(&stage.machine.cx)).await.unwrap();
+        assert_eq!(stage.etcd.asked(REMOVE).len(), 0, "a voter of another node");
+    });
+}
+
+#[test]
+fn a_lost_lease_ends_kubeadm() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 132).await;
+        stage.members(&[("1", "node1", 11, false)]);
+        stage.machine.commands.lasts(JOIN).notify_one();
+        let _never_told = stage.machine.commands.lasts(JOIN);
+        let taken = async {
+            let runs = |log: &[String]| log.iter().filter(|o| o.starts_with("run kubeadm")).count();
+            while runs(&stage.machine.log.borrow()) < 2 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            stage.api.held_lease(LEASE, "node3/b3");
+        };
+        let both = async { tokio::join!(run(&stage.machine.cx), taken).0 };
+        let error = ended(both).await.unwrap_err();
+        assert!(error.is::<LeaseLost>(), "{error:#}");
+        assert_eq!(stage.lease_holder().as_deref(), Some("node3/b3"));
+    });
+}
+
+#[test]
+fn a_living_machine_of_this_name_keeps_its_node_and_its_member() {
+    for (net, host) in [(133, 99), (134, 12)] {
+        run_local(async {
+            let stage = stage(testing::control_plane(), net).await;
+            stage.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
+            stage.etcd.on(REMOVE, 200, "{}");
+            stage.old_node(host);
+            stage.kubelet_renews(1000);
+            let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+            let words = "does another machine have its name?";
+            assert!(error.to_string().contains(words), "{error:#}");
+            stage.nothing_was_taken();
+            assert_eq!(stage.kubeadm_runs(), 0);
+        });
+    }
+}
+
+#[test]
+fn a_machine_whose_kubelet_is_silent_is_gone_sooner_if_its_address_is_here() {
+    for (net, host, seconds) in [(135, 99, 40), (136, 12, 15)] {
+        run_local(async {
+            let stage = stage(testing::control_plane(), net).await;
+            stage.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
+            stage.etcd.on(REMOVE, 200, "{}");
+            stage.old_node(host);
+            stage.kubelet_renews(0);
+            ended(run(&stage.machine.cx)).await.unwrap();
+            let looks = stage.api.asked(KUBELET_LEASE).len();
+            assert_eq!(looks, 2 * seconds + 1, "each half a second");
+            assert_eq!(stage.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
+            assert_eq!(stage.etcd.asked(REMOVE).len(), 1);
+        });
+    }
+}
+
+/// Killed between its kubelet's first word and that one's certificate.
+#[test]
+fn a_kubelet_of_this_very_machine_is_no_other_machine_s() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 206).await;
+        stage.members(&[("1", "node1", 11, false)]);
+        stage.machine.file("/etc/machine-id", "0123456789abcdef\n");
+        stage.old_node(12);
+        stage.kubelet_renews(1000);
+        ended(run(&stage.machine.cx)).await.unwrap();
+        assert_eq!(stage.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
+        assert_eq!(
+            stage.api.asked(KUBELET_LEASE).len(),
+            0,
+            "nothing is waited for"
+        );
+    });
+}
+
+/// Its Node object is gone, or its kubelet is dead; its etcd serves.
+#[test]
+fn an_old_member_that_answers_elsewhere_stays() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 137).await;
+        stage.members(&[("1", "node1", 11, false), ("2", "node2", 11, false)]);
+        stage.etcd.on(REMOVE, 200, "{}");
+        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        let words = "does another machine have its name?";
+        assert!(error.to_string().contains(words), "{error:#}");
+        stage.nothing_was_taken();
+        assert_eq!(stage.lease_story(), [""; 0]);
+        assert_eq!(stage.kubeadm_runs(), 0, "nothing was begun");
+    });
+}
+
+fn data_on(dir: &str) -> ha_wire::node::NodeFile {
+    let mut node = testing::control_plane();
+    let etcd = json!({"local": {"dataDir": dir}});
+    node.kubernetes
+        .cluster_configuration
+        .insert("etcd".into(), etcd);
+    node
+}
+
+#[test]
+fn a_directory_that_holds_other_things_is_left_alone() {
+    run_local(async {
+        let stage = stage(data_on("/data"), 138).await;
+        stage.members(&[("1", "node1", 11, false)]);
+        stage.machine.file("/data/photos/cat.jpg", "x");
+        stage.machine.file("/data/member/snap/db", "x");
+        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        assert!(error.is::<NeedsAPerson>(), "{error:#}");
+        assert!(error.to_string().contains("photos"), "{error:#}");
+        for left in ["/data/photos/cat.jpg", "/data/member/snap/db"] {
+            assert!(stage.machine.cx.sys.files.exists(left), "{left}");
+        }
+        assert_eq!(stage.kubeadm_runs(), 0, "nothing was begun");
+    });
+}
+
+#[test]
+fn only_etcd_s_own_data_are_removed_behind_a_link_too() {
+    run_local(async {
+        let stage = stage(data_on("/var/lib/etcd"), 139).await;
+        stage.members(&[("1", "node1", 11, false)]);
+        stage.machine.file("/disk/lost+found/1", "x");
+        stage.machine.file("/disk/member/snap/db", "x");
+        let files = &stage.machine.cx.sys.files;
+        files.make_dir("/var/lib").unwrap();
+        std::os::unix::fs::symlink(files.path("/disk"), files.path("/var/lib/etcd")).unwrap();
+        ended(run(&stage.machine.cx)).await.unwrap();
+        assert!(
+            files.path("/var/lib/etcd").is_symlink(),
+            "or etcd would use the root disk"
+        );
+        assert!(!files.exists("/disk/member"));
+        assert!(files.exists("/disk/lost+found/1"));
+    });
+}
+
+#[test]
+fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 201).await;
+        let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
+        stage.members(&[first, third]);
+        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        let words = "etcd takes no member while node3 does not answer";
+        assert!(error.to_string().contains(words), "{error:#}");
+        assert_eq!(stage.lease_story(), [""; 0]);
+        assert_eq!(stage.kubeadm_runs(), 1, "what needs no etcd");
+    });
+}
+
+/// Each would wait for the other's old member for ever: so each first removes its own.
+#[test]
+fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 202).await;
+        let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
+        stage.members(&[first, ("2", "node2", 12, false), third]);
+        stage.etcd.on(REMOVE, 200, "{}");
+        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        assert!(error.to_string().contains("node3"), "{error:#}");
+        assert_eq!(stage.etcd.asked(REMOVE).len(), 1);
+        assert_eq!(
+            stage.lease_story(),
+            ["node2", ""],
+            "held for the removal alone"
+        );
+        assert_eq!(stage.kubeadm_runs(), 1);
+    });
+}

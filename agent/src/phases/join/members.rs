@@ -1,0 +1,158 @@
+//! Room for this node in etcd: who must leave the member list, who blocks it, and what is on this node's own disk.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use futures_util::future::join_all;
+use ha_wire::phase::Phase;
+use tracing::{info, warn};
+
+use super::control_plane::etcd_client;
+use super::resume::{is_stale, stale_members};
+use crate::context::Context;
+use crate::kube::etcd::Member;
+use crate::kube::{self, pod_manifest};
+use crate::phases::NeedsAPerson;
+use crate::render::kubeadm::EffectiveSettings;
+use crate::sys::net;
+
+/// A member says how it is from its memory: at once, or not at all.
+const STATUS_WITHIN: Duration = Duration::from_secs(2);
+/// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
+const ETCD_GONE_WITHIN: Duration = Duration::from_secs(45);
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What etcd keeps in its data directory.
+const DATA: &str = "member";
+/// What else may lie there: what mkfs makes, and what etcd leaves when it dies in its test whether it may write.
+const HARMLESS: [&str; 2] = ["lost+found", ".touch"];
+
+/// Removes what interrupted joins and earlier machines left in the member list. Before each one the list is read anew: a
+/// learner may have been promoted meanwhile.
+pub async fn remove_stale_members(cx: &Context) -> Result<()> {
+    let etcd = etcd_client(cx)?;
+    let (name, address) = (&cx.node.name, cx.node.address);
+    let list = async || etcd.members().await.context("etcd's member list");
+    let stale = list().await?;
+    for id in stale_members(&stale, name, address).iter().map(|m| &m.id) {
+        let members = list().await?;
+        let Some(member) = members.iter().find(|m| m.id == *id) else {
+            continue;
+        };
+        let label = member.label();
+        if !is_stale(member, name, address) {
+            info!("etcd member {id} ({label}) votes by now: it stays");
+            continue;
+        }
+        refuse_living_namesake(cx, std::slice::from_ref(member)).await?;
+        warn!(
+            "etcd member {id} ({label}) is left over from an interrupted join or an earlier machine: removing it"
+        );
+        let what = format!("etcd to remove the old member {label}");
+        cx.report.waiting(Phase::Join, &what, "");
+        let removed = etcd.remove(id).await;
+        removed.with_context(|| format!("etcd member {label} cannot be removed"))?;
+    }
+    Ok(())
+}
+
+/// A member of this node's name that answers at another address is another machine's. (Whether one does at this node's own
+/// address cannot be asked from here; see `old_machine`.)
+pub async fn refuse_living_namesake(cx: &Context, members: &[Member]) -> Result<()> {
+    let (name, address) = (&cx.node.name, cx.node.address);
+    let elsewhere = |m: &&Member| m.name == *name && !m.is_at(address);
+    for member in members.iter().filter(elsewhere) {
+        if answers(cx, member).await {
+            let at = member.client_urls.join(", ");
+            bail!(
+                "etcd member {name} answers at {at}, but this machine is new: does another machine have its name?"
+            );
+        }
+    }
+    Ok(())
+}
+
+async fn answers(cx: &Context, member: &Member) -> bool {
+    let Ok(etcd) = kube::etcd_at(cx, member.client_urls.clone()) else {
+        return false;
+    };
+    etcd.within(STATUS_WITHIN).status().await.is_ok()
+}
+
+/// etcd takes no member, not even a learner, while one that votes is not connected ("unhealthy cluster"), and kubeadm asks
+/// each of them first: under the lease that would be minutes for each attempt, in words that name nobody.
+pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Result<()> {
+    let begin = cx.sys.clock.monotonic();
+    loop {
+        let silent = silent_voters(cx).await?;
+        if silent.is_empty() {
+            return Ok(());
+        }
+        let blocked = format!("etcd takes no member while {silent} does not answer");
+        if cx.sys.clock.monotonic().saturating_sub(begin) > patience {
+            bail!("{blocked}: start it, make it anew, or remove its member");
+        }
+        let what = format!("the etcd member of {silent} to answer");
+        cx.report.waiting(Phase::Join, &what, &blocked);
+        cx.sys.clock.sleep(LOOK).await;
+    }
+}
+
+/// The voters of other nodes that do not answer for themselves, by name.
+async fn silent_voters(cx: &Context) -> Result<String> {
+    let members = etcd_client(cx)?.members().await;
+    let members = members.context("etcd's member list")?;
+    let (name, address) = (&cx.node.name, cx.node.address);
+    let others = members
+        .iter()
+        .filter(|m| !m.is_learner && !m.is_of(name, address));
+    let asked = others.map(async |m| (!answers(cx, m).await).then(|| m.label()));
+    let silent: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
+    Ok(silent.join(" and "))
+}
+
+/// A directory with other things in it is not etcd's: nothing is joined that would end with data in there removed.
+pub fn refuse_foreign_data(cx: &Context) -> Result<()> {
+    let dir = EffectiveSettings::new(&cx.node).etcd_data;
+    let is_foreign = |name: &String| name != DATA && !HARMLESS.contains(&name.as_str());
+    let mut foreign = cx.sys.files.names(&dir)?;
+    foreign.retain(is_foreign);
+    if foreign.is_empty() {
+        return Ok(());
+    }
+    let (some, more) = foreign.split_at(foreign.len().min(5));
+    let more = if more.is_empty() { "" } else { ", ..." };
+    let named = some.join(", ");
+    Err(NeedsAPerson(format!(
+        "{dir} is to be etcd's and holds other things ({named}{more}): move them away, or give etcd a directory of its own \
+         (clusterConfiguration.etcd.local.dataDir)"
+    ))
+    .into())
+}
+
+/// Ends this node's own etcd and removes its data: they do not fit the member that is to come.
+pub async fn remove_own_data(cx: &Context) -> Result<()> {
+    cx.sys.files.remove_file(&pod_manifest("etcd"))?;
+    wait_for_own_etcd_to_end(cx).await?;
+    let dir = EffectiveSettings::new(&cx.node).etcd_data;
+    cx.sys.files.remove_dir(&format!("{dir}/{DATA}"))
+}
+
+/// Data must not be taken from under a running etcd.
+async fn wait_for_own_etcd_to_end(cx: &Context) -> Result<()> {
+    let own = SocketAddr::new(cx.node.address, ha_kube::ETCD_CLIENT_PORT);
+    let begin = cx.sys.clock.monotonic();
+    while net::accepts_connections(own).await {
+        if cx.sys.clock.monotonic().saturating_sub(begin) > ETCD_GONE_WITHIN {
+            bail!(
+                "the old etcd on this node still runs, {} s after its manifest was removed: look at the kubelet",
+                ETCD_GONE_WITHIN.as_secs()
+            );
+        }
+        cx.report
+            .waiting(Phase::Join, "the old etcd on this node to end", "");
+        cx.sys.clock.sleep(LOOK).await;
+    }
+    Ok(())
+}
