@@ -122,6 +122,28 @@ async fn pull_by_containerd(cx: &Context, images: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// etcd is joined under a lease that others wait for: its image is to be here before. A join's own preflight pulls it; what
+/// that could not pull, or what was lost since, is asked for once more. As above, that is never a reason to stop.
+pub async fn ensure_etcd_image(cx: &Context) {
+    if cx.node.kubernetes.cri != Cri::Containerd {
+        return;
+    }
+    let pulled = async {
+        if local_images(cx).await?.iter().any(|i| i.contains("/etcd:")) {
+            return Ok(());
+        }
+        cx.report.waiting(Phase::Join, "etcd's image", "");
+        let config = ConfigFile {
+            name: kubeadm::config_file("join-images", String::new()).name,
+            ..kubeadm_config(cx)
+        };
+        pull_by_kubeadm(cx, &config).await
+    };
+    if let Err(error) = pulled.await {
+        warn!("etcd's image: {error:#}: the kubelet pulls it itself");
+    }
+}
+
 fn non_empty_lines(named: &str) -> Vec<String> {
     named
         .lines()

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::resume::{
     EtcdStep, JoinFacts, JoinPlan, Membership, membership_in_list, remaining_steps,
@@ -16,7 +16,7 @@ use crate::kube::client::Client;
 use crate::kube::etcd::{Etcd, Member};
 use crate::kube::lock::{self, HeldLease, LeaseFor};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, pki_file, pod_manifest};
-use crate::phases::{kubeadm, kubeadm_files};
+use crate::phases::{images, kubeadm, kubeadm_files};
 use crate::render::kubeadm::EffectiveSettings;
 
 /// Held by the one control plane that joins etcd.
@@ -190,6 +190,7 @@ async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
 /// The lock is let go when the member votes; kubeadm goes on meanwhile with its components. Who loses it is stopped, with
 /// kubeadm: another node has begun to change the members, and the next attempt goes on from what both left.
 async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
+    images::ensure_etcd_image(cx).await;
     // A member of this node's own is removed before anything is waited for: of two that were made anew at once each would
     // wait for the other's.
     let members = etcd_client(cx)?.members().await?;

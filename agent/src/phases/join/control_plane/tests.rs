@@ -5,15 +5,17 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::super::run;
-use super::super::tests::{Stage, stage};
+use super::super::tests::{LOCAL_IMAGES, Stage, stage};
 use crate::kube::lock::LeaseLost;
 use crate::kube::testing::run_local;
 use crate::phases::NeedsAPerson;
+use crate::sys::{Cmd, Output};
 use crate::testing;
 
 const REMOVE: &str = "POST /v3/cluster/member/remove";
 const LEASE: &str = "ha-agent-etcd-join";
 const JOIN: &str = "kubeadm join --config";
+const PULL: &str = "kubeadm init phase preflight --config";
 const OLD_NODE: &str = "/api/v1/nodes/node2";
 const KUBELET_LEASE: &str =
     "GET /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node2";
@@ -243,5 +245,39 @@ fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
             "held for the removal alone"
         );
         assert_eq!(stage.kubeadm_runs(), 1);
+    });
+}
+
+#[test]
+fn etcd_s_image_is_here_before_the_lease_is_held() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 203).await;
+        stage.members(&[("1", "node1", 11, false)]);
+        let commands = &stage.machine.commands;
+        let images = |text: &str| {
+            let stdout = text.to_owned();
+            Ok(Output { stdout })
+        };
+        // The stage's machine has it; here it was lost.
+        let args: Vec<&str> = LOCAL_IMAGES.split(' ').skip(1).collect();
+        let ctr = Cmd::new("ctr", &args, PATIENCE);
+        stage.machine.cx.sys.commands.run(ctr).await.unwrap();
+        commands.answer(LOCAL_IMAGES, images("registry.k8s.io/pause:3.10.1\n"));
+        let named = "registry.k8s.io/etcd:3.6.5-0\n";
+        commands.answer("kubeadm config images list --config", images(named));
+        commands.answer(LOCAL_IMAGES, images(named));
+        commands.succeed(PULL);
+        let pull = commands.lasts(PULL);
+        let order = async {
+            let pulls = |log: &[String]| log.iter().any(|o| o.starts_with("run kubeadm init"));
+            while !pulls(&stage.machine.log.borrow()) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            assert_eq!(stage.lease_story(), [""; 0]);
+            pull.notify_one();
+        };
+        let both = async { tokio::join!(run(&stage.machine.cx), order).0 };
+        ended(both).await.unwrap();
+        assert_eq!(stage.lease_story(), ["node2", ""]);
     });
 }
