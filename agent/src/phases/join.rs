@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 

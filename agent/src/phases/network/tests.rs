@@ -156,7 +156,7 @@ fn a_pod_network_that_is_somebodys_is_left_as_it_is_and_named() {
                 "it was installed once, and is not there any more",
                 Box::new({
                     let none = none.clone();
-                    move |api| _ = api.on(SECRETS, 200, &none).held_lease(LEASE, "")
+                    move |api| _ = api.on(SECRETS, 200, &none).held_lease(LEASE.name, "")
                 }),
             ),
             (
@@ -211,7 +211,7 @@ fn an_install_that_left_a_deployed_release_ended_well_whatever_the_cli_says() {
 }
 
 fn holder(api: &Script) -> String {
-    let lease = api.lease(LEASE).unwrap();
+    let lease = api.lease(LEASE.name).unwrap();
     lease.spec.holder_identity.unwrap_or_default()
 }
 
@@ -225,7 +225,7 @@ fn an_installer_that_died_at_work_blocks_nobody() {
             (159, "pending-install", true),
         ] {
             let (machine, api) = founder_meets(net, cilium(), |machine, api| {
-                api.held_lease(LEASE, "node1/an-earlier-boot");
+                api.held_lease(LEASE.name, "node1/an-earlier-boot");
                 for _ in 0..2 {
                     api.on(SECRETS, 200, &helm(status));
                 }
@@ -295,7 +295,7 @@ fn manifests_are_not_applied_to_a_cluster_that_has_a_pod_network() {
                     machine.commands.answer("kubectl get", gone);
                 }
                 if ended {
-                    api.held_lease(LEASE, "");
+                    api.held_lease(LEASE.name, "");
                 } else {
                     other_nodes_are_ready(api);
                 }

@@ -82,7 +82,7 @@ fn lost_data_are_named_and_the_manifest_is_closed_at_once() {
     machine.file(WAL, "");
     assert!(check_data(&machine.cx).is_ok());
     assert!(is_open(&machine), "a changed manifest restarts etcd");
-    machine.cx.sys.files.clear(WAL).unwrap();
+    machine.cx.sys.files.remove_file(WAL).unwrap();
     let error = check_data(&machine.cx).unwrap_err().to_string();
     assert!(
         error.contains("/var/lib/etcd/member/wal holds no data"),
