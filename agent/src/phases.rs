@@ -21,6 +21,7 @@ pub mod kubeadm_files;
 pub mod kubelet_conf;
 pub mod leftovers;
 pub mod network;
+pub mod no_cluster;
 pub mod preflight;
 pub mod steady;
 
