@@ -72,6 +72,20 @@ pub fn file_in_config(config: &str, path: &str) -> Result<String> {
     Ok(String::from_utf8(BASE64.decode(data)?)?)
 }
 
+/// The config with another text for a file that it has.
+pub fn with_file(config: &str, path: &str, text: &str) -> Result<String> {
+    let mut config: Value =
+        serde_json::from_str(config).context("the Ignition config is not JSON")?;
+    let files = config["storage"]["files"].as_array_mut();
+    let file = files
+        .into_iter()
+        .flatten()
+        .find(|file| file["path"] == path)
+        .with_context(|| format!("the Ignition config has no {path}"))?;
+    file["contents"] = json!({"source": format!("data:;base64,{}", BASE64.encode(text))});
+    Ok(config.to_string())
+}
+
 /// Everything that a node would have to fetch from elsewhere before it is made of a config.
 pub fn remote_sources(config: &str) -> Result<Vec<String>> {
     let config: Value = serde_json::from_str(config).context("the Ignition config is not JSON")?;

@@ -15,6 +15,7 @@ pub mod busy;
 pub mod chaos;
 pub mod cluster;
 pub mod eventually;
+pub mod founding;
 pub mod hung_apiserver;
 pub mod ignition;
 pub mod inspection;

@@ -1,0 +1,247 @@
+//! The first control plane made anew beside a cluster that stands, with a permission to found that has not ended: whatever
+//! hides the cluster from it, it must not found a second one.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use ha_wire::paths;
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::eventually::eventually;
+use crate::ignition::{file_in_config, with_file};
+use crate::kube::all_voters;
+use crate::node::{ADMIN_KUBECTL, ClusterNode};
+
+/// Who may found.
+pub const FOUNDER: &str = "node1";
+/// The other control planes.
+pub const PEERS: [&str; 2] = ["node2", "node3"];
+/// How long a founder is kept from seeing the cluster: longer than any look of today's guides.
+const HIDDEN: Duration = Duration::from_secs(40);
+/// Longer than the longest look of a founder, which ends after 90 s.
+const LONGER_THAN_ITS_LOOK: Duration = Duration::from_secs(110);
+/// From a fault's end to a whole cluster, on two busy cores.
+const RECOVERY: Duration = Duration::from_secs(420);
+/// A machine's boot to its agent's first word.
+const BOOT: Duration = Duration::from_secs(60);
+/// What `ha-host render` and a first launch permit.
+const PERMITTED: Duration = Duration::from_secs(3600);
+
+/// What hides the cluster from its founder, or takes its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hidden {
+    /// Nothing: it is made anew beside living peers.
+    Nothing,
+    /// It is cut off from its first second on, its own link up.
+    CutOff,
+    /// Its peers reboot while it boots.
+    PeersReboot,
+    /// One peer is off: etcd has no quorum.
+    NoQuorum,
+    /// The peers' serving certificates have ended.
+    CertificatesEnded,
+    /// Its join was cut off by a power cut that left an empty etcd manifest and no data.
+    EmptyManifest,
+    /// Its etcd's data are lost, and it boots first after a power cut of the whole site.
+    LostData,
+}
+
+impl Hidden {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Nothing,
+        Self::CutOff,
+        Self::PeersReboot,
+        Self::NoQuorum,
+        Self::CertificatesEnded,
+        Self::EmptyManifest,
+        Self::LostData,
+    ];
+
+    /// As a step of a story.
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Nothing => "made anew beside living peers",
+            Self::CutOff => "made anew, cut off for 40 s, let back",
+            Self::PeersReboot => "made anew while its peers reboot",
+            Self::NoQuorum => "made anew beside peers without quorum",
+            Self::CertificatesEnded => "made anew while its peers' certificates have ended",
+            Self::EmptyManifest => "an empty etcd manifest and no data after a cut of its join",
+            Self::LostData => "its etcd's data lost, booted alone after a cut of the whole site",
+        }
+    }
+
+    /// Lets it happen to a whole cluster; the cluster is whole again some time after this returns.
+    pub fn happen(self, cluster: &Cluster) -> Result<()> {
+        match self {
+            Self::Nothing => remake(cluster),
+            Self::CutOff => cut_off(cluster),
+            Self::PeersReboot => peers_reboot(cluster),
+            Self::NoQuorum => no_quorum(cluster),
+            Self::CertificatesEnded => certificates_ended(cluster),
+            Self::EmptyManifest => empty_manifest(cluster),
+            Self::LostData => lost_data(cluster),
+        }
+    }
+}
+
+/// Three voters, every node Ready, every agent steady, and every apiserver shows this one cluster.
+pub fn is_whole(cluster: &Cluster, identity: &str) -> Result<()> {
+    let planes = cluster.control_planes();
+    eventually("three voters", RECOVERY, || {
+        all_voters(cluster, PEERS[0], &planes)
+    })?;
+    eventually("every node is Ready", RECOVERY, || {
+        cluster.kube().all_ready()
+    })?;
+    cluster.all_steady(RECOVERY)?;
+    for (name, server) in planes.iter().zip(cluster.apiservers()) {
+        let seen = eventually("its own apiserver answers", BOOT, || {
+            cluster.node(name).identity_at(server)
+        })?;
+        ensure!(
+            seen == identity,
+            "{name}'s apiserver shows {seen}, the cluster is {identity}"
+        );
+    }
+    Ok(())
+}
+
+/// The founder's stored config, with a permission to found that begins now.
+fn config_with_permission(cluster: &Cluster) -> Result<PathBuf> {
+    let stored = cluster
+        .operator()
+        .state_of(cluster.name())
+        .join(format!("nodes/{FOUNDER}.ign"));
+    let config =
+        std::fs::read_to_string(&stored).with_context(|| format!("read {}", stored.display()))?;
+    let mut node: Value = serde_json::from_str(&file_in_config(&config, paths::NODE_FILE)?)?;
+    let until = SystemTime::now().duration_since(UNIX_EPOCH)? + PERMITTED;
+    node["founder"] = json!({"until": until.as_secs()});
+    let path = cluster.dir().join(format!("{FOUNDER}-permitted.ign"));
+    let text = with_file(&config, paths::NODE_FILE, &node.to_string())?;
+    std::fs::write(&path, text)?;
+    Ok(path)
+}
+
+fn remake(cluster: &Cluster) -> Result<()> {
+    cluster.remake(FOUNDER, &config_with_permission(cluster)?)
+}
+
+fn founder(cluster: &Cluster) -> ClusterNode<'_> {
+    cluster.node(FOUNDER)
+}
+
+fn cut_off(cluster: &Cluster) -> Result<()> {
+    remake(cluster)?;
+    founder(cluster).cut(true)?;
+    std::thread::sleep(HIDDEN);
+    let founded = has_founded(cluster);
+    founder(cluster).cut(false)?;
+    ensure!(!founded?, "{FOUNDER} founded while it was cut off");
+    Ok(())
+}
+
+fn peers_reboot(cluster: &Cluster) -> Result<()> {
+    for peer in PEERS {
+        cluster.node(peer).power("off")?;
+    }
+    remake(cluster)?;
+    for peer in PEERS {
+        cluster.node(peer).power("on")?;
+    }
+    Ok(())
+}
+
+fn no_quorum(cluster: &Cluster) -> Result<()> {
+    founder(cluster).power("off")?;
+    cluster.node(PEERS[1]).power("off")?;
+    remake(cluster)?;
+    std::thread::sleep(LONGER_THAN_ITS_LOOK);
+    let founded = has_founded(cluster);
+    cluster.node(PEERS[1]).power("on")?;
+    ensure!(
+        !founded?,
+        "{FOUNDER} founded beside a member without quorum"
+    );
+    Ok(())
+}
+
+/// The certificates of apiserver and etcd, issued again by the cluster's own CAs with an end that is over.
+const END_CERTIFICATES: &str = r#"
+set -eu; cd /etc/kubernetes/pki; rm -rf /root/pki-before; cp -a . /root/pki-before
+end() { # CERTIFICATE CA
+  openssl x509 -x509toreq -in $1.crt -signkey $1.key -copy_extensions copyall -out /run/ended.csr
+  openssl x509 -req -in /run/ended.csr -CA $2.crt -CAkey $2.key -set_serial 4711 -copy_extensions copyall -days 0 -out $1.crt
+}
+end apiserver ca; end etcd/server etcd/ca
+"#;
+const BRING_CERTIFICATES_BACK: &str = "cp -a /root/pki-before/. /etc/kubernetes/pki/";
+
+fn certificates_ended(cluster: &Cluster) -> Result<()> {
+    for peer in PEERS {
+        cluster.node(peer).sh(END_CERTIFICATES)?;
+    }
+    // The apiserver notices by itself that its file has changed.
+    let client = cluster.client()?;
+    for server in &cluster.apiservers()[1..] {
+        eventually("its certificate has ended", Duration::from_secs(90), || {
+            ensure!(client.ready(*server).is_err(), "{server} is trusted still");
+            Ok(())
+        })?;
+    }
+    remake(cluster)?;
+    std::thread::sleep(LONGER_THAN_ITS_LOOK);
+    let founded = has_founded(cluster);
+    for peer in PEERS {
+        cluster.node(peer).sh(BRING_CERTIFICATES_BACK)?;
+    }
+    ensure!(!founded?, "{FOUNDER} founded beside ended certificates");
+    Ok(())
+}
+
+fn empty_manifest(cluster: &Cluster) -> Result<()> {
+    remake(cluster)?;
+    eventually("kubeadm writes etcd's manifest", RECOVERY, || {
+        founder(cluster).sh("test -s /etc/kubernetes/manifests/etcd.yaml")
+    })?;
+    founder(cluster).sh("systemctl kill --signal=KILL ha-agent kubelet; \
+         : > /etc/kubernetes/manifests/etcd.yaml; rm -rf /var/lib/etcd/member")?;
+    founder(cluster).power("off")?;
+    founder(cluster).power("on")
+}
+
+/// The founder boots alone; nothing on its disk may make an empty cluster of it. It is then made anew, as a person would.
+fn lost_data(cluster: &Cluster) -> Result<()> {
+    for name in cluster.control_planes() {
+        let lost = if name == FOUNDER {
+            "rm -rf /var/lib/etcd/member"
+        } else {
+            "true"
+        };
+        cluster.node(&name).sh(lost)?;
+        cluster.node(&name).power("off")?;
+    }
+    founder(cluster).power("on")?;
+    std::thread::sleep(HIDDEN);
+    let own = cluster.apiservers()[0];
+    let empty = founder(cluster).sh(&format!(
+        "{ADMIN_KUBECTL} --request-timeout=5s --server https://{own} get --raw /readyz"
+    ));
+    for peer in PEERS {
+        cluster.node(peer).power("on")?;
+    }
+    ensure!(
+        empty.is_err(),
+        "{FOUNDER} serves an empty cluster of its own"
+    );
+    remake(cluster)
+}
+
+/// Whether there is an etcd manifest that this node can only have from an init: it sees nobody to join.
+fn has_founded(cluster: &Cluster) -> Result<bool> {
+    let seen = founder(cluster).sh("ls /etc/kubernetes/manifests 2>/dev/null; echo end")?;
+    Ok(seen.contains("etcd.yaml"))
+}

@@ -1,0 +1,38 @@
+//! However the cluster is hidden from the node that may found it, there is one cluster afterwards, the same one.
+
+use ha_tests::cluster::Cluster;
+use ha_tests::founding::{Hidden, is_whole};
+use ha_tests::plan::ClusterPlan;
+use ha_tests::story::Story;
+
+/// Which ways of hiding the cluster are in `make test`; `HA_FOUNDINGS=N` has each of all of them N times.
+const SLICE: [Hidden; 2] = [Hidden::PeersReboot, Hidden::EmptyManifest];
+
+#[test]
+fn a_founder_that_cannot_see_the_cluster_founds_no_second_one() {
+    let story = Story::new("foundings");
+    let rounds: Option<usize> = std::env::var("HA_FOUNDINGS")
+        .ok()
+        .map(|n| n.parse().expect("HA_FOUNDINGS is a number of rounds"));
+    let ways: &[Hidden] = if rounds.is_some() {
+        &Hidden::ALL
+    } else {
+        &SLICE
+    };
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(ClusterPlan::new("e2e-foundings", 3, 0))
+    });
+    story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    let identity = story.step("the cluster's identity", || cluster.kube().identity());
+    story.step("it is whole", || is_whole(&cluster, &identity));
+    for round in 1..=rounds.unwrap_or(1) {
+        for way in ways {
+            let what = format!("{round}: {}: one cluster, the same one", way.describe());
+            story.step(&what, || {
+                way.happen(&cluster)?;
+                is_whole(&cluster, &identity)
+            });
+        }
+    }
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
