@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use ha_wire::phase::Phase;
 use tracing::info;
 
-use super::{Outcome, init, is_settled};
+use super::{Outcome, init, is_settled, no_cluster};
 use crate::backoff::spread_pause;
 use crate::context::Context;
 use crate::kube::client::Client;
@@ -30,6 +30,13 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 }
 
 pub async fn run(cx: &Context) -> Result<Outcome> {
+    tokio::select! {
+        ended = wait_for_cluster(cx) => ended,
+        never = no_cluster::answer_peers(cx) => match never {},
+    }
+}
+
+async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
     let client = kube::as_node(cx)?.within(DEADLINE);
     let begin = cx.sys.clock.monotonic();
     let was_permitted = init::has_valid_permission(cx);

@@ -16,8 +16,8 @@ use crate::kube::etcd::Member;
 use crate::sys::random;
 
 mod backends;
-mod clusters;
 pub mod bootstrap;
+mod clusters;
 mod dns;
 mod expiry;
 mod follow;

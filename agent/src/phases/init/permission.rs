@@ -57,7 +57,7 @@ fn tell_end(cx: &Context) {
 }
 
 /// When the cluster's keys were made; none: the certificate cannot be read, which the preflight names.
-pub fn keys_made_ms(cx: &Context) -> Option<u64> {
+fn keys_made_ms(cx: &Context) -> Option<u64> {
     let (from_ms, _) = certs::validity_of_ms(&cluster_ca(cx).ok()?)?;
     let backdate = u64::try_from(ha_kube::authority::BACKDATE.whole_milliseconds()).ok()?;
     Some(from_ms + backdate)

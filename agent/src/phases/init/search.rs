@@ -1,29 +1,24 @@
 //! Whether a cluster stands: every other control plane is asked at its apiserver's, etcd's and load balancer's port, and the
-//! VIP, until it is plain that there is none or the time for it is over.
+//! VIP, until each has said itself that it is in none, or the time for it is over.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 use ha_kube::handshake::HandshakeProbe;
 use ha_kube::{APISERVER_NAME, APISERVER_PORT, ApiError, ETCD_CLIENT_PORT};
 use ha_wire::phase::Phase;
 
-use super::permission::keys_made_ms;
 use crate::context::Context;
 use crate::kube::error::ErrorKind;
 use crate::kube::{certs, cluster_ca, pki_file};
+use crate::phases::no_cluster;
 
-/// Nothing is founded earlier beside a control plane that does not answer: a switch lets a new link wait for 30 s, and a
-/// machine boots in less.
-const SEARCH: Duration = Duration::from_secs(75);
-/// A control plane that reboots refuses connections from its network's first second until etcd's: for so long without a
-/// break one must do so that is taken for no member.
-const REFUSED: Duration = Duration::from_secs(30);
-/// No cluster can have been founded, joined and rebooted so soon after its keys were made: who refuses then has not begun.
-const KEYS_ARE_NEW_MS: u64 = 45_000;
+/// Nothing is founded earlier beside a control plane that has not said that it is in no cluster: a switch lets a new link wait
+/// for 30 s, and a member that reboots refuses connections until its etcd runs.
+const SEARCH: Duration = Duration::from_secs(90);
 /// Looks in a row that find somebody who accepts connections and is nobody: the next attempt begins with all of them.
 const UNDECIDED_LOOKS: u32 = 3;
 /// Between two looks. A machine that comes up is met by the next.
@@ -45,7 +40,7 @@ pub async fn find_cluster(cx: &Context) -> Result<Option<String>> {
         if open.is_empty() {
             return Ok(None);
         }
-        let is_undecided = found.iter().any(|p| matches!(p, Presence::Undecided(_)));
+        let is_undecided = search.meets_somebody(&found);
         undecided_looks = if is_undecided { undecided_looks + 1 } else { 0 };
         if undecided_looks == UNDECIDED_LOOKS {
             let who = open.join(", ");
@@ -86,10 +81,8 @@ struct Search<'a> {
     cluster: HandshakeProbe,
     etcd: HandshakeProbe,
     doors: Vec<Door>,
-    /// Since when each door was found shut at every look.
-    shut_since: Vec<Option<Duration>>,
-    /// How long a control plane has to refuse connections until it is no member.
-    refusal: Duration,
+    /// The peers that said at this look that they are in no cluster.
+    in_none: Vec<String>,
     /// The certificate of this node's own apiserver, to which the VIP may lead.
     own: Option<Vec<u8>>,
 }
@@ -101,36 +94,41 @@ impl<'a> Search<'a> {
             format!("{etcd_ca} is missing: Ignition did not bring etcd's CA certificate")
         })?;
         let own = cx.sys.files.read(&pki_file("apiserver.crt"))?;
-        let doors = doors(cx);
         Ok(Self {
             cx,
             begin: cx.sys.clock.monotonic(),
             cluster: HandshakeProbe::new(&cluster_ca(cx)?, APISERVER_NAME)?,
             etcd: HandshakeProbe::new(&etcd_ca, ETCD_NAME)?,
-            shut_since: vec![None; doors.len()],
-            doors,
-            refusal: refusal_that_proves(cx),
+            in_none: Vec::new(),
+            doors: doors(cx),
             own: own.and_then(|pem| certs::certificates_in(&pem).into_iter().next()),
         })
     }
 
     /// One look at every door at once, in their order.
     async fn look(&mut self) -> Result<Vec<Presence>> {
-        let answers = join_all(self.doors.iter().map(|door| self.knock(door))).await;
-        let now = self.cx.sys.clock.monotonic();
+        let knocks = join_all(self.doors.iter().map(|door| self.knock(door)));
+        let (answers, in_none) = join(knocks, self.ask_peers()).await;
+        self.in_none = in_none;
         let mut found = Vec::with_capacity(answers.len());
-        for (at, answer) in answers.into_iter().enumerate() {
-            let door = &self.doors[at];
+        for (door, answer) in self.doors.iter().zip(answers) {
             let presence = match answer {
-                Ok(shown) if self.own.as_ref() == Some(&shown) => Presence::Absent,
+                Ok(shown) if self.own.as_ref() == Some(&shown) => Presence::NoWord,
                 answer => presence_behind(door.kind, answer.map(drop))
                     .map_err(|kind| ApiError::new(&door.to_string(), kind))?,
             };
-            let is_shut = matches!(presence, Presence::Absent);
-            self.shut_since[at] = is_shut.then(|| self.shut_since[at].unwrap_or(now));
             found.push(presence);
         }
         Ok(found)
+    }
+
+    /// The names of those who say that they are in no cluster.
+    async fn ask_peers(&self) -> Vec<String> {
+        let asked = self.cx.node.peers().map(|peer| async move {
+            let said = no_cluster::peer_says_so(self.cx, peer).await;
+            said.then(|| peer.name.clone())
+        });
+        join_all(asked).await.into_iter().flatten().collect()
     }
 
     async fn knock(&self, door: &Door) -> Result<Vec<u8>, ErrorKind> {
@@ -141,38 +139,31 @@ impl<'a> Search<'a> {
         probe.shake_hands(door.address).await
     }
 
+    /// Whether somebody accepts connections who has not said who it is.
+    fn meets_somebody(&self, found: &[Presence]) -> bool {
+        let mut doors = self.doors.iter().zip(found);
+        doors.any(|(door, presence)| {
+            matches!(presence, Presence::Undecided(_)) && !self.in_none.contains(&door.who)
+        })
+    }
+
     /// The doors that may still open to a cluster, in words.
     fn still_open(&self, found: &[Presence]) -> Vec<String> {
-        let now = self.cx.sys.clock.monotonic();
+        let is_over = self.cx.sys.clock.monotonic().saturating_sub(self.begin) >= SEARCH;
         let mut open = Vec::new();
-        for ((door, presence), shut_since) in self.doors.iter().zip(found).zip(&self.shut_since) {
-            let met = match presence {
-                Presence::Stands => continue,
-                Presence::Absent => {
-                    let since = shut_since.unwrap_or(now);
-                    let is_proof = now.saturating_sub(since) >= self.refusal;
-                    if is_proof || door.kind == DoorKind::LoadBalancer {
-                        continue;
-                    }
-                    format!("refuses connections, for {} s yet", self.refusal.as_secs())
+        for (door, presence) in self.doors.iter().zip(found) {
+            match presence {
+                _ if self.in_none.contains(&door.who) => {}
+                Presence::Stands | Presence::NoWord => {}
+                Presence::Unknown(_) if is_over => {}
+                Presence::Unknown(kind) => {
+                    let seconds = SEARCH.as_secs();
+                    open.push(format!("{door}: {kind}, {seconds} s at most"));
                 }
-                Presence::Unknown(_) if now.saturating_sub(self.begin) >= SEARCH => continue,
-                Presence::Unknown(kind) => format!("{kind}, {} s at most", SEARCH.as_secs()),
-                Presence::Undecided(kind) => kind.to_string(),
-            };
-            open.push(format!("{door}: {met}"));
+                Presence::Undecided(kind) => open.push(format!("{door}: {kind}")),
+            }
         }
         open
-    }
-}
-
-/// None beside new keys: nobody who refuses connections can be a member that reboots.
-fn refusal_that_proves(cx: &Context) -> Duration {
-    let is_new = |made| cx.sys.clock.now_ms() < made + KEYS_ARE_NEW_MS;
-    if keys_made_ms(cx).is_some_and(is_new) {
-        Duration::ZERO
-    } else {
-        REFUSED
     }
 }
 
@@ -205,11 +196,11 @@ fn doors(cx: &Context) -> Vec<Door> {
 enum Presence {
     /// A part of this cluster.
     Stands,
-    /// The machine is there, and nobody listens; or a load balancer that has nobody to lead to.
-    Absent,
+    /// A load balancer that leads to nobody: it says nothing, and its machine is asked at its other ports.
+    NoWord,
     /// Somebody who has not said who it is.
     Undecided(ErrorKind),
-    /// Perhaps a machine that is off, perhaps a network that is not there yet.
+    /// Perhaps a machine that is off or boots, perhaps a network that is not there yet.
     Unknown(ErrorKind),
 }
 
@@ -224,16 +215,17 @@ fn presence_behind(kind: DoorKind, answer: Result<(), ErrorKind>) -> Result<Pres
         return Ok(Presence::Stands);
     }
     Ok(match error {
-        ErrorKind::Refused => Presence::Absent,
-        // Its machine is asked at its other ports.
         ErrorKind::ClosedInHandshake(_)
+        | ErrorKind::Refused
         | ErrorKind::NotConnected(_)
         | ErrorKind::ConnectTimeout(_)
             if is_balancer =>
         {
-            Presence::Absent
+            Presence::NoWord
         }
-        ErrorKind::NotConnected(_) | ErrorKind::ConnectTimeout(_) => Presence::Unknown(error),
+        ErrorKind::Refused | ErrorKind::NotConnected(_) | ErrorKind::ConnectTimeout(_) => {
+            Presence::Unknown(error)
+        }
         ErrorKind::UnknownIssuer { .. } | ErrorKind::BadSignature { .. } | ErrorKind::Local(_) => {
             return Err(error);
         }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use super::*;
+use crate::phases::no_cluster;
 
 /// Nobody routes a connection there: a machine that does not answer, without the time that a real one takes to say nothing.
 const NOWHERE: [u8; 4] = [224, 0, 0, 12];
@@ -32,7 +33,7 @@ fn a_peer_that_does_not_answer_is_looked_for_before_anything_is_founded() {
         assert!((60..=90).contains(&waited), "{waited} s");
         assert!(ran_kubeadm(&machine));
         let told = machine.status().waiting_for;
-        assert!(told.contains("node2") && !told.contains("node3"), "{told}");
+        assert!(told.contains("node2 (224.0.0.12:6443)"), "{told}");
     });
 }
 
@@ -75,16 +76,39 @@ fn an_expired_certificate_is_a_cluster_that_stands() {
 }
 
 #[test]
-fn peers_that_refuse_beside_older_keys_may_be_rebooting() {
+fn peers_that_refuse_may_be_rebooting() {
     run_local(async {
-        let ca = test_authority("kubernetes");
-        let machine = founder(215, &ca);
-        // Two minutes after the keys were made.
-        machine.clock.0.set(1_700_000_120_000);
+        let machine = founder(215, &test_authority("kubernetes"));
         let begin = machine.clock.0.get();
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
         let waited = seconds_waited(&machine, begin);
-        assert!((25..60).contains(&waited), "{waited} s");
+        assert!((60..=90).contains(&waited), "{waited} s");
+    });
+}
+
+/// The other control planes at their gates, which say that they are in no cluster.
+#[test]
+fn peers_that_say_that_they_are_in_no_cluster_are_believed_at_once() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(218, &ca);
+        let peers = machine.cx.node.control_planes[1..].iter().map(|peer| {
+            let mut node = testing::control_plane();
+            (node.name, node.address) = (peer.name.clone(), peer.address);
+            let waiting = testing::fake_machine(node);
+            waiting.file(&pki_file("ca.key"), ca.key().expose());
+            waiting
+        });
+        let peers: Vec<FakeMachine> = peers.collect();
+        let begin = machine.clock.0.get();
+        let outcome = tokio::select! {
+            outcome = super::run(&machine.cx) => outcome.unwrap(),
+            never = no_cluster::answer_peers(&peers[0].cx) => match never {},
+            never = no_cluster::answer_peers(&peers[1].cx) => match never {},
+        };
+        assert_eq!(outcome, Outcome::Done);
+        assert!(seconds_waited(&machine, begin) < 5);
+        assert!(ran_kubeadm(&machine));
     });
 }
 
@@ -93,9 +117,9 @@ fn a_cluster_that_comes_back_while_the_founder_looks_is_joined() {
     run_local(async {
         let ca = test_authority("kubernetes");
         let machine = founder(216, &ca);
-        machine.clock.0.set(1_700_000_120_000);
+        let begin = machine.clock.0.get();
         let back = async {
-            while machine.clock.0.get() < 1_700_000_130_000 {
+            while machine.clock.0.get() < begin + 60_000 {
                 tokio::task::yield_now().await;
             }
             serve(&Script::default(), &ca, "127.216.0.12:6443").await;
