@@ -50,6 +50,34 @@ fn the_help_names_every_verb_and_no_inner_one() {
 }
 
 #[test]
+fn before_its_kubelet_starts_an_etcd_that_lost_its_data_is_kept_from_beginning_anew() {
+    let root = tempfile::tempdir().unwrap();
+    let peers = r#"[{"name": "node1", "address": "10.77.0.11"}, {"name": "node2", "address": "10.77.0.12"}]"#;
+    let one = r#"[{"name": "node1", "address": "10.77.0.11"}]"#;
+    let node = node_file(root.path(), &NODE.replace(one, peers));
+    let files = [
+        ("var/lib/kubelet/pki/kubelet-client-current.pem", ""),
+        (
+            "etc/kubernetes/manifests/etcd.yaml",
+            "- --initial-cluster=node1=https://10.77.0.11:2380\n",
+        ),
+    ];
+    for (name, text) in files {
+        let path = root.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let out = agent(&["close-bootstrap", "--node", &node], root.path());
+    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
+    assert!(text(&out.stdout).contains("no longer begins an empty cluster"));
+    let manifest = std::fs::read_to_string(root.path().join(files[1].0)).unwrap();
+    assert_eq!(
+        manifest,
+        format!("{}- --initial-cluster-state=existing\n", files[1].1)
+    );
+}
+
+#[test]
 fn a_bad_node_file_is_one_message_with_place_and_cause_and_exit_code_2() {
     let root = tempfile::tempdir().unwrap();
     let cases = [
