@@ -6,14 +6,15 @@ use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
 use tracing::{debug, info, warn};
 
+use super::members::{self, etcd_client};
+use super::old_machine;
 use super::resume::{
     EtcdStep, JoinFacts, JoinPlan, Membership, membership_in_list, remaining_steps,
 };
 use super::{ConfigFile, has_kubelet_state, is_registered, kubeadm_config, start_known_kubelet};
-use super::{members, old_machine};
 use crate::context::Context;
 use crate::kube::client::Client;
-use crate::kube::etcd::{Etcd, Member};
+use crate::kube::etcd::Member;
 use crate::kube::lock::{self, HeldLease, LeaseFor};
 use crate::kube::{self, ADMIN_CONF, KUBELET_PEM, STATIC_PODS, cluster_ca, pki_file, pod_manifest};
 use crate::phases::{images, kubeadm, kubeadm_files};
@@ -141,14 +142,6 @@ fn certificate_files() -> Vec<String> {
     files.extend(certificates.map(pki_file));
     files.extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
     files
-}
-
-/// etcd on the peers first: this node's own member may be the sick one.
-pub fn etcd_client(cx: &Context) -> Result<Etcd> {
-    kube::etcd_on(
-        cx,
-        cx.node.peers().map(|p| p.address).chain([cx.node.address]),
-    )
 }
 
 /// Certificates, kubeconfigs and the kubelet, images too: as many nodes at once as there are.

@@ -8,10 +8,9 @@ use futures_util::future::join_all;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
-use super::control_plane::etcd_client;
 use super::resume::{is_stale, stale_members};
 use crate::context::Context;
-use crate::kube::etcd::Member;
+use crate::kube::etcd::{Etcd, Member};
 use crate::kube::{self, pod_manifest};
 use crate::phases::NeedsAPerson;
 use crate::render::kubeadm::EffectiveSettings;
@@ -27,6 +26,14 @@ const LOOK: Duration = Duration::from_millis(200);
 const DATA: &str = "member";
 /// What else may lie there: what mkfs makes, and what etcd leaves when it dies in its test whether it may write.
 const HARMLESS: [&str; 2] = ["lost+found", ".touch"];
+
+/// etcd on the peers first: this node's own member may be the sick one.
+pub fn etcd_client(cx: &Context) -> Result<Etcd> {
+    kube::etcd_on(
+        cx,
+        cx.node.peers().map(|p| p.address).chain([cx.node.address]),
+    )
+}
 
 /// Removes what interrupted joins and earlier machines left in the member list. Before each one the list is read anew: a
 /// learner may have been promoted meanwhile.
