@@ -7,7 +7,7 @@ use ha_wire::paths;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
-use super::{Outcome, hooks, kubeadm, kubelet_conf};
+use super::{Outcome, hooks, is_settled, kubeadm, kubelet_conf};
 use crate::context::Context;
 use crate::kube::{self, BOOTSTRAP_KUBELET_CONF, certs, identity};
 
@@ -29,25 +29,26 @@ const SECRETS: [&str; 7] = [
 
 /// Needed while a secret or a hook is left.
 pub async fn needed(cx: &Context) -> Result<bool> {
-    Ok(has_secrets(cx) || hooks::are_due(cx, "after-ready", &cx.node.hooks.after_ready))
+    let secrets = SECRETS.iter().any(|name| cx.sys.files.exists(name));
+    Ok(secrets || hooks::are_due(cx, "after-ready", &cx.node.hooks.after_ready))
 }
 
 /// Ends the first boot.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    if has_secrets(cx) {
+    let is_first_boot = !is_settled(cx);
+    if is_first_boot {
         set_labels(cx).await?;
         kubelet_conf::settle_unless_kubeadm_did(cx, Phase::Finish).await?;
         prove_own_certificate(cx).await?;
         // Once the first identity is gone, nothing can join again what a power cut takes.
         kubeadm::put_on_disk(cx).await?;
-        wipe_secrets(cx)?;
+    }
+    wipe_secrets(cx)?;
+    if is_first_boot {
+        info!("the first identity of this node is wiped");
     }
     hooks::run_once(cx, "after-ready", &cx.node.hooks.after_ready, Phase::Finish).await?;
     Ok(Outcome::Done)
-}
-
-fn has_secrets(cx: &Context) -> bool {
-    SECRETS.iter().any(|name| cx.sys.files.exists(name))
 }
 
 /// The cluster takes the kubelet's own certificate for this node's.
@@ -74,7 +75,6 @@ fn wipe_secrets(cx: &Context) -> Result<()> {
             warn!("{name}: {error:#}");
         }
     }
-    info!("the first identity of this node is wiped");
     Ok(())
 }
 
