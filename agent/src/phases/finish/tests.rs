@@ -30,7 +30,7 @@ async fn joined(ca: &Authority, net: u8) -> (FakeMachine, Identity) {
 #[test]
 fn nothing_of_the_first_identity_is_left() {
     run_local(async {
-        let (machine, _) = joined(&test_authority("kubernetes"), 151).await;
+        let (machine, _) = joined(&test_authority("kubernetes"), 241).await;
         assert!(needed(&machine.cx).await.unwrap());
         super::run(&machine.cx).await.unwrap();
         for name in SECRETS {
@@ -38,7 +38,7 @@ fn nothing_of_the_first_identity_is_left() {
         }
         let conf = machine.cx.sys.files.read(KUBELET_CONF).unwrap().unwrap();
         assert!(
-            conf.contains(KUBELET_PEM) && conf.contains("https://127.151.0.30:6444"),
+            conf.contains(KUBELET_PEM) && conf.contains("https://127.241.0.30:6444"),
             "{conf}"
         );
         assert!(!conf.contains("client-key-data"));
@@ -50,7 +50,7 @@ fn nothing_of_the_first_identity_is_left() {
 #[test]
 fn the_first_identity_stays_until_the_kubelet_has_its_own() {
     run_local(async {
-        let (machine, first) = joined(&test_authority("kubernetes"), 152).await;
+        let (machine, first) = joined(&test_authority("kubernetes"), 242).await;
         machine.file(KUBELET_PEM, first.joint_pem().expose());
         let error = super::run(&machine.cx).await.unwrap_err();
         assert!(
@@ -67,7 +67,7 @@ fn the_first_identity_stays_until_the_kubelet_has_its_own() {
 #[test]
 fn the_first_key_does_not_stay_in_the_kubelets_store() {
     run_local(async {
-        let (machine, first) = joined(&test_authority("kubernetes"), 153).await;
+        let (machine, first) = joined(&test_authority("kubernetes"), 243).await;
         let old = "/var/lib/kubelet/pki/kubelet-client-2023-11-14.pem";
         machine.file(old, first.joint_pem().expose());
         super::run(&machine.cx).await.unwrap();
@@ -79,7 +79,7 @@ fn the_first_key_does_not_stay_in_the_kubelets_store() {
 #[test]
 fn hooks_run_once_and_again_only_after_a_failure() {
     run_local(async {
-        let (mut machine, _) = joined(&test_authority("kubernetes"), 154).await;
+        let (mut machine, _) = joined(&test_authority("kubernetes"), 244).await;
         let mut node = (*machine.cx.node).clone();
         node.hooks.after_ready = vec!["true".into(), "echo x".into()];
         machine.cx.node = std::sync::Arc::new(node);
@@ -113,7 +113,7 @@ fn hooks_run_once_and_again_only_after_a_failure() {
 fn a_control_plane_keeps_to_its_own_apiserver() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let (mut machine, _) = joined(&ca, 155).await;
+        let (mut machine, _) = joined(&ca, 245).await;
         machine.cx.node = std::sync::Arc::new(testing::control_plane());
         kubelet_conf::settle_unless_kubeadm_did(&machine.cx, Phase::Finish)
             .await
@@ -137,7 +137,7 @@ fn a_control_plane_keeps_to_its_own_apiserver() {
 fn the_first_identity_stays_until_the_cluster_takes_the_kubelets_own() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let (machine, _) = joined(&ca, 156).await;
+        let (machine, _) = joined(&ca, 246).await;
         let other = node_identity(&test_authority("another"), "node4");
         machine.file(KUBELET_PEM, other.joint_pem().expose());
         assert!(super::run(&machine.cx).await.is_err());

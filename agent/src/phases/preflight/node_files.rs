@@ -4,9 +4,9 @@ use super::check::{Check, Verdict, passing_check};
 use crate::kube::{KUBELET_CONFIG, KUBELET_PEM};
 use crate::phases::kubeadm_files::KUBELET_ARGUMENTS;
 
-const KUBELET: &str = "run `kubeadm upgrade node phase kubelet-config` (on a control plane with `--kubeconfig \
-                       /etc/kubernetes/admin.conf`), then `systemctl restart kubelet`";
-const LOST: &str = "the kubelet has lost its identity: make the machine anew";
+const KUBELET: &str = "run `kubeadm upgrade node phase kubelet-config` (on a worker with `--kubeconfig \
+                       /etc/kubernetes/kubelet.conf`), then `systemctl restart kubelet`";
+const LOST: &str = "what the kubelet was set up with is lost: make the machine anew";
 const REST: &str = "remove them; `kubeadm init phase certs all`, `kubeconfig all` and `control-plane all` make them anew";
 
 /// Only with something to say.
@@ -14,8 +14,8 @@ pub fn check_node_files(broken: &[String]) -> Option<Check> {
     let names = |all: &[&str]| broken.iter().any(|name| all.contains(&name.as_str()));
     let remedy = match () {
         () if broken.is_empty() => return None,
-        () if names(&[KUBELET_PEM]) => LOST,
-        () if names(&[KUBELET_CONFIG, KUBELET_ARGUMENTS]) => KUBELET,
+        () if names(&[KUBELET_PEM, KUBELET_ARGUMENTS]) => LOST,
+        () if names(&[KUBELET_CONFIG]) => KUBELET,
         () => REST,
     };
     let files = broken.join(" ");
@@ -35,6 +35,7 @@ mod tests {
             (&["/etc/kubernetes/scheduler.conf"][..], REST),
             (&["/etc/kubernetes/scheduler.conf", KUBELET_CONFIG], KUBELET),
             (&[KUBELET_PEM, KUBELET_CONFIG], LOST),
+            (&[KUBELET_ARGUMENTS], LOST),
         ] {
             let broken: Vec<String> = broken.iter().map(|s| (*s).to_owned()).collect();
             let check = check_node_files(&broken).unwrap();
