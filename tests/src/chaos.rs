@@ -27,7 +27,7 @@ pub(crate) const LOOK: Duration = Duration::from_millis(300);
 const DARK: Duration = Duration::from_secs(2);
 
 /// From a fault to the first word of the agent's next life: systemd waits a little, a machine boots.
-pub(crate) const NEXT_LIFE: Duration = Duration::from_secs(60);
+const NEXT_LIFE: Duration = Duration::from_secs(60);
 
 /// How a node is hurt in the middle of a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use ha_wire::event::{Event, EventKind};
 use ha_wire::phase::Phase;
 
-use crate::chaos::{LOOK, NEXT_LIFE, cut_power, lives_among};
+use crate::chaos::{LOOK, cut_power, lives_among};
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
 use crate::kube::all_voters;
@@ -22,8 +22,10 @@ use crate::story::print_uncaptured;
 
 pub mod schedule;
 
-/// A launch takes 40 s, each cut adds a boot and at most a phase's second run.
+/// A launch takes 40 s, each cut adds a boot and at most a phase's second run. One that hangs is to cost no ten minutes.
 const LAUNCH: Duration = Duration::from_secs(240);
+/// From power-on to the agent's first word: 3 s, and a hundred times as long were seen on a machine with a load of 150.
+const BOOT: Duration = Duration::from_secs(300);
 /// From the last cut, or the launch's end, to a whole cluster: a control plane's pods come back in this time.
 const WHOLE: Duration = Duration::from_secs(120);
 /// From a launch's end to the last agent's end of its last phase.
@@ -65,14 +67,17 @@ impl Display for PowerCut {
 pub fn plan(name: &str) -> ClusterPlan {
     ClusterPlan {
         losing_page_cache: true,
-        launch_within: Some(LAUNCH),
         ..ClusterPlan::new(name, 3, 1)
     }
 }
 
 /// The same with a cluster of its own, which is gone afterwards; a failed one leaves its evidence.
 pub fn launch_with_cuts(name: &str, cuts: &[PowerCut]) -> Result<()> {
-    let cluster = Cluster::new(plan(name))?;
+    let plan = ClusterPlan {
+        launch_within: Some(LAUNCH),
+        ..plan(name)
+    };
+    let cluster = Cluster::new(plan)?;
     let judged = launch_and_cut(&cluster, cuts);
     if judged.is_err() {
         post_mortem::write_evidence(&cluster, cluster.dir());
@@ -186,8 +191,8 @@ fn cut_at(cluster: &Cluster, cut: PowerCut, launch_ended: &AtomicBool) -> Result
 }
 
 /// Waits for the agent's first word after it had lived so often.
-pub fn next_life(node: ClusterNode<'_>, lives: usize) -> Result<()> {
-    eventually("the agent's next life", NEXT_LIFE, || {
+fn next_life(node: ClusterNode<'_>, lives: usize) -> Result<()> {
+    eventually("the agent's next life", BOOT, || {
         ensure!(lives_among(&node.events()?) > lives, "it has not begun");
         Ok(())
     })
