@@ -103,20 +103,33 @@ async fn judge_cluster(cx: &Context, client: &Client, history: History) -> Resul
         Cni::Manifests { sources } if !manifests::are_there(cx, sources).await => Presence::Missing,
         Cni::Manifests { .. } | Cni::None => Presence::Whole,
     };
+    Ok(judge(presence, history, is_in_use(cx, client).await?))
+}
+
+/// Whether another node is Ready. CRI-O's own bridge makes nodes Ready before any pod network is there: the founder is not
+/// misled by it in its first boot.
+async fn is_in_use(cx: &Context, client: &Client) -> Result<bool> {
     let nodes = client.nodes().await?;
     let others = |n: &&Node| n.metadata.name != cx.node.name;
-    // CRI-O's own bridge makes nodes Ready before any pod network is there: in its first boot the founder is not misled by it.
-    let is_in_use = nodes.iter().filter(others).any(Node::is_ready) && !init::has_founded_etcd(cx)?;
-    Ok(judge(presence, history, is_in_use))
+    Ok(nodes.iter().filter(others).any(Node::is_ready) && !init::has_founded_etcd(cx)?)
+}
+
+/// Whether to look before the Lease is taken, too: who leaves the pod network as it is leaves no trace there. In a new
+/// cluster a look at manifests is a run of kubectl that everybody waits for.
+async fn must_look_first(cx: &Context, client: &Client, history: History) -> Result<bool> {
+    let is_cheap = matches!(cx.node.cni, Cni::Cilium { .. });
+    Ok(is_cheap || history == History::Ended || is_in_use(cx, client).await?)
 }
 
 /// Under a Lease: two control planes would otherwise both be first. Gives the reason if it is left as it is.
 async fn install_if_never_there(cx: &Context) -> Result<String> {
     let client = kube::as_admin(cx)?;
     let history = ask_history(&client).await?;
-    let verdict = judge_cluster(cx, &client, history).await?;
-    if !is_due(&verdict, history) {
-        return Ok(tell_if_left(cx, verdict));
+    if must_look_first(cx, &client, history).await? {
+        let verdict = judge_cluster(cx, &client, history).await?;
+        if !is_due(&verdict, history) {
+            return Ok(tell_if_left(cx, verdict));
+        }
     }
     let held = acquire_lease(cx, &LEASE).await?;
     let ended = held
