@@ -1,0 +1,175 @@
+//! The balancer of settled control planes: when haproxy hangs, when a holder leads nowhere, when a partition heals, and after all
+//! of them were started anew, one without its container runtime and one without its node file.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ha_tests::cluster::Cluster;
+use ha_tests::eventually::eventually;
+use ha_tests::plan::{API_PORT, ClusterPlan};
+use ha_tests::probe::{Probe, ProbeReport};
+use ha_tests::story::Story;
+use ha_wire::paths;
+use ha_wire::status::PhaseState;
+
+/// From a fault to a VIP that somebody else holds, with the agent's patience.
+const MOVED: Duration = Duration::from_secs(40);
+/// A control plane's way back after a start, on two busy cores.
+const BACK: Duration = Duration::from_secs(180);
+/// A moment before and after what is done to a node, with requests all the while.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// The container runtime never starts again.
+const BROKEN_RUNTIME: &str = "mkdir -p /etc/systemd/system/containerd.service.d
+printf '[Service]\\nExecStart=\\nExecStart=/bin/false\\n' > /etc/systemd/system/containerd.service.d/99-broken.conf";
+
+#[test]
+fn settled_control_planes_keep_a_vip_whatever_else_is_wrong() {
+    let story = Story::new("settled balancer");
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(ClusterPlan::new("e2e-balancer", 3, 0))
+    });
+    story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    haproxy_hangs(&story, &cluster);
+    a_partition_heals(&story, &cluster);
+    a_holder_leads_nowhere(&story, &cluster);
+    are_started_anew(&story, &cluster);
+    serves_without_an_agent(&story, &cluster, "node3");
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+/// Asks through the VIP while `act` is done and for a moment after it.
+fn asked_meanwhile(cluster: &Cluster, act: impl FnOnce() -> Result<()>) -> Result<ProbeReport> {
+    let probe = Probe::of_apiserver(&cluster.client()?, cluster.endpoint())?;
+    std::thread::sleep(MOMENT);
+    act()?;
+    std::thread::sleep(2 * MOMENT);
+    probe.stop()
+}
+
+fn holder_is_not(cluster: &Cluster, old: &str) -> Result<()> {
+    let holders = cluster.vip_holders()?;
+    ensure!(
+        holders != [old] && holders.len() == 1,
+        "{holders:?} hold it"
+    );
+    cluster.client()?.ready(cluster.endpoint())
+}
+
+fn haproxy_hangs(story: &Story, cluster: &Cluster) {
+    let signal = |name: &str| format!("systemctl kill --kill-whom=all -s {name} haproxy");
+    let seen = story.step("haproxy hangs on the holder: the VIP moves", || {
+        let holder = cluster.vip_holder()?;
+        let node = cluster.node(&holder);
+        let seen = asked_meanwhile(cluster, || node.sh(&signal("STOP")).map(drop));
+        let moved = eventually("another holder", MOVED, || holder_is_not(cluster, &holder));
+        node.sh(&signal("CONT"))?;
+        moved.and(seen)
+    });
+    story.note(&seen.to_string());
+}
+
+fn a_partition_heals(story: &Story, cluster: &Cluster) {
+    let seen = story.step("the holder is cut off, then the partition heals", || {
+        let holder = cluster.vip_holder()?;
+        let node = cluster.node(&holder);
+        node.cut(true)?;
+        eventually("the others answer", MOVED, || {
+            cluster.client()?.ready(cluster.endpoint())
+        })?;
+        std::thread::sleep(MOMENT);
+        let seen = asked_meanwhile(cluster, || node.cut(false))?;
+        cluster.vip_holder()?;
+        Ok(seen)
+    });
+    story.note(&seen.to_string());
+}
+
+fn a_holder_leads_nowhere(story: &Story, cluster: &Cluster) {
+    let rule =
+        |order: &str| format!("iptables -w {order} OUTPUT -p tcp --dport {API_PORT} -j DROP");
+    story.step(
+        "the holder reaches no apiserver: a peer takes the VIP",
+        || {
+            let holder = cluster.vip_holder()?;
+            let node = cluster.node(&holder);
+            node.sh(&rule("-I"))?;
+            let moved = eventually("another holder", MOVED, || holder_is_not(cluster, &holder));
+            node.sh(&rule("-D"))?;
+            moved?;
+            eventually("it may hold it again", MOVED, || {
+                let word = node.read(paths::HEALTH_FILE)?;
+                ensure!(word == "0\n", "it says {word:?}");
+                Ok(())
+            })
+        },
+    );
+}
+
+/// One after the other, each as soon as the apiserver of the one before it answers again.
+fn are_started_anew(story: &Story, cluster: &Cluster) {
+    story.step("node1 is started anew: its apiserver is back", || {
+        starts_anew(cluster, "node1")?;
+        apiserver_is_back(cluster, 0)
+    });
+    story.step("node3 too, with a node file that nobody can read", || {
+        let damage = format!("echo damaged > {}", paths::NODE_FILE);
+        cluster.node("node3").sh(&damage)?;
+        starts_anew(cluster, "node3")?;
+        apiserver_is_back(cluster, 2)
+    });
+    story.step("node2 too, with a broken container runtime", || {
+        cluster.node("node2").sh(BROKEN_RUNTIME)?;
+        starts_anew(cluster, "node2")
+    });
+    story.step(
+        "haproxy and keepalived run everywhere, one node holds the VIP",
+        || {
+            for name in cluster.control_planes() {
+                eventually(&format!("{name}'s units"), BACK, || {
+                    cluster
+                        .node(&name)
+                        .sh("systemctl is-active haproxy keepalived")
+                })?;
+            }
+            eventually("the VIP answers", BACK, || {
+                cluster.client()?.ready(cluster.endpoint())
+            })?;
+            cluster.vip_holder().map(drop)
+        },
+    );
+    story.step("node2 says that something is wrong with it", || {
+        eventually("a degraded node", BACK, || {
+            let (status, _) = cluster.node("node2").status()?;
+            ensure!(status.state == PhaseState::Degraded, "{status:?}");
+            Ok(())
+        })
+    });
+}
+
+/// Without power for a moment: an orderly end of the machine is another matter.
+fn starts_anew(cluster: &Cluster, name: &str) -> Result<()> {
+    cluster.node(name).power("off")?;
+    cluster.node(name).power("on")
+}
+
+fn apiserver_is_back(cluster: &Cluster, which: usize) -> Result<()> {
+    let server = cluster.apiservers()[which];
+    eventually("its apiserver", BACK, || cluster.client()?.ready(server))
+}
+
+/// keepalived and haproxy alone, from the files on its disk.
+fn serves_without_an_agent(story: &Story, cluster: &Cluster, name: &str) {
+    let what = format!("{name} has no agent, and takes the VIP when nobody else can");
+    story.step(&what, || {
+        for other in cluster.control_planes().iter().filter(|n| *n != name) {
+            let node = cluster.node(other);
+            node.sh("systemctl mask --runtime --now keepalived 2>&1")?;
+        }
+        eventually("its VIP answers", MOVED, || {
+            let holders = cluster.vip_holders()?;
+            ensure!(holders == [name], "{holders:?} hold it");
+            cluster.client()?.ready(cluster.endpoint())
+        })
+    });
+}
