@@ -99,6 +99,11 @@ impl Client {
         Ok(list.items)
     }
 
+    /// A pod of kube-system; none if it is not there.
+    pub async fn pod(&self, name: &str) -> Result<Option<Pod>, ApiError> {
+        none_if_not_found(self.get(&format!("{KUBE_SYSTEM}/pods/{name}")).await)
+    }
+
     /// Removes a pod of kube-system; fine if it is not there.
     pub async fn delete_pod(&self, name: &str) -> Result<(), ApiError> {
         self.delete(&format!("{KUBE_SYSTEM}/pods/{name}")).await

@@ -81,6 +81,13 @@ pub struct MemberStatus {
     pub leader: String,
 }
 
+impl MemberStatus {
+    /// False while it is cut off from the others.
+    pub fn knows_leader(&self) -> bool {
+        !matches!(self.leader.as_str(), "" | "0")
+    }
+}
+
 /// The answer to `/v3/cluster/member/list`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct MemberList {

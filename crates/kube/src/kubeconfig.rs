@@ -189,6 +189,23 @@ impl Kubeconfig {
         find().unwrap_or(false)
     }
 
+    /// The first user's certificate and key, if both are embedded.
+    pub fn client_identity(&self) -> Option<Identity> {
+        let key = self.users.first()?.user.client_key_data.as_ref()?;
+        Some(Identity {
+            cert: self.client_certificate()?,
+            key: Secret::new(decode_base64(key.expose())?),
+        })
+    }
+
+    /// Whether it has a user, and none with a certificate or key embedded: who they are is told otherwise.
+    pub fn has_user_without_certificate(&self) -> bool {
+        let embeds = |u: &NamedUser| {
+            u.user.client_certificate_data.is_some() || u.user.client_key_data.is_some()
+        };
+        !self.users.is_empty() && !self.users.iter().any(embeds)
+    }
+
     /// Whether it holds a private key itself.
     pub fn has_key(&self) -> bool {
         self.users.iter().any(|u| u.user.client_key_data.is_some())

@@ -139,10 +139,15 @@ pub struct Condition {
 impl Condition {
     /// Since when it is `True`, in milliseconds since 1970.
     fn true_since_ms(&self) -> Option<u64> {
-        let since = OffsetDateTime::parse(&self.last_transition_time, &Rfc3339).ok()?;
-        let ms = u64::try_from(since.unix_timestamp()).ok()? * 1000;
+        let ms = parse_rfc3339_ms(&self.last_transition_time)?;
         (self.status == "True").then_some(ms)
     }
+}
+
+/// In whole seconds, as Kubernetes writes it.
+fn parse_rfc3339_ms(text: &str) -> Option<u64> {
+    let at = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    Some(u64::try_from(at.unix_timestamp()).ok()? * 1000)
 }
 
 /// The label that kubeadm gives control planes, and the key of their taint.
@@ -229,10 +234,36 @@ pub struct PodSpec {
 
 /// A pod's status.
 #[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct PodStatus {
-    /// Its conditions.
+    /// Conditions.
     pub conditions: Vec<Condition>,
+    /// Its containers.
+    pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// How a container does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerStatus {
+    /// What it does.
+    pub state: ContainerState,
+}
+
+/// What a container does.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerState {
+    /// None while it does not run.
+    pub running: Option<ContainerRunning>,
+}
+
+/// A container that runs.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerRunning {
+    /// Since when, RFC 3339.
+    pub started_at: String,
 }
 
 impl Pod {
@@ -244,6 +275,12 @@ impl Pod {
     /// When it was given its node.
     pub fn scheduled_at_ms(&self) -> Option<u64> {
         self.true_since_ms("PodScheduled")
+    }
+
+    /// When its first container was started, in milliseconds since 1970; none while it does not run.
+    pub fn started_at_ms(&self) -> Option<u64> {
+        let first = self.status.container_statuses.first()?;
+        parse_rfc3339_ms(&first.state.running.as_ref()?.started_at)
     }
 
     fn true_since_ms(&self, kind: &str) -> Option<u64> {
