@@ -23,6 +23,7 @@ pub mod leftovers;
 pub mod network;
 pub mod no_cluster;
 pub mod preflight;
+pub mod renewal;
 pub mod steady;
 
 /// How a phase ended, when it ended well.

@@ -5,14 +5,18 @@ use ha_wire::node::NodeFile;
 
 use super::{Exit, print_out};
 use crate::phases::preflight;
-use crate::phases::preflight::check::{Check, Verdict};
+use crate::phases::preflight::check::{Check, Verdict, passing_check};
+use crate::phases::renewal::ends::{Lateness, NodeCertificate, describe_end, node_certificates};
 use crate::sys::files::Files;
 use crate::sys::new_runtime;
 
 /// Examines the machine; changes nothing.
 pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
     let cx = super::run::real_context(node, files);
-    let checks = new_runtime()?.block_on(preflight::run_checks(&cx));
+    let mut checks = new_runtime()?.block_on(preflight::run_checks(&cx));
+    let certificates = node_certificates(&cx.sys.files)?;
+    let now = cx.sys.clock.now_ms();
+    checks.extend(certificates.iter().map(|c| check_certificate(c, now)));
     let text = if json {
         serde_json::to_string_pretty(&checks)? + "\n"
     } else {
@@ -23,6 +27,20 @@ pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit>
         .iter()
         .any(|c| matches!(c.verdict, Verdict::Fail | Verdict::Wait));
     Ok(if sick { Exit::Failed } else { Exit::Done })
+}
+
+fn check_certificate(certificate: &NodeCertificate, now_ms: u64) -> Check {
+    let name = format!("certificate {}", certificate.expiry.name);
+    let mut check = passing_check(&name, "ha-agent status");
+    let end = describe_end(certificate.expiry.at_ms, now_ms);
+    match certificate.lateness(now_ms) {
+        Lateness::InTime => {
+            check.reason = end;
+            check
+        }
+        Lateness::Late => check.with(Verdict::Warn, end, certificate.cure()),
+        Lateness::Ended => check.with(Verdict::Fail, end, certificate.cure()),
+    }
 }
 
 /// One line a check; a fault adds its remedy and where to look.
@@ -64,6 +82,29 @@ fn checks_as_text(checks: &[Check]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kube::testing::{node_identity, test_authority};
+    use crate::testing;
+
+    #[test]
+    fn every_end_is_a_check_with_its_warning() {
+        let machine = testing::fake_machine(testing::control_plane());
+        let identity = node_identity(&test_authority("kubernetes"), "x");
+        for (file, text) in [("crt", &identity.cert[..]), ("key", identity.key.expose())] {
+            machine.file(&format!("/etc/kubernetes/pki/apiserver.{file}"), text);
+        }
+        let all = node_certificates(&machine.cx.sys.files).unwrap();
+        let begin = 1_700_000_000_000;
+        let at = |minutes: u64| {
+            let check = check_certificate(&all[0], begin + minutes * 60_000);
+            (check.verdict, check.reason, !check.remedy.is_empty())
+        };
+        let words = |verdict, reason: &str, has_cure| (verdict, reason.to_owned(), has_cure);
+        // It lives three hours, so it is renewed in the last one.
+        assert_eq!(at(0), words(Verdict::Pass, "ends in 2 h", false));
+        assert_eq!(at(89), words(Verdict::Pass, "ends in 31 min", false));
+        assert_eq!(at(90), words(Verdict::Warn, "ends in 30 min", true));
+        assert_eq!(at(240), words(Verdict::Fail, "ended 2 h ago", true));
+    }
 
     #[test]
     fn a_fault_shows_its_cure_and_where_to_look() {

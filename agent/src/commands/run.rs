@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 
 use super::Exit;
 use crate::context::Context;
-use crate::phases::{is_settled, leftovers};
+use crate::phases::{is_settled, leftovers, renewal};
 use crate::plan::Plan;
 use crate::report::{self, Reporter};
 use crate::sys::files::Files;
@@ -56,6 +56,7 @@ async fn run_until_stopped(cx: Context) -> Result<Exit> {
         heartbeat = health::start_thread(cx.node.clone(), balancer_stands.subscribe(), machine)?;
     }
     tokio::task::spawn_local(status_facts::keep_current(cx.clone()));
+    tokio::task::spawn_local(renewal::keep_renewed(cx.clone()));
     let clock = cx.sys.clock.clone();
     tokio::task::spawn_local(report::run_watchdog(clock, move |now| {
         heartbeat.is_well(now)

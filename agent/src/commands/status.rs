@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ha_wire::paths;
-use ha_wire::status::{Backend, EtcdStatus, PhaseState, Status, Vip};
+use ha_wire::status::{Backend, CertificateExpiry, EtcdStatus, PhaseState, Status, Vip};
 
 use super::{Exit, print_out};
+use crate::phases::renewal::ends::{describe_end, human_span};
 use crate::sys::Clock as _;
 use crate::sys::clock::MachineClock;
 use crate::sys::files::Files;
@@ -159,14 +160,35 @@ fn describe_facts(status: &Status, now: u64) -> String {
     );
     let memory = status.agent.rss_kib as f64 / 1024.0;
     let agent = format!("agent {}, {memory:.1} MiB", status.agent.version);
-    let expiry = status.first_expiry.as_ref();
-    let expiry =
-        expiry.map(|e| format!("first to expire: {} {}", e.name, time_until(now, e.at_ms)));
-    text + &two_columns(
-        "certs",
-        expiry.as_deref().unwrap_or("expiry not known"),
-        &agent,
-    )
+    let [nearest, later @ ..] = &describe_ends(status, now)[..] else {
+        return text + &two_columns("certs", "ends not known", &agent);
+    };
+    text += &two_columns("certs", nearest, &agent);
+    for ends in later {
+        text += &two_columns("", ends, "");
+    }
+    if !status.renewal.words.is_empty() {
+        text += &two_columns("", &format!("renewal: {}", status.renewal.words), "");
+    }
+    text
+}
+
+/// One line for all that end at about the same time, the nearest first.
+fn describe_ends(status: &Status, now: u64) -> Vec<String> {
+    let when = |e: &CertificateExpiry| {
+        let warning = match e.late_ms {
+            late if now < late || now >= e.at_ms => "",
+            _ => ", LATE",
+        };
+        format!("{}{warning}", describe_end(e.at_ms, now))
+    };
+    let by_end = status.certificates.chunk_by(|a, b| when(a) == when(b));
+    let line = |together: &[CertificateExpiry]| {
+        let names: Vec<&str> = together.iter().map(|e| e.name.as_str()).collect();
+        let when = together.first().map(when).unwrap_or_default();
+        format!("{when}: {}", names.join(", "))
+    };
+    by_end.map(line).collect()
 }
 
 /// One line of two columns.
@@ -216,24 +238,6 @@ fn time_since(now: u64, then: u64) -> String {
         format!("{}.{} s", ms / 1000, ms / 100 % 10)
     } else {
         human_span(ms)
-    }
-}
-
-fn time_until(now: u64, then: u64) -> String {
-    if then <= now {
-        format!("ended {} ago", human_span(now - then))
-    } else {
-        format!("in {}", human_span(then - now))
-    }
-}
-
-/// A span in its largest sensible unit.
-fn human_span(ms: u64) -> String {
-    match ms / 1000 {
-        s @ ..120 => format!("{s} s"),
-        s @ ..7200 => format!("{} min", s / 60),
-        s @ ..172_800 => format!("{} h", s / 3600),
-        s => format!("{} d", s / 86_400),
     }
 }
 

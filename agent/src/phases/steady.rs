@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use super::Outcome;
 use super::preflight::MemberChecks;
+use super::renewal::ends;
 use crate::context::Context;
 use crate::kube;
 use crate::kube::etcd::Member;
@@ -19,7 +20,6 @@ mod backends;
 pub mod bootstrap;
 mod clusters;
 mod dns;
-mod expiry;
 mod follow;
 
 use dns::PodSpread;
@@ -83,7 +83,7 @@ impl<'a> SteadyWatch<'a> {
             self.dns.advance().await;
         }
         self.looks = self.looks.wrapping_add(1);
-        note_fault(&mut faults, "certificates", expiry::check_expiry(self.cx));
+        note_fault(&mut faults, "certificates", ends::check_ends(self.cx));
         note_fault(&mut faults, "machine", self.machine.observe(self.cx).await);
         self.failed = if faults.is_empty() {
             0

@@ -82,6 +82,19 @@ pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> St
     join_documents(&[join])
 }
 
+/// For `kubeadm certs renew` and for the phases of `kubeadm init` that make one certificate. `known` is the cluster's own
+/// ClusterConfiguration; without it the node file's.
+pub fn renewal_config(node: &NodeFile, known: Option<&str>) -> String {
+    let first = json!({
+        "apiVersion": api_version(node),
+        "kind": "InitConfiguration",
+        "localAPIEndpoint": local_endpoint(node),
+        "nodeRegistration": node_registration(node),
+    });
+    let cluster = known.map_or_else(|| format!("{:#}\n", cluster_config(node)), str::to_owned);
+    format!("{first:#}\n---\n{cluster}")
+}
+
 /// kubeadm's own four minutes are right for a real processor; the kubelet's startup probe follows this figure, and would
 /// kill an emulated apiserver before its first answer.
 fn emulated_timeouts(machine: MachineTraits) -> Option<Value> {

@@ -2,7 +2,7 @@
 
 use ha_wire::node::NodeFile;
 use ha_wire::phase::Phase;
-use ha_wire::status::{self, AgentProcess, PhaseState, Status, Vip};
+use ha_wire::status::{self, AgentProcess, PhaseState, Renewal, Status, Vip};
 
 /// Before anything is known.
 pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
@@ -40,6 +40,8 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
             rss_kib: 0,
         },
         strangers: Vec::new(),
+        certificates: Vec::new(),
+        renewal: Renewal::default(),
     }
 }
 

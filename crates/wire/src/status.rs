@@ -63,6 +63,12 @@ pub struct Status {
     /// Control planes whose apiserver shows another cluster than most do: no request goes there (control planes).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<String>,
+    /// Every certificate of the node, the nearest end first.
+    #[serde(default)]
+    pub certificates: Vec<CertificateExpiry>,
+    /// How the renewal of certificates goes (control planes).
+    #[serde(default)]
+    pub renewal: Renewal,
 }
 
 impl Status {
@@ -146,6 +152,19 @@ pub struct CertificateExpiry {
     pub name: String,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
+    /// From when on a person should look: who renews it should have done so by then. 0: not known.
+    #[serde(default)]
+    pub late_ms: u64,
+}
+
+/// How the renewal of certificates goes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Renewal {
+    /// What it waits for, or why the last try failed; empty: nothing is to be renewed, or it goes well.
+    pub words: String,
+    /// Whether the last try failed, which waiting is not.
+    pub failed: bool,
 }
 
 /// The agent as a process.

@@ -15,6 +15,16 @@ fn fresh() -> Status {
     status
 }
 
+/// It ends in so many days, and is late so many before.
+fn certificate(name: &str, days: u64, late: u64) -> CertificateExpiry {
+    let at_ms = NOW + days * 86_400_000;
+    CertificateExpiry {
+        name: name.into(),
+        at_ms,
+        late_ms: at_ms - late * 86_400_000,
+    }
+}
+
 fn steady() -> Status {
     let mut status = fresh();
     (status.phase, status.state, status.since_ms) =
@@ -35,10 +45,9 @@ fn steady() -> Status {
     });
     (status.kubelet, status.node_ready, status.network) =
         ("active".into(), Some(true), "cilium 1.18.1 ready".into());
-    status.first_expiry = Some(CertificateExpiry {
-        name: "apiserver".into(),
-        at_ms: NOW + 364 * 86_400_000,
-    });
+    status.certificates = [("apiserver", 364), ("etcd-peer", 364), ("ca", 3650)]
+        .map(|(name, days)| certificate(name, days, 30))
+        .to_vec();
     status.agent.rss_kib = 3174;
     status
 }
@@ -51,7 +60,29 @@ fn a_steady_node() {
 vip     10.77.0.30 held by node1 (not here)     haproxy: node1 up, node2 up, node3 down
 etcd    3 of 3 members, this one a voter, leader node1
 kubelet active, node Ready                      cilium 1.18.1 ready
-certs   first to expire: apiserver in 364 d     agent 0.1.0, 3.1 MiB
+certs   ends in 364 d: apiserver, etcd-peer     agent 0.1.0, 3.1 MiB
+        ends in 3650 d: ca
+"
+    );
+}
+
+#[test]
+fn ends_are_told_with_a_warning_from_the_limit_on_and_as_ended_after_the_end() {
+    let mut status = steady();
+    status.certificates = vec![
+        certificate("apiserver", 0, 15),
+        certificate("scheduler.conf", 14, 15),
+        certificate("kubelet", 17, 15),
+    ];
+    status.renewal.words = "node3: kube-apiserver: connection refused".into();
+    let text = describe_status(&status, NOW + 3_600_000 * 24);
+    let (_, certs) = text.split_once("certs   ").unwrap();
+    assert_eq!(
+        certs,
+        "ended 24 h ago: apiserver               agent 0.1.0, 3.1 MiB
+        ends in 13 d, LATE: scheduler.conf
+        ends in 16 d: kubelet
+        renewal: node3: kube-apiserver: connection refused
 "
     );
 }
@@ -179,5 +210,5 @@ fn spans_in_their_largest_sensible_unit() {
     ] {
         assert_eq!(human_span(ms), text);
     }
-    assert_eq!(time_until(10_000, 4_000), "ended 6 s ago");
+    assert_eq!(describe_end(4_000, 10_000), "ended 6 s ago");
 }

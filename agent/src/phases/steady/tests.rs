@@ -61,28 +61,6 @@ fn a_fault_is_degraded_and_its_end_is_steady() {
 }
 
 #[test]
-fn the_first_expiry_is_told_and_a_near_one_is_a_fault() {
-    let machine = testing::fake_machine(testing::control_plane());
-    assert!(
-        expiry::check_expiry(&machine.cx).is_ok(),
-        "no certificate, no fault"
-    );
-    let ca = test_authority("kubernetes");
-    let client = node_identity(&ca, "x");
-    machine.file(&kube::pki_file("apiserver.crt"), &client.cert);
-    let error = expiry::check_expiry(&machine.cx).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "apiserver ends in 0 d: kubeadm certs renew all"
-    );
-    let told = machine.status().first_expiry.unwrap();
-    assert_eq!(
-        (told.name.as_str(), told.at_ms),
-        ("apiserver", 1_700_007_200_000)
-    );
-}
-
-#[test]
 fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
     run_local(async {
         let ca = test_authority("kubernetes");

@@ -1,0 +1,213 @@
+use super::*;
+
+#[test]
+fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
+    run_local(async {
+        let stage = Stage::new(170).await.all_ready();
+        stage.pods_run_since("2100-01-01T00:00:00Z");
+        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
+        stage.has_days_left("apiserver", 29);
+        let seen = stage.look_with("certs renew apiserver", "apiserver").await;
+        assert_eq!(seen.unwrap(), Look::Renewed);
+        assert_eq!(stage.commands(), ["run kubeadm certs renew apiserver"]);
+        let configs = stage.machine.commands.configs.borrow();
+        let text = &configs[0].text;
+        assert!(
+            text.ends_with("---\nkind: ClusterConfiguration\n"),
+            "{text}"
+        );
+        assert!(
+            !stage.machine.cx.sys.files.exists(&configs[0].name),
+            "it is gone"
+        );
+        let lease = stage.api.lease(LEASE).unwrap().spec;
+        assert_eq!(lease.holder_identity.as_deref(), Some(""), "let go");
+        assert_eq!(lease.lease_transitions, Some(1), "it was held once");
+        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
+    });
+}
+
+#[test]
+fn nothing_is_touched_while_a_control_plane_is_missing_until_little_time_is_left() {
+    run_local(async {
+        let stage = Stage::new(171).await;
+        stage
+            .pods_run_since("2100-01-01T00:00:00Z")
+            .has_days_left("etcd-peer", 11);
+        stage.apiservers[2].on("GET /readyz", 500, "etcd failed");
+        let Look::Waits(why) = stage.look().await.unwrap() else {
+            panic!("it did not wait");
+        };
+        assert!(why.starts_with("node3: kube-apiserver: "), "{why}");
+        assert_eq!(stage.commands(), [""; 0]);
+        stage.has_days_left("etcd-peer", 9);
+        let seen = stage.look_with("certs renew etcd-peer", "etcd-peer").await;
+        assert_eq!(seen.unwrap(), Look::Renewed, "9 days left");
+    });
+}
+
+#[test]
+fn a_member_that_does_not_vote_and_one_without_a_leader_are_waited_for() {
+    run_local(async {
+        for (net, list, status, words) in [
+            (
+                172,
+                r#"{"members":[{"ID":"1","name":"node1","isLearner":true}]}"#,
+                r#"{"leader":"1"}"#,
+                "node2: etcd: node1 does not vote",
+            ),
+            (
+                173,
+                r#"{"members":[{"ID":"1","name":"node1"}]}"#,
+                r#"{"leader":"0"}"#,
+                "node2: etcd knows no leader",
+            ),
+        ] {
+            let stage = Stage::new(net).await.all_ready();
+            stage
+                .pods_run_since("2100-01-01T00:00:00Z")
+                .has_days_left("etcd-server", 29);
+            stage.etcd_says(list, status);
+            assert_eq!(stage.look().await.unwrap(), Look::Waits(words.to_owned()));
+        }
+    });
+}
+
+#[test]
+fn one_at_a_time() {
+    run_local(async {
+        let stage = Stage::new(174).await.all_ready();
+        stage
+            .pods_run_since("2100-01-01T00:00:00Z")
+            .has_days_left("apiserver", 1);
+        stage.api.held_lease(LEASE, "node3/boot");
+        let waits = Look::Waits("node3 renews its own".into());
+        assert_eq!(stage.look().await.unwrap(), waits);
+        assert_eq!(stage.commands(), [""; 0]);
+    });
+}
+
+#[test]
+fn a_cluster_that_slept_past_its_end_is_renewed_without_anybody() {
+    run_local(async {
+        let stage = Stage::silent(175);
+        // Agents come up in Join: nothing answers, so nobody is steady.
+        stage.machine.cx.report.phase_started(Phase::Join, 1);
+        stage.has_days_left("apiserver", 0);
+        stage
+            .machine
+            .clock
+            .0
+            .set(stage.machine.clock.0.get() + DAY_MS);
+        let seen = stage.look_with("certs renew apiserver", "apiserver").await;
+        assert_eq!(seen.unwrap(), Look::Renewed);
+        let text = stage.machine.commands.configs.borrow()[0].text.clone();
+        assert!(
+            text.contains(r#""clusterName": "demo""#),
+            "the node file's: {text}"
+        );
+    });
+}
+
+#[test]
+fn without_the_authoritys_key_it_says_so_and_is_degraded() {
+    run_local(async {
+        let stage = Stage::new(176).await.all_ready();
+        stage
+            .pods_run_since("2100-01-01T00:00:00Z")
+            .has_days_left("front-proxy-client", 29);
+        let files = &stage.machine.cx.sys.files;
+        files.wipe(&pki_file("front-proxy-ca.key")).unwrap();
+        let mut watch = RenewalWatch::new(&stage.machine.cx);
+        assert!(ends::check_ends(&stage.machine.cx).is_ok(), "not tried yet");
+        watch.look_and_tell().await;
+        assert_eq!(stage.commands(), [""; 0]);
+        let words = stage.machine.status().renewal.words;
+        assert!(
+            words.contains("front-proxy-ca is not on this node"),
+            "{words}"
+        );
+        let fault = ends::check_ends(&stage.machine.cx).unwrap_err().to_string();
+        assert!(
+            fault.contains(&words) && fault.contains("kubeadm certs renew all"),
+            "{fault}"
+        );
+        assert!(
+            fault.contains("kube-scheduler.yaml"),
+            "both halves: {fault}"
+        );
+    });
+}
+
+#[test]
+fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
+    run_local(async {
+        let stage = Stage::new(177).await.all_ready();
+        stage.pods_run_since("2100-01-01T00:00:00Z");
+        let (etcd_key, peer_cert) = (pki_file("etcd/server.key"), pki_file("etcd/peer.crt"));
+        let other = stage.identity(YEAR);
+        for (file, content, command, name) in [
+            (
+                &etcd_key,
+                other.key.expose(),
+                "certs renew etcd-server",
+                "etcd-server",
+            ),
+            (&etcd_key, "", "certs renew etcd-server", "etcd-server"),
+            (&peer_cert, "", "init phase certs etcd-peer", "etcd-peer"),
+        ] {
+            stage.machine.file(file, content);
+            stage.machine.cx.report.phase_started(Phase::Join, 1);
+            let joining = stage.look().await.unwrap();
+            assert_eq!(
+                joining,
+                Look::NothingDue,
+                "kubeadm may be writing it: {command}"
+            );
+            stage.machine.cx.report.phase_started(Phase::Steady, 1);
+            let seen = stage.look_with(command, name).await;
+            assert_eq!(seen.unwrap(), Look::Renewed, "{command}");
+            assert_eq!(stage.commands(), [format!("run kubeadm {command}")]);
+        }
+        let scheduler = ends::kubeconfig_file("scheduler.conf");
+        stage.machine.file(&scheduler, "");
+        let seen = stage
+            .look_with("init phase kubeconfig scheduler", "scheduler.conf")
+            .await;
+        assert_eq!(seen.unwrap(), Look::Renewed);
+    });
+}
+
+#[test]
+fn what_people_removed_or_wrote_themselves_is_left_alone() {
+    run_local(async {
+        let stage = Stage::new(178).await.all_ready();
+        stage.pods_run_since("2100-01-01T00:00:00Z");
+        let own = r#"{"apiVersion":"v1","kind":"Config","users":[{"name":"me","user":{"exec":{"command":"login"}}}]}"#;
+        stage.machine.file("/etc/kubernetes/admin.conf", own);
+        stage
+            .machine
+            .cx
+            .sys
+            .files
+            .wipe("/etc/kubernetes/super-admin.conf")
+            .unwrap();
+        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
+    });
+}
+
+#[test]
+fn kubeadm_that_renews_nothing_is_an_error() {
+    run_local(async {
+        let stage = Stage::new(179).await.all_ready();
+        stage
+            .pods_run_since("2100-01-01T00:00:00Z")
+            .has_days_left("apiserver", 29);
+        stage
+            .machine
+            .commands
+            .succeed("kubeadm certs renew apiserver");
+        let error = stage.look().await.unwrap_err().to_string();
+        assert_eq!(error, "kubeadm ended well and left apiserver as it was");
+    });
+}
