@@ -11,6 +11,7 @@ use ha_kube::etcd::Member;
 use ha_providers::{self, Machine, Provider};
 use ha_wire::phase::Role;
 use serde::Serialize;
+use time::OffsetDateTime;
 
 use crate::api::{Api, ClusterView};
 use crate::cli::Status;
@@ -20,9 +21,11 @@ use crate::progress::{cluster_headline, warning_line};
 use crate::source;
 use crate::state::{ClusterDir, StateRoot};
 
+mod certificates;
 mod keys;
 mod list;
 
+use certificates::{CertificateEnd, certificate_ends, describe_certificates};
 use keys::KeyEnds;
 
 /// The version of the JSON below.
@@ -41,6 +44,7 @@ struct ClusterReport {
     etcd_members: Vec<String>,
     keys: KeyEnds,
     nodes: Vec<NodeLine>,
+    certificates: Vec<CertificateEnd>,
 }
 
 /// One node of it.
@@ -93,6 +97,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
     let said = node_status::node_statuses(cluster, &*provider);
     let provider = Some(provider).filter(|_| cluster.provider != Kind::None);
     let vip_holder = node_status::vip_holder(cluster, &said);
+    let certificates = certificate_ends(&cluster.nodes, &said, OffsetDateTime::now_utc());
     let missing = look.missing(cluster);
     let machines = provider.map_or_else(
         || vec![None; cluster.nodes.len()],
@@ -111,6 +116,7 @@ fn gather_report(dir: &ClusterDir, cluster: &Cluster) -> Result<ClusterReport> {
         etcd_members: member_names(&look),
         keys: KeyEnds::read(dir, &pki)?,
         nodes: nodes.map(line).collect(),
+        certificates,
     })
 }
 
@@ -189,6 +195,10 @@ fn print_report(report: &ClusterReport, cluster: &Cluster) {
         }
     );
     println!("  keys  {}", report.keys.describe(&report.cluster, &paint));
+    let ends = describe_certificates(&report.certificates, OffsetDateTime::now_utc(), &paint);
+    for (i, line) in ends.iter().enumerate() {
+        println!("  {:<5} {line}", if i == 0 { "certs" } else { "" });
+    }
     let width = report.nodes.iter().map(|n| n.name.len()).max().unwrap_or(0);
     for node in &report.nodes {
         println!("{}", node.describe(width, paint));
