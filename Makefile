@@ -32,7 +32,7 @@ demo: need ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
 # What root runs: built as whoever calls, or root's files in target/ would stop the next build. Results go to the caller, too.
-TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
+TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} $${HA_FOUNDINGS:+HA_FOUNDINGS=$$HA_FOUNDINGS} $${HA_RENEWAL_MINUTES:+HA_RENEWAL_MINUTES=$$HA_RENEWAL_MINUTES} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
 # Whoever runs this in the background may have told it to ignore them, and the programs under test would go on ignoring them.
 OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
@@ -51,6 +51,17 @@ test-vm: need ## The longest: kubeadm init in a virtual machine under an emulato
 test-power-cuts: need ## 72 power cuts that lose what was not synced, and two killed hypervisors (an hour and a half; HA_ROUNDS=3,17)
 	$(PARTS) test
 	$(TESTS_AS_ROOT) -p ha-tests --test power_cuts -- --ignored --test-threads=1
+	@$(GIVE_BACK) target/e2e
+
+test-foundings: export HA_FOUNDINGS ?= 20
+test-foundings: need ## Seven ways to hide a cluster from its founder, each HA_FOUNDINGS=20 times (twelve minutes a time)
+	$(PARTS) test
+	$(TESTS_AS_ROOT) -p ha-tests --test foundings -- --test-threads=1
+	@$(GIVE_BACK) target/e2e
+
+test-renewal: need ## Certificates that live ten minutes, renewed by the agents for half an hour while somebody asks through the VIP
+	$(PARTS) test
+	$(TESTS_AS_ROOT) -p ha-tests --test renewal -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
 test-libvirt-cuts: export HA_CUTS = all
@@ -131,4 +142,4 @@ need:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-rust

@@ -59,6 +59,8 @@ pub struct ClusterPlan {
     pub merge: Vec<PathBuf>,
     /// More lines of the cluster file.
     pub more: String,
+    /// What `kubernetes.clusterConfiguration` says.
+    pub kubeadm: String,
     /// Real Flatcar with the bakery's system extensions, instead of the lab's stand-ins.
     pub flatcar: bool,
     /// Containers whose power cuts lose what was not synced, as those of virtual machines do.
@@ -79,6 +81,7 @@ impl ClusterPlan {
             sysexts: SYSEXTS.to_vec(),
             merge: Vec::new(),
             more: String::new(),
+            kubeadm: String::new(),
             flatcar: false,
             losing_page_cache: false,
             launch_within: None,
@@ -139,7 +142,10 @@ impl ClusterPlan {
                 lab.network().display()
             )
         };
-        let network = self.network.clone().unwrap_or_else(lab_net);
+        let mut network = self.network.clone().unwrap_or_else(lab_net);
+        if !self.kubeadm.is_empty() {
+            let _ = write!(network, ", clusterConfiguration: {{{}}}", self.kubeadm);
+        }
         let mut text = format!(
             "version: 1\nname: {}\nkubernetes: {{version: {KUBERNETES}, {network}}}\n\
              endpoint: {{vip: {VIP}, port: {PORT}}}\n\
