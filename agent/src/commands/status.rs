@@ -176,10 +176,8 @@ fn describe_facts(status: &Status, now: u64) -> String {
 /// One line for all that end at about the same time, the nearest first.
 fn describe_ends(status: &Status, now: u64) -> Vec<String> {
     let when = |e: &CertificateExpiry| {
-        let warning = match e.late_ms {
-            late if now < late || now >= e.at_ms => "",
-            _ => ", LATE",
-        };
+        let is_late = e.late_ms.is_some_and(|late| (late..e.at_ms).contains(&now));
+        let warning = if is_late { ", LATE" } else { "" };
         format!("{}{warning}", describe_end(e.at_ms, now))
     };
     let by_end = status.certificates.chunk_by(|a, b| when(a) == when(b));

@@ -96,23 +96,20 @@ impl<'a> RenewalWatch<'a> {
 
     async fn look(&mut self) -> Result<Look> {
         let settled = self.cx.report.phase() == Phase::Steady;
-        let due = due_certificates(self.cx, settled)?;
-        if due.is_empty() && !(settled && self.has_old_component().await?) {
-            return Ok(Look::NothingDue);
-        }
-        let (renewed_here, keyless) = by_authority(self.cx, due);
-        let done = self.renew_in_turn(&renewed_here).await?;
-        if keyless.is_empty() {
+        let (here, keyless) = by_authority(self.cx, due_certificates(self.cx, settled)?);
+        let idle = here.is_empty() && !(settled && self.has_old_component().await?);
+        let done = match idle {
+            true => Look::NothingDue,
+            false => self.renew_in_turn(&here).await?,
+        };
+        let [first, ..] = &keyless[..] else {
             return Ok(done);
-        }
+        };
+        let names: Vec<&str> = keyless.iter().map(|c| c.name).collect();
         Err(anyhow!(
             "the key of {} is not on this node, so whoever has it must renew {}",
-            keyless[0].authority,
-            keyless
-                .iter()
-                .map(|c| c.name)
-                .collect::<Vec<_>>()
-                .join(", "),
+            first.authority,
+            names.join(", ")
         ))
     }
 
@@ -180,19 +177,21 @@ impl Urgency {
 /// Before the node is settled only what ends: what cannot be read may be kubeadm's, at work.
 fn due_certificates(cx: &Context, settled: bool) -> Result<Vec<&'static Renewable>> {
     let now = cx.sys.clock.now_ms();
-    let mut due = Vec::new();
+    let mut nearly = Vec::new();
+    let mut any_is_due = false;
     for certificate in &RENEWABLE {
-        let is_due = match certificate.condition(&cx.sys.files)? {
-            Condition::Sound(validity) => validity.is_due(now),
-            Condition::Absent => settled && certificate.is_needed(),
-            Condition::OtherKey(_) | Condition::Unreadable => settled,
-            Condition::Foreign => false,
+        let (is_due, is_nearly_due) = match certificate.condition(&cx.sys.files)? {
+            Condition::Sound(v) => (v.is_due(now), v.is_nearly_due(now)),
+            Condition::Absent => (settled && certificate.is_needed(), false),
+            Condition::OtherKey(_) | Condition::Unreadable => (settled, false),
+            Condition::Foreign => (false, false),
         };
-        if is_due {
-            due.push(certificate);
+        any_is_due |= is_due;
+        if is_due || is_nearly_due {
+            nearly.push(certificate);
         }
     }
-    Ok(due)
+    Ok(if any_is_due { nearly } else { Vec::new() })
 }
 
 /// Those whose authority's key is here, and the others.

@@ -64,10 +64,10 @@ pub struct Status {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub strangers: Vec<String>,
     /// Every certificate of the node, the nearest end first.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub certificates: Vec<CertificateExpiry>,
     /// How the renewal of certificates goes (control planes).
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Renewal::is_silent")]
     pub renewal: Renewal,
 }
 
@@ -152,9 +152,9 @@ pub struct CertificateExpiry {
     pub name: String,
     /// When, milliseconds since 1970.
     pub at_ms: u64,
-    /// From when on a person should look: who renews it should have done so by then. 0: not known.
-    #[serde(default)]
-    pub late_ms: u64,
+    /// From when on a person should look: who renews it should have done so by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late_ms: Option<u64>,
 }
 
 /// How the renewal of certificates goes.
@@ -165,6 +165,12 @@ pub struct Renewal {
     pub words: String,
     /// Whether the last try failed, which waiting is not.
     pub failed: bool,
+}
+
+impl Renewal {
+    fn is_silent(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// The agent as a process.

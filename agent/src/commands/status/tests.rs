@@ -21,7 +21,7 @@ fn certificate(name: &str, days: u64, late: u64) -> CertificateExpiry {
     CertificateExpiry {
         name: name.into(),
         at_ms,
-        late_ms: at_ms - late * 86_400_000,
+        late_ms: Some(at_ms - late * 86_400_000),
     }
 }
 

@@ -127,6 +127,11 @@ impl Validity {
         now_ms + self.limit_ms() > self.until_ms || self.from_ms > now_ms
     }
 
+    /// To be renewed together with one that is due: they were made together, and each round costs two restarts.
+    pub fn is_nearly_due(self, now_ms: u64) -> bool {
+        self.is_due(now_ms + self.limit_ms() / 10)
+    }
+
     /// A third of the time for it is left.
     pub fn is_pressing(self, now_ms: u64) -> bool {
         now_ms + self.limit_ms() / 3 > self.until_ms
@@ -251,7 +256,7 @@ impl NodeCertificate {
         let expiry = CertificateExpiry {
             name: name.to_owned(),
             at_ms: until_ms,
-            late_ms: until_ms.saturating_sub(margin_ms),
+            late_ms: Some(until_ms.saturating_sub(margin_ms)),
         };
         Self { expiry, renewed_by }
     }
@@ -259,7 +264,7 @@ impl NodeCertificate {
     pub fn lateness(&self, now_ms: u64) -> Lateness {
         match &self.expiry {
             e if now_ms >= e.at_ms => Lateness::Ended,
-            e if now_ms >= e.late_ms => Lateness::Late,
+            e if e.late_ms.is_some_and(|late| now_ms >= late) => Lateness::Late,
             _ => Lateness::InTime,
         }
     }

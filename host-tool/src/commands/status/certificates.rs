@@ -31,15 +31,17 @@ pub fn certificate_ends(
     for (node, said) in nodes.iter().zip(said) {
         let certificates = said.status().map(|s| &s.certificates[..]);
         for certificate in certificates.unwrap_or_default() {
-            let (Some(ends), Some(late)) = (at(certificate.at_ms), at(certificate.late_ms)) else {
-                continue;
-            };
-            all.push(CertificateEnd {
-                node: node.name.clone(),
-                name: printable(&certificate.name),
-                ends,
-                late: certificate.late_ms > 0 && late <= now,
-            });
+            all.extend(at(certificate.at_ms).map(|ends| {
+                CertificateEnd {
+                    node: node.name.clone(),
+                    name: printable(&certificate.name),
+                    ends,
+                    late: certificate
+                        .late_ms
+                        .and_then(at)
+                        .is_some_and(|late| late <= now),
+                }
+            }));
         }
     }
     all.sort_by_key(|c| c.ends);

@@ -28,6 +28,38 @@ fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
 }
 
 #[test]
+fn what_was_made_together_is_renewed_together() {
+    run_local(async {
+        let stage = Stage::new(183).await.all_ready();
+        stage.pods_run_since("2100-01-01T00:00:00Z");
+        stage
+            .has_days_left("etcd-peer", 32)
+            .has_days_left("apiserver", 34);
+        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
+        stage.has_days_left("etcd-server", 29);
+        // kubeadm makes only the first one: the second is still as it was.
+        stage
+            .machine
+            .commands
+            .succeed("kubeadm certs renew etcd-peer");
+        let seen = stage
+            .look_with("certs renew etcd-server", "etcd-server")
+            .await;
+        assert_eq!(
+            seen.unwrap_err().to_string(),
+            "kubeadm ended well and left etcd-peer as it was"
+        );
+        assert_eq!(
+            stage.commands(),
+            [
+                "run kubeadm certs renew etcd-server",
+                "run kubeadm certs renew etcd-peer"
+            ]
+        );
+    });
+}
+
+#[test]
 fn nothing_is_touched_while_a_control_plane_is_missing_until_little_time_is_left() {
     run_local(async {
         let stage = Stage::new(171).await;
