@@ -18,7 +18,7 @@ mod updates;
 
 use ha_wire::devices;
 
-use crate::inputs::OperatorFiles;
+use crate::inputs::{OperatorFiles, REBOOT_MANAGER};
 use crate::pki::Pki;
 use build::ConfigBuilder;
 use ha_kube::Secret;
@@ -55,6 +55,8 @@ impl ConfigRenderer<'_> {
         self.keys(&mut build, node)?;
         sysexts::write_sysexts(&mut build, self.cluster, &self.files.sysexts);
         updates::write_updates(&mut build, self.cluster, &self.files.sysexts)?;
+        // A merged config that says `mask: false` wins: Ignition takes each key of a unit from there if it has it.
+        build.mask(REBOOT_MANAGER);
         if !self.cluster.authorized_keys.is_empty() {
             build.authorized_keys(&self.cluster.authorized_keys);
         }

@@ -8,6 +8,10 @@ use ha_host_base::exit::Stop;
 use ha_wire::settings::Cni;
 use ignition_config::Config;
 
+mod reboot_manager;
+
+pub use reboot_manager::REBOOT_MANAGER;
+
 use crate::bakery::{self, Artefacts, KnownReleases};
 
 /// Files that the cluster file names, as the nodes get them.
@@ -94,6 +98,13 @@ impl OperatorFiles {
                 path.display()
             ))
         })?;
+        if reboot_manager::is_used_though_masked(&text)? {
+            return Err(Stop::bad_input(format!(
+                "ignition.merge: {} uses {REBOOT_MANAGER}, which is masked on every node: it reboots them without a drain, all \
+                 within the same hour; say \"mask\": false at that unit to have it all the same (docs/flatcar.md, Updates)",
+                path.display()
+            )));
+        }
         let warnings = warnings.into_iter();
         self.warnings
             .extend(warnings.map(|w| format!("{}: {w}", path.display())));

@@ -85,6 +85,11 @@ impl ConfigBuilder {
         self.known_unit(name).enabled = Some(true);
     }
 
+    /// Takes a unit of the image out of use: nothing can start it.
+    pub fn mask(&mut self, name: &str) {
+        self.known_unit(name).mask = Some(true);
+    }
+
     /// More for a unit that the image has.
     pub fn dropin(&mut self, unit: &str, name: &str, text: &str) {
         let mut dropin = Dropin::new(name.to_owned());

@@ -246,6 +246,8 @@ fn the_operators_files_come_along() {
 fn bad_files_of_the_operator_are_bad_input() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("butane.ign"), "variant: flatcar\n").unwrap();
+    let reboots = r#"{"ignition":{"version":"3.3.0"},"systemd":{"units":[{"name":"locksmithd.service","enabled":true}]}}"#;
+    std::fs::write(dir.path().join("reboots.ign"), reboots).unwrap();
     let table = [
         (
             DEMO.replace("cni: none", "cni: {manifests: [gone.yaml]}"),
@@ -259,11 +261,26 @@ fn bad_files_of_the_operator_are_bad_input() {
             format!("{DEMO}sysexts: {{kubernetes: {{path: gone.raw}}}}\n"),
             "sysexts.kubernetes: ",
         ),
+        (
+            format!("{DEMO}ignition: {{merge: [reboots.ign]}}\n"),
+            "uses locksmithd.service, which is masked",
+        ),
     ];
     for (text, expected) in table {
         let error = read_operator_files(&cluster(&text, dir.path())).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn no_node_reboots_by_itself_and_updates_are_installed_all_the_same() {
+    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
+        let units = config["systemd"]["units"].as_array().unwrap();
+        let named = |name: &str| units.iter().find(|u| u["name"] == name);
+        let masked = serde_json::json!({"name": "locksmithd.service", "mask": true});
+        assert_eq!(named("locksmithd.service"), Some(&masked));
+        assert_eq!(named("update-engine.service"), None);
     }
 }
 

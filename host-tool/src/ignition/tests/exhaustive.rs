@@ -139,7 +139,8 @@ impl Case {
         let fetched = fetched.filter(|f| f["contents"]["verification"]["hash"].is_string());
         assert_eq!(fetched.count(), if self.disk { 0 } else { self.urls });
         let merged = self.files + self.urls > 0;
-        let units = usize::from(merged) + usize::from(merged && self.disk);
+        // The masked reboot manager is in every config.
+        let units = 1 + usize::from(merged) + usize::from(merged && self.disk);
         assert_eq!(count("/systemd/units"), units);
         let files = written_files(config);
         let network = &files["/etc/systemd/network/10-eth0.network"].1;
