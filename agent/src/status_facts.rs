@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ha_wire::node::Peer;
-use ha_wire::status::Backend;
+use ha_wire::status::{Backend, RebootNeeded};
 
 use crate::context::Context;
 use crate::haproxy::{self, Server};
@@ -12,18 +12,42 @@ use crate::phases::balancer::configured_backends;
 use crate::sys::neighbours::{Neighbour, ask_for_neighbour, known_neighbours};
 use crate::sys::net::has_address;
 use crate::sys::proc::resident_kib;
+use crate::sys::update_engine::installed_update;
 
 /// Between two looks: status is for people.
 const EVERY: Duration = Duration::from_secs(1);
+/// Updates are installed hours apart, and asking for them is not free: one look in this many.
+const UPDATES_EVERY: u32 = 60;
+/// Made by whoever changed something that only a boot takes up: update-engine, systemd-sysupdate's hand-over; kured looks here too.
+const REBOOT_REQUIRED: &str = "/run/reboot-required";
 /// Memory is told in steps of this many KiB, so that its noise does not rewrite the state file each second.
 const MEMORY_STEP: u64 = 256;
 
 /// Looks, tells, waits, for ever.
 pub async fn keep_current(cx: Context) {
+    let mut looks: u32 = 0;
     loop {
         update_facts(&cx).await;
+        if looks.is_multiple_of(UPDATES_EVERY) {
+            update_reboot_needed(&cx).await;
+        }
+        looks = looks.wrapping_add(1);
         cx.sys.clock.sleep(EVERY).await;
     }
+}
+
+/// Whether the machine wants to be rebooted. Where update-engine is not there or does not answer, the file alone speaks.
+async fn update_reboot_needed(cx: &Context) {
+    let installed = installed_update(&cx.sys.files).await;
+    let installed = installed.unwrap_or_else(|error| {
+        tracing::debug!("update-engine: {error:#}");
+        None
+    });
+    let asked_for = cx.sys.files.exists(REBOOT_REQUIRED);
+    let flatcar = installed.or_else(|| asked_for.then(String::new));
+    cx.report.update_status(|status| {
+        status.reboot_needed = flatcar.map(|flatcar| RebootNeeded { flatcar })
+    });
 }
 
 async fn update_facts(cx: &Context) {

@@ -10,17 +10,22 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+pub mod bus;
 pub mod clock;
 pub mod command;
 pub mod durable;
 pub mod files;
 pub mod listeners;
+pub mod logind;
 pub mod neighbours;
 pub mod net;
 pub mod proc;
 pub mod processor;
 pub mod random;
 pub mod systemd;
+#[cfg(test)]
+pub mod testing;
+pub mod update_engine;
 
 /// A future behind a trait object.
 pub type Boxed<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

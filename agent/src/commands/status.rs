@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ha_wire::paths;
-use ha_wire::status::{Backend, CertificateExpiry, EtcdStatus, PhaseState, Status, Vip};
+use ha_wire::status::{
+    Backend, CertificateExpiry, EtcdStatus, PhaseState, RebootNeeded, Status, Vip,
+};
 
 use super::{Exit, print_out};
 use crate::phases::renewal::ends::{describe_end, human_span};
@@ -89,7 +91,17 @@ fn describe_status(status: &Status, now: u64) -> String {
     if status.phase == ha_wire::phase::Phase::Steady {
         text += &describe_facts(status, now);
     }
+    if let Some(needed) = &status.reboot_needed {
+        text += &two_columns("reboot", &describe_reboot(needed), "");
+    }
     text
+}
+
+fn describe_reboot(needed: &RebootNeeded) -> String {
+    match needed.flatcar.as_str() {
+        "" => "needed, for what was installed and is not booted yet".to_owned(),
+        version => format!("Flatcar {version} is installed, reboot needed"),
+    }
 }
 
 fn describe_state(status: &Status, now: u64) -> String {

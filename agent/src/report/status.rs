@@ -42,6 +42,7 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
         strangers: Vec::new(),
         certificates: Vec::new(),
         renewal: Renewal::default(),
+        reboot_needed: None,
     }
 }
 

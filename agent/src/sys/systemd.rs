@@ -1,5 +1,5 @@
 //! systemd's manager over D-Bus: orders whose outcome is the job's result, and unit states.
-//! All zbus types stay in this module.
+//! No zbus type leaves `sys`.
 
 use std::rc::Rc;
 use std::sync::Arc;

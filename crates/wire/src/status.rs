@@ -69,6 +69,9 @@ pub struct Status {
     /// How the renewal of certificates goes (control planes).
     #[serde(default, skip_serializing_if = "Renewal::is_silent")]
     pub renewal: Renewal,
+    /// What the machine wants to be rebooted for; none: nothing, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reboot_needed: Option<RebootNeeded>,
 }
 
 impl Status {
@@ -183,4 +186,12 @@ pub struct AgentProcess {
     pub pid: u32,
     /// Resident memory in KiB.
     pub rss_kib: u64,
+}
+
+/// What a machine wants to be rebooted for. Nobody does it on its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RebootNeeded {
+    /// The version of Flatcar that is installed and not yet booted; empty: something else asks for it.
+    pub flatcar: String,
 }

@@ -59,6 +59,8 @@ struct NodeLine {
     apiserver: Option<bool>,
     phase: Option<String>,
     words: String,
+    /// Its machine wants to be rebooted, for an update for example.
+    reboot_needed: bool,
 }
 
 /// Exit code: 0 if the cluster is whole, 1 if not.
@@ -165,6 +167,7 @@ fn node_line(
         apiserver: look.apiservers.get(&node.name).map(Result::is_ok),
         phase: said.status().map(|s| s.phase.name().to_owned()),
         words: printable(&words),
+        reboot_needed: said.status().is_some_and(|s| s.reboot_needed.is_some()),
     }
 }
 
@@ -223,9 +226,14 @@ impl NodeLine {
             Some(true) => "apiserver ok",
             Some(false) => "apiserver down",
         };
+        let reboot = if self.reboot_needed {
+            "reboot-needed  "
+        } else {
+            ""
+        };
         let address = self.address.to_string();
         let line = format!(
-            "  {name:<width$}  {role:<13}  {address:<15}  {:<8}  {ready}  {phase:<9}  {api:<14}  {}",
+            "  {name:<width$}  {role:<13}  {address:<15}  {:<8}  {ready}  {phase:<9}  {api:<14}  {reboot}{}",
             self.machine, self.words
         );
         line.trim_end().to_owned()

@@ -97,6 +97,29 @@ fn apiservers_of_another_cluster_are_named() {
 }
 
 #[test]
+fn a_reboot_that_is_needed_is_told_in_every_phase() {
+    for (flatcar, told) in [
+        (
+            "4459.2.1",
+            "reboot  Flatcar 4459.2.1 is installed, reboot needed",
+        ),
+        (
+            "",
+            "reboot  needed, for what was installed and is not booted yet",
+        ),
+    ] {
+        for mut status in [fresh(), steady()] {
+            assert!(!describe_status(&status, NOW).contains("reboot"));
+            status.reboot_needed = Some(RebootNeeded {
+                flatcar: flatcar.into(),
+            });
+            let text = describe_status(&status, NOW);
+            assert_eq!(text.lines().last(), Some(told), "{text}");
+        }
+    }
+}
+
+#[test]
 fn long_names_and_addresses_stay_apart_from_what_follows() {
     let mut status = steady();
     status.node = "control-plane-1".into();
