@@ -22,6 +22,8 @@ mod haproxy;
 mod health;
 /// The cluster over HTTPS: its API, etcd, certificates.
 mod kube;
+/// What comes before an orderly reboot.
+mod orderly_shutdown;
 /// One phase, one file.
 mod phases;
 mod plan;

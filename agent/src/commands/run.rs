@@ -17,7 +17,7 @@ use crate::plan::Plan;
 use crate::report::{self, Reporter};
 use crate::sys::files::Files;
 use crate::sys::{Sys, new_runtime};
-use crate::{driver, health, status_facts};
+use crate::{driver, health, orderly_shutdown, status_facts};
 
 /// Runs until systemd says stop.
 pub fn run_service(node: NodeFile, files: Files) -> Result<Exit> {
@@ -56,6 +56,7 @@ async fn run_until_stopped(cx: Context) -> Result<Exit> {
         heartbeat = health::start_thread(cx.node.clone(), balancer_stands.subscribe(), machine)?;
     }
     tokio::task::spawn_local(status_facts::keep_current(cx.clone()));
+    tokio::task::spawn_local(orderly_shutdown::prepare_shutdowns(cx.clone()));
     tokio::task::spawn_local(renewal::keep_renewed(cx.clone()));
     let clock = cx.sys.clock.clone();
     tokio::task::spawn_local(report::run_watchdog(clock, move |now| {

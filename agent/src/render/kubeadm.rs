@@ -17,6 +17,20 @@ const DISCOVERY: &str = "1m0s";
 const EMULATED: &str = "15m0s";
 /// A container's kubelet takes no pods when its host's disk has less than this left.
 const LEAST_DISK: &str = "1Gi";
+/// Changes to the static pods that kubeadm writes, in the agent's sysext: etcd outlives its apiserver's last requests, and the
+/// apiserver lives until no load balancer sends it new ones (`orderly_shutdown`).
+const PATCHES: &str = "/usr/share/ha-agent/kubeadm-patches";
+/// On an orderly reboot the kubelet ends the pods: ordinary ones first, which have Kubernetes' own default grace, then those
+/// that the node itself needs. Whatever ends earlier is not waited for.
+const SHUTDOWN_GRACE: &str = "45s";
+/// The part of it that critical pods have.
+const SHUTDOWN_GRACE_CRITICAL: &str = "15s";
+/// The kubelet's settings about that; it starts with no mixture of one's own and ours.
+const SHUTDOWN_SETTINGS: [&str; 3] = [
+    "shutdownGracePeriod",
+    "shutdownGracePeriodCriticalPods",
+    "shutdownGracePeriodByPodPriority",
+];
 /// The taint that kubeadm gives control planes; a list of one's own replaces it.
 const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
@@ -47,6 +61,7 @@ pub fn init_config(
         "localAPIEndpoint": local_endpoint(node),
         "nodeRegistration": node_registration(node),
         "skipPhases": skip,
+        "patches": {"directory": PATCHES},
     });
     if let Some(patience) = emulated_timeouts(machine) {
         first["timeouts"] = patience;
@@ -73,6 +88,7 @@ pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> St
     join["timeouts"]["discovery"] = DISCOVERY.into();
     if node.is_control_plane() {
         join["controlPlane"] = json!({"localAPIEndpoint": local_endpoint(node)});
+        join["patches"] = json!({"directory": PATCHES});
         // kubeadm taints it only once etcd has joined; until then any pod could land on it.
         let taint = json!({"name": "register-with-taints", "value": format!("{CONTROL_PLANE_TAINT}:NoSchedule")});
         if let Some(args) = join["nodeRegistration"]["kubeletExtraArgs"].as_array_mut() {
@@ -187,10 +203,12 @@ fn kubelet_config(node: &NodeFile, machine: MachineTraits) -> Value {
         });
         kubelet["imageGCHighThresholdPercent"] = json!(100);
     }
-    merge_settings(
-        &mut kubelet,
-        &Value::Object(node.kubernetes.kubelet_config.clone()),
-    );
+    let users = &node.kubernetes.kubelet_config;
+    if !SHUTDOWN_SETTINGS.iter().any(|key| users.contains_key(*key)) {
+        kubelet["shutdownGracePeriod"] = json!(SHUTDOWN_GRACE);
+        kubelet["shutdownGracePeriodCriticalPods"] = json!(SHUTDOWN_GRACE_CRITICAL);
+    }
+    merge_settings(&mut kubelet, &Value::Object(users.clone()));
     kubelet
 }
 

@@ -114,6 +114,29 @@ fn users_own() -> NodeFile {
 }
 
 #[test]
+fn pods_have_their_grace_on_a_reboot_unless_the_user_says_otherwise() {
+    let told = |own: Value| {
+        let mut node = testing::founder();
+        node.kubernetes.kubelet_config = own.as_object().unwrap().clone();
+        let kubelet = kubelet_config(&node, V2);
+        let told = SHUTDOWN_SETTINGS.iter();
+        told.filter_map(|key| Some(((*key).to_owned(), kubelet.get(key)?.clone())))
+            .collect::<Map<_, _>>()
+    };
+    let ours = json!({"shutdownGracePeriod": "45s", "shutdownGracePeriodCriticalPods": "15s"});
+    assert_eq!(Value::Object(told(json!({"maxPods": 200}))), ours);
+    // The kubelet starts with no critical part that is longer than the whole, and with no two of the ways at once.
+    for own in [
+        json!({"shutdownGracePeriod": "10s"}),
+        json!({"shutdownGracePeriod": "2m", "shutdownGracePeriodCriticalPods": "20s"}),
+        json!({"shutdownGracePeriodByPodPriority": [{"priority": 0, "shutdownGracePeriodSeconds": 60}]}),
+    ] {
+        assert_eq!(Value::Object(told(own.clone())), own);
+    }
+    assert!(told(json!({"shutdownGracePeriod": null})).is_empty());
+}
+
+#[test]
 fn golden_files() {
     for (name, text) in files() {
         assert_golden(&format!("kubeadm/{name}.yaml"), &text);
