@@ -40,6 +40,9 @@ grep -q '^WatchdogSec=' usr/lib/systemd/system/ha-agent.service || fault "ha-age
 hidden=usr/local/lib/systemd/system/multi-user.target.d/10-kubelet-service.conf
 [ -e "$hidden" ] && ! grep -qv '^#' "$hidden" || fault "the kubernetes sysext's 10-kubelet-service.conf is not hidden: systemd tries the kubelet in a loop"
 for d in usr/{lib,local/lib}/systemd/system/*.d/*; do [[ $d == *.conf ]] || fault "$d is ignored: a drop-in ends in .conf"; done
+for pod in etcd kube-apiserver; do # kubeadm ends with an error where they are not
+  grep -q "\"name\": \"$pod\"" "usr/share/ha-agent/kubeadm-patches/$pod+strategic.json" || fault "no patch of $pod"
+done
 ! grep -rl '@[A-Z]*@' usr/lib | grep . || fault "a placeholder is left"
 
 for dir in "/etc/ha-agent 0700" "/var/lib/ha-agent 0700" "/run/ha-agent 0755"; do
@@ -52,7 +55,7 @@ done
 grep -qE '^Path=https?://[^@]+/$' "$transfer" || fault "$transfer does not say where from"
 
 while read -r f; do mode "$f" 755; done < <(find usr -type d; find usr/bin -type f)
-while read -r f; do mode "$f" 644; done < <(find usr/lib usr/local -type f)
+while read -r f; do mode "$f" 644; done < <(find usr/lib usr/local usr/share -type f)
 [ -z "$(find . -perm /6000)" ] || fault "setuid or setgid files: $(find . -perm /6000)"
 [ -z "$(find usr ! -user 0 -o ! -group 0)" ] || [ "$(id -u)" != 0 ] || fault "files that are not root's"
 

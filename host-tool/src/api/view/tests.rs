@@ -10,8 +10,8 @@ fn member(name: &str, is_learner: bool) -> Member {
     Member {
         id: "1".to_owned(),
         name: name.to_owned(),
-        peer_urls: Vec::new(),
         is_learner,
+        ..Member::default()
     }
 }
 
