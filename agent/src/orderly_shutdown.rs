@@ -39,7 +39,7 @@ const QUIET: Duration = Duration::from_millis(150);
 const GIVES_WAY_WITHIN: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Between two attempts to reach logind.
-const RETRY: Duration = Duration::from_secs(10);
+const RETRY: Duration = Duration::from_secs(30);
 const WHY: &str = "the API's clients go to the other control planes";
 
 /// For ever: waits for the machine's orderly end and prepares it. Alone, a control plane has nobody to leave its clients to.

@@ -21,6 +21,7 @@ pub mod ignition;
 pub mod inspection;
 pub mod kube;
 pub mod lab;
+pub mod last_words;
 pub mod leftovers;
 pub mod node;
 pub mod operator;
