@@ -138,9 +138,7 @@ impl<'a> RenewalWatch<'a> {
             Err(error) => Err(error.into()),
             Ok(Attempt::Acquired(held)) => {
                 let work = renew_here(self.cx, &client, due, urgency, &mut self.current);
-                let done = held.while_held(work).await;
-                held.release().await;
-                done
+                held.release_after(work).await
             }
         }
     }

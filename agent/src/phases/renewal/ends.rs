@@ -203,7 +203,7 @@ impl Renewable {
         });
         Ok(match validity {
             None => Condition::Unreadable,
-            Some(validity) if certs::key_belongs_to(&cert, &key) => Condition::Sound(validity),
+            Some(validity) if certs::is_key_pair(&cert, &key) => Condition::Sound(validity),
             Some(validity) => Condition::OtherKey(validity),
         })
     }
