@@ -120,6 +120,7 @@ mod tests {
         let machine = testing::fake_machine(node);
         let ca = test_authority("kubernetes");
         machine.file(&pki_file("ca.crt"), ca.cert());
+        machine.file(&pki_file("ca.key"), ca.key().expose());
         let me = node_identity(&ca, "node1");
         machine.file(paths::IDENTITY_CERT, &me.cert);
         machine.file(paths::IDENTITY_KEY, me.key.expose());
@@ -139,7 +140,7 @@ mod tests {
                 }
                 machine.clock.0.set(PERMITTED_UNTIL_MS - 3_600_000);
             };
-            let (outcome, ()) = tokio::join!(run(&machine.cx), clock_is_set);
+            let (outcome, ()) = tokio::join!(wait_for_cluster(&machine.cx), clock_is_set);
             assert_eq!(outcome.unwrap(), Outcome::DecideAnew);
         });
     }
@@ -148,10 +149,10 @@ mod tests {
     fn a_founder_that_waited_in_vain_decides_anew_unless_it_knew_a_cluster() {
         run_local(async {
             let machine = founder_at_its_gate("127.242.0.30");
-            let outcome = run(&machine.cx).await.unwrap();
+            let outcome = wait_for_cluster(&machine.cx).await.unwrap();
             assert_eq!(outcome, Outcome::DecideAnew);
             machine.file(paths::DISCOVERY, "");
-            let error = run(&machine.cx).await.unwrap_err().to_string();
+            let error = wait_for_cluster(&machine.cx).await.unwrap_err().to_string();
             assert!(error.contains("no cluster to join after 10 min"), "{error}");
         });
     }
@@ -161,7 +162,7 @@ mod tests {
         run_local(async {
             let machine = founder_at_its_gate("127.243.0.30");
             machine.clock.0.set(PERMITTED_UNTIL_MS + 3_600_000);
-            assert!(run(&machine.cx).await.is_err());
+            assert!(wait_for_cluster(&machine.cx).await.is_err());
         });
     }
 

@@ -54,8 +54,9 @@ fn helm_revision(revision: u32, status: &str) -> String {
 
 /// kubeadm's etcd of a founder, on this disk.
 fn founded_here(machine: &FakeMachine) {
-    let command = "--initial-cluster=node1=https://10.77.0.11:2380";
+    let command = "    - --initial-cluster=node1=https://10.77.0.11:2380";
     machine.file(&kube::pod_manifest("etcd"), command);
+    machine.file("/var/lib/etcd/member/wal/0.wal", "");
 }
 
 fn other_nodes_are_ready(api: &Script) {
