@@ -150,12 +150,15 @@ fn tell(cluster: &Cluster, cuts: &[PowerCut], seen: &[Result<CutSeen>]) -> Vec<S
         match seen {
             Ok(seen) => {
                 let steady = steady_after(cluster.node(cut.node), seen.at_ms);
-                let healed = steady.map_or("not steady again".into(), |ms| {
-                    format!(
-                        "steady {:.0} s later",
-                        Duration::from_millis(ms).as_secs_f64()
-                    )
-                });
+                let healed = steady.map_or_else(
+                    || "not steady again".into(),
+                    |ms| {
+                        format!(
+                            "steady {:.0} s later",
+                            Duration::from_millis(ms).as_secs_f64()
+                        )
+                    },
+                );
                 print_uncaptured(&format!("       {cut}: {}, {healed}", seen.during));
             }
             Err(error) => {

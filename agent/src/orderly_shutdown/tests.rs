@@ -128,7 +128,7 @@ async fn serve_sessions(machine: &FakeMachine, mut open: u64, lasting: u64) {
         let row = format!("apiservers,node1,{open},UP,40,L7OK");
         let csv = format!("# pxname,svname,scur,status,lastchg,check_status\n{row}\n");
         let mut question = [0; 64];
-        client.read(&mut question).await.unwrap();
+        assert!(client.read(&mut question).await.unwrap() > 0);
         client.write_all(csv.as_bytes()).await.unwrap();
         open = open.saturating_sub(1).max(lasting);
     }

@@ -42,7 +42,11 @@ fn a_pair_goes_together_and_what_is_missing_is_not_broken() {
     let [cert, key] = ["crt", "key"].map(|s| pki_file(&format!("apiserver.{s}")));
     let mut texts = whole.clone();
     texts.remove(&key);
-    assert_eq!(broken_files(&texts), [cert.clone()], "kill -9 in between");
+    assert_eq!(
+        broken_files(&texts),
+        std::slice::from_ref(&cert),
+        "kill -9 in between"
+    );
     texts.insert(
         key.clone(),
         whole[&pki_file("front-proxy-client.key")].clone(),

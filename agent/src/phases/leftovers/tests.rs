@@ -23,9 +23,9 @@ fn temporary_files_of_a_killed_agent_are_wiped() {
     }
     clear_leftovers(&machine.cx);
     let exists = |name: &&str| machine.cx.sys.files.exists(name);
-    assert!(!wiped.iter().any(|name| exists(&name)));
+    assert!(!wiped.iter().any(exists));
     // A manifest of this text is no pod: the node is not settled.
-    assert!(kept[1..].iter().all(|name| exists(&name)));
+    assert!(kept[1..].iter().all(exists));
 }
 
 /// kubeadm looks for its own user in it, and fails at any other.

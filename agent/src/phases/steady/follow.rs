@@ -110,7 +110,7 @@ impl<'a> ApiserverFollower<'a> {
         let me = &self.cx.node.name;
         // What is wrong with this node itself comes first.
         let worst = strangers.iter().find(|p| p.name == *me);
-        let Some(worst) = worst.or(strangers.first()) else {
+        let Some(worst) = worst.or_else(|| strangers.first()) else {
             return Ok(());
         };
         let shown = self.shown.shown_at(worst.address);

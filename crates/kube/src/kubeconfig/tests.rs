@@ -77,7 +77,8 @@ fn a_whole_kubeconfig_leads_to_a_server_and_to_an_identity() {
     let embedded = Kubeconfig::embedded(NAMES, cluster.clone(), &me);
     assert!(embedded.is_whole());
     assert!(Kubeconfig::with_file(NAMES, cluster.clone(), "/a.pem").is_whole());
-    let broken: [(&str, &dyn Fn(&mut Kubeconfig)); 5] = [
+    type Break<'a> = (&'a str, &'a dyn Fn(&mut Kubeconfig));
+    let broken: [Break<'_>; 5] = [
         ("no context", &|c| c.contexts.clear()),
         ("no cluster", &|c| c.clusters.clear()),
         ("no user", &|c| c.users.clear()),

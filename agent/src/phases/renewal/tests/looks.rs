@@ -10,7 +10,7 @@ fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
         let seen = stage.look_with("certs renew apiserver", "apiserver").await;
         assert_eq!(seen.unwrap(), Look::Renewed);
         assert_eq!(stage.commands(), ["run kubeadm certs renew apiserver"]);
-        let configs = stage.machine.commands.configs.borrow();
+        let configs = stage.machine.commands.configs.take();
         let text = &configs[0].text;
         assert!(
             text.ends_with("---\nkind: ClusterConfiguration\n"),
