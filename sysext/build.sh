@@ -31,8 +31,6 @@ compile() { # crt-static and a target directory of its own: other flags would re
   # lld (rustc's own there) folds equal functions and packs relocations; a static-pie has 12,000 of them.
   [ "$ARCH" != x86-64 ] || flags+=" -C link-arg=-Wl,--icf=all -C link-arg=-Wl,-z,pack-relative-relocs"
   export "CARGO_TARGET_${env}_RUSTFLAGS=$flags"
-  # AWS-LC's own way to be small: no precomputed tables of curves for thousands of handshakes a second.
-  export "CFLAGS_${target//-/_}=-DOPENSSL_SMALL"
   cargo build --locked --quiet -p ha-agent --profile agent --target "$target" --target-dir "${AGENT_TARGET_DIR:-target/agent}" >&2
   agent=${AGENT_TARGET_DIR:-target/agent}/$target/agent/ha-agent
 }

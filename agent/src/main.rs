@@ -22,6 +22,7 @@ mod haproxy;
 mod health;
 /// The cluster over HTTPS: its API, etcd, certificates.
 mod kube;
+mod needs_a_person;
 /// What comes before an orderly reboot.
 mod orderly_shutdown;
 /// One phase, one file.

@@ -7,6 +7,7 @@ use ha_wire::phase::Phase;
 
 use crate::context::Context;
 use crate::kube::{KUBELET_CONF, KUBELET_PEM};
+pub use crate::needs_a_person::NeedsAPerson;
 
 pub mod balancer;
 pub mod etcd_manifest;
@@ -35,11 +36,6 @@ pub enum Outcome {
     /// The founder waits for a cluster that nobody may have founded: back to [`Phase::Init`] (only from [`Phase::Gate`]).
     DecideAnew,
 }
-
-/// A fault that another attempt cannot mend: a person must act. Found by downcast in the driver.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct NeedsAPerson(pub String);
 
 /// A configuration file that a phase writes.
 #[derive(Debug, Clone, PartialEq, Eq)]

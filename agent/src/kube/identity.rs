@@ -8,7 +8,7 @@ use ha_wire::paths;
 
 use super::KUBELET_PEM;
 use crate::context::Context;
-use crate::phases::NeedsAPerson;
+use crate::needs_a_person::NeedsAPerson;
 
 /// The identity that Ignition brought; none once it is wiped.
 pub fn from_ignition(cx: &Context) -> Result<Option<Identity>> {
