@@ -240,8 +240,10 @@ fn lost_data(cluster: &Cluster) -> Result<()> {
     remake(cluster)
 }
 
-/// Whether there is an etcd manifest that this node can only have from an init: it sees nobody to join.
+/// Whether its etcd was told of nobody else. One that joined knows the others: the peers' agents may have mended meanwhile what
+/// hid the cluster, ended certificates for one.
 fn has_founded(cluster: &Cluster) -> Result<bool> {
-    let seen = founder(cluster).sh("ls /etc/kubernetes/manifests 2>/dev/null; echo end")?;
-    Ok(seen.contains("etcd.yaml"))
+    const ASK: &str = "cat /etc/kubernetes/manifests/etcd.yaml 2>/dev/null; echo end";
+    let manifest = founder(cluster).sh(ASK)?;
+    Ok(manifest.contains("--initial-cluster=") && !manifest.contains(&format!("{}=", PEERS[0])))
 }
