@@ -236,6 +236,18 @@ pub fn all_voters(cluster: &Cluster, ask: &str, names: &[String]) -> Result<()> 
     Ok(())
 }
 
+/// Every control plane's apiserver shows this cluster to node1.
+pub fn every_apiserver_shows(cluster: &Cluster, identity: &str) -> Result<()> {
+    for server in cluster.apiservers() {
+        let seen = cluster.node("node1").identity_at(server)?;
+        ensure!(
+            seen == identity,
+            "{server} shows {seen}, the cluster is {identity}"
+        );
+    }
+    Ok(())
+}
+
 /// `kubectl exec` of a shell script, by the busybox that the lab's image has.
 fn exec_arguments<'a>(pod: &'a str, script: &'a str) -> [&'a str; 7] {
     let shell = "/usr/local/bin/busybox";

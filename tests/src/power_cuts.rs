@@ -14,7 +14,7 @@ use ha_wire::phase::Phase;
 use crate::chaos::{LOOK, cut_power, lives_among};
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
-use crate::kube::all_voters;
+use crate::kube::{all_voters, every_apiserver_shows};
 use crate::node::ClusterNode;
 use crate::plan::ClusterPlan;
 use crate::post_mortem;
@@ -261,15 +261,7 @@ pub fn is_whole(cluster: &Cluster) -> Result<()> {
     cluster.all_steady(WHOLE)?;
     eventually("one cluster of all control planes", WHOLE, || {
         all_voters(cluster, "node2", &cluster.control_planes())?;
-        let identity = cluster.kube().identity()?;
-        for server in cluster.apiservers() {
-            let seen = cluster.node("node1").identity_at(server)?;
-            ensure!(
-                seen == identity,
-                "{server} shows {seen}, the VIP {identity}"
-            );
-        }
-        Ok(())
+        every_apiserver_shows(cluster, &cluster.kube().identity()?)
     })
 }
 

@@ -8,7 +8,7 @@ use anyhow::ensure;
 use ha_tests::chaos::{self, FaultInjection};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
-use ha_tests::kube::all_voters;
+use ha_tests::kube::{all_voters, every_apiserver_shows};
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::scenario;
@@ -140,15 +140,7 @@ fn one_whole_cluster(story: &Story, cluster: &Cluster) {
         all_voters(cluster, "node2", &cluster.control_planes())
     });
     story.step("every apiserver shows the same cluster", || {
-        let identity = cluster.kube().identity()?;
-        for server in cluster.apiservers() {
-            let seen = cluster.node("node1").identity_at(server)?;
-            ensure!(
-                seen == identity,
-                "{server} shows {seen}, the VIP {identity}"
-            );
-        }
-        Ok(())
+        every_apiserver_shows(cluster, &cluster.kube().identity()?)
     });
     story.step("every agent is steady", || cluster.all_steady(SETTLE));
     story.step("destroy leaves nothing", || cluster.destroy());

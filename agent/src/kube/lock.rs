@@ -16,6 +16,7 @@ use super::as_admin;
 use crate::backoff::spread_pause;
 use crate::clients::Ca;
 use crate::context::Context;
+use crate::sys::proc::boot_id;
 use crate::sys::random::random_fraction;
 
 /// How often a waiting node looks: the lease is let go at a moment that others should not sleep through.
@@ -24,8 +25,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 const POLL_DEADLINE: Duration = Duration::from_secs(2);
 /// A wait that is longer ends as a failed attempt, which the next one begins anew: several nodes may have their turn first.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// The kernel's boot id.
-const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 /// A lease of kube-system, and what is done under it.
 #[derive(Debug, Clone, Copy)]
@@ -57,7 +56,7 @@ pub struct HeldLease<'a> {
 
 /// Waits until the lease is ours, and tells meanwhile who has it.
 pub async fn acquire_lease<'a>(cx: &'a Context, wanted: &LeaseFor) -> Result<HeldLease<'a>> {
-    let mut candidate = Candidate::new(cx, wanted.name)?;
+    let mut candidate = Candidate::new(cx, wanted.name);
     let begin = cx.sys.clock.monotonic();
     // A certificate that was refused was replaced just now.
     let mut is_new = false;
@@ -108,13 +107,13 @@ pub enum Attempt<'a> {
 
 impl<'a> Candidate<'a> {
     /// Nothing is asked yet.
-    pub fn new(cx: &'a Context, name: &'static str) -> Result<Self> {
-        Ok(Self {
+    pub fn new(cx: &'a Context, name: &'static str) -> Self {
+        Self {
             cx,
             name,
-            me: this_boot(cx)?,
+            me: this_boot(cx),
             seen: None,
-        })
+        }
     }
 
     /// Takes the lease if nobody has it; a conflict means that another node was faster.
@@ -154,18 +153,11 @@ async fn claim_lease(
     }
 }
 
-fn this_boot(cx: &Context) -> Result<Holder> {
-    let boot = cx
-        .sys
-        .files
-        .read(BOOT_ID)?
-        .unwrap_or_default()
-        .trim()
-        .to_owned();
-    Ok(Holder {
+fn this_boot(cx: &Context) -> Holder {
+    Holder {
         node: cx.node.name.clone(),
-        boot,
-    })
+        boot: boot_id(&cx.sys.files),
+    }
 }
 
 impl HeldLease<'_> {

@@ -41,8 +41,8 @@ const SERVING: [&str; 2] = [
     "/var/lib/kubelet/pki/kubelet.crt",
     "/var/lib/kubelet/pki/kubelet.key",
 ];
-/// What kubeadm signs, certificate and key each.
-const SIGNED: [&str; 7] = [
+/// What kubeadm signs, certificate and key each, below its PKI directory.
+pub const SIGNED: [&str; 7] = [
     "apiserver",
     "apiserver-kubelet-client",
     "apiserver-etcd-client",

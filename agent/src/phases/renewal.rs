@@ -123,7 +123,7 @@ impl<'a> RenewalWatch<'a> {
         let urgency = Urgency::new(self.cx, due)?;
         let candidate = match &mut self.candidate {
             Some(candidate) => candidate,
-            None => self.candidate.insert(Candidate::new(self.cx, LEASE)?),
+            None => self.candidate.insert(Candidate::new(self.cx, LEASE)),
         };
         let client = kube::as_admin(self.cx)?;
         match candidate.attempt(&client).await {

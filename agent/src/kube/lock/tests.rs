@@ -14,7 +14,7 @@ async fn stage(net: u8) -> (FakeMachine, Script) {
     let machine = testing::fake_machine(node);
     machine.file(&kube::pki_file("ca.crt"), ca.cert());
     machine.file(&kube::pki_file("ca.key"), ca.key().expose());
-    machine.file(BOOT_ID, "b2\n");
+    machine.file("/proc/sys/kernel/random/boot_id", "b2\n");
     let api = Script::default();
     api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
     (machine, api)
@@ -79,12 +79,12 @@ fn who_was_faster_keeps_it() {
         let client = kube::as_admin(&machine.cx).unwrap();
         let free = client.lease(LEASE).await.unwrap();
         api.held_lease(LEASE, "node3/b3");
-        let me = this_boot(&machine.cx).unwrap();
+        let me = this_boot(&machine.cx);
         let error = claim_lease(&client, LEASE, free.as_ref(), &me, 0)
             .await
             .unwrap_err();
         assert!(error.is_conflict(), "{error}");
-        let mut candidate = Candidate::new(&machine.cx, LEASE).unwrap();
+        let mut candidate = Candidate::new(&machine.cx, LEASE);
         let attempt = candidate.attempt(&client).await.unwrap();
         assert!(matches!(attempt, Attempt::HeldBy(node) if node == "node3"));
         assert_eq!(holder(&api), "node3/b3");

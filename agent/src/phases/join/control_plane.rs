@@ -129,17 +129,8 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
 
 /// What kubeadm makes before the lock.
 fn certificate_files() -> Vec<String> {
-    let certificates = [
-        "apiserver.crt",
-        "apiserver-kubelet-client.crt",
-        "front-proxy-client.crt",
-        "etcd/server.crt",
-        "etcd/peer.crt",
-        "etcd/healthcheck-client.crt",
-        "apiserver-etcd-client.crt",
-    ];
     let mut files = vec![ADMIN_CONF.to_owned()];
-    files.extend(certificates.map(pki_file));
+    files.extend(kubeadm_files::SIGNED.map(|name| pki_file(&format!("{name}.crt"))));
     files.extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
     files
 }

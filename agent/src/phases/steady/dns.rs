@@ -71,7 +71,7 @@ impl<'a> PodSpread<'a> {
         }
         let candidate = match &mut self.candidate {
             Some(candidate) => candidate,
-            None => self.candidate.insert(Candidate::new(self.cx, LEASE)?),
+            None => self.candidate.insert(Candidate::new(self.cx, LEASE)),
         };
         match candidate.attempt(&client).await {
             Ok(Attempt::HeldBy(_)) => Ok(false),
