@@ -36,7 +36,7 @@ TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_ROU
 # Whoever runs this in the background may have told it to ignore them, and the programs under test would go on ignoring them.
 OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
-test: need lint deny ## Lints, and every test but the longest (test-...), the real clusters included (half an hour, more at first)
+test: need lint deny ## Lints, and every test but the longest (test-...), the real clusters included (three quarters of an hour, more at first)
 	$(PARTS) test
 	$(OWN_SIGNALS) cargo test --locked --tests --no-fail-fast
 	$(TESTS_AS_ROOT) --lib --bins -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
