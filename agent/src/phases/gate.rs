@@ -40,6 +40,7 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
     let client = kube::as_node(cx)?.within(DEADLINE);
     let begin = cx.sys.clock.monotonic();
     let was_permitted = init::has_valid_permission(cx);
+    let had_founded = init::has_founded_etcd(cx)?;
     loop {
         let Err(missing) = check_cluster(&client).await else {
             return Ok(Outcome::Done);
@@ -49,7 +50,9 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
         let is_late = cx.sys.clock.monotonic().saturating_sub(begin) > PATIENCE;
         // A clock that was ahead has been set: the permission is not over.
         let is_permitted_now = !was_permitted && init::has_valid_permission(cx);
-        if (is_late || is_permitted_now) && init::decides_anew(cx)? {
+        // An init that was killed before its etcd wrote anything, and whose kubelet went on.
+        let founds_now = !had_founded && init::has_founded_etcd(cx)?;
+        if (is_late || is_permitted_now || founds_now) && init::decides_anew(cx)? {
             info!("no cluster to join: this node decides anew whether it founds one");
             return Ok(Outcome::DecideAnew);
         }
@@ -104,8 +107,8 @@ async fn check_cluster(client: &Client) -> Result<(), MissingPart> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::kube::pki_file;
     use crate::kube::testing::{Script, node_identity, run_local, test_authority};
+    use crate::kube::{pki_file, pod_manifest};
     use crate::testing::{self, FakeMachine};
     use ha_wire::paths;
 
@@ -154,6 +157,27 @@ mod tests {
             machine.file(paths::DISCOVERY, "");
             let error = wait_for_cluster(&machine.cx).await.unwrap_err().to_string();
             assert!(error.contains("no cluster to join after 10 min"), "{error}");
+        });
+    }
+
+    #[test]
+    fn a_founder_whose_killed_init_goes_on_without_it_resumes_it_at_once() {
+        run_local(async {
+            let machine = founder_at_its_gate("127.244.0.30");
+            machine.clock.0.set(PERMITTED_UNTIL_MS + 3_600_000);
+            let begin = machine.clock.0.get();
+            let etcd_starts = async {
+                while machine.clock.0.get() < begin + 5000 {
+                    tokio::task::yield_now().await;
+                }
+                machine.file(
+                    &pod_manifest("etcd"),
+                    "- --initial-cluster=node1=https://10.77.0.11:2380\n",
+                );
+                machine.file("/var/lib/etcd/member/wal/0.wal", "");
+            };
+            let (outcome, ()) = tokio::join!(wait_for_cluster(&machine.cx), etcd_starts);
+            assert_eq!(outcome.unwrap(), Outcome::DecideAnew);
         });
     }
 

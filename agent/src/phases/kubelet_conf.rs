@@ -43,6 +43,14 @@ pub fn is_final(cx: &Context) -> Result<bool> {
     Ok(text.is_some_and(|text| text == wanted.expose()))
 }
 
+/// Whether an apiserver has signed for this kubelet: a cluster stood. Its certificate's file alone does not say so, for on a
+/// node that kubeadm initialises the kubelet first files the one that kubeadm made for it.
+pub fn names_signed_certificate(cx: &Context) -> Result<bool> {
+    let text = cx.sys.files.read(KUBELET_CONF)?.unwrap_or_default();
+    let names_file = kubeconfig::is_whole(&text) && !kubeconfig::holds_private_key(&text);
+    Ok(names_file && cx.sys.files.exists(KUBELET_PEM))
+}
+
 /// Waits until the kubelet has a certificate of its own, and takes the first identity out of its kubeconfig: what kubeadm does
 /// on a node that it has initialised. A control plane's kubelet talks to its own apiserver from its next start on, as
 /// kubeadm wants it, so that it is never newer than the apiserver it talks to.

@@ -4,8 +4,8 @@ use anyhow::Result;
 use ha_wire::paths;
 
 use crate::context::Context;
-use crate::kube::KUBELET_PEM;
 use crate::phases::etcd_manifest::{has_data, initial_members, read_manifest};
+use crate::phases::kubelet_conf;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Past {
@@ -17,14 +17,14 @@ pub enum Past {
     KnewCluster,
 }
 
-/// The discovery file is written when the gate has opened. A kubelet's certificate without etcd's data is left of a member
-/// that lost them.
+/// The discovery file is written when the gate has opened. A signed kubelet's certificate without etcd's data is left
+/// of a member that lost them.
 pub fn read_past(cx: &Context) -> Result<Past> {
     let manifest = read_manifest(cx)?;
     let members = initial_members(&manifest);
     let joins_others = members.iter().any(|name| *name != cx.node.name);
     let has_data = has_data(cx, &manifest)?;
-    let lost_data = !has_data && cx.sys.files.exists(KUBELET_PEM);
+    let lost_data = !has_data && kubelet_conf::names_signed_certificate(cx)?;
     if joins_others || lost_data || cx.sys.files.exists(paths::DISCOVERY) {
         return Ok(Past::KnewCluster);
     }

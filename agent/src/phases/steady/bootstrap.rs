@@ -10,25 +10,25 @@ use ha_kube::ETCD_CLIENT_PORT;
 use tracing::warn;
 
 use crate::context::Context;
-use crate::kube::{KUBELET_PEM, pod_manifest};
+use crate::kube::pod_manifest;
 use crate::phases::etcd_manifest::{
     can_bootstrap, has_data, log_directory, read_manifest, without_bootstrap,
 };
-use crate::phases::is_settled;
+use crate::phases::{is_settled, kubelet_conf};
 use crate::sys::net;
 
 /// Whether there are others that hold the cluster: an apiserver has signed for this kubelet, so etcd had data once. Of a
 /// single control plane nothing is left to protect.
-fn is_member(cx: &Context) -> bool {
-    cx.node.is_control_plane()
+fn is_member(cx: &Context) -> Result<bool> {
+    Ok(cx.node.is_control_plane()
         && cx.node.control_planes.len() > 1
-        && cx.sys.files.exists(KUBELET_PEM)
+        && kubelet_conf::names_signed_certificate(cx)?)
 }
 
 /// Before the kubelet starts. Says whether the manifest was changed; not while etcd runs with its data.
 pub async fn close_before_start(cx: &Context) -> Result<bool> {
     let manifest = read_manifest(cx)?;
-    if !is_member(cx) || !can_bootstrap(&manifest) {
+    if !is_member(cx)? || !can_bootstrap(&manifest) {
         return Ok(false);
     }
     // An init that goes on writes its manifest again: what it finds changed restarts etcd in its midst.
@@ -43,7 +43,7 @@ pub async fn close_before_start(cx: &Context) -> Result<bool> {
 /// In the steady state: data that are gone are a fault, and the manifest is closed at once.
 pub fn check_data(cx: &Context) -> Result<()> {
     let manifest = read_manifest(cx)?;
-    if !is_member(cx) || has_data(cx, &manifest)? {
+    if !is_member(cx)? || has_data(cx, &manifest)? {
         return Ok(());
     }
     if can_bootstrap(&manifest) {

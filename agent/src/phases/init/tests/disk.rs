@@ -1,6 +1,16 @@
 //! What this node's disk says about its past.
 
+use ha_kube::Secret;
+
 use super::*;
+use crate::kube::kubeconfig;
+use crate::kube::testing::node_identity;
+
+/// As kubeadm leaves it at its end, when an apiserver has signed.
+fn signed_for_kubelet() -> Secret {
+    let ca = test_authority("kubernetes");
+    kubeconfig::render_with_file("https://127.230.0.11:6443", ca.cert(), KUBELET_PEM)
+}
 
 /// Whose permission is over.
 fn late_founder(net: u8, ca: &Authority) -> FakeMachine {
@@ -45,6 +55,22 @@ fn an_init_that_was_killed_before_etcd_wrote_anything_begins_anew() {
     });
 }
 
+/// The kubelet starts before etcd, and files the certificate that kubeadm made for it under the name of its own.
+#[test]
+fn an_init_that_was_killed_between_kubelet_and_etcd_begins_anew() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder(231, &ca);
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
+        let me = node_identity(&ca, "node1");
+        machine.file(KUBELET_PEM, &me.cert);
+        let conf = kubeconfig::render_embedded("https://127.231.0.11:6443", ca.cert(), &me);
+        machine.file(KUBELET_CONF, conf.expose());
+        assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
+        assert!(ran_kubeadm(&machine));
+    });
+}
+
 #[test]
 fn its_own_apiserver_behind_the_vip_is_no_other_cluster() {
     run_local(async {
@@ -61,6 +87,7 @@ fn its_own_apiserver_behind_the_vip_is_no_other_cluster() {
 
 #[test]
 fn a_join_that_began_on_this_disk_is_never_an_init_again() {
+    let signed_for = signed_for_kubelet();
     let traces: [(u8, &[(&str, &str)]); 3] = [
         (228, &[(ha_wire::paths::DISCOVERY, "x")]),
         (
@@ -75,6 +102,7 @@ fn a_join_that_began_on_this_disk_is_never_an_init_again() {
             230,
             &[
                 (KUBELET_PEM, "x"),
+                (KUBELET_CONF, signed_for.expose()),
                 ("/etc/kubernetes/manifests/etcd.yaml", OWN_ETCD),
             ],
         ),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use ha_test_support::real;
 
 use super::*;
-use crate::kube::KUBELET_CONF;
-use crate::kube::testing::run_local;
+use crate::kube::testing::{run_local, test_authority};
+use crate::kube::{KUBELET_CONF, KUBELET_PEM, kubeconfig};
 use crate::testing::{self, FakeMachine};
 
 const WAL: &str = "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal";
@@ -27,11 +27,18 @@ spec:
     - --name=node1
 ";
 
+/// As kubeadm leaves it when an apiserver has signed for the kubelet.
+fn signed_for_kubelet(machine: &FakeMachine) {
+    let ca = test_authority("kubernetes");
+    let text = kubeconfig::render_with_file("https://10.77.0.11:6443", ca.cert(), KUBELET_PEM);
+    machine.file(KUBELET_CONF, text.expose());
+    machine.file(KUBELET_PEM, "");
+}
+
 /// A founder whose cluster stands.
 fn member() -> FakeMachine {
     let machine = testing::fake_machine(testing::founder());
-    machine.file(KUBELET_PEM, "");
-    machine.file(KUBELET_CONF, "");
+    signed_for_kubelet(&machine);
     machine.file(&pod_manifest("etcd"), OPEN);
     machine
 }
@@ -66,7 +73,7 @@ fn an_init_that_goes_on_and_a_single_control_plane_are_left_alone() {
         let mut node = testing::founder();
         node.control_planes.truncate(1);
         let single = testing::fake_machine(node);
-        single.file(KUBELET_PEM, "");
+        signed_for_kubelet(&single);
         single.file(&pod_manifest("etcd"), OPEN);
         for machine in [fresh, resumed, single] {
             assert!(!close_before_start(&machine.cx).await.unwrap());
