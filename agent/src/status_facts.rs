@@ -126,6 +126,8 @@ fn into_backend(server: Server) -> Backend {
     Backend {
         name: server.name,
         state: server.state,
+        check: server.check,
+        seconds: Some(server.since.as_secs()),
     }
 }
 

@@ -188,6 +188,9 @@ fn etcd_status(cx: &Context, members: &[Member], leader: &str) -> EtcdStatus {
             .iter()
             .find(|m| m.id == leader)
             .map_or_else(String::new, |m| m.name.clone()),
+        alarms: Vec::new(),
+        database_bytes: None,
+        quota_bytes: None,
     }
 }
 

@@ -27,6 +27,8 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
             port: node.endpoint.port,
             here: false,
             holder: String::new(),
+            taken_ms: Vec::new(),
+            complaint: String::new(),
         },
         backends: Vec::new(),
         etcd: None,
@@ -43,6 +45,10 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
         certificates: Vec::new(),
         renewal: Renewal::default(),
         reboot_needed: None,
+        faults: Vec::new(),
+        service: None,
+        dns: None,
+        runtime: None,
     }
 }
 

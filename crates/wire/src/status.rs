@@ -72,6 +72,18 @@ pub struct Status {
     /// What the machine wants to be rebooted for; none: nothing, or not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reboot_needed: Option<RebootNeeded>,
+    /// Everything that is wrong with the node by its own look, the worst first; [`Self::last_error`] is the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
+    /// Whether the API's service address answers from this node; none: not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<Answer>,
+    /// Whether cluster DNS resolves a name of the cluster for this node; none: not asked yet, or there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Answer>,
+    /// Whether the container runtime answers over CRI; none: not asked yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Answer>,
 }
 
 impl Status {
@@ -121,6 +133,24 @@ pub struct Vip {
     pub here: bool,
     /// Who holds it; empty: not known.
     pub holder: String,
+    /// When this node became its holder, within the last ten minutes, the earliest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub taken_ms: Vec<u64>,
+    /// What keepalived last complained of in this boot, as long as it does so; empty: nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub complaint: String,
+}
+
+/// How something answered when it was last asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// When it was asked.
+    pub at_ms: u64,
+    /// Since when it answers, or does not.
+    pub since_ms: u64,
+    /// Why it did not answer; empty: it did.
+    pub error: String,
 }
 
 /// One apiserver behind haproxy.
@@ -131,6 +161,12 @@ pub struct Backend {
     pub name: String,
     /// haproxy's word: `UP`, `DOWN`, ...
     pub state: String,
+    /// How its last check ended, in haproxy's words: `L7OK`, `L4CON`, `L7STS/401`, ...; empty: not known.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub check: String,
+    /// For how long it has been in this state; none: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
 }
 
 /// etcd as this node's member sees it.
@@ -145,6 +181,15 @@ pub struct EtcdStatus {
     pub voter: bool,
     /// The leader's name; empty: none.
     pub leader: String,
+    /// Alarms that etcd has raised, e.g. `NOSPACE of node2`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<String>,
+    /// What this member's database takes on the disk, bytes; none: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database_bytes: Option<u64>,
+    /// What it may take; none: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota_bytes: Option<u64>,
 }
 
 /// When a certificate ends.

@@ -34,6 +34,8 @@ fn steady() -> Status {
         .map(|(name, state)| Backend {
             name: name.into(),
             state: state.into(),
+            check: String::new(),
+            seconds: None,
         })
         .to_vec();
     let members = ["node1", "node2", "node3"].map(str::to_owned).to_vec();
@@ -42,6 +44,9 @@ fn steady() -> Status {
         members,
         voter: true,
         leader: "node1".into(),
+        alarms: Vec::new(),
+        database_bytes: None,
+        quota_bytes: None,
     });
     (status.kubelet, status.node_ready, status.network) =
         ("active".into(), Some(true), "cilium 1.18.1 ready".into());

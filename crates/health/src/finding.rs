@@ -1,0 +1,59 @@
+//! One thing that is wrong.
+
+use serde::{Deserialize, Serialize};
+
+/// What a finding is about. The order is that in which people are told.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Part {
+    /// The API through the VIP: reads and writes.
+    Api,
+    /// Who holds the VIP, and how often it moves.
+    Vip,
+    /// haproxy and the apiservers behind it.
+    LoadBalancer,
+    /// etcd's members, alarms, space.
+    Etcd,
+    /// The control plane's and the kubelets' Leases.
+    Leases,
+    /// The API's service address inside of the cluster.
+    Service,
+    /// Cluster DNS.
+    Dns,
+    /// The pod network.
+    PodNetwork,
+    /// A node: its Node object, its machine, its kubelet.
+    Node(String),
+    /// A node's agent.
+    Agent(String),
+}
+
+/// One thing that is wrong, and how to go on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Finding {
+    /// What it is about.
+    pub part: Part,
+    /// One line: what is wrong, with the failing program's own words.
+    pub what: String,
+    /// The command that shows more or mends it; empty: there is none.
+    pub next: String,
+}
+
+impl Finding {
+    /// A finding without a command.
+    pub fn new(part: Part, what: impl Into<String>) -> Self {
+        Self {
+            part,
+            what: what.into(),
+            next: String::new(),
+        }
+    }
+
+    /// The same with the command that shows more or mends it.
+    #[must_use]
+    pub fn with_next(mut self, command: impl Into<String>) -> Self {
+        self.next = command.into();
+        self
+    }
+}
