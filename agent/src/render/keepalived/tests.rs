@@ -29,6 +29,29 @@ fn no_node_is_told_to_be_its_own_peer() {
 }
 
 #[test]
+fn no_two_backups_take_the_vip_at_the_same_moment() {
+    let (_, node) = balancer_nodes()
+        .into_iter()
+        .find(|(_, n)| n.control_planes.len() == 3)
+        .unwrap();
+    let priority_of = |name: &str| {
+        let mut node = node.clone();
+        name.clone_into(&mut node.name);
+        let text = render_config(&node);
+        let line = text
+            .lines()
+            .find_map(|l| l.trim().strip_prefix("priority "));
+        line.unwrap().parse::<f64>().unwrap()
+    };
+    let waits: Vec<f64> = node
+        .control_planes
+        .iter()
+        .map(|p| (256.0 - priority_of(&p.name)) / 256.0 * 100.0)
+        .collect();
+    assert!(waits.is_sorted_by(|a, b| b - a > 5.0), "{waits:?} ms");
+}
+
+#[test]
 fn keepalived_takes_it() {
     let texts = balancer_nodes()
         .into_iter()
@@ -63,7 +86,8 @@ fn a_healed_partition_leaves_nobody_with_the_loser_s_address() {
     for (peer, i) in peers.iter().zip([12, 13]) {
         let mut node = crate::testing::control_plane();
         (node.name, node.address) = (peer.name.clone(), peer.address);
-        node.control_planes = peers.to_vec();
+        // The second is named first, so it wins.
+        node.control_planes = peers.iter().rev().cloned().collect();
         let health = dir.path().join(format!("{i}.health"));
         let text = render_config(&node)
             .replace(paths::HEALTH_FILE, health.to_str().unwrap())
