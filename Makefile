@@ -32,7 +32,7 @@ demo: need ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
 # What root runs: built as whoever calls, or root's files in target/ would stop the next build. Results go to the caller, too.
-TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} $${HA_FOUNDINGS:+HA_FOUNDINGS=$$HA_FOUNDINGS} $${HA_RENEWAL_MINUTES:+HA_RENEWAL_MINUTES=$$HA_RENEWAL_MINUTES} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
+TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_FOUNDINGS:+HA_FOUNDINGS=$$HA_FOUNDINGS} $${HA_HIDDEN:+HA_HIDDEN=$$HA_HIDDEN} $${HA_RENEWAL_MINUTES:+HA_RENEWAL_MINUTES=$$HA_RENEWAL_MINUTES} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
 # Whoever runs this in the background may have told it to ignore them, and the programs under test would go on ignoring them.
 OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
@@ -54,7 +54,7 @@ test-power-cuts: need ## 72 power cuts that lose what was not synced, and two ki
 	@$(GIVE_BACK) target/e2e
 
 test-foundings: export HA_FOUNDINGS ?= 20
-test-foundings: need ## Seven ways to hide a cluster from its founder, each HA_FOUNDINGS=20 times (twelve minutes a time)
+test-foundings: need ## Seven ways to hide a cluster from its founder, each HA_FOUNDINGS=20 times (twelve minutes a time; HA_HIDDEN=LostData,CutOff)
 	$(PARTS) test
 	$(TESTS_AS_ROOT) -p ha-tests --test foundings -- --test-threads=1
 	@$(GIVE_BACK) target/e2e

@@ -5,7 +5,8 @@ use ha_tests::founding::{Hidden, is_whole};
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
 
-/// Which ways of hiding the cluster are in `make test`; `HA_FOUNDINGS=N` has each of all of them N times.
+/// Which ways of hiding the cluster are in `make test`; `HA_FOUNDINGS=N` has each of all of them N times, `HA_HIDDEN=LostData,CutOff`
+/// these alone.
 const SLICE: [Hidden; 2] = [Hidden::PeersReboot, Hidden::EmptyManifest];
 
 #[test]
@@ -14,10 +15,10 @@ fn a_founder_that_cannot_see_the_cluster_founds_no_second_one() {
     let rounds: Option<usize> = std::env::var("HA_FOUNDINGS")
         .ok()
         .map(|n| n.parse().expect("HA_FOUNDINGS is a number of rounds"));
-    let ways: &[Hidden] = if rounds.is_some() {
-        &Hidden::ALL
-    } else {
-        &SLICE
+    let ways = match std::env::var("HA_HIDDEN") {
+        Ok(names) => chosen_ways(&names),
+        Err(_) if rounds.is_some() => Hidden::ALL.to_vec(),
+        Err(_) => SLICE.to_vec(),
     };
     let cluster = story.step("the lab is there", || {
         Cluster::new(ClusterPlan::new("e2e-foundings", 3, 0))
@@ -26,7 +27,7 @@ fn a_founder_that_cannot_see_the_cluster_founds_no_second_one() {
     let identity = story.step("the cluster's identity", || cluster.kube().identity());
     story.step("it is whole", || is_whole(&cluster, &identity));
     for round in 1..=rounds.unwrap_or(1) {
-        for way in ways {
+        for way in &ways {
             let what = format!("{round}: {}: one cluster, the same one", way.describe());
             story.step(&what, || {
                 way.happen(&cluster)?;
@@ -35,4 +36,17 @@ fn a_founder_that_cannot_see_the_cluster_founds_no_second_one() {
         }
     }
     story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+/// By their names as variants.
+fn chosen_ways(names: &str) -> Vec<Hidden> {
+    let way = |name: &str| {
+        Hidden::ALL
+            .into_iter()
+            .find(|way| format!("{way:?}") == name)
+    };
+    let chosen = names.split(',').map(|name| {
+        way(name).unwrap_or_else(|| panic!("HA_HIDDEN: `{name}` is none of {:?}", Hidden::ALL))
+    });
+    chosen.collect()
 }
