@@ -1,15 +1,18 @@
 //! From text to [`Cluster`]: every fault at once, each with its place, what is wrong and what would be right.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::cluster::Cluster;
 use crate::diagnostic::{Fault, Place, Severity};
 use crate::file::ClusterFile;
+use crate::unseen::name_in_faults;
 
 mod accepted;
 mod build;
 mod cidrs;
 mod files;
+mod interfaces;
 mod kubeadm;
 mod kubernetes;
 mod machines;
@@ -33,10 +36,11 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 12] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
+    interfaces::check_interfaces,
     nodes::check_nodes,
     ports::check_ports,
     kubernetes::check_kubernetes,
@@ -54,6 +58,8 @@ pub fn check_cluster_file(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault
     for rule in RULES {
         rule(&file, &mut faults);
     }
+    name_in_faults(text, &mut faults);
+    add_unseen(&file, &mut faults);
     shorten_list(&mut faults);
     if faults.iter().any(|f| f.severity == Severity::Error) {
         return Err(faults);
@@ -71,6 +77,13 @@ pub fn check_cluster_file(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault
             Err(faults)
         }
     }
+}
+
+/// Warnings of values with characters that nobody sees, where no fault names them already.
+fn add_unseen(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let named: HashSet<String> = faults.iter().map(|fault| fault.path.clone()).collect();
+    let new = |warning: &&Fault| !named.contains(&warning.path);
+    faults.extend(file.unseen.iter().filter(new).cloned());
 }
 
 /// Puts the faults in the order of their places. Of very many the first ones are kept, errors before warnings.

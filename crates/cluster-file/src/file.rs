@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::cluster::Updates;
 use crate::diagnostic::{Fault, Place};
+use crate::unseen::find_in_values;
 use crate::yaml;
 
 mod assets;
@@ -24,7 +25,7 @@ mod spanned;
 
 pub use assets::AssetsFile;
 pub use json::Setting;
-pub(crate) use json::settings_as_object;
+pub(crate) use json::{scalar_as_json, settings_as_object};
 pub use kubernetes::{
     CILIUM, CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
 };
@@ -86,6 +87,8 @@ pub struct ClusterFile {
     pub before_join: Vec<Spanned<String>>,
     /// `hooks.afterReady`: commands once the node is Ready.
     pub after_ready: Vec<Spanned<String>>,
+    /// Warnings of characters that nobody sees, in any value.
+    pub(crate) unseen: Vec<Fault>,
 }
 
 /// `endpoint`, as written: where the API answers.
@@ -139,6 +142,8 @@ pub struct NetworkFile {
     pub gateway: Option<Spanned<IpAddr>>,
     /// Name servers; left out: none is written.
     pub dns: Vec<Spanned<IpAddr>>,
+    /// Whether it says anything of them, be it that there are none.
+    pub dns_given: bool,
     /// Name of the nodes' interface; default [`INTERFACE`].
     pub interface: Option<Spanned<String>>,
     /// Largest packet in bytes; left out: the interface's own.
@@ -177,7 +182,9 @@ impl ClusterFile {
         }
         let (unreadable, parsed) = (root.is_none(), faults.len());
         let mut reader = Reader { faults };
-        let file = Self::from_fields(Fields::root(&mut reader, root));
+        let unseen = root.as_ref().map(|root| find_in_values(root, text));
+        let mut file = Self::from_fields(Fields::root(&mut reader, root));
+        file.unseen = unseen.unwrap_or_default();
         if unreadable {
             reader.faults.truncate(parsed);
         }
@@ -235,6 +242,7 @@ impl ClusterFile {
             ignition_merge,
             before_join,
             after_ready,
+            unseen: Vec::new(),
         }
     }
 }
@@ -294,6 +302,7 @@ impl NetworkFile {
         Self {
             prefix,
             gateway,
+            dns_given: f.is_written("dns"),
             dns: f.list("dns"),
             interface: f.or("interface", INTERFACE.to_owned()),
             mtu: f.maybe("mtu"),

@@ -10,4 +10,5 @@ pub mod file;
 pub mod fuzzing;
 mod suggest;
 pub mod template;
+mod unseen;
 mod yaml;

@@ -2,6 +2,8 @@
 
 use strsim::osa_distance;
 
+use crate::unseen::{has_unseen, plain_text};
+
 /// The candidate nearest to `word`, if it is near enough to be a slip of the finger.
 pub(crate) fn closest_match<'a>(
     word: &str,
@@ -13,7 +15,7 @@ pub(crate) fn closest_match<'a>(
     }
     // A third of the letters, so that three-letter words have one slip and nobody is sent from `a` to `cri`.
     let limit = (word.chars().count() / 3).max(1);
-    let lower = word.to_lowercase();
+    let lower = plain_text(word).trim().to_lowercase();
     candidates
         .into_iter()
         .map(|candidate| (osa_distance(&lower, &candidate.to_lowercase()), candidate))
@@ -22,11 +24,14 @@ pub(crate) fn closest_match<'a>(
         .map(|(_, candidate)| candidate)
 }
 
-/// `, did you mean `x`?`, or nothing.
+/// `, did you mean `x`?`, or nothing: neither of a word that looks the same already, whose characters are named instead.
 pub(crate) fn did_you_mean<'a>(
     word: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> String {
+    if has_unseen(word) {
+        return String::new();
+    }
     closest_match(word, candidates).map_or_else(String::new, |c| format!(", did you mean `{c}`?"))
 }
 

@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use granit_parser::{ErrorKind, Event, Parser, ScanError, Span, StructureStyle, Tag, options};
 
 use crate::diagnostic::{Fault, Place};
+use crate::unseen::{begins_unseen, indentation_words};
 
 mod expansion;
 
@@ -85,6 +86,7 @@ pub(crate) fn parse_yaml(text: &str, faults: &mut Vec<Fault>) -> Option<YamlNode
 type Fallible<T> = Result<T, Box<Fault>>;
 
 struct TreeBuilder<'t, 'f> {
+    text: &'t str,
     parser: Parser<'t, granit_parser::StrInput<'t>>,
     anchors: HashMap<usize, Anchored>,
     spent: ExpandedSize,
@@ -97,6 +99,7 @@ impl<'t, 'f> TreeBuilder<'t, 'f> {
     fn new(text: &'t str, faults: &'f mut Vec<Fault>) -> Self {
         let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
         Self {
+            text,
             parser: Parser::new_from_str_with_options(text, options),
             anchors: HashMap::new(),
             spent: ExpandedSize::default(),
@@ -276,6 +279,15 @@ impl<'t, 'f> TreeBuilder<'t, 'f> {
                 ));
             }
         };
+        if begins_unseen(&name) {
+            // Like a tab: what belongs to what is anybody's guess, so nothing below is judged.
+            let (message, help) = indentation_words(self.text, &name);
+            let place = Place {
+                width: 1,
+                ..node.place
+            };
+            return Err(fatal_fault(place, message, &help));
+        }
         Ok(Key {
             name,
             place: node.place,

@@ -30,7 +30,7 @@ const LEAST: &str = "
 name: demo
 kubernetes: {version: 1.34.4}
 endpoint: {vip: 10.77.0.30}
-network: {prefix: 24}
+network: {prefix: 24, dns: [10.77.0.1]}
 nodes:
   - {name: node1, role: control-plane, address: 10.77.0.11}
   - {name: node2, role: control-plane, address: 10.77.0.12}
@@ -53,7 +53,7 @@ fn the_demo_is_valid() {
 }
 
 #[test]
-fn five_keys_are_enough_and_the_rest_has_defaults() {
+fn six_keys_are_enough_and_the_rest_has_defaults() {
     let cluster = valid_cluster(LEAST);
     let k8s = &cluster.kubernetes;
     assert_eq!(k8s.pod_cidr.to_string(), "10.244.0.0/16");
@@ -82,7 +82,7 @@ fn five_keys_are_enough_and_the_rest_has_defaults() {
             cluster.network.interface.as_str(),
             cluster.network.dns.len()
         ),
-        ("eth0", 0)
+        ("eth0", 1)
     );
     let ProviderOptions::Libvirt(options) = &cluster.provider else {
         panic!("{:?}", cluster.provider)
@@ -363,7 +363,7 @@ fn the_virtual_router_id_is_frozen() {
 /// The budget of `ha-host render` for 5,000 nodes is 2 s; a quadratic rule would show here as minutes.
 #[test]
 fn five_thousand_nodes_are_read() {
-    let mut text = "name: big\nkubernetes: {version: 1.34.4, podCIDR: 100.64.0.0/11}\nendpoint: {vip: 10.8.0.30}\nnetwork: {prefix: 16}\nnodes:\n".to_owned();
+    let mut text = "name: big\nkubernetes: {version: 1.34.4, podCIDR: 100.64.0.0/11}\nendpoint: {vip: 10.8.0.30}\nnetwork: {prefix: 16, dns: [10.8.255.1]}\nnodes:\n".to_owned();
     for i in 0..5000 {
         let role = if i < 3 { "control-plane" } else { "worker" };
         let address = format!("10.8.{}.{}", 1 + i / 250, 1 + i % 250);
@@ -387,4 +387,22 @@ fn line_ends_and_byte_order_marks_do_not_matter() {
         told.contains("file:7:49") && told.contains("^^^^^^^^^^^\n"),
         "{told}"
     );
+}
+
+/// Nothing that kubeadm and the kubelet take is complained about.
+#[test]
+fn what_is_handed_on_may_say_what_kubeadm_takes() {
+    let cluster = valid_cluster(include_str!("good/handed-on.yaml"));
+    assert_eq!(cluster.kubernetes.kubelet_config["maxPods"], 400);
+    assert_eq!(cluster.nodes[3].interfaces.len(), 1);
+}
+
+/// A key that is taken away by an empty value has no type.
+#[test]
+fn an_empty_value_takes_a_key_away() {
+    let text = LEAST.replace(
+        "1.34.4",
+        "1.34.4, kubeletConfig: {evictionHard: ~, maxPods: }, clusterConfiguration: {apiServer: , etcd: {local: null}}",
+    );
+    assert_eq!(valid_cluster(&text).kubernetes.kubelet_config.len(), 2);
 }

@@ -58,18 +58,18 @@ fn check_overlaps(
     }
 }
 
-fn networks_overlap(one: IpNet, other: IpNet) -> bool {
+pub(super) fn networks_overlap(one: IpNet, other: IpNet) -> bool {
     one.contains(&other.network()) || other.contains(&one.network())
 }
 
 /// A network, and whether somebody wrote it.
-fn describe_network(at: &Spanned<IpNet>) -> String {
+pub(super) fn describe_network(at: &Spanned<IpNet>) -> String {
     let default = if at.given { "" } else { " (the default)" };
     format!("{}{default}", at.value)
 }
 
 /// The nodes' network at the place of the VIP, if its prefix makes sense.
-fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
+pub(super) fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     let prefix = file.network.prefix.as_ref()?;
     let net = file
         .node_network()
@@ -135,7 +135,7 @@ fn example_network(wrong: &Spanned<IpNet>, nodes: Option<&Spanned<IpNet>>) -> &'
 }
 
 fn check_pod_size(file: &ClusterFile, pods: &Spanned<IpNet>, faults: &mut Vec<Fault>) {
-    let mask = node_mask_size(file).unwrap_or(NODE_MASK);
+    let mask = node_mask(file);
     let (prefix, nodes) = (pods.value.prefix_len(), file.entries().len().max(1));
     // The smallest power of two that gives every node its part.
     let bits = u8::try_from(nodes.next_power_of_two().trailing_zeros()).unwrap_or(u8::MAX);
@@ -172,13 +172,18 @@ fn check_pod_size(file: &ClusterFile, pods: &Spanned<IpNet>, faults: &mut Vec<Fa
     }
 }
 
+/// Prefix length of each node's part of the pod network.
+pub(super) fn node_mask(file: &ClusterFile) -> u8 {
+    node_mask_size(file).unwrap_or(NODE_MASK)
+}
+
 /// `node-cidr-mask-size` of the user's own clusterConfiguration.
 fn node_mask_size(file: &ClusterFile) -> Option<u8> {
     let settings = &file.kubernetes.cluster_configuration;
-    let (_, manager) = settings
+    let manager = settings
         .iter()
-        .find(|(key, _)| key.value == "controllerManager")?;
-    let arguments = manager.get("extraArgs")?.as_array()?;
+        .find(|setting| setting.key.value == "controllerManager")?;
+    let arguments = manager.value.get("extraArgs")?.as_array()?;
     let named = |argument: &&Value| {
         let name = argument.get("name").and_then(Value::as_str);
         matches!(

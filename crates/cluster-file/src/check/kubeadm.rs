@@ -1,30 +1,25 @@
 //! Settings that are passed on to kubeadm and the kubelet, less what the cluster file itself decides.
 
-use serde_json::Value;
+use std::ops::RangeInclusive;
 
-use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, Spanned};
-use crate::suggest::did_you_mean;
+use crate::diagnostic::{Fault, Place};
+use crate::file::{ClusterFile, Setting, Spanned};
 
-/// The keys of v1beta4's `ClusterConfiguration`.
-const CLUSTER_KEYS: [&str; 16] = [
-    "apiServer",
-    "caCertificateValidityPeriod",
-    "certificateValidityPeriod",
-    "certificatesDir",
-    "clusterName",
-    "controlPlaneEndpoint",
-    "controllerManager",
-    "dns",
-    "encryptionAlgorithm",
-    "etcd",
-    "featureGates",
-    "imageRepository",
-    "kubernetesVersion",
-    "networking",
-    "proxy",
-    "scheduler",
-];
+mod argument_names;
+mod argument_values;
+mod arguments;
+mod cluster;
+mod cluster_shape;
+mod given;
+mod kubelet;
+mod kubelet_shape;
+mod shape;
+
+use arguments::{Argument, Program};
+use cluster_shape::CLUSTER;
+use given::Given;
+use kubelet_shape::KUBELET;
+use shape::Document;
 
 /// Dotted keys of `ClusterConfiguration` that the cluster file decides, and what to write instead.
 const CLUSTER_OWNED: [(&str, &str); 13] = [
@@ -50,8 +45,16 @@ const CLUSTER_OWNED: [(&str, &str); 13] = [
 ];
 
 /// The same of `KubeletConfiguration`.
-const KUBELET_OWNED: [(&str, &str); 10] = [
+const KUBELET_OWNED: [(&str, &str); 14] = [
     ("apiVersion", "leave it out"),
+    (
+        "authentication.x509.clientCAFile",
+        "leave it out: it is the cluster's CA, which the apiserver is known by",
+    ),
+    (
+        "enableServer",
+        "leave it out: without it there are no logs, no exec and no probes",
+    ),
     ("kind", "leave it out"),
     (
         "cgroupDriver",
@@ -67,6 +70,14 @@ const KUBELET_OWNED: [(&str, &str); 10] = [
     ),
     ("containerRuntimeEndpoint", "use kubernetes.cri"),
     ("podCIDR", "use kubernetes.podCIDR"),
+    (
+        "providerID",
+        "leave it out: it would be one machine's for all nodes",
+    ),
+    (
+        "registerNode",
+        "leave it out: a node that does not register never joins",
+    ),
     ("port", "leave it out: the apiserver asks kubelets on 10250"),
     ("registerWithTaints", "use nodes[].taints"),
     (
@@ -76,46 +87,78 @@ const KUBELET_OWNED: [(&str, &str); 10] = [
 ];
 
 pub(super) fn check_kubeadm(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    for (key, value) in &file.kubernetes.cluster_configuration {
-        let known = CLUSTER_KEYS.contains(&key.value.as_str())
-            || matches!(key.value.as_str(), "apiVersion" | "kind");
-        if known {
-            check_owned_keys(key, value, &CLUSTER_OWNED, faults);
-        } else {
-            let meant = did_you_mean(&key.value, CLUSTER_KEYS);
-            let message = format!(
-                "kubeadm's ClusterConfiguration has no key `{}`{meant}",
-                key.value
-            );
-            let help = format!("its keys are {}", CLUSTER_KEYS.join(", "));
-            faults.push(Fault::error(key.place, &key.path, message, help));
-        }
-    }
-    for (key, value) in &file.kubernetes.kubelet_config {
-        check_owned_keys(key, value, &KUBELET_OWNED, faults);
+    let k8s = &file.kubernetes;
+    check_document(&CLUSTER, &CLUSTER_OWNED, &k8s.cluster_configuration, faults);
+    check_document(&KUBELET, &KUBELET_OWNED, &k8s.kubelet_config, faults);
+    cluster::check_cluster_values(&k8s.cluster_configuration, faults);
+    kubelet::check_kubelet_values(file, faults);
+    for program in Program::ALL {
+        let arguments = Argument::read_all(program, file);
+        argument_names::check_names(&arguments, faults);
+        argument_values::check_values(file, program, &arguments, faults);
     }
 }
 
-fn check_owned_keys(
-    key: &Spanned<String>,
-    value: &Value,
-    table: &[(&str, &str)],
+/// The ports that services of kind NodePort are given, where the file says so.
+pub(super) fn node_port_range(file: &ClusterFile) -> Option<(RangeInclusive<u16>, Place)> {
+    let arguments = Argument::read_all(Program::Apiserver, file);
+    let range = arguments
+        .iter()
+        .rfind(|argument| argument.name == "service-node-port-range")?;
+    let ports = argument_values::parse_port_range(range.text.trim())?;
+    Some((ports, range.value.node.place))
+}
+
+/// Each key: known, ours to decide, of the right type.
+fn check_document(
+    document: &Document,
+    owned: &[(&str, &str)],
+    settings: &[Setting],
     faults: &mut Vec<Fault>,
 ) {
-    for (path, instead) in table {
-        let (top, below) = path
-            .split_once('.')
-            .map_or((*path, None), |(top, below)| (top, Some(below)));
-        let written = key.value == top && below.is_none_or(|below| value.get(below).is_some());
-        if written {
-            let inner = below.map_or_else(String::new, |below| format!(".{below}"));
-            let message = format!("{}{inner} cannot be set here", key.path);
-            faults.push(Fault::error(
-                key.place,
-                &format!("{}{inner}", key.path),
-                message,
-                *instead,
-            ));
+    for setting in settings {
+        let (key, given) = (&setting.key, Given::from_setting(setting));
+        if is_owned_key(key, &given, owned, faults) {
+            continue;
+        }
+        match document.shape(&key.value) {
+            Some(shape) => document.check(&given, shape, faults),
+            None => {
+                let names: Vec<&str> = document.keys.iter().map(|(name, _)| *name).collect();
+                let owner = key.path.strip_suffix(&format!(".{}", key.value));
+                let owner = owner.unwrap_or(&key.path);
+                faults.push(document.unknown_key(owner, &key.value, key.place, &names));
+            }
         }
     }
+}
+
+/// Names the keys that the cluster file decides; true if this is one as a whole.
+fn is_owned_key(
+    key: &Spanned<String>,
+    given: &Given<'_>,
+    table: &[(&str, &str)],
+    faults: &mut Vec<Fault>,
+) -> bool {
+    let mut whole = false;
+    for (path, instead) in table {
+        let mut steps = path.split('.');
+        if steps.next() != Some(key.value.as_str()) {
+            continue;
+        }
+        let mut at = Some((key.place, given.clone()));
+        for step in steps {
+            at = at.and_then(|(_, inner)| {
+                let entries = inner.entries().into_iter();
+                let mut named = entries.filter(|(name, _)| name.name == step);
+                named.next().map(|(name, value)| (name.place, value))
+            });
+        }
+        if let Some((place, inner)) = at {
+            let message = format!("{} cannot be set here", inner.path);
+            faults.push(Fault::error(place, &inner.path, message, *instead));
+            whole |= !path.contains('.');
+        }
+    }
+    whole
 }

@@ -142,9 +142,9 @@ fn check_proxy_and_cni(
 
 /// What the Helm values say about kube-proxy.
 fn replaces_proxy(values: &[Setting]) -> Option<(&Spanned<String>, bool)> {
-    let (key, value) = values
+    let Setting { key, value, .. } = values
         .iter()
-        .find(|(key, _)| key.value == "kubeProxyReplacement")?;
+        .find(|setting| setting.key.value == "kubeProxyReplacement")?;
     match value {
         Value::Bool(on) => Some((key, *on)),
         Value::String(text) => Some((key, matches!(text.as_str(), "true" | "strict"))),
@@ -167,7 +167,11 @@ fn check_pod_network(cni: &Spanned<CniFile>, faults: &mut Vec<Fault>) {
                 faults.push(version.error(message, help));
             }
             let owned = |key: &str| matches!(key, "k8sServiceHost" | "k8sServicePort");
-            for (key, _) in values.iter().filter(|(key, _)| owned(&key.value)) {
+            for key in values
+                .iter()
+                .map(|setting| &setting.key)
+                .filter(|key| owned(&key.value))
+            {
                 let help = "leave it out: it is the VIP and its port";
                 faults.push(
                     key.error("points Cilium away from the cluster's endpoint", help)

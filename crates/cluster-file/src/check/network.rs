@@ -8,7 +8,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::name_syntax::{INTERFACE_HELP, is_interface_name};
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, Spanned};
+use crate::file::{ClusterFile, ProviderFile, Spanned};
 
 /// A shorter prefix is a slip (the largest private network is a /8), a longer one has no room for all that lives here.
 pub(super) const PREFIXES: RangeInclusive<u8> = 8..=29;
@@ -79,6 +79,14 @@ pub(super) fn check_interface_name(name: &Spanned<String>, faults: &mut Vec<Faul
 }
 
 fn check_name_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    check_without_name_servers(file, faults);
+    for server in file.network.dns.iter().filter(|at| at.value.is_loopback()) {
+        let message = format!(
+            "{} is each machine's own: in a pod nobody answers there, and CoreDNS ends with \"Loop detected\"",
+            server.value
+        );
+        faults.push(server.error(message, "name the server behind it, e.g. the router"));
+    }
     if let Some(fourth) = file.network.dns.get(MAX_DNS) {
         let message = "is a fourth name server: resolvers and pods use only three";
         faults.push(
@@ -86,6 +94,22 @@ fn check_name_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
                 .error(message, "keep the three that matter")
                 .warning(),
         );
+    }
+}
+
+/// Containers get the host's own; every other machine has what this file says.
+fn check_without_name_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let provider = file.provider.as_ref().map(|at| &at.value);
+    let network = &file.network;
+    let said = network.dns_given || matches!(provider, Some(ProviderFile::Nspawn(_)));
+    if let Some(prefix) = network.prefix.as_ref().filter(|_| !said) {
+        let example = network.gateway.as_ref().map(|gateway| gateway.value);
+        let example = example.map_or_else(|| "192.168.122.1".to_owned(), |at| at.to_string());
+        let message = "network.dns is missing: nodes get no name server, pods resolve no outer names and CoreDNS does not start";
+        let help = format!(
+            "write e.g. `dns: [{example}]`, most often the router; `dns: []` if your own Ignition or DHCP brings one"
+        );
+        faults.push(Fault::error(prefix.place, "network.dns", message, help).warning());
     }
 }
 

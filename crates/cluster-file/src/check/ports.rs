@@ -2,8 +2,9 @@
 
 use std::ops::RangeInclusive;
 
+use super::kubeadm::node_port_range;
 use super::names::check_dns_label;
-use crate::diagnostic::Fault;
+use crate::diagnostic::{Fault, Place};
 use crate::file::{ClusterFile, LbModeFile, Spanned};
 use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 
@@ -30,6 +31,9 @@ const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
 
 pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
+    let given = node_port_range(file);
+    let (node_ports, given) = given.map_or((NODE_PORTS, None), |(range, at)| (range, Some(at)));
+    check_node_port_range(&node_ports, given, faults);
     let mut seen: Vec<&Spanned<u16>> = Vec::new();
     let extra = balancer
         .extra_ports
@@ -43,6 +47,7 @@ pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .chain(extra)
     {
         check_taken(port, faults);
+        check_node_ports(port, &node_ports, given, faults);
         check_clash(port, &seen, faults);
         check_not_zero(port, faults);
         seen.push(port);
@@ -62,15 +67,47 @@ fn check_taken(port: &Spanned<u16>, faults: &mut Vec<Fault>) {
             message,
             "choose a free port, e.g. 6444 for the API, 8404 for statistics",
         ));
-    } else if NODE_PORTS.contains(&port.value) {
+    }
+}
+
+/// Services are not to be given what something else listens on: kube-proxy takes the packets first.
+fn check_node_port_range(
+    range: &RangeInclusive<u16>,
+    given: Option<Place>,
+    faults: &mut Vec<Fault>,
+) {
+    let taken = TAKEN.iter().find(|(port, _)| range.contains(port));
+    if let (Some((port, who)), Some(at)) = (taken, given) {
+        let (first, last) = (range.start(), range.end());
         let message = format!(
-            "{} is in the range of NodePort services, 30000 to 32767",
-            port.value
+            "service-node-port-range {first}-{last} holds {port}, which is used by {who}: a service that gets it takes its packets"
         );
-        faults.push(
-            port.error(message, "choose a port that no service can be given")
-                .warning(),
+        let path = "kubernetes.clusterConfiguration.apiServer.extraArgs";
+        let help = "begin above 10259, e.g. 30000-32767";
+        faults.push(Fault::error(at, path, message, help));
+    }
+}
+
+fn check_node_ports(
+    port: &Spanned<u16>,
+    range: &RangeInclusive<u16>,
+    given: Option<Place>,
+    faults: &mut Vec<Fault>,
+) {
+    let reported = TAKEN.iter().any(|(taken, _)| *taken == port.value);
+    if !reported && range.contains(&port.value) {
+        let message = format!(
+            "{} is in the range of NodePort services, {} to {}",
+            port.value,
+            range.start(),
+            range.end()
         );
+        let help = "choose a port that no service can be given";
+        let fault = port.error(message, help).warning();
+        faults.push(match given {
+            Some(at) => fault.also(at, "service-node-port-range"),
+            None => fault,
+        });
     }
 }
 

@@ -8,7 +8,15 @@ use crate::diagnostic::Fault;
 use crate::yaml::{Value, YamlNode, join_path};
 
 /// One free-form setting at the top of its mapping.
-pub type Setting = (Spanned<String>, Json);
+#[derive(Debug, Clone)]
+pub struct Setting {
+    /// Its key.
+    pub key: Spanned<String>,
+    /// What it holds, by YAML 1.2's core schema.
+    pub value: Json,
+    /// The same as written, with the place of everything in it.
+    pub(crate) node: YamlNode,
+}
 
 /// A free-form mapping: its keys with their places, and what they hold.
 pub(super) fn read_settings(f: &mut Fields<'_>, key: &str) -> Vec<Setting> {
@@ -16,9 +24,13 @@ pub(super) fn read_settings(f: &mut Fields<'_>, key: &str) -> Vec<Setting> {
     let mut settings = Vec::new();
     for (name, node) in inner.take_all() {
         let mut faults = Vec::new();
-        let value = node_as_json(node, &name.path, &mut faults);
+        let value = node_as_json(node.clone(), &name.path, &mut faults);
         faults.into_iter().for_each(|fault| inner.fault(fault));
-        settings.push((name, value));
+        settings.push(Setting {
+            key: name,
+            value,
+            node,
+        });
     }
     settings
 }
@@ -27,7 +39,7 @@ pub(super) fn read_settings(f: &mut Fields<'_>, key: &str) -> Vec<Setting> {
 pub(crate) fn settings_as_object(settings: Vec<Setting>) -> Map<String, Json> {
     settings
         .into_iter()
-        .map(|(name, value)| (name.value, value))
+        .map(|setting| (setting.key.value, setting.value))
         .collect()
 }
 
@@ -58,7 +70,8 @@ fn node_as_json(node: YamlNode, path: &str, faults: &mut Vec<Fault>) -> Json {
     }
 }
 
-fn scalar_as_json(text: String) -> Json {
+/// A plain scalar by the core schema.
+pub(crate) fn scalar_as_json(text: String) -> Json {
     let hex = text
         .strip_prefix("0x")
         .and_then(|digits| u64::from_str_radix(digits, 16).ok());

@@ -3,7 +3,7 @@
 use super::scalars::Scalar;
 use super::spanned::Spanned;
 use crate::diagnostic::{Fault, Place};
-use crate::suggest::closest_match;
+use crate::suggest::{closest_match, did_you_mean};
 use crate::yaml::{Key, Value, YamlNode, join_path};
 
 /// Keeps what is wrong.
@@ -88,8 +88,7 @@ impl<'r> Fields<'r> {
         };
         for (key, _) in unknown {
             let meant = closest_match(&key.name, keys.iter().copied());
-            let question =
-                meant.map_or_else(String::new, |meant| format!(", did you mean `{meant}`?"));
+            let question = did_you_mean(&key.name, keys.iter().copied());
             self.misspelt.extend(meant.map(str::to_owned));
             let message = format!("unknown key `{}` in {place}{question}", key.name);
             let help = match keys {

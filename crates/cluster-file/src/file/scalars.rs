@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::LbModeFile;
 use crate::cluster::Mac;
 use crate::suggest::{closest_match, did_you_mean};
+use crate::unseen::has_unseen;
 use ha_wire::phase::Role;
 use ha_wire::settings::{Cri, KubeProxy};
 
@@ -174,7 +175,7 @@ impl Scalar for Role {
             ("worker", Self::Worker),
         ];
         match closest_match(text, known.iter().map(|(word, _)| *word)) {
-            Some(_) if parse_keyword(text, "", &table).is_err() => is_not(
+            Some(_) if !has_unseen(text) && parse_keyword(text, "", &table).is_err() => is_not(
                 "a role, did you mean `control-plane`?",
                 "write one of `control-plane`, `worker`",
             ),

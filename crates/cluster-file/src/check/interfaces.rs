@@ -1,0 +1,152 @@
+//! Further interfaces of nodes: their networks meet no other, and nobody else has their addresses.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use super::cidrs::{describe_network, networks_overlap, nodes_network};
+use crate::diagnostic::Fault;
+use crate::file::{ClusterFile, NodeEntry, Spanned};
+
+pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let k8s = &file.kubernetes;
+    let home = nodes_network(file);
+    let inner: Vec<&Spanned<IpNet>> = k8s.pod_cidr.iter().chain(&k8s.service_cidr).collect();
+    let mut owners = Owners::new(file);
+    for node in file.entries() {
+        let addresses = node.interfaces.iter().filter_map(|i| i.address.as_ref());
+        let addresses: Vec<&Spanned<IpNet>> = addresses.collect();
+        for (i, address) in addresses.iter().enumerate() {
+            if let Some(what) = unusable(address.value) {
+                let help = "write an address of a machine with the length of its network's prefix, e.g. 10.9.0.35/24";
+                faults.push(address.error(what, help));
+                continue;
+            }
+            let taken = owners.check(node, address);
+            let clear = taken.is_none();
+            faults.extend(taken);
+            for other in inner
+                .iter()
+                .filter(|net| networks_overlap(net.value, address.value))
+            {
+                faults.push(overlap(address, other));
+            }
+            // An address that is somebody else's is wrong before its network is.
+            if clear {
+                let others = home.iter().chain(addresses[..i].iter().copied());
+                faults.extend(others.filter_map(|other| shared(address, other)).next());
+            }
+        }
+    }
+}
+
+/// Packets to pods or services would leave by this interface, or the other way round.
+fn overlap(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Fault {
+    let message = format!(
+        "{} is in a network that overlaps {} {}",
+        address.value,
+        other.path,
+        describe_network(other)
+    );
+    let name = other.path.rsplit('.').next().unwrap_or_default();
+    let help = format!("give the interface a network of its own, or choose another {name}");
+    let fault = address.error(message, help);
+    if other.given {
+        fault.also(other.place, other.path.clone())
+    } else {
+        fault
+    }
+}
+
+/// Two interfaces of a machine in one network: Linux answers for both addresses on either of them.
+fn shared(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Option<Fault> {
+    if !networks_overlap(address.value, other.value) {
+        return None;
+    }
+    let net = other.value.trunc();
+    let message = format!(
+        "{} is a second interface in {} {net}: either one answers for both addresses (ARP flux), and packets leave by the other",
+        address.value,
+        if other.path.ends_with("address") {
+            "the network"
+        } else {
+            &other.path
+        }
+    );
+    let help = "give each interface a network of its own, or bond the two below one address";
+    let fault = address.error(message, help).warning();
+    Some(fault.also(other.place, "the first"))
+}
+
+/// Why no machine can have this address.
+fn unusable(address: IpNet) -> Option<String> {
+    let IpNet::V4(net) = address else { return None };
+    let (addr, whole) = (net.addr(), net.trunc());
+    let ends = |net: Ipv4Net| net.prefix_len() < 31;
+    if addr.is_loopback() || addr.is_multicast() || addr.is_unspecified() || addr.octets()[0] >= 240
+    {
+        Some(format!("{addr} is not a usable host address"))
+    } else if ends(whole) && addr == whole.network() {
+        Some(format!("{addr} is the network address of {whole}"))
+    } else if ends(whole) && addr == whole.broadcast() {
+        Some(format!("{addr} is the broadcast address of {whole}"))
+    } else {
+        None
+    }
+}
+
+/// Who has which address: a word for it, and where it stands.
+struct Owners<'f>(
+    HashMap<IpAddr, (String, &'f Spanned<IpAddr>)>,
+    HashMap<IpAddr, &'f Spanned<IpNet>>,
+);
+
+impl<'f> Owners<'f> {
+    fn new(file: &'f ClusterFile) -> Self {
+        let mut all = HashMap::new();
+        let network = &file.network;
+        for server in &network.dns {
+            all.insert(server.value, ("a name server's address".to_owned(), server));
+        }
+        for node in file.entries() {
+            let name = node.name.as_ref().map_or("a node", |name| &name.value);
+            if let Some(address) = &node.address {
+                all.insert(address.value, (format!("the address of {name}"), address));
+            }
+        }
+        if let Some(gateway) = &network.gateway {
+            all.insert(gateway.value, ("the gateway's address".to_owned(), gateway));
+        }
+        if let Some(vip) = &file.endpoint.vip {
+            all.insert(vip.value, ("the VIP".to_owned(), vip));
+        }
+        Self(all, HashMap::new())
+    }
+
+    /// A fault if somebody has this address; else it is the node's from now on.
+    fn check(&mut self, node: &'f NodeEntry, address: &'f Spanned<IpNet>) -> Option<Fault> {
+        let addr = address.value.addr();
+        let help = "give the interface an address that no other machine has";
+        if let Some((whose, other)) = self.0.get(&addr) {
+            let own = node
+                .address
+                .as_ref()
+                .is_some_and(|at| at.place == other.place);
+            let whose = if own {
+                "this node's own first address"
+            } else {
+                whose
+            };
+            let fault = address.error(format!("{addr} is {whose}"), help);
+            return Some(if other.given {
+                fault.also(other.place, other.path.clone())
+            } else {
+                fault
+            });
+        }
+        let first = self.1.insert(addr, address)?;
+        let fault = address.error(format!("{addr} is already in use"), help);
+        Some(fault.also(first.place, "first here"))
+    }
+}
