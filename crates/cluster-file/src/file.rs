@@ -10,7 +10,6 @@ use ipnet::IpNet;
 
 use crate::cluster::Updates;
 use crate::diagnostic::{Fault, Place};
-use crate::unseen::find_in_values;
 use crate::yaml;
 
 mod assets;
@@ -22,6 +21,7 @@ mod provider;
 mod reader;
 mod scalars;
 mod spanned;
+mod unseen_values;
 
 pub use assets::AssetsFile;
 pub use json::Setting;
@@ -37,6 +37,7 @@ pub use provider::{
 use reader::{Fields, Reader};
 pub use scalars::Size;
 pub use spanned::Spanned;
+use unseen_values::find_in_values;
 
 /// The version of the cluster file's format.
 pub const VERSION: u32 = 1;

@@ -1,7 +1,6 @@
 //! Characters that look like nothing or like another one: what text copied from web pages, documents and chats brings along.
 
 use crate::diagnostic::{Fault, Place};
-use crate::yaml::{Value, YamlNode, join_path};
 
 /// The frequent ones: what Unicode calls them, and what was meant.
 const FREQUENT: [(char, &str, &str); 38] = [
@@ -90,7 +89,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// `U+00A0 (no-break space)`; none: a character that people see as what it is.
-fn describe(c: char) -> Option<String> {
+pub(crate) fn describe(c: char) -> Option<String> {
     known_as(c).map(|(name, _)| format!("U+{:04X} ({name})", u32::from(c)))
 }
 
@@ -103,6 +102,17 @@ pub(crate) fn has_unseen(text: &str) -> bool {
 pub(crate) fn plain_text(text: &str) -> String {
     let meant = |c: char| known_as(c).map_or_else(|| c.to_string(), |(_, meant)| meant);
     text.chars().map(meant).collect()
+}
+
+/// The first one that is for nobody to read: letters of another script and dashes may well be meant.
+pub(crate) fn first_unread(text: &str) -> Option<char> {
+    let unread = |c: &char| {
+        !c.is_ascii()
+            && (c.is_whitespace()
+                || is_invisible(*c)
+                || matches!(c, '\u{ad}' | '\u{2018}'..='\u{201f}'))
+    };
+    text.chars().find(unread)
 }
 
 /// Whether it begins with a space or nothing that is neither to YAML.
@@ -129,10 +139,10 @@ pub(crate) fn indentation_words(text: &str, key: &str) -> (String, String) {
 }
 
 /// The text, line by line.
-struct Lines<'t>(Vec<&'t str>);
+pub(crate) struct Lines<'t>(Vec<&'t str>);
 
 impl<'t> Lines<'t> {
-    fn new(text: &'t str) -> Self {
+    pub fn new(text: &'t str) -> Self {
         // No column counts it.
         Self(
             text.strip_prefix('\u{feff}')
@@ -156,7 +166,7 @@ impl<'t> Lines<'t> {
     }
 
     /// Where this character stands first, from a place on.
-    fn find(&self, c: char, from: Place) -> Option<(usize, usize)> {
+    pub fn find(&self, c: char, from: Place) -> Option<(usize, usize)> {
         (from.line..=self.0.len()).find_map(|number| {
             let skip = if number == from.line {
                 from.column.saturating_sub(1)
@@ -214,55 +224,6 @@ fn name_all(span: &str, first_column: usize) -> String {
         all.push(format!("and {more} more"));
     }
     all.join(", ")
-}
-
-/// Values that nothing else looks into (commands, paths, settings) and that hold such a character: a warning each.
-pub(crate) fn find_in_values(root: &YamlNode, text: &str) -> Vec<Fault> {
-    let mut found = Vec::new();
-    if !text.is_ascii() {
-        walk(root, "", &Lines::new(text), &mut found);
-    }
-    found
-}
-
-fn walk(node: &YamlNode, path: &str, lines: &Lines<'_>, found: &mut Vec<Fault>) {
-    match &node.value {
-        Value::Empty => {}
-        Value::Scalar { text, .. } => found.extend(judge_value(text, node.place, path, lines)),
-        Value::List(items) => {
-            for (i, item) in items.iter().enumerate() {
-                walk(item, &format!("{path}[{i}]"), lines, found);
-            }
-        }
-        Value::Map(entries) => {
-            for (key, value) in entries {
-                walk(value, &join_path(path, &key.name), lines, found);
-            }
-        }
-    }
-}
-
-fn judge_value(text: &str, place: Place, path: &str, lines: &Lines<'_>) -> Option<Fault> {
-    // Letters of another script and dashes are for people to read; these are for nobody.
-    let odd = |c: char| {
-        !c.is_ascii()
-            && (c.is_whitespace()
-                || is_invisible(c)
-                || matches!(c, '\u{ad}' | '\u{2018}'..='\u{201f}'))
-    };
-    let c = text.chars().find(|c| odd(*c))?;
-    let (line, column) = lines.find(c, place)?;
-    let message = format!(
-        "{path} holds {}, which looks like nothing or like another one",
-        describe(c)?
-    );
-    let place = Place {
-        line,
-        column,
-        width: 1,
-    };
-    let help = "type it anew if a plain character is meant: text copied from elsewhere brings such ones along";
-    Some(Fault::error(place, path, message, help).warning())
 }
 
 #[cfg(test)]

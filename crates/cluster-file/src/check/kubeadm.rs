@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use crate::diagnostic::{Fault, Place};
 use crate::file::{ClusterFile, Setting, Spanned};
 
+mod apiserver_values;
 mod argument_names;
 mod argument_values;
 mod arguments;

@@ -2,42 +2,17 @@
 
 use std::ops::RangeInclusive;
 
+use super::apiserver_values::{check_apiserver, check_pairs};
 use super::arguments::{Argument, Program};
-use super::given::Given;
 use super::shape::seconds;
 use crate::diagnostic::Fault;
 use crate::file::ClusterFile;
-use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::phase::Role;
 
 /// etcd's own advice: above it, it warns at start.
 const MOST_QUOTA: u64 = 8 << 30;
 /// etcd's default is 2 GiB; a cluster's first day takes some 100 MiB.
 const LEAST_QUOTA: u64 = 512 << 20;
-/// Directories of the host that kubeadm mounts into the apiserver by itself.
-const MOUNTED: [&str; 5] = [
-    "/etc/kubernetes/pki",
-    "/etc/ssl/certs",
-    "/etc/ca-certificates",
-    "/usr/share/ca-certificates",
-    "/usr/local/share/ca-certificates",
-];
-/// Arguments that name a file which is read at start.
-const READ_FILES: [&str; 12] = [
-    "admission-control-config-file",
-    "audit-policy-file",
-    "audit-webhook-config-file",
-    "authentication-config",
-    "authentication-token-webhook-config-file",
-    "authorization-config",
-    "authorization-webhook-config-file",
-    "egress-selector-config-file",
-    "encryption-provider-config",
-    "oidc-ca-file",
-    "token-auth-file",
-    "tracing-config-file",
-];
-
 /// Every argument's value, as far as it matters here.
 pub(super) fn check_values(
     file: &ClusterFile,
@@ -95,109 +70,9 @@ fn check_type(argument: &Argument<'_>) -> Option<Fault> {
     (written && !fine).then(|| argument.error(message, help))
 }
 
-fn check_apiserver(file: &ClusterFile, argument: &Argument<'_>) -> Option<Fault> {
-    let text = argument.text.trim();
-    match argument.name.as_str() {
-        "anonymous-auth" if is_false(text) => {
-            let message = "would have every apiserver restarted for ever: haproxy asks /readyz and the kubelet /livez, both without a certificate";
-            let help = "leave it out and allow nothing else: `authentication-config` with an AuthenticationConfiguration that says `anonymous: {enabled: true, conditions: [{path: /livez}, {path: /readyz}, {path: /healthz}]}`";
-            Some(argument.error(message, help))
-        }
-        "bind-address" if !matches!(text, "0.0.0.0" | "::") => {
-            let message = "is one address for all nodes: peers, haproxy and the agent reach each apiserver at its own node's";
-            Some(argument.error(message, "leave it out: it listens on every address"))
-        }
-        "secure-port" if text != APISERVER_PORT.to_string() => {
-            let message = format!("is not where haproxy and the agent ask it: {APISERVER_PORT}");
-            let help = "leave it out; the port that clients see is endpoint.port";
-            Some(argument.error(message, help))
-        }
-        "authorization-mode" => {
-            let has = |mode: &str| text.split(',').any(|word| word.trim() == mode);
-            let lacks = ["Node", "RBAC"].into_iter().find(|mode| !has(mode))?;
-            let message =
-                format!("lacks {lacks}: no kubelet, and nothing of kubeadm's, may do its work");
-            Some(argument.error(message, "write value: Node,RBAC (others may follow)"))
-        }
-        "enable-admission-plugins" if !text.split(',').any(|p| p.trim() == "NodeRestriction") => {
-            let message =
-                "replaces kubeadm's NodeRestriction: each kubelet may then change every node";
-            let help = format!("write value: NodeRestriction,{text}");
-            Some(argument.error(message, help).warning())
-        }
-        "service-node-port-range" => match parse_port_range(text) {
-            Some(_) => None,
-            None => Some(argument.error("is not a range of ports", "write e.g. 30000-32767")),
-        },
-        "audit-log-path" if text.starts_with('/') && !is_mounted(file, text) => {
-            let message = "is written inside the apiserver's container, and is lost with it";
-            Some(argument.error(message, mount_help(text, false)).warning())
-        }
-        "oidc-issuer-url" if !text.starts_with("https://") => {
-            let message = "is no https:// URL: the apiserver ends at once";
-            Some(argument.error(
-                message,
-                "write the issuer's URL as its tokens have it, with https://",
-            ))
-        }
-        name if READ_FILES.contains(&name) && !is_mounted(file, text) => {
-            let message =
-                "is a file that the apiserver's pod does not have: it ends at once, for ever";
-            Some(argument.error(message, mount_help(text, true)))
-        }
-        _ => None,
-    }
-}
-
-fn is_false(text: &str) -> bool {
-    // What Go's `strconv.ParseBool` takes.
+/// What Go's `strconv.ParseBool` takes for false.
+pub(super) fn is_false(text: &str) -> bool {
     matches!(text, "0" | "f" | "F" | "false" | "FALSE" | "False")
-}
-
-/// Whether a path of the host is in the apiserver's pod.
-fn is_mounted(file: &ClusterFile, path: &str) -> bool {
-    let below = |dir: &str| {
-        let dir = dir.trim_end_matches('/');
-        let rest = path.strip_prefix(dir);
-        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-    };
-    let volumes = Program::Apiserver
-        .settings(file)
-        .and_then(|settings| settings.get("extraVolumes"))
-        .map_or_else(Vec::new, |volumes| volumes.items());
-    let mounts: Vec<Given<'_>> = volumes.iter().filter_map(|v| v.get("mountPath")).collect();
-    MOUNTED
-        .into_iter()
-        .chain(mounts.iter().filter_map(Given::text))
-        .any(below)
-}
-
-/// A file that is read is mounted alone: what lies beside it is none of the pod's business.
-fn mount_help(path: &str, reads: bool) -> String {
-    if reads {
-        return format!(
-            "add `extraVolumes: [{{name: extra, hostPath: {path}, mountPath: {path}, readOnly: true, pathType: File}}]`, and bring the file to every control plane by `ignition.merge`"
-        );
-    }
-    let dir = path.rsplit_once('/').map_or(path, |(dir, _)| dir);
-    format!(
-        "add `extraVolumes: [{{name: extra, hostPath: {dir}, mountPath: {dir}, pathType: DirectoryOrCreate}}]`"
-    )
-}
-
-/// What the apiserver refuses to be told together.
-fn check_pairs(arguments: &[Argument<'_>], faults: &mut Vec<Fault>) {
-    let find = |name: &str| arguments.iter().find(|argument| argument.name == name);
-    for (one, other) in [
-        ("oidc-issuer-url", "authentication-config"),
-        ("authorization-mode", "authorization-config"),
-    ] {
-        if let (Some(one), Some(other)) = (find(one), find(other)) {
-            let message = format!("and {} exclude each other: it ends at once", other.name);
-            let fault = one.error(message, format!("leave {} out", one.name));
-            faults.push(fault.also(other.value.node.place, other.name.clone()));
-        }
-    }
 }
 
 fn check_controller(file: &ClusterFile, argument: &Argument<'_>, name: &str) -> Option<Fault> {
@@ -217,6 +92,11 @@ fn check_controller(file: &ClusterFile, argument: &Argument<'_>, name: &str) -> 
             let count = roles.filter(|role| is_control_plane(role.value)).count();
             let message = format!("lets all {count} of them act at once, against each other");
             (count > 1).then(|| argument.error(message, "leave it out"))
+        }
+        "allocate-node-cidrs" if is_false(&argument.text) => {
+            let message = "gives nodes no part of podCIDR: Cilium as it is installed here, and most pod networks, wait for one";
+            let help = "leave it out unless your pod network hands addresses out itself";
+            Some(argument.error(message, help).warning())
         }
         "node-cidr-mask-size" | "node-cidr-mask-size-ipv4" => {
             let mask = argument.text.parse::<u8>().ok();

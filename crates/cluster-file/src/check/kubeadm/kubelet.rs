@@ -37,7 +37,9 @@ pub(super) fn check_kubelet_values(file: &ClusterFile, faults: &mut Vec<Fault>) 
     kubelet.check_certificates(faults);
     kubelet.check_doors(faults);
     kubelet.check_eviction(faults);
+    kubelet.check_grace(faults);
     kubelet.check_reserved(faults);
+    kubelet.check_enforced(faults);
     kubelet.check_images(faults);
     kubelet.check_shutdown(faults);
     kubelet.check_gates(faults);
@@ -115,6 +117,12 @@ impl<'f> Kubelet<'f> {
             let message = "shuts out who asks with a token: metrics-server and Prometheus";
             faults.push(at.error(message, "leave it out").warning());
         }
+        let everywhere = |at: &Given<'_>| matches!(at.text(), Some("0.0.0.0" | "::"));
+        if let Some(at) = self.find("address").filter(|at| !everywhere(at)) {
+            let message =
+                "is one address for all nodes: the apiserver asks each kubelet at its own node's";
+            faults.push(at.error(message, "leave it out: it listens on every address"));
+        }
         if let Some(at) = self.find("healthzPort").filter(|at| at.whole() == Some(0)) {
             let message = "turns off what kubeadm asks whether the kubelet is well: no node joins";
             faults.push(at.error(message, "leave it out: it is 10248"));
@@ -148,6 +156,10 @@ impl<'f> Kubelet<'f> {
                 }
             }
         }
+    }
+
+    /// Each soft threshold has a grace period.
+    fn check_grace(&self, faults: &mut Vec<Fault>) {
         let grace = self.find("evictionSoftGracePeriod");
         for (key, value) in self
             .find("evictionSoft")
@@ -186,6 +198,10 @@ impl<'f> Kubelet<'f> {
                 }
             }
         }
+    }
+
+    /// What the kubelet is told to hold others to, and to keep free.
+    fn check_enforced(&self, faults: &mut Vec<Fault>) {
         let enforced = self
             .find("enforceNodeAllocatable")
             .map_or_else(Vec::new, |at| at.items());
