@@ -46,16 +46,8 @@ const CLUSTER_OWNED: [(&str, &str); 13] = [
 ];
 
 /// The same of `KubeletConfiguration`.
-const KUBELET_OWNED: [(&str, &str); 14] = [
+const KUBELET_OWNED: [(&str, &str); 11] = [
     ("apiVersion", "leave it out"),
-    (
-        "authentication.x509.clientCAFile",
-        "leave it out: it is the cluster's CA, which the apiserver is known by",
-    ),
-    (
-        "enableServer",
-        "leave it out: without it there are no logs, no exec and no probes",
-    ),
     ("kind", "leave it out"),
     (
         "cgroupDriver",
@@ -74,10 +66,6 @@ const KUBELET_OWNED: [(&str, &str); 14] = [
     (
         "providerID",
         "leave it out: it would be one machine's for all nodes",
-    ),
-    (
-        "registerNode",
-        "leave it out: a node that does not register never joins",
     ),
     ("port", "leave it out: the apiserver asks kubelets on 10250"),
     ("registerWithTaints", "use nodes[].taints"),

@@ -24,6 +24,9 @@ const RESERVABLE: [&str; 4] = ["cpu", "ephemeral-storage", "memory", "pid"];
 /// Network and broadcast address, and the bridge's own: what host-local and Cilium keep of a node's part.
 const KEPT_ADDRESSES: u64 = 3;
 
+/// What kubeadm names there.
+const CLUSTER_CA: &str = "/etc/kubernetes/pki/ca.crt";
+
 /// One look at all of the settings.
 struct Kubelet<'f> {
     settings: &'f [Setting],
@@ -307,6 +310,20 @@ impl<'f> Kubelet<'f> {
 
     /// What keeps a kubelet from starting on a machine like ours.
     fn check_start(&self, faults: &mut Vec<Fault>) {
+        if let Some(at) = self.is("enableServer", false) {
+            let message = "leaves no logs, no exec and no probes";
+            faults.push(at.error(message, "leave it out"));
+        }
+        if let Some(at) = self.is("registerNode", false) {
+            let message = "keeps the node out of the cluster: none ever joins";
+            faults.push(at.error(message, "leave it out"));
+        }
+        let foreign = |at: &Given<'_>| at.text() != Some(CLUSTER_CA);
+        let ca = self.find("authentication.x509.clientCAFile");
+        if let Some(at) = ca.filter(foreign) {
+            let message = "is not the cluster's CA, which the apiserver is known by";
+            faults.push(at.error(message, "leave it out"));
+        }
         if let Some(at) = self.is("runOnce", true) {
             let message = "is not supported by any kubelet any more: it ends at once";
             faults.push(at.error(message, "leave it out"));
