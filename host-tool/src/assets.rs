@@ -22,6 +22,7 @@ use sha2::{Digest, Sha256};
 mod disk;
 
 use crate::bakery::{Artefacts, SysextSource, cache};
+use crate::inputs::check_image_archive;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::text::{count, hex};
@@ -193,17 +194,14 @@ fn gather_items(
 
 /// An archive keeps its name behind a number: two may be called the same, and they are imported in this order.
 fn archive_item(index: usize, path: &Path) -> Result<DiskItem> {
-    let unreadable = |e: String| {
+    let bad = |e: String| {
         let path = path.display();
-        Stop::bad_input(format!(
-            "assets.disk.images[{index}]: {path} cannot be read: {e}; name an archive of `docker save` or `ctr images export`"
-        ))
+        Stop::bad_input(format!("assets.disk.images[{index}]: {path} {e}"))
     };
-    let meta = std::fs::metadata(path).map_err(|e| unreadable(e.to_string()))?;
-    if !meta.is_file() {
-        return Err(unreadable("it is not a file".to_owned()));
-    }
-    let path = &path.canonicalize().map_err(|e| unreadable(e.to_string()))?;
+    check_image_archive(path).map_err(|fault| bad(fault.to_string()))?;
+    let path = &path
+        .canonicalize()
+        .map_err(|e| bad(format!("cannot be read: {e}")))?;
     let base = path.file_stem().unwrap_or_default().to_string_lossy();
     let base = base.strip_suffix(".tar").unwrap_or(&base);
     let fine = |c: char| {
@@ -214,7 +212,7 @@ fn archive_item(index: usize, path: &Path) -> Result<DiskItem> {
         }
     };
     let base: String = base.chars().map(fine).collect();
-    let sha256 = cache::sha256_of_file(path).map_err(|e| unreadable(format!("{e:#}")))?;
+    let sha256 = cache::sha256_of_file(path).map_err(|e| bad(format!("cannot be read: {e:#}")))?;
     disk_item(
         format!("{IMAGES}/{index:02}-{base}.tar"),
         path.to_owned(),

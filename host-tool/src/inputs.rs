@@ -6,10 +6,12 @@ use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
 use ha_wire::settings::Cni;
-use ignition_config::Config;
 
+mod contents;
 mod reboot_manager;
 
+use contents::FileFault;
+pub use contents::{check_image_archive, judge_named_files};
 pub use reboot_manager::REBOOT_MANAGER;
 
 use crate::bakery::{self, Artefacts, KnownReleases};
@@ -80,7 +82,8 @@ impl OperatorFiles {
             return Ok(());
         }
         let path = Path::new(source);
-        let text = read_file(path, "kubernetes.cni.manifests")?;
+        let key = "kubernetes.cni.manifests";
+        let text = contents::read_manifest(path).map_err(|e| bad_file(key, path, &e))?;
         let base = path.file_name().unwrap_or_default().to_string_lossy();
         let name = format!("{index:02}-{base}");
         self.sources.push(name.clone());
@@ -88,34 +91,18 @@ impl OperatorFiles {
         Ok(())
     }
 
-    /// A user's Ignition config, checked as far as its types go; what the types do not know is said and left to Ignition.
     fn add_user_config(&mut self, path: &Path) -> Result<()> {
-        let text = read_file(path, "ignition.merge")?;
-        let (_, warnings) = Config::parse_str(&text).map_err(|e| {
-            let hint = "Butane YAML must be translated first: butane FILE.bu > FILE.ign";
-            Stop::bad_input(format!(
-                "ignition.merge: {} is not an Ignition config: {e}; {hint}",
-                path.display()
-            ))
-        })?;
-        if reboot_manager::is_used_though_masked(&text)? {
-            return Err(Stop::bad_input(format!(
-                "ignition.merge: {} uses {REBOOT_MANAGER}, which is masked on every node: it reboots them without a drain, all \
-                 within the same hour; say \"mask\": false at that unit to have it all the same (docs/flatcar.md, Updates)",
-                path.display()
-            )));
-        }
-        let warnings = warnings.into_iter();
-        self.warnings
-            .extend(warnings.map(|w| format!("{}: {w}", path.display())));
-        self.merges.push(text);
+        let config =
+            contents::read_ignition(path).map_err(|e| bad_file("ignition.merge", path, &e))?;
+        let named = |fault: FileFault| format!("{} {fault}", path.display());
+        self.warnings.extend(config.warnings.into_iter().map(named));
+        self.merges.push(config.text);
         Ok(())
     }
 }
 
-fn read_file(path: &Path, key: &str) -> Result<String> {
-    std::fs::read_to_string(path)
-        .map_err(|e| Stop::bad_input(format!("{key}: {} cannot be read: {e}", path.display())))
+fn bad_file(key: &str, path: &Path, fault: &FileFault) -> anyhow::Error {
+    Stop::bad_input(format!("{key}: {} {fault}", path.display()))
 }
 
 #[cfg(test)]

@@ -47,11 +47,14 @@ pub struct FileFaults(pub Vec<Fault>);
 
 /// Reads and checks a file. The error holds all faults at once.
 pub fn read_source(path: &Path) -> Result<Source> {
-    check_source(path).map(|(source, _)| source)
+    check_source(path, &|_, _| Vec::new()).map(|(source, _)| source)
 }
 
-/// The same, with what is not wrong but worth a look.
-pub fn check_source(path: &Path) -> Result<(Source, Vec<Fault>)> {
+/// What somebody else finds in a file's text: `base` is the directory that its relative paths start from.
+pub type FindFaults<'a> = &'a dyn Fn(&str, &Path) -> Vec<Fault>;
+
+/// The same, with what is not wrong but worth a look, and with what `find` has to say beside the rules.
+pub fn check_source(path: &Path, find: FindFaults<'_>) -> Result<(Source, Vec<Fault>)> {
     let text = read_text(path).map_err(|e| unreadable_file(path, &e))?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute
@@ -59,7 +62,8 @@ pub fn check_source(path: &Path) -> Result<(Source, Vec<Fault>)> {
         .unwrap_or_else(|| Path::new("/"))
         .to_owned();
     let name = path.display().to_string();
-    let (cluster, warnings) = check_text(&text, &base, &name)?;
+    let found = find(&text, &base);
+    let (cluster, warnings) = check_text(&text, &base, &name, found)?;
     let source = Source {
         path: path.to_owned(),
         warnings: render_faults(&warnings, &text, &name),
@@ -97,13 +101,26 @@ pub fn find_cluster(root: &StateRoot, name_or_file: &str) -> Result<ClusterDir> 
     }
 }
 
-/// Checks a text; `name` is how messages call it. Warnings come back.
-fn check_text(text: &str, base: &Path, name: &str) -> Result<(Cluster, Vec<Fault>)> {
-    check_cluster_file(text, base).map_err(|faults| {
-        let shown = render_faults(&faults, text, name);
-        let shown = Stop::InputFaults(format!("{shown}{}", count_faults(&faults)));
-        anyhow::Error::from(shown).context(FileFaults(faults))
-    })
+/// Checks a text; `name` is how messages call it, `found` what is known of it besides. Warnings come back.
+fn check_text(
+    text: &str,
+    base: &Path,
+    name: &str,
+    found: Vec<Fault>,
+) -> Result<(Cluster, Vec<Fault>)> {
+    let (cluster, mut faults) = match check_cluster_file(text, base) {
+        Ok((cluster, warnings)) => (Some(cluster), warnings),
+        Err(faults) => (None, faults),
+    };
+    faults.extend(found);
+    faults.sort_by_key(|fault| (fault.place.line, fault.place.column));
+    let wrong = faults.iter().any(|fault| fault.severity == Severity::Error);
+    if let Some(cluster) = cluster.filter(|_| !wrong) {
+        return Ok((cluster, faults));
+    }
+    let shown = render_faults(&faults, text, name);
+    let shown = Stop::InputFaults(format!("{shown}{}", count_faults(&faults)));
+    Err(anyhow::Error::from(shown).context(FileFaults(faults)))
 }
 
 fn count_faults(faults: &[Fault]) -> String {

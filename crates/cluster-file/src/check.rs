@@ -17,6 +17,7 @@ mod kubeadm;
 mod kubernetes;
 mod machines;
 mod name_syntax;
+mod named_files;
 mod names;
 mod network;
 mod nodes;
@@ -27,6 +28,7 @@ mod sysexts;
 
 pub use crate::yaml::MAX_FILE_BYTES;
 pub use accepted::{read_accepted_file, read_cluster_name, removable_cluster};
+pub use named_files::{FileKind, NamedFile, named_files};
 pub use render::render_faults;
 
 /// Nobody mends more at once, and showing one takes time.

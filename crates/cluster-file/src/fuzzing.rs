@@ -5,6 +5,7 @@ use std::path::Path;
 use crate::check::{check_cluster_file, render_faults};
 use crate::cluster::Cluster;
 use crate::diagnostic::{Fault, Severity};
+use crate::manifest;
 
 /// Whatever the bytes are, they are a valid cluster or faults that can be shown.
 ///
@@ -12,6 +13,10 @@ use crate::diagnostic::{Fault, Severity};
 /// If that does not hold.
 pub fn cluster_file(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
+        // Any text is a manifest, or is told why not with a line of its own.
+        if let Err(fault) = manifest::count_objects(text) {
+            assert!(fault.line > 0 && fault.line <= text.lines().count() + 1);
+        }
         cluster_text(text);
     }
 }

@@ -8,6 +8,7 @@ pub mod diagnostic;
 pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;
+pub mod manifest;
 mod suggest;
 pub mod template;
 mod unseen;

@@ -1,11 +1,15 @@
-//! `check FILE`: everything that is wrong with a cluster file.
+//! `check FILE`: everything that is wrong with a cluster file, and with the files that it names.
+
+use std::path::Path;
 
 use anyhow::Result;
+use ha_cluster_file::check::named_files;
 use ha_cluster_file::diagnostic::Fault;
 use ha_host_base::exit::{Exit, Stop};
 use serde_json::json;
 
 use crate::cli::Check;
+use crate::inputs::judge_named_files;
 use crate::source::{self, FileFaults};
 use crate::{progress, source::Source};
 
@@ -14,7 +18,8 @@ const VERSION: u32 = 1;
 
 /// Faults go to standard error, all at once; a good file is described in one line.
 pub fn run(args: &Check) -> Result<Exit> {
-    let checked = source::check_source(&args.file);
+    let open_files = |text: &str, base: &Path| judge_named_files(&named_files(text, base));
+    let checked = source::check_source(&args.file, &open_files);
     if args.json {
         return print_verdict(args, checked);
     }

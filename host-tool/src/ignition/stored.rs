@@ -97,7 +97,7 @@ mod tests {
     #[test]
     fn only_the_permission_goes_whether_the_node_file_is_packed_or_not() {
         let large = format!(
-            "kubeletConfig: {{evictionHard: {{x: \"{}\"}}}}",
+            "kubeletConfig: {{systemCgroups: \"{}\"}}",
             "y1z".repeat(2000)
         );
         let large = ha_test_support::DEMO.replace("cni: none}", &format!("cni: none, {large}}}"));

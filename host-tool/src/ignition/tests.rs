@@ -185,7 +185,7 @@ fn small_files_are_exactly_these() {
 fn the_operators_files_come_along() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-    let manifest = "# a long manifest\n".repeat(1000);
+    let manifest = "# a long manifest\n".repeat(1000) + "{apiVersion: v1, kind: Namespace}\n";
     write("net.yaml", &manifest);
     write("own.ign", r#"{"ignition":{"version":"3.2.0"}}"#);
     write("kubernetes-v1.34.4-x86-64.raw", "image");

@@ -159,8 +159,9 @@ impl Case {
 fn ignition_takes_every_config() {
     let dir = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
-    write("small.yaml", "kind: Namespace\n");
-    write("large.yaml", &"# a long manifest\n".repeat(1000));
+    let object = "{apiVersion: v1, kind: Namespace}\n";
+    write("small.yaml", object);
+    write("large.yaml", &("# a long manifest\n".repeat(1000) + object));
     write("old.ign", r#"{"ignition":{"version":"3.0.0"}}"#);
     write("new.ign", r#"{"ignition":{"version":"3.3.0"}}"#);
     write("kubernetes.raw", "image");

@@ -1,0 +1,98 @@
+//! The local files that a cluster file names: who opens them can say what is wrong with one at its place.
+
+use std::path::{Path, PathBuf};
+
+use crate::diagnostic::{Fault, Place};
+use crate::file::{AssetsFile, ClusterFile, CniFile, ProviderFile, Spanned};
+
+/// A local file or directory that the cluster file names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// What it has to be.
+    pub kind: FileKind,
+    /// Where it is: absolute if the base is.
+    pub path: PathBuf,
+    /// Dotted path of the value that names it, e.g. `ignition.merge[0]`.
+    pub named_by: String,
+    place: Place,
+}
+
+/// What a named file has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A Kubernetes manifest.
+    Manifest,
+    /// An Ignition config.
+    Ignition,
+    /// An archive of container images.
+    ImageArchive,
+    /// A node image of provider nspawn: a directory.
+    NodeImage,
+    /// A machine's disk, kernel or initrd.
+    MachineImage,
+    /// A system extension's image.
+    Sysext,
+}
+
+impl NamedFile {
+    /// A fault of this file at the place that names it. The message goes on after the file's name.
+    pub fn error(&self, message: &str, help: &str) -> Fault {
+        let message = format!("{}: {} {message}", self.named_by, self.path.display());
+        Fault::error(self.place, &self.named_by, message, help)
+    }
+
+    /// The same, but only a warning.
+    pub fn warning(&self, message: &str, help: &str) -> Fault {
+        self.error(message, help).warning()
+    }
+}
+
+/// Every local file that a text names, in the order of the file's parts; whatever else is wrong with it. Nothing is opened.
+pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
+    let (file, _) = ClusterFile::read(text);
+    let mut found = Vec::new();
+    let mut add = |kind, at: &Spanned<String>| {
+        // Said of its form already.
+        let mut faults = Vec::new();
+        super::files::check_local_path(at, &mut faults);
+        if faults.is_empty() {
+            found.push(NamedFile {
+                kind,
+                path: base.join(&at.value),
+                named_by: at.path.clone(),
+                place: at.place,
+            });
+        }
+    };
+    if let Some(CniFile::Manifests(sources)) = file.kubernetes.cni.as_ref().map(|cni| &cni.value) {
+        let local = |at: &&Spanned<String>| !ha_wire::settings::is_url(&at.value);
+        sources
+            .iter()
+            .filter(local)
+            .for_each(|at| add(FileKind::Manifest, at));
+    }
+    file.ignition_merge
+        .iter()
+        .for_each(|at| add(FileKind::Ignition, at));
+    if let Some(AssetsFile::Disk(images)) = file.assets.as_ref().map(|assets| &assets.value) {
+        images.iter().for_each(|at| add(FileKind::ImageArchive, at));
+    }
+    let provider = file.provider.as_ref().map(|provider| &provider.value);
+    if let Some(ProviderFile::Nspawn(options)) = provider {
+        options
+            .image
+            .iter()
+            .for_each(|at| add(FileKind::NodeImage, at));
+    }
+    if let Some(vm) = provider.and_then(ProviderFile::vm) {
+        let image = &vm.image;
+        let parts = image.path.iter().chain(&image.kernel).chain(&image.initrd);
+        parts.for_each(|at| add(FileKind::MachineImage, at));
+    }
+    let sysexts = file
+        .sysexts
+        .iter()
+        .filter_map(|sysext| sysext.path.as_ref());
+    sysexts.for_each(|at| add(FileKind::Sysext, at));
+    found
+}

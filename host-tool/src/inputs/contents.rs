@@ -1,0 +1,278 @@
+//! What is in the operator's files, judged before anything is made of it. `check` shows it at the place that names the file,
+//! `render` and `launch` end with it.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use ha_cluster_file::check::{FileKind, NamedFile};
+use ha_cluster_file::diagnostic::Fault;
+use ha_cluster_file::manifest;
+use ignition_config::Config;
+
+use super::reboot_manager::{self, REBOOT_MANAGER};
+
+/// Texts are read whole; no manifest or Ignition config is as large.
+const MAX_TEXT: u64 = 64 << 20;
+/// The unit that tar counts in.
+const BLOCK: usize = 512;
+/// What the config that ha-host writes is in, and every Flatcar from 3185 on reads.
+const OLDEST_SPEC: &str = "3.3.0";
+
+/// What is wrong with one file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{what}; {cure}")]
+pub struct FileFault {
+    /// To go on after the file's name.
+    pub what: String,
+    pub cure: String,
+}
+
+impl FileFault {
+    fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
+        let (what, cure) = (what.into(), cure.into());
+        Self { what, cure }
+    }
+}
+
+type Judged<T> = Result<T, FileFault>;
+
+/// A user's Ignition config, and what of it is not wrong but worth a look.
+#[derive(Debug)]
+pub struct UserConfig {
+    pub text: String,
+    pub warnings: Vec<FileFault>,
+}
+
+/// Opens every file: all that is wrong, each at the place that names it.
+pub fn judge_named_files(files: &[NamedFile]) -> Vec<Fault> {
+    let judge = |file: &NamedFile| match judge_file(file) {
+        Ok(warnings) => warnings
+            .iter()
+            .map(|fault| file.warning(&fault.what, &fault.cure))
+            .collect(),
+        Err(fault) => vec![file.error(&fault.what, &fault.cure)],
+    };
+    files.iter().flat_map(judge).collect()
+}
+
+fn judge_file(file: &NamedFile) -> Judged<Vec<FileFault>> {
+    let path = file.path.as_path();
+    match file.kind {
+        FileKind::Manifest => read_manifest(path).map(|_| Vec::new()),
+        FileKind::Ignition => read_ignition(path).map(|config| config.warnings),
+        FileKind::ImageArchive => check_image_archive(path).map(|()| Vec::new()),
+        FileKind::NodeImage => check_node_image(path).map(|()| Vec::new()),
+        FileKind::MachineImage | FileKind::Sysext => open_file(path).map(|_| Vec::new()),
+    }
+}
+
+/// A regular file that can be read and is not empty.
+fn open_file(path: &Path) -> Judged<File> {
+    let meta = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
+    if meta.is_dir() {
+        return Err(FileFault::new("is a directory", "name a file in it"));
+    }
+    if !meta.is_file() {
+        return Err(FileFault::new("is no regular file", "name a file"));
+    }
+    if meta.len() == 0 {
+        let cure = "it was cut off, or never written: fetch or make it again";
+        return Err(FileFault::new("is empty", cure));
+    }
+    File::open(path).map_err(|e| unreadable(&e))
+}
+
+fn unreadable(error: &std::io::Error) -> FileFault {
+    match error.kind() {
+        ErrorKind::NotFound => FileFault::new(
+            "does not exist",
+            "relative paths start from the cluster file's own directory",
+        ),
+        ErrorKind::PermissionDenied => FileFault::new(
+            "cannot be read: permission denied",
+            "let its owner run ha-host, or give it more rights (chmod, chown)",
+        ),
+        _ => FileFault::new(format!("cannot be read: {error}"), "look at it with ls -l"),
+    }
+}
+
+fn read_text(path: &Path) -> Judged<String> {
+    let mut bytes = Vec::new();
+    open_file(path)?
+        .take(MAX_TEXT + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|e| unreadable(&e))?;
+    if bytes.len() as u64 > MAX_TEXT {
+        let most = MAX_TEXT >> 20;
+        return Err(FileFault::new(
+            format!("is larger than {most} MiB"),
+            "name a text file",
+        ));
+    }
+    String::from_utf8(bytes)
+        .map_err(|_| FileFault::new("is not UTF-8 text", "save it as UTF-8, without compression"))
+}
+
+/// A manifest of the pod network.
+pub fn read_manifest(path: &Path) -> Judged<String> {
+    let text = read_text(path)?;
+    match manifest::count_objects(&text) {
+        Ok(_) => Ok(text),
+        Err(fault) => Err(FileFault::new(
+            format!(
+                "is no Kubernetes manifest: line {}: {}",
+                fault.line, fault.message
+            ),
+            fault.help,
+        )),
+    }
+}
+
+/// A user's Ignition config, checked as far as its types go; what the types do not know is said and left to Ignition.
+pub fn read_ignition(path: &Path) -> Judged<UserConfig> {
+    let text = read_text(path)?;
+    let version = spec_version(&text)?;
+    let (_, unknown) = Config::parse_str(&text).map_err(|error| {
+        let what = format!("is not an Ignition config: {error}");
+        FileFault::new(what, "compare it with the specification of its version")
+    })?;
+    if reboot_manager::is_used_though_masked(&text) {
+        let what = format!(
+            "uses {REBOOT_MANAGER}, which is masked on every node: it reboots them without a drain, all within the same hour"
+        );
+        let cure =
+            "say \"mask\": false at that unit to have it all the same (docs/flatcar.md, Updates)";
+        return Err(FileFault::new(what, cure));
+    }
+    let unknown = unknown.iter().map(|warning| {
+        FileFault::new(
+            format!("has an {warning}"),
+            "Ignition leaves it out: a slip?",
+        )
+    });
+    let warnings = newer_spec(&version).into_iter().chain(unknown).collect();
+    Ok(UserConfig { text, warnings })
+}
+
+/// `ignition.version` of a config that can be merged into ours.
+fn spec_version(text: &str) -> Judged<String> {
+    let json: serde_json::Value =
+        serde_json::from_str(text).map_err(|error| not_json(text, &error))?;
+    let version = json.pointer("/ignition/version").and_then(|v| v.as_str());
+    let Some(version) = version else {
+        return Err(FileFault::new(
+            "is not an Ignition config: it has no ignition.version",
+            format!("write {{\"ignition\": {{\"version\": \"{OLDEST_SPEC}\"}}, ...}}"),
+        ));
+    };
+    if version.starts_with("2.") || version.starts_with("1.") {
+        let what = format!(
+            "is not an Ignition config that can be merged: ignition.version {version} is of an older kind, and a config of version 3 merges none of it"
+        );
+        let cure = "write it as Butane (variant: flatcar, version: 1.0.0) and translate that: butane FILE.bu > FILE.ign";
+        return Err(FileFault::new(what, cure));
+    }
+    Ok(version.to_owned())
+}
+
+fn not_json(text: &str, error: &serde_json::Error) -> FileFault {
+    let begins = |word: &str| text.lines().any(|line| line.starts_with(word));
+    if begins("variant:") {
+        let cure = "translate it first: butane FILE.bu > FILE.ign";
+        return FileFault::new("is not an Ignition config: it is Butane YAML", cure);
+    }
+    if begins("#cloud-config") {
+        let cure = "write what it does as Butane (variant: flatcar), and translate that: butane FILE.bu > FILE.ign";
+        return FileFault::new("is not an Ignition config: it is cloud-config", cure);
+    }
+    let what = format!("is not an Ignition config: it is not JSON: {error}");
+    let cure = "Butane YAML must be translated first: butane FILE.bu > FILE.ign";
+    FileFault::new(what, cure)
+}
+
+/// Of a version that not every Flatcar reads: which ones do.
+fn newer_spec(version: &str) -> Option<FileFault> {
+    let reads = match version {
+        "3.4.0" => "Flatcar reads it from stable 3602 on (Ignition 2.15)",
+        "3.5.0" => "a Flatcar with Ignition 2.20 or newer reads it, as its release notes say",
+        "3.6.0" => {
+            "only a Flatcar with an Ignition newer than 2.25 reads it, as its release notes say"
+        }
+        _ => return None,
+    };
+    let what = format!(
+        "is of Ignition version {version}: a machine whose Flatcar is older ends in the first boot with \"unsupported config version\""
+    );
+    let cure = format!("{reads}; write {OLDEST_SPEC}, which all do, if it needs nothing newer");
+    Some(FileFault::new(what, cure))
+}
+
+/// An archive of container images, as docker, podman, skopeo and ctr write them; a compressed one is not looked into.
+pub fn check_image_archive(path: &Path) -> Judged<()> {
+    let cure = "make one: docker save IMAGE -o FILE.tar, or ctr images export FILE.tar IMAGE";
+    let mut file = open_file(path)?;
+    let mut header = [0; BLOCK];
+    let mut first = true;
+    while file.read_exact(&mut header).is_ok() {
+        let compressed =
+            header.starts_with(&[0x1f, 0x8b]) || header.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]);
+        if first && compressed {
+            return Ok(());
+        }
+        if &header[257..262] != b"ustar" {
+            break;
+        }
+        first = false;
+        let name = header[..100]
+            .split(|byte| *byte == 0)
+            .next()
+            .unwrap_or_default();
+        let name = name.strip_prefix(b"./").unwrap_or(name);
+        // Docker's list and OCI's.
+        if name == b"manifest.json" || name == b"index.json" {
+            return Ok(());
+        }
+        let Some(skip) = padded_size(&header[124..136]) else {
+            break;
+        };
+        file.seek(SeekFrom::Current(skip))
+            .map_err(|e| unreadable(&e))?;
+    }
+    Err(if first {
+        FileFault::new("is no tar archive", cure)
+    } else {
+        let what = "is no archive of container images: it has neither manifest.json nor index.json (`docker export` writes such)";
+        FileFault::new(what, cure)
+    })
+}
+
+/// Size of what follows a header, filled up to whole blocks: octal digits, or binary behind a first byte of 0x80.
+fn padded_size(field: &[u8]) -> Option<i64> {
+    let size = if field.first() == Some(&0x80) {
+        i64::from_be_bytes(field.get(4..12)?.try_into().ok()?)
+    } else {
+        let digits = std::str::from_utf8(field).ok()?;
+        let digits = digits.trim_matches(|c: char| c == '\0' || c == ' ');
+        i64::from_str_radix(digits, 8).ok()?
+    };
+    let block = i64::try_from(BLOCK).ok()?;
+    (size >= 0)
+        .then(|| size.checked_add(block - 1))?
+        .map(|size| size / block * block)
+}
+
+fn check_node_image(path: &Path) -> Judged<()> {
+    let meta = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
+    let systemd = path.join("root/usr/lib/systemd/systemd");
+    if meta.is_dir() && systemd.exists() {
+        return Ok(());
+    }
+    Err(FileFault::new(
+        "is not a node image: it has no root/usr/lib/systemd/systemd",
+        "name the image's directory (in this repository `make lab-images` makes one)",
+    ))
+}
+
+#[cfg(test)]
+mod tests;
