@@ -23,6 +23,9 @@ use events::Sinks;
 
 /// Time between two `waiting` events: a host that watches 5,000 nodes reads at most five lines a second of each.
 const WAITING_EVERY_MS: u64 = 200;
+/// The status is written so often although nothing changed: a reader takes one of half a minute for old.
+const REWRITTEN_EVERY: Duration = Duration::from_secs(10);
+const _: () = assert!(REWRITTEN_EVERY.as_millis() * 2 < ha_health::node::OLD_AFTER_MS as u128);
 
 /// Cheap to clone; all clones are one reporter.
 #[derive(Debug, Clone)]
@@ -66,6 +69,10 @@ struct Inner {
     sinks: Sinks,
     status: Status,
     written: Option<Status>,
+    /// When, by the monotonic clock.
+    written_at: Duration,
+    /// The last attempt to write it failed, which was told.
+    refused: bool,
     seq: u64,
     told_waiting: Option<(Phase, String, String)>,
     told_waiting_ms: u64,
@@ -81,6 +88,8 @@ impl Reporter {
             clock,
             files,
             written: None,
+            written_at: Duration::ZERO,
+            refused: false,
             seq: 0,
             told_waiting: None,
             told_waiting_ms: 0,
@@ -313,17 +322,27 @@ impl Inner {
 
     fn publish(&mut self) {
         self.status.updated_ms = self.written.as_ref().map_or(0, |s| s.updated_ms);
-        if self.written.as_ref() == Some(&self.status) {
+        let at = self.clock.monotonic();
+        let is_fresh = at.saturating_sub(self.written_at) < REWRITTEN_EVERY;
+        if is_fresh && self.written.as_ref() == Some(&self.status) {
             return;
         }
         self.status.updated_ms = self.clock.now_ms();
         let mut text = serde_json::to_vec(&self.status).unwrap_or_default();
         text.push(b'\n');
-        if let Err(error) = self.files.write(paths::STATUS_FILE, 0o644, &text) {
-            tracing::warn!("{error:#}");
-        }
         systemd::notify_status(&status::status_line(&self.status));
-        self.written = Some(self.status.clone());
+        match self.files.write(paths::STATUS_FILE, 0o644, &text) {
+            Ok(_) => {
+                self.refused = false;
+                self.written_at = at;
+                self.written = Some(self.status.clone());
+            }
+            // Readers see it by the age of what lies there; it is tried again at the next look.
+            Err(error) if !std::mem::replace(&mut self.refused, true) => {
+                tracing::warn!("{error:#}");
+            }
+            Err(_) => {}
+        }
     }
 
     fn event(&mut self, what: EventKind) {

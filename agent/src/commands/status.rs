@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use anyhow::Result;
+use ha_health::node::{is_old, node_findings, utc_time_of_day};
 use ha_wire::paths;
 use ha_wire::status::{
     Backend, CertificateExpiry, EtcdStatus, PhaseState, RebootNeeded, Status, Vip,
@@ -24,7 +25,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 pub fn print_status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
     let mut shown = String::new();
     loop {
-        let (text, exit) = read_status(files, json)?;
+        let (text, exit) = read_status(files, json, MachineClock.now_ms())?;
         if text != shown {
             let clear = if watch && !json && std::io::stdout().is_terminal() {
                 CLEAR
@@ -43,7 +44,7 @@ pub fn print_status(files: &Files, json: bool, watch: bool) -> Result<Exit> {
     }
 }
 
-fn read_status(files: &Files, json: bool) -> Result<(String, Exit)> {
+fn read_status(files: &Files, json: bool, now: u64) -> Result<(String, Exit)> {
     let Some(text) = files.read(paths::STATUS_FILE)? else {
         let text = "the agent has not run since this machine was started\n        -> systemctl status ha-agent\n";
         return Ok((text.into(), Exit::Working));
@@ -52,10 +53,10 @@ fn read_status(files: &Files, json: bool) -> Result<(String, Exit)> {
     if !is_agent_process(files, status.agent.pid) {
         status.agent.pid = 0;
     }
-    let exit = exit_of(&status);
+    let exit = exit_of(&status, now);
     match json {
         true => Ok((serde_json::to_string(&status)? + "\n", exit)),
-        false => Ok((describe_status(&status, MachineClock.now_ms()), exit)),
+        false => Ok((describe_status(&status, now), exit)),
     }
 }
 
@@ -66,9 +67,9 @@ fn is_agent_process(files: &Files, pid: u32) -> bool {
         .is_ok_and(|comm| comm.is_some_and(|c| c.trim() == "ha-agent"))
 }
 
-fn exit_of(status: &Status) -> Exit {
+fn exit_of(status: &Status, now: u64) -> Exit {
     match status.state {
-        _ if status.agent.pid == 0 => Exit::Failed,
+        _ if status.agent.pid == 0 || is_old(status, now) => Exit::Failed,
         PhaseState::Steady => Exit::Done,
         PhaseState::Failed | PhaseState::Degraded => Exit::Failed,
         PhaseState::Working | PhaseState::Retrying => Exit::Working,
@@ -78,14 +79,27 @@ fn exit_of(status: &Status) -> Exit {
 /// The status for a person.
 fn describe_status(status: &Status, now: u64) -> String {
     let mut text = format!(
-        "{:<7} {} of {}   {}\n",
+        "{:<7} {} of {}   ",
         status.node,
         status.role.label(),
         status.cluster,
-        describe_state(status, now)
     );
+    let old = is_old(status, now);
+    if old {
+        text += &describe_age(status, now);
+    } else {
+        text += &(describe_state(status, now) + "\n");
+    }
     if status.agent.pid == 0 {
         text += "the agent is not running; this is what it last knew\n        -> systemctl status ha-agent\n";
+    } else if old {
+        text += &format!(
+            "        its agent runs and cannot write {}\n        -> df -h /run; journalctl -t ha-agent -n 20\n",
+            paths::STATUS_FILE
+        );
+    }
+    if old {
+        text += &format!("        {}\n", describe_state(status, now));
     }
     text += &describe_trouble(status, now);
     if status.phase == ha_wire::phase::Phase::Steady {
@@ -95,6 +109,14 @@ fn describe_status(status: &Status, now: u64) -> String {
         text += &two_columns("reboot", &describe_reboot(needed), "");
     }
     text
+}
+
+fn describe_age(status: &Status, now: u64) -> String {
+    format!(
+        "not heard of since {} UTC ({}): what follows is old\n",
+        utc_time_of_day(status.updated_ms),
+        time_since(now, status.updated_ms)
+    )
 }
 
 fn describe_reboot(needed: &RebootNeeded) -> String {
@@ -107,10 +129,13 @@ fn describe_reboot(needed: &RebootNeeded) -> String {
 fn describe_state(status: &Status, now: u64) -> String {
     let for_ = time_since(now, status.since_ms);
     match status.state {
-        PhaseState::Steady => format!("steady since {} UTC ({for_})", time_of_day(status.since_ms)),
+        PhaseState::Steady => format!(
+            "steady since {} UTC ({for_})",
+            utc_time_of_day(status.since_ms)
+        ),
         PhaseState::Degraded => format!(
             "steady, degraded since {} UTC ({for_})",
-            time_of_day(status.since_ms)
+            utc_time_of_day(status.since_ms)
         ),
         PhaseState::Working => format!("{} for {for_}", status.phase),
         PhaseState::Retrying => format!(
@@ -133,13 +158,27 @@ fn describe_trouble(status: &Status, now: u64) -> String {
             text += &format!(": {}", status.last_error);
         }
         text.push('\n');
-    } else if !status.last_error.is_empty() {
-        text += &format!("        {}\n", status.last_error);
+    } else {
+        text += &describe_faults(status);
     }
     for line in &status.tail {
         text += &format!("        | {line}\n");
     }
     text
+}
+
+/// What is wrong, each with the next command. As of when it was written: nothing in it grows old here.
+fn describe_faults(status: &Status) -> String {
+    let all = node_findings(status, status.updated_ms);
+    if all.is_empty() && !status.last_error.is_empty() {
+        return format!("        {}\n", status.last_error);
+    }
+    let line = |words: &str| format!("        {words}\n");
+    let next = |next: &str| match next {
+        "" => String::new(),
+        command => line(&format!("-> {command}")),
+    };
+    all.iter().map(|f| line(&f.what) + &next(&f.next)).collect()
 }
 
 fn describe_facts(status: &Status, now: u64) -> String {
@@ -235,11 +274,6 @@ fn describe_backends(all: &[Backend]) -> String {
         .map(|b| format!("{} {}", b.name, b.state.to_lowercase()))
         .collect();
     format!("haproxy: {}", each.join(", "))
-}
-
-fn time_of_day(ms: u64) -> String {
-    let s = ms / 1000 % 86_400;
-    format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
 }
 
 fn time_since(now: u64, then: u64) -> String {

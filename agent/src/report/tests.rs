@@ -183,3 +183,35 @@ fn events_are_what_the_spec_crate_reads() {
         serde_json::from_value::<Event>(event).unwrap();
     }
 }
+
+/// Who reads the file tells old words from new ones by their age.
+#[test]
+fn a_status_is_written_anew_although_nothing_changed() {
+    let machine = machine();
+    let written = machine.status().updated_ms;
+    let look_after = |ms| {
+        machine.clock.0.set(machine.clock.0.get() + ms);
+        machine.cx.report.update_status(|_| ());
+        machine.status().updated_ms
+    };
+    assert_eq!(look_after(1000), written, "not each second");
+    assert_eq!(look_after(10_000), written + 11_000);
+}
+
+/// As with a full /run.
+#[test]
+fn a_status_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
+    let machine = machine();
+    let files = &machine.cx.sys.files;
+    files.remove_file(paths::STATUS_FILE).unwrap();
+    files
+        .make_dir(&format!("{}/in-the-way", paths::STATUS_FILE))
+        .unwrap();
+    machine
+        .cx
+        .report
+        .update_status(|s| s.kubelet = "active".into());
+    files.remove_dir(paths::STATUS_FILE).unwrap();
+    machine.cx.report.update_status(|_| ());
+    assert_eq!(machine.status().kubelet, "active");
+}

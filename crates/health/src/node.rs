@@ -1,14 +1,209 @@
 //! What a node's own word shows to be wrong with it.
+//!
+//! No finding holds a time that runs: the agent keeps these very words in its status, and whoever judges that again must find
+//! them to be the same.
 
-use ha_wire::status::Status;
+use ha_wire::phase::Phase;
+use ha_wire::status::{Answer, Backend, EtcdStatus, Status};
 
 use crate::finding::{Finding, Part};
 
+/// The agent writes its status at least every ten seconds, whatever happens: one that is older says nothing of now.
+pub const OLD_AFTER_MS: u64 = 30_000;
+/// A restart of every apiserver takes haproxy's checks down for less, and one apiserver behind the service address that dies is
+/// taken out of it within half of this.
+const UNANSWERED_MS: u64 = 30_000;
+/// etcd refuses every write from its quota on, and a compaction takes minutes to be noticed by anybody.
+const FULL_PERCENT: u64 = 80;
+/// A node that takes the VIP so often within [`MOVES_WITHIN_MS`] does not do so because others die.
+const MANY_MOVES: usize = 5;
+const MOVES_WITHIN_MS: u64 = 600_000;
+/// haproxy's word for an apiserver that knows no anonymous requests.
+const UNAUTHORIZED: &str = "L7STS/401";
+
 /// What is wrong with a node by its own word, the worst first. `now_ms`: the reader's clock, milliseconds since 1970.
-pub fn node_findings(status: &Status, _now_ms: u64) -> Vec<Finding> {
-    let of_agent = || Part::Agent(status.node.clone());
-    let faults = status.faults.iter();
-    faults
-        .map(|fault| Finding::new(of_agent(), fault))
+pub fn node_findings(status: &Status, now_ms: u64) -> Vec<Finding> {
+    if let Some(old) = old_word(status, now_ms) {
+        return vec![old];
+    }
+    let (worst, rest) = match status.phase {
+        Phase::Steady => (worst_facts(status, now_ms), other_facts(status, now_ms)),
+        _ => Default::default(),
+    };
+    let is_new = |fault: &&String| !worst.iter().chain(&rest).any(|f| f.what == **fault);
+    let seen = status.faults.iter().filter(is_new);
+    let seen: Vec<Finding> = seen
+        .map(|fault| Finding::new(Part::Agent(status.node.clone()), fault))
+        .collect();
+    worst.into_iter().chain(seen).chain(rest).collect()
+}
+
+/// What more than one other fault follows from.
+fn worst_facts(status: &Status, now_ms: u64) -> Vec<Finding> {
+    let etcd = status.etcd.iter().flat_map(|e| etcd(e, &status.node));
+    silent_runtime(status, now_ms)
+        .into_iter()
+        .chain(etcd)
         .collect()
 }
+
+fn other_facts(status: &Status, now_ms: u64) -> Vec<Finding> {
+    let mut all = vip(status, now_ms);
+    all.extend(checked_servers(status));
+    all.extend(unanswered(Inner::Service, status, now_ms));
+    all.extend(unanswered(Inner::Dns, status, now_ms));
+    all
+}
+
+/// Whether this status was written at another time than about now. A clock that was put back makes it one of the future.
+pub fn is_old(status: &Status, now_ms: u64) -> bool {
+    now_ms.abs_diff(status.updated_ms) > OLD_AFTER_MS
+}
+
+/// `14:02:11`, of milliseconds since 1970, in UTC.
+pub fn utc_time_of_day(ms: u64) -> String {
+    let s = ms / 1000 % 86_400;
+    format!("{:02}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60)
+}
+
+fn old_word(status: &Status, now_ms: u64) -> Option<Finding> {
+    let since = utc_time_of_day(status.updated_ms);
+    let what = format!(
+        "not heard of since {since} UTC: what it says is old (its agent is dead or hangs, its /run is full, or its clock is wrong)"
+    );
+    let finding = Finding::new(Part::Agent(status.node.clone()), what);
+    is_old(status, now_ms).then(|| finding.with_next("systemctl status ha-agent; df -h /run; date"))
+}
+
+/// What it has been for so long that it counts.
+fn lasting_error(answer: Option<&Answer>, now_ms: u64) -> Option<String> {
+    let answer = answer.filter(|a| !a.error.is_empty())?;
+    let lasts = now_ms.saturating_sub(answer.since_ms) >= UNANSWERED_MS;
+    let since = utc_time_of_day(answer.since_ms);
+    lasts.then(|| format!("(since {since} UTC): {}", answer.error))
+}
+
+fn silent_runtime(status: &Status, now_ms: u64) -> Option<Finding> {
+    let error = lasting_error(status.runtime.as_ref(), now_ms)?;
+    let node = &status.node;
+    let what = format!("the container runtime of {node} answers no CRI call {error}");
+    let finding = Finding::new(Part::Node(node.clone()), what);
+    Some(
+        finding
+            .with_next("systemctl status containerd crio; journalctl -u containerd -u crio -n 50"),
+    )
+}
+
+/// What pods and programs on the node meet of the cluster.
+enum Inner {
+    Service,
+    Dns,
+}
+
+fn unanswered(which: Inner, status: &Status, now_ms: u64) -> Option<Finding> {
+    let (part, answer, who, next) = match which {
+        Inner::Service => (
+            Part::Service,
+            status.service.as_ref(),
+            "the API's service address does not answer",
+            "kubectl -n kube-system get pods -o wide; kubectl get endpointslices kubernetes",
+        ),
+        Inner::Dns => (
+            Part::Dns,
+            status.dns.as_ref(),
+            "cluster DNS does not resolve a name of the cluster",
+            "kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide",
+        ),
+    };
+    let error = lasting_error(answer, now_ms)?;
+    let what = format!("{who} on {} {error}", status.node);
+    Some(Finding::new(part, what).with_next(next))
+}
+
+fn etcd(etcd: &EtcdStatus, node: &str) -> Vec<Finding> {
+    let finding = |what: String, next: &str| Finding::new(Part::Etcd, what).with_next(next);
+    let mut all = Vec::new();
+    if !etcd.alarms.is_empty() {
+        let what = format!(
+            "etcd has raised an alarm: {} (NOSPACE: nothing can be written; CORRUPT: that member's data differ)",
+            etcd.alarms.join(", ")
+        );
+        all.push(finding(
+            what,
+            "https://etcd.io/docs/v3.6/op-guide/maintenance/#space-quota (compact, defragment, disarm)",
+        ));
+    }
+    if let (Some(is), Some(may)) = (etcd.database_bytes, etcd.quota_bytes)
+        && is.saturating_mul(100) > may.saturating_mul(FULL_PERCENT)
+    {
+        let gib = |bytes: u64| bytes as f64 / f64::from(1 << 30);
+        let what = format!(
+            "etcd's database on {node} takes {:.1} of the {:.1} GiB that it may: at its quota nothing can be written",
+            gib(is),
+            gib(may)
+        );
+        all.push(finding(
+            what,
+            "https://etcd.io/docs/v3.6/op-guide/maintenance/#defragmentation, or a larger quota-backend-bytes",
+        ));
+    }
+    all
+}
+
+/// What keepalived says of a VIP that this node takes for its own, and how often it took it.
+fn vip(status: &Status, now_ms: u64) -> Vec<Finding> {
+    let (vip, node) = (&status.vip, &status.node);
+    let mut all = Vec::new();
+    if vip.here && !vip.complaint.is_empty() {
+        let what = format!(
+            "{node} holds {} and its keepalived complains: {}; a peer that does not hear it takes the VIP too: a firewall?",
+            vip.address, vip.complaint
+        );
+        let next = "nft list ruleset; journalctl -u keepalived -n 20";
+        all.push(Finding::new(Part::Vip, what).with_next(next));
+    }
+    let lately = |at: &&u64| now_ms.saturating_sub(**at) < MOVES_WITHIN_MS;
+    if vip.taken_ms.iter().filter(lately).count() >= MANY_MOVES {
+        let what = format!(
+            "{node} took {} {MANY_MOVES} times or more within ten minutes: the network loses VRRP adverts, or the machine is too \
+             busy for loadBalancer.advertInterval",
+            vip.address
+        );
+        let next = "journalctl -u keepalived -n 50; ha-agent doctor";
+        all.push(Finding::new(Part::Vip, what).with_next(next));
+    }
+    all
+}
+
+/// With no server that passes its checks haproxy sends requests to servers that it does not check.
+fn checked_servers(status: &Status) -> Option<Finding> {
+    let down = |b: &Backend| {
+        let lasts = b.seconds.is_some_and(|s| s * 1000 >= UNANSWERED_MS);
+        !b.state.starts_with("UP") && lasts
+    };
+    let backends = &status.backends;
+    if backends.is_empty() || !backends.iter().all(down) {
+        return None;
+    }
+    let each: Vec<String> = backends
+        .iter()
+        .map(|b| format!("{} {}", b.name, b.check).trim_end().to_owned())
+        .collect();
+    let meaning = match backends.iter().any(|b| b.check == UNAUTHORIZED) {
+        true => {
+            "; 401: anonymous requests are refused, so that neither haproxy nor the kubelet can ask /readyz and /livez, and the \
+             kubelet restarts the apiserver: take `anonymous-auth: false` back, or open these paths by an AuthenticationConfiguration"
+        }
+        false => "",
+    };
+    let what = format!(
+        "no apiserver passes the checks of haproxy on {}: {}; requests go to unchecked servers of last resort{meaning}",
+        status.node,
+        each.join(", ")
+    );
+    let next = "curl -sk https://127.0.0.1:6443/readyz?verbose; crictl ps -a --name kube-apiserver";
+    Some(Finding::new(Part::LoadBalancer, what).with_next(next))
+}
+
+#[cfg(test)]
+mod tests;

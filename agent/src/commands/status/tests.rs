@@ -1,5 +1,5 @@
 use ha_wire::phase::Phase;
-use ha_wire::status::CertificateExpiry;
+use ha_wire::status::{Answer, CertificateExpiry};
 
 use super::*;
 use crate::testing;
@@ -183,25 +183,89 @@ fn exit_codes() {
     for (state, exit) in cases {
         let mut status = steady();
         status.state = state;
-        assert_eq!(exit_of(&status), exit, "{state:?}");
+        assert_eq!(exit_of(&status, NOW), exit, "{state:?}");
         status.agent.pid = 0;
         assert_eq!(
-            exit_of(&status),
+            exit_of(&status, NOW),
             Exit::Failed,
             "{state:?}, the agent is dead"
         );
     }
 }
 
+/// The file stays as it was when /run is full, whatever happens afterwards.
+#[test]
+fn words_that_were_not_renewed_are_told_as_old_and_are_a_failure() {
+    let status = steady();
+    let text = describe_status(&status, NOW + 29_000);
+    assert!(!text.contains("not heard of"), "{text}");
+    let text = describe_status(&status, NOW + 240_000);
+    assert!(
+        text.starts_with(
+            "node2   control plane of demo   not heard of since 22:13:20 UTC (4 min): what follows is old\n\
+             \x20       its agent runs and cannot write /run/ha-agent/status.json\n\
+             \x20       -> df -h /run; journalctl -t ha-agent -n 20\n\
+             \x20       steady since 19:13:20 UTC (3 h)\n\
+             vip     10.77.0.30 held by node1 (not here) "
+        ),
+        "{text}"
+    );
+    // A clock that was put back: what was written in its future is not known to be new.
+    let text = describe_status(&status, NOW - 240_000);
+    assert!(text.contains("not heard of since"), "{text}");
+}
+
+#[test]
+fn old_words_end_with_another_exit_code_than_new_ones() {
+    let machine = testing::fake_machine(testing::control_plane());
+    machine.cx.report.started();
+    machine.file(&format!("/proc/{}/comm", std::process::id()), "ha-agent\n");
+    let written = machine.cx.sys.clock.now_ms();
+    for (now, exit) in [
+        (written + 1000, Exit::Working),
+        (written + 31_000, Exit::Failed),
+    ] {
+        for json in [false, true] {
+            let read = read_status(&machine.cx.sys.files, json, now).unwrap();
+            assert_eq!(read.1, exit, "{} s later", (now - written) / 1000);
+        }
+    }
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_with_the_next_command() {
+    let mut status = steady();
+    status.state = PhaseState::Degraded;
+    status.faults = vec![
+        "API: not Ready: container runtime is down".into(),
+        "machine: disk: 1.0 GiB free".into(),
+    ];
+    status.last_error = status.faults[0].clone();
+    status.runtime = Some(Answer {
+        at_ms: NOW,
+        since_ms: NOW - 60_000,
+        error: "containerd.sock: connection refused".into(),
+    });
+    let text = describe_status(&status, NOW);
+    let lines: Vec<&str> = text.lines().skip(1).take(4).collect();
+    assert!(lines[0].contains("connection refused"), "{text}");
+    assert!(lines[1].starts_with("        -> "), "{text}");
+    assert_eq!(
+        lines[2],
+        "        API: not Ready: container runtime is down"
+    );
+    assert_eq!(lines[3], "        machine: disk: 1.0 GiB free");
+}
+
 #[test]
 fn a_dead_agent_is_told_by_its_process_id() {
     let machine = testing::fake_machine(testing::control_plane());
     machine.cx.report.started();
-    let (text, exit) = read_status(&machine.cx.sys.files, false).unwrap();
+    let (text, exit) = read_status(&machine.cx.sys.files, false, NOW).unwrap();
     assert!(text.contains("the agent is not running"), "{text}");
     assert_eq!(exit, Exit::Failed);
     machine.file(&format!("/proc/{}/comm", std::process::id()), "ha-agent\n");
-    let (text, exit) = read_status(&machine.cx.sys.files, false).unwrap();
+    let (text, exit) = read_status(&machine.cx.sys.files, false, NOW).unwrap();
     assert!(!text.contains("not running"), "{text}");
     assert_eq!(exit, Exit::Working);
 }
@@ -209,11 +273,11 @@ fn a_dead_agent_is_told_by_its_process_id() {
 #[test]
 fn before_the_first_run_and_after_an_update() {
     let machine = testing::fake_machine(testing::control_plane());
-    let (text, exit) = read_status(&machine.cx.sys.files, false).unwrap();
+    let (text, exit) = read_status(&machine.cx.sys.files, false, NOW).unwrap();
     assert!(text.starts_with("the agent has not run"), "{text}");
     assert_eq!(exit, Exit::Working);
     machine.file(paths::STATUS_FILE, r#"{"version": 2}"#);
-    let error = read_status(&machine.cx.sys.files, false).unwrap_err();
+    let error = read_status(&machine.cx.sys.files, false, NOW).unwrap_err();
     assert!(
         error.to_string().contains("version 2 of a status"),
         "{error}"
@@ -224,7 +288,7 @@ fn before_the_first_run_and_after_an_update() {
 fn the_json_form_is_what_the_spec_crate_reads() {
     let machine = testing::fake_machine(testing::control_plane());
     machine.cx.report.started();
-    let (text, _) = read_status(&machine.cx.sys.files, true).unwrap();
+    let (text, _) = read_status(&machine.cx.sys.files, true, NOW).unwrap();
     assert_eq!(serde_json::from_str::<Status>(&text).unwrap().agent.pid, 0);
 }
 

@@ -1,0 +1,262 @@
+use ha_wire::phase::{Phase, Role};
+use ha_wire::status::{self, AgentProcess, Answer, Backend, EtcdStatus, PhaseState, Renewal, Vip};
+
+use super::*;
+
+const NOW: u64 = 1_700_000_000_000;
+
+/// A control plane of three with which nothing is wrong.
+fn well() -> Status {
+    let answers = |since_ms| Answer {
+        at_ms: NOW - 1000,
+        since_ms,
+        error: String::new(),
+    };
+    Status {
+        version: status::VERSION,
+        cluster: "demo".into(),
+        node: "node2".into(),
+        role: Role::ControlPlane,
+        address: [10, 77, 0, 12].into(),
+        phase: Phase::Steady,
+        state: PhaseState::Steady,
+        since_ms: NOW - 3_600_000,
+        updated_ms: NOW - 2000,
+        attempt: 1,
+        waiting_for: String::new(),
+        last_try_ms: None,
+        last_error: String::new(),
+        tail: Vec::new(),
+        phases: Vec::new(),
+        vip: Vip {
+            address: [10, 77, 0, 30].into(),
+            port: 6444,
+            here: true,
+            holder: "node2".into(),
+            taken_ms: Vec::new(),
+            complaint: String::new(),
+        },
+        backends: [
+            ("node1", "UP", "L7OK"),
+            ("node2", "UP", "L7OK"),
+            ("node3", "DOWN", "L4TOUT"),
+        ]
+        .map(|(name, state, check)| backend(name, state, check, 3600))
+        .to_vec(),
+        etcd: Some(EtcdStatus {
+            expected: 3,
+            members: ["node1", "node2", "node3"].map(str::to_owned).to_vec(),
+            voter: true,
+            leader: "node1".into(),
+            alarms: Vec::new(),
+            database_bytes: Some(70 << 20),
+            quota_bytes: Some(2 << 30),
+        }),
+        kubelet: "active".into(),
+        node_ready: Some(true),
+        network: String::new(),
+        first_expiry: None,
+        agent: AgentProcess {
+            version: "0.1.0".into(),
+            pid: 812,
+            rss_kib: 3174,
+        },
+        strangers: Vec::new(),
+        certificates: Vec::new(),
+        renewal: Renewal::default(),
+        reboot_needed: None,
+        faults: Vec::new(),
+        service: Some(answers(NOW - 3_500_000)),
+        dns: Some(answers(NOW - 3_500_000)),
+        runtime: Some(answers(NOW - 3_500_000)),
+    }
+}
+
+fn backend(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
+    Backend {
+        name: name.into(),
+        state: state.into(),
+        check: check.into(),
+        seconds: Some(seconds),
+    }
+}
+
+/// The findings of a node that is well but for this: part and words, and whether there is a command.
+fn found(change: impl FnOnce(&mut Status)) -> Vec<Finding> {
+    let mut status = well();
+    change(&mut status);
+    node_findings(&status, NOW)
+}
+
+fn silent_for(ms: u64) -> Option<Answer> {
+    Some(Answer {
+        at_ms: NOW - 1000,
+        since_ms: NOW - ms,
+        error: "no connection within 1 s".into(),
+    })
+}
+
+/// The only finding: its part and its words; it has a command to go on with.
+fn only(findings: Vec<Finding>) -> (Part, String) {
+    let [finding] = &findings[..] else {
+        panic!("{findings:#?}");
+    };
+    assert_ne!(finding.next, "", "{finding:?}");
+    (finding.part.clone(), finding.what.clone())
+}
+
+#[test]
+fn nothing_is_wrong_with_a_node_that_is_well_while_a_peer_is_off() {
+    assert_eq!(found(|_| ()), []);
+    // What was never asked is no fault.
+    let nothing_asked = |s: &mut Status| {
+        (s.service, s.dns, s.runtime) = (None, None, None);
+        (s.backends, s.etcd) = (Vec::new(), None);
+    };
+    assert_eq!(found(nothing_asked), []);
+}
+
+#[test]
+fn life_by_servers_of_last_resort_is_told_with_the_word_of_the_checks_and_what_it_means() {
+    let down = |seconds, check: &str| {
+        let check = check.to_owned();
+        found(move |s| {
+            s.backends = ["node1", "node2", "node3"]
+                .map(|name| backend(name, "DOWN", &check, seconds))
+                .to_vec();
+        })
+    };
+    assert_eq!(down(29, "L7STS/401"), [], "a restart of all of them");
+    let (part, what) = only(down(30, "L7STS/401"));
+    assert_eq!(part, Part::LoadBalancer);
+    assert!(
+        what.contains("node1 L7STS/401") && what.contains("anonymous requests are refused"),
+        "{what}"
+    );
+    let (_, what) = only(down(600, "L4CON"));
+    assert!(
+        what.contains("node3 L4CON") && !what.contains("anonymous"),
+        "{what}"
+    );
+    // One that is up is enough; so is one that went down just now.
+    for (state, seconds) in [("UP", 3600), ("UP 1/2", 3600), ("DOWN", 3)] {
+        let others = found(|s| {
+            for b in &mut s.backends {
+                *b = backend(&b.name, "DOWN", "L4CON", 600);
+            }
+            s.backends[1] = backend("node2", state, "", seconds);
+        });
+        assert_eq!(others, [], "{state}");
+    }
+}
+
+/// Until its first apiserver runs, a founder has none that passes.
+#[test]
+fn a_node_on_its_way_is_not_judged_by_what_a_steady_one_needs() {
+    let on_its_way = found(|s| {
+        s.phase = Phase::Init;
+        s.backends = vec![backend("node1", "DOWN", "L4CON", 600)];
+        s.faults = vec!["seen by itself".into()];
+    });
+    assert_eq!(
+        on_its_way,
+        [Finding::new(Part::Agent("node2".into()), "seen by itself")]
+    );
+}
+
+#[test]
+fn a_vip_that_keeps_coming_to_this_node_is_told_as_long_as_it_does() {
+    let taken = |times: u64, ago| {
+        found(move |s| {
+            s.vip.taken_ms = (0..times).map(|i| NOW - ago - i * 1000).collect();
+        })
+    };
+    assert_eq!(taken(4, 0), []);
+    assert_eq!(taken(64, 600_000), []);
+    let (part, what) = only(taken(5, 60_000));
+    assert_eq!(part, Part::Vip);
+    assert!(what.contains("loadBalancer.advertInterval"), "{what}");
+}
+
+#[test]
+fn what_keepalived_complains_of_counts_where_the_node_takes_itself_for_the_holder() {
+    let complains = |here| {
+        found(|s| {
+            s.vip.here = here;
+            s.vip.complaint =
+                "(api) Cant send advert to 10.77.0.11 (Operation not permitted)".into();
+        })
+    };
+    let (part, what) = only(complains(true));
+    assert_eq!(part, Part::Vip);
+    assert!(
+        what.contains("Operation not permitted") && what.contains("node2"),
+        "{what}"
+    );
+    assert_eq!(
+        complains(false),
+        [],
+        "a backup that warns of something holds nothing"
+    );
+}
+
+#[test]
+fn a_service_address_and_a_dns_without_an_answer_count_after_half_a_minute() {
+    for (part, set) in [
+        (
+            Part::Service,
+            (|s, a| s.service = a) as fn(&mut Status, Option<Answer>),
+        ),
+        (Part::Dns, |s, a| s.dns = a),
+        (Part::Node("node2".into()), |s, a| s.runtime = a),
+    ] {
+        assert_eq!(found(|s| set(s, silent_for(29_000))), [], "{part:?}");
+        let (which, what) = only(found(|s| set(s, silent_for(30_000))));
+        assert_eq!(which, part);
+        assert!(
+            what.contains("no connection within 1 s") && what.contains("since 22:12:50 UTC"),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn an_etcd_with_an_alarm_or_near_its_quota_is_told() {
+    let etcd = |change: fn(&mut EtcdStatus)| found(|s| s.etcd.iter_mut().for_each(change));
+    let (part, what) = only(etcd(|e| e.alarms = vec!["NOSPACE of node3".into()]));
+    assert_eq!(part, Part::Etcd);
+    assert!(what.contains("NOSPACE of node3"), "{what}");
+    assert_eq!(etcd(|e| e.database_bytes = Some((8 << 30) / 5)), []);
+    let (part, what) = only(etcd(|e| e.database_bytes = Some((8 << 30) / 5 + (1 << 26))));
+    assert_eq!(part, Part::Etcd);
+    assert!(what.contains("1.7 of the 2.0 GiB"), "{what}");
+    assert_eq!(etcd(|e| e.quota_bytes = None), []);
+}
+
+#[test]
+fn a_node_that_was_not_heard_of_lately_has_nothing_else_to_say() {
+    let old = |age| {
+        found(move |s| {
+            s.updated_ms = NOW - age;
+            s.faults = vec!["etcd: no leader".into()];
+            s.dns = silent_for(600_000);
+        })
+    };
+    let (part, what) = only(old(31_000));
+    assert_eq!(part, Part::Agent("node2".into()));
+    assert!(what.contains("not heard of since 22:12:49 UTC"), "{what}");
+    assert_eq!(old(30_000).len(), 2);
+}
+
+#[test]
+fn what_the_agent_saw_by_itself_is_told_once_and_the_worst_first() {
+    let mut status = well();
+    status.dns = silent_for(600_000);
+    status.faults = vec!["etcd: no leader".into()];
+    let all = node_findings(&status, NOW);
+    let parts: Vec<Part> = all.iter().map(|f| f.part.clone()).collect();
+    assert_eq!(parts, [Part::Agent("node2".into()), Part::Dns]);
+    // As the agent writes it: its own judgement is among its faults.
+    status.faults = all.iter().map(|f| f.what.clone()).collect();
+    assert_eq!(node_findings(&status, NOW), all);
+}
