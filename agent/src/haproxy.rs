@@ -25,6 +25,8 @@ pub struct Server {
     pub since: Duration,
     /// How the last check ended: `L7OK`, `L4TOUT` (nobody there), `L6TOUT` and `L7TOUT` (connects, does not answer), ...
     pub check: String,
+    /// The status of the answer that the last check got, e.g. `401`; empty: it got none.
+    pub code: String,
     /// Clients' connections that go there now, also those from a time when no apiserver passed its checks.
     pub sessions: u64,
 }
@@ -91,6 +93,7 @@ fn parse_stats(csv: &str) -> Vec<Server> {
             since: Duration::from_secs(since),
             // A star: the next check is under way.
             check: row.get("check_status")?.trim_start_matches("* ").into(),
+            code: row.get("check_code").copied().unwrap_or_default().into(),
             sessions: sessions(name) + sessions(&unchecked_name(name)),
         })
     };
@@ -103,24 +106,26 @@ mod tests {
 
     #[test]
     fn haproxys_own_words_become_servers() {
-        let csv = "# pxname,svname,scur,status,lastchg,check_status\n\
-                   api,FRONTEND,3,OPEN,,\n\
-                   apiservers,node1,2,UP,40,L7OK\n\
-                   apiservers,node2,1,DOWN,7,* L6TOUT\n\
-                   apiservers,last-resort-node1,3,no check,,\n\
-                   apiservers,BACKEND,3,UP,40,\n\
-                   extra-web,node1,0,UP,40,L4OK\n";
+        let csv = "# pxname,svname,scur,status,lastchg,check_status,check_code\n\
+                   api,FRONTEND,3,OPEN,,,\n\
+                   apiservers,node1,2,UP,40,L7OK,200\n\
+                   apiservers,node2,1,DOWN,7,* L6TOUT,\n\
+                   apiservers,last-resort-node1,3,no check,,,\n\
+                   apiservers,BACKEND,3,UP,40,,\n\
+                   extra-web,node1,0,UP,40,L4OK,\n";
         let node = |name: &str, state: &str, since, check: &str, sessions| Server {
             name: name.into(),
             state: state.into(),
             since: Duration::from_secs(since),
             check: check.into(),
+            code: String::new(),
             sessions,
         };
-        let wanted = [
-            node("node1", "UP", 40, "L7OK", 5),
-            node("node2", "DOWN", 7, "L6TOUT", 1),
-        ];
+        let answers = Server {
+            code: "200".into(),
+            ..node("node1", "UP", 40, "L7OK", 5)
+        };
+        let wanted = [answers, node("node2", "DOWN", 7, "L6TOUT", 1)];
         assert_eq!(parse_stats(csv), wanted);
         assert!(parse_stats("").is_empty());
     }

@@ -257,6 +257,11 @@ impl Reporter {
         inner.publish();
     }
 
+    /// What the status says now.
+    pub fn told<T>(&self, of: impl FnOnce(&Status) -> T) -> T {
+        of(&self.inner().status)
+    }
+
     /// The phase that the node is in.
     pub fn phase(&self) -> Phase {
         self.inner().status.phase

@@ -13,6 +13,8 @@ use anyhow::{Context as _, Result};
 pub mod bus;
 pub mod clock;
 pub mod command;
+pub mod cri;
+pub mod dns;
 pub mod durable;
 pub mod files;
 pub mod listeners;

@@ -9,6 +9,8 @@ use crate::render::kubeadm::EffectiveSettings;
 const INITIAL_CLUSTER: &str = "initial-cluster";
 const INITIAL_STATE: &str = "initial-cluster-state";
 const EXISTING: &str = "existing";
+/// etcd's own, when it is told none.
+const DEFAULT_QUOTA: u64 = 2 << 30;
 
 /// The manifest on this node's disk; empty if there is none.
 pub fn read_manifest(cx: &Context) -> Result<String> {
@@ -66,6 +68,12 @@ pub fn log_directory(cx: &Context, manifest: &str) -> String {
     let data = argument(manifest, "data-dir").map(str::to_owned);
     let data = data.unwrap_or_else(|| EffectiveSettings::new(&cx.node).etcd_data);
     format!("{data}/member/wal")
+}
+
+/// What its database may take, bytes: by the manifest, or etcd's own default.
+pub fn quota(manifest: &str) -> u64 {
+    let said = argument(manifest, "quota-backend-bytes").and_then(|bytes| bytes.parse().ok());
+    said.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_QUOTA)
 }
 
 fn argument<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {

@@ -79,7 +79,7 @@ fn wipe_secrets(cx: &Context) -> Result<()> {
 }
 
 /// Labels that a kubelet may not give itself; on workers nobody on the node may.
-async fn set_labels(cx: &Context) -> Result<()> {
+pub async fn set_labels(cx: &Context) -> Result<()> {
     let labels: std::collections::BTreeMap<_, _> = cx
         .node
         .labels

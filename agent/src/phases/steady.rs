@@ -1,29 +1,35 @@
 //! Keeps watch: is this node Ready, is etcd whole, do the load balancer's apiservers match the cluster's, does a
-//! certificate end soon. Looks cheaply, tells what changed, mends only the load balancer and, once, where CoreDNS runs.
+//! certificate end soon, does what every pod lives on answer. Looks cheaply, tells what changed, mends only the load balancer, a
+//! Node object that somebody deleted and, once, where CoreDNS runs.
 
 use std::time::Duration;
 
 use anyhow::Result;
+use ha_health::node::node_findings;
 use ha_wire::settings::Cni;
 use ha_wire::status::{EtcdStatus, PhaseState, Status};
 use tracing::{info, warn};
 
-use super::Outcome;
 use super::preflight::MemberChecks;
 use super::renewal::ends;
+use super::{Outcome, etcd_manifest};
 use crate::context::Context;
 use crate::kube;
-use crate::kube::etcd::Member;
+use crate::kube::etcd::{Member, MemberStore};
 use crate::sys::random;
 
+mod answers;
 mod backends;
 pub mod bootstrap;
 mod clusters;
 mod dns;
 mod follow;
+mod registration;
 
+use answers::AnswersWatch;
 use dns::PodSpread;
 use follow::ApiserverFollower;
+use registration::NodeObject;
 
 /// Between two looks: a few small requests each.
 const EVERY: Duration = Duration::from_secs(5);
@@ -33,6 +39,8 @@ const JITTER: Duration = Duration::from_secs(2);
 const _: () = assert!(EVERY.as_millis() + JITTER.as_millis() < ha_kube::https::IDLE.as_millis());
 /// The pod network changes seldom: one look in this many is for it.
 const NETWORK_EVERY: u32 = 6;
+/// How full etcd is and what it has raised: one look in this many.
+const STORE_EVERY: u32 = 3;
 /// One failed look may be a failover; this many in a row are a fault.
 const FAULT_AFTER: u32 = 3;
 
@@ -51,7 +59,11 @@ struct SteadyWatch<'a> {
     cx: &'a Context,
     apiservers: ApiserverFollower<'a>,
     dns: PodSpread<'a>,
+    answers: AnswersWatch<'a>,
+    object: NodeObject<'a>,
     machine: MemberChecks,
+    /// As etcd last told it.
+    store: Option<MemberStore>,
     /// Looks in a row that found a fault.
     failed: u32,
     looks: u32,
@@ -63,7 +75,10 @@ impl<'a> SteadyWatch<'a> {
             cx,
             apiservers: ApiserverFollower::begin(cx),
             dns: PodSpread::begin(cx),
+            answers: AnswersWatch::begin(cx),
+            object: NodeObject::begin(cx),
             machine: MemberChecks::default(),
+            store: None,
             failed: 0,
             looks: 0,
         }
@@ -82,6 +97,7 @@ impl<'a> SteadyWatch<'a> {
             }
             self.dns.advance().await;
         }
+        self.answers.observe().await;
         self.looks = self.looks.wrapping_add(1);
         note_fault(&mut faults, "certificates", ends::check_ends(self.cx));
         note_fault(&mut faults, "machine", self.machine.observe(self.cx).await);
@@ -90,15 +106,16 @@ impl<'a> SteadyWatch<'a> {
         } else {
             self.failed.saturating_add(1)
         };
-        let worst = faults.into_iter().next().unwrap_or_default();
-        let degraded = self.failed >= FAULT_AFTER;
+        if self.failed < FAULT_AFTER {
+            faults.clear();
+        }
         let now = self.cx.sys.clock.now_ms();
         self.cx
             .report
-            .update_status(|status| update_state(status, degraded, &worst, now));
+            .update_status(|status| update_state(status, faults, now));
     }
 
-    async fn node_is_ready(&self) -> Result<()> {
+    async fn node_is_ready(&mut self) -> Result<()> {
         let client = kube::as_best(self.cx)?;
         let node = client.node(&self.cx.node.name).await;
         self.cx.report.update_status(|s| {
@@ -107,10 +124,9 @@ impl<'a> SteadyWatch<'a> {
                 .ok()
                 .map(|n| n.as_ref().is_some_and(|n| n.is_ready()))
         });
-        let why = node?.map_or_else(
-            || "this node is not registered".to_owned(),
-            |n| n.why_not_ready(),
-        );
+        let node = node?;
+        self.object.observe(node.as_ref()).await?;
+        let why = node.map_or_else(String::new, |n| n.why_not_ready());
         if self.cx.node.cni == Cni::None || why.is_empty() {
             Ok(())
         } else {
@@ -118,10 +134,17 @@ impl<'a> SteadyWatch<'a> {
         }
     }
 
-    async fn etcd_is_whole(&self) -> Result<()> {
+    async fn etcd_is_whole(&mut self) -> Result<()> {
         let etcd = kube::etcd_on(self.cx, [self.cx.node.address])?;
         let (members, status) = tokio::join!(etcd.members_as_known(), etcd.status());
-        let seen = etcd_status(self.cx, &members?, &status?.leader);
+        let members = members?;
+        let mut seen = etcd_status(self.cx, &members, &status?.leader);
+        if self.looks.is_multiple_of(STORE_EVERY) {
+            self.store = Some(etcd.store().await?);
+        }
+        if let Some(store) = &self.store {
+            tell_store(self.cx, &mut seen, &members, store)?;
+        }
         let words = etcd_fault(&seen);
         self.cx.report.update_status(|s| s.etcd = Some(seen));
         words.map_or(Ok(()), |words| Err(anyhow::anyhow!(words)))
@@ -155,24 +178,26 @@ fn note_fault(faults: &mut Vec<String>, what: &str, looked: Result<()>) {
     }
 }
 
-fn update_state(status: &mut Status, degraded: bool, worst: &str, now_ms: u64) {
-    let state = if degraded {
-        PhaseState::Degraded
-    } else {
+/// `seen`: what this look found and those before it. What the facts in the status show by themselves comes to that.
+fn update_state(status: &mut Status, seen: Vec<String>, now_ms: u64) {
+    status.faults = seen;
+    // Of now, whenever it was last written.
+    status.updated_ms = now_ms;
+    let all = node_findings(status, now_ms);
+    status.faults = all.into_iter().map(|finding| finding.what).collect();
+    status.last_error = status.faults.first().cloned().unwrap_or_default();
+    let state = if status.faults.is_empty() {
         PhaseState::Steady
+    } else {
+        PhaseState::Degraded
     };
     if status.state != state {
         match state {
-            PhaseState::Degraded => warn!("degraded: {worst}"),
+            PhaseState::Degraded => warn!("degraded: {}", status.last_error),
             _ => info!("steady again"),
         }
         status.state = state;
         status.since_ms = now_ms;
-    }
-    if worst.is_empty() {
-        status.last_error.clear();
-    } else if degraded {
-        worst.clone_into(&mut status.last_error);
     }
 }
 
@@ -184,14 +209,37 @@ fn etcd_status(cx: &Context, members: &[Member], leader: &str) -> EtcdStatus {
         expected: u32::try_from(cx.node.control_planes.len()).unwrap_or(u32::MAX),
         members: members.iter().map(|m| m.name.clone()).collect(),
         voter: mine.is_some_and(Member::is_voter),
-        leader: members
-            .iter()
-            .find(|m| m.id == leader)
-            .map_or_else(String::new, |m| m.name.clone()),
+        leader: name_of(members, leader).unwrap_or_default(),
         alarms: Vec::new(),
         database_bytes: None,
         quota_bytes: None,
     }
+}
+
+/// How full it is, and what it has raised, by the members' names.
+fn tell_store(
+    cx: &Context,
+    etcd: &mut EtcdStatus,
+    members: &[Member],
+    store: &MemberStore,
+) -> Result<()> {
+    let name = |id: &str| name_of(members, id).unwrap_or_else(|| format!("member {id}"));
+    let alarms = store.alarms.iter();
+    etcd.alarms = alarms
+        .map(|(id, alarm)| format!("{alarm} of {}", name(id)))
+        .collect();
+    etcd.database_bytes = store.bytes;
+    let quota = match store.quota_bytes {
+        Some(quota) => quota,
+        None => etcd_manifest::quota(&etcd_manifest::read_manifest(cx)?),
+    };
+    etcd.quota_bytes = Some(quota);
+    Ok(())
+}
+
+fn name_of(members: &[Member], id: &str) -> Option<String> {
+    let member = members.iter().find(|m| m.id == id)?;
+    Some(member.name.clone())
 }
 
 /// What is wrong with etcd; fewer members than wished are no fault of this node while others still join.

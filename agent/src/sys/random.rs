@@ -7,6 +7,11 @@ pub fn random_fraction() -> f64 {
     fastrand::f64()
 }
 
+/// Tells a question's answer from others.
+pub fn random_id() -> u16 {
+    fastrand::u16(..)
+}
+
 /// From the kernel, good for secrets.
 pub fn secret_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];

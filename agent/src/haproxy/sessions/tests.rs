@@ -14,6 +14,7 @@ fn server(state: &str, since: u64, check: &str, sessions: u64) -> Server {
         name: "node2".into(),
         state: state.into(),
         since: Duration::from_secs(since),
+        code: String::new(),
         check: check.into(),
         sessions,
     }

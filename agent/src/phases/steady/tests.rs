@@ -42,22 +42,98 @@ fn a_fault_is_degraded_and_its_end_is_steady() {
     let machine = testing::fake_machine(testing::worker());
     let report = &machine.cx.report;
     report.phase_started(ha_wire::phase::Phase::Steady, 1);
-    report.update_status(|s| update_state(s, false, "one look failed", 1));
+    let faults = |faults: &[&str], now| {
+        let faults = faults.iter().map(|f| (*f).to_owned()).collect();
+        report.update_status(|s| update_state(s, faults, now));
+        let status = machine.status();
+        (
+            status.state,
+            status.since_ms,
+            status.last_error,
+            status.faults,
+        )
+    };
+    let all = ["etcd: no leader".to_owned(), "API: not Ready".to_owned()];
+    let told = faults(&["etcd: no leader", "API: not Ready"], 2);
     assert_eq!(
-        (machine.status().state, machine.status().last_error.as_str()),
-        (PhaseState::Steady, "")
+        told,
+        (PhaseState::Degraded, 2, all[0].clone(), all.to_vec())
     );
-    report.update_status(|s| update_state(s, true, "etcd: no leader", 2));
+    let told = faults(&["etcd: no leader"], 3);
     assert_eq!(
-        (machine.status().state, machine.status().since_ms),
-        (PhaseState::Degraded, 2)
+        told,
+        (PhaseState::Degraded, 2, all[0].clone(), all[..1].to_vec())
     );
-    assert_eq!(machine.status().last_error, "etcd: no leader");
-    report.update_status(|s| update_state(s, false, "", 3));
     assert_eq!(
-        (machine.status().state, machine.status().last_error.as_str()),
-        (PhaseState::Steady, "")
+        faults(&[], 4),
+        (PhaseState::Steady, 4, String::new(), Vec::new())
     );
+}
+
+/// Row 1 of the public reports: `anonymous-auth: false`, every check gets 401, and the agent stayed steady.
+#[test]
+fn facts_that_show_a_fault_are_degraded_with_their_own_words() {
+    let machine = testing::fake_machine(testing::control_plane());
+    let report = &machine.cx.report;
+    report.phase_started(ha_wire::phase::Phase::Steady, 1);
+    report.update_status(|s| {
+        s.backends = vec![ha_wire::status::Backend {
+            name: "node2".into(),
+            state: "DOWN".into(),
+            check: "L7STS/401".into(),
+            seconds: Some(30),
+        }];
+        update_state(s, Vec::new(), 1000);
+    });
+    let status = machine.status();
+    assert_eq!(
+        (status.state, status.faults.len()),
+        (PhaseState::Degraded, 1)
+    );
+    assert!(
+        status.last_error.contains("anonymous requests are refused"),
+        "{}",
+        status.last_error
+    );
+    // Judged again, it is the same fault.
+    report.update_status(|s| update_state(s, Vec::new(), 9000));
+    assert_eq!(machine.status().faults, status.faults);
+}
+
+#[test]
+fn a_full_etcd_is_told_by_the_names_of_its_members() {
+    let machine = testing::fake_machine(testing::control_plane());
+    let members = [member("11", "node1", false), member("12", "node2", false)];
+    let told = |store: MemberStore| {
+        let mut etcd = etcd_status(&machine.cx, &members, "11");
+        tell_store(&machine.cx, &mut etcd, &members, &store).unwrap();
+        (etcd.alarms, etcd.database_bytes, etcd.quota_bytes)
+    };
+    let alarms = [("12", "NOSPACE"), ("77", "CORRUPT")];
+    let alarms = alarms
+        .map(|(id, alarm)| (id.to_owned(), alarm.to_owned()))
+        .to_vec();
+    let (bytes, quota_bytes) = (Some(7), Some(8));
+    let full = MemberStore {
+        alarms,
+        bytes,
+        quota_bytes,
+    };
+    let names = [
+        "NOSPACE of node2".to_owned(),
+        "CORRUPT of member 77".to_owned(),
+    ];
+    assert_eq!(told(full), (names.to_vec(), Some(7), Some(8)));
+    // An etcd that does not say its quota is started with it, or has its own.
+    assert_eq!(
+        told(MemberStore::default()),
+        (Vec::new(), None, Some(2 << 30))
+    );
+    machine.file(
+        &kube::pod_manifest("etcd"),
+        "  - command:\n    - --quota-backend-bytes=8589934592\n",
+    );
+    assert_eq!(told(MemberStore::default()).2, Some(8 << 30));
 }
 
 #[test]
@@ -66,6 +142,7 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
         let ca = test_authority("kubernetes");
         let mut node = testing::worker();
         node.endpoint.vip = [127, 161, 0, 30].into();
+        node.kubernetes.service_cidr = "127.161.96.0/24".parse().unwrap();
         node.cni = Cni::Manifests {
             sources: Vec::new(),
         };

@@ -198,3 +198,33 @@ fn the_real_etcd_takes_no_learner_while_a_voter_is_away_and_lets_that_one_go() {
         add("25").await.expect("who is away is no voter any more");
     });
 }
+
+#[test]
+fn the_real_etcd_tells_how_full_it_is_and_what_it_has_raised() {
+    let Some(program) = real::of_kubernetes("etcd") else {
+        return;
+    };
+    run_local(async {
+        let ca = test_authority("etcd-ca");
+        let _real = start(&program, &ca, "8", &["8"]);
+        let urls = [client_url("8")];
+        let etcd = Etcd::at(urls, ca.cert(), &client_identity(&ca)).unwrap();
+        let store = eventually(async || etcd.store().await).await;
+        // It says what it was told by argument, and was told nothing.
+        assert_eq!((store.alarms, store.quota_bytes), (Vec::new(), None));
+        assert!(
+            store
+                .bytes
+                .is_some_and(|bytes| (4096..1 << 28).contains(&bytes))
+        );
+        let id = eventually(async || etcd.members().await).await[0]
+            .id
+            .clone();
+        let raise = json!({"action": "ACTIVATE", "memberID": id, "alarm": "NOSPACE"});
+        etcd.ask::<Value>("/v3/maintenance/alarm", &raise)
+            .await
+            .unwrap();
+        let raised = etcd.store().await.unwrap().alarms;
+        assert_eq!(raised, [(id, "NOSPACE".to_owned())]);
+    });
+}

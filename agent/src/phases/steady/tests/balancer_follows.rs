@@ -44,6 +44,7 @@ impl Stage {
         }
         node.address = [127, net, 0, 12].into();
         node.endpoint.vip = [127, net, 0, 30].into();
+        node.kubernetes.service_cidr = format!("127.{net}.96.0/24").parse().unwrap();
         let (ca, etcd_ca) = (test_authority("kubernetes"), test_authority("etcd-ca"));
         let machine = testing::fake_machine(node);
         for (name, ca) in [("ca", &ca), ("etcd/ca", &etcd_ca)] {

@@ -62,10 +62,11 @@ fn looks_of_an_hour() {
         stage
             .etcd
             .on("POST /v3/cluster/member/list", 200, members)
+            .on("POST /v3/maintenance/alarm", 200, "{}")
             .on(
                 "POST /v3/maintenance/status",
                 200,
-                r#"{"header":{"member_id":"2"},"leader":"1"}"#,
+                r#"{"header":{"member_id":"2"},"leader":"1","dbSize":"20480"}"#,
             );
         let machine = &stage.machine;
         machine
