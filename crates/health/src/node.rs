@@ -17,7 +17,7 @@ const UNANSWERED_MS: u64 = 30_000;
 const FULL_PERCENT: u64 = 80;
 /// A node that takes the VIP so often within [`MOVES_WITHIN_MS`] does not do so because others die.
 const MANY_MOVES: usize = 5;
-const MOVES_WITHIN_MS: u64 = 600_000;
+const MOVES_WITHIN_MS: u64 = 300_000;
 /// haproxy's word for an apiserver that knows no anonymous requests.
 const UNAUTHORIZED: &str = "L7STS/401";
 
@@ -165,7 +165,7 @@ fn vip(status: &Status, now_ms: u64) -> Vec<Finding> {
     let lately = |at: &&u64| now_ms.saturating_sub(**at) < MOVES_WITHIN_MS;
     if vip.taken_ms.iter().filter(lately).count() >= MANY_MOVES {
         let what = format!(
-            "{node} took {} {MANY_MOVES} times or more within ten minutes: the network loses VRRP adverts, or the machine is too \
+            "{node} took {} {MANY_MOVES} times or more within five minutes: the network loses VRRP adverts, or the machine is too \
              busy for loadBalancer.advertInterval",
             vip.address
         );

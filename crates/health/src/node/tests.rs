@@ -172,7 +172,7 @@ fn a_vip_that_keeps_coming_to_this_node_is_told_as_long_as_it_does() {
         })
     };
     assert_eq!(taken(4, 0), []);
-    assert_eq!(taken(64, 600_000), []);
+    assert_eq!(taken(64, 300_000), []);
     let (part, what) = only(taken(5, 60_000));
     assert_eq!(part, Part::Vip);
     assert!(what.contains("loadBalancer.advertInterval"), "{what}");
