@@ -13,6 +13,8 @@ pub const OLD_AFTER_MS: u64 = 30_000;
 /// A restart of every apiserver takes haproxy's checks down for less, and one apiserver behind the service address that dies is
 /// taken out of it within half of this.
 const UNANSWERED_MS: u64 = 30_000;
+/// A restart of the runtime takes less, and two looks in a row are further apart.
+const SILENT_RUNTIME_MS: u64 = 5000;
 /// etcd refuses every write from its quota on, and a compaction takes minutes to be noticed by anybody.
 const FULL_PERCENT: u64 = 80;
 /// A node that takes the VIP so often within [`MOVES_WITHIN_MS`] does not do so because others die.
@@ -76,15 +78,15 @@ fn old_word(status: &Status, now_ms: u64) -> Option<Finding> {
 }
 
 /// What it has been for so long that it counts.
-fn lasting_error(answer: Option<&Answer>, now_ms: u64) -> Option<String> {
+fn lasting_error(answer: Option<&Answer>, lasts_ms: u64, now_ms: u64) -> Option<String> {
     let answer = answer.filter(|a| !a.error.is_empty())?;
-    let lasts = now_ms.saturating_sub(answer.since_ms) >= UNANSWERED_MS;
+    let lasts = now_ms.saturating_sub(answer.since_ms) >= lasts_ms;
     let since = utc_time_of_day(answer.since_ms);
     lasts.then(|| format!("(since {since} UTC): {}", answer.error))
 }
 
 fn silent_runtime(status: &Status, now_ms: u64) -> Option<Finding> {
-    let error = lasting_error(status.runtime.as_ref(), now_ms)?;
+    let error = lasting_error(status.runtime.as_ref(), SILENT_RUNTIME_MS, now_ms)?;
     let node = &status.node;
     let what = format!("the container runtime of {node} answers no CRI call {error}");
     let finding = Finding::new(Part::Node(node.clone()), what);
@@ -115,7 +117,7 @@ fn unanswered(which: Inner, status: &Status, now_ms: u64) -> Option<Finding> {
             "kubectl -n kube-system get pods -l k8s-app=kube-dns -o wide",
         ),
     };
-    let error = lasting_error(answer, now_ms)?;
+    let error = lasting_error(answer, UNANSWERED_MS, now_ms)?;
     let what = format!("{who} on {} {error}", status.node);
     Some(Finding::new(part, what).with_next(next))
 }

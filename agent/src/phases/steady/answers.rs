@@ -16,7 +16,7 @@ use crate::kube::{KUBELET_CONFIG, cluster_ca};
 use crate::render::kubeadm::EffectiveSettings;
 use crate::sys::{cri, dns};
 
-/// What answered is asked again at one look in this many; what did not, at each.
+/// What answered over the network is asked again at one look in this many; what did not, at each.
 const ASKED_EVERY: u32 = 3;
 /// The API's service is reached at this port.
 const SERVICE_PORT: u16 = 443;
@@ -54,11 +54,10 @@ impl<'a> AnswersWatch<'a> {
             |known: &Option<Answer>| due || known.as_ref().is_some_and(|a| !a.error.is_empty());
         // Where nobody was asked for a pod network there may be none yet, and services and DNS live on it.
         let has_network = self.cx.node.cni != Cni::None || is_ready == Some(true);
-        if is_due(&runtime) {
-            let asked = self.ask_runtime().await;
-            let answer = noted(runtime, &asked, self.cx.sys.clock.now_ms());
-            self.cx.report.update_status(|s| s.runtime = Some(answer));
-        }
+        // A question over a socket of this machine: at each look.
+        let asked = self.ask_runtime().await;
+        let answer = noted(runtime, &asked, self.cx.sys.clock.now_ms());
+        self.cx.report.update_status(|s| s.runtime = Some(answer));
         if has_network && is_due(&service) {
             let asked = self.ask_service().await;
             let answer = noted(service, &asked, self.cx.sys.clock.now_ms());
