@@ -1,4 +1,4 @@
-//! Is the machine fit: time, address, ports, modules, sysctls, disk, inotify limits, wrong leftovers.
+//! Is the machine fit: time, address, ports, modules, sysctls, disk, inotify limits, container runtime, wrong leftovers.
 //!
 //! What the agent can mend itself it mends first (`fix`); then the machine's facts are gathered (`facts`) and judged
 //! (`evaluate`), the same judgement that `ha-agent doctor` shows.
@@ -11,13 +11,17 @@ use ha_wire::phase::Phase;
 use super::{NeedsAPerson, Outcome, is_settled};
 use crate::context::Context;
 
+pub mod capacity;
 pub mod check;
 pub mod evaluate;
 pub mod facts;
 mod fix;
 mod member;
+mod mounts;
 mod node_files;
+mod runtime;
 mod scheduling;
+pub mod units;
 
 use check::{Check, Verdict};
 pub use member::MemberChecks;

@@ -18,6 +18,26 @@ pub fn has_address(address: IpAddr, interface: Option<&str>) -> Result<bool> {
     }))
 }
 
+/// The first interface that has the address.
+pub fn interface_with(address: IpAddr) -> Option<String> {
+    let mut all = getifaddrs().ok()?;
+    let has = |entry: &nix::ifaddrs::InterfaceAddress| {
+        entry.address.as_ref().and_then(ip_address) == Some(address)
+    };
+    all.find(has).map(|entry| entry.interface_name)
+}
+
+/// The interfaces' link-layer addresses, as the kernel writes them, by name.
+pub fn link_addresses() -> Vec<(String, String)> {
+    let all = getifaddrs().into_iter().flatten();
+    let link = |entry: nix::ifaddrs::InterfaceAddress| {
+        let bytes = entry.address.as_ref()?.as_link_addr()?.addr()?;
+        let parts = bytes.map(|byte| format!("{byte:02x}"));
+        Some((entry.interface_name, parts.join(":")))
+    };
+    all.filter_map(link).collect()
+}
+
 fn ip_address(address: &SockaddrStorage) -> Option<IpAddr> {
     let v4 = address.as_sockaddr_in().map(|a| IpAddr::V4(a.ip()));
     v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
@@ -52,5 +72,8 @@ mod tests {
         assert!(has_address(address, Some("lo")).unwrap());
         assert!(!has_address(address, Some("eth9")).unwrap());
         assert!(!has_address("192.0.2.1".parse().unwrap(), None).unwrap());
+        assert_eq!(interface_with(address).as_deref(), Some("lo"));
+        let lo = ("lo".to_owned(), "00:00:00:00:00:00".to_owned());
+        assert!(link_addresses().contains(&lo), "{:?}", link_addresses());
     }
 }

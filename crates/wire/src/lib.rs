@@ -2,6 +2,7 @@
 //! No I/O, no async; every format has a version that no reader can forget ([`format::Version`]).
 
 pub mod devices;
+pub mod doctor;
 pub mod event;
 pub mod format;
 #[doc(hidden)]

@@ -1,5 +1,6 @@
 //! Formats that live on disks and wires. The files in `fixtures/` never change: every later version must read them.
 
+use ha_wire::doctor::{Examination, PortTrials, TrialOutcome, Verdict, is_unfit};
 use ha_wire::event::{Event, EventKind};
 use ha_wire::node::NodeFile;
 use ha_wire::phase::{Phase, Role};
@@ -11,6 +12,8 @@ const NODE: &str = include_str!("fixtures/node-v1.json");
 const NODE_LEAST: &str = include_str!("fixtures/node-v1-least.json");
 const STATUS: &str = include_str!("fixtures/status-v1.json");
 const EVENTS: &str = include_str!("fixtures/event-v1.jsonl");
+const DOCTOR: &str = include_str!("fixtures/doctor-v1.json");
+const PORT_TRIALS: &str = include_str!("fixtures/port-trials-v1.json");
 
 fn parse_json(text: &str) -> Value {
     serde_json::from_str(text).expect("a fixture is JSON")
@@ -58,6 +61,34 @@ fn status_v1_is_read_and_written() {
         (Phase::Gate, 3, None)
     );
     assert_eq!(serde_json::to_value(&status).unwrap(), parse_json(STATUS));
+}
+
+#[test]
+fn doctor_v1_is_read_and_written() {
+    let seen = Examination::parse(DOCTOR).unwrap();
+    let verdicts: Vec<Verdict> = seen.checks.iter().map(|check| check.verdict).collect();
+    assert_eq!(verdicts, [Verdict::Pass, Verdict::Fail]);
+    assert!(is_unfit(&seen.checks) && !is_unfit(&seen.checks[..1]));
+    assert_eq!(serde_json::to_value(&seen).unwrap(), parse_json(DOCTOR));
+    let error = Examination::parse(r#"{"version":2}"#).unwrap_err();
+    assert!(error.to_string().contains("version 2"), "{error}");
+}
+
+#[test]
+fn port_trials_v1_are_read_and_written() {
+    let trials = PortTrials::parse(PORT_TRIALS).unwrap();
+    let outcomes: Vec<TrialOutcome> = trials.trials.iter().map(|trial| trial.outcome).collect();
+    let all = [
+        TrialOutcome::Open,
+        TrialOutcome::Silent,
+        TrialOutcome::Refused,
+        TrialOutcome::Unreachable,
+    ];
+    assert_eq!(outcomes, all);
+    assert_eq!(
+        serde_json::to_value(&trials).unwrap(),
+        parse_json(PORT_TRIALS)
+    );
 }
 
 #[test]

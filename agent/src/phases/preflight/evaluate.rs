@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use ha_wire::node::NodeFile;
 
+use super::capacity::Gauge;
 use super::check::{Check, Verdict, passing_check};
 use super::facts::MachineFacts;
 use super::fix::{self, SYSCTLS};
+use super::mounts::check_mounts;
 use super::node_files::check_node_files;
+use super::runtime::check_runtime;
+use super::units::check_unit;
 use crate::render::kubeadm::EffectiveSettings;
 
 /// Below this the kubelet evicts and etcd stops: 2 GiB hold the images of a worker.
@@ -37,6 +41,7 @@ pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
             .iter()
             .map(|(unit, state)| check_unit(node, unit, state)),
     );
+    all.extend(check_runtime(node, &facts.runtime));
     all.extend(keepalived_scheduling(facts));
     all.extend(check_kernel(node, facts));
     all.extend([
@@ -44,7 +49,9 @@ pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
         check_inotify(facts),
         check_disk(facts),
         check_swap(node, facts),
+        check_mounts(node, &facts.unshared_mounts),
     ]);
+    all.extend(facts.file_systems.iter().map(Gauge::check));
     all.extend(check_ports(node, facts));
     all
 }
@@ -127,6 +134,14 @@ fn check_address(node: &NodeFile, facts: &MachineFacts) -> Check {
     if facts.address_here {
         return check.says(format!("{} on {}", node.address, node.interface));
     }
+    if let Some(other) = &facts.address_elsewhere {
+        let reason = format!(
+            "{} is on {other}, and the node file says {}: VIP and pod network would use the wrong one",
+            node.address, node.interface
+        );
+        let remedy = format!("`interface: {other}` in the cluster file, or move the address");
+        return check.with(Verdict::Wait, reason, &remedy);
+    }
     let reason = format!("{} does not have {} (yet)", node.interface, node.address);
     check.with(
         Verdict::Wait,
@@ -171,40 +186,6 @@ fn check_programs(facts: &MachineFacts) -> Check {
     }
     let reason = format!("{} not there (yet)", facts.missing.join(", "));
     check.with(Verdict::Wait, reason, "merge the kubernetes sysext")
-}
-
-fn check_unit(node: &NodeFile, unit: &str, state: &Result<String, String>) -> Check {
-    let check = passing_check(unit, &format!("systemctl status {unit}"));
-    let runtime = unit == node.kubernetes.cri.unit();
-    let state = match state {
-        Ok(state) => state.as_str(),
-        Err(unknown) => {
-            return check.with(
-                Verdict::Wait,
-                unknown.clone(),
-                "systemctl is-system-running",
-            );
-        }
-    };
-    match state {
-        "not-found" => check.with(
-            Verdict::Wait,
-            "systemd does not know it (yet)".into(),
-            "merge the sysext that brings it",
-        ),
-        "active" => check.says(state.into()),
-        "failed" if runtime => check.with(
-            Verdict::Wait,
-            "failed".into(),
-            &format!("journalctl -u {unit}"),
-        ),
-        _ if runtime => check.with(
-            Verdict::Wait,
-            state.into(),
-            &format!("systemctl start {unit}"),
-        ),
-        _ => check.says(state.into()),
-    }
 }
 
 fn check_kernel(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ha_wire::paths;
 
-use super::{evaluate, fix, scheduling};
+use super::capacity::{Gauge, file_system_gauges};
+use super::{evaluate, fix, mounts, scheduling};
 use crate::context::Context;
 use crate::kube::{KUBELET_PEM, certs, identity, kubeconfig, pki_file};
 use crate::phases::{is_settled, kubeadm_files};
 use crate::render::{haproxy, keepalived};
+use crate::sys::cri::{self, RuntimeAnswer};
 use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
-use crate::sys::net::has_address;
+use crate::sys::net::{has_address, interface_with};
 use crate::sys::proc;
 
 /// The directory whose file system holds images, etcd and pods.
@@ -39,6 +41,8 @@ pub struct MachineFacts {
     pub in_hosts: bool,
     /// The node's address is on its interface.
     pub address_here: bool,
+    /// Another interface that has it.
+    pub address_elsewhere: Option<String>,
     /// Kernel settings by file.
     pub kernel: BTreeMap<String, String>,
     /// The kernel can mount overlay file systems.
@@ -60,6 +64,12 @@ pub struct MachineFacts {
     pub other_cluster: Option<String>,
     /// Of a settled node: files of kubeadm and of the kubelet that are there and do not parse.
     pub broken_files: Vec<String>,
+    /// What the container runtime answers over CRI.
+    pub runtime: RuntimeAnswer,
+    /// Space and inodes of the file systems.
+    pub file_systems: Vec<Gauge>,
+    /// Mount points whose mounts do not propagate.
+    pub unshared_mounts: Vec<String>,
 }
 
 /// Looks at the machine.
@@ -74,6 +84,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         hostname: proc::host_name(),
         in_hosts: fix::is_in_hosts_file(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
         address_here: has_address(cx.node.address, Some(&cx.node.interface)).unwrap_or(false),
+        address_elsewhere: interface_with(cx.node.address),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: proc::free_kib(files, DATA),
         swaps: parse_swaps(&read("/proc/swaps").unwrap_or_default()),
@@ -90,13 +101,32 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         kernel: kernel_settings(files),
         units: BTreeMap::new(),
         broken_files: broken_files(cx),
+        runtime: RuntimeAnswer::NotAsked,
+        file_systems: file_system_gauges(files),
+        unshared_mounts: mounts::unshared_mounts(&read("/proc/self/mountinfo").unwrap_or_default()),
     };
     for unit in required_units(cx) {
         let state = cx.sys.systemd.active_state(&unit).await;
         let state = state.map_err(|error| format!("unknown: {error:#}"));
         facts.units.insert(unit, state);
     }
+    facts.runtime = runtime_answer(cx, &facts.units).await;
     facts
+}
+
+/// A runtime that does not run is not asked.
+async fn runtime_answer(
+    cx: &Context,
+    units: &BTreeMap<String, Result<String, String>>,
+) -> RuntimeAnswer {
+    let cri = cx.node.kubernetes.cri;
+    match units.get(cri.unit()) {
+        Some(Ok(state)) if state == "active" => {
+            let socket = cri.socket().trim_start_matches("unix://");
+            cri::ask_version(&cx.sys.files.path(socket)).await
+        }
+        _ => RuntimeAnswer::NotAsked,
+    }
 }
 
 /// On a node that is not settled they are made anew without a word.

@@ -22,6 +22,7 @@ fn machine() -> FakeMachine {
         .commands
         .succeed("modprobe br_netfilter")
         .succeed("modprobe overlay");
+    testing::serve_runtime(&machine, testing::RUNTIME_ANSWERS);
     machine
 }
 
@@ -84,6 +85,19 @@ async fn another_clusters_disk_needs_a_person() {
     let error = run(&machine.cx).await.unwrap_err();
     assert!(error.is::<NeedsAPerson>());
     assert!(error.to_string().contains("another CA"), "{error}");
+}
+
+/// containerd runs with docker's config.toml, which disables its CRI plugin (containerd/containerd#4581): no kubelet can use it.
+#[tokio::test]
+async fn a_runtime_that_serves_no_cri_needs_a_person_although_it_is_active() {
+    let machine = machine();
+    testing::serve_runtime(&machine, testing::RUNTIME_WITHOUT_CRI);
+    let error = run(&machine.cx).await.unwrap_err();
+    assert!(error.is::<NeedsAPerson>(), "{error}");
+    let words = error.to_string();
+    for word in ["containerd", "CRI", "config.toml"] {
+        assert!(words.contains(word), "{words}");
+    }
 }
 
 /// The machine has been a node of its cluster, and then lost its CA, a program and its container runtime.

@@ -1,6 +1,7 @@
 use serde_json::json;
 
 use super::*;
+use crate::sys::cri::RuntimeAnswer;
 use crate::testing;
 
 /// A machine without a fault.
@@ -51,7 +52,7 @@ type Fault = fn(&mut MachineFacts);
 
 #[test]
 fn each_fault_has_its_verdict_and_says_what_to_do() {
-    let cases: [(&str, Verdict, Fault); 17] = [
+    let cases: [(&str, Verdict, Fault); 21] = [
         ("time", Verdict::Wait, |f| f.now_ms = 900_000_000_000),
         ("certificates", Verdict::Fail, |f| {
             f.now_ms = 3_100_000_000_000
@@ -61,6 +62,18 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
         }),
         ("hosts file", Verdict::Warn, |f| f.in_hosts = false),
         ("address", Verdict::Wait, |f| f.address_here = false),
+        ("address", Verdict::Wait, |f| {
+            (f.address_here, f.address_elsewhere) = (false, Some("eth1".into()));
+        }),
+        ("container runtime", Verdict::Fail, |f| {
+            f.runtime = RuntimeAnswer::NoCri;
+        }),
+        ("container runtime", Verdict::Wait, |f| {
+            f.runtime = RuntimeAnswer::Nothing("connection refused".into());
+        }),
+        ("mount propagation", Verdict::Warn, |f| {
+            f.unshared_mounts = vec!["/sys".into()];
+        }),
         ("cluster CA", Verdict::Fail, |f| f.has_ca = false),
         ("leftovers", Verdict::Fail, |f| {
             f.other_cluster = Some("/etc/kubernetes/kubelet.conf".into());

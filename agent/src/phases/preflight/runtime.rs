@@ -1,0 +1,40 @@
+//! Whether the container runtime serves what kubelet and kubeadm ask of it: a unit that is active need not.
+
+use ha_wire::node::NodeFile;
+use ha_wire::settings::Cri;
+
+use super::check::{Check, Verdict, passing_check};
+use crate::sys::cri::RuntimeAnswer;
+
+/// Nothing to say of one that does not run: its unit's check does.
+pub fn check_runtime(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Check> {
+    let cri = node.kubernetes.cri;
+    let check = passing_check(
+        "container runtime",
+        &format!("journalctl -u {}", cri.unit()),
+    );
+    match answer {
+        RuntimeAnswer::NotAsked => None,
+        RuntimeAnswer::Version => Some(check.says("answers over CRI".into())),
+        RuntimeAnswer::NoCri => {
+            let reason = format!("{} runs and serves no CRI (gRPC status 12)", cri.unit());
+            Some(check.with(Verdict::Fail, reason, cure_of_no_cri(cri)))
+        }
+        RuntimeAnswer::Nothing(why) => {
+            let reason = format!("{} runs and does not answer: {why}", cri.unit());
+            let remedy = format!("systemctl restart {}", cri.unit());
+            Some(check.with(Verdict::Wait, reason, &remedy))
+        }
+    }
+}
+
+fn cure_of_no_cri(cri: Cri) -> &'static str {
+    match cri {
+        Cri::Containerd => {
+            "take `cri` (io.containerd.grpc.v1.cri) out of disabled_plugins in /etc/containerd/config.toml, or \
+             remove that file; if it is not there, the journal says why the plugin did not load; then \
+             `systemctl restart containerd`"
+        }
+        Cri::Crio => "systemctl restart crio; another program may serve its socket",
+    }
+}
