@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -42,7 +43,7 @@ pub enum Verb {
     },
     /// Examine this machine and name each fault. Exit code: 0 fit, 1 not.
     Doctor {
-        /// The checks as JSON.
+        /// The checks as JSON, with what is compared across nodes.
         #[arg(long)]
         json: bool,
     },
@@ -55,6 +56,13 @@ pub enum Verb {
     /// Ask the local haproxy once (keepalived's safety net).
     #[command(hide = true)]
     Probe,
+    /// Open a connection to each of these and say how that ended (`ha-host doctor` asks).
+    #[command(hide = true)]
+    TryPorts {
+        /// Where to.
+        #[arg(value_name = "ADDRESS:PORT")]
+        to: Vec<SocketAddr>,
+    },
     /// Keep an etcd that knows a cluster from beginning an empty one (before the kubelet starts).
     #[command(hide = true)]
     CloseBootstrap,

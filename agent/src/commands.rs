@@ -16,6 +16,7 @@ mod probe;
 mod render;
 mod run;
 mod status;
+mod try_ports;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -50,6 +51,7 @@ pub fn run_verb(cli: Cli) -> Result<Exit> {
             close_bootstrap::close_bootstrap(node, files)
         }),
         Verb::Probe => probe::probe_once(&files),
+        Verb::TryPorts { to } => try_ports::try_ports(&to),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use ha_wire::doctor::Examination;
 use ha_wire::phase::Role;
 use ha_wire::status::{PhaseState, Status};
 
@@ -31,8 +32,8 @@ pub fn nodes_are_inspected(story: &Story, cluster: &Cluster) {
         for (name, _, _) in cluster.plan().nodes() {
             let node = cluster.node(&name);
             let done = node.run(&["ha-agent", "doctor", "--json"], LOOK)?.ok()?;
-            let checks: Vec<serde_json::Value> = serde_json::from_str(&done.stdout)?;
-            ensure!(checks.len() > 10, "{name}: only {} checks", checks.len());
+            let seen = Examination::parse(&done.stdout)?;
+            ensure!(seen.checks.len() > 20, "{name}: only {:?}", seen.checks);
         }
         Ok(())
     });

@@ -1,32 +1,144 @@
-//! `ha-agent doctor`: preflight's checks for a person: name, result, the machine's own words, the command that shows it.
+//! `ha-agent doctor`: preflight's checks for a person and what else ends machines: name, result, the machine's own words, the
+//! command that shows it. With `--json` also what is compared across nodes.
+
+use std::time::Duration;
 
 use anyhow::Result;
+use ha_health::Part;
+use ha_health::node::node_findings;
+use ha_wire::doctor::{self, Examination, is_unfit};
 use ha_wire::node::NodeFile;
+use ha_wire::paths;
+use ha_wire::status::Status;
 
 use super::{Exit, print_out};
-use crate::phases::preflight;
+use crate::context::Context;
+use crate::phases::preflight::capacity::Gauge;
 use crate::phases::preflight::check::{Check, Verdict, passing_check};
+use crate::phases::preflight::units::check_settled_unit;
 use crate::phases::renewal::ends::{Lateness, NodeCertificate, describe_end, node_certificates};
+use crate::phases::{is_settled, preflight};
+use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::new_runtime;
+
+mod counters;
+mod firewall;
+mod identity;
+mod pod_network;
+mod proxy;
+mod resolver;
+mod vrrp;
+
+/// For each program that is asked something: all of them answer within a second, nft with thousands of rules within three.
+const QUESTION: Duration = Duration::from_secs(4);
+const AGENT: &str = "ha-agent.service";
 
 /// Examines the machine; changes nothing.
 pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
     let cx = super::run::real_context(node, files);
-    let mut checks = new_runtime()?.block_on(preflight::run_checks(&cx));
-    let certificates = node_certificates(&cx.sys.files)?;
-    let now = cx.sys.clock.now_ms();
-    checks.extend(certificates.iter().map(|c| check_certificate(c, now)));
+    let seen = new_runtime()?.block_on(examine(&cx))?;
     let text = if json {
-        serde_json::to_string_pretty(&checks)? + "\n"
+        serde_json::to_string_pretty(&seen)? + "\n"
     } else {
-        checks_as_text(&checks)
+        checks_as_text(&seen.checks)
     };
     print_out(&text)?;
-    let sick = checks
-        .iter()
-        .any(|c| matches!(c.verdict, Verdict::Fail | Verdict::Wait));
-    Ok(if sick { Exit::Failed } else { Exit::Done })
+    let unfit = is_unfit(&seen.checks);
+    Ok(if unfit { Exit::Failed } else { Exit::Done })
+}
+
+async fn examine(cx: &Context) -> Result<Examination> {
+    let begun = cx.sys.clock.monotonic();
+    let (mut checks, proxies, firewall, units, heard) = tokio::join!(
+        preflight::run_checks(cx),
+        proxy::check_proxies(cx),
+        firewall::check_firewall(cx),
+        check_settled_units(cx),
+        vrrp::hear_peers(cx),
+    );
+    let files = &cx.sys.files;
+    checks.extend(units);
+    checks.extend(counters::counter_gauges(files).iter().map(Gauge::check));
+    checks.extend(proxies);
+    checks.push(resolver::check_resolver(cx));
+    checks.extend(pod_network::check_pod_network(cx));
+    checks.extend(firewall);
+    checks.extend(vrrp::check_vrrp(&cx.node, heard.as_ref()));
+    let certificates = node_certificates(files)?;
+    let now = cx.sys.clock.now_ms();
+    checks.extend(certificates.iter().map(|c| check_certificate(c, now)));
+    let found = status_checks(files, now, &checks);
+    checks.extend(found);
+    Ok(Examination {
+        version: doctor::VERSION,
+        cluster: cx.node.cluster.clone(),
+        node: cx.node.name.clone(),
+        checks,
+        machine: identity::machine_identity(files, &cx.node.interface),
+        vrrp: heard,
+        took_ms: (cx.sys.clock.monotonic() - begun).as_millis().try_into()?,
+        clock_ms: cx.sys.clock.now_ms(),
+    })
+}
+
+/// The agent itself on every node, and on one that has been in its cluster all that it lives on.
+async fn check_settled_units(cx: &Context) -> Vec<Check> {
+    let mut units = vec![AGENT];
+    if is_settled(cx) {
+        // The container runtime's state is preflight's.
+        units.push("kubelet.service");
+        if cx.node.is_control_plane() {
+            units.extend([haproxy::UNIT, keepalived::UNIT]);
+        }
+    }
+    let mut checks = Vec::new();
+    for unit in units {
+        let state = cx.sys.systemd.active_state(unit).await;
+        let state = state.map_err(|error| format!("{error:#}"));
+        checks.extend(check_settled_unit(unit, &state));
+    }
+    checks
+}
+
+/// What the agent's own status shows to be wrong: what it asks all the time (cluster DNS, the API's service address, etcd, haproxy)
+/// is not asked again. What a check here has named already is not said twice.
+fn status_checks(files: &Files, now_ms: u64, known: &[Check]) -> Vec<Check> {
+    let text = files.read(paths::STATUS_FILE).ok().flatten();
+    let Some(status) = text.and_then(|text| Status::parse(&text).ok()) else {
+        return Vec::new();
+    };
+    let is_known = |what: &str| {
+        let unwell = known.iter().filter(|check| check.verdict != Verdict::Pass);
+        unwell.into_iter().any(|check| what.contains(&check.reason))
+    };
+    let findings = node_findings(&status, now_ms).into_iter();
+    let new = findings.filter(|finding| !is_known(&finding.what));
+    let check = |finding: ha_health::Finding| {
+        let command = match finding.next.is_empty() {
+            true => "ha-agent status",
+            false => &finding.next,
+        };
+        let remedy = "the command says more";
+        passing_check(part_name(&finding.part), command).with(Verdict::Fail, finding.what, remedy)
+    };
+    new.map(check).collect()
+}
+
+/// The word that a line about it begins with.
+fn part_name(part: &Part) -> &'static str {
+    match part {
+        Part::Api => "api",
+        Part::Vip => "vip",
+        Part::LoadBalancer => "load balancer",
+        Part::Etcd => "etcd",
+        Part::Leases => "leases",
+        Part::Service => "service",
+        Part::Dns => "dns",
+        Part::PodNetwork => "pod network",
+        Part::Node(_) => "node",
+        Part::Agent(_) => "agent",
+    }
 }
 
 fn check_certificate(certificate: &NodeCertificate, now_ms: u64) -> Check {
@@ -84,6 +196,39 @@ mod tests {
     use super::*;
     use crate::kube::testing::{node_identity, test_authority};
     use crate::testing;
+
+    /// All that is asked of a machine, on one whose programs say nothing and whose settled kubelet has died.
+    #[tokio::test]
+    async fn one_examination_asks_everything() {
+        let machine = testing::fake_machine(testing::worker());
+        machine.file(crate::kube::KUBELET_CONF, "");
+        machine.file(crate::kube::KUBELET_PEM, "");
+        machine
+            .systemd
+            .unit(AGENT, "active")
+            .unit("kubelet.service", "failed");
+        machine.systemd.unit("firewalld.service", "active");
+        let programs = ["systemctl", "nft", "iptables-save", "ip6tables-save"];
+        for program in programs {
+            machine.commands.succeed(program);
+        }
+        let seen = examine(&machine.cx).await.unwrap();
+        let verdict = |name: &str| {
+            let check = seen.checks.iter().find(|check| check.name == name);
+            check.unwrap_or_else(|| panic!("no check {name}")).verdict
+        };
+        assert_eq!(verdict("kubelet.service runs"), Verdict::Fail);
+        assert_eq!(verdict("firewalld"), Verdict::Warn);
+        assert_eq!(verdict("proxy"), Verdict::Pass);
+        assert_eq!(verdict("name servers of pods"), Verdict::Fail);
+        assert_eq!(verdict("pod network"), Verdict::Fail);
+        assert_eq!((&seen.node[..], seen.vrrp), ("node4", None));
+        let asked = machine.orders();
+        assert!(
+            asked.contains(&"run nft --json list ruleset".to_owned()),
+            "{asked:?}"
+        );
+    }
 
     #[test]
     fn every_end_is_a_check_with_its_warning() {

@@ -62,3 +62,27 @@ pub fn check_settled_unit(unit: &str, state: &Result<String, String>) -> Option<
     let remedy = format!("journalctl -u {unit} says why; then systemctl restart {unit}");
     Some(check.with(verdict, reason, &remedy))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_that_does_not_run_on_a_settled_node_is_named() {
+        for (state, verdict) in [
+            ("active", None),
+            ("activating", Some(Verdict::Wait)),
+            ("failed", Some(Verdict::Fail)),
+            ("inactive", Some(Verdict::Fail)),
+            ("not-found", Some(Verdict::Fail)),
+        ] {
+            let check = check_settled_unit("kubelet.service", &Ok(state.to_owned()));
+            assert_eq!(check.map(|check| check.verdict), verdict, "{state}");
+        }
+        let unknown = Err("no bus".to_owned());
+        assert!(
+            check_settled_unit("kubelet.service", &unknown).is_none(),
+            "preflight says that"
+        );
+    }
+}

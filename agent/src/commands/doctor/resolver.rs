@@ -1,0 +1,117 @@
+//! The name servers that the kubelet hands to pods, CoreDNS among them.
+
+use std::net::IpAddr;
+
+use ha_kube::kubeconfig::parse_yaml;
+
+use crate::context::Context;
+use crate::kube::KUBELET_CONFIG;
+use crate::phases::preflight::check::{Check, Verdict, passing_check};
+use crate::sys::files::Files;
+
+/// What kubeadm takes where systemd-resolved runs.
+const RESOLVED: &str = "/run/systemd/resolve/resolv.conf";
+const USUAL: &str = "/etc/resolv.conf";
+
+pub fn check_resolver(cx: &Context) -> Check {
+    let file = resolver_file(&cx.sys.files);
+    let text = cx.sys.files.read(&file).ok().flatten();
+    judge_resolver(&file, text.as_deref())
+}
+
+/// The kubelet's `resolvConf`, or what kubeadm is going to write there.
+fn resolver_file(files: &Files) -> String {
+    let config = files.read(KUBELET_CONFIG).ok().flatten();
+    let config = config.and_then(|text| parse_yaml(&text).ok());
+    let named = config.as_ref().and_then(|c| c["resolvConf"].as_str());
+    match named {
+        Some(named) if !named.is_empty() => named.to_owned(),
+        _ if files.exists(RESOLVED) => RESOLVED.to_owned(),
+        _ => USUAL.to_owned(),
+    }
+}
+
+fn judge_resolver(file: &str, text: Option<&str>) -> Check {
+    let check = passing_check("name servers of pods", &format!("cat {file}"));
+    let Some(text) = text else {
+        let reason =
+            format!("{file}, which the kubelet hands to pods, is not there: no pod starts");
+        let remedy = "make it, or name another in kubeletConfig.resolvConf of the cluster file";
+        return check.with(Verdict::Fail, reason, remedy);
+    };
+    let servers = name_servers(text);
+    if servers.is_empty() {
+        let reason = format!("{file} names no name server: CoreDNS, which forwards there, exits");
+        let remedy = "give the machine a name server (network.dns of the cluster file, DNS= in its .network file), \
+                      then `kubectl -n kube-system rollout restart deployment coredns`";
+        return check.with(Verdict::Fail, reason, remedy);
+    }
+    if let Some(itself) = servers.iter().find(|server| server.is_loopback()) {
+        let reason =
+            format!("{file} names {itself}: in a pod that is the pod, so CoreDNS asks itself");
+        let remedy = "name the real servers there, or set kubeletConfig.resolvConf to /run/systemd/resolve/resolv.conf";
+        return check.with(Verdict::Fail, reason, remedy);
+    }
+    let servers: Vec<String> = servers.iter().map(ToString::to_string).collect();
+    check.says(servers.join(", "))
+}
+
+/// `nameserver ADDRESS`, an IPv6 one perhaps with its zone.
+fn name_servers(text: &str) -> Vec<IpAddr> {
+    let server = |line: &str| {
+        let mut words = line.split_whitespace();
+        let address = (words.next() == Some("nameserver")).then(|| words.next())??;
+        address.split('%').next()?.parse().ok()
+    };
+    text.lines().filter_map(server).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn pods_need_a_name_server_that_is_not_themselves() {
+        for (text, verdict, words) in [
+            (
+                Some("# none\nsearch example.com\n"),
+                Verdict::Fail,
+                "names no name server",
+            ),
+            (Some(""), Verdict::Fail, "CoreDNS"),
+            (None, Verdict::Fail, "is not there"),
+            (
+                Some("nameserver 127.0.0.53\n"),
+                Verdict::Fail,
+                "asks itself",
+            ),
+            (Some("nameserver 10.77.0.1\n"), Verdict::Pass, "10.77.0.1"),
+            (
+                Some("nameserver fe80::1%eth0\nnameserver 9.9.9.9\n"),
+                Verdict::Pass,
+                "fe80::1, 9.9.9.9",
+            ),
+        ] {
+            let check = judge_resolver("/etc/resolv.conf", text);
+            assert_eq!(check.verdict, verdict, "{text:?}");
+            assert!(check.reason.contains(words), "{}", check.reason);
+            assert_eq!(check.remedy.is_empty(), verdict == Verdict::Pass);
+        }
+    }
+
+    #[test]
+    fn the_kubelet_s_own_file_is_looked_at() {
+        let machine = testing::fake_machine(testing::worker());
+        let files = &machine.cx.sys.files;
+        assert_eq!(resolver_file(files), USUAL);
+        machine.file(RESOLVED, "");
+        assert_eq!(resolver_file(files), RESOLVED);
+        machine.file(
+            KUBELET_CONFIG,
+            "kind: KubeletConfiguration\nresolvConf: /etc/mine\n",
+        );
+        machine.file("/etc/mine", "nameserver 10.77.0.1\n");
+        assert_eq!(check_resolver(&machine.cx).reason, "10.77.0.1");
+    }
+}
