@@ -36,6 +36,8 @@ pub enum Verb {
     Launch(Launch),
     /// Show how a cluster does; without a name: all clusters
     Status(Status),
+    /// Examine every node of a cluster, and the ways between them; exit code 0: all well, 1: not
+    Doctor(Doctor),
     /// Print the administrator's kubeconfig
     Kubeconfig(Kubeconfig),
     /// Show a node's journal, or its console if it is off
@@ -131,6 +133,18 @@ pub struct Launch {
 pub struct Status {
     /// A cluster's name or file
     pub cluster: Option<String>,
+    /// JSON instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Examine every node of a cluster.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// Only this node, and its ways to the others
+    pub node: Option<String>,
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,

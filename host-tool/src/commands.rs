@@ -8,6 +8,7 @@ use ha_cluster_file::cluster::{Cluster, Node};
 mod check;
 mod completions;
 mod destroy;
+mod doctor;
 mod exec;
 mod guest_exec;
 mod image;
@@ -44,6 +45,7 @@ pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
         Verb::Render(args) => done(render::run(args, &root()?)),
         Verb::Launch(args) => launch::run(args, &root()?).map(Into::into),
         Verb::Status(args) => status::run(args, &root()?).map(Into::into),
+        Verb::Doctor(args) => doctor::run(args, &root()?).map(Into::into),
         Verb::Kubeconfig(args) => done(kubeconfig::run(args, &root()?)),
         Verb::Logs(args) => logs::run(args, &root()?),
         Verb::Destroy(args) => done(destroy::run(args, &root()?)),

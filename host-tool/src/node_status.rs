@@ -15,13 +15,13 @@ use ha_wire::status::Status;
 
 /// How questions to several nodes are asked.
 #[derive(Debug, Clone, Copy)]
-struct Asking {
+pub struct Asking {
     /// So many at a time: each is a few processes of this machine.
-    at_a_time: usize,
+    pub at_a_time: usize,
     /// For one node: reading something small takes milliseconds, and one that hangs must not hold up the others.
-    each: Duration,
+    pub each: Duration,
     /// For all of them: people wait.
-    all: Duration,
+    pub all: Duration,
 }
 
 const ASKING: Asking = Asking {
@@ -74,7 +74,7 @@ pub fn run_on_node(
 
 impl Asking {
     /// Asks every node, and gives each question the time it has. In the order of the nodes; none: it was not asked in time.
-    fn ask<T: Send>(
+    pub fn ask<T: Send>(
         self,
         nodes: &[&Node],
         question: impl Fn(&Node, Duration) -> T + Sync,
