@@ -73,7 +73,8 @@ impl<'a> AnswersWatch<'a> {
     async fn ask_runtime(&self) -> Result<()> {
         let socket = self.cx.node.kubernetes.cri.socket();
         let path = socket.trim_start_matches("unix://");
-        cri::ask_version(&self.cx.sys.files.path(path)).await
+        let answer = cri::ask_version(&self.cx.sys.files.path(path)).await;
+        answer.into_result()
     }
 
     /// Whoever serves it here: kube-proxy's tables or what replaces them. A handshake alone, for an apiserver has more to do.
