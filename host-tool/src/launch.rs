@@ -10,6 +10,7 @@ use ha_cluster_file::cluster::{Cluster, Vm};
 mod change;
 mod configs;
 mod console;
+mod difference;
 mod event_tail;
 mod follow;
 mod founding;
@@ -18,8 +19,11 @@ pub mod node_progress;
 mod node_watch;
 mod observe;
 mod phase_timings;
+mod reach;
 mod remake;
 pub mod report;
+mod same_files;
+mod unfounded;
 
 pub use change::judge_changes;
 pub use founding::{close as close_founding, note_founded};
@@ -41,6 +45,8 @@ use ha_providers::{Machine, Provider};
 use inspection::Inspection;
 use phase_timings::PhaseTimings;
 use report::{End, LaunchEvent, Report, Summary};
+use same_files::hash_named_files;
+use unfounded::Held;
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -65,13 +71,14 @@ pub fn launch_cluster(
     options: Options,
 ) -> Result<Exit> {
     let dir = root.dir(&source.cluster.name);
-    let make_provider =
-        || -> Result<Arc<dyn Provider>> { Ok(Arc::from(provider_of(&source.cluster, &dir)?)) };
+    let make_provider = |cluster: &Cluster| -> Result<Arc<dyn Provider>> {
+        Ok(Arc::from(provider_of(cluster, &dir)?))
+    };
     Launch::begin(source, dir.clone(), &make_provider, options)?.run(report)
 }
 
-/// Makes the cluster's provider, as the state directory is then.
-type MakeProvider<'a> = &'a dyn Fn() -> Result<Arc<dyn Provider>>;
+/// Makes a cluster's provider, as the state directory is then.
+type MakeProvider<'a> = &'a dyn Fn(&Cluster) -> Result<Arc<dyn Provider>>;
 
 /// One launch with all that it needs.
 struct Launch<'a> {
@@ -130,6 +137,7 @@ impl<'a> Launch<'a> {
         // Another launch may have begun and ended since.
         self.judge_again()?;
         self.tell_unreached(report);
+        self.begin_anew_if_edited(&store, report)?;
         let pki = self.prepare(&store, report)?;
         let follow = Follow::new(&self, &store, &pki, report);
         let outcome = ha_host_base::block_on(follow.run())??;
@@ -147,8 +155,8 @@ impl<'a> Launch<'a> {
         if !self.judged.files.are_current(dir.path())? {
             self.judged.files = OperatorFiles::read(&source.cluster, dir.path())?;
         }
-        self.judged.changes = find_changes(source, dir, &self.judged.files)?;
-        self.judged.provider = (self.make_provider)()?;
+        self.judged.changes = judge_changes(dir, source, &self.judged.files)?;
+        self.judged.provider = (self.make_provider)(&source.cluster)?;
         Ok(())
     }
 
@@ -156,6 +164,41 @@ impl<'a> Launch<'a> {
         for note in &self.judged.changes.unreached {
             report.tell(&LaunchEvent::Warning(note));
         }
+    }
+
+    /// While no apiserver ever answered, an edited file counts as it is: machines of the old one are made anew.
+    fn begin_anew_if_edited(&self, store: &ClusterStore, report: &mut dyn Report) -> Result<()> {
+        let changes = &self.judged.changes;
+        let (Some(old), Some(pki)) = (&changes.unfounded, store.pki()?) else {
+            return Ok(());
+        };
+        if !changes.concern_machines() {
+            return Ok(());
+        }
+        let (source, words) = (self.source, changes.words());
+        let (file, name) = (source.path.display().to_string(), &source.cluster.name);
+        let provider = (self.make_provider)(old)?;
+        let mut see = Inspection::new(old, store, &pki, &provider)?;
+        match unfounded::find_what_machines_hold(&see)? {
+            Held::Nothing => {}
+            Held::Founded(why) => {
+                founding::close(store, old)?;
+                let refused = changes.refuse_unchangeable(source);
+                return refused.map_err(|error| unfounded::explain_founded(error, &why));
+            }
+            Held::Unknown(unknown) => {
+                return unfounded::refuse_unasked(&file, name, &words, &unknown);
+            }
+        }
+        let anew = unfounded::remove_machines(&mut see)?;
+        if changes.touch(&unfounded::SHARED) {
+            provider.destroy()?;
+        }
+        store.forget_other_configs(&source.cluster, old)?;
+        report.tell(&LaunchEvent::Warning(&unfounded::words_of_remake(
+            &file, &words, &anew,
+        )));
+        Ok(())
     }
 
     /// Everything that is made once for all nodes.
@@ -293,17 +336,11 @@ impl Judged {
     fn new(source: &Source, dir: &ClusterDir, make_provider: MakeProvider<'_>) -> Result<Self> {
         let files = OperatorFiles::read(&source.cluster, dir.path())?;
         Ok(Self {
-            changes: find_changes(source, dir, &files)?,
-            provider: make_provider()?,
+            changes: judge_changes(dir, source, &files)?,
+            provider: make_provider(&source.cluster)?,
             files,
         })
     }
-}
-
-fn find_changes(source: &Source, dir: &ClusterDir, files: &OperatorFiles) -> Result<Changes> {
-    let mut changes = judge_changes(dir, source)?;
-    changes.add_contents(dir, source, files)?;
-    Ok(changes)
 }
 
 /// Fetches the machines' image unless it is stored.
@@ -343,7 +380,9 @@ fn check_host(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
 }
 
 fn accept_source(store: &ClusterStore, source: &Source, report: &mut dyn Report) -> Result<Pki> {
+    let hashes = hash_named_files(&source.cluster, &store.file_hashes()?)?;
     store.accept(&source.as_accepted())?;
+    store.keep_file_hashes(&hashes)?;
     let (pki, new) = store.ensure_pki()?;
     let word = if new { "new" } else { "kept" };
     let place = format!("state in {}", ha_host_base::text::home(store.path()));

@@ -40,6 +40,8 @@ mod node_status;
 mod pki;
 /// How a launch looks: on a terminal, in a pipe, to a machine.
 mod progress;
+/// Why a node that has booted says nothing.
+mod silent_node;
 /// The cluster file as people hand it over.
 mod source;
 /// What is kept of each cluster.

@@ -6,6 +6,7 @@
 //! cluster.yaml   the same, as people wrote it                machines/     the provider's own
 //! kubeconfig     the administrator's                         assets/       the disk that virtual machines share
 //! lock           held by the one ha-host that may write      sysexts.json  what the sysext bakery said of its releases
+//! file-hashes.json  what the files that cluster.yaml names held
 //! ```
 //!
 //! Verbs that look at a cluster or remove it read `accepted.json`: rules for cluster files become stricter, clusters stay.
@@ -19,11 +20,13 @@ use ha_host_base::files;
 
 mod accepted;
 mod contents;
+mod file_hashes;
 mod lock;
 mod record;
 mod store;
 mod trust;
 
+pub use file_hashes::{FileHash, FileHashes};
 pub use record::{ClusterLife, ClusterRecord};
 pub use store::{AcceptedFile, ClusterStore, record_life};
 
@@ -148,6 +151,11 @@ impl ClusterDir {
             Some(record) => accepted::read_for_removal(&self.0, &record),
             None => Ok(None),
         }
+    }
+
+    /// What the files that the accepted cluster file names held then.
+    pub fn file_hashes(&self) -> Result<FileHashes> {
+        file_hashes::read(&self.0)
     }
 
     /// Where a node's Ignition config is.

@@ -54,7 +54,8 @@ fn is_launched(dir: &ClusterDir) -> Result<bool> {
 fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<()> {
     let cluster = &source.cluster;
     let pki = dir.keys()?;
-    launch::judge_changes(dir, source)?;
+    let files = OperatorFiles::read(cluster, dir.path())?;
+    launch::judge_changes(dir, source, &files)?;
     if args.found {
         return Err(Stop::bad_input(format!(
             "--found: {name} was launched, and `ha-host launch` itself gives its first control plane the permission to found \
@@ -62,7 +63,6 @@ fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<(
             name = cluster.name
         )));
     }
-    let files = OperatorFiles::read(cluster, dir.path())?;
     let configs = render_configs(source, &pki, &files, false)?;
     write(args, source, &files, &configs)?;
     println!("  {} was launched: nothing else was written", cluster.name);

@@ -1,35 +1,96 @@
-//! What a changed cluster file may change of a cluster that has machines.
-
-use std::collections::BTreeSet;
+//! What a changed cluster file may change of a cluster that has machines: everything until an apiserver answered, then what the
+//! keys allow ([`super::reach`]).
 
 use anyhow::{Context, Result};
-use ha_cluster_file::cluster::{Cluster, Node};
+use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
-use ha_wire::phase::Role;
 
-use crate::ignition::operator_texts;
+use super::difference::{Difference, find_differences};
+use super::reach::{Instead, Reach, reach_of};
+use super::same_files::LaunchedFiles;
+use crate::ignition::{OperatorTexts, operator_texts};
 use crate::inputs::OperatorFiles;
 use crate::source::Source;
-use crate::state::{ClusterDir, ClusterLife};
+use crate::state::{ClusterDir, ClusterLife, ClusterRecord};
 
 /// What a launch has to do because its cluster file is not what it was.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Changes {
-    /// Something is not what it was.
-    any: bool,
+    /// What is not what it was, key by key.
+    differences: Vec<Difference>,
+    /// Nothing is known of what the machines were made from.
+    unknown: bool,
     /// What reaches no node that stands, one line each.
     pub unreached: Vec<String>,
+    /// The cluster as its machines were made, if no apiserver of it was seen to answer: then the file counts as it is now.
+    pub unfounded: Option<Box<Cluster>>,
 }
 
 impl Changes {
     pub fn is_empty(&self) -> bool {
-        !self.any
+        self.differences.is_empty() && !self.unknown
+    }
+
+    /// Whether machines that were made from the old file are not what the new one asks for.
+    pub fn concern_machines(&self) -> bool {
+        let mut all = self.differences.iter();
+        all.any(|difference| reach_of(difference) != Reach::Whole)
+    }
+
+    /// Every key with both values, for one line.
+    pub fn words(&self) -> String {
+        let words: Vec<String> = self.differences.iter().map(Difference::to_string).collect();
+        words.join("; ")
+    }
+
+    /// Whether one of these parts of the file differs.
+    pub fn touch(&self, parts: &[&str]) -> bool {
+        let below = |difference: &Difference| parts.iter().any(|part| difference.is_below(part));
+        self.differences.iter().any(below)
+    }
+
+    /// An error: the cluster stands, and this asks for what a launch cannot do.
+    pub fn refuse_unchangeable(&self, source: &Source) -> Result<()> {
+        let reaches = self.differences.iter().map(|d| (d, reach_of(d)));
+        let refused: Vec<_> = reaches
+            .filter_map(|(difference, reach)| match reach {
+                Reach::Refused { why, instead } => Some((difference, why, instead)),
+                Reach::Whole | Reach::NewNodes(_) => None,
+            })
+            .collect();
+        if refused.is_empty() {
+            return Ok(());
+        }
+        let line = |(difference, why, instead): &(&Difference, &str, Instead)| match instead {
+            Instead::InPlace(way) => {
+                format!("\n  {difference}\n    {why}; what can be done: {way}")
+            }
+            Instead::AnotherCluster => {
+                format!("\n  {difference}\n    {why}: only another cluster can have it")
+            }
+        };
+        let lines: String = refused.iter().map(line).collect();
+        let mut others = refused.iter().map(|(.., instead)| *instead);
+        let only_another = others.any(|instead| instead == Instead::AnotherCluster);
+        let (name, file) = (&source.cluster.name, source.path.display());
+        let destroy = if only_another {
+            format!(
+                ". If {name} is not needed any more: `ha-host destroy {name}`, which loses its nodes with their disks, the volumes \
+                 on them and all that its API holds, and launch again"
+            )
+        } else {
+            String::new()
+        };
+        Err(Stop::bad_input(format!(
+            "{file} differs from what {name} was launched with, in what a launch cannot change:{lines}\n  nothing was changed; \
+             take these changes back{destroy}"
+        )))
     }
 }
 
 /// Compares a file with what the cluster was launched with. An error: it asks for what a launch cannot do.
-pub fn judge_changes(dir: &ClusterDir, source: &Source) -> Result<Changes> {
+pub fn judge_changes(dir: &ClusterDir, source: &Source, files: &OperatorFiles) -> Result<Changes> {
     let Some(record) = dir.record()? else {
         return Ok(Changes::default());
     };
@@ -43,130 +104,75 @@ pub fn judge_changes(dir: &ClusterDir, source: &Source) -> Result<Changes> {
         }
         ClusterLife::Launching | ClusterLife::Standing => {}
     }
-    let Some(old) = dir.accepted()? else {
-        let (any, unreached) = (true, Vec::new());
-        return Ok(Changes { any, unreached });
+    let Some(launched) = dir.accepted()? else {
+        let unknown = true;
+        return Ok(Changes {
+            unknown,
+            ..Changes::default()
+        });
     };
-    let new = &source.cluster;
+    let differences = compare_with(dir, &record, &launched, source, files)?;
+    let mut changes = Changes {
+        unreached: differences.iter().filter_map(unreached_line).collect(),
+        differences,
+        ..Changes::default()
+    };
+    if record.life == ClusterLife::Launching && !record.founded {
+        changes.unreached.clear();
+        changes.unfounded = Some(Box::new(launched));
+    } else {
+        changes.refuse_unchangeable(source)?;
+    }
+    Ok(changes)
+}
+
+fn compare_with(
+    dir: &ClusterDir,
+    record: &ClusterRecord,
+    launched: &Cluster,
+    source: &Source,
+    files: &OperatorFiles,
+) -> Result<Vec<Difference>> {
+    let (hashes, texts) = (dir.file_hashes()?, texts_of_founder(dir, launched)?);
+    let known = LaunchedFiles {
+        old_base: &record.base,
+        new_base: &source.base,
+        hashes: &hashes,
+        texts: texts.as_ref(),
+    };
+    let mut old = launched.clone();
+    let mut found = known.follow_moved(&mut old, &source.cluster, files)?;
     let text = files::read(&dir.path().join("cluster.yaml"))?;
     // Nobody edited it: what differs are defaults of another version of this program.
-    let same_text = text.as_deref() == Some(&source.text) && record.base == source.base;
-    let faults = if same_text {
-        Vec::new()
-    } else {
-        unchangeable_parts(&old, new)
-    };
-    if faults.is_empty() {
-        let (any, unreached) = (!same_text && old != *new, parts_for_new_nodes(&old, new));
-        return Ok(Changes { any, unreached });
+    if text.as_deref() != Some(&source.text) {
+        found.extend(find_differences(&old, &source.cluster)?);
     }
-    let (name, file) = (&old.name, source.path.display());
-    Err(Stop::bad_input(format!(
-        "{file} differs from what {name} was launched with, in what a launch cannot change:\n  {}\n  nothing was changed; \
-         take these changes back, or `ha-host destroy {name}` first",
-        faults.join("\n  ")
-    )))
+    Ok(found)
 }
 
-impl Changes {
-    /// Notes whose content is not what the first control plane was made with, though the cluster file names the same paths.
-    pub fn add_contents(
-        &mut self,
-        dir: &ClusterDir,
-        source: &Source,
-        files: &OperatorFiles,
-    ) -> Result<()> {
-        let founder = source.cluster.founder();
-        let launched = dir
-            .record()?
-            .is_some_and(|r| r.life != ClusterLife::Rendered);
-        let Some(path) = founder.filter(|_| launched).map(|n| dir.ignition(&n.name)) else {
-            return Ok(());
-        };
-        let Some(config) = files::read(&path)? else {
-            return Ok(());
-        };
-        let made_with = operator_texts(&config)
-            .with_context(|| format!("{} cannot be understood", path.display()))?;
-        let contents = [
-            ("ignition.merge", made_with.merges == files.merges),
-            (
-                "kubernetes.cni.manifests",
-                made_with.manifests == files.manifests,
-            ),
-        ];
-        for (part, _) in contents.into_iter().filter(|(_, same)| !same) {
-            let line = unreached(part);
-            if !self.unreached.contains(&line) {
-                self.unreached.push(line);
-            }
-        }
-        Ok(())
+/// What the first control plane was made with; none: its config is not there.
+fn texts_of_founder(dir: &ClusterDir, launched: &Cluster) -> Result<Option<OperatorTexts>> {
+    let Some(path) = launched.founder().map(|node| dir.ignition(&node.name)) else {
+        return Ok(None);
+    };
+    let Some(config) = files::read(&path)? else {
+        return Ok(None);
+    };
+    let texts = operator_texts(&config);
+    texts
+        .map(Some)
+        .with_context(|| format!("{} cannot be understood", path.display()))
+}
+
+/// What is accepted, but is told to a node once, at its making.
+fn unreached_line(difference: &Difference) -> Option<String> {
+    match reach_of(difference) {
+        Reach::NewNodes(None) => Some(format!(
+            "{difference}: nodes that stand keep theirs, only new nodes get it"
+        )),
+        Reach::NewNodes(Some(way)) => Some(format!(
+            "{difference}: nodes that stand keep theirs; there: {way}"
+        )),
+        Reach::Whole | Reach::Refused { .. } => None,
     }
-}
-
-fn unreached(part: &str) -> String {
-    format!("{part} changed: nodes that stand keep theirs, only new nodes get it")
-}
-
-/// What differs and is accepted, but is told to a node once, at its making.
-fn parts_for_new_nodes(old: &Cluster, new: &Cluster) -> Vec<String> {
-    let parts = [
-        (
-            "ssh.authorizedKeys",
-            old.authorized_keys == new.authorized_keys,
-        ),
-        ("hooks", old.hooks == new.hooks),
-        ("ignition.merge", old.ignition_merge == new.ignition_merge),
-        ("sysexts", old.sysexts == new.sysexts),
-        ("assets", old.assets == new.assets),
-        ("updates", old.updates == new.updates),
-    ];
-    let changed = parts.into_iter().filter(|(_, same)| !same);
-    changed.map(|(part, _)| unreached(part)).collect()
-}
-
-/// Everything that differs and is built into machines that stand.
-fn unchangeable_parts(old: &Cluster, new: &Cluster) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut differ = |what: &str, same: bool| {
-        if !same {
-            faults.push(format!("{what} is not what it was"));
-        }
-    };
-    differ("endpoint", old.endpoint == new.endpoint);
-    differ("network", old.network == new.network);
-    differ("kubernetes", old.kubernetes == new.kubernetes);
-    differ("loadBalancer", old.load_balancer == new.load_balancer);
-    differ("provider", old.provider == new.provider);
-    faults.extend(changed_nodes(old, new));
-    faults
-}
-
-fn changed_nodes(old: &Cluster, new: &Cluster) -> Vec<String> {
-    let find =
-        |cluster: &'_ Cluster, name: &str| cluster.nodes.iter().find(|n| n.name == name).cloned();
-    let names: BTreeSet<&str> = old
-        .nodes
-        .iter()
-        .chain(&new.nodes)
-        .map(|n| n.name.as_str())
-        .collect();
-    let compare = |name: &str| match (find(old, name), find(new, name)) {
-        (Some(old), Some(new)) => (old != new).then(|| format!("node {name} is not what it was")),
-        (Some(_), None) => Some(format!(
-            "node {name} is gone (taking nodes out comes later)"
-        )),
-        (
-            None,
-            Some(Node {
-                role: Role::ControlPlane,
-                ..
-            }),
-        ) => Some(format!(
-            "control plane {name} is new (adding control planes comes later; workers can be added now)"
-        )),
-        (None, _) => None,
-    };
-    names.into_iter().filter_map(compare).collect()
 }

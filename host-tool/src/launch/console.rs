@@ -39,6 +39,13 @@ pub struct BootFailure {
     pub cause: Option<String>,
 }
 
+impl BootFailure {
+    /// Whether Ignition failed: that is a machine's first boot, and there is no second one before it succeeds.
+    pub fn of_ignition(&self) -> bool {
+        self.what == IGNITION
+    }
+}
+
 /// What a console says when a boot is over, and what that means. Ignition's own words come first: an emergency shell
 /// after them is their consequence. Texts of Ignition, dracut, systemd and the kernel; Flatcar's are in its bootengine.
 const ENDS: [(&str, &str); 8] = [
@@ -154,6 +161,15 @@ impl Console {
             (None, None) => {}
         }
     }
+}
+
+/// Whether the last that a console tells of is a failure of Ignition's.
+pub fn ignition_failed(path: &Path) -> bool {
+    let mut console = Console::new(path.to_owned());
+    for _ in 0..=MAX_BACKLOG / CHUNK {
+        console.poll();
+    }
+    console.failure().is_some_and(BootFailure::of_ignition)
 }
 
 /// A line as it may be shown; none if there is nothing in it.

@@ -1,7 +1,7 @@
 //! The loop of a launch: makes the machines, hears the nodes, asks the cluster, until it is whole or lost.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -12,14 +12,14 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::node_progress::{NodeProgress, Stage};
 use super::node_watch::NodeWatch;
-use super::observe::{self, MachineJob, Observation, Sender};
+use super::observe::{self, MachineJob, Observation, Sender, SilentNodes};
 use super::phase_timings::PhaseTimings;
 use super::report::{Failures, LaunchEvent, NODES, Report, Unfinished, UnfinishedNode};
 use super::{Launch, founding};
 use crate::api::{Api, ClusterView};
-use crate::node_status;
 use crate::pki::Pki;
 use crate::state::ClusterStore;
+use crate::{node_status, silent_node};
 
 /// How often the event files are read.
 const TICK: Duration = Duration::from_millis(100);
@@ -61,6 +61,7 @@ pub struct Follow<'a> {
     /// Since when a node needs a person.
     failing_since: Option<Instant>,
     pause: Arc<AtomicU64>,
+    silent: SilentNodes,
 }
 
 impl<'a> Follow<'a> {
@@ -85,6 +86,7 @@ impl<'a> Follow<'a> {
             whole_since: None,
             failing_since: None,
             pause: Arc::new(AtomicU64::new(PAUSE)),
+            silent: SilentNodes::default(),
         }
     }
 
@@ -110,6 +112,7 @@ impl<'a> Follow<'a> {
             for node in &mut self.nodes {
                 node.poll(self.report);
             }
+            self.note_silent_nodes();
             if let Some(outcome) = self.outcome() {
                 // The last questions take seconds: somebody may not have waited for their answers.
                 return Ok(match (outcome, interrupt.asked()) {
@@ -140,9 +143,17 @@ impl<'a> Follow<'a> {
         jobs.sort_by_key(|job| job.node.role);
         observe::make_machines(provider, jobs, self.launch.options.parallel, to);
         observe::watch_machines(provider.clone(), cluster.nodes.clone(), to.clone());
+        observe::watch_silent_nodes(provider.clone(), self.silent.clone(), to.clone());
         let api = Api::new(cluster, self.pki, provider.clone())?;
         tokio::spawn(observe::watch_cluster(api, self.pause.clone(), to.clone()));
         Ok(())
+    }
+
+    /// Tells who asks them.
+    fn note_silent_nodes(&self) {
+        let silent = self.nodes.iter().filter(|n| n.is_silent_for_long());
+        let silent = silent.map(|n| n.node().clone()).collect();
+        *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = silent;
     }
 
     fn handle_observations(&mut self, observed: &mut UnboundedReceiver<Observation>) -> Result<()> {
@@ -156,6 +167,12 @@ impl<'a> Follow<'a> {
                 Observation::Machines(states) => {
                     for (node, state) in self.nodes.iter_mut().zip(states) {
                         node.machine_seen(state);
+                    }
+                }
+                Observation::Silence(why) => {
+                    for node in self.nodes.iter_mut().filter(|n| n.is_silent_for_long()) {
+                        let why = why.get(&node.node().name);
+                        node.silence_explained(why, self.report);
                     }
                 }
                 Observation::Cluster(look) => self.cluster_seen(look)?,
@@ -256,7 +273,7 @@ impl<'a> Follow<'a> {
         }
     }
 
-    /// What every node waits for. Those that say nothing are asked for the last line of their agent's journal.
+    /// What every node waits for. Those that say nothing are asked why, and for the last line of their agent's journal.
     fn unfinished(&self) -> Unfinished {
         let late = self.nodes.iter().filter(|n| !n.is_steady());
         let silent: Vec<&Node> = late
@@ -264,13 +281,16 @@ impl<'a> Follow<'a> {
             .filter(|n| n.is_silent())
             .map(NodeWatch::node)
             .collect();
-        let mut journals = node_status::agent_journals(&silent, &*self.launch.judged.provider, 1);
+        let provider = &*self.launch.judged.provider;
+        let mut why = silent_node::explain_silence(provider, &silent);
+        let mut journals = node_status::agent_journals(&silent, provider, 1);
+        let mut words = |node: &str| {
+            let journal = journals.remove(node).unwrap_or_default();
+            why.remove(node).unwrap_or_else(|| journal.join(" "))
+        };
         let unfinished = |n: &NodeWatch| UnfinishedNode {
             progress: n.progress.clone(),
-            journal: journals
-                .remove(&n.node().name)
-                .unwrap_or_default()
-                .join(" "),
+            journal: words(&n.node().name),
         };
         Unfinished {
             took: self.launch.begun.elapsed(),

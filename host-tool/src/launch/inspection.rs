@@ -11,6 +11,7 @@ use ha_providers::{Machine, Provider};
 use ha_wire::event::EventKind;
 use ha_wire::phase::Phase;
 
+use super::console::ignition_failed;
 use super::event_tail::EventTail;
 use crate::api::Api;
 use crate::node_status;
@@ -19,15 +20,19 @@ use crate::state::ClusterStore;
 
 /// The last line that [`LOOK_SCRIPT`] prints: without it the look was cut off.
 const LOOKED: &str = "looked";
-/// Prints those of its arguments that exist.
-const LOOK_SCRIPT: &str =
-    r#"for path; do if [ -e "$path" ]; then echo "$path"; fi; done; echo looked"#;
+/// Prints those of its arguments that exist, and the kubelet's kubeconfig if it names the file of the kubelet's own certificate.
+const LOOK_SCRIPT: &str = r#"for path; do if [ -e "$path" ]; then echo "$path"; fi; done
+if grep -qsF /var/lib/kubelet/pki/kubelet-client-current.pem /etc/kubernetes/kubelet.conf; then echo /etc/kubernetes/kubelet.conf; fi
+echo looked"#;
 /// etcd's static pod: kubeadm writes it before etcd runs for the first time.
 const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 /// Where etcd keeps its data unless the cluster file says otherwise.
 const ETCD_DATA: &str = "/var/lib/etcd";
-/// The kubelet's own certificate: the cluster signed it, so the node has joined.
+/// The kubelet's own certificate: on a node that joins, the cluster signed it. On one that kubeadm initialises, the kubelet first
+/// files the one that kubeadm made for it under this name.
 const KUBELET_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+/// The kubelet's kubeconfig; printed if it names the file above, which kubeadm has it do once the cluster has signed.
+const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";
 
 /// Looks at one cluster's machines. Changes nothing but by [`Self::remove`].
 pub struct Inspection<'a> {
@@ -48,15 +53,16 @@ pub struct DiskTraces {
 }
 
 impl DiskTraces {
-    /// What [`LOOK_SCRIPT`] printed; where etcd's data would be.
-    fn read(seen: &str, etcd_data: &str) -> Result<Self> {
+    /// What [`LOOK_SCRIPT`] printed; where etcd's data would be, and whether `kubeadm init` may have run there.
+    fn read(seen: &str, etcd_data: &str, founder: bool) -> Result<Self> {
         let seen: Vec<&str> = seen.lines().collect();
         if seen.last() != Some(&LOOKED) {
             bail!("its answer was cut off");
         }
         Ok(Self {
             etcd: seen.contains(&ETCD_MANIFEST) || seen.contains(&etcd_data),
-            joined: seen.contains(&KUBELET_CERTIFICATE),
+            joined: seen.contains(&KUBELET_CERTIFICATE)
+                && (!founder || seen.contains(&KUBELET_CONF)),
         })
     }
 }
@@ -117,8 +123,19 @@ impl<'a> Inspection<'a> {
         let paths = [ETCD_MANIFEST, &members, KUBELET_CERTIFICATE];
         let argv = [&["sh", "-c", LOOK_SCRIPT, "sh"][..], &paths].concat();
         let answers = node_status::run_on_nodes(&**self.provider, nodes, &argv).into_iter();
-        let traces = |seen: String| DiskTraces::read(&seen, &members);
-        answers.map(|seen| seen.and_then(traces)).collect()
+        let founder = self.cluster.founder();
+        let traces = |(node, seen): (&&Node, Result<String>)| {
+            DiskTraces::read(&seen?, &members, founder == Some(*node))
+        };
+        nodes.iter().zip(answers).map(traces).collect()
+    }
+
+    /// Whether nothing of a node ever ran: Ignition failed on its first boot, and its agent was never heard.
+    pub fn never_ran(&self, node: &Node) -> bool {
+        let heard = !EventTail::new(self.provider.events(node))
+            .poll_history()
+            .is_empty();
+        !heard && ignition_failed(&self.provider.console(node))
     }
 
     /// Whether a running node's disk shows that it joined once.

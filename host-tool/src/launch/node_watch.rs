@@ -1,6 +1,6 @@
 //! One node of a launch: what it says, what its console shows, what its machine does.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Node;
 use ha_providers::{Machine, Made, Provider};
@@ -13,6 +13,8 @@ use super::report::{FailureCause, LaunchEvent, NodeFailure, Report};
 
 /// So many looks in a row must find a machine off: a reboot passes through off.
 const OFF_LOOKS: u32 = 4;
+/// A boot takes less; who then says nothing is asked why.
+const LONG_SILENCE: Duration = Duration::from_secs(20);
 /// So many lines of a failing program are kept.
 const OUTPUT_LINES: usize = 12;
 
@@ -123,6 +125,21 @@ impl NodeWatch {
         self.off_in_a_row = if off { self.off_in_a_row + 1 } else { 0 };
     }
 
+    /// Why it says nothing, as far as its machine shows; none: not known.
+    pub fn silence_explained(&mut self, why: Option<&String>, report: &mut dyn Report) {
+        let why = why.cloned().unwrap_or_default();
+        if self.is_silent() && self.progress.waiting != why {
+            self.progress.waiting = why;
+            self.tell_change(Some(NodeChange::Waiting), report);
+        }
+    }
+
+    /// It should have been heard by now, and was not.
+    pub fn is_silent_for_long(&self) -> bool {
+        let boots = self.made && self.progress.stage == Stage::Booting;
+        boots && self.is_silent() && self.progress.since.elapsed() > LONG_SILENCE
+    }
+
     /// Why a person is needed, if one is.
     pub fn failure(&self) -> Option<NodeFailure> {
         if self.not_made.is_some() {
@@ -132,7 +149,10 @@ impl NodeWatch {
             return Some(self.at_the_console(FailureCause::PoweredOff, None));
         }
         if let Some(failure) = self.console.failure().filter(|_| !self.progress.heard) {
-            let cause = FailureCause::NeverBooted(failure.what);
+            let cause = match failure.of_ignition() {
+                true => FailureCause::NeverIgnited(failure.what),
+                false => FailureCause::NeverBooted(failure.what),
+            };
             return Some(self.at_the_console(cause, failure.cause.as_ref()));
         }
         let trouble = self.progress.hopeless(Instant::now())?;

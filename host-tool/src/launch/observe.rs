@@ -1,9 +1,10 @@
 //! Everything that a launch hears of, from threads and tasks, in one queue.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -12,10 +13,12 @@ use ha_providers::{Machine, Made, Provider};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::{Api, ClusterView};
-use crate::node_status;
+use crate::{node_status, silent_node};
 
 /// How often the machines are looked at: a look is cheap, but five nodes share this machine's processors.
 const MACHINES: Duration = Duration::from_secs(1);
+/// How often booted nodes that say nothing are asked why: each is a process there, and a boot takes longer.
+const SILENCE: Duration = Duration::from_secs(10);
 /// systemd takes the order to restart the agent and does not wait for it; a node that hangs longer than this is not well.
 const RESTART: Duration = Duration::from_secs(30);
 
@@ -30,9 +33,14 @@ pub enum Observation {
     Warning(String),
     /// What every machine does.
     Machines(Vec<Option<Machine>>),
+    /// Why those of the nodes say nothing that were asked, by their names.
+    Silence(BTreeMap<String, String>),
     /// What the cluster showed.
     Cluster(ClusterView),
 }
+
+/// The nodes that have said nothing for long.
+pub type SilentNodes = Arc<Mutex<Vec<Node>>>;
 
 /// Where observations go. Nobody listens any more once the launch has ended.
 pub type Sender = UnboundedSender<Observation>;
@@ -126,6 +134,24 @@ pub fn watch_machines(provider: Arc<dyn Provider>, nodes: Vec<Node>, to: Sender)
             std::thread::sleep(MACHINES);
             let states = provider.known_states(&nodes);
             if to.send(Observation::Machines(states)).is_err() {
+                return;
+            }
+        }
+    });
+}
+
+/// Asks the nodes that say nothing why, for ever.
+pub fn watch_silent_nodes(provider: Arc<dyn Provider>, silent: SilentNodes, to: Sender) {
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(SILENCE);
+            let nodes = silent
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            let nodes: Vec<&Node> = nodes.iter().collect();
+            let why = silent_node::explain_silence(&*provider, &nodes);
+            if to.send(Observation::Silence(why)).is_err() {
                 return;
             }
         }

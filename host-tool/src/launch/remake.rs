@@ -55,13 +55,22 @@ pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Resu
     let expired = expired.map(|(node, ..)| *node);
     let old = made.iter().filter(|(_, _, age)| *age > TOO_OLD_TO_JOIN);
     let old: Vec<_> = old.map(|(node, machine, _)| (*node, *machine)).collect();
-    match founding {
-        Founding::Pending => Ok(Remakes::default()),
-        Founding::Nothing => Ok(never_founded(see, expired, &old)),
-        Founding::Begun(holder) => Ok(begun(expired, holder)),
-        Founding::Unknown(unasked) => not_known(expired, unasked),
-        Founding::Closed => never_joined(see, &old),
+    let mut remakes = match founding {
+        Founding::Pending => Remakes::default(),
+        Founding::Nothing => never_founded(see, expired, &old),
+        Founding::Begun(holder) => begun(expired, holder),
+        Founding::Unknown(unasked) => not_known(expired, unasked)?,
+        Founding::Closed => never_joined(see, &old)?,
+    };
+    for (node, ..) in &made {
+        if !remakes.nodes.contains(node) && see.never_ran(node) {
+            remakes.add(
+                node,
+                "Ignition failed on its first boot: nothing of it ever ran",
+            );
+        }
     }
+    Ok(remakes)
 }
 
 /// Nobody founded anything, and no control plane holds data: who is too late begins anew.

@@ -111,6 +111,8 @@ pub enum FailureCause {
     PoweredOff,
     /// Its boot ended before its agent could begin; how, after the node's name.
     NeverBooted(&'static str),
+    /// Ignition failed, which is its first boot: nothing of it ever ran.
+    NeverIgnited(&'static str),
     /// A phase of its agent fails and will not succeed by itself.
     PhaseFailed {
         phase: Phase,
@@ -136,6 +138,6 @@ pub struct Unfinished {
 #[derive(Debug)]
 pub struct UnfinishedNode {
     pub progress: NodeProgress,
-    /// The last line of its agent's journal, asked for if nothing else was heard of it; may be empty.
+    /// Why it is silent, or the last line of its agent's journal, asked for if nothing else was heard of it; may be empty.
     pub journal: String,
 }

@@ -6,6 +6,7 @@ use ha_providers::Made;
 
 use super::*;
 
+mod edited;
 mod edits;
 pub(super) mod fake;
 mod founding;
@@ -165,7 +166,8 @@ fn an_ignition_failure_on_the_console_ends_the_launch_with_its_cause() {
         "Ignition failed on its first boot",
         "hash verification failed",
         "node1.console",
-        "ha-host destroy demo --yes",
+        "nothing of node1, node2, node3, node4, node5 ever ran",
+        "ha-host launch demo.yaml  again: it makes node1, node2, node3, node4, node5 anew",
     ] {
         assert!(end.contains(words), "{words}: {end}");
     }
@@ -209,6 +211,26 @@ fn a_silent_node_is_shown_with_its_consoles_last_line() {
         end.contains("unmounting filesystem (so Flatcar's console ends when Ignition fails"),
         "{end}"
     );
+}
+
+#[test]
+fn a_node_that_booted_without_its_agent_is_named_as_that() {
+    let env = TestEnv::new();
+    let provider = Arc::new(FakeProvider {
+        console: "node5 login: ",
+        silence: "unit systemd-sysext.service auto-restart\nsaid Device or resource busy\nanswered\n",
+        ..env.provider()
+    });
+    let (exit, end) = env.launch(&provider, 2);
+    assert_eq!(exit, Exit::TimedOut);
+    assert!(
+        end.contains(
+            "it has booted, but its system extensions did not merge: systemd-sysext.service failed: Device or resource busy; it \
+             is tried again every 2 s"
+        ),
+        "{end}"
+    );
+    assert!(!end.contains("login"), "{end}");
 }
 
 #[test]

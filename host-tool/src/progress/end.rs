@@ -121,11 +121,7 @@ fn failure_text(failures: &Failures) -> String {
         text.push('\n');
     }
     text += &format!("  others   {}", others_text(failures));
-    let (anew, again): (Vec<&NodeFailure>, Vec<_>) =
-        failures.nodes.iter().partition(|n| never_booted(n));
-    for way in [launch_anew(&anew, failures), launch_again(&again, failures)] {
-        text.extend(way.map(|way| format!("\n  go on    {way}")));
-    }
+    text.extend(ways_on(&failures.nodes, failures).map(|way| format!("\n  go on    {way}")));
     text
 }
 
@@ -134,7 +130,7 @@ pub fn what_failed(cause: &FailureCause) -> String {
     match cause {
         FailureCause::MachineNotMade => "its machine could not be made".to_owned(),
         FailureCause::PoweredOff => "its machine went off".to_owned(),
-        FailureCause::NeverBooted(what) => (*what).to_owned(),
+        FailureCause::NeverBooted(what) | FailureCause::NeverIgnited(what) => (*what).to_owned(),
         FailureCause::PhaseFailed {
             phase, attempts: 1, ..
         } => format!("{phase} failed"),
@@ -163,22 +159,50 @@ pub fn look_command(node: &NodeFailure, failures: &Failures) -> String {
     format!("ha-host logs {} {}{unit}", failures.cluster, node.node)
 }
 
-fn never_booted(node: &NodeFailure) -> bool {
-    matches!(node.cause, FailureCause::NeverBooted(_))
-}
-
 /// What to do where launching again is not enough; none: it is.
 pub fn way_on(node: &NodeFailure, failures: &Failures) -> Option<String> {
-    let anew: &[&NodeFailure] = if never_booted(node) { &[node] } else { &[] };
-    launch_anew(anew, failures)
+    match node.cause {
+        FailureCause::NeverBooted(_) | FailureCause::NeverIgnited(_) => {
+            ways_on(std::slice::from_ref(node), failures).next()
+        }
+        _ => None,
+    }
+}
+
+/// One way on for all nodes that need the same.
+fn ways_on(nodes: &[NodeFailure], failures: &Failures) -> impl Iterator<Item = String> {
+    let (mut unignited, mut unbooted, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    for node in nodes {
+        match node.cause {
+            FailureCause::NeverIgnited(_) => unignited.push(node),
+            FailureCause::NeverBooted(_) => unbooted.push(node),
+            _ => others.push(node),
+        }
+    }
+    let ways = [
+        launch_anew(&unignited, failures),
+        boot_again(&unbooted, failures),
+        launch_again(&others, failures),
+    ];
+    ways.into_iter().flatten()
 }
 
 fn launch_anew(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
-    let cluster = &failures.cluster;
+    let file = failures.file.display();
     node_names(nodes).map(|names| {
         format!(
-            "nothing of {names} ever ran: mend the config (ignition.merge, sysexts), then  ha-host destroy {cluster} --yes  \
-             and launch again"
+            "nothing of {names} ever ran: mend the config (ignition.merge, sysexts) and run  ha-host launch {file}  again: it makes \
+             {names} anew"
+        )
+    })
+}
+
+fn boot_again(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
+    let (cluster, file) = (&failures.cluster, failures.file.display());
+    node_names(nodes).map(|names| {
+        format!(
+            "mend what the console says, then  ha-host power {cluster} NODE off  and  ha-host launch {file}  again: it boots {names} \
+             again"
         )
     })
 }
@@ -250,7 +274,7 @@ mod tests {
             "{text}"
         );
         assert!(
-            text.contains("\n  go on    nothing of node1, node2, node3, node4, node5 ever ran:"),
+            text.contains("again: it boots node1, node2, node3, node4, node5 again"),
             "{text}"
         );
     }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ha_host_base::exit::Stop;
 
-use super::{accepted, record};
+use super::{accepted, file_hashes, record};
 
 /// Every CA and key.
 pub const PKI: &str = "pki";
@@ -18,13 +18,14 @@ pub const KUBECONFIG: &str = "kubeconfig";
 pub const LOCK: &str = "lock";
 /// Everything that ha-host ever puts there, in the order in which it goes: the record nearly last, so that a removal that was cut
 /// off can be seen and repeated.
-const OWN: [&str; 10] = [
+const OWN: [&str; 11] = [
     PKI,
     NODES,
     "machines",
     "assets",
     "sysexts.json",
     KUBECONFIG,
+    file_hashes::FILE,
     accepted::FILE,
     accepted::TEXT,
     record::FILE,
@@ -111,7 +112,7 @@ pub fn some_of(names: &[String]) -> String {
 }
 
 /// A link is removed, never what it leads to.
-fn remove(path: &Path) -> Result<()> {
+pub fn remove(path: &Path) -> Result<()> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),

@@ -7,8 +7,8 @@ use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
 
 use super::lock::Lock;
-use super::{ClusterDir, ClusterLife, ClusterRecord};
-use super::{accepted, contents, record};
+use super::{ClusterDir, ClusterLife, ClusterRecord, FileHashes};
+use super::{accepted, contents, file_hashes, record};
 use crate::pki::Pki;
 use crate::pki::kubeconfig::{self, Server};
 
@@ -71,6 +71,20 @@ impl ClusterStore {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Keeps what the files that the accepted cluster file names hold.
+    pub fn keep_file_hashes(&self, hashes: &FileHashes) -> Result<()> {
+        self.put_if_changed(file_hashes::FILE, &file_hashes::to_text(hashes)?)
+    }
+
+    /// Removes the Ignition configs of nodes that the cluster does not have any more.
+    pub fn forget_other_configs(&self, cluster: &Cluster, old: &Cluster) -> Result<()> {
+        let is_gone = |name: &str| !cluster.nodes.iter().any(|node| node.name == name);
+        for node in old.nodes.iter().filter(|node| is_gone(&node.name)) {
+            contents::remove(&self.ignition(&node.name))?;
+        }
+        Ok(())
     }
 
     fn put_if_changed(&self, name: &str, text: &str) -> Result<()> {

@@ -59,8 +59,8 @@ impl Segment {
         let (space, link) = (self.layout.bridge_namespace(), self.layout.host_link());
         match self.owner() {
             Owner::Other => bail!(
-                "the network namespace {space} exists, but this state directory did not make it; destroy the cluster that \
-                 it belongs to, give yours another name, or remove it with `ip netns del {space}`"
+                "the network namespace {space} exists, but this state directory did not make it; give your cluster \
+                 another name; if nobody needs the one it belongs to, destroy that one, or remove it with `ip netns del {space}`"
             ),
             Owner::Us => {}
             Owner::Nobody => self.claim(&space)?,

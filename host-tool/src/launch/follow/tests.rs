@@ -14,7 +14,7 @@ use crate::progress::tests::{bar_report, json_report, line_report};
 
 fn launch(env: &TestEnv, provider: FakeProvider, timeout: u64, report: &mut dyn Report) -> Exit {
     let provider: Arc<dyn Provider> = Arc::new(provider);
-    let make_provider = || Ok(provider.clone());
+    let make_provider = |_: &Cluster| Ok(provider.clone());
     let options = Options {
         timeout: Duration::from_secs(timeout),
         parallel: 20,

@@ -8,18 +8,23 @@ use super::fake::Meanwhile;
 use super::*;
 use crate::testing::AnsweringCluster;
 
-fn source_of(text: &str) -> Source {
+pub fn source_of(text: &str) -> Source {
+    source_at(text, Path::new("/"))
+}
+
+/// The file in this directory.
+pub fn source_at(text: &str, base: &Path) -> Source {
     Source {
         path: "demo.yaml".into(),
         text: text.to_owned(),
-        base: "/".into(),
-        cluster: cluster(text, Path::new("/")),
+        base: base.to_owned(),
+        cluster: cluster(text, base),
         warnings: String::new(),
     }
 }
 
 /// Like a launch of this file that saw the cluster whole.
-fn launched(dir: ClusterDir, source: &Source) {
+pub fn launched(dir: ClusterDir, source: &Source) {
     let store = dir.lock().unwrap();
     store.accept(&source.as_accepted()).unwrap();
     store.ensure_pki().unwrap();
@@ -37,7 +42,7 @@ fn a_launch_of_another_file_in_between_is_not_overwritten() {
     });
     let error = env.try_launch(&provider, 0).0.unwrap_err();
     assert!(
-        error.to_string().contains("endpoint is not what it was"),
+        error.to_string().contains("endpoint.port: 7444 -> 6444"),
         "{error}"
     );
     assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
@@ -77,14 +82,15 @@ fn what_reaches_no_node_that_stands_is_said_once() {
     launched(env.state(), &source_of(&text));
     env.source = source_of(&(env.source.text.clone() + "hooks: {beforeJoin: [\"true\"]}\n"));
     let (_, end) = env.launch(&Arc::new(env.provider()), 0);
-    for part in ["ssh.authorizedKeys", "hooks"] {
-        let line =
-            format!("warning: {part} changed: nodes that stand keep theirs, only new nodes get it");
-        assert!(end.contains(&line), "{line}: {end}");
+    for line in [
+        "warning: ssh.authorizedKeys: a list of 1 -> none: nodes that stand keep theirs; there: /home/core/.ssh on each node",
+        "warning: hooks.beforeJoin: none -> a list of 1: nodes that stand keep theirs, only new nodes get it",
+    ] {
+        assert!(end.contains(line), "{line}: {end}");
     }
-    assert!(!end.contains("sysexts changed"), "{end}");
+    assert!(!end.contains("sysexts"), "{end}");
     let (_, end) = env.launch(&Arc::new(env.provider()), 0);
-    assert!(!end.contains("changed:"), "it is accepted now: {end}");
+    assert!(!end.contains("keep theirs"), "it is accepted now: {end}");
 }
 
 #[test]
@@ -103,11 +109,13 @@ fn a_merged_config_that_says_something_else_under_the_same_name_is_said_too() {
         merged.display()
     );
     env.source = source_of(&text);
-    let line = "ignition.merge changed: nodes that stand keep theirs";
+    let line =
+        "ignition.merge: what mine.ign held -> what it holds now: nodes that stand keep theirs";
     for (motd, said) in [("one", false), ("one", false), ("two", true)] {
         std::fs::write(&merged, config(motd)).unwrap();
         let (_, end) = env.launch(&Arc::new(env.provider()), 0);
         assert_eq!(end.contains(line), said, "{motd}: {end}");
+        note_founded(&env.state(), &env.source.cluster).unwrap();
     }
 }
 
@@ -164,7 +172,8 @@ fn only_what_a_launch_can_do_may_change() {
             cluster,
             warnings: String::new(),
         };
-        let changes = judge_changes(&root.dir("demo"), &source).map_err(|e| e.to_string())?;
+        let changes = judge_changes(&root.dir("demo"), &source, &OperatorFiles::default())
+            .map_err(|e| e.to_string())?;
         Ok::<_, String>(changes.is_empty())
     };
     let text = &env.source.text;
@@ -187,17 +196,20 @@ fn only_what_a_launch_can_do_may_change() {
     let table = [
         (
             text.replace("port: 6444", "port: 7444"),
-            "endpoint is not what it was",
+            "endpoint.port: 6444 -> 7444",
         ),
         (
             text.replace("1.34.4", "1.34.3"),
-            "kubernetes is not what it was",
+            "kubernetes.version: 1.34.4 -> 1.34.3",
         ),
         (
             text.replace("192.0.2.15", "192.0.2.25"),
-            "node node5 is not what it was",
+            "nodes[node5].address: 192.0.2.15 -> 192.0.2.25",
         ),
-        (text.replace("node5", "node7"), "node node5 is gone"),
+        (
+            text.replace("node5", "node7"),
+            "nodes[node5]: worker -> none",
+        ),
     ];
     for (text, message) in table {
         let error = compare(&text).unwrap_err();

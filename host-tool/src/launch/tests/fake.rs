@@ -30,6 +30,8 @@ pub struct FakeProvider {
     pub deaf: bool,
     /// Paths that exist on a node's disk, by its name.
     pub disks: &'static [(&'static str, &'static str)],
+    /// What a node answers that is asked why it is silent; empty: nothing that is understood.
+    pub silence: &'static str,
     /// Who answers at the addresses of the nodes' network.
     pub network: AnsweringAt,
     /// What happens while the host is looked at.
@@ -73,6 +75,8 @@ impl FakeProvider {
         let has = |path: &&&str| self.disks.contains(&(node.name.as_str(), **path));
         let mut command = Command::new("printf");
         command.arg("%s\\n").args(paths.iter().filter(has));
+        // Which the look asks for by what is in it.
+        command.args(Some("/etc/kubernetes/kubelet.conf").iter().filter(has));
         command.arg("looked");
         command
     }
@@ -141,6 +145,11 @@ impl Provider for FakeProvider {
         if let ["sh", "-c", _, "sh", paths @ ..] = argv {
             return Ok(self.look_at_disk(node, paths));
         }
+        if let (["sh", "-c", _, "silent"], false) = (argv, self.silence.is_empty()) {
+            let mut command = Command::new("printf");
+            command.arg(self.silence);
+            return Ok(command);
+        }
         if argv[0] == "systemctl" {
             // The agent begins anew and gives up anew.
             let mut events = std::fs::read_to_string(self.events(node)).unwrap();
@@ -158,6 +167,7 @@ impl Provider for FakeProvider {
         self.dir.join(format!("{}.console", node.name))
     }
     fn destroy(&self) -> Result<()> {
+        self.note("destroy");
         Ok(())
     }
 }
@@ -215,6 +225,7 @@ impl TestEnv {
             console: "",
             deaf: false,
             disks: &[],
+            silence: "",
             network: AnsweringAt::nobody(),
             meanwhile: None,
             hangs: false,
@@ -236,7 +247,7 @@ impl TestEnv {
             timeout: Duration::from_secs(timeout),
             parallel: 2,
         };
-        let make_provider = || Ok(provider.clone() as Arc<dyn Provider>);
+        let make_provider = |_: &Cluster| Ok(provider.clone() as Arc<dyn Provider>);
         let exit = Launch::begin(&self.source, self.state(), &make_provider, options)
             .and_then(|launch| launch.run(&mut kept));
         (exit, kept.0.join("\n"))

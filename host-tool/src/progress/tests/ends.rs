@@ -122,8 +122,8 @@ fn ends() -> Vec<(End, &'static str, Vec<Value>)> {
              !   VFS: no root\n\
              !   look     ha-host logs demo node4\n\
              !   others   1 of the 3 other nodes are Ready\n\
-             !   go on    nothing of node4 ever ran: mend the config (ignition.merge, sysexts), then  ha-host destroy \
-             demo --yes  and launch again\n\
+             !   go on    mend what the console says, then  ha-host power demo NODE off  and  ha-host launch demo.yaml  again: it \
+             boots node4 again\n\
              !   go on    mend it and run  ha-host launch demo.yaml  again: it continues with node2\n",
             vec![
                 json!({
@@ -136,8 +136,8 @@ fn ends() -> Vec<(End, &'static str, Vec<Value>)> {
                     "version": 2, "type": "failed", "node": "node4", "phase": null, "what": "its kernel panicked",
                     "words": ["VFS: no root"], "others": "1 of the 3 other nodes are Ready",
                     "look": "ha-host logs demo node4",
-                    "again": "nothing of node4 ever ran: mend the config (ignition.merge, sysexts), then  ha-host \
-                              destroy demo --yes  and launch again",
+                    "again": "mend what the console says, then  ha-host power demo NODE off  and  ha-host launch \
+                              demo.yaml  again: it boots node4 again",
                 }),
             ],
         ),

@@ -22,7 +22,8 @@ pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
                 layout.machines.cluster()
             ),
             format!(
-                "destroy that one, give this one another name, or, if nobody needs it, `ip netns del {space}`"
+                "give this one another name; if nobody needs that one: `ha-host destroy` with its --state-dir, and if its directory is \
+                 gone, `ip netns del {space}`"
             ),
         ));
     }

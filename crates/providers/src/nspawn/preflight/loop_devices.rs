@@ -54,7 +54,7 @@ fn evaluate(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>, needed: u64) ->
              those are images) of the nodes to come need {needed}",
             known.len()
         ),
-        "set `sysexts: directory` in `provider: {nspawn: }`, or destroy a cluster that is not needed",
+        "set `sysexts: directory` in `provider: {nspawn: }`, or switch off nodes of another cluster (`ha-host power`)",
     )
 }
 

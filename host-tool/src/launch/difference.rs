@@ -1,0 +1,260 @@
+//! What differs between two clusters, key by key as the cluster file calls them, with both values. What may be a secret is
+//! not shown.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use anyhow::Result;
+use ha_cluster_file::cluster::Cluster;
+use ha_host_base::text::printable;
+use serde_json::{Value, json};
+
+/// Longer values are cut.
+const SHOWN: usize = 60;
+/// Keys below which everybody writes secrets: commands, and variables of containers.
+const SECRET_PLACES: [&str; 2] = ["hooks", "extraEnvs"];
+/// What a secret's name, or a line with one in it, mostly holds.
+const SECRET_WORDS: [&str; 5] = ["token", "secret", "passw", "credential", "key"];
+/// Each of them that is new or gone is one difference.
+const NODES: &str = "nodes";
+
+/// One key that is not what it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// As the cluster file has it: `kubernetes.kubeletConfig.maxPods`, `nodes[node5].address`.
+    pub key: String,
+    /// Both values, as they may be shown.
+    pub old: String,
+    pub new: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.key, self.old, self.new)
+    }
+}
+
+impl Difference {
+    /// A file whose text is another one.
+    pub fn of_content(key: &str, file: &str) -> Self {
+        Self {
+            key: key.to_owned(),
+            old: format!("what {file} held"),
+            new: "what it holds now".to_owned(),
+        }
+    }
+
+    /// Whether the key is this one, or below it.
+    pub fn is_below(&self, key: &str) -> bool {
+        let rest = self.key.strip_prefix(key);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    }
+
+    /// A node that the old cluster did not have; one that the new one has not.
+    pub fn is_new_node(&self) -> bool {
+        self.is_whole_node() && self.old == NONE
+    }
+
+    pub fn is_lost_node(&self) -> bool {
+        self.is_whole_node() && self.new == NONE
+    }
+
+    fn is_whole_node(&self) -> bool {
+        self.is_below(NODES) && self.key.ends_with(']') && !self.key.contains('.')
+    }
+}
+
+/// Every key that differs, in the order of their names.
+pub fn find_differences(old: &Cluster, new: &Cluster) -> Result<Vec<Difference>> {
+    let (old, new) = (as_written(old)?, as_written(new)?);
+    let mut found = Vec::new();
+    compare("", Some(&old), Some(&new), &mut found);
+    Ok(found)
+}
+
+/// A cluster by the cluster file's own keys.
+fn as_written(cluster: &Cluster) -> Result<Value> {
+    let mut value = serde_json::to_value(cluster)?;
+    let mut take = |key: &str| value.as_object_mut().and_then(|all| all.remove(key));
+    let (keys, merge) = (take("authorizedKeys"), take("ignitionMerge"));
+    value["ssh"] = json!({"authorizedKeys": keys});
+    value["ignition"] = json!({"merge": merge});
+    rename(&mut value["kubernetes"], "podCidr", "podCIDR");
+    rename(&mut value["kubernetes"], "serviceCidr", "serviceCIDR");
+    rename(&mut value["kubernetes"], "certSans", "certSANs");
+    rename(
+        &mut value["loadBalancer"],
+        "advertIntervalMs",
+        "advertInterval",
+    );
+    // Made of prefix and gateway.
+    if let Some(network) = value["network"].as_object_mut() {
+        network.remove("cidr");
+    }
+    let cni = value["kubernetes"]["cni"].take();
+    value["kubernetes"]["cni"] = cni_as_written(cni);
+    for provider in ["libvirt", "qemu"] {
+        if let Some(options) = value["provider"].get_mut(provider) {
+            hoist(options, "vm");
+        }
+    }
+    Ok(value)
+}
+
+fn rename(object: &mut Value, from: &str, to: &str) {
+    if let Some(object) = object.as_object_mut()
+        && let Some(value) = object.remove(from)
+    {
+        object.insert(to.to_owned(), value);
+    }
+}
+
+/// What is below a key comes one step up.
+fn hoist(object: &mut Value, key: &str) {
+    if let Some(object) = object.as_object_mut()
+        && let Some(Value::Object(below)) = object.remove(key)
+    {
+        object.extend(below);
+    }
+}
+
+fn cni_as_written(mut cni: Value) -> Value {
+    let kind = cni["kind"].as_str().unwrap_or_default().to_owned();
+    if let Some(fields) = cni.as_object_mut() {
+        fields.remove("kind");
+    }
+    match kind.as_str() {
+        "cilium" => json!({"cilium": cni}),
+        "manifests" => json!({"manifests": cni["sources"]}),
+        _ => Value::String(kind),
+    }
+}
+
+const NONE: &str = "none";
+
+fn compare(key: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
+    let (old, new) = (old.filter(|v| !v.is_null()), new.filter(|v| !v.is_null()));
+    if old == new {
+        return;
+    }
+    let whole_node = key.starts_with("nodes[") && (old.is_none() || new.is_none());
+    let parts = (!whole_node).then(|| children(old, new)).flatten();
+    let Some(parts) = parts else {
+        found.push(difference(key, old, new));
+        return;
+    };
+    for (name, old, new) in parts {
+        let key = match (key, name.starts_with('[')) {
+            ("", _) => name,
+            (_, true) => format!("{key}{name}"),
+            (_, false) => format!("{key}.{name}"),
+        };
+        compare(&key, old, new, found);
+    }
+}
+
+type Child<'a> = (String, Option<&'a Value>, Option<&'a Value>);
+
+/// What both consist of, if both (or the only one) are maps, or lists of things with names.
+fn children<'a>(old: Option<&'a Value>, new: Option<&'a Value>) -> Option<Vec<Child<'a>>> {
+    let parts = |value: Option<&'a Value>| match value {
+        None => Some(Vec::new()),
+        Some(Value::Object(map)) => Some(map.iter().map(|(k, v)| (k.clone(), v)).collect()),
+        Some(Value::Array(items)) => named_items(items),
+        Some(_) => None,
+    };
+    let is_list = |value: Option<&Value>| value.map(Value::is_array);
+    if is_list(old).zip(is_list(new)).is_some_and(|(a, b)| a != b) {
+        return None;
+    }
+    let (old, new) = (parts(old)?, parts(new)?);
+    let names: BTreeSet<&String> = old.iter().chain(&new).map(|(name, _)| name).collect();
+    let value = |all: &[(String, &'a Value)], name: &str| {
+        all.iter().find(|(n, _)| n == name).map(|(_, value)| *value)
+    };
+    // An empty map beside nothing: the difference is the map itself.
+    (!names.is_empty()).then(|| {
+        let child = |name: &String| (name.clone(), value(&old, name), value(&new, name));
+        names.into_iter().map(child).collect()
+    })
+}
+
+/// `[NAME]` and the item, if each item has a name of its own.
+fn named_items(items: &[Value]) -> Option<Vec<(String, &Value)>> {
+    let name = |item: &Value| Some(format!("[{}]", item.get("name")?.as_str()?));
+    let names: Vec<String> = items.iter().map(name).collect::<Option<_>>()?;
+    let different: BTreeSet<&String> = names.iter().collect();
+    let values = items.iter().map(|item| plain_value(item).unwrap_or(item));
+    (different.len() == names.len()).then(|| names.into_iter().zip(values).collect())
+}
+
+/// The value of an item that has a name, a value and nothing else, as kubeadm's `extraArgs` have.
+fn plain_value(item: &Value) -> Option<&Value> {
+    let fields = item.as_object().filter(|fields| fields.len() == 2)?;
+    fields.get("value")
+}
+
+fn difference(key: &str, old: Option<&Value>, new: Option<&Value>) -> Difference {
+    let (old, new) = (shown_value(key, old), shown_value(key, new));
+    let differ = old != new;
+    Difference {
+        key: key.to_owned(),
+        new: if differ {
+            new
+        } else {
+            format!("another ({new})")
+        },
+        old,
+    }
+}
+
+/// A value as it may be shown.
+fn shown_value(key: &str, value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => NONE.to_owned(),
+        Some(Value::Object(node)) if key.starts_with("nodes[") => {
+            node["role"].as_str().unwrap_or(NONE).to_owned()
+        }
+        Some(Value::Object(map)) => format!("a map of {}", map.len()),
+        Some(Value::Array(items)) if items.is_empty() => NONE.to_owned(),
+        Some(Value::Array(items)) => shown_list(key, items),
+        Some(value) if may_be_secret(key, value) => "not shown".to_owned(),
+        Some(Value::String(text)) => cut(text),
+        Some(value) => value.to_string(),
+    }
+}
+
+fn shown_list(key: &str, items: &[Value]) -> String {
+    let structured = |item: &Value| item.is_object() || item.is_array();
+    if items.iter().any(structured) || items.iter().any(|item| may_be_secret(key, item)) {
+        return format!("a list of {}", items.len());
+    }
+    let words = items.iter().map(|item| match item {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    });
+    cut(&words.collect::<Vec<_>>().join(", "))
+}
+
+fn may_be_secret(key: &str, value: &Value) -> bool {
+    let has_word = |text: &str| {
+        let text = text.to_lowercase();
+        SECRET_WORDS.iter().any(|word| text.contains(word))
+    };
+    // `https://user:password@host`.
+    let in_url = |text: &str| text.contains("://") && text.contains('@');
+    let place = |place: &&str| key.split(['.', '[', ']']).any(|part| part == *place);
+    let text = value.as_str().unwrap_or_default();
+    SECRET_PLACES.iter().any(|p| place(&p)) || has_word(key) || has_word(text) || in_url(text)
+}
+
+fn cut(text: &str) -> String {
+    let text = printable(text);
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    text.chars().take(SHOWN).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests;

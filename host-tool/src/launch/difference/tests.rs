@@ -1,0 +1,102 @@
+use std::path::Path;
+
+use ha_test_support::{DEMO, cluster};
+
+use super::*;
+
+/// What is said of the demo cluster with these replacements.
+fn said(replacements: &[(&str, &str)]) -> Vec<String> {
+    let parse = |text: &str| cluster(text, Path::new("/"));
+    let base = format!("{DEMO}provider: none\n");
+    let new = replacements
+        .iter()
+        .fold(base.clone(), |text, (from, to)| text.replace(from, to));
+    let found = find_differences(&parse(&base), &parse(&new)).unwrap();
+    found.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn what_differs_is_named_by_the_files_keys_with_both_values() {
+    let kubernetes = |more: &str| said(&[("cni: none}", &format!("cni: none, {more}}}"))]);
+    assert_eq!(
+        kubernetes("kubeletConfig: {maxPods: 120}"),
+        ["kubernetes.kubeletConfig.maxPods: none -> 120"]
+    );
+    assert_eq!(
+        kubernetes("clusterConfiguration: {apiServer: {extraArgs: [{name: v, value: \"4\"}]}}"),
+        ["kubernetes.clusterConfiguration.apiServer.extraArgs[v]: none -> 4"]
+    );
+    assert_eq!(
+        kubernetes("podCIDR: 10.80.0.0/14"),
+        ["kubernetes.podCIDR: 10.96.0.0/12 -> 10.80.0.0/14"].map(|line| line.replace(
+            "10.96.0.0/12",
+            &cluster(DEMO, Path::new("/"))
+                .kubernetes
+                .pod_cidr
+                .to_string()
+        ))
+    );
+    assert_eq!(
+        said(&[("port: 6444", "port: 7444"), ("10.77.0.15", "10.77.0.25")]),
+        [
+            "endpoint.port: 6444 -> 7444",
+            "nodes[node5].address: 10.77.0.15 -> 10.77.0.25"
+        ]
+    );
+    assert_eq!(
+        said(&[("dns: [10.77.0.1]", "dns: [10.77.0.1, 9.9.9.9]")]),
+        ["network.dns: 10.77.0.1 -> 10.77.0.1, 9.9.9.9"]
+    );
+    assert_eq!(
+        said(&[("node5", "node7")]),
+        [
+            "nodes[node5]: worker -> none",
+            "nodes[node7]: none -> worker"
+        ]
+    );
+    assert_eq!(said(&[]), Vec::<String>::new());
+}
+
+#[test]
+fn a_map_that_became_a_list_is_said_without_its_values() {
+    let (old, new) = (
+        json!({"extraArgs": {"v": "4"}}),
+        json!({"extraArgs": [{"name": "v", "value": "4"}]}),
+    );
+    let mut found = Vec::new();
+    compare("apiServer", Some(&old), Some(&new), &mut found);
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["apiServer.extraArgs: a map of 1 -> a list of 1"]);
+}
+
+#[test]
+fn no_secret_is_shown() {
+    for (key, value) in [
+        ("hooks.beforeJoin", json!(["echo hush > /x"])),
+        ("kubernetes.cni.cilium.values.apiToken", json!("hush")),
+        (
+            "kubernetes.clusterConfiguration.apiServer.extraEnvs[A]",
+            json!("hush"),
+        ),
+        (
+            "kubernetes.clusterConfiguration.apiServer.extraArgs[oidc-client-secret]",
+            json!("hush"),
+        ),
+        (
+            "sysexts.a.url.url",
+            json!("https://me:hush@example.org/a.raw"),
+        ),
+        (
+            "provider.qemu.image.file.kernel.append",
+            json!("console=ttyS0 root_password=hush"),
+        ),
+        ("kubernetes.x", json!({"a": "hush"})),
+        ("kubernetes.x", json!([{"a": "hush"}])),
+    ] {
+        let found = difference(key, Some(&value), None);
+        assert!(!found.to_string().contains("hush"), "{found}");
+        let other = difference(key, Some(&value), Some(&json!("hush2")));
+        assert!(!other.old.contains("hush"), "{other}");
+        assert_ne!(other.old, other.new, "{other}");
+    }
+}

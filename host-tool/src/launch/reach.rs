@@ -1,0 +1,227 @@
+//! How far a change reaches on a cluster that stands, and the way to the rest of it, key by key.
+
+use super::difference::Difference;
+
+/// What becomes of a change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing has to be said: a launch does all of it.
+    Whole,
+    /// A node is told once, at its making: nodes that stand keep what they have. How they get it all the same, if they can.
+    NewNodes(Option<&'static str>),
+    /// A launch cannot. Why, and what can be done instead.
+    Refused { why: &'static str, instead: Instead },
+}
+
+/// What can be done where a launch can do nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Instead {
+    /// This, with the cluster as it is.
+    InPlace(&'static str),
+    /// Nothing with this cluster.
+    AnotherCluster,
+}
+
+const KUBELET_CONFIG: &str = "`kubectl -n kube-system edit configmap kubelet-config`, then on each node `kubeadm upgrade node phase \
+                              kubelet-config` and `systemctl restart kubelet`";
+const STATIC_PODS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`, and the same in the static pod's file below \
+                           /etc/kubernetes/manifests of each control plane, one after the other";
+const CERT_SANS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`; on each control plane, one after the other, move \
+                         /etc/kubernetes/pki/apiserver.{crt,key} away, `kubeadm init phase certs apiserver --config FILE`, and move \
+                         kube-apiserver.yaml out of /etc/kubernetes/manifests for half a minute";
+const KUBERNETES_VERSION: &str =
+    "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
+const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
+
+/// The longest key that fits decides.
+const TABLE: [(&str, Reach); 30] = [
+    ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
+    ("hooks", Reach::NewNodes(None)),
+    ("ignition", Reach::NewNodes(None)),
+    ("sysexts", Reach::NewNodes(Some("docs/sysexts.md"))),
+    ("assets", Reach::NewNodes(None)),
+    ("updates", Reach::NewNodes(Some("docs/sysexts.md"))),
+    (
+        "kubernetes",
+        refused("it is built into every node", ONLY_ANOTHER),
+    ),
+    (
+        "kubernetes.version",
+        refused(
+            "a launch upgrades nothing",
+            Instead::InPlace(KUBERNETES_VERSION),
+        ),
+    ),
+    (
+        "kubernetes.kubeletConfig",
+        Reach::NewNodes(Some(KUBELET_CONFIG)),
+    ),
+    ("kubernetes.certSANs", Reach::NewNodes(Some(CERT_SANS))),
+    (
+        "kubernetes.clusterConfiguration",
+        Reach::NewNodes(Some(STATIC_PODS)),
+    ),
+    (
+        "kubernetes.clusterConfiguration.networking",
+        refused("every service and pod was made with it", ONLY_ANOTHER),
+    ),
+    (
+        "kubernetes.clusterConfiguration.etcd.local.dataDir",
+        refused(
+            "etcd's data is where it is",
+            Instead::InPlace("nothing is gained by it: leave it"),
+        ),
+    ),
+    (
+        "kubernetes.cni",
+        refused(
+            "a pod network is changed by its own tools, not by a launch",
+            Instead::InPlace("the tools of both pod networks"),
+        ),
+    ),
+    (
+        "kubernetes.cni.manifests",
+        Reach::NewNodes(Some(
+            "they were applied once, at the founding: `kubectl apply -f` them",
+        )),
+    ),
+    (
+        "kubernetes.cni.cilium",
+        Reach::NewNodes(Some(
+            "it was installed once, at the founding: `cilium upgrade`",
+        )),
+    ),
+    (
+        "endpoint",
+        refused(
+            "it is in the certificates and kubeconfigs of every node",
+            ONLY_ANOTHER,
+        ),
+    ),
+    ("loadBalancer", Reach::NewNodes(None)),
+    (
+        "loadBalancer.mode",
+        refused("it is built into every control plane", ONLY_ANOTHER),
+    ),
+    (
+        "network",
+        refused("every node's address is in it", ONLY_ANOTHER),
+    ),
+    (
+        "network.dns",
+        Reach::NewNodes(Some(
+            "`DNS=` below /etc/systemd/network on each node, then `networkctl reload`",
+        )),
+    ),
+    (
+        "network.mtu",
+        Reach::NewNodes(Some(
+            "`MTUBytes=` below /etc/systemd/network on each node, then `networkctl reload`",
+        )),
+    ),
+    (
+        "network.gateway",
+        Reach::NewNodes(Some(
+            "`Gateway=` below /etc/systemd/network on each node, then `networkctl reload`",
+        )),
+    ),
+    (
+        "nodes",
+        refused(
+            "it is built into that machine",
+            Instead::InPlace("a node under another name: a worker may be added"),
+        ),
+    ),
+    (
+        "provider",
+        refused("the machines are made with it", ONLY_ANOTHER),
+    ),
+    ("provider.libvirt.image", Reach::NewNodes(None)),
+    ("provider.qemu.image", Reach::NewNodes(None)),
+    ("provider.libvirt.memory", MACHINE),
+    ("provider.libvirt.cpus", MACHINE),
+    ("provider.libvirt.autostart", MACHINE),
+];
+const MACHINE: Reach = refused(
+    "machines that stand were made with it",
+    Instead::InPlace("`virsh edit` each of them, and leave the file as it was"),
+);
+const LABELS: &str = "`kubectl label node` and `kubectl taint node`";
+
+const fn refused(why: &'static str, instead: Instead) -> Reach {
+    Reach::Refused { why, instead }
+}
+
+/// How far this one reaches.
+pub fn reach_of(difference: &Difference) -> Reach {
+    if difference.is_lost_node() {
+        let drain = "`kubectl drain` and `kubectl delete node` it, and switch it off; taking it out of the file comes later";
+        return refused("a launch takes no node out", Instead::InPlace(drain));
+    }
+    if difference.is_new_node() {
+        return match difference.new.as_str() {
+            "worker" => Reach::Whole,
+            _ => refused(
+                "adding control planes comes later",
+                Instead::InPlace("workers can be added now"),
+            ),
+        };
+    }
+    let key = difference.key.as_str();
+    if key.starts_with("nodes[") && (key.contains("].labels") || key.contains("].taints")) {
+        return Reach::NewNodes(Some(LABELS));
+    }
+    let rules = TABLE.iter().filter(|(rule, _)| difference.is_below(rule));
+    let rule = rules.max_by_key(|(rule, _)| rule.len());
+    rule.map_or(
+        refused("it is built into every node", Instead::AnotherCluster),
+        |(_, reach)| *reach,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach(key: &str, old: &str, new: &str) -> Reach {
+        let [key, old, new] = [key, old, new].map(str::to_owned);
+        reach_of(&Difference { key, old, new })
+    }
+
+    #[test]
+    fn the_longest_rule_that_fits_decides() {
+        let cluster = "kubernetes.clusterConfiguration";
+        assert!(matches!(
+            reach(&format!("{cluster}.apiServer.extraArgs[v]"), "2", "4"),
+            Reach::NewNodes(Some(_))
+        ));
+        assert_eq!(
+            reach(&format!("{cluster}.networking.dnsDomain"), "a", "b"),
+            refused("every service and pod was made with it", ONLY_ANOTHER)
+        );
+        // `networkX` is not below `network`.
+        assert_eq!(
+            reach("networkX", "a", "b"),
+            refused("it is built into every node", ONLY_ANOTHER)
+        );
+    }
+
+    #[test]
+    fn of_nodes_workers_come_and_labels_change() {
+        assert_eq!(reach("nodes[node6]", "none", "worker"), Reach::Whole);
+        for (key, old, new) in [
+            ("nodes[node6]", "none", "control-plane"),
+            ("nodes[node5]", "worker", "none"),
+            ("nodes[node5].address", "192.0.2.15", "192.0.2.25"),
+        ] {
+            assert!(
+                matches!(reach(key, old, new), Reach::Refused { .. }),
+                "{key}"
+            );
+        }
+        assert!(matches!(
+            reach("nodes[node5].labels.a", "none", "b"),
+            Reach::NewNodes(Some(_))
+        ));
+    }
+}

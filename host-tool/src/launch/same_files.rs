@@ -1,0 +1,239 @@
+//! Files that the cluster file names, compared by what they hold: a path alone changes nothing.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::Result;
+use ha_cluster_file::cluster::{Assets, Cluster, Image, ProviderOptions, Sysext};
+use ha_wire::settings::{Cni, is_url};
+
+use super::difference::Difference;
+use crate::bakery::cache::sha256_of_file;
+use crate::ignition::OperatorTexts;
+use crate::inputs::OperatorFiles;
+use crate::state::{FileHash, FileHashes};
+
+const MERGE: &str = "ignition.merge";
+const MANIFESTS: &str = "kubernetes.cni.manifests";
+
+/// What is known of the files that the cluster was launched with.
+pub struct LaunchedFiles<'a> {
+    /// The directory that the old file's paths started from, and the new one's.
+    pub old_base: &'a Path,
+    pub new_base: &'a Path,
+    /// What is kept of them; empty where an earlier version launched the cluster.
+    pub hashes: &'a FileHashes,
+    /// The texts that the founder's config holds, if it is there.
+    pub texts: Option<&'a OperatorTexts>,
+}
+
+impl LaunchedFiles<'_> {
+    /// Gives the old cluster the new one's paths wherever the content is the same. What holds something else though its path is
+    /// the same comes back.
+    pub fn follow_moved(
+        &self,
+        old: &mut Cluster,
+        new: &Cluster,
+        files: &OperatorFiles,
+    ) -> Result<Vec<Difference>> {
+        let mut edited = self.follow_texts(old, new, files);
+        let mut wanted = new.clone();
+        let wanted = named_files(&mut wanted);
+        for (key, path) in named_files(old) {
+            let Some(wanted) = wanted.get(&key) else {
+                continue;
+            };
+            match self.is_same(&key, path, wanted)? {
+                true => {}
+                false if self.are_same_words(path, wanted) => {
+                    edited.push(Difference::of_content(&key, &name_of(path)));
+                }
+                false => continue,
+            }
+            path.clone_from(wanted);
+        }
+        Ok(edited)
+    }
+
+    /// The operator's own texts, which every node's config holds whole.
+    fn follow_texts(
+        &self,
+        old: &mut Cluster,
+        new: &Cluster,
+        files: &OperatorFiles,
+    ) -> Vec<Difference> {
+        let mut edited = Vec::new();
+        let as_paths = |paths: &[PathBuf]| paths.to_vec();
+        let merges = self.texts.map(|texts| texts.merges == files.merges);
+        let (before, now) = (as_paths(&old.ignition_merge), as_paths(&new.ignition_merge));
+        match merges.unwrap_or_else(|| same_paths(&before, &now)) {
+            true => old.ignition_merge.clone_from(&new.ignition_merge),
+            false if before.len() == now.len() => {
+                edited.push(Difference::of_content(MERGE, &names_of(&now)));
+                old.ignition_merge.clone_from(&new.ignition_merge);
+            }
+            false => {}
+        }
+        if let (Cni::Manifests { sources: before }, Cni::Manifests { sources: now }) =
+            (&mut old.kubernetes.cni, &new.kubernetes.cni)
+        {
+            edited.extend(self.follow_manifests(before, now, files));
+        }
+        edited
+    }
+
+    fn follow_manifests(
+        &self,
+        before: &mut Vec<String>,
+        now: &[String],
+        files: &OperatorFiles,
+    ) -> Option<Difference> {
+        let local = |sources: &[String]| -> Vec<PathBuf> {
+            let local = sources.iter().filter(|source| !is_url(source));
+            local.map(PathBuf::from).collect()
+        };
+        let remote = |sources: &[String]| -> Vec<Option<String>> {
+            let kept = |source: &String| is_url(source).then(|| source.clone());
+            sources.iter().map(kept).collect()
+        };
+        if remote(before) != remote(now) {
+            return None;
+        }
+        // By their texts: the name on the node is made of the place in the list and the file's name.
+        let texts = |all: &[(String, String)]| -> Vec<String> {
+            all.iter().map(|(_, text)| text.clone()).collect()
+        };
+        let same = self
+            .texts
+            .map(|made_with| texts(&made_with.manifests) == texts(&files.manifests));
+        let same = same.unwrap_or_else(|| same_paths(&local(before), &local(now)));
+        before.clone_from_slice(now);
+        (!same).then(|| Difference::of_content(MANIFESTS, &names_of(&local(now))))
+    }
+
+    /// Whether a file, or a directory, is what was there at the launch.
+    fn is_same(&self, key: &str, old: &Path, new: &Path) -> Result<bool> {
+        let Some(kept) = self.hashes.get(key) else {
+            return Ok(self.is_same_place(old, new) || is_same_content(old, new));
+        };
+        Ok(match hash_of(new, Some(kept))? {
+            Some(now) => now.sha256 == kept.sha256,
+            None => self.is_same_place(old, new),
+        })
+    }
+
+    /// Whether both paths are the same words in the file, or lead to the same place.
+    fn is_same_place(&self, old: &Path, new: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().ok();
+        self.are_same_words(old, new) || real(old).is_some_and(|old| Some(old) == real(new))
+    }
+
+    /// Whether the cluster files say the same, each in its own directory.
+    fn are_same_words(&self, old: &Path, new: &Path) -> bool {
+        let in_old = old.strip_prefix(self.old_base);
+        match (in_old, new.strip_prefix(self.new_base)) {
+            (Ok(old), Ok(new)) => old == new,
+            _ => old == new,
+        }
+    }
+}
+
+/// Every file and directory that a cluster names, by its key; the operator's own texts are not among them.
+fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
+    let mut found = BTreeMap::new();
+    let provider = cluster.provider.name();
+    let image = match &mut cluster.provider {
+        ProviderOptions::Libvirt(options) => Some(&mut options.vm.image),
+        ProviderOptions::Qemu(options) => Some(&mut options.vm.image),
+        ProviderOptions::Nspawn(options) => {
+            found.insert("provider.nspawn.image".to_owned(), &mut options.image);
+            None
+        }
+        ProviderOptions::None => None,
+    };
+    if let Some(Image::File { path, kernel }) = image {
+        let key = |name: &str| format!("provider.{provider}.image.{name}");
+        found.insert(key("path"), path);
+        if let Some(kernel) = kernel {
+            found.insert(key("kernel"), &mut kernel.path);
+            found.insert(key("initrd"), &mut kernel.initrd);
+        }
+    }
+    for (name, sysext) in &mut cluster.sysexts {
+        if let Sysext::File(path) = sysext {
+            found.insert(format!("sysexts.{name}.path"), path);
+        }
+    }
+    if let Assets::Disk { images } = &mut cluster.assets {
+        let images = images.iter_mut().enumerate();
+        found.extend(images.map(|(at, path)| (format!("assets.disk.images[{at}]"), path)));
+    }
+    found
+}
+
+/// What the files of a cluster hold now. Of those that did not change since, `known` is believed: they may be large.
+pub fn hash_named_files(cluster: &Cluster, known: &FileHashes) -> Result<FileHashes> {
+    let mut cluster = cluster.clone();
+    let mut hashes = FileHashes::new();
+    for (key, path) in named_files(&mut cluster) {
+        if let Some(hash) = hash_of(path, known.get(&key))? {
+            hashes.insert(key, hash);
+        }
+    }
+    Ok(hashes)
+}
+
+/// None: there is no file, or it is a directory.
+fn hash_of(path: &Path, known: Option<&FileHash>) -> Result<Option<FileHash>> {
+    let Ok(meta) = std::fs::metadata(path) else {
+        return Ok(None);
+    };
+    if !meta.is_file() {
+        return Ok(None);
+    }
+    let modified = meta.modified()?.duration_since(UNIX_EPOCH);
+    let modified_ns = modified.map_or(0, |since| since.as_nanos() as u64);
+    let unchanged = |known: &&FileHash| {
+        known.path == path && known.bytes == meta.len() && known.modified_ns == modified_ns
+    };
+    if let Some(known) = known.filter(unchanged) {
+        return Ok(Some(known.clone()));
+    }
+    Ok(Some(FileHash {
+        path: path.to_owned(),
+        bytes: meta.len(),
+        modified_ns,
+        sha256: sha256_of_file(path)?,
+    }))
+}
+
+/// Of files without a kept hash: the same name, and the same content as far as both are still there.
+fn is_same_content(old: &Path, new: &Path) -> bool {
+    let name = |path: &Path| path.file_name().map(ToOwned::to_owned);
+    if old == new {
+        return true;
+    }
+    if !old.exists() {
+        return name(old) == name(new);
+    }
+    let hash = |path: &Path| hash_of(path, None).ok().flatten().map(|hash| hash.sha256);
+    hash(old).is_some_and(|old| Some(old) == hash(new))
+}
+
+fn same_paths(old: &[PathBuf], new: &[PathBuf]) -> bool {
+    let mut pairs = old.iter().zip(new);
+    old.len() == new.len() && pairs.all(|(old, new)| is_same_content(old, new))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+}
+
+fn names_of(paths: &[PathBuf]) -> String {
+    let names: Vec<String> = paths.iter().map(|path| name_of(path)).collect();
+    names.join(", ")
+}

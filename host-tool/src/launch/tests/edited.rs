@@ -1,0 +1,307 @@
+//! An edited or moved cluster file, before the cluster was founded and after.
+
+use super::edits::{launched, source_at, source_of};
+use super::*;
+use crate::testing::AnsweringCluster;
+
+/// What kubeadm of v1beta4 refuses, and what it takes.
+const ARGS_AS_A_MAP: &str =
+    "cni: none, clusterConfiguration: {apiServer: {extraArgs: {audit-log-path: /a}}}}";
+const ARGS_AS_A_LIST: &str = "cni: none, clusterConfiguration: {apiServer: {extraArgs: [{name: audit-log-path, value: /a}]}}}";
+
+const CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+/// Disks of clusters that were founded: a member that joined, a worker, a founder that came to its end.
+const FOUNDED: [&[(&str, &str)]; 3] = [
+    &[("node2", "/var/lib/etcd/member")],
+    &[("node4", CERTIFICATE)],
+    &[
+        ("node1", CERTIFICATE),
+        ("node1", "/etc/kubernetes/kubelet.conf"),
+    ],
+];
+
+/// A launch in vain of a file with a fault, and the same file mended.
+fn mended() -> TestEnv {
+    let mut env = TestEnv::new();
+    let text = env.source.text.clone();
+    env.source = source_of(&text.replace("cni: none}", ARGS_AS_A_MAP));
+    env.launch_in_vain();
+    env.source = source_of(&text.replace("cni: none}", ARGS_AS_A_LIST));
+    env
+}
+
+#[test]
+fn before_any_apiserver_answered_an_edited_file_counts() {
+    let env = mended();
+    let keys = env.state().pki().unwrap().unwrap();
+    let old = std::fs::read_to_string(env.state().ignition("node1")).unwrap();
+    let provider = Arc::new(env.provider());
+    let (exit, end) = env.launch(&provider, 0);
+    assert_eq!(exit, Exit::TimedOut, "{end}");
+    assert_eq!(
+        provider.removals(),
+        ["node1", "node2", "node3", "node4", "node5"]
+    );
+    for words in [
+        "warning: demo.yaml was changed: kubernetes.clusterConfiguration.apiServer.extraArgs",
+        "no apiserver answered yet",
+        "made anew: node1, node2, node3, node4, node5",
+    ] {
+        assert!(end.contains(words), "{words}: {end}");
+    }
+    let new = std::fs::read_to_string(env.state().ignition("node1")).unwrap();
+    assert!(new != old && env.permits_founding());
+    let kept = env.state().pki().unwrap().unwrap();
+    assert_eq!(kept.files(), keys.files(), "the same keys");
+    let (_, end) = env.launch(&Arc::new(env.provider()), 0);
+    assert!(!end.contains("was changed"), "once: {end}");
+}
+
+/// A project in a directory of its own.
+fn checkout(env: &TestEnv, name: &str) -> Source {
+    let text = env.source.text.replace(
+        "provider: none",
+        "provider: {nspawn: {image: image}}\nignition: {merge: [mine.ign]}\nsysexts: {ha-agent: {path: ha-agent.raw}}",
+    );
+    let text = text.replace("cni: none", "cni: {manifests: [net.yaml]}");
+    let dir = env.dir.path().join(name);
+    std::fs::create_dir_all(dir.join("image/root")).unwrap();
+    for (name, content) in [
+        ("mine.ign", r#"{"ignition":{"version":"3.3.0"}}"#),
+        ("net.yaml", "kind: Namespace\n"),
+        ("ha-agent.raw", "image"),
+    ] {
+        std::fs::write(dir.join(name), content).unwrap();
+    }
+    source_at(&text, &dir)
+}
+
+/// What a launch of this file would have to do, as lines.
+fn judged(env: &TestEnv, source: &Source) -> Result<String, String> {
+    let files = OperatorFiles::read(&source.cluster, env.state().path()).unwrap();
+    let changes = judge_changes(&env.state(), source, &files).map_err(|e| e.to_string())?;
+    Ok(changes.words())
+}
+
+/// An earlier version kept no hashes.
+fn forget_hashes(env: &TestEnv) {
+    std::fs::remove_file(env.state().path().join("file-hashes.json")).unwrap();
+}
+
+#[test]
+fn the_same_project_in_another_checkout_is_no_change() {
+    let mut env = TestEnv::new();
+    let (one, two) = (checkout(&env, "one"), checkout(&env, "two"));
+    env.source = one.clone();
+    env.launch_in_vain();
+    launched(env.state(), &one);
+    for kept in ["hashes", "none"] {
+        assert_eq!(judged(&env, &two), Ok(String::new()), "{kept}");
+        // A line of a comment is no change either, wherever the file is.
+        let mut commented = two.clone();
+        commented.text += "# mine\n";
+        assert_eq!(judged(&env, &commented), Ok(String::new()), "{kept}");
+        if kept == "hashes" {
+            forget_hashes(&env);
+        }
+    }
+    std::fs::remove_dir_all(&one.base).unwrap();
+    assert_eq!(judged(&env, &two), Ok(String::new()), "the old one is gone");
+}
+
+#[test]
+fn a_file_that_holds_something_else_is_a_change_wherever_it_is() {
+    let mut env = TestEnv::new();
+    let (one, two) = (checkout(&env, "one"), checkout(&env, "two"));
+    env.source = one.clone();
+    env.launch_in_vain();
+    launched(env.state(), &one);
+    for (file, content, key) in [
+        (
+            "mine.ign",
+            r#"{"ignition":{"version":"3.2.0"}}"#,
+            "ignition.merge",
+        ),
+        ("net.yaml", "kind: Secret\n", "kubernetes.cni.manifests"),
+        ("ha-agent.raw", "other", "sysexts.ha-agent.path"),
+    ] {
+        for source in [&two, &one] {
+            let path = source.base.join(file);
+            let old = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, content).unwrap();
+            let words = judged(&env, source).unwrap();
+            assert!(words.contains(key), "{key}: {words}");
+            assert!(!words.contains("Secret"), "{words}");
+            std::fs::write(&path, old).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_cluster_that_was_founded_after_all_is_never_thrown_away() {
+    let met = concat!(
+        r#"{"version":1,"seq":1,"timeMs":5,"node":"node3","event":"started","phase":"join","attempt":1}"#,
+        "\n"
+    );
+    for (disks, said, answers) in [
+        (FOUNDED[0], "", false),
+        (FOUNDED[1], "", false),
+        (FOUNDED[2], "", false),
+        (&[], met, false),
+        (&[], "", true),
+    ] {
+        let env = mended();
+        let pki = env.state().pki().unwrap().unwrap();
+        let sick = AnsweringCluster::start(pki, &[("GET /readyz", 500, "etcd failed")]);
+        let nobody = env.provider();
+        let network = if answers { sick.at } else { nobody.network };
+        let provider = Arc::new(FakeProvider {
+            disks,
+            network,
+            ..nobody
+        });
+        std::fs::write(provider.events(&env.source.cluster.nodes[2]), said).unwrap();
+        // A standing cluster takes this change; it is told how far it reaches.
+        env.try_launch(&provider, 0).0.unwrap();
+        assert_eq!(provider.removals(), [""; 0], "{disks:?} {said}");
+        assert!(env.state().record().unwrap().unwrap().founded);
+        // And this one it does not.
+        let env = TestEnv {
+            source: source_of(&env.source.text.replace("port: 6444", "port: 7444")),
+            ..env
+        };
+        let error = env.try_launch(&provider, 0).0.unwrap_err().to_string();
+        assert!(error.contains("endpoint.port: 6444 -> 7444"), "{error}");
+        assert_eq!(provider.removals(), [""; 0], "{disks:?} {said}");
+    }
+}
+
+#[test]
+fn what_a_kubeadm_init_left_that_did_not_end_is_worth_nothing() {
+    let env = mended();
+    let provider = Arc::new(FakeProvider {
+        disks: &[
+            ("node1", "/var/lib/etcd/member"),
+            ("node1", "/etc/kubernetes/manifests/etcd.yaml"),
+            // kubeadm's own certificate, filed by the founder's kubelet.
+            ("node1", CERTIFICATE),
+        ],
+        ..env.provider()
+    });
+    let (_, end) = env.launch(&provider, 0);
+    assert_eq!(provider.removals().len(), 5, "{end}");
+    assert!(env.permits_founding());
+}
+
+#[test]
+fn what_cannot_be_asked_is_never_removed_unasked() {
+    for (deaf, machine, why) in [
+        (true, Machine::Running, "node1: nobody there answers"),
+        (false, Machine::Off, "node1's machine is off"),
+    ] {
+        let env = mended();
+        let before = std::fs::read_to_string(env.state().path().join("cluster.yaml")).unwrap();
+        let provider = Arc::new(FakeProvider {
+            deaf,
+            machine,
+            ..env.provider()
+        });
+        let error = env.try_launch(&provider, 0).0.unwrap_err().to_string();
+        for words in [
+            why,
+            "apiServer.extraArgs: a map of 1 -> a list of 1",
+            "Nothing was changed",
+            "ha-host power demo NODE on",
+        ] {
+            assert!(error.contains(words), "{words}: {error}");
+        }
+        assert_eq!(provider.removals(), [""; 0]);
+        let kept = std::fs::read_to_string(env.state().path().join("cluster.yaml")).unwrap();
+        assert_eq!(kept, before);
+        // Nothing ever ran where Ignition failed: there is nothing to ask for.
+        for node in &env.source.cluster.nodes {
+            std::fs::write(
+                provider.console(node),
+                "ignition[6]: CRITICAL : Ignition failed: hash\r\n",
+            )
+            .unwrap();
+        }
+        env.try_launch(&provider, 0).0.unwrap();
+        assert_eq!(provider.removals().len(), 5);
+    }
+}
+
+#[test]
+fn a_new_worker_makes_nobody_anew_and_a_node_that_is_taken_out_leaves_nothing() {
+    let mut env = TestEnv::new();
+    env.launch_in_vain();
+    let text = env.source.text.clone();
+    env.source = source_of(&text.replace(
+        "nodes:\n",
+        "nodes:\n  - {name: node6, role: worker, address: 192.0.2.16}\n",
+    ));
+    let provider = Arc::new(env.provider());
+    env.launch(&provider, 0);
+    assert_eq!(provider.removals(), [""; 0]);
+    assert!(env.state().ignition("node6").exists());
+    env.source = source_of(&text);
+    env.launch(&provider, 0);
+    assert_eq!(provider.removals().len(), 6);
+    assert!(!env.state().ignition("node6").exists());
+    assert!(
+        provider
+            .calls
+            .lock()
+            .unwrap()
+            .contains(&"destroy".to_owned())
+    );
+}
+
+#[test]
+fn a_machine_that_ignition_failed_on_is_made_anew_by_the_next_launch() {
+    let env = TestEnv::new();
+    env.launch_in_vain();
+    let provider = Arc::new(env.provider());
+    let console = provider.console(&env.source.cluster.nodes[3]);
+    std::fs::write(console, "ignition[6]: CRITICAL : Ignition failed: hash\r\n").unwrap();
+    let (_, end) = env.launch(&provider, 0);
+    assert_eq!(provider.removals(), ["node4"], "{end}");
+    assert!(
+        end.contains("warning: node4 is made anew: Ignition failed on its first boot"),
+        "{end}"
+    );
+}
+
+#[test]
+fn on_a_standing_cluster_each_key_says_what_can_be_done() {
+    let mut env = TestEnv::new();
+    env.launch_in_vain();
+    note_founded(&env.state(), &env.source.cluster).unwrap();
+    let text = env.source.text.clone();
+    env.source = source_of(&text.replace("1.34.4", "1.34.3"));
+    let error = env.try_launch(&Arc::new(env.provider()), 0).0.unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
+    let error = error.to_string();
+    assert!(
+        error.contains("kubernetes.version: 1.34.4 -> 1.34.3")
+            && error.contains("kubeadm's own upgrade"),
+        "{error}"
+    );
+    assert!(
+        !error.contains("destroy"),
+        "it can be done in place: {error}"
+    );
+    env.source = source_of(&text.replace("port: 6444", "port: 7444"));
+    let error = env.try_launch(&Arc::new(env.provider()), 0).0.unwrap_err();
+    let error = error.to_string();
+    assert!(
+        error.contains("only another cluster can have it")
+            && error.contains("loses its nodes with their disks"),
+        "{error}"
+    );
+    env.source =
+        source_of(&text.replace("cni: none}", "cni: none, kubeletConfig: {maxPods: 120}}"));
+    let (_, end) = env.launch(&Arc::new(env.provider()), 0);
+    let line = "warning: kubernetes.kubeletConfig.maxPods: none -> 120: nodes that stand keep theirs; there: `kubectl";
+    assert!(end.contains(line), "{end}");
+}

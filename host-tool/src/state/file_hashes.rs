@@ -1,0 +1,93 @@
+//! What the files that an accepted cluster file names held: `file-hashes.json`, v1. A path says where a file was, its hash what it
+//! is: the same project in another checkout is the same cluster.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use ha_host_base::files;
+use serde::{Deserialize, Serialize};
+
+/// Where it is kept.
+pub const FILE: &str = "file-hashes.json";
+/// The version of the format below.
+const VERSION: u32 = 1;
+
+/// By the cluster file's key, e.g. `sysexts.ha-agent.path`.
+pub type FileHashes = BTreeMap<String, FileHash>;
+
+/// One file as it was when the cluster file was accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct FileHash {
+    pub path: PathBuf,
+    pub bytes: u64,
+    /// Its modification time, in nanoseconds since 1970.
+    pub modified_ns: u64,
+    /// Lower-case hexadecimal digits.
+    pub sha256: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    version: u32,
+    files: FileHashes,
+}
+
+/// What is kept in a cluster's directory; nothing where an earlier version wrote it.
+pub fn read(dir: &Path) -> Result<FileHashes> {
+    let path = dir.join(FILE);
+    let Some(text) = files::read(&path)? else {
+        return Ok(FileHashes::new());
+    };
+    parse(&text).with_context(|| format!("{} cannot be understood", path.display()))
+}
+
+pub fn to_text(files: &FileHashes) -> Result<String> {
+    let (version, files) = (VERSION, files.clone());
+    Ok(serde_json::to_string_pretty(&Kept { version, files })? + "\n")
+}
+
+fn parse(text: &str) -> Result<FileHashes> {
+    let value: serde_json::Value = serde_json::from_str(text)?;
+    match value.get("version").and_then(serde_json::Value::as_u64) {
+        Some(found) if found != u64::from(VERSION) => bail!(
+            "version {found} is not known to this ha-host (it knows {VERSION}): use the ha-host that wrote it, or a newer one"
+        ),
+        _ => Ok(serde_json::from_value::<Kept>(value)?.files),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Never changes: state directories of released versions look like this.
+    const V1: &str = r#"{
+  "version": 1,
+  "files": {
+    "sysexts.ha-agent.path": {
+      "path": "/home/me/ha-agent.raw",
+      "bytes": 5,
+      "modifiedNs": 1763737200000000000,
+      "sha256": "6105d6cc76af400325e94d588ce511be5bfdbb73b437dc51eca43917d7a43e3d"
+    }
+  }
+}
+"#;
+
+    #[test]
+    fn reads_the_frozen_v1_and_refuses_other_versions() {
+        let hashes = parse(V1).unwrap();
+        assert_eq!(to_text(&hashes).unwrap(), V1);
+        assert_eq!(hashes["sysexts.ha-agent.path"].bytes, 5);
+        let error = parse(&V1.replace("\"version\": 1", "\"version\": 2")).unwrap_err();
+        assert!(
+            error.to_string().contains("version 2 is not known"),
+            "{error}"
+        );
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(read(dir.path()).unwrap(), FileHashes::new());
+    }
+}
