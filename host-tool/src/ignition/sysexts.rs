@@ -13,16 +13,15 @@ const MOUNT: &str = "run-ha\\x2dassets.mount";
 
 /// What merges them.
 const MERGE: &str = "systemd-sysext.service";
-/// A merge that failed is tried again, for two minutes. What boot does with a merged extension's users and files has gone by
-/// then, and is made up for. Not in an extension: it must be there before the merge.
+/// A merge that failed is tried again until it succeeds. What boot does with a merged extension's users, files, settings, modules and
+/// wanted units has gone by then, and is made up for. Not in an extension: it must be there before the merge.
 const MERGE_AGAIN: &str = "[Unit]
-StartLimitIntervalSec=10min
-StartLimitBurst=60
+StartLimitIntervalSec=0
 
 [Service]
 Restart=on-failure
 RestartSec=2s
-ExecStartPost=-/bin/sh -c 'if systemctl --quiet is-active systemd-tmpfiles-setup.service; then systemd-sysusers; systemd-tmpfiles --create; fi'
+ExecStartPost=-/bin/sh -c 'if systemctl --quiet is-active systemd-tmpfiles-setup.service; then systemd-sysusers; systemd-tmpfiles --create; systemctl --no-block restart systemd-modules-load.service systemd-sysctl.service; systemctl --no-block start sockets.target timers.target multi-user.target; fi'
 ";
 
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.

@@ -52,6 +52,10 @@ fn a_merge_that_failed_is_tried_again() {
     );
     let text = text.unwrap();
     assert!(text.contains("\nRestart=on-failure\n"), "{text}");
+    assert!(
+        text.contains("\nStartLimitIntervalSec=0\n"),
+        "for ever: {text}"
+    );
     let oneshot = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n";
     assert_unit_valid(
         "systemd-sysext.service",
