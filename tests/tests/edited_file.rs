@@ -1,0 +1,100 @@
+//! The way on is open: a cluster file with a fault that only the apiserver finds is mended in place and launched again, on machines
+//! whose system extensions merge only once they have booted; then the same project is launched from another checkout.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ha_tests::cluster::Cluster;
+use ha_tests::ignition::IgnitionConfig;
+use ha_tests::lab::workspace_root;
+use ha_tests::plan::ClusterPlan;
+use ha_tests::process::FinishedProcess;
+use ha_tests::story::Story;
+
+/// Long enough for the apiserver to be made and to fail, short enough to be waited for.
+const SHORT: Duration = Duration::from_secs(60);
+/// A cluster that stands is looked at in seconds.
+const LOOK: Duration = Duration::from_secs(30);
+/// The apiserver ends at once, and no rule of cluster files can know it.
+const FAULT: &str = "apiServer: {extraArgs: [{name: feature-gates, value: NoSuchGate=true}]}";
+const MENDED: &str = "apiServer: {extraArgs: [{name: v, value: \"2\"}]}";
+/// The merge fails until all of boot is over, as one that finds no free loop device does.
+const LATE_MERGE: &str = "[Service]
+ExecStartPre=/usr/bin/systemctl --quiet is-active multi-user.target
+";
+
+#[test]
+fn a_file_that_is_mended_in_place_counts_and_another_checkout_is_the_same_cluster() {
+    let story = Story::new("edited file");
+    let cluster = story.step("the lab is there", || {
+        let mut plan = ClusterPlan::new("e2e-edited", 1, 0);
+        plan.kubeadm = FAULT.into();
+        let place = "/etc/systemd/system/systemd-sysext.service.d/99-late.conf";
+        let config = IgnitionConfig::default().file(place, 0o644, LATE_MERGE);
+        let dir = workspace_root().join("target/e2e");
+        plan.merge.push(config.write(&dir, &plan.name)?);
+        Cluster::new(plan)
+    });
+    story.step("the fault: no apiserver, exit code 1 or 3", || {
+        let done = cluster.launch_within(SHORT)?;
+        ensure!(
+            matches!(done.code, Some(1 | 3)),
+            "{:?}: {}{}",
+            done.code,
+            done.stdout,
+            done.stderr
+        );
+        ensure!(!done.stderr.contains("ha-host destroy"), "{}", done.stderr);
+        Ok(())
+    });
+    let merged = "systemctl show --property=NRestarts --value systemd-sysext.service";
+    story.step("its extensions merged late, and their units run", || {
+        let node = cluster.node("node1");
+        let tries: u32 = node.sh(merged)?.trim().parse()?;
+        ensure!(tries > 0, "the merge did not fail once");
+        let units = ["ha-agent.service", "haproxy.path", "kubelet.path"];
+        for unit in units {
+            node.sh(&format!("systemctl is-active {unit}"))?;
+        }
+        Ok(())
+    });
+    story.step(
+        "mended in place, launch makes the node anew and ends ready",
+        || {
+            let text = fs::read_to_string(cluster.file())?;
+            fs::write(cluster.file(), text.replace(FAULT, MENDED))?;
+            let done = cluster.launch(&[])?.ok()?;
+            says_what_is_made_anew(&done)?;
+            cluster.kube().all_ready()
+        },
+    );
+    story.step("another checkout of the same file: ready already", || {
+        let other = other_checkout(&cluster)?;
+        let arguments = ["launch", &other.display().to_string()];
+        let done = cluster.ha_host(&arguments, LOOK)?.ok()?;
+        ensure!(done.stdout.contains("is ready already"), "{}", done.stdout);
+        Ok(())
+    });
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+fn says_what_is_made_anew(done: &FinishedProcess) -> Result<()> {
+    let said = format!("{}{}", done.stdout, done.stderr);
+    for words in [
+        "was changed: kubernetes.clusterConfiguration.apiServer.extraArgs[feature-gates]: NoSuchGate=true -> none",
+        "no apiserver answered yet, so the nodes are made anew: node1",
+    ] {
+        ensure!(said.contains(words), "{words:?} is not in:\n{said}");
+    }
+    Ok(())
+}
+
+fn other_checkout(cluster: &Cluster) -> Result<PathBuf> {
+    let dir = cluster.dir().join("other-checkout");
+    fs::create_dir_all(&dir)?;
+    let file = dir.join("cluster.yaml");
+    fs::copy(cluster.file(), &file)?;
+    Ok(file)
+}
