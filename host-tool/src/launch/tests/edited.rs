@@ -305,3 +305,32 @@ fn on_a_standing_cluster_each_key_says_what_can_be_done() {
     let line = "warning: kubernetes.kubeletConfig.maxPods: none -> 120: nodes that stand keep theirs; there: `kubectl";
     assert!(end.contains(line), "{end}");
 }
+
+#[test]
+fn a_directory_of_an_earlier_version_is_compared_by_what_is_there() {
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+    for (format, name) in [
+        ("state-0.1.0", "ns"),
+        ("state-0.1.0", "q"),
+        ("state-0.1.0", "virt"),
+        ("state-accepted-v1", "ns"),
+        ("state-accepted-v1", "q"),
+        ("state-accepted-v1", "virt"),
+    ] {
+        let root = StateRoot::new(Some(&fixtures.join(format))).unwrap();
+        let dir = root.dir(name);
+        let text = std::fs::read_to_string(dir.path().join("cluster.yaml")).unwrap();
+        let words = |text: &str| {
+            let source = source_at(text, Path::new("/another/checkout"));
+            let changes = judge_changes(&dir, &source, &OperatorFiles::default()).unwrap();
+            changes.words()
+        };
+        assert_eq!(words(&text), "", "{format} {name}");
+        assert_eq!(words(&format!("{text}# mine\n")), "", "{format} {name}");
+        let more = text.replace("cni: none}", "cni: none, kubeletConfig: {maxPods: 120}}");
+        assert_eq!(
+            words(&more),
+            "kubernetes.kubeletConfig.maxPods: none -> 120"
+        );
+    }
+}
