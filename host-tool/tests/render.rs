@@ -129,7 +129,7 @@ fn an_edit_that_launch_refuses_is_refused_the_same() {
     fs::write(desk.path("demo.yaml"), edited).unwrap();
     let (code, out, err) = desk.ha_host(&["render", "demo.yaml", "--out", "look"]);
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
-    assert!(err.contains("endpoint is not what it was"), "{err}");
+    assert!(err.contains("endpoint.port: 6444 -> 7444"), "{err}");
     assert!(!desk.path("look").exists());
     assert!(desk.state_files() == before, "the state has changed");
     let found = ["render", "demo.yaml", "--out", "look", "--found"];

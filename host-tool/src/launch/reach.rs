@@ -29,12 +29,14 @@ const STATIC_PODS: &str = "`kubectl -n kube-system edit configmap kubeadm-config
 const CERT_SANS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`; on each control plane, one after the other, move \
                          /etc/kubernetes/pki/apiserver.{crt,key} away, `kubeadm init phase certs apiserver --config FILE`, and move \
                          kube-apiserver.yaml out of /etc/kubernetes/manifests for half a minute";
+const OFF_AND_ON: &str =
+    "they have it once they were switched off and on, one after the other (`ha-host power`)";
 const KUBERNETES_VERSION: &str =
     "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 30] = [
+const TABLE: [(&str, Reach); 32] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     ("hooks", Reach::NewNodes(None)),
     ("ignition", Reach::NewNodes(None)),
@@ -138,6 +140,8 @@ const TABLE: [(&str, Reach); 30] = [
     ),
     ("provider.libvirt.image", Reach::NewNodes(None)),
     ("provider.qemu.image", Reach::NewNodes(None)),
+    ("provider.qemu.memory", Reach::NewNodes(Some(OFF_AND_ON))),
+    ("provider.qemu.cpus", Reach::NewNodes(Some(OFF_AND_ON))),
     ("provider.libvirt.memory", MACHINE),
     ("provider.libvirt.cpus", MACHINE),
     ("provider.libvirt.autostart", MACHINE),
