@@ -10,6 +10,8 @@ use crate::error::ApiError;
 use crate::https::{Body, HttpsClient};
 use crate::objects::{ConfigMap, DaemonSet, Lease, List, Metadata, Named, Node, Pod};
 
+mod overview;
+
 /// The API at one address, under one identity.
 #[derive(Debug, Clone)]
 pub struct Client {

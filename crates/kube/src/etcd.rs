@@ -79,6 +79,29 @@ pub struct MemberStatus {
     pub id: String,
     /// The leader's id, decimal; `0`: none.
     pub leader: String,
+    /// What its database takes on the disk, bytes; none: it does not say.
+    pub database_bytes: Option<u64>,
+    /// What its database may take, bytes; none: it does not say (etcd before 3.6).
+    pub quota_bytes: Option<u64>,
+}
+
+/// An alarm that etcd has raised.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Alarm {
+    /// Whose it is: an id, decimal.
+    #[serde(rename = "memberID")]
+    pub member: String,
+    /// `NOSPACE` or `CORRUPT`.
+    #[serde(rename = "alarm")]
+    pub kind: String,
+}
+
+/// The answer to `/v3/maintenance/alarm`.
+#[derive(Debug, Clone, Deserialize)]
+struct AlarmList {
+    #[serde(default)]
+    alarms: Vec<Alarm>,
 }
 
 impl MemberStatus {
@@ -94,6 +117,12 @@ pub struct MemberList {
     /// The members.
     #[serde(default)]
     pub members: Vec<Member>,
+}
+
+/// A number as the gateway writes it, a decimal string; none: it is not there, or nought, which stands for not there.
+fn number(value: Option<&Value>) -> Option<u64> {
+    let number = value?.as_str()?.parse().ok()?;
+    (number > 0).then_some(number)
 }
 
 fn null_is_false<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
@@ -161,7 +190,16 @@ impl Etcd {
         Ok(MemberStatus {
             id: text(value.pointer("/header/member_id")),
             leader: text(value.get("leader")),
+            database_bytes: number(value.get("dbSize")),
+            quota_bytes: number(value.get("dbSizeQuota")),
         })
+    }
+
+    /// The alarms of all members.
+    pub async fn alarms(&self) -> Result<Vec<Alarm>, ApiError> {
+        let question = json!({"action": "GET"});
+        let list: AlarmList = self.ask("/v3/maintenance/alarm", &question).await?;
+        Ok(list.alarms)
     }
 
     async fn ask<T: serde::de::DeserializeOwned>(

@@ -106,6 +106,17 @@ impl HttpsClient {
         })
     }
 
+    /// The server's clock as its answer to a GET tells it, whatever else it answers: milliseconds since 1970 in whole seconds;
+    /// none: it does not tell.
+    pub async fn server_time_ms(&self, path: &str) -> Result<Option<u64>, ApiError> {
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.get(&url).timeout(self.deadline).send().await;
+        let answer =
+            answer.map_err(|e| ApiError::new(&url, ErrorKind::classify(&e, self.deadline)))?;
+        let date = answer.headers().get(reqwest::header::DATE);
+        Ok(date.and_then(|date| parse_http_date_ms(date.to_str().ok()?)))
+    }
+
     async fn answer(&self, method: Method, url: &str, body: Body) -> Result<String, ErrorKind> {
         let mut request = self.http.request(method, url).timeout(self.deadline);
         if let Some((kind, bytes)) = body.0 {
@@ -202,6 +213,12 @@ fn base_client_builder() -> reqwest::ClientBuilder {
         .pool_idle_timeout(IDLE)
         .dns_resolver(NoNames)
         .user_agent(concat!("flatcar-ha/", env!("CARGO_PKG_VERSION")))
+}
+
+/// `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn parse_http_date_ms(text: &str) -> Option<u64> {
+    let date = time::OffsetDateTime::parse(text, &time::format_description::well_known::Rfc2822);
+    Some(u64::try_from(date.ok()?.unix_timestamp()).ok()? * 1000)
 }
 
 /// The message of a Kubernetes `Status` or of an etcd error, else the first line.

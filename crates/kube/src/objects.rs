@@ -6,6 +6,14 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
+mod overview;
+mod pod;
+
+pub use overview::{
+    CertificateSigningRequest, DaemonSetOverview, Deployment, Service, SigningCondition,
+};
+pub use pod::{ContainerStopped, Pod};
+
 /// What every object has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -30,6 +38,17 @@ pub struct Metadata {
     /// Set once it is being deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<String>,
+    /// Who changed it, and when by the clock of the apiserver that took the change.
+    #[serde(skip_serializing)]
+    pub managed_fields: Vec<ManagedFields>,
+}
+
+/// One writer's last change of an object.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(default)]
+pub struct ManagedFields {
+    /// When, RFC 3339 in UTC.
+    pub time: String,
 }
 
 /// A list of objects.
@@ -137,6 +156,11 @@ pub struct Condition {
 }
 
 impl Condition {
+    /// Since when it has this status, in milliseconds since 1970.
+    pub fn changed_ms(&self) -> Option<u64> {
+        parse_rfc3339_ms(&self.last_transition_time)
+    }
+
     /// Since when it is `True`, in milliseconds since 1970.
     fn true_since_ms(&self) -> Option<u64> {
         let ms = parse_rfc3339_ms(&self.last_transition_time)?;
@@ -150,6 +174,8 @@ fn parse_rfc3339_ms(text: &str) -> Option<u64> {
     Some(u64::try_from(at.unix_timestamp()).ok()? * 1000)
 }
 
+/// The label that kubeadm gives control planes, so that no load balancer of services sends anything there.
+pub const EXCLUDED_LABEL: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// The label that kubeadm gives control planes, and the key of their taint.
 pub const CONTROL_PLANE_LABEL: &str = "node-role.kubernetes.io/control-plane";
 
@@ -207,85 +233,16 @@ impl Node {
             .filter(|_| self.spec.taints.iter().all(tolerated))
     }
 
-    fn ready_condition(&self) -> Option<&Condition> {
+    /// What its kubelet says that it runs short of: `DiskPressure`, ...
+    pub fn pressures(&self) -> Vec<String> {
+        let conditions = self.status.conditions.iter();
+        let pressed = conditions.filter(|c| c.kind.ends_with("Pressure") && c.status == "True");
+        pressed.map(|c| c.kind.clone()).collect()
+    }
+
+    /// The condition of readiness, once its kubelet has reported.
+    pub fn ready_condition(&self) -> Option<&Condition> {
         self.status.conditions.iter().find(|c| c.kind == "Ready")
-    }
-}
-
-/// `v1/Pod`.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct Pod {
-    /// Its name.
-    pub metadata: Metadata,
-    /// Where it runs.
-    pub spec: PodSpec,
-    /// Conditions.
-    pub status: PodStatus,
-}
-
-/// What is wanted of a pod.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PodSpec {
-    /// Empty: not scheduled yet.
-    pub node_name: String,
-}
-
-/// A pod's status.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct PodStatus {
-    /// Conditions.
-    pub conditions: Vec<Condition>,
-    /// Its containers.
-    pub container_statuses: Vec<ContainerStatus>,
-}
-
-/// How a container does.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct ContainerStatus {
-    /// What it does.
-    pub state: ContainerState,
-}
-
-/// What a container does.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct ContainerState {
-    /// None while it does not run.
-    pub running: Option<ContainerRunning>,
-}
-
-/// A container that runs.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct ContainerRunning {
-    /// Since when, RFC 3339.
-    pub started_at: String,
-}
-
-impl Pod {
-    /// Whether it serves and is to go on serving.
-    pub fn is_ready(&self) -> bool {
-        self.metadata.deletion_timestamp.is_none() && self.true_since_ms("Ready").is_some()
-    }
-
-    /// When it was given its node.
-    pub fn scheduled_at_ms(&self) -> Option<u64> {
-        self.true_since_ms("PodScheduled")
-    }
-
-    /// When its first container was started, in milliseconds since 1970; none while it does not run.
-    pub fn started_at_ms(&self) -> Option<u64> {
-        let first = self.status.container_statuses.first()?;
-        parse_rfc3339_ms(&first.state.running.as_ref()?.started_at)
-    }
-
-    fn true_since_ms(&self, kind: &str) -> Option<u64> {
-        let mut all = self.status.conditions.iter();
-        all.find(|c| c.kind == kind)?.true_since_ms()
     }
 }
 
@@ -340,6 +297,23 @@ pub struct LeaseSpec {
     /// How often it changed hands.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lease_transitions: Option<u32>,
+}
+
+impl Lease {
+    /// When it was last renewed, in milliseconds since 1970: by the clock of the apiserver that took it, or, where that is not
+    /// told, by its holder's own.
+    pub fn renewed_ms(&self) -> Option<u64> {
+        let taken = self.metadata.managed_fields.iter();
+        let taken = taken.filter_map(|m| parse_rfc3339_ms(&m.time)).max();
+        taken.or_else(|| parse_rfc3339_ms(self.spec.renew_time.as_ref()?))
+    }
+}
+
+impl Metadata {
+    /// When the object was made, in milliseconds since 1970.
+    pub fn made_ms(&self) -> Option<u64> {
+        parse_rfc3339_ms(&self.creation_timestamp)
+    }
 }
 
 #[cfg(test)]

@@ -184,6 +184,8 @@ fn failure(code: u16, message: &str) -> (u16, String) {
 pub struct Script {
     answers: Rc<RefCell<VecDeque<(String, u16, String)>>>,
     leases: Rc<RefCell<Leases>>,
+    /// What its clock shows, as a `date` header; empty: it does not tell.
+    pub date: Rc<RefCell<String>>,
     /// Every request: `METHOD /path BODY`.
     pub asked: Rc<RefCell<Vec<String>>>,
 }
@@ -335,8 +337,12 @@ impl Script {
             if status == HANG_UP {
                 return;
             }
+            let date = match self.date.borrow().as_str() {
+                "" => String::new(),
+                date => format!("date: {date}\r\n"),
+            };
             let answer = format!(
-                "HTTP/1.1 {status} X\r\ncontent-length: {}\r\n\r\n{text}",
+                "HTTP/1.1 {status} X\r\n{date}content-length: {}\r\n\r\n{text}",
                 text.len()
             );
             if stream.write_all(answer.as_bytes()).await.is_err() || stream.flush().await.is_err() {

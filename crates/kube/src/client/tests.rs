@@ -255,3 +255,31 @@ fn a_machine_that_drops_packets_is_not_silent() {
         );
     });
 }
+
+#[test]
+fn the_servers_clock_is_read_whatever_it_answers() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        script.on("GET /readyz", 500, "not well");
+        let client = client(script.serve(&ca).await, ca.cert());
+        assert_eq!(client.now_ms().await.unwrap(), None, "it does not tell");
+        *script.date.borrow_mut() = "Sat, 21 Nov 2026 15:00:42 GMT".to_owned();
+        assert_eq!(client.now_ms().await.unwrap(), Some(1_795_273_242_000));
+    });
+}
+
+#[test]
+fn a_write_is_tried_and_stored_nowhere() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        let path = "POST /api/v1/namespaces/kube-system/configmaps?dryRun=All";
+        let refused = r#"{"message":"failed calling webhook"}"#;
+        script.on(path, 500, refused).on(path, 201, "{}");
+        let client = client_of_node(script.serve(&ca).await, &ca);
+        let error = client.try_write().await.unwrap_err();
+        assert_eq!(error.kind.to_string(), "HTTP 500: failed calling webhook");
+        client.try_write().await.unwrap();
+    });
+}

@@ -132,6 +132,23 @@ fn the_real_etcd_is_understood() {
             (&status.id, &status.leader),
             (&members[0].id, &members[0].id)
         );
+        assert!(status.database_bytes.is_some(), "{status:?}");
+
+        assert_eq!(etcd.alarms().await.unwrap(), []);
+        let member = &members[0].id;
+        let raise = json!({"action": "ACTIVATE", "memberID": member, "alarm": "NOSPACE"});
+        etcd.ask::<Value>("/v3/maintenance/alarm", &raise)
+            .await
+            .unwrap();
+        let raised = Alarm {
+            member: member.clone(),
+            kind: "NOSPACE".to_owned(),
+        };
+        assert_eq!(etcd.alarms().await.unwrap(), [raised]);
+        let disarm = json!({"action": "DEACTIVATE", "memberID": member, "alarm": "NOSPACE"});
+        etcd.ask::<Value>("/v3/maintenance/alarm", &disarm)
+            .await
+            .unwrap();
 
         let learner = json!({"peerURLs": ["http://127.0.9.3:2380"], "isLearner": true});
         etcd.ask::<Value>("/v3/cluster/member/add", &learner)
