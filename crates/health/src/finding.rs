@@ -22,10 +22,30 @@ pub enum Part {
     Dns,
     /// The pod network.
     PodNetwork,
+    /// The way of `kubectl logs` and `kubectl exec` to the kubelets.
+    Logs,
     /// A node: its Node object, its machine, its kubelet.
     Node(String),
     /// A node's agent.
     Agent(String),
+}
+
+impl Part {
+    /// What people are shown in front of what is wrong.
+    pub fn label(&self) -> &str {
+        match self {
+            Self::Api => "API",
+            Self::Vip => "VIP",
+            Self::LoadBalancer => "haproxy",
+            Self::Etcd => "etcd",
+            Self::Leases => "leases",
+            Self::Service => "service",
+            Self::Dns => "dns",
+            Self::PodNetwork => "network",
+            Self::Logs => "logs",
+            Self::Node(name) | Self::Agent(name) => name,
+        }
+    }
 }
 
 /// One thing that is wrong, and how to go on.
@@ -38,6 +58,9 @@ pub struct Finding {
     pub what: String,
     /// The command that shows more or mends it; empty: there is none.
     pub next: String,
+    /// For how long it has been so, in seconds; none: not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
 }
 
 impl Finding {
@@ -47,6 +70,7 @@ impl Finding {
             part,
             what: what.into(),
             next: String::new(),
+            seconds: None,
         }
     }
 
@@ -54,6 +78,12 @@ impl Finding {
     #[must_use]
     pub fn with_next(mut self, command: impl Into<String>) -> Self {
         self.next = command.into();
+        self
+    }
+    /// The same with how long it has been so, in seconds.
+    #[must_use]
+    pub fn lasting(mut self, seconds: Option<u64>) -> Self {
+        self.seconds = seconds;
         self
     }
 }

@@ -1,0 +1,82 @@
+//! The agents' own words.
+
+use ha_wire::status::{PhaseState, Status};
+
+use super::expected::{ExpectedCluster, ExpectedNode};
+use super::view::{AgentView, AgentWord, ClusterView, OLD_WORDS};
+use super::words::{name_list, with_reason};
+use crate::finding::{Finding, Part};
+use crate::node::node_findings;
+
+/// A node that boots again goes through its phases in less, in seconds.
+const PHASES_PASS_WITHIN: u64 = 60;
+
+/// Every agent that can be asked has spoken lately, and has nothing to complain of.
+pub fn agents_are_heard(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    let agents = expected.nodes.iter();
+    let heard = agents.filter_map(|node| Some((node, view.agents.get(&node.name)?)));
+    heard
+        .flat_map(|(node, agent)| agent_findings(expected, node, agent))
+        .collect()
+}
+
+fn agent_findings(
+    expected: &ExpectedCluster,
+    node: &ExpectedNode,
+    agent: &AgentView,
+) -> Vec<Finding> {
+    let part = || Part::Agent(node.name.clone());
+    let journal = expected.journal_command(&node.name, "ha-agent");
+    let (status, now_ms) = match &agent.word {
+        // Nobody answers, or in words of another time: not known, which is no fault of the cluster's.
+        AgentWord::Unreachable | AgentWord::OtherVersion(_) => return Vec::new(),
+        AgentWord::NoStatus { failed_units } => {
+            let units = name_list(failed_units);
+            let units = if units.is_empty() {
+                units
+            } else {
+                format!("failed units: {units}")
+            };
+            let what = with_reason("its machine runs without its agent", &units);
+            let next = format!("ha-host logs {} {}", expected.name, node.name);
+            return vec![Finding::new(part(), what).with_next(next)];
+        }
+        AgentWord::Status { status, now_ms } => (status, now_ms.unwrap_or(status.updated_ms)),
+    };
+    if let Some(age) = agent.word_age().filter(|age| *age > OLD_WORDS) {
+        let what = "its agent says nothing any more: what it last said is old";
+        let finding = Finding::new(part(), what).with_next(journal);
+        return vec![finding.lasting(Some(age))];
+    }
+    let mut findings = node_findings(status, now_ms);
+    // What concerns the whole cluster is judged from all nodes' words together.
+    findings.retain(|f| matches!(f.part, Part::Agent(_) | Part::Node(_)));
+    if findings.is_empty() {
+        findings.extend(state_finding(node, status, now_ms));
+    }
+    for finding in &mut findings {
+        if finding.next.is_empty() {
+            finding.next.clone_from(&journal);
+        }
+    }
+    findings
+}
+
+fn state_finding(node: &ExpectedNode, status: &Status, now_ms: u64) -> Option<Finding> {
+    let seconds = now_ms.saturating_sub(status.since_ms) / 1000;
+    let words = match (&status.waiting_for, &status.last_error) {
+        (waits, error) if !waits.is_empty() => with_reason(&format!("waits for {waits}"), error),
+        (_, error) => error.clone(),
+    };
+    let what = match status.state {
+        PhaseState::Steady => return None,
+        PhaseState::Failed => format!("its agent gave up in {}", status.phase),
+        PhaseState::Degraded => "its agent is degraded".to_owned(),
+        PhaseState::Working | PhaseState::Retrying if seconds <= PHASES_PASS_WITHIN => return None,
+        PhaseState::Working | PhaseState::Retrying => {
+            format!("it is not done: in {}", status.phase)
+        }
+    };
+    let finding = Finding::new(Part::Agent(node.name.clone()), with_reason(&what, &words));
+    Some(finding.lasting(Some(seconds)))
+}

@@ -1,0 +1,59 @@
+//! What the cluster file asks for, as far as health depends on it.
+
+use std::net::IpAddr;
+
+use ha_wire::phase::Role;
+use ha_wire::settings::Endpoint;
+
+/// A cluster as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedCluster {
+    /// Its name.
+    pub name: String,
+    /// Where its API answers.
+    pub endpoint: Endpoint,
+    /// Its nodes, in the order of the cluster file.
+    pub nodes: Vec<ExpectedNode>,
+    /// Whether a pod network is brought with it: without one no node gets Ready, and that is somebody else's work.
+    pub has_pod_network: bool,
+    /// Whether Cilium is that network.
+    pub has_cilium: bool,
+    /// Whether kube-proxy serves the services.
+    pub has_kube_proxy: bool,
+    /// Whether the nodes are told name servers.
+    pub has_name_servers: bool,
+    /// keepalived's interval between two adverts, milliseconds.
+    pub advert_interval_ms: u32,
+    /// How large etcd's database may get, bytes.
+    pub etcd_quota_bytes: u64,
+}
+
+/// A node as it is to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedNode {
+    /// Its name.
+    pub name: String,
+    /// Control plane or worker.
+    pub role: Role,
+    /// Its address.
+    pub address: IpAddr,
+}
+
+impl ExpectedNode {
+    /// Whether an apiserver, an etcd member and perhaps the VIP are there.
+    pub fn is_control_plane(&self) -> bool {
+        self.role == Role::ControlPlane
+    }
+}
+
+impl ExpectedCluster {
+    /// The control planes, in order.
+    pub fn control_planes(&self) -> impl Iterator<Item = &ExpectedNode> {
+        self.nodes.iter().filter(|n| n.is_control_plane())
+    }
+
+    /// The command that shows what a unit of a node wrote.
+    pub(super) fn journal_command(&self, node: &str, unit: &str) -> String {
+        format!("ha-host logs {} {node} --unit {unit}", self.name)
+    }
+}

@@ -1,0 +1,182 @@
+//! What pods need: the API's service address, cluster DNS, the pod network.
+
+use std::collections::BTreeSet;
+
+use ha_wire::status::Answer;
+
+use super::expected::ExpectedCluster;
+use super::view::{ClusterView, DnsPodView, DnsView, FreshWord};
+use super::words::{name_list, with_reason};
+use crate::finding::{Finding, Part};
+
+/// An answer that is missing for less, in seconds, may be a restart.
+const SILENT_FOR: u64 = 10;
+/// A pod of CoreDNS serves within this, in seconds, also where its image is fetched first.
+const DNS_STARTS_WITHIN: u64 = 60;
+/// Agents move one of its pods when a second node takes some: within this, in seconds.
+const SPREAD_WITHIN: u64 = 180;
+
+/// The API's service address answers on every node.
+pub fn service_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    let words = view.fresh_words(expected);
+    let silent = silent_nodes(&words, |w| w.status.service.as_ref());
+    let what = "the API's service address does not answer on";
+    let next = match (expected.has_kube_proxy, expected.has_cilium) {
+        (true, _) => "kubectl -n kube-system logs -l k8s-app=kube-proxy --tail 20",
+        (false, true) => "kubectl -n kube-system logs -l k8s-app=cilium -c cilium-agent --tail 20",
+        (false, false) => "kubectl get endpointslices kubernetes",
+    };
+    let finding = silent_finding(Part::Service, what, words.len(), &silent);
+    finding.map(|f| f.with_next(next)).into_iter().collect()
+}
+
+/// Cluster DNS runs, on more than one node if there are more, and answers on every node.
+pub fn dns_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    let dns = view.api.as_ref().and_then(|api| api.dns.as_ref());
+    if let Some(finding) = dns.and_then(|dns| nothing_serves(expected, view, dns)) {
+        return vec![finding];
+    }
+    let words = view.fresh_words(expected);
+    let silent = silent_nodes(&words, |w| w.status.dns.as_ref());
+    let what = "cluster DNS does not answer on";
+    let next = "kubectl -n kube-system logs -l k8s-app=kube-dns --tail 20";
+    let silent = silent_finding(Part::Dns, what, words.len(), &silent);
+    let silent = silent.map(|f| f.with_next(next));
+    let crowded = dns.and_then(|dns| on_one_node(view, dns));
+    silent.into_iter().chain(crowded).collect()
+}
+
+fn nothing_serves(
+    expected: &ExpectedCluster,
+    view: &ClusterView,
+    dns: &DnsView,
+) -> Option<Finding> {
+    let starts = |ms: u64| {
+        view.seconds_since(ms)
+            .is_none_or(|s| s <= DNS_STARTS_WITHIN)
+    };
+    let first = dns.pods.iter().filter_map(|p| p.scheduled_ms).min();
+    let begun = first.or(dns.made_ms);
+    if dns.wanted == 0 || dns.pods.iter().any(|p| p.ready) || begun.is_some_and(starts) {
+        return None;
+    }
+    let troubled = dns.pods.iter().find(|p| !p.trouble.is_empty());
+    let trouble = troubled.map_or("", |p| p.trouble.as_str());
+    let what = format!("no pod of CoreDNS serves: 0 of {}", dns.wanted);
+    let mut what = with_reason(&what, trouble);
+    if !expected.has_name_servers {
+        what += "; the cluster file names no name servers (network.dns), without which CoreDNS may not start";
+    }
+    let next = match troubled.or(dns.pods.first()) {
+        Some(DnsPodView { name, .. }) => format!("kubectl -n kube-system describe pod {name}"),
+        None => "kubectl -n kube-system describe deployment coredns".to_owned(),
+    };
+    let seconds = begun.and_then(|ms| view.seconds_since(ms));
+    let finding = Finding::new(Part::Dns, what).with_next(next);
+    Some(finding.lasting(seconds))
+}
+
+fn on_one_node(view: &ClusterView, dns: &DnsView) -> Option<Finding> {
+    let ready: Vec<&DnsPodView> = dns.pods.iter().filter(|p| p.ready).collect();
+    let homes: BTreeSet<&str> = ready.iter().map(|p| p.node.as_str()).collect();
+    let nodes = view.nodes.values().filter(|n| n.ready).count();
+    let placed = ready.iter().filter_map(|p| p.scheduled_ms).max();
+    let seconds = placed.and_then(|ms| view.seconds_since(ms));
+    let is_new = seconds.is_none_or(|s| s <= SPREAD_WITHIN);
+    let (Some(home), 1) = (homes.first(), homes.len()) else {
+        return None;
+    };
+    if ready.len() < 2 || nodes < 2 || is_new {
+        return None;
+    }
+    let what = format!(
+        "all {} pods of CoreDNS run on {home}: without that node no name is resolved for minutes",
+        ready.len()
+    );
+    let next = "kubectl -n kube-system rollout restart deployment coredns";
+    let finding = Finding::new(Part::Dns, what).with_next(next);
+    Some(finding.lasting(seconds))
+}
+
+/// A node where something does not answer, since when, and the words of it.
+struct SilentNode<'a> {
+    node: &'a str,
+    seconds: u64,
+    error: &'a str,
+}
+
+fn silent_nodes<'a>(
+    words: &'a [FreshWord<'a>],
+    answer: impl Fn(&'a FreshWord<'a>) -> Option<&'a Answer>,
+) -> Vec<SilentNode<'a>> {
+    let silent = |word: &'a FreshWord<'a>| {
+        let answer = answer(word)?;
+        let seconds = word.seconds_since(answer.since_ms);
+        (!answer.error.is_empty() && seconds >= SILENT_FOR).then_some(SilentNode {
+            node: &word.node.name,
+            seconds,
+            error: &answer.error,
+        })
+    };
+    words.iter().filter_map(silent).collect()
+}
+
+fn silent_finding(
+    part: Part,
+    what: &str,
+    asked: usize,
+    silent: &[SilentNode<'_>],
+) -> Option<Finding> {
+    let first = silent.iter().max_by_key(|s| s.seconds)?;
+    let names: Vec<&str> = silent.iter().map(|s| s.node).collect();
+    let where_ = match silent.len() {
+        all if all == asked && all > 1 => "any node".to_owned(),
+        _ => name_list(&names),
+    };
+    let what = with_reason(&format!("{what} {where_}"), first.error);
+    let finding = Finding::new(part, what);
+    Some(finding.lasting(Some(first.seconds)))
+}
+
+/// The DaemonSets that nodes cannot do without are there and serve on every node that is Ready.
+pub fn pod_network_is_there(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    let daemons = view.api.as_ref().and_then(|api| api.node_daemons.as_ref());
+    let Some(daemons) = daemons else {
+        return Vec::new();
+    };
+    let wanted = [
+        (expected.has_cilium, "cilium", Part::PodNetwork),
+        (expected.has_kube_proxy, "kube-proxy", Part::Service),
+    ];
+    let is_there = |name: &str| {
+        daemons
+            .iter()
+            .any(|d| d.namespace == "kube-system" && d.name == name)
+    };
+    let gone = wanted
+        .iter()
+        .filter(|(wanted, name, _)| *wanted && !is_there(name));
+    let gone = gone.map(|(_, name, part)| {
+        let what = format!("the DaemonSet {name} is gone: no new pod gets its network");
+        Finding::new(part.clone(), what).with_next("kubectl -n kube-system get daemonsets")
+    });
+    // Their pods on nodes that are down are said already.
+    let down = view.nodes.values().filter(|n| !n.ready).count();
+    let short = daemons.iter().filter_map(|d| {
+        let missing = d.wanted.saturating_sub(d.ready);
+        if usize::try_from(missing).unwrap_or(usize::MAX) <= down {
+            return None;
+        }
+        let part = match d.name.as_str() {
+            "kube-proxy" => Part::Service,
+            _ => Part::PodNetwork,
+        };
+        let what = format!(
+            "the DaemonSet {} is ready on {} of {} nodes",
+            d.name, d.ready, d.wanted
+        );
+        let next = format!("kubectl -n {} describe daemonset {}", d.namespace, d.name);
+        Some(Finding::new(part, what).with_next(next))
+    });
+    gone.chain(short).collect()
+}

@@ -1,0 +1,123 @@
+use super::*;
+
+/// What a launch waits for, and everything that is said of it.
+const TABLE: [Row; 13] = [
+    ("nothing", |_| {}, &[]),
+    (
+        "no API: nothing else can be known",
+        |view| {
+            view.vip = Err("connection refused".to_owned());
+            view.nodes.clear();
+            view.etcd = Err("x".to_owned());
+        },
+        &["the API at 10.77.0.30:6444: connection refused"],
+    ),
+    (
+        "a node is not there",
+        |view| {
+            view.nodes.remove("node5");
+            view.agents.clear();
+        },
+        &["node5 has not joined"],
+    ),
+    (
+        "nodes are not Ready: etcd was not asked",
+        |view| {
+            for name in ["node2", "node4"] {
+                let seen = view.nodes.get_mut(name).unwrap();
+                (seen.ready, seen.reason) = (false, format!("cni of {name}"));
+            }
+            view.etcd = Err("not asked yet".to_owned());
+        },
+        &[
+            "node2 is not Ready: cni of node2",
+            "node4 is not Ready: cni of node4",
+        ],
+    ),
+    (
+        "a stranger among the nodes is no fault of ours",
+        |view| {
+            view.nodes.insert("other".to_owned(), NodeView::default());
+        },
+        &[],
+    ),
+    (
+        "etcd does not answer",
+        |view| view.etcd = Err("timed out".to_owned()),
+        &["etcd's member list: timed out"],
+    ),
+    (
+        "a member is missing",
+        |view| drop(view.etcd.as_mut().unwrap().pop()),
+        &["etcd's members are node1, node2 instead of all control planes"],
+    ),
+    (
+        "a member does not vote yet",
+        |view| view.etcd.as_mut().unwrap()[2].is_learner = true,
+        &["etcd's members are node1, node2, node3 (learner) instead of all control planes"],
+    ),
+    (
+        "a member never started",
+        |view| view.etcd.as_mut().unwrap().push(member("", false)),
+        &["etcd's members are node1, node2, node3, one not started instead of all control planes"],
+    ),
+    (
+        "a member too many",
+        |view| view.etcd.as_mut().unwrap().push(member("node9", false)),
+        &["etcd's members are node1, node2, node3, node9 instead of all control planes"],
+    ),
+    (
+        "the same member twice",
+        |view| view.etcd.as_mut().unwrap().push(member("node3", false)),
+        &["etcd's members are node1, node2, node3, node3 instead of all control planes"],
+    ),
+    (
+        "an apiserver is down",
+        |view| {
+            let down = Err("answers HTTP 500".to_owned());
+            view.apiservers.insert("node2".to_owned(), down);
+        },
+        &["node2's apiserver: answers HTTP 500"],
+    ),
+    (
+        "apiservers were not asked, and etcd is not whole: both are said",
+        |view| {
+            view.apiservers.clear();
+            view.etcd = Ok(Vec::new());
+        },
+        &[
+            "etcd has no members",
+            "node1's apiserver was not asked yet",
+            "node2's apiserver was not asked yet",
+            "node3's apiserver was not asked yet",
+        ],
+    ),
+];
+
+fn awaited(expected: &ExpectedCluster, view: &ClusterView) -> Vec<String> {
+    let findings = findings_awaited(expected, view);
+    findings.into_iter().map(|f| f.what).collect()
+}
+
+#[test]
+fn what_a_launch_waits_for_is_said() {
+    for (what, hurt, said) in TABLE {
+        let mut view = whole();
+        hurt(&mut view);
+        assert_eq!(awaited(&expected(), &view), said, "{what}");
+    }
+}
+
+#[test]
+fn without_a_pod_network_nobody_waits_for_ready() {
+    let expected = ExpectedCluster {
+        has_pod_network: false,
+        ..expected()
+    };
+    let mut view = whole();
+    view.agents.clear();
+    view.nodes.get_mut("node4").unwrap().ready = false;
+    assert!(awaited(&expected, &view).is_empty());
+    view.nodes.remove("node4");
+    assert_eq!(awaited(&expected, &view), ["node4 has not joined"]);
+}

@@ -1,0 +1,84 @@
+use super::*;
+
+fn asked(view: &mut ClusterView) -> &mut EtcdFacts {
+    view.etcd_facts.as_mut().unwrap()
+}
+
+#[test]
+fn alarms_space_and_leaders_are_judged() {
+    check_rows(&[
+        (
+            "an alarm, told by etcd and by every agent",
+            |view| {
+                asked(view).alarms = vec!["NOSPACE of node2".to_owned()];
+                let etcd = view.status("node1").etcd.as_mut();
+                etcd.unwrap().alarms = vec!["NOSPACE of node2".to_owned()];
+            },
+            &[
+                "etcd: alarm NOSPACE of node2: the database is at its quota, and nothing can be written until it is compacted, \
+               defragmented and the alarm disarmed",
+            ],
+        ),
+        (
+            "an alarm that only an agent could tell",
+            |view| {
+                view.etcd_facts = None;
+                let etcd = view.status("node3").etcd.as_mut();
+                etcd.unwrap().alarms = vec!["CORRUPT of node3".to_owned()];
+            },
+            &[
+                "etcd: alarm CORRUPT of node3: that member's data differs from the others': make its machine anew",
+            ],
+        ),
+        (
+            "a database of four fifths",
+            |view| {
+                let member = asked(view).members.get_mut("node3").unwrap();
+                member.database_bytes = Some((2 << 30) / 10 * 8 + 10);
+            },
+            &[
+                "etcd: node3's database takes 80 % of its quota of 2048 MiB: at 100 % nothing can be written any more",
+            ],
+        ),
+        (
+            "a member that is cut off",
+            |view| asked(view).members.get_mut("node3").unwrap().leader.clear(),
+            &["etcd: node3 has no leader: it is cut off from the others"],
+        ),
+        (
+            "two leaders",
+            |view| asked(view).members.get_mut("node3").unwrap().leader = "node3".to_owned(),
+            &["etcd: its members follow more than one leader: node2 and node3"],
+        ),
+    ]);
+}
+
+#[test]
+fn the_quota_of_the_cluster_file_counts_where_etcd_tells_none() {
+    let small = ExpectedCluster {
+        etcd_quota_bytes: 24 << 20,
+        ..expected()
+    };
+    let mut view = whole();
+    view.etcd_facts = None;
+    let said = said_of(&small, &view);
+    assert!(
+        said.len() == 1 && said[0].contains("takes 83 % of its quota of 24 MiB"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn the_command_runs_where_a_member_answers() {
+    let finding = only_finding(|view| {
+        asked(view).members.remove("node1");
+        asked(view).alarms = vec!["NOSPACE of node2".to_owned()];
+    });
+    assert!(
+        finding
+            .next
+            .starts_with("kubectl -n kube-system exec etcd-node2 -- etcdctl "),
+        "{}",
+        finding.next
+    );
+}

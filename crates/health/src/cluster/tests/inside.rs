@@ -1,0 +1,119 @@
+use super::*;
+
+fn dns(view: &mut ClusterView) -> &mut DnsView {
+    view.api().dns.as_mut().unwrap()
+}
+
+fn crash(view: &mut ClusterView) {
+    for pod in &mut dns(view).pods {
+        pod.ready = false;
+        pod.trouble = "CrashLoopBackOff: plugin/forward: no nameservers found".to_owned();
+    }
+}
+
+#[test]
+fn services_and_names_are_asked_for_from_every_node() {
+    check_rows(&[
+        (
+            "an empty service table",
+            |view| view.status("node5").service = Some(answer("Connection refused", 30)),
+            &["service: the API's service address does not answer on node5: Connection refused"],
+        ),
+        (
+            "for a moment",
+            |view| view.status("node5").service = Some(answer("Connection refused", 9)),
+            &[],
+        ),
+        (
+            "nowhere",
+            |view| {
+                for name in NODES {
+                    view.status(name).dns = Some(answer("no answer within 2 s", 30));
+                }
+            },
+            &["dns: cluster DNS does not answer on any node: no answer within 2 s"],
+        ),
+        (
+            "CoreDNS does not start: what its silence does is not said again",
+            |view| {
+                crash(view);
+                view.status("node5").dns = Some(answer("Connection refused", 30));
+            },
+            &[
+                "dns: no pod of CoreDNS serves: 0 of 2: CrashLoopBackOff: plugin/forward: no nameservers found",
+            ],
+        ),
+        (
+            "CoreDNS is just starting",
+            |view| {
+                crash(view);
+                for pod in &mut dns(view).pods {
+                    pod.scheduled_ms = Some(NOW - 60_000);
+                }
+            },
+            &[],
+        ),
+        (
+            "both pods on one node",
+            |view| dns(view).pods[1].node = "node1".to_owned(),
+            &[
+                "dns: all 2 pods of CoreDNS run on node1: without that node no name is resolved for minutes",
+            ],
+        ),
+        (
+            "both pods on one node, and an agent is about to move one",
+            |view| {
+                dns(view).pods[1].node = "node1".to_owned();
+                dns(view).pods[1].scheduled_ms = Some(NOW - 180_000);
+            },
+            &[],
+        ),
+        (
+            "nobody wants any",
+            |view| {
+                dns(view).wanted = 0;
+                dns(view).pods.clear();
+            },
+            &[],
+        ),
+    ]);
+}
+
+#[test]
+fn a_cluster_file_without_name_servers_is_named_as_the_cause() {
+    let expected = ExpectedCluster {
+        has_name_servers: false,
+        ..expected()
+    };
+    let mut view = whole();
+    crash(&mut view);
+    let said = said_of(&expected, &view);
+    assert!(
+        said.len() == 1 && said[0].contains("names no name servers (network.dns)"),
+        "{said:?}"
+    );
+}
+
+#[test]
+fn the_pod_network_is_there() {
+    check_rows(&[
+        (
+            "gone",
+            |view| drop(view.api().node_daemons.as_mut().unwrap().remove(0)),
+            &["network: the DaemonSet cilium is gone: no new pod gets its network"],
+        ),
+        (
+            "not on every node",
+            |view| view.api().node_daemons.as_mut().unwrap()[1].ready = 4,
+            &["service: the DaemonSet kube-proxy is ready on 4 of 5 nodes"],
+        ),
+        (
+            "not on a node that is down anyway",
+            |view| {
+                view.api().node_daemons.as_mut().unwrap()[0].ready = 4;
+                view.nodes.get_mut("node5").unwrap().ready = false;
+            },
+            &["node5: node5 is not Ready"],
+        ),
+    ]);
+}
