@@ -7,15 +7,21 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
+use ha_health::cluster::{MemberView, NodeView};
 use ha_kube::etcd::{Etcd, Member};
+use ha_kube::objects::{CONTROL_PLANE_LABEL, EXCLUDED_LABEL, Node};
 use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Identity};
 
+mod agents;
+mod expected;
 mod membership;
-mod view;
+mod overview;
 
-pub use view::ClusterView;
 #[cfg(test)]
-pub use view::NodeView;
+pub use agents::agent_views;
+pub use agents::{WholeLook, look_at_everything};
+pub use expected::{all_findings, further_findings, missing, vip_holder, vip_holders};
+pub use ha_health::cluster::ClusterView;
 
 use crate::pki::Pki;
 use ha_providers::Provider;
@@ -32,6 +38,8 @@ pub struct Api {
     /// Each control plane's own apiserver.
     apiservers: BTreeMap<String, Client>,
     etcd: Etcd,
+    /// Each control plane's own member.
+    etcd_members: BTreeMap<String, Etcd>,
 }
 
 impl Api {
@@ -45,42 +53,53 @@ impl Api {
         });
         let apiservers = apiservers.collect::<Result<_, ApiError>>()?;
         // etcd's certificate holds 127.0.0.1, where forwards end.
-        let etcd = cluster.control_planes().map(|node| {
-            let own = SocketAddr::new(node.address, ETCD_CLIENT_PORT);
-            ha_kube::url_of(provider.reach(own))
-        });
+        let reach = |address| provider.reach(SocketAddr::new(address, ETCD_CLIENT_PORT));
+        let url = |address| ha_kube::url_of(reach(address));
+        let (ca, me) = (pki.etcd.cert(), pki.etcd_client()?);
+        let at = |urls: Vec<String>| Ok::<_, ApiError>(Etcd::at(urls, ca, &me)?.within(REQUEST));
+        let members = cluster.control_planes();
+        let members = members.map(|node| Ok((node.name.clone(), at(vec![url(node.address)])?)));
         Ok(Self {
             vip: client(SocketAddr::new(cluster.endpoint.vip, cluster.endpoint.port))?,
             apiservers,
-            etcd: Etcd::at(etcd, pki.etcd.cert(), &pki.etcd_client()?)?.within(REQUEST),
+            etcd: at(cluster.control_planes().map(|n| url(n.address)).collect())?,
+            etcd_members: members.collect::<Result<_, ApiError>>()?,
             cluster: cluster.clone(),
         })
     }
 
-    /// One look at everything. What cannot be known without what failed before it is not asked.
+    /// One look at what a launch waits for. What cannot be known without what failed before it is not asked.
     pub async fn observe(&self) -> ClusterView {
-        let mut view = ClusterView {
-            vip: check_ready(&self.vip).await,
-            ..ClusterView::default()
-        };
-        if view.vip.is_err() {
-            return view;
-        }
-        match self.vip.nodes().await {
-            Ok(nodes) => view.nodes = nodes.iter().map(view::node_view).collect(),
-            Err(error) => view.vip = Err(describe_error(&error)),
-        }
-        if view.all_there(&self.cluster) {
-            (view.etcd, view.apiservers) = tokio::join!(self.members(), self.apiservers());
+        let mut view = self.nodes_behind_vip().await;
+        if view.vip.is_ok() && expected::all_nodes_there(&self.cluster, &view) {
+            (view.etcd, view.apiservers) = tokio::join!(self.member_views(), self.apiservers());
         }
         view
     }
 
-    /// Everything, even if nodes are not Ready: for `status`.
+    /// Everything that can be asked over the network, whatever fails of it.
     pub async fn observe_all(&self) -> ClusterView {
-        let (mut view, etcd, apiservers) =
-            tokio::join!(self.observe(), self.members(), self.apiservers());
+        let (mut view, etcd, apiservers) = tokio::join!(
+            self.nodes_behind_vip(),
+            self.member_views(),
+            self.apiservers()
+        );
         (view.etcd, view.apiservers) = (etcd, apiservers);
+        self.add_facts(&mut view).await;
+        view
+    }
+
+    async fn nodes_behind_vip(&self) -> ClusterView {
+        let mut view = ClusterView {
+            vip: check_ready(&self.vip).await,
+            ..ClusterView::default()
+        };
+        if view.vip.is_ok() {
+            match self.vip.nodes().await {
+                Ok(nodes) => view.nodes = nodes.iter().map(node_view).collect(),
+                Err(error) => view.vip = Err(describe_error(&error)),
+            }
+        }
         view
     }
 
@@ -93,10 +112,35 @@ impl Api {
         tasks.join_all().await.into_iter().collect()
     }
 
+    async fn member_views(&self) -> Result<Vec<MemberView>, String> {
+        let view = |m: Member| MemberView {
+            name: m.name,
+            is_learner: m.is_learner,
+        };
+        Ok(self.members().await?.into_iter().map(view).collect())
+    }
+
     /// The member list of the first control plane that answers; a learner has no vote yet.
     async fn members(&self) -> Result<Vec<Member>, String> {
         self.etcd.members().await.map_err(|e| describe_error(&e))
     }
+}
+
+/// What matters of a Node object, by its name.
+fn node_view(node: &Node) -> (String, NodeView) {
+    let has = |label| node.metadata.labels.contains_key(label);
+    let mut taints = node.spec.taints.iter();
+    let condition = node.ready_condition();
+    let seen = NodeView {
+        ready: node.is_ready(),
+        reason: node.why_not_ready(),
+        changed_ms: condition.and_then(ha_kube::objects::Condition::changed_ms),
+        pressures: node.pressures(),
+        is_labelled: has(CONTROL_PLANE_LABEL),
+        is_excluded: has(EXCLUDED_LABEL),
+        is_tainted: taints.any(|t| t.key == CONTROL_PLANE_LABEL),
+    };
+    (node.metadata.name.clone(), seen)
 }
 
 fn apiserver_client(

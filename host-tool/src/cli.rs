@@ -136,6 +136,9 @@ pub struct Status {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+    /// Look again and again; in a pipe a line for each change
+    #[arg(long, requires = "cluster")]
+    pub watch: bool,
 }
 
 /// Examine every node of a cluster.

@@ -29,7 +29,7 @@ pub use change::judge_changes;
 pub use founding::{close as close_founding, note_founded};
 pub use observe::create_event_file;
 
-use crate::api::Api;
+use crate::api::{self, Api, ClusterView};
 use crate::assets;
 use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
@@ -123,8 +123,11 @@ impl<'a> Launch<'a> {
         for warning in &self.judged.files.warnings {
             report.tell(&LaunchEvent::Warning(warning));
         }
-        if self.judged.changes.is_empty() && self.already_stands()? {
+        if self.judged.changes.is_empty()
+            && let Some(view) = self.view_if_standing()?
+        {
             self.tell_unreached(report);
+            warn_of_findings(cluster, &view, report);
             report.tell(&LaunchEvent::Ended(&End::AlreadyReady(self.summary())));
             return Ok(Exit::Done);
         }
@@ -255,28 +258,32 @@ impl<'a> Launch<'a> {
         Ok(())
     }
 
-    /// Whether an earlier launch finished this cluster, every machine runs, and it is still whole. Then its kubeconfig is
-    /// good too.
-    fn already_stands(&self) -> Result<bool> {
+    /// What a look shows if an earlier launch finished this cluster, every machine runs, and nothing is missing that a launch waits
+    /// for. Then its kubeconfig is good too.
+    fn view_if_standing(&self) -> Result<Option<ClusterView>> {
         let (cluster, provider) = (&self.source.cluster, &self.judged.provider);
         let record = self.dir.record()?;
         let standing = record.is_some_and(|r| r.life == state::ClusterLife::Standing);
         let Some(pki) = self.dir.pki()?.filter(|_| standing) else {
-            return Ok(false);
+            return Ok(None);
         };
         let machines = provider.states(&cluster.nodes)?;
         if machines.iter().any(|machine| *machine != Machine::Running) {
-            return Ok(false);
+            return Ok(None);
         }
         let api = Api::new(cluster, &pki, provider.clone())?;
         let look = ha_host_base::block_on(async {
-            tokio::time::timeout(FIRST_LOOK, api.observe()).await
+            let view = tokio::time::timeout(FIRST_LOOK, api.observe()).await.ok()?;
+            if !api::missing(cluster, &view).is_empty() {
+                return None;
+            }
+            Some(api::look_at_everything(&api, cluster, provider, Some(view)).await)
         })?;
-        let whole = look.is_ok_and(|look| look.missing(cluster).is_empty());
-        if whole {
+        let view = look.transpose()?.map(|look| look.view);
+        if view.is_some() {
             self.renew_kubeconfig(&pki)?;
         }
-        Ok(whole)
+        Ok(view)
     }
 
     /// Takes the lock only if there is something to write.
@@ -340,6 +347,24 @@ impl Judged {
             provider: make_provider(&source.cluster)?,
             files,
         })
+    }
+}
+
+fn find_changes(source: &Source, dir: &ClusterDir, files: &OperatorFiles) -> Result<Changes> {
+    let mut changes = judge_changes(dir, source)?;
+    changes.add_contents(dir, source, files)?;
+    Ok(changes)
+}
+
+/// What is wrong with a cluster although a launch has nothing left to wait for.
+fn warn_of_findings(cluster: &Cluster, view: &ClusterView, report: &mut dyn Report) {
+    for finding in api::further_findings(cluster, view) {
+        let (part, what) = (finding.part.label(), &finding.what);
+        let next = match finding.next.as_str() {
+            "" => String::new(),
+            next => format!(" (`{next}`)"),
+        };
+        report.tell(&LaunchEvent::Warning(&format!("{part}: {what}{next}")));
     }
 }
 

@@ -12,6 +12,7 @@ use ha_providers::Provider;
 use ha_wire::format::FormatError;
 use ha_wire::paths;
 use ha_wire::status::Status;
+use serde::Deserialize;
 
 /// How questions to several nodes are asked.
 #[derive(Debug, Clone, Copy)]
@@ -30,20 +31,47 @@ const ASKING: Asking = Asking {
     all: Duration::from_secs(8),
 };
 
+/// Prints the node's clock, then its agent's status, or, if there is none, the units that failed: the age of a word is judged by
+/// the clock of whoever wrote it.
+const STATUS_SCRIPT: &str = r#"date +%s%3N; if [ -e "$1" ]; then cat "$1"; else systemctl list-units --failed --output=json; fi"#;
+
+/// A failed unit in systemd's JSON.
+#[derive(Debug, Deserialize)]
+struct FailedUnit {
+    unit: String,
+}
+
 /// What a node says about itself.
 #[derive(Debug)]
 pub enum NodeAnswer {
-    /// It is off, hangs, or has no agent yet.
+    /// It is off, hangs, or cannot be asked.
     Silent,
-    Status(Box<Status>),
+    /// It answers, and its agent has not written anything since it booted.
+    NoStatus { failed_units: Vec<String> },
+    /// Its status, and the node's own clock when it was read, milliseconds since 1970.
+    Status { status: Box<Status>, now_ms: u64 },
     /// Its agent writes a status that this program does not know.
     OtherVersion(u64),
 }
 
 impl NodeAnswer {
+    /// What [`STATUS_SCRIPT`] prints.
     fn parse(text: &str) -> Self {
+        let Some((now_ms, text)) = text.split_once('\n') else {
+            return Self::Silent;
+        };
+        let Ok(now_ms) = now_ms.parse() else {
+            return Self::Silent;
+        };
+        if let Ok(failed) = serde_json::from_str::<Vec<FailedUnit>>(text) {
+            let failed_units = failed.into_iter().map(|u| printable(&u.unit)).collect();
+            return Self::NoStatus { failed_units };
+        }
         match Status::parse(text) {
-            Ok(status) => Self::Status(Box::new(status)),
+            Ok(status) => Self::Status {
+                status: Box::new(status),
+                now_ms,
+            },
             Err(FormatError::Version { found, .. }) => Self::OtherVersion(found),
             Err(FormatError::Shape { .. }) => Self::Silent,
         }
@@ -52,8 +80,8 @@ impl NodeAnswer {
     /// The status, if there is one that can be read.
     pub fn status(&self) -> Option<&Status> {
         match self {
-            Self::Status(status) => Some(status),
-            Self::Silent | Self::OtherVersion(_) => None,
+            Self::Status { status, .. } => Some(status),
+            Self::Silent | Self::NoStatus { .. } | Self::OtherVersion(_) => None,
         }
     }
 }
@@ -120,24 +148,13 @@ pub fn run_on_nodes(
 /// Every node's own status, in the order of the nodes.
 pub fn node_statuses(cluster: &Cluster, provider: &dyn Provider) -> Vec<NodeAnswer> {
     let nodes: Vec<&Node> = cluster.nodes.iter().collect();
-    let ask = |node: &Node, patience| match run_on_node(
-        provider,
-        node,
-        &["cat", paths::STATUS_FILE],
-        patience,
-    ) {
+    let argv = ["sh", "-c", STATUS_SCRIPT, "sh", paths::STATUS_FILE];
+    let ask = |node: &Node, patience| match run_on_node(provider, node, &argv, patience) {
         Ok(text) => NodeAnswer::parse(&text),
         Err(_) => NodeAnswer::Silent,
     };
     let answers = ASKING.ask(&nodes, ask).into_iter();
     answers.map(|a| a.unwrap_or(NodeAnswer::Silent)).collect()
-}
-
-/// Which node says that it holds the VIP.
-pub fn vip_holder(cluster: &Cluster, answers: &[NodeAnswer]) -> Option<String> {
-    let mut pairs = cluster.nodes.iter().zip(answers);
-    let holder = pairs.find(|(_, answer)| answer.status().is_some_and(|s| s.vip.here));
-    holder.map(|(node, _)| node.name.clone())
 }
 
 /// The last lines that the agent, or systemd about it, wrote to the journal of each of these nodes; none of those that do not
@@ -223,12 +240,41 @@ mod tests {
     }
 
     #[test]
-    fn a_status_of_another_version_is_named() {
-        let answer = NodeAnswer::parse(r#"{"version":2,"nodes":"whatever"}"#);
+    fn what_a_node_prints_is_read_with_its_own_clock() {
+        let answer = NodeAnswer::parse("1795273242000\n{\"version\":2,\"nodes\":\"whatever\"}");
         assert!(matches!(answer, NodeAnswer::OtherVersion(2)), "{answer:?}");
-        assert!(matches!(
-            NodeAnswer::parse("cat: no such file"),
-            NodeAnswer::Silent
-        ));
+        for strange in [
+            "cat: no such file",
+            "1795273242000\ncat: no such file",
+            "%s%3N\n[]",
+        ] {
+            let answer = NodeAnswer::parse(strange);
+            assert!(matches!(answer, NodeAnswer::Silent), "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_machine_without_its_agent_names_its_failed_units() {
+        let failed = r#"[{"unit":"systemd-sysext.service","load":"loaded","active":"failed"}]"#;
+        let answer = NodeAnswer::parse(&format!("1795273242000\n{failed}\n"));
+        let NodeAnswer::NoStatus { failed_units } = answer else {
+            panic!("{answer:?}");
+        };
+        assert_eq!(failed_units, ["systemd-sysext.service"]);
+    }
+
+    #[test]
+    fn the_script_prints_clock_and_status() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("status.json");
+        std::fs::write(&file, r#"{"version":7}"#).unwrap();
+        let mut command = std::process::Command::new("sh");
+        let output = command
+            .args(["-c", STATUS_SCRIPT, "sh"])
+            .arg(&file)
+            .output();
+        let text = String::from_utf8(output.unwrap().stdout).unwrap();
+        let answer = NodeAnswer::parse(&text);
+        assert!(matches!(answer, NodeAnswer::OtherVersion(7)), "{text}");
     }
 }

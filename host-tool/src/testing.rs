@@ -7,12 +7,17 @@ use std::sync::mpsc;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Node;
-use ha_kube::ETCD_CLIENT_PORT;
 use ha_kube::testing::{Script, run_local};
+use ha_kube::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use ha_providers::{Finding, Machine, Made, Power, Provider, RenderOnly};
 use tokio::sync::oneshot;
 
 use crate::pki::Pki;
+
+/// What the clocks of an [`AnsweringCluster`] show.
+pub const DATE: &str = "Sat, 21 Nov 2026 15:00:42 GMT";
+/// The same, milliseconds since 1970.
+pub const DATE_MS: u64 = 1_795_273_242_000;
 
 /// An apiserver and an etcd on this machine; they end with it.
 pub struct AnsweringCluster {
@@ -23,6 +28,7 @@ pub struct AnsweringCluster {
 /// Where they answer, whatever they are asked at.
 #[derive(Debug, Clone, Copy)]
 pub struct AnsweringAt {
+    vip: SocketAddr,
     api: SocketAddr,
     etcd: SocketAddr,
 }
@@ -39,12 +45,19 @@ impl AnsweringCluster {
         std::thread::spawn(move || {
             run_local(async {
                 let script = Script::default();
+                DATE.clone_into(&mut script.date.borrow_mut());
                 for (request, status, body) in &answers {
                     script.on(request, *status, body);
                 }
                 let api = script.serve(&pki.cluster).await;
                 let etcd = script.serve(&pki.etcd).await;
-                ready.send(AnsweringAt { api, etcd }).unwrap();
+                ready
+                    .send(AnsweringAt {
+                        vip: api,
+                        api,
+                        etcd,
+                    })
+                    .unwrap();
                 // An error: whoever holds the other end has gone, which is the sign to end.
                 let _ = stopped.await;
             });
@@ -60,14 +73,21 @@ impl AnsweringAt {
     /// Where nobody answers: connections are refused at once.
     pub fn nobody() -> Self {
         let refused = SocketAddr::from(([127, 0, 0, 1], 1));
-        let (api, etcd) = (refused, refused);
-        Self { api, etcd }
+        let (vip, api, etcd) = (refused, refused, refused);
+        Self { vip, api, etcd }
+    }
+
+    /// The same with a VIP that refuses connections.
+    pub fn without_vip(self) -> Self {
+        let vip = Self::nobody().vip;
+        Self { vip, ..self }
     }
 
     pub fn reach(&self, inside: SocketAddr) -> SocketAddr {
         match inside.port() {
             ETCD_CLIENT_PORT => self.etcd,
-            _ => self.api,
+            APISERVER_PORT => self.api,
+            _ => self.vip,
         }
     }
 }

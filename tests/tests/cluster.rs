@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::health::{a_dead_scheduler_is_named, status_is_whole};
 use ha_tests::hung_apiserver::an_apiserver_hangs;
 use ha_tests::inspection::nodes_are_inspected;
 use ha_tests::kube::all_voters;
@@ -41,12 +42,14 @@ fn three_control_planes_and_two_workers() {
     let old_ignition = launch_keeping_first_ignition(&story, &cluster);
     dns_is_spread(&story, &cluster);
     looks_right(&story, &cluster);
+    status_is_whole(&story, &cluster);
     nodes_are_inspected(&story, &cluster);
     is_used(&story, &cluster);
     is_quiet_meanwhile(&story, &cluster, || {
         kube_proxy_restarts(&story, &cluster);
         keeps_secrets(&story, &cluster);
     });
+    a_dead_scheduler_is_named(&story, &cluster);
     again_changes_nothing(&story, &cluster);
     an_apiserver_hangs(&story, &cluster, "node1");
     loses_daemons(&story, &cluster);
@@ -126,30 +129,6 @@ fn looks_right(story: &Story, cluster: &Cluster) {
             ensure!(
                 right && status.vip.here == (name == holder),
                 "{name}: exit code {code:?}, {status:?}"
-            );
-        }
-        Ok(())
-    });
-    story.step("ha-host status, for people and for machines", || {
-        let text = cluster
-            .ha_host(&["status", cluster.name()], LOOK_ONLY)?
-            .ok()?
-            .stdout;
-        let json = cluster
-            .ha_host(&["status", cluster.name(), "--json"], LOOK_ONLY)?
-            .ok()?
-            .stdout;
-        let lines: Result<Vec<serde_json::Value>, _> = serde_json::Deserializer::from_str(&json)
-            .into_iter()
-            .collect();
-        ensure!(
-            !lines.context("status --json is not JSON")?.is_empty(),
-            "status --json is empty"
-        );
-        for (name, _, _) in cluster.plan().nodes() {
-            ensure!(
-                text.contains(&name) && json.contains(&name),
-                "{name} is missing:\n{text}\n{json}"
             );
         }
         Ok(())

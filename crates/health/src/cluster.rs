@@ -47,6 +47,7 @@ pub fn findings_not_awaited(expected: &ExpectedCluster, view: &ClusterView) -> V
         inside::service_answers(expected, view),
         inside::dns_answers(expected, view),
         inside::pod_network_is_there(expected, view),
+        nodes::ready_by_a_foreign_network(expected, view),
         nodes::conditions_and_marks(expected, view),
         agents::agents_are_heard(expected, view),
     ];

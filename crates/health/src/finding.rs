@@ -31,7 +31,7 @@ pub enum Part {
 }
 
 impl Part {
-    /// What people are shown in front of what is wrong.
+    /// What people are shown in front of what is wrong; a node's own name is in the words that follow.
     pub fn label(&self) -> &str {
         match self {
             Self::Api => "API",
@@ -43,7 +43,8 @@ impl Part {
             Self::Dns => "dns",
             Self::PodNetwork => "network",
             Self::Logs => "logs",
-            Self::Node(name) | Self::Agent(name) => name,
+            Self::Node(_) => "node",
+            Self::Agent(name) => name,
         }
     }
 }

@@ -5,8 +5,15 @@
 
 use std::io::{ErrorKind, Result, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 static FAILURE: OnceLock<String> = OnceLock::new();
+static READER_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Whether nobody reads standard output any more: the end of whatever prints for ever.
+pub fn reader_has_gone() -> bool {
+    READER_GONE.load(Ordering::Relaxed)
+}
 
 /// Why standard output did not take everything, unless its reader has gone.
 pub fn failure() -> Option<&'static str> {
@@ -15,9 +22,12 @@ pub fn failure() -> Option<&'static str> {
 
 /// To standard output, as it is.
 pub fn print(text: &str) {
-    if let Err(error) = write_whole(&mut std::io::stdout().lock(), text)
-        && error.kind() != ErrorKind::BrokenPipe
-    {
+    let Err(error) = write_whole(&mut std::io::stdout().lock(), text) else {
+        return;
+    };
+    if error.kind() == ErrorKind::BrokenPipe {
+        READER_GONE.store(true, Ordering::Relaxed);
+    } else {
         FAILURE.get_or_init(|| error.to_string());
     }
 }

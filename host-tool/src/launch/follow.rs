@@ -17,6 +17,8 @@ use super::phase_timings::PhaseTimings;
 use super::report::{Failures, LaunchEvent, NODES, Report, Unfinished, UnfinishedNode};
 use super::{Launch, founding};
 use crate::api::{Api, ClusterView};
+use crate::api::{self, Api, ClusterView};
+use crate::node_status;
 use crate::pki::Pki;
 use crate::state::ClusterStore;
 use crate::{node_status, silent_node};
@@ -113,6 +115,9 @@ impl<'a> Follow<'a> {
                 node.poll(self.report);
             }
             self.note_silent_nodes();
+            if self.is_whole() {
+                return self.ready().await;
+            }
             if let Some(outcome) = self.outcome() {
                 // The last questions take seconds: somebody may not have waited for their answers.
                 return Ok(match (outcome, interrupt.asked()) {
@@ -191,7 +196,7 @@ impl<'a> Follow<'a> {
                 .tell(&LaunchEvent::ClusterChanged(&look, cluster));
         }
         self.look = look;
-        let whole = self.look.missing(cluster).is_empty();
+        let whole = api::missing(cluster, &self.look).is_empty();
         self.whole_since = whole.then(|| self.whole_since.unwrap_or_else(Instant::now));
         let late = |n: &NodeProgress| {
             matches!(
@@ -207,9 +212,6 @@ impl<'a> Follow<'a> {
     }
 
     fn outcome(&mut self) -> Option<Outcome> {
-        if self.is_whole() {
-            return Some(self.ready());
-        }
         let failed = self.nodes.iter().any(|n| n.failure().is_some());
         self.failing_since = failed.then(|| self.failing_since.unwrap_or_else(Instant::now));
         let timed_out = self.launch.begun.elapsed() >= self.launch.options.timeout;
@@ -245,16 +247,20 @@ impl<'a> Follow<'a> {
         self.all_made() && self.nodes.iter().all(|n| done(&n.progress))
     }
 
-    fn ready(&self) -> Outcome {
-        let cluster = self.cluster();
+    /// What nobody waited for is told as warnings: it takes a minute to show, or mends itself, or a person must look.
+    async fn ready(&mut self) -> Result<Outcome> {
+        let (cluster, provider) = (self.cluster(), &self.launch.judged.provider);
         let nodes: Vec<&NodeProgress> = self.nodes.iter().map(|n| &n.progress).collect();
         let timings = PhaseTimings::measure(&nodes, self.launch.begun, Instant::now());
-        let answers = node_status::node_statuses(cluster, &*self.launch.judged.provider);
-        Outcome::Ready {
-            look: self.look.clone(),
+        let api = Api::new(cluster, self.pki, provider.clone())?;
+        let begin = Some(self.look.clone());
+        let look = api::look_at_everything(&api, cluster, provider, begin).await?;
+        super::warn_of_findings(cluster, &look.view, self.report);
+        Ok(Outcome::Ready {
+            vip_holder: api::vip_holder(cluster, &look.view),
+            look: look.view,
             timings,
-            vip_holder: node_status::vip_holder(cluster, &answers),
-        }
+        })
     }
 
     fn failures(&self) -> Failures {
@@ -295,7 +301,7 @@ impl<'a> Follow<'a> {
         Unfinished {
             took: self.launch.begun.elapsed(),
             nodes: late.map(unfinished).collect(),
-            missing: self.look.missing(self.cluster()),
+            missing: api::missing(self.cluster(), &self.look),
             stopped_at: None,
             file: self.launch.source.path.clone(),
         }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::describe::{stage_name, unfinished_node, waiting_for};
 use super::{Printer, end, pull};
-use crate::api::ClusterView;
+use crate::api::{self, ClusterView};
 use crate::launch::node_progress::NodeChange;
 use crate::launch::report::{
     End, FailureCause, Failures, LaunchEvent, NodeFailure, Report, Summary, Unfinished,
@@ -62,7 +62,7 @@ fn cluster_object(cluster: &Cluster) -> Value {
 fn look_object(look: &ClusterView, cluster: &Cluster) -> Value {
     let ready = look.nodes.iter().filter(|(_, n)| n.ready);
     let ready: Vec<&String> = ready.map(|(name, _)| name).collect();
-    json!({"vip": look.vip.is_ok(), "ready": ready, "missing": look.missing(cluster)})
+    json!({"vip": look.vip.is_ok(), "ready": ready, "missing": api::missing(cluster, look)})
 }
 
 impl JsonReport {

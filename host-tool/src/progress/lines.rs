@@ -35,7 +35,8 @@ impl Report for LineReport {
             LaunchEvent::Warning(message) => self.printer.print_error(&warning_line(message)),
             LaunchEvent::NodeChanged(node, change) => self.node_changed(node, *change),
             LaunchEvent::ClusterChanged(look, cluster) => {
-                self.count_ready(look.ready(cluster), cluster.nodes.len());
+                let ready = cluster.nodes.iter().filter(|n| look.is_ready(&n.name));
+                self.count_ready(ready.count(), cluster.nodes.len());
             }
             LaunchEvent::Ended(end) => end::print_end(end, &*self.printer),
             LaunchEvent::NodeSaid(_) | LaunchEvent::Tick(_) => {}

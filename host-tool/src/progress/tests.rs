@@ -148,9 +148,9 @@ fn tell_story(report: &mut dyn Report) {
         vip: Ok(()),
         ..ClusterView::default()
     };
-    let ready = crate::api::NodeView {
+    let ready = ha_health::cluster::NodeView {
         ready: true,
-        reason: String::new(),
+        ..Default::default()
     };
     view.nodes.insert("node3".to_owned(), ready);
     report.tell(&LaunchEvent::ClusterChanged(&view, &cluster));

@@ -17,12 +17,13 @@ use desk::{Desk, HA_HOST, Running, SOON, end_by, eventually, lives, said, silent
 
 #[test]
 fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
-    let verbs: [(&[&str], &str); 5] = [
+    let verbs: [(&[&str], &str); 6] = [
         (
             &["launch", "lib.yaml"],
             "interrupted: everything is left as it is\n  go on    run  ha-host launch lib.yaml  again",
         ),
         (&["status", "lib"], "interrupted\n"),
+        (&["status", "lib", "--watch"], "interrupted\n"),
         (&["logs", "lib", "node1", "-f"], "interrupted\n"),
         (&["exec", "lib", "node1", "--", "true"], "interrupted\n"),
         (&["destroy", "lib", "--yes"], "interrupted\n"),

@@ -41,7 +41,7 @@ fn closed_pipe() -> std::io::PipeWriter {
 fn nobody_need_read_what_is_printed() {
     let desk = Desk::new();
     assert_eq!(desk.run(&["render", "demo.yaml", "--out", "out"]).0, 0);
-    let verbs: [(&[&str], i32); 15] = [
+    let verbs: [(&[&str], i32); 16] = [
         (&["--help"], 0),
         (&["check", "demo.yaml"], 0),
         (&["check", "demo.yaml", "--json"], 0),
@@ -49,6 +49,8 @@ fn nobody_need_read_what_is_printed() {
         (&["render", "demo.yaml", "--force", "--out", "out"], 0),
         (&["status"], 0),
         (&["status", "--json"], 0),
+        // It would look for ever.
+        (&["status", "demo", "--watch"], 1),
         (&["kubeconfig", "demo"], 0),
         (&["completions", "bash"], 0),
         (&["man"], 0),

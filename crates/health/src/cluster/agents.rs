@@ -31,15 +31,8 @@ fn agent_findings(
         // Nobody answers, or in words of another time: not known, which is no fault of the cluster's.
         AgentWord::Unreachable | AgentWord::OtherVersion(_) => return Vec::new(),
         AgentWord::NoStatus { failed_units } => {
-            let units = name_list(failed_units);
-            let units = if units.is_empty() {
-                units
-            } else {
-                format!("failed units: {units}")
-            };
-            let what = with_reason("its machine runs without its agent", &units);
             let next = format!("ha-host logs {} {}", expected.name, node.name);
-            return vec![Finding::new(part(), what).with_next(next)];
+            return vec![Finding::new(part(), without_agent(failed_units)).with_next(next)];
         }
         AgentWord::Status { status, now_ms } => (status, now_ms.unwrap_or(status.updated_ms)),
     };
@@ -60,6 +53,14 @@ fn agent_findings(
         }
     }
     findings
+}
+
+fn without_agent(failed_units: &[String]) -> String {
+    let what = "its machine runs without its agent";
+    match name_list(failed_units) {
+        units if units.is_empty() => what.to_owned(),
+        units => format!("{what}: failed units: {units}"),
+    }
 }
 
 fn state_finding(node: &ExpectedNode, status: &Status, now_ms: u64) -> Option<Finding> {

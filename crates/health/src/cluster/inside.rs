@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ha_wire::status::Answer;
 
 use super::expected::ExpectedCluster;
-use super::view::{ClusterView, DnsPodView, DnsView, FreshWord};
+use super::view::{ClusterView, DaemonSetView, DnsPodView, DnsView, FreshWord};
 use super::words::{name_list, with_reason};
 use crate::finding::{Finding, Part};
 
@@ -13,6 +13,8 @@ use crate::finding::{Finding, Part};
 const SILENT_FOR: u64 = 10;
 /// A pod of CoreDNS serves within this, in seconds, also where its image is fetched first.
 const DNS_STARTS_WITHIN: u64 = 60;
+/// A node that has just become Ready may not run all of its daemons yet; within this, in seconds, it does.
+const DAEMONS_START_WITHIN: u64 = 60;
 /// Agents move one of its pods when a second node takes some: within this, in seconds.
 const SPREAD_WITHIN: u64 = 180;
 
@@ -33,8 +35,8 @@ pub fn service_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Fi
 /// Cluster DNS runs, on more than one node if there are more, and answers on every node.
 pub fn dns_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
     let dns = view.api.as_ref().and_then(|api| api.dns.as_ref());
-    if let Some(finding) = dns.and_then(|dns| nothing_serves(expected, view, dns)) {
-        return vec![finding];
+    if let Some(dns) = dns.filter(|dns| !dns.pods.iter().any(|p| p.ready)) {
+        return nothing_serves(expected, view, dns).into_iter().collect();
     }
     let words = view.fresh_words(expected);
     let silent = silent_nodes(&words, |w| w.status.dns.as_ref());
@@ -57,7 +59,7 @@ fn nothing_serves(
     };
     let first = dns.pods.iter().filter_map(|p| p.scheduled_ms).min();
     let begun = first.or(dns.made_ms);
-    if dns.wanted == 0 || dns.pods.iter().any(|p| p.ready) || begun.is_some_and(starts) {
+    if dns.wanted == 0 || begun.is_some_and(starts) {
         return None;
     }
     let troubled = dns.pods.iter().find(|p| !p.trouble.is_empty());
@@ -144,39 +146,51 @@ pub fn pod_network_is_there(expected: &ExpectedCluster, view: &ClusterView) -> V
     let Some(daemons) = daemons else {
         return Vec::new();
     };
+    let mut findings = missing_daemons(expected, daemons);
+    let is_new = |ms: u64| {
+        view.seconds_since(ms)
+            .is_none_or(|s| s <= DAEMONS_START_WITHIN)
+    };
+    let mut changes = view.nodes.values().filter_map(|n| n.changed_ms);
+    if !changes.any(is_new) {
+        findings.extend(daemons.iter().filter_map(|d| falls_short(view, d)));
+    }
+    findings
+}
+
+fn missing_daemons(expected: &ExpectedCluster, daemons: &[DaemonSetView]) -> Vec<Finding> {
     let wanted = [
         (expected.has_cilium, "cilium", Part::PodNetwork),
         (expected.has_kube_proxy, "kube-proxy", Part::Service),
     ];
     let is_there = |name: &str| {
-        daemons
-            .iter()
-            .any(|d| d.namespace == "kube-system" && d.name == name)
+        let mut named = daemons.iter().filter(|d| d.name == name);
+        named.any(|d| d.namespace == "kube-system")
     };
     let gone = wanted
-        .iter()
+        .into_iter()
         .filter(|(wanted, name, _)| *wanted && !is_there(name));
-    let gone = gone.map(|(_, name, part)| {
+    gone.map(|(_, name, part)| {
         let what = format!("the DaemonSet {name} is gone: no new pod gets its network");
-        Finding::new(part.clone(), what).with_next("kubectl -n kube-system get daemonsets")
-    });
-    // Their pods on nodes that are down are said already.
+        Finding::new(part, what).with_next("kubectl -n kube-system get daemonsets")
+    })
+    .collect()
+}
+
+/// On more nodes than are down: of those it is said already.
+fn falls_short(view: &ClusterView, daemon: &DaemonSetView) -> Option<Finding> {
     let down = view.nodes.values().filter(|n| !n.ready).count();
-    let short = daemons.iter().filter_map(|d| {
-        let missing = d.wanted.saturating_sub(d.ready);
-        if usize::try_from(missing).unwrap_or(usize::MAX) <= down {
-            return None;
-        }
-        let part = match d.name.as_str() {
-            "kube-proxy" => Part::Service,
-            _ => Part::PodNetwork,
-        };
-        let what = format!(
-            "the DaemonSet {} is ready on {} of {} nodes",
-            d.name, d.ready, d.wanted
-        );
-        let next = format!("kubectl -n {} describe daemonset {}", d.namespace, d.name);
-        Some(Finding::new(part, what).with_next(next))
-    });
-    gone.chain(short).collect()
+    let missing = daemon.wanted.saturating_sub(daemon.ready);
+    if usize::try_from(missing).unwrap_or(usize::MAX) <= down {
+        return None;
+    }
+    let part = match daemon.name.as_str() {
+        "kube-proxy" => Part::Service,
+        _ => Part::PodNetwork,
+    };
+    let (name, namespace) = (&daemon.name, &daemon.namespace);
+    let (ready, wanted) = (daemon.ready, daemon.wanted);
+    let what = format!("the DaemonSet {name} is ready on {ready} of {wanted} nodes");
+    let next = format!("kubectl -n {namespace} describe daemonset {name}");
+    Some(Finding::new(part, what).with_next(next))
 }

@@ -27,13 +27,7 @@ fn joined_and_ready(
     match view.nodes.get(name) {
         // Without a pod network of ours joining is all.
         Some(seen) if seen.ready || !expected.has_pod_network => None,
-        Some(seen) => {
-            let what = with_reason(&format!("{name} is not Ready"), &seen.reason);
-            let seconds = seen.changed_ms.and_then(|ms| view.seconds_since(ms));
-            let what = what + machine_words(view, name);
-            let finding = Finding::new(part(), what).with_next(kubelet);
-            Some(finding.lasting(seconds))
-        }
+        Some(seen) => Some(not_ready(expected, view, node, seen)),
         None if joined_once(view, name) => {
             let what = format!(
                 "{name}'s Node object is gone, though its agent joined it: somebody deleted it; a restart of its kubelet brings it back"
@@ -45,6 +39,42 @@ fn joined_and_ready(
             let what = format!("{name} has not joined{}", machine_words(view, name));
             Some(Finding::new(part(), what).with_next(next))
         }
+    }
+}
+
+fn not_ready(
+    expected: &ExpectedCluster,
+    view: &ClusterView,
+    node: &ExpectedNode,
+    seen: &NodeView,
+) -> Finding {
+    let name = &node.name;
+    let why = seen.reason.trim_end_matches('.');
+    let what = with_reason(&format!("{name} is not Ready"), why) + machine_words(view, name);
+    let seconds = seen.changed_ms.and_then(|ms| view.seconds_since(ms));
+    let finding = Finding::new(Part::Node(name.clone()), what);
+    let finding = finding.with_next(expected.journal_command(name, "kubelet"));
+    finding.lasting(seconds)
+}
+
+/// Where somebody else brings the pod network, no launch waits for it; what it lacks is told all the same.
+pub fn ready_by_a_foreign_network(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    if expected.has_pod_network {
+        return Vec::new();
+    }
+    let nodes = expected.nodes.iter();
+    let known = nodes.filter_map(|n| Some((n, view.nodes.get(&n.name)?)));
+    let (ready, not): (Vec<_>, Vec<_>) = known.partition(|(_, seen)| seen.ready);
+    match (&ready[..], &not[..]) {
+        ([], [(_, first), ..]) => {
+            let what = "no node is Ready: the pod network is still to be installed (cni: none)";
+            let what = with_reason(what, first.reason.trim_end_matches('.'));
+            vec![Finding::new(Part::PodNetwork, what).with_next("kubectl get nodes")]
+        }
+        (_, not) => not
+            .iter()
+            .map(|(n, seen)| not_ready(expected, view, n, seen))
+            .collect(),
     }
 }
 

@@ -36,6 +36,16 @@ impl KeyEnds {
         })
     }
 
+    /// For tests: both end then.
+    #[cfg(test)]
+    pub fn ending(at: OffsetDateTime) -> Self {
+        let (kubeconfig, authorities) = (Some(at), Some(at));
+        Self {
+            kubeconfig,
+            authorities,
+        }
+    }
+
     /// `kubeconfig until 2027-11-25, authorities until 2036-11-22`.
     pub fn describe(&self, cluster: &str, paint: &Paint) -> String {
         let now = OffsetDateTime::now_utc();

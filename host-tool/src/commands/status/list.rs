@@ -5,8 +5,10 @@ use ha_host_base::exit::Exit;
 use ha_host_base::text::{Paint, home, printable};
 use serde_json::json;
 
-use super::VERSION;
 use crate::state::{ClusterRecord, StateRoot};
+
+/// The version of the JSON below.
+const VERSION: u32 = 1;
 
 /// A record that cannot be read hides no other; exit code 1 if there is one.
 pub fn print_clusters(root: &StateRoot, json: bool) -> Result<Exit> {

@@ -148,6 +148,9 @@ fn ready_already_comes_with_a_kubeconfig_that_is_good() {
     let (exit, end) = env.launch(&provider, 60);
     assert_eq!(exit, Exit::Done, "{end}");
     assert!(end.contains("ready already"), "{end}");
+    // What a launch does not wait for, it tells.
+    let warning = "warning: node: node1 lacks the label node-role.kubernetes.io/control-plane";
+    assert!(end.contains(warning), "{end}");
     let new = std::fs::read_to_string(&kubeconfig).unwrap();
     let server = format!(
         "https://{}",

@@ -27,16 +27,28 @@ fn the_vip_is_held_by_exactly_one_node_and_stays_there() {
         ),
         (
             "nobody holds it",
+            |view| {
+                view.status("node1").vip.here = false;
+                view.vip = Err("no connection within 2 s".to_owned());
+            },
+            &[
+                "API: the API at 10.77.0.30:6444: no connection within 2 s",
+                "VIP: no control plane holds 10.77.0.30",
+            ],
+        ),
+        (
+            "it answers: its holder's agent has not looked again",
             |view| view.status("node1").vip.here = false,
-            &["VIP: no control plane holds 10.77.0.30"],
+            &[],
         ),
         (
             "nobody who could be asked holds it: whoever could not may",
             |view| {
                 view.status("node1").vip.here = false;
+                view.vip = Err("no connection within 2 s".to_owned());
                 view.agents.get_mut("node3").unwrap().word = AgentWord::Unreachable;
             },
-            &[],
+            &["API: the API at 10.77.0.30:6444: no connection within 2 s"],
         ),
         (
             "one holds it and another complains: the next move may fail",

@@ -50,6 +50,7 @@ fn services_and_names_are_asked_for_from_every_node() {
                 for pod in &mut dns(view).pods {
                     pod.scheduled_ms = Some(NOW - 60_000);
                 }
+                view.status("node5").dns = Some(answer("Connection refused", 30));
             },
             &[],
         ),
@@ -108,12 +109,20 @@ fn the_pod_network_is_there() {
             &["service: the DaemonSet kube-proxy is ready on 4 of 5 nodes"],
         ),
         (
+            "not yet on a node that has just become Ready",
+            |view| {
+                view.api().node_daemons.as_mut().unwrap()[1].ready = 4;
+                view.nodes.get_mut("node5").unwrap().changed_ms = Some(NOW - 60_000);
+            },
+            &[],
+        ),
+        (
             "not on a node that is down anyway",
             |view| {
                 view.api().node_daemons.as_mut().unwrap()[0].ready = 4;
                 view.nodes.get_mut("node5").unwrap().ready = false;
             },
-            &["node5: node5 is not Ready"],
+            &["node: node5 is not Ready"],
         ),
     ]);
 }

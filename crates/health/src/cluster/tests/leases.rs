@@ -47,7 +47,7 @@ fn whoever_renews_no_lease_is_named() {
                 let node = view.nodes.get_mut("node4").unwrap();
                 (node.ready, node.reason) = (false, "Kubelet stopped".to_owned());
             },
-            &["node4: node4 is not Ready: Kubelet stopped"],
+            &["node: node4 is not Ready: Kubelet stopped"],
         ),
         (
             "without the cluster's clock nobody is called dead",

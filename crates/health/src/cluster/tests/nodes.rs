@@ -11,7 +11,7 @@ fn node_objects_are_judged() {
             "somebody deleted a live node's object",
             |view| drop(view.nodes.remove("node2")),
             &[
-                "node2: node2's Node object is gone, though its agent joined it: somebody deleted it; a restart of its kubelet \
+                "node: node2's Node object is gone, though its agent joined it: somebody deleted it; a restart of its kubelet \
                brings it back",
             ],
         ),
@@ -24,7 +24,7 @@ fn node_objects_are_judged() {
                 status.since_ms = NOW;
                 status.phases.clear();
             },
-            &["node5: node5 has not joined"],
+            &["node: node5 has not joined"],
         ),
         (
             "its machine is off",
@@ -35,14 +35,12 @@ fn node_objects_are_judged() {
                 let agent = view.agents.get_mut("node5").unwrap();
                 (agent.machine, agent.word) = (Some(Machine::Off), AgentWord::Unreachable);
             },
-            &[
-                "node5: node5 is not Ready: Kubelet stopped posting node status.; its machine is off",
-            ],
+            &["node: node5 is not Ready: Kubelet stopped posting node status; its machine is off"],
         ),
         (
             "a full disk",
             |view| node(view, "node4").pressures = vec!["DiskPressure".to_owned()],
-            &["node4: node4 has DiskPressure: pods are evicted from it"],
+            &["node: node4 has DiskPressure: pods are evicted from it"],
         ),
         (
             "a founder whose object was deleted has neither label nor taint",
@@ -51,7 +49,7 @@ fn node_objects_are_judged() {
                 (seen.is_labelled, seen.is_excluded, seen.is_tainted) = (false, false, false);
             },
             &[
-                "node1: node1 lacks the label node-role.kubernetes.io/control-plane, the label \
+                "node: node1 lacks the label node-role.kubernetes.io/control-plane, the label \
                node.kubernetes.io/exclude-from-external-load-balancers, the taint node-role.kubernetes.io/control-plane (pods \
                land on it): its Node object was deleted and made anew, or somebody took it away",
             ],
@@ -74,5 +72,28 @@ fn marks_are_put_back_by_the_command() {
     assert_eq!(
         finding.next,
         "kubectl taint node node3 node-role.kubernetes.io/control-plane=:NoSchedule"
+    );
+}
+
+#[test]
+fn under_somebody_elses_pod_network_nodes_are_judged_and_not_waited_for() {
+    let expected = ExpectedCluster {
+        has_pod_network: false,
+        has_cilium: false,
+        ..expected()
+    };
+    let mut view = whole();
+    node(&mut view, "node5").ready = false;
+    assert_eq!(findings_awaited(&expected, &view), []);
+    assert_eq!(said_of(&expected, &view), ["node: node5 is not Ready"]);
+    for name in NODES {
+        node(&mut view, name).ready = false;
+        node(&mut view, name).reason = "cni plugin not initialized".to_owned();
+    }
+    assert_eq!(
+        said_of(&expected, &view),
+        [
+            "network: no node is Ready: the pod network is still to be installed (cni: none): cni plugin not initialized"
+        ]
     );
 }

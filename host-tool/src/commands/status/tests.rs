@@ -1,0 +1,188 @@
+use std::collections::BTreeMap;
+
+use ha_health::Part;
+use ha_health::cluster::{ApiFacts, EtcdFacts, NodeView};
+use ha_test_support::demo;
+use ha_wire::phase::Phase;
+use ha_wire::status::{Backend, PhaseState, Status as NodeStatus};
+use time::macros::datetime;
+
+use super::*;
+
+const NOW: OffsetDateTime = datetime!(2026-11-21 15:00:42 UTC);
+const NOW_MS: u64 = 1_795_273_242_000;
+
+/// The look at a demo cluster that is whole, and the agents' words.
+fn whole() -> WholeLook {
+    let cluster = demo();
+    let planes = || cluster.control_planes().map(|n| n.name.clone());
+    let node = |n: &Node| {
+        let is_plane = n.role == Role::ControlPlane;
+        let seen = NodeView {
+            ready: true,
+            is_labelled: is_plane,
+            is_excluded: is_plane,
+            is_tainted: is_plane,
+            ..NodeView::default()
+        };
+        (n.name.clone(), seen)
+    };
+    let member = |name| MemberView {
+        name,
+        is_learner: false,
+    };
+    let answers: Vec<NodeAnswer> = cluster.nodes.iter().map(agent_of).collect();
+    let view = ClusterView {
+        vip: Ok(()),
+        nodes: cluster.nodes.iter().map(node).collect(),
+        etcd: Ok(planes().map(member).collect()),
+        apiservers: planes().map(|n| (n, Ok(()))).collect(),
+        api: Some(ApiFacts {
+            now_ms: Some(NOW_MS),
+            ..ApiFacts::default()
+        }),
+        etcd_facts: Some(EtcdFacts::default()),
+        agents: BTreeMap::new(),
+    };
+    WholeLook { view, answers }
+}
+
+fn agent_of(node: &Node) -> NodeAnswer {
+    let text = include_str!("../../../../crates/wire/tests/fixtures/status-v1.json");
+    let mut status = NodeStatus::parse(text).unwrap();
+    status.node.clone_from(&node.name);
+    (status.phase, status.state) = (Phase::Steady, PhaseState::Steady);
+    status.waiting_for.clear();
+    status.last_error.clear();
+    status.etcd = None;
+    status.backends.clear();
+    status.vip.here = node.name == "node2";
+    NodeAnswer::Status {
+        status: Box::new(status),
+        now_ms: NOW_MS,
+    }
+}
+
+fn status_of(look: &mut WholeLook, index: usize) -> &mut NodeStatus {
+    let NodeAnswer::Status { status, .. } = &mut look.answers[index] else {
+        panic!("node {index} has no status")
+    };
+    status
+}
+
+/// Two holders of the VIP, a server that fails its check, a machine that is off.
+fn degraded() -> WholeLook {
+    let mut look = whole();
+    status_of(&mut look, 2).vip.here = true;
+    status_of(&mut look, 2).vip.complaint =
+        "Cant send advert (Operation not\u{7} permitted)".to_owned();
+    status_of(&mut look, 0).backends = vec![
+        Backend {
+            name: "node1".to_owned(),
+            state: "UP".to_owned(),
+            check: "L7OK".to_owned(),
+            seconds: Some(9000),
+        },
+        Backend {
+            name: "node3".to_owned(),
+            state: "DOWN".to_owned(),
+            check: "L7STS/401".to_owned(),
+            seconds: Some(251),
+        },
+    ];
+    look.answers[4] = NodeAnswer::Silent;
+    let seen = look.view.nodes.get_mut("node5").unwrap();
+    (seen.ready, seen.reason) = (false, "Kubelet stopped posting node status.".to_owned());
+    seen.changed_ms = Some(NOW_MS - 90_000);
+    look
+}
+
+fn report(mut look: WholeLook) -> ClusterReport {
+    let cluster = demo();
+    let machine = |said: &NodeAnswer| match said {
+        NodeAnswer::Silent => Some(ha_providers::Machine::Off),
+        _ => Some(ha_providers::Machine::Running),
+    };
+    let machines: Vec<_> = look.answers.iter().map(machine).collect();
+    look.view.agents = api::agent_views(&cluster, &look.answers, &machines);
+    report_of(
+        &cluster,
+        &look,
+        KeyEnds::ending(datetime!(2096-01-01 00:00 UTC)),
+        NOW,
+    )
+}
+
+#[test]
+fn a_whole_cluster_as_people_see_it() {
+    assert_eq!(
+        report_text(&report(whole()), NOW, Paint::stdout()),
+        include_str!("../../../tests/fixtures/status-whole.txt")
+    );
+}
+
+#[test]
+fn a_degraded_cluster_as_people_see_it() {
+    assert_eq!(
+        report_text(&report(degraded()), NOW, Paint::stdout()),
+        include_str!("../../../tests/fixtures/status-degraded.txt")
+    );
+}
+
+#[test]
+fn version_two_of_the_json_is_frozen() {
+    let frozen = include_str!("../../../tests/fixtures/status-v2.json");
+    let frozen: serde_json::Value = serde_json::from_str(frozen).unwrap();
+    assert_eq!(serde_json::to_value(report(degraded())).unwrap(), frozen);
+}
+
+#[test]
+fn only_a_whole_cluster_ends_well() {
+    assert_eq!(report(whole()).exit(), Exit::Done);
+    let ill = report(degraded());
+    assert_eq!(ill.exit(), Exit::Failed);
+    let parts: Vec<&Part> = ill.findings.iter().map(|f| &f.part).collect();
+    let node5 = Part::Node("node5".to_owned());
+    assert_eq!(parts, [&Part::Vip, &Part::LoadBalancer, &node5]);
+}
+
+#[test]
+fn a_cluster_that_does_not_answer_is_called_that() {
+    let mut look = whole();
+    look.view.vip = Err("Connection refused".to_owned());
+    look.view.apiservers = BTreeMap::new();
+    let text = report_text(&report(look), NOW, Paint::stdout());
+    assert!(
+        text.starts_with("demo: does not answer; 3 control planes"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_pipe_that_watches_gets_what_is_new_and_what_is_over() {
+    let (well, ill) = (report(whole()), report(degraded()));
+    assert_eq!(watch::changes(None, &well, NOW), ["15:00:42  demo: whole"]);
+    assert!(watch::changes(Some(&well), &well, NOW).is_empty());
+    let lines = watch::changes(Some(&well), &ill, NOW);
+    assert_eq!(lines.len(), 4, "{lines:#?}");
+    assert_eq!(
+        lines[0],
+        "15:00:42  demo: degraded since 14:56:31 UTC (4 min)"
+    );
+    assert_eq!(
+        lines[2],
+        "15:00:42  + haproxy: node3's apiserver fails the check of node1 (L7STS/401) (4 min)"
+    );
+    let mut later = degraded();
+    status_of(&mut later, 0).backends[1].seconds = Some(300);
+    assert!(
+        watch::changes(Some(&ill), &report(later), NOW).is_empty(),
+        "time alone is no change"
+    );
+    let lines = watch::changes(Some(&ill), &well, NOW);
+    assert_eq!(lines[0], "15:00:42  demo: whole");
+    assert!(
+        lines[1].starts_with("15:00:42  - VIP: 10.77.0.30 is held by node2 and node3"),
+        "{lines:#?}"
+    );
+}
