@@ -350,12 +350,6 @@ impl Judged {
     }
 }
 
-fn find_changes(source: &Source, dir: &ClusterDir, files: &OperatorFiles) -> Result<Changes> {
-    let mut changes = judge_changes(dir, source)?;
-    changes.add_contents(dir, source, files)?;
-    Ok(changes)
-}
-
 /// What is wrong with a cluster although a launch has nothing left to wait for.
 fn warn_of_findings(cluster: &Cluster, view: &ClusterView, report: &mut dyn Report) {
     for finding in api::further_findings(cluster, view) {

@@ -54,9 +54,9 @@ impl RuntimeAnswer {
         match self {
             Self::Version => Ok(()),
             Self::NotAsked => bail!("it does not run"),
-            Self::NoCri => bail!(
-                "it runs and has no CRI service: its CRI plugin is disabled or did not load"
-            ),
+            Self::NoCri => {
+                bail!("it runs and has no CRI service: its CRI plugin is disabled or did not load")
+            }
             Self::Nothing(why) => bail!(why),
         }
     }

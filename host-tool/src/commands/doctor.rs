@@ -192,14 +192,7 @@ fn as_checks(findings: Vec<Finding>) -> Vec<Check> {
     let check = |finding: Finding| {
         let name = match &finding.part {
             Part::Node(node) | Part::Agent(node) => node.clone(),
-            Part::Api => "api".into(),
-            Part::Vip => "vip".into(),
-            Part::LoadBalancer => "load balancer".into(),
-            Part::Etcd => "etcd".into(),
-            Part::Leases => "leases".into(),
-            Part::Service => "service".into(),
-            Part::Dns => "dns".into(),
-            Part::PodNetwork => "pod network".into(),
+            part => part.label().to_string(),
         };
         Check::passing(&name, &finding.next).with(Verdict::Fail, printable(&finding.what), "")
     };
