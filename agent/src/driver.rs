@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::backoff;
 use crate::context::Context;
 use crate::failpoints;
-use crate::phases::{self, NeedsAPerson, Outcome};
+use crate::phases::{self, FailedBeneath, NeedsAPerson, Outcome};
 use crate::plan::Plan;
 use crate::report::Failure;
 use crate::state_machine::{Event, State, next_state};
@@ -144,7 +144,16 @@ async fn attempt_once(cx: &Context, phase: Phase, attempt: u32) -> Result<Outcom
 }
 
 fn needs_a_person(error: &Error) -> bool {
-    error.is::<NeedsAPerson>() || error.chain().any(|cause| cause.is::<NeedsAPerson>())
+    let is_final = |cause: &FailedBeneath| cause.is_final;
+    error.is::<NeedsAPerson>()
+        || error.chain().any(|cause| cause.is::<NeedsAPerson>())
+        || failed_beneath(error).is_some_and(is_final)
+}
+
+/// As a context it is no link of the chain.
+fn failed_beneath(error: &Error) -> Option<&FailedBeneath> {
+    let in_chain = || error.chain().find_map(|cause| cause.downcast_ref());
+    error.downcast_ref().or_else(in_chain)
 }
 
 fn to_failure(error: &Error, wait: Option<Duration>) -> Failure {
@@ -156,6 +165,7 @@ fn to_failure(error: &Error, wait: Option<Duration>) -> Failure {
         error: format!("{error:#}").lines().collect::<Vec<_>>().join(" "),
         tail: tail.unwrap_or_default(),
         retry_ms: wait.and_then(|w| u64::try_from(w.as_millis()).ok()),
+        beneath: failed_beneath(error).map(|cause| cause.found.clone()),
     }
 }
 

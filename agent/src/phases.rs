@@ -7,9 +7,10 @@ use ha_wire::phase::Phase;
 
 use crate::context::Context;
 use crate::kube::{KUBELET_CONF, KUBELET_PEM};
-pub use crate::needs_a_person::NeedsAPerson;
+pub use crate::needs_a_person::{FailedBeneath, NeedsAPerson};
 
 pub mod balancer;
+pub mod cause;
 pub mod etcd_manifest;
 pub mod finish;
 pub mod gate;

@@ -5,7 +5,7 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ha_wire::event::{self, Event, EventKind};
+use ha_wire::event::{self, Beneath, Event, EventKind};
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 use ha_wire::phase::Phase;
@@ -42,6 +42,8 @@ pub struct Failure {
     pub tail: Vec<String>,
     /// Milliseconds until the next attempt; none: a person must act.
     pub retry_ms: Option<u64>,
+    /// What failed beneath the phase's own program.
+    pub beneath: Option<Beneath>,
 }
 
 impl Failure {
@@ -233,6 +235,7 @@ impl Reporter {
             error,
             tail,
             retry_ms,
+            beneath,
         } = failure;
         inner.event(EventKind::Failed {
             phase,
@@ -240,6 +243,7 @@ impl Reporter {
             error,
             tail,
             retry_ms,
+            beneath,
         });
     }
 

@@ -25,6 +25,7 @@ pub mod proc;
 pub mod processor;
 pub mod random;
 pub mod systemd;
+pub mod telling;
 #[cfg(test)]
 pub mod testing;
 pub mod update_engine;
@@ -121,13 +122,23 @@ pub struct Output {
 
 /// A child process that did not end well.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{command}: {outcome}{}{}", if tail.is_empty() { "" } else { ": " }, tail.last().map_or("", String::as_str))]
+#[error("{command}: {outcome}{}{}", if tail.is_empty() { "" } else { ": " }, self.why())]
 pub struct CommandFailed {
     pub command: String,
     /// `exit code 1`, `killed by signal 9`, `timed out after 300 s`.
     pub outcome: String,
+    /// The program's own verdict; none: a signal or its deadline ended it, or it is no program.
+    pub code: Option<i32>,
     /// The last 20 lines: of standard output, then of standard error.
     pub tail: Vec<String>,
+}
+
+impl CommandFailed {
+    /// The line of its output that says why; empty: it said nothing.
+    pub fn why(&self) -> &str {
+        let lines: Vec<&str> = self.tail.iter().map(String::as_str).collect();
+        telling::telling_line(&lines).unwrap_or_default()
+    }
 }
 
 pub trait Commands: std::fmt::Debug {

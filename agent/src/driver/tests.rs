@@ -100,6 +100,7 @@ fn the_failing_programs_words_reach_the_event() {
     let failed = CommandFailed {
         command: "kubeadm join".into(),
         outcome: "exit code 1".into(),
+        code: Some(1),
         tail: vec!["I".into(), "error: etcd".into()],
     };
     let error = Error::from(failed).context("could not join");
@@ -123,4 +124,27 @@ fn a_person_is_asked_wherever_the_fault_stands_in_the_chain() {
         assert!(needs_a_person(&error), "{name}");
     }
     assert!(!needs_a_person(&anyhow::anyhow!("a person must act")));
+}
+
+#[test]
+fn what_failed_beneath_reaches_the_event_and_is_for_a_person_if_final() {
+    for is_final in [true, false] {
+        let found = ha_wire::event::Beneath {
+            part: "etcd".into(),
+            does: "exits".into(),
+            word: "bad".into(),
+        };
+        let beneath = FailedBeneath {
+            found: found.clone(),
+            is_final,
+        };
+        for error in [
+            Error::from(beneath.clone()),
+            Error::from(beneath.clone()).context("init"),
+            anyhow::anyhow!("kubeadm").context(beneath.clone()),
+        ] {
+            assert_eq!(needs_a_person(&error), is_final, "{error:#}");
+            assert_eq!(to_failure(&error, None).beneath.as_ref(), Some(&found));
+        }
+    }
 }

@@ -96,7 +96,8 @@ async fn local_images(cx: &Context) -> Result<Vec<String>> {
 /// pull that failed: what is there afterwards is looked at.
 async fn pull_by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
     let args = ["init", "phase", "preflight"];
-    kubeadm::run_and_tell(cx, Phase::Images, &args, config).await?;
+    let told = |words: &str| cx.report.waiting(Phase::Images, words, "");
+    kubeadm::run_and_tell(cx, &args, config, &told).await?;
     let missing = missing_images(cx, config).await?.unwrap_or_default();
     ensure!(missing.is_empty(), "not pulled: {}", missing.join(", "));
     Ok(())

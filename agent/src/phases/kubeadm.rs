@@ -6,7 +6,8 @@ use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
 use tracing::warn;
 
-use super::{ConfigFile, is_settled, kubeadm_files};
+use super::cause::{self, Watch};
+use super::{ConfigFile, FailedBeneath, is_settled, kubeadm_files};
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::render::kubeadm::MachineTraits;
@@ -82,7 +83,8 @@ impl Drop for ConfigOnDisk<'_> {
 }
 
 /// Runs `kubeadm ARGS --config FILE` so that a power cut does no harm: what an earlier cut left broken is removed before, and
-/// what kubeadm writes is on the disk when this returns, and a moment after it was written.
+/// what kubeadm writes is on the disk when this returns, and a moment after it was written. What fails beneath it ends it, if
+/// waiting cannot mend that, and explains its failure.
 pub async fn run_kubeadm(
     cx: &Context,
     phase: Phase,
@@ -92,12 +94,21 @@ pub async fn run_kubeadm(
     if !is_settled(cx) {
         kubeadm_files::remove_broken(cx)?;
     }
+    cause::require_valid(cx, config).await?;
+    cause::require_runtime(cx, phase).await?;
+    let watch = Watch::new(cx, phase);
+    let told = |words: &str| watch.stepped(words);
     let ended = tokio::select! {
-        ended = run_and_tell(cx, phase, args, config) => ended,
+        biased;
+        ended = run_and_tell(cx, args, config, &told) => ended,
+        found = watch.until_final() => Err(found.into()),
         never = sync_for_ever(cx) => match never {},
     };
     put_on_disk(cx).await?;
-    ended
+    match ended {
+        Err(error) if !error.is::<FailedBeneath>() => Err(watch.explain(error).await),
+        ended => ended,
+    }
 }
 
 /// What kubeadm and the kubelet have written so far is on the disk when this returns.
@@ -132,12 +143,12 @@ async fn sync_new(mut synced: SyncedFiles) -> (SyncedFiles, Result<()>) {
     }
 }
 
-/// Runs `kubeadm ARGS --config FILE` and tells its progress. What it prints is shown and steers nothing.
+/// Runs `kubeadm ARGS --config FILE` and tells each of its steps. What it prints is shown and steers nothing.
 pub async fn run_and_tell(
     cx: &Context,
-    phase: Phase,
     args: &[&str],
     config: &ConfigFile,
+    told: &dyn Fn(&str),
 ) -> Result<()> {
     let config = ConfigOnDisk::write(cx, config)?;
     let file = config.path();
@@ -145,7 +156,7 @@ pub async fn run_and_tell(
     all.extend_from_slice(&["--config", &file]);
     let told = |text: &str| {
         if let Some(words) = describe_line(text) {
-            cx.report.waiting(phase, &words, "");
+            told(&words);
         }
     };
     let run = Cmd::new("kubeadm", &all, DEADLINE);
@@ -191,52 +202,4 @@ pub fn random_token() -> Result<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lines_of_kubeadm_become_words() {
-        let cases = [
-            (
-                "[certs] Generating \"apiserver\" certificate and key",
-                Some("kubeadm certs: Generating \"apiserver\" certificate and key"),
-            ),
-            (
-                "[control-plane-check] Waiting for healthy control plane components. This can take up to 4m0s",
-                Some("kubeadm control-plane-check: Waiting for healthy control plane components"),
-            ),
-            (
-                "\t[WARNING FileExisting-tc]: tc not found in system path",
-                None,
-            ),
-            (
-                "[WARNING Hostname]: hostname \"node1\" could not be reached",
-                None,
-            ),
-            (
-                "[bootstrap-token] Using token: abcdef.0123456789abcdef",
-                None,
-            ),
-            (
-                "Your Kubernetes control-plane has initialized successfully!",
-                None,
-            ),
-            ("", None),
-        ];
-        for (line, expected) in cases {
-            assert_eq!(describe_line(line).as_deref(), expected, "{line}");
-        }
-    }
-
-    #[test]
-    fn tokens_have_kubeadms_form_and_differ() {
-        let (one, other) = (random_token().unwrap(), random_token().unwrap());
-        assert_ne!(one, other);
-        let (id, secret) = one.split_once('.').unwrap();
-        assert_eq!((id.len(), secret.len()), (6, 16));
-        assert!(
-            one.bytes()
-                .all(|b| b == b'.' || b.is_ascii_lowercase() || b.is_ascii_digit())
-        );
-    }
-}
+mod tests;

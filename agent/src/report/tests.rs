@@ -71,6 +71,7 @@ fn a_failure_stands_in_the_status_until_the_next_success() {
         error: "etcd-join: timeout".into(),
         tail: vec!["I1".into()],
         retry_ms: Some(500),
+        beneath: None,
     };
     report.phase_failed(Phase::Join, 1, failure.clone());
     let status = machine.status();
@@ -90,6 +91,7 @@ fn a_failure_stands_in_the_status_until_the_next_success() {
         2,
         Failure {
             retry_ms: None,
+            beneath: None,
             ..failure
         },
     );
@@ -139,6 +141,7 @@ fn steady_is_degraded_by_a_failure_and_steady_again() {
             error: "etcd: no leader".into(),
             tail: vec![],
             retry_ms: Some(1),
+            beneath: None,
         },
     );
     assert_eq!(machine.status().state, PhaseState::Degraded);

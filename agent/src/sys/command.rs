@@ -67,11 +67,15 @@ async fn run_to_end(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
         feed_and_listen(&mut child, &cmd.stdin, &heard, line),
     )
     .await;
-    let outcome = match ended {
+    let (outcome, code) = match ended {
         Ok(status) => {
-            describe_exit(status.with_context(|| format!("cannot wait for {}", cmd.program))?)
+            let status = status.with_context(|| format!("cannot wait for {}", cmd.program))?;
+            (describe_exit(status), status.code())
         }
-        Err(_) => Some(format!("timed out after {} s", cmd.deadline.as_secs())),
+        Err(_) => {
+            let late = format!("timed out after {} s", cmd.deadline.as_secs());
+            (Some(late), None)
+        }
     };
     drop(group);
     let mut heard = heard.into_inner();
@@ -82,6 +86,7 @@ async fn run_to_end(cmd: Cmd, line: &dyn Fn(&str)) -> Result<Output> {
         Some(outcome) => Err(CommandFailed {
             command: command_line(&cmd),
             outcome,
+            code,
             tail: heard.tail(),
         }
         .into()),

@@ -133,6 +133,7 @@ impl Bus {
         Err(CommandFailed {
             command: command_line(order, unit),
             outcome,
+            code: None,
             tail: self.journal(unit).await,
         }
         .into())

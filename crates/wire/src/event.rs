@@ -95,7 +95,22 @@ pub enum EventKind {
         tail: Vec<String>,
         /// Milliseconds until the next attempt; absent: a person must act (see `error`).
         retry_ms: Option<u64>,
+        /// What failed beneath the phase's own program; none: not found out.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        beneath: Option<Beneath>,
     },
     /// The node is in its steady state.
     Steady,
+}
+
+/// What failed beneath the program that a phase runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Beneath {
+    /// Which program: `kubeadm` (its configuration), `containerd`, `crio`, `kubelet`, or a static pod's container, e.g. `etcd`.
+    pub part: String,
+    /// What it does, after its name, e.g. `exits at its start, 3 times in 21 s`.
+    pub does: String,
+    /// Why, in its own words.
+    pub word: String,
 }

@@ -286,6 +286,7 @@ fn a_failed_join_lets_the_lease_go() {
         let failed = crate::sys::CommandFailed {
             command: "kubeadm join".into(),
             outcome: "exit code 1".into(),
+            code: Some(1),
             tail: vec!["etcd: no".into()],
         };
         stage

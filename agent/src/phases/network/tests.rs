@@ -201,6 +201,7 @@ fn an_install_that_left_a_deployed_release_ended_well_whatever_the_cli_says() {
             let failed = CommandFailed {
                 command: "cilium install".into(),
                 outcome: "exit code 1".into(),
+                code: Some(1),
                 tail: vec!["Error: timed out waiting for the condition".into()],
             };
             machine.commands.answer(INSTALL, Err(failed.into()));

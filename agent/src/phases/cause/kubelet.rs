@@ -1,0 +1,115 @@
+//! The kubelet's unit and its last words.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ha_wire::event::Beneath;
+
+use super::verdict::{Run, STATIC_PODS};
+use crate::context::Context;
+use crate::kube::KUBELET;
+use crate::sys::Cmd;
+use crate::sys::telling::{bare_words, is_severe, telling_line};
+
+/// What is asked of systemd, as `KEY=VALUE` lines.
+const PROPERTIES: &str = "--property=ActiveState,NRestarts,InvocationID,ExecMainStartTimestampMonotonic,\
+    ExecMainExitTimestampMonotonic";
+const ASK: Duration = Duration::from_secs(5);
+/// What a kubelet says before it gives up.
+const LINES: &str = "60";
+
+/// The unit's state, and what its last run said if that has ended.
+#[derive(Debug)]
+pub struct Kubelet {
+    properties: BTreeMap<String, String>,
+    dead_run: Option<Run>,
+}
+
+impl Kubelet {
+    fn get(&self, key: &str) -> &str {
+        self.properties.get(key).map_or("", String::as_str)
+    }
+
+    fn number(&self, key: &str) -> u64 {
+        self.get(key).parse().unwrap_or_default()
+    }
+
+    /// What cannot be asked counts as active: nothing is said of it.
+    pub fn is_active(&self) -> bool {
+        matches!(self.get("ActiveState"), "active" | "")
+    }
+
+    pub fn dead_run(&self) -> Option<Run> {
+        self.dead_run.clone()
+    }
+
+    fn has_died(&self) -> bool {
+        matches!(self.get("ActiveState"), "activating" | "failed")
+            && self.number("ExecMainExitTimestampMonotonic") > 0
+    }
+}
+
+/// Asks systemd, and the journal if the kubelet has died.
+pub async fn look(cx: &Context) -> Kubelet {
+    let args = ["show", KUBELET, PROPERTIES];
+    let told = cx.sys.commands.run(Cmd::new("systemctl", &args, ASK)).await;
+    let told = told.map(|output| output.stdout).unwrap_or_default();
+    let pairs = told.lines().filter_map(|line| line.split_once('='));
+    let properties = pairs.map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    let mut kubelet = Kubelet {
+        properties,
+        dead_run: None,
+    };
+    if kubelet.has_died() {
+        let text = journal(cx, &kubelet).await;
+        kubelet.dead_run = read_run(&kubelet, &text, cx.sys.clock.now_ms());
+    }
+    kubelet
+}
+
+/// Of this start alone, and of the kubelet alone: systemd's own words carry no such field.
+async fn journal(cx: &Context, kubelet: &Kubelet) -> String {
+    let field = format!("_SYSTEMD_INVOCATION_ID={}", kubelet.get("InvocationID"));
+    let args = [&field, "-n", LINES, "-o", "cat", "--no-pager", "-q"];
+    let told = cx
+        .sys
+        .commands
+        .run(Cmd::new("journalctl", &args, ASK))
+        .await;
+    told.map(|output| output.stdout).unwrap_or_default()
+}
+
+fn read_run(kubelet: &Kubelet, text: &str, now_ms: u64) -> Option<Run> {
+    let lines: Vec<&str> = text.lines().collect();
+    let id = kubelet.get("InvocationID");
+    let begin = kubelet.number("ExecMainStartTimestampMonotonic") / 1000;
+    let end = kubelet.number("ExecMainExitTimestampMonotonic") / 1000;
+    Some(Run {
+        id: id.to_owned(),
+        number: u32::try_from(kubelet.number("NRestarts")).unwrap_or(u32::MAX),
+        word: bare_words(telling_line(&lines)?),
+        first_ms: now_ms.saturating_sub(end.saturating_sub(begin)),
+        last_ms: now_ms,
+        ended: true,
+    })
+}
+
+/// Why a kubelet that runs does not start a static pod, in its own words.
+pub async fn complaint_of_pods(cx: &Context, kubelet: &Kubelet) -> Option<Beneath> {
+    let text = journal(cx, kubelet).await;
+    let about = |line: &str| {
+        let is_of =
+            |name: &&str| line.contains(&format!("pod=\"kube-system/{name}-{}\"", cx.node.name));
+        STATIC_PODS.into_iter().find(is_of)
+    };
+    let told = |line: &str| is_severe(line).then(|| about(line)).flatten();
+    let (name, line) = text
+        .lines()
+        .rev()
+        .find_map(|line| Some((told(line)?, line)))?;
+    Some(Beneath {
+        part: "kubelet".to_owned(),
+        does: format!("cannot start {name}"),
+        word: bare_words(line),
+    })
+}
