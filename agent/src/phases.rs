@@ -25,6 +25,7 @@ pub mod leftovers;
 pub mod network;
 pub mod no_cluster;
 pub mod preflight;
+pub mod proxy;
 pub mod renewal;
 pub mod steady;
 

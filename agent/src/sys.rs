@@ -41,6 +41,8 @@ pub struct Sys {
     pub clock: Rc<dyn Clock>,
     /// Files, relative to a root that tests replace.
     pub files: files::Files,
+    /// What a proxy that is set for the whole machine is not asked for; none: there is no such proxy.
+    pub no_proxy: Option<String>,
 }
 
 impl Sys {
@@ -52,8 +54,28 @@ impl Sys {
             commands,
             clock: Rc::new(clock::MachineClock),
             files,
+            no_proxy: machine_no_proxy(environment()),
         }
     }
+}
+
+/// Names and values that are no text are left out.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+/// Of an environment with a proxy in it, the exceptions. The proxy's URL may hold a password and is not kept.
+pub fn machine_no_proxy(environment: impl Iterator<Item = (String, String)>) -> Option<String> {
+    let (mut has_proxy, mut exceptions) = (false, String::new());
+    for (name, value) in environment {
+        match name.to_ascii_uppercase().as_str() {
+            "HTTP_PROXY" | "HTTPS_PROXY" | "ALL_PROXY" => has_proxy |= !value.is_empty(),
+            "NO_PROXY" if !value.is_empty() => exceptions = value,
+            _ => {}
+        }
+    }
+    has_proxy.then_some(exceptions)
 }
 
 /// A single thread is enough for each of the agent's two, and keeps the agent small.

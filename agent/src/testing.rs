@@ -314,6 +314,7 @@ pub fn fake_sys(files: Files, clock: Rc<dyn Clock>) -> Sys {
         commands: Rc::new(FakeCommands::default()),
         clock,
         files,
+        no_proxy: None,
     }
 }
 
@@ -340,6 +341,7 @@ pub fn fake_machine(node: NodeFile) -> FakeMachine {
         commands: commands.clone(),
         clock: clock.clone(),
         files: files.clone(),
+        no_proxy: None,
     };
     let cx = Context {
         report: Reporter::new(&node, clock.clone(), files),

@@ -7,6 +7,7 @@ use ha_wire::phase::Phase;
 use tracing::warn;
 
 use super::cause::{self, Watch};
+use super::proxy::{self, past_proxy};
 use super::{ConfigFile, FailedBeneath, is_settled, kubeadm_files};
 use crate::context::Context;
 use crate::kube::KUBELET;
@@ -96,6 +97,7 @@ pub async fn run_kubeadm(
     }
     cause::require_valid(cx, config).await?;
     cause::require_runtime(cx, phase).await?;
+    proxy::lead_kubelet_past_proxy(cx).await?;
     let watch = Watch::new(cx, phase);
     let told = |words: &str| watch.stepped(words);
     let ended = tokio::select! {
@@ -159,7 +161,7 @@ pub async fn run_and_tell(
             told(&words);
         }
     };
-    let run = Cmd::new("kubeadm", &all, DEADLINE);
+    let run = past_proxy(cx, Cmd::new("kubeadm", &all, DEADLINE));
     cx.sys.commands.run_watched(run, &told).await.map(drop)
 }
 

@@ -1,0 +1,64 @@
+use super::*;
+use crate::sys::machine_no_proxy;
+use crate::testing::{self, FakeMachine};
+
+const EXPECTED: &str = "intra.example.com,10.77.0.30,localhost,127.0.0.0/8,::1,10.77.0.0/24,10.77.0.11,10.77.0.12,10.77.0.13,\
+    10.244.0.0/16,10.96.0.0/12,.svc,.cluster.local";
+
+fn with_proxy(no_proxy: &str) -> FakeMachine {
+    let mut machine = testing::fake_machine(testing::founder());
+    machine.cx.sys.no_proxy = Some(no_proxy.to_owned());
+    machine
+}
+
+fn kubeadm() -> Cmd {
+    Cmd::new("kubeadm", &["init"], std::time::Duration::from_secs(1))
+}
+
+#[test]
+fn a_proxy_is_not_asked_for_what_lies_in_the_cluster() {
+    let machine = with_proxy("intra.example.com, 10.77.0.30,");
+    let env = past_proxy(&machine.cx, kubeadm()).env;
+    let both = ["no_proxy", "NO_PROXY"].map(|name| (name.to_owned(), EXPECTED.to_owned()));
+    assert_eq!(env, both);
+    let mut node = testing::founder();
+    let dns = serde_json::json!({"dnsDomain": "k8s.example.com"});
+    node.kubernetes.cluster_configuration = [("networking".to_owned(), dns)].into_iter().collect();
+    assert!(extended("", &node).ends_with(",.svc,.k8s.example.com"));
+}
+
+#[tokio::test]
+async fn without_a_proxy_nothing_is_changed() {
+    let machine = testing::fake_machine(testing::founder());
+    assert_eq!(past_proxy(&machine.cx, kubeadm()).env, []);
+    lead_kubelet_past_proxy(&machine.cx).await.unwrap();
+    assert!(!machine.cx.sys.files.exists(KUBELET_DROP_IN));
+    assert_eq!(machine.orders(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn the_kubelets_unit_is_told_once() {
+    let machine = with_proxy("a%b");
+    for _ in 0..2 {
+        lead_kubelet_past_proxy(&machine.cx).await.unwrap();
+    }
+    assert_eq!(machine.orders(), ["daemon-reload"]);
+    let text = machine.cx.sys.files.read(KUBELET_DROP_IN).unwrap().unwrap();
+    assert!(text.contains("\"NO_PROXY=a%%b,localhost,"), "{text}");
+}
+
+#[test]
+fn only_a_proxy_counts_whatever_its_case() {
+    let of = |vars: &[(&str, &str)]| {
+        let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
+        machine_no_proxy(vars.iter().map(own))
+    };
+    assert_eq!(of(&[("NO_PROXY", "x"), ("PATH", "/bin")]), None);
+    assert_eq!(of(&[("HTTPS_PROXY", ""), ("PROXY", "x")]), None);
+    assert_eq!(
+        of(&[("https_proxy", "http://u:p@10.0.0.1")]).as_deref(),
+        Some("")
+    );
+    let both = [("HTTP_PROXY", "http://10.0.0.1"), ("no_proxy", "x,y")];
+    assert_eq!(of(&both).as_deref(), Some("x,y"));
+}
