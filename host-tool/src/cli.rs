@@ -173,6 +173,9 @@ pub struct Logs {
     /// Only this unit, e.g. ha-agent, kubelet, haproxy
     #[arg(short, long, value_name = "UNIT")]
     pub unit: Option<String>,
+    /// Instead, the containers of pods whose name begins so, e.g. etcd, kube-apiserver: also those that ended
+    #[arg(short, long, value_name = "POD", conflicts_with = "unit")]
+    pub pod: Option<String>,
 }
 
 /// Remove everything that launch made.

@@ -18,6 +18,7 @@ mod inspection;
 pub mod node_progress;
 mod node_watch;
 mod observe;
+mod origin;
 mod phase_timings;
 mod reach;
 mod remake;

@@ -17,7 +17,10 @@ use crate::state::StateRoot;
 /// So much of what a machine that is off said last is shown, of each of its two files: the end of any boot, and no flood.
 const TAIL_BYTES: u64 = 256 * 1024;
 
-/// Ends with journalctl's own exit code.
+/// Directories are named NAMESPACE_POD_UID.
+const POD_LOGS: &str = r#"exec tail --lines=200 "$1" -- /var/log/pods/*_"$0"*/*/*.log"#;
+
+/// Ends with the exit code of the node's own program.
 pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let node = known.node(&args.node)?;
@@ -31,6 +34,15 @@ pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
         }
         return Ok(Exit::Done.into());
     }
+    let argv = match &args.pod {
+        Some(pod) => pod_argv(pod, args.follow),
+        None => journal_argv(args),
+    };
+    let mut command = known.provider.exec(node, &argv)?;
+    Ok(exec::exit_code(run_attached(&mut command, Input::Empty)?))
+}
+
+fn journal_argv(args: &Logs) -> Vec<&str> {
     let mut argv = vec!["journalctl", "--no-pager", "--no-hostname"];
     if args.follow {
         argv.extend(["--follow", "--lines=200"]);
@@ -38,8 +50,17 @@ pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
     if let Some(unit) = &args.unit {
         argv.extend(["--unit", unit]);
     }
-    let mut command = known.provider.exec(node, &argv)?;
-    Ok(exec::exit_code(run_attached(&mut command, Input::Empty)?))
+    argv
+}
+
+/// As the runtime writes them: they are there without an apiserver, and of containers that have ended.
+fn pod_argv(pod: &str, follow: bool) -> Vec<&str> {
+    let follow = if follow {
+        "--follow=name"
+    } else {
+        "--lines=200"
+    };
+    vec!["sh", "-c", POD_LOGS, pod, follow]
 }
 
 /// The guest wrote it: its control characters must not reach a terminal.

@@ -17,6 +17,9 @@ use super::phase_timings::PhaseTimings;
 use super::report::{Failures, LaunchEvent, NODES, Report, Unfinished, UnfinishedNode};
 use super::{Launch, founding};
 use crate::api::{self, Api, ClusterView};
+use super::{Launch, founding, origin};
+use crate::api::{Api, ClusterView};
+use crate::node_status;
 use crate::pki::Pki;
 use crate::state::ClusterStore;
 use crate::{node_status, silent_node};
@@ -262,8 +265,11 @@ impl<'a> Follow<'a> {
     }
 
     fn failures(&self) -> Failures {
-        let nodes: Vec<_> = self.nodes.iter().filter_map(NodeWatch::failure).collect();
         let cluster = self.cluster();
+        let mut nodes: Vec<_> = self.nodes.iter().filter_map(NodeWatch::failure).collect();
+        for beneath in nodes.iter_mut().filter_map(|n| n.beneath.as_mut()) {
+            beneath.key = origin::key_of(cluster, &beneath.found);
+        }
         let others = cluster
             .nodes
             .iter()

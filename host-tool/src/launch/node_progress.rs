@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Node;
-use ha_wire::event::{Event, EventKind};
+use ha_wire::event::{Beneath, Event, EventKind};
 use ha_wire::format::FormatError;
 use ha_wire::phase::{Phase, Role};
 
@@ -66,7 +66,9 @@ pub struct Trouble {
     pub error: String,
     /// The failing program's last lines.
     pub tail: Vec<String>,
-    /// The agent tries no more.
+    /// What failed beneath the phase's own program.
+    pub beneath: Option<Beneath>,
+    /// Another attempt cannot mend it.
     pub fatal: bool,
 }
 
@@ -192,8 +194,20 @@ impl NodeProgress {
                 error,
                 tail,
                 retry_ms,
+                beneath,
                 ..
-            } => self.phase_failed(*phase, error, tail, retry_ms.is_none(), now),
+            } => {
+                let trouble = Trouble {
+                    phase: *phase,
+                    attempts: 1,
+                    first: now,
+                    error: error.clone(),
+                    tail: tail.clone(),
+                    beneath: beneath.clone(),
+                    fatal: retry_ms.is_none(),
+                };
+                self.phase_failed(trouble)
+            }
             EventKind::Steady => self.move_to(Stage::Steady, now),
         }
     }
@@ -244,26 +258,14 @@ impl NodeProgress {
         None
     }
 
-    fn phase_failed(
-        &mut self,
-        phase: Phase,
-        error: &str,
-        tail: &[String],
-        fatal: bool,
-        now: Instant,
-    ) -> Option<NodeChange> {
-        let old = self.trouble.take().filter(|t| t.phase == phase);
-        let (attempts, first) = old.map_or((0, now), |t| (t.attempts, t.first));
-        let (error, tail) = (error.to_owned(), tail.to_vec());
-        self.waiting = format!("failed: {error}");
-        self.trouble = Some(Trouble {
-            phase,
-            attempts: attempts + 1,
-            first,
-            error,
-            tail,
-            fatal,
-        });
+    /// Counts on from an earlier failure of the same phase.
+    fn phase_failed(&mut self, mut trouble: Trouble) -> Option<NodeChange> {
+        if let Some(old) = self.trouble.take().filter(|t| t.phase == trouble.phase) {
+            trouble.attempts += old.attempts;
+            trouble.first = old.first;
+        }
+        self.waiting = format!("failed: {}", trouble.error);
+        self.trouble = Some(trouble);
         Some(NodeChange::Moved)
     }
 

@@ -4,12 +4,13 @@ use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Node;
 use ha_providers::{Machine, Made, Provider};
+use ha_wire::event::Beneath;
 use ha_wire::format::FormatError;
 
 use super::console::Console;
 use super::event_tail::EventTail;
 use super::node_progress::{NodeChange, NodeProgress, Stage};
-use super::report::{FailureCause, LaunchEvent, NodeFailure, Report};
+use super::report::{FailedBeneath, FailureCause, LaunchEvent, NodeFailure, Report};
 
 /// So many looks in a row must find a machine off: a reboot passes through off.
 const OFF_LOOKS: u32 = 4;
@@ -164,7 +165,13 @@ impl NodeWatch {
         let tail = &trouble.tail[trouble.tail.len().saturating_sub(OUTPUT_LINES)..];
         let rest = tail.iter().filter(|line| **line != trouble.error);
         let output = std::iter::once(&trouble.error).chain(rest).cloned();
-        Some(self.failure_of(cause, output.collect()))
+        let mut failure = self.failure_of(cause, output.collect());
+        let of_cause = |found: &Beneath| FailedBeneath {
+            found: found.clone(),
+            key: None,
+        };
+        failure.beneath = trouble.beneath.as_ref().map(of_cause);
+        Some(failure)
     }
 
     /// With the last lines of its console, the cause first.
@@ -182,6 +189,7 @@ impl NodeWatch {
             role: self.node.role,
             cause,
             output,
+            beneath: None,
         }
     }
 

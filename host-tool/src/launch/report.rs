@@ -6,7 +6,7 @@ use std::time::Duration;
 use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::Bar;
 use ha_providers::Finding;
-use ha_wire::event::Event;
+use ha_wire::event::{Beneath, Event};
 use ha_wire::phase::{Phase, Role};
 
 use super::node_progress::{NodeChange, NodeProgress};
@@ -100,6 +100,17 @@ pub struct NodeFailure {
     pub cause: FailureCause,
     /// The failing program's own lines, or the console's.
     pub output: Vec<String>,
+    /// What failed beneath the phase's own program, if that was found.
+    pub beneath: Option<FailedBeneath>,
+}
+
+/// What failed beneath the program of a phase.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailedBeneath {
+    /// As the node says it.
+    pub found: Beneath,
+    /// The key of the cluster file that it comes from; none: from no key, or not known.
+    pub key: Option<String>,
 }
 
 /// Why a node is given up.

@@ -6,7 +6,9 @@ use ha_providers::Finding;
 
 use super::Printer;
 use super::describe::unfinished_node;
-use crate::launch::report::{End, FailureCause, Failures, NodeFailure, Summary, Unfinished};
+use crate::launch::report::{
+    End, FailedBeneath, FailureCause, Failures, NodeFailure, Summary, Unfinished,
+};
 
 /// So many failed nodes are shown with their words; when more fail, they mostly fail of the same.
 const DETAILED: usize = 3;
@@ -99,6 +101,15 @@ fn timed_out_text(unfinished: &Unfinished) -> String {
             "\n  the time was up in: {step}\n  go on    run  ha-host launch {file}  again, with a longer --timeout: it \
              goes on from there"
         ),
+        None if unfinished
+            .nodes
+            .iter()
+            .any(|n| n.progress.trouble.is_some()) =>
+        {
+            format!(
+                "\n  go on    what failed is tried again and again, and may need you; run  ha-host launch {file}  again to wait on"
+            )
+        }
         None => format!(
             "\n  go on    it works on by itself; run  ha-host launch {file}  again to wait on"
         ),
@@ -111,11 +122,13 @@ fn failure_text(failures: &Failures) -> String {
     let mut text = String::new();
     for (index, node) in failures.nodes.iter().enumerate() {
         let what = what_failed(&node.cause);
-        let head = format!("{} ({}): {what}", node.node, node.role.label());
-        text += &error_line(&head);
+        let beneath = node.beneath.as_ref().map(|b| &b.found);
+        let beneath = beneath.map_or_else(String::new, |b| format!(": {} {}", b.part, b.does));
+        let head = format!("{} ({}): {what}{beneath}", node.node, node.role.label());
+        text += &error_line(&printable(&head));
         if index < DETAILED {
-            let lines = node.output.iter();
-            text.extend(lines.map(|l| format!("\n  {}", printable(l))));
+            let lines = told_lines(node, failures);
+            text.extend(lines.iter().map(|l| format!("\n  {}", printable(l))));
             text += &format!("\n  look     {}", look_command(node, failures));
         }
         text.push('\n');
@@ -123,6 +136,17 @@ fn failure_text(failures: &Failures) -> String {
     text += &format!("  others   {}", others_text(failures));
     text.extend(ways_on(&failures.nodes, failures).map(|way| format!("\n  go on    {way}")));
     text
+}
+
+/// What failed beneath says more than the output of the program above it, which only waited.
+fn told_lines(node: &NodeFailure, failures: &Failures) -> Vec<String> {
+    let Some(FailedBeneath { found, key }) = &node.beneath else {
+        return node.output.clone();
+    };
+    let mut lines = vec![format!("{:<8} {}", found.part, found.word)];
+    let file = failures.file.display();
+    lines.extend(key.iter().map(|key| format!("cause    {key} in {file}")));
+    lines
 }
 
 /// What happened to a node, after its name.
@@ -152,11 +176,16 @@ pub fn others_text(failures: &Failures) -> String {
 
 /// The command that shows more of a node.
 pub fn look_command(node: &NodeFailure, failures: &Failures) -> String {
-    let unit = match node.cause {
-        FailureCause::PhaseFailed { .. } => " --unit ha-agent",
-        _ => "",
+    let part = node.beneath.as_ref().map(|b| b.found.part.as_str());
+    let which = match (node.cause, part) {
+        (FailureCause::PhaseFailed { .. }, None | Some("kubeadm")) => " --unit ha-agent".to_owned(),
+        (FailureCause::PhaseFailed { .. }, Some(unit @ ("kubelet" | "containerd" | "crio"))) => {
+            format!(" --unit {unit}")
+        }
+        (FailureCause::PhaseFailed { .. }, Some(pod)) => format!(" --pod {pod}"),
+        _ => String::new(),
     };
-    format!("ha-host logs {} {}{unit}", failures.cluster, node.node)
+    format!("ha-host logs {} {}{which}", failures.cluster, node.node)
 }
 
 /// What to do where launching again is not enough; none: it is.
@@ -223,9 +252,12 @@ fn node_names(nodes: &[&NodeFailure]) -> Option<String> {
 mod tests {
     use std::time::Duration;
 
+    use ha_wire::event::{Beneath, Event};
     use ha_wire::phase::{Phase, Role};
 
     use super::*;
+    use crate::launch::node_progress::NodeProgress;
+    use crate::launch::report::UnfinishedNode;
 
     fn failures(nodes: Vec<NodeFailure>) -> Failures {
         Failures {
@@ -249,6 +281,7 @@ mod tests {
             role: Role::ControlPlane,
             cause,
             output: vec!["dial tcp: i/o timeout".to_owned()],
+            beneath: None,
         };
         assert_eq!(
             failure_text(&failures(vec![node])),
@@ -259,6 +292,82 @@ mod tests {
         );
     }
 
+    fn failed_beneath(part: &str, does: &str, word: &str, key: Option<&str>) -> NodeFailure {
+        NodeFailure {
+            node: "node1".to_owned(),
+            role: Role::ControlPlane,
+            cause: FailureCause::PhaseFailed {
+                phase: Phase::Init,
+                attempts: 1,
+                failing: Duration::ZERO,
+            },
+            output: vec!["To see the stack trace".to_owned()],
+            beneath: Some(FailedBeneath {
+                found: Beneath {
+                    part: part.to_owned(),
+                    does: does.to_owned(),
+                    word: word.to_owned(),
+                },
+                key: key.map(str::to_owned),
+            }),
+        }
+    }
+
+    #[test]
+    fn what_failed_beneath_is_told_with_its_key_and_its_own_log() {
+        let key =
+            "kubernetes.clusterConfiguration.etcd.local.extraArgs, argument quota-backend-bytes";
+        let does = "exits at its start, 3 times in 21 s";
+        let node = failed_beneath("etcd", does, "invalid value \"8G\"", Some(key));
+        assert_eq!(
+            failure_text(&failures(vec![node])),
+            "error: node1 (control plane): init failed: etcd exits at its start, 3 times in 21 s\n  \
+             etcd     invalid value \"8G\"\n  \
+             cause    kubernetes.clusterConfiguration.etcd.local.extraArgs, argument quota-backend-bytes in demo.yaml\n  \
+             look     ha-host logs demo node1 --pod etcd\n  \
+             others   1 of the 2 other nodes are Ready\n  \
+             go on    mend it and run  ha-host launch demo.yaml  again: it continues with node1"
+        );
+        for (part, look) in [
+            ("kubelet", "--unit kubelet"),
+            ("containerd", "--unit containerd"),
+            ("kubeadm", "--unit ha-agent"),
+        ] {
+            let node = failed_beneath(part, "exits", "word", None);
+            let text = failure_text(&failures(vec![node]));
+            assert!(text.contains(&format!("{look}\n")), "{text}");
+            assert!(
+                !text.contains("cause ") && !text.contains("stack trace"),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn it_works_on_by_itself_is_said_only_where_nothing_has_failed() {
+        let now = std::time::Instant::now();
+        let mut progress = NodeProgress::new(&ha_test_support::demo().nodes[0], now);
+        let text = |progress: &NodeProgress| {
+            timed_out_text(&Unfinished {
+                took: Duration::from_secs(900),
+                nodes: vec![UnfinishedNode {
+                    progress: progress.clone(),
+                    journal: String::new(),
+                }],
+                missing: Vec::new(),
+                stopped_at: None,
+                file: "demo.yaml".into(),
+            })
+        };
+        assert!(text(&progress).contains("it works on by itself"));
+        let failed = r#"{"version":1,"seq":1,"timeMs":0,"node":"node1","event":"failed","phase":"init","attempt":1,
+            "error":"boom","tail":[],"retryMs":500}"#;
+        progress.apply(&Event::parse(failed).unwrap(), now);
+        let text = text(&progress);
+        assert!(!text.contains("by itself"), "{text}");
+        assert!(text.contains("may need you"), "{text}");
+    }
+
     #[test]
     fn of_many_nodes_that_failed_the_first_are_shown_with_their_words() {
         let node = |number: usize| NodeFailure {
@@ -266,6 +375,7 @@ mod tests {
             role: Role::Worker,
             cause: FailureCause::NeverBooted("its kernel panicked"),
             output: vec![format!("panic {number}")],
+            beneath: None,
         };
         let text = failure_text(&failures((1..=5).map(node).collect()));
         assert_eq!(text.matches("its kernel panicked").count(), 5);

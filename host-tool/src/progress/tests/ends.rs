@@ -42,12 +42,14 @@ fn failed() -> End {
             role: Role::ControlPlane,
             cause,
             output: vec!["dial tcp: i/o timeout".to_owned()],
+            beneath: None,
         },
         NodeFailure {
             node: "node4".to_owned(),
             role: Role::Worker,
             cause: FailureCause::NeverBooted("its kernel panicked"),
             output: vec!["VFS: no root".to_owned()],
+            beneath: None,
         },
     ];
     End::Failed(Failures {
