@@ -12,8 +12,10 @@ use crate::sys::Cmd;
 use crate::sys::telling::{bare_words, is_severe, telling_line};
 
 /// What is asked of systemd, as `KEY=VALUE` lines.
-const PROPERTIES: &str = "--property=ActiveState,NRestarts,InvocationID,ExecMainStartTimestampMonotonic,\
-    ExecMainExitTimestampMonotonic";
+const PROPERTIES: &str =
+    "--property=ActiveState,NRestarts,InvocationID,ExecMainStartTimestamp,ExecMainExitTimestamp";
+/// Times as `@SECONDS` since 1970, which is no text for people.
+const SECONDS: &str = "--timestamp=unix";
 const ASK: Duration = Duration::from_secs(5);
 /// What a kubelet says before it gives up.
 const LINES: &str = "60";
@@ -34,6 +36,12 @@ impl Kubelet {
         self.get(key).parse().unwrap_or_default()
     }
 
+    /// None: it has not happened in this run.
+    fn time_ms(&self, key: &str) -> Option<u64> {
+        let seconds = self.get(key).strip_prefix('@')?;
+        seconds.parse::<u64>().ok()?.checked_mul(1000)
+    }
+
     /// What cannot be asked counts as active: nothing is said of it.
     pub fn is_active(&self) -> bool {
         matches!(self.get("ActiveState"), "active" | "")
@@ -45,13 +53,13 @@ impl Kubelet {
 
     fn has_died(&self) -> bool {
         matches!(self.get("ActiveState"), "activating" | "failed")
-            && self.number("ExecMainExitTimestampMonotonic") > 0
+            && self.time_ms("ExecMainExitTimestamp").is_some()
     }
 }
 
 /// Asks systemd, and the journal if the kubelet has died.
 pub async fn look(cx: &Context) -> Kubelet {
-    let args = ["show", KUBELET, PROPERTIES];
+    let args = ["show", KUBELET, SECONDS, PROPERTIES];
     let told = cx.sys.commands.run(Cmd::new("systemctl", &args, ASK)).await;
     let told = told.map(|output| output.stdout).unwrap_or_default();
     let pairs = told.lines().filter_map(|line| line.split_once('='));
@@ -62,7 +70,7 @@ pub async fn look(cx: &Context) -> Kubelet {
     };
     if kubelet.has_died() {
         let text = journal(cx, &kubelet).await;
-        kubelet.dead_run = read_run(&kubelet, &text, cx.sys.clock.now_ms());
+        kubelet.dead_run = read_run(&kubelet, &text);
     }
     kubelet
 }
@@ -79,17 +87,15 @@ async fn journal(cx: &Context, kubelet: &Kubelet) -> String {
     told.map(|output| output.stdout).unwrap_or_default()
 }
 
-fn read_run(kubelet: &Kubelet, text: &str, now_ms: u64) -> Option<Run> {
+fn read_run(kubelet: &Kubelet, text: &str) -> Option<Run> {
     let lines: Vec<&str> = text.lines().collect();
     let id = kubelet.get("InvocationID");
-    let begin = kubelet.number("ExecMainStartTimestampMonotonic") / 1000;
-    let end = kubelet.number("ExecMainExitTimestampMonotonic") / 1000;
     Some(Run {
         id: id.to_owned(),
         number: u32::try_from(kubelet.number("NRestarts")).unwrap_or(u32::MAX),
         word: bare_words(telling_line(&lines)?),
-        first_ms: now_ms.saturating_sub(end.saturating_sub(begin)),
-        last_ms: now_ms,
+        first_ms: kubelet.time_ms("ExecMainStartTimestamp")?,
+        last_ms: kubelet.time_ms("ExecMainExitTimestamp")?,
         ended: true,
     })
 }

@@ -80,9 +80,11 @@ async fn a_failure_with_nothing_beneath_it_is_left_as_it_is() {
 
 /// How systemd and the journal show a kubelet that died `restarts + 1` times.
 fn kubelet_died(machine: &FakeMachine, restarts: u32) {
+    // It died before anybody looked, and then each ten seconds.
+    let died = 1_700_000_001 + u64::from(restarts) * 10;
     let stdout = format!(
         "ActiveState=activating\nNRestarts={restarts}\nInvocationID=run{restarts}\n\
-         ExecMainStartTimestampMonotonic=5000000\nExecMainExitTimestampMonotonic=5200000\n"
+         ExecMainStartTimestamp=@{died}\nExecMainExitTimestamp=@{died}\n"
     );
     machine
         .commands
@@ -103,6 +105,7 @@ async fn a_kubelet_that_refuses_its_configuration_ends_kubeadm() {
     let found: &FailedBeneath = error.downcast_ref().unwrap();
     assert!(found.is_final);
     assert_eq!(found.found.part, "kubelet");
+    assert_eq!(found.found.does, "exits at its start, 3 times in 20 s");
     assert_eq!(found.found.word, "failed to decode: json: maxPods");
     let told = machine.events();
     let told = told.iter().filter_map(|e| e["lastError"].as_str());
