@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ha_wire::event::{self, Beneath, Event, EventKind};
+use ha_wire::event::{self, Event, EventKind, WaitsOn};
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 use ha_wire::phase::Phase;
@@ -26,6 +27,9 @@ const WAITING_EVERY_MS: u64 = 200;
 /// The status is written so often although nothing changed: a reader takes one of half a minute for old.
 const REWRITTEN_EVERY: Duration = Duration::from_secs(10);
 const _: () = assert!(REWRITTEN_EVERY.as_millis() * 2 < ha_health::node::OLD_AFTER_MS as u128);
+
+/// An ordinary wait that goes on for longer shows what its last try said.
+const ORDINARY_WAIT: Duration = Duration::from_secs(30);
 
 /// Cheap to clone; all clones are one reporter.
 #[derive(Debug, Clone)]
@@ -78,6 +82,8 @@ struct Inner {
     seq: u64,
     told_waiting: Option<(Phase, String, String)>,
     told_waiting_ms: u64,
+    /// The phase that is in an ordinary wait, and since when, by the monotonic clock.
+    ordinary_since: Option<(Phase, Duration)>,
 }
 
 impl Reporter {
@@ -95,6 +101,7 @@ impl Reporter {
             seq: 0,
             told_waiting: None,
             told_waiting_ms: 0,
+            ordinary_since: None,
         };
         Self {
             inner: Rc::new(RefCell::new(inner)),
@@ -155,6 +162,25 @@ impl Reporter {
 
     /// The phase waits for `what`; `last_error` is what the last try said. Rate limited, repeated words are dropped.
     pub fn waiting(&self, phase: Phase, what: &str, last_error: &str) {
+        self.inner().ordinary_since = None;
+        self.tell_wait(phase, what, last_error, None);
+    }
+
+    /// The same for a wait that every good launch has: `what` says it in words, and what the last try said is shown only
+    /// once the wait lasts.
+    pub fn waiting_as_usual(&self, phase: Phase, what: &str, last_try: &str, on: Option<WaitsOn>) {
+        let lasts = {
+            let mut inner = self.inner();
+            let now = inner.clock.monotonic();
+            let known = inner.ordinary_since.filter(|(of, _)| *of == phase);
+            let (_, since) = *inner.ordinary_since.insert(known.unwrap_or((phase, now)));
+            now.saturating_sub(since) > ORDINARY_WAIT
+        };
+        let last_try = if lasts { last_try } else { "" };
+        self.tell_wait(phase, what, last_try, on);
+    }
+
+    fn tell_wait(&self, phase: Phase, what: &str, last_error: &str, on: Option<WaitsOn>) {
         let mut inner = self.inner();
         let now = inner.clock.now_ms();
         if !phase.is_background() {
@@ -183,6 +209,7 @@ impl Reporter {
             phase,
             what: what.into(),
             last_error: last_error.into(),
+            on,
         });
     }
 
@@ -285,6 +312,7 @@ impl Inner {
         }
         status.attempt = attempt;
         status.waiting_for.clear();
+        self.ordinary_since = None;
     }
 
     fn forget_errors(&mut self) {

@@ -9,6 +9,7 @@ use anyhow::{Result, bail};
 use ha_kube::lease::{self, Decision, Holder, LeaseObservation, RENEW_S};
 use ha_kube::objects::Lease;
 use ha_kube::{ApiError, Client};
+use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
@@ -62,11 +63,11 @@ pub async fn acquire_lease<'a>(cx: &'a Context, wanted: &LeaseFor) -> Result<Hel
     let mut is_new = false;
     loop {
         // Anew each time: its certificate lives for two hours.
-        let (what, why) = match candidate.attempt(&as_admin(cx)?).await {
+        let (what, why, holder) = match candidate.attempt(&as_admin(cx)?).await {
             Ok(Attempt::Acquired(held)) => return Ok(*held),
             Ok(Attempt::HeldBy(holder)) => {
                 let turn = format!("its turn to {}: {holder} does it now", wanted.work);
-                (turn, String::new())
+                (turn, String::new(), holder)
             }
             Err(error) if error.status() == Some(401) && is_new => return Err(error.into()),
             Err(error) => {
@@ -74,10 +75,17 @@ pub async fn acquire_lease<'a>(cx: &'a Context, wanted: &LeaseFor) -> Result<Hel
                 if is_new {
                     cx.clients.forget_minted(Ca::Cluster);
                 }
-                (format!("lease {}", wanted.name), error.to_string())
+                let turn = format!("its turn to {}: the API is busy", wanted.work);
+                (
+                    turn,
+                    format!("lease {}: {error}", wanted.name),
+                    String::new(),
+                )
             }
         };
-        cx.report.waiting(wanted.phase, &what, &why);
+        let name = wanted.name.to_owned();
+        let on = Some(WaitsOn::Lease { name, holder });
+        cx.report.waiting_as_usual(wanted.phase, &what, &why, on);
         if cx.sys.clock.monotonic().saturating_sub(begin) > PATIENCE {
             let (name, minutes) = (wanted.name, PATIENCE.as_secs() / 60);
             bail!("lease {name} did not become free in {minutes} min; waited for {what}: {why}");

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 use tracing::info;
 
@@ -45,8 +46,7 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
         let Err(missing) = check_cluster(&client).await else {
             return Ok(Outcome::Done);
         };
-        let (what, why) = missing.describe(&cx.node.endpoint.authority());
-        cx.report.waiting(Phase::Gate, &what, &why);
+        let (what, why) = missing.tell(cx);
         let is_late = cx.sys.clock.monotonic().saturating_sub(begin) > PATIENCE;
         // A clock that was ahead has been set: the permission is not over.
         let is_permitted_now = !was_permitted && init::has_valid_permission(cx);
@@ -77,20 +77,39 @@ struct MissingPart {
 }
 
 impl MissingPart {
-    /// What is waited for, and why it is not there. An apiserver that is up calls every node forbidden until kubeadm has made
-    /// the roles that let nodes read its ConfigMaps: that says nothing about this node's identity.
-    fn describe(&self, authority: &str) -> (String, String) {
-        let name = self.name;
-        if name != READYZ && self.error.is_forbidden() {
-            return (
-                format!("the right to read {name}"),
-                "the API is up, its roles are not yet".to_owned(),
-            );
+    /// Tells what is waited for and what the last try said, and gives both back.
+    fn tell(&self, cx: &Context) -> (String, String) {
+        let authority = cx.node.endpoint.authority();
+        let raw = self.error.kind.to_string();
+        let Some(words) = self.as_usual(&authority) else {
+            let what = format!("{} via {authority}", self.name);
+            cx.report.waiting(Phase::Gate, &what, &raw);
+            return (what, raw);
+        };
+        let on = Some(WaitsOn::Vip);
+        cx.report.waiting_as_usual(Phase::Gate, &words, &raw, on);
+        (words, raw)
+    }
+
+    /// In words, if a cluster in the making looks like that; none: a fault, to be told at once. An apiserver that is up calls
+    /// every node forbidden until it has made its own roles, and kubeadm those for its ConfigMaps.
+    fn as_usual(&self, authority: &str) -> Option<String> {
+        use kube::error::ErrorKind::{
+            Broken, ClosedInHandshake, ConnectTimeout, NotConnected, Refused, Silent, Status,
+        };
+        match &self.error.kind {
+            Refused | ClosedInHandshake(_) | Broken(_) | Silent(_) | ConnectTimeout(_)
+            | NotConnected(_) => Some(format!("no apiserver answers at {authority} yet")),
+            Status { code: 403, .. } => Some("the API is up, its roles are not yet".to_owned()),
+            Status { code: 404, .. } if self.name != READYZ => Some(format!(
+                "the API is up, kubeadm has not stored {} yet",
+                self.name
+            )),
+            Status { code, .. } if *code >= 500 => {
+                Some("an apiserver is up and not ready yet".to_owned())
+            }
+            _ => None,
         }
-        (
-            format!("{name} via {authority}"),
-            self.error.kind.to_string(),
-        )
     }
 }
 
@@ -208,24 +227,57 @@ mod tests {
             let client = Client::new(&base, ca.cert(), Some(&me)).unwrap();
             let mut met = Vec::new();
             while let Err(missing) = check_cluster(&client).await {
-                let (what, why) = missing.describe("10.77.0.30:6444");
-                met.push(format!("{what}: {why}"));
+                met.push(missing.as_usual("10.77.0.30:6444").unwrap());
             }
-            assert_eq!(met.len(), 4, "{met:?}");
             assert_eq!(
-                met[0],
-                "/readyz via 10.77.0.30:6444: HTTP 500: [-]etcd failed"
+                met,
+                [
+                    "an apiserver is up and not ready yet",
+                    "the API is up, its roles are not yet",
+                    "the API is up, its roles are not yet",
+                    "an apiserver is up and not ready yet",
+                ]
             );
-            // Nobody needs a role for this: here it is a fault, and the server's own words count.
-            assert!(
-                met[1].starts_with("/readyz via 10.77.0.30:6444: HTTP 403: "),
-                "{met:?}"
-            );
-            assert_eq!(
-                met[2],
-                "the right to read kubeadm-config: the API is up, its roles are not yet"
-            );
-            assert_eq!(met[3], "kubelet-config via 10.77.0.30:6444: HTTP 503");
         });
+    }
+
+    #[test]
+    fn an_ordinary_wait_at_the_gate_shows_what_its_last_try_said_once_it_lasts() {
+        run_local(async {
+            let machine = founder_at_its_gate("127.245.0.30");
+            machine.clock.0.set(PERMITTED_UNTIL_MS + 3_600_000);
+            assert!(wait_for_cluster(&machine.cx).await.is_err());
+            let told: Vec<_> = machine
+                .events()
+                .into_iter()
+                .filter(|e| e["event"] == "waiting")
+                .collect();
+            assert_eq!(told.len(), 2, "{told:?}");
+            let words = "no apiserver answers at 127.245.0.30:6444 yet";
+            for (event, raw) in told.iter().zip(["", "Connection refused"]) {
+                assert_eq!(
+                    (&event["what"], &event["lastError"]),
+                    (&words.into(), &raw.into())
+                );
+                assert_eq!(event["on"]["kind"], "vip");
+            }
+        });
+    }
+
+    #[test]
+    fn a_fault_at_the_gate_is_told_at_once_in_its_own_words() {
+        let kind = kube::error::ErrorKind::CertificateExpired;
+        let error = ApiError::new("https://10.77.0.30:6444/readyz", kind);
+        let missing = MissingPart {
+            name: READYZ,
+            error,
+        };
+        assert_eq!(missing.as_usual("10.77.0.30:6444"), None);
+        let machine = founder_at_its_gate("127.246.0.30");
+        let raw = "TLS: the server's certificate has expired";
+        missing.tell(&machine.cx);
+        let told = machine.events();
+        let told = told.iter().find(|e| e["event"] == "waiting").unwrap();
+        assert_eq!(told["lastError"], raw);
     }
 }

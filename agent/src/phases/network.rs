@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use ha_kube::Client;
 use ha_kube::objects::Node;
+use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 use ha_wire::settings::Cni;
 use tracing::{info, warn};
@@ -182,19 +183,29 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
     let mut tried = is_founder(cx);
     let client = kube::as_node(cx)?;
     loop {
-        let why = match client.node(&cx.node.name).await {
+        let (usual, why) = match client.node(&cx.node.name).await {
             Ok(Some(node)) if node.is_ready() => return Ok(()),
-            Ok(Some(node)) => node.why_not_ready(),
-            Ok(None) => "the node is not registered".into(),
-            Err(error) => format!("API: {}", error.kind),
+            Ok(Some(node)) => (
+                "the pod network to come up on this node",
+                node.why_not_ready(),
+            ),
+            Ok(None) => (
+                "the kubelet to register this node",
+                "the node is not registered".to_owned(),
+            ),
+            Err(error) => (
+                "the API to say how this node is",
+                format!("API: {}", error.kind),
+            ),
         };
         let waited = cx.sys.clock.monotonic().saturating_sub(begin);
-        let what = if left.is_empty() {
-            "this node to be Ready".to_owned()
+        if left.is_empty() {
+            let on = Some(WaitsOn::PodNetwork);
+            cx.report.waiting_as_usual(Phase::Network, usual, &why, on);
         } else {
-            format!("this node to be Ready ({left})")
-        };
-        cx.report.waiting(Phase::Network, &what, &why);
+            let what = format!("this node to be Ready ({left})");
+            cx.report.waiting(Phase::Network, &what, &why);
+        }
         if waited > PATIENCE {
             bail!(
                 "not Ready after {} min: {why}{}{left}",

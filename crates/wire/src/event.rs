@@ -62,8 +62,11 @@ pub enum EventKind {
         phase: Phase,
         /// What it waits for, e.g. `/readyz via 10.77.0.30:6444`.
         what: String,
-        /// What the last try said; empty before the first.
+        /// What the last try said; empty before the first, and while an ordinary wait is short.
         last_error: String,
+        /// What holds it up, where the agent knows.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        on: Option<WaitsOn>,
     },
     /// So many of so many, e.g. images.
     Progress {
@@ -113,4 +116,27 @@ pub struct Beneath {
     pub does: String,
     /// Why, in its own words.
     pub word: String,
+/// What a phase waits for, for programs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum WaitsOn {
+    /// An apiserver behind the VIP that is up and knows this node's rights.
+    Vip,
+    /// A Lease that another node holds.
+    Lease {
+        /// Its name in kube-system.
+        name: String,
+        /// The node that holds it; empty: not known.
+        holder: String,
+    },
+    /// Other nodes, or what runs on them.
+    Nodes {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// The pod network on this node.
+    PodNetwork,
+    /// Something that a newer agent knows.
+    #[serde(other)]
+    Other,
 }

@@ -176,6 +176,7 @@ impl NodeProgress {
                 phase,
                 what,
                 last_error,
+                ..
             } => self.phase_waits(*phase, what, last_error, now),
             EventKind::Progress {
                 phase: Phase::Images,

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::join_all;
+use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
@@ -96,18 +97,21 @@ pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Resul
         if silent.is_empty() {
             return Ok(());
         }
+        let names = silent.clone();
+        let silent = silent.join(" and ");
         let blocked = format!("etcd takes no member while {silent} does not answer");
         if cx.sys.clock.monotonic().saturating_sub(begin) > patience {
             bail!("{blocked}: start it, make it anew, or remove its member");
         }
-        let what = format!("the etcd member of {silent} to answer");
-        cx.report.waiting(Phase::Join, &what, &blocked);
+        let what = format!("its turn at etcd: the member of {silent} does not answer yet");
+        let on = Some(WaitsOn::Nodes { names });
+        cx.report.waiting_as_usual(Phase::Join, &what, &blocked, on);
         cx.sys.clock.sleep(LOOK).await;
     }
 }
 
 /// The voters of other nodes that do not answer for themselves, by name.
-async fn silent_voters(cx: &Context) -> Result<String> {
+async fn silent_voters(cx: &Context) -> Result<Vec<String>> {
     let members = etcd_client(cx)?.members().await;
     let members = members.context("etcd's member list")?;
     let (name, address) = (&cx.node.name, cx.node.address);
@@ -115,8 +119,7 @@ async fn silent_voters(cx: &Context) -> Result<String> {
         .iter()
         .filter(|m| !m.is_learner && !m.is_of(name, address));
     let asked = others.map(async |m| (!answers(cx, m).await).then(|| m.label()));
-    let silent: Vec<String> = join_all(asked).await.into_iter().flatten().collect();
-    Ok(silent.join(" and "))
+    Ok(join_all(asked).await.into_iter().flatten().collect())
 }
 
 /// A directory with other things in it is not etcd's: nothing is joined that would end with data in there removed.
