@@ -36,7 +36,7 @@ TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_FOU
 # Whoever runs this in the background may have told it to ignore them, and the programs under test would go on ignoring them.
 OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
-test: need lint deny ## Lints, and every test but the longest (test-...), the real clusters included (three quarters of an hour, more at first)
+test: need need-browser lint deny ## Lints, and every test but the longest (test-...), the real clusters included (three quarters of an hour, more at first)
 	$(PARTS) test
 	$(OWN_SIGNALS) cargo test --locked --tests --no-fail-fast
 	$(TESTS_AS_ROOT) --lib --bins -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
@@ -139,7 +139,10 @@ deny: need-rust ## Licences, sources and bans of what is built in, by cargo-deny
 need:
 	@lab/need.sh lab inotify rust
 
+need-browser:
+	@lab/need.sh browser
+
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust

@@ -1,5 +1,5 @@
 #!/bin/bash
-# need.sh [lab|inotify|rust|arm64|deny]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
+# need.sh [lab|inotify|rust|arm64|deny|browser]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
 set -euo pipefail
 DENY=0.20.2                              # cargo-deny
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -57,6 +57,13 @@ need_deny() { # cargo-deny, from source: nobody packages it for Debian
     cargo install --quiet --locked --root "$(dirname "$(need_deny_path)")" "cargo-deny@$DENY"
 }
 need_deny_path() { echo "${FLATCAR_HA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatcar-ha}/cargo-deny-$DENY/bin"; }
+
+need_browser() { # looks at what a launch leaves as its picture
+  if command -v chromium >/dev/null; then :
+  elif apt-cache show chromium >/dev/null 2>&1; then apt_install chromium
+  else echo "need: apt knows no chromium: the tests that look at launch.html will say SKIPPED" >&2
+  fi
+}
 
 need_arm64() { # the cross build of the agent's sysext
   apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross

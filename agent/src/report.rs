@@ -82,8 +82,9 @@ struct Inner {
     seq: u64,
     told_waiting: Option<(Phase, String, String)>,
     told_waiting_ms: u64,
-    /// The phase that is in an ordinary wait, and since when, by the monotonic clock.
-    ordinary_since: Option<(Phase, Duration)>,
+    /// The ordinary waits of the present stay in a phase, and since when each, by the monotonic clock: words that take turns
+    /// are not new each time.
+    ordinary: Vec<(Phase, String, Duration)>,
 }
 
 impl Reporter {
@@ -101,7 +102,7 @@ impl Reporter {
             seq: 0,
             told_waiting: None,
             told_waiting_ms: 0,
-            ordinary_since: None,
+            ordinary: Vec::new(),
         };
         Self {
             inner: Rc::new(RefCell::new(inner)),
@@ -162,7 +163,7 @@ impl Reporter {
 
     /// The phase waits for `what`; `last_error` is what the last try said. Rate limited, repeated words are dropped.
     pub fn waiting(&self, phase: Phase, what: &str, last_error: &str) {
-        self.inner().ordinary_since = None;
+        self.inner().ordinary.clear();
         self.tell_wait(phase, what, last_error, None);
     }
 
@@ -172,8 +173,12 @@ impl Reporter {
         let lasts = {
             let mut inner = self.inner();
             let now = inner.clock.monotonic();
-            let known = inner.ordinary_since.filter(|(of, _)| *of == phase);
-            let (_, since) = *inner.ordinary_since.insert(known.unwrap_or((phase, now)));
+            let mut known = inner.ordinary.iter();
+            let known = known.find(|(of, words, _)| *of == phase && words == what);
+            let since = known.map_or(now, |(_, _, since)| *since);
+            if since == now {
+                inner.ordinary.push((phase, what.to_owned(), now));
+            }
             now.saturating_sub(since) > ORDINARY_WAIT
         };
         let last_try = if lasts { last_try } else { "" };
@@ -312,7 +317,7 @@ impl Inner {
         }
         status.attempt = attempt;
         status.waiting_for.clear();
-        self.ordinary_since = None;
+        self.ordinary.clear();
     }
 
     fn forget_errors(&mut self) {

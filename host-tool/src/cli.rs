@@ -38,6 +38,8 @@ pub enum Verb {
     Status(Status),
     /// Examine every node of a cluster, and the ways between them; exit code 0: all well, 1: not
     Doctor(Doctor),
+    /// Draw the cluster's last launch again: one page, launch.html, that needs nothing else
+    Report(Report),
     /// Print the administrator's kubeconfig
     Kubeconfig(Kubeconfig),
     /// Show a node's journal, or its console if it is off
@@ -151,6 +153,19 @@ pub struct Doctor {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// Draw the cluster's last launch again.
+#[derive(Debug, Args)]
+pub struct Report {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// Where to, instead of launch.html in the cluster's state directory; also while a launch is at work
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+    /// Replace the file of --output if it is there already
+    #[arg(long, requires = "output")]
+    pub force: bool,
 }
 
 /// Print the administrator's kubeconfig.

@@ -18,6 +18,7 @@ mod logs;
 mod machines;
 mod new;
 mod render;
+mod report;
 mod status;
 
 use crate::cli::{Cli, Verb};
@@ -46,6 +47,7 @@ pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
         Verb::Launch(args) => launch::run(args, &root()?).map(Into::into),
         Verb::Status(args) => status::run(args, &root()?).map(Into::into),
         Verb::Doctor(args) => doctor::run(args, &root()?).map(Into::into),
+        Verb::Report(args) => done(report::run(args, &root()?)),
         Verb::Kubeconfig(args) => done(kubeconfig::run(args, &root()?)),
         Verb::Logs(args) => logs::run(args, &root()?),
         Verb::Destroy(args) => done(destroy::run(args, &root()?)),

@@ -210,6 +210,7 @@ impl<'a> Launch<'a> {
         let (cluster, provider) = (&self.source.cluster, &*self.judged.provider);
         let operator = &self.judged.files;
         let pki = accept_source(store, self.source, report)?;
+        report.tell(&LaunchEvent::StateHeld(store));
         operator.keep(store.path())?;
         self.prepare_configs(store, &pki, report)?;
         state::record_life(store, state::ClusterLife::Launching)?;
@@ -405,7 +406,7 @@ fn accept_source(store: &ClusterStore, source: &Source, report: &mut dyn Report)
     store.keep_file_hashes(&hashes)?;
     let (pki, new) = store.ensure_pki()?;
     let word = if new { "new" } else { "kept" };
-    let place = format!("state in {}", ha_host_base::text::home(store.path()));
+    let place = format!("state in {}", ha_host_base::text::shown_path(store.path()));
     report.tell(&LaunchEvent::StepDone("pki", &[word.to_owned(), place]));
     Ok(pki)
 }

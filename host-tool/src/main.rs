@@ -34,6 +34,8 @@ mod ignition;
 mod inputs;
 /// From a cluster file to a cluster that stands.
 mod launch;
+/// What a launch leaves behind for people: its facts, and a page that shows them.
+mod launch_picture;
 /// What the nodes say about themselves.
 mod node_status;
 /// Certificate authorities, and what they sign.

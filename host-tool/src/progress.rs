@@ -2,9 +2,10 @@
 
 use std::fmt::Debug;
 use std::io::IsTerminal;
+use std::path::Path;
 
 use ha_cluster_file::cluster::Cluster;
-use ha_host_base::text::{count, list, printable};
+use ha_host_base::text::{count, list, printable, shown_path};
 use ha_wire::phase::Role;
 use indicatif::MultiProgress;
 
@@ -18,20 +19,33 @@ pub mod pull;
 #[cfg(test)]
 pub mod tests;
 
-use crate::launch::report::Report;
+use crate::launch::report::{End, Report};
 
 #[cfg(test)]
 pub use end::end_text;
+pub use end::what_failed;
 pub use interruptible::InterruptibleReport;
 
 /// Lines of findings are no wider than this.
 const WIDTH: usize = 110;
 
-/// A step that went well as text, after `margin`.
-fn step_line(margin: &str, name: &str, facts: &[String]) -> String {
+/// A step that went well as text, after `margin`, for so many columns.
+fn step_line(margin: &str, name: &str, facts: &[String], columns: usize) -> String {
     let head = format!("{margin}  {name:<11} ok   ");
-    let facts = list(facts, WIDTH, head.chars().count());
+    let facts = list(facts, columns.min(WIDTH), head.chars().count());
     head + &facts
+}
+
+/// The end, and where the launch's picture is, on the same stream.
+fn print_end(end: &End, picture: Option<&Path>, printer: &dyn Printer) {
+    end::print_end(end, printer);
+    let Some(place) = picture.map(shown_path) else {
+        return;
+    };
+    match end {
+        End::Ready(_) | End::AlreadyReady(_) => printer.print(&format!("  report: {place}")),
+        _ => printer.print_error(&format!("  report   {place}")),
+    }
 }
 
 /// A warning as text.
@@ -67,7 +81,8 @@ pub fn choose_report(json: bool) -> Box<dyn Report> {
     if json {
         Box::new(json::JsonReport::new(printer))
     } else if std::io::stdout().is_terminal() {
-        Box::new(bars::BarReport::new(printer, MultiProgress::new()))
+        let columns = bars::columns_of_terminal;
+        Box::new(bars::BarReport::new(printer, MultiProgress::new(), columns))
     } else {
         Box::new(lines::LineReport::new(printer))
     }

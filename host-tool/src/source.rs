@@ -11,7 +11,7 @@ use ha_cluster_file::check::{
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
 use ha_host_base::exit::Stop;
-use ha_host_base::text::count;
+use ha_host_base::text::{count, shown_path};
 
 use crate::state::{AcceptedFile, ClusterDir, StateRoot};
 
@@ -64,6 +64,8 @@ pub fn check_source(path: &Path, find: FindFaults<'_>) -> Result<(Source, Vec<Fa
     let name = path.display().to_string();
     let found = find(&text, &base);
     let (cluster, warnings) = check_text(&text, &base, &name, found)?;
+    let name = shown_path(path);
+    let (cluster, warnings) = check_text(&text, &base, &name)?;
     let source = Source {
         path: path.to_owned(),
         warnings: render_faults(&warnings, &text, &name),
@@ -139,7 +141,7 @@ fn count_faults(faults: &[Fault]) -> String {
 
 fn unreadable_file(path: &Path, error: &std::io::Error) -> anyhow::Error {
     use std::io::ErrorKind;
-    let path = path.display();
+    let path = shown_path(path);
     Stop::bad_input(match error.kind() {
         ErrorKind::NotFound => {
             format!("there is no {path}; `ha-host new {path}` writes one to start from")

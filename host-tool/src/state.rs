@@ -5,6 +5,7 @@
 //! accepted.json  the cluster as it was last accepted         nodes/X.ign   each node's Ignition config
 //! cluster.yaml   the same, as people wrote it                machines/     the provider's own
 //! kubeconfig     the administrator's                         assets/       the disk that virtual machines share
+//! launch.jsonl   what was seen of the last launch            launch.html   its picture
 //! lock           held by the one ha-host that may write      sysexts.json  what the sysext bakery said of its releases
 //! file-hashes.json  what the files that cluster.yaml names held
 //! ```
@@ -166,6 +167,16 @@ impl ClusterDir {
     /// Where the kubeconfig is.
     pub fn kubeconfig(&self) -> PathBuf {
         self.0.join(contents::KUBECONFIG)
+    }
+
+    /// Where the facts of the last launch are.
+    pub fn launch_facts(&self) -> PathBuf {
+        self.0.join(contents::LAUNCH_FACTS)
+    }
+
+    /// Where the picture of the last launch is.
+    pub fn launch_picture(&self) -> PathBuf {
+        self.0.join(contents::LAUNCH_PICTURE)
     }
 
     /// The keys; none: not made yet. Keys that were made and are not there any more are an error: new ones would be another

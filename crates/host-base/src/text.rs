@@ -1,11 +1,12 @@
 //! Words, widths and colours.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
 use anstream::stream::RawStream;
 use anstream::{AutoStream, ColorChoice};
 use anstyle::{AnsiColor, Style};
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// Something is wrong.
 const RED: Style = AnsiColor::Red.on_default().bold();
@@ -74,17 +75,75 @@ pub fn span(time: Duration) -> String {
     }
 }
 
-/// The path with the home directory as `~`.
-pub fn home(path: &Path) -> String {
+/// A path as people would write it here: below the working directory from there on, else with `~` for the home directory;
+/// without `.` and `..` in it, if it leads to the same place without.
+pub fn shown_path(path: &Path) -> String {
+    let base = std::env::current_dir().ok();
     let home = std::env::var_os("HOME").filter(|h| !h.is_empty() && h != "/");
-    match home.and_then(|h| {
-        path.strip_prefix(h)
-            .ok()
-            .map(|rest| rest.display().to_string())
-    }) {
-        Some(rest) => format!("~/{rest}"),
-        None => path.display().to_string(),
+    shown_from(path, base.as_deref(), home.as_deref().map(Path::new))
+}
+
+fn shown_from(path: &Path, base: Option<&Path>, home: Option<&Path>) -> String {
+    let straight = straightened(path);
+    let from = |dir: Option<&Path>| {
+        let rest = straight.strip_prefix(dir?).ok()?;
+        (!rest.as_os_str().is_empty()).then(|| rest.display().to_string())
+    };
+    if let Some(rest) = from(base.filter(|b| *b != Path::new("/"))) {
+        return rest;
     }
+    match from(home) {
+        Some(rest) => format!("~/{rest}"),
+        None => straight.display().to_string(),
+    }
+}
+
+/// Without `.` and `..`. A link before a `..` may lead elsewhere: then, and where nothing can be found, it stays as it is.
+fn straightened(path: &Path) -> PathBuf {
+    let mut straight = PathBuf::new();
+    let mut goes_back = false;
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir if straight.file_name().is_some() => {
+                goes_back = true;
+                straight.pop();
+            }
+            part => straight.push(part),
+        }
+    }
+    let same = |a: &Path| Some(a.canonicalize().ok()? == path.canonicalize().ok()?);
+    if straight.as_os_str().is_empty() || (goes_back && same(&straight) != Some(true)) {
+        return path.to_owned();
+    }
+    straight
+}
+
+/// The text in at most so many columns of a terminal; what does not fit is cut, and `…` stands for it.
+pub fn fitted(text: &str, columns: usize) -> String {
+    if text.width() <= columns {
+        return text.to_owned();
+    }
+    let (mut cut, mut used) = (String::new(), 1);
+    for c in text.chars() {
+        used += c.width().unwrap_or(0);
+        if used > columns {
+            break;
+        }
+        cut.push(c);
+    }
+    let mut cut = cut.trim_end().to_owned();
+    if columns > 0 {
+        cut.push('…');
+    }
+    cut
+}
+
+/// The same, filled up with spaces to exactly so many columns.
+pub fn padded(text: &str, columns: usize) -> String {
+    let mut text = fitted(text, columns);
+    text.push_str(&" ".repeat(columns.saturating_sub(text.width())));
+    text
 }
 
 /// Whole seconds, minutes or hours: `90s`, `15m`, `1h30m`; a bare number is seconds.
@@ -171,6 +230,58 @@ mod tests {
             "9999999999999999999h",
         ] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_cut_with_an_ellipsis_by_columns() {
+        for (text, columns, expected) in [
+            ("waiting", 7, "waiting"),
+            ("waiting for it", 7, "waitin…"),
+            ("waiting for it", 9, "waiting…"),
+            ("日本語", 6, "日本語"),
+            ("日本語", 5, "日本…"),
+            ("日本語", 4, "日…"),
+            ("abc", 1, "…"),
+            ("abc", 0, ""),
+        ] {
+            assert_eq!(fitted(text, columns), expected, "{text} {columns}");
+        }
+        assert_eq!(padded("日本語", 4), "日… ");
+        assert_eq!(padded("ab", 4), "ab  ");
+    }
+
+    #[test]
+    fn paths_are_shown_as_people_write_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let work = dir.path().canonicalize().unwrap();
+        for name in ["examples", "lab/out", "elsewhere/deep"] {
+            std::fs::create_dir_all(work.join(name)).unwrap();
+        }
+        std::os::unix::fs::symlink(work.join("elsewhere/deep"), work.join("link")).unwrap();
+        let shown = |path: &str| {
+            let path = path.replace("WORK", work.to_str().unwrap());
+            let shown = shown_from(Path::new(&path), Some(&work), Some(Path::new("/home/me")));
+            shown.replace(work.to_str().unwrap(), "WORK")
+        };
+        for (path, expected) in [
+            ("WORK/examples/../lab/out", "lab/out"),
+            ("WORK/./lab/out", "lab/out"),
+            ("WORK/lab/out", "lab/out"),
+            ("WORK", "WORK"),
+            ("/home/me/.local/x", "~/.local/x"),
+            ("/home/mean", "/home/mean"),
+            (
+                "WORK/link/../lab/out",
+                "WORK/link/../lab/out".strip_prefix("WORK/").unwrap(),
+            ),
+            ("WORK/not/../there", "not/../there"),
+            ("demo.yaml", "demo.yaml"),
+            ("./demo.yaml", "demo.yaml"),
+            ("/", "/"),
+            (".", "."),
+        ] {
+            assert_eq!(shown(path), expected, "{path}");
         }
     }
 

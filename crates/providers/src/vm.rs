@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ha_cluster_file::cluster::{Arch, Vm};
+use ha_host_base::text::shown_path;
 use indicatif::BinaryBytes;
 
 use crate::finding::Unfit;
@@ -51,7 +52,7 @@ pub fn disk_too_small(disk: u64, image: &Path, image_size: u64) -> Unfit {
         format!(
             "the disk of {} is smaller than the image {} ({})",
             BinaryBytes(disk),
-            image.display(),
+            shown_path(image),
             BinaryBytes(image_size)
         ),
         format!(

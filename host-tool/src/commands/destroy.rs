@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, ProviderOptions};
 use ha_host_base::exit::Stop;
-use ha_host_base::text::{count, home};
+use ha_host_base::text::{count, shown_path};
 
 use crate::cli::Destroy;
 use crate::source;
@@ -41,7 +41,7 @@ fn describe_end(name: &str, had_machines: bool, path: &Path, left: &[String]) ->
     } else {
         "keys"
     };
-    let path = home(path);
+    let path = shown_path(path);
     let mut text = match left {
         [] => format!("{name} is gone: {what} and {path}"),
         left => format!(
@@ -69,7 +69,7 @@ fn is_confirmed(name: &str, cluster: Option<&Cluster>, dir: &Path) -> Result<boo
 }
 
 fn question(name: &str, cluster: Option<&Cluster>, dir: &Path) -> String {
-    let dir = home(dir);
+    let dir = shown_path(dir);
     let launched = cluster.filter(|c| c.provider != ProviderOptions::None);
     let what = match launched.map(|c| c.nodes.len()) {
         None => "the keys".to_owned(),

@@ -4,7 +4,7 @@ use anyhow::Result;
 use ha_cluster_file::cluster::Arch;
 use ha_flatcar_image::{self as image, ImageRecord, ImageStore, PulledImage, WantedImage};
 use ha_host_base::exit::Stop;
-use ha_host_base::text::{Paint, home};
+use ha_host_base::text::{Paint, shown_path};
 use indicatif::DecimalBytes;
 use serde_json::json;
 use time::OffsetDateTime;
@@ -64,7 +64,7 @@ fn json_of(store: &ImageStore, pulled: &PulledImage) -> serde_json::Value {
 fn text_of(store: &ImageStore, pulled: &PulledImage) -> String {
     let r = &pulled.record;
     let (path, name) = (
-        home(&store.image(r)),
+        shown_path(&store.image(r)),
         format!("Flatcar {} ({}, {})", r.version, r.channel, r.arch),
     );
     if pulled.already {
@@ -96,7 +96,7 @@ fn list_images(args: &ImageLs, store: &ImageStore, root: &StateRoot) -> Result<(
     if rows.is_empty() && unfinished.is_empty() {
         println!(
             "no images in {}; `ha-host image pull` fetches one",
-            home(store.dir())
+            shown_path(store.dir())
         );
     }
     print_table(&rows);
@@ -135,7 +135,7 @@ fn remove_images(args: &ImageRm, store: &ImageStore, root: &StateRoot) -> Result
         &root.machines(),
         &mut *progress::pull::download_bar(false),
     )? {
-        println!("removed {}", home(&dir));
+        println!("removed {}", shown_path(&dir));
     }
     Ok(())
 }

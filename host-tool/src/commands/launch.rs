@@ -8,7 +8,8 @@ use ha_host_base::exit::Exit;
 use crate::cli::Launch;
 use crate::launch::report::Report;
 use crate::launch::{self, Options};
-use crate::progress::InterruptibleReport;
+use crate::launch_picture::PictureReport;
+use crate::progress::{self, InterruptibleReport};
 use crate::source;
 use crate::state::StateRoot;
 
@@ -17,7 +18,9 @@ const LEAST_PARALLEL: usize = 4;
 
 /// Reads the file, chooses how it looks, launches.
 pub fn run(args: &Launch, root: &StateRoot) -> Result<Exit> {
-    let mut report = InterruptibleReport::begin(args.json, &args.file, args.timeout);
+    let pictured = PictureReport::new(progress::choose_report(args.json));
+    let inner = Box::new(pictured);
+    let mut report = InterruptibleReport::begin(inner, args.json, &args.file, args.timeout);
     let result = read_and_launch(args, root, &mut report);
     report.finish(result)
 }

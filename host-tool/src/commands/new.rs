@@ -9,7 +9,7 @@ use crate::cli::New;
 
 /// Never over an existing file.
 pub fn run(args: &New) -> Result<()> {
-    let path = args.file.display();
+    let path = ha_host_base::text::shown_path(&args.file);
     let name = args
         .file
         .file_stem()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use ha_host_base::clock::now_ms;
 use ha_host_base::exit::Stop;
-use ha_host_base::text::{count, home};
+use ha_host_base::text::{count, shown_path};
 use ha_providers::{Provider, RenderOnly};
 
 mod output;
@@ -90,7 +90,7 @@ fn render_rendered(
     println!(
         "  keys ({}) and kubeconfig in {}",
         if new { "new" } else { "kept" },
-        home(store.path())
+        shown_path(store.path())
     );
     print_assets(packed.as_ref());
     println!("{}", last_words(founding));
@@ -196,7 +196,7 @@ fn print_assets(packed: Option<&PackedDisk>) {
         let path: &Path = &packed.path;
         println!(
             "  assets disk in {}: give it to every machine as a read-only virtio disk with the serial number ha-assets",
-            home(path)
+            shown_path(path)
         );
     }
 }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Node;
+use ha_host_base::text::shown_path;
 use ha_providers::{Machine, Made, Provider};
 use ha_wire::event::Beneath;
 use ha_wire::format::FormatError;
@@ -178,7 +179,7 @@ impl NodeWatch {
     fn at_the_console(&self, cause: FailureCause, first: Option<&String>) -> NodeFailure {
         let rest = self.console.last().into_iter();
         let rest = rest.filter(|line| Some(line) != first);
-        let place = format!("console: {}", self.console.path().display());
+        let place = format!("console: {}", shown_path(self.console.path()));
         let output = first.cloned().into_iter().chain(rest).chain([place]);
         self.failure_of(cause, output.collect())
     }

@@ -1,6 +1,6 @@
 //! What a launch reports, and to whom: facts. How they look is the business of whoever implements [`Report`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ha_cluster_file::cluster::Cluster;
@@ -12,6 +12,7 @@ use ha_wire::phase::{Phase, Role};
 use super::node_progress::{NodeChange, NodeProgress};
 pub use super::phase_timings::PhaseTimings;
 use crate::api::ClusterView;
+use crate::state::ClusterDir;
 
 /// The step in which the nodes are made and followed. The launch itself keeps the time then.
 pub const NODES: &str = "nodes";
@@ -42,6 +43,10 @@ pub enum LaunchEvent<'a> {
     ClusterChanged(&'a ClusterView, &'a Cluster),
     /// Time passed; every node in the file's order.
     Tick(&'a [&'a NodeProgress]),
+    /// The state directory is this launch's to write, and the cluster's record is in it.
+    StateHeld(&'a ClusterDir),
+    /// The launch's picture was written; told just before the end.
+    PictureWritten(&'a Path),
     Ended(&'a End),
     /// It ended with an error of this program; people read that on standard error anyway.
     Broken(&'a anyhow::Error),

@@ -1,7 +1,7 @@
 //! The last words of a launch, as text.
 
 use ha_host_base::exit::error_line;
-use ha_host_base::text::{Paint, count, home, printable, span};
+use ha_host_base::text::{Paint, count, printable, shown_path, span};
 use ha_providers::Finding;
 
 use super::Printer;
@@ -34,7 +34,10 @@ pub fn end_text(end: &End) -> String {
         End::Failed(failures) => failure_text(failures),
         End::TimedOut(unfinished) => timed_out_text(unfinished),
         End::Interrupted(file) => {
-            let go_on = format!("\n  go on    run  ha-host launch {}  again", file.display());
+            let go_on = format!(
+                "\n  go on    run  ha-host launch {}  again",
+                shown_path(file)
+            );
             error_line("interrupted: everything is left as it is") + &go_on
         }
     }
@@ -68,7 +71,7 @@ fn ready_text(s: &Summary) -> String {
 fn next_commands(s: &Summary) -> String {
     format!(
         "  kubectl --kubeconfig {} get nodes\n  ha-host status {c}      ha-host logs {c} {} -f      ha-host destroy {c}",
-        home(&s.kubeconfig),
+        shown_path(&s.kubeconfig),
         s.first_node,
         c = s.cluster
     )
@@ -94,7 +97,7 @@ fn timed_out_text(unfinished: &Unfinished) -> String {
     let missing = nodes.chain(unfinished.missing.iter().cloned());
     let lines: String = missing.map(|m| format!("\n  {}", printable(&m))).collect();
     let head = format!("not ready after {}", span(unfinished.took));
-    let file = unfinished.file.display();
+    let file = shown_path(&unfinished.file);
     // Before the nodes work, nothing goes on without us.
     let way = match unfinished.stopped_at {
         Some(step) => format!(
@@ -237,7 +240,7 @@ fn boot_again(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
 }
 
 fn launch_again(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
-    let file = failures.file.display();
+    let file = shown_path(&failures.file);
     node_names(nodes).map(|names| {
         format!("mend it and run  ha-host launch {file}  again: it continues with {names}")
     })

@@ -47,8 +47,8 @@ impl CutOff {
 }
 
 impl InterruptibleReport {
-    /// Begins the time that the launch of this file may take.
-    pub fn begin(json: bool, file: &Path, timeout: Duration) -> Self {
+    /// Begins the time that the launch of this file may take, told to `inner`.
+    pub fn begin(inner: Box<dyn Report>, json: bool, file: &Path, timeout: Duration) -> Self {
         let begun = Instant::now();
         let cut = CutOff {
             file: file.to_owned(),
@@ -60,7 +60,7 @@ impl InterruptibleReport {
             choose_report(json).tell(&LaunchEvent::Ended(&of_thread.end(cause)));
         });
         Self {
-            inner: choose_report(json),
+            inner,
             cut,
             limit: Some(TimeLimit::until(begun + timeout)),
         }

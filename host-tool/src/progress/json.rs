@@ -44,7 +44,11 @@ impl Report for JsonReport {
             LaunchEvent::Broken(error) => self.print_object("error", error_object(error)),
             // What a node waits for was an event of its own.
             LaunchEvent::NodeChanged(_, NodeChange::Waiting) => {}
-            LaunchEvent::StepBegun(_) | LaunchEvent::Tick(_) => {}
+            // Before the end: whoever reads the last object alone goes on reading the end.
+            LaunchEvent::PictureWritten(path) => {
+                self.print_object("picture", json!({"path": path}));
+            }
+            LaunchEvent::StepBegun(_) | LaunchEvent::Tick(_) | LaunchEvent::StateHeld(_) => {}
         }
     }
 

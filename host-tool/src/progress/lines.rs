@@ -1,13 +1,14 @@
 //! Plain lines, one a change: for pipes, logs and CI.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ha_flatcar_image::Bar;
 use ha_host_base::text::printable;
 
 use super::describe::{stage_name, waiting_for};
-use super::{Printer, cluster_headline, end, pull, step_line, warning_line};
+use super::{Printer, cluster_headline, print_end, pull, step_line, warning_line};
 use crate::launch::node_progress::{NodeChange, NodeProgress};
 use crate::launch::report::{LaunchEvent, Report};
 
@@ -20,6 +21,7 @@ pub struct LineReport {
     begun: Instant,
     told: BTreeMap<String, Instant>,
     ready: usize,
+    picture: Option<PathBuf>,
 }
 
 impl Report for LineReport {
@@ -30,7 +32,8 @@ impl Report for LineReport {
                 self.printer.print(&line);
             }
             LaunchEvent::StepDone(name, facts) => {
-                self.printer.print(&step_line(&self.stamp(), name, facts));
+                self.printer
+                    .print(&step_line(&self.stamp(), name, facts, usize::MAX));
             }
             LaunchEvent::Warning(message) => self.printer.print_error(&warning_line(message)),
             LaunchEvent::NodeChanged(node, change) => self.node_changed(node, *change),
@@ -38,9 +41,12 @@ impl Report for LineReport {
                 let ready = cluster.nodes.iter().filter(|n| look.is_ready(&n.name));
                 self.count_ready(ready.count(), cluster.nodes.len());
             }
-            LaunchEvent::Ended(end) => end::print_end(end, &*self.printer),
+            LaunchEvent::Ended(end) => {
+                print_end(end, self.picture.as_deref(), &*self.printer);
+            }
             LaunchEvent::NodeSaid(_) | LaunchEvent::Tick(_) => {}
-            LaunchEvent::StepBegun(_) | LaunchEvent::Broken(_) => {}
+            LaunchEvent::PictureWritten(path) => self.picture = Some(path.to_path_buf()),
+            LaunchEvent::StepBegun(_) | LaunchEvent::Broken(_) | LaunchEvent::StateHeld(_) => {}
         }
     }
 
@@ -56,6 +62,7 @@ impl LineReport {
             begun: Instant::now(),
             told: BTreeMap::new(),
             ready: 0,
+            picture: None,
         }
     }
 

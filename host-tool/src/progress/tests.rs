@@ -15,6 +15,7 @@ use crate::launch::report::LaunchEvent;
 
 mod ends;
 mod screen;
+mod terminal;
 
 use screen::Screen;
 
@@ -101,7 +102,10 @@ pub fn bar_report() -> (bars::BarReport, Screen) {
     let screen = Screen::default();
     let target = ProgressDrawTarget::term_like(Box::new(screen.clone()));
     let bars = MultiProgress::with_draw_target(target);
-    (bars::BarReport::new(Box::new(screen.clone()), bars), screen)
+    (
+        bars::BarReport::new(Box::new(screen.clone()), bars, || screen::WIDTH),
+        screen,
+    )
 }
 
 fn event(json: &str) -> Event {
@@ -178,17 +182,25 @@ fn a_pipe_gets_a_line_a_change() {
 fn a_terminal_has_a_line_a_node() {
     let (mut report, screen) = bar_report();
     tell_story(&mut report);
-    assert_eq!(
-        without_times(&screen.text()),
+    let line = |head: &str, words: &str| format!("{head}{words:<79}{:>10}\n", "N s");
+    let expected = [
         "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, libvirt\n\
          preflight   ok   root, 22 GiB free\n\
-         warning: node4: its clock [31m is off\n\
-         node1  control plane  gate       ███████░░░░░░░  /readyz: refused [2J  N s\n\
-         node2  control plane  join       █████████░░░░░  failed: boom  N s\n\
-         node3  control plane  steady     ██████████████  Ready\n\
-         node4  worker         waiting    ░░░░░░░░░░░░░░    N s\n\
-         node5  worker         waiting    ░░░░░░░░░░░░░░    N s\n"
-    );
+         warning: node4: its clock [31m is off\n"
+            .to_owned(),
+        line(
+            "node1  control plane  gate       ███████░░░░░░░  ",
+            "/readyz: refused [2J",
+        ),
+        line(
+            "node2  control plane  join       █████████░░░░░  ",
+            "failed: boom",
+        ),
+        "node3  control plane  steady     ██████████████  Ready\n".to_owned(),
+        line("node4  worker         waiting    ░░░░░░░░░░░░░░  ", ""),
+        line("node5  worker         waiting    ░░░░░░░░░░░░░░  ", ""),
+    ];
+    assert_eq!(without_times(&screen.text()), expected.concat());
 }
 
 #[test]

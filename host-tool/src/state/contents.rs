@@ -16,9 +16,14 @@ pub const NODES: &str = "nodes";
 /// The administrator's.
 pub const KUBECONFIG: &str = "kubeconfig";
 pub const LOCK: &str = "lock";
+/// What was seen of the last launch, JSON lines.
+pub const LAUNCH_FACTS: &str = "launch.jsonl";
+/// The picture of it.
+pub const LAUNCH_PICTURE: &str = "launch.html";
 /// Everything that ha-host ever puts there, in the order in which it goes: the record nearly last, so that a removal that was cut
 /// off can be seen and repeated.
 const OWN: [&str; 11] = [
+const OWN: [&str; 12] = [
     PKI,
     NODES,
     "machines",
@@ -26,6 +31,8 @@ const OWN: [&str; 11] = [
     "sysexts.json",
     KUBECONFIG,
     file_hashes::FILE,
+    LAUNCH_FACTS,
+    LAUNCH_PICTURE,
     accepted::FILE,
     accepted::TEXT,
     record::FILE,

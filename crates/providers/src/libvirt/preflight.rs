@@ -3,6 +3,7 @@
 use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Firmware, Node};
 use ha_host_base::command::which;
+use ha_host_base::text::shown_path;
 use indicatif::BinaryBytes;
 
 use super::Libvirt;
@@ -30,7 +31,7 @@ pub fn check_host(provider: &Libvirt) -> Result<Vec<Finding>> {
     }
     let sources = Sources::find(provider);
     let mut findings = vec![match &sources {
-        Ok(sources) => good(format!("image {}", sources.base.path.display())),
+        Ok(sources) => good(format!("image {}", shown_path(&sources.base.path))),
         Err(error) => Finding::of_error(error, RETRY),
     }];
     let surveys = provider.at_every_host(|host| Survey::make(provider, host));

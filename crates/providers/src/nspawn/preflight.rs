@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result};
 use ha_host_base::command::which;
+use ha_host_base::text::shown_path;
 use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, statfs};
 
 use super::{Nspawn, extensions, host_runs_systemd, ignition, start};
@@ -110,12 +111,12 @@ fn check_programs(provider: &Nspawn) -> Finding {
 fn check_image(provider: &Nspawn) -> Finding {
     let image = &provider.image;
     if image.join("root/usr/lib/systemd/systemd").exists() {
-        return good(format!("image {}", image.display()));
+        return good(format!("image {}", shown_path(image)));
     }
     bad(
         format!(
             "{} is not a node image: it has no root/usr/lib/systemd/systemd",
-            image.display()
+            shown_path(image)
         ),
         "make one (in this repository: `make lab-images`) and name its directory in `provider: {nspawn: {image: }}`",
     )

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Node;
 use ha_host_base::files;
+use ha_host_base::text::shown_path;
 use ha_wire::format::Version;
 use ha_wire::phase::Role;
 use serde::Deserialize;
@@ -199,7 +200,7 @@ fn image_root(dir: &NodeDir) -> Result<PathBuf> {
 fn canonical_root(root: &Path) -> Result<PathBuf> {
     root.canonicalize().with_context(|| {
         let cure = "build it again, or remove the node and launch anew";
-        format!("the node image {} is gone; {cure}", root.display())
+        format!("the node image {} is gone; {cure}", shown_path(root))
     })
 }
 

@@ -7,6 +7,7 @@ use std::process::Command;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Arch, Firmware, Image, Sysext};
 use ha_host_base::command::run_for_stdout;
+use ha_host_base::text::shown_path;
 use indicatif::BinaryBytes;
 
 use super::{Qemu, gateway, machine, programs};
@@ -117,7 +118,11 @@ fn check_image(provider: &Qemu, qemu_img: &Path) -> Finding {
         if info.virtual_size > vm.disk {
             return Ok(disk_too_small(vm.disk, &base, info.virtual_size).into());
         }
-        Ok(good(format!("image {} ({})", base.display(), info.format)))
+        Ok(good(format!(
+            "image {} ({})",
+            shown_path(&base),
+            info.format
+        )))
     };
     look().unwrap_or_else(|error| Finding::of_error(&error, FIX_IMAGE))
 }
@@ -133,7 +138,7 @@ fn check_files(provider: &Qemu) -> Vec<Finding> {
     {
         for file in [&kernel.path, &kernel.initrd] {
             if let Err(error) = std::fs::File::open(file) {
-                let seen = format!("cannot read {}: {error}", file.display());
+                let seen = format!("cannot read {}: {error}", shown_path(file));
                 findings.push(bad(seen, FIX_IMAGE));
             }
         }
@@ -154,7 +159,7 @@ fn check_files(provider: &Qemu) -> Vec<Finding> {
             findings.push(bad(
                 format!(
                     "sysext {name}: {} is made for {other}, the machines are {}",
-                    file.display(),
+                    shown_path(file),
                     vm.arch
                 ),
                 format!("take the one for {}, or write `arch: {other}`", vm.arch),

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ha_host_base::exit::Exit;
-use ha_host_base::text::{Paint, home, printable};
+use ha_host_base::text::{Paint, printable, shown_path};
 use serde_json::json;
 
 use crate::state::{ClusterRecord, StateRoot};
@@ -46,7 +46,7 @@ fn print_lines(
         println!("no clusters; `ha-host new` writes a cluster file to start from");
     }
     for (name, record) in known {
-        let place = home(root.dir(name).path());
+        let place = shown_path(root.dir(name).path());
         println!("{:<20} {:<20} {place}", record.name, record.life.words());
     }
     let paint = Paint::stdout();

@@ -14,7 +14,7 @@ use crate::launch::report::{
     Unfinished, UnfinishedNode,
 };
 
-fn summary() -> Summary {
+pub fn summary() -> Summary {
     let seconds = Duration::from_secs;
     Summary {
         cluster: "demo".to_owned(),
@@ -29,7 +29,7 @@ fn summary() -> Summary {
     }
 }
 
-fn failed() -> End {
+pub fn failed() -> End {
     let failing = Duration::from_secs(96);
     let cause = FailureCause::PhaseFailed {
         phase: Phase::Join,

@@ -8,7 +8,7 @@ use indicatif::TermLike;
 use super::super::Printer;
 
 /// No line of these tests is longer.
-const WIDTH: usize = 140;
+pub const WIDTH: usize = 140;
 const HEIGHT: u16 = 50;
 
 #[derive(Debug, Clone, Default)]
