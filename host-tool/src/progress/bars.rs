@@ -15,7 +15,7 @@ use crate::launch::node_progress::{NodeProgress, Stage};
 use crate::launch::report::{End, LaunchEvent, Report};
 
 /// Redrawn this often: people see no more, and processors are dear.
-pub const REDRAW: Duration = Duration::from_millis(250);
+const REDRAW: Duration = Duration::from_millis(250);
 /// More nodes than this share one line of counts: a terminal has so many lines.
 const MAX_LINES: usize = 40;
 /// A node's line. Templates of known keys cannot be wrong.

@@ -20,8 +20,6 @@ use crate::launch::report::{End, LaunchEvent, Report};
 /// What the child tells, in its environment.
 const STORY: &str = "HA_TEST_STORY";
 const CHILD: &str = "progress::tests::terminal::tells_a_story";
-/// A title, which no screen shows: the child has drawn, and waits for a line.
-const DRAWN: &str = "\x1b]0;drawn\x07";
 /// The screen as it was before the child begins is libtest's.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Set to write the golden files anew; look at the difference before you commit it.
@@ -79,20 +77,6 @@ fn tell(story: &str, report: &mut dyn Report) {
     }
     let nodes: Vec<&NodeProgress> = nodes.iter().collect();
     report.tell(&LaunchEvent::Tick(&nodes));
-    if story == "resized" {
-        print!("{DRAWN}");
-        std::io::stdout().flush().unwrap();
-        std::io::stdin()
-            .lock()
-            .read_line(&mut String::new())
-            .unwrap();
-        // As a launch does, until the next time that it draws.
-        let begun = Instant::now();
-        while begun.elapsed() < 2 * super::bars::REDRAW {
-            report.tell(&LaunchEvent::Tick(&nodes));
-        }
-        return;
-    }
     report.tell(&LaunchEvent::PictureWritten(Path::new(
         "/state/demo/launch.html",
     )));
@@ -178,10 +162,7 @@ impl OnTerminal {
         let slave = File::from(slave);
         let stdio = || Stdio::from(slave.try_clone().unwrap());
         let mut command = child(story);
-        command
-            .stdin(Stdio::piped())
-            .stdout(stdio())
-            .stderr(stdio());
+        command.stdin(Stdio::null()).stdout(stdio()).stderr(stdio());
         let child = command.spawn().unwrap();
         Self {
             child,
@@ -190,24 +171,6 @@ impl OnTerminal {
             columns,
             bytes: Vec::new(),
         }
-    }
-
-    /// Up to where the child waits.
-    fn read_until_drawn(&mut self) {
-        let drawn = |bytes: &[u8]| bytes.windows(DRAWN.len()).any(|w| w == DRAWN.as_bytes());
-        while !drawn(&self.bytes) {
-            let mut some = [0; 4096];
-            let read = self.master.read(&mut some).unwrap();
-            self.bytes.extend_from_slice(&some[..read]);
-        }
-    }
-
-    fn resize(&mut self, columns: u16) {
-        let slave = Stdio::from(self.slave.try_clone().unwrap());
-        let mut stty = Command::new("stty");
-        stty.args(["columns", &columns.to_string()]).stdin(slave);
-        assert!(stty.status().unwrap().success());
-        self.child.stdin.take().unwrap().write_all(b"\n").unwrap();
     }
 
     /// What stands on the screen at its end.
@@ -274,30 +237,6 @@ fn words_that_do_not_fit_never_push_the_time_out_of_the_line() {
             lines[0].contains("…") && !lines[2].contains("busybox…"),
             "{screen}"
         );
-    }
-}
-
-#[test]
-fn a_terminal_that_becomes_narrow_still_has_a_line_a_node() {
-    let mut terminal = OnTerminal::start("resized", 200);
-    terminal.read_until_drawn();
-    terminal.resize(70);
-    let before = terminal.bytes.len();
-    let bytes = terminal.all_bytes();
-    let mut terminal = vt100::Parser::new(ROWS, 200, 0);
-    terminal.process(&bytes[..before]);
-    terminal.screen_mut().set_size(ROWS, 70);
-    terminal.process(&bytes[before..]);
-    let screen = rows(&terminal);
-    let nodes: Vec<&str> = screen.lines().filter(|l| l.starts_with("  node")).collect();
-    // Above them may stand what the wide terminal had.
-    let last = &nodes[nodes.len() - 5..];
-    for (index, line) in last.iter().enumerate() {
-        assert!(
-            line.starts_with(&format!("  node{}", index + 1)),
-            "{screen}"
-        );
-        assert!(line.ends_with(" 0 s") && !line.contains('█'), "{screen}");
     }
 }
 
