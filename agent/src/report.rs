@@ -5,8 +5,7 @@ use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 
-use ha_wire::event::{self, Beneath, Event, EventKind};
-use ha_wire::event::{self, Event, EventKind, WaitsOn};
+use ha_wire::event::{self, Beneath, Event, EventKind, WaitsOn};
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 use ha_wire::phase::Phase;

@@ -61,11 +61,9 @@ pub fn check_source(path: &Path, find: FindFaults<'_>) -> Result<(Source, Vec<Fa
         .parent()
         .unwrap_or_else(|| Path::new("/"))
         .to_owned();
-    let name = path.display().to_string();
+    let name = shown_path(path);
     let found = find(&text, &base);
     let (cluster, warnings) = check_text(&text, &base, &name, found)?;
-    let name = shown_path(path);
-    let (cluster, warnings) = check_text(&text, &base, &name)?;
     let source = Source {
         path: path.to_owned(),
         warnings: render_faults(&warnings, &text, &name),

@@ -136,6 +136,7 @@ fn part_name(part: &Part) -> &'static str {
         Part::Service => "service",
         Part::Dns => "dns",
         Part::PodNetwork => "pod network",
+        Part::Logs => "logs",
         Part::Node(_) => "node",
         Part::Agent(_) => "agent",
     }

@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 use super::{ConfigFile, FailedBeneath, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET;
-use crate::sys::cri::{self, Answer};
+use crate::sys::cri::{self, RuntimeAnswer};
 use crate::sys::{Cmd, CommandFailed};
 
 mod kubelet;
@@ -32,8 +32,6 @@ const VALIDATE: Duration = Duration::from_secs(60);
 const RUNTIME_WITHIN: Duration = Duration::from_secs(10);
 /// Between two questions to it.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
-/// For one answer of it.
-const ANSWER: Duration = Duration::from_secs(5);
 
 /// The runtime listens and serves CRI. One that does not listen is not judged here: its unit is preflight's, and the kubelet
 /// has its own words for it.
@@ -45,9 +43,9 @@ pub async fn require_runtime(cx: &Context, phase: Phase) -> Result<()> {
         .path(cri.socket().trim_start_matches("unix://"));
     let begin = cx.sys.clock.monotonic();
     loop {
-        match tokio::time::timeout(ANSWER, cri::ask_version(&socket)).await {
-            Ok(Ok(Answer::Refused)) => {}
-            Ok(Ok(Answer::Version)) => return Ok(()),
+        match cri::ask_version(&socket).await {
+            RuntimeAnswer::NoCri => {}
+            RuntimeAnswer::Version => return Ok(()),
             other => {
                 debug!("{}: {other:?}", cri.socket());
                 return Ok(());

@@ -116,6 +116,8 @@ pub struct Beneath {
     pub does: String,
     /// Why, in its own words.
     pub word: String,
+}
+
 /// What a phase waits for, for programs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]

@@ -148,12 +148,6 @@ fn compare_with(
         found.extend(find_differences(&old, &source.cluster)?);
     }
     Ok(found)
-    let (name, file) = (&old.name, ha_host_base::text::shown_path(&source.path));
-    Err(Stop::bad_input(format!(
-        "{file} differs from what {name} was launched with, in what a launch cannot change:\n  {}\n  nothing was changed; \
-         take these changes back, or `ha-host destroy {name}` first",
-        faults.join("\n  ")
-    )))
 }
 
 /// What the first control plane was made with; none: its config is not there.

@@ -22,8 +22,7 @@ pub const LAUNCH_FACTS: &str = "launch.jsonl";
 pub const LAUNCH_PICTURE: &str = "launch.html";
 /// Everything that ha-host ever puts there, in the order in which it goes: the record nearly last, so that a removal that was cut
 /// off can be seen and repeated.
-const OWN: [&str; 11] = [
-const OWN: [&str; 12] = [
+const OWN: [&str; 13] = [
     PKI,
     NODES,
     "machines",
