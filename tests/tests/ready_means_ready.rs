@@ -25,6 +25,7 @@ dd if=/dev/zero of=/run/filler bs=4k 2>/dev/null; test -s /run/filler";
 const EMPTY_RUN: &str = "rm /run/filler && mount -o remount,size=64m /run";
 
 #[test]
+#[ignore = "five minutes: make test-faults"]
 fn what_is_broken_is_said_and_a_deleted_node_comes_back() {
     let story = Story::new("ready means ready");
     let cluster = story.step("the lab is there", || {

@@ -1,11 +1,11 @@
 //! `doctor CLUSTER [NODE]`: every node examined by its own agent, then what only several nodes together show: two machines with
 //! one identity, clocks apart, ports that a peer does not reach, pods that nobody can place, and the cluster's own judgement.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node};
-use ha_health::node::node_findings;
 use ha_health::{Finding, Part};
 use ha_host_base::command::{Finished, run_within};
 use ha_host_base::exit::Exit;
@@ -17,8 +17,9 @@ use ha_wire::format::FormatError;
 use serde::Serialize;
 
 use super::KnownCluster;
+use crate::api::{self, Api};
 use crate::cli::Doctor;
-use crate::node_status::{self, Asking};
+use crate::node_status::Asking;
 use crate::state::StateRoot;
 
 mod compare;
@@ -75,7 +76,8 @@ pub fn run(args: &Doctor, root: &StateRoot) -> Result<Exit> {
         Some(name) => vec![known.node(name)?],
         None => known.cluster.nodes.iter().collect(),
     };
-    let report = examine_cluster(&known.cluster, &*known.provider, &nodes);
+    let findings = judge_cluster(&known);
+    let report = examine_cluster(&known.cluster, &*known.provider, &nodes, findings);
     // Whoever did not answer because we are to end is not silent.
     Interrupt::of_process().check()?;
     if args.json {
@@ -90,12 +92,17 @@ pub fn run(args: &Doctor, root: &StateRoot) -> Result<Exit> {
     Ok(exit)
 }
 
-fn examine_cluster(cluster: &Cluster, provider: &dyn Provider, nodes: &[&Node]) -> DoctorReport {
+fn examine_cluster(
+    cluster: &Cluster,
+    provider: &dyn Provider,
+    nodes: &[&Node],
+    findings: Vec<Finding>,
+) -> DoctorReport {
     let visits = visit_nodes(provider, nodes);
     let mut checks = compare::compare_nodes(&visits);
     checks.extend(ways::try_ways(cluster, provider, nodes));
     checks.extend(pods::check_pods(cluster, provider));
-    checks.extend(as_checks(judge_cluster(cluster, provider, &visits)));
+    checks.extend(as_checks(findings));
     let nodes: Vec<NodeReport> = visits.into_iter().map(node_report).collect();
     let is_well = |node: &NodeReport| node.error.is_empty() && !is_unfit(&node.checks);
     DoctorReport {
@@ -167,24 +174,18 @@ fn run_agent(
     }
 }
 
-/// The cluster's judgement, asked here. A node whose agent examined it has said all that its status knows; of one that did not
-/// answer, its last status is judged.
-fn judge_cluster(cluster: &Cluster, provider: &dyn Provider, visits: &[Visit]) -> Vec<Finding> {
-    if visits.iter().all(|visit| visit.answer.is_ok()) {
-        return Vec::new();
-    }
-    let silent = |name: &str| {
-        visits
-            .iter()
-            .any(|v| v.node.name == name && v.answer.is_err())
+/// What is wrong with the cluster as a whole, as `status` judges it; that it cannot be asked is a finding too.
+fn judge_cluster(known: &KnownCluster) -> Vec<Finding> {
+    let cluster = &known.cluster;
+    let judged = || -> Result<Vec<Finding>> {
+        let provider: Arc<dyn Provider> =
+            Arc::from(ha_providers::provider_of(cluster, known.dir.path())?);
+        let asked = Api::new(cluster, &known.dir.keys()?, provider.clone())?;
+        let look = api::look_at_everything(&asked, cluster, &provider, None);
+        let look = ha_host_base::block_on(look)??;
+        Ok(api::all_findings(cluster, &look.view))
     };
-    let statuses = node_status::node_statuses(cluster, provider);
-    let pairs = cluster.nodes.iter().zip(&statuses);
-    let of_silent = pairs.filter(|(node, _)| silent(&node.name));
-    of_silent
-        .filter_map(|(_, answer)| answer.status())
-        .flat_map(|status| node_findings(status, now_ms()))
-        .collect()
+    judged().unwrap_or_else(|error| vec![Finding::new(Part::Api, format!("{error:#}"))])
 }
 
 /// Findings as lines of the cluster's own.

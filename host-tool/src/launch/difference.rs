@@ -245,7 +245,7 @@ fn may_be_secret(key: &str, value: &Value) -> bool {
     let in_url = |text: &str| text.contains("://") && text.contains('@');
     let place = |place: &&str| key.split(['.', '[', ']']).any(|part| part == *place);
     let text = value.as_str().unwrap_or_default();
-    SECRET_PLACES.iter().any(|p| place(&p)) || has_word(key) || has_word(text) || in_url(text)
+    SECRET_PLACES.iter().any(place) || has_word(key) || has_word(text) || in_url(text)
 }
 
 fn cut(text: &str) -> String {

@@ -37,7 +37,7 @@ const SETTLE: Duration = Duration::from_secs(2);
 pub enum Outcome {
     /// The cluster is whole.
     Ready {
-        look: ClusterView,
+        look: Box<ClusterView>,
         timings: PhaseTimings,
         /// Which node holds the VIP, if it says so.
         vip_holder: Option<String>,
@@ -178,7 +178,7 @@ impl<'a> Follow<'a> {
                         node.silence_explained(why, self.report);
                     }
                 }
-                Observation::Cluster(look) => self.cluster_seen(look)?,
+                Observation::Cluster(look) => self.cluster_seen(*look)?,
             }
         }
         Ok(())
@@ -256,7 +256,7 @@ impl<'a> Follow<'a> {
         super::warn_of_findings(cluster, &look.view, self.report);
         Ok(Outcome::Ready {
             vip_holder: api::vip_holder(cluster, &look.view),
-            look: look.view,
+            look: Box::new(look.view),
             timings,
         })
     }

@@ -36,7 +36,7 @@ pub enum Observation {
     /// Why those of the nodes say nothing that were asked, by their names.
     Silence(BTreeMap<String, String>),
     /// What the cluster showed.
-    Cluster(ClusterView),
+    Cluster(Box<ClusterView>),
 }
 
 /// The nodes that have said nothing for long.
@@ -161,7 +161,10 @@ pub fn watch_silent_nodes(provider: Arc<dyn Provider>, silent: SilentNodes, to: 
 /// Looks at the cluster, for ever, with a pause that may change meanwhile.
 pub async fn watch_cluster(api: Api, pause_ms: Arc<AtomicU64>, to: Sender) {
     loop {
-        if to.send(Observation::Cluster(api.observe().await)).is_err() {
+        if to
+            .send(Observation::Cluster(Box::new(api.observe().await)))
+            .is_err()
+        {
             return;
         }
         tokio::time::sleep(Duration::from_millis(pause_ms.load(Ordering::Relaxed))).await;

@@ -85,7 +85,7 @@ impl LaunchedFiles<'_> {
 
     fn follow_manifests(
         &self,
-        before: &mut Vec<String>,
+        before: &mut [String],
         now: &[String],
         files: &OperatorFiles,
     ) -> Option<Difference> {

@@ -111,7 +111,11 @@ fn draw_stripes(svg: &mut String, layout: &Layout) {
 
 fn draw_axis(svg: &mut String, layout: &Layout, end_ms: u64) {
     let fits = |step: &&u64| end_ms / **step <= TICKS;
-    let step = STEPS.iter().find(fits).copied().unwrap_or(end_ms.max(1));
+    let step = STEPS
+        .iter()
+        .find(fits)
+        .copied()
+        .unwrap_or_else(|| end_ms.max(1));
     let bottom = layout.height() - BOTTOM;
     for ms in (0..=end_ms).step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
         let (x, label) = (layout.x(ms), axis_label(ms));
@@ -250,7 +254,7 @@ fn bar_title(row: &Row, bar: &Bar) -> String {
         short_span(bar.from)
     );
     for (_, words) in &bar.words {
-        title.push_str("\n");
+        title.push('\n');
         title.push_str(words);
     }
     title
@@ -298,7 +302,7 @@ fn draw_mark(svg: &mut String, layout: &Layout, y: f64, row: &Row, mark: &Mark) 
     let class = if mark.fatal { "mark fatal" } else { "mark" };
     let mut title = format!("{}: {} failed: {}", row.node.name, mark.phase, mark.error);
     for line in &mark.tail {
-        title.push_str("\n");
+        title.push('\n');
         title.push_str(line);
     }
     let _ = writeln!(

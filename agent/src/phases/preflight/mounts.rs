@@ -12,7 +12,7 @@ const SHARED: [&str; 2] = ["/", "/sys"];
 pub fn unshared_mounts(mountinfo: &str) -> Vec<String> {
     let is_unshared = |place: &&str| {
         let of_place = |line: &&str| line.split(' ').nth(4) == Some(place);
-        let last = mountinfo.lines().filter(of_place).next_back();
+        let last = mountinfo.lines().rfind(of_place);
         last.is_some_and(|line| !optional_fields(line).any(|field| field.starts_with("shared:")))
     };
     let places = SHARED.iter().copied().filter(|place| is_unshared(place));
@@ -32,7 +32,7 @@ pub fn check_mounts(node: &NodeFile, unshared: &[String]) -> Check {
     }
     let places = unshared.join(" ");
     let reason = format!("{places} not shared: mounts that pods make do not reach the machine");
-    let remedy = match &unshared[..] {
+    let remedy = match unshared {
         [one] => format!("mount --make-rshared {one}"),
         _ => "mount --make-rshared /".into(),
     };

@@ -69,7 +69,7 @@ fn nothing_serves(
     if !expected.has_name_servers {
         what += "; the cluster file names no name servers (network.dns), without which CoreDNS may not start";
     }
-    let next = match troubled.or(dns.pods.first()) {
+    let next = match troubled.or_else(|| dns.pods.first()) {
         Some(DnsPodView { name, .. }) => format!("kubectl -n kube-system describe pod {name}"),
         None => "kubectl -n kube-system describe deployment coredns".to_owned(),
     };

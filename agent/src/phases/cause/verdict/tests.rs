@@ -30,6 +30,14 @@ fn found(of: &[(&str, &[&str])], is_active: bool, now: u64) -> Option<(String, b
     Some((error.to_string(), error.is_final))
 }
 
+/// Runs by container, whether kubeadm is quiet, seconds, and what is told with whether it is final.
+type Case<'a> = (
+    &'a [(&'a str, &'a [&'a str])],
+    bool,
+    u64,
+    Option<(&'a str, bool)>,
+);
+
 #[test]
 fn what_is_told_and_what_is_final() {
     let wrong: [&str; 3] = ["1-1 bad", "2-2 bad", "13-13 bad"];
@@ -39,7 +47,7 @@ fn what_is_told_and_what_is_final() {
         "55-76 no etcd",
         "97-118 no etcd",
     ];
-    let cases: [(&[(&str, &[&str])], bool, u64, Option<(&str, bool)>); 11] = [
+    let cases: [Case; 11] = [
         (&[], true, 60, None),
         // The third run has said what its predecessors ended with, and is silent.
         (

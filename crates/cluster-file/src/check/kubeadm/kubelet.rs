@@ -282,11 +282,12 @@ impl<'f> Kubelet<'f> {
         }
         let value =
             |at: &Option<Given<'_>>| at.as_ref().map_or(Some(0.0), |at| seconds(at.text()?));
-        if let (Some(at), Some(all), Some(part)) = (&critical, value(&whole), value(&critical)) {
-            if part > all {
-                let message = "is a part of shutdownGracePeriod and cannot be longer: the kubelet ends at once";
-                faults.push(at.error(message, "write a shorter time, e.g. a third of that"));
-            }
+        if let (Some(at), Some(all), Some(part)) = (&critical, value(&whole), value(&critical))
+            && part > all
+        {
+            let message =
+                "is a part of shutdownGracePeriod and cannot be longer: the kubelet ends at once";
+            faults.push(at.error(message, "write a shorter time, e.g. a third of that"));
         }
     }
 
