@@ -55,7 +55,7 @@ fn before_its_kubelet_starts_an_etcd_that_lost_its_data_is_kept_from_beginning_a
     let peers = r#"[{"name": "node1", "address": "10.77.0.11"}, {"name": "node2", "address": "10.77.0.12"}]"#;
     let one = r#"[{"name": "node1", "address": "10.77.0.11"}]"#;
     let node = node_file(root.path(), &NODE.replace(one, peers));
-    let signed = r#"{"current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
+    let signed = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "x", "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
         "clusters": [{"name": "c", "cluster": {"server": "https://10.77.0.11:6443", "certificate-authority-data": ""}}],
         "users": [{"name": "u", "user": {"client-certificate": "/x.pem", "client-key": "/x.pem"}}]}"#;
     let files = [

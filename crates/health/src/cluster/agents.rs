@@ -41,7 +41,10 @@ fn agent_findings(
         let finding = Finding::new(part(), what).with_next(journal);
         return vec![finding.lasting(Some(age))];
     }
-    let mut findings = node_findings(status, now_ms);
+    // An agent of an earlier release wrote changes alone: its words have no age.
+    let has_age = agent.word_age().is_some();
+    let judged_ms = if has_age { now_ms } else { status.updated_ms };
+    let mut findings = node_findings(status, judged_ms);
     // What concerns the whole cluster is judged from all nodes' words together.
     findings.retain(|f| matches!(f.part, Part::Agent(_) | Part::Node(_)));
     if findings.is_empty() {

@@ -220,7 +220,7 @@ pub enum AgentWord {
 
 /// An agent that keeps watch asks the API's service address every few seconds and writes when it did; older than this, in
 /// seconds, its words are old, not true.
-pub(super) const OLD_WORDS: u64 = 60;
+pub(super) const OLD_WORDS: u64 = crate::node::OLD_AFTER_MS / 1000;
 
 impl AgentView {
     /// How old the agent's word is, in seconds by the node's own clock. None: not known; agents before the one that asks for the

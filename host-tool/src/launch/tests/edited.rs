@@ -4,10 +4,10 @@ use super::edits::{launched, source_at, source_of};
 use super::*;
 use crate::testing::AnsweringCluster;
 
-/// What kubeadm of v1beta4 refuses, and what it takes.
-const ARGS_AS_A_MAP: &str =
-    "cni: none, clusterConfiguration: {apiServer: {extraArgs: {audit-log-path: /a}}}}";
-const ARGS_AS_A_LIST: &str = "cni: none, clusterConfiguration: {apiServer: {extraArgs: [{name: audit-log-path, value: /a}]}}}";
+/// What the file said, and what it says when it was edited.
+const TWO_ARGS: &str = "cni: none, clusterConfiguration: {apiServer: {extraArgs: [{name: v, value: '2'}, {name: profiling, value: 'false'}]}}}";
+const ONE_ARG: &str =
+    "cni: none, clusterConfiguration: {apiServer: {extraArgs: [{name: v, value: '2'}]}}}";
 
 const CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 /// Disks of clusters that were founded: a member that joined, a worker, a founder that came to its end.
@@ -24,9 +24,9 @@ const FOUNDED: [&[(&str, &str)]; 3] = [
 fn mended() -> TestEnv {
     let mut env = TestEnv::new();
     let text = env.source.text.clone();
-    env.source = source_of(&text.replace("cni: none}", ARGS_AS_A_MAP));
+    env.source = source_of(&text.replace("cni: none}", TWO_ARGS));
     env.launch_in_vain();
-    env.source = source_of(&text.replace("cni: none}", ARGS_AS_A_LIST));
+    env.source = source_of(&text.replace("cni: none}", ONE_ARG));
     env
 }
 
@@ -68,7 +68,10 @@ fn checkout(env: &TestEnv, name: &str) -> Source {
     std::fs::create_dir_all(dir.join("image/root")).unwrap();
     for (name, content) in [
         ("mine.ign", r#"{"ignition":{"version":"3.3.0"}}"#),
-        ("net.yaml", "kind: Namespace\n"),
+        (
+            "net.yaml",
+            "{apiVersion: v1, kind: Namespace, metadata: {name: x}}\n",
+        ),
         ("ha-agent.raw", "image"),
     ] {
         std::fs::write(dir.join(name), content).unwrap();
@@ -122,7 +125,11 @@ fn a_file_that_holds_something_else_is_a_change_wherever_it_is() {
             r#"{"ignition":{"version":"3.2.0"}}"#,
             "ignition.merge",
         ),
-        ("net.yaml", "kind: Secret\n", "kubernetes.cni.manifests"),
+        (
+            "net.yaml",
+            "{apiVersion: v1, kind: Secret, metadata: {name: x}}\n",
+            "kubernetes.cni.manifests",
+        ),
         ("ha-agent.raw", "other", "sysexts.ha-agent.path"),
     ] {
         for source in [&two, &one] {
@@ -209,7 +216,7 @@ fn what_cannot_be_asked_is_never_removed_unasked() {
         let error = env.try_launch(&provider, 0).0.unwrap_err().to_string();
         for words in [
             why,
-            "apiServer.extraArgs: a map of 1 -> a list of 1",
+            "apiServer.extraArgs[profiling]: false -> none",
             "Nothing was changed",
             "ha-host power demo NODE on",
         ] {

@@ -10,7 +10,7 @@ fn agents_are_heard_and_their_words_are_young() {
         ),
         (
             "young enough",
-            |view| view.status("node4").updated_ms = NOW - 60_000,
+            |view| view.status("node4").updated_ms = NOW - 30_000,
             &[],
         ),
         (
