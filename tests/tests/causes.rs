@@ -96,9 +96,9 @@ fn a_runtime_without_cri_ends_the_launch() {
             &story,
             &cluster,
             &[
-                "error: node1 (control plane): init failed: containerd runs, but does not serve CRI",
-                "disabled_plugins",
-                "ha-host logs e2e-nocri node1 --unit containerd",
+                "error: node1 (control plane): preflight failed",
+                "containerd.service runs and serves no CRI",
+                "disabled_plugins in /etc/containerd/config.toml",
             ],
         )
     });
