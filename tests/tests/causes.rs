@@ -65,7 +65,7 @@ fn a_setting_that_the_kubelet_refuses_ends_the_launch() {
     let story = Story::new("a refused setting");
     let cluster = story.step("the lab is there", || {
         let mut plan = ClusterPlan::new("e2e-kubelet", 1, 0);
-        let settings = "kubeletConfig: {imageGCHighThresholdPercent: 500}";
+        let settings = "kubeletConfig: {registryBurst: -1}";
         plan.network = Some(format!("proxy: nftables, cni: none, {settings}"));
         Cluster::new(plan)
     });
@@ -75,8 +75,8 @@ fn a_setting_that_the_kubelet_refuses_ends_the_launch() {
             &cluster,
             &[
                 "error: node1 (control plane): init failed: kubelet exits at its start, 3 times in",
-                "500 must be between 0 and 100",
-                "kubernetes.kubeletConfig.imageGCHighThresholdPercent",
+                "-1 must not be a negative number",
+                "kubernetes.kubeletConfig.registryBurst",
                 "ha-host logs e2e-kubelet node1 --unit kubelet",
             ],
         )
