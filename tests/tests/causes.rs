@@ -10,7 +10,6 @@ use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
 use ha_wire::event::{Event, EventKind};
-use ha_wire::phase::Phase;
 
 /// From the phase's begin to its final word: three starts with the kubelet's pauses between them, on a busy machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -160,22 +159,21 @@ fn fails_with(story: &Story, cluster: &Cluster, words: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// From init's begin to the failure that is for a person.
+/// From the begin of the phase that fails for good to that failure, which is for a person.
 fn fault_to_word(events: &[Event]) -> Result<Duration> {
-    let begin = events.iter().find_map(|event| match event.what {
-        EventKind::Started {
-            phase: Phase::Init, ..
-        } => Some(event.time_ms),
-        _ => None,
-    });
-    let end = events.iter().find_map(|event| match event.what {
+    let failed = events.iter().find_map(|event| match event.what {
         EventKind::Failed {
-            phase: Phase::Init,
+            phase,
             retry_ms: None,
             ..
-        } => Some(event.time_ms),
+        } => Some((phase, event.time_ms)),
         _ => None,
     });
-    let (begin, end) = begin.zip(end).context("init did not fail for good")?;
+    let (failing, end) = failed.context("no phase failed for good")?;
+    let begin = events.iter().find_map(|event| match event.what {
+        EventKind::Started { phase, .. } if phase == failing => Some(event.time_ms),
+        _ => None,
+    });
+    let begin = begin.context("it failed and never began")?;
     Ok(Duration::from_millis(end.saturating_sub(begin)))
 }
