@@ -36,9 +36,8 @@ struct Fault {
 const FIRST: [Fault; 4] = [
     Fault {
         node: "node1",
-        make: "cp /etc/resolv.conf /var/tmp/e2e-resolv; for f in /etc/resolv.conf /run/systemd/resolve/resolv.conf; do \
-               [ ! -e $f ] || : > $f; done",
-        mend: "cat /var/tmp/e2e-resolv > /etc/resolv.conf; systemctl try-restart systemd-resolved",
+        make: "cp /etc/resolv.conf /var/tmp/e2e-resolv && : > /etc/resolv.conf",
+        mend: "cat /var/tmp/e2e-resolv > /etc/resolv.conf",
         named_at: Some("node1"),
         check: "name servers of pods",
         words: &["no name server", "CoreDNS", "cat /", "network.dns"],
@@ -69,7 +68,7 @@ const FIRST: [Fault; 4] = [
     Fault {
         node: "node4",
         make: "cp /etc/containerd/config.toml /var/tmp/e2e-config && \
-               printf 'disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\\n' > /etc/containerd/config.toml && \
+               printf 'version = 2\\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\\n' > /etc/containerd/config.toml && \
                systemctl restart containerd",
         mend: "cat /var/tmp/e2e-config > /etc/containerd/config.toml && systemctl restart containerd",
         named_at: Some("node4"),
