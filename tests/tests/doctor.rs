@@ -81,7 +81,7 @@ const FIRST: [Fault; 4] = [
     },
 ];
 
-const SECOND: [Fault; 5] = [
+const SECOND: [Fault; 4] = [
     Fault {
         node: "node1",
         make: "mount --make-private /sys",
@@ -126,18 +126,6 @@ const SECOND: [Fault; 5] = [
             "inactive",
             "systemctl status containerd.service",
             "systemctl start containerd.service",
-        ],
-    },
-    Fault {
-        node: "node4",
-        make: "systemctl stop kubelet",
-        mend: "systemctl start kubelet",
-        named_at: Some("node4"),
-        check: "kubelet.service runs",
-        words: &[
-            "inactive",
-            "systemctl status kubelet.service",
-            "restart kubelet.service",
         ],
     },
 ];
