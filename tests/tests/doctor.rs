@@ -283,11 +283,7 @@ fn a_taint_is_named(story: &Story, cluster: &Cluster) {
                 .kube()
                 .ctl(&["run", "e2e-unplaced", "--image=none", place])?;
             let named = eventually("it is named", SEEN, || {
-                let words = [
-                    "default/e2e-unplaced",
-                    "node-role.kubernetes.io/control-plane",
-                    "describe pod",
-                ];
+                let words = ["default/e2e-unplaced", "untolerated taint", "describe pod"];
                 names(&examined(cluster)?, None, "pending pod", &words)
             });
             cluster.kube().ctl(&[
