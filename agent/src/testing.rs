@@ -412,12 +412,8 @@ pub fn ca_pem() -> String {
 /// The container runtime's socket, where every call is answered with these bytes of HTTP/2 frames. It ends with the test.
 pub fn serve_runtime(machine: &FakeMachine, frames: &'static [u8]) {
     use std::io::{Read as _, Write as _};
-    let socket = machine.cx.node.kubernetes.cri.socket();
-    let path = machine
-        .cx
-        .sys
-        .files
-        .path(socket.trim_start_matches("unix://"));
+    let socket = machine.cx.node.kubernetes.cri.socket_path();
+    let path = machine.cx.sys.files.path(socket);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let _ = std::fs::remove_file(&path);
     let listener = std::os::unix::net::UnixListener::bind(path).unwrap();

@@ -37,10 +37,7 @@ const ASK_AGAIN: Duration = Duration::from_millis(500);
 /// has its own words for it.
 pub async fn require_runtime(cx: &Context, phase: Phase) -> Result<()> {
     let cri = cx.node.kubernetes.cri;
-    let socket = cx
-        .sys
-        .files
-        .path(cri.socket().trim_start_matches("unix://"));
+    let socket = cx.sys.files.path(cri.socket_path());
     let begin = cx.sys.clock.monotonic();
     loop {
         match cri::ask_version(&socket).await {

@@ -41,6 +41,11 @@ impl Cri {
         }
     }
 
+    /// The same socket as a path.
+    pub fn socket_path(self) -> &'static str {
+        self.socket().trim_start_matches("unix://")
+    }
+
     /// The systemd unit that runs it.
     pub fn unit(self) -> &'static str {
         match self {

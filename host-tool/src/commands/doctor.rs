@@ -2,11 +2,12 @@
 //! one identity, clocks apart, ports that a peer does not reach, pods that nobody can place, and the cluster's own judgement.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node};
 use ha_health::{Finding, Part};
+use ha_host_base::clock::now_ms;
 use ha_host_base::command::{Finished, run_within};
 use ha_host_base::exit::Exit;
 use ha_host_base::interrupt::Interrupt;
@@ -214,11 +215,6 @@ fn node_report(visit: Visit) -> NodeReport {
             checks: Vec::new(),
         },
     }
-}
-
-fn now_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, |since| since.as_millis().try_into().unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]

@@ -122,8 +122,7 @@ async fn runtime_answer(
     let cri = cx.node.kubernetes.cri;
     match units.get(cri.unit()) {
         Some(Ok(state)) if state == "active" => {
-            let socket = cri.socket().trim_start_matches("unix://");
-            cri::ask_version(&cx.sys.files.path(socket)).await
+            cri::ask_version(&cx.sys.files.path(cri.socket_path())).await
         }
         _ => RuntimeAnswer::NotAsked,
     }

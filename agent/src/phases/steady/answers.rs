@@ -71,8 +71,7 @@ impl<'a> AnswersWatch<'a> {
     }
 
     async fn ask_runtime(&self) -> Result<()> {
-        let socket = self.cx.node.kubernetes.cri.socket();
-        let path = socket.trim_start_matches("unix://");
+        let path = self.cx.node.kubernetes.cri.socket_path();
         let answer = cri::ask_version(&self.cx.sys.files.path(path)).await;
         answer.into_result()
     }
