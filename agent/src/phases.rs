@@ -11,6 +11,7 @@ pub use crate::needs_a_person::{FailedBeneath, NeedsAPerson};
 
 pub mod balancer;
 pub mod cause;
+pub mod etcd_log;
 pub mod etcd_manifest;
 pub mod finish;
 pub mod gate;

@@ -18,8 +18,8 @@ pub struct IgnitionConfig {
 impl IgnitionConfig {
     /// Adds a file.
     #[must_use]
-    pub fn file(mut self, path: &str, mode: u32, text: &str) -> Self {
-        let source = format!("data:;base64,{}", BASE64.encode(text));
+    pub fn file(mut self, path: &str, mode: u32, content: impl AsRef<[u8]>) -> Self {
+        let source = format!("data:;base64,{}", BASE64.encode(content));
         self.files.push(
             json!({"path": path, "mode": mode, "overwrite": true, "contents": {"source": source}}),
         );

@@ -21,7 +21,7 @@ const SHOWN: [&str; 4] = ["console.log", "qemu.log", "keeper.log", "ignition.log
 const LIBVIRT_LOGS: &str = "/var/log/libvirt/qemu";
 
 /// What is asked of each node: file name and script.
-fn node_questions() -> [(&'static str, String); 4] {
+fn node_questions() -> [(&'static str, String); 5] {
     [
         (
             "agent.log",
@@ -36,6 +36,10 @@ fn node_questions() -> [(&'static str, String); 4] {
             format!("cat {} {}", paths::EVENTS_FILE, paths::STATUS_FILE),
         ),
         ("pods.log", "tail -n 60 /var/log/pods/*/*/*.log".into()),
+        (
+            "etcd.log",
+            "tail -q -n 10 /var/log/pods/kube-system_etcd-*/etcd/*.log".into(),
+        ),
     ]
 }
 
@@ -77,8 +81,10 @@ impl Report {
                 let answer = cluster.node(&name).run(&["sh", "-c", &script], LOOK);
                 let text = answer.map_or_else(|e| format!("{e:#}"), |d| d.stdout + &d.stderr);
                 self.keep(&format!("{name}-{file}"), &text);
-                if file == "agent.log" {
-                    show_tail(&format!("{name}: the agent's last words"), &text);
+                match file {
+                    "agent.log" => show_tail(&format!("{name}: the agent's last words"), &text),
+                    "etcd.log" => show_tail(&format!("{name}: etcd's last words"), &text),
+                    _ => {}
                 }
             }
         }

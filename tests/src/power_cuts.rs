@@ -49,8 +49,8 @@ pub struct PowerCut {
     pub node: &'static str,
     /// The event.
     pub moment: Moment,
-    /// So many seconds later.
-    pub seconds: u64,
+    /// So much later.
+    pub after: Duration,
 }
 
 impl Display for PowerCut {
@@ -59,7 +59,8 @@ impl Display for PowerCut {
             Moment::Begin(phase) => (phase, "begun"),
             Moment::End(phase) => (phase, "done"),
         };
-        write!(f, "{} {phase} {what} + {} s", self.node, self.seconds)
+        let after = self.after.as_secs_f64();
+        write!(f, "{} {phase} {what} + {after} s", self.node)
     }
 }
 
@@ -71,11 +72,19 @@ pub fn plan(name: &str) -> ClusterPlan {
     }
 }
 
-/// The same with a cluster of its own, which is gone afterwards; a failed one leaves its evidence.
-pub fn launch_with_cuts(name: &str, cuts: &[PowerCut]) -> Result<()> {
+/// A founder that is its whole cluster.
+pub fn plan_alone(name: &str) -> ClusterPlan {
+    ClusterPlan {
+        losing_page_cache: true,
+        ..ClusterPlan::new(name, 1, 0)
+    }
+}
+
+/// [`launch_and_cut`] with a cluster of its own, which is gone afterwards; a failed one leaves its evidence.
+pub fn launch_with_cuts(plan: ClusterPlan, cuts: &[PowerCut]) -> Result<()> {
     let plan = ClusterPlan {
         launch_within: Some(LAUNCH),
-        ..plan(name)
+        ..plan
     };
     let cluster = Cluster::new(plan)?;
     let judged = launch_and_cut(&cluster, cuts);
@@ -181,7 +190,7 @@ fn cut_at(cluster: &Cluster, cut: PowerCut, launch_ended: &AtomicBool) -> Result
     let node = cluster.node(cut.node);
     let begun = wait_for(node, cut, launch_ended)?;
     // Nodes are containers: their clock is this one.
-    let due = UNIX_EPOCH + Duration::from_millis(begun) + Duration::from_secs(cut.seconds);
+    let due = UNIX_EPOCH + Duration::from_millis(begun) + cut.after;
     thread::sleep(due.duration_since(SystemTime::now()).unwrap_or_default());
     let before = node.events()?;
     let at_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
@@ -260,7 +269,12 @@ pub fn is_whole(cluster: &Cluster) -> Result<()> {
     eventually("every node is Ready", WHOLE, || cluster.kube().all_ready())?;
     cluster.all_steady(WHOLE)?;
     eventually("one cluster of all control planes", WHOLE, || {
-        all_voters(cluster, "node2", &cluster.control_planes())?;
+        let members = cluster.control_planes();
+        all_voters(
+            cluster,
+            members.last().map_or("node1", |name| name),
+            &members,
+        )?;
         every_apiserver_shows(cluster, &cluster.kube().identity()?)
     })
 }

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::ignition::IgnitionConfig;
 use ha_tests::kube::all_voters;
+use ha_tests::lab::workspace_root;
 use ha_tests::plan::{ClusterPlan, MachineKind};
-use ha_tests::power_cuts::{self, Moment, schedule};
+use ha_tests::power_cuts::{self, Moment, PowerCut, schedule};
 use ha_tests::process::{FinishedProcess, RunningProcess, run_to_end};
 use ha_tests::story::{Story, print_uncaptured};
 use ha_wire::event::EventKind;
@@ -16,6 +18,8 @@ use ha_wire::phase::Phase;
 
 /// Under an emulator a launch, with two boots more, takes a quarter of an hour.
 const EMULATED: Duration = Duration::from_secs(1500);
+/// A launch of one node takes 20 s; kubeadm gives up after four minutes.
+const UNWRITTEN_LOG: Duration = Duration::from_secs(180);
 /// kill(1) takes no time, a busy host does.
 const KILL: Duration = Duration::from_secs(30);
 
@@ -31,16 +35,61 @@ fn each_role_loses_power_at_work() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
+/// The window is some milliseconds wide, on a slow disk some tenths of a second: its state is brought along.
+#[test]
+fn an_etcd_that_ended_before_its_first_entry_founds_all_the_same() {
+    const LOG: &str = "/var/lib/etcd/member/wal";
+    const BROUGHT: &str = "/etc/unwritten.wal";
+    const UNWRITTEN: &[u8] = include_bytes!("../../agent/tests/captured/etcd-without-entry.wal");
+    let story = Story::new("a log without an entry");
+    let cluster = story.step("the lab is there", || {
+        let name = "e2e-unwritten";
+        let mut plan = ClusterPlan {
+            launch_within: Some(UNWRITTEN_LOG),
+            ..ClusterPlan::new(name, 1, 0)
+        };
+        // The containers' own directories hide what Ignition writes there.
+        let rules = format!(
+            "d {LOG} 0700\nC {LOG}/0000000000000000-0000000000000000.wal 0600 - - - {BROUGHT}\n"
+        );
+        let config = IgnitionConfig::default()
+            .file(BROUGHT, 0o600, UNWRITTEN)
+            .file("/etc/tmpfiles.d/unwritten.conf", 0o644, rules);
+        let dir = workspace_root().join("target/e2e");
+        plan.merge.push(config.write(&dir, name)?);
+        Cluster::new(plan)
+    });
+    story.step("the cluster is founded", || {
+        cluster.launch(&[])?.ok()?;
+        cluster.kube().all_ready()
+    });
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
 /// `HA_ROUNDS=3,17` runs these alone.
 #[test]
 #[ignore = "an hour: make test-power-cuts"]
 fn every_second_of_every_role() {
-    let rounds = schedule::rounds();
+    run_rounds("e2e-cuts", power_cuts::plan, &schedule::rounds());
+}
+
+#[test]
+#[ignore = "half an hour: make test-power-cuts"]
+fn every_quarter_second_of_a_founder() {
+    let rounds: Vec<_> = schedule::of_the_founder()
+        .into_iter()
+        .map(|cut| vec![cut])
+        .collect();
+    run_rounds("e2e-founder-cuts", power_cuts::plan_alone, &rounds);
+}
+
+/// Each round with a cluster of its own, which `plan` makes; all run before any fails.
+fn run_rounds(name: &str, plan: fn(&str) -> ClusterPlan, rounds: &[Vec<PowerCut>]) {
     let mut failed = Vec::new();
     for (i, cuts) in rounds.iter().enumerate().filter(|(i, _)| is_wanted(i + 1)) {
         let begun = Instant::now();
         print_uncaptured(&format!("launch {} of {}:", i + 1, rounds.len()));
-        let done = power_cuts::launch_with_cuts(&format!("e2e-cuts-{}", i + 1), cuts);
+        let done = power_cuts::launch_with_cuts(plan(&format!("{name}-{}", i + 1)), cuts);
         let took = begun.elapsed().as_secs_f64();
         match done {
             Ok(()) => print_uncaptured(&format!("  ok   {took:>6.1} s  whole")),

@@ -20,7 +20,7 @@ mod kubelet;
 mod pod_logs;
 mod verdict;
 
-use verdict::{Found, Run};
+use verdict::{Found, Run, STATIC_PODS};
 
 /// kubeadm has said nothing new for so long: then something beneath it may be wrong. A good init has no such pause.
 const QUIET: Duration = Duration::from_secs(8);
@@ -159,9 +159,10 @@ impl<'a> Watch<'a> {
         if let Some(run) = kubelet.dead_run() {
             verdict::remember(&mut self.runs.borrow_mut(), KUBELET, run);
         }
-        let no_pod = !self.runs.borrow().keys().any(|name| name != KUBELET);
-        let complaint = if no_pod && kubelet.is_active() && self.cx.node.is_control_plane() {
-            kubelet::complaint_of_pods(self.cx, &kubelet).await
+        let never_ran = |name: &&str| !self.runs.borrow().contains_key(*name);
+        let missing: Vec<_> = STATIC_PODS.into_iter().filter(never_ran).collect();
+        let complaint = if kubelet.is_active() && self.cx.node.is_control_plane() {
+            kubelet::complaint_of_pods(self.cx, &kubelet, &missing).await
         } else {
             None
         };

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::etcd_log;
 use crate::context::Context;
 use crate::kube::pod_manifest;
 use crate::render::kubeadm::EffectiveSettings;
@@ -54,20 +55,26 @@ pub fn without_bootstrap(manifest: &str) -> String {
     out
 }
 
-/// Whether etcd ever wrote anything: it makes its log before it makes a cluster, and without one it begins anew.
+/// Whether etcd ever wrote anything: without a log, or with one that has no entry, it has made no cluster.
 pub fn has_data(cx: &Context, manifest: &str) -> Result<bool> {
-    let names = cx.sys.files.names(&log_directory(cx, manifest))?;
-    Ok(names.iter().any(|name| name.ends_with(".wal")))
+    let log = log_directory(cx, manifest);
+    let names = cx.sys.files.names(&log)?;
+    let has_log = names.iter().any(|name| name.ends_with(".wal"));
+    Ok(has_log && !etcd_log::is_unwritten(&cx.sys.files, &log)?)
 }
 
 /// Where it keeps its log, by the manifest or, where that says nothing, by what kubeadm is told.
 pub fn log_directory(cx: &Context, manifest: &str) -> String {
-    if let Some(log) = argument(manifest, "wal-dir") {
-        return log.to_owned();
+    match argument(manifest, "wal-dir") {
+        Some(log) => log.to_owned(),
+        None => format!("{}/member/wal", data_directory(cx, manifest)),
     }
+}
+
+/// The same of all that it keeps.
+pub fn data_directory(cx: &Context, manifest: &str) -> String {
     let data = argument(manifest, "data-dir").map(str::to_owned);
-    let data = data.unwrap_or_else(|| EffectiveSettings::new(&cx.node).etcd_data);
-    format!("{data}/member/wal")
+    data.unwrap_or_else(|| EffectiveSettings::new(&cx.node).etcd_data)
 }
 
 /// What its database may take, bytes: by the manifest, or etcd's own default.

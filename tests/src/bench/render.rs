@@ -67,7 +67,7 @@ fn time_render(nodes: usize, runs: usize) -> Result<Duration> {
 fn cluster_file_of(nodes: usize) -> String {
     let mut text = String::from(
         "version: 1\nname: bench\nkubernetes: {version: 1.34.4, podCIDR: 10.128.0.0/11, serviceCIDR: 10.96.0.0/12, proxy: nftables, cni: none}\n\
-         endpoint: {vip: 10.64.255.1}\nnetwork: {prefix: 16, gateway: 10.64.0.1}\nprovider: none\nnodes:\n",
+         endpoint: {vip: 10.64.255.1}\nnetwork: {prefix: 16, gateway: 10.64.0.1, dns: [10.64.0.1]}\nprovider: none\nnodes:\n",
     );
     for i in 0..nodes {
         let role = if i < 3 { "control-plane" } else { "worker" };

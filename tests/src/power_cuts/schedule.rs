@@ -1,5 +1,7 @@
 //! When power is cut: in steps of one second over what each role writes, and on after it. One launch carries a cut of each node.
 
+use std::time::Duration;
+
 use ha_wire::phase::Phase;
 
 use super::{Moment, PowerCut};
@@ -18,6 +20,9 @@ const WORKER_JOIN: [u64; 7] = [0, 1, 2, 3, 4, 5, 6];
 const AFTER: [u64; 10] = [1, 2, 3, 4, 6, 8, 11, 15, 21, 29];
 const FOUNDER_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 29];
 
+/// Of a second: alone on its machine `kubeadm init` takes 6 to 12 s.
+const FOUNDER_QUARTERS: u64 = 48;
+
 /// Every launch's cuts: of the founder, of the control planes that join, of the worker.
 pub fn rounds() -> Vec<Vec<PowerCut>> {
     let founder = cuts("node1", Phase::Init, &INIT, &FOUNDER_AFTER);
@@ -30,6 +35,17 @@ pub fn rounds() -> Vec<Vec<PowerCut>> {
     let longest = columns.iter().map(Vec::len).max().unwrap_or_default();
     (0..longest)
         .map(|i| columns.iter().filter_map(|c| c.get(i).copied()).collect())
+        .collect()
+}
+
+/// The founder alone, in steps of a quarter of a second from its first write on: what is written together is cut apart.
+pub fn of_the_founder() -> Vec<PowerCut> {
+    (1..=FOUNDER_QUARTERS)
+        .map(|quarter| PowerCut {
+            node: "node1",
+            moment: Moment::Begin(Phase::Init),
+            after: Duration::from_millis(250 * quarter),
+        })
         .collect()
 }
 
@@ -58,6 +74,6 @@ fn at(node: &'static str, moment: Moment, seconds: u64) -> PowerCut {
     PowerCut {
         node,
         moment,
-        seconds,
+        after: Duration::from_secs(seconds),
     }
 }

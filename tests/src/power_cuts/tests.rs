@@ -51,7 +51,7 @@ fn no_second_of_init_or_of_a_join_is_left_out() {
         all.contains(&PowerCut {
             node,
             moment,
-            seconds,
+            after: Duration::from_secs(seconds),
         })
     };
     for second in 1..=11 {

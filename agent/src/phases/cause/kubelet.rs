@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use ha_wire::event::Beneath;
 
-use super::verdict::{Run, STATIC_PODS};
+use super::verdict::Run;
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::sys::Cmd;
@@ -100,22 +100,24 @@ fn read_run(kubelet: &Kubelet, text: &str) -> Option<Run> {
     })
 }
 
-/// Why a kubelet that runs does not start a static pod, in its own words.
-pub async fn complaint_of_pods(cx: &Context, kubelet: &Kubelet) -> Option<Beneath> {
+/// The first of these static pods that a kubelet that runs does not start, and why, in the kubelet's own words.
+pub async fn complaint_of_pods(
+    cx: &Context,
+    kubelet: &Kubelet,
+    pods: &[&'static str],
+) -> Option<(&'static str, Beneath)> {
     let text = journal(cx, kubelet).await;
-    let about = |line: &str| {
-        let is_of =
-            |name: &&str| line.contains(&format!("pod=\"kube-system/{name}-{}\"", cx.node.name));
-        STATIC_PODS.into_iter().find(is_of)
+    let last_of = |name: &&'static str| {
+        let field = format!("pod=\"kube-system/{name}-{}\"", cx.node.name);
+        let mut lines = text.lines().rev();
+        let line = lines.find(|line| is_severe(line) && line.contains(&field))?;
+        Some((*name, line))
     };
-    let told = |line: &str| is_severe(line).then(|| about(line)).flatten();
-    let (name, line) = text
-        .lines()
-        .rev()
-        .find_map(|line| Some((told(line)?, line)))?;
-    Some(Beneath {
+    let (name, line) = pods.iter().find_map(last_of)?;
+    let beneath = Beneath {
         part: "kubelet".to_owned(),
         does: format!("cannot start {name}"),
         word: bare_words(line),
-    })
+    };
+    Some((name, beneath))
 }

@@ -77,12 +77,12 @@ pub fn remember(runs: &mut BTreeMap<String, Vec<Run>>, name: &str, run: Run) {
     }
 }
 
-/// The first thing that is wrong, in the order in which things hang on each other. `begin_ms` is when kubeadm started: what
-/// ended only before that may be mended.
+/// The first thing that is wrong, in the order in which things hang on each other. `complaint` is the kubelet's of a static pod
+/// that never ran. `begin_ms` is when kubeadm started: what ended only before that may be mended.
 pub fn find(
     runs: &BTreeMap<String, Vec<Run>>,
     kubelet_is_active: bool,
-    complaint: Option<Beneath>,
+    complaint: Option<(&str, Beneath)>,
     begin_ms: u64,
     now_ms: u64,
 ) -> Option<Found> {
@@ -90,14 +90,13 @@ pub fn find(
     if !kubelet_is_active && let Some(found) = dying("kubelet", of(KUBELET), 1, begin_ms, now_ms) {
         return Some(found);
     }
-    let pods = STATIC_PODS.into_iter();
-    let dying_pod = pods
-        .filter_map(|name| dying(name, of(name), 2, begin_ms, now_ms))
-        .next();
-    dying_pod.or_else(|| {
-        complaint.map(|beneath| Found {
-            beneath,
-            is_alike: false,
+    STATIC_PODS.into_iter().find_map(|name| {
+        let of_kubelet = complaint.as_ref().filter(|(pod, _)| *pod == name);
+        dying(name, of(name), 2, begin_ms, now_ms).or_else(|| {
+            of_kubelet.map(|(_, beneath)| Found {
+                beneath: beneath.clone(),
+                is_alike: false,
+            })
         })
     })
 }

@@ -138,3 +138,26 @@ fn what_etcd_finds_at_a_join_changes_with_the_next_attempt() {
     assert!(found.to_error(Phase::Init).is_final);
     assert!(!found.to_error(Phase::Join).is_final);
 }
+
+/// The apiserver ends because etcd never began.
+#[test]
+fn the_kubelets_word_of_a_pod_goes_before_those_that_need_it() {
+    let lives: [&str; 3] = ["1-22 no etcd", "23-44 no etcd", "55-76 no etcd"];
+    let dying: &[(&str, &[&str])] = &[("kube-apiserver", &lives)];
+    let told = |pod: &'static str| {
+        let beneath = Beneath {
+            part: "kubelet".to_owned(),
+            does: format!("cannot start {pod}"),
+            word: "no image".to_owned(),
+        };
+        let complaint = Some((pod, beneath));
+        let found = find(&runs(dying), true, complaint, BEGIN, BEGIN + 60_000);
+        found.unwrap().to_error(Phase::Init).to_string()
+    };
+    assert_eq!(told("etcd"), "kubelet cannot start etcd: no image");
+    let of_apiserver = told("kube-scheduler");
+    assert!(
+        of_apiserver.starts_with("kube-apiserver exits"),
+        "{of_apiserver}"
+    );
+}

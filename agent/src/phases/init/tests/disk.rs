@@ -55,6 +55,23 @@ fn an_init_that_was_killed_before_etcd_wrote_anything_begins_anew() {
     });
 }
 
+/// An etcd with such a log waits for ever for a leader: its log has no members.
+#[test]
+fn an_etcd_that_ended_between_its_log_and_its_first_entry_begins_anew() {
+    const UNWRITTEN: &[u8] = include_bytes!("../../../../tests/captured/etcd-without-entry.wal");
+    run_local(async {
+        let machine = founder(231, &test_authority("kubernetes"));
+        let files = &machine.cx.sys.files;
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
+        files.write(WAL, 0o600, UNWRITTEN).unwrap();
+        machine.file("/var/lib/etcd/member/snap/db", "made beside it");
+        assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
+        assert!(!files.exists("/var/lib/etcd/member"));
+        assert!(!files.exists(&pod_manifest("etcd")), "kubeadm makes it");
+        assert!(ran_kubeadm(&machine));
+    });
+}
+
 /// The kubelet starts before etcd, and files the certificate that kubeadm made for it under the name of its own.
 #[test]
 fn an_init_that_was_killed_between_kubelet_and_etcd_begins_anew() {

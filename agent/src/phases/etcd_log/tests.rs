@@ -1,0 +1,69 @@
+use super::*;
+use crate::testing::{self, FakeMachine};
+
+const LOG: &str = "/var/lib/etcd/member/wal";
+/// The first 512 and 1,024 bytes of logs of a real etcd 3.6: killed before its first entry, and after a second.
+const UNWRITTEN: &[u8] = include_bytes!("../../../tests/captured/etcd-without-entry.wal");
+const WRITTEN: &[u8] = include_bytes!("../../../tests/captured/etcd-first-entries.wal");
+
+fn machine_with(name: &str, content: &[u8]) -> FakeMachine {
+    let machine = testing::fake_machine(testing::founder());
+    write(&machine, name, content);
+    machine
+}
+
+fn write(machine: &FakeMachine, name: &str, content: &[u8]) {
+    let files = &machine.cx.sys.files;
+    files
+        .write(&format!("{LOG}/{name}"), 0o600, content)
+        .unwrap();
+}
+
+#[test]
+fn a_log_without_an_entry_is_unwritten_and_no_other() {
+    let torn = [&UNWRITTEN[..0x50], &[1]].concat();
+    let cut = &UNWRITTEN[..0x40];
+    for (content, expected) in [
+        (UNWRITTEN, true),
+        (WRITTEN, false),
+        (&torn, false),
+        (cut, false),
+        (&UNWRITTEN[..0x28], false),
+        (&[0; 512], false),
+        (b"", false),
+        (&[0xff; 64], false),
+    ] {
+        let machine = machine_with(FIRST, content);
+        let unwritten = is_unwritten(&machine.cx.sys.files, LOG).unwrap();
+        assert_eq!(unwritten, expected, "{} bytes", content.len());
+    }
+}
+
+#[test]
+fn a_log_with_more_than_its_first_segment_was_written_to() {
+    let machine = machine_with("0000000000000001-0000000000002710.wal", UNWRITTEN);
+    assert!(!is_unwritten(&machine.cx.sys.files, LOG).unwrap());
+    write(&machine, FIRST, UNWRITTEN);
+    assert!(!is_unwritten(&machine.cx.sys.files, LOG).unwrap());
+    let empty = testing::fake_machine(testing::founder());
+    assert!(!is_unwritten(&empty.cx.sys.files, LOG).unwrap());
+}
+
+#[tokio::test]
+async fn a_log_that_somebody_has_open_or_wrote_to_stays() {
+    let machine = machine_with(FIRST, UNWRITTEN);
+    let line = "  0: 0B4D0A0A:094B 00000000:0000 0A 0:0 00:0 0 0 0 7 1 0 100 0 0 10 0\n";
+    machine.file("/proc/net/tcp", line);
+    machine.file(&pod_manifest("etcd"), "");
+    remove_unwritten(&machine.cx).await.unwrap();
+    let exists = |name: &str| machine.cx.sys.files.exists(name);
+    assert!(
+        !exists(&pod_manifest("etcd")),
+        "or the kubelet starts it again"
+    );
+    assert!(exists(LOG));
+    machine.file("/proc/net/tcp", "");
+    write(&machine, FIRST, WRITTEN);
+    remove_unwritten(&machine.cx).await.unwrap();
+    assert!(exists(LOG));
+}
