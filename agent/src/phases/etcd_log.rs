@@ -1,11 +1,13 @@
 //! etcd's write-ahead log: whether anything was ever written to it. An etcd that ends between making its log and its first entry,
 //! which names its members, finds a log without members at its next start and waits for a leader for ever (seen with 3.6: it
-//! neither ends nor says so as an error). Such a log holds nothing that anybody was ever promised.
+//! neither ends nor says so as an error; one that joins others hears from them, and goes on). Such a log holds nothing that
+//! anybody was ever promised.
 
 use std::io::Read as _;
 use std::time::Duration;
 
 use anyhow::Result;
+use ha_kube::ETCD_CLIENT_PORT;
 use ha_wire::phase::Phase;
 use tracing::warn;
 
@@ -25,8 +27,6 @@ const HEAD_BYTES: u64 = 1024;
 const FRAME: usize = 8;
 /// A protobuf's first field, of the kind varint: the record's type.
 const TYPE_FIELD: u8 = 0x08;
-/// Where clients ask etcd, and its peers.
-const PORTS: [u16; 2] = [2379, 2380];
 /// The kubelet ends a pod whose manifest is gone within its grace period of 30 s.
 const END: Duration = Duration::from_secs(40);
 const LOOK: Duration = Duration::from_millis(500);
@@ -106,7 +106,10 @@ pub async fn remove_unwritten(cx: &Context) -> Result<()> {
 async fn etcd_has_ended(cx: &Context) -> bool {
     let begin = cx.sys.clock.monotonic();
     loop {
-        if find_listeners(&cx.sys.files, &PORTS).holders.is_empty() {
+        if find_listeners(&cx.sys.files, &[ETCD_CLIENT_PORT])
+            .holders
+            .is_empty()
+        {
             return true;
         }
         if cx.sys.clock.monotonic().saturating_sub(begin) >= END {
