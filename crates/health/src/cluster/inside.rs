@@ -12,7 +12,7 @@ use crate::finding::{Finding, Part};
 /// An answer that is missing for less, in seconds, may be a restart.
 const SILENT_FOR: u64 = 10;
 /// A pod of CoreDNS serves within this, in seconds, also where its image is fetched first.
-const DNS_STARTS_WITHIN: u64 = 60;
+const DNS_STARTS_WITHIN: u64 = 45;
 /// A node that has just become Ready may not run all of its daemons yet; within this, in seconds, it does.
 const DAEMONS_START_WITHIN: u64 = 60;
 /// Agents move one of its pods when a second node takes some: within this, in seconds.

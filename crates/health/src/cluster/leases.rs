@@ -9,7 +9,7 @@ use crate::finding::{Finding, Part};
 /// older than this, in seconds, nobody renews it.
 const RENEWED_WITHIN: u64 = 40;
 /// Whoever signs serving certificates does it within this, in seconds.
-const SIGNED_WITHIN: u64 = 60;
+const SIGNED_WITHIN: u64 = 45;
 
 /// kube-controller-manager, kube-scheduler and every kubelet renew their Leases. The age is judged by the apiservers' clocks on
 /// both sides: neither a node's clock nor the operator's is asked.

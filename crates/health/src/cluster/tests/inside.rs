@@ -48,7 +48,7 @@ fn services_and_names_are_asked_for_from_every_node() {
             |view| {
                 crash(view);
                 for pod in &mut dns(view).pods {
-                    pod.scheduled_ms = Some(NOW - 60_000);
+                    pod.scheduled_ms = Some(NOW - 45_000);
                 }
                 view.status("node5").dns = Some(answer("Connection refused", 30));
             },

@@ -65,13 +65,13 @@ fn logs_need_signed_serving_certificates() {
     check_rows(&[
         (
             "a young request",
-            |view| view.api().serving_certificates = vec![request("node1", 60, "Pending")],
+            |view| view.api().serving_certificates = vec![request("node1", 45, "Pending")],
             &[],
         ),
         (
             "nobody signs",
             |view| {
-                let requests = ["node1", "node4"].map(|n| request(n, 61, "Pending"));
+                let requests = ["node1", "node4"].map(|n| request(n, 46, "Pending"));
                 view.api().serving_certificates = requests.into();
             },
             &[
