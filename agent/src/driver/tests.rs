@@ -133,6 +133,7 @@ fn what_failed_beneath_reaches_the_event_and_is_for_a_person_if_final() {
             part: "etcd".into(),
             does: "exits".into(),
             word: "bad".into(),
+            origin: None,
         };
         let beneath = FailedBeneath {
             found: found.clone(),

@@ -18,6 +18,7 @@ use crate::sys::{Cmd, CommandFailed};
 
 mod kubelet;
 mod pod_logs;
+mod refusal;
 mod verdict;
 
 use verdict::{Found, Run, STATIC_PODS};

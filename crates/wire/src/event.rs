@@ -116,6 +116,28 @@ pub struct Beneath {
     pub does: String,
     /// Why, in its own words.
     pub word: String,
+    /// What of its configuration it refuses; none: nothing, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+}
+
+/// What a program refuses of that with which it was started, as the program calls it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Origin {
+    /// An argument of its command line.
+    Argument {
+        /// Its name without dashes.
+        name: String,
+    },
+    /// A field of its configuration file.
+    Field {
+        /// The names that lead to it, e.g. `apiServer.certSANs[0]`.
+        path: String,
+    },
+    /// Something that a newer agent knows.
+    #[serde(other)]
+    Other,
 }
 
 /// What a phase waits for, for programs.

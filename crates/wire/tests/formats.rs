@@ -1,7 +1,7 @@
 //! Formats that live on disks and wires. The files in `fixtures/` never change: every later version must read them.
 
 use ha_wire::doctor::{Examination, PortTrials, TrialOutcome, Verdict, is_unfit};
-use ha_wire::event::{Event, EventKind};
+use ha_wire::event::{Beneath, Event, EventKind, Origin};
 use ha_wire::node::NodeFile;
 use ha_wire::phase::{Phase, Role};
 use ha_wire::settings::{Cni, KubeProxy};
@@ -104,6 +104,21 @@ fn event_v1_is_read_and_written() {
     }
     let last = Event::parse(EVENTS.lines().last().unwrap()).unwrap();
     assert_eq!(last.what, EventKind::Steady);
+}
+
+/// An agent of before sends no origin, one of tomorrow may send another kind.
+#[test]
+fn what_failed_beneath_is_read_whichever_agent_says_it() {
+    let read = |origin: &str| {
+        let beneath = format!(r#"{{"part":"etcd","does":"exits","word":"bad"{origin}}}"#);
+        serde_json::from_str::<Beneath>(&beneath).unwrap().origin
+    };
+    assert_eq!(read(""), None);
+    let path = "a.b".to_owned();
+    let field = read(r#","origin":{"kind":"field","path":"a.b"}"#);
+    assert_eq!(field, Some(Origin::Field { path }));
+    let of_tomorrow = read(r#","origin":{"kind":"image","digest":"x"}"#);
+    assert_eq!(of_tomorrow, Some(Origin::Other));
 }
 
 #[test]

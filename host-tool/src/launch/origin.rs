@@ -1,8 +1,8 @@
-//! Which key of the cluster file a component's complaint comes from: a hint for people, by names that the complaint quotes.
+//! Which key of the cluster file holds what a program of a node refuses.
 
 use ha_cluster_file::cluster::Cluster;
-use ha_wire::event::Beneath;
-use serde_json::Value;
+use ha_wire::event::{Beneath, Origin};
+use serde_json::{Map, Value};
 
 /// Where `clusterConfiguration` has the arguments of each component.
 const ARGUMENTS: [(&str, &[&str]); 4] = [
@@ -12,27 +12,37 @@ const ARGUMENTS: [(&str, &[&str]); 4] = [
     ("kube-scheduler", &["scheduler"]),
 ];
 
-/// None if the file says nothing that the complaint quotes.
+/// None if the origin is not known, or the file does not hold it.
 pub fn key_of(cluster: &Cluster, found: &Beneath) -> Option<String> {
     let kubernetes = &cluster.kubernetes;
-    let is_quoted = |name: &&str| found.word.contains(name);
-    if found.part == "kubelet" {
-        let mut keys = kubernetes.kubelet_config.keys().map(String::as_str);
-        let key = keys.find(is_quoted)?;
-        return Some(format!("kubernetes.kubeletConfig.{key}"));
-    }
     let settings = &kubernetes.cluster_configuration;
-    if found.part == "kubeadm" {
-        let key = settings.keys().map(String::as_str).find(is_quoted)?;
-        return Some(format!("kubernetes.clusterConfiguration.{key}"));
+    match (found.part.as_str(), found.origin.as_ref()?) {
+        ("kubelet", Origin::Field { path }) => {
+            let key = format!("kubernetes.kubeletConfig.{path}");
+            holds(&kubernetes.kubelet_config, path).then_some(key)
+        }
+        ("kubeadm", Origin::Field { path }) => {
+            let key = format!("kubernetes.clusterConfiguration.{path}");
+            holds(settings, path).then_some(key)
+        }
+        (part, Origin::Argument { name }) => argument_key(settings, part, name),
+        _ => None,
     }
-    let (_, path) = ARGUMENTS.iter().find(|(part, _)| *part == found.part)?;
+}
+
+/// Whether a path like `apiServer.certSANs[0]` leads to something.
+fn holds(settings: &Map<String, Value>, path: &str) -> bool {
+    let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
+    let whole = Value::Object(settings.clone());
+    whole.pointer(&pointer).is_some()
+}
+
+fn argument_key(settings: &Map<String, Value>, part: &str, name: &str) -> Option<String> {
+    let (_, path) = ARGUMENTS.iter().find(|(of, _)| *of == part)?;
     let whole = Value::Object(settings.clone());
     let arguments = whole.pointer(&format!("/{}/extraArgs", path.join("/")))?;
-    let names = arguments.as_array()?.iter();
-    let name = names
-        .filter_map(|argument| argument.get("name")?.as_str())
-        .find(is_quoted)?;
+    let mut arguments = arguments.as_array()?.iter();
+    arguments.find(|argument| argument["name"] == name)?;
     let path = path.join(".");
     Some(format!(
         "kubernetes.clusterConfiguration.{path}.extraArgs, argument {name}"
@@ -46,46 +56,84 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn a_complaint_is_led_back_to_the_key_that_it_quotes() {
+    const ETCD_QUOTA: &str =
+        "kubernetes.clusterConfiguration.etcd.local.extraArgs, argument quota-backend-bytes";
+    const INFLIGHT: &str =
+        "kubernetes.clusterConfiguration.apiServer.extraArgs, argument max-requests-inflight";
+
+    /// What a node says failed: the words are for people, `origin` is for this.
+    fn key(part: &str, word: &str, origin: Value) -> Option<String> {
         let mut cluster = demo();
         let settings = json!({
-            "etcd": {"local": {"extraArgs": [{"name": "snapshot-count", "value": "1"}, {"name": "quota-backend-bytes", "value": "8G"}]}},
-            "apiServer": {"extraArgs": {"audit-log-path": "/x"}},
+            "etcd": {"local": {"extraArgs": [{"name": "quota-backend-bytes", "value": "8G"}]}},
+            "apiServer": {
+                "extraArgs": [{"name": "v", "value": "2"}, {"name": "max-requests-inflight", "value": "many"}],
+                "certSANs": ["a b"],
+            },
+            "scheduler": {"extraArgs": {"x": "y"}},
         });
         cluster.kubernetes.cluster_configuration = settings.as_object().unwrap().clone();
-        let kubelet = json!({"maxPods": "ten"});
+        let kubelet = json!({"maxPods": -5, "authentication": {"webhook": {"enabled": true}}});
         cluster.kubernetes.kubelet_config = kubelet.as_object().unwrap().clone();
-        let cases = [
+        let found = json!({"part": part, "does": "", "word": word, "origin": origin});
+        let found: Beneath = serde_json::from_value(found).unwrap();
+        key_of(&cluster, &found)
+    }
+
+    #[test]
+    fn the_key_is_that_of_the_origin_and_never_of_a_word() {
+        // `invalid` holds the name of another argument of the file, `v`.
+        let word = "invalid argument \"many\" for \"--max-requests-inflight\" flag: parse error";
+        let argument = |name: &str| json!({"kind": "argument", "name": name});
+        let inflight = key("kube-apiserver", word, argument("max-requests-inflight"));
+        assert_eq!(inflight.as_deref(), Some(INFLIGHT));
+        let full = "cannot write quota-backend-bytes: no space left on device";
+        assert_eq!(
+            key("etcd", full, Value::Null),
+            None,
+            "the origin is not known"
+        );
+    }
+
+    #[test]
+    fn an_origin_that_the_file_does_not_hold_has_no_key() {
+        let argument = |part, name: &str| key(part, "", json!({"kind": "argument", "name": name}));
+        let field = |part, path: &str| key(part, "", json!({"kind": "field", "path": path}));
+        let kubernetes = |rest: &str| Some(format!("kubernetes.{rest}"));
+        for (seen, expected) in [
             (
-                "etcd",
-                "invalid value \"8G\" for flag -quota-backend-bytes: parse error",
-                Some(
-                    "kubernetes.clusterConfiguration.etcd.local.extraArgs, argument quota-backend-bytes",
-                ),
+                argument("etcd", "quota-backend-bytes"),
+                Some(ETCD_QUOTA.to_owned()),
             ),
-            ("etcd", "no space left on device", None),
-            ("kube-apiserver", "unknown flag: --audit-log-path", None),
-            ("kube-scheduler", "unknown flag: --x", None),
+            (argument("etcd", "quota"), None),
+            (argument("kube-scheduler", "x"), None),
+            (argument("containerd", "v"), None),
             (
-                "kubelet",
-                "cannot unmarshal string into Go struct field KubeletConfiguration.maxPods of type int32",
-                Some("kubernetes.kubeletConfig.maxPods"),
+                field("kubelet", "maxPods"),
+                kubernetes("kubeletConfig.maxPods"),
+            ),
+            (field("kubelet", "maxPodz"), None),
+            (
+                field("kubelet", "authentication.webhook.enabled"),
+                kubernetes("kubeletConfig.authentication.webhook.enabled"),
+            ),
+            (field("kubelet", "authentication.webhook.cacheTTL"), None),
+            (
+                field("kubeadm", "apiServer.extraArgs"),
+                kubernetes("clusterConfiguration.apiServer.extraArgs"),
             ),
             (
-                "kubeadm",
-                "json: cannot unmarshal object into Go struct field APIServer.apiServer.extraArgs of type []v1beta4.Arg",
-                Some("kubernetes.clusterConfiguration.apiServer"),
+                field("kubeadm", "apiServer.certSANs[0]"),
+                kubernetes("clusterConfiguration.apiServer.certSANs[0]"),
             ),
-            ("containerd", "etcd", None),
-        ];
-        for (part, word, expected) in cases {
-            let found = Beneath {
-                part: part.to_owned(),
-                does: String::new(),
-                word: word.to_owned(),
-            };
-            assert_eq!(key_of(&cluster, &found).as_deref(), expected, "{part}");
+            (field("kubeadm", "apiServer.certSANs[7]"), None),
+            (field("kubeadm", "maxPods"), None),
+            (
+                key("etcd", "", json!({"kind": "of-a-newer-agent", "x": 1})),
+                None,
+            ),
+        ] {
+            assert_eq!(seen, expected);
         }
     }
 }

@@ -310,6 +310,7 @@ mod tests {
                     part: part.to_owned(),
                     does: does.to_owned(),
                     word: word.to_owned(),
+                    origin: None,
                 },
                 key: key.map(str::to_owned),
             }),

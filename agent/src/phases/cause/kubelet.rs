@@ -118,6 +118,7 @@ pub async fn complaint_of_pods(
         part: "kubelet".to_owned(),
         does: format!("cannot start {name}"),
         word: bare_words(line),
+        origin: None,
     };
     Some((name, beneath))
 }

@@ -1,5 +1,5 @@
 use anyhow::anyhow;
-use ha_wire::event::Beneath;
+use ha_wire::event::{Beneath, Origin};
 
 use super::*;
 use crate::phases::NeedsAPerson;
@@ -41,6 +41,9 @@ async fn a_static_pod_that_ends_thrice_alike_ends_kubeadm_with_its_own_word() {
         part: "etcd".to_owned(),
         does: "exits at its start, 3 times in 12 s".to_owned(),
         word: SAYS.to_owned(),
+        origin: Some(Origin::Argument {
+            name: "quota-backend-bytes".to_owned(),
+        }),
     };
     assert_eq!((&found.found, found.is_final), (&expected, true));
     let took = machine.clock.0.get() - 1_700_000_000_000;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use ha_wire::settings::Cri;
 
+use super::refusal::refused_origin;
 use super::{Beneath, FailedBeneath, Phase};
 use crate::kube::KUBELET;
 
@@ -129,6 +130,7 @@ fn dying(part: &str, runs: &[Run], least: u32, begin_ms: u64, now_ms: u64) -> Op
         part: part.to_owned(),
         does: format!("exits{at_start}{how_often}"),
         word: last.word.clone(),
+        origin: refused_origin(part, &last.word),
     };
     Some(Found {
         beneath,
@@ -162,6 +164,7 @@ pub fn runtime_refused(cri: Cri) -> FailedBeneath {
         part: part.to_owned(),
         does: "runs, but does not serve CRI".to_owned(),
         word: word.to_owned(),
+        origin: None,
     };
     FailedBeneath {
         found,
@@ -171,10 +174,12 @@ pub fn runtime_refused(cri: Cri) -> FailedBeneath {
 
 /// kubeadm would refuse it at init or join too, and nothing on this machine changes it.
 pub fn config_refused(why: &str) -> FailedBeneath {
+    let word = crate::sys::telling::bare_words(why);
     let found = Beneath {
         part: "kubeadm".to_owned(),
         does: "refuses its configuration".to_owned(),
-        word: crate::sys::telling::bare_words(why),
+        origin: refused_origin("kubeadm", &word),
+        word,
     };
     FailedBeneath {
         found,

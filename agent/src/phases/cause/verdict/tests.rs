@@ -123,6 +123,24 @@ fn what_is_told_and_what_is_final() {
     }
 }
 
+/// For programs, beside the words for people.
+#[test]
+fn the_argument_that_a_program_refuses_is_carried() {
+    let word = "invalid argument \"many\" for \"--max-requests-inflight\" flag: parse error";
+    let all = runs(&[(
+        "kube-apiserver",
+        &[&format!("1-1 {word}"), &format!("2-2 {word}"), "30-30 ok"],
+    )]);
+    let found = find(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
+    let sent = serde_json::to_value(found.beneath).unwrap();
+    let origin = serde_json::json!({"kind": "argument", "name": "max-requests-inflight"});
+    assert_eq!(sent["origin"], origin);
+    let refused = config_refused("networking.dnsDomain: Invalid value: \"A.B\": lower case");
+    let sent = serde_json::to_value(refused.found).unwrap();
+    let origin = serde_json::json!({"kind": "field", "path": "networking.dnsDomain"});
+    assert_eq!(sent["origin"], origin);
+}
+
 #[test]
 fn what_ended_before_kubeadm_began_may_be_mended() {
     let all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad"])]);
@@ -149,6 +167,7 @@ fn the_kubelets_word_of_a_pod_goes_before_those_that_need_it() {
             part: "kubelet".to_owned(),
             does: format!("cannot start {pod}"),
             word: "no image".to_owned(),
+            origin: None,
         };
         let complaint = Some((pod, beneath));
         let found = find(&runs(dying), true, complaint, BEGIN, BEGIN + 60_000);
