@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use ha_health::Part;
 use ha_health::node::node_findings;
+use ha_health::{Finding, Part};
 use ha_wire::doctor::{self, Examination, is_unfit};
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
-use ha_wire::status::Status;
+use ha_wire::status::{About, Status};
 
 use super::{Exit, print_out};
 use crate::context::Context;
@@ -68,8 +68,7 @@ async fn examine(cx: &Context) -> Result<Examination> {
     let certificates = node_certificates(files)?;
     let now = cx.sys.clock.now_ms();
     checks.extend(certificates.iter().map(|c| check_certificate(c, now)));
-    let found = status_checks(files, now, &checks);
-    checks.extend(found);
+    checks.extend(status_checks(files, now));
     Ok(Examination {
         version: doctor::VERSION,
         cluster: cx.node.cluster.clone(),
@@ -102,44 +101,39 @@ async fn check_settled_units(cx: &Context) -> Vec<Check> {
 }
 
 /// What the agent's own status shows to be wrong: what it asks all the time (cluster DNS, the API's service address, etcd, haproxy)
-/// is not asked again. What a check here has named already is not said twice.
-fn status_checks(files: &Files, now_ms: u64, known: &[Check]) -> Vec<Check> {
+/// is not asked again.
+fn status_checks(files: &Files, now_ms: u64) -> Vec<Check> {
     let text = files.read(paths::STATUS_FILE).ok().flatten();
-    let Some(status) = text.and_then(|text| Status::parse(&text).ok()) else {
+    let Some(mut status) = text.and_then(|text| Status::parse(&text).ok()) else {
         return Vec::new();
     };
-    let is_known = |what: &str| {
-        let unwell = known.iter().filter(|check| check.verdict != Verdict::Pass);
-        unwell.into_iter().any(|check| what.contains(&check.reason))
-    };
-    let findings = node_findings(&status, now_ms).into_iter();
-    let new = findings.filter(|finding| !is_known(&finding.what));
-    let check = |finding: ha_health::Finding| {
+    leave_out_checked(&mut status);
+    let check = |finding: Finding| {
         let command = match finding.next.is_empty() {
             true => "ha-agent status",
             false => &finding.next,
         };
-        let remedy = "the command says more";
-        passing_check(part_name(&finding.part), command).with(Verdict::Fail, finding.what, remedy)
+        let name = match &finding.part {
+            Part::Agent(_) => "agent",
+            part => part.label(),
+        };
+        passing_check(name, command).with(Verdict::Fail, finding.what, "the command says more")
     };
-    new.map(check).collect()
+    let findings = node_findings(&status, now_ms).into_iter();
+    findings.map(check).collect()
 }
 
-/// The word that a line about it begins with.
-fn part_name(part: &Part) -> &'static str {
-    match part {
-        Part::Api => "api",
-        Part::Vip => "vip",
-        Part::LoadBalancer => "load balancer",
-        Part::Etcd => "etcd",
-        Part::Leases => "leases",
-        Part::Service => "service",
-        Part::Dns => "dns",
-        Part::PodNetwork => "pod network",
-        Part::Logs => "logs",
-        Part::Node(_) => "node",
-        Part::Agent(_) => "agent",
-    }
+/// The checks above have just looked at the machine, its container runtime and the ends of its certificates themselves.
+fn leave_out_checked(status: &mut Status) {
+    status.runtime = None;
+    let renewal_failed = status.renewal.failed;
+    let is_checked = |about| match about {
+        About::Machine => true,
+        About::Certificates => !renewal_failed,
+        _ => false,
+    };
+    let seen = status.seen.iter_mut();
+    seen.for_each(|seen| seen.retain(|fault| !is_checked(fault.about)));
 }
 
 fn check_certificate(certificate: &NodeCertificate, now_ms: u64) -> Check {
@@ -229,6 +223,48 @@ mod tests {
             asked.contains(&"run nft --json list ruleset".to_owned()),
             "{asked:?}"
         );
+    }
+
+    /// Of a settled node's status: what the checks look at themselves, and what nobody else does.
+    #[test]
+    fn a_fault_of_the_status_is_told_unless_a_check_has_looked_itself() {
+        let machine = testing::fake_machine(testing::worker());
+        let report = &machine.cx.report;
+        report.phase_started(ha_wire::phase::Phase::Steady, 1);
+        let now = machine.cx.sys.clock.now_ms();
+        let silent = |error: &str| {
+            Some(ha_wire::status::Answer {
+                at_ms: now,
+                since_ms: now - 60_000,
+                error: error.into(),
+            })
+        };
+        let seen = |about, what: &str| ha_wire::status::SeenFault {
+            about,
+            what: what.into(),
+        };
+        let told = |renewal_failed| {
+            report.update_status(|status| {
+                status.dns = silent("the lookup failed");
+                status.runtime = silent("it does not run");
+                status.renewal.failed = renewal_failed;
+                status.seen = Some(vec![
+                    seen(About::Machine, "machine: containerd.service: failed"),
+                    seen(About::Api, "API: not Ready"),
+                    seen(About::Certificates, "certificates: not renewed"),
+                ]);
+                status.updated_ms = now;
+            });
+            let checks = status_checks(&machine.cx.sys.files, now);
+            let reasons = checks.into_iter().map(|check| check.reason);
+            reasons.collect::<Vec<_>>()
+        };
+        let [api, dns] = &told(false)[..] else {
+            panic!("{:?}", told(false))
+        };
+        assert_eq!(api, "API: not Ready");
+        assert!(dns.ends_with("the lookup failed"), "{dns}");
+        assert_eq!(told(true)[1], "certificates: not renewed");
     }
 
     #[test]

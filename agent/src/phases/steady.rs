@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ha_health::node::node_findings;
 use ha_wire::settings::Cni;
-use ha_wire::status::{EtcdStatus, PhaseState, Status};
+use ha_wire::status::{About, EtcdStatus, PhaseState, SeenFault, Status};
 use tracing::{info, warn};
 
 use super::preflight::MemberChecks;
@@ -87,11 +87,15 @@ impl<'a> SteadyWatch<'a> {
     /// One look at everything; what is wrong goes into the status, worst first.
     async fn observe(&mut self) {
         let mut faults = Vec::new();
-        note_fault(&mut faults, "etcd", bootstrap::check_data(self.cx));
-        note_fault(&mut faults, "API", self.node_is_ready().await);
+        note_fault(&mut faults, About::Etcd, bootstrap::check_data(self.cx));
+        note_fault(&mut faults, About::Api, self.node_is_ready().await);
         if self.cx.node.is_control_plane() {
-            note_fault(&mut faults, "etcd", self.etcd_is_whole().await);
-            note_fault(&mut faults, "load balancer", self.apiservers.follow().await);
+            note_fault(&mut faults, About::Etcd, self.etcd_is_whole().await);
+            note_fault(
+                &mut faults,
+                About::LoadBalancer,
+                self.apiservers.follow().await,
+            );
             if self.looks.is_multiple_of(NETWORK_EVERY) {
                 self.tell_network().await;
             }
@@ -99,8 +103,12 @@ impl<'a> SteadyWatch<'a> {
         }
         self.answers.observe().await;
         self.looks = self.looks.wrapping_add(1);
-        note_fault(&mut faults, "certificates", ends::check_ends(self.cx));
-        note_fault(&mut faults, "machine", self.machine.observe(self.cx).await);
+        note_fault(&mut faults, About::Certificates, ends::check_ends(self.cx));
+        note_fault(
+            &mut faults,
+            About::Machine,
+            self.machine.observe(self.cx).await,
+        );
         self.failed = if faults.is_empty() {
             0
         } else {
@@ -172,15 +180,23 @@ impl<'a> SteadyWatch<'a> {
     }
 }
 
-fn note_fault(faults: &mut Vec<String>, what: &str, looked: Result<()>) {
+fn note_fault(faults: &mut Vec<SeenFault>, about: About, looked: Result<()>) {
+    let name = match about {
+        About::Etcd => "etcd",
+        About::Api => "API",
+        About::LoadBalancer => "load balancer",
+        About::Certificates => "certificates",
+        About::Machine | About::Other => "machine",
+    };
     if let Err(error) = looked {
-        faults.push(format!("{what}: {error:#}"));
+        let what = format!("{name}: {error:#}");
+        faults.push(SeenFault { about, what });
     }
 }
 
 /// `seen`: what this look found and those before it. What the facts in the status show by themselves comes to that.
-fn update_state(status: &mut Status, seen: Vec<String>, now_ms: u64) {
-    status.faults = seen;
+fn update_state(status: &mut Status, seen: Vec<SeenFault>, now_ms: u64) {
+    status.seen = Some(seen);
     // Of now, whenever it was last written.
     status.updated_ms = now_ms;
     let all = node_findings(status, now_ms);

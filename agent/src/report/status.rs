@@ -49,6 +49,7 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
         service: None,
         dns: None,
         runtime: None,
+        seen: None,
     }
 }
 

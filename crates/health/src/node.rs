@@ -32,10 +32,18 @@ pub fn node_findings(status: &Status, now_ms: u64) -> Vec<Finding> {
         Phase::Steady => (worst_facts(status, now_ms), other_facts(status, now_ms)),
         _ => Default::default(),
     };
-    let is_new = |fault: &&String| !worst.iter().chain(&rest).any(|f| f.what == **fault);
-    let seen = status.faults.iter().filter(is_new);
+    let judged = || worst.iter().chain(&rest).map(|f| &f.what);
+    let seen: Vec<&String> = match &status.seen {
+        Some(seen) => seen.iter().map(|fault| &fault.what).collect(),
+        // Of an agent of before: what is judged here is among them.
+        None => {
+            let faults = status.faults.iter();
+            faults.filter(|f| !judged().any(|j| j == *f)).collect()
+        }
+    };
     let seen: Vec<Finding> = seen
-        .map(|fault| Finding::new(Part::Agent(status.node.clone()), fault))
+        .into_iter()
+        .map(|what| Finding::new(Part::Agent(status.node.clone()), what))
         .collect();
     worst.into_iter().chain(seen).chain(rest).collect()
 }

@@ -84,6 +84,9 @@ pub struct Status {
     /// Whether the container runtime answers over CRI; none: not asked yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Answer>,
+    /// Those of [`Self::faults`] that no other field shows, the worst first; none: an agent of before, which does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Vec<SeenFault>>,
 }
 
 impl Status {
@@ -91,6 +94,35 @@ impl Status {
     pub fn parse(text: &str) -> Result<Self, FormatError> {
         format::parse_versioned(text, "a status", VERSION)
     }
+}
+
+/// Something that the agent saw to be wrong with its node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeenFault {
+    /// What it is about.
+    pub about: About,
+    /// One line for people, e.g. `etcd: no leader`.
+    pub what: String,
+}
+
+/// What a fault is about that the agent saw.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum About {
+    /// This node's member of etcd, or its data.
+    Etcd,
+    /// What the API says of this node.
+    Api,
+    /// The load balancer's servers and the cluster's apiservers.
+    LoadBalancer,
+    /// The ends of the node's certificates, and their renewal.
+    Certificates,
+    /// The machine, by the checks of the preflight.
+    Machine,
+    /// Something that a newer agent knows.
+    #[serde(other)]
+    Other,
 }
 
 /// How a phase goes.

@@ -43,7 +43,11 @@ fn a_fault_is_degraded_and_its_end_is_steady() {
     let report = &machine.cx.report;
     report.phase_started(ha_wire::phase::Phase::Steady, 1);
     let faults = |faults: &[&str], now| {
-        let faults = faults.iter().map(|f| (*f).to_owned()).collect();
+        let seen = |what: &&str| SeenFault {
+            about: About::Etcd,
+            what: (*what).to_owned(),
+        };
+        let faults = faults.iter().map(seen).collect();
         report.update_status(|s| update_state(s, faults, now));
         let status = machine.status();
         (

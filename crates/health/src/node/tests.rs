@@ -1,5 +1,7 @@
 use ha_wire::phase::{Phase, Role};
-use ha_wire::status::{self, AgentProcess, Answer, Backend, EtcdStatus, PhaseState, Renewal, Vip};
+use ha_wire::status::{
+    self, About, AgentProcess, Answer, Backend, EtcdStatus, PhaseState, Renewal, SeenFault, Vip,
+};
 
 use super::*;
 
@@ -69,6 +71,7 @@ fn well() -> Status {
         service: Some(answers(NOW - 3_500_000)),
         dns: Some(answers(NOW - 3_500_000)),
         runtime: Some(answers(NOW - 3_500_000)),
+        seen: None,
     }
 }
 
@@ -261,7 +264,14 @@ fn what_the_agent_saw_by_itself_is_told_once_and_the_worst_first() {
     let all = node_findings(&status, NOW);
     let parts: Vec<Part> = all.iter().map(|f| f.part.clone()).collect();
     assert_eq!(parts, [Part::Agent("node2".into()), Part::Dns]);
-    // As the agent writes it: its own judgement is among its faults.
+    // As an agent of before writes it: its own judgement is among its faults.
     status.faults = all.iter().map(|f| f.what.clone()).collect();
+    assert_eq!(node_findings(&status, NOW), all);
+    // An agent that says what it saw by itself may have put its judgement into other words.
+    status
+        .faults
+        .push("dns: in words of another release".into());
+    let (about, what) = (About::Etcd, "etcd: no leader".into());
+    status.seen = Some(vec![SeenFault { about, what }]);
     assert_eq!(node_findings(&status, NOW), all);
 }
