@@ -10,10 +10,11 @@ use ha_wire::event::Beneath;
 use ha_wire::phase::Phase;
 use tracing::{debug, warn};
 
+use super::preflight::runtime::runtime_refusal;
 use super::{ConfigFile, FailedBeneath, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET;
-use crate::sys::cri::{self, RuntimeAnswer};
+use crate::sys::cri;
 use crate::sys::{Cmd, CommandFailed};
 
 mod kubelet;
@@ -34,22 +35,15 @@ const RUNTIME_WITHIN: Duration = Duration::from_secs(10);
 /// Between two questions to it.
 const ASK_AGAIN: Duration = Duration::from_millis(500);
 
-/// The runtime listens and serves CRI. One that does not listen is not judged here: its unit is preflight's, and the kubelet
-/// has its own words for it.
+/// A runtime that serves no CRI, whatever it did at preflight's look, ends the phase.
 pub async fn require_runtime(cx: &Context, phase: Phase) -> Result<()> {
-    let cri = cx.node.kubernetes.cri;
-    let socket = cx.sys.files.path(cri.socket_path());
+    let socket = cx.sys.files.path(cx.node.kubernetes.cri.socket_path());
     let begin = cx.sys.clock.monotonic();
     loop {
-        match cri::ask_version(&socket).await {
-            RuntimeAnswer::NoCri => {}
-            RuntimeAnswer::Version => return Ok(()),
-            other => {
-                debug!("{}: {other:?}", cri.socket());
-                return Ok(());
-            }
-        }
-        let refused = verdict::runtime_refused(cri);
+        let answer = cri::ask_version(&socket).await;
+        let Some(refused) = runtime_refusal(&cx.node, &answer) else {
+            return Ok(());
+        };
         if cx.sys.clock.monotonic().saturating_sub(begin) >= RUNTIME_WITHIN {
             return Err(refused.into());
         }

@@ -19,7 +19,7 @@ mod fix;
 mod member;
 mod mounts;
 mod node_files;
-mod runtime;
+pub mod runtime;
 mod scheduling;
 pub mod units;
 

@@ -15,7 +15,7 @@ use super::renewal::ends;
 use super::{Outcome, etcd_manifest};
 use crate::context::Context;
 use crate::kube;
-use crate::kube::etcd::{Member, MemberStore};
+use crate::kube::etcd::{Alarm, Member, MemberStatus};
 use crate::sys::random;
 
 mod answers;
@@ -39,8 +39,8 @@ const JITTER: Duration = Duration::from_secs(2);
 const _: () = assert!(EVERY.as_millis() + JITTER.as_millis() < ha_kube::https::IDLE.as_millis());
 /// The pod network changes seldom: one look in this many is for it.
 const NETWORK_EVERY: u32 = 6;
-/// How full etcd is and what it has raised: one look in this many.
-const STORE_EVERY: u32 = 3;
+/// What etcd has raised: one look in this many.
+const ALARMS_EVERY: u32 = 3;
 /// One failed look may be a failover; this many in a row are a fault.
 const FAULT_AFTER: u32 = 3;
 
@@ -62,8 +62,8 @@ struct SteadyWatch<'a> {
     answers: AnswersWatch<'a>,
     object: NodeObject<'a>,
     machine: MemberChecks,
-    /// As etcd last told it.
-    store: Option<MemberStore>,
+    /// As etcd last told them.
+    alarms: Vec<Alarm>,
     /// Looks in a row that found a fault.
     failed: u32,
     looks: u32,
@@ -78,7 +78,7 @@ impl<'a> SteadyWatch<'a> {
             answers: AnswersWatch::begin(cx),
             object: NodeObject::begin(cx),
             machine: MemberChecks::default(),
-            store: None,
+            alarms: Vec::new(),
             failed: 0,
             looks: 0,
         }
@@ -145,14 +145,11 @@ impl<'a> SteadyWatch<'a> {
     async fn etcd_is_whole(&mut self) -> Result<()> {
         let etcd = kube::etcd_on(self.cx, [self.cx.node.address])?;
         let (members, status) = tokio::join!(etcd.members_as_known(), etcd.status());
-        let members = members?;
-        let mut seen = etcd_status(self.cx, &members, &status?.leader);
-        if self.looks.is_multiple_of(STORE_EVERY) {
-            self.store = Some(etcd.store().await?);
+        let (members, status) = (members?, status?);
+        if self.looks.is_multiple_of(ALARMS_EVERY) {
+            self.alarms = etcd.alarms().await?;
         }
-        if let Some(store) = &self.store {
-            tell_store(self.cx, &mut seen, &members, store)?;
-        }
+        let seen = etcd_status(self.cx, &members, &status, &self.alarms)?;
         let words = etcd_fault(&seen);
         self.cx.report.update_status(|s| s.etcd = Some(seen));
         words.map_or(Ok(()), |words| Err(anyhow::anyhow!(words)))
@@ -217,40 +214,30 @@ fn update_state(status: &mut Status, seen: Vec<SeenFault>, now_ms: u64) {
     }
 }
 
-fn etcd_status(cx: &Context, members: &[Member], leader: &str) -> EtcdStatus {
-    let mine = members
-        .iter()
-        .find(|m| m.is_of(&cx.node.name, cx.node.address));
-    EtcdStatus {
-        expected: u32::try_from(cx.node.control_planes.len()).unwrap_or(u32::MAX),
-        members: members.iter().map(|m| m.name.clone()).collect(),
-        voter: mine.is_some_and(Member::is_voter),
-        leader: name_of(members, leader).unwrap_or_default(),
-        alarms: Vec::new(),
-        database_bytes: None,
-        quota_bytes: None,
-    }
-}
-
-/// How full it is, and what it has raised, by the members' names.
-fn tell_store(
+/// As people read it: by the members' names.
+fn etcd_status(
     cx: &Context,
-    etcd: &mut EtcdStatus,
     members: &[Member],
-    store: &MemberStore,
-) -> Result<()> {
+    status: &MemberStatus,
+    alarms: &[Alarm],
+) -> Result<EtcdStatus> {
+    let mut mine = members.iter();
+    let mine = mine.find(|m| m.is_of(&cx.node.name, cx.node.address));
     let name = |id: &str| name_of(members, id).unwrap_or_else(|| format!("member {id}"));
-    let alarms = store.alarms.iter();
-    etcd.alarms = alarms
-        .map(|(id, alarm)| format!("{alarm} of {}", name(id)))
-        .collect();
-    etcd.database_bytes = store.bytes;
-    let quota = match store.quota_bytes {
+    let alarm = |alarm: &Alarm| format!("{} of {}", alarm.kind, name(&alarm.member));
+    let quota = match status.quota_bytes {
         Some(quota) => quota,
         None => etcd_manifest::quota(&etcd_manifest::read_manifest(cx)?),
     };
-    etcd.quota_bytes = Some(quota);
-    Ok(())
+    Ok(EtcdStatus {
+        expected: u32::try_from(cx.node.control_planes.len()).unwrap_or(u32::MAX),
+        members: members.iter().map(|m| m.name.clone()).collect(),
+        voter: mine.is_some_and(Member::is_voter),
+        leader: name_of(members, &status.leader).unwrap_or_default(),
+        alarms: alarms.iter().map(alarm).collect(),
+        database_bytes: status.database_bytes,
+        quota_bytes: Some(quota),
+    })
 }
 
 fn name_of(members: &[Member], id: &str) -> Option<String> {

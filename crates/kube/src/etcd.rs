@@ -220,42 +220,5 @@ impl Etcd {
     }
 }
 
-/// How a member's store is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct MemberStore {
-    /// What the cluster has raised: the member's id, decimal, and the alarm's name.
-    pub alarms: Vec<(String, String)>,
-    /// What the database takes on the member's disk, bytes.
-    pub bytes: Option<u64>,
-    /// What it was told that this may come to; none: it was told nothing, or is older than 3.6 and does not say it.
-    pub quota_bytes: Option<u64>,
-}
-
-impl Etcd {
-    /// How the first member that answers has its store. Answers without a quorum too.
-    pub async fn store(&self) -> Result<MemberStore, ApiError> {
-        let status: Value = self.ask("/v3/maintenance/status", &json!({})).await?;
-        let all = json!({"action": "GET", "memberID": "0", "alarm": "NONE"});
-        let raised: Value = self.ask("/v3/maintenance/alarm", &all).await?;
-        let number = |name: &str| status.get(name)?.as_str()?.parse().ok();
-        let text = |of: &Value, name: &str| {
-            of.get(name)
-                .and_then(Value::as_str)
-                .unwrap_or("")
-                .to_owned()
-        };
-        let alarms = raised.get("alarms").and_then(Value::as_array);
-        Ok(MemberStore {
-            alarms: alarms
-                .into_iter()
-                .flatten()
-                .map(|alarm| (text(alarm, "memberID"), text(alarm, "alarm")))
-                .collect(),
-            bytes: number("dbSize"),
-            quota_bytes: number("dbSizeQuota").filter(|quota| *quota > 0),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests;

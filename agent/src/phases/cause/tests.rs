@@ -2,7 +2,7 @@ use anyhow::anyhow;
 use ha_wire::event::{Beneath, Origin};
 
 use super::*;
-use crate::phases::NeedsAPerson;
+use crate::phases::{NeedsAPerson, preflight};
 use crate::sys::Output;
 use crate::testing::{self, FakeMachine};
 
@@ -164,7 +164,11 @@ async fn a_runtime_without_cri_is_named_before_kubeadm_begins() {
     };
     let found: &FailedBeneath = error.downcast_ref().unwrap();
     assert!(found.is_final && found.found.part == "containerd");
-    assert!(format!("{error:#}").starts_with("containerd runs, but does not serve CRI: "));
+    let words = format!("{error:#}");
+    let answer = &cri::RuntimeAnswer::NoCri;
+    let check = preflight::runtime::check_runtime(&machine.cx.node, answer).unwrap();
+    let (of_unit, cure) = (check.reason.replace(".service", ""), check.remedy);
+    assert_eq!(words, format!("{of_unit}: {cure}"), "preflight's own words");
     assert_eq!(machine.orders(), Vec::<String>::new());
     assert!(!error.is::<NeedsAPerson>());
 }

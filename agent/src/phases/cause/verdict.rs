@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use ha_wire::settings::Cri;
-
 use super::refusal::refused_origin;
 use super::{Beneath, FailedBeneath, Phase};
 use crate::kube::KUBELET;
@@ -145,31 +143,6 @@ fn has_ended(runs: &[Run], at: usize, now_ms: u64) -> bool {
     let is_alike = before.is_some_and(|before| before.word == run.word && before.is_short());
     let silent = now_ms.saturating_sub(run.last_ms) >= SILENT_MS;
     run.ended || (is_alike && run.is_short() && silent)
-}
-
-/// A runtime that speaks gRPC and serves no CRI.
-pub fn runtime_refused(cri: Cri) -> FailedBeneath {
-    let (part, word) = match cri {
-        Cri::Containerd => (
-            "containerd",
-            "no runtime.v1.RuntimeService at its socket: is \"cri\" among disabled_plugins in its config.toml? See `ctr \
-             plugins list` and `journalctl -u containerd`",
-        ),
-        Cri::Crio => (
-            "crio",
-            "no runtime.v1.RuntimeService at its socket: see `journalctl -u crio`",
-        ),
-    };
-    let found = Beneath {
-        part: part.to_owned(),
-        does: "runs, but does not serve CRI".to_owned(),
-        word: word.to_owned(),
-        origin: None,
-    };
-    FailedBeneath {
-        found,
-        is_final: true,
-    }
 }
 
 /// kubeadm would refuse it at init or join too, and nothing on this machine changes it.

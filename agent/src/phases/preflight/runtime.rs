@@ -1,10 +1,15 @@
 //! Whether the container runtime serves what kubelet and kubeadm ask of it: a unit that is active need not.
 
+use ha_wire::event::Beneath;
 use ha_wire::node::NodeFile;
 use ha_wire::settings::Cri;
 
 use super::check::{Check, Verdict, passing_check};
+use crate::phases::FailedBeneath;
 use crate::sys::cri::RuntimeAnswer;
+
+/// Said after the name of a runtime that speaks gRPC and does not know CRI.
+const SERVES_NO_CRI: &str = "runs and serves no CRI (gRPC status 12)";
 
 /// Nothing to say of one that does not run: its unit's check does.
 pub fn check_runtime(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Check> {
@@ -17,7 +22,7 @@ pub fn check_runtime(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Check> {
         RuntimeAnswer::NotAsked => None,
         RuntimeAnswer::Version => Some(check.says("answers over CRI".into())),
         RuntimeAnswer::NoCri => {
-            let reason = format!("{} runs and serves no CRI (gRPC status 12)", cri.unit());
+            let reason = format!("{} {SERVES_NO_CRI}", cri.unit());
             Some(check.with(Verdict::Fail, reason, cure_of_no_cri(cri)))
         }
         RuntimeAnswer::Nothing(why) => {
@@ -26,6 +31,26 @@ pub fn check_runtime(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Check> {
             Some(check.with(Verdict::Wait, reason, &remedy))
         }
     }
+}
+
+/// The same judgement for what cannot begin without it. One that does not answer is not judged here: its unit is preflight's,
+/// and the kubelet has its own words for it.
+pub fn runtime_refusal(node: &NodeFile, answer: &RuntimeAnswer) -> Option<FailedBeneath> {
+    let check = check_runtime(node, answer).filter(|check| check.verdict == Verdict::Fail)?;
+    let part = match node.kubernetes.cri {
+        Cri::Containerd => "containerd",
+        Cri::Crio => "crio",
+    };
+    let found = Beneath {
+        part: part.to_owned(),
+        does: SERVES_NO_CRI.to_owned(),
+        word: check.remedy,
+        origin: None,
+    };
+    Some(FailedBeneath {
+        found,
+        is_final: true,
+    })
 }
 
 fn cure_of_no_cri(cri: Cri) -> &'static str {

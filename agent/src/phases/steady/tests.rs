@@ -15,6 +15,14 @@ fn member(id: &str, name: &str, is_learner: bool) -> Member {
     }
 }
 
+/// What its member says that follows this leader.
+fn led_by(leader: &str) -> MemberStatus {
+    MemberStatus {
+        leader: leader.into(),
+        ..MemberStatus::default()
+    }
+}
+
 #[test]
 fn etcd_is_told_by_names() {
     let machine = testing::fake_machine(testing::control_plane());
@@ -23,18 +31,17 @@ fn etcd_is_told_by_names() {
         member("12", "node2", false),
         member("13", "", true),
     ];
-    let seen = etcd_status(&machine.cx, &members, "11");
+    let told = |members, leader| etcd_status(&machine.cx, members, &led_by(leader), &[]).unwrap();
+    let seen = told(&members, "11");
     assert_eq!(seen.members, ["node1", "node2", ""]);
     assert_eq!(
         (seen.expected, seen.voter, seen.leader.as_str()),
         (3, true, "node1")
     );
     assert_eq!(etcd_fault(&seen), None);
-    assert_eq!(
-        etcd_fault(&etcd_status(&machine.cx, &members, "0")).as_deref(),
-        Some("no leader")
-    );
-    assert!(etcd_fault(&etcd_status(&machine.cx, &members[..1], "11")).is_some());
+    let leaderless = etcd_fault(&told(&members, "0"));
+    assert_eq!(leaderless.as_deref(), Some("no leader"));
+    assert!(etcd_fault(&told(&members[..1], "11")).is_some());
 }
 
 #[test]
@@ -108,36 +115,32 @@ fn facts_that_show_a_fault_are_degraded_with_their_own_words() {
 fn a_full_etcd_is_told_by_the_names_of_its_members() {
     let machine = testing::fake_machine(testing::control_plane());
     let members = [member("11", "node1", false), member("12", "node2", false)];
-    let told = |store: MemberStore| {
-        let mut etcd = etcd_status(&machine.cx, &members, "11");
-        tell_store(&machine.cx, &mut etcd, &members, &store).unwrap();
+    let told = |status: MemberStatus, alarms: &[Alarm]| {
+        let etcd = etcd_status(&machine.cx, &members, &status, alarms).unwrap();
         (etcd.alarms, etcd.database_bytes, etcd.quota_bytes)
     };
-    let alarms = [("12", "NOSPACE"), ("77", "CORRUPT")];
-    let alarms = alarms
-        .map(|(id, alarm)| (id.to_owned(), alarm.to_owned()))
-        .to_vec();
-    let (bytes, quota_bytes) = (Some(7), Some(8));
-    let full = MemberStore {
-        alarms,
-        bytes,
-        quota_bytes,
+    let alarms = [("12", "NOSPACE"), ("77", "CORRUPT")].map(|(member, kind)| Alarm {
+        member: member.to_owned(),
+        kind: kind.to_owned(),
+    });
+    let full = MemberStatus {
+        database_bytes: Some(7),
+        quota_bytes: Some(8),
+        ..led_by("11")
     };
     let names = [
         "NOSPACE of node2".to_owned(),
         "CORRUPT of member 77".to_owned(),
     ];
-    assert_eq!(told(full), (names.to_vec(), Some(7), Some(8)));
+    assert_eq!(told(full, &alarms), (names.to_vec(), Some(7), Some(8)));
     // An etcd that does not say its quota is started with it, or has its own.
-    assert_eq!(
-        told(MemberStore::default()),
-        (Vec::new(), None, Some(2 << 30))
-    );
+    let without = || told(led_by("11"), &[]);
+    assert_eq!(without(), (Vec::new(), None, Some(2 << 30)));
     machine.file(
         &kube::pod_manifest("etcd"),
         "  - command:\n    - --quota-backend-bytes=8589934592\n",
     );
-    assert_eq!(told(MemberStore::default()).2, Some(8 << 30));
+    assert_eq!(without().2, Some(8 << 30));
 }
 
 #[test]

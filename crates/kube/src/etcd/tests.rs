@@ -226,14 +226,12 @@ fn the_real_etcd_tells_how_full_it_is_and_what_it_has_raised() {
         let _real = start(&program, &ca, "8", &["8"]);
         let urls = [client_url("8")];
         let etcd = Etcd::at(urls, ca.cert(), &client_identity(&ca)).unwrap();
-        let store = eventually(async || etcd.store().await).await;
+        let status = eventually(async || etcd.status().await).await;
         // It says what it was told by argument, and was told nothing.
-        assert_eq!((store.alarms, store.quota_bytes), (Vec::new(), None));
-        assert!(
-            store
-                .bytes
-                .is_some_and(|bytes| (4096..1 << 28).contains(&bytes))
-        );
+        assert_eq!(status.quota_bytes, None);
+        let bytes = status.database_bytes.unwrap();
+        assert!((4096..1 << 28).contains(&bytes), "{bytes}");
+        assert_eq!(etcd.alarms().await.unwrap(), []);
         let id = eventually(async || etcd.members().await).await[0]
             .id
             .clone();
@@ -241,7 +239,8 @@ fn the_real_etcd_tells_how_full_it_is_and_what_it_has_raised() {
         etcd.ask::<Value>("/v3/maintenance/alarm", &raise)
             .await
             .unwrap();
-        let raised = etcd.store().await.unwrap().alarms;
-        assert_eq!(raised, [(id, "NOSPACE".to_owned())]);
+        let kind = "NOSPACE".to_owned();
+        let raised = etcd.alarms().await.unwrap();
+        assert_eq!(raised, [Alarm { member: id, kind }]);
     });
 }
