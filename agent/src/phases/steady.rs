@@ -23,11 +23,13 @@ mod backends;
 pub mod bootstrap;
 mod clusters;
 mod dns;
+mod elections;
 mod follow;
 mod registration;
 
 use answers::AnswersWatch;
 use dns::PodSpread;
+use elections::Elections;
 use follow::ApiserverFollower;
 use registration::NodeObject;
 
@@ -64,6 +66,7 @@ struct SteadyWatch<'a> {
     machine: MemberChecks,
     /// As etcd last told them.
     alarms: Vec<Alarm>,
+    elections: Elections,
     /// Looks in a row that found a fault.
     failed: u32,
     looks: u32,
@@ -79,6 +82,7 @@ impl<'a> SteadyWatch<'a> {
             object: NodeObject::begin(cx),
             machine: MemberChecks::default(),
             alarms: Vec::new(),
+            elections: Elections::default(),
             failed: 0,
             looks: 0,
         }
@@ -149,7 +153,9 @@ impl<'a> SteadyWatch<'a> {
         if self.looks.is_multiple_of(ALARMS_EVERY) {
             self.alarms = etcd.alarms().await?;
         }
-        let seen = etcd_status(self.cx, &members, &status, &self.alarms)?;
+        let mut seen = etcd_status(self.cx, &members, &status, &self.alarms)?;
+        let now_ms = self.cx.sys.clock.now_ms();
+        seen.elections_ms = self.elections.note(status.term, now_ms);
         let words = etcd_fault(&seen);
         self.cx.report.update_status(|s| s.etcd = Some(seen));
         words.map_or(Ok(()), |words| Err(anyhow::anyhow!(words)))
@@ -237,6 +243,7 @@ fn etcd_status(
         alarms: alarms.iter().map(alarm).collect(),
         database_bytes: status.database_bytes,
         quota_bytes: Some(quota),
+        elections_ms: Vec::new(),
     })
 }
 

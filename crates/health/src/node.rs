@@ -20,6 +20,10 @@ const FULL_PERCENT: u64 = 80;
 /// A node that takes the VIP so often within [`MOVES_WITHIN_MS`] does not do so because others die.
 const MANY_MOVES: usize = 5;
 const MOVES_WITHIN_MS: u64 = 300_000;
+/// etcd's own alert (contrib/mixin, etcdHighNumberOfLeaderChanges) is raised at so many changes of the leader within a quarter of
+/// an hour. An orderly reboot of three control planes makes three at most.
+const MANY_ELECTIONS: usize = 4;
+const ELECTIONS_WITHIN_MS: u64 = 15 * 60_000;
 /// haproxy's word for an apiserver that knows no anonymous requests.
 const UNAUTHORIZED: &str = "L7STS/401";
 
@@ -50,7 +54,8 @@ pub fn node_findings(status: &Status, now_ms: u64) -> Vec<Finding> {
 
 /// What more than one other fault follows from.
 fn worst_facts(status: &Status, now_ms: u64) -> Vec<Finding> {
-    let etcd = status.etcd.iter().flat_map(|e| etcd(e, &status.node));
+    let etcd = status.etcd.iter();
+    let etcd = etcd.flat_map(|e| etcd_findings(e, &status.node, now_ms));
     silent_runtime(status, now_ms)
         .into_iter()
         .chain(etcd)
@@ -130,7 +135,21 @@ fn unanswered(which: Inner, status: &Status, now_ms: u64) -> Option<Finding> {
     Some(Finding::new(part, what).with_next(next))
 }
 
-fn etcd(etcd: &EtcdStatus, node: &str) -> Vec<Finding> {
+/// What is wrong if etcd elects a leader again and again, as a node saw it; none: it does not.
+pub(crate) fn often_elected(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Option<Finding> {
+    let lately = |at: &&u64| now_ms.saturating_sub(**at) < ELECTIONS_WITHIN_MS;
+    if etcd.elections_ms.iter().filter(lately).count() < MANY_ELECTIONS {
+        return None;
+    }
+    let what = format!(
+        "etcd's leader was elected {MANY_ELECTIONS} times or more within 15 minutes, as {node} saw it, and nothing is written \
+         until there is one: etcd's disks are too slow, the network between its members loses packets, or the machines are too busy"
+    );
+    let next = format!("kubectl -n kube-system logs etcd-{node} --tail 50");
+    Some(Finding::new(Part::Etcd, what).with_next(next))
+}
+
+fn etcd_findings(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Vec<Finding> {
     let finding = |what: String, next: &str| Finding::new(Part::Etcd, what).with_next(next);
     let mut all = Vec::new();
     if !etcd.alarms.is_empty() {
@@ -157,6 +176,7 @@ fn etcd(etcd: &EtcdStatus, node: &str) -> Vec<Finding> {
             "https://etcd.io/docs/v3.6/op-guide/maintenance/#defragmentation, or a larger quota-backend-bytes",
         ));
     }
+    all.extend(often_elected(etcd, node, now_ms));
     all
 }
 

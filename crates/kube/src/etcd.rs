@@ -79,6 +79,8 @@ pub struct MemberStatus {
     pub id: String,
     /// The leader's id, decimal; `0`: none.
     pub leader: String,
+    /// Raft's term, which each election of a leader raises; none: it does not say.
+    pub term: Option<u64>,
     /// What its database takes on the disk, bytes; none: it does not say.
     pub database_bytes: Option<u64>,
     /// What its database may take, bytes; none: it does not say (etcd before 3.6).
@@ -190,6 +192,7 @@ impl Etcd {
         Ok(MemberStatus {
             id: text(value.pointer("/header/member_id")),
             leader: text(value.get("leader")),
+            term: number(value.get("raftTerm")),
             database_bytes: number(value.get("dbSize")),
             quota_bytes: number(value.get("dbSizeQuota")),
         })

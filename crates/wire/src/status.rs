@@ -222,6 +222,9 @@ pub struct EtcdStatus {
     /// What it may take; none: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<u64>,
+    /// When etcd elected a leader, within the last fifteen minutes, the earliest first, as this node saw it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub elections_ms: Vec<u64>,
 }
 
 /// When a certificate ends.

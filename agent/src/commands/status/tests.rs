@@ -47,6 +47,7 @@ fn steady() -> Status {
         alarms: Vec::new(),
         database_bytes: None,
         quota_bytes: None,
+        elections_ms: Vec::new(),
     });
     (status.kubelet, status.node_ready, status.network) =
         ("active".into(), Some(true), "cilium 1.18.1 ready".into());

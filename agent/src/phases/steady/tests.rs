@@ -3,6 +3,7 @@ use crate::kube::testing::{Script, node_identity, run_local, test_authority};
 use crate::testing;
 
 mod balancer_follows;
+mod elections;
 mod hour;
 
 fn member(id: &str, name: &str, is_learner: bool) -> Member {

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::expected::ExpectedCluster;
-use super::view::{ClusterView, EtcdMemberFacts, MemberView};
+use super::view::{ClusterView, EtcdMemberFacts, FreshWord, MemberView};
 use super::words::name_list;
 use crate::finding::{Finding, Part};
+use crate::node::often_elected;
 
 /// From this part of its quota on, in percent, a database is told of: what is left may be a day.
 const NEARLY_FULL: u64 = 80;
@@ -52,7 +53,15 @@ pub fn members_are_well(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
         findings.extend(nearly_full(expected, &members));
     }
     findings.extend(one_leader(expected, &members));
+    findings.extend(leader_stays(expected, view));
     findings
+}
+
+/// Whichever node saw it: an agent that began later has seen less.
+fn leader_stays(expected: &ExpectedCluster, view: &ClusterView) -> Option<Finding> {
+    let words = view.fresh_words(expected);
+    let often = |w: &FreshWord<'_>| often_elected(w.status.etcd.as_ref()?, &w.node.name, w.now_ms);
+    words.iter().find_map(often)
 }
 
 /// etcd's own names for its alarms.

@@ -70,6 +70,7 @@ fn well(name: &str) -> Status {
         alarms: Vec::new(),
         database_bytes: Some(20 << 20),
         quota_bytes: None,
+        elections_ms: Vec::new(),
     });
     status.service = Some(answer("", 3600));
     status.dns = Some(answer("", 3600));

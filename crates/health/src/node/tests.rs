@@ -53,6 +53,7 @@ fn well() -> Status {
             alarms: Vec::new(),
             database_bytes: Some(70 << 20),
             quota_bytes: Some(2 << 30),
+            elections_ms: Vec::new(),
         }),
         kubelet: "active".into(),
         node_ready: Some(true),
@@ -239,6 +240,24 @@ fn an_etcd_with_an_alarm_or_near_its_quota_is_told() {
     assert_eq!(part, Part::Etcd);
     assert!(what.contains("1.7 of the 2.0 GiB"), "{what}");
     assert_eq!(etcd(|e| e.quota_bytes = None), []);
+}
+
+#[test]
+fn a_leader_that_etcd_elects_again_and_again_is_told_while_it_does() {
+    let elected = |times: usize, ago: u64| {
+        found(move |s| {
+            let etcd = s.etcd.as_mut().unwrap();
+            etcd.elections_ms = vec![NOW - ago; times];
+        })
+    };
+    assert_eq!(elected(3, 1000), []);
+    assert_eq!(elected(64, 900_000), []);
+    let (part, what) = only(elected(4, 899_000));
+    assert_eq!(part, Part::Etcd);
+    assert!(
+        what.contains("leader") && what.contains("15 minutes"),
+        "{what}"
+    );
 }
 
 #[test]

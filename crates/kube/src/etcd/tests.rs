@@ -229,6 +229,7 @@ fn the_real_etcd_tells_how_full_it_is_and_what_it_has_raised() {
         let status = eventually(async || etcd.status().await).await;
         // It says what it was told by argument, and was told nothing.
         assert_eq!(status.quota_bytes, None);
+        assert!(status.term.is_some_and(|term| term > 0), "{status:?}");
         let bytes = status.database_bytes.unwrap();
         assert!((4096..1 << 28).contains(&bytes), "{bytes}");
         assert_eq!(etcd.alarms().await.unwrap(), []);

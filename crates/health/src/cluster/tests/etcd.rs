@@ -46,6 +46,27 @@ fn alarms_space_and_leaders_are_judged() {
             &["etcd: node3 has no leader: it is cut off from the others"],
         ),
         (
+            "a leader that changes again and again, seen by two agents",
+            |view| {
+                for node in ["node2", "node3"] {
+                    let etcd = view.status(node).etcd.as_mut();
+                    etcd.unwrap().elections_ms = vec![NOW - 600_000; 4];
+                }
+            },
+            &[
+                "etcd: etcd's leader was elected 4 times or more within 15 minutes, as node2 saw it, and nothing is written \
+               until there is one: etcd's disks are too slow, the network between its members loses packets, or the machines are too busy",
+            ],
+        ),
+        (
+            "a leader that changed three times",
+            |view| {
+                let etcd = view.status("node2").etcd.as_mut();
+                etcd.unwrap().elections_ms = vec![NOW - 600_000; 3];
+            },
+            &[],
+        ),
+        (
             "two leaders",
             |view| asked(view).members.get_mut("node3").unwrap().leader = "node3".to_owned(),
             &["etcd: its members follow more than one leader: node2 and node3"],
