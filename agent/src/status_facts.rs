@@ -80,6 +80,8 @@ impl FactsWatch {
         self.was_here = Some(here);
         let now = cx.sys.clock.now_ms();
         cx.report.update_status(|status| {
+            let held_since = &mut status.vip.held_since_ms;
+            *held_since = held_since.filter(|_| here).or(came.then_some(now));
             let taken = &mut status.vip.taken_ms;
             taken.extend(came.then_some(now));
             taken.retain(|at| now.saturating_sub(*at) < TAKEN_MS);
@@ -290,6 +292,28 @@ mod tests {
         }
         let taken = look(900, true);
         assert_eq!((taken.len(), taken.last()), (64, Some(&899)));
+    }
+
+    #[test]
+    fn since_when_the_vip_is_here_is_told_if_the_agent_saw_it_come() {
+        let machine = testing::fake_machine(testing::control_plane());
+        let mut facts = FactsWatch::default();
+        let begin = machine.clock.0.get();
+        let mut held_since = |second: u64, here| {
+            machine.clock.0.set(begin + second * 1000);
+            facts.note_holding(&machine.cx, here);
+            let since = machine.status().vip.held_since_ms;
+            since.map(|at| (at - begin) / 1000)
+        };
+        assert_eq!(held_since(0, true), None, "it was here when the agent came");
+        assert_eq!(held_since(1, false), None);
+        assert_eq!(held_since(2, true), Some(2));
+        assert_eq!(
+            held_since(7200, true),
+            Some(2),
+            "longer than moves are counted"
+        );
+        assert_eq!(held_since(7201, false), None);
     }
 
     #[test]

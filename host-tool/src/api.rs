@@ -20,7 +20,9 @@ mod overview;
 #[cfg(test)]
 pub use agents::agent_views;
 pub use agents::{WholeLook, look_at_everything};
-pub use expected::{all_findings, further_findings, missing, vip_holder, vip_holders};
+pub use expected::{
+    all_findings, further_findings, missing, vip_held_seconds, vip_holder, vip_holders,
+};
 pub use ha_health::cluster::ClusterView;
 
 use crate::pki::Pki;

@@ -29,6 +29,7 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
             holder: String::new(),
             taken_ms: Vec::new(),
             complaint: String::new(),
+            held_since_ms: None,
         },
         backends: Vec::new(),
         etcd: None,

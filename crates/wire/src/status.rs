@@ -171,6 +171,9 @@ pub struct Vip {
     /// What keepalived last complained of in this boot, as long as it does so; empty: nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub complaint: String,
+    /// Since when this node holds it without a break; none: it does not, or its agent has not seen it come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since_ms: Option<u64>,
 }
 
 /// How something answered when it was last asked.

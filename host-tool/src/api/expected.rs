@@ -62,6 +62,11 @@ pub fn vip_holders(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
     view.vip_holders(&expected_cluster(cluster))
 }
 
+/// For how many seconds the VIP's only holder has held it; none: not known.
+pub fn vip_held_seconds(cluster: &Cluster, view: &ClusterView) -> Option<u64> {
+    view.vip_held_seconds(&expected_cluster(cluster))
+}
+
 /// Which node holds the VIP, if one alone says so.
 pub fn vip_holder(cluster: &Cluster, view: &ClusterView) -> Option<String> {
     match &mut vip_holders(cluster, view)[..] {

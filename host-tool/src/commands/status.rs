@@ -50,6 +50,9 @@ struct ClusterReport {
     vip: String,
     vip_answers: bool,
     vip_holders: Vec<String>,
+    /// For how long its only holder has held it; none: not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vip_held_seconds: Option<u64>,
     etcd_members: Vec<String>,
     keys: KeyEnds,
     nodes: Vec<NodeLine>,
@@ -158,6 +161,7 @@ fn report_of(
         vip: cluster.endpoint.authority(),
         vip_answers: view.vip.is_ok(),
         vip_holders: api::vip_holders(cluster, view),
+        vip_held_seconds: api::vip_held_seconds(cluster, view),
         etcd_members: member_names(view),
         keys,
         nodes: nodes

@@ -273,6 +273,14 @@ impl ClusterView {
         here.map(|w| w.node.name.clone()).collect()
     }
 
+    /// For how long the VIP's only holder has held it, in seconds; none: not known, or not one node alone says so.
+    pub fn vip_held_seconds(&self, expected: &ExpectedCluster) -> Option<u64> {
+        let words = self.fresh_words(expected);
+        let holders: Vec<&FreshWord<'_>> = words.iter().filter(|w| w.status.vip.here).collect();
+        let [holder] = holders[..] else { return None };
+        Some(holder.seconds_since(holder.status.vip.held_since_ms?))
+    }
+
     /// Whether the list of Node objects was read.
     pub(super) fn knows_nodes(&self) -> bool {
         self.vip.is_ok() || !self.nodes.is_empty()

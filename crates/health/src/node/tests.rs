@@ -37,6 +37,7 @@ fn well() -> Status {
             holder: "node2".into(),
             taken_ms: Vec::new(),
             complaint: String::new(),
+            held_since_ms: None,
         },
         backends: [
             ("node1", "UP", "L7OK"),

@@ -57,6 +57,8 @@ fn agent_of(node: &Node) -> NodeAnswer {
     status.etcd = None;
     status.backends.clear();
     status.vip.here = node.name == "node2";
+    let held_ms = 3 * 3_600_000 + 60_000;
+    status.vip.held_since_ms = status.vip.here.then_some(NOW_MS - held_ms);
     NodeAnswer::Status {
         status: Box::new(status),
         now_ms: NOW_MS,
@@ -119,6 +121,15 @@ fn a_whole_cluster_as_people_see_it() {
         report_text(&report(whole()), NOW, Paint::stdout()),
         include_str!("../../../tests/fixtures/status-whole.txt")
     );
+}
+
+#[test]
+fn a_vip_whose_coming_nobody_saw_has_a_holder_and_no_time() {
+    let mut look = whole();
+    assert_eq!(report(whole()).vip_held_seconds, Some(3 * 3600 + 60));
+    status_of(&mut look, 1).vip.held_since_ms = None;
+    let text = report_text(&report(look), NOW, Paint::stdout());
+    assert!(text.contains("answers, held by node2\n"), "{text}");
 }
 
 #[test]

@@ -114,7 +114,9 @@ fn describe_vip(report: &ClusterReport) -> String {
         names if names.is_empty() => names,
         names => format!(", held by {names}"),
     };
-    format!("  vip   {} {answers}{held}", report.vip)
+    let seconds = report.vip_held_seconds;
+    let time = seconds.map_or_else(String::new, |s| format!(" for {}", rough_span(s)));
+    format!("  vip   {} {answers}{held}{time}", report.vip)
 }
 
 /// `width`: that of the longest name.
