@@ -61,7 +61,7 @@ async fn examine(cx: &Context) -> Result<Examination> {
     checks.extend(units);
     checks.extend(counters::counter_gauges(files).iter().map(Gauge::check));
     checks.extend(proxies);
-    checks.push(resolver::check_resolver(cx));
+    checks.extend(resolver::check_resolver(cx).await);
     checks.extend(pod_network::check_pod_network(cx));
     checks.extend(firewall);
     checks.extend(vrrp::check_vrrp(&cx.node, heard.as_ref()));

@@ -18,7 +18,7 @@ use crate::kube;
 use crate::kube::etcd::{Alarm, Member, MemberStatus};
 use crate::sys::random;
 
-mod answers;
+pub mod answers;
 mod backends;
 pub mod bootstrap;
 mod clusters;

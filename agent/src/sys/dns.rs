@@ -16,9 +16,17 @@ const HEADER: usize = 12;
 /// Longer than any answer without extensions.
 const LONGEST: usize = 512;
 
+/// Everybody's parent: whoever answers for names outside of the cluster knows that it has no address.
+const ROOT: &str = ".";
+
 /// An error unless this server has an address for the name, of the server's own kind.
 pub async fn resolve_at(server: IpAddr, name: &str) -> Result<()> {
     resolve_at_port(SocketAddr::new(server, PORT), name).await
+}
+
+/// An error unless this server answers for names outside of the cluster.
+pub async fn resolves_outer_names(server: IpAddr) -> Result<()> {
+    resolve_at_port(SocketAddr::new(server, PORT), ROOT).await
 }
 
 async fn resolve_at_port(server: SocketAddr, name: &str) -> Result<()> {
@@ -48,6 +56,7 @@ async fn resolve_at_port(server: SocketAddr, name: &str) -> Result<()> {
         ),
         Ok(outcome) => match outcome.with_context(|| server.to_string())? {
             "" => Ok(()),
+            "NODATA" | "NXDOMAIN" if name == ROOT => Ok(()),
             why => bail!("{server} answers {why} to {name}"),
         },
     }
@@ -57,7 +66,8 @@ async fn resolve_at_port(server: SocketAddr, name: &str) -> Result<()> {
 fn question(id: u16, name: &str, wants_v6: bool) -> Option<Vec<u8>> {
     let mut all = id.to_be_bytes().to_vec();
     all.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.trim_end_matches('.').split('.') {
+    let labels = name.trim_end_matches('.').split('.');
+    for label in labels.filter(|_| name != ROOT) {
         let length = u8::try_from(label.len()).ok();
         all.push(length.filter(|length| (1..=63).contains(length))?);
         all.extend_from_slice(label.as_bytes());
@@ -89,18 +99,22 @@ fn outcome_of(id: u16, answer: &[u8]) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    /// A server that answers the question with these flags and so many records, after an answer to another question.
+    const NAME: &str = "kubernetes.default.svc.demo.local";
+    const NAME_ASKED: &[u8] = b"\x0akubernetes\x07default\x03svc\x04demo\x05local\0\0\x01\0\x01";
+
     async fn answered(flags: [u8; 2], records: u8) -> Result<()> {
+        answered_to(NAME, NAME_ASKED, flags, records).await
+    }
+
+    /// A server that answers the question with these flags and so many records, after an answer to another question.
+    async fn answered_to(name: &str, bytes: &[u8], flags: [u8; 2], records: u8) -> Result<()> {
         let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = server.local_addr().unwrap();
         let serve = async {
             let mut asked = [0; LONGEST];
             let (length, from) = server.recv_from(&mut asked).await.unwrap();
             let question = &asked[..length];
-            assert!(
-                question
-                    .ends_with(b"\x0akubernetes\x07default\x03svc\x04demo\x05local\0\0\x01\0\x01")
-            );
+            assert_eq!(&question[HEADER..], bytes);
             let mut answer = question.to_vec();
             (answer[2], answer[3], answer[7]) = (flags[0], flags[1], records);
             let mut stray = answer.clone();
@@ -111,7 +125,7 @@ mod tests {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            answer = resolve_at_port(address, "kubernetes.default.svc.demo.local") => answer,
+            answer = resolve_at_port(address, name) => answer,
             () = serve => unreachable!(),
         }
     }
@@ -130,6 +144,20 @@ mod tests {
                 error.contains(&format!(" answers {word} to kubernetes.default")),
                 "{error}"
             );
+        }
+    }
+
+    /// The root has no address: that it says so is what a server is asked for.
+    #[tokio::test]
+    async fn who_answers_for_the_root_answers_for_outer_names() {
+        for (flags, is_well) in [
+            ([0x81, 0x80], true),
+            ([0x81, 0x83], true),
+            ([0x81, 0x82], false),
+            ([0x81, 0x85], false),
+        ] {
+            let answer = answered_to(ROOT, b"\0\0\x01\0\x01", flags, 0).await;
+            assert_eq!(answer.is_ok(), is_well, "{flags:?} {answer:?}");
         }
     }
 

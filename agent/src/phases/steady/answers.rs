@@ -110,7 +110,7 @@ fn first_host(network: IpAddr) -> IpAddr {
 }
 
 /// What the kubelet writes into pods: the first name server, and the cluster's domain.
-fn pods_resolver(kubelet_config: &str) -> Option<(IpAddr, String)> {
+pub fn pods_resolver(kubelet_config: &str) -> Option<(IpAddr, String)> {
     let config = parse_yaml(kubelet_config).ok()?;
     let server = config.pointer("/clusterDNS/0").and_then(Value::as_str)?;
     let domain = config.get("clusterDomain").and_then(Value::as_str);
