@@ -11,6 +11,8 @@ use crate::sys::Cmd;
 
 use super::QUESTION;
 
+mod closed_chains;
+
 const FIREWALLD: &str = "firewalld.service";
 const NFT_COMMAND: &str = "nft list ruleset";
 /// So many rules are named; the command shows the rest.
@@ -30,7 +32,11 @@ pub async fn check_firewall(cx: &Context) -> Vec<Check> {
     };
     let mut rules = Vec::new();
     if let Some(text) = run("nft", &["--json", "list", "ruleset"]).await {
-        rules.extend(dropping_nft_rules(&text, &ports));
+        let parsed: Value = serde_json::from_str(&text).unwrap_or_default();
+        let objects = parsed["nftables"].as_array().map_or(&[][..], Vec::as_slice);
+        rules.extend(dropping_nft_rules(objects, &ports));
+        let vrrp = cx.node.is_control_plane();
+        rules.extend(closed_chains::closed_chains(objects, &ports, vrrp));
     }
     for program in ["iptables-save", "ip6tables-save"] {
         if let Some(text) = run(program, &["-t", "filter"]).await {
@@ -76,16 +82,14 @@ fn check_rules(rules: &[String]) -> Check {
         more => format!(" and {more} more"),
     };
     let reason = format!("rules drop what nodes of the cluster need: {named}{more}");
-    let remedy = "delete them (nft delete rule FAMILY TABLE CHAIN handle N; iptables -D ...), or let the cluster's nodes pass before them; \
+    let remedy = "delete them (nft delete rule FAMILY TABLE CHAIN handle N; nft delete table FAMILY TABLE; iptables -D ...), or let the cluster's nodes pass before them; \
                   `ha-host doctor CLUSTER` tries every way";
     check.with(Verdict::Warn, reason, remedy)
 }
 
 /// Rules of nft's JSON that drop or reject a TCP port of these, or VRRP.
-fn dropping_nft_rules(text: &str, ports: &[u16]) -> Vec<String> {
-    let parsed: Value = serde_json::from_str(text).unwrap_or_default();
-    let objects = parsed["nftables"].as_array().into_iter().flatten();
-    let rules = objects.filter_map(|object| object.get("rule"));
+fn dropping_nft_rules(objects: &[Value], ports: &[u16]) -> Vec<String> {
+    let rules = objects.iter().filter_map(|object| object.get("rule"));
     let dropping = rules.filter_map(|rule| {
         let parts = rule["expr"].as_array()?;
         let drops = parts
@@ -218,11 +222,11 @@ mod tests {
             ),
             (drop.to_owned(), None),
         ] {
-            let rules = dropping_nft_rules(&ruleset(&[&expr]), &[2379, 6443]);
+            let parsed: Value = serde_json::from_str(&ruleset(&[&expr])).unwrap();
+            let rules = dropping_nft_rules(parsed["nftables"].as_array().unwrap(), &[2379, 6443]);
             let expected = named.map(|what| format!("nft inet mine in handle 4: {what}"));
             assert_eq!(rules, Vec::from_iter(expected), "{expr}");
         }
-        assert_eq!(dropping_nft_rules("no JSON", &[2379]), [""; 0]);
     }
 
     #[test]

@@ -1,0 +1,241 @@
+//! Chains of nft that drop whatever no rule of theirs accepts (`policy drop`). A rule that cannot be judged counts as one that
+//! accepts: what is named here is closed for sure.
+
+use serde_json::Value;
+
+use super::holds_port;
+
+/// Deeper than this chains do not jump: nft's own limit.
+const DEEPEST: u8 = 16;
+
+/// What a node needs to come in or to go out.
+enum Wanted {
+    TcpPort(u16),
+    Vrrp,
+}
+
+/// Base chains with `policy drop`, each with what of these it drops: TCP ports of this node, and VRRP, which goes both ways.
+pub fn closed_chains(objects: &[Value], ports: &[u16], vrrp: bool) -> Vec<String> {
+    let chains = objects.iter().filter_map(|object| object.get("chain"));
+    let closed = chains.filter(|chain| chain["policy"] == "drop");
+    closed
+        .filter_map(|chain| {
+            let incoming = chain["hook"] == "input";
+            if !incoming && chain["hook"] != "output" {
+                return None;
+            }
+            let is_dropped =
+                |wanted: &Wanted| !may_pass(objects, chain, &chain["name"], wanted, DEEPEST);
+            let ports = ports.iter().filter(|_| incoming);
+            let dropped = ports.filter(|port| is_dropped(&Wanted::TcpPort(**port)));
+            let mut what: Vec<String> = dropped.map(|port| format!("TCP port {port}")).collect();
+            if vrrp && is_dropped(&Wanted::Vrrp) {
+                what.push("VRRP".into());
+            }
+            let word = |key: &str| chain[key].as_str().unwrap_or_default();
+            let (family, table, name) = (word("family"), word("table"), word("name"));
+            let what = (!what.is_empty()).then(|| what.join(", "))?;
+            Some(format!("nft {family} {table} {name}, its policy: {what}"))
+        })
+        .collect()
+}
+
+/// Whether a rule of this chain, or of one that it jumps to, may accept it.
+fn may_pass(objects: &[Value], base: &Value, name: &Value, wanted: &Wanted, depth: u8) -> bool {
+    let rules = objects.iter().filter_map(|object| object.get("rule"));
+    let mut of_chain = rules.filter(|rule| {
+        let same = |key: &str| rule[key] == base[key];
+        same("family") && same("table") && rule["chain"] == *name
+    });
+    of_chain.any(|rule| {
+        let Some(parts) = rule["expr"].as_array() else {
+            return true;
+        };
+        let mut matches = parts.iter().filter_map(|part| part.get("match"));
+        matches.all(|matched| fits(matched, wanted))
+            && parts
+                .iter()
+                .any(|part| ends_well(objects, base, part, wanted, depth))
+    })
+}
+
+fn ends_well(objects: &[Value], base: &Value, part: &Value, wanted: &Wanted, depth: u8) -> bool {
+    let target = part.get("jump").or_else(|| part.get("goto"));
+    match target {
+        Some(_) if depth == 0 => true,
+        Some(to) => may_pass(objects, base, &to["target"], wanted, depth - 1),
+        None => ["accept", "vmap", "xt", "queue"]
+            .iter()
+            .any(|end| part.get(end).is_some()),
+    }
+}
+
+/// Whether a new packet of this kind from another node may match; false only if it cannot.
+fn fits(matched: &Value, wanted: &Wanted) -> bool {
+    let (left, right) = (&matched["left"], &matched["right"]);
+    let is_plain = matched["op"] == "==" || matched["op"] == "in";
+    if !is_plain || right.as_str().is_some_and(|name| name.starts_with('@')) {
+        return true;
+    }
+    let (field, key) = (&left["payload"]["field"], &left["meta"]["key"]);
+    let names = match wanted {
+        Wanted::TcpPort(_) => ["tcp", "6"],
+        Wanted::Vrrp => ["vrrp", "112"],
+    };
+    match () {
+        () if left["payload"]["protocol"] == "icmp" || left["payload"]["protocol"] == "icmpv6" => {
+            false
+        }
+        () if field == "dport" => match wanted {
+            Wanted::TcpPort(port) => {
+                left["payload"]["protocol"] != "udp" && holds_port(right, *port)
+            }
+            Wanted::Vrrp => false,
+        },
+        () if field == "protocol" || field == "nexthdr" || key == "l4proto" => {
+            holds_word(right, &names)
+        }
+        () if key == "iif" || key == "iifname" || key == "oif" || key == "oifname" => right != "lo",
+        () if left["ct"]["key"] == "state" => holds_word(right, &["new"]),
+        () => true,
+    }
+}
+
+/// A word or a number, or a set of them.
+fn holds_word(value: &Value, words: &[&str]) -> bool {
+    match value {
+        Value::String(word) => words.contains(&word.as_str()),
+        Value::Number(number) => words.contains(&number.to_string().as_str()),
+        Value::Array(all) => all.iter().any(|one| holds_word(one, words)),
+        Value::Object(object) => object.get("set").is_none_or(|set| holds_word(set, words)),
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rule(chain: &str, expr: Value) -> Value {
+        json!({"rule": {"family": "inet", "table": "t", "chain": chain, "expr": expr}})
+    }
+
+    fn chain(name: &str, hook: &str, policy: &str) -> Value {
+        json!({"chain": {"family": "inet", "table": "t", "name": name, "hook": hook, "policy": policy}})
+    }
+
+    fn matches(left: Value, right: Value) -> Value {
+        json!({"match": {"op": "==", "left": left, "right": right}})
+    }
+
+    fn dport(right: Value) -> Value {
+        matches(
+            json!({"payload": {"protocol": "tcp", "field": "dport"}}),
+            right,
+        )
+    }
+
+    /// As a hardened machine begins, by nft's own JSON: what is its own, what was answered, and pings.
+    fn hardened(more: Vec<Value>) -> Vec<Value> {
+        let accept = || json!({"accept": null});
+        let state = json!({"ct": {"key": "state"}});
+        let mut all = vec![
+            chain("in", "input", "drop"),
+            rule(
+                "in",
+                json!([
+                    matches(json!({"meta": {"key": "iif"}}), json!("lo")),
+                    accept()
+                ]),
+            ),
+            rule(
+                "in",
+                json!([matches(state, json!(["established", "related"])), accept()]),
+            ),
+            rule(
+                "in",
+                json!([
+                    matches(json!({"meta": {"key": "l4proto"}}), json!("icmp")),
+                    accept()
+                ]),
+            ),
+            rule("in", json!([dport(json!(22)), accept()])),
+        ];
+        all.extend(more);
+        all
+    }
+
+    #[test]
+    fn a_chain_that_drops_what_nobody_accepts_is_named() {
+        let accept = || json!({"accept": null});
+        let all = "nft inet t in, its policy: TCP port 6443, TCP port 10250, VRRP";
+        let from_peers = json!({"payload": {"protocol": "ip", "field": "saddr"}});
+        for (more, said) in [
+            (vec![], Some(all)),
+            (
+                vec![rule(
+                    "in",
+                    json!([
+                        dport(json!({"set": [6443, {"range": [10250, 10259]}]})),
+                        accept()
+                    ]),
+                )],
+                Some("nft inet t in, its policy: VRRP"),
+            ),
+            (
+                vec![rule(
+                    "in",
+                    json!([dport(json!(6443)), {"counter": null}, {"drop": null}]),
+                )],
+                Some(all),
+            ),
+            // Whoever comes from there may be a peer.
+            (
+                vec![rule(
+                    "in",
+                    json!([matches(from_peers, json!("10.77.0.0/24")), accept()]),
+                )],
+                None,
+            ),
+            (
+                vec![
+                    rule("in", json!([dport(json!("@allowed")), accept()])),
+                    rule("in", json!([{"xt": null}])),
+                ],
+                None,
+            ),
+            (
+                vec![
+                    rule("in", json!([{"jump": {"target": "mine"}}])),
+                    rule("mine", json!([dport(json!(6443)), accept()])),
+                ],
+                Some("nft inet t in, its policy: TCP port 10250, VRRP"),
+            ),
+        ] {
+            let closed = closed_chains(&hardened(more.clone()), &[6443, 10250], true);
+            assert_eq!(closed, Vec::from_iter(said.map(str::to_owned)), "{more:?}");
+        }
+    }
+
+    #[test]
+    fn what_accepts_or_is_no_way_of_a_node_is_not_named() {
+        for (hook, policy) in [("input", "accept"), ("forward", "drop")] {
+            assert_eq!(
+                closed_chains(&[chain("in", hook, policy)], &[6443], true),
+                [""; 0]
+            );
+        }
+        let out = [chain("out", "output", "drop")];
+        assert_eq!(
+            closed_chains(&out, &[6443], false),
+            [""; 0],
+            "ports of peers are tried"
+        );
+        assert_eq!(
+            closed_chains(&out, &[6443], true),
+            ["nft inet t out, its policy: VRRP"]
+        );
+    }
+}
