@@ -186,7 +186,7 @@ fn vip(status: &Status, now_ms: u64) -> Vec<Finding> {
     let mut all = Vec::new();
     if vip.here && !vip.complaint.is_empty() {
         let what = format!(
-            "{node} holds {} and its keepalived complains: {}; a peer that does not hear it takes the VIP too: a firewall?",
+            "{node} holds {} and its keepalived goes on saying: {}; where its adverts do not arrive, a peer takes the VIP too",
             vip.address, vip.complaint
         );
         let next = "nft list ruleset; journalctl -u keepalived -n 20";

@@ -11,12 +11,12 @@ use crate::finding::{Finding, Part};
 
 /// An answer that is missing for less, in seconds, may be a restart.
 const SILENT_FOR: u64 = 10;
-/// A pod of CoreDNS serves within this, in seconds, also where its image is fetched first.
+/// A pod of CoreDNS serves within this, in seconds; what lasts longer is told within the minute, if only that its image is fetched.
 const DNS_STARTS_WITHIN: u64 = 45;
 /// A node that has just become Ready may not run all of its daemons yet; within this, in seconds, it does.
 const DAEMONS_START_WITHIN: u64 = 60;
-/// Agents move one of its pods when a second node takes some: within this, in seconds.
-const SPREAD_WITHIN: u64 = 180;
+/// Agents move one of its pods when a second node takes some: within this, in seconds, of its being Ready.
+const SPREAD_WITHIN: u64 = 45;
 
 /// The API's service address answers on every node.
 pub fn service_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
@@ -81,14 +81,20 @@ fn nothing_serves(
 fn on_one_node(view: &ClusterView, dns: &DnsView) -> Option<Finding> {
     let ready: Vec<&DnsPodView> = dns.pods.iter().filter(|p| p.ready).collect();
     let homes: BTreeSet<&str> = ready.iter().map(|p| p.node.as_str()).collect();
-    let nodes = view.nodes.values().filter(|n| n.ready).count();
-    let placed = ready.iter().filter_map(|p| p.scheduled_ms).max();
-    let seconds = placed.and_then(|ms| view.seconds_since(ms));
-    let is_new = seconds.is_none_or(|s| s <= SPREAD_WITHIN);
     let (Some(home), 1) = (homes.first(), homes.len()) else {
         return None;
     };
-    if ready.len() < 2 || nodes < 2 || is_new {
+    let others = view
+        .nodes
+        .iter()
+        .filter(|(n, seen)| n.as_str() != *home && seen.ready);
+    // Since when there is another place.
+    let open_ms = others
+        .map(|(_, n)| n.changed_ms.unwrap_or_default())
+        .min()?;
+    let placed_ms = ready.iter().filter_map(|p| p.scheduled_ms).max()?;
+    let seconds = view.seconds_since(placed_ms.max(open_ms));
+    if ready.len() < 2 || seconds.is_none_or(|s| s <= SPREAD_WITHIN) {
         return None;
     }
     let what = format!(

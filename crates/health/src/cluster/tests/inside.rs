@@ -65,7 +65,17 @@ fn services_and_names_are_asked_for_from_every_node() {
             "both pods on one node, and an agent is about to move one",
             |view| {
                 dns(view).pods[1].node = "node1".to_owned();
-                dns(view).pods[1].scheduled_ms = Some(NOW - 180_000);
+                dns(view).pods[1].scheduled_ms = Some(NOW - 45_000);
+            },
+            &[],
+        ),
+        (
+            "both pods on one node, and the others have just become Ready",
+            |view| {
+                dns(view).pods[1].node = "node1".to_owned();
+                for (name, node) in &mut view.nodes {
+                    node.changed_ms = Some(if name == "node1" { 0 } else { NOW - 45_000 });
+                }
             },
             &[],
         ),
