@@ -22,8 +22,84 @@ const SCHEDULER: [&str; 2] = [
     "/root/kube-scheduler.yaml",
 ];
 
+/// keepalived's units end and begin on two busy cores.
+const MOVED: Duration = Duration::from_secs(60);
+
 fn ask(cluster: &Cluster, more: &[&str]) -> Result<FinishedProcess> {
     cluster.ha_host(&[&["status", cluster.name()], more].concat(), LOOK)
+}
+
+/// What `ha-host status` is to say of a fault, and how soon.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// How the fault is called in the story.
+    pub fault: &'static str,
+    /// When it was there.
+    pub begun: Instant,
+    /// Words of the finding.
+    pub words: &'static str,
+    /// It is told within this: ten seconds for what a node knows by itself, a minute for what is the cluster's.
+    pub within: Duration,
+}
+
+impl Told {
+    /// From now on.
+    pub fn begin(fault: &'static str, words: &'static str, within: Duration) -> Self {
+        Self {
+            fault,
+            begun: Instant::now(),
+            words,
+            within,
+        }
+    }
+}
+
+/// Asks until all of these are told, and notes after what time each was. One that is late is an error once all are told.
+pub fn status_tells(story: &Story, cluster: &Cluster, all: &[Told]) -> Result<()> {
+    let mut left = all.to_vec();
+    let mut late = Vec::new();
+    eventually("ha-host status tells it", WHOLE, || {
+        let done = ask(cluster, &["--json"])?;
+        let json: Value = serde_json::from_str(&done.stdout).context("status --json")?;
+        let findings = json["findings"].as_array().into_iter().flatten();
+        let said: Vec<&str> = findings.filter_map(|f| f["what"].as_str()).collect();
+        left.retain(|told| {
+            let Some(what) = said.iter().find(|what| what.contains(told.words)) else {
+                return true;
+            };
+            let after = told.begun.elapsed();
+            let (fault, seconds) = (told.fault, after.as_secs_f64());
+            story.note(&format!("{fault}: told after {seconds:.1} s: {what}"));
+            if after > told.within || done.code != Some(1) {
+                late.push(format!(
+                    "{fault}: {seconds:.1} s, exit code {:?}",
+                    done.code
+                ));
+            }
+            false
+        });
+        ensure!(left.is_empty(), "{left:?} of {said:?}");
+        Ok(())
+    })?;
+    ensure!(late.is_empty(), "told too late: {late:?}");
+    Ok(())
+}
+
+/// The VIP's holder is this control plane: the others have no keepalived for a moment.
+pub fn vip_moved_to(cluster: &Cluster, name: &str) -> Result<String> {
+    let planes = cluster.control_planes();
+    let on_others = |order: &str| {
+        let mut others = planes.iter().filter(|other| *other != name);
+        others.try_for_each(|other| cluster.node(other).sh(order).map(drop))
+    };
+    on_others("systemctl mask --runtime --now keepalived 2>&1")?;
+    let moved = eventually("the holder", MOVED, || {
+        let holder = cluster.vip_holder()?;
+        ensure!(holder == name, "{holder} holds it");
+        Ok(holder)
+    });
+    on_others("systemctl unmask --runtime keepalived 2>&1; systemctl start keepalived")?;
+    moved
 }
 
 /// For people and for machines; exit code 0.

@@ -1,134 +1,30 @@
 //! What ends machines and clusters, made for real on a standing cluster: `ha-host doctor` names each fault with the command that
 //! shows it and the cure, and is content again once it is mended.
 //!
-//! Not made here: swap (a container sees its host's, and none may be had), a clock that is wrong (it is the host's), one MAC or
-//! product_uuid for two machines. They are tests of their evaluation.
+//! Not made here: swap (a container sees its host's, and none may be had), a clock that is wrong (it is the host's), CRI-O's
+//! directories (the lab's runtime is containerd). They are tests of their evaluation.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::health::vip_moved_to;
+use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
+use ha_tests::process::RunningProcess;
 use ha_tests::story::Story;
 use ha_wire::doctor::{Check, Verdict};
 use serde::Deserialize;
+
+mod faults;
+
+use faults::{FIRST, Fault, SECOND, THIRD};
 
 /// One look at four nodes, on two busy cores.
 const EXAMINED: Duration = Duration::from_secs(90);
 /// A second holder of the VIP comes up, a mended node's agent looks again (twice a minute).
 const SEEN: Duration = Duration::from_secs(120);
-
-/// A fault, where it is made, and how it is named.
-struct Fault {
-    /// On this node.
-    node: &'static str,
-    make: &'static str,
-    mend: &'static str,
-    /// Whose lines it stands in; none: the cluster's.
-    named_at: Option<&'static str>,
-    check: &'static str,
-    /// Words of the reason, the command and the cure.
-    words: &'static [&'static str],
-}
-
-/// Made together, on different nodes: one look finds them all.
-const FIRST: [Fault; 4] = [
-    Fault {
-        node: "node1",
-        make: "cp /etc/resolv.conf /var/tmp/e2e-resolv && : > /etc/resolv.conf",
-        mend: "cat /var/tmp/e2e-resolv > /etc/resolv.conf",
-        named_at: Some("node1"),
-        check: "name servers of pods",
-        words: &["no name server", "CoreDNS", "cat /", "network.dns"],
-    },
-    Fault {
-        node: "node2",
-        make: "nft add table inet e2e && nft 'add chain inet e2e in { type filter hook input priority -5; }' && \
-               nft add rule inet e2e in iifname != lo tcp dport 2379 drop",
-        mend: "nft delete table inet e2e",
-        named_at: None,
-        check: "node3 to node2",
-        words: &[
-            "port 2379",
-            "a firewall drops it",
-            "nc -zv 10.77.0.12 2379",
-            "nft list ruleset",
-        ],
-    },
-    Fault {
-        node: "node3",
-        make: "used=$(df --output=used -k /run | tail -1) && mount -o remount,size=$((used + 64))k /run && \
-               dd if=/dev/zero of=/run/e2e-full bs=4k 2>/dev/null; true",
-        mend: "rm /run/e2e-full && mount -o remount,size=20% /run",
-        named_at: Some("node3"),
-        check: "space of /run",
-        words: &["run out", "df -h /run", "remove"],
-    },
-    Fault {
-        node: "node4",
-        make: "cp /etc/containerd/config.toml /var/tmp/e2e-config && \
-               printf 'version = 2\\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\\n' > /etc/containerd/config.toml && \
-               systemctl restart containerd",
-        mend: "cat /var/tmp/e2e-config > /etc/containerd/config.toml && systemctl restart containerd",
-        named_at: Some("node4"),
-        check: "container runtime",
-        words: &[
-            "serves no CRI",
-            "journalctl -u containerd",
-            "disabled_plugins",
-        ],
-    },
-];
-
-const SECOND: [Fault; 4] = [
-    Fault {
-        node: "node1",
-        make: "mount --make-private /sys",
-        mend: "mount --make-shared /sys",
-        named_at: Some("node1"),
-        check: "mount propagation",
-        words: &["/sys not shared", "findmnt", "mount --make-rshared /sys"],
-    },
-    Fault {
-        node: "node2",
-        make: "mkdir -p /etc/systemd/system.conf.d && printf '[Manager]\\nDefaultEnvironment=HTTPS_PROXY=http://u:secret@10.77.0.1:3128\\n' \
-               > /etc/systemd/system.conf.d/e2e.conf && systemctl daemon-reexec",
-        mend: "rm /etc/systemd/system.conf.d/e2e.conf && systemctl daemon-reexec && systemctl unset-environment HTTPS_PROXY",
-        named_at: Some("node2"),
-        check: "proxy",
-        words: &[
-            "HTTPS_PROXY",
-            "10.77.0.30",
-            "systemctl show-environment",
-            "NO_PROXY",
-        ],
-    },
-    Fault {
-        node: "node3",
-        make: "sysctl -w net.ipv4.ip_forward=0",
-        mend: "sysctl -w net.ipv4.ip_forward=1",
-        named_at: Some("node3"),
-        check: "net.ipv4.ip_forward",
-        words: &[
-            "is 0, must be 1",
-            "sysctl net.ipv4.ip_forward",
-            "sysctl -w net.ipv4.ip_forward=1",
-        ],
-    },
-    Fault {
-        node: "node4",
-        make: "systemctl stop containerd",
-        mend: "systemctl start containerd",
-        named_at: Some("node4"),
-        check: "containerd.service",
-        words: &[
-            "inactive",
-            "systemctl status containerd.service",
-            "systemctl start containerd.service",
-        ],
-    },
-];
 
 /// What `ha-host doctor --json` prints.
 #[derive(Debug, Deserialize)]
@@ -154,15 +50,32 @@ fn every_fault_is_named_with_its_command_and_its_cure() {
         Cluster::new(ClusterPlan::new("e2e-doctor", 3, 1))
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
-    story.step("a good cluster is well, exit code 0", || is_well(&cluster));
+    let world = story.step("a name server for the world outside", || {
+        outer_name_server(&cluster)
+    });
+    story.step("a good cluster is well, exit code 0", || {
+        is_well(&cluster)?;
+        eventually("outer names are resolved", SEEN, || {
+            let report = examined(&cluster)?;
+            ["outer names", "outer names in pods"]
+                .iter()
+                .try_for_each(|name| {
+                    let named = names(&report, Some("node4"), name, &[]);
+                    ensure!(named.is_err(), "{report:?}");
+                    Ok(())
+                })
+        })
+    });
     story.note(&format!(
         "{:?}",
         examined(&cluster).map(|report| warnings(&report))
     ));
     faults_are_named(&story, &cluster, "first", &FIRST);
     faults_are_named(&story, &cluster, "second", &SECOND);
+    faults_are_named(&story, &cluster, "third", &THIRD);
     a_silent_holder_is_named(&story, &cluster);
-    a_taint_is_named(&story, &cluster);
+    a_silent_name_server_is_named(&story, &cluster, world);
+    pods_without_a_place_are_named(&story, &cluster);
     a_node_that_is_off_is_named(&story, &cluster);
     story.step("destroy leaves nothing", || cluster.destroy());
 }
@@ -214,18 +127,32 @@ fn names(report: &Report, at: Option<&str>, name: &str, words: &[&str]) -> Resul
         .iter()
         .filter(|c| c.verdict != Verdict::Pass)
         .collect();
-    let check = unwell.iter().find(|check| check.name == name);
-    let check = check.with_context(|| format!("{name} is not named at {at:?}: {unwell:?}"))?;
-    ensure!(
-        !check.command.is_empty() && !check.remedy.is_empty(),
-        "{check:?}"
-    );
-    let all = format!("{} {} {}", check.reason, check.command, check.remedy);
-    for word in words {
-        ensure!(all.contains(word), "{word:?} is not in {all:?}");
+    let mut why = format!("{name} is not named at {at:?}: {unwell:?}");
+    for check in unwell.iter().filter(|check| check.name == name) {
+        let Check {
+            reason,
+            command,
+            remedy,
+            ..
+        } = check;
+        ensure!(!command.is_empty() && !remedy.is_empty(), "{check:?}");
+        let all = format!("{reason} {command} {remedy}");
+        ensure!(!all.contains("secret"), "a password is told: {all:?}");
+        match words.iter().find(|word| !all.contains(**word)) {
+            None => return Ok(()),
+            Some(word) => why = format!("{word:?} is not in {all:?}"),
+        }
     }
-    ensure!(!all.contains("secret"), "a password is told: {all:?}");
-    Ok(())
+    bail!(why)
+}
+
+/// None of these is told any more: warnings too.
+fn none_is_named(report: &Report, faults: &[Fault]) -> Result<()> {
+    let told = |fault: &&Fault| names(report, fault.named_at, fault.check, fault.words).is_ok();
+    match faults.iter().find(told) {
+        None => Ok(()),
+        Some(fault) => bail!("{} is still named", fault.check),
+    }
 }
 
 fn faults_are_named(story: &Story, cluster: &Cluster, which: &str, faults: &[Fault]) {
@@ -247,14 +174,18 @@ fn faults_are_named(story: &Story, cluster: &Cluster, which: &str, faults: &[Fau
             for fault in faults {
                 cluster.node(fault.node).sh(fault.mend)?;
             }
-            is_well(cluster)
+            is_well(cluster)?;
+            eventually("none is named any more", SEEN, || {
+                none_is_named(&examined(cluster)?, faults)
+            })
         },
     );
 }
 
 fn a_silent_holder_is_named(story: &Story, cluster: &Cluster) {
     story.step("the VIP's holder may send no VRRP: it is named, and mended", || {
-        let holder = cluster.vip_holder()?;
+        // Of the highest priority: another one gives way to the peer who cannot hear it.
+        let holder = vip_moved_to(cluster, "node1")?;
         let node = cluster.node(&holder);
         node.sh(
             "nft add table inet e2e && nft 'add chain inet e2e out { type filter hook output priority 0; }' && \
@@ -273,29 +204,99 @@ fn a_silent_holder_is_named(story: &Story, cluster: &Cluster) {
     });
 }
 
-fn a_taint_is_named(story: &Story, cluster: &Cluster) {
+/// The world outside of the cluster: it knows of every name that there is none. It ends with the answer's value.
+fn outer_name_server(cluster: &Cluster) -> Result<RunningProcess> {
+    let file = cluster.dir().join("Corefile");
+    let zone = ".:53 {\n  bind 10.77.0.1\n  template ANY ANY {\n    rcode NXDOMAIN\n  }\n}\n";
+    std::fs::write(&file, zone)?;
+    let program = Lab::default().kubectl().with_file_name("coredns");
+    let mut command = cluster.operator().command(program);
+    command.arg("-conf").arg(file);
+    RunningProcess::start(command)
+}
+
+fn a_silent_name_server_is_named(story: &Story, cluster: &Cluster, world: RunningProcess) {
+    story.step(
+        "the name server outside is gone: no node and no pod resolves outer names",
+        || {
+            drop(world);
+            let named = eventually("it is named", SEEN, || {
+                let report = examined(cluster)?;
+                for node in ["node1", "node4"] {
+                    let words = [
+                        "no name outside",
+                        "10.77.0.1:53",
+                        "nslookup -type=ns . 10.77.0.1",
+                        "UDP port 53",
+                    ];
+                    names(&report, Some(node), "outer names", &words)?;
+                    let words = [
+                        "10.96.0.10:53",
+                        "SERVFAIL",
+                        "nslookup -type=ns . 10.96.0.10",
+                        "configmap coredns",
+                    ];
+                    names(&report, Some(node), "outer names in pods", &words)?;
+                }
+                Ok(())
+            });
+            named
+        },
+    );
+}
+
+fn pods_without_a_place_are_named(story: &Story, cluster: &Cluster) {
+    let kube = cluster.kube();
+    let all: Vec<String> = cluster.plan().nodes().into_iter().map(|n| n.0).collect();
+    let on_all = |order: &str| {
+        let nodes = all.iter().map(String::as_str);
+        let args: Vec<&str> = [order].into_iter().chain(nodes).collect();
+        kube.ctl(&args).map(drop)
+    };
+    let is_told = |words: &[&str]| {
+        eventually("it is told", SEEN, || {
+            names(&examined(cluster)?, None, "pending pod", words)
+        })
+    };
     story.step(
         "a pod that no node takes is told in the scheduler's words",
         || {
             let place =
                 r#"--overrides={"spec":{"nodeSelector":{"kubernetes.io/hostname":"node1"}}}"#;
-            cluster
-                .kube()
-                .ctl(&["run", "e2e-unplaced", "--image=none", place])?;
-            let named = eventually("it is named", SEEN, || {
-                let words = ["default/e2e-unplaced", "untolerated taint", "describe pod"];
-                names(&examined(cluster)?, None, "pending pod", &words)
-            });
-            cluster.kube().ctl(&[
-                "delete",
-                "pod",
-                "e2e-unplaced",
-                "--grace-period=0",
-                "--force",
-            ])?;
-            named
+            kube.ctl(&["run", "e2e-unplaced", "--image=none", place])?;
+            is_told(&["default/e2e-unplaced", "untolerated taint", "describe pod"])
         },
     );
+    story.step("all of CoreDNS is pending: so is that", || {
+        on_all("cordon")?;
+        let dns = [
+            "-n",
+            "kube-system",
+            "delete",
+            "pod",
+            "-l",
+            "k8s-app=kube-dns",
+        ];
+        kube.ctl(&[&dns[..], &["--grace-period=0", "--force"]].concat())?;
+        let words = ["kube-system/coredns-", "4 node(s) were unschedulable"];
+        is_told(&[&words[..], &["describe pod coredns-"]].concat())
+    });
+    story.step("they have a place: all is well", || {
+        on_all("uncordon")?;
+        kube.ctl(&[
+            "delete",
+            "pod",
+            "e2e-unplaced",
+            "--grace-period=0",
+            "--force",
+        ])?;
+        is_well(cluster)?;
+        eventually("no pod waits", SEEN, || {
+            let named = names(&examined(cluster)?, None, "pending pod", &[]);
+            ensure!(named.is_err(), "a pod is still pending");
+            Ok(())
+        })
+    });
 }
 
 fn a_node_that_is_off_is_named(story: &Story, cluster: &Cluster) {
