@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use ha_wire::proxy::{CLUSTER_FILE, OWNER_VARIABLE};
 
 pub mod bus;
 pub mod clock;
@@ -41,8 +42,8 @@ pub struct Sys {
     pub clock: Rc<dyn Clock>,
     /// Files, relative to a root that tests replace.
     pub files: files::Files,
-    /// What a proxy that is set for the whole machine is not asked for; none: there is no such proxy.
-    pub no_proxy: Option<String>,
+    /// The proxy in the agent's own environment.
+    pub proxy: Option<EnvironmentProxy>,
 }
 
 impl Sys {
@@ -54,7 +55,7 @@ impl Sys {
             commands,
             clock: Rc::new(clock::MachineClock),
             files,
-            no_proxy: machine_no_proxy(environment()),
+            proxy: environment_proxy(environment()),
         }
     }
 }
@@ -65,17 +66,29 @@ fn environment() -> impl Iterator<Item = (String, String)> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }
 
-/// Of an environment with a proxy in it, the exceptions. The proxy's URL may hold a password and is not kept.
-pub fn machine_no_proxy(environment: impl Iterator<Item = (String, String)>) -> Option<String> {
-    let (mut has_proxy, mut exceptions) = (false, String::new());
+/// A proxy in an environment. Its URL may hold a password and is not kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EnvironmentProxy {
+    /// What it is not asked for, as it is set.
+    pub exceptions: String,
+    /// It is the one of the cluster file, not one that somebody set for the whole machine.
+    pub is_for_fetching: bool,
+}
+
+/// None: there is no proxy in it.
+pub fn environment_proxy(
+    environment: impl Iterator<Item = (String, String)>,
+) -> Option<EnvironmentProxy> {
+    let (mut has_proxy, mut proxy) = (false, EnvironmentProxy::default());
     for (name, value) in environment {
         match name.to_ascii_uppercase().as_str() {
             "HTTP_PROXY" | "HTTPS_PROXY" | "ALL_PROXY" => has_proxy |= !value.is_empty(),
-            "NO_PROXY" if !value.is_empty() => exceptions = value,
+            "NO_PROXY" if !value.is_empty() => proxy.exceptions = value,
+            OWNER_VARIABLE => proxy.is_for_fetching = value == CLUSTER_FILE,
             _ => {}
         }
     }
-    has_proxy.then_some(exceptions)
+    has_proxy.then_some(proxy)
 }
 
 /// A single thread is enough for each of the agent's two, and keeps the agent small.

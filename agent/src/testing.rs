@@ -314,7 +314,7 @@ pub fn fake_sys(files: Files, clock: Rc<dyn Clock>) -> Sys {
         commands: Rc::new(FakeCommands::default()),
         clock,
         files,
-        no_proxy: None,
+        proxy: None,
     }
 }
 
@@ -341,7 +341,7 @@ pub fn fake_machine(node: NodeFile) -> FakeMachine {
         commands: commands.clone(),
         clock: clock.clone(),
         files: files.clone(),
-        no_proxy: None,
+        proxy: None,
     };
     let cx = Context {
         report: Reporter::new(&node, clock.clone(), files),

@@ -11,6 +11,7 @@ use ha_wire::settings::Cni;
 
 mod build;
 mod network;
+mod proxy;
 mod size;
 mod stored;
 mod sysexts;
@@ -52,6 +53,7 @@ impl ConfigRenderer<'_> {
         let mut build = ConfigBuilder::default();
         self.base(&mut build, node)?;
         self.agent(&mut build, node)?;
+        proxy::write_proxy(&mut build, self.cluster, &self.node_file(node))?;
         self.keys(&mut build, node)?;
         sysexts::write_sysexts(&mut build, self.cluster, &self.files.sysexts);
         updates::write_updates(&mut build, self.cluster, &self.files.sysexts)?;

@@ -10,7 +10,7 @@ use tracing::warn;
 
 mod archives;
 
-use super::proxy::past_proxy;
+use super::proxy::kubeadm_past_proxy;
 use super::{ConfigFile, Outcome, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET_PEM;
@@ -75,7 +75,7 @@ async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<
         &["config", "images", "list", "--config", &config.path()],
         ASK,
     );
-    let named = cx.sys.commands.run(past_proxy(cx, list)).await;
+    let named = cx.sys.commands.run(kubeadm_past_proxy(cx, list)).await;
     drop(config);
     let (named, here) = (named?.stdout, local_images(cx).await?);
     let mut needed = if cx.node.is_control_plane() {

@@ -7,7 +7,7 @@ use ha_wire::phase::Phase;
 use tracing::warn;
 
 use super::cause::{self, Watch};
-use super::proxy::{self, past_proxy};
+use super::proxy::{self, kubeadm_past_proxy};
 use super::{ConfigFile, FailedBeneath, is_settled, kubeadm_files};
 use crate::context::Context;
 use crate::kube::KUBELET;
@@ -161,7 +161,7 @@ pub async fn run_and_tell(
             told(&words);
         }
     };
-    let run = past_proxy(cx, Cmd::new("kubeadm", &all, DEADLINE));
+    let run = kubeadm_past_proxy(cx, Cmd::new("kubeadm", &all, DEADLINE));
     cx.sys.commands.run_watched(run, &told).await.map(drop)
 }
 

@@ -1,13 +1,9 @@
 //! A proxy that is set for the whole machine (systemd's DefaultEnvironment, say) is never asked for what lies in the cluster.
 //! It is kept all the same: kubeadm hands its environment to the static pods, and an apiserver may need it for webhooks and
-//! identity providers outside.
-
-use std::net::IpAddr;
+//! identity providers outside. The proxy of the cluster file is for what the agent's programs and hooks fetch.
 
 use anyhow::Result;
-use ha_wire::node::NodeFile;
-use ipnet::IpNet;
-use serde_json::Value;
+use ha_wire::proxy;
 use tracing::info;
 
 use crate::context::Context;
@@ -15,7 +11,17 @@ use crate::sys::Cmd;
 
 /// The kubelet is started by systemd, from whom it has the same environment.
 const KUBELET_DROP_IN: &str = "/etc/systemd/system/kubelet.service.d/30-ha-agent-no-proxy.conf";
-const DEFAULT_DOMAIN: &str = "cluster.local";
+/// What kubeadm hands on unless it is empty, in small letters as in capital ones.
+const VARIABLES: [&str; 8] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
 
 /// The command, which asks no proxy for what lies in the cluster.
 pub fn past_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
@@ -26,58 +32,44 @@ pub fn past_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
     cmd
 }
 
+/// The same for kubeadm, which hands what it has to the static pods. The proxy of the cluster file is not theirs: it may hold a
+/// password, and the API shows their manifests. kubeadm fetches nothing: versions are exact, images are the runtime's.
+pub fn kubeadm_past_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
+    if cx
+        .sys
+        .proxy
+        .as_ref()
+        .is_some_and(|proxy| proxy.is_for_fetching)
+    {
+        let empty = VARIABLES.map(|name| (name.to_owned(), String::new()));
+        cmd.env.extend(empty);
+        return cmd;
+    }
+    past_proxy(cx, cmd)
+}
+
 /// The same for the kubelet's unit, before it is started.
 pub async fn lead_kubelet_past_proxy(cx: &Context) -> Result<()> {
     let Some(list) = exceptions(cx) else {
         return Ok(());
     };
+    let comment =
+        "Written by ha-agent: the machine's proxy is not asked for what lies in the cluster.";
+    let text = proxy::drop_in(comment, &[("NO_PROXY", &list)]);
     if cx
         .sys
         .files
-        .write(KUBELET_DROP_IN, 0o644, drop_in(&list).as_bytes())?
+        .write(KUBELET_DROP_IN, 0o644, text.as_bytes())?
     {
-        info!("a proxy is set for this machine: the kubelet asks it for nothing in the cluster");
+        info!("a proxy is set: the kubelet asks it for nothing in the cluster");
         cx.sys.systemd.daemon_reload().await?;
     }
     Ok(())
 }
 
-fn drop_in(list: &str) -> String {
-    let value = list.replace('\\', "\\\\").replace('"', "\\\"");
-    let value = value.replace('%', "%%");
-    format!(
-        "# Written by ha-agent: the machine's proxy is not asked for what lies in the cluster.\n[Service]\n\
-         Environment=\"NO_PROXY={value}\" \"no_proxy={value}\"\n"
-    )
-}
-
 fn exceptions(cx: &Context) -> Option<String> {
-    let known = cx.sys.no_proxy.as_ref()?;
-    Some(extended(known, &cx.node))
-}
-
-/// What is excepted already, and then the cluster: the nodes' network, the VIP, every control plane, pods, services, and
-/// their names.
-fn extended(known: &str, node: &NodeFile) -> String {
-    let kubernetes = &node.kubernetes;
-    let domain = kubernetes.cluster_configuration.get("networking");
-    let domain = domain.and_then(|n| n.get("dnsDomain"));
-    let domain = domain.and_then(Value::as_str).unwrap_or(DEFAULT_DOMAIN);
-    let mut all: Vec<String> = known.split(',').map(|one| one.trim().to_owned()).collect();
-    all.extend(["localhost", "127.0.0.0/8", "::1"].map(str::to_owned));
-    all.extend(node_network(node.address, node.prefix));
-    all.push(node.endpoint.vip.to_string());
-    all.extend(node.control_planes.iter().map(|p| p.address.to_string()));
-    all.extend([kubernetes.pod_cidr, kubernetes.service_cidr].map(|net| net.to_string()));
-    all.extend([".svc".to_owned(), format!(".{domain}")]);
-    let mut seen = std::collections::BTreeSet::new();
-    all.retain(|one| !one.is_empty() && seen.insert(one.clone()));
-    all.join(",")
-}
-
-fn node_network(address: IpAddr, prefix: u8) -> Option<String> {
-    let network = IpNet::new(address, prefix).ok()?;
-    Some(network.trunc().to_string())
+    let known = &cx.sys.proxy.as_ref()?.exceptions;
+    Some(proxy::exceptions(known.split(','), &cx.node))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::cluster::Cluster;
 use crate::diagnostic::{Fault, Place, Severity};
 use crate::file::ClusterFile;
+use crate::passwords::hide_passwords;
 use crate::unseen::name_in_faults;
 
 mod accepted;
@@ -23,6 +24,8 @@ mod network;
 mod nodes;
 mod ports;
 mod provider;
+mod proxy;
+mod proxy_url;
 mod render;
 mod sysexts;
 
@@ -38,7 +41,7 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 12] = [
+const RULES: [Rule; 13] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
@@ -50,6 +53,7 @@ const RULES: [Rule; 12] = [
     provider::check_provider,
     provider::check_node_options,
     sysexts::check_sysexts,
+    proxy::check_proxy,
     files::check_files,
 ];
 
@@ -62,6 +66,7 @@ pub fn check_cluster_file(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault
     }
     name_in_faults(text, &mut faults);
     add_unseen(&file, &mut faults);
+    hide_in_faults(&mut faults);
     shorten_list(&mut faults);
     if faults.iter().any(|f| f.severity == Severity::Error) {
         return Err(faults);
@@ -86,6 +91,14 @@ fn add_unseen(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let named: HashSet<String> = faults.iter().map(|fault| fault.path.clone()).collect();
     let new = |warning: &&Fault| !named.contains(&warning.path);
     faults.extend(file.unseen.iter().filter(new).cloned());
+}
+
+/// A message may quote what was written.
+fn hide_in_faults(faults: &mut [Fault]) {
+    for fault in faults {
+        fault.message = hide_passwords(&fault.message).into_owned();
+        fault.help = hide_passwords(&fault.help).into_owned();
+    }
 }
 
 /// Puts the faults in the order of their places. Of very many the first ones are kept, errors before warnings.

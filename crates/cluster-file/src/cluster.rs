@@ -10,8 +10,10 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod proxy;
 mod vm;
 
+pub use proxy::{Proxy, ProxyUrl};
 pub use vm::{
     Accel, Arch, Assets, Firmware, Image, Kernel, LibvirtNetwork, LibvirtOptions, Mac, Nic,
     QemuOptions, Updates, Vm,
@@ -47,6 +49,9 @@ pub struct Cluster {
     pub assets: Assets,
     /// Who updates the system extensions.
     pub updates: Updates,
+    /// Through what nodes fetch; none: directly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// The user's own Ignition files, absolute paths.
     pub ignition_merge: Vec<PathBuf>,
     /// The user's own commands.

@@ -18,6 +18,7 @@ mod json;
 mod kubernetes;
 mod nodes;
 mod provider;
+mod proxy;
 mod reader;
 mod scalars;
 mod spanned;
@@ -34,6 +35,7 @@ pub use provider::{
     APPEND, CHANNEL, CPU, CPUS, DISK, DiskForm, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY,
     NetworkChoice, NspawnFile, POOL, ProviderFile, SysextForm, VmFile,
 };
+pub use proxy::ProxyFile;
 use reader::{Fields, Reader};
 pub use scalars::Size;
 pub use spanned::Spanned;
@@ -82,6 +84,8 @@ pub struct ClusterFile {
     pub assets: Option<Spanned<AssetsFile>>,
     /// Who updates them; nobody.
     pub updates: Option<Spanned<Updates>>,
+    /// Through what nodes fetch; directly.
+    pub proxy: Option<ProxyFile>,
     /// `ignition.merge`: the user's own Ignition files.
     pub ignition_merge: Vec<Spanned<String>>,
     /// `hooks.beforeJoin`: commands before init or join.
@@ -216,6 +220,7 @@ impl ClusterFile {
             "sysexts",
             "assets",
             "updates",
+            "proxy",
             "ignition",
             "hooks",
         ]);
@@ -239,6 +244,7 @@ impl ClusterFile {
             sysexts: SysextEntry::read_all(&mut f),
             assets: AssetsFile::read(&mut f),
             updates: f.or("updates", Updates::None),
+            proxy: ProxyFile::read(&mut f),
             authorized_keys,
             ignition_merge,
             before_join,

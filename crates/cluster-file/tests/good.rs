@@ -126,6 +126,7 @@ fn six_keys_are_enough_and_the_rest_has_defaults() {
     let version = "v1.34.4".to_owned();
     assert_eq!(cluster.sysexts["kubernetes"], Sysext::Bakery { version });
     assert!(cluster.ignition_merge.is_empty() && cluster.authorized_keys.is_empty());
+    assert_eq!(cluster.proxy, None);
     assert!(cluster.hooks.before_join.is_empty() && cluster.hooks.after_ready.is_empty());
 }
 
@@ -239,6 +240,14 @@ fn every_key_arrives() {
     assert_eq!(
         cluster.sysexts["ha-agent"],
         Sysext::File("/base/ha-agent.raw".into())
+    );
+    let proxy = cluster.proxy.as_ref().unwrap();
+    let [http, https] = [&proxy.http, &proxy.https].map(|url| url.as_ref().unwrap().expose());
+    assert_eq!(http, "http://proxy.example.com:3128");
+    assert_eq!(https, "http://me:p%40ss@192.168.122.5:3128");
+    assert_eq!(
+        (proxy.except.len(), proxy.except[3].as_str()),
+        (4, "198.51.100.7:5000")
     );
     assert_eq!(cluster.ignition_merge, [Path::new("/etc/mine.ign")]);
     assert_eq!(
@@ -405,4 +414,14 @@ fn an_empty_value_takes_a_key_away() {
         "1.34.4, kubeletConfig: {evictionHard: ~, maxPods: }, clusterConfiguration: {apiServer: , etcd: {local: null}}",
     );
     assert_eq!(valid_cluster(&text).kubernetes.kubelet_config.len(), 2);
+}
+
+/// A proxy's URL may hold a password.
+#[test]
+fn a_proxys_password_is_not_shown() {
+    let text = format!("{LEAST}proxy: {{https: \"http://me:hush@10.77.0.5:3128\"}}\n");
+    let cluster = valid_cluster(&text);
+    assert!(!format!("{cluster:?}").contains("hush"), "{cluster:?}");
+    let kept = serde_json::to_string(&cluster).unwrap();
+    assert_eq!(serde_json::from_str::<Cluster>(&kept).unwrap(), cluster);
 }

@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 15] = [
+const NO_DEFAULTS: [&str; 16] = [
     "cni: {manifests",
     "cni: none",
     "ssh:",
@@ -22,6 +22,7 @@ const NO_DEFAULTS: [&str; 15] = [
     "provider: {",
     "provider: none",
     "sysexts:",
+    "proxy:  ",
     "ignition:",
     "hooks:",
 ];

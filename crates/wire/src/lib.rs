@@ -12,5 +12,6 @@ pub mod kubernetes;
 pub mod node;
 pub mod paths;
 pub mod phase;
+pub mod proxy;
 pub mod settings;
 pub mod status;

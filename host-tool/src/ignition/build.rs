@@ -8,8 +8,8 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use ignition_config::v3_3::{
-    Config, Directory, Dropin, File, IgnitionConfig, Link, Passwd, Resource, Storage, Systemd,
-    Unit, User, Verification,
+    Config, Directory, Dropin, File, IgnitionConfig, Link, Passwd, Proxy, Resource, Storage,
+    Systemd, Unit, User, Verification,
 };
 use serde_json::Value;
 
@@ -136,6 +136,20 @@ impl ConfigBuilder {
             .get_or_insert_default()
             .push(inline_resource(text)?);
         Ok(())
+    }
+
+    /// What Ignition itself fetches goes through these.
+    pub fn proxy<'a>(
+        &mut self,
+        http: Option<&str>,
+        https: Option<&str>,
+        except: impl Iterator<Item = &'a str>,
+    ) {
+        self.config.ignition.proxy = Some(Proxy {
+            http_proxy: http.map(str::to_owned),
+            https_proxy: https.map(str::to_owned),
+            no_proxy: Some(except.map(|one| Some(one.to_owned())).collect()),
+        });
     }
 
     /// The file or the user's config that takes most of the text.

@@ -13,6 +13,7 @@ use super::*;
 
 mod exhaustive;
 mod network;
+mod proxy;
 mod sizes;
 mod sysexts;
 

@@ -8,7 +8,7 @@ use crate::assets;
 use crate::bakery::{Artefacts, SysextSource};
 
 /// The service that Flatcar's timer starts, each hour.
-const SERVICE: &str = "systemd-sysupdate.service";
+pub const SERVICE: &str = "systemd-sysupdate.service";
 const TIMER: &str = "systemd-sysupdate.timer";
 /// systemd-sysupdate without any transfer of the whole machine is an error (flatcar/sysext-bakery#88): one that finds nothing.
 const NOOP: &str = "[Source]\nType=regular-file\nPath=/\nMatchPattern=invalid@v.raw\n\n[Target]\nType=regular-file\nPath=/\n";

@@ -31,18 +31,21 @@ const CERT_SANS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`;
                          kube-apiserver.yaml out of /etc/kubernetes/manifests for half a minute";
 const OFF_AND_ON: &str =
     "they have it once they were switched off and on, one after the other (`ha-host power`)";
+const PROXY: &str = "the drop-ins 10-ha-host-proxy.conf below /etc/systemd/system on each node, then `systemctl daemon-reload`, and restart \
+                     the runtime and ha-agent";
 const KUBERNETES_VERSION: &str =
     "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 32] = [
+const TABLE: [(&str, Reach); 33] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     ("hooks", Reach::NewNodes(None)),
     ("ignition", Reach::NewNodes(None)),
     ("sysexts", Reach::NewNodes(Some("docs/sysexts.md"))),
     ("assets", Reach::NewNodes(None)),
     ("updates", Reach::NewNodes(Some("docs/sysexts.md"))),
+    ("proxy", Reach::NewNodes(Some(PROXY))),
     (
         "kubernetes",
         refused("it is built into every node", ONLY_ANOTHER),
@@ -208,6 +211,18 @@ mod tests {
             reach("networkX", "a", "b"),
             refused("it is built into every node", ONLY_ANOTHER)
         );
+    }
+
+    #[test]
+    fn another_proxy_is_what_new_nodes_get() {
+        for key in ["proxy.https", "proxy.except", "proxy"] {
+            let reach = reach(key, "a", "b");
+            assert!(matches!(reach, Reach::NewNodes(Some(_))), "{key}");
+        }
+        assert!(matches!(
+            reach("kubernetes.proxy", "a", "b"),
+            Reach::Refused { .. }
+        ));
     }
 
     #[test]

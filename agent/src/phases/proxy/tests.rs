@@ -1,5 +1,5 @@
 use super::*;
-use crate::sys::machine_no_proxy;
+use crate::sys::{EnvironmentProxy, environment_proxy};
 use crate::testing::{self, FakeMachine};
 
 const EXPECTED: &str = "intra.example.com,10.77.0.30,localhost,127.0.0.0/8,::1,10.77.0.0/24,10.77.0.11,10.77.0.12,10.77.0.13,\
@@ -7,7 +7,10 @@ const EXPECTED: &str = "intra.example.com,10.77.0.30,localhost,127.0.0.0/8,::1,1
 
 fn with_proxy(no_proxy: &str) -> FakeMachine {
     let mut machine = testing::fake_machine(testing::founder());
-    machine.cx.sys.no_proxy = Some(no_proxy.to_owned());
+    machine.cx.sys.proxy = Some(EnvironmentProxy {
+        exceptions: no_proxy.to_owned(),
+        is_for_fetching: false,
+    });
     machine
 }
 
@@ -24,7 +27,32 @@ fn a_proxy_is_not_asked_for_what_lies_in_the_cluster() {
     let mut node = testing::founder();
     let dns = serde_json::json!({"dnsDomain": "k8s.example.com"});
     node.kubernetes.cluster_configuration = [("networking".to_owned(), dns)].into_iter().collect();
-    assert!(extended("", &node).ends_with(",.svc,.k8s.example.com"));
+    let named = proxy::exceptions(std::iter::empty(), &node);
+    assert!(named.ends_with(",.svc,.k8s.example.com"), "{named}");
+}
+
+/// kubeadm would hand it to the static pods, whose manifests everybody can read who may read pods.
+#[test]
+fn the_proxy_of_the_cluster_file_is_not_kubeadms() {
+    let mut machine = with_proxy("intra.example.com");
+    assert!(
+        kubeadm_past_proxy(&machine.cx, kubeadm()).env[0]
+            .1
+            .starts_with("intra.example.com,")
+    );
+    machine.cx.sys.proxy.as_mut().unwrap().is_for_fetching = true;
+    let env = kubeadm_past_proxy(&machine.cx, kubeadm()).env;
+    assert!(env.iter().all(|(_, value)| value.is_empty()), "{env:?}");
+    for name in ["HTTP_PROXY", "https_proxy", "NO_PROXY"] {
+        assert!(env.iter().any(|(n, _)| n == name), "{name}");
+    }
+    let fetching = past_proxy(&machine.cx, kubeadm()).env;
+    assert!(
+        fetching
+            .iter()
+            .all(|(_, value)| value.contains("10.77.0.0/24")),
+        "{fetching:?}"
+    );
 }
 
 #[tokio::test]
@@ -51,14 +79,14 @@ async fn the_kubelets_unit_is_told_once() {
 fn only_a_proxy_counts_whatever_its_case() {
     let of = |vars: &[(&str, &str)]| {
         let own = |(k, v): &(&str, &str)| ((*k).to_owned(), (*v).to_owned());
-        machine_no_proxy(vars.iter().map(own))
+        environment_proxy(vars.iter().map(own)).map(|p| (p.exceptions, p.is_for_fetching))
     };
     assert_eq!(of(&[("NO_PROXY", "x"), ("PATH", "/bin")]), None);
     assert_eq!(of(&[("HTTPS_PROXY", ""), ("PROXY", "x")]), None);
-    assert_eq!(
-        of(&[("https_proxy", "http://u:p@10.0.0.1")]).as_deref(),
-        Some("")
-    );
+    let with_password = [("https_proxy", "http://u:p@10.0.0.1")];
+    assert_eq!(of(&with_password), Some((String::new(), false)));
     let both = [("HTTP_PROXY", "http://10.0.0.1"), ("no_proxy", "x,y")];
-    assert_eq!(of(&both).as_deref(), Some("x,y"));
+    assert_eq!(of(&both), Some(("x,y".to_owned(), false)));
+    let owned = [("HA_PROXY_OWNER", "cluster-file"), both[0], both[1]];
+    assert_eq!(of(&owned), Some(("x,y".to_owned(), true)));
 }

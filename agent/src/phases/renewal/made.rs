@@ -10,7 +10,7 @@ use tracing::info;
 use super::Urgency;
 use super::ends::{Condition, Renewable};
 use crate::context::Context;
-use crate::phases::proxy::past_proxy;
+use crate::phases::proxy::kubeadm_past_proxy;
 use crate::render::kubeadm::renewal_config;
 use crate::sys::Cmd;
 
@@ -79,7 +79,7 @@ async fn run_kubeadm(cx: &Context, args: &[&str], config: &str) -> Result<()> {
     let ended = cx
         .sys
         .commands
-        .run(past_proxy(cx, Cmd::new("kubeadm", &all, DEADLINE)))
+        .run(kubeadm_past_proxy(cx, Cmd::new("kubeadm", &all, DEADLINE)))
         .await;
     files.wipe(CONFIG)?;
     ended.map(drop)

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::machines;
 use crate::bakery;
-use crate::cluster::{Cluster, Kubernetes, Network, Nic, Node, Sysext};
+use crate::cluster::{Cluster, Kubernetes, Network, Nic, Node, Proxy, Sysext};
 use crate::file::{
-    ClusterFile, CniFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry, Spanned,
+    ClusterFile, CniFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry, ProxyFile, Spanned,
     SysextEntry, settings_as_object,
 };
 use ha_wire::settings::{Cni, Endpoint, ExtraPort, Hooks, LbMode, LoadBalancer, Taint};
@@ -48,6 +48,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
         provider,
         sysexts,
         updates: file.updates?.value,
+        proxy: file.proxy.map(build_proxy),
         ignition_merge: collect_all(file.ignition_merge, |path| Some(base.join(path.value)))?,
         hooks: Hooks {
             before_join: values_of(file.before_join),
@@ -93,6 +94,14 @@ fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         kubelet_config: settings_as_object(file.kubelet_config),
         cluster_configuration: settings_as_object(file.cluster_configuration),
     })
+}
+
+fn build_proxy(file: ProxyFile) -> Proxy {
+    Proxy {
+        http: file.http.map(|at| at.value),
+        https: file.https.map(|at| at.value),
+        except: values_of(file.except),
+    }
 }
 
 fn build_nic(file: NicFile) -> Option<Nic> {

@@ -5,15 +5,17 @@ use std::ops::Range;
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
 use crate::diagnostic::{Fault, Place, Severity};
+use crate::passwords::hide_passwords;
 
 /// Longer lines are shown as a window around the fault: they would wrap and tear the carets off.
 const LINE_WIDTH: usize = 120;
 /// A second place farther away is named without its line: the work for a fault grows with the lines between the two.
 const MAX_DISTANCE: usize = 1000;
 
-/// The faults as people see them: message, `file:line:column`, the lines with carets, the help. No colour.
+/// The faults as people see them: message, `file:line:column`, the lines with carets, the help. No colour, and no password.
 pub fn render_faults(faults: &[Fault], text: &str, file_name: &str) -> String {
-    let source = SourceText::new(text, file_name);
+    let text = hide_passwords(text);
+    let source = SourceText::new(&text, file_name);
     let renderer = Renderer::plain().term_width(LINE_WIDTH);
     let blocks: Vec<String> = faults
         .iter()

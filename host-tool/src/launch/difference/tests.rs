@@ -100,3 +100,30 @@ fn no_secret_is_shown() {
         assert_ne!(other.old, other.new, "{other}");
     }
 }
+
+/// A proxy's URL may hold a password; its exceptions may be shown.
+#[test]
+fn a_proxys_password_is_not_shown() {
+    let proxy = |password: &str, except: &str| {
+        let more = format!(
+            "proxy: {{https: \"http://me:{password}@10.77.0.5:3128\", except: [{except}]}}\nnodes:"
+        );
+        cluster(
+            &format!("{}provider: none\n", DEMO.replace("nodes:", &more)),
+            Path::new("/"),
+        )
+    };
+    let (old, new) = (
+        proxy("hush", "a.example.com"),
+        proxy("husht", "b.example.com"),
+    );
+    let found = find_differences(&old, &new).unwrap();
+    let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        [
+            "proxy.except: a.example.com -> b.example.com",
+            "proxy.https: not shown -> another (not shown)"
+        ]
+    );
+}

@@ -1,0 +1,58 @@
+//! A proxy for what a node fetches: its exceptions, and how systemd is told of it. Both programs write both.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use crate::node::NodeFile;
+
+/// Variable in the agent's environment, beside a proxy: whose that is.
+pub const OWNER_VARIABLE: &str = "HA_PROXY_OWNER";
+/// Its value for the proxy of the cluster file's `proxy`, which is for fetching: kubeadm does not hand it to static pods.
+pub const CLUSTER_FILE: &str = "cluster-file";
+/// kubeadm's own default.
+const DEFAULT_DOMAIN: &str = "cluster.local";
+
+/// What a proxy is not asked for: `first`, and then the cluster: the node itself, the nodes' network, the VIP, every control
+/// plane, pods, services, and their names. Each once.
+pub fn exceptions<'a>(first: impl Iterator<Item = &'a str>, node: &NodeFile) -> String {
+    let kubernetes = &node.kubernetes;
+    let domain = kubernetes.cluster_configuration.get("networking");
+    let domain = domain.and_then(|n| n.get("dnsDomain"));
+    let domain = domain.and_then(Value::as_str).unwrap_or(DEFAULT_DOMAIN);
+    let mut all: Vec<String> = first.map(|one| one.trim().to_owned()).collect();
+    all.extend(["localhost", "127.0.0.0/8", "::1"].map(str::to_owned));
+    all.extend(node_network(node.address, node.prefix));
+    all.push(node.endpoint.vip.to_string());
+    all.extend(node.control_planes.iter().map(|p| p.address.to_string()));
+    all.extend([kubernetes.pod_cidr, kubernetes.service_cidr].map(|net| net.to_string()));
+    all.extend([".svc".to_owned(), format!(".{domain}")]);
+    let mut seen = BTreeSet::new();
+    all.retain(|one| !one.is_empty() && seen.insert(one.clone()));
+    all.join(",")
+}
+
+fn node_network(address: IpAddr, prefix: u8) -> Option<String> {
+    let network = IpNet::new(address, prefix).ok()?;
+    Some(network.trunc().to_string())
+}
+
+/// A drop-in that gives a service these variables; proxies in capital and in small letters: curl reads `http_proxy` in small
+/// ones alone.
+pub fn drop_in(comment: &str, variables: &[(&str, &str)]) -> String {
+    let mut text = format!("# {comment}\n[Service]\n");
+    for (name, value) in variables {
+        let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+        let value = value.replace('%', "%%");
+        // Writing to a String cannot fail.
+        let _ = write!(text, "Environment=\"{name}={value}\"");
+        if name.ends_with("_PROXY") {
+            let _ = write!(text, " \"{}={value}\"", name.to_ascii_lowercase());
+        }
+        text.push('\n');
+    }
+    text
+}
