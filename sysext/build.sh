@@ -24,8 +24,10 @@ compile() { # crt-static and a target directory of its own: other flags would re
     [ -z "$missing" ] || { printf 'sysext: ARCH=arm64 cannot be built here; first:\n%s\n' "$missing" >&2; exit 3; }
     export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER=aarch64-linux-gnu-gcc CC_aarch64_unknown_linux_gnu=aarch64-linux-gnu-gcc
   fi
-  # The path of this checkout must not be in the binary, or two checkouts would differ.
-  local flags="-C target-feature=+crt-static --remap-path-prefix=$top=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+  # The path of this checkout must not be in the binary, or two checkouts would differ; nor need the registry's name, 400 times.
+  local home=${CARGO_HOME:-$HOME/.cargo}
+  local flags="-C target-feature=+crt-static --remap-path-prefix=$top=/src --remap-path-prefix=$home=/cargo"
+  flags+=" --remap-path-prefix=$home/registry/src/index.crates.io-1949cf8c6b5b557f=/cargo"
   # It aborts on panic, so nobody unwinds: no tables for that (see there).
   flags+=" -C force-unwind-tables=no -C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-T,sysext/discard.ld"
   # lld (rustc's own there) folds equal functions and packs relocations; a static-pie has 12,000 of them.
