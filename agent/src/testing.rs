@@ -159,6 +159,8 @@ pub struct FakeCommands {
     pub log: Log,
     /// The files behind `--config`, as they were when the command ran.
     pub configs: RefCell<Vec<ConfigFile>>,
+    /// What each command's environment has besides the agent's own.
+    pub environments: RefCell<Vec<Vec<(String, String)>>>,
     /// Answers by the begin of the command line, each used once in turn.
     answers: RefCell<VecDeque<(String, Result<Output>)>>,
     /// Commands that succeed without a word, whenever no answer is left for them.
@@ -245,6 +247,7 @@ impl Commands for FakeCommands {
     fn run_watched<'a>(&'a self, cmd: Cmd, line: &'a dyn Fn(&str)) -> Boxed<'a, Result<Output>> {
         Box::pin(async move {
             let words = format!("{} {}", cmd.program, cmd.args.join(" "));
+            self.environments.borrow_mut().push(cmd.env.clone());
             let is_look = begins_with(&words, VALIDATE);
             if let Some(at) = cmd.args.iter().position(|a| a == "--config")
                 && !is_look

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::context::Context;
 use crate::kube::KUBELET;
+use crate::phases::proxy::kubeadm_past_proxy;
 use crate::phases::{finish, is_settled, kubeadm};
 use crate::render;
 use crate::sys::Cmd;
@@ -130,10 +131,8 @@ async fn restore(cx: &Context) -> Result<()> {
             "--config",
             &on_disk.path(),
         ];
-        cx.sys
-            .commands
-            .run(Cmd::new("kubeadm", &args, MARK_WITHIN))
-            .await?;
+        let mark = kubeadm_past_proxy(cx, Cmd::new("kubeadm", &args, MARK_WITHIN));
+        cx.sys.commands.run(mark).await?;
     }
     finish::set_labels(cx).await
 }
@@ -179,6 +178,24 @@ mod tests {
     async fn words(object: &mut NodeObject<'_>, node: Option<&Node>) -> String {
         let looked = object.observe(node).await;
         looked.err().map_or_else(String::new, |e| format!("{e:#}"))
+    }
+
+    /// Its mark is asked of the API.
+    #[test]
+    fn a_proxy_of_the_whole_machine_is_not_asked_for_the_api() {
+        run_local(async {
+            let (mut machine, _api) = settled(229).await;
+            machine.cx.sys.proxy = Some(crate::sys::EnvironmentProxy::default());
+            let mark = "kubeadm init phase mark-control-plane";
+            machine.commands.succeed(mark);
+            restore(&machine.cx).await.unwrap();
+            let environments = machine.commands.environments.borrow();
+            let list = environments.iter().flatten().find(|(n, _)| n == "NO_PROXY");
+            assert!(
+                list.is_some_and(|(_, v)| v.contains("10.77.0.0/24")),
+                "{list:?}"
+            );
+        });
     }
 
     /// Row 16 of the public reports.
