@@ -20,6 +20,10 @@ const PROXY: &str = "[Manager]
 DefaultEnvironment=\"HTTP_PROXY=http://127.0.0.1:9\" \"HTTPS_PROXY=http://127.0.0.1:9\" \"NO_PROXY=intra.example.com\"
 ";
 
+/// The same in the cluster file, with a password that has a sign which systemd takes for one of its own.
+const PROXY_URL: &str = "http://me:hush%40hush@127.0.0.1:9";
+const PASSWORD: &str = "hush%40hush";
+
 /// A cluster of one node to which this file was added.
 fn with_file(name: &str, path: &str, text: &str) -> Result<Cluster> {
     let mut plan = ClusterPlan::new(name, 1, 0);
@@ -134,6 +138,73 @@ fn a_proxy_of_the_whole_machine_does_not_reach_into_the_cluster() {
             Ok(())
         },
     );
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+#[test]
+fn a_proxy_of_the_cluster_file_is_for_what_fetches_alone() {
+    let story = Story::new("a proxy of the cluster file");
+    let cluster = story.step("the lab is there", || {
+        let mut plan = ClusterPlan::new("e2e-proxy-key", 1, 0);
+        plan.more = format!(
+            "proxy: {{http: \"{PROXY_URL}\", https: \"{PROXY_URL}\", except: [intra.example.com]}}\n\
+             hooks: {{beforeJoin: [\"umask 077; echo $https_proxy $NO_PROXY > /run/hook-environment\"]}}\n"
+        );
+        Cluster::new(plan)
+    });
+    story.step("launch ends with exit code 0 and shows no password", || {
+        let done = cluster.launch(&[])?.ok()?;
+        let shown = format!("{}{}", done.stdout, done.stderr);
+        ensure!(!shown.contains(PASSWORD), "{shown}");
+        Ok(())
+    });
+    story.step("runtime, agent and hooks have it, with the cluster's exceptions", || {
+        let node = cluster.node("node1");
+        for (what, script) in [
+            ("containerd", "systemctl show containerd --property=Environment --value"),
+            ("containerd's process", "tr '\\0' '\\n' < /proc/$(systemctl show containerd --property=MainPID --value)/environ"),
+            ("ha-agent", "systemctl show ha-agent --property=Environment --value"),
+            ("a hook", "cat /run/hook-environment"),
+        ] {
+            let said = node.sh(script)?;
+            for part in [PROXY_URL, "intra.example.com,localhost,", "10.77.0.0/24,10.77.0.30,", ".svc,.cluster.local"] {
+                ensure!(said.contains(part), "{what}: {part} is not in:\n{said}");
+            }
+        }
+        Ok(())
+    });
+    story.step("the static pods have none", || {
+        let all = cluster
+            .node("node1")
+            .sh("cat /etc/kubernetes/manifests/*.yaml")?;
+        ensure!(!all.to_uppercase().contains("_PROXY"), "{all}");
+        Ok(())
+    });
+    story.step("its password is in files of root alone, and in no log", || {
+        let node = cluster.node("node1");
+        let found = node.sh(&format!(
+            "grep --recursive --files-with-matches 'hush%%*40hush' /etc /run /var/lib/ha-agent /var/lib/kubelet | xargs stat --format='%a %n'"
+        ))?;
+        story.note(&found);
+        ensure!(found.contains("/etc/systemd/system/containerd.service.d/10-ha-host-proxy.conf"), "{found}");
+        let wide = |line: &&str| !line.starts_with("600 ") && !line.starts_with("400 ");
+        ensure!(found.lines().filter(wide).count() == 0, "{found}");
+        let logs = node.sh(&format!("journalctl --boot | grep --count '{PASSWORD}' || test $? = 1"))?;
+        ensure!(logs.trim() == "0", "{logs} lines of the journal");
+        Ok(())
+    });
+    story.step("doctor finds nothing in it", || {
+        let done = cluster.ha_host(
+            &["exec", "e2e-proxy-key", "node1", "--", "ha-agent", "doctor"],
+            SHORT * 3,
+        )?;
+        let said = format!("{}{}", done.stdout, done.stderr);
+        ensure!(
+            !said.contains("NO_PROXY") && !said.contains(PASSWORD),
+            "{said}"
+        );
+        Ok(())
+    });
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
