@@ -81,7 +81,7 @@ impl FactsWatch {
         let now = cx.sys.clock.now_ms();
         cx.report.update_status(|status| {
             let held_since = &mut status.vip.held_since_ms;
-            *held_since = held_since.filter(|_| here).or(came.then_some(now));
+            *held_since = held_since.filter(|_| here).or_else(|| came.then_some(now));
             let taken = &mut status.vip.taken_ms;
             taken.extend(came.then_some(now));
             taken.retain(|at| now.saturating_sub(*at) < TAKEN_MS);

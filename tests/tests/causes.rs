@@ -182,9 +182,9 @@ fn a_proxy_of_the_cluster_file_is_for_what_fetches_alone() {
     });
     story.step("its password is in files of root alone, and in no log", || {
         let node = cluster.node("node1");
-        let found = node.sh(&format!(
-            "grep --recursive --files-with-matches 'hush%%*40hush' /etc /run /var/lib/ha-agent /var/lib/kubelet | xargs stat --format='%a %n'"
-        ))?;
+        let found = node.sh(
+            "grep --recursive --files-with-matches 'hush%%*40hush' /etc /run /var/lib/ha-agent /var/lib/kubelet | xargs stat --format='%a %n'",
+        )?;
         story.note(&found);
         ensure!(found.contains("/etc/systemd/system/containerd.service.d/10-ha-host-proxy.conf"), "{found}");
         let wide = |line: &&str| !line.starts_with("600 ") && !line.starts_with("400 ");
