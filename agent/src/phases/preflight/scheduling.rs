@@ -1,5 +1,6 @@
 //! In which class the kernel schedules keepalived.
 
+use crate::render::keepalived::CONFIG;
 use crate::sys::files::Files;
 
 /// keepalived's processes, as the kernel names them.
@@ -8,8 +9,12 @@ const KEEPALIVED: &str = "keepalived";
 const POLICY: usize = 38;
 const REAL_TIME: [&str; 2] = ["1", "2"];
 
-/// Whether one of keepalived's processes is in a real-time class: the one that speaks VRRP is to be. None: none runs.
+/// Whether one of keepalived's processes is in a real-time class: the one that speaks VRRP is to be. None: none runs
+/// that has a configuration.
 pub fn keepalived_in_real_time(files: &Files) -> Option<bool> {
+    if !files.exists(CONFIG) {
+        return None;
+    }
     let names = files.names("/proc").unwrap_or_default();
     let stats = names
         .iter()
@@ -39,6 +44,7 @@ mod tests {
     fn one_process_in_real_time_is_enough() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
+        files.write(CONFIG, 0o644, b"").unwrap();
         for (pid, name, policy, expected) in [
             (6, "a) (keepalived", 2, None),
             (7, "keepalived", 0, Some(false)),
@@ -50,6 +56,17 @@ mod tests {
                 .unwrap();
             assert_eq!(keepalived_in_real_time(&files), expected, "{pid}");
         }
+    }
+
+    /// The system extension starts it with every boot, also on workers and before the agent has configured it.
+    #[test]
+    fn one_that_has_nothing_to_do_is_not_judged() {
+        let root = tempfile::tempdir().unwrap();
+        let files = Files::new(root.path());
+        std::fs::create_dir_all(files.path("/proc/7")).unwrap();
+        let idle = stat("keepalived", 0);
+        files.put("/proc/7/stat", idle.as_bytes()).unwrap();
+        assert_eq!(keepalived_in_real_time(&files), None);
     }
 
     #[test]
