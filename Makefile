@@ -48,7 +48,7 @@ test-vm: need ## The longest: kubeadm init in a virtual machine under an emulato
 	$(TESTS_AS_ROOT) -p ha-tests --test vm -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
-test-power-cuts: need ## 72 power cuts that lose what was not synced, and two killed hypervisors (an hour and a half; HA_ROUNDS=3,17)
+test-power-cuts: need ## 120 power cuts that lose what was not synced, and two killed hypervisors (two hours; HA_ROUNDS=3,17)
 	$(PARTS) test
 	$(TESTS_AS_ROOT) -p ha-tests --test power_cuts -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e

@@ -13,7 +13,7 @@ const SWAP: &str = "dd if=/dev/zero of=/var/e2e-swap bs=1M count=8 2>/dev/null &
 const AHEAD: &str = "date --set=@$(($(date +%s) + 120)) >/dev/null";
 
 #[test]
-#[ignore = "six minutes of emulation: make test-faults"]
+#[ignore = "five minutes of emulation: make test-faults"]
 fn swap_and_a_wrong_clock_are_named() {
     let story = Story::new("doctor, machines with kernels of their own");
     let cluster = story.step("the lab is there", || {
@@ -22,7 +22,7 @@ fn swap_and_a_wrong_clock_are_named() {
         plan.network = Some(format!("proxy: nftables, cni: none, {settings}"));
         Cluster::new(plan)
     });
-    let _launch = scenario::every_node_boots(&story, &cluster);
+    let launch = scenario::every_node_boots(&story, &cluster);
     story.step("swap and a clock two minutes ahead are named", || {
         cluster.node("node2").sh(AHEAD)?;
         cluster.node("node3").sh(SWAP)?;
@@ -39,5 +39,9 @@ fn swap_and_a_wrong_clock_are_named() {
             names(&report, None, "clock", &clock)
         })
     });
-    story.step("destroy leaves nothing", || cluster.destroy());
+    story.step("the launch is interrupted, destroy leaves nothing", || {
+        cluster.interrupt(&launch)?;
+        cluster.end_launch(launch)?.expect_exit_code(130)?;
+        cluster.destroy()
+    });
 }
