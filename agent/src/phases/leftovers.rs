@@ -23,12 +23,16 @@ const DIRECTORIES: [&str; 10] = [
     "/run/ha-agent",
 ];
 
+/// What the runtime's CNI library (libcni) remembers of each pod's network.
+const CNI_RESULTS: &str = "/var/lib/cni/results";
+
 /// Nothing here may keep the agent from its start: what cannot be done is told.
 pub fn clear_leftovers(cx: &Context) {
     let steps = [
         wipe_temporary_files(&cx.sys.files),
         mend_files(cx),
         kubelet_conf::mend_at_start(cx),
+        remove_broken_cni_results(&cx.sys.files),
     ];
     for error in steps.into_iter().filter_map(Result::err) {
         warn!("left over: {error:#}");
@@ -44,6 +48,22 @@ fn wipe_temporary_files(files: &Files) -> Result<()> {
             if is_temporary || kubeadm::is_config_file(&name) {
                 files.wipe(&name)?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// libcni syncs none of them: one that a power cut left empty keeps its pod from ever being stopped, and so from coming back. A pod
+/// without one is stopped well.
+fn remove_broken_cni_results(files: &Files) -> Result<()> {
+    for name in files.names(CNI_RESULTS)? {
+        let name = format!("{CNI_RESULTS}/{name}");
+        let text = files.read(&name)?.unwrap_or_default();
+        if serde_json::from_str::<serde::de::IgnoredAny>(&text).is_err() {
+            warn!(
+                "{name} is empty or cut short, as after a power cut: its pod could not be stopped"
+            );
+            files.remove_file(&name)?;
         }
     }
     Ok(())

@@ -28,6 +28,23 @@ fn temporary_files_of_a_killed_agent_are_wiped() {
     assert!(kept[1..].iter().all(exists));
 }
 
+/// Seen in the lab: CoreDNS stayed away for good, "cached result: decoding version from network config: unexpected end of JSON input".
+#[test]
+fn what_a_power_cut_left_of_pods_networks_keeps_no_pod_from_being_stopped() {
+    let machine = testing::fake_machine(testing::worker());
+    let results = ["lab-1-eth0", "lab-2-eth0", "lab-3-eth0"];
+    let results = results.map(|name| format!("/var/lib/cni/results/{name}"));
+    for (name, text) in results
+        .iter()
+        .zip(["", "{\"kind\": \"cniCa", "{\"kind\": \"cniCacheV1\"}"])
+    {
+        machine.file(name, text);
+    }
+    clear_leftovers(&machine.cx);
+    let exists = results.map(|name| machine.cx.sys.files.exists(&name));
+    assert_eq!(exists, [false, false, true]);
+}
+
 /// kubeadm looks for its own user in it, and fails at any other.
 #[test]
 fn the_kubeconfig_that_kubeadm_made_for_the_founder_stays() {
