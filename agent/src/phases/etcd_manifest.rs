@@ -1,17 +1,26 @@
 //! The manifest of etcd's static pod as kubeadm writes it, one argument a line, and what lies where it says.
 
-use anyhow::Result;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use ha_kube::ETCD_CLIENT_PORT;
+use ha_wire::phase::Phase;
 
 use super::etcd_log;
 use crate::context::Context;
 use crate::kube::pod_manifest;
 use crate::render::kubeadm::EffectiveSettings;
+use crate::sys::net;
 
 const INITIAL_CLUSTER: &str = "initial-cluster";
 const INITIAL_STATE: &str = "initial-cluster-state";
 const EXISTING: &str = "existing";
 /// etcd's own, when it is told none.
 const DEFAULT_QUOTA: u64 = 2 << 30;
+/// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
+const GONE_WITHIN: Duration = Duration::from_secs(45);
+const LOOK: Duration = Duration::from_millis(200);
 
 /// The manifest on this node's disk; empty if there is none.
 pub fn read_manifest(cx: &Context) -> Result<String> {
@@ -75,6 +84,26 @@ pub fn log_directory(cx: &Context, manifest: &str) -> String {
 pub fn data_directory(cx: &Context, manifest: &str) -> String {
     let data = argument(manifest, "data-dir").map(str::to_owned);
     data.unwrap_or_else(|| EffectiveSettings::new(&cx.node).etcd_data)
+}
+
+/// Ends this node's own etcd: its manifest goes, or the kubelet would start it again. Data must not be taken from under one that
+/// runs: that it still does is an error.
+pub async fn end_own_etcd(cx: &Context, phase: Phase) -> Result<()> {
+    cx.sys.files.remove_file(&pod_manifest("etcd"))?;
+    let own = SocketAddr::new(cx.node.address, ETCD_CLIENT_PORT);
+    let begin = cx.sys.clock.monotonic();
+    while net::accepts_connections(own).await {
+        if cx.sys.clock.monotonic().saturating_sub(begin) > GONE_WITHIN {
+            bail!(
+                "the old etcd on this node still runs, {} s after its manifest was removed: look at the kubelet",
+                GONE_WITHIN.as_secs()
+            );
+        }
+        cx.report
+            .waiting(phase, "the old etcd on this node to end", "");
+        cx.sys.clock.sleep(LOOK).await;
+    }
+    Ok(())
 }
 
 /// What its database may take, bytes: by the manifest, or etcd's own default.

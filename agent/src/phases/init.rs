@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 use ha_wire::settings::KubeProxy;
 use tracing::{info, warn};
 
-use super::{ConfigFile, Outcome, etcd_log, hooks, is_settled, kubeadm};
+use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
@@ -106,7 +106,7 @@ async fn a_cluster_stands(cx: &Context) -> Result<bool> {
 
 async fn found_cluster(cx: &Context) -> Result<()> {
     kubeadm::reset_kubelet_failures(cx).await?;
-    etcd_log::remove_unwritten(cx).await?;
+    disk::remove_unwritten_log(cx).await?;
     let token = kubeadm::random_token()?;
     let config = kubeadm_config(cx, &token);
     let args = ["init", "--skip-token-print"];

@@ -48,22 +48,3 @@ fn a_log_with_more_than_its_first_segment_was_written_to() {
     let empty = testing::fake_machine(testing::founder());
     assert!(!is_unwritten(&empty.cx.sys.files, LOG).unwrap());
 }
-
-#[tokio::test]
-async fn a_log_that_somebody_has_open_or_wrote_to_stays() {
-    let machine = machine_with(FIRST, UNWRITTEN);
-    let line = "  0: 0B4D0A0A:094B 00000000:0000 0A 0:0 00:0 0 0 0 7 1 0 100 0 0 10 0\n";
-    machine.file("/proc/net/tcp", line);
-    machine.file(&pod_manifest("etcd"), "");
-    remove_unwritten(&machine.cx).await.unwrap();
-    let exists = |name: &str| machine.cx.sys.files.exists(name);
-    assert!(
-        !exists(&pod_manifest("etcd")),
-        "or the kubelet starts it again"
-    );
-    assert!(exists(LOG));
-    machine.file("/proc/net/tcp", "");
-    write(&machine, FIRST, WRITTEN);
-    remove_unwritten(&machine.cx).await.unwrap();
-    assert!(exists(LOG));
-}

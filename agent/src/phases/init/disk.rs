@@ -2,9 +2,14 @@
 
 use anyhow::Result;
 use ha_wire::paths;
+use ha_wire::phase::Phase;
+use tracing::warn;
 
 use crate::context::Context;
-use crate::phases::etcd_manifest::{has_data, initial_members, read_manifest};
+use crate::phases::etcd_log::is_unwritten;
+use crate::phases::etcd_manifest::{
+    data_directory, end_own_etcd, has_data, initial_members, log_directory, read_manifest,
+};
 use crate::phases::kubelet_conf;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,4 +38,28 @@ pub fn read_past(cx: &Context) -> Result<Past> {
     } else {
         Past::Unproved
     })
+}
+
+/// Before a cluster is founded: takes a log that was never written to away, with all that was made beside it, once no etcd
+/// has it open. kubeadm writes its manifest anew.
+pub async fn remove_unwritten_log(cx: &Context) -> Result<()> {
+    let manifest = read_manifest(cx)?;
+    let log = log_directory(cx, &manifest);
+    let files = &cx.sys.files;
+    if !is_unwritten(files, &log)? {
+        return Ok(());
+    }
+    warn!(
+        "{log} has no entry: etcd ended before its first one, and would wait for ever; it begins anew"
+    );
+    if let Err(error) = end_own_etcd(cx, Phase::Init).await {
+        warn!("{log} stays until the next attempt: {error:#}");
+        return Ok(());
+    }
+    // Who ran until now may have written after all.
+    if is_unwritten(files, &log)? {
+        files.remove_dir(&log)?;
+        files.remove_dir(&format!("{}/member", data_directory(cx, &manifest)))?;
+    }
+    Ok(())
 }

@@ -1,6 +1,5 @@
 //! Room for this node in etcd: who must leave the member list, who blocks it, and what is on this node's own disk.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -11,16 +10,13 @@ use tracing::{info, warn};
 
 use super::resume::{is_stale, stale_members};
 use crate::context::Context;
+use crate::kube;
 use crate::kube::etcd::{Etcd, Member};
-use crate::kube::{self, pod_manifest};
-use crate::phases::NeedsAPerson;
+use crate::phases::{NeedsAPerson, etcd_manifest};
 use crate::render::kubeadm::EffectiveSettings;
-use crate::sys::net;
 
 /// A member says how it is from its memory: at once, or not at all.
 const STATUS_WITHIN: Duration = Duration::from_secs(2);
-/// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
-const ETCD_GONE_WITHIN: Duration = Duration::from_secs(45);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What etcd keeps in its data directory.
@@ -143,26 +139,7 @@ pub fn refuse_foreign_data(cx: &Context) -> Result<()> {
 
 /// Ends this node's own etcd and removes its data: they do not fit the member that is to come.
 pub async fn remove_own_data(cx: &Context) -> Result<()> {
-    cx.sys.files.remove_file(&pod_manifest("etcd"))?;
-    wait_for_own_etcd_to_end(cx).await?;
+    etcd_manifest::end_own_etcd(cx, Phase::Join).await?;
     let dir = EffectiveSettings::new(&cx.node).etcd_data;
     cx.sys.files.remove_dir(&format!("{dir}/{DATA}"))
-}
-
-/// Data must not be taken from under a running etcd.
-async fn wait_for_own_etcd_to_end(cx: &Context) -> Result<()> {
-    let own = SocketAddr::new(cx.node.address, ha_kube::ETCD_CLIENT_PORT);
-    let begin = cx.sys.clock.monotonic();
-    while net::accepts_connections(own).await {
-        if cx.sys.clock.monotonic().saturating_sub(begin) > ETCD_GONE_WITHIN {
-            bail!(
-                "the old etcd on this node still runs, {} s after its manifest was removed: look at the kubelet",
-                ETCD_GONE_WITHIN.as_secs()
-            );
-        }
-        cx.report
-            .waiting(Phase::Join, "the old etcd on this node to end", "");
-        cx.sys.clock.sleep(LOOK).await;
-    }
-    Ok(())
 }

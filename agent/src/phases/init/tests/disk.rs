@@ -5,6 +5,7 @@ use ha_kube::Secret;
 use super::*;
 use crate::kube::kubeconfig;
 use crate::kube::testing::node_identity;
+use crate::phases::init::disk::remove_unwritten_log;
 
 /// As kubeadm leaves it at its end, when an apiserver has signed.
 fn signed_for_kubelet() -> Secret {
@@ -55,12 +56,15 @@ fn an_init_that_was_killed_before_etcd_wrote_anything_begins_anew() {
     });
 }
 
+/// The first bytes of logs of a real etcd 3.6: killed before its first entry, and after a second.
+const UNWRITTEN: &[u8] = include_bytes!("../../../../tests/captured/etcd-without-entry.wal");
+const WRITTEN: &[u8] = include_bytes!("../../../../tests/captured/etcd-first-entries.wal");
+
 /// An etcd with such a log waits for ever for a leader: its log has no members.
 #[test]
 fn an_etcd_that_ended_between_its_log_and_its_first_entry_begins_anew() {
-    const UNWRITTEN: &[u8] = include_bytes!("../../../../tests/captured/etcd-without-entry.wal");
     run_local(async {
-        let machine = founder(231, &test_authority("kubernetes"));
+        let machine = founder(247, &test_authority("kubernetes"));
         let files = &machine.cx.sys.files;
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
         files.write(WAL, 0o600, UNWRITTEN).unwrap();
@@ -69,6 +73,34 @@ fn an_etcd_that_ended_between_its_log_and_its_first_entry_begins_anew() {
         assert!(!files.exists("/var/lib/etcd/member"));
         assert!(!files.exists(&pod_manifest("etcd")), "kubeadm makes it");
         assert!(ran_kubeadm(&machine));
+    });
+}
+
+#[test]
+fn a_log_that_somebody_has_open_or_wrote_to_stays() {
+    run_local(async {
+        let machine = founder(248, &test_authority("kubernetes"));
+        let files = &machine.cx.sys.files;
+        files.write(WAL, 0o600, UNWRITTEN).unwrap();
+        machine.file(&pod_manifest("etcd"), OWN_ETCD);
+        let etcd = tokio::net::TcpListener::bind("127.248.0.11:2379");
+        let etcd = etcd.await.unwrap();
+        let serve = async {
+            while let Ok(connection) = etcd.accept().await {
+                drop(connection);
+            }
+        };
+        tokio::select! {
+            removed = remove_unwritten_log(&machine.cx) => removed.unwrap(),
+            () = serve => unreachable!(),
+        }
+        let manifest = pod_manifest("etcd");
+        assert!(!files.exists(&manifest), "or the kubelet starts it again");
+        assert!(files.exists(WAL));
+        drop(etcd);
+        files.write(WAL, 0o600, WRITTEN).unwrap();
+        remove_unwritten_log(&machine.cx).await.unwrap();
+        assert!(files.exists(WAL));
     });
 }
 
