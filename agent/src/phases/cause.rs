@@ -11,11 +11,12 @@ use ha_wire::phase::Phase;
 use tracing::{debug, warn};
 
 use super::preflight::runtime::runtime_refusal;
+use super::proxy::kubeadm_command;
 use super::{ConfigFile, FailedBeneath, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET;
+use crate::sys::CommandFailed;
 use crate::sys::cri;
-use crate::sys::{Cmd, CommandFailed};
 
 mod kubelet;
 mod pod_logs;
@@ -60,7 +61,7 @@ pub async fn require_valid(cx: &Context, config: &ConfigFile) -> Result<()> {
     let ended = cx
         .sys
         .commands
-        .run(Cmd::new("kubeadm", &args, VALIDATE))
+        .run(kubeadm_command(cx, &args, VALIDATE))
         .await;
     let Err(error) = ended else { return Ok(()) };
     match error.downcast_ref::<CommandFailed>() {

@@ -10,7 +10,7 @@ use tracing::warn;
 
 mod archives;
 
-use super::proxy::kubeadm_past_proxy;
+use super::proxy::kubeadm_command;
 use super::{ConfigFile, Outcome, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET_PEM;
@@ -70,12 +70,8 @@ async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<
         return Ok(None);
     }
     let config = kubeadm::ConfigOnDisk::write(cx, config)?;
-    let list = Cmd::new(
-        "kubeadm",
-        &["config", "images", "list", "--config", &config.path()],
-        ASK,
-    );
-    let named = cx.sys.commands.run(kubeadm_past_proxy(cx, list)).await;
+    let args = ["config", "images", "list", "--config", &config.path()];
+    let named = cx.sys.commands.run(kubeadm_command(cx, &args, ASK)).await;
     drop(config);
     let (named, here) = (named?.stdout, local_images(cx).await?);
     let mut needed = if cx.node.is_control_plane() {

@@ -7,12 +7,11 @@ use ha_wire::phase::Phase;
 use tracing::warn;
 
 use super::cause::{self, Watch};
-use super::proxy::{self, kubeadm_past_proxy};
+use super::proxy::{self, kubeadm_command};
 use super::{ConfigFile, FailedBeneath, is_settled, kubeadm_files};
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::render::kubeadm::MachineTraits;
-use crate::sys::Cmd;
 use crate::sys::durable::SyncedFiles;
 use crate::sys::files::Files;
 use crate::sys::processor::is_emulated;
@@ -161,7 +160,7 @@ pub async fn run_and_tell(
             told(&words);
         }
     };
-    let run = kubeadm_past_proxy(cx, Cmd::new("kubeadm", &all, DEADLINE));
+    let run = kubeadm_command(cx, &all, DEADLINE);
     cx.sys.commands.run_watched(run, &told).await.map(drop)
 }
 

@@ -2,6 +2,8 @@
 //! It is kept all the same: kubeadm hands its environment to the static pods, and an apiserver may need it for webhooks and
 //! identity providers outside. The proxy of the cluster file is for what the agent's programs and hooks fetch.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use ha_wire::proxy;
 use tracing::info;
@@ -32,15 +34,12 @@ pub fn past_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
     cmd
 }
 
-/// The same for kubeadm, which hands what it has to the static pods. The proxy of the cluster file is not theirs: it may hold a
-/// password, and the API shows their manifests. kubeadm fetches nothing: versions are exact, images are the runtime's.
-pub fn kubeadm_past_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
-    if cx
-        .sys
-        .proxy
-        .as_ref()
-        .is_some_and(|proxy| proxy.is_for_fetching)
-    {
+/// kubeadm, which hands what it has to the static pods. The proxy of the cluster file is not theirs: it may hold a password, and
+/// the API shows their manifests. kubeadm fetches nothing: versions are exact, images are the runtime's.
+pub fn kubeadm_command(cx: &Context, args: &[&str], deadline: Duration) -> Cmd {
+    let mut cmd = Cmd::new("kubeadm", args, deadline);
+    let proxy = cx.sys.proxy.as_ref();
+    if proxy.is_some_and(|proxy| proxy.is_for_fetching) {
         let empty = VARIABLES.map(|name| (name.to_owned(), String::new()));
         cmd.env.extend(empty);
         return cmd;

@@ -46,6 +46,14 @@ impl Cri {
         self.socket().trim_start_matches("unix://")
     }
 
+    /// What people and system extensions call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Containerd => "containerd",
+            Self::Crio => "crio",
+        }
+    }
+
     /// The systemd unit that runs it.
     pub fn unit(self) -> &'static str {
         match self {

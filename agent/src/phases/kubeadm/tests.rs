@@ -1,4 +1,5 @@
 use super::*;
+use crate::sys::Cmd;
 
 #[test]
 fn lines_of_kubeadm_become_words() {

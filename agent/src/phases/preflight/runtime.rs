@@ -37,12 +37,8 @@ pub fn check_runtime(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Check> {
 /// and the kubelet has its own words for it.
 pub fn runtime_refusal(node: &NodeFile, answer: &RuntimeAnswer) -> Option<FailedBeneath> {
     let check = check_runtime(node, answer).filter(|check| check.verdict == Verdict::Fail)?;
-    let part = match node.kubernetes.cri {
-        Cri::Containerd => "containerd",
-        Cri::Crio => "crio",
-    };
     let found = Beneath {
-        part: part.to_owned(),
+        part: node.kubernetes.cri.name().to_owned(),
         does: SERVES_NO_CRI.to_owned(),
         word: check.remedy,
         origin: None,

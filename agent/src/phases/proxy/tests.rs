@@ -36,12 +36,12 @@ fn a_proxy_is_not_asked_for_what_lies_in_the_cluster() {
 fn the_proxy_of_the_cluster_file_is_not_kubeadms() {
     let mut machine = with_proxy("intra.example.com");
     assert!(
-        kubeadm_past_proxy(&machine.cx, kubeadm()).env[0]
+        kubeadm_command(&machine.cx, &["init"], kubeadm().deadline).env[0]
             .1
             .starts_with("intra.example.com,")
     );
     machine.cx.sys.proxy.as_mut().unwrap().is_for_fetching = true;
-    let env = kubeadm_past_proxy(&machine.cx, kubeadm()).env;
+    let env = kubeadm_command(&machine.cx, &["init"], kubeadm().deadline).env;
     assert!(env.iter().all(|(_, value)| value.is_empty()), "{env:?}");
     for name in ["HTTP_PROXY", "https_proxy", "NO_PROXY"] {
         assert!(env.iter().any(|(n, _)| n == name), "{name}");

@@ -10,9 +10,8 @@ use tracing::info;
 use super::Urgency;
 use super::ends::{Condition, Renewable};
 use crate::context::Context;
-use crate::phases::proxy::kubeadm_past_proxy;
+use crate::phases::proxy::kubeadm_command;
 use crate::render::kubeadm::renewal_config;
-use crate::sys::Cmd;
 
 /// Nothing is asked and nothing is downloaded: it signs one certificate. An emulated processor takes half a minute.
 const DEADLINE: Duration = Duration::from_secs(120);
@@ -79,7 +78,7 @@ async fn run_kubeadm(cx: &Context, args: &[&str], config: &str) -> Result<()> {
     let ended = cx
         .sys
         .commands
-        .run(kubeadm_past_proxy(cx, Cmd::new("kubeadm", &all, DEADLINE)))
+        .run(kubeadm_command(cx, &all, DEADLINE))
         .await;
     files.wipe(CONFIG)?;
     ended.map(drop)

@@ -12,10 +12,9 @@ use tracing::{info, warn};
 
 use crate::context::Context;
 use crate::kube::KUBELET;
-use crate::phases::proxy::kubeadm_past_proxy;
+use crate::phases::proxy::kubeadm_command;
 use crate::phases::{finish, is_settled, kubeadm};
 use crate::render;
-use crate::sys::Cmd;
 
 /// Whoever deletes a Node to make it anew has done so within this.
 const GONE_FOR: Duration = Duration::from_secs(60);
@@ -131,7 +130,7 @@ async fn restore(cx: &Context) -> Result<()> {
             "--config",
             &on_disk.path(),
         ];
-        let mark = kubeadm_past_proxy(cx, Cmd::new("kubeadm", &args, MARK_WITHIN));
+        let mark = kubeadm_command(cx, &args, MARK_WITHIN);
         cx.sys.commands.run(mark).await?;
     }
     finish::set_labels(cx).await

@@ -186,7 +186,7 @@ impl Scalar for Role {
 
 impl Scalar for Cri {
     fn read(text: &str) -> Result<Self, (String, String)> {
-        let table = [("containerd", Self::Containerd), ("crio", Self::Crio)];
+        let table = [Self::Containerd, Self::Crio].map(|cri| (cri.name(), cri));
         parse_keyword(text, "a container runtime", &table)
     }
 }
