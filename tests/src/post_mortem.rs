@@ -38,7 +38,7 @@ fn node_questions() -> [(&'static str, String); 5] {
         ("pods.log", "tail -n 60 /var/log/pods/*/*/*.log".into()),
         (
             "etcd.log",
-            "tail -q -n 10 /var/log/pods/kube-system_etcd-*/etcd/*.log".into(),
+            "find /var/log/pods -path '*/etcd/*.log' -exec tail -q -n 10 {} +".into(),
         ),
     ]
 }

@@ -66,17 +66,18 @@ impl Display for PowerCut {
 
 /// A cluster of three control planes and a worker whose power cuts lose what was not synced.
 pub fn plan(name: &str) -> ClusterPlan {
-    ClusterPlan {
-        losing_page_cache: true,
-        ..ClusterPlan::new(name, 3, 1)
-    }
+    plan_of(name, 3, 1)
 }
 
 /// A founder that is its whole cluster.
 pub fn plan_alone(name: &str) -> ClusterPlan {
+    plan_of(name, 1, 0)
+}
+
+fn plan_of(name: &str, control_planes: u8, workers: u8) -> ClusterPlan {
     ClusterPlan {
         losing_page_cache: true,
-        ..ClusterPlan::new(name, 1, 0)
+        ..ClusterPlan::new(name, control_planes, workers)
     }
 }
 

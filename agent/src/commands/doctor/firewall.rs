@@ -32,11 +32,10 @@ pub async fn check_firewall(cx: &Context) -> Vec<Check> {
     };
     let mut rules = Vec::new();
     if let Some(text) = run("nft", &["--json", "list", "ruleset"]).await {
-        let parsed: Value = serde_json::from_str(&text).unwrap_or_default();
-        let objects = parsed["nftables"].as_array().map_or(&[][..], Vec::as_slice);
-        rules.extend(dropping_nft_rules(objects, &ports));
+        let objects = parse_ruleset(&text);
+        rules.extend(dropping_nft_rules(&objects, &ports));
         let vrrp = cx.node.is_control_plane();
-        rules.extend(closed_chains::closed_chains(objects, &ports, vrrp));
+        rules.extend(closed_chains::closed_chains(&objects, &ports, vrrp));
     }
     for program in ["iptables-save", "ip6tables-save"] {
         if let Some(text) = run(program, &["-t", "filter"]).await {
@@ -85,6 +84,15 @@ fn check_rules(rules: &[String]) -> Check {
     let remedy = "delete them (nft delete rule FAMILY TABLE CHAIN handle N; nft delete table FAMILY TABLE; iptables -D ...), or let the cluster's nodes pass before them; \
                   `ha-host doctor CLUSTER` tries every way";
     check.with(Verdict::Warn, reason, remedy)
+}
+
+/// Tables, chains and rules; none if it is no ruleset.
+fn parse_ruleset(text: &str) -> Vec<Value> {
+    let mut parsed: Value = serde_json::from_str(text).unwrap_or_default();
+    match parsed.get_mut("nftables").map(Value::take) {
+        Some(Value::Array(objects)) => objects,
+        _ => Vec::new(),
+    }
 }
 
 /// Rules of nft's JSON that drop or reject a TCP port of these, or VRRP.
@@ -222,11 +230,15 @@ mod tests {
             ),
             (drop.to_owned(), None),
         ] {
-            let parsed: Value = serde_json::from_str(&ruleset(&[&expr])).unwrap();
-            let rules = dropping_nft_rules(parsed["nftables"].as_array().unwrap(), &[2379, 6443]);
+            let objects = parse_ruleset(&ruleset(&[&expr]));
+            let rules = dropping_nft_rules(&objects, &[2379, 6443]);
             let expected = named.map(|what| format!("nft inet mine in handle 4: {what}"));
             assert_eq!(rules, Vec::from_iter(expected), "{expr}");
         }
+        assert_eq!(
+            dropping_nft_rules(&parse_ruleset("no JSON"), &[2379]),
+            [""; 0]
+        );
     }
 
     #[test]

@@ -8,20 +8,25 @@ const PROXY: &str = "proxy: {http: \"http://10.77.0.5:3128\", https: \"http://me
 const EXCEPTIONS: &str = "registry.example.com,10.77.0.30,localhost,127.0.0.0/8,::1,10.77.0.0/24,10.77.0.11,10.77.0.12,10.77.0.13";
 const DROP_IN: &str = "10-ha-host-proxy.conf";
 
-/// A worker's config. Ignition warns of every proxy of `https://` that itself is asked by `http://`, as nearly all are.
-fn worker_config(text: &str) -> Value {
-    let cluster = cluster_of_people(&format!("{DEMO}{text}"));
+/// The config of one of its nodes, unread.
+fn config_text(cluster: &Cluster, node: usize) -> String {
     let (pki, files) = (Pki::create().unwrap(), OperatorFiles::default());
     let renderer = ConfigRenderer {
-        cluster: &cluster,
+        cluster,
         pki: &pki,
         files: &files,
         founder: None,
     };
-    let text = renderer.render(&cluster.nodes[4]).unwrap().text;
+    let config = renderer.render(&cluster.nodes[node]).unwrap();
+    config.text.expose().to_owned()
+}
+
+/// A worker's config. Ignition warns of every proxy of `https://` that itself is asked by `http://`, as nearly all are.
+fn worker_config(text: &str) -> Value {
+    let text = config_text(&cluster_of_people(&format!("{DEMO}{text}")), 4);
     if let Some(mut validate) = real::command("ignition-validate", "ignition") {
         validate.arg("-");
-        let output = real::says(validate, text.expose());
+        let output = real::says(validate, &text);
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let other = |line: &&str| !line.contains("insecure plaintext HTTP proxy");
@@ -31,7 +36,7 @@ fn worker_config(text: &str) -> Value {
             "{said}"
         );
     }
-    parsed_config(text.expose())
+    parsed_config(&text)
 }
 
 #[test]
@@ -102,15 +107,7 @@ fn each_runtime_and_the_updates_get_it_and_without_the_key_nobody_does() {
     assert_eq!(worker_config("")["ignition"]["proxy"], Value::Null);
     let mut cluster = cluster_of_people(&format!("{DEMO}{PROXY}"));
     cluster.kubernetes.cri = ha_wire::settings::Cri::Crio;
-    let pki = Pki::create().unwrap();
-    let renderer = ConfigRenderer {
-        cluster: &cluster,
-        pki: &pki,
-        files: &OperatorFiles::default(),
-        founder: None,
-    };
-    let text = renderer.render(&cluster.nodes[0]).unwrap().text;
-    let files = written_files(&parsed_config(text.expose()));
+    let files = written_files(&parsed_config(&config_text(&cluster, 0)));
     assert!(files.contains_key(&format!("/etc/systemd/system/crio.service.d/{DROP_IN}")));
 }
 
@@ -121,15 +118,7 @@ fn the_clusters_domain_is_excepted() {
     let networking = serde_json::json!({"dnsDomain": "k8s.example.com"});
     let settings = &mut cluster.kubernetes.cluster_configuration;
     settings.insert("networking".to_owned(), networking);
-    let pki = Pki::create().unwrap();
-    let renderer = ConfigRenderer {
-        cluster: &cluster,
-        pki: &pki,
-        files: &OperatorFiles::default(),
-        founder: None,
-    };
-    let config = renderer.render(&cluster.nodes[0]).unwrap().text;
-    let config = parsed_config(config.expose());
+    let config = parsed_config(&config_text(&cluster, 0));
     let list = config["ignition"]["proxy"]["noProxy"]
         .as_array()
         .unwrap()

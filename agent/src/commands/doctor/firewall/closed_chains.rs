@@ -77,27 +77,27 @@ fn fits(matched: &Value, wanted: &Wanted) -> bool {
     if !is_plain || right.as_str().is_some_and(|name| name.starts_with('@')) {
         return true;
     }
-    let (field, key) = (&left["payload"]["field"], &left["meta"]["key"]);
+    let (protocol, field) = (&left["payload"]["protocol"], &left["payload"]["field"]);
+    let key = &left["meta"]["key"];
     let names = match wanted {
         Wanted::TcpPort(_) => ["tcp", "6"],
         Wanted::Vrrp => ["vrrp", "112"],
     };
-    match () {
-        () if left["payload"]["protocol"] == "icmp" || left["payload"]["protocol"] == "icmpv6" => {
-            false
-        }
-        () if field == "dport" => match wanted {
-            Wanted::TcpPort(port) => {
-                left["payload"]["protocol"] != "udp" && holds_port(right, *port)
-            }
+    if protocol == "icmp" || protocol == "icmpv6" {
+        false
+    } else if field == "dport" {
+        match wanted {
+            Wanted::TcpPort(port) => protocol != "udp" && holds_port(right, *port),
             Wanted::Vrrp => false,
-        },
-        () if field == "protocol" || field == "nexthdr" || key == "l4proto" => {
-            holds_word(right, &names)
         }
-        () if key == "iif" || key == "iifname" || key == "oif" || key == "oifname" => right != "lo",
-        () if left["ct"]["key"] == "state" => holds_word(right, &["new"]),
-        () => true,
+    } else if field == "protocol" || field == "nexthdr" || key == "l4proto" {
+        holds_word(right, &names)
+    } else if key == "iif" || key == "iifname" || key == "oif" || key == "oifname" {
+        right != "lo"
+    } else if left["ct"]["key"] == "state" {
+        holds_word(right, &["new"])
+    } else {
+        true
     }
 }
 
