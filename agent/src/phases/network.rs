@@ -152,9 +152,9 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
 
 async fn install(cx: &Context, client: &Client, leftover: Option<&str>) -> Result<()> {
     match &cx.node.cni {
-        Cni::Cilium { version, values } => {
-            cilium::install(cx, client, version, values, leftover).await
-        }
+        Cni::Cilium {
+            version, values, ..
+        } => cilium::install(cx, client, version, values, leftover).await,
         Cni::Manifests { sources } => manifests::apply_all(cx, sources).await,
         Cni::None => Ok(()),
     }

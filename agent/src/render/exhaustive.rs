@@ -162,6 +162,7 @@ fn pod_network(kind: usize) -> Cni {
     match kind {
         0 => Cni::Cilium {
             version: "1.18.1".into(),
+            chart: None,
             values: object(json!({"hubble": {"enabled": true}})),
         },
         1 => Cni::Manifests {

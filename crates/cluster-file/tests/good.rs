@@ -61,6 +61,7 @@ fn six_keys_are_enough_and_the_rest_has_defaults() {
     assert_eq!((k8s.cri, k8s.proxy), (Cri::Containerd, KubeProxy::None));
     let cilium = Cni::Cilium {
         version: "1.18.1".to_owned(),
+        chart: None,
         values: serde_json::Map::new(),
     };
     assert_eq!(k8s.cni, cilium);
@@ -138,7 +139,10 @@ fn every_key_arrives() {
         (k8s.version.as_str(), k8s.cri, k8s.proxy),
         ("1.35.1", Cri::Crio, KubeProxy::Nftables)
     );
-    let Cni::Cilium { version, values } = &k8s.cni else {
+    let Cni::Cilium {
+        version, values, ..
+    } = &k8s.cni
+    else {
         panic!("{:?}", k8s.cni)
     };
     assert_eq!(version, "1.17.0");

@@ -83,8 +83,16 @@ fn any_settings() -> impl Strategy<Value = serde_json::Map<String, serde_json::V
 
 fn any_cni() -> impl Strategy<Value = Cni> {
     prop_oneof![
-        ("[0-9.]{1,9}", any_settings())
-            .prop_map(|(version, values)| Cni::Cilium { version, values }),
+        (
+            "[0-9.]{1,9}",
+            proptest::option::of("\\PC{1,20}"),
+            any_settings()
+        )
+            .prop_map(|(version, chart, values)| Cni::Cilium {
+                version,
+                chart,
+                values
+            }),
         vec("\\PC{1,20}", 0..4).prop_map(|sources| Cni::Manifests { sources }),
         Just(Cni::None),
     ]

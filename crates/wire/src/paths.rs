@@ -14,6 +14,8 @@ pub const DISCOVERY: &str = "/etc/ha-agent/discovery.conf";
 pub const MANIFESTS_DIR: &str = "/etc/ha-agent/manifests.d";
 /// Cilium's values file, rendered by the agent from the node file.
 pub const CILIUM_VALUES: &str = "/etc/ha-agent/cilium-values.yaml";
+/// Cilium's chart, where the cluster file brings one.
+pub const CILIUM_CHART: &str = "/etc/ha-agent/cilium-chart.tgz";
 /// kubeadm's PKI directory. Control planes get the CAs from Ignition, workers `ca.crt` alone.
 pub const PKI_DIR: &str = "/etc/kubernetes/pki";
 /// What `ha-agent status` answers from (0644, no secret).

@@ -86,6 +86,10 @@ pub enum Cni {
     Cilium {
         /// Chart version, e.g. 1.18.1.
         version: String,
+        /// The chart itself, a `.tgz` file. In a checked cluster file where it is here, in a node file where it is on the node
+        /// ([`crate::paths::CILIUM_CHART`]), both absolute; none: the CLI has it, or fetches it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        chart: Option<String>,
         /// Helm values, merged last.
         values: Map<String, Value>,
     },

@@ -38,6 +38,7 @@ async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
 fn cilium() -> Cni {
     Cni::Cilium {
         version: "1.18.1".into(),
+        chart: None,
         values: Map::new(),
     }
 }

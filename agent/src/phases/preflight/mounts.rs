@@ -73,6 +73,7 @@ mod tests {
         assert_eq!(check_mounts(&node, &private).verdict, Verdict::Warn);
         node.cni = Cni::Cilium {
             version: "1.18.1".into(),
+            chart: None,
             values: serde_json::Map::new(),
         };
         let check = check_mounts(&node, &private);

@@ -73,6 +73,7 @@ fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
     let cni = match file.cni?.value {
         CniFile::Cilium { version, values } => Cni::Cilium {
             version: version?.value,
+            chart: None,
             values: settings_as_object(values),
         },
         CniFile::Manifests(sources) => Cni::Manifests {
