@@ -5,14 +5,18 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 export PATH := $(HOME)/.cargo/bin:$(PATH)
-export HA_LAB ?= $(CURDIR)/lab/out
+# KUBERNETES=1.37: another lab than the default's, beside it.
+export KUBERNETES ?=
+export HA_LAB ?= $(CURDIR)/lab/out$(addprefix /,$(KUBERNETES))
 
 CLUSTER ?= examples/demo.yaml
+# Those that a new cluster may have.
+MINORS ?= $(shell awk -F '\t' '/^1/ && $$NF != "no" {print $$1}' crates/cluster-file/src/minors.tsv)
 RUNS ?= 100
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # "env" because sudo's secure_path would hide cargo; HOME because clusters' state belongs to who called make.
-AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB))
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB) KUBERNETES=$(KUBERNETES))
 HA_HOST_BIN := target/release/ha-host
 # $(PARTS) GOAL: what it needs, side by side. Root is asked for nothing first: sudo's question would be lost in a part's log.
 PARTS = @$(AS_ROOT) true; $(MAKE) --no-print-directory -f lab/parts.mk -j
@@ -67,6 +71,14 @@ test-renewal: need ## Certificates that live ten minutes, renewed by the agents 
 test-faults: need ## Faults made on clusters that stand, and what doctor, status and the agents say of them (a quarter of an hour)
 	$(PARTS) test
 	$(TESTS_AS_ROOT) -p ha-tests --test doctor --test ready_means_ready -- --ignored --test-threads=1
+	@$(GIVE_BACK) target/e2e
+
+test-versions: need ## A cluster of each supported minor, 3+1 (a minute each; the lab of a further minor first: 10 to 20 more)
+	for minor in $(MINORS); do $(MAKE) --no-print-directory test-version KUBERNETES=$$minor HA_LAB=$(CURDIR)/lab/out/$$minor; done
+
+test-version: need ## A cluster of one minor, 3+1 (KUBERNETES=1.37)
+	$(PARTS) nodes
+	$(TESTS_AS_ROOT) -p ha-tests --test version -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
 test-libvirt-cuts: export HA_CUTS = all
@@ -150,4 +162,4 @@ need-browser:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-versions test-version test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust

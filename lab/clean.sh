@@ -3,11 +3,12 @@
 set -eu   # no pipefail: processes vanish while their mounts are read
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" "$(realpath "$0")" "$@"
-used=$(for l in out/image out/images out/kube out/sysexts/kubernetes.raw out/operator out/vm; do realpath -m "$l"; done)
+used=$(for l in out out/1.*; do realpath -qm "$l"/{image,images,kube,sysexts/kubernetes.raw,operator,vm}; done)
 for entry in "$CACHE"/*-????????????????; do
   [ -d "$entry" ] || continue
   grep -q "^$entry\(/\|$\)" <<<"$used" && continue
-  [[ $entry == */node-* ]] && [ "$entry" = "$(ls -td "$CACHE"/node-* | head -1)" ] && continue     # lab/out/image was made from it
+  # lab/out/image was made from them.
+  for part in node containerd; do [ "$entry" != "$(ls -td "$CACHE/$part"-* | head -1)" ] || continue 2; done
   # Every mount namespace: the tests' clusters live in namespaces of their own.
   cat /proc/[0-9]*/mounts 2>/dev/null | grep -q "$entry/" && { echo "lab: $entry is in use"; continue; }
   echo "lab: removing $entry"; rm -rf "$entry"

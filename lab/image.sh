@@ -2,8 +2,8 @@
 # image.sh: what a node is made of: root/ (read-only, the lower layer) and containerd/ (its store with every image unpacked).
 # A node gets the store by "cp -al" and own copies of its *.db files: no import, no unpacking at boot. Prints the cache entry.
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.env
-[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
 node=$(./node.sh) images=$(./images.sh)
 
 fill() { # in its own mount and pid namespaces: the image's containerd fills the store through the paths that nodes will use
@@ -14,8 +14,8 @@ fill() { # in its own mount and pid namespaces: the image's containerd fills the
   mount -t proc proc "$root/proc"; mount --bind /dev "$root/dev"; mount -t tmpfs tmpfs "$root/run"
   mount --bind "$out/containerd" "$root/var/lib/containerd"; mount --bind "$images" "$root/images"
   # Without CRI: it would look for cgroups and CNI, and nothing is to run here.
-  echo 'version = 2
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.internal.v1.tracing"]' > "$root/run/store.toml"
+  echo 'version = 3
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.internal.v1.tracing"]' > "$root/run/store.toml"
   chroot "$root" containerd --config /run/store.toml --log-level warn & local containerd=$!
   ctr() { chroot "$root" ctr -n k8s.io "$@"; }
   until ctr version >/dev/null 2>&1; do kill -0 $containerd; sleep 0.1; done

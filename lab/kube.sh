@@ -2,7 +2,7 @@
 # kube.sh: the Kubernetes programs, etcd and coredns. Prints the cache entry: the directory that holds them.
 # Official downloads with their published sums; where those cannot be reached, built from source through Go's module proxy.
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.env
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
 programs="kubeadm kubelet kube-apiserver kube-controller-manager kube-scheduler kube-proxy kubectl"
 
 fetch() { curl -fsSL --retry 2 --connect-timeout 4 -o "$2" "$1"; }

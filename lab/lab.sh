@@ -1,15 +1,17 @@
 #!/bin/bash
-# lab.sh PART: makes kube, node, images, image, sysexts, operator or vm with all that it is made of, and the link to it in lab/out.
+# lab.sh PART: makes kube, containerd, node, images, image, sysexts, operator or vm with all that it is made of, and the link to it in lab/out
+# (lab/out/1.37 with KUBERNETES=1.37).
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
-part=$1
+part=$1 out=out${KUBERNETES:+/$KUBERNETES}
 point() { # LINK TARGET: only the link is replaced, and only if it changed; a cluster that runs keeps its old image
   [ "$(readlink "$1" || true)" = "$2" ] || ln -sfnT "$2" "$1"
 }
-mkdir -p out/sysexts
+mkdir -p "$out/sysexts"
 entry=$("./$part.sh")
 case $part in
-  node) ;;     # the image holds it
-  sysexts) for name in kubernetes keepalived haproxy cilium; do point "out/sysexts/$name.raw" "$(realpath "$entry/$name.raw")"; done ;;
-  *) point "out/$part" "$entry" ;;
+  containerd | node) ;;     # the image holds it
+  sysexts) for name in kubernetes keepalived haproxy cilium; do point "$out/sysexts/$name.raw" "$(realpath "$entry/$name.raw")"; done
+    [ -z "${KUBERNETES:-}" ] || point "$out/sysexts/ha-agent.raw" ../../sysexts/ha-agent.raw ;;
+  *) point "$out/$part" "$entry" ;;
 esac

@@ -1,15 +1,17 @@
 #!/bin/bash
 # node.sh: the node image's root directory, Debian as Flatcar's stand-in. Prints the cache entry (its root/ is the image).
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.env
-[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" "$(realpath "$0")" "$@"
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+containerd=$(./containerd.sh)
 
 build() {
-  local root=$1/root
+  local root=$1/root program
   # --mode=root: kernels without unprivileged user namespaces. Recommends off and documents left out: 85 s instead of minutes.
   mmdebstrap --quiet --variant=minbase --mode=root --format=directory --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --include="$(paste -sd, node/packages)" "$DEBIAN" "$root" >&2
+  for program in containerd containerd-shim-runc-v2 ctr; do install "$containerd/$program" "$root/usr/bin/$program"; done
   cp -r --no-preserve=ownership node/flatcar/. node/nspawn/usr "$root/"
   sed -i "s/@PAUSE@/$PAUSE/; s/@SYSTEMD_CGROUP@/false/; s/^  disable_apparmor.*/&\n  restrict_oom_score_adj = true/" "$root/etc/containerd/config.toml"
   # As on Flatcar: 500, a home, sudo without a word (here: no sudo at all), and the journal readable.
@@ -22,5 +24,5 @@ build() {
   mkdir -p "$root"/usr/lib/modules "$root"/var/log/journal "$root"/etc/extensions "$root"/opt/extensions
   rm -rf "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin "$root"/var/log/*.log
 }
-cached node "$(key node.sh cache.sh node "=$DEBIAN $PAUSE")" build
+cached node "$(key node.sh cache.sh node "=$DEBIAN $PAUSE $containerd")" build
 echo "$ENTRY"

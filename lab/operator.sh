@@ -2,7 +2,7 @@
 # operator.sh: the operator's machine for tests with virtual machines: Debian with QEMU and libvirt, whatever the host has.
 # Prints the cache entry; operator/hold makes a machine of its root/.
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.env
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" "$(realpath "$0")" "$@"
 
 build() {

@@ -3,25 +3,28 @@
 SHELL := /bin/bash
 export PARTS_BEGAN := $(shell date +%s)
 
-demo: kube image sysexts agent ha-host
+demo: nodes ha-host
+nodes: image sysexts agent
 lab: kube images image sysexts operator vm
 test: lab agent
 
 # The Kubernetes programs are the longest way: the two cargo builds take what they leave of the processors.
-kube node images image sysexts operator vm:
+kube containerd node images image sysexts operator vm:
 	@lab/part.sh $@ lab/lab.sh $@
 agent:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory sysext
 ha-host:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory build
 
+node: containerd
 images: kube node
 image: images
 sysexts: kube node
 vm: image operator
 
 kube node: export WAITING = images and sysexts wait for it
+containerd: export WAITING = node waits for it
 images: export WAITING = image waits for it
 image sysexts vm: export WAITING =
 
-.PHONY: demo lab test kube node images image sysexts operator vm agent ha-host
+.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm agent ha-host

@@ -2,8 +2,8 @@
 # vm.sh: the node as a virtual machine, a stand-in for a Flatcar image: disk.qcow2 (read-only, overlays go above it), vmlinuz and
 # initrd.img with the real Ignition, append (the kernel's line that is right under TCG). Prints the cache entry.
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.env
-[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
 node=$(./node.sh) image=$(./image.sh) operator=$(./operator.sh)
 
 packages() { # the node's, and what a machine needs besides

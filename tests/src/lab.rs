@@ -12,6 +12,7 @@ use crate::process::run_to_end;
 
 /// The system extensions a node gets, in the order of the cluster file.
 pub const SYSEXTS: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
+const DEFAULT_KUBERNETES: &str = "1.36.3";
 /// Building `ha-host` from nothing on two busy cores takes minutes.
 const BUILD: Duration = Duration::from_secs(1800);
 
@@ -94,6 +95,17 @@ impl Lab {
         places.push(self.vm().canonicalize()?);
         places.dedup();
         Ok(places)
+    }
+
+    /// The version of Kubernetes that it has, as its system extension's name says; of a lab that is not there the default.
+    pub fn kubernetes(&self) -> String {
+        let image = self.sysext("kubernetes").read_link().unwrap_or_default();
+        let name = image.file_name().and_then(|name| name.to_str());
+        let version = name.and_then(|name| {
+            name.strip_prefix("kubernetes-v")?
+                .strip_suffix("-x86-64.raw")
+        });
+        version.unwrap_or(DEFAULT_KUBERNETES).to_owned()
     }
 
     /// A system extension's image.

@@ -9,8 +9,6 @@ use ha_wire::phase::Role;
 
 use crate::lab::{Lab, SYSEXTS};
 
-/// The version that the lab has.
-pub const KUBERNETES: &str = "1.34.4";
 /// The cluster's virtual address.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
 /// haproxy's port on it.
@@ -147,11 +145,12 @@ impl ClusterPlan {
             let _ = write!(network, ", clusterConfiguration: {{{}}}", self.kubeadm);
         }
         let mut text = format!(
-            "version: 1\nname: {}\nkubernetes: {{version: {KUBERNETES}, {network}}}\n\
+            "version: 1\nname: {}\nkubernetes: {{version: {}, {network}}}\n\
              endpoint: {{vip: {VIP}, port: {PORT}}}\n\
              network: {{prefix: 24, gateway: 10.77.0.1, dns: [{}]}}\n\
              provider: {}\nnodes:\n",
             self.name,
+            lab.kubernetes(),
             self.name_server(),
             self.provider(lab),
         );

@@ -12,7 +12,7 @@ use crate::eventually::eventually;
 use crate::ignition::IgnitionConfig;
 use crate::lab::{Lab, workspace_root};
 use crate::node::ADMIN_KUBECTL;
-use crate::plan::{ClusterPlan, KUBERNETES};
+use crate::plan::ClusterPlan;
 
 /// Its own retries wait 30 s each.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -67,7 +67,7 @@ pub fn measure_guide(lab: &Lab) -> Result<Vec<Figure>> {
 
 fn guide_config(lab: &Lab) -> Result<IgnitionConfig> {
     let network = std::fs::read_to_string(lab.network())?;
-    let init = include_str!("guide000/kubeadm-init.service").replace("VERSION", KUBERNETES);
+    let init = include_str!("guide000/kubeadm-init.service").replace("VERSION", &lab.kubernetes());
     let mut config = IgnitionConfig::default()
         .masked("keepalived.service")
         .masked("haproxy.service")

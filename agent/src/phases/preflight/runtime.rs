@@ -52,8 +52,8 @@ pub fn runtime_refusal(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Failed
 fn cure_of_no_cri(cri: Cri) -> &'static str {
     match cri {
         Cri::Containerd => {
-            "take `cri` (io.containerd.grpc.v1.cri) out of disabled_plugins in /etc/containerd/config.toml, or \
-             remove that file; if it is not there, the journal says why the plugin did not load; then \
+            "take `cri` (io.containerd.grpc.v1.cri; of containerd 2 io.containerd.cri.v1.runtime and .images) out of disabled_plugins \
+             in /etc/containerd/config.toml, or remove that file; if it is not there, the journal says why the plugin did not load; then \
              `systemctl restart containerd`"
         }
         Cri::Crio => "systemctl restart crio; another program may serve its socket",
