@@ -1,7 +1,7 @@
 //! etcd's write-ahead log: whether anything was ever written to it. An etcd that ends between making its log and its first entry,
-//! which names its members, finds a log without members at its next start and waits for a leader for ever (seen with 3.6: it
-//! neither ends nor says so as an error; one that joins others hears from them, and goes on). Such a log holds nothing that
-//! anybody was ever promised.
+//! which names its members, finds a log without members at its next start and waits for a leader for ever (seen with 3.6 and
+//! 3.7: it neither ends nor says so as an error; one that joins others hears from them, and goes on). Such a log holds nothing
+//! that anybody was ever promised.
 
 use std::io::Read as _;
 

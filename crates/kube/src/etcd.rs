@@ -83,7 +83,7 @@ pub struct MemberStatus {
     pub term: Option<u64>,
     /// What its database takes on the disk, bytes; none: it does not say.
     pub database_bytes: Option<u64>,
-    /// What its database may take, bytes; none: it does not say (etcd before 3.6).
+    /// What its database may take, bytes; none: it does not say (etcd before 3.6; up to 3.6.5 where it has its default).
     pub quota_bytes: Option<u64>,
 }
 

@@ -23,11 +23,16 @@ pub fn command(name: &str, package: &str) -> Option<Command> {
     program(name, package).map(Command::new)
 }
 
-/// A program of Kubernetes: what `HA_KUBEADM` (or the like) names, else the lab's, else the first in PATH.
+/// A program of Kubernetes: what `HA_KUBEADM` (or the like) names, else the one in the directory `HA_KUBE`, else the lab's, else
+/// the first in PATH.
 pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
     let variable = format!("HA_{}", name.to_uppercase());
     if let Some(named) = std::env::var_os(&variable) {
         return Some(named.into());
+    }
+    if let Some(dir) = std::env::var_os("HA_KUBE") {
+        let at = Some(Path::new(&dir).join(name)).filter(|path| path.is_file());
+        return found(at, name, "name a directory that has it in HA_KUBE");
     }
     let lab = std::env::var_os("HA_LAB").map_or_else(
         || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/out"),
@@ -36,6 +41,14 @@ pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
     let at = Some(lab.join("kube").join(name)).filter(|path| path.is_file());
     let cure = format!("call `make lab-kube` (`make test` does), or name one in {variable}");
     found(at.or_else(|| in_path(name)), name, &cure)
+}
+
+/// The version that a kubeadm calls its own, e.g. `1.36.3`. It takes configurations of its minor and the one before alone.
+pub fn version_of_kubeadm(kubeadm: &Path) -> String {
+    let mut version = Command::new(kubeadm);
+    let said = version.args(["version", "-o", "short"]).output().unwrap();
+    let said = String::from_utf8(said.stdout).unwrap();
+    said.trim().trim_start_matches('v').to_owned()
 }
 
 /// `unshare`, told to give a command a network namespace of its own and root's rights in it.

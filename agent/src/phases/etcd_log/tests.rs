@@ -5,6 +5,10 @@ const LOG: &str = "/var/lib/etcd/member/wal";
 /// The first 512 and 1,024 bytes of logs of a real etcd 3.6: killed before its first entry, and after a second.
 const UNWRITTEN: &[u8] = include_bytes!("../../../tests/captured/etcd-without-entry.wal");
 const WRITTEN: &[u8] = include_bytes!("../../../tests/captured/etcd-first-entries.wal");
+/// The same of etcd 3.7.0, which writes its records by another protobuf library.
+const UNWRITTEN_BY_3_7: &[u8] =
+    include_bytes!("../../../tests/captured/etcd-3.7-without-entry.wal");
+const WRITTEN_BY_3_7: &[u8] = include_bytes!("../../../tests/captured/etcd-3.7-first-entries.wal");
 
 fn machine_with(name: &str, content: &[u8]) -> FakeMachine {
     let machine = testing::fake_machine(testing::founder());
@@ -25,7 +29,9 @@ fn a_log_without_an_entry_is_unwritten_and_no_other() {
     let cut = &UNWRITTEN[..0x40];
     for (content, expected) in [
         (UNWRITTEN, true),
+        (UNWRITTEN_BY_3_7, true),
         (WRITTEN, false),
+        (WRITTEN_BY_3_7, false),
         (&torn, false),
         (cut, false),
         (&UNWRITTEN[..0x28], false),
