@@ -49,11 +49,24 @@ pub fn refused_origin(part: &str, word: &str) -> Option<Origin> {
         });
     }
     let of_struct = after(&BEFORE_STRUCT).and_then(|rest| Some(rest.split_once('.')?.1));
-    let field = of_struct
-        .or_else(|| BEFORE_FIELD.iter().find_map(after))
-        .or_else(|| before_verdict(word))?;
+    if let Some(field) = of_struct {
+        let path = without_structs(&leading_name(field, IN_PATH)?);
+        return Some(Origin::Field { path });
+    }
+    let mut before = BEFORE_FIELD.iter();
+    let field = before.find_map(after).or_else(|| before_verdict(word))?;
     let path = leading_name(field, IN_PATH)?;
     Some(Origin::Field { path })
+}
+
+/// Go's path names the structs that a field's own is embedded in, too: `apiServer.ControlPlaneComponent.extraArgs` (kubeadm
+/// from 1.35 on). No field that is read here begins with a capital.
+fn without_structs(path: &str) -> String {
+    let is_field = |part: &&str| !part.starts_with(|c: char| c.is_ascii_uppercase());
+    path.split('.')
+        .filter(is_field)
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// Of several verdicts, which stand in brackets, the first.

@@ -1,3 +1,5 @@
+use ha_wire::event::Origin;
+
 use super::*;
 use crate::sys::Cmd;
 
@@ -76,6 +78,7 @@ async fn init_with(cluster: serde_json::Value) -> Option<(Vec<String>, Result<()
     use crate::render::kubeadm::init_config;
     let kubeadm = ha_test_support::real::of_kubernetes("kubeadm")?;
     let mut node = crate::testing::founder();
+    node.kubernetes.version = ha_test_support::real::version_of_kubeadm(&kubeadm);
     node.kubernetes.cluster_configuration = cluster.as_object().unwrap().clone();
     let mut machine = crate::testing::fake_machine(node);
     let commands = std::rc::Rc::new(OnlyValidates {
@@ -97,14 +100,16 @@ async fn what_kubeadm_refuses_is_for_a_person_and_nothing_is_begun_with_it() {
     let cases = [
         (
             serde_json::json!({"apiServer": {"extraArgs": {"audit-log-path": "/x"}}}),
-            "json: cannot unmarshal object into Go struct field APIServer.apiServer.extraArgs of type []v1beta4.Arg",
+            "json: cannot unmarshal object into Go struct field APIServer.apiServer.",
+            "apiServer.extraArgs",
         ),
         (
             serde_json::json!({"networking": {"dnsDomain": "Cluster.Local"}}),
             "networking.dnsDomain: Invalid value: \"Cluster.Local\"",
+            "networking.dnsDomain",
         ),
     ];
-    for (cluster, word) in cases {
+    for (cluster, word, path) in cases {
         let Some((ran, ended)) = init_with(cluster).await else {
             return;
         };
@@ -116,6 +121,8 @@ async fn what_kubeadm_refuses_is_for_a_person_and_nothing_is_begun_with_it() {
         );
         let found: &FailedBeneath = error.downcast_ref().expect(&words);
         assert!(found.is_final && found.found.part == "kubeadm");
+        let path = path.to_owned();
+        assert_eq!(found.found.origin, Some(Origin::Field { path }), "{words}");
         assert_eq!(ran, Vec::<String>::new(), "{words}");
     }
 }

@@ -1,14 +1,15 @@
 use super::*;
 use crate::sys::telling::bare_words;
 
-/// Words of the real programs (Kubernetes 1.34.4, etcd 3.6.5), each with what was wrong: program, what it refuses, its line.
+/// Words of the real programs, each with what was wrong: version, program, what it refuses, its line. `refusals.sh` beside it
+/// captures them.
 const CAPTURED: &str = include_str!("../../../../tests/captured/refusals.tsv");
 
 #[test]
 fn what_real_programs_refuse_is_found_in_their_words() {
     for line in CAPTURED.lines() {
-        let columns: Vec<&str> = line.splitn(3, '\t').collect();
-        let [part, expected, said] = columns[..] else {
+        let columns: Vec<&str> = line.splitn(4, '\t').collect();
+        let [version, part, expected, said] = columns[..] else {
             panic!("{line}")
         };
         let expected = expected.split_once(' ').map(|(kind, name)| match kind {
@@ -19,7 +20,8 @@ fn what_real_programs_refuse_is_found_in_their_words() {
                 name: name.to_owned(),
             },
         });
-        assert_eq!(refused_origin(part, &bare_words(said)), expected, "{said}");
+        let origin = refused_origin(part, &bare_words(said));
+        assert_eq!(origin, expected, "{version}: {said}");
     }
 }
 
