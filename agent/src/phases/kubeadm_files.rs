@@ -34,8 +34,9 @@ pub const WRITTEN: &[Watched] = &[
 
 /// The kubelet's arguments that kubeadm found out.
 pub const KUBELET_ARGUMENTS: &str = "/var/lib/kubelet/kubeadm-flags.env";
-/// The part of the kubelet's configuration that is this node's alone; newer kubeadm only.
-const INSTANCE_CONFIG: &str = "/var/lib/kubelet/instance-config.yaml";
+/// The part of the kubelet's configuration that is this node's alone, from 1.34 on: `kubeadm upgrade` knows the runtime's socket by
+/// it, and without it takes none or another.
+pub const INSTANCE_CONFIG: &str = "/var/lib/kubelet/instance-config.yaml";
 /// What the kubelet serves with, signed by itself. With one of the two broken it never starts again.
 const SERVING: [&str; 2] = [
     "/var/lib/kubelet/pki/kubelet.crt",
@@ -168,17 +169,30 @@ pub fn remove_broken(cx: &Context) -> Result<()> {
     remove(cx, &broken_files(&read_all(&cx.sys.files)?))
 }
 
-/// Of a settled node the one piece that comes back without kubeadm.
-pub fn remove_broken_serving_pair(cx: &Context) -> Result<()> {
+/// Of a settled node the pieces that come back without kubeadm.
+pub fn mend_without_kubeadm(cx: &Context) -> Result<()> {
     let mut broken = broken_files(&read_all(&cx.sys.files)?);
-    broken.retain(|name| SERVING.contains(&name.as_str()));
+    broken.retain(|name| name == INSTANCE_CONFIG || SERVING.contains(&name.as_str()));
     remove(cx, &broken)
+}
+
+/// As kubeadm writes it.
+fn instance_config(cx: &Context) -> String {
+    let socket = cx.node.kubernetes.cri.socket();
+    format!("containerRuntimeEndpoint: {socket:?}\n")
 }
 
 fn remove(cx: &Context, names: &[String]) -> Result<()> {
     for name in names {
         warn!("{name} is empty or cut short, as after a power cut: it is made anew");
-        cx.sys.files.wipe(name)?;
+        match name.as_str() {
+            // A join that goes on with a kubelet that is there does not come to the step that makes it.
+            INSTANCE_CONFIG => {
+                let text = instance_config(cx);
+                cx.sys.files.write(name, 0o644, text.as_bytes())?;
+            }
+            _ => cx.sys.files.wipe(name)?,
+        }
     }
     Ok(())
 }

@@ -71,7 +71,7 @@ fn remove_broken_cni_results(files: &Files) -> Result<()> {
 
 fn mend_files(cx: &Context) -> Result<()> {
     if is_settled(cx) {
-        kubeadm_files::remove_broken_serving_pair(cx)
+        kubeadm_files::mend_without_kubeadm(cx)
     } else {
         kubeadm_files::remove_broken(cx)
     }

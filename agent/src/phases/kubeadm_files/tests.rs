@@ -2,6 +2,7 @@ use std::path::Path;
 use std::process::Command;
 
 use ha_test_support::real;
+use ha_wire::settings::Cri;
 
 use super::*;
 use crate::kube::testing::{kubeadm_files, test_authority};
@@ -72,7 +73,7 @@ fn only_what_is_broken_is_removed_and_never_what_ignition_brought() {
         machine.file(name, "");
     }
     let files = &machine.cx.sys.files;
-    remove_broken_serving_pair(&machine.cx).unwrap();
+    mend_without_kubeadm(&machine.cx).unwrap();
     assert!(!files.exists(&broken[2]) && !files.exists("/var/lib/kubelet/pki/kubelet.key"));
     assert!(files.exists(&broken[0]) && files.exists(&broken[1]));
     assert!(!are_whole(files, &broken[..1]).unwrap());
@@ -89,6 +90,22 @@ fn only_what_is_broken_is_removed_and_never_what_ignition_brought() {
     assert!(!are_whole(files, &["/etc/kubernetes/unknown".to_owned()]).unwrap());
 }
 
+#[test]
+fn the_kubelet_s_own_part_of_its_configuration_is_written_anew() {
+    for mend in [mend_without_kubeadm, remove_broken] {
+        let mut node = testing::worker();
+        node.kubernetes.cri = Cri::Crio;
+        let machine = testing::fake_machine(node);
+        let now = || machine.cx.sys.files.read(INSTANCE_CONFIG).unwrap();
+        mend(&machine.cx).unwrap();
+        assert_eq!(now(), None, "before 1.34 there is none");
+        machine.file(INSTANCE_CONFIG, "");
+        mend(&machine.cx).unwrap();
+        let text = "containerRuntimeEndpoint: \"unix:///var/run/crio/crio.sock\"\n";
+        assert_eq!(now().as_deref(), Some(text));
+    }
+}
+
 /// The real kubeadm in a root of its own: it fails at what is empty, and after the sweep it makes all of it anew.
 #[test]
 fn the_real_kubeadm_goes_on_after_a_power_cut() {
@@ -100,7 +117,8 @@ fn the_real_kubeadm_goes_on_after_a_power_cut() {
     }
     let machine = testing::fake_machine(testing::control_plane());
     // kubeadm calls chroot there, with plain names inside.
-    machine.file("/kubeadm.yaml", KUBEADM);
+    let own = real::version_of_kubeadm(&kubeadm);
+    machine.file("/kubeadm.yaml", &KUBEADM.replace("VERSION", &own));
     let root = machine.cx.sys.files.path("/");
     let run = |phases: &[&str]| {
         phases
@@ -117,6 +135,7 @@ fn the_real_kubeadm_goes_on_after_a_power_cut() {
         broken_files(&made).is_empty(),
         "what kubeadm writes is whole"
     );
+    assert_eq!(made[INSTANCE_CONFIG], instance_config(&machine.cx));
 
     let files = &machine.cx.sys.files;
     let ca = files.read(&pki_file("ca.key")).unwrap();
@@ -141,7 +160,7 @@ const KUBEADM: &str = r#"{"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "InitC
 "nodeRegistration": {"name": "node2", "criSocket": "unix:///run/containerd/containerd.sock"}}
 ---
 {"apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration", "encryptionAlgorithm": "ECDSA-P256",
-"kubernetesVersion": "v1.34.4", "controlPlaneEndpoint": "10.77.0.30:6444"}
+"kubernetesVersion": "vVERSION", "controlPlaneEndpoint": "10.77.0.30:6444"}
 "#;
 
 fn kubeadm_phase(kubeadm: &Path, root: &Path, words: &str) -> bool {

@@ -2,11 +2,12 @@
 
 use super::check::{Check, Verdict, passing_check};
 use crate::kube::{KUBELET_CONFIG, KUBELET_PEM};
-use crate::phases::kubeadm_files::KUBELET_ARGUMENTS;
+use crate::phases::kubeadm_files::{INSTANCE_CONFIG, KUBELET_ARGUMENTS};
 
 const KUBELET: &str = "run `kubeadm upgrade node phase kubelet-config` (on a worker with `--kubeconfig \
                        /etc/kubernetes/kubelet.conf`), then `systemctl restart kubelet`";
 const LOST: &str = "what the kubelet was set up with is lost: make the machine anew";
+const INSTANCE: &str = "`systemctl restart ha-agent`: it writes it anew";
 const REST: &str = "remove them; `kubeadm init phase certs all`, `kubeconfig all` and `control-plane all` make them anew";
 
 /// Only with something to say.
@@ -15,6 +16,8 @@ pub fn check_node_files(broken: &[String]) -> Option<Check> {
     let remedy = match () {
         () if broken.is_empty() => return None,
         () if names(&[KUBELET_PEM, KUBELET_ARGUMENTS]) => LOST,
+        // The kubelet's configuration is made with it.
+        () if names(&[INSTANCE_CONFIG]) => INSTANCE,
         () if names(&[KUBELET_CONFIG]) => KUBELET,
         () => REST,
     };
@@ -34,6 +37,7 @@ mod tests {
         for (broken, remedy) in [
             (&["/etc/kubernetes/scheduler.conf"][..], REST),
             (&["/etc/kubernetes/scheduler.conf", KUBELET_CONFIG], KUBELET),
+            (&[INSTANCE_CONFIG, KUBELET_CONFIG], INSTANCE),
             (&[KUBELET_PEM, KUBELET_CONFIG], LOST),
             (&[KUBELET_ARGUMENTS], LOST),
         ] {
