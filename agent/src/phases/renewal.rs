@@ -1,8 +1,9 @@
 //! Renews what kubeadm made before it ends, on each control plane, for ever and beside all phases: certificates and kubeconfigs
 //! by kubeadm itself, one control plane at a time under a Lease, then the two static pods that read theirs only at start.
 //!
-//! kube-apiserver and etcd read renewed files by themselves (1.34: `dynamiccertificates` for the serving and the front-proxy
-//! pair, client-go's `certRotatingDialer` for the kubelets, etcd's `TLSInfo` at each handshake), so they are not restarted.
+//! kube-apiserver and etcd read renewed files by themselves (1.34 to 1.37: `dynamiccertificates` for the serving and the
+//! front-proxy pair, client-go's `certRotatingDialer` for the kubelets, etcd's `TLSInfo` at each handshake), so they are not
+//! restarted.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -84,8 +84,9 @@ async fn answers(cx: &Context, member: &Member) -> bool {
     etcd.within(STATUS_WITHIN).status().await.is_ok()
 }
 
-/// etcd takes no member, not even a learner, while one that votes is not connected ("unhealthy cluster"), and kubeadm asks
-/// each of them first: under the lease that would be minutes for each attempt, in words that name nobody.
+/// etcd takes no member, not even a learner, while one that votes is not connected ("unhealthy cluster"); from 3.7 on it takes one
+/// that leaves it a majority should it never come, as with four voters of which three answer. kubeadm asks each voter first, and
+/// gives one that does not answer two minutes, twice: under the lease, in words that name nobody.
 pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Result<()> {
     let begin = cx.sys.clock.monotonic();
     loop {
@@ -95,7 +96,7 @@ pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Resul
         }
         let names = silent.clone();
         let silent = silent.join(" and ");
-        let blocked = format!("etcd takes no member while {silent} does not answer");
+        let blocked = format!("no member joins etcd while {silent} does not answer");
         if cx.sys.clock.monotonic().saturating_sub(begin) > patience {
             bail!("{blocked}: start it, make it anew, or remove its member");
         }

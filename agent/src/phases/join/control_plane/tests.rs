@@ -1,13 +1,17 @@
 //! What must never be taken for dead, and what a join does when its lease is lost. The rest is in `join/tests.rs`.
 
+use std::process::Command;
 use std::time::Duration;
 
-use serde_json::json;
+use ha_test_support::real;
+use ha_wire::paths;
+use serde_json::{Value, json};
 
 use super::super::run;
 use super::super::tests::{LOCAL_IMAGES, Stage, stage};
+use crate::kube::kubeconfig;
 use crate::kube::lock::LeaseLost;
-use crate::kube::testing::run_local;
+use crate::kube::testing::{node_identity, run_local, test_authority};
 use crate::phases::NeedsAPerson;
 use crate::sys::{Cmd, Output};
 use crate::testing;
@@ -221,7 +225,7 @@ fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
         stage.members(&[first, third]);
         let error = ended(run(&stage.machine.cx)).await.unwrap_err();
-        let words = "etcd takes no member while node3 does not answer";
+        let words = "no member joins etcd while node3 does not answer";
         assert!(error.to_string().contains(words), "{error:#}");
         assert_eq!(stage.lease_story(), [""; 0]);
         assert_eq!(stage.kubeadm_runs(), 1, "what needs no etcd");
@@ -280,4 +284,41 @@ fn etcd_s_image_is_here_before_the_lease_is_held() {
         ended(both).await.unwrap();
         assert_eq!(stage.lease_story(), ["node2", ""]);
     });
+}
+
+/// It looks at the names of phases before it looks for the cluster, of which there is none here.
+#[test]
+fn the_real_kubeadm_knows_every_phase_that_a_join_skips() {
+    let Some(kubeadm) = real::of_kubernetes("kubeadm") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let ca = test_authority("kubernetes");
+    let me = node_identity(&ca, "node2");
+    let nobody = kubeconfig::render_embedded("https://127.0.0.1:1", ca.cert(), &me);
+    let [discovery, file] = ["discovery", "join.json"].map(|name| dir.path().join(name));
+    std::fs::write(&discovery, nobody.expose()).unwrap();
+    let said = |text: &str| {
+        let text = text.replace(paths::DISCOVERY, discovery.to_str().unwrap());
+        let mut config: Value = serde_json::from_str(&text).unwrap();
+        config["timeouts"]["discovery"] = "1s".into();
+        config["dryRun"] = true.into();
+        std::fs::write(&file, config.to_string()).unwrap();
+        let mut join = Command::new(&kubeadm);
+        join.args(["join", "--config"]).arg(&file);
+        join.env("KUBEADM_JOIN_DRYRUN_DIR", dir.path());
+        String::from_utf8(join.output().unwrap().stderr).unwrap()
+    };
+    let machine = testing::fake_machine(testing::control_plane());
+    let configs = super::config_files(&machine.cx);
+    for config in &configs {
+        let said = said(&config.text);
+        let looked = said.contains("validate the identity of the API Server");
+        assert!(looked, "{}: {said}", config.name);
+    }
+    let unknown = said(&configs[0].text.replace("check-etcd", "no-such-phase"));
+    assert!(
+        unknown.contains("invalid phase name: no-such-phase"),
+        "{unknown}"
+    );
 }
