@@ -14,7 +14,8 @@ use super::event_tail::EventLine;
 const MAX_ATTEMPTS: u32 = 5;
 /// See [`MAX_ATTEMPTS`]: quick failures in a row may be one short outage.
 const MIN_FAILING: Duration = Duration::from_secs(60);
-/// A phase that has failed and not succeeded for this long ends a launch, however few the attempts.
+/// A phase that has failed for this long, and in that time neither ended well nor came to wait for something again, ends a
+/// launch, however few the attempts.
 const MAX_FAILING: Duration = Duration::from_secs(300);
 
 #[derive(Debug, Clone)]
@@ -31,8 +32,10 @@ pub struct NodeProgress {
     pub waiting: String,
     /// Images done and in all, while they come.
     pub images: Option<(u32, u32)>,
-    /// The phase that fails, until it succeeds.
+    /// The phase that fails, until it succeeds or works again.
     pub trouble: Option<Trouble>,
+    /// The phase that has failed and works again: if it fails once more, its failures count on.
+    earlier_trouble: Option<Trouble>,
     /// What happened when, in this launch.
     pub spans: Vec<Span>,
     /// Whether the agent was heard in this launch.
@@ -63,6 +66,8 @@ pub struct Trouble {
     /// Failed attempts so far.
     pub attempts: u32,
     pub first: Instant,
+    /// Since when it does nothing but fail.
+    since: Instant,
     pub error: String,
     /// The failing program's last lines.
     pub tail: Vec<String>,
@@ -103,6 +108,7 @@ impl NodeProgress {
             waiting: String::new(),
             images: None,
             trouble: None,
+            earlier_trouble: None,
             spans: Vec::new(),
             heard: false,
             console: String::new(),
@@ -140,7 +146,7 @@ impl NodeProgress {
             }
         }
         let stuck = self.trouble.as_ref().is_some_and(|t| t.fatal);
-        (self.heard, self.trouble) = (false, None);
+        (self.heard, self.trouble, self.earlier_trouble) = (false, None, None);
         self.spans.clear();
         stuck
     }
@@ -202,6 +208,7 @@ impl NodeProgress {
                     phase: *phase,
                     attempts: 1,
                     first: now,
+                    since: now,
                     error: error.clone(),
                     tail: tail.clone(),
                     beneath: beneath.clone(),
@@ -239,6 +246,9 @@ impl NodeProgress {
         now: Instant,
     ) -> Option<NodeChange> {
         let moved = self.move_to(Stage::Working(phase), now);
+        if let Some(old) = self.trouble.take_if(|t| t.phase == phase) {
+            self.earlier_trouble = Some(old);
+        }
         let words = if last_error.is_empty() {
             what.to_owned()
         } else {
@@ -250,8 +260,8 @@ impl NodeProgress {
 
     fn phase_done(&mut self, phase: Phase, now: Instant) -> Option<NodeChange> {
         self.end_span(Some(phase), now);
-        if self.trouble.as_ref().is_some_and(|t| t.phase == phase) {
-            self.trouble = None;
+        for failures in [&mut self.trouble, &mut self.earlier_trouble] {
+            failures.take_if(|t| t.phase == phase);
         }
         if phase == Phase::Images {
             self.images = None;
@@ -261,7 +271,13 @@ impl NodeProgress {
 
     /// Counts on from an earlier failure of the same phase.
     fn phase_failed(&mut self, mut trouble: Trouble) -> Option<NodeChange> {
-        if let Some(old) = self.trouble.take().filter(|t| t.phase == trouble.phase) {
+        let of_same_phase = |t: &Trouble| t.phase == trouble.phase;
+        let unbroken = self.trouble.take().filter(of_same_phase);
+        if let Some(old) = &unbroken {
+            trouble.since = old.since;
+        }
+        let earlier = self.earlier_trouble.take().filter(of_same_phase);
+        if let Some(old) = unbroken.or(earlier) {
             trouble.attempts += old.attempts;
             trouble.first = old.first;
         }
@@ -289,13 +305,18 @@ impl NodeProgress {
         Some(NodeChange::Moved)
     }
 
+    /// Whether the phase that it is in has failed, and not ended well since.
+    pub fn has_failed(&self) -> bool {
+        self.trouble.is_some() || self.earlier_trouble.is_some()
+    }
+
     /// The trouble, if it is bad enough to end the launch.
     pub fn hopeless(&self, now: Instant) -> Option<&Trouble> {
         self.trouble.as_ref().filter(|t| {
             let failing = now.duration_since(t.first);
             t.fatal
                 || (t.attempts >= MAX_ATTEMPTS && failing >= MIN_FAILING)
-                || failing >= MAX_FAILING
+                || now.duration_since(t.since) >= MAX_FAILING
         })
     }
 }

@@ -104,11 +104,7 @@ fn timed_out_text(unfinished: &Unfinished) -> String {
             "\n  the time was up in: {step}\n  go on    run  ha-host launch {file}  again, with a longer --timeout: it \
              goes on from there"
         ),
-        None if unfinished
-            .nodes
-            .iter()
-            .any(|n| n.progress.trouble.is_some()) =>
-        {
+        None if unfinished.nodes.iter().any(|n| n.progress.has_failed()) => {
             format!(
                 "\n  go on    what failed is tried again and again, and may need you; run  ha-host launch {file}  again to wait on"
             )

@@ -123,6 +123,44 @@ fn only_lasting_trouble_ends_a_launch() {
     );
 }
 
+fn waiting_event(phase: &str, what: &str) -> Event {
+    parse_event(&format!(
+        r#""event":"waiting","phase":"{phase}","what":"{what}","lastError":"""#
+    ))
+}
+
+/// Cilium's real installer failed once, went well at the next attempt, and the node waited for its pods: the launch ended
+/// all the same, with the first attempt's error.
+#[test]
+fn a_phase_that_waits_again_after_a_failure_does_not_end_a_launch() {
+    let (mut node, now) = booting_node();
+    node.apply(&failed_event("network", Some(500)), now);
+    let what = "the pod network to come up on this node";
+    node.apply(&waiting_event("network", what), now);
+    assert!(node.hopeless(now + MAX_FAILING).is_none());
+    assert_eq!(waiting_for(&node), what);
+    assert!(node.trouble.is_none() && node.has_failed());
+    let later = now + MAX_FAILING;
+    node.apply(&failed_event("network", Some(500)), later);
+    assert!(node.hopeless(later).is_none(), "its clock began anew");
+    let trouble = node.hopeless(later + MAX_FAILING).unwrap();
+    assert_eq!(trouble.attempts, 2);
+}
+
+#[test]
+fn failures_count_on_over_the_waits_between_them() {
+    let (mut node, now) = booting_node();
+    for _ in 0..MAX_ATTEMPTS {
+        node.apply(&waiting_event("join", "kubeadm join"), now);
+        node.apply(&failed_event("join", Some(500)), now);
+    }
+    assert!(node.hopeless(now).is_none());
+    assert!(node.hopeless(now + MIN_FAILING).is_some());
+    let done = r#""event":"done","phase":"join","tookMs":5,"skipped":false"#;
+    node.apply(&parse_event(done), now);
+    assert!(!node.has_failed());
+}
+
 #[test]
 fn what_needs_a_person_ends_a_launch_at_once() {
     let (mut node, now) = booting_node();
