@@ -309,6 +309,7 @@ impl<'a> Launch<'a> {
             } => {
                 let summary = Summary {
                     members: look.voters(),
+                    dns: serving_dns_pods(&look),
                     timings,
                     vip_holder,
                     ..self.summary()
@@ -334,11 +335,17 @@ impl<'a> Launch<'a> {
             control_planes: cluster.control_planes().count(),
             members: 0,
             vip_holder: None,
+            dns: None,
             took: self.begun.elapsed(),
             kubeconfig: self.dir.kubeconfig(),
             timings: PhaseTimings::default(),
         }
     }
+}
+
+fn serving_dns_pods(look: &ClusterView) -> Option<(usize, u32)> {
+    let dns = look.api.as_ref()?.dns.as_ref()?;
+    Some((dns.pods.iter().filter(|pod| pod.ready).count(), dns.wanted))
 }
 
 impl Judged {

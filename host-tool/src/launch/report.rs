@@ -80,6 +80,8 @@ pub struct Summary {
     pub members: usize,
     /// Which node holds the VIP, if it says so.
     pub vip_holder: Option<String>,
+    /// How many pods of CoreDNS serve, and of how many; none: not known.
+    pub dns: Option<(usize, u32)>,
     pub took: Duration,
     pub kubeconfig: PathBuf,
     pub timings: PhaseTimings,

@@ -61,8 +61,14 @@ fn ready_text(s: &Summary) -> String {
         words if words.is_empty() => String::new(),
         words => format!("\n  where the time went: {words}"),
     };
+    let dns = match s.dns {
+        Some((0, wanted)) if wanted > 0 => {
+            format!("\n  CoreDNS: 0 of {wanted} pods serve so far")
+        }
+        _ => String::new(),
+    };
     format!(
-        "{head}: {0} of {0} nodes{etcd}{held}\n\n{1}{spent}",
+        "{head}: {0} of {0} nodes{etcd}{held}{dns}\n\n{1}{spent}",
         s.nodes,
         next_commands(s)
     )
@@ -340,6 +346,22 @@ mod tests {
                 !text.contains("cause ") && !text.contains("stack trace"),
                 "{text}"
             );
+        }
+    }
+
+    /// Nodes are Ready when a CNI file is there: Cilium's agents may compile for minutes before the first pod runs.
+    #[test]
+    fn dns_that_only_starts_is_told_beside_ready() {
+        let text = |dns| {
+            let mut summary = crate::progress::tests::ends::summary();
+            summary.dns = dns;
+            ready_text(&summary)
+        };
+        let told = text(Some((0, 2)));
+        let line = "\n  CoreDNS: 0 of 2 pods serve so far\n\n";
+        assert!(told.contains(line), "{told}");
+        for quiet in [None, Some((1, 2)), Some((2, 2)), Some((0, 0))] {
+            assert!(!text(quiet).contains("CoreDNS"), "{quiet:?}");
         }
     }
 

@@ -13,7 +13,7 @@ use crate::api::ClusterView;
 use crate::launch::node_progress::NodeProgress;
 use crate::launch::report::LaunchEvent;
 
-mod ends;
+pub mod ends;
 mod screen;
 mod terminal;
 

@@ -23,6 +23,7 @@ pub fn summary() -> Summary {
         control_planes: 3,
         members: 3,
         vip_holder: Some("node3".to_owned()),
+        dns: Some((2, 2)),
         took: seconds(44),
         kubeconfig: "/state/demo/kubeconfig".into(),
         timings: PhaseTimings(vec![("boot", seconds(5)), ("init", seconds(10))]),
