@@ -317,6 +317,7 @@ impl Inner {
         status.attempt = attempt;
         status.waiting_for.clear();
         self.ordinary.clear();
+        self.told_waiting = None;
     }
 
     fn forget_errors(&mut self) {

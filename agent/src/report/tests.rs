@@ -45,6 +45,21 @@ fn a_phase_is_told_from_begin_to_end() {
     );
 }
 
+/// A launch counts a phase as failing until it hears that it waits for something again.
+#[test]
+fn a_new_attempt_tells_its_wait_in_the_words_of_the_one_before() {
+    let machine = machine();
+    let report = &machine.cx.report;
+    for attempt in 1..=2 {
+        report.phase_started(Phase::Network, attempt);
+        report.waiting(Phase::Network, "the pod network", "");
+        report.phase_failed(Phase::Network, attempt, Failure::default());
+        machine.clock.0.set(machine.clock.0.get() + 1000);
+    }
+    let told = names(&machine).iter().filter(|n| *n == "waiting").count();
+    assert_eq!(told, 2);
+}
+
 #[test]
 fn repeated_words_are_told_once_and_changing_ones_five_times_a_second() {
     let machine = machine();
