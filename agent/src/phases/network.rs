@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use ha_kube::Client;
 use ha_kube::objects::Node;
+use ha_kube::{ApiError, Client};
 use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 use ha_wire::settings::Cni;
@@ -16,9 +16,11 @@ use crate::kube;
 use crate::kube::lock::{LeaseFor, acquire_lease};
 
 mod cilium;
+pub mod cilium_pods;
 mod manifests;
 mod verdict;
 
+use cilium_pods::PodWatch;
 use verdict::{History, Presence, Verdict, judge};
 
 /// Held by the one control plane that installs the pod network.
@@ -29,17 +31,25 @@ const LEASE: LeaseFor = LeaseFor {
 };
 /// How often the node's readiness is looked at; each look is one small request.
 const LOOK: Duration = Duration::from_millis(500);
-/// After this the wait counts as a failed attempt, and the pod network is looked at again.
+/// A node that the API calls not Ready for so long counts as a failed attempt, and the pod network is looked at again.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// The founder installs the pod network in its first seconds; if it is lost, another control plane does after this.
 const FOUNDER_FIRST: Duration = Duration::from_secs(90);
 
 /// Needed until this node is Ready; on the founder also until the pod network is installed. On a settled node nothing of it
 /// is: the pod network of a living cluster is its owner's, and what keeps this node from being Ready shows in phase steady.
+/// While the API does not answer there is something to wait for.
 pub async fn needed(cx: &Context) -> Result<bool> {
     if cx.node.cni == Cni::None || is_settled(cx) {
         return Ok(false);
     }
+    match is_incomplete(cx).await {
+        Err(error) if is_unanswered(&error) => Ok(true),
+        known => known,
+    }
+}
+
+async fn is_incomplete(cx: &Context) -> Result<bool> {
     if !is_ready(cx).await? {
         return Ok(true);
     }
@@ -55,12 +65,9 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let mut left = String::new();
     if is_founder(cx) && !is_settled(cx) {
-        left = install_if_never_there(cx).await?;
+        left = install_once_api_answers(cx).await?;
     }
-    tokio::select! {
-        ready = wait_until_ready(cx, left) => ready?,
-        never = watch_installation(cx) => match never {},
-    }
+    wait_until_ready(cx, left).await?;
     Ok(Outcome::Done)
 }
 
@@ -122,6 +129,28 @@ async fn must_look_first(cx: &Context, client: &Client, history: History) -> Res
     Ok(is_cheap || history == History::Ended || is_in_use(cx, client).await?)
 }
 
+/// Busy apiservers, a VIP that moves, images over a thin line: none of that is a failure of the pod network.
+async fn install_once_api_answers(cx: &Context) -> Result<String> {
+    loop {
+        match install_if_never_there(cx).await {
+            Err(error) if is_unanswered(&error) => wait_for_api(cx, &error).await,
+            ended => return ended,
+        }
+    }
+}
+
+/// Whether it is an API that did not answer which ended this.
+fn is_unanswered(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|c| c.downcast_ref());
+    causes.any(ApiError::is_unanswered)
+}
+
+async fn wait_for_api(cx: &Context, error: &anyhow::Error) {
+    let why = format!("{error:#}");
+    cx.report.waiting(Phase::Network, "the API to answer", &why);
+    cx.sys.clock.sleep(LOOK).await;
+}
+
 /// Under a Lease: two control planes would otherwise both be first. Gives the reason if it is left as it is.
 async fn install_if_never_there(cx: &Context) -> Result<String> {
     let client = kube::as_admin(cx)?;
@@ -153,8 +182,18 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
 async fn install(cx: &Context, client: &Client, leftover: Option<&str>) -> Result<()> {
     match &cx.node.cni {
         Cni::Cilium {
-            version, values, ..
-        } => cilium::install(cx, client, version, values, leftover).await,
+            version,
+            chart,
+            values,
+        } => {
+            let chart = chart.as_deref();
+            let wanted = cilium::Wanted {
+                version,
+                chart,
+                values,
+            };
+            cilium::install(cx, client, wanted, leftover).await
+        }
         Cni::Manifests { sources } => manifests::apply_all(cx, sources).await,
         Cni::None => Ok(()),
     }
@@ -176,44 +215,37 @@ fn tell_if_left(cx: &Context, verdict: Verdict) -> String {
     words
 }
 
-/// The node's readiness is what counts; why it is not there yet is told in the kubelet's own words. `left`: why nothing is
-/// installed.
+/// The node's readiness is what counts; why it is not there yet is told in the kubelet's own words, with what Cilium's pod on
+/// this node does. `left`: why nothing is installed.
 async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
     let begin = cx.sys.clock.monotonic();
+    let mut unanswered_at = begin;
     let mut tried = is_founder(cx);
+    let mut pods = PodWatch::default();
     let client = kube::as_node(cx)?;
     loop {
-        let (usual, why) = match client.node(&cx.node.name).await {
-            Ok(Some(node)) if node.is_ready() => return Ok(()),
-            Ok(Some(node)) => (
-                "the pod network to come up on this node",
-                node.why_not_ready(),
-            ),
-            Ok(None) => (
-                "the kubelet to register this node",
-                "the node is not registered".to_owned(),
-            ),
-            Err(error) => (
-                "the API to say how this node is",
-                format!("API: {}", error.kind),
-            ),
-        };
-        let waited = cx.sys.clock.monotonic().saturating_sub(begin);
-        if left.is_empty() {
-            let on = Some(WaitsOn::PodNetwork);
-            cx.report.waiting_as_usual(Phase::Network, usual, &why, on);
-        } else {
-            let what = format!("this node to be Ready ({left})");
-            cx.report.waiting(Phase::Network, &what, &why);
+        let now = cx.sys.clock.monotonic();
+        let seen = client.node(&cx.node.name).await;
+        if seen.is_err() {
+            unanswered_at = now;
         }
-        if waited > PATIENCE {
+        let Some((usual, mut why)) = what_is_missing(&seen) else {
+            return Ok(());
+        };
+        if matches!(seen, Ok(Some(_))) {
+            let own_pod = pods.look(cx, left.is_empty()).await;
+            why += if own_pod.is_empty() { "" } else { "; " };
+            why += own_pod;
+        }
+        tell_wait(cx, usual, &why, &left);
+        if now.saturating_sub(unanswered_at) > PATIENCE {
             bail!(
                 "not Ready after {} min: {why}{}{left}",
                 PATIENCE.as_secs() / 60,
                 if left.is_empty() { "" } else { "; " }
             );
         }
-        if waited > FOUNDER_FIRST
+        if now.saturating_sub(begin) > FOUNDER_FIRST
             && cx.node.is_control_plane()
             && !std::mem::replace(&mut tried, true)
         {
@@ -223,24 +255,45 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
     }
 }
 
+/// What the wait is for, and why it goes on; none: the node is Ready.
+fn what_is_missing(seen: &Result<Option<Node>, ApiError>) -> Option<(&'static str, String)> {
+    Some(match seen {
+        Ok(Some(node)) if node.is_ready() => return None,
+        Ok(Some(node)) => (
+            "the pod network to come up on this node",
+            node.why_not_ready(),
+        ),
+        Ok(None) => (
+            "the kubelet to register this node",
+            "the node is not registered".to_owned(),
+        ),
+        Err(error) => (
+            "the API to say how this node is",
+            format!("API: {}", error.kind),
+        ),
+    })
+}
+
+fn tell_wait(cx: &Context, usual: &str, why: &str, left: &str) {
+    if left.is_empty() {
+        let on = Some(WaitsOn::PodNetwork);
+        cx.report.waiting_as_usual(Phase::Network, usual, why, on);
+    } else {
+        let what = format!("this node to be Ready ({left})");
+        cx.report.waiting(Phase::Network, &what, why);
+    }
+}
+
 /// The founder's part, should it have been lost on the way. Gives the reason if the pod network is left as it is.
 async fn install_for_founder(cx: &Context) -> String {
     info!(
         "not Ready after {} s: has the founder installed the pod network?",
         FOUNDER_FIRST.as_secs()
     );
-    install_if_never_there(cx).await.unwrap_or_else(|error| {
+    install_once_api_answers(cx).await.unwrap_or_else(|error| {
         warn!("pod network: {error:#}");
         String::new()
     })
-}
-
-/// What the installer says while the node gets ready: shown, never waited for.
-async fn watch_installation(cx: &Context) -> std::convert::Infallible {
-    if is_founder(cx) && matches!(cx.node.cni, Cni::Cilium { .. }) {
-        cilium::show_progress(cx).await;
-    }
-    std::future::pending().await
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use ha_wire::settings::Cni;
 use ha_wire::status::{About, EtcdStatus, PhaseState, SeenFault, Status};
 use tracing::{info, warn};
 
+use super::network::cilium_pods;
 use super::preflight::MemberChecks;
 use super::renewal::ends;
 use super::{Outcome, etcd_manifest};
@@ -101,7 +102,7 @@ impl<'a> SteadyWatch<'a> {
                 self.apiservers.follow().await,
             );
             if self.looks.is_multiple_of(NETWORK_EVERY) {
-                self.tell_network().await;
+                cilium_pods::tell_count(self.cx).await;
             }
             self.dns.advance().await;
         }
@@ -159,27 +160,6 @@ impl<'a> SteadyWatch<'a> {
         let words = etcd_fault(&seen);
         self.cx.report.update_status(|s| s.etcd = Some(seen));
         words.map_or(Ok(()), |words| Err(anyhow::anyhow!(words)))
-    }
-
-    /// A word for people; what is wrong with the pod network shows in the nodes' readiness.
-    async fn tell_network(&self) {
-        let Cni::Cilium { version, .. } = &self.cx.node.cni else {
-            return;
-        };
-        let Ok(client) = kube::as_best(self.cx) else {
-            return;
-        };
-        if let Ok(set) = client.daemon_set("cilium").await {
-            let (ready, all) = (set.status.number_ready, set.status.desired_number_scheduled);
-            let words = if ready == all {
-                "ready".into()
-            } else {
-                format!("ready on {ready} of {all} nodes")
-            };
-            self.cx
-                .report
-                .update_status(|s| s.network = format!("cilium {version} {words}"));
-        }
     }
 }
 

@@ -106,6 +106,16 @@ impl Client {
         none_if_not_found(self.get(&format!("{KUBE_SYSTEM}/pods/{name}")).await)
     }
 
+    /// The pods of kube-system on one node that have this label, `KEY=VALUE`. A node may ask this of itself.
+    pub async fn pods_on_node(&self, node: &str, label: &str) -> Result<Vec<Pod>, ApiError> {
+        let label = label.replace('=', "%3D");
+        let path = format!(
+            "{KUBE_SYSTEM}/pods?labelSelector={label}&fieldSelector=spec.nodeName%3D{node}"
+        );
+        let list: List<Pod> = self.get(&path).await?;
+        Ok(list.items)
+    }
+
     /// Removes a pod of kube-system; fine if it is not there.
     pub async fn delete_pod(&self, name: &str) -> Result<(), ApiError> {
         self.delete(&format!("{KUBE_SYSTEM}/pods/{name}")).await

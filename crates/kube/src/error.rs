@@ -107,6 +107,21 @@ impl ApiError {
         self.status() == Some(403)
     }
 
+    /// Whether nobody answered, or somebody who could not at that moment: it is worth asking again.
+    pub fn is_unanswered(&self) -> bool {
+        match self.kind {
+            ErrorKind::Refused
+            | ErrorKind::NotConnected(_)
+            | ErrorKind::ConnectTimeout(_)
+            | ErrorKind::Silent(_)
+            | ErrorKind::ClosedInHandshake(_)
+            | ErrorKind::Broken(_) => true,
+            // An apiserver says 500 of an etcd that is slow.
+            ErrorKind::Status { code, .. } => matches!(code, 429 | 500 | 502..=504),
+            _ => false,
+        }
+    }
+
     /// Whether somebody else changed or made the object first.
     pub fn is_conflict(&self) -> bool {
         self.status() == Some(409)

@@ -12,7 +12,7 @@ mod pod;
 pub use overview::{
     CertificateSigningRequest, DaemonSetOverview, Deployment, Service, SigningCondition,
 };
-pub use pod::{ContainerStopped, Pod};
+pub use pod::{ContainerStatus, ContainerStopped, Pod};
 
 /// What every object has.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

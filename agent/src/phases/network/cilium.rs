@@ -1,4 +1,6 @@
 //! Cilium by its own CLI: `install`, once in a cluster's life. `upgrade` is its owner's.
+//!
+//! What came of it is asked of the cluster, never read in the CLI's words: those of Helm 3 are not those of Helm 4.
 
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use serde_json::{Map, Value};
 use tracing::warn;
 
 use super::verdict::Presence;
+use super::{is_unanswered, wait_for_api};
 use crate::context::Context;
 use crate::kube::ADMIN_CONF;
 use crate::kube::client::Client;
@@ -20,11 +23,24 @@ use crate::sys::Cmd;
 
 /// `install` returns in two seconds with an embedded chart; another chart comes over the network.
 const DEADLINE: Duration = Duration::from_secs(180);
-/// As `--wait-duration` below, and some more.
-const WATCH_DEADLINE: Duration = Duration::from_secs(330);
+/// It only lists what is compiled into the CLI.
+const LIST_DEADLINE: Duration = Duration::from_secs(30);
 const DAEMON_SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/cilium";
 const HELM_TYPE: &str = "helm.sh/release.v1";
 const HELM_PREFIX: &str = "sh.helm.release.v1.cilium.v";
+
+pub mod chart;
+
+/// The Cilium that is to be installed.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Of the chart that the CLI holds, or fetches.
+    pub version: &'a str,
+    /// A chart on this node, which counts instead.
+    pub chart: Option<&'a str>,
+    /// The user's Helm values.
+    pub values: &'a Map<String, Value>,
+}
 
 /// Helm's newest word on Cilium.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,35 +111,69 @@ pub fn values_file(cx: &Context, users: &Map<String, Value>) -> ConfigFile {
 pub async fn install(
     cx: &Context,
     client: &Client,
-    version: &str,
-    users: &Map<String, Value>,
+    wanted: Wanted<'_>,
     leftover: Option<&str>,
 ) -> Result<()> {
-    let values = values_file(cx, users);
+    let values = values_file(cx, wanted.values);
     cx.sys
         .files
         .write(&values.name, 0o600, values.text.as_bytes())?;
+    let (option, source) = match wanted.chart {
+        Some(archive) => ("--chart-directory", chart::unpack(cx, archive).await?),
+        None => ("--version", wanted.version.to_owned()),
+    };
     if let Some(secret) = leftover {
         warn!("an agent's installation of Cilium was cut off: deleting its Helm release {secret}");
         client.delete_secret(secret).await?;
     }
-    if let Err(error) = run_install(cx, version).await {
-        // Whatever the CLI says of it: what Helm calls deployed is.
-        let release = newest_release(client).await.ok().flatten();
-        if presence_of(release, true) != Presence::Whole {
-            return Err(error).context("cilium install");
-        }
-        warn!("cilium install: {error:#}; its release is deployed nevertheless");
+    if let Err(error) = run_install(cx, [option, &source]).await {
+        excuse_failure(cx, client, wanted, error)
+            .await
+            .context("cilium install")?;
     }
+    let version = wanted.version;
     cx.report
         .update_status(|status| status.network = format!("cilium {version} installed"));
     Ok(())
 }
 
-async fn run_install(cx: &Context, version: &str) -> Result<()> {
+/// Whatever the CLI says of it: what Helm calls deployed is.
+async fn excuse_failure(
+    cx: &Context,
+    client: &Client,
+    wanted: Wanted<'_>,
+    error: anyhow::Error,
+) -> Result<()> {
+    let release = release_once_api_answers(cx, client).await?;
+    if release.is_none() {
+        return Err(with_missing_chart(cx, wanted, error).await);
+    }
+    if presence_of(release, true) != Presence::Whole {
+        return Err(error);
+    }
+    warn!("cilium install: {error:#}; its release is deployed nevertheless");
+    Ok(())
+}
+
+/// What ends an installer may be the very API that would say how far it came.
+async fn release_once_api_answers(cx: &Context, client: &Client) -> Result<Option<Release>> {
+    loop {
+        match newest_release(client).await {
+            Err(error) if is_unanswered(&error) => wait_for_api(cx, &error).await,
+            known => return known,
+        }
+    }
+}
+
+async fn run_install(cx: &Context, source: [&str; 2]) -> Result<()> {
     let values = cx.sys.files.path(CILIUM_VALUES);
-    let values = values.to_string_lossy();
-    let args = ["install", "--version", version, "--values", &values];
+    let args = [
+        "install",
+        source[0],
+        source[1],
+        "--values",
+        &values.to_string_lossy(),
+    ];
     let told = |line: &str| cx.report.waiting(Phase::Network, "cilium install", line);
     cx.sys
         .commands
@@ -132,33 +182,35 @@ async fn run_install(cx: &Context, version: &str) -> Result<()> {
         .map(drop)
 }
 
-/// Shows what Cilium says about itself until somebody stops listening.
-pub async fn show_progress(cx: &Context) {
-    let args = [
-        "status",
-        "--wait",
-        "--wait-duration",
-        "5m",
-        "--interactive=false",
-    ];
-    let told = |line: &str| {
-        let line = line.trim();
-        if line.contains(':') {
-            cx.report
-                .update_status(|status| status.network = format!("cilium: {line}"));
-        }
-    };
-    if let Err(error) = cx
-        .sys
-        .commands
-        .run_watched(
-            with_admin(cx, Cmd::new("cilium", &args, WATCH_DEADLINE)),
-            &told,
-        )
-        .await
-    {
-        warn!("cilium status: {error:#}");
+/// The error with its cause and cure, if the CLI has no such chart: it then asks the internet for it, from this node.
+async fn with_missing_chart(
+    cx: &Context,
+    wanted: Wanted<'_>,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    if wanted.chart.is_some() {
+        return error;
     }
+    let list = Cmd::new("cilium", &["install", "--list-versions"], LIST_DEADLINE);
+    let listed = cx.sys.commands.run(with_admin(cx, list)).await;
+    let listed = listed.map_or_else(|_| String::new(), |output| output.stdout);
+    let held = embedded_versions(&listed);
+    match held.first() {
+        Some(newest) if !held.contains(&wanted.version) => error.context(format!(
+            "this cilium program holds no chart {} (its newest: {newest}) and cannot fetch it: bring the chart \
+             (kubernetes.cni.cilium.chart), or a program that holds it (sysexts.cilium)",
+            wanted.version
+        )),
+        _ => error,
+    }
+}
+
+/// One a line, the newest first, e.g. `1.19.5 (default)`; older programs write `v1.14.2`.
+fn embedded_versions(listed: &str) -> Vec<&str> {
+    let first_words = listed
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    first_words.map(|v| v.trim_start_matches('v')).collect()
 }
 
 fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {

@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 
 use crate::backoff::spread_pause;
 use crate::context::Context;
-use crate::kube::ADMIN_CONF;
+use crate::kube::{self, ADMIN_CONF};
 use crate::phases::proxy::past_proxy;
 use crate::sys::Cmd;
 use crate::sys::random::random_fraction;
@@ -24,8 +24,13 @@ pub async fn apply_all(cx: &Context, sources: &[String]) -> Result<()> {
     for source in sources {
         let mut tried = 1;
         while let Err(error) = apply_manifest(cx, source).await {
-            if tried == TRIES {
-                return Err(error).with_context(|| format!("pod network: {source}"));
+            let answers = kube::as_admin(cx)?.ready().await;
+            // kubectl that found no API is no failure of the manifest.
+            if !answers.is_err_and(|e| e.is_unanswered()) {
+                if tried == TRIES {
+                    return Err(error).with_context(|| format!("pod network: {source}"));
+                }
+                tried += 1;
             }
             cx.report.waiting(
                 Phase::Network,
@@ -34,7 +39,6 @@ pub async fn apply_all(cx: &Context, sources: &[String]) -> Result<()> {
             );
             let pause = spread_pause(PAUSE, random_fraction());
             cx.sys.clock.sleep(pause).await;
-            tried += 1;
         }
     }
     cx.report

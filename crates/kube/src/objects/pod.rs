@@ -30,6 +30,8 @@ pub struct PodSpec {
 pub struct PodStatus {
     /// Conditions.
     pub conditions: Vec<Condition>,
+    /// Its init containers, in the order in which they run.
+    pub init_container_statuses: Vec<ContainerStatus>,
     /// Its containers.
     pub container_statuses: Vec<ContainerStatus>,
 }
@@ -38,6 +40,12 @@ pub struct PodStatus {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerStatus {
+    /// Its name.
+    pub name: String,
+    /// Whether it serves; of an init container, whether it has ended well.
+    pub ready: bool,
+    /// How often it was started anew.
+    pub restart_count: u32,
     /// What it does.
     pub state: ContainerState,
     /// What it did before that.
