@@ -1,5 +1,5 @@
 //! The way of `cni: cilium`: the agent on the founder drives the `cilium` CLI, here a stand-in that behaves like the real
-//! one (see `lab/cilium`); it installs once and changes nothing after that.
+//! one (see `lab/cilium`). It installs once, whatever becomes of its first attempts, and changes nothing after that.
 
 use std::time::Duration;
 
@@ -8,27 +8,51 @@ use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::plan::{CILIUM, ClusterPlan, PORT, VIP};
 use ha_tests::story::Story;
+use ha_wire::event::EventKind;
+use ha_wire::phase::Phase;
 use serde_json::{Value, json};
 
 /// From a killed agent to its next steady state.
 const HEAL: Duration = Duration::from_secs(90);
 
+/// What the stand-in suffers: its first call fails by itself, the second dies with the agent while the release is pending.
+const FAULTS: &str = "values: {labFaults: fails dies, ";
+
 #[test]
-fn cilium_is_installed_once_through_its_cli() {
+fn cilium_is_installed_once_through_its_cli_whatever_its_first_attempts_suffer() {
     let story = Story::new("cilium");
     let cluster = story.step("the lab is there", || {
         let mut plan = ClusterPlan::new("e2e-cilium", 1, 1);
-        plan.network = Some(CILIUM.into());
+        plan.network = Some(CILIUM.replace("values: {", FAULTS));
         plan.sysexts.push("cilium");
         Cluster::new(plan)
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    story.step(
+        "an attempt failed, one died at work, the third went well",
+        || attempts_were_three(&cluster),
+    );
     story.step("every node is Ready", || cluster.kube().all_ready());
     let before = story.step(
         "it was told the VIP, to replace kube-proxy, and the version",
         || installed_daemonset(&cluster),
     );
-    story.step("Helm knows one release, deployed", || one_release(&cluster));
+    story.step("Helm knows one release, deployed", || {
+        releases_are(&cluster, &[("1", "deployed")])
+    });
+    story.step(
+        "a worker may ask the API what Cilium's pod on it does",
+        || {
+            let worker = cluster.workers().remove(0);
+            let ask = format!(
+                "kubectl --kubeconfig /etc/kubernetes/kubelet.conf get pods -n kube-system -l k8s-app=cilium \
+                 --field-selector spec.nodeName={worker} -o name"
+            );
+            let pods = cluster.node(&worker).sh(&ask)?;
+            ensure!(pods.lines().count() == 1, "its pods: {pods}");
+            Ok(())
+        },
+    );
     story.step("no kube-proxy runs beside it", || {
         let sets = cluster
             .kube()
@@ -55,6 +79,17 @@ fn cilium_is_installed_once_through_its_cli() {
             Ok(())
         },
     );
+    story.step("its owner upgrades it: a second release", || {
+        let set = cilium_daemonset(&cluster)?;
+        let version = set["metadata"]["annotations"]["lab/version"].as_str();
+        let version = version.context("no version")?;
+        let values = ha_wire::paths::CILIUM_VALUES;
+        let upgrade = format!(
+            "KUBECONFIG=/etc/kubernetes/admin.conf cilium upgrade --version {version} --values {values}"
+        );
+        cluster.node("node1").sh(&upgrade)?;
+        releases_are(&cluster, &[("1", "superseded"), ("2", "deployed")])
+    });
     story.step("a new life of the agent changes nothing", || {
         let node = cluster.node("node1");
         let killed = node.kill("ha-agent.service")?;
@@ -64,7 +99,7 @@ fn cilium_is_installed_once_through_its_cli() {
             Ok(())
         })?;
         cluster.all_steady(HEAL)?;
-        one_release(&cluster)?;
+        releases_are(&cluster, &[("1", "superseded"), ("2", "deployed")])?;
         let after = installed_daemonset(&cluster)?;
         ensure!(before == after, "before: {before:?}, after: {after:?}");
         Ok(())
@@ -74,9 +109,7 @@ fn cilium_is_installed_once_through_its_cli() {
 
 /// The DaemonSet's identity and generation, once its settings are seen to be right.
 fn installed_daemonset(cluster: &Cluster) -> Result<(String, String)> {
-    let set = cluster
-        .kube()
-        .get(&["daemonset", "cilium", "-n", "kube-system"])?;
+    let set = cilium_daemonset(cluster)?;
     let annotations = &set["metadata"]["annotations"];
     for (name, wanted) in [
         ("lab/version", "1.18.1".to_owned()),
@@ -95,13 +128,44 @@ fn installed_daemonset(cluster: &Cluster) -> Result<(String, String)> {
     Ok((of("uid")?, of("generation")?))
 }
 
-/// An upgrade would have made a second one.
-fn one_release(cluster: &Cluster) -> Result<()> {
+fn cilium_daemonset(cluster: &Cluster) -> Result<Value> {
+    cluster
+        .kube()
+        .get(&["daemonset", "cilium", "-n", "kube-system"])
+}
+
+/// The stand-in counts its calls, and the agent tells its lives and failures.
+fn attempts_were_three(cluster: &Cluster) -> Result<()> {
+    let node = cluster.node("node1");
+    let calls = node.read("/run/lab-cilium/calls")?;
+    ensure!(calls == "install\ninstall\ninstall\n", "calls: {calls}");
+    let events = node.events()?;
+    let count = |wanted: fn(&EventKind) -> bool| events.iter().filter(|e| wanted(&e.what)).count();
+    let lives = count(|e| matches!(e, EventKind::Hello { .. }));
+    let failures = count(|e| {
+        matches!(
+            e,
+            EventKind::Failed {
+                phase: Phase::Network,
+                ..
+            }
+        )
+    });
+    ensure!(
+        (lives, failures) == (2, 1),
+        "{lives} lives, {failures} failures"
+    );
+    Ok(())
+}
+
+/// Helm's releases by revision, each with its status.
+fn releases_are(cluster: &Cluster, wanted: &[(&str, &str)]) -> Result<()> {
     let secrets = cluster.kube().get(&[
         "secrets",
         "-n",
         "kube-system",
         "--field-selector=type=helm.sh/release.v1",
+        "--sort-by=.metadata.name",
     ])?;
     let labels: Vec<&Value> = secrets["items"]
         .as_array()
@@ -109,9 +173,10 @@ fn one_release(cluster: &Cluster) -> Result<()> {
         .flatten()
         .map(|secret| &secret["metadata"]["labels"])
         .collect();
-    ensure!(
-        labels.len() == 1 && labels[0]["status"] == "deployed" && labels[0]["version"] == "1",
-        "Helm's releases are {labels:?}"
-    );
+    let seen: Vec<(&str, &str)> = labels
+        .iter()
+        .filter_map(|l| Some((l["version"].as_str()?, l["status"].as_str()?)))
+        .collect();
+    ensure!(seen == wanted, "Helm's releases are {labels:?}");
     Ok(())
 }
