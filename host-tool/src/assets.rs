@@ -16,6 +16,7 @@ use ha_cluster_file::cluster::{Assets, Cluster};
 use ha_flatcar_image::Bar;
 use ha_providers::vm::assets::{CURRENT, DIR, current_disk};
 use ha_wire::paths;
+use ha_wire::settings::Cni;
 use indicatif::BinaryBytes;
 use sha2::{Digest, Sha256};
 
@@ -29,6 +30,8 @@ use ha_host_base::text::{count, hex};
 
 /// The directory of image archives on the disk.
 const IMAGES: &str = "images";
+/// Cilium's chart on the disk.
+pub const CILIUM_CHART: &str = "cilium-chart.tgz";
 /// Goes into every disk's name: another number packs all of them anew.
 const FORMAT: &str = "ha-assets 1";
 /// So many bytes of the content's hash are a disk's name.
@@ -81,8 +84,18 @@ struct DiskItem {
 /// Whether this cluster's machines get a disk.
 pub fn has_disk(cluster: &Cluster, sysexts: &Artefacts) -> bool {
     match &cluster.assets {
-        Assets::Disk { images } => !sysexts.is_empty() || !images.is_empty(),
+        Assets::Disk { images } => {
+            !sysexts.is_empty() || !images.is_empty() || chart_of(cluster).is_some()
+        }
         Assets::Download => false,
+    }
+}
+
+/// The chart of Cilium that the cluster file brings along.
+fn chart_of(cluster: &Cluster) -> Option<&Path> {
+    match &cluster.kubernetes.cni {
+        Cni::Cilium { chart, .. } => chart.as_deref().map(Path::new),
+        Cni::Manifests { .. } | Cni::None => None,
     }
 }
 
@@ -96,7 +109,11 @@ pub fn pack_disk(
 ) -> Result<Option<PackedDisk>> {
     match &cluster.assets {
         Assets::Disk { images } if has_disk(cluster, sysexts) => {
-            let items = gather_items(sysexts, images, &cache::Cache::open, bar)?;
+            let mut items = gather_items(sysexts, images, &cache::Cache::open, bar)?;
+            if let Some(path) = chart_of(cluster) {
+                let sha256 = cache::sha256_of_file(path)?;
+                items.push(disk_item(CILIUM_CHART.to_owned(), path.to_owned(), sha256)?);
+            }
             pack_items(dir, &items, sysexts.len()).map(Some)
         }
         _ => Ok(None),
@@ -246,11 +263,12 @@ fn pack_items(state: &Path, items: &[DiskItem], sysexts: usize) -> Result<Packed
     let path = current_disk(state)?.unwrap_or(path);
     let meta =
         std::fs::metadata(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let images = items.iter().filter(|item| item.name.starts_with(IMAGES));
     Ok(PackedDisk {
         path,
         bytes: meta.len(),
         sysexts,
-        images: items.len() - sysexts,
+        images: images.count(),
         new,
     })
 }

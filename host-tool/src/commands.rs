@@ -42,7 +42,11 @@ pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
     let done = |result: Result<()>| result.map(|()| Exit::Done.into());
     match &cli.verb {
         Verb::New(args) => done(new::run(args)),
-        Verb::Check(args) => check::run(args).map(Into::into),
+        // Without a home no cluster is known, and a file can be checked all the same.
+        Verb::Check(args) => {
+            let root = StateRoot::new(cli.state_dir.as_deref()).ok();
+            check::run(args, root.as_ref()).map(Into::into)
+        }
         Verb::Render(args) => done(render::run(args, &root()?)),
         Verb::Launch(args) => launch::run(args, &root()?).map(Into::into),
         Verb::Status(args) => status::run(args, &root()?).map(Into::into),

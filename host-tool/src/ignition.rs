@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Cluster, Node};
+use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions};
 use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::paths;
 use ha_wire::phase::Role;
@@ -19,6 +19,7 @@ mod updates;
 
 use ha_wire::devices;
 
+use crate::assets;
 use crate::inputs::{OperatorFiles, REBOOT_MANAGER};
 use crate::pki::Pki;
 use build::ConfigBuilder;
@@ -67,7 +68,11 @@ impl ConfigRenderer<'_> {
         }
         let largest = build.largest();
         let text = build.finish()?;
-        let warning = size::check_size(&node.name, text.expose().len(), largest)?;
+        let warning = match &self.cluster.provider {
+            // The host reads it from disk itself.
+            ProviderOptions::Nspawn(_) => None,
+            _ => size::check_size(&node.name, text.expose().len(), largest)?,
+        };
         Ok(NodeConfig { text, warning })
     }
 
@@ -125,6 +130,14 @@ impl ConfigRenderer<'_> {
         let identity = self.pki.node_identity(&node.name)?;
         build.file(paths::IDENTITY_CERT, 0o600, &identity.cert)?;
         build.file(paths::IDENTITY_KEY, 0o600, identity.key.expose())?;
+        if let Some(chart) = self
+            .files
+            .chart
+            .as_ref()
+            .filter(|_| self.inlines_chart(node))
+        {
+            build.packed_file(paths::CILIUM_CHART, 0o600, chart);
+        }
         if node.role == Role::ControlPlane && !self.files.manifests.is_empty() {
             build.dir(paths::MANIFESTS_DIR, 0o700);
             for (name, text) in &self.files.manifests {
@@ -170,7 +183,7 @@ impl ConfigRenderer<'_> {
             load_balancer: cluster.load_balancer.clone(),
             vrid: cluster.vrid(),
             kubernetes: self.kubernetes(),
-            cni: self.cni(),
+            cni: self.cni(node),
             labels: node.labels.clone(),
             taints: node.taints.clone(),
             hooks: cluster.hooks.clone(),
@@ -192,8 +205,25 @@ impl ConfigRenderer<'_> {
         }
     }
 
-    fn cni(&self) -> Cni {
+    /// Whether the config itself holds Cilium's chart: control planes without the disk that has it.
+    fn inlines_chart(&self, node: &Node) -> bool {
+        node.role == Role::ControlPlane && !assets::has_disk(self.cluster, &self.files.sysexts)
+    }
+
+    fn cni(&self, node: &Node) -> Cni {
         match &self.cluster.kubernetes.cni {
+            Cni::Cilium {
+                version,
+                chart: Some(_),
+                values,
+            } => Cni::Cilium {
+                version: version.clone(),
+                chart: (node.role == Role::ControlPlane).then(|| match self.inlines_chart(node) {
+                    true => paths::CILIUM_CHART.to_owned(),
+                    false => assets::path_on_node(assets::CILIUM_CHART),
+                }),
+                values: values.clone(),
+            },
             Cni::Manifests { .. } => Cni::Manifests {
                 sources: self.files.sources.clone(),
             },

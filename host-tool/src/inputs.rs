@@ -7,9 +7,12 @@ use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
 use ha_wire::settings::Cni;
 
+mod chart;
 mod contents;
 mod reboot_manager;
 
+#[cfg(test)]
+pub use chart::tests::packed_chart;
 use contents::FileFault;
 pub use contents::{check_image_archive, judge_named_files};
 pub use reboot_manager::REBOOT_MANAGER;
@@ -23,6 +26,8 @@ pub struct OperatorFiles {
     pub manifests: Vec<(String, String)>,
     /// `cni.manifests` as the node file says it: names of the above, or URLs.
     pub sources: Vec<String>,
+    /// Cilium's chart, if the cluster file brings it along.
+    pub chart: Option<Vec<u8>>,
     /// The user's own Ignition configs.
     pub merges: Vec<String>,
     /// Where each system extension's image comes from.
@@ -52,10 +57,23 @@ impl OperatorFiles {
     /// what it says now is kept there by [`Self::keep`].
     pub fn read(cluster: &Cluster, dir: &Path) -> Result<Self> {
         let mut files = Self::default();
-        if let Cni::Manifests { sources } = &cluster.kubernetes.cni {
-            for (index, source) in sources.iter().enumerate() {
-                files.add_manifest(index, source)?;
+        match &cluster.kubernetes.cni {
+            Cni::Manifests { sources } => {
+                for (index, source) in sources.iter().enumerate() {
+                    files.add_manifest(index, source)?;
+                }
             }
+            Cni::Cilium {
+                version,
+                chart: Some(path),
+                ..
+            } => {
+                let path = Path::new(path);
+                let chart = chart::read_chart(path, version);
+                let key = "kubernetes.cni.cilium.chart";
+                files.chart = Some(chart.map_err(|e| bad_file(key, path, &e))?);
+            }
+            Cni::Cilium { .. } | Cni::None => {}
         }
         for path in &cluster.ignition_merge {
             files.add_user_config(path)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use ha_cluster_file::check::{
-    MAX_FILE_BYTES, check_cluster_file, read_cluster_name, render_faults,
+    MAX_FILE_BYTES, check_file_of_cluster, read_cluster_name, render_faults,
 };
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
@@ -45,16 +45,21 @@ impl Source {
 #[error("{}", count_faults(.0))]
 pub struct FileFaults(pub Vec<Fault>);
 
-/// Reads and checks a file. The error holds all faults at once.
-pub fn read_source(path: &Path) -> Result<Source> {
-    check_source(path, &|_, _| Vec::new()).map(|(source, _)| source)
+/// Reads and checks a file. The error holds all faults at once. `root` is where the cluster may be known: one that stands may
+/// keep what a new one cannot have any more.
+pub fn read_source(path: &Path, root: Option<&StateRoot>) -> Result<Source> {
+    check_source(path, root, &|_, _| Vec::new()).map(|(source, _)| source)
 }
 
 /// What somebody else finds in a file's text: `base` is the directory that its relative paths start from.
 pub type FindFaults<'a> = &'a dyn Fn(&str, &Path) -> Vec<Fault>;
 
 /// The same, with what is not wrong but worth a look, and with what `find` has to say beside the rules.
-pub fn check_source(path: &Path, find: FindFaults<'_>) -> Result<(Source, Vec<Fault>)> {
+pub fn check_source(
+    path: &Path,
+    root: Option<&StateRoot>,
+    find: FindFaults<'_>,
+) -> Result<(Source, Vec<Fault>)> {
     let text = read_text(path).map_err(|e| unreadable_file(path, &e))?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute
@@ -63,7 +68,9 @@ pub fn check_source(path: &Path, find: FindFaults<'_>) -> Result<(Source, Vec<Fa
         .to_owned();
     let name = shown_path(path);
     let found = find(&text, &base);
-    let (cluster, warnings) = check_text(&text, &base, &name, found)?;
+    let standing = accepted_version(&text, root)?;
+    let checked = check_file_of_cluster(&text, &base, standing.as_deref());
+    let (cluster, warnings) = with_found(checked, &text, &name, found)?;
     let source = Source {
         path: path.to_owned(),
         warnings: render_faults(&warnings, &text, &name),
@@ -72,6 +79,20 @@ pub fn check_source(path: &Path, find: FindFaults<'_>) -> Result<(Source, Vec<Fa
         cluster,
     };
     Ok((source, warnings))
+}
+
+/// The Kubernetes version that the cluster of this name was accepted with; none: it is a new one.
+fn accepted_version(text: &str, root: Option<&StateRoot>) -> Result<Option<String>> {
+    let is_plain = |name: &String| {
+        // Whatever else stands there is a fault, and no directory to look into.
+        let fine = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        (1..=63).contains(&name.len()) && name.chars().all(fine)
+    };
+    let Some((root, name)) = root.zip(read_cluster_name(text).filter(is_plain)) else {
+        return Ok(None);
+    };
+    let accepted = root.dir(&name).accepted()?;
+    Ok(accepted.map(|cluster| cluster.kubernetes.version))
 }
 
 /// The whole text. Of what is too large to be a cluster file, as much as the rules need to say so.
@@ -97,18 +118,18 @@ pub fn find_cluster(root: &StateRoot, name_or_file: &str) -> Result<ClusterDir> 
     // Its name is all that is asked for: whoever looks at a cluster is not told what a new one may be like.
     match read_cluster_name(&read_text(path).map_err(|e| unreadable_file(path, &e))?) {
         Some(name) => root.find(&name),
-        None => root.find(&read_source(path)?.cluster.name),
+        None => root.find(&read_source(path, Some(root))?.cluster.name),
     }
 }
 
-/// Checks a text; `name` is how messages call it, `found` what is known of it besides. Warnings come back.
-fn check_text(
+/// What the rules say of a text, with what was `found` besides; `name` is how messages call it. Warnings come back.
+fn with_found(
+    checked: Result<(Cluster, Vec<Fault>), Vec<Fault>>,
     text: &str,
-    base: &Path,
     name: &str,
     found: Vec<Fault>,
 ) -> Result<(Cluster, Vec<Fault>)> {
-    let (cluster, mut faults) = match check_cluster_file(text, base) {
+    let (cluster, mut faults) = match checked {
         Ok((cluster, warnings)) => (Some(cluster), warnings),
         Err(faults) => (None, faults),
     };
@@ -155,7 +176,7 @@ mod tests {
 
     #[test]
     fn a_file_without_end_is_one_message() {
-        let error = read_source(Path::new("/dev/zero")).unwrap_err();
+        let error = read_source(Path::new("/dev/zero"), None).unwrap_err();
         let stop = error.downcast_ref::<Stop>();
         assert!(matches!(stop, Some(Stop::InputFaults(_))), "{error:#}");
         let told = stop.map(Stop::to_string).unwrap_or_default();

@@ -91,6 +91,41 @@ fn a_cluster_that_todays_rules_would_refuse_is_looked_at_and_removed() {
 }
 
 #[test]
+fn a_minor_that_new_clusters_cannot_have_stays_good_for_one_that_has_it() {
+    for format in FORMATS {
+        let desk = desk_with(format);
+        let of_state = desk.path("state/ha-host/bare/cluster.yaml");
+        let text = fs::read_to_string(of_state).unwrap();
+        fs::write(desk.path("bare.yaml"), &text).unwrap();
+        fs::write(
+            desk.path("new.yaml"),
+            text.replace("name: bare", "name: new"),
+        )
+        .unwrap();
+        fs::write(desk.path("up.yaml"), text.replace("1.34.4", "1.34.5")).unwrap();
+        let (code, out, err) = desk.run(&["check", "bare.yaml"]);
+        assert_eq!(code, 0, "{format}: {out}{err}");
+        let (code, _, err) = desk.run(&["render", "bare.yaml", "--out", "out"]);
+        assert_eq!(code, 0, "{format}: {err}");
+        for file in ["new.yaml", "up.yaml"] {
+            for args in [
+                &["check", file][..],
+                &["render", file, "--out", "no"],
+                &["launch", file],
+            ] {
+                let (code, _, err) = desk.run(args);
+                assert_eq!(code, 2, "{format} {args:?}: {err}");
+                assert!(
+                    err.contains("is not for new clusters any more") && err.contains("e.g. 1.36.3"),
+                    "{err}"
+                );
+            }
+        }
+        assert!(!desk.path("no").exists() && !desk.path("state/ha-host/new").exists());
+    }
+}
+
+#[test]
 fn what_a_machine_that_is_off_said_last_is_shown() {
     for format in FORMATS {
         let (code, out, err) = desk_with(format).run(&["logs", "q", "node1"]);

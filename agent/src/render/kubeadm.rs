@@ -56,7 +56,7 @@ pub fn init_config(
     skip: &[&str],
 ) -> String {
     let mut first = json!({
-        "apiVersion": api_version(node),
+        "apiVersion": kubernetes::KUBEADM_API,
         "kind": "InitConfiguration",
         "localAPIEndpoint": local_endpoint(node),
         "nodeRegistration": node_registration(node),
@@ -78,7 +78,7 @@ pub fn init_config(
 /// For `kubeadm join`. `skip` names phases.
 pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> String {
     let mut join = json!({
-        "apiVersion": api_version(node),
+        "apiVersion": kubernetes::KUBEADM_API,
         "kind": "JoinConfiguration",
         "discovery": {"file": {"kubeConfigPath": paths::DISCOVERY}},
         "nodeRegistration": node_registration(node),
@@ -102,7 +102,7 @@ pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> St
 /// ClusterConfiguration; without it the node file's.
 pub fn renewal_config(node: &NodeFile, known: Option<&str>) -> String {
     let first = json!({
-        "apiVersion": api_version(node),
+        "apiVersion": kubernetes::KUBEADM_API,
         "kind": "InitConfiguration",
         "localAPIEndpoint": local_endpoint(node),
         "nodeRegistration": node_registration(node),
@@ -162,7 +162,7 @@ fn cluster_config(node: &NodeFile) -> Value {
             .cloned(),
     );
     let mut cluster = json!({
-        "apiVersion": api_version(node),
+        "apiVersion": kubernetes::KUBEADM_API,
         "kind": "ClusterConfiguration",
         "clusterName": node.cluster,
         "kubernetesVersion": format!("v{}", kubernetes.version),
@@ -270,11 +270,6 @@ fn registration_taints(node: &NodeFile) -> Option<Value> {
 
 fn local_endpoint(node: &NodeFile) -> Value {
     json!({"advertiseAddress": node.address.to_string(), "bindPort": ha_wire::kubernetes::APISERVER_PORT})
-}
-
-fn api_version(node: &NodeFile) -> &'static str {
-    kubernetes::supported_minor(&node.kubernetes.version)
-        .map_or("kubeadm.k8s.io/v1beta4", |m| m.kubeadm_api)
 }
 
 fn join_documents(all: &[Value]) -> String {

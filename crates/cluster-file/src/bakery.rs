@@ -1,20 +1,19 @@
 //! The Flatcar sysext bakery's artefacts that a node is made of when the cluster file names none.
 //!
-//! Versions are written as the bakery does, and it writes them as each project's own tags are: `kubernetes-v1.34.4`, but
+//! Versions are written as the bakery does, and it writes them as each project's own tags are: `kubernetes-v1.36.3`, but
 //! `haproxy-3.2.5`. It builds the newest release of each project every night (of Kubernetes: of each supported minor) and keeps
 //! what it built.
 
 use std::collections::BTreeMap;
 
 use crate::cluster::{Kubernetes, Sysext};
+use crate::minors::{default_minor, minor_of};
 use ha_wire::settings::{Cni, Cri};
 
 /// The one keepalived that the bakery builds by name; of the branch that was tried with this agent's configuration.
 pub const KEEPALIVED: &str = "v2.3.1";
 /// The haproxy that the bakery's documents name: a branch with long support.
 pub const HAPROXY: &str = "3.2.5";
-/// The first cilium CLI whose embedded charts hold the default chart, 1.18.1.
-pub const CILIUM_CLI: &str = "v0.18.7";
 /// The sysext of this product.
 pub const AGENT: &str = "ha-agent";
 
@@ -34,7 +33,9 @@ pub fn default_sysexts(kubernetes: &Kubernetes) -> BTreeMap<String, Sysext> {
         sysexts.insert("crio".to_owned(), minor());
     }
     if matches!(kubernetes.cni, Cni::Cilium { .. }) {
-        sysexts.insert("cilium".to_owned(), bakery(CILIUM_CLI));
+        let known = minor_of(&kubernetes.version).unwrap_or_else(default_minor);
+        let cli = known.cilium_cli;
+        sysexts.insert("cilium".to_owned(), bakery(cli));
     }
     sysexts
 }

@@ -12,6 +12,7 @@ use crate::unseen::name_in_faults;
 mod accepted;
 mod build;
 mod cidrs;
+mod cilium;
 mod files;
 mod interfaces;
 mod kubeadm;
@@ -41,7 +42,7 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 13] = [
+const RULES: [Rule; 14] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
@@ -49,6 +50,7 @@ const RULES: [Rule; 13] = [
     nodes::check_nodes,
     ports::check_ports,
     kubernetes::check_kubernetes,
+    cilium::check_cilium,
     kubeadm::check_kubeadm,
     provider::check_provider,
     provider::check_node_options,
@@ -60,10 +62,21 @@ const RULES: [Rule; 13] = [
 /// A cluster with its warnings, or all that is wrong, ordered by place. `base` is the absolute directory that relative
 /// paths in the file start from; nothing is read from disk.
 pub fn check_cluster_file(text: &str, base: &Path) -> Result<(Cluster, Vec<Fault>), Vec<Fault>> {
+    check_file_of_cluster(text, base, None)
+}
+
+/// The same of a file whose cluster may stand: `standing` is the Kubernetes version that it was accepted with. It may keep a
+/// minor that new clusters cannot have any more.
+pub fn check_file_of_cluster(
+    text: &str,
+    base: &Path,
+    standing: Option<&str>,
+) -> Result<(Cluster, Vec<Fault>), Vec<Fault>> {
     let (file, mut faults) = ClusterFile::read(text);
     for rule in RULES {
         rule(&file, &mut faults);
     }
+    kubernetes::check_newness(&file, standing, &mut faults);
     name_in_faults(text, &mut faults);
     add_unseen(&file, &mut faults);
     hide_in_faults(&mut faults);

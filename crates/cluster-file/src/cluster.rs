@@ -80,7 +80,7 @@ impl Cluster {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Kubernetes {
-    /// Exact version without `v`, of a supported minor ([`ha_wire::kubernetes::MINORS`]).
+    /// Exact version without `v`, of a known minor ([`crate::minors`]).
     pub version: String,
     /// Network that pods get addresses from.
     pub pod_cidr: IpNet,
@@ -204,7 +204,7 @@ pub enum Sysext {
     File(PathBuf),
     /// The Flatcar sysext bakery's image of this version.
     Bakery {
-        /// As in the file's name: `v1.34.4`, `2.3.3`.
+        /// As in the file's name: `v1.36.3`, `2.3.3`.
         version: String,
     },
     /// The agent's own, as it came with ha-host.

@@ -10,6 +10,7 @@ use ipnet::IpNet;
 
 use crate::cluster::Updates;
 use crate::diagnostic::{Fault, Place};
+use crate::minors::{Minor, minor_of};
 use crate::yaml;
 
 mod assets;
@@ -27,9 +28,8 @@ mod unseen_values;
 pub use assets::AssetsFile;
 pub use json::Setting;
 pub(crate) use json::{scalar_as_json, settings_as_object};
-pub use kubernetes::{
-    CILIUM, CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR,
-};
+pub(crate) use kubernetes::chart_file_version;
+pub use kubernetes::{CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR};
 pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{
     APPEND, CHANNEL, CPU, CPUS, DISK, DiskForm, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY,
@@ -199,6 +199,11 @@ impl ClusterFile {
     /// The network of the VIP and the prefix.
     pub fn node_network(&self) -> Option<IpNet> {
         network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
+    }
+
+    /// The row of the Kubernetes version; none if it is not known.
+    pub(crate) fn minor(&self) -> Option<&'static Minor> {
+        minor_of(&self.kubernetes.version.as_ref()?.value)
     }
 
     /// The nodes, none if the list could not be read.

@@ -9,6 +9,7 @@ pub mod file;
 #[doc(hidden)]
 pub mod fuzzing;
 pub mod manifest;
+pub mod minors;
 mod passwords;
 mod suggest;
 pub mod template;

@@ -6,8 +6,8 @@ const TEXT: &str = include_str!("template.yaml");
 
 /// The name where nothing of the wanted one is left.
 const FALLBACK: &str = "demo";
-/// The longest DNS label.
-const MAX_NAME: usize = 63;
+/// The longest name that Cilium takes, which is the template's pod network.
+const MAX_NAME: usize = 32;
 
 /// The text of `ha-host new`: a cluster file that is valid as it stands, with every key in it. What a cluster cannot be
 /// called becomes its nearest name: `My Cluster` is `my-cluster`.

@@ -10,7 +10,7 @@ const EVERY_KEY: &str = include_str!("good/every-key.yaml");
 
 /// Files that hold, among them, every kind of everything.
 fn examples() -> Vec<String> {
-    let begin = "name: a\nkubernetes: {version: 1.34.4, cni: {manifests: [mine.yaml, \"https://example.com/x.yaml\"]}}\n\
+    let begin = "name: a\nkubernetes: {version: 1.36.3, cni: {manifests: [mine.yaml, \"https://example.com/x.yaml\"]}}\n\
         endpoint: {vip: \"10.9.0.30\"}\nnetwork: {prefix: 24}\nnodes:\n";
     let node = |more: &str| {
         format!("  - {{name: n1, role: control-plane, address: \"10.9.0.11\"{more}}}\n")

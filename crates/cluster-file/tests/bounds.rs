@@ -11,7 +11,7 @@ fn the_largest_cluster_with_many_labels_is_within_the_bounds() {
     let labels: Vec<String> = (0..12)
         .map(|n| format!("topology.example.com/a-long-name-{n}: a-value-of-some-length-{n}"))
         .collect();
-    let mut text = "name: big\nkubernetes: {version: 1.34.4, podCIDR: 100.64.0.0/11}\nendpoint: {vip: 10.8.0.30}\nnetwork: {prefix: 16, dns: [10.8.255.1]}\nnodes:\n".to_owned();
+    let mut text = "name: big\nkubernetes: {version: 1.36.3, podCIDR: 100.64.0.0/11}\nendpoint: {vip: 10.8.0.30}\nnetwork: {prefix: 16, dns: [10.8.255.1]}\nnodes:\n".to_owned();
     for i in 0..5000 {
         let role = if i < 3 { "control-plane" } else { "worker" };
         text += &format!(

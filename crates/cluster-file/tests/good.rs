@@ -28,7 +28,7 @@ fn valid_cluster(text: &str) -> Cluster {
 
 const LEAST: &str = "
 name: demo
-kubernetes: {version: 1.34.4}
+kubernetes: {version: 1.36.3}
 endpoint: {vip: 10.77.0.30}
 network: {prefix: 24, dns: [10.77.0.1]}
 nodes:
@@ -60,7 +60,7 @@ fn six_keys_are_enough_and_the_rest_has_defaults() {
     assert_eq!(k8s.service_cidr.to_string(), "10.96.0.0/12");
     assert_eq!((k8s.cri, k8s.proxy), (Cri::Containerd, KubeProxy::None));
     let cilium = Cni::Cilium {
-        version: "1.18.1".to_owned(),
+        version: "1.20.0".to_owned(),
         chart: None,
         values: serde_json::Map::new(),
     };
@@ -124,7 +124,7 @@ fn six_keys_are_enough_and_the_rest_has_defaults() {
         ["cilium", "ha-agent", "haproxy", "keepalived", "kubernetes"]
     );
     assert_eq!(cluster.sysexts["ha-agent"], Sysext::Bundled);
-    let version = "v1.34.4".to_owned();
+    let version = "v1.36.3".to_owned();
     assert_eq!(cluster.sysexts["kubernetes"], Sysext::Bakery { version });
     assert!(cluster.ignition_merge.is_empty() && cluster.authorized_keys.is_empty());
     assert_eq!(cluster.proxy, None);
@@ -140,12 +140,15 @@ fn every_key_arrives() {
         ("1.35.1", Cri::Crio, KubeProxy::Nftables)
     );
     let Cni::Cilium {
-        version, values, ..
+        version,
+        chart,
+        values,
     } = &k8s.cni
     else {
         panic!("{:?}", k8s.cni)
     };
-    assert_eq!(version, "1.17.0");
+    assert_eq!(version, "1.19.5");
+    assert_eq!(chart.as_deref(), Some("/base/charts/cilium.tgz"));
     assert_eq!(
         values["operator"],
         json!({"replicas": 2, "enabled": true, "note": "007", "share": 0.5, "none": null})
@@ -297,11 +300,11 @@ fn a_choice_without_options_is_a_word() {
             name
         );
     }
-    let text = LEAST.replace("1.34.4", "1.34.4, proxy: ipvs, cni: none");
+    let text = LEAST.replace("1.36.3", "1.36.3, proxy: iptables, cni: none");
     assert_eq!(valid_cluster(&text).kubernetes.cni, Cni::None);
     let text = LEAST.replace(
-        "1.34.4",
-        "1.34.4, proxy: nftables, cni: {manifests: [a.yaml, /b.yaml, \"https://c/d\"]}",
+        "1.36.3",
+        "1.36.3, proxy: nftables, cni: {manifests: [a.yaml, /b.yaml, \"https://c/d\"]}",
     );
     let sources = ["/base/a.yaml", "/b.yaml", "https://c/d"]
         .map(str::to_owned)
@@ -376,7 +379,7 @@ fn the_virtual_router_id_is_frozen() {
 /// The budget of `ha-host render` for 5,000 nodes is 2 s; a quadratic rule would show here as minutes.
 #[test]
 fn five_thousand_nodes_are_read() {
-    let mut text = "name: big\nkubernetes: {version: 1.34.4, podCIDR: 100.64.0.0/11}\nendpoint: {vip: 10.8.0.30}\nnetwork: {prefix: 16, dns: [10.8.255.1]}\nnodes:\n".to_owned();
+    let mut text = "name: big\nkubernetes: {version: 1.36.3, podCIDR: 100.64.0.0/11}\nendpoint: {vip: 10.8.0.30}\nnetwork: {prefix: 16, dns: [10.8.255.1]}\nnodes:\n".to_owned();
     for i in 0..5000 {
         let role = if i < 3 { "control-plane" } else { "worker" };
         let address = format!("10.8.{}.{}", 1 + i / 250, 1 + i % 250);
@@ -414,8 +417,8 @@ fn what_is_handed_on_may_say_what_kubeadm_takes() {
 #[test]
 fn an_empty_value_takes_a_key_away() {
     let text = LEAST.replace(
-        "1.34.4",
-        "1.34.4, kubeletConfig: {evictionHard: ~, maxPods: }, clusterConfiguration: {apiServer: , etcd: {local: null}}",
+        "1.36.3",
+        "1.36.3, kubeletConfig: {evictionHard: ~, maxPods: }, clusterConfiguration: {apiServer: , etcd: {local: null}}",
     );
     assert_eq!(valid_cluster(&text).kubernetes.kubelet_config.len(), 2);
 }

@@ -137,7 +137,7 @@ fn any_kubernetes() -> impl Strategy<Value = NodeKubernetes> {
                 kubelet_config,
                 cluster_configuration,
             )| NodeKubernetes {
-                version: "1.34.4".to_owned(),
+                version: "1.36.3".to_owned(),
                 pod_cidr,
                 service_cidr,
                 cri,
@@ -227,7 +227,7 @@ proptest! {
 
     #[test]
     fn addresses_make_sense_or_are_refused(vip in 0_u8..=255, nodes in vec((0_u8..3, 0_u8..=255), 1..5), prefix in 6_u8..34) {
-        let mut text = format!("name: a\nkubernetes: {{version: 1.34.4}}\nendpoint: {{vip: 10.77.1.{vip}}}\nnetwork: {{prefix: {prefix}}}\nnodes:\n");
+        let mut text = format!("name: a\nkubernetes: {{version: 1.36.3}}\nendpoint: {{vip: 10.77.1.{vip}}}\nnetwork: {{prefix: {prefix}}}\nnodes:\n");
         for (i, (third, fourth)) in nodes.iter().enumerate() {
             text += &format!("  - {{name: n{i}, role: control-plane, address: 10.77.{third}.{fourth}}}\n");
         }

@@ -11,15 +11,16 @@ use serde_json::json;
 use crate::cli::Check;
 use crate::inputs::judge_named_files;
 use crate::source::{self, FileFaults};
+use crate::state::StateRoot;
 use crate::{progress, source::Source};
 
 /// The version of the JSON.
 const VERSION: u32 = 1;
 
 /// Faults go to standard error, all at once; a good file is described in one line.
-pub fn run(args: &Check) -> Result<Exit> {
+pub fn run(args: &Check, root: Option<&StateRoot>) -> Result<Exit> {
     let open_files = |text: &str, base: &Path| judge_named_files(&named_files(text, base));
-    let checked = source::check_source(&args.file, &open_files);
+    let checked = source::check_source(&args.file, root, &open_files);
     if args.json {
         return print_verdict(args, checked);
     }

@@ -26,7 +26,7 @@ pub fn run(args: &Launch, root: &StateRoot) -> Result<Exit> {
 }
 
 fn read_and_launch(args: &Launch, root: &StateRoot, report: &mut dyn Report) -> Result<Exit> {
-    let source = source::read_source(&args.file)?;
+    let source = source::read_source(&args.file, Some(root))?;
     super::print_warnings(&source);
     let processors = available_parallelism().map_or(1, usize::from);
     let default = processors.max(LEAST_PARALLEL);

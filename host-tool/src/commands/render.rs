@@ -25,7 +25,7 @@ use crate::{progress, source};
 
 /// A cluster that `launch` made is not touched: its configs are written, and nothing else.
 pub fn run(args: &Render, root: &StateRoot) -> Result<()> {
-    let source = source::read_source(&args.file)?;
+    let source = source::read_source(&args.file, Some(root))?;
     super::print_warnings(&source);
     let dir = root.dir(&source.cluster.name);
     if !args.force {

@@ -42,6 +42,16 @@ impl ConfigBuilder {
         Ok(())
     }
 
+    /// A file with these bytes, which are compressed already.
+    pub fn packed_file(&mut self, path: &str, mode: u32, bytes: &[u8]) {
+        let source = Some(data_url(bytes));
+        let contents = Resource {
+            source,
+            ..Resource::default()
+        };
+        self.push_file(path, mode, contents);
+    }
+
     /// A file fetched from a URL and checked by its hash.
     pub fn fetched(&mut self, path: &str, mode: u32, url: &str, sha256: &str) {
         let verification = Some(Verification {

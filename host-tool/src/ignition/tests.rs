@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::*;
 
+mod chart;
 mod exhaustive;
 mod network;
 mod proxy;
@@ -189,9 +190,9 @@ fn the_operators_files_come_along() {
     let manifest = "# a long manifest\n".repeat(1000) + "{apiVersion: v1, kind: Namespace}\n";
     write("net.yaml", &manifest);
     write("own.ign", r#"{"ignition":{"version":"3.2.0"}}"#);
-    write("kubernetes-v1.34.4-x86-64.raw", "image");
+    write("kubernetes-v1.36.3-x86-64.raw", "image");
     std::os::unix::fs::symlink(
-        "kubernetes-v1.34.4-x86-64.raw",
+        "kubernetes-v1.36.3-x86-64.raw",
         dir.path().join("kubernetes.raw"),
     )
     .unwrap();
@@ -226,7 +227,7 @@ fn the_operators_files_come_along() {
     let links = links_of(&configs[4]);
     assert_eq!(
         links["/etc/extensions/kubernetes.raw"],
-        "/opt/extensions/kubernetes/kubernetes-v1.34.4-x86-64.raw"
+        "/opt/extensions/kubernetes/kubernetes-v1.36.3-x86-64.raw"
     );
     assert_eq!(
         links["/etc/extensions/haproxy.raw"],

@@ -10,6 +10,7 @@ use ha_cluster_file::diagnostic::Fault;
 use ha_cluster_file::manifest;
 use ignition_config::Config;
 
+use super::chart::read_chart;
 use super::reboot_manager::{self, REBOOT_MANAGER};
 
 /// Texts are read whole; no manifest or Ignition config is as large.
@@ -29,7 +30,7 @@ pub struct FileFault {
 }
 
 impl FileFault {
-    fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
+    pub(super) fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
         let (what, cure) = (what.into(), cure.into());
         Self { what, cure }
     }
@@ -60,6 +61,10 @@ fn judge_file(file: &NamedFile) -> Judged<Vec<FileFault>> {
     let path = file.path.as_path();
     match file.kind {
         FileKind::Manifest => read_manifest(path).map(|_| Vec::new()),
+        FileKind::CiliumChart => {
+            let version = file.version.as_deref().unwrap_or_default();
+            read_chart(path, version).map(|_| Vec::new())
+        }
         FileKind::Ignition => read_ignition(path).map(|config| config.warnings),
         FileKind::ImageArchive => check_image_archive(path).map(|()| Vec::new()),
         FileKind::NodeImage => check_node_image(path).map(|()| Vec::new()),
@@ -68,7 +73,7 @@ fn judge_file(file: &NamedFile) -> Judged<Vec<FileFault>> {
 }
 
 /// A regular file that can be read and is not empty.
-fn open_file(path: &Path) -> Judged<File> {
+pub(super) fn open_file(path: &Path) -> Judged<File> {
     let meta = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
     if meta.is_dir() {
         return Err(FileFault::new("is a directory", "name a file in it"));

@@ -16,6 +16,7 @@ use crate::state::{FileHash, FileHashes};
 
 const MERGE: &str = "ignition.merge";
 const MANIFESTS: &str = "kubernetes.cni.manifests";
+const CHART: &str = "kubernetes.cni.cilium.chart";
 
 /// What is known of the files that the cluster was launched with.
 pub struct LaunchedFiles<'a> {
@@ -53,7 +54,24 @@ impl LaunchedFiles<'_> {
             }
             path.clone_from(wanted);
         }
+        edited.extend(self.follow_chart(old, new)?);
         Ok(edited)
+    }
+
+    fn follow_chart(&self, old: &mut Cluster, new: &Cluster) -> Result<Option<Difference>> {
+        let Some((before, now)) = chart_of(old).zip(chart_of(new)) else {
+            return Ok(None);
+        };
+        let same = self.is_same(CHART, &before, &now)?;
+        if !same && !self.are_same_words(&before, &now) {
+            return Ok(None);
+        }
+        if let (Cni::Cilium { chart, .. }, Cni::Cilium { chart: now, .. }) =
+            (&mut old.kubernetes.cni, &new.kubernetes.cni)
+        {
+            chart.clone_from(now);
+        }
+        Ok((!same).then(|| Difference::of_content(CHART, &name_of(&now))))
     }
 
     /// The operator's own texts, which every node's config holds whole.
@@ -172,6 +190,13 @@ fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
     found
 }
 
+fn chart_of(cluster: &Cluster) -> Option<PathBuf> {
+    match &cluster.kubernetes.cni {
+        Cni::Cilium { chart, .. } => chart.as_ref().map(PathBuf::from),
+        Cni::Manifests { .. } | Cni::None => None,
+    }
+}
+
 /// What the files of a cluster hold now. Of those that did not change since, `known` is believed: they may be large.
 pub fn hash_named_files(cluster: &Cluster, known: &FileHashes) -> Result<FileHashes> {
     let mut cluster = cluster.clone();
@@ -180,6 +205,11 @@ pub fn hash_named_files(cluster: &Cluster, known: &FileHashes) -> Result<FileHas
         if let Some(hash) = hash_of(path, known.get(&key))? {
             hashes.insert(key, hash);
         }
+    }
+    if let Some(chart) = chart_of(&cluster)
+        && let Some(hash) = hash_of(&chart, known.get(CHART))?
+    {
+        hashes.insert(CHART.to_owned(), hash);
     }
     Ok(hashes)
 }

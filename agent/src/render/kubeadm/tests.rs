@@ -143,33 +143,9 @@ fn golden_files() {
     }
 }
 
-/// The kubeadm that there is: of the minor that `MINORS` calls tested. The other minors' files differ in nothing but the
-/// version (see below), and no kubeadm of theirs has seen them.
 #[test]
 fn the_real_kubeadm_accepts_them() {
     assert_kubeadm_accepts(&files().into_iter().collect());
-}
-
-#[test]
-fn minors_without_a_kubeadm_here_get_the_same_files_but_for_the_version() {
-    let tested = kubernetes::MINORS
-        .iter()
-        .filter_map(|m| m.tested)
-        .next()
-        .unwrap();
-    let files = |version: &str| {
-        let mut node = testing::founder();
-        node.kubernetes.version = version.into();
-        let init = init_config(&node, V2, Some(TOKEN), &[]);
-        [
-            init.replace(version, "VERSION"),
-            join_config(&node, V2, &[]),
-        ]
-    };
-    for minor in kubernetes::MINORS {
-        let version = format!("1.{}.0", minor.minor);
-        assert_eq!(files(&version), files(tested), "{version}");
-    }
 }
 
 #[test]

@@ -71,9 +71,13 @@ fn values_of<T>(list: Vec<Spanned<T>>) -> Vec<T> {
 
 fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
     let cni = match file.cni?.value {
-        CniFile::Cilium { version, values } => Cni::Cilium {
+        CniFile::Cilium {
+            version,
+            chart,
+            values,
+        } => Cni::Cilium {
             version: version?.value,
-            chart: None,
+            chart: chart.map(|at| absolute_source(&at.value, base)),
             values: settings_as_object(values),
         },
         CniFile::Manifests(sources) => Cni::Manifests {

@@ -4,6 +4,7 @@ use std::ops::RangeInclusive;
 
 use crate::diagnostic::{Fault, Place};
 use crate::file::{ClusterFile, Setting, Spanned};
+use crate::minors::default_minor;
 
 mod apiserver_values;
 mod argument_names;
@@ -13,6 +14,7 @@ mod cluster;
 mod cluster_shape;
 mod given;
 mod kubelet;
+mod kubelet_minor;
 mod kubelet_shape;
 mod shape;
 
@@ -77,13 +79,16 @@ const KUBELET_OWNED: [(&str, &str); 11] = [
 
 pub(super) fn check_kubeadm(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let k8s = &file.kubernetes;
+    // Of a version that is not known another rule speaks.
+    let minor = file.minor().unwrap_or_else(default_minor);
     check_document(&CLUSTER, &CLUSTER_OWNED, &k8s.cluster_configuration, faults);
     check_document(&KUBELET, &KUBELET_OWNED, &k8s.kubelet_config, faults);
-    cluster::check_cluster_values(&k8s.cluster_configuration, faults);
+    cluster::check_cluster_values(&k8s.cluster_configuration, minor, faults);
     kubelet::check_kubelet_values(file, faults);
+    kubelet_minor::check_kubelet_minor(&k8s.kubelet_config, minor, faults);
     for program in Program::ALL {
         let arguments = Argument::read_all(program, file);
-        argument_names::check_names(&arguments, faults);
+        argument_names::check_names(&arguments, minor, faults);
         argument_values::check_values(file, program, &arguments, faults);
     }
 }

@@ -5,11 +5,8 @@ use serde_json::Value;
 use super::name_syntax::{is_dns_name, version_parts};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, CniFile, EtcdFile, ProviderFile, Setting, Spanned};
-use ha_wire::kubernetes::{MINORS, supported_minor};
+use crate::minors::{Deprecation, Minor, default_minor, example_version, known_minors, minor_of};
 use ha_wire::settings::{Cri, KubeProxy};
-
-/// What help offers as a version: the tested one.
-const EXAMPLE: &str = "1.34.4";
 
 pub(super) fn check_kubernetes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let k8s = &file.kubernetes;
@@ -22,26 +19,8 @@ pub(super) fn check_kubernetes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(cni) = &k8s.cni {
         check_pod_network(cni, faults);
     }
-    if let Some(proxy) = k8s
-        .proxy
-        .as_ref()
-        .filter(|proxy| proxy.value == KubeProxy::Ipvs)
-    {
-        let at = k8s
-            .version
-            .as_ref()
-            .and_then(|version| supported_minor(&version.value));
-        if at.is_some_and(|minor| minor.ipvs_deprecated) {
-            let help = "write `proxy: nftables`, or `proxy: none` with Cilium";
-            faults.push(
-                proxy
-                    .error(
-                        "ipvs is deprecated since Kubernetes 1.35 and will be removed",
-                        help,
-                    )
-                    .warning(),
-            );
-        }
+    if let Some(proxy) = &k8s.proxy {
+        check_ipvs(proxy, file.minor(), faults);
     }
     check_runtime(file, faults);
     for etcd in k8s
@@ -57,9 +36,62 @@ pub(super) fn check_kubernetes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
+/// What of this version a new cluster cannot have. `standing` is the version of the cluster that the file is of, if it stands:
+/// it keeps what it was made with.
+pub(super) fn check_newness(file: &ClusterFile, standing: Option<&str>, faults: &mut Vec<Fault>) {
+    let version = file.kubernetes.version.as_ref();
+    let Some((at, minor)) = version.zip(file.minor()) else {
+        return;
+    };
+    let is_version = version_parts(&at.value).is_some();
+    if is_version && !minor.for_new && standing != Some(at.value.as_str()) {
+        let message = format!(
+            "{} is not for new clusters any more: this ha-host tests {}",
+            at.value,
+            listed(known_minors().iter().filter(|minor| minor.for_new))
+        );
+        let help = format!(
+            "write e.g. {}; a cluster that stands with it is launched again as it is",
+            example_version()
+        );
+        faults.push(at.error(message, help));
+    }
+}
+
+/// `1.35, 1.36 and 1.37`.
+fn listed<'m>(minors: impl Iterator<Item = &'m Minor>) -> String {
+    let mut names: Vec<String> = minors.map(Minor::name).collect();
+    let last = names.pop().unwrap_or_default();
+    match names.is_empty() {
+        true => last,
+        false => format!("{} and {last}", names.join(", ")),
+    }
+}
+
+fn check_ipvs(proxy: &Spanned<KubeProxy>, minor: Option<&Minor>, faults: &mut Vec<Fault>) {
+    let said = minor.and_then(|minor| Some((minor, minor.ipvs?)));
+    let Some((minor, Deprecation { off_in, gone_in })) =
+        said.filter(|_| proxy.value == KubeProxy::Ipvs)
+    else {
+        return;
+    };
+    let when = match (off_in, gone_in) {
+        (Some(off), Some(gone)) => format!("off by default from {off} on, gone with {gone}"),
+        (None, Some(gone)) => format!("gone with {gone}"),
+        (Some(off), None) => format!("off by default from {off} on"),
+        (None, None) => "it may be gone in a later release".to_owned(),
+    };
+    let message = format!(
+        "ipvs is deprecated, says Kubernetes {}: {when}",
+        minor.name()
+    );
+    let help = "write `proxy: nftables`, or `proxy: none` with Cilium";
+    faults.push(proxy.error(message, help).warning());
+}
+
 fn check_version(at: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = at.value.as_str();
-    if supported_minor(text).is_none() || version_parts(text).is_none() {
+    if minor_of(text).is_none() || version_parts(text).is_none() {
         let (message, help) = describe_bad_version(text);
         faults.push(at.error(message, help));
     }
@@ -70,15 +102,17 @@ fn describe_bad_version(text: &str) -> (String, String) {
     let bare = text.strip_prefix('v').unwrap_or(text);
     let (core, suffix) = bare.split_once('-').unwrap_or((bare, ""));
     if let Some([_, wanted, _]) = version_parts(core) {
-        let (oldest, newest) = (MINORS[0].minor, MINORS[MINORS.len() - 1].minor);
-        if supported_minor(core).is_none() {
-            let new = wanted > newest;
+        if minor_of(core).is_none() {
+            let new = known_minors()
+                .last()
+                .is_some_and(|newest| wanted > newest.number);
             let known = if new {
                 "not supported yet"
             } else {
                 "not supported"
             };
-            let help = format!("write a version from 1.{oldest} to 1.{newest}, e.g. {EXAMPLE}");
+            let minors = listed(known_minors().iter().filter(|minor| minor.for_new));
+            let help = format!("write a version of {minors}, e.g. {}", example_version());
             return (format!("{core} is {known}"), help);
         }
         if suffix.is_empty() {
@@ -88,14 +122,16 @@ fn describe_bad_version(text: &str) -> (String, String) {
         return (format!("`{text}` is not a release"), help);
     }
     if version_parts(&format!("{core}.0")).is_some() {
-        let of_minor = |tested: &&str| tested.starts_with(&format!("{core}."));
-        let tested = MINORS.iter().filter_map(|m| m.tested).find(of_minor);
-        let example = tested.map_or_else(|| format!("{core}.0"), str::to_owned);
-        let help = format!("write the exact version, e.g. {example}");
+        let minor = minor_of(&format!("{core}.0")).filter(|minor| minor.for_new);
+        let minor = minor.unwrap_or_else(default_minor);
+        let help = format!("write the exact version, e.g. {}", minor.example());
         return (format!("`{text}` has no patch number"), help);
     }
     let help = "versions are not looked up on the internet";
-    let help = format!("write the exact version, e.g. {EXAMPLE}: {help}");
+    let help = format!(
+        "write the exact version, e.g. {}: {help}",
+        example_version()
+    );
     (format!("`{text}` is not a valid version"), help)
 }
 
@@ -154,31 +190,6 @@ fn replaces_proxy(values: &[Setting]) -> Option<(&Spanned<String>, bool)> {
 
 fn check_pod_network(cni: &Spanned<CniFile>, faults: &mut Vec<Fault>) {
     match &cni.value {
-        CniFile::Cilium { version, values } => {
-            let version = version
-                .as_ref()
-                .filter(|version| version_parts(&version.value).is_none());
-            if let Some(version) = version {
-                let message = format!("`{}` is not a valid chart version", version.value);
-                let help = format!(
-                    "write three numbers without v, e.g. {}",
-                    crate::file::CILIUM
-                );
-                faults.push(version.error(message, help));
-            }
-            let owned = |key: &str| matches!(key, "k8sServiceHost" | "k8sServicePort");
-            for key in values
-                .iter()
-                .map(|setting| &setting.key)
-                .filter(|key| owned(&key.value))
-            {
-                let help = "leave it out: it is the VIP and its port";
-                faults.push(
-                    key.error("points Cilium away from the cluster's endpoint", help)
-                        .warning(),
-                );
-            }
-        }
         CniFile::Manifests(sources) => {
             if sources.is_empty() {
                 let help = "name files or URLs, or write `cni: none` if somebody else brings the pod network";
@@ -188,7 +199,7 @@ fn check_pod_network(cni: &Spanned<CniFile>, faults: &mut Vec<Fault>) {
                 check_manifest_source(source, faults);
             }
         }
-        CniFile::None => {}
+        CniFile::Cilium { .. } | CniFile::None => {}
     }
 }
 

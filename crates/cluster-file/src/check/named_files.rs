@@ -12,6 +12,8 @@ pub struct NamedFile {
     pub kind: FileKind,
     /// Where it is: absolute if the base is.
     pub path: PathBuf,
+    /// The version that it has to be of, if it is a file that says its own.
+    pub version: Option<String>,
     /// Dotted path of the value that names it, e.g. `ignition.merge[0]`.
     pub named_by: String,
     place: Place,
@@ -22,6 +24,8 @@ pub struct NamedFile {
 pub enum FileKind {
     /// A Kubernetes manifest.
     Manifest,
+    /// Cilium's chart, as Helm packs it.
+    CiliumChart,
     /// An Ignition config.
     Ignition,
     /// An archive of container images.
@@ -51,6 +55,8 @@ impl NamedFile {
 pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
     let (file, _) = ClusterFile::read(text);
     let mut found = Vec::new();
+    let chart = chart_with_version(&file);
+    let version = chart.map(|(_, version)| version.value.clone());
     let mut add = |kind, at: &Spanned<String>| {
         // Said of its form already.
         let mut faults = Vec::new();
@@ -59,6 +65,7 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
             found.push(NamedFile {
                 kind,
                 path: base.join(&at.value),
+                version: version.clone().filter(|_| kind == FileKind::CiliumChart),
                 named_by: at.path.clone(),
                 place: at.place,
             });
@@ -71,6 +78,9 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
             .filter(local)
             .for_each(|at| add(FileKind::Manifest, at));
     }
+    chart
+        .iter()
+        .for_each(|(at, _)| add(FileKind::CiliumChart, at));
     file.ignition_merge
         .iter()
         .for_each(|at| add(FileKind::Ignition, at));
@@ -95,4 +105,11 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
         .filter_map(|sysext| sysext.path.as_ref());
     sysexts.for_each(|at| add(FileKind::Sysext, at));
     found
+}
+
+fn chart_with_version(file: &ClusterFile) -> Option<(&Spanned<String>, &Spanned<String>)> {
+    match &file.kubernetes.cni.as_ref()?.value {
+        CniFile::Cilium { version, chart, .. } => chart.as_ref().zip(version.as_ref()),
+        CniFile::Manifests(_) | CniFile::None => None,
+    }
 }

@@ -136,7 +136,7 @@ fn check_bakery_version(sysext: &SysextEntry, version: &Spanned<String>, faults:
         let message = format!("`{}` is not a valid bakery version", version.value);
         faults.push(version.error(
             message,
-            "write it as in the image's file name, e.g. v1.34.4",
+            "write it as in the image's file name, e.g. v1.36.3",
         ));
     }
     if let Some(sha256) = &sysext.sha256 {

@@ -7,6 +7,7 @@ use ipnet::{IpNet, Ipv4Net};
 use super::json::{Setting, read_settings};
 use super::reader::Fields;
 use super::spanned::Spanned;
+use crate::minors::{default_minor, example_version, minor_of};
 use ha_wire::settings::{Cri, KubeProxy};
 
 /// kubeadm's guides' and flannel's pod network: 256 nodes, and nobody's home network.
@@ -19,8 +20,6 @@ pub const CRI: Cri = Cri::Containerd;
 pub const PROXY: KubeProxy = KubeProxy::None;
 /// For who writes `cni: calico`.
 const CNI_HINT: &str = "; Calico, Flannel and others are `{manifests: [FILE or URL]}`";
-/// The Cilium chart that the tests know.
-pub const CILIUM: &str = "1.18.1";
 
 /// `kubernetes`, as written.
 #[derive(Debug, Clone)]
@@ -35,7 +34,7 @@ pub struct KubernetesFile {
     pub cri: Option<Spanned<Cri>>,
     /// kube-proxy's mode; default [`PROXY`].
     pub proxy: Option<Spanned<KubeProxy>>,
-    /// Who brings the pod network; default Cilium, [`CILIUM`].
+    /// Who brings the pod network; default Cilium, the chart of the minor.
     pub cni: Option<Spanned<CniFile>>,
     /// Where etcd runs; default: on the control planes.
     pub etcd: Option<Spanned<EtcdFile>>,
@@ -52,8 +51,10 @@ pub struct KubernetesFile {
 pub enum CniFile {
     /// `{cilium: {...}}`: Cilium, by its CLI on the founder.
     Cilium {
-        /// Version of Cilium's chart; default [`CILIUM`].
+        /// Version of Cilium's chart; default: the one of Kubernetes' minor ([`crate::minors`]).
         version: Option<Spanned<String>>,
+        /// The chart itself, a local `.tgz` file; default: the CLI has it.
+        chart: Option<Spanned<String>>,
         /// Helm values, merged last.
         values: Vec<Setting>,
     },
@@ -86,13 +87,16 @@ impl KubernetesFile {
             "kubeletConfig",
             "clusterConfiguration",
         ]);
+        let version: Option<Spanned<String>> = f.needed("version", example_version());
+        let minor = version.as_ref().and_then(|at| minor_of(&at.value));
+        let cilium = minor.unwrap_or_else(default_minor).cilium;
         Self {
-            version: f.needed("version", "1.34.4"),
+            version,
             pod_cidr: f.or("podCIDR", POD_CIDR),
             service_cidr: f.or("serviceCIDR", SERVICE_CIDR),
             cri: f.or("cri", CRI),
             proxy: f.or("proxy", PROXY),
-            cni: CniFile::read(&mut f),
+            cni: CniFile::read(&mut f, cilium),
             etcd: EtcdFile::read(&mut f),
             cert_sans: f.list("certSANs"),
             kubelet_config: read_settings(&mut f, "kubeletConfig"),
@@ -102,7 +106,8 @@ impl KubernetesFile {
 }
 
 impl CniFile {
-    fn read(f: &mut Fields<'_>) -> Option<Spanned<Self>> {
+    /// `cilium` is the default chart's version.
+    fn read(f: &mut Fields<'_>, cilium: &str) -> Option<Spanned<Self>> {
         let (word, options) = f.choice("cni", &["cilium", "manifests", "none"], CNI_HINT)?;
         let value = match word.value {
             "manifests" => Self::Manifests(f.option_list(&word, options)),
@@ -112,15 +117,27 @@ impl CniFile {
             }
             _ => {
                 let mut f = f.options(&word, options);
-                f.known(&["version", "values"]);
+                f.known(&["version", "chart", "values"]);
+                let chart: Option<Spanned<String>> = f.maybe("chart");
+                let named = chart.as_ref().and_then(|at| chart_file_version(&at.value));
                 Self::Cilium {
-                    version: f.or("version", CILIUM.to_owned()),
+                    version: f.or("version", named.unwrap_or(cilium).to_owned()),
+                    chart,
                     values: read_settings(&mut f, "values"),
                 }
             }
         };
         Some(word.with(value))
     }
+}
+
+/// The version that Helm's own name of a chart's file says: 1.20.2 of `charts/cilium-1.20.2.tgz`.
+pub(crate) fn chart_file_version(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next()?;
+    let version = name.strip_prefix("cilium-")?.strip_suffix(".tgz")?;
+    let mut parts = version.split('.').map(str::parse::<u32>);
+    let whole = parts.by_ref().take(3).filter(Result::is_ok).count() == 3;
+    (whole && parts.next().is_none()).then_some(version)
 }
 
 impl EtcdFile {

@@ -195,9 +195,9 @@ impl Scalar for KubeProxy {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [
             ("none", Self::None),
+            ("nftables", Self::Nftables),
             ("iptables", Self::Iptables),
             ("ipvs", Self::Ipvs),
-            ("nftables", Self::Nftables),
         ];
         parse_keyword(text, "a kube-proxy mode", &table)
     }

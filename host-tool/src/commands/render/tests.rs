@@ -14,7 +14,7 @@ fn rendered_once() -> Desk {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("demo.yaml");
     std::fs::write(&file, DEMO.replace("nodes:", "provider: none\nnodes:")).unwrap();
-    let source = source::read_source(&file).unwrap();
+    let source = source::read_source(&file, None).unwrap();
     let root = StateRoot::new(Some(&dir.path().join("state"))).unwrap();
     let store = root.dir("demo").lock().unwrap();
     assert_eq!(

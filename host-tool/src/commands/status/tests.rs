@@ -12,9 +12,16 @@ use super::*;
 const NOW: OffsetDateTime = datetime!(2026-11-21 15:00:42 UTC);
 const NOW_MS: u64 = 1_795_273_242_000;
 
+/// The demo as the frozen texts have it.
+fn frozen_demo() -> Cluster {
+    let mut cluster = demo();
+    cluster.kubernetes.version = "1.34.4".to_owned();
+    cluster
+}
+
 /// The look at a demo cluster that is whole, and the agents' words.
 fn whole() -> WholeLook {
-    let cluster = demo();
+    let cluster = frozen_demo();
     let planes = || cluster.control_planes().map(|n| n.name.clone());
     let node = |n: &Node| {
         let is_plane = n.role == Role::ControlPlane;
@@ -100,7 +107,7 @@ fn degraded() -> WholeLook {
 }
 
 fn report(mut look: WholeLook) -> ClusterReport {
-    let cluster = demo();
+    let cluster = frozen_demo();
     let machine = |said: &NodeAnswer| match said {
         NodeAnswer::Silent => Some(ha_providers::Machine::Off),
         _ => Some(ha_providers::Machine::Running),

@@ -1,6 +1,6 @@
 //! An edited or moved cluster file, before the cluster was founded and after.
 
-use super::edits::{launched, source_at, source_of};
+use super::edits::{launched, source_at, source_of, source_of_standing};
 use super::*;
 use crate::testing::AnsweringCluster;
 
@@ -285,12 +285,12 @@ fn on_a_standing_cluster_each_key_says_what_can_be_done() {
     env.launch_in_vain();
     note_founded(&env.state(), &env.source.cluster).unwrap();
     let text = env.source.text.clone();
-    env.source = source_of(&text.replace("1.34.4", "1.34.3"));
+    env.source = source_of(&text.replace("1.36.3", "1.36.2"));
     let error = env.try_launch(&Arc::new(env.provider()), 0).0.unwrap_err();
     assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
     let error = error.to_string();
     assert!(
-        error.contains("kubernetes.version: 1.34.4 -> 1.34.3")
+        error.contains("kubernetes.version: 1.36.3 -> 1.36.2")
             && error.contains("kubeadm's own upgrade"),
         "{error}"
     );
@@ -328,7 +328,8 @@ fn a_directory_of_an_earlier_version_is_compared_by_what_is_there() {
         let dir = root.dir(name);
         let text = std::fs::read_to_string(dir.path().join("cluster.yaml")).unwrap();
         let words = |text: &str| {
-            let source = source_at(text, Path::new("/another/checkout"));
+            let version = dir.accepted().unwrap().unwrap().kubernetes.version;
+            let source = source_of_standing(text, Path::new("/another/checkout"), &version);
             let changes = judge_changes(&dir, &source, &OperatorFiles::default()).unwrap();
             changes.words()
         };

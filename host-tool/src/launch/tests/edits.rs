@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ha_cluster_file::check::check_file_of_cluster;
 use ha_test_support::cluster;
 
 use super::fake::Meanwhile;
@@ -14,11 +15,21 @@ pub fn source_of(text: &str) -> Source {
 
 /// The file in this directory.
 pub fn source_at(text: &str, base: &Path) -> Source {
+    source_with(text, base, cluster(text, base))
+}
+
+/// The file of a cluster that was accepted with this version of Kubernetes.
+pub fn source_of_standing(text: &str, base: &Path, version: &str) -> Source {
+    let (cluster, _) = check_file_of_cluster(text, base, Some(version)).unwrap();
+    source_with(text, base, cluster)
+}
+
+fn source_with(text: &str, base: &Path, cluster: Cluster) -> Source {
     Source {
         path: "demo.yaml".into(),
         text: text.to_owned(),
         base: base.to_owned(),
-        cluster: cluster(text, base),
+        cluster,
         warnings: String::new(),
     }
 }
@@ -202,8 +213,8 @@ fn only_what_a_launch_can_do_may_change() {
             "endpoint.port: 6444 -> 7444",
         ),
         (
-            text.replace("1.34.4", "1.34.3"),
-            "kubernetes.version: 1.34.4 -> 1.34.3",
+            text.replace("1.36.3", "1.36.2"),
+            "kubernetes.version: 1.36.3 -> 1.36.2",
         ),
         (
             text.replace("192.0.2.15", "192.0.2.25"),

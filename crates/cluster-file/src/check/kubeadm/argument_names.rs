@@ -1,11 +1,12 @@
 //! Whether the control plane's programs know an argument, and whether it is the user's to set.
 
-use super::arguments::{Argument, Program};
+use super::arguments::{Argument, Flag, Program};
 use crate::diagnostic::Fault;
+use crate::minors::Minor;
 use crate::suggest::did_you_mean;
 
-/// Whether each argument is one that its program has, and one that the file may set.
-pub(super) fn check_names(arguments: &[Argument<'_>], faults: &mut Vec<Fault>) {
+/// Whether each argument is one that its program has in this minor, and one that the file may set.
+pub(super) fn check_names(arguments: &[Argument<'_>], minor: &Minor, faults: &mut Vec<Fault>) {
     for argument in arguments {
         let (name, program) = (argument.name.as_str(), argument.program);
         let written = argument.named.text().unwrap_or_default();
@@ -29,21 +30,46 @@ pub(super) fn check_names(arguments: &[Argument<'_>], faults: &mut Vec<Fault>) {
             let message =
                 format!("{called} has no argument {name} any more: it ends at once, for ever");
             faults.push(argument.name_error(message, instead));
-        } else if program.flag_type(name).is_none() {
-            let known = program.flags().lines();
-            let known = known.filter_map(|line| line.split(' ').next());
-            let meant = did_you_mean(name, known);
-            let message = format!("{called} {FLAGS_OF} has no argument `{name}`{meant}");
-            let help = format!(
-                "with an unknown argument it ends at once: compare `{called} --help` of your version"
-            );
-            faults.push(argument.name_error(message, help).warning());
+        } else {
+            faults.extend(check_known(argument, minor));
         }
     }
 }
 
-/// The minor whose arguments are known here.
-const FLAGS_OF: &str = "of Kubernetes 1.34";
+/// Whether its program has the argument, and has it in this minor.
+fn check_known(argument: &Argument<'_>, minor: &Minor) -> Option<Fault> {
+    let (name, program) = (argument.name.as_str(), argument.program);
+    let called = format!("{} of Kubernetes {}", program.name(), minor.name());
+    let in_minor = |flag: &Flag| flag.is_in(minor.number);
+    let Some(flag) = program.flag(name) else {
+        let known = program.known_flags().filter(in_minor);
+        let meant = did_you_mean(name, known.map(|flag| flag.name));
+        let message = format!("{called} has no argument `{name}`{meant}");
+        let help = format!(
+            "with an unknown argument it ends at once: compare `{} --help` of your version",
+            program.name()
+        );
+        return Some(argument.name_error(message, help).warning());
+    };
+    if in_minor(&flag) {
+        return None;
+    }
+    if let Some(since) = flag.since.filter(|since| minor.number < *since) {
+        let message = format!("{called} has no argument {name} yet: it ends at once, for ever");
+        let help = format!("leave it out, or take Kubernetes 1.{since}");
+        return Some(argument.name_error(message, help));
+    }
+    let message = format!("{called} has no argument {name} any more: it ends at once, for ever");
+    let plain = name.strip_prefix("experimental-").filter(|plain| {
+        let now = program.flag(plain);
+        now.is_some_and(|flag| flag.is_in(minor.number))
+    });
+    let help = plain.map_or_else(
+        || "leave it out".to_owned(),
+        |plain| format!("write {plain}"),
+    );
+    Some(argument.name_error(message, help))
+}
 
 use Program::{Apiserver as A, ControllerManager as C, Etcd as E, Scheduler as S};
 

@@ -41,7 +41,7 @@ pub(super) fn check_values(
 /// What Go's flag parser refuses, and the program ends with.
 fn check_type(argument: &Argument<'_>) -> Option<Fault> {
     let text = argument.text.as_str();
-    let (fine, what, help) = match argument.program.flag_type(&argument.name)? {
+    let (fine, what, help) = match argument.program.flag(&argument.name)?.kind {
         "bool" => (
             is_false(text) || matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True"),
             "true or false",

@@ -42,20 +42,59 @@ impl Program {
         }
     }
 
-    /// Type of the values of an argument; none: it has no such one.
-    pub fn flag_type(self, name: &str) -> Option<&'static str> {
-        let mut lines = self.flags().lines();
-        lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))
+    /// What is known of an argument; none: nothing.
+    pub fn flag(self, name: &str) -> Option<Flag> {
+        self.known_flags().find(|flag| flag.name == name)
     }
 
-    /// What `--help` lists with the types that it says: Kubernetes 1.34.4, etcd 3.6.
-    pub fn flags(self) -> &'static str {
+    /// Every argument that this program has in one of the known minors.
+    pub fn known_flags(self) -> impl Iterator<Item = Flag> {
+        self.flags().lines().filter_map(Flag::parse)
+    }
+
+    /// What `--help` lists with the types that it says, of Kubernetes 1.34.4 and 1.36.3 with their etcd 3.6; 1.35.4, 1.37.2 and
+    /// etcd 3.7.0 by their sources (etcd 3.7.0's `--help` lists `discovery`, which it refuses). Behind the type the minors of
+    /// Kubernetes that have it, if not all.
+    fn flags(self) -> &'static str {
         match self {
             Self::Apiserver => include_str!("flags/kube-apiserver.txt"),
             Self::ControllerManager => include_str!("flags/kube-controller-manager.txt"),
             Self::Scheduler => include_str!("flags/kube-scheduler.txt"),
             Self::Etcd => include_str!("flags/etcd.txt"),
         }
+    }
+}
+
+/// An argument that a program has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Flag {
+    pub name: &'static str,
+    /// Type of its values.
+    pub kind: &'static str,
+    /// The first minor of Kubernetes whose program has it; none: all that are known.
+    pub since: Option<u32>,
+    /// The last one; none: all later ones.
+    pub until: Option<u32>,
+}
+
+impl Flag {
+    /// `NAME TYPE`, or with `1.36-` or `-1.36` behind it.
+    fn parse(line: &'static str) -> Option<Self> {
+        let mut words = line.split(' ');
+        let (name, kind) = (words.next()?, words.next()?);
+        let range = words.next().and_then(|range| range.split_once('-'));
+        let minor = |text: &str| text.strip_prefix("1.")?.parse().ok();
+        Some(Self {
+            name,
+            kind,
+            since: range.and_then(|(since, _)| minor(since)),
+            until: range.and_then(|(_, until)| minor(until)),
+        })
+    }
+
+    pub fn is_in(&self, minor: u32) -> bool {
+        self.since.is_none_or(|since| since <= minor)
+            && self.until.is_none_or(|until| minor <= until)
     }
 }
 

@@ -5,20 +5,12 @@ use super::argument_values::is_gate;
 use super::given::Given;
 use crate::diagnostic::Fault;
 use crate::file::Setting;
+use crate::minors::{Minor, known_minors};
 use crate::suggest::did_you_mean;
-
-/// kubeadm's own gates of 1.33 to 1.35; it refuses any other.
-const GATES: [&str; 5] = [
-    "ControlPlaneKubeletLocalMode",
-    "NodeLocalCRISocket",
-    "PublicKeysECDSA",
-    "RootlessControlPlane",
-    "WaitForAllControlPlaneComponents",
-];
 
 const VOLUME_KEYS: [&str; 5] = ["name", "hostPath", "mountPath", "readOnly", "pathType"];
 
-pub(super) fn check_cluster_values(settings: &[Setting], faults: &mut Vec<Fault>) {
+pub(super) fn check_cluster_values(settings: &[Setting], minor: &Minor, faults: &mut Vec<Fault>) {
     let find = |path: &str| {
         let mut steps = path.split('.');
         let first = Given::find(settings, steps.next()?);
@@ -40,7 +32,7 @@ pub(super) fn check_cluster_values(settings: &[Setting], faults: &mut Vec<Fault>
         check_volumes(volumes.map_or_else(Vec::new, |v| v.items()), faults);
     }
     for (key, value) in find("featureGates").map_or_else(Vec::new, |gates| gates.entries()) {
-        let Some(fault) = check_gate(&key.name, &value) else {
+        let Some(fault) = check_gate(&key.name, &value, minor) else {
             continue;
         };
         faults.push(Fault {
@@ -137,15 +129,25 @@ fn check_volumes(volumes: Vec<Given<'_>>, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_gate(name: &str, value: &Given<'_>) -> Option<Fault> {
+fn check_gate(name: &str, value: &Given<'_>, minor: &Minor) -> Option<Fault> {
     if !is_gate(name) {
         let message = "is not a feature gate's name";
-        return Some(value.error(message, "write a name like NodeLocalCRISocket"));
+        return Some(value.error(message, "write a name like RootlessControlPlane"));
     }
-    if GATES.contains(&name) {
+    if minor.gates.contains(&name) {
         return None;
     }
-    let meant = did_you_mean(name, GATES);
+    let older = |known: &&Minor| known.number < minor.number && known.gates.contains(&name);
+    if let Some(last) = known_minors().iter().rfind(older) {
+        let message = format!(
+            "is gone: kubeadm of Kubernetes {} refuses it, {} was the last to know it",
+            minor.name(),
+            last.name()
+        );
+        let help = "leave it out: what it turned on is always on, or went with it";
+        return Some(value.error(message, help));
+    }
+    let meant = did_you_mean(name, minor.gates.iter().copied());
     let message =
         format!("is no gate of kubeadm's own{meant}: it refuses those that it does not know");
     let help = "gates of components go to their `extraArgs`, e.g. `{name: feature-gates, value: \"NAME=true\"}`, those of the kubelet to kubeletConfig.featureGates";

@@ -1,4 +1,5 @@
-//! `ClusterConfiguration` of kubeadm.k8s.io/v1beta4, as in k8s.io/kubernetes 1.34.4, cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go.
+//! `ClusterConfiguration` of kubeadm.k8s.io/v1beta4, the same in k8s.io/kubernetes 1.34.4 to 1.37.2,
+//! cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go.
 
 use super::shape::{Document, Shape};
 use crate::diagnostic::Severity;

@@ -1,4 +1,5 @@
-//! `KubeletConfiguration` of kubelet.config.k8s.io/v1beta1, as in k8s.io/kubelet 0.34.4, config/v1beta1/types.go.
+//! `KubeletConfiguration` of kubelet.config.k8s.io/v1beta1, as in k8s.io/kubelet 0.34.4 to 0.37.2,
+//! config/v1beta1/types.go; which minor a key came with: `kubelet_minor.rs`.
 
 use super::shape::{Document, Shape};
 use crate::diagnostic::Severity;
@@ -91,6 +92,7 @@ const KEYS: &[(&str, Shape)] = &[
         "crashLoopBackOff",
         Object(&[("maxContainerRestartPeriod", Duration)]),
     ),
+    ("defaultPodSysctls", MapOf(&Text)),
     ("enableContentionProfiling", Bool),
     ("enableControllerAttachDetach", Bool),
     ("enableDebugFlagsHandler", Bool),
@@ -152,6 +154,10 @@ const KEYS: &[(&str, Shape)] = &[
         Word(&["None", "Static", "BestEffort"]),
     ),
     (
+        "memoryReservationPolicy",
+        Word(&["None", "TieredReservation"]),
+    ),
+    (
         "memorySwap",
         Object(&[("swapBehavior", Word(&["", "LimitedSwap", "NoSwap"]))]),
     ),
@@ -209,6 +215,7 @@ const KEYS: &[(&str, Shape)] = &[
     ("systemReservedCgroup", Text),
     ("tlsCertFile", Text),
     ("tlsCipherSuites", ListOf(&Text)),
+    ("tlsCurvePreferences", ListOf(&Whole)),
     (
         "tlsMinVersion",
         Word(&[
