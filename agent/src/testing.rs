@@ -44,7 +44,7 @@ fn node(name: &str, role: &str, address: &str, founder: Option<Value>) -> NodeFi
         "interface": "eth0", "controlPlanes": peers, "endpoint": {"vip": "10.77.0.30", "port": 6444},
         "loadBalancer": {"mode": "native", "stats": null, "extraPorts": [], "advertIntervalMs": 100},
         "vrid": 77,
-        "kubernetes": {"version": "1.34.4", "podCIDR": "10.244.0.0/16", "serviceCIDR": "10.96.0.0/12",
+        "kubernetes": {"version": "1.36.3", "podCIDR": "10.244.0.0/16", "serviceCIDR": "10.96.0.0/12",
             "cri": "containerd", "proxy": "none"},
         "cni": {"kind": "none"},
     });

@@ -34,7 +34,7 @@ const NODE: &str = r#"{"version": 1, "cluster": "demo", "name": "node1", "role":
   "address": "10.77.0.11", "prefix": 24, "interface": "eth0", "founder": {"until": 4000000000},
   "controlPlanes": [{"name": "node1", "address": "10.77.0.11"}], "endpoint": {"vip": "10.77.0.30", "port": 6444},
   "loadBalancer": {"mode": "native", "stats": null, "extraPorts": [], "advertIntervalMs": 100}, "vrid": 77,
-  "kubernetes": {"version": "1.34.4", "podCIDR": "10.244.0.0/16", "serviceCIDR": "10.96.0.0/12",
+  "kubernetes": {"version": "1.36.3", "podCIDR": "10.244.0.0/16", "serviceCIDR": "10.96.0.0/12",
     "cri": "containerd", "proxy": "none"}, "cni": {"kind": "none"}}"#;
 
 #[test]

@@ -88,7 +88,7 @@ pub fn choose_report(json: bool) -> Box<dyn Report> {
     }
 }
 
-/// `3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, nspawn`.
+/// `3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, nspawn`.
 pub fn cluster_headline(cluster: &Cluster) -> String {
     let planes = cluster.control_planes().count();
     let workers = cluster

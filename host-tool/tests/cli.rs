@@ -71,7 +71,7 @@ fn new_writes_a_file_that_is_right_and_never_twice() {
 fn check_describes_a_good_file() {
     let desk = Desk::new();
     let expected =
-        "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, none\n";
+        "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, none\n";
     assert_eq!(
         desk.run(&["check", "demo.yaml"]),
         (0, expected.to_owned(), String::new())

@@ -6,13 +6,13 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use ha_cluster_file::minors::example_version;
 
 use crate::plan::MachineKind;
 use crate::process::run_to_end;
 
 /// The system extensions a node gets, in the order of the cluster file.
 pub const SYSEXTS: [&str; 4] = ["ha-agent", "kubernetes", "keepalived", "haproxy"];
-const DEFAULT_KUBERNETES: &str = "1.36.3";
 /// Building `ha-host` from nothing on two busy cores takes minutes.
 const BUILD: Duration = Duration::from_secs(1800);
 
@@ -105,7 +105,7 @@ impl Lab {
             name.strip_prefix("kubernetes-v")?
                 .strip_suffix("-x86-64.raw")
         });
-        version.unwrap_or(DEFAULT_KUBERNETES).to_owned()
+        version.unwrap_or(example_version()).to_owned()
     }
 
     /// A system extension's image.

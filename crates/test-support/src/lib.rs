@@ -20,7 +20,7 @@ pub mod signing_keys;
 /// Three control planes and two workers.
 pub const DEMO: &str = "version: 1
 name: demo
-kubernetes: {version: 1.34.4, proxy: nftables, cni: none}
+kubernetes: {version: 1.36.3, proxy: nftables, cni: none}
 endpoint: {vip: 10.77.0.30, port: 6444}
 network: {prefix: 24, gateway: 10.77.0.1, dns: [10.77.0.1]}
 nodes:

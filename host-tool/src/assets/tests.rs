@@ -22,7 +22,7 @@ fn write_sources(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
     for (name, file, content) in [
         (
             "kubernetes",
-            "kubernetes-v1.34.4-x86-64.raw",
+            "kubernetes-v1.36.3-x86-64.raw",
             vec![7; 300_000],
         ),
         ("ha-agent", "ha-agent.raw", b"agent".to_vec()),
@@ -77,7 +77,7 @@ fn a_disk_holds_what_it_was_given_and_nobodys_name() {
     assert!(label.contains("ha-assets"), "{label}");
     let list = ask_debugfs(&disk.path, "ls -p /") + &ask_debugfs(&disk.path, "ls -p /images");
     for line in [
-        "/100644/0/0/kubernetes-v1.34.4-x86-64.raw/300000/",
+        "/100644/0/0/kubernetes-v1.36.3-x86-64.raw/300000/",
         "/100644/0/0/ha-agent.raw/5/",
         "/100644/0/0/00-my-images.tar/1024/",
         "/100644/0/0/01-my-images.tar/1024/",
@@ -175,7 +175,10 @@ fn a_cut_off_packing_leaves_nothing_that_counts() {
         .map(|e| e.unwrap().file_name().into_string().unwrap())
         .collect();
     left.sort();
-    assert!(left.len() == 2 && left[1] == CURRENT, "{left:?}");
+    assert!(
+        left.len() == 2 && left.iter().any(|name| name == CURRENT),
+        "{left:?}"
+    );
 }
 
 #[test]

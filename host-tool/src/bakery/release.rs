@@ -93,10 +93,10 @@ mod tests {
 
     #[test]
     fn names_are_the_bakerys() {
-        let release = Release::new("kubernetes", "v1.34.4", Arch::X86_64);
+        let release = Release::new("kubernetes", "v1.36.3", Arch::X86_64);
         assert_eq!(
             release.url(BAKERY),
-            "https://extensions.flatcar.org/extensions/kubernetes-v1.34.4/kubernetes-v1.34.4-x86-64.raw"
+            "https://extensions.flatcar.org/extensions/kubernetes-v1.36.3/kubernetes-v1.36.3-x86-64.raw"
         );
         let release = Release::new("haproxy", "3.2.5", Arch::Arm64);
         assert_eq!(

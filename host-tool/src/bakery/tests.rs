@@ -105,7 +105,7 @@ fn the_bakery_is_asked_once_for_all_launches() {
 
 #[test]
 fn what_the_bakery_lacks_is_one_message() {
-    let mut files = release_files("crio-v1.34.2", b"image");
+    let mut files = release_files("crio-v1.36.2", b"image");
     files[0].1 = b"<html>moved</html>".to_vec();
     let (base, _) = serve_files(files);
     let ask = |sysexts: &str| {
@@ -127,12 +127,12 @@ fn what_the_bakery_lacks_is_one_message() {
     ] {
         assert!(text.contains(word), "{text}");
     }
-    let error = ask("crio: {version: v1.34.2}");
+    let error = ask("crio: {version: v1.36.2}");
     assert!(is_bad_input(&error), "{error}");
     assert!(
         error
             .to_string()
-            .contains("names no crio-v1.34.2-x86-64.raw"),
+            .contains("names no crio-v1.36.2-x86-64.raw"),
         "{error}"
     );
 }

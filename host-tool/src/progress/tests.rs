@@ -167,7 +167,7 @@ fn a_pipe_gets_a_line_a_change() {
     tell_story(&mut report);
     assert_eq!(
         without_times(&pipe.text()),
-        "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, libvirt\n\
+        "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, libvirt\n\
          N s  preflight   ok   root, 22 GiB free\n\
          ! warning: node4: its clock [31m is off\n\
          N s  node1  control plane  gate\n\
@@ -184,7 +184,7 @@ fn a_terminal_has_a_line_a_node() {
     tell_story(&mut report);
     let line = |head: &str, words: &str| format!("{head}{words:<79}{:>10}\n", "N s");
     let expected = [
-        "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.34.4, libvirt\n\
+        "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, libvirt\n\
          preflight   ok   root, 22 GiB free\n\
          warning: node4: its clock [31m is off\n"
             .to_owned(),
@@ -223,7 +223,7 @@ fn a_program_gets_an_object_a_line() {
             0,
             json!({
                 "version": 2, "type": "begin", "cluster": "demo", "nodes": nodes, "vip": "10.77.0.30:6444",
-                "kubernetes": "1.34.4",
+                "kubernetes": "1.36.3",
             }),
         ),
         (

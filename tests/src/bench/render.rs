@@ -66,7 +66,7 @@ fn time_render(nodes: usize, runs: usize) -> Result<Duration> {
 /// Three control planes and as many workers as it takes, on a network that has room for them.
 fn cluster_file_of(nodes: usize) -> String {
     let mut text = String::from(
-        "version: 1\nname: bench\nkubernetes: {version: 1.34.4, podCIDR: 10.128.0.0/11, serviceCIDR: 10.96.0.0/12, proxy: nftables, cni: none}\n\
+        "version: 1\nname: bench\nkubernetes: {version: 1.36.3, podCIDR: 10.128.0.0/11, serviceCIDR: 10.96.0.0/12, proxy: nftables, cni: none}\n\
          endpoint: {vip: 10.64.255.1}\nnetwork: {prefix: 16, gateway: 10.64.0.1, dns: [10.64.0.1]}\nprovider: none\nnodes:\n",
     );
     for i in 0..nodes {

@@ -93,7 +93,7 @@ impl Drop for Fixture {
 
 fn cluster(image: &str, more: &str) -> Cluster {
     let text = format!(
-        "version: 1\nname: t\nkubernetes: {{version: 1.34.4}}\nendpoint: {{vip: 10.79.0.30}}\n\
+        "version: 1\nname: t\nkubernetes: {{version: 1.36.3}}\nendpoint: {{vip: 10.79.0.30}}\n\
          network: {{prefix: 24, gateway: 10.79.0.1}}\nsysexts: {{}}\nnodes:\n\
          - {{name: one, role: control-plane, address: 10.79.0.11}}\n\
          - {{name: two, role: worker, address: 10.79.0.12}}\n\

@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn links_are_resolved_and_missing_files_named() {
         let dir = tempfile::tempdir().unwrap();
-        let real = dir.path().join("kubernetes-v1.34.4-x86-64.raw");
+        let real = dir.path().join("kubernetes-v1.36.3-x86-64.raw");
         std::fs::write(&real, "image").unwrap();
         std::os::unix::fs::symlink(&real, dir.path().join("kubernetes.raw")).unwrap();
         let file = |name: &str| Sysext::File(dir.path().join(name));
@@ -195,7 +195,7 @@ mod tests {
         for _ in 0..2 {
             gather_files(&home, &found, false).unwrap();
             assert_eq!(
-                std::fs::read(home.join("kubernetes/kubernetes-v1.34.4-x86-64.raw")).unwrap(),
+                std::fs::read(home.join("kubernetes/kubernetes-v1.36.3-x86-64.raw")).unwrap(),
                 b"image"
             );
         }

@@ -241,7 +241,7 @@ mod tests {
     /// A cluster of one whose image is `dir/image`.
     fn provider(dir: &Path) -> Nspawn {
         let text = format!(
-            "version: 1\nname: t\nkubernetes: {{version: 1.34.4}}\nendpoint: {{vip: 10.79.0.30}}\n\
+            "version: 1\nname: t\nkubernetes: {{version: 1.36.3}}\nendpoint: {{vip: 10.79.0.30}}\n\
              network: {{prefix: 24, gateway: 10.79.0.1}}\nnodes:\n\
              - {{name: one, role: control-plane, address: 10.79.0.11}}\n\
              provider: {{nspawn: {{image: {}}}}}\n",

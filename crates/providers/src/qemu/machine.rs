@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn a_node_that_another_ha_host_starts_is_left_to_it() {
         let dir = tempfile::tempdir().unwrap();
-        let text = "version: 1\nname: t\nkubernetes: {version: 1.34.4, cni: none}\nendpoint: {vip: 10.77.0.30}\n\
+        let text = "version: 1\nname: t\nkubernetes: {version: 1.36.3, cni: none}\nendpoint: {vip: 10.77.0.30}\n\
                     network: {prefix: 24, gateway: 10.77.0.1}\nnodes:\n\
                     - {name: one, role: control-plane, address: 10.77.0.11}\n\
                     provider: {qemu: {memory: 2GiB, cpus: 2, disk: 12GiB, image: {path: /no/such}}}\n";

@@ -33,7 +33,7 @@ impl Fixture {
         let vm = PathBuf::from(std::env::var_os("HA_VM").expect("in the operator machine"));
         let append = std::fs::read_to_string(vm.join("append")).unwrap();
         let text = format!(
-            "version: 1\nname: t\nkubernetes: {{version: 1.34.4, cni: none}}\nendpoint: {{vip: 10.77.0.30}}\n\
+            "version: 1\nname: t\nkubernetes: {{version: 1.36.3, cni: none}}\nendpoint: {{vip: 10.77.0.30}}\n\
              network: {{prefix: 24, gateway: 10.77.0.1, dns: [10.77.0.3]}}\nnodes:\n\
              - {{name: one, role: control-plane, address: 10.77.0.11}}\n\
              provider: {{qemu: {{memory: 2GiB, cpus: 2, disk: 12GiB, image: {{path: {vm}/disk.qcow2, kernel: {vm}/vmlinuz, \

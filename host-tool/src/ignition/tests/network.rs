@@ -62,8 +62,8 @@ fn ipv6_nodes_keep_their_link_local_address() {
         .replace("10.77.0.", "fd77::")
         .replace("prefix: 24", "prefix: 64")
         .replace(
-            "{version: 1.34.4,",
-            "{version: 1.34.4, podCIDR: \"fd10::/56\", serviceCIDR: \"fd20::/112\",",
+            "{version: 1.36.3,",
+            "{version: 1.36.3, podCIDR: \"fd10::/56\", serviceCIDR: \"fd20::/112\",",
         );
     let text = text
         .replace("vip: fd77::30", "vip: \"fd77::30\"")

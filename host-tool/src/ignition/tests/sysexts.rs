@@ -5,9 +5,9 @@ use super::*;
 #[test]
 fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
     let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("kubernetes-v1.34.4-x86-64.raw"), "image").unwrap();
+    std::fs::write(dir.path().join("kubernetes-v1.36.3-x86-64.raw"), "image").unwrap();
     let text = format!(
-        "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.34.4-x86-64.raw}}}}\n"
+        "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.36.3-x86-64.raw}}}}\n"
     );
     let cluster = cluster(&text, dir.path());
     let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
@@ -28,7 +28,7 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
     assert_eq!(link["path"], "/etc/extensions/kubernetes.raw");
     assert_eq!(
         link["target"],
-        "/run/ha-assets/kubernetes-v1.34.4-x86-64.raw"
+        "/run/ha-assets/kubernetes-v1.36.3-x86-64.raw"
     );
 }
 
@@ -75,11 +75,11 @@ fn cluster_of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
             "url": format!("https://example.org/extensions/{release}/{release}-{arch}.raw")})
     };
     let known = serde_json::json!({"version": 1, "sysexts":
-        [entry("kubernetes", "v1.34.4"), entry("crio", "v1.34.2"), entry("haproxy", "3.2.5")]});
+        [entry("kubernetes", "v1.36.3"), entry("crio", "v1.36.2"), entry("haproxy", "3.2.5")]});
     std::fs::write(dir.path().join("sysexts.json"), known.to_string()).unwrap();
     std::fs::write(dir.path().join("ha-agent.raw"), "image").unwrap();
     let text = format!(
-        "{DEMO}{text}sysexts:\n  kubernetes: {{version: v1.34.4}}\n  crio: {{version: v1.34.2}}\n  \
+        "{DEMO}{text}sysexts:\n  kubernetes: {{version: v1.36.3}}\n  crio: {{version: v1.36.2}}\n  \
          haproxy: {{version: 3.2.5}}\n  ha-agent: {{path: ha-agent.raw}}\n"
     );
     let cluster = cluster(&text, dir.path());
@@ -93,8 +93,8 @@ fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
     let config = &render_configs(&cluster, &files, None)[4];
     let files = written_files(config);
     for (name, pattern, newer) in [
-        ("kubernetes", "kubernetes-v1.34.@v-%a.raw", 5),
-        ("crio", "crio-v1.34.@v-%a.raw", 3),
+        ("kubernetes", "kubernetes-v1.36.@v-%a.raw", 4),
+        ("crio", "crio-v1.36.@v-%a.raw", 3),
         ("haproxy", "haproxy-3.2.@v-%a.raw", 6),
     ] {
         let golden = format!(

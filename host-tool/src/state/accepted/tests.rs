@@ -48,7 +48,7 @@ fn another_version_is_refused_and_guessed_at_by_nobody() {
 
 #[test]
 fn a_directory_without_data_is_read_by_its_text_and_judged_by_no_rule() {
-    let old = DEMO.replace("1.34.4", "1.32.9");
+    let old = DEMO.replace("1.36.3", "1.32.9");
     let cluster = read(dir_with(&[(TEXT, &old)]).path(), &record())
         .unwrap()
         .unwrap();
