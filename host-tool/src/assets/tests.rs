@@ -90,6 +90,22 @@ fn a_disk_holds_what_it_was_given_and_nobodys_name() {
 }
 
 #[test]
+fn ciliums_chart_is_on_the_disk_and_counts_as_no_image() {
+    let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    std::fs::write(from.path().join("cilium-1.20.2.tgz"), "chart").unwrap();
+    let text =
+        ha_test_support::DEMO.replace("cni: none", "cni: {cilium: {chart: cilium-1.20.2.tgz}}");
+    let text = text + "provider: {qemu: {arch: x86-64}}\nsysexts: none\n";
+    let cluster = ha_test_support::cluster(&text, from.path());
+    let disk = pack_disk(to.path(), &cluster, &Artefacts::new(), &mut SilentBar)
+        .unwrap()
+        .unwrap();
+    assert_eq!((disk.sysexts, disk.images), (0, 0));
+    let list = ask_debugfs(&disk.path, "ls -p /");
+    assert!(list.contains("/cilium-chart.tgz/5/"), "{list}");
+}
+
+#[test]
 fn the_same_content_gives_the_same_bytes_whoever_packs_it_and_when() {
     let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (sysexts, images) = write_sources(from.path());

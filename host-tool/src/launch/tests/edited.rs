@@ -2,6 +2,7 @@
 
 use super::edits::{launched, source_at, source_of, source_of_standing};
 use super::*;
+use crate::inputs::packed_chart;
 use crate::testing::AnsweringCluster;
 
 /// What the file said, and what it says when it was edited.
@@ -110,6 +111,31 @@ fn the_same_project_in_another_checkout_is_no_change() {
     }
     std::fs::remove_dir_all(&one.base).unwrap();
     assert_eq!(judged(&env, &two), Ok(String::new()), "the old one is gone");
+}
+
+#[test]
+fn ciliums_chart_is_compared_by_what_it_holds() {
+    let mut env = TestEnv::new();
+    let cilium = "cni: {cilium: {version: 1.20.2, chart: cilium.tgz}}";
+    let text = env.source.text.replace("cni: none", cilium);
+    let chart = packed_chart("cilium", "1.20.2");
+    let checkout = |name: &str, content: &[u8]| {
+        let dir = env.dir.path().join(name);
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::write(dir.join("cilium.tgz"), content).unwrap();
+        source_at(&text, &dir)
+    };
+    let (one, two) = (checkout("one", &chart), checkout("two", &chart));
+    let other = checkout("other", &[&chart[..], b"more"].concat());
+    env.source = one.clone();
+    env.launch_in_vain();
+    launched(env.state(), &one);
+    assert_eq!(judged(&env, &two), Ok(String::new()));
+    let words = judged(&env, &other).unwrap();
+    assert_eq!(
+        words,
+        "kubernetes.cni.cilium.chart: what cilium.tgz held -> what it holds now"
+    );
 }
 
 #[test]
