@@ -22,6 +22,7 @@ pub mod listeners;
 pub mod logind;
 pub mod neighbours;
 pub mod net;
+pub mod pod_networks;
 pub mod proc;
 pub mod processor;
 pub mod random;

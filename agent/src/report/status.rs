@@ -49,6 +49,7 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
         faults: Vec::new(),
         service: None,
         dns: None,
+        dns_in_pods: None,
         runtime: None,
         seen: None,
     }

@@ -1,12 +1,15 @@
 //! One question to one DNS server, over UDP: no resolver is needed for it, and no cache answers in its place.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket as StdSocket};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use futures_util::future::join_all;
 use tokio::net::UdpSocket;
 
-use super::random;
+use super::files::Files;
+use super::{net, pod_networks, random};
 
 /// A server on the same network answers within milliseconds; one whose own upstream hangs answers for the cluster's names too.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
@@ -29,17 +32,37 @@ pub async fn resolves_outer_names(server: IpAddr) -> Result<()> {
     resolve_at_port(SocketAddr::new(server, PORT), ROOT).await
 }
 
+/// The same from the networks of some of this node's pods, which ones by chance: an error unless one of them is answered, since a
+/// NetworkPolicy may forbid any of them to ask. With the network that was answered, or one that was not; none: no pod here has one.
+pub async fn resolve_for_pods(
+    files: &Files,
+    server: IpAddr,
+    name: &str,
+) -> Option<(PathBuf, Result<()>)> {
+    let server = SocketAddr::new(server, PORT);
+    let sockets = pod_networks::connected_sockets(files, server).await;
+    let all = sockets
+        .into_iter()
+        .map(async |(network, socket)| (network, resolve_over(socket, server, name).await));
+    let all = join_all(all).await.into_iter();
+    all.min_by_key(|(_, answer)| answer.is_err())
+}
+
 async fn resolve_at_port(server: SocketAddr, name: &str) -> Result<()> {
+    resolve_over(net::connected_socket(server), server, name).await
+}
+
+/// Over a socket that is connected to the server.
+async fn resolve_over(
+    socket: std::io::Result<StdSocket>,
+    server: SocketAddr,
+    name: &str,
+) -> Result<()> {
     let id = random::random_id();
     let question =
         question(id, name, server.is_ipv6()).with_context(|| format!("{name:?} is no DNS name"))?;
     let asked = async {
-        let any: IpAddr = match server.ip() {
-            IpAddr::V4(_) => [0; 4].into(),
-            IpAddr::V6(_) => [0_u16; 8].into(),
-        };
-        let socket = UdpSocket::bind(SocketAddr::new(any, 0)).await?;
-        socket.connect(server).await?;
+        let socket = UdpSocket::from_std(socket?)?;
         socket.send(&question).await?;
         let mut answer = [0; LONGEST];
         loop {

@@ -1,6 +1,6 @@
 //! Addresses and connections.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -46,6 +46,18 @@ fn ip_address(address: &SockaddrStorage) -> Option<IpAddr> {
 /// True if somebody accepts TCP connections there.
 pub async fn accepts_connections(address: SocketAddr) -> bool {
     TcpStream::connect(address).await.is_ok()
+}
+
+/// A UDP socket, not blocking, that talks to this address alone.
+pub fn connected_socket(to: SocketAddr) -> std::io::Result<UdpSocket> {
+    let any: IpAddr = match to {
+        SocketAddr::V4(_) => [0; 4].into(),
+        SocketAddr::V6(_) => [0_u16; 8].into(),
+    };
+    let socket = UdpSocket::bind(SocketAddr::new(any, 0))?;
+    socket.connect(to)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket)
 }
 
 /// Writes a question to a Unix socket and reads until the other side closes. Without a deadline of its own.

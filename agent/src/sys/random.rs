@@ -12,6 +12,11 @@ pub fn random_id() -> u16 {
     fastrand::u16(..)
 }
 
+/// So many of these, or all if there are fewer.
+pub fn some_of<T>(all: Vec<T>, at_most: usize) -> Vec<T> {
+    fastrand::choose_multiple(all, at_most)
+}
+
 /// From the kernel, good for secrets.
 pub fn secret_bytes<const LENGTH: usize>() -> Result<[u8; LENGTH]> {
     let mut bytes = [0; LENGTH];

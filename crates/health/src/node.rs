@@ -24,6 +24,9 @@ const MOVES_WITHIN_MS: u64 = 300_000;
 /// an hour. An orderly reboot of three control planes makes three at most.
 const MANY_ELECTIONS: usize = 4;
 const ELECTIONS_WITHIN_MS: u64 = 15 * 60_000;
+/// Why pods are not answered where their node is, and the cure.
+pub(crate) const STOPS_PODS: &str = "a firewall rule in a forward hook stops them (nft list ruleset there), the pod network of that node \
+     (restart its pod), or a NetworkPolicy: let UDP port 53 pass";
 /// haproxy's word for an apiserver that knows no anonymous requests.
 const UNAUTHORIZED: &str = "L7STS/401";
 
@@ -67,6 +70,7 @@ fn other_facts(status: &Status, now_ms: u64) -> Vec<Finding> {
     all.extend(checked_servers(status));
     all.extend(unanswered(Inner::Service, status, now_ms));
     all.extend(unanswered(Inner::Dns, status, now_ms));
+    all.extend(unanswered_in_pods(status, now_ms));
     all
 }
 
@@ -133,6 +137,19 @@ fn unanswered(which: Inner, status: &Status, now_ms: u64) -> Option<Finding> {
     let error = lasting_error(answer, UNANSWERED_MS, now_ms)?;
     let what = format!("{who} on {} {error}", status.node);
     Some(Finding::new(part, what).with_next(next))
+}
+
+/// Cluster DNS is silent to the pods of a node, and not to the node: what both meet is told of the node.
+fn unanswered_in_pods(status: &Status, now_ms: u64) -> Option<Finding> {
+    let pods = status.dns_in_pods.as_ref()?;
+    if status.dns.as_ref().is_some_and(|a| !a.error.is_empty()) {
+        return None;
+    }
+    let error = lasting_error(Some(&pods.answer), UNANSWERED_MS, now_ms)?;
+    let node = &status.node;
+    let what =
+        format!("cluster DNS answers {node} itself and none of its pods {error}; {STOPS_PODS}");
+    Some(Finding::new(Part::Dns, what).with_next(&pods.command))
 }
 
 /// What is wrong if etcd elects a leader again and again, as a node saw it; none: it does not.

@@ -81,6 +81,10 @@ pub struct Status {
     /// Whether cluster DNS resolves a name of the cluster for this node; none: not asked yet, or there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<Answer>,
+    /// The same for pods of this node, asked from their own networks; none: not asked yet, there is none, or no pod of this node
+    /// has a network of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns_in_pods: Option<PodsAnswer>,
     /// Whether the container runtime answers over CRI; none: not asked yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub runtime: Option<Answer>,
@@ -186,6 +190,16 @@ pub struct Answer {
     pub since_ms: u64,
     /// Why it did not answer; empty: it did.
     pub error: String,
+}
+
+/// How something answered pods of a node when it was last asked from some of their networks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodsAnswer {
+    /// Good if one of them was answered.
+    pub answer: Answer,
+    /// What asks the same from one of them, for a person on the node.
+    pub command: String,
 }
 
 /// One apiserver behind haproxy.

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 mod faults;
 mod kernels;
+mod ways;
 
 use faults::{FIRST, Fault, SECOND, THIRD};
 

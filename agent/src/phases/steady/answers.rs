@@ -8,7 +8,7 @@ use ha_kube::APISERVER_NAME;
 use ha_kube::handshake::HandshakeProbe;
 use ha_kube::kubeconfig::parse_yaml;
 use ha_wire::settings::Cni;
-use ha_wire::status::Answer;
+use ha_wire::status::{Answer, PodsAnswer};
 use serde_json::Value;
 
 use crate::context::Context;
@@ -46,10 +46,11 @@ impl<'a> AnswersWatch<'a> {
         let due = self.looks.is_multiple_of(ASKED_EVERY);
         self.looks = self.looks.wrapping_add(1);
         let known = self.cx.report.told(|s| {
-            let answers = [&s.service, &s.dns, &s.runtime].map(Clone::clone);
-            (answers, s.node_ready)
+            let in_pods = s.dns_in_pods.as_ref().map(|p| p.answer.clone());
+            let [service, dns, runtime] = [&s.service, &s.dns, &s.runtime].map(Clone::clone);
+            ([service, dns, in_pods, runtime], s.node_ready)
         });
-        let ([service, dns, runtime], is_ready) = known;
+        let ([service, dns, dns_in_pods, runtime], is_ready) = known;
         let is_due =
             |known: &Option<Answer>| due || known.as_ref().is_some_and(|a| !a.error.is_empty());
         // Where nobody was asked for a pod network there may be none yet, and services and DNS live on it.
@@ -67,6 +68,14 @@ impl<'a> AnswersWatch<'a> {
             let asked = self.ask_dns().await;
             let answer = noted(dns, &asked, self.cx.sys.clock.now_ms());
             self.cx.report.update_status(|s| s.dns = Some(answer));
+        }
+        if has_network && self.has_dns && is_due(&dns_in_pods) {
+            let asked = self.ask_dns_in_pods().await;
+            let answer = asked.map(|(command, asked)| PodsAnswer {
+                answer: noted(dns_in_pods, &asked, self.cx.sys.clock.now_ms()),
+                command,
+            });
+            self.cx.report.update_status(|s| s.dns_in_pods = answer);
         }
     }
 
@@ -94,10 +103,28 @@ impl<'a> AnswersWatch<'a> {
     }
 
     async fn ask_dns(&self) -> Result<()> {
+        let (server, name) = self.pods_question()?;
+        dns::resolve_at(server, &name).await
+    }
+
+    /// With the command that asks it again. None: nobody could be asked for.
+    async fn ask_dns_in_pods(&self) -> Option<(String, Result<()>)> {
+        let (server, name) = self.pods_question().ok()?;
+        let files = &self.cx.sys.files;
+        let (network, asked) = dns::resolve_for_pods(files, server, &name).await?;
+        let network = network.display();
+        Some((
+            format!("nsenter --net={network} nslookup {name} {server}"),
+            asked,
+        ))
+    }
+
+    /// A name of the cluster, and who resolves it for pods.
+    fn pods_question(&self) -> Result<(IpAddr, String)> {
         let text = self.cx.sys.files.read(KUBELET_CONFIG)?.unwrap_or_default();
         let (server, domain) = pods_resolver(&text)
             .with_context(|| format!("{KUBELET_CONFIG} tells pods of no name server"))?;
-        dns::resolve_at(server, &format!("kubernetes.default.svc.{domain}")).await
+        Ok((server, format!("kubernetes.default.svc.{domain}")))
     }
 }
 

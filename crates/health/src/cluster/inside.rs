@@ -8,6 +8,7 @@ use super::expected::ExpectedCluster;
 use super::view::{ClusterView, DaemonSetView, DnsPodView, DnsView, FreshWord};
 use super::words::{name_list, with_reason};
 use crate::finding::{Finding, Part};
+use crate::node::STOPS_PODS;
 
 /// An answer that is missing for less, in seconds, may be a restart.
 const SILENT_FOR: u64 = 10;
@@ -44,8 +45,35 @@ pub fn dns_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Findin
     let next = "kubectl -n kube-system logs -l k8s-app=kube-dns --tail 20";
     let silent = silent_finding(Part::Dns, what, words.len(), &silent);
     let silent = silent.map(|f| f.with_next(next));
+    let in_pods = silent_in_pods(expected, &words);
     let crowded = dns.and_then(|dns| on_one_node(view, dns));
-    silent.into_iter().chain(crowded).collect()
+    silent.into_iter().chain(in_pods).chain(crowded).collect()
+}
+
+/// Where nodes are answered and their pods are not.
+fn silent_in_pods(expected: &ExpectedCluster, words: &[FreshWord<'_>]) -> Option<Finding> {
+    let is_answered =
+        |w: &&FreshWord<'_>| w.status.dns.as_ref().is_some_and(|a| a.error.is_empty());
+    let answered: Vec<FreshWord<'_>> = words.iter().filter(is_answered).copied().collect();
+    let silent = silent_nodes(&answered, |w| {
+        w.status.dns_in_pods.as_ref().map(|p| &p.answer)
+    });
+    let first = silent.iter().max_by_key(|s| s.seconds)?;
+    let names: Vec<&str> = silent.iter().map(|s| s.node).collect();
+    let none = match names.len() {
+        1 => "itself and none of its pods",
+        _ => "themselves and none of their pods",
+    };
+    let what = format!("cluster DNS answers {} {none}", name_list(&names));
+    let what = format!("{}; {STOPS_PODS}", with_reason(&what, first.error));
+    let asked = answered.iter().find(|w| w.node.name == first.node)?;
+    let command = &asked.status.dns_in_pods.as_ref()?.command;
+    let next = format!("ha-host exec {} {} -- {command}", expected.name, first.node);
+    Some(
+        Finding::new(Part::Dns, what)
+            .with_next(next)
+            .lasting(Some(first.seconds)),
+    )
 }
 
 fn nothing_serves(

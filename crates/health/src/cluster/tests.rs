@@ -1,6 +1,6 @@
 use ha_wire::phase::{Phase, Role};
 use ha_wire::settings::Endpoint;
-use ha_wire::status::{Answer, Backend, EtcdStatus, PhaseState, Status};
+use ha_wire::status::{Answer, Backend, EtcdStatus, PhaseState, PodsAnswer, Status};
 
 use super::*;
 

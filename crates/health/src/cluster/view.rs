@@ -235,6 +235,7 @@ impl AgentView {
 }
 
 /// An agent's word that is not old.
+#[derive(Clone, Copy)]
 pub(super) struct FreshWord<'a> {
     pub node: &'a ExpectedNode,
     pub status: &'a Status,

@@ -1,6 +1,7 @@
 use ha_wire::phase::{Phase, Role};
 use ha_wire::status::{
-    self, About, AgentProcess, Answer, Backend, EtcdStatus, PhaseState, Renewal, SeenFault, Vip,
+    self, About, AgentProcess, Answer, Backend, EtcdStatus, PhaseState, PodsAnswer, Renewal,
+    SeenFault, Vip,
 };
 
 use super::*;
@@ -72,6 +73,7 @@ fn well() -> Status {
         faults: Vec::new(),
         service: Some(answers(NOW - 3_500_000)),
         dns: Some(answers(NOW - 3_500_000)),
+        dns_in_pods: None,
         runtime: Some(answers(NOW - 3_500_000)),
         seen: None,
     }
@@ -228,6 +230,27 @@ fn what_does_not_answer_counts_when_it_lasts() {
             "{what}"
         );
     }
+}
+
+/// Where the node is not answered either, its pods meet the same.
+#[test]
+fn pods_that_are_not_answered_count_where_their_node_is() {
+    let pods = |lasts, node: fn(&mut Status)| {
+        found(move |s| {
+            let answer = silent_for(lasts).unwrap();
+            let command = "nsenter".to_owned();
+            s.dns_in_pods = Some(PodsAnswer { answer, command });
+            node(s);
+        })
+    };
+    assert_eq!(pods(29_999, |_| ()), []);
+    let (part, what) = only(pods(30_000, |_| ()));
+    assert_eq!(part, Part::Dns);
+    for words in ["node2 itself and none of its pods", "NetworkPolicy"] {
+        assert!(what.contains(words), "{what}");
+    }
+    let (_, what) = only(pods(60_000, |s| s.dns = silent_for(60_000)));
+    assert!(!what.contains("pods"), "{what}");
 }
 
 #[test]

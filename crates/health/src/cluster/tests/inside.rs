@@ -4,6 +4,23 @@ fn dns(view: &mut ClusterView) -> &mut DnsView {
     view.api().dns.as_mut().unwrap()
 }
 
+fn in_pods(view: &mut ClusterView, node: &str, error: &str, seconds: u64) {
+    let command = "nsenter --net=/run/netns/cni-1 nslookup a 10.96.0.10".to_owned();
+    let answer = answer(error, seconds);
+    view.status(node).dns_in_pods = Some(PodsAnswer { answer, command });
+}
+
+#[test]
+fn pods_that_are_not_answered_are_asked_for_by_a_command_on_their_node() {
+    let mut view = whole();
+    in_pods(&mut view, "node4", "no answer within 2 s", 30);
+    let finding = cluster_findings(&expected(), &view).remove(0);
+    assert_eq!(
+        finding.next,
+        "ha-host exec demo node4 -- nsenter --net=/run/netns/cni-1 nslookup a 10.96.0.10"
+    );
+}
+
 fn crash(view: &mut ClusterView) {
     for pod in &mut dns(view).pods {
         pod.ready = false;
@@ -32,6 +49,35 @@ fn services_and_names_are_asked_for_from_every_node() {
                 }
             },
             &["dns: cluster DNS does not answer on any node: no answer within 2 s"],
+        ),
+        (
+            "pods of a node that is answered itself",
+            |view| in_pods(view, "node4", "no answer within 2 s", 30),
+            &[
+                "dns: cluster DNS answers node4 itself and none of its pods: no answer within 2 s; a firewall rule in a forward \
+                 hook stops them (nft list ruleset there), the pod network of that node (restart its pod), or a NetworkPolicy: let UDP port \
+                 53 pass",
+            ],
+        ),
+        (
+            "pods of several nodes, on one of which the node is not answered either",
+            |view| {
+                for name in ["node1", "node4", "node5"] {
+                    in_pods(view, name, "no answer within 2 s", 30);
+                }
+                view.status("node5").dns = Some(answer("Connection refused", 30));
+            },
+            &[
+                "dns: cluster DNS does not answer on node5: Connection refused",
+                "dns: cluster DNS answers node1 and node4 themselves and none of their pods: no answer within 2 s; a firewall rule in a \
+                 forward hook stops them (nft list ruleset there), the pod network of that node (restart its pod), or a NetworkPolicy: \
+                 let UDP port 53 pass",
+            ],
+        ),
+        (
+            "pods for a moment",
+            |view| in_pods(view, "node4", "no answer within 2 s", 9),
+            &[],
         ),
         (
             "CoreDNS does not start: what its silence does is not said again",
