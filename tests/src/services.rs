@@ -7,6 +7,7 @@ use anyhow::{Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
+use crate::health::{Told, status_tells};
 use crate::kube::PodSeen;
 use crate::story::Story;
 
@@ -16,6 +17,8 @@ const DNS: &str = "k8s-app=kube-dns";
 const PROXY: &str = "k8s-app=kube-proxy";
 /// A pod is deleted, replaced and Ready, on two cores.
 const REPLACED: Duration = Duration::from_secs(60);
+/// What is the cluster's is told within this.
+const TOLD: Duration = Duration::from_secs(60);
 /// From a kube-proxy that has written its rules to an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Succeeds once this life of kube-proxy has written its rules: before that the rules of its last life still serve.
@@ -36,6 +39,56 @@ pub fn dns_is_spread(story: &Story, cluster: &Cluster) {
             Ok(())
         })
     });
+}
+
+/// Row 10 of the reports. No agent moves a pod that the scheduler put where it is while it had a choice.
+pub fn dns_on_one_node_is_told(story: &Story, cluster: &Cluster) {
+    let kube = cluster.kube();
+    story.step("all of CoreDNS runs on node1: told", || {
+        kube.ctl(&["cordon", "node2", "node3"])?;
+        restart_dns(cluster)?;
+        eventually("both pods have their place", REPLACED, || {
+            let pods = kube.system_pods(DNS)?;
+            let there = pods.iter().filter(|p| p.node == "node1").count();
+            ensure!(there == 2 && pods.len() == 2, "{pods:?}");
+            Ok(())
+        })?;
+        let crowded = Told::begin(
+            "all of CoreDNS on one node",
+            "all 2 pods of CoreDNS run on node1",
+            TOLD,
+        );
+        kube.ctl(&["uncordon", "node2", "node3"])?;
+        status_tells(story, cluster, &[crowded])?;
+        // As its finding says.
+        let cure = [
+            "-n",
+            "kube-system",
+            "rollout",
+            "restart",
+            "deployment",
+            "coredns",
+        ];
+        kube.ctl(&cure).map(drop)
+    });
+    dns_is_spread(story, cluster);
+}
+
+/// Every pod of CoreDNS is replaced, at once.
+pub fn restart_dns(cluster: &Cluster) -> Result<()> {
+    let delete = [
+        "-n",
+        "kube-system",
+        "delete",
+        "pod",
+        "-l",
+        "k8s-app=kube-dns",
+    ];
+    let at_once = ["--grace-period=0", "--force"];
+    cluster
+        .kube()
+        .ctl(&[&delete[..], &at_once].concat())
+        .map(drop)
 }
 
 /// Replaces every kube-proxy pod, then reaches the API from a pod on every node by its service's address and name.

@@ -1,8 +1,6 @@
 //! Ready means ready: what is broken on standing control planes is said by their own agents, and a Node object that somebody
 //! deletes comes back as this product made it; and how soon `ha-host status` tells of each. The faults overlap: each takes its time
 //! to be a fault.
-//!
-//! Not made here: all of CoreDNS on one node for minutes (the agents move it).
 
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ use ha_tests::eventually::eventually;
 use ha_tests::health::{Told, status_tells, vip_moved_to};
 use ha_tests::node::ClusterNode;
 use ha_tests::plan::ClusterPlan;
+use ha_tests::services::{dns_on_one_node_is_told, restart_dns};
 use ha_tests::story::Story;
 use ha_wire::status::{Answer, PhaseState, Status};
 
@@ -63,6 +62,7 @@ fn what_is_broken_is_said_and_a_deleted_node_comes_back() {
     });
     words_grow_old(&story, &cluster, holder);
     an_empty_service_table_is_told(&story, &cluster, other);
+    dns_on_one_node_is_told(&story, &cluster);
     an_alarm_is_told(&story, &cluster, other);
     a_restless_vip_is_told(&story, &cluster);
     a_service_on_the_vip_is_told(&story, &cluster);
@@ -213,22 +213,6 @@ fn without_name_servers(cluster: &Cluster) -> Result<()> {
 fn with_name_servers(cluster: &Cluster) -> Result<()> {
     on_all(cluster, "cat /var/tmp/e2e-resolv > /etc/resolv.conf")?;
     restart_dns(cluster)
-}
-
-fn restart_dns(cluster: &Cluster) -> Result<()> {
-    let delete = [
-        "-n",
-        "kube-system",
-        "delete",
-        "pod",
-        "-l",
-        "k8s-app=kube-dns",
-    ];
-    let at_once = ["--grace-period=0", "--force"];
-    cluster
-        .kube()
-        .ctl(&[&delete[..], &at_once].concat())
-        .map(drop)
 }
 
 fn on_all(cluster: &Cluster, script: &str) -> Result<()> {
