@@ -53,6 +53,8 @@ pub struct ClusterPlan {
     pub network: Option<String>,
     /// The system extensions that nodes get.
     pub sysexts: Vec<&'static str>,
+    /// More system extensions, by their name: images on this machine.
+    pub extensions: Vec<(&'static str, PathBuf)>,
     /// The user's own Ignition files.
     pub merge: Vec<PathBuf>,
     /// More lines of the cluster file.
@@ -77,6 +79,7 @@ impl ClusterPlan {
             workers,
             network: None,
             sysexts: SYSEXTS.to_vec(),
+            extensions: Vec::new(),
             merge: Vec::new(),
             more: String::new(),
             kubeadm: String::new(),
@@ -90,6 +93,13 @@ impl ClusterPlan {
     #[must_use]
     pub fn on(self, kind: MachineKind) -> Self {
         Self { kind, ..self }
+    }
+
+    /// The same with one more system extension.
+    #[must_use]
+    pub fn with_extension(mut self, name: &'static str, image: PathBuf) -> Self {
+        self.extensions.push((name, image));
+        self
     }
 
     /// The same on real Flatcar: everything that the lab brings is left to the defaults.
@@ -168,8 +178,9 @@ impl ClusterPlan {
         if !self.sysexts.is_empty() {
             text.push_str("sysexts:\n");
         }
-        for name in &self.sysexts {
-            let _ = writeln!(text, "  {name}: {{path: {}}}", lab.sysext(name).display());
+        let of_lab = self.sysexts.iter().map(|name| (*name, lab.sysext(name)));
+        for (name, image) in of_lab.chain(self.extensions.clone()) {
+            let _ = writeln!(text, "  {name}: {{path: {}}}", image.display());
         }
         if !self.merge.is_empty() {
             let files: Vec<String> = self.merge.iter().map(|p| p.display().to_string()).collect();

@@ -14,21 +14,7 @@ pub struct Fault {
 }
 
 /// Made together, on different nodes: one look finds them all.
-pub const FIRST: [Fault; 5] = [
-    // Whoever it is that runs below that name: firewalld itself wants a system bus that this lab has not.
-    Fault {
-        node: "node1",
-        make: "systemd-run --quiet --unit=firewalld sleep 600",
-        mend: "systemctl stop firewalld",
-        named_at: Some("node1"),
-        check: "firewalld",
-        words: &[
-            "firewalld is active",
-            "firewall-cmd --list-all",
-            "--add-port=2380/tcp",
-            "--add-protocol=vrrp",
-        ],
-    },
+pub const FIRST: [Fault; 4] = [
     Fault {
         node: "node1",
         make: "cp /etc/resolv.conf /var/tmp/e2e-resolv && : > /etc/resolv.conf",

@@ -2,6 +2,7 @@
 //! here they are named.
 
 use ha_wire::node::NodeFile;
+use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::context::Context;
@@ -15,11 +16,13 @@ mod closed_chains;
 
 const FIREWALLD: &str = "firewalld.service";
 const NFT_COMMAND: &str = "nft list ruleset";
+/// kube-controller-manager and kube-scheduler listen on the loopback address.
+const OF_THE_MACHINE: [u16; 2] = [10257, 10259];
 /// So many rules are named; the command shows the rest.
 const NAMED: usize = 3;
 
 pub async fn check_firewall(cx: &Context) -> Vec<Check> {
-    let ports: Vec<u16> = wanted_ports(&cx.node).into_keys().collect();
+    let ports = ports_for_others(&cx.node);
     let run = async |program: &str, args: &[&str]| {
         let command = Cmd::new(program, args, QUESTION);
         // A machine without the program has no such rules.
@@ -49,22 +52,32 @@ pub async fn check_firewall(cx: &Context) -> Vec<Check> {
     ]
 }
 
+/// Without those that kubeadm's components keep for their own machine.
+fn ports_for_others(node: &NodeFile) -> Vec<u16> {
+    let ports = wanted_ports(node).into_keys();
+    ports
+        .filter(|port| !OF_THE_MACHINE.contains(port))
+        .collect()
+}
+
 fn check_firewalld(node: &NodeFile, active: bool) -> Check {
     let check = passing_check("firewalld", "firewall-cmd --state; firewall-cmd --list-all");
     if !active {
         return check;
     }
-    let ports: Vec<String> = wanted_ports(node)
-        .into_keys()
-        .map(|port| format!("--add-port={port}/tcp"))
-        .collect();
-    let vrrp = match node.is_control_plane() {
-        true => " --add-protocol=vrrp",
-        false => "",
+    let nodes = IpNet::new(node.address, node.prefix)
+        .map_or_else(|_| node.address.to_string(), |net| net.trunc().to_string());
+    let api = match node.is_control_plane() {
+        true => format!(
+            ", `firewall-cmd --permanent --add-port={}/tcp` (who else uses the API)",
+            node.endpoint.port
+        ),
+        false => String::new(),
     };
     let remedy = format!(
-        "systemctl disable --now firewalld, or firewall-cmd --permanent {}{vrrp} and firewall-cmd --reload",
-        ports.join(" ")
+        "systemctl disable --now firewalld; or `firewall-cmd --permanent --zone=trusted --add-source={nodes} --add-source={}` (nodes, \
+         pods){api}, `firewall-cmd --reload`",
+        node.kubernetes.pod_cidr
     );
     let reason = "firewalld is active: what it does not allow, the other nodes do not reach";
     check.with(Verdict::Warn, reason.into(), &remedy)
@@ -271,9 +284,13 @@ mod tests {
         assert_eq!(check_firewalld(&node, false).verdict, Verdict::Pass);
         let check = check_firewalld(&node, true);
         assert_eq!(check.verdict, Verdict::Warn);
-        for word in ["--add-port=2380/tcp", "--add-protocol=vrrp"] {
+        for word in [
+            "--zone=trusted --add-source=10.77.0.0/24 --add-source=10.244.0.0/16`",
+            "--add-port=6444/tcp`",
+        ] {
             assert!(check.remedy.contains(word), "{}", check.remedy);
         }
+        assert_eq!(ports_for_others(&node), [2379, 2380, 6443, 6444, 10250]);
         let rules: Vec<String> = (1..=5).map(|i| format!("rule {i}")).collect();
         let check = check_rules(&rules);
         assert_eq!(check.verdict, Verdict::Warn);

@@ -117,8 +117,13 @@ fn judge_way(from: &str, way: &Way, trial: &PortTrial) -> Option<Check> {
             ),
         ),
         TrialOutcome::Unreachable => (
-            format!("port {port} cannot be reached: {error}"),
-            format!("ip route get {} on {from}; a rule may reject it", to.ip()),
+            format!(
+                "port {port} cannot be reached, {error}: a firewall rejects it (firewalld does), the machine is off, or there is no route"
+            ),
+            format!(
+                "let TCP port {port} ({service}) pass: nft list ruleset, firewall-cmd --list-all at {whose}; ip route get {} on {from}",
+                to.ip()
+            ),
         ),
     };
     Some(check.with(Verdict::Fail, reason, &remedy))

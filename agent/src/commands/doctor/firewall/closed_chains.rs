@@ -1,5 +1,5 @@
-//! Chains of nft that drop whatever no rule of theirs accepts (`policy drop`). A rule that cannot be judged counts as one that
-//! accepts: what is named here is closed for sure.
+//! Chains of nft that drop or reject whatever no rule of theirs accepts, by their policy or by a rule without a condition. A rule
+//! that cannot be judged counts as one that accepts: what is named here is closed for sure.
 
 use serde_json::Value;
 
@@ -14,12 +14,12 @@ enum Wanted {
     Vrrp,
 }
 
-/// Base chains with `policy drop`, each with what of these it drops: TCP ports of this node, and VRRP, which goes both ways.
+/// Base chains that are closed, each with what of these it drops: TCP ports of this node, and VRRP, which goes both ways.
 pub fn closed_chains(objects: &[Value], ports: &[u16], vrrp: bool) -> Vec<String> {
     let chains = objects.iter().filter_map(|object| object.get("chain"));
-    let closed = chains.filter(|chain| chain["policy"] == "drop");
-    closed
+    chains
         .filter_map(|chain| {
+            let by = closed_by(objects, chain)?;
             let incoming = chain["hook"] == "input";
             if !incoming && chain["hook"] != "output" {
                 return None;
@@ -35,18 +35,40 @@ pub fn closed_chains(objects: &[Value], ports: &[u16], vrrp: bool) -> Vec<String
             let word = |key: &str| chain[key].as_str().unwrap_or_default();
             let (family, table, name) = (word("family"), word("table"), word("name"));
             let what = (!what.is_empty()).then(|| what.join(", "))?;
-            Some(format!("nft {family} {table} {name}, its policy: {what}"))
+            Some(format!("nft {family} {table} {name}, {by}: {what}"))
         })
         .collect()
+}
+
+/// What ends a packet in this base chain that nothing accepts.
+fn closed_by(objects: &[Value], chain: &Value) -> Option<&'static str> {
+    if chain["policy"] == "drop" {
+        return Some("its policy");
+    }
+    let rules = objects.iter().filter_map(|object| object.get("rule"));
+    let mut of_chain = rules.filter(|rule| is_of_chain(rule, chain, &chain["name"]));
+    let is_any_of = |part: &Value, words: &[&str]| words.iter().any(|w| part.get(w).is_some());
+    // Whatever else a rule holds may be a condition.
+    let is_last = |rule: &Value| {
+        let (ends, counts) = (["drop", "reject"], ["counter", "log"]);
+        let parts = rule["expr"].as_array();
+        parts.is_some_and(|parts| {
+            let mut rest = parts.iter().filter(|part| !is_any_of(part, &ends));
+            rest.all(|part| is_any_of(part, &counts)) && parts.iter().any(|p| is_any_of(p, &ends))
+        })
+    };
+    of_chain.any(is_last).then_some("its last rule")
+}
+
+fn is_of_chain(rule: &Value, base: &Value, name: &Value) -> bool {
+    let same = |key: &str| rule[key] == base[key];
+    same("family") && same("table") && rule["chain"] == *name
 }
 
 /// Whether a rule of this chain, or of one that it jumps to, may accept it.
 fn may_pass(objects: &[Value], base: &Value, name: &Value, wanted: &Wanted, depth: u8) -> bool {
     let rules = objects.iter().filter_map(|object| object.get("rule"));
-    let mut of_chain = rules.filter(|rule| {
-        let same = |key: &str| rule[key] == base[key];
-        same("family") && same("table") && rule["chain"] == *name
-    });
+    let mut of_chain = rules.filter(|rule| is_of_chain(rule, base, name));
     of_chain.any(|rule| {
         let Some(parts) = rule["expr"].as_array() else {
             return true;
@@ -96,6 +118,9 @@ fn fits(matched: &Value, wanted: &Wanted) -> bool {
         right != "lo"
     } else if left["ct"]["key"] == "state" {
         holds_word(right, &["new"])
+    } else if left["ct"]["key"] == "status" {
+        // What a service's address was exchanged for is for a pod, not for the node's own programs.
+        right != "dnat"
     } else {
         true
     }
@@ -237,5 +262,46 @@ mod tests {
             closed_chains(&out, &[6443], true),
             ["nft inet t out, its policy: VRRP"]
         );
+    }
+
+    /// As firewalld 2.3 makes them for its zone `public`, by `nft --json list ruleset`, shortened.
+    fn of_firewalld(allowed: Value) -> Vec<Value> {
+        let reject = || json!({"reject": {"type": "icmpx", "expr": "admin-prohibited"}});
+        let jump = |to: &str| json!({"jump": {"target": to}});
+        let accept = || json!({"accept": null});
+        let status =
+            json!({"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}});
+        let invalid =
+            json!({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "invalid"}});
+        let lo = matches(json!({"meta": {"key": "iifname"}}), json!("lo"));
+        let pings = matches(
+            json!({"meta": {"key": "l4proto"}}),
+            json!({"set": ["icmp", "ipv6-icmp"]}),
+        );
+        vec![
+            chain("filter_INPUT", "input", "accept"),
+            rule("filter_INPUT", json!([status, accept()])),
+            rule("filter_INPUT", json!([lo, accept()])),
+            rule("filter_INPUT", json!([invalid, {"drop": null}])),
+            rule("filter_INPUT", json!([jump("filter_IN_public")])),
+            rule("filter_INPUT", json!([reject()])),
+            rule("filter_IN_public", json!([pings, accept()])),
+            rule("filter_IN_public", json!([dport(allowed), accept()])),
+        ]
+    }
+
+    #[test]
+    fn a_chain_that_ends_with_a_reject_is_closed_like_one_whose_policy_is_drop() {
+        let said = "nft inet t filter_INPUT, its last rule: ";
+        for (allowed, what) in [
+            (json!(22), "TCP port 6443, TCP port 10250, VRRP"),
+            (json!(6443), "TCP port 10250, VRRP"),
+        ] {
+            let closed = closed_chains(&of_firewalld(allowed), &[6443, 10250], true);
+            assert_eq!(closed, [format!("{said}{what}")]);
+        }
+        let mut objects = of_firewalld(json!(22));
+        objects[5]["rule"]["expr"] = json!([{"xt": {"type": "match"}}, {"drop": null}]);
+        assert!(closed_chains(&objects, &[6443], true).is_empty());
     }
 }
