@@ -1,4 +1,4 @@
-//! What the container runtime needs to give pods a network, and CRI-O's own directories.
+//! What the container runtime needs to give pods a network, where it looks for that, and CRI-O's own directories.
 
 use ha_wire::settings::{Cni, Cri};
 use serde_json::Value;
@@ -8,41 +8,61 @@ use crate::phases::is_settled;
 use crate::phases::preflight::check::{Check, Verdict, passing_check};
 use crate::sys::files::Files;
 
+mod crio;
+
+use crio::CrioConfig;
+
+/// Where pod networks write their configuration, and both runtimes look for it unless they are told another place.
 const CONFIGS: &str = "/etc/cni/net.d";
-/// Where runtimes look for the plugins.
+/// Where containerd may be told to look for the plugins.
 const PROGRAMS: [&str; 4] = [
     "/opt/cni/bin",
     "/usr/libexec/cni",
     "/usr/lib/cni",
     "/usr/local/lib/cni",
 ];
-/// Without these CRI-O does not start, or starts no container.
-const CRIO_NEEDS: [&str; 2] = ["/etc/crio", "/etc/containers/policy.json"];
+
+/// Where the runtime looks.
+struct CniPlaces {
+    configs: String,
+    programs: Vec<String>,
+}
 
 /// Of a node that has joined; before, it is nobody's fault.
 pub fn check_pod_network(cx: &Context) -> Vec<Check> {
     let files = &cx.sys.files;
+    let crio = (cx.node.kubernetes.cri == Cri::Crio).then(|| CrioConfig::read(files));
     let mut checks = Vec::new();
     if is_settled(cx) {
-        checks.extend(check_cni(files, &cx.node.cni));
+        let places = match &crio {
+            Some(crio) => crio.cni_places(),
+            None => CniPlaces {
+                configs: CONFIGS.to_owned(),
+                programs: PROGRAMS.map(str::to_owned).into(),
+            },
+        };
+        checks.extend(check_cni(files, &cx.node.cni, &places));
     }
-    if cx.node.kubernetes.cri == Cri::Crio {
-        checks.push(check_crio(files));
-    }
+    checks.extend(crio.map(|crio| crio.check_policy(files)));
     checks
 }
 
-fn check_cni(files: &Files, cni: &Cni) -> Vec<Check> {
-    let check = passing_check("pod network", &format!("ls {CONFIGS}"));
-    let names = files.names(CONFIGS).unwrap_or_default();
+fn check_cni(files: &Files, cni: &Cni, places: &CniPlaces) -> Vec<Check> {
+    let CniPlaces { configs, programs } = places;
+    let check = passing_check("pod network", &format!("ls {configs}"));
+    let names = files.names(configs).unwrap_or_default();
     let is_config = |name: &&String| {
         let end = name.rsplit_once('.').map(|(_, end)| end);
         matches!(end, Some("conf" | "conflist" | "json"))
     };
     // The runtime takes the first by name.
     let Some(first) = names.iter().filter(is_config).min() else {
-        let reason = format!("no pod network on this node: {CONFIGS} holds no configuration");
+        let reason = format!("no pod network on this node: {configs} holds no configuration");
         let cure = match cni {
+            _ if configs != CONFIGS => {
+                "CRI-O looks there alone, and pod networks write to /etc/cni/net.d: take network_dir out of /etc/crio/crio.conf and \
+                 /etc/crio/crio.conf.d (crio status config shows it), then `systemctl restart crio`"
+            }
             Cni::None => "install your pod network: the cluster file says `cni: none`",
             _ => {
                 "kubectl -n kube-system get pods -o wide shows its pod of this node, and ha-host logs what its installer said"
@@ -50,33 +70,33 @@ fn check_cni(files: &Files, cni: &Cni) -> Vec<Check> {
         };
         return vec![check.with(Verdict::Fail, reason, cure)];
     };
-    let text = files.read(&format!("{CONFIGS}/{first}"));
+    let text = files.read(&format!("{configs}/{first}"));
     let text = text.ok().flatten().unwrap_or_default();
-    let missing = missing_programs(files, &text);
-    vec![check.says(first.clone()), check_programs(first, &missing)]
+    let missing = missing_programs(files, &text, programs);
+    let programs = check_programs(first, &missing, programs);
+    vec![check.says(first.clone()), programs]
 }
 
-fn check_programs(config: &str, missing: &[String]) -> Check {
-    let check = passing_check("pod network programs", &format!("ls {}", PROGRAMS[0]));
+fn check_programs(config: &str, missing: &[String], programs: &[String]) -> Check {
+    let programs = programs.join(" ");
+    let check = passing_check("pod network programs", &format!("ls {programs}"));
     if missing.is_empty() {
         return check;
     }
     let missing = missing.join(", ");
-    let reason = format!(
-        "{config} wants {missing}, which is in none of {}",
-        PROGRAMS.join(", ")
-    );
-    let remedy = "the pod network's own pod, or the kubernetes sysext, puts it there: restart that";
+    let reason = format!("{config} wants {missing}, which is in none of {programs}");
+    let remedy = "the pod network's own pod, or the kubernetes sysext, puts it into /opt/cni/bin: restart that; CRI-O looks where \
+                  plugin_dirs of its configuration says";
     check.with(Verdict::Warn, reason, remedy)
 }
 
 /// Plugins of a CNI configuration that are not there.
-fn missing_programs(files: &Files, config: &str) -> Vec<String> {
+fn missing_programs(files: &Files, config: &str, programs: &[String]) -> Vec<String> {
     let config: Value = serde_json::from_str(config).unwrap_or_default();
     let plugins = config["plugins"].as_array().cloned();
     let plugins = plugins.unwrap_or_else(|| vec![config.clone()]);
     let is_there = |name: &str| {
-        PROGRAMS
+        programs
             .iter()
             .any(|dir| files.exists(&format!("{dir}/{name}")))
     };
@@ -85,26 +105,6 @@ fn missing_programs(files: &Files, config: &str) -> Vec<String> {
         .filter(|kind| !is_there(kind))
         .map(str::to_owned)
         .collect()
-}
-
-fn check_crio(files: &Files) -> Check {
-    let check = passing_check(
-        "CRI-O's directories",
-        &format!("ls -d {}", CRIO_NEEDS.join(" ")),
-    );
-    let missing: Vec<&str> = CRIO_NEEDS
-        .into_iter()
-        .filter(|name| !files.exists(name))
-        .collect();
-    if missing.is_empty() {
-        return check;
-    }
-    let reason = format!(
-        "{} not there: CRI-O starts no container",
-        missing.join(", ")
-    );
-    let remedy = "systemctl restart crio copies them from its sysext (/usr/share/crio/etc); is that merged? (systemd-sysext status)";
-    check.with(Verdict::Fail, reason, remedy)
 }
 
 #[cfg(test)]
@@ -137,16 +137,48 @@ mod tests {
         assert_eq!(verdicts(), []);
     }
 
+    /// Guide 004, 6.10: CRI-O looks elsewhere than where the pod network writes.
     #[test]
-    fn cri_o_s_directories_are_looked_for_where_it_is_the_runtime() {
+    fn a_pod_network_where_cri_o_does_not_look_is_named_with_cri_o_s_key() {
         let mut node = testing::worker();
         node.kubernetes.cri = Cri::Crio;
         let machine = testing::fake_machine(node);
-        let check = check_pod_network(&machine.cx).remove(0);
-        assert_eq!(check.verdict, Verdict::Fail);
-        assert!(check.reason.contains("/etc/containers/policy.json"));
-        machine.file("/etc/crio/crio.conf", "");
+        machine.file(crate::kube::KUBELET_CONF, "");
+        machine.file(crate::kube::KUBELET_PEM, "");
         machine.file("/etc/containers/policy.json", "{}");
-        assert_eq!(check_pod_network(&machine.cx)[0].verdict, Verdict::Pass);
+        machine.file("/etc/cni/net.d/10-net.conflist", CONFLIST);
+        machine.file("/opt/cni/bin/bridge", "");
+        machine.file("/opt/cni/bin/portmap", "");
+        let unwell = || {
+            let checks = check_pod_network(&machine.cx).into_iter();
+            checks
+                .filter(|c| c.verdict != Verdict::Pass)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(unwell(), []);
+        let drop_in = "/etc/crio/crio.conf.d/20-net.conf";
+        machine.file(
+            drop_in,
+            "[crio.network]\nplugin_dirs = [\"/usr/libexec/cni\"]\n",
+        );
+        let [programs] = &unwell()[..] else {
+            panic!("{:?}", unwell())
+        };
+        for words in ["bridge, portmap", "none of /usr/libexec/cni"] {
+            assert!(programs.reason.contains(words), "{}", programs.reason);
+        }
+        machine.file(
+            drop_in,
+            "[crio.network]\nnetwork_dir = \"/etc/crio/net.d/\"\n",
+        );
+        let [network] = &unwell()[..] else {
+            panic!("{:?}", unwell())
+        };
+        assert!(network.reason.contains("/etc/crio/net.d holds no"));
+        assert!(
+            network.remedy.contains("take network_dir out"),
+            "{}",
+            network.remedy
+        );
     }
 }
