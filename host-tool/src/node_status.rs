@@ -31,9 +31,9 @@ const ASKING: Asking = Asking {
     all: Duration::from_secs(8),
 };
 
-/// Prints the node's clock, then its agent's status, or, if there is none, the units that failed: the age of a word is judged by
-/// the clock of whoever wrote it.
-const STATUS_SCRIPT: &str = r#"date +%s%3N; if [ -e "$1" ]; then cat "$1"; else systemctl list-units --failed --output=json; fi"#;
+/// Prints the node's clock and how much room /run has (a block's size, all blocks, free ones), then its agent's status, or, if there
+/// is none, the units that failed: the age of a word is judged by the clock of whoever wrote it, and nobody writes to a full /run.
+const STATUS_SCRIPT: &str = r#"echo "$(date +%s%3N) $(stat -f -c '%S %b %a' /run)"; if [ -e "$1" ]; then cat "$1"; else systemctl list-units --failed --output=json; fi"#;
 
 /// A failed unit in systemd's JSON.
 #[derive(Debug, Deserialize)]
@@ -48,8 +48,14 @@ pub enum NodeAnswer {
     Silent,
     /// It answers, and its agent has not written anything since it booted.
     NoStatus { failed_units: Vec<String> },
-    /// Its status, and the node's own clock when it was read, milliseconds since 1970.
-    Status { status: Box<Status>, now_ms: u64 },
+    /// Its status.
+    Status {
+        status: Box<Status>,
+        /// The node's own clock when it was read, milliseconds since 1970.
+        now_ms: u64,
+        /// What its /run still takes, KiB; none: not known.
+        run_left_kib: Option<u64>,
+    },
     /// Its agent writes a status that this program does not know.
     OtherVersion(u64),
 }
@@ -57,9 +63,10 @@ pub enum NodeAnswer {
 impl NodeAnswer {
     /// What [`STATUS_SCRIPT`] prints.
     fn parse(text: &str) -> Self {
-        let Some((now_ms, text)) = text.split_once('\n') else {
+        let Some((first, text)) = text.split_once('\n') else {
             return Self::Silent;
         };
+        let (now_ms, run) = first.split_once(' ').unwrap_or((first, ""));
         let Ok(now_ms) = now_ms.parse() else {
             return Self::Silent;
         };
@@ -71,6 +78,7 @@ impl NodeAnswer {
             Ok(status) => Self::Status {
                 status: Box::new(status),
                 now_ms,
+                run_left_kib: left_kib(run),
             },
             Err(FormatError::Version { found, .. }) => Self::OtherVersion(found),
             Err(FormatError::Shape { .. }) => Self::Silent,
@@ -83,6 +91,15 @@ impl NodeAnswer {
             Self::Status { status, .. } => Some(status),
             Self::Silent | Self::NoStatus { .. } | Self::OtherVersion(_) => None,
         }
+    }
+}
+
+/// Of a block's size, all blocks and free ones; none where a file system has no limit, which says that it has no blocks.
+fn left_kib(said: &str) -> Option<u64> {
+    let numbers: Vec<u64> = said.split(' ').map_while(|n| n.parse().ok()).collect();
+    match numbers[..] {
+        [size, all, free] if all > 0 => Some(free.saturating_mul(size) / 1024),
+        _ => None,
     }
 }
 
@@ -251,6 +268,25 @@ mod tests {
             let answer = NodeAnswer::parse(strange);
             assert!(matches!(answer, NodeAnswer::Silent), "{answer:?}");
         }
+    }
+
+    #[test]
+    fn how_much_a_node_s_run_still_takes_is_read() {
+        let status = include_str!("../../crates/wire/tests/fixtures/status-v1.json");
+        let left = |first: &str| match NodeAnswer::parse(&format!("{first}\n{status}")) {
+            NodeAnswer::Status {
+                now_ms: 1_795_273_242_000,
+                run_left_kib,
+                ..
+            } => run_left_kib,
+            answer => panic!("{answer:?}"),
+        };
+        assert_eq!(left("1795273242000 4096 16384 12"), Some(48));
+        assert_eq!(left("1795273242000 4096 16384 0"), Some(0));
+        // A tmpfs without a limit, and a node whose `stat` says nothing.
+        assert_eq!(left("1795273242000 4096 0 0"), None);
+        assert_eq!(left("1795273242000 "), None);
+        assert_eq!(left("1795273242000"), None);
     }
 
     #[test]

@@ -353,8 +353,9 @@ fn is_marked(cluster: &Cluster, name: &str) -> Result<()> {
 fn words_grow_old(story: &Story, cluster: &Cluster, node: ClusterNode<'_>) {
     story.step("words that cannot be written are old words", || {
         node.sh(FILL_RUN)?;
-        let full = Told::begin("a full /run", "its agent says nothing any more", OLD);
-        let told = status_tells(story, cluster, &[full]);
+        let full = Told::begin("a full /run", "/run of node1 is full", LOCAL);
+        let old = Told::begin("old words", "its agent says nothing any more", OLD);
+        let told = status_tells(story, cluster, &[full, old]);
         let old = eventually("old words", SAID, || {
             let told = node.run(&["ha-agent", "status"], LOOK)?;
             ensure!(

@@ -95,7 +95,7 @@ fn agent_view(answer: &NodeAnswer, machine: Option<ha_providers::Machine>) -> Ag
             failed_units: failed_units.clone(),
         },
         NodeAnswer::OtherVersion(version) => AgentWord::OtherVersion(*version),
-        NodeAnswer::Status { status, now_ms } => AgentWord::Status {
+        NodeAnswer::Status { status, now_ms, .. } => AgentWord::Status {
             status: status.clone(),
             now_ms: Some(*now_ms),
         },
@@ -105,5 +105,13 @@ fn agent_view(answer: &NodeAnswer, machine: Option<ha_providers::Machine>) -> Ag
         ha_providers::Machine::Off => Machine::Off,
         ha_providers::Machine::Running => Machine::Running,
     });
-    AgentView { machine, word }
+    let run_left_kib = match answer {
+        NodeAnswer::Status { run_left_kib, .. } => *run_left_kib,
+        _ => None,
+    };
+    AgentView {
+        machine,
+        word,
+        run_left_kib,
+    }
 }

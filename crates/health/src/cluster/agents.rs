@@ -8,6 +8,9 @@ use super::words::{name_list, with_reason};
 use crate::finding::{Finding, Part};
 use crate::node::node_findings;
 
+/// An agent's status takes less, in KiB, and so does whatever a unit writes at its start. The agent tells of a /run that is nearly
+/// full by itself.
+const WRITES_TAKE: u64 = 32;
 /// A node that boots again goes through its phases in less, in seconds.
 const PHASES_PASS_WITHIN: u64 = 60;
 
@@ -16,8 +19,26 @@ pub fn agents_are_heard(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
     let agents = expected.nodes.iter();
     let heard = agents.filter_map(|node| Some((node, view.agents.get(&node.name)?)));
     heard
-        .flat_map(|(node, agent)| agent_findings(expected, node, agent))
+        .flat_map(|(node, agent)| {
+            let full = full_run(expected, node, agent);
+            full.into_iter()
+                .chain(agent_findings(expected, node, agent))
+        })
         .collect()
+}
+
+/// Told at once: the agent's own words have to grow old before anybody sees that it cannot write them.
+fn full_run(expected: &ExpectedCluster, node: &ExpectedNode, agent: &AgentView) -> Option<Finding> {
+    let name = &node.name;
+    agent.run_left_kib.filter(|left| *left < WRITES_TAKE)?;
+    let what = format!(
+        "/run of {name} is full: no unit starts there, and its agent cannot say anything; remove what fills it"
+    );
+    let next = format!(
+        "ha-host exec {} {name} -- sh -c 'du -xh /run | sort -h | tail'",
+        expected.name
+    );
+    Some(Finding::new(Part::Node(name.clone()), what).with_next(next))
 }
 
 fn agent_findings(

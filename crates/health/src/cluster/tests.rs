@@ -114,7 +114,13 @@ fn whole() -> ClusterView {
             now_ms: Some(NOW),
         };
         let machine = Some(Machine::Running);
-        (name.to_owned(), AgentView { machine, word })
+        let run_left_kib = Some(60 << 10);
+        let view = AgentView {
+            machine,
+            word,
+            run_left_kib,
+        };
+        (name.to_owned(), view)
     };
     ClusterView {
         vip: Ok(()),

@@ -195,6 +195,8 @@ pub struct AgentView {
     pub machine: Option<Machine>,
     /// What its agent says.
     pub word: AgentWord,
+    /// What its /run still takes, KiB; none: not known.
+    pub run_left_kib: Option<u64>,
 }
 
 /// What a node's agent says.

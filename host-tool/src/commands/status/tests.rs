@@ -69,6 +69,7 @@ fn agent_of(node: &Node) -> NodeAnswer {
     NodeAnswer::Status {
         status: Box::new(status),
         now_ms: NOW_MS,
+        run_left_kib: None,
     }
 }
 

@@ -71,6 +71,31 @@ fn how_old_a_word_is_and_where_to_look_is_told() {
 }
 
 #[test]
+fn a_full_run_is_told_before_any_word_is_old() {
+    let with = |left| {
+        move |view: &mut ClusterView| {
+            view.agents.get_mut("node4").unwrap().run_left_kib = left;
+        }
+    };
+    let finding = only_finding(with(Some(0)));
+    assert!(
+        finding.what.starts_with("/run of node4 is full"),
+        "{finding:?}"
+    );
+    assert!(
+        finding
+            .next
+            .starts_with("ha-host exec demo node4 -- sh -c 'du -xh /run"),
+        "{finding:?}"
+    );
+    for left in [Some(32), None] {
+        let mut view = whole();
+        with(left)(&mut view);
+        assert_eq!(cluster_findings(&expected(), &view), []);
+    }
+}
+
+#[test]
 fn the_age_is_by_the_clock_of_whoever_wrote() {
     let mut view = whole();
     let agent = view.agents.get_mut("node4").unwrap();
