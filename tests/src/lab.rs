@@ -100,12 +100,11 @@ impl Lab {
     /// The version of Kubernetes that it has, as its system extension's name says; of a lab that is not there the default.
     pub fn kubernetes(&self) -> String {
         let image = self.sysext("kubernetes").read_link().unwrap_or_default();
-        let name = image.file_name().and_then(|name| name.to_str());
-        let version = name.and_then(|name| {
-            name.strip_prefix("kubernetes-v")?
-                .strip_suffix("-x86-64.raw")
-        });
-        version.unwrap_or(example_version()).to_owned()
+        let name = image.file_name().unwrap_or_default().to_string_lossy();
+        let version = name
+            .strip_prefix("kubernetes-v")
+            .and_then(|rest| rest.strip_suffix("-x86-64.raw"));
+        version.unwrap_or_else(|| example_version()).to_owned()
     }
 
     /// A system extension's image.

@@ -28,7 +28,7 @@ pub async fn connected_sockets(
     names.retain(|name| ends_with_uuid(name));
     let names = random::some_of(names, AT_MOST).into_iter();
     let paths: Vec<PathBuf> = names
-        .map(|name| files.path(&format!("{NETWORKS}/{name}")))
+        .map(|name| files.path(format!("{NETWORKS}/{name}")))
         .collect();
     if paths.is_empty() {
         return Vec::new();
@@ -131,7 +131,7 @@ mod tests {
         machine.file(&format!("{NETWORKS}/{}", POD.replace('8', "0")), "");
         let sockets = connected_sockets(files, address).await;
         assert!(sockets.is_empty(), "no networks: {sockets:?}");
-        std::os::unix::fs::symlink(&network, files.path(&format!("{NETWORKS}/{POD}"))).unwrap();
+        std::os::unix::fs::symlink(&network, files.path(format!("{NETWORKS}/{POD}"))).unwrap();
         let (path, socket) = connected_sockets(files, address).await.remove(0);
         assert!(path.ends_with(POD));
         socket.unwrap().send(b"it").unwrap();
