@@ -150,8 +150,8 @@ impl Systemd for FakeSystemd {
     }
 }
 
-/// kubeadm's look at a configuration that it is about to be run with.
-const VALIDATE: &str = "kubeadm config validate";
+/// kubeadm's look at a configuration that it is about to be run with, and at itself.
+const LOOKS: [&str; 2] = ["kubeadm config validate", "kubeadm version"];
 
 /// Commands with answers given beforehand; one that nobody foresaw ends the test.
 #[derive(Debug, Default)]
@@ -248,7 +248,7 @@ impl Commands for FakeCommands {
         Box::pin(async move {
             let words = format!("{} {}", cmd.program, cmd.args.join(" "));
             self.environments.borrow_mut().push(cmd.env.clone());
-            let is_look = begins_with(&words, VALIDATE);
+            let is_look = LOOKS.iter().any(|look| begins_with(&words, look));
             if let Some(at) = cmd.args.iter().position(|a| a == "--config")
                 && !is_look
             {
@@ -335,7 +335,7 @@ pub fn fake_machine(node: NodeFile) -> FakeMachine {
         ..FakeCommands::default()
     });
     // What is looked at beside kubeadm, and kubeadm's look at its configuration.
-    for quiet in ["systemctl show", "journalctl", VALIDATE] {
+    for quiet in ["systemctl show", "journalctl"].into_iter().chain(LOOKS) {
         commands.succeed(quiet);
     }
     let clock = Rc::new(FakeClock(std::cell::Cell::new(1_700_000_000_000)));

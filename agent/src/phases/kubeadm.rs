@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use ha_wire::node::NodeFile;
 use ha_wire::phase::Phase;
 use tracing::warn;
 
@@ -19,6 +20,8 @@ use crate::sys::random;
 
 /// kubeadm bounds its own waits by four minutes each; images over a thin line may need several of them.
 const DEADLINE: Duration = Duration::from_secs(20 * 60);
+/// It says its version and ends.
+const VERSION_WITHIN: Duration = Duration::from_secs(30);
 /// Where the configuration lies while kubeadm runs (0600: it may hold a token).
 const CONFIG: &str = "/run/ha-agent/kubeadm.yaml";
 /// Between kubeadm's writing a file and its being on the disk; etcd's pod takes longer to start.
@@ -162,6 +165,25 @@ pub async fn run_and_tell(
     };
     let run = kubeadm_command(cx, &all, DEADLINE);
     cx.sys.commands.run_watched(run, &told).await.map(drop)
+}
+
+/// This node as the kubeadm here takes it. One that was upgraded by two minors refuses the version that the node file has had
+/// since the machine was made; this is for what says no version.
+pub async fn node_for_own_kubeadm(cx: &Context) -> NodeFile {
+    let mut node = NodeFile::clone(&cx.node);
+    match own_version(cx).await {
+        Ok(version) => node.kubernetes.version = version,
+        Err(error) => warn!("kubeadm's version: {error:#}"),
+    }
+    node
+}
+
+async fn own_version(cx: &Context) -> Result<String> {
+    let asked = kubeadm_command(cx, &["version", "--output", "short"], VERSION_WITHIN);
+    let said = cx.sys.commands.run(asked).await?.stdout;
+    let version = said.trim().trim_start_matches('v');
+    ensure!(!version.is_empty(), "it tells none");
+    Ok(version.to_owned())
 }
 
 /// A kubelet that died of its missing configuration too often would refuse kubeadm's start.

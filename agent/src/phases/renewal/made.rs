@@ -10,6 +10,7 @@ use tracing::info;
 use super::Urgency;
 use super::ends::{Condition, Renewable};
 use crate::context::Context;
+use crate::phases::kubeadm;
 use crate::phases::proxy::kubeadm_command;
 use crate::render::kubeadm::renewal_config;
 
@@ -32,7 +33,8 @@ pub async fn kubeadm_config(cx: &Context, client: &Client, urgency: Urgency) -> 
         }
         Err(error) if urgency == Urgency::Ended => {
             info!("ConfigMap {name}: {error}: the node file's configuration is used");
-            Ok(renewal_config(&cx.node, None))
+            let node = kubeadm::node_for_own_kubeadm(cx).await;
+            Ok(renewal_config(&node, None))
         }
         Err(error) => Err(error).with_context(|| format!("ConfigMap {name}")),
     }

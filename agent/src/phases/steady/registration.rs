@@ -120,7 +120,8 @@ impl<'a> NodeObject<'a> {
 /// that a kubelet may not give itself.
 async fn restore(cx: &Context) -> Result<()> {
     if cx.node.is_control_plane() {
-        let text = render::kubeadm::init_config(&cx.node, kubeadm::machine_traits(cx), None, &[]);
+        let node = kubeadm::node_for_own_kubeadm(cx).await;
+        let text = render::kubeadm::init_config(&node, kubeadm::machine_traits(cx), None, &[]);
         let config = kubeadm::config_file("mark", text);
         let on_disk = kubeadm::ConfigOnDisk::write(cx, &config)?;
         let args = [
@@ -194,6 +195,22 @@ mod tests {
                 list.is_some_and(|(_, v)| v.contains("10.77.0.0/24")),
                 "{list:?}"
             );
+        });
+    }
+
+    #[test]
+    fn a_kubeadm_that_was_upgraded_gets_a_version_that_it_takes() {
+        run_local(async {
+            let (machine, _api) = settled(251).await;
+            let stdout = "v1.99.3\n".to_owned();
+            let version = Ok(crate::sys::Output { stdout });
+            machine.commands.answer("kubeadm version", version);
+            let mark = "kubeadm init phase mark-control-plane";
+            machine.commands.succeed(mark);
+            restore(&machine.cx).await.unwrap();
+            let text = machine.commands.configs.take().remove(0).text;
+            let own = r#""kubernetesVersion": "v1.99.3""#;
+            assert!(text.contains(own), "{text}");
         });
     }
 

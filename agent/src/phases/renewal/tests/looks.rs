@@ -131,6 +131,10 @@ fn a_cluster_that_slept_past_its_end_is_renewed_without_anybody() {
             .clock
             .0
             .set(stage.machine.clock.0.get() + DAY_MS);
+        // Upgraded since the machine was made.
+        let stdout = "v1.99.3\n".to_owned();
+        let version = Ok(crate::sys::Output { stdout });
+        stage.machine.commands.answer("kubeadm version", version);
         let seen = stage.look_with("certs renew apiserver", "apiserver").await;
         assert_eq!(seen.unwrap(), Look::Renewed);
         let text = stage.machine.commands.configs.borrow()[0].text.clone();
@@ -138,6 +142,8 @@ fn a_cluster_that_slept_past_its_end_is_renewed_without_anybody() {
             text.contains(r#""clusterName": "demo""#),
             "the node file's: {text}"
         );
+        let own = r#""kubernetesVersion": "v1.99.3""#;
+        assert!(text.contains(own), "which this kubeadm takes: {text}");
     });
 }
 
