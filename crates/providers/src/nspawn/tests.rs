@@ -56,7 +56,7 @@ impl Fixture {
     fn new(name: &str) -> Self {
         let image = std::env::var("HA_IMAGE").expect("HA_IMAGE names a node image");
         let text = format!(
-            "version: 1\nname: t-{}-{}\nkubernetes: {{version: 1.36.3}}\nendpoint: {{vip: 10.79.0.30}}\n\
+            "version: 1\nname: t-{}-{}\nkubernetes: {{version: 1.36.3, cni: none}}\nendpoint: {{vip: 10.79.0.30}}\n\
              network: {{prefix: 24, gateway: 10.79.0.1}}\nnodes:\n\
              - {{name: one, role: control-plane, address: 10.79.0.11}}\n\
              - {{name: two, role: worker, address: 10.79.0.12}}\n\
