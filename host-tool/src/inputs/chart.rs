@@ -6,13 +6,12 @@ use std::path::Path;
 use flate2::read::GzDecoder;
 
 use super::contents::{FileFault, open_file};
+use super::tar;
 
 /// Cilium's are a quarter of a MiB.
 const MAX_PACKED: u64 = 8 << 20;
 /// They unpack to two.
 const MAX_UNPACKED: u64 = 64 << 20;
-/// The unit that tar counts in.
-const BLOCK: usize = 512;
 /// What says which chart it is.
 const CHART_FILE: &str = "cilium/Chart.yaml";
 
@@ -42,23 +41,22 @@ pub fn read_chart(path: &Path, version: &str) -> Result<Vec<u8>, FileFault> {
 
 /// The text of [`CHART_FILE`] in a gzipped tar archive.
 fn find_chart_file(packed: &[u8]) -> Option<String> {
-    let mut tar = Vec::new();
+    let mut archive = Vec::new();
     let mut unpack = GzDecoder::new(packed).take(MAX_UNPACKED);
-    unpack.read_to_end(&mut tar).ok()?;
-    let mut rest = tar.as_slice();
+    unpack.read_to_end(&mut archive).ok()?;
+    let mut rest = archive.as_slice();
     loop {
-        let (header, behind) = rest.split_at_checked(BLOCK)?;
-        let name = header.get(..100)?.split(|byte| *byte == 0).next()?;
+        let (header, behind) = rest.split_first_chunk()?;
+        let name = tar::entry_name(header);
         if name.is_empty() {
             return None;
         }
-        let digits = std::str::from_utf8(header.get(124..136)?).ok()?;
-        let digits = digits.trim_matches(|c: char| c == '\0' || c == ' ');
-        let size = usize::from_str_radix(digits, 8).ok()?;
-        if name.strip_prefix(b"./").unwrap_or(name) == CHART_FILE.as_bytes() {
-            return String::from_utf8(behind.get(..size)?.to_vec()).ok();
+        let size = tar::entry_size(header)?;
+        if name == CHART_FILE.as_bytes() {
+            let text = behind.get(..usize::try_from(size).ok()?)?;
+            return String::from_utf8(text.to_vec()).ok();
         }
-        rest = behind.get(size.div_ceil(BLOCK).checked_mul(BLOCK)?..)?;
+        rest = behind.get(usize::try_from(tar::padded(size)?).ok()?..)?;
     }
 }
 
@@ -66,6 +64,7 @@ fn find_chart_file(packed: &[u8]) -> Option<String> {
 pub mod tests {
     use std::io::Write;
 
+    use super::tar::BLOCK;
     use super::*;
 
     /// A chart as Helm packs it, with something in front of what is looked for.

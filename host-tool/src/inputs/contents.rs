@@ -12,11 +12,10 @@ use ignition_config::Config;
 
 use super::chart::read_chart;
 use super::reboot_manager::{self, REBOOT_MANAGER};
+use super::tar;
 
 /// Texts are read whole; no manifest or Ignition config is as large.
 const MAX_TEXT: u64 = 64 << 20;
-/// The unit that tar counts in.
-const BLOCK: usize = 512;
 /// What the config that ha-host writes is in, and every Flatcar from 3185 on reads.
 const OLDEST_SPEC: &str = "3.3.0";
 
@@ -217,7 +216,7 @@ fn newer_spec(version: &str) -> Option<FileFault> {
 pub fn check_image_archive(path: &Path) -> Judged<()> {
     let cure = "make one: docker save IMAGE -o FILE.tar, or ctr images export FILE.tar IMAGE";
     let mut file = open_file(path)?;
-    let mut header = [0; BLOCK];
+    let mut header = [0; tar::BLOCK];
     let mut first = true;
     while file.read_exact(&mut header).is_ok() {
         let compressed =
@@ -229,16 +228,13 @@ pub fn check_image_archive(path: &Path) -> Judged<()> {
             break;
         }
         first = false;
-        let name = header[..100]
-            .split(|byte| *byte == 0)
-            .next()
-            .unwrap_or_default();
-        let name = name.strip_prefix(b"./").unwrap_or(name);
+        let name = tar::entry_name(&header);
         // Docker's list and OCI's.
         if name == b"manifest.json" || name == b"index.json" {
             return Ok(());
         }
-        let Some(skip) = padded_size(&header[124..136]) else {
+        let size = tar::entry_size(&header).and_then(tar::padded);
+        let Some(skip) = size.and_then(|size| i64::try_from(size).ok()) else {
             break;
         };
         file.seek(SeekFrom::Current(skip))
@@ -250,21 +246,6 @@ pub fn check_image_archive(path: &Path) -> Judged<()> {
         let what = "is no archive of container images: it has neither manifest.json nor index.json (`docker export` writes such)";
         FileFault::new(what, cure)
     })
-}
-
-/// Size of what follows a header, filled up to whole blocks: octal digits, or binary behind a first byte of 0x80.
-fn padded_size(field: &[u8]) -> Option<i64> {
-    let size = if field.first() == Some(&0x80) {
-        i64::from_be_bytes(field.get(4..12)?.try_into().ok()?)
-    } else {
-        let digits = std::str::from_utf8(field).ok()?;
-        let digits = digits.trim_matches(|c: char| c == '\0' || c == ' ');
-        i64::from_str_radix(digits, 8).ok()?
-    };
-    let block = i64::try_from(BLOCK).ok()?;
-    (size >= 0)
-        .then(|| size.checked_add(block - 1))?
-        .map(|size| size / block * block)
 }
 
 fn check_node_image(path: &Path) -> Judged<()> {

@@ -1,3 +1,4 @@
+use super::super::tar::BLOCK;
 use super::*;
 
 /// A file of this content, judged as an Ignition config.
