@@ -14,4 +14,5 @@ mod passwords;
 mod suggest;
 pub mod template;
 mod unseen;
+mod version;
 mod yaml;

@@ -2,6 +2,8 @@
 
 use std::sync::LazyLock;
 
+use crate::version::version_parts;
+
 const TABLE: &str = include_str!("minors.tsv");
 /// How many columns a row has.
 const COLUMNS: usize = 11;
@@ -51,11 +53,10 @@ pub fn known_minors() -> &'static [Minor] {
 
 /// The minor of an exact version like `1.36.3`; none if it is not known, or this is no such version.
 pub fn minor_of(version: &str) -> Option<&'static Minor> {
-    let mut parts = version.split('.').map(str::parse::<u32>);
-    match (parts.next()?, parts.next()?, parts.next()?, parts.next()) {
-        (Ok(1), Ok(number), Ok(_), None) => MINORS.iter().find(|minor| minor.number == number),
-        _ => None,
-    }
+    let [1, number, _] = version_parts(version)? else {
+        return None;
+    };
+    MINORS.iter().find(|minor| minor.number == number)
 }
 
 /// The minor of new clusters, where nothing speaks for another one.

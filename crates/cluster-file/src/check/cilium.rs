@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 
-use super::name_syntax::version_parts;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, CniFile, ProviderFile, Setting, Spanned, chart_file_version};
 use crate::minors::{Minor, default_minor, known_minors};
+use crate::version::version_parts;
 
 /// The longest `cluster.name` that Cilium's charts take (install/kubernetes/cilium/templates/validate.yaml, 1.18.1 and 1.20.2).
 const MAX_CLUSTER_NAME: usize = 32;

@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::name_syntax::{is_dns_name, version_parts};
+use super::name_syntax::is_dns_name;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, CniFile, EtcdFile, ProviderFile, Setting, Spanned};
 use crate::minors::{Deprecation, Minor, default_minor, example_version, known_minors, minor_of};
+use crate::version::version_parts;
 use ha_wire::settings::{Cri, KubeProxy};
 
 pub(super) fn check_kubernetes(file: &ClusterFile, faults: &mut Vec<Fault>) {
@@ -43,12 +44,11 @@ pub(super) fn check_newness(file: &ClusterFile, standing: Option<&str>, faults: 
     let Some((at, minor)) = version.zip(file.minor()) else {
         return;
     };
-    let is_version = version_parts(&at.value).is_some();
-    if is_version && !minor.for_new && standing != Some(at.value.as_str()) {
+    if !minor.for_new && standing != Some(at.value.as_str()) {
         let message = format!(
             "{} is not for new clusters any more: this ha-host tests {}",
             at.value,
-            listed(known_minors().iter().filter(|minor| minor.for_new))
+            minors_for_new()
         );
         let help = format!(
             "write e.g. {}; a cluster that stands with it is launched again as it is",
@@ -59,7 +59,8 @@ pub(super) fn check_newness(file: &ClusterFile, standing: Option<&str>, faults: 
 }
 
 /// `1.35, 1.36 and 1.37`.
-fn listed<'m>(minors: impl Iterator<Item = &'m Minor>) -> String {
+fn minors_for_new() -> String {
+    let minors = known_minors().iter().filter(|minor| minor.for_new);
     let mut names: Vec<String> = minors.map(Minor::name).collect();
     let last = names.pop().unwrap_or_default();
     match names.is_empty() {
@@ -91,7 +92,7 @@ fn check_ipvs(proxy: &Spanned<KubeProxy>, minor: Option<&Minor>, faults: &mut Ve
 
 fn check_version(at: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = at.value.as_str();
-    if minor_of(text).is_none() || version_parts(text).is_none() {
+    if minor_of(text).is_none() {
         let (message, help) = describe_bad_version(text);
         faults.push(at.error(message, help));
     }
@@ -111,8 +112,11 @@ fn describe_bad_version(text: &str) -> (String, String) {
             } else {
                 "not supported"
             };
-            let minors = listed(known_minors().iter().filter(|minor| minor.for_new));
-            let help = format!("write a version of {minors}, e.g. {}", example_version());
+            let help = format!(
+                "write a version of {}, e.g. {}",
+                minors_for_new(),
+                example_version()
+            );
             return (format!("{core} is {known}"), help);
         }
         if suffix.is_empty() {

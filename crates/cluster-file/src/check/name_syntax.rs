@@ -67,20 +67,12 @@ pub(super) fn is_qualified_name(text: &str) -> bool {
     !name.is_empty() && is_label_value(name) && prefix.is_none_or(is_dns_name)
 }
 
-/// Three numbers without `v`, as versions are written everywhere in the cluster file.
-pub(super) fn version_parts(text: &str) -> Option<[u32; 3]> {
-    let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
-    let version = [parts.next()??, parts.next()??, parts.next()??];
-    // `1.34.04` and `1.34.4.1` are no versions.
-    (format!("{}.{}.{}", version[0], version[1], version[2]) == text).then_some(version)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn labels_names_and_versions() {
+    fn labels_and_names() {
         for (text, label, value, qualified) in [
             ("node1", true, true, true),
             ("Node1", false, true, true),
@@ -127,18 +119,6 @@ mod tests {
             "a234567890123456",
         ] {
             assert!(!is_interface_name(name), "{name}");
-        }
-        assert_eq!(version_parts("1.34.4"), Some([1, 34, 4]));
-        for wrong in [
-            "1.34",
-            "v1.34.4",
-            "1.34.04",
-            "1.34.4.1",
-            "1.34.x",
-            "",
-            "1.34.4-rc.1",
-        ] {
-            assert_eq!(version_parts(wrong), None, "{wrong}");
         }
     }
 }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use super::name_syntax::version_parts;
 use crate::cluster::{Arch, Firmware, Mac};
 use crate::diagnostic::Fault;
 use crate::file::{
     AssetsFile, ClusterFile, ImageFile, LibvirtFile, NetworkChoice, ProviderFile, Size, Spanned,
     VmFile,
 };
+use crate::version::version_parts;
 
 /// kubeadm's preflight wants 1700 MB on control planes; the next round size.
 const MIN_MEMORY: Size = Size(2 << 30);

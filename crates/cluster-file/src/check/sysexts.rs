@@ -1,8 +1,8 @@
 //! System extensions: each from one place, with its hash, and all that a node needs.
 
-use super::name_syntax::version_parts;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned, SysextEntry};
+use crate::version::version_parts;
 use ha_wire::settings::Cri;
 
 /// The sysext of kubeadm, kubelet and kubectl.

@@ -8,6 +8,7 @@ use super::json::{Setting, read_settings};
 use super::reader::Fields;
 use super::spanned::Spanned;
 use crate::minors::{default_minor, example_version, minor_of};
+use crate::version::version_parts;
 use ha_wire::settings::{Cri, KubeProxy};
 
 /// kubeadm's guides' and flannel's pod network: 256 nodes, and nobody's home network.
@@ -135,9 +136,7 @@ impl CniFile {
 pub(crate) fn chart_file_version(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next()?;
     let version = name.strip_prefix("cilium-")?.strip_suffix(".tgz")?;
-    let mut parts = version.split('.').map(str::parse::<u32>);
-    let whole = parts.by_ref().take(3).filter(Result::is_ok).count() == 3;
-    (whole && parts.next().is_none()).then_some(version)
+    version_parts(version).map(|_| version)
 }
 
 impl EtcdFile {
