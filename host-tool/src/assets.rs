@@ -16,7 +16,6 @@ use ha_cluster_file::cluster::{Assets, Cluster};
 use ha_flatcar_image::Bar;
 use ha_providers::vm::assets::{CURRENT, DIR, current_disk};
 use ha_wire::paths;
-use ha_wire::settings::Cni;
 use indicatif::BinaryBytes;
 use sha2::{Digest, Sha256};
 
@@ -85,17 +84,9 @@ struct DiskItem {
 pub fn has_disk(cluster: &Cluster, sysexts: &Artefacts) -> bool {
     match &cluster.assets {
         Assets::Disk { images } => {
-            !sysexts.is_empty() || !images.is_empty() || chart_of(cluster).is_some()
+            !sysexts.is_empty() || !images.is_empty() || cluster.kubernetes.cni.chart().is_some()
         }
         Assets::Download => false,
-    }
-}
-
-/// The chart of Cilium that the cluster file brings along.
-fn chart_of(cluster: &Cluster) -> Option<&Path> {
-    match &cluster.kubernetes.cni {
-        Cni::Cilium { chart, .. } => chart.as_deref().map(Path::new),
-        Cni::Manifests { .. } | Cni::None => None,
     }
 }
 
@@ -110,7 +101,7 @@ pub fn pack_disk(
     match &cluster.assets {
         Assets::Disk { images } if has_disk(cluster, sysexts) => {
             let mut items = gather_items(sysexts, images, &cache::Cache::open, bar)?;
-            if let Some(path) = chart_of(cluster) {
+            if let Some(path) = cluster.kubernetes.cni.chart().map(Path::new) {
                 let sha256 = cache::sha256_of_file(path)?;
                 items.push(disk_item(CILIUM_CHART.to_owned(), path.to_owned(), sha256)?);
             }

@@ -10,6 +10,7 @@ use ha_wire::settings::Cni;
 mod chart;
 mod contents;
 mod reboot_manager;
+mod tar;
 
 #[cfg(test)]
 pub use chart::tests::packed_chart;

@@ -104,6 +104,16 @@ pub enum Cni {
     None,
 }
 
+impl Cni {
+    /// Cilium's chart, if it is brought along.
+    pub fn chart(&self) -> Option<&str> {
+        match self {
+            Self::Cilium { chart, .. } => chart.as_deref(),
+            Self::Manifests { .. } | Self::None => None,
+        }
+    }
+}
+
 /// How the VIP and the load balancer are run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]

@@ -59,11 +59,12 @@ impl LaunchedFiles<'_> {
     }
 
     fn follow_chart(&self, old: &mut Cluster, new: &Cluster) -> Result<Option<Difference>> {
-        let Some((before, now)) = chart_of(old).zip(chart_of(new)) else {
+        let Some((before, now)) = old.kubernetes.cni.chart().zip(new.kubernetes.cni.chart()) else {
             return Ok(None);
         };
-        let same = self.is_same(CHART, &before, &now)?;
-        if !same && !self.are_same_words(&before, &now) {
+        let (before, now) = (Path::new(before), Path::new(now));
+        let same = self.is_same(CHART, before, now)?;
+        if !same && !self.are_same_words(before, now) {
             return Ok(None);
         }
         if let (Cni::Cilium { chart, .. }, Cni::Cilium { chart: now, .. }) =
@@ -71,7 +72,7 @@ impl LaunchedFiles<'_> {
         {
             chart.clone_from(now);
         }
-        Ok((!same).then(|| Difference::of_content(CHART, &name_of(&now))))
+        Ok((!same).then(|| Difference::of_content(CHART, &name_of(now))))
     }
 
     /// The operator's own texts, which every node's config holds whole.
@@ -190,13 +191,6 @@ fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
     found
 }
 
-fn chart_of(cluster: &Cluster) -> Option<PathBuf> {
-    match &cluster.kubernetes.cni {
-        Cni::Cilium { chart, .. } => chart.as_ref().map(PathBuf::from),
-        Cni::Manifests { .. } | Cni::None => None,
-    }
-}
-
 /// What the files of a cluster hold now. Of those that did not change since, `known` is believed: they may be large.
 pub fn hash_named_files(cluster: &Cluster, known: &FileHashes) -> Result<FileHashes> {
     let mut cluster = cluster.clone();
@@ -206,8 +200,8 @@ pub fn hash_named_files(cluster: &Cluster, known: &FileHashes) -> Result<FileHas
             hashes.insert(key, hash);
         }
     }
-    if let Some(chart) = chart_of(&cluster)
-        && let Some(hash) = hash_of(&chart, known.get(CHART))?
+    if let Some(chart) = cluster.kubernetes.cni.chart()
+        && let Some(hash) = hash_of(Path::new(chart), known.get(CHART))?
     {
         hashes.insert(CHART.to_owned(), hash);
     }
