@@ -10,6 +10,7 @@ use ha_wire::doctor::{self, Examination, is_unfit};
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 use ha_wire::status::{About, Status};
+use ipnet::IpNet;
 
 use super::{Exit, print_out};
 use crate::context::Context;
@@ -33,6 +34,12 @@ mod vrrp;
 /// For each program that is asked something: all of them answer within a second, nft with thousands of rules within three.
 const QUESTION: Duration = Duration::from_secs(4);
 const AGENT: &str = "ha-agent.service";
+
+/// The nodes' network, as a person writes it.
+fn nodes_network(node: &NodeFile) -> String {
+    IpNet::new(node.address, node.prefix)
+        .map_or_else(|_| node.address.to_string(), |net| net.trunc().to_string())
+}
 
 /// Examines the machine; changes nothing.
 pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit> {

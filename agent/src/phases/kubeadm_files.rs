@@ -166,14 +166,14 @@ pub fn are_whole(files: &Files, names: &[String]) -> Result<bool> {
 
 /// Removes what is broken of a node that is not settled: kubeadm and the kubelet make all of it anew. Not while kubeadm runs.
 pub fn remove_broken(cx: &Context) -> Result<()> {
-    remove(cx, &broken_files(&read_all(&cx.sys.files)?))
+    make_anew(cx, &broken_files(&read_all(&cx.sys.files)?))
 }
 
 /// Of a settled node the pieces that come back without kubeadm.
 pub fn mend_without_kubeadm(cx: &Context) -> Result<()> {
     let mut broken = broken_files(&read_all(&cx.sys.files)?);
     broken.retain(|name| name == INSTANCE_CONFIG || SERVING.contains(&name.as_str()));
-    remove(cx, &broken)
+    make_anew(cx, &broken)
 }
 
 /// As kubeadm writes it.
@@ -182,7 +182,8 @@ fn instance_config(cx: &Context) -> String {
     format!("containerRuntimeEndpoint: {socket:?}\n")
 }
 
-fn remove(cx: &Context, names: &[String]) -> Result<()> {
+/// Itself, or by being gone: what is missing kubeadm or the kubelet makes.
+fn make_anew(cx: &Context, names: &[String]) -> Result<()> {
     for name in names {
         warn!("{name} is empty or cut short, as after a power cut: it is made anew");
         match name.as_str() {

@@ -65,7 +65,7 @@ async fn is_incomplete(cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let mut left = String::new();
     if is_founder(cx) && !is_settled(cx) {
-        left = install_once_api_answers(cx).await?;
+        left = once_api_answers(cx, async || install_if_never_there(cx).await).await?;
     }
     wait_until_ready(cx, left).await?;
     Ok(Outcome::Done)
@@ -130,11 +130,15 @@ async fn must_look_first(cx: &Context, client: &Client, history: History) -> Res
 }
 
 /// Busy apiservers, a VIP that moves, images over a thin line: none of that is a failure of the pod network.
-async fn install_once_api_answers(cx: &Context) -> Result<String> {
+async fn once_api_answers<T>(cx: &Context, ask: impl AsyncFn() -> Result<T>) -> Result<T> {
     loop {
-        match install_if_never_there(cx).await {
-            Err(error) if is_unanswered(&error) => wait_for_api(cx, &error).await,
-            ended => return ended,
+        match ask().await {
+            Err(error) if is_unanswered(&error) => {
+                let why = format!("{error:#}");
+                cx.report.waiting(Phase::Network, "the API to answer", &why);
+                cx.sys.clock.sleep(LOOK).await;
+            }
+            answered => return answered,
         }
     }
 }
@@ -143,12 +147,6 @@ async fn install_once_api_answers(cx: &Context) -> Result<String> {
 fn is_unanswered(error: &anyhow::Error) -> bool {
     let mut causes = error.chain().filter_map(|c| c.downcast_ref());
     causes.any(ApiError::is_unanswered)
-}
-
-async fn wait_for_api(cx: &Context, error: &anyhow::Error) {
-    let why = format!("{error:#}");
-    cx.report.waiting(Phase::Network, "the API to answer", &why);
-    cx.sys.clock.sleep(LOOK).await;
 }
 
 /// Under a Lease: two control planes would otherwise both be first. Gives the reason if it is left as it is.
@@ -290,7 +288,8 @@ async fn install_for_founder(cx: &Context) -> String {
         "not Ready after {} s: has the founder installed the pod network?",
         FOUNDER_FIRST.as_secs()
     );
-    install_once_api_answers(cx).await.unwrap_or_else(|error| {
+    let left = once_api_answers(cx, async || install_if_never_there(cx).await).await;
+    left.unwrap_or_else(|error| {
         warn!("pod network: {error:#}");
         String::new()
     })

@@ -2,7 +2,6 @@
 //! here they are named.
 
 use ha_wire::node::NodeFile;
-use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::context::Context;
@@ -10,7 +9,7 @@ use crate::phases::preflight::check::{Check, Verdict, passing_check};
 use crate::phases::preflight::evaluate::wanted_ports;
 use crate::sys::Cmd;
 
-use super::QUESTION;
+use super::{QUESTION, nodes_network};
 
 mod closed_chains;
 
@@ -65,8 +64,7 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
     if !active {
         return check;
     }
-    let nodes = IpNet::new(node.address, node.prefix)
-        .map_or_else(|_| node.address.to_string(), |net| net.trunc().to_string());
+    let nodes = nodes_network(node);
     let api = match node.is_control_plane() {
         true => format!(
             ", `firewall-cmd --permanent --add-port={}/tcp` (who else uses the API)",

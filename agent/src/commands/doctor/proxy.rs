@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::phases::preflight::check::{Check, Verdict, passing_check};
 use crate::sys::Cmd;
 
-use super::QUESTION;
+use super::{QUESTION, nodes_network};
 
 /// What programs written in Go read, the first that is set.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
@@ -122,10 +122,7 @@ fn cluster_addresses(node: &NodeFile) -> Vec<IpAddr> {
 
 /// What a person would write there.
 fn wanted_exceptions(node: &NodeFile) -> String {
-    let network = IpNet::new(node.address, node.prefix).map_or_else(
-        |_| node.address.to_string(),
-        |network| network.trunc().to_string(),
-    );
+    let network = nodes_network(node);
     let (pods, services) = (&node.kubernetes.pod_cidr, &node.kubernetes.service_cidr);
     let vip = node.endpoint.vip;
     format!("{network},{vip},{pods},{services},.svc,.cluster.local")

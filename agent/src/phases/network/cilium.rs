@@ -11,8 +11,8 @@ use ha_wire::phase::Phase;
 use serde_json::{Map, Value};
 use tracing::warn;
 
+use super::once_api_answers;
 use super::verdict::Presence;
-use super::{is_unanswered, wait_for_api};
 use crate::context::Context;
 use crate::kube::ADMIN_CONF;
 use crate::kube::client::Client;
@@ -144,7 +144,8 @@ async fn excuse_failure(
     wanted: Wanted<'_>,
     error: anyhow::Error,
 ) -> Result<()> {
-    let release = release_once_api_answers(cx, client).await?;
+    // What ends an installer may be the very API that would say how far it came.
+    let release = once_api_answers(cx, async || newest_release(client).await).await?;
     if release.is_none() {
         return Err(with_missing_chart(cx, wanted, error).await);
     }
@@ -153,16 +154,6 @@ async fn excuse_failure(
     }
     warn!("cilium install: {error:#}; its release is deployed nevertheless");
     Ok(())
-}
-
-/// What ends an installer may be the very API that would say how far it came.
-async fn release_once_api_answers(cx: &Context, client: &Client) -> Result<Option<Release>> {
-    loop {
-        match newest_release(client).await {
-            Err(error) if is_unanswered(&error) => wait_for_api(cx, &error).await,
-            known => return known,
-        }
-    }
 }
 
 async fn run_install(cx: &Context, source: [&str; 2]) -> Result<()> {

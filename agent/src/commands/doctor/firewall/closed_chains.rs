@@ -45,8 +45,6 @@ fn closed_by(objects: &[Value], chain: &Value) -> Option<&'static str> {
     if chain["policy"] == "drop" {
         return Some("its policy");
     }
-    let rules = objects.iter().filter_map(|object| object.get("rule"));
-    let mut of_chain = rules.filter(|rule| is_of_chain(rule, chain, &chain["name"]));
     let is_any_of = |part: &Value, words: &[&str]| words.iter().any(|w| part.get(w).is_some());
     // Whatever else a rule holds may be a condition.
     let is_last = |rule: &Value| {
@@ -57,19 +55,27 @@ fn closed_by(objects: &[Value], chain: &Value) -> Option<&'static str> {
             rest.all(|part| is_any_of(part, &counts)) && parts.iter().any(|p| is_any_of(p, &ends))
         })
     };
-    of_chain.any(is_last).then_some("its last rule")
+    rules_of(objects, chain, &chain["name"])
+        .any(is_last)
+        .then_some("its last rule")
 }
 
-fn is_of_chain(rule: &Value, base: &Value, name: &Value) -> bool {
-    let same = |key: &str| rule[key] == base[key];
-    same("family") && same("table") && rule["chain"] == *name
+/// The rules of the chain of this name that lies in the base chain's table.
+fn rules_of<'r>(
+    objects: &'r [Value],
+    base: &'r Value,
+    name: &'r Value,
+) -> impl Iterator<Item = &'r Value> {
+    let rules = objects.iter().filter_map(|object| object.get("rule"));
+    rules.filter(move |rule| {
+        let same = |key: &str| rule[key] == base[key];
+        same("family") && same("table") && rule["chain"] == *name
+    })
 }
 
 /// Whether a rule of this chain, or of one that it jumps to, may accept it.
 fn may_pass(objects: &[Value], base: &Value, name: &Value, wanted: &Wanted, depth: u8) -> bool {
-    let rules = objects.iter().filter_map(|object| object.get("rule"));
-    let mut of_chain = rules.filter(|rule| is_of_chain(rule, base, name));
-    of_chain.any(|rule| {
+    rules_of(objects, base, name).any(|rule| {
         let Some(parts) = rule["expr"].as_array() else {
             return true;
         };
