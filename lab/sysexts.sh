@@ -1,14 +1,9 @@
 #!/bin/bash
 # sysexts.sh: the neighbour sysexts kubernetes, keepalived and haproxy in the bakery's layout. Prints the cache entry.
 set -euo pipefail
-cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
+cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./packages.sh; . ./versions.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
 node=$(./node.sh)/root kube=$(./kube.sh)
-
-release() { # TREE NAME: the release file must be named as the link in /etc/extensions
-  mkdir -p "$1/usr/lib/extension-release.d"
-  printf 'ID=_any\nARCHITECTURE=x86-64\nEXTENSION_RELOAD_MANAGER=1\n' > "$1/usr/lib/extension-release.d/extension-release.$2"
-}
 
 pack() { # NAME VERSION. Not compressed: five nodes on two cores would unpack the kubelet five times.
   release "$work/$1" "$1"
@@ -30,14 +25,14 @@ kubernetes() {
 
 debian() { # NAME: Debian's program, with the libraries that the node's own /usr has not or has older, found by RPATH
   local t=$work/$1 lib=usr/lib/$1 so
-  cp -r "sysexts/$1" "$t"; install -D "$work/root/usr/sbin/$1" "$t/usr/bin/$1"    # never /usr/sbin: a link on Flatcar
+  cp -r "sysexts/$1" "$t"; install -D "$work/debian/root/usr/sbin/$1" "$t/usr/bin/$1"    # never /usr/sbin: a link on Flatcar
   mkdir -p "$t/$lib" "$t/usr/share/$1"
-  cp "$work/root/etc/$1/$1.config-opts" "$t/usr/share/$1/" 2>/dev/null || true      # keepalived's list of what it was built with
-  for so in $(chroot "$work/root" ldd "/usr/sbin/$1" | awk '$3 ~ /^\// {print $3}'); do
-    cmp -s "$node$so" "$work/root$so" || install -m 644 "$work/root$so" "$t/$lib/"
+  cp "$work/debian/root/etc/$1/$1.config-opts" "$t/usr/share/$1/" 2>/dev/null || true      # keepalived's list of what it was built with
+  for so in $(chroot "$work/debian/root" ldd "/usr/sbin/$1" | awk '$3 ~ /^\// {print $3}'); do
+    cmp -s "$node$so" "$work/debian/root$so" || install -m 644 "$work/debian/root$so" "$t/$lib/"
   done
   patchelf --set-rpath "/$lib" "$t/usr/bin/$1" "$t/$lib"/*
-  pack "$1" "$(chroot "$work/root" dpkg-query -W -f '${source:Upstream-Version}' "$1")"
+  pack "$1" "$(chroot "$work/debian/root" dpkg-query -W -f '${source:Upstream-Version}' "$1")"
 }
 
 cilium() { # the CLI's stand-in (see its first lines), where the bakery's sysext has the real one; no unit, the agent calls it
@@ -46,26 +41,21 @@ cilium() { # the CLI's stand-in (see its first lines), where the bakery's sysext
   pack cilium 0-stand-in
 }
 
-inside() { # in a mount namespace of its own: the packages go into an overlay above the node's root
-  mkdir "$work"/{upper,overlay,root}
-  mount -t tmpfs tmpfs "$work/overlay"; mkdir "$work"/overlay/{upper,work}
-  mount -t overlay overlay -o "lowerdir=$node,upperdir=$work/overlay/upper,workdir=$work/overlay/work" "$work/root"
-  mount -t proc proc "$work/root/proc"; mount --bind /dev "$work/root/dev"
-  cat /etc/resolv.conf > "$work/root/etc/resolv.conf"; printf '#!/bin/sh\nexit 101\n' | install -m 755 /dev/stdin "$work/root/usr/sbin/policy-rc.d"
+inside() { # in a mount namespace of its own
+  mkdir "$work/debian"; overlay_above_node "$work/debian"
   # Of that suite nothing but what is named, and what these cannot do without.
   # A mirror may lag behind; its signature and its sums count.
-  sed -n "s/^deb \(.*\) $DEBIAN /deb [check-valid-until=no] \1 $NEWER /p" "$node/etc/apt/sources.list" > "$work/root/etc/apt/sources.list.d/newer.list"
-  printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$NEWER" > "$work/root/etc/apt/preferences.d/newer"
-  chroot "$work/root" apt-get -qq update >&2
-  DEBIAN_FRONTEND=noninteractive chroot "$work/root" apt-get -qq -y --no-install-recommends install keepalived haproxy/"$NEWER" </dev/null >&2
+  sed -n "s/^deb \(.*\) $DEBIAN /deb [check-valid-until=no] \1 $NEWER /p" "$node/etc/apt/sources.list" > "$work/debian/root/etc/apt/sources.list.d/newer.list"
+  printf 'Package: *\nPin: release n=%s\nPin-Priority: 100\n' "$NEWER" > "$work/debian/root/etc/apt/preferences.d/newer"
+  install_packages "$work/debian/root" keepalived haproxy/"$NEWER"
   kubernetes; cilium; debian keepalived; debian haproxy
 }
 
 build() {
   export out=$1 work node kube KUBERNETES DEBIAN NEWER; work=$(mktemp -d "$CACHE/.sysexts-work.XXXXXX")
-  export -f inside release pack kubernetes cilium debian
+  export -f inside pack kubernetes cilium debian
   unshare -m --propagation private bash -euo pipefail -c inside
   rm -rf --one-file-system "$work"
 }
-cached sysexts "$(key sysexts.sh cache.sh sysexts cilium ../sysext/pack.sh "=$node $kube $NEWER")" build
+cached sysexts "$(key sysexts.sh cache.sh packages.sh sysexts cilium ../sysext/pack.sh "=$node $kube $NEWER")" build
 echo "$ENTRY"
