@@ -12,6 +12,7 @@ use ha_tests::health::vip_moved_to;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::process::RunningProcess;
+use ha_tests::services::restart_dns;
 use ha_tests::story::Story;
 use ha_wire::doctor::{Check, Verdict};
 use serde::Deserialize;
@@ -274,15 +275,7 @@ fn pods_without_a_place_are_named(story: &Story, cluster: &Cluster) {
     );
     story.step("all of CoreDNS is pending: so is that", || {
         on_all("cordon")?;
-        let dns = [
-            "-n",
-            "kube-system",
-            "delete",
-            "pod",
-            "-l",
-            "k8s-app=kube-dns",
-        ];
-        kube.ctl(&[&dns[..], &["--grace-period=0", "--force"]].concat())?;
+        restart_dns(cluster)?;
         let words = ["kube-system/coredns-", "4 node(s) were unschedulable"];
         is_told(&[&words[..], &["describe pod coredns-"]].concat())
     });
