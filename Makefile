@@ -81,6 +81,11 @@ test-version: need ## A cluster of one minor, 3+1 (KUBERNETES=1.37)
 	$(TESTS_AS_ROOT) -p ha-tests --test version -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
+test-cilium: need ## The real Cilium, 1+1 and 3+2: pods, services, DNS, faults (ten minutes; make lab-cilium first makes it)
+	$(PARTS) cilium
+	$(TESTS_AS_ROOT) -p ha-tests --test cilium_real -- --ignored --test-threads=1
+	@$(GIVE_BACK) target/e2e
+
 test-libvirt-cuts: export HA_CUTS = all
 test-libvirt-cuts: need ## A real libvirtd that dies, hangs or lies at every single call of a launch and a destroy
 	$(PARTS) vm
@@ -117,6 +122,9 @@ lab-sysexts: need ## Only the neighbour sysexts: kubernetes, keepalived, haproxy
 
 lab-vm: need ## Only what tests of virtual machines need: the node as one, the operator's machine
 	$(PARTS) vm
+
+lab-cilium: need ## Only the real Cilium 1.20: agent, operator, chart (cold 13 processor minutes)
+	$(PARTS) cilium-real
 
 lab-verify: export FLATCAR_HA_VERIFY = 1
 lab-verify: need ## Read the whole cache and compare it with its sums (make lab looks at sizes and times)
@@ -162,4 +170,4 @@ need-browser:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-versions test-version test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-versions test-version test-cilium test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust

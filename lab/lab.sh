@@ -1,5 +1,5 @@
 #!/bin/bash
-# lab.sh PART: makes kube, containerd, node, images, image, sysexts, operator or vm with all that it is made of, and the link to it in lab/out
+# lab.sh PART: makes kube, containerd, node, images, image, sysexts, operator, vm or cilium-real with all that it is made of, and the link to it in lab/out
 # (lab/out/1.37 with KUBERNETES=1.37).
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
@@ -13,5 +13,6 @@ case $part in
   containerd | node) ;;     # the image holds it
   sysexts) for name in kubernetes keepalived haproxy cilium; do point "$out/sysexts/$name.raw" "$(realpath "$entry/$name.raw")"; done
     [ -z "${KUBERNETES:-}" ] || point "$out/sysexts/ha-agent.raw" ../../sysexts/ha-agent.raw ;;
-  *) point "$out/$part" "$entry" ;;
+  *) point "$out/$part" "$entry"
+    [ ! -d "$entry/images" ] || point "$out/$part-image" "$(./image.sh "$entry/images")" ;;    # for nodes that have these, too
 esac

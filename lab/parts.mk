@@ -9,7 +9,7 @@ lab: kube images image sysexts operator vm
 test: lab agent
 
 # The Kubernetes programs are the longest way: the two cargo builds take what they leave of the processors.
-kube containerd node images image sysexts operator vm:
+kube containerd node images image sysexts operator vm cilium-real:
 	@lab/part.sh $@ lab/lab.sh $@
 agent:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory sysext
@@ -21,10 +21,12 @@ images: kube node
 image: images
 sysexts: kube node
 vm: image operator
+cilium-real: image
+cilium: test cilium-real
 
 kube node: export WAITING = images and sysexts wait for it
 containerd: export WAITING = node waits for it
 images: export WAITING = image waits for it
-image sysexts vm: export WAITING =
+image sysexts vm cilium-real: export WAITING =
 
-.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm agent ha-host
+.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm cilium-real cilium agent ha-host

@@ -11,6 +11,8 @@ read -r KUBERNETES ETCD COREDNS PAUSE < <(awk -F '\t' -v asked="$asked" '
   }' "$TABLE") || { echo "lab: KUBERNETES=$asked: minors.tsv has no such row" >&2; exit 2; }
 [ "$ETCD" != - ] || { echo "lab: KUBERNETES=$asked: minors.tsv does not say what it is made of" >&2; exit 2; }
 export KUBERNETES
+CILIUM=1.20.2        # the newest of the line that minors.tsv has; only for make lab-cilium
+HELM=4.3.1           # with Cilium's chart
 CONTAINERD=2.2.9     # Flatcar has 2.x; Debian trixie 1.7
 DEBIAN=trixie
 NEWER=forky          # haproxy 3.2 LTS, as the bakery ships; trixie has 3.0

@@ -136,6 +136,12 @@ impl Cluster {
         self.operator.state_of(self.name()).join("kubeconfig")
     }
 
+    /// The Ignition config that a node was last made of.
+    pub fn ignition_of(&self, node: &str) -> PathBuf {
+        let state = self.operator.state_of(self.name());
+        state.join(format!("nodes/{node}.ign"))
+    }
+
     /// One node.
     pub fn node<'a>(&'a self, name: &'a str) -> ClusterNode<'a> {
         ClusterNode::new(self, name)

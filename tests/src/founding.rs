@@ -111,10 +111,7 @@ pub fn is_whole(cluster: &Cluster, identity: &str) -> Result<()> {
 
 /// The founder's stored config, with a permission to found that begins now.
 fn config_with_permission(cluster: &Cluster) -> Result<PathBuf> {
-    let stored = cluster
-        .operator()
-        .state_of(cluster.name())
-        .join(format!("nodes/{FOUNDER}.ign"));
+    let stored = cluster.ignition_of(FOUNDER);
     let config =
         std::fs::read_to_string(&stored).with_context(|| format!("read {}", stored.display()))?;
     let mut node: Value = serde_json::from_str(&file_in_config(&config, paths::NODE_FILE)?)?;

@@ -70,6 +70,11 @@ impl Lab {
         Self { out: out.into() }
     }
 
+    /// A part of the lab that only some tests need, by its name in `lab/out`.
+    pub fn part(&self, name: &str) -> PathBuf {
+        self.out.join(name)
+    }
+
     /// The node image, a directory.
     pub fn image(&self) -> PathBuf {
         self.out.join("image")

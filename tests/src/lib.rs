@@ -28,6 +28,7 @@ pub mod leftovers;
 pub mod node;
 pub mod operator;
 pub mod plan;
+pub mod pod_network;
 pub mod post_mortem;
 pub mod power_cuts;
 pub mod private_keys;

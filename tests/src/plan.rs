@@ -55,6 +55,8 @@ pub struct ClusterPlan {
     pub sysexts: Vec<&'static str>,
     /// More system extensions, by their name: images on this machine.
     pub extensions: Vec<(&'static str, PathBuf)>,
+    /// Another node image than the lab's.
+    pub image: Option<PathBuf>,
     /// The user's own Ignition files.
     pub merge: Vec<PathBuf>,
     /// More lines of the cluster file.
@@ -80,6 +82,7 @@ impl ClusterPlan {
             network: None,
             sysexts: SYSEXTS.to_vec(),
             extensions: Vec::new(),
+            image: None,
             merge: Vec::new(),
             more: String::new(),
             kubeadm: String::new(),
@@ -203,7 +206,8 @@ impl ClusterPlan {
                     true => ", disks: image",
                     false => "",
                 };
-                return format!("{{nspawn: {{image: {}{disks}}}}}", lab.image().display());
+                let image = self.image.clone().unwrap_or_else(|| lab.image());
+                return format!("{{nspawn: {{image: {}{disks}}}}}", image.display());
             }
             MachineKind::Qemu => "qemu",
             MachineKind::Libvirt => "libvirt",

@@ -148,12 +148,17 @@ fn replace_kube_proxies(cluster: &Cluster) -> Result<()> {
     })
 }
 
-fn asks_api(cluster: &Cluster, node: &str, server: &str) -> Result<()> {
+/// What a pod with the lab's image asks the API at this name or address with.
+pub(crate) fn readiness_from_pod(server: &str) -> String {
     const SECRETS: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
-    let script = format!(
+    format!(
         "kubectl --request-timeout=5s --server=https://{server} --certificate-authority={SECRETS}/ca.crt \
          --token=$(/usr/local/bin/busybox cat {SECRETS}/token) get --raw /readyz"
-    );
+    )
+}
+
+fn asks_api(cluster: &Cluster, node: &str, server: &str) -> Result<()> {
+    let script = readiness_from_pod(server);
     eventually(&format!("{server} from {node}"), ANSWER, || {
         let answer = cluster.kube().in_pod(&pod_on(node), &script, ANSWER)?;
         ensure!(answer.trim() == "ok", "it answers {answer:?}");

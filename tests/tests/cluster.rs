@@ -64,10 +64,7 @@ fn three_control_planes_and_two_workers() {
 
 /// Launches, and takes a copy of the first node's Ignition while it still holds the permission to found.
 fn launch_keeping_first_ignition(story: &Story, cluster: &Cluster) -> PathBuf {
-    let stored = cluster
-        .operator()
-        .state_of(cluster.name())
-        .join("nodes/node1.ign");
+    let stored = cluster.ignition_of("node1");
     let copy = cluster.dir().join(FIRST_BOOT);
     let done = story.step("launch ends with exit code 0", || {
         let mut launch = cluster.start_launch(&[])?;

@@ -1,0 +1,200 @@
+//! Whether pods, services and DNS serve, asked from everywhere: from every pod, every node, and from outside.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::eventually::eventually;
+use crate::process::run_to_end;
+use crate::services::readiness_from_pod;
+use crate::story::Story;
+
+/// The servers' service, and where it answers on every node.
+const SERVICE: &str = "10.96.80.80";
+const NODE_PORT: u16 = 30080;
+const LABEL: &str = "app=web";
+/// From a manifest to a pod on every node, with a pod network that compiles its programs for the first of them.
+const STARTED: Duration = Duration::from_secs(300);
+/// One question from one place.
+const ANSWER: Duration = Duration::from_secs(20);
+/// Until a network that was disturbed serves everywhere again.
+const SERVES: Duration = Duration::from_secs(120);
+
+/// A pod on every node that answers with the node's name, and a service of them.
+const SERVERS: &str = r#"
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: NodePort
+  clusterIP: 10.96.80.80
+  selector: {app: web}
+  ports: [{port: 80, targetPort: 8080, nodePort: 30080}]
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      tolerations: [{operator: Exists}]
+      terminationGracePeriodSeconds: 1
+      containers:
+        - name: web
+          image: docker.io/lab/net:1
+          imagePullPolicy: Never
+          env: [{name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}]
+          command: [/bin/sh, -c, 'b=/usr/local/bin/busybox; $b mkdir -p /tmp/www; echo $NODE > /tmp/www/index.html; exec $b httpd -f -p 8080 -h /tmp/www']
+          readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
+"#;
+
+/// Starts the servers: the first pods of a cluster, and one on every node.
+pub fn a_server_on_every_node(story: &Story, cluster: &Cluster) {
+    story.step("a pod on every node", || {
+        let file = cluster.dir().join("servers.yaml");
+        std::fs::write(&file, SERVERS)?;
+        cluster
+            .kube()
+            .ctl(&["apply", "-f", &file.display().to_string()])?;
+        eventually("Ready", STARTED, || servers(cluster))
+    });
+}
+
+/// Fails with who got no good answer, or what it said.
+type Question = fn(&Cluster) -> Result<()>;
+
+/// Asks from everywhere. `when`: what has just happened.
+pub fn serves_everywhere(story: &Story, cluster: &Cluster, when: &str) {
+    let questions: [(&str, Question); 5] = [
+        ("pod to pod, each to each", each_pod_reaches_each),
+        ("a service's name from every pod", pods_resolve),
+        ("a service from every pod and node", service_answers),
+        ("a NodePort from outside, on every node", node_ports_answer),
+        ("the API from every pod", pods_reach_the_api),
+    ];
+    for (what, ask) in questions {
+        story.step(&format!("{when}: {what}"), || {
+            eventually(what, SERVES, || ask(cluster))
+        });
+    }
+}
+
+/// Node and address of the server on each node; an error while one is missing.
+fn servers(cluster: &Cluster) -> Result<Vec<Server>> {
+    let pods = cluster.kube().get(&["pods", "-l", LABEL])?;
+    let pods = pods["items"].as_array().context("no items")?;
+    let ready = pods.iter().filter_map(Server::of_ready).collect::<Vec<_>>();
+    let nodes = cluster.plan().nodes().len();
+    ensure!(
+        ready.len() == nodes,
+        "{} of {nodes} are ready: {ready:?}",
+        ready.len()
+    );
+    Ok(ready)
+}
+
+#[derive(Debug)]
+struct Server {
+    pod: String,
+    node: String,
+    address: String,
+}
+
+impl Server {
+    fn of_ready(pod: &serde_json::Value) -> Option<Self> {
+        let conditions = pod["status"]["conditions"].as_array()?;
+        let ready = conditions
+            .iter()
+            .any(|c| c["type"] == "Ready" && c["status"] == "True");
+        let gone = !pod["metadata"]["deletionTimestamp"].is_null();
+        if !ready || gone {
+            return None;
+        }
+        let word = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+        Some(Self {
+            pod: word(&pod["metadata"]["name"])?,
+            node: word(&pod["spec"]["nodeName"])?,
+            address: word(&pod["status"]["podIP"])?,
+        })
+    }
+
+    fn ask(&self, cluster: &Cluster, script: &str) -> Result<String> {
+        let script = format!("set -e; b=/usr/local/bin/busybox; {script}");
+        cluster
+            .kube()
+            .in_pod(&self.pod, &script, ANSWER)
+            .with_context(|| format!("from {} on {}", self.pod, self.node))
+    }
+}
+
+fn each_pod_reaches_each(cluster: &Cluster) -> Result<()> {
+    let servers = servers(cluster)?;
+    let script: String = servers
+        .iter()
+        .map(|s| format!("$b wget -qO- -T 3 http://{}:8080/; ", s.address))
+        .collect();
+    let wanted: Vec<&str> = servers.iter().map(|s| s.node.as_str()).collect();
+    for server in &servers {
+        let answers = server.ask(cluster, &script)?;
+        let answers: Vec<&str> = answers.lines().collect();
+        ensure!(
+            answers == wanted,
+            "from {}: {answers:?}, not {wanted:?}",
+            server.node
+        );
+    }
+    Ok(())
+}
+
+fn pods_resolve(cluster: &Cluster) -> Result<()> {
+    for server in servers(cluster)? {
+        let answer = server.ask(cluster, "$b nslookup web.default.svc.cluster.local")?;
+        ensure!(answer.contains(SERVICE), "from {}: {answer}", server.node);
+    }
+    Ok(())
+}
+
+fn service_answers(cluster: &Cluster) -> Result<()> {
+    let servers = servers(cluster)?;
+    let is_a_node = |answer: &str| servers.iter().any(|s| s.node == answer.trim());
+    for server in &servers {
+        let answer = server.ask(cluster, &format!("$b wget -qO- -T 3 http://{SERVICE}/"))?;
+        ensure!(is_a_node(&answer), "a pod on {}: {answer:?}", server.node);
+        let curl = format!("curl -fsS --max-time 3 http://{SERVICE}/");
+        let answer = cluster.node(&server.node).sh(&curl)?;
+        ensure!(is_a_node(&answer), "{} itself: {answer:?}", server.node);
+    }
+    Ok(())
+}
+
+fn node_ports_answer(cluster: &Cluster) -> Result<()> {
+    let servers = servers(cluster)?;
+    for (name, _, address) in cluster.plan().nodes() {
+        let answer = from_outside(cluster, address)?;
+        ensure!(
+            servers.iter().any(|s| s.node == answer.trim()),
+            "{name}: {answer:?}"
+        );
+    }
+    Ok(())
+}
+
+fn from_outside(cluster: &Cluster, address: Ipv4Addr) -> Result<String> {
+    let there = cluster.reach(SocketAddr::new(IpAddr::V4(address), NODE_PORT))?;
+    let mut curl = cluster.operator().command("curl");
+    curl.args(["-fsS", "--max-time", "3"])
+        .arg(format!("http://{there}/"));
+    Ok(run_to_end(curl, ANSWER)?.ok()?.stdout)
+}
+
+fn pods_reach_the_api(cluster: &Cluster) -> Result<()> {
+    for server in servers(cluster)? {
+        let answer = server.ask(cluster, &readiness_from_pod("10.96.0.1"))?;
+        ensure!(answer.trim() == "ok", "from {}: {answer:?}", server.node);
+    }
+    Ok(())
+}
