@@ -21,7 +21,7 @@ const BOOT: Duration = Duration::from_secs(30);
 /// A cluster that stands is looked at in seconds.
 const LOOK: Duration = Duration::from_secs(30);
 /// The apiserver ends at once, and no rule of cluster files can know it.
-const FAULT: &str = "apiServer: {extraArgs: [{name: feature-gates, value: NoSuchGate=true}]}";
+const FAULT: &str = "apiServer: {extraArgs: [{name: storage-media-type, value: text/none}]}";
 const MENDED: &str = "apiServer: {extraArgs: [{name: v, value: \"2\"}]}";
 /// The merge fails until a person mends it, as one that finds no free loop device does.
 const LATE_MERGE: &str = "[Service]
@@ -97,7 +97,7 @@ fn says_what_is_made_anew(done: &FinishedProcess) -> Result<()> {
     let said = format!("{}{}", done.stdout, done.stderr);
     for words in [
         "was changed: ignition.merge: what e2e-edited",
-        "; kubernetes.clusterConfiguration.apiServer.extraArgs[feature-gates]: NoSuchGate=true -> none",
+        "; kubernetes.clusterConfiguration.apiServer.extraArgs[storage-media-type]: text/none -> none",
         "no apiserver answered yet, so the nodes are made anew: node1",
     ] {
         ensure!(said.contains(words), "{words:?} is not in:\n{said}");

@@ -12,6 +12,7 @@ mod argument_values;
 mod arguments;
 mod cluster;
 mod cluster_shape;
+mod gates;
 mod given;
 mod kubelet;
 mod kubelet_minor;
@@ -86,10 +87,12 @@ pub(super) fn check_kubeadm(file: &ClusterFile, faults: &mut Vec<Fault>) {
     cluster::check_cluster_values(&k8s.cluster_configuration, minor, faults);
     kubelet::check_kubelet_values(file, faults);
     kubelet_minor::check_kubelet_minor(&k8s.kubelet_config, minor, faults);
+    gates::check_kubelet_gates(file, minor, faults);
     for program in Program::ALL {
         let arguments = Argument::read_all(program, file);
         argument_names::check_names(&arguments, minor, faults);
         argument_values::check_values(file, program, &arguments, faults);
+        gates::check_argument_gates(file, &arguments, minor, faults);
     }
 }
 

@@ -22,7 +22,6 @@ pub(super) fn check_values(
 ) {
     for argument in arguments {
         let fault = match (program, argument.name.as_str()) {
-            (_, "feature-gates") => check_gates(argument),
             (Program::Apiserver, _) => check_apiserver(file, argument),
             (Program::ControllerManager | Program::Scheduler, name) => {
                 check_controller(file, argument, name)
@@ -43,7 +42,7 @@ fn check_type(argument: &Argument<'_>) -> Option<Fault> {
     let text = argument.text.as_str();
     let (fine, what, help) = match argument.program.flag(&argument.name)?.kind {
         "bool" => (
-            is_false(text) || matches!(text, "1" | "t" | "T" | "true" | "TRUE" | "True"),
+            parse_bool(text).is_some(),
             "true or false",
             "write \"true\" or \"false\"",
         ),
@@ -70,9 +69,17 @@ fn check_type(argument: &Argument<'_>) -> Option<Fault> {
     (written && !fine).then(|| argument.error(message, help))
 }
 
-/// What Go's `strconv.ParseBool` takes for false.
+/// As Go's `strconv.ParseBool` does.
+pub(super) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 pub(super) fn is_false(text: &str) -> bool {
-    matches!(text, "0" | "f" | "F" | "false" | "FALSE" | "False")
+    parse_bool(text) == Some(false)
 }
 
 fn check_controller(file: &ClusterFile, argument: &Argument<'_>, name: &str) -> Option<Fault> {
@@ -180,23 +187,6 @@ fn check_timeouts(arguments: &[Argument<'_>], faults: &mut Vec<Fault>) {
         let help = format!("write election-timeout {} or more", beat.saturating_mul(10));
         faults.push(shown.error(message, help));
     }
-}
-
-/// `Name=true,Other=false`.
-fn check_gates(argument: &Argument<'_>) -> Option<Fault> {
-    let fine = |gate: &str| {
-        let gate = gate.trim().split_once('=');
-        gate.is_some_and(|(name, on)| is_gate(name) && matches!(on, "true" | "false"))
-    };
-    let wrong = argument.text.split(',').find(|gate| !fine(gate))?;
-    let message = format!("is not a list of feature gates: `{}`", wrong.trim());
-    Some(argument.error(message, "write e.g. SidecarContainers=true,OtherGate=false"))
-}
-
-/// The form of a feature gate's name.
-pub(super) fn is_gate(name: &str) -> bool {
-    name.starts_with(|c: char| c.is_ascii_uppercase())
-        && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 /// `30000-32767`, or `30000+2767`, as apimachinery's `PortRange` reads it.

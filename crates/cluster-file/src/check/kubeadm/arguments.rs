@@ -49,7 +49,7 @@ impl Program {
 
     /// Every argument that this program has in one of the known minors.
     pub fn known_flags(self) -> impl Iterator<Item = Flag> {
-        self.flags().lines().filter_map(Flag::parse)
+        Flag::list(self.flags())
     }
 
     /// What `--help` lists with the types that it says, of Kubernetes 1.34.4 and 1.36.3 with their etcd 3.6; 1.35.4, 1.37.2 and
@@ -78,6 +78,12 @@ pub(super) struct Flag {
 }
 
 impl Flag {
+    /// One a line, less comments.
+    pub fn list(lines: &'static str) -> impl Iterator<Item = Self> {
+        let lines = lines.lines().filter(|line| !line.starts_with('#'));
+        lines.filter_map(Self::parse)
+    }
+
     /// `NAME TYPE`, or with `1.36-` or `-1.36` behind it.
     fn parse(line: &'static str) -> Option<Self> {
         let mut words = line.split(' ');

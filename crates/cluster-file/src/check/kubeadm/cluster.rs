@@ -1,7 +1,7 @@
 //! Values of `clusterConfiguration` whose form kubeadm judges on the node, where nobody sees it at once.
 
 use super::super::name_syntax::is_dns_name;
-use super::argument_values::is_gate;
+use super::gates::is_gate;
 use super::given::Given;
 use crate::diagnostic::Fault;
 use crate::file::Setting;

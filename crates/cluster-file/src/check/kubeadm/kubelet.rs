@@ -1,6 +1,5 @@
 //! Values of `kubeletConfig`: those that a kubelet ends with, and those that this product does not go well with.
 
-use super::argument_values::is_gate;
 use super::given::Given;
 use super::shape::seconds;
 use crate::diagnostic::Fault;
@@ -45,7 +44,6 @@ pub(super) fn check_kubelet_values(file: &ClusterFile, faults: &mut Vec<Fault>) 
     kubelet.check_enforced(faults);
     kubelet.check_images(faults);
     kubelet.check_shutdown(faults);
-    kubelet.check_gates(faults);
     kubelet.check_start(faults);
 }
 
@@ -288,24 +286,6 @@ impl<'f> Kubelet<'f> {
             let message =
                 "is a part of shutdownGracePeriod and cannot be longer: the kubelet ends at once";
             faults.push(at.error(message, "write a shorter time, e.g. a third of that"));
-        }
-    }
-
-    fn check_gates(&self, faults: &mut Vec<Fault>) {
-        for (key, value) in self
-            .find("featureGates")
-            .map_or_else(Vec::new, |at| at.entries())
-        {
-            if !is_gate(&key.name) {
-                let fault = value.error(
-                    "is not a feature gate's name",
-                    "write e.g. `NodeSwap: true`",
-                );
-                faults.push(Fault {
-                    place: key.place,
-                    ..fault
-                });
-            }
         }
     }
 
