@@ -52,10 +52,10 @@ inside() { # in a mount namespace of its own
 }
 
 build() {
-  export out=$1 work node kube KUBERNETES DEBIAN NEWER; work=$(mktemp -d "$CACHE/.sysexts-work.XXXXXX")
+  export out=$1 work node kube KUBERNETES DEBIAN NEWER; work=$(mktemp -d "$CACHE/.sysexts.XXXXXX")   # named as cached() looks for what a killed build left
+  trap 'rm -rf --one-file-system "$work"' EXIT
   export -f inside pack kubernetes cilium debian
   unshare -m --propagation private bash -euo pipefail -c inside
-  rm -rf --one-file-system "$work"
 }
 cached sysexts "$(key sysexts.sh cache.sh packages.sh sysexts cilium ../sysext/pack.sh "=$node $kube $NEWER")" build
 echo "$ENTRY"

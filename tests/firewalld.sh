@@ -21,10 +21,10 @@ inside() { # in a mount namespace of its own
 }
 
 build() {
-  export out=$1 work node; work=$(mktemp -d "$CACHE/.firewalld-work.XXXXXX")
+  export out=$1 work node; work=$(mktemp -d "$CACHE/.firewalld.XXXXXX")
+  trap 'rm -rf --one-file-system "$work"' EXIT
   export -f inside
   unshare -m --propagation private bash -euo pipefail -c inside
-  rmdir "$work"
 }
 cached firewalld "$(key ../tests/firewalld.sh cache.sh packages.sh ../sysext/pack.sh "=$node")" build
 echo "$ENTRY/firewalld.raw"
