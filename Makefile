@@ -5,9 +5,10 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 export PATH := $(HOME)/.cargo/bin:$(PATH)
-# KUBERNETES=1.37: another lab than the default's, beside it.
+# KUBERNETES=1.37, CONTAINERD=1.7: another lab than the default's, beside it.
 export KUBERNETES ?=
-export HA_LAB ?= $(CURDIR)/lab/out$(addprefix /,$(KUBERNETES))
+export CONTAINERD ?=
+export HA_LAB ?= $(CURDIR)/lab/out$(addprefix /,$(KUBERNETES))$(addprefix /containerd-,$(CONTAINERD))
 
 CLUSTER ?= examples/demo.yaml
 # Those that a new cluster may have.
@@ -16,7 +17,7 @@ RUNS ?= 100
 FUZZ_SECONDS ?= 60
 FUZZ_TARGETS = $(basename $(notdir $(wildcard fuzz/fuzz_targets/*.rs)))
 # "env" because sudo's secure_path would hide cargo; HOME because clusters' state belongs to who called make.
-AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB) KUBERNETES=$(KUBERNETES))
+AS_ROOT := $(shell [ "$$(id -u)" = 0 ] || echo sudo env PATH=$(PATH) HOME=$(HOME) HA_LAB=$(HA_LAB) KUBERNETES=$(KUBERNETES) CONTAINERD=$(CONTAINERD))
 HA_HOST_BIN := target/release/ha-host
 # $(PARTS) GOAL: what it needs, side by side. Root is asked for nothing first: sudo's question would be lost in a part's log.
 PARTS = @$(AS_ROOT) true; $(MAKE) --no-print-directory -f lab/parts.mk -j
@@ -76,7 +77,7 @@ test-faults: need ## Faults made on clusters that stand, and what doctor, status
 test-versions: need ## A cluster of each supported minor, 3+1 (a minute each; the lab of a further minor first: 10 to 20 more)
 	for minor in $(MINORS); do $(MAKE) --no-print-directory test-version KUBERNETES=$$minor HA_LAB=$(CURDIR)/lab/out/$$minor; done
 
-test-version: need ## A cluster of one minor, 3+1 (KUBERNETES=1.37)
+test-version: need ## A cluster of one minor, 3+1 (KUBERNETES=1.37), or on nodes with containerd 1.7 (CONTAINERD=1.7)
 	$(PARTS) nodes
 	$(TESTS_AS_ROOT) -p ha-tests --test version -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e

@@ -3,7 +3,7 @@
 set -eu   # no pipefail: processes vanish while their mounts are read
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" "$(realpath "$0")" "$@"
-used=$(for l in out out/1.*; do realpath -qm "$l"/{image,images,kube,sysexts/kubernetes.raw,operator,vm,cilium-real{,-image}}; done)
+used=$(for l in out out/1.* out/{,1.*/}containerd-*; do realpath -qm "$l"/{image,images,kube,sysexts/kubernetes.raw,operator,vm,judges,cilium-real{,-image}}; done)
 for entry in "$CACHE"/*-????????????????; do
   [ -d "$entry" ] || continue
   grep -q "^$entry\(/\|$\)" <<<"$used" && continue

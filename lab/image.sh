@@ -4,18 +4,19 @@
 # image.sh [DIR]...: with the images in each DIR's tars, too.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
-[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" CONTAINERD="$CONTAINERD" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
 node=$(./node.sh) images="$(./images.sh) $*"
 
 fill() { # in its own mount and pid namespaces: the image's containerd fills the store through the paths that nodes will use
-  local root=$work/root dir tar name
+  local root=$work/root dir tar name config
   mount -t tmpfs tmpfs "$work"; mkdir "$work"/{upper,work,root}
   mount -t overlay overlay -o "lowerdir=$node/root,upperdir=$work/upper,workdir=$work/work" "$root"
   mkdir -p "$root/var/lib/containerd" "$root/images"
   mount -t proc proc "$root/proc"; mount --bind /dev "$root/dev"; mount -t tmpfs tmpfs "$root/run"
   mount --bind "$out/containerd" "$root/var/lib/containerd"
   # Without CRI: it would look for cgroups and CNI, and nothing is to run here.
-  echo 'version = 3
+  [ "$CONTAINERD" = 1.7 ] && config=2 || config=3
+  echo "version = $config"'
 disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime", "io.containerd.internal.v1.tracing"]' > "$root/run/store.toml"
   chroot "$root" containerd --config /run/store.toml --log-level warn & local containerd=$!
   ctr() { chroot "$root" ctr -n k8s.io "$@"; }
@@ -34,7 +35,7 @@ disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", 
 }
 
 build() {
-  export out=$1 work node images; work=$(mktemp -d)
+  export out=$1 work node images CONTAINERD; work=$(mktemp -d)
   cp -al "$node/root" "$1/root"          # the entry is whole by itself; links cost nothing and nobody writes there
   mkdir "$1/containerd"
   export -f fill

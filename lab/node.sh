@@ -2,8 +2,8 @@
 # node.sh: the node image's root directory, Debian as Flatcar's stand-in. Prints the cache entry (its root/ is the image).
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
-[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
-containerd=$(./containerd.sh)
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" CONTAINERD="$CONTAINERD" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+containerd=; [ "$CONTAINERD" = 1.7 ] || containerd=$(./containerd.sh)     # else Debian's own
 
 build() {
   local root=$1/root program
@@ -11,8 +11,9 @@ build() {
   mmdebstrap --quiet --variant=minbase --mode=root --format=directory --aptopt='APT::Install-Recommends "false"' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --include="$(paste -sd, node/packages)" "$DEBIAN" "$root" >&2
-  for program in containerd containerd-shim-runc-v2 ctr; do install "$containerd/$program" "$root/usr/bin/$program"; done
   cp -r --no-preserve=ownership node/flatcar/. node/nspawn/usr "$root/"
+  if [ -n "$containerd" ]; then install -t "$root/usr/bin" "$containerd"/{containerd,containerd-shim-runc-v2,ctr}
+  else cp node/containerd-1.7.toml "$root/etc/containerd/config.toml"; fi
   sed -i "s/@PAUSE@/$PAUSE/; s/@SYSTEMD_CGROUP@/false/; s/^  disable_apparmor.*/&\n  restrict_oom_score_adj = true/" "$root/etc/containerd/config.toml"
   # As on Flatcar: 500, a home, sudo without a word (here: no sudo at all), and the journal readable.
   chroot "$root" groupadd --gid 500 core

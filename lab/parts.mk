@@ -16,7 +16,7 @@ agent:
 ha-host:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory build
 
-node: containerd
+node: $(if $(filter 1.7,$(CONTAINERD)),,containerd)
 images: kube node
 image: images
 sysexts: kube node

@@ -2,7 +2,7 @@
 # sysexts.sh: the neighbour sysexts kubernetes, keepalived and haproxy in the bakery's layout. Prints the cache entry.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./packages.sh; . ./versions.sh
-[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" CONTAINERD="$CONTAINERD" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
 node=$(./node.sh)/root kube=$(./kube.sh)
 
 pack() { # NAME VERSION. Not compressed: five nodes on two cores would unpack the kubelet five times.

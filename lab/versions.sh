@@ -13,6 +13,6 @@ read -r KUBERNETES ETCD COREDNS PAUSE < <(awk -F '\t' -v asked="$asked" '
 export KUBERNETES
 CILIUM=1.20.2        # the newest of the line that minors.tsv has; only for make lab-cilium
 HELM=4.3.1           # with Cilium's chart
-CONTAINERD=2.2.9     # Flatcar has 2.x; Debian trixie 1.7
+CONTAINERD=${CONTAINERD:-2.2.9}     # as Flatcar has it; CONTAINERD=1.7 is Debian trixie's, as older Flatcars have it
 DEBIAN=trixie
 NEWER=forky          # haproxy 3.2 LTS, as the bakery ships; trixie has 3.0

@@ -3,7 +3,7 @@
 # initrd.img with the real Ignition, append (the kernel's line that is right under TCG). Prints the cache entry.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
-[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
+[ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" CONTAINERD="$CONTAINERD" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
 node=$(./node.sh) image=$(./image.sh) operator=$(./operator.sh)
 
 packages() { # the node's, and what a machine needs besides

@@ -21,7 +21,7 @@ const BEFORE: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_secs(60);
 
 #[test]
-#[ignore = "a minor that has a lab of its own: make test-version KUBERNETES=1.37"]
+#[ignore = "a minor that has a lab of its own: make test-version KUBERNETES=1.37, or CONTAINERD=1.7"]
 fn a_cluster_of_this_minor_is_whole() {
     let story = Story::new("version");
     let cluster = story.step("the lab is there", || {
@@ -59,10 +59,12 @@ fn has_the_versions_of_its_minor(story: &Story, cluster: &Cluster) {
             "curl -fsS --cacert /etc/kubernetes/pki/etcd/ca.crt --cert /etc/kubernetes/pki/etcd/healthcheck-client.crt \
              --key /etc/kubernetes/pki/etcd/healthcheck-client.key https://127.0.0.1:2379/version",
         )?;
-        Ok(format!(
-            "{}, {}, etcd {etcd}",
-            infos[0]["containerRuntimeVersion"], infos[0]["osImage"]
-        ))
+        let runtime = infos[0]["containerRuntimeVersion"].as_str();
+        let runtime = runtime.unwrap_or_default();
+        let asked = std::env::var("CONTAINERD").unwrap_or_default();
+        let is_asked = runtime.starts_with(&format!("containerd://{asked}"));
+        ensure!(is_asked, "not containerd {asked}: {runtime}");
+        Ok(format!("{runtime}, {}, etcd {etcd}", infos[0]["osImage"]))
     });
     story.note(&said);
 }
