@@ -77,6 +77,8 @@ impl Member {
 pub struct MemberStatus {
     /// Its own id, decimal.
     pub id: String,
+    /// Its version, e.g. `3.7.0`; empty: it does not say.
+    pub version: String,
     /// The leader's id, decimal; `0`: none.
     pub leader: String,
     /// Raft's term, which each election of a leader raises; none: it does not say.
@@ -188,10 +190,11 @@ impl Etcd {
     /// What the first member that answers says about itself.
     pub async fn status(&self) -> Result<MemberStatus, ApiError> {
         let value: Value = self.ask("/v3/maintenance/status", &json!({})).await?;
-        let text = |v: Option<&Value>| v.and_then(Value::as_str).unwrap_or("0").to_owned();
+        let text = |v: Option<&Value>, or: &str| v.and_then(Value::as_str).unwrap_or(or).to_owned();
         Ok(MemberStatus {
-            id: text(value.pointer("/header/member_id")),
-            leader: text(value.get("leader")),
+            id: text(value.pointer("/header/member_id"), "0"),
+            version: text(value.get("version"), ""),
+            leader: text(value.get("leader"), "0"),
             term: number(value.get("raftTerm")),
             database_bytes: number(value.get("dbSize")),
             quota_bytes: number(value.get("dbSizeQuota")),

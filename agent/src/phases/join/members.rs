@@ -12,12 +12,15 @@ use super::resume::{is_stale, stale_members};
 use crate::context::Context;
 use crate::kube;
 use crate::kube::etcd::{Etcd, Member};
-use crate::phases::{NeedsAPerson, etcd_manifest};
+use crate::phases::{NeedsAPerson, etcd_manifest, kubeadm};
 use crate::render::kubeadm::EffectiveSettings;
 
 /// A member says how it is from its memory: at once, or not at all.
 const STATUS_WITHIN: Duration = Duration::from_secs(2);
 const LOOK: Duration = Duration::from_millis(200);
+/// The first etcd that takes a member while one that votes is away, and the first kubeadm that goes on with it.
+const FORGIVING_ETCD: [u32; 2] = [3, 7];
+const FORGIVING_KUBEADM: [u32; 2] = [1, 37];
 
 /// What etcd keeps in its data directory.
 const DATA: &str = "member";
@@ -67,7 +70,7 @@ pub async fn refuse_living_namesake(cx: &Context, members: &[Member]) -> Result<
     let (name, address) = (&cx.node.name, cx.node.address);
     let elsewhere = |m: &&Member| m.name == *name && !m.is_at(address);
     for member in members.iter().filter(elsewhere) {
-        if answers(cx, member).await {
+        if version_of(cx, member).await.is_some() {
             let at = member.client_urls.join(", ");
             bail!(
                 "etcd member {name} answers at {at}, but this machine is new: does another machine have its name?"
@@ -77,25 +80,29 @@ pub async fn refuse_living_namesake(cx: &Context, members: &[Member]) -> Result<
     Ok(())
 }
 
-async fn answers(cx: &Context, member: &Member) -> bool {
-    let Ok(etcd) = kube::etcd_at(cx, member.client_urls.clone()) else {
-        return false;
-    };
-    etcd.within(STATUS_WITHIN).status().await.is_ok()
+/// What a member says that answers for itself.
+async fn version_of(cx: &Context, member: &Member) -> Option<String> {
+    let etcd = kube::etcd_at(cx, member.client_urls.clone()).ok()?;
+    let status = etcd.within(STATUS_WITHIN).status().await.ok()?;
+    Some(status.version)
 }
 
-/// etcd takes no member, not even a learner, while one that votes is not connected ("unhealthy cluster"); from 3.7 on it takes one
-/// that leaves it a majority should it never come, as with four voters of which three answer. kubeadm asks each voter first, and
-/// gives one that does not answer two minutes, twice: under the lease, in words that name nobody.
-pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Result<()> {
+/// Until etcd takes a member; true if every voter answers. kubeadm 1.36 and older gives one that does not two minutes, twice: under
+/// the lease, in words that name nobody.
+pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Result<bool> {
     let begin = cx.sys.clock.monotonic();
     loop {
-        let silent = silent_voters(cx).await?;
-        if silent.is_empty() {
-            return Ok(());
+        let voters = ask_voters(cx).await?;
+        let silent = voters.iter().filter(|voter| voter.version.is_none());
+        let names: Vec<String> = silent.map(|voter| voter.name.clone()).collect();
+        if names.is_empty() {
+            return Ok(true);
         }
-        let names = silent.clone();
-        let silent = silent.join(" and ");
+        let silent = names.join(" and ");
+        if etcd_takes_one_more(&voters) && is_kubeadm_forgiving(cx).await {
+            info!("{silent} does not answer: etcd takes a member all the same");
+            return Ok(false);
+        }
         let blocked = format!("no member joins etcd while {silent} does not answer");
         if cx.sys.clock.monotonic().saturating_sub(begin) > patience {
             bail!("{blocked}: start it, make it anew, or remove its member");
@@ -107,16 +114,44 @@ pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Resul
     }
 }
 
-/// The voters of other nodes that do not answer for themselves, by name.
-async fn silent_voters(cx: &Context) -> Result<Vec<String>> {
+/// A voter of another node, with the version that it says of itself; none: it is silent.
+struct Voter {
+    name: String,
+    version: Option<String>,
+}
+
+async fn ask_voters(cx: &Context) -> Result<Vec<Voter>> {
     let members = etcd_client(cx)?.members().await;
     let members = members.context("etcd's member list")?;
     let (name, address) = (&cx.node.name, cx.node.address);
     let others = members
         .iter()
         .filter(|m| !m.is_learner && !m.is_of(name, address));
-    let asked = others.map(async |m| (!answers(cx, m).await).then(|| m.label()));
-    Ok(join_all(asked).await.into_iter().flatten().collect())
+    let asked = others.map(async |m| Voter {
+        name: m.label(),
+        version: version_of(cx, m).await,
+    });
+    Ok(join_all(asked).await)
+}
+
+/// Up to 3.6 etcd takes no member, not even a learner, while one that votes is not connected ("unhealthy cluster"). From 3.7 on it
+/// takes one that leaves it a majority should it never come, as with four voters of which three answer.
+fn etcd_takes_one_more(voters: &[Voter]) -> bool {
+    let answering = || voters.iter().filter_map(|voter| voter.version.as_deref());
+    let all_new = answering().all(|version| is_at_least(version, FORGIVING_ETCD));
+    all_new && answering().count() > voters.len().div_ceil(2)
+}
+
+async fn is_kubeadm_forgiving(cx: &Context) -> bool {
+    let node = kubeadm::node_for_own_kubeadm(cx).await;
+    is_at_least(&node.kubernetes.version, FORGIVING_KUBEADM)
+}
+
+/// Of versions like `3.7.0`.
+fn is_at_least(version: &str, least: [u32; 2]) -> bool {
+    let mut parts = version.split('.').map_while(|part| part.parse().ok());
+    let first_two = [parts.next(), parts.next()];
+    first_two >= least.map(Some)
 }
 
 /// A directory with other things in it is not etcd's: nothing is joined that would end with data in there removed.
@@ -143,4 +178,38 @@ pub async fn remove_own_data(cx: &Context) -> Result<()> {
     etcd_manifest::end_own_etcd(cx, Phase::Join).await?;
     let dir = EffectiveSettings::new(&cx.node).etcd_data;
     cx.sys.files.remove_dir(&format!("{dir}/{DATA}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn etcd_takes_a_member_past_a_silent_one_from_3_7_on_and_from_four_voters_on() {
+        let takes = |versions: &str| {
+            let voter = |version: &str| Voter {
+                name: "node1".into(),
+                version: (version != "-").then(|| version.to_owned()),
+            };
+            let voters: Vec<Voter> = versions.split(' ').map(voter).collect();
+            etcd_takes_one_more(&voters)
+        };
+        for taken in [
+            "3.7.0 3.7.0 3.7.0 -",
+            "3.7.1 3.10.0 4.0.0 - 3.7.0",
+            "3.7.0 3.7.0 3.7.0 3.7.0 3.7.0 - -",
+        ] {
+            assert!(takes(taken), "{taken}");
+        }
+        for refused in [
+            "3.7.0 -",
+            "3.7.0 3.7.0 -",
+            "3.7.0 3.7.0 - -",
+            "3.7.0 3.7.0 3.7.0 - -",
+            "3.7.0 3.6.8 3.7.0 -",
+            "3.6.8 3.6.8 3.6.8 3.6.8 -",
+        ] {
+            assert!(!takes(refused), "{refused}");
+        }
+    }
 }

@@ -44,7 +44,7 @@ pub(super) async fn stage(mut node: NodeFile, net: u8) -> Stage {
     machine.file(paths::IDENTITY_CERT, &me.cert);
     machine.file(paths::IDENTITY_KEY, me.key.expose());
     let (api, etcd) = (Script::default(), Script::default());
-    etcd.on("POST /v3/maintenance/status", 200, "{}");
+    etcd.on("POST /v3/maintenance/status", 200, r#"{"version":"3.7.0"}"#);
     api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
     etcd.serve_at(&etcd_ca, &format!("127.{net}.0.11:2379"))
         .await;

@@ -232,6 +232,42 @@ fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
     });
 }
 
+/// The fifth of a cluster of five, whose fourth is off.
+#[test]
+fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
+    for (net, kubeadm) in [(207, "v1.37.2"), (208, "v1.36.3")] {
+        run_local(async {
+            let stage = stage(testing::control_plane(), net).await;
+            // Three of them at one address, where an etcd of 3.7 answers.
+            let [one, three, five] = [("1", "node1"), ("3", "node3"), ("5", "node5")]
+                .map(|(id, name)| (id, name, 11, false));
+            stage.members(&[one, three, five, ("4", "node4", 14, false)]);
+            for _ in 0..1000 {
+                let stdout = kubeadm.to_owned();
+                stage
+                    .machine
+                    .commands
+                    .answer("kubeadm version", Ok(Output { stdout }));
+            }
+            let joined = ended(run(&stage.machine.cx)).await;
+            let configs = stage.machine.commands.configs.take();
+            let last = &configs.last().unwrap().text;
+            if kubeadm == "v1.37.2" {
+                joined.unwrap();
+                assert_eq!(stage.kubeadm_runs(), 2);
+                assert!(
+                    last.contains("check-etcd"),
+                    "it would wait for node4: {last}"
+                );
+            } else {
+                let error = joined.unwrap_err().to_string();
+                assert!(error.contains("while node4 does not answer"), "{error}");
+                assert_eq!(stage.kubeadm_runs(), 1, "what needs no etcd");
+            }
+        });
+    }
+}
+
 /// Each would wait for the other's old member for ever: so each first removes its own.
 #[test]
 fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
