@@ -5,11 +5,11 @@ export PARTS_BEGAN := $(shell date +%s)
 
 demo: nodes ha-host
 nodes: image sysexts agent
-lab: kube images image sysexts operator vm
+lab: kube images image sysexts operator vm judges
 test: lab agent
 
 # The Kubernetes programs are the longest way: the two cargo builds take what they leave of the processors.
-kube containerd node images image sysexts operator vm cilium-real:
+kube containerd node images image sysexts operator vm judges cilium-real:
 	@lab/part.sh $@ lab/lab.sh $@
 agent:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory sysext
@@ -27,6 +27,6 @@ cilium: test cilium-real
 kube node: export WAITING = images and sysexts wait for it
 containerd: export WAITING = node waits for it
 images: export WAITING = image waits for it
-image sysexts vm cilium-real: export WAITING =
+image sysexts vm judges cilium-real: export WAITING =
 
-.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm cilium-real cilium agent ha-host
+.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm judges cilium-real cilium agent ha-host

@@ -27,11 +27,7 @@ pub fn render_config(node: &NodeFile, backends: &[Peer]) -> String {
         let (name, bind) = (&extra.name, bind_address(node, extra.port));
         let _ = write!(
             out,
-            "\nfrontend extra-{name}\n    bind {bind}\n    default_backend extra-{name}\n"
-        );
-        let _ = write!(
-            out,
-            "\nbackend extra-{name}\n    balance leastconn\n    default-server {DEFAULTS} on-marked-down shutdown-sessions\n"
+            "\nlisten extra-{name}\n    bind {bind}\n    balance leastconn\n    default-server {DEFAULTS} on-marked-down shutdown-sessions\n"
         );
         for peer in backends {
             let _ = writeln!(

@@ -13,11 +13,14 @@ use crate::testing;
 /// Texts to judge, each with the words that a failure names it by.
 pub type Texts = BTreeMap<String, String>;
 
-/// `haproxy -c`, without a warning.
+/// `haproxy -c`, without a warning, of each version that is to be had.
 pub fn assert_haproxy_accepts(texts: &Texts) {
-    let Some(haproxy) = real::program("haproxy", "haproxy") else {
-        return;
-    };
+    for haproxy in real::programs("haproxy", "haproxy") {
+        haproxy_accepts(&haproxy, texts);
+    }
+}
+
+fn haproxy_accepts(haproxy: &Path, texts: &Texts) {
     let dir = tempfile::tempdir().unwrap();
     let ca = dir.path().join("ca.crt");
     std::fs::write(&ca, testing::ca_pem()).unwrap();
@@ -26,8 +29,9 @@ pub fn assert_haproxy_accepts(texts: &Texts) {
             .replace(haproxy::CA, ca.to_str().unwrap())
             .replace("/run/haproxy", dir.path().to_str().unwrap());
         std::fs::write(file, text).unwrap();
-        let out = Command::new(&haproxy).args(["-c", "-f"]).arg(file).output();
-        assert_accepted(name, &out.unwrap(), "WARNING");
+        let out = Command::new(haproxy).args(["-c", "-f"]).arg(file).output();
+        let name = format!("{name}, {}", haproxy.display());
+        assert_accepted(&name, &out.unwrap(), "WARNING");
     });
 }
 

@@ -23,6 +23,24 @@ pub fn command(name: &str, package: &str) -> Option<Command> {
     program(name, package).map(Command::new)
 }
 
+/// The same program of this machine, and of each Debian that the lab has it of (`lab/judges.sh`).
+pub fn programs(name: &str, package: &str) -> Vec<PathBuf> {
+    let judges = lab().join("judges");
+    let suites = std::fs::read_dir(judges).into_iter().flatten().flatten();
+    let mut others: Vec<PathBuf> = suites
+        .map(|suite| suite.path().join("judge").join(name))
+        .filter(|path| path.is_file())
+        .collect();
+    others.sort_unstable();
+    let others = Some(others).filter(|others| !others.is_empty());
+    let what = format!("{name} of other Debians");
+    let others = found(others, &what, "call `make lab` (`make test` does)");
+    program(name, package)
+        .into_iter()
+        .chain(others.unwrap_or_default())
+        .collect()
+}
+
 /// A program of Kubernetes: what `HA_KUBEADM` (or the like) names, else the one in the directory `HA_KUBE`, else the lab's, else
 /// the first in PATH.
 pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
@@ -34,13 +52,14 @@ pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
         let at = Some(Path::new(&dir).join(name)).filter(|path| path.is_file());
         return found(at, name, "name a directory that has it in HA_KUBE");
     }
-    let lab = std::env::var_os("HA_LAB").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/out"),
-        PathBuf::from,
-    );
-    let at = Some(lab.join("kube").join(name)).filter(|path| path.is_file());
+    let at = Some(lab().join("kube").join(name)).filter(|path| path.is_file());
     let cure = format!("call `make lab-kube` (`make test` does), or name one in {variable}");
     found(at.or_else(|| in_path(name)), name, &cure)
+}
+
+fn lab() -> PathBuf {
+    let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/out");
+    std::env::var_os("HA_LAB").map_or_else(here, PathBuf::from)
 }
 
 /// The version that a kubeadm calls its own, e.g. `1.36.3`. It takes configurations of its minor and the one before alone.
