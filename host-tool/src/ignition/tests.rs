@@ -111,6 +111,23 @@ fn node_file(files: &Files) -> NodeFile {
     NodeFile::parse(&files[paths::NODE_FILE].1).unwrap()
 }
 
+/// The newest version that a Flatcar's Ignition reads; all older ones of 3 it reads, too. 3185 is the first that reads any, and LTS
+/// 4081 has 2.18 or newer (2.18 came with 3913). What 3.4 brought (LUKS options, special mode bits, S3 ARNs) is used nowhere here.
+const READ: [(&str, &str); 2] = [
+    ("3185, Ignition 2.13", "3.3.0"),
+    ("LTS 4081, Ignition 2.18", "3.4.0"),
+];
+
+#[test]
+fn what_is_written_every_flatcar_reads_that_knows_ignition_3() {
+    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
+        let version = config["ignition"]["version"].as_str().unwrap();
+        for (flatcar, newest) in READ {
+            assert!(version <= newest, "{flatcar} reads no {version}");
+        }
+    }
+}
+
 #[test]
 fn a_worker_holds_no_key_but_its_own() {
     let configs = render_configs(&demo(), &OperatorFiles::default(), None);
