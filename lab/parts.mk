@@ -9,7 +9,7 @@ lab: kube images image sysexts operator vm judges
 test: lab agent
 
 # The Kubernetes programs are the longest way: the two cargo builds take what they leave of the processors.
-kube containerd node images image sysexts operator vm judges cilium-real:
+kube containerd node images image sysexts operator vm judges cilium-real conformance:
 	@lab/part.sh $@ lab/lab.sh $@
 agent:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory sysext
@@ -23,10 +23,12 @@ sysexts: kube node
 vm: image operator
 cilium-real: image
 cilium: test cilium-real
+conformance: image
+suite: nodes conformance
 
 kube node: export WAITING = images and sysexts wait for it
 containerd: export WAITING = node waits for it
 images: export WAITING = image waits for it
-image sysexts vm judges cilium-real: export WAITING =
+image sysexts vm judges cilium-real conformance: export WAITING =
 
-.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm judges cilium-real cilium agent ha-host
+.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm judges cilium-real cilium conformance suite agent ha-host
