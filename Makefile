@@ -37,7 +37,7 @@ demo: need ## A five-node cluster on this machine, from nothing
 	@echo "        $(AS_ROOT) $(HA_HOST_BIN) destroy demo"
 
 # What root runs: built as whoever calls, or root's files in target/ would stop the next build. Results go to the caller, too.
-TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_FOUNDINGS:+HA_FOUNDINGS=$$HA_FOUNDINGS} $${HA_HIDDEN:+HA_HIDDEN=$$HA_HIDDEN} $${HA_RENEWAL_MINUTES:+HA_RENEWAL_MINUTES=$$HA_RENEWAL_MINUTES} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
+TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CONFORMANCE_FOCUS:+HA_CONFORMANCE_FOCUS=$$HA_CONFORMANCE_FOCUS} $${HA_CONFORMANCE_FIRE:+HA_CONFORMANCE_FIRE=$$HA_CONFORMANCE_FIRE} $${HA_CUTS:+HA_CUTS=$$HA_CUTS} $${HA_FOUNDINGS:+HA_FOUNDINGS=$$HA_FOUNDINGS} $${HA_HIDDEN:+HA_HIDDEN=$$HA_HIDDEN} $${HA_RENEWAL_MINUTES:+HA_RENEWAL_MINUTES=$$HA_RENEWAL_MINUTES} $${HA_ROUNDS:+HA_ROUNDS=$$HA_ROUNDS} HA_IMAGE=$(HA_LAB)/image HA_OPERATOR=$(HA_LAB)" tests/as_root.sh --no-fail-fast
 # Whoever runs this in the background may have told it to ignore them, and the programs under test would go on ignoring them.
 OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
@@ -86,6 +86,11 @@ test-cilium: need ## The real Cilium, 1+1 and 3+2: pods, services, DNS, faults (
 	$(PARTS) cilium
 	$(TESTS_AS_ROOT) -p ha-tests --test cilium_real -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
+
+conformance: need ## Kubernetes' own conformance tests on 3+2, then while the VIP's holder is hurt every 20 s (HA_CONFORMANCE_FOCUS=REGEX)
+	$(PARTS) suite
+	$(TESTS_AS_ROOT) -p ha-tests --test conformance -- --ignored --test-threads=1
+	@$(GIVE_BACK) target/e2e target/conformance
 
 test-libvirt-cuts: export HA_CUTS = all
 test-libvirt-cuts: need ## A real libvirtd that dies, hangs or lies at every single call of a launch and a destroy
@@ -171,4 +176,4 @@ need-browser:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-versions test-version test-cilium test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust

@@ -7,14 +7,16 @@
 //! service addresses and DNS, [`secrets`] and [`private_keys`] where no key may be, [`leftovers`] what `destroy` must not
 //! leave, [`terminal`] what a person sees, [`story`] the steps that a test prints, [`post_mortem`] what a failed one leaves
 //! to read, [`power_cuts`] nodes that lose what they had not synced, [`founding`] a cluster hidden from its founder,
-//! [`last_words`] what pods say when a node goes down, [`health`] what `ha-host status` says. Output of every command and the post-mortem of a
-//! failed test lie in `target/e2e/TEST/`. `HA_KEEP=1` leaves a failed cluster standing.
+//! [`conformance`] Kubernetes' own tests, [`last_words`] what pods say when a node goes down, [`health`] what `ha-host status`
+//! says. Output of every command and the post-mortem of a failed test lie in `target/e2e/TEST/`. `HA_KEEP=1` leaves a failed
+//! cluster standing.
 
 pub mod api;
 pub mod bench;
 pub mod busy;
 pub mod chaos;
 pub mod cluster;
+pub mod conformance;
 pub mod eventually;
 pub mod founding;
 pub mod health;
