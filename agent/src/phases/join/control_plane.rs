@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use ha_wire::phase::Phase;
 use tracing::{debug, info, warn};
 
-use super::members::{self, etcd_client};
+use super::members::{self, VotersSilent, etcd_client};
 use super::old_machine;
 use super::resume::{
     EtcdStep, JoinFacts, JoinPlan, Membership, membership_in_list, remaining_steps,
@@ -175,20 +175,7 @@ async fn remove_old_node(cx: &Context, client: &Client) -> Result<()> {
 /// kubeadm: another node has begun to change the members, and the next attempt goes on from what both left.
 async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
     images::ensure_etcd_image(cx).await;
-    // A member of this node's own is removed before anything is waited for: of two that were made anew at once each would
-    // wait for the other's.
-    let members = etcd_client(cx)?.members().await?;
-    if own_membership(cx, &members) == Membership::None {
-        members::wait_until_voters_answer(cx, BLOCKED_WITHOUT_LEASE).await?;
-    }
-    let held = lock::acquire_lease(cx, &LEASE).await?;
-    let all_answer = match held.while_held(make_room(cx)).await? {
-        Ok(all_answer) => all_answer,
-        Err(error) => {
-            held.release().await;
-            return Err(error);
-        }
-    };
+    let (held, all_answer) = wait_for_turn(cx).await?;
     // It would wait two minutes for who is silent, and go on all the same: everybody else with it, for the lease is held.
     let skip: &[&str] = if all_answer { &[] } else { &["check-etcd"] };
     let work = run_components(cx, skip);
@@ -203,6 +190,30 @@ async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
             ended
         }
         None => let_go_beside(held, work).await,
+    }
+}
+
+/// The lease, and whether every voter answers. A voter that falls silent, as the last that joined may for some seconds, is waited
+/// for without it.
+async fn wait_for_turn(cx: &Context) -> Result<(HeldLease<'_>, bool)> {
+    // A member of this node's own is removed before anything is waited for: of two that were made anew at once each would
+    // wait for the other's.
+    let members = etcd_client(cx)?.members().await?;
+    let mut waits_first = own_membership(cx, &members) == Membership::None;
+    loop {
+        if std::mem::replace(&mut waits_first, true) {
+            members::wait_until_voters_answer(cx, BLOCKED_WITHOUT_LEASE).await?;
+        }
+        let held = lock::acquire_lease(cx, &LEASE).await?;
+        match held.while_held(make_room(cx)).await? {
+            Ok(all_answer) => return Ok((held, all_answer)),
+            Err(error) => {
+                held.release().await;
+                if !error.is::<VotersSilent>() {
+                    return Err(error);
+                }
+            }
+        }
     }
 }
 

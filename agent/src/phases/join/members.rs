@@ -87,7 +87,12 @@ async fn version_of(cx: &Context, member: &Member) -> Option<String> {
     Some(status.version)
 }
 
-/// Until etcd takes a member; true if every voter answers. kubeadm 1.36 and older gives one that does not two minutes, twice: under
+/// Who blocks etcd did so for as long as there was patience.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}: start it, make it anew, or remove its member")]
+pub struct VotersSilent(String);
+
+/// Until etcd takes a member, else [`VotersSilent`]; true if every voter answers. kubeadm 1.36 and older gives one that does not two minutes, twice: under
 /// the lease, in words that name nobody.
 pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Result<bool> {
     let begin = cx.sys.clock.monotonic();
@@ -105,7 +110,7 @@ pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Resul
         }
         let blocked = format!("no member joins etcd while {silent} does not answer");
         if cx.sys.clock.monotonic().saturating_sub(begin) > patience {
-            bail!("{blocked}: start it, make it anew, or remove its member");
+            return Err(VotersSilent(blocked).into());
         }
         let what = format!("its turn at etcd: the member of {silent} does not answer yet");
         let on = Some(WaitsOn::Nodes { names });

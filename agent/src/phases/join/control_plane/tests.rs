@@ -232,6 +232,33 @@ fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
     });
 }
 
+/// As the member that joined before it does, while it becomes a voter: nothing has failed, and others may come first meanwhile.
+#[test]
+fn a_voter_that_is_silent_for_a_while_is_waited_for_without_the_lease() {
+    run_local(async {
+        let stage = stage(testing::control_plane(), 209).await;
+        let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
+        stage.members(&[first]);
+        let story = |wanted: &[&str]| stage.lease_story() == wanted;
+        let falls_silent = async {
+            while !story(&["node2"]) {
+                tokio::task::yield_now().await;
+            }
+            stage.members(&[first, third]);
+            while !story(&["node2", ""]) {
+                tokio::task::yield_now().await;
+            }
+            stage.members(&[first]);
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            joined = ended(run(&stage.machine.cx)) => joined.unwrap(),
+            () = falls_silent => unreachable!(),
+        };
+        assert_eq!(stage.lease_story(), ["node2", "", "node2", ""]);
+    });
+}
+
 /// The fifth of a cluster of five, whose fourth is off.
 #[test]
 fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
