@@ -17,11 +17,13 @@ const NAMED: usize = 3;
 /// The last line that [`QUESTION`] prints: without it the answer was cut off.
 const ANSWERED: &str = "answered";
 /// Prints a word a line: whether the agent's program is there, whether the boot is still under way, then each unit that failed
-/// or is to be started again after that, with the last line that it wrote itself.
+/// or that is started again after that, or waits for it, with the last line that it wrote itself.
 const QUESTION: &str = r#"if [ -x /usr/bin/ha-agent ]; then echo agent; fi
 case $(systemctl is-system-running) in initializing|starting) echo booting;; esac
-systemctl list-units --state=failed --state=auto-restart --plain --no-legend --no-pager | while read -r unit rest; do
-  echo "unit $unit $(systemctl show --property=SubState --value "$unit")"
+systemctl list-units --state=failed --state=activating --plain --no-legend --no-pager | while read -r unit rest; do
+  state=$(systemctl show --property=SubState --value "$unit") again=$(systemctl show --property=NRestarts --value "$unit")
+  case $state in failed|auto-restart*) ;; *) [ "${again:-0}" -gt 0 ] || continue;; esac
+  echo "unit $unit $state"
   journalctl --boot --no-pager --output=cat --lines=1 "_SYSTEMD_UNIT=$unit" | while read -r line; do echo "said $line"; done
 done
 echo answered"#;
@@ -61,7 +63,7 @@ impl SilentNode {
                     let (name, state) = rest.split_once(' ').unwrap_or((rest, ""));
                     node.failed.push(FailedUnit {
                         name: name.to_owned(),
-                        again: state == "auto-restart",
+                        again: state != "failed",
                         said: String::new(),
                     });
                 }
@@ -162,6 +164,8 @@ mod tests {
             "it has booted, but its system extensions did not merge: systemd-sysext.service failed: Failed to set up loopback device \
              for /etc/extensions/ha-agent.raw: Device or resource busy; it is tried again every 2 s"
         );
+        let at_it = explained(&BUSY.replace("auto-restart", "start-pre")).unwrap();
+        assert_eq!(at_it, words, "at its next try");
         let words = explained(&BUSY.replace("auto-restart", "failed")).unwrap();
         assert!(
             words.contains("`systemctl restart systemd-sysext` there"),
