@@ -15,6 +15,7 @@ pub mod api;
 pub mod bench;
 pub mod busy;
 pub mod chaos;
+pub mod cilium;
 pub mod cluster;
 pub mod conformance;
 pub mod eventually;

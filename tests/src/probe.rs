@@ -9,9 +9,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 
 use crate::api::{Apiserver, Client};
+use crate::cluster::Cluster;
 
 /// A fresh connection this often, each in a thread of its own: a hanging one hides nothing.
 pub const EVERY: Duration = Duration::from_millis(20);
+
+/// A probe runs so long before the power goes, and five times as long afterwards.
+const BEFORE: Duration = Duration::from_secs(2);
 
 /// Someone who can be asked again and again.
 pub trait ProbeTarget: Clone + Send + 'static {
@@ -111,6 +115,15 @@ impl Probe {
         let tries = self.tries.lock().ok().context("the probe panicked")?;
         Ok(summarize(&tries, end))
     }
+}
+
+/// What is seen through the VIP while a node loses its power: It stays off.
+pub fn while_power_goes(cluster: &Cluster, node: &str) -> Result<ProbeReport> {
+    let probe = Probe::of_apiserver(&cluster.client()?, cluster.endpoint())?;
+    thread::sleep(BEFORE);
+    cluster.node(node).power("off")?;
+    thread::sleep(5 * BEFORE);
+    probe.stop()
 }
 
 fn ask_until_stopped(

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ha_tests::cilium::{daemon_set, daemon_set_identity, releases_are};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::plan::{CILIUM, ClusterPlan, PORT, VIP};
@@ -80,7 +81,7 @@ fn cilium_is_installed_once_through_its_cli_whatever_its_first_attempts_suffer()
         },
     );
     story.step("its owner upgrades it: a second release", || {
-        let set = cilium_daemonset(&cluster)?;
+        let set = daemon_set(&cluster)?;
         let version = set["metadata"]["annotations"]["lab/version"].as_str();
         let version = version.context("no version")?;
         let values = ha_wire::paths::CILIUM_VALUES;
@@ -109,7 +110,7 @@ fn cilium_is_installed_once_through_its_cli_whatever_its_first_attempts_suffer()
 
 /// The DaemonSet's identity and generation, once its settings are seen to be right.
 fn installed_daemonset(cluster: &Cluster) -> Result<(String, String)> {
-    let set = cilium_daemonset(cluster)?;
+    let set = daemon_set(cluster)?;
     let annotations = &set["metadata"]["annotations"];
     for (name, wanted) in [
         ("lab/version", "1.18.1".to_owned()),
@@ -119,19 +120,7 @@ fn installed_daemonset(cluster: &Cluster) -> Result<(String, String)> {
         let seen = &annotations[name];
         ensure!(*seen == wanted, "{name} is {seen}, not {wanted:?}");
     }
-    let of = |key: &str| {
-        set["metadata"]
-            .get(key)
-            .map(ToString::to_string)
-            .context("no such field")
-    };
-    Ok((of("uid")?, of("generation")?))
-}
-
-fn cilium_daemonset(cluster: &Cluster) -> Result<Value> {
-    cluster
-        .kube()
-        .get(&["daemonset", "cilium", "-n", "kube-system"])
+    daemon_set_identity(&set)
 }
 
 /// The stand-in counts its calls, and the agent tells its lives and failures.
@@ -155,28 +144,5 @@ fn attempts_were_three(cluster: &Cluster) -> Result<()> {
         (lives, failures) == (2, 1),
         "{lives} lives, {failures} failures"
     );
-    Ok(())
-}
-
-/// Helm's releases by revision, each with its status.
-fn releases_are(cluster: &Cluster, wanted: &[(&str, &str)]) -> Result<()> {
-    let secrets = cluster.kube().get(&[
-        "secrets",
-        "-n",
-        "kube-system",
-        "--field-selector=type=helm.sh/release.v1",
-        "--sort-by=.metadata.name",
-    ])?;
-    let labels: Vec<&Value> = secrets["items"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|secret| &secret["metadata"]["labels"])
-        .collect();
-    let seen: Vec<(&str, &str)> = labels
-        .iter()
-        .filter_map(|l| Some((l["version"].as_str()?, l["status"].as_str()?)))
-        .collect();
-    ensure!(seen == wanted, "Helm's releases are {labels:?}");
     Ok(())
 }

@@ -5,25 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ha_tests::cilium::{daemon_set, daemon_set_identity, releases_are};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::pod_network;
-use ha_tests::probe::Probe;
+use ha_tests::probe::while_power_goes;
 use ha_tests::process::{FinishedProcess, run_to_end};
 use ha_tests::services;
 use ha_tests::story::Story;
 use ha_wire::event::EventKind;
-use serde_json::Value;
 
 /// Its agents compile their programs with clang, on two cores for all nodes.
 const BACK: Duration = Duration::from_secs(300);
 /// What Cilium's agent says of itself.
 const ANSWER: Duration = Duration::from_secs(60);
-/// The probe runs so long before the power goes, and five times as long afterwards.
-const BEFORE: Duration = Duration::from_secs(2);
 /// A host without CAP_SYS_RESOURCE has none to give: the chart's lists without it.
 const CAPABILITIES: &str = "securityContext: {capabilities: {\
     ciliumAgent: [CHOWN, KILL, NET_ADMIN, NET_RAW, IPC_LOCK, SYS_MODULE, SYS_ADMIN, DAC_OVERRIDE, FOWNER, SETGID, SETUID, SYSLOG], \
@@ -105,7 +103,7 @@ fn is_killed_in_pending_install(story: &Story, cluster: &Cluster) {
             .filter(|e| matches!(e.what, EventKind::Hello { .. }))
             .count();
         ensure!(lives == 2, "{lives} lives");
-        releases_are(cluster, &["deployed"])
+        releases_are(cluster, &[("1", "deployed")])
     });
 }
 
@@ -162,12 +160,7 @@ fn in_agent(cluster: &Cluster, command: &[&str]) -> Result<String> {
 fn loses_the_holder(story: &Story, cluster: &Cluster) {
     let holder = story.step("who holds the VIP", || cluster.vip_holder());
     let seen = story.step("it loses power: the API answers", || {
-        let client = cluster.client()?;
-        let probe = Probe::of_apiserver(&client, cluster.endpoint())?;
-        std::thread::sleep(BEFORE);
-        cluster.node(&holder).power("off")?;
-        std::thread::sleep(5 * BEFORE);
-        probe.stop()
+        while_power_goes(cluster, &holder)
     });
     story.note(&seen.to_string());
     story.step("it comes back whole, its pods too", || {
@@ -215,40 +208,14 @@ fn agents_are_ready(cluster: &Cluster) -> Result<()> {
 
 fn a_second_launch_changes_nothing(story: &Story, cluster: &Cluster) {
     story.step("a second launch changes nothing", || {
-        let before = daemon_set(cluster)?;
+        let before = daemon_set_identity(&daemon_set(cluster)?)?;
         cluster.launch(&[])?.ok()?;
-        releases_are(cluster, &["deployed"])?;
-        let after = daemon_set(cluster)?;
+        releases_are(cluster, &[("1", "deployed")])?;
+        let after = daemon_set_identity(&daemon_set(cluster)?)?;
         ensure!(
             before == after,
             "its DaemonSet was {before:?}, is {after:?}"
         );
         Ok(())
     });
-}
-
-fn daemon_set(cluster: &Cluster) -> Result<(Value, Value)> {
-    let set = cluster
-        .kube()
-        .get(&["daemonset", "cilium", "-n", "kube-system"])?;
-    let meta = &set["metadata"];
-    Ok((meta["uid"].clone(), meta["generation"].clone()))
-}
-
-/// Helm's releases, oldest first.
-fn releases_are(cluster: &Cluster, wanted: &[&str]) -> Result<()> {
-    let secrets = cluster.kube().get(&[
-        "secrets",
-        "-n",
-        "kube-system",
-        "--field-selector=type=helm.sh/release.v1",
-        "--sort-by=.metadata.name",
-    ])?;
-    let items = secrets["items"].as_array().context("no items")?;
-    let seen: Vec<&Value> = items
-        .iter()
-        .map(|s| &s["metadata"]["labels"]["status"])
-        .collect();
-    ensure!(seen == wanted, "Helm's releases are {seen:?}");
-    Ok(())
 }

@@ -9,14 +9,12 @@ use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
-use ha_tests::probe::Probe;
+use ha_tests::probe::while_power_goes;
 use ha_tests::services;
 use ha_tests::story::Story;
 
 /// A node is back, on two cores.
 const BACK: Duration = Duration::from_secs(180);
-/// The probe runs so long before the power goes, and five times as long afterwards.
-const BEFORE: Duration = Duration::from_secs(2);
 /// `ha-host status` after a good launch.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -71,12 +69,7 @@ fn has_the_versions_of_its_minor(story: &Story, cluster: &Cluster) {
 
 fn loses_its_founder(story: &Story, cluster: &Cluster) {
     let seen = story.step("the founder loses power: the API answers", || {
-        let client = cluster.client()?;
-        let probe = Probe::of_apiserver(&client, cluster.endpoint())?;
-        std::thread::sleep(BEFORE);
-        cluster.node("node1").power("off")?;
-        std::thread::sleep(5 * BEFORE);
-        probe.stop()
+        while_power_goes(cluster, "node1")
     });
     story.note(&seen.to_string());
     story.step("it comes back whole", || {
