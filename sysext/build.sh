@@ -35,7 +35,7 @@ compile() { # crt-static and a target directory of its own: other flags would re
   export "CARGO_TARGET_${env}_RUSTFLAGS=$flags"
   # Curve25519 in portable C: its assembly with and without ADX, and the tables, are 394 kB.
   [ "$ARCH" != x86-64 ] || export AWS_LC_SYS_CFLAGS=-DMY_ASSEMBLER_IS_TOO_OLD_FOR_ADX_AVX2
-  cargo build --locked --quiet -p ha-agent --profile agent --target "$target" --target-dir "${AGENT_TARGET_DIR:-target/agent}" >&2
+  cargo build --locked -p ha-agent --profile agent --target "$target" --target-dir "${AGENT_TARGET_DIR:-target/agent}" >&2
   agent=${AGENT_TARGET_DIR:-target/agent}/$target/agent/ha-agent
 }
 
