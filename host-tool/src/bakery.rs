@@ -13,6 +13,7 @@ mod fetch;
 mod known;
 mod release;
 
+pub use cache::sha256_of_file;
 pub use known::KnownReleases;
 
 use ha_host_base::exit::Stop;

@@ -34,6 +34,8 @@ pub enum Verb {
     Render(Render),
     /// Make the cluster, or go on where an earlier launch ended
     Launch(Launch),
+    /// Give the nodes' configs out to machines that others boot, once each, while a launch waits for them
+    Serve(Serve),
     /// Show how a cluster does; without a name: all clusters
     Status(Status),
     /// Examine every node of a cluster, and the ways between them; exit code 0: all well, 1: not
@@ -125,9 +127,45 @@ pub struct Launch {
     /// How many machines to make at a time [default: one per processor, at least 4]
     #[arg(long, value_name = "N")]
     pub parallel: Option<NonZeroUsize>,
+    /// With `provider: none`: let the first control plane found the cluster, although configs were given out with these keys
+    /// before; refused if the cluster answers
+    #[arg(long)]
+    pub found: bool,
     /// One JSON object a line instead of text
     #[arg(long)]
     pub json: bool,
+}
+
+/// Give the nodes' configs out to machines that others boot.
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// The cluster's name or file
+    pub cluster: String,
+    /// Where machines reach this one, e.g. 10.0.0.2:8080
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub listen: SocketAddr,
+    /// What machines call it, if not by that address: https://boot.example.org
+    #[arg(long, value_name = "URL")]
+    pub url: Option<String>,
+    /// Encrypt, with this certificate chain (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// The key to it (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Also boot machines from the network: a directory with Flatcar's flatcar_production_pxe.vmlinuz and
+    /// flatcar_production_pxe_image.cpio.gz
+    #[arg(long, value_name = "DIR")]
+    pub pxe: Option<PathBuf>,
+    /// The disk that such a machine installs Flatcar to [default: flatcar-install's choice]
+    #[arg(long, value_name = "DEVICE", requires = "pxe")]
+    pub install_disk: Option<String>,
+    /// Give this node's config out once more
+    #[arg(long, value_name = "NODE")]
+    pub again: Option<String>,
+    /// Nodes have their local system extensions already: do not let them fetch these from here
+    #[arg(long)]
+    pub without_sysexts: bool,
 }
 
 /// Show how a cluster does.

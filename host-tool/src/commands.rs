@@ -19,6 +19,7 @@ mod machines;
 mod new;
 mod render;
 mod report;
+mod serve;
 mod status;
 
 use crate::cli::{Cli, Verb};
@@ -49,6 +50,7 @@ pub fn run_verb(cli: &Cli) -> Result<ExitCode> {
         }
         Verb::Render(args) => done(render::run(args, &root()?)),
         Verb::Launch(args) => launch::run(args, &root()?).map(Into::into),
+        Verb::Serve(args) => done(serve::run(args, &root()?)),
         Verb::Status(args) => status::run(args, &root()?).map(Into::into),
         Verb::Doctor(args) => doctor::run(args, &root()?).map(Into::into),
         Verb::Report(args) => done(report::run(args, &root()?)),

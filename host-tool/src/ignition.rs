@@ -24,7 +24,8 @@ use crate::inputs::{OperatorFiles, REBOOT_MANAGER};
 use crate::pki::Pki;
 use build::ConfigBuilder;
 use ha_kube::Secret;
-pub use stored::{OperatorTexts, operator_texts, without_founder};
+pub use stored::{FetchedFile, OperatorTexts, operator_texts, with_fetched, without_founder};
+pub use sysexts::download_path;
 
 /// How long the permission to found lasts: far longer than any first boot, and over before anybody finds an old config.
 pub const FOUNDER_SECONDS: u64 = 3600;

@@ -1,12 +1,12 @@
 //! From a cluster file to a cluster that stands. May be run again at any time: it goes on from what is there.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
-use ha_cluster_file::cluster::{Cluster, Vm};
+use anyhow::Result;
+use ha_cluster_file::cluster::Cluster;
 
+mod by_others;
 mod change;
 mod configs;
 mod console;
@@ -20,6 +20,7 @@ mod node_watch;
 mod observe;
 mod origin;
 mod phase_timings;
+mod prepare;
 mod reach;
 mod remake;
 pub mod report;
@@ -31,7 +32,6 @@ pub use founding::{close as close_founding, note_founded};
 pub use observe::create_event_file;
 
 use crate::api::{self, Api, ClusterView};
-use crate::assets;
 use crate::inputs::OperatorFiles;
 use crate::pki::Pki;
 use crate::pki::kubeconfig::{self, Server};
@@ -39,21 +39,16 @@ use crate::source::Source;
 use crate::state::{self, ClusterDir, ClusterStore, StateRoot};
 use change::Changes;
 use follow::{Follow, Outcome};
-use founding::Founding;
 use ha_host_base::exit::{Exit, Stop};
 use ha_host_base::files;
 use ha_providers::{Machine, Provider};
 use inspection::Inspection;
 use phase_timings::PhaseTimings;
 use report::{End, LaunchEvent, Report, Summary};
-use same_files::hash_named_files;
 use unfounded::Held;
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
-
-/// A newer certificate of Flatcar's than the built-in one, as `image pull` takes it.
-const SIGNING_KEY: &str = "HA_HOST_SIGNING_KEY";
 
 /// How a launch goes about it.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +57,8 @@ pub struct Options {
     pub timeout: Duration,
     /// How many machines are made at a time.
     pub parallel: usize,
+    /// A person says that no machine of this cluster founded it: for machines that others make.
+    pub found: bool,
 }
 
 /// Makes the cluster, or goes on where an earlier launch ended.
@@ -73,7 +70,7 @@ pub fn launch_cluster(
 ) -> Result<Exit> {
     let dir = root.dir(&source.cluster.name);
     let make_provider = |cluster: &Cluster| -> Result<Arc<dyn Provider>> {
-        Ok(Arc::from(provider_of(cluster, &dir)?))
+        Ok(Arc::from(ha_providers::provider_of(cluster, dir.path())?))
     };
     Launch::begin(source, dir.clone(), &make_provider, options)?.run(report)
 }
@@ -107,6 +104,11 @@ impl<'a> Launch<'a> {
     ) -> Result<Self> {
         let begun = Instant::now();
         dir.refuse_foreign()?;
+        if options.found && !by_others::make_machines(&source.cluster) {
+            return Err(Stop::bad_input(
+                "--found is for machines that others make (`provider: none`): of its own machines launch knows who may found",
+            ));
+        }
         let judged = Judged::new(source, &dir, make_provider)?;
         Ok(Self {
             source,
@@ -134,7 +136,7 @@ impl<'a> Launch<'a> {
         }
         report.tell(&LaunchEvent::StepBegun("image"));
         if let Some(vm) = cluster.provider.vm() {
-            obtain_image(vm, report)?;
+            prepare::obtain_image(vm, report)?;
         }
         check_host(&*self.judged.provider, report)?;
         let store = self.dir.clone().lock()?;
@@ -180,7 +182,7 @@ impl<'a> Launch<'a> {
             return Ok(());
         }
         let (source, words) = (self.source, changes.words());
-        let (file, name) = (source.path.display().to_string(), &source.cluster.name);
+        let file = source.path.display().to_string();
         let provider = (self.make_provider)(old)?;
         let mut see = Inspection::new(old, store, &pki, &provider)?;
         match unfounded::find_what_machines_hold(&see)? {
@@ -190,8 +192,9 @@ impl<'a> Launch<'a> {
                 let refused = changes.refuse_unchangeable(source);
                 return refused.map_err(|error| unfounded::explain_founded(error, &why));
             }
+            Held::Unknown(_) if self.options.found => {}
             Held::Unknown(unknown) => {
-                return unfounded::refuse_unasked(&file, name, &words, &unknown);
+                return unfounded::refuse_unasked(&file, &self.source.cluster, &words, &unknown);
             }
         }
         let anew = unfounded::remove_machines(&mut see)?;
@@ -202,61 +205,6 @@ impl<'a> Launch<'a> {
         report.tell(&LaunchEvent::Warning(&unfounded::words_of_remake(
             &file, &words, &anew,
         )));
-        Ok(())
-    }
-
-    /// Everything that is made once for all nodes.
-    fn prepare(&self, store: &ClusterStore, report: &mut dyn Report) -> Result<Pki> {
-        let (cluster, provider) = (&self.source.cluster, &*self.judged.provider);
-        let operator = &self.judged.files;
-        let pki = accept_source(store, self.source, report)?;
-        report.tell(&LaunchEvent::StateHeld(store));
-        operator.keep(store.path())?;
-        self.prepare_configs(store, &pki, report)?;
-        state::record_life(store, state::ClusterLife::Launching)?;
-        report.tell(&LaunchEvent::StepBegun("assets"));
-        let bar = &mut *report.download_bar();
-        if let Some(packed) = assets::pack_disk(store.path(), cluster, &operator.sysexts, bar)? {
-            report.tell(&LaunchEvent::StepDone("assets", &packed.facts()));
-            if let Err(error) = assets::remove_unused_disks(store.path()) {
-                let words = format!("older assets disks are still there: {error:#}");
-                report.tell(&LaunchEvent::Warning(&words));
-            }
-        }
-        report.tell(&LaunchEvent::StepBegun("provider"));
-        provider.prepare()?;
-        store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, provider))?;
-        Ok(pki)
-    }
-
-    /// Finds out who can still found or join; who cannot loses its machine, and everybody without one gets a fresh config.
-    fn prepare_configs(
-        &self,
-        store: &ClusterStore,
-        pki: &Pki,
-        report: &mut dyn Report,
-    ) -> Result<()> {
-        let cluster = &self.source.cluster;
-        let mut see = Inspection::new(cluster, store, pki, &self.judged.provider)?;
-        let founding = founding::find_out(&see)?;
-        if founding == Founding::Closed {
-            founding::close(store, cluster)?;
-        }
-        let remakes = remake::choose_stuck_nodes(&see, &founding)?;
-        for warning in &remakes.warnings {
-            report.tell(&LaunchEvent::Warning(warning));
-        }
-        if !remakes.nodes.is_empty() {
-            // The next launch must not take the old machines' fame for the new ones'.
-            state::record_life(store, state::ClusterLife::Launching)?;
-        }
-        for node in remakes.nodes {
-            see.remove(node)?;
-        }
-        let files = &self.judged.files;
-        for warning in configs::write_missing(&see, &founding, pki, files)? {
-            report.tell(&LaunchEvent::Warning(&warning));
-        }
         Ok(())
     }
 
@@ -371,29 +319,6 @@ fn warn_of_findings(cluster: &Cluster, view: &ClusterView, report: &mut dyn Repo
     }
 }
 
-/// Fetches the machines' image unless it is stored.
-fn obtain_image(vm: &Vm, report: &mut dyn Report) -> Result<()> {
-    let key = std::env::var_os(SIGNING_KEY).filter(|path| !path.is_empty());
-    let key = key.as_deref().map(Path::new);
-    ha_flatcar_image::obtain_image(vm, key, &mut *report.download_bar()).context(
-        "fetching the machines' image (`ha-host image pull` has options for other servers, files and keys, and launch takes \
-         what it stored)",
-    )
-}
-
-fn provider_of(cluster: &Cluster, dir: &ClusterDir) -> Result<Box<dyn Provider>> {
-    if matches!(
-        cluster.provider,
-        ha_cluster_file::cluster::ProviderOptions::None
-    ) {
-        return Err(Stop::bad_input(
-            "`provider: none` makes no machines: use `ha-host render FILE --out DIR`, boot your machines with the \
-             configs, and `ha-host status` shows how they do",
-        ));
-    }
-    ha_providers::provider_of(cluster, dir.path())
-}
-
 fn check_host(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
     report.tell(&LaunchEvent::StepBegun("preflight"));
     let findings = provider.preflight()?;
@@ -405,17 +330,6 @@ fn check_host(provider: &dyn Provider, report: &mut dyn Report) -> Result<()> {
     }
     report.tell(&LaunchEvent::Ended(&End::HostUnfit(bad)));
     Err(Stop::Said(Exit::Failed).into())
-}
-
-fn accept_source(store: &ClusterStore, source: &Source, report: &mut dyn Report) -> Result<Pki> {
-    let hashes = hash_named_files(&source.cluster, &store.file_hashes()?)?;
-    store.accept(&source.as_accepted())?;
-    store.keep_file_hashes(&hashes)?;
-    let (pki, new) = store.ensure_pki()?;
-    let word = if new { "new" } else { "kept" };
-    let place = format!("state in {}", ha_host_base::text::shown_path(store.path()));
-    report.tell(&LaunchEvent::StepDone("pki", &[word.to_owned(), place]));
-    Ok(pki)
 }
 
 #[cfg(test)]

@@ -43,6 +43,7 @@ mod pki;
 /// How a launch looks: on a terminal, in a pipe, to a machine.
 mod progress;
 /// Why a node that has booted says nothing.
+mod serve;
 mod silent_node;
 /// The cluster file as people hand it over.
 mod source;

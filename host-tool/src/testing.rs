@@ -6,10 +6,10 @@ use std::process::Command;
 use std::sync::mpsc;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::Node;
+use ha_cluster_file::cluster::{Cluster, Node};
 use ha_kube::testing::{Script, run_local};
 use ha_kube::{APISERVER_PORT, ETCD_CLIENT_PORT};
-use ha_providers::{Finding, Machine, Made, Power, Provider, RenderOnly};
+use ha_providers::{ByOthers, Finding, Machine, Made, Power, Provider};
 use tokio::sync::oneshot;
 
 use crate::pki::Pki;
@@ -92,42 +92,51 @@ impl AnsweringAt {
     }
 }
 
+/// Machines of others, with no way to run anything on them.
+pub fn machines_of_others() -> ByOthers {
+    let cluster = Cluster {
+        authorized_keys: Vec::new(),
+        ..ha_test_support::demo()
+    };
+    ByOthers::new(&cluster, Path::new("/nonexistent"))
+}
+
 /// A provider without machines, whose network ends at an [`AnsweringCluster`].
 #[derive(Debug)]
 pub struct Forwarding(pub AnsweringAt);
 
 impl Provider for Forwarding {
     fn preflight(&self) -> Result<Vec<Finding>> {
-        RenderOnly.preflight()
+        machines_of_others().preflight()
     }
     fn prepare(&self) -> Result<()> {
-        RenderOnly.prepare()
+        machines_of_others().prepare()
     }
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
-        RenderOnly.ensure(node, ignition)
+        machines_of_others().ensure(node, ignition)
     }
     fn state(&self, node: &Node) -> Result<Machine> {
-        RenderOnly.state(node)
+        machines_of_others().state(node)
     }
     fn power(&self, node: &Node, order: Power) -> Result<()> {
-        RenderOnly.power(node, order)
+        machines_of_others().power(node, order)
     }
     fn remove(&self, node: &Node) -> Result<()> {
-        RenderOnly.remove(node)
+        machines_of_others().remove(node)
     }
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
-        RenderOnly.exec(node, argv)
+        machines_of_others().exec(node, argv)
     }
     fn reach(&self, inside: SocketAddr) -> SocketAddr {
         self.0.reach(inside)
     }
     fn events(&self, node: &Node) -> PathBuf {
-        RenderOnly.events(node)
+        machines_of_others().events(node)
     }
     fn console(&self, node: &Node) -> PathBuf {
-        RenderOnly.console(node)
+        machines_of_others().console(node)
     }
     fn destroy(&self) -> Result<()> {
-        RenderOnly.destroy()
+        machines_of_others().destroy()
     }
 }

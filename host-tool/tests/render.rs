@@ -6,9 +6,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use tempfile::TempDir;
+
+mod desk;
+
+use desk::permits_founding;
 
 const DEMO: &str = include_str!("data/demo.yaml");
 
@@ -87,20 +89,6 @@ fn collect(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
             files.insert(path.clone(), fs::read(&path).unwrap());
         }
     }
-}
-
-/// Whether the node file in a config permits its node to found the cluster.
-fn permits_founding(config: &Path) -> bool {
-    let config: serde_json::Value = serde_json::from_slice(&fs::read(config).unwrap()).unwrap();
-    let files = config["storage"]["files"].as_array().unwrap();
-    let node = files
-        .iter()
-        .find(|f| f["path"] == "/etc/ha-agent/node.json");
-    let source = node.unwrap()["contents"]["source"].as_str().unwrap();
-    let bytes = STANDARD.decode(source.strip_prefix("data:;base64,").unwrap());
-    let node: serde_json::Value = serde_json::from_slice(&bytes.unwrap()).unwrap();
-    assert_eq!(node["name"], "node1");
-    node.get("founder").is_some()
 }
 
 #[test]

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use ha_cluster_file::cluster::{self, Cluster, Node};
 
 mod address_probe;
+mod by_others;
 mod child_limits;
 mod finding;
 #[doc(hidden)]
@@ -18,12 +19,11 @@ mod machine_tests;
 pub mod nspawn;
 mod process;
 pub mod qemu;
-mod render_only;
 mod shared;
 pub mod vm;
 
+pub use by_others::ByOthers;
 pub use finding::{Finding, Unfit};
-pub use render_only::RenderOnly;
 
 /// Makes, finds and removes the machines of one cluster. All calls may be repeated and block until done; they come from
 /// several threads at once (one per node). None of them prints anything. An error that an operator can remedy carries an
@@ -87,6 +87,11 @@ pub enum Made {
     PoweredOn,
     /// It ran already.
     Running,
+    /// Nothing: others make it.
+    ByOthers {
+        /// The config to boot it with.
+        config: PathBuf,
+    },
 }
 
 /// What a machine does.
@@ -96,7 +101,7 @@ pub enum Machine {
     Absent,
     /// It has a disk but does not run.
     Off,
-    /// It runs (or boots).
+    /// It runs (or boots), or may: what a machine that others make does is not known.
     Running,
 }
 
@@ -125,7 +130,7 @@ pub fn provider_of(cluster: &Cluster, dir: &Path) -> Result<Box<dyn Provider>> {
         cluster::ProviderOptions::Qemu(options) => {
             Ok(Box::new(qemu::Qemu::new(cluster, options, dir)?))
         }
-        cluster::ProviderOptions::None => Ok(Box::new(RenderOnly)),
+        cluster::ProviderOptions::None => Ok(Box::new(ByOthers::new(cluster, dir))),
     }
 }
 

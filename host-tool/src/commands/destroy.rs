@@ -25,10 +25,10 @@ pub fn run(args: &Destroy, root: &StateRoot) -> Result<()> {
     // Under the lock: a launch may have accepted another file meanwhile.
     let cluster = store.removable()?;
     record_life(&store, ClusterLife::Destroying)?;
-    let launched = cluster.filter(|c| c.provider != ProviderOptions::None);
-    if let Some(cluster) = &launched {
+    if let Some(cluster) = &cluster {
         ha_providers::provider_of(cluster, store.path())?.destroy()?;
     }
+    let launched = cluster.filter(|c| c.provider != ProviderOptions::None);
     let left = store.remove()?;
     println!("{}", describe_end(&name, launched.is_some(), &path, &left));
     Ok(())

@@ -33,6 +33,7 @@ fn read_and_launch(args: &Launch, root: &StateRoot, report: &mut dyn Report) -> 
     let options = Options {
         timeout: args.timeout,
         parallel: args.parallel.map_or(default, usize::from),
+        found: args.found,
     };
     launch::launch_cluster(&source, root, report, options)
 }

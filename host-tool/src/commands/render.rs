@@ -7,7 +7,7 @@ use anyhow::Result;
 use ha_host_base::clock::now_ms;
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{count, shown_path};
-use ha_providers::{Provider, RenderOnly};
+use ha_providers::{ByOthers, Provider};
 
 mod output;
 
@@ -41,7 +41,8 @@ pub fn run(args: &Render, root: &StateRoot) -> Result<()> {
         // A launch was quicker.
         return render_launched(args, &source, &store);
     }
-    let founding = permit_founding(args.found, &source, &store, Arc::new(RenderOnly))?;
+    let provider = Arc::new(ByOthers::new(&source.cluster, store.path()));
+    let founding = permit_founding(args.found, &source, &store, provider)?;
     render_rendered(args, &source, &store, &files, founding)
 }
 
@@ -82,7 +83,8 @@ fn render_rendered(
     store.accept_for_render(&source.as_accepted())?;
     let (pki, new) = store.ensure_pki()?;
     files.keep(store.path())?;
-    store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, &RenderOnly))?;
+    let provider = ByOthers::new(cluster, store.path());
+    store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, &provider))?;
     let configs = render_configs(source, &pki, files, founding == Founding::Permitted)?;
     let bar = &mut *progress::pull::download_bar(false);
     let packed = assets::pack_disk(store.path(), cluster, &files.sysexts, bar)?;

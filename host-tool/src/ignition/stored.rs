@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use ha_kube::Secret;
 use ha_wire::paths;
 use ignition_config::v3_3::{Config, Resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::build::{inline_resource, inline_text, remove_nulls};
 
@@ -58,6 +58,33 @@ pub fn without_founder(config: &str) -> Result<Option<Secret>> {
     *contents = serde_json::to_value(inline_resource(&node.to_string())?)?;
     remove_nulls(contents);
     Ok(Some(Secret::new(serde_json::to_string(&config)?)))
+}
+
+/// A file that a node fetches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedFile {
+    pub path_on_node: String,
+    pub url: String,
+    pub sha256: String,
+}
+
+/// The same config with further files that the node fetches on its first boot.
+pub fn with_fetched(config: &str, fetched: &[FetchedFile]) -> Result<Secret> {
+    let mut config: Value = serde_json::from_str(config)?;
+    let storage = config
+        .pointer_mut("/storage")
+        .context("it has no storage")?;
+    let files = storage
+        .as_object_mut()
+        .map(|storage| storage.entry("files").or_insert_with(|| json!([])))
+        .and_then(Value::as_array_mut)
+        .context("its storage is no object with a list of files")?;
+    files.extend(fetched.iter().map(|file| {
+        let hash = format!("sha256-{}", file.sha256);
+        let contents = json!({"source": file.url, "verification": {"hash": hash}});
+        json!({"path": file.path_on_node, "mode": 0o644, "overwrite": true, "contents": contents})
+    }));
+    Ok(Secret::new(serde_json::to_string(&config)?))
 }
 
 #[cfg(test)]

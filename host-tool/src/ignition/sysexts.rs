@@ -48,7 +48,7 @@ pub fn write_sysexts(build: &mut ConfigBuilder, cluster: &Cluster, sysexts: &Art
 }
 
 /// Where images are that a node has for itself.
-fn download_path(name: &str, file: &str) -> String {
+pub fn download_path(name: &str, file: &str) -> String {
     format!("/opt/extensions/{name}/{file}")
 }
 

@@ -29,6 +29,8 @@ const PAUSE: u64 = 700;
 const PAUSE_NEAR_END: u64 = 200;
 /// A whole cluster with a node that says nothing for so long has no way for its words.
 const UNHEARD: Duration = Duration::from_secs(60);
+/// So long after its begin a launch names the machines of others that nothing was heard of: a boot, and its images, take less.
+const AWAITED: Duration = Duration::from_secs(300);
 /// What makes one node fail often makes others fail moments later: so long they are waited for, to be named together.
 const SETTLE: Duration = Duration::from_secs(2);
 
@@ -62,6 +64,7 @@ pub struct Follow<'a> {
     failing_since: Option<Instant>,
     pause: Arc<AtomicU64>,
     silent: SilentNodes,
+    warned_of_awaited: bool,
 }
 
 impl<'a> Follow<'a> {
@@ -87,6 +90,7 @@ impl<'a> Follow<'a> {
             failing_since: None,
             pause: Arc::new(AtomicU64::new(PAUSE)),
             silent: SilentNodes::default(),
+            warned_of_awaited: false,
         }
     }
 
@@ -113,6 +117,7 @@ impl<'a> Follow<'a> {
                 node.poll(self.report);
             }
             self.note_silent_nodes();
+            self.warn_of_awaited_nodes();
             if self.is_whole() {
                 return self.ready().await;
             }
@@ -159,6 +164,22 @@ impl<'a> Follow<'a> {
         *self.silent.lock().unwrap_or_else(PoisonError::into_inner) = silent;
     }
 
+    /// Once: whoever boots the machines may think that all of them were.
+    fn warn_of_awaited_nodes(&mut self) {
+        if self.warned_of_awaited || self.launch.begun.elapsed() < AWAITED {
+            return;
+        }
+        self.warned_of_awaited = true;
+        let awaited = self.nodes.iter().filter(|node| node.is_awaited());
+        let names: Vec<&str> = awaited.map(|node| node.node().name.as_str()).collect();
+        if !names.is_empty() {
+            self.report.tell(&LaunchEvent::Warning(&format!(
+                "nothing was heard of {} yet: was each machine booted with its own config, on the network of the nodes' addresses?",
+                names.join(", ")
+            )));
+        }
+    }
+
     fn handle_observations(&mut self, observed: &mut UnboundedReceiver<Observation>) -> Result<()> {
         while let Ok(observation) = observed.try_recv() {
             match observation {
@@ -194,6 +215,11 @@ impl<'a> Follow<'a> {
                 .tell(&LaunchEvent::ClusterChanged(&look, cluster));
         }
         self.look = look;
+        for node in &mut self.nodes {
+            if self.look.is_ready(&node.node().name) {
+                node.seen_ready(self.report);
+            }
+        }
         let whole = api::missing(cluster, &self.look).is_empty();
         self.whole_since = whole.then(|| self.whole_since.unwrap_or_else(Instant::now));
         let late = |n: &NodeProgress| {
@@ -295,9 +321,12 @@ impl<'a> Follow<'a> {
             let journal = journals.remove(node).unwrap_or_default();
             why.remove(node).unwrap_or_else(|| journal.join(" "))
         };
+        let of_others = |n: &NodeWatch| n.boot_words().unwrap_or_default();
         let unfinished = |n: &NodeWatch| UnfinishedNode {
             progress: n.progress.clone(),
-            journal: words(&n.node().name),
+            journal: Some(words(&n.node().name))
+                .filter(|words| !words.is_empty())
+                .unwrap_or_else(|| of_others(n)),
         };
         Unfinished {
             took: self.launch.begun.elapsed(),

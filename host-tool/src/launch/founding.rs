@@ -29,6 +29,8 @@ pub enum Founding {
     Nothing,
     /// Nobody answers, and not every control plane could be asked.
     Unknown(Unasked),
+    /// Nobody answers, others make the machines, and nobody has said that none of them founded it.
+    UpToAPerson,
 }
 
 /// Why it is not known, one line each.

@@ -151,6 +151,11 @@ impl NodeProgress {
         stuck
     }
 
+    /// The API says that it is Ready, and nobody says more of it.
+    pub fn ready_by_the_api(&mut self, now: Instant) -> Option<NodeChange> {
+        self.move_to(Stage::Steady, now)
+    }
+
     /// Its agent says what this program cannot read. True at the first time.
     pub fn speaks_other_version(&mut self, version: u64) -> bool {
         self.other_version.replace(version) != Some(version)

@@ -29,6 +29,8 @@ pub struct NodeWatch {
     /// Nothing more is done for its machine by this launch.
     pub made: bool,
     not_made: Option<NodeFailure>,
+    /// What others boot its machine with, in words.
+    by_others: Option<String>,
     events: EventTail,
     console: Console,
     off_in_a_row: u32,
@@ -46,6 +48,7 @@ impl NodeWatch {
             gave_up,
             made: false,
             not_made: None,
+            by_others: None,
             events,
             console: Console::new(provider.console(node)),
             off_in_a_row: 0,
@@ -106,6 +109,14 @@ impl NodeWatch {
     pub fn machine_made(&mut self, made: anyhow::Result<Made>, report: &mut dyn Report) {
         self.made = true;
         match made {
+            Ok(Made::ByOthers { config }) => {
+                self.progress.machine_runs(false, Instant::now());
+                let words = format!("boot its machine with {}", shown_path(&config));
+                if self.progress.stage == Stage::Booting {
+                    self.progress.waiting.clone_from(&words);
+                }
+                self.by_others = Some(words);
+            }
             Ok(made) => {
                 let fresh = made != Made::Running;
                 if fresh {
@@ -129,11 +140,30 @@ impl NodeWatch {
 
     /// Why it says nothing, as far as its machine shows; none: not known.
     pub fn silence_explained(&mut self, why: Option<&String>, report: &mut dyn Report) {
-        let why = why.cloned().unwrap_or_default();
+        let why = why.or(self.by_others.as_ref()).cloned();
+        let why = why.unwrap_or_default();
         if self.is_silent() && self.progress.waiting != why {
             self.progress.waiting = why;
             self.tell_change(Some(NodeChange::Waiting), report);
         }
+    }
+
+    /// The API says that it is Ready: of a machine that others made and that has no way for its agent's words, nobody says more.
+    pub fn seen_ready(&mut self, report: &mut dyn Report) {
+        if self.by_others.is_some() && self.is_silent() {
+            let change = self.progress.ready_by_the_api(Instant::now());
+            self.tell_change(change, report);
+        }
+    }
+
+    /// What others are to boot its machine with; none: they need not, or did.
+    pub fn boot_words(&self) -> Option<String> {
+        self.by_others.clone().filter(|_| self.is_silent())
+    }
+
+    /// Others make its machine, and nothing shows yet that they did.
+    pub fn is_awaited(&self) -> bool {
+        self.by_others.is_some() && self.is_silent() && !self.is_steady()
     }
 
     /// It should have been heard by now, and was not.

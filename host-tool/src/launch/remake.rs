@@ -56,7 +56,7 @@ pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Resu
     let old = made.iter().filter(|(_, _, age)| *age > TOO_OLD_TO_JOIN);
     let old: Vec<_> = old.map(|(node, machine, _)| (*node, *machine)).collect();
     let mut remakes = match founding {
-        Founding::Pending => Remakes::default(),
+        Founding::Pending | Founding::UpToAPerson => Remakes::default(),
         Founding::Nothing => never_founded(see, expired, &old),
         Founding::Begun(holder) => begun(expired, holder),
         Founding::Unknown(unasked) => not_known(expired, unasked)?,

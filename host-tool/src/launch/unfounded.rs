@@ -2,12 +2,13 @@
 //! removed unasked: the record may say "not founded" of a cluster that was founded after the launch that began it had ended.
 
 use anyhow::{Result, bail};
-use ha_cluster_file::cluster::Node;
+use ha_cluster_file::cluster::{Cluster, Node};
 use ha_host_base::block_on;
 use ha_host_base::exit::Stop;
 use ha_providers::Machine;
 use ha_wire::phase::Phase;
 
+use super::by_others;
 use super::inspection::Inspection;
 
 /// Parts of the file that all machines share something of: a network, a pool, a directory of the provider's.
@@ -75,7 +76,21 @@ pub fn remove_machines(see: &mut Inspection<'_>) -> Result<Vec<String>> {
 }
 
 /// Some machines could not be asked whether they hold anything, so nothing is done.
-pub fn refuse_unasked(file: &str, name: &str, words: &str, unknown: &[String]) -> Result<()> {
+pub fn refuse_unasked(
+    file: &str,
+    cluster: &Cluster,
+    words: &str,
+    unknown: &[String],
+) -> Result<()> {
+    let name = &cluster.name;
+    if by_others::make_machines(cluster) {
+        bail!(
+            "{file} was changed ({words}), and no apiserver of {name} was ever seen to answer; whether machines that were made \
+             from its configs hold anything is not known all the same:\n  {}\n  Nothing was changed. If none of them founded a \
+             cluster: `ha-host launch {file} --found`, and boot every machine with its new config; or take the changes back",
+            unknown.join("\n  ")
+        )
+    }
     bail!(
         "{file} was changed ({words}), and no apiserver of {name} was ever seen to answer; whether its machines hold anything is not \
          known all the same:\n  {}\n  Nothing was changed. Once they answer (`ha-host power {name} NODE on`, `ha-host logs {name} \

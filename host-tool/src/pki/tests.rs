@@ -2,7 +2,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ha_kube::certificate::{certificates_in, validity_of};
-use ha_providers::RenderOnly;
 use ha_test_support::{demo, real};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
@@ -10,6 +9,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::kubeconfig::Server;
 use super::*;
+use crate::testing::machines_of_others;
 
 fn subject(pem: &str) -> String {
     let der = certificates_in(pem).remove(0);
@@ -105,13 +105,17 @@ fn a_key_of_another_ca_is_refused() {
 #[test]
 fn a_kubeconfig_is_kept_while_it_is_right() {
     let (pki, cluster) = (Pki::create().unwrap(), demo());
-    let server = Server::of(&cluster, &RenderOnly);
+    let server = Server::of(&cluster, &machines_of_others());
     let config = kubeconfig::render(&cluster.name, &server, &pki).unwrap();
     assert!(kubeconfig::is_current(config.expose(), &server, &pki));
     let mut moved = demo();
     moved.endpoint.port = 7443;
     assert!(
-        !kubeconfig::is_current(config.expose(), &Server::of(&moved, &RenderOnly), &pki),
+        !kubeconfig::is_current(
+            config.expose(),
+            &Server::of(&moved, &machines_of_others()),
+            &pki
+        ),
         "another port"
     );
     assert!(
@@ -137,7 +141,7 @@ const ODD_NAMES: [&str; 12] = [
 fn contexts_as_kubectl_sees_them(pki: &Pki, names: &BTreeSet<String>) -> Option<BTreeSet<String>> {
     let kubectl = real::of_kubernetes("kubectl")?;
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::of(&demo(), &RenderOnly);
+    let server = Server::of(&demo(), &machines_of_others());
     let files = names.iter().map(|name| {
         let file = dir.path().join(name);
         std::fs::write(

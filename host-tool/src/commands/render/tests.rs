@@ -38,7 +38,7 @@ fn permit(
 ) -> Result<Founding> {
     let provider: Arc<dyn Provider> = match standing {
         Some(cluster) => Arc::new(Forwarding(cluster.at)),
-        None => Arc::new(RenderOnly),
+        None => Arc::new(ByOthers::new(&source.cluster, store.path())),
     };
     permit_founding(asked_for, source, store, provider)
 }

@@ -18,6 +18,7 @@ fn launch(env: &TestEnv, provider: FakeProvider, timeout: u64, report: &mut dyn 
     let options = Options {
         timeout: Duration::from_secs(timeout),
         parallel: 20,
+        found: false,
     };
     let launch = Launch::begin(&env.source, env.state(), &make_provider, options).unwrap();
     launch.run(report).unwrap()

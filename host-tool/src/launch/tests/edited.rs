@@ -1,5 +1,7 @@
 //! An edited or moved cluster file, before the cluster was founded and after.
 
+use std::path::Path;
+
 use super::edits::{launched, source_at, source_of, source_of_standing};
 use super::*;
 use crate::inputs::packed_chart;
@@ -61,7 +63,7 @@ fn before_any_apiserver_answered_an_edited_file_counts() {
 /// A project in a directory of its own.
 fn checkout(env: &TestEnv, name: &str) -> Source {
     let text = env.source.text.replace(
-        "provider: none",
+        "provider: {nspawn: {image: image}}\nsysexts: none",
         "provider: {nspawn: {image: image}}\nignition: {merge: [mine.ign]}\nsysexts: {ha-agent: {path: ha-agent.raw}}",
     );
     let text = text.replace("cni: none", "cni: {manifests: [net.yaml]}");

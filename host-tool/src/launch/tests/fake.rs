@@ -198,7 +198,10 @@ impl TestEnv {
     /// The documentation's network; who answers there is given. Machines of no kind, so that no image is fetched for them.
     pub fn new() -> Self {
         let text = DEMO.replace("10.77.0.", "192.0.2.");
-        let text = text.replace("nodes:", "provider: none\nnodes:");
+        let text = text.replace(
+            "nodes:",
+            "provider: {nspawn: {image: image}}\nsysexts: none\nnodes:",
+        );
         let cluster = cluster(&text, Path::new("/"));
         let dir = tempfile::tempdir().unwrap();
         Self {
@@ -246,6 +249,7 @@ impl TestEnv {
         let options = Options {
             timeout: Duration::from_secs(timeout),
             parallel: 2,
+            found: false,
         };
         let make_provider = |_: &Cluster| Ok(provider.clone() as Arc<dyn Provider>);
         let exit = Launch::begin(&self.source, self.state(), &make_provider, options)

@@ -1,0 +1,62 @@
+//! Machines that others make (`provider: none`): what a launch cannot see of them, a person has to say.
+
+use anyhow::Result;
+use ha_cluster_file::cluster::{Cluster, ProviderOptions};
+use ha_host_base::block_on;
+use ha_host_base::exit::Stop;
+
+use super::founding::{self, Founding};
+use super::inspection::Inspection;
+
+/// Whether others make the machines.
+pub fn make_machines(cluster: &Cluster) -> bool {
+    cluster.provider == ProviderOptions::None
+}
+
+/// Machines may have been made from any config that was written with these keys. Unless the keys are new, somebody has to say
+/// (`--found`) that none founded the cluster, and be right as far as can be seen.
+pub fn judge_founding(
+    see: &Inspection<'_>,
+    seen: Founding,
+    new_keys: bool,
+    asked_for: bool,
+) -> Result<Founding> {
+    let refuse = |why: &str| {
+        Stop::bad_input(format!(
+            "--found: {name} {why}: a second cluster is not founded beside it; leave --found out, and its machines join",
+            name = see.cluster.name
+        ))
+    };
+    match seen {
+        Founding::Closed if asked_for => return Err(refuse("was founded")),
+        Founding::Begun(node) if asked_for => {
+            return Err(refuse(&format!("was begun: {node} holds data of etcd's")));
+        }
+        Founding::Nothing if new_keys => return Ok(seen),
+        Founding::Pending if !asked_for => return Ok(seen),
+        Founding::Closed | Founding::Begun(_) => return Ok(seen),
+        Founding::Nothing | Founding::Pending | Founding::Unknown(_) | Founding::UpToAPerson => {}
+    }
+    match block_on(see.api()?.find_answer())? {
+        Ok(place) if asked_for => {
+            founding::close(see.store, see.cluster)?;
+            Err(refuse(&format!("answers at {place}")))
+        }
+        Ok(_) => Ok(Founding::Closed),
+        Err(_) if asked_for => Ok(Founding::Nothing),
+        Err(_) => Ok(Founding::UpToAPerson),
+    }
+}
+
+/// What a person should know of it; none: nothing.
+pub fn founding_words(founding: &Founding, cluster: &Cluster, file: &str) -> Option<String> {
+    let founder = &cluster.founder()?.name;
+    (*founding == Founding::UpToAPerson).then(|| {
+        format!(
+            "no machine may found {name}: configs were given out with these keys before, no apiserver answers here, and \
+             whether a cluster stands is not known. If none ever did: `ha-host launch {file} --found`, and boot {founder} \
+             with its new config",
+            name = cluster.name
+        )
+    })
+}

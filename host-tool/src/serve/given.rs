@@ -1,0 +1,46 @@
+//! Which configs were given out: a file beside what else is known of a machine, so that another server of the same cluster knows
+//! it, and a node whose machine is to be made anew begins anew.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use ha_host_base::files;
+
+const FILE: &str = "config-given-out";
+
+/// The notes of one cluster.
+#[derive(Debug)]
+pub struct GivenOut {
+    machines: PathBuf,
+}
+
+impl GivenOut {
+    pub fn new(machines: &Path) -> Self {
+        Self {
+            machines: machines.to_owned(),
+        }
+    }
+
+    fn file(&self, node: &str) -> PathBuf {
+        self.machines.join(node).join(FILE)
+    }
+
+    pub fn is_given(&self, node: &str) -> bool {
+        self.file(node).exists()
+    }
+
+    /// Durably: after a crash it is not given out once more.
+    pub fn note(&self, node: &str) -> Result<()> {
+        files::make_dir(&self.machines)?;
+        files::make_dir(&self.machines.join(node))?;
+        files::write(&self.file(node), b"")
+    }
+
+    /// It may be given out once more.
+    pub fn forget(&self, node: &str) -> Result<()> {
+        match std::fs::remove_file(self.file(node)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `launch` of machines that others make: what it says, what it writes, and who may found. In a network of its own, where nobody
+//! answers.
+#![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use ha_test_support::real;
+
+mod desk;
+
+use desk::{Desk, mode, permits_founding};
+
+/// Where nobody answers there is nothing to wait for.
+const SHORT: &str = "--timeout=2s";
+
+struct Others {
+    desk: Desk,
+}
+
+impl Others {
+    /// None: this machine gives no network namespace.
+    fn new() -> Option<Self> {
+        real::own_network()?;
+        Some(Self { desk: Desk::new() })
+    }
+
+    fn config(&self) -> PathBuf {
+        self.desk.path("state/ha-host/demo/nodes/node1.ign")
+    }
+
+    fn launch(&self, more: &[&str]) -> (i32, String, String) {
+        let mut command = assert_cmd::Command::from_std(real::own_network().unwrap());
+        command
+            .arg(env!("CARGO_BIN_EXE_ha-host"))
+            .args(["launch", "demo.yaml", SHORT])
+            .args(more)
+            .current_dir(self.desk.path(""))
+            .env("XDG_STATE_HOME", self.desk.path("state"));
+        self.desk.finish(command)
+    }
+
+    /// As if it had been written so long ago.
+    fn age_config(&self, age: Duration) {
+        let file = fs::File::options().write(true).open(self.config()).unwrap();
+        file.set_modified(SystemTime::now() - age).unwrap();
+    }
+}
+
+#[test]
+fn each_machine_is_named_with_what_to_boot_it_with() {
+    let Some(others) = Others::new() else { return };
+    let (code, out, err) = others.launch(&[]);
+    assert_eq!(code, 3, "{out}{err}");
+    for node in ["node1", "node5"] {
+        let words = format!("boot its machine with state/ha-host/demo/nodes/{node}.ign");
+        assert!(out.contains(&words), "while it waits: {out}");
+        assert!(err.contains(&words), "at its end: {err}");
+    }
+    assert_eq!(mode(&others.config()), 0o600);
+    assert!(permits_founding(&others.config()));
+    let first = fs::read(others.config()).unwrap();
+    others.launch(&[]);
+    assert_eq!(
+        fs::read(others.config()).unwrap(),
+        first,
+        "a machine may have been made from it"
+    );
+}
+
+#[test]
+fn once_the_permission_has_ended_a_person_says_that_nothing_was_founded() {
+    let Some(others) = Others::new() else { return };
+    others.launch(&[]);
+    let first = fs::read(others.config()).unwrap();
+    others.age_config(Duration::from_secs(2 * 3600));
+    let (code, _, err) = others.launch(&[]);
+    assert_eq!(code, 3, "{err}");
+    assert!(
+        err.contains("`ha-host launch demo.yaml --found`, and boot node1 with its new config"),
+        "{err}"
+    );
+    assert_eq!(fs::read(others.config()).unwrap(), first);
+    let (code, _, err) = others.launch(&["--found"]);
+    assert_eq!(code, 3, "{err}");
+    assert!(!err.contains("may found"), "{err}");
+    assert!(fs::read(others.config()).unwrap() != first && permits_founding(&others.config()));
+}
+
+#[test]
+fn machines_may_have_been_made_from_what_was_rendered() {
+    let Some(others) = Others::new() else { return };
+    let (code, _, err) = others.desk.run(&["render", "demo.yaml", "--out", "out"]);
+    assert_eq!(code, 0, "{err}");
+    let (_, _, err) = others.launch(&[]);
+    assert!(err.contains("no machine may found demo"), "{err}");
+    assert!(!permits_founding(&others.config()));
+}
+
+#[test]
+fn launch_knows_itself_who_may_found_with_machines_of_its_own() {
+    let Some(others) = Others::new() else { return };
+    let file = others.desk.path("demo.yaml");
+    let text = fs::read_to_string(&file).unwrap();
+    let own = "provider: {nspawn: {image: image}}\nsysexts: none";
+    fs::write(&file, text.replace("provider: none", own)).unwrap();
+    let (code, out, err) = others.launch(&["--found"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(
+        err.contains("--found is for machines that others make"),
+        "{err}"
+    );
+    assert!(!others.desk.path("state").exists(), "nothing is written");
+}
+
+#[test]
+fn destroy_forgets_them_and_says_that_they_run_on() {
+    let Some(others) = Others::new() else { return };
+    others.launch(&[]);
+    let (code, out, err) = others.desk.run(&["destroy", "demo", "--yes"]);
+    assert_eq!((code, err.as_str()), (0, ""));
+    assert!(
+        out.contains("machines that were made by others") && !out.contains("stays"),
+        "{out}"
+    );
+    assert!(!others.desk.path("state/ha-host/demo").exists());
+}
