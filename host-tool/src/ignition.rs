@@ -187,6 +187,7 @@ impl ConfigRenderer<'_> {
             cni: self.cni(node),
             labels: node.labels.clone(),
             taints: node.taints.clone(),
+            untainted: node.untainted,
             hooks: cluster.hooks.clone(),
             report: REPORT.map(str::to_owned).to_vec(),
         }

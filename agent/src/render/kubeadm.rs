@@ -91,7 +91,8 @@ pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> St
         join["patches"] = json!({"directory": PATCHES});
         // kubeadm taints it only once etcd has joined; until then any pod could land on it.
         let taint = json!({"name": "register-with-taints", "value": format!("{CONTROL_PLANE_TAINT}:NoSchedule")});
-        if let Some(args) = join["nodeRegistration"]["kubeletExtraArgs"].as_array_mut() {
+        let args = join["nodeRegistration"]["kubeletExtraArgs"].as_array_mut();
+        if let Some(args) = args.filter(|_| !node.untainted) {
             args.push(taint);
         }
     }
@@ -255,10 +256,10 @@ fn node_registration(node: &NodeFile) -> Value {
     Value::Object(registration)
 }
 
-/// None where kubeadm's own default is wanted.
+/// None where kubeadm's own default is wanted; an empty list is the word against it.
 fn registration_taints(node: &NodeFile) -> Option<Value> {
     if node.taints.is_empty() {
-        return None;
+        return node.untainted.then(|| json!([]));
     }
     let mut all: Vec<Value> = Vec::new();
     if node.is_control_plane() {

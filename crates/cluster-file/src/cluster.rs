@@ -138,6 +138,9 @@ pub struct Node {
     pub labels: BTreeMap<String, String>,
     /// Taints that its Node object is registered with.
     pub taints: Vec<Taint>,
+    /// A control plane with `taints: []`: kubeadm's own taint is left out, too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untainted: bool,
 }
 
 /// Who makes the machines.

@@ -184,6 +184,8 @@ fn every_key_arrives() {
     );
     assert_eq!(cluster.network.interface, "enp1s0");
     assert_eq!(cluster.authorized_keys.len(), 1);
+    let untainted: Vec<_> = cluster.nodes.iter().map(|node| node.untainted).collect();
+    assert_eq!(untainted, [false, false, true, false]);
     let worker = cluster
         .nodes
         .iter()

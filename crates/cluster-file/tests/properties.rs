@@ -197,6 +197,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 cni,
                 labels,
                 taints,
+                untainted: false,
                 hooks: Hooks {
                     before_join: hooks.clone(),
                     after_ready: Vec::new(),

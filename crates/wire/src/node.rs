@@ -54,6 +54,9 @@ pub struct NodeFile {
     /// Taints that the Node object is registered with (kubeadm's own control-plane taint comes by itself).
     #[serde(default)]
     pub taints: Vec<Taint>,
+    /// A control plane that works, too: kubeadm's own taint is left out (`taints: []` in the cluster file).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untainted: bool,
     /// The user's own commands.
     #[serde(default)]
     pub hooks: Hooks,

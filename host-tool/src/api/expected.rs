@@ -14,6 +14,7 @@ fn expected_cluster(cluster: &Cluster) -> ExpectedCluster {
         name: n.name.clone(),
         role: n.role,
         address: n.address,
+        untainted: n.untainted,
     };
     ExpectedCluster {
         name: cluster.name.clone(),

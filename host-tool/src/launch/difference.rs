@@ -91,6 +91,9 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
     if let Some(network) = value["network"].as_object_mut() {
         network.remove("cidr");
     }
+    for node in value["nodes"].as_array_mut().into_iter().flatten() {
+        taints_as_written(node);
+    }
     let cni = value["kubernetes"]["cni"].take();
     value["kubernetes"]["cni"] = cni_as_written(cni);
     for provider in ["libvirt", "qemu"] {
@@ -115,6 +118,15 @@ fn hoist(object: &mut Value, key: &str) {
         && let Some(Value::Object(below)) = object.remove(key)
     {
         object.extend(below);
+    }
+}
+
+/// `taints: []` is another word than none at all.
+fn taints_as_written(node: &mut Value) {
+    if let Some(node) = node.as_object_mut()
+        && node.remove("untainted").is_some()
+    {
+        node.insert("taints".to_owned(), "[]".into());
     }
 }
 

@@ -61,6 +61,11 @@ fn files() -> Vec<(String, String)> {
         "join-control-plane".into(),
         join_config(&testing::control_plane(), V2, &["etcd-join"]),
     ));
+    let (mut first, mut further) = (testing::founder(), testing::control_plane());
+    (first.untainted, further.untainted) = (true, true);
+    all.push(("init-untainted".into(), init_config(&first, V2, None, &[])));
+    let further = join_config(&further, V2, &["etcd-join"]);
+    all.push(("join-untainted".into(), further));
     all.push((
         "init-emulated".into(),
         init_config(&testing::founder(), EMULATED, None, &[]),

@@ -156,6 +156,7 @@ fn build_node(file: NodeEntry) -> Option<Node> {
         })
     };
     Some(Node {
+        untainted: file.is_untainted(),
         name: file.name?.value,
         role: file.role?.value,
         address: file.address?.value,

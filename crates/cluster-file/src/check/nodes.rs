@@ -19,6 +19,7 @@ const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 pub(super) fn check_nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(nodes) = &file.nodes {
         check_control_plane_count(nodes, faults);
+        check_room_for_pods(nodes, faults);
     }
     for node in file.entries() {
         for (key, value) in &node.labels {
@@ -63,6 +64,20 @@ fn check_control_plane_count(nodes: &Spanned<Vec<NodeEntry>>, faults: &mut Vec<F
         _ => return,
     };
     faults.push(fault);
+}
+
+/// Several control planes may be the beginning of a cluster, workers come with a later launch; one alone mostly is all there
+/// will be.
+fn check_room_for_pods(nodes: &Spanned<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
+    let [only] = &nodes.value[..] else { return };
+    let Some(role) = only.role.as_ref() else {
+        return;
+    };
+    if role.value == Role::ControlPlane && !only.taints_given {
+        let message = "is a control plane, and there is no worker: no pod of yours would run";
+        let help = "say `taints: []` there and pods may run on it, or list a worker";
+        faults.push(role.error(message, help).warning());
+    }
 }
 
 fn check_label(

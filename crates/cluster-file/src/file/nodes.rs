@@ -29,6 +29,8 @@ pub struct NodeEntry {
     pub labels: Vec<(Spanned<String>, Spanned<String>)>,
     /// As mappings or in kubectl's notation.
     pub taints: Vec<TaintFile>,
+    /// Whether it says anything of them: `[]` on a control plane leaves kubeadm's own out.
+    pub taints_given: bool,
 }
 
 /// One of `nodes[].interfaces`, as written.
@@ -92,6 +94,7 @@ impl NodeEntry {
         let (mac, uri) = (f.maybe("mac"), f.maybe("uri"));
         let interfaces = f.each("interfaces", NicFile::read);
         let labels = read_labels(f.fields("labels"));
+        let taints_given = f.is_written("taints");
         let taints = f.items("taints").unwrap_or_default();
         let taints = taints
             .into_iter()
@@ -106,7 +109,14 @@ impl NodeEntry {
             interfaces,
             labels,
             taints,
+            taints_given,
         }
+    }
+
+    /// Whether it is a control plane without any taint.
+    pub(crate) fn is_untainted(&self) -> bool {
+        let is_plane = self.role.as_ref().map(|role| role.value) == Some(Role::ControlPlane);
+        is_plane && self.taints_given && self.taints.is_empty()
     }
 }
 

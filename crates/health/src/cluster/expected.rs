@@ -37,6 +37,8 @@ pub struct ExpectedNode {
     pub role: Role,
     /// Its address.
     pub address: IpAddr,
+    /// A control plane that is to have no taint.
+    pub untainted: bool,
 }
 
 impl ExpectedNode {

@@ -162,7 +162,7 @@ fn missing_marks(
     let lacks = [
         (!seen.is_labelled, LABEL),
         (another(|n| n.is_excluded), EXCLUDED),
-        (another(|n| n.is_tainted), TAINT),
+        (!node.untainted && another(|n| n.is_tainted), TAINT),
     ];
     let missing: Vec<Mark> = lacks.into_iter().filter(|l| l.0).map(|l| l.1).collect();
     (!missing.is_empty()).then_some(missing)

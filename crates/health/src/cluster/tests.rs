@@ -27,6 +27,7 @@ fn expected() -> ExpectedCluster {
             Role::Worker
         },
         address: format!("10.77.0.{}", 11 + i).parse().unwrap(),
+        untainted: false,
     };
     ExpectedCluster {
         name: "demo".to_owned(),

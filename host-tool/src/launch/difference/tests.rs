@@ -54,6 +54,10 @@ fn what_differs_is_named_by_the_files_keys_with_both_values() {
             "nodes[node7]: none -> worker"
         ]
     );
+    assert_eq!(
+        said(&[("10.77.0.11}", "10.77.0.11, taints: []}")]),
+        ["nodes[node1].taints: none -> []"]
+    );
     assert_eq!(said(&[]), Vec::<String>::new());
 }
 

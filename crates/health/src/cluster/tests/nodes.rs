@@ -67,6 +67,16 @@ fn node_objects_are_judged() {
 }
 
 #[test]
+fn a_control_plane_that_is_to_work_lacks_no_taint() {
+    let mut view = whole();
+    node(&mut view, "node3").is_tainted = false;
+    let mut expected = expected();
+    assert_eq!(cluster_findings(&expected, &view).len(), 1);
+    expected.nodes[2].untainted = true;
+    assert_eq!(cluster_findings(&expected, &view), []);
+}
+
+#[test]
 fn marks_are_put_back_by_the_command() {
     let finding = only_finding(|view| node(view, "node3").is_tainted = false);
     assert_eq!(
