@@ -25,6 +25,7 @@ pub mod kubelet_conf;
 pub mod leftovers;
 pub mod network;
 pub mod no_cluster;
+pub mod node_marks;
 pub mod preflight;
 pub mod proxy;
 pub mod renewal;

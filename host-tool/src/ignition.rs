@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions};
+use ha_wire::kubernetes::restricted_labels;
 use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::paths;
 use ha_wire::phase::Role;
@@ -24,6 +25,7 @@ use crate::inputs::{OperatorFiles, REBOOT_MANAGER};
 use crate::pki::Pki;
 use build::ConfigBuilder;
 use ha_kube::Secret;
+use ha_kube::signed_labels::SignedLabels;
 pub use stored::{FetchedFile, OperatorTexts, operator_texts, with_fetched, without_founder};
 pub use sysexts::download_path;
 
@@ -186,11 +188,21 @@ impl ConfigRenderer<'_> {
             kubernetes: self.kubernetes(),
             cni: self.cni(node),
             labels: node.labels.clone(),
+            label_signature: self.label_signature(node),
+            annotations: node.annotations.clone(),
             taints: node.taints.clone(),
             untainted: node.untainted,
             hooks: cluster.hooks.clone(),
             report: REPORT.map(str::to_owned).to_vec(),
         }
+    }
+
+    /// For labels that NodeRestriction keeps from a worker: its word for them is good because it is the operator's.
+    fn label_signature(&self, node: &Node) -> Option<String> {
+        let labels = restricted_labels(&node.labels);
+        let is_needed = node.role == Role::Worker && !labels.is_empty();
+        let ca = self.pki.cluster.key();
+        is_needed.then(|| SignedLabels::sign(ca, &self.cluster.name, &node.name, labels).signature)
     }
 
     fn kubernetes(&self) -> NodeKubernetes {

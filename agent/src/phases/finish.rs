@@ -2,12 +2,11 @@
 //! fail for ever without keeping a secret.
 
 use anyhow::{Context as _, Result, bail};
-use ha_wire::kubernetes::kubelet_may_set;
 use ha_wire::paths;
 use ha_wire::phase::Phase;
 use tracing::{info, warn};
 
-use super::{Outcome, hooks, is_settled, kubeadm, kubelet_conf};
+use super::{Outcome, hooks, is_settled, kubeadm, kubelet_conf, node_marks};
 use crate::context::Context;
 use crate::kube::{self, BOOTSTRAP_KUBELET_CONF, certs, identity};
 
@@ -37,7 +36,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let is_first_boot = !is_settled(cx);
     if is_first_boot {
-        set_labels(cx).await?;
+        node_marks::set_own(cx).await?;
         kubelet_conf::settle_unless_kubeadm_did(cx, Phase::Finish).await?;
         prove_own_certificate(cx).await?;
         // Once the first identity is gone, nothing can join again what a power cut takes.
@@ -76,30 +75,6 @@ fn wipe_secrets(cx: &Context) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Labels that a kubelet may not give itself; on workers nobody on the node may.
-pub async fn set_labels(cx: &Context) -> Result<()> {
-    let labels: std::collections::BTreeMap<_, _> = cx
-        .node
-        .labels
-        .iter()
-        .filter(|(k, _)| !kubelet_may_set(k))
-        .collect();
-    if labels.is_empty() {
-        return Ok(());
-    }
-    if !cx.node.is_control_plane() {
-        warn!(
-            "labels {:?}: a worker may not set these labels; set them with kubectl",
-            labels.keys().collect::<Vec<_>>()
-        );
-        return Ok(());
-    }
-    kube::as_admin(cx)?
-        .label_node(&cx.node.name, &labels)
-        .await
-        .context("labels")
 }
 
 /// The kubelet never removes an older pair: the one that holds the first identity's key is wiped here.

@@ -1,6 +1,6 @@
 //! Keeps watch: is this node Ready, is etcd whole, do the load balancer's apiservers match the cluster's, does a
 //! certificate end soon, does what every pod lives on answer. Looks cheaply, tells what changed, mends only the load balancer, a
-//! Node object that somebody deleted and, once, where CoreDNS runs.
+//! Node object that somebody deleted and, once, where CoreDNS runs; gives workers the labels that the operator signed.
 
 use std::time::Duration;
 
@@ -26,12 +26,14 @@ mod clusters;
 mod dns;
 mod elections;
 mod follow;
+mod grants;
 mod registration;
 
 use answers::AnswersWatch;
 use dns::PodSpread;
 use elections::Elections;
 use follow::ApiserverFollower;
+use grants::LabelGrants;
 use registration::NodeObject;
 
 /// Between two looks: a few small requests each.
@@ -62,6 +64,7 @@ struct SteadyWatch<'a> {
     cx: &'a Context,
     apiservers: ApiserverFollower<'a>,
     dns: PodSpread<'a>,
+    labels: LabelGrants<'a>,
     answers: AnswersWatch<'a>,
     object: NodeObject<'a>,
     machine: MemberChecks,
@@ -79,6 +82,7 @@ impl<'a> SteadyWatch<'a> {
             cx,
             apiservers: ApiserverFollower::begin(cx),
             dns: PodSpread::begin(cx),
+            labels: LabelGrants::begin(cx),
             answers: AnswersWatch::begin(cx),
             object: NodeObject::begin(cx),
             machine: MemberChecks::default(),
@@ -105,6 +109,7 @@ impl<'a> SteadyWatch<'a> {
                 cilium_pods::tell_count(self.cx).await;
             }
             self.dns.advance().await;
+            self.labels.advance().await;
         }
         self.answers.observe().await;
         self.looks = self.looks.wrapping_add(1);

@@ -136,6 +136,9 @@ pub struct Node {
     pub interfaces: Vec<Nic>,
     /// Labels that its Node object gets.
     pub labels: BTreeMap<String, String>,
+    /// Annotations that its Node object gets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Taints that its Node object is registered with.
     pub taints: Vec<Taint>,
     /// A control plane with `taints: []`: kubeadm's own taint is left out, too.

@@ -198,6 +198,10 @@ fn every_key_arrives() {
         ),
         ("a1", "true")
     );
+    assert_eq!(
+        worker.annotations["example.com/owner"],
+        "team a, second floor"
+    );
     let taints: Vec<_> = worker
         .taints
         .iter()

@@ -196,6 +196,8 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 kubernetes,
                 cni,
                 labels,
+                label_signature: None,
+                annotations: [].into(),
                 taints,
                 untainted: false,
                 hooks: Hooks {

@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 16] = [
+const NO_DEFAULTS: [&str; 17] = [
     "cni: {manifests",
     "cni: none",
     "ssh:",
@@ -18,6 +18,7 @@ const NO_DEFAULTS: [&str; 16] = [
     "uri:",
     "assets: {",
     "labels:",
+    "annotations:",
     "taints:",
     "provider: {",
     "provider: none",

@@ -9,6 +9,7 @@ use crate::Identity;
 use crate::error::ApiError;
 use crate::https::{Body, HttpsClient};
 use crate::objects::{ConfigMap, DaemonSet, Lease, List, Metadata, Named, Node, Pod};
+use crate::signed_labels;
 
 mod overview;
 
@@ -76,9 +77,9 @@ impl Client {
         self.delete(&format!("/api/v1/nodes/{name}")).await
     }
 
-    /// Sets labels of a node.
-    pub async fn label_node(&self, name: &str, labels: &impl Serialize) -> Result<(), ApiError> {
-        let patch = Body::merge_patch(&json!({"metadata": {"labels": labels}}));
+    /// Sets labels and annotations of a node, `{"labels": {...}, "annotations": {...}}`; a null takes one away.
+    pub async fn mark_node(&self, name: &str, metadata: &impl Serialize) -> Result<(), ApiError> {
+        let patch = Body::merge_patch(&json!({"metadata": metadata}));
         self.https
             .text(Method::PATCH, &format!("/api/v1/nodes/{name}"), patch)
             .await
@@ -89,6 +90,15 @@ impl Client {
     pub async fn control_planes(&self) -> Result<Vec<Node>, ApiError> {
         let path = "/api/v1/nodes?labelSelector=node-role.kubernetes.io%2Fcontrol-plane";
         let list: List<Node> = self.get(path).await?;
+        Ok(list.items)
+    }
+
+    /// The nodes that ask for labels.
+    pub async fn nodes_asking_for_labels(&self) -> Result<Vec<Node>, ApiError> {
+        let label = signed_labels::ASKING.replace('/', "%2F");
+        let list: List<Node> = self
+            .get(&format!("/api/v1/nodes?labelSelector={label}"))
+            .await?;
         Ok(list.items)
     }
 

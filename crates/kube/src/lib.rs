@@ -12,6 +12,7 @@ pub mod kubeconfig;
 pub mod lease;
 pub mod objects;
 mod secret;
+pub mod signed_labels;
 #[cfg(feature = "testing")]
 pub mod testing;
 

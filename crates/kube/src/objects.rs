@@ -35,6 +35,9 @@ pub struct Metadata {
     /// Its labels.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Its annotations.
+    #[serde(skip_serializing)]
+    pub annotations: BTreeMap<String, String>,
     /// Set once it is being deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deletion_timestamp: Option<String>,

@@ -1,5 +1,7 @@
 //! What both programs know of Kubernetes itself.
 
+use std::collections::BTreeMap;
+
 /// The port of every apiserver on its node's own address.
 pub const APISERVER_PORT: u16 = 6443;
 /// etcd's port for clients.
@@ -34,6 +36,12 @@ pub fn kubelet_may_set(label: &str) -> bool {
     let own = within("kubernetes.io") || within("k8s.io");
     let given = within("kubelet.kubernetes.io") || within("node.kubernetes.io");
     !own || given || KUBELET_LABELS.contains(&label)
+}
+
+/// Those that a kubelet may not set.
+pub fn restricted_labels(labels: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let restricted = labels.iter().filter(|(key, _)| !kubelet_may_set(key));
+    restricted.map(|(k, v)| (k.clone(), v.clone())).collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::format::{self, FormatError, Version};
+use crate::kubernetes;
 use crate::phase::Role;
 use crate::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
 
@@ -51,6 +52,12 @@ pub struct NodeFile {
     /// Labels that the Node object gets.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// The operator's signature of those among them that a kubelet may not set: with it a worker asks the control planes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label_signature: Option<String>,
+    /// Annotations that the Node object gets.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// Taints that the Node object is registered with (kubeadm's own control-plane taint comes by itself).
     #[serde(default)]
     pub taints: Vec<Taint>,
@@ -114,6 +121,11 @@ impl NodeFile {
     /// Reads a node file's text.
     pub fn parse(text: &str) -> Result<Self, FormatError> {
         format::parse_versioned(text, "a node file", VERSION)
+    }
+
+    /// Labels of this node that its kubelet may not set.
+    pub fn restricted_labels(&self) -> BTreeMap<String, String> {
+        kubernetes::restricted_labels(&self.labels)
     }
 
     /// True on nodes that run etcd, the apiserver and the balancer.

@@ -14,6 +14,7 @@ use super::*;
 mod chart;
 mod exhaustive;
 mod network;
+mod nodes;
 mod proxy;
 mod sizes;
 mod sysexts;

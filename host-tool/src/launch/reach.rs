@@ -153,7 +153,7 @@ const MACHINE: Reach = refused(
     "machines that stand were made with it",
     Instead::InPlace("`virsh edit` each of them, and leave the file as it was"),
 );
-const LABELS: &str = "`kubectl label node` and `kubectl taint node`";
+const LABELS: &str = "`kubectl label node`, `kubectl annotate node` and `kubectl taint node`";
 
 const fn refused(why: &'static str, instead: Instead) -> Reach {
     Reach::Refused { why, instead }
@@ -175,7 +175,8 @@ pub fn reach_of(difference: &Difference) -> Reach {
         };
     }
     let key = difference.key.as_str();
-    if key.starts_with("nodes[") && (key.contains("].labels") || key.contains("].taints")) {
+    let of_object = ["].labels", "].annotations", "].taints"];
+    if key.starts_with("nodes[") && of_object.iter().any(|part| key.contains(part)) {
         return Reach::NewNodes(Some(LABELS));
     }
     let rules = TABLE.iter().filter(|(rule, _)| difference.is_below(rule));

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::phases::proxy::kubeadm_command;
-use crate::phases::{finish, is_settled, kubeadm};
+use crate::phases::{is_settled, kubeadm, node_marks};
 use crate::render;
 
 /// Whoever deletes a Node to make it anew has done so within this.
@@ -76,7 +76,7 @@ impl<'a> NodeObject<'a> {
             self.bare = false;
             info!("the Node object is a new one: it has its labels and taints again");
         }
-        Ok(())
+        node_marks::check_asked(node)
     }
 
     async fn is_gone(&mut self) -> Result<()> {
@@ -134,7 +134,7 @@ async fn restore(cx: &Context) -> Result<()> {
         let mark = kubeadm_command(cx, &args, MARK_WITHIN);
         cx.sys.commands.run(mark).await?;
     }
-    finish::set_labels(cx).await
+    node_marks::set_own(cx).await
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! From a file without errors to the valid type. Every `?` stands for a fault that the reader has already reported.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::machines;
@@ -163,13 +164,15 @@ fn build_node(file: NodeEntry) -> Option<Node> {
         mac: file.mac.map(|at| at.value),
         uri: file.uri.map(|at| at.value),
         interfaces: collect_all(file.interfaces, build_nic)?,
-        labels: file
-            .labels
-            .into_iter()
-            .map(|(key, value)| (key.value, value.value))
-            .collect(),
+        labels: build_map(file.labels),
+        annotations: build_map(file.annotations),
         taints: file.taints.into_iter().map(taint).collect::<Option<_>>()?,
     })
+}
+
+fn build_map(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> BTreeMap<String, String> {
+    let pairs = pairs.into_iter();
+    pairs.map(|(key, value)| (key.value, value.value)).collect()
 }
 
 fn build_sysext(file: SysextEntry, base: &Path) -> Option<(String, Sysext)> {

@@ -6,13 +6,16 @@ use super::name_syntax::{is_label_value, is_qualified_name};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, NodeEntry, Spanned, TaintFile};
 use crate::suggest::did_you_mean;
-use ha_wire::kubernetes::kubelet_may_set;
 use ha_wire::phase::Role;
 
 /// More voters make every write slower and save nobody: etcd's own advice.
 const MAX_CONTROL_PLANES: usize = 7;
 /// kubeadm puts it on control planes by itself, as label and as taint.
 const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// The agents' own labels and annotations.
+const OWN_PREFIX: &str = "ha-agent/";
+/// Kubernetes' own bound for all annotations of an object together.
+const MAX_ANNOTATIONS: usize = 256 * 1024;
 /// The effects of taints.
 const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
@@ -25,6 +28,7 @@ pub(super) fn check_nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
         for (key, value) in &node.labels {
             check_label(node, key, value, faults);
         }
+        check_annotations(node, faults);
         check_taints(node, faults);
     }
 }
@@ -95,23 +99,38 @@ fn check_label(
         ));
     } else if key.value == CONTROL_PLANE {
         faults.push(control_plane_only(node, key, "label"));
-    // A control plane has the admin's certificate and can; on a worker nobody can.
-    } else if is_worker(node) && !kubelet_may_set(&key.value) {
-        let message = format!(
-            "a worker's kubelet may not set the label `{}` (NodeRestriction)",
-            key.value
-        );
-        let name = node.name.as_ref().map_or("NODE", |name| &name.value);
-        let help = format!(
-            "use a prefix of your own, or once it runs: kubectl label node {name} {}={}",
-            key.value, value.value
-        );
-        faults.push(Fault::error(key.place, &key.path, message, help));
+    } else if key.value.starts_with(OWN_PREFIX) {
+        faults.push(own_key(key));
     }
     if !is_label_value(&value.value) {
         let message = format!("`{}` is not a valid label value", value.value);
         faults.push(Fault::error(value.place, &value.path, message, VALUE_HELP));
     }
+}
+
+fn check_annotations(node: &NodeEntry, faults: &mut Vec<Fault>) {
+    for (key, _) in &node.annotations {
+        if !is_qualified_name(&key.value) {
+            let message = format!("`{}` is not a valid annotation key", key.value);
+            faults.push(Fault::error(key.place, &key.path, message, KEY_HELP));
+        } else if key.value.starts_with(OWN_PREFIX) {
+            faults.push(own_key(key));
+        }
+    }
+    let bytes =
+        |(key, value): &(Spanned<String>, Spanned<String>)| key.value.len() + value.value.len();
+    let total: usize = node.annotations.iter().map(bytes).sum();
+    if let Some((key, _)) = node.annotations.first().filter(|_| total > MAX_ANNOTATIONS) {
+        let message =
+            format!("the annotations come to {total} bytes: Kubernetes takes {MAX_ANNOTATIONS}");
+        let help = "keep large texts elsewhere, e.g. in a ConfigMap";
+        faults.push(Fault::error(key.place, &key.path, message, help));
+    }
+}
+
+fn own_key(key: &Spanned<String>) -> Fault {
+    let message = format!("`{}` is for the agents themselves", key.value);
+    Fault::error(key.place, &key.path, message, "use a prefix of your own")
 }
 
 const KEY_HELP: &str =

@@ -27,6 +27,8 @@ pub struct NodeEntry {
     pub interfaces: Vec<NicFile>,
     /// Keys with their values.
     pub labels: Vec<(Spanned<String>, Spanned<String>)>,
+    /// Keys with their values.
+    pub annotations: Vec<(Spanned<String>, Spanned<String>)>,
     /// As mappings or in kubectl's notation.
     pub taints: Vec<TaintFile>,
     /// Whether it says anything of them: `[]` on a control plane leaves kubeadm's own out.
@@ -84,6 +86,7 @@ impl NodeEntry {
             "uri",
             "interfaces",
             "labels",
+            "annotations",
             "taints",
         ]);
         let (name, role, address) = (
@@ -94,6 +97,7 @@ impl NodeEntry {
         let (mac, uri) = (f.maybe("mac"), f.maybe("uri"));
         let interfaces = f.each("interfaces", NicFile::read);
         let labels = read_labels(f.fields("labels"));
+        let annotations = read_labels(f.fields("annotations"));
         let taints_given = f.is_written("taints");
         let taints = f.items("taints").unwrap_or_default();
         let taints = taints
@@ -108,6 +112,7 @@ impl NodeEntry {
             uri,
             interfaces,
             labels,
+            annotations,
             taints,
             taints_given,
         }

@@ -166,8 +166,8 @@ fn a_patch_says_what_kind_it_is() {
         let script = Script::default();
         script.on("PATCH /api/v1/nodes/node2", 200, "{}");
         let client = client_of_node(script.serve(&ca).await, &ca);
-        let labels = serde_json::json!({"disk": "ssd"});
-        client.label_node("node2", &labels).await.unwrap();
+        let metadata = serde_json::json!({"labels": {"disk": "ssd"}});
+        client.mark_node("node2", &metadata).await.unwrap();
         assert_eq!(
             script.asked("PATCH"),
             [r#"PATCH /api/v1/nodes/node2 {"metadata":{"labels":{"disk":"ssd"}}}"#]
