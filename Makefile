@@ -74,6 +74,11 @@ test-faults: need ## Faults made on clusters that stand, and what doctor, status
 	$(TESTS_AS_ROOT) -p ha-tests --test doctor --test ready_means_ready -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
+test-options: need ## What the cluster file can say, each looked at on a small cluster (the launches that make test leaves out)
+	$(PARTS) nodes
+	$(TESTS_AS_ROOT) -p ha-tests $(patsubst tests/tests/%.rs,--test %,$(wildcard tests/tests/options_*.rs)) -- --ignored --test-threads=1
+	@$(GIVE_BACK) target/e2e
+
 test-versions: need ## A cluster of each supported minor, 3+1 (a minute each; the lab of a further minor first: 10 to 20 more)
 	for minor in $(MINORS); do $(MAKE) --no-print-directory test-version KUBERNETES=$$minor HA_LAB=$(CURDIR)/lab/out/$$minor; done
 
@@ -176,4 +181,4 @@ need-browser:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-options test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust

@@ -138,6 +138,7 @@ fn node_view(node: &Node) -> (String, NodeView) {
         reason: node.why_not_ready(),
         changed_ms: condition.and_then(ha_kube::objects::Condition::changed_ms),
         pressures: node.pressures(),
+        takes_dns: node.schedulable_since_ms().is_some(),
         is_labelled: has(CONTROL_PLANE_LABEL),
         is_excluded: has(EXCLUDED_LABEL),
         is_tainted: taints.any(|t| t.key == CONTROL_PLANE_LABEL),

@@ -131,7 +131,7 @@ impl<'a> Kube<'a> {
     }
 
     /// The image that the lab's pod network runs: busybox and kubectl.
-    pub(crate) fn lab_image(&self) -> Result<String> {
+    pub fn lab_image(&self) -> Result<String> {
         let sets = self.get(&["daemonsets", "-n", "kube-system"])?;
         let sets = sets["items"].as_array().context("no items")?;
         let images = sets

@@ -1,5 +1,6 @@
 //! A cluster file in the making, of the shape of `examples/demo.yaml`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -63,6 +64,10 @@ pub struct ClusterPlan {
     pub more: String,
     /// What `kubernetes.clusterConfiguration` says.
     pub kubeadm: String,
+    /// More keys of `kubernetes`.
+    pub kubernetes: String,
+    /// More keys of single nodes, by their name.
+    pub node_keys: BTreeMap<&'static str, String>,
     /// Real Flatcar with the bakery's system extensions, instead of the lab's stand-ins.
     pub flatcar: bool,
     /// Containers whose power cuts lose what was not synced, as those of virtual machines do.
@@ -86,6 +91,8 @@ impl ClusterPlan {
             merge: Vec::new(),
             more: String::new(),
             kubeadm: String::new(),
+            kubernetes: String::new(),
+            node_keys: BTreeMap::new(),
             flatcar: false,
             losing_page_cache: false,
             launch_within: None,
@@ -157,6 +164,9 @@ impl ClusterPlan {
         if !self.kubeadm.is_empty() {
             let _ = write!(network, ", clusterConfiguration: {{{}}}", self.kubeadm);
         }
+        if !self.kubernetes.is_empty() {
+            let _ = write!(network, ", {}", self.kubernetes);
+        }
         let mut text = format!(
             "version: 1\nname: {}\nkubernetes: {{version: {}, {network}}}\n\
              endpoint: {{vip: {VIP}, port: {PORT}}}\n\
@@ -173,9 +183,11 @@ impl ClusterPlan {
             } else {
                 "worker"
             };
+            let more = self.node_keys.get(name.as_str());
+            let more = more.map_or_else(String::new, |more| format!(", {more}"));
             let _ = writeln!(
                 text,
-                "  - {{name: {name}, role: {role}, address: {address}}}"
+                "  - {{name: {name}, role: {role}, address: {address}{more}}}"
             );
         }
         if !self.sysexts.is_empty() {

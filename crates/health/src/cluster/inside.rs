@@ -115,7 +115,7 @@ fn on_one_node(view: &ClusterView, dns: &DnsView) -> Option<Finding> {
     let others = view
         .nodes
         .iter()
-        .filter(|(n, seen)| n.as_str() != *home && seen.ready);
+        .filter(|(n, seen)| n.as_str() != *home && seen.takes_dns);
     // Since when there is another place.
     let open_ms = others
         .map(|(_, n)| n.changed_ms.unwrap_or_default())

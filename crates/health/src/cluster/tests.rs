@@ -102,6 +102,7 @@ fn whole() -> ClusterView {
         let seen = NodeView {
             ready: true,
             changed_ms: Some(NOW - 3_600_000),
+            takes_dns: true,
             is_labelled: is_plane,
             is_excluded: is_plane,
             is_tainted: is_plane,

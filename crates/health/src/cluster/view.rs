@@ -51,6 +51,8 @@ pub struct NodeView {
     pub changed_ms: Option<u64>,
     /// What it runs short of: `DiskPressure`, ...
     pub pressures: Vec<String>,
+    /// Whether cluster DNS may be scheduled on it.
+    pub takes_dns: bool,
     /// Whether it has kubeadm's label of control planes.
     pub is_labelled: bool,
     /// Whether it has kubeadm's label that keeps load balancers of services away.

@@ -101,6 +101,14 @@ fn services_and_names_are_asked_for_from_every_node() {
             &[],
         ),
         (
+            "both pods on the only node that takes them",
+            |view| {
+                dns(view).pods[1].node = "node1".to_owned();
+                view.nodes.values_mut().for_each(|n| n.takes_dns = false);
+            },
+            &[],
+        ),
+        (
             "both pods on one node",
             |view| dns(view).pods[1].node = "node1".to_owned(),
             &[
