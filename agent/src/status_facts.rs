@@ -176,8 +176,8 @@ async fn update_facts(cx: &Context, here: bool) {
 /// hears each move of the VIP by the holder's gratuitous ARP, so this asks nobody and is right without any API.
 async fn find_vip_holder(cx: &Context) -> String {
     let control_planes = configured_backends(cx).unwrap_or_default();
-    let neighbours = known_neighbours(&cx.sys.files).unwrap_or_default();
     let vip = cx.node.endpoint.vip;
+    let neighbours = known_neighbours(&cx.sys.files, vip).unwrap_or_default();
     let Some(link) = link_of(&neighbours, vip) else {
         return String::new();
     };

@@ -23,6 +23,12 @@ pub fn render_values(node: &NodeFile, users: &Map<String, Value>) -> String {
         "envoy": {"enabled": false},
         "image": {"pullPolicy": "IfNotPresent"},
     });
+    if node.address.is_ipv6() {
+        // The tunnel's own packets, too: nodes have nothing else.
+        values["ipv4"] = json!({"enabled": false});
+        values["ipv6"] = json!({"enabled": true});
+        values["underlayProtocol"] = json!("ipv6");
+    }
     merge_settings(&mut values, &Value::Object(users.clone()));
     format!("{values:#}\n")
 }
@@ -30,7 +36,7 @@ pub fn render_values(node: &NodeFile, users: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::testing::assert_golden;
+    use crate::render::testing::{assert_golden, of_ipv6};
     use crate::testing;
 
     /// Nobody but the reader judges them: the lab has no Cilium chart, and Helm takes any key.
@@ -48,6 +54,10 @@ mod tests {
         assert_golden(
             "cilium/with-proxy.yaml",
             &render_values(&with_proxy, &Map::new()),
+        );
+        assert_golden(
+            "cilium/ipv6.yaml",
+            &render_values(&of_ipv6(testing::founder()), &Map::new()),
         );
         assert_golden(
             "cilium/users-own.yaml",

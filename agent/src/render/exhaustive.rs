@@ -17,6 +17,7 @@ use ha_wire::settings::{Cni, Cri, ExtraPort, KubeProxy, Taint};
 use serde_json::{Map, Value, json};
 
 use super::kubeadm::MachineTraits;
+use super::testing::of_ipv6;
 use super::validators::{self, Texts};
 use super::{cilium, haproxy, keepalived, kubeadm};
 use crate::testing;
@@ -213,6 +214,11 @@ fn distinct(all: impl Iterator<Item = (String, NodeFile)>) -> Texts {
     named.collect()
 }
 
+/// With IPv4, and with IPv6 alone.
+fn of_both_kinds(nodes: impl Iterator<Item = NodeFile>) -> impl Iterator<Item = NodeFile> {
+    nodes.flat_map(|node| [of_ipv6(node.clone()), node])
+}
+
 fn control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
     nodes.into_iter().filter(NodeFile::is_control_plane)
 }
@@ -220,17 +226,19 @@ fn control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
 #[test]
 fn haproxy_takes_every_text() {
     let texts = distinct(
-        control_planes(balancers()).map(|n| (haproxy::render_config(&n, &n.control_planes), n)),
+        of_both_kinds(control_planes(balancers()))
+            .map(|n| (haproxy::render_config(&n, &n.control_planes), n)),
     );
     // Four sizes; the seats of a size share one text.
-    assert_eq!(texts.len(), 4 * STATS.len() * EXTRA_PORTS.len());
+    assert_eq!(texts.len(), 2 * 4 * STATS.len() * EXTRA_PORTS.len());
     validators::assert_haproxy_accepts(&texts);
 }
 
 #[test]
 fn keepalived_takes_every_text() {
-    let texts = distinct(control_planes(balancers()).map(|n| (keepalived::render_config(&n), n)));
-    assert_eq!(texts.len(), 7 * ADVERTS_MS.len() * INTERFACES.len());
+    let nodes = of_both_kinds(control_planes(balancers()));
+    let texts = distinct(nodes.map(|n| (keepalived::render_config(&n), n)));
+    assert_eq!(texts.len(), 2 * 7 * ADVERTS_MS.len() * INTERFACES.len());
     validators::assert_keepalived_accepts(&texts);
 }
 

@@ -1,5 +1,6 @@
 //! Golden files, and the nodes that renderers are tried on.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ha_wire::node::NodeFile;
@@ -48,7 +49,26 @@ pub fn balancer_nodes() -> Vec<(&'static str, NodeFile)> {
     full.load_balancer.advert_interval_ms = 1000;
     vec![
         ("three", testing::control_plane()),
-        ("alone", alone),
+        ("alone", alone.clone()),
         ("full", full),
+        ("ipv6", of_ipv6(testing::control_plane())),
+        ("ipv6-alone", of_ipv6(alone)),
     ]
+}
+
+/// The same node in a cluster of IPv6 alone.
+pub fn of_ipv6(mut node: NodeFile) -> NodeFile {
+    let own = |address: IpAddr| {
+        let text = address.to_string();
+        let host = text.rsplit('.').next().unwrap();
+        format!("fd00:77::{host}").parse().unwrap()
+    };
+    (node.address, node.prefix) = (own(node.address), 64);
+    node.endpoint.vip = own(node.endpoint.vip);
+    for peer in &mut node.control_planes {
+        peer.address = own(peer.address);
+    }
+    node.kubernetes.pod_cidr = "fd00:10:244::/56".parse().unwrap();
+    node.kubernetes.service_cidr = "fd00:10:96::/112".parse().unwrap();
+    node
 }

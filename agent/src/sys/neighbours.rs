@@ -1,4 +1,4 @@
-//! Who holds which address on the segment, from the kernel's own table.
+//! Who holds which address on the segment, from the kernel's own tables.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -6,6 +6,8 @@ use anyhow::Result;
 use tokio::net::UdpSocket;
 
 use super::files::Files;
+
+mod v6;
 
 /// The neighbours of version 4 that the kernel knows.
 const TABLE: &str = "/proc/net/arp";
@@ -22,9 +24,12 @@ pub struct Neighbour {
     pub link: String,
 }
 
-/// The neighbours whose link-layer address is known.
-pub fn known_neighbours(files: &Files) -> Result<Vec<Neighbour>> {
-    Ok(parse_neighbours(&files.read(TABLE)?.unwrap_or_default()))
+/// The neighbours with addresses of this kind whose link-layer address is known.
+pub fn known_neighbours(files: &Files, kind: IpAddr) -> Result<Vec<Neighbour>> {
+    match kind {
+        IpAddr::V4(_) => Ok(parse_neighbours(&files.read(TABLE)?.unwrap_or_default())),
+        IpAddr::V6(_) => v6::known_neighbours(),
+    }
 }
 
 /// `IP address, HW type, Flags, HW address, Mask, Device` below a header line.

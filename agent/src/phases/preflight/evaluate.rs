@@ -8,7 +8,7 @@ use ha_wire::node::NodeFile;
 use super::capacity::Gauge;
 use super::check::{Check, Verdict, passing_check};
 use super::facts::MachineFacts;
-use super::fix::{self, SYSCTLS};
+use super::fix::{self, IsNeeded, SYSCTLS};
 use super::mounts::check_mounts;
 use super::node_files::check_node_files;
 use super::runtime::check_runtime;
@@ -189,10 +189,8 @@ fn check_programs(facts: &MachineFacts) -> Check {
 }
 
 fn check_kernel(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
-    let needed = SYSCTLS
-        .iter()
-        .filter(|(_, _, control_plane)| !control_plane || node.is_control_plane());
-    let one = |(file, value, _): &(&str, &str, bool)| {
+    let needed = SYSCTLS.iter().filter(|(_, _, is_needed)| is_needed(node));
+    let one = |(file, value, _): &(&str, &str, IsNeeded)| {
         let name = file.trim_start_matches("/proc/sys/").replace('/', ".");
         let check = passing_check(&name, &format!("sysctl {name}"));
         let bridge = name.starts_with("net.bridge");

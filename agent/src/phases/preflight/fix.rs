@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ha_wire::node::NodeFile;
+
 use crate::context::Context;
 
 /// Loading a module takes milliseconds; a hanging one must not stop the launch.
@@ -11,13 +13,33 @@ pub const INOTIFY_INSTANCES: u64 = 8192;
 /// Where the limit stands.
 pub const INOTIFY: &str = "/proc/sys/fs/inotify/max_user_instances";
 
-/// Settings of the kernel: file, value, needed on control planes alone.
-pub const SYSCTLS: [(&str, &str, bool); 4] = [
-    ("/proc/sys/net/ipv4/ip_forward", "1", false),
-    ("/proc/sys/net/ipv4/ip_nonlocal_bind", "1", true),
-    ("/proc/sys/net/bridge/bridge-nf-call-iptables", "1", false),
-    ("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1", false),
+/// Whether a node needs a setting.
+pub type IsNeeded = fn(&NodeFile) -> bool;
+
+/// Settings of the kernel: file, value, and which nodes need it. IPv6 is forwarded only where pods have it: a router takes no
+/// addresses and routes from other routers' word, which a machine's further interfaces may live on.
+pub const SYSCTLS: [(&str, &str, IsNeeded); 6] = [
+    ("/proc/sys/net/ipv4/ip_forward", "1", |_| true),
+    ("/proc/sys/net/ipv6/conf/all/forwarding", "1", has_ipv6),
+    (
+        "/proc/sys/net/ipv4/ip_nonlocal_bind",
+        "1",
+        NodeFile::is_control_plane,
+    ),
+    ("/proc/sys/net/ipv6/ip_nonlocal_bind", "1", |node| {
+        has_ipv6(node) && node.is_control_plane()
+    }),
+    ("/proc/sys/net/bridge/bridge-nf-call-iptables", "1", |_| {
+        true
+    }),
+    ("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1", |_| {
+        true
+    }),
 ];
+
+fn has_ipv6(node: &NodeFile) -> bool {
+    node.address.is_ipv6()
+}
 
 /// Modules and the file by which the kernel shows that it has the feature, built in or loaded.
 const MODULES: [(&str, &str); 2] = [
@@ -39,8 +61,8 @@ pub async fn set_kernel_settings(cx: &Context) {
             }
         }
     }
-    for (name, value, control_plane) in SYSCTLS {
-        if (!control_plane || cx.node.is_control_plane()) && cx.sys.files.exists(name) {
+    for (name, value, is_needed) in SYSCTLS {
+        if is_needed(&cx.node) && cx.sys.files.exists(name) {
             write_setting(cx, name, value);
         }
     }

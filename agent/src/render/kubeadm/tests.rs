@@ -2,7 +2,7 @@ use ha_wire::settings::{Cri, Taint};
 use serde_json::json;
 
 use super::*;
-use crate::render::testing::assert_golden;
+use crate::render::testing::{assert_golden, of_ipv6};
 use crate::render::validators::assert_kubeadm_accepts;
 use crate::testing;
 
@@ -53,6 +53,9 @@ fn files() -> Vec<(String, String)> {
         "init-container".into(),
         init_config(&contained, CONTAINER, None, &[]),
     ));
+    let ipv6 = of_ipv6(contained);
+    all.push(("init-ipv6".into(), init_config(&ipv6, V2, None, &[])));
+    all.push(("join-ipv6".into(), join_config(&ipv6, V2, &[])));
     all.push((
         "init-users-own".into(),
         init_config(&users_own(), V2, Some(TOKEN), &[]),

@@ -327,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_is_there_at_once_and_has_no_scope() {
+        let segment = Segment {
+            layout: Layout::new("demo", Path::new("/s")),
+            gateway: "fd00:77::1".parse().unwrap(),
+            addresses: vec!["fd00:77::30".parse().unwrap()],
+        };
+        let expected = "addr replace fd00:77::1/128 dev ha-demo nodad\nlink set ha-demo up\n\
+                        route replace fd00:77::30/128 dev ha-demo src fd00:77::1\n";
+        assert_eq!(segment.host_side("ha-demo"), expected);
+    }
+
+    #[test]
     fn a_namespace_that_is_not_written_down_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::new("no-such-cluster-here", dir.path());

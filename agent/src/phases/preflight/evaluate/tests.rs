@@ -47,6 +47,20 @@ fn a_fit_machine_passes_everything() {
     }
 }
 
+#[test]
+fn ipv6_is_forwarded_where_nodes_have_it() {
+    const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
+    let mut node = testing::worker();
+    for (address, wanted) in [("10.77.0.14", None), ("fd00:77::14", Some(Verdict::Fail))] {
+        node.address = address.parse().unwrap();
+        let mut facts = fit(&node);
+        facts.kernel.insert(FORWARDING.into(), "0".into());
+        let seen = verdicts(&node, &facts).pop();
+        let wanted = wanted.map(|verdict| ("net.ipv6.conf.all.forwarding".to_owned(), verdict));
+        assert_eq!(seen, wanted);
+    }
+}
+
 /// Spoils a fit machine in one way.
 type Fault = fn(&mut MachineFacts);
 
