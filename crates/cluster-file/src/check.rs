@@ -13,6 +13,7 @@ mod accepted;
 mod build;
 mod cidrs;
 mod cilium;
+mod families;
 mod files;
 mod interfaces;
 mod kubeadm;

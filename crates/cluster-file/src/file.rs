@@ -29,7 +29,10 @@ pub use assets::AssetsFile;
 pub use json::Setting;
 pub(crate) use json::{scalar_as_json, settings_as_object};
 pub(crate) use kubernetes::chart_file_version;
-pub use kubernetes::{CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, PROXY, SERVICE_CIDR};
+pub use kubernetes::{
+    CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR,
+    SERVICE_CIDR_V6,
+};
 pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{
     APPEND, CHANNEL, CPU, CPUS, DISK, DiskForm, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY,
@@ -230,8 +233,9 @@ impl ClusterFile {
             "hooks",
         ]);
         let name = f.needed("name", "demo");
-        let kubernetes = KubernetesFile::read(f.fields("kubernetes"));
         let endpoint = EndpointFile::read(f.fields("endpoint"));
+        let vip = endpoint.vip.as_ref().map(|at| at.value);
+        let kubernetes = KubernetesFile::read(f.fields("kubernetes"), vip);
         let [authorized_keys] = read_lists(f.fields("ssh"), ["authorizedKeys"]);
         let [ignition_merge] = read_lists(f.fields("ignition"), ["merge"]);
         let [before_join, after_ready] =
@@ -306,7 +310,9 @@ impl NetworkFile {
     fn read(mut f: Fields<'_>, vip: Option<&Spanned<IpAddr>>) -> Self {
         f.known(&["prefix", "gateway", "dns", "interface", "mtu"]);
         let prefix = f.needed("prefix", "24");
-        let first = network_of(vip, prefix.as_ref()).and_then(|net| net.hosts().next());
+        let hosts = network_of(vip, prefix.as_ref()).map(|net| (net, net.hosts()));
+        // What a v6 network begins with belongs to all of its routers.
+        let first = hosts.and_then(|(net, mut hosts)| hosts.find(|host| *host != net.network()));
         let gateway = match first {
             Some(first) => f.or("gateway", first),
             None => f.maybe("gateway"),

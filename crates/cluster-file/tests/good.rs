@@ -53,6 +53,21 @@ fn the_demo_is_valid() {
 }
 
 #[test]
+fn six_keys_are_enough_with_ipv6_too() {
+    let cluster = valid_cluster(
+        &LEAST
+            .replace("24, dns: [10.77.0.1]", "64, dns: [\"fd00:77::1\"]")
+            .replace("10.77.0.", "fd00:77::"),
+    );
+    let k8s = &cluster.kubernetes;
+    assert_eq!(k8s.pod_cidr.to_string(), "fd00:10:244::/56");
+    assert_eq!(k8s.service_cidr.to_string(), "fd00:10:96::/112");
+    assert_eq!(cluster.endpoint.authority(), "[fd00:77::30]:6444");
+    assert_eq!(cluster.network.cidr.to_string(), "fd00:77::/64");
+    assert_eq!(cluster.network.gateway.to_string(), "fd00:77::1");
+}
+
+#[test]
 fn six_keys_are_enough_and_the_rest_has_defaults() {
     let cluster = valid_cluster(LEAST);
     let k8s = &cluster.kubernetes;

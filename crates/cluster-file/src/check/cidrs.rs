@@ -3,23 +3,21 @@
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::network::PREFIXES;
+use super::families::is_v6;
+use super::network::prefixes;
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, Spanned};
+use crate::file::{ClusterFile, POD_CIDR, POD_CIDR_V6, SERVICE_CIDR, SERVICE_CIDR_V6, Spanned};
 
-/// What the controller manager gives each node of an IPv4 pod network.
-const NODE_MASK: u8 = 24;
-/// The controller manager refuses a pod network with more than 2^16 such parts.
+/// The controller manager refuses a pod network with more than 2^16 parts.
 const MAX_PARTS_LOG2: u8 = 16;
 /// The apiserver refuses service networks with more than 2^20 addresses ...
-const SERVICE_MIN_PREFIX: u8 = 12;
+const MAX_SERVICES_LOG2: u8 = 20;
 /// ... and kubeadm such with fewer than ten (CoreDNS takes the tenth).
-const SERVICE_MAX_PREFIX: u8 = 28;
+const MIN_SERVICES_LOG2: u8 = 4;
 
 pub(super) fn check_cidrs(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let v4 = |at: &&Spanned<IpNet>| matches!(at.value, IpNet::V4(_));
-    let pods = file.kubernetes.pod_cidr.as_ref().filter(v4);
-    let services = file.kubernetes.service_cidr.as_ref().filter(v4);
+    let pods = file.kubernetes.pod_cidr.as_ref();
+    let services = file.kubernetes.service_cidr.as_ref();
     for network in pods.iter().chain(&services) {
         let (written, net) = (network.value, network.value.trunc());
         if written != net {
@@ -73,7 +71,7 @@ pub(super) fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     let prefix = file.network.prefix.as_ref()?;
     let net = file
         .node_network()
-        .filter(|_| PREFIXES.contains(&prefix.value))?;
+        .filter(|net| prefixes(net.addr()).contains(&prefix.value))?;
     let path = "the nodes' network".to_owned();
     Some(Spanned {
         path,
@@ -108,22 +106,30 @@ fn check_name_servers(
 }
 
 fn check_service_size(services: &Spanned<IpNet>, faults: &mut Vec<Fault>) {
+    let bits = services.value.max_prefix_len();
+    let (least, most) = (bits - MAX_SERVICES_LOG2, bits - MIN_SERVICES_LOG2);
     let size = match services.value.prefix_len() {
-        length if length < SERVICE_MIN_PREFIX => "larger than the apiserver takes",
-        length if length > SERVICE_MAX_PREFIX => "too small",
+        length if length < least => "larger than the apiserver takes",
+        length if length > most => "too small",
         _ => return,
     };
-    let range = format!("{SERVICE_MIN_PREFIX} to {SERVICE_MAX_PREFIX}");
-    let help = format!("write a prefix length from {range}, e.g. 10.96.0.0/12");
+    let example = default_for(services.value, SERVICE_CIDR, SERVICE_CIDR_V6);
+    let help = format!("write a prefix length from {least} to {most}, e.g. {example}");
     faults.push(services.error(format!("{} is {size}", services.value), help));
+}
+
+/// The default of this network's own kind.
+fn default_for(network: IpNet, v4: IpNet, v6: IpNet) -> IpNet {
+    if is_v6(network) { v6 } else { v4 }
 }
 
 /// A network that does not meet the nodes'.
 fn example_network(wrong: &Spanned<IpNet>, nodes: Option<&Spanned<IpNet>>) -> &'static str {
-    let candidates = if wrong.path.ends_with("podCIDR") {
-        ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"]
-    } else {
-        ["10.96.0.0/12", "172.24.0.0/16", "192.168.0.0/20"]
+    let candidates = match (wrong.path.ends_with("podCIDR"), is_v6(wrong.value)) {
+        (true, false) => ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"],
+        (false, false) => ["10.96.0.0/12", "172.24.0.0/16", "192.168.0.0/20"],
+        (true, true) => ["fd00:10:244::/56", "fd00:20:244::/56", "fd00:30:244::/56"],
+        (false, true) => ["fd00:10:96::/112", "fd00:20:96::/112", "fd00:30:96::/112"],
     };
     let clear = |text: &&&str| {
         let net = text.parse::<IpNet>().ok();
@@ -150,35 +156,34 @@ fn check_pod_size(file: &ClusterFile, pods: &Spanned<IpNet>, faults: &mut Vec<Fa
             "{} has room for {room} of {nodes} nodes: each gets a /{mask}",
             pods.value
         );
-        faults.push(pods.error(
-            message,
-            format!(
-                "write a prefix length of {longest} or less, e.g. 10.244.0.0/{}",
-                longest.min(16)
-            ),
-        ));
+        let usual = default_for(pods.value, POD_CIDR, POD_CIDR_V6);
+        let (net, length) = (usual.addr(), longest.min(usual.prefix_len()));
+        let help = format!("write a prefix length of {longest} or less, e.g. {net}/{length}");
+        faults.push(pods.error(message, help));
     } else if mask - prefix > MAX_PARTS_LOG2 {
         let message = format!(
             "{} is too large: the controller manager takes 65536 parts of /{mask}",
             pods.value
         );
-        faults.push(pods.error(
-            message,
-            format!(
-                "write a prefix length of {} or more, e.g. 10.244.0.0/16",
-                mask - MAX_PARTS_LOG2
-            ),
-        ));
+        let example = default_for(pods.value, POD_CIDR, POD_CIDR_V6);
+        let least = mask - MAX_PARTS_LOG2;
+        let help = format!("write a prefix length of {least} or more, e.g. {example}");
+        faults.push(pods.error(message, help));
     }
 }
 
-/// Prefix length of each node's part of the pod network.
+/// Prefix length of each node's part of the pod network: the controller manager's own, or as the file's clusterConfiguration has it.
 pub(super) fn node_mask(file: &ClusterFile) -> u8 {
-    node_mask_size(file).unwrap_or(NODE_MASK)
+    let (name, own, longest) = match file.kubernetes.pod_cidr.as_ref() {
+        Some(pods) if is_v6(pods.value) => ("node-cidr-mask-size-ipv6", 64, 128),
+        _ => ("node-cidr-mask-size-ipv4", 24, 32),
+    };
+    let given = node_mask_size(file, name);
+    given.filter(|mask| *mask <= longest).unwrap_or(own)
 }
 
-/// `node-cidr-mask-size` of the user's own clusterConfiguration.
-fn node_mask_size(file: &ClusterFile) -> Option<u8> {
+/// `node-cidr-mask-size`, or this name of it, of the user's own clusterConfiguration.
+fn node_mask_size(file: &ClusterFile, of_family: &str) -> Option<u8> {
     let settings = &file.kubernetes.cluster_configuration;
     let manager = settings
         .iter()
@@ -186,15 +191,12 @@ fn node_mask_size(file: &ClusterFile) -> Option<u8> {
     let arguments = manager.value.get("extraArgs")?.as_array()?;
     let named = |argument: &&Value| {
         let name = argument.get("name").and_then(Value::as_str);
-        matches!(
-            name,
-            Some("node-cidr-mask-size" | "node-cidr-mask-size-ipv4")
-        )
+        name.is_some_and(|name| name == "node-cidr-mask-size" || name == of_family)
     };
     let value = arguments.iter().rfind(named)?.get("value")?;
     let mask = value
         .as_str()
         .and_then(|text| text.parse().ok())
         .or_else(|| value.as_u64())?;
-    u8::try_from(mask).ok().filter(|mask| *mask <= 32)
+    u8::try_from(mask).ok()
 }

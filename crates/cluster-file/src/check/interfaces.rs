@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::cidrs::{describe_network, networks_overlap, nodes_network};
+use super::families::unusable;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, NodeEntry, Spanned};
 
@@ -18,7 +19,7 @@ pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let addresses = node.interfaces.iter().filter_map(|i| i.address.as_ref());
         let addresses: Vec<&Spanned<IpNet>> = addresses.collect();
         for (i, address) in addresses.iter().enumerate() {
-            if let Some(what) = unusable(address.value) {
+            if let Some(what) = unusable(address.value.addr(), address.value.trunc()) {
                 let help = "write an address of a machine with the length of its network's prefix, e.g. 10.9.0.35/24";
                 faults.push(address.error(what, help));
                 continue;
@@ -77,23 +78,6 @@ fn shared(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Option<Fault> {
     let help = "give each interface a network of its own, or bond the two below one address";
     let fault = address.error(message, help).warning();
     Some(fault.also(other.place, "the first"))
-}
-
-/// Why no machine can have this address.
-fn unusable(address: IpNet) -> Option<String> {
-    let IpNet::V4(net) = address else { return None };
-    let (addr, whole) = (net.addr(), net.trunc());
-    let ends = |net: Ipv4Net| net.prefix_len() < 31;
-    if addr.is_loopback() || addr.is_multicast() || addr.is_unspecified() || addr.octets()[0] >= 240
-    {
-        Some(format!("{addr} is not a usable host address"))
-    } else if ends(whole) && addr == whole.network() {
-        Some(format!("{addr} is the network address of {whole}"))
-    } else if ends(whole) && addr == whole.broadcast() {
-        Some(format!("{addr} is the broadcast address of {whole}"))
-    } else {
-        None
-    }
 }
 
 /// Who has which address: a word for it, and where it stands.

@@ -1,22 +1,30 @@
 //! Addresses: the VIP, the gateway, the nodes, and the three networks that must not meet.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
+use super::families::{check_families, is_vip_the_stranger, unusable};
 use super::name_syntax::{INTERFACE_HELP, is_interface_name};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, ProviderFile, Spanned};
 
-/// A shorter prefix is a slip (the largest private network is a /8), a longer one has no room for all that lives here.
-pub(super) const PREFIXES: RangeInclusive<u8> = 8..=29;
+/// The lengths of prefix that a network with this address may have. A shorter one is a slip (the largest private network is a /8,
+/// and nobody is given more of IPv6 than a /32), a longer one has no room for all that lives here.
+pub(super) fn prefixes(address: IpAddr) -> RangeInclusive<u8> {
+    match address {
+        IpAddr::V4(_) => 8..=29,
+        IpAddr::V6(_) => 32..=125,
+    }
+}
+
 /// glibc, and so the kubelet's pods, look at three name servers only.
 const MAX_DNS: usize = 3;
 
 pub(super) fn check_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    check_address_families(file, faults);
+    check_families(file, faults);
     check_interface(file, faults);
     check_name_servers(file, faults);
     let Some(node_network) = NodeNetwork::new(file, faults) else {
@@ -25,36 +33,6 @@ pub(super) fn check_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
     node_network.check_vip(faults);
     node_network.check_gateway(faults);
     node_network.check_nodes(faults);
-}
-
-/// Everything is IPv4 so far.
-fn check_address_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let help = "use IPv4 for VIP, nodes, pods and services";
-    let k8s = &file.kubernetes;
-    let nodes = file
-        .entries()
-        .iter()
-        .filter_map(|node| node.address.as_ref());
-    let single = file
-        .endpoint
-        .vip
-        .iter()
-        .chain(&file.network.gateway)
-        .chain(&file.network.dns);
-    for address in single
-        .chain(nodes)
-        .filter(|at| at.given && at.value.is_ipv6())
-    {
-        faults.push(address.error("is an IPv6 address, which is not supported yet", help));
-    }
-    for network in k8s
-        .pod_cidr
-        .iter()
-        .chain(&k8s.service_cidr)
-        .filter(|at| matches!(at.value, IpNet::V6(_)))
-    {
-        faults.push(network.error("is an IPv6 network, which is not supported yet", help));
-    }
 }
 
 fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
@@ -118,38 +96,32 @@ struct NodeNetwork<'f> {
     file: &'f ClusterFile,
     vip: &'f Spanned<IpAddr>,
     /// The network of VIP and prefix.
-    net: Ipv4Net,
+    net: IpNet,
     /// The network of the same size that most nodes are in.
-    majority: Ipv4Net,
+    majority: IpNet,
 }
 
 impl<'f> NodeNetwork<'f> {
     fn new(file: &'f ClusterFile, faults: &mut Vec<Fault>) -> Option<Self> {
         let (vip, prefix) = (file.endpoint.vip.as_ref()?, file.network.prefix.as_ref()?);
-        let IpAddr::V4(address) = vip.value else {
+        if is_vip_the_stranger(file) {
             return None;
-        };
-        if !PREFIXES.contains(&prefix.value) {
+        }
+        let (address, range) = (vip.value, prefixes(vip.value));
+        if !range.contains(&prefix.value) {
             let message = format!("{} is not a usable prefix length", prefix.value);
-            let help = format!(
-                "write {} to {}; most networks are 24",
-                PREFIXES.start(),
-                PREFIXES.end()
-            );
+            let usual = if address.is_ipv4() { 24 } else { 64 };
+            let (least, most) = range.into_inner();
+            let help = format!("write {least} to {most}; most networks are {usual}");
             faults.push(prefix.error(message, help));
             return None;
         }
-        let network = |address: Ipv4Addr| Some(Ipv4Net::new(address, prefix.value).ok()?.trunc());
+        let network = |address: IpAddr| Some(IpNet::new(address, prefix.value).ok()?.trunc());
         let net = network(address)?;
-        let mut counts: HashMap<Ipv4Net, usize> = HashMap::from([(net, 0)]);
-        for address in file
-            .entries()
-            .iter()
-            .filter_map(|node| node.address.as_ref())
-        {
-            if let IpAddr::V4(address) = address.value {
-                *counts.entry(network(address)?).or_default() += 1;
-            }
+        let mut counts: HashMap<IpNet, usize> = HashMap::from([(net, 0)]);
+        let nodes = file.entries().iter().filter_map(|n| n.address.as_ref());
+        for node in nodes.filter(|at| at.value.is_ipv4() == address.is_ipv4()) {
+            *counts.entry(network(node.value)?).or_default() += 1;
         }
         // More than half, or the VIP's own: with no clear majority it is the nodes that are shown as strangers.
         let nodes = file.entries().len();
@@ -170,7 +142,7 @@ impl<'f> NodeNetwork<'f> {
         if self.net != self.majority {
             let message = format!("{vip} is outside the nodes' network {}", self.majority);
             faults.push(self.vip.error(message, help()));
-        } else if let Some(what) = self.unusable(vip) {
+        } else if let Some(what) = unusable(vip, self.majority) {
             faults.push(self.vip.error(what, help()));
         } else if let Some((whose, word, other)) = self.owner(vip) {
             let fault = self.vip.error(format!("is {whose}"), help());
@@ -208,7 +180,7 @@ impl<'f> NodeNetwork<'f> {
             .network
             .gateway
             .as_ref()
-            .filter(|g| g.given && g.value.is_ipv4())
+            .filter(|g| g.given && self.is_of_vips_kind(g.value))
         else {
             return;
         };
@@ -221,7 +193,7 @@ impl<'f> NodeNetwork<'f> {
                 message,
                 format!("name the router's address in {}", self.majority),
             ));
-        } else if let Some(what) = self.unusable(gateway.value) {
+        } else if let Some(what) = unusable(gateway.value, self.majority) {
             faults.push(gateway.error(
                 what,
                 format!("name the router's address in {}", self.majority),
@@ -233,7 +205,7 @@ impl<'f> NodeNetwork<'f> {
         let mut seen: HashMap<IpAddr, &Spanned<IpAddr>> = HashMap::new();
         let gateway = self.file.network.gateway.as_ref();
         for node in self.file.entries() {
-            let Some(address) = node.address.as_ref().filter(|a| a.value.is_ipv4()) else {
+            let Some(address) = node.address.as_ref() else {
                 continue;
             };
             if let Some(first) = seen.get(&address.value) {
@@ -246,13 +218,16 @@ impl<'f> NodeNetwork<'f> {
                 continue;
             }
             seen.insert(address.value, address);
+            if !self.is_of_vips_kind(address.value) {
+                continue; // Said by the families' own rule.
+            }
             if !self.contains(address.value) {
                 let message = format!(
                     "{} is outside the network {} of the VIP",
                     address.value, self.majority
                 );
                 faults.push(address.error(message, self.free("give the node")));
-            } else if let Some(what) = self.unusable(address.value) {
+            } else if let Some(what) = unusable(address.value, self.majority) {
                 faults.push(address.error(what, self.free("give the node")));
             } else if let Some(gateway) = gateway.filter(|g| g.value == address.value) {
                 let fault = address.error("is the gateway's address", self.free("give the node"));
@@ -267,29 +242,12 @@ impl<'f> NodeNetwork<'f> {
         }
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
-        matches!(address, IpAddr::V4(address) if self.majority.contains(&address))
+    fn is_of_vips_kind(&self, address: IpAddr) -> bool {
+        address.is_ipv4() == self.vip.value.is_ipv4()
     }
 
-    /// Why no machine can have this address.
-    fn unusable(&self, address: IpAddr) -> Option<String> {
-        let IpAddr::V4(v4) = address else { return None };
-        if v4 == self.majority.network() {
-            Some(format!("{v4} is the network address of {}", self.majority))
-        } else if v4 == self.majority.broadcast() {
-            Some(format!(
-                "{v4} is the broadcast address of {}",
-                self.majority
-            ))
-        } else if v4.is_loopback()
-            || v4.is_multicast()
-            || v4.is_unspecified()
-            || v4.octets()[0] >= 240
-        {
-            Some(format!("{v4} is not a usable host address"))
-        } else {
-            None
-        }
+    fn contains(&self, address: IpAddr) -> bool {
+        self.majority.contains(&address)
     }
 
     /// Help with an address that nobody has.
@@ -311,12 +269,12 @@ impl<'f> NodeNetwork<'f> {
             .map(|at| at.value)
             .collect();
         // The first address is the router's more often than not.
-        let free = self
+        let hosts = self
             .majority
             .hosts()
-            .skip(1)
-            .map(IpAddr::V4)
-            .find(|host| !taken.contains(host));
+            .filter(|host| *host != self.majority.network());
+        let free = hosts.skip(1).find(|host| !taken.contains(host));
+        let free = free.filter(|host| unusable(*host, self.majority).is_none());
         let example = free.map_or_else(String::new, |host| format!(", e.g. {host}"));
         format!(
             "{whom} an address of {} that no other machine has{example}",

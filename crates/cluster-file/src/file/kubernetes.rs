@@ -1,8 +1,8 @@
 //! `kubernetes` as written.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use super::json::{Setting, read_settings};
 use super::reader::Fields;
@@ -15,6 +15,16 @@ use ha_wire::settings::{Cri, KubeProxy};
 pub const POD_CIDR: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 244, 0, 0), 16));
 /// kubeadm's own default for services.
 pub const SERVICE_CIDR: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(10, 96, 0, 0), 12));
+/// kind's pod network where the VIP is an IPv6 address: 256 nodes.
+pub const POD_CIDR_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(
+    Ipv6Addr::new(0xfd00, 0x10, 0x244, 0, 0, 0, 0, 0),
+    56,
+));
+/// kind's network for services there.
+pub const SERVICE_CIDR_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(
+    Ipv6Addr::new(0xfd00, 0x10, 0x96, 0, 0, 0, 0, 0),
+    112,
+));
 /// Flatcar's own container runtime: no sysext is needed.
 pub const CRI: Cri = Cri::Containerd;
 /// No kube-proxy: Cilium, the default, replaces it.
@@ -27,9 +37,9 @@ const CNI_HINT: &str = "; Calico, Flannel and others are `{manifests: [FILE or U
 pub struct KubernetesFile {
     /// Required: an exact version.
     pub version: Option<Spanned<String>>,
-    /// Pod network; default [`POD_CIDR`].
+    /// Pod network; default [`POD_CIDR`], or [`POD_CIDR_V6`] with an IPv6 VIP.
     pub pod_cidr: Option<Spanned<IpNet>>,
-    /// Service network; default [`SERVICE_CIDR`].
+    /// Service network; default [`SERVICE_CIDR`], or [`SERVICE_CIDR_V6`].
     pub service_cidr: Option<Spanned<IpNet>>,
     /// Container runtime; default [`CRI`].
     pub cri: Option<Spanned<Cri>>,
@@ -75,7 +85,7 @@ pub enum EtcdFile {
 }
 
 impl KubernetesFile {
-    pub(super) fn read(mut f: Fields<'_>) -> Self {
+    pub(super) fn read(mut f: Fields<'_>, vip: Option<IpAddr>) -> Self {
         f.known(&[
             "version",
             "podCIDR",
@@ -91,10 +101,14 @@ impl KubernetesFile {
         let version: Option<Spanned<String>> = f.needed("version", example_version());
         let minor = version.as_ref().and_then(|at| minor_of(&at.value));
         let cilium = minor.unwrap_or_else(default_minor).cilium;
+        let (pods, services) = match vip {
+            Some(IpAddr::V6(_)) => (POD_CIDR_V6, SERVICE_CIDR_V6),
+            _ => (POD_CIDR, SERVICE_CIDR),
+        };
         Self {
             version,
-            pod_cidr: f.or("podCIDR", POD_CIDR),
-            service_cidr: f.or("serviceCIDR", SERVICE_CIDR),
+            pod_cidr: f.or("podCIDR", pods),
+            service_cidr: f.or("serviceCIDR", services),
             cri: f.or("cri", CRI),
             proxy: f.or("proxy", PROXY),
             cni: CniFile::read(&mut f, cilium),

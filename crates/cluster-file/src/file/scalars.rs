@@ -56,6 +56,8 @@ impl Scalar for IpAddr {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let help = if text.contains('/') {
             "write the address alone; the length of its prefix goes into network.prefix"
+        } else if text.contains(':') {
+            "write groups of hexadecimal digits with `:` between them, without brackets and `%eth0`, e.g. fd00:77::31"
         } else {
             "write four numbers from 0 to 255, e.g. 192.168.122.31"
         };

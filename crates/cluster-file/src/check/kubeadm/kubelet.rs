@@ -70,14 +70,17 @@ impl<'f> Kubelet<'f> {
             return;
         }
         let mask = super::super::cidrs::node_mask(self.file);
-        let room = (1_u64 << (32 - u32::from(mask.min(32)))).saturating_sub(KEPT_ADDRESSES);
+        let network = self.file.kubernetes.pod_cidr.as_ref();
+        let length = network.map_or(32, |at| u32::from(at.value.max_prefix_len()));
+        let part = 1_u64.checked_shl(length.saturating_sub(mask.into()));
+        let room = part.map_or(u64::MAX, |size| size.saturating_sub(KEPT_ADDRESSES));
         let pods = u64::try_from(pods).unwrap_or(u64::MAX);
         if pods > room {
             // The largest part that has room for them.
             let bits = pods
                 .saturating_add(KEPT_ADDRESSES)
                 .checked_next_power_of_two();
-            let longest = bits.map_or(0, |size| 32_u32.saturating_sub(size.trailing_zeros()));
+            let longest = bits.map_or(0, |size| length.saturating_sub(size.trailing_zeros()));
             let message = format!(
                 "{pods} is more than a node has addresses for: its part of podCIDR is a /{mask}, {room} pods; those beyond stay in ContainerCreating"
             );
