@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -22,7 +22,7 @@ use crate::lab::{Lab, workspace_root};
 use crate::leftovers::Snapshot;
 use crate::node::ClusterNode;
 use crate::operator::Operator;
-use crate::plan::{API_PORT, ClusterPlan, PORT, VIP};
+use crate::plan::{API_PORT, ClusterPlan, PORT};
 use crate::post_mortem;
 use crate::process::{FinishedProcess, RunningProcess, run_to_end};
 use crate::story::print_uncaptured;
@@ -82,6 +82,7 @@ impl Cluster {
             ));
             run_to_end(operator.ha_host(["destroy", &plan.name, "--yes"]), DESTROY)?.ok()?;
         }
+        let plan = plan.with_pod_network(&lab, &dir)?;
         let file = dir.join("cluster.yaml");
         fs::write(&file, plan.text(&lab)).with_context(|| format!("write {}", file.display()))?;
         let kubectl = match lab.kubectl() {
@@ -164,7 +165,7 @@ impl Cluster {
 
     /// Where the API answers for everybody.
     pub fn endpoint(&self) -> SocketAddr {
-        SocketAddr::new(IpAddr::V4(VIP), PORT)
+        SocketAddr::new(self.plan.vip(), PORT)
     }
 
     /// Where the control planes' own apiservers answer.
@@ -174,9 +175,7 @@ impl Cluster {
             .nodes()
             .into_iter()
             .filter(|n| n.1 == Role::ControlPlane);
-        nodes
-            .map(|n| SocketAddr::new(IpAddr::V4(n.2), API_PORT))
-            .collect()
+        nodes.map(|n| SocketAddr::new(n.2, API_PORT)).collect()
     }
 
     /// Where the operator's machine reaches an address of the nodes' network.
@@ -299,7 +298,7 @@ impl Cluster {
         let asked = self.control_planes().into_iter();
         let asked: Vec<String> = asked.filter(|name| !off.contains(name)).collect();
         drop(off);
-        holders_among(&asked, |name| self.node(name).holds(VIP))
+        holders_among(&asked, |name| self.node(name).holds(self.plan.vip()))
     }
 
     /// The one holder of the VIP.

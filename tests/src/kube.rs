@@ -211,7 +211,7 @@ impl PodSeen {
 /// etcd's members as one control plane's own member tells them.
 pub fn members(cluster: &Cluster, node: &str) -> Result<Vec<Member>> {
     const ASK: &str = "curl -sS --max-time 5 --cacert $p/ca.crt --cert $p/healthcheck-client.crt --key $p/healthcheck-client.key \
-                       -d '{}' https://127.0.0.1:2379/v3/cluster/member/list";
+                       -d '{}' https://localhost:2379/v3/cluster/member/list";
     let text = cluster
         .node(node)
         .sh(&format!("p=/etc/kubernetes/pki/etcd; {ASK}"))?;

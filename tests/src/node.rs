@@ -1,7 +1,7 @@
 //! One machine of the cluster, reached by the provider's exec: no SSH, no network.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -92,9 +92,9 @@ impl<'a> ClusterNode<'a> {
     }
 
     /// Whether this node holds an address.
-    pub fn holds(&self, address: Ipv4Addr) -> Result<bool> {
+    pub fn holds(&self, address: IpAddr) -> Result<bool> {
         Ok(self
-            .sh("ip -o -4 address show")?
+            .sh("ip -o address show")?
             .contains(&format!(" {address}/")))
     }
 

@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use anyhow::Result;
 use ha_wire::phase::Role;
 
 use crate::lab::{Lab, SYSEXTS};
 
 /// The cluster's virtual address.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
+/// The same where everything is IPv6.
+pub const VIP_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, 0x30);
 /// haproxy's port on it.
 pub const PORT: u16 = 6444;
 /// The apiservers' own port.
@@ -56,6 +59,8 @@ pub struct ClusterPlan {
     pub sysexts: Vec<&'static str>,
     /// More system extensions, by their name: images on this machine.
     pub extensions: Vec<(&'static str, PathBuf)>,
+    /// Nodes, VIP, pods and services are of IPv6.
+    pub ipv6: bool,
     /// Another node image than the lab's.
     pub image: Option<PathBuf>,
     /// The user's own Ignition files.
@@ -87,6 +92,7 @@ impl ClusterPlan {
             network: None,
             sysexts: SYSEXTS.to_vec(),
             extensions: Vec::new(),
+            ipv6: false,
             image: None,
             merge: Vec::new(),
             more: String::new(),
@@ -123,8 +129,48 @@ impl ClusterPlan {
         }
     }
 
+    /// The same with IPv6 alone.
+    #[must_use]
+    pub fn of_ipv6(self) -> Self {
+        Self { ipv6: true, ..self }
+    }
+
+    /// The same with a copy of the lab's pod network in `dir` that names this cluster's own VIP, where that is another.
+    pub fn with_pod_network(mut self, lab: &Lab, dir: &Path) -> Result<Self> {
+        if self.ipv6 && self.network.is_none() {
+            let text = std::fs::read_to_string(lab.network())?;
+            let file = dir.join("lab-net.yaml");
+            let vip = format!("\"{}\"", self.vip());
+            std::fs::write(&file, text.replace(&VIP.to_string(), &vip))?;
+            self.network = Some(pod_network(&file));
+        }
+        Ok(self)
+    }
+
+    /// The cluster's virtual address.
+    pub fn vip(&self) -> IpAddr {
+        if self.ipv6 { VIP_V6.into() } else { VIP.into() }
+    }
+
+    /// The address of the API's service, as a URL has it.
+    pub fn api_service(&self) -> String {
+        let (v4, v6) = ("10.96.0.1", "[fd00:10:96::1]");
+        if self.ipv6 { v6 } else { v4 }.to_owned()
+    }
+
+    /// The nodes' network with this host in its last place, in decimal digits as people write them.
+    fn address(&self, host: u8) -> IpAddr {
+        match self.vip() {
+            IpAddr::V4(_) => Ipv4Addr::new(10, 77, 0, host).into(),
+            IpAddr::V6(_) => {
+                let digits = u16::from(host / 10 * 16 + host % 10);
+                Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, digits).into()
+            }
+        }
+    }
+
     /// Every node: name, role, address.
-    pub fn nodes(&self) -> Vec<(String, Role, Ipv4Addr)> {
+    pub fn nodes(&self) -> Vec<(String, Role, IpAddr)> {
         let role = |i| {
             if i <= self.control_planes {
                 Role::ControlPlane
@@ -133,13 +179,7 @@ impl ClusterPlan {
             }
         };
         (1..=self.control_planes + self.workers)
-            .map(|i| {
-                (
-                    format!("node{i}"),
-                    role(i),
-                    Ipv4Addr::new(10, 77, 0, 10 + i),
-                )
-            })
+            .map(|i| (format!("node{i}"), role(i), self.address(10 + i)))
             .collect()
     }
 
@@ -154,12 +194,7 @@ impl ClusterPlan {
 
     /// The file's text.
     pub fn text(&self, lab: &Lab) -> String {
-        let lab_net = || {
-            format!(
-                "proxy: nftables, cni: {{manifests: [{}]}}",
-                lab.network().display()
-            )
-        };
+        let lab_net = || pod_network(&lab.network());
         let mut network = self.network.clone().unwrap_or_else(lab_net);
         if !self.kubeadm.is_empty() {
             let _ = write!(network, ", clusterConfiguration: {{{}}}", self.kubeadm);
@@ -169,11 +204,14 @@ impl ClusterPlan {
         }
         let mut text = format!(
             "version: 1\nname: {}\nkubernetes: {{version: {}, {network}}}\n\
-             endpoint: {{vip: {VIP}, port: {PORT}}}\n\
-             network: {{prefix: 24, gateway: 10.77.0.1, dns: [{}]}}\n\
+             endpoint: {{vip: \"{}\", port: {PORT}}}\n\
+             network: {{prefix: {}, gateway: \"{}\", dns: [\"{}\"]}}\n\
              provider: {}\nnodes:\n",
             self.name,
             lab.kubernetes(),
+            self.vip(),
+            if self.ipv6 { 64 } else { 24 },
+            self.address(1),
             self.name_server(),
             self.provider(lab),
         );
@@ -187,7 +225,7 @@ impl ClusterPlan {
             let more = more.map_or_else(String::new, |more| format!(", {more}"));
             let _ = writeln!(
                 text,
-                "  - {{name: {name}, role: {role}, address: {address}{more}}}"
+                "  - {{name: {name}, role: {role}, address: \"{address}\"{more}}}"
             );
         }
         if !self.sysexts.is_empty() {
@@ -205,9 +243,8 @@ impl ClusterPlan {
     }
 
     /// QEMU's own network has its name server beside the gateway.
-    fn name_server(&self) -> Ipv4Addr {
-        let last = if self.kind == MachineKind::Qemu { 3 } else { 1 };
-        Ipv4Addr::new(10, 77, 0, last)
+    fn name_server(&self) -> IpAddr {
+        self.address(if self.kind == MachineKind::Qemu { 3 } else { 1 })
     }
 
     /// Virtual machines get as little as a node may have: three of them share the machine that runs the tests.
@@ -240,6 +277,12 @@ impl ClusterPlan {
             file("initrd.img"),
         )
     }
+}
+
+/// `kubernetes.proxy` and `kubernetes.cni` for this manifest.
+fn pod_network(manifest: &Path) -> String {
+    let manifest = manifest.display();
+    format!("proxy: nftables, cni: {{manifests: [{manifest}]}}")
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Whether pods, services and DNS serve, asked from everywhere: from every pod, every node, and from outside.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -183,8 +183,8 @@ fn node_ports_answer(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn from_outside(cluster: &Cluster, address: Ipv4Addr) -> Result<String> {
-    let there = cluster.reach(SocketAddr::new(IpAddr::V4(address), NODE_PORT))?;
+fn from_outside(cluster: &Cluster, address: IpAddr) -> Result<String> {
+    let there = cluster.reach(SocketAddr::new(address, NODE_PORT))?;
     let mut curl = cluster.operator().command("curl");
     curl.args(["-fsS", "--max-time", "3"])
         .arg(format!("http://{there}/"));

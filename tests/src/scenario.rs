@@ -10,7 +10,7 @@ use ha_wire::{devices, paths};
 use crate::cluster::Cluster;
 use crate::eventually::eventually;
 use crate::ignition::{IgnitionConfig, remote_sources};
-use crate::plan::{ClusterPlan, MachineKind, VIP};
+use crate::plan::{ClusterPlan, MachineKind};
 use crate::probe::Probe;
 use crate::process::{FinishedProcess, RunningProcess};
 use crate::story::Story;
@@ -143,7 +143,7 @@ pub fn carries_the_vip(story: &Story, cluster: &Cluster) -> WebServer {
         let probe = Probe::of_target(web.clone());
         let node = cluster.node(&holder);
         node.sh("systemctl restart systemd-networkd && networkctl reload")?;
-        ensure!(node.holds(VIP)?, "{holder} lost it");
+        ensure!(node.holds(cluster.plan().vip())?, "{holder} lost it");
         std::thread::sleep(Duration::from_secs(2));
         let seen = probe.stop()?;
         ensure!(cluster.vip_holder()? == holder, "it moved");

@@ -22,7 +22,7 @@ const TOLD: Duration = Duration::from_secs(60);
 /// From a kube-proxy that has written its rules to an answer.
 const ANSWER: Duration = Duration::from_secs(30);
 /// Succeeds once this life of kube-proxy has written its rules: before that the rules of its last life still serve.
-const RULES_WRITTEN: &str = "curl -fsS --max-time 5 http://127.0.0.1:10249/metrics | \
+const RULES_WRITTEN: &str = "curl -fsS --max-time 5 http://localhost:10249/metrics | \
                              grep '^kubeproxy_sync_proxy_rules_last_timestamp_seconds{'";
 
 /// No single node is the cluster's DNS.
@@ -110,10 +110,11 @@ pub fn kube_proxy_restarts(story: &Story, cluster: &Cluster) {
             Ok(())
         },
     );
+    let service = cluster.plan().api_service();
     for node in &nodes {
-        let what = format!("a pod on {node} reaches 10.96.0.1 and kubernetes.default");
+        let what = format!("a pod on {node} reaches {service} and kubernetes.default");
         story.step(&what, || {
-            ["10.96.0.1", "kubernetes.default"]
+            [service.as_str(), "kubernetes.default"]
                 .into_iter()
                 .try_for_each(|server| asks_api(cluster, node, server))
         });

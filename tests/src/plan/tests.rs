@@ -5,7 +5,7 @@ fn control_planes_come_first() {
     let plan = ClusterPlan::new("x", 3, 2);
     assert_eq!(plan.names(Role::ControlPlane), ["node1", "node2", "node3"]);
     assert_eq!(plan.names(Role::Worker), ["node4", "node5"]);
-    assert_eq!(plan.nodes()[4].2, Ipv4Addr::new(10, 77, 0, 15));
+    assert_eq!(plan.nodes()[4].2, IpAddr::V4(Ipv4Addr::new(10, 77, 0, 15)));
 }
 
 #[test]
