@@ -8,7 +8,9 @@ use ha_wire::kubernetes::restricted_labels;
 use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::paths;
 use ha_wire::phase::Role;
-use ha_wire::settings::Cni;
+use ha_wire::settings::{Cni, Hooks};
+
+use serde_json::{Map, Value};
 
 mod build;
 mod network;
@@ -130,6 +132,10 @@ impl ConfigRenderer<'_> {
             0o600,
             &serde_json::to_string(&self.node_file(node))?,
         )?;
+        if !node.kubelet_config.is_empty() {
+            let path = format!("{}/10-ha-host.conf", paths::KUBELET_DROP_INS);
+            build.file(&path, 0o644, &kubelet_drop_in(&node.kubelet_config))?;
+        }
         let identity = self.pki.node_identity(&node.name)?;
         build.file(paths::IDENTITY_CERT, 0o600, &identity.cert)?;
         build.file(paths::IDENTITY_KEY, 0o600, identity.key.expose())?;
@@ -192,7 +198,11 @@ impl ConfigRenderer<'_> {
             annotations: node.annotations.clone(),
             taints: node.taints.clone(),
             untainted: node.untainted,
-            hooks: cluster.hooks.clone(),
+            kubelet_config: node.kubelet_config.clone(),
+            hooks: Hooks {
+                before_join: joined(&cluster.hooks.before_join, &node.hooks.before_join),
+                after_ready: joined(&cluster.hooks.after_ready, &node.hooks.after_ready),
+            },
             report: REPORT.map(str::to_owned).to_vec(),
         }
     }
@@ -216,6 +226,7 @@ impl ConfigRenderer<'_> {
             cert_sans: k.cert_sans.clone(),
             kubelet_config: k.kubelet_config.clone(),
             cluster_configuration: k.cluster_configuration.clone(),
+            timeouts: k.timeouts.clone(),
         }
     }
 
@@ -244,6 +255,19 @@ impl ConfigRenderer<'_> {
             other => other.clone(),
         }
     }
+}
+
+/// JSON is YAML; the kubelet wants a whole document of its kind.
+fn kubelet_drop_in(settings: &Map<String, Value>) -> String {
+    let mut document = settings.clone();
+    document.insert("apiVersion".into(), "kubelet.config.k8s.io/v1beta1".into());
+    document.insert("kind".into(), "KubeletConfiguration".into());
+    format!("{:#}\n", Value::Object(document))
+}
+
+/// The cluster's hooks, then the node's.
+fn joined(of_cluster: &[String], of_node: &[String]) -> Vec<String> {
+    [of_cluster, of_node].concat()
 }
 
 /// The permission, beginning now.

@@ -23,10 +23,11 @@ const NO_SUCH_NAME: i32 = 60;
 const CLUSTER_CONFIGURATION: &str = "networking: {dnsDomain: lab.example}, \
     controllerManager: {extraArgs: [{name: node-cidr-mask-size, value: '25'}]}, \
     apiServer: {extraArgs: [{name: feature-gates, value: MutablePVNodeAffinity=true}]}";
-const KUBERNETES: &str = "certSANs: [api.example.test, 203.0.113.7], \
+const KUBERNETES: &str = "timeouts: {controlPlaneComponentHealthCheck: 8m}, certSANs: [api.example.test, 203.0.113.7], \
     kubeletConfig: {maxPods: 77, featureGates: {KubeletCrashLoopBackOffMax: true}}";
 const WORKER: &str = "labels: {node-role.kubernetes.io/worker: '', topology.kubernetes.io/zone: z1, disk: ssd}, \
-    annotations: {example.com/owner: team a}, taints: ['dedicated=db:NoSchedule']";
+    annotations: {example.com/owner: team a}, kubeletConfig: {maxPods: 55}, \
+    hooks: {beforeJoin: ['touch /run/before'], afterReady: ['touch /run/after']}, taints: ['dedicated=db:NoSchedule']";
 
 fn plan() -> ClusterPlan {
     let control_plane = "taints: [], labels: {node-role.kubernetes.io/infra: ''}, annotations: {example.com/owner: team b}";
@@ -45,6 +46,7 @@ fn every_option_of_nodes_has_its_effect() {
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     nodes_have_their_marks(&story, &cluster);
     kubeadms_settings_have_their_effect(&story, &cluster);
+    one_nodes_own_settings(&story, &cluster);
     a_control_plane_works(&story, &cluster, "lab.example");
     nothing_is_wrong(&story, &cluster);
     story.step("destroy leaves nothing", || cluster.destroy());
@@ -172,7 +174,7 @@ fn kubeadms_settings_have_their_effect(story: &Story, cluster: &Cluster) {
             let text = raw("/api/v1/nodes/node2/proxy/configz")?;
             let configz: Value = serde_json::from_str(&text)?;
             let seen = &configz["kubeletconfig"];
-            ensure!(seen["maxPods"] == 77, "{}", seen["maxPods"]);
+            ensure!(seen["maxPods"] == 55, "{}", seen["maxPods"]);
             let gates = &seen["featureGates"];
             ensure!(gates["KubeletCrashLoopBackOffMax"] == true, "{gates}");
             ensure!(
@@ -185,6 +187,39 @@ fn kubeadms_settings_have_their_effect(story: &Story, cluster: &Cluster) {
             let gate =
                 lines.find(|line| line.contains("feature_enabled{name=\"MutablePVNodeAffinity\""));
             ensure!(gate.is_some_and(|line| line.ends_with(" 1")), "{gate:?}");
+            Ok(())
+        },
+    );
+}
+
+fn one_nodes_own_settings(story: &Story, cluster: &Cluster) {
+    story.step(
+        "hooks of one node ran there alone, its kubelet has more of its own",
+        || {
+            for mark in ["/run/before", "/run/after"] {
+                cluster.node("node2").sh(&format!("test -f {mark}"))?;
+                let elsewhere = cluster.node("node1").run(&["test", "-e", mark], LOOK)?;
+                elsewhere.expect_exit_code(1)?;
+            }
+            let kube = cluster.kube();
+            for (name, pods) in [("node1", "77"), ("node2", "55")] {
+                let seen = kube.get(&["node", name])?["status"]["capacity"]["pods"].clone();
+                ensure!(seen == pods, "{name}: {seen}");
+            }
+            Ok(())
+        },
+    );
+    story.step(
+        "the apiserver has the time to start that timeouts gives it",
+        || {
+            let pod = cluster
+                .kube()
+                .get(&["pod", "-n", "kube-system", "kube-apiserver-node1"])?;
+            let probe = &pod["spec"]["containers"][0]["startupProbe"];
+            let seconds = probe["failureThreshold"]
+                .as_u64()
+                .zip(probe["periodSeconds"].as_u64());
+            ensure!(seconds.is_some_and(|(n, each)| n * each == 480), "{probe}");
             Ok(())
         },
     );

@@ -63,7 +63,8 @@ pub fn init_config(
         "skipPhases": skip,
         "patches": {"directory": PATCHES},
     });
-    if let Some(patience) = emulated_timeouts(machine) {
+    let patience = timeouts(node, machine, json!({}));
+    if patience != json!({}) {
         first["timeouts"] = patience;
     }
     if let Some(token) = token {
@@ -83,9 +84,8 @@ pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> St
         "discovery": {"file": {"kubeConfigPath": paths::DISCOVERY}},
         "nodeRegistration": node_registration(node),
         "skipPhases": skip,
-        "timeouts": emulated_timeouts(machine).unwrap_or_else(|| json!({})),
+        "timeouts": timeouts(node, machine, json!({"discovery": DISCOVERY})),
     });
-    join["timeouts"]["discovery"] = DISCOVERY.into();
     if node.is_control_plane() {
         join["controlPlane"] = json!({"localAPIEndpoint": local_endpoint(node)});
         join["patches"] = json!({"directory": PATCHES});
@@ -113,11 +113,19 @@ pub fn renewal_config(node: &NodeFile, known: Option<&str>) -> String {
 }
 
 /// kubeadm's own four minutes are right for a real processor; the kubelet's startup probe follows this figure, and would
-/// kill an emulated apiserver before its first answer.
-fn emulated_timeouts(machine: MachineTraits) -> Option<Value> {
-    machine.emulated.then(|| {
-        json!({"controlPlaneComponentHealthCheck": EMULATED, "kubeletHealthCheck": EMULATED, "tlsBootstrap": EMULATED})
-    })
+/// kill an emulated apiserver before its first answer. The user's word is last.
+fn timeouts(node: &NodeFile, machine: MachineTraits, mut all: Value) -> Value {
+    if machine.emulated {
+        for key in [
+            "controlPlaneComponentHealthCheck",
+            "kubeletHealthCheck",
+            "tlsBootstrap",
+        ] {
+            all[key] = EMULATED.into();
+        }
+    }
+    merge_settings(&mut all, &Value::Object(node.kubernetes.timeouts.clone()));
+    all
 }
 
 /// What kubeadm's configuration comes to, our settings and the user's taken together: read from what is rendered, so that
@@ -134,10 +142,9 @@ pub struct EffectiveSettings {
 impl EffectiveSettings {
     /// None of them depends on the machine.
     pub fn new(node: &NodeFile) -> Self {
-        let (cluster, kubelet) = (
-            cluster_config(node),
-            kubelet_config(node, MachineTraits::default()),
-        );
+        let cluster = cluster_config(node);
+        let mut kubelet = kubelet_config(node, MachineTraits::default());
+        merge_settings(&mut kubelet, &Value::Object(node.kubelet_config.clone()));
         let boolean = |value: Option<&Value>| value.and_then(Value::as_bool);
         let etcd_data = cluster.pointer("/etcd/local/dataDir");
         Self {
@@ -241,6 +248,10 @@ fn node_registration(node: &NodeFile) -> Value {
         .collect();
     if !labels.is_empty() {
         args.push(json!({"name": "node-labels", "value": labels.join(",")}));
+    }
+    // Not in kubeadm's document: the founder's would become the cluster's.
+    if !node.kubelet_config.is_empty() {
+        args.push(json!({"name": "config-dir", "value": paths::KUBELET_DROP_INS}));
     }
     let mut registration = Map::new();
     registration.insert("name".into(), json!(node.name));

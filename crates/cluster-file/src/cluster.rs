@@ -98,6 +98,9 @@ pub struct Kubernetes {
     pub kubelet_config: Map<String, Value>,
     /// Merged last into kubeadm's `ClusterConfiguration`.
     pub cluster_configuration: Map<String, Value>,
+    /// How long kubeadm waits for what, merged last.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub timeouts: Map<String, Value>,
 }
 
 /// The network of the nodes' addresses and the VIP.
@@ -144,6 +147,12 @@ pub struct Node {
     /// A control plane with `taints: []`: kubeadm's own taint is left out, too.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untainted: bool,
+    /// Merged into its `KubeletConfiguration` after the cluster's.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub kubelet_config: Map<String, Value>,
+    /// Its own commands, run after the cluster's.
+    #[serde(default, skip_serializing_if = "Hooks::is_empty")]
+    pub hooks: Hooks,
 }
 
 /// Who makes the machines.

@@ -55,6 +55,8 @@ pub const ADVERT_INTERVAL_MS: u32 = 100;
 /// What the first interface is called on Flatcar in virtual machines, and by our own providers.
 pub const INTERFACE: &str = "eth0";
 
+/// The keys of `hooks`.
+const HOOKS: [&str; 2] = ["beforeJoin", "afterReady"];
 /// What `sysexts` says where the image has them.
 const NO_SYSEXTS: &str = "none";
 
@@ -238,8 +240,7 @@ impl ClusterFile {
         let kubernetes = KubernetesFile::read(f.fields("kubernetes"), vip);
         let [authorized_keys] = read_lists(f.fields("ssh"), ["authorizedKeys"]);
         let [ignition_merge] = read_lists(f.fields("ignition"), ["merge"]);
-        let [before_join, after_ready] =
-            read_lists(f.fields("hooks"), ["beforeJoin", "afterReady"]);
+        let [before_join, after_ready] = read_lists(f.fields("hooks"), HOOKS);
         Self {
             version: f.or("version", VERSION),
             name,

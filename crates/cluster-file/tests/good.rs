@@ -217,6 +217,10 @@ fn every_key_arrives() {
         worker.annotations["example.com/owner"],
         "team a, second floor"
     );
+    assert_eq!(worker.kubelet_config["maxPods"], 60);
+    assert_eq!(worker.hooks.before_join, ["modprobe zfs"]);
+    let patience = &cluster.kubernetes.timeouts["controlPlaneComponentHealthCheck"];
+    assert_eq!(patience, "8m");
     let taints: Vec<_> = worker
         .taints
         .iter()

@@ -145,6 +145,7 @@ fn any_kubernetes() -> impl Strategy<Value = NodeKubernetes> {
                 cert_sans,
                 kubelet_config,
                 cluster_configuration,
+                timeouts: serde_json::Map::new(),
             },
         )
 }
@@ -200,6 +201,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 annotations: [].into(),
                 taints,
                 untainted: false,
+                kubelet_config: serde_json::Map::new(),
                 hooks: Hooks {
                     before_join: hooks.clone(),
                     after_ready: Vec::new(),

@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 17] = [
+const NO_DEFAULTS: [&str; 18] = [
     "cni: {manifests",
     "cni: none",
     "ssh:",
@@ -19,6 +19,7 @@ const NO_DEFAULTS: [&str; 17] = [
     "assets: {",
     "labels:",
     "annotations:",
+    "kubeletConfig: {maxPods",
     "taints:",
     "provider: {",
     "provider: none",

@@ -64,6 +64,9 @@ pub struct NodeFile {
     /// A control plane that works, too: kubeadm's own taint is left out (`taints: []` in the cluster file).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub untainted: bool,
+    /// This node's share of `KubeletConfiguration`, merged after the cluster's; it lies in [`crate::paths::KUBELET_DROP_INS`].
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub kubelet_config: Map<String, Value>,
     /// The user's own commands.
     #[serde(default)]
     pub hooks: Hooks,
@@ -115,6 +118,9 @@ pub struct NodeKubernetes {
     /// Merged last into kubeadm's `ClusterConfiguration`.
     #[serde(default)]
     pub cluster_configuration: Map<String, Value>,
+    /// Merged last into `timeouts` of kubeadm's `InitConfiguration` and `JoinConfiguration`.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub timeouts: Map<String, Value>,
 }
 
 impl NodeFile {

@@ -34,5 +34,7 @@ pub const ASSETS_IMAGES: &str = "/run/ha-assets/images";
 pub const CRASH_AT: &str = "/run/ha-agent/crash-at";
 /// The certificate of the cluster's CA, on every node.
 pub const CA_CERT: &str = "/etc/kubernetes/pki/ca.crt";
+/// Where the kubelet of a node with settings of its own finds them.
+pub const KUBELET_DROP_INS: &str = "/etc/kubernetes/kubelet.conf.d";
 /// The kubelet's own kubeconfig.
 pub const KUBELET_CONF: &str = "/etc/kubernetes/kubelet.conf";

@@ -173,6 +173,13 @@ pub struct Hooks {
     pub after_ready: Vec<String>,
 }
 
+impl Hooks {
+    /// Whether there is nothing to run.
+    pub fn is_empty(&self) -> bool {
+        self.before_join.is_empty() && self.after_ready.is_empty()
+    }
+}
+
 /// Whether a source, e.g. one of [`Cni::Manifests`], is fetched instead of read from disk.
 pub fn is_url(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")

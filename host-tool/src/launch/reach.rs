@@ -24,6 +24,8 @@ pub enum Instead {
 
 const KUBELET_CONFIG: &str = "`kubectl -n kube-system edit configmap kubelet-config`, then on each node `kubeadm upgrade node phase \
                               kubelet-config` and `systemctl restart kubelet`";
+const KUBELET_DROP_IN: &str = "a file of your own in /etc/kubernetes/kubelet.conf.d (`--config-dir` of the kubelet, in \
+                               /var/lib/kubelet/kubeadm-flags.env), then `systemctl restart kubelet`";
 const STATIC_PODS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`, and the same in the static pod's file below \
                            /etc/kubernetes/manifests of each control plane, one after the other";
 const CERT_SANS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`; on each control plane, one after the other, move \
@@ -38,7 +40,7 @@ const KUBERNETES_VERSION: &str =
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 33] = [
+const TABLE: [(&str, Reach); 34] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     ("hooks", Reach::NewNodes(None)),
     ("ignition", Reach::NewNodes(None)),
@@ -61,6 +63,7 @@ const TABLE: [(&str, Reach); 33] = [
         "kubernetes.kubeletConfig",
         Reach::NewNodes(Some(KUBELET_CONFIG)),
     ),
+    ("kubernetes.timeouts", Reach::NewNodes(None)),
     ("kubernetes.certSANs", Reach::NewNodes(Some(CERT_SANS))),
     (
         "kubernetes.clusterConfiguration",
@@ -175,8 +178,15 @@ pub fn reach_of(difference: &Difference) -> Reach {
         };
     }
     let key = difference.key.as_str();
+    let of_node = |part: &str| key.starts_with("nodes[") && key.contains(part);
+    if of_node("].hooks") {
+        return Reach::NewNodes(None);
+    }
+    if of_node("].kubeletConfig") {
+        return Reach::NewNodes(Some(KUBELET_DROP_IN));
+    }
     let of_object = ["].labels", "].annotations", "].taints"];
-    if key.starts_with("nodes[") && of_object.iter().any(|part| key.contains(part)) {
+    if of_object.into_iter().any(of_node) {
         return Reach::NewNodes(Some(LABELS));
     }
     let rules = TABLE.iter().filter(|(rule, _)| difference.is_below(rule));

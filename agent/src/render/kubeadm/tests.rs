@@ -113,6 +113,9 @@ fn users_own() -> NodeFile {
             .as_object()
             .unwrap()
             .clone();
+    let patience = json!({"controlPlaneComponentHealthCheck": "8m"});
+    node.kubernetes.timeouts = patience.as_object().unwrap().clone();
+    node.kubelet_config.insert("maxPods".into(), json!(60));
     node.taints = vec![Taint {
         key: "quiet".into(),
         value: String::new(),

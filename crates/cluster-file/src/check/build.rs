@@ -51,10 +51,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
         updates: file.updates?.value,
         proxy: file.proxy.map(build_proxy),
         ignition_merge: collect_all(file.ignition_merge, |path| Some(base.join(path.value)))?,
-        hooks: Hooks {
-            before_join: values_of(file.before_join),
-            after_ready: values_of(file.after_ready),
-        },
+        hooks: build_hooks(file.before_join, file.after_ready),
     })
 }
 
@@ -99,6 +96,7 @@ fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         cert_sans: values_of(file.cert_sans),
         kubelet_config: settings_as_object(file.kubelet_config),
         cluster_configuration: settings_as_object(file.cluster_configuration),
+        timeouts: settings_as_object(file.timeouts),
     })
 }
 
@@ -167,7 +165,16 @@ fn build_node(file: NodeEntry) -> Option<Node> {
         labels: build_map(file.labels),
         annotations: build_map(file.annotations),
         taints: file.taints.into_iter().map(taint).collect::<Option<_>>()?,
+        kubelet_config: settings_as_object(file.kubelet_config),
+        hooks: build_hooks(file.before_join, file.after_ready),
     })
+}
+
+fn build_hooks(before_join: Vec<Spanned<String>>, after_ready: Vec<Spanned<String>>) -> Hooks {
+    Hooks {
+        before_join: values_of(before_join),
+        after_ready: values_of(after_ready),
+    }
 }
 
 fn build_map(pairs: Vec<(Spanned<String>, Spanned<String>)>) -> BTreeMap<String, String> {

@@ -23,7 +23,10 @@ pub(super) fn check_files(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for path in &file.ignition_merge {
         check_local_path(path, faults);
     }
-    for hook in file.before_join.iter().chain(&file.after_ready) {
+    let of_nodes = file.entries().iter();
+    let of_nodes = of_nodes.flat_map(|node| node.before_join.iter().chain(&node.after_ready));
+    let of_all = file.before_join.iter().chain(&file.after_ready);
+    for hook in of_all.chain(of_nodes) {
         if hook.value.trim().is_empty() {
             faults.push(hook.error(
                 "is an empty command",

@@ -2,9 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use crate::diagnostic::{Fault, Place};
+use crate::diagnostic::{Fault, Place, Severity};
 use crate::file::{ClusterFile, Setting, Spanned};
-use crate::minors::default_minor;
+use crate::minors::{Minor, default_minor};
 
 mod apiserver_values;
 mod argument_names;
@@ -23,7 +23,7 @@ use arguments::{Argument, Program};
 use cluster_shape::CLUSTER;
 use given::Given;
 use kubelet_shape::KUBELET;
-use shape::Document;
+use shape::{Document, Shape};
 
 /// Dotted keys of `ClusterConfiguration` that the cluster file decides, and what to write instead.
 const CLUSTER_OWNED: [(&str, &str); 13] = [
@@ -78,21 +78,87 @@ const KUBELET_OWNED: [(&str, &str); 11] = [
     ),
 ];
 
+/// The same of one node's share of it.
+const NODE_OWNED: [(&str, &str); 12] = {
+    let mut all = [("", ""); 12];
+    let mut at = 0;
+    while at < KUBELET_OWNED.len() {
+        all[at] = KUBELET_OWNED[at];
+        at += 1;
+    }
+    // The kubelet starts with no mixture of it and the cluster's grace periods.
+    all[at] = (
+        "shutdownGracePeriodByPodPriority",
+        "use kubernetes.kubeletConfig, for all nodes",
+    );
+    all
+};
+
+/// `timeouts` of kubeadm's InitConfiguration and JoinConfiguration.
+const TIMEOUTS: Document = Document {
+    keys: &[
+        ("controlPlaneComponentHealthCheck", Shape::Duration),
+        ("discovery", Shape::Duration),
+        ("etcdAPICall", Shape::Duration),
+        ("kubeletHealthCheck", Shape::Duration),
+        ("kubernetesAPICall", Shape::Duration),
+        ("tlsBootstrap", Shape::Duration),
+        ("upgradeManifests", Shape::Duration),
+    ],
+    name: "kubeadm's timeouts",
+    unknown: Severity::Error,
+    elsewhere: &[(
+        "timeoutForControlPlane",
+        "write controlPlaneComponentHealthCheck, its name since v1beta4",
+    )],
+};
+/// Seconds; less than the agent's own patience with kubeadm.
+const MAX_TIMEOUT: f64 = 900.0;
+
 pub(super) fn check_kubeadm(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let k8s = &file.kubernetes;
     // Of a version that is not known another rule speaks.
     let minor = file.minor().unwrap_or_else(default_minor);
     check_document(&CLUSTER, &CLUSTER_OWNED, &k8s.cluster_configuration, faults);
-    check_document(&KUBELET, &KUBELET_OWNED, &k8s.kubelet_config, faults);
+    check_document(&TIMEOUTS, &[], &k8s.timeouts, faults);
+    check_timeouts(&k8s.timeouts, faults);
     cluster::check_cluster_values(&k8s.cluster_configuration, minor, faults);
-    kubelet::check_kubelet_values(file, faults);
-    kubelet_minor::check_kubelet_minor(&k8s.kubelet_config, minor, faults);
-    gates::check_kubelet_gates(file, minor, faults);
+    check_kubelet(&k8s.kubelet_config, &KUBELET_OWNED, file, minor, faults);
+    for node in file.entries() {
+        check_kubelet(&node.kubelet_config, &NODE_OWNED, file, minor, faults);
+    }
     for program in Program::ALL {
         let arguments = Argument::read_all(program, file);
         argument_names::check_names(&arguments, minor, faults);
         argument_values::check_values(file, program, &arguments, faults);
         gates::check_argument_gates(file, &arguments, minor, faults);
+    }
+}
+
+fn check_kubelet(
+    settings: &[Setting],
+    owned: &[(&str, &str)],
+    file: &ClusterFile,
+    minor: &Minor,
+    faults: &mut Vec<Fault>,
+) {
+    check_document(&KUBELET, owned, settings, faults);
+    kubelet::check_kubelet_values(settings, file, faults);
+    kubelet_minor::check_kubelet_minor(settings, minor, faults);
+    gates::check_kubelet_gates(settings, file, minor, faults);
+}
+
+/// The agent gives kubeadm this long as a whole.
+fn check_timeouts(timeouts: &[Setting], faults: &mut Vec<Fault>) {
+    for timeout in timeouts {
+        let seconds = timeout.value.as_str().and_then(shape::seconds);
+        if seconds.is_some_and(|s| !(1.0..=MAX_TIMEOUT).contains(&s)) {
+            let key = &timeout.key;
+            let message = format!("{} is no time that kubeadm could wait", key.path);
+            let help =
+                "write 1s to 15m: the agent ends a kubeadm that takes 20 minutes, and tries again";
+            faults.push(Fault::error(timeout.node.place, &key.path, message, help));
+        }
     }
 }
 

@@ -55,6 +55,8 @@ pub struct KubernetesFile {
     pub kubelet_config: Vec<Setting>,
     /// `clusterConfiguration`: passed on to kubeadm.
     pub cluster_configuration: Vec<Setting>,
+    /// `timeouts`: how long kubeadm waits for what.
+    pub timeouts: Vec<Setting>,
 }
 
 /// `kubernetes.cni`: who brings the pod network.
@@ -97,6 +99,7 @@ impl KubernetesFile {
             "certSANs",
             "kubeletConfig",
             "clusterConfiguration",
+            "timeouts",
         ]);
         let version: Option<Spanned<String>> = f.needed("version", example_version());
         let minor = version.as_ref().and_then(|at| minor_of(&at.value));
@@ -116,6 +119,7 @@ impl KubernetesFile {
             cert_sans: f.list("certSANs"),
             kubelet_config: read_settings(&mut f, "kubeletConfig"),
             cluster_configuration: read_settings(&mut f, "clusterConfiguration"),
+            timeouts: read_settings(&mut f, "timeouts"),
         }
     }
 }

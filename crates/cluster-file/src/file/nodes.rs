@@ -4,8 +4,10 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::json::{Setting, read_settings};
 use super::reader::Fields;
 use super::spanned::Spanned;
+use super::{HOOKS, read_lists};
 use crate::cluster::Mac;
 use crate::yaml::{Value, YamlNode};
 use ha_wire::phase::Role;
@@ -33,6 +35,12 @@ pub struct NodeEntry {
     pub taints: Vec<TaintFile>,
     /// Whether it says anything of them: `[]` on a control plane leaves kubeadm's own out.
     pub taints_given: bool,
+    /// `kubeletConfig`: this node's share.
+    pub kubelet_config: Vec<Setting>,
+    /// `hooks.beforeJoin`: after the cluster's.
+    pub before_join: Vec<Spanned<String>>,
+    /// `hooks.afterReady`: after the cluster's.
+    pub after_ready: Vec<Spanned<String>>,
 }
 
 /// One of `nodes[].interfaces`, as written.
@@ -88,6 +96,8 @@ impl NodeEntry {
             "labels",
             "annotations",
             "taints",
+            "kubeletConfig",
+            "hooks",
         ]);
         let (name, role, address) = (
             f.needed("name", "node1"),
@@ -104,6 +114,7 @@ impl NodeEntry {
             .into_iter()
             .filter_map(|(path, item)| TaintFile::read(&mut f, path, item))
             .collect();
+        let [before_join, after_ready] = read_lists(f.fields("hooks"), HOOKS);
         Self {
             name,
             role,
@@ -115,6 +126,9 @@ impl NodeEntry {
             annotations,
             taints,
             taints_given,
+            kubelet_config: read_settings(&mut f, "kubeletConfig"),
+            before_join,
+            after_ready,
         }
     }
 

@@ -13,7 +13,7 @@ pub(super) const CLUSTER: Document = Document {
     elsewhere: &[
         (
             "timeoutForControlPlane",
-            "leave it out: v1beta4 moved it to InitConfiguration, which is the agent's; it waits longer on slow machines by itself",
+            "use kubernetes.timeouts.controlPlaneComponentHealthCheck, its place and name since v1beta4",
         ),
         (
             "type",
@@ -50,10 +50,7 @@ pub(super) const CLUSTER: Document = Document {
             "patches",
             "leave it out: it is InitConfiguration's, which is the agent's",
         ),
-        (
-            "timeouts",
-            "leave it out: it is InitConfiguration's, which is the agent's; it waits longer on slow machines by itself",
-        ),
+        ("timeouts", "use kubernetes.timeouts"),
         ("podSubnet", "use kubernetes.podCIDR"),
         ("serviceSubnet", "use kubernetes.serviceCIDR"),
         ("dnsDomain", "write `networking: {dnsDomain: ...}`"),

@@ -5,7 +5,7 @@ use super::argument_values::parse_bool;
 use super::arguments::{Argument, Flag, Program};
 use super::given::Given;
 use crate::diagnostic::{Fault, Severity};
-use crate::file::ClusterFile;
+use crate::file::{ClusterFile, Setting};
 use crate::minors::Minor;
 use crate::suggest::did_you_mean;
 use crate::version::version_parts;
@@ -26,8 +26,13 @@ pub(super) fn is_gate(name: &str) -> bool {
         && name.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-pub(super) fn check_kubelet_gates(file: &ClusterFile, minor: &Minor, faults: &mut Vec<Fault>) {
-    let gates = Given::find(&file.kubernetes.kubelet_config, "featureGates");
+pub(super) fn check_kubelet_gates(
+    settings: &[Setting],
+    file: &ClusterFile,
+    minor: &Minor,
+    faults: &mut Vec<Fault>,
+) {
+    let gates = Given::find(settings, "featureGates");
     for (key, value) in gates.map_or_else(Vec::new, |gates| gates.entries()) {
         let fault = if is_gate(&key.name) {
             let refused = refusal("the kubelet", &key.name, value.boolean(), file, minor);

@@ -32,8 +32,11 @@ struct Kubelet<'f> {
     file: &'f ClusterFile,
 }
 
-pub(super) fn check_kubelet_values(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let settings = &file.kubernetes.kubelet_config;
+pub(super) fn check_kubelet_values(
+    settings: &[Setting],
+    file: &ClusterFile,
+    faults: &mut Vec<Fault>,
+) {
     let kubelet = Kubelet { settings, file };
     kubelet.check_max_pods(faults);
     kubelet.check_certificates(faults);
