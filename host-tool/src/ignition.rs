@@ -13,6 +13,7 @@ use ha_wire::settings::{Cni, Hooks};
 use serde_json::{Map, Value};
 
 mod build;
+mod extras;
 mod network;
 mod proxy;
 mod size;
@@ -108,6 +109,7 @@ impl ConfigRenderer<'_> {
     fn base(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
         build.file("/etc/hostname", 0o644, &format!("{}\n", node.name))?;
         build.file("/etc/hosts", 0o644, &self.hosts(node))?;
+        extras::write_extras(build, self.cluster, node)?;
         network::write_network(build, self.cluster, node)
     }
 

@@ -35,6 +35,7 @@ fn plan() -> ClusterPlan {
         kubeadm: CLUSTER_CONFIGURATION.into(),
         kubernetes: KUBERNETES.into(),
         node_keys: [("node1", control_plane.into()), ("node2", WORKER.into())].into(),
+        more: "ssh: {kubeconfig: true}\nflatcarExtensions: [zfs]\n".into(),
         ..ClusterPlan::new("e2e-options-nodes", 1, 1)
     }
 }
@@ -47,6 +48,7 @@ fn every_option_of_nodes_has_its_effect() {
     nodes_have_their_marks(&story, &cluster);
     kubeadms_settings_have_their_effect(&story, &cluster);
     one_nodes_own_settings(&story, &cluster);
+    core_is_an_administrator(&story, &cluster);
     a_control_plane_works(&story, &cluster, "lab.example");
     nothing_is_wrong(&story, &cluster);
     story.step("destroy leaves nothing", || cluster.destroy());
@@ -223,6 +225,38 @@ fn one_nodes_own_settings(story: &Story, cluster: &Cluster) {
             Ok(())
         },
     );
+}
+
+fn core_is_an_administrator(story: &Story, cluster: &Cluster) {
+    let as_core = "setpriv --reuid core --regid core --clear-groups env HOME=/home/core";
+    story.step("user core of control planes asks the API", || {
+        let ask = format!("{as_core} kubectl get nodes && stat -c '%U %a' /home/core/.kube/config");
+        let said = cluster.node("node1").sh(&ask)?;
+        ensure!(
+            said.contains("node2") && said.ends_with("core 600\n"),
+            "{said}"
+        );
+        let elsewhere = cluster
+            .node("node2")
+            .run(&["test", "-e", "/home/core/.kube"], LOOK)?;
+        elsewhere.expect_exit_code(1).map(drop)
+    });
+    story.step("a renewed kubeconfig is copied again", || {
+        let renew = "kubeadm certs renew admin.conf && cat /etc/kubernetes/admin.conf";
+        let renewed = cluster.node("node1").sh(renew)?;
+        eventually("the copy is the same", GRANTED, || {
+            let copy = cluster.node("node1").read("/home/core/.kube/config")?;
+            ensure!(renewed.ends_with(&copy) && !copy.is_empty(), "an old copy");
+            Ok(())
+        })
+    });
+    story.step("Flatcar is told its extensions", || {
+        let told = cluster
+            .node("node2")
+            .read("/etc/flatcar/enabled-sysext.conf")?;
+        ensure!(told == "zfs\n", "{told}");
+        Ok(())
+    });
 }
 
 fn a_control_plane_works(story: &Story, cluster: &Cluster, domain: &str) {

@@ -45,6 +45,12 @@ pub struct Cluster {
     pub provider: ProviderOptions,
     /// System extensions by name; empty: the image has them.
     pub sysexts: BTreeMap<String, Sysext>,
+    /// Flatcar's own optional extensions, on every node.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flatcar_extensions: Vec<String>,
+    /// Whether user `core` of control planes has the administrator's kubeconfig.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub core_kubeconfig: bool,
     /// How they reach the nodes.
     pub assets: Assets,
     /// Who updates the system extensions.
@@ -117,6 +123,9 @@ pub struct Network {
     pub dns: Vec<IpAddr>,
     /// Name of the nodes' interface.
     pub interface: String,
+    /// Time servers; empty: the image's own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ntp: Vec<String>,
     /// Largest packet in bytes; none: the interface's own.
     pub mtu: Option<u32>,
 }
@@ -150,6 +159,9 @@ pub struct Node {
     /// Merged into its `KubeletConfiguration` after the cluster's.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub kubelet_config: Map<String, Value>,
+    /// Flatcar's own optional extensions that it has besides the cluster's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub flatcar_extensions: Vec<String>,
     /// Its own commands, run after the cluster's.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,

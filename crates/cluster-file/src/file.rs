@@ -91,6 +91,10 @@ pub struct ClusterFile {
     pub updates: Option<Spanned<Updates>>,
     /// Through what nodes fetch; directly.
     pub proxy: Option<ProxyFile>,
+    /// `flatcarExtensions`: on every node.
+    pub flatcar_extensions: Vec<Spanned<String>>,
+    /// `ssh.kubeconfig`: whether `core` of control planes has the administrator's; no.
+    pub core_kubeconfig: Option<Spanned<bool>>,
     /// `ignition.merge`: the user's own Ignition files.
     pub ignition_merge: Vec<Spanned<String>>,
     /// `hooks.beforeJoin`: commands before init or join.
@@ -156,6 +160,8 @@ pub struct NetworkFile {
     pub dns_given: bool,
     /// Name of the nodes' interface; default [`INTERFACE`].
     pub interface: Option<Spanned<String>>,
+    /// Time servers, by name or address; left out: the image's own.
+    pub ntp: Vec<Spanned<String>>,
     /// Largest packet in bytes; left out: the interface's own.
     pub mtu: Option<Spanned<u32>>,
 }
@@ -228,6 +234,7 @@ impl ClusterFile {
             "nodes",
             "provider",
             "sysexts",
+            "flatcarExtensions",
             "assets",
             "updates",
             "proxy",
@@ -238,7 +245,7 @@ impl ClusterFile {
         let endpoint = EndpointFile::read(f.fields("endpoint"));
         let vip = endpoint.vip.as_ref().map(|at| at.value);
         let kubernetes = KubernetesFile::read(f.fields("kubernetes"), vip);
-        let [authorized_keys] = read_lists(f.fields("ssh"), ["authorizedKeys"]);
+        let (authorized_keys, core_kubeconfig) = read_ssh(f.fields("ssh"));
         let [ignition_merge] = read_lists(f.fields("ignition"), ["merge"]);
         let [before_join, after_ready] = read_lists(f.fields("hooks"), HOOKS);
         Self {
@@ -253,6 +260,8 @@ impl ClusterFile {
             sysexts_given: f.is_written("sysexts"),
             sysexts: SysextEntry::read_all(&mut f),
             assets: AssetsFile::read(&mut f),
+            flatcar_extensions: f.list("flatcarExtensions"),
+            core_kubeconfig,
             updates: f.or("updates", Updates::None),
             proxy: ProxyFile::read(&mut f),
             authorized_keys,
@@ -268,6 +277,11 @@ impl ClusterFile {
 fn read_lists<const N: usize>(mut f: Fields<'_>, keys: [&str; N]) -> [Vec<Spanned<String>>; N] {
     f.known(&keys);
     keys.map(|key| f.list(key))
+}
+
+fn read_ssh(mut f: Fields<'_>) -> (Vec<Spanned<String>>, Option<Spanned<bool>>) {
+    f.known(&["authorizedKeys", "kubeconfig"]);
+    (f.list("authorizedKeys"), f.or("kubeconfig", false))
 }
 
 fn network_of(vip: Option<&Spanned<IpAddr>>, prefix: Option<&Spanned<u8>>) -> Option<IpNet> {
@@ -309,7 +323,7 @@ impl LoadBalancerFile {
 
 impl NetworkFile {
     fn read(mut f: Fields<'_>, vip: Option<&Spanned<IpAddr>>) -> Self {
-        f.known(&["prefix", "gateway", "dns", "interface", "mtu"]);
+        f.known(&["prefix", "gateway", "dns", "ntp", "interface", "mtu"]);
         let prefix = f.needed("prefix", "24");
         let hosts = network_of(vip, prefix.as_ref()).map(|net| (net, net.hosts()));
         // What a v6 network begins with belongs to all of its routers.
@@ -323,6 +337,7 @@ impl NetworkFile {
             gateway,
             dns_given: f.is_written("dns"),
             dns: f.list("dns"),
+            ntp: f.list("ntp"),
             interface: f.or("interface", INTERFACE.to_owned()),
             mtu: f.maybe("mtu"),
         }

@@ -218,6 +218,10 @@ fn every_key_arrives() {
         "team a, second floor"
     );
     assert_eq!(worker.kubelet_config["maxPods"], 60);
+    assert_eq!(cluster.flatcar_extensions, ["zfs"]);
+    assert_eq!(worker.flatcar_extensions, ["podman"]);
+    assert_eq!(cluster.network.ntp, ["ntp.example.com", "192.168.122.1"]);
+    assert!(cluster.core_kubeconfig);
     assert_eq!(worker.hooks.before_join, ["modprobe zfs"]);
     let patience = &cluster.kubernetes.timeouts["controlPlaneComponentHealthCheck"];
     assert_eq!(patience, "8m");

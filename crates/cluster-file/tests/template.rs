@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 18] = [
+const NO_DEFAULTS: [&str; 19] = [
     "cni: {manifests",
     "cni: none",
     "ssh:",
@@ -20,6 +20,7 @@ const NO_DEFAULTS: [&str; 18] = [
     "labels:",
     "annotations:",
     "kubeletConfig: {maxPods",
+    "flatcarExtensions: [podman",
     "taints:",
     "provider: {",
     "provider: none",

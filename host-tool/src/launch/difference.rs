@@ -77,7 +77,8 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
     let mut value = serde_json::to_value(cluster)?;
     let mut take = |key: &str| value.as_object_mut().and_then(|all| all.remove(key));
     let (keys, merge) = (take("authorizedKeys"), take("ignitionMerge"));
-    value["ssh"] = json!({"authorizedKeys": keys});
+    let kubeconfig = take("coreKubeconfig");
+    value["ssh"] = json!({"authorizedKeys": keys, "kubeconfig": kubeconfig});
     value["ignition"] = json!({"merge": merge});
     rename(&mut value["kubernetes"], "podCidr", "podCIDR");
     rename(&mut value["kubernetes"], "serviceCidr", "serviceCIDR");

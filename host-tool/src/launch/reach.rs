@@ -26,6 +26,7 @@ const KUBELET_CONFIG: &str = "`kubectl -n kube-system edit configmap kubelet-con
                               kubelet-config` and `systemctl restart kubelet`";
 const KUBELET_DROP_IN: &str = "a file of your own in /etc/kubernetes/kubelet.conf.d (`--config-dir` of the kubelet, in \
                                /var/lib/kubelet/kubeadm-flags.env), then `systemctl restart kubelet`";
+const FLATCAR_EXTENSIONS: &str = "/etc/flatcar/enabled-sysext.conf on each node, and a reboot";
 const STATIC_PODS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`, and the same in the static pod's file below \
                            /etc/kubernetes/manifests of each control plane, one after the other";
 const CERT_SANS: &str = "`kubectl -n kube-system edit configmap kubeadm-config`; on each control plane, one after the other, move \
@@ -40,8 +41,24 @@ const KUBERNETES_VERSION: &str =
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 34] = [
+const TABLE: [(&str, Reach); 37] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
+    (
+        "ssh.kubeconfig",
+        Reach::NewNodes(Some(
+            "copy /etc/kubernetes/admin.conf on each control plane",
+        )),
+    ),
+    (
+        "flatcarExtensions",
+        Reach::NewNodes(Some(FLATCAR_EXTENSIONS)),
+    ),
+    (
+        "network.ntp",
+        Reach::NewNodes(Some(
+            "`NTP=` below /etc/systemd/timesyncd.conf.d on each node, then restart systemd-timesyncd",
+        )),
+    ),
     ("hooks", Reach::NewNodes(None)),
     ("ignition", Reach::NewNodes(None)),
     ("sysexts", Reach::NewNodes(Some("docs/sysexts.md"))),
@@ -179,6 +196,9 @@ pub fn reach_of(difference: &Difference) -> Reach {
     }
     let key = difference.key.as_str();
     let of_node = |part: &str| key.starts_with("nodes[") && key.contains(part);
+    if of_node("].flatcarExtensions") {
+        return Reach::NewNodes(Some(FLATCAR_EXTENSIONS));
+    }
     if of_node("].hooks") {
         return Reach::NewNodes(None);
     }

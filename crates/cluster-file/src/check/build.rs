@@ -41,6 +41,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             gateway: file.network.gateway?.value,
             dns: values_of(file.network.dns),
             interface: file.network.interface?.value,
+            ntp: values_of(file.network.ntp),
             mtu: file.network.mtu.map(|at| at.value),
         },
         authorized_keys: values_of(file.authorized_keys),
@@ -48,6 +49,8 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
         assets: machines::build_assets(file.assets, &provider, base),
         provider,
         sysexts,
+        flatcar_extensions: values_of(file.flatcar_extensions),
+        core_kubeconfig: file.core_kubeconfig?.value,
         updates: file.updates?.value,
         proxy: file.proxy.map(build_proxy),
         ignition_merge: collect_all(file.ignition_merge, |path| Some(base.join(path.value)))?,
@@ -166,6 +169,7 @@ fn build_node(file: NodeEntry) -> Option<Node> {
         annotations: build_map(file.annotations),
         taints: file.taints.into_iter().map(taint).collect::<Option<_>>()?,
         kubelet_config: settings_as_object(file.kubelet_config),
+        flatcar_extensions: values_of(file.flatcar_extensions),
         hooks: build_hooks(file.before_join, file.after_ready),
     })
 }

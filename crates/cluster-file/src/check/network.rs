@@ -7,7 +7,7 @@ use std::ops::RangeInclusive;
 use ipnet::IpNet;
 
 use super::families::{check_families, is_vip_the_stranger, unusable};
-use super::name_syntax::{INTERFACE_HELP, is_interface_name};
+use super::name_syntax::{INTERFACE_HELP, is_dns_name, is_interface_name};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, ProviderFile, Spanned};
 
@@ -27,12 +27,25 @@ pub(super) fn check_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_families(file, faults);
     check_interface(file, faults);
     check_name_servers(file, faults);
+    check_time_servers(file, faults);
     let Some(node_network) = NodeNetwork::new(file, faults) else {
         return;
     };
     node_network.check_vip(faults);
     node_network.check_gateway(faults);
     node_network.check_nodes(faults);
+}
+
+fn check_time_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    for server in &file.network.ntp {
+        if server.value.parse::<IpAddr>().is_err() && !is_dns_name(&server.value) {
+            let message = format!("`{}` is neither a name nor an address", server.value);
+            faults.push(server.error(
+                message,
+                "write e.g. ntp.example.com or 192.0.2.123, without a port",
+            ));
+        }
+    }
 }
 
 fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {

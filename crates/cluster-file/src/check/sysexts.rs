@@ -11,6 +11,13 @@ const KUBERNETES: &str = "kubernetes";
 const NEEDED: [&str; 4] = ["ha-agent", KUBERNETES, "keepalived", "haproxy"];
 
 pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let of_nodes = file
+        .entries()
+        .iter()
+        .flat_map(|node| &node.flatcar_extensions);
+    for extension in file.flatcar_extensions.iter().chain(of_nodes) {
+        check_flatcar_extension(extension, faults);
+    }
     for sysext in &file.sysexts {
         check_name(&sysext.name, faults);
         check_source(sysext, faults);
@@ -35,6 +42,22 @@ pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let message = format!("sysexts does not list {}", missing.join(", "));
         let help = "a node needs them all: list them here, or make sure that the image has them";
         faults.push(Fault::error(first.name.place, "sysexts", message, help).warning());
+    }
+}
+
+/// Which there are depends on the release of Flatcar: the form alone is known.
+fn check_flatcar_extension(name: &Spanned<String>, faults: &mut Vec<Fault>) {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    let begins = |c: char| c.is_ascii_lowercase();
+    if !name.value.starts_with(begins) || !name.value.chars().all(fine) {
+        let message = format!(
+            "`{}` is not a name of one of Flatcar's extensions",
+            name.value
+        );
+        faults.push(name.error(
+            message,
+            "write e.g. zfs, podman or python; others go to `sysexts`",
+        ));
     }
 }
 

@@ -37,6 +37,8 @@ pub struct NodeEntry {
     pub taints_given: bool,
     /// `kubeletConfig`: this node's share.
     pub kubelet_config: Vec<Setting>,
+    /// Flatcar's own optional extensions besides the cluster's.
+    pub flatcar_extensions: Vec<Spanned<String>>,
     /// `hooks.beforeJoin`: after the cluster's.
     pub before_join: Vec<Spanned<String>>,
     /// `hooks.afterReady`: after the cluster's.
@@ -97,6 +99,7 @@ impl NodeEntry {
             "annotations",
             "taints",
             "kubeletConfig",
+            "flatcarExtensions",
             "hooks",
         ]);
         let (name, role, address) = (
@@ -127,6 +130,7 @@ impl NodeEntry {
             taints,
             taints_given,
             kubelet_config: read_settings(&mut f, "kubeletConfig"),
+            flatcar_extensions: f.list("flatcarExtensions"),
             before_join,
             after_ready,
         }

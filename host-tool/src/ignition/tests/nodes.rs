@@ -35,3 +35,29 @@ fn labels_that_a_kubelet_may_not_set_are_signed_for_workers() {
             .all(|at| told[*at].label_signature.is_none())
     );
 }
+
+#[test]
+fn what_the_image_brings_is_chosen() {
+    let text = DEMO
+        .replace(
+            "dns: [10.77.0.1]",
+            "dns: [10.77.0.1], ntp: [ntp.example.com, 10.77.0.1]",
+        )
+        .replace(
+            "10.77.0.14}",
+            "10.77.0.14, flatcarExtensions: [podman, zfs], kubeletConfig: {maxPods: 60}}",
+        );
+    let text = format!("{text}ssh: {{kubeconfig: true}}\nflatcarExtensions: [zfs]\n");
+    let cluster = cluster_of_people(&text);
+    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
+    let (plane, worker) = (written_files(&configs[0]), written_files(&configs[3]));
+    let text = |files: &Files, path: &str| files[path].1.clone();
+    let time = text(&plane, "/etc/systemd/timesyncd.conf.d/10-ha-host.conf");
+    assert_eq!(time, "[Time]\nNTP=ntp.example.com 10.77.0.1\n");
+    let extensions = [&plane, &worker].map(|files| text(files, "/etc/flatcar/enabled-sysext.conf"));
+    assert_eq!(extensions, ["zfs\n", "podman\nzfs\n"]);
+    let drop_in = "/etc/kubernetes/kubelet.conf.d/10-ha-host.conf";
+    assert!(!plane.contains_key(drop_in) && text(&worker, drop_in).contains("\"maxPods\": 60"));
+    let copies = |config: &Value| config.to_string().contains("ha-core-kubeconfig.path");
+    assert!(copies(&configs[0]) && !copies(&configs[3]));
+}
