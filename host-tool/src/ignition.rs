@@ -110,6 +110,7 @@ impl ConfigRenderer<'_> {
         build.file("/etc/hostname", 0o644, &format!("{}\n", node.name))?;
         build.file("/etc/hosts", 0o644, &self.hosts(node))?;
         extras::write_extras(build, self.cluster, node)?;
+        extras::write_trusted_cas(build, &self.files.trusted_cas)?;
         network::write_network(build, self.cluster, node)
     }
 

@@ -29,6 +29,8 @@ pub struct OperatorFiles {
     pub sources: Vec<String>,
     /// Cilium's chart, if the cluster file brings it along.
     pub chart: Option<Vec<u8>>,
+    /// Certificates of CAs that nodes trust besides the image's, PEM, one each.
+    pub trusted_cas: Vec<String>,
     /// The user's own Ignition configs.
     pub merges: Vec<String>,
     /// Where each system extension's image comes from.
@@ -75,6 +77,11 @@ impl OperatorFiles {
                 files.chart = Some(chart.map_err(|e| bad_file(key, path, &e))?);
             }
             Cni::Cilium { .. } | Cni::None => {}
+        }
+        for path in &cluster.trusted_cas {
+            let texts = contents::read_certificates(path);
+            let texts = texts.map_err(|e| bad_file("trustedCAs", path, &e))?;
+            files.trusted_cas.extend(texts);
         }
         for path in &cluster.ignition_merge {
             files.add_user_config(path)?;

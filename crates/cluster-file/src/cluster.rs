@@ -58,6 +58,9 @@ pub struct Cluster {
     /// Through what nodes fetch; none: directly.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy: Option<Proxy>,
+    /// Certificates of CAs that nodes trust besides the image's, absolute paths.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trusted_cas: Vec<PathBuf>,
     /// The user's own Ignition files, absolute paths.
     pub ignition_merge: Vec<PathBuf>,
     /// The user's own commands.

@@ -95,6 +95,8 @@ pub struct ClusterFile {
     pub flatcar_extensions: Vec<Spanned<String>>,
     /// `ssh.kubeconfig`: whether `core` of control planes has the administrator's; no.
     pub core_kubeconfig: Option<Spanned<bool>>,
+    /// `trustedCAs`: files with certificates.
+    pub trusted_cas: Vec<Spanned<String>>,
     /// `ignition.merge`: the user's own Ignition files.
     pub ignition_merge: Vec<Spanned<String>>,
     /// `hooks.beforeJoin`: commands before init or join.
@@ -238,6 +240,7 @@ impl ClusterFile {
             "assets",
             "updates",
             "proxy",
+            "trustedCAs",
             "ignition",
             "hooks",
         ]);
@@ -264,6 +267,7 @@ impl ClusterFile {
             core_kubeconfig,
             updates: f.or("updates", Updates::None),
             proxy: ProxyFile::read(&mut f),
+            trusted_cas: f.list("trustedCAs"),
             authorized_keys,
             ignition_merge,
             before_join,

@@ -222,6 +222,7 @@ fn every_key_arrives() {
     assert_eq!(worker.flatcar_extensions, ["podman"]);
     assert_eq!(cluster.network.ntp, ["ntp.example.com", "192.168.122.1"]);
     assert!(cluster.core_kubeconfig);
+    assert_eq!(cluster.trusted_cas, [Path::new("/base/certs/ca.pem")]);
     assert_eq!(worker.hooks.before_join, ["modprobe zfs"]);
     let patience = &cluster.kubernetes.timeouts["controlPlaneComponentHealthCheck"];
     assert_eq!(patience, "8m");

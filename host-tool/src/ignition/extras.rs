@@ -1,5 +1,5 @@
 //! Small files for what the image brings and the cluster file chooses: time servers, Flatcar's optional extensions, the administrator's
-//! kubeconfig for user `core`.
+//! kubeconfig for user `core`, CAs that are trusted besides the image's.
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node};
@@ -34,6 +34,22 @@ PathChanged=/etc/kubernetes/admin.conf
 [Install]
 WantedBy=multi-user.target
 ";
+
+/// Flatcar makes the bundle of all files in /etc/ssl/certs anew where it was before, and on a new node it is the image's, by a link.
+const MAKE_BUNDLE: &str = "[Unit]\nConditionPathIsSymbolicLink=\n";
+
+/// Before the container runtime starts: sysinit.target waits for the bundle.
+pub fn write_trusted_cas(build: &mut ConfigBuilder, certificates: &[String]) -> Result<()> {
+    for (index, pem) in certificates.iter().enumerate() {
+        let path = format!("/etc/ssl/certs/ha-host-{index:02}.pem");
+        build.file(&path, 0o644, pem)?;
+    }
+    if !certificates.is_empty() {
+        let service = "update-ca-certificates.service";
+        build.dropin(service, "10-ha-host.conf", MAKE_BUNDLE);
+    }
+    Ok(())
+}
 
 pub fn write_extras(build: &mut ConfigBuilder, cluster: &Cluster, node: &Node) -> Result<()> {
     let servers = &cluster.network.ntp;

@@ -8,6 +8,7 @@ use std::path::Path;
 use ha_cluster_file::check::{FileKind, NamedFile};
 use ha_cluster_file::diagnostic::Fault;
 use ha_cluster_file::manifest;
+use ha_kube::certificate::validity_of;
 use ignition_config::Config;
 
 use super::chart::read_chart;
@@ -65,6 +66,7 @@ fn judge_file(file: &NamedFile) -> Judged<Vec<FileFault>> {
             read_chart(path, version).map(|_| Vec::new())
         }
         FileKind::Ignition => read_ignition(path).map(|config| config.warnings),
+        FileKind::Certificates => read_certificates(path).map(|_| Vec::new()),
         FileKind::ImageArchive => check_image_archive(path).map(|()| Vec::new()),
         FileKind::NodeImage => check_node_image(path).map(|()| Vec::new()),
         FileKind::MachineImage | FileKind::Sysext => open_file(path).map(|_| Vec::new()),
@@ -131,6 +133,34 @@ pub fn read_manifest(path: &Path) -> Judged<String> {
             fault.help,
         )),
     }
+}
+
+/// The certificates of a PEM file, one text each: Flatcar's update-ca-certificates looks at the first of a file alone. Everybody on a
+/// node may read them.
+pub fn read_certificates(path: &Path) -> Judged<Vec<String>> {
+    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
+    const END: &str = "-----END CERTIFICATE-----";
+    let text = read_text(path)?;
+    if text.contains("PRIVATE KEY-----") {
+        let cure =
+            "name a file with the certificate alone: every user of a node could read the key";
+        return Err(FileFault::new("holds a private key", cure));
+    }
+    let parts = text
+        .split(BEGIN)
+        .skip(1)
+        .filter_map(|part| part.split_once(END));
+    let texts: Vec<String> = parts
+        .map(|(inner, _)| format!("{BEGIN}{inner}{END}\n"))
+        .collect();
+    if texts.is_empty() || texts.iter().any(|pem| validity_of(pem).is_none()) {
+        let cure = "it has to be PEM: `openssl x509 -in FILE -text` shows one, `-inform DER -out FILE` turns DER into it";
+        return Err(FileFault::new(
+            "holds no certificate, or one that cannot be read",
+            cure,
+        ));
+    }
+    Ok(texts)
 }
 
 /// A user's Ignition config, checked as far as its types go; what the types do not know is said and left to Ignition.

@@ -82,6 +82,7 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
     value["ignition"] = json!({"merge": merge});
     rename(&mut value["kubernetes"], "podCidr", "podCIDR");
     rename(&mut value["kubernetes"], "serviceCidr", "serviceCIDR");
+    rename(&mut value, "trustedCas", "trustedCAs");
     rename(&mut value["kubernetes"], "certSans", "certSANs");
     rename(
         &mut value["loadBalancer"],

@@ -41,7 +41,7 @@ const KUBERNETES_VERSION: &str =
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 37] = [
+const TABLE: [(&str, Reach); 38] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     (
         "ssh.kubeconfig",
@@ -57,6 +57,12 @@ const TABLE: [(&str, Reach); 37] = [
         "network.ntp",
         Reach::NewNodes(Some(
             "`NTP=` below /etc/systemd/timesyncd.conf.d on each node, then restart systemd-timesyncd",
+        )),
+    ),
+    (
+        "trustedCAs",
+        Reach::NewNodes(Some(
+            "a .pem in /etc/ssl/certs on each node, `update-ca-certificates`, and restart the runtime",
         )),
     ),
     ("hooks", Reach::NewNodes(None)),

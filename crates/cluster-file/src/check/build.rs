@@ -53,6 +53,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
         core_kubeconfig: file.core_kubeconfig?.value,
         updates: file.updates?.value,
         proxy: file.proxy.map(build_proxy),
+        trusted_cas: collect_all(file.trusted_cas, |path| Some(base.join(path.value)))?,
         ignition_merge: collect_all(file.ignition_merge, |path| Some(base.join(path.value)))?,
         hooks: build_hooks(file.before_join, file.after_ready),
     })

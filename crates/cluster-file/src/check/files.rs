@@ -20,7 +20,7 @@ pub(super) fn check_files(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for key in &file.authorized_keys {
         check_ssh_key(key, faults);
     }
-    for path in &file.ignition_merge {
+    for path in file.ignition_merge.iter().chain(&file.trusted_cas) {
         check_local_path(path, faults);
     }
     let of_nodes = file.entries().iter();

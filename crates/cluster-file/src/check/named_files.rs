@@ -28,6 +28,8 @@ pub enum FileKind {
     CiliumChart,
     /// An Ignition config.
     Ignition,
+    /// Certificates of CAs, PEM.
+    Certificates,
     /// An archive of container images.
     ImageArchive,
     /// A node image of provider nspawn: a directory.
@@ -84,6 +86,9 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
     file.ignition_merge
         .iter()
         .for_each(|at| add(FileKind::Ignition, at));
+    file.trusted_cas
+        .iter()
+        .for_each(|at| add(FileKind::Certificates, at));
     if let Some(AssetsFile::Disk(images)) = file.assets.as_ref().map(|assets| &assets.value) {
         images.iter().for_each(|at| add(FileKind::ImageArchive, at));
     }

@@ -61,3 +61,41 @@ fn what_the_image_brings_is_chosen() {
     let copies = |config: &Value| config.to_string().contains("ha-core-kubeconfig.path");
     assert!(copies(&configs[0]) && !copies(&configs[3]));
 }
+
+#[test]
+fn a_ca_that_is_trusted_is_a_file_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let pki = Pki::create().unwrap();
+    let (one, two) = (pki.cluster.cert(), pki.etcd.cert());
+    let path = dir.path().join("cas.pem");
+    let text = format!("{DEMO}trustedCAs: [{}]\n", path.display());
+    let cluster = cluster_of_people(&text);
+    std::fs::write(&path, format!("# ours\n{one}\n{two}")).unwrap();
+    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
+    for config in [&configs[0], &configs[4]] {
+        let files = written_files(config);
+        let text = |name: &str| files[&format!("/etc/ssl/certs/{name}")].1.trim().to_owned();
+        assert_eq!(
+            [text("ha-host-00.pem"), text("ha-host-01.pem")],
+            [one.trim(), two.trim()]
+        );
+        assert!(
+            config
+                .to_string()
+                .contains("update-ca-certificates.service")
+        );
+    }
+    let key = pki.cluster.key().expose();
+    for (bad, words) in [
+        (format!("{one}{key}"), "holds a private key"),
+        (
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n".to_owned(),
+            "holds no certificate",
+        ),
+        ("nothing".to_owned(), "holds no certificate"),
+    ] {
+        std::fs::write(&path, bad).unwrap();
+        let error = read_operator_files(&cluster).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}
