@@ -69,10 +69,9 @@ async fn listen(node: &NodeFile, time: Duration) -> Result<Vec<IpAddr>> {
 /// A control plane that does not hold the VIP hears who does. Nothing is said where keepalived has its own fault.
 pub fn check_vrrp(node: &NodeFile, heard: Option<&VrrpHeard>) -> Option<Check> {
     let heard = heard?;
-    let check = passing_check(
-        "VRRP",
-        &format!("tcpdump -ni {} ip proto 112", node.interface),
-    );
+    let ip = if node.address.is_ipv6() { "ip6" } else { "ip" };
+    let look = format!("tcpdump -ni {} {ip} proto 112", node.interface);
+    let check = passing_check("VRRP", &look);
     let names: Vec<String> = heard.from.iter().map(ToString::to_string).collect();
     match (heard.holds_vip, names.is_empty()) {
         (false, true) => {

@@ -35,7 +35,8 @@ pub(super) fn check_provider(file: &ClusterFile, faults: &mut Vec<Fault>) {
             .image
             .iter()
             .for_each(|image| super::files::check_local_path(image, faults)),
-        Some(ProviderFile::Qemu(_) | ProviderFile::None) | None => {}
+        Some(ProviderFile::Qemu(_)) => check_qemus_network(file, faults),
+        Some(ProviderFile::None) | None => {}
     }
     match provider.and_then(ProviderFile::vm) {
         Some(vm) => check_machine(vm, faults),
@@ -70,6 +71,22 @@ fn check_not_virtual(file: &ClusterFile, faults: &mut Vec<Fault>) {
                 .error("is only valid with libvirt and qemu", help)
                 .also(provider.place, "provider"),
         );
+    }
+}
+
+/// QEMU's user network forwards ports of IPv4 alone.
+fn check_qemus_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let (Some(vip), Some(provider)) = (&file.endpoint.vip, &file.provider) else {
+        return;
+    };
+    if vip.value.is_ipv6() {
+        let message = format!(
+            "{} is an IPv6 address, and qemu's own network is IPv4",
+            vip.value
+        );
+        let help = "use IPv4 for the whole cluster, or provider libvirt";
+        let fault = vip.error(message, help);
+        faults.push(fault.also(provider.place, "provider"));
     }
 }
 
