@@ -11,9 +11,12 @@ use crate::process::run_to_end;
 use crate::services::readiness_from_pod;
 use crate::story::Story;
 
-/// The servers' service, and where it answers on every node.
+/// The servers' service, with IPv4 and with IPv6 alone, and where it answers on every node.
 const SERVICE: &str = "10.96.80.80";
+const SERVICE_V6: &str = "fd00:10:96::8080";
 const NODE_PORT: u16 = 30080;
+/// Where each server itself answers.
+const PORT: u16 = 8080;
 const LABEL: &str = "app=web";
 /// From a manifest to a pod on every node, with a pod network that compiles its programs for the first of them.
 const STARTED: Duration = Duration::from_secs(300);
@@ -56,7 +59,8 @@ spec:
 pub fn a_server_on_every_node(story: &Story, cluster: &Cluster) {
     story.step("a pod on every node", || {
         let file = cluster.dir().join("servers.yaml");
-        std::fs::write(&file, SERVERS)?;
+        let service = format!("\"{}\"", service(cluster));
+        std::fs::write(&file, SERVERS.replace(SERVICE, &service))?;
         cluster
             .kube()
             .ctl(&["apply", "-f", &file.display().to_string()])?;
@@ -101,7 +105,7 @@ fn servers(cluster: &Cluster) -> Result<Vec<Server>> {
 struct Server {
     pod: String,
     node: String,
-    address: String,
+    address: IpAddr,
 }
 
 impl Server {
@@ -118,7 +122,7 @@ impl Server {
         Some(Self {
             pod: word(&pod["metadata"]["name"])?,
             node: word(&pod["spec"]["nodeName"])?,
-            address: word(&pod["status"]["podIP"])?,
+            address: word(&pod["status"]["podIP"])?.parse().ok()?,
         })
     }
 
@@ -131,11 +135,18 @@ impl Server {
     }
 }
 
+fn service(cluster: &Cluster) -> IpAddr {
+    let v6 = cluster.plan().vip().is_ipv6();
+    let service = if v6 { SERVICE_V6 } else { SERVICE };
+    service.parse().expect("an address")
+}
+
 fn each_pod_reaches_each(cluster: &Cluster) -> Result<()> {
     let servers = servers(cluster)?;
     let script: String = servers
         .iter()
-        .map(|s| format!("$b wget -qO- -T 3 http://{}:8080/; ", s.address))
+        .map(|s| SocketAddr::new(s.address, PORT))
+        .map(|at| format!("$b wget -qO- -T 3 http://{at}/; "))
         .collect();
     let wanted: Vec<&str> = servers.iter().map(|s| s.node.as_str()).collect();
     for server in &servers {
@@ -153,18 +164,20 @@ fn each_pod_reaches_each(cluster: &Cluster) -> Result<()> {
 fn pods_resolve(cluster: &Cluster) -> Result<()> {
     for server in servers(cluster)? {
         let answer = server.ask(cluster, "$b nslookup web.default.svc.cluster.local")?;
-        ensure!(answer.contains(SERVICE), "from {}: {answer}", server.node);
+        let service = service(cluster).to_string();
+        ensure!(answer.contains(&service), "from {}: {answer}", server.node);
     }
     Ok(())
 }
 
 fn service_answers(cluster: &Cluster) -> Result<()> {
     let servers = servers(cluster)?;
+    let service = SocketAddr::new(service(cluster), 80);
     let is_a_node = |answer: &str| servers.iter().any(|s| s.node == answer.trim());
     for server in &servers {
-        let answer = server.ask(cluster, &format!("$b wget -qO- -T 3 http://{SERVICE}/"))?;
+        let answer = server.ask(cluster, &format!("$b wget -qO- -T 3 http://{service}/"))?;
         ensure!(is_a_node(&answer), "a pod on {}: {answer:?}", server.node);
-        let curl = format!("curl -fsS --max-time 3 http://{SERVICE}/");
+        let curl = format!("curl -fsS --max-time 3 http://{service}/");
         let answer = cluster.node(&server.node).sh(&curl)?;
         ensure!(is_a_node(&answer), "{} itself: {answer:?}", server.node);
     }
@@ -193,7 +206,7 @@ fn from_outside(cluster: &Cluster, address: IpAddr) -> Result<String> {
 
 fn pods_reach_the_api(cluster: &Cluster) -> Result<()> {
     for server in servers(cluster)? {
-        let answer = server.ask(cluster, &readiness_from_pod("10.96.0.1"))?;
+        let answer = server.ask(cluster, &readiness_from_pod(&cluster.plan().api_service()))?;
         ensure!(answer.trim() == "ok", "from {}: {answer:?}", server.node);
     }
     Ok(())

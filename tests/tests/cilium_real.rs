@@ -48,6 +48,20 @@ fn a_small_cluster_serves_with_the_real_cilium() {
 
 #[test]
 #[ignore = "needs the real Cilium: make test-cilium"]
+fn a_small_cluster_of_ipv6_serves_with_the_real_cilium() {
+    let story = Story::new("real Cilium, 1+1, IPv6");
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(plan("e2e-cil-ipv6", 1, 1)?.of_ipv6())
+    });
+    story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    pod_network::a_server_on_every_node(&story, &cluster);
+    replaces_kube_proxy(&story, &cluster);
+    pod_network::serves_everywhere(&story, &cluster, "after the launch");
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+#[test]
+#[ignore = "needs the real Cilium: make test-cilium"]
 fn a_cluster_lives_with_the_real_cilium() {
     let story = Story::new("real Cilium, 3+2");
     let cluster = story.step("the lab is there", || Cluster::new(plan("e2e-cil", 3, 2)?));

@@ -7,6 +7,7 @@ use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::ClusterPlan;
+use ha_tests::pod_network;
 use ha_tests::probe::while_power_goes;
 use ha_tests::services;
 use ha_tests::story::Story;
@@ -40,10 +41,15 @@ fn a_cluster_of_ipv6_alone_serves() {
     every_address_is_of_ipv6(&story, &cluster);
     services::dns_is_spread(&story, &cluster);
     services::kube_proxy_restarts(&story, &cluster);
+    pod_network::a_server_on_every_node(&story, &cluster);
+    pod_network::serves_everywhere(&story, &cluster, "after the launch");
     story.step("ha-host status finds nothing", || {
         eventually("exit code 0", LOOK, || {
             cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
         })
+    });
+    story.step("ha-host doctor finds every way open", || {
+        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
     });
     loses_its_holder(&story, &cluster);
     story.step("destroy leaves nothing", || cluster.destroy());
