@@ -8,7 +8,7 @@ use ha_wire::kubernetes::restricted_labels;
 use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::paths;
 use ha_wire::phase::Role;
-use ha_wire::settings::{Cni, Hooks};
+use ha_wire::settings::{Cni, Hooks, LoadBalancer};
 
 use serde_json::{Map, Value};
 
@@ -24,7 +24,7 @@ mod updates;
 use ha_wire::devices;
 
 use crate::assets;
-use crate::inputs::{OperatorFiles, REBOOT_MANAGER};
+use crate::inputs::{OperatorFiles, REBOOT_MANAGER, environment_line};
 use crate::pki::Pki;
 use build::ConfigBuilder;
 use ha_kube::Secret;
@@ -150,6 +150,11 @@ impl ConfigRenderer<'_> {
         {
             build.packed_file(paths::CILIUM_CHART, 0o600, chart);
         }
+        let password = self.files.stats_password.as_ref();
+        if let Some(password) = password.filter(|_| node.role == Role::ControlPlane) {
+            let line = environment_line(paths::STATS_PASSWORD, password);
+            build.file(paths::HAPROXY_ENV, 0o600, line.expose())?;
+        }
         if node.role == Role::ControlPlane && !self.files.manifests.is_empty() {
             build.dir(paths::MANIFESTS_DIR, 0o700);
             for (name, text) in &self.files.manifests {
@@ -192,7 +197,7 @@ impl ConfigRenderer<'_> {
             founder: self.founder.filter(|_| is_founder),
             control_planes: cluster.control_planes().map(peer).collect(),
             endpoint: cluster.endpoint,
-            load_balancer: cluster.load_balancer.clone(),
+            load_balancer: self.load_balancer(),
             vrid: cluster.vrid(),
             kubernetes: self.kubernetes(),
             cni: self.cni(node),
@@ -216,6 +221,16 @@ impl ConfigRenderer<'_> {
         let is_needed = node.role == Role::Worker && !labels.is_empty();
         let ca = self.pki.cluster.key();
         is_needed.then(|| SignedLabels::sign(ca, &self.cluster.name, &node.name, labels).signature)
+    }
+
+    /// Without what a node has elsewhere: the password in haproxy's environment, the router's id beside it.
+    fn load_balancer(&self) -> LoadBalancer {
+        let mut balancer = self.cluster.load_balancer.clone();
+        if let Some(stats) = &mut balancer.stats {
+            stats.password_file = None;
+        }
+        balancer.router_id = None;
+        balancer
     }
 
     fn kubernetes(&self) -> NodeKubernetes {

@@ -5,10 +5,12 @@ use std::path::Path;
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
+use ha_kube::Secret;
 use ha_wire::settings::Cni;
 
 mod chart;
 mod contents;
+mod password;
 mod reboot_manager;
 mod tar;
 
@@ -16,6 +18,7 @@ mod tar;
 pub use chart::tests::packed_chart;
 use contents::FileFault;
 pub use contents::{check_image_archive, judge_named_files};
+pub use password::environment_line;
 pub use reboot_manager::REBOOT_MANAGER;
 
 use crate::bakery::{self, Artefacts, KnownReleases};
@@ -33,6 +36,8 @@ pub struct OperatorFiles {
     pub trusted_cas: Vec<String>,
     /// The user's own Ignition configs.
     pub merges: Vec<String>,
+    /// What haproxy's statistics page asks for.
+    pub stats_password: Option<Secret>,
     /// Where each system extension's image comes from.
     pub sysexts: Artefacts,
     /// What reading them gave rise to, one sentence each.
@@ -85,6 +90,14 @@ impl OperatorFiles {
         }
         for path in &cluster.ignition_merge {
             files.add_user_config(path)?;
+        }
+        let stats = cluster.load_balancer.stats.as_ref();
+        if let Some(path) = stats.and_then(|stats| stats.password_file.as_deref()) {
+            let (password, warning) = password::read_password(path)
+                .map_err(|e| bad_file("loadBalancer.stats.passwordFile", path, &e))?;
+            files.stats_password = Some(password);
+            let named = |fault: FileFault| format!("{} {fault}", path.display());
+            files.warnings.extend(warning.map(named));
         }
         files.known_before = KnownReleases::read(dir)?;
         files.known = files.known_before.clone();

@@ -13,11 +13,11 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use ha_wire::node::{Founder, NodeFile, Peer};
 use ha_wire::phase::Role;
-use ha_wire::settings::{Cni, Cri, ExtraPort, KubeProxy, Taint};
+use ha_wire::settings::{Cni, Cri, KubeProxy, Stats, Taint};
 use serde_json::{Map, Value, json};
 
 use super::kubeadm::MachineTraits;
-use super::testing::of_ipv6;
+use super::testing::{extra_port, of_ipv6};
 use super::validators::{self, Texts};
 use super::{cilium, haproxy, keepalived, kubeadm};
 use crate::testing;
@@ -105,14 +105,10 @@ fn balancers() -> Vec<NodeFile> {
     let sizes = CONTROL_PLANES.into_iter();
     let nodes = sizes.flat_map(|size| SEATS.into_iter().filter_map(move |seat| node(size, seat)));
     let nodes = product(nodes.collect(), &STATS, |n, stats| {
-        n.load_balancer.stats = stats;
+        n.load_balancer.stats = stats.map(Stats::on_loopback);
     });
     let nodes = product(nodes, &EXTRA_PORTS, |n, extra| {
-        let port = |&(name, port, target): &(&str, u16, u16)| ExtraPort {
-            name: name.into(),
-            port,
-            target,
-        };
+        let port = |&(name, port, target): &(&str, u16, u16)| extra_port(name, port, target);
         n.load_balancer.extra_ports = extra.iter().map(port).collect();
     });
     let nodes = product(nodes, &ADVERTS_MS, |n, ms| {

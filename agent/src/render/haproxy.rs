@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::node::{NodeFile, Peer};
+use ha_wire::paths::STATS_PASSWORD;
+use ha_wire::settings::{Balance, ExtraPort, PortCheck, Stats};
 
 /// Its unit in the bakery's sysext.
 pub const UNIT: &str = "haproxy.service";
@@ -24,27 +26,79 @@ pub fn render_config(node: &NodeFile, backends: &[Peer]) -> String {
     let mut out = render_globals(node);
     render_apiservers(&mut out, node, backends);
     for extra in &node.load_balancer.extra_ports {
-        let (name, bind) = (&extra.name, bind_address(node, extra.port));
-        let _ = write!(
-            out,
-            "\nlisten extra-{name}\n    bind {bind}\n    balance leastconn\n    default-server {DEFAULTS} on-marked-down shutdown-sessions\n"
-        );
-        for peer in backends {
-            let _ = writeln!(
-                out,
-                "    server {} {} check",
-                peer.name,
-                SocketAddr::new(peer.address, extra.target)
-            );
-        }
+        render_extra_port(&mut out, node, extra, backends);
     }
-    if let Some(port) = node.load_balancer.stats {
-        let _ = write!(
-            out,
-            "\nfrontend stats\n    bind 127.0.0.1:{port}\n    mode http\n    stats enable\n    stats uri /\n    stats refresh 5s\n"
-        );
+    if let Some(stats) = &node.load_balancer.stats {
+        render_stats(&mut out, node, stats);
     }
     out
+}
+
+fn render_extra_port(out: &mut String, node: &NodeFile, extra: &ExtraPort, backends: &[Peer]) {
+    let (name, bind) = (&extra.name, extra_bind_address(node, extra));
+    let balance = match extra.balance {
+        Balance::Leastconn => "leastconn",
+        Balance::Roundrobin => "roundrobin",
+    };
+    let _ = write!(
+        out,
+        "\nlisten extra-{name}\n    bind {bind}\n    balance {balance}\n"
+    );
+    if let PortCheck::Http { path } = &extra.check {
+        let _ = write!(
+            out,
+            "    option httpchk\n    http-check send meth GET uri {path} ver HTTP/1.1 hdr Host {name}\n"
+        );
+    }
+    let tls = match extra.check {
+        PortCheck::Tls => " check-ssl verify none",
+        PortCheck::Tcp | PortCheck::Http { .. } => "",
+    };
+    let _ = writeln!(
+        out,
+        "    default-server {DEFAULTS} on-marked-down shutdown-sessions{tls}"
+    );
+    for peer in backends {
+        let address = SocketAddr::new(peer.address, extra.target);
+        let _ = writeln!(out, "    server {} {address} check", peer.name);
+    }
+}
+
+/// A service on the same port has the node's own address; the VIP is haproxy's alone, on every control plane before it arrives:
+/// `transparent` is IP_FREEBIND to a haproxy without rights.
+fn extra_bind_address(node: &NodeFile, extra: &ExtraPort) -> String {
+    match extra.port == extra.target {
+        true => format!(
+            "{} transparent",
+            SocketAddr::new(node.endpoint.vip, extra.port)
+        ),
+        false => bind_address(node, extra.port),
+    }
+}
+
+fn render_stats(out: &mut String, node: &NodeFile, stats: &Stats) {
+    let address = SocketAddr::new(stats.address, stats.port);
+    let transparent = if stats.address == node.endpoint.vip {
+        " transparent"
+    } else {
+        ""
+    };
+    let _ = write!(
+        out,
+        "\nfrontend stats\n    bind {address}{transparent}\n    mode http\n    stats enable\n    stats uri /\n    stats refresh 5s\n"
+    );
+    if let Some(user) = &stats.user {
+        let _ = writeln!(out, "    stats auth {user}:\"${{{STATS_PASSWORD}}}\"");
+    }
+}
+
+/// As haproxy's own documentation writes times.
+fn time(ms: u32) -> String {
+    match ms {
+        ms if ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
+        ms if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
 }
 
 /// How every server is judged. A hung apiserver accepts connections: only an answer counts. Three refused connections
@@ -54,6 +108,7 @@ const DEFAULTS: &str = "inter 500ms fastinter 200ms downinter 500ms fall 2 rise 
 
 /// No `log`: in the foreground haproxy tells each change of a server on its standard error, which is the journal.
 fn render_globals(node: &NodeFile) -> String {
+    let timeouts = node.load_balancer.timeouts;
     format!(
         "# Written by ha-agent for cluster {cluster}; changes are lost.
 global
@@ -74,9 +129,9 @@ defaults
     timeout connect 300ms
     timeout check 700ms
     timeout queue 5s
-    timeout client 1h
-    timeout server 1h
-    timeout tunnel 1h
+    timeout client {client}
+    timeout server {server}
+    timeout tunnel {tunnel}
 
 # True while haproxy lives; the agent and keepalived's safety net ask here.
 frontend health
@@ -87,6 +142,9 @@ frontend health
     timeout http-request 2s
 ",
         cluster = node.cluster,
+        client = time(timeouts.client_ms),
+        server = time(timeouts.server_ms),
+        tunnel = time(timeouts.tunnel_ms),
     )
 }
 

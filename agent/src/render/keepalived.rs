@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
+use ha_wire::settings::Vrrp;
 
 /// Its unit in the bakery's sysext.
 pub const UNIT: &str = "keepalived.service";
@@ -60,11 +61,12 @@ vrrp_instance api {{
     track_script {{
         balancer
     }}
-}}
 ",
         vip = node.endpoint.vip,
         interface = node.interface,
     );
+    render_tracked(&mut out, &node.load_balancer.track);
+    out.push_str("}\n");
     out
 }
 
@@ -96,9 +98,8 @@ global_defs {{
     vrrp_rlimit_rttime 1000000
     vrrp_no_swap
     max_auto_priority 20
-    vrrp_check_unicast_src
-    vrrp_higher_prio_send_advert true
-}}
+{unicast}    vrrp_higher_prio_send_advert true
+{dynamic}}}
 
 track_file agent {{
     file \"{health}\"
@@ -119,11 +120,36 @@ vrrp_script balancer {{
         cluster = node.cluster,
         name = node.name,
         health = paths::HEALTH_FILE,
+        unicast = match node.load_balancer.vrrp {
+            Vrrp::Unicast => "    vrrp_check_unicast_src\n",
+            Vrrp::Multicast => "",
+        },
+        // A tracked interface that comes late is one that is down: otherwise keepalived does not start without it.
+        dynamic = match node.load_balancer.track.is_empty() {
+            true => "",
+            false => "    dynamic_interfaces\n",
+        },
     )
+}
+
+/// A node on which one of them is down does not hold the VIP, as with its own interface.
+fn render_tracked(out: &mut String, interfaces: &[String]) {
+    if interfaces.is_empty() {
+        return;
+    }
+    out.push_str("    track_interface {\n");
+    for interface in interfaces {
+        let _ = writeln!(out, "        {interface}");
+    }
+    out.push_str("    }\n");
 }
 
 /// A lone control plane has nobody to talk to.
 fn render_peers(out: &mut String, node: &NodeFile) {
+    if node.load_balancer.vrrp == Vrrp::Multicast {
+        let _ = writeln!(out, "    mcast_src_ip {}", node.address);
+        return;
+    }
     let peers: Vec<IpAddr> = node.peers().map(|p| p.address).collect();
     if peers.is_empty() {
         return;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ha_wire::node::NodeFile;
-use ha_wire::settings::ExtraPort;
+use ha_wire::settings::{Balance, ExtraPort, PortCheck, Stats, Timeouts, Vrrp};
 
 use crate::testing;
 
@@ -33,18 +33,10 @@ pub fn balancer_nodes() -> Vec<(&'static str, NodeFile)> {
     let mut alone = testing::founder();
     alone.control_planes.truncate(1);
     let mut full = testing::control_plane();
-    full.load_balancer.stats = Some(8404);
+    full.load_balancer.stats = Some(Stats::on_loopback(8404));
     full.load_balancer.extra_ports = vec![
-        ExtraPort {
-            name: "http".into(),
-            port: 80,
-            target: 30080,
-        },
-        ExtraPort {
-            name: "https".into(),
-            port: 443,
-            target: 30443,
-        },
+        extra_port("http", 80, 30080),
+        extra_port("https", 443, 30443),
     ];
     full.load_balancer.advert_interval_ms = 1000;
     vec![
@@ -53,6 +45,7 @@ pub fn balancer_nodes() -> Vec<(&'static str, NodeFile)> {
         ("full", full),
         ("ipv6", of_ipv6(testing::control_plane())),
         ("ipv6-alone", of_ipv6(alone)),
+        ("options", with_options()),
     ]
 }
 
@@ -71,4 +64,47 @@ pub fn of_ipv6(mut node: NodeFile) -> NodeFile {
     node.kubernetes.pod_cidr = "fd00:10:244::/56".parse().unwrap();
     node.kubernetes.service_cidr = "fd00:10:96::/112".parse().unwrap();
     node
+}
+
+/// Nothing of the balancer at its default.
+fn with_options() -> NodeFile {
+    let mut node = testing::control_plane();
+    let balancer = &mut node.load_balancer;
+    balancer.stats = Some(Stats {
+        address: [0, 0, 0, 0].into(),
+        user: Some("admin".into()),
+        ..Stats::on_loopback(9000)
+    });
+    let http = PortCheck::Http {
+        path: "/healthz".into(),
+    };
+    balancer.extra_ports = vec![
+        ExtraPort {
+            check: PortCheck::Tls,
+            balance: Balance::Roundrobin,
+            ..extra_port("konnectivity", 8132, 8132)
+        },
+        ExtraPort {
+            check: http,
+            ..extra_port("web", 443, 30443)
+        },
+    ];
+    balancer.timeouts = Timeouts {
+        client_ms: 24 * 3_600_000,
+        server_ms: 90_000,
+        tunnel_ms: 1500,
+    };
+    (balancer.vrrp, balancer.track) = (Vrrp::Multicast, vec!["eth1".into(), "eth2".into()]);
+    node
+}
+
+/// With nothing else said of it.
+pub fn extra_port(name: &str, port: u16, target: u16) -> ExtraPort {
+    ExtraPort {
+        name: name.into(),
+        port,
+        target,
+        check: PortCheck::default(),
+        balance: Balance::default(),
+    }
 }

@@ -29,7 +29,9 @@ fn haproxy_accepts(haproxy: &Path, texts: &Texts) {
             .replace(haproxy::CA, ca.to_str().unwrap())
             .replace("/run/haproxy", dir.path().to_str().unwrap());
         std::fs::write(file, text).unwrap();
-        let out = Command::new(haproxy).args(["-c", "-f"]).arg(file).output();
+        let mut command = Command::new(haproxy);
+        command.env(paths::STATS_PASSWORD, "hush");
+        let out = command.args(["-c", "-f"]).arg(file).output();
         let name = format!("{name}, {}", haproxy.display());
         assert_accepted(&name, &out.unwrap(), "WARNING");
     });
@@ -76,7 +78,7 @@ pub fn assert_keepalived_accepts(texts: &Texts) {
     let dir = tempfile::tempdir().unwrap();
     let mut interfaces: Vec<&str> = texts
         .values()
-        .filter_map(|text| interface_name(text))
+        .flat_map(|text| interface_names(text))
         .collect();
     interfaces.sort_unstable();
     interfaces.dedup();
@@ -101,10 +103,15 @@ pub fn assert_keepalived_accepts(texts: &Texts) {
     }
 }
 
-fn interface_name(config: &str) -> Option<&str> {
-    config
+/// Its own, and those that it tracks.
+fn interface_names(config: &str) -> impl Iterator<Item = &str> {
+    let own = |line: &'_ str| line.trim().starts_with("interface ");
+    let tracked = config
         .lines()
-        .find_map(|line| line.trim().strip_prefix("interface "))
+        .skip_while(|line| !line.contains("track_interface"));
+    let tracked = tracked.skip(1).take_while(|line| !line.contains('}'));
+    let lines = config.lines().filter(move |line| own(line)).chain(tracked);
+    lines.filter_map(|line| line.split_whitespace().last())
 }
 
 /// In a user namespace the host's root is nobody, so that no program at all counts as root's: keepalived's last word.

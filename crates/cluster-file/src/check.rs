@@ -18,6 +18,7 @@ mod files;
 mod interfaces;
 mod kubeadm;
 mod kubernetes;
+mod load_balancer;
 mod machines;
 mod name_syntax;
 mod named_files;
@@ -43,13 +44,14 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 14] = [
+const RULES: [Rule; 15] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
     interfaces::check_interfaces,
     nodes::check_nodes,
     ports::check_ports,
+    load_balancer::check_load_balancer,
     kubernetes::check_kubernetes,
     cilium::check_cilium,
     kubeadm::check_kubeadm,

@@ -78,8 +78,11 @@ impl Cluster {
         self.control_planes().next()
     }
 
-    /// Virtual router id, 1 to 255: FNV-1a of name and VIP, so that two clusters on one segment seldom meet.
+    /// Virtual router id, 1 to 255: the chosen one, else FNV-1a of name and VIP, so that two clusters on one segment seldom meet.
     pub fn vrid(&self) -> u8 {
+        if let Some(chosen) = self.load_balancer.router_id {
+            return chosen;
+        }
         let text = format!("{} {}", self.name, self.endpoint.vip);
         (fnv1a(&text) % 255 + 1) as u8
     }

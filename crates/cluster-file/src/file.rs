@@ -17,6 +17,7 @@ mod assets;
 mod choices;
 mod json;
 mod kubernetes;
+mod load_balancer;
 mod nodes;
 mod provider;
 mod proxy;
@@ -33,6 +34,10 @@ pub use kubernetes::{
     CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR,
     SERVICE_CIDR_V6,
 };
+pub use load_balancer::{
+    ADVERT_INTERVAL_MS, ExtraPortFile, LB_MODE, LbModeFile, LoadBalancerFile, StatsFile,
+    TimeoutsFile,
+};
 pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{
     APPEND, CHANNEL, CPU, CPUS, DISK, DiskForm, ImageFile, LIBVIRT_URI, LibvirtFile, MEMORY,
@@ -48,10 +53,6 @@ use unseen_values::find_in_values;
 pub const VERSION: u32 = 1;
 /// haproxy's port on the VIP: haproxy binds every address of a control plane, so the apiserver's own 6443 is taken.
 pub const PORT: u16 = 6444;
-/// Who runs keepalived and haproxy: the bakery's sysexts bring units, nothing else is needed.
-pub const LB_MODE: LbModeFile = LbModeFile::Native;
-/// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
-pub const ADVERT_INTERVAL_MS: u32 = 100;
 /// What the first interface is called on Flatcar in virtual machines, and by our own providers.
 pub const INTERFACE: &str = "eth0";
 
@@ -114,39 +115,6 @@ pub struct EndpointFile {
     pub vip: Option<Spanned<IpAddr>>,
     /// haproxy's port on the VIP; default [`PORT`].
     pub port: Option<Spanned<u16>>,
-}
-
-/// `loadBalancer`, as written.
-#[derive(Debug, Clone)]
-pub struct LoadBalancerFile {
-    /// Who runs keepalived and haproxy; default [`LB_MODE`].
-    pub mode: Option<Spanned<LbModeFile>>,
-    /// Port of haproxy's statistics page; left out: no page.
-    pub stats: Option<Spanned<u16>>,
-    /// Further TCP ports that are balanced over the control planes.
-    pub extra_ports: Vec<ExtraPortFile>,
-    /// Interval of VRRP advertisements; default [`ADVERT_INTERVAL_MS`].
-    pub advert_interval_ms: Option<Spanned<u32>>,
-}
-
-/// `loadBalancer.mode`: who runs keepalived and haproxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LbModeFile {
-    /// `native`: the host's own units, from the bakery's sysexts.
-    Native,
-    /// A word of a later version.
-    NotYet(&'static str),
-}
-
-/// One of `loadBalancer.extraPorts`, as written.
-#[derive(Debug, Clone)]
-pub struct ExtraPortFile {
-    /// Required: a DNS label, names the frontend.
-    pub name: Option<Spanned<String>>,
-    /// Required: the port on the VIP.
-    pub port: Option<Spanned<u16>>,
-    /// Needed: with haproxy bound everywhere it can never be the same as `port`.
-    pub target: Option<Spanned<u16>>,
 }
 
 /// `network`, as written.
@@ -300,27 +268,6 @@ impl EndpointFile {
         Self {
             vip: f.needed("vip", "192.168.122.30"),
             port: f.or("port", PORT),
-        }
-    }
-}
-
-impl LoadBalancerFile {
-    fn read(mut f: Fields<'_>) -> Self {
-        f.known(&["mode", "stats", "extraPorts", "advertInterval"]);
-        Self {
-            mode: f.or("mode", LB_MODE),
-            stats: f.maybe("stats"),
-            extra_ports: f.each("extraPorts", |mut f| {
-                f.known(&["name", "port", "target"]);
-                ExtraPortFile {
-                    name: f.needed("name", "https"),
-                    port: f.needed("port", "443"),
-                    target: f.needed("target", "30443"),
-                }
-            }),
-            advert_interval_ms: f
-                .or("advertInterval", scalars::Milliseconds(ADVERT_INTERVAL_MS))
-                .map(|at| at.with(at.value.0)),
         }
     }
 }

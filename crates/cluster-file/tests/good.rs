@@ -9,7 +9,7 @@ use ha_cluster_file::cluster::{
     Sysext, Updates, Vm,
 };
 use ha_wire::phase::Role;
-use ha_wire::settings::{Cni, Cri, KubeProxy, LbMode};
+use ha_wire::settings::{Cni, Cri, KubeProxy, LbMode, Timeouts, Vrrp};
 use serde_json::json;
 
 fn valid_cluster(text: &str) -> Cluster {
@@ -88,9 +88,11 @@ fn six_keys_are_enough_and_the_rest_has_defaults() {
     assert_eq!(cluster.endpoint.port, 6444);
     let balancer = &cluster.load_balancer;
     assert_eq!(
-        (balancer.mode, balancer.stats, balancer.advert_interval_ms),
-        (LbMode::Native, None, 100)
+        (balancer.mode, &balancer.stats, balancer.advert_interval_ms),
+        (LbMode::Native, &None, 100)
     );
+    assert_eq!(balancer.timeouts, Timeouts::default());
+    assert_eq!((balancer.vrrp, balancer.router_id), (Vrrp::Unicast, None));
     assert!(balancer.extra_ports.is_empty());
     assert_eq!(cluster.network.gateway.to_string(), "10.77.0.1");
     assert_eq!(
@@ -178,18 +180,22 @@ fn every_key_arrives() {
         json!({"dnsDomain": "k8s.example.com"})
     );
     assert_eq!(cluster.endpoint.authority(), "192.168.122.30:7443");
-    let balancer = &cluster.load_balancer;
+    let written = json!({
+        "mode": "native",
+        "stats": {"address": "0.0.0.0", "port": 9000, "user": "admin", "passwordFile": "/base/stats.password"},
+        "extraPorts": [
+            {"name": "https", "port": 443, "target": 30443, "check": {"http": {"path": "/healthz"}}, "balance": "roundrobin"},
+            {"name": "konnectivity", "port": 8132, "target": 8132, "check": "tls"},
+        ],
+        "advertIntervalMs": 1000,
+        "timeouts": {"clientMs": 86_400_000, "serverMs": 86_400_000, "tunnelMs": 86_400_000},
+        "vrrp": "multicast", "routerId": 51, "track": ["eth1"],
+    });
     assert_eq!(
-        (balancer.stats, balancer.advert_interval_ms),
-        (Some(8404), 1000)
+        serde_json::to_value(&cluster.load_balancer).unwrap(),
+        written
     );
-    let [extra] = balancer.extra_ports.as_slice() else {
-        panic!("{:?}", balancer.extra_ports)
-    };
-    assert_eq!(
-        (extra.name.as_str(), extra.port, extra.target),
-        ("https", 443, 30443)
-    );
+    assert_eq!(cluster.vrid(), 51);
     assert_eq!(
         (
             cluster.network.gateway.to_string().as_str(),

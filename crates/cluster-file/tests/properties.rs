@@ -8,7 +8,10 @@ use ha_cluster_file::fuzzing::cluster_text;
 use ha_wire::node::{Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::phase::Role;
 use ha_wire::settings::Endpoint;
-use ha_wire::settings::{Cni, Cri, ExtraPort, Hooks, KubeProxy, LbMode, LoadBalancer, Taint};
+use ha_wire::settings::{
+    Balance, Cni, Cri, ExtraPort, Hooks, KubeProxy, LbMode, LoadBalancer, PortCheck, Stats, Taint,
+    Timeouts, Vrrp,
+};
 use ipnet::{IpNet, Ipv4Net};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -99,14 +102,37 @@ fn any_cni() -> impl Strategy<Value = Cni> {
 }
 
 fn any_balancer() -> impl Strategy<Value = LoadBalancer> {
-    let extra = ("[a-z]{1,9}", any::<u16>(), any::<u16>())
-        .prop_map(|(name, port, target)| ExtraPort { name, port, target });
-    (any::<Option<u16>>(), vec(extra, 0..3), any::<u32>()).prop_map(
-        |(stats, extra_ports, advert_interval_ms)| LoadBalancer {
+    let extra =
+        ("[a-z]{1,9}", any::<u16>(), any::<u16>()).prop_map(|(name, port, target)| ExtraPort {
+            name,
+            port,
+            target,
+            check: PortCheck::Http { path: "/".into() },
+            balance: Balance::default(),
+        });
+    let stats =
+        (any_address(), any::<u16>(), any::<Option<bool>>()).prop_map(|(address, port, some)| {
+            Stats {
+                address,
+                port,
+                user: some.map(|_| "admin".into()),
+                password_file: some.map(|_| "/base/password".into()),
+            }
+        });
+    let times = (any::<u32>(), any::<u32>(), any::<Option<u8>>());
+    (proptest::option::of(stats), vec(extra, 0..3), times).prop_map(
+        |(stats, extra_ports, (advert_interval_ms, tunnel_ms, router_id))| LoadBalancer {
             mode: LbMode::Native,
             stats,
             extra_ports,
             advert_interval_ms,
+            timeouts: Timeouts {
+                tunnel_ms,
+                ..Timeouts::default()
+            },
+            vrrp: Vrrp::Multicast,
+            router_id,
+            track: vec!["eth1".into()],
         },
     )
 }

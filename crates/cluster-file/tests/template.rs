@@ -30,13 +30,17 @@ const NO_DEFAULTS: [&str; 19] = [
     "hooks:",
 ];
 /// Lines in the other parts that do so.
-const NO_DEFAULT_LINES: [&str; 7] = [
+const NO_DEFAULT_LINES: [&str; 11] = [
     "chart:",
     "stats:",
     "extraPorts:",
     "- name: https",
     "port: 443 ",
     "target:",
+    "check:",
+    "balance:",
+    "routerId:",
+    "track:",
     "version: 4230",
 ];
 

@@ -16,6 +16,10 @@ pub const MANIFESTS_DIR: &str = "/etc/ha-agent/manifests.d";
 pub const CILIUM_VALUES: &str = "/etc/ha-agent/cilium-values.yaml";
 /// Cilium's chart, where the cluster file brings one.
 pub const CILIUM_CHART: &str = "/etc/ha-agent/cilium-chart.tgz";
+/// What haproxy's unit gets in its environment (0600): the password of its statistics page, which so is in no configuration.
+pub const HAPROXY_ENV: &str = "/etc/ha-agent/haproxy.env";
+/// The variable there.
+pub const STATS_PASSWORD: &str = "HA_STATS_PASSWORD";
 /// kubeadm's PKI directory. Control planes get the CAs from Ignition, workers `ca.crt` alone.
 pub const PKI_DIR: &str = "/etc/kubernetes/pki";
 /// What `ha-agent status` answers from (0644, no secret).

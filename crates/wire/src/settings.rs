@@ -5,6 +5,12 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod load_balancer;
+
+pub use load_balancer::{
+    Balance, ExtraPort, LbMode, LoadBalancer, PortCheck, Stats, Timeouts, Vrrp,
+};
+
 /// The cluster's one address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -112,40 +118,6 @@ impl Cni {
             Self::Manifests { .. } | Self::None => None,
         }
     }
-}
-
-/// How the VIP and the load balancer are run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct LoadBalancer {
-    /// Who runs keepalived and haproxy.
-    pub mode: LbMode,
-    /// Port of haproxy's statistics page on the loopback address; none: no page.
-    pub stats: Option<u16>,
-    /// Further TCP ports balanced over the control planes.
-    pub extra_ports: Vec<ExtraPort>,
-    /// VRRP advertisement interval in milliseconds, 10 to 40950, in steps of 10 (VRRPv3 counts centiseconds).
-    pub advert_interval_ms: u32,
-}
-
-/// Who runs keepalived and haproxy: one way so far, named so that a node file of a later way is refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum LbMode {
-    /// The host's own units, from the bakery's sysexts.
-    Native,
-}
-
-/// One further balanced port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct ExtraPort {
-    /// DNS label, names the frontend.
-    pub name: String,
-    /// Port on the VIP.
-    pub port: u16,
-    /// Port on the control planes.
-    pub target: u16,
 }
 
 /// A taint as Kubernetes writes it.

@@ -17,6 +17,7 @@ mod network;
 mod nodes;
 mod proxy;
 mod sizes;
+mod stats;
 mod sysexts;
 
 /// A node's files as Ignition writes them: path to mode and text.

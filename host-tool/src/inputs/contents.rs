@@ -12,6 +12,7 @@ use ha_kube::certificate::validity_of;
 use ignition_config::Config;
 
 use super::chart::read_chart;
+use super::password::read_password;
 use super::reboot_manager::{self, REBOOT_MANAGER};
 use super::tar;
 
@@ -67,6 +68,7 @@ fn judge_file(file: &NamedFile) -> Judged<Vec<FileFault>> {
         }
         FileKind::Ignition => read_ignition(path).map(|config| config.warnings),
         FileKind::Certificates => read_certificates(path).map(|_| Vec::new()),
+        FileKind::Password => read_password(path).map(|(_, warning)| warning.into_iter().collect()),
         FileKind::ImageArchive => check_image_archive(path).map(|()| Vec::new()),
         FileKind::NodeImage => check_node_image(path).map(|()| Vec::new()),
         FileKind::MachineImage | FileKind::Sysext => open_file(path).map(|_| Vec::new()),
@@ -103,7 +105,7 @@ fn unreadable(error: &std::io::Error) -> FileFault {
     }
 }
 
-fn read_text(path: &Path) -> Judged<String> {
+pub(super) fn read_text(path: &Path) -> Judged<String> {
     let mut bytes = Vec::new();
     open_file(path)?
         .take(MAX_TEXT + 1)

@@ -89,6 +89,10 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
         "advertIntervalMs",
         "advertInterval",
     );
+    let balancer = &mut value["loadBalancer"];
+    for key in ["client", "server", "tunnel"] {
+        rename(&mut balancer["timeouts"], &format!("{key}Ms"), key);
+    }
     // Made of prefix and gateway.
     if let Some(network) = value["network"].as_object_mut() {
         network.remove("cidr");

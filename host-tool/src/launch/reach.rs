@@ -38,10 +38,11 @@ const PROXY: &str = "the drop-ins 10-ha-host-proxy.conf below /etc/systemd/syste
                      the runtime and ha-agent";
 const KUBERNETES_VERSION: &str =
     "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
+const ONE_ROUTER: &str = "control planes that do not hear each other hold the VIP at the same time";
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 38] = [
+const TABLE: [(&str, Reach); 40] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     (
         "ssh.kubeconfig",
@@ -130,6 +131,8 @@ const TABLE: [(&str, Reach); 38] = [
         ),
     ),
     ("loadBalancer", Reach::NewNodes(None)),
+    ("loadBalancer.routerId", refused(ONE_ROUTER, ONLY_ANOTHER)),
+    ("loadBalancer.vrrp", refused(ONE_ROUTER, ONLY_ANOTHER)),
     (
         "loadBalancer.mode",
         refused("it is built into every control plane", ONLY_ANOTHER),
@@ -242,6 +245,14 @@ mod tests {
         assert_eq!(
             reach(&format!("{cluster}.networking.dnsDomain"), "a", "b"),
             refused("every service and pod was made with it", ONLY_ANOTHER)
+        );
+        assert_eq!(
+            reach("loadBalancer.timeouts.tunnel", "1", "2"),
+            Reach::NewNodes(None)
+        );
+        assert_eq!(
+            reach("loadBalancer.routerId", "none", "51"),
+            refused(ONE_ROUTER, ONLY_ANOTHER)
         );
         // `networkX` is not below `network`.
         assert_eq!(

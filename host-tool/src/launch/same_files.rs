@@ -16,6 +16,7 @@ use crate::state::{FileHash, FileHashes};
 
 const MERGE: &str = "ignition.merge";
 const MANIFESTS: &str = "kubernetes.cni.manifests";
+const STATS_PASSWORD: &str = "loadBalancer.stats.passwordFile";
 const CHART: &str = "kubernetes.cni.cilium.chart";
 
 /// What is known of the files that the cluster was launched with.
@@ -178,6 +179,10 @@ fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
             found.insert(key("kernel"), &mut kernel.path);
             found.insert(key("initrd"), &mut kernel.initrd);
         }
+    }
+    let stats = cluster.load_balancer.stats.as_mut();
+    if let Some(path) = stats.and_then(|stats| stats.password_file.as_mut()) {
+        found.insert(STATS_PASSWORD.to_owned(), path);
     }
     for (name, sysext) in &mut cluster.sysexts {
         if let Sysext::File(path) = sysext {

@@ -320,13 +320,11 @@ pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
         ]);
         all.extend([(10257, "kube-controller"), (10259, "kube-scheduler")]);
         all.insert(node.endpoint.port, "haproxy");
-        all.extend(node.load_balancer.stats.map(|port| (port, "haproxy")));
-        all.extend(
-            node.load_balancer
-                .extra_ports
-                .iter()
-                .map(|extra| (extra.port, "haproxy")),
-        );
+        let balancer = &node.load_balancer;
+        all.extend(balancer.stats.iter().map(|stats| (stats.port, "haproxy")));
+        // On a port that is the service's, too, both listen: haproxy on the VIP alone.
+        let own = balancer.extra_ports.iter().filter(|e| e.port != e.target);
+        all.extend(own.map(|extra| (extra.port, "haproxy")));
     }
     all
 }

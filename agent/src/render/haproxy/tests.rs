@@ -1,5 +1,7 @@
+use ha_test_support::real;
+
 use super::*;
-use crate::render::testing::{assert_golden, balancer_nodes};
+use crate::render::testing::{assert_golden, balancer_nodes, extra_port};
 use crate::render::validators::assert_haproxy_accepts;
 
 #[test]
@@ -34,4 +36,44 @@ fn haproxy_takes_it() {
         .into_iter()
         .map(|(name, n)| (name.into(), render(n)));
     assert_haproxy_accepts(&texts.collect());
+}
+
+/// What listens on the nodes' own addresses.
+const SERVICE: &str = "defaults\n    mode http\n    timeout client 5s\nfrontend service\n    bind 10.77.0.11:8132,10.77.0.12:8132,10.77.0.13:8132\n\
+                       \x20   http-request return status 200 content-type text/plain string here\n";
+
+#[test]
+fn a_service_may_have_the_vips_port_on_its_nodes_own_addresses() {
+    let (Some(mut in_namespace), Some(_), Some(bash)) = (
+        real::own_network(),
+        real::program("ip", "iproute2"),
+        real::program("bash", "bash"),
+    ) else {
+        return;
+    };
+    let Some(haproxy) = real::program("haproxy", "haproxy") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let mut node = crate::testing::control_plane();
+    node.load_balancer.extra_ports = vec![extra_port("shared", 8132, 8132)];
+    let text = render_config(&node, &node.control_planes)
+        .replace(CA, &path("ca.crt"))
+        .replace("/run/haproxy", dir.path().to_str().unwrap());
+    std::fs::write(path("balancer.cfg"), text).unwrap();
+    std::fs::write(path("ca.crt"), crate::testing::ca_pem()).unwrap();
+    std::fs::write(path("service.cfg"), SERVICE).unwrap();
+    let script = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/render/haproxy/shared_port.sh"
+    );
+    in_namespace.arg(bash).arg(script).arg(haproxy);
+    let out = in_namespace.current_dir(dir.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(
+        said.ends_with("here"),
+        "{said}{}",
+        String::from_utf8_lossy(&out.stderr)
+    );
 }

@@ -20,9 +20,10 @@ fn no_node_is_told_to_be_its_own_peer() {
         let text = render_config(&node);
         let own = format!("        {}\n", node.address);
         assert!(!text.contains(&own), "{name}");
+        let unicast = node.load_balancer.vrrp == Vrrp::Unicast;
         assert_eq!(
             text.contains("unicast_peer"),
-            node.control_planes.len() > 1,
+            unicast && node.control_planes.len() > 1,
             "{name}"
         );
     }

@@ -7,10 +7,12 @@ use super::machines;
 use crate::bakery;
 use crate::cluster::{Cluster, Kubernetes, Network, Nic, Node, Proxy, Sysext};
 use crate::file::{
-    ClusterFile, CniFile, KubernetesFile, LoadBalancerFile, NicFile, NodeEntry, ProxyFile, Spanned,
-    SysextEntry, settings_as_object,
+    ClusterFile, CniFile, KubernetesFile, NicFile, NodeEntry, ProxyFile, Spanned, SysextEntry,
+    settings_as_object,
 };
-use ha_wire::settings::{Cni, Endpoint, ExtraPort, Hooks, LbMode, LoadBalancer, Taint};
+use ha_wire::settings::{Cni, Endpoint, Hooks, Taint};
+
+mod load_balancer;
 
 /// The valid cluster; none if a value that it needs is missing.
 pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
@@ -34,7 +36,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             vip: file.endpoint.vip?.value,
             port: file.endpoint.port?.value,
         },
-        load_balancer: build_load_balancer(file.load_balancer)?,
+        load_balancer: load_balancer::build(file.load_balancer, base)?,
         network: Network {
             prefix,
             cidr,
@@ -127,26 +129,6 @@ fn absolute_source(text: &str, base: &Path) -> String {
     } else {
         base.join(text).to_string_lossy().into_owned()
     }
-}
-
-fn build_load_balancer(file: LoadBalancerFile) -> Option<LoadBalancer> {
-    let extra = |port: crate::file::ExtraPortFile| {
-        Some(ExtraPort {
-            name: port.name?.value,
-            port: port.port?.value,
-            target: port.target?.value,
-        })
-    };
-    Some(LoadBalancer {
-        mode: LbMode::Native,
-        stats: file.stats.map(|at| at.value),
-        extra_ports: file
-            .extra_ports
-            .into_iter()
-            .map(extra)
-            .collect::<Option<_>>()?,
-        advert_interval_ms: file.advert_interval_ms?.value,
-    })
 }
 
 fn build_node(file: NodeEntry) -> Option<Node> {

@@ -30,6 +30,8 @@ pub enum FileKind {
     Ignition,
     /// Certificates of CAs, PEM.
     Certificates,
+    /// A password.
+    Password,
     /// An archive of container images.
     ImageArchive,
     /// A node image of provider nspawn: a directory.
@@ -89,6 +91,11 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
     file.trusted_cas
         .iter()
         .for_each(|at| add(FileKind::Certificates, at));
+    let stats = file.load_balancer.stats.as_ref();
+    stats
+        .and_then(|stats| stats.password_file.as_ref())
+        .iter()
+        .for_each(|at| add(FileKind::Password, at));
     if let Some(AssetsFile::Disk(images)) = file.assets.as_ref().map(|assets| &assets.value) {
         images.iter().for_each(|at| add(FileKind::ImageArchive, at));
     }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use super::kubeadm::node_port_range;
 use super::names::check_dns_label;
 use crate::diagnostic::{Fault, Place};
-use crate::file::{ClusterFile, LbModeFile, Spanned};
+use crate::file::{ClusterFile, Spanned};
 use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 
 /// What listens on a control plane already, and where that comes from.
@@ -26,8 +26,6 @@ const TAKEN: [(u16, &str); 13] = [
 ];
 /// Kubernetes' default range; kube-proxy takes packets to it before haproxy sees them.
 const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
-/// keepalived counts in hundredths of a second, 12 bits of them.
-const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
 
 pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
@@ -39,13 +37,8 @@ pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .extra_ports
         .iter()
         .filter_map(|extra| extra.port.as_ref());
-    for port in file
-        .endpoint
-        .port
-        .iter()
-        .chain(&balancer.stats)
-        .chain(extra)
-    {
+    let stats = balancer.stats.as_ref().and_then(|page| page.port.as_ref());
+    for port in file.endpoint.port.iter().chain(stats).chain(extra) {
         check_taken(port, faults);
         check_node_ports(port, &node_ports, given, faults);
         check_clash(port, &seen, faults);
@@ -53,8 +46,6 @@ pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
         seen.push(port);
     }
     check_extra_ports(file, faults);
-    check_advert_interval(file, faults);
-    check_mode(file, faults);
 }
 
 fn check_taken(port: &Spanned<u16>, faults: &mut Vec<Fault>) {
@@ -143,48 +134,8 @@ fn check_extra_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
             }
             seen.push(name);
         }
-        let Some(target) = &extra.target else {
-            continue;
-        };
-        check_not_zero(target, faults);
-        if let Some(port) = extra
-            .port
-            .as_ref()
-            .filter(|port| port.value == target.value)
-        {
-            let message = format!(
-                "{} is haproxy's own port: it would balance to itself",
-                target.value
-            );
-            let help =
-                "let the service listen on another port than the VIP offers, e.g. a NodePort";
-            faults.push(
-                target
-                    .error(message, help)
-                    .also(port.place, port.path.clone()),
-            );
+        if let Some(target) = &extra.target {
+            check_not_zero(target, faults);
         }
-    }
-}
-
-fn check_advert_interval(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let Some(interval) = &file.load_balancer.advert_interval_ms else {
-        return;
-    };
-    if !ADVERT_MS.contains(&interval.value) || interval.value % 10 != 0 {
-        let message = format!("{} ms is not a valid VRRP interval", interval.value);
-        let help =
-            "write 10ms to 40950ms in steps of 10ms; 100ms moves the VIP in under half a second";
-        faults.push(interval.error(message, help));
-    }
-}
-
-fn check_mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let Some(mode) = &file.load_balancer.mode else {
-        return;
-    };
-    if let LbModeFile::NotYet(word) = mode.value {
-        let help = "write `mode: native`: keepalived and haproxy from the bakery's sysexts";
-        faults.push(mode.error(format!("`{word}` is not supported yet"), help));
     }
 }

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::LbModeFile;
 use crate::cluster::Mac;
 use crate::suggest::{closest_match, did_you_mean};
 use crate::unseen::has_unseen;
@@ -112,6 +111,31 @@ impl Scalar for Milliseconds {
     }
 }
 
+/// How long something may be silent, in milliseconds: up to days, as guides have it in seconds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeout(pub u32);
+
+impl Scalar for Timeout {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        // `ms` before `s`.
+        let units = [
+            ("ms", 1),
+            ("s", 1000),
+            ("m", 60_000),
+            ("h", 3_600_000),
+            ("d", 86_400_000),
+        ];
+        let unit = units
+            .iter()
+            .find_map(|(unit, ms)| Some((text.strip_suffix(unit)?, ms)));
+        let ms = unit.and_then(|(digits, ms)| digits.trim().parse::<u32>().ok()?.checked_mul(*ms));
+        ms.map(Self).map_or_else(
+            || is_not("a length of time", "write e.g. 90s, 1h or 1d"),
+            Ok,
+        )
+    }
+}
+
 /// Bytes with a unit of powers of 1024.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
@@ -202,17 +226,5 @@ impl Scalar for KubeProxy {
             ("ipvs", Self::Ipvs),
         ];
         parse_keyword(text, "a kube-proxy mode", &table)
-    }
-}
-
-impl Scalar for LbModeFile {
-    fn read(text: &str) -> Result<Self, (String, String)> {
-        let table = [
-            ("native", Self::Native),
-            ("quadlet", Self::NotYet("quadlet")),
-            ("staticPod", Self::NotYet("staticPod")),
-            ("external", Self::NotYet("external")),
-        ];
-        parse_keyword(text, "a load balancer mode", &table)
     }
 }

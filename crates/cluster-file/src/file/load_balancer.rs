@@ -1,0 +1,209 @@
+//! `loadBalancer` as written.
+
+use std::net::IpAddr;
+
+use ha_wire::settings::{Balance, PortCheck, Stats, Timeouts, Vrrp};
+
+use super::reader::Fields;
+use super::scalars::{Milliseconds, Scalar, Timeout, parse_keyword};
+use super::spanned::Spanned;
+
+/// Who runs keepalived and haproxy: the bakery's sysexts bring units, nothing else is needed.
+pub const LB_MODE: LbModeFile = LbModeFile::Native;
+/// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
+pub const ADVERT_INTERVAL_MS: u32 = 100;
+
+/// `loadBalancer`, as written.
+#[derive(Debug, Clone)]
+pub struct LoadBalancerFile {
+    /// Who runs keepalived and haproxy; default [`LB_MODE`].
+    pub mode: Option<Spanned<LbModeFile>>,
+    /// haproxy's statistics page; left out: no page.
+    pub stats: Option<StatsFile>,
+    /// Further TCP ports that are balanced over the control planes.
+    pub extra_ports: Vec<ExtraPortFile>,
+    /// How long haproxy keeps what is silent.
+    pub timeouts: TimeoutsFile,
+    /// Interval of VRRP advertisements; default [`ADVERT_INTERVAL_MS`].
+    pub advert_interval_ms: Option<Spanned<u32>>,
+    /// How keepalived's advertisements travel; default unicast.
+    pub vrrp: Option<Spanned<Vrrp>>,
+    /// The virtual router id; left out: a derived one.
+    pub router_id: Option<Spanned<u32>>,
+    /// Further interfaces that keepalived tracks.
+    pub track: Vec<Spanned<String>>,
+}
+
+/// `loadBalancer.mode`: who runs keepalived and haproxy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LbModeFile {
+    /// `native`: the host's own units, from the bakery's sysexts.
+    Native,
+    /// A word of a later version.
+    NotYet(&'static str),
+}
+
+/// `loadBalancer.stats`, as written: a port, or a mapping.
+#[derive(Debug, Clone)]
+pub struct StatsFile {
+    /// Required: the page's port.
+    pub port: Option<Spanned<u16>>,
+    /// Where it listens; default [`Stats::ADDRESS`].
+    pub address: Option<Spanned<IpAddr>>,
+    /// Who has to log in; left out: nobody.
+    pub user: Option<Spanned<String>>,
+    /// A local file with the user's password.
+    pub password_file: Option<Spanned<String>>,
+}
+
+/// `loadBalancer.timeouts`, as written, in milliseconds; default [`Timeouts::DEFAULT_MS`].
+#[derive(Debug, Clone)]
+pub struct TimeoutsFile {
+    /// The client is silent.
+    pub client: Option<Spanned<u32>>,
+    /// The apiserver is silent.
+    pub server: Option<Spanned<u32>>,
+    /// Both are, once they are connected.
+    pub tunnel: Option<Spanned<u32>>,
+}
+
+/// One of `loadBalancer.extraPorts`, as written.
+#[derive(Debug, Clone)]
+pub struct ExtraPortFile {
+    /// Required: a DNS label, names the frontend.
+    pub name: Option<Spanned<String>>,
+    /// Required: the port on the VIP.
+    pub port: Option<Spanned<u16>>,
+    /// Required: the port on the control planes.
+    pub target: Option<Spanned<u16>>,
+    /// What counts as alive; default: that it takes connections.
+    pub check: Option<Spanned<PortCheck>>,
+    /// Who gets the next connection; default: who has the fewest.
+    pub balance: Option<Spanned<Balance>>,
+}
+
+impl LoadBalancerFile {
+    pub(super) fn read(mut f: Fields<'_>) -> Self {
+        f.known(&[
+            "mode",
+            "stats",
+            "extraPorts",
+            "timeouts",
+            "advertInterval",
+            "vrrp",
+            "routerId",
+            "track",
+        ]);
+        Self {
+            mode: f.or("mode", LB_MODE),
+            stats: StatsFile::read(&mut f),
+            extra_ports: f.each("extraPorts", ExtraPortFile::read),
+            timeouts: TimeoutsFile::read(f.fields("timeouts")),
+            advert_interval_ms: f
+                .or("advertInterval", Milliseconds(ADVERT_INTERVAL_MS))
+                .map(|at| at.with(at.value.0)),
+            vrrp: f.or("vrrp", Vrrp::default()),
+            router_id: f.maybe("routerId"),
+            track: f.list("track"),
+        }
+    }
+}
+
+impl StatsFile {
+    fn read(f: &mut Fields<'_>) -> Option<Self> {
+        if f.is_mapping("stats") {
+            let mut f = f.fields("stats");
+            f.known(&["port", "address", "user", "passwordFile"]);
+            return Some(Self {
+                port: f.needed("port", "8404"),
+                address: f.or("address", Stats::ADDRESS),
+                user: f.maybe("user"),
+                password_file: f.maybe("passwordFile"),
+            });
+        }
+        let port: Spanned<u16> = f.maybe("stats")?;
+        Some(Self {
+            address: Some(Spanned {
+                given: false,
+                ..port.with(Stats::ADDRESS)
+            }),
+            port: Some(port),
+            user: None,
+            password_file: None,
+        })
+    }
+}
+
+impl TimeoutsFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["client", "server", "tunnel"]);
+        let mut read = |key| {
+            let at = f.or(key, Timeout(Timeouts::DEFAULT_MS))?;
+            Some(at.with(at.value.0))
+        };
+        Self {
+            client: read("client"),
+            server: read("server"),
+            tunnel: read("tunnel"),
+        }
+    }
+}
+
+impl ExtraPortFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["name", "port", "target", "check", "balance"]);
+        Self {
+            name: f.needed("name", "https"),
+            port: f.needed("port", "443"),
+            target: f.needed("target", "30443"),
+            check: read_check(&mut f),
+            balance: f.or("balance", Balance::default()),
+        }
+    }
+}
+
+fn read_check(f: &mut Fields<'_>) -> Option<Spanned<PortCheck>> {
+    let (word, options) = f.choice("check", &["tcp", "tls", "http"], "")?;
+    let mut f = f.options(&word, options);
+    f.known(if word.value == "http" { &["path"] } else { &[] });
+    let check = match word.value {
+        "http" => {
+            let path = f.or("path", "/".to_owned())?;
+            return Some(path.with(PortCheck::Http {
+                path: path.value.clone(),
+            }));
+        }
+        "tls" => PortCheck::Tls,
+        _ => PortCheck::Tcp,
+    };
+    Some(word.with(check))
+}
+
+impl Scalar for Vrrp {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [("unicast", Self::Unicast), ("multicast", Self::Multicast)];
+        parse_keyword(text, "a way of VRRP's advertisements", &table)
+    }
+}
+
+impl Scalar for Balance {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [
+            ("leastconn", Self::Leastconn),
+            ("roundrobin", Self::Roundrobin),
+        ];
+        parse_keyword(text, "a way to balance", &table)
+    }
+}
+
+impl Scalar for LbModeFile {
+    fn read(text: &str) -> Result<Self, (String, String)> {
+        let table = [
+            ("native", Self::Native),
+            ("quadlet", Self::NotYet("quadlet")),
+            ("staticPod", Self::NotYet("staticPod")),
+            ("external", Self::NotYet("external")),
+        ];
+        parse_keyword(text, "a load balancer mode", &table)
+    }
+}
