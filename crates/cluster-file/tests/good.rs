@@ -12,30 +12,9 @@ use ha_wire::phase::Role;
 use ha_wire::settings::{Cni, Cri, KubeProxy, LbMode, Timeouts, Vrrp};
 use serde_json::json;
 
-fn valid_cluster(text: &str) -> Cluster {
-    match check_cluster_file(text, Path::new("/base")) {
-        Ok((cluster, warnings)) => {
-            assert!(
-                warnings.is_empty(),
-                "{}",
-                render_faults(&warnings, text, "file")
-            );
-            cluster
-        }
-        Err(faults) => panic!("{}", render_faults(&faults, text, "file")),
-    }
-}
+mod least;
 
-const LEAST: &str = "
-name: demo
-kubernetes: {version: 1.36.3}
-endpoint: {vip: 10.77.0.30}
-network: {prefix: 24, dns: [10.77.0.1]}
-nodes:
-  - {name: node1, role: control-plane, address: 10.77.0.11}
-  - {name: node2, role: control-plane, address: 10.77.0.12}
-  - {name: node3, role: control-plane, address: 10.77.0.13}
-";
+use least::{LEAST, valid_cluster};
 
 #[test]
 fn the_demo_is_valid() {
@@ -349,38 +328,6 @@ fn a_choice_without_options_is_a_word() {
         valid_cluster(&text).kubernetes.cni,
         Cni::Manifests { sources }
     );
-}
-
-#[test]
-fn every_way_to_plug_in_a_libvirt_domain() {
-    for (written, network) in [
-        ("own", LibvirtNetwork::Own),
-        ("default", LibvirtNetwork::Named("default".to_owned())),
-        ("{bridge: br0}", LibvirtNetwork::Bridge("br0".to_owned())),
-    ] {
-        let text = format!("{LEAST}provider: {{libvirt: {{network: {written}}}}}\n");
-        let ProviderOptions::Libvirt(options) = valid_cluster(&text).provider else {
-            panic!("{written}")
-        };
-        assert_eq!(options.network, network);
-    }
-}
-
-#[test]
-fn every_virtual_machine_has_an_ethernet_address_of_its_own() {
-    let macs = |text: &str| -> Vec<_> { valid_cluster(text).nodes.iter().map(|n| n.mac).collect() };
-    let derived = macs(LEAST);
-    assert!(derived.iter().all(Option::is_some));
-    assert!(derived[0] != derived[1] && derived[1] != derived[2]);
-    // One that the user gives to another node is not given twice.
-    let first = derived[0].unwrap();
-    let text = LEAST.replace(
-        "address: 10.77.0.12",
-        &format!("address: 10.77.0.12, mac: \"{first}\""),
-    );
-    let given = macs(&text);
-    assert!(given[1] == derived[0] && given[0] != derived[0]);
-    assert_eq!(macs(&format!("{LEAST}provider: none\n")), [None; 3]);
 }
 
 #[test]
