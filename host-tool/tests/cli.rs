@@ -121,8 +121,8 @@ fn wrong_calls_are_bad_input() {
             "error: no cluster is called demo; there is none in ",
         ),
         (
-            &["launch", "demo.yaml"],
-            "error: `provider: none` makes no machines: use `ha-host render FILE --out DIR`",
+            &["serve", "demo.yaml", "--listen", "127.0.0.1:1"],
+            "error: no cluster is called demo; there is none in ",
         ),
         (
             &["launch", "demo.yaml", "--timeout", "soon"],
