@@ -38,8 +38,8 @@ fn haproxy_takes_it() {
     assert_haproxy_accepts(&texts.collect());
 }
 
-/// What listens on the nodes' own addresses.
-const SERVICE: &str = "defaults\n    mode http\n    timeout client 5s\nfrontend service\n    bind 10.77.0.11:8132,10.77.0.12:8132,10.77.0.13:8132\n\
+/// What listens on the nodes' own addresses, and as most programs shares its port with nobody.
+const SERVICE: &str = "global\n    noreuseport\ndefaults\n    mode http\n    timeout client 5s\nfrontend service\n    bind 10.77.0.11:8132,10.77.0.12:8132,10.77.0.13:8132\n\
                        \x20   http-request return status 200 content-type text/plain string here\n";
 
 #[test]
