@@ -31,9 +31,7 @@ archive() { # NAME[|NAME]... ENTRYPOINT WORD...: the images of these names that 
 }
 
 build() {
-  local out=$1 name asked
-  # The last is what 1.37's projected_podcertificate.go names itself, beside the list.
-  asked=$("$programs/e2e.test" --list-images; echo registry.k8s.io/e2e-test-images/agnhost:2.66.1)
+  local out=$1 name asked; asked=$("$programs/e2e.test" --list-images)
   root=$(mktemp -d); trap 'rm -rf "$root"' EXIT
   mkdir "$out"/{programs,images}
   install "$programs"/{e2e.test,ginkgo} "$out/programs"
