@@ -170,3 +170,43 @@ fn a_node_fetches_local_extensions_from_here_and_knows_their_hashes() {
         "sha256-a5df3fde7b200c3fa2791144c7e05c5c2bced4c6ad863d3a4cf76c972c1712f9"
     );
 }
+
+#[test]
+fn over_https_somebody_who_says_nothing_keeps_nobody_waiting() {
+    let desk = launching();
+    let ca = ha_kube::testing::test_authority("desk");
+    let (certificate, key) = ha_kube::testing::server_certificate(&ca, [127, 0, 0, 1].into());
+    let (chain, private) = (desk.dir.path().join("c.pem"), desk.dir.path().join("k.pem"));
+    std::fs::write(&chain, certificate.pem()).unwrap();
+    std::fs::write(&private, key.serialize_pem()).unwrap();
+    let config = tls::read_server_config(&chain, &private).unwrap();
+    let path = own_path(&desk, 0);
+    let given = ha_host_base::block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let listener = TlsListener::new(listener, config).unwrap();
+        let service = desk
+            .site
+            .router()
+            .into_make_service_with_connect_info::<Client>();
+        tokio::spawn(async { axum::serve(listener, service).await });
+        let _silent = tokio::net::TcpStream::connect(at).await.unwrap();
+        let ca = reqwest::Certificate::from_pem(ca.cert().as_bytes()).unwrap();
+        let client = reqwest::Client::builder()
+            .tls_certs_only([ca])
+            // Less than a handshake may take.
+            .timeout(std::time::Duration::from_secs(5))
+            .build()
+            .unwrap();
+        client
+            .get(format!("https://{at}{path}"))
+            .send()
+            .await
+            .map(|answer| answer.status().as_u16())
+    });
+    assert_eq!(given.unwrap().unwrap(), 200);
+    let error = tls::read_server_config(&private, &private)
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("k.pem"), "{error}");
+}
