@@ -27,6 +27,7 @@ pub mod report;
 mod same_files;
 mod unfounded;
 
+pub use by_others::refuse_found;
 pub use change::judge_changes;
 pub use founding::{close as close_founding, note_founded};
 pub use observe::create_event_file;

@@ -104,13 +104,12 @@ impl IntoResponse for Refused {
 
 impl Site {
     pub fn new(offer: Offer) -> Result<Arc<Self>> {
-        let machines = offer.dir.path().join("machines");
         let nodes = offer.cluster.nodes.iter();
         let tokens = nodes.map(|_| random_token());
         Ok(Arc::new(Self {
             tokens: tokens.collect::<Result<_>>()?,
             sysexts: served_sysexts(&offer)?,
-            given: Mutex::new(GivenOut::new(&machines)),
+            given: Mutex::new(GivenOut::of(&offer.dir)),
             offer,
         }))
     }
@@ -278,7 +277,7 @@ async fn installer(
 
 /// A node's config may be given out once more.
 pub fn forget_given(dir: &ClusterDir, node: &str) -> Result<()> {
-    GivenOut::new(&dir.path().join("machines")).forget(node)
+    GivenOut::of(dir).forget(node)
 }
 
 /// A directory of network boots that lacks one of its files: which.

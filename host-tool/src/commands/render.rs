@@ -130,11 +130,7 @@ fn permit_founding(
         });
     }
     let name = &source.cluster.name;
-    let refuse = |why: &str| {
-        Stop::bad_input(format!(
-            "--found: {name} {why}: a second cluster is not founded beside it; leave --found out, and its machines join"
-        ))
-    };
+    let refuse = |why: &str| launch::refuse_found(name, why);
     if founded {
         return Err(refuse("was founded"));
     }

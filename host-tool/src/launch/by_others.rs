@@ -21,12 +21,7 @@ pub fn judge_founding(
     new_keys: bool,
     asked_for: bool,
 ) -> Result<Founding> {
-    let refuse = |why: &str| {
-        Stop::bad_input(format!(
-            "--found: {name} {why}: a second cluster is not founded beside it; leave --found out, and its machines join",
-            name = see.cluster.name
-        ))
-    };
+    let refuse = |why: &str| refuse_found(&see.cluster.name, why);
     match seen {
         Founding::Closed if asked_for => return Err(refuse("was founded")),
         Founding::Begun(node) if asked_for => {
@@ -46,6 +41,13 @@ pub fn judge_founding(
         Err(_) if asked_for => Ok(Founding::Nothing),
         Err(_) => Ok(Founding::UpToAPerson),
     }
+}
+
+/// An error: somebody asked for a founding beside a cluster that is there; why it is.
+pub fn refuse_found(name: &str, why: &str) -> anyhow::Error {
+    Stop::bad_input(format!(
+        "--found: {name} {why}: a second cluster is not founded beside it; leave --found out, and its machines join"
+    ))
 }
 
 /// What a person should know of it; none: nothing.

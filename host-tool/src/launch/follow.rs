@@ -317,16 +317,18 @@ impl<'a> Follow<'a> {
         let provider = &*self.launch.judged.provider;
         let mut why = silent_node::explain_silence(provider, &silent);
         let mut journals = node_status::agent_journals(&silent, provider, 1);
-        let mut words = |node: &str| {
+        let mut words = |n: &NodeWatch| {
+            let node = &n.node().name;
             let journal = journals.remove(node).unwrap_or_default();
-            why.remove(node).unwrap_or_else(|| journal.join(" "))
+            let said = why.remove(node).unwrap_or_else(|| journal.join(" "));
+            match said.is_empty() {
+                true => n.boot_words().unwrap_or_default(),
+                false => said,
+            }
         };
-        let of_others = |n: &NodeWatch| n.boot_words().unwrap_or_default();
         let unfinished = |n: &NodeWatch| UnfinishedNode {
             progress: n.progress.clone(),
-            journal: Some(words(&n.node().name))
-                .filter(|words| !words.is_empty())
-                .unwrap_or_else(|| of_others(n)),
+            journal: words(n),
         };
         Unfinished {
             took: self.launch.begun.elapsed(),

@@ -1,10 +1,12 @@
 //! Which configs were given out: a file beside what else is known of a machine, so that another server of the same cluster knows
 //! it, and a node whose machine is to be made anew begins anew.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use ha_host_base::files;
+
+use crate::state::ClusterDir;
 
 const FILE: &str = "config-given-out";
 
@@ -15,9 +17,9 @@ pub struct GivenOut {
 }
 
 impl GivenOut {
-    pub fn new(machines: &Path) -> Self {
+    pub fn of(dir: &ClusterDir) -> Self {
         Self {
-            machines: machines.to_owned(),
+            machines: dir.path().join("machines"),
         }
     }
 
