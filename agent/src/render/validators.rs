@@ -7,7 +7,7 @@ use std::process::{Command, Output};
 use ha_test_support::real;
 use ha_wire::paths;
 
-use super::{haproxy, keepalived};
+use super::{haproxy, keepalived as rendered};
 use crate::testing;
 
 /// Texts to judge, each with the words that a failure names it by.
@@ -65,17 +65,20 @@ pub fn assert_kubeadm_accepts(texts: &Texts) {
     });
 }
 
-/// `keepalived -t`, without a warning, where the interfaces are there.
+/// `keepalived -t`, without a warning, of each version that is to be had, where the interfaces are there.
 pub fn assert_keepalived_accepts(texts: &Texts) {
-    let needed = (
-        real::program("keepalived", "keepalived"),
-        real::program("ip", "iproute2"),
-        real::own_network(),
-    );
-    let (Some(keepalived), Some(ip), Some(mut in_namespace)) = needed else {
+    for keepalived in real::programs("keepalived", "keepalived") {
+        keepalived_accepts(&keepalived, texts);
+    }
+}
+
+fn keepalived_accepts(keepalived: &Path, texts: &Texts) {
+    let needed = (real::program("ip", "iproute2"), real::own_network());
+    let (Some(ip), Some(mut in_namespace)) = needed else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
+    let health = dir.path().join("vip-health");
     let mut interfaces: Vec<&str> = texts
         .values()
         .flat_map(|text| interface_names(text))
@@ -83,8 +86,10 @@ pub fn assert_keepalived_accepts(texts: &Texts) {
     interfaces.sort_unstable();
     interfaces.dedup();
     for (at, text) in texts.values().enumerate() {
-        // The script's program must be there and belong to root.
-        let text = text.replace(keepalived::AGENT, "/bin/true");
+        // The script's program must be there and belong to root; newer ones want the directory of the health file, too.
+        let text = text
+            .replace(rendered::AGENT, "/usr/bin/true")
+            .replace(paths::HEALTH_FILE, health.to_str().unwrap());
         std::fs::write(dir.path().join(format!("{at}.conf")), text).unwrap();
     }
     // One namespace for all of them.
@@ -93,12 +98,13 @@ pub fn assert_keepalived_accepts(texts: &Texts) {
         for f in *.conf; do code=0; "$keepalived" -t -f "$f" > "$f.said" 2>&1 || code=$?; echo $code > "$f.code"; done"#;
     in_namespace
         .args(["sh", "-c", script, "sh"])
-        .args([dir.path(), &keepalived, &ip])
+        .args([dir.path(), keepalived, &ip])
         .args(interfaces);
     assert_accepted("the namespace", &in_namespace.output().unwrap(), "rror");
     for (at, name) in texts.keys().enumerate() {
         let of = |kind| std::fs::read_to_string(dir.path().join(format!("{at}.conf.{kind}")));
         let (code, said) = (of("code").unwrap(), of("said").unwrap());
+        let name = format!("{name}, {}", keepalived.display());
         assert!(keepalived_is_content(code.trim(), &said), "{name}: {said}");
     }
 }
