@@ -13,7 +13,8 @@ use ha_test_support::real;
 
 const UNITS: &str = "usr/lib/systemd/system";
 /// All that have a file or a drop-in of ours.
-const JUDGED: [&str; 6] = [
+const JUDGED: [&str; 7] = [
+    "crio.service",
     "ha-agent.service",
     "haproxy.path",
     "haproxy.service",
@@ -34,6 +35,9 @@ fn lay_out(dir: &Path) {
         .arg(root)
         .arg(UNITS);
     assert!(copy.status().unwrap().success());
+    // CRI-O's own, shortened; the lab has no CRI-O.
+    let unit = "[Unit]\nAfter=network-online.target\n[Service]\nType=notify\nExecStart=/bin/true\n";
+    std::fs::write(dir.join("theirs/crio.service"), unit).unwrap();
 }
 
 /// What it says of what is ours.
@@ -78,6 +82,7 @@ fn every_systemd_takes_the_units_as_they_are() {
             ("ha-agent.service", "KillMode=nobody"),
             ("keepalived.service.d/20-ha-agent.conf", "NoSuchKey=1"),
             ("haproxy.path", "PathExists=relative"),
+            ("crio.service.d/20-ha-agent.conf", "Delegate=perhaps"),
         ] {
             let path = dir.path().join("ours").join(file);
             let text = std::fs::read_to_string(&path).unwrap();

@@ -29,7 +29,7 @@ fn node_questions() -> [(&'static str, String); 5] {
         ),
         (
             "units.log",
-            "systemctl --no-pager --failed; journalctl --no-pager -u kubelet -u keepalived -u haproxy -u containerd | tail -n 1500".into(),
+            "systemctl --no-pager --failed; journalctl --no-pager -u kubelet -u keepalived -u haproxy -u containerd -u crio | tail -n 1500".into(),
         ),
         (
             "events.jsonl",

@@ -5,27 +5,20 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_wire::phase::Phase;
-use ha_wire::settings::{Cri, KubeProxy};
+use ha_wire::settings::KubeProxy;
 use tracing::warn;
 
 mod archives;
+mod store;
 
 use super::proxy::kubeadm_command;
 use super::{ConfigFile, Outcome, is_settled, kubeadm};
 use crate::context::Context;
 use crate::kube::KUBELET_PEM;
 use crate::render;
-use crate::sys::{Cmd, durable};
 
-/// One image over a thin line.
-const PULL: Duration = Duration::from_secs(10 * 60);
-/// Asking what is needed and what is there.
+/// Asking what is needed.
 const ASK: Duration = Duration::from_secs(30);
-/// containerd notes what it has unpacked and does not sync it: after a power cut an image's programs would be empty.
-const STORE: &str = "/var/lib/containerd";
-/// Where containerd's users name their registries' mirrors.
-const MIRRORS: &str = "/etc/containerd/certs.d";
-
 /// Needed once, while the node has no kubelet.
 pub async fn needed(cx: &Context) -> Result<bool> {
     Ok(!is_settled(cx) && !cx.sys.files.exists(KUBELET_PEM))
@@ -35,15 +28,15 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let config = kubeadm_config(cx);
     let pulled = async {
+        store::wait_for_runtime(cx).await?;
         archives::import_archives(cx).await?;
         let missing = missing_images(cx, &config).await?;
-        match missing {
-            Some(images) if images.is_empty() => return Ok(()),
-            _ if cx.node.is_control_plane() => pull_by_kubeadm(cx, &config).await?,
-            Some(images) => pull_by_containerd(cx, &images).await?,
-            None => return Ok(()),
+        match cx.node.is_control_plane() {
+            _ if missing.is_empty() => return Ok(()),
+            true => pull_by_kubeadm(cx, &config).await?,
+            false => pull_one_by_one(cx, &missing).await?,
         }
-        durable::sync_file_system(&cx.sys.files, STORE).await
+        store::sync(cx).await
     };
     if let Err(error) = pulled.await {
         warn!("images: {error:#}: the kubelet pulls them itself");
@@ -63,30 +56,20 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
     vec![kubeadm_config(cx)]
 }
 
-/// What this role needs and containerd does not have; none if another runtime is to be asked, for which there is no
-/// program on every node.
-async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Option<Vec<String>>> {
-    if cx.node.kubernetes.cri != Cri::Containerd {
-        return Ok(None);
-    }
+/// What this role needs and the runtime does not have.
+async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Vec<String>> {
     let config = kubeadm::ConfigOnDisk::write(cx, config)?;
     let args = ["config", "images", "list", "--config", &config.path()];
     let named = cx.sys.commands.run(kubeadm_command(cx, &args, ASK)).await;
     drop(config);
-    let (named, here) = (named?.stdout, local_images(cx).await?);
+    let (named, here) = (named?.stdout, store::local_images(cx).await?);
     let mut needed = if cx.node.is_control_plane() {
         non_empty_lines(&named)
     } else {
         worker_images(&named, cx.node.kubernetes.proxy)
     };
     needed.retain(|image| !here.contains(image));
-    Ok(Some(needed))
-}
-
-async fn local_images(cx: &Context) -> Result<Vec<String>> {
-    let args = ["--namespace", "k8s.io", "images", "list", "--quiet"];
-    let list = cx.sys.commands.run(Cmd::new("ctr", &args, ASK)).await?;
-    Ok(non_empty_lines(&list.stdout))
+    Ok(needed)
 }
 
 /// kubeadm's preflight pulls what is missing through the runtime, all at once; its other checks only warn here, and so does a
@@ -95,26 +78,17 @@ async fn pull_by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
     let args = ["init", "phase", "preflight"];
     let told = |words: &str| cx.report.waiting(Phase::Images, words, "");
     kubeadm::run_and_tell(cx, &args, config, &told).await?;
-    let missing = missing_images(cx, config).await?.unwrap_or_default();
+    let missing = missing_images(cx, config).await?;
     ensure!(missing.is_empty(), "not pulled: {}", missing.join(", "));
     Ok(())
 }
 
 /// Workers have no preflight that pulls.
-async fn pull_by_containerd(cx: &Context, images: &[String]) -> Result<()> {
+async fn pull_one_by_one(cx: &Context, images: &[String]) -> Result<()> {
     let total = u32::try_from(images.len()).unwrap_or(u32::MAX);
     for (done, image) in (0_u32..).zip(images) {
         cx.report.progress(Phase::Images, done, total);
-        let args = [
-            "--namespace",
-            "k8s.io",
-            "images",
-            "pull",
-            "--hosts-dir",
-            MIRRORS,
-            image,
-        ];
-        cx.sys.commands.run(Cmd::new("ctr", &args, PULL)).await?;
+        store::pull_image(cx, image).await?;
     }
     cx.report.progress(Phase::Images, total, total);
     Ok(())
@@ -123,11 +97,12 @@ async fn pull_by_containerd(cx: &Context, images: &[String]) -> Result<()> {
 /// etcd is joined under a lease that others wait for: its image is to be here before. A join's own preflight pulls it; what
 /// that could not pull, or what was lost since, is asked for once more. As above, that is never a reason to stop.
 pub async fn ensure_etcd_image(cx: &Context) {
-    if cx.node.kubernetes.cri != Cri::Containerd {
-        return;
-    }
     let pulled = async {
-        if local_images(cx).await?.iter().any(|i| i.contains("/etcd:")) {
+        if store::local_images(cx)
+            .await?
+            .iter()
+            .any(|i| i.contains("/etcd:"))
+        {
             return Ok(());
         }
         cx.report.waiting(Phase::Join, "etcd's image", "");

@@ -3,6 +3,7 @@
 use ha_cluster_file::cluster::Cluster;
 use ha_wire::devices::ASSETS_DEVICE;
 use ha_wire::paths;
+use ha_wire::settings::Cri;
 
 use super::build::ConfigBuilder;
 use crate::assets;
@@ -24,6 +25,9 @@ RestartSec=2s
 ExecStartPost=-/bin/sh -c 'if systemctl --quiet is-active systemd-tmpfiles-setup.service; then systemd-sysusers; systemd-tmpfiles --create; systemctl --no-block restart systemd-modules-load.service systemd-sysctl.service; systemctl --no-block start sockets.target timers.target multi-user.target; fi'
 ";
 
+/// Flatcar's own extensions of runtimes. Beside CRI-O they serve nobody, and kubeadm by hand asks which of two sockets is meant.
+const OTHER_RUNTIMES: [&str; 2] = ["docker-flatcar", "containerd-flatcar"];
+
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
 pub fn write_sysexts(build: &mut ConfigBuilder, cluster: &Cluster, sysexts: &Artefacts) {
     let disk = assets::has_disk(cluster, sysexts);
@@ -32,6 +36,11 @@ pub fn write_sysexts(build: &mut ConfigBuilder, cluster: &Cluster, sysexts: &Art
     }
     if !sysexts.is_empty() {
         build.dropin(MERGE, "10-ha-host.conf", MERGE_AGAIN);
+    }
+    if cluster.kubernetes.cri == Cri::Crio {
+        for extension in OTHER_RUNTIMES {
+            build.link(&format!("/etc/extensions/{extension}.raw"), "/dev/null");
+        }
     }
     for (name, sysext) in sysexts {
         let image = match &sysext.source {

@@ -3,20 +3,16 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_wire::paths;
 use ha_wire::phase::Phase;
-use ha_wire::settings::Cri;
 use serde_json::Value;
 use tracing::{info, warn};
 
+use super::store;
 use crate::context::Context;
-use crate::sys::{Cmd, durable};
 
-/// Several GiB from one virtual disk to another, on a busy host.
-const IMPORT: Duration = Duration::from_secs(10 * 60);
 /// Size of a header and of what contents are filled up to.
 const BLOCK: u64 = 512;
 /// The list of images is far smaller; an archive that says otherwise is not read.
@@ -36,11 +32,7 @@ pub async fn import_archives(cx: &Context) -> Result<()> {
     if archives.is_empty() {
         return Ok(());
     }
-    if cx.node.kubernetes.cri != Cri::Containerd {
-        warn!("images: archives are imported into containerd only; CRI-O pulls its images");
-        return Ok(());
-    }
-    let here = super::local_images(cx).await?;
+    let here = store::local_images(cx).await?;
     let total = u32::try_from(archives.len()).unwrap_or(u32::MAX);
     for (done, name) in (0_u32..).zip(&archives) {
         cx.report.progress(Phase::Images, done, total);
@@ -51,7 +43,7 @@ pub async fn import_archives(cx: &Context) -> Result<()> {
         }
     }
     cx.report.progress(Phase::Images, total, total);
-    durable::sync_file_system(&cx.sys.files, super::STORE).await
+    store::sync(cx).await
 }
 
 async fn import_archive(cx: &Context, name: &str, here: &[String]) -> Result<()> {
@@ -63,13 +55,10 @@ async fn import_archive(cx: &Context, name: &str, here: &[String]) -> Result<()>
         info!("images: {name}: all of its images are there");
         return Ok(());
     }
-    let path = path.to_string_lossy();
-    let args = ["--namespace", "k8s.io", "images", "import", &path];
-    cx.sys.commands.run(Cmd::new("ctr", &args, IMPORT)).await?;
-    Ok(())
+    store::import_archive(cx, &path.to_string_lossy()).await
 }
 
-/// The images of an archive as containerd calls them; none: it has no list that is known here (or is compressed), and whether
+/// The images of an archive as the runtime calls them; none: it has no list that is known here (or is compressed), and whether
 /// its images are there cannot be told.
 fn images_in_archive(mut file: File) -> Result<Vec<String>> {
     let Some(list) = find_image_list(&mut file)? else {

@@ -1,3 +1,6 @@
+use ha_wire::node::NodeFile;
+use ha_wire::settings::Cri;
+
 use super::*;
 use crate::sys::Output;
 use crate::testing::{self, FakeMachine};
@@ -19,6 +22,13 @@ fn workers_pull_nothing_of_the_control_plane() {
             "registry.k8s.io/pause:3.10.1"
         ]
     );
+}
+
+/// With a container runtime that answers.
+fn machine(node: NodeFile) -> FakeMachine {
+    let machine = testing::fake_machine(node);
+    testing::serve_runtime(&machine, testing::RUNTIME_ANSWERS);
+    machine
 }
 
 fn says(machine: &FakeMachine, command: &str, stdout: &str) {
@@ -43,7 +53,7 @@ fn told(machine: &FakeMachine) -> Option<String> {
 
 #[tokio::test]
 async fn what_kubeadm_could_not_pull_is_named() {
-    let machine = testing::fake_machine(testing::control_plane());
+    let machine = machine(testing::control_plane());
     machine
         .commands
         .succeed("kubeadm init phase preflight --config");
@@ -63,7 +73,7 @@ async fn what_kubeadm_could_not_pull_is_named() {
 
 #[tokio::test]
 async fn a_worker_pulls_what_it_lacks_through_containerd() {
-    let machine = testing::fake_machine(testing::worker());
+    let machine = machine(testing::worker());
     machine
         .commands
         .succeed("ctr --namespace k8s.io images pull");
@@ -79,11 +89,59 @@ async fn a_worker_pulls_what_it_lacks_through_containerd() {
 
 #[tokio::test]
 async fn a_node_without_its_programs_goes_on_all_the_same() {
-    let machine = testing::fake_machine(testing::control_plane());
+    let machine = machine(testing::control_plane());
     let missing = Err(anyhow::anyhow!("cannot start kubeadm"));
     machine
         .commands
         .answer("kubeadm config images list", missing);
     assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
     assert_eq!(told(&machine).as_deref(), Some("cannot start kubeadm"));
+}
+
+/// A review's finding 2 of CRI-O, whose unit starts after the agent's: asked too early, it had nothing, and nothing was pulled.
+#[tokio::test]
+async fn nothing_is_asked_before_the_runtime_answers() {
+    let machine = testing::fake_machine(testing::control_plane());
+    has(&machine, NAMED);
+    let comes_up = async {
+        while machine.clock.0.get() == 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(machine.orders(), [""; 0]);
+        testing::serve_runtime(&machine, testing::RUNTIME_ANSWERS);
+    };
+    let (ended, ()) = tokio::join!(run(&machine.cx), comes_up);
+    assert_eq!(ended.unwrap(), Outcome::Done);
+    assert_eq!(machine.orders().len(), 2);
+    assert!(machine.events().is_empty());
+}
+
+#[tokio::test]
+async fn a_runtime_that_never_answers_is_named() {
+    let machine = testing::fake_machine(testing::worker());
+    assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
+    let said = told(&machine).unwrap();
+    assert!(said.contains("containerd.sock"), "{said}");
+}
+
+#[tokio::test]
+async fn a_worker_pulls_through_crio_too() {
+    let mut node = testing::worker();
+    node.kubernetes.cri = Cri::Crio;
+    let machine = machine(node);
+    let crictl = "crictl --runtime-endpoint unix:///var/run/crio/crio.sock";
+    says(&machine, "kubeadm config images list --config", NAMED);
+    let here = r#"{"images": [{"id": "a", "repoTags": ["registry.k8s.io/kube-proxy:v1.34.4"]}, {"id": "b", "repoTags": []}]}"#;
+    says(&machine, &format!("{crictl} --timeout 30s images"), here);
+    machine
+        .commands
+        .succeed(&format!("{crictl} --timeout 600s pull"));
+    run(&machine.cx).await.unwrap();
+    let pulls = machine.orders().split_off(2);
+    assert_eq!(
+        pulls,
+        [format!(
+            "run {crictl} --timeout 600s pull registry.k8s.io/pause:3.10.1"
+        )]
+    );
 }

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use ha_wire::node::NodeFile;
+use ha_wire::settings::Cri;
 
 use crate::context::Context;
+use crate::phases::kubeadm;
 
 /// Loading a module takes milliseconds; a hanging one must not stop the launch.
 const MODPROBE_DEADLINE: Duration = Duration::from_secs(5);
@@ -110,15 +112,43 @@ pub fn is_in_hosts_file(hosts: &str, name: &str) -> bool {
     })
 }
 
-/// The container runtime: started if systemd knows it.
+/// CRI-O tells the kubelet which cgroup driver to use, and its default needs cgroup v2. Files that come later in the alphabet win.
+const CRIO_CGROUPS: &str = "/etc/crio/crio.conf.d/50-ha-agent.conf";
+
+/// The container runtime: CRI-O is told the machine's cgroups, then it is started if systemd knows it.
 pub async fn start_runtime(cx: &Context) {
     let unit = cx.node.kubernetes.cri.unit();
     let state = cx.sys.systemd.active_state(unit).await.unwrap_or_default();
+    let told_anew = cx.node.kubernetes.cri == Cri::Crio && tell_crio_cgroups(cx);
+    if told_anew
+        && state == "active"
+        && let Err(error) = cx.sys.systemd.restart(unit).await
+    {
+        tracing::warn!("{error:#}");
+    }
     if matches!(state.as_str(), "inactive" | "failed")
         && let Err(error) = cx.sys.systemd.start(unit).await
     {
         tracing::warn!("{error:#}");
     }
+}
+
+/// True if its file is new.
+fn tell_crio_cgroups(cx: &Context) -> bool {
+    let text = if kubeadm::machine_traits(cx).cgroup_v2 {
+        "[crio.runtime]\ncgroup_manager = \"systemd\"\n"
+    } else {
+        // A monitor outside of its pod's cgroup would share CRI-O's.
+        "[crio.runtime]\ncgroup_manager = \"cgroupfs\"\nconmon_cgroup = \"pod\"\n"
+    };
+    if read_or_empty(cx, CRIO_CGROUPS) == text {
+        return false;
+    }
+    let written = cx.sys.files.write(CRIO_CGROUPS, 0o644, text.as_bytes());
+    if let Err(error) = &written {
+        tracing::warn!("{error:#}");
+    }
+    written.is_ok()
 }
 
 /// Unit files of a sysext that was merged without a reload: systemd reads them now.

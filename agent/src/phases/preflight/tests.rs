@@ -1,3 +1,5 @@
+use ha_wire::settings::Cri;
+
 use super::*;
 use crate::testing::{self, FakeMachine};
 
@@ -52,6 +54,30 @@ async fn what_can_be_mended_is_mended() {
         1,
         "a second run adds nothing"
     );
+}
+
+/// A review's finding 3: the kubelet takes its cgroup driver from CRI-O, whose default needs cgroup v2.
+#[tokio::test]
+async fn crio_is_told_the_machine_s_cgroups_before_it_is_used() {
+    for (v2, driver) in [(true, "\"systemd\""), (false, "\"cgroupfs\"")] {
+        let mut node = testing::worker();
+        node.kubernetes.cri = Cri::Crio;
+        let machine = testing::fake_machine(node);
+        machine.systemd.unit("crio.service", "active");
+        if v2 {
+            machine.file("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n");
+        }
+        fix::start_runtime(&machine.cx).await;
+        let told = "/etc/crio/crio.conf.d/50-ha-agent.conf";
+        let text = machine.cx.sys.files.read(told).unwrap().unwrap();
+        assert!(
+            text.contains(&format!("cgroup_manager = {driver}\n")),
+            "{text}"
+        );
+        assert_eq!(machine.orders(), ["restart crio.service"]);
+        fix::start_runtime(&machine.cx).await;
+        assert_eq!(machine.orders(), [""; 0], "it knows");
+    }
 }
 
 #[tokio::test]

@@ -221,8 +221,12 @@ fn check_runtime(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let (Some(cri), Some(provider)) = (&file.kubernetes.cri, &file.provider) else {
         return;
     };
-    if cri.value == Cri::Crio && matches!(provider.value, ProviderFile::Nspawn(_)) {
-        let help = "write `cri: containerd`, or choose another provider";
+    let brought = file
+        .sysexts
+        .iter()
+        .any(|s| s.name.value == Cri::Crio.name());
+    if cri.value == Cri::Crio && !brought && matches!(provider.value, ProviderFile::Nspawn(_)) {
+        let help = "name a sysext `crio` below `sysexts`, write `cri: containerd`, or choose another provider";
         let fault = cri.error(
             "is crio, and the node image of provider nspawn has containerd only",
             help,

@@ -1,12 +1,14 @@
 //! System extensions: each from one place, with its hash, and all that a node needs.
 
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, Spanned, SysextEntry};
+use crate::file::{AssetsFile, ClusterFile, Spanned, SysextEntry};
 use crate::version::version_parts;
 use ha_wire::settings::Cri;
 
 /// The sysext of kubeadm, kubelet and kubectl.
 const KUBERNETES: &str = "kubernetes";
+/// The extension that brings archives of images into CRI-O's store.
+const PODMAN: &str = "podman";
 /// What a node needs besides its operating system.
 const NEEDED: [&str; 4] = ["ha-agent", KUBERNETES, "keepalived", "haproxy"];
 
@@ -22,16 +24,14 @@ pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
         check_name(&sysext.name, faults);
         check_source(sysext, faults);
         check_kubernetes_version(sysext, file, faults);
+        check_crio(sysext, file, faults);
     }
+    check_import_into_crio(file, faults);
     // None at all: the image has them. Some of them: the others are forgotten more often than not.
     let Some(first) = file.sysexts.first() else {
         return;
     };
-    let crio = file
-        .kubernetes
-        .cri
-        .as_ref()
-        .is_some_and(|cri| cri.value == Cri::Crio);
+    let crio = runs_crio(file);
     let has = |name: &str| file.sysexts.iter().any(|sysext| sysext.name.value == name);
     let needed = NEEDED.into_iter().chain(crio.then_some("crio"));
     let missing: Vec<String> = needed
@@ -145,6 +145,59 @@ fn check_kubernetes_version(sysext: &SysextEntry, file: &ClusterFile, faults: &m
         version.error(message, help)
     };
     faults.push(fault.also(cluster.place, cluster.path.clone()));
+}
+
+fn runs_crio(file: &ClusterFile) -> bool {
+    let cri = file.kubernetes.cri.as_ref();
+    cri.is_some_and(|cri| cri.value == Cri::Crio)
+}
+
+/// CRI-O itself imports no archive; podman has the same store.
+fn check_import_into_crio(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let Some(AssetsFile::Disk(archives)) = file.assets.as_ref().map(|assets| &assets.value) else {
+        return;
+    };
+    let brought = file.flatcar_extensions.iter().any(|e| e.value == PODMAN)
+        || file.sysexts.iter().any(|s| s.name.value == PODMAN);
+    if let Some(archive) = archives.first().filter(|_| runs_crio(file) && !brought) {
+        let help = "add `flatcarExtensions: [podman]`: CRI-O takes no archive itself, podman imports into the same store";
+        faults.push(archive.error(
+            "can be imported into CRI-O by podman only, which no node has",
+            help,
+        ));
+    }
+}
+
+/// CRI-O's minors are Kubernetes', its patches are its own.
+fn check_crio(sysext: &SysextEntry, file: &ClusterFile, faults: &mut Vec<Fault>) {
+    if sysext.name.value != Cri::Crio.name() {
+        return;
+    }
+    if !runs_crio(file) {
+        let help = "write `cri: crio` below `kubernetes`, or leave this sysext out";
+        let fault = sysext.name.error("is here, and no node uses it", help);
+        faults.push(fault.warning());
+        return;
+    }
+    let (Some(version), Some(cluster)) = (&sysext.version, &file.kubernetes.version) else {
+        return;
+    };
+    let of_sysext = version_parts(version.value.trim_start_matches('v'));
+    let (Some(sysext_has), Some(cluster_has)) = (of_sysext, version_parts(&cluster.value)) else {
+        return;
+    };
+    if sysext_has[..2] != cluster_has[..2] {
+        let message = format!(
+            "{} is not of kubernetes.version's minor, {}",
+            version.value, cluster.value
+        );
+        let [major, minor, _] = cluster_has;
+        let help = format!(
+            "take one of v{major}.{minor}: CRI-O is tested with the kubelet of its own minor"
+        );
+        let fault = version.error(message, help).warning();
+        faults.push(fault.also(cluster.place, cluster.path.clone()));
+    }
 }
 
 /// A version becomes a part of a file's name and a URL's.

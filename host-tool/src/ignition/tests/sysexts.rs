@@ -145,6 +145,32 @@ fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
     assert!(!text.contains("MinVersion="), "{text}");
 }
 
+/// A person's `kubeadm reset` on a node with two runtimes asks which of them is meant.
+#[test]
+fn beside_crio_flatcar_s_own_runtimes_are_off() {
+    let cases = [("", None), ("  cri: crio\n", Some("/dev/null"))];
+    for (cri, wanted) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let text = DEMO.replace("kubernetes:\n", &format!("kubernetes:\n{cri}"));
+        let cluster = cluster(
+            &format!("{text}provider: none\nsysexts: none\n"),
+            dir.path(),
+        );
+        let files = OperatorFiles::read(&cluster, dir.path()).unwrap();
+        let config = &render_configs(&cluster, &files, None)[4];
+        let links = config["storage"]["links"].as_array().unwrap();
+        for runtime in ["docker", "containerd"] {
+            let path = format!("/etc/extensions/{runtime}-flatcar.raw");
+            let link = links.iter().find(|link| link["path"] == path.as_str());
+            assert_eq!(
+                link.and_then(|link| link["target"].as_str()),
+                wanted,
+                "{cri}"
+            );
+        }
+    }
+}
+
 /// Nothing to complain about for the real systemd, of each version that is to be had.
 fn assert_unit_valid(name: &str, text: &str) {
     let dir = tempfile::tempdir().unwrap();

@@ -1,3 +1,5 @@
+use ha_wire::settings::Cri;
+
 use super::*;
 use crate::sys::Output;
 use crate::testing::{self, FakeMachine};
@@ -93,16 +95,24 @@ async fn a_broken_archive_stops_no_other() {
     assert!(events.contains("00-bad.tar: no tar"), "{events}");
 }
 
+/// What podman 5.4.2 takes, and CRI-O's store then holds.
 #[tokio::test]
-async fn crio_is_left_alone() {
+async fn podman_loads_archives_into_crio_s_store() {
     let good = archive(&[PAUSE]);
     let mut node = testing::worker();
     node.kubernetes.cri = Cri::Crio;
     let machine = testing::fake_machine(node);
+    let stdout = r#"{"images": []}"#.to_owned();
+    machine.commands.answer("crictl", Ok(Output { stdout }));
+    machine.commands.succeed("podman load --input");
     let path = format!("{}/00-good.tar", paths::ASSETS_IMAGES);
     machine.cx.sys.files.write(&path, 0o644, &good).unwrap();
+    machine.file("/etc/crio/policy.json", "{}");
     import_archives(&machine.cx).await.unwrap();
-    assert_eq!(machine.orders(), [""; 0]);
+    let order = machine.orders().pop().unwrap();
+    let loaded = "/00-good.tar --signature-policy /etc/crio/policy.json";
+    assert!(order.starts_with("run podman load --input "), "{order}");
+    assert!(order.ends_with(loaded), "{order}");
 }
 
 #[test]
