@@ -23,6 +23,7 @@ use crate::render::{haproxy, keepalived};
 use crate::sys::files::Files;
 use crate::sys::new_runtime;
 
+mod containers;
 mod counters;
 mod firewall;
 mod identity;
@@ -57,15 +58,17 @@ pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit>
 
 async fn examine(cx: &Context) -> Result<Examination> {
     let begun = cx.sys.clock.monotonic();
-    let (mut checks, proxies, firewall, units, heard) = tokio::join!(
+    let (mut checks, proxies, firewall, units, containers, heard) = tokio::join!(
         preflight::run_checks(cx),
         proxy::check_proxies(cx),
         firewall::check_firewall(cx),
         check_settled_units(cx),
+        containers::check_containers(cx),
         vrrp::hear_peers(cx),
     );
     let files = &cx.sys.files;
     checks.extend(units);
+    checks.extend(containers);
     checks.extend(counters::counter_gauges(files).iter().map(Gauge::check));
     checks.extend(proxies);
     checks.extend(resolver::check_resolver(cx).await);

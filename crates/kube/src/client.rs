@@ -116,7 +116,7 @@ impl Client {
         none_if_not_found(self.get(&format!("{KUBE_SYSTEM}/pods/{name}")).await)
     }
 
-    /// The pods of kube-system on one node that have this label, `KEY=VALUE`. A node may ask this of itself.
+    /// The pods of kube-system on one node that have this label, `KEY=VALUE` (empty: all of them). A node may ask this of itself.
     pub async fn pods_on_node(&self, node: &str, label: &str) -> Result<Vec<Pod>, ApiError> {
         let label = label.replace('=', "%3D");
         let path = format!(
