@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
 use ha_cluster_file::cluster::{Cluster, Mac};
+use ha_host_base::files::LockedFile;
 use ha_host_base::text::{hex, printable};
 use ha_kube::Secret;
 use serde::Deserialize;
@@ -112,6 +113,10 @@ impl Site {
             given: Mutex::new(GivenOut::of(&offer.dir)),
             offer,
         }))
+    }
+
+    pub fn dir(&self) -> &ClusterDir {
+        &self.offer.dir
     }
 
     pub fn url(&self) -> &str {
@@ -278,6 +283,11 @@ async fn installer(
 /// A node's config may be given out once more.
 pub fn forget_given(dir: &ClusterDir, node: &str) -> Result<()> {
     GivenOut::of(dir).forget(node)
+}
+
+/// The right to be the cluster's server, until dropped; none: another one runs, and looks for itself what may be given out.
+pub fn lock_serving(dir: &ClusterDir) -> Result<Option<LockedFile>> {
+    GivenOut::of(dir).lock()
 }
 
 /// A directory of network boots that lacks one of its files: which.

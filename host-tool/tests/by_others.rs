@@ -3,7 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime};
 
 use ha_test_support::real;
@@ -125,4 +128,79 @@ fn destroy_forgets_them_and_says_that_they_run_on() {
         "{out}"
     );
     assert!(!others.desk.path("state/ha-host/demo").exists());
+}
+
+/// A server of demo's configs, until dropped.
+struct Server {
+    process: Child,
+    listen: String,
+    /// node1's own URL, without the host.
+    path: String,
+}
+
+impl Server {
+    fn start(desk: &Desk) -> Self {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let listen = free.local_addr().unwrap().to_string();
+        drop(free);
+        let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_ha-host"))
+            .args(["serve", "demo", "--without-sysexts", "--listen", &listen])
+            .env("XDG_STATE_HOME", desk.path("state"))
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let mut urls = lines.map(|line| line.unwrap().replace(&format!("http://{listen}"), ""));
+        let first = urls.find(|line| line.contains("node1")).unwrap();
+        let path = first.split_whitespace().nth(1).unwrap().to_owned();
+        Self {
+            process,
+            listen,
+            path,
+        }
+    }
+
+    /// The status of an answer.
+    fn get(&self) -> String {
+        let mut stream = TcpStream::connect(&self.listen).unwrap();
+        let request = format!(
+            "GET {} HTTP/1.1\r\nHost: demo\r\nConnection: close\r\n\r\n",
+            self.path
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer.split(' ').nth(1).unwrap().to_owned()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+}
+
+#[test]
+fn the_server_that_runs_is_told_to_give_a_config_out_once_more() {
+    let Some(others) = Others::new() else { return };
+    others.launch(&[]);
+    let server = Server::start(&others.desk);
+    let got = [server.get(), server.get()];
+    assert_eq!(got, ["200", "410"], "{}", server.path);
+    let again = [
+        "serve",
+        "demo",
+        "--listen",
+        &server.listen,
+        "--again",
+        "node1",
+    ];
+    let (code, out, err) = others.desk.run(&again);
+    assert_eq!((code, err.as_str()), (0, ""), "{out}");
+    assert!(
+        out.contains("the server that runs gives node1's config out once more"),
+        "{out}"
+    );
+    assert_eq!([server.get(), server.get()], ["200", "410"]);
 }

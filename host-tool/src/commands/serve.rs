@@ -13,7 +13,7 @@ use crate::cli::Serve;
 use crate::inputs::OperatorFiles;
 use crate::progress;
 use crate::serve::tls::{TlsListener, read_server_config};
-use crate::serve::{Client, Offer, Site, forget_given, missing_pxe_file};
+use crate::serve::{Client, Offer, Site, forget_given, lock_serving, missing_pxe_file};
 use crate::state::StateRoot;
 
 /// How often it is looked whether the launch has ended well.
@@ -40,6 +40,11 @@ pub fn run(args: &Serve, root: &StateRoot) -> Result<()> {
         return Err(Stop::bad_input(
             "configs are given out only while a cluster is being launched: run `ha-host launch FILE` beside this",
         ));
+    }
+    let lock = lock_serving(site.dir())?;
+    if let (None, Some(node)) = (&lock, &args.again) {
+        println!("the server that runs gives {node}'s config out once more");
+        return Ok(());
     }
     ha_host_base::block_on(serve(args, &site, tls))?
 }
