@@ -16,6 +16,7 @@ mod build;
 mod extras;
 mod network;
 mod proxy;
+mod registries;
 mod size;
 mod stored;
 mod sysexts;
@@ -61,6 +62,7 @@ impl ConfigRenderer<'_> {
         self.base(&mut build, node)?;
         self.agent(&mut build, node)?;
         proxy::write_proxy(&mut build, self.cluster, &self.node_file(node))?;
+        registries::write_registries(&mut build, self.cluster, &self.files.registries)?;
         self.keys(&mut build, node)?;
         sysexts::write_sysexts(&mut build, self.cluster, &self.files.sysexts);
         updates::write_updates(&mut build, self.cluster, &self.files.sysexts)?;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::Cluster;
+use ha_cluster_file::cluster::{Cluster, Registry};
 use ha_host_base::exit::Stop;
 use ha_kube::Secret;
 use ha_wire::settings::Cni;
@@ -23,6 +23,14 @@ pub use reboot_manager::REBOOT_MANAGER;
 
 use crate::bakery::{self, Artefacts, KnownReleases};
 
+/// What a registry's files hold.
+#[derive(Default)]
+pub struct RegistryTexts {
+    /// The CA's certificates, PEM.
+    pub ca: Option<String>,
+    pub password: Option<Secret>,
+}
+
 /// Files that the cluster file names, as the nodes get them.
 #[derive(Default)]
 pub struct OperatorFiles {
@@ -34,6 +42,8 @@ pub struct OperatorFiles {
     pub chart: Option<Vec<u8>>,
     /// Certificates of CAs that nodes trust besides the image's, PEM, one each.
     pub trusted_cas: Vec<String>,
+    /// Those of `registries`, in the same order.
+    pub registries: Vec<RegistryTexts>,
     /// The user's own Ignition configs.
     pub merges: Vec<String>,
     /// What haproxy's statistics page asks for.
@@ -88,16 +98,16 @@ impl OperatorFiles {
             let texts = texts.map_err(|e| bad_file("trustedCAs", path, &e))?;
             files.trusted_cas.extend(texts);
         }
+        for (index, registry) in cluster.registries.iter().enumerate() {
+            files.add_registry(index, registry)?;
+        }
         for path in &cluster.ignition_merge {
             files.add_user_config(path)?;
         }
         let stats = cluster.load_balancer.stats.as_ref();
         if let Some(path) = stats.and_then(|stats| stats.password_file.as_deref()) {
-            let (password, warning) = password::read_password(path)
-                .map_err(|e| bad_file("loadBalancer.stats.passwordFile", path, &e))?;
+            let password = files.read_password("loadBalancer.stats.passwordFile", path)?;
             files.stats_password = Some(password);
-            let named = |fault: FileFault| format!("{} {fault}", path.display());
-            files.warnings.extend(warning.map(named));
         }
         files.known_before = KnownReleases::read(dir)?;
         files.known = files.known_before.clone();
@@ -128,6 +138,29 @@ impl OperatorFiles {
         self.sources.push(name.clone());
         self.manifests.push((name, text));
         Ok(())
+    }
+
+    fn add_registry(&mut self, index: usize, registry: &Registry) -> Result<()> {
+        let mut texts = RegistryTexts::default();
+        if let Some(path) = &registry.ca {
+            let key = format!("registries[{index}].ca");
+            let ca = contents::read_certificates(path).map_err(|e| bad_file(&key, path, &e))?;
+            texts.ca = Some(ca.concat());
+        }
+        if let Some(auth) = &registry.auth {
+            let key = format!("registries[{index}].auth.passwordFile");
+            texts.password = Some(self.read_password(&key, &auth.password_file)?);
+        }
+        self.registries.push(texts);
+        Ok(())
+    }
+
+    fn read_password(&mut self, key: &str, path: &Path) -> Result<Secret> {
+        let read = password::read_password(path);
+        let (password, warning) = read.map_err(|e| bad_file(key, path, &e))?;
+        let named = |fault: FileFault| format!("{} {fault}", path.display());
+        self.warnings.extend(warning.map(named));
+        Ok(password)
     }
 
     fn add_user_config(&mut self, path: &Path) -> Result<()> {

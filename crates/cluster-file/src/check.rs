@@ -29,6 +29,7 @@ mod ports;
 mod provider;
 mod proxy;
 mod proxy_url;
+mod registries;
 mod render;
 mod sysexts;
 
@@ -44,7 +45,7 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 15] = [
+const RULES: [Rule; 16] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
@@ -59,6 +60,7 @@ const RULES: [Rule; 15] = [
     provider::check_node_options,
     sysexts::check_sysexts,
     proxy::check_proxy,
+    registries::check_registries,
     files::check_files,
 ];
 

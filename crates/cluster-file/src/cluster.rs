@@ -11,9 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 mod proxy;
+mod registries;
 mod vm;
 
 pub use proxy::{Proxy, ProxyUrl};
+pub use registries::{Registry, RegistryAuth};
 pub use vm::{
     Accel, Arch, Assets, Firmware, Image, Kernel, LibvirtNetwork, LibvirtOptions, Mac, Nic,
     QemuOptions, Updates, Vm,
@@ -61,6 +63,9 @@ pub struct Cluster {
     /// Certificates of CAs that nodes trust besides the image's, absolute paths.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub trusted_cas: Vec<PathBuf>,
+    /// How nodes reach registries of container images.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<Registry>,
     /// The user's own Ignition files, absolute paths.
     pub ignition_merge: Vec<PathBuf>,
     /// The user's own commands.

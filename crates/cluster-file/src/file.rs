@@ -22,6 +22,7 @@ mod nodes;
 mod provider;
 mod proxy;
 mod reader;
+mod registries;
 mod scalars;
 mod spanned;
 mod unseen_values;
@@ -45,6 +46,7 @@ pub use provider::{
 };
 pub use proxy::ProxyFile;
 use reader::{Fields, Reader};
+pub use registries::{RegistryAuthFile, RegistryFile};
 pub use scalars::Size;
 pub use spanned::Spanned;
 use unseen_values::find_in_values;
@@ -98,6 +100,8 @@ pub struct ClusterFile {
     pub core_kubeconfig: Option<Spanned<bool>>,
     /// `trustedCAs`: files with certificates.
     pub trusted_cas: Vec<Spanned<String>>,
+    /// How nodes reach registries of container images.
+    pub registries: Vec<RegistryFile>,
     /// `ignition.merge`: the user's own Ignition files.
     pub ignition_merge: Vec<Spanned<String>>,
     /// `hooks.beforeJoin`: commands before init or join.
@@ -209,6 +213,7 @@ impl ClusterFile {
             "updates",
             "proxy",
             "trustedCAs",
+            "registries",
             "ignition",
             "hooks",
         ]);
@@ -236,6 +241,7 @@ impl ClusterFile {
             updates: f.or("updates", Updates::None),
             proxy: ProxyFile::read(&mut f),
             trusted_cas: f.list("trustedCAs"),
+            registries: f.each("registries", RegistryFile::read),
             authorized_keys,
             ignition_merge,
             before_join,

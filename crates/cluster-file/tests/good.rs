@@ -208,6 +208,16 @@ fn every_key_arrives() {
     assert_eq!(cluster.network.ntp, ["ntp.example.com", "192.168.122.1"]);
     assert!(cluster.core_kubeconfig);
     assert_eq!(cluster.trusted_cas, [Path::new("/base/certs/ca.pem")]);
+    let registries = json!([
+        {"host": "docker.io", "mirrors": ["https://mirror.example.com", "https://harbor.example.com:8443/docker.io/"],
+         "ca": "/base/certs/registry.pem"},
+        {"host": "registry.example.com:5000",
+         "auth": {"user": "robot$pull", "passwordFile": "/base/registry.password"}},
+    ]);
+    assert_eq!(
+        serde_json::to_value(&cluster.registries).unwrap(),
+        registries
+    );
     assert_eq!(worker.hooks.before_join, ["modprobe zfs"]);
     let patience = &cluster.kubernetes.timeouts["controlPlaneComponentHealthCheck"];
     assert_eq!(patience, "8m");

@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 19] = [
+const NO_DEFAULTS: [&str; 20] = [
     "cni: {manifests",
     "cni: none",
     "ssh:",
@@ -26,6 +26,7 @@ const NO_DEFAULTS: [&str; 19] = [
     "provider: none",
     "sysexts:",
     "proxy:  ",
+    "registries:",
     "ignition:",
     "hooks:",
 ];

@@ -16,6 +16,7 @@ mod exhaustive;
 mod network;
 mod nodes;
 mod proxy;
+mod registries;
 mod sizes;
 mod stats;
 mod sysexts;

@@ -36,13 +36,15 @@ const OFF_AND_ON: &str =
     "they have it once they were switched off and on, one after the other (`ha-host power`)";
 const PROXY: &str = "the drop-ins 10-ha-host-proxy.conf below /etc/systemd/system on each node, then `systemctl daemon-reload`, and restart \
                      the runtime and ha-agent";
+const REGISTRIES: &str = "/etc/containerd/certs.d (read at each pull) or /etc/containers/registries.conf.d (restart crio), and \
+                          /etc/ha-agent/registries.json, on each node";
 const KUBERNETES_VERSION: &str =
     "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
 const ONE_ROUTER: &str = "control planes that do not hear each other hold the VIP at the same time";
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 40] = [
+const TABLE: [(&str, Reach); 41] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     (
         "ssh.kubeconfig",
@@ -66,6 +68,7 @@ const TABLE: [(&str, Reach); 40] = [
             "a .pem in /etc/ssl/certs on each node, `update-ca-certificates`, and restart the runtime",
         )),
     ),
+    ("registries", Reach::NewNodes(Some(REGISTRIES))),
     ("hooks", Reach::NewNodes(None)),
     ("ignition", Reach::NewNodes(None)),
     ("sysexts", Reach::NewNodes(Some("docs/sysexts.md"))),

@@ -184,6 +184,13 @@ fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
     if let Some(path) = stats.and_then(|stats| stats.password_file.as_mut()) {
         found.insert(STATS_PASSWORD.to_owned(), path);
     }
+    for (index, registry) in cluster.registries.iter_mut().enumerate() {
+        let key = |name: &str| format!("registries[{index}].{name}");
+        let ca = registry.ca.iter_mut();
+        found.extend(ca.map(|path| (key("ca"), path)));
+        let auth = registry.auth.iter_mut();
+        found.extend(auth.map(|auth| (key("auth.passwordFile"), &mut auth.password_file)));
+    }
     for (name, sysext) in &mut cluster.sysexts {
         if let Sysext::File(path) = sysext {
             found.insert(format!("sysexts.{name}.path"), path);

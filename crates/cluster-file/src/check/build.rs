@@ -5,10 +5,12 @@ use std::path::Path;
 
 use super::machines;
 use crate::bakery;
-use crate::cluster::{Cluster, Kubernetes, Network, Nic, Node, Proxy, Sysext};
+use crate::cluster::{
+    Cluster, Kubernetes, Network, Nic, Node, Proxy, Registry, RegistryAuth, Sysext,
+};
 use crate::file::{
-    ClusterFile, CniFile, KubernetesFile, NicFile, NodeEntry, ProxyFile, Spanned, SysextEntry,
-    settings_as_object,
+    ClusterFile, CniFile, KubernetesFile, NicFile, NodeEntry, ProxyFile, RegistryAuthFile,
+    RegistryFile, Spanned, SysextEntry, settings_as_object,
 };
 use ha_wire::settings::{Cni, Endpoint, Hooks, Taint};
 
@@ -56,6 +58,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
         updates: file.updates?.value,
         proxy: file.proxy.map(build_proxy),
         trusted_cas: collect_all(file.trusted_cas, |path| Some(base.join(path.value)))?,
+        registries: collect_all(file.registries, |registry| build_registry(registry, base))?,
         ignition_merge: collect_all(file.ignition_merge, |path| Some(base.join(path.value)))?,
         hooks: build_hooks(file.before_join, file.after_ready),
     })
@@ -112,6 +115,25 @@ fn build_proxy(file: ProxyFile) -> Proxy {
         https: file.https.map(|at| at.value),
         except: values_of(file.except),
     }
+}
+
+fn build_registry(file: RegistryFile, base: &Path) -> Option<Registry> {
+    let auth = |auth: RegistryAuthFile| {
+        Some(RegistryAuth {
+            user: auth.user?.value,
+            password_file: base.join(auth.password_file?.value),
+        })
+    };
+    Some(Registry {
+        host: file.host?.value,
+        mirrors: values_of(file.mirrors),
+        ca: file.ca.map(|path| base.join(path.value)),
+        skip_verify: file.skip_verify?.value,
+        auth: match file.auth {
+            Some(written) => Some(auth(written)?),
+            None => None,
+        },
+    })
 }
 
 fn build_nic(file: NicFile) -> Option<Nic> {

@@ -91,6 +91,15 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
     file.trusted_cas
         .iter()
         .for_each(|at| add(FileKind::Certificates, at));
+    for registry in &file.registries {
+        let ca = registry.ca.iter();
+        ca.for_each(|at| add(FileKind::Certificates, at));
+        let password = registry
+            .auth
+            .iter()
+            .filter_map(|auth| auth.password_file.as_ref());
+        password.for_each(|at| add(FileKind::Password, at));
+    }
     let stats = file.load_balancer.stats.as_ref();
     stats
         .and_then(|stats| stats.password_file.as_ref())
