@@ -59,6 +59,8 @@ pub struct ClusterPlan {
     pub sysexts: Vec<&'static str>,
     /// More system extensions, by their name: images on this machine.
     pub extensions: Vec<(&'static str, PathBuf)>,
+    /// What follows in each node's name, e.g. `.example.test`.
+    pub domain: &'static str,
     /// Nodes, VIP, pods and services are of IPv6.
     pub ipv6: bool,
     /// Another node image than the lab's.
@@ -92,6 +94,7 @@ impl ClusterPlan {
             network: None,
             sysexts: SYSEXTS.to_vec(),
             extensions: Vec::new(),
+            domain: "",
             ipv6: false,
             image: None,
             merge: Vec::new(),
@@ -179,7 +182,13 @@ impl ClusterPlan {
             }
         };
         (1..=self.control_planes + self.workers)
-            .map(|i| (format!("node{i}"), role(i), self.address(10 + i)))
+            .map(|i| {
+                (
+                    format!("node{i}{}", self.domain),
+                    role(i),
+                    self.address(10 + i),
+                )
+            })
             .collect()
     }
 

@@ -145,7 +145,7 @@ pub struct Network {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Node {
-    /// DNS label: hostname, Node object, etcd member.
+    /// Hostname, Node object, etcd member: DNS labels, with dots between them, at most 63 characters.
     pub name: String,
     /// Control plane or worker.
     pub role: Role,

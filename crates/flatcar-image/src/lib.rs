@@ -45,7 +45,7 @@ use partial_download::PartialDownload;
 /// Flatcar's channels.
 pub const CHANNELS: [&str; 4] = ["stable", "beta", "alpha", "lts"];
 /// The file in a cluster's `machines` in which a provider names the images below its disks, one absolute path a line, so that
-/// none of them is removed. No node is called so: node names are DNS labels.
+/// none of them is removed. No node is called so: node names are hostnames.
 pub const IN_USE: &str = "_images";
 /// The largest packed image that is fetched. Flatcar's have half a gigabyte.
 const MAX_PACKED: u64 = 8 << 30;

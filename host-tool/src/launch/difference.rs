@@ -60,7 +60,9 @@ impl Difference {
     }
 
     fn is_whole_node(&self) -> bool {
-        self.is_below(NODES) && self.key.ends_with(']') && !self.key.contains('.')
+        // A node's name may hold dots.
+        let end = self.key.find(']').map(|end| end + 1);
+        self.is_below(NODES) && end == Some(self.key.len())
     }
 }
 

@@ -278,10 +278,18 @@ mod tests {
 
     #[test]
     fn of_nodes_workers_come_and_labels_change() {
-        assert_eq!(reach("nodes[node6]", "none", "worker"), Reach::Whole);
+        for node in ["nodes[node6]", "nodes[node6.example.com]"] {
+            assert_eq!(reach(node, "none", "worker"), Reach::Whole, "{node}");
+        }
         for (key, old, new) in [
             ("nodes[node6]", "none", "control-plane"),
             ("nodes[node5]", "worker", "none"),
+            ("nodes[node5.example.com]", "worker", "none"),
+            (
+                "nodes[node6.example.com].address",
+                "192.0.2.15",
+                "192.0.2.25",
+            ),
             ("nodes[node5].address", "192.0.2.15", "192.0.2.25"),
         ] {
             assert!(

@@ -67,7 +67,7 @@ impl Names {
         format!("{}-{node}", self.cluster)
     }
 
-    /// A node's volume. Names of clusters and nodes hold no dot.
+    /// A node's volume. A cluster's name holds no dot, a node's may.
     pub fn volume(&self, node: &str, part: VolumeRole) -> String {
         format!("{}.{node}.{}.{}", self.cluster, self.state, part.suffix())
     }
@@ -90,7 +90,7 @@ impl Names {
     /// Whether a volume is this state directory's, and its cluster's alone.
     pub fn owns(&self, volume: &str) -> bool {
         let mut parts = volume.split('.');
-        parts.next() == Some(&self.cluster) && parts.nth(1) == Some(&self.state)
+        parts.next() == Some(&self.cluster) && parts.skip(1).any(|part| part == self.state)
     }
 
     /// Whether a volume is this state directory's for a node.
@@ -133,6 +133,8 @@ mod tests {
         for part in VolumeRole::ALL {
             assert!(ours.owns(&ours.volume("node1", part)));
             assert!(!ours.owns(&theirs.volume("node1", part)));
+            assert!(ours.owns(&ours.volume("node1.example.com", part)));
+            assert!(!ours.owns(&theirs.volume("node1.example.com", part)));
         }
         assert!(ours.owns(&ours.assets("ff00")));
         assert!(

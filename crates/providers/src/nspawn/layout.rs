@@ -11,7 +11,7 @@ use crate::shared::machines_dir::MachinesDir;
 /// Where iproute2 keeps named network namespaces.
 pub const NETNS_DIR: &str = "/run/netns";
 
-/// The places of a cluster. Node names are DNS labels, so names that start with `_` are free for other uses.
+/// The places of a cluster. Node names are hostnames, so names that start with `_` are free for other uses.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The directory of its machines.
@@ -60,7 +60,7 @@ impl Layout {
         }
     }
 
-    /// How one node is wired. A dot parts cluster and node: no DNS label holds one, so `a` + `b-c` is not `a-b` + `c`.
+    /// How one node is wired. The first dot parts cluster and node: a cluster's name holds none, so `a` + `b-c` is not `a-b` + `c`.
     pub fn wiring(&self, node: &str, interface: &str) -> Wiring {
         let mac = fnv1a_64(&format!("{}.{node}", self.machines.cluster())).to_be_bytes();
         Wiring {

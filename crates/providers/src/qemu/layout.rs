@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::shared::machines_dir::MachinesDir;
 
-/// The places of a cluster. Node names are DNS labels, so names that start with `_` or hold a dot are free for other uses.
+/// The places of a cluster. Node names are hostnames, so names that start with `_` or end in `.json` are free for other uses.
 #[derive(Debug, Clone)]
 pub struct Layout {
     /// The directory of its machines.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-/// The provider's part of a cluster's state directory. Node names are DNS labels, so names there that start with `_` or hold
-/// a dot are free for other uses.
+/// The provider's part of a cluster's state directory. Node names are hostnames and end in no `.json`, so names there
+/// that start with `_` or `.` and those of JSON files are free for other uses.
 #[derive(Debug, Clone)]
 pub struct MachinesDir {
     cluster: String,

@@ -1,0 +1,58 @@
+//! Nodes whose names have a domain: hostname, Node object, etcd member, certificates, machines and what ha-host says of them.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use ha_tests::cluster::Cluster;
+use ha_tests::eventually::eventually;
+use ha_tests::kube::all_voters;
+use ha_tests::plan::ClusterPlan;
+use ha_tests::story::Story;
+
+/// A look at the whole cluster.
+const LOOK: Duration = Duration::from_secs(60);
+/// A node is back, on two cores.
+const BACK: Duration = Duration::from_secs(180);
+const PLANE: &str = "node1.kloud.example.test";
+const WORKER: &str = "node2.kloud.example.test";
+
+#[test]
+#[ignore = "a further launch (half a minute): make test-options"]
+fn nodes_names_may_have_a_domain() {
+    let story = Story::new("options_names");
+    let plan = ClusterPlan {
+        domain: ".kloud.example.test",
+        ..ClusterPlan::new("e2e-options-names", 1, 1)
+    };
+    let cluster = story.step("the lab is there", || Cluster::new(plan));
+    story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    story.step("they are called so by all who have a name for them", || {
+        for name in [PLANE, WORKER] {
+            let node = cluster.kube().get(&["node", name])?;
+            let label = &node["metadata"]["labels"]["kubernetes.io/hostname"];
+            ensure!(*label == *name, "{label}");
+            let hostname = cluster.node(name).sh("cat /proc/sys/kernel/hostname")?;
+            ensure!(hostname.trim() == name, "{hostname}");
+            let subject = "openssl x509 -noout -subject -nameopt RFC2253 -in /var/lib/kubelet/pki/kubelet-client-current.pem";
+            let subject = cluster.node(name).sh(subject)?;
+            let wanted = format!("subject=CN=system:node:{name},O=system:nodes");
+            ensure!(subject.trim() == wanted, "{subject}");
+        }
+        let sans = "openssl x509 -noout -ext subjectAltName -in /etc/kubernetes/pki/apiserver.crt";
+        let sans = cluster.node(PLANE).sh(sans)?;
+        ensure!(sans.contains(&format!("DNS:{PLANE}")), "{sans}");
+        all_voters(&cluster, PLANE, &cluster.control_planes())
+    });
+    story.step("ha-host status and doctor find nothing", || {
+        eventually("exit code 0", LOOK, || {
+            cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
+        })?;
+        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
+    });
+    story.step("the worker is switched off and on", || {
+        cluster.node(WORKER).power("off")?;
+        cluster.node(WORKER).power("on")?;
+        eventually("every node is Ready", BACK, || cluster.kube().all_ready())
+    });
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
