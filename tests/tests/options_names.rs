@@ -1,4 +1,4 @@
-//! Nodes whose names have a domain: hostname, Node object, etcd member, certificates, machines and what ha-host says of them.
+//! Nodes with names and interfaces of their own. Names have a domain: hostname, Node object, etcd member, certificates, machines and what ha-host says of them.
 
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ const WORKER: &str = "node2.kloud.example.test";
 
 #[test]
 #[ignore = "a further launch (half a minute): make test-options"]
-fn nodes_names_may_have_a_domain() {
+fn nodes_have_names_with_a_domain_and_interfaces_of_their_own() {
     let story = Story::new("options_names");
     let plan = ClusterPlan {
         domain: ".kloud.example.test",
+        node_keys: [(WORKER, "interface: lan0".into())].into(),
         ..ClusterPlan::new("e2e-options-names", 1, 1)
     };
     let cluster = story.step("the lab is there", || Cluster::new(plan));
@@ -42,6 +43,13 @@ fn nodes_names_may_have_a_domain() {
         let sans = cluster.node(PLANE).sh(sans)?;
         ensure!(sans.contains(&format!("DNS:{PLANE}")), "{sans}");
         all_voters(&cluster, PLANE, &cluster.control_planes())
+    });
+    story.step("one node's interface has another name than the other's", || {
+        for (name, interface) in [(PLANE, "eth0"), (WORKER, "lan0")] {
+            let seen = cluster.node(name).sh("ip -o -4 address show scope global")?;
+            ensure!(seen.contains(&format!(" {interface} ")), "{name}: {seen}");
+        }
+        Ok(())
     });
     story.step("ha-host status and doctor find nothing", || {
         eventually("exit code 0", LOOK, || {

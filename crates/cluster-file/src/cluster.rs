@@ -153,6 +153,9 @@ pub struct Node {
     pub address: IpAddr,
     /// What its first interface is found by; none: by its name. Virtual machines always have one.
     pub mac: Option<Mac>,
+    /// What the interface with its address is called; none: [`Network::interface`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// The libvirt host that it runs on; none: the provider's.
     pub uri: Option<String>,
     /// Interfaces besides the one with `address`.
@@ -176,6 +179,13 @@ pub struct Node {
     /// Its own commands, run after the cluster's.
     #[serde(default, skip_serializing_if = "Hooks::is_empty")]
     pub hooks: Hooks,
+}
+
+impl Node {
+    /// What the interface with its address is called.
+    pub fn interface_in<'a>(&'a self, network: &'a Network) -> &'a str {
+        self.interface.as_ref().unwrap_or(&network.interface)
+    }
 }
 
 /// Who makes the machines.

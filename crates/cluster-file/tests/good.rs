@@ -259,6 +259,7 @@ fn every_key_arrives() {
         (Updates::Sysupdate, Some(9000))
     );
     assert_eq!(worker.mac.unwrap().to_string(), "52:54:00:00:00:34");
+    assert_eq!(worker.interface_in(&cluster.network), "lan0");
     let [nic] = worker.interfaces.as_slice() else {
         panic!("{:?}", worker.interfaces)
     };

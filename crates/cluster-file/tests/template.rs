@@ -8,12 +8,13 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 20] = [
+const NO_DEFAULTS: [&str; 21] = [
     "cni: {manifests",
     "cni: none",
     "ssh:",
     "mtu:",
     "mac:",
+    "interface: eno1",
     "interfaces:",
     "uri:",
     "assets: {",

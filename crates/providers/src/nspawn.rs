@@ -84,7 +84,7 @@ impl Nspawn {
     }
 
     fn wiring(&self, node: &Node) -> layout::Wiring {
-        self.layout.wiring(&node.name, &self.network.interface)
+        self.layout.wiring(&node.name, node.interface_in(&self.network))
     }
 }
 

@@ -11,7 +11,7 @@ use super::build::ConfigBuilder;
 const FURTHER_METRIC: u32 = 2048;
 
 pub fn write_network(build: &mut ConfigBuilder, cluster: &Cluster, node: &Node) -> Result<()> {
-    let name = &cluster.network.interface;
+    let name = node.interface_in(&cluster.network);
     let mac = mac_address_of(cluster, node);
     if let Some(mac) = mac {
         let path = format!("/etc/systemd/network/10-{name}.link");
@@ -55,7 +55,7 @@ fn first_network_file(cluster: &Cluster, node: &Node, mac: Option<Mac>) -> Strin
     let network = &cluster.network;
     let mut text = match mac {
         Some(mac) => match_section(mac),
-        None => format!("[Match]\nName={}\n", network.interface),
+        None => format!("[Match]\nName={}\n", node.interface_in(network)),
     };
     // Writing to a String cannot fail.
     if let Some(mtu) = network.mtu {

@@ -168,6 +168,7 @@ fn build_node(file: NodeEntry) -> Option<Node> {
         role: file.role?.value,
         address: file.address?.value,
         mac: file.mac.map(|at| at.value),
+        interface: file.interface.map(|at| at.value),
         uri: file.uri.map(|at| at.value),
         interfaces: collect_all(file.interfaces, build_nic)?,
         labels: build_map(file.labels),

@@ -151,11 +151,12 @@ fn check_router_id(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
 }
 
 fn check_track(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let own = file.network.interface.as_ref();
+    let of_nodes = file.entries().iter().filter_map(|node| node.interface.as_ref());
+    let own: Vec<_> = file.network.interface.iter().chain(of_nodes).collect();
     for (i, name) in file.load_balancer.track.iter().enumerate() {
         check_interface_name(name, faults);
-        let before = own.into_iter().chain(&file.load_balancer.track[..i]);
-        if let Some(first) = before.into_iter().find(|first| first.value == name.value) {
+        let mut before = own.iter().copied().chain(&file.load_balancer.track[..i]);
+        if let Some(first) = before.find(|first| first.value == name.value) {
             let message = format!("`{}` is tracked already", name.value);
             let fault = name.error(message, "name each further interface once");
             faults.push(match first.given {

@@ -25,7 +25,7 @@ const MAX_DNS: usize = 3;
 
 pub(super) fn check_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_families(file, faults);
-    check_interface(file, faults);
+    check_own_interfaces(file, faults);
     check_name_servers(file, faults);
     check_time_servers(file, faults);
     let Some(node_network) = NodeNetwork::new(file, faults) else {
@@ -48,16 +48,16 @@ fn check_time_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let Some(interface) = &file.network.interface else {
-        return;
-    };
-    check_interface_name(interface, faults);
-    if interface.value == "lo" {
-        faults.push(interface.error(
-            "is the loopback interface",
-            "name the one that carries the node's address, e.g. eth0",
-        ));
+fn check_own_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let of_nodes = file.entries().iter().filter_map(|node| node.interface.as_ref());
+    for interface in file.network.interface.iter().chain(of_nodes) {
+        check_interface_name(interface, faults);
+        if interface.value == "lo" {
+            faults.push(interface.error(
+                "is the loopback interface",
+                "name the one that carries the node's address, e.g. eth0",
+            ));
+        }
     }
 }
 

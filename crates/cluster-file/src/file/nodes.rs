@@ -23,6 +23,8 @@ pub struct NodeEntry {
     pub address: Option<Spanned<IpAddr>>,
     /// What its first interface is found by; the provider's, or the interface's name.
     pub mac: Option<Spanned<Mac>>,
+    /// What the interface with its address is called; `network.interface`.
+    pub interface: Option<Spanned<String>>,
     /// With libvirt: the host that this node runs on.
     pub uri: Option<Spanned<String>>,
     /// Interfaces besides the one with `address`.
@@ -93,6 +95,7 @@ impl NodeEntry {
             "role",
             "address",
             "mac",
+            "interface",
             "uri",
             "interfaces",
             "labels",
@@ -123,6 +126,7 @@ impl NodeEntry {
             role,
             address,
             mac,
+            interface: f.maybe("interface"),
             uri,
             interfaces,
             labels,

@@ -10,7 +10,8 @@ fn interfaces_are_found_by_address_and_called_by_name() {
             "address: 10.77.0.12}",
             "address: 10.77.0.12, mac: \"52:54:00:aa:bb:01\", interfaces: [{mac: \"52:54:00:aa:bb:02\", \
              address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
-        );
+        )
+        .replace("address: 10.77.0.13}", "address: 10.77.0.13, interface: eno1}");
     let configs = render_configs(&cluster_of_people(&text), &OperatorFiles::default(), None);
     let network: BTreeMap<String, String> = written_files(&configs[1])
         .into_iter()
@@ -54,6 +55,10 @@ fn interfaces_are_found_by_address_and_called_by_name() {
             .starts_with("[Match]\nName=lan0\n")
     );
     assert!(!others.contains_key("/etc/systemd/network/10-lan0.link"));
+    let own = written_files(&configs[2]);
+    let text = &own["/etc/systemd/network/10-eno1.network"].1;
+    assert!(text.starts_with("[Match]\nName=eno1\n"), "{text}");
+    assert_eq!(node_file(&own).interface, "eno1");
 }
 
 #[test]
