@@ -41,7 +41,7 @@ pub enum SysextSource {
     File(PathBuf),
 }
 
-/// The cluster's sysexts by name.
+/// The cluster's sysexts by name, those of single nodes among them.
 pub type Artefacts = BTreeMap<String, Artefact>;
 
 /// The architecture that the nodes have: the machines' own, else this program's.
@@ -62,7 +62,10 @@ fn resolve_by(
     let mirror = mirror.filter(|url| !url.is_empty());
     let arch = node_arch(cluster);
     let mut artefacts = Artefacts::new();
-    for (name, sysext) in &cluster.sysexts {
+    for (name, sysext) in cluster.all_sysexts() {
+        if artefacts.contains_key(name) {
+            continue;
+        }
         let artefact = match sysext {
             Sysext::Url { url, sha256 } => of_url(name, url, sha256),
             Sysext::File(path) => of_file(cluster, name, path)?,

@@ -64,8 +64,8 @@ impl ConfigRenderer<'_> {
         proxy::write_proxy(&mut build, self.cluster, &self.node_file(node))?;
         registries::write_registries(&mut build, self.cluster, &self.files.registries)?;
         self.keys(&mut build, node)?;
-        sysexts::write_sysexts(&mut build, self.cluster, &self.files.sysexts);
-        updates::write_updates(&mut build, self.cluster, &self.files.sysexts)?;
+        sysexts::write_sysexts(&mut build, self.cluster, node, &self.files.sysexts);
+        updates::write_updates(&mut build, self.cluster, node, &self.files.sysexts)?;
         // A merged config that says `mask: false` wins: Ignition takes each key of a unit from there if it has it.
         build.mask(REBOOT_MANAGER);
         if !self.cluster.authorized_keys.is_empty() {

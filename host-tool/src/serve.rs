@@ -13,7 +13,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::IncomingStream;
-use ha_cluster_file::cluster::{Cluster, Mac};
+use ha_cluster_file::cluster::{Cluster, Mac, Node};
 use ha_host_base::files::LockedFile;
 use ha_host_base::text::{hex, printable};
 use ha_kube::Secret;
@@ -65,6 +65,7 @@ pub struct Site {
 /// A local system extension, as nodes fetch it.
 #[derive(Debug)]
 struct ServedSysext {
+    name: String,
     image: PathBuf,
     route: String,
     fetched: FetchedFile,
@@ -165,7 +166,7 @@ impl Site {
         let unknown = || Refused(StatusCode::NOT_FOUND, "no node of this cluster".to_owned());
         let node = &self.offer.cluster.nodes[place.ok_or_else(unknown)?];
         let name = &node.name;
-        let result = self.config_of(name);
+        let result = self.config_of(node);
         match &result {
             Ok(_) => println!("{name}'s config was given to {to}"),
             Err(Refused(_, why)) => eprintln!("{to} asked for {name}'s config: {}", printable(why)),
@@ -173,7 +174,8 @@ impl Site {
         result
     }
 
-    fn config_of(&self, name: &str) -> Result<Secret, Refused> {
+    fn config_of(&self, node: &Node) -> Result<Secret, Refused> {
+        let name = node.name.as_str();
         let broken = |e: anyhow::Error| {
             Refused(
                 StatusCode::INTERNAL_SERVER_ERROR,
@@ -197,7 +199,9 @@ impl Site {
         }
         let text = std::fs::read_to_string(self.offer.dir.ignition(name));
         let text = Secret::new(text.map_err(|e| broken(e.into()))?);
-        let fetched: Vec<_> = self.sysexts.iter().map(|s| s.fetched.clone()).collect();
+        let sysexts = self.sysexts.iter();
+        let its_own = sysexts.filter(|s| self.offer.cluster.has_sysext(node, &s.name));
+        let fetched: Vec<_> = its_own.map(|s| s.fetched.clone()).collect();
         let config = with_fetched(text.expose(), &fetched).map_err(broken)?;
         given.note(name).map_err(broken)?;
         Ok(config)
@@ -225,6 +229,7 @@ fn served_sysexts(offer: &Offer) -> Result<Vec<ServedSysext>> {
         };
         let route = format!("/sysexts/{name}/{}", sysext.file);
         served.push(ServedSysext {
+            name: name.clone(),
             image: image.clone(),
             fetched: FetchedFile {
                 path_on_node: download_path(name, &sysext.file),

@@ -1,12 +1,17 @@
-//! Nodes with names and interfaces of their own. Names have a domain: hostname, Node object, etcd member, certificates, machines and what ha-host says of them.
+//! Nodes with names, interfaces and system extensions of their own. Names have a domain: hostname, Node object, etcd member, certificates, machines and what ha-host says of them.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::ensure;
+use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
+use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
+use ha_tests::process::run_to_end;
 use ha_tests::story::Story;
 
 /// A look at the whole cluster.
@@ -20,9 +25,15 @@ const WORKER: &str = "node2.kloud.example.test";
 #[ignore = "a further launch (half a minute): make test-options"]
 fn nodes_have_names_with_a_domain_and_interfaces_of_their_own() {
     let story = Story::new("options_names");
+    let dir = tempfile::tempdir().unwrap();
+    let tiny = story.step("a system extension is packed", || tiny_sysext(dir.path()));
+    let own = format!(
+        "interface: lan0, sysexts: {{tiny: {{path: {}}}}}",
+        tiny.display()
+    );
     let plan = ClusterPlan {
         domain: ".kloud.example.test",
-        node_keys: [(WORKER, "interface: lan0".into())].into(),
+        node_keys: [(WORKER, own)].into(),
         ..ClusterPlan::new("e2e-options-names", 1, 1)
     };
     let cluster = story.step("the lab is there", || Cluster::new(plan));
@@ -44,11 +55,25 @@ fn nodes_have_names_with_a_domain_and_interfaces_of_their_own() {
         ensure!(sans.contains(&format!("DNS:{PLANE}")), "{sans}");
         all_voters(&cluster, PLANE, &cluster.control_planes())
     });
-    story.step("one node's interface has another name than the other's", || {
-        for (name, interface) in [(PLANE, "eth0"), (WORKER, "lan0")] {
-            let seen = cluster.node(name).sh("ip -o -4 address show scope global")?;
-            ensure!(seen.contains(&format!(" {interface} ")), "{name}: {seen}");
-        }
+    story.step(
+        "one node's interface has another name than the other's",
+        || {
+            for (name, interface) in [(PLANE, "eth0"), (WORKER, "lan0")] {
+                let seen = cluster
+                    .node(name)
+                    .sh("ip -o -4 address show scope global")?;
+                ensure!(seen.contains(&format!(" {interface} ")), "{name}: {seen}");
+            }
+            Ok(())
+        },
+    );
+    story.step("one node has a system extension of its own", || {
+        let look = "cat /usr/share/tiny; systemd-sysext list";
+        cluster.node(WORKER).sh(look)?;
+        let others = cluster
+            .node(PLANE)
+            .sh("systemd-sysext list; ls /usr/share")?;
+        ensure!(!others.contains("tiny"), "{others}");
         Ok(())
     });
     story.step("ha-host status and doctor find nothing", || {
@@ -60,7 +85,22 @@ fn nodes_have_names_with_a_domain_and_interfaces_of_their_own() {
     story.step("the worker is switched off and on", || {
         cluster.node(WORKER).power("off")?;
         cluster.node(WORKER).power("on")?;
+        cluster.all_steady(BACK)?;
         eventually("every node is Ready", BACK, || cluster.kube().all_ready())
     });
     story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+/// One file, for whatever system.
+fn tiny_sysext(dir: &Path) -> Result<PathBuf> {
+    let (tree, image) = (dir.join("tree"), dir.join("tiny.raw"));
+    let releases = tree.join("usr/lib/extension-release.d");
+    fs::create_dir_all(&releases)?;
+    fs::create_dir_all(tree.join("usr/share"))?;
+    fs::write(releases.join("extension-release.tiny"), "ID=_any\n")?;
+    fs::write(tree.join("usr/share/tiny"), "tiny\n")?;
+    let mut pack = Command::new(workspace_root().join("sysext/pack.sh"));
+    pack.arg(&tree).arg(&image);
+    run_to_end(pack, LOOK)?.ok()?;
+    Ok(image)
 }

@@ -78,6 +78,18 @@ impl Cluster {
         self.nodes.iter().filter(|n| n.role == Role::ControlPlane)
     }
 
+    /// The system extensions of all nodes, and of single ones: of one name there is one.
+    pub fn all_sysexts(&self) -> impl Iterator<Item = (&String, &Sysext)> {
+        let of_nodes = self.nodes.iter().flat_map(|node| &node.sysexts);
+        self.sysexts.iter().chain(of_nodes)
+    }
+
+    /// Whether a node has the system extension of this name: all nodes do, unless it is of others alone.
+    pub fn has_sysext(&self, node: &Node, name: &str) -> bool {
+        let own = |node: &Node| node.sysexts.contains_key(name);
+        own(node) || !self.nodes.iter().any(own)
+    }
+
     /// The one node that may run `kubeadm init`.
     pub fn founder(&self) -> Option<&Node> {
         self.control_planes().next()
@@ -173,6 +185,9 @@ pub struct Node {
     /// Merged into its `KubeletConfiguration` after the cluster's.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub kubelet_config: Map<String, Value>,
+    /// System extensions that it has besides the cluster's.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysexts: BTreeMap<String, Sysext>,
     /// Flatcar's own optional extensions that it has besides the cluster's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub flatcar_extensions: Vec<String>,

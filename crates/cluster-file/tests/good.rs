@@ -205,6 +205,10 @@ fn every_key_arrives() {
     assert_eq!(worker.kubelet_config["maxPods"], 60);
     assert_eq!(cluster.flatcar_extensions, ["zfs"]);
     assert_eq!(worker.flatcar_extensions, ["podman"]);
+    assert_eq!(
+        worker.sysexts["nvidia"],
+        Sysext::File("/base/nvidia.raw".into())
+    );
     assert_eq!(cluster.network.ntp, ["ntp.example.com", "192.168.122.1"]);
     assert!(cluster.core_kubeconfig);
     assert_eq!(cluster.trusted_cas, [Path::new("/base/certs/ca.pem")]);

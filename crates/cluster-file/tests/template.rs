@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 21] = [
+const NO_DEFAULTS: [&str; 22] = [
     "cni: {manifests",
     "cni: none",
     "ssh:",
@@ -26,6 +26,7 @@ const NO_DEFAULTS: [&str; 21] = [
     "provider: {",
     "provider: none",
     "sysexts:",
+    "sysexts: {nvidia",
     "proxy:  ",
     "registries:",
     "ignition:",

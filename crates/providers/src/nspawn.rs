@@ -57,7 +57,7 @@ impl Nspawn {
             segment: Segment::new(&layout, cluster),
             layout,
             image: options.image.clone(),
-            sysexts: cluster.sysexts.clone(),
+            sysexts: all_sysexts(cluster),
             as_directories: options.sysexts_as_directories,
             disks_as_images: options.disks_as_images,
             nodes: cluster.nodes.clone(),
@@ -84,7 +84,8 @@ impl Nspawn {
     }
 
     fn wiring(&self, node: &Node) -> layout::Wiring {
-        self.layout.wiring(&node.name, node.interface_in(&self.network))
+        self.layout
+            .wiring(&node.name, node.interface_in(&self.network))
     }
 }
 
@@ -157,6 +158,14 @@ impl Provider for Nspawn {
     fn destroy(&self) -> Result<()> {
         destroy::remove_cluster(&self.layout, &self.segment, &self.network.interface)
     }
+}
+
+/// Every node sees those of all nodes, and Ignition's links lead to its own.
+fn all_sysexts(cluster: &Cluster) -> BTreeMap<String, Sysext> {
+    let sysexts = cluster.all_sysexts();
+    sysexts
+        .map(|(name, sysext)| (name.clone(), sysext.clone()))
+        .collect()
 }
 
 /// Whether this host's PID 1 is systemd: then a node gets a unit of its own.

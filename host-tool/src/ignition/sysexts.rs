@@ -1,6 +1,6 @@
 //! System extensions: links where systemd-sysext looks, and how the images get behind them.
 
-use ha_cluster_file::cluster::Cluster;
+use ha_cluster_file::cluster::{Cluster, Node};
 use ha_wire::devices::ASSETS_DEVICE;
 use ha_wire::paths;
 use ha_wire::settings::Cri;
@@ -29,7 +29,12 @@ ExecStartPost=-/bin/sh -c 'if systemctl --quiet is-active systemd-tmpfiles-setup
 const OTHER_RUNTIMES: [&str; 2] = ["docker-flatcar", "containerd-flatcar"];
 
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
-pub fn write_sysexts(build: &mut ConfigBuilder, cluster: &Cluster, sysexts: &Artefacts) {
+pub fn write_sysexts(
+    build: &mut ConfigBuilder,
+    cluster: &Cluster,
+    node: &Node,
+    sysexts: &Artefacts,
+) {
     let disk = assets::has_disk(cluster, sysexts);
     if disk {
         build.unit(MOUNT, &mount_unit());
@@ -42,7 +47,10 @@ pub fn write_sysexts(build: &mut ConfigBuilder, cluster: &Cluster, sysexts: &Art
             build.link(&format!("/etc/extensions/{extension}.raw"), "/dev/null");
         }
     }
-    for (name, sysext) in sysexts {
+    for (name, sysext) in sysexts
+        .iter()
+        .filter(|(name, _)| cluster.has_sysext(node, name))
+    {
         let image = match &sysext.source {
             _ if disk => assets::path_on_node(&sysext.file),
             SysextSource::Url { url, sha256 } => {

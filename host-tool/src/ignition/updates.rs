@@ -1,7 +1,7 @@
 //! The hand-over to systemd-sysupdate: what fetches the bakery's newer images, and leaves them to the next boot.
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Cluster, Sysext, Updates};
+use ha_cluster_file::cluster::{Cluster, Node, Sysext, Updates};
 
 use super::build::ConfigBuilder;
 use crate::assets;
@@ -19,6 +19,7 @@ const REBOOT: &str = "/run/reboot-required";
 pub fn write_updates(
     build: &mut ConfigBuilder,
     cluster: &Cluster,
+    node: &Node,
     sysexts: &Artefacts,
 ) -> Result<()> {
     if cluster.updates != Updates::Sysupdate {
@@ -27,9 +28,10 @@ pub fn write_updates(
     let disk = assets::has_disk(cluster, sysexts);
     let mut any = false;
     for (name, sysext) in sysexts {
-        let (Some(Sysext::Bakery { version }), SysextSource::Url { url, .. }) =
-            (cluster.sysexts.get(name), &sysext.source)
-        else {
+        let (Some(Sysext::Bakery { version }), SysextSource::Url { url, .. }) = (
+            cluster.sysexts.get(name).or_else(|| node.sysexts.get(name)),
+            &sysext.source,
+        ) else {
             continue;
         };
         let path = format!("/etc/sysupdate.{name}.d/{name}.conf");

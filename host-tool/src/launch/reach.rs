@@ -211,6 +211,9 @@ pub fn reach_of(difference: &Difference) -> Reach {
     if of_node("].flatcarExtensions") {
         return Reach::NewNodes(Some(FLATCAR_EXTENSIONS));
     }
+    if of_node("].sysexts") {
+        return Reach::NewNodes(Some("docs/sysexts.md"));
+    }
     if of_node("].hooks") {
         return Reach::NewNodes(None);
     }

@@ -196,6 +196,14 @@ fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
             found.insert(format!("sysexts.{name}.path"), path);
         }
     }
+    for node in &mut cluster.nodes {
+        for (name, sysext) in &mut node.sysexts {
+            if let Sysext::File(path) = sysext {
+                let key = format!("nodes[{}].sysexts.{name}.path", node.name);
+                found.insert(key, path);
+            }
+        }
+    }
     if let Assets::Disk { images } = &mut cluster.assets {
         let images = images.iter_mut().enumerate();
         found.extend(images.map(|(at, path)| (format!("assets.disk.images[{at}]"), path)));

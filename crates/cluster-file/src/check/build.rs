@@ -27,7 +27,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
         Some(_) if !file.sysexts_given => bakery::default_sysexts(&kubernetes),
         _ => collect_all(file.sysexts, |s| build_sysext(s, base))?,
     };
-    let mut nodes: Vec<Node> = collect_all(file.nodes?.value, build_node)?;
+    let mut nodes: Vec<Node> = collect_all(file.nodes?.value, |node| build_node(node, base))?;
     if provider.vm().is_some() {
         machines::assign_macs(&name, &mut nodes);
     }
@@ -153,7 +153,7 @@ fn absolute_source(text: &str, base: &Path) -> String {
     }
 }
 
-fn build_node(file: NodeEntry) -> Option<Node> {
+fn build_node(file: NodeEntry, base: &Path) -> Option<Node> {
     let taint = |taint: crate::file::TaintFile| {
         let value = taint.value.map(|at| at.value).unwrap_or_default();
         Some(Taint {
@@ -175,6 +175,7 @@ fn build_node(file: NodeEntry) -> Option<Node> {
         annotations: build_map(file.annotations),
         taints: file.taints.into_iter().map(taint).collect::<Option<_>>()?,
         kubelet_config: settings_as_object(file.kubelet_config),
+        sysexts: collect_all(file.sysexts, |s| build_sysext(s, base))?,
         flatcar_extensions: values_of(file.flatcar_extensions),
         hooks: build_hooks(file.before_join, file.after_ready),
     })

@@ -151,7 +151,10 @@ fn check_router_id(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
 }
 
 fn check_track(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let of_nodes = file.entries().iter().filter_map(|node| node.interface.as_ref());
+    let of_nodes = file
+        .entries()
+        .iter()
+        .filter_map(|node| node.interface.as_ref());
     let own: Vec<_> = file.network.interface.iter().chain(of_nodes).collect();
     for (i, name) in file.load_balancer.track.iter().enumerate() {
         check_interface_name(name, faults);

@@ -120,10 +120,9 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
         let parts = image.path.iter().chain(&image.kernel).chain(&image.initrd);
         parts.for_each(|at| add(FileKind::MachineImage, at));
     }
-    let sysexts = file
-        .sysexts
-        .iter()
-        .filter_map(|sysext| sysext.path.as_ref());
+    let of_nodes = file.entries().iter().flat_map(|node| &node.sysexts);
+    let sysexts = file.sysexts.iter().chain(of_nodes);
+    let sysexts = sysexts.filter_map(|sysext| sysext.path.as_ref());
     sysexts.for_each(|at| add(FileKind::Sysext, at));
     found
 }

@@ -49,7 +49,10 @@ fn check_time_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 fn check_own_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let of_nodes = file.entries().iter().filter_map(|node| node.interface.as_ref());
+    let of_nodes = file
+        .entries()
+        .iter()
+        .filter_map(|node| node.interface.as_ref());
     for interface in file.network.interface.iter().chain(of_nodes) {
         check_interface_name(interface, faults);
         if interface.value == "lo" {

@@ -1,5 +1,7 @@
 //! System extensions: each from one place, with its hash, and all that a node needs.
 
+use std::collections::HashMap;
+
 use crate::diagnostic::Fault;
 use crate::file::{AssetsFile, ClusterFile, Spanned, SysextEntry};
 use crate::version::version_parts;
@@ -20,13 +22,15 @@ pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
     for extension in file.flatcar_extensions.iter().chain(of_nodes) {
         check_flatcar_extension(extension, faults);
     }
-    for sysext in &file.sysexts {
+    let of_nodes = file.entries().iter().flat_map(|node| &node.sysexts);
+    for sysext in file.sysexts.iter().chain(of_nodes) {
         check_name(&sysext.name, faults);
         check_source(sysext, faults);
         check_kubernetes_version(sysext, file, faults);
         check_crio(sysext, file, faults);
     }
     check_import_into_crio(file, faults);
+    check_of_nodes(file, faults);
     // None at all: the image has them. Some of them: the others are forgotten more often than not.
     let Some(first) = file.sysexts.first() else {
         return;
@@ -42,6 +46,28 @@ pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let message = format!("sysexts does not list {}", missing.join(", "));
         let help = "a node needs them all: list them here, or make sure that the image has them";
         faults.push(Fault::error(first.name.place, "sysexts", message, help).warning());
+    }
+}
+
+/// An image is kept, served and on the disk that machines share under its name.
+fn check_of_nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let written = |at: &Option<Spanned<String>>| at.as_ref().map(|at| at.value.clone());
+    let sources = |s: &SysextEntry| [&s.path, &s.url, &s.sha256, &s.version].map(written);
+    let mut seen: HashMap<&str, &SysextEntry> = HashMap::new();
+    for sysext in file.entries().iter().flat_map(|node| &node.sysexts) {
+        let name = &sysext.name;
+        let is_same = |all: &&SysextEntry| all.name.value == name.value;
+        if let Some(all) = file.sysexts.iter().find(is_same) {
+            let message = format!("`{}` is on every node already", name.value);
+            let fault = name.error(message, "name it in one place");
+            faults.push(fault.also(all.name.place, all.name.path.clone()));
+        }
+        let first = *seen.entry(&name.value).or_insert(sysext);
+        if sources(first) != sources(sysext) {
+            let message = format!("`{}` has another source on another node", name.value);
+            let fault = name.error(message, "write the same, or give one of them another name");
+            faults.push(fault.also(first.name.place, first.name.path.clone()));
+        }
     }
 }
 

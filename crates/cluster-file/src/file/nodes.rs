@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::json::{Setting, read_settings};
 use super::reader::Fields;
 use super::spanned::Spanned;
-use super::{HOOKS, read_lists};
+use super::{HOOKS, SysextEntry, read_lists};
 use crate::cluster::Mac;
 use crate::yaml::{Value, YamlNode};
 use ha_wire::phase::Role;
@@ -39,6 +39,8 @@ pub struct NodeEntry {
     pub taints_given: bool,
     /// `kubeletConfig`: this node's share.
     pub kubelet_config: Vec<Setting>,
+    /// System extensions besides the cluster's.
+    pub sysexts: Vec<SysextEntry>,
     /// Flatcar's own optional extensions besides the cluster's.
     pub flatcar_extensions: Vec<Spanned<String>>,
     /// `hooks.beforeJoin`: after the cluster's.
@@ -102,6 +104,7 @@ impl NodeEntry {
             "annotations",
             "taints",
             "kubeletConfig",
+            "sysexts",
             "flatcarExtensions",
             "hooks",
         ]);
@@ -134,6 +137,7 @@ impl NodeEntry {
             taints,
             taints_given,
             kubelet_config: read_settings(&mut f, "kubeletConfig"),
+            sysexts: SysextEntry::read_all(&mut f),
             flatcar_extensions: f.list("flatcarExtensions"),
             before_join,
             after_ready,

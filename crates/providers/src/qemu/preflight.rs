@@ -153,7 +153,7 @@ fn check_files(provider: &Qemu) -> Vec<Finding> {
         Arch::X86_64 => Arch::Arm64,
         Arch::Arm64 => Arch::X86_64,
     };
-    for (name, sysext) in &provider.cluster.sysexts {
+    for (name, sysext) in provider.cluster.all_sysexts() {
         let Sysext::File(file) = sysext else { continue };
         if file.to_string_lossy().ends_with(&format!("-{other}.raw")) {
             findings.push(bad(

@@ -190,3 +190,29 @@ fn assert_unit_valid(name: &str, text: &str) {
         assert!(is_good, "{}: {said}", program.display());
     }
 }
+
+#[test]
+fn a_nodes_own_sysext_is_linked_there_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["ha-agent.raw", "nvidia.raw"] {
+        std::fs::write(dir.path().join(name), "image").unwrap();
+    }
+    let own = "10.77.0.14, sysexts: {nvidia: {path: nvidia.raw}}}";
+    let text = DEMO.replace("10.77.0.14}", own);
+    let more = "provider: none\nsysexts: {ha-agent: {path: ha-agent.raw}}\n";
+    let cluster = cluster(&format!("{text}{more}"), dir.path());
+    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
+    for (config, node) in configs.iter().zip(&cluster.nodes) {
+        let links = config["storage"]["links"].as_array().unwrap();
+        let paths: Vec<_> = links.iter().map(|link| link["path"].as_str()).collect();
+        let agent = Some("/etc/extensions/ha-agent.raw");
+        let nvidia = Some("/etc/extensions/nvidia.raw");
+        let wanted = [agent, nvidia];
+        let wanted = if node.name == "node4" {
+            &wanted
+        } else {
+            &wanted[..1]
+        };
+        assert_eq!(paths, wanted, "{}", node.name);
+    }
+}
