@@ -76,7 +76,7 @@ async fn follow_logind(cx: &Context) -> Result<()> {
 /// Whatever fails is told and left out: the machine goes down all the same.
 async fn leave(cx: &Context) {
     let (node, vip) = (&cx.node.name, cx.node.endpoint.vip);
-    let holds = has_address(vip, None).unwrap_or(false);
+    let holds = cx.node.runs_balancer() && has_address(vip, None).unwrap_or(false);
     tracing::info!(
         node,
         "this machine goes down: the API's clients go to the other control planes"
@@ -138,7 +138,8 @@ async fn come_back(cx: &Context) {
             family(&cx.node)
         );
     }
-    if probe_haproxy(&cx.sys.files).await.is_ok()
+    if cx.node.runs_balancer()
+        && probe_haproxy(&cx.sys.files).await.is_ok()
         && let Err(error) = cx
             .sys
             .files
@@ -173,14 +174,17 @@ fn family(node: &NodeFile) -> &'static str {
 /// Connections that are open stay so: what is turned away is the first packet of a new one. The node's own programs still
 /// reach its apiserver.
 fn render_rules(node: &NodeFile) -> String {
-    let (family, vip) = (family(node), node.endpoint.vip);
+    let family = family(node);
     let new = "tcp flags & (syn | ack) == syn";
+    let of_vip = match node.runs_balancer() {
+        true => format!("{family} daddr {} {new} drop\n        ", node.endpoint.vip),
+        false => String::new(),
+    };
     format!(
         "table {family} {TABLE} {{
     chain input {{
         type filter hook input priority -200; policy accept;
-        {family} daddr {vip} {new} drop
-        iifname != \"lo\" tcp dport {APISERVER_PORT} {new} reject with tcp reset
+        {of_vip}iifname != \"lo\" tcp dport {APISERVER_PORT} {new} reject with tcp reset
     }}
 }}
 "

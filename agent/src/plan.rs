@@ -28,7 +28,7 @@ impl Plan {
                 .collect(),
         };
         plan.steps.push(Phase::Preflight);
-        plan.when(node.is_control_plane(), &[Phase::Balancer]);
+        plan.when(node.runs_balancer(), &[Phase::Balancer]);
         plan.when(may_found, &[Phase::Init]);
         plan.when(!may_found, &[Phase::Gate, Phase::Join]);
         plan.when(true, &[Phase::Network, Phase::Finish, Phase::Steady]);

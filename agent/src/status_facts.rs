@@ -59,7 +59,7 @@ struct FactsWatch {
 impl FactsWatch {
     async fn observe(&mut self, cx: &Context) {
         let here =
-            cx.node.is_control_plane() && has_address(cx.node.endpoint.vip, None).unwrap_or(false);
+            cx.node.runs_balancer() && has_address(cx.node.endpoint.vip, None).unwrap_or(false);
         update_facts(cx, here).await;
         self.note_holding(cx, here);
         if !here {
@@ -146,7 +146,7 @@ async fn update_facts(cx: &Context, here: bool) {
     } else {
         find_vip_holder(cx).await
     };
-    let backends = if cx.node.is_control_plane() {
+    let backends = if cx.node.runs_balancer() {
         let servers = haproxy::ask_servers(&cx.sys.files).await;
         servers
             .unwrap_or_default()

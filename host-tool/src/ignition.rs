@@ -153,7 +153,7 @@ impl ConfigRenderer<'_> {
             build.packed_file(paths::CILIUM_CHART, 0o600, chart);
         }
         let password = self.files.stats_password.as_ref();
-        if let Some(password) = password.filter(|_| node.role == Role::ControlPlane) {
+        if let Some(password) = password.filter(|_| self.cluster.runs_balancer(node)) {
             let line = environment_line(paths::STATS_PASSWORD, password);
             build.file(paths::HAPROXY_ENV, 0o600, line.expose())?;
         }

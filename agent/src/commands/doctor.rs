@@ -97,7 +97,7 @@ async fn check_settled_units(cx: &Context) -> Vec<Check> {
     if is_settled(cx) {
         // The container runtime's state is preflight's.
         units.push("kubelet.service");
-        if cx.node.is_control_plane() {
+        if cx.node.runs_balancer() {
             units.extend([haproxy::UNIT, keepalived::UNIT]);
         }
     }

@@ -100,11 +100,12 @@ impl<'a> SteadyWatch<'a> {
         note_fault(&mut faults, About::Api, self.node_is_ready().await);
         if self.cx.node.is_control_plane() {
             note_fault(&mut faults, About::Etcd, self.etcd_is_whole().await);
-            note_fault(
-                &mut faults,
-                About::LoadBalancer,
-                self.apiservers.follow().await,
-            );
+        }
+        if self.cx.node.is_control_plane() || self.cx.node.runs_balancer() {
+            let followed = self.apiservers.follow().await;
+            note_fault(&mut faults, About::LoadBalancer, followed);
+        }
+        if self.cx.node.is_control_plane() {
             if self.looks.is_multiple_of(NETWORK_EVERY) {
                 cilium_pods::tell_count(self.cx).await;
             }

@@ -90,6 +90,11 @@ impl Cluster {
         own(node) || !self.nodes.iter().any(own)
     }
 
+    /// Whether this node runs keepalived and haproxy.
+    pub fn runs_balancer(&self, node: &Node) -> bool {
+        node.role == Role::ControlPlane
+    }
+
     /// The one node that may run `kubeadm init`.
     pub fn founder(&self) -> Option<&Node> {
         self.control_planes().next()

@@ -44,6 +44,8 @@ pub struct Nspawn {
     as_directories: bool,
     disks_as_images: bool,
     nodes: Vec<Node>,
+    /// Names of those that run keepalived.
+    balancers: Vec<String>,
     network: cluster::Network,
     /// The program that runs `nspawn-keeper`: ha-host itself.
     keeper: PathBuf,
@@ -61,6 +63,7 @@ impl Nspawn {
             as_directories: options.sysexts_as_directories,
             disks_as_images: options.disks_as_images,
             nodes: cluster.nodes.clone(),
+            balancers: names_of_balancers(cluster),
             network: cluster.network.clone(),
             keeper: std::env::current_exe().context("cannot find the ha-host program itself")?,
         })
@@ -87,6 +90,12 @@ impl Nspawn {
         self.layout
             .wiring(&node.name, node.interface_in(&self.network))
     }
+}
+
+fn names_of_balancers(cluster: &Cluster) -> Vec<String> {
+    let nodes = cluster.nodes.iter();
+    let balancers = nodes.filter(|node| cluster.runs_balancer(node));
+    balancers.map(|node| node.name.clone()).collect()
 }
 
 impl Provider for Nspawn {

@@ -134,9 +134,14 @@ impl NodeFile {
         kubernetes::restricted_labels(&self.labels)
     }
 
-    /// True on nodes that run etcd, the apiserver and the balancer.
+    /// True on nodes that run etcd and the apiserver.
     pub fn is_control_plane(&self) -> bool {
         self.role == Role::ControlPlane
+    }
+
+    /// True on nodes that run keepalived and haproxy.
+    pub fn runs_balancer(&self) -> bool {
+        self.is_control_plane()
     }
 
     /// The other control planes.

@@ -36,7 +36,7 @@ pub async fn check_firewall(cx: &Context) -> Vec<Check> {
     if let Some(text) = run("nft", &["--json", "list", "ruleset"]).await {
         let objects = parse_ruleset(&text);
         rules.extend(dropping_nft_rules(&objects, &ports));
-        let vrrp = cx.node.is_control_plane();
+        let vrrp = cx.node.runs_balancer();
         rules.extend(closed_chains::closed_chains(&objects, &ports, vrrp));
     }
     for program in ["iptables-save", "ip6tables-save"] {

@@ -22,7 +22,7 @@ const MOST: Duration = Duration::from_secs(6);
 
 /// None: nobody is to be heard here, or the kernel did not let it listen.
 pub async fn hear_peers(cx: &Context) -> Option<VrrpHeard> {
-    if !cx.node.is_control_plane() || cx.node.peers().next().is_none() {
+    if !cx.node.runs_balancer() || cx.node.peers().next().is_none() {
         return None;
     }
     let holds = || has_address(cx.node.endpoint.vip, None).unwrap_or(false);

@@ -174,13 +174,16 @@ fn doors(cx: &Context) -> Vec<Door> {
         kind,
     };
     let balancer = cx.node.endpoint.port;
+    // Control planes are alike: what this one runs, the others run.
+    let of_balancer = cx.node.runs_balancer();
+    let of_balancer = of_balancer.then_some((balancer, DoorKind::LoadBalancer));
     let of_peers = cx.node.peers().flat_map(|peer| {
-        [
+        let own = [
             (APISERVER_PORT, DoorKind::Apiserver),
             (ETCD_CLIENT_PORT, DoorKind::Etcd),
-            (balancer, DoorKind::LoadBalancer),
-        ]
-        .map(|(port, kind)| door(&peer.name, peer.address, port, kind))
+        ];
+        let all = own.into_iter().chain(of_balancer);
+        all.map(|(port, kind)| door(&peer.name, peer.address, port, kind))
     });
     let vip = door(
         "the VIP",

@@ -319,6 +319,8 @@ pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
             (2380, "etcd"),
         ]);
         all.extend([(10257, "kube-controller"), (10259, "kube-scheduler")]);
+    }
+    if node.runs_balancer() {
         all.insert(node.endpoint.port, "haproxy");
         let balancer = &node.load_balancer;
         all.extend(balancer.stats.iter().map(|stats| (stats.port, "haproxy")));

@@ -165,7 +165,7 @@ fn required_units(cx: &Context) -> Vec<String> {
         "kubelet.service".to_owned(),
         cx.node.kubernetes.cri.unit().to_owned(),
     ];
-    if cx.node.is_control_plane() {
+    if cx.node.runs_balancer() {
         all.extend([haproxy::UNIT.to_owned(), keepalived::UNIT.to_owned()]);
     }
     all

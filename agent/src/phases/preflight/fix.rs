@@ -26,10 +26,10 @@ pub const SYSCTLS: [(&str, &str, IsNeeded); 6] = [
     (
         "/proc/sys/net/ipv4/ip_nonlocal_bind",
         "1",
-        NodeFile::is_control_plane,
+        NodeFile::runs_balancer,
     ),
     ("/proc/sys/net/ipv6/ip_nonlocal_bind", "1", |node| {
-        has_ipv6(node) && node.is_control_plane()
+        has_ipv6(node) && node.runs_balancer()
     }),
     ("/proc/sys/net/bridge/bridge-nf-call-iptables", "1", |_| {
         true

@@ -130,6 +130,9 @@ impl<'a> ApiserverFollower<'a> {
 
     /// Tells haproxy, at most so often. Also what it was told before and did not take.
     async fn apply(&mut self, now: &[Peer], wanted: &[Peer]) -> Result<()> {
+        if !self.cx.node.runs_balancer() {
+            return Ok(());
+        }
         if wanted == now && !balancer::needed(self.cx).await? {
             self.refused = None;
             return Ok(());

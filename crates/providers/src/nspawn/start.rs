@@ -11,7 +11,6 @@ use ha_cluster_file::cluster::Node;
 use ha_host_base::files;
 use ha_host_base::text::shown_path;
 use ha_wire::format::Version;
-use ha_wire::phase::Role;
 use serde::Deserialize;
 
 use super::keeper::Answer;
@@ -158,12 +157,11 @@ fn boot_plan(provider: &Nspawn, node: &Node, ignition: Option<(PathBuf, PathBuf)
     })
 }
 
-/// Only control planes run keepalived.
+/// For keepalived alone.
 fn real_time_among(provider: &Nspawn, node: &Node) -> Option<u32> {
-    let is_control_plane = |node: &&Node| node.role == Role::ControlPlane;
-    let count = provider.nodes.iter().filter(is_control_plane).count();
-    Some(node).filter(is_control_plane)?;
-    u32::try_from(count).ok()
+    let balancers = &provider.balancers;
+    balancers.iter().find(|name| **name == node.name)?;
+    u32::try_from(balancers.len()).ok()
 }
 
 /// Notes which image a new disk lies over: later starts use that one, even if the cluster file or a link names another by then.
