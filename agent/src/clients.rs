@@ -75,11 +75,13 @@ struct KnownClient {
     client: HttpsClient,
 }
 
-/// Under which identity: the node's own, or one minted from a CA.
+/// Under which identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum ClientIdentity {
     Node,
     Minted(Ca),
+    /// One that the operator gave: of an external etcd.
+    Given,
 }
 
 impl Clients {
@@ -97,6 +99,11 @@ impl Clients {
             &minted.ca,
             &minted.identity,
         )
+    }
+
+    /// A client of `base` under an identity that somebody else's CA signed.
+    pub fn given(&self, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
+        self.client(ClientIdentity::Given, base, ca, me)
     }
 
     /// The next client has a certificate of its own: a server did not take the present one.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, Result};
 use ha_kube::https::HttpsClient;
 use ha_kube::objects::Node;
-use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, Identity};
+use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, Identity, Secret};
 use ha_wire::node::Peer;
 use ha_wire::paths;
 
@@ -101,6 +101,26 @@ pub fn etcd_at(cx: &Context, urls: impl IntoIterator<Item = String>) -> Result<E
     let servers = urls
         .into_iter()
         .map(|url| minted_client(cx, Ca::Etcd, &url));
+    Ok(Etcd::over(servers.collect::<Result<_>>()?))
+}
+
+/// Somebody else's etcd at all of its endpoints, as the node file names them.
+pub fn external_etcd(cx: &Context) -> Result<Etcd> {
+    external_etcd_at(cx, &cx.node.kubernetes.external_etcd)
+}
+
+/// The same at some of them.
+pub fn external_etcd_at(cx: &Context, endpoints: &[String]) -> Result<Etcd> {
+    let read = |name: &str| {
+        let text = cx.sys.files.read(name)?;
+        text.with_context(|| format!("{name} is missing: Ignition did not bring it"))
+    };
+    let ca = read(paths::EXTERNAL_ETCD_CA)?;
+    let me = Identity {
+        cert: read(paths::EXTERNAL_ETCD_CERT)?,
+        key: Secret::new(read(paths::EXTERNAL_ETCD_KEY)?),
+    };
+    let servers = endpoints.iter().map(|url| cx.clients.given(url, &ca, &me));
     Ok(Etcd::over(servers.collect::<Result<_>>()?))
 }
 

@@ -243,6 +243,7 @@ impl ConfigRenderer<'_> {
             service_cidr: k.service_cidr,
             cri: k.cri,
             proxy: k.proxy,
+            external_etcd: Vec::new(),
             cert_sans: k.cert_sans.clone(),
             kubelet_config: k.kubelet_config.clone(),
             cluster_configuration: k.cluster_configuration.clone(),

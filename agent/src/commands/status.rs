@@ -257,6 +257,13 @@ fn describe_vip(vip: &Vip) -> String {
 }
 
 fn describe_etcd(etcd: &EtcdStatus) -> String {
+    if !etcd.endpoints.is_empty() {
+        let well = etcd.endpoints.iter().filter(|e| e.error.is_empty()).count();
+        return format!(
+            "external, {well} of {} endpoints healthy",
+            etcd.endpoints.len()
+        );
+    }
     let voice = if etcd.voter { "a voter" } else { "not a voter" };
     let (is, should) = (etcd.members.len(), etcd.expected);
     match etcd.leader.as_str() {

@@ -16,6 +16,7 @@ use crate::kube::error::ApiError;
 use crate::render;
 use crate::render::kubeadm::EffectiveSettings;
 
+mod claim;
 mod disk;
 mod permission;
 mod search;
@@ -68,6 +69,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     if past == Past::Unproved && a_cluster_stands(cx).await? {
         return Ok(Outcome::ClusterStands);
     }
+    claim::claim_external_etcd(cx).await?;
     found_cluster(cx).await?;
     Ok(Outcome::Done)
 }

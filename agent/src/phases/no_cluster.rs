@@ -66,7 +66,13 @@ pub async fn answer_peers(cx: &Context) -> std::convert::Infallible {
 /// Nothing of a join or an init is on the disk.
 fn is_in_no_cluster(cx: &Context) -> bool {
     let data = format!("{}/member", EffectiveSettings::new(&cx.node).etcd_data);
-    let traces = [data, pod_manifest("etcd"), KUBELET_PEM.to_owned()];
+    // With an external etcd nothing is left here but what asks it.
+    let pod = if cx.node.has_external_etcd() {
+        "kube-apiserver"
+    } else {
+        "etcd"
+    };
+    let traces = [data, pod_manifest(pod), KUBELET_PEM.to_owned()];
     cx.node.is_control_plane()
         && !is_settled(cx)
         && !traces.iter().any(|trace| cx.sys.files.exists(trace))

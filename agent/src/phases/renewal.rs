@@ -178,7 +178,8 @@ fn due_certificates(cx: &Context, settled: bool) -> Result<Vec<&'static Renewabl
     let now = cx.sys.clock.now_ms();
     let mut nearly = Vec::new();
     let mut any_is_due = false;
-    for certificate in &RENEWABLE {
+    let external = cx.node.has_external_etcd();
+    for certificate in RENEWABLE.iter().filter(|c| !external || !c.is_of_etcd()) {
         let (is_due, is_nearly_due) = match certificate.condition(&cx.sys.files)? {
             Condition::Sound(v) => (v.is_due(now), v.is_nearly_due(now)),
             Condition::Absent => (settled && certificate.is_needed(), false),

@@ -25,6 +25,7 @@ pub mod bootstrap;
 mod clusters;
 mod dns;
 mod elections;
+mod external_etcd;
 mod follow;
 mod grants;
 mod registration;
@@ -154,6 +155,10 @@ impl<'a> SteadyWatch<'a> {
     }
 
     async fn etcd_is_whole(&mut self) -> Result<()> {
+        if self.cx.node.has_external_etcd() {
+            let asks_alarms = self.looks.is_multiple_of(ALARMS_EVERY);
+            return external_etcd::observe(self.cx, &mut self.alarms, asks_alarms).await;
+        }
         let etcd = kube::etcd_on(self.cx, [self.cx.node.address])?;
         let (members, status) = tokio::join!(etcd.members_as_known(), etcd.status());
         let (members, status) = (members?, status?);
@@ -230,6 +235,7 @@ fn etcd_status(
         database_bytes: status.database_bytes,
         quota_bytes: Some(quota),
         elections_ms: Vec::new(),
+        endpoints: Vec::new(),
     })
 }
 

@@ -31,6 +31,8 @@ const SHUTDOWN_SETTINGS: [&str; 3] = [
     "shutdownGracePeriodCriticalPods",
     "shutdownGracePeriodByPodPriority",
 ];
+/// The apiserver's own `--etcd-prefix`.
+const REGISTRY: &str = "/registry";
 /// The taint that kubeadm gives control planes; a list of one's own replaces it.
 const CONTROL_PLANE_TAINT: &str = "node-role.kubernetes.io/control-plane";
 
@@ -136,6 +138,8 @@ pub struct EffectiveSettings {
     pub fails_on_swap: bool,
     /// Where etcd keeps its data.
     pub etcd_data: String,
+    /// What the keys of all that the apiserver keeps in etcd begin with.
+    pub etcd_prefix: String,
     pub has_dns: bool,
 }
 
@@ -147,6 +151,13 @@ impl EffectiveSettings {
         merge_settings(&mut kubelet, &Value::Object(node.kubelet_config.clone()));
         let boolean = |value: Option<&Value>| value.and_then(Value::as_bool);
         let etcd_data = cluster.pointer("/etcd/local/dataDir");
+        let arguments = cluster
+            .pointer("/apiServer/extraArgs")
+            .and_then(Value::as_array);
+        let mut arguments = arguments.into_iter().flatten();
+        // The last one counts, as for the apiserver.
+        let prefix = arguments.rfind(|argument| argument["name"] == "etcd-prefix");
+        let prefix = prefix.and_then(|argument| argument["value"].as_str());
         Self {
             // Without a word of ours or the user's, the kubelet's own default.
             fails_on_swap: boolean(kubelet.get("failSwapOn")).unwrap_or(true),
@@ -154,6 +165,7 @@ impl EffectiveSettings {
                 .and_then(Value::as_str)
                 .unwrap_or(ETCD_DATA)
                 .to_owned(),
+            etcd_prefix: format!("/{}/", prefix.unwrap_or(REGISTRY).trim_matches('/')),
             has_dns: boolean(cluster.pointer("/dns/disabled")) != Some(true),
         }
     }
@@ -183,6 +195,14 @@ fn cluster_config(node: &NodeFile) -> Value {
         "encryptionAlgorithm": "ECDSA-P256",
         "proxy": {"disabled": kubernetes.proxy == KubeProxy::None},
     });
+    if node.has_external_etcd() {
+        cluster["etcd"] = json!({"external": {
+            "endpoints": kubernetes.external_etcd,
+            "caFile": paths::EXTERNAL_ETCD_CA,
+            "certFile": paths::EXTERNAL_ETCD_CERT,
+            "keyFile": paths::EXTERNAL_ETCD_KEY,
+        }});
+    }
     merge_settings(
         &mut cluster,
         &Value::Object(kubernetes.cluster_configuration.clone()),

@@ -172,6 +172,7 @@ fn any_kubernetes() -> impl Strategy<Value = NodeKubernetes> {
                 kubelet_config,
                 cluster_configuration,
                 timeouts: serde_json::Map::new(),
+                external_etcd: Vec::new(),
             },
         )
 }

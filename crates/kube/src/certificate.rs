@@ -44,6 +44,18 @@ pub fn is_key_pair(cert: &str, key: &str) -> bool {
     CertifiedKey::from_der(chain, key, &aws_lc_rs::default_provider()).is_ok()
 }
 
+/// Whether the first certificate of a PEM text may be shown to servers by a client: it says so, or nothing of what it is for.
+pub fn is_for_clients(pem: &str) -> bool {
+    let Some(first) = certificates_in(pem).into_iter().next() else {
+        return false;
+    };
+    let Ok((_, certificate)) = X509Certificate::from_der(&first) else {
+        return false;
+    };
+    let usage = certificate.extended_key_usage().ok().flatten();
+    usage.is_none_or(|usage| usage.value.client_auth || usage.value.any)
+}
+
 /// Whether the first certificate of a PEM text was signed by none of these CAs (PEM), by their names and the ids of their keys.
 /// What cannot be read says nothing, and a CA without a key id is known by its name alone.
 pub fn has_other_issuer(pem: &str, cas: &str) -> bool {
@@ -103,6 +115,20 @@ fn short_hex(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::testing::{node_identity, test_authority};
+
+    #[test]
+    fn a_certificate_of_servers_alone_is_not_for_clients() {
+        let ca = test_authority("etcd-ca");
+        let server = crate::testing::server_only_pair(&ca, [127, 0, 0, 1].into());
+        for (pem, wanted) in [
+            (node_identity(&ca, "node1").cert.as_str(), true),
+            (ca.cert(), true),
+            (server.0.as_str(), false),
+            ("", false),
+        ] {
+            assert_eq!(is_for_clients(pem), wanted, "{pem}");
+        }
+    }
 
     #[test]
     fn a_pair_is_a_certificate_and_its_own_key() {

@@ -3,6 +3,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+mod claim;
+
+#[cfg(feature = "testing")]
+pub use claim::answer_before;
+pub use claim::{Claim, Claimed};
 use reqwest::Method;
 use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json};

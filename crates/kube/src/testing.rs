@@ -61,6 +61,13 @@ pub fn server_certificate(authority: &Authority, address: IpAddr) -> (rcgen::Cer
     sign_server(authority, address, |_| ())
 }
 
+/// One that says to be for servers alone, and its key, PEM.
+pub fn server_only_pair(authority: &Authority, address: IpAddr) -> (String, String) {
+    let of_servers = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+    let (cert, key) = sign_server(authority, address, |p| p.extended_key_usages = of_servers);
+    (cert.pem(), key.serialize_pem())
+}
+
 fn sign_server(
     authority: &Authority,
     address: IpAddr,

@@ -109,6 +109,10 @@ pub struct NodeKubernetes {
     pub cri: Cri,
     /// kube-proxy's mode, or none.
     pub proxy: KubeProxy,
+    /// Where somebody else's etcd is asked, `https://ADDRESS:PORT` each; empty: etcd runs on the control planes. Its CA and the
+    /// client certificate: [`crate::paths::EXTERNAL_ETCD_CA`] and beside it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub external_etcd: Vec<String>,
     /// Further names and addresses of the apiserver's certificate (the VIP is always there).
     #[serde(default, rename = "certSANs")]
     pub cert_sans: Vec<String>,
@@ -135,6 +139,9 @@ impl NodeFile {
     }
 
     /// True on nodes that run etcd and the apiserver.
+    }
+
+    /// True on nodes that run the apiserver, the balancer and, unless it is external, etcd.
     pub fn is_control_plane(&self) -> bool {
         self.role == Role::ControlPlane
     }
@@ -142,6 +149,11 @@ impl NodeFile {
     /// True on nodes that run keepalived and haproxy.
     pub fn runs_balancer(&self) -> bool {
         self.is_control_plane()
+    }
+
+    /// Whether etcd is somebody else's, and on no node.
+    pub fn has_external_etcd(&self) -> bool {
+        !self.kubernetes.external_etcd.is_empty()
     }
 
     /// The other control planes.

@@ -22,6 +22,14 @@ pub const HAPROXY_ENV: &str = "/etc/ha-agent/haproxy.env";
 pub const STATS_PASSWORD: &str = "HA_STATS_PASSWORD";
 /// kubeadm's PKI directory. Control planes get the CAs from Ignition, workers `ca.crt` alone.
 pub const PKI_DIR: &str = "/etc/kubernetes/pki";
+/// Directory of what control planes ask an external etcd with (0700). Apart from what kubeadm makes: nobody renews or removes it.
+pub const EXTERNAL_ETCD_DIR: &str = "/etc/kubernetes/pki/external-etcd";
+/// The CA of an external etcd's members, PEM.
+pub const EXTERNAL_ETCD_CA: &str = "/etc/kubernetes/pki/external-etcd/ca.crt";
+/// The control planes' client certificate for it, PEM.
+pub const EXTERNAL_ETCD_CERT: &str = "/etc/kubernetes/pki/external-etcd/client.crt";
+/// The key to [`EXTERNAL_ETCD_CERT`], PEM, 0600.
+pub const EXTERNAL_ETCD_KEY: &str = "/etc/kubernetes/pki/external-etcd/client.key";
 /// What `ha-agent status` answers from (0644, no secret).
 pub const STATUS_FILE: &str = "/run/ha-agent/status.json";
 /// Where events go when nothing better is there: JSON lines (0644, no secret).

@@ -239,9 +239,22 @@ pub struct EtcdStatus {
     /// What it may take; none: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quota_bytes: Option<u64>,
+    /// Where an external etcd is asked; empty: it runs on the control planes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<EtcdEndpoint>,
     /// When etcd elected a leader, within the last fifteen minutes, the earliest first, as this node saw it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub elections_ms: Vec<u64>,
+}
+
+/// A member of an external etcd, as this node sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EtcdEndpoint {
+    /// `https://ADDRESS:PORT`.
+    pub url: String,
+    /// Why it is not well; empty: it answers and knows a leader.
+    pub error: String,
 }
 
 /// When a certificate ends.

@@ -40,6 +40,7 @@ fn steady() -> Status {
         .to_vec();
     let members = ["node1", "node2", "node3"].map(str::to_owned).to_vec();
     status.etcd = Some(EtcdStatus {
+        endpoints: Vec::new(),
         expected: 3,
         members,
         voter: true,

@@ -6,6 +6,7 @@ use ha_wire::phase::Phase;
 use tracing::warn;
 
 use crate::context::Context;
+use crate::kube::pod_manifest;
 use crate::phases::etcd_log::is_unwritten;
 use crate::phases::etcd_manifest::{
     data_directory, end_own_etcd, has_data, initial_members, log_directory, read_manifest,
@@ -16,7 +17,7 @@ use crate::phases::kubelet_conf;
 pub enum Past {
     /// Nothing that proves anything; an init may have been killed before its etcd wrote anything.
     Unproved,
-    /// An etcd that this node founded, with data.
+    /// An etcd that this node founded, with data; beside an external one, an init that was begun.
     Founded,
     /// A cluster stood: this node began to join it, or its kubelet has a certificate of it.
     KnewCluster,
@@ -25,6 +26,9 @@ pub enum Past {
 /// The discovery file is written when the gate has opened. A signed kubelet's certificate without etcd's data is left
 /// of a member that lost them.
 pub fn read_past(cx: &Context) -> Result<Past> {
+    if cx.node.has_external_etcd() {
+        return past_beside_external_etcd(cx);
+    }
     let manifest = read_manifest(cx)?;
     let members = initial_members(&manifest);
     let joins_others = members.iter().any(|name| *name != cx.node.name);
@@ -35,6 +39,21 @@ pub fn read_past(cx: &Context) -> Result<Past> {
     }
     Ok(if has_data && members == [cx.node.name.as_str()] {
         Past::Founded
+    } else {
+        Past::Unproved
+    })
+}
+
+/// There the data are elsewhere, and whose they are etcd itself says (`claim`): an apiserver's manifest without a trace of a join is
+/// an init that was begun here, and may be begun again.
+fn past_beside_external_etcd(cx: &Context) -> Result<Past> {
+    let there = |name: &str| cx.sys.files.exists(name);
+    Ok(if there(paths::DISCOVERY) {
+        Past::KnewCluster
+    } else if there(&pod_manifest("kube-apiserver")) {
+        Past::Founded
+    } else if kubelet_conf::names_signed_certificate(cx)? {
+        Past::KnewCluster
     } else {
         Past::Unproved
     })

@@ -79,7 +79,8 @@ struct Search<'a> {
     cx: &'a Context,
     begin: Duration,
     cluster: HandshakeProbe,
-    etcd: HandshakeProbe,
+    /// None: no node runs etcd.
+    etcd: Option<HandshakeProbe>,
     doors: Vec<Door>,
     /// The peers that said at this look that they are in no cluster.
     in_none: Vec<String>,
@@ -89,16 +90,12 @@ struct Search<'a> {
 
 impl<'a> Search<'a> {
     fn begin(cx: &'a Context) -> Result<Self> {
-        let etcd_ca = pki_file("etcd/ca.crt");
-        let etcd_ca = cx.sys.files.read(&etcd_ca)?.with_context(|| {
-            format!("{etcd_ca} is missing: Ignition did not bring etcd's CA certificate")
-        })?;
         let own = cx.sys.files.read(&pki_file("apiserver.crt"))?;
         Ok(Self {
             cx,
             begin: cx.sys.clock.monotonic(),
             cluster: HandshakeProbe::new(&cluster_ca(cx)?, APISERVER_NAME)?,
-            etcd: HandshakeProbe::new(&etcd_ca, ETCD_NAME)?,
+            etcd: etcd_probe(cx)?,
             in_none: Vec::new(),
             doors: doors(cx),
             own: own.and_then(|pem| certs::certificates_in(&pem).into_iter().next()),
@@ -132,10 +129,8 @@ impl<'a> Search<'a> {
     }
 
     async fn knock(&self, door: &Door) -> Result<Vec<u8>, ErrorKind> {
-        let probe = match door.kind {
-            DoorKind::Etcd => &self.etcd,
-            DoorKind::Apiserver | DoorKind::LoadBalancer => &self.cluster,
-        };
+        let of_etcd = self.etcd.as_ref().filter(|_| door.kind == DoorKind::Etcd);
+        let probe = of_etcd.unwrap_or(&self.cluster);
         probe.shake_hands(door.address).await
     }
 
@@ -167,6 +162,17 @@ impl<'a> Search<'a> {
     }
 }
 
+fn etcd_probe(cx: &Context) -> Result<Option<HandshakeProbe>> {
+    if cx.node.has_external_etcd() {
+        return Ok(None);
+    }
+    let ca = pki_file("etcd/ca.crt");
+    let ca = cx.sys.files.read(&ca)?.with_context(|| {
+        format!("{ca} is missing: Ignition did not bring etcd's CA certificate")
+    })?;
+    Ok(Some(HandshakeProbe::new(&ca, ETCD_NAME)?))
+}
+
 fn doors(cx: &Context) -> Vec<Door> {
     let door = |who: &str, address: IpAddr, port, kind| Door {
         who: who.to_owned(),
@@ -191,6 +197,8 @@ fn doors(cx: &Context) -> Vec<Door> {
         balancer,
         DoorKind::LoadBalancer,
     );
+    let runs_etcd = !cx.node.has_external_etcd();
+    let of_peers = of_peers.filter(|door| runs_etcd || door.kind != DoorKind::Etcd);
     of_peers.chain([vip]).collect()
 }
 

@@ -4,6 +4,7 @@ use crate::kube::{KUBELET_CONF, KUBELET_PEM, pki_file, pod_manifest};
 use crate::testing::{self, FakeMachine};
 use ha_wire::node::NodeFile;
 
+mod claim;
 mod disk;
 mod doubt;
 mod permission;

@@ -97,11 +97,7 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
     let all_whole = |names: &[String]| kubeadm_files::are_whole(files, names);
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
-    let settings = EffectiveSettings::new(&cx.node);
-    let members = etcd_client(cx)?
-        .members()
-        .await
-        .context("etcd's member list")?;
+    let (etcd, member) = observe_etcd(cx).await?;
     let own = Client::new(
         &kube::apiserver_url(cx.node.address),
         &cluster_ca(cx)?,
@@ -110,7 +106,7 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
     .within(OWN_API);
     Ok(JoinFacts {
         kubelet: is_registered(cx, &client).await?,
-        certificates: all_whole(&certificate_files())?,
+        certificates: all_whole(&certificate_files(cx))?,
         manifests: all_whole(
             &[
                 "kube-apiserver",
@@ -119,18 +115,37 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
             ]
             .map(pod_manifest),
         )?,
-        etcd: files.exists(&format!("{}/member", settings.etcd_data))
-            && all_whole(&[pod_manifest("etcd")])?,
-        member: own_membership(cx, &members),
+        etcd,
+        member,
         marked: node.is_some_and(|n| n.is_control_plane()),
         ready: own.ready().await.is_ok(),
     })
 }
 
+/// Whether etcd's data and its pod are here, and what etcd says of this node. An external one has to answer from here, or the
+/// apiserver would start in vain; nothing of it is joined.
+async fn observe_etcd(cx: &Context) -> Result<(bool, Membership)> {
+    if cx.node.has_external_etcd() {
+        let asked = kube::external_etcd(cx)?.status().await;
+        asked.context("no endpoint of the external etcd answers")?;
+        return Ok((true, Membership::Voter));
+    }
+    let files = &cx.sys.files;
+    let members = etcd_client(cx)?.members().await;
+    let members = members.context("etcd's member list")?;
+    let data = format!("{}/member", EffectiveSettings::new(&cx.node).etcd_data);
+    let pod = [pod_manifest("etcd")];
+    let is_here = files.exists(&data) && kubeadm_files::are_whole(files, &pod)?;
+    Ok((is_here, own_membership(cx, &members)))
+}
+
 /// What kubeadm makes before the lock.
-fn certificate_files() -> Vec<String> {
+fn certificate_files(cx: &Context) -> Vec<String> {
     let mut files = vec![ADMIN_CONF.to_owned()];
-    files.extend(kubeadm_files::SIGNED.map(|name| pki_file(&format!("{name}.crt"))));
+    let external = cx.node.has_external_etcd();
+    let signed = kubeadm_files::SIGNED.into_iter();
+    let signed = signed.filter(|name| !external || !name.contains("etcd"));
+    files.extend(signed.map(|name| pki_file(&format!("{name}.crt"))));
     files.extend(["controller-manager", "scheduler"].map(|n| format!("/etc/kubernetes/{n}.conf")));
     files
 }

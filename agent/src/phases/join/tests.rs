@@ -8,6 +8,7 @@ use crate::kube::testing::{
 use crate::kube::{KUBELET_CONF, kubeconfig, pki_file, pod_manifest};
 use crate::testing::{self, FakeMachine};
 
+mod external_etcd;
 mod interrupted;
 
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";

@@ -313,11 +313,10 @@ fn check_swap(node: &NodeFile, facts: &MachineFacts) -> Check {
 pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
     let mut all = BTreeMap::from([(10250, "kubelet")]);
     if node.is_control_plane() {
-        all.extend([
-            (APISERVER_PORT, "kube-apiserver"),
-            (ETCD_CLIENT_PORT, "etcd"),
-            (2380, "etcd"),
-        ]);
+        all.insert(APISERVER_PORT, "kube-apiserver");
+        if !node.has_external_etcd() {
+            all.extend([(ETCD_CLIENT_PORT, "etcd"), (2380, "etcd")]);
+        }
         all.extend([(10257, "kube-controller"), (10259, "kube-scheduler")]);
     }
     if node.runs_balancer() {

@@ -4,6 +4,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Result, bail};
 use ha_kube::kubeconfig::Kubeconfig;
+use ha_wire::paths;
 use ha_wire::status::{CertificateExpiry, Renewal};
 
 use crate::context::Context;
@@ -23,7 +24,13 @@ const KUBELET_LATE: u64 = 20;
 const AUTHORITIES: [(&str, &str); 3] = [
     ("ca", "ca"),
     ("front-proxy-ca", "front-proxy-ca"),
-    ("etcd-ca", "etcd/ca"),
+    ("etcd-ca", ETCD_CA),
+];
+const ETCD_CA: &str = "etcd/ca";
+/// Of an etcd that is somebody else's.
+const EXTERNAL_ETCD: [(&str, &str); 2] = [
+    ("external-etcd-client", paths::EXTERNAL_ETCD_CERT),
+    ("external-etcd-ca", paths::EXTERNAL_ETCD_CA),
 ];
 
 /// Something that kubeadm made with an end, and can renew.
@@ -63,14 +70,14 @@ const fn kubeconfig(name: &'static str) -> Renewable {
 
 /// All that `kubeadm certs renew all` renews.
 pub const RENEWABLE: [Renewable; 11] = [
-    pair("etcd-server", "etcd/server", "etcd/ca"),
-    pair("etcd-peer", "etcd/peer", "etcd/ca"),
+    pair("etcd-server", "etcd/server", ETCD_CA),
+    pair("etcd-peer", "etcd/peer", ETCD_CA),
     pair(
         "etcd-healthcheck-client",
         "etcd/healthcheck-client",
-        "etcd/ca",
+        ETCD_CA,
     ),
-    pair("apiserver-etcd-client", "apiserver-etcd-client", "etcd/ca"),
+    pair("apiserver-etcd-client", "apiserver-etcd-client", ETCD_CA),
     pair("apiserver", "apiserver", "ca"),
     pair("apiserver-kubelet-client", "apiserver-kubelet-client", "ca"),
     pair("front-proxy-client", "front-proxy-client", "front-proxy-ca"),
@@ -163,6 +170,11 @@ impl Renewable {
         pki_file(&format!("{}.key", self.authority))
     }
 
+    /// Whether it is made for an etcd on the control planes.
+    pub fn is_of_etcd(&self) -> bool {
+        self.authority == ETCD_CA
+    }
+
     /// The phase of `kubeadm init` that makes it anew.
     pub fn phase(&self) -> [&'static str; 2] {
         match self.place {
@@ -234,6 +246,8 @@ pub enum RenewedBy {
     Kubelet,
     /// An authority: neither kubeadm nor the agent makes another one.
     Nobody,
+    /// Whoever runs an external etcd.
+    Operator,
 }
 
 /// How far a certificate is on its way to its end.
@@ -252,6 +266,7 @@ impl NodeCertificate {
             RenewedBy::Agent => until_ms - validity.late_ms(),
             RenewedBy::Kubelet => until_ms.saturating_sub(from_ms) / KUBELET_LATE,
             RenewedBy::Nobody => AUTHORITY_LATE_MS,
+            RenewedBy::Operator => validity.limit_ms(),
         };
         let expiry = CertificateExpiry {
             name: name.to_owned(),
@@ -273,7 +288,9 @@ impl NodeCertificate {
     fn is_fault(&self, now_ms: u64) -> bool {
         match self.renewed_by {
             RenewedBy::Nobody => now_ms + RENEWED_BEFORE_MS > self.expiry.at_ms,
-            RenewedBy::Agent | RenewedBy::Kubelet => self.lateness(now_ms) != Lateness::InTime,
+            RenewedBy::Agent | RenewedBy::Kubelet | RenewedBy::Operator => {
+                self.lateness(now_ms) != Lateness::InTime
+            }
         }
     }
 
@@ -282,10 +299,15 @@ impl NodeCertificate {
         match self.renewed_by {
             RenewedBy::Agent => BY_HAND,
             RenewedBy::Kubelet => "journalctl -u kubelet says why it does not renew its own",
+            RenewedBy::Operator => EXTERNAL_ETCD_CURE,
             RenewedBy::Nobody => "the cluster ends with its authorities: plan another one",
         }
     }
 }
+
+/// kube-apiserver reads them again only when it starts.
+const EXTERNAL_ETCD_CURE: &str = "whoever runs the external etcd signs another one; copy it to /etc/kubernetes/pki/external-etcd on \
+     each control plane, one after the other, and move kube-apiserver.yaml out of /etc/kubernetes/manifests for half a minute";
 
 /// Every certificate of this node, the nearest end first.
 pub fn node_certificates(files: &Files) -> Result<Vec<NodeCertificate>> {
@@ -299,6 +321,10 @@ pub fn node_certificates(files: &Files) -> Result<Vec<NodeCertificate>> {
         let pem = files.read(&pki_file(&format!("{file}.crt")))?;
         let validity = pem.and_then(|pem| Validity::of_pem(&pem));
         all.extend(validity.map(|v| NodeCertificate::new(name, v, RenewedBy::Nobody)));
+    }
+    for (name, file) in EXTERNAL_ETCD {
+        let validity = files.read(file)?.and_then(|pem| Validity::of_pem(&pem));
+        all.extend(validity.map(|v| NodeCertificate::new(name, v, RenewedBy::Operator)));
     }
     let pem = files.read(KUBELET_PEM)?;
     let validity = pem.and_then(|pem| Validity::of_pem(&pem));

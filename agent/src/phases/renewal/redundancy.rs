@@ -39,6 +39,10 @@ async fn what_is_wrong_on(cx: &Context, address: IpAddr) -> Result<Option<String
     if let Err(error) = apiserver.within(ANSWER_WITHIN).ready().await {
         return Ok(Some(format!("kube-apiserver: {error}")));
     }
+    // Its `/readyz` asks etcd itself; an external one is not this node's to judge.
+    if cx.node.has_external_etcd() {
+        return Ok(None);
+    }
     let etcd = etcd_on(cx, [address])?.within(ANSWER_WITHIN);
     // The list comes from the quorum, the leader is what this very member knows.
     let (members, status) = tokio::join!(etcd.members(), etcd.status());

@@ -181,3 +181,23 @@ fn pod_since(since: &str) -> Value {
     let running = json!({"state": {"running": {"startedAt": since}}});
     json!({"status": {"conditions": [ready], "containerStatuses": [running]}})
 }
+
+#[test]
+fn beside_an_external_etcd_nothing_of_etcds_is_missing() {
+    let missing = |endpoints: &[&str]| {
+        let mut node = testing::control_plane();
+        node.kubernetes.external_etcd = endpoints.iter().map(|url| (*url).to_owned()).collect();
+        let machine = testing::fake_machine(node);
+        let due = due_certificates(&machine.cx, true).unwrap();
+        due.into_iter().map(|c| c.name).collect::<Vec<_>>()
+    };
+    let (stacked, external) = (missing(&[]), missing(&["https://10.77.0.41:2379"]));
+    let of_etcd = [
+        "etcd-server",
+        "etcd-peer",
+        "etcd-healthcheck-client",
+        "apiserver-etcd-client",
+    ];
+    assert_eq!(stacked, [&of_etcd[..], &external].concat());
+    assert!(external.contains(&"apiserver"));
+}

@@ -21,6 +21,7 @@ use crate::sys::net;
 /// single control plane nothing is left to protect.
 fn is_member(cx: &Context) -> Result<bool> {
     Ok(cx.node.is_control_plane()
+        && !cx.node.has_external_etcd()
         && cx.node.control_planes.len() > 1
         && kubelet_conf::names_signed_certificate(cx)?)
 }

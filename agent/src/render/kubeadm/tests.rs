@@ -56,6 +56,14 @@ fn files() -> Vec<(String, String)> {
     let ipv6 = of_ipv6(contained);
     all.push(("init-ipv6".into(), init_config(&ipv6, V2, None, &[])));
     all.push(("join-ipv6".into(), join_config(&ipv6, V2, &[])));
+    let mut external = testing::founder();
+    external.kubernetes.external_etcd = ["41", "42", "43"]
+        .map(|host| format!("https://10.77.0.{host}:2379"))
+        .into();
+    all.push((
+        "init-external-etcd".into(),
+        init_config(&external, V2, None, &[]),
+    ));
     all.push((
         "init-users-own".into(),
         init_config(&users_own(), V2, Some(TOKEN), &[]),
@@ -168,6 +176,7 @@ fn the_users_settings_and_ours_come_to_one() {
         EffectiveSettings::new(&node)
     };
     let ours = EffectiveSettings {
+        etcd_prefix: "/registry/".into(),
         fails_on_swap: false,
         etcd_data: "/var/lib/etcd".into(),
         has_dns: true,
@@ -178,6 +187,7 @@ fn the_users_settings_and_ours_come_to_one() {
         json!({"failSwapOn": true}),
     );
     let wanted = EffectiveSettings {
+        etcd_prefix: "/registry/".into(),
         fails_on_swap: true,
         etcd_data: "/data/etcd".into(),
         has_dns: false,
@@ -185,4 +195,19 @@ fn the_users_settings_and_ours_come_to_one() {
     assert_eq!(users, wanted);
     let without_ours = settings(json!({"dns": {}}), json!({"failSwapOn": null}));
     assert!(without_ours.fails_on_swap && without_ours.has_dns);
+}
+
+#[test]
+fn the_prefix_of_the_apiservers_keys_is_its_own_or_the_users() {
+    let prefix = |arguments: Value| {
+        let mut node = testing::founder();
+        let of_apiserver = json!({"extraArgs": arguments});
+        node.kubernetes
+            .cluster_configuration
+            .insert("apiServer".into(), of_apiserver);
+        EffectiveSettings::new(&node).etcd_prefix
+    };
+    assert_eq!(prefix(json!([])), "/registry/");
+    let users = json!([{"name": "etcd-prefix", "value": "/a"}, {"name": "etcd-prefix", "value": "b/"}, {"name": "v", "value": "2"}]);
+    assert_eq!(prefix(users), "/b/");
 }

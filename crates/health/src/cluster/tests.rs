@@ -64,6 +64,7 @@ fn well(name: &str) -> Status {
     let servers = PLANES.map(|name| backend(name, "UP", "L7OK", 3600));
     status.backends = if is_plane { servers.into() } else { Vec::new() };
     status.etcd = is_plane.then(|| EtcdStatus {
+        endpoints: Vec::new(),
         expected: 3,
         members: PLANES.map(str::to_owned).into(),
         voter: true,

@@ -48,6 +48,7 @@ fn well() -> Status {
         .map(|(name, state, check)| backend(name, state, check, 3600))
         .to_vec(),
         etcd: Some(EtcdStatus {
+            endpoints: Vec::new(),
             expected: 3,
             members: ["node1", "node2", "node3"].map(str::to_owned).to_vec(),
             voter: true,

@@ -247,3 +247,48 @@ fn the_real_etcd_tells_how_full_it_is_and_what_it_has_raised() {
         assert_eq!(raised, [Alarm { member: id, kind }]);
     });
 }
+
+#[test]
+fn the_real_etcd_is_claimed_once_and_only_while_it_holds_nothing() {
+    let Some(program) = real::of_kubernetes("etcd") else {
+        return;
+    };
+    run_local(async {
+        let ca = test_authority("etcd-ca");
+        let _real = start(&program, &ca, "31", &["31"]);
+        let urls = [client_url("31")];
+        let etcd = Etcd::at(urls, ca.cert(), &client_identity(&ca)).unwrap();
+        let claim = |owner: &str, prefix: &str| Claim {
+            key: format!("/flatcar-ha/cluster-of{prefix}"),
+            owner: owner.to_owned(),
+            prefix: prefix.to_owned(),
+        };
+        let put = async |key: &str| {
+            let encode = |text: &str| {
+                use base64::Engine as _;
+                base64::engine::general_purpose::STANDARD.encode(text)
+            };
+            let pair = json!({"key": encode(key), "value": encode("x")});
+            etcd.ask::<Value>("/v3/kv/put", &pair).await.unwrap();
+        };
+        let before = |owner: Option<&str>, keys| Claimed::Before {
+            owner: owner.map(str::to_owned),
+            keys,
+        };
+        eventually(async || etcd.members().await).await;
+        // Beside the prefix, and not below it.
+        for beside in ["/registry", "/registry0", "/registrz"] {
+            put(beside).await;
+        }
+        let ours = claim("demo 1", "/registry/");
+        assert_eq!(etcd.claim(&ours).await.unwrap(), Claimed::Now);
+        assert_eq!(etcd.claim(&ours).await.unwrap(), before(Some("demo 1"), 0));
+        put("/registry/pods/a").await;
+        put("/registry/pods/b").await;
+        let other = claim("other 2", "/registry/");
+        assert_eq!(etcd.claim(&other).await.unwrap(), before(Some("demo 1"), 2));
+        put("/elsewhere/pods/a").await;
+        let third = claim("other 2", "/elsewhere/");
+        assert_eq!(etcd.claim(&third).await.unwrap(), before(None, 1));
+    });
+}

@@ -193,6 +193,13 @@ fn a_worker_needs_no_port_of_a_control_plane() {
 }
 
 #[test]
+fn beside_an_external_etcd_a_control_plane_needs_no_port_of_one() {
+    let mut node = testing::control_plane();
+    node.kubernetes.external_etcd = vec!["https://10.77.0.41:2379".into()];
+    assert!(!wanted_ports(&node).into_values().any(|name| name == "etcd"));
+}
+
+#[test]
 fn swap_is_a_fault_only_where_the_kubelet_dies_of_it() {
     let cases = [
         (json!({}), None),
