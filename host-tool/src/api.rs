@@ -21,7 +21,8 @@ mod overview;
 pub use agents::agent_views;
 pub use agents::{WholeLook, look_at_everything};
 pub use expected::{
-    all_findings, further_findings, missing, vip_held_seconds, vip_holder, vip_holders,
+    all_findings, etcd_endpoints, further_findings, missing, vip_held_seconds, vip_holder,
+    vip_holders,
 };
 pub use ha_health::cluster::ClusterView;
 
@@ -39,6 +40,7 @@ pub struct Api {
     vip: Client,
     /// Each control plane's own apiserver.
     apiservers: BTreeMap<String, Client>,
+    /// etcd on the control planes; of somebody else's they tell themselves.
     etcd: Etcd,
     /// Each control plane's own member.
     etcd_members: BTreeMap<String, Etcd>,
@@ -59,13 +61,14 @@ impl Api {
         let url = |address| ha_kube::url_of(reach(address));
         let (ca, me) = (pki.etcd.cert(), pki.etcd_client()?);
         let at = |urls: Vec<String>| Ok::<_, ApiError>(Etcd::at(urls, ca, &me)?.within(REQUEST));
-        let members = cluster.control_planes();
-        let members = members.map(|node| Ok((node.name.clone(), at(vec![url(node.address)])?)));
+        let is_external = cluster.kubernetes.external_etcd().is_some();
+        let members = || cluster.control_planes().filter(|_| !is_external);
+        let of_each = members().map(|node| Ok((node.name.clone(), at(vec![url(node.address)])?)));
         Ok(Self {
             vip: client(SocketAddr::new(cluster.endpoint.vip, cluster.endpoint.port))?,
             apiservers,
-            etcd: at(cluster.control_planes().map(|n| url(n.address)).collect())?,
-            etcd_members: members.collect::<Result<_, ApiError>>()?,
+            etcd: at(members().map(|n| url(n.address)).collect())?,
+            etcd_members: of_each.collect::<Result<_, ApiError>>()?,
             cluster: cluster.clone(),
         })
     }
@@ -124,6 +127,9 @@ impl Api {
 
     /// The member list of the first control plane that answers; a learner has no vote yet.
     async fn members(&self) -> Result<Vec<Member>, String> {
+        if self.cluster.kubernetes.external_etcd().is_some() {
+            return Ok(Vec::new());
+        }
         self.etcd.members().await.map_err(|e| describe_error(&e))
     }
 }

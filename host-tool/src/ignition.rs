@@ -173,12 +173,33 @@ impl ConfigRenderer<'_> {
         if node.role == Role::Worker {
             return build.file(&at("ca.crt"), 0o644, self.pki.cluster.cert());
         }
-        build.dir(&at("etcd"), 0o700);
-        for (name, text) in self.pki.files() {
+        let external = self.cluster.kubernetes.external_etcd().is_some();
+        match external {
+            true => self.external_etcd(build)?,
+            false => build.dir(&at("etcd"), 0o700),
+        }
+        let of_ours = |name: &str| !external || !name.starts_with("etcd/");
+        for (name, text) in self
+            .pki
+            .files()
+            .into_iter()
+            .filter(|(name, _)| of_ours(name))
+        {
             let mode = if name.ends_with(".key") { 0o600 } else { 0o644 };
             build.file(&at(name), mode, text)?;
         }
         Ok(())
+    }
+
+    /// What the apiserver and the agent ask somebody else's etcd with.
+    fn external_etcd(&self, build: &mut ConfigBuilder) -> Result<()> {
+        build.dir(paths::EXTERNAL_ETCD_DIR, 0o700);
+        let Some(client) = &self.files.etcd else {
+            return Ok(());
+        };
+        build.file(paths::EXTERNAL_ETCD_CA, 0o644, &client.ca)?;
+        build.file(paths::EXTERNAL_ETCD_CERT, 0o644, &client.cert)?;
+        build.file(paths::EXTERNAL_ETCD_KEY, 0o600, client.key.expose())
     }
 
     fn node_file(&self, node: &Node) -> NodeFile {
@@ -243,7 +264,10 @@ impl ConfigRenderer<'_> {
             service_cidr: k.service_cidr,
             cri: k.cri,
             proxy: k.proxy,
-            external_etcd: Vec::new(),
+            external_etcd: k
+                .external_etcd()
+                .map(|etcd| etcd.endpoints.clone())
+                .unwrap_or_default(),
             cert_sans: k.cert_sans.clone(),
             kubelet_config: k.kubelet_config.clone(),
             cluster_configuration: k.cluster_configuration.clone(),

@@ -10,6 +10,7 @@ use ha_wire::settings::Cni;
 
 mod chart;
 mod contents;
+mod etcd;
 mod password;
 mod reboot_manager;
 mod tar;
@@ -18,6 +19,7 @@ mod tar;
 pub use chart::tests::packed_chart;
 use contents::FileFault;
 pub use contents::{check_image_archive, judge_named_files};
+pub use etcd::EtcdClientFiles;
 pub use password::environment_line;
 pub use reboot_manager::REBOOT_MANAGER;
 
@@ -48,6 +50,8 @@ pub struct OperatorFiles {
     pub merges: Vec<String>,
     /// What haproxy's statistics page asks for.
     pub stats_password: Option<Secret>,
+    /// What control planes ask an external etcd with.
+    pub etcd: Option<EtcdClientFiles>,
     /// Where each system extension's image comes from.
     pub sysexts: Artefacts,
     /// What reading them gave rise to, one sentence each.
@@ -108,6 +112,11 @@ impl OperatorFiles {
         if let Some(path) = stats.and_then(|stats| stats.password_file.as_deref()) {
             let password = files.read_password("loadBalancer.stats.passwordFile", path)?;
             files.stats_password = Some(password);
+        }
+        if let Some(etcd) = cluster.kubernetes.external_etcd() {
+            let (client, warnings) = EtcdClientFiles::read(etcd)?;
+            files.etcd = Some(client);
+            files.warnings.extend(warnings);
         }
         files.known_before = KnownReleases::read(dir)?;
         files.known = files.known_before.clone();

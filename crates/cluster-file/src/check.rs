@@ -13,6 +13,7 @@ mod accepted;
 mod build;
 mod cidrs;
 mod cilium;
+mod etcd;
 mod families;
 mod files;
 mod interfaces;
@@ -45,7 +46,7 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 16] = [
+const RULES: [Rule; 17] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
@@ -54,6 +55,7 @@ const RULES: [Rule; 16] = [
     ports::check_ports,
     load_balancer::check_load_balancer,
     kubernetes::check_kubernetes,
+    etcd::check_etcd,
     cilium::check_cilium,
     kubeadm::check_kubeadm,
     provider::check_provider,

@@ -126,6 +126,9 @@ pub struct Kubernetes {
     pub proxy: KubeProxy,
     /// Who brings the pod network.
     pub cni: Cni,
+    /// Where etcd runs; none: on the control planes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub etcd: Option<Etcd>,
     /// Further names and addresses of the apiserver's certificate.
     pub cert_sans: Vec<String>,
     /// Merged last into `KubeletConfiguration`.
@@ -135,6 +138,36 @@ pub struct Kubernetes {
     /// How long kubeadm waits for what, merged last.
     #[serde(default, skip_serializing_if = "Map::is_empty")]
     pub timeouts: Map<String, Value>,
+}
+
+/// An etcd that is not on the control planes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Etcd {
+    /// Somebody else's.
+    External(ExternalEtcd),
+}
+
+/// Somebody else's etcd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ExternalEtcd {
+    /// `https://ADDRESS:PORT` of its members.
+    pub endpoints: Vec<String>,
+    /// The CA of their certificates, PEM, absolute path.
+    pub ca_file: PathBuf,
+    /// The control planes' client certificate, PEM, absolute path.
+    pub cert_file: PathBuf,
+    /// The key to it, PEM, absolute path.
+    pub key_file: PathBuf,
+}
+
+impl Kubernetes {
+    /// Somebody else's etcd, if it is.
+    pub fn external_etcd(&self) -> Option<&ExternalEtcd> {
+        let Etcd::External(external) = self.etcd.as_ref()?;
+        Some(external)
+    }
 }
 
 /// The network of the nodes' addresses and the VIP.

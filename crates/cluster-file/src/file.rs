@@ -15,6 +15,7 @@ use crate::yaml;
 
 mod assets;
 mod choices;
+mod etcd;
 mod json;
 mod kubernetes;
 mod load_balancer;
@@ -28,12 +29,12 @@ mod spanned;
 mod unseen_values;
 
 pub use assets::AssetsFile;
+pub use etcd::{EtcdFile, ExternalEtcdFile};
 pub use json::Setting;
 pub(crate) use json::{scalar_as_json, settings_as_object};
 pub(crate) use kubernetes::chart_file_version;
 pub use kubernetes::{
-    CRI, CniFile, EtcdFile, KubernetesFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR,
-    SERVICE_CIDR_V6,
+    CRI, CniFile, KubernetesFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR, SERVICE_CIDR_V6,
 };
 pub use load_balancer::{
     ADVERT_INTERVAL_MS, ExtraPortFile, LB_MODE, LbModeFile, LoadBalancerFile, StatsFile,

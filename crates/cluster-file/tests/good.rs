@@ -47,6 +47,26 @@ fn six_keys_are_enough_with_ipv6_too() {
 }
 
 #[test]
+fn an_external_etcd_goes_with_any_number_of_control_planes() {
+    let endpoints =
+        r#"["https://10.0.0.41:2379/", "https://10.0.0.42:2379", "https://[fd00::43]:2379"]"#;
+    let etcd = format!(
+        "etcd: {{external: {{endpoints: {endpoints}, caFile: ca.crt, certFile: /c.crt, keyFile: c.key}}}}"
+    );
+    let second = "nodes:\n  - {name: node0, role: control-plane, address: 10.77.0.10}\n";
+    let text = LEAST
+        .replace("{version: 1.36.3}", &format!("{{version: 1.36.3, {etcd}}}"))
+        .replace("nodes:\n", second);
+    let (cluster, faults) = check_cluster_file(&text, Path::new("/base")).unwrap();
+    assert_eq!(faults, []);
+    let etcd = cluster.kubernetes.external_etcd().unwrap();
+    assert_eq!(etcd.endpoints[0], "https://10.0.0.41:2379");
+    assert_eq!(etcd.ca_file, Path::new("/base/ca.crt"));
+    assert_eq!(etcd.cert_file, Path::new("/c.crt"));
+    assert_eq!(valid_cluster(LEAST).kubernetes.external_etcd(), None);
+}
+
+#[test]
 fn six_keys_are_enough_and_the_rest_has_defaults() {
     let cluster = valid_cluster(LEAST);
     let k8s = &cluster.kubernetes;
@@ -222,6 +242,9 @@ fn every_key_arrives() {
         serde_json::to_value(&cluster.registries).unwrap(),
         registries
     );
+    let etcd = cluster.kubernetes.external_etcd().unwrap();
+    assert_eq!(etcd.endpoints[2], "https://192.168.122.43:2379");
+    assert_eq!(etcd.key_file, Path::new("/secrets/etcd-client.key"));
     assert_eq!(worker.hooks.before_join, ["modprobe zfs"]);
     let patience = &cluster.kubernetes.timeouts["controlPlaneComponentHealthCheck"];
     assert_eq!(patience, "8m");

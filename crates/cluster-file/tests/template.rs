@@ -8,9 +8,10 @@ use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::template::commented_cluster_file;
 
 /// Begins of commented-out parts that show something else than the default.
-const NO_DEFAULTS: [&str; 22] = [
+const NO_DEFAULTS: [&str; 23] = [
     "cni: {manifests",
     "cni: none",
+    "etcd:  ",
     "ssh:",
     "mtu:",
     "mac:",

@@ -3,6 +3,7 @@
 //! No finding holds a time that runs: the agent keeps these very words in its status, and whoever judges that again must find
 //! them to be the same.
 
+use ha_wire::paths;
 use ha_wire::phase::Phase;
 use ha_wire::status::{Answer, Backend, EtcdStatus, Status};
 
@@ -166,6 +167,16 @@ pub(crate) fn often_elected(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Optio
     Some(Finding::new(Part::Etcd, what).with_next(next))
 }
 
+/// What asks an endpoint of an external etcd, for a person on a control plane.
+pub(crate) fn ask_external_etcd(url: &str) -> String {
+    let [ca, cert, key] = [
+        paths::EXTERNAL_ETCD_CA,
+        paths::EXTERNAL_ETCD_CERT,
+        paths::EXTERNAL_ETCD_KEY,
+    ];
+    format!("curl --cacert {ca} --cert {cert} --key {key} {url}/health")
+}
+
 fn etcd_findings(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Vec<Finding> {
     let finding = |what: String, next: &str| Finding::new(Part::Etcd, what).with_next(next);
     let mut all = Vec::new();
@@ -194,6 +205,11 @@ fn etcd_findings(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Vec<Finding> {
         ));
     }
     all.extend(often_elected(etcd, node, now_ms));
+    let sick = etcd.endpoints.iter().filter(|e| !e.error.is_empty());
+    all.extend(sick.map(|e| {
+        let what = format!("the external etcd at {}: {}", e.url, e.error);
+        finding(what, &ask_external_etcd(&e.url))
+    }));
     all
 }
 

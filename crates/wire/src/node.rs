@@ -138,10 +138,7 @@ impl NodeFile {
         kubernetes::restricted_labels(&self.labels)
     }
 
-    /// True on nodes that run etcd and the apiserver.
-    }
-
-    /// True on nodes that run the apiserver, the balancer and, unless it is external, etcd.
+    /// True on nodes that run the apiserver and, unless it is external, etcd.
     pub fn is_control_plane(&self) -> bool {
         self.role == Role::ControlPlane
     }

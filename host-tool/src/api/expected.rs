@@ -25,6 +25,7 @@ fn expected_cluster(cluster: &Cluster) -> ExpectedCluster {
         has_kube_proxy: cluster.kubernetes.proxy != KubeProxy::None,
         has_name_servers: !cluster.network.dns.is_empty(),
         advert_interval_ms: cluster.load_balancer.advert_interval_ms,
+        external_etcd: cluster.kubernetes.external_etcd().is_some(),
         etcd_quota_bytes: etcd_quota(cluster).unwrap_or(ETCD_QUOTA),
     }
 }
@@ -61,6 +62,15 @@ pub fn missing(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
 /// Which nodes say that they hold the VIP.
 pub fn vip_holders(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
     view.vip_holders(&expected_cluster(cluster))
+}
+
+/// The endpoints of an external etcd as the control planes see them, and whether each is well; empty: not known, or it is not
+/// external.
+pub fn etcd_endpoints(cluster: &Cluster, view: &ClusterView) -> Vec<(String, bool)> {
+    let expected = expected_cluster(cluster);
+    let all = view.etcd_endpoints(&expected).into_iter();
+    all.map(|(url, errors)| (url.to_owned(), errors.is_empty()))
+        .collect()
 }
 
 /// For how many seconds the VIP's only holder has held it; none: not known.

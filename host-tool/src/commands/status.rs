@@ -54,9 +54,19 @@ struct ClusterReport {
     #[serde(skip_serializing_if = "Option::is_none")]
     vip_held_seconds: Option<u64>,
     etcd_members: Vec<String>,
+    /// Of an external etcd: where it is asked, and whether it answers the control planes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    external_etcd: Option<Vec<EndpointLine>>,
     keys: KeyEnds,
     nodes: Vec<NodeLine>,
     certificates: Vec<CertificateEnd>,
+}
+
+/// One endpoint of an external etcd.
+#[derive(Debug, Serialize)]
+struct EndpointLine {
+    url: String,
+    healthy: bool,
 }
 
 /// One node of it.
@@ -163,12 +173,22 @@ fn report_of(
         vip_holders: api::vip_holders(cluster, view),
         vip_held_seconds: api::vip_held_seconds(cluster, view),
         etcd_members: member_names(view),
+        external_etcd: external_etcd(cluster, view),
         keys,
         nodes: nodes
             .map(|(node, said)| node_line(node, said, view))
             .collect(),
         certificates: certificate_ends(&cluster.nodes, &look.answers, now),
     }
+}
+
+fn external_etcd(cluster: &Cluster, view: &ClusterView) -> Option<Vec<EndpointLine>> {
+    cluster.kubernetes.external_etcd()?;
+    let all = api::etcd_endpoints(cluster, view).into_iter();
+    Some(
+        all.map(|(url, healthy)| EndpointLine { url, healthy })
+            .collect(),
+    )
 }
 
 fn member_names(view: &ClusterView) -> Vec<String> {

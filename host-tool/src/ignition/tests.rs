@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::*;
 
 mod chart;
+mod etcd;
 mod exhaustive;
 mod network;
 mod nodes;

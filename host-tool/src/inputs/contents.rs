@@ -12,6 +12,7 @@ use ha_kube::certificate::validity_of;
 use ignition_config::Config;
 
 use super::chart::read_chart;
+use super::etcd;
 use super::password::read_password;
 use super::reboot_manager::{self, REBOOT_MANAGER};
 use super::tar;
@@ -37,7 +38,7 @@ impl FileFault {
     }
 }
 
-type Judged<T> = Result<T, FileFault>;
+pub(super) type Judged<T> = Result<T, FileFault>;
 
 /// A user's Ignition config, and what of it is not wrong but worth a look.
 #[derive(Debug)]
@@ -48,7 +49,7 @@ pub struct UserConfig {
 
 /// Opens every file: all that is wrong, each at the place that names it.
 pub fn judge_named_files(files: &[NamedFile]) -> Vec<Fault> {
-    let judge = |file: &NamedFile| match judge_file(file) {
+    let judge = |file: &NamedFile| match judge_file(file, files) {
         Ok(warnings) => warnings
             .iter()
             .map(|fault| file.warning(&fault.what, &fault.cure))
@@ -58,8 +59,14 @@ pub fn judge_named_files(files: &[NamedFile]) -> Vec<Fault> {
     files.iter().flat_map(judge).collect()
 }
 
-fn judge_file(file: &NamedFile) -> Judged<Vec<FileFault>> {
+/// `all`: among them are those that it has to fit.
+fn judge_file(file: &NamedFile, all: &[NamedFile]) -> Judged<Vec<FileFault>> {
     let path = file.path.as_path();
+    let beside = |kind| {
+        all.iter()
+            .find(|f| f.kind == kind)
+            .map(|f| f.path.as_path())
+    };
     match file.kind {
         FileKind::Manifest => read_manifest(path).map(|_| Vec::new()),
         FileKind::CiliumChart => {
@@ -67,8 +74,10 @@ fn judge_file(file: &NamedFile) -> Judged<Vec<FileFault>> {
             read_chart(path, version).map(|_| Vec::new())
         }
         FileKind::Ignition => read_ignition(path).map(|config| config.warnings),
-        FileKind::Certificates => read_certificates(path).map(|_| Vec::new()),
+        FileKind::EtcdCa | FileKind::Certificates => read_certificates(path).map(|_| Vec::new()),
         FileKind::Password => read_password(path).map(|(_, warning)| warning.into_iter().collect()),
+        FileKind::EtcdCert => etcd::judge_cert(path, beside(FileKind::EtcdCa)),
+        FileKind::EtcdKey => etcd::judge_key(path, beside(FileKind::EtcdCert)),
         FileKind::ImageArchive => check_image_archive(path).map(|()| Vec::new()),
         FileKind::NodeImage => check_node_image(path).map(|()| Vec::new()),
         FileKind::MachineImage | FileKind::Sysext => open_file(path).map(|_| Vec::new()),

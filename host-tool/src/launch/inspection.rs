@@ -26,6 +26,8 @@ if grep -qsF /var/lib/kubelet/pki/kubelet-client-current.pem /etc/kubernetes/kub
 echo looked"#;
 /// etcd's static pod: kubeadm writes it before etcd runs for the first time.
 const ETCD_MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+/// With an external etcd this one: kubeadm writes it before anything is written there.
+const APISERVER_MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 /// Where etcd keeps its data unless the cluster file says otherwise.
 const ETCD_DATA: &str = "/var/lib/etcd";
 /// The kubelet's own certificate: on a node that joins, the cluster signed it. On one that kubeadm initialises, the kubelet first
@@ -46,21 +48,21 @@ pub struct Inspection<'a> {
 /// What a node's disk shows of its past.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskTraces {
-    /// etcd ran here, or was about to.
+    /// etcd ran here, or an apiserver that asks an external one, or was about to.
     pub etcd: bool,
     /// The node has joined the cluster once.
     pub joined: bool,
 }
 
 impl DiskTraces {
-    /// What [`LOOK_SCRIPT`] printed; where etcd's data would be, and whether `kubeadm init` may have run there.
-    fn read(seen: &str, etcd_data: &str, founder: bool) -> Result<Self> {
+    /// What [`LOOK_SCRIPT`] printed; where a trace of etcd would be, and whether `kubeadm init` may have run there.
+    fn read(seen: &str, of_etcd: [&str; 2], founder: bool) -> Result<Self> {
         let seen: Vec<&str> = seen.lines().collect();
         if seen.last() != Some(&LOOKED) {
             bail!("its answer was cut off");
         }
         Ok(Self {
-            etcd: seen.contains(&ETCD_MANIFEST) || seen.contains(&etcd_data),
+            etcd: of_etcd.iter().any(|path| seen.contains(path)),
             joined: seen.contains(&KUBELET_CERTIFICATE)
                 && (!founder || seen.contains(&KUBELET_CONF)),
         })
@@ -120,12 +122,17 @@ impl<'a> Inspection<'a> {
             .and_then(|e| e.pointer("/local/dataDir"));
         let data = data.and_then(|dir| dir.as_str()).unwrap_or(ETCD_DATA);
         let members = format!("{data}/member");
-        let paths = [ETCD_MANIFEST, &members, KUBELET_CERTIFICATE];
+        let manifest = match self.cluster.kubernetes.external_etcd() {
+            Some(_) => APISERVER_MANIFEST,
+            None => ETCD_MANIFEST,
+        };
+        let of_etcd = [manifest, &members];
+        let paths = [manifest, &members, KUBELET_CERTIFICATE];
         let argv = [&["sh", "-c", LOOK_SCRIPT, "sh"][..], &paths].concat();
         let answers = node_status::run_on_nodes(&**self.provider, nodes, &argv).into_iter();
         let founder = self.cluster.founder();
         let traces = |(node, seen): (&&Node, Result<String>)| {
-            DiskTraces::read(&seen?, &members, founder == Some(*node))
+            DiskTraces::read(&seen?, of_etcd, founder == Some(*node))
         };
         nodes.iter().zip(answers).map(traces).collect()
     }

@@ -44,7 +44,7 @@ const ONE_ROUTER: &str = "control planes that do not hear each other hold the VI
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 41] = [
+const TABLE: [(&str, Reach); 45] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     (
         "ssh.kubeconfig",
@@ -107,6 +107,13 @@ const TABLE: [(&str, Reach); 41] = [
             Instead::InPlace("nothing is gained by it: leave it"),
         ),
     ),
+    (
+        "kubernetes.etcd",
+        refused("all that the cluster knows is in its etcd", ONLY_ANOTHER),
+    ),
+    ("kubernetes.etcd.external.caFile", EXTERNAL_ETCD_CLIENT),
+    ("kubernetes.etcd.external.certFile", EXTERNAL_ETCD_CLIENT),
+    ("kubernetes.etcd.external.keyFile", EXTERNAL_ETCD_CLIENT),
     (
         "kubernetes.cni",
         refused(
@@ -181,6 +188,11 @@ const TABLE: [(&str, Reach); 41] = [
     ("provider.libvirt.cpus", MACHINE),
     ("provider.libvirt.autostart", MACHINE),
 ];
+/// The same etcd, asked with other files.
+const EXTERNAL_ETCD_CLIENT: Reach = Reach::NewNodes(Some(
+    "copy the files to /etc/kubernetes/pki/external-etcd (ca.crt, client.crt, client.key) of each control plane, one after the \
+     other, and move kube-apiserver.yaml out of /etc/kubernetes/manifests for half a minute",
+));
 const MACHINE: Reach = refused(
     "machines that stand were made with it",
     Instead::InPlace("`virsh edit` each of them, and leave the file as it was"),
@@ -265,6 +277,19 @@ mod tests {
             reach("networkX", "a", "b"),
             refused("it is built into every node", ONLY_ANOTHER)
         );
+    }
+
+    #[test]
+    fn the_etcd_stays_and_its_clients_certificate_may_be_another() {
+        for (key, old, new) in [
+            ("kubernetes.etcd", "none", "{...}"),
+            ("kubernetes.etcd.external.endpoints", "[a]", "[b]"),
+        ] {
+            let reach = reach(key, old, new);
+            assert!(matches!(reach, Reach::Refused { .. }), "{key}");
+        }
+        let reach = reach("kubernetes.etcd.external.certFile", "a", "b");
+        assert!(matches!(reach, Reach::NewNodes(Some(_))));
     }
 
     #[test]

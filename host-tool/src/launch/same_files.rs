@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Assets, Cluster, Image, ProviderOptions, Sysext};
+use ha_cluster_file::cluster::{Assets, Cluster, Etcd, Image, ProviderOptions, Sysext};
 use ha_wire::settings::{Cni, is_url};
 
 use super::difference::Difference;
@@ -190,6 +190,12 @@ fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
         found.extend(ca.map(|path| (key("ca"), path)));
         let auth = registry.auth.iter_mut();
         found.extend(auth.map(|auth| (key("auth.passwordFile"), &mut auth.password_file)));
+    }
+    if let Some(Etcd::External(etcd)) = &mut cluster.kubernetes.etcd {
+        let key = |name: &str| format!("kubernetes.etcd.external.{name}");
+        found.insert(key("caFile"), &mut etcd.ca_file);
+        found.insert(key("certFile"), &mut etcd.cert_file);
+        found.insert(key("keyFile"), &mut etcd.key_file);
     }
     for (name, sysext) in &mut cluster.sysexts {
         if let Sysext::File(path) = sysext {

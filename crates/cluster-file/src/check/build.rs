@@ -6,11 +6,12 @@ use std::path::Path;
 use super::machines;
 use crate::bakery;
 use crate::cluster::{
-    Cluster, Kubernetes, Network, Nic, Node, Proxy, Registry, RegistryAuth, Sysext,
+    Cluster, Etcd, ExternalEtcd, Kubernetes, Network, Nic, Node, Proxy, Registry, RegistryAuth,
+    Sysext,
 };
 use crate::file::{
-    ClusterFile, CniFile, KubernetesFile, NicFile, NodeEntry, ProxyFile, RegistryAuthFile,
-    RegistryFile, Spanned, SysextEntry, settings_as_object,
+    ClusterFile, CniFile, EtcdFile, KubernetesFile, NicFile, NodeEntry, ProxyFile,
+    RegistryAuthFile, RegistryFile, Spanned, SysextEntry, settings_as_object,
 };
 use ha_wire::settings::{Cni, Endpoint, Hooks, Taint};
 
@@ -102,11 +103,25 @@ fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         cri: file.cri?.value,
         proxy: file.proxy?.value,
         cni,
+        etcd: file.etcd.and_then(|etcd| build_etcd(etcd.value, base)),
         cert_sans: values_of(file.cert_sans),
         kubelet_config: settings_as_object(file.kubelet_config),
         cluster_configuration: settings_as_object(file.cluster_configuration),
         timeouts: settings_as_object(file.timeouts),
     })
+}
+
+fn build_etcd(file: EtcdFile, base: &Path) -> Option<Etcd> {
+    let EtcdFile::External(file) = file else {
+        return None;
+    };
+    let endpoint = |at: Spanned<String>| at.value.trim_end_matches('/').to_owned();
+    Some(Etcd::External(ExternalEtcd {
+        endpoints: file.endpoints.into_iter().map(endpoint).collect(),
+        ca_file: base.join(file.ca_file?.value),
+        cert_file: base.join(file.cert_file?.value),
+        key_file: base.join(file.key_file?.value),
+    }))
 }
 
 fn build_proxy(file: ProxyFile) -> Proxy {

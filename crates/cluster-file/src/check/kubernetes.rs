@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::name_syntax::is_dns_name;
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, CniFile, EtcdFile, ProviderFile, Setting, Spanned};
+use crate::file::{ClusterFile, CniFile, ProviderFile, Setting, Spanned};
 use crate::minors::{Deprecation, Minor, default_minor, example_version, known_minors, minor_of};
 use crate::version::version_parts;
 use ha_wire::settings::{Cri, KubeProxy};
@@ -24,14 +24,6 @@ pub(super) fn check_kubernetes(file: &ClusterFile, faults: &mut Vec<Fault>) {
         check_ipvs(proxy, file.minor(), faults);
     }
     check_runtime(file, faults);
-    for etcd in k8s
-        .etcd
-        .iter()
-        .filter(|etcd| etcd.value == EtcdFile::External)
-    {
-        let help = "write `etcd: stacked`: etcd on the control planes";
-        faults.push(etcd.error("`external` is not supported yet", help));
-    }
     for san in &k8s.cert_sans {
         check_cert_san(san, faults);
     }

@@ -32,6 +32,12 @@ pub enum FileKind {
     Certificates,
     /// A password.
     Password,
+    /// The CA of an external etcd, PEM.
+    EtcdCa,
+    /// The control planes' client certificate for it; judged together with the CA and the key.
+    EtcdCert,
+    /// The key to that.
+    EtcdKey,
     /// An archive of container images.
     ImageArchive,
     /// A node image of provider nspawn: a directory.
@@ -105,6 +111,17 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
         .and_then(|stats| stats.password_file.as_ref())
         .iter()
         .for_each(|at| add(FileKind::Password, at));
+    let etcd = file.kubernetes.etcd.as_ref();
+    if let Some(etcd) = etcd.and_then(|etcd| etcd.value.external()) {
+        let kinds = [
+            (FileKind::EtcdCa, &etcd.ca_file),
+            (FileKind::EtcdCert, &etcd.cert_file),
+            (FileKind::EtcdKey, &etcd.key_file),
+        ];
+        for (kind, at) in kinds {
+            at.iter().for_each(|at| add(kind, at));
+        }
+    }
     if let Some(AssetsFile::Disk(images)) = file.assets.as_ref().map(|assets| &assets.value) {
         images.iter().for_each(|at| add(FileKind::ImageArchive, at));
     }

@@ -21,7 +21,9 @@ const EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
 
 pub(super) fn check_nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(nodes) = &file.nodes {
-        check_control_plane_count(nodes, faults);
+        let external = file.kubernetes.etcd.as_ref();
+        let external = external.is_some_and(|etcd| etcd.value.external().is_some());
+        check_control_plane_count(nodes, external, faults);
         check_room_for_pods(nodes, faults);
     }
     for node in file.entries() {
@@ -33,7 +35,12 @@ pub(super) fn check_nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_control_plane_count(nodes: &Spanned<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
+/// With an external etcd no control plane has a vote: two are as good as three.
+fn check_control_plane_count(
+    nodes: &Spanned<Vec<NodeEntry>>,
+    external_etcd: bool,
+    faults: &mut Vec<Fault>,
+) {
     // A role that could not be read may be the one that is missed here.
     if nodes.value.iter().any(|node| node.role.is_none()) {
         return;
@@ -50,6 +57,12 @@ fn check_control_plane_count(nodes: &Spanned<Vec<NodeEntry>>, faults: &mut Vec<F
             "lists no control plane",
             "give one node, or better three, `role: control-plane`",
         ),
+        1 if external_etcd => {
+            let message = "lists one control plane: while it is away nothing answers at the VIP";
+            let help = "two are enough with an external etcd";
+            nodes.error(message, help).warning()
+        }
+        _ if external_etcd => return,
         1 => nodes
             .error("lists one control plane: the cluster is lost with it", help)
             .warning(),

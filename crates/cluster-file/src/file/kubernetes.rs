@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::etcd::EtcdFile;
 use super::json::{Setting, read_settings};
 use super::reader::Fields;
 use super::spanned::Spanned;
@@ -77,15 +78,6 @@ pub enum CniFile {
     None,
 }
 
-/// `kubernetes.etcd`: where etcd runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EtcdFile {
-    /// `stacked`: on the control planes.
-    Stacked,
-    /// `external`, which is not supported yet; its options are not looked at.
-    External,
-}
-
 impl KubernetesFile {
     pub(super) fn read(mut f: Fields<'_>, vip: Option<IpAddr>) -> Self {
         f.known(&[
@@ -155,15 +147,4 @@ pub(crate) fn chart_file_version(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next()?;
     let version = name.strip_prefix("cilium-")?.strip_suffix(".tgz")?;
     version_parts(version).map(|_| version)
-}
-
-impl EtcdFile {
-    fn read(f: &mut Fields<'_>) -> Option<Spanned<Self>> {
-        let (word, options) = f.choice("etcd", &["stacked", "external"], "")?;
-        if word.value == "external" {
-            return Some(word.with(Self::External));
-        }
-        f.options(&word, options).known(&[]);
-        Some(word.with(Self::Stacked))
-    }
 }

@@ -6,13 +6,16 @@ use super::expected::ExpectedCluster;
 use super::view::{ClusterView, EtcdMemberFacts, FreshWord, MemberView};
 use super::words::name_list;
 use crate::finding::{Finding, Part};
-use crate::node::often_elected;
+use crate::node::{ask_external_etcd, often_elected};
 
 /// From this part of its quota on, in percent, a database is told of: what is left may be a day.
 const NEARLY_FULL: u64 = 80;
 
 /// Its members are the control planes, and all of them vote.
 pub fn members_as_expected(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    if expected.external_etcd {
+        return Vec::new();
+    }
     let members = match &view.etcd {
         Ok(members) => members,
         Err(error) => {
@@ -48,12 +51,35 @@ pub fn members_are_well(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
             with_command(expected, view, Finding::new(Part::Etcd, what))
         })
         .collect();
+    if expected.external_etcd {
+        findings.extend(sick_endpoints(expected, view));
+        return findings;
+    }
     let members = member_facts(expected, view);
     if findings.is_empty() {
         findings.extend(nearly_full(expected, &members));
     }
     findings.extend(one_leader(expected, &members));
     findings.extend(leader_stays(expected, view));
+    findings
+}
+
+/// Somebody else's etcd is asked by the control planes alone.
+fn sick_endpoints(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (url, errors) in view.etcd_endpoints(expected) {
+        // The same of all of them, mostly: the first one's words.
+        let Some((_, error)) = errors.first() else {
+            continue;
+        };
+        let nodes: Vec<&str> = errors.iter().map(|(node, _)| *node).collect();
+        let what = format!(
+            "external endpoint {url}: {error} (asked by {})",
+            name_list(&nodes)
+        );
+        let next = ask_external_etcd(url);
+        findings.push(Finding::new(Part::Etcd, what).with_next(next));
+    }
     findings
 }
 
@@ -155,6 +181,9 @@ fn one_leader(
 
 /// The command is run where a member still answers.
 fn with_command(expected: &ExpectedCluster, view: &ClusterView, finding: Finding) -> Finding {
+    if expected.external_etcd {
+        return finding;
+    }
     let asked = view.etcd_facts.as_ref().map(|e| &e.members);
     let answers = |name: &str| asked.is_some_and(|members| members.contains_key(name));
     let planes = || expected.control_planes();

@@ -24,6 +24,8 @@ pub struct ExpectedCluster {
     pub has_name_servers: bool,
     /// keepalived's interval between two adverts, milliseconds.
     pub advert_interval_ms: u32,
+    /// Whether etcd is somebody else's: no control plane has a member of it.
+    pub external_etcd: bool,
     /// How large etcd's database may get, bytes.
     pub etcd_quota_bytes: u64,
 }

@@ -1,6 +1,6 @@
 use ha_wire::phase::{Phase, Role};
 use ha_wire::settings::Endpoint;
-use ha_wire::status::{Answer, Backend, EtcdStatus, PhaseState, PodsAnswer, Status};
+use ha_wire::status::{Answer, Backend, EtcdEndpoint, EtcdStatus, PhaseState, PodsAnswer, Status};
 
 use super::*;
 
@@ -30,6 +30,7 @@ fn expected() -> ExpectedCluster {
         untainted: false,
     };
     ExpectedCluster {
+        external_etcd: false,
         name: "demo".to_owned(),
         endpoint: Endpoint {
             vip: "10.77.0.30".parse().unwrap(),

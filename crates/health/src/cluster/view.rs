@@ -271,6 +271,24 @@ impl ClusterView {
         members.iter().filter(|m| m.is_voter()).count()
     }
 
+    /// The endpoints of an external etcd, each with the nodes that it does not answer well and what they met; by the agents' words
+    /// that are not old.
+    pub fn etcd_endpoints<'a>(
+        &'a self,
+        expected: &'a ExpectedCluster,
+    ) -> BTreeMap<&'a str, Vec<(&'a str, &'a str)>> {
+        let mut all = BTreeMap::<_, Vec<_>>::new();
+        for word in self.fresh_words(expected) {
+            for endpoint in word.status.etcd.iter().flat_map(|etcd| &etcd.endpoints) {
+                let errors = all.entry(endpoint.url.as_str()).or_default();
+                if !endpoint.error.is_empty() {
+                    errors.push((word.node.name.as_str(), endpoint.error.as_str()));
+                }
+            }
+        }
+        all
+    }
+
     /// Which nodes say that they hold the VIP, without old words.
     pub fn vip_holders(&self, expected: &ExpectedCluster) -> Vec<String> {
         let words = self.fresh_words(expected).into_iter();

@@ -188,6 +188,28 @@ fn each_node_tries_what_it_lives_on() {
 }
 
 #[test]
+fn control_planes_try_an_external_etcd_and_no_etcd_of_each_other() {
+    use ha_cluster_file::cluster::{Etcd, ExternalEtcd};
+    let mut cluster = demo();
+    cluster.kubernetes.etcd = Some(Etcd::External(ExternalEtcd {
+        endpoints: vec![
+            "https://10.77.0.41:2379".into(),
+            "https://[fd00::42]:2381".into(),
+        ],
+        ca_file: "/ca".into(),
+        cert_file: "/cert".into(),
+        key_file: "/key".into(),
+    }));
+    let of_etcd = |index: usize| {
+        let ways = ways::ways_of(&cluster, &cluster.nodes[index]).into_iter();
+        let ways = ways.filter(|way| way.service == "etcd");
+        ways.map(|way| way.to.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(of_etcd(0), ["10.77.0.41:2379", "[fd00::42]:2381"]);
+    assert_eq!(of_etcd(3), [""; 0]);
+}
+
+#[test]
 fn a_dropped_way_is_told_from_one_where_nobody_listens() {
     let cluster = demo();
     let ways = ways::ways_of(&cluster, &cluster.nodes[3]);

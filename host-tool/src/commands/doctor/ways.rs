@@ -59,11 +59,12 @@ pub fn ways_of(cluster: &Cluster, node: &Node) -> Vec<Way> {
         service: "haproxy",
     }];
     let is_control_plane = node.role == Role::ControlPlane;
+    let external = cluster.kubernetes.external_etcd();
     for other in cluster.nodes.iter().filter(|other| other.name != node.name) {
         let mut ports: Vec<(u16, &'static str)> = Vec::new();
         if other.role == Role::ControlPlane {
             ports.push((APISERVER_PORT, "kube-apiserver"));
-            if is_control_plane {
+            if is_control_plane && external.is_none() {
                 ports.extend([(ETCD_CLIENT_PORT, "etcd"), (ETCD_PEER_PORT, "etcd")]);
             }
         }
@@ -76,6 +77,15 @@ pub fn ways_of(cluster: &Cluster, node: &Node) -> Vec<Way> {
             service,
         }));
     }
+    let endpoints = external.iter().filter(|_| is_control_plane);
+    let endpoints = endpoints.flat_map(|etcd| &etcd.endpoints);
+    ways.extend(endpoints.filter_map(|url| {
+        Some(Way {
+            to: url.strip_prefix("https://")?.parse().ok()?,
+            whose: "the external etcd".into(),
+            service: "etcd",
+        })
+    }));
     ways
 }
 

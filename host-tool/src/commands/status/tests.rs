@@ -107,8 +107,11 @@ fn degraded() -> WholeLook {
     look
 }
 
-fn report(mut look: WholeLook) -> ClusterReport {
-    let cluster = frozen_demo();
+fn report(look: WholeLook) -> ClusterReport {
+    report_on(frozen_demo(), look)
+}
+
+fn report_on(cluster: Cluster, mut look: WholeLook) -> ClusterReport {
     let machine = |said: &NodeAnswer| match said {
         NodeAnswer::Silent => Some(ha_providers::Machine::Off),
         _ => Some(ha_providers::Machine::Running),
@@ -204,4 +207,48 @@ fn a_pipe_that_watches_gets_what_is_new_and_what_is_over() {
         lines[1].starts_with("15:00:42  - VIP: 10.77.0.30 is held by node2 and node3"),
         "{lines:#?}"
     );
+}
+
+#[test]
+fn an_external_etcd_is_told_by_its_endpoints() {
+    use ha_cluster_file::cluster::{Etcd, ExternalEtcd};
+    use ha_wire::status::{EtcdEndpoint, EtcdStatus};
+    let told = |errors: &[&str]| {
+        let mut cluster = frozen_demo();
+        cluster.kubernetes.etcd = Some(Etcd::External(ExternalEtcd {
+            endpoints: Vec::new(),
+            ca_file: "/ca".into(),
+            cert_file: "/cert".into(),
+            key_file: "/key".into(),
+        }));
+        let mut look = whole();
+        let endpoint = |(host, error): (u8, &&str)| EtcdEndpoint {
+            url: format!("https://10.77.0.{host}:2379"),
+            error: (*error).to_owned(),
+        };
+        let endpoints: Vec<_> = (41..).zip(errors).map(endpoint).collect();
+        status_of(&mut look, 0).etcd = (!errors.is_empty()).then(|| EtcdStatus {
+            expected: 3,
+            members: Vec::new(),
+            voter: false,
+            leader: "7".to_owned(),
+            alarms: Vec::new(),
+            database_bytes: None,
+            quota_bytes: None,
+            endpoints,
+            elections_ms: Vec::new(),
+        });
+        let report = report_on(cluster, look);
+        let text = report_text(&report, NOW, Paint::stdout());
+        let line = text.lines().rfind(|line| line.starts_with("  etcd  "));
+        (report.whole, line.unwrap_or_default().trim().to_owned())
+    };
+    let line = |words: &str| format!("etcd  external, {words}");
+    assert_eq!(
+        told(&["", "", ""]),
+        (true, line("3 of 3 endpoints healthy"))
+    );
+    assert_eq!(told(&[]), (true, line("not known")));
+    let sick = line("2 of 3 endpoints healthy, not https://10.77.0.42:2379");
+    assert_eq!(told(&["", "Connection refused", ""]), (false, sick));
 }

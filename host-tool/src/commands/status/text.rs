@@ -27,10 +27,7 @@ pub fn report_text(report: &ClusterReport, now: OffsetDateTime, paint: Paint) ->
     }
     lines.extend(healthy_rest(report));
     lines.push(describe_vip(report));
-    lines.push(match report.etcd_members.join(", ") {
-        names if names.is_empty() => "  etcd  not known".to_owned(),
-        names => format!("  etcd  {names}"),
-    });
+    lines.push(format!("  etcd  {}", etcd_words(report)));
     lines.push(format!(
         "  keys  {}",
         report.keys.describe(&report.cluster, &paint)
@@ -144,4 +141,29 @@ fn describe_node(node: &NodeLine, width: usize, paint: Paint) -> String {
         node.machine, node.words
     );
     line.trim_end().to_owned()
+}
+
+fn etcd_words(report: &ClusterReport) -> String {
+    let Some(endpoints) = &report.external_etcd else {
+        let names = report.etcd_members.join(", ");
+        return if names.is_empty() {
+            "not known".to_owned()
+        } else {
+            names
+        };
+    };
+    if endpoints.is_empty() {
+        return "external, not known".to_owned();
+    }
+    let healthy = endpoints.iter().filter(|e| e.healthy).count();
+    let words = format!(
+        "external, {healthy} of {} endpoints healthy",
+        endpoints.len()
+    );
+    let sick = endpoints.iter().filter(|e| !e.healthy);
+    let sick: Vec<&str> = sick.map(|e| e.url.as_str()).collect();
+    match sick.is_empty() {
+        true => words,
+        false => format!("{words}, not {}", sick.join(", ")),
+    }
 }

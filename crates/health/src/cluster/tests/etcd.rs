@@ -103,3 +103,45 @@ fn the_command_runs_where_a_member_answers() {
         finding.next
     );
 }
+
+#[test]
+fn of_an_external_etcd_each_endpoint_is_judged_by_who_asks_it() {
+    let expected = ExpectedCluster {
+        external_etcd: true,
+        ..expected()
+    };
+    let mut view = whole();
+    view.etcd = Ok(Vec::new());
+    let told = |view: &ClusterView| -> Vec<String> {
+        let all = cluster_findings(&expected, view).into_iter();
+        all.map(|finding| finding.what).collect()
+    };
+    let endpoint = |host: u8, error: &str| EtcdEndpoint {
+        url: format!("https://10.77.0.{host}:2379"),
+        error: error.to_owned(),
+    };
+    for node in ["node1", "node2", "node3"] {
+        let etcd = view.status(node).etcd.as_mut().unwrap();
+        etcd.endpoints = vec![endpoint(41, ""), endpoint(42, "")];
+    }
+    assert_eq!(told(&view), [""; 0]);
+    assert_eq!(findings_awaited(&expected, &view), []);
+    for node in ["node1", "node3"] {
+        let etcd = view.status(node).etcd.as_mut().unwrap();
+        etcd.endpoints[1].error = "Connection refused".to_owned();
+    }
+    assert_eq!(
+        told(&view),
+        [
+            "external endpoint https://10.77.0.42:2379: Connection refused (asked by node1 and node3)"
+        ]
+    );
+    assert_eq!(
+        findings_awaited(&expected, &view),
+        [],
+        "a launch does not wait for it"
+    );
+    let alarm = vec!["NOSPACE of member 7".to_owned()];
+    view.status("node2").etcd.as_mut().unwrap().alarms = alarm;
+    assert_eq!(told(&view).len(), 2);
+}
