@@ -19,6 +19,7 @@ mod files;
 mod interfaces;
 mod kubeadm;
 mod kubernetes;
+mod links;
 mod load_balancer;
 mod machines;
 mod name_syntax;
@@ -46,11 +47,12 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 17] = [
+const RULES: [Rule; 18] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
     interfaces::check_interfaces,
+    links::check_links,
     nodes::check_nodes,
     ports::check_ports,
     load_balancer::check_load_balancer,

@@ -10,10 +10,12 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+mod links;
 mod proxy;
 mod registries;
 mod vm;
 
+pub use links::{Bond, Vlan};
 pub use proxy::{Proxy, ProxyUrl};
 pub use registries::{Registry, RegistryAuth};
 pub use vm::{
@@ -184,6 +186,12 @@ pub struct Network {
     pub dns: Vec<IpAddr>,
     /// Name of the nodes' interface.
     pub interface: String,
+    /// What the interface, or its VLAN's link, is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond: Option<Bond>,
+    /// What the interface is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Vlan>,
     /// Time servers; empty: the image's own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ntp: Vec<String>,

@@ -18,6 +18,7 @@ mod choices;
 mod etcd;
 mod json;
 mod kubernetes;
+mod links;
 mod load_balancer;
 mod nodes;
 mod provider;
@@ -36,6 +37,7 @@ pub(crate) use kubernetes::chart_file_version;
 pub use kubernetes::{
     CRI, CniFile, KubernetesFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR, SERVICE_CIDR_V6,
 };
+pub use links::{BondFile, VlanFile};
 pub use load_balancer::{
     ADVERT_INTERVAL_MS, ExtraPortFile, LB_MODE, LbModeFile, LoadBalancerFile, StatsFile,
     TimeoutsFile,
@@ -135,6 +137,10 @@ pub struct NetworkFile {
     pub dns_given: bool,
     /// Name of the nodes' interface; default [`INTERFACE`].
     pub interface: Option<Spanned<String>>,
+    /// What it is made of: several interfaces as one.
+    pub bond: Option<BondFile>,
+    /// What it is: a VLAN of another.
+    pub vlan: Option<VlanFile>,
     /// Time servers, by name or address; left out: the image's own.
     pub ntp: Vec<Spanned<String>>,
     /// Largest packet in bytes; left out: the interface's own.
@@ -281,7 +287,16 @@ impl EndpointFile {
 
 impl NetworkFile {
     fn read(mut f: Fields<'_>, vip: Option<&Spanned<IpAddr>>) -> Self {
-        f.known(&["prefix", "gateway", "dns", "ntp", "interface", "mtu"]);
+        f.known(&[
+            "prefix",
+            "gateway",
+            "dns",
+            "ntp",
+            "interface",
+            "bond",
+            "vlan",
+            "mtu",
+        ]);
         let prefix = f.needed("prefix", "24");
         let hosts = network_of(vip, prefix.as_ref()).map(|net| (net, net.hosts()));
         // What a v6 network begins with belongs to all of its routers.
@@ -297,6 +312,8 @@ impl NetworkFile {
             dns: f.list("dns"),
             ntp: f.list("ntp"),
             interface: f.or("interface", INTERFACE.to_owned()),
+            bond: BondFile::read(&mut f),
+            vlan: VlanFile::read(&mut f),
             mtu: f.maybe("mtu"),
         }
     }

@@ -3,9 +3,11 @@
 use std::fmt::Write;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Cluster, Mac, Nic, Node, ProviderOptions};
+use ha_cluster_file::cluster::{Cluster, Mac, Network, Nic, Node, ProviderOptions};
 
 use super::build::ConfigBuilder;
+
+mod links;
 
 /// Worse than any route of the first interface (0), and than networkd's own choice for DHCP (1024).
 const FURTHER_METRIC: u32 = 2048;
@@ -13,10 +15,15 @@ const FURTHER_METRIC: u32 = 2048;
 pub fn write_network(build: &mut ConfigBuilder, cluster: &Cluster, node: &Node) -> Result<()> {
     let name = node.interface_in(&cluster.network);
     let mac = mac_address_of(cluster, node);
-    if let Some(mac) = mac {
+    let Network { bond, vlan, .. } = &cluster.network;
+    // A bond's members are found by their names.
+    if let (Some(mac), None) = (mac, bond) {
+        let name = vlan.as_ref().map_or(name, |vlan| vlan.link.as_str());
         let path = format!("/etc/systemd/network/10-{name}.link");
         build.file(&path, 0o644, &link_file(mac, name))?;
     }
+    links::write_links(build, &cluster.network, name, mac)?;
+    let mac = mac.filter(|_| bond.is_none() && vlan.is_none());
     let path = format!("/etc/systemd/network/10-{name}.network");
     build.file(&path, 0o644, &first_network_file(cluster, node, mac))?;
     for nic in &node.interfaces {

@@ -36,6 +36,8 @@ const OFF_AND_ON: &str =
     "they have it once they were switched off and on, one after the other (`ha-host power`)";
 const PROXY: &str = "the drop-ins 10-ha-host-proxy.conf below /etc/systemd/system on each node, then `systemctl daemon-reload`, and restart \
                      the runtime and ha-agent";
+const LINKS: &str =
+    "the files below /etc/systemd/network on each node, then a reboot, one node after the other";
 const REGISTRIES: &str = "/etc/containerd/certs.d (read at each pull) or /etc/containers/registries.conf.d (restart crio), and \
                           /etc/ha-agent/registries.json, on each node";
 const KUBERNETES_VERSION: &str =
@@ -44,7 +46,7 @@ const ONE_ROUTER: &str = "control planes that do not hear each other hold the VI
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
-const TABLE: [(&str, Reach); 45] = [
+const TABLE: [(&str, Reach); 47] = [
     ("ssh", Reach::NewNodes(Some("/home/core/.ssh on each node"))),
     (
         "ssh.kubeconfig",
@@ -169,6 +171,8 @@ const TABLE: [(&str, Reach); 45] = [
             "`Gateway=` below /etc/systemd/network on each node, then `networkctl reload`",
         )),
     ),
+    ("network.bond", Reach::NewNodes(Some(LINKS))),
+    ("network.vlan", Reach::NewNodes(Some(LINKS))),
     (
         "nodes",
         refused(

@@ -6,12 +6,12 @@ use std::path::Path;
 use super::machines;
 use crate::bakery;
 use crate::cluster::{
-    Cluster, Etcd, ExternalEtcd, Kubernetes, Network, Nic, Node, Proxy, Registry, RegistryAuth,
-    Sysext,
+    Bond, Cluster, Etcd, ExternalEtcd, Kubernetes, Network, Nic, Node, Proxy, Registry,
+    RegistryAuth, Sysext, Vlan,
 };
 use crate::file::{
-    ClusterFile, CniFile, EtcdFile, KubernetesFile, NicFile, NodeEntry, ProxyFile,
-    RegistryAuthFile, RegistryFile, Spanned, SysextEntry, settings_as_object,
+    BondFile, ClusterFile, CniFile, EtcdFile, KubernetesFile, NicFile, NodeEntry, ProxyFile,
+    RegistryAuthFile, RegistryFile, Spanned, SysextEntry, VlanFile, settings_as_object,
 };
 use ha_wire::settings::{Cni, Endpoint, Hooks, Taint};
 
@@ -46,6 +46,14 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             gateway: file.network.gateway?.value,
             dns: values_of(file.network.dns),
             interface: file.network.interface?.value,
+            bond: match file.network.bond {
+                Some(bond) => Some(build_bond(bond)?),
+                None => None,
+            },
+            vlan: match file.network.vlan {
+                Some(vlan) => Some(build_vlan(vlan)?),
+                None => None,
+            },
             ntp: values_of(file.network.ntp),
             mtu: file.network.mtu.map(|at| at.value),
         },
@@ -148,6 +156,21 @@ fn build_registry(file: RegistryFile, base: &Path) -> Option<Registry> {
             Some(written) => Some(auth(written)?),
             None => None,
         },
+    })
+}
+
+fn build_bond(file: BondFile) -> Option<Bond> {
+    Some(Bond {
+        name: file.name?.value,
+        members: values_of(file.members),
+        mode: file.mode?.value,
+    })
+}
+
+fn build_vlan(file: VlanFile) -> Option<Vlan> {
+    Some(Vlan {
+        id: u16::try_from(file.id?.value).ok()?,
+        link: file.link?.value,
     })
 }
 

@@ -90,3 +90,85 @@ fn ipv6_nodes_keep_their_link_local_address() {
             .contains("LinkLocalAddressing=ipv6\n")
     );
 }
+
+/// The files below a node's interface, and the first lines of its own.
+fn links_with(network: &str, node: &str) -> BTreeMap<String, String> {
+    let text = DEMO.replace("prefix: 24,", &format!("prefix: 24, {network},"));
+    let text = text.replace(
+        "address: 10.77.0.11}",
+        &format!("address: 10.77.0.11{node}}}"),
+    );
+    let config =
+        render_configs(&cluster_of_people(&text), &OperatorFiles::default(), None).remove(0);
+    let files = written_files(&config).into_iter();
+    let files = files.filter_map(|(path, (_, text))| {
+        let name = path.strip_prefix("/etc/systemd/network/")?.to_owned();
+        let own = name.starts_with("10-").then_some("\n[Network]");
+        let text = own.and_then(|own| text.split(own).next()).unwrap_or(&text);
+        Some((name, text.to_owned()))
+    });
+    files.collect()
+}
+
+fn as_map(golden: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let owned = golden
+        .iter()
+        .map(|(name, text)| ((*name).to_owned(), (*text).to_owned()));
+    owned.collect()
+}
+
+#[test]
+fn an_interface_is_a_vlan_of_a_bond() {
+    let bond = "mtu: 9000, interface: bond0.20, bond: {members: [eno1, eno2], mode: 802.3ad}, vlan: {id: 20, link: bond0}";
+    let golden = [
+        (
+            "05-bond0.20.netdev",
+            "[NetDev]\nName=bond0.20\nKind=vlan\n\n[VLAN]\nId=20\n",
+        ),
+        (
+            "05-bond0.netdev",
+            "[NetDev]\nName=bond0\nKind=bond\n\n[Bond]\nMode=802.3ad\nMIIMonitorSec=100ms\n",
+        ),
+        (
+            "06-bond0-members.network",
+            "[Match]\nName=eno1 eno2\n\n[Link]\nRequiredForOnline=no\nMTUBytes=9000\n\n[Network]\nBond=bond0\n",
+        ),
+        (
+            "06-bond0.network",
+            "[Match]\nName=bond0\n\n[Link]\nRequiredForOnline=no\nMTUBytes=9000\n\n[Network]\nVLAN=bond0.20\nDHCP=no\n\
+             IPv6AcceptRA=no\nLinkLocalAddressing=no\n",
+        ),
+        (
+            "10-bond0.20.network",
+            "[Match]\nName=bond0.20\n\n[Link]\nMTUBytes=9000\n",
+        ),
+    ];
+    assert_eq!(
+        links_with(bond, ", mac: \"52:54:00:aa:bb:01\""),
+        as_map(&golden)
+    );
+}
+
+#[test]
+fn a_vlans_link_may_be_found_by_its_address() {
+    let found = "[Match]\nMACAddress=52:54:00:aa:bb:01\nType=ether\nKind=!*\n";
+    let link =
+        format!("{found}\n[Link]\nName=eno1\nAlternativeNamesPolicy=database onboard slot path\n");
+    let below = format!(
+        "{found}\n[Link]\nRequiredForOnline=no\n\n[Network]\nVLAN=lan\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=no\n"
+    );
+    let golden = [
+        (
+            "05-lan.netdev",
+            "[NetDev]\nName=lan\nKind=vlan\n\n[VLAN]\nId=7\n",
+        ),
+        ("06-eno1.network", below.as_str()),
+        ("10-eno1.link", link.as_str()),
+        ("10-lan.network", "[Match]\nName=lan\n"),
+    ];
+    let vlan = "interface: lan, vlan: {id: 7, link: eno1}";
+    assert_eq!(
+        links_with(vlan, ", mac: \"52:54:00:aa:bb:01\""),
+        as_map(&golden)
+    );
+}
