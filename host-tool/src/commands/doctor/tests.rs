@@ -200,13 +200,19 @@ fn control_planes_try_an_external_etcd_and_no_etcd_of_each_other() {
         cert_file: "/cert".into(),
         key_file: "/key".into(),
     }));
-    let of_etcd = |index: usize| {
-        let ways = ways::ways_of(&cluster, &cluster.nodes[index]).into_iter();
-        let ways = ways.filter(|way| way.service == "etcd");
-        ways.map(|way| way.to.to_string()).collect::<Vec<_>>()
+    let tried = |index: usize| {
+        let ways = ways::ways_of(&cluster, &cluster.nodes[index]);
+        let trial = |to: &str| PortTrial {
+            to: to.parse().unwrap(),
+            outcome: TrialOutcome::Silent,
+            error: String::new(),
+        };
+        let trials = ["10.77.0.12:2379", "10.77.0.41:2379", "[fd00::42]:2381"].map(trial);
+        let checks = ways::judge_ways("x", &ways, &trials).into_iter();
+        checks.map(|check| check.name).collect::<Vec<_>>()
     };
-    assert_eq!(of_etcd(0), ["10.77.0.41:2379", "[fd00::42]:2381"]);
-    assert_eq!(of_etcd(3), [""; 0]);
+    assert_eq!(tried(0), ["x to the external etcd"; 2]);
+    assert_eq!(tried(3), ["ways of x"]);
 }
 
 #[test]

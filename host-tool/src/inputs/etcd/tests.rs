@@ -78,3 +78,28 @@ fn a_good_one_is_read_whole_and_its_key_shown_nowhere() {
     let (_, warnings) = EtcdClientFiles::read(&files).unwrap();
     assert!(warnings[1].contains("mode 0644"), "{warnings:?}");
 }
+
+#[test]
+fn check_shows_a_fault_at_the_key_that_names_the_file() {
+    use ha_cluster_file::check::named_files;
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, other) = (test_authority("etcd-ca"), test_authority("other"));
+    let (me, stranger) = (client_identity(&ca), client_identity(&ca));
+    files_of(dir.path(), other.cert(), &me.cert, stranger.key.expose());
+    let etcd = "etcd: {external: {endpoints: [], caFile: ca.crt, certFile: client.crt, keyFile: client.key}}";
+    let text = format!("kubernetes: {{version: 1.36.3, {etcd}}}\n");
+    let faults = super::super::judge_named_files(&named_files(&text, dir.path()));
+    let told: Vec<(&str, bool)> = faults
+        .iter()
+        .map(|fault| {
+            (
+                fault.path.as_str(),
+                fault.message.contains("is not the key"),
+            )
+        })
+        .collect();
+    let at = |key: &str| format!("kubernetes.etcd.external.{key}");
+    let (cert, key) = (at("certFile"), at("keyFile"));
+    // Soon over, and another CA's; both are warnings.
+    assert_eq!(told, [(cert.as_str(), false), (&cert, false), (&key, true)]);
+}
