@@ -219,6 +219,7 @@ impl ConfigRenderer<'_> {
             interface: node.interface_in(&cluster.network).to_owned(),
             founder: self.founder.filter(|_| is_founder),
             control_planes: cluster.control_planes().map(peer).collect(),
+            balancers: cluster.balancer_machines().map(peer).collect(),
             endpoint: cluster.endpoint,
             load_balancer: self.load_balancer(),
             vrid: cluster.vrid(),

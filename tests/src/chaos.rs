@@ -98,6 +98,7 @@ pub fn failpoints_met_by(role: Role, founder: bool) -> Vec<String> {
             Phase::Network,
             Phase::Finish,
         ],
+        (Role::LoadBalancer, _) => &[Phase::Preflight, Phase::Balancer],
     };
     let both = phases
         .iter()

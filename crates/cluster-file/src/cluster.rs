@@ -25,7 +25,7 @@ pub use vm::{
 
 use ha_wire::hash::fnv1a;
 use ha_wire::phase::Role;
-use ha_wire::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
+use ha_wire::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LbMode, LoadBalancer, Taint};
 
 /// A whole cluster. Made by [`crate::check`] alone, so whoever holds one need not check again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +43,7 @@ pub struct Cluster {
     pub network: Network,
     /// Public keys for user `core`.
     pub authorized_keys: Vec<String>,
-    /// In the order of the file; the first control plane may found the cluster.
+    /// In the order of the file, the load balancer's machines last; the first control plane may found the cluster.
     pub nodes: Vec<Node>,
     /// Who makes the machines.
     pub provider: ProviderOptions,
@@ -92,9 +92,17 @@ impl Cluster {
         own(node) || !self.nodes.iter().any(own)
     }
 
-    /// Whether this node runs keepalived and haproxy.
+    /// The machines of `loadBalancer.mode: {machines: }`, in order; none with another mode.
+    pub fn balancer_machines(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|n| n.role == Role::LoadBalancer)
+    }
+
+    /// Whether this machine runs keepalived and haproxy.
     pub fn runs_balancer(&self, node: &Node) -> bool {
-        node.role == Role::ControlPlane
+        match self.load_balancer.mode {
+            LbMode::Native => node.role == Role::ControlPlane,
+            LbMode::Machines => node.role == Role::LoadBalancer,
+        }
     }
 
     /// The one node that may run `kubeadm init`.
@@ -205,7 +213,7 @@ pub struct Network {
 pub struct Node {
     /// Hostname, Node object, etcd member: DNS labels, with dots between them, at most 63 characters.
     pub name: String,
-    /// Control plane or worker.
+    /// What it is in its cluster.
     pub role: Role,
     /// Its own address, in [`Network::cidr`].
     pub address: IpAddr,

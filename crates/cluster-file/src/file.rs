@@ -38,6 +38,7 @@ pub use kubernetes::{
     CRI, CniFile, KubernetesFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR, SERVICE_CIDR_V6,
 };
 pub use links::{BondFile, VlanFile};
+pub(crate) use load_balancer::MACHINES_HELP;
 pub use load_balancer::{
     ADVERT_INTERVAL_MS, ExtraPortFile, LB_MODE, LbModeFile, LoadBalancerFile, StatsFile,
     TimeoutsFile,
@@ -83,7 +84,7 @@ pub struct ClusterFile {
     pub network: NetworkFile,
     /// `ssh.authorizedKeys`: public keys of user `core`.
     pub authorized_keys: Vec<Spanned<String>>,
-    /// The list of nodes, with its place.
+    /// The list of nodes, with its place; the load balancer's machines after them.
     pub nodes: Option<Spanned<Vec<NodeEntry>>>,
     /// Who makes the machines.
     pub provider: Option<Spanned<ProviderFile>>,
@@ -181,6 +182,9 @@ impl ClusterFile {
         let mut reader = Reader { faults };
         let unseen = root.as_ref().map(|root| find_in_values(root, text));
         let mut file = Self::from_fields(Fields::root(&mut reader, root));
+        if let Some(nodes) = &mut file.nodes {
+            nodes.value.append(&mut file.load_balancer.machines);
+        }
         file.unseen = unseen.unwrap_or_default();
         if unreadable {
             reader.faults.truncate(parsed);
@@ -198,9 +202,20 @@ impl ClusterFile {
         minor_of(&self.kubernetes.version.as_ref()?.value)
     }
 
-    /// The nodes, none if the list could not be read.
+    /// The machines, those of the load balancer last; none if the list of nodes could not be read.
     pub(crate) fn entries(&self) -> &[NodeEntry] {
         self.nodes.as_ref().map_or(&[], |nodes| &nodes.value)
+    }
+
+    /// Those among them that become Nodes.
+    pub(crate) fn kubernetes_entries(&self) -> impl Iterator<Item = &NodeEntry> {
+        self.entries().iter().filter(|node| !node.is_balancer())
+    }
+
+    /// Whether keepalived and haproxy have machines of their own.
+    pub(crate) fn has_balancer_machines(&self) -> bool {
+        let mode = self.load_balancer.mode.as_ref();
+        mode.is_some_and(|mode| mode.value == LbModeFile::Machines)
     }
 
     fn from_fields(mut f: Fields<'_>) -> Self {

@@ -453,3 +453,26 @@ fn a_proxys_password_is_not_shown() {
     let kept = serde_json::to_string(&cluster).unwrap();
     assert_eq!(serde_json::from_str::<Cluster>(&kept).unwrap(), cluster);
 }
+
+/// They are machines like the others, and no nodes of Kubernetes: a port that these have is free there.
+#[test]
+fn the_load_balancer_may_have_machines_of_its_own() {
+    let text = format!(
+        "{LEAST}loadBalancer:
+  mode:
+    machines:
+      - {{name: lb1, address: 10.77.0.21}}
+      - {{name: lb2, address: 10.77.0.22, mac: \"52:54:00:00:00:22\"}}\n"
+    );
+    let text = text.replace("vip: 10.77.0.30", "vip: 10.77.0.30, port: 6443");
+    let cluster = valid_cluster(&text);
+    let machines: Vec<_> = cluster.balancer_machines().collect();
+    assert_eq!(cluster.nodes.last(), machines.last().copied());
+    for (machine, address) in machines.iter().zip(["10.77.0.21", "10.77.0.22"]) {
+        assert_eq!(machine.address.to_string(), address);
+        assert!(machine.mac.is_some(), "a virtual machine has one");
+        assert!(cluster.runs_balancer(machine));
+    }
+    assert_eq!((machines.len(), cluster.control_planes().count()), (2, 3));
+    assert!(!cluster.control_planes().any(|n| cluster.runs_balancer(n)));
+}

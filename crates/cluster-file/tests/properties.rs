@@ -218,6 +218,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 interface: "eth0".to_owned(),
                 founder: founder.map(|until| Founder { until }),
                 control_planes,
+                balancers: Vec::new(),
                 endpoint: Endpoint { vip, port },
                 load_balancer,
                 vrid,

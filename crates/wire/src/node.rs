@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::format::{self, FormatError, Version};
 use crate::kubernetes;
 use crate::phase::Role;
-use crate::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LoadBalancer, Taint};
+use crate::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LbMode, LoadBalancer, Taint};
 
 /// The version of the format below.
 pub const VERSION: Version<1> = Version;
@@ -26,7 +26,7 @@ pub struct NodeFile {
     pub cluster: String,
     /// This node's name: hostname, Node object and etcd member.
     pub name: String,
-    /// Control plane or worker.
+    /// What it is in its cluster.
     pub role: Role,
     /// This node's own address: apiserver advertise address, kubelet's node IP, VRRP source.
     pub address: IpAddr,
@@ -39,6 +39,9 @@ pub struct NodeFile {
     pub founder: Option<Founder>,
     /// Every control plane of the cluster, this node included if it is one, in the order of the cluster file.
     pub control_planes: Vec<Peer>,
+    /// With [`LbMode::Machines`] every balancer machine, this one included, in the order of the cluster file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub balancers: Vec<Peer>,
     /// Where the API answers, on every node.
     pub endpoint: Endpoint,
     /// How keepalived and haproxy run.
@@ -145,7 +148,24 @@ impl NodeFile {
 
     /// True on nodes that run keepalived and haproxy.
     pub fn runs_balancer(&self) -> bool {
-        self.is_control_plane()
+        match self.load_balancer.mode {
+            LbMode::Native => self.is_control_plane(),
+            LbMode::Machines => self.role == Role::LoadBalancer,
+        }
+    }
+
+    /// Those that may hold the VIP, in the order of the cluster file.
+    pub fn vip_candidates(&self) -> &[Peer] {
+        match self.load_balancer.mode {
+            LbMode::Native => &self.control_planes,
+            LbMode::Machines => &self.balancers,
+        }
+    }
+
+    /// The others that may hold the VIP.
+    pub fn balancer_peers(&self) -> impl Iterator<Item = &Peer> {
+        let candidates = self.vip_candidates().iter();
+        candidates.filter(|p| p.name != self.name)
     }
 
     /// Whether etcd is somebody else's, and on no node.

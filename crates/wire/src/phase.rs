@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// Runs etcd, the apiserver and the load balancer.
+    /// Runs etcd and the apiserver; the load balancer too, unless it has machines of its own.
     ControlPlane,
     /// Runs pods and nothing of the control plane.
     Worker,
+    /// A machine for keepalived and haproxy alone, without Kubernetes (`loadBalancer.mode: {machines: }`).
+    LoadBalancer,
 }
 
 impl Role {
@@ -18,6 +20,15 @@ impl Role {
         match self {
             Self::ControlPlane => "control plane",
             Self::Worker => "worker",
+            Self::LoadBalancer => "load balancer",
+        }
+    }
+
+    /// Whether the cluster has a Node object of it.
+    pub fn is_kubernetes_node(self) -> bool {
+        match self {
+            Self::ControlPlane | Self::Worker => true,
+            Self::LoadBalancer => false,
         }
     }
 }

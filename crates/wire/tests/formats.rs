@@ -4,7 +4,7 @@ use ha_wire::doctor::{Examination, PortTrials, TrialOutcome, Verdict, is_unfit};
 use ha_wire::event::{Beneath, Event, EventKind, Origin};
 use ha_wire::node::NodeFile;
 use ha_wire::phase::{Phase, Role};
-use ha_wire::settings::{Cni, KubeProxy};
+use ha_wire::settings::{Cni, KubeProxy, LbMode};
 use ha_wire::status::Status;
 use serde_json::Value;
 
@@ -51,6 +51,27 @@ fn what_a_worker_needs_least_is_read() {
     assert!(node.labels.is_empty() && node.taints.is_empty() && node.report.is_empty());
     let again = NodeFile::parse(&serde_json::to_string(&node).unwrap()).unwrap();
     assert_eq!(again, node);
+}
+
+#[test]
+fn balancers_are_the_control_planes_unless_they_have_machines() {
+    let mut node = NodeFile::parse(NODE).unwrap();
+    let names = |node: &NodeFile| -> Vec<String> {
+        let peers = node.balancer_peers();
+        peers.map(|peer| peer.name.clone()).collect()
+    };
+    assert!(node.runs_balancer());
+    assert_eq!(names(&node), ["node2", "node3"]);
+    node.load_balancer.mode = LbMode::Machines;
+    node.balancers = node.control_planes.split_off(2);
+    assert!(!node.runs_balancer());
+    assert_eq!(names(&node), ["node3"]);
+    (node.role, node.name) = (Role::LoadBalancer, "node3".into());
+    assert!(node.runs_balancer() && !node.is_control_plane());
+    assert_eq!(names(&node), [""; 0]);
+    let text = serde_json::to_string(&node).unwrap();
+    assert!(text.contains(r#""role":"load-balancer""#) && text.contains(r#""mode":"machines""#));
+    assert_eq!(NodeFile::parse(&text).unwrap(), node);
 }
 
 #[test]

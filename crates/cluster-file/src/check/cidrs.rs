@@ -142,7 +142,8 @@ fn example_network(wrong: &Spanned<IpNet>, nodes: Option<&Spanned<IpNet>>) -> &'
 
 fn check_pod_size(file: &ClusterFile, pods: &Spanned<IpNet>, faults: &mut Vec<Fault>) {
     let mask = node_mask(file);
-    let (prefix, nodes) = (pods.value.prefix_len(), file.entries().len().max(1));
+    let nodes = file.kubernetes_entries().count().max(1);
+    let prefix = pods.value.prefix_len();
     // The smallest power of two that gives every node its part.
     let bits = u8::try_from(nodes.next_power_of_two().trailing_zeros()).unwrap_or(u8::MAX);
     let longest = mask.saturating_sub(bits);

@@ -7,7 +7,7 @@ use ha_wire::settings::PortCheck;
 use super::files::check_local_path;
 use super::network::check_interface_name;
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, LbModeFile, LoadBalancerFile, Spanned, StatsFile};
+use crate::file::{ClusterFile, LbModeFile, LoadBalancerFile, MACHINES_HELP, Spanned, StatsFile};
 
 /// keepalived counts in hundredths of a second, 12 bits of them.
 const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
@@ -22,7 +22,7 @@ const PATH_SIGNS: &str = "/-._~%?=&:@,+";
 
 pub(super) fn check_load_balancer(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
-    check_mode(balancer, faults);
+    check_mode(file, faults);
     check_timeouts(balancer, faults);
     if let Some(stats) = &balancer.stats {
         check_stats_address(stats, file, faults);
@@ -36,13 +36,32 @@ pub(super) fn check_load_balancer(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_track(file, faults);
 }
 
-fn check_mode(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
-    let Some(mode) = &balancer.mode else {
+fn check_mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let Some(mode) = &file.load_balancer.mode else {
         return;
     };
-    if let LbModeFile::NotYet(word) = mode.value {
-        let help = "write `mode: native`: keepalived and haproxy from the bakery's sysexts";
-        faults.push(mode.error(format!("`{word}` is not supported yet"), help));
+    match mode.value {
+        LbModeFile::NotYet(word) => {
+            let help = "write `mode: native`: keepalived and haproxy from the bakery's sysexts";
+            faults.push(mode.error(format!("`{word}` is not supported yet"), help));
+        }
+        LbModeFile::Machines => faults.extend(machine_count_fault(file, mode)),
+        LbModeFile::Native => {}
+    }
+}
+
+/// Without nodes that could be read the machines are not known either.
+fn machine_count_fault(file: &ClusterFile, mode: &Spanned<LbModeFile>) -> Option<Fault> {
+    file.nodes.as_ref()?;
+    let count = file.entries().iter().filter(|node| node.is_balancer());
+    match count.count() {
+        0 => Some(mode.error("lists no machine", MACHINES_HELP)),
+        1 => {
+            let message =
+                "lists one machine: the API is lost with it, however many control planes there are";
+            Some(mode.error(message, "list a second one").warning())
+        }
+        _ => None,
     }
 }
 

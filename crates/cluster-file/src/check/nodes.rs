@@ -24,8 +24,8 @@ pub(super) fn check_nodes(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let external = file.kubernetes.etcd.as_ref();
         let external = external.is_some_and(|etcd| etcd.value.external().is_some());
         check_control_plane_count(nodes, external, faults);
-        check_room_for_pods(nodes, faults);
     }
+    check_room_for_pods(file, faults);
     for node in file.entries() {
         for (key, value) in &node.labels {
             check_label(node, key, value, faults);
@@ -85,8 +85,11 @@ fn check_control_plane_count(
 
 /// Several control planes may be the beginning of a cluster, workers come with a later launch; one alone mostly is all there
 /// will be.
-fn check_room_for_pods(nodes: &Spanned<Vec<NodeEntry>>, faults: &mut Vec<Fault>) {
-    let [only] = &nodes.value[..] else { return };
+fn check_room_for_pods(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let mut nodes = file.kubernetes_entries();
+    let (Some(only), None) = (nodes.next(), nodes.next()) else {
+        return;
+    };
     let Some(role) = only.role.as_ref() else {
         return;
     };

@@ -8,6 +8,8 @@ use crate::diagnostic::{Fault, Place};
 use crate::file::{ClusterFile, Spanned};
 use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 
+/// So many of [`TAKEN`] do without Kubernetes.
+const OF_EVERY_MACHINE: usize = 2;
 /// What listens on a control plane already, and where that comes from.
 const TAKEN: [(u16, &str); 13] = [
     (22, "sshd"),
@@ -39,8 +41,10 @@ pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .filter_map(|extra| extra.port.as_ref());
     let stats = balancer.stats.as_ref().and_then(|page| page.port.as_ref());
     for port in file.endpoint.port.iter().chain(stats).chain(extra) {
-        check_taken(port, faults);
-        check_node_ports(port, &node_ports, given, faults);
+        check_taken(port, file, faults);
+        if !file.has_balancer_machines() {
+            check_node_ports(port, &node_ports, given, faults);
+        }
         check_clash(port, &seen, faults);
         check_not_zero(port, faults);
         seen.push(port);
@@ -48,10 +52,14 @@ pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_extra_ports(file, faults);
 }
 
-fn check_taken(port: &Spanned<u16>, faults: &mut Vec<Fault>) {
-    if let Some((_, who)) = TAKEN.iter().find(|(taken, _)| *taken == port.value) {
+fn check_taken(port: &Spanned<u16>, file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let (taken, whose) = match file.has_balancer_machines() {
+        true => (&TAKEN[..OF_EVERY_MACHINE], "its machine"),
+        false => (&TAKEN[..], "a control plane"),
+    };
+    if let Some((_, who)) = taken.iter().find(|(taken, _)| *taken == port.value) {
         let message = format!(
-            "{} is used by {who}: haproxy binds every address of a control plane",
+            "{} is used by {who}: haproxy binds every address of {whose}",
             port.value
         );
         faults.push(port.error(

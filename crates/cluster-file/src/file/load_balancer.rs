@@ -4,12 +4,15 @@ use std::net::IpAddr;
 
 use ha_wire::settings::{Balance, PortCheck, Stats, Timeouts, Vrrp};
 
+use super::nodes::NodeEntry;
 use super::reader::Fields;
 use super::scalars::{Milliseconds, Scalar, Timeout, parse_keyword};
 use super::spanned::Spanned;
 
 /// Who runs keepalived and haproxy: the bakery's sysexts bring units, nothing else is needed.
 pub const LB_MODE: LbModeFile = LbModeFile::Native;
+/// How dedicated machines are written.
+pub(crate) const MACHINES_HELP: &str = "list two machines: `machines: [{name: lb1, address: 192.168.122.21}, {name: lb2, address: 192.168.122.22}]`";
 /// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
 pub const ADVERT_INTERVAL_MS: u32 = 100;
 
@@ -18,6 +21,8 @@ pub const ADVERT_INTERVAL_MS: u32 = 100;
 pub struct LoadBalancerFile {
     /// Who runs keepalived and haproxy; default [`LB_MODE`].
     pub mode: Option<Spanned<LbModeFile>>,
+    /// `mode.machines`, until [`super::ClusterFile`] takes them among its nodes.
+    pub machines: Vec<NodeEntry>,
     /// haproxy's statistics page; left out: no page.
     pub stats: Option<StatsFile>,
     /// Further TCP ports that are balanced over the control planes.
@@ -39,6 +44,8 @@ pub struct LoadBalancerFile {
 pub enum LbModeFile {
     /// `native`: the host's own units, from the bakery's sysexts.
     Native,
+    /// `{machines: [...]}`: the same units, on machines that do nothing else.
+    Machines,
     /// A word of a later version.
     NotYet(&'static str),
 }
@@ -94,8 +101,10 @@ impl LoadBalancerFile {
             "routerId",
             "track",
         ]);
+        let (mode, machines) = read_mode(&mut f);
         Self {
-            mode: f.or("mode", LB_MODE),
+            mode,
+            machines,
             stats: StatsFile::read(&mut f),
             extra_ports: f.each("extraPorts", ExtraPortFile::read),
             timeouts: TimeoutsFile::read(f.fields("timeouts")),
@@ -107,6 +116,28 @@ impl LoadBalancerFile {
             track: f.list("track"),
         }
     }
+}
+
+/// A word, or the mapping of [`LbModeFile::Machines`].
+fn read_mode(f: &mut Fields<'_>) -> (Option<Spanned<LbModeFile>>, Vec<NodeEntry>) {
+    let place = f.key_place("mode");
+    if !f.is_mapping("mode") {
+        return (f.or("mode", LB_MODE), Vec::new());
+    }
+    let mut f = f.fields("mode");
+    f.known(&["machines"]);
+    if !f.is_written("machines") {
+        f.missing("machines", MACHINES_HELP);
+        return (None, Vec::new());
+    }
+    let machines = f.each("machines", NodeEntry::read_balancer);
+    let mode = place.map(|place| Spanned {
+        value: LbModeFile::Machines,
+        place,
+        path: "loadBalancer.mode.machines".to_owned(),
+        given: true,
+    });
+    (mode, machines)
 }
 
 impl StatsFile {
@@ -204,6 +235,12 @@ impl Scalar for LbModeFile {
             ("staticPod", Self::NotYet("staticPod")),
             ("external", Self::NotYet("external")),
         ];
+        if text == "machines" {
+            return Err((
+                "says not which".to_owned(),
+                format!("write `mode: {{machines: [...]}}`; {MACHINES_HELP}"),
+            ));
+        }
         parse_keyword(text, "a load balancer mode", &table)
     }
 }

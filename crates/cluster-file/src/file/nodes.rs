@@ -144,6 +144,39 @@ impl NodeEntry {
         }
     }
 
+    /// One of `loadBalancer.mode.machines`: a machine without a Node object.
+    pub(super) fn read_balancer(mut f: Fields<'_>) -> Self {
+        f.known(&[
+            "name",
+            "address",
+            "mac",
+            "uri",
+            "interfaces",
+            "flatcarExtensions",
+        ]);
+        Self {
+            role: f.default("role", Role::LoadBalancer),
+            name: f.needed("name", "lb1"),
+            address: f.needed("address", "192.168.122.21"),
+            mac: f.maybe("mac"),
+            uri: f.maybe("uri"),
+            interfaces: f.each("interfaces", NicFile::read),
+            flatcar_extensions: f.list("flatcarExtensions"),
+            labels: Vec::new(),
+            annotations: Vec::new(),
+            taints: Vec::new(),
+            taints_given: false,
+            kubelet_config: Vec::new(),
+            before_join: Vec::new(),
+            after_ready: Vec::new(),
+        }
+    }
+
+    /// Whether it is one of `loadBalancer.mode.machines`.
+    pub(crate) fn is_balancer(&self) -> bool {
+        self.role.as_ref().map(|role| role.value) == Some(Role::LoadBalancer)
+    }
+
     /// Whether it is a control plane without any taint.
     pub(crate) fn is_untainted(&self) -> bool {
         let is_plane = self.role.as_ref().map(|role| role.value) == Some(Role::ControlPlane);

@@ -200,6 +200,12 @@ impl Scalar for Role {
             ("control-plane", Self::ControlPlane),
             ("worker", Self::Worker),
         ];
+        if text == "load-balancer" {
+            return is_not(
+                "a role of Kubernetes' nodes",
+                "list the machine in `loadBalancer.mode: {machines: [...]}`",
+            );
+        }
         match closest_match(text, known.iter().map(|(word, _)| *word)) {
             Some(_) if !has_unseen(text) && parse_keyword(text, "", &table).is_err() => is_not(
                 "a role, did you mean `control-plane`?",

@@ -35,12 +35,14 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Who runs keepalived and haproxy: one way so far, named so that a node file of a later way is refused.
+/// Who runs keepalived and haproxy: named so that a node file of a later way is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LbMode {
     /// The host's own units, from the bakery's sysexts.
     Native,
+    /// The same units, on machines that do nothing else.
+    Machines,
 }
 
 /// How the control planes' keepalived speak with each other.

@@ -5,7 +5,7 @@ use std::path::Path;
 use ha_wire::settings::{ExtraPort, LbMode, LoadBalancer, Stats, Timeouts};
 
 use super::{collect_all, values_of};
-use crate::file::{ExtraPortFile, LoadBalancerFile, StatsFile, TimeoutsFile};
+use crate::file::{ExtraPortFile, LbModeFile, LoadBalancerFile, StatsFile, TimeoutsFile};
 
 pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer> {
     let stats = match file.stats {
@@ -13,7 +13,11 @@ pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer>
         None => None,
     };
     Some(LoadBalancer {
-        mode: LbMode::Native,
+        mode: match file.mode?.value {
+            LbModeFile::Native => LbMode::Native,
+            LbModeFile::Machines => LbMode::Machines,
+            LbModeFile::NotYet(_) => return None,
+        },
         stats,
         extra_ports: collect_all(file.extra_ports, build_extra_port)?,
         advert_interval_ms: file.advert_interval_ms?.value,
