@@ -40,11 +40,14 @@ const GIVES_WAY_WITHIN: u32 = 100;
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 /// Between two attempts to reach logind.
 const RETRY: Duration = Duration::from_secs(30);
-const WHY: &str = "the API's clients go to the other control planes";
+const WHY: &str = "the API's clients go to the others";
 
 /// For ever: waits for the machine's orderly end and prepares it. Alone, a control plane has nobody to leave its clients to.
 pub async fn prepare_shutdowns(cx: Context) {
-    if !cx.node.is_control_plane() || cx.node.peers().next().is_none() {
+    let node = &cx.node;
+    let leaves_apiserver = node.is_control_plane() && node.peers().next().is_some();
+    let leaves_vip = node.runs_balancer() && node.balancer_peers().next().is_some();
+    if !leaves_apiserver && !leaves_vip {
         return;
     }
     loop {
@@ -77,10 +80,7 @@ async fn follow_logind(cx: &Context) -> Result<()> {
 async fn leave(cx: &Context) {
     let (node, vip) = (&cx.node.name, cx.node.endpoint.vip);
     let holds = cx.node.runs_balancer() && has_address(vip, None).unwrap_or(false);
-    tracing::info!(
-        node,
-        "this machine goes down: the API's clients go to the other control planes"
-    );
+    tracing::info!(node, "this machine goes down: {WHY}");
     if let Err(error) = close_the_door(cx).await {
         tracing::warn!(node, "clients are not sent away beforehand: {error:#}");
     }
@@ -180,11 +180,15 @@ fn render_rules(node: &NodeFile) -> String {
         true => format!("{family} daddr {} {new} drop\n        ", node.endpoint.vip),
         false => String::new(),
     };
+    let of_apiserver = match node.is_control_plane() {
+        true => format!("iifname != \"lo\" tcp dport {APISERVER_PORT} {new} reject with tcp reset"),
+        false => String::new(),
+    };
     format!(
         "table {family} {TABLE} {{
     chain input {{
         type filter hook input priority -200; policy accept;
-        {of_vip}iifname != \"lo\" tcp dport {APISERVER_PORT} {new} reject with tcp reset
+        {of_vip}{of_apiserver}
     }}
 }}
 "

@@ -72,8 +72,12 @@ pub fn config_files(phase: Phase, cx: &Context) -> Result<Vec<ConfigFile>> {
 
 /// Whether phase finish came to its wipe on this disk: the kubelet has a certificate of its own and the first identity is wiped.
 /// (Its hooks may still be due.) Such a node is in its cluster; nothing that founds or joins may ever run on it again, whatever does not answer.
+/// A machine that only balances is settled once it has done so.
 pub fn is_settled(cx: &Context) -> bool {
     let there = |name| cx.sys.files.exists(name);
+    if !cx.node.is_kubernetes_node() {
+        return there(crate::render::haproxy::CA);
+    }
     !there(paths::IDENTITY_KEY) && there(KUBELET_CONF) && there(KUBELET_PEM)
 }
 

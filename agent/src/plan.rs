@@ -29,6 +29,11 @@ impl Plan {
         };
         plan.steps.push(Phase::Preflight);
         plan.when(node.runs_balancer(), &[Phase::Balancer]);
+        if !node.is_kubernetes_node() {
+            plan.steps.push(Phase::Steady);
+            plan.background.clear();
+            return plan;
+        }
         plan.when(may_found, &[Phase::Init]);
         plan.when(!may_found, &[Phase::Gate, Phase::Join]);
         plan.when(true, &[Phase::Network, Phase::Finish, Phase::Steady]);
@@ -119,6 +124,20 @@ mod tests {
     }
 
     #[test]
+    fn a_balancer_of_its_own_is_nothing_else() {
+        let balancer = testing::balancer_machine();
+        let plan = Plan::of(&balancer);
+        assert_eq!(names(&plan.steps), "preflight balancer steady");
+        assert!(plan.background.is_empty() && plan.detour.is_empty());
+        let member = Plan::of_member(&balancer);
+        assert_eq!(names(&member.steps), "balancer preflight steady");
+        let mut founder = testing::founder();
+        founder.load_balancer.mode = balancer.load_balancer.mode;
+        let plan = Plan::of(&founder);
+        assert_eq!(names(&plan.steps), "preflight init network finish steady");
+    }
+
+    #[test]
     fn a_worker_never_founds() {
         let mut node = testing::worker();
         node.founder = testing::founder().founder;
@@ -131,6 +150,7 @@ mod tests {
             testing::founder(),
             testing::control_plane(),
             testing::worker(),
+            testing::balancer_machine(),
         ];
         let plans = nodes.iter().map(Plan::of);
         for plan in plans.chain(nodes.iter().map(Plan::of_member)) {

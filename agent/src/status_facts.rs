@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use ha_wire::node::Peer;
+use ha_wire::settings::LbMode;
 use ha_wire::status::{Backend, RebootNeeded};
 
 use crate::context::Context;
@@ -156,12 +157,11 @@ async fn update_facts(cx: &Context, here: bool) {
     } else {
         Vec::new()
     };
-    let kubelet = cx
-        .sys
-        .systemd
-        .active_state("kubelet.service")
-        .await
-        .unwrap_or_default();
+    let kubelet = match cx.node.is_kubernetes_node() {
+        true => cx.sys.systemd.active_state("kubelet.service").await,
+        false => Ok(String::new()),
+    };
+    let kubelet = kubelet.unwrap_or_default();
     let memory = resident_kib(&cx.sys.files).unwrap_or(0) / MEMORY_STEP * MEMORY_STEP;
     cx.report.update_status(|status| {
         status.vip.here = here;
@@ -172,28 +172,31 @@ async fn update_facts(cx: &Context, here: bool) {
     });
 }
 
-/// The control plane that answers for the VIP on this segment, told by its link-layer address; empty: not known. The kernel
+/// Who answers for the VIP on this segment, told by its link-layer address; empty: not known. The kernel
 /// hears each move of the VIP by the holder's gratuitous ARP, so this asks nobody and is right without any API.
 async fn find_vip_holder(cx: &Context) -> String {
-    let control_planes = configured_backends(cx).unwrap_or_default();
+    let candidates = match cx.node.load_balancer.mode {
+        LbMode::Native => configured_backends(cx).unwrap_or_default(),
+        LbMode::Machines => cx.node.balancers.clone(),
+    };
     let vip = cx.node.endpoint.vip;
     let neighbours = known_neighbours(&cx.sys.files, vip).unwrap_or_default();
     let Some(link) = link_of(&neighbours, vip) else {
         return String::new();
     };
-    let owners = owners_of_link(&neighbours, link, &control_planes);
+    let owners = owners_of_link(&neighbours, link, &candidates);
     match owners[..] {
         [holder] => return holder.name.clone(),
-        // A worker may never have talked to that control plane itself.
-        [] => ask_for_links(cx, &control_planes).await,
+        // A worker may never have talked to that machine itself.
+        [] => ask_for_links(cx, &candidates).await,
         // A router answers for all of them.
         _ => {}
     }
     String::new()
 }
 
-async fn ask_for_links(cx: &Context, control_planes: &[Peer]) {
-    for peer in control_planes.iter().filter(|p| p.name != cx.node.name) {
+async fn ask_for_links(cx: &Context, candidates: &[Peer]) {
+    for peer in candidates.iter().filter(|p| p.name != cx.node.name) {
         if let Err(error) = ask_for_neighbour(peer.address).await {
             tracing::debug!("{}: {error}", peer.address);
         }

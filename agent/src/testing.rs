@@ -35,6 +35,16 @@ pub fn worker() -> NodeFile {
     node("node4", "worker", "10.77.0.14", None)
 }
 
+/// The second of two machines of the load balancer's own, in front of three control planes.
+pub fn balancer_machine() -> NodeFile {
+    let mut node = node("lb2", "load-balancer", "10.77.0.22", None);
+    let both = [("lb1", "10.77.0.21"), ("lb2", "10.77.0.22")];
+    let both = both.map(|(name, address)| json!({"name": name, "address": address}));
+    node.balancers = serde_json::from_value(json!(both)).unwrap();
+    node.load_balancer.mode = ha_wire::settings::LbMode::Machines;
+    node
+}
+
 fn node(name: &str, role: &str, address: &str, founder: Option<Value>) -> NodeFile {
     let peers: Vec<Value> = (1..=3)
         .map(|i| json!({"name": format!("node{i}"), "address": format!("10.77.0.1{i}")}))

@@ -64,8 +64,9 @@ impl ConfigRenderer<'_> {
         proxy::write_proxy(&mut build, self.cluster, &self.node_file(node))?;
         registries::write_registries(&mut build, self.cluster, &self.files.registries)?;
         self.keys(&mut build, node)?;
-        sysexts::write_sysexts(&mut build, self.cluster, node, &self.files.sysexts);
-        updates::write_updates(&mut build, self.cluster, node, &self.files.sysexts)?;
+        let sysexts = sysexts::of_node(self.cluster, node, &self.files.sysexts);
+        sysexts::write_sysexts(&mut build, self.cluster, &sysexts);
+        updates::write_updates(&mut build, self.cluster, node, &sysexts)?;
         // A merged config that says `mask: false` wins: Ignition takes each key of a unit from there if it has it.
         build.mask(REBOOT_MANAGER);
         if !self.cluster.authorized_keys.is_empty() {
@@ -141,9 +142,11 @@ impl ConfigRenderer<'_> {
             let path = format!("{}/10-ha-host.conf", paths::KUBELET_DROP_INS);
             build.file(&path, 0o644, &kubelet_drop_in(&node.kubelet_config))?;
         }
-        let identity = self.pki.node_identity(&node.name)?;
-        build.file(paths::IDENTITY_CERT, 0o600, &identity.cert)?;
-        build.file(paths::IDENTITY_KEY, 0o600, identity.key.expose())?;
+        if node.role.is_kubernetes_node() {
+            let identity = self.pki.node_identity(&node.name)?;
+            build.file(paths::IDENTITY_CERT, 0o600, &identity.cert)?;
+            build.file(paths::IDENTITY_KEY, 0o600, identity.key.expose())?;
+        }
         if let Some(chart) = self
             .files
             .chart
@@ -166,11 +169,11 @@ impl ConfigRenderer<'_> {
         Ok(())
     }
 
-    /// Control planes get the CAs, workers the cluster CA's certificate alone.
+    /// Control planes get the CAs, others the cluster CA's certificate alone.
     fn keys(&self, build: &mut ConfigBuilder, node: &Node) -> Result<()> {
         build.dir(paths::PKI_DIR, 0o700);
         let at = |name: &str| format!("{}/{name}", paths::PKI_DIR);
-        if node.role == Role::Worker {
+        if node.role != Role::ControlPlane {
             return build.file(&at("ca.crt"), 0o644, self.pki.cluster.cert());
         }
         let external = self.cluster.kubernetes.external_etcd().is_some();
@@ -231,11 +234,20 @@ impl ConfigRenderer<'_> {
             taints: node.taints.clone(),
             untainted: node.untainted,
             kubelet_config: node.kubelet_config.clone(),
-            hooks: Hooks {
-                before_join: joined(&cluster.hooks.before_join, &node.hooks.before_join),
-                after_ready: joined(&cluster.hooks.after_ready, &node.hooks.after_ready),
-            },
+            hooks: self.hooks(node),
             report: REPORT.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// A machine that never joins runs none.
+    fn hooks(&self, node: &Node) -> Hooks {
+        let of_cluster = &self.cluster.hooks;
+        if !node.role.is_kubernetes_node() {
+            return Hooks::default();
+        }
+        Hooks {
+            before_join: joined(&of_cluster.before_join, &node.hooks.before_join),
+            after_ready: joined(&of_cluster.after_ready, &node.hooks.after_ready),
         }
     }
 
@@ -283,6 +295,7 @@ impl ConfigRenderer<'_> {
 
     fn cni(&self, node: &Node) -> Cni {
         match &self.cluster.kubernetes.cni {
+            _ if !node.role.is_kubernetes_node() => Cni::None,
             Cni::Cilium {
                 version,
                 chart: Some(_),

@@ -96,7 +96,9 @@ async fn check_settled_units(cx: &Context) -> Vec<Check> {
     let mut units = vec![AGENT];
     if is_settled(cx) {
         // The container runtime's state is preflight's.
-        units.push("kubelet.service");
+        if cx.node.is_kubernetes_node() {
+            units.push("kubelet.service");
+        }
         if cx.node.runs_balancer() {
             units.extend([haproxy::UNIT, keepalived::UNIT]);
         }

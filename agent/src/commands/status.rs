@@ -204,11 +204,13 @@ fn describe_facts(status: &Status, now: u64) -> String {
         Some(false) => ", node not Ready",
         None => "",
     };
-    text += &two_columns(
-        "kubelet",
-        &format!("{}{ready}", status.kubelet),
-        &status.network,
-    );
+    if status.role.is_kubernetes_node() {
+        text += &two_columns(
+            "kubelet",
+            &format!("{}{ready}", status.kubelet),
+            &status.network,
+        );
+    }
     let memory = status.agent.rss_kib as f64 / 1024.0;
     let agent = format!("agent {}, {memory:.1} MiB", status.agent.version);
     let [nearest, later @ ..] = &describe_ends(status, now)[..] else {

@@ -25,9 +25,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// So many looks in a row must agree before this node changes its mind.
 const AGREEING: u32 = 2;
 
-/// For ever: looks, asks, tells `claim`. Nothing to do for a lone control plane.
+/// For ever: looks, asks, tells `claim`. Nothing to do for a lone load balancer.
 pub async fn watch_reach(node: &NodeFile, sys: &Sys, claim: &VipClaim<'_>) {
-    if node.peers().next().is_none() {
+    if node.balancer_peers().next().is_none() {
         return;
     }
     let mut reach = Reach::default();
@@ -139,7 +139,7 @@ async fn ask_everyone(node: &NodeFile, files: &Files) -> Seen {
     if answers_through(node, files, loopback).await {
         return Seen::Reached;
     }
-    let peers = node.peers();
+    let peers = node.balancer_peers();
     let peers = join_all(peers.map(|peer| answers_through(node, files, peer.address))).await;
     if peers.contains(&true) {
         Seen::PeerIsBetter

@@ -188,6 +188,8 @@ fn the_rules_are_these_and_the_real_nft_takes_them() {
 }
 "
     );
+    let of_machine = render_rules(&testing::balancer_machine());
+    assert!(of_machine.contains("10.77.0.30") && !of_machine.contains("6443"));
     let mut six = testing::control_plane();
     six.endpoint.vip = "fd00::30".parse().unwrap();
     let needed = (real::program("nft", "nftables"), real::own_network());
@@ -195,10 +197,15 @@ fn the_rules_are_these_and_the_real_nft_takes_them() {
         return;
     };
     let dir = tempfile::tempdir().unwrap();
-    for (name, text) in [("four", text), ("six", render_rules(&six))] {
+    let all = [
+        ("four", text),
+        ("six", render_rules(&six)),
+        ("machine", of_machine),
+    ];
+    for (name, text) in all {
         std::fs::write(dir.path().join(name), text).unwrap();
     }
-    let script = r#"cd "$1"; "$2" -f four; "$2" -f six; "$2" delete table ip ha_agent_shutdown; "$2" delete table ip6 ha_agent_shutdown"#;
+    let script = r#"cd "$1"; "$2" -f four; "$2" -f six; "$2" delete table ip ha_agent_shutdown; "$2" -f machine; "$2" delete table ip ha_agent_shutdown; "$2" delete table ip6 ha_agent_shutdown"#;
     in_namespace
         .args(["sh", "-ec", script, "sh"])
         .arg(dir.path())

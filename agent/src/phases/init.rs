@@ -20,6 +20,7 @@ mod claim;
 mod disk;
 mod permission;
 mod search;
+mod way;
 
 use disk::Past;
 pub use permission::is_valid as has_valid_permission;
@@ -66,6 +67,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         Past::Unproved => {}
     }
     hooks::run_once(cx, "before-join", &cx.node.hooks.before_join, Phase::Init).await?;
+    way::wait_for_balancer(cx).await?;
     if past == Past::Unproved && a_cluster_stands(cx).await? {
         return Ok(Outcome::ClusterStands);
     }

@@ -97,23 +97,12 @@ impl<'a> SteadyWatch<'a> {
     /// One look at everything; what is wrong goes into the status, worst first.
     async fn observe(&mut self) {
         let mut faults = Vec::new();
-        note_fault(&mut faults, About::Etcd, bootstrap::check_data(self.cx));
-        note_fault(&mut faults, About::Api, self.node_is_ready().await);
-        if self.cx.node.is_control_plane() {
-            note_fault(&mut faults, About::Etcd, self.etcd_is_whole().await);
+        if self.cx.node.is_kubernetes_node() {
+            self.observe_kubernetes(&mut faults).await;
+        } else {
+            let kept = self.apiservers.keep().await;
+            note_fault(&mut faults, About::LoadBalancer, kept);
         }
-        if self.cx.node.is_control_plane() || self.cx.node.runs_balancer() {
-            let followed = self.apiservers.follow().await;
-            note_fault(&mut faults, About::LoadBalancer, followed);
-        }
-        if self.cx.node.is_control_plane() {
-            if self.looks.is_multiple_of(NETWORK_EVERY) {
-                cilium_pods::tell_count(self.cx).await;
-            }
-            self.dns.advance().await;
-            self.labels.advance().await;
-        }
-        self.answers.observe().await;
         self.looks = self.looks.wrapping_add(1);
         note_fault(&mut faults, About::Certificates, ends::check_ends(self.cx));
         note_fault(
@@ -133,6 +122,27 @@ impl<'a> SteadyWatch<'a> {
         self.cx
             .report
             .update_status(|status| update_state(status, faults, now));
+    }
+
+    /// What only a node of Kubernetes has.
+    async fn observe_kubernetes(&mut self, faults: &mut Vec<SeenFault>) {
+        note_fault(faults, About::Etcd, bootstrap::check_data(self.cx));
+        note_fault(faults, About::Api, self.node_is_ready().await);
+        if self.cx.node.is_control_plane() {
+            note_fault(faults, About::Etcd, self.etcd_is_whole().await);
+        }
+        if self.cx.node.is_control_plane() || self.cx.node.runs_balancer() {
+            let followed = self.apiservers.follow().await;
+            note_fault(faults, About::LoadBalancer, followed);
+        }
+        if self.cx.node.is_control_plane() {
+            if self.looks.is_multiple_of(NETWORK_EVERY) {
+                cilium_pods::tell_count(self.cx).await;
+            }
+            self.dns.advance().await;
+            self.labels.advance().await;
+        }
+        self.answers.observe().await;
     }
 
     async fn node_is_ready(&mut self) -> Result<()> {

@@ -73,7 +73,8 @@ vrrp_instance api {{
 /// Backups of one priority take a VIP that was given away at the same moment, and the one that yields resets its clients' new
 /// connections. A backup waits (256 - priority) / 256 of an interval (RFC 5798, skew time): twenty apart is 8 ms of 100.
 fn priority(node: &NodeFile) -> usize {
-    let place = node.control_planes.iter().position(|p| p.name == node.name);
+    let mut all = node.vip_candidates().iter();
+    let place = all.position(|p| p.name == node.name);
     200usize
         .saturating_sub(20 * place.unwrap_or_default())
         .max(1)
@@ -144,13 +145,13 @@ fn render_tracked(out: &mut String, interfaces: &[String]) {
     out.push_str("    }\n");
 }
 
-/// A lone control plane has nobody to talk to.
+/// A lone one has nobody to talk to.
 fn render_peers(out: &mut String, node: &NodeFile) {
     if node.load_balancer.vrrp == Vrrp::Multicast {
         let _ = writeln!(out, "    mcast_src_ip {}", node.address);
         return;
     }
-    let peers: Vec<IpAddr> = node.peers().map(|p| p.address).collect();
+    let peers: Vec<IpAddr> = node.balancer_peers().map(|p| p.address).collect();
     if peers.is_empty() {
         return;
     }

@@ -46,6 +46,7 @@ pub fn balancer_nodes() -> Vec<(&'static str, NodeFile)> {
         ("ipv6", of_ipv6(testing::control_plane())),
         ("ipv6-alone", of_ipv6(alone)),
         ("options", with_options()),
+        ("machine", testing::balancer_machine()),
     ]
 }
 
@@ -58,7 +59,7 @@ pub fn of_ipv6(mut node: NodeFile) -> NodeFile {
     };
     (node.address, node.prefix) = (own(node.address), 64);
     node.endpoint.vip = own(node.endpoint.vip);
-    for peer in &mut node.control_planes {
+    for peer in node.control_planes.iter_mut().chain(&mut node.balancers) {
         peer.address = own(peer.address);
     }
     node.kubernetes.pod_cidr = "fd00:10:244::/56".parse().unwrap();

@@ -146,6 +146,11 @@ impl NodeFile {
         self.role == Role::ControlPlane
     }
 
+    /// True on machines that become Nodes: those with a kubelet.
+    pub fn is_kubernetes_node(&self) -> bool {
+        self.role.is_kubernetes_node()
+    }
+
     /// True on nodes that run keepalived and haproxy.
     pub fn runs_balancer(&self) -> bool {
         match self.load_balancer.mode {

@@ -41,7 +41,7 @@ pub enum Phase {
     Preflight,
     /// Container images, side by side with everything else.
     Images,
-    /// keepalived and haproxy run with this cluster's configuration (control planes).
+    /// keepalived and haproxy run with this cluster's configuration (where the node file says so).
     Balancer,
     /// Waits for `/readyz` 200 through the VIP under the cluster's CA, and a readable kubeadm-config.
     Gate,

@@ -3,7 +3,7 @@
 use ha_cluster_file::cluster::{Cluster, Node};
 use ha_wire::devices::ASSETS_DEVICE;
 use ha_wire::paths;
-use ha_wire::settings::Cri;
+use ha_wire::settings::{Cri, LbMode};
 
 use super::build::ConfigBuilder;
 use crate::assets;
@@ -28,13 +28,23 @@ ExecStartPost=-/bin/sh -c 'if systemctl --quiet is-active systemd-tmpfiles-setup
 /// Flatcar's own extensions of runtimes. Beside CRI-O they serve nobody, and kubeadm by hand asks which of two sockets is meant.
 const OTHER_RUNTIMES: [&str; 2] = ["docker-flatcar", "containerd-flatcar"];
 
+/// Those among the cluster's that a machine has. Where keepalived and haproxy have machines of their own, nobody else has them,
+/// and nothing of Kubernetes is there.
+pub fn of_node(cluster: &Cluster, node: &Node, sysexts: &Artefacts) -> Artefacts {
+    let own_machines = cluster.load_balancer.mode == LbMode::Machines;
+    let is_wanted = |name: &str| match name {
+        "keepalived" | "haproxy" => !own_machines || cluster.runs_balancer(node),
+        "kubernetes" | "crio" | "cilium" => node.role.is_kubernetes_node(),
+        _ => true,
+    };
+    let wanted = |name: &str| is_wanted(name) && cluster.has_sysext(node, name);
+    let all = sysexts.iter().filter(|(name, _)| wanted(name));
+    all.map(|(name, sysext)| (name.clone(), sysext.clone()))
+        .collect()
+}
+
 /// The bakery's layout: systemd-sysext wants NAME.raw, the link keeps the version readable.
-pub fn write_sysexts(
-    build: &mut ConfigBuilder,
-    cluster: &Cluster,
-    node: &Node,
-    sysexts: &Artefacts,
-) {
+pub fn write_sysexts(build: &mut ConfigBuilder, cluster: &Cluster, sysexts: &Artefacts) {
     let disk = assets::has_disk(cluster, sysexts);
     if disk {
         build.unit(MOUNT, &mount_unit());
@@ -47,10 +57,7 @@ pub fn write_sysexts(
             build.link(&format!("/etc/extensions/{extension}.raw"), "/dev/null");
         }
     }
-    for (name, sysext) in sysexts
-        .iter()
-        .filter(|(name, _)| cluster.has_sysext(node, name))
-    {
+    for (name, sysext) in sysexts {
         let image = match &sysext.source {
             _ if disk => assets::path_on_node(&sysext.file),
             SysextSource::Url { url, sha256 } => {

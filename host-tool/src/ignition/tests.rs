@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::*;
 
+mod balancer_machines;
 mod chart;
 mod etcd;
 mod exhaustive;

@@ -65,7 +65,7 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
         return check;
     }
     let nodes = nodes_network(node);
-    let api = match node.is_control_plane() {
+    let api = match node.runs_balancer() {
         true => format!(
             ", `firewall-cmd --permanent --add-port={}/tcp` (who else uses the API)",
             node.endpoint.port

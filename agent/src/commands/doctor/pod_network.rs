@@ -30,6 +30,9 @@ struct CniPlaces {
 
 /// Of a node that has joined; before, it is nobody's fault.
 pub fn check_pod_network(cx: &Context) -> Vec<Check> {
+    if !cx.node.is_kubernetes_node() {
+        return Vec::new();
+    }
     let files = &cx.sys.files;
     let crio = (cx.node.kubernetes.cri == Cri::Crio).then(|| CrioConfig::read(files));
     let mut checks = Vec::new();

@@ -31,7 +31,7 @@ pub async fn check_resolver(cx: &Context) -> Vec<Check> {
     let mut checks = vec![judge_resolver(&file, text.as_deref())];
     let servers = name_servers(&text.unwrap_or_default());
     checks.extend(check_outer_names("outer names", &servers, FOR_NODES).await);
-    if is_settled(cx) && EffectiveSettings::new(&cx.node).has_dns {
+    if cx.node.is_kubernetes_node() && is_settled(cx) && EffectiveSettings::new(&cx.node).has_dns {
         let config = files.read(KUBELET_CONFIG).ok().flatten();
         let server = pods_resolver(&config.unwrap_or_default()).map(|(server, _)| server);
         checks.extend(check_outer_names("outer names in pods", server.as_slice(), FOR_PODS).await);

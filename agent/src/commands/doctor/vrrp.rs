@@ -22,7 +22,7 @@ const MOST: Duration = Duration::from_secs(6);
 
 /// None: nobody is to be heard here, or the kernel did not let it listen.
 pub async fn hear_peers(cx: &Context) -> Option<VrrpHeard> {
-    if !cx.node.runs_balancer() || cx.node.peers().next().is_none() {
+    if !cx.node.runs_balancer() || cx.node.balancer_peers().next().is_none() {
         return None;
     }
     let holds = || has_address(cx.node.endpoint.vip, None).unwrap_or(false);
@@ -50,7 +50,7 @@ async fn listen(node: &NodeFile, time: Duration) -> Result<Vec<IpAddr>> {
     let socket = Socket::new(domain, raw.nonblocking(), Some(Protocol::from(VRRP)));
     let socket = UdpSocket::from(socket.context("cannot open a raw socket")?);
     let socket = tokio::net::UdpSocket::from_std(socket)?;
-    let peers: Vec<IpAddr> = node.peers().map(|peer| peer.address).collect();
+    let peers: Vec<IpAddr> = node.balancer_peers().map(|peer| peer.address).collect();
     let mut from = Vec::new();
     let hear = async {
         let mut packet = [0; 128];
@@ -80,7 +80,7 @@ pub fn check_vrrp(node: &NodeFile, heard: Option<&VrrpHeard>) -> Option<Check> {
                  drops IP protocol 112, or nobody holds it",
                 heard.listened_ms
             );
-            let remedy = "let protocol 112 pass between the control planes (nft list ruleset, here and at the holder); \
+            let remedy = "let protocol 112 pass between those that may hold the VIP (nft list ruleset, here and at the holder); \
                           systemctl status keepalived";
             Some(check.with(Verdict::Fail, reason, remedy))
         }

@@ -8,6 +8,7 @@ mod claim;
 mod disk;
 mod doubt;
 mod permission;
+mod way;
 
 const WAL: &str = "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wal";
 const OWN_ETCD: &str = "- --initial-cluster=node1=https://10.77.0.11:2380\n";

@@ -44,13 +44,15 @@ pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
     all.extend(check_runtime(node, &facts.runtime));
     all.extend(keepalived_scheduling(facts));
     all.extend(check_kernel(node, facts));
-    all.extend([
-        check_overlay(facts),
-        check_inotify(facts),
-        check_disk(facts),
-        check_swap(node, facts),
-        check_mounts(node, &facts.unshared_mounts),
-    ]);
+    if node.is_kubernetes_node() {
+        all.extend([
+            check_overlay(facts),
+            check_inotify(facts),
+            check_disk(facts),
+            check_swap(node, facts),
+            check_mounts(node, &facts.unshared_mounts),
+        ]);
+    }
     all.extend(facts.file_systems.iter().map(Gauge::check));
     all.extend(check_ports(node, facts));
     all
@@ -311,7 +313,10 @@ fn check_swap(node: &NodeFile, facts: &MachineFacts) -> Check {
 
 /// Ports that this node needs, and the program (as the kernel cuts its name) that may hold each.
 pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
-    let mut all = BTreeMap::from([(10250, "kubelet")]);
+    let mut all = BTreeMap::new();
+    if node.is_kubernetes_node() {
+        all.insert(10250, "kubelet");
+    }
     if node.is_control_plane() {
         all.insert(APISERVER_PORT, "kube-apiserver");
         if !node.has_external_etcd() {

@@ -91,11 +91,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         holders,
         hidden,
         keepalived_in_real_time: scheduling::keepalived_in_real_time(files),
-        missing: PROGRAMS
-            .iter()
-            .filter(|p| !in_path(cx, p))
-            .map(|p| (*p).to_owned())
-            .collect(),
+        missing: missing_programs(cx),
         other_cluster: file_of_other_cluster(files),
         certificates: certificate_dates(cx),
         kernel: kernel_settings(files),
@@ -161,14 +157,21 @@ fn certificate_dates(cx: &Context) -> Vec<(String, u64, u64)> {
 
 /// Units that must be known to systemd.
 fn required_units(cx: &Context) -> Vec<String> {
-    let mut all = vec![
-        "kubelet.service".to_owned(),
-        cx.node.kubernetes.cri.unit().to_owned(),
-    ];
+    let mut all = Vec::new();
+    if cx.node.is_kubernetes_node() {
+        let runtime = cx.node.kubernetes.cri.unit();
+        all.extend(["kubelet.service".to_owned(), runtime.to_owned()]);
+    }
     if cx.node.runs_balancer() {
         all.extend([haproxy::UNIT.to_owned(), keepalived::UNIT.to_owned()]);
     }
     all
+}
+
+fn missing_programs(cx: &Context) -> Vec<String> {
+    let wanted = PROGRAMS.iter().filter(|_| cx.node.is_kubernetes_node());
+    let missing = wanted.filter(|program| !in_path(cx, program));
+    missing.map(|program| (*program).to_owned()).collect()
 }
 
 fn in_path(cx: &Context, program: &str) -> bool {

@@ -21,8 +21,14 @@ pub type IsNeeded = fn(&NodeFile) -> bool;
 /// Settings of the kernel: file, value, and which nodes need it. IPv6 is forwarded only where pods have it: a router takes no
 /// addresses and routes from other routers' word, which a machine's further interfaces may live on.
 pub const SYSCTLS: [(&str, &str, IsNeeded); 6] = [
-    ("/proc/sys/net/ipv4/ip_forward", "1", |_| true),
-    ("/proc/sys/net/ipv6/conf/all/forwarding", "1", has_ipv6),
+    (
+        "/proc/sys/net/ipv4/ip_forward",
+        "1",
+        NodeFile::is_kubernetes_node,
+    ),
+    ("/proc/sys/net/ipv6/conf/all/forwarding", "1", |node| {
+        has_ipv6(node) && node.is_kubernetes_node()
+    }),
     (
         "/proc/sys/net/ipv4/ip_nonlocal_bind",
         "1",
@@ -31,12 +37,16 @@ pub const SYSCTLS: [(&str, &str, IsNeeded); 6] = [
     ("/proc/sys/net/ipv6/ip_nonlocal_bind", "1", |node| {
         has_ipv6(node) && node.runs_balancer()
     }),
-    ("/proc/sys/net/bridge/bridge-nf-call-iptables", "1", |_| {
-        true
-    }),
-    ("/proc/sys/net/bridge/bridge-nf-call-ip6tables", "1", |_| {
-        true
-    }),
+    (
+        "/proc/sys/net/bridge/bridge-nf-call-iptables",
+        "1",
+        NodeFile::is_kubernetes_node,
+    ),
+    (
+        "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
+        "1",
+        NodeFile::is_kubernetes_node,
+    ),
 ];
 
 fn has_ipv6(node: &NodeFile) -> bool {
@@ -115,8 +125,11 @@ pub fn is_in_hosts_file(hosts: &str, name: &str) -> bool {
 /// CRI-O tells the kubelet which cgroup driver to use, and its default needs cgroup v2. Files that come later in the alphabet win.
 const CRIO_CGROUPS: &str = "/etc/crio/crio.conf.d/50-ha-agent.conf";
 
-/// The container runtime: CRI-O is told the machine's cgroups, then it is started if systemd knows it.
+/// The container runtime, if a kubelet needs it: CRI-O is told the machine's cgroups, then it is started if systemd knows it.
 pub async fn start_runtime(cx: &Context) {
+    if !cx.node.is_kubernetes_node() {
+        return;
+    }
     let unit = cx.node.kubernetes.cri.unit();
     let state = cx.sys.systemd.active_state(unit).await.unwrap_or_default();
     let told_anew = cx.node.kubernetes.cri == Cri::Crio && tell_crio_cgroups(cx);

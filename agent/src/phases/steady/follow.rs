@@ -76,6 +76,12 @@ impl<'a> ApiserverFollower<'a> {
         nodes.map(drop)
     }
 
+    /// Where no apiserver may be asked who belongs to the cluster: haproxy runs with what it was told.
+    pub async fn keep(&mut self) -> Result<()> {
+        let now = balancer::configured_backends(self.cx)?;
+        self.apply(&now, &now).await
+    }
+
     /// Every control plane's own apiserver, all at once: those in use, and those that might be.
     async fn ask_all(&mut self, now: &[Peer], listed: &[Peer]) {
         let (cx, me) = (self.cx, &self.cx.node);

@@ -1,5 +1,7 @@
 use super::*;
 use crate::kube::testing::{Script, node_identity, run_local, test_authority};
+use crate::phases::balancer;
+use crate::render::{haproxy, keepalived};
 use crate::testing;
 
 mod balancer_follows;
@@ -193,5 +195,44 @@ fn a_worker_looks_at_its_own_node_and_is_degraded_after_three_bad_looks() {
         );
         assert_eq!(script.asked("GET").len(), 5, "one request a look");
         assert_eq!(machine.status().first_expiry.unwrap().name, "kubelet");
+    });
+}
+
+/// It asks nobody who belongs to the cluster: what somebody else changed comes back, and there is no Node to be Ready.
+#[test]
+fn a_balancer_of_its_own_keeps_what_it_was_told() {
+    run_local(async {
+        let machine = testing::fake_machine(testing::balancer_machine());
+        machine.file(ha_wire::paths::CA_CERT, &testing::ca_pem());
+        for unit in [haproxy::UNIT, keepalived::UNIT] {
+            machine.systemd.unit(unit, "active");
+        }
+        balancer_follows::serve_health(&machine);
+        balancer::run(&machine.cx).await.unwrap();
+        machine
+            .cx
+            .report
+            .phase_started(ha_wire::phase::Phase::Steady, 1);
+        let mut watch = SteadyWatch::begin(&machine.cx);
+        machine.orders();
+        watch.observe().await;
+        assert_eq!(machine.orders(), [""; 0]);
+        machine.file(haproxy::CONFIG, "# somebody's\n");
+        watch.observe().await;
+        assert_eq!(
+            machine.orders(),
+            [""; 0],
+            "haproxy runs with what it was told"
+        );
+        let text = machine.cx.sys.files.read(haproxy::CONFIG).unwrap().unwrap();
+        assert_eq!(
+            haproxy::parse_servers(&text),
+            machine.cx.node.control_planes
+        );
+        let status = machine.status();
+        assert_eq!(
+            (status.state, status.node_ready),
+            (PhaseState::Steady, None)
+        );
     });
 }

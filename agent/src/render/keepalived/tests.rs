@@ -23,7 +23,7 @@ fn no_node_is_told_to_be_its_own_peer() {
         let unicast = node.load_balancer.vrrp == Vrrp::Unicast;
         assert_eq!(
             text.contains("unicast_peer"),
-            unicast && node.control_planes.len() > 1,
+            unicast && node.vip_candidates().len() > 1,
             "{name}"
         );
     }

@@ -151,7 +151,9 @@ impl NodeEntry {
             "address",
             "mac",
             "uri",
+            "interface",
             "interfaces",
+            "sysexts",
             "flatcarExtensions",
         ]);
         Self {
@@ -160,7 +162,9 @@ impl NodeEntry {
             address: f.needed("address", "192.168.122.21"),
             mac: f.maybe("mac"),
             uri: f.maybe("uri"),
+            interface: f.maybe("interface"),
             interfaces: f.each("interfaces", NicFile::read),
+            sysexts: SysextEntry::read_all(&mut f),
             flatcar_extensions: f.list("flatcarExtensions"),
             labels: Vec::new(),
             annotations: Vec::new(),

@@ -1,5 +1,7 @@
 use serde_json::json;
 
+use ha_wire::settings::{Cni, LbMode};
+
 use super::*;
 use crate::sys::cri::RuntimeAnswer;
 use crate::testing;
@@ -45,6 +47,32 @@ fn a_fit_machine_passes_everything() {
     ] {
         assert_eq!(verdicts(&node, &fit(&node)), []);
     }
+}
+
+/// Little of what a kubelet, its pods and etcd need is there, and none of their ports is looked at.
+#[test]
+fn a_balancer_of_its_own_needs_nothing_of_kubernetes() {
+    let mut node = testing::balancer_machine();
+    node.cni = Cni::Cilium {
+        version: "1.18.1".into(),
+        chart: None,
+        values: serde_json::Map::new(),
+    };
+    let mut facts = fit(&node);
+    facts.units.clear();
+    (facts.overlay, facts.free_kib) = (false, Some(1 << 20));
+    facts.unshared_mounts = vec!["/".into()];
+    facts
+        .kernel
+        .insert("/proc/sys/net/ipv4/ip_forward".into(), "0".into());
+    assert_eq!(verdicts(&node, &facts), []);
+    assert_eq!(wanted_ports(&node).into_keys().collect::<Vec<_>>(), [6444]);
+    let bind = "/proc/sys/net/ipv4/ip_nonlocal_bind";
+    facts.kernel.insert(bind.into(), "0".into());
+    assert_eq!(verdicts(&node, &facts).len(), 1);
+    node = testing::control_plane();
+    node.load_balancer.mode = LbMode::Machines;
+    assert!(!wanted_ports(&node).contains_key(&6444));
 }
 
 #[test]

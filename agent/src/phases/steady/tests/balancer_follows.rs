@@ -140,7 +140,7 @@ impl Stage {
     }
 }
 
-fn serve_health(machine: &FakeMachine) {
+pub fn serve_health(machine: &FakeMachine) {
     machine.file("/run/haproxy/here", "");
     let socket = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);
     let listener = UnixListener::bind(socket).unwrap();
