@@ -279,7 +279,7 @@ impl<'a> Launch<'a> {
         let first = cluster.nodes.first();
         Summary {
             cluster: cluster.name.clone(),
-            nodes: cluster.nodes.len(),
+            nodes: cluster.kubernetes_nodes().count(),
             first_node: first.map(|n| n.name.clone()).unwrap_or_default(),
             control_planes: cluster.control_planes().count(),
             members: 0,

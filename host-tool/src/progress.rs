@@ -88,7 +88,7 @@ pub fn choose_report(json: bool) -> Box<dyn Report> {
     }
 }
 
-/// `3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, nspawn`.
+/// Load balancers are named where they have machines of their own: `3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, nspawn`.
 pub fn cluster_headline(cluster: &Cluster) -> String {
     let planes = cluster.control_planes().count();
     let workers = cluster
@@ -96,8 +96,12 @@ pub fn cluster_headline(cluster: &Cluster) -> String {
         .iter()
         .filter(|n| n.role == Role::Worker)
         .count();
+    let balancers = match cluster.balancer_machines().count() {
+        0 => String::new(),
+        machines => format!("{}, ", count(machines, "load balancer")),
+    };
     format!(
-        "{}, {}, VIP {}, Kubernetes {}, {}",
+        "{}, {}, {balancers}VIP {}, Kubernetes {}, {}",
         count(planes, "control plane"),
         count(workers, "worker"),
         cluster.endpoint.authority(),

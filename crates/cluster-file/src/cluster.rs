@@ -97,6 +97,11 @@ impl Cluster {
         self.nodes.iter().filter(|n| n.role == Role::LoadBalancer)
     }
 
+    /// The machines that become Nodes, in order.
+    pub fn kubernetes_nodes(&self) -> impl Iterator<Item = &Node> {
+        self.nodes.iter().filter(|n| n.role.is_kubernetes_node())
+    }
+
     /// Whether this machine runs keepalived and haproxy.
     pub fn runs_balancer(&self, node: &Node) -> bool {
         match self.load_balancer.mode {

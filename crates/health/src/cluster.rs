@@ -40,6 +40,7 @@ pub fn findings_not_awaited(expected: &ExpectedCluster, view: &ClusterView) -> V
         access::writes_pass(view),
         access::vip_is_held_once(expected, view),
         access::vip_stays(expected, view),
+        nodes::balancer_machines_run(expected, view),
         balancer::servers_are_up(expected, view),
         etcd::members_are_well(expected, view),
         leases::are_renewed(expected, view),

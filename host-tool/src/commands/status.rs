@@ -12,6 +12,7 @@ use ha_host_base::interrupt::Interrupt;
 use ha_host_base::text::{Paint, printable};
 use ha_providers::Provider;
 use ha_wire::phase::Role;
+use ha_wire::status::PhaseState;
 use serde::Serialize;
 use time::OffsetDateTime;
 
@@ -214,11 +215,19 @@ fn node_line(node: &Node, said: &NodeAnswer, view: &ClusterView) -> NodeLine {
         role: node.role,
         address: node.address,
         machine: machine.to_owned(),
-        ready: view.is_ready(&node.name),
+        ready: is_ready(node, said, view),
         apiserver: view.apiservers.get(&node.name).map(Result::is_ok),
         phase: said.status().map(|s| s.phase.name().to_owned()),
         words: printable(&node_words(said, agent)),
         reboot_needed: said.status().is_some_and(|s| s.reboot_needed.is_some()),
+    }
+}
+
+/// As the API says; of a machine that is no Node its agent.
+fn is_ready(node: &Node, said: &NodeAnswer, view: &ClusterView) -> bool {
+    match node.role.is_kubernetes_node() {
+        true => view.is_ready(&node.name),
+        false => said.status().is_some_and(|s| s.state == PhaseState::Steady),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node};
 use ha_host_base::interrupt::{Cause, Interrupt};
-use ha_wire::phase::Phase;
+use ha_wire::phase::{Phase, Role};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::node_progress::{NodeProgress, Stage};
@@ -147,8 +147,8 @@ impl<'a> Follow<'a> {
                 gave_up: watch.gave_up,
             })
             .collect();
-        // Workers can do nothing before the control planes stand.
-        jobs.sort_by_key(|job| job.node.role);
+        // Workers can do nothing before the control planes stand, and those nothing to an end without a VIP.
+        jobs.sort_by_key(|job| job.node.role == Role::Worker);
         observe::make_machines(provider, jobs, self.launch.options.parallel, to);
         observe::watch_machines(provider.clone(), cluster.nodes.clone(), to.clone());
         observe::watch_silent_nodes(provider.clone(), self.silent.clone(), to.clone());
@@ -296,6 +296,7 @@ impl<'a> Follow<'a> {
         let others = cluster
             .nodes
             .iter()
+            .filter(|n| n.role.is_kubernetes_node())
             .filter(|n| !nodes.iter().any(|failed| failed.node == n.name));
         Failures {
             cluster: cluster.name.clone(),

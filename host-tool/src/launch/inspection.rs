@@ -107,8 +107,11 @@ impl<'a> Inspection<'a> {
         Ok(made)
     }
 
-    /// The furthest that a node's agent ever said it was; none: it was never heard.
+    /// The furthest that a node's agent ever said it was; none: it was never heard, or comes to its end without a cluster.
     pub fn furthest_phase(&self, node: &Node) -> Option<Phase> {
+        if !node.role.is_kubernetes_node() {
+            return None;
+        }
         let lines = EventTail::new(self.provider.events(node)).poll_history();
         let events = lines.into_iter().flatten();
         events.filter_map(|event| reached_phase(&event.what)).max()

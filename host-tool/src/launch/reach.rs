@@ -43,6 +43,10 @@ const REGISTRIES: &str = "/etc/containerd/certs.d (read at each pull) or /etc/co
 const KUBERNETES_VERSION: &str =
     "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
 const ONE_ROUTER: &str = "control planes that do not hear each other hold the VIP at the same time";
+const LOAD_BALANCER: &str = "load-balancer";
+const PEERS: &str = "each of the load balancer's machines knows the others from its making";
+const SWITCH_OFF: &str =
+    "switch that machine off, and leave the file as it was: the others hold the VIP";
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
@@ -210,12 +214,16 @@ const fn refused(why: &'static str, instead: Instead) -> Reach {
 /// How far this one reaches.
 pub fn reach_of(difference: &Difference) -> Reach {
     if difference.is_lost_node() {
+        if difference.old == LOAD_BALANCER {
+            return refused(PEERS, Instead::InPlace(SWITCH_OFF));
+        }
         let drain = "`kubectl drain` and `kubectl delete node` it, and switch it off; taking it out of the file comes later";
         return refused("a launch takes no node out", Instead::InPlace(drain));
     }
     if difference.is_new_node() {
         return match difference.new.as_str() {
             "worker" => Reach::Whole,
+            LOAD_BALANCER => refused(PEERS, ONLY_ANOTHER),
             _ => refused(
                 "adding control planes comes later",
                 Instead::InPlace("workers can be added now"),
@@ -315,6 +323,8 @@ mod tests {
         }
         for (key, old, new) in [
             ("nodes[node6]", "none", "control-plane"),
+            ("nodes[lb3]", "none", "load-balancer"),
+            ("nodes[lb2]", "load-balancer", "none"),
             ("nodes[node5]", "worker", "none"),
             ("nodes[node5.example.com]", "worker", "none"),
             (

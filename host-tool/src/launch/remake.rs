@@ -53,7 +53,10 @@ pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Resu
         .find(|(node, ..)| see.cluster.founder() == Some(*node));
     let expired = founder.filter(|(_, _, age)| *age > PERMITTED);
     let expired = expired.map(|(node, ..)| *node);
-    let old = made.iter().filter(|(_, _, age)| *age > TOO_OLD_TO_JOIN);
+    let old = made.iter().filter(|(node, _, age)| {
+        // What never joins has no identity that ends.
+        node.role.is_kubernetes_node() && *age > TOO_OLD_TO_JOIN
+    });
     let old: Vec<_> = old.map(|(node, machine, _)| (*node, *machine)).collect();
     let mut remakes = match founding {
         Founding::Pending | Founding::UpToAPerson => Remakes::default(),

@@ -61,10 +61,14 @@ fn headline(story: &LaunchStory) -> (String, &'static str) {
 fn facts(story: &LaunchStory) -> String {
     let planes = count(story.count(Role::ControlPlane), "control plane");
     let workers = count(story.count(Role::Worker), "worker");
+    let balancers = match story.count(Role::LoadBalancer) {
+        0 => String::new(),
+        machines => format!(", {}", count(machines, "load balancer")),
+    };
     let held = story.vip_holder.as_ref();
     let held = held.map_or_else(String::new, |node| format!(" on {node}"));
     format!(
-        "{planes}, {workers}, Kubernetes {}, VIP {}{held}, {}, launched {}",
+        "{planes}, {workers}{balancers}, Kubernetes {}, VIP {}{held}, {}, launched {}",
         story.kubernetes,
         story.vip,
         story.provider,

@@ -39,7 +39,7 @@ impl Report for LineReport {
             LaunchEvent::NodeChanged(node, change) => self.node_changed(node, *change),
             LaunchEvent::ClusterChanged(look, cluster) => {
                 let ready = cluster.nodes.iter().filter(|n| look.is_ready(&n.name));
-                self.count_ready(ready.count(), cluster.nodes.len());
+                self.count_ready(ready.count(), cluster.kubernetes_nodes().count());
             }
             LaunchEvent::Ended(end) => {
                 print_end(end, self.picture.as_deref(), &*self.printer);

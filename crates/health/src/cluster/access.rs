@@ -72,7 +72,9 @@ pub fn writes_pass(view: &ClusterView) -> Vec<Finding> {
 /// The VIP is held by exactly one node.
 pub fn vip_is_held_once(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
     let words = view.fresh_words(expected);
-    let planes: Vec<&FreshWord<'_>> = words.iter().filter(|w| w.node.is_control_plane()).collect();
+    let may_hold = expected.vip_candidates();
+    let balances = |w: &&FreshWord<'_>| may_hold.contains(&w.node);
+    let planes: Vec<&FreshWord<'_>> = words.iter().filter(balances).collect();
     let holders: Vec<&&FreshWord<'_>> = planes.iter().filter(|w| w.status.vip.here).collect();
     let names: Vec<&str> = holders.iter().map(|w| w.node.name.as_str()).collect();
     let complaints = complaints(&planes);
@@ -81,8 +83,11 @@ pub fn vip_is_held_once(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
         // Who answers holds it: its agent has not looked again since it moved.
         [] if view.vip.is_ok() => return complained_alone(expected, &planes),
         [_] => return complained_alone(expected, &planes),
-        [] if planes.len() < expected.control_planes().count() => return Vec::new(),
-        [] => format!("no control plane holds {address}{complaints}"),
+        [] if planes.len() < may_hold.len() => return Vec::new(),
+        [] => {
+            let role = may_hold.first().map_or("node", |n| n.role.label());
+            format!("no {role} holds {address}{complaints}")
+        }
         _ if holders.iter().any(|w| has_just_taken(w)) => return Vec::new(),
         _ => format!(
             "{address} is held by {} at once: their adverts (VRRP, IP protocol 112) do not reach each other{complaints}",

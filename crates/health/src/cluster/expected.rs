@@ -35,7 +35,7 @@ pub struct ExpectedCluster {
 pub struct ExpectedNode {
     /// Its name.
     pub name: String,
-    /// Control plane or worker.
+    /// What it is in its cluster.
     pub role: Role,
     /// Its address.
     pub address: IpAddr,
@@ -54,6 +54,26 @@ impl ExpectedCluster {
     /// The control planes, in order.
     pub fn control_planes(&self) -> impl Iterator<Item = &ExpectedNode> {
         self.nodes.iter().filter(|n| n.is_control_plane())
+    }
+
+    /// Those that are to be Nodes, in order.
+    pub fn kubernetes_nodes(&self) -> impl Iterator<Item = &ExpectedNode> {
+        let nodes = self.nodes.iter();
+        nodes.filter(|n| n.role.is_kubernetes_node())
+    }
+
+    /// The machines of the load balancer's own; none where control planes balance.
+    pub fn balancer_machines(&self) -> impl Iterator<Item = &ExpectedNode> {
+        self.nodes.iter().filter(|n| n.role == Role::LoadBalancer)
+    }
+
+    /// Those that may hold the VIP.
+    pub fn vip_candidates(&self) -> Vec<&ExpectedNode> {
+        let machines: Vec<&ExpectedNode> = self.balancer_machines().collect();
+        match machines.is_empty() {
+            true => self.control_planes().collect(),
+            false => machines,
+        }
     }
 
     /// The command that shows what a unit of a node wrote.

@@ -21,7 +21,7 @@ const SPREAD_WITHIN: u64 = 45;
 
 /// The API's service address answers on every node.
 pub fn service_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
-    let words = view.fresh_words(expected);
+    let words = view.kubernetes_words(expected);
     let silent = silent_nodes(&words, |w| w.status.service.as_ref());
     let what = "the API's service address does not answer on";
     let next = match (expected.has_kube_proxy, expected.has_cilium) {
@@ -39,7 +39,7 @@ pub fn dns_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Findin
     if let Some(dns) = dns.filter(|dns| !dns.pods.iter().any(|p| p.ready)) {
         return nothing_serves(expected, view, dns).into_iter().collect();
     }
-    let words = view.fresh_words(expected);
+    let words = view.kubernetes_words(expected);
     let silent = silent_nodes(&words, |w| w.status.dns.as_ref());
     let what = "cluster DNS does not answer on";
     let next = "kubectl -n kube-system logs -l k8s-app=kube-dns --tail 20";

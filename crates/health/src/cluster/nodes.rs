@@ -10,10 +10,23 @@ use crate::finding::{Finding, Part};
 
 /// Every node has joined and is Ready.
 pub fn all_joined_and_ready(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
-    let nodes = expected.nodes.iter();
+    let nodes = expected.kubernetes_nodes();
     nodes
         .filter_map(|n| joined_and_ready(expected, view, n))
         .collect()
+}
+
+/// The load balancer's machines, which no Node object speaks for: whether they run. What their agents say is told of all agents.
+pub fn balancer_machines_run(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    let finding = |node: &ExpectedNode| {
+        let name = &node.name;
+        let words = machine_words(view, name);
+        let next = format!("ha-host logs {} {name}", expected.name);
+        let what = format!("{name} does not balance{words}");
+        let finding = Finding::new(Part::Node(name.clone()), what).with_next(next);
+        (!words.is_empty()).then_some(finding)
+    };
+    expected.balancer_machines().filter_map(finding).collect()
 }
 
 fn joined_and_ready(

@@ -8,6 +8,7 @@ mod access;
 mod agents;
 mod awaited;
 mod balancer;
+mod balancer_machines;
 mod etcd;
 mod inside;
 mod leases;

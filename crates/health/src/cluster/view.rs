@@ -233,7 +233,9 @@ impl AgentView {
         let AgentWord::Status { status, now_ms } = &self.word else {
             return None;
         };
-        status.service.as_ref()?;
+        if status.role.is_kubernetes_node() {
+            status.service.as_ref()?;
+        }
         Some(now_ms.as_ref()?.saturating_sub(status.updated_ms) / 1000)
     }
 }
@@ -307,6 +309,16 @@ impl ClusterView {
     /// Whether the list of Node objects was read.
     pub(super) fn knows_nodes(&self) -> bool {
         self.vip.is_ok() || !self.nodes.is_empty()
+    }
+
+    /// The same of nodes of Kubernetes alone.
+    pub(super) fn kubernetes_words<'a>(
+        &'a self,
+        expected: &'a ExpectedCluster,
+    ) -> Vec<FreshWord<'a>> {
+        let mut words = self.fresh_words(expected);
+        words.retain(|word| word.node.role.is_kubernetes_node());
+        words
     }
 
     /// The words of agents that are not old, in the nodes' order.

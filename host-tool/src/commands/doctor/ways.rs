@@ -68,7 +68,7 @@ pub fn ways_of(cluster: &Cluster, node: &Node) -> Vec<Way> {
                 ports.extend([(ETCD_CLIENT_PORT, "etcd"), (ETCD_PEER_PORT, "etcd")]);
             }
         }
-        if is_control_plane {
+        if is_control_plane && other.role.is_kubernetes_node() {
             ports.push((KUBELET_PORT, "kubelet"));
         }
         ways.extend(ports.into_iter().map(|(port, service)| Way {
