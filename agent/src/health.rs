@@ -17,6 +17,7 @@ use tokio::sync::watch;
 
 use crate::haproxy::sessions;
 use crate::render::{haproxy, keepalived};
+use crate::runner::{self, Runner};
 use crate::sys::{self, Clock, Sys};
 
 mod claim;
@@ -102,26 +103,36 @@ impl HealthWatch {
     /// nowhere.
     async fn run(&self) {
         let claim = VipClaim::begin(&self.sys.files);
+        let runner = match runner::of(&self.node, &self.sys) {
+            Ok(runner) => runner,
+            Err(error) => return tracing::error!("nobody watches haproxy: {error:#}"),
+        };
+        if runner.is_kubelet() {
+            // Before kubeadm there is no haproxy that could be sick.
+            while runner.state(haproxy::UNIT).await.ok().as_deref() != Some("active") {
+                self.sys.clock.sleep(RESTART_PAUSE).await;
+            }
+        }
         tokio::join!(
-            self.evaluate_haproxy(&claim),
+            self.evaluate_haproxy(&*runner, &claim),
             reach::watch_reach(&self.node, &self.sys, &claim),
-            self.keep_unit_active(haproxy::UNIT),
-            self.keep_unit_active(keepalived::UNIT),
+            self.keep_unit_active(&*runner, haproxy::UNIT),
+            self.keep_unit_active(&*runner, keepalived::UNIT),
             sessions::watch_sessions(&self.node.name, &self.sys)
         );
     }
 
     /// Asks haproxy and tells `claim`.
-    async fn evaluate_haproxy(&self, claim: &VipClaim<'_>) {
+    async fn evaluate_haproxy(&self, runner: &dyn Runner, claim: &VipClaim<'_>) {
         let mut verdict = HealthVerdict::FINE;
         let patience = answer_deadline(&self.sys.files);
         // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
-        let mut left = self.sys.systemd.changed(haproxy::UNIT, "active");
+        let mut left = runner.changed(haproxy::UNIT, "active");
         loop {
             let dead = tokio::select! {
                 () = self.sys.clock.sleep(pause_before_question(verdict)) => false,
                 state = &mut left, if verdict.fine => {
-                    left = self.sys.systemd.changed(haproxy::UNIT, "active");
+                    left = runner.changed(haproxy::UNIT, "active");
                     self.is_dead(state).await
                 }
             };
@@ -173,11 +184,13 @@ impl HealthWatch {
 
     /// Starts a unit again whenever it leaves `active`; its start limit is forgiven, because a node without its balancer
     /// must not stay so.
-    async fn keep_unit_active(&self, unit: &str) {
-        let systemd = &self.sys.systemd;
+    async fn keep_unit_active(&self, runner: &dyn Runner, unit: &str) {
+        if runner.is_kubelet() {
+            return;
+        }
         let mut known = "active".to_owned();
         loop {
-            known = match systemd.changed(unit, &known).await {
+            known = match runner.changed(unit, &known).await {
                 Ok(state) => state,
                 Err(error) => {
                     tracing::warn!("cannot watch {unit}: {error:#}");
@@ -189,20 +202,15 @@ impl HealthWatch {
                 continue;
             }
             tracing::warn!(node = self.node.name, "{unit} is {known}: restarting it");
-            if let Err(error) = self.start_again(unit).await {
+            if let Err(error) = runner.start_again(unit).await {
                 tracing::warn!("{unit} does not start: {error:#}");
                 self.sys.clock.sleep(RESTART_PAUSE).await;
             }
-            known = systemd.active_state(unit).await.unwrap_or_default();
+            known = runner.state(unit).await.unwrap_or_default();
             if matches!(known.as_str(), "failed" | "inactive") {
                 known.clear();
             }
         }
-    }
-
-    async fn start_again(&self, unit: &str) -> Result<()> {
-        self.sys.systemd.reset_failed(unit).await?;
-        self.sys.systemd.start(unit).await
     }
 }
 

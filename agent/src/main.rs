@@ -31,6 +31,8 @@ mod plan;
 mod render;
 /// What is reported: journal, systemd, state file, events.
 mod report;
+/// Who runs keepalived and haproxy.
+mod runner;
 mod state_machine;
 mod status_facts;
 /// The only place that touches the machine.

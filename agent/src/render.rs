@@ -5,6 +5,8 @@ pub mod haproxy;
 pub mod keepalived;
 pub mod kubeadm;
 mod merge;
+pub mod quadlet;
+pub mod static_pod;
 
 pub use merge::merge_settings;
 

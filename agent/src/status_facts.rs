@@ -176,7 +176,9 @@ async fn update_facts(cx: &Context, here: bool) {
 /// hears each move of the VIP by the holder's gratuitous ARP, so this asks nobody and is right without any API.
 async fn find_vip_holder(cx: &Context) -> String {
     let candidates = match cx.node.load_balancer.mode {
-        LbMode::Native => configured_backends(cx).unwrap_or_default(),
+        LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => {
+            configured_backends(cx).unwrap_or_default()
+        }
         LbMode::Machines => cx.node.balancers.clone(),
     };
     let vip = cx.node.endpoint.vip;

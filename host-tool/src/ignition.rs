@@ -8,7 +8,7 @@ use ha_wire::kubernetes::restricted_labels;
 use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::paths;
 use ha_wire::phase::Role;
-use ha_wire::settings::{Cni, Hooks, LoadBalancer};
+use ha_wire::settings::{Cni, Hooks, LbMode, LoadBalancer};
 
 use serde_json::{Map, Value};
 
@@ -45,6 +45,9 @@ pub struct NodeConfig {
     pub warning: Option<String>,
 }
 
+/// The agent's sysext starts the bakery's haproxy by it.
+const HAPROXY_PATH: &str = "haproxy.path";
+
 /// Makes configs, from everything that they are made from.
 #[derive(Debug, Clone, Copy)]
 pub struct ConfigRenderer<'a> {
@@ -69,6 +72,12 @@ impl ConfigRenderer<'_> {
         updates::write_updates(&mut build, self.cluster, node, &sysexts)?;
         // A merged config that says `mask: false` wins: Ignition takes each key of a unit from there if it has it.
         build.mask(REBOOT_MANAGER);
+        let mode = self.cluster.load_balancer.mode;
+        let on_every_node = mode == LbMode::Native;
+        if !mode.is_by_sysexts() || !on_every_node && !self.cluster.runs_balancer(node) {
+            // It would wait for a unit that no sysext brings, and be started for ever.
+            build.mask(HAPROXY_PATH);
+        }
         if !self.cluster.authorized_keys.is_empty() {
             build.authorized_keys(&self.cluster.authorized_keys);
         }

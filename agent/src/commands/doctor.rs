@@ -20,6 +20,7 @@ use crate::phases::preflight::units::check_settled_unit;
 use crate::phases::renewal::ends::{Lateness, NodeCertificate, describe_end, node_certificates};
 use crate::phases::{is_settled, preflight};
 use crate::render::{haproxy, keepalived};
+use crate::runner;
 use crate::sys::files::Files;
 use crate::sys::new_runtime;
 
@@ -99,15 +100,33 @@ async fn check_settled_units(cx: &Context) -> Vec<Check> {
         if cx.node.is_kubernetes_node() {
             units.push("kubelet.service");
         }
-        if cx.node.runs_balancer() {
-            units.extend([haproxy::UNIT, keepalived::UNIT]);
-        }
     }
-    let mut checks = Vec::new();
+    let mut checks = check_balancer(cx).await;
     for unit in units {
         let state = cx.sys.systemd.active_state(unit).await;
         let state = state.map_err(|error| format!("{error:#}"));
         checks.extend(check_settled_unit(unit, &state));
+    }
+    checks
+}
+
+/// keepalived and haproxy, whoever runs them.
+async fn check_balancer(cx: &Context) -> Vec<Check> {
+    let runner = match runner::of(&cx.node, &cx.sys) {
+        Ok(runner) if is_settled(cx) && cx.node.is_control_plane() => runner,
+        _ => return Vec::new(),
+    };
+    let mut checks = Vec::new();
+    for unit in [haproxy::UNIT, keepalived::UNIT] {
+        let state = runner.state(unit).await;
+        let state = state.map_err(|error| format!("{error:#}"));
+        let mut check = check_settled_unit(unit, &state);
+        if let Some(check) = check.as_mut().filter(|_| runner.is_kubelet()) {
+            check.command = runner.journal(unit);
+            check.remedy =
+                "the kubelet starts it again: journalctl -u kubelet says why it does not".into();
+        }
+        checks.extend(check);
     }
     checks
 }

@@ -118,7 +118,9 @@ async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
         let _haproxy = haproxy_lives(&machine);
         let claim = VipClaim::begin(&machine.cx.sys.files);
         let watch = watch_of(&machine);
-        let some_questions = tokio::time::timeout(EVERY * 4, watch.evaluate_haproxy(&claim)).await;
+        let runner = runner::of(&watch.node, &watch.sys).unwrap();
+        let asking = watch.evaluate_haproxy(&*runner, &claim);
+        let some_questions = tokio::time::timeout(EVERY * 4, asking).await;
         assert!(some_questions.is_err(), "it goes on for ever");
     };
     LocalSet::new().run_until(run).await;

@@ -10,7 +10,7 @@ use crate::kube::STATIC_PODS;
 use crate::sys::files::{Files, TEMPORARY};
 
 /// Directories of the files that the agent writes. Some of those hold keys, and so do their temporary files.
-const DIRECTORIES: [&str; 10] = [
+const DIRECTORIES: [&str; 11] = [
     "/etc",
     paths::AGENT_DIR,
     "/etc/kubernetes",
@@ -18,6 +18,7 @@ const DIRECTORIES: [&str; 10] = [
     paths::PKI_DIR,
     "/etc/haproxy",
     "/etc/keepalived",
+    "/etc/containers/systemd",
     "/var/lib/kubelet",
     paths::AGENT_STATE_DIR,
     "/run/ha-agent",

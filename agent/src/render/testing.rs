@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use ha_wire::node::NodeFile;
-use ha_wire::settings::{Balance, ExtraPort, PortCheck, Stats, Timeouts, Vrrp};
+use ha_wire::settings::{Balance, BalancerImages, ExtraPort, PortCheck, Stats, Timeouts, Vrrp};
 
 use crate::testing;
 
@@ -48,6 +48,25 @@ pub fn balancer_nodes() -> Vec<(&'static str, NodeFile)> {
         ("options", with_options()),
         ("machine", testing::balancer_machine()),
     ]
+}
+
+/// The balancers whose programs come from container images.
+pub fn container_nodes() -> Vec<(&'static str, NodeFile)> {
+    let image = |name: &str, digit: &str| {
+        format!("registry.example.org/{name}@sha256:{}", digit.repeat(64))
+    };
+    let nodes = balancer_nodes().into_iter();
+    let nodes = nodes.filter(|(name, _)| ["three", "options"].contains(name));
+    let in_containers = |mut node: NodeFile| {
+        node.load_balancer.images = Some(BalancerImages {
+            keepalived: image("keepalived", "1"),
+            haproxy: image("haproxy", "2"),
+        });
+        node
+    };
+    nodes
+        .map(|(name, node)| (name, in_containers(node)))
+        .collect()
 }
 
 /// The same node in a cluster of IPv6 alone.

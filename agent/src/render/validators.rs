@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use ha_test_support::real;
+use ha_wire::node::NodeFile;
 use ha_wire::paths;
+use serde_json::Value;
 
-use super::{haproxy, keepalived as rendered};
+use super::{haproxy, keepalived as rendered, quadlet};
 use crate::testing;
 
 /// Texts to judge, each with the words that a failure names it by.
@@ -106,6 +108,73 @@ fn keepalived_accepts(keepalived: &Path, texts: &Texts) {
         let (code, said) = (of("code").unwrap(), of("said").unwrap());
         let name = format!("{name}, {}", keepalived.display());
         assert!(keepalived_is_content(code.trim(), &said), "{name}: {said}");
+    }
+}
+
+/// podman's generator makes a unit of each, and has nothing to say against it.
+pub fn assert_quadlet_accepts(nodes: &[(&str, NodeFile)]) {
+    let Some(quadlet_program) = real::of_lab("runners/judge/quadlet", "make lab-runners") else {
+        return;
+    };
+    for (name, node) in nodes {
+        let dir = tempfile::tempdir().unwrap();
+        let images = node.load_balancer.images.as_ref().unwrap();
+        for (file, text) in [
+            (quadlet::HAPROXY, quadlet::haproxy(node, images)),
+            (quadlet::KEEPALIVED, quadlet::keepalived(node, images)),
+        ] {
+            let file = Path::new(file).file_name().unwrap();
+            std::fs::write(dir.path().join(file), text).unwrap();
+        }
+        let mut command = Command::new(&quadlet_program);
+        command.env("QUADLET_UNIT_DIRS", dir.path());
+        let out = command.arg("-dryrun").output().unwrap();
+        assert_accepted(name, &out, "rror");
+        let made = String::from_utf8_lossy(&out.stdout);
+        for unit in ["---haproxy.service---", "---keepalived.service---"] {
+            assert!(made.contains(unit), "{name}: {made}");
+        }
+    }
+}
+
+/// kubectl reads it into the API's own type, which keeps no field that it does not know, and writes it out again.
+pub fn assert_kubectl_keeps(name: &str, manifest: &str) {
+    let Some(kubectl) = real::of_kubernetes("kubectl") else {
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("pod.yaml");
+    std::fs::write(&file, manifest).unwrap();
+    let set = [
+        "set",
+        "env",
+        "--local",
+        "A=b",
+        "--output",
+        "json",
+        "--filename",
+    ];
+    let out = Command::new(kubectl).args(set).arg(&file).output().unwrap();
+    assert_accepted(name, &out, "rror");
+    let kept: Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert_holds(&kept, &serde_json::from_str(manifest).unwrap(), name);
+}
+
+fn assert_holds(kept: &Value, written: &Value, at: &str) {
+    match written {
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                assert_holds(&kept[key], value, &format!("{at}.{key}"));
+            }
+        }
+        Value::Array(items) => {
+            for (i, value) in items.iter().enumerate() {
+                assert_holds(&kept[i], value, &format!("{at}[{i}]"));
+            }
+        }
+        // What is false is left out.
+        Value::Bool(false) => assert!(!kept.as_bool().unwrap_or_default(), "{at}"),
+        value => assert_eq!(kept, value, "{at}"),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use crate::cluster::{Kubernetes, Sysext};
 use crate::minors::{default_minor, minor_of};
-use ha_wire::settings::{Cni, Cri};
+use ha_wire::settings::{Cni, Cri, LbMode};
 
 /// The one keepalived that the bakery builds by name; of the branch that was tried with this agent's configuration.
 pub const KEEPALIVED: &str = "v2.3.1";
@@ -17,8 +17,8 @@ pub const HAPROXY: &str = "3.2.5";
 /// The sysext of this product.
 pub const AGENT: &str = "ha-agent";
 
-/// Every sysext that this Kubernetes needs, the agent's own among them.
-pub fn default_sysexts(kubernetes: &Kubernetes) -> BTreeMap<String, Sysext> {
+/// Every sysext that this Kubernetes needs, the agent's own among them; the balancer's where it runs by units of its own.
+pub fn default_sysexts(kubernetes: &Kubernetes, balancer: LbMode) -> BTreeMap<String, Sysext> {
     let bakery = |version: &str| Sysext::Bakery {
         version: version.to_owned(),
     };
@@ -26,9 +26,11 @@ pub fn default_sysexts(kubernetes: &Kubernetes) -> BTreeMap<String, Sysext> {
     let mut sysexts = BTreeMap::from([
         (AGENT.to_owned(), Sysext::Bundled),
         ("kubernetes".to_owned(), minor()),
-        ("keepalived".to_owned(), bakery(KEEPALIVED)),
-        ("haproxy".to_owned(), bakery(HAPROXY)),
     ]);
+    if balancer.is_by_sysexts() {
+        sysexts.insert("keepalived".to_owned(), bakery(KEEPALIVED));
+        sysexts.insert("haproxy".to_owned(), bakery(HAPROXY));
+    }
     if kubernetes.cri == Cri::Crio {
         sysexts.insert("crio".to_owned(), minor());
     }

@@ -33,6 +33,7 @@ mod proxy;
 mod proxy_url;
 mod registries;
 mod render;
+mod runners;
 mod sysexts;
 
 pub use crate::yaml::MAX_FILE_BYTES;
@@ -47,7 +48,7 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 18] = [
+const RULES: [Rule; 19] = [
     names::check_names,
     network::check_network,
     cidrs::check_cidrs,
@@ -56,6 +57,7 @@ const RULES: [Rule; 18] = [
     nodes::check_nodes,
     ports::check_ports,
     load_balancer::check_load_balancer,
+    runners::check_runners,
     kubernetes::check_kubernetes,
     etcd::check_etcd,
     cilium::check_cilium,

@@ -105,7 +105,7 @@ impl Cluster {
     /// Whether this machine runs keepalived and haproxy.
     pub fn runs_balancer(&self, node: &Node) -> bool {
         match self.load_balancer.mode {
-            LbMode::Native => node.role == Role::ControlPlane,
+            LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => node.role == Role::ControlPlane,
             LbMode::Machines => node.role == Role::LoadBalancer,
         }
     }

@@ -40,8 +40,8 @@ pub use kubernetes::{
 pub use links::{BondFile, VlanFile};
 pub(crate) use load_balancer::MACHINES_HELP;
 pub use load_balancer::{
-    ADVERT_INTERVAL_MS, ExtraPortFile, LB_MODE, LbModeFile, LoadBalancerFile, StatsFile,
-    TimeoutsFile,
+    ADVERT_INTERVAL_MS, ExtraPortFile, ImagesFile, LB_MODE, LbModeFile, LoadBalancerFile,
+    StatsFile, TimeoutsFile,
 };
 pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{

@@ -32,6 +32,29 @@ fn the_demo_is_valid() {
 }
 
 #[test]
+fn containers_run_the_balancer_by_digest_and_without_its_sysexts() {
+    let digest = "0123456789abcdef".repeat(4);
+    let image = |name| format!("registry.example.org/{name}@sha256:{digest}");
+    let images = format!(
+        "images: {{keepalived: {}, haproxy: {}}}",
+        image("keepalived"),
+        image("haproxy")
+    );
+    for (mode, word, more) in [
+        (LbMode::StaticPod, "staticPod", ""),
+        (LbMode::Quadlet, "quadlet", "flatcarExtensions: [podman]\n"),
+    ] {
+        let text = format!("{LEAST}loadBalancer: {{mode: {word}, {images}}}\n{more}");
+        let cluster = valid_cluster(&text);
+        assert_eq!(cluster.load_balancer.mode, mode);
+        let images = cluster.load_balancer.images.unwrap();
+        assert_eq!(images.haproxy, image("haproxy"));
+        let brought: Vec<_> = cluster.sysexts.keys().map(String::as_str).collect();
+        assert_eq!(brought, ["cilium", "ha-agent", "kubernetes"]);
+    }
+}
+
+#[test]
 fn six_keys_are_enough_with_ipv6_too() {
     let cluster = valid_cluster(
         &LEAST

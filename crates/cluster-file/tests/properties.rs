@@ -9,8 +9,8 @@ use ha_wire::node::{Founder, NodeFile, NodeKubernetes, Peer};
 use ha_wire::phase::Role;
 use ha_wire::settings::Endpoint;
 use ha_wire::settings::{
-    Balance, Cni, Cri, ExtraPort, Hooks, KubeProxy, LbMode, LoadBalancer, PortCheck, Stats, Taint,
-    Timeouts, Vrrp,
+    Balance, BalancerImages, Cni, Cri, ExtraPort, Hooks, KubeProxy, LbMode, LoadBalancer,
+    PortCheck, Stats, Taint, Timeouts, Vrrp,
 };
 use ipnet::{IpNet, Ipv4Net};
 use proptest::collection::{btree_map, vec};
@@ -133,6 +133,10 @@ fn any_balancer() -> impl Strategy<Value = LoadBalancer> {
             vrrp: Vrrp::Multicast,
             router_id,
             track: vec!["eth1".into()],
+            images: router_id.map(|_| BalancerImages {
+                keepalived: "a".into(),
+                haproxy: "b".into(),
+            }),
         },
     )
 }

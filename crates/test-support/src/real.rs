@@ -57,6 +57,12 @@ pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
     found(at.or_else(|| in_path(name)), name, &cure)
 }
 
+/// A program of a part of the lab.
+pub fn of_lab(path: &str, call: &str) -> Option<PathBuf> {
+    let at = Some(lab().join(path)).filter(|at| at.is_file());
+    found(at, path, &format!("call `{call}`"))
+}
+
 fn lab() -> PathBuf {
     let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/out");
     std::env::var_os("HA_LAB").map_or_else(here, PathBuf::from)

@@ -154,7 +154,7 @@ impl NodeFile {
     /// True on nodes that run keepalived and haproxy.
     pub fn runs_balancer(&self) -> bool {
         match self.load_balancer.mode {
-            LbMode::Native => self.is_control_plane(),
+            LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => self.is_control_plane(),
             LbMode::Machines => self.role == Role::LoadBalancer,
         }
     }
@@ -162,7 +162,7 @@ impl NodeFile {
     /// Those that may hold the VIP, in the order of the cluster file.
     pub fn vip_candidates(&self) -> &[Peer] {
         match self.load_balancer.mode {
-            LbMode::Native => &self.control_planes,
+            LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => &self.control_planes,
             LbMode::Machines => &self.balancers,
         }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 mod load_balancer;
 
 pub use load_balancer::{
-    Balance, ExtraPort, LbMode, LoadBalancer, PortCheck, Stats, Timeouts, Vrrp,
+    Balance, BalancerImages, ExtraPort, LbMode, LoadBalancer, PortCheck, Stats, Timeouts, Vrrp,
 };
 
 /// The cluster's one address.

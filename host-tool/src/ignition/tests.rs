@@ -308,6 +308,19 @@ fn no_node_reboots_by_itself_and_updates_are_installed_all_the_same() {
     }
 }
 
+#[test]
+fn without_a_unit_of_haproxy_nothing_waits_for_its_configuration() {
+    for (mode, masked) in [(LbMode::Native, false), (LbMode::StaticPod, true)] {
+        let mut cluster = demo();
+        cluster.load_balancer.mode = mode;
+        for config in render_configs(&cluster, &OperatorFiles::default(), None) {
+            let units = config["systemd"]["units"].as_array().unwrap();
+            let path = units.iter().find(|u| u["name"] == HAPROXY_PATH);
+            assert_eq!(path.is_some_and(|u| u["mask"] == true), masked);
+        }
+    }
+}
+
 fn links_of(config: &Value) -> BTreeMap<&str, &str> {
     let links = config["storage"]["links"].as_array().unwrap().iter();
     links

@@ -2,6 +2,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixListener;
 use tokio::task::LocalSet;
 
+use ha_wire::settings::{BalancerImages, LbMode};
+
 use super::*;
 use crate::testing::{self, FakeMachine};
 
@@ -93,7 +95,8 @@ async fn after_a_reboot_units_that_run_with_the_right_files_are_left_alone() {
     let machine = machine("active");
     machine.systemd.unit(haproxy::UNIT, "active");
     let wanted = WantedConfig::of(&machine.cx, &machine.cx.node.control_planes).unwrap();
-    wanted.write(&machine.cx).unwrap();
+    let runner = runner::of(&machine.cx.node, &machine.cx.sys).unwrap();
+    wanted.write(&machine.cx, &*runner).await.unwrap();
     with_haproxy(&machine, async {
         assert!(needed(&machine.cx).await.unwrap(), "nobody has looked yet");
         run(&machine.cx).await.unwrap();
@@ -212,4 +215,67 @@ async fn a_haproxy_that_does_not_answer_is_an_error_that_says_where_to_look() {
         format!("{error:#}").contains("journalctl -u haproxy"),
         "{error:#}"
     );
+}
+
+/// A control plane whose balancer comes from container images.
+fn in_containers(mode: LbMode) -> FakeMachine {
+    let mut node = testing::control_plane();
+    node.load_balancer.mode = mode;
+    node.load_balancer.images = Some(BalancerImages {
+        keepalived: "registry.example.org/keepalived@sha256:1".into(),
+        haproxy: "registry.example.org/haproxy@sha256:2".into(),
+    });
+    let machine = testing::fake_machine(node);
+    machine.file(CLUSTER_CA, "-----BEGIN CERTIFICATE-----\n");
+    machine
+}
+
+/// Nothing can run them before kubeadm has started the kubelet, which waits for the balancer.
+#[tokio::test]
+async fn static_pods_are_left_to_the_kubelet() {
+    let machine = in_containers(LbMode::StaticPod);
+    assert!(needed(&machine.cx).await.unwrap());
+    assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
+    let files = &machine.cx.sys.files;
+    for name in ["haproxy", "keepalived"] {
+        assert!(files.exists(&format!("/etc/kubernetes/manifests/{name}.yaml")));
+    }
+    assert!(machine.orders().is_empty());
+    let backends = configured_backends(&machine.cx).unwrap();
+    let error = apply_backends(&machine.cx, &backends).await.unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains("kube-system_haproxy"), "{error}");
+}
+
+#[tokio::test]
+async fn a_running_static_pod_is_told_new_backends_by_a_signal() {
+    let machine = in_containers(LbMode::StaticPod);
+    machine.file("/run/haproxy/haproxy.pid", "77\n");
+    machine.file("/proc/77/comm", "haproxy\n");
+    with_haproxy(&machine, async {
+        machine.commands.succeed("kill");
+        run(&machine.cx).await.unwrap();
+        let one = &machine.cx.node.control_planes[..1];
+        apply_backends(&machine.cx, one).await.unwrap();
+        apply_backends(&machine.cx, one).await.unwrap();
+    })
+    .await;
+    // It ran with what lay on the disk, which was nothing; then with three, then with one.
+    assert_eq!(machine.orders(), ["run kill -USR2 77"; 2]);
+}
+
+#[tokio::test]
+async fn quadlets_become_units_before_they_are_started() {
+    let machine = in_containers(LbMode::Quadlet);
+    machine.file("/run/haproxy/here", "");
+    let error = run(&machine.cx).await.unwrap_err().to_string();
+    assert!(error.contains("podman's generator"), "{error}");
+    assert_eq!(machine.orders(), ["daemon-reload"]);
+    machine
+        .systemd
+        .unit(haproxy::UNIT, "inactive")
+        .unit(keepalived::UNIT, "inactive");
+    with_haproxy(&machine, run(&machine.cx)).await.unwrap();
+    let started = ["start haproxy.service", "start keepalived.service"];
+    assert_eq!(machine.orders(), started);
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ha_wire::paths;
+use ha_wire::settings::LbMode;
 
 use super::capacity::{Gauge, file_system_gauges};
 use super::{evaluate, fix, mounts, scheduling};
@@ -162,7 +163,8 @@ fn required_units(cx: &Context) -> Vec<String> {
         let runtime = cx.node.kubernetes.cri.unit();
         all.extend(["kubelet.service".to_owned(), runtime.to_owned()]);
     }
-    if cx.node.runs_balancer() {
+    // Containers' units are made by the balancer, and the kubelet's pods are none.
+    if cx.node.runs_balancer() && cx.node.load_balancer.mode.is_by_sysexts() {
         all.extend([haproxy::UNIT.to_owned(), keepalived::UNIT.to_owned()]);
     }
     all
@@ -170,8 +172,10 @@ fn required_units(cx: &Context) -> Vec<String> {
 
 fn missing_programs(cx: &Context) -> Vec<String> {
     let wanted = PROGRAMS.iter().filter(|_| cx.node.is_kubernetes_node());
+    let by_podman = cx.node.runs_balancer() && cx.node.load_balancer.mode == LbMode::Quadlet;
+    let wanted = wanted.copied().chain(by_podman.then_some("podman"));
     let missing = wanted.filter(|program| !in_path(cx, program));
-    missing.map(|program| (*program).to_owned()).collect()
+    missing.map(str::to_owned).collect()
 }
 
 fn in_path(cx: &Context, program: &str) -> bool {

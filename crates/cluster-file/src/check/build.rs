@@ -23,9 +23,10 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let prefix = file.network.prefix?.value;
     let name = file.name?.value;
     let kubernetes = build_kubernetes(file.kubernetes, base)?;
+    let load_balancer = load_balancer::build(file.load_balancer, base)?;
     let provider = machines::build_provider(file.provider?.value, base)?;
     let sysexts = match provider.vm() {
-        Some(_) if !file.sysexts_given => bakery::default_sysexts(&kubernetes),
+        Some(_) if !file.sysexts_given => bakery::default_sysexts(&kubernetes, load_balancer.mode),
         _ => collect_all(file.sysexts, |s| build_sysext(s, base))?,
     };
     let mut nodes: Vec<Node> = collect_all(file.nodes?.value, |node| build_node(node, base))?;
@@ -39,7 +40,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             vip: file.endpoint.vip?.value,
             port: file.endpoint.port?.value,
         },
-        load_balancer: load_balancer::build(file.load_balancer, base)?,
+        load_balancer,
         network: Network {
             prefix,
             cidr,

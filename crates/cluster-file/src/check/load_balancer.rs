@@ -42,11 +42,11 @@ fn check_mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
     };
     match mode.value {
         LbModeFile::NotYet(word) => {
-            let help = "write `mode: native`: keepalived and haproxy from the bakery's sysexts";
+            let help = "write `mode: native` (the bakery's sysexts), `quadlet` or `staticPod` (container images)";
             faults.push(mode.error(format!("`{word}` is not supported yet"), help));
         }
         LbModeFile::Machines => faults.extend(machine_count_fault(file, mode)),
-        LbModeFile::Native => {}
+        LbModeFile::Native | LbModeFile::Quadlet | LbModeFile::StaticPod => {}
     }
 }
 

@@ -12,7 +12,9 @@ const KUBERNETES: &str = "kubernetes";
 /// The extension that brings archives of images into CRI-O's store.
 const PODMAN: &str = "podman";
 /// What a node needs besides its operating system.
-const NEEDED: [&str; 4] = ["ha-agent", KUBERNETES, "keepalived", "haproxy"];
+const NEEDED: [&str; 2] = ["ha-agent", KUBERNETES];
+/// And what its balancer is, unless that comes from container images.
+const BALANCER: [&str; 2] = ["keepalived", "haproxy"];
 
 pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let of_nodes = file
@@ -37,7 +39,11 @@ pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
     };
     let crio = runs_crio(file);
     let has = |name: &str| file.sysexts.iter().any(|sysext| sysext.name.value == name);
-    let needed = NEEDED.into_iter().chain(crio.then_some("crio"));
+    let mode = file.load_balancer.mode.as_ref();
+    let native = !mode.is_some_and(|mode| mode.value.is_container());
+    let balancer = BALANCER.into_iter().filter(|_| native);
+    let needed = NEEDED.into_iter().chain(balancer);
+    let needed = needed.chain(crio.then_some("crio"));
     let missing: Vec<String> = needed
         .filter(|name| !has(name))
         .map(|name| format!("`{name}`"))

@@ -37,6 +37,17 @@ pub struct LoadBalancerFile {
     pub router_id: Option<Spanned<u32>>,
     /// Further interfaces that keepalived tracks.
     pub track: Vec<Spanned<String>>,
+    /// What the container modes run.
+    pub images: ImagesFile,
+}
+
+/// `loadBalancer.images`, as written.
+#[derive(Debug, Clone)]
+pub struct ImagesFile {
+    /// keepalived's.
+    pub keepalived: Option<Spanned<String>>,
+    /// haproxy's.
+    pub haproxy: Option<Spanned<String>>,
 }
 
 /// `loadBalancer.mode`: who runs keepalived and haproxy.
@@ -46,8 +57,19 @@ pub enum LbModeFile {
     Native,
     /// `{machines: [...]}`: the same units, on machines that do nothing else.
     Machines,
+    /// `quadlet`: podman, by units that its generator makes.
+    Quadlet,
+    /// `staticPod`: the kubelet.
+    StaticPod,
     /// A word of a later version.
     NotYet(&'static str),
+}
+
+impl LbModeFile {
+    /// The programs come from container images, not from sysexts.
+    pub fn is_container(self) -> bool {
+        matches!(self, Self::Quadlet | Self::StaticPod)
+    }
 }
 
 /// `loadBalancer.stats`, as written: a port, or a mapping.
@@ -100,6 +122,7 @@ impl LoadBalancerFile {
             "vrrp",
             "routerId",
             "track",
+            "images",
         ]);
         let (mode, machines) = read_mode(&mut f);
         Self {
@@ -114,6 +137,17 @@ impl LoadBalancerFile {
             vrrp: f.or("vrrp", Vrrp::default()),
             router_id: f.maybe("routerId"),
             track: f.list("track"),
+            images: ImagesFile::read(f.fields("images")),
+        }
+    }
+}
+
+impl ImagesFile {
+    fn read(mut f: Fields<'_>) -> Self {
+        f.known(&["keepalived", "haproxy"]);
+        Self {
+            keepalived: f.maybe("keepalived"),
+            haproxy: f.maybe("haproxy"),
         }
     }
 }
@@ -231,8 +265,8 @@ impl Scalar for LbModeFile {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [
             ("native", Self::Native),
-            ("quadlet", Self::NotYet("quadlet")),
-            ("staticPod", Self::NotYet("staticPod")),
+            ("quadlet", Self::Quadlet),
+            ("staticPod", Self::StaticPod),
             ("external", Self::NotYet("external")),
         ];
         if text == "machines" {

@@ -29,6 +29,19 @@ pub struct LoadBalancer {
     /// Further interfaces without which a node does not hold the VIP.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub track: Vec<String>,
+    /// What the two container modes run; none in the others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub images: Option<BalancerImages>,
+}
+
+/// A container image each, named by its digest: `NAME@sha256:...`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BalancerImages {
+    /// keepalived's.
+    pub keepalived: String,
+    /// haproxy's.
+    pub haproxy: String,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -41,8 +54,22 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 pub enum LbMode {
     /// The host's own units, from the bakery's sysexts.
     Native,
-    /// The same units, on machines that do nothing else.
+    /// The host's own units, on machines that do nothing else.
     Machines,
+    /// podman, by units that its generator makes.
+    Quadlet,
+    /// The kubelet, as static pods.
+    StaticPod,
+}
+
+impl LbMode {
+    /// Whether keepalived and haproxy come as system extensions, and are units of the host.
+    pub fn is_by_sysexts(self) -> bool {
+        match self {
+            Self::Native | Self::Machines => true,
+            Self::Quadlet | Self::StaticPod => false,
+        }
+    }
 }
 
 /// How the control planes' keepalived speak with each other.
@@ -220,7 +247,7 @@ mod tests {
 
     #[test]
     fn what_is_not_default_comes_back() {
-        let text = r#"{"mode":"native","stats":{"address":"0.0.0.0","port":9000,"user":"admin"},"extraPorts":[{"name":"a","port":1,"target":1,"check":{"http":{"path":"/"}},"balance":"roundrobin"}],"advertIntervalMs":100,"timeouts":{"clientMs":1000,"serverMs":1000,"tunnelMs":1000},"vrrp":"multicast","routerId":51,"track":["eth1"]}"#;
+        let text = r#"{"mode":"staticPod","stats":{"address":"0.0.0.0","port":9000,"user":"admin"},"extraPorts":[{"name":"a","port":1,"target":1,"check":{"http":{"path":"/"}},"balance":"roundrobin"}],"advertIntervalMs":100,"timeouts":{"clientMs":1000,"serverMs":1000,"tunnelMs":1000},"vrrp":"multicast","routerId":51,"track":["eth1"],"images":{"keepalived":"a@sha256:0","haproxy":"b@sha256:0"}}"#;
         let read: LoadBalancer = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&read).unwrap(), text);
     }

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
-use ha_wire::settings::{ExtraPort, LbMode, LoadBalancer, Stats, Timeouts};
+use ha_wire::settings::{BalancerImages, ExtraPort, LbMode, LoadBalancer, Stats, Timeouts};
 
 use super::{collect_all, values_of};
-use crate::file::{ExtraPortFile, LbModeFile, LoadBalancerFile, StatsFile, TimeoutsFile};
+use crate::file::{
+    ExtraPortFile, ImagesFile, LbModeFile, LoadBalancerFile, StatsFile, TimeoutsFile,
+};
 
 pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer> {
     let stats = match file.stats {
@@ -13,11 +15,7 @@ pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer>
         None => None,
     };
     Some(LoadBalancer {
-        mode: match file.mode?.value {
-            LbModeFile::Native => LbMode::Native,
-            LbModeFile::Machines => LbMode::Machines,
-            LbModeFile::NotYet(_) => return None,
-        },
+        mode: build_mode(file.mode?.value)?,
         stats,
         extra_ports: collect_all(file.extra_ports, build_extra_port)?,
         advert_interval_ms: file.advert_interval_ms?.value,
@@ -25,6 +23,25 @@ pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer>
         vrrp: file.vrrp?.value,
         router_id: file.router_id.and_then(|at| at.value.try_into().ok()),
         track: values_of(file.track),
+        images: build_images(file.images),
+    })
+}
+
+fn build_mode(mode: LbModeFile) -> Option<LbMode> {
+    match mode {
+        LbModeFile::Native => Some(LbMode::Native),
+        LbModeFile::Quadlet => Some(LbMode::Quadlet),
+        LbModeFile::StaticPod => Some(LbMode::StaticPod),
+        LbModeFile::Machines => Some(LbMode::Machines),
+        LbModeFile::NotYet(_) => None,
+    }
+}
+
+/// Both, or none.
+fn build_images(file: ImagesFile) -> Option<BalancerImages> {
+    Some(BalancerImages {
+        keepalived: file.keepalived?.value,
+        haproxy: file.haproxy?.value,
     })
 }
 

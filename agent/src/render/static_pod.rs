@@ -1,0 +1,129 @@
+//! Manifests of keepalived and haproxy as the kubelet's static pods.
+//!
+//! They may lie there before kubeadm has run: its preflight asks for its own four names alone, and the kubelet that it starts runs
+//! them at the same moment as etcd and the apiserver.
+
+use ha_wire::settings::BalancerImages;
+use serde_json::{Value, json};
+
+pub const HAPROXY: &str = "/etc/kubernetes/manifests/haproxy.yaml";
+pub const KEEPALIVED: &str = "/etc/kubernetes/manifests/keepalived.yaml";
+/// keepalived's configuration on the node.
+pub const KEEPALIVED_DIR: &str = "/etc/keepalived";
+/// And in its container: images keep what it was built with in /etc/keepalived.
+pub const KEEPALIVED_IN_IMAGE: &str = "/etc/ha-keepalived";
+
+/// Where each program leaves its process' number, which is the node's own.
+pub fn pid_file(program: &str) -> String {
+    format!("/run/{program}/{program}.pid")
+}
+
+pub fn haproxy(images: &BalancerImages) -> String {
+    let pid_file = pid_file("haproxy");
+    let args = [
+        "-W",
+        "-db",
+        "-f",
+        "/etc/haproxy/haproxy.cfg",
+        "-p",
+        &pid_file,
+    ];
+    let container = json!({
+        "name": "haproxy", "image": images.haproxy, "command": ["haproxy"], "args": args, "resources": resources(),
+        "securityContext": security(&["NET_BIND_SERVICE"]),
+        "volumeMounts": [mount("config", "/etc/haproxy", true), mount("run", "/run/haproxy", false)],
+    });
+    let volumes = [
+        volume("config", "/etc/haproxy", "Directory"),
+        volume("run", "/run/haproxy", "DirectoryOrCreate"),
+    ];
+    pod("haproxy", &container, &volumes)
+}
+
+/// SYS_NICE: real time. IPC_LOCK: it is never swapped out. SETUID, SETGID: it runs the agent's probe as root of its own accord.
+/// The health file's directory is writable: keepalived follows no file on a read-only mount, and would hold the VIP whatever the
+/// agent says.
+pub fn keepalived(images: &BalancerImages) -> String {
+    let args = [
+        "--dont-fork".to_owned(),
+        "--log-console".to_owned(),
+        format!("--use-file={KEEPALIVED_IN_IMAGE}/keepalived.conf"),
+        format!("--pid={}", pid_file("keepalived")),
+        "--vrrp_pid=/run/keepalived/vrrp.pid".to_owned(),
+        "--checkers_pid=/run/keepalived/checkers.pid".to_owned(),
+    ];
+    let container = json!({
+        "name": "keepalived", "image": images.keepalived, "command": ["keepalived"], "args": args, "resources": resources(),
+        "securityContext": security(&["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK", "SETUID", "SETGID"]),
+        "volumeMounts": [
+            mount("config", KEEPALIVED_IN_IMAGE, true), mount("agent", "/usr/bin/ha-agent", true),
+            mount("health", "/run/ha-agent", false), mount("haproxy", "/run/haproxy", true),
+            mount("run", "/run/keepalived", false),
+        ],
+    });
+    let volumes = [
+        volume("config", KEEPALIVED_DIR, "Directory"),
+        volume("agent", "/usr/bin/ha-agent", "File"),
+        volume("health", "/run/ha-agent", "Directory"),
+        volume("haproxy", "/run/haproxy", "DirectoryOrCreate"),
+        volume("run", "/run/keepalived", "DirectoryOrCreate"),
+    ];
+    pod("keepalived", &container, &volumes)
+}
+
+/// Without a request of its own a container gets the processor last of all.
+fn resources() -> Value {
+    json!({"requests": {"cpu": "100m", "memory": "50Mi"}})
+}
+
+/// `hostPID`: the agent tells them by signals. Evicted last, and first to come back.
+fn pod(name: &str, container: &Value, volumes: &[Value]) -> String {
+    let pod = json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "kube-system", "labels": {"component": name, "tier": "control-plane"}},
+        "spec": {
+            "hostNetwork": true, "hostPID": true, "priorityClassName": "system-node-critical",
+            "terminationGracePeriodSeconds": 5,
+            "containers": [container],
+            "volumes": volumes,
+        },
+    });
+    format!("{pod:#}\n")
+}
+
+fn security(added: &[&str]) -> Value {
+    json!({
+        "runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
+        "capabilities": {"drop": ["ALL"], "add": added}, "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+fn mount(name: &str, path: &str, read_only: bool) -> Value {
+    json!({"name": name, "mountPath": path, "readOnly": read_only})
+}
+
+fn volume(name: &str, path: &str, kind: &str) -> Value {
+    json!({"name": name, "hostPath": {"path": path, "type": kind}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::render::testing::{assert_golden, container_nodes};
+    use crate::render::validators::assert_kubectl_keeps;
+
+    #[test]
+    fn golden_files_which_the_api_s_own_type_takes_whole() {
+        let (_, node) = container_nodes().remove(0);
+        let images = node.load_balancer.images.unwrap();
+        for (file, text) in [
+            (HAPROXY, haproxy(&images)),
+            (KEEPALIVED, keepalived(&images)),
+        ] {
+            let name = file.rsplit_once('/').unwrap().1;
+            assert_golden(&format!("static-pod/{name}"), &text);
+            assert_kubectl_keeps(name, &text);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Who runs keepalived and haproxy: one seam, one file for each way. All three read the same rendered configuration.
+
+use anyhow::{Context as _, Result};
+use ha_wire::node::NodeFile;
+use ha_wire::settings::LbMode;
+
+use crate::sys::{Boxed, Sys};
+
+mod native;
+mod quadlet;
+mod static_pod;
+
+use native::Native;
+use quadlet::Quadlet;
+use static_pod::StaticPod;
+
+/// One way to run both programs, each named by the unit that it would be (`haproxy.service`).
+pub trait Runner: std::fmt::Debug {
+    /// What it reads besides both programs' own configuration: names and texts.
+    fn files(&self) -> Vec<(&'static str, String)> {
+        Vec::new()
+    }
+    /// Those files have changed.
+    fn reread(&self) -> Boxed<'_, Result<()>> {
+        Box::pin(async { Ok(()) })
+    }
+    /// In systemd's words: `active`, `inactive`, `failed`, `not-found`, ...
+    fn state<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<String>>;
+    /// Ends when the state differs from `known`; gives the new one.
+    fn changed<'a>(&'a self, unit: &'a str, known: &'a str) -> Boxed<'a, Result<String>>;
+    /// However often it has failed before.
+    fn start_again<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>>;
+    fn start<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>>;
+    fn restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>>;
+    /// It reads its configuration anew; connections stay.
+    fn reload<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>>;
+    /// Why a unit may be `not-found`.
+    fn missing(&self, unit: &str) -> String;
+    /// The command that shows what a unit says.
+    fn journal(&self, unit: &str) -> String {
+        format!("journalctl -u {unit}")
+    }
+    /// The kubelet starts both, and starts them again: not before kubeadm has started it, and nobody else can.
+    fn is_kubelet(&self) -> bool {
+        false
+    }
+}
+
+/// This node's way. An error: a node file that names no images.
+pub fn of<'a>(node: &'a NodeFile, sys: &'a Sys) -> Result<Box<dyn Runner + 'a>> {
+    let native = Native {
+        systemd: &*sys.systemd,
+    };
+    let images = node.load_balancer.images.as_ref();
+    let images = || images.context("the node file names no images for keepalived and haproxy");
+    Ok(match node.load_balancer.mode {
+        LbMode::Native | LbMode::Machines => Box::new(native),
+        LbMode::Quadlet => {
+            let images = images()?;
+            Box::new(Quadlet {
+                native,
+                node,
+                images,
+            })
+        }
+        LbMode::StaticPod => {
+            let images = images()?;
+            Box::new(StaticPod { sys, images })
+        }
+    })
+}
+
+/// `haproxy` of `haproxy.service`.
+fn program(unit: &str) -> &str {
+    unit.trim_end_matches(".service")
+}
+
+#[cfg(test)]
+mod tests;
