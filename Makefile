@@ -75,7 +75,8 @@ test-faults: need ## Faults made on clusters that stand, and what doctor, status
 	@$(GIVE_BACK) target/e2e
 
 test-options: need ## What the cluster file can say, each looked at on a small cluster (the launches that make test leaves out)
-	$(PARTS) nodes
+	$(PARTS) options
+	cargo test --locked -p ha-agent podmans_generator -- --ignored
 	$(TESTS_AS_ROOT) -p ha-tests $(patsubst tests/tests/%.rs,--test %,$(wildcard tests/tests/options_*.rs)) -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
@@ -137,6 +138,9 @@ lab-vm: need ## Only what tests of virtual machines need: the node as one, the o
 lab-cilium: need ## Only the real Cilium 1.20: agent, operator, chart (cold 13 processor minutes)
 	$(PARTS) cilium-real
 
+lab-runners: need ## Only keepalived and haproxy as container images, and podman, for nodes whose balancer is no sysext
+	$(PARTS) runners
+
 lab-verify: export FLATCAR_HA_VERIFY = 1
 lab-verify: need ## Read the whole cache and compare it with its sums (make lab looks at sizes and times)
 	$(PARTS) lab
@@ -181,4 +185,4 @@ need-browser:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-options test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-options test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-runners lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust

@@ -9,7 +9,7 @@ lab: kube images image sysexts operator vm judges
 test: lab agent
 
 # The Kubernetes programs are the longest way: the two cargo builds take what they leave of the processors.
-kube containerd node images image sysexts operator vm judges cilium-real conformance:
+kube containerd node images image sysexts operator vm judges cilium-real conformance runners:
 	@lab/part.sh $@ lab/lab.sh $@
 agent:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory sysext
@@ -24,11 +24,13 @@ vm: image operator
 cilium-real: image
 cilium: test cilium-real
 conformance: image
+runners: image
+options: nodes runners
 suite: nodes conformance
 
 kube node: export WAITING = images and sysexts wait for it
 containerd: export WAITING = node waits for it
 images: export WAITING = image waits for it
-image sysexts vm judges cilium-real conformance: export WAITING =
+image sysexts vm judges cilium-real conformance runners: export WAITING =
 
-.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm judges cilium-real cilium conformance suite agent ha-host
+.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm judges cilium-real cilium conformance runners options suite agent ha-host

@@ -1,0 +1,113 @@
+//! Who runs keepalived and haproxy, side by side: the same fault on three control planes with units of the node, podman's quadlets and
+//! the kubelet's static pods.
+
+use std::fs;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use ha_tests::cluster::Cluster;
+use ha_tests::eventually::eventually;
+use ha_tests::lab::{Lab, SYSEXTS};
+use ha_tests::plan::ClusterPlan;
+use ha_tests::probe::while_power_goes;
+use ha_tests::story::Story;
+
+/// A look at the whole cluster.
+const LOOK: Duration = Duration::from_secs(60);
+/// A node is back, on two cores; the kubelet may wait for five minutes before it starts a pod again.
+const BACK: Duration = Duration::from_secs(420);
+
+#[test]
+#[ignore = "a launch of its own: make test-options"]
+fn units_of_the_node() {
+    serve_through_faults("native", ClusterPlan::new("e2e-runner-native", 3, 0));
+}
+
+#[test]
+#[ignore = "a launch of its own: make test-options"]
+fn quadlets() {
+    let lab = Lab::default();
+    let plan = in_containers("quadlet", "e2e-runner-quadlet").unwrap();
+    let podman = lab.part("runners").join("podman.raw");
+    serve_through_faults("quadlet", plan.with_extension("podman", podman));
+}
+
+#[test]
+#[ignore = "a launch of its own: make test-options"]
+fn static_pods() {
+    let mut plan = in_containers("staticPod", "e2e-runner-pod").unwrap();
+    plan.image = Some(Lab::default().part("runners-image"));
+    serve_through_faults("staticPod", plan);
+}
+
+/// Three control planes without the sysexts of keepalived and haproxy.
+fn in_containers(mode: &str, name: &str) -> Result<ClusterPlan> {
+    let names = Lab::default().part("runners").join("names");
+    let image = |program: &str| {
+        Ok::<_, anyhow::Error>(fs::read_to_string(names.join(program))?.trim().to_owned())
+    };
+    let mut plan = ClusterPlan::new(name, 3, 0);
+    plan.sysexts = SYSEXTS
+        .into_iter()
+        .filter(|name| !["keepalived", "haproxy"].contains(name))
+        .collect();
+    plan.more = format!(
+        "loadBalancer: {{mode: {mode}, images: {{keepalived: \"{}\", haproxy: \"{}\"}}}}\n",
+        image("keepalived")?,
+        image("haproxy")?
+    );
+    Ok(plan)
+}
+
+fn serve_through_faults(mode: &str, plan: ClusterPlan) {
+    let story = Story::new(mode);
+    let cluster = story.step("the lab is there", || Cluster::new(plan));
+    story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    story.step("ha-host status and doctor find nothing", || {
+        eventually("exit code 0", LOOK, || {
+            cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
+        })?;
+        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
+    });
+    haproxy_dies(&story, &cluster);
+    power_goes(&story, &cluster);
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+/// Whoever runs it starts it again, and the node may hold the VIP once more.
+fn haproxy_dies(story: &Story, cluster: &Cluster) {
+    let holder = story.step("one node holds the VIP", || cluster.vip_holder());
+    story.step(
+        &format!("{holder} loses its haproxy: another one takes the VIP"),
+        || {
+            cluster.node(&holder).sh("kill -9 $(pgrep -o -x haproxy)")?;
+            eventually("another holder", LOOK, || {
+                let now = cluster.vip_holder()?;
+                ensure!(now != holder, "{now} still holds it");
+                Ok(())
+            })
+        },
+    );
+    story.step("haproxy is back, and its node fit for the VIP", || {
+        eventually("the agent's word", BACK, || {
+            let word = cluster.node(&holder).read("/run/ha-agent/vip-health")?;
+            ensure!(word.trim() == "0", "{word}");
+            Ok(())
+        })
+    });
+}
+
+fn power_goes(story: &Story, cluster: &Cluster) {
+    let holder = story.step("one node holds the VIP", || cluster.vip_holder());
+    let seen = story.step(
+        &format!("{holder} holds it and loses power: the API answers"),
+        || while_power_goes(cluster, &holder),
+    );
+    story.note(&seen.to_string());
+    story.step("it comes back whole, and one node holds the VIP", || {
+        cluster.node(&holder).power("on")?;
+        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
+        cluster.all_steady(BACK)?;
+        cluster.vip_holder()
+    });
+}
