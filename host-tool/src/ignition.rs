@@ -228,6 +228,7 @@ impl ConfigRenderer<'_> {
             role: node.role,
             address: node.address,
             prefix: cluster.network.prefix,
+            secondary: None,
             interface: node.interface_in(&cluster.network).to_owned(),
             founder: self.founder.filter(|_| is_founder),
             control_planes: cluster.control_planes().map(peer).collect(),

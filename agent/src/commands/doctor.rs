@@ -37,10 +37,10 @@ mod vrrp;
 const QUESTION: Duration = Duration::from_secs(4);
 const AGENT: &str = "ha-agent.service";
 
-/// The nodes' network, as a person writes it.
-fn nodes_network(node: &NodeFile) -> String {
-    IpNet::new(node.address, node.prefix)
-        .map_or_else(|_| node.address.to_string(), |net| net.trunc().to_string())
+/// Networks as a person writes them where several stand beside each other.
+fn listed(networks: impl Iterator<Item = IpNet>, between: &str) -> String {
+    let all: Vec<String> = networks.map(|net| net.to_string()).collect();
+    all.join(between)
 }
 
 /// Examines the machine; changes nothing.

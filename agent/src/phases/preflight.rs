@@ -11,6 +11,7 @@ use ha_wire::phase::Phase;
 use super::{NeedsAPerson, Outcome, is_settled};
 use crate::context::Context;
 
+mod addresses;
 pub mod capacity;
 pub mod check;
 pub mod evaluate;

@@ -23,10 +23,12 @@ pub fn render_values(node: &NodeFile, users: &Map<String, Value>) -> String {
         "envoy": {"enabled": false},
         "image": {"pullPolicy": "IfNotPresent"},
     });
-    if node.address.is_ipv6() {
-        // The tunnel's own packets, too: nodes have nothing else.
-        values["ipv4"] = json!({"enabled": false});
+    if node.has_ipv6() {
+        values["ipv4"] = json!({"enabled": node.addresses().any(|at| at.is_ipv4())});
         values["ipv6"] = json!({"enabled": true});
+    }
+    if node.address.is_ipv6() {
+        // The tunnel's own packets, too: by the address that nodes know each other by.
         values["underlayProtocol"] = json!("ipv6");
     }
     merge_settings(&mut values, &Value::Object(users.clone()));
@@ -36,7 +38,7 @@ pub fn render_values(node: &NodeFile, users: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::render::testing::{assert_golden, of_ipv6};
+    use crate::render::testing::{assert_golden, of_both, of_ipv6};
     use crate::testing;
 
     /// Nobody but the reader judges them: the lab has no Cilium chart, and Helm takes any key.
@@ -58,6 +60,14 @@ mod tests {
         assert_golden(
             "cilium/ipv6.yaml",
             &render_values(&of_ipv6(testing::founder()), &Map::new()),
+        );
+        assert_golden(
+            "cilium/dual-stack.yaml",
+            &render_values(&of_both(testing::founder()), &Map::new()),
+        );
+        assert_golden(
+            "cilium/dual-stack-ipv6-first.yaml",
+            &render_values(&of_both(of_ipv6(testing::founder())), &Map::new()),
         );
         assert_golden(
             "cilium/users-own.yaml",

@@ -17,7 +17,7 @@ use ha_wire::settings::{Cni, Cri, KubeProxy, Stats, Taint};
 use serde_json::{Map, Value, json};
 
 use super::kubeadm::MachineTraits;
-use super::testing::{extra_port, of_ipv6};
+use super::testing::{extra_port, of_both, of_ipv6};
 use super::validators::{self, Texts};
 use super::{cilium, haproxy, keepalived, kubeadm};
 use crate::testing;
@@ -271,6 +271,10 @@ fn the_halves_do_not_meet() {
         (same.kubernetes, same.cni) = (other.kubernetes, other.cni);
         (same.labels, same.taints) = (other.labels, other.taints);
         assert_eq!(balancer(&same), balancer(&base));
+    }
+    // keepalived and haproxy are of the VIP's family, whatever there is beside it.
+    for one in [base.clone(), of_ipv6(base.clone())] {
+        assert_eq!(balancer(&of_both(one.clone())), balancer(&one));
     }
     for other in balancers() {
         let mut same = base.clone();

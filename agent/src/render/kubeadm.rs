@@ -173,14 +173,15 @@ impl EffectiveSettings {
 
 fn cluster_config(node: &NodeFile) -> Value {
     let kubernetes = &node.kubernetes;
-    let mut sans = vec![node.endpoint.vip.to_string()];
-    sans.extend(
-        kubernetes
-            .cert_sans
-            .iter()
-            .filter(|san| **san != node.endpoint.vip.to_string())
-            .cloned(),
-    );
+    // Each apiserver's first address is kubeadm's own affair.
+    let second = node.secondary.iter().flat_map(|s| &s.control_planes);
+    let ours = [&node.endpoint.vip].into_iter().chain(second);
+    let mut sans: Vec<String> = ours.map(ToString::to_string).collect();
+    for san in &kubernetes.cert_sans {
+        if !sans.contains(san) {
+            sans.push(san.clone());
+        }
+    }
     let mut cluster = json!({
         "apiVersion": kubernetes::KUBEADM_API,
         "kind": "ClusterConfiguration",
@@ -188,8 +189,8 @@ fn cluster_config(node: &NodeFile) -> Value {
         "kubernetesVersion": format!("v{}", kubernetes.version),
         "controlPlaneEndpoint": node.endpoint.authority(),
         "networking": {
-            "podSubnet": kubernetes.pod_cidr.to_string(),
-            "serviceSubnet": kubernetes.service_cidr.to_string(),
+            "podSubnet": joined(node.pod_cidrs()),
+            "serviceSubnet": joined(node.service_cidrs()),
         },
         "apiServer": {"certSANs": sans},
         "encryptionAlgorithm": "ECDSA-P256",
@@ -259,7 +260,7 @@ fn proxy_config(node: &NodeFile, machine: MachineTraits) -> Option<Value> {
 }
 
 fn node_registration(node: &NodeFile) -> Value {
-    let mut args = vec![json!({"name": "node-ip", "value": node.address.to_string()})];
+    let mut args = vec![json!({"name": "node-ip", "value": joined(node.addresses())})];
     let labels: Vec<String> = node
         .labels
         .iter()
@@ -302,6 +303,12 @@ fn registration_taints(node: &NodeFile) -> Option<Value> {
 
 fn local_endpoint(node: &NodeFile) -> Value {
     json!({"advertiseAddress": node.address.to_string(), "bindPort": ha_wire::kubernetes::APISERVER_PORT})
+}
+
+/// As Kubernetes writes one value of each family: the first is the one that counts where there can be only one.
+fn joined<T: ToString>(values: impl Iterator<Item = T>) -> String {
+    let texts: Vec<String> = values.map(|value| value.to_string()).collect();
+    texts.join(",")
 }
 
 fn join_documents(all: &[Value]) -> String {

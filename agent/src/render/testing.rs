@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use ha_wire::node::NodeFile;
+use ha_wire::node::{NodeFile, Secondary};
 use ha_wire::settings::{Balance, BalancerImages, ExtraPort, PortCheck, Stats, Timeouts, Vrrp};
 
 use crate::testing;
@@ -83,6 +83,33 @@ pub fn of_ipv6(mut node: NodeFile) -> NodeFile {
     }
     node.kubernetes.pod_cidr = "fd00:10:244::/56".parse().unwrap();
     node.kubernetes.service_cidr = "fd00:10:96::/112".parse().unwrap();
+    node
+}
+
+/// The same node with the other family beside its own.
+pub fn of_both(mut node: NodeFile) -> NodeFile {
+    let v6 = node.address.is_ipv6();
+    let other = |address: IpAddr| -> IpAddr {
+        let text = address.to_string();
+        let host = text.rsplit(['.', ':']).next().unwrap();
+        let text = match v6 {
+            true => format!("10.77.0.{host}"),
+            false => format!("fd00:77::{host}"),
+        };
+        text.parse().unwrap()
+    };
+    let [pods, services] = match v6 {
+        true => ["10.244.0.0/16", "10.96.0.0/12"],
+        false => ["fd00:10:244::/56", "fd00:10:96::/112"],
+    };
+    let peers = node.control_planes.iter();
+    node.secondary = Some(Secondary {
+        address: other(node.address),
+        prefix: if v6 { 24 } else { 64 },
+        pod_cidr: pods.parse().unwrap(),
+        service_cidr: services.parse().unwrap(),
+        control_planes: peers.map(|peer| other(peer.address)).collect(),
+    });
     node
 }
 

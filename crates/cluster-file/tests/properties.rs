@@ -219,6 +219,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 },
                 address,
                 prefix: 24,
+                secondary: None,
                 interface: "eth0".to_owned(),
                 founder: founder.map(|until| Founder { until }),
                 control_planes,

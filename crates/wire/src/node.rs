@@ -32,6 +32,9 @@ pub struct NodeFile {
     pub address: IpAddr,
     /// Length of the node network's prefix, e.g. 24.
     pub prefix: u8,
+    /// The other family's share of a dual-stack cluster; absent: there is one family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secondary: Option<Secondary>,
     /// The interface that carries [`Self::address`] and the VIP.
     pub interface: String,
     /// Permission to found the cluster; absent on every node but one, and on that one once the cluster stands.
@@ -76,6 +79,24 @@ pub struct NodeFile {
     /// Where events go, first that can be opened; [`crate::paths::EVENTS_FILE`] always gets them too.
     #[serde(default)]
     pub report: Vec<String>,
+}
+
+/// What nodes, pods and services have of the family that the VIP is not of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Secondary {
+    /// This node's own address: the kubelet's second node IP.
+    pub address: IpAddr,
+    /// Length of the prefix of its network.
+    pub prefix: u8,
+    /// Network that pods get second addresses from.
+    #[serde(rename = "podCIDR")]
+    pub pod_cidr: IpNet,
+    /// Network that services get second addresses from.
+    #[serde(rename = "serviceCIDR")]
+    pub service_cidr: IpNet,
+    /// Every control plane's address: the apiservers' certificate has them all.
+    pub control_planes: Vec<IpAddr>,
 }
 
 /// A permission, not a role: before `kubeadm init` the founder asks the VIP and every peer, and joins if one answers.
@@ -176,6 +197,36 @@ impl NodeFile {
     /// Whether etcd is somebody else's, and on no node.
     pub fn has_external_etcd(&self) -> bool {
         !self.kubernetes.external_etcd.is_empty()
+    }
+
+    /// This node's addresses, the VIP's family first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + Clone {
+        let second = self.secondary.as_ref().map(|second| second.address);
+        [self.address].into_iter().chain(second)
+    }
+
+    /// The networks of its addresses.
+    pub fn networks(&self) -> impl Iterator<Item = IpNet> + Clone {
+        let second = self.secondary.as_ref().map(|s| (s.address, s.prefix));
+        let all = [(self.address, self.prefix)].into_iter().chain(second);
+        all.filter_map(|(address, prefix)| Some(IpNet::new(address, prefix).ok()?.trunc()))
+    }
+
+    /// Networks that pods get addresses from.
+    pub fn pod_cidrs(&self) -> impl Iterator<Item = IpNet> + Clone {
+        let second = self.secondary.as_ref().map(|second| second.pod_cidr);
+        [self.kubernetes.pod_cidr].into_iter().chain(second)
+    }
+
+    /// Networks that services get addresses from.
+    pub fn service_cidrs(&self) -> impl Iterator<Item = IpNet> + Clone {
+        let second = self.secondary.as_ref().map(|second| second.service_cidr);
+        [self.kubernetes.service_cidr].into_iter().chain(second)
+    }
+
+    /// Whether it has an IPv6 address.
+    pub fn has_ipv6(&self) -> bool {
+        self.addresses().any(|address| address.is_ipv6())
     }
 
     /// The other control planes.

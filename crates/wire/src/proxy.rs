@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
-use std::net::IpAddr;
 
-use ipnet::IpNet;
 use serde_json::Value;
 
 use crate::node::NodeFile;
@@ -25,19 +23,15 @@ pub fn exceptions<'a>(first: impl Iterator<Item = &'a str>, node: &NodeFile) -> 
     let domain = domain.and_then(Value::as_str).unwrap_or(DEFAULT_DOMAIN);
     let mut all: Vec<String> = first.map(|one| one.trim().to_owned()).collect();
     all.extend(["localhost", "127.0.0.0/8", "::1"].map(str::to_owned));
-    all.extend(node_network(node.address, node.prefix));
+    all.extend(node.networks().map(|net| net.to_string()));
     all.push(node.endpoint.vip.to_string());
     all.extend(node.control_planes.iter().map(|p| p.address.to_string()));
-    all.extend([kubernetes.pod_cidr, kubernetes.service_cidr].map(|net| net.to_string()));
+    let inner = node.pod_cidrs().chain(node.service_cidrs());
+    all.extend(inner.map(|net| net.to_string()));
     all.extend([".svc".to_owned(), format!(".{domain}")]);
     let mut seen = BTreeSet::new();
     all.retain(|one| !one.is_empty() && seen.insert(one.clone()));
     all.join(",")
-}
-
-fn node_network(address: IpAddr, prefix: u8) -> Option<String> {
-    let network = IpNet::new(address, prefix).ok()?;
-    Some(network.trunc().to_string())
 }
 
 /// A drop-in that gives a service these variables; proxies in capital and in small letters: curl reads `http_proxy` in small

@@ -53,6 +53,25 @@ fn what_a_worker_needs_least_is_read() {
     assert_eq!(again, node);
 }
 
+/// An agent of before refuses it by the new key's name; a node of one family is told nothing new.
+#[test]
+fn the_second_family_is_read_and_written() {
+    let mut text = parse_json(NODE_LEAST);
+    assert_eq!(NodeFile::parse(NODE_LEAST).unwrap().secondary, None);
+    text["secondary"] = serde_json::json!({
+        "address": "fd00:77::14", "prefix": 64, "podCIDR": "fd00:10:244::/56", "serviceCIDR": "fd00:10:96::/112",
+        "controlPlanes": ["fd00:77::11"],
+    });
+    let node = NodeFile::parse(&text.to_string()).unwrap();
+    assert!(node.has_ipv6() && node.addresses().count() == 2);
+    let networks: Vec<String> = node.networks().map(|net| net.to_string()).collect();
+    assert_eq!(networks[1], "fd00:77::/64");
+    assert_eq!(
+        serde_json::to_value(&node).unwrap()["secondary"],
+        text["secondary"]
+    );
+}
+
 #[test]
 fn balancers_are_the_control_planes_unless_they_have_machines() {
     let mut node = NodeFile::parse(NODE).unwrap();

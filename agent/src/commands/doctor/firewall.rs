@@ -9,7 +9,7 @@ use crate::phases::preflight::check::{Check, Verdict, passing_check};
 use crate::phases::preflight::evaluate::wanted_ports;
 use crate::sys::Cmd;
 
-use super::{QUESTION, nodes_network};
+use super::{QUESTION, listed};
 
 mod closed_chains;
 
@@ -64,7 +64,7 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
     if !active {
         return check;
     }
-    let nodes = nodes_network(node);
+    let trusted = listed(node.networks().chain(node.pod_cidrs()), " --add-source=");
     let api = match node.runs_balancer() {
         true => format!(
             ", `firewall-cmd --permanent --add-port={}/tcp` (who else uses the API)",
@@ -73,9 +73,8 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
         false => String::new(),
     };
     let remedy = format!(
-        "systemctl disable --now firewalld; or `firewall-cmd --permanent --zone=trusted --add-source={nodes} --add-source={}` (nodes, \
-         pods){api}, `firewall-cmd --reload`",
-        node.kubernetes.pod_cidr
+        "systemctl disable --now firewalld; or `firewall-cmd --permanent --zone=trusted --add-source={trusted}` (nodes, \
+         pods){api}, `firewall-cmd --reload`"
     );
     let reason = "firewalld is active: what it does not allow, the other nodes do not reach";
     check.with(Verdict::Warn, reason.into(), &remedy)

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::phases::preflight::check::{Check, Verdict, passing_check};
 use crate::sys::Cmd;
 
-use super::{QUESTION, nodes_network};
+use super::{QUESTION, listed};
 
 /// What programs written in Go read, the first that is set.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
@@ -122,10 +122,10 @@ fn cluster_addresses(node: &NodeFile) -> Vec<IpAddr> {
 
 /// What a person would write there.
 fn wanted_exceptions(node: &NodeFile) -> String {
-    let network = nodes_network(node);
-    let (pods, services) = (&node.kubernetes.pod_cidr, &node.kubernetes.service_cidr);
+    let network = listed(node.networks(), ",");
+    let inner = listed(node.pod_cidrs().chain(node.service_cidrs()), ",");
     let vip = node.endpoint.vip;
-    format!("{network},{vip},{pods},{services},.svc,.cluster.local")
+    format!("{network},{vip},{inner},.svc,.cluster.local")
 }
 
 /// Whether Go's programs speak to this address directly: an address, with or without a port, a network, or everything.

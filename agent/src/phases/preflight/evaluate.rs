@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
 use ha_wire::node::NodeFile;
 
+use super::addresses::check_address;
 use super::capacity::Gauge;
 use super::check::{Check, Verdict, passing_check};
 use super::facts::MachineFacts;
@@ -30,7 +31,7 @@ pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
         check_identity(facts),
         check_hostname(node, facts),
         check_hosts_file(node, facts),
-        check_address(node, facts),
+        check_address(node, &facts.address_faults),
     ];
     all.extend([check_ca(facts), check_leftovers(facts)]);
     all.extend(check_node_files(&facts.broken_files));
@@ -127,28 +128,6 @@ fn check_hosts_file(node: &NodeFile, facts: &MachineFacts) -> Check {
         Verdict::Warn,
         reason,
         "add a line with the node's address and name",
-    )
-}
-
-fn check_address(node: &NodeFile, facts: &MachineFacts) -> Check {
-    let command = format!("ip address show {}", node.interface);
-    let check = passing_check("address", &command);
-    if facts.address_here {
-        return check.says(format!("{} on {}", node.address, node.interface));
-    }
-    if let Some(other) = &facts.address_elsewhere {
-        let reason = format!(
-            "{} is on {other}, and the node file says {}: VIP and pod network would use the wrong one",
-            node.address, node.interface
-        );
-        let remedy = format!("`interface: {other}` in the cluster file, or move the address");
-        return check.with(Verdict::Wait, reason, &remedy);
-    }
-    let reason = format!("{} does not have {} (yet)", node.interface, node.address);
-    check.with(
-        Verdict::Wait,
-        reason,
-        "look at the network configuration (networkctl status)",
     )
 }
 

@@ -1,10 +1,12 @@
 //! The facts of the machine that preflight judges. Gathered without changing anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use ha_wire::paths;
 use ha_wire::settings::LbMode;
 
+use super::addresses::{AddressFault, address_faults};
 use super::capacity::{Gauge, file_system_gauges};
 use super::{evaluate, fix, mounts, scheduling};
 use crate::context::Context;
@@ -14,7 +16,6 @@ use crate::render::{haproxy, keepalived};
 use crate::sys::cri::{self, RuntimeAnswer};
 use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
-use crate::sys::net::{has_address, interface_with};
 use crate::sys::proc;
 
 /// The directory whose file system holds images, etcd and pods.
@@ -40,10 +41,8 @@ pub struct MachineFacts {
     pub hostname: String,
     /// /etc/hosts knows this node's name.
     pub in_hosts: bool,
-    /// The node's address is on its interface.
-    pub address_here: bool,
-    /// Another interface that has it.
-    pub address_elsewhere: Option<String>,
+    /// Those of the node's addresses that cannot be used, and why.
+    pub address_faults: Vec<(IpAddr, AddressFault)>,
     /// Kernel settings by file.
     pub kernel: BTreeMap<String, String>,
     /// The kernel can mount overlay file systems.
@@ -84,8 +83,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         has_ca: files.exists(CA),
         hostname: proc::host_name(),
         in_hosts: fix::is_in_hosts_file(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
-        address_here: has_address(cx.node.address, Some(&cx.node.interface)).unwrap_or(false),
-        address_elsewhere: interface_with(cx.node.address),
+        address_faults: address_faults(&cx.node, files),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: proc::free_kib(files, DATA),
         swaps: parse_swaps(&read("/proc/swaps").unwrap_or_default()),

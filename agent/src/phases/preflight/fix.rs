@@ -27,7 +27,7 @@ pub const SYSCTLS: [(&str, &str, IsNeeded); 6] = [
         NodeFile::is_kubernetes_node,
     ),
     ("/proc/sys/net/ipv6/conf/all/forwarding", "1", |node| {
-        has_ipv6(node) && node.is_kubernetes_node()
+        node.has_ipv6() && node.is_kubernetes_node()
     }),
     (
         "/proc/sys/net/ipv4/ip_nonlocal_bind",
@@ -35,7 +35,7 @@ pub const SYSCTLS: [(&str, &str, IsNeeded); 6] = [
         NodeFile::runs_balancer,
     ),
     ("/proc/sys/net/ipv6/ip_nonlocal_bind", "1", |node| {
-        has_ipv6(node) && node.runs_balancer()
+        node.has_ipv6() && node.runs_balancer()
     }),
     (
         "/proc/sys/net/bridge/bridge-nf-call-iptables",
@@ -48,10 +48,6 @@ pub const SYSCTLS: [(&str, &str, IsNeeded); 6] = [
         NodeFile::is_kubernetes_node,
     ),
 ];
-
-fn has_ipv6(node: &NodeFile) -> bool {
-    node.address.is_ipv6()
-}
 
 /// Modules and the file by which the kernel shows that it has the feature, built in or loaded.
 const MODULES: [(&str, &str); 2] = [

@@ -2,7 +2,7 @@ use ha_wire::settings::{Cri, Taint};
 use serde_json::json;
 
 use super::*;
-use crate::render::testing::{assert_golden, of_ipv6};
+use crate::render::testing::{assert_golden, of_both, of_ipv6};
 use crate::render::validators::assert_kubeadm_accepts;
 use crate::testing;
 
@@ -53,7 +53,15 @@ fn files() -> Vec<(String, String)> {
         "init-container".into(),
         init_config(&contained, CONTAINER, None, &[]),
     ));
+    let both = of_both(contained.clone());
+    all.push(("init-dual-stack".into(), init_config(&both, V2, None, &[])));
+    all.push(("join-dual-stack".into(), join_config(&both, V2, &[])));
     let ipv6 = of_ipv6(contained);
+    let both = of_both(ipv6.clone());
+    all.push((
+        "init-dual-stack-ipv6-first".into(),
+        init_config(&both, V2, None, &[]),
+    ));
     all.push(("init-ipv6".into(), init_config(&ipv6, V2, None, &[])));
     all.push(("join-ipv6".into(), join_config(&ipv6, V2, &[])));
     let mut external = testing::founder();

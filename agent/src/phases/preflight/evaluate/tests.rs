@@ -1,10 +1,16 @@
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde_json::json;
 
 use ha_wire::settings::{Cni, LbMode};
 
 use super::*;
+use crate::phases::preflight::addresses::AddressFault;
+use crate::render::testing::of_both;
 use crate::sys::cri::RuntimeAnswer;
 use crate::testing;
+
+const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A machine without a fault.
 fn fit(node: &NodeFile) -> MachineFacts {
@@ -19,7 +25,6 @@ fn fit(node: &NodeFile) -> MachineFacts {
         has_ca: true,
         hostname: node.name.clone(),
         in_hosts: true,
-        address_here: true,
         kernel,
         overlay: true,
         free_kib: Some(20 << 20),
@@ -78,9 +83,13 @@ fn a_balancer_of_its_own_needs_nothing_of_kubernetes() {
 #[test]
 fn ipv6_is_forwarded_where_nodes_have_it() {
     const FORWARDING: &str = "/proc/sys/net/ipv6/conf/all/forwarding";
-    let mut node = testing::worker();
-    for (address, wanted) in [("10.77.0.14", None), ("fd00:77::14", Some(Verdict::Fail))] {
-        node.address = address.parse().unwrap();
+    let mut of_six = testing::worker();
+    of_six.address = "fd00:77::14".parse().unwrap();
+    for (node, wanted) in [
+        (testing::worker(), None),
+        (of_six, Some(Verdict::Fail)),
+        (of_both(testing::worker()), Some(Verdict::Fail)),
+    ] {
         let mut facts = fit(&node);
         facts.kernel.insert(FORWARDING.into(), "0".into());
         let seen = verdicts(&node, &facts).pop();
@@ -94,7 +103,7 @@ type Fault = fn(&mut MachineFacts);
 
 #[test]
 fn each_fault_has_its_verdict_and_says_what_to_do() {
-    let cases: [(&str, Verdict, Fault); 21] = [
+    let cases: [(&str, Verdict, Fault); 23] = [
         ("time", Verdict::Wait, |f| f.now_ms = 900_000_000_000),
         ("certificates", Verdict::Fail, |f| {
             f.now_ms = 3_100_000_000_000
@@ -103,9 +112,17 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
             f.hostname = "localhost".into()
         }),
         ("hosts file", Verdict::Warn, |f| f.in_hosts = false),
-        ("address", Verdict::Wait, |f| f.address_here = false),
         ("address", Verdict::Wait, |f| {
-            (f.address_here, f.address_elsewhere) = (false, Some("eth1".into()));
+            f.address_faults = vec![(LOCALHOST, AddressFault::Missing)];
+        }),
+        ("address", Verdict::Wait, |f| {
+            f.address_faults = vec![(LOCALHOST, AddressFault::Elsewhere("eth1".into()))];
+        }),
+        ("address", Verdict::Wait, |f| {
+            f.address_faults = vec![(LOCALHOST, AddressFault::Tentative)];
+        }),
+        ("address", Verdict::Wait, |f| {
+            f.address_faults = vec![(LOCALHOST, AddressFault::Duplicate)];
         }),
         ("container runtime", Verdict::Fail, |f| {
             f.runtime = RuntimeAnswer::NoCri;
