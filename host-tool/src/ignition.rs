@@ -5,7 +5,7 @@ use std::fmt::Write;
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node, ProviderOptions};
 use ha_wire::kubernetes::restricted_labels;
-use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer};
+use ha_wire::node::{self, Founder, NodeFile, NodeKubernetes, Peer, Secondary};
 use ha_wire::paths;
 use ha_wire::phase::Role;
 use ha_wire::settings::{Cni, Hooks, LbMode, LoadBalancer};
@@ -228,7 +228,7 @@ impl ConfigRenderer<'_> {
             role: node.role,
             address: node.address,
             prefix: cluster.network.prefix,
-            secondary: None,
+            secondary: self.secondary(node),
             interface: node.interface_in(&cluster.network).to_owned(),
             founder: self.founder.filter(|_| is_founder),
             control_planes: cluster.control_planes().map(peer).collect(),
@@ -259,6 +259,18 @@ impl ConfigRenderer<'_> {
             before_join: joined(&of_cluster.before_join, &node.hooks.before_join),
             after_ready: joined(&of_cluster.after_ready, &node.hooks.after_ready),
         }
+    }
+
+    fn secondary(&self, node: &Node) -> Option<Secondary> {
+        let second = self.cluster.secondary.as_ref()?;
+        let planes = self.cluster.control_planes();
+        Some(Secondary {
+            address: node.second_address?,
+            prefix: second.prefix,
+            pod_cidr: second.pod_cidr,
+            service_cidr: second.service_cidr,
+            control_planes: planes.filter_map(|n| n.second_address).collect(),
+        })
     }
 
     /// For labels that NodeRestriction keeps from a worker: its word for them is good because it is the operator's.

@@ -13,6 +13,7 @@ mod accepted;
 mod build;
 mod cidrs;
 mod cilium;
+mod dual_stack;
 mod etcd;
 mod families;
 mod files;
@@ -48,9 +49,10 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 20] = [
     names::check_names,
     network::check_network,
+    dual_stack::check_dual_stack,
     cidrs::check_cidrs,
     interfaces::check_interfaces,
     links::check_links,

@@ -41,6 +41,9 @@ pub struct Cluster {
     pub load_balancer: LoadBalancer,
     /// The network of the nodes' addresses and the VIP.
     pub network: Network,
+    /// The other family's share of a dual-stack cluster; none: there is one family.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secondary: Option<Secondary>,
     /// Public keys for user `core`.
     pub authorized_keys: Vec<String>,
     /// In the order of the file, the load balancer's machines last; the first control plane may found the cluster.
@@ -108,6 +111,13 @@ impl Cluster {
             LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => node.role == Role::ControlPlane,
             LbMode::Machines => node.role == Role::LoadBalancer,
         }
+    }
+
+    /// The networks of the nodes' addresses with their gateways, the VIP's first.
+    pub fn node_networks(&self) -> impl Iterator<Item = (IpNet, IpAddr)> + Clone {
+        let first = (self.network.cidr, self.network.gateway);
+        let second = self.secondary.as_ref().map(|s| (s.cidr, s.gateway));
+        [first].into_iter().chain(second)
     }
 
     /// The one node that may run `kubeadm init`.
@@ -212,6 +222,22 @@ pub struct Network {
     pub mtu: Option<u32>,
 }
 
+/// What nodes, pods and services have of the family that the VIP is not of.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Secondary {
+    /// Prefix length of the nodes' second network.
+    pub prefix: u8,
+    /// The network of all second addresses of nodes.
+    pub cidr: IpNet,
+    /// Router of the nodes' second default route.
+    pub gateway: IpAddr,
+    /// Network that pods get second addresses from.
+    pub pod_cidr: IpNet,
+    /// Network that services get second addresses from.
+    pub service_cidr: IpNet,
+}
+
 /// One machine of the cluster.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -222,6 +248,9 @@ pub struct Node {
     pub role: Role,
     /// Its own address, in [`Network::cidr`].
     pub address: IpAddr,
+    /// In [`Secondary::cidr`], in a dual-stack cluster.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_address: Option<IpAddr>,
     /// What its first interface is found by; none: by its name. Virtual machines always have one.
     pub mac: Option<Mac>,
     /// What the interface with its address is called; none: [`Network::interface`].
@@ -274,6 +303,13 @@ pub enum ProviderOptions {
     Nspawn(NspawnOptions),
     /// Nobody: configs are rendered, machines are made by somebody else.
     None,
+}
+
+impl Node {
+    /// Its addresses, the VIP's family first.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> + Clone {
+        [self.address].into_iter().chain(self.second_address)
+    }
 }
 
 impl ProviderOptions {

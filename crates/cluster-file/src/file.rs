@@ -21,6 +21,7 @@ mod kubernetes;
 mod links;
 mod load_balancer;
 mod nodes;
+mod pairs;
 mod provider;
 mod proxy;
 mod reader;
@@ -132,6 +133,10 @@ pub struct NetworkFile {
     pub prefix: Option<Spanned<u8>>,
     /// The first host address of the network of VIP and prefix.
     pub gateway: Option<Spanned<IpAddr>>,
+    /// Of the nodes' second network, in a dual-stack cluster.
+    pub second_prefix: Option<Spanned<u8>>,
+    /// There, too: the first host address.
+    pub second_gateway: Option<Spanned<IpAddr>>,
     /// Name servers; left out: none is written.
     pub dns: Vec<Spanned<IpAddr>>,
     /// Whether it says anything of them, be it that there are none.
@@ -197,6 +202,15 @@ impl ClusterFile {
         network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
     }
 
+    /// The nodes' second network: the first node's.
+    pub fn second_network(&self) -> Option<IpNet> {
+        let address = self
+            .entries()
+            .iter()
+            .find_map(|n| n.second_address.as_ref());
+        network_of(address, self.network.second_prefix.as_ref())
+    }
+
     /// The row of the Kubernetes version; none if it is not known.
     pub(crate) fn minor(&self) -> Option<&'static Minor> {
         minor_of(&self.kubernetes.version.as_ref()?.value)
@@ -242,7 +256,12 @@ impl ClusterFile {
         let name = f.needed("name", "demo");
         let endpoint = EndpointFile::read(f.fields("endpoint"));
         let vip = endpoint.vip.as_ref().map(|at| at.value);
-        let kubernetes = KubernetesFile::read(f.fields("kubernetes"), vip);
+        let nodes = NodeEntry::read_all(&mut f);
+        let entries = nodes.iter().flat_map(|nodes| &nodes.value);
+        let second = entries
+            .filter_map(|node| node.second_address.as_ref())
+            .next();
+        let kubernetes = KubernetesFile::read(f.fields("kubernetes"), vip, second.is_some());
         let (authorized_keys, core_kubeconfig) = read_ssh(f.fields("ssh"));
         let [ignition_merge] = read_lists(f.fields("ignition"), ["merge"]);
         let [before_join, after_ready] = read_lists(f.fields("hooks"), HOOKS);
@@ -251,9 +270,9 @@ impl ClusterFile {
             name,
             kubernetes,
             load_balancer: LoadBalancerFile::read(f.fields("loadBalancer")),
-            network: NetworkFile::read(f.fields("network"), endpoint.vip.as_ref()),
+            network: NetworkFile::read(f.fields("network"), endpoint.vip.as_ref(), second),
             endpoint,
-            nodes: NodeEntry::read_all(&mut f),
+            nodes,
             provider: ProviderFile::read(&mut f),
             sysexts_given: f.is_written("sysexts"),
             sysexts: SysextEntry::read_all(&mut f),
@@ -290,6 +309,11 @@ fn network_of(vip: Option<&Spanned<IpAddr>>, prefix: Option<&Spanned<u8>>) -> Op
         .map(|net| net.trunc())
 }
 
+/// What a v6 network begins with belongs to all of its routers.
+fn first_host(net: IpNet) -> Option<IpAddr> {
+    net.hosts().find(|host| *host != net.network())
+}
+
 impl EndpointFile {
     fn read(mut f: Fields<'_>) -> Self {
         f.known(&["vip", "port"]);
@@ -301,7 +325,12 @@ impl EndpointFile {
 }
 
 impl NetworkFile {
-    fn read(mut f: Fields<'_>, vip: Option<&Spanned<IpAddr>>) -> Self {
+    /// `vip` and `second`: addresses of the nodes' networks.
+    fn read(
+        mut f: Fields<'_>,
+        vip: Option<&Spanned<IpAddr>>,
+        second: Option<&Spanned<IpAddr>>,
+    ) -> Self {
         f.known(&[
             "prefix",
             "gateway",
@@ -312,17 +341,16 @@ impl NetworkFile {
             "vlan",
             "mtu",
         ]);
-        let prefix = f.needed("prefix", "24");
-        let hosts = network_of(vip, prefix.as_ref()).map(|net| (net, net.hosts()));
-        // What a v6 network begins with belongs to all of its routers.
-        let first = hosts.and_then(|(net, mut hosts)| hosts.find(|host| *host != net.network()));
-        let gateway = match first {
-            Some(first) => f.or("gateway", first),
-            None => f.maybe("gateway"),
-        };
+        let (prefix, second_prefix) = f.needed_pair("prefix", "24");
+        let gateways = [(vip, &prefix), (second, &second_prefix)];
+        let [first, other] =
+            gateways.map(|(at, prefix)| first_host(network_of(at, prefix.as_ref())?));
+        let (gateway, second_gateway) = f.pair_or("gateway", first, other);
         Self {
             prefix,
             gateway,
+            second_prefix,
+            second_gateway,
             dns_given: f.is_written("dns"),
             dns: f.list("dns"),
             ntp: f.list("ntp"),

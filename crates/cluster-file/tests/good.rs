@@ -90,6 +90,39 @@ fn an_external_etcd_goes_with_any_number_of_control_planes() {
 }
 
 #[test]
+fn pairs_of_nodes_and_prefix_are_enough_for_both_families() {
+    let second = |n: usize| {
+        (
+            format!("10.77.0.{n}}}"),
+            format!("[10.77.0.{n}, \"fd00:77::{n}\"]}}"),
+        )
+    };
+    let text = LEAST.replace("prefix: 24", "prefix: [24, 64]");
+    let text = (11..20)
+        .map(second)
+        .fold(text, |text, (one, two)| text.replace(&one, &two));
+    let cluster = valid_cluster(&text);
+    let second = cluster.secondary.as_ref().unwrap();
+    let seen = [second.cidr, second.pod_cidr, second.service_cidr].map(|net| net.to_string());
+    assert_eq!(
+        seen,
+        ["fd00:77::/64", "fd00:10:244::/56", "fd00:10:96::/112"]
+    );
+    assert_eq!(second.gateway.to_string(), "fd00:77::1");
+    assert_eq!(cluster.kubernetes.pod_cidr.to_string(), "10.244.0.0/16");
+    for node in &cluster.nodes {
+        let all: Vec<String> = node.addresses().map(|at| at.to_string()).collect();
+        assert_eq!(all[1], all[0].replace("10.77.0.", "fd00:77::"));
+    }
+    // With IPv6 first, and all that may be said.
+    let cluster = valid_cluster(include_str!("good/dual-stack.yaml"));
+    let second = cluster.secondary.as_ref().unwrap();
+    assert_eq!((second.prefix, second.gateway), (24, [10, 77, 0, 9].into()));
+    assert_eq!(cluster.kubernetes.service_cidr.to_string(), "fd02::/112");
+    assert_eq!(second.pod_cidr.to_string(), "10.1.0.0/16");
+}
+
+#[test]
 fn six_keys_are_enough_and_the_rest_has_defaults() {
     let cluster = valid_cluster(LEAST);
     let k8s = &cluster.kubernetes;

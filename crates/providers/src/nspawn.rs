@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{self, Cluster, Node, Sysext};
+use ipnet::IpNet;
 
 use self::layout::{Layout, NodeDir};
 use self::network::Segment;
@@ -47,6 +48,8 @@ pub struct Nspawn {
     /// Names of those that run keepalived.
     balancers: Vec<String>,
     network: cluster::Network,
+    /// Of the nodes' addresses, both families'.
+    networks: Vec<IpNet>,
     /// The program that runs `nspawn-keeper`: ha-host itself.
     keeper: PathBuf,
 }
@@ -65,6 +68,7 @@ impl Nspawn {
             nodes: cluster.nodes.clone(),
             balancers: names_of_balancers(cluster),
             network: cluster.network.clone(),
+            networks: cluster.node_networks().map(|(cidr, _)| cidr).collect(),
             keeper: std::env::current_exe().context("cannot find the ha-host program itself")?,
         })
     }

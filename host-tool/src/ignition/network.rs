@@ -68,15 +68,17 @@ fn first_network_file(cluster: &Cluster, node: &Node, mac: Option<Mac>) -> Strin
     if let Some(mtu) = network.mtu {
         let _ = write!(text, "\n[Link]\nMTUBytes={mtu}\n");
     }
-    let (address, prefix, gateway) = (node.address, network.prefix, network.gateway);
-    let _ = write!(
-        text,
-        "\n[Network]\nAddress={address}/{prefix}\nGateway={gateway}\n"
-    );
+    let first = (node.address, network.prefix, network.gateway);
+    let second = node.second_address.zip(cluster.secondary.as_ref());
+    let second = second.map(|(address, of)| (address, of.prefix, of.gateway));
+    text += "\n[Network]\n";
+    for (address, prefix, gateway) in [first].into_iter().chain(second) {
+        let _ = write!(text, "Address={address}/{prefix}\nGateway={gateway}\n");
+    }
     for server in &network.dns {
         let _ = writeln!(text, "DNS={server}");
     }
-    text + &static_settings(address.is_ipv6())
+    text + &static_settings(node.addresses().any(|at| at.is_ipv6()))
 }
 
 /// Whatever a further interface learns, the node's way out and its name servers stay those of the first, and the node does

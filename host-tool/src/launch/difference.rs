@@ -82,6 +82,7 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
     let kubeconfig = take("coreKubeconfig");
     value["ssh"] = json!({"authorizedKeys": keys, "kubeconfig": kubeconfig});
     value["ignition"] = json!({"merge": merge});
+    pairs_as_written(&mut value);
     rename(&mut value["kubernetes"], "podCidr", "podCIDR");
     rename(&mut value["kubernetes"], "serviceCidr", "serviceCIDR");
     rename(&mut value, "trustedCas", "trustedCAs");
@@ -110,6 +111,29 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
         }
     }
     Ok(value)
+}
+
+/// What is of the second family stands beside what is of the first.
+fn pairs_as_written(value: &mut Value) {
+    let mut second = value["secondary"].take();
+    for (place, key) in [
+        ("network", "prefix"),
+        ("network", "gateway"),
+        ("kubernetes", "podCidr"),
+        ("kubernetes", "serviceCidr"),
+    ] {
+        pair(&mut value[place][key], second[key].take());
+    }
+    for node in value["nodes"].as_array_mut().into_iter().flatten() {
+        let second = node["secondAddress"].take();
+        pair(&mut node["address"], second);
+    }
+}
+
+fn pair(first: &mut Value, second: Value) {
+    if !second.is_null() {
+        *first = json!([first.take(), second]);
+    }
 }
 
 fn rename(object: &mut Value, from: &str, to: &str) {

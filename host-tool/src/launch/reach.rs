@@ -230,6 +230,10 @@ pub fn reach_of(difference: &Difference) -> Reach {
             ),
         };
     }
+    if is_of_families(difference) {
+        let why = "nodes, pods and services have addresses of one family or of both from their first hour on";
+        return refused(why, ONLY_ANOTHER);
+    }
     let key = difference.key.as_str();
     let of_node = |part: &str| key.starts_with("nodes[") && key.contains(part);
     if of_node("].flatcarExtensions") {
@@ -254,6 +258,20 @@ pub fn reach_of(difference: &Difference) -> Reach {
         refused("it is built into every node", Instead::AnotherCluster),
         |(_, reach)| *reach,
     )
+}
+
+/// Whether there was one family, and would be two, or the other way round.
+fn is_of_families(difference: &Difference) -> bool {
+    let key = difference.key.as_str();
+    let pairs = [
+        "kubernetes.podCIDR",
+        "kubernetes.serviceCIDR",
+        "network.prefix",
+        "network.gateway",
+    ];
+    let is_pair = |value: &str| value.contains(", ");
+    let may_be = pairs.contains(&key) || key.starts_with("nodes[") && key.ends_with("].address");
+    may_be && is_pair(&difference.old) != is_pair(&difference.new)
 }
 
 #[cfg(test)]
@@ -302,6 +320,38 @@ mod tests {
         }
         let reach = reach("kubernetes.etcd.external.certFile", "a", "b");
         assert!(matches!(reach, Reach::NewNodes(Some(_))));
+    }
+
+    #[test]
+    fn a_second_family_is_for_new_clusters() {
+        for (key, one, two) in [
+            (
+                "nodes[node1].address",
+                "10.77.0.11",
+                "10.77.0.11, fd00:77::11",
+            ),
+            ("network.gateway", "10.77.0.1", "10.77.0.1, fd00:77::1"),
+            (
+                "kubernetes.podCIDR",
+                "10.244.0.0/16",
+                "10.244.0.0/16, fd00:10:244::/56",
+            ),
+        ] {
+            for (old, new) in [(one, two), (two, one)] {
+                let Reach::Refused { why, instead } = reach(key, old, new) else {
+                    panic!("{key}: {old} -> {new}")
+                };
+                assert!(why.contains("one family or of both"), "{why}");
+                assert_eq!(instead, ONLY_ANOTHER);
+            }
+        }
+        // Another router is what it was.
+        let reach = reach(
+            "network.gateway",
+            "10.77.0.1, fd00:77::1",
+            "10.77.0.2, fd00:77::1",
+        );
+        assert!(matches!(reach, Reach::NewNodes(Some(_))), "{reach:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::machines;
 use crate::bakery;
 use crate::cluster::{
     Bond, Cluster, Etcd, ExternalEtcd, Kubernetes, Network, Nic, Node, Proxy, Registry,
-    RegistryAuth, Sysext, Vlan,
+    RegistryAuth, Secondary, Sysext, Vlan,
 };
 use crate::file::{
     BondFile, ClusterFile, CniFile, EtcdFile, KubernetesFile, NicFile, NodeEntry, ProxyFile,
@@ -20,6 +20,7 @@ mod load_balancer;
 /// The valid cluster; none if a value that it needs is missing.
 pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let cidr = file.node_network()?;
+    let secondary = build_secondary(&file);
     let prefix = file.network.prefix?.value;
     let name = file.name?.value;
     let kubernetes = build_kubernetes(file.kubernetes, base)?;
@@ -58,6 +59,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
             ntp: values_of(file.network.ntp),
             mtu: file.network.mtu.map(|at| at.value),
         },
+        secondary,
         authorized_keys: values_of(file.authorized_keys),
         nodes,
         assets: machines::build_assets(file.assets, &provider, base),
@@ -133,6 +135,18 @@ fn build_etcd(file: EtcdFile, base: &Path) -> Option<Etcd> {
     }))
 }
 
+/// The rules have seen that there is all of it or nothing.
+fn build_secondary(file: &ClusterFile) -> Option<Secondary> {
+    let (network, kubernetes) = (&file.network, &file.kubernetes);
+    Some(Secondary {
+        prefix: network.second_prefix.as_ref()?.value,
+        cidr: file.second_network()?,
+        gateway: network.second_gateway.as_ref()?.value,
+        pod_cidr: kubernetes.second_pod_cidr.as_ref()?.value.trunc(),
+        service_cidr: kubernetes.second_service_cidr.as_ref()?.value.trunc(),
+    })
+}
+
 fn build_proxy(file: ProxyFile) -> Proxy {
     Proxy {
         http: file.http.map(|at| at.value),
@@ -206,6 +220,7 @@ fn build_node(file: NodeEntry, base: &Path) -> Option<Node> {
         name: file.name?.value,
         role: file.role?.value,
         address: file.address?.value,
+        second_address: file.second_address.map(|at| at.value),
         mac: file.mac.map(|at| at.value),
         interface: file.interface.map(|at| at.value),
         uri: file.uri.map(|at| at.value),

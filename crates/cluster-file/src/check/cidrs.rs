@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::dual_stack::{is_dual_stack, second_nodes_network};
 use super::families::is_v6;
 use super::network::prefixes;
 use crate::diagnostic::Fault;
@@ -16,8 +17,23 @@ const MAX_SERVICES_LOG2: u8 = 20;
 const MIN_SERVICES_LOG2: u8 = 4;
 
 pub(super) fn check_cidrs(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let pods = file.kubernetes.pod_cidr.as_ref();
-    let services = file.kubernetes.service_cidr.as_ref();
+    let k8s = &file.kubernetes;
+    let of_vip = [k8s.pod_cidr.as_ref(), k8s.service_cidr.as_ref()];
+    check_family(file, of_vip, nodes_network(file).as_ref(), faults);
+    let second = [
+        k8s.second_pod_cidr.as_ref(),
+        k8s.second_service_cidr.as_ref(),
+    ];
+    check_family(file, second, second_nodes_network(file).as_ref(), faults);
+}
+
+/// The networks of one family: those of others never meet.
+fn check_family(
+    file: &ClusterFile,
+    [pods, services]: [Option<&Spanned<IpNet>>; 2],
+    home: Option<&Spanned<IpNet>>,
+    faults: &mut Vec<Fault>,
+) {
     for network in pods.iter().chain(&services) {
         let (written, net) = (network.value, network.value.trunc());
         if written != net {
@@ -25,7 +41,7 @@ pub(super) fn check_cidrs(file: &ClusterFile, faults: &mut Vec<Fault>) {
             faults.push(network.error(message, format!("write {net}")));
         }
     }
-    check_overlaps(file, pods, services, faults);
+    check_overlaps(home, pods, services, faults);
     check_name_servers(file, pods, services, faults);
     if let Some(pods) = pods {
         check_pod_size(file, pods, faults);
@@ -36,13 +52,11 @@ pub(super) fn check_cidrs(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 fn check_overlaps(
-    file: &ClusterFile,
+    home: Option<&Spanned<IpNet>>,
     pods: Option<&Spanned<IpNet>>,
     services: Option<&Spanned<IpNet>>,
     faults: &mut Vec<Fault>,
 ) {
-    let nodes = nodes_network(file);
-    let home = nodes.as_ref();
     let pairs = [(pods, services), (pods, home), (services, home)];
     for (one, other) in pairs.iter().filter_map(|(a, b)| Some(((*a)?, (*b)?))) {
         if networks_overlap(one.value, other.value) {
@@ -125,7 +139,7 @@ fn default_for(network: IpNet, v4: IpNet, v6: IpNet) -> IpNet {
 
 /// A network that does not meet the nodes'.
 fn example_network(wrong: &Spanned<IpNet>, nodes: Option<&Spanned<IpNet>>) -> &'static str {
-    let candidates = match (wrong.path.ends_with("podCIDR"), is_v6(wrong.value)) {
+    let candidates = match (wrong.path.contains("podCIDR"), is_v6(wrong.value)) {
         (true, false) => ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"],
         (false, false) => ["10.96.0.0/12", "172.24.0.0/16", "192.168.0.0/20"],
         (true, true) => ["fd00:10:244::/56", "fd00:20:244::/56", "fd00:30:244::/56"],
@@ -141,7 +155,7 @@ fn example_network(wrong: &Spanned<IpNet>, nodes: Option<&Spanned<IpNet>>) -> &'
 }
 
 fn check_pod_size(file: &ClusterFile, pods: &Spanned<IpNet>, faults: &mut Vec<Fault>) {
-    let mask = node_mask(file);
+    let mask = node_mask(file, pods.value);
     let nodes = file.kubernetes_entries().count().max(1);
     let prefix = pods.value.prefix_len();
     // The smallest power of two that gives every node its part.
@@ -174,10 +188,10 @@ fn check_pod_size(file: &ClusterFile, pods: &Spanned<IpNet>, faults: &mut Vec<Fa
 }
 
 /// Prefix length of each node's part of the pod network: the controller manager's own, or as the file's clusterConfiguration has it.
-pub(super) fn node_mask(file: &ClusterFile) -> u8 {
-    let (name, own, longest) = match file.kubernetes.pod_cidr.as_ref() {
-        Some(pods) if is_v6(pods.value) => ("node-cidr-mask-size-ipv6", 64, 128),
-        _ => ("node-cidr-mask-size-ipv4", 24, 32),
+pub(super) fn node_mask(file: &ClusterFile, pods: IpNet) -> u8 {
+    let (name, own, longest) = match is_v6(pods) {
+        true => ("node-cidr-mask-size-ipv6", 64, 128),
+        false => ("node-cidr-mask-size-ipv4", 24, 32),
     };
     let given = node_mask_size(file, name);
     given.filter(|mask| *mask <= longest).unwrap_or(own)
@@ -190,9 +204,10 @@ fn node_mask_size(file: &ClusterFile, of_family: &str) -> Option<u8> {
         .iter()
         .find(|setting| setting.key.value == "controllerManager")?;
     let arguments = manager.value.get("extraArgs")?.as_array()?;
+    let dual = is_dual_stack(file);
     let named = |argument: &&Value| {
         let name = argument.get("name").and_then(Value::as_str);
-        name.is_some_and(|name| name == "node-cidr-mask-size" || name == of_family)
+        name.is_some_and(|name| name == of_family || name == "node-cidr-mask-size" && !dual)
     };
     let value = arguments.iter().rfind(named)?.get("value")?;
     let mask = value

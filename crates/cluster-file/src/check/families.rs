@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::dual_stack::{is_dual_stack, is_of_pair};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned};
 
@@ -33,10 +34,12 @@ pub(super) fn check_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let nodes = file.entries().iter().filter_map(|n| n.address.as_ref());
     let stranger = |at: &&Spanned<IpAddr>| at.given && at.value.is_ipv6() != ipv6;
     let others = nodes.chain(&file.network.gateway);
-    for address in others.filter(stranger) {
+    // Pairs have their own rule, which knows of their order.
+    for address in others.filter(|at| stranger(at) && !is_of_pair(at)) {
         faults.push(mixed(address, "address", ipv6));
     }
-    for server in file.network.dns.iter().filter(stranger) {
+    let dual = is_dual_stack(file);
+    for server in file.network.dns.iter().filter(|at| stranger(at) && !dual) {
         let message = format!(
             "{} is an {} address, which no node has one to ask from",
             server.value,
@@ -47,7 +50,7 @@ pub(super) fn check_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
     let k8s = &file.kubernetes;
     for network in k8s.pod_cidr.iter().chain(&k8s.service_cidr) {
-        if network.given && is_v6(network.value) != ipv6 {
+        if network.given && is_v6(network.value) != ipv6 && !is_of_pair(network) {
             faults.push(mixed(network, "network", ipv6));
         }
     }
@@ -58,6 +61,7 @@ pub(super) fn is_vip_the_stranger(file: &ClusterFile) -> bool {
     let ipv6 = file.endpoint.vip.as_ref().map(|vip| vip.value.is_ipv6());
     let nodes = file.entries();
     let addresses = nodes.iter().filter_map(|n| n.address.as_ref());
+    let addresses = addresses.filter(|at| !is_of_pair(at));
     let strangers = addresses.filter(|at| ipv6.is_some_and(|ipv6| at.value.is_ipv6() != ipv6));
     strangers.count() * 2 > nodes.len()
 }

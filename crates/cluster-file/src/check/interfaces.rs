@@ -6,14 +6,19 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::cidrs::{describe_network, networks_overlap, nodes_network};
+use super::dual_stack::second_nodes_network;
 use super::families::unusable;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, NodeEntry, Spanned};
 
 pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let k8s = &file.kubernetes;
-    let home = nodes_network(file);
-    let inner: Vec<&Spanned<IpNet>> = k8s.pod_cidr.iter().chain(&k8s.service_cidr).collect();
+    let (home, second) = (nodes_network(file), second_nodes_network(file));
+    let inner = k8s.pod_cidr.iter().chain(&k8s.service_cidr);
+    let inner = inner
+        .chain(&k8s.second_pod_cidr)
+        .chain(&k8s.second_service_cidr);
+    let inner: Vec<&Spanned<IpNet>> = inner.collect();
     let mut owners = Owners::new(file);
     for node in file.entries() {
         let addresses = node.interfaces.iter().filter_map(|i| i.address.as_ref());
@@ -35,7 +40,10 @@ pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
             }
             // An address that is somebody else's is wrong before its network is.
             if clear {
-                let others = home.iter().chain(addresses[..i].iter().copied());
+                let others = home
+                    .iter()
+                    .chain(&second)
+                    .chain(addresses[..i].iter().copied());
                 faults.extend(others.filter_map(|other| shared(address, other)).next());
             }
         }
@@ -95,11 +103,11 @@ impl<'f> Owners<'f> {
         }
         for node in file.entries() {
             let name = node.name.as_ref().map_or("a node", |name| &name.value);
-            if let Some(address) = &node.address {
+            for address in node.address.iter().chain(&node.second_address) {
                 all.insert(address.value, (format!("the address of {name}"), address));
             }
         }
-        if let Some(gateway) = &network.gateway {
+        for gateway in network.gateway.iter().chain(&network.second_gateway) {
             all.insert(gateway.value, ("the gateway's address".to_owned(), gateway));
         }
         if let Some(vip) = &file.endpoint.vip {

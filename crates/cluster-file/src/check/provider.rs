@@ -87,6 +87,19 @@ fn check_qemus_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let help = "use IPv4 for the whole cluster, or provider libvirt";
         let fault = vip.error(message, help);
         faults.push(fault.also(provider.place, "provider"));
+        return;
+    }
+    let mut second = file
+        .entries()
+        .iter()
+        .filter_map(|node| node.second_address.as_ref());
+    if let Some(at) = second.next() {
+        let message = format!(
+            "{} is an IPv6 address, and qemu's own network is IPv4",
+            at.value
+        );
+        let help = "use IPv4 alone, or provider libvirt, nspawn or none";
+        faults.push(at.error(message, help).also(provider.place, "provider"));
     }
 }
 

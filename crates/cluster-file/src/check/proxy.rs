@@ -63,19 +63,18 @@ fn check_host(
     }
     let address = parts.host.parse::<IpAddr>().ok();
     let kubernetes = &file.kubernetes;
-    let is_in = |net: &Option<Spanned<IpNet>>| {
-        address
-            .zip(net.as_ref())
-            .is_some_and(|(a, net)| net.value.contains(&a))
+    let is_in = |nets: [&Option<Spanned<IpNet>>; 2]| {
+        let mut nets = nets.into_iter().flatten();
+        address.is_some_and(|a| nets.any(|net| net.value.contains(&a)))
     };
     let is_vip = address.is_some() && address == file.endpoint.vip.as_ref().map(|vip| vip.value);
     let what = if parts.host == "localhost" || address.is_some_and(|a| a.is_loopback()) {
         "is each node itself: nothing is fetched before a proxy runs there"
     } else if is_vip {
         "is the cluster's VIP, where nobody answers before the cluster stands"
-    } else if is_in(&kubernetes.pod_cidr) {
+    } else if is_in([&kubernetes.pod_cidr, &kubernetes.second_pod_cidr]) {
         "is in kubernetes.podCIDR, which no node reaches before the cluster stands"
-    } else if is_in(&kubernetes.service_cidr) {
+    } else if is_in([&kubernetes.service_cidr, &kubernetes.second_service_cidr]) {
         "is in kubernetes.serviceCIDR, which no node reaches before the cluster stands"
     } else {
         return;

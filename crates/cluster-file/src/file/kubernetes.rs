@@ -42,6 +42,10 @@ pub struct KubernetesFile {
     pub pod_cidr: Option<Spanned<IpNet>>,
     /// Service network; default [`SERVICE_CIDR`], or [`SERVICE_CIDR_V6`].
     pub service_cidr: Option<Spanned<IpNet>>,
+    /// Of the other family, in a dual-stack cluster; default the other one of the two above, as for the next.
+    pub second_pod_cidr: Option<Spanned<IpNet>>,
+    /// The same for services.
+    pub second_service_cidr: Option<Spanned<IpNet>>,
     /// Container runtime; default [`CRI`].
     pub cri: Option<Spanned<Cri>>,
     /// kube-proxy's mode; default [`PROXY`].
@@ -79,7 +83,8 @@ pub enum CniFile {
 }
 
 impl KubernetesFile {
-    pub(super) fn read(mut f: Fields<'_>, vip: Option<IpAddr>) -> Self {
+    /// `dual`: nodes have addresses of both families.
+    pub(super) fn read(mut f: Fields<'_>, vip: Option<IpAddr>, dual: bool) -> Self {
         f.known(&[
             "version",
             "podCIDR",
@@ -96,14 +101,21 @@ impl KubernetesFile {
         let version: Option<Spanned<String>> = f.needed("version", example_version());
         let minor = version.as_ref().and_then(|at| minor_of(&at.value));
         let cilium = minor.unwrap_or_else(default_minor).cilium;
-        let (pods, services) = match vip {
-            Some(IpAddr::V6(_)) => (POD_CIDR_V6, SERVICE_CIDR_V6),
-            _ => (POD_CIDR, SERVICE_CIDR),
-        };
+        let (mut pods, mut services) = ([POD_CIDR, POD_CIDR_V6], [SERVICE_CIDR, SERVICE_CIDR_V6]);
+        if vip.is_some_and(|vip| vip.is_ipv6()) {
+            pods.reverse();
+            services.reverse();
+        }
+        let mut networks =
+            |key, [first, second]: [IpNet; 2]| f.pair_or(key, Some(first), dual.then_some(second));
+        let (pod_cidr, second_pod_cidr) = networks("podCIDR", pods);
+        let (service_cidr, second_service_cidr) = networks("serviceCIDR", services);
         Self {
             version,
-            pod_cidr: f.or("podCIDR", pods),
-            service_cidr: f.or("serviceCIDR", services),
+            pod_cidr,
+            service_cidr,
+            second_pod_cidr,
+            second_service_cidr,
             cri: f.or("cri", CRI),
             proxy: f.or("proxy", PROXY),
             cni: CniFile::read(&mut f, cilium),

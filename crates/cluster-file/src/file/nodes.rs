@@ -21,6 +21,8 @@ pub struct NodeEntry {
     pub role: Option<Spanned<Role>>,
     /// Required: in the network of the VIP.
     pub address: Option<Spanned<IpAddr>>,
+    /// Of the other family, in a dual-stack cluster.
+    pub second_address: Option<Spanned<IpAddr>>,
     /// What its first interface is found by; the provider's, or the interface's name.
     pub mac: Option<Spanned<Mac>>,
     /// What the interface with its address is called; `network.interface`.
@@ -108,11 +110,8 @@ impl NodeEntry {
             "flatcarExtensions",
             "hooks",
         ]);
-        let (name, role, address) = (
-            f.needed("name", "node1"),
-            f.needed("role", "control-plane"),
-            f.needed("address", "192.168.122.31"),
-        );
+        let (name, role) = (f.needed("name", "node1"), f.needed("role", "control-plane"));
+        let (address, second_address) = f.needed_pair("address", "192.168.122.31");
         let (mac, uri) = (f.maybe("mac"), f.maybe("uri"));
         let interfaces = f.each("interfaces", NicFile::read);
         let labels = read_labels(f.fields("labels"));
@@ -128,6 +127,7 @@ impl NodeEntry {
             name,
             role,
             address,
+            second_address,
             mac,
             interface: f.maybe("interface"),
             uri,
@@ -156,10 +156,12 @@ impl NodeEntry {
             "sysexts",
             "flatcarExtensions",
         ]);
+        let (address, second_address) = f.needed_pair("address", "192.168.122.21");
         Self {
             role: f.default("role", Role::LoadBalancer),
             name: f.needed("name", "lb1"),
-            address: f.needed("address", "192.168.122.21"),
+            address,
+            second_address,
             mac: f.maybe("mac"),
             uri: f.maybe("uri"),
             interface: f.maybe("interface"),

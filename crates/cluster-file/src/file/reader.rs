@@ -271,6 +271,13 @@ impl<'r> Fields<'r> {
         })
     }
 
+    /// True if the key's value is a list.
+    pub fn is_list(&self, key: &str) -> bool {
+        self.entries
+            .iter()
+            .any(|(k, node)| k.name == key && matches!(node.value, Value::List(_)))
+    }
+
     /// True if the key's value is a mapping.
     pub fn is_mapping(&self, key: &str) -> bool {
         self.entries

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, LibvirtNetwork};
+use ipnet::IpNet;
 
 use super::host::{Host, foreign_thing};
 use super::virsh::{Thing, XML};
@@ -15,7 +16,9 @@ use crate::finding::Unfit;
 #[derive(Debug)]
 pub struct Wiring {
     choice: LibvirtNetwork,
-    network: ha_cluster_file::cluster::Network,
+    /// The nodes' networks with the gateway of each.
+    subnets: Vec<(IpNet, IpAddr)>,
+    mtu: Option<u32>,
     /// Who lives in it, by name, the VIP too.
     addresses: Vec<(String, IpAddr)>,
 }
@@ -26,12 +29,13 @@ impl Wiring {
         let mut addresses: Vec<(String, IpAddr)> = cluster
             .nodes
             .iter()
-            .map(|n| (n.name.clone(), n.address))
+            .flat_map(|n| n.addresses().map(|at| (n.name.clone(), at)))
             .collect();
         addresses.push(("the VIP".into(), cluster.endpoint.vip));
         Self {
             choice: choice.clone(),
-            network: cluster.network.clone(),
+            subnets: cluster.node_networks().collect(),
+            mtu: cluster.network.mtu,
             addresses,
         }
     }
@@ -107,9 +111,8 @@ impl Wiring {
             let new = New {
                 bridge: host.names.bridge(),
                 mark: host.mark(""),
-                gateway: self.network.gateway,
-                cidr: self.network.cidr,
-                mtu: self.network.mtu,
+                subnets: self.subnets.clone(),
+                mtu: self.mtu,
                 name: name.clone(),
             };
             host.virsh.feed(&["net-define", XML], &new.to_string())?;

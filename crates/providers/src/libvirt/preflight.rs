@@ -82,7 +82,10 @@ fn judge_host(
 /// Addresses that somebody else has, as far as this machine shares a segment with them. Those of nodes that run are theirs.
 fn check_addresses(provider: &Libvirt, running: &[&Node]) -> Result<Vec<Finding>> {
     let others = provider.nodes.iter().filter(|node| !running.contains(node));
-    let wanted = others.map(|node| (node.address, format!("the address of {}", node.name)));
+    let wanted = others.flat_map(|node| {
+        let all = node.addresses();
+        all.map(move |at| (at, format!("the address of {}", node.name)))
+    });
     let mut wanted: Vec<_> = wanted.collect();
     if running.is_empty() {
         wanted.push((provider.vip, "the VIP".to_owned()));

@@ -30,7 +30,8 @@ const PENDING: &str = "pending";
 #[derive(Debug, Clone)]
 pub struct Segment {
     layout: Layout,
-    gateway: IpAddr,
+    /// One of each family that the cluster has.
+    gateways: Vec<IpAddr>,
     addresses: Vec<IpAddr>,
 }
 
@@ -46,10 +47,13 @@ pub enum Owner {
 impl Segment {
     /// The segment of a cluster.
     pub fn new(layout: &Layout, cluster: &Cluster) -> Self {
-        let nodes = cluster.nodes.iter().map(|node| node.address);
+        let nodes = cluster.nodes.iter().flat_map(|node| node.addresses());
         Self {
             layout: layout.clone(),
-            gateway: cluster.network.gateway,
+            gateways: cluster
+                .node_networks()
+                .map(|(_, gateway)| gateway)
+                .collect(),
             addresses: nodes.chain([cluster.endpoint.vip]).collect(),
         }
     }
@@ -130,18 +134,23 @@ impl Segment {
         write_for_this_boot(&record, &inode.to_string())
     }
 
-    /// The host's address and routes, as `ip -batch` reads them.
+    /// The host's addresses and routes, as `ip -batch` reads them.
     fn host_side(&self, link: &str) -> String {
-        let (length, options) = match self.gateway {
-            IpAddr::V4(_) => (32, ""),
-            IpAddr::V6(_) => (128, " nodad"),
-        };
-        let mut lines = format!(
-            "addr replace {}/{length} dev {link}{options}\nlink set {link} up\n",
-            self.gateway
-        );
+        let mut lines = String::new();
+        for gateway in &self.gateways {
+            let (length, options) = match gateway {
+                IpAddr::V4(_) => (32, ""),
+                IpAddr::V6(_) => (128, " nodad"),
+            };
+            lines += &format!("addr replace {gateway}/{length} dev {link}{options}\n");
+        }
+        lines += &format!("link set {link} up\n");
         for address in &self.addresses {
-            lines += &match self.gateway {
+            let of_its_kind = |at: &&IpAddr| at.is_ipv4() == address.is_ipv4();
+            let Some(gateway) = self.gateways.iter().find(of_its_kind) else {
+                continue;
+            };
+            lines += &match gateway {
                 IpAddr::V4(gateway) => {
                     format!("route replace {address}/32 dev {link} scope link src {gateway}\n")
                 }
@@ -317,7 +326,7 @@ mod tests {
         let parse = |text: &str| text.parse::<IpAddr>().unwrap();
         let segment = Segment {
             layout,
-            gateway: parse("10.77.0.1"),
+            gateways: vec![parse("10.77.0.1")],
             addresses: vec![parse("10.77.0.11"), parse("10.77.0.30")],
         };
         let expected = "addr replace 10.77.0.1/32 dev ha-demo\nlink set ha-demo up\n\
@@ -330,11 +339,26 @@ mod tests {
     fn ipv6_is_there_at_once_and_has_no_scope() {
         let segment = Segment {
             layout: Layout::new("demo", Path::new("/s")),
-            gateway: "fd00:77::1".parse().unwrap(),
+            gateways: vec!["fd00:77::1".parse().unwrap()],
             addresses: vec!["fd00:77::30".parse().unwrap()],
         };
         let expected = "addr replace fd00:77::1/128 dev ha-demo nodad\nlink set ha-demo up\n\
                         route replace fd00:77::30/128 dev ha-demo src fd00:77::1\n";
+        assert_eq!(segment.host_side("ha-demo"), expected);
+    }
+
+    #[test]
+    fn each_address_has_its_route_by_the_gateway_of_its_kind() {
+        let parse = |text: &str| text.parse::<IpAddr>().unwrap();
+        let segment = Segment {
+            layout: Layout::new("demo", Path::new("/s")),
+            gateways: vec![parse("10.77.0.1"), parse("fd00:77::1")],
+            addresses: vec![parse("10.77.0.11"), parse("fd00:77::11")],
+        };
+        let expected = "addr replace 10.77.0.1/32 dev ha-demo\naddr replace fd00:77::1/128 dev ha-demo nodad\n\
+                        link set ha-demo up\n\
+                        route replace 10.77.0.11/32 dev ha-demo scope link src 10.77.0.1\n\
+                        route replace fd00:77::11/128 dev ha-demo src fd00:77::1\n";
         assert_eq!(segment.host_side("ha-demo"), expected);
     }
 
@@ -344,7 +368,7 @@ mod tests {
         let layout = Layout::new("no-such-cluster-here", dir.path());
         let segment = Segment {
             layout,
-            gateway: "10.0.0.1".parse().unwrap(),
+            gateways: vec!["10.0.0.1".parse().unwrap()],
             addresses: Vec::new(),
         };
         assert_eq!(segment.owner(), Owner::Nobody);

@@ -216,6 +216,40 @@ fn control_planes_try_an_external_etcd_and_no_etcd_of_each_other() {
 }
 
 #[test]
+fn the_ways_of_the_second_family_are_tried_too() {
+    let mut cluster = demo();
+    let second = |n: u16| format!("fd00:77::{}", 11 + n).parse().unwrap();
+    for (n, node) in cluster.nodes.iter_mut().enumerate() {
+        node.second_address = Some(second(n as u16));
+    }
+    let silent = |to: &str| PortTrial {
+        to: to.parse().unwrap(),
+        outcome: TrialOutcome::Silent,
+        error: "no answer".into(),
+    };
+    let trials = [
+        "[fd00:77::11]:6443",
+        "[fd00:77::14]:10250",
+        "[fd00:77::11]:2379",
+    ]
+    .map(silent);
+    let shut = |index: usize| {
+        let ways = ways::ways_of(&cluster, &cluster.nodes[index]);
+        let checks = ways::judge_ways("x", &ways, &trials);
+        checks
+            .into_iter()
+            .map(|check| check.command)
+            .collect::<Vec<_>>()
+    };
+    let (api, kubelet) = (
+        "nc -zv fd00:77::11 6443  (on x)",
+        "nc -zv fd00:77::14 10250  (on x)",
+    );
+    assert_eq!(shut(2), [api, kubelet], "etcd has no second address");
+    assert_eq!(shut(3), [api]);
+}
+
+#[test]
 fn a_dropped_way_is_told_from_one_where_nobody_listens() {
     let cluster = demo();
     let ways = ways::ways_of(&cluster, &cluster.nodes[3]);

@@ -71,8 +71,13 @@ pub fn ways_of(cluster: &Cluster, node: &Node) -> Vec<Way> {
         if is_control_plane && other.role.is_kubernetes_node() {
             ports.push((KUBELET_PORT, "kubelet"));
         }
-        ways.extend(ports.into_iter().map(|(port, service)| Way {
-            to: SocketAddr::new(other.address, port),
+        // etcd is at the first address alone; the others tell whether the second family's way is open.
+        let second = other.second_address.into_iter();
+        let second = second.flat_map(|at| ports.iter().map(move |port| (at, *port)));
+        let second = second.filter(|(_, (_, service))| *service != "etcd");
+        let first = ports.iter().map(|port| (other.address, *port));
+        ways.extend(first.chain(second).map(|(address, (port, service))| Way {
+            to: SocketAddr::new(address, port),
             whose: other.name.clone(),
             service,
         }));

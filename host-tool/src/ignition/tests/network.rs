@@ -172,3 +172,32 @@ fn a_vlans_link_may_be_found_by_its_address() {
         as_map(&golden)
     );
 }
+
+#[test]
+fn a_node_of_both_families_has_two_addresses_and_two_ways_out() {
+    let text = DEMO
+        .replace("prefix: 24", "prefix: [24, 64]")
+        .replace("gateway: 10.77.0.1", "gateway: [10.77.0.1, \"fd00:77::1\"]");
+    let text = (11..16).fold(text, |text, n| {
+        let one = format!("address: 10.77.0.{n}}}");
+        let two = format!("address: [10.77.0.{n}, \"fd00:77::{n}\"]}}");
+        assert!(text.contains(&one), "{text}");
+        text.replace(&one, &two)
+    });
+    let configs = render_configs(&cluster_of_people(&text), &OperatorFiles::default(), None);
+    let files = written_files(&configs[1]);
+    let network = "[Match]\nName=eth0\n\n[Network]\nAddress=10.77.0.12/24\nGateway=10.77.0.1\nAddress=fd00:77::12/64\n\
+                   Gateway=fd00:77::1\nDNS=10.77.0.1\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\nKeepConfiguration=static\n";
+    assert_eq!(files["/etc/systemd/network/10-eth0.network"].1, network);
+    let second = node_file(&files).secondary.unwrap();
+    assert_eq!(
+        (second.address.to_string(), second.prefix),
+        ("fd00:77::12".to_owned(), 64)
+    );
+    let planes: Vec<String> = second
+        .control_planes
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(planes, ["fd00:77::11", "fd00:77::12", "fd00:77::13"]);
+}

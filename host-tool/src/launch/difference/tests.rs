@@ -43,6 +43,35 @@ fn what_differs_is_named_by_the_files_keys_with_both_values() {
             "nodes[node5].address: 10.77.0.15 -> 10.77.0.25"
         ]
     );
+    let second = |n: usize| {
+        let one = format!("address: 10.77.0.{n}}}");
+        let two = one
+            .replace("10.77.0.", "[10.77.0.")
+            .replace('}', &format!(", \"fd00:77::{n}\"]}}"));
+        (one, two)
+    };
+    let mut pairs: Vec<(String, String)> = (11..16).map(second).collect();
+    pairs.push(("prefix: 24".into(), "prefix: [24, 64]".into()));
+    pairs.push((
+        "gateway: 10.77.0.1".into(),
+        "gateway: [10.77.0.1, \"fd00:77::1\"]".into(),
+    ));
+    let pairs: Vec<(&str, &str)> = pairs
+        .iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect();
+    let seen = said(&pairs);
+    for line in [
+        "network.prefix: 24 -> 24, 64",
+        "network.gateway: 10.77.0.1 -> 10.77.0.1, fd00:77::1",
+        "nodes[node5].address: 10.77.0.15 -> 10.77.0.15, fd00:77::15",
+    ] {
+        assert!(seen.iter().any(|said| said == line), "{line}: {seen:?}");
+    }
+    assert!(
+        seen.iter().all(|line| !line.starts_with("secondary")),
+        "{seen:?}"
+    );
     assert_eq!(
         said(&[("dns: [10.77.0.1]", "dns: [10.77.0.1, 9.9.9.9]")]),
         ["network.dns: 10.77.0.1 -> 10.77.0.1, 9.9.9.9"]

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::super::dual_stack::is_dual_stack;
 use super::apiserver_values::{check_apiserver, check_pairs};
 use super::arguments::{Argument, Program};
 use super::shape::seconds;
@@ -104,6 +105,12 @@ fn check_controller(file: &ClusterFile, argument: &Argument<'_>, name: &str) -> 
             let message = "gives nodes no part of podCIDR: Cilium as it is installed here, and most pod networks, wait for one";
             let help = "leave it out unless your pod network hands addresses out itself";
             Some(argument.error(message, help).warning())
+        }
+        "node-cidr-mask-size" if is_dual_stack(file) => {
+            let message =
+                "is for one family of addresses: beside two the controller manager ends at once";
+            let help = "write node-cidr-mask-size-ipv4 or node-cidr-mask-size-ipv6";
+            Some(argument.error(message, help))
         }
         "node-cidr-mask-size" | "node-cidr-mask-size-ipv4" => {
             let mask = argument.text.parse::<u8>().ok();

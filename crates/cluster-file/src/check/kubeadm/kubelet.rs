@@ -1,9 +1,11 @@
 //! Values of `kubeletConfig`: those that a kubelet ends with, and those that this product does not go well with.
 
+use ipnet::IpNet;
+
 use super::given::Given;
 use super::shape::seconds;
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, Setting};
+use crate::file::{ClusterFile, POD_CIDR, Setting};
 use crate::suggest::did_you_mean;
 
 /// What a kubelet can measure and evict for.
@@ -72,9 +74,19 @@ impl<'f> Kubelet<'f> {
             faults.push(at.error(message, "write e.g. 110, which is the default"));
             return;
         }
-        let mask = super::super::cidrs::node_mask(self.file);
-        let network = self.file.kubernetes.pod_cidr.as_ref();
-        let length = network.map_or(32, |at| u32::from(at.value.max_prefix_len()));
+        let k8s = &self.file.kubernetes;
+        let networks = || {
+            k8s.pod_cidr
+                .iter()
+                .chain(&k8s.second_pod_cidr)
+                .map(|at| at.value)
+        };
+        // Of two it is the IPv4 part that is too small.
+        let smaller = networks().min_by_key(IpNet::max_prefix_len);
+        let network = smaller.unwrap_or(POD_CIDR);
+        let mask = super::super::cidrs::node_mask(self.file, network);
+        let length = u32::from(network.max_prefix_len());
+        let of_family = if networks().count() > 1 { "-ipv4" } else { "" };
         let part = 1_u64.checked_shl(length.saturating_sub(mask.into()));
         let room = part.map_or(u64::MAX, |size| size.saturating_sub(KEPT_ADDRESSES));
         let pods = u64::try_from(pods).unwrap_or(u64::MAX);
@@ -88,7 +100,7 @@ impl<'f> Kubelet<'f> {
                 "{pods} is more than a node has addresses for: its part of podCIDR is a /{mask}, {room} pods; those beyond stay in ContainerCreating"
             );
             let help = format!(
-                "write {room} or less, or `controllerManager: {{extraArgs: [{{name: node-cidr-mask-size, value: \"{longest}\"}}]}}` in clusterConfiguration"
+                "write {room} or less, or `controllerManager: {{extraArgs: [{{name: node-cidr-mask-size{of_family}, value: \"{longest}\"}}]}}` in clusterConfiguration"
             );
             faults.push(at.error(message, help).warning());
         }

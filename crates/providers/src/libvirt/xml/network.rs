@@ -16,19 +16,18 @@ pub struct New {
     /// Its bridge, at most 15 bytes.
     pub bridge: String,
     pub mark: Mark,
-    /// The host's address in it: the nodes' gateway.
-    pub gateway: IpAddr,
-    /// The nodes' network.
-    pub cidr: IpNet,
+    /// The nodes' network with the host's address in it, their gateway; in a dual-stack cluster two.
+    pub subnets: Vec<(IpNet, IpAddr)>,
     /// Largest packet in bytes; none: the bridge's own.
     pub mtu: Option<u32>,
 }
 
 impl fmt::Display for New {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (family, nat) = match self.cidr {
-            IpNet::V4(_) => ("ipv4", "<forward mode='nat'/>"),
-            IpNet::V6(_) => ("ipv6", "<forward mode='nat'><nat ipv6='yes'/></forward>"),
+        let is_v6 = |(net, _): &(IpNet, IpAddr)| matches!(net, IpNet::V6(_));
+        let nat = match self.subnets.iter().any(is_v6) {
+            false => "<forward mode='nat'/>",
+            true => "<forward mode='nat'><nat ipv6='yes'/></forward>",
         };
         writeln!(
             f,
@@ -44,12 +43,15 @@ impl fmt::Display for New {
         if let Some(mtu) = self.mtu {
             writeln!(f, "  <mtu size='{mtu}'/>")?;
         }
-        let prefix = self.cidr.prefix_len();
-        writeln!(
-            f,
-            "  <ip family='{family}' address='{}' prefix='{prefix}'/>\n</network>",
-            self.gateway
-        )
+        for (net, gateway) in &self.subnets {
+            let family = if gateway.is_ipv4() { "ipv4" } else { "ipv6" };
+            let prefix = net.prefix_len();
+            writeln!(
+                f,
+                "  <ip family='{family}' address='{gateway}' prefix='{prefix}'/>"
+            )?;
+        }
+        writeln!(f, "</network>")
     }
 }
 
@@ -186,14 +188,17 @@ mod tests {
         }
     }
 
+    fn subnet(net: &str, gateway: &str) -> (IpNet, IpAddr) {
+        (net.parse().unwrap(), gateway.parse().unwrap())
+    }
+
     #[test]
     fn our_own() {
         let new = New {
             name: "ha-demo".into(),
             bridge: "ha-demo".into(),
             mark: mark(),
-            gateway: "10.77.0.1".parse().unwrap(),
-            cidr: "10.77.0.0/24".parse().unwrap(),
+            subnets: vec![subnet("10.77.0.0/24", "10.77.0.1")],
             mtu: Some(9000),
         };
         let xml = new.to_string();
@@ -213,16 +218,21 @@ mod tests {
             }]
         );
         let six = New {
-            cidr: "fd00:77::/64".parse().unwrap(),
-            gateway: "fd00:77::1".parse().unwrap(),
+            subnets: vec![subnet("fd00:77::/64", "fd00:77::1")],
             mtu: None,
-            ..new
+            ..new.clone()
         };
         let six = six.to_string();
+        let of_six = "  <ip family='ipv6' address='fd00:77::1' prefix='64'/>\n</network>\n";
+        assert!(six.contains("<nat ipv6='yes'/>") && six.ends_with(of_six));
+        let subnets = vec![new.subnets[0], subnet("fd00:77::/64", "fd00:77::1")];
+        let both = New { subnets, ..new }.to_string();
         assert!(
-            six.contains("<nat ipv6='yes'/>")
-                && six.contains("<ip family='ipv6' address='fd00:77::1' prefix='64'/>")
+            both.contains("<nat ipv6='yes'/>")
+                && both.contains("address='10.77.0.1' prefix='24'/>\n")
         );
+        assert!(both.ends_with(of_six), "{both}");
+        assert_eq!(Network::read(&both, "ha-demo").unwrap().addresses.len(), 2);
     }
 
     #[test]

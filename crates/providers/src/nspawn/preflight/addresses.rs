@@ -12,7 +12,7 @@ use crate::Finding;
 
 /// Whether the cluster's names and addresses are free, or its own already.
 pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
-    let (layout, cidr) = (&provider.layout, provider.network.cidr);
+    let layout = &provider.layout;
     let owner = provider.segment.owner();
     if owner == Owner::Other {
         let space = layout.bridge_namespace();
@@ -35,14 +35,17 @@ pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
             format!("give the cluster another name, or `ip link del {link}`"),
         ));
     }
-    let routes = network::routes_as_json(provider.network.gateway)?;
-    Ok(match overlapping_route(&routes, cidr, &link)? {
-        None => good(format!("{cidr} unused")),
-        Some(route) => bad(
-            format!("{cidr} overlaps with this machine's {route}"),
-            "take another network in the cluster file (network.gateway, endpoint.vip, the nodes' addresses)",
-        ),
-    })
+    for cidr in &provider.networks {
+        let routes = network::routes_as_json(cidr.addr())?;
+        if let Some(route) = overlapping_route(&routes, *cidr, &link)? {
+            return Ok(bad(
+                format!("{cidr} overlaps with this machine's {route}"),
+                "take another network in the cluster file (network.gateway, endpoint.vip, the nodes' addresses)",
+            ));
+        }
+    }
+    let all: Vec<String> = provider.networks.iter().map(ToString::to_string).collect();
+    Ok(good(format!("{} unused", all.join(" and "))))
 }
 
 /// The first route of `ip -j route` that shares addresses with the cluster, in words.
