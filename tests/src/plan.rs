@@ -63,6 +63,8 @@ pub struct ClusterPlan {
     pub domain: &'static str,
     /// Nodes, VIP, pods and services are of IPv6.
     pub ipv6: bool,
+    /// Nodes, pods and services have addresses of both families, the VIP's first.
+    pub dual_stack: bool,
     /// Another node image than the lab's.
     pub image: Option<PathBuf>,
     /// The user's own Ignition files.
@@ -96,6 +98,7 @@ impl ClusterPlan {
             extensions: Vec::new(),
             domain: "",
             ipv6: false,
+            dual_stack: false,
             image: None,
             merge: Vec::new(),
             more: String::new(),
@@ -138,6 +141,15 @@ impl ClusterPlan {
         Self { ipv6: true, ..self }
     }
 
+    /// The same with the other family beside the VIP's.
+    #[must_use]
+    pub fn of_both_families(self) -> Self {
+        Self {
+            dual_stack: true,
+            ..self
+        }
+    }
+
     /// The same with a copy of the lab's pod network in `dir` that names this cluster's own VIP, where that is another.
     pub fn with_pod_network(mut self, lab: &Lab, dir: &Path) -> Result<Self> {
         if self.ipv6 && self.network.is_none() {
@@ -161,14 +173,32 @@ impl ClusterPlan {
         if self.ipv6 { v6 } else { v4 }.to_owned()
     }
 
-    /// The nodes' network with this host in its last place, in decimal digits as people write them.
+    /// The nodes' network with this host in its last place.
     fn address(&self, host: u8) -> IpAddr {
         match self.vip() {
             IpAddr::V4(_) => Ipv4Addr::new(10, 77, 0, host).into(),
-            IpAddr::V6(_) => {
-                let digits = u16::from(host / 10 * 16 + host % 10);
-                Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, digits).into()
+            IpAddr::V6(_) => address_v6(host).into(),
+        }
+    }
+
+    /// A node's second address in a dual-stack cluster.
+    pub fn second_address(&self, first: IpAddr) -> Option<IpAddr> {
+        match first {
+            _ if !self.dual_stack => None,
+            IpAddr::V4(first) => Some(address_v6(first.octets()[3]).into()),
+            IpAddr::V6(first) => {
+                let [.., digits] = first.octets();
+                let host = digits / 16 * 10 + digits % 16;
+                Some(Ipv4Addr::new(10, 77, 0, host).into())
             }
+        }
+    }
+
+    /// One address as the cluster file has it, or both.
+    fn addresses(&self, first: IpAddr) -> String {
+        match self.second_address(first) {
+            None => format!("\"{first}\""),
+            Some(second) => format!("[\"{first}\", \"{second}\"]"),
         }
     }
 
@@ -214,13 +244,18 @@ impl ClusterPlan {
         let mut text = format!(
             "version: 1\nname: {}\nkubernetes: {{version: {}, {network}}}\n\
              endpoint: {{vip: \"{}\", port: {PORT}}}\n\
-             network: {{prefix: {}, gateway: \"{}\", dns: [\"{}\"]}}\n\
+             network: {{prefix: {}, gateway: {}, dns: [\"{}\"]}}\n\
              provider: {}\nnodes:\n",
             self.name,
             lab.kubernetes(),
             self.vip(),
-            if self.ipv6 { 64 } else { 24 },
-            self.address(1),
+            match (self.dual_stack, self.ipv6) {
+                (true, false) => "[24, 64]",
+                (true, true) => "[64, 24]",
+                (false, true) => "64",
+                (false, false) => "24",
+            },
+            self.addresses(self.address(1)),
             self.name_server(),
             self.provider(lab),
         );
@@ -234,7 +269,8 @@ impl ClusterPlan {
             let more = more.map_or_else(String::new, |more| format!(", {more}"));
             let _ = writeln!(
                 text,
-                "  - {{name: {name}, role: {role}, address: \"{address}\"{more}}}"
+                "  - {{name: {name}, role: {role}, address: {}{more}}}",
+                self.addresses(address)
             );
         }
         if !self.sysexts.is_empty() {
@@ -286,6 +322,12 @@ impl ClusterPlan {
             file("initrd.img"),
         )
     }
+}
+
+/// The nodes' IPv6 network with this host in its last place, in decimal digits as people write them.
+fn address_v6(host: u8) -> Ipv6Addr {
+    let digits = u16::from(host / 10 * 16 + host % 10);
+    Ipv6Addr::new(0xfd00, 0x77, 0, 0, 0, 0, 0, digits)
 }
 
 /// `kubernetes.proxy` and `kubernetes.cni` for this manifest.

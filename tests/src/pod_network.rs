@@ -11,6 +11,8 @@ use crate::process::run_to_end;
 use crate::services::readiness_from_pod;
 use crate::story::Story;
 
+pub mod dual_stack;
+
 /// The servers' service, with IPv4 and with IPv6 alone, and where it answers on every node.
 const SERVICE: &str = "10.96.80.80";
 const SERVICE_V6: &str = "fd00:10:96::8080";
@@ -187,7 +189,7 @@ fn service_answers(cluster: &Cluster) -> Result<()> {
 fn node_ports_answer(cluster: &Cluster) -> Result<()> {
     let servers = servers(cluster)?;
     for (name, _, address) in cluster.plan().nodes() {
-        let answer = from_outside(cluster, address)?;
+        let answer = from_outside(cluster, SocketAddr::new(address, NODE_PORT))?;
         ensure!(
             servers.iter().any(|s| s.node == answer.trim()),
             "{name}: {answer:?}"
@@ -196,8 +198,8 @@ fn node_ports_answer(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-fn from_outside(cluster: &Cluster, address: IpAddr) -> Result<String> {
-    let there = cluster.reach(SocketAddr::new(address, NODE_PORT))?;
+fn from_outside(cluster: &Cluster, at: SocketAddr) -> Result<String> {
+    let there = cluster.reach(at)?;
     let mut curl = cluster.operator().command("curl");
     curl.args(["-fsS", "--max-time", "3"])
         .arg(format!("http://{there}/"));

@@ -11,7 +11,7 @@ use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
-use ha_tests::pod_network;
+use ha_tests::pod_network::{self, dual_stack};
 use ha_tests::probe::while_power_goes;
 use ha_tests::process::{FinishedProcess, run_to_end};
 use ha_tests::services;
@@ -56,6 +56,21 @@ fn a_small_cluster_of_ipv6_serves_with_the_real_cilium() {
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     pod_network::a_server_on_every_node(&story, &cluster);
     replaces_kube_proxy(&story, &cluster);
+    pod_network::serves_everywhere(&story, &cluster, "after the launch");
+    story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+#[test]
+#[ignore = "needs the real Cilium: make test-cilium"]
+fn a_small_cluster_of_both_families_serves_with_the_real_cilium() {
+    let story = Story::new("real Cilium, 1+1, dual-stack");
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(plan("e2e-cil-dual", 1, 1)?.of_both_families())
+    });
+    story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    pod_network::a_server_on_every_node(&story, &cluster);
+    replaces_kube_proxy(&story, &cluster);
+    dual_stack::both_families_serve(&story, &cluster);
     pod_network::serves_everywhere(&story, &cluster, "after the launch");
     story.step("destroy leaves nothing", || cluster.destroy());
 }
