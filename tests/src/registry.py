@@ -1,8 +1,9 @@
-"""registry.py ARCHIVE REPOSITORY USER PASSWORD PORT: gives one docker-archive out as a registry does, with REPOSITORY:1 as its name, and
+"""registry.py ARCHIVE REPOSITORY USER PASSWORD_FILE PORT: gives one docker-archive out as a registry does, with REPOSITORY:1 as its name, and
 to this user alone. Prints each request's path."""
 import base64, hashlib, http.server, json, sys, tarfile
 
-archive, repository, user, password, port = sys.argv[1:]
+archive, repository, user, password_file, port = sys.argv[1:]
+password = open(password_file).read()
 blobs = {}
 
 

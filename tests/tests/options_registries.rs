@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -60,7 +61,9 @@ fn an_image_comes_from_a_mirror_that_asks_who_pulls() {
             Ok(())
         },
     );
-    let registry = story.step("a registry that asks who pulls", || serve_image(&cluster));
+    let registry = story.step("a registry that asks who pulls", || {
+        serve_image(&cluster, &password)
+    });
     story.step("a pod of an image that only the mirror has", || {
         let file = cluster.dir().join("pulled.yaml");
         fs::write(&file, POD)?;
@@ -86,17 +89,19 @@ fn an_image_comes_from_a_mirror_that_asks_who_pulls() {
         ensure!(mode.trim() == "600", "{mode}");
         Ok(())
     });
+    drop(registry);
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
 /// On the operator's machine.
-fn serve_image(cluster: &Cluster) -> Result<RunningProcess> {
+fn serve_image(cluster: &Cluster, password: &Path) -> Result<RunningProcess> {
     let script = cluster.dir().join("registry.py");
     fs::write(&script, REGISTRY)?;
     let mut python = cluster.operator().command("python3");
     let image = Lab::default().part("images/pause.tar");
     python.arg(&script).arg(image);
-    python.args(["cache/lab/lab/tiny", "robot", PASSWORD, &PORT.to_string()]);
+    python.args(["cache/lab/lab/tiny", "robot"]).arg(password);
+    python.arg(PORT.to_string());
     let registry = RunningProcess::start(python).context("python3")?;
     eventually("it listens", SHORT, || {
         ensure!(
