@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
-use ha_kube::https::HttpsClient;
+use ha_kube::https::{HttpsClient, Server};
 use ha_kube::{Authority, Identity, Secret};
 use ha_wire::paths::PKI_DIR;
 use time::{Duration, OffsetDateTime};
@@ -48,7 +48,7 @@ impl Ca {
 pub struct Clients {
     minted: RefCell<BTreeMap<Ca, Minted>>,
     node: RefCell<Option<Minted>>,
-    made: RefCell<BTreeMap<(ClientIdentity, String), KnownClient>>,
+    made: RefCell<BTreeMap<(ClientIdentity, Server), KnownClient>>,
 }
 
 /// A client certificate and the CA that signed it.
@@ -85,17 +85,23 @@ enum ClientIdentity {
 }
 
 impl Clients {
-    /// A client of `base` under the node's own identity.
-    pub fn of_node(&self, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
-        self.client(ClientIdentity::Node, base, ca, me)
+    /// A client of this server under the node's own identity.
+    pub fn of_node(&self, at: impl Into<Server>, ca: &str, me: &Identity) -> Result<HttpsClient> {
+        self.client(ClientIdentity::Node, at.into(), ca, me)
     }
 
-    /// A client of `base` under an identity minted from a CA of this node.
-    pub fn minted(&self, sys: &Sys, node: &str, ca: Ca, base: &str) -> Result<HttpsClient> {
+    /// A client of this server under an identity minted from a CA of this node.
+    pub fn minted(
+        &self,
+        sys: &Sys,
+        node: &str,
+        ca: Ca,
+        at: impl Into<Server>,
+    ) -> Result<HttpsClient> {
         let minted = self.identity(sys, node, ca)?;
         self.client(
             ClientIdentity::Minted(ca),
-            base,
+            at.into(),
             &minted.ca,
             &minted.identity,
         )
@@ -103,7 +109,7 @@ impl Clients {
 
     /// A client of `base` under an identity that somebody else's CA signed.
     pub fn given(&self, base: &str, ca: &str, me: &Identity) -> Result<HttpsClient> {
-        self.client(ClientIdentity::Given, base, ca, me)
+        self.client(ClientIdentity::Given, base.into(), ca, me)
     }
 
     /// The next client has a certificate of its own: a server did not take the present one.
@@ -115,19 +121,19 @@ impl Clients {
     fn client(
         &self,
         who: ClientIdentity,
-        base: &str,
+        at: Server,
         ca: &str,
         me: &Identity,
     ) -> Result<HttpsClient> {
         let mut made = self.made.borrow_mut();
-        let key = (who, base.to_owned());
+        let key = (who, at);
         if let Some(known) = made.get(&key)
             && known.cert == me.cert
             && known.ca == ca
         {
             return Ok(known.client.clone());
         }
-        let client = HttpsClient::new(base, ca, Some(me))?;
+        let client = HttpsClient::new(key.1.clone(), ca, Some(me))?;
         let new = KnownClient {
             ca: ca.to_owned(),
             cert: me.cert.clone(),

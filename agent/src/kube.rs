@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use anyhow::{Context as _, Result};
-use ha_kube::https::HttpsClient;
+use ha_kube::https::{HttpsClient, Server};
 use ha_kube::objects::Node;
 use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, Identity, Secret};
 use ha_wire::node::Peer;
@@ -63,13 +63,13 @@ pub fn as_node(cx: &Context) -> Result<Client> {
 /// The same under one of this node's identities.
 pub fn as_identity(cx: &Context, me: &Identity) -> Result<Client> {
     cx.clients
-        .of_node(&vip_url(cx), &cluster_ca(cx)?, me)
+        .of_node(endpoint(cx), &cluster_ca(cx)?, me)
         .map(Client::over)
 }
 
 /// A client through the VIP with an administrator's rights (control planes only).
 pub fn as_admin(cx: &Context) -> Result<Client> {
-    as_admin_at(cx, &vip_url(cx))
+    minted_client(cx, Ca::Cluster, endpoint(cx)).map(Client::over)
 }
 
 /// The same at one apiserver, e.g. this node's own.
@@ -77,7 +77,7 @@ pub fn as_admin_at(cx: &Context, base: &str) -> Result<Client> {
     minted_client(cx, Ca::Cluster, base).map(Client::over)
 }
 
-fn minted_client(cx: &Context, ca: Ca, base: &str) -> Result<HttpsClient> {
+fn minted_client(cx: &Context, ca: Ca, base: impl Into<Server>) -> Result<HttpsClient> {
     cx.clients.minted(&cx.sys, &cx.node.name, ca, base)
 }
 
@@ -136,6 +136,11 @@ pub async fn control_planes(client: &Client) -> Result<Vec<Peer>, ApiError> {
     Ok(nodes.into_iter().filter_map(peer).collect())
 }
 
+fn endpoint(cx: &Context) -> Server {
+    Server::of_endpoint(&cx.node.endpoint)
+}
+
+/// As it stands in kubeconfigs: a name is in the hosts file.
 pub fn vip_url(cx: &Context) -> String {
     format!("https://{}", cx.node.endpoint.authority())
 }

@@ -138,6 +138,14 @@ mod tests {
     }
 
     #[test]
+    fn behind_somebody_elses_balancer_there_is_none() {
+        let node = testing::behind_external(testing::founder());
+        for plan in [Plan::of(&node), Plan::of_member(&node)] {
+            assert_eq!(names(&plan.steps), "preflight init network finish steady");
+        }
+    }
+
+    #[test]
     fn a_worker_never_founds() {
         let mut node = testing::worker();
         node.founder = testing::founder().founder;

@@ -1,6 +1,6 @@
 //! Who runs keepalived and haproxy: one seam, one file for each way. All three read the same rendered configuration.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use ha_wire::node::NodeFile;
 use ha_wire::settings::LbMode;
 
@@ -46,7 +46,7 @@ pub trait Runner: std::fmt::Debug {
     }
 }
 
-/// This node's way. An error: a node file that names no images.
+/// This node's way. An error: a node file that names no images, or nobody runs them here.
 pub fn of<'a>(node: &'a NodeFile, sys: &'a Sys) -> Result<Box<dyn Runner + 'a>> {
     let native = Native {
         systemd: &*sys.systemd,
@@ -67,6 +67,7 @@ pub fn of<'a>(node: &'a NodeFile, sys: &'a Sys) -> Result<Box<dyn Runner + 'a>> 
             let images = images()?;
             Box::new(StaticPod { sys, images })
         }
+        LbMode::External => bail!("keepalived and haproxy run on no node of this cluster"),
     })
 }
 

@@ -180,6 +180,7 @@ async fn find_vip_holder(cx: &Context) -> String {
             configured_backends(cx).unwrap_or_default()
         }
         LbMode::Machines => cx.node.balancers.clone(),
+        LbMode::External => return String::new(),
     };
     let vip = cx.node.endpoint.vip;
     let neighbours = known_neighbours(&cx.sys.files, vip).unwrap_or_default();

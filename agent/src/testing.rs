@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use ha_wire::node::NodeFile;
+use ha_wire::settings::LbMode;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -29,6 +30,15 @@ pub fn founder() -> NodeFile {
         "10.77.0.11",
         Some(json!({"until": 4_000_000_000_u64})),
     )
+}
+
+/// The same nodes behind somebody else's balancer.
+pub fn behind_external(mut node: NodeFile) -> NodeFile {
+    node.load_balancer.mode = LbMode::External;
+    node.endpoint.name = Some("k8s-api.example.org".into());
+    node.endpoint.further_addresses = vec![[192, 0, 2, 11].into()];
+    (node.endpoint.vip, node.endpoint.port) = ([192, 0, 2, 10].into(), 6443);
+    node
 }
 
 pub fn worker() -> NodeFile {

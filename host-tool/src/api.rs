@@ -9,6 +9,7 @@ use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
 use ha_health::cluster::{MemberView, NodeView};
 use ha_kube::etcd::{Etcd, Member};
+use ha_kube::https::Server;
 use ha_kube::objects::{CONTROL_PLANE_LABEL, EXCLUDED_LABEL, Node};
 use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Identity};
 
@@ -65,7 +66,7 @@ impl Api {
         let members = || cluster.control_planes().filter(|_| !is_external);
         let of_each = members().map(|node| Ok((node.name.clone(), at(vec![url(node.address)])?)));
         Ok(Self {
-            vip: client(SocketAddr::new(cluster.endpoint.vip, cluster.endpoint.port))?,
+            vip: endpoint_client(cluster, &*provider, pki, &admin)?,
             apiservers,
             etcd: at(members().map(|n| url(n.address)).collect())?,
             etcd_members: of_each.collect::<Result<_, ApiError>>()?,
@@ -160,6 +161,23 @@ fn apiserver_client(
 ) -> Result<Client, ApiError> {
     let url = ha_kube::apiserver_url(at, reached_at);
     Ok(Client::new(&url, pki.cluster.cert(), Some(me))?.within(REQUEST))
+}
+
+/// By its addresses, whatever this machine's name servers know.
+fn endpoint_client(
+    cluster: &Cluster,
+    provider: &dyn Provider,
+    pki: &Pki,
+    me: &Identity,
+) -> Result<Client, ApiError> {
+    let at = cluster.endpoint.socket();
+    match provider.reach(at) {
+        there if there == at => {
+            let server = Server::of_endpoint(&cluster.endpoint);
+            Ok(Client::new(server, pki.cluster.cert(), Some(me))?.within(REQUEST))
+        }
+        there => apiserver_client(at, there, pki, me),
+    }
 }
 
 async fn check_ready(apiserver: &Client) -> Result<(), String> {

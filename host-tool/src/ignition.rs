@@ -137,6 +137,12 @@ impl ConfigRenderer<'_> {
             // Writing to a String cannot fail.
             let _ = writeln!(text, "{} {}", n.address, n.name);
         }
+        let endpoint = &self.cluster.endpoint;
+        if let Some(name) = &endpoint.name {
+            for address in endpoint.addresses() {
+                let _ = writeln!(text, "{address} {name}");
+            }
+        }
         text
     }
 
@@ -233,7 +239,7 @@ impl ConfigRenderer<'_> {
             founder: self.founder.filter(|_| is_founder),
             control_planes: cluster.control_planes().map(peer).collect(),
             balancers: cluster.balancer_machines().map(peer).collect(),
-            endpoint: cluster.endpoint,
+            endpoint: cluster.endpoint.clone(),
             load_balancer: self.load_balancer(),
             vrid: cluster.vrid(),
             kubernetes: self.kubernetes(),

@@ -101,9 +101,13 @@ pub fn cluster_headline(cluster: &Cluster) -> String {
         machines => format!("{}, ", count(machines, "load balancer")),
     };
     format!(
-        "{}, {}, {balancers}VIP {}, Kubernetes {}, {}",
+        "{}, {}, {balancers}{} {}, Kubernetes {}, {}",
         count(planes, "control plane"),
         count(workers, "worker"),
+        match cluster.has_external_balancer() {
+            true => "API at",
+            false => "VIP",
+        },
         cluster.endpoint.authority(),
         cluster.kubernetes.version,
         cluster.provider.name()

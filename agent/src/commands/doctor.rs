@@ -113,7 +113,7 @@ async fn check_settled_units(cx: &Context) -> Vec<Check> {
 /// keepalived and haproxy, whoever runs them.
 async fn check_balancer(cx: &Context) -> Vec<Check> {
     let runner = match runner::of(&cx.node, &cx.sys) {
-        Ok(runner) if is_settled(cx) && cx.node.is_control_plane() => runner,
+        Ok(runner) if is_settled(cx) && cx.node.runs_balancer() => runner,
         _ => return Vec::new(),
     };
     let mut checks = Vec::new();

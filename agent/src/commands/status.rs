@@ -182,8 +182,12 @@ fn describe_faults(status: &Status) -> String {
 }
 
 fn describe_facts(status: &Status, now: u64) -> String {
+    let name = match status.vip.external.is_empty() {
+        true => "vip",
+        false => "api",
+    };
     let mut text = two_columns(
-        "vip",
+        name,
         &describe_vip(&status.vip),
         &describe_backends(&status.backends),
     );
@@ -195,7 +199,13 @@ fn describe_facts(status: &Status, now: u64) -> String {
         let names = status.strangers.join(", ");
         text += &two_columns(
             "cluster",
-            &format!("another one is shown by {names}: not behind the VIP"),
+            &format!(
+                "another one is shown by {names}{}",
+                match status.vip.external.is_empty() {
+                    true => ": not behind the VIP",
+                    false => "",
+                }
+            ),
             "",
         );
     }
@@ -251,6 +261,9 @@ fn two_columns(name: &str, left: &str, right: &str) -> String {
 }
 
 fn describe_vip(vip: &Vip) -> String {
+    if !vip.external.is_empty() {
+        return format!("{} by a balancer outside of the cluster", vip.external);
+    }
     match (vip.holder.as_str(), vip.here) {
         (_, true) => format!("{} held by this node", vip.address),
         ("", false) => format!("{} not here", vip.address),

@@ -190,6 +190,11 @@ fn the_rules_are_these_and_the_real_nft_takes_them() {
     );
     let of_machine = render_rules(&testing::balancer_machine());
     assert!(of_machine.contains("10.77.0.30") && !of_machine.contains("6443"));
+    let outside = render_rules(&testing::behind_external(testing::control_plane()));
+    assert!(
+        !outside.contains("daddr") && outside.contains("dport 6443"),
+        "{outside}"
+    );
     let mut six = testing::control_plane();
     six.endpoint.vip = "fd00::30".parse().unwrap();
     let needed = (real::program("nft", "nftables"), real::own_network());

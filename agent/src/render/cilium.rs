@@ -13,7 +13,7 @@ const OPERATORS: usize = 2;
 pub fn render_values(node: &NodeFile, users: &Map<String, Value>) -> String {
     let mut values = json!({
         "kubeProxyReplacement": node.kubernetes.proxy == KubeProxy::None,
-        "k8sServiceHost": node.endpoint.vip.to_string(),
+        "k8sServiceHost": node.endpoint.host(),
         "k8sServicePort": node.endpoint.port,
         "ipam": {"mode": "kubernetes"},
         "routingMode": "tunnel",

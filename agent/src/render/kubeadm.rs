@@ -175,11 +175,11 @@ fn cluster_config(node: &NodeFile) -> Value {
     let kubernetes = &node.kubernetes;
     // Each apiserver's first address is kubeadm's own affair.
     let second = node.secondary.iter().flat_map(|s| &s.control_planes);
-    let ours = [&node.endpoint.vip].into_iter().chain(second);
-    let mut sans: Vec<String> = ours.map(ToString::to_string).collect();
-    for san in &kubernetes.cert_sans {
-        if !sans.contains(san) {
-            sans.push(san.clone());
+    let mut sans = node.endpoint.certificate_names();
+    let further = second.map(ToString::to_string);
+    for san in further.chain(kubernetes.cert_sans.iter().cloned()) {
+        if !sans.contains(&san) {
+            sans.push(san);
         }
     }
     let mut cluster = json!({

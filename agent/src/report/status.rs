@@ -25,6 +25,10 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
         vip: Vip {
             address: node.endpoint.vip,
             port: node.endpoint.port,
+            external: match node.has_external_balancer() {
+                true => node.endpoint.authority(),
+                false => String::new(),
+            },
             here: false,
             holder: String::new(),
             taken_ms: Vec::new(),

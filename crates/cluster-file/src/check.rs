@@ -14,6 +14,7 @@ mod build;
 mod cidrs;
 mod cilium;
 mod dual_stack;
+mod endpoint;
 mod etcd;
 mod families;
 mod files;
@@ -49,8 +50,9 @@ const MAX_FAULTS: usize = 1000;
 type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
-const RULES: [Rule; 20] = [
+const RULES: [Rule; 21] = [
     names::check_names,
+    endpoint::check_endpoint,
     network::check_network,
     dual_stack::check_dual_stack,
     cidrs::check_cidrs,

@@ -110,7 +110,18 @@ impl Cluster {
         match self.load_balancer.mode {
             LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => node.role == Role::ControlPlane,
             LbMode::Machines => node.role == Role::LoadBalancer,
+            LbMode::External => false,
         }
+    }
+
+    /// Whether the API is behind somebody else's balancer.
+    pub fn has_external_balancer(&self) -> bool {
+        self.load_balancer.mode == LbMode::External
+    }
+
+    /// The address that nodes of the cluster pass on; none: the endpoint's addresses are somebody else's.
+    pub fn own_vip(&self) -> Option<IpAddr> {
+        (!self.has_external_balancer()).then_some(self.endpoint.vip)
     }
 
     /// The networks of the nodes' addresses with their gateways, the VIP's first.

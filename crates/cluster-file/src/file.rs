@@ -12,6 +12,7 @@ use crate::cluster::Updates;
 use crate::diagnostic::{Fault, Place};
 use crate::minors::{Minor, minor_of};
 use crate::yaml;
+use ha_wire::kubernetes::APISERVER_PORT;
 
 mod assets;
 mod choices;
@@ -58,7 +59,7 @@ use unseen_values::find_in_values;
 
 /// The version of the cluster file's format.
 pub const VERSION: u32 = 1;
-/// haproxy's port on the VIP: haproxy binds every address of a control plane, so the apiserver's own 6443 is taken.
+/// haproxy's port on the VIP (somebody else's balancer has the apiserver's own): haproxy binds every address of a control plane, so the apiserver's own 6443 is taken.
 pub const PORT: u16 = 6444;
 /// What the first interface is called on Flatcar in virtual machines, and by our own providers.
 pub const INTERFACE: &str = "eth0";
@@ -120,10 +121,18 @@ pub struct ClusterFile {
 /// `endpoint`, as written: where the API answers.
 #[derive(Debug, Clone)]
 pub struct EndpointFile {
-    /// Required: the address that control planes pass on.
+    /// Required: the address that control planes pass on, or the first one of somebody else's balancer.
     pub vip: Option<Spanned<IpAddr>>,
-    /// haproxy's port on the VIP; default [`PORT`].
+    /// The balancer's port on it; default [`PORT`], with somebody else's balancer [`APISERVER_PORT`].
     pub port: Option<Spanned<u16>>,
+    /// What kubeconfigs and certificates call it; left out: by its address.
+    pub name: Option<Spanned<String>>,
+    /// `addresses`: those of somebody else's balancer, [`Self::vip`] among them.
+    pub addresses: Vec<Spanned<IpAddr>>,
+    /// Where `addresses` is written.
+    pub(crate) addresses_written: Option<Spanned<()>>,
+    /// Where `vip` is written.
+    pub(crate) vip_written: Option<Spanned<()>>,
 }
 
 /// `network`, as written.
@@ -197,9 +206,17 @@ impl ClusterFile {
         (file, reader.faults)
     }
 
-    /// The network of the VIP and the prefix.
+    /// The network of [`Self::anchor`] and the prefix.
     pub fn node_network(&self) -> Option<IpNet> {
-        network_of(self.endpoint.vip.as_ref(), self.network.prefix.as_ref())
+        network_of(self.anchor(), self.network.prefix.as_ref())
+    }
+
+    /// The address whose network is the nodes': the VIP; where that is somebody else's, the first node's.
+    pub(crate) fn anchor(&self) -> Option<&Spanned<IpAddr>> {
+        match self.load_balancer.is_external() {
+            true => self.entries().first()?.address.as_ref(),
+            false => self.endpoint.vip.as_ref(),
+        }
     }
 
     /// The nodes' second network: the first node's.
@@ -254,14 +271,21 @@ impl ClusterFile {
             "hooks",
         ]);
         let name = f.needed("name", "demo");
-        let endpoint = EndpointFile::read(f.fields("endpoint"));
-        let vip = endpoint.vip.as_ref().map(|at| at.value);
+        let load_balancer = LoadBalancerFile::read(f.fields("loadBalancer"));
+        let is_external = load_balancer.is_external();
+        let endpoint = EndpointFile::read(f.fields("endpoint"), is_external);
         let nodes = NodeEntry::read_all(&mut f);
+        let vip = endpoint.vip.as_ref().map(|at| at.value);
         let entries = nodes.iter().flat_map(|nodes| &nodes.value);
         let second = entries
             .filter_map(|node| node.second_address.as_ref())
             .next();
         let kubernetes = KubernetesFile::read(f.fields("kubernetes"), vip, second.is_some());
+        let first = nodes.as_ref().and_then(|nodes| nodes.value.first());
+        let anchor = match is_external {
+            true => first.and_then(|node| node.address.clone()),
+            false => endpoint.vip.clone(),
+        };
         let (authorized_keys, core_kubeconfig) = read_ssh(f.fields("ssh"));
         let [ignition_merge] = read_lists(f.fields("ignition"), ["merge"]);
         let [before_join, after_ready] = read_lists(f.fields("hooks"), HOOKS);
@@ -269,8 +293,8 @@ impl ClusterFile {
             version: f.or("version", VERSION),
             name,
             kubernetes,
-            load_balancer: LoadBalancerFile::read(f.fields("loadBalancer")),
-            network: NetworkFile::read(f.fields("network"), endpoint.vip.as_ref(), second),
+            network: NetworkFile::read(f.fields("network"), anchor.as_ref(), second),
+            load_balancer,
             endpoint,
             nodes,
             provider: ProviderFile::read(&mut f),
@@ -315,11 +339,23 @@ fn first_host(net: IpNet) -> Option<IpAddr> {
 }
 
 impl EndpointFile {
-    fn read(mut f: Fields<'_>) -> Self {
-        f.known(&["vip", "port"]);
+    fn read(mut f: Fields<'_>, is_external: bool) -> Self {
+        f.known(&["vip", "port", "name", "addresses"]);
+        let vip_written = f.where_written("vip");
+        let addresses_written = f.where_written("addresses");
+        let addresses = f.list("addresses");
+        let vip = match (is_external, &vip_written) {
+            (true, None) if addresses_written.is_some() => addresses.first().cloned(),
+            (true, None) => f.needed("addresses", "[192.0.2.10]"),
+            _ => f.needed("vip", "192.168.122.30"),
+        };
         Self {
-            vip: f.needed("vip", "192.168.122.30"),
-            port: f.or("port", PORT),
+            vip,
+            port: f.or("port", if is_external { APISERVER_PORT } else { PORT }),
+            name: f.maybe("name"),
+            addresses,
+            addresses_written,
+            vip_written,
         }
     }
 }

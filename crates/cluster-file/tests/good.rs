@@ -234,7 +234,8 @@ fn every_key_arrives() {
         k8s.cluster_configuration["networking"],
         json!({"dnsDomain": "k8s.example.com"})
     );
-    assert_eq!(cluster.endpoint.authority(), "192.168.122.30:7443");
+    assert_eq!(cluster.endpoint.authority(), "k8s-api.example.org:7443");
+    assert_eq!(cluster.endpoint.socket().to_string(), "192.168.122.30:7443");
     let written = json!({
         "mode": "native",
         "stats": {"address": "0.0.0.0", "port": 9000, "user": "admin", "passwordFile": "/base/stats.password"},
@@ -531,4 +532,31 @@ fn the_load_balancer_may_have_machines_of_its_own() {
     }
     assert_eq!((machines.len(), cluster.control_planes().count()), (2, 3));
     assert!(!cluster.control_planes().any(|n| cluster.runs_balancer(n)));
+}
+
+/// The nodes' network is told by the first node: the balancer may be anywhere.
+#[test]
+fn somebody_elses_balancer_is_somewhere_else() {
+    let text = include_str!("bad/base.yaml");
+    let old = "endpoint: {vip: 10.77.0.30}";
+    let new = "endpoint: {name: k8s-api.example.org, addresses: [192.0.2.10, 192.0.2.11]}\n\
+               loadBalancer: {mode: external}";
+    let (cluster, warnings) = check_cluster_file(&text.replace(old, new), Path::new("/")).unwrap();
+    assert!(warnings.is_empty(), "{warnings:?}");
+    let endpoint = &cluster.endpoint;
+    assert_eq!(endpoint.authority(), "k8s-api.example.org:6443");
+    assert_eq!(endpoint.socket().to_string(), "192.0.2.10:6443");
+    assert_eq!(endpoint.further_addresses.len(), 1);
+    let network = &cluster.network;
+    assert_eq!(
+        (network.cidr.to_string(), network.gateway.to_string()),
+        ("10.77.0.0/24".to_owned(), "10.77.0.1".to_owned())
+    );
+    assert!(cluster.has_external_balancer() && cluster.own_vip().is_none());
+    assert!(!cluster.nodes.iter().any(|node| cluster.runs_balancer(node)));
+    let names: Vec<&String> = cluster.sysexts.keys().collect();
+    assert!(
+        names.iter().all(|n| *n != "keepalived" && *n != "haproxy"),
+        "{names:?}"
+    );
 }

@@ -224,7 +224,12 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 founder: founder.map(|until| Founder { until }),
                 control_planes,
                 balancers: Vec::new(),
-                endpoint: Endpoint { vip, port },
+                endpoint: Endpoint {
+                    vip,
+                    port,
+                    name: None,
+                    further_addresses: Vec::new(),
+                },
                 load_balancer,
                 vrid,
                 kubernetes,

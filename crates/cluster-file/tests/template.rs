@@ -34,7 +34,8 @@ const NO_DEFAULTS: [&str; 23] = [
     "hooks:",
 ];
 /// Lines in the other parts that do so.
-const NO_DEFAULT_LINES: [&str; 11] = [
+const NO_DEFAULT_LINES: [&str; 12] = [
+    "name: k8s-api",
     "chart:",
     "stats:",
     "extraPorts:",

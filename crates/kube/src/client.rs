@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::Identity;
 use crate::error::ApiError;
-use crate::https::{Body, HttpsClient};
+use crate::https::{Body, HttpsClient, Server};
 use crate::objects::{ConfigMap, DaemonSet, Lease, List, Metadata, Named, Node, Pod};
 use crate::signed_labels;
 
@@ -25,9 +25,13 @@ const NODE_LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lea
 
 impl Client {
     /// The API at `https://ADDRESS:PORT`, trusting nobody but the CA.
-    pub fn new(base: &str, ca: &str, me: Option<&Identity>) -> Result<Self, ApiError> {
+    pub fn new(
+        server: impl Into<Server>,
+        ca: &str,
+        me: Option<&Identity>,
+    ) -> Result<Self, ApiError> {
         Ok(Self {
-            https: HttpsClient::new(base, ca, me)?,
+            https: HttpsClient::new(server, ca, me)?,
         })
     }
 

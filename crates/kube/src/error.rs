@@ -76,7 +76,7 @@ fn another_cluster_message(issuer: Option<&str>) -> String {
     let whose = issuer.map_or_else(String::new, |i| format!(" (its CA: {i})"));
     format!(
         "certificate signed by an unknown authority: another cluster answers on this address{whose}: \
-         change endpoint.vip or stop it"
+         change the cluster's endpoint or stop it"
     )
 }
 

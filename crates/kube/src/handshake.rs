@@ -74,7 +74,7 @@ impl HandshakeProbe {
             Err(_) => return Err(ErrorKind::Silent(HANDSHAKE)),
             Ok(Err(error)) => {
                 let kind = ErrorKind::of_handshake(&error);
-                return Err(kind.with_issuer(&url_of(address)).await);
+                return Err(kind.with_issuer(&url_of(address).into()).await);
             }
             Ok(Ok(stream)) => stream,
         };

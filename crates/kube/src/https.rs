@@ -1,6 +1,6 @@
 //! One HTTPS client for one server: trust in one CA, perhaps a client certificate, JSON in and out.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use reqwest::Method;
@@ -9,6 +9,10 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{ApiError, ErrorKind};
 use crate::{APISERVER_NAME, Identity, certificate};
+
+mod server;
+
+pub use server::Server;
 
 /// A request is given up after this: an apiserver that waits for a slow etcd answers within it, a dead one never.
 const DEADLINE: Duration = Duration::from_secs(6);
@@ -26,42 +30,44 @@ const IDLE_CONNECTIONS: usize = 1;
 #[derive(Debug, Clone)]
 pub struct HttpsClient {
     http: reqwest::Client,
-    base: String,
+    server: Server,
     deadline: Duration,
 }
 
 impl HttpsClient {
     /// A client for `https://ADDRESS:PORT`, trusting nobody but `ca` (PEM).
-    pub fn new(base: &str, ca: &str, me: Option<&Identity>) -> Result<Self, ApiError> {
-        Self::build(base_client_builder(), base, ca, me, IDLE_CONNECTIONS)
+    pub fn new(
+        server: impl Into<Server>,
+        ca: &str,
+        me: Option<&Identity>,
+    ) -> Result<Self, ApiError> {
+        Self::build(server.into(), ca, me, IDLE_CONNECTIONS)
     }
 
     /// The same without an identity and without a connection that is kept: each request finds what a newcomer finds.
     pub fn with_fresh_connections(base: &str, ca: &str) -> Result<Self, ApiError> {
-        Self::build(base_client_builder(), base, ca, None, 0)
+        Self::build(base.into(), ca, None, 0)
     }
 
     /// Whichever apiserver is behind a load balancer at this address: the name that all of them share is what is checked.
     pub fn behind_balancer(balancer: SocketAddr, ca: &str) -> Result<Self, ApiError> {
-        let base = format!("https://{APISERVER_NAME}:{}", balancer.port());
-        let builder = base_client_builder().resolve(APISERVER_NAME, balancer);
-        Self::build(builder, &base, ca, None, 0)
+        let server = Server::named(APISERVER_NAME, balancer.port(), [balancer.ip()]);
+        Self::build(server, ca, None, 0)
     }
 
     fn build(
-        builder: reqwest::ClientBuilder,
-        base: &str,
+        server: Server,
         ca: &str,
         me: Option<&Identity>,
         idle_connections: usize,
     ) -> Result<Self, ApiError> {
         let local = |what: &str, e: reqwest::Error| {
             let kind = ErrorKind::Local(format!("the {what} cannot be used: {e}"));
-            ApiError::new(base, kind)
+            ApiError::new(&server.base, kind)
         };
         let roots = reqwest::Certificate::from_pem_bundle(ca.as_bytes())
             .map_err(|e| local("CA certificate", e))?;
-        let mut builder = builder
+        let mut builder = client_builder(&server)
             .tls_certs_only(roots)
             .pool_max_idle_per_host(idle_connections);
         if let Some(me) = me {
@@ -72,7 +78,7 @@ impl HttpsClient {
         let http = builder.build().map_err(|e| local("TLS client", e))?;
         Ok(Self {
             http,
-            base: base.to_owned(),
+            server,
             deadline: DEADLINE,
         })
     }
@@ -85,10 +91,10 @@ impl HttpsClient {
 
     /// A request with an optional JSON body; the text of a 2xx answer.
     pub async fn text(&self, method: Method, path: &str, body: Body) -> Result<String, ApiError> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.server.base);
         match self.answer(method, &url, body).await {
             Ok(text) => Ok(text),
-            Err(kind) => Err(ApiError::new(&url, self.with_details(&url, kind).await)),
+            Err(kind) => Err(ApiError::new(&url, self.with_details(kind).await)),
         }
     }
 
@@ -101,7 +107,7 @@ impl HttpsClient {
     ) -> Result<T, ApiError> {
         let text = self.text(method, path, body).await?;
         serde_json::from_str(&text).map_err(|e| {
-            let url = format!("{}{path}", self.base);
+            let url = format!("{}{path}", self.server.base);
             ApiError::new(&url, ErrorKind::Body(e.to_string()))
         })
     }
@@ -109,7 +115,7 @@ impl HttpsClient {
     /// The server's clock as its answer to a GET tells it, whatever else it answers: milliseconds since 1970 in whole seconds;
     /// none: it does not tell.
     pub async fn server_time_ms(&self, path: &str) -> Result<Option<u64>, ApiError> {
-        let url = format!("{}{path}", self.base);
+        let url = format!("{}{path}", self.server.base);
         let answer = self.http.get(&url).timeout(self.deadline).send().await;
         let answer =
             answer.map_err(|e| ApiError::new(&url, ErrorKind::classify(&e, self.deadline)))?;
@@ -137,25 +143,25 @@ impl HttpsClient {
     }
 
     /// What the failed request alone could not tell: who signed a foreign certificate, and whether anybody is there at all.
-    async fn with_details(&self, url: &str, kind: ErrorKind) -> ErrorKind {
+    async fn with_details(&self, kind: ErrorKind) -> ErrorKind {
         match kind {
-            ErrorKind::Silent(_) if !accepts_connections(url).await => {
+            ErrorKind::Silent(_) if !accepts_connections(&self.server).await => {
                 ErrorKind::ConnectTimeout(self.deadline.min(CONNECT))
             }
-            other => other.with_issuer(url).await,
+            other => other.with_issuer(&self.server).await,
         }
     }
 }
 
 impl ErrorKind {
     /// The same, with the name of who signed a foreign certificate.
-    pub(crate) async fn with_issuer(self, url: &str) -> Self {
+    pub(crate) async fn with_issuer(self, server: &Server) -> Self {
         match self {
             Self::UnknownIssuer { .. } => Self::UnknownIssuer {
-                issuer: issuer_at(url).await,
+                issuer: issuer_at(server).await,
             },
             Self::BadSignature { .. } => Self::BadSignature {
-                issuer: issuer_at(url).await,
+                issuer: issuer_at(server).await,
             },
             other => other,
         }
@@ -203,8 +209,12 @@ impl reqwest::dns::Resolve for NoNames {
     }
 }
 
-fn base_client_builder() -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+fn client_builder(server: &Server) -> reqwest::ClientBuilder {
+    let mut builder = reqwest::Client::builder();
+    if let Some((name, addresses)) = &server.meaning {
+        builder = builder.resolve_to_addrs(name, addresses);
+    }
+    builder
         .no_proxy()
         .https_only(true)
         .http1_only()
@@ -241,8 +251,8 @@ fn server_reason(text: &str) -> String {
 }
 
 /// Whether a TCP connection to this URL's server comes about.
-async fn accepts_connections(url: &str) -> bool {
-    let Some(address) = address_of(url) else {
+async fn accepts_connections(server: &Server) -> bool {
+    let Some(address) = server.first_address() else {
         return false;
     };
     let connected = tokio::net::TcpStream::connect(address);
@@ -251,26 +261,15 @@ async fn accepts_connections(url: &str) -> bool {
         .is_ok_and(|connected| connected.is_ok())
 }
 
-fn address_of(url: &str) -> Option<SocketAddr> {
-    let url = reqwest::Url::parse(url).ok()?;
-    let host = url.host_str()?.trim_matches(['[', ']']);
-    let ip = if host == APISERVER_NAME {
-        IpAddr::V4(Ipv4Addr::LOCALHOST)
-    } else {
-        host.parse().ok()?
-    };
-    Some(SocketAddr::new(ip, url.port_or_known_default()?))
-}
-
 /// Who signed the certificate of a server that is not to be trusted. Nothing is sent to it but one request for its
 /// health, without any identity.
-async fn issuer_at(url: &str) -> Option<String> {
-    let http = base_client_builder()
+async fn issuer_at(server: &Server) -> Option<String> {
+    let http = client_builder(server)
         .tls_danger_accept_invalid_certs(true)
         .tls_info(true)
         .build()
         .ok()?;
-    let answer = http.get(url).timeout(CONNECT).send().await.ok()?;
+    let answer = http.get(&server.base).timeout(CONNECT).send().await.ok()?;
     let leaf = answer
         .extensions()
         .get::<reqwest::tls::TlsInfo>()?

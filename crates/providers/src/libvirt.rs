@@ -52,7 +52,8 @@ pub struct Libvirt {
     options: cluster::LibvirtOptions,
     nodes: Vec<Node>,
     network: cluster::Network,
-    vip: IpAddr,
+    /// What the cluster's nodes pass on.
+    vip: Option<IpAddr>,
     wiring: Wiring,
     /// Every host that the cluster file names, by its URI.
     hosts: BTreeMap<String, Host>,
@@ -93,7 +94,7 @@ impl Libvirt {
             options: options.clone(),
             nodes: cluster.nodes.clone(),
             network: cluster.network.clone(),
-            vip: cluster.endpoint.vip,
+            vip: cluster.own_vip(),
             wiring: Wiring::new(cluster, &options.network),
             shared: Mutex::default(),
             relayed: Mutex::default(),

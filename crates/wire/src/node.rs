@@ -177,6 +177,7 @@ impl NodeFile {
         match self.load_balancer.mode {
             LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => self.is_control_plane(),
             LbMode::Machines => self.role == Role::LoadBalancer,
+            LbMode::External => false,
         }
     }
 
@@ -185,6 +186,7 @@ impl NodeFile {
         match self.load_balancer.mode {
             LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => &self.control_planes,
             LbMode::Machines => &self.balancers,
+            LbMode::External => &[],
         }
     }
 
@@ -227,6 +229,11 @@ impl NodeFile {
     /// Whether it has an IPv6 address.
     pub fn has_ipv6(&self) -> bool {
         self.addresses().any(|address| address.is_ipv6())
+    }
+
+    /// True where somebody else's balancer stands before the apiservers.
+    pub fn has_external_balancer(&self) -> bool {
+        self.load_balancer.mode == LbMode::External
     }
 
     /// The other control planes.

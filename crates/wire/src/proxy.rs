@@ -24,7 +24,8 @@ pub fn exceptions<'a>(first: impl Iterator<Item = &'a str>, node: &NodeFile) -> 
     let mut all: Vec<String> = first.map(|one| one.trim().to_owned()).collect();
     all.extend(["localhost", "127.0.0.0/8", "::1"].map(str::to_owned));
     all.extend(node.networks().map(|net| net.to_string()));
-    all.push(node.endpoint.vip.to_string());
+    all.extend(node.endpoint.addresses().map(|address| address.to_string()));
+    all.extend(node.endpoint.name.clone());
     all.extend(node.control_planes.iter().map(|p| p.address.to_string()));
     let inner = node.pod_cidrs().chain(node.service_cidrs());
     all.extend(inner.map(|net| net.to_string()));

@@ -1,6 +1,6 @@
 //! What a cluster file says and a node is told in the same form: written by people, checked by `ha-host`, read by `ha-agent`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -11,20 +11,51 @@ pub use load_balancer::{
     Balance, BalancerImages, ExtraPort, LbMode, LoadBalancer, PortCheck, Stats, Timeouts, Vrrp,
 };
 
-/// The cluster's one address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// Where the cluster's API answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Endpoint {
-    /// Held by one control plane at a time.
+    /// Held by one control plane at a time; or an address of somebody else's balancer ([`LbMode::External`]).
     pub vip: IpAddr,
-    /// haproxy's port on it.
+    /// The balancer's port on it.
     pub port: u16,
+    /// What kubeconfigs and certificates call it; none: by its address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Further addresses that the name means.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further_addresses: Vec<IpAddr>,
 }
 
 impl Endpoint {
-    /// `10.77.0.30:6444`, with brackets around an IPv6 address.
+    /// `10.77.0.30:6444`, with brackets around an IPv6 address; `k8s-api.example.org:6443` if it has a name.
     pub fn authority(&self) -> String {
-        std::net::SocketAddr::new(self.vip, self.port).to_string()
+        match &self.name {
+            Some(name) => format!("{name}:{}", self.port),
+            None => self.socket().to_string(),
+        }
+    }
+
+    /// Its name, or else its address.
+    pub fn host(&self) -> String {
+        let name = self.name.clone();
+        name.unwrap_or_else(|| self.vip.to_string())
+    }
+
+    /// The one to connect to.
+    pub fn socket(&self) -> SocketAddr {
+        SocketAddr::new(self.vip, self.port)
+    }
+
+    /// Every address of it.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        std::iter::once(self.vip).chain(self.further_addresses.iter().copied())
+    }
+
+    /// What a certificate of an apiserver has to hold for it.
+    pub fn certificate_names(&self) -> Vec<String> {
+        let addresses = self.addresses().map(|address| address.to_string());
+        self.name.iter().cloned().chain(addresses).collect()
     }
 }
 
@@ -155,4 +186,25 @@ impl Hooks {
 /// Whether a source, e.g. one of [`Cni::Manifests`], is fetched instead of read from disk.
 pub fn is_url(source: &str) -> bool {
     source.starts_with("https://") || source.starts_with("http://")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_endpoint_is_what_it_was_unless_it_has_a_name() {
+        for (text, authority) in [
+            (r#"{"vip":"10.77.0.30","port":6444}"#, "10.77.0.30:6444"),
+            (r#"{"vip":"fd00::30","port":6444}"#, "[fd00::30]:6444"),
+            (
+                r#"{"vip":"192.0.2.10","port":6443,"name":"k8s-api.example.org","furtherAddresses":["192.0.2.11"]}"#,
+                "k8s-api.example.org:6443",
+            ),
+        ] {
+            let read: Endpoint = serde_json::from_str(text).unwrap();
+            assert_eq!(read.authority(), authority);
+            assert_eq!(serde_json::to_string(&read).unwrap(), text);
+        }
+    }
 }

@@ -165,6 +165,9 @@ pub struct Vip {
     pub address: IpAddr,
     /// haproxy's port on it.
     pub port: u16,
+    /// Somebody else's balancer has it, by the name or address that clients use; empty: it is the cluster's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub external: String,
     /// True if this node holds it.
     pub here: bool,
     /// Who holds it; empty: not known.

@@ -18,7 +18,8 @@ fn expected_cluster(cluster: &Cluster) -> ExpectedCluster {
     };
     ExpectedCluster {
         name: cluster.name.clone(),
-        endpoint: cluster.endpoint,
+        endpoint: cluster.endpoint.clone(),
+        is_external: cluster.has_external_balancer(),
         nodes: cluster.nodes.iter().map(node).collect(),
         has_pod_network: cluster.kubernetes.cni != Cni::None,
         has_cilium: matches!(cluster.kubernetes.cni, Cni::Cilium { .. }),

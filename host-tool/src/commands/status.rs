@@ -49,6 +49,9 @@ struct ClusterReport {
     /// Everything that is.
     findings: Vec<Finding>,
     vip: String,
+    /// Whether somebody else's balancer has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    external: bool,
     vip_answers: bool,
     vip_holders: Vec<String>,
     /// For how long its only holder has held it; none: not known.
@@ -170,6 +173,7 @@ fn report_of(
         whole: findings.is_empty(),
         findings,
         vip: cluster.endpoint.authority(),
+        external: cluster.has_external_balancer(),
         vip_answers: view.vip.is_ok(),
         vip_holders: api::vip_holders(cluster, view),
         vip_held_seconds: api::vip_held_seconds(cluster, view),

@@ -327,3 +327,23 @@ fn links_of(config: &Value) -> BTreeMap<&str, &str> {
         .map(|l| (l["path"].as_str().unwrap(), l["target"].as_str().unwrap()))
         .collect()
 }
+
+#[test]
+fn the_endpoint_s_name_is_in_every_hosts_file() {
+    let text = DEMO.replace(
+        "endpoint: {vip: 10.77.0.30, port: 6444}",
+        "endpoint: {name: k8s-api.example.org, addresses: [192.0.2.10, 192.0.2.11]}\nloadBalancer: {mode: external}",
+    );
+    assert_ne!(text, DEMO);
+    let cluster = cluster_of_people(&text);
+    let files = read_operator_files(&cluster).unwrap();
+    for config in render_configs(&cluster, &files, None) {
+        let written = written_files(&config);
+        let name = "k8s-api.example.org";
+        let lines = format!("192.0.2.10 {name}\n192.0.2.11 {name}\n");
+        assert!(written["/etc/hosts"].1.ends_with(&lines), "{written:?}");
+        let node = node_file(&written);
+        assert!(!node.runs_balancer());
+        assert_eq!(node.endpoint.authority(), format!("{name}:6443"));
+    }
+}

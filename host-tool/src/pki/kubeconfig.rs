@@ -1,7 +1,5 @@
 //! The administrator's kubeconfig.
 
-use std::net::SocketAddr;
-
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
 use ha_kube::certificate::validity_of;
@@ -25,10 +23,13 @@ pub struct Server {
 impl Server {
     /// The VIP; or the port of this machine that the provider forwards to it, with a name that the certificate holds.
     pub fn of(cluster: &Cluster, provider: &dyn Provider) -> Self {
-        let vip = SocketAddr::new(cluster.endpoint.vip, cluster.endpoint.port);
+        let vip = cluster.endpoint.socket();
         let there = provider.reach(vip);
         Self {
-            url: ha_kube::url_of(there),
+            url: match there == vip {
+                true => format!("https://{}", cluster.endpoint.authority()),
+                false => ha_kube::url_of(there),
+            },
             name: (there != vip).then(|| APISERVER_NAME.to_owned()),
         }
     }

@@ -1,6 +1,7 @@
 //! Rules that drop what the cluster's nodes say to each other. Whether they hit is tried from peer to peer by `ha-host doctor`;
 //! here they are named.
 
+use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::node::NodeFile;
 use serde_json::Value;
 
@@ -68,7 +69,10 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
     let api = match node.runs_balancer() {
         true => format!(
             ", `firewall-cmd --permanent --add-port={}/tcp` (who else uses the API)",
-            node.endpoint.port
+            match node.runs_balancer() {
+                true => node.endpoint.port,
+                false => APISERVER_PORT,
+            }
         ),
         false => String::new(),
     };
@@ -279,6 +283,10 @@ mod tests {
     fn firewalld_and_rules_are_warnings_with_a_cure() {
         let node = testing::control_plane();
         assert_eq!(check_firewalld(&node, false).verdict, Verdict::Pass);
+        let external = testing::behind_external(testing::control_plane());
+        assert_eq!(ports_for_others(&external), [2379, 2380, 6443, 10250]);
+        let check = check_firewalld(&external, true);
+        assert!(check.remedy.contains("--add-port=6443/tcp`"));
         let check = check_firewalld(&node, true);
         assert_eq!(check.verdict, Verdict::Warn);
         for word in [

@@ -114,7 +114,7 @@ fn check_proxy(node: &NodeFile, environment: &UnitEnvironment) -> Option<Check> 
 
 /// What has to be spoken to without a proxy: every apiserver, the VIP, and the API's service address.
 fn cluster_addresses(node: &NodeFile) -> Vec<IpAddr> {
-    let mut all = vec![node.endpoint.vip];
+    let mut all: Vec<IpAddr> = node.endpoint.addresses().collect();
     all.extend(node.control_planes.iter().map(|peer| peer.address));
     all.extend(node.kubernetes.service_cidr.hosts().next());
     all

@@ -306,3 +306,14 @@ fn spans_in_their_largest_sensible_unit() {
     }
     assert_eq!(describe_end(4_000, 10_000), "ended 6 s ago");
 }
+
+#[test]
+fn an_endpoint_of_somebody_else_has_no_holder() {
+    let mut status = steady();
+    status.vip.external = "k8s-api.example.org:6443".into();
+    status.vip.holder.clear();
+    status.backends.clear();
+    let line = "\napi     k8s-api.example.org:6443 by a balancer outside of the cluster\n";
+    let text = describe_status(&status, NOW);
+    assert!(text.contains(line), "{text}");
+}

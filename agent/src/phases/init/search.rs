@@ -73,6 +73,8 @@ enum DoorKind {
     Apiserver,
     Etcd,
     LoadBalancer,
+    /// Somebody else's: it accepts connections whoever is behind it, or nobody.
+    OutsideBalancer,
 }
 
 struct Search<'a> {
@@ -191,12 +193,11 @@ fn doors(cx: &Context) -> Vec<Door> {
         let all = own.into_iter().chain(of_balancer);
         all.map(|(port, kind)| door(&peer.name, peer.address, port, kind))
     });
-    let vip = door(
-        "the VIP",
-        cx.node.endpoint.vip,
-        balancer,
-        DoorKind::LoadBalancer,
-    );
+    let (who, kind) = match cx.node.has_external_balancer() {
+        true => ("the endpoint", DoorKind::OutsideBalancer),
+        false => ("the VIP", DoorKind::LoadBalancer),
+    };
+    let vip = door(who, cx.node.endpoint.vip, balancer, kind);
     let runs_etcd = !cx.node.has_external_etcd();
     let of_peers = of_peers.filter(|door| runs_etcd || door.kind != DoorKind::Etcd);
     of_peers.chain([vip]).collect()
@@ -218,7 +219,7 @@ enum Presence {
 /// Whoever the CA vouches for means that a cluster stands, however sick. Somebody else's cluster is a fault. A load balancer
 /// never proves that nobody is there: it may itself be cut off from the cluster, or reboot with it.
 fn presence_behind(kind: DoorKind, answer: Result<(), ErrorKind>) -> Result<Presence, ErrorKind> {
-    let is_balancer = kind == DoorKind::LoadBalancer;
+    let is_balancer = matches!(kind, DoorKind::LoadBalancer | DoorKind::OutsideBalancer);
     let Err(error) = answer else {
         return Ok(Presence::Stands);
     };
@@ -232,6 +233,10 @@ fn presence_behind(kind: DoorKind, answer: Result<(), ErrorKind>) -> Result<Pres
         | ErrorKind::ConnectTimeout(_)
             if is_balancer =>
         {
+            Presence::NoWord
+        }
+        // One without a living server may keep whoever connects waiting. Its servers are asked themselves.
+        ErrorKind::Silent(_) | ErrorKind::Broken(_) if kind == DoorKind::OutsideBalancer => {
             Presence::NoWord
         }
         ErrorKind::Refused | ErrorKind::NotConnected(_) | ErrorKind::ConnectTimeout(_) => {

@@ -33,6 +33,7 @@ pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
         check_hosts_file(node, facts),
         check_address(node, &facts.address_faults),
     ];
+    all.extend(check_endpoint_name(node, facts));
     all.extend([check_ca(facts), check_leftovers(facts)]);
     all.extend(check_node_files(&facts.broken_files));
     all.extend([check_programs(facts)]);
@@ -129,6 +130,19 @@ fn check_hosts_file(node: &NodeFile, facts: &MachineFacts) -> Check {
         reason,
         "add a line with the node's address and name",
     )
+}
+
+/// Nothing to say where the endpoint is an address.
+fn check_endpoint_name(node: &NodeFile, facts: &MachineFacts) -> Option<Check> {
+    let name = node.endpoint.name.as_ref()?;
+    let check = passing_check("endpoint's name", &format!("getent hosts {name}"));
+    if facts.endpoint_in_hosts {
+        return Some(check);
+    }
+    let reason =
+        format!("/etc/hosts does not name {name}: the kubelet asks the name server for it");
+    let remedy = format!("add a line: {} {name}", node.endpoint.vip);
+    Some(check.with(Verdict::Warn, reason, &remedy))
 }
 
 fn check_ca(facts: &MachineFacts) -> Check {

@@ -41,6 +41,8 @@ pub struct MachineFacts {
     pub hostname: String,
     /// /etc/hosts knows this node's name.
     pub in_hosts: bool,
+    /// And the endpoint's, if it has one.
+    pub endpoint_in_hosts: bool,
     /// Those of the node's addresses that cannot be used, and why.
     pub address_faults: Vec<(IpAddr, AddressFault)>,
     /// Kernel settings by file.
@@ -78,11 +80,14 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
     let read = |name: &str| files.read(name).ok().flatten();
     let wanted: Vec<u16> = evaluate::wanted_ports(&cx.node).into_keys().collect();
     let Listening { holders, hidden } = listeners::find_listeners(files, &wanted);
+    let hosts = read("/etc/hosts").unwrap_or_default();
+    let endpoint = cx.node.endpoint.name.as_ref();
     let mut facts = MachineFacts {
         now_ms: cx.sys.clock.now_ms(),
         has_ca: files.exists(CA),
         hostname: proc::host_name(),
-        in_hosts: fix::is_in_hosts_file(&read("/etc/hosts").unwrap_or_default(), &cx.node.name),
+        in_hosts: fix::is_in_hosts_file(&hosts, &cx.node.name),
+        endpoint_in_hosts: endpoint.is_none_or(|name| fix::is_in_hosts_file(&hosts, name)),
         address_faults: address_faults(&cx.node, files),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: proc::free_kib(files, DATA),

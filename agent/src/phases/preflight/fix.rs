@@ -83,18 +83,23 @@ pub async fn set_kernel_settings(cx: &Context) {
     }
 }
 
-/// The own name in /etc/hosts: without it kubeadm loses ten seconds to a name server.
+/// The own name in /etc/hosts: without it kubeadm loses ten seconds to a name server. And the endpoint's, which no name server
+/// need know.
 pub fn add_to_hosts_file(cx: &Context) {
-    let text = read_or_empty(cx, "/etc/hosts");
-    if is_in_hosts_file(&text, &cx.node.name) {
+    let (node, mut text) = (&cx.node, read_or_empty(cx, "/etc/hosts"));
+    let mut lines = Vec::new();
+    if !is_in_hosts_file(&text, &node.name) {
+        lines.push(format!("{} {}", node.address, node.name));
+    }
+    let endpoint = node.endpoint.name.iter();
+    for name in endpoint.filter(|name| !is_in_hosts_file(&text, name)) {
+        let addresses = node.endpoint.addresses();
+        lines.extend(addresses.map(|address| format!("{address} {name}")));
+    }
+    if lines.is_empty() {
         return;
     }
-    let text = format!(
-        "{}\n{} {}\n",
-        text.trim_end(),
-        cx.node.address,
-        cx.node.name
-    );
+    text = format!("{}\n{}\n", text.trim_end(), lines.join("\n"));
     if let Err(error) = cx
         .sys
         .files

@@ -182,3 +182,32 @@ fn names_in_the_hosts_file() {
         "a line without an address names nobody"
     );
 }
+
+#[test]
+fn the_endpoint_s_name_means_all_of_its_addresses() {
+    let machine = testing::fake_machine(testing::behind_external(testing::worker()));
+    let hosts = "127.0.0.1 localhost\n10.77.0.14 node4\n";
+    machine.file("/etc/hosts", hosts);
+    let written = || {
+        fix::add_to_hosts_file(&machine.cx);
+        machine.cx.sys.files.read("/etc/hosts").unwrap().unwrap()
+    };
+    let name = "k8s-api.example.org";
+    let expected = format!("{hosts}192.0.2.10 {name}\n192.0.2.11 {name}\n");
+    assert_eq!(written(), expected);
+    assert_eq!(written(), expected);
+}
+
+#[test]
+fn an_endpoint_s_name_that_the_hosts_file_lacks_is_told() {
+    let node = testing::behind_external(testing::worker());
+    for (there, verdict) in [(true, Verdict::Pass), (false, Verdict::Warn)] {
+        let facts = facts::MachineFacts {
+            endpoint_in_hosts: there,
+            ..facts::MachineFacts::default()
+        };
+        let checks = evaluate::evaluate_machine(&node, &facts);
+        let check = checks.iter().find(|c| c.name == "endpoint's name");
+        assert_eq!(check.map(|c| c.verdict), Some(verdict));
+    }
+}

@@ -126,9 +126,13 @@ impl<'a> ApiserverFollower<'a> {
         } else {
             worst.name.clone()
         };
+        let requests = match self.cx.node.runs_balancer() {
+            true => "no request is sent to it",
+            false => "take it out of the balancer before the cluster",
+        };
         bail!(
             "{whose}'s apiserver ({}) shows another cluster: its kube-system has the uid {theirs}, that of most others {}; \
-             no request is sent to it: make that machine anew, it joins then",
+             {requests}: make that machine anew, it joins then",
             worst.address,
             elected.uid
         )

@@ -85,6 +85,11 @@ fn files() -> Vec<(String, String)> {
     all.push(("init-untainted".into(), init_config(&first, V2, None, &[])));
     let further = join_config(&further, V2, &["etcd-join"]);
     all.push(("join-untainted".into(), further));
+    let external = testing::behind_external(testing::founder());
+    all.push((
+        "init-external".into(),
+        init_config(&external, V2, None, &[]),
+    ));
     all.push((
         "init-emulated".into(),
         init_config(&testing::founder(), EMULATED, None, &[]),

@@ -10,8 +10,8 @@ use crate::cluster::{
     RegistryAuth, Secondary, Sysext, Vlan,
 };
 use crate::file::{
-    BondFile, ClusterFile, CniFile, EtcdFile, KubernetesFile, NicFile, NodeEntry, ProxyFile,
-    RegistryAuthFile, RegistryFile, Spanned, SysextEntry, VlanFile, settings_as_object,
+    BondFile, ClusterFile, CniFile, EndpointFile, EtcdFile, KubernetesFile, NicFile, NodeEntry,
+    ProxyFile, RegistryAuthFile, RegistryFile, Spanned, SysextEntry, VlanFile, settings_as_object,
 };
 use ha_wire::settings::{Cni, Endpoint, Hooks, Taint};
 
@@ -37,10 +37,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     Some(Cluster {
         name,
         kubernetes,
-        endpoint: Endpoint {
-            vip: file.endpoint.vip?.value,
-            port: file.endpoint.port?.value,
-        },
+        endpoint: build_endpoint(file.endpoint)?,
         load_balancer,
         network: Network {
             prefix,
@@ -73,6 +70,15 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
         registries: collect_all(file.registries, |registry| build_registry(registry, base))?,
         ignition_merge: collect_all(file.ignition_merge, |path| Some(base.join(path.value)))?,
         hooks: build_hooks(file.before_join, file.after_ready),
+    })
+}
+
+fn build_endpoint(file: EndpointFile) -> Option<Endpoint> {
+    Some(Endpoint {
+        vip: file.vip?.value,
+        port: file.port?.value,
+        name: file.name.map(|at| at.value),
+        further_addresses: values_of(file.addresses).into_iter().skip(1).collect(),
     })
 }
 

@@ -80,7 +80,7 @@ pub(super) fn describe_network(at: &Spanned<IpNet>) -> String {
     format!("{}{default}", at.value)
 }
 
-/// The nodes' network at the place of the VIP, if its prefix makes sense.
+/// The nodes' network at the place of the address that it is told by, if its prefix makes sense.
 pub(super) fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     let prefix = file.network.prefix.as_ref()?;
     let net = file
@@ -89,7 +89,7 @@ pub(super) fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     let path = "the nodes' network".to_owned();
     Some(Spanned {
         path,
-        ..file.endpoint.vip.as_ref()?.with(net)
+        ..file.anchor()?.with(net)
     })
 }
 

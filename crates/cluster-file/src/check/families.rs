@@ -25,9 +25,14 @@ pub(super) fn check_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
             "{} is an {mine} address, and the nodes' are {theirs}",
             vip.value
         );
-        let help = format!(
-            "give the VIP an {theirs} address of the nodes' network, or the nodes {mine} ones"
-        );
+        let help = match file.load_balancer.is_external() {
+            true => {
+                format!("name an {theirs} address of the balancer, or give the nodes {mine} ones")
+            }
+            false => format!(
+                "give the VIP an {theirs} address of the nodes' network, or the nodes {mine} ones"
+            ),
+        };
         faults.push(vip.error(message, help));
     }
     let ipv6 = vip.value.is_ipv6() != is_stranger;
@@ -95,7 +100,7 @@ pub(super) fn unusable(address: IpAddr, net: IpNet) -> Option<String> {
     }
 }
 
-fn why_no_host(address: IpAddr) -> Option<&'static str> {
+pub(super) fn why_no_host(address: IpAddr) -> Option<&'static str> {
     let special = address.is_loopback() || address.is_multicast() || address.is_unspecified();
     match address {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => {

@@ -111,7 +111,11 @@ impl<'f> Owners<'f> {
             all.insert(gateway.value, ("the gateway's address".to_owned(), gateway));
         }
         if let Some(vip) = &file.endpoint.vip {
-            all.insert(vip.value, ("the VIP".to_owned(), vip));
+            let whose = match file.load_balancer.is_external() {
+                true => "an address of the balancer",
+                false => "the VIP",
+            };
+            all.insert(vip.value, (whose.to_owned(), vip));
         }
         Self(all, HashMap::new())
     }

@@ -23,6 +23,9 @@ const PATH_SIGNS: &str = "/-._~%?=&:@,+";
 pub(super) fn check_load_balancer(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
     check_mode(file, faults);
+    if balancer.is_external() {
+        return check_own_options(balancer, faults);
+    }
     check_timeouts(balancer, faults);
     if let Some(stats) = &balancer.stats {
         check_stats_address(stats, file, faults);
@@ -40,13 +43,8 @@ fn check_mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(mode) = &file.load_balancer.mode else {
         return;
     };
-    match mode.value {
-        LbModeFile::NotYet(word) => {
-            let help = "write `mode: native` (the bakery's sysexts), `quadlet` or `staticPod` (container images)";
-            faults.push(mode.error(format!("`{word}` is not supported yet"), help));
-        }
-        LbModeFile::Machines => faults.extend(machine_count_fault(file, mode)),
-        LbModeFile::Native | LbModeFile::Quadlet | LbModeFile::StaticPod => {}
+    if mode.value == LbModeFile::Machines {
+        faults.extend(machine_count_fault(file, mode));
     }
 }
 
@@ -63,6 +61,13 @@ fn machine_count_fault(file: &ClusterFile, mode: &Spanned<LbModeFile>) -> Option
         }
         _ => None,
     }
+}
+
+fn check_own_options(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
+    faults.extend(balancer.own_options().iter().map(|option| {
+        let message = "is for the cluster's own keepalived and haproxy, and with `mode: external` no node runs them";
+        option.error(message, "leave it out, and set its like at the balancer")
+    }));
 }
 
 fn check_timeouts(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {

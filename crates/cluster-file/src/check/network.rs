@@ -110,8 +110,9 @@ fn check_without_name_servers(file: &ClusterFile, faults: &mut Vec<Fault>) {
 /// The nodes' network with all that lives in it.
 struct NodeNetwork<'f> {
     file: &'f ClusterFile,
+    /// The file's anchor.
     vip: &'f Spanned<IpAddr>,
-    /// The network of VIP and prefix.
+    /// The network of the file's anchor, the VIP most often, and the prefix.
     net: IpNet,
     /// The network of the same size that most nodes are in.
     majority: IpNet,
@@ -119,8 +120,9 @@ struct NodeNetwork<'f> {
 
 impl<'f> NodeNetwork<'f> {
     fn new(file: &'f ClusterFile, faults: &mut Vec<Fault>) -> Option<Self> {
-        let (vip, prefix) = (file.endpoint.vip.as_ref()?, file.network.prefix.as_ref()?);
-        if is_vip_the_stranger(file) {
+        let (vip, prefix) = (file.anchor()?, file.network.prefix.as_ref()?);
+        let kind = file.endpoint.vip.as_ref().map(|vip| vip.value.is_ipv6());
+        if is_vip_the_stranger(file) || kind != Some(vip.value.is_ipv6()) {
             return None;
         }
         let (address, range) = (vip.value, prefixes(vip.value));
@@ -154,6 +156,9 @@ impl<'f> NodeNetwork<'f> {
     }
 
     fn check_vip(&self, faults: &mut Vec<Fault>) {
+        if self.file.load_balancer.is_external() {
+            return;
+        }
         let (vip, help) = (self.vip.value, || self.free("give the VIP"));
         if self.net != self.majority {
             let message = format!("{vip} is outside the nodes' network {}", self.majority);
@@ -238,10 +243,16 @@ impl<'f> NodeNetwork<'f> {
                 continue; // Said by the families' own rule.
             }
             if !self.contains(address.value) {
-                let message = format!(
-                    "{} is outside the network {} of the VIP",
-                    address.value, self.majority
-                );
+                let message = match self.file.load_balancer.is_external() {
+                    true => format!(
+                        "{} is outside the nodes' network {}",
+                        address.value, self.majority
+                    ),
+                    false => format!(
+                        "{} is outside the network {} of the VIP",
+                        address.value, self.majority
+                    ),
+                };
                 faults.push(address.error(message, self.free("give the node")));
             } else if let Some(what) = unusable(address.value, self.majority) {
                 faults.push(address.error(what, self.free("give the node")));

@@ -31,6 +31,14 @@ const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 
 pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
+    if balancer.is_external() {
+        // No haproxy meets anything: the balancer's port is one of its own machine.
+        file.endpoint
+            .port
+            .iter()
+            .for_each(|port| check_not_zero(port, faults));
+        return;
+    }
     let given = node_port_range(file);
     let (node_ports, given) = given.map_or((NODE_PORTS, None), |(range, at)| (range, Some(at)));
     check_node_port_range(&node_ports, given, faults);

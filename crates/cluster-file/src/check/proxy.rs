@@ -67,7 +67,9 @@ fn check_host(
         let mut nets = nets.into_iter().flatten();
         address.is_some_and(|a| nets.any(|net| net.value.contains(&a)))
     };
-    let is_vip = address.is_some() && address == file.endpoint.vip.as_ref().map(|vip| vip.value);
+    let is_own = !file.load_balancer.is_external();
+    let is_vip =
+        is_own && address.is_some() && address == file.endpoint.vip.as_ref().map(|vip| vip.value);
     let what = if parts.host == "localhost" || address.is_some_and(|a| a.is_loopback()) {
         "is each node itself: nothing is fetched before a proxy runs there"
     } else if is_vip {

@@ -13,7 +13,7 @@ const KUBERNETES: &str = "kubernetes";
 const PODMAN: &str = "podman";
 /// What a node needs besides its operating system.
 const NEEDED: [&str; 2] = ["ha-agent", KUBERNETES];
-/// And what its balancer is, unless that comes from container images.
+/// And what its balancer is, where that is units of its own.
 const BALANCER: [&str; 2] = ["keepalived", "haproxy"];
 
 pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
@@ -40,8 +40,8 @@ pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let crio = runs_crio(file);
     let has = |name: &str| file.sysexts.iter().any(|sysext| sysext.name.value == name);
     let mode = file.load_balancer.mode.as_ref();
-    let native = !mode.is_some_and(|mode| mode.value.is_container());
-    let balancer = BALANCER.into_iter().filter(|_| native);
+    let by_sysexts = mode.is_none_or(|mode| mode.value.is_by_sysexts());
+    let balancer = BALANCER.into_iter().filter(|_| by_sysexts);
     let needed = NEEDED.into_iter().chain(balancer);
     let needed = needed.chain(crio.then_some("crio"));
     let missing: Vec<String> = needed

@@ -16,6 +16,18 @@ pub(crate) const MACHINES_HELP: &str = "list two machines: `machines: [{name: lb
 /// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
 pub const ADVERT_INTERVAL_MS: u32 = 100;
 
+/// What only keepalived and haproxy of the cluster's own have.
+const OF_OWN_BALANCER: [&str; 8] = [
+    "stats",
+    "extraPorts",
+    "timeouts",
+    "advertInterval",
+    "vrrp",
+    "routerId",
+    "track",
+    "images",
+];
+
 /// `loadBalancer`, as written.
 #[derive(Debug, Clone)]
 pub struct LoadBalancerFile {
@@ -39,6 +51,7 @@ pub struct LoadBalancerFile {
     pub track: Vec<Spanned<String>>,
     /// What the container modes run.
     pub images: ImagesFile,
+    own_options: Vec<Spanned<()>>,
 }
 
 /// `loadBalancer.images`, as written.
@@ -61,11 +74,16 @@ pub enum LbModeFile {
     Quadlet,
     /// `staticPod`: the kubelet.
     StaticPod,
-    /// A word of a later version.
-    NotYet(&'static str),
+    /// `external`: nobody; somebody else's balancer stands before the apiservers.
+    External,
 }
 
 impl LbModeFile {
+    /// Whether keepalived and haproxy come as system extensions.
+    pub fn is_by_sysexts(self) -> bool {
+        matches!(self, Self::Native | Self::Machines)
+    }
+
     /// The programs come from container images, not from sysexts.
     pub fn is_container(self) -> bool {
         matches!(self, Self::Quadlet | Self::StaticPod)
@@ -112,20 +130,24 @@ pub struct ExtraPortFile {
 }
 
 impl LoadBalancerFile {
+    /// Whether somebody else's balancer stands before the apiservers.
+    pub(crate) fn is_external(&self) -> bool {
+        let mode = self.mode.as_ref().map(|at| at.value);
+        mode == Some(LbModeFile::External)
+    }
+
+    /// The options that are our own balancer's, each where it is written.
+    pub(crate) fn own_options(&self) -> &[Spanned<()>] {
+        &self.own_options
+    }
+
     pub(super) fn read(mut f: Fields<'_>) -> Self {
-        f.known(&[
-            "mode",
-            "stats",
-            "extraPorts",
-            "timeouts",
-            "advertInterval",
-            "vrrp",
-            "routerId",
-            "track",
-            "images",
-        ]);
+        f.known(&[["mode"].as_slice(), &OF_OWN_BALANCER].concat());
+        let own = OF_OWN_BALANCER.into_iter();
+        let own_options = own.filter_map(|key| f.where_written(key)).collect();
         let (mode, machines) = read_mode(&mut f);
         Self {
+            own_options,
             mode,
             machines,
             stats: StatsFile::read(&mut f),
@@ -267,7 +289,7 @@ impl Scalar for LbModeFile {
             ("native", Self::Native),
             ("quadlet", Self::Quadlet),
             ("staticPod", Self::StaticPod),
-            ("external", Self::NotYet("external")),
+            ("external", Self::External),
         ];
         if text == "machines" {
             return Err((

@@ -257,6 +257,17 @@ impl<'r> Fields<'r> {
             .map(|(k, _)| k.place)
     }
 
+    /// The key's place as a value, if something is written there.
+    pub fn where_written(&self, key: &str) -> Option<Spanned<()>> {
+        let place = self.key_place(key).filter(|_| self.is_written(key))?;
+        Some(Spanned {
+            value: (),
+            place,
+            path: join_path(&self.path, key),
+            given: true,
+        })
+    }
+
     /// True if the key has a value.
     pub fn is_written(&self, key: &str) -> bool {
         self.entries

@@ -16,8 +16,11 @@ pub fn vip_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Findin
     let Err(error) = &view.vip else {
         return Vec::new();
     };
-    let what = format!("the API at {}: {error}", expected.endpoint.authority());
+    let mut what = format!("the API at {}: {error}", expected.endpoint.authority());
     let served = served_apiserver(expected, view);
+    if expected.is_external {
+        what += &behind_balancer(expected, view);
+    }
     let services = view.api.iter().flat_map(|api| &api.services_on_vip);
     let mut findings: Vec<Finding> = services
         .map(|service| {
@@ -37,6 +40,21 @@ pub fn vip_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Findin
         findings.push(Finding::new(Part::Api, what).with_next(next));
     }
     findings
+}
+
+/// What can be said of a balancer that is somebody else's.
+fn behind_balancer(expected: &ExpectedCluster, view: &ClusterView) -> String {
+    let planes = expected.control_planes();
+    let well = planes.filter(|n| view.apiservers.get(&n.name).is_some_and(Result::is_ok));
+    let well: Vec<&str> = well.map(|n| n.name.as_str()).collect();
+    match well[..] {
+        [] => "; the balancer there is not the cluster's".to_owned(),
+        _ => format!(
+            "; the balancer there is not the cluster's, and {} behind it would answer: are they its servers, on port {}?",
+            name_list(&well),
+            ha_wire::kubernetes::APISERVER_PORT
+        ),
+    }
 }
 
 /// The URL of the first apiserver that answers by itself.
@@ -71,6 +89,9 @@ pub fn writes_pass(view: &ClusterView) -> Vec<Finding> {
 
 /// The VIP is held by exactly one node.
 pub fn vip_is_held_once(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    if expected.is_external {
+        return Vec::new();
+    }
     let words = view.fresh_words(expected);
     let may_hold = expected.vip_candidates();
     let balances = |w: &&FreshWord<'_>| may_hold.contains(&w.node);

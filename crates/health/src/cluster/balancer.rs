@@ -29,7 +29,11 @@ pub fn apiservers_answer(expected: &ExpectedCluster, view: &ClusterView) -> Vec<
         let what = check.map_or_else(|| what.clone(), |c| format!("{what}; haproxy's check: {c}"));
         let seconds = down.iter().filter_map(|b| b.seconds).max();
         let next = format!("ha-host logs {} {name} --unit kubelet", expected.name);
-        let finding = Finding::new(Part::LoadBalancer, what).with_next(next);
+        let part = match expected.is_external {
+            true => Part::Api,
+            false => Part::LoadBalancer,
+        };
+        let finding = Finding::new(part, what).with_next(next);
         Some(finding.lasting(seconds))
     };
     let planes = expected.control_planes();

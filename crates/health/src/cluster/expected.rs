@@ -12,6 +12,8 @@ pub struct ExpectedCluster {
     pub name: String,
     /// Where its API answers.
     pub endpoint: Endpoint,
+    /// Whether that is somebody else's balancer.
+    pub is_external: bool,
     /// Its nodes, in the order of the cluster file.
     pub nodes: Vec<ExpectedNode>,
     /// Whether a pod network is brought with it: without one no node gets Ready, and that is somebody else's work.

@@ -36,7 +36,10 @@ fn expected() -> ExpectedCluster {
         endpoint: Endpoint {
             vip: "10.77.0.30".parse().unwrap(),
             port: 6444,
+            name: None,
+            further_addresses: Vec::new(),
         },
+        is_external: false,
         nodes: NODES.iter().enumerate().map(node).collect(),
         has_pod_network: true,
         has_cilium: true,

@@ -32,6 +32,7 @@ fn well() -> Status {
         tail: Vec::new(),
         phases: Vec::new(),
         vip: Vip {
+            external: String::new(),
             address: [10, 77, 0, 30].into(),
             port: 6444,
             here: true,

@@ -84,7 +84,10 @@ fn another_cluster_is_named_by_its_ca() {
             ),
             "{error}"
         );
-        assert!(error.ends_with("change endpoint.vip or stop it"), "{error}");
+        assert!(
+            error.ends_with("change the cluster's endpoint or stop it"),
+            "{error}"
+        );
     });
 }
 

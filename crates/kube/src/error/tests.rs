@@ -8,7 +8,7 @@ fn an_unknown_authority_says_what_to_do() {
     assert_eq!(
         ApiError::new("https://10.77.0.30:6444/readyz", kind).to_string(),
         "https://10.77.0.30:6444/readyz: certificate signed by an unknown authority: another cluster answers on this \
-         address (its CA: CN=kubernetes, key id 9f2c): change endpoint.vip or stop it"
+         address (its CA: CN=kubernetes, key id 9f2c): change the cluster's endpoint or stop it"
     );
 }
 

@@ -61,12 +61,36 @@ fn the_servers_own_words_are_kept() {
 
 #[test]
 fn a_url_names_its_servers_address() {
-    let address = |url: &str| address_of(url).unwrap().to_string();
+    let address = |url: &str| Server::from(url).first_address().unwrap().to_string();
     assert_eq!(address("https://10.77.0.11:6443/readyz"), "10.77.0.11:6443");
     assert_eq!(address("https://[fd00::1]:6443/readyz"), "[fd00::1]:6443");
     assert_eq!(
         address("https://kubernetes:20000/readyz"),
         "127.0.0.1:20000"
     );
-    assert!(address_of("https://localhost:1").is_none());
+    assert!(
+        Server::from("https://localhost:1")
+            .first_address()
+            .is_none()
+    );
+}
+
+#[test]
+fn a_name_comes_with_its_addresses_and_the_one_that_answers_is_taken() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let script = Script::default();
+        script.on("GET /readyz", 200, "ok");
+        let address = script.serve(&ca).await;
+        let dead = [127, 0, 0, 99].into();
+        let server = |name| Server::named(name, address.port(), [dead, address.ip()]);
+        let ask = async |name| {
+            let client = HttpsClient::new(server(name), ca.cert(), None).unwrap();
+            client.text(Method::GET, "/readyz", Body::none()).await
+        };
+        assert_eq!(ask("kubernetes").await.unwrap(), "ok");
+        // The certificate does not hold this one.
+        let error = ask("k8s-api.example.org").await.unwrap_err();
+        assert!(matches!(error.kind, ErrorKind::Tls(_)), "{error}");
+    });
 }

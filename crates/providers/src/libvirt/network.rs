@@ -31,7 +31,7 @@ impl Wiring {
             .iter()
             .flat_map(|n| n.addresses().map(|at| (n.name.clone(), at)))
             .collect();
-        addresses.push(("the VIP".into(), cluster.endpoint.vip));
+        addresses.extend(cluster.own_vip().map(|vip| ("the VIP".into(), vip)));
         Self {
             choice: choice.clone(),
             subnets: cluster.node_networks().collect(),

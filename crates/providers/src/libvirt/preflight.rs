@@ -88,7 +88,7 @@ fn check_addresses(provider: &Libvirt, running: &[&Node]) -> Result<Vec<Finding>
     });
     let mut wanted: Vec<_> = wanted.collect();
     if running.is_empty() {
-        wanted.push((provider.vip, "the VIP".to_owned()));
+        wanted.extend(provider.vip.map(|vip| (vip, "the VIP".to_owned())));
     }
     address_probe::check_unused(&wanted)
 }

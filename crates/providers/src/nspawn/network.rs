@@ -48,13 +48,16 @@ impl Segment {
     /// The segment of a cluster.
     pub fn new(layout: &Layout, cluster: &Cluster) -> Self {
         let nodes = cluster.nodes.iter().flat_map(|node| node.addresses());
+        // A balancer of somebody else's may stand in this segment, too.
+        let endpoint = cluster.endpoint.addresses();
+        let endpoint = endpoint.filter(|address| cluster.network.cidr.contains(address));
         Self {
             layout: layout.clone(),
             gateways: cluster
                 .node_networks()
                 .map(|(_, gateway)| gateway)
                 .collect(),
-            addresses: nodes.chain([cluster.endpoint.vip]).collect(),
+            addresses: nodes.chain(endpoint).collect(),
         }
     }
 

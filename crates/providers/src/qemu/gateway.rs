@@ -244,7 +244,7 @@ fn unused_address(cluster: &Cluster) -> Option<IpAddr> {
     let network = &cluster.network;
     let taken = |ip: &IpAddr| {
         *ip == network.gateway
-            || *ip == cluster.endpoint.vip
+            || cluster.endpoint.addresses().any(|address| address == *ip)
             || cluster.nodes.iter().any(|node| node.address == *ip)
     };
     network

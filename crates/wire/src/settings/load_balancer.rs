@@ -48,7 +48,7 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// Who runs keepalived and haproxy: named so that a node file of a later way is refused.
+/// Who runs keepalived and haproxy, or that nobody does. Named so that a node file of a later way is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LbMode {
@@ -60,6 +60,8 @@ pub enum LbMode {
     Quadlet,
     /// The kubelet, as static pods.
     StaticPod,
+    /// Somebody else's TCP balancer stands before the apiservers: the cluster has neither.
+    External,
 }
 
 impl LbMode {
@@ -67,7 +69,7 @@ impl LbMode {
     pub fn is_by_sysexts(self) -> bool {
         match self {
             Self::Native | Self::Machines => true,
-            Self::Quadlet | Self::StaticPod => false,
+            Self::Quadlet | Self::StaticPod | Self::External => false,
         }
     }
 }

@@ -52,12 +52,17 @@ pub fn try_ways(cluster: &Cluster, provider: &dyn Provider, nodes: &[&Node]) -> 
 
 /// What this node has to reach.
 pub fn ways_of(cluster: &Cluster, node: &Node) -> Vec<Way> {
-    let endpoint = cluster.endpoint;
-    let mut ways = vec![Way {
-        to: SocketAddr::new(endpoint.vip, endpoint.port),
-        whose: "the VIP".into(),
-        service: "haproxy",
-    }];
+    let endpoint = &cluster.endpoint;
+    let (whose, service) = match cluster.has_external_balancer() {
+        true => ("the endpoint", "the balancer"),
+        false => ("the VIP", "haproxy"),
+    };
+    let way = |address| Way {
+        to: SocketAddr::new(address, endpoint.port),
+        whose: whose.to_owned(),
+        service,
+    };
+    let mut ways: Vec<Way> = endpoint.addresses().map(way).collect();
     let is_control_plane = node.role == Role::ControlPlane;
     let external = cluster.kubernetes.external_etcd();
     for other in cluster.nodes.iter().filter(|other| other.name != node.name) {

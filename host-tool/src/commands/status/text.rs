@@ -113,6 +113,10 @@ fn describe_vip(report: &ClusterReport) -> String {
     };
     let seconds = report.vip_held_seconds;
     let time = seconds.map_or_else(String::new, |s| format!(" for {}", rough_span(s)));
+    if report.external {
+        let vip = &report.vip;
+        return format!("  api   {vip} {answers}, by a balancer outside of the cluster");
+    }
     format!("  vip   {} {answers}{held}{time}", report.vip)
 }
 

@@ -151,3 +151,37 @@ fn a_cluster_that_came_up_during_the_hooks_is_joined() {
         assert!(!ran_kubeadm(&machine));
     });
 }
+
+/// It keeps whoever connects waiting for a server, as balancers without a health check do.
+#[test]
+fn an_outside_balancer_that_says_nothing_is_no_doubt() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder_changed(226, &ca, |node| {
+            node.control_planes.truncate(1);
+            let vip = node.endpoint.vip;
+            *node = testing::behind_external(node.clone());
+            node.endpoint.vip = vip;
+        });
+        let listener = tokio::net::TcpListener::bind("127.226.0.30:6443").await;
+        let outcome = super::run(&machine.cx).await.unwrap();
+        assert_eq!(outcome, Outcome::Done);
+        assert!(ran_kubeadm(&machine));
+        drop(listener);
+    });
+}
+
+#[test]
+fn an_outside_balancer_that_leads_to_an_apiserver_is_a_cluster_that_stands() {
+    run_local(async {
+        let ca = test_authority("kubernetes");
+        let machine = founder_changed(227, &ca, |node| {
+            let vip = node.endpoint.vip;
+            *node = testing::behind_external(node.clone());
+            node.endpoint.vip = vip;
+        });
+        serve(&Script::default(), &ca, "127.227.0.30:6443").await;
+        let outcome = super::run(&machine.cx).await.unwrap();
+        assert_eq!(outcome, Outcome::ClusterStands);
+    });
+}

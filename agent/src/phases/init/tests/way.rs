@@ -13,7 +13,7 @@ fn a_founder_waits_for_a_load_balancer_that_has_machines() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         node.endpoint.vip = [127, 0, 0, 1].into();
         node.endpoint.port = listener.local_addr().unwrap().port();
-        let at = node.endpoint;
+        let at = node.endpoint.clone();
         drop(listener);
         node.balancers = testing::balancer_machine().balancers;
         let machine = testing::fake_machine(node.clone());

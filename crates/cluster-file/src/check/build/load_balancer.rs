@@ -15,7 +15,7 @@ pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer>
         None => None,
     };
     Some(LoadBalancer {
-        mode: build_mode(file.mode?.value)?,
+        mode: build_mode(file.mode?.value),
         stats,
         extra_ports: collect_all(file.extra_ports, build_extra_port)?,
         advert_interval_ms: file.advert_interval_ms?.value,
@@ -27,13 +27,13 @@ pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer>
     })
 }
 
-fn build_mode(mode: LbModeFile) -> Option<LbMode> {
+fn build_mode(mode: LbModeFile) -> LbMode {
     match mode {
-        LbModeFile::Native => Some(LbMode::Native),
-        LbModeFile::Quadlet => Some(LbMode::Quadlet),
-        LbModeFile::StaticPod => Some(LbMode::StaticPod),
-        LbModeFile::Machines => Some(LbMode::Machines),
-        LbModeFile::NotYet(_) => None,
+        LbModeFile::Native => LbMode::Native,
+        LbModeFile::Quadlet => LbMode::Quadlet,
+        LbModeFile::StaticPod => LbMode::StaticPod,
+        LbModeFile::Machines => LbMode::Machines,
+        LbModeFile::External => LbMode::External,
     }
 }
 

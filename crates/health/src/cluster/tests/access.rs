@@ -147,3 +147,35 @@ fn what_can_be_read_and_not_written_is_not_whole() {
         ],
     )]);
 }
+
+#[test]
+fn of_an_outside_balancer_only_its_answer_counts() {
+    let mut demo = expected();
+    demo.is_external = true;
+    demo.endpoint.name = Some("k8s-api.example.org".to_owned());
+    let mut view = whole();
+    for name in PLANES {
+        view.status(name).vip.here = false;
+        view.status(name).backends.clear();
+    }
+    assert_eq!(cluster_findings(&demo, &view), []);
+    view.vip = Err("Connection refused".to_owned());
+    view.apiservers
+        .insert("node3".to_owned(), Err("Connection refused".to_owned()));
+    let told: Vec<(Part, String)> = cluster_findings(&demo, &view)
+        .into_iter()
+        .map(|finding| (finding.part, finding.what))
+        .collect();
+    let api = |what: &str| (Part::Api, what.to_owned());
+    assert_eq!(
+        told[..2],
+        [
+            api(
+                "the API at k8s-api.example.org:6444: Connection refused; the balancer there is not the cluster's, and node1 and \
+                 node2 behind it would answer: are they its servers, on port 6443?"
+            ),
+            api("node3's apiserver: Connection refused"),
+        ],
+        "{told:?}"
+    );
+}
