@@ -69,6 +69,8 @@ pub struct ClusterPlan {
     pub image: Option<PathBuf>,
     /// The user's own Ignition files.
     pub merge: Vec<PathBuf>,
+    /// What `endpoint` says; none: the VIP.
+    pub endpoint: Option<String>,
     /// More lines of the cluster file.
     pub more: String,
     /// What `kubernetes.clusterConfiguration` says.
@@ -101,6 +103,7 @@ impl ClusterPlan {
             dual_stack: false,
             image: None,
             merge: Vec::new(),
+            endpoint: None,
             more: String::new(),
             kubeadm: String::new(),
             kubernetes: String::new(),
@@ -241,14 +244,15 @@ impl ClusterPlan {
         if !self.kubernetes.is_empty() {
             let _ = write!(network, ", {}", self.kubernetes);
         }
+        let vip = || format!("vip: \"{}\", port: {PORT}", self.vip());
+        let endpoint = self.endpoint.clone().unwrap_or_else(vip);
         let mut text = format!(
             "version: 1\nname: {}\nkubernetes: {{version: {}, {network}}}\n\
-             endpoint: {{vip: \"{}\", port: {PORT}}}\n\
+             endpoint: {{{endpoint}}}\n\
              network: {{prefix: {}, gateway: {}, dns: [\"{}\"]}}\n\
              provider: {}\nnodes:\n",
             self.name,
             lab.kubernetes(),
-            self.vip(),
             match (self.dual_stack, self.ipv6) {
                 (true, false) => "[24, 64]",
                 (true, true) => "[64, 24]",
