@@ -144,7 +144,7 @@ fn a_cluster_behind_somebody_elses_balancer_and_known_by_a_name() {
 fn no_node_runs_a_balancer(story: &Story, cluster: &Cluster) {
     story.step("no node has keepalived or haproxy", || {
         for name in cluster.control_planes() {
-            let script = "systemctl list-units --all --plain --no-legend 'keepalived*' 'haproxy*'; pidof keepalived haproxy; ls /etc/haproxy /etc/keepalived 2>/dev/null; true";
+            let script = "systemctl list-units --all --plain --no-legend 'keepalived*.service' 'haproxy*.service'; pidof keepalived haproxy; ls /etc/haproxy /etc/keepalived 2>/dev/null; true";
             let seen = cluster.node(&name).sh(script)?;
             ensure!(seen.trim().is_empty(), "{name}: {seen}");
         }
@@ -193,8 +193,8 @@ fn status_and_doctor_say_whose_it_is(story: &Story, cluster: &Cluster) {
 }
 
 fn a_control_plane_loses_power(story: &Story, cluster: &Cluster) {
-    let endpoint: SocketAddr = (ADDRESS.parse::<std::net::Ipv4Addr>().unwrap(), PORT).into();
     let report = story.step("node1 loses power: the API goes on answering", || {
+        let endpoint = SocketAddr::new(ADDRESS.parse()?, PORT);
         let probe = Probe::of_apiserver(&cluster.client()?, endpoint)?;
         thread::sleep(BEFORE);
         cluster.node("node1").power("off")?;

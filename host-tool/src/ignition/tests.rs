@@ -67,7 +67,7 @@ fn parsed_config(text: &str) -> Value {
     let (config, warnings) = Config::parse_str(text).unwrap();
     assert!(warnings.is_empty(), "{warnings:?}");
     assert!(matches!(config, Config::V3_3(_)));
-    assert!(!text.contains("null"));
+    assert!(!text.replace("/dev/null", "").contains("null"));
     serde_json::from_str(text).unwrap()
 }
 

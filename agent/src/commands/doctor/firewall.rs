@@ -66,16 +66,13 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
         return check;
     }
     let trusted = listed(node.networks().chain(node.pod_cidrs()), " --add-source=");
-    let api = match node.runs_balancer() {
-        true => format!(
-            ", `firewall-cmd --permanent --add-port={}/tcp` (who else uses the API)",
-            match node.runs_balancer() {
-                true => node.endpoint.port,
-                false => APISERVER_PORT,
-            }
-        ),
-        false => String::new(),
+    let opened = match node.runs_balancer() {
+        true => Some(node.endpoint.port),
+        false => node.is_control_plane().then_some(APISERVER_PORT),
     };
+    let api = opened.map_or_else(String::new, |port| {
+        format!(", `firewall-cmd --permanent --add-port={port}/tcp` (who else uses the API)")
+    });
     let remedy = format!(
         "systemctl disable --now firewalld; or `firewall-cmd --permanent --zone=trusted --add-source={trusted}` (nodes, \
          pods){api}, `firewall-cmd --reload`"

@@ -6,7 +6,7 @@ use crate::error::ErrorKind;
 use crate::testing::{self, Script, node_identity, run_local, test_authority};
 
 fn client(address: std::net::SocketAddr, ca: &str) -> Client {
-    Client::new(&format!("https://{address}"), ca, None)
+    Client::new(format!("https://{address}"), ca, None)
         .unwrap()
         .within(Duration::from_secs(2))
 }
@@ -14,7 +14,7 @@ fn client(address: std::net::SocketAddr, ca: &str) -> Client {
 /// The same as one of the cluster's nodes.
 fn client_of_node(address: std::net::SocketAddr, ca: &Authority) -> Client {
     let me = node_identity(ca, "node2");
-    Client::new(&format!("https://{address}"), ca.cert(), Some(&me)).unwrap()
+    Client::new(format!("https://{address}"), ca.cert(), Some(&me)).unwrap()
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_stranger_s_certificate_is_refused() {
         let script = Script::default();
         let address = script.on("GET /readyz", 200, "ok").serve(&ca).await;
         let me = node_identity(&other, "node2");
-        let client = Client::new(&format!("https://{address}"), ca.cert(), Some(&me)).unwrap();
+        let client = Client::new(format!("https://{address}"), ca.cert(), Some(&me)).unwrap();
         assert!(client.ready().await.is_err());
         assert!(script.asked("GET").is_empty());
     });
