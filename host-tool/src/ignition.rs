@@ -72,9 +72,11 @@ impl ConfigRenderer<'_> {
         updates::write_updates(&mut build, self.cluster, node, &sysexts)?;
         // A merged config that says `mask: false` wins: Ignition takes each key of a unit from there if it has it.
         build.mask(REBOOT_MANAGER);
-        let mode = self.cluster.load_balancer.mode;
-        let on_every_node = mode == LbMode::Native;
-        if !mode.is_by_sysexts() || !on_every_node && !self.cluster.runs_balancer(node) {
+        let has_haproxy = match self.cluster.load_balancer.mode {
+            LbMode::Native => true,
+            mode => mode.is_by_sysexts() && mode.runs_on(node.role),
+        };
+        if !has_haproxy {
             // It would wait for a unit that no sysext brings, and be started for ever.
             build.mask(HAPROXY_PATH);
         }

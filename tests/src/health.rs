@@ -25,6 +25,16 @@ const SCHEDULER: [&str; 2] = [
 /// keepalived's units end and begin on two busy cores.
 const MOVED: Duration = Duration::from_secs(60);
 
+/// `ha-host status` has nothing to say within `within`, and `ha-host doctor` at once.
+pub fn nothing_is_wrong(story: &Story, cluster: &Cluster, within: Duration) {
+    story.step("ha-host status and doctor find nothing", || {
+        eventually("exit code 0", within, || {
+            cluster.ha_host(&["status", cluster.name()], within)?.ok()
+        })?;
+        cluster.ha_host(&["doctor", cluster.name()], within)?.ok()
+    });
+}
+
 fn ask(cluster: &Cluster, more: &[&str]) -> Result<FinishedProcess> {
     cluster.ha_host(&[&["status", cluster.name()], more].concat(), LOOK)
 }

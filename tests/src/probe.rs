@@ -10,6 +10,8 @@ use anyhow::{Context, Result};
 
 use crate::api::{Apiserver, Client};
 use crate::cluster::Cluster;
+use crate::eventually::eventually;
+use crate::story::Story;
 
 /// A fresh connection this often, each in a thread of its own: a hanging one hides nothing.
 pub const EVERY: Duration = Duration::from_millis(20);
@@ -124,6 +126,21 @@ pub fn while_power_goes(cluster: &Cluster, node: &str) -> Result<ProbeReport> {
     cluster.node(node).power("off")?;
     thread::sleep(5 * BEFORE);
     probe.stop()
+}
+
+/// The VIP's holder loses its power, what is seen meanwhile is noted, and the machine comes back within `back`. Gives its name.
+pub fn while_its_holder_is_away(story: &Story, cluster: &Cluster, back: Duration) -> String {
+    let holder = story.step("one node holds the VIP", || cluster.vip_holder());
+    let seen = story.step(&format!("{holder} loses power: the API answers"), || {
+        while_power_goes(cluster, &holder)
+    });
+    story.note(&seen.to_string());
+    story.step("it comes back whole", || {
+        cluster.node(&holder).power("on")?;
+        eventually("every node is Ready", back, || cluster.kube().all_ready())?;
+        cluster.all_steady(back)
+    });
+    holder
 }
 
 fn ask_until_stopped(

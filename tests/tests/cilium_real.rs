@@ -12,7 +12,7 @@ use ha_tests::kube::all_voters;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::pod_network::{self, dual_stack};
-use ha_tests::probe::while_power_goes;
+use ha_tests::probe::while_its_holder_is_away;
 use ha_tests::process::{FinishedProcess, run_to_end};
 use ha_tests::services;
 use ha_tests::story::Story;
@@ -187,15 +187,8 @@ fn in_agent(cluster: &Cluster, command: &[&str]) -> Result<String> {
 }
 
 fn loses_the_holder(story: &Story, cluster: &Cluster) {
-    let holder = story.step("who holds the VIP", || cluster.vip_holder());
-    let seen = story.step("it loses power: the API answers", || {
-        while_power_goes(cluster, &holder)
-    });
-    story.note(&seen.to_string());
-    story.step("it comes back whole, its pods too", || {
-        cluster.node(&holder).power("on")?;
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
-        cluster.all_steady(BACK)?;
+    let holder = while_its_holder_is_away(story, cluster, BACK);
+    story.step("its member votes, and its pods are back", || {
         let planes = cluster.control_planes();
         eventually("its member votes", BACK, || {
             all_voters(cluster, &holder, &planes)

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::health::nothing_is_wrong;
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::{ClusterPlan, VIP};
-use ha_tests::probe::while_power_goes;
+use ha_tests::probe::while_its_holder_is_away;
 use ha_tests::process::run_to_end;
 use ha_tests::story::Story;
 
@@ -51,12 +52,7 @@ fn every_option_of_the_balancer_has_its_effect() {
     the_page_has_a_login(&story, &cluster);
     nodes_listen_on_the_same_port(&story, &cluster);
     one_holds_the_vip(&story, &cluster);
-    story.step("ha-host status and doctor find nothing", || {
-        eventually("exit code 0", LOOK, || {
-            cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
-        })?;
-        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
-    });
+    nothing_is_wrong(&story, &cluster, LOOK);
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
@@ -125,16 +121,6 @@ fn nodes_listen_on_the_same_port(story: &Story, cluster: &Cluster) {
 }
 
 fn one_holds_the_vip(story: &Story, cluster: &Cluster) {
-    let holder = story.step("one node holds the VIP", || cluster.vip_holder());
-    let seen = story.step(
-        &format!("{holder} holds it and loses power: the API answers"),
-        || while_power_goes(cluster, &holder),
-    );
-    story.note(&seen.to_string());
-    story.step("it comes back whole, and one node holds the VIP", || {
-        cluster.node(&holder).power("on")?;
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
-        cluster.all_steady(BACK)?;
-        cluster.vip_holder()
-    });
+    while_its_holder_is_away(story, cluster, BACK);
+    story.step("one node holds the VIP", || cluster.vip_holder());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::health::nothing_is_wrong;
 use ha_tests::plan::{API_PORT, ClusterPlan};
 use ha_tests::pod_network::{self, dual_stack};
 use ha_tests::story::Story;
@@ -36,14 +36,7 @@ fn serves_by_either(name: &str, plan: ClusterPlan) {
     pod_network::a_server_on_every_node(&story, &cluster);
     dual_stack::both_families_serve(&story, &cluster);
     pod_network::serves_everywhere(&story, &cluster, "after the launch");
-    story.step("ha-host status finds nothing", || {
-        eventually("exit code 0", LOOK, || {
-            cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
-        })
-    });
-    story.step("ha-host doctor finds every way open", || {
-        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
-    });
+    nothing_is_wrong(&story, &cluster, LOOK);
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 

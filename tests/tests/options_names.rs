@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::health::nothing_is_wrong;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
@@ -76,12 +77,7 @@ fn nodes_have_names_with_a_domain_and_interfaces_of_their_own() {
         ensure!(!others.contains("tiny"), "{others}");
         Ok(())
     });
-    story.step("ha-host status and doctor find nothing", || {
-        eventually("exit code 0", LOOK, || {
-            cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
-        })?;
-        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
-    });
+    nothing_is_wrong(&story, &cluster, LOOK);
     story.step("the worker is switched off and on", || {
         cluster.node(WORKER).power("off")?;
         cluster.node(WORKER).power("on")?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::health::nothing_is_wrong;
 use ha_tests::plan::{ClusterPlan, PORT, VIP};
 use ha_tests::story::Story;
 use serde_json::{Value, json};
@@ -50,7 +51,7 @@ fn every_option_of_nodes_has_its_effect() {
     one_nodes_own_settings(&story, &cluster);
     core_is_an_administrator(&story, &cluster);
     a_control_plane_works(&story, &cluster, "lab.example");
-    nothing_is_wrong(&story, &cluster);
+    nothing_is_wrong(&story, &cluster, LOOK);
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
@@ -65,17 +66,8 @@ fn one_node_is_a_cluster() {
     let cluster = story.step("the lab is there", || Cluster::new(plan));
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     a_control_plane_works(&story, &cluster, "cluster.local");
-    nothing_is_wrong(&story, &cluster);
+    nothing_is_wrong(&story, &cluster, LOOK);
     story.step("destroy leaves nothing", || cluster.destroy());
-}
-
-fn nothing_is_wrong(story: &Story, cluster: &Cluster) {
-    story.step("ha-host status and doctor find nothing", || {
-        eventually("exit code 0", LOOK, || {
-            cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
-        })?;
-        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
-    });
 }
 
 fn metadata(node: &Value, kind: &str, key: &str) -> Option<String> {

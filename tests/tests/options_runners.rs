@@ -7,9 +7,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::health::nothing_is_wrong;
 use ha_tests::lab::{Lab, SYSEXTS};
 use ha_tests::plan::ClusterPlan;
-use ha_tests::probe::while_power_goes;
+use ha_tests::probe::while_its_holder_is_away;
 use ha_tests::story::Story;
 
 /// A look at the whole cluster.
@@ -63,12 +64,7 @@ fn serve_through_faults(mode: &str, plan: ClusterPlan) {
     let story = Story::new(mode);
     let cluster = story.step("the lab is there", || Cluster::new(plan));
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
-    story.step("ha-host status and doctor find nothing", || {
-        eventually("exit code 0", LOOK, || {
-            cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
-        })?;
-        cluster.ha_host(&["doctor", cluster.name()], LOOK)?.ok()
-    });
+    nothing_is_wrong(&story, &cluster, LOOK);
     haproxy_dies(&story, &cluster);
     power_goes(&story, &cluster);
     story.step("destroy leaves nothing", || cluster.destroy());
@@ -98,16 +94,6 @@ fn haproxy_dies(story: &Story, cluster: &Cluster) {
 }
 
 fn power_goes(story: &Story, cluster: &Cluster) {
-    let holder = story.step("one node holds the VIP", || cluster.vip_holder());
-    let seen = story.step(
-        &format!("{holder} holds it and loses power: the API answers"),
-        || while_power_goes(cluster, &holder),
-    );
-    story.note(&seen.to_string());
-    story.step("it comes back whole, and one node holds the VIP", || {
-        cluster.node(&holder).power("on")?;
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
-        cluster.all_steady(BACK)?;
-        cluster.vip_holder()
-    });
+    while_its_holder_is_away(story, cluster, BACK);
+    story.step("one node holds the VIP", || cluster.vip_holder());
 }

@@ -131,7 +131,7 @@ fn shared_key(cx: &Context) -> Result<hmac::Key> {
     Ok(hmac::Key::new(hmac::HMAC_SHA256, pem.expose().as_bytes()))
 }
 
-fn to_hex(bytes: &[u8]) -> String {
+pub(super) fn to_hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

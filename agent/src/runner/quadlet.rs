@@ -6,18 +6,21 @@ use ha_wire::node::NodeFile;
 use ha_wire::settings::BalancerImages;
 
 use super::Runner;
-use super::native::Native;
 use crate::render::quadlet;
-use crate::sys::Boxed;
+use crate::sys::{Boxed, Systemd};
 
 #[derive(Debug)]
 pub struct Quadlet<'a> {
-    pub native: Native<'a>,
+    pub systemd: &'a dyn Systemd,
     pub node: &'a NodeFile,
     pub images: &'a BalancerImages,
 }
 
 impl Runner for Quadlet<'_> {
+    fn systemd(&self) -> &dyn Systemd {
+        self.systemd
+    }
+
     fn files(&self) -> Vec<(&'static str, String)> {
         vec![
             (quadlet::HAPROXY, quadlet::haproxy(self.node, self.images)),
@@ -29,31 +32,7 @@ impl Runner for Quadlet<'_> {
     }
 
     fn reread(&self) -> Boxed<'_, Result<()>> {
-        self.native.systemd.daemon_reload()
-    }
-
-    fn state<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<String>> {
-        self.native.state(unit)
-    }
-
-    fn changed<'a>(&'a self, unit: &'a str, known: &'a str) -> Boxed<'a, Result<String>> {
-        self.native.changed(unit, known)
-    }
-
-    fn start_again<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        self.native.start_again(unit)
-    }
-
-    fn start<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        self.native.start(unit)
-    }
-
-    fn restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        self.native.restart(unit)
-    }
-
-    fn reload<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
-        self.native.reload(unit)
+        self.systemd.daemon_reload()
     }
 
     fn missing(&self, unit: &str) -> String {

@@ -8,7 +8,7 @@ use ha_wire::settings::BalancerImages;
 
 use super::{Runner, program};
 use crate::render::{haproxy, static_pod};
-use crate::sys::{Boxed, Cmd, Sys};
+use crate::sys::{Boxed, Cmd, Sys, Systemd};
 
 /// Between two looks: a haproxy that died is missed by who asks it, long before.
 const LOOK: Duration = Duration::from_secs(1);
@@ -47,6 +47,11 @@ impl StaticPod<'_> {
 }
 
 impl Runner for StaticPod<'_> {
+    /// Not asked: none of both is a unit.
+    fn systemd(&self) -> &dyn Systemd {
+        &*self.sys.systemd
+    }
+
     fn files(&self) -> Vec<(&'static str, String)> {
         vec![
             (static_pod::HAPROXY, static_pod::haproxy(self.images)),

@@ -107,11 +107,7 @@ impl Cluster {
 
     /// Whether this machine runs keepalived and haproxy.
     pub fn runs_balancer(&self, node: &Node) -> bool {
-        match self.load_balancer.mode {
-            LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => node.role == Role::ControlPlane,
-            LbMode::Machines => node.role == Role::LoadBalancer,
-            LbMode::External => false,
-        }
+        self.load_balancer.mode.runs_on(node.role)
     }
 
     /// Whether the API is behind somebody else's balancer.

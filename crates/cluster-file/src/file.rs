@@ -13,6 +13,7 @@ use crate::diagnostic::{Fault, Place};
 use crate::minors::{Minor, minor_of};
 use crate::yaml;
 use ha_wire::kubernetes::APISERVER_PORT;
+use ha_wire::settings::LbMode;
 
 mod assets;
 mod choices;
@@ -42,8 +43,8 @@ pub use kubernetes::{
 pub use links::{BondFile, VlanFile};
 pub(crate) use load_balancer::MACHINES_HELP;
 pub use load_balancer::{
-    ADVERT_INTERVAL_MS, ExtraPortFile, ImagesFile, LB_MODE, LbModeFile, LoadBalancerFile,
-    StatsFile, TimeoutsFile,
+    ADVERT_INTERVAL_MS, ExtraPortFile, ImagesFile, LB_MODE, LoadBalancerFile, StatsFile,
+    TimeoutsFile,
 };
 pub use nodes::{NicFile, NodeEntry, TaintFile};
 pub use provider::{
@@ -246,7 +247,7 @@ impl ClusterFile {
     /// Whether keepalived and haproxy have machines of their own.
     pub(crate) fn has_balancer_machines(&self) -> bool {
         let mode = self.load_balancer.mode.as_ref();
-        mode.is_some_and(|mode| mode.value == LbModeFile::Machines)
+        mode.is_some_and(|mode| mode.value == LbMode::Machines)
     }
 
     fn from_fields(mut f: Fields<'_>) -> Self {

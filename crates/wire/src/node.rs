@@ -174,11 +174,7 @@ impl NodeFile {
 
     /// True on nodes that run keepalived and haproxy.
     pub fn runs_balancer(&self) -> bool {
-        match self.load_balancer.mode {
-            LbMode::Native | LbMode::Quadlet | LbMode::StaticPod => self.is_control_plane(),
-            LbMode::Machines => self.role == Role::LoadBalancer,
-            LbMode::External => false,
-        }
+        self.load_balancer.mode.runs_on(self.role)
     }
 
     /// Those that may hold the VIP, in the order of the cluster file.

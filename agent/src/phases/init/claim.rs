@@ -10,6 +10,7 @@ use tracing::info;
 use crate::context::Context;
 use crate::kube::{self, certs, cluster_ca};
 use crate::phases::NeedsAPerson;
+use crate::phases::no_cluster::to_hex;
 use crate::render::kubeadm::EffectiveSettings;
 
 /// Followed by the prefix of the apiserver's keys.
@@ -39,12 +40,7 @@ pub async fn claim_external_etcd(cx: &Context) -> Result<()> {
 pub(super) fn claim_of(cx: &Context) -> Result<Claim> {
     let ca = certs::certificates_in(&cluster_ca(cx)?).into_iter().next();
     let ca = ca.context("the cluster's CA certificate cannot be read")?;
-    let hash = digest(&SHA256, &ca);
-    let hash: String = hash
-        .as_ref()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hash = to_hex(digest(&SHA256, &ca).as_ref());
     let prefix = EffectiveSettings::new(&cx.node).etcd_prefix;
     Ok(Claim {
         key: format!("{KEY}{}", prefix.trim_end_matches('/')),

@@ -155,14 +155,11 @@ fn tell_crio_cgroups(cx: &Context) -> bool {
         // A monitor outside of its pod's cgroup would share CRI-O's.
         "[crio.runtime]\ncgroup_manager = \"cgroupfs\"\nconmon_cgroup = \"pod\"\n"
     };
-    if read_or_empty(cx, CRIO_CGROUPS) == text {
-        return false;
-    }
     let written = cx.sys.files.write(CRIO_CGROUPS, 0o644, text.as_bytes());
-    if let Err(error) = &written {
+    written.unwrap_or_else(|error| {
         tracing::warn!("{error:#}");
-    }
-    written.is_ok()
+        false
+    })
 }
 
 /// Unit files of a sysext that was merged without a reload: systemd reads them now.

@@ -2,12 +2,12 @@
 
 use std::ops::RangeInclusive;
 
-use ha_wire::settings::PortCheck;
+use ha_wire::settings::{LbMode, PortCheck};
 
 use super::files::check_local_path;
 use super::network::check_interface_name;
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, LbModeFile, LoadBalancerFile, MACHINES_HELP, Spanned, StatsFile};
+use crate::file::{ClusterFile, LoadBalancerFile, MACHINES_HELP, Spanned, StatsFile};
 
 /// keepalived counts in hundredths of a second, 12 bits of them.
 const ADVERT_MS: RangeInclusive<u32> = 10..=40950;
@@ -43,13 +43,13 @@ fn check_mode(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(mode) = &file.load_balancer.mode else {
         return;
     };
-    if mode.value == LbModeFile::Machines {
+    if mode.value == LbMode::Machines {
         faults.extend(machine_count_fault(file, mode));
     }
 }
 
 /// Without nodes that could be read the machines are not known either.
-fn machine_count_fault(file: &ClusterFile, mode: &Spanned<LbModeFile>) -> Option<Fault> {
+fn machine_count_fault(file: &ClusterFile, mode: &Spanned<LbMode>) -> Option<Fault> {
     file.nodes.as_ref()?;
     let count = file.entries().iter().filter(|node| node.is_balancer());
     match count.count() {

@@ -1,8 +1,9 @@
 //! `loadBalancer.mode` and what goes with it: images for the container modes, podman for quadlets, no unit beside either.
 
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, LbModeFile, Spanned};
+use crate::file::{ClusterFile, Spanned};
 use ha_wire::phase::Role;
+use ha_wire::settings::LbMode;
 
 /// What the bakery's sysexts of these names run by themselves.
 const PROGRAMS: [&str; 2] = ["keepalived", "haproxy"];
@@ -16,7 +17,7 @@ pub(super) fn check_runners(file: &ClusterFile, faults: &mut Vec<Fault>) {
     };
     let images = &file.load_balancer.images;
     let given = [&images.keepalived, &images.haproxy];
-    if !mode.value.is_container() {
+    if !mode.value.is_in_containers() {
         let of_no_use = given.into_iter().flatten();
         faults.extend(of_no_use.map(|image| {
             let help = "leave it out, or write `mode: quadlet` or `mode: staticPod`";
@@ -54,7 +55,7 @@ pub(super) fn check_runners(file: &ClusterFile, faults: &mut Vec<Fault>) {
             .warning(),
     );
     match mode.value {
-        LbModeFile::Quadlet => check_podman(file, mode, faults),
+        LbMode::Quadlet => check_podman(file, mode, faults),
         _ => check_no_login(file, faults),
     }
 }
@@ -80,7 +81,7 @@ fn check_image(image: &Spanned<String>, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_no_sysext_beside(file: &ClusterFile, mode: &Spanned<LbModeFile>, faults: &mut Vec<Fault>) {
+fn check_no_sysext_beside(file: &ClusterFile, mode: &Spanned<LbMode>, faults: &mut Vec<Fault>) {
     let twice = |name: &str| PROGRAMS.contains(&name);
     let twice = file.sysexts.iter().filter(|s| twice(&s.name.value));
     faults.extend(twice.map(|sysext| {
@@ -91,7 +92,7 @@ fn check_no_sysext_beside(file: &ClusterFile, mode: &Spanned<LbModeFile>, faults
 }
 
 /// With `sysexts: {}` the image has everything.
-fn check_podman(file: &ClusterFile, mode: &Spanned<LbModeFile>, faults: &mut Vec<Fault>) {
+fn check_podman(file: &ClusterFile, mode: &Spanned<LbMode>, faults: &mut Vec<Fault>) {
     let named = |list: &[Spanned<String>]| list.iter().any(|name| name.value == PODMAN);
     let is_control_plane = |role: &Option<Spanned<Role>>| {
         role.as_ref()

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use ha_wire::settings::{Balance, PortCheck, Stats, Timeouts, Vrrp};
+use ha_wire::settings::{Balance, LbMode, PortCheck, Stats, Timeouts, Vrrp};
 
 use super::nodes::NodeEntry;
 use super::reader::Fields;
@@ -10,7 +10,7 @@ use super::scalars::{Milliseconds, Scalar, Timeout, parse_keyword};
 use super::spanned::Spanned;
 
 /// Who runs keepalived and haproxy: the bakery's sysexts bring units, nothing else is needed.
-pub const LB_MODE: LbModeFile = LbModeFile::Native;
+pub const LB_MODE: LbMode = LbMode::Native;
 /// How dedicated machines are written.
 pub(crate) const MACHINES_HELP: &str = "list two machines: `machines: [{name: lb1, address: 192.168.122.21}, {name: lb2, address: 192.168.122.22}]`";
 /// VRRP advertisements in milliseconds: a dead holder is missed after 3 to 4 of them, under half a second.
@@ -32,7 +32,7 @@ const OF_OWN_BALANCER: [&str; 8] = [
 #[derive(Debug, Clone)]
 pub struct LoadBalancerFile {
     /// Who runs keepalived and haproxy; default [`LB_MODE`].
-    pub mode: Option<Spanned<LbModeFile>>,
+    pub mode: Option<Spanned<LbMode>>,
     /// `mode.machines`, until [`super::ClusterFile`] takes them among its nodes.
     pub machines: Vec<NodeEntry>,
     /// haproxy's statistics page; left out: no page.
@@ -61,33 +61,6 @@ pub struct ImagesFile {
     pub keepalived: Option<Spanned<String>>,
     /// haproxy's.
     pub haproxy: Option<Spanned<String>>,
-}
-
-/// `loadBalancer.mode`: who runs keepalived and haproxy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LbModeFile {
-    /// `native`: the host's own units, from the bakery's sysexts.
-    Native,
-    /// `{machines: [...]}`: the same units, on machines that do nothing else.
-    Machines,
-    /// `quadlet`: podman, by units that its generator makes.
-    Quadlet,
-    /// `staticPod`: the kubelet.
-    StaticPod,
-    /// `external`: nobody; somebody else's balancer stands before the apiservers.
-    External,
-}
-
-impl LbModeFile {
-    /// Whether keepalived and haproxy come as system extensions.
-    pub fn is_by_sysexts(self) -> bool {
-        matches!(self, Self::Native | Self::Machines)
-    }
-
-    /// The programs come from container images, not from sysexts.
-    pub fn is_container(self) -> bool {
-        matches!(self, Self::Quadlet | Self::StaticPod)
-    }
 }
 
 /// `loadBalancer.stats`, as written: a port, or a mapping.
@@ -133,7 +106,7 @@ impl LoadBalancerFile {
     /// Whether somebody else's balancer stands before the apiservers.
     pub(crate) fn is_external(&self) -> bool {
         let mode = self.mode.as_ref().map(|at| at.value);
-        mode == Some(LbModeFile::External)
+        mode == Some(LbMode::External)
     }
 
     /// The options that are our own balancer's, each where it is written.
@@ -174,8 +147,8 @@ impl ImagesFile {
     }
 }
 
-/// A word, or the mapping of [`LbModeFile::Machines`].
-fn read_mode(f: &mut Fields<'_>) -> (Option<Spanned<LbModeFile>>, Vec<NodeEntry>) {
+/// A word, or the mapping of [`LbMode::Machines`].
+fn read_mode(f: &mut Fields<'_>) -> (Option<Spanned<LbMode>>, Vec<NodeEntry>) {
     let place = f.key_place("mode");
     if !f.is_mapping("mode") {
         return (f.or("mode", LB_MODE), Vec::new());
@@ -188,7 +161,7 @@ fn read_mode(f: &mut Fields<'_>) -> (Option<Spanned<LbModeFile>>, Vec<NodeEntry>
     }
     let machines = f.each("machines", NodeEntry::read_balancer);
     let mode = place.map(|place| Spanned {
-        value: LbModeFile::Machines,
+        value: LbMode::Machines,
         place,
         path: "loadBalancer.mode.machines".to_owned(),
         given: true,
@@ -283,7 +256,7 @@ impl Scalar for Balance {
     }
 }
 
-impl Scalar for LbModeFile {
+impl Scalar for LbMode {
     fn read(text: &str) -> Result<Self, (String, String)> {
         let table = [
             ("native", Self::Native),

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::phase::Role;
+
 /// How the VIP and the load balancer are run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
@@ -70,6 +72,20 @@ impl LbMode {
         match self {
             Self::Native | Self::Machines => true,
             Self::Quadlet | Self::StaticPod | Self::External => false,
+        }
+    }
+
+    /// Whether they come from container images.
+    pub fn is_in_containers(self) -> bool {
+        matches!(self, Self::Quadlet | Self::StaticPod)
+    }
+
+    /// Whether a machine of this role runs them.
+    pub fn runs_on(self, role: Role) -> bool {
+        match self {
+            Self::Native | Self::Quadlet | Self::StaticPod => role == Role::ControlPlane,
+            Self::Machines => role == Role::LoadBalancer,
+            Self::External => false,
         }
     }
 }

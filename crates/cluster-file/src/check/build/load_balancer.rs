@@ -2,12 +2,10 @@
 
 use std::path::Path;
 
-use ha_wire::settings::{BalancerImages, ExtraPort, LbMode, LoadBalancer, Stats, Timeouts};
+use ha_wire::settings::{BalancerImages, ExtraPort, LoadBalancer, Stats, Timeouts};
 
 use super::{collect_all, values_of};
-use crate::file::{
-    ExtraPortFile, ImagesFile, LbModeFile, LoadBalancerFile, StatsFile, TimeoutsFile,
-};
+use crate::file::{ExtraPortFile, ImagesFile, LoadBalancerFile, StatsFile, TimeoutsFile};
 
 pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer> {
     let stats = match file.stats {
@@ -15,7 +13,7 @@ pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer>
         None => None,
     };
     Some(LoadBalancer {
-        mode: build_mode(file.mode?.value),
+        mode: file.mode?.value,
         stats,
         extra_ports: collect_all(file.extra_ports, build_extra_port)?,
         advert_interval_ms: file.advert_interval_ms?.value,
@@ -25,16 +23,6 @@ pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer>
         track: values_of(file.track),
         images: build_images(file.images),
     })
-}
-
-fn build_mode(mode: LbModeFile) -> LbMode {
-    match mode {
-        LbModeFile::Native => LbMode::Native,
-        LbModeFile::Quadlet => LbMode::Quadlet,
-        LbModeFile::StaticPod => LbMode::StaticPod,
-        LbModeFile::Machines => LbMode::Machines,
-        LbModeFile::External => LbMode::External,
-    }
 }
 
 /// Both, or none.
