@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context as _, Result};
 use ha_kube::https::{HttpsClient, Server};
 use ha_kube::objects::Node;
-use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, Identity, Secret};
+use ha_kube::{ApiError, Client, ETCD_CLIENT_PORT, Identity, Secret};
 use ha_wire::node::Peer;
 use ha_wire::paths;
 
@@ -145,6 +145,6 @@ pub fn vip_url(cx: &Context) -> String {
     format!("https://{}", cx.node.endpoint.authority())
 }
 
-pub fn apiserver_url(address: IpAddr) -> String {
-    ha_kube::url_of(SocketAddr::new(address, APISERVER_PORT))
+pub fn apiserver_url(cx: &Context, address: IpAddr) -> String {
+    ha_kube::url_of(cx.node.endpoint.apiserver(address))
 }

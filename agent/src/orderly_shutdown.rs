@@ -12,7 +12,6 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::Result;
-use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 
@@ -175,13 +174,14 @@ fn family(node: &NodeFile) -> &'static str {
 /// reach its apiserver.
 fn render_rules(node: &NodeFile) -> String {
     let family = family(node);
+    let apiserver = node.endpoint.apiserver_port;
     let new = "tcp flags & (syn | ack) == syn";
     let of_vip = match node.runs_balancer() {
         true => format!("{family} daddr {} {new} drop\n        ", node.endpoint.vip),
         false => String::new(),
     };
     let of_apiserver = match node.is_control_plane() {
-        true => format!("iifname != \"lo\" tcp dport {APISERVER_PORT} {new} reject with tcp reset"),
+        true => format!("iifname != \"lo\" tcp dport {apiserver} {new} reject with tcp reset"),
         false => String::new(),
     };
     format!(

@@ -11,7 +11,7 @@ use ha_health::cluster::{MemberView, NodeView};
 use ha_kube::etcd::{Etcd, Member};
 use ha_kube::https::Server;
 use ha_kube::objects::{CONTROL_PLANE_LABEL, EXCLUDED_LABEL, Node};
-use ha_kube::{APISERVER_PORT, ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Identity};
+use ha_kube::{ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Identity};
 
 mod agents;
 mod expected;
@@ -53,7 +53,7 @@ impl Api {
         let admin = pki.admin()?;
         let client = |at| apiserver_client(at, provider.reach(at), pki, &admin);
         let apiservers = cluster.control_planes().map(|node| {
-            let own = SocketAddr::new(node.address, APISERVER_PORT);
+            let own = cluster.endpoint.apiserver(node.address);
             Ok((node.name.clone(), client(own)?))
         });
         let apiservers = apiservers.collect::<Result<_, ApiError>>()?;

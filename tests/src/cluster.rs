@@ -22,7 +22,7 @@ use crate::lab::{Lab, workspace_root};
 use crate::leftovers::Snapshot;
 use crate::node::ClusterNode;
 use crate::operator::Operator;
-use crate::plan::{API_PORT, ClusterPlan, PORT};
+use crate::plan::ClusterPlan;
 use crate::post_mortem;
 use crate::process::{FinishedProcess, RunningProcess, run_to_end};
 use crate::story::print_uncaptured;
@@ -165,7 +165,7 @@ impl Cluster {
 
     /// Where the API answers for everybody.
     pub fn endpoint(&self) -> SocketAddr {
-        SocketAddr::new(self.plan.vip(), PORT)
+        SocketAddr::new(self.plan.vip(), self.plan.port)
     }
 
     /// Where the control planes' own apiservers answer.
@@ -175,7 +175,9 @@ impl Cluster {
             .nodes()
             .into_iter()
             .filter(|n| n.1 == Role::ControlPlane);
-        nodes.map(|n| SocketAddr::new(n.2, API_PORT)).collect()
+        nodes
+            .map(|n| SocketAddr::new(n.2, self.plan.apiserver_port))
+            .collect()
     }
 
     /// Where the operator's machine reaches an address of the nodes' network.

@@ -69,6 +69,10 @@ pub struct ClusterPlan {
     pub image: Option<PathBuf>,
     /// The user's own Ignition files.
     pub merge: Vec<PathBuf>,
+    /// The balancer's port on the VIP.
+    pub port: u16,
+    /// The apiservers' on their nodes' own addresses.
+    pub apiserver_port: u16,
     /// What `endpoint` says; none: the VIP.
     pub endpoint: Option<String>,
     /// More lines of the cluster file.
@@ -103,6 +107,8 @@ impl ClusterPlan {
             dual_stack: false,
             image: None,
             merge: Vec::new(),
+            port: PORT,
+            apiserver_port: API_PORT,
             endpoint: None,
             more: String::new(),
             kubeadm: String::new(),
@@ -153,13 +159,15 @@ impl ClusterPlan {
         }
     }
 
-    /// The same with a copy of the lab's pod network in `dir` that names this cluster's own VIP, where that is another.
+    /// The same with a copy of the lab's pod network in `dir` that names this cluster's own endpoint, where that is another.
     pub fn with_pod_network(mut self, lab: &Lab, dir: &Path) -> Result<Self> {
-        if self.ipv6 && self.network.is_none() {
+        if (self.ipv6 || self.port != PORT) && self.network.is_none() {
             let text = std::fs::read_to_string(lab.network())?;
             let file = dir.join("lab-net.yaml");
             let vip = format!("\"{}\"", self.vip());
-            std::fs::write(&file, text.replace(&VIP.to_string(), &vip))?;
+            let text = text.replace(&VIP.to_string(), &vip);
+            let port = |port: u16| format!("\"{port}\"");
+            std::fs::write(&file, text.replace(&port(PORT), &port(self.port)))?;
             self.network = Some(pod_network(&file));
         }
         Ok(self)
@@ -244,7 +252,13 @@ impl ClusterPlan {
         if !self.kubernetes.is_empty() {
             let _ = write!(network, ", {}", self.kubernetes);
         }
-        let vip = || format!("vip: \"{}\", port: {PORT}", self.vip());
+        let vip = || {
+            let (port, apiserver) = (self.port, self.apiserver_port);
+            format!(
+                "vip: \"{}\", port: {port}, apiserverPort: {apiserver}",
+                self.vip()
+            )
+        };
         let endpoint = self.endpoint.clone().unwrap_or_else(vip);
         let mut text = format!(
             "version: 1\nname: {}\nkubernetes: {{version: {}, {network}}}\n\

@@ -1,5 +1,5 @@
-//! What the cluster file says of the balancer, looked at on three control planes: the statistics page's login, an extra port that the
-//! nodes listen on themselves, time-outs, VRRP by multicast under a router id of the user's own.
+//! What the cluster file says of the balancer, looked at on three control planes: the API at port 6443 of the VIP, the statistics
+//! page's login, an extra port that the nodes listen on themselves, time-outs, VRRP by multicast under a router id of the user's own.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -39,6 +39,8 @@ fn plan() -> Result<ClusterPlan> {
             "loadBalancer: {{stats: {stats}, extraPorts: [{extra}], timeouts: {{client: 24h, server: 24h, tunnel: 24h}}, \
              vrrp: multicast, routerId: 51}}\n"
         ),
+        port: 6443,
+        apiserver_port: 6444,
         ..ClusterPlan::new("e2e-options-balancer", 3, 0)
     })
 }
@@ -49,11 +51,30 @@ fn every_option_of_the_balancer_has_its_effect() {
     let story = Story::new("options_balancer");
     let cluster = story.step("the lab is there", || Cluster::new(plan()?));
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
+    apiservers_listen_where_the_file_says(&story, &cluster);
     the_page_has_a_login(&story, &cluster);
     nodes_listen_on_the_same_port(&story, &cluster);
     one_holds_the_vip(&story, &cluster);
     nothing_is_wrong(&story, &cluster, LOOK);
     story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+/// kubeadm's own files and the API's service name the apiservers' port, kubeconfigs the VIP's.
+fn apiservers_listen_where_the_file_says(story: &Story, cluster: &Cluster) {
+    story.step(
+        "apiservers listen on 6444, clients go to 6443 of the VIP",
+        || {
+            let server = "jsonpath={.clusters[0].cluster.server}";
+            let server = cluster.kube().ctl(&["config", "view", "-o", server])?;
+            ensure!(server == format!("https://{VIP}:6443"), "{server}");
+            let ask = ["endpointslice", "kubernetes", "-n", "default"];
+            let slice = cluster.kube().get(&ask)?;
+            let port = &slice["ports"][0]["port"];
+            let servers = slice["endpoints"].as_array().map(Vec::len);
+            ensure!(port == 6444 && servers == Some(3), "{slice}");
+            Ok(())
+        },
+    );
 }
 
 /// What the operator's curl gets at a port of the VIP: status, or text.

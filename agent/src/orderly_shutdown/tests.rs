@@ -196,6 +196,11 @@ fn the_rules_are_these_and_the_real_nft_takes_them() {
         "{outside}"
     );
     let mut six = testing::control_plane();
+    (six.endpoint.port, six.endpoint.apiserver_port) = (6443, 6444);
+    assert!(
+        render_rules(&six).contains(" dport 6444 "),
+        "haproxy's is not the apiserver's"
+    );
     six.endpoint.vip = "fd00::30".parse().unwrap();
     let needed = (real::program("nft", "nftables"), real::own_network());
     let (Some(nft), Some(mut in_namespace)) = needed else {

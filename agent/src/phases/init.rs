@@ -143,7 +143,7 @@ async fn remove_token(cx: &Context, token: &str) -> Result<()> {
 
 /// Whether all that kubeadm init does, to its last phase, is there.
 async fn is_complete(cx: &Context) -> Result<bool> {
-    let client = kube::as_admin_at(cx, &kube::apiserver_url(cx.node.address))?.within(OWN_API);
+    let client = kube::as_admin_at(cx, &kube::apiserver_url(cx, cx.node.address))?.within(OWN_API);
     client.config_map("kubeadm-config").await?;
     let marked = client
         .node(&cx.node.name)

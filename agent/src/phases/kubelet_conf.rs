@@ -91,7 +91,7 @@ pub fn mend_at_start(cx: &Context) -> Result<()> {
 
 fn final_text(cx: &Context) -> Result<Secret> {
     if cx.node.is_control_plane() {
-        text_with_own(cx, &kube::apiserver_url(cx.node.address))
+        text_with_own(cx, &kube::apiserver_url(cx, cx.node.address))
     } else {
         text_with_own(cx, &kube::vip_url(cx))
     }

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use aws_lc_rs::hmac;
-use ha_kube::APISERVER_PORT;
 use ha_wire::node::Peer;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
@@ -37,7 +36,7 @@ const BIND_AGAIN: Duration = Duration::from_millis(500);
 
 /// Whether this peer says that it is in no cluster. No answer, and any other, is a no.
 pub async fn peer_says_so(cx: &Context, peer: &Peer) -> bool {
-    let address = SocketAddr::new(peer.address, APISERVER_PORT);
+    let address = cx.node.endpoint.apiserver(peer.address);
     match tokio::time::timeout(ANSWER_WITHIN, ask_peer(cx, peer, address)).await {
         Ok(Ok(said)) => said,
         Ok(Err(error)) => {
@@ -53,7 +52,7 @@ pub async fn answer_peers(cx: &Context) -> std::convert::Infallible {
     if !is_in_no_cluster(cx) {
         return std::future::pending().await;
     }
-    let address = SocketAddr::new(cx.node.address, APISERVER_PORT);
+    let address = cx.node.endpoint.apiserver(cx.node.address);
     loop {
         match TcpListener::bind(address).await {
             Ok(listener) => answer_each(cx, &listener).await,

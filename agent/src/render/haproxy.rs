@@ -3,7 +3,6 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
-use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::node::{NodeFile, Peer};
 use ha_wire::paths::STATS_PASSWORD;
 use ha_wire::settings::{Balance, ExtraPort, PortCheck, Stats};
@@ -167,11 +166,11 @@ backend {BACKEND}
 "
     );
     for peer in backends {
-        let address = SocketAddr::new(peer.address, APISERVER_PORT);
+        let address = node.endpoint.apiserver(peer.address);
         let _ = writeln!(out, "    server {} {address} check", peer.name);
     }
     for peer in backends {
-        let address = SocketAddr::new(peer.address, APISERVER_PORT);
+        let address = node.endpoint.apiserver(peer.address);
         let _ = writeln!(
             out,
             "    server {} {address} backup",

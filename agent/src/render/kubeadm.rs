@@ -302,7 +302,7 @@ fn registration_taints(node: &NodeFile) -> Option<Value> {
 }
 
 fn local_endpoint(node: &NodeFile) -> Value {
-    json!({"advertiseAddress": node.address.to_string(), "bindPort": ha_wire::kubernetes::APISERVER_PORT})
+    json!({"advertiseAddress": node.address.to_string(), "bindPort": node.endpoint.apiserver_port})
 }
 
 /// As Kubernetes writes one value of each family: the first is the one that counts where there can be only one.

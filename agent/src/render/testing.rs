@@ -116,6 +116,7 @@ pub fn of_both(mut node: NodeFile) -> NodeFile {
 /// Nothing of the balancer at its default.
 fn with_options() -> NodeFile {
     let mut node = testing::control_plane();
+    (node.endpoint.port, node.endpoint.apiserver_port) = (6443, 6444);
     let balancer = &mut node.load_balancer;
     balancer.stats = Some(Stats {
         address: [0, 0, 0, 0].into(),

@@ -126,6 +126,8 @@ pub struct EndpointFile {
     pub vip: Option<Spanned<IpAddr>>,
     /// The balancer's port on it; default [`PORT`], with somebody else's balancer [`APISERVER_PORT`].
     pub port: Option<Spanned<u16>>,
+    /// Every apiserver's on its node's own address; default [`APISERVER_PORT`].
+    pub apiserver_port: Option<Spanned<u16>>,
     /// What kubeconfigs and certificates call it; left out: by its address.
     pub name: Option<Spanned<String>>,
     /// `addresses`: those of somebody else's balancer, [`Self::vip`] among them.
@@ -341,7 +343,7 @@ fn first_host(net: IpNet) -> Option<IpAddr> {
 
 impl EndpointFile {
     fn read(mut f: Fields<'_>, is_external: bool) -> Self {
-        f.known(&["vip", "port", "name", "addresses"]);
+        f.known(&["vip", "port", "apiserverPort", "name", "addresses"]);
         let vip_written = f.where_written("vip");
         let addresses_written = f.where_written("addresses");
         let addresses = f.list("addresses");
@@ -353,6 +355,7 @@ impl EndpointFile {
         Self {
             vip,
             port: f.or("port", if is_external { APISERVER_PORT } else { PORT }),
+            apiserver_port: f.or("apiserverPort", APISERVER_PORT),
             name: f.maybe("name"),
             addresses,
             addresses_written,

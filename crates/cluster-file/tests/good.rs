@@ -160,6 +160,7 @@ fn every_key_arrives() {
     );
     assert_eq!(cluster.endpoint.authority(), "k8s-api.example.org:7443");
     assert_eq!(cluster.endpoint.socket().to_string(), "192.168.122.30:7443");
+    assert_eq!(cluster.endpoint.apiserver_port, 7444);
     let written = json!({
         "mode": "native",
         "stats": {"address": "0.0.0.0", "port": 9000, "user": "admin", "passwordFile": "/base/stats.password"},

@@ -192,6 +192,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
         any_address(),
         any_address(),
         any::<u16>(),
+        any::<u16>(),
         any::<u8>(),
         any::<Option<u64>>(),
         any::<bool>(),
@@ -205,7 +206,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
     (place, lists, any_balancer(), any_kubernetes(), any_cni()).prop_map(
         |(place, lists, load_balancer, kubernetes, cni)| {
             let (
-                (address, vip, port, vrid, founder, worker),
+                (address, vip, port, apiserver_port, vrid, founder, worker),
                 (control_planes, labels, taints, hooks),
             ) = (place, lists);
             NodeFile {
@@ -227,6 +228,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 endpoint: Endpoint {
                     vip,
                     port,
+                    apiserver_port,
                     name: None,
                     further_addresses: Vec::new(),
                 },

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The port of every apiserver on its node's own address.
+/// The port of every apiserver on its node's own address, unless the cluster file moves it ([`crate::settings::Endpoint::apiserver_port`]).
 pub const APISERVER_PORT: u16 = 6443;
 /// etcd's port for clients.
 pub const ETCD_CLIENT_PORT: u16 = 2379;

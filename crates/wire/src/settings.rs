@@ -5,6 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use crate::kubernetes::APISERVER_PORT;
+
 mod load_balancer;
 
 pub use load_balancer::{
@@ -19,6 +21,12 @@ pub struct Endpoint {
     pub vip: IpAddr,
     /// The balancer's port on it.
     pub port: u16,
+    /// Every apiserver's port on its node's own address.
+    #[serde(
+        default = "default_apiserver_port",
+        skip_serializing_if = "is_default_apiserver_port"
+    )]
+    pub apiserver_port: u16,
     /// What kubeconfigs and certificates call it; none: by its address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -47,6 +55,11 @@ impl Endpoint {
         SocketAddr::new(self.vip, self.port)
     }
 
+    /// Where the apiserver of the control plane with this address listens.
+    pub fn apiserver(&self, address: IpAddr) -> SocketAddr {
+        SocketAddr::new(address, self.apiserver_port)
+    }
+
     /// Every address of it.
     pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         std::iter::once(self.vip).chain(self.further_addresses.iter().copied())
@@ -57,6 +70,14 @@ impl Endpoint {
         let addresses = self.addresses().map(|address| address.to_string());
         self.name.iter().cloned().chain(addresses).collect()
     }
+}
+
+fn default_apiserver_port() -> u16 {
+    APISERVER_PORT
+}
+
+fn is_default_apiserver_port(port: &u16) -> bool {
+    *port == APISERVER_PORT
 }
 
 /// A node's container runtime.
@@ -197,6 +218,10 @@ mod tests {
         for (text, authority) in [
             (r#"{"vip":"10.77.0.30","port":6444}"#, "10.77.0.30:6444"),
             (r#"{"vip":"fd00::30","port":6444}"#, "[fd00::30]:6444"),
+            (
+                r#"{"vip":"10.77.0.30","port":6443,"apiserverPort":6444}"#,
+                "10.77.0.30:6443",
+            ),
             (
                 r#"{"vip":"192.0.2.10","port":6443,"name":"k8s-api.example.org","furtherAddresses":["192.0.2.11"]}"#,
                 "k8s-api.example.org:6443",

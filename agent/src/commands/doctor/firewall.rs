@@ -1,7 +1,6 @@
 //! Rules that drop what the cluster's nodes say to each other. Whether they hit is tried from peer to peer by `ha-host doctor`;
 //! here they are named.
 
-use ha_wire::kubernetes::APISERVER_PORT;
 use ha_wire::node::NodeFile;
 use serde_json::Value;
 
@@ -68,7 +67,9 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
     let trusted = listed(node.networks().chain(node.pod_cidrs()), " --add-source=");
     let opened = match node.runs_balancer() {
         true => Some(node.endpoint.port),
-        false => node.is_control_plane().then_some(APISERVER_PORT),
+        false => node
+            .is_control_plane()
+            .then_some(node.endpoint.apiserver_port),
     };
     let api = opened.map_or_else(String::new, |port| {
         format!(", `firewall-cmd --permanent --add-port={port}/tcp` (who else uses the API)")

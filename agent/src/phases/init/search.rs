@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use futures_util::future::{join, join_all};
 use ha_kube::handshake::HandshakeProbe;
-use ha_kube::{APISERVER_NAME, APISERVER_PORT, ApiError, ETCD_CLIENT_PORT};
+use ha_kube::{APISERVER_NAME, ApiError, ETCD_CLIENT_PORT};
 use ha_wire::phase::Phase;
 
 use crate::context::Context;
@@ -181,13 +181,13 @@ fn doors(cx: &Context) -> Vec<Door> {
         address: SocketAddr::new(address, port),
         kind,
     };
-    let balancer = cx.node.endpoint.port;
+    let (balancer, apiserver) = (cx.node.endpoint.port, cx.node.endpoint.apiserver_port);
     // Control planes are alike: what this one runs, the others run.
     let of_balancer = cx.node.runs_balancer();
     let of_balancer = of_balancer.then_some((balancer, DoorKind::LoadBalancer));
     let of_peers = cx.node.peers().flat_map(|peer| {
         let own = [
-            (APISERVER_PORT, DoorKind::Apiserver),
+            (apiserver, DoorKind::Apiserver),
             (ETCD_CLIENT_PORT, DoorKind::Etcd),
         ];
         let all = own.into_iter().chain(of_balancer);

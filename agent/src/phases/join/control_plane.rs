@@ -98,8 +98,12 @@ async fn observe_join(cx: &Context) -> Result<JoinFacts> {
     let client = kube::as_admin(cx)?;
     let node = client.node(&cx.node.name).await?;
     let (etcd, member) = observe_etcd(cx).await?;
-    let own =
-        Client::new(kube::apiserver_url(cx.node.address), &cluster_ca(cx)?, None)?.within(OWN_API);
+    let own = Client::new(
+        kube::apiserver_url(cx, cx.node.address),
+        &cluster_ca(cx)?,
+        None,
+    )?
+    .within(OWN_API);
     Ok(JoinFacts {
         kubelet: is_registered(cx, &client).await?,
         certificates: all_whole(&certificate_files(cx))?,

@@ -10,7 +10,9 @@ use crate::testing::{self, FakeMachine, fake_machine};
 const KEY: &str =
     "-----BEGIN PRIVATE KEY-----\nthe control planes' own\n-----END PRIVATE KEY-----\n";
 
+/// Beside a balancer at 6443: what peers ask is the apiservers' port.
 fn at(mut node: NodeFile, last: u8) -> FakeMachine {
+    (node.endpoint.port, node.endpoint.apiserver_port) = (6443, 6444);
     node.address = IpAddr::from([127, 31, 0, last]);
     let machine = fake_machine(node);
     machine.file(&pki_file("ca.key"), KEY);
@@ -29,7 +31,7 @@ async fn heard(asker: &FakeMachine, peer: &FakeMachine) -> bool {
     let named = peer_of(peer);
     let asking = async {
         // The listener is there once it accepts.
-        let address = SocketAddr::new(named.address, APISERVER_PORT);
+        let address = peer.cx.node.endpoint.apiserver(named.address);
         for _ in 0..1000 {
             if TcpStream::connect(address).await.is_ok() {
                 break;
@@ -104,7 +106,7 @@ fn what_is_no_answer_is_a_no() {
         ] {
             let peer = at(testing::control_plane(), last);
             let named = peer_of(&peer);
-            let listener = TcpListener::bind((named.address, APISERVER_PORT))
+            let listener = TcpListener::bind(founder.cx.node.endpoint.apiserver(named.address))
                 .await
                 .unwrap();
             let answer = async {
@@ -124,7 +126,7 @@ fn who_speaks_tls_is_sent_away_at_once() {
         let founder = at(testing::founder(), 1);
         let peer = at(testing::control_plane(), 41);
         let hello: Vec<u8> = [&[0x16, 3, 1, 2, 0][..], &[b'x'; 512]].concat();
-        let address = SocketAddr::new(peer.cx.node.address, APISERVER_PORT);
+        let address = peer.cx.node.endpoint.apiserver(peer.cx.node.address);
         let asking = async {
             let mut stream = loop {
                 match TcpStream::connect(address).await {

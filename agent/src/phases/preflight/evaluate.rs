@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
+use ha_wire::kubernetes::ETCD_CLIENT_PORT;
 use ha_wire::node::NodeFile;
 
 use super::addresses::check_address;
@@ -311,7 +311,7 @@ pub fn wanted_ports(node: &NodeFile) -> BTreeMap<u16, &'static str> {
         all.insert(10250, "kubelet");
     }
     if node.is_control_plane() {
-        all.insert(APISERVER_PORT, "kube-apiserver");
+        all.insert(node.endpoint.apiserver_port, "kube-apiserver");
         if !node.has_external_etcd() {
             all.extend([(ETCD_CLIENT_PORT, "etcd"), (2380, "etcd")]);
         }

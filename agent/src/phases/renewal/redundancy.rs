@@ -35,7 +35,7 @@ pub async fn what_is_missing(cx: &Context, urgency: Urgency) -> Result<Option<St
 }
 
 async fn what_is_wrong_on(cx: &Context, address: IpAddr) -> Result<Option<String>> {
-    let apiserver = Client::new(apiserver_url(address), &cluster_ca(cx)?, None)?;
+    let apiserver = Client::new(apiserver_url(cx, address), &cluster_ca(cx)?, None)?;
     if let Err(error) = apiserver.within(ANSWER_WITHIN).ready().await {
         return Ok(Some(format!("kube-apiserver: {error}")));
     }

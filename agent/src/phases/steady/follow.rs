@@ -172,7 +172,7 @@ async fn list_control_planes(cx: &Context) -> Result<Vec<Peer>> {
 /// The cluster behind one apiserver. One that is not in use has to be ready too, and is first asked without a client that is
 /// kept: any address may be listed.
 async fn ask_cluster(cx: &Context, address: IpAddr, is_new: bool) -> Result<ClusterIdentity> {
-    let url = kube::apiserver_url(address);
+    let url = kube::apiserver_url(cx, address);
     if is_new {
         let https = HttpsClient::with_fresh_connections(&url, &kube::cluster_ca(cx)?)?;
         let ready = Client::over(https.within(PROBE)).ready().await;

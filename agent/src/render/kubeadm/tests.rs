@@ -122,6 +122,7 @@ fn files() -> Vec<(String, String)> {
 
 fn users_own() -> NodeFile {
     let mut node = testing::founder();
+    (node.endpoint.port, node.endpoint.apiserver_port) = (6443, 6444);
     node.kubernetes.cert_sans = vec!["k8s.example.org".into(), "10.77.0.30".into()];
     let own = json!({
         "apiServer": {"extraArgs": [{"name": "audit-log-maxage", "value": "7"}]},

@@ -77,6 +77,7 @@ fn build_endpoint(file: EndpointFile) -> Option<Endpoint> {
     Some(Endpoint {
         vip: file.vip?.value,
         port: file.port?.value,
+        apiserver_port: file.apiserver_port?.value,
         name: file.name.map(|at| at.value),
         further_addresses: values_of(file.addresses).into_iter().skip(1).collect(),
     })

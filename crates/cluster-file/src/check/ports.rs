@@ -6,18 +6,17 @@ use super::kubeadm::node_port_range;
 use super::names::check_dns_label;
 use crate::diagnostic::{Fault, Place};
 use crate::file::{ClusterFile, Spanned};
-use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
+use ha_wire::kubernetes::ETCD_CLIENT_PORT;
 
 /// So many of [`TAKEN`] do without Kubernetes.
 const OF_EVERY_MACHINE: usize = 2;
-/// What listens on a control plane already, and where that comes from.
-const TAKEN: [(u16, &str); 13] = [
+/// What listens on a control plane beside its apiserver, and where that comes from.
+const TAKEN: [(u16, &str); 12] = [
     (22, "sshd"),
     (53, "systemd-resolved"),
     (ETCD_CLIENT_PORT, "etcd's clients"),
     (2380, "etcd's peers"),
     (2381, "etcd's metrics"),
-    (APISERVER_PORT, "the apiserver"),
     (10248, "the kubelet's health"),
     (10249, "kube-proxy's metrics"),
     (10250, "the kubelet"),
@@ -31,6 +30,7 @@ const NODE_PORTS: RangeInclusive<u16> = 30000..=32767;
 
 pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let balancer = &file.load_balancer;
+    check_apiserver_port(file, faults);
     if balancer.is_external() {
         // No haproxy meets anything: the balancer's port is one of its own machine.
         file.endpoint
@@ -39,9 +39,8 @@ pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
             .for_each(|port| check_not_zero(port, faults));
         return;
     }
-    let given = node_port_range(file);
-    let (node_ports, given) = given.map_or((NODE_PORTS, None), |(range, at)| (range, Some(at)));
-    check_node_port_range(&node_ports, given, faults);
+    let (node_ports, given) = node_ports(file);
+    check_node_port_range(&node_ports, given, file, faults);
     let mut seen: Vec<&Spanned<u16>> = Vec::new();
     let extra = balancer
         .extra_ports
@@ -60,30 +59,74 @@ pub(super) fn check_ports(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_extra_ports(file, faults);
 }
 
+/// An apiserver listens on every address of its control plane, as haproxy does.
+fn check_apiserver_port(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let Some(port) = &file.endpoint.apiserver_port else {
+        return;
+    };
+    check_not_zero(port, faults);
+    if let Some((_, who)) = TAKEN.iter().find(|(taken, _)| *taken == port.value) {
+        let message = format!("{} is used by {who} on a control plane", port.value);
+        faults.push(port.error(
+            message,
+            "leave it out: 6443; or choose a free port, e.g. 6444",
+        ));
+    }
+    let (range, given) = node_ports(file);
+    // A range of the user's own is told of what it holds.
+    if given.is_none() {
+        check_node_ports(port, &range, given, faults);
+    }
+}
+
 fn check_taken(port: &Spanned<u16>, file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let (taken, whose) = match file.has_balancer_machines() {
+    let is_machine = file.has_balancer_machines();
+    let (taken, whose) = match is_machine {
         true => (&TAKEN[..OF_EVERY_MACHINE], "its machine"),
         false => (&TAKEN[..], "a control plane"),
     };
-    if let Some((_, who)) = taken.iter().find(|(taken, _)| *taken == port.value) {
-        let message = format!(
-            "{} is used by {who}: haproxy binds every address of {whose}",
-            port.value
-        );
-        faults.push(port.error(
-            message,
-            "choose a free port, e.g. 6444 for the API, 8404 for statistics",
-        ));
-    }
+    let apiserver = file.endpoint.apiserver_port.as_ref();
+    let apiserver = apiserver.filter(|at| !is_machine && at.value == port.value);
+    let other = taken.iter().find(|(taken, _)| *taken == port.value);
+    let who = match (apiserver, other) {
+        (Some(_), _) => "the apiserver",
+        (None, Some((_, who))) => who,
+        (None, None) => return,
+    };
+    let message = format!(
+        "{} is used by {who}: haproxy binds every address of {whose}",
+        port.value
+    );
+    let help = match apiserver {
+        Some(_) => {
+            "choose a free port, e.g. 6444 for the API, 8404 for statistics, or move the apiservers: endpoint: {port: 6443, \
+             apiserverPort: 6444}"
+        }
+        None => "choose a free port, e.g. 6444 for the API, 8404 for statistics",
+    };
+    let fault = port.error(message, help);
+    faults.push(match apiserver.filter(|at| at.given) {
+        Some(at) => fault.also(at.place, at.path.clone()),
+        None => fault,
+    });
+}
+
+/// The range of NodePort services, and where it is written.
+fn node_ports(file: &ClusterFile) -> (RangeInclusive<u16>, Option<Place>) {
+    node_port_range(file).map_or((NODE_PORTS, None), |(range, at)| (range, Some(at)))
 }
 
 /// Services are not to be given what something else listens on: kube-proxy takes the packets first.
 fn check_node_port_range(
     range: &RangeInclusive<u16>,
     given: Option<Place>,
+    file: &ClusterFile,
     faults: &mut Vec<Fault>,
 ) {
-    let taken = TAKEN.iter().find(|(port, _)| range.contains(port));
+    let apiserver = file.endpoint.apiserver_port.as_ref();
+    let apiserver = apiserver.map(|port| (port.value, "the apiserver"));
+    let mut taken = TAKEN.into_iter().chain(apiserver);
+    let taken = taken.find(|(port, _)| range.contains(port));
     if let (Some((port, who)), Some(at)) = (taken, given) {
         let (first, last) = (range.start(), range.end());
         let message = format!(

@@ -52,26 +52,25 @@ fn behind_balancer(expected: &ExpectedCluster, view: &ClusterView) -> String {
         _ => format!(
             "; the balancer there is not the cluster's, and {} behind it would answer: are they its servers, on port {}?",
             name_list(&well),
-            ha_wire::kubernetes::APISERVER_PORT
+            expected.endpoint.apiserver_port
         ),
     }
 }
 
 /// The URL of the first apiserver that answers by itself.
-fn served_apiserver<'a>(expected: &'a ExpectedCluster, view: &ClusterView) -> Option<Server<'a>> {
+fn served_apiserver(expected: &ExpectedCluster, view: &ClusterView) -> Option<Server> {
     let answers = |name: &str| view.apiservers.get(name).is_some_and(Result::is_ok);
     let node = expected.control_planes().find(|n| answers(&n.name))?;
-    Some(Server(&node.address))
+    Some(Server(expected.endpoint.apiserver(node.address)))
 }
 
 /// `https://10.77.0.11:6443`.
 #[derive(Clone, Copy)]
-struct Server<'a>(&'a std::net::IpAddr);
+struct Server(std::net::SocketAddr);
 
-impl std::fmt::Display for Server<'_> {
+impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let port = ha_wire::kubernetes::APISERVER_PORT;
-        write!(f, "https://{}", std::net::SocketAddr::new(*self.0, port))
+        write!(f, "https://{}", self.0)
     }
 }
 

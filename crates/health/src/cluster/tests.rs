@@ -36,6 +36,7 @@ fn expected() -> ExpectedCluster {
         endpoint: Endpoint {
             vip: "10.77.0.30".parse().unwrap(),
             port: 6444,
+            apiserver_port: 6443,
             name: None,
             further_addresses: Vec::new(),
         },

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
 use ha_wire::format::{Version, parse_versioned};
-use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
+use ha_wire::kubernetes::ETCD_CLIENT_PORT;
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Unfit;
@@ -54,7 +54,7 @@ pub fn wanted_ports(cluster: &Cluster) -> Vec<Want> {
         promised: None,
     };
     for node in cluster.control_planes() {
-        all.push(own(node.address, APISERVER_PORT));
+        all.push(own(node.address, cluster.endpoint.apiserver_port));
         all.push(own(node.address, ETCD_CLIENT_PORT));
     }
     all

@@ -7,7 +7,7 @@ use std::time::Duration;
 use ha_cluster_file::cluster::{Cluster, Node};
 use ha_providers::Provider;
 use ha_wire::doctor::{Check, PortTrial, PortTrials, TrialOutcome, Verdict};
-use ha_wire::kubernetes::{APISERVER_PORT, ETCD_CLIENT_PORT};
+use ha_wire::kubernetes::ETCD_CLIENT_PORT;
 use ha_wire::phase::Role;
 
 use super::run_agent;
@@ -68,7 +68,7 @@ pub fn ways_of(cluster: &Cluster, node: &Node) -> Vec<Way> {
     for other in cluster.nodes.iter().filter(|other| other.name != node.name) {
         let mut ports: Vec<(u16, &'static str)> = Vec::new();
         if other.role == Role::ControlPlane {
-            ports.push((APISERVER_PORT, "kube-apiserver"));
+            ports.push((endpoint.apiserver_port, "kube-apiserver"));
             if is_control_plane && external.is_none() {
                 ports.extend([(ETCD_CLIENT_PORT, "etcd"), (ETCD_PEER_PORT, "etcd")]);
             }

@@ -5,7 +5,6 @@ use super::arguments::{Argument, Program};
 use super::given::Given;
 use crate::diagnostic::Fault;
 use crate::file::ClusterFile;
-use ha_wire::kubernetes::APISERVER_PORT;
 
 /// Directories of the host that kubeadm mounts into the apiserver by itself.
 const MOUNTED: [&str; 5] = [
@@ -44,9 +43,13 @@ pub(super) fn check_apiserver(file: &ClusterFile, argument: &Argument<'_>) -> Op
             let message = "is one address for all nodes: peers, haproxy and the agent reach each apiserver at its own node's";
             Some(argument.error(message, "leave it out: it listens on every address"))
         }
-        "secure-port" if text != APISERVER_PORT.to_string() => {
-            let message = format!("is not where haproxy and the agent ask it: {APISERVER_PORT}");
-            let help = "leave it out; the port that clients see is endpoint.port";
+        "secure-port" => {
+            let wanted = file.endpoint.apiserver_port.as_ref()?.value;
+            if text == wanted.to_string() {
+                return None;
+            }
+            let message = format!("is not where haproxy and the agent ask it: {wanted}");
+            let help = "leave it out and write endpoint.apiserverPort; the port that clients see is endpoint.port";
             Some(argument.error(message, help))
         }
         "service-node-port-range" => match parse_port_range(text) {

@@ -32,7 +32,7 @@ pub(super) const CLUSTER: Document = Document {
         ),
         (
             "localAPIEndpoint",
-            "leave it out: it is each node's own address and 6443",
+            "leave it out: it is each node's own address and endpoint.apiserverPort",
         ),
         (
             "bootstrapTokens",
