@@ -69,6 +69,10 @@ pub struct ClusterPlan {
     pub image: Option<PathBuf>,
     /// The user's own Ignition files.
     pub merge: Vec<PathBuf>,
+    /// The cluster's virtual address, if it is another than that of all.
+    pub vip: Option<IpAddr>,
+    /// The interface that it is on, if that is another than the nodes' own.
+    pub vip_interface: Option<&'static str>,
     /// The balancer's port on the VIP.
     pub port: u16,
     /// The apiservers' on their nodes' own addresses.
@@ -107,6 +111,8 @@ impl ClusterPlan {
             dual_stack: false,
             image: None,
             merge: Vec::new(),
+            vip: None,
+            vip_interface: None,
             port: PORT,
             apiserver_port: API_PORT,
             endpoint: None,
@@ -161,7 +167,7 @@ impl ClusterPlan {
 
     /// The same with a copy of the lab's pod network in `dir` that names this cluster's own endpoint, where that is another.
     pub fn with_pod_network(mut self, lab: &Lab, dir: &Path) -> Result<Self> {
-        if (self.ipv6 || self.port != PORT) && self.network.is_none() {
+        if (self.vip() != VIP || self.port != PORT) && self.network.is_none() {
             let text = std::fs::read_to_string(lab.network())?;
             let file = dir.join("lab-net.yaml");
             let vip = format!("\"{}\"", self.vip());
@@ -175,7 +181,8 @@ impl ClusterPlan {
 
     /// The cluster's virtual address.
     pub fn vip(&self) -> IpAddr {
-        if self.ipv6 { VIP_V6.into() } else { VIP.into() }
+        let usual = if self.ipv6 { VIP_V6.into() } else { VIP.into() };
+        self.vip.unwrap_or(usual)
     }
 
     /// The address of the API's service, as a URL has it.
@@ -254,9 +261,13 @@ impl ClusterPlan {
         }
         let vip = || {
             let (port, apiserver) = (self.port, self.apiserver_port);
+            let interface = self
+                .vip_interface
+                .map(|name| format!(", interface: {name}"));
             format!(
-                "vip: \"{}\", port: {port}, apiserverPort: {apiserver}",
-                self.vip()
+                "vip: \"{}\"{}, port: {port}, apiserverPort: {apiserver}",
+                self.vip(),
+                interface.unwrap_or_default()
             )
         };
         let endpoint = self.endpoint.clone().unwrap_or_else(vip);

@@ -53,7 +53,7 @@ vrrp_instance api {{
     let _ = write!(
         out,
         "    virtual_ipaddress {{
-        {vip}/{length} dev {interface}
+        {vip}/{length} dev {vip_interface}
     }}
     track_file {{
         agent
@@ -63,9 +63,9 @@ vrrp_instance api {{
     }}
 ",
         vip = node.endpoint.vip,
-        interface = node.interface,
+        vip_interface = node.endpoint.interface.as_ref().unwrap_or(&node.interface),
     );
-    render_tracked(&mut out, &node.load_balancer.track);
+    render_tracked(&mut out, node);
     out.push_str("}\n");
     out
 }
@@ -126,16 +126,25 @@ vrrp_script balancer {{
             Vrrp::Multicast => "",
         },
         // A tracked interface that comes late is one that is down: otherwise keepalived does not start without it.
-        dynamic = match node.load_balancer.track.is_empty() {
-            true => "",
-            false => "    dynamic_interfaces\n",
+        dynamic = match tracked(node).next() {
+            None => "",
+            Some(_) => "    dynamic_interfaces\n",
         },
     )
 }
 
+/// All but the one with the node's own address, which keepalived tracks by itself.
+fn tracked(node: &NodeFile) -> impl Iterator<Item = &String> {
+    node.endpoint
+        .interface
+        .iter()
+        .chain(&node.load_balancer.track)
+}
+
 /// A node on which one of them is down does not hold the VIP, as with its own interface.
-fn render_tracked(out: &mut String, interfaces: &[String]) {
-    if interfaces.is_empty() {
+fn render_tracked(out: &mut String, node: &NodeFile) {
+    let mut interfaces = tracked(node).peekable();
+    if interfaces.peek().is_none() {
         return;
     }
     out.push_str("    track_interface {\n");

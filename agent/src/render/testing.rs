@@ -142,6 +142,8 @@ fn with_options() -> NodeFile {
         server_ms: 90_000,
         tunnel_ms: 1500,
     };
+    node.endpoint.interface = Some("vlan20".into());
+    let balancer = &mut node.load_balancer;
     (balancer.vrrp, balancer.track) = (Vrrp::Multicast, vec!["eth1".into(), "eth2".into()]);
     node
 }

@@ -124,6 +124,8 @@ pub struct ClusterFile {
 pub struct EndpointFile {
     /// Required: the address that control planes pass on, or the first one of somebody else's balancer.
     pub vip: Option<Spanned<IpAddr>>,
+    /// The interface that it is passed on at; left out: the nodes' own.
+    pub interface: Option<Spanned<String>>,
     /// The balancer's port on it; default [`PORT`], with somebody else's balancer [`APISERVER_PORT`].
     pub port: Option<Spanned<u16>>,
     /// Every apiserver's on its node's own address; default [`APISERVER_PORT`].
@@ -214,12 +216,17 @@ impl ClusterFile {
         network_of(self.anchor(), self.network.prefix.as_ref())
     }
 
-    /// The address whose network is the nodes': the VIP; where that is somebody else's, the first node's.
+    /// The address whose network is the nodes': the VIP; where that is elsewhere, the first node's.
     pub(crate) fn anchor(&self) -> Option<&Spanned<IpAddr>> {
-        match self.load_balancer.is_external() {
+        match self.has_endpoint_elsewhere() {
             true => self.entries().first()?.address.as_ref(),
             false => self.endpoint.vip.as_ref(),
         }
+    }
+
+    /// The endpoint is in no network of the nodes' own addresses: somebody else's, or on another interface.
+    pub(crate) fn has_endpoint_elsewhere(&self) -> bool {
+        self.load_balancer.is_external() || self.endpoint.interface.is_some()
     }
 
     /// The nodes' second network: the first node's.
@@ -285,7 +292,7 @@ impl ClusterFile {
             .next();
         let kubernetes = KubernetesFile::read(f.fields("kubernetes"), vip, second.is_some());
         let first = nodes.as_ref().and_then(|nodes| nodes.value.first());
-        let anchor = match is_external {
+        let anchor = match is_external || endpoint.interface.is_some() {
             true => first.and_then(|node| node.address.clone()),
             false => endpoint.vip.clone(),
         };
@@ -343,7 +350,14 @@ fn first_host(net: IpNet) -> Option<IpAddr> {
 
 impl EndpointFile {
     fn read(mut f: Fields<'_>, is_external: bool) -> Self {
-        f.known(&["vip", "port", "apiserverPort", "name", "addresses"]);
+        f.known(&[
+            "vip",
+            "interface",
+            "port",
+            "apiserverPort",
+            "name",
+            "addresses",
+        ]);
         let vip_written = f.where_written("vip");
         let addresses_written = f.where_written("addresses");
         let addresses = f.list("addresses");
@@ -354,6 +368,7 @@ impl EndpointFile {
         };
         Self {
             vip,
+            interface: f.maybe("interface"),
             port: f.or("port", if is_external { APISERVER_PORT } else { PORT }),
             apiserver_port: f.or("apiserverPort", APISERVER_PORT),
             name: f.maybe("name"),

@@ -227,6 +227,7 @@ fn any_node_file() -> impl Strategy<Value = NodeFile> {
                 balancers: Vec::new(),
                 endpoint: Endpoint {
                     vip,
+                    interface: None,
                     port,
                     apiserver_port,
                     name: None,

@@ -135,3 +135,13 @@ fn somebody_elses_balancer_is_somewhere_else() {
         "{names:?}"
     );
 }
+
+/// The nodes' network, and its router, are told by the first node.
+#[test]
+fn a_vip_may_be_in_another_network_than_the_nodes() {
+    let elsewhere = LEAST.replace("vip: 10.77.0.30", "vip: 192.0.2.30, interface: eth1");
+    let cluster = valid_cluster(&elsewhere);
+    assert_eq!(cluster.network, valid_cluster(LEAST).network);
+    assert_eq!(cluster.endpoint.interface.as_deref(), Some("eth1"));
+    assert_eq!(cluster.own_vip(), Some([192, 0, 2, 30].into()));
+}

@@ -35,7 +35,7 @@ pub struct NodeFile {
     /// The other family's share of a dual-stack cluster; absent: there is one family.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secondary: Option<Secondary>,
-    /// The interface that carries [`Self::address`] and the VIP.
+    /// The interface that carries [`Self::address`], and the VIP unless [`Endpoint::interface`] names another.
     pub interface: String,
     /// Permission to found the cluster; absent on every node but one, and on that one once the cluster stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -19,6 +19,9 @@ pub use load_balancer::{
 pub struct Endpoint {
     /// Held by one control plane at a time; or an address of somebody else's balancer ([`LbMode::External`]).
     pub vip: IpAddr,
+    /// The interface that it is passed on at; none: the one with the node's own address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<String>,
     /// The balancer's port on it.
     pub port: u16,
     /// Every apiserver's port on its node's own address.
@@ -221,6 +224,10 @@ mod tests {
             (
                 r#"{"vip":"10.77.0.30","port":6443,"apiserverPort":6444}"#,
                 "10.77.0.30:6443",
+            ),
+            (
+                r#"{"vip":"192.0.2.30","interface":"eth1","port":6444}"#,
+                "192.0.2.30:6444",
             ),
             (
                 r#"{"vip":"192.0.2.10","port":6443,"name":"k8s-api.example.org","furtherAddresses":["192.0.2.11"]}"#,

@@ -88,6 +88,24 @@ pub fn check_address(node: &NodeFile, faults: &[(IpAddr, AddressFault)]) -> Chec
     check.with(Verdict::Wait, reason, &remedy)
 }
 
+/// True if keepalived would have nowhere to add the VIP to.
+pub fn lacks_vip_interface(node: &NodeFile, files: &Files) -> bool {
+    let there = |name: &String| files.exists(&format!("/sys/class/net/{name}"));
+    node.runs_balancer() && !node.endpoint.interface.iter().all(there)
+}
+
+/// Without it the node is a balancer that never holds the VIP, which one of them alone may be.
+pub fn check_vip_interface(node: &NodeFile, lacks: bool) -> Option<Check> {
+    let interface = node.endpoint.interface.as_ref()?;
+    let check = passing_check("VIP's interface", &format!("ip link show {interface}"));
+    if !lacks {
+        return Some(check.says(interface.clone()));
+    }
+    let reason = format!("there is no {interface} (yet): this node cannot hold the VIP");
+    let remedy = "look at networkctl list: what is the interface of the VIP's network called here? It is `endpoint.interface` in the cluster file";
+    Some(check.with(Verdict::Wait, reason, remedy))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

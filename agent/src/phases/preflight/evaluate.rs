@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ha_wire::kubernetes::ETCD_CLIENT_PORT;
 use ha_wire::node::NodeFile;
 
-use super::addresses::check_address;
+use super::addresses::{check_address, check_vip_interface};
 use super::capacity::Gauge;
 use super::check::{Check, Verdict, passing_check};
 use super::facts::MachineFacts;
@@ -33,6 +33,7 @@ pub fn evaluate_machine(node: &NodeFile, facts: &MachineFacts) -> Vec<Check> {
         check_hosts_file(node, facts),
         check_address(node, &facts.address_faults),
     ];
+    all.extend(check_vip_interface(node, facts.lacks_vip_interface));
     all.extend(check_endpoint_name(node, facts));
     all.extend([check_ca(facts), check_leftovers(facts)]);
     all.extend(check_node_files(&facts.broken_files));

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use ha_wire::paths;
 use ha_wire::settings::LbMode;
 
-use super::addresses::{AddressFault, address_faults};
+use super::addresses::{AddressFault, address_faults, lacks_vip_interface};
 use super::capacity::{Gauge, file_system_gauges};
 use super::{evaluate, fix, mounts, scheduling};
 use crate::context::Context;
@@ -45,6 +45,8 @@ pub struct MachineFacts {
     pub endpoint_in_hosts: bool,
     /// Those of the node's addresses that cannot be used, and why.
     pub address_faults: Vec<(IpAddr, AddressFault)>,
+    /// There is no interface for the VIP.
+    pub lacks_vip_interface: bool,
     /// Kernel settings by file.
     pub kernel: BTreeMap<String, String>,
     /// The kernel can mount overlay file systems.
@@ -89,6 +91,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         in_hosts: fix::is_in_hosts_file(&hosts, &cx.node.name),
         endpoint_in_hosts: endpoint.is_none_or(|name| fix::is_in_hosts_file(&hosts, name)),
         address_faults: address_faults(&cx.node, files),
+        lacks_vip_interface: lacks_vip_interface(&cx.node, files),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: proc::free_kib(files, DATA),
         swaps: parse_swaps(&read("/proc/swaps").unwrap_or_default()),

@@ -76,6 +76,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
 fn build_endpoint(file: EndpointFile) -> Option<Endpoint> {
     Some(Endpoint {
         vip: file.vip?.value,
+        interface: file.interface.map(|at| at.value),
         port: file.port?.value,
         apiserver_port: file.apiserver_port?.value,
         name: file.name.map(|at| at.value),

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use super::cidrs::nodes_network;
 use super::families::{family_name, why_no_host};
 use super::name_syntax::is_dns_name;
+use super::network::check_interface_name;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, ProviderFile, Spanned};
 
@@ -18,6 +20,7 @@ const OF_OTHERS: [&str; 4] = [
 
 pub(super) fn check_endpoint(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_name(file, faults);
+    check_interface(file, faults);
     let endpoint = &file.endpoint;
     if !file.load_balancer.is_external() {
         if let Some(addresses) = &endpoint.addresses_written {
@@ -42,6 +45,58 @@ pub(super) fn check_endpoint(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
     check_addresses(file, faults);
     check_provider(file, faults);
+}
+
+/// A VIP on another interface than the nodes' own addresses: in another network than theirs, and nobody's.
+fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let endpoint = &file.endpoint;
+    let Some(interface) = &endpoint.interface else {
+        return;
+    };
+    if file.load_balancer.is_external() {
+        let message =
+            "is where control planes pass on a VIP, and with `mode: external` there is none";
+        faults.push(interface.error(message, "leave it out"));
+        return;
+    }
+    check_interface_name(interface, faults);
+    let of_nodes = file.entries().iter().filter_map(|n| n.interface.as_ref());
+    let mut own = file.network.interface.iter().chain(of_nodes);
+    if let Some(same) = own.find(|own| own.value == interface.value) {
+        let message = format!("`{}` carries the nodes' own addresses", interface.value);
+        let help =
+            "leave it out: the VIP is there without it; or name the interface of the VIP's network";
+        let fault = interface.error(message, help);
+        faults.push(match same.given {
+            true => fault.also(same.place, same.path.clone()),
+            false => fault,
+        });
+    }
+    let Some(vip) = &endpoint.vip else { return };
+    let help = format!(
+        "give it a free address of the network behind {}",
+        interface.value
+    );
+    if let Some(why) = why_no_host(vip.value) {
+        faults.push(vip.error(format!("{} is {why}", vip.value), help));
+    } else if let Some(net) = nodes_network(file).filter(|net| net.value.contains(&vip.value)) {
+        let message = format!(
+            "{} is in the nodes' network {}, which is not behind {}",
+            vip.value, net.value, interface.value
+        );
+        let help = "leave endpoint.interface out, or write an address of the network behind it";
+        faults.push(
+            vip.error(message, help)
+                .also(interface.place, interface.path.clone()),
+        );
+    }
+    if let (Some(ProviderFile::Qemu(_)), Some(provider)) =
+        (file.provider.as_ref().map(|at| &at.value), &file.provider)
+    {
+        let message = "needs a network that clients are in, and qemu's own lets nobody in";
+        let fault = interface.error(message, "take provider libvirt or none, or leave it out");
+        faults.push(fault.also(provider.place, "provider"));
+    }
 }
 
 fn check_name(file: &ClusterFile, faults: &mut Vec<Fault>) {

@@ -179,7 +179,9 @@ fn check_track(file: &ClusterFile, faults: &mut Vec<Fault>) {
         .entries()
         .iter()
         .filter_map(|node| node.interface.as_ref());
-    let own: Vec<_> = file.network.interface.iter().chain(of_nodes).collect();
+    let of_vip = &file.endpoint.interface;
+    let own = file.network.interface.iter().chain(of_nodes);
+    let own: Vec<_> = own.chain(of_vip).collect();
     for (i, name) in file.load_balancer.track.iter().enumerate() {
         check_interface_name(name, faults);
         let mut before = own.iter().copied().chain(&file.load_balancer.track[..i]);

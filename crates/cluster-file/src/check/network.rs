@@ -156,7 +156,7 @@ impl<'f> NodeNetwork<'f> {
     }
 
     fn check_vip(&self, faults: &mut Vec<Fault>) {
-        if self.file.load_balancer.is_external() {
+        if self.file.has_endpoint_elsewhere() {
             return;
         }
         let (vip, help) = (self.vip.value, || self.free("give the VIP"));
@@ -243,7 +243,7 @@ impl<'f> NodeNetwork<'f> {
                 continue; // Said by the families' own rule.
             }
             if !self.contains(address.value) {
-                let message = match self.file.load_balancer.is_external() {
+                let message = match self.file.has_endpoint_elsewhere() {
                     true => format!(
                         "{} is outside the nodes' network {}",
                         address.value, self.majority

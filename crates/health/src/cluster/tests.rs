@@ -35,6 +35,7 @@ fn expected() -> ExpectedCluster {
         name: "demo".to_owned(),
         endpoint: Endpoint {
             vip: "10.77.0.30".parse().unwrap(),
+            interface: None,
             port: 6444,
             apiserver_port: 6443,
             name: None,

@@ -103,7 +103,7 @@ type Fault = fn(&mut MachineFacts);
 
 #[test]
 fn each_fault_has_its_verdict_and_says_what_to_do() {
-    let cases: [(&str, Verdict, Fault); 23] = [
+    let cases: [(&str, Verdict, Fault); 24] = [
         ("time", Verdict::Wait, |f| f.now_ms = 900_000_000_000),
         ("certificates", Verdict::Fail, |f| {
             f.now_ms = 3_100_000_000_000
@@ -123,6 +123,9 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
         }),
         ("address", Verdict::Wait, |f| {
             f.address_faults = vec![(LOCALHOST, AddressFault::Duplicate)];
+        }),
+        ("VIP's interface", Verdict::Wait, |f| {
+            f.lacks_vip_interface = true
         }),
         ("container runtime", Verdict::Fail, |f| {
             f.runtime = RuntimeAnswer::NoCri;
@@ -172,7 +175,8 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
             _ = f.holders.insert(6443, "nginx".into())
         }),
     ];
-    let node = testing::control_plane();
+    let mut node = testing::control_plane();
+    node.endpoint.interface = Some("eth1".into());
     for (name, verdict, spoil) in cases {
         let mut facts = fit(&node);
         spoil(&mut facts);
