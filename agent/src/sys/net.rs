@@ -27,6 +27,12 @@ pub fn interface_with(address: IpAddr) -> Option<String> {
     all.find(has).map(|entry| entry.interface_name)
 }
 
+/// True if there is an interface of this name.
+pub fn has_interface(name: &str) -> Result<bool> {
+    let mut all = getifaddrs().context("cannot list the interfaces")?;
+    Ok(all.any(|entry| entry.interface_name == name))
+}
+
 /// The interfaces' link-layer addresses, as the kernel writes them, by name.
 pub fn link_addresses() -> Vec<(String, String)> {
     let all = getifaddrs().into_iter().flatten();

@@ -6,7 +6,7 @@ use ha_wire::node::NodeFile;
 
 use super::check::{Check, Verdict, passing_check};
 use crate::sys::files::Files;
-use crate::sys::net::{has_address, interface_with};
+use crate::sys::net::{has_address, has_interface, interface_with};
 
 /// The kernel's IPv6 addresses with their flags.
 const IF_INET6: &str = "/proc/net/if_inet6";
@@ -89,8 +89,8 @@ pub fn check_address(node: &NodeFile, faults: &[(IpAddr, AddressFault)]) -> Chec
 }
 
 /// True if keepalived would have nowhere to add the VIP to.
-pub fn lacks_vip_interface(node: &NodeFile, files: &Files) -> bool {
-    let there = |name: &String| files.exists(&format!("/sys/class/net/{name}"));
+pub fn lacks_vip_interface(node: &NodeFile) -> bool {
+    let there = |name: &String| has_interface(name).unwrap_or(true);
     node.runs_balancer() && !node.endpoint.interface.iter().all(there)
 }
 

@@ -91,7 +91,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         in_hosts: fix::is_in_hosts_file(&hosts, &cx.node.name),
         endpoint_in_hosts: endpoint.is_none_or(|name| fix::is_in_hosts_file(&hosts, name)),
         address_faults: address_faults(&cx.node, files),
-        lacks_vip_interface: lacks_vip_interface(&cx.node, files),
+        lacks_vip_interface: lacks_vip_interface(&cx.node),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
         free_kib: proc::free_kib(files, DATA),
         swaps: parse_swaps(&read("/proc/swaps").unwrap_or_default()),

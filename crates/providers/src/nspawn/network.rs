@@ -48,9 +48,10 @@ impl Segment {
     /// The segment of a cluster.
     pub fn new(layout: &Layout, cluster: &Cluster) -> Self {
         let nodes = cluster.nodes.iter().flat_map(|node| node.addresses());
-        // A balancer of somebody else's may stand in this segment, too.
-        let endpoint = cluster.endpoint.addresses();
-        let endpoint = endpoint.filter(|address| cluster.network.cidr.contains(address));
+        // A balancer of somebody else's may stand in this segment, too; a VIP in another network is passed on here.
+        let endpoint = cluster.endpoint.addresses().filter(|address| {
+            cluster.network.cidr.contains(address) || cluster.own_vip() == Some(*address)
+        });
         Self {
             layout: layout.clone(),
             gateways: cluster
