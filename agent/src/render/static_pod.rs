@@ -42,7 +42,7 @@ pub fn haproxy(images: &BalancerImages) -> String {
 
 /// SYS_NICE: real time. IPC_LOCK: it is never swapped out. SETUID, SETGID: it runs the agent's probe as root of its own accord.
 /// The health file's directory is writable: keepalived follows no file on a read-only mount, and would hold the VIP whatever the
-/// agent says.
+/// agent says. So is /run: a process number that cannot be kept there (BFD's, too) is "daemon is already running".
 pub fn keepalived(images: &BalancerImages) -> String {
     let args = [
         "--dont-fork".to_owned(),
@@ -56,12 +56,14 @@ pub fn keepalived(images: &BalancerImages) -> String {
         "name": "keepalived", "image": images.keepalived, "command": ["keepalived"], "args": args, "resources": resources(),
         "securityContext": security(&["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK", "SETUID", "SETGID"]),
         "volumeMounts": [
-            mount("config", KEEPALIVED_IN_IMAGE, true), mount("agent", "/usr/bin/ha-agent", true),
+            mount("scratch", "/run", false), mount("config", KEEPALIVED_IN_IMAGE, true),
+            mount("agent", "/usr/bin/ha-agent", true),
             mount("health", "/run/ha-agent", false), mount("haproxy", "/run/haproxy", true),
             mount("run", "/run/keepalived", false),
         ],
     });
     let volumes = [
+        json!({"name": "scratch", "emptyDir": {"medium": "Memory"}}),
         volume("config", KEEPALIVED_DIR, "Directory"),
         volume("agent", "/usr/bin/ha-agent", "File"),
         volume("health", "/run/ha-agent", "Directory"),
