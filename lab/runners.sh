@@ -1,6 +1,6 @@
 #!/bin/bash
 # runners.sh: what the load balancer runs from where it is no sysext: images/ with keepalived and haproxy as the sysexts have them,
-# names/ with the whole names of both, and podman.raw with podman and, in a store that it only reads, the same images. Prints the cache entry.
+# names/ with the whole names of both, and podman.raw with podman and the same images, which it loads. Prints the cache entry.
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./packages.sh; . ./versions.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" CONTAINERD="$CONTAINERD" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
@@ -18,19 +18,24 @@ image() { # ROOT NAME FILE=PATH...
 }
 
 podman() { # as Flatcar's own extension: programs in /usr, no configuration in /etc
-  local root=$work/podman/root tree=$work/podman/upper/usr store=$work/podman/root/usr/share/containers/store
+  local root=$work/podman/root tree=$work/podman/upper/usr own=$work/tree/usr
   install_packages "$root" podman crun conmon netavark golang-github-containers-common golang-github-containers-image
-  mkdir -p "$store" "$root/images"
-  mount -t sysfs sysfs "$root/sys"; mount -t tmpfs tmpfs "$root/run"; mount -t tmpfs tmpfs "$store"    # overlay wants no overlay below it
-  mount --bind "$out/images" "$root/images"
-  printf '{"default":[{"type":"insecureAcceptAnything"}]}' > "$root/etc/containers/policy.json"
-  printf '[storage]\ndriver = "overlay"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n[storage.options]\nadditionalimagestores = ["/usr/share/containers/store"]\n' > "$root/usr/share/containers/storage.conf"
-  local name; for name in keepalived haproxy; do
-    chroot "$root" podman --root /usr/share/containers/store --runroot /run/store --storage-driver overlay load --input "/images/$name.tar" >&2
-  done
   rm -rf "$tree"/share/{doc,man,locale,info,lintian,bash-completion,zsh,fish} "$tree/sbin/policy-rc.d"
-  mkdir "$work/tree"; cp -a "$tree" "$work/tree/usr"; cp -a "$store" "$work/tree/usr/share/containers/"
-  install -D -m 644 "$root/etc/containers/policy.json" "$work/tree/usr/share/containers/policy.json"
+  mkdir "$work/tree"; cp -a "$tree" "$own"
+  install -D -m 644 /dev/stdin "$own/share/containers/policy.json" <<< '{"default":[{"type":"insecureAcceptAnything"}]}'
+  # A node's /usr is an overlay on an overlay already, and no kernel mounts a third one.
+  printf '[storage]\ndriver = "vfs"\nrunroot = "/run/containers/storage"\ngraphroot = "/var/lib/containers/storage"\n' > "$own/share/containers/storage.conf"
+  install -D -m 644 -t "$own/share/lab-images" "$out"/images/*.tar
+  install -D -m 644 /dev/stdin "$own/lib/systemd/system/lab-images.service" <<'UNIT'
+[Unit]
+Description=The lab's registry: what it would be asked for is there
+Before=haproxy.service keepalived.service
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'install -D -m 644 -t /etc/containers /usr/share/containers/policy.json; for f in /usr/share/lab-images/*; do podman load --input "$f"; done'
+UNIT
+  install -D -m 644 /dev/stdin "$own/lib/systemd/system/multi-user.target.d/20-lab-images.conf" <<< $'[Unit]\nUpholds=lab-images.service'
   release "$work/tree" podman; ../sysext/pack.sh "$work/tree" "$out/podman.raw" -noI -noD -noF -noX >&2; chmod 444 "$out/podman.raw"
   judge "$root"
 }

@@ -65,7 +65,8 @@ WantedBy=multi-user.target
     )
 }
 
-/// SYS_NICE: real time. IPC_LOCK: it is never swapped out. SETUID, SETGID: it runs the agent's probe as root of its own accord.
+/// SYS_NICE: real time. SYS_RESOURCE: its limit there, which a reload lowers and raises again (without it the kernel kills it right after).
+/// IPC_LOCK: it is never swapped out. SETUID, SETGID: it runs the agent's probe as root of its own accord.
 /// The health file's directory is writable: keepalived follows no file on a read-only mount, and would hold the VIP whatever the
 /// agent says.
 pub fn keepalived(node: &NodeFile, images: &BalancerImages) -> String {
@@ -81,7 +82,7 @@ ContainerName=keepalived
 PodmanArgs=--entrypoint=keepalived
 Exec=--dont-fork --log-console --use-file={KEEPALIVED_IN_IMAGE}/keepalived.conf
 {CONTAINER}
-AddCapability=NET_ADMIN NET_RAW SYS_NICE IPC_LOCK SETUID SETGID
+AddCapability=NET_ADMIN NET_RAW SYS_NICE SYS_RESOURCE IPC_LOCK SETUID SETGID
 Volume={KEEPALIVED_DIR}:{KEEPALIVED_IN_IMAGE}:ro
 Volume=/usr/bin/ha-agent:/usr/bin/ha-agent:ro
 Volume=/run/ha-agent:/run/ha-agent

@@ -40,10 +40,23 @@ pub fn haproxy(images: &BalancerImages) -> String {
     pod("haproxy", &container, &volumes)
 }
 
-/// SYS_NICE: real time. IPC_LOCK: it is never swapped out. SETUID, SETGID: it runs the agent's probe as root of its own accord.
+/// SYS_NICE: real time. SYS_RESOURCE: its limit there, which a reload lowers and raises again (without it the kernel kills it right after).
+/// IPC_LOCK: it is never swapped out. SETUID, SETGID: it runs the agent's probe as root of its own accord.
 /// The health file's directory is writable: keepalived follows no file on a read-only mount, and would hold the VIP whatever the
-/// agent says. So is /run: a process number that cannot be kept there (BFD's, too) is "daemon is already running".
-pub fn keepalived(images: &BalancerImages) -> String {
+/// agent says. `raises_limits`: this machine has SYS_RESOURCE to give; runc starts no container that asks for what it has not.
+/// So is /run: a process number that cannot be kept there (BFD's, too) is "daemon is already running".
+pub fn keepalived(images: &BalancerImages, raises_limits: bool) -> String {
+    let mut added = vec![
+        "NET_ADMIN",
+        "NET_RAW",
+        "SYS_NICE",
+        "IPC_LOCK",
+        "SETUID",
+        "SETGID",
+    ];
+    if raises_limits {
+        added.push("SYS_RESOURCE");
+    }
     let args = [
         "--dont-fork".to_owned(),
         "--log-console".to_owned(),
@@ -54,7 +67,7 @@ pub fn keepalived(images: &BalancerImages) -> String {
     ];
     let container = json!({
         "name": "keepalived", "image": images.keepalived, "command": ["keepalived"], "args": args, "resources": resources(),
-        "securityContext": security(&["NET_ADMIN", "NET_RAW", "SYS_NICE", "IPC_LOCK", "SETUID", "SETGID"]),
+        "securityContext": security(&added),
         "volumeMounts": [
             mount("scratch", "/run", false), mount("config", KEEPALIVED_IN_IMAGE, true),
             mount("agent", "/usr/bin/ha-agent", true),
@@ -119,9 +132,10 @@ mod tests {
     fn golden_files_which_the_api_s_own_type_takes_whole() {
         let (_, node) = container_nodes().remove(0);
         let images = node.load_balancer.images.unwrap();
+        assert!(!keepalived(&images, false).contains("SYS_RESOURCE"));
         for (file, text) in [
             (HAPROXY, haproxy(&images)),
-            (KEEPALIVED, keepalived(&images)),
+            (KEEPALIVED, keepalived(&images, true)),
         ] {
             let name = file.rsplit_once('/').unwrap().1;
             assert_golden(&format!("static-pod/{name}"), &text);

@@ -33,6 +33,17 @@ impl StaticPod<'_> {
         Ok(comm.is_some_and(|comm| comm.trim() == name).then_some(pid))
     }
 
+    /// Whether this machine's own processes may have SYS_RESOURCE: one that is a container itself may lack it. Not known: as any machine.
+    fn raises_limits(&self) -> bool {
+        const SYS_RESOURCE: u32 = 24;
+        let status = self.sys.files.read("/proc/1/status").ok().flatten();
+        let set = status.as_deref().and_then(|text| {
+            let line = text.lines().find_map(|line| line.strip_prefix("CapBnd:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        });
+        set.is_none_or(|set| set >> SYS_RESOURCE & 1 == 1)
+    }
+
     fn state_now(&self, unit: &str) -> Result<String> {
         let state = self.pid(unit)?.map_or("inactive", |_| "active");
         Ok(state.to_owned())
@@ -55,7 +66,10 @@ impl Runner for StaticPod<'_> {
     fn files(&self) -> Vec<(&'static str, String)> {
         vec![
             (static_pod::HAPROXY, static_pod::haproxy(self.images)),
-            (static_pod::KEEPALIVED, static_pod::keepalived(self.images)),
+            (
+                static_pod::KEEPALIVED,
+                static_pod::keepalived(self.images, self.raises_limits()),
+            ),
         ]
     }
 

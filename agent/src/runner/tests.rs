@@ -35,6 +35,22 @@ async fn a_static_pod_is_known_by_its_process_and_told_by_a_signal() {
     assert_eq!(machine.orders(), ["run kill -USR2 77", "run kill -HUP 78"]);
 }
 
+/// As a machine and a container of this lab have it.
+#[test]
+fn a_static_pod_asks_for_no_capability_that_its_machine_lacks() {
+    for (set, asks) in [("000001ffffffffff", true), ("000001fffeffffff", false)] {
+        let machine = machine(LbMode::StaticPod);
+        machine.file("/proc/1/status", &format!("CapEff:\t0\nCapBnd:\t{set}\n"));
+        let runner = of(&machine.cx.node, &machine.cx.sys).unwrap();
+        let files = runner.files();
+        let (_, text) = files
+            .iter()
+            .find(|(name, _)| *name == static_pod::KEEPALIVED)
+            .unwrap();
+        assert_eq!(text.contains("SYS_RESOURCE"), asks, "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_quadlet_is_a_unit_once_systemd_has_read_it() {
     let machine = machine(LbMode::Quadlet);

@@ -24,7 +24,7 @@ fn containers_run_the_balancer_by_digest_and_without_its_sysexts() {
     ] {
         let text = format!("{LEAST}loadBalancer: {{mode: {word}, {images}}}\n{more}");
         let (cluster, warnings) = check_cluster_file(&text, Path::new("/base")).unwrap();
-        assert_eq!(warnings.len(), 1, "{warnings:?}");
+        assert!(warnings.is_empty(), "{warnings:?}");
         assert_eq!(cluster.load_balancer.mode, mode);
         let images = cluster.load_balancer.images.unwrap();
         assert_eq!(images.haproxy, image("haproxy"));

@@ -49,11 +49,6 @@ pub(super) fn check_runners(file: &ClusterFile, faults: &mut Vec<Fault>) {
         faults.push(mode.error(message, help));
     }
     check_no_sysext_beside(file, mode, faults);
-    let help = "write `mode: native` for a cluster that is to stand; docs/cluster-file.md says what was seen of the other two";
-    faults.push(
-        mode.error("has not carried a whole cluster yet", help)
-            .warning(),
-    );
     match mode.value {
         LbMode::Quadlet => check_podman(file, mode, faults),
         _ => check_no_login(file, faults),
