@@ -19,6 +19,7 @@ pub mod hooks;
 pub mod images;
 pub mod init;
 pub mod join;
+pub mod kube_proxy;
 pub mod kubeadm;
 pub mod kubeadm_files;
 pub mod kubelet_conf;

@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 use ha_wire::settings::KubeProxy;
 use tracing::{info, warn};
 
-use super::{ConfigFile, Outcome, hooks, is_settled, kubeadm};
+use super::{ConfigFile, Outcome, hooks, is_settled, kube_proxy, kubeadm};
 use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
@@ -117,6 +117,13 @@ async fn found_cluster(cx: &Context) -> Result<()> {
     kubeadm::run_kubeadm(cx, Phase::Init, &args, &config).await?;
     if let Err(error) = remove_token(cx, &token).await {
         warn!("kubeadm's token could not be deleted; it expires in ten minutes: {error:#}");
+    }
+    // While its first pod begins; else the steady state does it.
+    let client = kube::as_admin_at(cx, &kube::apiserver_url(cx, cx.node.address))?.within(OWN_API);
+    if let Err(error) = kube_proxy::add_pings(cx, &client).await {
+        warn!(
+            "kube-proxy could not be told to ping its connection; the steady state will: {error}"
+        );
     }
     Ok(())
 }

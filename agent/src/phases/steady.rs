@@ -1,6 +1,6 @@
 //! Keeps watch: is this node Ready, is etcd whole, do the load balancer's apiservers match the cluster's, does a
 //! certificate end soon, does what every pod lives on answer. Looks cheaply, tells what changed, mends only the load balancer, a
-//! Node object that somebody deleted and, once, where CoreDNS runs; gives workers the labels that the operator signed.
+//! Node object that somebody deleted and, once, where CoreDNS runs and that kube-proxy pings; gives workers the labels that the operator signed.
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use ha_wire::settings::Cni;
 use ha_wire::status::{About, EtcdStatus, PhaseState, SeenFault, Status};
 use tracing::{info, warn};
 
+use super::kube_proxy::KubeProxyPings;
 use super::network::cilium_pods;
 use super::preflight::MemberChecks;
 use super::renewal::ends;
@@ -65,6 +66,7 @@ struct SteadyWatch<'a> {
     cx: &'a Context,
     apiservers: ApiserverFollower<'a>,
     dns: PodSpread<'a>,
+    pings: KubeProxyPings,
     labels: LabelGrants<'a>,
     answers: AnswersWatch<'a>,
     object: NodeObject<'a>,
@@ -83,6 +85,7 @@ impl<'a> SteadyWatch<'a> {
             cx,
             apiservers: ApiserverFollower::begin(cx),
             dns: PodSpread::begin(cx),
+            pings: KubeProxyPings::default(),
             labels: LabelGrants::begin(cx),
             answers: AnswersWatch::begin(cx),
             object: NodeObject::begin(cx),
@@ -140,6 +143,7 @@ impl<'a> SteadyWatch<'a> {
                 cilium_pods::tell_count(self.cx).await;
             }
             self.dns.advance().await;
+            self.pings.advance(self.cx).await;
             self.labels.advance().await;
         }
         self.answers.observe().await;

@@ -143,6 +143,23 @@ impl Client {
         .await
     }
 
+    /// Adds variables, names and values, to the environment of the DaemonSet's container that is called as itself: its pods are
+    /// replaced one after the other.
+    pub async fn add_daemon_set_env(
+        &self,
+        name: &str,
+        env: &[(&str, &str)],
+    ) -> Result<(), ApiError> {
+        let env = env
+            .iter()
+            .map(|(name, value)| json!({"name": name, "value": value}));
+        let container = json!({"name": name, "env": env.collect::<Vec<_>>()});
+        let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
+        let path = format!("/apis/apps/v1/namespaces/kube-system/daemonsets/{name}");
+        let patch = Body::strategic_patch(&patch);
+        self.https.text(Method::PATCH, &path, patch).await.map(drop)
+    }
+
     /// Whether an object exists, by its path.
     pub async fn exists(&self, path: &str) -> Result<bool, ApiError> {
         Ok(none_if_not_found(self.get::<Named>(path).await)?.is_some())

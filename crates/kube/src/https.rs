@@ -188,6 +188,12 @@ impl Body {
         let kind = "application/merge-patch+json";
         Self(Some((kind, serde_json::to_vec(value))))
     }
+
+    /// A strategic merge patch: lists of Kubernetes' own types are merged by their items' names.
+    pub fn strategic_patch(value: &impl Serialize) -> Self {
+        let kind = "application/strategic-merge-patch+json";
+        Self(Some((kind, serde_json::to_vec(value))))
+    }
 }
 
 /// No name is ever looked up, but that of an apiserver which is forwarded to this machine. (The agent is static: a lookup

@@ -253,6 +253,8 @@ impl Node {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct DaemonSet {
+    /// What is wanted.
+    pub spec: overview::DaemonSetSpec,
     /// Its status.
     pub status: DaemonSetStatus,
 }

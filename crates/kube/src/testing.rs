@@ -167,7 +167,10 @@ impl Request {
             return Some(failure(403, &why));
         }
         let kinds: &[&str] = match self.method() {
-            "PATCH" => &["application/merge-patch+json"],
+            "PATCH" => &[
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+            ],
             "POST" | "PUT" => &["application/json"],
             _ => &[""],
         };

@@ -172,10 +172,30 @@ pub struct PodTemplate {
     pub spec: TemplateSpec,
 }
 
+/// A container of a form.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct ContainerTemplate {
+    /// What it is called in its pod.
+    pub name: String,
+    /// Its environment's variables, without their values.
+    pub env: Vec<EnvName>,
+}
+
+/// A variable of an environment.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct EnvName {
+    /// What it is called.
+    pub name: String,
+}
+
 /// What is wanted of pods of one form.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct TemplateSpec {
+    /// What runs in each.
+    pub containers: Vec<ContainerTemplate>,
     /// E.g. `system-node-critical`.
     pub priority_class_name: String,
 }
