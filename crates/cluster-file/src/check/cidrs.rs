@@ -42,7 +42,7 @@ fn check_family(
         }
     }
     check_overlaps(home, pods, services, faults);
-    check_name_servers(file, pods, services, faults);
+    check_reached_first(file, pods, services, faults);
     if let Some(pods) = pods {
         check_pod_size(file, pods, faults);
     }
@@ -93,28 +93,29 @@ pub(super) fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     })
 }
 
-/// A node must reach its name server before there is a pod network.
-fn check_name_servers(
+/// Name servers, and an endpoint in no network of the nodes' own: a node must reach them before there is a pod network.
+fn check_reached_first(
     file: &ClusterFile,
     pods: Option<&Spanned<IpNet>>,
     services: Option<&Spanned<IpNet>>,
     faults: &mut Vec<Fault>,
 ) {
-    for server in &file.network.dns {
-        let inside = |net: &&Spanned<IpNet>| net.value.contains(&server.value);
+    let server = "name a server that nodes reach before there are pods, e.g. the router";
+    let servers = file.network.dns.iter().map(|at| (at, server));
+    let endpoint = &file.endpoint;
+    let elsewhere = match (file.load_balancer.is_external(), &endpoint.interface) {
+        (true, _) => &endpoint.addresses[..],
+        (false, Some(_)) => endpoint.vip.as_slice(),
+        (false, None) => &[],
+    };
+    let help = "name an address that nodes reach before there are pods, or give pods and services other networks";
+    for (address, help) in servers.chain(elsewhere.iter().map(|at| (at, help))) {
+        let inside = |net: &&Spanned<IpNet>| net.value.contains(&address.value);
         if let Some(net) = pods.into_iter().chain(services).find(inside) {
-            let message = format!(
-                "{} is in {} {}",
-                server.value,
-                net.path,
-                describe_network(net)
-            );
-            let help = "name a server that nodes reach before there are pods, e.g. the router";
-            faults.push(
-                server
-                    .error(message, help)
-                    .also(net.place, net.path.clone()),
-            );
+            let (value, network) = (address.value, describe_network(net));
+            let message = format!("{value} is in {} {network}", net.path);
+            let fault = address.error(message, help);
+            faults.push(fault.also(net.place, net.path.clone()));
         }
     }
 }
