@@ -316,6 +316,16 @@ impl Cluster {
         })
     }
 
+    /// One other node than `old` holds the VIP, and the API answers there.
+    pub fn vip_left(&self, old: &str) -> Result<()> {
+        let holders = self.vip_holders()?;
+        ensure!(
+            holders != [old] && holders.len() == 1,
+            "{holders:?} hold it"
+        );
+        self.client()?.ready(self.endpoint())
+    }
+
     /// `ha-host destroy`, then a look at what is left.
     pub fn destroy(&self) -> Result<()> {
         self.standing.store(false, Ordering::Relaxed);

@@ -119,7 +119,7 @@ async fn found_cluster(cx: &Context) -> Result<()> {
         warn!("kubeadm's token could not be deleted; it expires in ten minutes: {error:#}");
     }
     // While its first pod begins; else the steady state does it.
-    let client = kube::as_admin_at(cx, &kube::apiserver_url(cx, cx.node.address))?.within(OWN_API);
+    let client = own_api(cx)?;
     if let Err(error) = kube_proxy::add_pings(cx, &client).await {
         warn!(
             "kube-proxy could not be told to ping its connection; the steady state will: {error}"
@@ -148,9 +148,15 @@ async fn remove_token(cx: &Context, token: &str) -> Result<()> {
     Ok(())
 }
 
+/// The founder's own apiserver, whoever holds the VIP.
+fn own_api(cx: &Context) -> Result<Client> {
+    let url = kube::apiserver_url(cx, cx.node.address);
+    Ok(kube::as_admin_at(cx, &url)?.within(OWN_API))
+}
+
 /// Whether all that kubeadm init does, to its last phase, is there.
 async fn is_complete(cx: &Context) -> Result<bool> {
-    let client = kube::as_admin_at(cx, &kube::apiserver_url(cx, cx.node.address))?.within(OWN_API);
+    let client = own_api(cx)?;
     client.config_map("kubeadm-config").await?;
     let marked = client
         .node(&cx.node.name)

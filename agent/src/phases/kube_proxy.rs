@@ -20,12 +20,15 @@ pub const PINGS: [(&str, &str); 2] = [
     ("HTTP2_PING_TIMEOUT_SECONDS", "5"),
 ];
 
-/// Sees to it that kube-proxy pings; whoever set one of both has the last word.
+/// Sees to it that kube-proxy pings; whoever set one of both, or took the DaemonSet away, has the last word.
 pub async fn add_pings(cx: &Context, client: &Client) -> Result<(), ApiError> {
     if cx.node.kubernetes.proxy == KubeProxy::None {
         return Ok(());
     }
-    let set = client.daemon_set(NAME).await?;
+    let set = match client.daemon_set(NAME).await {
+        Err(error) if error.is_not_found() => return Ok(()),
+        set => set?,
+    };
     let containers = set.spec.template.spec.containers.iter();
     let mut env = containers.filter(|c| c.name == NAME).flat_map(|c| &c.env);
     if env.any(|var| PINGS.iter().any(|(name, _)| *name == var.name)) {
@@ -47,7 +50,7 @@ pub struct KubeProxyPings {
 }
 
 impl KubeProxyPings {
-    /// One look. Whatever it finds is no fault of this node; a DaemonSet that somebody removed is not missed.
+    /// One look. Whatever it finds is no fault of this node.
     pub async fn advance(&mut self, cx: &Context) {
         if self.rest > 0 {
             self.rest -= 1;
@@ -66,7 +69,7 @@ impl KubeProxyPings {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
     use crate::kube::testing::{Script, run_local, test_authority};
@@ -74,8 +77,8 @@ mod tests {
 
     const SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy";
 
-    /// What is asked of an API whose kube-proxy has these variables.
-    fn asked(net: u8, proxy: KubeProxy, env: &serde_json::Value) -> Vec<String> {
+    /// What is asked of an API whose kube-proxy, if there is one, has these variables.
+    fn asked(net: u8, proxy: KubeProxy, env: Option<&Value>) -> Vec<String> {
         run_local(async {
             let ca = test_authority("kubernetes");
             let mut me = testing::control_plane();
@@ -87,11 +90,10 @@ mod tests {
             let containers = json!([{"name": NAME, "env": env}]);
             let set = json!({"spec": {"template": {"spec": {"containers": containers}}}});
             let api = Script::default();
-            api.on(&format!("GET {SET}"), 200, &set.to_string()).on(
-                &format!("PATCH {SET}"),
-                200,
-                "{}",
-            );
+            if env.is_some() {
+                api.on(&format!("GET {SET}"), 200, &set.to_string());
+                api.on(&format!("PATCH {SET}"), 200, "{}");
+            }
             api.serve_at(&ca, &format!("127.{net}.0.30:6444")).await;
             let mut pings = KubeProxyPings::default();
             pings.advance(&machine.cx).await;
@@ -108,12 +110,13 @@ mod tests {
     #[test]
     fn it_is_told_once_and_the_user_s_own_word_stays() {
         let own = json!([{"name": "NODE_NAME"}]);
-        let seen = asked(61, KubeProxy::Nftables, &own);
+        let seen = asked(61, KubeProxy::Nftables, Some(&own));
         assert_eq!(seen.len(), 2, "{seen:?}");
         assert!(seen[1].starts_with("PATCH "), "{seen:?}");
         let users = json!([{"name": "HTTP2_PING_TIMEOUT_SECONDS"}]);
-        assert_eq!(asked(62, KubeProxy::Nftables, &users).len(), 1);
-        assert!(asked(66, KubeProxy::None, &own).is_empty());
+        assert_eq!(asked(62, KubeProxy::Nftables, Some(&users)).len(), 1);
+        assert!(asked(66, KubeProxy::None, Some(&own)).is_empty());
+        assert_eq!(asked(67, KubeProxy::Nftables, None).len(), 1, "asked once");
     }
 
     #[test]

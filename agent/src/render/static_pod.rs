@@ -43,8 +43,8 @@ pub fn haproxy(images: &BalancerImages) -> String {
 /// SYS_NICE: real time. SYS_RESOURCE: its limit there, which a reload lowers and raises again (without it the kernel kills it right after).
 /// IPC_LOCK: it is never swapped out. SETUID, SETGID: it runs the agent's probe as root of its own accord.
 /// The health file's directory is writable: keepalived follows no file on a read-only mount, and would hold the VIP whatever the
-/// agent says. `raises_limits`: this machine has SYS_RESOURCE to give; runc starts no container that asks for what it has not.
-/// So is /run: a process number that cannot be kept there (BFD's, too) is "daemon is already running".
+/// agent says. So is /run: a process number that cannot be kept there (BFD's, too) is "daemon is already running".
+/// `raises_limits`: this machine has SYS_RESOURCE to give; runc starts no container that asks for what it has not.
 pub fn keepalived(images: &BalancerImages, raises_limits: bool) -> String {
     let mut added = vec![
         "NET_ADMIN",

@@ -20,6 +20,7 @@ pub struct Client {
 }
 
 const KUBE_SYSTEM: &str = "/api/v1/namespaces/kube-system";
+const DAEMON_SETS: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 const NODE_LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
@@ -137,10 +138,7 @@ impl Client {
 
     /// A DaemonSet of kube-system.
     pub async fn daemon_set(&self, name: &str) -> Result<DaemonSet, ApiError> {
-        self.get(&format!(
-            "/apis/apps/v1/namespaces/kube-system/daemonsets/{name}"
-        ))
-        .await
+        self.get(&format!("{DAEMON_SETS}/{name}")).await
     }
 
     /// Adds variables, names and values, to the environment of the DaemonSet's container that is called as itself: its pods are
@@ -155,7 +153,7 @@ impl Client {
             .map(|(name, value)| json!({"name": name, "value": value}));
         let container = json!({"name": name, "env": env.collect::<Vec<_>>()});
         let patch = json!({"spec": {"template": {"spec": {"containers": [container]}}}});
-        let path = format!("/apis/apps/v1/namespaces/kube-system/daemonsets/{name}");
+        let path = format!("{DAEMON_SETS}/{name}");
         let patch = Body::strategic_patch(&patch);
         self.https.text(Method::PATCH, &path, patch).await.map(drop)
     }

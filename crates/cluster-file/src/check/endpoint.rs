@@ -44,7 +44,11 @@ pub(super) fn check_endpoint(file: &ClusterFile, faults: &mut Vec<Fault>) {
         faults.push(addresses.error("has no address", help));
     }
     check_addresses(file, faults);
-    check_provider(file, faults);
+    if let Some(mode) = &file.load_balancer.mode {
+        let message = "`external` needs nodes that the balancer reaches, and qemu's own network lets nobody in";
+        let help = "take provider libvirt, or leave the mode out";
+        refuse_with_qemu(file, mode, message, help, faults);
+    }
 }
 
 /// A VIP on another interface than the nodes' own addresses: in another network than theirs, and nobody's.
@@ -72,7 +76,17 @@ fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
             false => fault,
         });
     }
-    let Some(vip) = &endpoint.vip else { return };
+    check_vip_behind(interface, file, faults);
+    let message = "needs a network that clients are in, and qemu's own lets nobody in";
+    let help = "take provider libvirt or none, or leave it out";
+    refuse_with_qemu(file, interface, message, help, faults);
+}
+
+/// In a network of its own, which this interface leads to.
+fn check_vip_behind(interface: &Spanned<String>, file: &ClusterFile, faults: &mut Vec<Fault>) {
+    let Some(vip) = &file.endpoint.vip else {
+        return;
+    };
     let help = format!(
         "give it a free address of the network behind {}",
         interface.value
@@ -89,13 +103,6 @@ fn check_interface(file: &ClusterFile, faults: &mut Vec<Fault>) {
             vip.error(message, help)
                 .also(interface.place, interface.path.clone()),
         );
-    }
-    if let (Some(ProviderFile::Qemu(_)), Some(provider)) =
-        (file.provider.as_ref().map(|at| &at.value), &file.provider)
-    {
-        let message = "needs a network that clients are in, and qemu's own lets nobody in";
-        let fault = interface.error(message, "take provider libvirt or none, or leave it out");
-        faults.push(fault.also(provider.place, "provider"));
     }
 }
 
@@ -167,14 +174,16 @@ fn check_owner(file: &ClusterFile, address: &Spanned<IpAddr>) -> Option<Fault> {
 }
 
 /// Nobody outside reaches a machine in QEMU's user network but by a port of its host.
-fn check_provider(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let Some(provider) = &file.provider else {
-        return;
-    };
-    if let (ProviderFile::Qemu(_), Some(mode)) = (&provider.value, &file.load_balancer.mode) {
-        let message = "`external` needs nodes that the balancer reaches, and qemu's own network lets nobody in";
-        let help = "take provider libvirt, or leave the mode out";
-        let fault = mode.error(message, help);
+fn refuse_with_qemu<T>(
+    file: &ClusterFile,
+    what: &Spanned<T>,
+    message: &str,
+    help: &str,
+    faults: &mut Vec<Fault>,
+) {
+    let provider = file.provider.as_ref();
+    if let Some(provider) = provider.filter(|at| matches!(at.value, ProviderFile::Qemu(_))) {
+        let fault = what.error(message, help);
         faults.push(fault.also(provider.place, "provider"));
     }
 }

@@ -97,14 +97,12 @@ fn check_taken(port: &Spanned<u16>, file: &ClusterFile, faults: &mut Vec<Fault>)
         "{} is used by {who}: haproxy binds every address of {whose}",
         port.value
     );
-    let help = match apiserver {
-        Some(_) => {
-            "choose a free port, e.g. 6444 for the API, 8404 for statistics, or move the apiservers: endpoint: {port: 6443, \
-             apiserverPort: 6444}"
-        }
-        None => "choose a free port, e.g. 6444 for the API, 8404 for statistics",
+    let or = match apiserver {
+        Some(_) => ", or move the apiservers: endpoint: {port: 6443, apiserverPort: 6444}",
+        None => "",
     };
-    let fault = port.error(message, help);
+    let free = "choose a free port, e.g. 6444 for the API, 8404 for statistics";
+    let fault = port.error(message, format!("{free}{or}"));
     faults.push(match apiserver.filter(|at| at.given) {
         Some(at) => fault.also(at.place, at.path.clone()),
         None => fault,
