@@ -191,6 +191,8 @@ fn named_files(cluster: &mut Cluster) -> BTreeMap<String, &mut PathBuf> {
         let auth = registry.auth.iter_mut();
         found.extend(auth.map(|auth| (key("auth.passwordFile"), &mut auth.password_file)));
     }
+    let trusted = cluster.trusted_cas.iter_mut().enumerate();
+    found.extend(trusted.map(|(at, path)| (format!("trustedCAs[{at}]"), path)));
     if let Some(Etcd::External(etcd)) = &mut cluster.kubernetes.etcd {
         let key = |name: &str| format!("kubernetes.etcd.external.{name}");
         found.insert(key("caFile"), &mut etcd.ca_file);

@@ -1,6 +1,9 @@
 //! An edited or moved cluster file, before the cluster was founded and after.
 
 use std::path::Path;
+use std::sync::LazyLock;
+
+use ha_kube::testing::test_authority;
 
 use super::edits::{launched, source_at, source_of, source_of_standing};
 use super::*;
@@ -60,16 +63,20 @@ fn before_any_apiserver_answered_an_edited_file_counts() {
     assert!(!end.contains("was changed"), "once: {end}");
 }
 
+/// The same certificate in each checkout.
+static CA: LazyLock<String> = LazyLock::new(|| test_authority("ours").cert().to_owned());
+
 /// A project in a directory of its own.
 fn checkout(env: &TestEnv, name: &str) -> Source {
     let text = env.source.text.replace(
         "provider: {nspawn: {image: image}}\nsysexts: none",
-        "provider: {nspawn: {image: image}}\nignition: {merge: [mine.ign]}\nsysexts: {ha-agent: {path: ha-agent.raw}}",
+        "provider: {nspawn: {image: image}}\nignition: {merge: [mine.ign]}\nsysexts: {ha-agent: {path: ha-agent.raw}}\ntrustedCAs: [ca.pem]",
     );
     let text = text.replace("cni: none", "cni: {manifests: [net.yaml]}");
     let dir = env.dir.path().join(name);
     std::fs::create_dir_all(dir.join("image/root")).unwrap();
     for (name, content) in [
+        ("ca.pem", CA.as_str()),
         ("mine.ign", r#"{"ignition":{"version":"3.3.0"}}"#),
         (
             "net.yaml",
@@ -147,7 +154,9 @@ fn a_file_that_holds_something_else_is_a_change_wherever_it_is() {
     env.source = one.clone();
     env.launch_in_vain();
     launched(env.state(), &one);
+    let other_ca = test_authority("theirs");
     for (file, content, key) in [
+        ("ca.pem", other_ca.cert(), "trustedCAs[0]"),
         (
             "mine.ign",
             r#"{"ignition":{"version":"3.2.0"}}"#,
