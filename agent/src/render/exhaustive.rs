@@ -7,7 +7,7 @@
 //! - Kubernetes' (kubeadm's files, Cilium's values): seat, runtime, kube-proxy, pod network, cgroups, connection table,
 //!   the user's own settings, labels and taints.
 //!
-//! `the_halves_do_not_meet` holds them to it.
+//! `the_halves_do_not_meet` holds them to it. What the guides' options add is walked in `options`.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -21,6 +21,8 @@ use super::testing::{extra_port, of_both, of_ipv6};
 use super::validators::{self, Texts};
 use super::{cilium, haproxy, keepalived, kubeadm};
 use crate::testing;
+
+mod options;
 
 /// How many control planes a cluster may have without a warning.
 const CONTROL_PLANES: [usize; 4] = [1, 3, 5, 7];
