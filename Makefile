@@ -42,7 +42,7 @@ TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CONFORMANCE_FOCUS:+HA_CONFORMANCE_
 OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
 test: need need-browser lint deny ## Lints, and every test but the longest (test-...), the real clusters included (three quarters of an hour, more at first)
-	$(PARTS) test
+	$(PARTS) cilium
 	$(OWN_SIGNALS) cargo test --locked --tests --no-fail-fast
 	$(TESTS_AS_ROOT) --lib --bins -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
 	$(TESTS_AS_ROOT) --tests -p ha-tests -- --test-threads=1
@@ -88,7 +88,7 @@ test-version: need ## A cluster of one minor, 3+1 (KUBERNETES=1.37), or on nodes
 	$(TESTS_AS_ROOT) -p ha-tests --test version -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
-test-cilium: need ## The real Cilium, 1+1 and 3+2: pods, services, DNS, faults (ten minutes; make lab-cilium first makes it)
+test-cilium: need ## The real Cilium beyond make test's 1+1: 3+2 with faults, IPv6, dual-stack (ten minutes)
 	$(PARTS) cilium
 	$(TESTS_AS_ROOT) -p ha-tests --test cilium_real -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
@@ -117,7 +117,7 @@ build: need-rust ## ha-host, as released
 sysext: need-rust ## The agent's system extension in target/sysext (ARCH=arm64, AGENT_BIN=FILE)
 	image=$$(sysext/build.sh); sysext/lint.sh "$$image"
 
-lab: need ## Everything that a lab node is made of, in lab/out
+lab: need ## Everything that a lab node is made of, in lab/out (but the real Cilium)
 	$(PARTS) lab
 
 lab-kube: need ## Only the Kubernetes programs

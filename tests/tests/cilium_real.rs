@@ -33,7 +33,6 @@ const KILL_IN_PENDING_INSTALL: &str = "export KUBECONFIG=/etc/kubernetes/admin.c
     { read -r state; systemctl kill --kill-whom=all --signal=KILL ha-agent.service; echo $state; }";
 
 #[test]
-#[ignore = "needs the real Cilium: make test-cilium"]
 fn a_small_cluster_serves_with_the_real_cilium() {
     let story = Story::new("real Cilium, 1+1");
     let cluster = story.step("the lab is there", || {
@@ -47,7 +46,7 @@ fn a_small_cluster_serves_with_the_real_cilium() {
 }
 
 #[test]
-#[ignore = "needs the real Cilium: make test-cilium"]
+#[ignore = "minutes: make test-cilium"]
 fn a_small_cluster_of_ipv6_serves_with_the_real_cilium() {
     let story = Story::new("real Cilium, 1+1, IPv6");
     let cluster = story.step("the lab is there", || {
@@ -61,7 +60,7 @@ fn a_small_cluster_of_ipv6_serves_with_the_real_cilium() {
 }
 
 #[test]
-#[ignore = "needs the real Cilium: make test-cilium"]
+#[ignore = "minutes: make test-cilium"]
 fn a_small_cluster_of_both_families_serves_with_the_real_cilium() {
     let story = Story::new("real Cilium, 1+1, dual-stack");
     let cluster = story.step("the lab is there", || {
@@ -76,7 +75,7 @@ fn a_small_cluster_of_both_families_serves_with_the_real_cilium() {
 }
 
 #[test]
-#[ignore = "needs the real Cilium: make test-cilium"]
+#[ignore = "minutes: make test-cilium"]
 fn a_cluster_lives_with_the_real_cilium() {
     let story = Story::new("real Cilium, 3+2");
     let cluster = story.step("the lab is there", || Cluster::new(plan("e2e-cil", 3, 2)?));
