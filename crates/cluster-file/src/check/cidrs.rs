@@ -1,9 +1,12 @@
 //! The pod and the service network: their form, their size, and that they meet neither each other nor the nodes.
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::dual_stack::{is_dual_stack, second_nodes_network};
+use super::etcd::endpoint_addresses;
 use super::families::is_v6;
 use super::network::prefixes;
 use crate::diagnostic::Fault;
@@ -93,7 +96,8 @@ pub(super) fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     })
 }
 
-/// Name servers, and an endpoint in no network of the nodes' own: a node must reach them before there is a pod network.
+/// Name and time servers, an external etcd, and an endpoint in no network of the nodes' own: a node must reach them before there is
+/// a pod network, and kube-proxy drops what goes to a service address that it does not know.
 fn check_reached_first(
     file: &ClusterFile,
     pods: Option<&Spanned<IpNet>>,
@@ -109,7 +113,11 @@ fn check_reached_first(
         (false, None) => &[],
     };
     let help = "name an address that nodes reach before there are pods, or give pods and services other networks";
-    for (address, help) in servers.chain(elsewhere.iter().map(|at| (at, help))) {
+    let of_times = file.network.ntp.iter();
+    let of_times = of_times.filter_map(|at| Some(at.with(at.value.parse().ok()?)));
+    let others: Vec<Spanned<IpAddr>> = of_times.chain(endpoint_addresses(file)).collect();
+    let others = elsewhere.iter().chain(&others).map(|at| (at, help));
+    for (address, help) in servers.chain(others) {
         let inside = |net: &&Spanned<IpNet>| net.value.contains(&address.value);
         if let Some(net) = pods.into_iter().chain(services).find(inside) {
             let (value, network) = (address.value, describe_network(net));

@@ -1,6 +1,6 @@
 //! Somebody else's etcd: where it is asked, and what does not go with it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, ExternalEtcdFile, Spanned};
@@ -66,6 +66,14 @@ fn check_endpoints(file: &ClusterFile, external: &ExternalEtcdFile, faults: &mut
         faults.extend(own_address(file, at, address));
         seen.push((address, at));
     }
+}
+
+/// Where the external etcd's members answer, as far as the file says it well.
+pub(super) fn endpoint_addresses(file: &ClusterFile) -> impl Iterator<Item = Spanned<IpAddr>> {
+    let etcd = file.kubernetes.etcd.iter();
+    let external = etcd.filter_map(|etcd| etcd.value.external());
+    let endpoints = external.flat_map(|external| &external.endpoints);
+    endpoints.filter_map(|at| Some(at.with(parse_endpoint(&at.value).ok()?.ip())))
 }
 
 /// No etcd runs on a node then, and none at the VIP.
