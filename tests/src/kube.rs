@@ -70,13 +70,9 @@ impl<'a> Kube<'a> {
     /// Every node of the plan is there and Ready, and no other.
     pub fn all_ready(&self) -> Result<()> {
         let seen = self.nodes()?;
-        let wanted: Vec<String> = self
-            .cluster
-            .plan()
-            .nodes()
-            .into_iter()
-            .map(|n| n.0)
-            .collect();
+        let nodes = self.cluster.plan().nodes().into_iter();
+        let mut wanted: Vec<String> = nodes.map(|n| n.0).collect();
+        wanted.sort();
         let ready: Vec<String> = seen
             .iter()
             .filter(|(_, n)| n.ready)

@@ -11,6 +11,8 @@ use ha_wire::phase::Role;
 
 use crate::lab::{Lab, SYSEXTS};
 
+mod example;
+
 /// The cluster's virtual address.
 pub const VIP: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 30);
 /// The same where everything is IPv6.
@@ -65,6 +67,8 @@ pub struct ClusterPlan {
     pub ipv6: bool,
     /// Nodes, pods and services have addresses of both families, the VIP's first.
     pub dual_stack: bool,
+    /// A file of `examples/` in place of one of the above.
+    pub example: Option<example::Example>,
     /// Another node image than the lab's.
     pub image: Option<PathBuf>,
     /// The user's own Ignition files.
@@ -109,6 +113,7 @@ impl ClusterPlan {
             domain: "",
             ipv6: false,
             dual_stack: false,
+            example: None,
             image: None,
             merge: Vec::new(),
             vip: None,
@@ -167,9 +172,14 @@ impl ClusterPlan {
 
     /// The same with a copy of the lab's pod network in `dir` that names this cluster's own endpoint, where that is another.
     pub fn with_pod_network(mut self, lab: &Lab, dir: &Path) -> Result<Self> {
-        if (self.vip() != VIP || self.port != PORT) && self.network.is_none() {
+        let own_endpoint = self.vip() != VIP || self.port != PORT;
+        let name = match &self.example {
+            Some(example) => example.manifest(),
+            None => (own_endpoint && self.network.is_none()).then_some("lab-net.yaml"),
+        };
+        if let Some(name) = name {
             let text = std::fs::read_to_string(lab.network())?;
-            let file = dir.join("lab-net.yaml");
+            let file = dir.join(name);
             let vip = format!("\"{}\"", self.vip());
             let text = text.replace(&VIP.to_string(), &vip);
             let port = |port: u16| format!("\"{port}\"");
@@ -222,6 +232,9 @@ impl ClusterPlan {
 
     /// Every node: name, role, address.
     pub fn nodes(&self) -> Vec<(String, Role, IpAddr)> {
+        if let Some(example) = &self.example {
+            return example.nodes.clone();
+        }
         let role = |i| {
             if i <= self.control_planes {
                 Role::ControlPlane
@@ -251,6 +264,9 @@ impl ClusterPlan {
 
     /// The file's text.
     pub fn text(&self, lab: &Lab) -> String {
+        if let Some(example) = &self.example {
+            return example.text.clone();
+        }
         let lab_net = || pod_network(&lab.network());
         let mut network = self.network.clone().unwrap_or_else(lab_net);
         if !self.kubeadm.is_empty() {
@@ -302,6 +318,16 @@ impl ClusterPlan {
                 self.addresses(address)
             );
         }
+        text += &self.sysexts_lines(lab);
+        if !self.merge.is_empty() {
+            let files: Vec<String> = self.merge.iter().map(|p| p.display().to_string()).collect();
+            let _ = writeln!(text, "ignition: {{merge: [{}]}}", files.join(", "));
+        }
+        text + &self.more
+    }
+
+    fn sysexts_lines(&self, lab: &Lab) -> String {
+        let mut text = String::new();
         if !self.sysexts.is_empty() {
             text.push_str("sysexts:\n");
         }
@@ -309,11 +335,7 @@ impl ClusterPlan {
         for (name, image) in of_lab.chain(self.extensions.clone()) {
             let _ = writeln!(text, "  {name}: {{path: {}}}", image.display());
         }
-        if !self.merge.is_empty() {
-            let files: Vec<String> = self.merge.iter().map(|p| p.display().to_string()).collect();
-            let _ = writeln!(text, "ignition: {{merge: [{}]}}", files.join(", "));
-        }
-        text + &self.more
+        text
     }
 
     /// QEMU's own network has its name server beside the gateway.

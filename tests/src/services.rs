@@ -25,6 +25,26 @@ const ANSWER: Duration = Duration::from_secs(30);
 const RULES_WRITTEN: &str = "curl -fsS --max-time 5 http://localhost:10249/metrics | \
                              grep '^kubeproxy_sync_proxy_rules_last_timestamp_seconds{'";
 
+/// The lab's image of kube-proxy has nft alone: the node's own iptables and ipset are lent to it. To be applied over kubeadm's.
+pub const KUBE_PROXY_WITH_NODES_PROGRAMS: &str = "
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: kube-proxy, namespace: kube-system}
+spec:
+  template:
+    spec:
+      containers:
+        - name: kube-proxy
+          volumeMounts:
+            - {name: host-sbin, mountPath: /usr/sbin, readOnly: true}
+            - {name: host-lib, mountPath: /usr/lib, readOnly: true}
+            - {name: host-alternatives, mountPath: /etc/alternatives, readOnly: true}
+      volumes:
+        - {name: host-sbin, hostPath: {path: /usr/sbin}}
+        - {name: host-lib, hostPath: {path: /usr/lib}}
+        - {name: host-alternatives, hostPath: {path: /etc/alternatives}}
+";
+
 /// No single node is the cluster's DNS.
 pub fn dns_is_spread(story: &Story, cluster: &Cluster) {
     story.step("CoreDNS serves on two nodes", || {

@@ -6,11 +6,12 @@ use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::others::Others;
 use ha_tests::plan::ClusterPlan;
-use ha_tests::process::{FinishedProcess, RunningProcess, run_to_end};
+use ha_tests::process::run_to_end;
 use ha_tests::story::Story;
 
 /// Where the server listens on the operator's machine.
@@ -20,57 +21,13 @@ const SHORT: Duration = Duration::from_secs(30);
 /// A launch from the first config to the last Ready.
 const LAUNCH: Duration = Duration::from_secs(300);
 
-/// The cluster of those who make no machines.
-struct Others<'a> {
-    makers: &'a Cluster,
-    state: PathBuf,
-    file: PathBuf,
-}
-
-impl<'a> Others<'a> {
-    fn new(makers: &'a Cluster) -> Result<Self> {
-        let text = fs::read_to_string(makers.file())?;
-        let is_provider = |line: &&str| line.starts_with("provider:");
-        let old = text.lines().find(is_provider).context("no provider")?;
-        let file = makers.dir().join("others.yaml");
-        fs::write(&file, text.replace(old, "provider: none"))?;
-        let state = makers.dir().join("state-of-others");
-        if state.exists() {
-            fs::remove_dir_all(&state)?;
-        }
-        Ok(Self {
-            makers,
-            state,
-            file,
-        })
-    }
-
-    fn start(&self, args: &[&str]) -> Result<RunningProcess> {
-        RunningProcess::start(self.command(args))
-    }
-
-    fn run(&self, args: &[&str]) -> Result<FinishedProcess> {
-        run_to_end(self.command(args), SHORT)
-    }
-
-    fn command(&self, args: &[&str]) -> std::process::Command {
-        let mut command = self.makers.operator().ha_host(["--state-dir"]);
-        command.arg(&self.state).args(args);
-        command
-    }
-
-    fn dir(&self) -> PathBuf {
-        self.state.join(self.makers.name())
-    }
-
-    /// Somebody's port of events leads where the launch looks.
-    fn lead_events(&self, node: &str) -> Result<()> {
-        let made = self.makers.operator().state_of(self.makers.name());
-        let made = made.join(format!("machines/{node}/report/events.jsonl"));
-        let heard = self.dir().join(format!("machines/{node}/events.jsonl"));
-        fs::remove_file(&heard)?;
-        Ok(symlink(made, heard)?)
-    }
+/// Somebody's port of events leads where the launch looks.
+fn lead_events(others: &Others, makers: &Cluster, node: &str) -> Result<()> {
+    let made = makers.operator().state_of(makers.name());
+    let heard = others.events_of(node);
+    fs::remove_file(&heard)?;
+    let made = made.join(format!("machines/{node}/report/events.jsonl"));
+    Ok(symlink(made, heard)?)
 }
 
 #[test]
@@ -80,24 +37,13 @@ fn a_launch_follows_machines_that_others_make() {
         Cluster::new(ClusterPlan::new("e2e-others", 1, 1))
     });
     let others = story.step("somebody else has a cluster file, too", || {
-        Others::new(&makers)
-    });
-    let out = makers.dir().join("unused").display().to_string();
-    story.step("who makes machines has a place for them", || {
-        let file = makers.file().display().to_string();
-        makers
-            .ha_host(&["render", &file, "--out", &out, "--force"], SHORT)?
-            .ok()
+        let others = Others::new(&makers)?;
+        others.have_a_maker()?;
+        Ok(others)
     });
     let launch = story.step("launch says what to boot each machine with", || {
-        let file = others.file.display().to_string();
-        let launch = others.start(&["launch", &file, "--timeout", "300s"])?;
-        eventually("it waits for the machines", SHORT, || {
-            let said = launch.so_far();
-            ensure!(said.matches("boot its machine with").count() == 2, "{said}");
-            Ok(())
-        })?;
-        others.lead_events("node1")?;
+        let launch = others.launch("300s")?;
+        lead_events(&others, &makers, "node1")?;
         Ok(launch)
     });
     let (server, urls) = story.step("serve names a URL for each node", || {

@@ -13,9 +13,10 @@ use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::lab::workspace_root;
 use ha_tests::node::ADMIN_KUBECTL;
+use ha_tests::outside_address::OutsideAddress;
 use ha_tests::plan::{ClusterPlan, VIP};
 use ha_tests::probe::Probe;
-use ha_tests::process::{RunningProcess, run_to_end};
+use ha_tests::process::RunningProcess;
 use ha_tests::story::Story;
 
 const NAME: &str = "e2e-options-external";
@@ -54,8 +55,8 @@ fn plan() -> Result<ClusterPlan> {
 
 /// Somebody else's balancer.
 struct Outside<'a> {
-    cluster: &'a Cluster,
-    /// It ends with this.
+    /// Both end with this.
+    _address: OutsideAddress<'a>,
     _haproxy: RunningProcess,
 }
 
@@ -63,29 +64,14 @@ impl<'a> Outside<'a> {
     fn start(cluster: &'a Cluster) -> Result<Self> {
         let config = cluster.dir().join("outside.cfg");
         fs::write(&config, outside_config(cluster))?;
-        give_address(cluster, "replace")?;
         let haproxy = haproxy()?;
         let mut command = cluster.operator().command(haproxy);
         command.arg("-db").arg("-f").arg(&config);
         Ok(Self {
-            cluster,
+            _address: OutsideAddress::new(cluster.operator(), ADDRESS)?,
             _haproxy: RunningProcess::start(command)?,
         })
     }
-}
-
-impl Drop for Outside<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = give_address(self.cluster, "del") {
-            eprintln!("{ADDRESS} stays: {error:#}");
-        }
-    }
-}
-
-fn give_address(cluster: &Cluster, verb: &str) -> Result<()> {
-    let mut ip = cluster.operator().command("ip");
-    ip.args(["address", verb, &format!("{ADDRESS}/32"), "dev", "lo"]);
-    run_to_end(ip, LOOK)?.ok().map(drop)
 }
 
 fn haproxy() -> Result<PathBuf> {

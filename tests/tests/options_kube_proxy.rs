@@ -1,5 +1,5 @@
 //! `kubernetes.proxy: iptables`: pods, services, DNS and NodePorts by the rules that kube-proxy writes in that mode. nftables is what every
-//! other test has. ipvs cannot be looked at in containers of a host whose kernel has no IPVS.
+//! other test has; ipvs is looked at in a virtual machine (vm.rs), whose kernel has it.
 
 use std::fs;
 
@@ -8,27 +8,8 @@ use ha_tests::cluster::Cluster;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::pod_network::{a_server_on_every_node, serves_everywhere};
+use ha_tests::services::KUBE_PROXY_WITH_NODES_PROGRAMS;
 use ha_tests::story::Story;
-
-/// The lab's image of kube-proxy has nft alone: the node's own iptables is lent to it. The founder applies it over kubeadm's.
-const IPTABLES: &str = "
-apiVersion: apps/v1
-kind: DaemonSet
-metadata: {name: kube-proxy, namespace: kube-system}
-spec:
-  template:
-    spec:
-      containers:
-        - name: kube-proxy
-          volumeMounts:
-            - {name: host-sbin, mountPath: /usr/sbin, readOnly: true}
-            - {name: host-lib, mountPath: /usr/lib, readOnly: true}
-            - {name: host-alternatives, mountPath: /etc/alternatives, readOnly: true}
-      volumes:
-        - {name: host-sbin, hostPath: {path: /usr/sbin}}
-        - {name: host-lib, hostPath: {path: /usr/lib}}
-        - {name: host-alternatives, hostPath: {path: /etc/alternatives}}
-";
 
 #[test]
 #[ignore = "a further launch (a minute): make test-options"]
@@ -36,7 +17,7 @@ fn services_are_iptables_rules() {
     let story = Story::new("options_kube_proxy");
     let manifests = tempfile::tempdir().unwrap();
     let iptables = manifests.path().join("iptables.yaml");
-    fs::write(&iptables, IPTABLES).unwrap();
+    fs::write(&iptables, KUBE_PROXY_WITH_NODES_PROGRAMS).unwrap();
     let network = Lab::default().network();
     let manifests = format!("[{}, {}]", network.display(), iptables.display());
     let plan = ClusterPlan {

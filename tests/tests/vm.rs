@@ -1,5 +1,5 @@
 //! Kubernetes itself in a virtual machine: a control plane goes through its real `kubeadm init` under an emulator, with the
-//! kernel, the cgroup v2 tree and the disk of its own that containers do not have.
+//! kernel, the cgroup v2 tree and the disk of its own that containers do not have. That kernel has IPVS, too.
 
 use std::time::Duration;
 
@@ -8,13 +8,18 @@ use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::{ClusterPlan, MachineKind};
+use ha_tests::services::KUBE_PROXY_WITH_NODES_PROGRAMS;
 use ha_tests::story::Story;
 
 /// An answer from an emulated machine.
 const ANSWER: Duration = Duration::from_secs(120);
+/// kube-proxy ends without its programs and is tried again with pauses of up to a minute; then it writes its rules, emulated.
+const SERVED: Duration = Duration::from_secs(300);
+/// The API's service address and port as the kernel shows them.
+const API_SERVICE: &str = "0A600001:01BB";
 /// No pod network, so a launch ends when the node has joined: an emulated processor is busy enough with the control plane.
 /// Nor any election among one: a lease of ten seconds is lost there for no reason.
-const NETWORK: &str = r#"proxy: none, cni: none, clusterConfiguration: {
+const NETWORK: &str = r#"proxy: ipvs, cni: none, clusterConfiguration: {
   controllerManager: {extraArgs: [{name: leader-elect, value: "false"}]},
   scheduler: {extraArgs: [{name: leader-elect, value: "false"}]}}"#;
 
@@ -52,5 +57,24 @@ fn a_control_plane_is_founded_in_a_virtual_machine() {
         ensure!(tree.contains("cgroup2fs"), "{tree}");
         Ok(())
     });
+    serves_the_api_by_ipvs(&story, &cluster);
     story.step("destroy leaves nothing", || cluster.destroy());
+}
+
+fn serves_the_api_by_ipvs(story: &Story, cluster: &Cluster) {
+    story.step("kube-proxy is lent the node's programs", || {
+        let file = cluster.dir().join("kube-proxy.yaml");
+        std::fs::write(&file, KUBE_PROXY_WITH_NODES_PROGRAMS)?;
+        let file = file.display().to_string();
+        let apply = ["apply", "--server-side", "--force-conflicts", "-f", &file];
+        cluster.kube().ctl(&apply)
+    });
+    story.step("the API's service address answers by IPVS", || {
+        eventually("an answer", SERVED, || {
+            let look = "cat /proc/net/ip_vs; curl -sk --max-time 20 https://10.96.0.1/readyz";
+            let seen = cluster.node("node1").sh(look)?;
+            ensure!(seen.contains(API_SERVICE) && seen.ends_with("ok"), "{seen}");
+            Ok(())
+        })
+    });
 }
