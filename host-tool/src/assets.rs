@@ -100,7 +100,8 @@ pub fn pack_disk(
 ) -> Result<Option<PackedDisk>> {
     match &cluster.assets {
         Assets::Disk { images } if has_disk(cluster, sysexts) => {
-            let mut items = gather_items(sysexts, images, &cache::Cache::open, bar)?;
+            let mut items =
+                gather_items(sysexts, images, &|| cache::Cache::open(cache::SYSEXTS), bar)?;
             if let Some(path) = cluster.kubernetes.cni.chart().map(Path::new) {
                 let sha256 = cache::sha256_of_file(path)?;
                 items.push(disk_item(CILIUM_CHART.to_owned(), path.to_owned(), sha256)?);

@@ -83,10 +83,10 @@ fn resolve_by(
 }
 
 fn of_url(name: &str, url: &str, sha256: &str) -> Artefact {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let file = file_name(name, url_base(url));
     let (url, sha256) = (url.to_owned(), sha256.to_owned());
     Artefact {
-        file: file_name(name, path.rsplit('/').next().unwrap_or_default()),
+        file,
         source: SysextSource::Url { url, sha256 },
     }
 }
@@ -115,11 +115,22 @@ fn of_file(cluster: &Cluster, name: &str, path: &Path) -> Result<Artefact> {
 
 /// What the image is called where it came from, if that can be a file's name everywhere: the version stays readable.
 fn file_name(name: &str, base: &str) -> String {
-    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.+~".contains(c);
-    if base.is_empty() || base.starts_with('.') || !base.chars().all(fine) {
-        return format!("{name}.raw");
+    match is_file_name(base) {
+        true => base.to_owned(),
+        false => format!("{name}.raw"),
     }
-    base.to_owned()
+}
+
+/// The last part of a URL's path.
+pub fn url_base(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// Whether this can be a file's name everywhere.
+pub fn is_file_name(base: &str) -> bool {
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-_.+~".contains(c);
+    !base.is_empty() && !base.starts_with('.') && base.chars().all(fine)
 }
 
 /// Whether this can be the nodes' image at all. With `provider: none` nobody here knows what the machines are.

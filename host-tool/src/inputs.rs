@@ -11,6 +11,7 @@ use ha_wire::settings::Cni;
 mod chart;
 mod contents;
 mod etcd;
+mod manifests;
 mod password;
 mod reboot_manager;
 mod tar;
@@ -23,6 +24,7 @@ pub use etcd::EtcdClientFiles;
 pub use password::environment_line;
 pub use reboot_manager::REBOOT_MANAGER;
 
+use crate::bakery::cache::Cache;
 use crate::bakery::{self, Artefacts, KnownReleases};
 
 /// What a registry's files hold.
@@ -36,7 +38,7 @@ pub struct RegistryTexts {
 /// Files that the cluster file names, as the nodes get them.
 #[derive(Default)]
 pub struct OperatorFiles {
-    /// Manifests of the pod network that are local files: name on the node, text.
+    /// Manifests of the pod network that nodes get as files: name on the node, text.
     pub manifests: Vec<(String, String)>,
     /// `cni.manifests` as the node file says it: names of the above, or URLs.
     pub sources: Vec<String>,
@@ -81,8 +83,9 @@ impl OperatorFiles {
         let mut files = Self::default();
         match &cluster.kubernetes.cni {
             Cni::Manifests { sources } => {
+                let hashes = &cluster.kubernetes.manifest_hashes;
                 for (index, source) in sources.iter().enumerate() {
-                    files.add_manifest(index, source)?;
+                    files.add_manifest(index, source, hashes.get(source))?;
                 }
             }
             Cni::Cilium {
@@ -134,18 +137,22 @@ impl OperatorFiles {
         self.known.keep(dir)
     }
 
-    fn add_manifest(&mut self, index: usize, source: &str) -> Result<()> {
-        if ha_wire::settings::is_url(source) {
-            self.sources.push(source.to_owned());
-            return Ok(());
-        }
-        let path = Path::new(source);
-        let key = "kubernetes.cni.manifests";
-        let text = contents::read_manifest(path).map_err(|e| bad_file(key, path, &e))?;
-        let base = path.file_name().unwrap_or_default().to_string_lossy();
-        let name = format!("{index:02}-{base}");
+    fn add_manifest(&mut self, index: usize, source: &str, sha256: Option<&String>) -> Result<()> {
+        let key = format!("kubernetes.cni.manifests[{index}]");
+        let manifest = match sha256 {
+            Some(sha256) => {
+                let cache = Cache::open(manifests::MANIFESTS)?;
+                manifests::read_fetched(&key, source, sha256, &cache)?
+            }
+            None if ha_wire::settings::is_url(source) => {
+                self.sources.push(source.to_owned());
+                return Ok(());
+            }
+            None => manifests::read_local(&key, Path::new(source))?,
+        };
+        let name = format!("{index:02}-{}", manifest.name);
         self.sources.push(name.clone());
-        self.manifests.push((name, text));
+        self.manifests.push((name, manifest.text));
         Ok(())
     }
 

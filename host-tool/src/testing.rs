@@ -1,9 +1,10 @@
 //! For tests: a cluster that answers under its CA, without machines.
 
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Cluster, Node};
@@ -18,6 +19,40 @@ use crate::pki::Pki;
 pub const DATE: &str = "Sat, 21 Nov 2026 15:00:42 GMT";
 /// The same, milliseconds since 1970.
 pub const DATE_MS: u64 = 1_795_273_242_000;
+
+/// A web server with these files, and what it was asked for. It ends with the test.
+pub fn serve_files(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}/extensions", listener.local_addr().unwrap());
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let log = asked.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let (mut request, mut piece) = (Vec::new(), [0; 1024]);
+            while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+                match stream.read(&mut piece) {
+                    Ok(n) if n > 0 => request.extend_from_slice(&piece[..n]),
+                    _ => break,
+                }
+            }
+            let request = String::from_utf8_lossy(&request).into_owned();
+            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
+            let file = files
+                .iter()
+                .find(|(name, _)| path == format!("/extensions/{name}"));
+            log.lock().unwrap().push(path);
+            let (code, body) = file.map_or(("404 Not Found", &b"no"[..]), |(_, b)| ("200 OK", b));
+            let head = format!(
+                "HTTP/1.1 {code}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all(head.as_bytes());
+            let _ = stream.write_all(body);
+        }
+    });
+    (base, asked)
+}
 
 /// An apiserver and an etcd on this machine; they end with it.
 pub struct AnsweringCluster {

@@ -18,6 +18,7 @@ mod endpoint;
 mod etcd;
 mod families;
 mod files;
+mod hashed_url;
 mod interfaces;
 mod kubeadm;
 mod kubernetes;

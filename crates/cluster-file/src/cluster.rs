@@ -158,6 +158,9 @@ pub struct Kubernetes {
     pub proxy: KubeProxy,
     /// Who brings the pod network.
     pub cni: Cni,
+    /// The hashes of those of its manifests that are fetched here, by their URLs; lower-case hexadecimal.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub manifest_hashes: BTreeMap<String, String>,
     /// Where etcd runs; none: on the control planes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub etcd: Option<Etcd>,

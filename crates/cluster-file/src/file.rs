@@ -38,7 +38,8 @@ pub use json::Setting;
 pub(crate) use json::{scalar_as_json, settings_as_object};
 pub(crate) use kubernetes::chart_file_version;
 pub use kubernetes::{
-    CRI, CniFile, KubernetesFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR, SERVICE_CIDR_V6,
+    CRI, CniFile, KubernetesFile, ManifestFile, POD_CIDR, POD_CIDR_V6, PROXY, SERVICE_CIDR,
+    SERVICE_CIDR_V6,
 };
 pub use links::{BondFile, VlanFile};
 pub(crate) use load_balancer::MACHINES_HELP;

@@ -1,5 +1,5 @@
-//! Images that were fetched: `$XDG_DATA_HOME/ha-host/sysexts/SHA256/FILE`, for all clusters, whole and as their hash says or
-//! not at all.
+//! Files that were fetched by their hash: `$XDG_DATA_HOME/ha-host/{sysexts,manifests}/SHA256/FILE`, for all clusters, whole and as
+//! their hash says or not at all.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,20 +19,38 @@ use super::fetch::{self, FetchError};
 
 /// Read at once while hashing.
 const PIECE: usize = 1 << 20;
-/// The largest image that is fetched. The bakery's have up to 200 MiB.
-const MAX_IMAGE: u64 = 4 << 30;
 
-/// The directory of all fetched images.
+/// What is fetched.
+#[derive(Debug, Clone, Copy)]
+pub struct Kind {
+    /// The directory, and what people call them.
+    pub name: &'static str,
+    /// The largest one that is fetched, in bytes.
+    pub most: u64,
+    /// The key of the cluster file that may name a file instead.
+    pub key: &'static str,
+    /// What to do where the hash is another one; empty: nothing but to ask who changed it.
+    pub if_changed: &'static str,
+}
+
+/// Images of system extensions. The bakery's have up to 200 MiB.
+pub const SYSEXTS: Kind = Kind {
+    name: "sysexts",
+    most: 4 << 30,
+    key: "sysexts",
+    if_changed: "",
+};
+
+/// The directory of all fetched files of a kind.
 #[derive(Debug, Clone)]
 pub struct Cache {
     dir: PathBuf,
-    /// The largest image that is fetched, in bytes.
-    max_image: u64,
+    kind: Kind,
 }
 
 impl Cache {
     /// Where XDG has it.
-    pub fn open() -> Result<Self> {
+    pub fn open(kind: Kind) -> Result<Self> {
         let set = |name: &str| {
             std::env::var_os(name)
                 .map(PathBuf::from)
@@ -41,34 +59,34 @@ impl Cache {
         let base =
             set("XDG_DATA_HOME").or_else(|| set("HOME").map(|home| home.join(".local/share")));
         let base = base.ok_or_else(|| {
-            Stop::bad_input("no HOME and no XDG_DATA_HOME: there is no place for fetched sysexts")
+            let name = kind.name;
+            Stop::bad_input(format!(
+                "no HOME and no XDG_DATA_HOME: there is no place for fetched {name}"
+            ))
         })?;
-        Ok(Self::at(base.join("ha-host/sysexts")))
+        Ok(Self::at(base.join("ha-host").join(kind.name), kind))
     }
 
-    pub fn at(dir: PathBuf) -> Self {
-        Self {
-            dir,
-            max_image: MAX_IMAGE,
-        }
+    pub fn at(dir: PathBuf, kind: Kind) -> Self {
+        Self { dir, kind }
     }
 
-    /// With a smaller limit, which tests can reach.
-    #[cfg(test)]
-    pub fn with_max_image(self, max_image: u64) -> Self {
-        Self { max_image, ..self }
+    /// The file with this hash, if it was fetched already.
+    pub fn find(&self, sha256: &str, file: &str) -> Result<Option<PathBuf>> {
+        let path = self.dir.join(sha256).join(file);
+        Ok(has_hash(&path, sha256)?.then_some(path))
     }
 
-    /// The image with this hash; fetched if it is not there, or not what it was.
+    /// The file with this hash; fetched if it is not there, or not what it was.
     pub fn get(&self, url: &str, sha256: &str, file: &str, bar: &mut dyn Bar) -> Result<PathBuf> {
         let dir = self.dir.join(sha256);
         let path = dir.join(file);
-        if has_hash(&path, sha256)? {
+        if let Some(path) = self.find(sha256, file)? {
             return Ok(path);
         }
         files::make_dir(&dir)?;
         let _lock = self.lock(bar)?;
-        // Whoever had the lock may have fetched this very image.
+        // Whoever had the lock may have fetched this very file.
         if has_hash(&path, sha256)? {
             return Ok(path);
         }
@@ -82,11 +100,12 @@ impl Cache {
         let dir = path.parent().unwrap_or(&self.dir);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let mut new = Builder::new().prefix(".new-").tempfile_in(dir)?;
-        let got = fetch::fetch_file(url, &name, new.as_file_mut(), self.max_image, bar)
-            .map_err(|failed| anyhow!(fetch_error(url, failed)))?;
+        let got = fetch::fetch_file(url, &name, new.as_file_mut(), self.kind.most, bar)
+            .map_err(|failed| anyhow!(fetch_error(url, failed, self.kind)))?;
         if got != sha256 {
+            let cure = self.kind.if_changed;
             bail!(
-                "{url} has the hash {got}, not {sha256}: it was changed, or the line breaks what it carries; nothing was kept"
+                "{url} has the hash {got}, not {sha256}: it was changed, or the line breaks what it carries; nothing was kept{cure}"
             );
         }
         new.as_file().sync_all()?;
@@ -100,7 +119,10 @@ impl Cache {
         let mut said = false;
         wait_for_lock(&self.dir.join("lock"), || {
             if !std::mem::replace(&mut said, true) {
-                bar.note("another ha-host is fetching sysexts: waiting for it to end");
+                let name = self.kind.name;
+                bar.note(&format!(
+                    "another ha-host is fetching {name}: waiting for it to end"
+                ));
             }
             Ok(())
         })
@@ -111,13 +133,14 @@ fn has_hash(path: &Path, sha256: &str) -> Result<bool> {
     Ok(path.is_file() && sha256_of_file(path)? == sha256)
 }
 
-fn fetch_error(url: &str, failed: FetchError) -> String {
+fn fetch_error(url: &str, failed: FetchError, kind: Kind) -> String {
     let cause = match failed {
         FetchError::Missing(code) => format!("it answers {code}"),
         FetchError::Other(cause) => cause,
     };
+    let key = kind.key;
     format!(
-        "cannot fetch {url}: {cause}; launch again when it can be reached, or name a file of this machine in `sysexts`"
+        "cannot fetch {url}: {cause}; launch again when it can be reached, or name a file of this machine in `{key}`"
     )
 }
 

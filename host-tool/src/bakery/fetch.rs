@@ -88,7 +88,7 @@ fn get_body(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result
 fn check_size(bytes: u64, most: u64) -> Result<(), String> {
     if bytes > most {
         let most = BinaryBytes(most);
-        return Err(format!("more than {most}: this is no system extension"));
+        return Err(format!("more than {most}: this is something else"));
     }
     Ok(())
 }

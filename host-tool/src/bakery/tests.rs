@@ -1,46 +1,13 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::sync::{Arc, Mutex};
 
 use ha_test_support::{DEMO, cluster};
 
+use super::cache::{Kind, SYSEXTS};
 use super::*;
 use crate::progress::pull::SilentBar;
 use crate::state::StateRoot;
-
-/// A web server with these files, and what it was asked for. It ends with the test.
-fn serve_files(files: Vec<(String, Vec<u8>)>) -> (String, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let base = format!("http://{}/extensions", listener.local_addr().unwrap());
-    let asked = Arc::new(Mutex::new(Vec::new()));
-    let log = asked.clone();
-    std::thread::spawn(move || {
-        for stream in listener.incoming() {
-            let mut stream = stream.unwrap();
-            let (mut request, mut piece) = (Vec::new(), [0; 1024]);
-            while !request.windows(4).any(|w| w == b"\r\n\r\n") {
-                match stream.read(&mut piece) {
-                    Ok(n) if n > 0 => request.extend_from_slice(&piece[..n]),
-                    _ => break,
-                }
-            }
-            let request = String::from_utf8_lossy(&request).into_owned();
-            let path = request.split(' ').nth(1).unwrap_or_default().to_owned();
-            let file = files
-                .iter()
-                .find(|(name, _)| path == format!("/extensions/{name}"));
-            log.lock().unwrap().push(path);
-            let (code, body) = file.map_or(("404 Not Found", &b"no"[..]), |(_, b)| ("200 OK", b));
-            let head = format!(
-                "HTTP/1.1 {code}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-                body.len()
-            );
-            let _ = stream.write_all(head.as_bytes());
-            let _ = stream.write_all(body);
-        }
-    });
-    (base, asked)
-}
+use crate::testing::serve_files;
 
 fn release_files(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
     use ha_host_base::text::hex;
@@ -165,7 +132,7 @@ fn images_are_fetched_once_and_kept_only_as_their_hash_says() {
     let (base, asked) = serve_files(release_files("haproxy-3.2.5", &image));
     let url = format!("{base}/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw");
     let dir = tempfile::tempdir().unwrap();
-    let cache = cache::Cache::at(dir.path().join("sysexts"));
+    let cache = cache::Cache::at(dir.path().join("sysexts"), SYSEXTS);
     let wrong = "0".repeat(64);
     let error = cache
         .get(&url, &wrong, "x.raw", &mut SilentBar)
@@ -222,7 +189,7 @@ fn two_ha_hosts_at_once_fetch_one_image() {
     let image = vec![5; 100_000];
     let sha256 = hex(&Sha256::digest(&image));
     let dir = tempfile::tempdir().unwrap();
-    let cache = cache::Cache::at(dir.path().join("sysexts"));
+    let cache = cache::Cache::at(dir.path().join("sysexts"), SYSEXTS);
     // The first answer stops in the middle, until it is told to go on.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/x.raw", listener.local_addr().unwrap());
@@ -283,7 +250,10 @@ fn more_than_an_image_can_have_is_not_fetched() {
         while stream.write_all(&[0; 4096]).is_ok() {}
     });
     let dir = tempfile::tempdir().unwrap();
-    let cache = cache::Cache::at(dir.path().join("sysexts")).with_max_image(100_000);
+    let cache = {
+        let most = 100_000;
+        cache::Cache::at(dir.path().join("sysexts"), Kind { most, ..SYSEXTS })
+    };
     let hash = "0".repeat(64);
     for url in [
         format!("{base}/haproxy-3.2.5/haproxy-3.2.5-x86-64.raw"),
@@ -292,7 +262,7 @@ fn more_than_an_image_can_have_is_not_fetched() {
         let error = cache.get(&url, &hash, "x.raw", &mut SilentBar).unwrap_err();
         let told = error.to_string();
         assert!(
-            told.contains("more than 97.66 KiB: this is no system extension"),
+            told.contains("more than 97.66 KiB: this is something else"),
             "{told}"
         );
         let left = std::fs::read_dir(dir.path().join("sysexts").join(&hash)).unwrap();

@@ -275,7 +275,7 @@ fn bad_files_of_the_operator_are_bad_input() {
     let table = [
         (
             DEMO.replace("cni: none", "cni: {manifests: [gone.yaml]}"),
-            "kubernetes.cni.manifests: ",
+            "kubernetes.cni.manifests[0]: ",
         ),
         (
             format!("{DEMO}ignition: {{merge: [butane.ign]}}\n"),

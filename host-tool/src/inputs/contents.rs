@@ -13,12 +13,13 @@ use ignition_config::Config;
 
 use super::chart::read_chart;
 use super::etcd;
+use super::manifests;
 use super::password::read_password;
 use super::reboot_manager::{self, REBOOT_MANAGER};
 use super::tar;
 
 /// Texts are read whole; no manifest or Ignition config is as large.
-const MAX_TEXT: u64 = 64 << 20;
+pub(super) const MAX_TEXT: u64 = 64 << 20;
 /// What the config that ha-host writes is in, and every Flatcar from 3185 on reads.
 const OLDEST_SPEC: &str = "3.3.0";
 
@@ -69,6 +70,10 @@ fn judge_file(file: &NamedFile, all: &[NamedFile]) -> Judged<Vec<FileFault>> {
     };
     match file.kind {
         FileKind::Manifest => read_manifest(path).map(|_| Vec::new()),
+        FileKind::FetchedManifest => {
+            let sha256 = file.sha256.as_deref().unwrap_or_default();
+            manifests::judge_fetched(path, sha256).map(|()| Vec::new())
+        }
         FileKind::CiliumChart => {
             let version = file.version.as_deref().unwrap_or_default();
             read_chart(path, version).map(|_| Vec::new())

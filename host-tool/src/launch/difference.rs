@@ -103,8 +103,10 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
     for node in value["nodes"].as_array_mut().into_iter().flatten() {
         taints_as_written(node);
     }
+    let kubernetes = value["kubernetes"].as_object_mut();
+    let hashes = kubernetes.and_then(|kubernetes| kubernetes.remove("manifestHashes"));
     let cni = value["kubernetes"]["cni"].take();
-    value["kubernetes"]["cni"] = cni_as_written(cni);
+    value["kubernetes"]["cni"] = cni_as_written(cni, &hashes.unwrap_or_default());
     for provider in ["libvirt", "qemu"] {
         if let Some(options) = value["provider"].get_mut(provider) {
             hoist(options, "vm");
@@ -162,16 +164,30 @@ fn taints_as_written(node: &mut Value) {
     }
 }
 
-fn cni_as_written(mut cni: Value) -> Value {
+fn cni_as_written(mut cni: Value, hashes: &Value) -> Value {
     let kind = cni["kind"].as_str().unwrap_or_default().to_owned();
     if let Some(fields) = cni.as_object_mut() {
         fields.remove("kind");
     }
     match kind.as_str() {
         "cilium" => json!({"cilium": cni}),
-        "manifests" => json!({"manifests": cni["sources"]}),
+        "manifests" => json!({"manifests": manifests_as_written(&cni["sources"], hashes)}),
         _ => Value::String(kind),
     }
+}
+
+/// On one line each, that people see which one differs.
+fn manifests_as_written(sources: &Value, hashes: &Value) -> Value {
+    let sources = sources.as_array().into_iter().flatten();
+    let line = |source: &Value| match source.as_str().and_then(|url| hashes.get(url)?.as_str()) {
+        Some(hash) => format!(
+            "{{url: {}, sha256: {hash}}}",
+            source.as_str().unwrap_or_default()
+        )
+        .into(),
+        None => source.clone(),
+    };
+    sources.map(line).collect()
 }
 
 const NONE: &str = "none";

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Assets, Cluster, Etcd, Image, ProviderOptions, Sysext};
+use ha_cluster_file::cluster::{Assets, Cluster, Etcd, Image, Kubernetes, ProviderOptions, Sysext};
 use ha_wire::settings::{Cni, is_url};
 
 use super::difference::Difference;
@@ -95,29 +95,18 @@ impl LaunchedFiles<'_> {
             }
             false => {}
         }
-        if let (Cni::Manifests { sources: before }, Cni::Manifests { sources: now }) =
-            (&mut old.kubernetes.cni, &new.kubernetes.cni)
-        {
-            edited.extend(self.follow_manifests(before, now, files));
-        }
+        edited.extend(self.follow_manifests(&mut old.kubernetes, &new.kubernetes, files));
         edited
     }
 
     fn follow_manifests(
         &self,
-        before: &mut [String],
-        now: &[String],
+        before: &mut Kubernetes,
+        now: &Kubernetes,
         files: &OperatorFiles,
     ) -> Option<Difference> {
-        let local = |sources: &[String]| -> Vec<PathBuf> {
-            let local = sources.iter().filter(|source| !is_url(source));
-            local.map(PathBuf::from).collect()
-        };
-        let remote = |sources: &[String]| -> Vec<Option<String>> {
-            let kept = |source: &String| is_url(source).then(|| source.clone());
-            sources.iter().map(kept).collect()
-        };
-        if remote(before) != remote(now) {
+        let (was, is) = (ManifestList::of(before)?, ManifestList::of(now)?);
+        if was.left_to_founder() != is.left_to_founder() {
             return None;
         }
         // By their texts: the name on the node is made of the place in the list and the file's name.
@@ -127,9 +116,11 @@ impl LaunchedFiles<'_> {
         let same = self
             .texts
             .map(|made_with| texts(&made_with.manifests) == texts(&files.manifests));
-        let same = same.unwrap_or_else(|| same_paths(&local(before), &local(now)));
-        before.clone_from_slice(now);
-        (!same).then(|| Difference::of_content(MANIFESTS, &names_of(&local(now))))
+        let same = same.unwrap_or_else(|| same_paths(&was.contents(), &is.contents()));
+        let names = names_of(&is.brought());
+        before.cni.clone_from(&now.cni);
+        before.manifest_hashes.clone_from(&now.manifest_hashes);
+        (!same).then(|| Difference::of_content(MANIFESTS, &names))
     }
 
     /// Whether a file, or a directory, is what was there at the launch.
@@ -156,6 +147,48 @@ impl LaunchedFiles<'_> {
             (Ok(old), Ok(new)) => old == new,
             _ => old == new,
         }
+    }
+}
+
+/// `kubernetes.cni.manifests`, by who fetches each.
+struct ManifestList<'a> {
+    sources: &'a [String],
+    hashes: &'a BTreeMap<String, String>,
+}
+
+impl<'a> ManifestList<'a> {
+    fn of(kubernetes: &'a Kubernetes) -> Option<Self> {
+        let Cni::Manifests { sources } = &kubernetes.cni else {
+            return None;
+        };
+        let hashes = &kubernetes.manifest_hashes;
+        Some(Self { sources, hashes })
+    }
+
+    fn is_left_to_founder(&self, source: &String) -> bool {
+        is_url(source) && !self.hashes.contains_key(source)
+    }
+
+    /// The URLs without a hash, with their places in the list.
+    fn left_to_founder(&self) -> Vec<Option<&'a String>> {
+        let sources = self.sources.iter();
+        sources
+            .map(|source| Some(source).filter(|source| self.is_left_to_founder(source)))
+            .collect()
+    }
+
+    /// What nodes get as files.
+    fn brought(&self) -> Vec<PathBuf> {
+        let sources = self.sources.iter();
+        let brought = sources.filter(|source| !self.is_left_to_founder(source));
+        brought.map(PathBuf::from).collect()
+    }
+
+    /// The same by what is known of their content: a hash says it, a path leads there.
+    fn contents(&self) -> Vec<PathBuf> {
+        let hash = |path: &PathBuf| self.hashes.get(path.to_str()?).map(PathBuf::from);
+        let brought = self.brought().into_iter();
+        brought.map(|path| hash(&path).unwrap_or(path)).collect()
     }
 }
 

@@ -10,8 +10,9 @@ use crate::cluster::{
     RegistryAuth, Secondary, Sysext, Vlan,
 };
 use crate::file::{
-    BondFile, ClusterFile, CniFile, EndpointFile, EtcdFile, KubernetesFile, NicFile, NodeEntry,
-    ProxyFile, RegistryAuthFile, RegistryFile, Spanned, SysextEntry, VlanFile, settings_as_object,
+    BondFile, ClusterFile, CniFile, EndpointFile, EtcdFile, KubernetesFile, ManifestFile, NicFile,
+    NodeEntry, ProxyFile, RegistryAuthFile, RegistryFile, Spanned, SysextEntry, VlanFile,
+    settings_as_object,
 };
 use ha_wire::settings::{Cni, Endpoint, Hooks, Taint};
 
@@ -97,7 +98,9 @@ fn values_of<T>(list: Vec<Spanned<T>>) -> Vec<T> {
 }
 
 fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
-    let cni = match file.cni?.value {
+    let cni = file.cni?.value;
+    let manifest_hashes = build_manifest_hashes(&cni)?;
+    let cni = match cni {
         CniFile::Cilium {
             version,
             chart,
@@ -110,7 +113,10 @@ fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         CniFile::Manifests(sources) => Cni::Manifests {
             sources: sources
                 .iter()
-                .map(|s| absolute_source(&s.value, base))
+                .map(|source| match source {
+                    ManifestFile::Plain(at) => absolute_source(&at.value, base),
+                    ManifestFile::Hashed { url, .. } => url.value.clone(),
+                })
                 .collect(),
         },
         CniFile::None => Cni::None,
@@ -122,12 +128,27 @@ fn build_kubernetes(file: KubernetesFile, base: &Path) -> Option<Kubernetes> {
         cri: file.cri?.value,
         proxy: file.proxy?.value,
         cni,
+        manifest_hashes,
         etcd: file.etcd.and_then(|etcd| build_etcd(etcd.value, base)),
         cert_sans: values_of(file.cert_sans),
         kubelet_config: settings_as_object(file.kubelet_config),
         cluster_configuration: settings_as_object(file.cluster_configuration),
         timeouts: settings_as_object(file.timeouts),
     })
+}
+
+fn build_manifest_hashes(cni: &CniFile) -> Option<BTreeMap<String, String>> {
+    let CniFile::Manifests(sources) = cni else {
+        return Some(BTreeMap::new());
+    };
+    let hashed = sources.iter().filter_map(|source| match source {
+        ManifestFile::Plain(_) => None,
+        ManifestFile::Hashed { url, sha256 } => Some((url, sha256)),
+    });
+    let pair = |(url, sha256): (&Spanned<String>, &Option<Spanned<String>>)| {
+        Some((url.value.clone(), sha256.as_ref()?.value.to_lowercase()))
+    };
+    hashed.map(pair).collect()
 }
 
 fn build_etcd(file: EtcdFile, base: &Path) -> Option<Etcd> {

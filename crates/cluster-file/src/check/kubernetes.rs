@@ -1,13 +1,22 @@
 //! Kubernetes' version, and what goes with what: runtime, kube-proxy, pod network, etcd.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
+use super::hashed_url::{HashedUrl, check_hashed_url};
 use super::name_syntax::is_dns_name;
 use crate::diagnostic::Fault;
-use crate::file::{ClusterFile, CniFile, ProviderFile, Setting, Spanned};
+use crate::file::{ClusterFile, CniFile, ManifestFile, ProviderFile, Setting, Spanned};
 use crate::minors::{Deprecation, Minor, default_minor, example_version, known_minors, minor_of};
 use crate::version::version_parts;
 use ha_wire::settings::{Cri, KubeProxy};
+
+/// What a manifest has to have beside its URL, and where it may be instead.
+const OF_MANIFEST: HashedUrl = HashedUrl {
+    instead: "the file's path alone",
+    where_hash_is: "look at what is there and take its hash: `curl -fL URL | tee net.yaml | sha256sum`",
+};
 
 pub(super) fn check_kubernetes(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let k8s = &file.kubernetes;
@@ -194,18 +203,42 @@ fn check_pod_network(cni: &Spanned<CniFile>, faults: &mut Vec<Fault>) {
             for source in sources {
                 check_manifest_source(source, faults);
             }
+            check_named_once(sources, faults);
         }
         CniFile::Cilium { .. } | CniFile::None => {}
     }
 }
 
-fn check_manifest_source(source: &Spanned<String>, faults: &mut Vec<Fault>) {
+pub(super) fn check_manifest_source(source: &ManifestFile, faults: &mut Vec<Fault>) {
+    let source = match source {
+        ManifestFile::Plain(source) => source,
+        ManifestFile::Hashed { url, sha256 } => {
+            return check_hashed_url(url, sha256.as_ref(), &OF_MANIFEST, faults);
+        }
+    };
     if !ha_wire::settings::is_url(&source.value) {
         super::files::check_local_path(source, faults);
     } else if !source.value.starts_with("https://") {
         let message = "is fetched without TLS and applied with all rights: whoever is on the way may take over the cluster";
-        let help = "write https://, or keep a copy beside this file and name that";
+        let help = "write `{url: https://..., sha256: HASH}`: ha-host fetches it, checks it and brings it along";
         faults.push(source.error(message, help).warning());
+    }
+}
+
+/// A hash belongs to its URL, wherever that stands in the list.
+fn check_named_once(sources: &[ManifestFile], faults: &mut Vec<Fault>) {
+    let mut seen = HashMap::new();
+    for source in sources {
+        let (at, hashed) = match source {
+            ManifestFile::Plain(at) => (at, false),
+            ManifestFile::Hashed { url, .. } => (url, true),
+        };
+        if let Some((first, was_hashed)) = seen.insert(&at.value, (at, hashed))
+            && (hashed || was_hashed)
+        {
+            let fault = at.error("is named twice", "keep it once, with its hash");
+            faults.push(fault.also(first.place, first.path.clone()));
+        }
     }
 }
 

@@ -3,17 +3,19 @@
 use std::path::{Path, PathBuf};
 
 use crate::diagnostic::{Fault, Place};
-use crate::file::{AssetsFile, ClusterFile, CniFile, ProviderFile, Spanned};
+use crate::file::{AssetsFile, ClusterFile, CniFile, ManifestFile, ProviderFile, Spanned};
 
 /// A local file or directory that the cluster file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
     /// What it has to be.
     pub kind: FileKind,
-    /// Where it is: absolute if the base is.
+    /// Where it is: absolute if the base is; or its URL.
     pub path: PathBuf,
     /// The version that it has to be of, if it is a file that says its own.
     pub version: Option<String>,
+    /// The hash that it has to have, if it is fetched.
+    pub sha256: Option<String>,
     /// Dotted path of the value that names it, e.g. `ignition.merge[0]`.
     pub named_by: String,
     place: Place,
@@ -24,6 +26,8 @@ pub struct NamedFile {
 pub enum FileKind {
     /// A Kubernetes manifest.
     Manifest,
+    /// The same behind a URL: here is at most what was fetched of it earlier.
+    FetchedManifest,
     /// Cilium's chart, as Helm packs it.
     CiliumChart,
     /// An Ignition config.
@@ -61,10 +65,10 @@ impl NamedFile {
     }
 }
 
-/// Every local file that a text names, in the order of the file's parts; whatever else is wrong with it. Nothing is opened.
+/// Every file of this machine that a text names, in the order of the file's parts; whatever else is wrong with it. Nothing is opened.
 pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
     let (file, _) = ClusterFile::read(text);
-    let mut found = Vec::new();
+    let mut found = fetched_manifests(&file);
     let chart = chart_with_version(&file);
     let version = chart.map(|(_, version)| version.value.clone());
     let mut add = |kind, at: &Spanned<String>| {
@@ -76,17 +80,18 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
                 kind,
                 path: base.join(&at.value),
                 version: version.clone().filter(|_| kind == FileKind::CiliumChart),
+                sha256: None,
                 named_by: at.path.clone(),
                 place: at.place,
             });
         }
     };
-    if let Some(CniFile::Manifests(sources)) = file.kubernetes.cni.as_ref().map(|cni| &cni.value) {
-        let local = |at: &&Spanned<String>| !ha_wire::settings::is_url(&at.value);
-        sources
-            .iter()
-            .filter(local)
-            .for_each(|at| add(FileKind::Manifest, at));
+    for source in manifests(&file) {
+        if let ManifestFile::Plain(at) = source
+            && !ha_wire::settings::is_url(&at.value)
+        {
+            add(FileKind::Manifest, at);
+        }
     }
     chart
         .iter()
@@ -142,6 +147,35 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
     let sysexts = sysexts.filter_map(|sysext| sysext.path.as_ref());
     sysexts.for_each(|at| add(FileKind::Sysext, at));
     found
+}
+
+fn manifests(file: &ClusterFile) -> &[ManifestFile] {
+    match file.kubernetes.cni.as_ref().map(|cni| &cni.value) {
+        Some(CniFile::Manifests(sources)) => sources,
+        _ => &[],
+    }
+}
+
+/// Those behind a URL with a hash whose form is right.
+fn fetched_manifests(file: &ClusterFile) -> Vec<NamedFile> {
+    let of_form = |source: &&ManifestFile| {
+        let mut faults = Vec::new();
+        super::kubernetes::check_manifest_source(source, &mut faults);
+        faults.is_empty()
+    };
+    let named = |source: &ManifestFile| match source {
+        ManifestFile::Hashed { url, sha256 } => Some(NamedFile {
+            kind: FileKind::FetchedManifest,
+            path: PathBuf::from(&url.value),
+            version: None,
+            sha256: Some(sha256.as_ref()?.value.to_lowercase()),
+            named_by: url.path.clone(),
+            place: url.place,
+        }),
+        ManifestFile::Plain(_) => None,
+    };
+    let sources = manifests(file).iter();
+    sources.filter(of_form).filter_map(named).collect()
 }
 
 fn chart_with_version(file: &ClusterFile) -> Option<(&Spanned<String>, &Spanned<String>)> {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::hashed_url::{HashedUrl, check_hashed_url};
 use crate::diagnostic::Fault;
 use crate::file::{AssetsFile, ClusterFile, Spanned, SysextEntry};
 use crate::version::version_parts;
@@ -11,6 +12,11 @@ use ha_wire::settings::Cri;
 const KUBERNETES: &str = "kubernetes";
 /// The extension that brings archives of images into CRI-O's store.
 const PODMAN: &str = "podman";
+/// What a sysext's image has to have beside its URL, and where it may be instead.
+const OF_SYSEXT: HashedUrl = HashedUrl {
+    instead: "`path` for a local file",
+    where_hash_is: "the bakery publishes it: SHA256SUMS beside the image",
+};
 /// What a node needs besides its operating system.
 const NEEDED: [&str; 2] = ["ha-agent", KUBERNETES];
 /// And what its balancer is, where that is units of its own.
@@ -141,7 +147,7 @@ fn check_source(sysext: &SysextEntry, faults: &mut Vec<Fault>) {
             let help = "write `{version: V}` for the bakery's, `{url: https://..., sha256: ...}` or `{path: FILE.raw}`";
             faults.push(name.error("has no source", help));
         }
-        (Some(url), None) => check_url(url, sysext.sha256.as_ref(), faults),
+        (Some(url), None) => check_hashed_url(url, sysext.sha256.as_ref(), &OF_SYSEXT, faults),
         (None, Some(path)) => {
             super::files::check_local_path(path, faults);
             if let Some(sha256) = &sysext.sha256 {
@@ -250,31 +256,5 @@ fn check_bakery_version(sysext: &SysextEntry, version: &Spanned<String>, faults:
     if let Some(sha256) = &sysext.sha256 {
         let help = "leave it out: it is in the bakery's SHA256SUMS";
         faults.push(sha256.error("is only valid with `url`", help));
-    }
-}
-
-fn check_url(url: &Spanned<String>, sha256: Option<&Spanned<String>>, faults: &mut Vec<Fault>) {
-    if !ha_wire::settings::is_url(&url.value) {
-        let message = format!("`{}` is not an http or https URL", url.value);
-        faults.push(url.error(message, "write https://..., or `path` for a local file"));
-    }
-    let Some(sha256) = sha256 else {
-        let message = "needs a `sha256` beside it";
-        faults.push(url.error(
-            message,
-            "the bakery publishes it: SHA256SUMS beside the image",
-        ));
-        return;
-    };
-    let text = sha256.value.as_str();
-    if text.len() != 64 || !text.chars().all(|c| c.is_ascii_hexdigit()) {
-        let help = match text
-            .strip_prefix("sha256-")
-            .or_else(|| text.strip_prefix("sha256:"))
-        {
-            Some(_) => "write the 64 hexadecimal digits alone",
-            None => "write 64 hexadecimal digits, as sha256sum prints them",
-        };
-        faults.push(sha256.error("is not a SHA-256 hash", help));
     }
 }

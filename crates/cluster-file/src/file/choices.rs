@@ -1,7 +1,6 @@
 //! Choices: `key: word`, or `key: {word: options}`.
 
 use super::reader::Fields;
-use super::scalars::Scalar;
 use super::spanned::Spanned;
 use crate::diagnostic::{Fault, Place};
 use crate::suggest::did_you_mean;
@@ -54,14 +53,14 @@ impl Fields<'_> {
         )
     }
 
-    /// The options of a [`Self::choice`] as a list of single values.
-    pub fn option_list<T: Scalar>(
+    /// The options of a [`Self::choice`] as a list: its items with their paths.
+    pub fn option_items(
         &mut self,
         choice: &Spanned<&'static str>,
         options: YamlNode,
-    ) -> Vec<Spanned<T>> {
-        self.reader
-            .scalars(options, &join_path(&choice.path, choice.value))
+    ) -> Vec<(String, YamlNode)> {
+        let path = join_path(&choice.path, choice.value);
+        self.reader.items(options, &path).unwrap_or_default()
     }
 }
 

@@ -8,8 +8,10 @@ use super::etcd::EtcdFile;
 use super::json::{Setting, read_settings};
 use super::reader::Fields;
 use super::spanned::Spanned;
+use crate::diagnostic::Fault;
 use crate::minors::{default_minor, example_version, minor_of};
 use crate::version::version_parts;
+use crate::yaml::{Value, YamlNode};
 use ha_wire::settings::{Cri, KubeProxy};
 
 /// kubeadm's guides' and flannel's pod network: 256 nodes, and nobody's home network.
@@ -30,8 +32,22 @@ pub const SERVICE_CIDR_V6: IpNet = IpNet::V6(Ipv6Net::new_assert(
 pub const CRI: Cri = Cri::Containerd;
 /// No kube-proxy: Cilium, the default, replaces it.
 pub const PROXY: KubeProxy = KubeProxy::None;
-/// For who writes `cni: calico`.
-const CNI_HINT: &str = "; Calico, Flannel and others are `{manifests: [FILE or URL]}`";
+/// For who writes `cni: weave`.
+const CNI_HINT: &str = "; Calico, Flannel and others are `{manifests: [{url: https://..., sha256: HASH}]}` or `{manifests: [FILE]}`";
+/// For who calls a pod network by its name: what the file needs for it. Neither of them replaces kube-proxy as its manifest comes.
+const CNI_HINTS: [(&str, &str); 2] = [
+    (
+        "calico",
+        "write `cni: {manifests: [{url: URL of calico.yaml, sha256: HASH}]}` and `proxy: nftables`; leave CALICO_IPV4POOL_CIDR in it \
+         commented out, as it comes: Calico then takes `podCIDR` as kubeadm was told it. Where it is set, it has to be `podCIDR` \
+         (10.244.0.0/16 unless written)",
+    ),
+    (
+        "flannel",
+        "write `cni: {manifests: [{url: URL of kube-flannel.yml, sha256: HASH}]}` and `proxy: nftables`; `Network` in the manifest's \
+         net-conf.json, 10.244.0.0/16 as it comes, has to be `podCIDR` (the same by default)",
+    ),
+];
 
 /// `kubernetes`, as written.
 #[derive(Debug, Clone)]
@@ -76,10 +92,24 @@ pub enum CniFile {
         /// Helm values, merged last.
         values: Vec<Setting>,
     },
-    /// `{manifests: [...]}`: files or URLs, applied in this order.
-    Manifests(Vec<Spanned<String>>),
+    /// `{manifests: [...]}`, applied in this order.
+    Manifests(Vec<ManifestFile>),
     /// `none`: somebody else does.
     None,
+}
+
+/// An item of `kubernetes.cni.manifests`.
+#[derive(Debug, Clone)]
+pub enum ManifestFile {
+    /// A file, or a URL that the founder fetches.
+    Plain(Spanned<String>),
+    /// `{url: ..., sha256: ...}`: fetched on the operator's machine, and from then on like a file.
+    Hashed {
+        /// Where it is fetched.
+        url: Spanned<String>,
+        /// The hash of what has to be there.
+        sha256: Option<Spanned<String>>,
+    },
 }
 
 impl KubernetesFile {
@@ -131,9 +161,18 @@ impl KubernetesFile {
 impl CniFile {
     /// `cilium` is the default chart's version.
     fn read(f: &mut Fields<'_>, cilium: &str) -> Option<Spanned<Self>> {
+        let named = |(name, _): &&(&str, &str)| f.has_text("cni", name);
+        if let Some((name, help)) = CNI_HINTS.iter().find(named) {
+            let (_, node) = f.take("cni")?;
+            let message = format!(
+                "kubernetes.cni: `{name}` is no choice of its own: it comes by its manifest"
+            );
+            f.fault(Fault::error(node.place, "kubernetes.cni", message, *help));
+            return None;
+        }
         let (word, options) = f.choice("cni", &["cilium", "manifests", "none"], CNI_HINT)?;
         let value = match word.value {
-            "manifests" => Self::Manifests(f.option_list(&word, options)),
+            "manifests" => Self::Manifests(ManifestFile::read_all(f, &word, options)),
             "none" => {
                 f.options(&word, options).known(&[]);
                 Self::None
@@ -151,6 +190,25 @@ impl CniFile {
             }
         };
         Some(word.with(value))
+    }
+}
+
+impl ManifestFile {
+    fn read_all(f: &mut Fields<'_>, word: &Spanned<&'static str>, list: YamlNode) -> Vec<Self> {
+        let items = f.option_items(word, list).into_iter();
+        items
+            .filter_map(|(path, item)| match item.value {
+                Value::Map(_) => Self::read_hashed(f.open_item(path, item)),
+                _ => f.item_scalar(path, item).map(Self::Plain),
+            })
+            .collect()
+    }
+
+    fn read_hashed(mut f: Fields<'_>) -> Option<Self> {
+        f.known(&["url", "sha256"]);
+        let sha256 = f.maybe("sha256");
+        let url = f.needed("url", "https://...")?;
+        Some(Self::Hashed { url, sha256 })
     }
 }
 

@@ -344,7 +344,7 @@ impl Reader {
     }
 
     /// The items of a list with their paths.
-    fn items(&mut self, node: YamlNode, path: &str) -> Option<Vec<(String, YamlNode)>> {
+    pub(super) fn items(&mut self, node: YamlNode, path: &str) -> Option<Vec<(String, YamlNode)>> {
         let kind = node.kind();
         match node.value {
             Value::List(items) => Some(

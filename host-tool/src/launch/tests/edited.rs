@@ -147,6 +147,62 @@ fn ciliums_chart_is_compared_by_what_it_holds() {
     );
 }
 
+/// What a launch would have to do with this text behind the URL, or in the file.
+fn judged_manifest(env: &TestEnv, text: &str) -> String {
+    let mut files = OperatorFiles::default();
+    files.manifests = vec![("00-net.yaml".to_owned(), text.to_owned())];
+    let changes = judge_changes(&env.state(), &env.source, &files).unwrap();
+    changes.words()
+}
+
+#[test]
+fn a_manifest_behind_a_url_with_a_hash_is_what_it_holds() {
+    let mut env = TestEnv::new();
+    let plain = env.source.text.clone();
+    let dir = env.dir.path().to_owned();
+    let names = |manifests: &str| {
+        let cni = format!("cni: {{manifests: [{manifests}]}}");
+        source_at(&plain.replace("cni: none", &cni), &dir)
+    };
+    let hashed = |digit: &str| {
+        format!(
+            "{{url: \"https://example.com/net.yaml\", sha256: {}}}",
+            digit.repeat(64)
+        )
+    };
+    let text = "{apiVersion: v1, kind: Namespace, metadata: {name: x}}\n";
+    env.source = names("net.yaml");
+    std::fs::write(dir.join("net.yaml"), text).unwrap();
+    env.launch_in_vain();
+    launched(env.state(), &env.source);
+    env.source = names(&hashed("a"));
+    assert_eq!(judged_manifest(&env, text), "", "the same text");
+    let other = judged_manifest(&env, "kind: Other");
+    assert_eq!(
+        other,
+        "kubernetes.cni.manifests: what net.yaml held -> what it holds now"
+    );
+    // Whose config is gone knows hashes alone.
+    launched(env.state(), &env.source);
+    std::fs::remove_file(env.state().ignition("node1")).unwrap();
+    assert_eq!(judged_manifest(&env, text), "");
+    env.source = names(&hashed("b"));
+    assert_eq!(judged_manifest(&env, text), other);
+    // And who leaves it to the founder writes something else.
+    env.source = names("https://example.com/net.yaml");
+    let words = judged_manifest(&env, text);
+    assert!(
+        words.starts_with(
+            "kubernetes.cni.manifests: {url: https://example.com/net.yaml, sha256: aaa"
+        ),
+        "{words}"
+    );
+    assert!(
+        words.ends_with(" -> https://example.com/net.yaml"),
+        "{words}"
+    );
+}
+
 #[test]
 fn a_file_that_holds_something_else_is_a_change_wherever_it_is() {
     let mut env = TestEnv::new();
