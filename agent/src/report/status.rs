@@ -36,6 +36,7 @@ pub(super) fn initial_status(node: &NodeFile, now: u64) -> Status {
             held_since_ms: None,
         },
         backends: Vec::new(),
+        apiserver_port: node.endpoint.apiserver_port,
         etcd: None,
         kubelet: String::new(),
         node_ready: None,

@@ -3,8 +3,10 @@
 //! No finding holds a time that runs: the agent keeps these very words in its status, and whoever judges that again must find
 //! them to be the same.
 
+use std::net::SocketAddr;
+
 use ha_wire::paths;
-use ha_wire::phase::Phase;
+use ha_wire::phase::{Phase, Role};
 use ha_wire::status::{Answer, Backend, EtcdStatus, Status};
 
 use crate::finding::{Finding, Part};
@@ -264,7 +266,13 @@ fn checked_servers(status: &Status) -> Option<Finding> {
         status.node,
         each.join(", ")
     );
-    let next = "curl -sk https://127.0.0.1:6443/readyz?verbose; crictl ps -a --name kube-apiserver";
+    let next = match status.role {
+        Role::LoadBalancer => "journalctl -u haproxy -n 20".to_owned(),
+        _ => format!(
+            "curl -sk https://{}/readyz?verbose; crictl ps -a --name kube-apiserver",
+            SocketAddr::new(status.address, status.apiserver_port)
+        ),
+    };
     Some(Finding::new(Part::LoadBalancer, what).with_next(next))
 }
 

@@ -75,11 +75,11 @@ impl Endpoint {
     }
 }
 
-fn default_apiserver_port() -> u16 {
+pub(crate) fn default_apiserver_port() -> u16 {
     APISERVER_PORT
 }
 
-fn is_default_apiserver_port(port: &u16) -> bool {
+pub(crate) fn is_default_apiserver_port(port: &u16) -> bool {
     *port == APISERVER_PORT
 }
 

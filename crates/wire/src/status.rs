@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::format::{self, FormatError, Version};
 use crate::phase::{Phase, Role};
+use crate::settings::{default_apiserver_port, is_default_apiserver_port};
 
 /// The version of the format below.
 pub const VERSION: Version<1> = Version;
@@ -48,6 +49,12 @@ pub struct Status {
     pub vip: Vip,
     /// haproxy's view of the apiservers (control planes).
     pub backends: Vec<Backend>,
+    /// The port of every apiserver on its own node.
+    #[serde(
+        default = "default_apiserver_port",
+        skip_serializing_if = "is_default_apiserver_port"
+    )]
+    pub apiserver_port: u16,
     /// etcd as this node's member sees it (control planes).
     pub etcd: Option<EtcdStatus>,
     /// The kubelet's unit state, e.g. `active`.

@@ -48,6 +48,7 @@ fn well() -> Status {
         ]
         .map(|(name, state, check)| backend(name, state, check, 3600))
         .to_vec(),
+        apiserver_port: 6443,
         etcd: Some(EtcdStatus {
             endpoints: Vec::new(),
             expected: 3,
@@ -142,6 +143,18 @@ fn life_by_servers_of_last_resort_is_told_with_the_word_of_the_checks_and_what_i
         what.contains("node1 L7STS/401") && what.contains("anonymous requests are refused"),
         "{what}"
     );
+    // Where its apiserver listens, or where there is none.
+    let next = |role| {
+        let all = found(move |s| {
+            (s.role, s.apiserver_port) = (role, 6444);
+            s.backends = vec![backend("node1", "DOWN", "L4CON", 30)];
+        });
+        all[0].next.clone()
+    };
+    assert!(
+        next(Role::ControlPlane).starts_with("curl -sk https://10.77.0.12:6444/readyz?verbose; ")
+    );
+    assert_eq!(next(Role::LoadBalancer), "journalctl -u haproxy -n 20");
     let (_, what) = only(down(600, "L4CON"));
     assert!(
         what.contains("node3 L4CON") && !what.contains("anonymous"),
