@@ -181,6 +181,7 @@ fn begun(cluster: &Cluster) -> Fact {
         cluster: cluster.name.clone(),
         nodes: nodes.collect(),
         vip: cluster.endpoint.authority(),
+        external: cluster.has_external_balancer(),
         kubernetes: cluster.kubernetes.version.to_string(),
         provider: cluster.provider.name().to_owned(),
         program: env!("CARGO_PKG_VERSION").to_owned(),

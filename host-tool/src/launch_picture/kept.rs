@@ -34,6 +34,9 @@ pub enum Fact {
         cluster: String,
         nodes: Vec<KeptNode>,
         vip: String,
+        /// Somebody else's balancer answers there.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        external: bool,
         kubernetes: String,
         provider: String,
         /// This program's version.

@@ -67,8 +67,12 @@ fn facts(story: &LaunchStory) -> String {
     };
     let held = story.vip_holder.as_ref();
     let held = held.map_or_else(String::new, |node| format!(" on {node}"));
+    let endpoint = match story.external {
+        true => "endpoint",
+        false => "VIP",
+    };
     format!(
-        "{planes}, {workers}{balancers}, Kubernetes {}, VIP {}{held}, {}, launched {}",
+        "{planes}, {workers}{balancers}, Kubernetes {}, {endpoint} {}{held}, {}, launched {}",
         story.kubernetes,
         story.vip,
         story.provider,

@@ -15,6 +15,8 @@ const LEAST_BAR_MS: u64 = 50;
 pub struct LaunchStory {
     pub cluster: String,
     pub vip: String,
+    /// Somebody else's balancer has that address.
+    pub external: bool,
     pub kubernetes: String,
     pub provider: String,
     pub program: String,
@@ -104,6 +106,7 @@ impl LaunchStory {
         Self {
             cluster: String::new(),
             vip: String::new(),
+            external: false,
             kubernetes: String::new(),
             provider: String::new(),
             program: String::new(),
@@ -127,6 +130,7 @@ impl LaunchStory {
                 cluster,
                 nodes,
                 vip,
+                external,
                 kubernetes,
                 provider,
                 program,
@@ -134,6 +138,7 @@ impl LaunchStory {
             } => {
                 self.cluster.clone_from(cluster);
                 self.vip.clone_from(vip);
+                self.external = *external;
                 self.kubernetes.clone_from(kubernetes);
                 self.provider.clone_from(provider);
                 self.program.clone_from(program);

@@ -1,8 +1,10 @@
 use std::os::unix::fs::PermissionsExt;
 
+use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::Bar as DownloadBar;
 use ha_test_support::demo;
 use ha_wire::event::WaitsOn;
+use ha_wire::settings::LbMode;
 use serde_json::json;
 
 use super::kept::{Fact, KeptEnd, parse_facts};
@@ -208,8 +210,12 @@ impl Report for Told {
 }
 
 fn interrupted(dir: &ClusterDir, told: &Told) -> PictureReport {
+    interrupted_of(&demo(), dir, told)
+}
+
+fn interrupted_of(cluster: &Cluster, dir: &ClusterDir, told: &Told) -> PictureReport {
     let mut report = PictureReport::new(Box::new(told.clone()));
-    report.tell(&LaunchEvent::Begun(&demo()));
+    report.tell(&LaunchEvent::Begun(cluster));
     report.tell(&LaunchEvent::StateHeld(dir));
     report.tell(&LaunchEvent::Ended(&End::Interrupted("demo.yaml".into())));
     report
@@ -240,6 +246,23 @@ fn every_launch_leaves_its_facts_and_their_picture() {
         page,
         "drawn again it is the same"
     );
+}
+
+#[test]
+fn the_address_of_somebody_elses_balancer_is_called_the_endpoint() {
+    let temp = tempfile::tempdir().unwrap();
+    let dir = StateRoot::new(Some(temp.path())).unwrap().dir("demo");
+    files::make_dir(dir.path()).unwrap();
+    let mut cluster = demo();
+    for (mode, words) in [
+        (LbMode::Native, ", VIP 10.77.0.30:6444,"),
+        (LbMode::External, ", endpoint 10.77.0.30:6444,"),
+    ] {
+        cluster.load_balancer.mode = mode;
+        interrupted_of(&cluster, &dir, &Told::default());
+        let page = std::fs::read_to_string(dir.launch_picture()).unwrap();
+        assert!(page.contains(words), "{words}: {page}");
+    }
 }
 
 #[test]

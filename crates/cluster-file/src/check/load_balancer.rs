@@ -101,14 +101,20 @@ fn check_timeouts(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
 
 fn check_stats_address(stats: &StatsFile, file: &ClusterFile, faults: &mut Vec<Fault>) {
     let vip = file.endpoint.vip.as_ref().map(|vip| vip.value);
+    let machine = match file.has_balancer_machines() {
+        true => "machine of the load balancer",
+        false => "control plane",
+    };
     if let Some(address) = &stats.address {
         let ip = address.value;
         if !ip.is_loopback() && !ip.is_unspecified() && vip.is_some_and(|vip| vip != ip) {
-            let message = format!("{ip} is not an address that every control plane has");
-            let help = "write 127.0.0.1, 0.0.0.0 (all addresses of a control plane) or the VIP (its holder's page)";
+            let message = format!("{ip} is not an address that every {machine} has");
+            let help = format!(
+                "write 127.0.0.1, 0.0.0.0 (all addresses of a {machine}) or the VIP (its holder's page)"
+            );
             faults.push(address.error(message, help));
         } else if !ip.is_loopback() && stats.user.is_none() && stats.password_file.is_none() {
-            let message = format!("{ip} shows the page to everybody who reaches a control plane");
+            let message = format!("{ip} shows the page to everybody who reaches a {machine}");
             let help = "give it `user` and `passwordFile`, or leave `address` out: 127.0.0.1";
             faults.push(address.error(message, help).warning());
         }
