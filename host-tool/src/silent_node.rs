@@ -7,9 +7,12 @@ use anyhow::{Result, bail};
 use ha_cluster_file::cluster::Node;
 use ha_host_base::text::printable;
 use ha_providers::Provider;
+use ha_wire::paths;
 
 use crate::node_status::run_on_nodes;
 
+/// The agent's unit.
+const AGENT: &str = "ha-agent.service";
 /// What merges system extensions; without it there is no agent.
 const MERGE: &str = "systemd-sysext.service";
 /// More units are not named: of the first ones the others are mostly consequences.
@@ -36,6 +39,14 @@ pub struct SilentNode {
     /// Its boot has not come to its end.
     boots: bool,
     failed: Vec<FailedUnit>,
+}
+
+/// Why a node says nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Silence {
+    pub words: String,
+    /// What its agent says of a node file that it cannot read: no later try reads another one.
+    pub refusal: Option<String>,
 }
 
 /// A unit that is not what it should be.
@@ -79,7 +90,24 @@ impl SilentNode {
     }
 
     /// Why its agent is silent; none: nothing is wrong with it as far as can be seen.
-    pub fn explain(&self) -> Option<String> {
+    fn explain(&self) -> Option<Silence> {
+        let refusal = self.refusal();
+        let words = match refusal {
+            Some(why) => Some(words_of_refusal(why)),
+            None => self.explain_units(),
+        };
+        let refusal = refusal.map(str::to_owned);
+        words.map(|words| Silence { words, refusal })
+    }
+
+    /// The agent reads its node file before anything else, and ends if it cannot.
+    fn refusal(&self) -> Option<&str> {
+        let agent = self.failed.iter().find(|unit| unit.name == AGENT)?;
+        let file = agent.said.strip_prefix("error: ")?;
+        file.strip_prefix(paths::NODE_FILE)?.strip_prefix(": ")
+    }
+
+    fn explain_units(&self) -> Option<String> {
         let merge = self.failed.iter().find(|unit| unit.name == MERGE);
         match merge.filter(|_| !self.has_agent) {
             Some(unit) => {
@@ -122,6 +150,21 @@ impl SilentNode {
     }
 }
 
+/// serde's words for what it does not know.
+const UNKNOWN: [&str; 2] = ["unknown field `", "unknown variant `"];
+
+fn words_of_refusal(why: &str) -> String {
+    let name_of = |begin: &&str| why.split_once(*begin)?.1.split_once('`');
+    match UNKNOWN.iter().find_map(name_of) {
+        Some((name, _)) => format!(
+            "its agent is older than this ha-host: it does not know `{name}`, which its node file has"
+        ),
+        None => format!(
+            "its agent cannot read its node file, and may be of another release than this ha-host: {why}"
+        ),
+    }
+}
+
 impl FailedUnit {
     fn words(&self) -> String {
         match self.said.as_str() {
@@ -133,7 +176,7 @@ impl FailedUnit {
 
 /// Why these nodes are silent, by their names, asked side by side; nothing of those that do not answer or
 /// show nothing wrong.
-pub fn explain_silence(provider: &dyn Provider, nodes: &[&Node]) -> BTreeMap<String, String> {
+pub fn explain_silence(provider: &dyn Provider, nodes: &[&Node]) -> BTreeMap<String, Silence> {
     let answers = run_on_nodes(provider, nodes, &["sh", "-c", QUESTION, "silent"]);
     let explained = |(node, answer): (&&Node, Result<String>)| {
         let shown = SilentNode::parse(&answer.ok()?).ok()?;
@@ -150,6 +193,7 @@ mod tests {
         SilentNode::parse(&format!("{answer}answered\n"))
             .unwrap()
             .explain()
+            .map(|silence| silence.words)
     }
 
     /// As a node said it whose merge found no loop device (systemd 257).
@@ -186,6 +230,49 @@ mod tests {
         assert!(
             words.ends_with("a.service failed: no; b.service failed; c.service failed; and 1 more"),
             "{words}"
+        );
+    }
+
+    /// As an agent said it that was built before `endpoint.interface` was.
+    const OLDER: &str = "agent\nunit ha-agent.service auto-restart\n\
+                         said error: /etc/ha-agent/node.json: not a node file: unknown field `interface`, expected one of `vip`, `port` at line 1 column 402\n";
+
+    #[test]
+    fn an_agent_that_cannot_read_its_node_file_is_told_from_one_that_may_yet() {
+        assert_eq!(
+            explained(OLDER).unwrap(),
+            "its agent is older than this ha-host: it does not know `interface`, which its node file has"
+        );
+        let mode = OLDER.replace("unknown field `interface`", "unknown variant `machines`");
+        assert!(
+            explained(&mode)
+                .unwrap()
+                .contains("does not know `machines`")
+        );
+        let newer = "version 1 of a node file is not supported (supported: 2)";
+        let newer = format!(
+            "agent\nunit ha-agent.service auto-restart\nsaid error: /etc/ha-agent/node.json: {newer}\n"
+        );
+        assert!(
+            explained(&newer).unwrap().ends_with(
+                "this ha-host: version 1 of a node file is not supported (supported: 2)"
+            )
+        );
+        let refusal = |answer: &str| {
+            SilentNode::parse(&format!("{answer}answered\n"))
+                .unwrap()
+                .explain()
+                .unwrap()
+                .refusal
+        };
+        assert!(
+            refusal(OLDER)
+                .unwrap()
+                .starts_with("not a node file: unknown field")
+        );
+        assert_eq!(
+            refusal(&OLDER.replace("/etc/ha-agent/node.json", "cannot open /run")),
+            None
         );
     }
 

@@ -321,7 +321,8 @@ impl<'a> Follow<'a> {
         let mut words = |n: &NodeWatch| {
             let node = &n.node().name;
             let journal = journals.remove(node).unwrap_or_default();
-            let said = why.remove(node).unwrap_or_else(|| journal.join(" "));
+            let said = why.remove(node).map(|why| why.words);
+            let said = said.unwrap_or_else(|| journal.join(" "));
             match said.is_empty() {
                 true => n.boot_words().unwrap_or_default(),
                 false => said,

@@ -12,6 +12,7 @@ use super::console::Console;
 use super::event_tail::EventTail;
 use super::node_progress::{NodeChange, NodeProgress, Stage};
 use super::report::{FailedBeneath, FailureCause, LaunchEvent, NodeFailure, Report};
+use crate::silent_node::Silence;
 
 /// So many looks in a row must find a machine off: a reboot passes through off.
 const OFF_LOOKS: u32 = 4;
@@ -29,6 +30,8 @@ pub struct NodeWatch {
     /// Nothing more is done for its machine by this launch.
     pub made: bool,
     not_made: Option<NodeFailure>,
+    /// What its agent says of a node file that it cannot read.
+    refused: Option<Silence>,
     /// What others boot its machine with, in words.
     by_others: Option<String>,
     events: EventTail,
@@ -48,6 +51,7 @@ impl NodeWatch {
             gave_up,
             made: false,
             not_made: None,
+            refused: None,
             by_others: None,
             events,
             console: Console::new(provider.console(node)),
@@ -139,9 +143,10 @@ impl NodeWatch {
     }
 
     /// Why it says nothing, as far as its machine shows; none: not known.
-    pub fn silence_explained(&mut self, why: Option<&String>, report: &mut dyn Report) {
-        let why = why.or(self.by_others.as_ref()).cloned();
-        let why = why.unwrap_or_default();
+    pub fn silence_explained(&mut self, why: Option<&Silence>, report: &mut dyn Report) {
+        self.refused = why.filter(|why| why.refusal.is_some()).cloned();
+        let why = why.map(|why| &why.words).or(self.by_others.as_ref());
+        let why = why.cloned().unwrap_or_default();
         if self.is_silent() && self.progress.waiting != why {
             self.progress.waiting = why;
             self.tell_change(Some(NodeChange::Waiting), report);
@@ -186,6 +191,11 @@ impl NodeWatch {
                 false => FailureCause::NeverBooted(failure.what),
             };
             return Some(self.at_the_console(cause, failure.cause.as_ref()));
+        }
+        if let Some(refused) = self.refused.as_ref().filter(|_| self.is_silent()) {
+            let lines = std::iter::once(&refused.words).chain(&refused.refusal);
+            let lines = lines.cloned().collect();
+            return Some(self.failure_of(FailureCause::NodeFileRefused, lines));
         }
         let trouble = self.progress.hopeless(Instant::now())?;
         let cause = FailureCause::PhaseFailed {

@@ -13,6 +13,7 @@ use ha_providers::{Machine, Made, Provider};
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::api::{Api, ClusterView};
+use crate::silent_node::Silence;
 use crate::{node_status, silent_node};
 
 /// How often the machines are looked at: a look is cheap, but five nodes share this machine's processors.
@@ -34,7 +35,7 @@ pub enum Observation {
     /// What every machine does.
     Machines(Vec<Option<Machine>>),
     /// Why those of the nodes say nothing that were asked, by their names.
-    Silence(BTreeMap<String, String>),
+    Silence(BTreeMap<String, Silence>),
     /// What the cluster showed.
     Cluster(Box<ClusterView>),
 }

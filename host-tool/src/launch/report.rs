@@ -131,6 +131,8 @@ pub enum FailureCause {
     NeverBooted(&'static str),
     /// Ignition failed, which is its first boot: nothing of it ever ran.
     NeverIgnited(&'static str),
+    /// Its agent cannot read what this program wrote for it.
+    NodeFileRefused,
     /// A phase of its agent fails and will not succeed by itself.
     PhaseFailed {
         phase: Phase,

@@ -4,7 +4,11 @@ use std::sync::{Mutex, mpsc};
 
 use ha_providers::Made;
 
+use super::node_watch::NodeWatch;
+use super::report::{FailureCause, Failures};
 use super::*;
+use crate::progress::tests::line_report;
+use crate::silent_node::explain_silence;
 
 mod edited;
 mod edits;
@@ -195,6 +199,48 @@ fn an_agent_of_another_version_is_named() {
         end.contains("node3 is in boot for") && end.contains("speaks version 2"),
         "{end}"
     );
+}
+
+/// Its agent is restarted for ever, and reads the same node file each time.
+#[test]
+fn an_agent_that_is_older_than_its_node_file_ends_the_launch_in_plain_words() {
+    let env = TestEnv::new();
+    let cluster = &env.source.cluster;
+    let silence = "agent\nunit ha-agent.service auto-restart\nsaid error: /etc/ha-agent/node.json: not a node file: unknown field \
+                   `interface`, expected one of `vip`, `port`\nanswered\n";
+    let provider = FakeProvider {
+        silence,
+        ..env.provider()
+    };
+    let node = &cluster.nodes[0];
+    let (mut report, pipe) = line_report();
+    let mut watch = NodeWatch::new(node, &provider, Instant::now());
+    watch.machine_made(Ok(Made::PoweredOn), &mut report);
+    let why = explain_silence(&provider, &[node]);
+    watch.silence_explained(why.get("node1"), &mut report);
+    let failure = watch.failure().unwrap();
+    assert_eq!(failure.cause, FailureCause::NodeFileRefused);
+    watch.silence_explained(None, &mut report);
+    assert!(watch.failure().is_none(), "it has another agent now");
+    let failures = Failures {
+        cluster: "demo".to_owned(),
+        file: "demo.yaml".into(),
+        nodes: vec![failure],
+        others_ready: 0,
+        others: 4,
+    };
+    report.tell(&LaunchEvent::Ended(&End::Failed(failures)));
+    let text = pipe.text();
+    for line in [
+        "! error: node1 (control plane): its agent refuses its node file",
+        "!   its agent is older than this ha-host: it does not know `interface`, which its node file has",
+        "!   not a node file: unknown field `interface`, expected one of `vip`, `port`",
+        "!   look     ha-host logs demo node1 --unit ha-agent",
+        "!   go on    take the ha-agent sysext of this ha-host's release, or build it anew (make sysext), for node1 and run  ha-host \
+         launch demo.yaml  again; a machine keeps the agent that it was made with, until  ha-host destroy demo",
+    ] {
+        assert!(text.lines().any(|l| l == line), "{line}: {text}");
+    }
 }
 
 #[test]

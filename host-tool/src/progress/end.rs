@@ -160,6 +160,7 @@ pub fn what_failed(cause: &FailureCause) -> String {
         FailureCause::MachineNotMade => "its machine could not be made".to_owned(),
         FailureCause::PoweredOff => "its machine went off".to_owned(),
         FailureCause::NeverBooted(what) | FailureCause::NeverIgnited(what) => (*what).to_owned(),
+        FailureCause::NodeFileRefused => "its agent refuses its node file".to_owned(),
         FailureCause::PhaseFailed {
             phase, attempts: 1, ..
         } => format!("{phase} failed"),
@@ -183,7 +184,10 @@ pub fn others_text(failures: &Failures) -> String {
 pub fn look_command(node: &NodeFailure, failures: &Failures) -> String {
     let part = node.beneath.as_ref().map(|b| b.found.part.as_str());
     let which = match (node.cause, part) {
-        (FailureCause::PhaseFailed { .. }, None | Some("kubeadm")) => " --unit ha-agent".to_owned(),
+        (FailureCause::NodeFileRefused, _)
+        | (FailureCause::PhaseFailed { .. }, None | Some("kubeadm")) => {
+            " --unit ha-agent".to_owned()
+        }
         (FailureCause::PhaseFailed { .. }, Some(unit @ ("kubelet" | "containerd" | "crio"))) => {
             format!(" --unit {unit}")
         }
@@ -196,26 +200,29 @@ pub fn look_command(node: &NodeFailure, failures: &Failures) -> String {
 /// What to do where launching again is not enough; none: it is.
 pub fn way_on(node: &NodeFailure, failures: &Failures) -> Option<String> {
     match node.cause {
-        FailureCause::NeverBooted(_) | FailureCause::NeverIgnited(_) => {
-            ways_on(std::slice::from_ref(node), failures).next()
-        }
+        FailureCause::NeverBooted(_)
+        | FailureCause::NeverIgnited(_)
+        | FailureCause::NodeFileRefused => ways_on(std::slice::from_ref(node), failures).next(),
         _ => None,
     }
 }
 
 /// One way on for all nodes that need the same.
 fn ways_on(nodes: &[NodeFailure], failures: &Failures) -> impl Iterator<Item = String> {
-    let (mut unignited, mut unbooted, mut others) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut unignited, mut unbooted, mut refusing, mut others) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for node in nodes {
         match node.cause {
             FailureCause::NeverIgnited(_) => unignited.push(node),
             FailureCause::NeverBooted(_) => unbooted.push(node),
+            FailureCause::NodeFileRefused => refusing.push(node),
             _ => others.push(node),
         }
     }
     let ways = [
         launch_anew(&unignited, failures),
         boot_again(&unbooted, failures),
+        take_agent(&refusing, failures),
         launch_again(&others, failures),
     ];
     ways.into_iter().flatten()
@@ -237,6 +244,22 @@ fn boot_again(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
         format!(
             "mend what the console says, then  ha-host power {cluster} NODE off  and  ha-host launch {file}  again: it boots {names} \
              again"
+        )
+    })
+}
+
+fn take_agent(nodes: &[&NodeFailure], failures: &Failures) -> Option<String> {
+    let (cluster, file) = (&failures.cluster, shown_path(&failures.file));
+    let standing = match failures.others_ready {
+        0 => format!(
+            "; a machine keeps the agent that it was made with, until  ha-host destroy {cluster}"
+        ),
+        _ => String::new(),
+    };
+    node_names(nodes).map(|names| {
+        format!(
+            "take the ha-agent sysext of this ha-host's release, or build it anew (make sysext), for {names} and run  ha-host \
+             launch {file}  again{standing}"
         )
     })
 }
