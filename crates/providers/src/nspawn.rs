@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::{self, Cluster, Node, Sysext};
+use ha_wire::settings::Cri;
 use ipnet::IpNet;
 
 use self::layout::{Layout, NodeDir};
@@ -41,6 +42,7 @@ pub struct Nspawn {
     layout: Layout,
     segment: Segment,
     image: PathBuf,
+    cri: Cri,
     sysexts: BTreeMap<String, Sysext>,
     as_directories: bool,
     disks_as_images: bool,
@@ -62,6 +64,7 @@ impl Nspawn {
             segment: Segment::new(&layout, cluster),
             layout,
             image: options.image.clone(),
+            cri: cluster.kubernetes.cri,
             sysexts: all_sysexts(cluster),
             as_directories: options.sysexts_as_directories,
             disks_as_images: options.disks_as_images,
@@ -80,6 +83,11 @@ impl Nspawn {
         } else {
             extensions::no_loop_devices()
         }
+    }
+
+    /// Whose store the image has; a machine of the load balancer's runs no container.
+    fn runs_containerd(&self, node: &Node) -> bool {
+        self.cri == Cri::Containerd && node.role.is_kubernetes_node()
     }
 
     fn dir(&self, node: &Node) -> NodeDir {

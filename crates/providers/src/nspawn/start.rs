@@ -51,10 +51,12 @@ pub fn ensure_node(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made
     if provider.disks_as_images {
         disk::make_image(&dir)?;
     }
-    store::link_image_store(
-        &provider.image.join("containerd"),
-        &dir.join(NodeDir::DATA).join(DATA[0].0),
-    )?;
+    if provider.runs_containerd(node) {
+        store::link_image_store(
+            &provider.image.join("containerd"),
+            &dir.join(NodeDir::DATA).join(DATA[0].0),
+        )?;
+    }
     let program = ignition::find_program(&provider.image)
         .context("Ignition is not installed: apt-get install ignition")?;
     let config =
@@ -275,6 +277,20 @@ mod tests {
         std::fs::write(node.join(NodeDir::IMAGE), "").unwrap();
         let error = root().unwrap_err();
         assert!(error.contains("which image the disk lies over"), "{error}");
+    }
+
+    #[test]
+    fn only_nodes_that_run_containerd_get_its_images() {
+        use ha_wire::phase::Role;
+        use ha_wire::settings::Cri;
+        let dir = tempfile::tempdir().unwrap();
+        let mut provider = provider(dir.path());
+        let mut node = provider.nodes[0].clone();
+        assert!(provider.runs_containerd(&node));
+        node.role = Role::LoadBalancer;
+        assert!(!provider.runs_containerd(&node));
+        (node.role, provider.cri) = (Role::Worker, Cri::Crio);
+        assert!(!provider.runs_containerd(&node));
     }
 
     #[test]
