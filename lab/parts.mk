@@ -26,7 +26,7 @@ cilium: test cilium-real
 conformance: image
 runners: image
 sshd: node
-options: nodes runners sshd
+options: nodes runners sshd vm
 suite: nodes conformance
 
 kube node: export WAITING = images and sysexts wait for it

@@ -287,6 +287,7 @@ impl Cluster {
 
     /// Makes a node anew from an Ignition config, with an empty disk.
     pub fn remake(&self, node: &str, ignition: &Path) -> Result<()> {
+        self.standing.store(true, Ordering::Relaxed);
         let config = ignition.display().to_string();
         let args = ["remake", self.name(), node, "--ignition", &config];
         self.ha_host(&args, REMAKE)?.ok()?;

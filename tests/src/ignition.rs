@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Default)]
 pub struct IgnitionConfig {
     files: Vec<Value>,
+    links: Vec<Value>,
     units: Vec<Value>,
 }
 
@@ -23,6 +24,14 @@ impl IgnitionConfig {
         self.files.push(
             json!({"path": path, "mode": mode, "overwrite": true, "contents": {"source": source}}),
         );
+        self
+    }
+
+    /// Adds a symbolic link.
+    #[must_use]
+    pub fn link(mut self, path: &str, target: &str) -> Self {
+        self.links
+            .push(json!({"path": path, "target": target, "overwrite": true}));
         self
     }
 
@@ -43,7 +52,11 @@ impl IgnitionConfig {
 
     /// The config as JSON.
     pub fn json(&self) -> Value {
-        json!({"ignition": {"version": "3.3.0"}, "storage": {"files": self.files}, "systemd": {"units": self.units}})
+        json!({
+            "ignition": {"version": "3.3.0"},
+            "storage": {"files": self.files, "links": self.links},
+            "systemd": {"units": self.units},
+        })
     }
 
     /// Writes it to `dir/NAME.ign`.
@@ -70,6 +83,16 @@ pub fn file_in_config(config: &str, path: &str) -> Result<String> {
         .strip_prefix("data:;base64,")
         .with_context(|| format!("{path} comes from {source:?}"))?;
     Ok(String::from_utf8(BASE64.decode(data)?)?)
+}
+
+/// The symbolic links that a config makes: each one's path, and where it leads.
+pub fn links_in_config(config: &str) -> Result<Vec<(String, String)>> {
+    let config: Value = serde_json::from_str(config).context("the Ignition config is not JSON")?;
+    let links = config["storage"]["links"].as_array().into_iter().flatten();
+    let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    Ok(links
+        .map(|link| (word(&link["path"]), word(&link["target"])))
+        .collect())
 }
 
 /// The config with another text for a file that it has.

@@ -22,3 +22,10 @@ fn what_is_fetched_is_named() {
         "not a config that makes a node"
     );
 }
+
+#[test]
+fn links_of_a_config_are_read() {
+    let config = IgnitionConfig::default().link("/etc/x", "/opt/y").json();
+    let links = links_in_config(&config.to_string()).unwrap();
+    assert_eq!(links, [("/etc/x".into(), "/opt/y".into())]);
+}
