@@ -86,7 +86,9 @@ fn are_made(cluster: &Cluster) -> Result<()> {
         let config = rendered(cluster, &file, "others", node)?;
         cluster.remake(node, &config)?;
     }
-    cables::join_segments(cluster)
+    cables::join_segments(cluster)?;
+    // Before its kernel looks.
+    cables::plug(cluster, BONDED, 0, false)
 }
 
 /// The makers' file, as it is for those who make no machines.
@@ -151,15 +153,19 @@ fn is_fit(cluster: &Cluster, node: &str) -> Result<()> {
 }
 
 fn are_linked(story: &Story, cluster: &Cluster) {
-    story.step("the bond has both members, by the kernel's word", || {
-        let bond = Bond::of(cluster)?;
-        ensure!(
-            bond.is_active_backup() && bond.is_up("eth0") && bond.is_up("eth1"),
-            "{}",
-            bond.0
-        );
-        Ok(())
-    });
+    story.step(
+        "it has booted with one cable; the other one joins the bond",
+        || {
+            let bond = Bond::of(cluster)?;
+            ensure!(
+                bond.is_active_backup() && !bond.is_up("eth0") && bond.is_up("eth1"),
+                "{}",
+                bond.0
+            );
+            cables::plug(cluster, BONDED, 0, true)?;
+            is_told_so_eventually(cluster)
+        },
+    );
     for (node, links, below) in [
         (BONDED, &["eth0", "eth1", "bond0"][..], "bond0"),
         (PLAIN, &["uplink"], "uplink"),
