@@ -162,6 +162,8 @@ fn are_linked(story: &Story, cluster: &Cluster) {
                 "{}",
                 bond.0
             );
+            let waits = "systemctl is-active systemd-networkd-wait-online";
+            cluster.node(BONDED).sh(waits)?;
             cables::plug(cluster, BONDED, 0, true)?;
             is_told_so_eventually(cluster)
         },
@@ -261,7 +263,7 @@ fn loses_cables(story: &Story, cluster: &Cluster) {
         loses_the_active_cable(cluster)
     });
     story.note(&format!(
-        "of 50 pings in ten seconds {answered} were answered"
+        "of 100 pings in twenty seconds {answered} were answered"
     ));
     story.step("both are out: the VIP goes to the other one", || {
         [0, 1]
@@ -286,11 +288,13 @@ fn loses_cables(story: &Story, cluster: &Cluster) {
 fn loses_the_active_cable(cluster: &Cluster) -> Result<usize> {
     let [bonded, _] = addresses(cluster)?;
     let nic = Bond::of(cluster)?.active_nic()?;
-    let ping = format!("ping -c 50 -i 0.2 -W 1 {bonded}");
+    let ping = format!("ping -c 100 -i 0.2 -W 1 {bonded}");
     let said = std::thread::scope(|scope| {
         let pinging = scope.spawn(|| cluster.node(PLAIN).sh(&ping));
-        eventually("it pings", LOOK, || cluster.node(PLAIN).sh("pgrep -x ping"))?;
+        let pings = || cluster.node(PLAIN).sh("pgrep -x ping");
+        eventually("it pings", LOOK, pings)?;
         cables::plug(cluster, BONDED, nic, false)?;
+        pings().context("it has ended before")?;
         pinging
             .join()
             .map_err(|_| anyhow::anyhow!("the pinging thread panicked"))?
@@ -302,7 +306,7 @@ fn loses_the_active_cable(cluster: &Cluster) -> Result<usize> {
         bond.0
     );
     let answered = said.matches(" ttl=").count();
-    ensure!(answered >= 40, "{said}");
+    ensure!(answered >= 90, "{said}");
     holds_alone(cluster, BONDED)?;
     page(cluster, PLAIN, VIP.into(), web::PORT)?;
     cables::plug(cluster, BONDED, nic, true)?;
