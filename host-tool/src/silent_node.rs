@@ -7,12 +7,16 @@ use anyhow::{Result, bail};
 use ha_cluster_file::cluster::Node;
 use ha_host_base::text::printable;
 use ha_providers::Provider;
-use ha_wire::paths;
 
 use crate::node_status::run_on_nodes;
 
 /// The agent's unit.
 const AGENT: &str = "ha-agent.service";
+/// The agent's exit code for a file that it cannot use.
+const BAD_INPUT: u8 = 2;
+/// Its own words follow.
+const REFUSED: &str =
+    "its agent cannot use its node file: it may be of another release than this ha-host";
 /// What merges system extensions; without it there is no agent.
 const MERGE: &str = "systemd-sysext.service";
 /// More units are not named: of the first ones the others are mostly consequences.
@@ -26,7 +30,7 @@ case $(systemctl is-system-running) in initializing|starting) echo booting;; esa
 systemctl list-units --state=failed --state=activating --plain --no-legend --no-pager | while read -r unit rest; do
   state=$(systemctl show --property=SubState --value "$unit") again=$(systemctl show --property=NRestarts --value "$unit")
   case $state in failed|auto-restart*) ;; *) [ "${again:-0}" -gt 0 ] || continue;; esac
-  echo "unit $unit $state"
+  echo "unit $unit $state $(systemctl show --property=ExecMainStatus --value "$unit")"
   journalctl --boot --no-pager --output=cat --lines=1 "_SYSTEMD_UNIT=$unit" | while read -r line; do echo "said $line"; done
 done
 echo answered"#;
@@ -55,6 +59,8 @@ struct FailedUnit {
     name: String,
     /// systemd starts it again by itself.
     again: bool,
+    /// Its program's, or the number of the signal that ended it.
+    exit_code: Option<u8>,
     /// The last line that it wrote; may be empty.
     said: String,
 }
@@ -71,10 +77,12 @@ impl SilentNode {
                 ("agent", _) => node.has_agent = true,
                 ("booting", _) => node.boots = true,
                 ("unit", rest) => {
-                    let (name, state) = rest.split_once(' ').unwrap_or((rest, ""));
+                    let mut words = rest.split(' ');
+                    let mut word = || words.next().unwrap_or_default();
                     node.failed.push(FailedUnit {
-                        name: name.to_owned(),
-                        again: state != "failed",
+                        name: word().to_owned(),
+                        again: word() != "failed",
+                        exit_code: word().parse().ok(),
                         said: String::new(),
                     });
                 }
@@ -91,20 +99,18 @@ impl SilentNode {
 
     /// Why its agent is silent; none: nothing is wrong with it as far as can be seen.
     fn explain(&self) -> Option<Silence> {
-        let refusal = self.refusal();
+        let refusal = self.refusal().map(|agent| agent.said.clone());
         let words = match refusal {
-            Some(why) => Some(words_of_refusal(why)),
+            Some(_) => Some(REFUSED.to_owned()),
             None => self.explain_units(),
         };
-        let refusal = refusal.map(str::to_owned);
         words.map(|words| Silence { words, refusal })
     }
 
-    /// The agent reads its node file before anything else, and ends if it cannot.
-    fn refusal(&self) -> Option<&str> {
-        let agent = self.failed.iter().find(|unit| unit.name == AGENT)?;
-        let file = agent.said.strip_prefix("error: ")?;
-        file.strip_prefix(paths::NODE_FILE)?.strip_prefix(": ")
+    /// The agent reads its node file before anything else, and ends with this code if it cannot.
+    fn refusal(&self) -> Option<&FailedUnit> {
+        let is_it = |unit: &&FailedUnit| unit.name == AGENT && unit.exit_code == Some(BAD_INPUT);
+        self.failed.iter().find(is_it)
     }
 
     fn explain_units(&self) -> Option<String> {
@@ -147,21 +153,6 @@ impl SilentNode {
                 "it has booted without its agent: no system extension brought /usr/bin/ha-agent; {units}"
             ),
         })
-    }
-}
-
-/// serde's words for what it does not know.
-const UNKNOWN: [&str; 2] = ["unknown field `", "unknown variant `"];
-
-fn words_of_refusal(why: &str) -> String {
-    let name_of = |begin: &&str| why.split_once(*begin)?.1.split_once('`');
-    match UNKNOWN.iter().find_map(name_of) {
-        Some((name, _)) => format!(
-            "its agent is older than this ha-host: it does not know `{name}`, which its node file has"
-        ),
-        None => format!(
-            "its agent cannot read its node file, and may be of another release than this ha-host: {why}"
-        ),
     }
 }
 
@@ -234,44 +225,25 @@ mod tests {
     }
 
     /// As an agent said it that was built before `endpoint.interface` was.
-    const OLDER: &str = "agent\nunit ha-agent.service auto-restart\n\
+    const OLDER: &str = "agent\nunit ha-agent.service auto-restart 2\n\
                          said error: /etc/ha-agent/node.json: not a node file: unknown field `interface`, expected one of `vip`, `port` at line 1 column 402\n";
 
     #[test]
-    fn an_agent_that_cannot_read_its_node_file_is_told_from_one_that_may_yet() {
-        assert_eq!(
-            explained(OLDER).unwrap(),
-            "its agent is older than this ha-host: it does not know `interface`, which its node file has"
-        );
-        let mode = OLDER.replace("unknown field `interface`", "unknown variant `machines`");
-        assert!(
-            explained(&mode)
-                .unwrap()
-                .contains("does not know `machines`")
-        );
-        let newer = "version 1 of a node file is not supported (supported: 2)";
-        let newer = format!(
-            "agent\nunit ha-agent.service auto-restart\nsaid error: /etc/ha-agent/node.json: {newer}\n"
-        );
-        assert!(
-            explained(&newer).unwrap().ends_with(
-                "this ha-host: version 1 of a node file is not supported (supported: 2)"
-            )
-        );
-        let refusal = |answer: &str| {
-            SilentNode::parse(&format!("{answer}answered\n"))
-                .unwrap()
-                .explain()
-                .unwrap()
-                .refusal
+    fn an_agent_that_cannot_use_its_node_file_is_told_from_one_that_may_yet() {
+        let silence = |answer: &str| {
+            let shown = SilentNode::parse(&format!("{answer}answered\n")).unwrap();
+            shown.explain().unwrap()
         };
-        assert!(
-            refusal(OLDER)
-                .unwrap()
-                .starts_with("not a node file: unknown field")
+        let older = silence(OLDER);
+        assert_eq!(older.words, REFUSED);
+        let said = older.refusal.unwrap();
+        assert!(said.contains("unknown field `interface`"), "{said}");
+        assert_eq!(
+            silence(&OLDER.replace("restart 2", "restart 1")).refusal,
+            None
         );
         assert_eq!(
-            refusal(&OLDER.replace("/etc/ha-agent/node.json", "cannot open /run")),
+            silence(&OLDER.replace("restart 2", "restart")).refusal,
             None
         );
     }

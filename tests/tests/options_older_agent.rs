@@ -43,7 +43,8 @@ fn a_launch_says_soon_that_an_agent_is_older_than_its_node_file() {
         let took = begun.elapsed();
         for words in [
             "error: node1 (control plane): its agent refuses its node file",
-            "its agent is older than this ha-host: it does not know `ofLater`, which its node file has",
+            "its agent cannot use its node file: it may be of another release than this ha-host",
+            "unknown field `ofLater`",
             "take the ha-agent sysext of this ha-host's release",
         ] {
             ensure!(done.stderr.contains(words), "{words}: {}", done.stderr);

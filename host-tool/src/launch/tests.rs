@@ -206,7 +206,7 @@ fn an_agent_of_another_version_is_named() {
 fn an_agent_that_is_older_than_its_node_file_ends_the_launch_in_plain_words() {
     let env = TestEnv::new();
     let cluster = &env.source.cluster;
-    let silence = "agent\nunit ha-agent.service auto-restart\nsaid error: /etc/ha-agent/node.json: not a node file: unknown field \
+    let silence = "agent\nunit ha-agent.service auto-restart 2\nsaid error: /etc/ha-agent/node.json: not a node file: unknown field \
                    `interface`, expected one of `vip`, `port`\nanswered\n";
     let provider = FakeProvider {
         silence,
@@ -233,8 +233,8 @@ fn an_agent_that_is_older_than_its_node_file_ends_the_launch_in_plain_words() {
     let text = pipe.text();
     for line in [
         "! error: node1 (control plane): its agent refuses its node file",
-        "!   its agent is older than this ha-host: it does not know `interface`, which its node file has",
-        "!   not a node file: unknown field `interface`, expected one of `vip`, `port`",
+        "!   its agent cannot use its node file: it may be of another release than this ha-host",
+        "!   error: /etc/ha-agent/node.json: not a node file: unknown field `interface`, expected one of `vip`, `port`",
         "!   look     ha-host logs demo node1 --unit ha-agent",
         "!   go on    take the ha-agent sysext of this ha-host's release, or build it anew (make sysext), for node1 and run  ha-host \
          launch demo.yaml  again; a machine keeps the agent that it was made with, until  ha-host destroy demo",
