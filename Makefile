@@ -48,7 +48,7 @@ test: need need-browser lint deny ## Lints, and every test but the longest (test
 	$(TESTS_AS_ROOT) --tests -p ha-tests -- --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
-test-vm: need ## The longest: kubeadm init in a virtual machine under an emulator (7 minutes on two idle cores)
+test-vm: need ## kubeadm init in a virtual machine under an emulator, and kube-proxy with ipvs (4 to 7 minutes on two idle cores)
 	$(PARTS) test
 	$(TESTS_AS_ROOT) -p ha-tests --test vm -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
