@@ -23,7 +23,7 @@ use ha_cluster_file::diagnostic::Severity;
 const BASE: &str = include_str!("bad/base.yaml");
 const WHOLE_FILE: &str = " (whole file)";
 /// Every case of the 26 files: a file that is not found, or a heading that is not recognised, shows here.
-const CASES: usize = 458;
+const CASES: usize = 459;
 
 /// One wrong cluster file.
 struct Case {
