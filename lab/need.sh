@@ -21,7 +21,8 @@ apt_install() { # only the packages that dpkg does not know as installed
 need_lab() {
   apt_install mmdebstrap squashfs-tools patchelf busybox-static gcc libc6-dev python3 jq curl ca-certificates file \
     systemd-container e2fsprogs xz-utils iproute2 iptables nftables conntrack kmod procps util-linux openssl \
-    ignition keepalived haproxy gnupg bzip2 openssh-client   # from ignition on: the tests ask them about what is written
+    ignition keepalived haproxy gnupg bzip2 \
+    openssh-client   # from ignition on: the tests ask them about what is written, and launch by ssh
 }
 
 # The kernel's 128 are too few for the fourth kubelet ("inotify_init: too many open files"). Until the next boot only.

@@ -22,7 +22,7 @@ const SHORT: Duration = Duration::from_secs(20);
 /// `/registry/pods/default/theirs` in base64.
 const THEIR_KEY: &str = "L3JlZ2lzdHJ5L3BvZHMvZGVmYXVsdC90aGVpcnM=";
 
-/// The cluster of two control planes that names it.
+/// The cluster of two control planes that names it; its members' addresses lie in the default network of services.
 fn plan(etcd: &ExternalEtcd) -> ClusterPlan {
     let [a, b, c] = [0, 1, 2].map(ExternalEtcd::url);
     let [ca, cert, key] = ["ca.crt", "client.crt", "client.key"].map(|name| etcd.path(name));
