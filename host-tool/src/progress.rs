@@ -36,6 +36,12 @@ fn step_line(margin: &str, name: &str, facts: &[String], columns: usize) -> Stri
     head + &facts
 }
 
+/// What a cluster whose nodes are there still needs as text, after `margin`.
+fn awaited_lines(margin: &str, missing: &[String]) -> Vec<String> {
+    let line = |what: &String| format!("{margin}  waiting     {}", printable(what));
+    missing.iter().map(line).collect()
+}
+
 /// The end, and where the launch's picture is, on the same stream.
 fn print_end(end: &End, picture: Option<&Path>, printer: &dyn Printer) {
     end::print_end(end, printer);

@@ -34,6 +34,15 @@ pub fn findings_awaited(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
     missing
 }
 
+/// What a launch waits for, once nothing else is missing, and not for long: cluster DNS and services begin a little later than the
+/// nodes. Nothing where somebody else installs the pod network.
+pub fn findings_awaited_briefly(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
+    match expected.has_pod_network {
+        true => inside::services_begin(expected, view),
+        false => Vec::new(),
+    }
+}
+
 /// Everything that is wrong and that a launch does not wait for, in the order in which people are told.
 pub fn findings_not_awaited(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
     let judgements = [

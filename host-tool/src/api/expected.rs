@@ -60,6 +60,12 @@ pub fn missing(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
     findings.into_iter().map(|f| printable(&f.what)).collect()
 }
 
+/// What it waits for after that, and not for long.
+pub fn missing_at_the_end(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
+    let findings = cluster::findings_awaited_briefly(&expected_cluster(cluster), view);
+    findings.into_iter().map(|f| printable(&f.what)).collect()
+}
+
 /// Which nodes say that they hold the VIP.
 pub fn vip_holders(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
     view.vip_holders(&expected_cluster(cluster))

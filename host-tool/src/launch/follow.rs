@@ -10,6 +10,8 @@ use ha_host_base::interrupt::{Cause, Interrupt};
 use ha_wire::phase::{Phase, Role};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
+mod end;
+
 use super::node_progress::{NodeProgress, Stage};
 use super::node_watch::NodeWatch;
 use super::observe::{self, MachineJob, Observation, Sender, SilentNodes};
@@ -269,22 +271,6 @@ impl<'a> Follow<'a> {
         let silent = since.elapsed() > UNHEARD;
         let done = |n: &NodeProgress| n.stage == Stage::Steady || (!n.heard && silent);
         self.all_made() && self.nodes.iter().all(|n| done(&n.progress))
-    }
-
-    /// What nobody waited for is told as warnings: it takes a minute to show, or mends itself, or a person must look.
-    async fn ready(&mut self) -> Result<Outcome> {
-        let (cluster, provider) = (self.cluster(), &self.launch.judged.provider);
-        let nodes: Vec<&NodeProgress> = self.nodes.iter().map(|n| &n.progress).collect();
-        let timings = PhaseTimings::measure(&nodes, self.launch.begun, Instant::now());
-        let api = Api::new(cluster, self.pki, provider.clone())?;
-        let begin = Some(self.look.clone());
-        let look = api::look_at_everything(&api, cluster, provider, begin).await?;
-        super::warn_of_findings(cluster, &look.view, self.report);
-        Ok(Outcome::Ready {
-            vip_holder: api::vip_holder(cluster, &look.view),
-            look: Box::new(look.view),
-            timings,
-        })
     }
 
     fn failures(&self) -> Failures {

@@ -41,6 +41,8 @@ pub enum LaunchEvent<'a> {
     NodeChanged(&'a NodeProgress, NodeChange),
     /// The cluster shows something new.
     ClusterChanged(&'a ClusterView, &'a Cluster),
+    /// Every node is there, and this is what the cluster still needs.
+    ClusterAwaited(&'a [String]),
     /// Time passed; every node in the file's order.
     Tick(&'a [&'a NodeProgress]),
     /// The state directory is this launch's to write, and the cluster's record is in it.

@@ -9,7 +9,7 @@ use ha_host_base::text::{Paint, fitted, padded, printable, span};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::describe::{STEPS, completed_steps, stage_name, waiting_for};
-use super::{Printer, cluster_headline, print_end, pull, step_line, warning_line};
+use super::{Printer, awaited_lines, cluster_headline, print_end, pull, step_line, warning_line};
 use crate::api::ClusterView;
 use crate::launch::node_progress::{NodeProgress, Stage};
 use crate::launch::report::{End, LaunchEvent, Report};
@@ -69,6 +69,11 @@ impl Report for BarReport {
                 .lines
                 .suspend(|| self.printer.print_error(&warning_line(message))),
             LaunchEvent::ClusterChanged(look, cluster) => self.note_ready(look, cluster),
+            LaunchEvent::ClusterAwaited(missing) => self.lines.suspend(|| {
+                for line in awaited_lines("", missing) {
+                    self.printer.print(&line);
+                }
+            }),
             LaunchEvent::Tick(nodes) => self.redraw(nodes),
             LaunchEvent::Ended(end) => self.end(end),
             // The next tick shows it.

@@ -40,6 +40,9 @@ impl Report for JsonReport {
             LaunchEvent::ClusterChanged(look, cluster) => {
                 self.print_object("look", look_object(look, cluster));
             }
+            LaunchEvent::ClusterAwaited(missing) => {
+                self.print_object("awaited", json!({"missing": missing}));
+            }
             LaunchEvent::Ended(end) => self.print_end(end),
             LaunchEvent::Broken(error) => self.print_object("error", error_object(error)),
             // What a node waits for was an event of its own.

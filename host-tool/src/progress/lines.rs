@@ -8,7 +8,7 @@ use ha_flatcar_image::Bar;
 use ha_host_base::text::printable;
 
 use super::describe::{stage_name, waiting_for};
-use super::{Printer, cluster_headline, print_end, pull, step_line, warning_line};
+use super::{Printer, awaited_lines, cluster_headline, print_end, pull, step_line, warning_line};
 use crate::launch::node_progress::{NodeChange, NodeProgress};
 use crate::launch::report::{LaunchEvent, Report};
 
@@ -40,6 +40,11 @@ impl Report for LineReport {
             LaunchEvent::ClusterChanged(look, cluster) => {
                 let ready = cluster.nodes.iter().filter(|n| look.is_ready(&n.name));
                 self.count_ready(ready.count(), cluster.kubernetes_nodes().count());
+            }
+            LaunchEvent::ClusterAwaited(missing) => {
+                for line in awaited_lines(&self.stamp(), missing) {
+                    self.printer.print(&line);
+                }
             }
             LaunchEvent::Ended(end) => {
                 print_end(end, self.picture.as_deref(), &*self.printer);

@@ -158,6 +158,8 @@ fn tell_story(report: &mut dyn Report) {
     };
     view.nodes.insert("node3".to_owned(), ready);
     report.tell(&LaunchEvent::ClusterChanged(&view, &cluster));
+    let awaited = ["no pod of CoreDNS serves yet: 0 of 2".to_owned()];
+    report.tell(&LaunchEvent::ClusterAwaited(&awaited));
     report.tell(&LaunchEvent::Tick(&nodes.iter().collect::<Vec<_>>()));
 }
 
@@ -174,7 +176,8 @@ fn a_pipe_gets_a_line_a_change() {
          N s  node2  control plane  join\n\
          N s  node2  control plane  join       failed: boom\n\
          N s  node3  control plane  steady\n\
-         N s  1 of 5 nodes are Ready\n"
+         N s  1 of 5 nodes are Ready\n\
+         N s  waiting     no pod of CoreDNS serves yet: 0 of 2\n"
     );
 }
 
@@ -186,7 +189,8 @@ fn a_terminal_has_a_line_a_node() {
     let expected = [
         "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, libvirt\n\
          preflight   ok   root, 22 GiB free\n\
-         warning: node4: its clock [31m is off\n"
+         warning: node4: its clock [31m is off\n\
+         waiting     no pod of CoreDNS serves yet: 0 of 2\n"
             .to_owned(),
         line(
             "node1  control plane  gate       ███████░░░░░░░  ",
@@ -214,7 +218,7 @@ fn a_program_gets_an_object_a_line() {
         .collect();
     let expected = [
         "begin", "step", "warning", "event", "node", "event", "event", "node", "event", "node",
-        "event", "node", "look",
+        "event", "node", "look", "awaited",
     ];
     assert_eq!(kinds, expected);
     let nodes = ["node1", "node2", "node3", "node4", "node5"];
@@ -242,6 +246,10 @@ fn a_program_gets_an_object_a_line() {
                     "node1 has not joined", "node2 has not joined", "node4 has not joined", "node5 has not joined",
                 ],
             }),
+        ),
+        (
+            13,
+            json!({"version": 2, "type": "awaited", "missing": ["no pod of CoreDNS serves yet: 0 of 2"]}),
         ),
     ] {
         assert_eq!(objects[index], object);

@@ -121,3 +121,66 @@ fn without_a_pod_network_nobody_waits_for_ready() {
     view.nodes.remove("node4");
     assert_eq!(awaited(&expected, &view), ["node4 has not joined"]);
 }
+
+/// What it waits for at its end, and not for long.
+const BRIEFLY: [Row; 8] = [
+    ("nothing", |_| {}, &[]),
+    ("no agent was heard", |view| view.agents.clear(), &[]),
+    (
+        "CoreDNS is just starting: nobody can be answered",
+        |view| {
+            for pod in &mut view.api().dns.as_mut().unwrap().pods {
+                (pod.ready, pod.scheduled_ms) = (false, Some(NOW - 1000));
+            }
+            view.status("node5").dns = Some(answer("Operation not permitted", 1));
+        },
+        &["no pod of CoreDNS serves yet: 0 of 2"],
+    ),
+    (
+        "one of its pods serves",
+        |view| view.api().dns.as_mut().unwrap().pods[1].ready = false,
+        &[],
+    ),
+    (
+        "no cluster DNS is wanted",
+        |view| {
+            let dns = view.api().dns.as_mut().unwrap();
+            (dns.wanted, dns.pods) = (0, Vec::new());
+        },
+        &[],
+    ),
+    (
+        "a node was not answered a moment ago",
+        |view| view.status("node5").dns = Some(answer("Operation not permitted", 1)),
+        &["cluster DNS does not answer on node5: Operation not permitted"],
+    ),
+    (
+        "the same of the API's service address",
+        |view| view.status("node5").service = Some(answer("Connection refused", 0)),
+        &["the API's service address does not answer on node5: Connection refused"],
+    ),
+    (
+        "a node that has not asked yet",
+        |view| (view.status("node5").service, view.status("node5").dns) = (None, None),
+        &[],
+    ),
+];
+
+fn awaited_briefly(expected: &ExpectedCluster, view: &ClusterView) -> Vec<String> {
+    let findings = findings_awaited_briefly(expected, view);
+    findings.into_iter().map(|f| f.what).collect()
+}
+
+#[test]
+fn services_and_dns_are_waited_for_at_the_end() {
+    let foreign_network = ExpectedCluster {
+        has_pod_network: false,
+        ..expected()
+    };
+    for (what, hurt, said) in BRIEFLY {
+        let mut view = whole();
+        hurt(&mut view);
+        assert_eq!(awaited_briefly(&expected(), &view), said, "{what}");
+        assert!(awaited_briefly(&foreign_network, &view).is_empty());
+    }
+}
