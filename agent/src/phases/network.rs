@@ -16,11 +16,11 @@ use crate::kube;
 use crate::kube::lock::{LeaseFor, acquire_lease};
 
 mod cilium;
-pub mod cilium_pods;
 mod manifests;
+pub mod pods;
 mod verdict;
 
-use cilium_pods::PodWatch;
+use pods::PodWatch;
 use verdict::{History, Presence, Verdict, judge};
 
 /// Held by the one control plane that installs the pod network.
@@ -213,13 +213,13 @@ fn tell_if_left(cx: &Context, verdict: Verdict) -> String {
     words
 }
 
-/// The node's readiness is what counts; why it is not there yet is told in the kubelet's own words, with what Cilium's pod on
-/// this node does. `left`: why nothing is installed.
+/// The node's readiness is what counts; why it is not there yet is told in the kubelet's own words, with what the pod
+/// network's pod on this node does. `left`: why nothing is installed.
 async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
     let begin = cx.sys.clock.monotonic();
     let mut unanswered_at = begin;
     let mut tried = is_founder(cx);
-    let mut pods = PodWatch::default();
+    let mut watch = PodWatch::default();
     let client = kube::as_node(cx)?;
     loop {
         let now = cx.sys.clock.monotonic();
@@ -231,7 +231,7 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
             return Ok(());
         };
         if matches!(seen, Ok(Some(_))) {
-            let own_pod = pods.look(cx, left.is_empty()).await;
+            let own_pod = watch.look(cx, left.is_empty()).await;
             why += if own_pod.is_empty() { "" } else { "; " };
             why += own_pod;
         }

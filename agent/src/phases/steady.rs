@@ -11,7 +11,7 @@ use ha_wire::status::{About, EtcdStatus, PhaseState, SeenFault, Status};
 use tracing::{info, warn};
 
 use super::kube_proxy::KubeProxyPings;
-use super::network::cilium_pods;
+use super::network::pods;
 use super::preflight::MemberChecks;
 use super::renewal::ends;
 use super::{Outcome, etcd_manifest};
@@ -140,7 +140,7 @@ impl<'a> SteadyWatch<'a> {
         }
         if self.cx.node.is_control_plane() {
             if self.looks.is_multiple_of(NETWORK_EVERY) {
-                cilium_pods::tell_count(self.cx).await;
+                pods::tell_count(self.cx).await;
             }
             self.dns.advance().await;
             self.pings.advance(self.cx).await;

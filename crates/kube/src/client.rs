@@ -131,6 +131,13 @@ impl Client {
         Ok(list.items)
     }
 
+    /// The pods of every namespace on one node. A node may ask this of itself.
+    pub async fn all_pods_on_node(&self, node: &str) -> Result<Vec<Pod>, ApiError> {
+        let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}");
+        let list: List<Pod> = self.get(&path).await?;
+        Ok(list.items)
+    }
+
     /// Removes a pod of kube-system; fine if it is not there.
     pub async fn delete_pod(&self, name: &str) -> Result<(), ApiError> {
         self.delete(&format!("{KUBE_SYSTEM}/pods/{name}")).await

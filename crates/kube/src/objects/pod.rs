@@ -22,6 +22,8 @@ pub struct Pod {
 pub struct PodSpec {
     /// Empty: not scheduled yet.
     pub node_name: String,
+    /// Whether it lives in its node's own network.
+    pub host_network: bool,
 }
 
 /// A pod's status.

@@ -134,6 +134,46 @@ fn a_node_that_waits_for_cilium_tells_what_its_pod_does() {
 }
 
 #[test]
+fn a_node_that_waits_for_another_pod_network_tells_what_its_pod_does() {
+    let fails = |name: &str, host_network: bool, annotations: serde_json::Value| {
+        let pulls = json!({"name": "install-cni", "ready": false,
+            "state": {"waiting": {"reason": "ErrImagePull", "message": "no route to host"}}});
+        json!({"metadata": {"name": name, "namespace": "calico-system", "annotations": annotations},
+            "spec": {"hostNetwork": host_network}, "status": {"initContainerStatuses": [pulls]}})
+    };
+    let pods = json!({"items": [
+        fails("etcd-node4", true, json!({"kubernetes.io/config.mirror": "x"})),
+        fails("coredns-1", false, json!({})),
+        json!({"metadata": {"name": "kube-proxy-1"}, "spec": {"hostNetwork": true},
+            "status": {"containerStatuses": [{"name": "kube-proxy", "ready": true, "state": {"running": {}}}]}}),
+        fails("calico-node-1", true, json!({})),
+    ]});
+    run_local(async {
+        let manifests = Cni::Manifests {
+            sources: Vec::new(),
+        };
+        let (machine, api) = stage(testing::worker(), manifests, 172).await;
+        for _ in 0..90 {
+            api.on("GET /api/v1/nodes/node4", 200, NOT_READY);
+        }
+        api.on("GET /api/v1/nodes/node4", 200, READY);
+        api.on(
+            "GET /api/v1/pods?fieldSelector=spec.nodeName%3Dnode4",
+            200,
+            &pods.to_string(),
+        );
+        super::super::run(&machine.cx).await.unwrap();
+        let wanted = "cni plugin not initialized; pod calico-node-1: init container 1 of 1 (install-cni) waits: ErrImagePull: no \
+                      route to host";
+        let events = machine.events();
+        assert!(
+            events.iter().any(|e| e["lastError"] == wanted),
+            "{events:#?}"
+        );
+    });
+}
+
+#[test]
 fn a_control_plane_tells_on_how_many_nodes_cilium_is_ready() {
     run_local(async {
         let (machine, api) = stage(testing::founder(), cilium(), 171).await;

@@ -1,4 +1,4 @@
-//! What Cilium's pods do, as the API tells it: the CLI's own `status` is silent until all is well or its time is up.
+//! What the pods of the pod network do, as the API tells it: Cilium's CLI is silent until all is well or its time is up.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ const EVERY: Duration = Duration::from_secs(2);
 /// They may not keep the node's own readiness from being seen.
 const DEADLINE: Duration = Duration::from_secs(2);
 const LABEL: &str = "k8s-app=cilium";
+/// The kubelet's own mark of its static pods.
+const STATIC: &str = "kubernetes.io/config.mirror";
 
 /// What was last seen of the pod on this node, while the node waits for it.
 #[derive(Debug, Default)]
@@ -24,15 +26,20 @@ pub struct PodWatch {
 }
 
 impl PodWatch {
-    /// What the pod on this node does; empty: it serves, or this cluster has no Cilium. On a control plane the count of all is told,
-    /// too, if `tells_count`.
+    /// What the pod on this node does; empty: it serves, or nobody was asked for a pod network. On a control plane the count of
+    /// Cilium's is told, too, if `tells_count`.
     pub async fn look(&mut self, cx: &Context, tells_count: bool) -> &str {
         let now = cx.sys.clock.monotonic();
-        if !matches!(cx.node.cni, Cni::Cilium { .. }) || now < self.next_look {
+        if now < self.next_look {
             return &self.words;
         }
         self.next_look = now + EVERY;
-        if let Ok(words) = ask_own_pod(cx).await {
+        let asked = match cx.node.cni {
+            Cni::Cilium { .. } => ask_own_pod(cx).await,
+            Cni::Manifests { .. } => ask_host_network(cx).await,
+            Cni::None => return "",
+        };
+        if let Ok(words) = asked {
             self.words = words;
         }
         if tells_count && cx.node.is_control_plane() {
@@ -49,6 +56,20 @@ async fn ask_own_pod(cx: &Context) -> Result<String> {
     let goes_on = |p: &&Pod| p.metadata.deletion_timestamp.is_none();
     let own = pods.iter().find(goes_on);
     Ok(own.map_or_else(|| "no pod of Cilium's is here yet".to_owned(), pod_progress))
+}
+
+/// Of a network that is somebody else's no label is known. Until it serves only pods on the host's network can start, so the first
+/// of these that does not is told; static pods are kubeadm's.
+async fn ask_host_network(cx: &Context) -> Result<String> {
+    let client = kube::as_node(cx)?.within(DEADLINE);
+    let pods = client.all_pods_on_node(&cx.node.name).await?;
+    let is_of_network = |p: &&Pod| {
+        p.spec.host_network
+            && p.metadata.deletion_timestamp.is_none()
+            && !p.metadata.annotations.contains_key(STATIC)
+    };
+    let mut told = pods.iter().filter(is_of_network).map(pod_progress);
+    Ok(told.find(|words| !words.is_empty()).unwrap_or_default())
 }
 
 /// Puts into the status on how many nodes Cilium's agent is ready. A word for people; what is wrong shows in the nodes' readiness.
