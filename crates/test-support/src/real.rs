@@ -63,6 +63,19 @@ pub fn of_lab(path: &str, call: &str) -> Option<PathBuf> {
     found(at, path, &format!("call `{call}`"))
 }
 
+/// A program of the lab's operator's root, run in that root with `dir` as its `/mnt`; root alone can.
+pub fn in_operators_root(program: &str, dir: &Path) -> Option<Command> {
+    let at = of_lab(&format!("operator/root{program}"), "make lab")?;
+    let root = lab().join("operator/root");
+    assert!(at.starts_with(&root));
+    let mut command = Command::new("unshare");
+    let enter =
+        "mount --bind \"$1\" \"$0/mnt\" && root=$0 && shift && exec chroot \"$root\" \"$@\"";
+    command.args(["-m", "sh", "-c", enter]);
+    command.arg(root).arg(dir).arg(program);
+    Some(command)
+}
+
 fn lab() -> PathBuf {
     let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/out");
     std::env::var_os("HA_LAB").map_or_else(here, PathBuf::from)

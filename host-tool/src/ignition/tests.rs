@@ -22,6 +22,7 @@ mod registries;
 mod sizes;
 mod stats;
 mod sysexts;
+mod updates;
 
 /// A node's files as Ignition writes them: path to mode and text.
 type Files = BTreeMap<String, (u64, String)>;

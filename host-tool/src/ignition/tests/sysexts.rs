@@ -67,7 +67,7 @@ fn a_merge_that_failed_is_tried_again() {
 }
 
 /// A cluster with the bakery's sysexts, their hashes known beforehand.
-fn cluster_of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
+pub(super) fn cluster_of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
     let dir = tempfile::tempdir().unwrap();
     let entry = |name: &str, version: &str| {
         // The second cluster's nodes are like this machine.
@@ -87,62 +87,6 @@ fn cluster_of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
     let cluster = cluster(&text, dir.path());
     let files = OperatorFiles::read(&cluster, dir.path()).unwrap();
     (cluster, files)
-}
-
-#[test]
-fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
-    let (cluster, files) = cluster_of_the_bakery("provider: qemu\nupdates: sysupdate\n");
-    let config = &render_configs(&cluster, &files, None)[4];
-    let files = written_files(config);
-    for (name, pattern, newer) in [
-        ("kubernetes", "kubernetes-v1.36.@v-%a.raw", 4),
-        ("crio", "crio-v1.36.@v-%a.raw", 3),
-        ("haproxy", "haproxy-3.2.@v-%a.raw", 6),
-    ] {
-        let golden = format!(
-            "[Transfer]\nVerify=false\nMinVersion={newer}\n\n[Source]\nType=url-file\nPath=https://example.org/extensions/{name}/\n\
-             MatchPattern={pattern}\n\n[Target]\nInstancesMax=3\nType=regular-file\nPath=/opt/extensions/{name}\n\
-             CurrentSymlink=/etc/extensions/{name}.raw\n"
-        );
-        assert_eq!(
-            files[&format!("/etc/sysupdate.{name}.d/{name}.conf")].1,
-            golden
-        );
-    }
-    assert!(!files.contains_key("/etc/sysupdate.ha-agent.d/ha-agent.conf"));
-    assert!(
-        files["/etc/sysupdate.d/noop.conf"]
-            .1
-            .contains("MatchPattern=invalid@v.raw")
-    );
-    let units = config["systemd"]["units"].as_array().unwrap();
-    let unit = |name| units.iter().find(|u| u["name"] == name).unwrap();
-    assert_eq!(unit("systemd-sysupdate.timer")["enabled"], true);
-    let service = unit("systemd-sysupdate.service");
-    assert!(service.get("enabled").is_none());
-    let dropins = service["dropins"].as_array().unwrap();
-    assert_eq!(dropins.len(), 3);
-    for dropin in dropins {
-        let text = dropin["contents"].as_str().unwrap();
-        assert!(
-            !text.contains("systemctl") && !text.contains("refresh"),
-            "it restarts something: {text}"
-        );
-        let lines = "[Service]\nType=oneshot\nExecStart=/bin/true\n";
-        assert_unit_valid(
-            "systemd-sysupdate.service",
-            &text.replace("[Service]\n", lines),
-        );
-    }
-    let (cluster, files) = cluster_of_the_bakery("provider: qemu\n");
-    let config = render_configs(&cluster, &files, None).remove(4);
-    assert!(!config.to_string().contains("sysupdate"));
-
-    // What a node has fetched itself is in the directory that systemd-sysupdate looks at.
-    let (cluster, files) = cluster_of_the_bakery("provider: none\nupdates: sysupdate\n");
-    let config = &render_configs(&cluster, &files, None)[4];
-    let text = &self::written_files(config)["/etc/sysupdate.crio.d/crio.conf"].1;
-    assert!(!text.contains("MinVersion="), "{text}");
 }
 
 /// A person's `kubeadm reset` on a node with two runtimes asks which of them is meant.
@@ -173,7 +117,7 @@ fn beside_crio_flatcar_s_own_runtimes_are_off() {
 }
 
 /// Nothing to complain about for the real systemd, of each version that is to be had.
-fn assert_unit_valid(name: &str, text: &str) {
+pub(super) fn assert_unit_valid(name: &str, text: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     std::fs::write(&path, text).unwrap();

@@ -114,3 +114,23 @@ fn what_we_define_is_known_again() {
     let running = Domain::read("<domain type='kvm' id='3'><name>x</name></domain>", "x").unwrap();
     assert!(running.active && running.mark.is_none());
 }
+
+#[test]
+#[ignore = "needs root and the lab's operator"]
+fn libvirts_own_schema_takes_every_golden_file() {
+    if !ha_test_support::real::is_root("enters the root of the lab's operator") {
+        return;
+    }
+    let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/libvirt/xml/golden");
+    for entry in std::fs::read_dir(&dir).unwrap() {
+        let name = entry.unwrap().file_name();
+        let validate = "/usr/bin/virt-xml-validate";
+        let Some(mut validate) = ha_test_support::real::in_operators_root(validate, &dir) else {
+            return;
+        };
+        let file = std::path::Path::new("/mnt").join(&name);
+        let said = validate.arg(file).arg("domain").output().unwrap();
+        let words = String::from_utf8_lossy(&said.stderr);
+        assert!(said.status.success(), "{}: {words}", name.display());
+    }
+}
