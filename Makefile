@@ -160,7 +160,7 @@ bench: need ## The figures, as a table and in target/bench (BENCH="size memory r
 check: lint ## What needs no lab: lints and unit tests; real programs that are missing are done without
 	HA_WITHOUT_REAL=1 cargo test --locked --tests
 
-flakes: need ## Every test that needs no cluster, again and again, with idle and with busy processors (RUNS=100 FILTER=NAME)
+flakes: need ## Every test that needs no cluster, again and again, with idle and with busy processors (RUNS=100 FILTER=NAME JOBS=4)
 	HA_WITHOUT_REAL=1 tests/flakes.sh $(RUNS) $(FILTER)
 	HA_WITHOUT_REAL=1 BUSY=1 tests/flakes.sh $(RUNS) $(FILTER)
 
