@@ -38,7 +38,7 @@ fn step_line(margin: &str, name: &str, facts: &[String], columns: usize) -> Stri
 
 /// What a cluster whose nodes are there still needs as text, after `margin`.
 fn awaited_lines(margin: &str, missing: &[String]) -> Vec<String> {
-    let line = |what: &String| format!("{margin}  waiting     {}", printable(what));
+    let line = |what: &String| format!("{margin}  waiting for {}", printable(what));
     missing.iter().map(line).collect()
 }
 

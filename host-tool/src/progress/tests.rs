@@ -158,7 +158,7 @@ fn tell_story(report: &mut dyn Report) {
     };
     view.nodes.insert("node3".to_owned(), ready);
     report.tell(&LaunchEvent::ClusterChanged(&view, &cluster));
-    let awaited = ["no pod of CoreDNS serves yet: 0 of 2".to_owned()];
+    let awaited = ["a pod of CoreDNS to serve".to_owned()];
     report.tell(&LaunchEvent::ClusterAwaited(&awaited));
     report.tell(&LaunchEvent::Tick(&nodes.iter().collect::<Vec<_>>()));
 }
@@ -177,7 +177,7 @@ fn a_pipe_gets_a_line_a_change() {
          N s  node2  control plane  join       failed: boom\n\
          N s  node3  control plane  steady\n\
          N s  1 of 5 nodes are Ready\n\
-         N s  waiting     no pod of CoreDNS serves yet: 0 of 2\n"
+         N s  waiting for a pod of CoreDNS to serve\n"
     );
 }
 
@@ -190,7 +190,7 @@ fn a_terminal_has_a_line_a_node() {
         "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, libvirt\n\
          preflight   ok   root, 22 GiB free\n\
          warning: node4: its clock [31m is off\n\
-         waiting     no pod of CoreDNS serves yet: 0 of 2\n"
+         waiting for a pod of CoreDNS to serve\n"
             .to_owned(),
         line(
             "node1  control plane  gate       ███████░░░░░░░  ",
@@ -249,7 +249,7 @@ fn a_program_gets_an_object_a_line() {
         ),
         (
             13,
-            json!({"version": 2, "type": "awaited", "missing": ["no pod of CoreDNS serves yet: 0 of 2"]}),
+            json!({"version": 2, "type": "awaited", "missing": ["a pod of CoreDNS to serve"]}),
         ),
     ] {
         assert_eq!(objects[index], object);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ha_wire::status::Answer;
+use ha_wire::status::{Answer, Status};
 
 use super::expected::ExpectedCluster;
 use super::view::{ClusterView, DaemonSetView, DnsPodView, DnsView, FreshWord};
@@ -19,36 +19,38 @@ const DAEMONS_START_WITHIN: u64 = 60;
 /// Agents move one of its pods when a second node takes some: within this, in seconds, of its being Ready.
 const SPREAD_WITHIN: u64 = 45;
 
-/// What a new cluster has a little later than its nodes: a pod of CoreDNS that serves, and its answers and those of the API's service
-/// address to every node that asked, however short the silence.
+/// What a new cluster has a little later than its nodes: a pod of CoreDNS that serves, and answers of it and of the API's service
+/// address to whoever asked. Said as waits, without the words of what failed: they are ordinary for a moment.
 pub fn services_begin(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
     let dns = view.api.as_ref().and_then(|api| api.dns.as_ref());
-    let missing = dns.filter(|dns| dns.wanted > 0 && !dns.pods.iter().any(|p| p.ready));
-    let missing = missing.map(|dns| {
-        let what = format!("no pod of CoreDNS serves yet: 0 of {}", dns.wanted);
-        Finding::new(Part::Dns, what)
-    });
+    let none_serves = dns.is_some_and(|dns| dns.wanted > 0 && !dns.pods.iter().any(|p| p.ready));
     let words = view.kubernetes_words(expected);
-    let silent = service_silence(expected, &words, 0).into_iter();
+    let unanswered = |asked: fn(&Status) -> [Option<&Answer>; 2]| {
+        let is_silent = |word: &&FreshWord<'_>| {
+            let mut asked = asked(word.status).into_iter().flatten();
+            asked.any(|answer| !answer.error.is_empty())
+        };
+        let silent = words.iter().filter(is_silent);
+        let names: Vec<&str> = silent.map(|word| word.node.name.as_str()).collect();
+        Some(names).filter(|n| !n.is_empty())
+    };
+    let service = unanswered(|s| [s.service.as_ref(), None])
+        .map(|n| format!("the API's service address to answer {}", name_list(&n)));
     // Without a pod that serves nobody is answered.
-    let missing = missing.map_or_else(|| dns_silence(expected, &words, 0), |m| vec![m]);
-    silent.chain(missing).collect()
+    let dns = match none_serves {
+        true => Some("a pod of CoreDNS to serve".to_owned()),
+        false => unanswered(|s| [s.dns.as_ref(), s.dns_in_pods.as_ref().map(|p| &p.answer)])
+            .map(|n| format!("cluster DNS to answer {}", name_list(&n))),
+    };
+    let service = service.map(|what| Finding::new(Part::Service, what));
+    let dns = dns.map(|what| Finding::new(Part::Dns, what));
+    service.into_iter().chain(dns).collect()
 }
 
 /// The API's service address answers on every node.
 pub fn service_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
     let words = view.kubernetes_words(expected);
-    service_silence(expected, &words, SILENT_FOR)
-        .into_iter()
-        .collect()
-}
-
-fn service_silence(
-    expected: &ExpectedCluster,
-    words: &[FreshWord<'_>],
-    least: u64,
-) -> Option<Finding> {
-    let silent = silent_nodes(words, least, |w| w.status.service.as_ref());
+    let silent = silent_nodes(&words, |w| w.status.service.as_ref());
     let what = "the API's service address does not answer on";
     let next = match (expected.has_kube_proxy, expected.has_cilium) {
         (true, _) => "kubectl -n kube-system logs -l k8s-app=kube-proxy --tail 20",
@@ -56,7 +58,7 @@ fn service_silence(
         (false, false) => "kubectl get endpointslices kubernetes",
     };
     let finding = silent_finding(Part::Service, what, words.len(), &silent);
-    finding.map(|f| f.with_next(next))
+    finding.map(|f| f.with_next(next)).into_iter().collect()
 }
 
 /// Cluster DNS runs, on more than one node if there are more, and answers on every node.
@@ -66,31 +68,22 @@ pub fn dns_answers(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Findin
         return nothing_serves(expected, view, dns).into_iter().collect();
     }
     let words = view.kubernetes_words(expected);
-    let mut findings = dns_silence(expected, &words, SILENT_FOR);
-    findings.extend(dns.and_then(|dns| on_one_node(view, dns)));
-    findings
-}
-
-fn dns_silence(expected: &ExpectedCluster, words: &[FreshWord<'_>], least: u64) -> Vec<Finding> {
-    let silent = silent_nodes(words, least, |w| w.status.dns.as_ref());
+    let silent = silent_nodes(&words, |w| w.status.dns.as_ref());
     let what = "cluster DNS does not answer on";
     let next = "kubectl -n kube-system logs -l k8s-app=kube-dns --tail 20";
     let silent = silent_finding(Part::Dns, what, words.len(), &silent);
     let silent = silent.map(|f| f.with_next(next));
-    let in_pods = silent_in_pods(expected, words, least);
-    silent.into_iter().chain(in_pods).collect()
+    let in_pods = silent_in_pods(expected, &words);
+    let crowded = dns.and_then(|dns| on_one_node(view, dns));
+    silent.into_iter().chain(in_pods).chain(crowded).collect()
 }
 
 /// Where nodes are answered and their pods are not.
-fn silent_in_pods(
-    expected: &ExpectedCluster,
-    words: &[FreshWord<'_>],
-    least: u64,
-) -> Option<Finding> {
+fn silent_in_pods(expected: &ExpectedCluster, words: &[FreshWord<'_>]) -> Option<Finding> {
     let is_answered =
         |w: &&FreshWord<'_>| w.status.dns.as_ref().is_some_and(|a| a.error.is_empty());
     let answered: Vec<FreshWord<'_>> = words.iter().filter(is_answered).copied().collect();
-    let silent = silent_nodes(&answered, least, |w| {
+    let silent = silent_nodes(&answered, |w| {
         w.status.dns_in_pods.as_ref().map(|p| &p.answer)
     });
     let first = silent.iter().max_by_key(|s| s.seconds)?;
@@ -176,16 +169,14 @@ struct SilentNode<'a> {
     error: &'a str,
 }
 
-/// For at least so many seconds.
 fn silent_nodes<'a>(
     words: &'a [FreshWord<'a>],
-    least: u64,
     answer: impl Fn(&'a FreshWord<'a>) -> Option<&'a Answer>,
 ) -> Vec<SilentNode<'a>> {
     let silent = |word: &'a FreshWord<'a>| {
         let answer = answer(word)?;
         let seconds = word.seconds_since(answer.since_ms);
-        (!answer.error.is_empty() && seconds >= least).then_some(SilentNode {
+        (!answer.error.is_empty() && seconds >= SILENT_FOR).then_some(SilentNode {
             node: &word.node.name,
             seconds,
             error: &answer.error,

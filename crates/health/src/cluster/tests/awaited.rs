@@ -134,7 +134,7 @@ const BRIEFLY: [Row; 8] = [
             }
             view.status("node5").dns = Some(answer("Operation not permitted", 1));
         },
-        &["no pod of CoreDNS serves yet: 0 of 2"],
+        &["a pod of CoreDNS to serve"],
     ),
     (
         "one of its pods serves",
@@ -150,14 +150,18 @@ const BRIEFLY: [Row; 8] = [
         &[],
     ),
     (
-        "a node was not answered a moment ago",
-        |view| view.status("node5").dns = Some(answer("Operation not permitted", 1)),
-        &["cluster DNS does not answer on node5: Operation not permitted"],
+        "a node was not answered a moment ago, and pods of another",
+        |view| {
+            view.status("node5").dns = Some(answer("Operation not permitted", 1));
+            let (command, answer) = (String::new(), answer("no answer within 2 s", 1));
+            view.status("node4").dns_in_pods = Some(PodsAnswer { answer, command });
+        },
+        &["cluster DNS to answer node4 and node5"],
     ),
     (
         "the same of the API's service address",
         |view| view.status("node5").service = Some(answer("Connection refused", 0)),
-        &["the API's service address does not answer on node5: Connection refused"],
+        &["the API's service address to answer node5"],
     ),
     (
         "a node that has not asked yet",
