@@ -97,7 +97,11 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         swaps: parse_swaps(&read("/proc/swaps").unwrap_or_default()),
         holders,
         hidden,
-        keepalived_in_real_time: scheduling::keepalived_in_real_time(files),
+        // The bakery's runs on workers, too, with an empty configuration.
+        keepalived_in_real_time: match cx.node.runs_balancer() {
+            true => scheduling::keepalived_in_real_time(files),
+            false => None,
+        },
         missing: missing_programs(cx),
         other_cluster: file_of_other_cluster(files),
         certificates: certificate_dates(cx),
@@ -276,6 +280,23 @@ mod tests {
             !names_other_ca("apiVersion: v1\nkind: Config\nclusters: []\n", ours.cert()),
             "no CA inside says nothing"
         );
+    }
+
+    #[tokio::test]
+    async fn keepalived_is_judged_where_it_holds_the_vip_alone() {
+        use crate::render::keepalived::CONFIG;
+        use crate::testing;
+        for (node, expected) in [
+            (testing::control_plane(), Some(false)),
+            (testing::worker(), None),
+        ] {
+            let machine = testing::fake_machine(node);
+            machine.file(CONFIG, "");
+            let stat = format!("7 (keepalived) S {}5 0 0\n", "0 ".repeat(36));
+            machine.file("/proc/7/stat", &stat);
+            let facts = gather_facts(&machine.cx).await;
+            assert_eq!(facts.keepalived_in_real_time, expected);
+        }
     }
 
     /// A disk whose kubelet.conf is gone or was written anew still holds what the old cluster's CAs signed.

@@ -212,6 +212,10 @@ mod tests {
             root::make_dir(&node.0, 0o700).unwrap();
             let list = format!("{boot}{}\n{}\n", cluster.display(), group.display());
             std::fs::write(node.join(NodeDir::CGROUPS), list).unwrap();
+            let file = std::fs::File::options()
+                .write(true)
+                .open(node.join(NodeDir::CGROUPS));
+            file.unwrap().set_modified(std::time::UNIX_EPOCH).unwrap();
             let removed = remove_node(&node, &layout.wiring("node1", "eth0"));
             let lives = other.try_wait().unwrap().is_none();
             other.kill().unwrap();

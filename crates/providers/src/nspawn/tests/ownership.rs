@@ -78,8 +78,8 @@ fn same_name(world: &Fixture) {
     ] {
         let node = other.dir(world.node(0));
         root::make_dir(&node.0, 0o700).unwrap();
-        std::fs::write(other.layout.network_record(), &network).unwrap();
-        std::fs::write(node.join(NodeDir::CGROUPS), &list).unwrap();
+        write_before_this_boot(&other.layout.network_record(), &network);
+        write_before_this_boot(&node.join(NodeDir::CGROUPS), &list);
         other.destroy().unwrap();
         assert!(space.exists(), "{network}");
         assert_eq!(process.try_wait().unwrap(), None, "{list}");
@@ -87,6 +87,13 @@ fn same_name(world: &Fixture) {
     }
     cgroup::remove_groups(&groups).unwrap();
     process.wait().unwrap();
+}
+
+/// Where no boot is named the file's time counts.
+fn write_before_this_boot(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(std::time::UNIX_EPOCH).unwrap();
 }
 
 /// The first node's, of this boot.
