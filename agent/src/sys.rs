@@ -2,6 +2,7 @@
 //! Orders, commands and time stand behind small traits, so that tests record what the agent would do; files lie below a
 //! root that tests replace.
 
+use std::borrow::Cow;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -171,7 +172,7 @@ pub struct CommandFailed {
 
 impl CommandFailed {
     /// The line of its output that says why; empty: it said nothing.
-    pub fn why(&self) -> &str {
+    pub fn why(&self) -> Cow<'_, str> {
         let lines: Vec<&str> = self.tail.iter().map(String::as_str).collect();
         telling::telling_line(&lines).unwrap_or_default()
     }

@@ -65,7 +65,7 @@ pub async fn require_valid(cx: &Context, config: &ConfigFile) -> Result<()> {
         .await;
     let Err(error) = ended else { return Ok(()) };
     match error.downcast_ref::<CommandFailed>() {
-        Some(failed) if failed.code.is_some() => Err(verdict::config_refused(failed.why()).into()),
+        Some(failed) if failed.code.is_some() => Err(verdict::config_refused(&failed.why()).into()),
         // No verdict: kubeadm itself will say.
         _ => {
             warn!("{error:#}");

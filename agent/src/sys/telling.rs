@@ -1,5 +1,7 @@
 //! Which line of a failing program says why. For people alone: nothing is decided by it.
 
+use std::borrow::Cow;
+
 use serde_json::Value;
 
 /// What programs put before their last word.
@@ -14,6 +16,8 @@ const VERDICTS: [&str; 7] = [
 ];
 /// A line of a kubeadm check that failed; the line after it only counts them.
 const FAILED_CHECK: &str = "[ERROR ";
+/// One of several reasons, below a line that announces them with a colon (podman).
+const REASON: &str = "* ";
 /// What surrounds a failure and says nothing about it.
 const BOILERPLATE: [&str; 6] = [
     "To see the stack trace",
@@ -25,14 +29,23 @@ const BOILERPLATE: [&str; 6] = [
 ];
 
 /// The line that says why: the last verdict, else the last that is logged as an error, else the last that is neither usage
-/// nor boilerplate. None: there is no line.
-pub fn telling_line<'a>(lines: &[&'a str]) -> Option<&'a str> {
+/// nor boilerplate; with the reasons that it announces. None: there is no line.
+pub fn telling_line<'a>(lines: &[&'a str]) -> Option<Cow<'a, str>> {
     let ranked = lines
         .iter()
-        .filter(|line| !line.trim().is_empty())
-        .map(|line| (rank(line), line.trim()));
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
     // Of equals the last one counts.
-    ranked.max_by_key(|(rank, _)| *rank).map(|(_, line)| line)
+    let (at, line) = ranked.max_by_key(|(_, line)| rank(line))?;
+    let line = line.trim();
+    let after = lines[at + 1..].iter();
+    let reasons: Vec<&str> = after
+        .map_while(|line| line.trim_start().strip_prefix(REASON))
+        .collect();
+    Some(match line.ends_with(':') && !reasons.is_empty() {
+        true => format!("{line} {}", reasons.join("; ")).into(),
+        false => line.into(),
+    })
 }
 
 fn rank(line: &str) -> u8 {

@@ -93,7 +93,7 @@ fn read_run(kubelet: &Kubelet, text: &str) -> Option<Run> {
     Some(Run {
         id: id.to_owned(),
         number: u32::try_from(kubelet.number("NRestarts")).unwrap_or(u32::MAX),
-        word: bare_words(telling_line(&lines)?),
+        word: bare_words(&telling_line(&lines)?),
         first_ms: kubelet.time_ms("ExecMainStartTimestamp")?,
         last_ms: kubelet.time_ms("ExecMainExitTimestamp")?,
         ended: true,

@@ -52,7 +52,7 @@ fn read_run(files: &Files, path: &str, number: u32) -> Option<Run> {
     Some(Run {
         id: path.to_owned(),
         number,
-        word: bare_words(telling_line(&words)?),
+        word: bare_words(&telling_line(&words)?),
         first_ms: head.split(' ').next().and_then(time_ms)?,
         last_ms: lines.last()?.0,
         ended: false,

@@ -39,6 +39,12 @@ const PREFLIGHT: &str = "[preflight] Some fatal errors occurred:
 [preflight] If you know what you are doing, you can make a check non-fatal
 error: error execution phase preflight: preflight checks failed
 To see the stack trace of this error execute with --v=5 or higher";
+/// Of podman 5.4.2, which tries every form that an archive may have.
+const PODMAN: &str = "\
+Error: payload does not match any of the supported image formats:
+ * oci: open /run/cut.tar/index.json: not a directory
+ * docker-archive: loading tar component \"manifest.json\": unexpected EOF
+";
 
 #[test]
 fn the_line_that_says_why_is_found_in_what_real_programs_print() {
@@ -65,13 +71,18 @@ fn the_line_that_says_why_is_found_in_what_real_programs_print() {
             PREFLIGHT,
             "[ERROR CRI]: could not connect to the container runtime",
         ),
+        (
+            PODMAN,
+            "payload does not match any of the supported image formats: oci: open /run/cut.tar/index.json: not a directory; \
+             docker-archive: loading tar component \"manifest.json\": unexpected EOF",
+        ),
         ("one\ntwo\n", "two"),
         ("\tonly this\n", "only this"),
     ];
     for (text, expected) in cases {
         let lines: Vec<&str> = text.lines().collect();
         let line = telling_line(&lines).unwrap();
-        assert_eq!(bare_words(line), expected);
+        assert_eq!(bare_words(&line), expected);
     }
     assert_eq!(telling_line(&["", "  "]), None);
 }
