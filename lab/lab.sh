@@ -1,6 +1,6 @@
 #!/bin/bash
-# lab.sh PART: makes kube, containerd, node, images, image, sysexts, operator, vm, judges, cilium-real, runners, sshd or conformance with all that it
-# is made of, and the link to it in lab/out (lab/out/1.37 with KUBERNETES=1.37, lab/out/containerd-1.7 with CONTAINERD=1.7).
+# lab.sh PART: makes kube, containerd, node, images, image, sysexts, operator, vm, judges, cilium-real, runners, sshd, crio or conformance with all that
+# it is made of, and the link to it in lab/out (lab/out/1.37 with KUBERNETES=1.37, lab/out/containerd-1.7 with CONTAINERD=1.7).
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"
 part=$1 variant=${KUBERNETES:+/$KUBERNETES}${CONTAINERD:+/containerd-$CONTAINERD} out=out$variant

@@ -9,7 +9,7 @@ lab: kube images image sysexts operator vm judges
 test: lab agent
 
 # The Kubernetes programs are the longest way: the two cargo builds take what they leave of the processors.
-kube containerd node images image sysexts operator vm judges cilium-real conformance runners sshd:
+kube containerd node images image sysexts operator vm judges cilium-real conformance runners sshd crio:
 	@lab/part.sh $@ lab/lab.sh $@
 agent:
 	@lab/part.sh $@ nice $(MAKE) --no-print-directory sysext
@@ -26,12 +26,13 @@ cilium: test cilium-real
 conformance: image
 runners: image
 sshd: node
-options: nodes runners sshd vm
+crio: images
+options: nodes runners sshd crio vm
 suite: nodes conformance
 
 kube node: export WAITING = images and sysexts wait for it
 containerd: export WAITING = node waits for it
 images: export WAITING = image waits for it
-image sysexts vm judges cilium-real conformance runners sshd: export WAITING =
+image sysexts vm judges cilium-real conformance runners sshd crio: export WAITING =
 
-.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm judges cilium-real cilium conformance runners sshd options suite agent ha-host
+.PHONY: demo nodes lab test kube containerd node images image sysexts operator vm judges cilium-real cilium conformance runners sshd crio options suite agent ha-host

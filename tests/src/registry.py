@@ -1,45 +1,56 @@
-"""registry.py ARCHIVE REPOSITORY USER PASSWORD_FILE PORT: gives one docker-archive out as a registry does, with REPOSITORY:1 as its name, and
-to this user alone. Prints each request's path."""
-import base64, hashlib, http.server, json, sys, tarfile
+"""registry.py PORT ARCHIVE REPOSITORY USER PASSWORD_FILE: gives one docker-archive out as a registry does, with REPOSITORY:1 as its name,
+and to this user alone. registry.py PORT DIRECTORY: every archive in it, by its own name without the host, and to everybody. Prints each
+request's path."""
+import base64, glob, hashlib, http.server, json, sys, tarfile
 
-archive, repository, user, password_file, port = sys.argv[1:]
-password = open(password_file).read()
-blobs = {}
+port, source, *private = sys.argv[1:]
+given = {"/v2/": ("application/json", b"{}", "")}
+login = None
 
 
-def blob(kind, data):
+def give(path, kind, data, also=None):
     digest = "sha256:" + hashlib.sha256(data).hexdigest()
-    blobs[digest] = (kind, data)
+    for name in filter(None, (digest, also)):
+        given[f"{path}/{name}"] = (kind, data, digest)
     return {"mediaType": kind, "digest": digest, "size": len(data)}
 
 
-with tarfile.open(archive) as tar:
-    read = lambda name: tar.extractfile(name).read()
-    listed = json.loads(read("manifest.json"))[0]
-    oci = "application/vnd.oci.image."
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": oci + "manifest.v1+json",
-        "config": blob(oci + "config.v1+json", read(listed["Config"])),
-        "layers": [blob(oci + "layer.v1.tar", read(layer)) for layer in listed["Layers"]],
-    }
-top = blob(manifest["mediaType"], json.dumps(manifest).encode())
-login = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+def give_image(archive, name=None):
+    with tarfile.open(archive) as tar:
+        read = lambda name: tar.extractfile(name).read()
+        listed = json.loads(read("manifest.json"))[0]
+        repository, tag = (name or listed["RepoTags"][0].split("/", 1)[1]).rsplit(":", 1)
+        oci, blobs = "application/vnd.oci.image.", f"/v2/{repository}/blobs"
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": oci + "manifest.v1+json",
+            "config": give(blobs, oci + "config.v1+json", read(listed["Config"])),
+            "layers": [give(blobs, oci + "layer.v1.tar", read(layer)) for layer in listed["Layers"]],
+        }
+    give(f"/v2/{repository}/manifests", manifest["mediaType"], json.dumps(manifest).encode(), tag)
+
+
+if private:
+    repository, user, password_file = private
+    give_image(source, repository + ":1")
+    login = "Basic " + base64.b64encode(f"{user}:{open(password_file).read()}".encode()).decode()
+else:
+    for archive in glob.glob(source + "/*.tar"):
+        give_image(archive)
 
 
 class Registry(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        last = self.path.split("?")[0].rsplit("/", 1)[-1]
-        kind, data = blobs.get(top["digest"] if last == "1" else last, (None, b""))
-        known = kind and self.path.startswith(f"/v2/{repository}/")
-        status = 401 if self.headers["Authorization"] != login else 200 if known else 404
+        kind, body, digest = given.get(self.path.split("?")[0], (None, b"", ""))
+        status = 401 if login and self.headers["Authorization"] != login else 200 if kind else 404
         self.send_response(status)
         if status == 401:
             self.send_header("WWW-Authenticate", 'Basic realm="lab"')
-        body = data if status == 200 else b""
-        if body:
+        if status == 200:
             self.send_header("Content-Type", kind)
-            self.send_header("Docker-Content-Digest", "sha256:" + hashlib.sha256(body).hexdigest())
+            self.send_header("Docker-Content-Digest", digest)
+        else:
+            body = b""
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         if self.command == "GET":

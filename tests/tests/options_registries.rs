@@ -99,9 +99,8 @@ fn serve_image(cluster: &Cluster, password: &Path) -> Result<RunningProcess> {
     fs::write(&script, REGISTRY)?;
     let mut python = cluster.operator().command("python3");
     let image = Lab::default().part("images/pause.tar");
-    python.arg(&script).arg(image);
+    python.arg(&script).arg(PORT.to_string()).arg(image);
     python.args(["cache/lab/lab/tiny", "robot"]).arg(password);
-    python.arg(PORT.to_string());
     let registry = RunningProcess::start(python).context("python3")?;
     eventually("it listens", SHORT, || {
         ensure!(
