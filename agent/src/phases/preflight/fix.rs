@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use ha_wire::node::NodeFile;
+use ha_wire::phase::Phase;
 use ha_wire::settings::Cri;
 
 use crate::context::Context;
-use crate::phases::kubeadm;
+use crate::phases::{is_settled, kubeadm};
 
 /// Loading a module takes milliseconds; a hanging one must not stop the launch.
 const MODPROBE_DEADLINE: Duration = Duration::from_secs(5);
@@ -140,10 +141,14 @@ pub async fn start_runtime(cx: &Context) {
     {
         tracing::warn!("{error:#}");
     }
-    if matches!(state.as_str(), "inactive" | "failed")
-        && let Err(error) = cx.sys.systemd.start(unit).await
-    {
-        tracing::warn!("{error:#}");
+    if matches!(state.as_str(), "inactive" | "failed") {
+        // The order returns when it runs, which may take CRI-O a while. A member waits for nothing.
+        if !is_settled(cx) {
+            cx.report.waiting_as_usual(Phase::Preflight, unit, "", None);
+        }
+        if let Err(error) = cx.sys.systemd.start(unit).await {
+            tracing::warn!("{error:#}");
+        }
     }
 }
 

@@ -80,6 +80,26 @@ async fn crio_is_told_the_machine_s_cgroups_before_it_is_used() {
     }
 }
 
+fn told_waits(machine: &FakeMachine) -> Vec<String> {
+    let events = machine.events().into_iter();
+    let waits = events.filter(|event| event["event"] == "waiting");
+    waits
+        .map(|event| event["what"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// The order to start it returns when it runs: a hundred seconds of silence, if it is slow.
+#[tokio::test]
+async fn a_runtime_that_is_started_is_named_before() {
+    let mut node = testing::worker();
+    node.kubernetes.cri = Cri::Crio;
+    let machine = testing::fake_machine(node);
+    machine.systemd.unit("crio.service", "inactive");
+    fix::start_runtime(&machine.cx).await;
+    assert_eq!(told_waits(&machine), ["crio.service"]);
+    assert_eq!(machine.orders(), ["start crio.service"]);
+}
+
 #[tokio::test]
 async fn what_comes_by_itself_is_waited_for_in_words() {
     let machine = machine();
@@ -90,13 +110,9 @@ async fn what_comes_by_itself_is_waited_for_in_words() {
         error.to_string().contains("kubeadm not there (yet)"),
         "{error}"
     );
-    let waiting: Vec<_> = machine
-        .events()
-        .into_iter()
-        .filter(|e| e["event"] == "waiting")
-        .collect();
-    assert_eq!(waiting.len(), 1, "the same words are told once");
-    assert_eq!(waiting[0]["what"], "programs");
+    let told = told_waits(&machine);
+    let words = ["containerd.service", "programs"];
+    assert_eq!(told, words, "the same words are told once");
 }
 
 #[tokio::test]
