@@ -123,7 +123,7 @@ fn the_runtime_is_waited_for(story: &Story, cluster: &Cluster, registry: &Runnin
                 let said = words(cluster, node)?;
                 let has = |word: &str| said.iter().any(|said| said.starts_with(word));
                 ensure!(has("preflight: crio.service"), "{node}: {said:?}");
-                ensure!(has("images begins"), "{node}: {said:?}");
+                ensure!(has("images begin"), "{node}: {said:?}");
             }
             Ok(())
         })
@@ -133,9 +133,12 @@ fn the_runtime_is_waited_for(story: &Story, cluster: &Cluster, registry: &Runnin
         ensure!(!said.contains("/v2/"), "{said}");
         for node in NODES {
             let said = words(cluster, node)?;
-            let early = said.iter().find(|said| said.starts_with("images: "));
-            ensure!(early.is_none(), "{node}: {said:?}");
-            cluster.node(node).sh("touch /run/e2e-late")?;
+            let is_over = said.iter().any(|said| said == "images end");
+            ensure!(!is_over, "{node}: {said:?}");
+            // crictl would wait for half a minute by itself, which kubeadm does not.
+            cluster
+                .node(node)
+                .sh("! pgrep -ax crictl && touch /run/e2e-late")?;
         }
         Ok(())
     });
@@ -148,7 +151,11 @@ fn words(cluster: &Cluster, node: &str) -> Result<Vec<String>> {
         EventKind::Started {
             phase: Phase::Images,
             ..
-        } => Some("images begins".to_owned()),
+        } => Some("images begin".to_owned()),
+        EventKind::Done {
+            phase: Phase::Images,
+            ..
+        } => Some("images end".to_owned()),
         EventKind::Waiting {
             phase,
             what,
