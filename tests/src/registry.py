@@ -55,7 +55,7 @@ class Registry(http.server.BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "GET":
             self.wfile.write(body)
-        print(status, self.path, flush=True)
+        print(f"{status} {self.path}\n", end="", flush=True)    # one write: requests come side by side
 
     do_HEAD = do_GET
 
