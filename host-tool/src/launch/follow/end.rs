@@ -1,5 +1,6 @@
 //! The end of a launch whose nodes are whole: cluster DNS and services begin a little later than the nodes that they serve.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -24,9 +25,10 @@ impl Follow<'_> {
         let api = Api::new(cluster, self.pki, provider.clone())?;
         let timeout = self.launch.begun + self.launch.options.timeout;
         let until = timeout.min(Instant::now() + AWAITED);
-        let begin = self.look.clone();
+        // The first look goes on from what is known; later ones see the nodes anew.
+        let known = Cell::new(Some(self.look.clone()));
         let look = async || {
-            let look = api::look_at_everything(&api, cluster, provider, Some(begin.clone()));
+            let look = api::look_at_everything(&api, cluster, provider, known.take());
             Ok(look.await?.view)
         };
         let mut told = Vec::new();
@@ -70,8 +72,6 @@ async fn look_until<V>(
 
 #[cfg(test)]
 mod tests {
-    use std::cell::Cell;
-
     use super::*;
 
     /// Looks of which the third misses nothing; what was told, and which look was the last.
