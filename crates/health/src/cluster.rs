@@ -34,13 +34,16 @@ pub fn findings_awaited(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
     missing
 }
 
-/// What a launch waits for, once nothing else is missing, and not for long: cluster DNS and services begin a little later than the
-/// nodes. Nothing where somebody else installs the pod network.
+/// What a launch waits for, once nothing else is missing, and not for long: haproxy's checks pass the last apiserver, cluster DNS and
+/// services begin a little later than the nodes. Of these two nothing where somebody else installs the pod network.
 pub fn findings_awaited_briefly(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
-    match expected.has_pod_network {
-        true => inside::services_begin(expected, view),
-        false => Vec::new(),
+    let mut findings: Vec<Finding> = balancer::servers_begin(expected, view)
+        .into_iter()
+        .collect();
+    if expected.has_pod_network {
+        findings.extend(inside::services_begin(expected, view));
     }
+    findings
 }
 
 /// Everything that is wrong and that a launch does not wait for, in the order in which people are told.

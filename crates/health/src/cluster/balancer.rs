@@ -1,6 +1,6 @@
 //! haproxy and the apiservers behind it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ha_wire::status::Backend;
 
@@ -11,6 +11,8 @@ use crate::finding::{Finding, Part};
 
 /// A server that is down for less may be a restart; for longer it is a fault, in seconds.
 const DOWN_FOR: u64 = 30;
+/// haproxy's words are `DOWN` and, on the way up, `DOWN 1/2`.
+const DOWN: &str = "DOWN";
 
 /// Every apiserver answers by itself.
 pub fn apiservers_answer(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
@@ -61,6 +63,20 @@ pub fn servers_are_up(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Fin
     findings
 }
 
+/// Those that haproxy's checks do not pass yet, however short: a server that was never up counts as down since haproxy began. Said
+/// as a wait.
+pub fn servers_begin(expected: &ExpectedCluster, view: &ClusterView) -> Option<Finding> {
+    let words = view.fresh_words(expected);
+    let backends = words.iter().flat_map(|w| &w.status.backends);
+    let down: BTreeSet<&str> = backends
+        .filter(|b| b.state.starts_with(DOWN))
+        .map(|b| b.name.as_str())
+        .collect();
+    let names: Vec<&str> = down.into_iter().collect();
+    let what = format!("haproxy's checks of {} to pass", name_list(&names));
+    (!names.is_empty()).then(|| Finding::new(Part::LoadBalancer, what))
+}
+
 /// Requests still pass then: haproxy sends them to servers of last resort, unchecked.
 fn none_is_up(expected: &ExpectedCluster, alone: &[&FreshWord<'_>]) -> Option<Finding> {
     let first = alone.first()?;
@@ -108,7 +124,6 @@ fn lasting_down<'a>(word: &FreshWord<'a>, name: &str) -> Option<&'a Backend> {
     backends.find(|b| b.name == name && is_down_for_long(b))
 }
 
-/// haproxy's words are `DOWN` and, on the way up, `DOWN 1/2`.
 fn is_down_for_long(backend: &Backend) -> bool {
-    backend.state.starts_with("DOWN") && backend.seconds.is_none_or(|s| s > DOWN_FOR)
+    backend.state.starts_with(DOWN) && backend.seconds.is_none_or(|s| s > DOWN_FOR)
 }

@@ -188,3 +188,14 @@ fn services_and_dns_are_waited_for_at_the_end() {
         assert!(awaited_briefly(&foreign_network, &view).is_empty());
     }
 }
+
+/// Seen at the demo's end: node3's apiserver answered, and haproxy had not asked it often enough yet.
+#[test]
+fn haproxys_checks_are_waited_for_at_the_end_too() {
+    let mut view = whole();
+    for (node, state) in [("node1", "DOWN"), ("node2", "DOWN 1/2")] {
+        view.status(node).backends[2] = backend("node3", state, "L7STS/500", 40);
+    }
+    let said = ["haproxy's checks of node3 to pass"];
+    assert_eq!(awaited_briefly(&expected(), &view), said);
+}
