@@ -42,6 +42,7 @@ pub mod power_cuts;
 pub mod private_keys;
 pub mod probe;
 pub mod process;
+pub mod registry;
 pub mod scenario;
 pub mod secrets;
 pub mod services;

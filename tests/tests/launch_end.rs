@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use ha_tests::cluster::Cluster;
+use ha_tests::eventually::eventually;
 use ha_tests::ignition::IgnitionConfig;
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
-use ha_tests::process::RunningProcess;
 use ha_tests::story::Story;
 
 /// To the word of a launch, on two busy cores.
@@ -39,8 +39,12 @@ fn a_launch_ends_once_every_node_is_answered_by_cluster_dns() {
         Cluster::new(plan)
     });
     let launch = story.step("no node is answered: it waits, and says for what", || {
-        let mut launch = cluster.start_launch(&[])?;
-        wait_until_said(&mut launch, WAITS)?;
+        let launch = cluster.start_launch(&[])?;
+        eventually("its words", SAID, || {
+            let said = launch.so_far();
+            ensure!(said.contains(WAITS), "{said}");
+            Ok(())
+        })?;
         Ok(launch)
     });
     story.step("they are answered: it ends without a warning", || {
@@ -55,15 +59,4 @@ fn a_launch_ends_once_every_node_is_answered_by_cluster_dns() {
         cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
     });
     story.step("destroy leaves nothing", || cluster.destroy());
-}
-
-fn wait_until_said(launch: &mut RunningProcess, words: &str) -> Result<()> {
-    let begun = std::time::Instant::now();
-    while !launch.so_far().contains(words) {
-        let said = launch.so_far();
-        ensure!(!launch.has_ended()?, "it ended: {said}");
-        ensure!(begun.elapsed() < SAID, "not within {SAID:?}: {said}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
 }

@@ -15,15 +15,14 @@ use ha_tests::ignition::IgnitionConfig;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::process::{RunningProcess, run_to_end};
+use ha_tests::registry;
 use ha_tests::story::Story;
 use ha_wire::event::EventKind;
 use ha_wire::phase::Phase;
 
-/// A registry of the lab's images.
-const REGISTRY: &str = include_str!("../src/registry.py");
 /// Where crio.raw looks for all images: the operator's machine.
 const MIRROR: &str = "10.77.0.1:5000";
-/// The registry reads every image first.
+/// A runtime that was started again answers.
 const SHORT: Duration = Duration::from_secs(30);
 /// Machines boot, and their agents come to the container runtime.
 const BOOT: Duration = Duration::from_secs(120);
@@ -100,19 +99,8 @@ fn plan(dir: &Path) -> Result<ClusterPlan> {
 
 /// On the operator's machine.
 fn serve_images(cluster: &Cluster) -> Result<RunningProcess> {
-    let script = cluster.dir().join("registry.py");
-    fs::write(&script, REGISTRY)?;
-    let mut python = cluster.operator().command("python3");
-    let port = MIRROR.split_once(':').context("a port")?.1;
-    python.arg(&script).arg(port);
-    python.arg(Lab::default().part("images"));
-    let registry = RunningProcess::start(python).context("python3")?;
-    eventually("it listens", SHORT, || {
-        let said = registry.so_far();
-        ensure!(said.contains("listens"), "{said}");
-        Ok(())
-    })?;
-    Ok(registry)
+    let port = MIRROR.split_once(':').context("a port")?.1.parse()?;
+    registry::serve_images(cluster, port, [Lab::default().part("images")])
 }
 
 /// A review's finding 2 of CRI-O: asked too early it has nothing, and nothing was pulled.

@@ -5,18 +5,15 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::process::RunningProcess;
+use ha_tests::registry;
 use ha_tests::story::Story;
 
-/// A static registry of one image.
-const REGISTRY: &str = include_str!("../src/registry.py");
-/// What takes a moment.
-const SHORT: Duration = Duration::from_secs(30);
 /// A pod gets its node, its image and runs.
 const RUNS: Duration = Duration::from_secs(60);
 /// The nodes' router, which is the operator's machine.
@@ -95,20 +92,7 @@ fn an_image_comes_from_a_mirror_that_asks_who_pulls() {
 
 /// On the operator's machine.
 fn serve_image(cluster: &Cluster, password: &Path) -> Result<RunningProcess> {
-    let script = cluster.dir().join("registry.py");
-    fs::write(&script, REGISTRY)?;
-    let mut python = cluster.operator().command("python3");
     let image = Lab::default().part("images/pause.tar");
-    python.arg(&script).arg(PORT.to_string()).arg(image);
-    python.args(["cache/lab/lab/tiny", "robot"]).arg(password);
-    let registry = RunningProcess::start(python).context("python3")?;
-    eventually("it listens", SHORT, || {
-        ensure!(
-            registry.so_far().contains("listens"),
-            "{}",
-            registry.so_far()
-        );
-        Ok(())
-    })?;
-    Ok(registry)
+    let names = ["cache/lab/lab/tiny", "robot"].map(Path::new);
+    registry::serve_images(cluster, PORT, [&image, names[0], names[1], password])
 }
