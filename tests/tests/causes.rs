@@ -42,11 +42,12 @@ fn an_argument_that_a_static_pod_refuses_ends_the_launch() {
         Cluster::new(plan)
     });
     story.step("the launch ends with the apiserver's word", || {
+        // How often is not said here: on a busy machine the kubelet may have started it a fourth time before the agent looks.
         fails_with(
             &story,
             &cluster,
             &[
-                "error: node1 (control plane): init failed: kube-apiserver exits at its start, 3 times in",
+                "error: node1 (control plane): init failed: kube-apiserver exits at its start, ",
                 "kube-apiserver unknown flag: --no-such-flag",
                 "kubernetes.clusterConfiguration.apiServer.extraArgs, argument no-such-flag",
                 "ha-host logs e2e-argument node1 --pod kube-apiserver",
@@ -77,7 +78,7 @@ fn a_setting_that_the_kubelet_refuses_ends_the_launch() {
             &story,
             &cluster,
             &[
-                "error: node1 (control plane): init failed: kubelet exits at its start, 3 times in",
+                "error: node1 (control plane): init failed: kubelet exits at its start, ",
                 "-1 must not be a negative number",
                 "kubernetes.kubeletConfig.registryBurst",
                 "ha-host logs e2e-kubelet node1 --unit kubelet",

@@ -123,6 +123,16 @@ fn what_is_told_and_what_is_final() {
     }
 }
 
+/// The kubelet starts a program again before a busy agent has looked, and removes the log of its first run.
+#[test]
+fn without_its_first_run_a_program_is_told_by_how_often_it_ran() {
+    let mut all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad", "40-40 bad"])]);
+    all.get_mut("etcd").unwrap().remove(0);
+    let found = find(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
+    assert!(found.is_alike);
+    assert_eq!(found.beneath.does, "exits at its start, 4 times");
+}
+
 /// For programs, beside the words for people.
 #[test]
 fn the_argument_that_a_program_refuses_is_carried() {
