@@ -1,5 +1,5 @@
 //! A real libvirtd that is killed, hangs or answers nonsense in the middle of a launch and of a destroy: at some of their calls,
-//! or at every single one (`HA_CUTS=all`). Nobody's machine is lost, and what was cut off is finished by the next.
+//! or at every single one (`HA_CUTS=1/1`). Nobody's machine is lost, and what was cut off is finished by the next.
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
@@ -127,9 +127,9 @@ fn calls() -> Vec<String> {
 
 /// Which calls are cut off, and how: all of both, or so many of them, spread evenly.
 fn cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
-    if every_cut() {
+    if let Some((which, of)) = every_cut() {
         let all = (1..=whole).flat_map(|at| HOWS.map(|how| (at, how)));
-        return all.collect();
+        return all.skip(which - 1).step_by(of).collect();
     }
     let spread = (0..some).map(|i| (1 + i * (whole - 1) / (some - 1), HOWS[i % HOWS.len()]));
     spread.collect()
