@@ -141,7 +141,7 @@ fn check_fit(cluster: &Cluster, name: &str, artefact: &Artefact, arch: Arch) -> 
     let wrong = [Arch::X86_64, Arch::Arm64]
         .into_iter()
         .find(|other| *other != arch && artefact.file.ends_with(&format!("-{other}.raw")));
-    if let Some(wrong) = wrong.filter(|_| cluster.provider != ProviderOptions::None) {
+    if let Some(wrong) = wrong.filter(|_| cluster.provider.makes_machines()) {
         return Err(Stop::bad_input(format!(
             "sysexts.{name}: {} is for {wrong}, and the nodes are {arch}: name the image for {arch}, or change the \
              provider's `arch`",

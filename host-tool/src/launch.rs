@@ -105,7 +105,7 @@ impl<'a> Launch<'a> {
     ) -> Result<Self> {
         let begun = Instant::now();
         dir.refuse_foreign()?;
-        if options.found && !by_others::make_machines(&source.cluster) {
+        if options.found && source.cluster.provider.makes_machines() {
             return Err(Stop::bad_input(
                 "--found is for machines that others make (`provider: none`): of its own machines launch knows who may found",
             ));

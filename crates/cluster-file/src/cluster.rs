@@ -333,6 +333,11 @@ impl ProviderOptions {
         }
     }
 
+    /// Whether ha-host makes the machines; with `provider: none` others make them from its configs.
+    pub fn makes_machines(&self) -> bool {
+        *self != Self::None
+    }
+
     /// What the machines are like, if they are virtual.
     pub fn vm(&self) -> Option<&Vm> {
         match self {

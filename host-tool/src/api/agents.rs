@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::{Context, Result};
-use ha_cluster_file::cluster::{Cluster, ProviderOptions};
+use ha_cluster_file::cluster::Cluster;
 use ha_health::cluster::{AgentView, AgentWord, ClusterView, Machine};
 use ha_providers::Provider;
 
@@ -81,9 +81,10 @@ impl<T> Drop for JoinedThread<T> {
 
 fn ask_nodes(cluster: &Cluster, provider: &Arc<dyn Provider>) -> Nodes {
     let answers = node_status::node_statuses(cluster, &**provider);
-    let machines = match cluster.provider {
-        ProviderOptions::None => vec![None; cluster.nodes.len()],
-        _ => provider.known_states(&cluster.nodes),
+    let machines = if cluster.provider.makes_machines() {
+        provider.known_states(&cluster.nodes)
+    } else {
+        vec![None; cluster.nodes.len()]
     };
     (answers, machines)
 }

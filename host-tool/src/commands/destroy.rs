@@ -4,7 +4,7 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Cluster, ProviderOptions};
+use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{count, shown_path};
 
@@ -28,7 +28,7 @@ pub fn run(args: &Destroy, root: &StateRoot) -> Result<()> {
     if let Some(cluster) = &cluster {
         ha_providers::provider_of(cluster, store.path())?.destroy()?;
     }
-    let launched = cluster.filter(|c| c.provider != ProviderOptions::None);
+    let launched = cluster.filter(|c| c.provider.makes_machines());
     let left = store.remove()?;
     println!("{}", describe_end(&name, launched.is_some(), &path, &left));
     Ok(())
@@ -70,7 +70,7 @@ fn is_confirmed(name: &str, cluster: Option<&Cluster>, dir: &Path) -> Result<boo
 
 fn question(name: &str, cluster: Option<&Cluster>, dir: &Path) -> String {
     let dir = shown_path(dir);
-    let launched = cluster.filter(|c| c.provider != ProviderOptions::None);
+    let launched = cluster.filter(|c| c.provider.makes_machines());
     let what = match launched.map(|c| c.nodes.len()) {
         None => "the keys".to_owned(),
         // A stand-in of which only the provider is known.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ha_cluster_file::cluster::ProviderOptions;
 use ha_host_base::exit::Stop;
 use ha_host_base::text::shown_path;
 use tokio::net::TcpListener;
@@ -22,7 +21,7 @@ const LOOK: Duration = Duration::from_secs(1);
 pub fn run(args: &Serve, root: &StateRoot) -> Result<()> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let name = &known.cluster.name;
-    if known.cluster.provider != ProviderOptions::None {
+    if known.cluster.provider.makes_machines() {
         return Err(Stop::bad_input(format!(
             "{name} is of `provider: {}`, which gives its machines their configs itself: serve is for `provider: none`",
             known.cluster.provider.name()

@@ -1,17 +1,12 @@
 //! Machines that others make (`provider: none`): what a launch cannot see of them, a person has to say.
 
 use anyhow::Result;
-use ha_cluster_file::cluster::{Cluster, ProviderOptions};
+use ha_cluster_file::cluster::Cluster;
 use ha_host_base::block_on;
 use ha_host_base::exit::Stop;
 
 use super::founding::{self, Founding};
 use super::inspection::Inspection;
-
-/// Whether others make the machines.
-pub fn make_machines(cluster: &Cluster) -> bool {
-    cluster.provider == ProviderOptions::None
-}
 
 /// Machines may have been made from any config that was written with these keys. Unless the keys are new, somebody has to say
 /// (`--found`) that none founded the cluster, and be right as far as can be seen.

@@ -83,7 +83,7 @@ impl Launch<'_> {
         report: &mut dyn Report,
     ) -> Result<Founding> {
         let (seen, cluster) = (founding::find_out(see)?, see.cluster);
-        if !by_others::make_machines(cluster) {
+        if cluster.provider.makes_machines() {
             return Ok(seen);
         }
         let asked_for = self.options.found;

@@ -8,7 +8,6 @@ use ha_host_base::exit::Stop;
 use ha_providers::Machine;
 use ha_wire::phase::Phase;
 
-use super::by_others;
 use super::inspection::Inspection;
 
 /// Parts of the file that all machines share something of: a network, a pool, a directory of the provider's.
@@ -83,7 +82,7 @@ pub fn refuse_unasked(
     unknown: &[String],
 ) -> Result<()> {
     let name = &cluster.name;
-    if by_others::make_machines(cluster) {
+    if !cluster.provider.makes_machines() {
         bail!(
             "{file} was changed ({words}), and no apiserver of {name} was ever seen to answer; whether machines that were made \
              from its configs hold anything is not known all the same:\n  {}\n  Nothing was changed. If none of them founded a \

@@ -54,11 +54,19 @@ impl World {
     }
 
     fn ours(&self) -> Libvirt {
-        provider(&self.ours.cluster, self.ours.dir.path()).with_patience(PATIENCE)
+        provider(&self.ours.cluster, self.ours.dir.path())
+    }
+
+    /// For what is cut off: whole calls may take longer on a busy machine.
+    fn impatient(&self) -> Libvirt {
+        self.ours().with_patience(PATIENCE)
     }
 
     fn launch(&self, nodes: usize) -> Result<()> {
-        let provider = self.ours();
+        self.launch_by(self.ours(), nodes)
+    }
+
+    fn launch_by(&self, provider: Libvirt, nodes: usize) -> Result<()> {
         provider.preflight()?;
         provider.prepare()?;
         for node in &self.ours.cluster.nodes[..nodes] {
@@ -147,7 +155,7 @@ fn a_launch_that_is_cut_off_at_a_call() {
         assert_eq!(everything(), world.before);
         for (at, how) in cuts(whole, 6) {
             cut(at, how);
-            let launched = world.launch(1);
+            let launched = world.launch_by(world.impatient(), 1);
             let when = format!("{how} at {at}: {launched:?} {:#?}", calls());
             heal();
             world.assert_stranger_is_whole(&when);
@@ -174,7 +182,7 @@ fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
         world.launch(2).unwrap();
         for (at, how) in cuts(calls().len(), 4) {
             cut(at, how);
-            let launched = world.launch(2);
+            let launched = world.launch_by(world.impatient(), 2);
             let when = format!("{how} at {at}: {launched:?} {:#?}", calls());
             heal();
             assert_eq!(both(), running, "{when}");
@@ -200,7 +208,7 @@ fn a_destroy_that_is_cut_off_at_a_call() {
         for (at, how) in cuts(whole, 6) {
             world.launch(2).unwrap();
             cut(at, how);
-            let destroyed = world.ours().destroy();
+            let destroyed = world.impatient().destroy();
             let when = format!("{how} at {at}: {destroyed:?} {:#?}", calls());
             heal();
             world.assert_stranger_is_whole(&when);
