@@ -17,6 +17,10 @@ cross_missing() { # what a cross build lacks here, one line each
   command -v aarch64-linux-gnu-gcc >/dev/null || echo "apt-get install gcc-aarch64-linux-gnu libc6-dev-arm64-cross"
 }
 
+own_lld() { # where rustc keeps its lld as compilers look for it
+  echo "$(rustc --print sysroot)/lib/rustlib/$(rustc --version --verbose | sed -n 's/^host: //p')/bin/gcc-ld"
+}
+
 compile() { # crt-static and a target directory of its own: other flags would rebuild the host tool's world each time
   local env=${target^^} missing; env=${env//-/_}
   if [ "$ARCH" = arm64 ] && [ "$(uname -m)" != aarch64 ]; then
@@ -30,8 +34,10 @@ compile() { # crt-static and a target directory of its own: other flags would re
   flags+=" --remap-path-prefix=$home/registry/src/index.crates.io-1949cf8c6b5b557f=/cargo"
   # It aborts on panic, so nobody unwinds: no tables for that (see there).
   flags+=" -C force-unwind-tables=no -C link-arg=-Wl,--no-eh-frame-hdr -C link-arg=-Wl,-T,sysext/discard.ld"
-  # lld (rustc's own there) folds equal functions and packs relocations; a static-pie has 12,000 of them.
-  [ "$ARCH" != x86-64 ] || flags+=" -C link-arg=-Wl,--icf=all -C link-arg=-Wl,-z,pack-relative-relocs"
+  # lld folds equal functions and packs relocations; a static-pie has 12,000 of them. And GNU's ld refuses to discard what crtbegin
+  # refers to. For x86-64 rustc takes the one that it brings along; for arm64 it has to be told.
+  flags+=" -C link-arg=-Wl,--icf=all -C link-arg=-Wl,-z,pack-relative-relocs"
+  [ "$ARCH" != arm64 ] || flags+=" -C link-arg=-fuse-ld=lld -C link-arg=-B$(own_lld)"
   export "CARGO_TARGET_${env}_RUSTFLAGS=$flags"
   # Curve25519 in portable C: its assembly with and without ADX, and the tables, are 394 kB. Neither need ML-KEM, ML-DSA, ChaCha20 and
   # AES-GCM have AVX forms beside those for every processor: a node says a few kB a second.

@@ -150,7 +150,7 @@ fn ask_until_stopped(
 ) -> Result<Duration> {
     whom.enter()?;
     let (begun, every) = (Instant::now(), whom.every());
-    let mut asking = Vec::new();
+    let mut asking: Vec<JoinHandle<()>> = Vec::new();
     while !stop.load(Ordering::Relaxed) {
         let (whom, tries) = (whom.clone(), Arc::clone(tries));
         asking.push(thread::spawn(move || {
@@ -162,10 +162,12 @@ fn ask_until_stopped(
                 });
             }
         }));
+        // The stack of one that ended stays until nobody may join it any more.
+        asking.retain(|request| !request.is_finished());
         thread::sleep(every);
     }
-    for thread in asking {
-        let _ = thread.join();
+    for request in asking {
+        let _ = request.join();
     }
     Ok(begun.elapsed())
 }

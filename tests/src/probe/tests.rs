@@ -33,3 +33,36 @@ fn silence_to_the_end_is_a_gap() {
         Duration::from_millis(4990)
     );
 }
+
+/// Answers at once, without a pause.
+#[derive(Clone)]
+struct Prompt;
+
+impl ProbeTarget for Prompt {
+    fn enter(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn ask(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn every(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Half an hour has 90,000 of them, and a process has room for 32,000 stacks.
+#[test]
+fn an_ended_request_leaves_no_stack_behind() {
+    const ENDED: usize = 5_000;
+    let probe = Probe::of_target(Prompt);
+    while probe.tries.lock().unwrap().len() < ENDED {
+        thread::yield_now();
+    }
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let seen = probe.stop().unwrap();
+    assert!(seen.tries >= ENDED && seen.failed == 0, "{seen}");
+    let mappings = maps.lines().count();
+    assert!(mappings < ENDED, "{mappings} mappings");
+}
