@@ -109,6 +109,16 @@ test-libvirt-cuts: need ## A real libvirtd that dies, hangs or lies at every sin
 test-sysext: need-rust ## The agent's sysext built twice from nothing, in two places: byte for byte the same (minutes)
 	sysext/lint.sh --reproducible
 
+ARM64 = aarch64-unknown-linux-gnu
+test-arm64: export CC_aarch64_unknown_linux_gnu = aarch64-linux-gnu-gcc
+test-arm64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_LINKER = aarch64-linux-gnu-gcc
+test-arm64: export CARGO_TARGET_AARCH64_UNKNOWN_LINUX_GNU_RUNNER = qemu-aarch64-static -L /usr/aarch64-linux-gnu
+test-arm64: need ## The agent for arm64: its sysext built across, its program and the tests of its crates under qemu-user (ten minutes)
+	@lab/need.sh arm64
+	image=$$(ARCH=arm64 sysext/build.sh target/sysext-arm64); sysext/lint.sh "$$image"
+	qemu-aarch64-static target/agent/$(ARM64)/agent/ha-agent --version
+	cargo test --locked --lib --bins -p ha-agent -p ha-kube -p ha-wire --target $(ARM64) --target-dir target/arm64
+
 test-flatcar: need-rust sysext ## The suite on real Flatcar images: needs KVM and a way to Flatcar's servers, else says SKIPPED
 	tests/flatcar.sh
 
@@ -188,4 +198,4 @@ need-browser:
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-options test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-runners lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-options test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-arm64 test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-runners lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust

@@ -66,8 +66,8 @@ need_browser() { # looks at what a launch leaves as its picture
   fi
 }
 
-need_arm64() { # the cross build of the agent's sysext
-  apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+need_arm64() { # the cross build of the agent's sysext, and what runs its program here
+  apt_install gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static
   ! command -v rustup >/dev/null || ( cd "$(dirname "$0")" && rustup -q target add aarch64-unknown-linux-gnu )
 }
 
