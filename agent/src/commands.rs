@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use ha_wire::node::NodeFile;
+use ha_wire::node::{NodeFile, UNUSABLE_EXIT_CODE};
 
 use crate::cli::{Cli, Verb};
 use crate::sys::files::Files;
@@ -19,13 +19,14 @@ mod status;
 mod try_ports;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Exit {
     /// As wished; `status`: steady.
     Done = 0,
     /// It failed; `status`: the node failed.
     Failed = 1,
     /// The node file or the command line is wrong; nothing was written.
-    BadInput = 2,
+    BadInput = UNUSABLE_EXIT_CODE,
     Working = 3,
 }
 

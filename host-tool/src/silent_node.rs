@@ -7,13 +7,12 @@ use anyhow::{Result, bail};
 use ha_cluster_file::cluster::Node;
 use ha_host_base::text::printable;
 use ha_providers::Provider;
+use ha_wire::node::UNUSABLE_EXIT_CODE;
 
 use crate::node_status::run_on_nodes;
 
 /// The agent's unit.
 const AGENT: &str = "ha-agent.service";
-/// The agent's exit code for a file that it cannot use.
-const BAD_INPUT: u8 = 2;
 /// Its own words follow.
 const REFUSED: &str =
     "its agent cannot use its node file: it may be of another release than this ha-host";
@@ -109,7 +108,8 @@ impl SilentNode {
 
     /// The agent reads its node file before anything else, and ends with this code if it cannot.
     fn refusal(&self) -> Option<&FailedUnit> {
-        let is_it = |unit: &&FailedUnit| unit.name == AGENT && unit.exit_code == Some(BAD_INPUT);
+        let is_it =
+            |unit: &&FailedUnit| unit.name == AGENT && unit.exit_code == Some(UNUSABLE_EXIT_CODE);
         self.failed.iter().find(is_it)
     }
 

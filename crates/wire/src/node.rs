@@ -16,6 +16,9 @@ use crate::settings::{Cni, Cri, Endpoint, Hooks, KubeProxy, LbMode, LoadBalancer
 /// The version of the format below.
 pub const VERSION: Version<1> = Version;
 
+/// With this the agent ends, before it writes anything, if it cannot use its node file.
+pub const UNUSABLE_EXIT_CODE: u8 = 2;
+
 /// What [`crate::paths::NODE_FILE`] says.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
