@@ -24,6 +24,7 @@ pub mod external_etcd;
 pub mod founding;
 pub mod health;
 pub mod hung_apiserver;
+pub mod hung_haproxy;
 pub mod ignition;
 pub mod inspection;
 pub mod kube;

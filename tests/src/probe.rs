@@ -16,7 +16,7 @@ use crate::story::Story;
 /// A fresh connection this often, each in a thread of its own: a hanging one hides nothing.
 pub const EVERY: Duration = Duration::from_millis(20);
 
-/// A probe runs so long before the power goes, and five times as long afterwards.
+/// A probe runs so long before something is done: five times as long after the power went, twice after anything else.
 const BEFORE: Duration = Duration::from_secs(2);
 
 /// Someone who can be asked again and again.
@@ -117,6 +117,15 @@ impl Probe {
         let tries = self.tries.lock().ok().context("the probe panicked")?;
         Ok(summarize(&tries, end))
     }
+}
+
+/// What is seen through the VIP while `act` is done and for a moment after it.
+pub fn asked_meanwhile(cluster: &Cluster, act: impl FnOnce() -> Result<()>) -> Result<ProbeReport> {
+    let probe = Probe::of_apiserver(&cluster.client()?, cluster.endpoint())?;
+    thread::sleep(BEFORE);
+    act()?;
+    thread::sleep(2 * BEFORE);
+    probe.stop()
 }
 
 /// What is seen through the VIP while a node loses its power: It stays off.

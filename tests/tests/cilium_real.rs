@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use ha_tests::cilium::{daemon_set, daemon_set_identity, releases_are};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::hung_haproxy::haproxy_hangs;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
@@ -84,6 +85,7 @@ fn a_cluster_lives_with_the_real_cilium() {
     replaces_kube_proxy(&story, &cluster);
     services::dns_is_spread(&story, &cluster);
     pod_network::serves_everywhere(&story, &cluster, "after the launch");
+    haproxy_hangs(&story, &cluster);
     loses_the_holder(&story, &cluster);
     pod_network::serves_everywhere(&story, &cluster, "with the holder back");
     has_a_worker_made_anew(&story, &cluster);

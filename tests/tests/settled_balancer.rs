@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
+use ha_tests::hung_haproxy::haproxy_hangs;
 use ha_tests::plan::{API_PORT, ClusterPlan};
-use ha_tests::probe::{Probe, ProbeReport};
+use ha_tests::probe::asked_meanwhile;
 use ha_tests::story::Story;
 use ha_wire::paths;
 use ha_wire::status::PhaseState;
@@ -16,7 +17,7 @@ use ha_wire::status::PhaseState;
 const MOVED: Duration = Duration::from_secs(40);
 /// A control plane's way back after a start, on two busy cores.
 const BACK: Duration = Duration::from_secs(180);
-/// A moment before and after what is done to a node, with requests all the while.
+/// A cut-off holder stays so for a moment after the others answer.
 const MOMENT: Duration = Duration::from_secs(2);
 
 /// The container runtime never starts again.
@@ -40,28 +41,6 @@ fn settled_control_planes_keep_a_vip_whatever_else_is_wrong() {
     are_started_anew(&story, &cluster);
     serves_without_an_agent(&story, &cluster, "node3");
     story.step("destroy leaves nothing", || cluster.destroy());
-}
-
-/// Asks through the VIP while `act` is done and for a moment after it.
-fn asked_meanwhile(cluster: &Cluster, act: impl FnOnce() -> Result<()>) -> Result<ProbeReport> {
-    let probe = Probe::of_apiserver(&cluster.client()?, cluster.endpoint())?;
-    std::thread::sleep(MOMENT);
-    act()?;
-    std::thread::sleep(2 * MOMENT);
-    probe.stop()
-}
-
-fn haproxy_hangs(story: &Story, cluster: &Cluster) {
-    let signal = |name: &str| format!("systemctl kill --kill-whom=all -s {name} haproxy");
-    let seen = story.step("haproxy hangs on the holder: the VIP moves", || {
-        let holder = cluster.vip_holder()?;
-        let node = cluster.node(&holder);
-        let seen = asked_meanwhile(cluster, || node.sh(&signal("STOP")).map(drop));
-        let moved = eventually("another holder", MOVED, || cluster.vip_left(&holder));
-        node.sh(&signal("CONT"))?;
-        moved.and(seen)
-    });
-    story.note(&seen.to_string());
 }
 
 fn a_partition_heals(story: &Story, cluster: &Cluster) {
