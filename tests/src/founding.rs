@@ -40,8 +40,10 @@ pub enum Hidden {
     PeersReboot,
     /// One peer is off: etcd has no quorum.
     NoQuorum,
-    /// The peers' serving certificates have ended.
+    /// The peers' serving certificates have ended; a founder whose clock is far ahead sees them so.
     CertificatesEnded,
+    /// They begin in two hours; a founder whose clock is two hours behind sees them so.
+    CertificatesToCome,
     /// Its join was cut off by a power cut that left an empty etcd manifest and no data.
     EmptyManifest,
     /// Its etcd's data are lost, and it boots first after a power cut of the whole site.
@@ -50,12 +52,13 @@ pub enum Hidden {
 
 impl Hidden {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Nothing,
         Self::CutOff,
         Self::PeersReboot,
         Self::NoQuorum,
         Self::CertificatesEnded,
+        Self::CertificatesToCome,
         Self::EmptyManifest,
         Self::LostData,
     ];
@@ -68,6 +71,7 @@ impl Hidden {
             Self::PeersReboot => "made anew while its peers reboot",
             Self::NoQuorum => "made anew beside peers without quorum",
             Self::CertificatesEnded => "made anew while its peers' certificates have ended",
+            Self::CertificatesToCome => "made anew while its peers' certificates are to come",
             Self::EmptyManifest => "an empty etcd manifest and no data after a cut of its join",
             Self::LostData => "its etcd's data lost, booted alone after a cut of the whole site",
         }
@@ -80,7 +84,8 @@ impl Hidden {
             Self::CutOff => cut_off(cluster),
             Self::PeersReboot => peers_reboot(cluster),
             Self::NoQuorum => no_quorum(cluster),
-            Self::CertificatesEnded => certificates_ended(cluster),
+            Self::CertificatesEnded => certificates_of(cluster, ENDED),
+            Self::CertificatesToCome => certificates_of(cluster, TO_COME),
             Self::EmptyManifest => empty_manifest(cluster),
             Self::LostData => lost_data(cluster),
         }
@@ -166,28 +171,37 @@ fn no_quorum(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The certificates of apiserver and etcd, issued again by the cluster's own CAs with an end that is over.
-const END_CERTIFICATES: &str = r#"
+/// The certificates of apiserver and etcd, issued again by the cluster's own CAs: `$dates` say when they are valid.
+const ISSUE_AGAIN: &str = r#"
 set -eu; cd /etc/kubernetes/pki; rm -rf /root/pki-before; cp -a . /root/pki-before
-end() { # CERTIFICATE CA
-  openssl x509 -x509toreq -in $1.crt -signkey $1.key -copy_extensions copyall -out /run/ended.csr
-  openssl x509 -req -in /run/ended.csr -CA $2.crt -CAkey $2.key -set_serial 4711 -copy_extensions copyall -days 0 -out $1.crt
+issue() { # CERTIFICATE CA
+  openssl x509 -x509toreq -in $1.crt -signkey $1.key -copy_extensions copyall -out /run/again.csr
+  openssl x509 -req -in /run/again.csr -CA $2.crt -CAkey $2.key -set_serial 4711 -copy_extensions copyall $dates -out $1.crt
 }
-end apiserver ca; end etcd/server etcd/ca
+issue apiserver ca; issue etcd/server etcd/ca
 "#;
+/// Over at once.
+const ENDED: &str = "dates='-days 0'";
+/// Valid from two hours ahead on.
+const TO_COME: &str = "in_hours() { date --utc --date=\"+$1 hours\" +%Y%m%d%H%M%SZ; }; \
+    dates=\"-not_before $(in_hours 2) -not_after $(in_hours 26)\"";
 const BRING_CERTIFICATES_BACK: &str = "cp -a /root/pki-before/. /etc/kubernetes/pki/";
 
-fn certificates_ended(cluster: &Cluster) -> Result<()> {
+fn certificates_of(cluster: &Cluster, dates: &str) -> Result<()> {
     for peer in PEERS {
-        cluster.node(peer).sh(END_CERTIFICATES)?;
+        cluster.node(peer).sh(&format!("{dates}\n{ISSUE_AGAIN}"))?;
     }
     // The apiserver notices by itself that its file has changed.
     let client = cluster.client()?;
     for server in &cluster.apiservers()[1..] {
-        eventually("its certificate has ended", Duration::from_secs(90), || {
-            ensure!(client.ready(*server).is_err(), "{server} is trusted still");
-            Ok(())
-        })?;
+        eventually(
+            "its certificate is not valid",
+            Duration::from_secs(90),
+            || {
+                ensure!(client.ready(*server).is_err(), "{server} is trusted still");
+                Ok(())
+            },
+        )?;
     }
     remake(cluster)?;
     std::thread::sleep(LONGER_THAN_ITS_LOOK);
@@ -195,7 +209,10 @@ fn certificates_ended(cluster: &Cluster) -> Result<()> {
     for peer in PEERS {
         cluster.node(peer).sh(BRING_CERTIFICATES_BACK)?;
     }
-    ensure!(!founded?, "{FOUNDER} founded beside ended certificates");
+    ensure!(
+        !founded?,
+        "{FOUNDER} founded beside certificates that are not valid"
+    );
     Ok(())
 }
 
