@@ -297,10 +297,26 @@ impl Script {
 
     /// The same at an address.
     pub async fn serve_expired_at(&self, authority: &Authority, address: &str) -> SocketAddr {
+        let ended = |params: &mut CertificateParams| params.not_after = long_ago();
+        self.serve_changed(authority, address, ended).await
+    }
+
+    /// The same with a certificate that is valid from two hours ahead on.
+    pub async fn serve_to_come(&self, authority: &Authority) -> SocketAddr {
+        let begin = OffsetDateTime::now_utc() + std::time::Duration::from_secs(7200);
+        let to_come = |params: &mut CertificateParams| params.not_before = begin;
+        self.serve_changed(authority, "127.0.0.1:0", to_come).await
+    }
+
+    async fn serve_changed(
+        &self,
+        authority: &Authority,
+        address: &str,
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> SocketAddr {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
-        let ended = |params: &mut CertificateParams| params.not_after = long_ago();
-        let identity = sign_server(authority, address.ip(), ended);
+        let identity = sign_server(authority, address.ip(), change);
         self.accept(listener, server_config(authority, identity));
         address
     }

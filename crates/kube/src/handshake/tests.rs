@@ -69,6 +69,13 @@ fn every_failure_that_only_a_server_of_the_ca_can_cause_says_so() {
         let expired = script.serve_expired(&ca).await;
         let ended = met(ca.cert(), expired).await.unwrap_err();
         assert!(ended.vouches_for_server(), "{ended:?}");
+        let to_come = script.serve_to_come(&ca).await;
+        let early = met(ca.cert(), to_come).await.unwrap_err();
+        assert!(
+            matches!(early, ErrorKind::CertificateNotYetValid),
+            "{early:?}"
+        );
+        assert!(early.vouches_for_server());
         let at = script.serve(&ca).await;
         let other_name = HandshakeProbe::new(ca.cert(), "localhost").unwrap();
         let misnamed = other_name.shake_hands(at).await.unwrap_err();
