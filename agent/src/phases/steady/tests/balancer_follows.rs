@@ -37,6 +37,17 @@ const RELOAD: &str = "reload-or-restart haproxy.service";
 const DAMPED: Duration = Duration::from_secs(30);
 
 impl Stage {
+    /// What its servers remember of the agent's questions.
+    pub fn forget_requests(&self) {
+        let apiservers = self.apiservers.borrow();
+        for server in [&self.api, &self.etcd]
+            .into_iter()
+            .chain(apiservers.values())
+        {
+            server.asked.take();
+        }
+    }
+
     pub async fn new(net: u8) -> Self {
         let mut node = testing::control_plane();
         for (host, peer) in (11..).zip(&mut node.control_planes) {

@@ -9,17 +9,19 @@ use crate::sys::proc::resident_kib;
 
 /// As many looks as an hour has.
 const LOOKS: u32 = 720;
-/// After so many everything that is kept is there: clients, their connections, the allocator's pages.
-const WARM_AFTER: u32 = 60;
-/// What an hour may cost beyond that: 0.8 KiB a look, far below anything that is kept of each.
-const GROWTH_KIB: u64 = 512;
+/// After so many everything that is kept is there: clients, their connections, 256 TLS sessions of each of the scripts' servers.
+const WARM_AFTER: u32 = 360;
+/// What the other half may cost: 0.36 KiB a look, below anything that is kept of each. Measured: 4 to 12 KiB.
+const GROWTH_KIB: u64 = 128;
 /// This test, as the test binary calls it.
 const MEASUREMENT: &str = "phases::steady::tests::hour::looks_of_an_hour";
 
 #[test]
-fn an_hour_of_steady_looks_takes_no_more_memory_than_five_minutes_did() {
+fn the_second_half_of_an_hour_of_steady_looks_takes_no_memory() {
     let mut measurement = Command::new(std::env::current_exe().unwrap());
     measurement.args(["--exact", MEASUREMENT, "--ignored", "--nocapture"]);
+    // How many threads wait for files differs with this machine's load, and each may get an arena of its own.
+    measurement.env("MALLOC_ARENA_MAX", "1");
     let out = measurement.output().unwrap();
     let said = String::from_utf8(out.stdout).unwrap();
     assert!(out.status.success(), "{said}");
@@ -83,10 +85,9 @@ fn looks_of_an_hour() {
                 "look {look}: {}",
                 machine.status().last_error
             );
-            // What the scripts remember is not the agent's.
-            let asked = stage.api.asked.take().len();
+            let asked = stage.api.asked.borrow().len();
             assert!(asked >= 3, "look {look} asked the API only {asked} times");
-            stage.etcd.asked.take();
+            stage.forget_requests();
             let resident = || resident_kib(&Files::new("/")).unwrap();
             match look {
                 WARM_AFTER => println!("after-warm-up: {} KiB", resident()),
