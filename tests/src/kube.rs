@@ -47,8 +47,8 @@ impl<'a> Kube<'a> {
 
     /// Runs kubectl to the end; its output.
     pub fn ctl(&self, args: &[&str]) -> Result<String> {
-        let mut command = self.command(args);
-        command.arg(REQUEST);
+        // First: what follows a "--" is a pod's.
+        let command = self.command(&[&[REQUEST], args].concat());
         run_to_end(command, DEADLINE)
             .and_then(FinishedProcess::ok)
             .map(|d| d.stdout)
