@@ -61,7 +61,7 @@ while read -r f; do mode "$f" 644; done < <(find usr/lib usr/local usr/share -ty
 
 linked='static-pie linked'
 [ "$arch" != arm64 ] || linked='ARM aarch64,.* statically linked' # rustc makes no static-pie for aarch64-unknown-linux-gnu
-LC_ALL=C file usr/bin/ha-agent | grep -q "$linked" || fault "usr/bin/ha-agent is not '$linked': $(file -b usr/bin/ha-agent)"
+LC_ALL=C file usr/bin/ha-agent | grep -q "$linked" || fault "usr/bin/ha-agent is not $linked: $(file -b usr/bin/ha-agent)"
 size=$(stat -c %s usr/bin/ha-agent)
 [ "$size" -le 5000000 ] || fault "usr/bin/ha-agent is $size bytes; the limit is 5,000,000"
 [ "$(stat -c %s "$image")" -le $((5 << 20)) ] || fault "the image is larger than 5 MiB"
