@@ -98,7 +98,7 @@ conformance: need ## Kubernetes' own conformance tests on 3+2, then while the VI
 	$(TESTS_AS_ROOT) -p ha-tests --test conformance -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e target/conformance
 
-# Most of the time a daemon that hangs is waited for; each share has a machine of its own.
+# Each share has an operator's machine of its own.
 test-libvirt-cuts: JOBS ?= 4
 test-libvirt-cuts: need ## A real libvirtd that dies, hangs or lies at every single call of a launch and a destroy (in JOBS=4 shares, side by side)
 	$(PARTS) vm

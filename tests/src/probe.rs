@@ -16,8 +16,12 @@ use crate::story::Story;
 /// A fresh connection this often, each in a thread of its own: a hanging one hides nothing.
 pub const EVERY: Duration = Duration::from_millis(20);
 
-/// A probe runs so long before something is done: five times as long after the power went, twice after anything else.
+/// A probe runs so long before something is done.
 const BEFORE: Duration = Duration::from_secs(2);
+/// And so long afterwards, unless a machine is away.
+const AFTER: Duration = Duration::from_secs(4);
+/// A machine without power is seen for longer: its peers, its leases.
+const AFTER_POWER: Duration = Duration::from_secs(10);
 
 /// Someone who can be asked again and again.
 pub trait ProbeTarget: Clone + Send + 'static {
@@ -121,20 +125,24 @@ impl Probe {
 
 /// What is seen through the VIP while `act` is done and for a moment after it.
 pub fn asked_meanwhile(cluster: &Cluster, act: impl FnOnce() -> Result<()>) -> Result<ProbeReport> {
+    asked_around(cluster, AFTER, act)
+}
+
+fn asked_around(
+    cluster: &Cluster,
+    after: Duration,
+    act: impl FnOnce() -> Result<()>,
+) -> Result<ProbeReport> {
     let probe = Probe::of_apiserver(&cluster.client()?, cluster.endpoint())?;
     thread::sleep(BEFORE);
     act()?;
-    thread::sleep(2 * BEFORE);
+    thread::sleep(after);
     probe.stop()
 }
 
 /// What is seen through the VIP while a node loses its power: It stays off.
 pub fn while_power_goes(cluster: &Cluster, node: &str) -> Result<ProbeReport> {
-    let probe = Probe::of_apiserver(&cluster.client()?, cluster.endpoint())?;
-    thread::sleep(BEFORE);
-    cluster.node(node).power("off")?;
-    thread::sleep(5 * BEFORE);
-    probe.stop()
+    asked_around(cluster, AFTER_POWER, || cluster.node(node).power("off"))
 }
 
 /// The VIP's holder loses its power, what is seen meanwhile is noted, and the machine comes back within `back`. Gives its name.

@@ -1,5 +1,5 @@
-//! What half an hour of steady state adds to the agent's memory: the agent's own test looks as often as an hour has looks, with a
-//! clock that does not wait, and weighs itself at the half and at the end.
+//! What an hour of steady state adds to the agent's memory: once it is warm, the agent's own test looks as often as an hour has
+//! looks, with a clock that does not wait.
 
 use std::process::Command;
 use std::time::Duration;
@@ -30,9 +30,9 @@ pub fn measure_hour() -> Result<Vec<Figure>> {
         .stdout;
     let [warm, end] = figures_of(&said)?;
     let how =
-        "720 looks against scripted servers, in the agent's test program, from the 360th look on";
+        "720 looks against scripted servers, in the agent's test program, from the 300th look on";
     Ok(vec![
-        Figure::new("ha-agent, growth over half an hour", end - warm, "KiB", how).at_most(128.0),
+        Figure::new("ha-agent, growth over an hour", end - warm, "KiB", how).at_most(128.0),
     ])
 }
 

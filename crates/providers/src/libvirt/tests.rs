@@ -17,9 +17,9 @@ mod lifecycle;
 mod ownership;
 mod stand_in;
 
-/// Tests that cut off calls of virsh take some of them; `HA_CUTS=2/4` has the second quarter of all, so that four processes take
-/// every single one (`make test-libvirt-cuts`): which of how many.
-fn every_cut() -> Option<(usize, usize)> {
+/// Tests that cut off calls of virsh take some of them; with `HA_CUTS=2/4` every fourth of all from the second on, so that four
+/// processes take every single one (`make test-libvirt-cuts`). Which share, of how many.
+fn share_of_every_cut() -> Option<(usize, usize)> {
     let share = std::env::var("HA_CUTS").ok()?;
     let numbers = share.split_once('/').expect("HA_CUTS is like 2/4");
     Some((numbers.0.parse().unwrap(), numbers.1.parse().unwrap()))

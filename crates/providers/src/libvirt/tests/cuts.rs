@@ -135,7 +135,7 @@ fn calls() -> Vec<String> {
 
 /// Which calls are cut off, and how: all of both, or so many of them, spread evenly.
 fn cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
-    if let Some((which, of)) = every_cut() {
+    if let Some((which, of)) = share_of_every_cut() {
         let all = (1..=whole).flat_map(|at| HOWS.map(|how| (at, how)));
         return all.skip(which - 1).step_by(of).collect();
     }

@@ -68,7 +68,7 @@ fn a_disk_that_is_none_is_an_error_that_names_the_way() {
 /// Every place where a launch can be cut off; ordinarily every eighth, as all of them take minutes.
 #[test]
 fn a_launch_with_a_lost_answer_is_finished_by_the_next() {
-    with_stand_in(|| launches(if every_cut().is_some() { 1 } else { 8 }));
+    with_stand_in(|| launches(if share_of_every_cut().is_some() { 1 } else { 8 }));
 }
 
 fn launches(step: usize) {
@@ -109,7 +109,7 @@ fn launches(step: usize) {
 #[test]
 fn a_destroy_that_says_it_is_done_has_left_nothing() {
     with_stand_in(|| {
-        if every_cut().is_some() {
+        if share_of_every_cut().is_some() {
             destroys(&HOWS, 2, 1);
         } else {
             destroys(&["silent"], 1, 8);
