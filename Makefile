@@ -4,7 +4,8 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-export PATH := $(HOME)/.cargo/bin:$(PATH)
+# A user's PATH on Debian has no sbin, and root gets this one (chroot, losetup, nft).
+export PATH := $(HOME)/.cargo/bin:$(PATH):/usr/sbin:/sbin
 # KUBERNETES=1.37, CONTAINERD=1.7: another lab than the default's, beside it.
 export KUBERNETES ?=
 export CONTAINERD ?=
