@@ -45,6 +45,7 @@ GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
 test: need need-browser lint deny ## Lints, and every test but the longest (test-...), the real clusters included (three quarters of an hour, more at first)
 	$(PARTS) cilium
 	$(OWN_SIGNALS) cargo test --locked --tests --no-fail-fast
+	$(TESTS_AS_ROOT) --bins -p ha-agent -- --ignored --skip looks_of_an_hour --skip podmans_generator
 	$(TESTS_AS_ROOT) --lib --bins -p ha-host -p ha-flatcar-image -p ha-providers -- --ignored --test-threads=1
 	$(TESTS_AS_ROOT) --tests -p ha-tests -- --test-threads=1
 	@$(GIVE_BACK) target/e2e

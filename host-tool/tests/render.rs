@@ -162,7 +162,7 @@ fn a_full_disk_leaves_no_config_and_the_next_render_is_not_refused() {
     fs::create_dir(desk.path("full")).unwrap();
     // In namespaces of its own; the second look says that the disk is what was in the way.
     let script = r#"mount -t tmpfs -o size=16k tmpfs full &&
-        ! "$1" render demo.yaml --out full && ls -A full && mount -o remount,size=8m full &&
+        ! "$1" render demo.yaml --out full && ls -A full && mount --options-mode=ignore -o remount,size=8m tmpfs full &&
         "$1" render demo.yaml --out full"#;
     let mut command = Command::new("unshare");
     command.args([

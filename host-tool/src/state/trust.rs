@@ -19,6 +19,9 @@ pub struct Caller {
     gid: u32,
     /// User and group of whoever called sudo.
     sudo: Option<(u32, u32)>,
+    /// In a user namespace that the machine's root is not part of (`unshare -r`, a rootless container): the user that stands for
+    /// everybody outside, root among them.
+    outside: Option<u32>,
 }
 
 /// Who besides root and the caller can change what is in a directory.
@@ -38,11 +41,12 @@ impl Caller {
             uid: nix::unistd::geteuid().as_raw(),
             gid: nix::unistd::getegid().as_raw(),
             sudo: number("SUDO_UID").zip(number("SUDO_GID")),
+            outside: who_stands_for_the_outside(),
         }
     }
 
     fn is_root(self) -> bool {
-        self.uid == 0
+        self.uid == 0 && self.outside.is_none()
     }
 
     /// None: nobody can.
@@ -53,7 +57,8 @@ impl Caller {
             return Some(Stranger::Anybody);
         }
         let owner_is_sudo = sudo.is_some_and(|(uid, _)| uid == owner);
-        if !(owner == 0 || owner == self.uid || owner_is_sudo) {
+        let is_outside = self.outside == Some(owner);
+        if !(owner == 0 || owner == self.uid || owner_is_sudo || is_outside) {
             return Some(Stranger::Owner(owner));
         }
         let group_writes = loose && mode & GROUP_WRITES != 0 && group != 0 && group != self.gid;
@@ -63,6 +68,18 @@ impl Caller {
         }
         ((owner_is_sudo && owner != 0) || group_writes).then_some(Stranger::SudoUser)
     }
+}
+
+fn who_stands_for_the_outside() -> Option<u32> {
+    let map = std::fs::read_to_string("/proc/self/uid_map").ok()?;
+    let stands = std::fs::read_to_string("/proc/sys/kernel/overflowuid").ok()?;
+    (!maps_root(&map)).then(|| stands.trim().parse().ok())?
+}
+
+/// Whether a user namespace's map (first user inside, the same outside, how many) holds the outer root.
+fn maps_root(map: &str) -> bool {
+    map.lines()
+        .any(|line| line.split_whitespace().nth(1) == Some("0"))
 }
 
 /// A place that somebody else can change.
@@ -157,6 +174,11 @@ mod tests {
         uid: 0,
         gid: 0,
         sudo: None,
+        outside: None,
+    };
+    const ROOT_OF_A_NAMESPACE: Caller = Caller {
+        outside: Some(65534),
+        ..ROOT
     };
     const BY_SUDO: Caller = Caller {
         sudo: Some((1000, 1000)),
@@ -165,7 +187,7 @@ mod tests {
     const ME: Caller = Caller {
         uid: 1000,
         gid: 1000,
-        sudo: None,
+        ..ROOT
     };
 
     #[test]
@@ -190,10 +212,26 @@ mod tests {
             (ME, 1000, 50, 0o775, Some(Group(50))),
             (ME, 0, 0, 0o755, None),
             (ME, 1001, 1001, 0o755, Some(Owner(1001))),
+            (ROOT, 65534, 65534, 0o755, Some(Owner(65534))),
+            (ROOT_OF_A_NAMESPACE, 65534, 65534, 0o1777, None),
+            (ROOT_OF_A_NAMESPACE, 65534, 65534, 0o777, Some(Anybody)),
+            (ROOT_OF_A_NAMESPACE, 1001, 1001, 0o755, Some(Owner(1001))),
         ];
         for (caller, owner, group, mode, expected) in table {
             let found = caller.find_stranger(owner, group, mode);
             assert_eq!(found, expected, "{caller:?} {owner} {group} {mode:o}");
+        }
+    }
+
+    #[test]
+    fn root_is_the_machines_only_where_the_map_holds_it() {
+        for (map, holds) in [
+            ("         0          0 4294967295\n", true),
+            ("         0       1000          1\n", false),
+            ("0 1000 1\n1 100000 65536\n", false),
+            ("0 100000 65536\n70000 0 1\n", true),
+        ] {
+            assert_eq!(maps_root(map), holds, "{map}");
         }
     }
 
@@ -206,7 +244,7 @@ mod tests {
         let somebody_else = Caller {
             uid: me + 1,
             gid: 1,
-            sudo: None,
+            ..ROOT
         };
         let found = find_open(&link, somebody_else);
         let who: Vec<Stranger> = found.iter().map(|place| place.who).collect();

@@ -66,6 +66,7 @@ const PARTITIONS: usize = 5;
 /// Two real keepalived, each thinking that it holds the VIP. Whoever asks finds the one who still does, at once: the winner's
 /// refresh is set aside here.
 #[test]
+#[ignore = "needs root: make test runs it"]
 fn a_healed_partition_leaves_nobody_with_the_loser_s_address() {
     let needed = (
         real::program("keepalived", "keepalived"),

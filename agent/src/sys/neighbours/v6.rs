@@ -118,6 +118,7 @@ mod tests {
 
     /// The kernel's own list, in a network of this thread's own.
     #[test]
+    #[ignore = "needs root: make test runs it"]
     fn only_neighbours_whose_link_is_known_are_told() {
         if !real::is_root("makes a network namespace") {
             return;
