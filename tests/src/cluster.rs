@@ -143,6 +143,12 @@ impl Cluster {
         state.join(format!("nodes/{node}.ign"))
     }
 
+    /// Where the provider keeps a node's machine.
+    pub fn machine_of(&self, node: &str) -> PathBuf {
+        let state = self.operator.state_of(self.name());
+        state.join("machines").join(node)
+    }
+
     /// One node.
     pub fn node<'a>(&'a self, name: &'a str) -> ClusterNode<'a> {
         ClusterNode::new(self, name)
@@ -277,7 +283,7 @@ impl Cluster {
     }
 
     /// Notes that a test has powered a node off or on.
-    pub(crate) fn note_power(&self, node: &str, on: bool) {
+    pub fn note_power(&self, node: &str, on: bool) {
         let mut off = self.off.lock().unwrap_or_else(PoisonError::into_inner);
         match on {
             true => off.remove(node),

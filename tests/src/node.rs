@@ -66,12 +66,7 @@ impl<'a> ClusterNode<'a> {
 
     /// What the agent said, in all of the machine's boots, as the host heard it. A line that is being written is left out.
     pub fn events(&self) -> Result<Vec<Event>> {
-        let machine = self
-            .cluster
-            .operator()
-            .state_of(self.cluster.name())
-            .join("machines")
-            .join(self.name);
+        let machine = self.cluster.machine_of(self.name);
         let text = match self.cluster.plan().kind.is_virtual() {
             true => fs::read_to_string(machine.join("events.jsonl"))?,
             false => fs::read_to_string(machine.join("report/events.jsonl"))

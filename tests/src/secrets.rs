@@ -119,7 +119,7 @@ fn tells_no_key(story: &Story, cluster: &Cluster, keys: &PrivateKeys) {
         let state = cluster.operator().state_of(cluster.name());
         let mut told = files_in(cluster.dir())?;
         for (name, _, _) in cluster.plan().nodes() {
-            let machine = state.join("machines").join(&name);
+            let machine = cluster.machine_of(&name);
             told.extend(files_in(&machine)?);
             told.extend(files_in(&machine.join("report"))?);
         }

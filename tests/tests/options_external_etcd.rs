@@ -1,5 +1,5 @@
 //! Somebody else's etcd, three members with TLS that this test runs on the operator's machine: nothing is founded over another
-//! cluster's objects in it, two control planes live on it, one of its members is away, a control plane is made anew.
+//! cluster's objects in it, two control planes live on it, one of its members is away, a control plane is made anew, both are lost.
 
 use std::fs;
 use std::time::Duration;
@@ -67,6 +67,7 @@ fn two_control_planes_live_on_somebody_elses_etcd() {
     members.running.push(back);
     status_says(&story, &cluster, "external, 3 of 3 endpoints healthy", 0);
     is_made_anew(&story, &cluster);
+    outlives_its_control_planes(&story, &cluster);
     // They are this test's, and `destroy` is looked at for what it leaves.
     drop(members);
     story.step("destroy leaves nothing", || cluster.destroy());
@@ -133,6 +134,38 @@ fn status_says(story: &Story, cluster: &Cluster, words: &str, code: i32) {
             ensure!(said.stdout.contains(words), "{}", said.stdout);
             Ok(())
         })
+    });
+}
+
+/// All of them are lost at once; what the cluster kept is in its etcd.
+fn outlives_its_control_planes(story: &Story, cluster: &Cluster) {
+    let before = story.step("which cluster it is", || cluster.kube().identity());
+    story.step("every control plane loses its machine", || {
+        for node in cluster.control_planes() {
+            cluster.node(&node).power("off")?;
+            fs::remove_dir_all(cluster.machine_of(&node))?;
+            cluster.note_power(&node, true);
+        }
+        Ok(())
+    });
+    story.step("launch makes them anew around the etcd", || {
+        let said = cluster.launch(&[])?.ok()?;
+        let words = "node1 founds the cluster again";
+        ensure!(
+            said.stdout.contains(words) || said.stderr.contains(words),
+            "{}",
+            said.tail(60)
+        );
+        Ok(())
+    });
+    status_says(story, cluster, "external, 3 of 3 endpoints healthy", 0);
+    story.step("it is the cluster that it was", || {
+        let now = cluster.kube().identity()?;
+        ensure!(now == before, "{before}, then {now}");
+        cluster
+            .kube()
+            .ctl(&["get", "namespace", "beside-two"])
+            .map(drop)
     });
 }
 

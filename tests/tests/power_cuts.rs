@@ -217,12 +217,7 @@ fn launch_end(launch: &mut RunningProcess) -> Result<String> {
 }
 
 fn kill_hypervisor(cluster: &Cluster, node: &str) -> Result<()> {
-    let machine = cluster
-        .operator()
-        .state_of(cluster.name())
-        .join("machines")
-        .join(node);
-    let pid = std::fs::read_to_string(machine.join("pid"))?;
+    let pid = std::fs::read_to_string(cluster.machine_of(node).join("pid"))?;
     let pid = pid.split(' ').next().unwrap_or_default();
     let mut kill = cluster.operator().as_root("kill");
     kill.args(["-KILL", pid]);

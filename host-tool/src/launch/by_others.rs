@@ -16,15 +16,20 @@ pub fn judge_founding(
     new_keys: bool,
     asked_for: bool,
 ) -> Result<Founding> {
+    let external = see.cluster.kubernetes.external_etcd().is_some();
     let refuse = |why: &str| refuse_found(&see.cluster.name, why);
     match seen {
-        Founding::Closed if asked_for => return Err(refuse("was founded")),
+        Founding::Closed if asked_for && !external => return Err(refuse("was founded")),
+        // Whose the external etcd is, the founder asks that itself.
+        Founding::Closed if asked_for => {}
         Founding::Begun(node) if asked_for => {
             return Err(refuse(&format!("was begun: {node} holds data of etcd's")));
         }
         Founding::Nothing if new_keys => return Ok(seen),
         Founding::Pending if !asked_for => return Ok(seen),
-        Founding::Closed | Founding::Begun(_) => return Ok(seen),
+        Founding::Closed | Founding::Begun(_) | Founding::OnlyItsEtcd | Founding::Lost => {
+            return Ok(seen);
+        }
         Founding::Nothing | Founding::Pending | Founding::Unknown(_) | Founding::UpToAPerson => {}
     }
     match block_on(see.api()?.find_answer())? {

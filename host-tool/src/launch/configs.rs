@@ -19,9 +19,11 @@ pub fn write_missing(
     files: &OperatorFiles,
 ) -> Result<Vec<String>> {
     let may_be_founded = match founding {
-        Founding::Closed | Founding::Begun(_) | Founding::UpToAPerson => false,
+        Founding::Closed | Founding::Begun(_) | Founding::UpToAPerson | Founding::Lost => false,
         // Where not everybody could be asked the founder asks them again before it founds anything.
-        Founding::Pending | Founding::Nothing | Founding::Unknown(_) => true,
+        Founding::Pending | Founding::Nothing | Founding::Unknown(_) | Founding::OnlyItsEtcd => {
+            true
+        }
     };
     let renderer = ConfigRenderer {
         cluster: see.cluster,

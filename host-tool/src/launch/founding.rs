@@ -31,6 +31,10 @@ pub enum Founding {
     Unknown(Unasked),
     /// Nobody answers, others make the machines, and nobody has said that none of them founded it.
     UpToAPerson,
+    /// It was founded, nobody answers, and no control plane holds anything of it any more: what it kept is in an external etcd.
+    OnlyItsEtcd,
+    /// It was founded, nobody answers, and the control planes' machines are gone with their etcd.
+    Lost,
 }
 
 /// Why it is not known, one line each.
@@ -46,19 +50,14 @@ pub struct Unasked {
 
 /// Finds out; asks no more than it needs to.
 pub fn find_out(see: &Inspection<'_>) -> Result<Founding> {
-    if see.store.record()?.is_some_and(|record| record.founded) {
-        return Ok(Founding::Closed);
-    }
     let planes = see
         .nodes()
         .filter(|(node, _)| node.role == Role::ControlPlane);
     let planes: Vec<_> = planes.filter(|(_, m)| *m != Machine::Absent).collect();
     // Only what comes after the gate or after init needs a cluster.
-    if see
-        .nodes()
-        .any(|(node, _)| see.furthest_phase(node) >= Some(Phase::Join))
-    {
-        return Ok(Founding::Closed);
+    let has_met = |(node, _): (&Node, Machine)| see.furthest_phase(node) >= Some(Phase::Join);
+    if see.store.record()?.is_some_and(|record| record.founded) || see.nodes().any(has_met) {
+        return look_for_the_founded(see, &planes);
     }
     if planes.is_empty() {
         return Ok(Founding::Nothing);
@@ -75,6 +74,23 @@ pub fn find_out(see: &Inspection<'_>) -> Result<Founding> {
         Ok(_) => Ok(Founding::Closed),
         Err(api) => Ok(look_at_disks(see, &planes, api)),
     }
+}
+
+/// It was founded. Whether anything of it is left is in doubt only where a control plane cannot show it.
+fn look_for_the_founded(see: &Inspection<'_>, planes: &[(&Node, Machine)]) -> Result<Founding> {
+    let external = see.cluster.kubernetes.external_etcd().is_some();
+    let in_doubt = see.cluster.provider.makes_machines() && (external || planes.is_empty());
+    if !in_doubt {
+        return Ok(Founding::Closed);
+    }
+    let Err(api) = block_on(see.api()?.find_answer())? else {
+        return Ok(Founding::Closed);
+    };
+    Ok(match look_at_disks(see, planes, api) {
+        Founding::Nothing if external => Founding::OnlyItsEtcd,
+        Founding::Nothing => Founding::Lost,
+        _ => Founding::Closed,
+    })
 }
 
 /// Nobody answers: an etcd that ran has left its data.
@@ -105,7 +121,7 @@ fn look_at_disks(see: &Inspection<'_>, planes: &[(&Node, Machine)], api: Vec<Str
 
 /// The cluster stands: nobody may found it again. Takes the permission out of the stored config, then remembers that.
 pub fn close(store: &ClusterStore, cluster: &Cluster) -> Result<()> {
-    if store.record()?.is_none_or(|record| record.founded) {
+    if store.record()?.is_none() {
         return Ok(());
     }
     if let Some(node) = cluster.founder() {

@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, anyhow, bail};
 use ha_cluster_file::cluster::Node;
 use ha_host_base::block_on;
 use ha_providers::Machine;
-use ha_wire::phase::Phase;
+use ha_wire::phase::{Phase, Role};
 
 use super::founding::{Founding, PERMITTED, Unasked};
 use super::inspection::Inspection;
@@ -64,6 +64,8 @@ pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Resu
         Founding::Begun(holder) => begun(expired, holder),
         Founding::Unknown(unasked) => not_known(expired, unasked)?,
         Founding::Closed => never_joined(see, &old)?,
+        Founding::OnlyItsEtcd => founded_again(see, expired),
+        Founding::Lost => return Err(lost(see)),
     };
     for (node, ..) in &made {
         if !remakes.nodes.contains(node) && see.never_ran(node) {
@@ -94,6 +96,40 @@ fn never_founded<'a>(
         remakes.add_unless_joined(see, node, *machine);
     }
     remakes
+}
+
+/// Nothing of the cluster is left but what its etcd, which is elsewhere, holds.
+fn founded_again<'a>(see: &Inspection<'a>, expired: Option<&'a Node>) -> Remakes<'a> {
+    let mut remakes = Remakes::default();
+    if let Some(founder) = see.cluster.founder() {
+        remakes.warnings.push(format!(
+            "no apiserver of {} answers, and no control plane holds anything of it any more: {} founds the cluster again over what \
+             the external etcd holds, if that is this cluster's",
+            see.cluster.name, founder.name
+        ));
+    }
+    if let Some(founder) = expired {
+        remakes.add(
+            founder,
+            "its permission to found the cluster again ended before it did",
+        );
+    }
+    remakes
+}
+
+/// Nothing is left that a launch could go on with.
+fn lost(see: &Inspection<'_>) -> anyhow::Error {
+    let planes = see.nodes().map(|(node, _)| node);
+    let planes = planes.filter(|node| node.role == Role::ControlPlane);
+    let names: Vec<&str> = planes.map(|node| node.name.as_str()).collect();
+    let name = &see.cluster.name;
+    anyhow!(
+        "{name} stood, and its control planes {} have no machine any more: etcd's data were on their disks. Nothing was changed. If \
+         the machines are only away (moved, renamed, another host's), bring one back and launch again. If they are gone for good, \
+         so is what the cluster kept: `ha-host destroy {name}` removes the rest (workers with their disks, keys), and a launch \
+         begins anew",
+        names.join(", ")
+    )
 }
 
 const TOO_LATE: &str = "it has not joined for more than 20 hours, and the identity that it would join with ends after 24";

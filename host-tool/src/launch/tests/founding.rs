@@ -176,3 +176,61 @@ fn a_verb_that_only_looks_remembers_what_it_saw() {
         "once"
     );
 }
+
+/// A cluster that was founded; since then these nodes' machines have gone.
+fn founded_without(env: &TestEnv, gone: &[&str]) -> FakeProvider {
+    env.launch_in_vain();
+    note_founded(&env.state(), &env.source.cluster).unwrap();
+    FakeProvider {
+        removed: Mutex::new(gone.iter().map(ToString::to_string).collect()),
+        ..env.provider()
+    }
+}
+
+const CONTROL_PLANES: [&str; 3] = ["node1", "node2", "node3"];
+
+#[test]
+fn a_cluster_whose_control_planes_are_all_gone_with_their_etcd_is_not_begun_anew_unasked() {
+    let env = TestEnv::new();
+    let provider = Arc::new(founded_without(&env, &CONTROL_PLANES));
+    let error = format!("{:#}", env.try_launch(&provider, 0).0.unwrap_err());
+    for words in [
+        "node1, node2, node3 have no machine any more",
+        "etcd's data were on their disks",
+        "Nothing was changed",
+        "ha-host destroy demo",
+    ] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let made = provider.calls.lock().unwrap();
+    assert!(!made.iter().any(|call| call.starts_with("ensure")));
+    assert!(is_founded(&env) && !env.permits_founding());
+}
+
+#[test]
+fn with_an_external_etcd_control_planes_that_are_all_gone_are_made_anew_around_it() {
+    let env = TestEnv::with_external_etcd();
+    let provider = Arc::new(founded_without(&env, &CONTROL_PLANES));
+    assert!(!env.permits_founding());
+    let (exit, end) = env.launch(&provider, 0);
+    assert_eq!(exit, Exit::TimedOut, "{end}");
+    assert!(env.permits_founding(), "the founder asks etcd whose it is");
+    let words = "node1 founds the cluster again over what the external etcd holds";
+    assert!(end.contains(words), "{end}");
+}
+
+#[test]
+fn a_control_plane_that_is_left_or_answers_is_joined() {
+    for (gone, answers) in [(&CONTROL_PLANES[..2], false), (&CONTROL_PLANES[..], true)] {
+        let env = TestEnv::with_external_etcd();
+        let mut provider = founded_without(&env, gone);
+        provider.disks = &[("node3", "/etc/kubernetes/manifests/kube-apiserver.yaml")];
+        let pki = env.state().pki().unwrap().unwrap();
+        let stands = AnsweringCluster::start(pki, &[("GET /readyz", 200, "ok")]);
+        if answers {
+            provider.network = stands.at;
+        }
+        let (_, end) = env.launch(&Arc::new(provider), 0);
+        assert!(is_founded(&env) && !env.permits_founding(), "{end}");
+    }
+}
