@@ -1,5 +1,6 @@
 //! Fakes that record what the agent would do, and nodes to do it on. Tests only.
 
+mod loopback;
 mod runtime;
 
 pub use runtime::{RUNTIME_ANSWERS, RUNTIME_WITHOUT_CRI, serve_runtime};
@@ -15,6 +16,7 @@ use ha_wire::settings::LbMode;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
+use self::loopback::OwnNetwork;
 use crate::context::Context;
 use crate::phases::ConfigFile;
 use crate::report::Reporter;
@@ -328,6 +330,7 @@ pub struct FakeMachine {
     pub log: Log,
     /// Deleted with the machine.
     _root: tempfile::TempDir,
+    _network: Option<OwnNetwork>,
 }
 
 /// Effects for a thread of its own: haproxy and keepalived are active.
@@ -347,6 +350,7 @@ pub fn fake_sys(files: Files, clock: Rc<dyn Clock>) -> Sys {
 
 /// A machine that is this node.
 pub fn fake_machine(node: NodeFile) -> FakeMachine {
+    let network = OwnNetwork::of(&node);
     let root = tempfile::tempdir().unwrap();
     let files = Files::new(root.path());
     let log = Log::default();
@@ -384,6 +388,7 @@ pub fn fake_machine(node: NodeFile) -> FakeMachine {
         clock,
         log,
         _root: root,
+        _network: network,
     }
 }
 

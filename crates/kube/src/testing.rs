@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
+use std::io::ErrorKind::AddrInUse;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -29,6 +30,9 @@ use leases::Leases;
 
 /// As a status: the connection is closed instead of an answer.
 pub const HANG_UP: u16 = 0;
+
+/// Longer than any test serves.
+const LET_GO: std::time::Duration = std::time::Duration::from_secs(60);
 
 /// When the certificates of tests are made, unless real programs look at them.
 fn long_ago() -> OffsetDateTime {
@@ -274,7 +278,7 @@ impl Script {
 
     /// The same at an address; each test takes its own of 127.0.0.0/8.
     pub async fn serve_at(&self, authority: &Authority, address: &str) -> SocketAddr {
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = listen(address).await;
         let address = listener.local_addr().unwrap();
         let identity = server_certificate(authority, address.ip());
         self.accept(listener, server_config(authority, identity));
@@ -283,7 +287,7 @@ impl Script {
 
     /// The same; gives the certificate that it shows, PEM.
     pub async fn serve_showing(&self, authority: &Authority, address: &str) -> String {
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = listen(address).await;
         let identity = server_certificate(authority, listener.local_addr().unwrap().ip());
         let shown = identity.0.pem();
         self.accept(listener, server_config(authority, identity));
@@ -314,7 +318,7 @@ impl Script {
         address: &str,
         change: impl FnOnce(&mut CertificateParams),
     ) -> SocketAddr {
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = listen(address).await;
         let address = listener.local_addr().unwrap();
         let identity = sign_server(authority, address.ip(), change);
         self.accept(listener, server_config(authority, identity));
@@ -406,6 +410,19 @@ async fn read_request(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Req
         content_type: header("content-type"),
         body: String::from_utf8(body).unwrap(),
     })
+}
+
+/// Listens there, as soon as an earlier test's server has let the address go.
+async fn listen(address: &str) -> TcpListener {
+    let begun = std::time::Instant::now();
+    loop {
+        match TcpListener::bind(address).await {
+            Err(error) if error.kind() == AddrInUse && begun.elapsed() < LET_GO => {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+            bound => return bound.unwrap(),
+        }
+    }
 }
 
 /// Runs a test on one thread, as the agent runs.
