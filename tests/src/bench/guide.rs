@@ -19,7 +19,8 @@ const DEADLINE: Duration = Duration::from_secs(600);
 /// `ha-host launch` leaves at once when it is told to.
 const LEAVE: Duration = Duration::from_secs(30);
 /// The lab's cgroups: what `ha-agent` writes into the kubelet's configuration.
-const KUBELET: &str = "KUBELET_EXTRA_ARGS=--cgroup-driver=cgroupfs --fail-swap-on=false\n";
+const KUBELET: &str =
+    "KUBELET_EXTRA_ARGS=--cgroup-driver=cgroupfs --fail-swap-on=false --fail-cgroupv1=false\n";
 /// The condition Ready of every node, a word each.
 const READY: &str =
     "get nodes -o 'jsonpath={.items[*].status.conditions[?(@.type==\"Ready\")].status}'";
