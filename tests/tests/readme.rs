@@ -101,6 +101,18 @@ fn every_make_target_of_the_readme_exists() {
     }
 }
 
+/// A user's PATH on Debian has no sbin, and what make hands on to root is this one.
+#[test]
+fn make_finds_roots_programs_for_a_user_who_does_not() {
+    let mut make = Command::new("make");
+    let seek = "where: ; @command -v chroot";
+    make.args(["--silent", "--eval", seek, "where"]);
+    make.current_dir(workspace_root()).env_remove("MAKEFLAGS");
+    let done = make.env("PATH", "/usr/local/bin:/usr/bin:/bin").output();
+    let done = done.expect("make");
+    assert!(done.status.success(), "{done:?}");
+}
+
 #[test]
 fn verbs_and_options_are_found_in_code_blocks() {
     let text = "x ha-host no\n```\n$ ha-host launch demo.yaml # --parallel N\n  ha-host status x   ha-host logs a b -f\n```\n";
