@@ -285,7 +285,7 @@ fn a_launch_that_takes_too_long_says_what_everybody_waits_for() {
     let (exit, end) = env.launch(&Arc::new(env.provider()), 1);
     assert_eq!(exit, Exit::TimedOut);
     for words in [
-        "node5 is in boot for",
+        "node1 is in boot for",
         "Failed with result 'exit-code'",
         "the API at 192.0.2.30:6444",
     ] {
