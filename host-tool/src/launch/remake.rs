@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use ha_cluster_file::cluster::Node;
 use ha_host_base::block_on;
 use ha_providers::Machine;
-use ha_wire::phase::{Phase, Role};
+use ha_wire::phase::Phase;
 
 use super::founding::{Founding, PERMITTED, Unasked};
 use super::inspection::Inspection;
@@ -119,8 +119,7 @@ fn founded_again<'a>(see: &Inspection<'a>, expired: Option<&'a Node>) -> Remakes
 
 /// Nothing is left that a launch could go on with.
 fn lost(see: &Inspection<'_>) -> anyhow::Error {
-    let planes = see.nodes().map(|(node, _)| node);
-    let planes = planes.filter(|node| node.role == Role::ControlPlane);
+    let planes = see.cluster.control_planes();
     let names: Vec<&str> = planes.map(|node| node.name.as_str()).collect();
     let name = &see.cluster.name;
     anyhow!(
