@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::time::{Duration, SystemTime};
 
+use ha_kube::testing::external_etcd;
 use ha_test_support::real;
 
 mod desk;
@@ -48,6 +49,15 @@ impl Others {
     fn age_config(&self, age: Duration) {
         let file = fs::File::options().write(true).open(self.config()).unwrap();
         file.set_modified(SystemTime::now() - age).unwrap();
+    }
+
+    /// As if its apiserver had been seen.
+    fn note_founded(&self) {
+        let record = self.desk.path("state/ha-host/demo/state.json");
+        let text = fs::read_to_string(&record).unwrap();
+        let founded = text.replace("\"founded\": false", "\"founded\": true");
+        assert_ne!(founded, text, "{text}");
+        fs::write(record, founded).unwrap();
     }
 }
 
@@ -89,6 +99,33 @@ fn once_the_permission_has_ended_a_person_says_that_nothing_was_founded() {
     assert_eq!(code, 3, "{err}");
     assert!(!err.contains("may found"), "{err}");
     assert!(fs::read(others.config()).unwrap() != first && permits_founding(&others.config()));
+}
+
+/// Their machines may all be lost: whose the external etcd is, the founder asks that itself.
+#[test]
+fn a_founded_cluster_is_founded_again_over_its_external_etcd_alone() {
+    for external in [false, true] {
+        let Some(others) = Others::new() else { return };
+        if external {
+            let (file, etcd) = (others.desk.path("demo.yaml"), others.desk.path("etcd"));
+            fs::create_dir(&etcd).unwrap();
+            let etcd = format!("cni: none, etcd: {}", external_etcd(&etcd));
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, text.replace("cni: none", &etcd)).unwrap();
+        }
+        others.launch(&[]);
+        others.note_founded();
+        others.launch(&[]);
+        assert!(!permits_founding(&others.config()));
+        let (code, _, err) = others.launch(&["--found"]);
+        assert_eq!(permits_founding(&others.config()), external, "{err}");
+        if external {
+            assert_eq!(code, 3, "{err}");
+        } else {
+            assert_eq!(code, 2, "{err}");
+            assert!(err.contains("--found: demo was founded"), "{err}");
+        }
+    }
 }
 
 #[test]

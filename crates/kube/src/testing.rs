@@ -24,8 +24,10 @@ use crate::certificate::{certificates_in, validity_of};
 use crate::objects::Lease;
 use crate::{APISERVER_NAME, Authority, Identity};
 
+mod external_etcd;
 mod leases;
 
+pub use external_etcd::external_etcd;
 use leases::Leases;
 
 /// As a status: the connection is closed instead of an answer.

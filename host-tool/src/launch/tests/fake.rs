@@ -1,9 +1,7 @@
 //! Machines that only pretend, and a launch over them.
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,8 +10,7 @@ use std::time::SystemTime;
 use anyhow::bail;
 use ha_cluster_file::cluster::Node;
 use ha_flatcar_image::Bar;
-use ha_kube::Identity;
-use ha_kube::testing::{client_identity, test_authority};
+use ha_kube::testing::external_etcd;
 use ha_providers::{Finding, Made, Power, Unfit};
 use ha_test_support::{DEMO, cluster};
 
@@ -207,23 +204,7 @@ impl TestEnv {
     /// The same with an etcd of somebody else's, which nobody asks.
     pub fn with_external_etcd() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ca = test_authority("their-etcd");
-        let Identity { cert, key } = client_identity(&ca);
-        let file = |name: &str, text: &str| {
-            let path = dir.path().join(name);
-            let mut options = std::fs::File::options();
-            let file = options.write(true).create_new(true).mode(0o600).open(&path);
-            file.unwrap().write_all(text.as_bytes()).unwrap();
-            path.display().to_string()
-        };
-        let (ca, cert, key) = (
-            file("ca", ca.cert()),
-            file("cert", &cert),
-            file("key", key.expose()),
-        );
-        let etcd = format!(
-            "cni: none, etcd: {{external: {{endpoints: [\"https://198.51.100.5:2379\"], caFile: {ca}, certFile: {cert}, keyFile: {key}}}}}"
-        );
+        let etcd = format!("cni: none, etcd: {}", external_etcd(dir.path()));
         Self::from_text(&DEMO.replace("cni: none", &etcd), dir)
     }
 
