@@ -1,6 +1,6 @@
 //! The health source for keepalived: runs beside all phases once the balancer stands. A node whose haproxy died
 //! gives the VIP away at once, one whose haproxy hangs within a third of a second, one from which no apiserver can be reached
-//! within seconds; a dead haproxy is started again over D-Bus.
+//! within seconds; a dead haproxy is started again over D-Bus, and so is one that goes on showing no life.
 //! It has a thread, a runtime and a D-Bus connection of its own: the phases sync files and remove directories, and a disk
 //! that hangs must not keep a sick haproxy from being told.
 //!
@@ -30,12 +30,14 @@ pub use question::probe_haproxy;
 
 use claim::VipClaim;
 use question::{answer_deadline, ask_and_watch};
-use verdict::{HealthVerdict, Told};
+use verdict::{HealthVerdict, Silence, Told};
 
 /// Between two questions to haproxy: one costs it and the agent a fifth of a millisecond.
 const EVERY: Duration = Duration::from_millis(100);
 /// Between two attempts to start a unit that does not stay up.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+/// So long without life, and haproxy is restarted. The VIP has long moved, and whoever paused it for a look has had one.
+const RESTART_SILENT_AFTER: Duration = Duration::from_secs(30);
 /// So long without a question, and the thread is taken for blocked. Writing its files takes no disk.
 const BLOCKED_AFTER: Duration = Duration::from_secs(60);
 
@@ -74,11 +76,11 @@ pub fn start_thread(
             // An error: the agent ends.
             if balancer_stands.wait_for(|stands| *stands).await.is_ok() {
                 let sys = machine();
-                let heartbeat = its;
                 let watch = HealthWatch {
                     node,
                     sys,
-                    heartbeat,
+                    heartbeat: its,
+                    restart_silent_after: RESTART_SILENT_AFTER,
                 };
                 watch.run().await;
             }
@@ -96,6 +98,7 @@ struct HealthWatch {
     node: Arc<NodeFile>,
     sys: Sys,
     heartbeat: Heartbeat,
+    restart_silent_after: Duration,
 }
 
 impl HealthWatch {
@@ -125,6 +128,7 @@ impl HealthWatch {
     /// Asks haproxy and tells `claim`.
     async fn evaluate_haproxy(&self, runner: &dyn Runner, claim: &VipClaim<'_>) {
         let mut verdict = HealthVerdict::FINE;
+        let mut silence = Silence::default();
         let patience = answer_deadline(&self.sys.files);
         // Made anew only when it has answered: a watch costs systemd and the bus more than all questions to haproxy.
         let mut left = runner.changed(haproxy::UNIT, "active");
@@ -155,6 +159,26 @@ impl HealthWatch {
                 self.log_verdict(verdict.fine, told, answer.as_ref().err());
                 claim.set_haproxy(verdict.fine);
             }
+            silence = silence.after(told, asked);
+            if silence.lasted_at(asked) >= self.restart_silent_after {
+                self.restart_silent_haproxy(runner).await;
+                silence = Silence::default();
+            }
+        }
+    }
+
+    /// Its master and its worker: which of them hangs is not known. A dead one is [`Self::keep_unit_active`]'s.
+    async fn restart_silent_haproxy(&self, runner: &dyn Runner) {
+        if runner.state(haproxy::UNIT).await.ok().as_deref() != Some("active") {
+            return;
+        }
+        let (node, silent_for) = (&self.node.name, self.restart_silent_after.as_secs());
+        tracing::warn!(
+            node,
+            "haproxy has shown no life for {silent_for} s: restarting it"
+        );
+        if let Err(error) = runner.restart_hung(haproxy::UNIT).await {
+            tracing::warn!(node, "haproxy cannot be restarted: {error:#}");
         }
     }
 

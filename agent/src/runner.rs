@@ -48,6 +48,10 @@ pub trait Runner: std::fmt::Debug {
     fn restart<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         self.systemd().restart(unit)
     }
+    /// One that may answer no polite signal.
+    fn restart_hung<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
+        self.restart(unit)
+    }
     /// It reads its configuration anew; connections stay.
     fn reload<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         self.systemd().reload_or_restart(unit)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
-use ha_tests::hung_haproxy::haproxy_hangs;
+use ha_tests::hung_haproxy::{haproxy_hangs, haproxy_hangs_for_good};
 use ha_tests::plan::{API_PORT, ClusterPlan};
 use ha_tests::probe::asked_meanwhile;
 use ha_tests::story::Story;
@@ -35,6 +35,7 @@ fn settled_control_planes_keep_a_vip_whatever_else_is_wrong() {
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     haproxy_hangs(&story, &cluster);
+    haproxy_hangs_for_good(&story, &cluster);
     a_partition_heals(&story, &cluster);
     a_holder_leads_nowhere(&story, &cluster);
     have_full_disks(&story, &cluster);

@@ -48,6 +48,7 @@ fn watch_of(machine: &FakeMachine) -> HealthWatch {
         node: machine.cx.node.clone(),
         sys: machine.cx.sys.clone(),
         heartbeat: Heartbeat::default(),
+        restart_silent_after: RESTART_SILENT_AFTER,
     }
 }
 
@@ -109,6 +110,56 @@ async fn a_dead_unit_is_told_at_once_and_started_again() {
         machine.orders(),
         ["reset-failed haproxy.service", "start haproxy.service"]
     );
+}
+
+/// Its unit is active all the time.
+#[tokio::test]
+async fn a_haproxy_that_stays_silent_is_restarted_once_a_while() {
+    let machine = machine();
+    let run = async {
+        let claim = VipClaim::begin(&machine.cx.sys.files);
+        let watch = HealthWatch {
+            restart_silent_after: Duration::from_millis(500),
+            ..watch_of(&machine)
+        };
+        let runner = runner::of(&watch.node, &watch.sys).unwrap();
+        let mut orders = Vec::new();
+        let restarted = async {
+            while orders.len() < 2 {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+                orders.extend(machine.orders());
+            }
+        };
+        let begun = std::time::Instant::now();
+        tokio::select! {
+            () = watch.evaluate_haproxy(&*runner, &claim) => {}
+            () = restarted => assert!(begun.elapsed() >= Duration::from_secs(1)),
+        }
+        orders
+    };
+    let local = LocalSet::new();
+    let run = local.run_until(run);
+    let orders = tokio::time::timeout(Duration::from_secs(30), run).await;
+    let orders = orders.expect("nobody restarts it");
+    assert_eq!(
+        orders,
+        ["restart haproxy.service", "restart haproxy.service"]
+    );
+}
+
+#[tokio::test]
+async fn a_silent_haproxy_that_is_dead_is_not_restarted() {
+    let machine = machine();
+    let watch = watch_of(&machine);
+    let runner = runner::of(&watch.node, &watch.sys).unwrap();
+    for state in ["failed", "activating"] {
+        machine.systemd.unit(haproxy::UNIT, state);
+        watch.restart_silent_haproxy(&*runner).await;
+    }
+    assert!(machine.orders().is_empty());
+    machine.systemd.unit(haproxy::UNIT, "active");
+    watch.restart_silent_haproxy(&*runner).await;
+    assert_eq!(machine.orders(), ["restart haproxy.service"]);
 }
 
 #[tokio::test]

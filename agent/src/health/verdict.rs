@@ -1,5 +1,7 @@
 //! The pure part: what the questions to haproxy told so far, and what this node says of itself.
 
+use std::time::Duration;
+
 /// What one question to haproxy told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -68,9 +70,45 @@ impl HealthVerdict {
     }
 }
 
+/// Since when haproxy has shown no life: neither an answer nor a thread that wants to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Silence {
+    since: Option<Duration>,
+}
+
+impl Silence {
+    /// What a question asked then, by the monotonic clock, makes of it. A dead unit is another's to start.
+    pub fn after(self, told: Told, asked: Duration) -> Self {
+        let since = match told {
+            Told::Bad | Told::Hung => self.since.or(Some(asked)),
+            Told::Good | Told::Starved | Told::Dead => None,
+        };
+        Self { since }
+    }
+
+    /// How long it has lasted by then.
+    pub fn lasted_at(self, now: Duration) -> Duration {
+        self.since.map_or(Duration::ZERO, |since| now - since)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_silence_lasts_until_any_sign_of_life() {
+        let second = Duration::from_secs;
+        for life in [Told::Good, Told::Starved, Told::Dead] {
+            let silence = Silence::default().after(Told::Hung, second(5));
+            let silence = silence.after(Told::Bad, second(9));
+            assert_eq!(silence.lasted_at(second(9)), second(4));
+            let silence = silence.after(life, second(10));
+            assert_eq!(silence.lasted_at(second(99)), Duration::ZERO, "{life:?}");
+            let silence = silence.after(Told::Bad, second(12));
+            assert_eq!(silence.lasted_at(second(13)), second(1));
+        }
+    }
 
     /// Each answer, and whether the node is fine after it.
     fn check(story: &[(Told, bool)]) {

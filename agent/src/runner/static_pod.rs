@@ -102,6 +102,10 @@ impl Runner for StaticPod<'_> {
         Box::pin(self.signal("-TERM", unit))
     }
 
+    fn restart_hung<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
+        Box::pin(self.signal("-KILL", unit))
+    }
+
     fn reload<'a>(&'a self, unit: &'a str) -> Boxed<'a, Result<()>> {
         let signal = if unit == haproxy::UNIT {
             "-USR2"
