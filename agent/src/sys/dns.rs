@@ -186,7 +186,8 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_and_silence_are_told_by_what_they_are() {
-        let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        // No other test's address: its port is free again afterwards.
+        let silent = UdpSocket::bind("127.53.0.1:0").await.unwrap();
         let address = silent.local_addr().unwrap();
         let error = resolve_at_port(address, "x.y").await.unwrap_err();
         assert!(

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Node;
 use ha_host_base::command::last_lines;
+use ha_host_base::files::LockedFile;
 
 use crate::{Machine, Power, Provider};
 
@@ -209,6 +210,7 @@ pub fn leaves_a_locked_node_alone(provider: &dyn Provider, node: &Node, dir: &Pa
     std::fs::create_dir_all(&machines).unwrap();
     let lock = File::create(machines.join(format!("_lock.{}", node.name))).unwrap();
     lock.lock().unwrap();
+    let lock = LockedFile::new(lock);
     let config = dir.join("no-such.ign");
     let orders = [
         provider.ensure(node, &config).map(drop),

@@ -193,7 +193,7 @@ fn an_agent_of_another_version_is_named() {
         says: "{\"version\":2,\"seq\":1,\"node\":\"node3\",\"says\":\"hello\"}\n",
         ..env.provider()
     });
-    let (exit, end) = env.launch(&provider, 1);
+    let (exit, end) = env.launch(&provider, 5);
     assert_eq!(exit, Exit::TimedOut);
     assert!(
         end.contains("node3 is in boot for") && end.contains("speaks version 2"),
@@ -267,7 +267,7 @@ fn a_node_that_booted_without_its_agent_is_named_as_that() {
         silence: "unit systemd-sysext.service auto-restart\nsaid Device or resource busy\nanswered\n",
         ..env.provider()
     });
-    let (exit, end) = env.launch(&provider, 2);
+    let (exit, end) = env.launch(&provider, 5);
     assert_eq!(exit, Exit::TimedOut);
     assert!(
         end.contains(
@@ -282,7 +282,7 @@ fn a_node_that_booted_without_its_agent_is_named_as_that() {
 #[test]
 fn a_launch_that_takes_too_long_says_what_everybody_waits_for() {
     let env = TestEnv::new();
-    let (exit, end) = env.launch(&Arc::new(env.provider()), 1);
+    let (exit, end) = env.launch(&Arc::new(env.provider()), 5);
     assert_eq!(exit, Exit::TimedOut);
     for words in [
         "node1 is in boot for",
