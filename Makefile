@@ -42,7 +42,7 @@ TESTS_AS_ROOT = AS_ROOT="$(AS_ROOT) env $${HA_CONFORMANCE_FOCUS:+HA_CONFORMANCE_
 # Whoever runs this in the background may have told it to ignore them, and the programs under test would go on ignoring them.
 OWN_SIGNALS = env --default-signal=INT,HUP,TERM
 GIVE_BACK = $(AS_ROOT) chown -R -h --reference=Makefile
-test: need need-browser lint deny ## Lints, and every test but the longest (test-...), the real clusters included (three quarters of an hour, more at first)
+test: need need-browser need-disk lint deny ## Lints, and every test but the longest (test-...), the real clusters included (three quarters of an hour, more at first)
 	$(PARTS) cilium
 	$(OWN_SIGNALS) cargo test --locked --tests --no-fail-fast
 	$(TESTS_AS_ROOT) --bins -p ha-agent -- --ignored --skip looks_of_an_hour --skip podmans_generator
@@ -199,7 +199,10 @@ need:
 need-browser:
 	@lab/need.sh browser
 
+need-disk:
+	@lab/need.sh disk
+
 need-rust:
 	@lab/need.sh rust
 
-.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-options test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-arm64 test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-runners lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-rust
+.PHONY: help demo test test-vm test-power-cuts test-foundings test-renewal test-options test-versions test-version test-cilium conformance test-libvirt-cuts test-sysext test-arm64 test-flatcar build sysext lab lab-kube lab-node lab-images lab-sysexts lab-vm lab-cilium lab-runners lab-verify lab-clean bench check flakes fuzz lint deny need need-browser need-disk need-rust

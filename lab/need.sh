@@ -1,5 +1,5 @@
 #!/bin/bash
-# need.sh [lab|inotify|rust|arm64|deny|browser]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
+# need.sh [lab|inotify|rust|arm64|deny|browser|disk]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
 set -euo pipefail
 DENY=0.20.2                              # cargo-deny
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
@@ -64,6 +64,17 @@ need_browser() { # looks at what a launch leaves as its picture
   elif apt-cache show chromium >/dev/null 2>&1 && apt_install chromium; then :
   else echo "need: apt has no chromium for us: the tests that look at launch.html will say SKIPPED" >&2
   fi
+}
+
+# GiB: three virtual machines may fill 6, and launch asks for them, the rest of the tests' clusters was seen to fill under 2 (df); the
+# build; a first run's lab with Go's cache (du). Without them tests fail half an hour later.
+CLUSTERS_FILL=8 BUILD_FILLS=9 FIRST_LAB_FILLS=17
+need_disk() {
+  local dir want=$CLUSTERS_FILL have; dir=$(dirname "$(realpath "$0")")/..
+  [ -d "$dir/target/debug" ] || want=$((want + BUILD_FILLS))
+  compgen -G "${FLATCAR_HA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatcar-ha}/kube-*" >/dev/null || want=$((want + FIRST_LAB_FILLS))
+  have=$(($(df --output=avail -B1 "$dir" | tail -n 1) >> 30))
+  [ "$have" -ge "$want" ] || { echo "need: $have GiB disk free here, the tests fill up to $want GiB: make room first" >&2; exit 1; }
 }
 
 need_arm64() { # the cross build of the agent's sysext, and what runs its program here

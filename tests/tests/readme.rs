@@ -113,6 +113,19 @@ fn make_finds_roots_programs_for_a_user_who_does_not() {
     assert!(done.status.success(), "{done:?}");
 }
 
+/// Half an hour into the tests the providers would say it of the last ones' machines.
+#[test]
+fn a_disk_that_the_tests_would_fill_is_named_before_they_begin() {
+    let need = workspace_root().join("lab/need.sh");
+    let small = "mount -t tmpfs -o size=64m none /mnt && mkdir /mnt/lab && cp \"$0\" /mnt/lab && exec /mnt/lab/need.sh disk";
+    let mut shell = Command::new("unshare");
+    shell.args(["--mount", "sh", "-c", small]).arg(need);
+    let done = run_to_end(shell, SHORT).expect("unshare");
+    assert_eq!(done.code, Some(1), "{done:?}");
+    let words = "need: 0 GiB disk free here, the tests fill up to";
+    assert!(done.stderr.contains(words), "{done:?}");
+}
+
 #[test]
 fn verbs_and_options_are_found_in_code_blocks() {
     let text = "x ha-host no\n```\n$ ha-host launch demo.yaml # --parallel N\n  ha-host status x   ha-host logs a b -f\n```\n";
