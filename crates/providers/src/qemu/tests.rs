@@ -123,7 +123,8 @@ fn config(world: &Fixture) -> PathBuf {
         json!({"path": path, "overwrite": true, "mode": 420, "contents": {"source": format!("data:;base64,{text}")}})
     };
     let network = "[Match]\nName=eth0\n[Network]\nAddress=10.77.0.11/24\nGateway=10.77.0.1\n";
-    let say = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'echo {} > /dev/virtio-ports/org.flatcar-ha.events'\n\
+    let say = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'until [ -c $P ]; do sleep 0.2; done; echo {} > $P'\n\
+               Environment=P=/dev/virtio-ports/org.flatcar-ha.events\n\
                [Install]\nWantedBy=multi-user.target\n";
     let answer = "[Service]\nExecStart=/usr/bin/cat /etc/hostname\nStandardInput=socket\nStandardOutput=socket\n";
     let listen = "[Socket]\nListenStream=6443\nAccept=yes\n[Install]\nWantedBy=sockets.target\n";
