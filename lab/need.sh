@@ -68,7 +68,7 @@ need_browser() { # looks at what a launch leaves as its picture
 
 # GiB: three virtual machines may fill 6, and launch asks for them, the rest of the tests' clusters was seen to fill under 2 (df); the
 # build; a first run's lab with Go's cache (du). Without them tests fail half an hour later.
-CLUSTERS_FILL=8 BUILD_FILLS=9 FIRST_LAB_FILLS=17
+CLUSTERS_FILL=8 BUILD_FILLS=10 FIRST_LAB_FILLS=17
 need_disk() {
   local dir want=$CLUSTERS_FILL have; dir=$(dirname "$(realpath "$0")")/..
   [ -d "$dir/target/debug" ] || want=$((want + BUILD_FILLS))
