@@ -2,6 +2,7 @@
 # need.sh [lab|inotify|rust|arm64|deny|browser|disk]...: installs what is missing on a Debian 12+ machine and says so; what is there is never touched.
 set -euo pipefail
 DENY=0.20.2                              # cargo-deny
+CACHE=${FLATCAR_HA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatcar-ha}
 root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 
 apt_install() { # only the packages that dpkg does not know as installed
@@ -57,7 +58,7 @@ need_deny() { # cargo-deny, from source: nobody packages it for Debian
   CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
     cargo install --quiet --locked --root "$(dirname "$(need_deny_path)")" "cargo-deny@$DENY"
 }
-need_deny_path() { echo "${FLATCAR_HA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatcar-ha}/cargo-deny-$DENY/bin"; }
+need_deny_path() { echo "$CACHE/cargo-deny-$DENY/bin"; }
 
 need_browser() { # looks at what a launch leaves as its picture
   if command -v chromium >/dev/null; then :
@@ -72,7 +73,7 @@ CLUSTERS_FILL=8 BUILD_FILLS=10 FIRST_LAB_FILLS=17
 need_disk() {
   local dir want=$CLUSTERS_FILL have; dir=$(dirname "$(realpath "$0")")/..
   [ -d "$dir/target/debug" ] || want=$((want + BUILD_FILLS))
-  compgen -G "${FLATCAR_HA_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/flatcar-ha}/kube-*" >/dev/null || want=$((want + FIRST_LAB_FILLS))
+  compgen -G "$CACHE/kube-*" >/dev/null || want=$((want + FIRST_LAB_FILLS))
   have=$(($(df --output=avail -B1 "$dir" | tail -n 1) >> 30))
   [ "$have" -ge "$want" ] || { echo "need: $have GiB disk free here, the tests fill up to $want GiB: make room first" >&2; exit 1; }
 }

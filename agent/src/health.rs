@@ -1,6 +1,6 @@
 //! The health source for keepalived: runs beside all phases once the balancer stands. A node whose haproxy died
 //! gives the VIP away at once, one whose haproxy hangs within a third of a second, one from which no apiserver can be reached
-//! within seconds; a dead haproxy is started again over D-Bus, and so is one that goes on showing no life.
+//! within seconds; a dead haproxy is started again over D-Bus, one that gives no good answer for long is restarted.
 //! It has a thread, a runtime and a D-Bus connection of its own: the phases sync files and remove directories, and a disk
 //! that hangs must not keep a sick haproxy from being told.
 //!

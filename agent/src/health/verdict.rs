@@ -70,7 +70,7 @@ impl HealthVerdict {
     }
 }
 
-/// Since when haproxy has shown no life: neither an answer nor a thread that wants to run.
+/// Since when haproxy has given no good answer, although its machine let it run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Silence {
     since: Option<Duration>,
