@@ -7,6 +7,7 @@ use tokio::net::UnixListener;
 use tokio::task::{JoinHandle, LocalSet};
 
 use super::*;
+use ha_test_support::PATIENCE;
 use ha_wire::paths;
 
 use crate::sys::Sys;
@@ -71,7 +72,7 @@ async fn until(machine: &FakeMachine, word: &str) {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(10), said)
+    tokio::time::timeout(PATIENCE, said)
         .await
         .unwrap_or_else(|_| panic!("never said {word:?}"));
 }
@@ -226,7 +227,7 @@ async fn what_blocks_the_agent_does_not_keep_a_sick_haproxy_from_being_told() {
         start_thread(node, balancer_stands.subscribe(), sys).unwrap();
         // This thread does nothing else now. The fourth question follows on the word that three bad answers make.
         for _ in 0..4 {
-            let asked = questions.recv_timeout(Duration::from_secs(10));
+            let asked = questions.recv_timeout(PATIENCE);
             asked.expect("the health source stands still with the agent");
         }
     };
@@ -249,6 +250,6 @@ async fn nothing_is_watched_before_the_balancer_stands() {
     assert_eq!(seen.try_recv(), Err(mpsc::TryRecvError::Empty));
     // The agent ends before its balancer stood: so does the thread.
     drop(balancer_stands);
-    let ended = seen.recv_timeout(Duration::from_secs(10));
+    let ended = seen.recv_timeout(PATIENCE);
     assert_eq!(ended, Err(mpsc::RecvTimeoutError::Disconnected));
 }

@@ -23,7 +23,7 @@ mod tests;
 
 pub use attached::{Input, run_attached};
 use running::RunningChild;
-pub(crate) use running::wait_for_children;
+pub(crate) use running::end_children;
 
 /// For commands that have no deadline of their own: copying gigabytes to a slow disk takes minutes.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -103,7 +103,7 @@ pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Res
         "" => Stdio::null(),
         _ => Stdio::piped(),
     };
-    let _running = RunningChild::begin(&line)?;
+    let running = RunningChild::begin(&line)?;
     let mut child = command
         .stdin(stdin)
         .stdout(Stdio::piped())
@@ -111,16 +111,17 @@ pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Res
         .process_group(0)
         .spawn()
         .with_context(|| format!("cannot start {line}"))?;
+    running.started(&child);
     let pieces = attend(&mut child, input);
     let mut heard = Heard::default();
-    let status = wait(&mut child, &pieces, &mut heard, end)
+    let status = wait(&running, &mut child, &pieces, &mut heard, end)
         .with_context(|| format!("cannot wait for {line}"))?;
     let (status, timed_out) = match status {
         Some(status) => (status, None),
         None => {
             process_tree::kill_all(child.id());
-            let status = child
-                .wait()
+            let status = running
+                .wait(&mut child)
                 .with_context(|| format!("cannot wait for {line}"))?;
             running::go_on(&line)?;
             (status, Some(deadline))
@@ -289,6 +290,7 @@ fn read_lines(
 
 /// None: it has not ended by then, or is not to go on.
 fn wait(
+    running: &RunningChild,
     child: &mut Child,
     pieces: &Receiver<Piece>,
     heard: &mut Heard,
@@ -301,7 +303,7 @@ fn wait(
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(POLL / 5),
             Err(RecvTimeoutError::Timeout) => {}
         }
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = running.try_wait(child)? {
             return Ok(Some(status));
         }
         if Instant::now() >= end || Interrupt::of_process().asked() {

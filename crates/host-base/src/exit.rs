@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::command::wait_for_children;
+use crate::command::end_children;
 use crate::interrupt::{Cause, Interrupt, take_last_word};
 use crate::output;
 use crate::text::Paint;
@@ -94,7 +94,7 @@ pub fn report(error: &anyhow::Error) -> Exit {
 pub fn finish(result: Result<ExitCode>) -> ExitCode {
     let code = result.unwrap_or_else(|error| report(&error).into());
     if Interrupt::of_process().asked() {
-        wait_for_children(LAST_CHILDREN);
+        end_children(LAST_CHILDREN);
     }
     match output::failure() {
         Some(why) if code == ExitCode::SUCCESS => {

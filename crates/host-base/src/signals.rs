@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::Signal as SignalNumber;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use crate::command::wait_for_children;
+use crate::command::end_children;
 use crate::exit::{Exit, error_line};
 use crate::interrupt::{Cause, Interrupt, take_last_word};
 use crate::output;
@@ -101,7 +101,7 @@ fn cut_off(cause: Cause) -> ! {
         }
     });
     let _ = said.recv_timeout(LAST_WORD);
-    wait_for_children(LAST_WORD);
+    end_children(LAST_WORD);
     std::process::exit(Exit::from(cause) as i32)
 }
 

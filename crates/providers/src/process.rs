@@ -60,6 +60,15 @@ impl ProcessIdentity {
         self.pid
     }
 
+    /// Whether it has been killed and is not gone yet: a machine's memory takes the kernel its time.
+    pub fn is_dying(&self) -> bool {
+        let read = |name| std::fs::read_to_string(format!("/proc/{}/{name}", self.pid));
+        match (read("stat"), read("status")) {
+            (Ok(stat), Ok(status)) => self.lives() && says_dying(&stat, &status),
+            _ => false,
+        }
+    }
+
     /// Kills it, and nothing else.
     pub fn kill(&self) {
         if self.lives() {
@@ -105,6 +114,26 @@ fn thread_count(pid: i32) -> usize {
     std::fs::read_dir(format!("/proc/{pid}/task")).map_or(0, Iterator::count)
 }
 
+/// Whether `/proc/PID/stat` and `status` are those of a process that will run no more: SIGKILL is on its way to its first thread,
+/// which ends or has ended.
+fn says_dying(stat: &str, status: &str) -> bool {
+    /// PF_EXITING of the kernel's `include/linux/sched.h`.
+    const EXITING: u64 = 4;
+    let ending = || {
+        let mut fields = fields_after_name(stat)?;
+        let has_ended = matches!(fields.next()?, "Z" | "X");
+        // Field 9 of the manual page; the state was field 3.
+        let flags: u64 = fields.nth(5)?.parse().ok()?;
+        Some(has_ended || flags & EXITING != 0)
+    };
+    let is_pending = |line: &str| {
+        let (name, set) = line.split_once(":\t").unwrap_or_default();
+        let set = u64::from_str_radix(set, 16).unwrap_or_default();
+        matches!(name, "SigPnd" | "ShdPnd") && set & (1 << (Signal::SIGKILL as u32 - 1)) != 0
+    };
+    ending().unwrap_or_default() || status.lines().any(is_pending)
+}
+
 /// State and start time of `/proc/PID/stat`.
 fn parse_stat(stat: &str) -> Option<(char, u64)> {
     let mut fields = fields_after_name(stat)?;
@@ -143,6 +172,18 @@ mod tests {
         );
         assert_eq!(ProcessIdentity::alive(&file), None);
         child.wait().unwrap();
+    }
+
+    #[test]
+    fn a_process_is_dying_from_its_kill_to_its_end() {
+        let stat = |state, flags| format!("7 (a b) {state} 1 7 7 0 -1 {flags} 1 2 3");
+        let status = |own, shared| format!("Name:\ta\nSigPnd:\t{own}\nShdPnd:\t{shared}\n");
+        let (none, kill, term) = ("0000000000000000", "0000000000000100", "0000000000004000");
+        assert!(!says_dying(&stat('S', 0x400000), &status(none, term)));
+        assert!(says_dying(&stat('S', 0x400000), &status(kill, none)));
+        assert!(says_dying(&stat('S', 0x400000), &status(none, kill)));
+        assert!(says_dying(&stat('R', 0x400004), &status(none, none)));
+        assert!(says_dying(&stat('Z', 0x400000), &status(none, none)));
     }
 
     #[test]

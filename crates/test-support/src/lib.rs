@@ -6,6 +6,7 @@
 )]
 
 use std::path::Path;
+use std::time::Duration;
 
 use ha_cluster_file::check::check_cluster_file;
 use ha_cluster_file::cluster::Cluster;
@@ -16,6 +17,10 @@ pub mod image_server;
 pub mod real;
 #[cfg(feature = "images")]
 pub mod signing_keys;
+
+/// Far longer than anything in a test takes, on a machine that runs hundreds of them side by side: what never ends is a failure,
+/// not a hang.
+pub const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Three control planes and two workers.
 pub const DEMO: &str = "version: 1

@@ -3,6 +3,7 @@
 use std::sync::{Mutex, mpsc};
 
 use ha_providers::Made;
+use ha_test_support::PATIENCE;
 
 use super::node_watch::NodeWatch;
 use super::report::{FailureCause, Failures};
@@ -121,9 +122,8 @@ fn no_more_machines_are_made_at_a_time_than_asked_for() {
     });
     let (to, _observed) = tokio::sync::mpsc::unbounded_channel();
     observe::make_machines(&provider, jobs.collect(), 2, &to);
-    let patience = Duration::from_secs(20);
     let mut first: Vec<String> = (0..2)
-        .map(|_| at_the_gate.recv_timeout(patience).unwrap())
+        .map(|_| at_the_gate.recv_timeout(PATIENCE).unwrap())
         .collect();
     first.sort();
     assert_eq!(first, ["node1", "node2"]);
@@ -134,7 +134,7 @@ fn no_more_machines_are_made_at_a_time_than_asked_for() {
     );
     for next in ["node3", "node4", "node5"] {
         let_go.send(()).unwrap();
-        assert_eq!(at_the_gate.recv_timeout(patience).unwrap(), next);
+        assert_eq!(at_the_gate.recv_timeout(PATIENCE).unwrap(), next);
     }
     for _ in 0..2 {
         let_go.send(()).unwrap();

@@ -1,3 +1,4 @@
+use ha_test_support::PATIENCE;
 use ha_wire::node::NodeFile;
 use ha_wire::paths;
 
@@ -343,7 +344,7 @@ fn the_lease_is_let_go_when_the_member_votes() {
             components.notify_one();
         };
         let both = async { tokio::join!(super::run(&stage.machine.cx), let_go).0 };
-        let ended = tokio::time::timeout(Duration::from_secs(20), both).await;
+        let ended = tokio::time::timeout(PATIENCE, both).await;
         ended
             .expect("the lease is held for as long as kubeadm runs")
             .unwrap();

@@ -2,6 +2,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ha_kube::Identity;
+use ha_test_support::PATIENCE;
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 use tokio::sync::Notify;
@@ -156,7 +157,7 @@ impl Stage {
         let mut watch = RenewalWatch::new(&self.machine.cx);
         tokio::select! {
             (seen, ()) = async { tokio::join!(watch.look(), self.kubeadm_makes(command, name, end)) } => seen,
-            () = tokio::time::sleep(Duration::from_secs(20)) => panic!("kubeadm {command} was not run: {:?}", self.machine.orders()),
+            () = tokio::time::sleep(PATIENCE) => panic!("kubeadm {command} was not run: {:?}", self.machine.orders()),
         }
     }
 

@@ -32,7 +32,7 @@ pub enum Input {
 /// Runs a command to its end, however long that takes. When the program is to end, so is the command, with all that it started.
 pub fn run_attached(command: &mut Command, input: Input) -> Result<ExitStatus> {
     let line = command_line(command);
-    let _running = RunningChild::begin(&line)?;
+    let running = RunningChild::begin(&line)?;
     if input == Input::Empty {
         command.stdin(Stdio::null());
     }
@@ -44,6 +44,7 @@ pub fn run_attached(command: &mut Command, input: Input) -> Result<ExitStatus> {
     let mut child = command
         .spawn()
         .with_context(|| format!("cannot start {line}"))?;
+    running.started(&child);
     let pid = Pid::from_raw(child.id().cast_signed());
     let (tell, ended) = channel();
     // It is only looked at: until it is waited for, its number is its own.
@@ -62,15 +63,15 @@ pub fn run_attached(command: &mut Command, input: Input) -> Result<ExitStatus> {
             };
             let _ = ended.recv_timeout(STOPPING);
             process_tree::kill_all(child.id());
-            wait_for(&mut child, &line)?;
+            wait_for(&running, &mut child, &line)?;
             go_on(&line)?;
         }
     }
-    wait_for(&mut child, &line)
+    wait_for(&running, &mut child, &line)
 }
 
-fn wait_for(child: &mut Child, line: &str) -> Result<ExitStatus> {
-    child
-        .wait()
+fn wait_for(running: &RunningChild, child: &mut Child, line: &str) -> Result<ExitStatus> {
+    running
+        .wait(child)
         .with_context(|| format!("cannot wait for {line}"))
 }

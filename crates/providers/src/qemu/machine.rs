@@ -32,7 +32,9 @@ pub fn machine_state(dir: &NodeDir) -> Machine {
 
 /// Makes the node unless it is there, and switches it on.
 pub fn ensure_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Made> {
-    let made = match machine_state(&provider.dir(node)) {
+    let dir = provider.dir(node);
+    spawn::wait_while_dying(&dir.0)?;
+    let made = match machine_state(&dir) {
         Machine::Running => return Ok(Made::Running),
         Machine::Off => Made::PoweredOn,
         Machine::Absent => {
@@ -47,7 +49,9 @@ pub fn ensure_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Made> 
 
 /// Boots a node from its disk, unless it runs.
 pub fn power_on(provider: &Qemu, node: &Node) -> Result<()> {
-    match machine_state(&provider.dir(node)) {
+    let dir = provider.dir(node);
+    spawn::wait_while_dying(&dir.0)?;
+    match machine_state(&dir) {
         Machine::Running => Ok(()),
         Machine::Off => start_node(provider, node),
         Machine::Absent => bail!("{} has no disk; `ha-host launch` makes it", node.name),

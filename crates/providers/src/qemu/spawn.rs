@@ -126,6 +126,25 @@ pub fn last_words(dir: &Path) -> String {
     }
 }
 
+/// Until a QEMU that somebody has killed is gone, if there is one: what it held is free then.
+pub fn wait_while_dying(dir: &Path) -> Result<()> {
+    match running_process(dir) {
+        Some(process) if process.is_dying() => wait_for_end(&process, dir),
+        _ => Ok(()),
+    }
+}
+
+fn wait_for_end(process: &ProcessIdentity, dir: &Path) -> Result<()> {
+    if process.gone_within(DYING) {
+        return Ok(());
+    }
+    bail!(
+        "process {} of {} cannot be killed; is its storage stuck?",
+        process.pid(),
+        dir.display()
+    )
+}
+
 /// Ends the QEMU of this directory at once, as when the plug is pulled; fine if none runs.
 pub fn stop_process(dir: &Path) -> Result<()> {
     if let Some(process) = running_process(dir) {
@@ -134,13 +153,7 @@ pub fn stop_process(dir: &Path) -> Result<()> {
         if quit.is_err() || !process.gone_within(QUITTING) {
             process.kill();
         }
-        if !process.gone_within(DYING) {
-            bail!(
-                "process {} of {} cannot be killed; is its storage stuck?",
-                process.pid(),
-                dir.display()
-            );
-        }
+        wait_for_end(&process, dir)?;
     }
     for file in [PID, QMP] {
         // Not there: as good.

@@ -110,8 +110,12 @@ fn provider(text: &str, dir: &Path) -> Qemu {
     qemu
 }
 
-fn murder(process: &ProcessIdentity) {
+fn send_kill(process: &ProcessIdentity) {
     kill(Pid::from_raw(process.pid()), Signal::SIGKILL).unwrap();
+}
+
+fn murder(process: &ProcessIdentity) {
+    send_kill(process);
     assert!(process.gone_within(Duration::from_secs(10)));
 }
 

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use ha_test_support::real;
+use ha_test_support::{PATIENCE, real};
 use ha_wire::paths;
 use serde_json::{Value, json};
 
@@ -23,8 +23,6 @@ const PULL: &str = "kubeadm init phase preflight --config";
 const OLD_NODE: &str = "/api/v1/nodes/node2";
 const KUBELET_LEASE: &str =
     "GET /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node2";
-/// Longer than anything here may take: what never ends is a failure, not a hang.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn ended<T>(work: impl Future<Output = T>) -> T {
     let ended = tokio::time::timeout(PATIENCE, work).await;

@@ -80,15 +80,13 @@ fn dies_in_boot(world: &Fixture, ignition: &Path) {
         let bytes = std::fs::read(provider.console(node)).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    murder(&spawn::running_process(&provider.dir(node).0).unwrap());
-    assert_eq!(world.state(), Machine::Off);
+    let again = world.again();
+    send_kill(&spawn::running_process(&provider.dir(node).0).unwrap());
+    // While its threads die it is not off, nor does it run.
+    assert_eq!(again.ensure(node, ignition).unwrap(), Made::PoweredOn);
     world.wait("the epitaph", || {
         console().matches("QEMU has ended (signal: 9").count() == 1
     });
-    assert_eq!(
-        world.again().ensure(node, ignition).unwrap(),
-        Made::PoweredOn
-    );
 }
 
 /// The kernel filters the system calls of every QEMU.
@@ -133,12 +131,16 @@ fn again(world: &Fixture, agent: &guest::Agent) {
         process,
         "QEMU has lived through it"
     );
-    murder(&process.unwrap());
-    assert_eq!(world.state(), Machine::Off);
+    send_kill(&process.unwrap());
+    provider.power(node, Power::On).unwrap();
+    let process = spawn::running_process(&dir.0).unwrap();
+    assert!(!process.is_dying(), "switched on, not what died");
     world.wait("the epitaph", || {
         let console = std::fs::read_to_string(provider.console(node)).unwrap();
         console.matches("QEMU has ended (signal: 9").count() == 2
     });
+    murder(&process);
+    assert_eq!(world.state(), Machine::Off);
     machine_tests::is_off(provider, node);
     let ignition = world.dir.join("one.ign");
     assert_eq!(
