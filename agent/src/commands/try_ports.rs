@@ -53,7 +53,7 @@ mod tests {
         let at = listener.local_addr().unwrap();
         let open = try_port(at).await;
         assert_eq!((open.outcome, &open.error[..]), (TrialOutcome::Open, ""));
-        drop(listener);
+        ha_test_support::stop_listening(listener);
         let refused = try_port(at).await;
         assert_eq!(refused.outcome, TrialOutcome::Refused);
         assert!(!refused.error.is_empty());

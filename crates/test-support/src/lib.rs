@@ -5,11 +5,14 @@
     reason = "helpers of tests"
 )]
 
+use std::net::Shutdown;
+use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::Duration;
 
 use ha_cluster_file::check::check_cluster_file;
 use ha_cluster_file::cluster::Cluster;
+use socket2::SockRef;
 
 pub mod corpus;
 #[cfg(feature = "images")]
@@ -35,6 +38,11 @@ nodes:
   - {name: node4, role: worker, address: 10.77.0.14}
   - {name: node5, role: worker, address: 10.77.0.15}
 ";
+
+/// Nobody listens here any more. To drop it alone is not enough: a program that another test is just starting may hold a copy.
+pub fn stop_listening(listener: impl AsFd) {
+    SockRef::from(&listener).shutdown(Shutdown::Both).unwrap();
+}
 
 /// The demo cluster.
 pub fn demo() -> Cluster {

@@ -14,7 +14,7 @@ fn a_founder_waits_for_a_load_balancer_that_has_machines() {
         node.endpoint.vip = [127, 0, 0, 1].into();
         node.endpoint.port = listener.local_addr().unwrap().port();
         let at = node.endpoint.clone();
-        drop(listener);
+        ha_test_support::stop_listening(listener);
         node.balancers = testing::balancer_machine().balancers;
         let machine = testing::fake_machine(node.clone());
         wait_for_balancer(&machine.cx).await.unwrap();

@@ -35,7 +35,7 @@ fn lists_of_volumes() {
 fn a_daemon_that_does_not_answer_is_told_by_its_socket() {
     let dir = tempfile::tempdir().unwrap();
     let (dead, none) = (dir.path().join("dead"), dir.path().join("none"));
-    drop(UnixListener::bind(&dead).unwrap());
+    ha_test_support::stop_listening(UnixListener::bind(&dead).unwrap());
     assert_eq!(probe_door(&[&dead, &none]), Door::NoDaemon);
     let live = dir.path().join("live");
     let _listener = UnixListener::bind(&live).unwrap();
