@@ -15,6 +15,8 @@ use crate::kube::client::Client;
 use crate::kube::{self, error::ApiError};
 use crate::sys::random::random_fraction;
 
+mod clock;
+
 /// Looking costs a refused connection; each one missed delays the node.
 const LOOK: Duration = Duration::from_millis(150);
 /// One look may take this long: the load balancer answers at once or has nobody to ask.
@@ -43,10 +45,9 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
     let was_permitted = init::has_valid_permission(cx);
     let had_founded = init::has_founded_etcd(cx)?;
     loop {
-        let Err(missing) = check_cluster(&client).await else {
+        let Err(missing) = look(cx, &client).await else {
             return Ok(Outcome::Done);
         };
-        let (what, why) = missing.tell(cx);
         let is_late = cx.sys.clock.monotonic().saturating_sub(begin) > PATIENCE;
         // A clock that was ahead has been set: the permission is not over.
         let is_permitted_now = !was_permitted && init::has_valid_permission(cx);
@@ -58,14 +59,31 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
         }
         if is_late {
             let minutes = PATIENCE.as_secs() / 60;
-            bail!(
-                "no cluster to join after {minutes} min: {what}: {why} ({})",
-                missing.error
-            );
+            bail!("no cluster to join after {minutes} min: {missing}");
         }
         let pause = spread_pause(LOOK, random_fraction());
         cx.sys.clock.sleep(pause).await;
     }
+}
+
+/// One look. What is missing is told, and is the error in words for a failed attempt.
+async fn look(cx: &Context, client: &Client) -> Result<(), String> {
+    let missing = match check_cluster(client).await {
+        Err(missing) => missing,
+        Ok(()) => match clock::find_difference(cx, client).await {
+            Ok(None) => return Ok(()),
+            Ok(Some(difference)) => {
+                cx.report.waiting(Phase::Gate, &difference, "");
+                return Err(difference);
+            }
+            Err(error) => MissingPart {
+                name: READYZ,
+                error,
+            },
+        },
+    };
+    let (what, why) = missing.tell(cx);
+    Err(format!("{what}: {why} ({})", missing.error))
 }
 
 /// The first thing that a look found missing.
@@ -238,6 +256,35 @@ mod tests {
                     "an apiserver is up and not ready yet",
                 ]
             );
+        });
+    }
+
+    #[test]
+    fn whose_clock_is_off_waits_at_the_gate_until_it_is_set() {
+        run_local(async {
+            let ca = test_authority("kubernetes");
+            let script = Script::default();
+            let ready = [
+                "GET /readyz",
+                &format!("{CONFIG_MAPS}/kubeadm-config"),
+                &format!("{CONFIG_MAPS}/kubelet-config"),
+            ];
+            for question in ready {
+                script.on(question, 200, "{}");
+            }
+            *script.date.borrow_mut() = "Sat, 21 Nov 2026 15:00:42 GMT".to_owned();
+            let base = format!("https://{}", script.serve(&ca).await);
+            let me = node_identity(&ca, "node2");
+            let client = Client::new(&base, ca.cert(), Some(&me)).unwrap();
+            let machine = testing::fake_machine(testing::control_plane());
+            machine.clock.0.set(1_795_273_242_000 + 7_200_000);
+            let missing = look(&machine.cx, &client).await.unwrap_err();
+            assert!(missing.contains("120 min ahead"), "{missing}");
+            let events = machine.events();
+            let told = events.iter().find(|e| e["event"] == "waiting").unwrap();
+            assert_eq!(told["what"], missing);
+            machine.clock.0.set(1_795_273_242_000);
+            look(&machine.cx, &client).await.unwrap();
         });
     }
 
