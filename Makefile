@@ -61,9 +61,9 @@ test-power-cuts: need ## 120 power cuts that lose what was not synced, and two k
 	@$(GIVE_BACK) target/e2e
 
 test-foundings: export HA_FOUNDINGS ?= 20
-test-foundings: need ## Eight ways to hide a cluster from its founder, each HA_FOUNDINGS=20 times (twelve minutes a time; HA_HIDDEN=LostData,CutOff)
+test-foundings: need ## Eight ways to hide a cluster from its founder and two wrong clocks, each HA_FOUNDINGS=20 times (15 minutes a time; HA_HIDDEN=LostData,CutOff)
 	$(PARTS) test
-	$(TESTS_AS_ROOT) -p ha-tests --test foundings -- --test-threads=1
+	$(TESTS_AS_ROOT) -p ha-tests --test foundings --test foundings_clock -- --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
 test-renewal: need ## Certificates that live ten minutes, renewed by the agents for half an hour while somebody asks through the VIP

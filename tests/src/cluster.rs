@@ -137,6 +137,11 @@ impl Cluster {
         self.operator.state_of(self.name()).join("kubeconfig")
     }
 
+    /// Where `ha-host` keeps what it knows of it.
+    pub fn state_dir(&self) -> PathBuf {
+        self.operator.state_of(self.name())
+    }
+
     /// The Ignition config that a node was last made of.
     pub fn ignition_of(&self, node: &str) -> PathBuf {
         let state = self.operator.state_of(self.name());

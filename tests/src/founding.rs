@@ -119,13 +119,17 @@ fn config_with_permission(cluster: &Cluster) -> Result<PathBuf> {
     let stored = cluster.ignition_of(FOUNDER);
     let config =
         std::fs::read_to_string(&stored).with_context(|| format!("read {}", stored.display()))?;
-    let mut node: Value = serde_json::from_str(&file_in_config(&config, paths::NODE_FILE)?)?;
-    let until = SystemTime::now().duration_since(UNIX_EPOCH)? + PERMITTED;
-    node["founder"] = json!({"until": until.as_secs()});
     let path = cluster.dir().join(format!("{FOUNDER}-permitted.ign"));
-    let text = with_file(&config, paths::NODE_FILE, &node.to_string())?;
-    std::fs::write(&path, text)?;
+    std::fs::write(&path, permit(&config, SystemTime::now())?)?;
     Ok(path)
+}
+
+/// A founder's config with a permission to found that begins now, by this clock.
+pub(crate) fn permit(config: &str, now: SystemTime) -> Result<String> {
+    let mut node: Value = serde_json::from_str(&file_in_config(config, paths::NODE_FILE)?)?;
+    let until = now.duration_since(UNIX_EPOCH)? + PERMITTED;
+    node["founder"] = json!({"until": until.as_secs()});
+    with_file(config, paths::NODE_FILE, &node.to_string())
 }
 
 fn remake(cluster: &Cluster) -> Result<()> {

@@ -232,10 +232,10 @@ pub fn all_voters(cluster: &Cluster, ask: &str, names: &[String]) -> Result<()> 
     Ok(())
 }
 
-/// Every control plane's apiserver shows this cluster to node1.
-pub fn every_apiserver_shows(cluster: &Cluster, identity: &str) -> Result<()> {
+/// Every control plane's apiserver shows this cluster to this one.
+pub fn every_apiserver_shows(cluster: &Cluster, ask: &str, identity: &str) -> Result<()> {
     for server in cluster.apiservers() {
-        let seen = cluster.node("node1").identity_at(server)?;
+        let seen = cluster.node(ask).identity_at(server)?;
         ensure!(
             seen == identity,
             "{server} shows {seen}, the cluster is {identity}"

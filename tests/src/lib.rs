@@ -49,4 +49,5 @@ pub mod secrets;
 pub mod services;
 pub mod story;
 pub mod terminal;
+pub mod virtual_founder;
 pub mod web;

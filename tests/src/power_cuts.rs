@@ -276,7 +276,7 @@ pub fn is_whole(cluster: &Cluster) -> Result<()> {
             members.last().map_or("node1", |name| name),
             &members,
         )?;
-        every_apiserver_shows(cluster, &cluster.kube().identity()?)
+        every_apiserver_shows(cluster, "node1", &cluster.kube().identity()?)
     })
 }
 

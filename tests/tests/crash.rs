@@ -140,7 +140,7 @@ fn one_whole_cluster(story: &Story, cluster: &Cluster) {
         all_voters(cluster, "node2", &cluster.control_planes())
     });
     story.step("every apiserver shows the same cluster", || {
-        every_apiserver_shows(cluster, &cluster.kube().identity()?)
+        every_apiserver_shows(cluster, "node1", &cluster.kube().identity()?)
     });
     story.step("every agent is steady", || cluster.all_steady(SETTLE));
     story.step("destroy leaves nothing", || cluster.destroy());
