@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::failpoint;
 use crate::interrupt::Interrupt;
 
 mod attached;
@@ -119,6 +120,7 @@ pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Res
     let (status, timed_out) = match status {
         Some(status) => (status, None),
         None => {
+            failpoint::hit("child-not-killed-yet");
             process_tree::kill_all(child.id());
             let status = running
                 .wait(&mut child)

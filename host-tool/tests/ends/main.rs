@@ -52,6 +52,21 @@ fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
     }
 }
 
+/// As on a machine so busy that the thread at virsh's side gets no processor for a second.
+#[test]
+fn a_child_that_nobody_had_the_time_to_kill_does_not_outlive_the_program() {
+    let desk = Desk::new();
+    let mut command = desk.command(&["launch", "lib.yaml"]);
+    command.env("HA_HOST_FAILPOINT", "child-not-killed-yet:hold");
+    let child = Running::start(command);
+    let pids = desk.hanging();
+    let (code, _, err) = end_by(Signal::SIGTERM, child);
+    assert_eq!(code, 130, "{err}");
+    eventually("the children are gone", || {
+        (!pids.iter().any(|p| lives(*p))).then_some(())
+    });
+}
+
 #[test]
 fn a_launch_ends_in_time_though_its_preflight_hangs() {
     let desk = Desk::new();
