@@ -18,7 +18,7 @@ pub async fn find_difference(cx: &Context, client: &Client) -> Result<Option<Str
     let ours = cx.sys.clock.now_ms();
     let apart = ours.abs_diff(theirs);
     let way = if ours > theirs { "ahead of" } else { "behind" };
-    let minutes = apart / MINUTE_MS;
+    let minutes = (apart + MINUTE_MS / 2) / MINUTE_MS;
     Ok((apart > APART_MS).then(|| {
         format!(
             "this machine's clock is {minutes} min {way} the cluster's: set the one that is wrong, or let it reach its time server"
@@ -53,7 +53,7 @@ mod tests {
             for near in [THEIRS_MS - APART_MS, THEIRS_MS, THEIRS_MS + APART_MS] {
                 assert_eq!(see(near).await, None);
             }
-            let ahead = see(THEIRS_MS + 7_200_000).await.unwrap();
+            let ahead = see(THEIRS_MS + 7_199_000).await.unwrap();
             assert!(
                 ahead.contains("is 120 min ahead of the cluster's"),
                 "{ahead}"
