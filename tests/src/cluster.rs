@@ -134,7 +134,7 @@ impl Cluster {
 
     /// The admin's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
-        self.operator.state_of(self.name()).join("kubeconfig")
+        self.state_dir().join("kubeconfig")
     }
 
     /// Where `ha-host` keeps what it knows of it.
@@ -144,14 +144,12 @@ impl Cluster {
 
     /// The Ignition config that a node was last made of.
     pub fn ignition_of(&self, node: &str) -> PathBuf {
-        let state = self.operator.state_of(self.name());
-        state.join(format!("nodes/{node}.ign"))
+        self.state_dir().join(format!("nodes/{node}.ign"))
     }
 
     /// Where the provider keeps a node's machine.
     pub fn machine_of(&self, node: &str) -> PathBuf {
-        let state = self.operator.state_of(self.name());
-        state.join("machines").join(node)
+        self.state_dir().join("machines").join(node)
     }
 
     /// One node.

@@ -92,6 +92,15 @@ impl Hidden {
     }
 }
 
+/// How often each way is to happen: `HA_FOUNDINGS=N`; none: the slice of `make test`.
+///
+/// # Panics
+/// If it is no number.
+pub fn wanted_rounds() -> Option<usize> {
+    let rounds = std::env::var("HA_FOUNDINGS").ok()?;
+    Some(rounds.parse().expect("HA_FOUNDINGS is a number of rounds"))
+}
+
 /// Three voters, every node Ready, every agent steady, and every apiserver shows this one cluster.
 pub fn is_whole(cluster: &Cluster, identity: &str) -> Result<()> {
     let planes = cluster.control_planes();

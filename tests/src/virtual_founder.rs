@@ -98,7 +98,9 @@ impl<'a> VirtualFounder<'a> {
         let lay = format!(
             "ip tuntap add {TAP} mode tap && ip link set {TAP} master {BRIDGE} && ip link set {TAP} up"
         );
-        founder.run("sh", &["-c", &lay])?;
+        let mut command = founder.enter();
+        command.args(["sh", "-c", &lay]);
+        run_to_end(command, SHORT)?.ok()?;
         Ok(founder)
     }
 
@@ -189,12 +191,6 @@ impl<'a> VirtualFounder<'a> {
         // To enter a mount namespace is to be at its root.
         enter.args([&space, "--", "env", "--chdir"]).arg(&self.dir);
         enter
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
-        let mut command = self.enter();
-        command.arg(program).args(arguments);
-        run_to_end(command, SHORT)?.ok().map(drop)
     }
 
     fn arguments(&self, clock: Clock) -> Result<Vec<String>> {

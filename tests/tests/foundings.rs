@@ -1,7 +1,7 @@
 //! However the cluster is hidden from the node that may found it, there is one cluster afterwards, the same one.
 
 use ha_tests::cluster::Cluster;
-use ha_tests::founding::{Hidden, is_whole};
+use ha_tests::founding::{Hidden, is_whole, wanted_rounds};
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
 
@@ -12,9 +12,7 @@ const SLICE: [Hidden; 2] = [Hidden::PeersReboot, Hidden::EmptyManifest];
 #[test]
 fn a_founder_that_cannot_see_the_cluster_founds_no_second_one() {
     let story = Story::new("foundings");
-    let rounds: Option<usize> = std::env::var("HA_FOUNDINGS")
-        .ok()
-        .map(|n| n.parse().expect("HA_FOUNDINGS is a number of rounds"));
+    let rounds = wanted_rounds();
     let ways = match std::env::var("HA_HIDDEN") {
         Ok(names) => chosen_ways(&names),
         Err(_) if rounds.is_some() => Hidden::ALL.to_vec(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use ha_tests::cluster::Cluster;
 use ha_tests::eventually::eventually;
-use ha_tests::founding::{FOUNDER, PEERS};
+use ha_tests::founding::{FOUNDER, PEERS, wanted_rounds};
 use ha_tests::kube::{all_voters, every_apiserver_shows};
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
@@ -19,9 +19,6 @@ const EMULATED_JOIN: Duration = Duration::from_secs(600);
 #[test]
 fn a_founder_whose_clock_is_off_waits_in_words_and_joins_once_it_is_set() {
     let story = Story::new("foundings-clock");
-    let rounds: u32 = std::env::var("HA_FOUNDINGS").map_or(1, |n| {
-        n.parse().expect("HA_FOUNDINGS is a number of rounds")
-    });
     let cluster = story.step("the lab is there", || {
         let mut plan = ClusterPlan::new("e2e-foundings-clock", 3, 0);
         plan.network = Some("proxy: none, cni: none".into());
@@ -32,7 +29,7 @@ fn a_founder_whose_clock_is_off_waits_in_words_and_joins_once_it_is_set() {
     let mut founder = story.step(&format!("a virtual machine is to be {FOUNDER}"), || {
         VirtualFounder::new(&cluster)
     });
-    for round in 1..=rounds {
+    for round in 1..=wanted_rounds().unwrap_or(1) {
         for clock in [Clock::Behind, Clock::Ahead] {
             let what = format!("{round}: two hours {clock:?}: it founds nothing and says why");
             story.step(&what, || founder.waits_for_its_clock(clock));

@@ -169,6 +169,13 @@ pub fn lives(pid: i32) -> bool {
     state.is_some_and(|state| state != 'Z')
 }
 
+/// Until none of these programs lives.
+pub fn wait_until_gone(pids: &[i32]) {
+    eventually("the children are gone", || {
+        (!pids.iter().any(|pid| lives(*pid))).then_some(())
+    });
+}
+
 /// Its end, and what it said, after this signal.
 pub fn end_by(signal: Signal, running: Running) -> (i32, String, String) {
     kill(Pid::from_raw(running.id().cast_signed()), signal).unwrap();

@@ -13,7 +13,7 @@ use serde_json::Value;
 mod desk;
 mod output;
 
-use desk::{Desk, HA_HOST, Running, SOON, end_by, eventually, lives, said, silent_guest};
+use desk::{Desk, HA_HOST, Running, SOON, end_by, lives, said, silent_guest, wait_until_gone};
 
 #[test]
 fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
@@ -43,9 +43,7 @@ fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
                 "{args:?}: {err}"
             );
             assert_eq!(err.matches("interrupted").count(), 1, "{args:?}: {err}");
-            eventually("the children are gone", || {
-                (!pids.iter().any(|p| lives(*p))).then_some(())
-            });
+            wait_until_gone(&pids);
             let state = desk.path("state/ha-host/lib/state.json");
             assert!(state.is_file(), "{args:?}: the state is there");
         }
@@ -62,9 +60,7 @@ fn a_child_that_nobody_had_the_time_to_kill_does_not_outlive_the_program() {
     let pids = desk.hanging();
     let (code, _, err) = end_by(Signal::SIGTERM, child);
     assert_eq!(code, 130, "{err}");
-    eventually("the children are gone", || {
-        (!pids.iter().any(|p| lives(*p))).then_some(())
-    });
+    wait_until_gone(&pids);
 }
 
 #[test]
@@ -82,9 +78,7 @@ fn a_launch_ends_in_time_though_its_preflight_hangs() {
         (&"timed-out".into(), &"preflight".into()),
         "{out}"
     );
-    eventually("virsh is gone", || {
-        (!pids.iter().any(|p| lives(*p))).then_some(())
-    });
+    wait_until_gone(&pids);
     let (code, _, err) = desk.run(&["launch", "lib.yaml", "--timeout", "1s"]);
     assert_eq!(code, 3);
     assert!(
@@ -183,7 +177,7 @@ fn a_signal_ends_what_follows_a_machine_that_hangs() {
             assert_eq!(asking.len(), 1, "{asking:?}");
             let (code, _, err) = end_by(signal, child);
             assert_eq!(code, 130, "{args:?}: {err}");
-            eventually("its child is gone", || (!lives(asking[0])).then_some(()));
+            wait_until_gone(&asking[..1]);
             assert!(
                 lives(machine.id().cast_signed()),
                 "the machine is another's"
