@@ -67,6 +67,11 @@ pub trait Provider: std::fmt::Debug + Send + Sync {
     fn reach(&self, inside: SocketAddr) -> SocketAddr {
         inside
     }
+    /// Brings home what the node has said up to now, if its host keeps it: [`Self::events`] and [`Self::console`] hold all of it
+    /// afterwards. An error: something of it may be missing there.
+    fn fetch_output(&self, _node: &Node) -> Result<()> {
+        Ok(())
+    }
     /// The host's file that gets the node's events, one JSON object a line; may not exist yet.
     fn events(&self, node: &Node) -> PathBuf;
     /// The host's file that gets the node's console; may not exist yet.

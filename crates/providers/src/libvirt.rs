@@ -181,10 +181,16 @@ impl Libvirt {
     }
 
     /// True once for each node: its words are now relayed.
-    fn relayed(&self, node: &str) -> bool {
+    fn claim_relay(&self, node: &str) -> bool {
         self.relayed
             .lock()
             .is_ok_and(|mut relayed| relayed.insert(node.into()))
+    }
+
+    fn is_relayed(&self, node: &str) -> bool {
+        self.relayed
+            .lock()
+            .is_ok_and(|relayed| relayed.contains(node))
     }
 
     /// Notes that things are going to be made at every host.
@@ -258,6 +264,10 @@ impl Provider for Libvirt {
 
     fn exec(&self, node: &Node, argv: &[&str]) -> Result<Command> {
         node::command_on_node(self, node, argv)
+    }
+
+    fn fetch_output(&self, node: &Node) -> Result<()> {
+        relay::fetch_output(self, node)
     }
 
     fn events(&self, node: &Node) -> PathBuf {

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use ha_host_base::text::printable;
 
+use super::report::BootEnd;
+
 /// So many last lines are kept.
 const LINES: usize = 12;
 /// More than this is not read at once: a console in a loop must not hold up the others.
@@ -33,35 +35,32 @@ pub struct Console {
 /// A boot that ended before the agent could.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BootFailure {
-    /// What happened, after the node's name.
-    pub what: &'static str,
+    pub how: BootEnd,
     /// Why, as far as the console says.
     pub cause: Option<String>,
 }
 
-impl BootFailure {
-    /// Whether Ignition failed: that is a machine's first boot, and there is no second one before it succeeds.
-    pub fn of_ignition(&self) -> bool {
-        self.what == IGNITION
-    }
-}
-
 /// What a console says when a boot is over, and what that means. Ignition's own words come first: an emergency shell
-/// after them is their consequence. Texts of Ignition, dracut, systemd and the kernel; Flatcar's are in its bootengine.
-const ENDS: [(&str, &str); 8] = [
-    ("Ignition failed:", IGNITION),
-    ("Ignition has failed", IGNITION),
-    ("Kernel panic - not syncing", "its kernel panicked"),
-    ("Entering emergency mode", EMERGENCY),
-    ("You are in emergency mode", EMERGENCY),
-    ("Press Enter for emergency shell", EMERGENCY),
-    ("Press Enter for system maintenance", EMERGENCY),
-    ("dracut: Refusing to continue", EMERGENCY),
+/// after them is their consequence. Texts of Ignition, dracut, systemd and the kernel; Flatcar's are in its bootengine. No
+/// interface of any of them tells the same.
+const ENDS: [(&str, BootEnd); 8] = [
+    ("Ignition failed:", BootEnd::IgnitionFailed),
+    ("Ignition has failed", BootEnd::IgnitionFailed),
+    ("Kernel panic - not syncing", BootEnd::KernelPanic),
+    ("Entering emergency mode", BootEnd::EmergencyShell),
+    ("You are in emergency mode", BootEnd::EmergencyShell),
+    ("Press Enter for emergency shell", BootEnd::EmergencyShell),
+    (
+        "Press Enter for system maintenance",
+        BootEnd::EmergencyShell,
+    ),
+    ("dracut: Refusing to continue", BootEnd::EmergencyShell),
 ];
-const IGNITION: &str = "Ignition failed on its first boot";
-const EMERGENCY: &str = "its boot ended in an emergency shell";
 /// How Ignition marks what went wrong.
 const CRITICAL: &str = "CRITICAL :";
+/// The kernel's first line of every boot, after its time stamp: an emergency shell of Flatcar's boots again by itself, and
+/// Ignition tries again.
+const NEW_BOOT: &str = "] Linux version ";
 
 impl Console {
     pub fn new(path: PathBuf) -> Self {
@@ -146,30 +145,36 @@ impl Console {
     }
 
     fn classify_line(&mut self, line: &str) {
+        if line.contains(NEW_BOOT) {
+            self.failure = None;
+            self.last.clear();
+            return;
+        }
         let end = ENDS.iter().find(|(words, _)| line.contains(words));
         let cause = line.contains(CRITICAL).then(|| line.to_owned());
         match (&mut self.failure, end) {
             // The first cause is the cause.
             (Some(failure), _) => failure.cause = failure.cause.take().or(cause),
-            (None, Some((_, what))) => {
+            (None, Some((_, how))) => {
                 let said = self.last.iter().rev().find(|l| l.contains(CRITICAL));
-                let own = (*what != EMERGENCY).then(|| line.to_owned());
-                let what = if said.is_some() { IGNITION } else { what };
+                let own = (*how != BootEnd::EmergencyShell).then(|| line.to_owned());
+                let how = said.map_or(*how, |_| BootEnd::IgnitionFailed);
                 let cause = said.cloned().or(cause).or(own);
-                self.failure = Some(BootFailure { what, cause });
+                self.failure = Some(BootFailure { how, cause });
             }
             (None, None) => {}
         }
     }
 }
 
-/// Whether the last that a console tells of is a failure of Ignition's.
+/// Whether the last boot that a console tells of ended with a failure of Ignition's.
 pub fn ignition_failed(path: &Path) -> bool {
     let mut console = Console::new(path.to_owned());
     for _ in 0..=MAX_BACKLOG / CHUNK {
         console.poll();
     }
-    console.failure().is_some_and(BootFailure::of_ignition)
+    let failure = console.failure();
+    failure.is_some_and(|failure| failure.how == BootEnd::IgnitionFailed)
 }
 
 /// A line as it may be shown; none if there is nothing in it.
@@ -216,7 +221,7 @@ Press Enter for system maintenance\r
             append_output(&mut console, &byte.to_string());
         }
         let failure = console.failure().unwrap();
-        assert_eq!(failure.what, IGNITION);
+        assert_eq!(failure.how, BootEnd::IgnitionFailed);
         let cause = failure.cause.as_deref().unwrap();
         assert!(cause.contains("op(1): hash verification failed"), "{cause}");
         let last = console.last();
@@ -225,31 +230,47 @@ Press Enter for system maintenance\r
 
     #[test]
     fn other_ends_are_no_fault_of_ignition() {
-        for (text, what, cause) in [
+        for (text, how, cause) in [
             (
                 "a\n[1.0] Kernel panic - not syncing: VFS: no root\n",
-                "its kernel panicked",
+                BootEnd::KernelPanic,
                 Some("[1.0] Kernel panic - not syncing: VFS: no root"),
             ),
             (
                 "a\nPress Enter for emergency shell or wait 5 minutes for reboot.\r",
-                EMERGENCY,
+                BootEnd::EmergencyShell,
                 None,
             ),
             (
                 "You are in emergency mode. After logging in, type",
-                EMERGENCY,
+                BootEnd::EmergencyShell,
                 None,
             ),
         ] {
             let (_dir, mut console) = console_with(text);
             console.poll();
             let failure = console.failure().unwrap();
-            assert_eq!((failure.what, failure.cause.as_deref()), (what, cause));
+            assert_eq!((failure.how, failure.cause.as_deref()), (how, cause));
         }
         let (_dir, mut fine) = console_with("ignition[1]: Ignition finished successfully\nlogin: ");
         fine.poll();
         assert_eq!(fine.failure(), None);
+    }
+
+    #[test]
+    fn a_boot_after_a_failed_one_counts_alone() {
+        let (dir, mut console) = console_with(IGNITION_LOG);
+        console.poll();
+        let path = dir.path().join("console.log");
+        assert!(ignition_failed(&path));
+        append_output(
+            &mut console,
+            "\n[    0.000000] Linux version 6.12.4-flatcar\nlogin: ",
+        );
+        assert_eq!(console.failure(), None);
+        assert!(!ignition_failed(&path));
+        append_output(&mut console, IGNITION_LOG);
+        assert!(ignition_failed(&path), "it failed again");
     }
 
     #[test]

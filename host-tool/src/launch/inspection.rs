@@ -1,6 +1,7 @@
 //! What is there before a launch makes anything: machines, what their agents said, what their disks hold, what the cluster
 //! answers.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct Inspection<'a> {
     pki: &'a Pki,
     provider: &'a Arc<dyn Provider>,
     machines: Vec<Machine>,
+    /// Nodes whose host keeps what they said and did not hand it over, with why.
+    unread: BTreeMap<&'a str, String>,
 }
 
 /// What a node's disk shows of its past.
@@ -76,12 +79,17 @@ impl<'a> Inspection<'a> {
         pki: &'a Pki,
         provider: &'a Arc<dyn Provider>,
     ) -> Result<Self> {
+        let machines = provider.states(&cluster.nodes)?;
+        let made = cluster.nodes.iter().zip(&machines);
+        let made = made.filter(|(_, machine)| **machine != Machine::Absent);
+        let made: Vec<&Node> = made.map(|(node, _)| node).collect();
         Ok(Self {
             cluster,
             store,
             pki,
             provider,
-            machines: provider.states(&cluster.nodes)?,
+            machines,
+            unread: fetch_outputs(&**provider, &made),
         })
     }
 
@@ -105,6 +113,17 @@ impl<'a> Inspection<'a> {
             }
         }
         Ok(made)
+    }
+
+    /// Why what a node said may not be known here; none: all of it is.
+    pub fn why_unread(&self, node: &Node) -> Option<&str> {
+        self.unread.get(node.name.as_str()).map(String::as_str)
+    }
+
+    /// Whether its agent was ever heard.
+    pub fn was_heard(&self, node: &Node) -> bool {
+        let events = self.provider.events(node);
+        !EventTail::new(events).poll_history().is_empty()
     }
 
     /// The furthest that a node's agent ever said it was; none: it was never heard, or comes to its end without a cluster.
@@ -140,12 +159,10 @@ impl<'a> Inspection<'a> {
         nodes.iter().zip(answers).map(traces).collect()
     }
 
-    /// Whether nothing of a node ever ran: Ignition failed on its first boot, and its agent was never heard.
+    /// Whether nothing of a node ever ran, by its own words: Ignition failed on its last boot, and its agent was never heard.
     pub fn never_ran(&self, node: &Node) -> bool {
-        let heard = !EventTail::new(self.provider.events(node))
-            .poll_history()
-            .is_empty();
-        !heard && ignition_failed(&self.provider.console(node))
+        let is_known = self.why_unread(node).is_none();
+        is_known && !self.was_heard(node) && ignition_failed(&self.provider.console(node))
     }
 
     /// Whether a running node's disk shows that it joined once.
@@ -164,6 +181,27 @@ impl<'a> Inspection<'a> {
         }
         Ok(())
     }
+}
+
+/// Has what these nodes said brought home, all at once. Why it is not, by node.
+fn fetch_outputs<'a>(provider: &dyn Provider, nodes: &[&'a Node]) -> BTreeMap<&'a str, String> {
+    let fetched = std::thread::scope(|scope| {
+        let begin = |node: &&'a Node| {
+            let node = *node;
+            scope.spawn(move || (node, provider.fetch_output(node)))
+        };
+        let begun: Vec<_> = nodes.iter().map(begin).collect();
+        let ended = begun.into_iter().map(|thread| {
+            let ended = thread.join();
+            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        });
+        ended.collect::<Vec<_>>()
+    });
+    let failed = fetched.into_iter().filter_map(|(node, done)| {
+        let error = done.err()?;
+        Some((node.name.as_str(), format!("{error:#}")))
+    });
+    failed.collect()
 }
 
 /// The phase that an event shows a node to have reached.

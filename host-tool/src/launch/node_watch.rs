@@ -186,10 +186,7 @@ impl NodeWatch {
             return Some(self.at_the_console(FailureCause::PoweredOff, None));
         }
         if let Some(failure) = self.console.failure().filter(|_| !self.progress.heard) {
-            let cause = match failure.of_ignition() {
-                true => FailureCause::NeverIgnited(failure.what),
-                false => FailureCause::NeverBooted(failure.what),
-            };
+            let cause = FailureCause::NeverBooted(failure.how);
             return Some(self.at_the_console(cause, failure.cause.as_ref()));
         }
         if let Some(refused) = self.refused.as_ref().filter(|_| self.is_silent()) {

@@ -32,15 +32,41 @@ impl<'a> Remakes<'a> {
         self.nodes.push(node);
     }
 
-    /// The cluster does not know this node. If its disk shows that it did once, it is left alone.
+    fn leave(&mut self, node: &Node, why: &str) {
+        self.warnings.push(format!("{} {why}", node.name));
+    }
+
+    /// The cluster does not know this node. Unless it is sure that it never did, the machine is left alone.
     fn add_unless_joined(&mut self, see: &Inspection<'a>, node: &'a Node, machine: Machine) {
-        if machine == Machine::Running && see.has_joined(node).unwrap_or(false) {
-            self.warnings.push(format!(
-                "{} joined once, and the cluster does not list it any more: it is left as it is",
-                node.name
-            ));
-        } else {
-            self.add(node, TOO_LATE);
+        match ever_joined(see, node, machine) {
+            Joined::Never => self.add(node, TOO_LATE),
+            Joined::Once => self.leave(
+                node,
+                "joined once, and the cluster does not list it any more: it is left as it is",
+            ),
+            Joined::Unknown(why) => self.leave(
+                node,
+                &format!(
+                    "is not in the cluster, and whether it ever was is not known ({why}): its machine is left as it is"
+                ),
+            ),
+        }
+    }
+
+    /// Ignition failed on its first boot, as far as its console says. What shows any life is left alone.
+    fn add_unless_alive(
+        &mut self,
+        see: &Inspection<'a>,
+        node: &'a Node,
+        machine: Machine,
+        founding: &Founding,
+    ) {
+        match sign_of_life(see, node, machine, founding) {
+            None => self.add(node, "Ignition failed on its first boot: nothing of it ever ran"),
+            Some(sign) => self.leave(
+                node,
+                &format!("was not heard since Ignition failed on its first boot, but {sign}: its machine is left as it is"),
+            ),
         }
     }
 }
@@ -67,15 +93,63 @@ pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Resu
         Founding::OnlyItsEtcd => founded_again(see, expired),
         Founding::Lost => return Err(lost(see)),
     };
-    for (node, ..) in &made {
+    for (node, machine, _) in &made {
         if !remakes.nodes.contains(node) && see.never_ran(node) {
-            remakes.add(
-                node,
-                "Ignition failed on its first boot: nothing of it ever ran",
-            );
+            remakes.add_unless_alive(see, node, *machine, founding);
         }
     }
     Ok(remakes)
+}
+
+/// Whether a node that the cluster does not list was ever in it.
+enum Joined {
+    Never,
+    Once,
+    Unknown(String),
+}
+
+fn ever_joined(see: &Inspection<'_>, node: &Node, machine: Machine) -> Joined {
+    if machine == Machine::Running {
+        return match see.has_joined(node) {
+            Ok(true) => Joined::Once,
+            Ok(false) => Joined::Never,
+            Err(error) => Joined::Unknown(format!("{error:#}")),
+        };
+    }
+    if let Some(why) = see.why_unread(node) {
+        return Joined::Unknown(why.to_owned());
+    }
+    // It told of all that it did, and of no cluster; or it told nothing, and is asked once it runs.
+    match see.was_heard(node) || see.never_ran(node) {
+        true => Joined::Never,
+        false => Joined::Unknown("it was never heard, and is off".to_owned()),
+    }
+}
+
+/// What speaks against a console that says that nothing of a node ever ran.
+fn sign_of_life(
+    see: &Inspection<'_>,
+    node: &Node,
+    machine: Machine,
+    founding: &Founding,
+) -> Option<String> {
+    if machine == Machine::Running && see.has_joined(node).is_ok() {
+        return Some("it answers".to_owned());
+    }
+    if *founding != Founding::Closed {
+        return None;
+    }
+    let membership = see.api().and_then(|api| block_on(api.membership()));
+    match membership {
+        Ok(Ok(membership)) if membership.knows(node) => Some("the cluster knows it".to_owned()),
+        Ok(Ok(_)) => None,
+        Ok(Err(error)) => Some(format!(
+            "whether the cluster knows it cannot be asked ({error})"
+        )),
+        Err(error) => Some(format!(
+            "whether the cluster knows it cannot be asked ({error:#})"
+        )),
+    }
 }
 
 /// Nobody founded anything, and no control plane holds data: who is too late begins anew.

@@ -122,6 +122,15 @@ pub struct FailedBeneath {
     pub key: Option<String>,
 }
 
+/// How a boot ended before the agent could begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BootEnd {
+    /// On a machine's first boot; there is no second one before Ignition succeeds.
+    IgnitionFailed,
+    KernelPanic,
+    EmergencyShell,
+}
+
 /// Why a node is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailureCause {
@@ -129,10 +138,8 @@ pub enum FailureCause {
     MachineNotMade,
     /// Its machine went off.
     PoweredOff,
-    /// Its boot ended before its agent could begin; how, after the node's name.
-    NeverBooted(&'static str),
-    /// Ignition failed, which is its first boot: nothing of it ever ran.
-    NeverIgnited(&'static str),
+    /// Its boot ended before its agent could begin.
+    NeverBooted(BootEnd),
     /// Its agent cannot read what this program wrote for it.
     NodeFileRefused,
     /// A phase of its agent fails and will not succeed by itself.

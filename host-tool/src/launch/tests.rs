@@ -14,6 +14,7 @@ use crate::silent_node::explain_silence;
 mod edited;
 mod edits;
 pub(super) mod fake;
+mod first_boot;
 mod founding;
 mod joining;
 

@@ -37,6 +37,11 @@ pub fn find_what_machines_hold(see: &Inspection<'_>) -> Result<Held> {
     let off = off.into_iter().filter(|(node, _)| !see.never_ran(node));
     let off = off.map(|(node, _)| format!("{}'s machine is off", node.name));
     let mut unknown: Vec<String> = off.collect();
+    let unread = see.nodes().filter_map(|(node, _)| {
+        let why = see.why_unread(node)?;
+        Some(format!("{}: {why}", node.name))
+    });
+    unknown.extend(unread);
     for (node, disk) in on.iter().zip(see.disks(&on)) {
         let name = &node.name;
         match disk {

@@ -7,7 +7,7 @@ use ha_providers::Finding;
 use super::Printer;
 use super::describe::unfinished_node;
 use crate::launch::report::{
-    End, FailedBeneath, FailureCause, Failures, NodeFailure, Summary, Unfinished,
+    BootEnd, End, FailedBeneath, FailureCause, Failures, NodeFailure, Summary, Unfinished,
 };
 
 /// So many failed nodes are shown with their words; when more fail, they mostly fail of the same.
@@ -159,7 +159,13 @@ pub fn what_failed(cause: &FailureCause) -> String {
     match cause {
         FailureCause::MachineNotMade => "its machine could not be made".to_owned(),
         FailureCause::PoweredOff => "its machine went off".to_owned(),
-        FailureCause::NeverBooted(what) | FailureCause::NeverIgnited(what) => (*what).to_owned(),
+        FailureCause::NeverBooted(BootEnd::IgnitionFailed) => {
+            "Ignition failed on its first boot".to_owned()
+        }
+        FailureCause::NeverBooted(BootEnd::KernelPanic) => "its kernel panicked".to_owned(),
+        FailureCause::NeverBooted(BootEnd::EmergencyShell) => {
+            "its boot ended in an emergency shell".to_owned()
+        }
         FailureCause::NodeFileRefused => "its agent refuses its node file".to_owned(),
         FailureCause::PhaseFailed {
             phase, attempts: 1, ..
@@ -200,9 +206,9 @@ pub fn look_command(node: &NodeFailure, failures: &Failures) -> String {
 /// What to do where launching again is not enough; none: it is.
 pub fn way_on(node: &NodeFailure, failures: &Failures) -> Option<String> {
     match node.cause {
-        FailureCause::NeverBooted(_)
-        | FailureCause::NeverIgnited(_)
-        | FailureCause::NodeFileRefused => ways_on(std::slice::from_ref(node), failures).next(),
+        FailureCause::NeverBooted(_) | FailureCause::NodeFileRefused => {
+            ways_on(std::slice::from_ref(node), failures).next()
+        }
         _ => None,
     }
 }
@@ -213,7 +219,7 @@ fn ways_on(nodes: &[NodeFailure], failures: &Failures) -> impl Iterator<Item = S
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for node in nodes {
         match node.cause {
-            FailureCause::NeverIgnited(_) => unignited.push(node),
+            FailureCause::NeverBooted(BootEnd::IgnitionFailed) => unignited.push(node),
             FailureCause::NeverBooted(_) => unbooted.push(node),
             FailureCause::NodeFileRefused => refusing.push(node),
             _ => others.push(node),
@@ -418,7 +424,7 @@ mod tests {
         let node = |number: usize| NodeFailure {
             node: format!("node{number}"),
             role: Role::Worker,
-            cause: FailureCause::NeverBooted("its kernel panicked"),
+            cause: FailureCause::NeverBooted(BootEnd::KernelPanic),
             output: vec![format!("panic {number}")],
             beneath: None,
         };

@@ -9,9 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Node;
 
-use super::Libvirt;
-use super::host::Host;
+use super::host::{Found, Host};
 use super::names::VolumeRole;
+use super::{Libvirt, node};
 
 /// Events are to be seen soon; each look is a connection to the host.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -24,22 +24,12 @@ pub fn begin_relay(
     events: Option<&str>,
     console: Option<&str>,
 ) -> Result<()> {
-    let host = provider.host(node)?;
-    let local = |path: Option<&str>, ours: &Path| path.map(Path::new) == Some(ours);
-    if local(events, &provider.events_file(node)) && local(console, &provider.console_file(node)) {
+    let Some(relay) = Relay::new(provider, node, events, console)? else {
         return Ok(());
-    }
-    if !provider.relayed(&node.name) {
-        return Ok(());
-    }
-    let relay = Relay {
-        host: provider.host_at(host.virsh.uri(), host.pool.name()),
-        node: node.name.clone(),
-        files: [
-            (VolumeRole::Events, provider.events_file(node)),
-            (VolumeRole::Console, provider.console_file(node)),
-        ],
     };
+    if !provider.claim_relay(&node.name) {
+        return Ok(());
+    }
     std::thread::spawn(move || {
         loop {
             // The next look finds what this one could not; a host that is gone is told of by who asks for the node's state.
@@ -50,6 +40,20 @@ pub fn begin_relay(
     Ok(())
 }
 
+/// Brings home, once, what a node has said up to now. Nothing to do where its host writes into our files, or a relay does.
+pub fn fetch_output(provider: &Libvirt, node: &Node) -> Result<()> {
+    let Found::Ours(domain) = provider.host(node)?.find(&node.name)? else {
+        return Ok(());
+    };
+    let (events, console) = (domain.events.as_deref(), domain.console.as_deref());
+    let relay = Relay::new(provider, node, events, console)?;
+    let Some(relay) = relay.filter(|_| !provider.is_relayed(&node.name)) else {
+        return Ok(());
+    };
+    node::open_output_files(provider, node)?;
+    relay.look()
+}
+
 #[derive(Debug)]
 struct Relay {
     host: Host,
@@ -58,6 +62,27 @@ struct Relay {
 }
 
 impl Relay {
+    /// None: the host writes into our files.
+    fn new(
+        provider: &Libvirt,
+        node: &Node,
+        events: Option<&str>,
+        console: Option<&str>,
+    ) -> Result<Option<Self>> {
+        let host = provider.host(node)?;
+        let files = [provider.events_file(node), provider.console_file(node)];
+        let theirs = [events, console].map(|path| path.map(Path::new));
+        if theirs == [Some(&*files[0]), Some(&*files[1])] {
+            return Ok(None);
+        }
+        let [events, console] = files;
+        Ok(Some(Self {
+            host: provider.host_at(host.virsh.uri(), host.pool.name()),
+            node: node.name.clone(),
+            files: [(VolumeRole::Events, events), (VolumeRole::Console, console)],
+        }))
+    }
+
     fn look(&self) -> Result<()> {
         for (part, file) in &self.files {
             let mut to = File::options()

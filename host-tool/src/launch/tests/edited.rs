@@ -358,21 +358,6 @@ fn a_new_worker_makes_nobody_anew_and_a_node_that_is_taken_out_leaves_nothing() 
 }
 
 #[test]
-fn a_machine_that_ignition_failed_on_is_made_anew_by_the_next_launch() {
-    let env = TestEnv::new();
-    env.launch_in_vain();
-    let provider = Arc::new(env.provider());
-    let console = provider.console(&env.source.cluster.nodes[3]);
-    std::fs::write(console, "ignition[6]: CRITICAL : Ignition failed: hash\r\n").unwrap();
-    let (_, end) = env.launch(&provider, 0);
-    assert_eq!(provider.removals(), ["node4"], "{end}");
-    assert!(
-        end.contains("warning: node4 is made anew: Ignition failed on its first boot"),
-        "{end}"
-    );
-}
-
-#[test]
 fn on_a_standing_cluster_each_key_says_what_can_be_done() {
     let mut env = TestEnv::new();
     env.launch_in_vain();

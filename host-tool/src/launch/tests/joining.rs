@@ -94,6 +94,49 @@ fn a_node_that_joined_once_is_left_alone_though_the_cluster_forgot_it() {
 }
 
 #[test]
+fn who_cannot_show_that_it_never_joined_keeps_its_machine() {
+    let env = a_day_later();
+    let cluster = standing(&env);
+    let provider = |change: fn(&mut FakeProvider)| {
+        let mut provider = env.provider();
+        provider.network = cluster.at;
+        change(&mut provider);
+        Arc::new(provider)
+    };
+    let deaf = provider(|p| p.deaf = true);
+    let off = provider(|p| p.machine = Machine::Off);
+    let unread = provider(|p| (p.machine, p.at_host) = (Machine::Off, None));
+    for (provider, why) in [
+        (deaf, "nobody there answers"),
+        (off, "it was never heard, and is off"),
+        (unread, "the host hands nothing over"),
+    ] {
+        let (_, end) = env.launch(&provider, 0);
+        assert_eq!(provider.removals(), [""; 0], "{end}");
+        let words = format!(
+            "warning: node4 is not in the cluster, and whether it ever was is not known ({why}): its machine is left as it is"
+        );
+        assert!(end.contains(&words), "{end}");
+    }
+    let heard = provider(|p| {
+        p.machine = Machine::Off;
+        p.at_host = Some(&[(
+            "node4",
+            concat!(
+                r#"{"version":1,"seq":1,"timeMs":5,"node":"node4","event":"hello","agent":"0.1.0","role":"worker","boot":"x"}"#,
+                "\n"
+            ),
+        )]);
+    });
+    let (_, end) = env.launch(&heard, 0);
+    assert_eq!(
+        heard.removals(),
+        ["node4"],
+        "it told of all that it did: {end}"
+    );
+}
+
+#[test]
 fn without_an_answer_nobody_is_made_anew() {
     let env = a_day_later();
     let provider = Arc::new(env.provider());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::{VERSION, bar_report, json_report, line_report, tell_story, without_times};
 use crate::launch::node_progress::NodeProgress;
 use crate::launch::report::{
-    End, FailureCause, Failures, LaunchEvent, NodeFailure, PhaseTimings, Report, Summary,
+    BootEnd, End, FailureCause, Failures, LaunchEvent, NodeFailure, PhaseTimings, Report, Summary,
     Unfinished, UnfinishedNode,
 };
 
@@ -48,7 +48,7 @@ pub fn failed() -> End {
         NodeFailure {
             node: "node4".to_owned(),
             role: Role::Worker,
-            cause: FailureCause::NeverBooted("its kernel panicked"),
+            cause: FailureCause::NeverBooted(BootEnd::KernelPanic),
             output: vec!["VFS: no root".to_owned()],
             beneath: None,
         },

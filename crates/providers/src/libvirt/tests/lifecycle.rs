@@ -141,6 +141,14 @@ fn words_come_home_from_a_daemon_that_cannot_write_here() {
             .names
             .volume("one", names::VolumeRole::Events);
         assert!(virsh("vol-list default").contains(&events));
+        // Another process, which relays nothing: what was said up to now comes home all the same.
+        let elsewhere = world.dir.path().join("elsewhere");
+        let record = world.provider.remember().unwrap();
+        record.save(&elsewhere.join("machines")).unwrap();
+        let other = provider(&world.cluster, &elsewhere);
+        other.fetch_output(world.node(0)).unwrap();
+        let console = std::fs::read_to_string(other.console(world.node(0)));
+        assert!(console.unwrap().contains("up"));
         world.provider.destroy().unwrap();
         assert_eq!(everything(), "default");
     });
