@@ -33,7 +33,7 @@ pub fn installer(url: &str, mac: Mac, disk: Option<&str>) -> String {
          [Service]\n\
          Type=oneshot\n\
          UMask=0077\n\
-         ExecStart=/bin/sh -c 'test -s /run/node.ign || curl --fail --silent --show-error --retry 10 --output /run/node.ign \"{url}/config?mac={mac}\"'\n\
+         ExecStart=/bin/sh -c 'if ! test -s /run/node.ign; then curl --fail --silent --show-error --retry 10 --output /run/node.ign.part \"{url}/config?mac={mac}\" && mv /run/node.ign.part /run/node.ign; fi'\n\
          ExecStart=/usr/bin/flatcar-install {disk} -i /run/node.ign\n\
          ExecStart=/usr/bin/systemctl --no-block reboot\n\
          Restart=on-failure\n\
@@ -47,4 +47,45 @@ pub fn installer(url: &str, mac: Mac, disk: Option<&str>) -> String {
         "systemd": {"units": [{"name": "install-flatcar.service", "enabled": true, "contents": unit}]},
     })
     .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    /// The shell command of the installer's unit that fetches the config, with `dir` in the place of /run.
+    fn fetching(dir: &Path) -> String {
+        let config = installer("http://host", "52:54:00:00:00:01".parse().unwrap(), None);
+        let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        let unit = config["systemd"]["units"][0]["contents"].as_str().unwrap();
+        let begin = "ExecStart=/bin/sh -c '";
+        let line = unit.lines().find_map(|line| line.strip_prefix(begin));
+        let script = line.unwrap().strip_suffix('\'').unwrap();
+        script.replace("/run", dir.to_str().unwrap())
+    }
+
+    #[test]
+    fn a_config_whose_transfer_was_cut_is_never_installed() {
+        let dir = tempfile::tempdir().unwrap();
+        let (curl, config) = (dir.path().join("curl"), dir.path().join("node.ign"));
+        let script = fetching(dir.path());
+        let run = |answer: &str| {
+            // Its last argument but one is where the body goes.
+            let text = format!("#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\n{answer}\n");
+            std::fs::write(&curl, text).unwrap();
+            std::fs::set_permissions(&curl, PermissionsExt::from_mode(0o755)).unwrap();
+            let path = format!("{}:{}", dir.path().display(), env!("PATH"));
+            let mut shell = Command::new("/bin/sh");
+            shell.args(["-c", &script]).env("PATH", path);
+            shell.status().unwrap().success()
+        };
+        assert!(!run("printf half > $1; exit 18"));
+        assert!(!config.exists());
+        assert!(run("printf whole > $1"));
+        assert_eq!(std::fs::read_to_string(&config).unwrap(), "whole");
+        assert!(run("exit 22"), "what is there is not asked for again");
+    }
 }
