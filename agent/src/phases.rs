@@ -21,6 +21,7 @@ pub mod init;
 pub mod join;
 pub mod kube_proxy;
 pub mod kubeadm;
+pub mod kubeadm_config;
 pub mod kubeadm_files;
 pub mod kubelet_conf;
 pub mod leftovers;

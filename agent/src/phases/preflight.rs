@@ -20,6 +20,7 @@ mod fix;
 mod member;
 mod mounts;
 mod node_files;
+pub mod ports;
 pub mod runtime;
 mod scheduling;
 pub mod units;

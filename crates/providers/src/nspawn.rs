@@ -17,6 +17,7 @@ use self::network::Segment;
 use super::{Finding, Machine, Made, Power, Provider};
 use crate::shared::lock::MachineLock;
 
+mod answer;
 mod cgroup;
 mod destroy;
 mod disk;
@@ -116,7 +117,7 @@ impl Provider for Nspawn {
     }
 
     fn prepare(&self) -> Result<()> {
-        root::make_dir(self.layout.machines.path(), 0o700)?;
+        layout::make_dir(self.layout.machines.path(), 0o700)?;
         let (local, faults) = extensions::local_files(&self.sysexts);
         anyhow::ensure!(
             faults.is_empty(),

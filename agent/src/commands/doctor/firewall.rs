@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::phases::preflight::check::{Check, Verdict, passing_check};
-use crate::phases::preflight::evaluate::wanted_ports;
+use crate::phases::preflight::ports::wanted_ports;
 use crate::sys::Cmd;
 
 use super::{QUESTION, listed};

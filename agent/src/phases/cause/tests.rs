@@ -2,7 +2,7 @@ use anyhow::anyhow;
 use ha_wire::event::{Beneath, Origin};
 
 use super::*;
-use crate::phases::{NeedsAPerson, preflight};
+use crate::phases::{NeedsAPerson, kubeadm, preflight};
 use crate::sys::Output;
 use crate::testing::{self, FakeMachine};
 
@@ -12,7 +12,7 @@ const SAYS: &str = r#"invalid value "8G" for flag -quota-backend-bytes: parse er
 const KUBELET_SAYS: &str = r#"E1126 07:41:58.580583    1676 run.go:72] "command failed" err="failed to decode: json: maxPods""#;
 
 async fn run(machine: &FakeMachine) -> Result<()> {
-    let config = kubeadm::config_file("init", "{}\n".to_owned());
+    let config = kubeadm_config::config_file("init", "{}\n".to_owned());
     kubeadm::run_kubeadm(&machine.cx, Phase::Init, &["init"], &config).await
 }
 

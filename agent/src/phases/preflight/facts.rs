@@ -8,7 +8,8 @@ use ha_wire::settings::LbMode;
 
 use super::addresses::{AddressFault, address_faults, lacks_vip_interface};
 use super::capacity::{Gauge, file_system_gauges};
-use super::{evaluate, fix, mounts, scheduling};
+use super::ports::wanted_ports;
+use super::{fix, mounts, scheduling};
 use crate::context::Context;
 use crate::kube::{KUBELET_PEM, certs, identity, kubeconfig, pki_file};
 use crate::phases::{is_settled, kubeadm_files};
@@ -80,7 +81,7 @@ pub struct MachineFacts {
 pub async fn gather_facts(cx: &Context) -> MachineFacts {
     let files = &cx.sys.files;
     let read = |name: &str| files.read(name).ok().flatten();
-    let wanted: Vec<u16> = evaluate::wanted_ports(&cx.node).into_keys().collect();
+    let wanted: Vec<u16> = wanted_ports(&cx.node).into_keys().collect();
     let Listening { holders, hidden } = listeners::find_listeners(files, &wanted);
     let hosts = read("/etc/hosts").unwrap_or_default();
     let endpoint = cx.node.endpoint.name.as_ref();

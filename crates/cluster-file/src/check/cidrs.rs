@@ -5,10 +5,10 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::dual_stack::{is_dual_stack, second_nodes_network};
+use super::dual_stack::second_nodes_network;
 use super::etcd::endpoint_addresses;
 use super::families::is_v6;
-use super::network::prefixes;
+use super::families::{is_dual_stack, prefixes};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, POD_CIDR, POD_CIDR_V6, SERVICE_CIDR, SERVICE_CIDR_V6, Spanned};
 

@@ -5,13 +5,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::families::{family_name, is_v6, unusable};
-use super::network::prefixes;
+use super::families::{FIRST, family_name, is_of_pair, is_v6, prefixes, unusable};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned};
-
-/// What the path of a pair's first value ends with.
-const FIRST: &str = "[0]";
 
 pub(super) fn check_dual_stack(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let parts = parts(file);
@@ -33,17 +29,6 @@ pub(super) fn check_dual_stack(file: &ClusterFile, faults: &mut Vec<Fault>) {
             }
         }
     }
-}
-
-/// Whether any node has two addresses.
-pub(super) fn is_dual_stack(file: &ClusterFile) -> bool {
-    let mut nodes = file.entries().iter();
-    nodes.any(|node| node.second_address.is_some())
-}
-
-/// Whether this is the first of two, which have rules of their own.
-pub(super) fn is_of_pair<T>(at: &Spanned<T>) -> bool {
-    at.path.ends_with(FIRST)
 }
 
 /// One key that is a pair in a dual-stack cluster.

@@ -1,12 +1,35 @@
 //! IPv4 or IPv6: everything that nodes, pods and services are reached by is of the VIP's kind; and which address a machine can have.
 
 use std::net::IpAddr;
+use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use super::dual_stack::{is_dual_stack, is_of_pair};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned};
+
+/// What the path of a pair's first value ends with.
+pub(super) const FIRST: &str = "[0]";
+
+/// Whether any node has two addresses.
+pub(super) fn is_dual_stack(file: &ClusterFile) -> bool {
+    let mut nodes = file.entries().iter();
+    nodes.any(|node| node.second_address.is_some())
+}
+
+/// Whether this is the first of two, which have rules of their own.
+pub(super) fn is_of_pair<T>(at: &Spanned<T>) -> bool {
+    at.path.ends_with(FIRST)
+}
+
+/// The lengths of prefix that a network with this address may have. A shorter one is a slip (the largest private network is a /8,
+/// and nobody is given more of IPv6 than a /32), a longer one has no room for all that lives here.
+pub(super) fn prefixes(address: IpAddr) -> RangeInclusive<u8> {
+    match address {
+        IpAddr::V4(_) => 8..=29,
+        IpAddr::V6(_) => 32..=125,
+    }
+}
 
 /// The kind's name as people write it.
 pub(super) fn family_name(ipv6: bool) -> &'static str {

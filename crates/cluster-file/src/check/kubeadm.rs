@@ -14,6 +14,7 @@ mod cluster;
 mod cluster_shape;
 mod gates;
 mod given;
+mod go_values;
 mod kubelet;
 mod kubelet_minor;
 mod kubelet_shape;
@@ -168,7 +169,7 @@ pub(super) fn node_port_range(file: &ClusterFile) -> Option<(RangeInclusive<u16>
     let range = arguments
         .iter()
         .rfind(|argument| argument.name == "service-node-port-range")?;
-    let ports = argument_values::parse_port_range(range.text.trim())?;
+    let ports = go_values::parse_port_range(range.text.trim())?;
     Some((ports, range.value.node.place))
 }
 

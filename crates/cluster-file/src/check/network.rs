@@ -2,23 +2,13 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
-use super::families::{check_families, is_vip_the_stranger, unusable};
+use super::families::{check_families, is_vip_the_stranger, prefixes, unusable};
 use super::name_syntax::{INTERFACE_HELP, is_dns_name, is_interface_name};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, ProviderFile, Spanned};
-
-/// The lengths of prefix that a network with this address may have. A shorter one is a slip (the largest private network is a /8,
-/// and nobody is given more of IPv6 than a /32), a longer one has no room for all that lives here.
-pub(super) fn prefixes(address: IpAddr) -> RangeInclusive<u8> {
-    match address {
-        IpAddr::V4(_) => 8..=29,
-        IpAddr::V6(_) => 32..=125,
-    }
-}
 
 /// glibc, and so the kubelet's pods, look at three name servers only.
 const MAX_DNS: usize = 3;

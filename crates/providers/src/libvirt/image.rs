@@ -12,7 +12,6 @@ use super::Libvirt;
 use super::content::content_id;
 use super::host::Host;
 use super::names::Names;
-use super::sources::Sources;
 use super::xml::volume::New;
 use crate::finding::Unfit;
 
@@ -159,19 +158,6 @@ fn upload_file(host: &Host, name: &str, file: &Path) -> Result<String> {
         backing: None,
     };
     Ok(host.pool.upload(&new, file)?.path)
-}
-
-/// Bytes of shared files that the host does not have yet.
-pub fn bytes_to_send(host: &Host, machines: &Path, sources: &Sources) -> Result<u64> {
-    let there = host.pool.volumes()?;
-    let mut bytes = 0;
-    for (what, file) in sources.shared() {
-        let begin = Names::shared_by_all(what, &content_id(machines, file)?);
-        if !there.iter().any(|(name, _)| name.starts_with(&begin)) {
-            bytes += file_size(file)?;
-        }
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

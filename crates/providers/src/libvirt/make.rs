@@ -13,7 +13,7 @@ use super::Libvirt;
 use super::host::Host;
 use super::image;
 use super::names::VolumeRole;
-use super::node::open_output_files;
+use super::relay::open_output_files;
 use super::sources::Shared;
 use super::virsh::{Thing, XML, is_refusal};
 use super::xml::domain::New;

@@ -1,9 +1,6 @@
 //! One node: found, switched, asked.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Node;
-use ha_host_base::files;
 
 use super::host::{Found, Host};
 use super::virsh::Thing;
@@ -141,31 +137,8 @@ fn power_on(provider: &Libvirt, node: &Node) -> Result<()> {
     // After a reboot of the host nothing but what starts with it is there.
     provider.wiring.ensure(host, provider.options.autostart)?;
     host.pool.ensure(false)?;
-    open_output_files(provider, node)?;
+    relay::open_output_files(provider, node)?;
     host.virsh.start(Thing::Domain(&name), &["start", &name])
-}
-
-/// Our files are there before the daemon's: one that it makes itself is root's alone.
-pub fn open_output_files(provider: &Libvirt, node: &Node) -> Result<()> {
-    files::make_dir(&provider.dir(node))?;
-    for path in [provider.events_file(node), provider.console_file(node)] {
-        let open = || {
-            OpenOptions::new()
-                .append(true)
-                .create(true)
-                .mode(0o600)
-                .open(&path)
-        };
-        let opened = open().or_else(|error| {
-            if error.kind() != ErrorKind::PermissionDenied {
-                return Err(error);
-            }
-            // virtlogd began a new file when ours was full. The node does not run: nobody writes into it.
-            std::fs::remove_file(&path).and_then(|()| open())
-        });
-        opened.with_context(|| format!("cannot make {}", path.display()))?;
-    }
-    Ok(())
 }
 
 /// An orderly reboot, until the node's kernel is another; without an answer from its guest agent, only asked for.

@@ -8,7 +8,6 @@ use indicatif::BinaryBytes;
 
 use super::Libvirt;
 use super::host::{Found, Host, has_firmware};
-use super::image;
 use super::node::is_running;
 use super::sources::Sources;
 use super::survey::Survey;
@@ -162,7 +161,7 @@ fn judge_pool(
         let all = sources.shared_size()?;
         needed += match seen.available >= needed + all {
             true => all,
-            false => image::bytes_to_send(host, &provider.machines, sources)?,
+            false => sources.bytes_to_send(host, &provider.machines)?,
         };
     }
     let free = BinaryBytes(seen.available);

@@ -1,17 +1,19 @@
 //! What a node says, where its host cannot write into our state directory (it is remote, or SELinux forbids it): the host
 //! writes into volumes, and a thread brings home what is new in them.
 
-use std::fs::File;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Node;
+use ha_host_base::files;
 
+use super::Libvirt;
 use super::host::{Found, Host};
 use super::names::VolumeRole;
-use super::{Libvirt, node};
 
 /// Events are to be seen soon; each look is a connection to the host.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -40,6 +42,29 @@ pub fn begin_relay(
     Ok(())
 }
 
+/// Our files are there before the daemon's: one that it makes itself is root's alone.
+pub fn open_output_files(provider: &Libvirt, node: &Node) -> Result<()> {
+    files::make_dir(&provider.dir(node))?;
+    for path in [provider.events_file(node), provider.console_file(node)] {
+        let open = || {
+            OpenOptions::new()
+                .append(true)
+                .create(true)
+                .mode(0o600)
+                .open(&path)
+        };
+        let opened = open().or_else(|error| {
+            if error.kind() != ErrorKind::PermissionDenied {
+                return Err(error);
+            }
+            // virtlogd began a new file when ours was full. The node does not run: nobody writes into it.
+            std::fs::remove_file(&path).and_then(|()| open())
+        });
+        opened.with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    Ok(())
+}
+
 /// Brings home, once, what a node has said up to now. Nothing to do where its host writes into our files, or a relay does.
 pub fn fetch_output(provider: &Libvirt, node: &Node) -> Result<()> {
     let Found::Ours(domain) = provider.host(node)?.find(&node.name)? else {
@@ -50,7 +75,7 @@ pub fn fetch_output(provider: &Libvirt, node: &Node) -> Result<()> {
     let Some(relay) = relay.filter(|_| !provider.is_relayed(&node.name)) else {
         return Ok(());
     };
-    node::open_output_files(provider, node)?;
+    open_output_files(provider, node)?;
     relay.look()
 }
 

@@ -7,8 +7,10 @@ use anyhow::Result;
 use ha_cluster_file::cluster::Image;
 
 use super::Libvirt;
+use super::content::content_id;
 use super::host::Host;
 use super::image::{self, Base};
+use super::names::Names;
 use super::xml::domain::Boot;
 use crate::vm;
 
@@ -80,6 +82,19 @@ impl Sources {
             .into_iter()
             .map(|(_, file)| image::file_size(file));
         sizes.sum()
+    }
+
+    /// Bytes of shared files that the host does not have yet.
+    pub fn bytes_to_send(&self, host: &Host, machines: &Path) -> Result<u64> {
+        let there = host.pool.volumes()?;
+        let mut bytes = 0;
+        for (what, file) in self.shared() {
+            let begin = Names::shared_by_all(what, &content_id(machines, file)?);
+            if !there.iter().any(|(name, _)| name.starts_with(&begin)) {
+                bytes += image::file_size(file)?;
+            }
+        }
+        Ok(bytes)
     }
 
     /// Brings them to a host, whatever is not there. `machines` is the provider's directory.

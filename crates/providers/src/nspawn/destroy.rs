@@ -1,16 +1,15 @@
 //! From a running node to nothing, whatever state it is in: each step looks for what is there by the cluster's own names and
 //! files, and may be repeated.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::files;
-use nix::mount::{MntFlags, umount2};
 
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
 use super::network::{self, Owner, Segment};
-use super::{cgroup, disk, ignition, root};
+use super::root::remove_dir;
+use super::{cgroup, disk, ignition};
 use crate::process::ProcessIdentity;
 use crate::shared::lock::MachineLock;
 use crate::shared::this_boot::read_of_this_boot;
@@ -114,15 +113,6 @@ pub fn remove_cluster(layout: &Layout, segment: &Segment, interface: &str) -> Re
     remove_dir(layout.machines.path())
 }
 
-/// Removes a directory with all in it, first unmounting whatever is mounted below: never through a mount.
-pub fn remove_dir(dir: &Path) -> Result<()> {
-    for point in mounts_below(dir)? {
-        umount2(&point, MntFlags::MNT_DETACH)
-            .with_context(|| format!("cannot unmount {}", point.display()))?;
-    }
-    files::remove_dir(dir)
-}
-
 /// What a keeper does in the end, for a keeper that could not.
 fn clean_up(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
     // They carry the cluster's name as its network does: where that is another's by now, so are they.
@@ -156,24 +146,10 @@ fn stray_namespaces(layout: &Layout) -> Result<Vec<String>> {
         .collect())
 }
 
-/// Mount points at or below a directory, the deepest first.
-fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
-    let Ok(dir) = dir.canonicalize() else {
-        return Ok(Vec::new());
-    };
-    let text = std::fs::read_to_string("/proc/self/mountinfo")
-        .context("cannot read /proc/self/mountinfo")?;
-    let points = text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(|point| PathBuf::from(root::unescape_mountinfo(point)));
-    let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(&dir)).collect();
-    below.reverse();
-    Ok(below)
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::layout::make_dir;
+    use super::super::root;
     use super::*;
 
     #[test]
@@ -209,7 +185,7 @@ mod tests {
                 .spawn()
                 .unwrap();
             std::fs::write(group.join("cgroup.procs"), other.id().to_string()).unwrap();
-            root::make_dir(&node.0, 0o700).unwrap();
+            make_dir(&node.0, 0o700).unwrap();
             let list = format!("{boot}{}\n{}\n", cluster.display(), group.display());
             std::fs::write(node.join(NodeDir::CGROUPS), list).unwrap();
             let file = std::fs::File::options()

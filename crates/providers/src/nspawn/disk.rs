@@ -19,8 +19,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ha_host_base::command::run_for_stdout;
 use nix::mount::{MsFlags, mount};
 
-use super::layout::NodeDir;
-use super::root::{DATA, make_dir};
+use super::layout::{DATA, NodeDir, make_dir};
 use crate::shared::this_boot::{read_of_this_boot, write_for_this_boot};
 
 /// Of which only what is written takes space on this machine.

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Sysext;
 use ha_host_base::command::run_for_stdout;
 
+use super::layout::make_dir;
 use super::node_root::NodeRoot;
-use super::root::{make_dir, sync_file_system};
+use super::root::{remove_dir, sync_file_system};
 
 /// Where Ignition's links look for them in a node.
 pub const IN_NODE: &str = "/opt/extensions";
@@ -126,7 +127,7 @@ fn unpack_image(file: &Path, tree: &Path) -> Result<()> {
     }
     let beside = tree.with_file_name(".new");
     for old in [&beside, tree] {
-        super::destroy::remove_dir(old)?;
+        remove_dir(old)?;
     }
     run_for_stdout(
         Command::new("unsquashfs")

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use ha_host_base::command::{self, is_executable, last_lines, which};
 
-use super::layout::NodeDir;
+use super::layout::{NodeDir, make_dir};
 use super::node_root::NodeRoot;
-use super::root::{Window, make_dir};
+use super::root::{Window, remove_dir};
 
 /// Where Debian's package puts the program: it is a part of an initramfs there, not a command.
 const DRACUT: &str = "/usr/lib/dracut/modules.d/30ignition/ignition";
@@ -35,7 +35,7 @@ pub fn find_program(image: &Path) -> Option<PathBuf> {
 /// Applies `config` to the root below the node's directory `dir`. Only in a mount namespace of our own.
 pub fn apply_config(program: &Path, config: &Path, dir: &Path) -> Result<()> {
     let work = dir.join(WORK);
-    super::destroy::remove_dir(&work)?;
+    remove_dir(&work)?;
     // Ignition writes a user's keys as that user, who may not pass the state directory.
     let window = Window::open(&dir.join(NodeDir::ROOT), &[program, config, dir])?;
     let run = Run {
@@ -50,7 +50,7 @@ pub fn apply_config(program: &Path, config: &Path, dir: &Path) -> Result<()> {
     let log_file = dir.join(NodeDir::IGNITION_LOG);
     let written = std::fs::write(&log_file, &log)
         .with_context(|| format!("cannot write {}", log_file.display()));
-    super::destroy::remove_dir(&work)?;
+    remove_dir(&work)?;
     written?;
     result.map_err(|error| {
         error.context(format!(

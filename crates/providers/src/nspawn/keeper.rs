@@ -5,7 +5,6 @@
 //! [`Answer`] and closes it.
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -14,8 +13,8 @@ use std::sync::atomic::Ordering;
 use anyhow::{Context, Result, bail};
 use ha_host_base::command::last_lines;
 use ha_host_base::files;
-use serde::{Deserialize, Serialize};
 
+use super::answer::{Answer, answer, log};
 use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
 use super::node_root::NodeRoot;
@@ -28,16 +27,6 @@ use crate::shared::this_boot::write_for_this_boot;
 /// What nspawn exits with when the node wants to be started again.
 const REBOOT: i32 = 133;
 
-/// The answer to `ensure`, one JSON value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Answer {
-    /// The node has a PID 1.
-    Running,
-    /// It has none, and why.
-    Failed(String),
-}
-
 /// Runs the keeper until its node is off. To be called before any thread is started.
 pub fn run(args: &[String]) -> Result<()> {
     let [dir] = args else {
@@ -48,28 +37,6 @@ pub fn run(args: &[String]) -> Result<()> {
         answer(&Answer::Failed(format!("{error:#}")));
     }
     result
-}
-
-/// Tells `ensure`, once; later answers go to /dev/null. Nobody may be listening any more.
-pub fn answer(answer: &Answer) {
-    let mut stdout = std::io::stdout();
-    let _ = serde_json::to_writer(&mut stdout, answer);
-    let _ = stdout.flush();
-    if let Ok(null) = std::fs::File::options().write(true).open("/dev/null") {
-        let _ = nix::unistd::dup2_stdout(null);
-    }
-}
-
-/// One line in the keeper's log.
-pub fn log(text: &str) {
-    let now = time::OffsetDateTime::now_utc();
-    eprintln!(
-        "{:02}:{:02}:{:02}.{:03} {text}",
-        now.hour(),
-        now.minute(),
-        now.second(),
-        now.millisecond()
-    );
 }
 
 fn keep_node(dir: &Path) -> Result<()> {

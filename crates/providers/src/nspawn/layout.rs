@@ -1,7 +1,9 @@
 //! Names and places of one cluster's things. Whatever is made is found again from here, by this cluster's names alone.
 
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context, Result};
 use ha_wire::hash::fnv1a_64;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +12,14 @@ use crate::shared::machines_dir::MachinesDir;
 
 /// Where iproute2 keeps named network namespaces.
 pub const NETNS_DIR: &str = "/run/netns";
+
+/// Directories of the node that must not lie on an overlay: name below `data/`, place in the node, mode.
+pub const DATA: [(&str, &str, u32); 4] = [
+    ("containerd", "/var/lib/containerd", 0o711),
+    ("containers", "/var/lib/containers", 0o755),
+    ("etcd", "/var/lib/etcd", 0o700),
+    ("kubelet", "/var/lib/kubelet", 0o755),
+];
 
 /// The places of a cluster. Node names are hostnames, so names that start with `_` are free for other uses.
 #[derive(Debug, Clone)]
@@ -148,6 +158,16 @@ impl NodeDir {
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
     }
+}
+
+/// Makes a directory with its parents, and gives it this mode whatever the umask.
+pub fn make_dir(dir: &Path, mode: u32) -> Result<()> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(dir)
+        .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)))
+        .with_context(|| format!("cannot make the directory {}", dir.display()))
 }
 
 #[cfg(test)]

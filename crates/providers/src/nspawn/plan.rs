@@ -8,8 +8,8 @@ use ha_host_base::files;
 use ha_wire::format::{Version, parse_versioned};
 use serde::{Deserialize, Serialize};
 
-use super::layout::{NodeDir, Wiring};
-use super::{cgroup, root};
+use super::cgroup;
+use super::layout::{DATA, NodeDir, Wiring};
 
 /// Where the node finds the directory that it reports into.
 const REPORT_IN_NODE: &str = "/run/ha-host";
@@ -102,7 +102,7 @@ impl Plan {
             &dir.join(NodeDir::REPORT),
             REPORT_IN_NODE,
         )];
-        for (name, place, _) in root::DATA {
+        for (name, place, _) in DATA {
             all.push(bind_option(
                 "bind",
                 &dir.join(NodeDir::DATA).join(name),

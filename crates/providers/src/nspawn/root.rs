@@ -3,25 +3,18 @@
 //! The keeper mounts it in a mount namespace of its own, so that nothing is ever mounted on the host and nothing stays
 //! behind, however the node ends.
 
-use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use ha_host_base::files;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::syncfs;
 
 use super::disk;
-use super::layout::NodeDir;
+use super::layout::{DATA, NodeDir, make_dir};
 use super::node_root::NodeRoot;
-
-/// Directories of the node that must not lie on an overlay: name below `data/`, place in the node, mode.
-pub const DATA: [(&str, &str, u32); 4] = [
-    ("containerd", "/var/lib/containerd", 0o711),
-    ("containers", "/var/lib/containers", 0o755),
-    ("etcd", "/var/lib/etcd", 0o700),
-    ("kubelet", "/var/lib/kubelet", 0o755),
-];
 
 /// A node's own.
 const RESOLV_CONF: &str = "etc/resolv.conf";
@@ -44,16 +37,6 @@ pub fn lay_out(dir: &NodeDir) -> Result<()> {
         make_dir(&dir.join(NodeDir::DATA).join(name), mode)?;
     }
     Ok(())
-}
-
-/// Makes a directory with its parents, and gives it this mode whatever the umask.
-pub fn make_dir(dir: &Path, mode: u32) -> Result<()> {
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(dir)
-        .and_then(|()| std::fs::set_permissions(dir, std::fs::Permissions::from_mode(mode)))
-        .with_context(|| format!("cannot make the directory {}", dir.display()))
 }
 
 /// Mounts the disk for this process and its children alone. The working directory is the node's: the paths in the mount
@@ -188,6 +171,31 @@ pub fn unescape_mountinfo(text: &str) -> String {
     .fold(text.to_string(), |text, (code, plain)| {
         text.replace(code, plain)
     })
+}
+
+/// Removes a directory with all in it, first unmounting whatever is mounted below: never through a mount.
+pub fn remove_dir(dir: &Path) -> Result<()> {
+    for point in mounts_below(dir)? {
+        umount2(&point, MntFlags::MNT_DETACH)
+            .with_context(|| format!("cannot unmount {}", point.display()))?;
+    }
+    files::remove_dir(dir)
+}
+
+/// Mount points at or below a directory, the deepest first.
+fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
+    let Ok(dir) = dir.canonicalize() else {
+        return Ok(Vec::new());
+    };
+    let text = std::fs::read_to_string("/proc/self/mountinfo")
+        .context("cannot read /proc/self/mountinfo")?;
+    let points = text
+        .lines()
+        .filter_map(|line| line.split(' ').nth(4))
+        .map(|point| PathBuf::from(unescape_mountinfo(point)));
+    let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(&dir)).collect();
+    below.reverse();
+    Ok(below)
 }
 
 /// overlayfs parts its options by commas and its lower directories by colons.

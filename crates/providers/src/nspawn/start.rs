@@ -13,11 +13,11 @@ use ha_host_base::text::shown_path;
 use ha_wire::format::Version;
 use serde::Deserialize;
 
-use super::keeper::Answer;
-use super::layout::{Layout, NodeDir};
+use super::answer::Answer;
+use super::layout::{DATA, Layout, NodeDir};
 use super::network::Owner;
 use super::plan::Plan;
-use super::root::{self, DATA};
+use super::root;
 use super::{Nspawn, destroy, disk, extensions, host_runs_systemd, ignition, store};
 use crate::process::ProcessIdentity;
 use crate::{Machine, Made};

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::keeper::{Answer, answer, log};
+use super::answer::{Answer, answer, log};
 use super::layout::NodeDir;
 use crate::process::ProcessIdentity;
 

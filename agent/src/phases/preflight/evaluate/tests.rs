@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::json;

@@ -1,8 +1,8 @@
 //! Values of the apiserver's arguments that this product lives on.
 
-use super::argument_values::{is_false, parse_port_range};
 use super::arguments::{Argument, Program};
 use super::given::Given;
+use super::go_values::{is_false, parse_port_range};
 use crate::diagnostic::Fault;
 use crate::file::ClusterFile;
 

@@ -1,10 +1,9 @@
 //! Values of arguments that this product lives on: with a wrong one a cluster never comes up, or falls apart later.
 
-use std::ops::RangeInclusive;
-
-use super::super::dual_stack::is_dual_stack;
+use super::super::families::is_dual_stack;
 use super::apiserver_values::{check_apiserver, check_pairs};
 use super::arguments::{Argument, Program};
+use super::go_values::{is_false, parse_bool};
 use super::shape::seconds;
 use crate::diagnostic::Fault;
 use crate::file::ClusterFile;
@@ -68,19 +67,6 @@ fn check_type(argument: &Argument<'_>) -> Option<Fault> {
     // A list is a fault of its own.
     let written = argument.value.text().is_some();
     (written && !fine).then(|| argument.error(message, help))
-}
-
-/// As Go's `strconv.ParseBool` does.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
-}
-
-pub(super) fn is_false(text: &str) -> bool {
-    parse_bool(text) == Some(false)
 }
 
 fn check_controller(file: &ClusterFile, argument: &Argument<'_>, name: &str) -> Option<Fault> {
@@ -196,31 +182,12 @@ fn check_timeouts(arguments: &[Argument<'_>], faults: &mut Vec<Fault>) {
     }
 }
 
-/// `30000-32767`, or `30000+2767`, as apimachinery's `PortRange` reads it.
-pub(super) fn parse_port_range(text: &str) -> Option<RangeInclusive<u16>> {
-    let number = |digits: &str| digits.trim().parse::<u16>().ok();
-    let range = match (text.split_once('-'), text.split_once('+')) {
-        (Some((first, last)), _) => number(first)?..=number(last)?,
-        (None, Some((first, more))) => {
-            number(first)?..=number(first)?.checked_add(number(more)?)?
-        }
-        (None, None) => number(text)?..=number(text)?,
-    };
-    (!range.is_empty() && *range.start() > 0).then_some(range)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn ranges_and_sizes_are_read() {
-        assert_eq!(parse_port_range("30000-32767"), Some(30000..=32767));
-        assert_eq!(parse_port_range("30000+10"), Some(30000..=30010));
-        assert_eq!(parse_port_range("80"), Some(80..=80));
-        for wrong in ["", "a-b", "2-1", "1-70000", "0-5", "1-2-3"] {
-            assert_eq!(parse_port_range(wrong), None, "{wrong}");
-        }
+    fn sizes_are_read() {
         for (text, bytes) in [
             ("8G", Some(8 << 30)),
             ("512MiB", Some(512 << 20)),

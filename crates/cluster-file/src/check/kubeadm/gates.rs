@@ -1,9 +1,9 @@
 //! Feature gates of the kubelet and of the control plane's programs: one that a program does not know, and one that is locked to
 //! another value, end it as it starts.
 
-use super::argument_values::parse_bool;
 use super::arguments::{Argument, Flag, Program};
 use super::given::Given;
+use super::go_values::parse_bool;
 use crate::diagnostic::{Fault, Severity};
 use crate::file::{ClusterFile, Setting};
 use crate::minors::Minor;

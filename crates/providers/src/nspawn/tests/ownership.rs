@@ -77,7 +77,7 @@ fn same_name(world: &Fixture) {
         ),
     ] {
         let node = other.dir(world.node(0));
-        root::make_dir(&node.0, 0o700).unwrap();
+        layout::make_dir(&node.0, 0o700).unwrap();
         write_before_this_boot(&other.layout.network_record(), &network);
         write_before_this_boot(&node.join(NodeDir::CGROUPS), &list);
         other.destroy().unwrap();
