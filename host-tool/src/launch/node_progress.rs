@@ -6,6 +6,7 @@ use ha_cluster_file::cluster::Node;
 use ha_wire::event::{Beneath, Event, EventKind};
 use ha_wire::format::FormatError;
 use ha_wire::phase::{Phase, Role};
+use serde::{Deserialize, Serialize};
 
 use super::event_tail::EventLine;
 
@@ -46,17 +47,40 @@ pub struct NodeProgress {
     pub other_version: Option<u64>,
 }
 
-/// How far a node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How far a node is. Its names are kept in state directories and told by `--json`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// Nothing has been done for it.
     Waiting,
     /// Its machine is made.
     Making,
     /// Its machine runs, its agent has not been heard.
+    #[serde(rename = "boot")]
     Booting,
-    Working(Phase),
     Steady,
+    /// By the phase's own name.
+    #[serde(untagged)]
+    Working(Phase),
+}
+
+impl Stage {
+    /// One word, the same as in files.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Making => "making",
+            Self::Booting => "boot",
+            Self::Working(phase) => phase.name(),
+            Self::Steady => "steady",
+        }
+    }
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.pad(self.name())
+    }
 }
 
 /// A phase that fails.

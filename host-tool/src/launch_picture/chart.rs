@@ -4,10 +4,12 @@ use std::fmt::Write;
 
 use ha_host_base::text::fitted;
 use ha_wire::event::WaitsOn;
+use ha_wire::phase::Phase;
 
 use super::escape::escaped;
 use super::page::{kind_class, kind_words, short_span};
 use super::story::{Bar, Kind, LaunchStory, Mark, Row};
+use crate::launch::node_progress::Stage;
 
 /// The whole drawing, in its own units: pixels where there is room for them.
 const WIDTH: f64 = 1200.0;
@@ -152,7 +154,8 @@ fn draw_api(svg: &mut String, layout: &Layout, story: &LaunchStory) {
         y = TOP - 20.0,
         tx = if anchor == "end" { x - 5.0 } else { x + 5.0 },
     );
-    let founds = |row: &Row| row.bars.iter().any(|bar| bar.label == "init");
+    let init = Stage::Working(Phase::Init);
+    let founds = |row: &Row| row.bars.iter().any(|bar| bar.stage == init);
     if let Some(founder) = story.rows.iter().position(founds) {
         let y = layout.y(founder) + layout.inset + layout.bar / 2.0;
         let _ = write!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\"/>");
@@ -228,7 +231,7 @@ fn draw_bar(svg: &mut String, layout: &Layout, y: f64, row: &Row, bar: &Bar) {
         return;
     }
     let room = ((width - 8.0) / LETTER) as usize;
-    let mut label = bar.label.clone();
+    let mut label = bar.stage.to_string();
     if room > label.len() + 6 {
         label += &format!("  {}", short_span(bar.to - bar.from));
     }
@@ -250,7 +253,7 @@ fn bar_title(row: &Row, bar: &Bar) -> String {
     let mut title = format!(
         "{}: {}, {what} for {took} from {} on{cut}",
         row.node.name,
-        bar.label,
+        bar.stage,
         short_span(bar.from)
     );
     for (_, words) in &bar.words {

@@ -15,7 +15,7 @@ use ha_wire::event::{Event, EventKind};
 use super::kept::{Fact, KeptEnd, KeptFact, KeptFailure, KeptNode, VERSION};
 use crate::launch::node_progress::NodeChange;
 use crate::launch::report::{End, LaunchEvent, Report};
-use crate::progress::describe::{self, unfinished_node};
+use crate::progress::describe::unfinished_node;
 use crate::progress::what_failed;
 use crate::state::ClusterDir;
 
@@ -148,7 +148,7 @@ fn fact_of(happened: &LaunchEvent<'_>) -> Option<Fact> {
         },
         LaunchEvent::NodeChanged(node, NodeChange::Moved) => Fact::Moved {
             node: node.name.clone(),
-            stage: describe::stage_name(node.stage).to_owned(),
+            stage: node.stage,
         },
         LaunchEvent::ClusterChanged(look, cluster) => Fact::Cluster {
             vip: look.vip.is_ok(),

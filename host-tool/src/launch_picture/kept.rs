@@ -7,6 +7,8 @@ use ha_wire::format::{FormatError, Version, parse_versioned};
 use ha_wire::phase::Role;
 use serde::{Deserialize, Serialize};
 
+use crate::launch::node_progress::Stage;
+
 /// The version of the format below.
 pub const VERSION: Version<1> = Version;
 
@@ -55,10 +57,10 @@ pub enum Fact {
     Said {
         event: Event,
     },
-    /// A node is somewhere else: `making`, `boot`, a phase, `steady`.
+    /// A node is somewhere else.
     Moved {
         node: String,
-        stage: String,
+        stage: Stage,
     },
     /// What the cluster showed.
     Cluster {

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use ha_host_base::text::{count, span};
-use ha_wire::phase::{Phase, Role};
+use ha_wire::phase::Role;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
@@ -12,6 +12,8 @@ use super::chart::draw_chart;
 use super::escape::escaped;
 use super::kept::KeptEnd;
 use super::story::{Bar, Kind, LaunchStory, Row};
+use crate::launch::node_progress::Stage;
+use crate::progress::describe::completed_steps;
 
 const CSS: &str = include_str!("page.css");
 /// Nothing is fetched, nothing runs, whatever words of nodes may look like.
@@ -200,22 +202,23 @@ fn share_bar(ms: u64, total: u64) -> String {
 }
 
 fn phase_table(story: &LaunchStory) -> String {
-    let mut labels: Vec<(&str, Kind)> = Vec::new();
+    let mut stages: Vec<(Stage, Kind)> = Vec::new();
     for bar in story.rows.iter().flat_map(|row| &row.bars) {
-        if !labels.contains(&(bar.label.as_str(), bar.kind)) {
-            labels.push((&bar.label, bar.kind));
+        if !stages.contains(&(bar.stage, bar.kind)) {
+            stages.push((bar.stage, bar.kind));
         }
     }
-    labels.sort_by_key(|(label, _)| place_of(label));
+    // In the order in which a node meets them.
+    stages.sort_by_key(|(stage, _)| completed_steps(*stage));
     let mut text = String::from(
         "<table><caption>Each phase, over all nodes</caption><thead><tr><th>phase</th><th></th><th class=\"number\">nodes</th>\
          <th class=\"number\">median</th><th class=\"number\">longest</th><th>on</th></tr></thead><tbody>\n",
     );
-    for (label, kind) in labels {
+    for (stage, kind) in stages {
         let mut took: Vec<(u64, &Row)> = story
             .rows
             .iter()
-            .map(|row| (time_in(row, label, kind), row))
+            .map(|row| (time_in(row, stage, kind), row))
             .filter(|(ms, _)| *ms > 0)
             .collect();
         took.sort_by_key(|(ms, _)| *ms);
@@ -226,7 +229,7 @@ fn phase_table(story: &LaunchStory) -> String {
         let _ = writeln!(
             text,
             "<tr><td>{}</td><td>{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td>{}</td></tr>",
-            escaped(label),
+            stage.name(),
             kind_words(kind),
             took.len(),
             short_span(*median),
@@ -237,18 +240,11 @@ fn phase_table(story: &LaunchStory) -> String {
     text + "</tbody></table>\n"
 }
 
-/// In the order in which a node meets them.
-fn place_of(label: &str) -> usize {
-    let before = ["making", "boot"].into_iter();
-    let mut all = before.chain(Phase::ALL.map(Phase::name));
-    all.position(|name| name == label).unwrap_or(usize::MAX)
-}
-
-fn time_in(row: &Row, label: &str, kind: Kind) -> u64 {
+fn time_in(row: &Row, stage: Stage, kind: Kind) -> u64 {
     let bars = row
         .bars
         .iter()
-        .filter(|b| b.label == label && b.kind == kind);
+        .filter(|b| b.stage == stage && b.kind == kind);
     bars.map(|b| b.to - b.from).sum()
 }
 
@@ -316,7 +312,7 @@ fn phase_row(text: &mut String, row: &Row, bar: &Bar) {
         text,
         "<tr><td>{}</td><td>{}</td><td>{}{cut}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"words\">{}</td></tr>",
         escaped(&row.node.name),
-        escaped(&bar.label),
+        bar.stage.name(),
         kind_words(bar.kind),
         short_span(bar.from),
         short_span(bar.to - bar.from),

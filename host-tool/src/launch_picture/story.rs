@@ -6,6 +6,7 @@ use ha_wire::event::{Event, EventKind, WaitsOn};
 use ha_wire::phase::{Phase, Role};
 
 use super::kept::{Fact, KeptEnd, KeptFact, KeptFailure, KeptNode};
+use crate::launch::node_progress::Stage;
 
 /// Shorter stretches of a phase that had nothing to do are no bar.
 const LEAST_BAR_MS: u64 = 50;
@@ -63,8 +64,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bar {
     pub kind: Kind,
-    /// The phase, or what comes before the agent.
-    pub label: String,
+    pub stage: Stage,
     pub from: u64,
     pub to: u64,
     /// It had not ended when the launch did.
@@ -154,7 +154,7 @@ impl LaunchStory {
             }
             Fact::Moved { node, stage } => {
                 if let Some(row) = self.row(node) {
-                    row.moved(at, stage);
+                    row.moved(at, *stage);
                 }
             }
             Fact::Cluster { vip, ready } => {
@@ -216,17 +216,15 @@ impl Row {
         }
     }
 
-    fn moved(&mut self, at: u64, stage: &str) {
+    fn moved(&mut self, at: u64, stage: Stage) {
         match stage {
-            "making" | "boot" => self.open(at, stage, Kind::Boot, None),
-            "steady" => self.end(at),
+            Stage::Making | Stage::Booting => self.open(at, stage, Kind::Boot, None),
+            Stage::Steady | Stage::Working(Phase::Steady) => self.end(at),
             // It goes on where an earlier launch left it: its agent may not say the phase's name again.
-            _ if self.open_bar().is_none_or(|bar| bar.kind == Kind::Boot) => {
-                if let Some(phase) = Phase::ALL.into_iter().find(|p| p.name() == stage) {
-                    self.open(at, phase.name(), kind_of(phase), None);
-                }
+            Stage::Working(phase) if self.open_bar().is_none_or(|bar| bar.kind == Kind::Boot) => {
+                self.open(at, stage, kind_of(phase), None);
             }
-            _ => {}
+            Stage::Working(_) | Stage::Waiting => {}
         }
     }
 
@@ -254,8 +252,9 @@ impl Row {
             }
             | EventKind::Steady => self.end(at),
             EventKind::Started { phase, .. } => {
-                if self.open_bar().is_none_or(|bar| bar.label != phase.name()) {
-                    self.open(at, phase.name(), kind_of(*phase), None);
+                let stage = Stage::Working(*phase);
+                if self.open_bar().is_none_or(|bar| bar.stage != stage) {
+                    self.open(at, stage, kind_of(*phase), None);
                 }
             }
             EventKind::Waiting {
@@ -265,7 +264,8 @@ impl Row {
                 on,
             } if !phase.is_background() => self.waits(at, *phase, what, last_error, on.as_ref()),
             EventKind::Done { phase, .. } => {
-                if self.open_bar().is_some_and(|bar| bar.label == phase.name()) {
+                let stage = Stage::Working(*phase);
+                if self.open_bar().is_some_and(|bar| bar.stage == stage) {
                     self.close(at, false);
                 }
             }
@@ -293,16 +293,17 @@ impl Row {
     }
 
     fn waits(&mut self, at: u64, phase: Phase, what: &str, last_error: &str, on: Option<&WaitsOn>) {
+        let stage = Stage::Working(phase);
         let kind = match on {
             Some(_) => Kind::Wait,
             None => kind_of(phase),
         };
         let goes_on = |bar: &Bar| {
             let same = bar.words.is_empty() || is_same_hold(bar.on.as_ref(), on);
-            bar.label == phase.name() && bar.kind == kind && same
+            bar.stage == stage && bar.kind == kind && same
         };
         if !self.open_bar().is_some_and(goes_on) {
-            self.open(at, phase.name(), kind, on.cloned());
+            self.open(at, stage, kind, on.cloned());
         }
         let words = match last_error {
             "" => what.to_owned(),
@@ -322,11 +323,11 @@ impl Row {
         self.bars.last().filter(|bar| bar.to == u64::MAX)
     }
 
-    fn open(&mut self, at: u64, label: &str, kind: Kind, on: Option<WaitsOn>) {
+    fn open(&mut self, at: u64, stage: Stage, kind: Kind, on: Option<WaitsOn>) {
         self.close(at, false);
         self.bars.push(Bar {
             kind,
-            label: label.to_owned(),
+            stage,
             from: at,
             to: u64::MAX,
             cut: false,

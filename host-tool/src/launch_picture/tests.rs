@@ -7,7 +7,7 @@ use ha_wire::event::WaitsOn;
 use ha_wire::settings::LbMode;
 use serde_json::json;
 
-use super::kept::{Fact, KeptEnd, parse_facts};
+use super::kept::{Fact, KeptEnd, KeptFact, parse_facts};
 use super::story::{Kind, LaunchStory};
 use super::*;
 use crate::launch::report::{End, LaunchEvent, Report};
@@ -28,7 +28,7 @@ fn a_good_launch_is_read_from_what_was_kept_of_it() {
     assert_eq!(story.end, Some(KeptEnd::Ready));
     let labels = |node: usize| {
         let bars = story.rows[node].bars.iter();
-        bars.map(|b| format!("{:?} {}", b.kind, b.label))
+        bars.map(|b| format!("{:?} {}", b.kind, b.stage))
             .collect::<Vec<_>>()
     };
     let turn = ["Work join", "Wait join", "Wait join", "Work join"];
@@ -52,6 +52,17 @@ fn a_good_launch_is_read_from_what_was_kept_of_it() {
             "{row:?}"
         );
         assert!(row.steady_at.is_some() && row.marks.is_empty(), "{row:?}");
+    }
+}
+
+#[test]
+fn where_a_node_is_is_written_as_it_always_was() {
+    let moved = GOOD.lines().filter(|l| l.contains(r#""fact":"moved""#));
+    let moved: Vec<&str> = moved.collect();
+    assert!(moved.len() > 9, "{moved:?}");
+    for line in moved {
+        let fact: KeptFact = serde_json::from_str(line).unwrap();
+        assert_eq!(serde_json::to_string(&fact).unwrap(), line);
     }
 }
 

@@ -8,7 +8,7 @@ use ha_flatcar_image::Bar;
 use ha_host_base::text::{Paint, fitted, padded, printable, span};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::describe::{STEPS, completed_steps, stage_name, waiting_for};
+use super::describe::{STEPS, completed_steps, waiting_for};
 use super::{Printer, awaited_lines, cluster_headline, print_end, pull, step_line, warning_line};
 use crate::api::ClusterView;
 use crate::launch::node_progress::{NodeProgress, Stage};
@@ -179,7 +179,7 @@ fn counts_text(nodes: &[&NodeProgress], ready: usize) -> String {
 
 fn node_prefix(node: &NodeProgress, width: usize) -> String {
     let paint = Paint::stderr();
-    let stage = format!("{:<9}", stage_name(node.stage));
+    let stage = format!("{:<9}", node.stage);
     let stage = match (&node.trouble, node.stage) {
         (Some(_), _) => paint.red(&stage),
         (None, Stage::Steady) => paint.green(&stage),

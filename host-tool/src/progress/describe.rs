@@ -18,17 +18,6 @@ pub const STEPS: usize = BEFORE_PHASES + Phase::ALL.len();
 /// (flatcar/Flatcar#2001).
 const FLATCAR_SILENCE: &str = "unmounting filesystem";
 
-/// Where a node is, one word.
-pub fn stage_name(stage: Stage) -> &'static str {
-    match stage {
-        Stage::Waiting => "waiting",
-        Stage::Making => "making",
-        Stage::Booting => "boot",
-        Stage::Working(phase) => phase.name(),
-        Stage::Steady => "steady",
-    }
-}
-
 /// How far it is, of [`STEPS`].
 pub fn completed_steps(stage: Stage) -> usize {
     match stage {
@@ -67,7 +56,7 @@ pub fn unfinished_node(node: &UnfinishedNode) -> String {
     let place = format!(
         "{} is in {} for {}",
         progress.name,
-        stage_name(progress.stage),
+        progress.stage,
         span(progress.since.elapsed())
     );
     let words = match progress.heard || progress.other_version.is_some() {

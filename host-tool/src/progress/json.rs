@@ -4,7 +4,7 @@ use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::Bar;
 use serde_json::{Value, json};
 
-use super::describe::{stage_name, unfinished_node, waiting_for};
+use super::describe::{unfinished_node, waiting_for};
 use super::{Printer, end, pull};
 use crate::api::{self, ClusterView};
 use crate::launch::node_progress::NodeChange;
@@ -35,7 +35,7 @@ impl Report for JsonReport {
             LaunchEvent::NodeSaid(event) => self.print_object("event", json!({"event": event})),
             LaunchEvent::NodeChanged(node, NodeChange::Moved) => self.print_object(
                 "node",
-                json!({"node": node.name, "phase": stage_name(node.stage), "words": waiting_for(node)}),
+                json!({"node": node.name, "phase": node.stage, "words": waiting_for(node)}),
             ),
             LaunchEvent::ClusterChanged(look, cluster) => {
                 self.print_object("look", look_object(look, cluster));

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ha_flatcar_image::Bar;
 use ha_host_base::text::printable;
 
-use super::describe::{stage_name, waiting_for};
+use super::describe::waiting_for;
 use super::{Printer, awaited_lines, cluster_headline, print_end, pull, step_line, warning_line};
 use crate::launch::node_progress::{NodeChange, NodeProgress};
 use crate::launch::report::{LaunchEvent, Report};
@@ -83,7 +83,7 @@ impl LineReport {
             return;
         }
         self.told.insert(node.name.clone(), now);
-        let (stage, words) = (stage_name(node.stage), printable(&waiting_for(node)));
+        let (stage, words) = (node.stage, printable(&waiting_for(node)));
         let (stamp, role) = (self.stamp(), node.role.label());
         let line = format!("{stamp}  {}  {role:<13}  {stage:<9}  {words}", node.name);
         self.printer.print(line.trim_end());

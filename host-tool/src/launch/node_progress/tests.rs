@@ -1,7 +1,7 @@
 use ha_test_support::demo;
 
 use super::*;
-use crate::progress::describe::{stage_name, waiting_for};
+use crate::progress::describe::waiting_for;
 
 fn parse_event(json: &str) -> Event {
     let text = format!("{{\"version\":1,\"seq\":1,\"timeMs\":0,\"node\":\"node2\",{json}}}");
@@ -23,10 +23,30 @@ fn booting_node() -> (NodeProgress, Instant) {
     (node, now)
 }
 
+/// Never changes: facts of launches are kept with these names, and programs read them in `--json`.
+#[test]
+fn stages_are_kept_and_told_by_their_names() {
+    let before = [Stage::Waiting, Stage::Making, Stage::Booting];
+    let phases = Phase::ALL
+        .into_iter()
+        .filter(|phase| *phase != Phase::Steady);
+    let all = before.into_iter().chain(phases.map(Stage::Working));
+    let all: Vec<Stage> = all.chain([Stage::Steady]).collect();
+    let text = r#"["waiting","making","boot","preflight","images","balancer","gate","init","join","network","finish","steady"]"#;
+    assert_eq!(serde_json::to_string(&all).unwrap(), text);
+    assert_eq!(serde_json::from_str::<Vec<Stage>>(text).unwrap(), all);
+    let names: Vec<&str> = all.iter().map(|stage| stage.name()).collect();
+    assert_eq!(serde_json::to_string(&names).unwrap(), text);
+    // What is told of the last phase reads back as where it leads.
+    let last = serde_json::to_string(&Stage::Working(Phase::Steady)).unwrap();
+    assert_eq!(serde_json::from_str::<Stage>(&last).unwrap(), Stage::Steady);
+    assert!(serde_json::from_str::<Stage>(r#""elsewhere""#).is_err());
+}
+
 #[test]
 fn a_node_s_way() {
     let (mut node, now) = booting_node();
-    assert_eq!(stage_name(node.stage), "boot");
+    assert_eq!(node.stage, Stage::Booting);
     let story = [
         (
             r#""event":"hello","agent":"0.1.0","role":"control-plane","boot":"x""#,
@@ -78,7 +98,7 @@ fn a_node_s_way() {
     for (json, place, words) in story {
         node.apply(&parse_event(json), now);
         assert_eq!(
-            (stage_name(node.stage), waiting_for(&node).as_str()),
+            (node.stage.name(), waiting_for(&node).as_str()),
             (place, words),
             "{json}"
         );
