@@ -7,6 +7,8 @@ use std::fmt;
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::text::printable;
+use ha_wire::phase::Role;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// Longer values are cut.
@@ -15,17 +17,61 @@ const SHOWN: usize = 60;
 const SECRET_PLACES: [&str; 2] = ["hooks", "extraEnvs"];
 /// What a secret's name, or a line with one in it, mostly holds.
 const SECRET_WORDS: [&str; 5] = ["token", "secret", "passw", "credential", "key"];
-/// Each of them that is new or gone is one difference.
-const NODES: &str = "nodes";
+/// Beside the nodes' addresses: what there is one of, or one for each address family.
+const FAMILY_PAIRS: [&str; 4] = [
+    "kubernetes.podCIDR",
+    "kubernetes.serviceCIDR",
+    "network.prefix",
+    "network.gateway",
+];
 
 /// One key that is not what it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     /// As the cluster file has it: `kubernetes.kubeletConfig.maxPods`, `nodes[node5].address`.
     pub key: String,
-    /// Both values, as they may be shown.
+    pub kind: DifferenceKind,
+    /// Both values, as they may be shown: nothing is decided by them.
     pub old: String,
     pub new: String,
+}
+
+/// What a difference is, beside its key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DifferenceKind {
+    /// A node that the old cluster did not have.
+    NodeAdded(Role),
+    /// A node that the new one has not.
+    NodeLost(Role),
+    /// There was one address family and would be two, or the other way round.
+    Families,
+    /// Another value, or another file's content.
+    Value,
+}
+
+impl DifferenceKind {
+    fn of_values(key: &str, old: Option<&Value>, new: Option<&Value>) -> Self {
+        // A node's name may hold dots.
+        let is_node = key.starts_with("nodes[") && key.find(']') == Some(key.len() - 1);
+        let role = |node: &Value| Role::deserialize(&node["role"]).ok();
+        let kind = match (old, new) {
+            (None, Some(node)) if is_node => role(node).map(Self::NodeAdded),
+            (Some(node), None) if is_node => role(node).map(Self::NodeLost),
+            _ => None,
+        };
+        let is_pair = |value: Option<&Value>| value.is_some_and(Value::is_array);
+        let families = may_be_pair(key) && is_pair(old) != is_pair(new);
+        let other = if families {
+            Self::Families
+        } else {
+            Self::Value
+        };
+        kind.unwrap_or(other)
+    }
+}
+
+fn may_be_pair(key: &str) -> bool {
+    FAMILY_PAIRS.contains(&key) || key.starts_with("nodes[") && key.ends_with("].address")
 }
 
 impl fmt::Display for Difference {
@@ -39,6 +85,7 @@ impl Difference {
     pub fn of_content(key: &str, file: &str) -> Self {
         Self {
             key: key.to_owned(),
+            kind: DifferenceKind::Value,
             old: format!("what {file} held"),
             new: "what it holds now".to_owned(),
         }
@@ -48,21 +95,6 @@ impl Difference {
     pub fn is_below(&self, key: &str) -> bool {
         let rest = self.key.strip_prefix(key);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-    }
-
-    /// A node that the old cluster did not have; one that the new one has not.
-    pub fn is_new_node(&self) -> bool {
-        self.is_whole_node() && self.old == NONE
-    }
-
-    pub fn is_lost_node(&self) -> bool {
-        self.is_whole_node() && self.new == NONE
-    }
-
-    fn is_whole_node(&self) -> bool {
-        // A node's name may hold dots.
-        let end = self.key.find(']').map(|end| end + 1);
-        self.is_below(NODES) && end == Some(self.key.len())
     }
 }
 
@@ -197,6 +229,7 @@ fn compare(key: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<
     if old == new {
         return;
     }
+    // Each of them that is new or gone is one difference.
     let whole_node = key.starts_with("nodes[") && (old.is_none() || new.is_none());
     let parts = (!whole_node).then(|| children(old, new)).flatten();
     let Some(parts) = parts else {
@@ -254,11 +287,15 @@ fn plain_value(item: &Value) -> Option<&Value> {
     fields.get("value")
 }
 
-fn difference(key: &str, old: Option<&Value>, new: Option<&Value>) -> Difference {
+/// Null is no value.
+pub(super) fn difference(key: &str, old: Option<&Value>, new: Option<&Value>) -> Difference {
+    let (old, new) = (old.filter(|v| !v.is_null()), new.filter(|v| !v.is_null()));
+    let kind = DifferenceKind::of_values(key, old, new);
     let (old, new) = (shown_value(key, old), shown_value(key, new));
     let differ = old != new;
     Difference {
         key: key.to_owned(),
+        kind,
         new: if differ {
             new
         } else {

@@ -1,6 +1,8 @@
 //! How far a change reaches on a cluster that stands, and the way to the rest of it, key by key.
 
-use super::difference::Difference;
+use ha_wire::phase::Role;
+
+use super::difference::{Difference, DifferenceKind};
 
 /// What becomes of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,10 +45,12 @@ const REGISTRIES: &str = "/etc/containerd/certs.d (read at each pull) or /etc/co
 const KUBERNETES_VERSION: &str =
     "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
 const ONE_ROUTER: &str = "control planes that do not hear each other hold the VIP at the same time";
-const LOAD_BALANCER: &str = "load-balancer";
 const PEERS: &str = "each of the load balancer's machines knows the others from its making";
 const SWITCH_OFF: &str =
     "switch that machine off, and leave the file as it was: the others hold the VIP";
+const DRAIN: &str = "`kubectl drain` and `kubectl delete node` it, and switch it off; taking it out of the file comes later";
+const FAMILIES: &str =
+    "nodes, pods and services have addresses of one family or of both from their first hour on";
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
 
 /// The longest key that fits decides.
@@ -213,27 +217,35 @@ const fn refused(why: &'static str, instead: Instead) -> Reach {
 
 /// How far this one reaches.
 pub fn reach_of(difference: &Difference) -> Reach {
-    if difference.is_lost_node() {
-        if difference.old == LOAD_BALANCER {
-            return refused(PEERS, Instead::InPlace(SWITCH_OFF));
+    match difference.kind {
+        DifferenceKind::NodeAdded(role) => reach_of_new_node(role),
+        DifferenceKind::NodeLost(role) => reach_of_lost_node(role),
+        DifferenceKind::Families => refused(FAMILIES, ONLY_ANOTHER),
+        DifferenceKind::Value => reach_of_value(difference),
+    }
+}
+
+fn reach_of_new_node(role: Role) -> Reach {
+    match role {
+        Role::Worker => Reach::Whole,
+        Role::LoadBalancer => refused(PEERS, ONLY_ANOTHER),
+        Role::ControlPlane => refused(
+            "adding control planes comes later",
+            Instead::InPlace("workers can be added now"),
+        ),
+    }
+}
+
+fn reach_of_lost_node(role: Role) -> Reach {
+    match role {
+        Role::LoadBalancer => refused(PEERS, Instead::InPlace(SWITCH_OFF)),
+        Role::ControlPlane | Role::Worker => {
+            refused("a launch takes no node out", Instead::InPlace(DRAIN))
         }
-        let drain = "`kubectl drain` and `kubectl delete node` it, and switch it off; taking it out of the file comes later";
-        return refused("a launch takes no node out", Instead::InPlace(drain));
     }
-    if difference.is_new_node() {
-        return match difference.new.as_str() {
-            "worker" => Reach::Whole,
-            LOAD_BALANCER => refused(PEERS, ONLY_ANOTHER),
-            _ => refused(
-                "adding control planes comes later",
-                Instead::InPlace("workers can be added now"),
-            ),
-        };
-    }
-    if is_of_families(difference) {
-        let why = "nodes, pods and services have addresses of one family or of both from their first hour on";
-        return refused(why, ONLY_ANOTHER);
-    }
+}
+
+fn reach_of_value(difference: &Difference) -> Reach {
     let key = difference.key.as_str();
     let of_node = |part: &str| key.starts_with("nodes[") && key.contains(part);
     if of_node("].flatcarExtensions") {
@@ -260,138 +272,5 @@ pub fn reach_of(difference: &Difference) -> Reach {
     )
 }
 
-/// Whether there was one family, and would be two, or the other way round.
-fn is_of_families(difference: &Difference) -> bool {
-    let key = difference.key.as_str();
-    let pairs = [
-        "kubernetes.podCIDR",
-        "kubernetes.serviceCIDR",
-        "network.prefix",
-        "network.gateway",
-    ];
-    let is_pair = |value: &str| value.contains(", ");
-    let may_be = pairs.contains(&key) || key.starts_with("nodes[") && key.ends_with("].address");
-    may_be && is_pair(&difference.old) != is_pair(&difference.new)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn reach(key: &str, old: &str, new: &str) -> Reach {
-        let [key, old, new] = [key, old, new].map(str::to_owned);
-        reach_of(&Difference { key, old, new })
-    }
-
-    #[test]
-    fn the_longest_rule_that_fits_decides() {
-        let cluster = "kubernetes.clusterConfiguration";
-        assert!(matches!(
-            reach(&format!("{cluster}.apiServer.extraArgs[v]"), "2", "4"),
-            Reach::NewNodes(Some(_))
-        ));
-        assert_eq!(
-            reach(&format!("{cluster}.networking.dnsDomain"), "a", "b"),
-            refused("every service and pod was made with it", ONLY_ANOTHER)
-        );
-        assert_eq!(
-            reach("loadBalancer.timeouts.tunnel", "1", "2"),
-            Reach::NewNodes(None)
-        );
-        assert_eq!(
-            reach("loadBalancer.routerId", "none", "51"),
-            refused(ONE_ROUTER, ONLY_ANOTHER)
-        );
-        // `networkX` is not below `network`.
-        assert_eq!(
-            reach("networkX", "a", "b"),
-            refused("it is built into every node", ONLY_ANOTHER)
-        );
-    }
-
-    #[test]
-    fn the_etcd_stays_and_its_clients_certificate_may_be_another() {
-        for (key, old, new) in [
-            ("kubernetes.etcd", "none", "{...}"),
-            ("kubernetes.etcd.external.endpoints", "[a]", "[b]"),
-        ] {
-            let reach = reach(key, old, new);
-            assert!(matches!(reach, Reach::Refused { .. }), "{key}");
-        }
-        let reach = reach("kubernetes.etcd.external.certFile", "a", "b");
-        assert!(matches!(reach, Reach::NewNodes(Some(_))));
-    }
-
-    #[test]
-    fn a_second_family_is_for_new_clusters() {
-        for (key, one, two) in [
-            (
-                "nodes[node1].address",
-                "10.77.0.11",
-                "10.77.0.11, fd00:77::11",
-            ),
-            ("network.gateway", "10.77.0.1", "10.77.0.1, fd00:77::1"),
-            (
-                "kubernetes.podCIDR",
-                "10.244.0.0/16",
-                "10.244.0.0/16, fd00:10:244::/56",
-            ),
-        ] {
-            for (old, new) in [(one, two), (two, one)] {
-                let Reach::Refused { why, instead } = reach(key, old, new) else {
-                    panic!("{key}: {old} -> {new}")
-                };
-                assert!(why.contains("one family or of both"), "{why}");
-                assert_eq!(instead, ONLY_ANOTHER);
-            }
-        }
-        // Another router is what it was.
-        let reach = reach(
-            "network.gateway",
-            "10.77.0.1, fd00:77::1",
-            "10.77.0.2, fd00:77::1",
-        );
-        assert!(matches!(reach, Reach::NewNodes(Some(_))), "{reach:?}");
-    }
-
-    #[test]
-    fn another_proxy_is_what_new_nodes_get() {
-        for key in ["proxy.https", "proxy.except", "proxy"] {
-            let reach = reach(key, "a", "b");
-            assert!(matches!(reach, Reach::NewNodes(Some(_))), "{key}");
-        }
-        assert!(matches!(
-            reach("kubernetes.proxy", "a", "b"),
-            Reach::Refused { .. }
-        ));
-    }
-
-    #[test]
-    fn of_nodes_workers_come_and_labels_change() {
-        for node in ["nodes[node6]", "nodes[node6.example.com]"] {
-            assert_eq!(reach(node, "none", "worker"), Reach::Whole, "{node}");
-        }
-        for (key, old, new) in [
-            ("nodes[node6]", "none", "control-plane"),
-            ("nodes[lb3]", "none", "load-balancer"),
-            ("nodes[lb2]", "load-balancer", "none"),
-            ("nodes[node5]", "worker", "none"),
-            ("nodes[node5.example.com]", "worker", "none"),
-            (
-                "nodes[node6.example.com].address",
-                "192.0.2.15",
-                "192.0.2.25",
-            ),
-            ("nodes[node5].address", "192.0.2.15", "192.0.2.25"),
-        ] {
-            assert!(
-                matches!(reach(key, old, new), Reach::Refused { .. }),
-                "{key}"
-            );
-        }
-        assert!(matches!(
-            reach("nodes[node5].labels.a", "none", "b"),
-            Reach::NewNodes(Some(_))
-        ));
-    }
-}
+mod tests;
