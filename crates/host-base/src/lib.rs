@@ -15,6 +15,7 @@ pub mod interrupt;
 pub mod output;
 pub mod process_stat;
 pub mod signals;
+pub mod stored;
 pub mod text;
 
 use interrupt::Interrupt;

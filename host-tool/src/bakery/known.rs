@@ -2,15 +2,17 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result};
 use ha_host_base::files;
+use ha_host_base::stored::{StoredError, parse_stored};
+use ha_wire::format::Version;
 use serde::{Deserialize, Serialize};
 
 use super::release::{BAKERY, Release};
 use super::{Artefact, SysextSource};
 
 /// Format of the file.
-const VERSION: u32 = 1;
+const VERSION: Version<1> = Version;
 /// Its name in a cluster's state directory.
 const NAME: &str = "sysexts.json";
 
@@ -18,7 +20,7 @@ const NAME: &str = "sysexts.json";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KnownReleases {
-    version: u32,
+    version: Version<1>,
     sysexts: Vec<Entry>,
     /// Something was learnt since it was read.
     #[serde(skip)]
@@ -52,20 +54,13 @@ impl KnownReleases {
         let Some(text) = files::read(&path)? else {
             return Ok(Self::default());
         };
-        let known: Self = serde_json::from_str(&text).with_context(|| {
-            format!(
-                "{} cannot be understood: move it away, and the bakery is asked again",
-                path.display()
-            )
-        })?;
-        if known.version != VERSION {
-            bail!(
-                "{} has format {}, this ha-host reads {VERSION}: use the ha-host that wrote it",
-                path.display(),
-                known.version
-            );
-        }
-        Ok(known)
+        parse_stored(&text, VERSION).map_err(|error| {
+            let remedy = match &error {
+                StoredError::Shape(_) => ": move it away, and the bakery is asked again",
+                StoredError::OtherVersion { .. } => "",
+            };
+            Error::new(error).context(format!("{} cannot be understood{remedy}", path.display()))
+        })
     }
 
     /// Keeps what was learnt.

@@ -315,7 +315,12 @@ fn what_is_remembered_is_read_strictly() {
     let dir = tempfile::tempdir().unwrap();
     for (text, word) in [
         ("{", "cannot be understood"),
-        (r#"{"version":9,"sysexts":[]}"#, "format 9"),
+        (r#"{"version":9,"sysexts":[]}"#, "version 9 is not known"),
+        // Whoever moves it away loses what a newer ha-host has learnt.
+        (
+            r#"{"version":2,"sysexts":[],"mirrors":[]}"#,
+            "sysexts.json cannot be understood: version 2 is not known",
+        ),
     ] {
         std::fs::write(dir.path().join("sysexts.json"), text).unwrap();
         let error = KnownReleases::read(dir.path()).unwrap_err();

@@ -6,6 +6,8 @@ use anyhow::{Context, Result, bail};
 use ha_cluster_file::check::{read_accepted_file, removable_cluster, render_faults};
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
+use ha_host_base::stored::{StoredError, parse_stored};
+use ha_wire::format::Version;
 use serde::{Deserialize, Serialize};
 
 use super::ClusterRecord;
@@ -15,12 +17,12 @@ pub const FILE: &str = "accepted.json";
 /// The cluster file's text.
 pub const TEXT: &str = "cluster.yaml";
 /// The version of the format below. A further field anywhere in it is a further version, whose reader still reads this one.
-const VERSION: u32 = 1;
+const VERSION: Version<1> = Version;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Accepted<C> {
-    version: u32,
+    version: Version<1>,
     cluster: C,
 }
 
@@ -80,14 +82,8 @@ pub fn read_for_removal(dir: &Path, record: &ClusterRecord) -> Result<Option<Clu
     )
 }
 
-fn parse(text: &str) -> Result<Cluster> {
-    let value: serde_json::Value = serde_json::from_str(text)?;
-    match value.get("version").and_then(serde_json::Value::as_u64) {
-        Some(found) if found != u64::from(VERSION) => bail!(
-            "version {found} is not known to this ha-host (it knows {VERSION}): use the ha-host that wrote it, or a newer one"
-        ),
-        _ => Ok(serde_json::from_value::<Accepted<Cluster>>(value)?.cluster),
-    }
+fn parse(text: &str) -> Result<Cluster, StoredError> {
+    parse_stored(text, VERSION).map(|accepted: Accepted<Cluster>| accepted.cluster)
 }
 
 #[cfg(test)]

@@ -4,14 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ha_host_base::files;
+use ha_host_base::stored::{StoredError, parse_stored};
+use ha_wire::format::Version;
 use serde::{Deserialize, Serialize};
 
 /// Where it is kept.
 pub const FILE: &str = "file-hashes.json";
 /// The version of the format below.
-const VERSION: u32 = 1;
+const VERSION: Version<1> = Version;
 
 /// By the cluster file's key, e.g. `sysexts.ha-agent.path`.
 pub type FileHashes = BTreeMap<String, FileHash>;
@@ -31,7 +33,7 @@ pub struct FileHash {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Kept {
-    version: u32,
+    version: Version<1>,
     files: FileHashes,
 }
 
@@ -49,14 +51,8 @@ pub fn to_text(files: &FileHashes) -> Result<String> {
     Ok(serde_json::to_string_pretty(&Kept { version, files })? + "\n")
 }
 
-fn parse(text: &str) -> Result<FileHashes> {
-    let value: serde_json::Value = serde_json::from_str(text)?;
-    match value.get("version").and_then(serde_json::Value::as_u64) {
-        Some(found) if found != u64::from(VERSION) => bail!(
-            "version {found} is not known to this ha-host (it knows {VERSION}): use the ha-host that wrote it, or a newer one"
-        ),
-        _ => Ok(serde_json::from_value::<Kept>(value)?.files),
-    }
+fn parse(text: &str) -> Result<FileHashes, StoredError> {
+    parse_stored(text, VERSION).map(|kept: Kept| kept.files)
 }
 
 #[cfg(test)]

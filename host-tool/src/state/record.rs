@@ -2,20 +2,20 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
 use ha_host_base::clock::now_ms;
+use ha_host_base::stored::{StoredError, parse_stored};
+use ha_wire::format::Version;
 use serde::{Deserialize, Serialize};
 
 /// Where it is kept.
 pub const FILE: &str = "state.json";
 /// The version of the format below.
-pub const VERSION: u32 = 1;
+pub const VERSION: Version<1> = Version;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct ClusterRecord {
-    /// [`VERSION`].
-    pub version: u32,
+    pub version: Version<1>,
     pub name: String,
     pub created_ms: u64,
     /// How far the cluster is.
@@ -67,16 +67,8 @@ impl ClusterRecord {
     }
 
     /// Reads a record's text.
-    pub fn parse(text: &str) -> Result<Self> {
-        let value: serde_json::Value = serde_json::from_str(text)?;
-        match value.get("version").and_then(serde_json::Value::as_u64) {
-            Some(v) if v != u64::from(VERSION) => {
-                bail!(
-                    "version {v} is not known to this ha-host (it knows {VERSION}): use the ha-host that made it"
-                )
-            }
-            _ => Ok(serde_json::from_value(value)?),
-        }
+    pub fn parse(text: &str) -> Result<Self, StoredError> {
+        parse_stored(text, VERSION)
     }
 }
 

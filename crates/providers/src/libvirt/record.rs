@@ -2,19 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ha_host_base::files;
+use ha_host_base::stored::parse_stored;
+use ha_wire::format::Version;
 use serde::{Deserialize, Serialize};
 
 /// Its name. Names of nodes hold no dot.
 const FILE: &str = "libvirt.json";
 /// The one version there is.
-const VERSION: u32 = 1;
+const VERSION: Version<1> = Version;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Record {
-    version: u32,
+    version: Version<1>,
     /// The id of the state directory: the mark of all that it makes.
     pub state: String,
     /// Every host that anything was made at.
@@ -47,15 +49,9 @@ impl Record {
         let Some(text) = files::read(&path)? else {
             return Ok(None);
         };
-        let record: Self = serde_json::from_str(&text)
-            .with_context(|| format!("{} is not a valid record", path.display()))?;
-        ensure!(
-            record.version == VERSION,
-            "{} is of version {}, this ha-host knows {VERSION}: use the newer one",
-            path.display(),
-            record.version
-        );
-        Ok(Some(record))
+        parse_stored(&text, VERSION)
+            .map(Some)
+            .with_context(|| format!("{} cannot be understood", path.display()))
     }
 
     /// The same with an id that is in use already.
@@ -117,12 +113,17 @@ mod tests {
             Record::load(dir.path()).unwrap().unwrap().hosts[0].pool,
             "default"
         );
-        std::fs::write(dir.path().join(FILE), text.replace(":1", ":2")).unwrap();
-        assert!(
-            Record::load(dir.path())
-                .unwrap_err()
-                .to_string()
-                .contains("use the newer one")
-        );
+    }
+
+    #[test]
+    fn a_record_of_a_newer_version_is_no_broken_one() {
+        let dir = tempfile::tempdir().unwrap();
+        for more in ["", r#","networks":[]"#] {
+            let text = format!(r#"{{"version":2,"state":"0123456789abcdef","hosts":[]{more}}}"#);
+            std::fs::write(dir.path().join(FILE), text).unwrap();
+            let error = format!("{:#}", Record::load(dir.path()).unwrap_err());
+            let words = "libvirt.json cannot be understood: version 2 is not known to this ha-host";
+            assert!(error.contains(words), "{error}");
+        }
     }
 }
