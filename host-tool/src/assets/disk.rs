@@ -4,10 +4,11 @@ use std::fs::{File, Permissions};
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{last_lines, run_for_stdout, which};
+use ha_host_base::command::{last_lines, run_for_stdout, run_within, which};
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::text::hex;
@@ -30,6 +31,8 @@ const SHARE: u64 = 50;
 const FEATURES: &str = "none,filetype,extent,flex_bg,sparse_super,large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 /// The time of everything on the disk, in seconds since 1970; e2fsprogs takes 0 for none.
 const TIME: &str = "1";
+/// For debugfs: it writes little, but at its end waits for the disk to take gigabytes that were just copied.
+const DEBUGFS_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Makes the disk, whole or not at all.
 pub fn make_disk(path: &Path, items: &[DiskItem], id: &[u8; 32]) -> Result<()> {
@@ -121,7 +124,7 @@ fn fill_file_system(
     debugfs
         .args(["-w", "-f"])
         .args([&script, &image.to_owned()]);
-    run_debugfs(&mut debugfs)
+    run_debugfs(&mut debugfs, DEBUGFS_DEADLINE).context("cannot pack the assets disk")
 }
 
 /// mke2fs takes owners, modes and times from the files that it packs: whoever packed it must not be seen.
@@ -162,18 +165,14 @@ fn e2fs_tool(name: &str) -> Result<Command> {
 }
 
 /// debugfs succeeds whatever happens; after its name and version it speaks of faults alone.
-fn run_debugfs(debugfs: &mut Command) -> Result<()> {
-    let Output { status, stderr, .. } = debugfs.stdin(Stdio::null()).output()?;
-    let words = String::from_utf8_lossy(&stderr);
-    let faults: Vec<&str> = words
-        .lines()
-        .filter(|line| !line.starts_with("debugfs "))
-        .collect();
-    if !status.success() || !faults.is_empty() {
-        bail!(
-            "cannot pack the assets disk: debugfs ({status}): {}",
-            last_lines(&faults.join("\n"))
-        );
+fn run_debugfs(debugfs: &mut Command, deadline: Duration) -> Result<()> {
+    let finished = run_within(debugfs, "", deadline)?;
+    let lines = finished.stderr.lines();
+    let faults: Vec<&str> = lines.filter(|line| !line.starts_with("debugfs ")).collect();
+    let faults = faults.join("\n");
+    finished.into_stdout()?;
+    if !faults.is_empty() {
+        bail!("debugfs: {}", last_lines(&faults));
     }
     Ok(())
 }
@@ -192,4 +191,28 @@ fn uuid_of(bytes: &[u8]) -> String {
         &hex[16..20],
         &hex[20..]
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn said_of(script: &str, deadline: Duration) -> Result<(), String> {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        run_debugfs(&mut command, deadline).map_err(|error| format!("{error:#}"))
+    }
+
+    #[test]
+    fn debugfs_is_judged_by_what_it_says_and_has_its_time() {
+        let minute = Duration::from_secs(60);
+        let version = "echo 'debugfs 1.47.2 (1-Jan-2025)' >&2";
+        assert_eq!(said_of(version, minute), Ok(()));
+        let error = said_of(&format!("{version}; echo '/a: not found' >&2"), minute).unwrap_err();
+        assert_eq!(error, "debugfs: /a: not found");
+        let error = said_of(&format!("{version}; exit 3"), minute).unwrap_err();
+        assert!(error.contains("failed (exit status: 3)"), "{error}");
+        let error = said_of("sleep 60", Duration::from_millis(50)).unwrap_err();
+        assert!(error.contains("did not end within 50ms"), "{error}");
+    }
 }
