@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use ha_cluster_file::cluster::{Cluster, Node};
 use ha_host_base::text::{count, printable};
+use ha_kube::objects::{List, Pod};
 use ha_providers::Provider;
 use ha_wire::doctor::{Check, Verdict};
-use serde::Deserialize;
 
 use crate::node_status::run_on_node;
 
@@ -29,38 +29,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// So many are told one by one.
 const NAMED: usize = 5;
 
-#[derive(Debug, Deserialize)]
-struct PodList {
-    items: Vec<Pod>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Pod {
-    metadata: PodName,
-    status: PodStatus,
-}
-
-#[derive(Debug, Deserialize)]
-struct PodName {
-    name: String,
-    namespace: String,
-}
-
-#[derive(Debug, Deserialize)]
-struct PodStatus {
-    #[serde(default)]
-    conditions: Vec<Condition>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    kind: String,
-    status: String,
-    #[serde(default)]
-    message: String,
-}
-
 /// The first control plane that answers is asked; nothing is said where none does: the API has its own line.
 pub fn check_pods(cluster: &Cluster, provider: &dyn Provider) -> Vec<Check> {
     let ask = |node: &Node| run_on_node(provider, node, &GET_PENDING, PATIENCE).ok();
@@ -70,13 +38,13 @@ pub fn check_pods(cluster: &Cluster, provider: &dyn Provider) -> Vec<Check> {
 
 /// What `kubectl get pods --output json` says of those that are pending.
 pub fn judge_pods(json: &str) -> Vec<Check> {
-    let Ok(list) = serde_json::from_str::<PodList>(json) else {
+    let Ok(list) = serde_json::from_str::<List<Pod>>(json) else {
         return Vec::new();
     };
     let unplaced = |pod: &Pod| {
         let mut conditions = pod.status.conditions.iter();
         let refused = conditions.find(|c| c.kind == "PodScheduled" && c.status == "False")?;
-        let PodName { name, namespace } = &pod.metadata;
+        let (name, namespace) = (&pod.metadata.name, &pod.metadata.namespace);
         let command = format!("kubectl -n {namespace} describe pod {name}");
         let check = Check::passing("pending pod", &command);
         let reason = format!("{namespace}/{name}: {}", printable(&refused.message));
