@@ -84,13 +84,13 @@ struct Launch<'a> {
     source: &'a Source,
     dir: ClusterDir,
     make_provider: MakeProvider<'a>,
-    judged: Judged,
+    judged: JudgedSource,
     options: Options,
     begun: Instant,
 }
 
 /// What the cluster file asks for, beside what the state directory holds.
-struct Judged {
+struct JudgedSource {
     files: OperatorFiles,
     changes: Changes,
     provider: Arc<dyn Provider>,
@@ -110,7 +110,7 @@ impl<'a> Launch<'a> {
                 "--found is for machines that others make (`provider: none`): of its own machines launch knows who may found",
             ));
         }
-        let judged = Judged::new(source, &dir, make_provider)?;
+        let judged = JudgedSource::new(source, &dir, make_provider)?;
         Ok(Self {
             source,
             dir,
@@ -297,7 +297,7 @@ fn serving_dns_pods(look: &ClusterView) -> Option<(usize, u32)> {
     Some((dns.pods.iter().filter(|pod| pod.ready).count(), dns.wanted))
 }
 
-impl Judged {
+impl JudgedSource {
     fn new(source: &Source, dir: &ClusterDir, make_provider: MakeProvider<'_>) -> Result<Self> {
         let files = OperatorFiles::read(&source.cluster, dir.path())?;
         Ok(Self {

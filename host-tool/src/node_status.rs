@@ -35,9 +35,9 @@ const ASKING: Asking = Asking {
 /// is none, the units that failed: the age of a word is judged by the clock of whoever wrote it, and nobody writes to a full /run.
 const STATUS_SCRIPT: &str = r#"echo "$(date +%s%3N) $(stat -f -c '%S %b %a' /run)"; if [ -e "$1" ]; then cat "$1"; else systemctl list-units --failed --output=json; fi"#;
 
-/// A failed unit in systemd's JSON.
+/// A unit as `systemctl list-units --output=json` has it.
 #[derive(Debug, Deserialize)]
-struct FailedUnit {
+struct ListedUnit {
     unit: String,
 }
 
@@ -70,7 +70,7 @@ impl NodeAnswer {
         let Ok(now_ms) = now_ms.parse() else {
             return Self::Silent;
         };
-        if let Ok(failed) = serde_json::from_str::<Vec<FailedUnit>>(text) {
+        if let Ok(failed) = serde_json::from_str::<Vec<ListedUnit>>(text) {
             let failed_units = failed.into_iter().map(|u| printable(&u.unit)).collect();
             return Self::NoStatus { failed_units };
         }

@@ -19,7 +19,7 @@ const SHORT: usize = 8;
 /// no program can set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Known {
+struct HashedFile {
     path: PathBuf,
     device: u64,
     inode: u64,
@@ -29,7 +29,7 @@ struct Known {
     id: String,
 }
 
-impl Known {
+impl HashedFile {
     fn new(path: &Path, meta: &Metadata, id: String) -> Self {
         Self {
             path: path.into(),
@@ -54,7 +54,7 @@ pub fn content_id(machines: &Path, file: &Path) -> Result<String> {
     let mut all = load(machines);
     if let Some(known) = all
         .iter()
-        .find(|k| **k == Known::new(file, &meta, k.id.clone()))
+        .find(|k| **k == HashedFile::new(file, &meta, k.id.clone()))
     {
         return Ok(known.id.clone());
     }
@@ -66,7 +66,7 @@ pub fn content_id(machines: &Path, file: &Path) -> Result<String> {
         .collect();
     if machines.is_dir() {
         all.retain(|known| known.path != file);
-        all.push(Known::new(file, &meta, id.clone()));
+        all.push(HashedFile::new(file, &meta, id.clone()));
         files::write(
             &machines.join(FILE),
             serde_json::to_string_pretty(&all)?.as_bytes(),
@@ -86,7 +86,7 @@ fn sha256(file: &mut File) -> std::io::Result<impl IntoIterator<Item = u8>> {
 }
 
 /// What cannot be read is found out anew.
-fn load(machines: &Path) -> Vec<Known> {
+fn load(machines: &Path) -> Vec<HashedFile> {
     let text = std::fs::read_to_string(machines.join(FILE)).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
