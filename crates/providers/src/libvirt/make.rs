@@ -59,7 +59,7 @@ pub fn make_node(
     };
     // Its domain was not listed: seen twice, before anything of a node that may run is touched.
     host.assert_no_own_domain(&node.name)?;
-    let kept = making.kept_disk()?;
+    let kept = making.kept_disk(ignition)?;
     let was_there = kept.is_some();
     match making
         .build(kept, ignition)
@@ -86,8 +86,8 @@ impl Making<'_> {
         self.listed.iter().any(|(listed, _)| listed == name)
     }
 
-    /// The node's disk, if it has one already.
-    fn kept_disk(&self) -> Result<Option<Volume>> {
+    /// The node's disk, if it has one already. `ignition`: what a machine with another disk would be made from.
+    fn kept_disk(&self, ignition: &Path) -> Result<Option<Volume>> {
         let name = self.volume_name(VolumeRole::Disk);
         if !self.is_listed(&name) {
             return Ok(None);
@@ -108,8 +108,9 @@ impl Making<'_> {
             disk.format
         );
         let remedy = format!(
-            "if nothing on it is needed, `ha-host remake {} {node}` removes it and makes the node anew",
-            self.provider.names.cluster()
+            "if nothing on it is needed, `ha-host remake {} {node} --ignition {}` removes it and makes the node anew",
+            self.provider.names.cluster(),
+            ignition.display()
         );
         Err(Unfit::new(message, remedy).into())
     }

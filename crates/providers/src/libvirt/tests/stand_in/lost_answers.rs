@@ -60,7 +60,10 @@ fn a_disk_that_is_none_is_an_error_that_names_the_way() {
         std::fs::write(meta, "raw -\n").unwrap();
         let error = world.launch().unwrap_err();
         let unfit = error.downcast_ref::<crate::Unfit>().unwrap();
-        assert!(unfit.remedy.contains("ha-host remake t one"), "{unfit}");
+        assert!(
+            unfit.remedy.contains("ha-host remake t one --ignition /"),
+            "{unfit}"
+        );
         assert_eq!(world.data().len(), 1 << 20);
     });
 }
