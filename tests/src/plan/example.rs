@@ -43,7 +43,7 @@ impl ClusterPlan {
         let provider = plan.provider(&lab);
         text = with_line(&text, "name", name).context("no name")?;
         text = with_line(&text, "provider", &provider).context("no provider")?;
-        text += &plan.sysexts_lines(&lab);
+        text = without_block(&text, "sysexts") + &plan.sysexts_lines(&lab);
         let (cluster, _) = check_cluster_file(&text, &examples)
             .map_err(|faults| anyhow::anyhow!("{}", render_faults(&faults, &text, file)))?;
         plan.vip = Some(cluster.endpoint.vip);
@@ -64,4 +64,15 @@ fn with_line(text: &str, key: &str, value: &str) -> Option<String> {
     let start = format!("{key}:");
     let old = text.lines().find(|line| line.starts_with(&start))?;
     Some(text.replace(old, &format!("{key}: {value}")))
+}
+
+/// The text without this key of the file and what is indented below it.
+fn without_block(text: &str, key: &str) -> String {
+    let start = format!("{key}:");
+    let mut within = false;
+    let kept = text.split_inclusive('\n').filter(|line| {
+        within = line.starts_with(&start) || within && line.starts_with(' ');
+        !within
+    });
+    kept.collect()
 }
