@@ -8,9 +8,11 @@ use ha_host_base::exit::Stop;
 use ha_kube::Secret;
 use ha_wire::settings::Cni;
 
+mod certificates;
 mod chart;
 mod contents;
 mod etcd;
+mod file;
 mod manifests;
 mod password;
 mod reboot_manager;
@@ -18,9 +20,9 @@ mod tar;
 
 #[cfg(test)]
 pub use chart::tests::packed_chart;
-use contents::FileFault;
 pub use contents::{check_image_archive, judge_named_files};
 pub use etcd::EtcdClientFiles;
+use file::FileFault;
 pub use password::environment_line;
 pub use reboot_manager::REBOOT_MANAGER;
 
@@ -101,7 +103,7 @@ impl OperatorFiles {
             Cni::Cilium { .. } | Cni::None => {}
         }
         for path in &cluster.trusted_cas {
-            let texts = contents::read_certificates(path);
+            let texts = certificates::read_certificates(path);
             let texts = texts.map_err(|e| bad_file("trustedCAs", path, &e))?;
             files.trusted_cas.extend(texts);
         }
@@ -160,7 +162,7 @@ impl OperatorFiles {
         let mut texts = RegistryTexts::default();
         if let Some(path) = &registry.ca {
             let key = format!("registries[{index}].ca");
-            let ca = contents::read_certificates(path).map_err(|e| bad_file(&key, path, &e))?;
+            let ca = certificates::read_certificates(path).map_err(|e| bad_file(&key, path, &e))?;
             texts.ca = Some(ca.concat());
         }
         if let Some(auth) = &registry.auth {

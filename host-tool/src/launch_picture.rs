@@ -17,6 +17,7 @@ mod page;
 mod story;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use keeper::PictureReport;
 

@@ -1,27 +1,31 @@
-//! No import circle between the top-level modules of a program or crate: what one stands on never leans back on it.
+//! No import circle between the modules of any one folder, top level and below: what one stands on never leans back on it. (A
+//! module and what is in its own folder belong together.)
 #![allow(clippy::unwrap_used, reason = "this is a test, helpers included")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which top-level module imports which others.
+/// Which module of a folder imports which others of it.
 type Imports = BTreeMap<String, BTreeSet<String>>;
+/// A module's names from the crate's root on; of an import, what it names there.
+type Place = Vec<String>;
 
 #[test]
-fn no_crate_has_an_import_circle() {
+fn no_folder_has_an_import_circle() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let mut sources = vec![root.join("agent/src"), root.join("host-tool/src")];
     for entry in fs::read_dir(root.join("crates")).unwrap() {
         sources.push(entry.unwrap().path().join("src"));
     }
-    let circles: Vec<String> = sources
-        .iter()
-        .filter_map(|source| {
-            let circle = find_circle(&imports_of(source))?;
-            Some(format!("{}: {}", source.display(), circle.join(" -> ")))
-        })
-        .collect();
+    let mut circles = Vec::new();
+    for source in sources {
+        for (folder, imports) in imports_of(&source) {
+            let circle = find_circle(&imports).map(|circle| circle.join(" -> "));
+            let place = source.join(folder.join("/"));
+            circles.extend(circle.map(|circle| format!("{}: {circle}", place.display())));
+        }
+    }
     assert!(circles.is_empty(), "{}", circles.join("\n"));
 }
 
@@ -45,54 +49,68 @@ fn a_circle_is_found() {
 
 #[test]
 fn every_way_to_write_an_import_is_read() {
-    let text = "use crate::one::Thing;\nuse crate::{two, three::{self, More}, Root, four as five};\n\
-                fn f() { crate::six::call() }\nuse super::seven;\n// crate::not\n\
+    let text = "use crate::one::Thing;\nuse crate::{two, three::{self, More}, Root, four::five as six};\n\
+                fn f() { crate::seven::call() }\nuse super::super::{eight, nine::Thing};\n// crate::not\n\
                 #[cfg(test)]\nmod tests { use crate::not; }\n";
-    let names = |prefixes: &[&str]| {
-        imported_names(text, prefixes)
-            .into_iter()
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        names(&["crate::"]),
-        ["four", "one", "six", "three", "two"].map(str::to_owned)
-    );
-    assert!(names(&["crate::", "super::"]).contains(&"seven".to_owned()));
+    let own = ["a", "b", "c"].map(str::to_owned);
+    let paths: BTreeSet<String> = imported_places(text, &own)
+        .into_iter()
+        .map(|path| path.join("::"))
+        .collect();
+    let wanted = [
+        "Root",
+        "a::eight",
+        "a::nine::Thing",
+        "four::five",
+        "one::Thing",
+        "seven::call",
+        "three::More",
+        "three::self",
+        "two",
+    ];
+    assert_eq!(paths, wanted.map(str::to_owned).into());
 }
 
-fn imports_of(source: &Path) -> Imports {
+/// Of every folder, which of its modules import which others of it.
+fn imports_of(source: &Path) -> BTreeMap<Place, Imports> {
     let mut files = Vec::new();
     collect_files(source, &mut files);
-    let place = |file: &Path| file.strip_prefix(source).unwrap().to_owned();
-    let module = |file: &Path| {
-        let first = place(file)
-            .components()
-            .next()
-            .unwrap()
-            .as_os_str()
-            .to_owned();
-        first.to_string_lossy().trim_end_matches(".rs").to_owned()
-    };
-    let modules: BTreeSet<String> = files.iter().map(|f| module(f)).collect();
-    let mut imports = Imports::new();
-    for file in &files {
-        let (from, place) = (module(file), place(file));
-        // What a module's own root calls `super` is the crate.
-        let is_root = place.components().count() == 1
-            || place.ends_with("mod.rs") && place.components().count() == 2;
-        let prefixes: &[&str] = if is_root {
-            &["crate::", "super::"]
-        } else {
-            &["crate::"]
-        };
-        let names = imported_names(&fs::read_to_string(file).unwrap(), prefixes);
-        if !["main", "lib"].contains(&from.as_str()) {
-            let others = names.into_iter().filter(|to| modules.contains(to));
-            let known = imports.entry(from.clone()).or_default();
-            known.extend(others.filter(|to| *to != from));
+    let files: BTreeMap<Place, PathBuf> = files
+        .into_iter()
+        .map(|file| (place_of(file.strip_prefix(source).unwrap()), file))
+        .collect();
+    let mut folders: BTreeMap<Place, Imports> = BTreeMap::new();
+    for (own, file) in &files {
+        if ["main", "lib"].contains(&own.join("::").as_str()) {
+            continue;
+        }
+        for place in imported_places(&fs::read_to_string(file).unwrap(), own) {
+            let known = (1..=place.len()).rev().map(|length| &place[..length]);
+            // Folders have a file of their name, too.
+            let Some(module) = known.into_iter().find(|place| files.contains_key(*place)) else {
+                continue;
+            };
+            let shared = own.iter().zip(module).take_while(|(a, b)| a == b).count();
+            if let (Some(from), Some(to)) = (own.get(shared), module.get(shared)) {
+                let folder = folders.entry(own[..shared].to_vec()).or_default();
+                folder.entry(from.clone()).or_default().insert(to.clone());
+            }
         }
     }
-    imports
+    folders
+}
+
+/// The module that a file is.
+fn place_of(file: &Path) -> Place {
+    let mut names: Place = file
+        .with_extension("")
+        .iter()
+        .map(|name| name.to_string_lossy().into_owned())
+        .collect();
+    if names.last().is_some_and(|name| name == "mod") {
+        names.pop();
+    }
+    names
 }
 
 /// Product files alone: tests may look at everything.
@@ -111,47 +129,65 @@ fn collect_files(dir: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// The names behind `crate::`, also in braces.
-fn imported_names(text: &str, prefixes: &[&str]) -> BTreeSet<String> {
+/// What is named behind `crate::` and `super::`, also in braces, from the crate's root on.
+fn imported_places(text: &str, own: &[String]) -> Vec<Place> {
     let product = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
-    let code: Vec<&str> = product
-        .lines()
-        .map(|l| l.split("//").next().unwrap())
+    let lines = product.lines().map(|l| l.split("//").next().unwrap());
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let starts = code.match_indices("crate::");
+    let mut places: Vec<Place> = starts
+        .flat_map(|(at, prefix)| expand(&code[at + prefix.len()..]))
         .collect();
-    let code = code.join("\n");
-    let mut names = BTreeSet::new();
-    for prefix in prefixes {
-        for (at, _) in code.match_indices(prefix) {
-            let rest = &code[at + prefix.len()..];
-            match rest.strip_prefix('{') {
-                Some(group) => names.extend(group_names(group)),
-                None => names.extend(first_name(rest)),
-            }
+    for (at, _) in code.match_indices("super::") {
+        // Of `super::super::` the last one is read, and those before it are counted.
+        let (before, rest) = (&code[..at], &code[at + "super::".len()..]);
+        if rest.starts_with("super::") {
+            continue;
         }
+        let more = before.len() - before.trim_end_matches("super::").len();
+        let up = 1 + more / "super::".len();
+        let base = &own[..own.len().saturating_sub(up)];
+        places.extend(expand(rest).into_iter().map(|path| [base, &path].concat()));
     }
-    names
+    places
 }
 
-/// The first name of each item of `a, b::{c, d}, e}...`.
-fn group_names(group: &str) -> Vec<String> {
-    let (mut names, mut depth, mut item) = (Vec::new(), 0, String::new());
+/// `a::{b, c::d}...` as `a::b` and `a::c::d`.
+fn expand(text: &str) -> Vec<Place> {
+    let text = text.trim_start();
+    if let Some(group) = text.strip_prefix('{') {
+        return items_of(group)
+            .iter()
+            .flat_map(|item| expand(item))
+            .collect();
+    }
+    let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
+    let name: String = text.chars().take_while(is_name).collect();
+    if name.is_empty() {
+        return Vec::new();
+    }
+    match text[name.len()..].strip_prefix("::").map(expand) {
+        Some(rest) if !rest.is_empty() => {
+            let whole = |path: Place| [vec![name.clone()], path].concat();
+            rest.into_iter().map(whole).collect()
+        }
+        _ => vec![vec![name]],
+    }
+}
+
+/// The items of `a, b::{c, d}, e}...`.
+fn items_of(group: &str) -> Vec<String> {
+    let (mut items, mut depth, mut item) = (Vec::new(), 0, String::new());
     for c in group.chars() {
         match c {
             '}' if depth == 0 => break,
-            ',' if depth == 0 => names.extend(first_name(&std::mem::take(&mut item))),
+            ',' if depth == 0 => items.push(std::mem::take(&mut item)),
             _ => item.push(c),
         }
         depth += i32::from(c == '{') - i32::from(c == '}');
     }
-    names.extend(first_name(&item));
-    names
-}
-
-/// A module's name; types and functions of the root begin otherwise or are no module, and are sorted out later.
-fn first_name(text: &str) -> Option<String> {
-    let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
-    let name: String = text.trim_start().chars().take_while(is_name).collect();
-    (name.starts_with(|c: char| c.is_ascii_lowercase())).then_some(name)
+    items.push(item);
+    items
 }
 
 fn find_circle(imports: &Imports) -> Option<Vec<String>> {

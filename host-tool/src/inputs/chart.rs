@@ -5,7 +5,7 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
-use super::contents::{FileFault, open_file};
+use super::file::{FileFault, open_file};
 use super::tar;
 
 /// Cilium's are a quarter of a MiB.

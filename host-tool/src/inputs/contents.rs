@@ -1,45 +1,24 @@
 //! What is in the operator's files, judged before anything is made of it. `check` shows it at the place that names the file,
 //! `render` and `launch` end with it.
 
-use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
 
 use ha_cluster_file::check::{FileKind, NamedFile};
 use ha_cluster_file::diagnostic::Fault;
-use ha_cluster_file::manifest;
-use ha_kube::certificate::validity_of;
 use ignition_config::Config;
 
+use super::certificates::read_certificates;
 use super::chart::read_chart;
 use super::etcd;
-use super::manifests;
+use super::file::{FileFault, Judged, open_file, read_text, unreadable};
+use super::manifests::{self, read_manifest};
 use super::password::read_password;
 use super::reboot_manager::{self, REBOOT_MANAGER};
 use super::tar;
 
-/// Texts are read whole; no manifest or Ignition config is as large.
-pub(super) const MAX_TEXT: u64 = 64 << 20;
 /// What the config that ha-host writes is in, and every Flatcar from 3185 on reads.
 const OLDEST_SPEC: &str = "3.3.0";
-
-/// What is wrong with one file.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {cure}")]
-pub struct FileFault {
-    /// To go on after the file's name.
-    pub what: String,
-    pub cure: String,
-}
-
-impl FileFault {
-    pub(super) fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
-        let (what, cure) = (what.into(), cure.into());
-        Self { what, cure }
-    }
-}
-
-pub(super) type Judged<T> = Result<T, FileFault>;
 
 /// A user's Ignition config, and what of it is not wrong but worth a look.
 #[derive(Debug)]
@@ -87,96 +66,6 @@ fn judge_file(file: &NamedFile, all: &[NamedFile]) -> Judged<Vec<FileFault>> {
         FileKind::NodeImage => check_node_image(path).map(|()| Vec::new()),
         FileKind::MachineImage | FileKind::Sysext => open_file(path).map(|_| Vec::new()),
     }
-}
-
-/// A regular file that can be read and is not empty.
-pub(super) fn open_file(path: &Path) -> Judged<File> {
-    let meta = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
-    if meta.is_dir() {
-        return Err(FileFault::new("is a directory", "name a file in it"));
-    }
-    if !meta.is_file() {
-        return Err(FileFault::new("is no regular file", "name a file"));
-    }
-    if meta.len() == 0 {
-        let cure = "it was cut off, or never written: fetch or make it again";
-        return Err(FileFault::new("is empty", cure));
-    }
-    File::open(path).map_err(|e| unreadable(&e))
-}
-
-fn unreadable(error: &std::io::Error) -> FileFault {
-    match error.kind() {
-        ErrorKind::NotFound => FileFault::new(
-            "does not exist",
-            "relative paths start from the cluster file's own directory",
-        ),
-        ErrorKind::PermissionDenied => FileFault::new(
-            "cannot be read: permission denied",
-            "let its owner run ha-host, or give it more rights (chmod, chown)",
-        ),
-        _ => FileFault::new(format!("cannot be read: {error}"), "look at it with ls -l"),
-    }
-}
-
-pub(super) fn read_text(path: &Path) -> Judged<String> {
-    let mut bytes = Vec::new();
-    open_file(path)?
-        .take(MAX_TEXT + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|e| unreadable(&e))?;
-    if bytes.len() as u64 > MAX_TEXT {
-        let most = MAX_TEXT >> 20;
-        return Err(FileFault::new(
-            format!("is larger than {most} MiB"),
-            "name a text file",
-        ));
-    }
-    String::from_utf8(bytes)
-        .map_err(|_| FileFault::new("is not UTF-8 text", "save it as UTF-8, without compression"))
-}
-
-/// A manifest of the pod network.
-pub fn read_manifest(path: &Path) -> Judged<String> {
-    let text = read_text(path)?;
-    match manifest::count_objects(&text) {
-        Ok(_) => Ok(text),
-        Err(fault) => Err(FileFault::new(
-            format!(
-                "is no Kubernetes manifest: line {}: {}",
-                fault.line, fault.message
-            ),
-            fault.help,
-        )),
-    }
-}
-
-/// The certificates of a PEM file, one text each: Flatcar's update-ca-certificates looks at the first of a file alone. Everybody on a
-/// node may read them.
-pub fn read_certificates(path: &Path) -> Judged<Vec<String>> {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    const END: &str = "-----END CERTIFICATE-----";
-    let text = read_text(path)?;
-    if text.contains("PRIVATE KEY-----") {
-        let cure =
-            "name a file with the certificate alone: every user of a node could read the key";
-        return Err(FileFault::new("holds a private key", cure));
-    }
-    let parts = text
-        .split(BEGIN)
-        .skip(1)
-        .filter_map(|part| part.split_once(END));
-    let texts: Vec<String> = parts
-        .map(|(inner, _)| format!("{BEGIN}{inner}{END}\n"))
-        .collect();
-    if texts.is_empty() || texts.iter().any(|pem| validity_of(pem).is_none()) {
-        let cure = "it has to be PEM: `openssl x509 -in FILE -text` shows one, `-inform DER -out FILE` turns DER into it";
-        return Err(FileFault::new(
-            "holds no certificate, or one that cannot be read",
-            cure,
-        ));
-    }
-    Ok(texts)
 }
 
 /// A user's Ignition config, checked as far as its types go; what the types do not know is said and left to Ignition.

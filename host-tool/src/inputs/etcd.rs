@@ -10,7 +10,8 @@ use ha_kube::certificate::{has_other_issuer, is_for_clients, is_key_pair, validi
 use time::{Duration, OffsetDateTime};
 
 use super::bad_file;
-use super::contents::{FileFault, Judged, read_certificates, read_text};
+use super::certificates::read_certificates;
+use super::file::{FileFault, Judged, read_text};
 
 /// Nobody here renews it: a cluster that is made with less would soon end with it.
 const SOON: Duration = Duration::days(30);

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use ha_cluster_file::manifest;
 use ha_flatcar_image::{Bar, Step};
 use ha_host_base::exit::Stop;
 
-use super::contents::{FileFault, Judged, MAX_TEXT, read_manifest};
+use super::file::{FileFault, Judged, MAX_TEXT, read_text};
 use crate::bakery::cache::{Cache, Kind};
 use crate::bakery::{is_file_name, url_base};
 
@@ -21,6 +22,21 @@ pub const MANIFESTS: Kind = Kind {
 pub struct NamedText {
     pub name: String,
     pub text: String,
+}
+
+/// A manifest of the pod network.
+pub fn read_manifest(path: &Path) -> Judged<String> {
+    let text = read_text(path)?;
+    match manifest::count_objects(&text) {
+        Ok(_) => Ok(text),
+        Err(fault) => Err(FileFault::new(
+            format!(
+                "is no Kubernetes manifest: line {}: {}",
+                fault.line, fault.message
+            ),
+            fault.help,
+        )),
+    }
 }
 
 pub fn read_local(key: &str, path: &Path) -> Result<NamedText> {

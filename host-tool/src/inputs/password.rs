@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ha_kube::Secret;
 
-use super::contents::{FileFault, read_text};
+use super::file::{FileFault, read_text};
 
 /// What a browser sends without trouble, and a line of haproxy's holds.
 const LONGEST: usize = 256;

@@ -7,8 +7,8 @@ use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 
 use super::escape::escaped;
-use super::page::{kind_class, kind_words, short_span};
 use super::story::{Bar, Kind, LaunchStory, Mark, Row};
+use super::words::{kind_class, kind_words, short_span};
 use crate::launch::node_progress::Stage;
 
 /// The whole drawing, in its own units: pixels where there is room for them.

@@ -12,6 +12,7 @@ use super::chart::draw_chart;
 use super::escape::escaped;
 use super::kept::KeptEnd;
 use super::story::{Bar, Kind, LaunchStory, Row};
+use super::words::{kind_class, kind_words, short_span};
 use crate::launch::node_progress::Stage;
 use crate::progress::describe::completed_steps;
 
@@ -344,30 +345,4 @@ fn versions(story: &LaunchStory) -> String {
         );
     }
     text + "</tbody></table>\n</section>\n"
-}
-
-/// What the style sheet calls it.
-pub fn kind_class(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Boot => "boot",
-        Kind::Wait => "wait",
-        Kind::Work => "work",
-    }
-}
-
-/// What a node does in it.
-pub fn kind_words(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Boot => "boots",
-        Kind::Wait => "waits",
-        Kind::Work => "works",
-    }
-}
-
-/// `3.4 s`, `41 s`, `3 min 5 s`.
-pub fn short_span(ms: u64) -> String {
-    match ms {
-        0..10_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        _ => span(Duration::from_millis(ms)),
-    }
 }
