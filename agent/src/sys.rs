@@ -23,6 +23,7 @@ pub mod listeners;
 pub mod logind;
 pub mod neighbours;
 pub mod net;
+pub mod own_unit;
 pub mod pod_networks;
 pub mod proc;
 pub mod processor;
@@ -62,8 +63,8 @@ impl Sys {
     }
 }
 
-/// Names and values that are no text are left out.
-fn environment() -> impl Iterator<Item = (String, String)> {
+/// The own one. Names and values that are no text are left out.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::context::Context;
 use crate::sys::cri::RuntimeAnswer;
+use crate::sys::own_unit::run_in_own_unit;
 use crate::sys::{Cmd, durable};
 
 /// One image over a thin line.
@@ -25,15 +26,6 @@ const LOOKS: u32 = 3000;
 const MIRRORS: &str = "/etc/containerd/certs.d";
 /// What CRI-O's sysext has as its policy of signatures; podman's own file need not be there.
 const CRIO_POLICY: &str = "/etc/crio/policy.json";
-
-/// podman unpacks in a mount namespace, which the agent's unit forbids whatever it starts: a unit of systemd's own, heard to its end.
-const UNCONFINED: [&str; 5] = [
-    "--quiet",
-    "--wait",
-    "--collect",
-    "--pipe",
-    "--setenv=HOME=/root",
-];
 
 /// Returns once the runtime answers; it knows no images before.
 pub async fn wait_for_runtime(cx: &Context) -> Result<()> {
@@ -87,13 +79,12 @@ pub async fn import_archive(cx: &Context, path: &str) -> Result<()> {
             Cmd::new("ctr", &args, IMPORT)
         }
         Cri::Crio => {
-            let most = format!("--property=RuntimeMaxSec={}", IMPORT.as_secs());
-            let podman = ["podman", "load", "--input", path];
-            let mut args = [&UNCONFINED[..], &[&most], &podman].concat();
+            let mut podman = vec!["podman", "load", "--input", path];
             if cx.sys.files.exists(CRIO_POLICY) {
-                args.extend(["--signature-policy", CRIO_POLICY]);
+                podman.extend(["--signature-policy", CRIO_POLICY]);
             }
-            Cmd::new("systemd-run", &args, IMPORT)
+            // It unpacks in a mount namespace.
+            run_in_own_unit(&[], &podman, IMPORT)
         }
     };
     cx.sys.commands.run(cmd).await.map(drop)
