@@ -187,6 +187,8 @@ pub struct FakeCommands {
     pub configs: RefCell<Vec<ConfigFile>>,
     /// What each command's environment has besides the agent's own.
     pub environments: RefCell<Vec<Vec<(String, String)>>>,
+    /// What commands were given on standard input, those that were given anything.
+    pub inputs: RefCell<Vec<String>>,
     /// Answers by the begin of the command line, each used once in turn.
     answers: RefCell<VecDeque<(String, Result<Output>)>>,
     /// Commands that succeed without a word, whenever no answer is left for them.
@@ -274,6 +276,10 @@ impl Commands for FakeCommands {
         Box::pin(async move {
             let words = format!("{} {}", cmd.program, cmd.args.join(" "));
             self.environments.borrow_mut().push(cmd.env.clone());
+            if !cmd.stdin.is_empty() {
+                let input = String::from_utf8(cmd.stdin.clone()).unwrap();
+                self.inputs.borrow_mut().push(input);
+            }
             let is_look = LOOKS.iter().any(|look| begins_with(&words, look));
             if let Some(at) = cmd.args.iter().position(|a| a == "--config")
                 && !is_look

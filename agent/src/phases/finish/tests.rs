@@ -86,9 +86,10 @@ fn hooks_run_once_and_again_only_after_a_failure() {
         let failed = Err(anyhow::anyhow!("exit code 1"));
         machine
             .commands
-            .answer("/bin/sh -c echo", failed)
-            .succeed("/bin/sh -c true")
-            .succeed("/bin/sh -c echo x");
+            .answer("systemd-run", Ok(<_>::default()))
+            .answer("systemd-run", failed)
+            .succeed("systemd-run")
+            .succeed("systemctl stop");
         assert!(super::run(&machine.cx).await.is_err());
         for name in SECRETS {
             assert!(
@@ -99,13 +100,7 @@ fn hooks_run_once_and_again_only_after_a_failure() {
         assert!(needed(&machine.cx).await.unwrap(), "the hook is still due");
         super::run(&machine.cx).await.unwrap();
         super::run(&machine.cx).await.unwrap();
-        let twice = [
-            "run /bin/sh -c true",
-            "run /bin/sh -c echo x",
-            "run /bin/sh -c true",
-            "run /bin/sh -c echo x",
-        ];
-        assert_eq!(machine.orders(), twice);
+        assert_eq!(machine.orders().len(), 3, "the one that failed ran twice");
     });
 }
 
