@@ -1,4 +1,12 @@
 //! Who makes the machines. One file or folder per provider; nothing else knows what a machine is made of.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::print_stdout,
+        clippy::print_stderr,
+        reason = "who called shows it"
+    )
+)]
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
