@@ -54,18 +54,17 @@ impl<'a> Remakes<'a> {
     }
 
     /// Ignition failed on its first boot, as far as its console says. What shows any life is left alone.
-    fn add_unless_alive(
-        &mut self,
-        see: &Inspection<'a>,
-        node: &'a Node,
-        machine: Machine,
-        founding: &Founding,
-    ) {
-        match sign_of_life(see, node, machine, founding) {
-            None => self.add(node, "Ignition failed on its first boot: nothing of it ever ran"),
+    fn add_unless_alive(&mut self, node: &'a Node, sign_of_life: Option<String>) {
+        match sign_of_life {
+            None => self.add(
+                node,
+                "Ignition failed on its first boot: nothing of it ever ran",
+            ),
             Some(sign) => self.leave(
                 node,
-                &format!("was not heard since Ignition failed on its first boot, but {sign}: its machine is left as it is"),
+                &format!(
+                    "was not heard since Ignition failed on its first boot, but {sign}: its machine is left as it is"
+                ),
             ),
         }
     }
@@ -93,10 +92,13 @@ pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Resu
         Founding::OnlyItsEtcd => founded_again(see, expired),
         Founding::Lost => return Err(lost(see)),
     };
-    for (node, machine, _) in &made {
-        if !remakes.nodes.contains(node) && see.never_ran(node) {
-            remakes.add_unless_alive(see, node, *machine, founding);
-        }
+    let unheard = made.iter().filter(|(node, ..)| see.never_ran(node));
+    let unheard = unheard.filter(|(node, ..)| !remakes.nodes.contains(node));
+    let unheard: Vec<_> = unheard
+        .map(|(node, machine, _)| (*node, *machine))
+        .collect();
+    for ((node, _), sign) in unheard.iter().zip(signs_of_life(see, &unheard, founding)?) {
+        remakes.add_unless_alive(node, sign);
     }
     Ok(remakes)
 }
@@ -113,6 +115,7 @@ fn ever_joined(see: &Inspection<'_>, node: &Node, machine: Machine) -> Joined {
         return match see.has_joined(node) {
             Ok(true) => Joined::Once,
             Ok(false) => Joined::Never,
+            Err(_) if see.never_ran(node) => Joined::Never,
             Err(error) => Joined::Unknown(format!("{error:#}")),
         };
     }
@@ -126,30 +129,36 @@ fn ever_joined(see: &Inspection<'_>, node: &Node, machine: Machine) -> Joined {
     }
 }
 
-/// What speaks against a console that says that nothing of a node ever ran.
-fn sign_of_life(
+/// What speaks against the consoles of these nodes, which say that nothing ever ran there; none: nothing does.
+fn signs_of_life(
     see: &Inspection<'_>,
-    node: &Node,
-    machine: Machine,
+    nodes: &[(&Node, Machine)],
     founding: &Founding,
-) -> Option<String> {
-    if machine == Machine::Running && see.has_joined(node).is_ok() {
-        return Some("it answers".to_owned());
-    }
-    if *founding != Founding::Closed {
-        return None;
-    }
-    let membership = see.api().and_then(|api| block_on(api.membership()));
-    match membership {
-        Ok(Ok(membership)) if membership.knows(node) => Some("the cluster knows it".to_owned()),
-        Ok(Ok(_)) => None,
-        Ok(Err(error)) => Some(format!(
-            "whether the cluster knows it cannot be asked ({error})"
-        )),
-        Err(error) => Some(format!(
-            "whether the cluster knows it cannot be asked ({error:#})"
-        )),
-    }
+) -> Result<Vec<Option<String>>> {
+    let running = nodes.iter().filter(|(_, m)| *m == Machine::Running);
+    let running: Vec<&Node> = running.map(|(node, _)| *node).collect();
+    let answers = running.iter().zip(see.disks(&running));
+    let answering: Vec<&Node> = answers
+        .filter_map(|(node, answer)| answer.is_ok().then_some(*node))
+        .collect();
+    let membership = match *founding == Founding::Closed && !nodes.is_empty() {
+        true => Some(block_on(see.api()?.membership())?),
+        false => None,
+    };
+    let sign = |node: &Node| {
+        if answering.contains(&node) {
+            return Some("it answers".to_owned());
+        }
+        match membership.as_ref()? {
+            Ok(membership) => membership
+                .knows(node)
+                .then(|| "the cluster knows it".to_owned()),
+            Err(error) => Some(format!(
+                "whether the cluster knows it cannot be asked ({error})"
+            )),
+        }
+    };
+    Ok(nodes.iter().map(|(node, _)| sign(node)).collect())
 }
 
 /// Nobody founded anything, and no control plane holds data: who is too late begins anew.
