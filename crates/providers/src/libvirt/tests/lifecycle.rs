@@ -147,8 +147,14 @@ fn words_come_home_from_a_daemon_that_cannot_write_here() {
         record.save(&elsewhere.join("machines")).unwrap();
         let other = provider(&world.cluster, &elsewhere);
         other.fetch_output(world.node(0)).unwrap();
-        let console = std::fs::read_to_string(other.console(world.node(0)));
-        assert!(console.unwrap().contains("up"));
+        let console = || std::fs::read_to_string(other.console(world.node(0))).unwrap();
+        assert!(console().contains("up"));
+        // And once more, when there is nothing new.
+        world.provider.power(world.node(0), Power::Off).unwrap();
+        other.fetch_output(world.node(0)).unwrap();
+        let all = console();
+        other.fetch_output(world.node(0)).unwrap();
+        assert_eq!(console(), all);
         world.provider.destroy().unwrap();
         assert_eq!(everything(), "default");
     });
