@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 
 use super::preflight::runtime::runtime_refusal;
 use super::proxy::kubeadm_command;
-use super::{ConfigFile, FailedBeneath, kubeadm_config};
+use super::{ConfigFile, FailedBeneath, kubeadm_run_config};
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::sys::CommandFailed;
@@ -56,7 +56,7 @@ pub async fn require_runtime(cx: &Context, phase: Phase) -> Result<()> {
 
 /// kubeadm's own verdict on its configuration, before anything is done with it. Refused is final.
 pub async fn require_valid(cx: &Context, config: &ConfigFile) -> Result<()> {
-    let file = kubeadm_config::ConfigOnDisk::write(cx, config)?;
+    let file = kubeadm_run_config::ConfigOnDisk::write(cx, config)?;
     let args = ["config", "validate", "--config", &file.path()];
     let ended = cx
         .sys

@@ -84,4 +84,4 @@ fn named(mut error: Error, place: String) -> Error {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -12,7 +12,7 @@ mod archives;
 mod store;
 
 use super::proxy::kubeadm_command;
-use super::{ConfigFile, Outcome, is_settled, kubeadm, kubeadm_config};
+use super::{ConfigFile, Outcome, is_settled, kubeadm, kubeadm_run_config};
 use crate::context::Context;
 use crate::kube::KUBELET_PEM;
 use crate::render;
@@ -48,8 +48,8 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 
 fn kubeadm_config(cx: &Context) -> ConfigFile {
     let text =
-        render::kubeadm::init_config(&cx.node, kubeadm_config::machine_traits(cx), None, &[]);
-    kubeadm_config::config_file("images", text)
+        render::kubeadm::init_config(&cx.node, kubeadm_run_config::machine_traits(cx), None, &[]);
+    kubeadm_run_config::config_file("images", text)
 }
 
 /// What kubeadm is asked with.
@@ -59,7 +59,7 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
 
 /// What this role needs and the runtime does not have.
 async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Vec<String>> {
-    let config = kubeadm_config::ConfigOnDisk::write(cx, config)?;
+    let config = kubeadm_run_config::ConfigOnDisk::write(cx, config)?;
     let args = ["config", "images", "list", "--config", &config.path()];
     let named = cx.sys.commands.run(kubeadm_command(cx, &args, ASK)).await;
     drop(config);
@@ -108,7 +108,7 @@ pub async fn ensure_etcd_image(cx: &Context) {
         }
         cx.report.waiting(Phase::Join, "etcd's image", "");
         let config = ConfigFile {
-            name: kubeadm_config::config_file("join-images", String::new()).name,
+            name: kubeadm_run_config::config_file("join-images", String::new()).name,
             ..kubeadm_config(cx)
         };
         pull_by_kubeadm(cx, &config).await

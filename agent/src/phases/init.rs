@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 use ha_wire::settings::KubeProxy;
 use tracing::{info, warn};
 
-use super::{ConfigFile, Outcome, hooks, is_settled, kube_proxy, kubeadm, kubeadm_config};
+use super::{ConfigFile, Outcome, hooks, is_settled, kube_proxy, kubeadm, kubeadm_run_config};
 use crate::context::Context;
 use crate::kube;
 use crate::kube::client::Client;
@@ -131,11 +131,11 @@ async fn found_cluster(cx: &Context) -> Result<()> {
 fn kubeadm_config(cx: &Context, token: &str) -> ConfigFile {
     let text = render::kubeadm::init_config(
         &cx.node,
-        kubeadm_config::machine_traits(cx),
+        kubeadm_run_config::machine_traits(cx),
         Some(token),
         &SKIP,
     );
-    kubeadm_config::config_file("init", text)
+    kubeadm_run_config::config_file("init", text)
 }
 
 /// As [`run`] writes it, but for the token, which is drawn anew for each run.

@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use super::kubeadm_files::KUBELET_ARGUMENTS;
 use super::{
-    ConfigFile, Outcome, hooks, is_settled, kubeadm, kubeadm_config, kubeadm_files, kubelet_conf,
+    ConfigFile, Outcome, hooks, is_settled, kubeadm, kubeadm_files, kubeadm_run_config,
+    kubelet_conf,
 };
 use crate::context::Context;
 use crate::kube::client::Client;
@@ -67,8 +68,8 @@ async fn join_worker(cx: &Context) -> Result<()> {
 
 /// The configuration of one run of `kubeadm join`, without these of kubeadm's phases.
 fn kubeadm_config(cx: &Context, run: &str, skip: &[&str]) -> ConfigFile {
-    let text = render::kubeadm::join_config(&cx.node, kubeadm_config::machine_traits(cx), skip);
-    kubeadm_config::config_file(run, text)
+    let text = render::kubeadm::join_config(&cx.node, kubeadm_run_config::machine_traits(cx), skip);
+    kubeadm_run_config::config_file(run, text)
 }
 
 /// As they are written on a machine that nothing has joined before; what is resumed skips more.

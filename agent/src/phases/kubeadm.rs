@@ -8,7 +8,7 @@ use ha_wire::phase::Phase;
 use tracing::warn;
 
 use super::cause::{self, Watch};
-use super::kubeadm_config::ConfigOnDisk;
+use super::kubeadm_run_config::ConfigOnDisk;
 use super::proxy::{self, kubeadm_command};
 use super::{ConfigFile, FailedBeneath, is_settled, kubeadm_files};
 use crate::context::Context;
@@ -22,6 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(20 * 60);
 const VERSION_WITHIN: Duration = Duration::from_secs(30);
 /// Between kubeadm's writing a file and its being on the disk; etcd's pod takes longer to start.
 const SYNC_EVERY: Duration = Duration::from_millis(200);
+
 /// Runs `kubeadm ARGS --config FILE` so that a power cut does no harm: what an earlier cut left broken is removed before, and
 /// what kubeadm writes is on the disk when this returns, and a moment after it was written. What fails beneath it ends it, if
 /// waiting cannot mend that, and explains its failure.

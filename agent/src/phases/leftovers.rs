@@ -4,7 +4,7 @@ use anyhow::Result;
 use ha_wire::paths;
 use tracing::warn;
 
-use super::{is_settled, kubeadm_config, kubeadm_files, kubelet_conf};
+use super::{is_settled, kubeadm_files, kubeadm_run_config, kubelet_conf};
 use crate::context::Context;
 use crate::kube::STATIC_PODS;
 use crate::sys::files::{Files, TEMPORARY};
@@ -46,7 +46,7 @@ fn wipe_temporary_files(files: &Files) -> Result<()> {
         for name in files.names(dir)? {
             let name = format!("{dir}/{name}");
             let is_temporary = name.starts_with(&format!("{dir}/{TEMPORARY}"));
-            if is_temporary || kubeadm_config::is_config_file(&name) {
+            if is_temporary || kubeadm_run_config::is_config_file(&name) {
                 files.wipe(&name)?;
             }
         }

@@ -15,10 +15,16 @@ use ha_wire::phase::Phase;
 use super::console::ignition_failed;
 use super::event_tail::EventTail;
 use crate::api::Api;
-use crate::node_status;
+use crate::node_status::{self, Asking};
 use crate::pki::Pki;
 use crate::state::ClusterStore;
 
+/// A console of days is some MiB over a thin line.
+const FETCHING: Asking = Asking {
+    at_a_time: 8,
+    each: Duration::from_secs(60),
+    all: Duration::from_secs(60),
+};
 /// The last line that [`LOOK_SCRIPT`] prints: without it the look was cut off.
 const LOOKED: &str = "looked";
 /// Prints those of its arguments that exist, and the kubelet's kubeconfig if it names the file of the kubelet's own certificate.
@@ -183,23 +189,15 @@ impl<'a> Inspection<'a> {
     }
 }
 
-/// Has what these nodes said brought home, all at once. Why it is not, by node.
+/// Has what these nodes said brought home. Why it is not, by node.
 fn fetch_outputs<'a>(provider: &dyn Provider, nodes: &[&'a Node]) -> BTreeMap<&'a str, String> {
-    let fetched = std::thread::scope(|scope| {
-        let begin = |node: &&'a Node| {
-            let node = *node;
-            scope.spawn(move || (node, provider.fetch_output(node)))
+    let fetched = FETCHING.ask(nodes, |node, _| provider.fetch_output(node));
+    let failed = nodes.iter().zip(fetched).filter_map(|(node, done)| {
+        let why = match done {
+            Some(done) => format!("{:#}", done.err()?),
+            None => "there was no time left to fetch what it said".to_owned(),
         };
-        let begun: Vec<_> = nodes.iter().map(begin).collect();
-        let ended = begun.into_iter().map(|thread| {
-            let ended = thread.join();
-            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        ended.collect::<Vec<_>>()
-    });
-    let failed = fetched.into_iter().filter_map(|(node, done)| {
-        let error = done.err()?;
-        Some((node.name.as_str(), format!("{error:#}")))
+        Some((node.name.as_str(), why))
     });
     failed.collect()
 }

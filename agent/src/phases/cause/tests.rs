@@ -12,7 +12,7 @@ const SAYS: &str = r#"invalid value "8G" for flag -quota-backend-bytes: parse er
 const KUBELET_SAYS: &str = r#"E1126 07:41:58.580583    1676 run.go:72] "command failed" err="failed to decode: json: maxPods""#;
 
 async fn run(machine: &FakeMachine) -> Result<()> {
-    let config = kubeadm_config::config_file("init", "{}\n".to_owned());
+    let config = kubeadm_run_config::config_file("init", "{}\n".to_owned());
     kubeadm::run_kubeadm(&machine.cx, Phase::Init, &["init"], &config).await
 }
 

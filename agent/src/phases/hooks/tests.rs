@@ -29,7 +29,7 @@ async fn run(machine: &FakeMachine, lines: &[&str]) -> Result<()> {
 }
 
 /// The lines that ran since the last look.
-fn ran(machine: &FakeMachine) -> Vec<String> {
+pub fn ran(machine: &FakeMachine) -> Vec<String> {
     let inputs = std::mem::take(&mut *machine.commands.inputs.borrow_mut());
     let line = |input: String| input.rsplit_once("; ").unwrap().1.to_owned();
     inputs.into_iter().map(line).collect()

@@ -1,7 +1,7 @@
 use ha_wire::event::Origin;
 
 use super::*;
-use crate::phases::kubeadm_config::{config_file, machine_traits};
+use crate::phases::kubeadm_run_config::{config_file, machine_traits};
 use crate::sys::Cmd;
 
 #[test]

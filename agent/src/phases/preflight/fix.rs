@@ -7,7 +7,7 @@ use ha_wire::phase::Phase;
 use ha_wire::settings::Cri;
 
 use crate::context::Context;
-use crate::phases::{is_settled, kubeadm_config};
+use crate::phases::{is_settled, kubeadm_run_config};
 
 /// Loading a module takes milliseconds; a hanging one must not stop the launch.
 const MODPROBE_DEADLINE: Duration = Duration::from_secs(5);
@@ -154,7 +154,7 @@ pub async fn start_runtime(cx: &Context) {
 
 /// True if its file is new.
 fn tell_crio_cgroups(cx: &Context) -> bool {
-    let text = if kubeadm_config::machine_traits(cx).cgroup_v2 {
+    let text = if kubeadm_run_config::machine_traits(cx).cgroup_v2 {
         "[crio.runtime]\ncgroup_manager = \"systemd\"\n"
     } else {
         // A monitor outside of its pod's cgroup would share CRI-O's.

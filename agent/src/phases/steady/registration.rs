@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use crate::context::Context;
 use crate::kube::KUBELET;
 use crate::phases::proxy::kubeadm_command;
-use crate::phases::{is_settled, kubeadm, kubeadm_config, node_marks};
+use crate::phases::{is_settled, kubeadm, kubeadm_run_config, node_marks};
 use crate::render;
 
 /// Whoever deletes a Node to make it anew has done so within this.
@@ -122,9 +122,9 @@ async fn restore(cx: &Context) -> Result<()> {
     if cx.node.is_control_plane() {
         let node = kubeadm::node_for_own_kubeadm(cx).await;
         let text =
-            render::kubeadm::init_config(&node, kubeadm_config::machine_traits(cx), None, &[]);
-        let config = kubeadm_config::config_file("mark", text);
-        let on_disk = kubeadm_config::ConfigOnDisk::write(cx, &config)?;
+            render::kubeadm::init_config(&node, kubeadm_run_config::machine_traits(cx), None, &[]);
+        let config = kubeadm_run_config::config_file("mark", text);
+        let on_disk = kubeadm_run_config::ConfigOnDisk::write(cx, &config)?;
         let args = [
             "init",
             "phase",

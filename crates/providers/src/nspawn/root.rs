@@ -149,18 +149,20 @@ pub fn sync_file_system(dir: &Path) -> Result<()> {
 
 /// The mount point that a path lies on.
 fn longest_prefix(mountinfo: &str, path: &Path) -> PathBuf {
-    let points = mountinfo
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(|point| PathBuf::from(unescape_mountinfo(point)));
-    points
+    mount_points(mountinfo)
         .filter(|point| path.starts_with(point))
         .max_by_key(|point| point.as_os_str().len())
         .unwrap_or_else(|| "/".into())
 }
 
+/// Every mount point, in the order of the mounts.
+fn mount_points(mountinfo: &str) -> impl Iterator<Item = PathBuf> {
+    let fields = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    fields.map(|point| PathBuf::from(unescape_mountinfo(point)))
+}
+
 /// mountinfo writes space, tab, newline and backslash in octal.
-pub fn unescape_mountinfo(text: &str) -> String {
+fn unescape_mountinfo(text: &str) -> String {
     [
         ("\\040", " "),
         ("\\011", "\t"),
@@ -189,10 +191,7 @@ fn mounts_below(dir: &Path) -> Result<Vec<PathBuf>> {
     };
     let text = std::fs::read_to_string("/proc/self/mountinfo")
         .context("cannot read /proc/self/mountinfo")?;
-    let points = text
-        .lines()
-        .filter_map(|line| line.split(' ').nth(4))
-        .map(|point| PathBuf::from(unescape_mountinfo(point)));
+    let points = mount_points(&text);
     let mut below: Vec<PathBuf> = points.filter(|point| point.starts_with(&dir)).collect();
     below.reverse();
     Ok(below)

@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-
 use std::net::{IpAddr, Ipv4Addr};
 
 use serde_json::json;
