@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use ha_wire::status::ServerState;
 
 use crate::render::haproxy::{BACKEND, LAST_RESORT, STATS_SOCKET, unchecked_name};
 use crate::sys::files::Files;
@@ -19,8 +20,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(500);
 pub struct Server {
     /// The control plane's name.
     pub name: String,
-    /// haproxy's word: `UP`, `DOWN`, `UP 1/2` on its way down, `no check`.
-    pub state: String,
+    /// Whether it gets connections.
+    pub state: ServerState,
     /// Since the last change between up and down; haproxy counts whole seconds.
     pub since: Duration,
     /// How the last check ended: `L7OK`, `L4TOUT` (nobody there), `L6TOUT` and `L7TOUT` (connects, does not answer), ...
@@ -29,13 +30,6 @@ pub struct Server {
     pub code: String,
     /// Clients' connections that go there now, also those from a time when no apiserver passed its checks.
     pub sessions: u64,
-}
-
-impl Server {
-    /// It gets new sessions.
-    pub fn is_up(&self) -> bool {
-        self.state.starts_with("UP")
-    }
 }
 
 pub async fn ask_servers(files: &Files) -> Result<Vec<Server>> {

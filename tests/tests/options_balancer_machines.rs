@@ -111,7 +111,7 @@ fn steady(cluster: &Cluster, name: &str) -> Result<()> {
     let what = format!("{name} is steady, and leads to three apiservers");
     eventually(&what, BACK, || {
         let status = cluster.node(name).status()?.0;
-        let up = status.backends.iter().filter(|b| b.state == "UP").count();
+        let up = status.backends.iter().filter(|b| b.state.is_up()).count();
         ensure!(
             status.role == Role::LoadBalancer && status.state == PhaseState::Steady && up == 3,
             "{status:?}"

@@ -293,7 +293,7 @@ fn describe_backends(all: &[Backend]) -> String {
     }
     let each: Vec<String> = all
         .iter()
-        .map(|b| format!("{} {}", b.name, b.state.to_lowercase()))
+        .map(|b| format!("{} {}", b.name, b.state.to_string().to_lowercase()))
         .collect();
     format!("haproxy: {}", each.join(", "))
 }

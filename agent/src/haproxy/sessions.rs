@@ -30,7 +30,7 @@ pub async fn watch_sessions(node: &str, sys: &Sys) {
 async fn cut_lost_sessions(node: &str, sys: &Sys) -> anyhow::Result<()> {
     let files = &sys.files;
     let servers = ask_servers(files).await?;
-    if !servers.iter().any(Server::is_up) {
+    if !servers.iter().any(|s| s.state.is_up()) {
         // Who is cut off now would come back to the same place at once, again and again.
         return Ok(());
     }
@@ -54,7 +54,7 @@ fn is_lost(server: &Server) -> bool {
     } else {
         HUNG
     };
-    server.state.starts_with("DOWN") && server.sessions > 0 && server.since >= patience
+    server.state.is_down() && server.sessions > 0 && server.since >= patience
 }
 
 #[cfg(test)]

@@ -78,7 +78,7 @@ enum Seen {
 
 impl Seen {
     fn by_checks(servers: &[Server]) -> Self {
-        if servers.iter().any(Server::is_up) {
+        if servers.iter().any(|s| s.state.is_up()) {
             Self::Reached
         } else {
             Self::NoneUp

@@ -153,7 +153,7 @@ impl<'a> Watch<'a> {
     async fn look(&self) {
         let kubelet = kubelet::look(self.cx).await;
         if let Some(run) = kubelet.dead_run() {
-            verdict::remember(&mut self.runs.borrow_mut(), KUBELET, run);
+            verdict::remember_run(&mut self.runs.borrow_mut(), KUBELET, run);
         }
         let never_ran = |name: &&str| !self.runs.borrow().contains_key(*name);
         let missing: Vec<_> = STATIC_PODS.into_iter().filter(never_ran).collect();
@@ -163,7 +163,7 @@ impl<'a> Watch<'a> {
             None
         };
         let now_ms = self.cx.sys.clock.now_ms();
-        let found = verdict::find(
+        let found = verdict::find_failed_program(
             &self.runs.borrow(),
             kubelet.is_active(),
             complaint,
@@ -178,7 +178,7 @@ impl<'a> Watch<'a> {
         match pod_logs::read_runs(&self.cx.sys.files, &self.cx.node.name) {
             Ok(seen) => {
                 for (name, run) in seen {
-                    verdict::remember(&mut self.runs.borrow_mut(), name, run);
+                    verdict::remember_run(&mut self.runs.borrow_mut(), name, run);
                 }
             }
             Err(error) => debug!("{error:#}"),

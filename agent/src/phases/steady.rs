@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use ha_health::node::node_findings;
 use ha_wire::settings::Cni;
-use ha_wire::status::{About, EtcdStatus, PhaseState, SeenFault, Status};
+use ha_wire::status::{About, EtcdAlarm, EtcdStatus, PhaseState, SeenFault, Status};
 use tracing::{info, warn};
 
 use super::kube_proxy::KubeProxyPings;
@@ -235,7 +235,10 @@ fn etcd_status(
     let mut mine = members.iter();
     let mine = mine.find(|m| m.is_of(&cx.node.name, cx.node.address));
     let name = |id: &str| name_of(members, id).unwrap_or_else(|| format!("member {id}"));
-    let alarm = |alarm: &Alarm| format!("{} of {}", alarm.kind, name(&alarm.member));
+    let alarm = |alarm: &Alarm| EtcdAlarm {
+        kind: alarm.kind.as_str().into(),
+        member: name(&alarm.member),
+    };
     let quota = match status.quota_bytes {
         Some(quota) => quota,
         None => etcd_manifest::quota(&etcd_manifest::read_manifest(cx)?),

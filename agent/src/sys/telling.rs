@@ -1,4 +1,5 @@
-//! Which line of a failing program says why. For people alone: nothing is decided by it.
+//! Which line of a failing program says why, for people. No code reads it; `phases::cause` compares it with that of earlier runs: a
+//! program whose runs end with the same line ends alike.
 
 use std::borrow::Cow;
 

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 
 use ha_wire::paths;
 use ha_wire::phase::{Phase, Role};
-use ha_wire::status::{Answer, Backend, EtcdStatus, Status};
+use ha_wire::status::{Answer, Backend, EtcdAlarm, EtcdStatus, Status};
 
 use crate::finding::{Finding, Part};
 
@@ -183,9 +183,10 @@ fn etcd_findings(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Vec<Finding> {
     let finding = |what: String, next: &str| Finding::new(Part::Etcd, what).with_next(next);
     let mut all = Vec::new();
     if !etcd.alarms.is_empty() {
+        let alarms: Vec<String> = etcd.alarms.iter().map(EtcdAlarm::to_string).collect();
         let what = format!(
             "etcd has raised an alarm: {} (NOSPACE: nothing can be written; CORRUPT: that member's data differ)",
-            etcd.alarms.join(", ")
+            alarms.join(", ")
         );
         all.push(finding(
             what,
@@ -244,7 +245,7 @@ fn vip(status: &Status, now_ms: u64) -> Vec<Finding> {
 fn checked_servers(status: &Status) -> Option<Finding> {
     let down = |b: &Backend| {
         let lasts = b.seconds.is_some_and(|s| s * 1000 >= UNANSWERED_MS);
-        !b.state.starts_with("UP") && lasts
+        !b.state.is_up() && lasts
     };
     let backends = &status.backends;
     if backends.is_empty() || !backends.iter().all(down) {

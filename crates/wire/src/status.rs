@@ -8,6 +8,12 @@ use crate::format::{self, FormatError, Version};
 use crate::phase::{Phase, Role};
 use crate::settings::{default_apiserver_port, is_default_apiserver_port};
 
+mod etcd_alarm;
+mod server_state;
+
+pub use etcd_alarm::{AlarmKind, EtcdAlarm};
+pub use server_state::ServerState;
+
 /// The version of the format below.
 pub const VERSION: Version<1> = Version;
 
@@ -218,8 +224,8 @@ pub struct PodsAnswer {
 pub struct Backend {
     /// Name of the apiserver's node.
     pub name: String,
-    /// haproxy's word: `UP`, `DOWN`, ...
-    pub state: String,
+    /// Whether haproxy sends connections there.
+    pub state: ServerState,
     /// How its last check ended, in haproxy's words: `L7OK`, `L4CON`, `L7STS/401`, ...; empty: not known.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub check: String,
@@ -240,9 +246,9 @@ pub struct EtcdStatus {
     pub voter: bool,
     /// The leader's name; empty: none.
     pub leader: String,
-    /// Alarms that etcd has raised, e.g. `NOSPACE of node2`.
+    /// Alarms that etcd has raised.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub alarms: Vec<String>,
+    pub alarms: Vec<EtcdAlarm>,
     /// What this member's database takes on the disk, bytes; none: not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub database_bytes: Option<u64>,

@@ -9,6 +9,7 @@ use ha_health::cluster::{
 use ha_kube::etcd::{Alarm, MemberStatus};
 use ha_kube::objects::{CertificateSigningRequest, DaemonSetOverview, Lease, Pod, Service};
 use ha_kube::{ApiError, Client};
+use ha_wire::status::EtcdAlarm;
 
 use super::{Api, node_view};
 
@@ -97,7 +98,10 @@ impl Api {
             database_bytes: status.database_bytes,
             quota_bytes: status.quota_bytes,
         };
-        let alarm = |a: Alarm| format!("{} of {}", a.kind, name_of(&a.member));
+        let alarm = |alarm: Alarm| EtcdAlarm {
+            kind: alarm.kind.as_str().into(),
+            member: name_of(&alarm.member),
+        };
         let members = answered.iter().map(|(n, s)| (n.clone(), facts(s)));
         EtcdFacts {
             members: members.collect(),

@@ -62,7 +62,7 @@ impl Found {
 }
 
 /// Takes in a run, or what is new of one that has not ended.
-pub fn remember(runs: &mut BTreeMap<String, Vec<Run>>, name: &str, run: Run) {
+pub fn remember_run(runs: &mut BTreeMap<String, Vec<Run>>, name: &str, run: Run) {
     let known = runs.entry(name.to_owned()).or_default();
     match known.iter_mut().find(|old| old.id == run.id) {
         Some(old) if old.ended => {}
@@ -78,7 +78,7 @@ pub fn remember(runs: &mut BTreeMap<String, Vec<Run>>, name: &str, run: Run) {
 
 /// The first thing that is wrong, in the order in which things hang on each other. `complaint` is the kubelet's of a static pod
 /// that never ran. `begin_ms` is when kubeadm started: what ended only before that may be mended.
-pub fn find(
+pub fn find_failed_program(
     runs: &BTreeMap<String, Vec<Run>>,
     kubelet_is_active: bool,
     complaint: Option<(&str, Beneath)>,
@@ -86,12 +86,14 @@ pub fn find(
     now_ms: u64,
 ) -> Option<Found> {
     let of = |name: &str| runs.get(name).map_or(&[][..], Vec::as_slice);
-    if !kubelet_is_active && let Some(found) = dying("kubelet", of(KUBELET), 1, begin_ms, now_ms) {
+    if !kubelet_is_active
+        && let Some(found) = repeatedly_ended("kubelet", of(KUBELET), 1, begin_ms, now_ms)
+    {
         return Some(found);
     }
     STATIC_PODS.into_iter().find_map(|name| {
         let of_kubelet = complaint.as_ref().filter(|(pod, _)| *pod == name);
-        dying(name, of(name), 2, begin_ms, now_ms).or_else(|| {
+        repeatedly_ended(name, of(name), 2, begin_ms, now_ms).or_else(|| {
             of_kubelet.map(|(_, beneath)| Found {
                 beneath: beneath.clone(),
                 is_alike: false,
@@ -101,7 +103,13 @@ pub fn find(
 }
 
 /// A program that has ended `least` times or more, as its runs show it.
-fn dying(part: &str, runs: &[Run], least: u32, begin_ms: u64, now_ms: u64) -> Option<Found> {
+fn repeatedly_ended(
+    part: &str,
+    runs: &[Run],
+    least: u32,
+    begin_ms: u64,
+    now_ms: u64,
+) -> Option<Found> {
     let has_ended = |at: usize| has_ended(runs, at, now_ms);
     let ended: Vec<&Run> = (0..runs.len())
         .filter(|at| has_ended(*at))

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures_util::future::join_all;
-use ha_wire::status::{EtcdEndpoint, EtcdStatus};
+use ha_wire::status::{EtcdAlarm, EtcdEndpoint, EtcdStatus};
 
 use crate::context::Context;
 use crate::kube;
@@ -38,7 +38,10 @@ pub async fn observe(cx: &Context, alarms: &mut Vec<Alarm>, asks_alarms: bool) -
         leader: leader.unwrap_or_default(),
         alarms: alarms
             .iter()
-            .map(|a| format!("{} of member {}", a.kind, a.member))
+            .map(|alarm| EtcdAlarm {
+                kind: alarm.kind.as_str().into(),
+                member: format!("member {}", alarm.member),
+            })
             .collect(),
         database_bytes: None,
         quota_bytes: None,

@@ -131,10 +131,8 @@ fn a_full_etcd_is_told_by_the_names_of_its_members() {
         quota_bytes: Some(8),
         ..led_by("11")
     };
-    let names = [
-        "NOSPACE of node2".to_owned(),
-        "CORRUPT of member 77".to_owned(),
-    ];
+    let names = ["NOSPACE of node2", "CORRUPT of member 77"];
+    let names = names.map(|text| EtcdAlarm::from(text.to_owned()));
     assert_eq!(told(full, &alarms), (names.to_vec(), Some(7), Some(8)));
     // An etcd that does not say its quota is started with it, or has its own.
     let without = || told(led_by("11"), &[]);

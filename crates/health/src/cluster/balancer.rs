@@ -11,8 +11,6 @@ use crate::finding::{Finding, Part};
 
 /// A server that is down for less may be a restart; for longer it is a fault, in seconds.
 const DOWN_FOR: u64 = 30;
-/// haproxy's words are `DOWN` and, on the way up, `DOWN 1/2`.
-const DOWN: &str = "DOWN";
 
 /// Every apiserver answers by itself.
 pub fn apiservers_answer(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
@@ -69,7 +67,7 @@ pub fn servers_begin(expected: &ExpectedCluster, view: &ClusterView) -> Option<F
     let words = view.fresh_words(expected);
     let backends = words.iter().flat_map(|w| &w.status.backends);
     let down: BTreeSet<&str> = backends
-        .filter(|b| b.state.starts_with(DOWN))
+        .filter(|b| b.state.is_down())
         .map(|b| b.name.as_str())
         .collect();
     let names: Vec<&str> = down.into_iter().collect();
@@ -125,5 +123,5 @@ fn lasting_down<'a>(word: &FreshWord<'a>, name: &str) -> Option<&'a Backend> {
 }
 
 fn is_down_for_long(backend: &Backend) -> bool {
-    backend.state.starts_with(DOWN) && backend.seconds.is_none_or(|s| s > DOWN_FOR)
+    backend.state.is_down() && backend.seconds.is_none_or(|s| s > DOWN_FOR)
 }

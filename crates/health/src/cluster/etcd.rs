@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ha_wire::status::{AlarmKind, EtcdAlarm};
+
 use super::expected::ExpectedCluster;
 use super::view::{ClusterView, EtcdMemberFacts, FreshWord, MemberView};
 use super::words::name_list;
@@ -47,7 +49,7 @@ pub fn members_are_well(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
     let mut findings: Vec<Finding> = alarms(expected, view)
         .into_iter()
         .map(|alarm| {
-            let what = format!("alarm {alarm}{}", meaning_of_alarm(&alarm));
+            let what = format!("alarm {alarm}{}", meaning_of_alarm(&alarm.kind));
             with_command(expected, view, Finding::new(Part::Etcd, what))
         })
         .collect();
@@ -90,18 +92,19 @@ fn leader_stays(expected: &ExpectedCluster, view: &ClusterView) -> Option<Findin
     words.iter().find_map(often)
 }
 
-/// etcd's own names for its alarms.
-fn meaning_of_alarm(alarm: &str) -> &'static str {
-    if alarm.starts_with("NOSPACE") {
-        ": the database is at its quota, and nothing can be written until it is compacted, defragmented and the alarm disarmed"
-    } else if alarm.starts_with("CORRUPT") {
-        ": that member's data differs from the others': make its machine anew"
-    } else {
-        ""
+fn meaning_of_alarm(kind: &AlarmKind) -> &'static str {
+    match kind {
+        AlarmKind::NoSpace => {
+            ": the database is at its quota, and nothing can be written until it is compacted, defragmented and the alarm disarmed"
+        }
+        AlarmKind::Corrupt => {
+            ": that member's data differs from the others': make its machine anew"
+        }
+        AlarmKind::Other(_) => "",
     }
 }
 
-fn alarms(expected: &ExpectedCluster, view: &ClusterView) -> BTreeSet<String> {
+fn alarms(expected: &ExpectedCluster, view: &ClusterView) -> BTreeSet<EtcdAlarm> {
     let asked = view.etcd_facts.iter().flat_map(|e| &e.alarms).cloned();
     let words = view.fresh_words(expected).into_iter();
     let told = words.filter_map(|w| w.status.etcd.as_ref());

@@ -89,7 +89,7 @@ fn well(name: &str) -> Status {
 fn backend(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
     Backend {
         name: name.to_owned(),
-        state: state.to_owned(),
+        state: state.into(),
         check: check.to_owned(),
         seconds: Some(seconds),
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ha_wire::status::Status;
+use ha_wire::status::{EtcdAlarm, Status};
 
 use super::expected::{ExpectedCluster, ExpectedNode};
 
@@ -80,8 +80,8 @@ impl MemberView {
 /// What etcd's members say of themselves.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EtcdFacts {
-    /// Alarms, e.g. `NOSPACE of node2`.
-    pub alarms: Vec<String>,
+    /// Alarms that they have raised.
+    pub alarms: Vec<EtcdAlarm>,
     /// Those that answered, by name.
     pub members: BTreeMap<String, EtcdMemberFacts>,
 }

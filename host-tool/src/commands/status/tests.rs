@@ -89,13 +89,13 @@ fn degraded() -> WholeLook {
     status_of(&mut look, 0).backends = vec![
         Backend {
             name: "node1".to_owned(),
-            state: "UP".to_owned(),
+            state: "UP".into(),
             check: "L7OK".to_owned(),
             seconds: Some(9000),
         },
         Backend {
             name: "node3".to_owned(),
-            state: "DOWN".to_owned(),
+            state: "DOWN".into(),
             check: "L7STS/401".to_owned(),
             seconds: Some(251),
         },

@@ -18,14 +18,14 @@ fn runs(of: &[(&str, &[&str])]) -> BTreeMap<String, Vec<Run>> {
                 last_ms: ms(last),
                 ended: *name == KUBELET,
             };
-            remember(&mut all, name, run);
+            remember_run(&mut all, name, run);
         }
     }
     all
 }
 
 fn found(of: &[(&str, &[&str])], is_active: bool, now: u64) -> Option<(String, bool)> {
-    let found = find(&runs(of), is_active, None, BEGIN, BEGIN + now * 1000)?;
+    let found = find_failed_program(&runs(of), is_active, None, BEGIN, BEGIN + now * 1000)?;
     let error = found.to_error(Phase::Init);
     Some((error.to_string(), error.is_final))
 }
@@ -128,7 +128,7 @@ fn what_is_told_and_what_is_final() {
 fn without_its_first_run_a_program_is_told_by_how_often_it_ran() {
     let mut all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad", "40-40 bad"])]);
     all.get_mut("etcd").unwrap().remove(0);
-    let found = find(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
+    let found = find_failed_program(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
     assert!(found.is_alike);
     assert_eq!(found.beneath.does, "exits at its start, 4 times");
 }
@@ -141,7 +141,7 @@ fn the_argument_that_a_program_refuses_is_carried() {
         "kube-apiserver",
         &[&format!("1-1 {word}"), &format!("2-2 {word}"), "30-30 ok"],
     )]);
-    let found = find(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
+    let found = find_failed_program(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
     let sent = serde_json::to_value(found.beneath).unwrap();
     let origin = serde_json::json!({"kind": "argument", "name": "max-requests-inflight"});
     assert_eq!(sent["origin"], origin);
@@ -154,7 +154,8 @@ fn the_argument_that_a_program_refuses_is_carried() {
 #[test]
 fn what_ended_before_kubeadm_began_may_be_mended() {
     let all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad"])]);
-    let found = |begin: u64| find(&all, true, None, BEGIN + begin * 1000, BEGIN + 60_000);
+    let found =
+        |begin: u64| find_failed_program(&all, true, None, BEGIN + begin * 1000, BEGIN + 60_000);
     assert!(found(13).is_some());
     assert_eq!(found(14), None);
 }
@@ -162,7 +163,7 @@ fn what_ended_before_kubeadm_began_may_be_mended() {
 #[test]
 fn what_etcd_finds_at_a_join_changes_with_the_next_attempt() {
     let all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad"])]);
-    let found = find(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
+    let found = find_failed_program(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
     assert!(found.to_error(Phase::Init).is_final);
     assert!(!found.to_error(Phase::Join).is_final);
 }
@@ -180,7 +181,7 @@ fn the_kubelets_word_of_a_pod_goes_before_those_that_need_it() {
             origin: None,
         };
         let complaint = Some((pod, beneath));
-        let found = find(&runs(dying), true, complaint, BEGIN, BEGIN + 60_000);
+        let found = find_failed_program(&runs(dying), true, complaint, BEGIN, BEGIN + 60_000);
         found.unwrap().to_error(Phase::Init).to_string()
     };
     assert_eq!(told("etcd"), "kubelet cannot start etcd: no image");

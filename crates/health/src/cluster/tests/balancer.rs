@@ -61,7 +61,7 @@ fn how_long_a_server_is_down_is_told() {
 fn an_agent_that_does_not_say_for_how_long_is_believed() {
     let finding = only_finding(|view| {
         let server = &mut view.status("node1").backends[2];
-        (server.state, server.check, server.seconds) = ("DOWN".to_owned(), String::new(), None);
+        (server.state, server.check, server.seconds) = ("DOWN".into(), String::new(), None);
     });
     assert_eq!(finding.what, "node3's apiserver fails the check of node1");
 }

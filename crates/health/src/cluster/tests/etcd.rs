@@ -10,9 +10,9 @@ fn alarms_space_and_leaders_are_judged() {
         (
             "an alarm, told by etcd and by every agent",
             |view| {
-                asked(view).alarms = vec!["NOSPACE of node2".to_owned()];
+                asked(view).alarms = vec!["NOSPACE of node2".to_owned().into()];
                 let etcd = view.status("node1").etcd.as_mut();
-                etcd.unwrap().alarms = vec!["NOSPACE of node2".to_owned()];
+                etcd.unwrap().alarms = vec!["NOSPACE of node2".to_owned().into()];
             },
             &[
                 "etcd: alarm NOSPACE of node2: the database is at its quota, and nothing can be written until it is compacted, \
@@ -24,7 +24,7 @@ fn alarms_space_and_leaders_are_judged() {
             |view| {
                 view.etcd_facts = None;
                 let etcd = view.status("node3").etcd.as_mut();
-                etcd.unwrap().alarms = vec!["CORRUPT of node3".to_owned()];
+                etcd.unwrap().alarms = vec!["CORRUPT of node3".to_owned().into()];
             },
             &[
                 "etcd: alarm CORRUPT of node3: that member's data differs from the others': make its machine anew",
@@ -93,7 +93,7 @@ fn the_quota_of_the_cluster_file_counts_where_etcd_tells_none() {
 fn the_command_runs_where_a_member_answers() {
     let finding = only_finding(|view| {
         asked(view).members.remove("node1");
-        asked(view).alarms = vec!["NOSPACE of node2".to_owned()];
+        asked(view).alarms = vec!["NOSPACE of node2".to_owned().into()];
     });
     assert!(
         finding
@@ -141,7 +141,7 @@ fn of_an_external_etcd_each_endpoint_is_judged_by_who_asks_it() {
         [],
         "a launch does not wait for it"
     );
-    let alarm = vec!["NOSPACE of member 7".to_owned()];
+    let alarm = vec!["NOSPACE of member 7".to_owned().into()];
     view.status("node2").etcd.as_mut().unwrap().alarms = alarm;
     assert_eq!(told(&view).len(), 2);
 }
