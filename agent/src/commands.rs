@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use ha_wire::node::{NodeFile, UNUSABLE_EXIT_CODE};
 
 use crate::cli::{Cli, Verb};
-use crate::sys::files::Files;
+use crate::sys::files::{Files, read_named_file};
 
 mod close_bootstrap;
 mod doctor;
@@ -78,7 +78,7 @@ fn with_node(path: &Path, verb: impl FnOnce(NodeFile) -> Result<Exit>) -> Result
 
 fn node_file(path: &Path) -> Result<NodeFile> {
     let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read the node file {name}"))?;
+    let text =
+        read_named_file(path).with_context(|| format!("cannot read the node file {name}"))?;
     NodeFile::parse(&text).with_context(|| format!("{name}"))
 }

@@ -18,6 +18,7 @@ pub mod command;
 pub mod cri;
 pub mod dns;
 pub mod durable;
+pub mod file_system;
 pub mod files;
 pub mod listeners;
 pub mod logind;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Result;
 use futures_util::future::join_all;
 use ha_wire::doctor::{PortTrial, PortTrials, TrialOutcome, VERSION};
-use tokio::net::TcpStream;
 
 use super::{Exit, print_out};
+use crate::sys::net::connect_within;
 use crate::sys::new_runtime;
 
 /// A machine on the same network answers within milliseconds; the kernel sends a lost SYN again after one second.
@@ -25,19 +25,15 @@ pub fn try_ports(to: &[SocketAddr]) -> Result<Exit> {
 }
 
 async fn try_port(to: SocketAddr) -> PortTrial {
-    let (outcome, error) = match tokio::time::timeout(PATIENCE, TcpStream::connect(to)).await {
-        Ok(Ok(_)) => (TrialOutcome::Open, String::new()),
-        Ok(Err(error)) => {
+    let (outcome, error) = match connect_within(to, PATIENCE).await {
+        Ok(_) => (TrialOutcome::Open, String::new()),
+        Err(error) => {
             let outcome = match error.kind() {
                 ErrorKind::ConnectionRefused => TrialOutcome::Refused,
                 ErrorKind::TimedOut => TrialOutcome::Silent,
                 _ => TrialOutcome::Unreachable,
             };
             (outcome, error.to_string())
-        }
-        Err(_) => {
-            let word = format!("no answer within {} ms", PATIENCE.as_millis());
-            (TrialOutcome::Silent, word)
         }
     };
     PortTrial { to, outcome, error }

@@ -11,7 +11,7 @@ use super::threads::{ThreadsSeen, find_worker};
 use super::verdict::Told;
 use crate::render::haproxy;
 use crate::sys::files::Files;
-use crate::sys::net::ask_stream;
+use crate::sys::net::{ask_stream, connect_to_socket};
 use crate::sys::processor::is_emulated;
 
 /// An answer takes under a millisecond, but a busy machine has been seen to need 120.
@@ -22,7 +22,7 @@ const EMULATED_ANSWER_WITHIN: Duration = Duration::from_millis(2500);
 /// One question, as a person or keepalived asks it: does haproxy live? Not whether any apiserver does.
 pub async fn probe_haproxy(files: &Files) -> Result<()> {
     let within = answer_deadline(files);
-    let answer = async { ask(connect(files).await?).await };
+    let answer = async { ask_health(connect_to_haproxy(files).await?).await };
     tokio::time::timeout(within, answer)
         .await
         .map_err(|_| no_answer_within(within))?
@@ -39,14 +39,14 @@ pub fn answer_deadline(files: &Files) -> Duration {
 
 /// One question, and two looks at haproxy's threads before its deadline, for as long as no answer comes.
 pub async fn ask_and_watch(files: &Files, within: Duration) -> (Told, Result<()>) {
-    let stream = match connect(files).await {
+    let stream = match connect_to_haproxy(files).await {
         Ok(stream) => stream,
         Err(error) => return (Told::Bad, Err(error)),
     };
     // The kernel's word on who called listen(); 0: a process that cannot be seen from here.
     let listener = stream.peer_cred().ok().and_then(|peer| peer.pid());
     let listener = listener.filter(|pid| *pid > 0);
-    let answer = ask(stream);
+    let answer = ask_health(stream);
     tokio::pin!(answer);
     let mut watched = None;
     let mut seen = Vec::new();
@@ -91,13 +91,13 @@ fn no_answer_within(deadline: Duration) -> anyhow::Error {
     anyhow::anyhow!("haproxy did not answer within {} ms", deadline.as_millis())
 }
 
-async fn connect(files: &Files) -> Result<UnixStream> {
+async fn connect_to_haproxy(files: &Files) -> Result<UnixStream> {
     let socket: &Path = &files.path(haproxy::HEALTH_SOCKET);
-    let connected = UnixStream::connect(socket).await;
+    let connected = connect_to_socket(socket).await;
     connected.context("haproxy's health socket")
 }
 
-async fn ask(stream: UnixStream) -> Result<()> {
+async fn ask_health(stream: UnixStream) -> Result<()> {
     let answer = ask_stream(stream, b"GET /healthz HTTP/1.0\r\n\r\n")
         .await
         .context("haproxy's health socket")?;

@@ -19,6 +19,7 @@ use super::is_settled;
 use crate::context::Context;
 use crate::kube::{KUBELET_PEM, pki_file, pod_manifest};
 use crate::render::kubeadm::EffectiveSettings;
+use crate::sys::net::{connect_within, listen_on};
 use crate::sys::random::secret_bytes;
 
 /// Before the random number, in hexadecimal digits.
@@ -54,7 +55,7 @@ pub async fn answer_peers(cx: &Context) -> std::convert::Infallible {
     }
     let address = cx.node.endpoint.apiserver(cx.node.address);
     loop {
-        match TcpListener::bind(address).await {
+        match listen_on(address).await {
             Ok(listener) => answer_each(cx, &listener).await,
             Err(error) => debug!("{address}: {error}"),
         }
@@ -91,7 +92,7 @@ async fn answer_one(cx: &Context, mut stream: TcpStream) -> Result<()> {
     let line = read_line(&mut stream).await?;
     if let Some(number) = line.strip_prefix(QUESTION) {
         let key = shared_key(cx)?;
-        let tag = hmac::sign(&key, &statement(cx, &cx.node.name, number));
+        let tag = hmac::sign(&key, &signed_statement(cx, &cx.node.name, number));
         let answer = format!("{}\n", to_hex(tag.as_ref()));
         stream.write_all(answer.as_bytes()).await?;
     }
@@ -100,14 +101,14 @@ async fn answer_one(cx: &Context, mut stream: TcpStream) -> Result<()> {
 
 async fn ask_peer(cx: &Context, peer: &Peer, address: SocketAddr) -> Result<bool> {
     let number = to_hex(&secret_bytes::<16>()?);
-    let mut stream = TcpStream::connect(address).await?;
+    let mut stream = connect_within(address, ANSWER_WITHIN).await?;
     stream
         .write_all(format!("{QUESTION}{number}\n").as_bytes())
         .await?;
     let Some(tag) = from_hex(&read_line(&mut stream).await?) else {
         return Ok(false);
     };
-    let said = statement(cx, &peer.name, &number);
+    let said = signed_statement(cx, &peer.name, &number);
     Ok(hmac::verify(&shared_key(cx)?, &said, &tag).is_ok())
 }
 
@@ -118,7 +119,7 @@ async fn read_line(stream: &mut TcpStream) -> Result<String> {
     Ok(String::from_utf8_lossy(&line).trim_end().to_owned())
 }
 
-fn statement(cx: &Context, node: &str, number: &str) -> Vec<u8> {
+fn signed_statement(cx: &Context, node: &str, number: &str) -> Vec<u8> {
     format!("{PURPOSE}\n{}\n{node}\n{number}", cx.node.cluster).into_bytes()
 }
 

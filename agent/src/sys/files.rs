@@ -160,6 +160,11 @@ impl Files {
         Ok(names)
     }
 
+    /// Where a symbolic link points; none: it is not there, cannot be read or is something else.
+    pub fn link_target(&self, name: &str) -> Option<PathBuf> {
+        fs::read_link(self.path(name)).ok()
+    }
+
     /// True if something has this name.
     pub fn exists(&self, name: &str) -> bool {
         self.path(name).exists()
@@ -175,6 +180,11 @@ impl Files {
             Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
         }
     }
+}
+
+/// The text of a file that a person named, wherever the program runs.
+pub fn read_named_file(path: &Path) -> std::io::Result<String> {
+    fs::read_to_string(path)
 }
 
 fn write_atomically(path: &Path, mode: u32, content: &[u8]) -> std::io::Result<()> {

@@ -1,13 +1,16 @@
 //! Addresses and connections.
 
+use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::SockaddrStorage;
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
 
 /// True if an interface (this one, if named) has the address.
 pub fn has_address(address: IpAddr, interface: Option<&str>) -> Result<bool> {
@@ -49,9 +52,39 @@ fn ip_address(address: &SockaddrStorage) -> Option<IpAddr> {
     v4.or_else(|| address.as_sockaddr_in6().map(|a| IpAddr::V6(a.ip())))
 }
 
+/// A connection to this address, if there is one within this time.
+pub async fn connect_within(to: SocketAddr, within: Duration) -> std::io::Result<TcpStream> {
+    match tokio::time::timeout(within, TcpStream::connect(to)).await {
+        Ok(connected) => connected,
+        Err(_) => {
+            let words = format!("no answer within {} ms", within.as_millis());
+            Err(std::io::Error::new(ErrorKind::TimedOut, words))
+        }
+    }
+}
+
 /// True if somebody accepts TCP connections there.
 pub async fn accepts_connections(address: SocketAddr) -> bool {
     TcpStream::connect(address).await.is_ok()
+}
+
+/// Takes connections at this address.
+pub async fn listen_on(address: SocketAddr) -> std::io::Result<TcpListener> {
+    TcpListener::bind(address).await
+}
+
+/// A connection to a Unix socket.
+pub async fn connect_to_socket(socket: &Path) -> std::io::Result<UnixStream> {
+    UnixStream::connect(socket).await
+}
+
+/// A socket that gets every packet of this protocol of IP which the machine's firewall lets in; for the family of `address`.
+pub fn raw_socket(address: IpAddr, protocol: i32) -> std::io::Result<tokio::net::UdpSocket> {
+    let domain = Domain::for_address(SocketAddr::new(address, 0));
+    // `Type::RAW` by its number: the crate's own name for it needs a feature that builds half of the agent anew.
+    let raw = Type::from(nix::libc::SOCK_RAW);
+    let socket = Socket::new(domain, raw.nonblocking(), Some(Protocol::from(protocol)))?;
+    tokio::net::UdpSocket::from_std(socket.into())
 }
 
 /// A UDP socket, not blocking, that talks to this address alone.
@@ -68,7 +101,7 @@ pub fn connected_socket(to: SocketAddr) -> std::io::Result<UdpSocket> {
 
 /// Writes a question to a Unix socket and reads until the other side closes. Without a deadline of its own.
 pub async fn ask_socket(socket: &Path, question: &[u8]) -> std::io::Result<Vec<u8>> {
-    ask_stream(UnixStream::connect(socket).await?, question).await
+    ask_stream(connect_to_socket(socket).await?, question).await
 }
 
 /// The same over a connection.

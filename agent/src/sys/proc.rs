@@ -12,12 +12,6 @@ pub fn host_name() -> String {
         .unwrap_or_default()
 }
 
-/// Free KiB of the file system that holds this directory; none: not known.
-pub fn free_kib(files: &Files, directory: &str) -> Option<u64> {
-    let stat = nix::sys::statvfs::statvfs(&files.path(directory)).ok()?;
-    Some(stat.blocks_available() * stat.fragment_size() / 1024)
-}
-
 /// The kernel's id of this boot; empty: not known.
 pub fn boot_id(files: &Files) -> String {
     let text = files.read("/proc/sys/kernel/random/boot_id");

@@ -30,7 +30,7 @@ fn gauge(name: &str, used: u64, limit: u64, effect: &'static str) -> Gauge {
         none_left: limit / 100,
         effect,
         command: String::new(),
-        cure: String::new(),
+        remedy: String::new(),
     }
 }
 
@@ -38,7 +38,7 @@ fn gauge(name: &str, used: u64, limit: u64, effect: &'static str) -> Gauge {
 fn raised_by(mut gauge: Gauge, setting: &str, used_in: &str) -> Gauge {
     let enough = gauge.limit.max(gauge.used).saturating_mul(2);
     gauge.command = format!("sysctl {setting}; cat {used_in}");
-    gauge.cure = format!(
+    gauge.remedy = format!(
         "sysctl -w {setting}={enough} (on the host, for a container), and a file in /etc/sysctl.d"
     );
     gauge
@@ -81,8 +81,8 @@ fn count_inotify(files: &Files) -> (u64, u64) {
             .names(&format!("/proc/{process}/fd"))
             .unwrap_or_default()
         {
-            let link = std::fs::read_link(files.path(format!("/proc/{process}/fd/{fd}")));
-            if link.is_ok_and(|link| link.as_os_str() == "anon_inode:inotify") {
+            let link = files.link_target(&format!("/proc/{process}/fd/{fd}"));
+            if link.is_some_and(|link| link.as_os_str() == "anon_inode:inotify") {
                 instances += 1;
                 let info = files.read(&format!("/proc/{process}/fdinfo/{fd}"));
                 let info = info.ok().flatten().unwrap_or_default();
@@ -154,7 +154,7 @@ fn loops(files: &Files) -> Option<Gauge> {
     let effect = "systemd-sysext merges nothing at the next boot";
     let mut gauge = gauge("loop devices", used, numbers.len() as u64, effect);
     gauge.command = "losetup -a".into();
-    gauge.cure =
+    gauge.remedy =
         "on the host, take down what holds loop devices and is not used (losetup -d)".into();
     Some(gauge)
 }

@@ -1,16 +1,15 @@
 //! Listens for VRRP's advertisements, behind the machine's own firewall as keepalived does: a raw socket gets what passes it.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use ha_wire::doctor::{Check, Verdict, VrrpHeard};
 use ha_wire::node::NodeFile;
-use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::context::Context;
 use crate::phases::preflight::check::passing_check;
-use crate::sys::net::has_address;
+use crate::sys::net::{has_address, raw_socket};
 
 /// VRRP's number among IP's protocols.
 const VRRP: i32 = 112;
@@ -29,7 +28,7 @@ pub async fn hear_peers(cx: &Context) -> Option<VrrpHeard> {
     let interval = Duration::from_millis(cx.node.load_balancer.advert_interval_ms.into());
     let time = (interval * INTERVALS).clamp(LEAST, MOST);
     let held_before = holds();
-    let from = match listen(&cx.node, time).await {
+    let from = match hear_advertisements(&cx.node, time).await {
         Ok(from) => from,
         Err(error) => {
             tracing::debug!("VRRP is not listened to: {error:#}");
@@ -43,13 +42,8 @@ pub async fn hear_peers(cx: &Context) -> Option<VrrpHeard> {
     })
 }
 
-async fn listen(node: &NodeFile, time: Duration) -> Result<Vec<IpAddr>> {
-    let domain = Domain::for_address(SocketAddr::new(node.address, 0));
-    // `Type::RAW` by its number: the crate's own name for it needs a feature that builds half of the agent anew.
-    let raw = Type::from(nix::libc::SOCK_RAW);
-    let socket = Socket::new(domain, raw.nonblocking(), Some(Protocol::from(VRRP)));
-    let socket = UdpSocket::from(socket.context("cannot open a raw socket")?);
-    let socket = tokio::net::UdpSocket::from_std(socket)?;
+async fn hear_advertisements(node: &NodeFile, time: Duration) -> Result<Vec<IpAddr>> {
+    let socket = raw_socket(node.address, VRRP).context("cannot open a raw socket")?;
     let peers: Vec<IpAddr> = node.balancer_peers().map(|peer| peer.address).collect();
     let mut from = Vec::new();
     let hear = async {

@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 use ha_wire::settings::LbMode;
-use tokio::net::TcpStream;
 
 use crate::context::Context;
+use crate::sys::net::connect_within;
 
 /// Between two looks: a connection to a machine on the same segment.
 const LOOK: Duration = Duration::from_millis(250);
@@ -27,10 +27,9 @@ pub async fn wait_for_balancer(cx: &Context) -> Result<()> {
     let vip = SocketAddr::new(cx.node.endpoint.vip, cx.node.endpoint.port);
     let begin = cx.sys.clock.monotonic();
     loop {
-        let error = match tokio::time::timeout(CONNECTED_WITHIN, TcpStream::connect(vip)).await {
-            Ok(Ok(_)) => return Ok(()),
-            Ok(Err(error)) => error.to_string(),
-            Err(_) => "no answer".to_owned(),
+        let error = match connect_within(vip, CONNECTED_WITHIN).await {
+            Ok(_) => return Ok(()),
+            Err(error) => error.to_string(),
         };
         let names: Vec<&str> = cx.node.balancers.iter().map(|p| p.name.as_str()).collect();
         let what = format!("a load balancer at {vip} ({})", names.join(", "));

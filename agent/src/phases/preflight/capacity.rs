@@ -1,13 +1,12 @@
 //! What can run out or fill up, each as an amount of a limit.
 
 use super::check::{Check, Verdict, passing_check};
+use crate::sys::file_system::{FileSystem, file_system_of};
 use crate::sys::files::Files;
 
 /// Directories that a node stops without, each looked at once for its file system: /run holds sockets and the agent's own
 /// words, the others images, etcd, pods and logs.
 const DIRECTORIES: [&str; 6] = ["/", "/run", "/var", "/var/lib", "/var/log", "/tmp"];
-/// The kernel's flag of a file system that takes nothing anyway.
-const READ_ONLY: nix::sys::statvfs::FsFlags = nix::sys::statvfs::FsFlags::ST_RDONLY;
 /// With no more left than this of a file system, KiB, the next writer may get nothing.
 const SPACE_FULL_KIB: u64 = 512;
 
@@ -27,7 +26,7 @@ pub struct Gauge {
     /// The command that shows it.
     pub command: String,
     /// What to do.
-    pub cure: String,
+    pub remedy: String,
 }
 
 impl Gauge {
@@ -43,11 +42,11 @@ impl Gauge {
             () if self.limit == 0 => check,
             () if left <= self.none_left => {
                 let reason = format!("run out, {used}: {}", self.effect);
-                check.with(Verdict::Fail, reason, &self.cure)
+                check.with(Verdict::Fail, reason, &self.remedy)
             }
             () if percent >= 90 => {
                 let reason = format!("{used}; once it runs out, {}", self.effect);
-                check.with(Verdict::Warn, reason, &self.cure)
+                check.with(Verdict::Warn, reason, &self.remedy)
             }
             () => check.says(used),
         }
@@ -59,25 +58,18 @@ pub fn file_system_gauges(files: &Files) -> Vec<Gauge> {
     let mut seen = Vec::new();
     let mut gauges = Vec::new();
     for directory in DIRECTORIES {
-        let path = files.path(directory);
-        let (Ok(about), Ok(stat)) = (
-            nix::sys::stat::stat(&path),
-            nix::sys::statvfs::statvfs(&path),
-        ) else {
+        let Some(space) = file_system_of(files, directory) else {
             continue;
         };
-        if !seen.contains(&about.st_dev) && !stat.flags().contains(READ_ONLY) {
-            seen.push(about.st_dev);
-            gauges.extend(gauges_of(directory, &stat));
+        if !seen.contains(&space.device) && !space.is_read_only {
+            seen.push(space.device);
+            gauges.extend(gauges_of(directory, &space));
         }
     }
     gauges
 }
 
-fn gauges_of(directory: &str, stat: &nix::sys::statvfs::Statvfs) -> [Gauge; 2] {
-    let kib = |blocks: u64| blocks * stat.fragment_size() / 1024;
-    // What only root may still take counts as taken, as for `df`.
-    let (size, free) = (kib(stat.blocks()), kib(stat.blocks_available()));
+fn gauges_of(directory: &str, space: &FileSystem) -> [Gauge; 2] {
     let effect = match directory {
         "/run" => "sockets, units and the agent's own words cannot be written",
         _ => "nothing can be written there: pods, images, logs and etcd stop",
@@ -89,18 +81,18 @@ fn gauges_of(directory: &str, stat: &nix::sys::statvfs::Statvfs) -> [Gauge; 2] {
         none_left,
         effect,
         command,
-        cure: format!("find what fills it (du -xh {directory} | sort -h | tail) and remove that"),
+        remedy: format!("find what fills it (du -xh {directory} | sort -h | tail) and remove that"),
     };
-    let (files, unused) = (stat.files(), stat.files_available());
+    let (bytes, inodes) = (format!("df -h {directory}"), format!("df -i {directory}"));
     [
         gauge(
             "space",
-            size,
-            free,
+            space.size_kib,
+            space.free_kib,
             SPACE_FULL_KIB,
-            format!("df -h {directory}"),
+            bytes,
         ),
-        gauge("inodes", files, unused, 16, format!("df -i {directory}")),
+        gauge("inodes", space.inodes, space.free_inodes, 16, inodes),
     ]
 }
 
@@ -117,7 +109,7 @@ mod tests {
             none_left: 5,
             effect: "nothing works",
             command: "df -h /run".into(),
-            cure: "remove it".into(),
+            remedy: "remove it".into(),
         };
         for (used, limit, verdict, words) in [
             (0, 100, Verdict::Pass, "0 % taken"),

@@ -15,6 +15,7 @@ use crate::kube::{KUBELET_PEM, certs, identity, kubeconfig, pki_file};
 use crate::phases::{is_settled, kubeadm_files};
 use crate::render::{haproxy, keepalived};
 use crate::sys::cri::{self, RuntimeAnswer};
+use crate::sys::file_system::file_system_of;
 use crate::sys::files::Files;
 use crate::sys::listeners::{self, Listening};
 use crate::sys::proc;
@@ -94,7 +95,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         address_faults: address_faults(&cx.node, files),
         lacks_vip_interface: lacks_vip_interface(&cx.node),
         overlay: read("/proc/filesystems").is_none_or(|text| text.contains("overlay")),
-        free_kib: proc::free_kib(files, DATA),
+        free_kib: file_system_of(files, DATA).map(|data| data.free_kib),
         swaps: parse_swaps(&read("/proc/swaps").unwrap_or_default()),
         holders,
         hidden,
