@@ -106,7 +106,7 @@ impl HealthWatch {
     /// nowhere.
     async fn run(&self) {
         let claim = VipClaim::begin(&self.sys.files);
-        let runner = match runner::of(&self.node, &self.sys) {
+        let runner = match runner::runner_for(&self.node, &self.sys) {
             Ok(runner) => runner,
             Err(error) => return tracing::error!("nobody watches haproxy: {error:#}"),
         };

@@ -63,13 +63,13 @@ pub fn as_node(cx: &Context) -> Result<Client> {
 /// The same under one of this node's identities.
 pub fn as_identity(cx: &Context, me: &Identity) -> Result<Client> {
     cx.clients
-        .of_node(endpoint(cx), &cluster_ca(cx)?, me)
+        .of_node(endpoint_server(cx), &cluster_ca(cx)?, me)
         .map(Client::over)
 }
 
 /// A client through the VIP with an administrator's rights (control planes only).
 pub fn as_admin(cx: &Context) -> Result<Client> {
-    minted_client(cx, Ca::Cluster, endpoint(cx)).map(Client::over)
+    minted_client(cx, Ca::Cluster, endpoint_server(cx)).map(Client::over)
 }
 
 /// The same at one apiserver, e.g. this node's own.
@@ -136,7 +136,7 @@ pub async fn control_planes(client: &Client) -> Result<Vec<Peer>, ApiError> {
     Ok(nodes.into_iter().filter_map(peer).collect())
 }
 
-fn endpoint(cx: &Context) -> Server {
+fn endpoint_server(cx: &Context) -> Server {
     Server::of_endpoint(&cx.node.endpoint)
 }
 

@@ -66,7 +66,7 @@ async fn follow_logind(cx: &Context) -> Result<()> {
     }
     loop {
         if logind.next_shutdown().await? {
-            leave(cx).await;
+            withdraw_from_service(cx).await;
             drop(delay.take());
         } else {
             come_back(cx).await;
@@ -76,7 +76,7 @@ async fn follow_logind(cx: &Context) -> Result<()> {
 }
 
 /// Whatever fails is told and left out: the machine goes down all the same.
-async fn leave(cx: &Context) {
+async fn withdraw_from_service(cx: &Context) {
     let (node, vip) = (&cx.node.name, cx.node.endpoint.vip);
     let holds = cx.node.runs_balancer() && has_address(vip, None).unwrap_or(false);
     tracing::info!(node, "this machine goes down: {WHY}");
@@ -134,7 +134,7 @@ async fn come_back(cx: &Context) {
         tracing::warn!(
             node,
             "no client gets in: {error:#}; nft delete table {} {TABLE}",
-            family(&cx.node)
+            nft_family(&cx.node)
         );
     }
     if cx.node.runs_balancer()
@@ -154,7 +154,7 @@ async fn close_the_door(cx: &Context) -> Result<()> {
 }
 
 async fn open_the_door(cx: &Context) -> Result<()> {
-    run_nft(cx, &["delete", "table", family(&cx.node), TABLE]).await?;
+    run_nft(cx, &["delete", "table", nft_family(&cx.node), TABLE]).await?;
     cx.sys.files.wipe(RULES)
 }
 
@@ -163,7 +163,7 @@ async fn run_nft(cx: &Context, args: &[&str]) -> Result<()> {
     ran.await.map(drop)
 }
 
-fn family(node: &NodeFile) -> &'static str {
+fn nft_family(node: &NodeFile) -> &'static str {
     match node.endpoint.vip {
         IpAddr::V4(_) => "ip",
         IpAddr::V6(_) => "ip6",
@@ -173,7 +173,7 @@ fn family(node: &NodeFile) -> &'static str {
 /// Connections that are open stay so: what is turned away is the first packet of a new one. The node's own programs still
 /// reach its apiserver.
 fn render_rules(node: &NodeFile) -> String {
-    let family = family(node);
+    let family = nft_family(node);
     let apiserver = node.endpoint.apiserver_port;
     let new = "tcp flags & (syn | ack) == syn";
     let of_vip = match node.runs_balancer() {

@@ -69,7 +69,7 @@ pub trait Runner: std::fmt::Debug {
 }
 
 /// This node's way. An error: a node file that names no images, or nobody runs them here.
-pub fn of<'a>(node: &'a NodeFile, sys: &'a Sys) -> Result<Box<dyn Runner + 'a>> {
+pub fn runner_for<'a>(node: &'a NodeFile, sys: &'a Sys) -> Result<Box<dyn Runner + 'a>> {
     let systemd = &*sys.systemd;
     let images = node.load_balancer.images.as_ref();
     let images = || images.context("the node file names no images for keepalived and haproxy");
@@ -92,7 +92,7 @@ pub fn of<'a>(node: &'a NodeFile, sys: &'a Sys) -> Result<Box<dyn Runner + 'a>> 
 }
 
 /// `haproxy` of `haproxy.service`.
-fn program(unit: &str) -> &str {
+fn program_of_unit(unit: &str) -> &str {
     unit.trim_end_matches(".service")
 }
 

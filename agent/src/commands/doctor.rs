@@ -38,7 +38,7 @@ const QUESTION: Duration = Duration::from_secs(4);
 const AGENT: &str = "ha-agent.service";
 
 /// Networks as a person writes them where several stand beside each other.
-fn listed(networks: impl Iterator<Item = IpNet>, between: &str) -> String {
+fn join_networks(networks: impl Iterator<Item = IpNet>, between: &str) -> String {
     let all: Vec<String> = networks.map(|net| net.to_string()).collect();
     all.join(between)
 }
@@ -46,7 +46,7 @@ fn listed(networks: impl Iterator<Item = IpNet>, between: &str) -> String {
 /// Examines the machine; changes nothing.
 pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit> {
     let cx = super::run::real_context(node, files);
-    let seen = new_runtime()?.block_on(examine(&cx))?;
+    let seen = new_runtime()?.block_on(examine_node(&cx))?;
     let text = if json {
         serde_json::to_string_pretty(&seen)? + "\n"
     } else {
@@ -57,7 +57,7 @@ pub fn examine_machine(node: NodeFile, files: Files, json: bool) -> Result<Exit>
     Ok(if unfit { Exit::Failed } else { Exit::Done })
 }
 
-async fn examine(cx: &Context) -> Result<Examination> {
+async fn examine_node(cx: &Context) -> Result<Examination> {
     let begun = cx.sys.clock.monotonic();
     let (mut checks, proxies, firewall, units, containers, heard) = tokio::join!(
         preflight::run_checks(cx),
@@ -112,7 +112,7 @@ async fn check_settled_units(cx: &Context) -> Vec<Check> {
 
 /// keepalived and haproxy, whoever runs them.
 async fn check_balancer(cx: &Context) -> Vec<Check> {
-    let runner = match runner::of(&cx.node, &cx.sys) {
+    let runner = match runner::runner_for(&cx.node, &cx.sys) {
         Ok(runner) if is_settled(cx) && cx.node.runs_balancer() => runner,
         _ => return Vec::new(),
     };
@@ -238,7 +238,7 @@ mod tests {
         for program in programs {
             machine.commands.succeed(program);
         }
-        let seen = examine(&machine.cx).await.unwrap();
+        let seen = examine_node(&machine.cx).await.unwrap();
         let verdict = |name: &str| {
             let check = seen.checks.iter().find(|check| check.name == name);
             check.unwrap_or_else(|| panic!("no check {name}")).verdict

@@ -123,7 +123,7 @@ async fn a_haproxy_that_stays_silent_is_restarted_once_a_while() {
             restart_silent_after: Duration::from_millis(500),
             ..watch_of(&machine)
         };
-        let runner = runner::of(&watch.node, &watch.sys).unwrap();
+        let runner = runner::runner_for(&watch.node, &watch.sys).unwrap();
         let mut orders = Vec::new();
         let restarted = async {
             while orders.len() < 2 {
@@ -152,7 +152,7 @@ async fn a_haproxy_that_stays_silent_is_restarted_once_a_while() {
 async fn a_silent_haproxy_that_is_dead_is_not_restarted() {
     let machine = machine();
     let watch = watch_of(&machine);
-    let runner = runner::of(&watch.node, &watch.sys).unwrap();
+    let runner = runner::runner_for(&watch.node, &watch.sys).unwrap();
     for state in ["failed", "activating"] {
         machine.systemd.unit(haproxy::UNIT, state);
         watch.restart_silent_haproxy(&*runner).await;
@@ -170,7 +170,7 @@ async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
         let _haproxy = haproxy_lives(&machine);
         let claim = VipClaim::begin(&machine.cx.sys.files);
         let watch = watch_of(&machine);
-        let runner = runner::of(&watch.node, &watch.sys).unwrap();
+        let runner = runner::runner_for(&watch.node, &watch.sys).unwrap();
         let asking = watch.evaluate_haproxy(&*runner, &claim);
         let some_questions = tokio::time::timeout(EVERY * 4, asking).await;
         assert!(some_questions.is_err(), "it goes on for ever");

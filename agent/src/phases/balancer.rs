@@ -38,7 +38,7 @@ impl WantedConfig {
             ca,
             haproxy: haproxy::render_config(&cx.node, backends),
             keepalived: keepalived::render_config(&cx.node),
-            runner: runner::of(&cx.node, &cx.sys)?.files(),
+            runner: runner::runner_for(&cx.node, &cx.sys)?.files(),
         })
     }
 
@@ -133,7 +133,7 @@ pub fn config_files(cx: &Context) -> Result<Vec<ConfigFile>> {
         ConfigFile::new(haproxy::CONFIG, haproxy),
         ConfigFile::new(keepalived::CONFIG, keepalived::render_config(&cx.node)),
     ];
-    let of_runner = runner::of(&cx.node, &cx.sys)?.files().into_iter();
+    let of_runner = runner::runner_for(&cx.node, &cx.sys)?.files().into_iter();
     all.extend(of_runner.map(|(name, text)| ConfigFile::new(name, text)));
     Ok(all)
 }
@@ -153,7 +153,7 @@ fn note_loaded(cx: &Context, unit: &str, config: &str) -> Result<()> {
 /// Whether files differ, units do not run, or haproxy does not answer.
 pub async fn needed(cx: &Context) -> Result<bool> {
     let wanted = WantedConfig::of(cx, &configured_backends(cx)?)?;
-    let runner = runner::of(&cx.node, &cx.sys)?;
+    let runner = runner::runner_for(&cx.node, &cx.sys)?;
     let (haproxy, keepalived) = (runner.state(haproxy::UNIT), runner.state(keepalived::UNIT));
     let active = haproxy.await? == "active" && keepalived.await? == "active";
     Ok(!(active && wanted.is_there(cx)? && health::probe_haproxy(&cx.sys.files).await.is_ok()))
@@ -163,7 +163,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 /// same moment as its apiserver, and the gate of those who join asks through a VIP that others hold.
 pub async fn run(cx: &Context) -> Result<Outcome> {
     let backends = configured_backends(cx)?;
-    let runner = runner::of(&cx.node, &cx.sys)?;
+    let runner = runner::runner_for(&cx.node, &cx.sys)?;
     if runner.is_kubelet() {
         hand_over(cx, &backends, &*runner).await?;
     } else {
@@ -175,12 +175,12 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 /// Brings keepalived and haproxy in line with these apiservers. Nothing happens if they are already. Returns when
 /// haproxy answers and both units are active.
 pub async fn apply_backends(cx: &Context, backends: &[Peer]) -> Result<()> {
-    let runner = runner::of(&cx.node, &cx.sys)?;
+    let runner = runner::runner_for(&cx.node, &cx.sys)?;
     if runner.is_kubelet() {
         hand_over(cx, backends, &*runner).await?;
         return wait_for_haproxy(cx, &*runner).await;
     }
-    let wanted = prepare(cx, backends, &*runner).await?;
+    let wanted = write_wanted_config(cx, backends, &*runner).await?;
     let [(haproxy, its), (keepalived, others)] = wanted.units();
     bring_up(cx, &*runner, haproxy, &its).await?;
     wait_for_haproxy(cx, &*runner).await?;
@@ -191,14 +191,18 @@ pub async fn apply_backends(cx: &Context, backends: &[Peer]) -> Result<()> {
 /// What runs is told at once, what does not runs with it later.
 async fn hand_over(cx: &Context, backends: &[Peer], runner: &dyn Runner) -> Result<()> {
     note_fine(cx)?;
-    let wanted = prepare(cx, backends, runner).await?;
+    let wanted = write_wanted_config(cx, backends, runner).await?;
     for (unit, content) in wanted.units() {
         bring_up(cx, runner, unit, &content).await?;
     }
     Ok(())
 }
 
-async fn prepare(cx: &Context, backends: &[Peer], runner: &dyn Runner) -> Result<WantedConfig> {
+async fn write_wanted_config(
+    cx: &Context,
+    backends: &[Peer],
+    runner: &dyn Runner,
+) -> Result<WantedConfig> {
     let wanted = WantedConfig::of(cx, backends)?;
     wanted.note_boot_config(cx, runner).await?;
     wanted.write(cx, runner).await?;

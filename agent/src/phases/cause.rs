@@ -151,7 +151,7 @@ impl<'a> Watch<'a> {
     }
 
     async fn look(&self) {
-        let kubelet = kubelet::look(self.cx).await;
+        let kubelet = kubelet::observe_kubelet(self.cx).await;
         if let Some(run) = kubelet.dead_run() {
             verdict::remember_run(&mut self.runs.borrow_mut(), KUBELET, run);
         }

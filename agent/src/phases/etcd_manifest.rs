@@ -33,7 +33,7 @@ pub fn read_manifest(cx: &Context) -> Result<String> {
 
 /// The names of the members that this etcd would found a cluster of, or join; none if the manifest does not say it.
 pub fn initial_members(manifest: &str) -> Vec<&str> {
-    let members = argument(manifest, INITIAL_CLUSTER).unwrap_or_default();
+    let members = flag_value(manifest, INITIAL_CLUSTER).unwrap_or_default();
     members
         .split(',')
         .filter_map(|member| Some(member.split_once('=')?.0))
@@ -42,8 +42,8 @@ pub fn initial_members(manifest: &str) -> Vec<&str> {
 
 /// Whether this etcd makes an empty cluster when it finds no data.
 pub fn can_bootstrap(manifest: &str) -> bool {
-    argument(manifest, INITIAL_CLUSTER).is_some()
-        && argument(manifest, INITIAL_STATE) != Some(EXISTING)
+    flag_value(manifest, INITIAL_CLUSTER).is_some()
+        && flag_value(manifest, INITIAL_STATE) != Some(EXISTING)
 }
 
 /// The same for an etcd that never makes an empty cluster: without data it ends with an error, for it is told of no member
@@ -74,7 +74,7 @@ pub fn has_data(cx: &Context, manifest: &str) -> Result<bool> {
 
 /// Where it keeps its log, by the manifest or, where that says nothing, by what kubeadm is told.
 pub fn log_directory(cx: &Context, manifest: &str) -> String {
-    match argument(manifest, "wal-dir") {
+    match flag_value(manifest, "wal-dir") {
         Some(log) => log.to_owned(),
         None => format!("{}/member/wal", data_directory(cx, manifest)),
     }
@@ -82,7 +82,7 @@ pub fn log_directory(cx: &Context, manifest: &str) -> String {
 
 /// The same of all that it keeps.
 pub fn data_directory(cx: &Context, manifest: &str) -> String {
-    let data = argument(manifest, "data-dir").map(str::to_owned);
+    let data = flag_value(manifest, "data-dir").map(str::to_owned);
     data.unwrap_or_else(|| EffectiveSettings::new(&cx.node).etcd_data)
 }
 
@@ -107,12 +107,12 @@ pub async fn end_own_etcd(cx: &Context, phase: Phase) -> Result<()> {
 }
 
 /// What its database may take, bytes: by the manifest, or etcd's own default.
-pub fn quota(manifest: &str) -> u64 {
-    let said = argument(manifest, "quota-backend-bytes").and_then(|bytes| bytes.parse().ok());
+pub fn backend_quota(manifest: &str) -> u64 {
+    let said = flag_value(manifest, "quota-backend-bytes").and_then(|bytes| bytes.parse().ok());
     said.filter(|bytes| *bytes > 0).unwrap_or(DEFAULT_QUOTA)
 }
 
-fn argument<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {
+fn flag_value<'a>(manifest: &'a str, name: &str) -> Option<&'a str> {
     manifest.lines().find_map(|line| value_of(line, name))
 }
 

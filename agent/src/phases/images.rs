@@ -36,7 +36,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
             true => pull_by_kubeadm(cx, &config).await?,
             false => pull_one_by_one(cx, &missing).await?,
         }
-        store::sync(cx).await
+        store::sync_store(cx).await
     };
     if let Err(error) = pulled.await {
         warn!("images: {error:#}: the kubelet pulls them itself");

@@ -51,7 +51,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     } else {
         join_worker(cx).await?;
     }
-    kubelet_conf::settle(cx, Phase::Join).await?;
+    kubelet_conf::switch_to_own_certificate(cx, Phase::Join).await?;
     Ok(Outcome::Done)
 }
 

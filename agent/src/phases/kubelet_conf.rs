@@ -33,7 +33,7 @@ pub fn write_for_join(cx: &Context) -> Result<()> {
     };
     let files = &cx.sys.files;
     files.write(paths::DISCOVERY, 0o600, text.expose().as_bytes())?;
-    write(cx, &text)
+    write_conf(cx, &text)
 }
 
 /// Whether a join has nothing left to do to the kubelet's kubeconfig.
@@ -54,9 +54,9 @@ pub fn names_signed_certificate(cx: &Context) -> Result<bool> {
 /// Waits until the kubelet has a certificate of its own, and takes the first identity out of its kubeconfig: what kubeadm does
 /// on a node that it has initialised. A control plane's kubelet talks to its own apiserver from its next start on, as
 /// kubeadm wants it, so that it is never newer than the apiserver it talks to.
-pub async fn settle(cx: &Context, phase: Phase) -> Result<()> {
+pub async fn switch_to_own_certificate(cx: &Context, phase: Phase) -> Result<()> {
     wait_for_own_certificate(cx, phase).await?;
-    write(cx, &final_text(cx)?)
+    write_conf(cx, &final_text(cx)?)
 }
 
 /// The same on any node, also on one where kubeadm itself has seen to it.
@@ -65,7 +65,7 @@ pub async fn settle_unless_kubeadm_did(cx: &Context, phase: Phase) -> Result<()>
     if text.is_some_and(|text| !kubeconfig::holds_private_key(&text)) {
         return wait_for_own_certificate(cx, phase).await;
     }
-    settle(cx, phase).await
+    switch_to_own_certificate(cx, phase).await
 }
 
 /// What a life before this one left undone, before anything of the cluster is asked: the kubelet must start first. The kubeconfig
@@ -78,13 +78,13 @@ pub fn mend_at_start(cx: &Context) -> Result<()> {
     if is_settled(cx) {
         if !kubeconfig::is_whole(&text) {
             warn!("{KUBELET_CONF} is broken: it is written anew");
-            write(cx, &final_text(cx)?)?;
+            write_conf(cx, &final_text(cx)?)?;
         }
     } else if let Some(inside) = kubeconfig::embedded_certificate(&text)
         && (identity::is_first(cx, &inside)? || identity::has_ended(cx, &inside))
     {
         info!("{KUBELET_CONF} names the kubelet's own certificate from now on");
-        write(cx, &text_with_own(cx, &kube::vip_url(cx))?)?;
+        write_conf(cx, &text_with_own(cx, &kube::vip_url(cx))?)?;
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ fn text_with_own(cx: &Context, server: &str) -> Result<Secret> {
     Ok(kubeconfig::render_with_file(server, &ca, KUBELET_PEM))
 }
 
-fn write(cx: &Context, text: &Secret) -> Result<()> {
+fn write_conf(cx: &Context, text: &Secret) -> Result<()> {
     let files = &cx.sys.files;
     files.write(KUBELET_CONF, 0o600, text.expose().as_bytes())?;
     Ok(())

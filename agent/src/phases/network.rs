@@ -21,7 +21,7 @@ pub mod pods;
 mod verdict;
 
 use pods::PodWatch;
-use verdict::{History, Presence, Verdict, judge};
+use verdict::{History, Presence, Verdict, decide_installation};
 
 /// Held by the one control plane that installs the pod network.
 const LEASE: LeaseFor = LeaseFor {
@@ -111,7 +111,11 @@ async fn judge_cluster(cx: &Context, client: &Client, history: History) -> Resul
         Cni::Manifests { sources } if !manifests::are_there(cx, sources).await => Presence::Missing,
         Cni::Manifests { .. } | Cni::None => Presence::Whole,
     };
-    Ok(judge(presence, history, is_in_use(cx, client).await?))
+    Ok(decide_installation(
+        presence,
+        history,
+        is_in_use(cx, client).await?,
+    ))
 }
 
 /// Whether another node is Ready. CRI-O's own bridge makes nodes Ready before any pod network is there: the founder is not
@@ -165,7 +169,7 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
             // Another control plane may have been faster.
             let verdict = judge_cluster(cx, &client, history).await?;
             if let Verdict::Install { leftover } = &verdict {
-                install(cx, &client, leftover.as_deref()).await?;
+                install_pod_network(cx, &client, leftover.as_deref()).await?;
             }
             Ok(tell_if_left(cx, verdict))
         })
@@ -177,7 +181,7 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
     ended
 }
 
-async fn install(cx: &Context, client: &Client, leftover: Option<&str>) -> Result<()> {
+async fn install_pod_network(cx: &Context, client: &Client, leftover: Option<&str>) -> Result<()> {
     match &cx.node.cni {
         Cni::Cilium {
             version,

@@ -27,7 +27,7 @@ const VARIABLES: [&str; 8] = [
 
 /// The command, which asks no proxy for what lies in the cluster.
 pub fn past_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
-    if let Some(list) = exceptions(cx) {
+    if let Some(list) = proxy_exceptions(cx) {
         cmd.env.push(("no_proxy".to_owned(), list.clone()));
         cmd.env.push(("NO_PROXY".to_owned(), list));
     }
@@ -49,7 +49,7 @@ pub fn kubeadm_command(cx: &Context, args: &[&str], deadline: Duration) -> Cmd {
 
 /// The same for the kubelet's unit, before it is started.
 pub async fn lead_kubelet_past_proxy(cx: &Context) -> Result<()> {
-    let Some(list) = exceptions(cx) else {
+    let Some(list) = proxy_exceptions(cx) else {
         return Ok(());
     };
     let comment =
@@ -66,7 +66,7 @@ pub async fn lead_kubelet_past_proxy(cx: &Context) -> Result<()> {
     Ok(())
 }
 
-fn exceptions(cx: &Context) -> Option<String> {
+fn proxy_exceptions(cx: &Context) -> Option<String> {
     let known = &cx.sys.proxy.as_ref()?.exceptions;
     Some(proxy::exceptions(known.split(','), &cx.node))
 }

@@ -216,7 +216,7 @@ async fn renew_here(
     if !due.is_empty() {
         let config = made::kubeadm_config(cx, client, urgency).await?;
         for certificate in due {
-            made::renew(cx, certificate, &config).await?;
+            made::renew_certificate(cx, certificate, &config).await?;
         }
     }
     if cx.report.phase() != Phase::Steady {
@@ -226,7 +226,7 @@ async fn renew_here(
         if let Some(why) = redundancy::what_is_missing(cx, urgency.min(Urgency::Pressing)).await? {
             return Ok(Look::Waits(why));
         }
-        restart::restart(cx, component).await?;
+        restart::restart_static_pod(cx, component).await?;
     }
     Ok(Look::Renewed)
 }

@@ -171,7 +171,7 @@ impl<'a> SteadyWatch<'a> {
     async fn etcd_is_whole(&mut self) -> Result<()> {
         if self.cx.node.has_external_etcd() {
             let asks_alarms = self.looks.is_multiple_of(ALARMS_EVERY);
-            return external_etcd::observe(self.cx, &mut self.alarms, asks_alarms).await;
+            return external_etcd::observe_members(self.cx, &mut self.alarms, asks_alarms).await;
         }
         let etcd = kube::etcd_on(self.cx, [self.cx.node.address])?;
         let (members, status) = tokio::join!(etcd.members_as_known(), etcd.status());
@@ -241,7 +241,7 @@ fn etcd_status(
     };
     let quota = match status.quota_bytes {
         Some(quota) => quota,
-        None => etcd_manifest::quota(&etcd_manifest::read_manifest(cx)?),
+        None => etcd_manifest::backend_quota(&etcd_manifest::read_manifest(cx)?),
     };
     Ok(EtcdStatus {
         expected: u32::try_from(cx.node.control_planes.len()).unwrap_or(u32::MAX),

@@ -59,7 +59,7 @@ enum Seat {
 }
 
 /// A node at this seat of a cluster with so many control planes.
-fn node(control_planes: usize, seat: Seat) -> Option<NodeFile> {
+fn node_at_seat(control_planes: usize, seat: Seat) -> Option<NodeFile> {
     let address = |n: usize| IpAddr::V4(Ipv4Addr::new(10, 77, 0, 10 + n as u8));
     let name = |n: usize| format!("node{n}");
     let number = match seat {
@@ -85,7 +85,7 @@ fn node(control_planes: usize, seat: Seat) -> Option<NodeFile> {
 }
 
 /// The items of one axis, each applied to a copy of each node so far.
-fn product<A: Copy>(
+fn apply_axis<A: Copy>(
     nodes: Vec<NodeFile>,
     axis: &[A],
     apply: impl Fn(&mut NodeFile, A),
@@ -103,49 +103,57 @@ fn product<A: Copy>(
 }
 
 /// Every seat of every size, and every setting of the load balancer and the network.
-fn balancers() -> Vec<NodeFile> {
+fn balancer_nodes() -> Vec<NodeFile> {
     let sizes = CONTROL_PLANES.into_iter();
-    let nodes = sizes.flat_map(|size| SEATS.into_iter().filter_map(move |seat| node(size, seat)));
-    let nodes = product(nodes.collect(), &STATS, |n, stats| {
+    let nodes = sizes.flat_map(|size| {
+        SEATS
+            .into_iter()
+            .filter_map(move |seat| node_at_seat(size, seat))
+    });
+    let nodes = apply_axis(nodes.collect(), &STATS, |n, stats| {
         n.load_balancer.stats = stats.map(Stats::on_loopback);
     });
-    let nodes = product(nodes, &EXTRA_PORTS, |n, extra| {
+    let nodes = apply_axis(nodes, &EXTRA_PORTS, |n, extra| {
         let port = |&(name, port, target): &(&str, u16, u16)| extra_port(name, port, target);
         n.load_balancer.extra_ports = extra.iter().map(port).collect();
     });
-    let nodes = product(nodes, &ADVERTS_MS, |n, ms| {
+    let nodes = apply_axis(nodes, &ADVERTS_MS, |n, ms| {
         n.load_balancer.advert_interval_ms = ms;
     });
-    let nodes = product(nodes, &INTERFACES, |n, name| n.interface = name.into());
-    product(nodes, &PREFIXES, |n, prefix| n.prefix = prefix)
+    let nodes = apply_axis(nodes, &INTERFACES, |n, name| n.interface = name.into());
+    apply_axis(nodes, &PREFIXES, |n, prefix| n.prefix = prefix)
 }
 
 /// Every seat, and everything that Kubernetes is told.
-fn kubernetes() -> Vec<NodeFile> {
+fn kubernetes_nodes() -> Vec<NodeFile> {
     let sizes = [1, 3].into_iter();
-    let nodes = sizes.flat_map(|size| SEATS.into_iter().filter_map(move |seat| node(size, seat)));
-    let nodes = product(nodes.collect(), &[Cri::Containerd, Cri::Crio], |n, cri| {
+    let nodes = sizes.flat_map(|size| {
+        SEATS
+            .into_iter()
+            .filter_map(move |seat| node_at_seat(size, seat))
+    });
+    let nodes = apply_axis(nodes.collect(), &[Cri::Containerd, Cri::Crio], |n, cri| {
         n.kubernetes.cri = cri;
     });
-    let nodes = product(nodes, &PROXIES, |n, proxy| n.kubernetes.proxy = proxy);
-    let nodes = product(nodes, &[0, 1, 2], |n, kind| n.cni = pod_network(kind));
-    let nodes = product(nodes, &BOTH, |n, given| {
+    let nodes = apply_axis(nodes, &PROXIES, |n, proxy| n.kubernetes.proxy = proxy);
+    let nodes = apply_axis(nodes, &[0, 1, 2], |n, kind| n.cni = pod_network(kind));
+    let nodes = apply_axis(nodes, &BOTH, |n, given| {
         if given {
-            n.kubernetes.kubelet_config = object(json!({
+            n.kubernetes.kubelet_config = json_object(json!({
                 "maxPods": 200, "failSwapOn": true, "evictionHard": {"memory.available": "5%"},
             }));
         }
     });
-    let nodes = product(nodes, &BOTH, |n, given| {
+    let nodes = apply_axis(nodes, &BOTH, |n, given| {
         if given {
             n.kubernetes.cert_sans = vec!["k8s.example.org".into(), "192.0.2.7".into()];
-            n.kubernetes.cluster_configuration = object(json!({
+            n.kubernetes.cluster_configuration = json_object(json!({
                 "apiServer": {"extraArgs": [{"name": "audit-log-maxage", "value": "7"}]},
                 "networking": {"dnsDomain": "demo.local"},
             }));
         }
     });
-    product(nodes, &BOTH, |n, given| {
+    apply_axis(nodes, &BOTH, |n, given| {
         if given {
             n.labels.insert("disk".into(), "ssd".into());
             n.taints = vec![Taint {
@@ -162,7 +170,7 @@ fn pod_network(kind: usize) -> Cni {
         0 => Cni::Cilium {
             version: "1.18.1".into(),
             chart: None,
-            values: object(json!({"hubble": {"enabled": true}})),
+            values: json_object(json!({"hubble": {"enabled": true}})),
         },
         1 => Cni::Manifests {
             sources: vec!["00-net.yaml".into()],
@@ -171,11 +179,11 @@ fn pod_network(kind: usize) -> Cni {
     }
 }
 
-fn object(value: Value) -> Map<String, Value> {
+fn json_object(value: Value) -> Map<String, Value> {
     value.as_object().unwrap().clone()
 }
 
-fn machines() -> impl Iterator<Item = MachineTraits> {
+fn machine_variants() -> impl Iterator<Item = MachineTraits> {
     let machine = |cgroup_v2, owns_conntrack| MachineTraits {
         cgroup_v2,
         owns_conntrack,
@@ -190,11 +198,11 @@ fn machines() -> impl Iterator<Item = MachineTraits> {
 /// kubeadm's files for this node: `init` where it may found, `join` always.
 fn kubeadm_files(node: &NodeFile) -> Vec<String> {
     let founds = node.founder.is_some();
-    let inits = machines().filter(|_| founds);
+    let inits = machine_variants().filter(|_| founds);
     inits
         .map(|machine| kubeadm::init_config(node, machine, Some(TOKEN), &["show-join-command"]))
         .chain(
-            machines()
+            machine_variants()
                 .take(1)
                 .map(|machine| kubeadm::join_config(node, machine, &["etcd-join"])),
         )
@@ -202,7 +210,7 @@ fn kubeadm_files(node: &NodeFile) -> Vec<String> {
 }
 
 /// Each distinct text, named by its number and the first node that has it.
-fn distinct(all: impl Iterator<Item = (String, NodeFile)>) -> Texts {
+fn distinct_texts(all: impl Iterator<Item = (String, NodeFile)>) -> Texts {
     let mut seen = std::collections::HashSet::new();
     let new = all.filter(|(text, _)| seen.insert(text.clone()));
     let named = new.enumerate().map(|(at, (text, node))| {
@@ -223,8 +231,8 @@ fn control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
 
 #[test]
 fn haproxy_takes_every_text() {
-    let texts = distinct(
-        of_both_kinds(control_planes(balancers()))
+    let texts = distinct_texts(
+        of_both_kinds(control_planes(balancer_nodes()))
             .map(|n| (haproxy::render_config(&n, &n.control_planes), n)),
     );
     // Four sizes; the seats of a size share one text.
@@ -234,8 +242,8 @@ fn haproxy_takes_every_text() {
 
 #[test]
 fn keepalived_takes_every_text() {
-    let nodes = of_both_kinds(control_planes(balancers()));
-    let texts = distinct(nodes.map(|n| (keepalived::render_config(&n), n)));
+    let nodes = of_both_kinds(control_planes(balancer_nodes()));
+    let texts = distinct_texts(nodes.map(|n| (keepalived::render_config(&n), n)));
     assert_eq!(texts.len(), 2 * 7 * ADVERTS_MS.len() * INTERFACES.len());
     validators::assert_keepalived_accepts(&texts);
 }
@@ -243,9 +251,9 @@ fn keepalived_takes_every_text() {
 /// The labels' and taints' share is the same code in `init` and `join`: only joins are walked with them.
 #[test]
 fn kubeadm_takes_every_text() {
-    let nodes = kubernetes().into_iter();
+    let nodes = kubernetes_nodes().into_iter();
     let nodes = nodes.filter(|n| n.founder.is_none() || n.labels.is_empty());
-    let texts = distinct(nodes.flat_map(|n| {
+    let texts = distinct_texts(nodes.flat_map(|n| {
         let files = kubeadm_files(&n);
         files.into_iter().map(move |text| (text, n.clone()))
     }));
@@ -261,14 +269,14 @@ fn kubeadm_takes_every_text() {
 
 #[test]
 fn the_halves_do_not_meet() {
-    let base = node(3, Seat::Founder).unwrap();
+    let base = node_at_seat(3, Seat::Founder).unwrap();
     let balancer = |n: &NodeFile| {
         (
             haproxy::render_config(n, &n.control_planes),
             keepalived::render_config(n),
         )
     };
-    for other in kubernetes() {
+    for other in kubernetes_nodes() {
         let mut same = base.clone();
         (same.kubernetes, same.cni) = (other.kubernetes, other.cni);
         (same.labels, same.taints) = (other.labels, other.taints);
@@ -278,7 +286,7 @@ fn the_halves_do_not_meet() {
     for one in [base.clone(), of_ipv6(base.clone())] {
         assert_eq!(balancer(&of_both(one.clone())), balancer(&one));
     }
-    for other in balancers() {
+    for other in balancer_nodes() {
         let mut same = base.clone();
         (same.load_balancer, same.interface) = (other.load_balancer, other.interface);
         (same.prefix, same.control_planes) = (other.prefix, other.control_planes);
@@ -288,7 +296,7 @@ fn the_halves_do_not_meet() {
 
 #[test]
 fn every_balancer_is_right() {
-    for node in control_planes(balancers()) {
+    for node in control_planes(balancer_nodes()) {
         let text = haproxy::render_config(&node, &node.control_planes);
         assert_eq!(haproxy::parse_servers(&text), node.control_planes);
         let lb = &node.load_balancer;
@@ -332,12 +340,12 @@ fn every_router_is_right(node: &NodeFile) {
 
 #[test]
 fn every_kubeadm_file_is_right() {
-    for node in kubernetes() {
+    for node in kubernetes_nodes() {
         let files = kubeadm_files(&node);
         let (join, inits) = files.split_last().unwrap();
-        join_is_right(&node, &documents(join));
-        for (machine, text) in machines().zip(inits) {
-            let documents = documents(text);
+        join_is_right(&node, &json_documents(join));
+        for (machine, text) in machine_variants().zip(inits) {
+            let documents = json_documents(text);
             cluster_is_right(&node, &documents[1]);
             kubelet_is_right(&node, machine, &documents[2]);
             let proxy = documents.get(3);
@@ -348,7 +356,7 @@ fn every_kubeadm_file_is_right() {
     }
 }
 
-fn documents(text: &str) -> Vec<Value> {
+fn json_documents(text: &str) -> Vec<Value> {
     let parts = text.split("---\n");
     parts.map(|d| serde_json::from_str(d).unwrap()).collect()
 }
@@ -404,7 +412,7 @@ fn kubelet_is_right(node: &NodeFile, machine: MachineTraits, kubelet: &Value) {
 
 #[test]
 fn every_pod_network_is_right() {
-    for node in kubernetes() {
+    for node in kubernetes_nodes() {
         let Cni::Cilium { values, .. } = &node.cni else {
             continue;
         };

@@ -92,7 +92,7 @@ fn render_stats(out: &mut String, node: &NodeFile, stats: &Stats) {
 }
 
 /// As haproxy's own documentation writes times.
-fn time(ms: u32) -> String {
+fn haproxy_time(ms: u32) -> String {
     match ms {
         ms if ms.is_multiple_of(3_600_000) => format!("{}h", ms / 3_600_000),
         ms if ms.is_multiple_of(1000) => format!("{}s", ms / 1000),
@@ -141,9 +141,9 @@ frontend health
     timeout http-request 2s
 ",
         cluster = node.cluster,
-        client = time(timeouts.client_ms),
-        server = time(timeouts.server_ms),
-        tunnel = time(timeouts.tunnel_ms),
+        client = haproxy_time(timeouts.client_ms),
+        server = haproxy_time(timeouts.server_ms),
+        tunnel = haproxy_time(timeouts.tunnel_ms),
     )
 }
 

@@ -46,7 +46,7 @@ vrrp_instance api {{
 ",
         interface = node.interface,
         vrid = node.vrid,
-        priority = priority(node),
+        priority = vrrp_priority(node),
     );
     render_peers(&mut out, node);
     let length = if node.endpoint.vip.is_ipv4() { 32 } else { 128 };
@@ -72,7 +72,7 @@ vrrp_instance api {{
 
 /// Backups of one priority take a VIP that was given away at the same moment, and the one that yields resets its clients' new
 /// connections. A backup waits (256 - priority) / 256 of an interval (RFC 5798, skew time): twenty apart is 8 ms of 100.
-fn priority(node: &NodeFile) -> usize {
+fn vrrp_priority(node: &NodeFile) -> usize {
     let mut all = node.vip_candidates().iter();
     let place = all.position(|p| p.name == node.name);
     200usize
@@ -126,7 +126,7 @@ vrrp_script balancer {{
             Vrrp::Multicast => "",
         },
         // A tracked interface that comes late is one that is down: otherwise keepalived does not start without it.
-        dynamic = match tracked(node).next() {
+        dynamic = match tracked_interfaces(node).next() {
             None => "",
             Some(_) => "    dynamic_interfaces\n",
         },
@@ -134,7 +134,7 @@ vrrp_script balancer {{
 }
 
 /// All but the one with the node's own address, which keepalived tracks by itself.
-fn tracked(node: &NodeFile) -> impl Iterator<Item = &String> {
+fn tracked_interfaces(node: &NodeFile) -> impl Iterator<Item = &String> {
     node.endpoint
         .interface
         .iter()
@@ -143,7 +143,7 @@ fn tracked(node: &NodeFile) -> impl Iterator<Item = &String> {
 
 /// A node on which one of them is down does not hold the VIP, as with its own interface.
 fn render_tracked(out: &mut String, node: &NodeFile) {
-    let mut interfaces = tracked(node).peekable();
+    let mut interfaces = tracked_interfaces(node).peekable();
     if interfaces.peek().is_none() {
         return;
     }

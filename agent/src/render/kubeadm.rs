@@ -65,7 +65,7 @@ pub fn init_config(
         "skipPhases": skip,
         "patches": {"directory": PATCHES},
     });
-    let patience = timeouts(node, machine, json!({}));
+    let patience = with_timeouts(node, machine, json!({}));
     if patience != json!({}) {
         first["timeouts"] = patience;
     }
@@ -86,7 +86,7 @@ pub fn join_config(node: &NodeFile, machine: MachineTraits, skip: &[&str]) -> St
         "discovery": {"file": {"kubeConfigPath": paths::DISCOVERY}},
         "nodeRegistration": node_registration(node),
         "skipPhases": skip,
-        "timeouts": timeouts(node, machine, json!({"discovery": DISCOVERY})),
+        "timeouts": with_timeouts(node, machine, json!({"discovery": DISCOVERY})),
     });
     if node.is_control_plane() {
         join["controlPlane"] = json!({"localAPIEndpoint": local_endpoint(node)});
@@ -116,7 +116,7 @@ pub fn renewal_config(node: &NodeFile, known: Option<&str>) -> String {
 
 /// kubeadm's own four minutes are right for a real processor; the kubelet's startup probe follows this figure, and would
 /// kill an emulated apiserver before its first answer. The user's word is last.
-fn timeouts(node: &NodeFile, machine: MachineTraits, mut all: Value) -> Value {
+fn with_timeouts(node: &NodeFile, machine: MachineTraits, mut all: Value) -> Value {
     if machine.emulated {
         for key in [
             "controlPlaneComponentHealthCheck",
@@ -189,8 +189,8 @@ fn cluster_config(node: &NodeFile) -> Value {
         "kubernetesVersion": format!("v{}", kubernetes.version),
         "controlPlaneEndpoint": node.endpoint.authority(),
         "networking": {
-            "podSubnet": joined(node.pod_cidrs()),
-            "serviceSubnet": joined(node.service_cidrs()),
+            "podSubnet": join_with_commas(node.pod_cidrs()),
+            "serviceSubnet": join_with_commas(node.service_cidrs()),
         },
         "apiServer": {"certSANs": sans},
         "encryptionAlgorithm": "ECDSA-P256",
@@ -260,7 +260,7 @@ fn proxy_config(node: &NodeFile, machine: MachineTraits) -> Option<Value> {
 }
 
 fn node_registration(node: &NodeFile) -> Value {
-    let mut args = vec![json!({"name": "node-ip", "value": joined(node.addresses())})];
+    let mut args = vec![json!({"name": "node-ip", "value": join_with_commas(node.addresses())})];
     let labels: Vec<String> = node
         .labels
         .iter()
@@ -306,7 +306,7 @@ fn local_endpoint(node: &NodeFile) -> Value {
 }
 
 /// As Kubernetes writes one value of each family: the first is the one that counts where there can be only one.
-fn joined<T: ToString>(values: impl Iterator<Item = T>) -> String {
+fn join_with_commas<T: ToString>(values: impl Iterator<Item = T>) -> String {
     let texts: Vec<String> = values.map(|value| value.to_string()).collect();
     texts.join(",")
 }

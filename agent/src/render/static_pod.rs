@@ -29,15 +29,15 @@ pub fn haproxy(images: &BalancerImages) -> String {
         &pid_file,
     ];
     let container = json!({
-        "name": "haproxy", "image": images.haproxy, "command": ["haproxy"], "args": args, "resources": resources(),
-        "securityContext": security(&["NET_BIND_SERVICE"]),
-        "volumeMounts": [mount("config", "/etc/haproxy", true), mount("run", "/run/haproxy", false)],
+        "name": "haproxy", "image": images.haproxy, "command": ["haproxy"], "args": args, "resources": resource_requests(),
+        "securityContext": security_context(&["NET_BIND_SERVICE"]),
+        "volumeMounts": [volume_mount("config", "/etc/haproxy", true), volume_mount("run", "/run/haproxy", false)],
     });
     let volumes = [
-        volume("config", "/etc/haproxy", "Directory"),
-        volume("run", "/run/haproxy", "DirectoryOrCreate"),
+        host_path_volume("config", "/etc/haproxy", "Directory"),
+        host_path_volume("run", "/run/haproxy", "DirectoryOrCreate"),
     ];
-    pod("haproxy", &container, &volumes)
+    render_pod("haproxy", &container, &volumes)
 }
 
 /// SYS_NICE: real time. SYS_RESOURCE: its limit there, which a reload lowers and raises again (without it the kernel kills it right after).
@@ -66,33 +66,33 @@ pub fn keepalived(images: &BalancerImages, raises_limits: bool) -> String {
         "--checkers_pid=/run/keepalived/checkers.pid".to_owned(),
     ];
     let container = json!({
-        "name": "keepalived", "image": images.keepalived, "command": ["keepalived"], "args": args, "resources": resources(),
-        "securityContext": security(&added),
+        "name": "keepalived", "image": images.keepalived, "command": ["keepalived"], "args": args, "resources": resource_requests(),
+        "securityContext": security_context(&added),
         "volumeMounts": [
-            mount("scratch", "/run", false), mount("config", KEEPALIVED_IN_IMAGE, true),
-            mount("agent", "/usr/bin/ha-agent", true),
-            mount("health", "/run/ha-agent", false), mount("haproxy", "/run/haproxy", true),
-            mount("run", "/run/keepalived", false),
+            volume_mount("scratch", "/run", false), volume_mount("config", KEEPALIVED_IN_IMAGE, true),
+            volume_mount("agent", "/usr/bin/ha-agent", true),
+            volume_mount("health", "/run/ha-agent", false), volume_mount("haproxy", "/run/haproxy", true),
+            volume_mount("run", "/run/keepalived", false),
         ],
     });
     let volumes = [
         json!({"name": "scratch", "emptyDir": {"medium": "Memory"}}),
-        volume("config", KEEPALIVED_DIR, "Directory"),
-        volume("agent", "/usr/bin/ha-agent", "File"),
-        volume("health", "/run/ha-agent", "Directory"),
-        volume("haproxy", "/run/haproxy", "DirectoryOrCreate"),
-        volume("run", "/run/keepalived", "DirectoryOrCreate"),
+        host_path_volume("config", KEEPALIVED_DIR, "Directory"),
+        host_path_volume("agent", "/usr/bin/ha-agent", "File"),
+        host_path_volume("health", "/run/ha-agent", "Directory"),
+        host_path_volume("haproxy", "/run/haproxy", "DirectoryOrCreate"),
+        host_path_volume("run", "/run/keepalived", "DirectoryOrCreate"),
     ];
-    pod("keepalived", &container, &volumes)
+    render_pod("keepalived", &container, &volumes)
 }
 
 /// Without a request of its own a container gets the processor last of all.
-fn resources() -> Value {
+fn resource_requests() -> Value {
     json!({"requests": {"cpu": "100m", "memory": "50Mi"}})
 }
 
 /// `hostPID`: the agent tells them by signals. Evicted last, and first to come back.
-fn pod(name: &str, container: &Value, volumes: &[Value]) -> String {
+fn render_pod(name: &str, container: &Value, volumes: &[Value]) -> String {
     let pod = json!({
         "apiVersion": "v1",
         "kind": "Pod",
@@ -107,18 +107,18 @@ fn pod(name: &str, container: &Value, volumes: &[Value]) -> String {
     format!("{pod:#}\n")
 }
 
-fn security(added: &[&str]) -> Value {
+fn security_context(added: &[&str]) -> Value {
     json!({
         "runAsUser": 0, "runAsGroup": 0, "readOnlyRootFilesystem": true, "allowPrivilegeEscalation": false,
         "capabilities": {"drop": ["ALL"], "add": added}, "seccompProfile": {"type": "RuntimeDefault"},
     })
 }
 
-fn mount(name: &str, path: &str, read_only: bool) -> Value {
+fn volume_mount(name: &str, path: &str, read_only: bool) -> Value {
     json!({"name": name, "mountPath": path, "readOnly": read_only})
 }
 
-fn volume(name: &str, path: &str, kind: &str) -> Value {
+fn host_path_volume(name: &str, path: &str, kind: &str) -> Value {
     json!({"name": name, "hostPath": {"path": path, "type": kind}})
 }
 

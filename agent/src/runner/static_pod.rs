@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ha_wire::settings::BalancerImages;
 
-use super::{Runner, program};
+use super::{Runner, program_of_unit};
 use crate::render::{haproxy, static_pod};
 use crate::sys::{Boxed, Cmd, Sys, Systemd};
 
@@ -24,7 +24,7 @@ pub struct StaticPod<'a> {
 impl StaticPod<'_> {
     /// None: it does not run. A number that a dead one left may be another process' by now.
     fn pid(&self, unit: &str) -> Result<Option<String>> {
-        let name = program(unit);
+        let name = program_of_unit(unit);
         let Some(pid) = self.sys.files.read(&static_pod::pid_file(name))? else {
             return Ok(None);
         };
@@ -51,7 +51,7 @@ impl StaticPod<'_> {
 
     async fn signal(&self, signal: &str, unit: &str) -> Result<()> {
         let pid = self.pid(unit)?;
-        let pid = pid.with_context(|| format!("{} does not run", program(unit)))?;
+        let pid = pid.with_context(|| format!("{} does not run", program_of_unit(unit)))?;
         let kill = Cmd::new("kill", &[signal, &pid], SIGNAL_WITHIN);
         self.sys.commands.run(kill).await.map(drop)
     }
@@ -116,11 +116,14 @@ impl Runner for StaticPod<'_> {
     }
 
     fn missing(&self, unit: &str) -> String {
-        format!("the kubelet runs no {}", program(unit))
+        format!("the kubelet runs no {}", program_of_unit(unit))
     }
 
     fn journal(&self, unit: &str) -> String {
-        format!("tail /var/log/pods/kube-system_{}-*/*/*", program(unit))
+        format!(
+            "tail /var/log/pods/kube-system_{}-*/*/*",
+            program_of_unit(unit)
+        )
     }
 
     fn is_kubelet(&self) -> bool {

@@ -17,7 +17,7 @@ fn machine(mode: LbMode) -> FakeMachine {
 #[tokio::test]
 async fn a_static_pod_is_known_by_its_process_and_told_by_a_signal() {
     let machine = machine(LbMode::StaticPod);
-    let runner = of(&machine.cx.node, &machine.cx.sys).unwrap();
+    let runner = runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
     let pid_file = static_pod::pid_file("haproxy");
     assert_eq!(runner.state(haproxy::UNIT).await.unwrap(), "inactive");
     machine.file(&pid_file, "77\n");
@@ -41,7 +41,7 @@ fn a_static_pod_asks_for_no_capability_that_its_machine_lacks() {
     for (set, asks) in [("000001ffffffffff", true), ("000001fffeffffff", false)] {
         let machine = machine(LbMode::StaticPod);
         machine.file("/proc/1/status", &format!("CapEff:\t0\nCapBnd:\t{set}\n"));
-        let runner = of(&machine.cx.node, &machine.cx.sys).unwrap();
+        let runner = runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
         let files = runner.files();
         let (_, text) = files
             .iter()
@@ -54,7 +54,7 @@ fn a_static_pod_asks_for_no_capability_that_its_machine_lacks() {
 #[tokio::test]
 async fn a_quadlet_is_a_unit_once_systemd_has_read_it() {
     let machine = machine(LbMode::Quadlet);
-    let runner = of(&machine.cx.node, &machine.cx.sys).unwrap();
+    let runner = runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
     assert_eq!(runner.files().len(), 2);
     runner.reread().await.unwrap();
     machine.systemd.unit(haproxy::UNIT, "active");
@@ -68,5 +68,5 @@ fn a_node_file_without_images_is_an_error() {
     let mut machine = machine(LbMode::StaticPod);
     let node = std::sync::Arc::make_mut(&mut machine.cx.node);
     node.load_balancer.images = None;
-    assert!(of(&machine.cx.node, &machine.cx.sys).is_err());
+    assert!(runner_for(&machine.cx.node, &machine.cx.sys).is_err());
 }

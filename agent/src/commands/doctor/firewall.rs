@@ -9,7 +9,7 @@ use crate::phases::preflight::check::{Check, Verdict, passing_check};
 use crate::phases::preflight::ports::wanted_ports;
 use crate::sys::Cmd;
 
-use super::{QUESTION, listed};
+use super::{QUESTION, join_networks};
 
 mod closed_chains;
 
@@ -64,7 +64,7 @@ fn check_firewalld(node: &NodeFile, active: bool) -> Check {
     if !active {
         return check;
     }
-    let trusted = listed(node.networks().chain(node.pod_cidrs()), " --add-source=");
+    let trusted = join_networks(node.networks().chain(node.pod_cidrs()), " --add-source=");
     let opened = match node.runs_balancer() {
         true => Some(node.endpoint.port),
         false => node

@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::phases::preflight::check::{Check, Verdict, passing_check};
 use crate::sys::Cmd;
 
-use super::{QUESTION, listed};
+use super::{QUESTION, join_networks};
 
 /// What programs written in Go read, the first that is set.
 const PROXIES: [&str; 4] = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"];
@@ -122,8 +122,8 @@ fn cluster_addresses(node: &NodeFile) -> Vec<IpAddr> {
 
 /// What a person would write there.
 fn wanted_exceptions(node: &NodeFile) -> String {
-    let network = listed(node.networks(), ",");
-    let inner = listed(node.pod_cidrs().chain(node.service_cidrs()), ",");
+    let network = join_networks(node.networks(), ",");
+    let inner = join_networks(node.pod_cidrs().chain(node.service_cidrs()), ",");
     let vip = node.endpoint.vip;
     format!("{network},{vip},{inner},.svc,.cluster.local")
 }

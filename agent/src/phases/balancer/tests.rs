@@ -95,7 +95,7 @@ async fn after_a_reboot_units_that_run_with_the_right_files_are_left_alone() {
     let machine = machine("active");
     machine.systemd.unit(haproxy::UNIT, "active");
     let wanted = WantedConfig::of(&machine.cx, &machine.cx.node.control_planes).unwrap();
-    let runner = runner::of(&machine.cx.node, &machine.cx.sys).unwrap();
+    let runner = runner::runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
     wanted.write(&machine.cx, &*runner).await.unwrap();
     with_haproxy(&machine, async {
         assert!(needed(&machine.cx).await.unwrap(), "nobody has looked yet");

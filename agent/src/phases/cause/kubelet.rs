@@ -58,7 +58,7 @@ impl Kubelet {
 }
 
 /// Asks systemd, and the journal if the kubelet has died.
-pub async fn look(cx: &Context) -> Kubelet {
+pub async fn observe_kubelet(cx: &Context) -> Kubelet {
     let args = ["show", KUBELET, SECONDS, PROPERTIES];
     let told = cx.sys.commands.run(Cmd::new("systemctl", &args, ASK)).await;
     let told = told.map(|output| output.stdout).unwrap_or_default();
@@ -69,14 +69,14 @@ pub async fn look(cx: &Context) -> Kubelet {
         dead_run: None,
     };
     if kubelet.has_died() {
-        let text = journal(cx, &kubelet).await;
+        let text = read_journal(cx, &kubelet).await;
         kubelet.dead_run = read_run(&kubelet, &text);
     }
     kubelet
 }
 
 /// Of this start alone, and of the kubelet alone: systemd's own words carry no such field.
-async fn journal(cx: &Context, kubelet: &Kubelet) -> String {
+async fn read_journal(cx: &Context, kubelet: &Kubelet) -> String {
     let field = format!("_SYSTEMD_INVOCATION_ID={}", kubelet.get("InvocationID"));
     let args = [&field, "-n", LINES, "-o", "cat", "--no-pager", "-q"];
     let told = cx
@@ -106,7 +106,7 @@ pub async fn complaint_of_pods(
     kubelet: &Kubelet,
     pods: &[&'static str],
 ) -> Option<(&'static str, Beneath)> {
-    let text = journal(cx, kubelet).await;
+    let text = read_journal(cx, kubelet).await;
     let last_of = |name: &&'static str| {
         let field = format!("pod=\"kube-system/{name}-{}\"", cx.node.name);
         let mut lines = text.lines().rev();

@@ -43,7 +43,7 @@ pub async fn import_archives(cx: &Context) -> Result<()> {
         }
     }
     cx.report.progress(Phase::Images, total, total);
-    store::sync(cx).await
+    store::sync_store(cx).await
 }
 
 async fn import_archive(cx: &Context, name: &str, here: &[String]) -> Result<()> {

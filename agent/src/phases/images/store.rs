@@ -50,7 +50,7 @@ pub async fn local_images(cx: &Context) -> Result<Vec<String>> {
             Ok(super::non_empty_lines(&list.stdout))
         }
         Cri::Crio => {
-            let list = crictl(cx, &["images", "--output", "json"], ASK).await?;
+            let list = run_crictl(cx, &["images", "--output", "json"], ASK).await?;
             image_tags(&list).context("crictl images")
         }
     }
@@ -65,7 +65,7 @@ pub async fn pull_image(cx: &Context, image: &str) -> Result<()> {
             cx.sys.commands.run(Cmd::new("ctr", &args, PULL)).await?;
         }
         Cri::Crio => {
-            crictl(cx, &["pull", image], PULL).await?;
+            run_crictl(cx, &["pull", image], PULL).await?;
         }
     }
     Ok(())
@@ -91,7 +91,7 @@ pub async fn import_archive(cx: &Context, path: &str) -> Result<()> {
 }
 
 /// Neither runtime syncs what it has unpacked: after a power cut an image's programs would be empty.
-pub async fn sync(cx: &Context) -> Result<()> {
+pub async fn sync_store(cx: &Context) -> Result<()> {
     let store = match cx.node.kubernetes.cri {
         Cri::Containerd => "/var/lib/containerd",
         Cri::Crio => "/var/lib/containers",
@@ -99,7 +99,7 @@ pub async fn sync(cx: &Context) -> Result<()> {
     durable::sync_file_system(&cx.sys.files, store).await
 }
 
-async fn crictl(cx: &Context, args: &[&str], deadline: Duration) -> Result<String> {
+async fn run_crictl(cx: &Context, args: &[&str], deadline: Duration) -> Result<String> {
     let endpoint = ["--runtime-endpoint", cx.node.kubernetes.cri.socket()];
     let limit = format!("{}s", deadline.as_secs());
     let args = [&endpoint[..], &["--timeout", &limit], args].concat();

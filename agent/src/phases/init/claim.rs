@@ -27,7 +27,7 @@ pub async fn claim_external_etcd(cx: &Context) -> Result<()> {
     let claimed = kube::external_etcd(cx)?.claim(&claim).await;
     let claimed =
         claimed.context("the external etcd could not be asked whether it holds a cluster")?;
-    match refusal(cx, &claim, &claimed) {
+    match reason_not_to_found(cx, &claim, &claimed) {
         None => {
             info!("the external etcd is {}'s: {claimed:?}", cx.node.cluster);
             Ok(())
@@ -50,7 +50,7 @@ pub(super) fn claim_of(cx: &Context) -> Result<Claim> {
 }
 
 /// Why nothing is founded there; none: it is empty, or holds what this cluster's own founding left.
-fn refusal(cx: &Context, claim: &Claim, claimed: &Claimed) -> Option<String> {
+fn reason_not_to_found(cx: &Context, claim: &Claim, claimed: &Claimed) -> Option<String> {
     let Claimed::Before { owner, keys } = claimed else {
         return None;
     };

@@ -99,7 +99,7 @@ impl<'a> Search<'a> {
             cluster: HandshakeProbe::new(&cluster_ca(cx)?, APISERVER_NAME)?,
             etcd: etcd_probe(cx)?,
             in_none: Vec::new(),
-            doors: doors(cx),
+            doors: doors_to_search(cx),
             own: own.and_then(|pem| certs::certificates_in(&pem).into_iter().next()),
         })
     }
@@ -175,7 +175,7 @@ fn etcd_probe(cx: &Context) -> Result<Option<HandshakeProbe>> {
     Ok(Some(HandshakeProbe::new(&ca, ETCD_NAME)?))
 }
 
-fn doors(cx: &Context) -> Vec<Door> {
+fn doors_to_search(cx: &Context) -> Vec<Door> {
     let door = |who: &str, address: IpAddr, port, kind| Door {
         who: who.to_owned(),
         address: SocketAddr::new(address, port),

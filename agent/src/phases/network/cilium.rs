@@ -119,7 +119,7 @@ pub async fn install(
         .files
         .write(&values.name, 0o600, values.text.as_bytes())?;
     let (option, source) = match wanted.chart {
-        Some(archive) => ("--chart-directory", chart::unpack(cx, archive).await?),
+        Some(archive) => ("--chart-directory", chart::unpack_chart(cx, archive).await?),
         None => ("--version", wanted.version.to_owned()),
     };
     if let Some(secret) = leftover {

@@ -58,7 +58,7 @@ pub enum Verdict {
 }
 
 /// `is_in_use`: another node is Ready, so a pod network works, and this node's disk is not the one that founded the cluster.
-pub fn judge(presence: Presence, history: History, is_in_use: bool) -> Verdict {
+pub fn decide_installation(presence: Presence, history: History, is_in_use: bool) -> Verdict {
     let left = |words: &str| Verdict::LeftAsItIs(words.to_owned());
     match (presence, history) {
         (Presence::Whole, _) => Verdict::Stands,

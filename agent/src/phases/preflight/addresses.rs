@@ -36,7 +36,7 @@ pub fn address_faults(node: &NodeFile, files: &Files) -> Vec<(IpAddr, AddressFau
         }
         match address {
             IpAddr::V4(_) => None,
-            IpAddr::V6(address) => doubt(&inet6, address),
+            IpAddr::V6(address) => duplicate_detection_fault(&inet6, address),
         }
     };
     let all = node.addresses();
@@ -45,7 +45,7 @@ pub fn address_faults(node: &NodeFile, files: &Files) -> Vec<(IpAddr, AddressFau
 }
 
 /// What the kernel says against an address that is there.
-fn doubt(inet6: &str, address: Ipv6Addr) -> Option<AddressFault> {
+fn duplicate_detection_fault(inet6: &str, address: Ipv6Addr) -> Option<AddressFault> {
     let digits = format!("{:032x}", u128::from(address));
     let line = inet6.lines().find(|line| line.starts_with(&digits))?;
     let flags = u32::from_str_radix(line.split_whitespace().nth(4)?, 16).ok()?;
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn an_address_in_doubt_is_known() {
-        let see = |address: &str| doubt(INET6, address.parse().unwrap());
+        let see = |address: &str| duplicate_detection_fault(INET6, address.parse().unwrap());
         assert_eq!(see("fd00:77::31"), None);
         assert_eq!(see("fd00:77::32"), Some(AddressFault::Tentative));
         assert_eq!(see("fd00:77::33"), Some(AddressFault::Duplicate));

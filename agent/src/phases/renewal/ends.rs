@@ -51,7 +51,11 @@ enum Place {
     Kubeconfig,
 }
 
-const fn pair(name: &'static str, file: &'static str, authority: &'static str) -> Renewable {
+const fn key_pair_renewable(
+    name: &'static str,
+    file: &'static str,
+    authority: &'static str,
+) -> Renewable {
     let place = Place::Pair(file);
     Renewable {
         name,
@@ -60,7 +64,7 @@ const fn pair(name: &'static str, file: &'static str, authority: &'static str) -
     }
 }
 
-const fn kubeconfig(name: &'static str) -> Renewable {
+const fn kubeconfig_renewable(name: &'static str) -> Renewable {
     Renewable {
         name,
         authority: "ca",
@@ -70,21 +74,21 @@ const fn kubeconfig(name: &'static str) -> Renewable {
 
 /// All that `kubeadm certs renew all` renews.
 pub const RENEWABLE: [Renewable; 11] = [
-    pair("etcd-server", "etcd/server", ETCD_CA),
-    pair("etcd-peer", "etcd/peer", ETCD_CA),
-    pair(
+    key_pair_renewable("etcd-server", "etcd/server", ETCD_CA),
+    key_pair_renewable("etcd-peer", "etcd/peer", ETCD_CA),
+    key_pair_renewable(
         "etcd-healthcheck-client",
         "etcd/healthcheck-client",
         ETCD_CA,
     ),
-    pair("apiserver-etcd-client", "apiserver-etcd-client", ETCD_CA),
-    pair("apiserver", "apiserver", "ca"),
-    pair("apiserver-kubelet-client", "apiserver-kubelet-client", "ca"),
-    pair("front-proxy-client", "front-proxy-client", "front-proxy-ca"),
-    kubeconfig(CONTROLLER_MANAGER_CONF),
-    kubeconfig(SCHEDULER_CONF),
-    kubeconfig("admin.conf"),
-    kubeconfig("super-admin.conf"),
+    key_pair_renewable("apiserver-etcd-client", "apiserver-etcd-client", ETCD_CA),
+    key_pair_renewable("apiserver", "apiserver", "ca"),
+    key_pair_renewable("apiserver-kubelet-client", "apiserver-kubelet-client", "ca"),
+    key_pair_renewable("front-proxy-client", "front-proxy-client", "front-proxy-ca"),
+    kubeconfig_renewable(CONTROLLER_MANAGER_CONF),
+    kubeconfig_renewable(SCHEDULER_CONF),
+    kubeconfig_renewable("admin.conf"),
+    kubeconfig_renewable("super-admin.conf"),
 ];
 
 pub const CONTROLLER_MANAGER_CONF: &str = "controller-manager.conf";

@@ -41,7 +41,7 @@ pub async fn kubeadm_config(cx: &Context, client: &Client, urgency: Urgency) -> 
 }
 
 /// Makes it anew, with another key; what it is for stays as it is.
-pub async fn renew(cx: &Context, certificate: &Renewable, config: &str) -> Result<()> {
+pub async fn renew_certificate(cx: &Context, certificate: &Renewable, config: &str) -> Result<()> {
     let (files, name) = (&cx.sys.files, certificate.name);
     let before = certificate.condition(files)?;
     let args = match before {

@@ -70,7 +70,7 @@ pub async fn old_components(
 }
 
 /// Tells the kubelet to make the pod anew, and waits until it runs.
-pub async fn restart(cx: &Context, component: &Component) -> Result<()> {
+pub async fn restart_static_pod(cx: &Context, component: &Component) -> Result<()> {
     let name = component.name;
     let file = pod_manifest(name);
     let manifest = cx.sys.files.read(&file)?;

@@ -57,22 +57,22 @@ impl<'a> AnswersWatch<'a> {
         let has_network = self.cx.node.cni != Cni::None || is_ready == Some(true);
         // A question over a socket of this machine: at each look.
         let asked = self.ask_runtime().await;
-        let answer = noted(runtime, &asked, self.cx.sys.clock.now_ms());
+        let answer = next_answer(runtime, &asked, self.cx.sys.clock.now_ms());
         self.cx.report.update_status(|s| s.runtime = Some(answer));
         if has_network && is_due(&service) {
             let asked = self.ask_service().await;
-            let answer = noted(service, &asked, self.cx.sys.clock.now_ms());
+            let answer = next_answer(service, &asked, self.cx.sys.clock.now_ms());
             self.cx.report.update_status(|s| s.service = Some(answer));
         }
         if has_network && self.has_dns && is_due(&dns) {
             let asked = self.ask_dns().await;
-            let answer = noted(dns, &asked, self.cx.sys.clock.now_ms());
+            let answer = next_answer(dns, &asked, self.cx.sys.clock.now_ms());
             self.cx.report.update_status(|s| s.dns = Some(answer));
         }
         if has_network && self.has_dns && is_due(&dns_in_pods) {
             let asked = self.ask_dns_in_pods().await;
             let answer = asked.map(|(command, asked)| PodsAnswer {
-                answer: noted(dns_in_pods, &asked, self.cx.sys.clock.now_ms()),
+                answer: next_answer(dns_in_pods, &asked, self.cx.sys.clock.now_ms()),
                 command,
             });
             self.cx.report.update_status(|s| s.dns_in_pods = answer);
@@ -148,7 +148,7 @@ pub fn pods_resolver(kubelet_config: &str) -> Option<(IpAddr, String)> {
 }
 
 /// Since when: as long as it answers, or does not.
-fn noted(before: Option<Answer>, asked: &Result<()>, now_ms: u64) -> Answer {
+fn next_answer(before: Option<Answer>, asked: &Result<()>, now_ms: u64) -> Answer {
     let error = asked
         .as_ref()
         .err()
@@ -181,15 +181,15 @@ mod tests {
     #[test]
     fn an_answer_is_as_old_as_its_kind() {
         let silent = |why: &str| Err(anyhow::anyhow!("{why}"));
-        let first = noted(None, &silent("refused"), 1);
+        let first = next_answer(None, &silent("refused"), 1);
         assert_eq!((first.since_ms, first.error.as_str()), (1, "refused"));
-        let second = noted(Some(first), &silent("timed out"), 2);
+        let second = next_answer(Some(first), &silent("timed out"), 2);
         assert_eq!(
             (second.at_ms, second.since_ms, second.error.as_str()),
             (2, 1, "timed out")
         );
-        let third = noted(Some(second), &Ok(()), 3);
+        let third = next_answer(Some(second), &Ok(()), 3);
         assert_eq!((third.since_ms, third.error.as_str()), (3, ""));
-        assert_eq!(noted(Some(third), &Ok(()), 4).since_ms, 3);
+        assert_eq!(next_answer(Some(third), &Ok(()), 4).since_ms, 3);
     }
 }

@@ -14,9 +14,13 @@ use crate::kube::etcd::{Alarm, MemberStatus};
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// Tells how each endpoint is. A fault of this node: none of them answers it.
-pub async fn observe(cx: &Context, alarms: &mut Vec<Alarm>, asks_alarms: bool) -> Result<()> {
+pub async fn observe_members(
+    cx: &Context,
+    alarms: &mut Vec<Alarm>,
+    asks_alarms: bool,
+) -> Result<()> {
     let urls = &cx.node.kubernetes.external_etcd;
-    let answers = join_all(urls.iter().map(|url| ask(cx, url))).await;
+    let answers = join_all(urls.iter().map(|url| ask_member(cx, url))).await;
     if asks_alarms && answers.iter().any(Result::is_ok) {
         *alarms = kube::external_etcd(cx)?
             .within(ANSWER_WITHIN)
@@ -56,7 +60,7 @@ pub async fn observe(cx: &Context, alarms: &mut Vec<Alarm>, asks_alarms: bool) -
 }
 
 /// The error in words without the address, which stands beside it.
-async fn ask(cx: &Context, url: &String) -> Result<MemberStatus, String> {
+async fn ask_member(cx: &Context, url: &String) -> Result<MemberStatus, String> {
     let etcd = kube::external_etcd_at(cx, std::slice::from_ref(url));
     let etcd = etcd.map_err(|e| format!("{e:#}"))?.within(ANSWER_WITHIN);
     let status = etcd.status().await.map_err(|e| e.kind.to_string())?;

@@ -70,7 +70,7 @@ impl<'a> NodeObject<'a> {
         self.seen = Some(Seen { uid, cordoned });
         (self.gone_since, self.restarted) = (None, false);
         if self.bare {
-            let restored = restore(self.cx).await;
+            let restored = restore_node_marks(self.cx).await;
             restored
                 .context("its Node object is a new one and lacks labels or taints of the old")?;
             self.bare = false;
@@ -118,7 +118,7 @@ impl<'a> NodeObject<'a> {
 
 /// What a kubelet's own arguments do not bring back: a control plane's label and taints, which kubeadm knows best, and the labels
 /// that a kubelet may not give itself.
-async fn restore(cx: &Context) -> Result<()> {
+async fn restore_node_marks(cx: &Context) -> Result<()> {
     if cx.node.is_control_plane() {
         let node = kubeadm::node_for_own_kubeadm(cx).await;
         let text =
@@ -189,7 +189,7 @@ mod tests {
             machine.cx.sys.proxy = Some(crate::sys::EnvironmentProxy::default());
             let mark = "kubeadm init phase mark-control-plane";
             machine.commands.succeed(mark);
-            restore(&machine.cx).await.unwrap();
+            restore_node_marks(&machine.cx).await.unwrap();
             let environments = machine.commands.environments.borrow();
             let list = environments.iter().flatten().find(|(n, _)| n == "NO_PROXY");
             assert!(
@@ -208,7 +208,7 @@ mod tests {
             machine.commands.answer("kubeadm version", version);
             let mark = "kubeadm init phase mark-control-plane";
             machine.commands.succeed(mark);
-            restore(&machine.cx).await.unwrap();
+            restore_node_marks(&machine.cx).await.unwrap();
             let text = machine.commands.configs.take().remove(0).text;
             let own = r#""kubernetesVersion": "v1.99.3""#;
             assert!(text.contains(own), "{text}");

@@ -6,7 +6,9 @@ use ha_wire::node::NodeFile;
 use ha_wire::settings::{Balance, ExtraPort, PortCheck, Stats, Timeouts, Vrrp};
 use serde_json::json;
 
-use super::{Seat, distinct, kubeadm_files, node, object, of_both_kinds, product};
+use super::{
+    Seat, apply_axis, distinct_texts, json_object, kubeadm_files, node_at_seat, of_both_kinds,
+};
 use crate::render::testing::{extra_port, of_both, of_ipv6};
 use crate::render::{haproxy, keepalived, validators};
 use crate::testing;
@@ -56,7 +58,7 @@ fn extra_ports() -> Vec<Option<ExtraPort>> {
     all
 }
 
-fn page(node: &NodeFile, page: Page) -> Stats {
+fn stats_page(node: &NodeFile, page: Page) -> Stats {
     let plain = Stats::on_loopback(9000);
     let address = match page {
         Page::Loopback => plain.address,
@@ -69,11 +71,11 @@ fn page(node: &NodeFile, page: Page) -> Stats {
 /// Everything that haproxy is told but for who its servers are.
 fn told_to_haproxy() -> impl Iterator<Item = NodeFile> {
     let extra_ports = extra_ports();
-    let first = node(3, Seat::Founder).into_iter();
-    let nodes = product(first.collect(), &API_PORTS, |n, ports| {
+    let first = node_at_seat(3, Seat::Founder).into_iter();
+    let nodes = apply_axis(first.collect(), &API_PORTS, |n, ports| {
         (n.endpoint.port, n.endpoint.apiserver_port) = ports;
     });
-    let nodes = product(nodes, &TIMEOUTS_MS, |n, timeouts| {
+    let nodes = apply_axis(nodes, &TIMEOUTS_MS, |n, timeouts| {
         if let Some((client_ms, server_ms, tunnel_ms)) = timeouts {
             n.load_balancer.timeouts = Timeouts {
                 client_ms,
@@ -83,15 +85,15 @@ fn told_to_haproxy() -> impl Iterator<Item = NodeFile> {
         }
     });
     let every: Vec<usize> = (0..extra_ports.len()).collect();
-    let nodes = product(nodes, &every, move |n, at| {
+    let nodes = apply_axis(nodes, &every, move |n, at| {
         n.load_balancer.extra_ports = extra_ports[at].iter().cloned().collect();
     });
     let nodes = of_both_kinds(nodes.into_iter()).collect();
     // The VIP's page is of its family.
-    let nodes = product(nodes, &STATS, |n, stats| {
+    let nodes = apply_axis(nodes, &STATS, |n, stats| {
         n.load_balancer.stats = stats.map(|(at, asks)| Stats {
             user: asks.then(|| "ops".into()),
-            ..page(n, at)
+            ..stats_page(n, at)
         });
     });
     nodes.into_iter()
@@ -100,7 +102,7 @@ fn told_to_haproxy() -> impl Iterator<Item = NodeFile> {
 #[test]
 fn haproxy_takes_every_option() {
     let told = told_to_haproxy();
-    let texts = distinct(told.map(|n| (haproxy::render_config(&n, &n.control_planes), n)));
+    let texts = distinct_texts(told.map(|n| (haproxy::render_config(&n, &n.control_planes), n)));
     let checks_and_targets = 1 + 3 * TARGETS.len() * 2;
     let settings = API_PORTS.len() * TIMEOUTS_MS.len() * STATS.len();
     assert_eq!(texts.len(), 2 * checks_and_targets * settings);
@@ -111,25 +113,25 @@ fn haproxy_takes_every_option() {
 fn keepalived_takes_every_option() {
     // One alone, the first and the last of three, and a machine that only balances.
     let seats = [
-        node(1, Seat::Founder),
-        node(3, Seat::Founder),
-        node(3, Seat::Follower),
+        node_at_seat(1, Seat::Founder),
+        node_at_seat(3, Seat::Founder),
+        node_at_seat(3, Seat::Follower),
         Some(testing::balancer_machine()),
     ];
     let (some, ways) = (seats.len(), [Vrrp::Unicast, Vrrp::Multicast]);
-    let nodes = product(seats.into_iter().flatten().collect(), &ways, |n, vrrp| {
+    let nodes = apply_axis(seats.into_iter().flatten().collect(), &ways, |n, vrrp| {
         n.load_balancer.vrrp = vrrp;
     });
-    let nodes = product(nodes, &[&[][..], &["eth1", "eth2"]], |n, track| {
+    let nodes = apply_axis(nodes, &[&[][..], &["eth1", "eth2"]], |n, track| {
         n.load_balancer.track = track.iter().map(|&name| name.to_owned()).collect();
     });
-    let nodes = product(nodes, &[None, Some("vlan20")], |n, interface| {
+    let nodes = apply_axis(nodes, &[None, Some("vlan20")], |n, interface| {
         n.endpoint.interface = interface.map(str::to_owned);
     });
-    let nodes = product(nodes, &[1, 51, 255], |n, vrid| n.vrid = vrid);
+    let nodes = apply_axis(nodes, &[1, 51, 255], |n, vrid| n.vrid = vrid);
     let count = nodes.len();
     let nodes = of_both_kinds(nodes.into_iter());
-    let texts = distinct(nodes.map(|n| (keepalived::render_config(&n), n)));
+    let texts = distinct_texts(nodes.map(|n| (keepalived::render_config(&n), n)));
     // One alone has nobody to speak with: its two ways of speaking are one text.
     assert_eq!(texts.len(), 2 * (count - count / some / 2));
     validators::assert_keepalived_accepts(&texts);
@@ -137,30 +139,34 @@ fn keepalived_takes_every_option() {
 
 #[test]
 fn kubeadm_takes_every_option() {
-    let seats = [node(3, Seat::Founder), node(3, Seat::Worker)];
-    let nodes = product(seats.into_iter().flatten().collect(), &API_PORTS, |n, p| {
+    let seats = [
+        node_at_seat(3, Seat::Founder),
+        node_at_seat(3, Seat::Worker),
+    ];
+    let nodes = apply_axis(seats.into_iter().flatten().collect(), &API_PORTS, |n, p| {
         (n.endpoint.port, n.endpoint.apiserver_port) = p;
     });
-    let nodes = product(nodes, &BOTH, |n, named| {
+    let nodes = apply_axis(nodes, &BOTH, |n, named| {
         n.endpoint.name = named.then(|| "k8s-api.example.org".into());
     });
-    let nodes = product(nodes, &BOTH, |n, external| {
+    let nodes = apply_axis(nodes, &BOTH, |n, external| {
         if external {
             let member = |i| format!("https://10.103.1.10{i}:2379");
             n.kubernetes.external_etcd = (1..=3).map(member).collect();
         }
     });
-    let nodes = product(nodes, &BOTH, |n, given| {
+    let nodes = apply_axis(nodes, &BOTH, |n, given| {
         n.untainted = given && n.is_control_plane();
         if given {
-            n.kubernetes.timeouts = object(json!({"controlPlaneComponentHealthCheck": "8m0s"}));
+            n.kubernetes.timeouts =
+                json_object(json!({"controlPlaneComponentHealthCheck": "8m0s"}));
         }
     });
     let families = nodes.into_iter().flat_map(|node| {
         let v6 = of_ipv6(node.clone());
         [of_both(node.clone()), of_both(v6.clone()), v6, node]
     });
-    let texts = distinct(families.flat_map(|n| {
+    let texts = distinct_texts(families.flat_map(|n| {
         let files = kubeadm_files(&n);
         files.into_iter().map(move |text| (text, n.clone()))
     }));

@@ -80,7 +80,7 @@ fn may_pass(objects: &[Value], base: &Value, name: &Value, wanted: &Wanted, dept
             return true;
         };
         let mut matches = parts.iter().filter_map(|part| part.get("match"));
-        matches.all(|matched| fits(matched, wanted))
+        matches.all(|matched| may_match(matched, wanted))
             && parts
                 .iter()
                 .any(|part| ends_well(objects, base, part, wanted, depth))
@@ -99,7 +99,7 @@ fn ends_well(objects: &[Value], base: &Value, part: &Value, wanted: &Wanted, dep
 }
 
 /// Whether a new packet of this kind from another node may match; false only if it cannot.
-fn fits(matched: &Value, wanted: &Wanted) -> bool {
+fn may_match(matched: &Value, wanted: &Wanted) -> bool {
     let (left, right) = (&matched["left"], &matched["right"]);
     let is_plain = matched["op"] == "==" || matched["op"] == "in";
     if !is_plain || right.as_str().is_some_and(|name| name.starts_with('@')) {

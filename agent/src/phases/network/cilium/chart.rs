@@ -13,7 +13,7 @@ const DIRECTORY: &str = "/run/ha-agent/cilium-chart";
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Unpacks the chart into a directory of the agent's own, which is made anew, and gives its path.
-pub async fn unpack(cx: &Context, archive: &str) -> Result<String> {
+pub async fn unpack_chart(cx: &Context, archive: &str) -> Result<String> {
     let files = &cx.sys.files;
     if !files.exists(archive) {
         return Err(no_chart(archive, "is not there"));

@@ -97,7 +97,7 @@ fn the_machines_own_tar_takes_these_arguments() {
         ];
         let pack = Cmd::new("tar", &pack, std::time::Duration::from_secs(60));
         machine.cx.sys.commands.run(pack).await.unwrap();
-        let dir = super::super::cilium::chart::unpack(&machine.cx, CILIUM_CHART)
+        let dir = super::super::cilium::chart::unpack_chart(&machine.cx, CILIUM_CHART)
             .await
             .unwrap();
         assert_eq!(dir, path("/run/ha-agent/cilium-chart"));
