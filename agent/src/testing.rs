@@ -25,12 +25,12 @@ use crate::sys::{Boxed, Clock, Cmd, Commands, Output, Sys, Systemd};
 
 /// The second of three control planes.
 pub fn control_plane() -> NodeFile {
-    node_file("node2", "control-plane", "10.77.0.12", None)
+    node_in_role("node2", "control-plane", "10.77.0.12", None)
 }
 
 /// The first of three control planes, with the permission to found.
 pub fn founder() -> NodeFile {
-    node_file(
+    node_in_role(
         "node1",
         "control-plane",
         "10.77.0.11",
@@ -48,12 +48,12 @@ pub fn behind_external(mut node: NodeFile) -> NodeFile {
 }
 
 pub fn worker() -> NodeFile {
-    node_file("node4", "worker", "10.77.0.14", None)
+    node_in_role("node4", "worker", "10.77.0.14", None)
 }
 
 /// The second of two machines of the load balancer's own, in front of three control planes.
 pub fn balancer_machine() -> NodeFile {
-    let mut node = node_file("lb2", "load-balancer", "10.77.0.22", None);
+    let mut node = node_in_role("lb2", "load-balancer", "10.77.0.22", None);
     let both = [("lb1", "10.77.0.21"), ("lb2", "10.77.0.22")];
     let both = both.map(|(name, address)| json!({"name": name, "address": address}));
     node.balancers = serde_json::from_value(json!(both)).unwrap();
@@ -61,7 +61,7 @@ pub fn balancer_machine() -> NodeFile {
     node
 }
 
-fn node_file(name: &str, role: &str, address: &str, founder: Option<Value>) -> NodeFile {
+fn node_in_role(name: &str, role: &str, address: &str, founder: Option<Value>) -> NodeFile {
     let peers: Vec<Value> = (1..=3)
         .map(|i| json!({"name": format!("node{i}"), "address": format!("10.77.0.1{i}")}))
         .collect();

@@ -11,7 +11,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-fn agent(args: &[&str], root: &Path) -> Output {
+fn run_agent(args: &[&str], root: &Path) -> Output {
     Command::new(env!("CARGO_BIN_EXE_ha-agent"))
         .args(args)
         .arg("--root")
@@ -20,7 +20,7 @@ fn agent(args: &[&str], root: &Path) -> Output {
         .unwrap()
 }
 
-fn text(bytes: &[u8]) -> String {
+fn lossy_text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -40,8 +40,8 @@ const NODE: &str = r#"{"version": 1, "cluster": "demo", "name": "node1", "role":
 #[test]
 fn the_help_names_every_verb_and_no_inner_one() {
     let root = tempfile::tempdir().unwrap();
-    let out = agent(&["--help"], root.path());
-    let help = text(&out.stdout);
+    let out = run_agent(&["--help"], root.path());
+    let help = lossy_text(&out.stdout);
     for verb in ["run", "status", "doctor", "render"] {
         assert!(help.contains(&format!("\n  {verb} ")), "{help}");
     }
@@ -71,9 +71,9 @@ fn before_its_kubelet_starts_an_etcd_that_lost_its_data_is_kept_from_beginning_a
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
-    let out = agent(&["close-bootstrap", "--node", &node], root.path());
-    assert_eq!(out.status.code(), Some(0), "{}", text(&out.stderr));
-    assert!(text(&out.stdout).contains("no longer begins an empty cluster"));
+    let out = run_agent(&["close-bootstrap", "--node", &node], root.path());
+    assert_eq!(out.status.code(), Some(0), "{}", lossy_text(&out.stderr));
+    assert!(lossy_text(&out.stdout).contains("no longer begins an empty cluster"));
     let manifest = std::fs::read_to_string(root.path().join(files[1].0)).unwrap();
     assert_eq!(
         manifest,
@@ -99,8 +99,8 @@ fn a_bad_node_file_is_one_message_with_place_and_cause_and_exit_code_2() {
     for (content, cause) in cases {
         let node = node_file(root.path(), content);
         for verb in ["run", "doctor", "render"] {
-            let out = agent(&[verb, "--node", &node], root.path());
-            let said = text(&out.stderr);
+            let out = run_agent(&[verb, "--node", &node], root.path());
+            let said = lossy_text(&out.stderr);
             assert_eq!(out.status.code(), Some(2), "{verb}: {said}");
             assert!(
                 said.starts_with(&format!("error: {node}: ")) && said.contains(cause),
@@ -119,10 +119,10 @@ fn a_bad_node_file_is_one_message_with_place_and_cause_and_exit_code_2() {
 #[test]
 fn a_missing_node_file_is_named() {
     let root = tempfile::tempdir().unwrap();
-    let out = agent(&["run", "--node", "/no/such/node.json"], root.path());
+    let out = run_agent(&["run", "--node", "/no/such/node.json"], root.path());
     assert_eq!(out.status.code(), Some(2));
     assert!(
-        text(&out.stderr)
+        lossy_text(&out.stderr)
             .starts_with("error: cannot read the node file /no/such/node.json: No such file")
     );
 }
@@ -130,9 +130,11 @@ fn a_missing_node_file_is_named() {
 #[test]
 fn status_before_the_first_run_is_still_working() {
     let root = tempfile::tempdir().unwrap();
-    let out = agent(&["status"], root.path());
+    let out = run_agent(&["status"], root.path());
     assert_eq!(out.status.code(), Some(3));
-    assert!(text(&out.stdout).starts_with("the agent has not run since this machine was started"));
+    assert!(
+        lossy_text(&out.stdout).starts_with("the agent has not run since this machine was started")
+    );
 }
 
 /// The status of a node at the gate, as the agent writes it.
@@ -230,8 +232,8 @@ fn nobody_who_reads_any_more_ends_a_watch_without_a_word() {
 fn render_shows_every_file_and_writes_them_only_where_told() {
     let root = tempfile::tempdir().unwrap();
     let node = node_file(root.path(), NODE);
-    let out = agent(&["render", "--node", &node], root.path());
-    let shown = text(&out.stdout);
+    let out = run_agent(&["render", "--node", &node], root.path());
+    let shown = lossy_text(&out.stdout);
     for name in [
         "show-join-command",
         "/etc/keepalived/keepalived.conf",
@@ -245,7 +247,7 @@ fn render_shows_every_file_and_writes_them_only_where_told() {
     }
     assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
     let into = root.path().join("out");
-    agent(
+    run_agent(
         &["render", "--node", &node, "--out", into.to_str().unwrap()],
         root.path(),
     );
@@ -256,15 +258,15 @@ fn render_shows_every_file_and_writes_them_only_where_told() {
 #[test]
 fn a_wrong_command_line_is_bad_input_too() {
     let root = tempfile::tempdir().unwrap();
-    assert_eq!(agent(&["stauts"], root.path()).status.code(), Some(2));
+    assert_eq!(run_agent(&["stauts"], root.path()).status.code(), Some(2));
 }
 
 #[test]
 fn the_probe_without_a_balancer_says_no() {
     let root = tempfile::tempdir().unwrap();
-    let out = agent(&["probe"], root.path());
+    let out = run_agent(&["probe"], root.path());
     assert_eq!(out.status.code(), Some(1));
-    assert!(text(&out.stderr).contains("haproxy"));
+    assert!(lossy_text(&out.stderr).contains("haproxy"));
 }
 
 /// The service as systemd starts it, with a watchdog of 600 ms.
@@ -291,7 +293,7 @@ fn a_running_service_pings_systemds_watchdog() {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
             length => length.unwrap(),
         };
-        pings += usize::from(text(&word[..length]).trim() == "WATCHDOG=1");
+        pings += usize::from(lossy_text(&word[..length]).trim() == "WATCHDOG=1");
     }
     drop(service);
 }

@@ -10,23 +10,28 @@ use std::process::Command;
 
 use ha_test_support::real;
 
-fn sysext(name: &str) -> PathBuf {
+fn sysext_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../sysext")
         .join(name)
 }
 
-fn succeed(command: &mut Command) {
+fn expect_success(command: &mut Command) {
     let out = command.output().unwrap();
     let said = String::from_utf8_lossy(&out.stderr);
     assert!(out.status.success(), "{command:?}: {said}");
 }
 
 /// The tree as build.sh makes it, with a program that is not the agent's: that is the one fault of a tree nobody spoiled.
-fn tree(dir: &Path) -> PathBuf {
+fn built_tree(dir: &Path) -> PathBuf {
     let tree = dir.join("tree");
-    succeed(Command::new("cp").arg("-r").arg(sysext("tree")).arg(&tree));
-    edit(
+    expect_success(
+        Command::new("cp")
+            .arg("-r")
+            .arg(sysext_path("tree"))
+            .arg(&tree),
+    );
+    edit_file(
         &tree,
         "usr/lib/extension-release.d/extension-release.ha-agent",
         |text| text.replace("@ARCHITECTURE@", "x86-64"),
@@ -36,26 +41,26 @@ fn tree(dir: &Path) -> PathBuf {
     tree
 }
 
-fn edit(tree: &Path, name: &str, change: impl FnOnce(String) -> String) {
+fn edit_file(tree: &Path, name: &str, change: impl FnOnce(String) -> String) {
     let path = tree.join(name);
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, change(text)).unwrap();
 }
 
 /// What lint.sh says of a tree that was spoiled so.
-fn faults(spoil: impl FnOnce(&Path)) -> Vec<String> {
+fn lint_faults(spoil: impl FnOnce(&Path)) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
-    let tree = tree(dir.path());
+    let tree = built_tree(dir.path());
     spoil(&tree);
     let image = dir.path().join("ha-agent-0.1.0-x86-64.raw");
-    succeed(Command::new(sysext("pack.sh")).arg(&tree).arg(&image));
+    expect_success(Command::new(sysext_path("pack.sh")).arg(&tree).arg(&image));
     let sums = "cd \"$1\"; sha256sum *.raw > SHA256SUMS; sed 's|@URL@|https://example.org/ha-agent/|' \"$2\" > ha-agent.conf";
-    succeed(
+    expect_success(
         Command::new("sh")
             .args(["-c", sums, "sh"])
-            .args([dir.path(), &sysext("ha-agent.sysupdate.conf")]),
+            .args([dir.path(), &sysext_path("ha-agent.sysupdate.conf")]),
     );
-    let out = Command::new(sysext("lint.sh"))
+    let out = Command::new(sysext_path("lint.sh"))
         .arg(&image)
         .output()
         .unwrap();
@@ -90,54 +95,54 @@ fn each_fault_of_an_image_is_named() {
             std::fs::create_dir(t.join("etc")).unwrap()
         }),
         ("lacks EXTENSION_RELOAD_MANAGER=1", |t| {
-            edit(t, RELEASE, |text| text.replace("MANAGER=1", "MANAGER=0"));
+            edit_file(t, RELEASE, |text| text.replace("MANAGER=1", "MANAGER=0"));
         }),
         ("does not uphold ha-agent.service", |t| {
-            edit(t, UPHOLDS, |text| {
+            edit_file(t, UPHOLDS, |text| {
                 text.replace("ha-agent.service", "x.service")
             });
         }),
         ("does not uphold kubelet.path", |t| {
-            edit(t, UPHOLDS, |text| {
+            edit_file(t, UPHOLDS, |text| {
                 text.replace("Upholds=kubelet", "Wants=kubelet")
             });
         }),
         ("does not uphold haproxy.path", |t| {
-            edit(t, UPHOLDS, |text| {
+            edit_file(t, UPHOLDS, |text| {
                 text.replace("Upholds=haproxy", "Wants=haproxy")
             });
         }),
         ("ha-agent.service has no watchdog", |t| {
-            edit(t, &format!("{UNITS}/ha-agent.service"), |text| {
+            edit_file(t, &format!("{UNITS}/ha-agent.service"), |text| {
                 text.replace("WatchdogSec=180\n", "")
             });
         }),
         ("10-kubelet-service.conf is not hidden", |t| {
-            edit(t, HIDDEN, |text| text + "[Unit]\nUpholds=kubelet.service\n");
+            edit_file(t, HIDDEN, |text| text + "[Unit]\nUpholds=kubelet.service\n");
         }),
         ("is ignored: a drop-in ends in .conf", |t| {
             let dir = t.join(UNITS).join("kubelet.service.d");
             std::fs::write(dir.join("30-x"), "").unwrap();
         }),
         ("a placeholder is left", |t| {
-            edit(t, RELEASE, |text| text + "X=@VERSION@\n")
+            edit_file(t, RELEASE, |text| text + "X=@VERSION@\n")
         }),
         ("tmpfiles.d does not make /etc/ha-agent 0700", |t| {
-            edit(t, "usr/lib/tmpfiles.d/ha-agent.conf", |text| {
+            edit_file(t, "usr/lib/tmpfiles.d/ha-agent.conf", |text| {
                 text.replace("0700", "0755")
             });
         }),
         ("systemd-analyze: ", |t| {
-            edit(t, &format!("{UNITS}/ha-agent.service"), |text| {
+            edit_file(t, &format!("{UNITS}/ha-agent.service"), |text| {
                 text.replace("KillMode=control-group", "KillMode=nobody")
             });
         }),
     ];
-    let unspoiled = faults(|_| ());
+    let unspoiled = lint_faults(|_| ());
     assert_eq!(unspoiled.len(), 1, "{unspoiled:?}");
     assert!(unspoiled[0].contains("is not static-pie"), "{unspoiled:?}");
     for (words, spoil) in cases {
-        let faults = faults(spoil);
+        let faults = lint_faults(spoil);
         assert!(
             faults.iter().any(|f| f.contains(words)),
             "{words:?}: {faults:?}"

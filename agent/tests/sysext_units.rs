@@ -41,7 +41,7 @@ fn lay_out(dir: &Path) {
 }
 
 /// What it says of what is ours.
-fn complaints(analyze: &Path, dir: &Path) -> Vec<String> {
+fn analyze_complaints(analyze: &Path, dir: &Path) -> Vec<String> {
     let judge = Path::new("judge/systemd-analyze");
     let suite = analyze.ends_with(judge).then(|| analyze.ancestors().nth(2));
     let root = suite.flatten().unwrap_or_else(|| Path::new("/"));
@@ -76,7 +76,7 @@ fn every_systemd_takes_the_units_as_they_are() {
         lay_out(dir.path());
         let shown = analyze.display();
         let none: [String; 0] = [];
-        assert_eq!(complaints(&analyze, dir.path()), none, "{shown}");
+        assert_eq!(analyze_complaints(&analyze, dir.path()), none, "{shown}");
         assert!(reads_drop_in_of_logind(&analyze), "{shown}");
         for (file, line) in [
             ("ha-agent.service", "KillMode=nobody"),
@@ -88,7 +88,7 @@ fn every_systemd_takes_the_units_as_they_are() {
             let text = std::fs::read_to_string(&path).unwrap();
             let spoiled = format!("{}\n{line}\n", text.split("[Install]").next().unwrap());
             std::fs::write(&path, spoiled).unwrap();
-            let told = complaints(&analyze, dir.path());
+            let told = analyze_complaints(&analyze, dir.path());
             assert!(
                 told.iter().any(|told| told.contains(file)),
                 "{shown}, {line}: {told:?}"

@@ -10,7 +10,7 @@ fn control_plane() -> FakeMachine {
     machine
 }
 
-fn certificate(machine: &FakeMachine) -> String {
+fn minted_certificate(machine: &FakeMachine) -> String {
     let minted = machine
         .cx
         .clients
@@ -21,25 +21,29 @@ fn certificate(machine: &FakeMachine) -> String {
 #[test]
 fn a_certificate_serves_until_less_than_a_quarter_of_its_life_is_left() {
     let machine = control_plane();
-    let first = certificate(&machine);
+    let first = minted_certificate(&machine);
     let minutes = |m: u64| machine.clock.0.set(1_700_000_000_000 + m * 60_000);
     minutes(89);
-    assert_eq!(certificate(&machine), first);
+    assert_eq!(minted_certificate(&machine), first);
     minutes(90);
-    let second = certificate(&machine);
+    let second = minted_certificate(&machine);
     assert_ne!(second, first);
     minutes(89);
-    assert_ne!(certificate(&machine), second, "the clock was put back");
+    assert_ne!(
+        minted_certificate(&machine),
+        second,
+        "the clock was put back"
+    );
 }
 
 #[test]
 fn a_certificate_that_a_server_refused_is_made_anew() {
     let machine = control_plane();
-    let first = certificate(&machine);
+    let first = minted_certificate(&machine);
     machine.cx.clients.forget_minted(Ca::Etcd);
-    assert_eq!(certificate(&machine), first);
+    assert_eq!(minted_certificate(&machine), first);
     machine.cx.clients.forget_minted(Ca::Cluster);
-    assert_ne!(certificate(&machine), first);
+    assert_ne!(minted_certificate(&machine), first);
 }
 
 #[test]

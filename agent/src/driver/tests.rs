@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::*;
 use crate::testing::{self, FakeMachine};
 
-fn ends(machine: &FakeMachine) -> Vec<String> {
+fn phase_ends(machine: &FakeMachine) -> Vec<String> {
     let one = |e: serde_json::Value| match e["event"].as_str() {
         Some(name @ ("done" | "failed")) => {
             Some(format!("{} {name}", e["phase"].as_str().unwrap()))
@@ -14,7 +14,7 @@ fn ends(machine: &FakeMachine) -> Vec<String> {
 }
 
 /// A worker whose preflight fails (no CA): the driver tries, tells, waits and tries again.
-fn broken() -> FakeMachine {
+fn machine_without_ca() -> FakeMachine {
     let machine = testing::fake_machine(testing::worker());
     machine
         .commands
@@ -26,7 +26,7 @@ fn broken() -> FakeMachine {
 
 #[tokio::test]
 async fn a_fault_for_a_person_is_looked_at_again_and_its_mending_is_enough() {
-    let machine = broken();
+    let machine = machine_without_ca();
     let plan = Plan::of(&machine.cx.node);
     let mut driver = Driver {
         cx: &machine.cx,
@@ -92,7 +92,7 @@ async fn the_time_that_is_told_is_the_time_that_is_waited() {
     let before = machine.clock.0.get();
     driver.step(state).await;
     assert_eq!(machine.clock.0.get() - before, told);
-    assert_eq!(ends(&machine), ["balancer failed"]);
+    assert_eq!(phase_ends(&machine), ["balancer failed"]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ use crate::sys::files::Files;
 use crate::testing::{self, FakeMachine};
 
 /// A machine whose clock runs, as the watch waits for real answers.
-fn machine() -> FakeMachine {
+fn running_machine() -> FakeMachine {
     let mut machine = testing::fake_machine(testing::control_plane());
     machine.cx.sys = Sys {
         clock: Rc::new(MachineClock),
@@ -53,12 +53,12 @@ fn watch_of(machine: &FakeMachine) -> HealthWatch {
     }
 }
 
-fn watched(machine: &FakeMachine) -> impl Future<Output = ()> + use<> {
+fn run_watch(machine: &FakeMachine) -> impl Future<Output = ()> + use<> {
     let watch = watch_of(machine);
     async move { watch.run().await }
 }
 
-async fn until(machine: &FakeMachine, word: &str) {
+async fn wait_for_word(machine: &FakeMachine, word: &str) {
     let said = async {
         while machine
             .cx
@@ -79,15 +79,15 @@ async fn until(machine: &FakeMachine, word: &str) {
 
 #[tokio::test]
 async fn a_silent_haproxy_is_told_to_keepalived_and_its_return_too() {
-    let machine = machine();
+    let machine = running_machine();
     let run = async {
         let haproxy = haproxy_lives(&machine);
-        let watch = tokio::task::spawn_local(watched(&machine));
-        until(&machine, keepalived::FINE).await;
+        let watch = tokio::task::spawn_local(run_watch(&machine));
+        wait_for_word(&machine, keepalived::FINE).await;
         haproxy.abort();
-        until(&machine, keepalived::SICK).await;
+        wait_for_word(&machine, keepalived::SICK).await;
         let _haproxy = haproxy_lives(&machine);
-        until(&machine, keepalived::FINE).await;
+        wait_for_word(&machine, keepalived::FINE).await;
         watch.abort();
     };
     LocalSet::new().run_until(run).await;
@@ -96,14 +96,14 @@ async fn a_silent_haproxy_is_told_to_keepalived_and_its_return_too() {
 /// What answers on the socket goes on answering: it is systemd's word alone that counts, and it counts at once.
 #[tokio::test]
 async fn a_dead_unit_is_told_at_once_and_started_again() {
-    let machine = machine();
+    let machine = running_machine();
     let run = async {
         let _haproxy = haproxy_lives(&machine);
-        let watch = tokio::task::spawn_local(watched(&machine));
-        until(&machine, keepalived::FINE).await;
+        let watch = tokio::task::spawn_local(run_watch(&machine));
+        wait_for_word(&machine, keepalived::FINE).await;
         machine.systemd.unit(haproxy::UNIT, "failed");
-        until(&machine, keepalived::SICK).await;
-        until(&machine, keepalived::FINE).await;
+        wait_for_word(&machine, keepalived::SICK).await;
+        wait_for_word(&machine, keepalived::FINE).await;
         watch.abort();
     };
     LocalSet::new().run_until(run).await;
@@ -116,7 +116,7 @@ async fn a_dead_unit_is_told_at_once_and_started_again() {
 /// Its unit is active all the time.
 #[tokio::test]
 async fn a_haproxy_that_stays_silent_is_restarted_once_a_while() {
-    let machine = machine();
+    let machine = running_machine();
     let run = async {
         let claim = VipClaim::begin(&machine.cx.sys.files);
         let watch = HealthWatch {
@@ -150,7 +150,7 @@ async fn a_haproxy_that_stays_silent_is_restarted_once_a_while() {
 
 #[tokio::test]
 async fn a_silent_haproxy_that_is_dead_is_not_restarted() {
-    let machine = machine();
+    let machine = running_machine();
     let watch = watch_of(&machine);
     let runner = runner::runner_for(&watch.node, &watch.sys).unwrap();
     for state in ["failed", "activating"] {
@@ -165,7 +165,7 @@ async fn a_silent_haproxy_that_is_dead_is_not_restarted() {
 
 #[tokio::test]
 async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
-    let machine = machine();
+    let machine = running_machine();
     let run = async {
         let _haproxy = haproxy_lives(&machine);
         let claim = VipClaim::begin(&machine.cx.sys.files);
@@ -181,7 +181,7 @@ async fn a_healthy_haproxy_costs_systemd_one_watch_not_one_a_question() {
 
 #[tokio::test]
 async fn an_answer_other_than_200_is_bad() {
-    let machine = machine();
+    let machine = running_machine();
     let path = machine.cx.sys.files.path(haproxy::HEALTH_SOCKET);
     let listener = UnixListener::bind(path).unwrap();
     let serve = async {
@@ -217,7 +217,7 @@ fn sick_haproxy(files: &Files) -> mpsc::Receiver<()> {
 /// As an fsync on a hanging disk or the removal of a large directory blocks it.
 #[tokio::test]
 async fn what_blocks_the_agent_does_not_keep_a_sick_haproxy_from_being_told() {
-    let machine = machine();
+    let machine = running_machine();
     let files = machine.cx.sys.files.clone();
     let questions = sick_haproxy(&files);
     let balancer_stands = watch::Sender::new(true);
@@ -238,7 +238,7 @@ async fn what_blocks_the_agent_does_not_keep_a_sick_haproxy_from_being_told() {
 
 #[tokio::test]
 async fn nothing_is_watched_before_the_balancer_stands() {
-    let machine = machine();
+    let machine = running_machine();
     let files = machine.cx.sys.files.clone();
     let (made, seen) = mpsc::channel();
     let balancer_stands = watch::Sender::new(false);

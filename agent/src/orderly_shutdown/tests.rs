@@ -35,7 +35,7 @@ impl StandIn {
 const LOGIND: (&str, &str) = ("org.freedesktop.login1", "/org/freedesktop/login1");
 const NFT: &str = "run nft";
 
-async fn say(logind: &Connection, begins: bool) {
+async fn send_prepare_for_shutdown(logind: &Connection, begins: bool) {
     let emitter = SignalEmitter::new(logind, LOGIND.1).unwrap();
     StandIn::prepare_for_shutdown(&emitter, begins)
         .await
@@ -43,7 +43,7 @@ async fn say(logind: &Connection, begins: bool) {
 }
 
 /// Until it is so.
-async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+async fn poll_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -58,20 +58,20 @@ async fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// The end of a delay: its last copy was closed.
-async fn ends(mut delay: PipeReader) {
+async fn wait_for_release(mut delay: PipeReader) {
     tokio::task::spawn_blocking(move || delay.read_to_end(&mut Vec::new()))
         .await
         .unwrap()
         .unwrap();
 }
 
-fn health(machine: &FakeMachine) -> String {
+fn health_word(machine: &FakeMachine) -> String {
     let text = machine.cx.sys.files.read(paths::HEALTH_FILE).unwrap();
     text.unwrap_or_default()
 }
 
 /// A control plane that holds the VIP: the loopback address is always there.
-fn holder() -> NodeFile {
+fn node_with_vip() -> NodeFile {
     let mut node = testing::control_plane();
     node.endpoint.vip = "127.0.0.1".parse().unwrap();
     node
@@ -97,23 +97,23 @@ async fn with_logind(
 
 #[tokio::test]
 async fn the_holder_closes_its_door_gives_the_vip_away_and_only_then_lets_the_machine_go() {
-    with_logind(holder(), async |machine, logind, delays| {
-        let delay = until("a delay", || delays.try_recv().ok()).await;
+    with_logind(node_with_vip(), async |machine, logind, delays| {
+        let delay = poll_until("a delay", || delays.try_recv().ok()).await;
         assert_eq!(machine.orders(), [""; 0], "nothing happens before the word");
-        say(logind, true).await;
-        ends(delay).await;
+        send_prepare_for_shutdown(logind, true).await;
+        wait_for_release(delay).await;
         let orders = machine.orders();
         assert!(
             orders.len() == 1 && orders[0].starts_with("run nft -f "),
             "{orders:?}"
         );
-        assert_eq!(health(machine), keepalived::SICK);
+        assert_eq!(health_word(machine), keepalived::SICK);
         // Called off: the door is open again, and the next word is waited for.
-        say(logind, false).await;
-        let delay = until("another delay", || delays.try_recv().ok()).await;
+        send_prepare_for_shutdown(logind, false).await;
+        let delay = poll_until("another delay", || delays.try_recv().ok()).await;
         assert_eq!(machine.orders(), [format!("{NFT} delete table ip {TABLE}")]);
-        say(logind, true).await;
-        ends(delay).await;
+        send_prepare_for_shutdown(logind, true).await;
+        wait_for_release(delay).await;
     })
     .await;
 }
@@ -138,7 +138,7 @@ async fn serve_sessions(machine: &FakeMachine, mut open: u64, lasting: u64) {
 async fn requests_that_are_in_get_their_answers_and_watches_are_not_waited_for() {
     // Every look takes 10 ms of the fake clock, and the last of the answers is waited for.
     for (open, lasting, least, most) in [(30, 3, 400, 500), (3, 3, 150, 200), (500, 0, 800, 810)] {
-        let machine = testing::fake_machine(holder());
+        let machine = testing::fake_machine(node_with_vip());
         let begun = machine.cx.sys.clock.monotonic();
         tokio::select! {
             () = serve_sessions(&machine, open, lasting) => {}
@@ -155,11 +155,11 @@ async fn requests_that_are_in_get_their_answers_and_watches_are_not_waited_for()
 #[tokio::test]
 async fn who_does_not_hold_the_vip_leaves_the_health_file_alone() {
     with_logind(testing::control_plane(), async |machine, logind, delays| {
-        let delay = until("a delay", || delays.try_recv().ok()).await;
-        say(logind, true).await;
-        ends(delay).await;
+        let delay = poll_until("a delay", || delays.try_recv().ok()).await;
+        send_prepare_for_shutdown(logind, true).await;
+        wait_for_release(delay).await;
         assert_eq!(machine.orders().len(), 1);
-        assert_eq!(health(machine), keepalived::FINE);
+        assert_eq!(health_word(machine), keepalived::FINE);
     })
     .await;
 }

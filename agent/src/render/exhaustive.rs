@@ -103,7 +103,7 @@ fn apply_axis<A: Copy>(
 }
 
 /// Every seat of every size, and every setting of the load balancer and the network.
-fn balancer_nodes() -> Vec<NodeFile> {
+fn all_balancer_nodes() -> Vec<NodeFile> {
     let sizes = CONTROL_PLANES.into_iter();
     let nodes = sizes.flat_map(|size| {
         SEATS
@@ -125,7 +125,7 @@ fn balancer_nodes() -> Vec<NodeFile> {
 }
 
 /// Every seat, and everything that Kubernetes is told.
-fn kubernetes_nodes() -> Vec<NodeFile> {
+fn all_kubernetes_nodes() -> Vec<NodeFile> {
     let sizes = [1, 3].into_iter();
     let nodes = sizes.flat_map(|size| {
         SEATS
@@ -232,7 +232,7 @@ fn control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
 #[test]
 fn haproxy_takes_every_text() {
     let texts = distinct_texts(
-        of_both_kinds(control_planes(balancer_nodes()))
+        of_both_kinds(control_planes(all_balancer_nodes()))
             .map(|n| (haproxy::render_config(&n, &n.control_planes), n)),
     );
     // Four sizes; the seats of a size share one text.
@@ -242,7 +242,7 @@ fn haproxy_takes_every_text() {
 
 #[test]
 fn keepalived_takes_every_text() {
-    let nodes = of_both_kinds(control_planes(balancer_nodes()));
+    let nodes = of_both_kinds(control_planes(all_balancer_nodes()));
     let texts = distinct_texts(nodes.map(|n| (keepalived::render_config(&n), n)));
     assert_eq!(texts.len(), 2 * 7 * ADVERTS_MS.len() * INTERFACES.len());
     validators::assert_keepalived_accepts(&texts);
@@ -251,7 +251,7 @@ fn keepalived_takes_every_text() {
 /// The labels' and taints' share is the same code in `init` and `join`: only joins are walked with them.
 #[test]
 fn kubeadm_takes_every_text() {
-    let nodes = kubernetes_nodes().into_iter();
+    let nodes = all_kubernetes_nodes().into_iter();
     let nodes = nodes.filter(|n| n.founder.is_none() || n.labels.is_empty());
     let texts = distinct_texts(nodes.flat_map(|n| {
         let files = kubeadm_files(&n);
@@ -276,7 +276,7 @@ fn the_halves_do_not_meet() {
             keepalived::render_config(n),
         )
     };
-    for other in kubernetes_nodes() {
+    for other in all_kubernetes_nodes() {
         let mut same = base.clone();
         (same.kubernetes, same.cni) = (other.kubernetes, other.cni);
         (same.labels, same.taints) = (other.labels, other.taints);
@@ -286,7 +286,7 @@ fn the_halves_do_not_meet() {
     for one in [base.clone(), of_ipv6(base.clone())] {
         assert_eq!(balancer(&of_both(one.clone())), balancer(&one));
     }
-    for other in balancer_nodes() {
+    for other in all_balancer_nodes() {
         let mut same = base.clone();
         (same.load_balancer, same.interface) = (other.load_balancer, other.interface);
         (same.prefix, same.control_planes) = (other.prefix, other.control_planes);
@@ -296,7 +296,7 @@ fn the_halves_do_not_meet() {
 
 #[test]
 fn every_balancer_is_right() {
-    for node in control_planes(balancer_nodes()) {
+    for node in control_planes(all_balancer_nodes()) {
         let text = haproxy::render_config(&node, &node.control_planes);
         assert_eq!(haproxy::parse_servers(&text), node.control_planes);
         let lb = &node.load_balancer;
@@ -340,7 +340,7 @@ fn every_router_is_right(node: &NodeFile) {
 
 #[test]
 fn every_kubeadm_file_is_right() {
-    for node in kubernetes_nodes() {
+    for node in all_kubernetes_nodes() {
         let files = kubeadm_files(&node);
         let (join, inits) = files.split_last().unwrap();
         join_is_right(&node, &json_documents(join));
@@ -412,7 +412,7 @@ fn kubelet_is_right(node: &NodeFile, machine: MachineTraits, kubelet: &Value) {
 
 #[test]
 fn every_pod_network_is_right() {
-    for node in kubernetes_nodes() {
+    for node in all_kubernetes_nodes() {
         let Cni::Cilium { values, .. } = &node.cni else {
             continue;
         };

@@ -1,13 +1,13 @@
 use super::*;
 use crate::testing::{self, FakeMachine};
 
-fn machine() -> FakeMachine {
+fn started_machine() -> FakeMachine {
     let machine = testing::fake_machine(testing::control_plane());
     machine.cx.report.started();
     machine
 }
 
-fn names(machine: &FakeMachine) -> Vec<String> {
+fn event_names(machine: &FakeMachine) -> Vec<String> {
     machine
         .events()
         .iter()
@@ -17,7 +17,7 @@ fn names(machine: &FakeMachine) -> Vec<String> {
 
 #[test]
 fn a_phase_is_told_from_begin_to_end() {
-    let machine = machine();
+    let machine = started_machine();
     let report = &machine.cx.report;
     report.phase_started(Phase::Gate, 1);
     report.waiting(Phase::Gate, "/readyz", "connection refused");
@@ -28,7 +28,10 @@ fn a_phase_is_told_from_begin_to_end() {
     );
     machine.clock.0.set(machine.clock.0.get() + 1500);
     report.phase_done(Phase::Gate, false);
-    assert_eq!(names(&machine), ["hello", "started", "waiting", "done"]);
+    assert_eq!(
+        event_names(&machine),
+        ["hello", "started", "waiting", "done"]
+    );
     let events = machine.events();
     assert_eq!(events[3]["tookMs"], 1500);
     assert_eq!(
@@ -48,7 +51,7 @@ fn a_phase_is_told_from_begin_to_end() {
 /// A launch counts a phase as failing until it hears that it waits for something again.
 #[test]
 fn a_new_attempt_tells_its_wait_in_the_words_of_the_one_before() {
-    let machine = machine();
+    let machine = started_machine();
     let report = &machine.cx.report;
     for attempt in 1..=2 {
         report.phase_started(Phase::Network, attempt);
@@ -56,19 +59,25 @@ fn a_new_attempt_tells_its_wait_in_the_words_of_the_one_before() {
         report.phase_failed(Phase::Network, attempt, Failure::default());
         machine.clock.0.set(machine.clock.0.get() + 1000);
     }
-    let told = names(&machine).iter().filter(|n| *n == "waiting").count();
+    let told = event_names(&machine)
+        .iter()
+        .filter(|n| *n == "waiting")
+        .count();
     assert_eq!(told, 2);
 }
 
 #[test]
 fn repeated_words_are_told_once_and_changing_ones_five_times_a_second() {
-    let machine = machine();
+    let machine = started_machine();
     let report = &machine.cx.report;
     for i in 0..100 {
         report.waiting(Phase::Gate, "/readyz", &format!("try {}", i / 2));
         machine.clock.0.set(machine.clock.0.get() + 20);
     }
-    let told = names(&machine).iter().filter(|n| *n == "waiting").count();
+    let told = event_names(&machine)
+        .iter()
+        .filter(|n| *n == "waiting")
+        .count();
     assert!((9..=11).contains(&told), "{told} in two seconds");
     machine.clock.0.set(machine.clock.0.get() + 1000);
     report.waiting(Phase::Gate, "/readyz", "last");
@@ -79,7 +88,7 @@ fn repeated_words_are_told_once_and_changing_ones_five_times_a_second() {
 
 #[test]
 fn a_failure_stands_in_the_status_until_the_next_success() {
-    let machine = machine();
+    let machine = started_machine();
     let report = &machine.cx.report;
     report.phase_started(Phase::Join, 1);
     let failure = Failure {
@@ -121,7 +130,7 @@ fn a_failure_stands_in_the_status_until_the_next_success() {
 
 #[test]
 fn what_runs_aside_does_not_take_the_place_of_the_phase() {
-    let machine = machine();
+    let machine = started_machine();
     let report = &machine.cx.report;
     report.phase_started(Phase::Gate, 1);
     report.phase_started(Phase::Images, 1);
@@ -144,7 +153,7 @@ fn what_runs_aside_does_not_take_the_place_of_the_phase() {
 
 #[test]
 fn steady_is_degraded_by_a_failure_and_steady_again() {
-    let machine = machine();
+    let machine = started_machine();
     let report = &machine.cx.report;
     report.phase_started(Phase::Steady, 1);
     report.steady();
@@ -166,7 +175,7 @@ fn steady_is_degraded_by_a_failure_and_steady_again() {
 
 #[test]
 fn facts_that_do_not_change_write_nothing() {
-    let machine = machine();
+    let machine = started_machine();
     let written = || machine.status().updated_ms;
     let before = written();
     machine.clock.0.set(before + 5000);
@@ -181,7 +190,7 @@ fn facts_that_do_not_change_write_nothing() {
 
 #[test]
 fn the_line_for_systemctl_status_names_what_it_waits_for() {
-    let machine = machine();
+    let machine = started_machine();
     machine.cx.report.phase_started(Phase::Gate, 1);
     machine
         .cx
@@ -195,7 +204,7 @@ fn the_line_for_systemctl_status_names_what_it_waits_for() {
 
 #[test]
 fn events_are_what_the_spec_crate_reads() {
-    let machine = machine();
+    let machine = started_machine();
     machine.cx.report.phase_started(Phase::Gate, 1);
     for event in machine.events() {
         serde_json::from_value::<Event>(event).unwrap();
@@ -205,7 +214,7 @@ fn events_are_what_the_spec_crate_reads() {
 /// Who reads the file tells old words from new ones by their age.
 #[test]
 fn a_status_is_written_anew_although_nothing_changed() {
-    let machine = machine();
+    let machine = started_machine();
     let written = machine.status().updated_ms;
     let look_after = |ms| {
         machine.clock.0.set(machine.clock.0.get() + ms);
@@ -219,7 +228,7 @@ fn a_status_is_written_anew_although_nothing_changed() {
 /// As with a full /run.
 #[test]
 fn a_status_that_could_not_be_written_is_written_as_soon_as_it_can_be() {
-    let machine = machine();
+    let machine = started_machine();
     let files = &machine.cx.sys.files;
     files.remove_file(paths::STATUS_FILE).unwrap();
     files

@@ -4,7 +4,7 @@ use super::*;
 use crate::render::{haproxy, keepalived, static_pod};
 use crate::testing::{self, FakeMachine};
 
-fn machine(mode: LbMode) -> FakeMachine {
+fn machine_in_mode(mode: LbMode) -> FakeMachine {
     let mut node = testing::control_plane();
     node.load_balancer.mode = mode;
     node.load_balancer.images = (mode != LbMode::Native).then(|| BalancerImages {
@@ -16,7 +16,7 @@ fn machine(mode: LbMode) -> FakeMachine {
 
 #[tokio::test]
 async fn a_static_pod_is_known_by_its_process_and_told_by_a_signal() {
-    let machine = machine(LbMode::StaticPod);
+    let machine = machine_in_mode(LbMode::StaticPod);
     let runner = runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
     let pid_file = static_pod::pid_file("haproxy");
     assert_eq!(runner.state(haproxy::UNIT).await.unwrap(), "inactive");
@@ -39,7 +39,7 @@ async fn a_static_pod_is_known_by_its_process_and_told_by_a_signal() {
 #[test]
 fn a_static_pod_asks_for_no_capability_that_its_machine_lacks() {
     for (set, asks) in [("000001ffffffffff", true), ("000001fffeffffff", false)] {
-        let machine = machine(LbMode::StaticPod);
+        let machine = machine_in_mode(LbMode::StaticPod);
         machine.file("/proc/1/status", &format!("CapEff:\t0\nCapBnd:\t{set}\n"));
         let runner = runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
         let files = runner.files();
@@ -53,7 +53,7 @@ fn a_static_pod_asks_for_no_capability_that_its_machine_lacks() {
 
 #[tokio::test]
 async fn a_quadlet_is_a_unit_once_systemd_has_read_it() {
-    let machine = machine(LbMode::Quadlet);
+    let machine = machine_in_mode(LbMode::Quadlet);
     let runner = runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
     assert_eq!(runner.files().len(), 2);
     runner.reread().await.unwrap();
@@ -65,7 +65,7 @@ async fn a_quadlet_is_a_unit_once_systemd_has_read_it() {
 
 #[test]
 fn a_node_file_without_images_is_an_error() {
-    let mut machine = machine(LbMode::StaticPod);
+    let mut machine = machine_in_mode(LbMode::StaticPod);
     let node = std::sync::Arc::make_mut(&mut machine.cx.node);
     node.load_balancer.images = None;
     assert!(runner_for(&machine.cx.node, &machine.cx.sys).is_err());

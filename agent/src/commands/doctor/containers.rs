@@ -29,7 +29,7 @@ fn judge_containers(pods: &[Pod], runtime: &str) -> Check {
         "system containers",
         &format!("journalctl -u {runtime} -u kubelet"),
     );
-    let refused: Vec<String> = pods.iter().flat_map(runtime_refusals).collect();
+    let refused: Vec<String> = pods.iter().flat_map(container_refusals).collect();
     match refused.first() {
         None => check,
         Some(first) => {
@@ -43,14 +43,14 @@ fn judge_containers(pods: &[Pod], runtime: &str) -> Check {
     }
 }
 
-fn runtime_refusals(pod: &Pod) -> impl Iterator<Item = String> {
+fn container_refusals(pod: &Pod) -> impl Iterator<Item = String> {
     let status = &pod.status;
     let all = status.init_container_statuses.iter();
     let all = all.chain(&status.container_statuses);
-    all.filter_map(|container| runtime_refusal(&pod.metadata.name, container))
+    all.filter_map(|container| container_refusal(&pod.metadata.name, container))
 }
 
-fn runtime_refusal(pod: &str, container: &ContainerStatus) -> Option<String> {
+fn container_refusal(pod: &str, container: &ContainerStatus) -> Option<String> {
     let waiting = container.state.waiting.as_ref()?;
     let refused = REFUSED.contains(&waiting.reason.as_str());
     let said = waiting.message.trim();

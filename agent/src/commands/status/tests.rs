@@ -7,7 +7,7 @@ use crate::testing;
 const NOW: u64 = 1_700_000_000_000;
 
 /// What the agent of a fresh control plane wrote.
-fn fresh() -> Status {
+fn fresh_status() -> Status {
     let machine = testing::fake_machine(testing::control_plane());
     machine.cx.report.started();
     let mut status = machine.status();
@@ -16,7 +16,7 @@ fn fresh() -> Status {
 }
 
 /// It ends in so many days, and is late so many before.
-fn certificate(name: &str, days: u64, late: u64) -> CertificateExpiry {
+fn certificate_expiry(name: &str, days: u64, late: u64) -> CertificateExpiry {
     let at_ms = NOW + days * 86_400_000;
     CertificateExpiry {
         name: name.into(),
@@ -25,8 +25,8 @@ fn certificate(name: &str, days: u64, late: u64) -> CertificateExpiry {
     }
 }
 
-fn steady() -> Status {
-    let mut status = fresh();
+fn steady_status() -> Status {
+    let mut status = fresh_status();
     (status.phase, status.state, status.since_ms) =
         (Phase::Steady, PhaseState::Steady, NOW - 3 * 3_600_000);
     status.vip.holder = "node1".into();
@@ -53,7 +53,7 @@ fn steady() -> Status {
     (status.kubelet, status.node_ready, status.network) =
         ("active".into(), Some(true), "cilium 1.18.1 ready".into());
     status.certificates = [("apiserver", 364), ("etcd-peer", 364), ("ca", 3650)]
-        .map(|(name, days)| certificate(name, days, 30))
+        .map(|(name, days)| certificate_expiry(name, days, 30))
         .to_vec();
     status.agent.rss_kib = 3174;
     status
@@ -62,7 +62,7 @@ fn steady() -> Status {
 #[test]
 fn a_steady_node() {
     assert_eq!(
-        describe_status(&steady(), NOW),
+        describe_status(&steady_status(), NOW),
         "node2   control plane of demo   steady since 19:13:20 UTC (3 h)
 vip     10.77.0.30 held by node1 (not here)     haproxy: node1 up, node2 up, node3 down
 etcd    3 of 3 members, this one a voter, leader node1
@@ -75,11 +75,11 @@ certs   ends in 364 d: apiserver, etcd-peer     agent 0.1.0, 3.1 MiB
 
 #[test]
 fn ends_are_told_with_a_warning_from_the_limit_on_and_as_ended_after_the_end() {
-    let mut status = steady();
+    let mut status = steady_status();
     status.certificates = vec![
-        certificate("apiserver", 0, 15),
-        certificate("scheduler.conf", 14, 15),
-        certificate("kubelet", 17, 15),
+        certificate_expiry("apiserver", 0, 15),
+        certificate_expiry("scheduler.conf", 14, 15),
+        certificate_expiry("kubelet", 17, 15),
     ];
     status.renewal.words = "node3: kube-apiserver: connection refused".into();
     let text = describe_status(&status, NOW + 3_600_000 * 24);
@@ -96,7 +96,7 @@ fn ends_are_told_with_a_warning_from_the_limit_on_and_as_ended_after_the_end() {
 
 #[test]
 fn apiservers_of_another_cluster_are_named() {
-    let mut status = steady();
+    let mut status = steady_status();
     status.strangers = vec!["node1".into(), "node3".into()];
     let line = "\ncluster another one is shown by node1, node3: not behind the VIP\n";
     let text = describe_status(&status, NOW);
@@ -115,7 +115,7 @@ fn a_reboot_that_is_needed_is_told_in_every_phase() {
             "reboot  needed, for what was installed and is not booted yet",
         ),
     ] {
-        for mut status in [fresh(), steady()] {
+        for mut status in [fresh_status(), steady_status()] {
             assert!(!describe_status(&status, NOW).contains("reboot"));
             status.reboot_needed = Some(RebootNeeded {
                 flatcar: flatcar.into(),
@@ -128,7 +128,7 @@ fn a_reboot_that_is_needed_is_told_in_every_phase() {
 
 #[test]
 fn long_names_and_addresses_stay_apart_from_what_follows() {
-    let mut status = steady();
+    let mut status = steady_status();
     status.node = "control-plane-1".into();
     status.vip.address = "2001:db8:0:77::30".parse().unwrap();
     status.vip.holder = "control-plane-2".into();
@@ -143,7 +143,7 @@ fn long_names_and_addresses_stay_apart_from_what_follows() {
 
 #[test]
 fn a_node_that_waits() {
-    let mut status = fresh();
+    let mut status = fresh_status();
     (status.phase, status.since_ms) = (Phase::Gate, NOW - 42_000);
     status.waiting_for = "https://10.77.0.30:6444/readyz to answer 200".into();
     status.last_try_ms = Some(NOW - 400);
@@ -158,7 +158,7 @@ waiting for https://10.77.0.30:6444/readyz to answer 200; last try 0.4 s ago: co
 
 #[test]
 fn a_failed_node_shows_the_programs_own_words() {
-    let mut status = fresh();
+    let mut status = fresh_status();
     (status.phase, status.state, status.since_ms) = (Phase::Join, PhaseState::Failed, NOW - 7000);
     status.last_error = "etcd-join: timeout".into();
     status.tail = vec!["dial tcp 10.77.0.11:2379: i/o timeout".into()];
@@ -183,7 +183,7 @@ fn exit_codes() {
         (PhaseState::Degraded, Exit::Failed),
     ];
     for (state, exit) in cases {
-        let mut status = steady();
+        let mut status = steady_status();
         status.state = state;
         assert_eq!(exit_of(&status, NOW), exit, "{state:?}");
         status.agent.pid = 0;
@@ -198,7 +198,7 @@ fn exit_codes() {
 /// The file stays as it was when /run is full, whatever happens afterwards.
 #[test]
 fn words_that_were_not_renewed_are_told_as_old_and_are_a_failure() {
-    let status = steady();
+    let status = steady_status();
     let text = describe_status(&status, NOW + 29_000);
     assert!(!text.contains("not heard of"), "{text}");
     let text = describe_status(&status, NOW + 240_000);
@@ -236,7 +236,7 @@ fn old_words_end_with_another_exit_code_than_new_ones() {
 
 #[test]
 fn everything_that_is_wrong_is_told_with_the_next_command() {
-    let mut status = steady();
+    let mut status = steady_status();
     status.state = PhaseState::Degraded;
     status.faults = vec![
         "API: not Ready: container runtime is down".into(),
@@ -309,7 +309,7 @@ fn spans_in_their_largest_sensible_unit() {
 
 #[test]
 fn an_endpoint_of_somebody_else_has_no_holder() {
-    let mut status = steady();
+    let mut status = steady_status();
     status.vip.external = "k8s-api.example.org:6443".into();
     status.vip.holder.clear();
     status.backends.clear();

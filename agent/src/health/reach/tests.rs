@@ -122,7 +122,7 @@ impl Holder {
 }
 
 /// What `/readyz` says at this address; the port.
-async fn readyz(ca: &ha_kube::Authority, address: &str, status: u16) -> u16 {
+async fn serve_readyz(ca: &ha_kube::Authority, address: &str, status: u16) -> u16 {
     let apiserver = Script::default();
     apiserver.on("GET /readyz", status, "ok");
     apiserver.serve_at(ca, address).await.port()
@@ -132,7 +132,7 @@ async fn readyz(ca: &ha_kube::Authority, address: &str, status: u16) -> u16 {
 fn a_holder_without_any_apiserver_gives_way_to_a_peer_that_has_one_until_it_has_one_itself() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let port = readyz(&ca, "127.7.1.3:0", 200).await;
+        let port = serve_readyz(&ca, "127.7.1.3:0", 200).await;
         let holder = Holder::begin(ca.cert(), port);
         let story = async {
             holder.until(keepalived::SICK).await;
@@ -149,13 +149,13 @@ fn a_holder_without_any_apiserver_gives_way_to_a_peer_that_has_one_until_it_has_
 fn nobody_gives_way_to_a_peer_that_is_no_better() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let port = readyz(&ca, "127.7.1.3:0", 503).await;
+        let port = serve_readyz(&ca, "127.7.1.3:0", 503).await;
         let holder = Holder::begin(ca.cert(), port);
         holder.watch_while(holder.until(keepalived::SICK)).await;
         assert_eq!(holder.says(), keepalived::FINE, "the peer has none either");
 
         let stranger = test_authority("kubernetes");
-        let port = readyz(&stranger, "127.7.1.3:0", 200).await;
+        let port = serve_readyz(&stranger, "127.7.1.3:0", 200).await;
         let holder = Holder::begin(ca.cert(), port);
         holder.watch_while(holder.until(keepalived::SICK)).await;
         assert_eq!(
@@ -164,8 +164,8 @@ fn nobody_gives_way_to_a_peer_that_is_no_better() {
             "the peer is another cluster's"
         );
 
-        let port = readyz(&ca, "127.7.1.3:0", 200).await;
-        readyz(&ca, &format!("127.0.0.1:{port}"), 200).await;
+        let port = serve_readyz(&ca, "127.7.1.3:0", 200).await;
+        serve_readyz(&ca, &format!("127.0.0.1:{port}"), 200).await;
         let holder = Holder::begin(ca.cert(), port);
         holder.watch_while(holder.until(keepalived::SICK)).await;
         assert_eq!(

@@ -1,6 +1,6 @@
 use super::*;
 
-fn status(state: &str, voluntary: u64, forced: u64) -> String {
+fn thread_status(state: &str, voluntary: u64, forced: u64) -> String {
     format!(
         "Name:\thaproxy\nState:\t{state}\nThreads:\t2\nvoluntary_ctxt_switches:\t{voluntary}\n\
          nonvoluntary_ctxt_switches:\t{forced}\n"
@@ -8,12 +8,12 @@ fn status(state: &str, voluntary: u64, forced: u64) -> String {
 }
 
 /// Two threads of process 8.
-fn seen(threads: [(&str, u64, u64); 2]) -> ThreadsSeen {
+fn threads_seen(threads: [(&str, u64, u64); 2]) -> ThreadsSeen {
     let root = tempfile::tempdir().unwrap();
     let files = Files::new(root.path());
     for (id, (state, voluntary, forced)) in threads.into_iter().enumerate() {
         let name = format!("/proc/8/task/{}/status", 8 + id);
-        let text = status(state, voluntary, forced);
+        let text = thread_status(state, voluntary, forced);
         files.write(&name, 0o644, text.as_bytes()).unwrap();
     }
     ThreadsSeen::of(&files, 8).unwrap()
@@ -55,10 +55,14 @@ fn hung_is_who_neither_ran_nor_wants_to() {
             "waits for a disk",
         ),
     ] {
-        assert_eq!(seen(now).slept_since(&seen(then)), hung, "{why}");
+        assert_eq!(
+            threads_seen(now).slept_since(&threads_seen(then)),
+            hung,
+            "{why}"
+        );
     }
-    assert!(seen([(S, 4, 1), (R, 9, 0)]).wants_to_run());
-    assert!(!seen([(S, 4, 1), (D, 9, 0)]).wants_to_run());
+    assert!(threads_seen([(S, 4, 1), (R, 9, 0)]).wants_to_run());
+    assert!(!threads_seen([(S, 4, 1), (D, 9, 0)]).wants_to_run());
 }
 
 #[test]

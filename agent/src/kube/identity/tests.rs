@@ -4,7 +4,7 @@ use crate::kube::testing::{Authority, node_identity, test_authority};
 use crate::testing::{self, FakeMachine};
 
 /// A machine with the identity that Ignition brought; it lasts two hours here.
-fn machine(node: ha_wire::node::NodeFile) -> (FakeMachine, Authority, Identity) {
+fn machine_with_identity(node: ha_wire::node::NodeFile) -> (FakeMachine, Authority, Identity) {
     let ca = test_authority("kubernetes");
     let machine = testing::fake_machine(node);
     machine.file(&pki_file("ca.crt"), ca.cert());
@@ -24,7 +24,7 @@ fn three_hours_later(machine: &FakeMachine) {
 
 #[test]
 fn the_kubelets_own_certificate_comes_first() {
-    let (machine, ca, first) = machine(testing::worker());
+    let (machine, ca, first) = machine_with_identity(testing::worker());
     assert_eq!(of_node(&machine.cx).unwrap(), first);
     machine.file(KUBELET_PEM, first.joint_pem().expose());
     assert_eq!(
@@ -42,7 +42,7 @@ fn the_kubelets_own_certificate_comes_first() {
 
 #[test]
 fn a_control_plane_mints_an_identity_when_its_first_one_is_over() {
-    let (machine, _, first) = machine(testing::control_plane());
+    let (machine, _, first) = machine_with_identity(testing::control_plane());
     three_hours_later(&machine);
     let minted = of_node(&machine.cx).unwrap();
     assert_ne!(minted, first);
@@ -54,7 +54,7 @@ fn a_control_plane_mints_an_identity_when_its_first_one_is_over() {
 /// Nobody on a worker can sign: a person must have the machine made anew.
 #[test]
 fn a_worker_whose_identity_is_over_says_what_helps() {
-    let (machine, ..) = machine(testing::worker());
+    let (machine, ..) = machine_with_identity(testing::worker());
     three_hours_later(&machine);
     let error = of_node(&machine.cx).unwrap_err();
     assert!(error.is::<NeedsAPerson>(), "{error:#}");

@@ -7,7 +7,7 @@ const LEASE: &str = "ha-agent-test";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 
 /// The second control plane, and the API behind the VIP.
-async fn stage(net: u8) -> (FakeMachine, Script) {
+async fn lock_fixture(net: u8) -> (FakeMachine, Script) {
     let mut node = testing::control_plane();
     node.endpoint.vip = [127, net, 0, 30].into();
     let ca = test_authority("kubernetes");
@@ -26,11 +26,11 @@ const WORK: LeaseFor = LeaseFor {
     work: "do the work",
 };
 
-async fn acquire(machine: &FakeMachine) -> HeldLease<'_> {
+async fn acquire_now(machine: &FakeMachine) -> HeldLease<'_> {
     acquire_lease(&machine.cx, &WORK).await.unwrap()
 }
 
-fn holder(api: &Script) -> String {
+fn holder_of_lease(api: &Script) -> String {
     let lease = api.lease(LEASE).unwrap();
     lease.spec.holder_identity.unwrap_or_default()
 }
@@ -38,15 +38,15 @@ fn holder(api: &Script) -> String {
 #[test]
 fn a_lease_that_nobody_made_yet_is_made_held_and_let_go() {
     run_local(async {
-        let (machine, api) = stage(171).await;
-        let held = acquire(&machine).await;
-        assert_eq!(holder(&api), "node2/b2");
+        let (machine, api) = lock_fixture(171).await;
+        let held = acquire_now(&machine).await;
+        assert_eq!(holder_of_lease(&api), "node2/b2");
         assert_eq!(api.asked(&format!("POST {LEASES}")).len(), 1);
         held.release().await;
-        assert_eq!(holder(&api), "");
+        assert_eq!(holder_of_lease(&api), "");
         // Now it is there, and free.
-        acquire(&machine).await;
-        assert_eq!(holder(&api), "node2/b2");
+        acquire_now(&machine).await;
+        assert_eq!(holder_of_lease(&api), "node2/b2");
         assert_eq!(api.asked(&format!("POST {LEASES}")).len(), 1);
     });
 }
@@ -54,13 +54,13 @@ fn a_lease_that_nobody_made_yet_is_made_held_and_let_go() {
 #[test]
 fn a_holder_that_lives_is_waited_for_by_name_and_a_dead_one_for_twenty_seconds() {
     run_local(async {
-        let (machine, api) = stage(172).await;
+        let (machine, api) = lock_fixture(172).await;
         api.held_lease(LEASE, "node1/b1");
         let begin = machine.clock.0.get();
-        acquire(&machine).await;
+        acquire_now(&machine).await;
         let waited = machine.clock.0.get() - begin;
         assert!((20_000..21_000).contains(&waited), "{waited} ms");
-        assert_eq!(holder(&api), "node2/b2");
+        assert_eq!(holder_of_lease(&api), "node2/b2");
         let told: Vec<_> = machine
             .events()
             .into_iter()
@@ -74,7 +74,7 @@ fn a_holder_that_lives_is_waited_for_by_name_and_a_dead_one_for_twenty_seconds()
 #[test]
 fn who_was_faster_keeps_it() {
     run_local(async {
-        let (machine, api) = stage(173).await;
+        let (machine, api) = lock_fixture(173).await;
         api.held_lease(LEASE, "");
         let client = kube::as_admin(&machine.cx).unwrap();
         let free = client.lease(LEASE).await.unwrap();
@@ -87,15 +87,15 @@ fn who_was_faster_keeps_it() {
         let mut candidate = Candidate::new(&machine.cx, LEASE);
         let attempt = candidate.attempt(&client).await.unwrap();
         assert!(matches!(attempt, Attempt::HeldBy(node) if node == "node3"));
-        assert_eq!(holder(&api), "node3/b3");
+        assert_eq!(holder_of_lease(&api), "node3/b3");
     });
 }
 
 #[test]
 fn work_that_takes_its_time_keeps_the_lease_alive() {
     run_local(async {
-        let (machine, api) = stage(174).await;
-        let held = acquire(&machine).await;
+        let (machine, api) = lock_fixture(174).await;
+        let held = acquire_now(&machine).await;
         let renewals = || api.asked(&format!("PUT {LEASES}")).len();
         let work = async {
             while renewals() < 3 {
@@ -118,8 +118,8 @@ fn work_that_takes_its_time_keeps_the_lease_alive() {
 #[test]
 fn a_renewal_whose_answer_was_lost_is_made_up_for() {
     run_local(async {
-        let (machine, api) = stage(175).await;
-        let held = acquire(&machine).await;
+        let (machine, api) = lock_fixture(175).await;
+        let held = acquire_now(&machine).await;
         // The API has a newer version than this agent knows, and it is this agent's own.
         api.held_lease(LEASE, "node2/b2");
         assert!(held.renew().await.unwrap().is_none());
@@ -129,21 +129,21 @@ fn a_renewal_whose_answer_was_lost_is_made_up_for() {
         let lost = held.renew().await.unwrap().unwrap();
         assert_eq!((lost.name.as_str(), lost.holder.as_str()), (LEASE, "node3"));
         held.release().await;
-        assert_eq!(holder(&api), "node3/b3");
+        assert_eq!(holder_of_lease(&api), "node3/b3");
     });
 }
 
 #[test]
 fn letting_go_is_tried_again_while_the_api_pauses() {
     run_local(async {
-        let (machine, api) = stage(176).await;
-        let held = acquire(&machine).await;
+        let (machine, api) = lock_fixture(176).await;
+        let held = acquire_now(&machine).await;
         let get = format!("GET {LEASES}/{LEASE}");
         api.on(&get, 503, "").on(&get, 503, "");
         let text = serde_json::to_string(&api.lease(LEASE).unwrap()).unwrap();
         api.on(&get, 200, &text);
         held.release().await;
-        assert_eq!(holder(&api), "");
+        assert_eq!(holder_of_lease(&api), "");
         assert_eq!(api.asked(&get).len(), 1 + 3);
     });
 }
@@ -183,11 +183,11 @@ impl crate::sys::Clock for SetClock {
 #[test]
 fn a_clock_that_is_set_takes_no_lease_from_a_living_holder() {
     run_local(async {
-        let (mut machine, api) = stage(177).await;
+        let (mut machine, api) = lock_fixture(177).await;
         let clock = SetClock::faster(1);
         machine.cx.sys.clock = clock.clone();
         api.held_lease(LEASE, "node1/b1");
-        acquire(&machine).await;
+        acquire_now(&machine).await;
         let waited = clock.passed.get();
         assert!(waited >= Duration::from_secs(20), "{waited:?}");
     });
@@ -207,7 +207,7 @@ async fn within_an_hour<T>(machine: &FakeMachine, work: impl Future<Output = T>)
     }
 }
 
-async fn fails(machine: &FakeMachine) -> String {
+async fn acquire_error(machine: &FakeMachine) -> String {
     let wait = acquire_lease(&machine.cx, &WORK);
     let error = within_an_hour(machine, wait).await.unwrap_err();
     format!("{error:#}")
@@ -216,7 +216,7 @@ async fn fails(machine: &FakeMachine) -> String {
 #[test]
 fn a_wait_ends_as_a_failed_attempt_after_ten_minutes() {
     run_local(async {
-        let (mut machine, api) = stage(205).await;
+        let (mut machine, api) = lock_fixture(205).await;
         let clock = SetClock::faster(100);
         machine.cx.sys.clock = clock.clone();
         api.on(&format!("GET {LEASES}/{LEASE}"), 503, "away");
@@ -234,13 +234,13 @@ fn a_wait_ends_as_a_failed_attempt_after_ten_minutes() {
 #[test]
 fn a_wait_ends_as_a_failed_attempt_when_nobody_lets_this_node_ask() {
     run_local(async {
-        let (machine, api) = stage(178).await;
+        let (machine, api) = lock_fixture(178).await;
         api.on(
             &format!("GET {LEASES}/{LEASE}"),
             401,
             r#"{"message":"Unauthorized"}"#,
         );
-        let error = fails(&machine).await;
+        let error = acquire_error(&machine).await;
         assert!(
             error.contains(LEASE) && error.contains("Unauthorized"),
             "{error}"
@@ -253,13 +253,13 @@ fn a_wait_ends_as_a_failed_attempt_when_nobody_lets_this_node_ask() {
 #[test]
 fn work_ends_when_another_node_has_the_lease() {
     run_local(async {
-        let (machine, api) = stage(179).await;
-        let held = acquire(&machine).await;
+        let (machine, api) = lock_fixture(179).await;
+        let held = acquire_now(&machine).await;
         api.held_lease(LEASE, "node3/b3");
         let work = held.release_after(std::future::pending::<Result<()>>());
         let error = within_an_hour(&machine, work).await.unwrap_err();
         assert!(error.is::<LeaseLost>(), "{error:#}");
-        assert_eq!(holder(&api), "node3/b3");
+        assert_eq!(holder_of_lease(&api), "node3/b3");
     });
 }
 
@@ -267,8 +267,8 @@ fn work_ends_when_another_node_has_the_lease() {
 #[test]
 fn an_api_that_is_away_takes_no_lease() {
     run_local(async {
-        let (machine, api) = stage(180).await;
-        let held = acquire(&machine).await;
+        let (machine, api) = lock_fixture(180).await;
+        let held = acquire_now(&machine).await;
         let put = format!("PUT {LEASES}/{LEASE}");
         api.on(&put, 503, "");
         let work = async {

@@ -8,7 +8,7 @@ use super::*;
 use crate::testing::{self, FakeMachine};
 
 /// A control plane with its CA, the units there but not running, and a haproxy that answers.
-fn machine(keepalived_state: &str) -> FakeMachine {
+fn machine_with_balancer(keepalived_state: &str) -> FakeMachine {
     let machine = testing::fake_machine(testing::control_plane());
     machine.file(CLUSTER_CA, "-----BEGIN CERTIFICATE-----\n");
     machine.file("/run/haproxy/here", "");
@@ -35,7 +35,7 @@ async fn with_haproxy<T>(machine: &FakeMachine, test: impl Future<Output = T>) -
 
 #[tokio::test]
 async fn the_first_run_starts_haproxy_before_keepalived() {
-    let machine = machine("inactive");
+    let machine = machine_with_balancer("inactive");
     with_haproxy(&machine, async {
         assert!(needed(&machine.cx).await.unwrap());
         assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
@@ -63,7 +63,7 @@ async fn the_first_run_starts_haproxy_before_keepalived() {
 
 #[tokio::test]
 async fn a_keepalived_on_an_empty_configuration_is_restarted() {
-    let machine = machine("active");
+    let machine = machine_with_balancer("active");
     machine.file(keepalived::CONFIG, "");
     with_haproxy(&machine, run(&machine.cx)).await.unwrap();
     assert_eq!(
@@ -76,7 +76,7 @@ async fn a_keepalived_on_an_empty_configuration_is_restarted() {
 /// changed, and keepalived ran on its empty configuration for ever.
 #[tokio::test]
 async fn an_attempt_that_ended_between_writing_and_telling_is_made_up_for() {
-    let machine = machine("active");
+    let machine = machine_with_balancer("active");
     machine.file(keepalived::CONFIG, "");
     assert!(run(&machine.cx).await.is_err(), "no haproxy answers yet");
     assert_eq!(machine.orders(), ["start haproxy.service"]);
@@ -92,7 +92,7 @@ async fn an_attempt_that_ended_between_writing_and_telling_is_made_up_for() {
 /// haproxy.path and keepalived's sysext start both at boot, with the files that an earlier boot wrote.
 #[tokio::test]
 async fn after_a_reboot_units_that_run_with_the_right_files_are_left_alone() {
-    let machine = machine("active");
+    let machine = machine_with_balancer("active");
     machine.systemd.unit(haproxy::UNIT, "active");
     let wanted = WantedConfig::of(&machine.cx, &machine.cx.node.control_planes).unwrap();
     let runner = runner::runner_for(&machine.cx.node, &machine.cx.sys).unwrap();
@@ -109,7 +109,7 @@ async fn after_a_reboot_units_that_run_with_the_right_files_are_left_alone() {
 /// A newer agent renders other files.
 #[tokio::test]
 async fn after_a_reboot_units_that_run_with_older_files_are_reloaded() {
-    let machine = machine("active");
+    let machine = machine_with_balancer("active");
     machine.systemd.unit(haproxy::UNIT, "active");
     machine.file(haproxy::CONFIG, "global\n");
     machine.file(haproxy::CA, "-----BEGIN CERTIFICATE-----\n");
@@ -124,7 +124,7 @@ async fn after_a_reboot_units_that_run_with_older_files_are_reloaded() {
 /// The copy beside haproxy is what its checks trust.
 #[tokio::test]
 async fn another_ca_of_the_cluster_is_copied_and_haproxy_reloaded() {
-    let machine = machine("inactive");
+    let machine = machine_with_balancer("inactive");
     with_haproxy(&machine, async {
         run(&machine.cx).await.unwrap();
         machine.orders();
@@ -142,7 +142,7 @@ async fn another_ca_of_the_cluster_is_copied_and_haproxy_reloaded() {
 /// `haproxy.path` waits for the copy: an attempt that ends before it leaves nothing half-written that would be started.
 #[tokio::test]
 async fn the_ca_s_copy_is_written_last() {
-    let machine = machine("inactive");
+    let machine = machine_with_balancer("inactive");
     let wanted = WantedConfig::of(&machine.cx, &machine.cx.node.control_planes).unwrap();
     assert_eq!(wanted.files().last().unwrap().0, haproxy::CA);
     let upheld = include_str!("../../../../sysext/tree/usr/lib/systemd/system/haproxy.path");
@@ -151,7 +151,7 @@ async fn the_ca_s_copy_is_written_last() {
 
 #[tokio::test]
 async fn a_reload_that_failed_is_asked_for_again() {
-    let machine = machine("inactive");
+    let machine = machine_with_balancer("inactive");
     let two = machine.cx.node.control_planes[..2].to_vec();
     with_haproxy(&machine, async {
         run(&machine.cx).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_reload_that_failed_is_asked_for_again() {
 
 #[tokio::test]
 async fn other_apiservers_reload_haproxy_alone_and_are_remembered() {
-    let machine = machine("inactive");
+    let machine = machine_with_balancer("inactive");
     let two = machine.cx.node.control_planes[..2].to_vec();
     with_haproxy(&machine, async {
         run(&machine.cx).await.unwrap();
@@ -189,7 +189,7 @@ async fn other_apiservers_reload_haproxy_alone_and_are_remembered() {
 
 #[tokio::test]
 async fn a_unit_that_systemd_does_not_know_needs_a_person() {
-    let machine = machine("active");
+    let machine = machine_with_balancer("active");
     machine.systemd.forget_unit(haproxy::UNIT);
     let error = run(&machine.cx).await.unwrap_err();
     assert!(error.is::<NeedsAPerson>(), "{error:#}");
@@ -198,7 +198,7 @@ async fn a_unit_that_systemd_does_not_know_needs_a_person() {
 
 #[tokio::test]
 async fn a_failed_unit_is_forgiven_first() {
-    let machine = machine("active");
+    let machine = machine_with_balancer("active");
     machine.systemd.unit(haproxy::UNIT, "failed");
     with_haproxy(&machine, run(&machine.cx)).await.unwrap();
     assert_eq!(
@@ -209,7 +209,7 @@ async fn a_failed_unit_is_forgiven_first() {
 
 #[tokio::test]
 async fn a_haproxy_that_does_not_answer_is_an_error_that_says_where_to_look() {
-    let machine = machine("active");
+    let machine = machine_with_balancer("active");
     let error = run(&machine.cx).await.unwrap_err();
     assert!(
         format!("{error:#}").contains("journalctl -u haproxy"),

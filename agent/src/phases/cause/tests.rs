@@ -17,7 +17,7 @@ async fn run(machine: &FakeMachine) -> Result<()> {
 }
 
 /// Seconds since the fake clock's begin, as the runtime writes them.
-fn stamped(text: &str, second: u64) -> String {
+fn with_timestamps(text: &str, second: u64) -> String {
     let time = format!("2023-11-14T22:13:{:02}Z", 20 + second);
     let lines = text.lines().map(|line| line.split_once(' ').unwrap().1);
     lines.map(|line| format!("{time} {line}\n")).collect()
@@ -25,7 +25,7 @@ fn stamped(text: &str, second: u64) -> String {
 
 fn etcd_log(machine: &FakeMachine, number: u32, second: u64) {
     let name = format!("/var/log/pods/kube-system_etcd-node1_0a1b/etcd/{number}.log");
-    machine.file(&name, &stamped(QUOTA, second));
+    machine.file(&name, &with_timestamps(QUOTA, second));
 }
 
 #[tokio::test]

@@ -12,11 +12,11 @@ const WRITTEN_BY_3_7: &[u8] = include_bytes!("../../../tests/captured/etcd-3.7-f
 
 fn machine_with(name: &str, content: &[u8]) -> FakeMachine {
     let machine = testing::fake_machine(testing::founder());
-    write(&machine, name, content);
+    write_etcd_log(&machine, name, content);
     machine
 }
 
-fn write(machine: &FakeMachine, name: &str, content: &[u8]) {
+fn write_etcd_log(machine: &FakeMachine, name: &str, content: &[u8]) {
     let files = &machine.cx.sys.files;
     files
         .write(&format!("{LOG}/{name}"), 0o600, content)
@@ -49,7 +49,7 @@ fn a_log_without_an_entry_is_unwritten_and_no_other() {
 fn a_log_with_more_than_its_first_segment_was_written_to() {
     let machine = machine_with("0000000000000001-0000000000002710.wal", UNWRITTEN);
     assert!(!is_unwritten(&machine.cx.sys.files, LOG).unwrap());
-    write(&machine, FIRST, UNWRITTEN);
+    write_etcd_log(&machine, FIRST, UNWRITTEN);
     assert!(!is_unwritten(&machine.cx.sys.files, LOG).unwrap());
     let empty = testing::fake_machine(testing::founder());
     assert!(!is_unwritten(&empty.cx.sys.files, LOG).unwrap());

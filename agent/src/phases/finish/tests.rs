@@ -7,7 +7,7 @@ use crate::phases::hooks::tests::ran;
 use crate::testing::{self, FakeMachine};
 
 /// A worker that has joined: its kubelet has a certificate of its own, and the cluster behind the VIP knows it.
-async fn joined(ca: &Authority, net: u8) -> (FakeMachine, Identity) {
+async fn joined_worker(ca: &Authority, net: u8) -> (FakeMachine, Identity) {
     let mut node = testing::worker();
     node.endpoint.vip = [127, net, 0, 30].into();
     let machine = testing::fake_machine(node);
@@ -31,7 +31,7 @@ async fn joined(ca: &Authority, net: u8) -> (FakeMachine, Identity) {
 #[test]
 fn nothing_of_the_first_identity_is_left() {
     run_local(async {
-        let (machine, _) = joined(&test_authority("kubernetes"), 241).await;
+        let (machine, _) = joined_worker(&test_authority("kubernetes"), 241).await;
         assert!(needed(&machine.cx).await.unwrap());
         super::run(&machine.cx).await.unwrap();
         for name in SECRETS {
@@ -51,7 +51,7 @@ fn nothing_of_the_first_identity_is_left() {
 #[test]
 fn the_first_identity_stays_until_the_kubelet_has_its_own() {
     run_local(async {
-        let (machine, first) = joined(&test_authority("kubernetes"), 242).await;
+        let (machine, first) = joined_worker(&test_authority("kubernetes"), 242).await;
         machine.file(KUBELET_PEM, first.joint_pem().expose());
         let error = super::run(&machine.cx).await.unwrap_err();
         assert!(
@@ -68,7 +68,7 @@ fn the_first_identity_stays_until_the_kubelet_has_its_own() {
 #[test]
 fn the_first_key_does_not_stay_in_the_kubelets_store() {
     run_local(async {
-        let (machine, first) = joined(&test_authority("kubernetes"), 243).await;
+        let (machine, first) = joined_worker(&test_authority("kubernetes"), 243).await;
         let old = "/var/lib/kubelet/pki/kubelet-client-2023-11-14.pem";
         machine.file(old, first.joint_pem().expose());
         super::run(&machine.cx).await.unwrap();
@@ -80,7 +80,7 @@ fn the_first_key_does_not_stay_in_the_kubelets_store() {
 #[test]
 fn hooks_run_once_and_again_only_after_a_failure() {
     run_local(async {
-        let (mut machine, _) = joined(&test_authority("kubernetes"), 244).await;
+        let (mut machine, _) = joined_worker(&test_authority("kubernetes"), 244).await;
         let mut node = (*machine.cx.node).clone();
         node.hooks.after_ready = vec!["true".into(), "echo x".into()];
         machine.cx.node = std::sync::Arc::new(node);
@@ -109,7 +109,7 @@ fn hooks_run_once_and_again_only_after_a_failure() {
 fn a_control_plane_keeps_to_its_own_apiserver() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let (mut machine, _) = joined(&ca, 245).await;
+        let (mut machine, _) = joined_worker(&ca, 245).await;
         machine.cx.node = std::sync::Arc::new(testing::control_plane());
         kubelet_conf::settle_unless_kubeadm_did(&machine.cx, Phase::Finish)
             .await
@@ -133,7 +133,7 @@ fn a_control_plane_keeps_to_its_own_apiserver() {
 fn the_first_identity_stays_until_the_cluster_takes_the_kubelets_own() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let (machine, _) = joined(&ca, 246).await;
+        let (machine, _) = joined_worker(&ca, 246).await;
         let other = node_identity(&test_authority("another"), "node4");
         machine.file(KUBELET_PEM, other.joint_pem().expose());
         assert!(super::run(&machine.cx).await.is_err());

@@ -14,12 +14,16 @@ const WAL: &str = "/var/lib/etcd/member/wal/0000000000000000-0000000000000000.wa
 const OWN_ETCD: &str = "- --initial-cluster=node1=https://10.77.0.11:2380\n";
 
 /// A founder whose three control planes are 127.NET.0.11 to .13 and whose VIP is 127.NET.0.30.
-fn founder(net: u8, ca: &Authority) -> FakeMachine {
-    founder_changed(net, ca, |_| ())
+fn founder_machine(net: u8, ca: &Authority) -> FakeMachine {
+    founder_machine_with(net, ca, |_| ())
 }
 
 /// The same with something else in its node file.
-fn founder_changed(net: u8, ca: &Authority, change: impl FnOnce(&mut NodeFile)) -> FakeMachine {
+fn founder_machine_with(
+    net: u8,
+    ca: &Authority,
+    change: impl FnOnce(&mut NodeFile),
+) -> FakeMachine {
     let mut node = testing::founder();
     for (i, peer) in (11..).zip(&mut node.control_planes) {
         peer.address = [127, net, 0, i].into();
@@ -44,14 +48,14 @@ fn ran_kubeadm(machine: &FakeMachine) -> bool {
         .any(|o| o.starts_with("run kubeadm init --skip-token-print"))
 }
 
-async fn serve(script: &Script, ca: &Authority, address: &str) {
+async fn serve_api(script: &Script, ca: &Authority, address: &str) {
     script.serve_at(ca, address).await;
 }
 
 #[test]
 fn nobody_answers_so_it_founds() {
     run_local(async {
-        let machine = founder(101, &test_authority("kubernetes"));
+        let machine = founder_machine(101, &test_authority("kubernetes"));
         assert!(needed(&machine.cx).await.unwrap());
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
         let orders = machine.orders();
@@ -83,9 +87,9 @@ fn any_answer_under_our_ca_means_that_a_cluster_stands() {
     ] {
         run_local(async {
             let ca = test_authority("kubernetes");
-            let machine = founder(net, &ca);
+            let machine = founder_machine(net, &ca);
             let script = Script::default();
-            serve(script.on("GET /readyz", status, ""), &ca, at).await;
+            serve_api(script.on("GET /readyz", status, ""), &ca, at).await;
             assert_eq!(
                 super::run(&machine.cx).await.unwrap(),
                 Outcome::ClusterStands,
@@ -99,8 +103,8 @@ fn any_answer_under_our_ca_means_that_a_cluster_stands() {
 #[test]
 fn nothing_is_founded_beside_somebody_elses_cluster() {
     run_local(async {
-        let machine = founder(105, &test_authority("kubernetes"));
-        serve(
+        let machine = founder_machine(105, &test_authority("kubernetes"));
+        serve_api(
             Script::default().on("GET /readyz", 200, ""),
             &test_authority("other"),
             "127.105.0.30:6444",
@@ -115,7 +119,7 @@ fn nothing_is_founded_beside_somebody_elses_cluster() {
 #[test]
 fn a_peer_that_connects_and_is_silent_is_not_taken_for_absent() {
     run_local(async {
-        let machine = founder(111, &test_authority("kubernetes"));
+        let machine = founder_machine(111, &test_authority("kubernetes"));
         let silent = tokio::net::TcpListener::bind("127.111.0.12:6443").await;
         let error = super::run(&machine.cx).await.unwrap_err().to_string();
         assert!(error.contains("node2 (127.111.0.12:6443)"), "{error}");
@@ -127,7 +131,7 @@ fn a_peer_that_connects_and_is_silent_is_not_taken_for_absent() {
 #[test]
 fn a_permission_ends() {
     run_local(async {
-        let machine = founder(106, &test_authority("kubernetes"));
+        let machine = founder_machine(106, &test_authority("kubernetes"));
         machine.clock.0.set(4_000_000_001_000);
         assert_eq!(
             super::run(&machine.cx).await.unwrap(),
@@ -141,9 +145,9 @@ fn a_permission_ends() {
 fn an_init_of_its_own_is_resumed_whoever_answers() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(107, &ca);
+        let machine = founder_machine(107, &ca);
         machine.clock.0.set(4_000_000_001_000);
-        serve(
+        serve_api(
             Script::default().on("GET /readyz", 200, ""),
             &ca,
             "127.107.0.30:6444",
@@ -164,11 +168,11 @@ fn an_init_of_its_own_is_resumed_whoever_answers() {
 fn the_token_that_kubeadm_insists_on_is_deleted() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(113, &ca);
+        let machine = founder_machine(113, &ca);
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
         machine.file(WAL, "");
         let api = Script::default();
-        serve(&api, &ca, "127.113.0.30:6444").await;
+        serve_api(&api, &ca, "127.113.0.30:6444").await;
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
         let config = machine.commands.configs.take().remove(0).text;
         let json: serde_json::Value = config.split("---\n").next().unwrap().parse().unwrap();
@@ -187,8 +191,8 @@ fn the_token_that_kubeadm_insists_on_is_deleted() {
 fn a_join_that_was_interrupted_is_no_init() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(108, &ca);
-        serve(
+        let machine = founder_machine(108, &ca);
+        serve_api(
             Script::default().on("GET /readyz", 200, ""),
             &ca,
             "127.108.0.30:6444",
@@ -209,7 +213,7 @@ fn a_join_that_was_interrupted_is_no_init() {
 fn it_is_complete_with_its_last_addon() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(109, &ca);
+        let machine = founder_machine(109, &ca);
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
         machine.file(WAL, "");
         let script = Script::default();
@@ -234,7 +238,7 @@ fn it_is_complete_with_its_last_addon() {
             .on("GET /api/v1/nodes/node1", 200, marked)
             .on(coredns, 404, "{}")
             .on(coredns, 200, "{}");
-        serve(&script, &ca, "127.109.0.11:6443").await;
+        serve_api(&script, &ca, "127.109.0.11:6443").await;
         let mut looks = Vec::new();
         for _ in 0..4 {
             looks.push(needed(&machine.cx).await.unwrap());
@@ -250,7 +254,7 @@ fn it_is_complete_with_its_last_addon() {
 #[test]
 fn a_settled_node_never_founds() {
     run_local(async {
-        let machine = founder(110, &test_authority("kubernetes"));
+        let machine = founder_machine(110, &test_authority("kubernetes"));
         machine.file(KUBELET_CONF, "");
         machine.file(KUBELET_PEM, "");
         assert!(!needed(&machine.cx).await.unwrap());
@@ -267,14 +271,14 @@ fn a_silent_peer_is_asked_again_until_it_answers_or_refuses() {
     for answers in [true, false] {
         run_local(async {
             let ca = test_authority("kubernetes");
-            let machine = founder(112, &ca);
+            let machine = founder_machine(112, &ca);
             let at = "127.112.0.13:6443";
             let silent = tokio::net::TcpListener::bind(at).await.unwrap();
             let changed = async {
                 let first = silent.accept().await.unwrap();
                 drop(silent);
                 if answers {
-                    serve(Script::default().on("GET /readyz", 503, ""), &ca, at).await;
+                    serve_api(Script::default().on("GET /readyz", 503, ""), &ca, at).await;
                 }
                 // The first probe stays without an answer: whoever answers comes after it.
                 tokio::time::sleep(Duration::from_secs(1)).await;

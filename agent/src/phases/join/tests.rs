@@ -30,7 +30,7 @@ pub(super) struct Stage {
     pub etcd: Script,
 }
 
-pub(super) async fn stage(mut node: NodeFile, net: u8) -> Stage {
+pub(super) async fn join_fixture(mut node: NodeFile, net: u8) -> Stage {
     for (i, peer) in (11..).zip(&mut node.control_planes) {
         peer.address = [127, net, 0, i].into();
     }
@@ -166,7 +166,7 @@ impl Stage {
 #[test]
 fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 121).await;
+        let stage = join_fixture(testing::control_plane(), 121).await;
         stage.members(&[("1", "node1", 11, false)]);
         assert!(needed(&stage.machine.cx).await.unwrap());
         let files = &stage.machine.cx.sys.files;
@@ -200,7 +200,7 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
 #[test]
 fn a_made_anew_control_plane_removes_what_it_was_before() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 122).await;
+        let stage = join_fixture(testing::control_plane(), 122).await;
         stage.members(&[
             ("1", "node1", 11, false),
             ("2", "node2", 12, false),
@@ -229,7 +229,7 @@ fn a_made_anew_control_plane_removes_what_it_was_before() {
 #[test]
 fn a_learner_that_never_started_is_removed_and_joins_anew() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 123).await;
+        let stage = join_fixture(testing::control_plane(), 123).await;
         stage.members(&[("1", "node1", 11, false), ("2", "", 12, true)]);
         stage.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
         stage.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
@@ -256,7 +256,7 @@ fn a_learner_that_never_started_is_removed_and_joins_anew() {
 #[test]
 fn a_voter_goes_on_without_the_lease() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 124).await;
+        let stage = join_fixture(testing::control_plane(), 124).await;
         stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
         stage.api.on("GET /api/v1/nodes/node2", 200, MARKED);
         stage.prepared();
@@ -283,7 +283,7 @@ fn a_voter_goes_on_without_the_lease() {
 #[test]
 fn a_failed_join_lets_the_lease_go() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 125).await;
+        let stage = join_fixture(testing::control_plane(), 125).await;
         stage.members(&[("1", "node1", 11, false)]);
         let failed = crate::sys::CommandFailed {
             command: "kubeadm join".into(),
@@ -306,7 +306,7 @@ fn a_failed_join_lets_the_lease_go() {
 #[test]
 fn an_old_member_that_cannot_be_removed_lets_the_lease_go_too() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 130).await;
+        let stage = join_fixture(testing::control_plane(), 130).await;
         stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
         stage.etcd.on("POST /v3/cluster/member/remove", 503, "{}");
         let error = super::run(&stage.machine.cx).await.unwrap_err();
@@ -323,7 +323,7 @@ fn an_old_member_that_cannot_be_removed_lets_the_lease_go_too() {
 #[test]
 fn the_lease_is_let_go_when_the_member_votes() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 129).await;
+        let stage = join_fixture(testing::control_plane(), 129).await;
         let first = ("1", "node1", 11, false);
         // Three looks before the lease, three under it, three while kubeadm runs; the last answer is kept.
         for _ in 0..6 {
@@ -355,7 +355,7 @@ fn the_lease_is_let_go_when_the_member_votes() {
 #[test]
 fn a_worker_joins_once() {
     run_local(async {
-        let stage = stage(testing::worker(), 126).await;
+        let stage = join_fixture(testing::worker(), 126).await;
         assert!(needed(&stage.machine.cx).await.unwrap());
         super::run(&stage.machine.cx).await.unwrap();
         assert_eq!(stage.kubeadm_runs(), 1);
@@ -379,7 +379,7 @@ fn a_worker_joins_once() {
 #[test]
 fn a_workers_kubelet_that_was_set_up_is_only_started() {
     run_local(async {
-        let stage = stage(testing::worker(), 127).await;
+        let stage = join_fixture(testing::worker(), 127).await;
         stage.kubelet();
         stage.machine.systemd.unit(KUBELET, "failed");
         stage.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
@@ -394,7 +394,7 @@ fn a_workers_kubelet_that_was_set_up_is_only_started() {
 #[test]
 fn a_new_worker_waits_until_its_old_node_is_not_ready() {
     run_local(async {
-        let stage = stage(testing::worker(), 128).await;
+        let stage = join_fixture(testing::worker(), 128).await;
         let ready = |status: &str| {
             format!(r#"{{"status":{{"conditions":[{{"type":"Ready","status":"{status}"}}]}}}}"#)
         };

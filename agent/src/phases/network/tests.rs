@@ -18,7 +18,7 @@ const SECRETS: &str = "GET /api/v1/namespaces/kube-system/secrets";
 const INSTALL: &str = "cilium install --version 1.18.1 --values";
 const LIST: &str = "cilium install --list-versions";
 
-async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
+async fn network_fixture(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
     node.endpoint.vip = [127, net, 0, 30].into();
     node.cni = cni;
     let ca = test_authority("kubernetes");
@@ -38,7 +38,7 @@ async fn stage(mut node: NodeFile, cni: Cni, net: u8) -> (FakeMachine, Script) {
     (machine, api)
 }
 
-fn cilium() -> Cni {
+fn cilium_cni() -> Cni {
     Cni::Cilium {
         version: "1.18.1".into(),
         chart: None,
@@ -46,7 +46,7 @@ fn cilium() -> Cni {
     }
 }
 
-fn helm(status: &str) -> String {
+fn helm_release(status: &str) -> String {
     helm_revision(1, status)
 }
 
@@ -71,13 +71,13 @@ fn other_nodes_are_ready(api: &Script) {
 }
 
 /// What was run but for looks.
-fn changes(machine: &FakeMachine) -> Vec<String> {
-    let mut all = programs(machine);
+fn changing_programs(machine: &FakeMachine) -> Vec<String> {
+    let mut all = programs_run(machine);
     all.retain(|p| p != "kubectl get");
     all
 }
 
-fn programs(machine: &FakeMachine) -> Vec<String> {
+fn programs_run(machine: &FakeMachine) -> Vec<String> {
     let short = |o: String| {
         o.split_whitespace()
             .skip(1)
@@ -91,7 +91,7 @@ fn programs(machine: &FakeMachine) -> Vec<String> {
 #[test]
 fn cilium_is_installed_the_first_time() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 141).await;
+        let (machine, api) = network_fixture(testing::founder(), cilium_cni(), 141).await;
         api.on(SECRETS, 200, r#"{"items":[]}"#)
             .on("GET /api/v1/nodes/node1", 200, NOT_READY);
         api.on("GET /api/v1/nodes/node1", 200, READY);
@@ -119,7 +119,7 @@ async fn founder_meets(
     cni: Cni,
     arrange: impl FnOnce(&FakeMachine, &Script),
 ) -> (FakeMachine, Script) {
-    let (machine, api) = stage(testing::founder(), cni, net).await;
+    let (machine, api) = network_fixture(testing::founder(), cni, net).await;
     api.on("GET /api/v1/nodes/node1", 200, NOT_READY)
         .on("GET /api/v1/nodes/node1", 200, READY);
     arrange(&machine, &api);
@@ -148,7 +148,7 @@ fn a_pod_network_that_is_somebodys_is_left_as_it_is_and_named() {
             ),
             (
                 "revision 1 of Helm's release is pending-install",
-                Box::new(releases(helm("pending-install"))),
+                Box::new(releases(helm_release("pending-install"))),
             ),
             (
                 "there is a DaemonSet cilium, and no release of Helm's",
@@ -173,8 +173,8 @@ fn a_pod_network_that_is_somebodys_is_left_as_it_is_and_named() {
             ),
         ];
         for (net, (words, arrange)) in (150..).zip(cases) {
-            let (machine, api) = founder_meets(net, cilium(), |_, api| arrange(api)).await;
-            assert_eq!(changes(&machine), Vec::<String>::new(), "{words}");
+            let (machine, api) = founder_meets(net, cilium_cni(), |_, api| arrange(api)).await;
+            assert_eq!(changing_programs(&machine), Vec::<String>::new(), "{words}");
             assert_eq!(api.asked("DELETE"), Vec::<String>::new(), "{words}");
             let told = machine.status().network;
             assert_eq!(told, format!("cilium is left as it is: {words}"));
@@ -185,11 +185,11 @@ fn a_pod_network_that_is_somebodys_is_left_as_it_is_and_named() {
 #[test]
 fn what_is_deployed_is_never_upgraded() {
     run_local(async {
-        let (machine, _) = founder_meets(142, cilium(), |_, api| {
+        let (machine, _) = founder_meets(142, cilium_cni(), |_, api| {
             api.on(SECRETS, 200, &helm_revision(3, "deployed"));
         })
         .await;
-        assert_eq!(changes(&machine), Vec::<String>::new());
+        assert_eq!(changing_programs(&machine), Vec::<String>::new());
         assert!(!needed(&machine.cx).await.unwrap(), "Ready and deployed");
     });
 }
@@ -197,9 +197,13 @@ fn what_is_deployed_is_never_upgraded() {
 #[test]
 fn an_install_that_left_a_deployed_release_ended_well_whatever_the_cli_says() {
     run_local(async {
-        let (machine, api) = founder_meets(143, cilium(), |machine, api| {
+        let (machine, api) = founder_meets(143, cilium_cni(), |machine, api| {
             // One look before the Lease, one under it, one after the CLI's end.
-            for text in [r#"{"items":[]}"#, r#"{"items":[]}"#, &helm("deployed")] {
+            for text in [
+                r#"{"items":[]}"#,
+                r#"{"items":[]}"#,
+                &helm_release("deployed"),
+            ] {
                 api.on(SECRETS, 200, text);
             }
             let failed = CommandFailed {
@@ -211,12 +215,12 @@ fn an_install_that_left_a_deployed_release_ended_well_whatever_the_cli_says() {
             machine.commands.answer(INSTALL, Err(failed.into()));
         })
         .await;
-        assert_eq!(changes(&machine), ["cilium install"]);
-        assert_eq!(holder(&api), "");
+        assert_eq!(changing_programs(&machine), ["cilium install"]);
+        assert_eq!(installing_node(&api), "");
     });
 }
 
-fn holder(api: &Script) -> String {
+fn installing_node(api: &Script) -> String {
     let lease = api.lease(LEASE.name).unwrap();
     lease.spec.holder_identity.unwrap_or_default()
 }
@@ -230,10 +234,10 @@ fn an_installer_that_died_at_work_blocks_nobody() {
             (158, "failed", false),
             (159, "pending-install", true),
         ] {
-            let (machine, api) = founder_meets(net, cilium(), |machine, api| {
+            let (machine, api) = founder_meets(net, cilium_cni(), |machine, api| {
                 api.held_lease(LEASE.name, "node1/an-earlier-boot");
                 for _ in 0..2 {
-                    api.on(SECRETS, 200, &helm(status));
+                    api.on(SECRETS, 200, &helm_release(status));
                 }
                 api.on(
                     "DELETE /api/v1/namespaces/kube-system/secrets/sh.helm.release.v1.cilium.v1",
@@ -247,8 +251,8 @@ fn an_installer_that_died_at_work_blocks_nobody() {
             })
             .await;
             assert_eq!(api.asked("DELETE /api/v1").len(), 1, "{status}");
-            assert_eq!(changes(&machine), ["cilium install"], "{status}");
-            assert_eq!(holder(&api), "", "it ended");
+            assert_eq!(changing_programs(&machine), ["cilium install"], "{status}");
+            assert_eq!(installing_node(&api), "", "it ended");
         }
     });
 }
@@ -256,12 +260,16 @@ fn an_installer_that_died_at_work_blocks_nobody() {
 #[test]
 fn an_install_that_failed_keeps_the_lease_so_that_the_next_attempt_knows_whose_it_was() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 140).await;
+        let (machine, api) = network_fixture(testing::founder(), cilium_cni(), 140).await;
         api.on(SECRETS, 200, r#"{"items":[]}"#);
         let failed = Err(anyhow::anyhow!("exit code 1"));
         machine.commands.answer(INSTALL, failed);
         assert!(super::run(&machine.cx).await.is_err());
-        assert!(holder(&api).starts_with("node1/"), "{}", holder(&api));
+        assert!(
+            installing_node(&api).starts_with("node1/"),
+            "{}",
+            installing_node(&api)
+        );
     });
 }
 
@@ -269,7 +277,7 @@ fn an_install_that_failed_keeps_the_lease_so_that_the_next_attempt_knows_whose_i
 fn nothing_of_the_pod_network_concerns_a_settled_node() {
     run_local(async {
         for (net, node) in [(156, testing::founder()), (157, testing::control_plane())] {
-            let (machine, api) = stage(node, cilium(), net).await;
+            let (machine, api) = network_fixture(node, cilium_cni(), net).await;
             for name in ["node1", "node2"] {
                 api.on(&format!("GET /api/v1/nodes/{name}"), 200, NOT_READY);
             }
@@ -307,7 +315,7 @@ fn manifests_are_not_applied_to_a_cluster_that_has_a_pod_network() {
                 }
             })
             .await;
-            assert_eq!(changes(&machine), Vec::<String>::new());
+            assert_eq!(changing_programs(&machine), Vec::<String>::new());
         }
     });
 }
@@ -316,7 +324,8 @@ fn manifests_are_not_applied_to_a_cluster_that_has_a_pod_network() {
 fn manifests_are_applied_in_order_until_they_are_there() {
     run_local(async {
         let sources = vec!["10-net.yaml".into(), "https://example.org/x.yaml".into()];
-        let (machine, api) = stage(testing::founder(), Cni::Manifests { sources }, 145).await;
+        let (machine, api) =
+            network_fixture(testing::founder(), Cni::Manifests { sources }, 145).await;
         api.on("GET /api/v1/nodes/node1", 200, READY);
         let failed = Err(anyhow::anyhow!("no matches for kind"));
         machine.commands.answer("kubectl apply", failed).succeed(
@@ -339,21 +348,21 @@ fn manifests_are_applied_in_order_until_they_are_there() {
 #[test]
 fn others_wait_and_install_only_if_the_founder_is_lost() {
     run_local(async {
-        let (machine, api) = stage(testing::control_plane(), cilium(), 146).await;
+        let (machine, api) = network_fixture(testing::control_plane(), cilium_cni(), 146).await;
         api.on(SECRETS, 200, r#"{"items":[]}"#);
         for _ in 0..250 {
             api.on("GET /api/v1/nodes/node2", 200, NOT_READY);
         }
         api.on("GET /api/v1/nodes/node2", 200, READY);
         super::run(&machine.cx).await.unwrap();
-        assert_eq!(programs(&machine), ["cilium install"]);
+        assert_eq!(programs_run(&machine), ["cilium install"]);
     });
 }
 
 #[test]
 fn a_worker_installs_nothing() {
     run_local(async {
-        let (machine, api) = stage(testing::worker(), cilium(), 147).await;
+        let (machine, api) = network_fixture(testing::worker(), cilium_cni(), 147).await;
         api.on("GET /api/v1/nodes/node4", 200, NOT_READY)
             .on("GET /api/v1/nodes/node4", 200, READY);
         assert!(needed(&machine.cx).await.unwrap());
@@ -365,7 +374,7 @@ fn a_worker_installs_nothing() {
 #[test]
 fn without_a_pod_network_nothing_is_awaited() {
     run_local(async {
-        let (machine, _) = stage(testing::worker(), Cni::None, 148).await;
+        let (machine, _) = network_fixture(testing::worker(), Cni::None, 148).await;
         assert!(!needed(&machine.cx).await.unwrap());
     });
 }
@@ -373,7 +382,7 @@ fn without_a_pod_network_nothing_is_awaited() {
 #[test]
 fn the_lease_is_waited_for_with_its_own_words() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 204).await;
+        let (machine, api) = network_fixture(testing::founder(), cilium_cni(), 204).await;
         api.held_lease("ha-agent-network", "node3/b3");
         api.on(SECRETS, 200, r#"{"items":[]}"#)
             .on("GET /api/v1/nodes/node1", 200, READY);

@@ -4,7 +4,7 @@ use super::*;
 use crate::testing::{self, FakeMachine};
 
 /// A worker on this very machine's loopback interface, with its CA and programs.
-fn machine() -> FakeMachine {
+fn healthy_machine() -> FakeMachine {
     let mut node = testing::worker();
     node.name = crate::sys::proc::host_name();
     (node.interface, node.address) = ("lo".into(), "127.0.0.1".parse().unwrap());
@@ -30,7 +30,7 @@ fn machine() -> FakeMachine {
 
 #[tokio::test]
 async fn what_can_be_mended_is_mended() {
-    let machine = machine();
+    let machine = healthy_machine();
     assert_eq!(run(&machine.cx).await.unwrap(), Outcome::Done);
     let read = |name: &str| machine.cx.sys.files.read(name).unwrap().unwrap();
     assert_eq!(read("/proc/sys/net/ipv4/ip_forward"), "1\n");
@@ -102,7 +102,7 @@ async fn a_runtime_that_is_started_is_named_before() {
 
 #[tokio::test]
 async fn what_comes_by_itself_is_waited_for_in_words() {
-    let machine = machine();
+    let machine = healthy_machine();
     std::fs::remove_file(machine.cx.sys.files.path("/usr/bin/kubeadm")).unwrap();
     let error = run(&machine.cx).await.unwrap_err();
     assert!(!error.is::<NeedsAPerson>());
@@ -118,7 +118,7 @@ async fn what_comes_by_itself_is_waited_for_in_words() {
 #[tokio::test]
 async fn another_clusters_disk_needs_a_person() {
     use crate::kube::testing::{node_identity, test_authority};
-    let machine = machine();
+    let machine = healthy_machine();
     let other = test_authority("kubernetes");
     let me = node_identity(&other, "node2");
     let conf =
@@ -132,7 +132,7 @@ async fn another_clusters_disk_needs_a_person() {
 /// containerd runs with docker's config.toml, which disables its CRI plugin (containerd/containerd#4581): no kubelet can use it.
 #[tokio::test]
 async fn a_runtime_that_serves_no_cri_needs_a_person_although_it_is_active() {
-    let machine = machine();
+    let machine = healthy_machine();
     testing::serve_runtime(&machine, testing::RUNTIME_WITHOUT_CRI);
     let error = run(&machine.cx).await.unwrap_err();
     assert!(error.is::<NeedsAPerson>(), "{error}");
@@ -144,7 +144,7 @@ async fn a_runtime_that_serves_no_cri_needs_a_person_although_it_is_active() {
 
 /// The machine has been a node of its cluster, and then lost its CA, a program and its container runtime.
 fn broken_member() -> FakeMachine {
-    let machine = machine();
+    let machine = healthy_machine();
     machine.file("/etc/kubernetes/kubelet.conf", "{}");
     machine.file(crate::kube::KUBELET_PEM, "");
     for name in ["/usr/bin/kubeadm", "/etc/kubernetes/pki/ca.crt"] {

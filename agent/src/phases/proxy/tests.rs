@@ -14,14 +14,14 @@ fn with_proxy(no_proxy: &str) -> FakeMachine {
     machine
 }
 
-fn kubeadm() -> Cmd {
+fn kubeadm_init() -> Cmd {
     Cmd::new("kubeadm", &["init"], std::time::Duration::from_secs(1))
 }
 
 #[test]
 fn a_proxy_is_not_asked_for_what_lies_in_the_cluster() {
     let machine = with_proxy("intra.example.com, 10.77.0.30,");
-    let env = past_proxy(&machine.cx, kubeadm()).env;
+    let env = past_proxy(&machine.cx, kubeadm_init()).env;
     let both = ["no_proxy", "NO_PROXY"].map(|name| (name.to_owned(), EXPECTED.to_owned()));
     assert_eq!(env, both);
     let mut node = testing::founder();
@@ -36,17 +36,17 @@ fn a_proxy_is_not_asked_for_what_lies_in_the_cluster() {
 fn the_proxy_of_the_cluster_file_is_not_kubeadms() {
     let mut machine = with_proxy("intra.example.com");
     assert!(
-        kubeadm_command(&machine.cx, &["init"], kubeadm().deadline).env[0]
+        kubeadm_command(&machine.cx, &["init"], kubeadm_init().deadline).env[0]
             .1
             .starts_with("intra.example.com,")
     );
     machine.cx.sys.proxy.as_mut().unwrap().is_for_fetching = true;
-    let env = kubeadm_command(&machine.cx, &["init"], kubeadm().deadline).env;
+    let env = kubeadm_command(&machine.cx, &["init"], kubeadm_init().deadline).env;
     assert!(env.iter().all(|(_, value)| value.is_empty()), "{env:?}");
     for name in ["HTTP_PROXY", "https_proxy", "NO_PROXY"] {
         assert!(env.iter().any(|(n, _)| n == name), "{name}");
     }
-    let fetching = past_proxy(&machine.cx, kubeadm()).env;
+    let fetching = past_proxy(&machine.cx, kubeadm_init()).env;
     assert!(
         fetching
             .iter()
@@ -58,7 +58,7 @@ fn the_proxy_of_the_cluster_file_is_not_kubeadms() {
 #[tokio::test]
 async fn without_a_proxy_nothing_is_changed() {
     let machine = testing::fake_machine(testing::founder());
-    assert_eq!(past_proxy(&machine.cx, kubeadm()).env, []);
+    assert_eq!(past_proxy(&machine.cx, kubeadm_init()).env, []);
     lead_kubelet_past_proxy(&machine.cx).await.unwrap();
     assert!(!machine.cx.sys.files.exists(KUBELET_DROP_IN));
     assert_eq!(machine.orders(), Vec::<String>::new());

@@ -118,7 +118,7 @@ impl Stage {
     }
 
     fn has_days_left(&self, name: &str, days: u32) -> &Self {
-        self.write(renewable(name), &self.identity(days));
+        self.write(renewable_named(name), &self.identity(days));
         self
     }
 
@@ -146,7 +146,7 @@ impl Stage {
         while !runs() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        self.write(renewable(name), &self.identity(YEAR));
+        self.write(renewable_named(name), &self.identity(YEAR));
         end.notify_one();
     }
 
@@ -173,7 +173,7 @@ impl Stage {
     }
 }
 
-fn renewable(name: &str) -> &'static Renewable {
+fn renewable_named(name: &str) -> &'static Renewable {
     RENEWABLE.iter().find(|c| c.name == name).unwrap()
 }
 

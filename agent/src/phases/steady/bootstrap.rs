@@ -37,7 +37,7 @@ pub async fn close_before_start(cx: &Context) -> Result<bool> {
     if is_in_use && has_data(cx, &manifest)? {
         return Ok(false);
     }
-    close_bootstrap(cx, &manifest)?;
+    write_without_bootstrap(cx, &manifest)?;
     Ok(true)
 }
 
@@ -48,7 +48,7 @@ pub fn check_data(cx: &Context) -> Result<()> {
         return Ok(());
     }
     if can_bootstrap(&manifest) {
-        close_bootstrap(cx, &manifest)?;
+        write_without_bootstrap(cx, &manifest)?;
         warn!("etcd's data are gone: its manifest no longer lets it begin an empty cluster");
     }
     bail!(
@@ -58,7 +58,7 @@ pub fn check_data(cx: &Context) -> Result<()> {
     )
 }
 
-fn close_bootstrap(cx: &Context, manifest: &str) -> Result<()> {
+fn write_without_bootstrap(cx: &Context, manifest: &str) -> Result<()> {
     let text = without_bootstrap(manifest);
     let name = pod_manifest("etcd");
     cx.sys.files.write(&name, 0o600, text.as_bytes()).map(drop)

@@ -8,7 +8,7 @@ mod balancer_follows;
 mod elections;
 mod hour;
 
-fn member(id: &str, name: &str, is_learner: bool) -> Member {
+fn etcd_member(id: &str, name: &str, is_learner: bool) -> Member {
     Member {
         id: id.into(),
         name: name.into(),
@@ -30,9 +30,9 @@ fn led_by(leader: &str) -> MemberStatus {
 fn etcd_is_told_by_names() {
     let machine = testing::fake_machine(testing::control_plane());
     let members = [
-        member("11", "node1", false),
-        member("12", "node2", false),
-        member("13", "", true),
+        etcd_member("11", "node1", false),
+        etcd_member("12", "node2", false),
+        etcd_member("13", "", true),
     ];
     let told = |members, leader| etcd_status(&machine.cx, members, &led_by(leader), &[]).unwrap();
     let seen = told(&members, "11");
@@ -117,7 +117,10 @@ fn facts_that_show_a_fault_are_degraded_with_their_own_words() {
 #[test]
 fn a_full_etcd_is_told_by_the_names_of_its_members() {
     let machine = testing::fake_machine(testing::control_plane());
-    let members = [member("11", "node1", false), member("12", "node2", false)];
+    let members = [
+        etcd_member("11", "node1", false),
+        etcd_member("12", "node2", false),
+    ];
     let told = |status: MemberStatus, alarms: &[Alarm]| {
         let etcd = etcd_status(&machine.cx, &members, &status, alarms).unwrap();
         (etcd.alarms, etcd.database_bytes, etcd.quota_bytes)

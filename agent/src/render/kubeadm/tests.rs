@@ -25,7 +25,7 @@ const EMULATED: MachineTraits = MachineTraits {
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// Every file that is compared and shown to the real kubeadm.
-fn files() -> Vec<(String, String)> {
+fn rendered_files() -> Vec<(String, String)> {
     let mut all = Vec::new();
     for (proxy, name) in [
         (KubeProxy::None, "none"),
@@ -171,14 +171,14 @@ fn pods_have_their_grace_on_a_reboot_unless_the_user_says_otherwise() {
 
 #[test]
 fn golden_files() {
-    for (name, text) in files() {
+    for (name, text) in rendered_files() {
         assert_golden(&format!("kubeadm/{name}.yaml"), &text);
     }
 }
 
 #[test]
 fn the_real_kubeadm_accepts_them() {
-    assert_kubeadm_accepts(&files().into_iter().collect());
+    assert_kubeadm_accepts(&rendered_files().into_iter().collect());
 }
 
 #[test]

@@ -33,7 +33,7 @@ const CAPTURED: [(&str, &str, &str); 5] = [
     ),
 ];
 
-fn put(files: &Files, path: &str, text: &str) {
+fn write_pod_log(files: &Files, path: &str, text: &str) {
     files.write(path, 0o640, text.as_bytes()).unwrap();
 }
 
@@ -43,7 +43,7 @@ fn the_word_of_each_real_program_is_found_in_its_log() {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
         let dir = format!("{PODS}/kube-system_{name}-node2_0123abcd/{name}");
-        put(&files, &format!("{dir}/7.log"), text);
+        write_pod_log(&files, &format!("{dir}/7.log"), text);
         let runs = read_runs(&files, "node2").unwrap();
         let [(of, run)] = &runs[..] else {
             panic!("{runs:?}")
@@ -63,13 +63,13 @@ fn only_the_nodes_own_static_pods_are_read_and_nothing_odd_ends_it() {
         "kube-system_etcd-node2_1/etcd/0.log.20261126-074102",
         "kube-system_etcd-node2_1/init/0.log",
     ] {
-        put(&files, &format!("{PODS}/{path}"), QUOTA);
+        write_pod_log(&files, &format!("{PODS}/{path}"), QUOTA);
     }
     for (number, text) in ["", "no time\n", "2026-11-26T07:41:02Z stderr F\n"]
         .iter()
         .enumerate()
     {
-        put(
+        write_pod_log(
             &files,
             &format!("{PODS}/kube-system_etcd-node2_1/etcd/{number}.log"),
             text,

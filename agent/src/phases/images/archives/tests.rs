@@ -9,7 +9,7 @@ const IMPORTED: &str = "ctr --namespace k8s.io images import";
 const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 
 /// What tar writes: a header and a content each, two empty blocks.
-fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
+fn tar_archive(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = Vec::new();
     for (name, content) in entries {
         let mut header = [0; 512];
@@ -24,16 +24,16 @@ fn tar(entries: &[(&str, &[u8])]) -> Vec<u8> {
     tar
 }
 
-fn archive(images: &[&str]) -> Vec<u8> {
+fn image_archive(images: &[&str]) -> Vec<u8> {
     let list = serde_json::json!([{"Config": "c.json", "RepoTags": images, "Layers": ["l.tar"]}]);
     let layer = vec![7; 3000];
-    tar(&[
+    tar_archive(&[
         ("l.tar", &layer),
         ("manifest.json", list.to_string().as_bytes()),
     ])
 }
 
-fn machine(archives: &[(&str, &[u8])]) -> FakeMachine {
+fn machine_with_archives(archives: &[(&str, &[u8])]) -> FakeMachine {
     let machine = testing::fake_machine(testing::worker());
     machine.commands.succeed(LISTED).succeed(IMPORTED);
     for (name, content) in archives {
@@ -43,12 +43,12 @@ fn machine(archives: &[(&str, &[u8])]) -> FakeMachine {
     machine
 }
 
-fn has(machine: &FakeMachine, images: &str) {
+fn runtime_lists(machine: &FakeMachine, images: &str) {
     let stdout = images.to_owned();
     machine.commands.answer(LISTED, Ok(Output { stdout }));
 }
 
-fn imported(machine: &FakeMachine) -> Vec<String> {
+fn imported_archives(machine: &FakeMachine) -> Vec<String> {
     let orders = machine.orders();
     let names = orders.iter().filter_map(|order| {
         let path = order.strip_prefix("run ctr --namespace k8s.io images import ")?;
@@ -59,38 +59,46 @@ fn imported(machine: &FakeMachine) -> Vec<String> {
 
 #[tokio::test]
 async fn only_archives_with_something_new_are_imported() {
-    let (pause, both) = (archive(&[PAUSE]), archive(&[PAUSE, "busybox:1"]));
+    let (pause, both) = (
+        image_archive(&[PAUSE]),
+        image_archive(&[PAUSE, "busybox:1"]),
+    );
     let files: [(&str, &[u8]); 3] = [
         ("00-pause.tar", &pause),
         ("01-both.tar", &both),
         ("notes", b""),
     ];
-    let machine = machine(&files);
+    let machine = machine_with_archives(&files);
     import_archives(&machine.cx).await.unwrap();
-    assert_eq!(imported(&machine), ["00-pause.tar", "01-both.tar"]);
-    has(&machine, &format!("{PAUSE}\n"));
+    assert_eq!(imported_archives(&machine), ["00-pause.tar", "01-both.tar"]);
+    runtime_lists(&machine, &format!("{PAUSE}\n"));
     import_archives(&machine.cx).await.unwrap();
-    assert_eq!(imported(&machine), ["01-both.tar"]);
-    has(&machine, &format!("docker.io/library/busybox:1\n{PAUSE}\n"));
+    assert_eq!(imported_archives(&machine), ["01-both.tar"]);
+    runtime_lists(&machine, &format!("docker.io/library/busybox:1\n{PAUSE}\n"));
     import_archives(&machine.cx).await.unwrap();
-    assert_eq!(imported(&machine), [""; 0], "a second boot imports nothing");
+    assert_eq!(
+        imported_archives(&machine),
+        [""; 0],
+        "a second boot imports nothing"
+    );
 }
 
 #[tokio::test]
 async fn without_archives_nothing_is_asked() {
-    let machine = machine(&[]);
+    let machine = machine_with_archives(&[]);
     import_archives(&machine.cx).await.unwrap();
     assert_eq!(machine.orders(), [""; 0]);
 }
 
 #[tokio::test]
 async fn a_broken_archive_stops_no_other() {
-    let good = archive(&[PAUSE]);
-    let machine = machine(&[("00-bad.tar", b"\x1f\x8b no tar"), ("01-good.tar", &good)]);
+    let good = image_archive(&[PAUSE]);
+    let machine =
+        machine_with_archives(&[("00-bad.tar", b"\x1f\x8b no tar"), ("01-good.tar", &good)]);
     let broken = Err(anyhow::anyhow!("no tar"));
     machine.commands.answer(IMPORTED, broken);
     import_archives(&machine.cx).await.unwrap();
-    assert_eq!(imported(&machine), ["00-bad.tar", "01-good.tar"]);
+    assert_eq!(imported_archives(&machine), ["00-bad.tar", "01-good.tar"]);
     let events = serde_json::to_string(&machine.events()).unwrap();
     assert!(events.contains("00-bad.tar: no tar"), "{events}");
 }
@@ -98,7 +106,7 @@ async fn a_broken_archive_stops_no_other() {
 /// What podman 5.4.2 takes, and CRI-O's store then holds; beyond the agent's own confinement, where podman unpacks nothing.
 #[tokio::test]
 async fn podman_loads_archives_into_crio_s_store() {
-    let good = archive(&[PAUSE]);
+    let good = image_archive(&[PAUSE]);
     let mut node = testing::worker();
     node.kubernetes.cri = Cri::Crio;
     let machine = testing::fake_machine(node);

@@ -14,7 +14,7 @@ const APISERVER: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
 async fn founder_beside(net: u8, ca: &Authority, etcd: &Script) -> FakeMachine {
     let theirs = test_authority("their-etcd");
     let at = etcd.serve(&theirs).await;
-    let machine = founder_changed(net, ca, |node| {
+    let machine = founder_machine_with(net, ca, |node| {
         node.kubernetes.external_etcd = vec![format!("https://{at}")];
     });
     machine

@@ -15,7 +15,7 @@ fn signed_for_kubelet() -> Secret {
 
 /// Whose permission is over.
 fn late_founder(net: u8, ca: &Authority) -> FakeMachine {
-    let machine = founder(net, ca);
+    let machine = founder_machine(net, ca);
     machine.clock.0.set(4_000_000_001_000);
     machine
 }
@@ -49,7 +49,7 @@ fn what_is_no_proof_of_an_init_needs_the_permission() {
 #[test]
 fn an_init_that_was_killed_before_etcd_wrote_anything_begins_anew() {
     run_local(async {
-        let machine = founder(226, &test_authority("kubernetes"));
+        let machine = founder_machine(226, &test_authority("kubernetes"));
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
         assert!(ran_kubeadm(&machine));
@@ -64,7 +64,7 @@ const WRITTEN: &[u8] = include_bytes!("../../../../tests/captured/etcd-first-ent
 #[test]
 fn an_etcd_that_ended_between_its_log_and_its_first_entry_begins_anew() {
     run_local(async {
-        let machine = founder(247, &test_authority("kubernetes"));
+        let machine = founder_machine(247, &test_authority("kubernetes"));
         let files = &machine.cx.sys.files;
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
         files.write(WAL, 0o600, UNWRITTEN).unwrap();
@@ -79,7 +79,7 @@ fn an_etcd_that_ended_between_its_log_and_its_first_entry_begins_anew() {
 #[test]
 fn a_log_that_somebody_has_open_or_wrote_to_stays() {
     run_local(async {
-        let machine = founder(248, &test_authority("kubernetes"));
+        let machine = founder_machine(248, &test_authority("kubernetes"));
         let files = &machine.cx.sys.files;
         files.write(WAL, 0o600, UNWRITTEN).unwrap();
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
@@ -109,7 +109,7 @@ fn a_log_that_somebody_has_open_or_wrote_to_stays() {
 fn an_init_that_was_killed_between_kubelet_and_etcd_begins_anew() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(231, &ca);
+        let machine = founder_machine(231, &ca);
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
         let me = node_identity(&ca, "node1");
         machine.file(KUBELET_PEM, &me.cert);
@@ -124,7 +124,7 @@ fn an_init_that_was_killed_between_kubelet_and_etcd_begins_anew() {
 fn its_own_apiserver_behind_the_vip_is_no_other_cluster() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(227, &ca);
+        let machine = founder_machine(227, &ca);
         machine.file(&pod_manifest("etcd"), OWN_ETCD);
         let script = Script::default();
         let own = script.serve_showing(&ca, "127.227.0.30:6444").await;
@@ -158,7 +158,7 @@ fn a_join_that_began_on_this_disk_is_never_an_init_again() {
     ];
     for (net, files) in traces {
         run_local(async {
-            let machine = founder(net, &test_authority("kubernetes"));
+            let machine = founder_machine(net, &test_authority("kubernetes"));
             for (name, text) in files {
                 machine.file(name, text);
             }

@@ -10,7 +10,7 @@ const NOWHERE: [u8; 4] = [224, 0, 0, 12];
 
 /// With these other control planes in place of node2 and node3.
 fn founder_with_peers(net: u8, ca: &Authority, peers: [IpAddr; 2]) -> FakeMachine {
-    founder_changed(net, ca, |node| {
+    founder_machine_with(net, ca, |node| {
         for (known, address) in node.control_planes[1..].iter_mut().zip(peers) {
             known.address = address;
         }
@@ -41,10 +41,10 @@ fn a_peer_that_does_not_answer_is_looked_for_before_anything_is_founded() {
 fn an_etcd_that_answers_is_a_cluster_that_stands() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(212, &ca);
+        let machine = founder_machine(212, &ca);
         let etcd = test_authority("etcd-ca");
         machine.file(&pki_file("etcd/ca.crt"), etcd.cert());
-        serve(&Script::default(), &etcd, "127.212.0.12:2379").await;
+        serve_api(&Script::default(), &etcd, "127.212.0.12:2379").await;
         let outcome = super::run(&machine.cx).await.unwrap();
         assert_eq!(outcome, Outcome::ClusterStands);
         assert!(!ran_kubeadm(&machine));
@@ -55,8 +55,8 @@ fn an_etcd_that_answers_is_a_cluster_that_stands() {
 fn a_peers_load_balancer_that_leads_to_an_apiserver_is_a_cluster_that_stands() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(213, &ca);
-        serve(&Script::default(), &ca, "127.213.0.13:6444").await;
+        let machine = founder_machine(213, &ca);
+        serve_api(&Script::default(), &ca, "127.213.0.13:6444").await;
         let outcome = super::run(&machine.cx).await.unwrap();
         assert_eq!(outcome, Outcome::ClusterStands);
     });
@@ -66,7 +66,7 @@ fn a_peers_load_balancer_that_leads_to_an_apiserver_is_a_cluster_that_stands() {
 fn an_expired_certificate_is_a_cluster_that_stands() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(214, &ca);
+        let machine = founder_machine(214, &ca);
         let script = Script::default();
         script.serve_expired_at(&ca, "127.214.0.12:6443").await;
         let outcome = super::run(&machine.cx).await.unwrap();
@@ -78,7 +78,7 @@ fn an_expired_certificate_is_a_cluster_that_stands() {
 #[test]
 fn peers_that_refuse_may_be_rebooting() {
     run_local(async {
-        let machine = founder(215, &test_authority("kubernetes"));
+        let machine = founder_machine(215, &test_authority("kubernetes"));
         let begin = machine.clock.0.get();
         assert_eq!(super::run(&machine.cx).await.unwrap(), Outcome::Done);
         let waited = seconds_waited(&machine, begin);
@@ -91,7 +91,7 @@ fn peers_that_refuse_may_be_rebooting() {
 fn peers_that_say_that_they_are_in_no_cluster_are_believed_at_once() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(218, &ca);
+        let machine = founder_machine(218, &ca);
         let peers = machine.cx.node.control_planes[1..].iter().map(|peer| {
             let mut node = testing::control_plane();
             (node.name, node.address) = (peer.name.clone(), peer.address);
@@ -116,13 +116,13 @@ fn peers_that_say_that_they_are_in_no_cluster_are_believed_at_once() {
 fn a_cluster_that_comes_back_while_the_founder_looks_is_joined() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder(216, &ca);
+        let machine = founder_machine(216, &ca);
         let begin = machine.clock.0.get();
         let back = async {
             while machine.clock.0.get() < begin + 60_000 {
                 tokio::task::yield_now().await;
             }
-            serve(&Script::default(), &ca, "127.216.0.12:6443").await;
+            serve_api(&Script::default(), &ca, "127.216.0.12:6443").await;
         };
         let (outcome, ()) = tokio::join!(super::run(&machine.cx), back);
         assert_eq!(outcome.unwrap(), Outcome::ClusterStands);
@@ -134,7 +134,7 @@ fn a_cluster_that_comes_back_while_the_founder_looks_is_joined() {
 fn a_cluster_that_came_up_during_the_hooks_is_joined() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder_changed(217, &ca, |node| {
+        let machine = founder_machine_with(217, &ca, |node| {
             node.hooks.before_join = vec!["slow".into()];
         });
         let end = machine.commands.lasts("systemd-run");
@@ -144,7 +144,7 @@ fn a_cluster_that_came_up_during_the_hooks_is_joined() {
             while machine.log.borrow().is_empty() {
                 tokio::task::yield_now().await;
             }
-            serve(&Script::default(), &ca, "127.217.0.12:6443").await;
+            serve_api(&Script::default(), &ca, "127.217.0.12:6443").await;
             end.notify_one();
         };
         let (outcome, ()) = tokio::join!(super::run(&machine.cx), came_up);
@@ -158,7 +158,7 @@ fn a_cluster_that_came_up_during_the_hooks_is_joined() {
 fn an_outside_balancer_that_says_nothing_is_no_doubt() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder_changed(226, &ca, |node| {
+        let machine = founder_machine_with(226, &ca, |node| {
             node.control_planes.truncate(1);
             let vip = node.endpoint.vip;
             *node = testing::behind_external(node.clone());
@@ -176,12 +176,12 @@ fn an_outside_balancer_that_says_nothing_is_no_doubt() {
 fn an_outside_balancer_that_leads_to_an_apiserver_is_a_cluster_that_stands() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let machine = founder_changed(227, &ca, |node| {
+        let machine = founder_machine_with(227, &ca, |node| {
             let vip = node.endpoint.vip;
             *node = testing::behind_external(node.clone());
             node.endpoint.vip = vip;
         });
-        serve(&Script::default(), &ca, "127.227.0.30:6443").await;
+        serve_api(&Script::default(), &ca, "127.227.0.30:6443").await;
         let outcome = super::run(&machine.cx).await.unwrap();
         assert_eq!(outcome, Outcome::ClusterStands);
     });

@@ -7,8 +7,8 @@ const UNTIL_MS: u64 = 4_000_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
 
 /// A founder whose clock is an hour after its permission's end.
-fn ahead(net: u8) -> FakeMachine {
-    let machine = founder(net, &test_authority("kubernetes"));
+fn founder_past_permission(net: u8) -> FakeMachine {
+    let machine = founder_machine(net, &test_authority("kubernetes"));
     machine.clock.0.set(UNTIL_MS + HOUR_MS);
     machine
 }
@@ -20,10 +20,10 @@ fn seconds_past_the_hour(machine: &FakeMachine) -> u64 {
 #[test]
 fn a_clock_that_nobody_sets_or_that_is_set_is_judged_at_once() {
     run_local(async {
-        let nobody = ahead(231);
+        let nobody = founder_past_permission(231);
         assert!(!is_given(&nobody.cx).await);
         assert_eq!(seconds_past_the_hour(&nobody), 0);
-        let set = ahead(232);
+        let set = founder_past_permission(232);
         set.systemd.unit("systemd-timesyncd.service", "active");
         set.file("/run/systemd/timesync/synchronized", "");
         assert!(!is_given(&set.cx).await);
@@ -34,7 +34,7 @@ fn a_clock_that_nobody_sets_or_that_is_set_is_judged_at_once() {
 #[test]
 fn a_clock_that_will_be_set_is_waited_for() {
     run_local(async {
-        let machine = ahead(233);
+        let machine = founder_past_permission(233);
         machine.systemd.unit("systemd-timesyncd.service", "active");
         let is_set = async {
             while seconds_past_the_hour(&machine) < 5 {
@@ -51,7 +51,7 @@ fn a_clock_that_will_be_set_is_waited_for() {
 #[test]
 fn a_clock_that_nobody_can_set_is_not_waited_for_for_ever() {
     run_local(async {
-        let machine = ahead(234);
+        let machine = founder_past_permission(234);
         machine.systemd.unit("systemd-timesyncd.service", "active");
         assert!(!is_given(&machine.cx).await);
         let waited = seconds_past_the_hour(&machine);

@@ -8,7 +8,7 @@ use ha_wire::paths;
 use serde_json::{Value, json};
 
 use super::super::run;
-use super::super::tests::{LOCAL_IMAGES, Stage, stage};
+use super::super::tests::{LOCAL_IMAGES, Stage, join_fixture};
 use crate::kube::kubeconfig;
 use crate::kube::lock::LeaseLost;
 use crate::kube::testing::{node_identity, run_local, test_authority};
@@ -24,7 +24,7 @@ const OLD_NODE: &str = "/api/v1/nodes/node2";
 const KUBELET_LEASE: &str =
     "GET /apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/node2";
 
-async fn ended<T>(work: impl Future<Output = T>) -> T {
+async fn within_patience<T>(work: impl Future<Output = T>) -> T {
     let ended = tokio::time::timeout(PATIENCE, work).await;
     ended.expect("it never ends")
 }
@@ -64,7 +64,7 @@ impl Stage {
 #[test]
 fn a_learner_that_votes_by_now_stays() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 131).await;
+        let stage = join_fixture(testing::control_plane(), 131).await;
         let first = ("1", "node1", 11, false);
         let learner = ("3", "node1b", 11, true);
         // Four looks before the lease, one under it; then the node that joined is promoted.
@@ -73,7 +73,7 @@ fn a_learner_that_votes_by_now_stays() {
         }
         stage.members(&[first, ("3", "node1b", 11, false)]);
         stage.etcd.on(REMOVE, 200, "{}");
-        ended(run(&stage.machine.cx)).await.unwrap();
+        within_patience(run(&stage.machine.cx)).await.unwrap();
         assert_eq!(stage.etcd.asked(REMOVE).len(), 0, "a voter of another node");
     });
 }
@@ -81,7 +81,7 @@ fn a_learner_that_votes_by_now_stays() {
 #[test]
 fn a_lost_lease_ends_kubeadm() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 132).await;
+        let stage = join_fixture(testing::control_plane(), 132).await;
         stage.members(&[("1", "node1", 11, false)]);
         stage.machine.commands.lasts(JOIN).notify_one();
         let _never_told = stage.machine.commands.lasts(JOIN);
@@ -93,7 +93,7 @@ fn a_lost_lease_ends_kubeadm() {
             stage.api.held_lease(LEASE, "node3/b3");
         };
         let both = async { tokio::join!(run(&stage.machine.cx), taken).0 };
-        let error = ended(both).await.unwrap_err();
+        let error = within_patience(both).await.unwrap_err();
         assert!(error.is::<LeaseLost>(), "{error:#}");
         assert_eq!(stage.lease_holder().as_deref(), Some("node3/b3"));
     });
@@ -103,12 +103,12 @@ fn a_lost_lease_ends_kubeadm() {
 fn a_living_machine_of_this_name_keeps_its_node_and_its_member() {
     for (net, host) in [(133, 99), (134, 12)] {
         run_local(async {
-            let stage = stage(testing::control_plane(), net).await;
+            let stage = join_fixture(testing::control_plane(), net).await;
             stage.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
             stage.etcd.on(REMOVE, 200, "{}");
             stage.old_node(host);
             stage.kubelet_renews(1000);
-            let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+            let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
             let words = "does another machine have its name?";
             assert!(error.to_string().contains(words), "{error:#}");
             stage.nothing_was_taken();
@@ -121,12 +121,12 @@ fn a_living_machine_of_this_name_keeps_its_node_and_its_member() {
 fn a_machine_whose_kubelet_is_silent_is_gone_sooner_if_its_address_is_here() {
     for (net, host, seconds) in [(135, 99, 40), (136, 12, 15)] {
         run_local(async {
-            let stage = stage(testing::control_plane(), net).await;
+            let stage = join_fixture(testing::control_plane(), net).await;
             stage.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
             stage.etcd.on(REMOVE, 200, "{}");
             stage.old_node(host);
             stage.kubelet_renews(0);
-            ended(run(&stage.machine.cx)).await.unwrap();
+            within_patience(run(&stage.machine.cx)).await.unwrap();
             let looks = stage.api.asked(KUBELET_LEASE).len();
             assert_eq!(looks, 2 * seconds + 1, "each half a second");
             assert_eq!(stage.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
@@ -139,12 +139,12 @@ fn a_machine_whose_kubelet_is_silent_is_gone_sooner_if_its_address_is_here() {
 #[test]
 fn a_kubelet_of_this_very_machine_is_no_other_machine_s() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 206).await;
+        let stage = join_fixture(testing::control_plane(), 206).await;
         stage.members(&[("1", "node1", 11, false)]);
         stage.machine.file("/etc/machine-id", "0123456789abcdef\n");
         stage.old_node(12);
         stage.kubelet_renews(1000);
-        ended(run(&stage.machine.cx)).await.unwrap();
+        within_patience(run(&stage.machine.cx)).await.unwrap();
         assert_eq!(stage.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
         assert_eq!(
             stage.api.asked(KUBELET_LEASE).len(),
@@ -158,10 +158,10 @@ fn a_kubelet_of_this_very_machine_is_no_other_machine_s() {
 #[test]
 fn an_old_member_that_answers_elsewhere_stays() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 137).await;
+        let stage = join_fixture(testing::control_plane(), 137).await;
         stage.members(&[("1", "node1", 11, false), ("2", "node2", 11, false)]);
         stage.etcd.on(REMOVE, 200, "{}");
-        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
         let words = "does another machine have its name?";
         assert!(error.to_string().contains(words), "{error:#}");
         stage.nothing_was_taken();
@@ -182,11 +182,11 @@ fn data_on(dir: &str) -> ha_wire::node::NodeFile {
 #[test]
 fn a_directory_that_holds_other_things_is_left_alone() {
     run_local(async {
-        let stage = stage(data_on("/data"), 138).await;
+        let stage = join_fixture(data_on("/data"), 138).await;
         stage.members(&[("1", "node1", 11, false)]);
         stage.machine.file("/data/photos/cat.jpg", "x");
         stage.machine.file("/data/member/snap/db", "x");
-        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
         assert!(error.is::<NeedsAPerson>(), "{error:#}");
         assert!(error.to_string().contains("photos"), "{error:#}");
         for left in ["/data/photos/cat.jpg", "/data/member/snap/db"] {
@@ -199,14 +199,14 @@ fn a_directory_that_holds_other_things_is_left_alone() {
 #[test]
 fn only_etcd_s_own_data_are_removed_behind_a_link_too() {
     run_local(async {
-        let stage = stage(data_on("/var/lib/etcd"), 139).await;
+        let stage = join_fixture(data_on("/var/lib/etcd"), 139).await;
         stage.members(&[("1", "node1", 11, false)]);
         stage.machine.file("/disk/lost+found/1", "x");
         stage.machine.file("/disk/member/snap/db", "x");
         let files = &stage.machine.cx.sys.files;
         files.make_dir("/var/lib").unwrap();
         std::os::unix::fs::symlink(files.path("/disk"), files.path("/var/lib/etcd")).unwrap();
-        ended(run(&stage.machine.cx)).await.unwrap();
+        within_patience(run(&stage.machine.cx)).await.unwrap();
         assert!(
             files.path("/var/lib/etcd").is_symlink(),
             "or etcd would use the root disk"
@@ -219,10 +219,10 @@ fn only_etcd_s_own_data_are_removed_behind_a_link_too() {
 #[test]
 fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 201).await;
+        let stage = join_fixture(testing::control_plane(), 201).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
         stage.members(&[first, third]);
-        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
         let words = "no member joins etcd while node3 does not answer";
         assert!(error.to_string().contains(words), "{error:#}");
         assert_eq!(stage.lease_story(), [""; 0]);
@@ -234,7 +234,7 @@ fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
 #[test]
 fn a_voter_that_is_silent_for_a_while_is_waited_for_without_the_lease() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 209).await;
+        let stage = join_fixture(testing::control_plane(), 209).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
         stage.members(&[first]);
         let story = |wanted: &[&str]| stage.lease_story() == wanted;
@@ -250,7 +250,7 @@ fn a_voter_that_is_silent_for_a_while_is_waited_for_without_the_lease() {
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            joined = ended(run(&stage.machine.cx)) => joined.unwrap(),
+            joined = within_patience(run(&stage.machine.cx)) => joined.unwrap(),
             () = falls_silent => unreachable!(),
         };
         assert_eq!(stage.lease_story(), ["node2", "", "node2", ""]);
@@ -262,7 +262,7 @@ fn a_voter_that_is_silent_for_a_while_is_waited_for_without_the_lease() {
 fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
     for (net, kubeadm) in [(207, "v1.37.2"), (208, "v1.36.3")] {
         run_local(async {
-            let stage = stage(testing::control_plane(), net).await;
+            let stage = join_fixture(testing::control_plane(), net).await;
             // Three of them at one address, where an etcd of 3.7 answers.
             let [one, three, five] = [("1", "node1"), ("3", "node3"), ("5", "node5")]
                 .map(|(id, name)| (id, name, 11, false));
@@ -274,7 +274,7 @@ fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
                     .commands
                     .answer("kubeadm version", Ok(Output { stdout }));
             }
-            let joined = ended(run(&stage.machine.cx)).await;
+            let joined = within_patience(run(&stage.machine.cx)).await;
             let configs = stage.machine.commands.configs.take();
             let last = &configs.last().unwrap().text;
             if kubeadm == "v1.37.2" {
@@ -297,11 +297,11 @@ fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
 #[test]
 fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 202).await;
+        let stage = join_fixture(testing::control_plane(), 202).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
         stage.members(&[first, ("2", "node2", 12, false), third]);
         stage.etcd.on(REMOVE, 200, "{}");
-        let error = ended(run(&stage.machine.cx)).await.unwrap_err();
+        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
         assert!(error.to_string().contains("node3"), "{error:#}");
         assert_eq!(stage.etcd.asked(REMOVE).len(), 1);
         assert_eq!(
@@ -316,7 +316,7 @@ fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
 #[test]
 fn etcd_s_image_is_here_before_the_lease_is_held() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 203).await;
+        let stage = join_fixture(testing::control_plane(), 203).await;
         stage.members(&[("1", "node1", 11, false)]);
         let commands = &stage.machine.commands;
         let images = |text: &str| {
@@ -342,7 +342,7 @@ fn etcd_s_image_is_here_before_the_lease_is_held() {
             pull.notify_one();
         };
         let both = async { tokio::join!(run(&stage.machine.cx), order).0 };
-        ended(both).await.unwrap();
+        within_patience(both).await.unwrap();
         assert_eq!(stage.lease_story(), ["node2", ""]);
     });
 }

@@ -19,7 +19,7 @@ const BLANK: JoinFacts = JoinFacts {
     ready: false,
 };
 
-fn plan(prepare: bool, etcd: EtcdStep, components: bool) -> JoinPlan {
+fn join_plan(prepare: bool, etcd: EtcdStep, components: bool) -> JoinPlan {
     JoinPlan {
         prepare,
         etcd,
@@ -31,15 +31,19 @@ fn plan(prepare: bool, etcd: EtcdStep, components: bool) -> JoinPlan {
 fn each_interruption_has_its_rest() {
     use EtcdStep::{Join, Leave};
     let cases = [
-        ("nothing interrupted it", DONE, plan(false, Leave, false)),
-        ("a blank disk", BLANK, plan(true, Join, true)),
+        (
+            "nothing interrupted it",
+            DONE,
+            join_plan(false, Leave, false),
+        ),
+        ("a blank disk", BLANK, join_plan(true, Join, true)),
         (
             "a blank disk, its old member votes",
             JoinFacts {
                 member: Membership::Voter,
                 ..BLANK
             },
-            plan(true, Join, true),
+            join_plan(true, Join, true),
         ),
         (
             "killed among the certificates",
@@ -47,7 +51,7 @@ fn each_interruption_has_its_rest() {
                 certificates: true,
                 ..BLANK
             },
-            plan(true, Join, true),
+            join_plan(true, Join, true),
         ),
         (
             "killed before the member was added",
@@ -56,7 +60,7 @@ fn each_interruption_has_its_rest() {
                 certificates: true,
                 ..BLANK
             },
-            plan(false, Join, true),
+            join_plan(false, Join, true),
         ),
         (
             "killed when the learner was added",
@@ -67,7 +71,7 @@ fn each_interruption_has_its_rest() {
                 member: Membership::Unstarted,
                 ..BLANK
             },
-            plan(false, Join, true),
+            join_plan(false, Join, true),
         ),
         (
             "killed when the learner had started",
@@ -77,7 +81,7 @@ fn each_interruption_has_its_rest() {
                 ready: false,
                 ..DONE
             },
-            plan(false, Join, true),
+            join_plan(false, Join, true),
         ),
         (
             "killed after promotion",
@@ -86,7 +90,7 @@ fn each_interruption_has_its_rest() {
                 ready: false,
                 ..DONE
             },
-            plan(false, Leave, true),
+            join_plan(false, Leave, true),
         ),
         (
             "killed after the mark",
@@ -94,7 +98,7 @@ fn each_interruption_has_its_rest() {
                 ready: false,
                 ..DONE
             },
-            plan(false, Leave, true),
+            join_plan(false, Leave, true),
         ),
         (
             "its member was removed by somebody",
@@ -102,7 +106,7 @@ fn each_interruption_has_its_rest() {
                 member: Membership::None,
                 ..DONE
             },
-            plan(false, Join, true),
+            join_plan(false, Join, true),
         ),
         (
             "its data are gone",
@@ -110,7 +114,7 @@ fn each_interruption_has_its_rest() {
                 etcd: false,
                 ..DONE
             },
-            plan(false, Join, true),
+            join_plan(false, Join, true),
         ),
         (
             "its Node object was deleted",
@@ -119,7 +123,7 @@ fn each_interruption_has_its_rest() {
                 marked: false,
                 ..DONE
             },
-            plan(true, Leave, true),
+            join_plan(true, Leave, true),
         ),
     ];
     for (what, facts, expected) in cases {
@@ -132,7 +136,7 @@ fn each_interruption_has_its_rest() {
     }
 }
 
-fn member(name: &str, host: u8, is_learner: bool) -> Member {
+fn member_at_host(name: &str, host: u8, is_learner: bool) -> Member {
     Member {
         id: host.to_string(),
         name: name.into(),
@@ -146,22 +150,22 @@ fn member(name: &str, host: u8, is_learner: bool) -> Member {
 fn membership_is_read_from_the_list() {
     let me =
         |members: &[Member]| membership_in_list(members, "node2", "10.77.0.12".parse().unwrap());
-    let first = member("node1", 11, false);
+    let first = member_at_host("node1", 11, false);
     assert_eq!(me(std::slice::from_ref(&first)), Membership::None);
     assert_eq!(
-        me(&[first.clone(), member("", 12, true)]),
+        me(&[first.clone(), member_at_host("", 12, true)]),
         Membership::Unstarted
     );
     assert_eq!(
-        me(&[first.clone(), member("node2", 12, true)]),
+        me(&[first.clone(), member_at_host("node2", 12, true)]),
         Membership::Learner
     );
     assert_eq!(
-        me(&[first.clone(), member("node2", 12, false)]),
+        me(&[first.clone(), member_at_host("node2", 12, false)]),
         Membership::Voter
     );
     assert_eq!(
-        me(&[first, member("node2", 99, false)]),
+        me(&[first, member_at_host("node2", 99, false)]),
         Membership::Voter,
         "it had another address"
     );
@@ -170,11 +174,11 @@ fn membership_is_read_from_the_list() {
 #[test]
 fn only_the_dead_leave_the_list() {
     let members = [
-        member("node1", 11, false),
-        member("node2", 12, false),
-        member("", 13, true),
-        member("node4", 14, true),
-        member("", 16, false),
+        member_at_host("node1", 11, false),
+        member_at_host("node2", 12, false),
+        member_at_host("", 13, true),
+        member_at_host("node4", 14, true),
+        member_at_host("", 16, false),
     ];
     let ids = |name: &str, address: &str| {
         stale_members(&members, name, address.parse().unwrap())

@@ -9,7 +9,7 @@ fn a_control_plane_joins_without_lease_and_member() {
         let at = etcd.serve(&theirs).await;
         let mut node = testing::control_plane();
         node.kubernetes.external_etcd = vec![format!("https://{at}")];
-        let stage = stage(node, 131).await;
+        let stage = join_fixture(node, 131).await;
         let me = node_identity(&theirs, "client");
         for (name, text) in [
             (paths::EXTERNAL_ETCD_CA, theirs.cert()),

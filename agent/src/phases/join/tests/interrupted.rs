@@ -6,7 +6,7 @@ use super::*;
 #[test]
 fn a_worker_whose_kubelet_says_nothing_joins_again() {
     run_local(async {
-        let stage = stage(testing::worker(), 131).await;
+        let stage = join_fixture(testing::worker(), 131).await;
         stage.kubelet();
         stage.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
         super::run(&stage.machine.cx).await.unwrap();
@@ -18,7 +18,7 @@ fn a_worker_whose_kubelet_says_nothing_joins_again() {
 #[test]
 fn a_join_ends_with_a_kubeconfig_that_does_not_end() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 132).await;
+        let stage = join_fixture(testing::control_plane(), 132).await;
         stage.members(&[("1", "node1", 11, false)]);
         super::run(&stage.machine.cx).await.unwrap();
         let conf = stage.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
@@ -32,7 +32,7 @@ fn a_join_ends_with_a_kubeconfig_that_does_not_end() {
 #[test]
 fn a_join_that_took_a_day_goes_on() {
     run_local(async {
-        let stage = stage(testing::worker(), 133).await;
+        let stage = join_fixture(testing::worker(), 133).await;
         stage.kubelet();
         let me = node_identity(&stage.ca, "node4");
         let conf = kubeconfig::render_embedded("https://127.133.0.30:6444", stage.ca.cert(), &me);
@@ -50,7 +50,7 @@ fn a_join_that_took_a_day_goes_on() {
 #[test]
 fn a_join_that_goes_on_leads_the_kubelet_to_the_vip_first() {
     run_local(async {
-        let stage = stage(testing::control_plane(), 140).await;
+        let stage = join_fixture(testing::control_plane(), 140).await;
         stage.members(&[("1", "node1", 11, false)]);
         stage.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
         stage.prepared();
@@ -76,7 +76,7 @@ fn empty_files_are_not_there() {
             pod_manifest("etcd"),
             KUBELET_CONFIG.to_owned(),
         ]) {
-            let stage = stage(testing::control_plane(), net).await;
+            let stage = join_fixture(testing::control_plane(), net).await;
             stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
             stage.api.on("GET /api/v1/nodes/node2", 200, MARKED);
             let own = Script::default();

@@ -22,7 +22,7 @@ fn with_chart() -> Cni {
 }
 
 async fn founder_with(cni: Cni, net: u8) -> FakeMachine {
-    let (machine, api) = stage(testing::founder(), cni, net).await;
+    let (machine, api) = network_fixture(testing::founder(), cni, net).await;
     api.on("GET /api/v1/nodes/node1", 200, READY)
         .on(SECRETS, 200, NONE);
     machine
@@ -69,7 +69,7 @@ fn a_chart_that_is_none_needs_a_person_and_nothing_is_installed() {
             let text = format!("{error:#}");
             assert!(error.chain().any(|e| e.is::<NeedsAPerson>()), "{text}");
             assert!(text.contains(CILIUM_CHART) && text.contains(word), "{text}");
-            let all = programs(&machine);
+            let all = programs_run(&machine);
             assert!(!all.iter().any(|p| p == "cilium install"), "{all:?}");
         }
     });
@@ -120,7 +120,7 @@ fn a_chart_that_the_cli_neither_holds_nor_gets_is_named_with_its_cure() {
             (178, "v1.18.1 (default)\nv1.17.7\n", false),
             (179, "", false),
         ] {
-            let machine = founder_with(cilium(), net).await;
+            let machine = founder_with(cilium_cni(), net).await;
             let failed = CommandFailed {
                 command: "cilium install".into(),
                 outcome: "exit code 1".into(),

@@ -11,7 +11,7 @@ const OWN_NODE: &str = "GET /api/v1/nodes/node1";
 fn an_api_that_does_not_answer_is_a_wait_and_no_failure() {
     run_local(async {
         for (net, status) in [(160, HANG_UP), (161, 503), (162, 429), (163, 500)] {
-            let (machine, api) = stage(testing::founder(), cilium(), net).await;
+            let (machine, api) = network_fixture(testing::founder(), cilium_cni(), net).await;
             api.on(OWN_NODE, status, "");
             assert!(needed(&machine.cx).await.unwrap(), "{status}");
             api.from_now_on(OWN_NODE, 200, READY);
@@ -21,7 +21,7 @@ fn an_api_that_does_not_answer_is_a_wait_and_no_failure() {
             api.on(SECRETS, 200, NONE);
             assert!(needed(&machine.cx).await.unwrap(), "{status}");
             super::super::run(&machine.cx).await.unwrap();
-            assert_eq!(changes(&machine), ["cilium install"], "{status}");
+            assert_eq!(changing_programs(&machine), ["cilium install"], "{status}");
             let waited = |e: &serde_json::Value| e["what"] == "the API to answer";
             assert!(machine.events().iter().any(waited), "{status}");
         }
@@ -31,7 +31,7 @@ fn an_api_that_does_not_answer_is_a_wait_and_no_failure() {
 #[test]
 fn what_the_api_refuses_is_a_failure() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 164).await;
+        let (machine, api) = network_fixture(testing::founder(), cilium_cni(), 164).await;
         api.on(OWN_NODE, 200, READY).on(SECRETS, 403, "{}");
         assert!(needed(&machine.cx).await.is_err());
         assert!(super::super::run(&machine.cx).await.is_err());
@@ -44,13 +44,13 @@ const MANY: u32 = 620;
 #[test]
 fn patience_ends_for_a_node_that_is_called_not_ready_and_not_for_a_silent_api() {
     run_local(async {
-        let (machine, api) = stage(testing::worker(), Cni::None, 165).await;
+        let (machine, api) = network_fixture(testing::worker(), Cni::None, 165).await;
         for _ in 0..MANY {
             api.on("GET /api/v1/nodes/node4", 503, "");
         }
         api.on("GET /api/v1/nodes/node4", 200, READY);
         super::super::run(&machine.cx).await.unwrap();
-        let (machine, api) = stage(testing::worker(), Cni::None, 166).await;
+        let (machine, api) = network_fixture(testing::worker(), Cni::None, 166).await;
         api.on("GET /api/v1/nodes/node4", 200, NOT_READY);
         let error = super::super::run(&machine.cx).await.unwrap_err();
         assert!(
@@ -64,33 +64,33 @@ fn patience_ends_for_a_node_that_is_called_not_ready_and_not_for_a_silent_api() 
 #[test]
 fn after_a_failed_install_the_release_counts_however_late_the_api_tells_it() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 167).await;
+        let (machine, api) = network_fixture(testing::founder(), cilium_cni(), 167).await;
         api.on(OWN_NODE, 200, READY);
         for (status, text) in [(200, NONE), (200, NONE), (503, ""), (HANG_UP, "")] {
             api.on(SECRETS, status, text);
         }
-        api.on(SECRETS, 200, &helm("deployed"));
+        api.on(SECRETS, 200, &helm_release("deployed"));
         let failed = Err(anyhow::anyhow!("exit code 1"));
         machine.commands.answer(INSTALL, failed);
         super::super::run(&machine.cx).await.unwrap();
-        assert_eq!(holder(&api), "");
+        assert_eq!(installing_node(&api), "");
     });
 }
 
 const PODS: &str = "GET /api/v1/namespaces/kube-system/pods?labelSelector=k8s-app%3Dcilium&fieldSelector=spec.nodeName%3D";
 
-fn pod(statuses: &serde_json::Value) -> String {
+fn cilium_pods(statuses: &serde_json::Value) -> String {
     json!({"items": [{"metadata": {"name": "cilium-x7k2p"}, "status": statuses}]}).to_string()
 }
 
 /// What was told as the last try's word of a node that is not Ready for longer than a good launch takes.
 async fn told_of(net: u8, statuses: &serde_json::Value) -> Vec<String> {
-    let (machine, api) = stage(testing::worker(), cilium(), net).await;
+    let (machine, api) = network_fixture(testing::worker(), cilium_cni(), net).await;
     for _ in 0..90 {
         api.on("GET /api/v1/nodes/node4", 200, NOT_READY);
     }
     api.on("GET /api/v1/nodes/node4", 200, READY);
-    api.on(&format!("{PODS}node4"), 200, &pod(statuses));
+    api.on(&format!("{PODS}node4"), 200, &cilium_pods(statuses));
     super::super::run(&machine.cx).await.unwrap();
     let words = machine.events().into_iter();
     words
@@ -152,7 +152,7 @@ fn a_node_that_waits_for_another_pod_network_tells_what_its_pod_does() {
         let manifests = Cni::Manifests {
             sources: Vec::new(),
         };
-        let (machine, api) = stage(testing::worker(), manifests, 172).await;
+        let (machine, api) = network_fixture(testing::worker(), manifests, 172).await;
         for _ in 0..90 {
             api.on("GET /api/v1/nodes/node4", 200, NOT_READY);
         }
@@ -176,8 +176,8 @@ fn a_node_that_waits_for_another_pod_network_tells_what_its_pod_does() {
 #[test]
 fn a_control_plane_tells_on_how_many_nodes_cilium_is_ready() {
     run_local(async {
-        let (machine, api) = stage(testing::founder(), cilium(), 171).await;
-        api.on(SECRETS, 200, &helm("deployed"));
+        let (machine, api) = network_fixture(testing::founder(), cilium_cni(), 171).await;
+        api.on(SECRETS, 200, &helm_release("deployed"));
         let counts = json!({"status": {"desiredNumberScheduled": 5, "numberReady": 1}});
         api.on(DAEMON_SET, 200, &counts.to_string());
         for _ in 0..20 {

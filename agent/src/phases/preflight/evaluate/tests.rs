@@ -14,7 +14,7 @@ use crate::testing;
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A machine without a fault.
-fn fit(node: &NodeFile) -> MachineFacts {
+fn healthy_facts(node: &NodeFile) -> MachineFacts {
     let kernel = SYSCTLS
         .iter()
         .map(|(name, value, _)| ((*name).to_owned(), (*value).to_owned()))
@@ -37,7 +37,7 @@ fn fit(node: &NodeFile) -> MachineFacts {
     }
 }
 
-fn verdicts(node: &NodeFile, facts: &MachineFacts) -> Vec<(String, Verdict)> {
+fn check_verdicts(node: &NodeFile, facts: &MachineFacts) -> Vec<(String, Verdict)> {
     let all = evaluate_machine(node, facts)
         .into_iter()
         .filter(|c| c.verdict != Verdict::Pass);
@@ -51,7 +51,7 @@ fn a_fit_machine_passes_everything() {
         testing::control_plane(),
         testing::worker(),
     ] {
-        assert_eq!(verdicts(&node, &fit(&node)), []);
+        assert_eq!(check_verdicts(&node, &healthy_facts(&node)), []);
     }
 }
 
@@ -64,18 +64,18 @@ fn a_balancer_of_its_own_needs_nothing_of_kubernetes() {
         chart: None,
         values: serde_json::Map::new(),
     };
-    let mut facts = fit(&node);
+    let mut facts = healthy_facts(&node);
     facts.units.clear();
     (facts.overlay, facts.free_kib) = (false, Some(1 << 20));
     facts.unshared_mounts = vec!["/".into()];
     facts
         .kernel
         .insert("/proc/sys/net/ipv4/ip_forward".into(), "0".into());
-    assert_eq!(verdicts(&node, &facts), []);
+    assert_eq!(check_verdicts(&node, &facts), []);
     assert_eq!(wanted_ports(&node).into_keys().collect::<Vec<_>>(), [6444]);
     let bind = "/proc/sys/net/ipv4/ip_nonlocal_bind";
     facts.kernel.insert(bind.into(), "0".into());
-    assert_eq!(verdicts(&node, &facts).len(), 1);
+    assert_eq!(check_verdicts(&node, &facts).len(), 1);
     node = testing::control_plane();
     node.load_balancer.mode = LbMode::Machines;
     assert!(!wanted_ports(&node).contains_key(&6444));
@@ -91,9 +91,9 @@ fn ipv6_is_forwarded_where_nodes_have_it() {
         (of_six, Some(Verdict::Fail)),
         (of_both(testing::worker()), Some(Verdict::Fail)),
     ] {
-        let mut facts = fit(&node);
+        let mut facts = healthy_facts(&node);
         facts.kernel.insert(FORWARDING.into(), "0".into());
-        let seen = verdicts(&node, &facts).pop();
+        let seen = check_verdicts(&node, &facts).pop();
         let wanted = wanted.map(|verdict| ("net.ipv6.conf.all.forwarding".to_owned(), verdict));
         assert_eq!(seen, wanted);
     }
@@ -179,9 +179,9 @@ fn each_fault_has_its_verdict_and_says_what_to_do() {
     let mut node = testing::control_plane();
     node.endpoint.interface = Some("eth1".into());
     for (name, verdict, spoil) in cases {
-        let mut facts = fit(&node);
+        let mut facts = healthy_facts(&node);
         spoil(&mut facts);
-        assert_eq!(verdicts(&node, &facts), [(name.to_owned(), verdict)]);
+        assert_eq!(check_verdicts(&node, &facts), [(name.to_owned(), verdict)]);
         let check = evaluate_machine(&node, &facts)
             .into_iter()
             .find(|c| c.name == name)
@@ -204,7 +204,7 @@ const VERBS: [&str; 3] = ["launch", "logs", "status"];
 #[test]
 fn our_own_programs_may_hold_their_ports() {
     let node = testing::control_plane();
-    let mut facts = fit(&node);
+    let mut facts = healthy_facts(&node);
     let holders = [
         (6443, "kube-apiserver"),
         (2379, "etcd"),
@@ -216,24 +216,27 @@ fn our_own_programs_may_hold_their_ports() {
         .into_iter()
         .map(|(port, name)| (port, name.to_owned()))
         .collect();
-    assert_eq!(verdicts(&node, &facts), []);
+    assert_eq!(check_verdicts(&node, &facts), []);
 }
 
 /// As the agent's service sees a node that it restarts on: etcd and the others have more rights than itself.
 #[test]
 fn a_port_of_a_running_program_of_ours_may_be_held_unseen() {
     let node = testing::control_plane();
-    let mut facts = fit(&node);
+    let mut facts = healthy_facts(&node);
     let ports = wanted_ports(&node);
     facts.holders = ports.keys().map(|port| (*port, String::new())).collect();
     facts.hidden = ports.values().map(|name| (*name).to_owned()).collect();
-    assert_eq!(verdicts(&node, &facts), []);
+    assert_eq!(check_verdicts(&node, &facts), []);
     facts.hidden.remove("etcd");
     let unclear = ["port 2379", "port 2380"].map(|name| (name.to_owned(), Verdict::Warn));
-    assert_eq!(verdicts(&node, &facts), unclear);
+    assert_eq!(check_verdicts(&node, &facts), unclear);
     facts.holders.insert(10250, "nginx".into());
     let stranger = ("port 10250".to_owned(), Verdict::Fail);
-    assert!(verdicts(&node, &facts).contains(&stranger), "seen is seen");
+    assert!(
+        check_verdicts(&node, &facts).contains(&stranger),
+        "seen is seen"
+    );
 }
 
 #[test]
@@ -261,12 +264,16 @@ fn swap_is_a_fault_only_where_the_kubelet_dies_of_it() {
     for (kubelet_config, verdict) in cases {
         let mut node = testing::worker();
         node.kubernetes.kubelet_config = kubelet_config.as_object().unwrap().clone();
-        let mut facts = fit(&node);
-        assert_eq!(verdicts(&node, &facts), [], "no swap, {kubelet_config}");
+        let mut facts = healthy_facts(&node);
+        assert_eq!(
+            check_verdicts(&node, &facts),
+            [],
+            "no swap, {kubelet_config}"
+        );
         facts.swaps = vec!["/dev/vda3".into()];
         let wanted = verdict.map(|v| ("swap".to_owned(), v));
         assert_eq!(
-            verdicts(&node, &facts),
+            check_verdicts(&node, &facts),
             Vec::from_iter(wanted),
             "{kubelet_config}"
         );

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::testing;
 
-fn peer(number: u8, host: u8) -> Peer {
+fn numbered_peer(number: u8, host: u8) -> Peer {
     Peer {
         name: format!("node{number}"),
         address: [10, 77, 0, host].into(),
@@ -13,8 +13,8 @@ fn peer(number: u8, host: u8) -> Peer {
 }
 
 /// Control planes at their own addresses, 11 for the first.
-fn peers(numbers: &[u8]) -> Vec<Peer> {
-    numbers.iter().map(|n| peer(*n, n + 10)).collect()
+fn numbered_peers(numbers: &[u8]) -> Vec<Peer> {
+    numbers.iter().map(|n| numbered_peer(*n, n + 10)).collect()
 }
 
 /// What one look of the second of three control planes makes of its backends.
@@ -40,7 +40,7 @@ fn wanted_after(
 
 #[test]
 fn only_who_is_silent_and_unlisted_for_ten_minutes_has_left() {
-    let now = peers(&[1, 2, 3]);
+    let now = numbered_peers(&[1, 2, 3]);
     let all_answer = |_| Standing::Ours;
     let third_is_silent = |host| match host {
         13 => Standing::Silent,
@@ -89,8 +89,14 @@ fn only_who_is_silent_and_unlisted_for_ten_minutes_has_left() {
     for (what, looks) in cases {
         let mut absent = AbsentControlPlanes::default();
         for (minutes, listed, standing, expected) in looks {
-            let wanted = wanted_after(&mut absent, &now, &peers(listed), standing, *minutes);
-            assert_eq!(wanted, peers(expected), "{what}, minute {minutes}");
+            let wanted = wanted_after(
+                &mut absent,
+                &now,
+                &numbered_peers(listed),
+                standing,
+                *minutes,
+            );
+            assert_eq!(wanted, numbered_peers(expected), "{what}, minute {minutes}");
         }
     }
 }
@@ -101,11 +107,22 @@ fn two_names_never_get_one_address() {
         50 | 12 => Standing::Ours,
         _ => Standing::Silent,
     };
-    let listed = [peer(1, 50), peer(3, 50), peer(4, 50)];
-    let now = peers(&[1, 2, 3]);
+    let listed = [
+        numbered_peer(1, 50),
+        numbered_peer(3, 50),
+        numbered_peer(4, 50),
+    ];
+    let now = numbered_peers(&[1, 2, 3]);
     let mut absent = AbsentControlPlanes::default();
     let wanted = wanted_after(&mut absent, &now, &listed, &only_new_address, 0);
-    assert_eq!(wanted, [peer(1, 50), peer(2, 12), peer(3, 13)]);
+    assert_eq!(
+        wanted,
+        [
+            numbered_peer(1, 50),
+            numbered_peer(2, 12),
+            numbered_peer(3, 13)
+        ]
+    );
 }
 
 fn any_standing() -> impl Strategy<Value = Standing> {
@@ -130,7 +147,7 @@ proptest! {
         let (mut now, mut minute) = (me.control_planes.clone(), 0);
         for (listed, standings, later) in looks {
             minute += later;
-            let listed: Vec<Peer> = listed.iter().map(|(n, host)| peer(*n, *host)).collect();
+            let listed: Vec<Peer> = listed.iter().map(|(n, host)| numbered_peer(*n, *host)).collect();
             let standing = |host: u8| standings[usize::from(host - 11)];
             let of = |p: &Peer| standing(p.address.to_string().rsplit('.').next().unwrap().parse().unwrap());
             let before = now.clone();

@@ -36,7 +36,7 @@ fn signed_for_kubelet(machine: &FakeMachine) {
 }
 
 /// A founder whose cluster stands.
-fn member() -> FakeMachine {
+fn founded_machine() -> FakeMachine {
     let machine = testing::fake_machine(testing::founder());
     signed_for_kubelet(&machine);
     machine.file(&pod_manifest("etcd"), OPEN);
@@ -51,7 +51,7 @@ fn is_open(machine: &FakeMachine) -> bool {
 fn a_booting_member_is_closed_before_its_kubelet_starts() {
     for has_data in [true, false] {
         run_local(async {
-            let machine = member();
+            let machine = founded_machine();
             if has_data {
                 machine.file(WAL, "");
             }
@@ -67,7 +67,7 @@ fn an_init_that_goes_on_and_a_single_control_plane_are_left_alone() {
     run_local(async {
         let fresh = testing::fake_machine(testing::founder());
         fresh.file(&pod_manifest("etcd"), OPEN);
-        let resumed = member();
+        let resumed = founded_machine();
         resumed.file(ha_wire::paths::IDENTITY_KEY, "");
         resumed.file(WAL, "");
         let mut node = testing::founder();
@@ -85,7 +85,7 @@ fn an_init_that_goes_on_and_a_single_control_plane_are_left_alone() {
 
 #[test]
 fn lost_data_are_named_and_the_manifest_is_closed_at_once() {
-    let machine = member();
+    let machine = founded_machine();
     machine.file(WAL, "");
     assert!(check_data(&machine.cx).is_ok());
     assert!(is_open(&machine), "a changed manifest restarts etcd");

@@ -8,44 +8,44 @@ const PODS: &str = "GET /api/v1/namespaces/kube-system/pods?labelSelector=k8s-ap
 const NODES: &str = "GET /api/v1/nodes";
 
 /// 2023-11-14 at 22:MM:SS; the fake machine's clock says 22:13:20.
-fn at(minute: u8, second: u8) -> String {
+fn time_at(minute: u8, second: u8) -> String {
     format!("2023-11-14T22:{minute:02}:{second:02}Z")
 }
 
-fn condition(kind: &str, status: &str, since: &str) -> Value {
+fn condition_since(kind: &str, status: &str, since: &str) -> Value {
     json!({"type": kind, "status": status, "lastTransitionTime": since})
 }
 
-fn pod(name: &str, node: &str, scheduled: &str) -> Value {
-    let conditions = ["PodScheduled", "Ready"].map(|kind| condition(kind, "True", scheduled));
+fn dns_pod(name: &str, node: &str, scheduled: &str) -> Value {
+    let conditions = ["PodScheduled", "Ready"].map(|kind| condition_since(kind, "True", scheduled));
     json!({"metadata": {"name": name}, "spec": {"nodeName": node}, "status": {"conditions": conditions}})
 }
 
-fn node(name: &str, ready: &str, since: &str) -> Value {
-    json!({"metadata": {"name": name}, "status": {"conditions": [condition("Ready", ready, since)]}})
+fn node_with_ready(name: &str, ready: &str, since: &str) -> Value {
+    json!({"metadata": {"name": name}, "status": {"conditions": [condition_since("Ready", ready, since)]}})
 }
 
-fn tainted(mut node: Value, key: &str, effect: &str) -> Value {
+fn with_taint(mut node: Value, key: &str, effect: &str) -> Value {
     node["spec"] = json!({"taints": [{"key": key, "effect": effect}]});
     node
 }
 
-fn changed(mut object: Value, path: &str, value: Value) -> Value {
+fn with_field(mut object: Value, path: &str, value: Value) -> Value {
     *object.pointer_mut(path).unwrap() = value;
     object
 }
 
 /// Two pods on node1 from 22:10:00, and node2 that became Ready at 22:12:00.
-fn together() -> [Vec<Value>; 2] {
-    let pods = ["a", "b"].map(|name| pod(name, "node1", &at(10, 0)));
+fn both_on_one_node() -> [Vec<Value>; 2] {
+    let pods = ["a", "b"].map(|name| dns_pod(name, "node1", &time_at(10, 0)));
     let nodes = [
-        node("node1", "True", &at(9, 59)),
-        node("node2", "True", &at(12, 0)),
+        node_with_ready("node1", "True", &time_at(9, 59)),
+        node_with_ready("node2", "True", &time_at(12, 0)),
     ];
     [pods.into(), nodes.into()]
 }
 
-fn decided(pods: &[Value], nodes: &[Value]) -> Option<String> {
+fn name_of_moved(pods: &[Value], nodes: &[Value]) -> Option<String> {
     let pods: Vec<Pod> = serde_json::from_value(pods.into()).unwrap();
     let nodes: Vec<Node> = serde_json::from_value(nodes.into()).unwrap();
     pod_to_move(&pods, &nodes, 1_700_000_000_000).map(|p| p.metadata.name.clone())
@@ -53,16 +53,16 @@ fn decided(pods: &[Value], nodes: &[Value]) -> Option<String> {
 
 #[test]
 fn one_is_moved_if_there_was_no_choice() {
-    let [pods, nodes] = together();
-    assert_eq!(decided(&pods, &nodes).as_deref(), Some("a"));
-    let scheduled = |second| vec![pods[0].clone(), pod("b", "node1", &at(12, second))];
+    let [pods, nodes] = both_on_one_node();
+    assert_eq!(name_of_moved(&pods, &nodes).as_deref(), Some("a"));
+    let scheduled = |second| vec![pods[0].clone(), dns_pod("b", "node1", &time_at(12, second))];
     assert_eq!(
-        decided(&scheduled(9), &nodes).as_deref(),
+        name_of_moved(&scheduled(9), &nodes).as_deref(),
         Some("a"),
         "scheduled while node2 still had its taints"
     );
     assert_eq!(
-        decided(&scheduled(10), &nodes),
+        name_of_moved(&scheduled(10), &nodes),
         None,
         "the scheduler had a choice"
     );
@@ -70,42 +70,58 @@ fn one_is_moved_if_there_was_no_choice() {
 
 #[test]
 fn pods_stay_where_moving_one_is_of_no_use() {
-    let [pods, _] = together();
-    let elsewhere = pod("b", "node2", &at(10, 0));
-    let unready = changed(
+    let [pods, _] = both_on_one_node();
+    let elsewhere = dns_pod("b", "node2", &time_at(10, 0));
+    let unready = with_field(
         pods[1].clone(),
         "/status/conditions/1/status",
         "False".into(),
     );
-    let leaving = changed(
+    let leaving = with_field(
         pods[1].clone(),
         "/metadata",
-        json!({"name": "b", "deletionTimestamp": at(13, 0)}),
+        json!({"name": "b", "deletionTimestamp": time_at(13, 0)}),
     );
     let pending = json!({"metadata": {"name": "b"}});
-    let nodes = together()[1].clone();
+    let nodes = both_on_one_node()[1].clone();
     for (what, second) in [
         ("spread", elsewhere),
         ("the other does not serve", unready),
         ("the other is being deleted", leaving),
         ("the other has no node yet", pending),
     ] {
-        assert_eq!(decided(&[pods[0].clone(), second], &nodes), None, "{what}");
+        assert_eq!(
+            name_of_moved(&[pods[0].clone(), second], &nodes),
+            None,
+            "{what}"
+        );
     }
-    assert_eq!(decided(&pods[..1], &nodes), None, "one pod by intention");
-    assert_eq!(decided(&[], &nodes), None, "no pods");
+    assert_eq!(
+        name_of_moved(&pods[..1], &nodes),
+        None,
+        "one pod by intention"
+    );
+    assert_eq!(name_of_moved(&[], &nodes), None, "no pods");
 }
 
 #[test]
 fn a_second_node_counts_once_pods_may_run_there() {
-    let [pods, nodes] = together();
+    let [pods, nodes] = both_on_one_node();
     let second = &nodes[1];
     for (what, second, moved) in [
-        ("not Ready", node("node2", "False", &at(12, 0)), false),
-        ("Ready just now", node("node2", "True", &at(13, 15)), false),
+        (
+            "not Ready",
+            node_with_ready("node2", "False", &time_at(12, 0)),
+            false,
+        ),
+        (
+            "Ready just now",
+            node_with_ready("node2", "True", &time_at(13, 15)),
+            false,
+        ),
         (
             "cordoned",
-            tainted(
+            with_taint(
                 second.clone(),
                 "node.kubernetes.io/unschedulable",
                 "NoSchedule",
@@ -114,12 +130,12 @@ fn a_second_node_counts_once_pods_may_run_there() {
         ),
         (
             "somebody's own",
-            tainted(second.clone(), "gpu", "NoExecute"),
+            with_taint(second.clone(), "gpu", "NoExecute"),
             false,
         ),
         (
             "a control plane",
-            tainted(
+            with_taint(
                 second.clone(),
                 "node-role.kubernetes.io/control-plane",
                 "NoSchedule",
@@ -128,27 +144,27 @@ fn a_second_node_counts_once_pods_may_run_there() {
         ),
         (
             "unloved",
-            tainted(second.clone(), "gpu", "PreferNoSchedule"),
+            with_taint(second.clone(), "gpu", "PreferNoSchedule"),
             true,
         ),
     ] {
-        let decided = decided(&pods, &[nodes[0].clone(), second]);
+        let decided = name_of_moved(&pods, &[nodes[0].clone(), second]);
         assert_eq!(decided.is_some(), moved, "{what}");
     }
-    assert_eq!(decided(&pods, &nodes[..1]), None, "there is none");
+    assert_eq!(name_of_moved(&pods, &nodes[..1]), None, "there is none");
 }
 
 #[test]
 fn spread_is_what_serves_on_two_nodes() {
-    let [together, _] = together();
+    let [together, _] = both_on_one_node();
     let spread = |second: Value| {
         let pods = json!([together[0], second]);
         are_spread(&serde_json::from_value::<Vec<Pod>>(pods).unwrap())
     };
-    assert!(spread(pod("b", "node2", &at(10, 0))));
+    assert!(spread(dns_pod("b", "node2", &time_at(10, 0))));
     assert!(!spread(together[1].clone()));
-    let starting = changed(
-        pod("b", "node2", &at(13, 0)),
+    let starting = with_field(
+        dns_pod("b", "node2", &time_at(13, 0)),
         "/status/conditions/1/status",
         "False".into(),
     );
@@ -156,7 +172,7 @@ fn spread_is_what_serves_on_two_nodes() {
 }
 
 /// The second control plane, whose API says this.
-async fn stage(net: u8, holder: &str) -> (FakeMachine, Script) {
+async fn dns_fixture(net: u8, holder: &str) -> (FakeMachine, Script) {
     let ca = test_authority("kubernetes");
     let mut me = testing::control_plane();
     me.endpoint.vip = [127, net, 0, 30].into();
@@ -165,8 +181,8 @@ async fn stage(net: u8, holder: &str) -> (FakeMachine, Script) {
     machine.file(&kube::pki_file("ca.key"), ca.key().expose());
     let api = Script::default();
     let list = |items: &[Value]| json!({"items": items}).to_string();
-    let [pods, nodes] = together();
-    let spread = [pods[0].clone(), pod("c", "node2", &at(13, 0))];
+    let [pods, nodes] = both_on_one_node();
+    let spread = [pods[0].clone(), dns_pod("c", "node2", &time_at(13, 0))];
     api.on(PODS, 200, &list(&pods))
         .on(PODS, 200, &list(&pods))
         .on(PODS, 200, &list(&spread))
@@ -188,7 +204,7 @@ async fn look_until_done(machine: &FakeMachine) {
 #[test]
 fn one_pod_is_deleted_once_under_the_lease() {
     run_local(async {
-        let (machine, api) = stage(151, "").await;
+        let (machine, api) = dns_fixture(151, "").await;
         look_until_done(&machine).await;
         let asked = api.asked.borrow().clone();
         let first = |begin: &str| asked.iter().position(|r| r.starts_with(begin)).unwrap();
@@ -202,7 +218,7 @@ fn one_pod_is_deleted_once_under_the_lease() {
 #[test]
 fn another_control_plane_is_left_to_do_it() {
     run_local(async {
-        let (machine, api) = stage(152, "node1/b").await;
+        let (machine, api) = dns_fixture(152, "node1/b").await;
         look_until_done(&machine).await;
         assert_eq!(api.asked("DELETE").len() + api.asked("PUT").len(), 0);
         // A host that hears of a wait takes the node for one that is still on its way.
