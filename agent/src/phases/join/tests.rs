@@ -23,14 +23,14 @@ const REGISTERED: &str = r#"{"status":{"nodeInfo":{"bootID":"this-boot"}}}"#;
 const OF_OLD: &str = r#"{"status":{"nodeInfo":{"bootID":"the-boot-before"},"conditions":[{"type":"Ready","status":"Unknown"}]}}"#;
 
 /// A joining node with the cluster around it: the API behind the VIP, etcd on the first peer.
-pub(super) struct Stage {
+pub(super) struct JoinFixture {
     ca: Authority,
     pub machine: FakeMachine,
     pub api: Script,
     pub etcd: Script,
 }
 
-pub(super) async fn join_fixture(mut node: NodeFile, net: u8) -> Stage {
+pub(super) async fn join_fixture(mut node: NodeFile, net: u8) -> JoinFixture {
     for (i, peer) in (11..).zip(&mut node.control_planes) {
         peer.address = [127, net, 0, i].into();
     }
@@ -60,7 +60,7 @@ pub(super) async fn join_fixture(mut node: NodeFile, net: u8) -> Stage {
     machine.commands.answer(LOCAL_IMAGES, images);
     machine.systemd.unit(KUBELET, "inactive");
     machine.file("/proc/sys/kernel/random/boot_id", "this-boot\n");
-    Stage {
+    JoinFixture {
         ca,
         machine,
         api,
@@ -68,7 +68,7 @@ pub(super) async fn join_fixture(mut node: NodeFile, net: u8) -> Stage {
     }
 }
 
-impl Stage {
+impl JoinFixture {
     pub(super) fn members(&self, members: &[(&str, &str, u8, bool)]) -> &Self {
         let net = self
             .machine
@@ -166,24 +166,24 @@ impl Stage {
 #[test]
 fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 121).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        assert!(needed(&stage.machine.cx).await.unwrap());
-        let files = &stage.machine.cx.sys.files;
-        kubelet_conf::write_for_join(&stage.machine.cx).unwrap();
+        let fixture = join_fixture(testing::control_plane(), 121).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        assert!(needed(&fixture.machine.cx).await.unwrap());
+        let files = &fixture.machine.cx.sys.files;
+        kubelet_conf::write_for_join(&fixture.machine.cx).unwrap();
         let discovery = files.read(paths::DISCOVERY).unwrap();
         assert_eq!(
             files.read(KUBELET_CONF).unwrap(),
             discovery,
             "the kubelet needs no bootstrap"
         );
-        super::run(&stage.machine.cx).await.unwrap();
-        assert_eq!(stage.kubeadm_runs(), 2);
-        let read = stage.machine.commands.configs.take();
-        assert_eq!(read, config_files(&stage.machine.cx));
-        assert_eq!(stage.lease_story(), ["node2", ""], "held, and let go");
+        super::run(&fixture.machine.cx).await.unwrap();
+        assert_eq!(fixture.kubeadm_runs(), 2);
+        let read = fixture.machine.commands.configs.take();
+        assert_eq!(read, config_files(&fixture.machine.cx));
+        assert_eq!(fixture.lease_story(), ["node2", ""], "held, and let go");
         assert!(
-            stage
+            fixture
                 .etcd
                 .asked("POST /v3/cluster/member/remove")
                 .is_empty()
@@ -200,54 +200,57 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
 #[test]
 fn a_made_anew_control_plane_removes_what_it_was_before() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 122).await;
-        stage.members(&[
+        let fixture = join_fixture(testing::control_plane(), 122).await;
+        fixture.members(&[
             ("1", "node1", 11, false),
             ("2", "node2", 12, false),
             ("3", "", 13, true),
         ]);
-        stage.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
-        stage.api.on("GET /api/v1/nodes/node2", 200, MARKED).on(
+        fixture.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
+        fixture.api.on("GET /api/v1/nodes/node2", 200, MARKED).on(
             "DELETE /api/v1/nodes/node2",
             200,
             "{}",
         );
-        super::run(&stage.machine.cx).await.unwrap();
+        super::run(&fixture.machine.cx).await.unwrap();
         assert_eq!(
-            stage.etcd.asked("POST /v3/cluster/member/remove"),
+            fixture.etcd.asked("POST /v3/cluster/member/remove"),
             [
                 r#"POST /v3/cluster/member/remove {"ID":"2"}"#,
                 r#"POST /v3/cluster/member/remove {"ID":"3"}"#
             ],
             "its own old member, and a learner that nobody is any more"
         );
-        assert_eq!(stage.api.asked("DELETE /api/v1/nodes/node2").len(), 1);
-        assert_eq!(stage.kubeadm_runs(), 2);
+        assert_eq!(fixture.api.asked("DELETE /api/v1/nodes/node2").len(), 1);
+        assert_eq!(fixture.kubeadm_runs(), 2);
     });
 }
 
 #[test]
 fn a_learner_that_never_started_is_removed_and_joins_anew() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 123).await;
-        stage.members(&[("1", "node1", 11, false), ("2", "", 12, true)]);
-        stage.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
-        stage.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
-        stage.prepared();
-        stage.etcd_here();
-        super::run(&stage.machine.cx).await.unwrap();
+        let fixture = join_fixture(testing::control_plane(), 123).await;
+        fixture.members(&[("1", "node1", 11, false), ("2", "", 12, true)]);
+        fixture.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
+        fixture.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
+        fixture.prepared();
+        fixture.etcd_here();
+        super::run(&fixture.machine.cx).await.unwrap();
         assert_eq!(
-            stage.kubeadm_runs(),
+            fixture.kubeadm_runs(),
             1,
             "certificates and kubelet are there"
         );
-        assert_eq!(stage.etcd.asked("POST /v3/cluster/member/remove").len(), 1);
+        assert_eq!(
+            fixture.etcd.asked("POST /v3/cluster/member/remove").len(),
+            1
+        );
         assert!(
-            !stage.machine.cx.sys.files.exists("/var/lib/etcd/member"),
+            !fixture.machine.cx.sys.files.exists("/var/lib/etcd/member"),
             "old data would not fit the new member"
         );
         assert!(
-            stage.api.asked("DELETE /api/v1/nodes").is_empty(),
+            fixture.api.asked("DELETE /api/v1/nodes").is_empty(),
             "its Node is its own"
         );
     });
@@ -256,20 +259,20 @@ fn a_learner_that_never_started_is_removed_and_joins_anew() {
 #[test]
 fn a_voter_goes_on_without_the_lease() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 124).await;
-        stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
-        stage.api.on("GET /api/v1/nodes/node2", 200, MARKED);
-        stage.prepared();
-        stage.etcd_here();
+        let fixture = join_fixture(testing::control_plane(), 124).await;
+        fixture.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+        fixture.api.on("GET /api/v1/nodes/node2", 200, MARKED);
+        fixture.prepared();
+        fixture.etcd_here();
         assert!(
-            needed(&stage.machine.cx).await.unwrap(),
+            needed(&fixture.machine.cx).await.unwrap(),
             "its apiserver is not ready yet"
         );
-        super::run(&stage.machine.cx).await.unwrap();
-        assert_eq!(stage.kubeadm_runs(), 1);
-        assert!(stage.api.asked(&format!("PUT {LEASES}")).is_empty());
+        super::run(&fixture.machine.cx).await.unwrap();
+        assert_eq!(fixture.kubeadm_runs(), 1);
+        assert!(fixture.api.asked(&format!("PUT {LEASES}")).is_empty());
         assert!(
-            stage
+            fixture
                 .machine
                 .cx
                 .sys
@@ -283,39 +286,39 @@ fn a_voter_goes_on_without_the_lease() {
 #[test]
 fn a_failed_join_lets_the_lease_go() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 125).await;
-        stage.members(&[("1", "node1", 11, false)]);
+        let fixture = join_fixture(testing::control_plane(), 125).await;
+        fixture.members(&[("1", "node1", 11, false)]);
         let failed = crate::sys::CommandFailed {
             command: "kubeadm join".into(),
             outcome: "exit code 1".into(),
             code: Some(1),
             tail: vec!["etcd: no".into()],
         };
-        stage
+        fixture
             .machine
             .commands
             .answer(JOIN, Ok(crate::sys::Output::default()))
             .answer(JOIN, Err(failed.into()));
-        let error = super::run(&stage.machine.cx).await.unwrap_err();
+        let error = super::run(&fixture.machine.cx).await.unwrap_err();
         assert_eq!(error.to_string(), "kubeadm join: exit code 1: etcd: no");
-        assert_eq!(stage.lease_story(), ["node2", ""]);
-        assert_eq!(stage.lease_holder().as_deref(), Some(""));
+        assert_eq!(fixture.lease_story(), ["node2", ""]);
+        assert_eq!(fixture.lease_holder().as_deref(), Some(""));
     });
 }
 
 #[test]
 fn an_old_member_that_cannot_be_removed_lets_the_lease_go_too() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 130).await;
-        stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
-        stage.etcd.on("POST /v3/cluster/member/remove", 503, "{}");
-        let error = super::run(&stage.machine.cx).await.unwrap_err();
+        let fixture = join_fixture(testing::control_plane(), 130).await;
+        fixture.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+        fixture.etcd.on("POST /v3/cluster/member/remove", 503, "{}");
+        let error = super::run(&fixture.machine.cx).await.unwrap_err();
         assert!(
             error.to_string().contains("node2 cannot be removed"),
             "{error:#}"
         );
-        assert_eq!(stage.lease_story(), ["node2", ""]);
-        assert_eq!(stage.kubeadm_runs(), 1, "kubeadm never came to etcd");
+        assert_eq!(fixture.lease_story(), ["node2", ""]);
+        assert_eq!(fixture.kubeadm_runs(), 1, "kubeadm never came to etcd");
     });
 }
 
@@ -323,69 +326,69 @@ fn an_old_member_that_cannot_be_removed_lets_the_lease_go_too() {
 #[test]
 fn the_lease_is_let_go_when_the_member_votes() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 129).await;
+        let fixture = join_fixture(testing::control_plane(), 129).await;
         let first = ("1", "node1", 11, false);
         // Three looks before the lease, three under it, three while kubeadm runs; the last answer is kept.
         for _ in 0..6 {
-            stage.members(&[first]);
+            fixture.members(&[first]);
         }
-        stage.members(&[first, ("2", "", 12, true)]);
-        stage.members(&[first, ("2", "node2", 12, true)]);
-        stage.members(&[first, ("2", "node2", 12, false)]);
-        stage.machine.commands.lasts(JOIN).notify_one();
-        let components = stage.machine.commands.lasts(JOIN);
+        fixture.members(&[first, ("2", "", 12, true)]);
+        fixture.members(&[first, ("2", "node2", 12, true)]);
+        fixture.members(&[first, ("2", "node2", 12, false)]);
+        fixture.machine.commands.lasts(JOIN).notify_one();
+        let components = fixture.machine.commands.lasts(JOIN);
         let let_go = async {
-            while stage.lease_story() != ["node2", ""] {
+            while fixture.lease_story() != ["node2", ""] {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            assert_eq!(stage.lease_holder().as_deref(), Some(""));
-            let looks = stage.etcd.asked("POST /v3/cluster/member/list").len();
+            assert_eq!(fixture.lease_holder().as_deref(), Some(""));
+            let looks = fixture.etcd.asked("POST /v3/cluster/member/list").len();
             assert!(looks >= 9, "a learner does not vote: {looks}");
             components.notify_one();
         };
-        let both = async { tokio::join!(super::run(&stage.machine.cx), let_go).0 };
+        let both = async { tokio::join!(super::run(&fixture.machine.cx), let_go).0 };
         let ended = tokio::time::timeout(PATIENCE, both).await;
         ended
             .expect("the lease is held for as long as kubeadm runs")
             .unwrap();
-        assert_eq!(stage.kubeadm_runs(), 2);
+        assert_eq!(fixture.kubeadm_runs(), 2);
     });
 }
 
 #[test]
 fn a_worker_joins_once() {
     run_local(async {
-        let stage = join_fixture(testing::worker(), 126).await;
-        assert!(needed(&stage.machine.cx).await.unwrap());
-        super::run(&stage.machine.cx).await.unwrap();
-        assert_eq!(stage.kubeadm_runs(), 1);
-        let read = stage.machine.commands.configs.take();
-        assert_eq!(read, config_files(&stage.machine.cx));
-        stage.kubelet();
+        let fixture = join_fixture(testing::worker(), 126).await;
+        assert!(needed(&fixture.machine.cx).await.unwrap());
+        super::run(&fixture.machine.cx).await.unwrap();
+        assert_eq!(fixture.kubeadm_runs(), 1);
+        let read = fixture.machine.commands.configs.take();
+        assert_eq!(read, config_files(&fixture.machine.cx));
+        fixture.kubelet();
         assert!(
-            needed(&stage.machine.cx).await.unwrap(),
+            needed(&fixture.machine.cx).await.unwrap(),
             "its node is not registered"
         );
-        stage.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
-        stage.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
+        fixture.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
+        fixture.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
         assert!(
-            needed(&stage.machine.cx).await.unwrap(),
+            needed(&fixture.machine.cx).await.unwrap(),
             "its node is the one of before the cut"
         );
-        assert!(!needed(&stage.machine.cx).await.unwrap());
+        assert!(!needed(&fixture.machine.cx).await.unwrap());
     });
 }
 
 #[test]
 fn a_workers_kubelet_that_was_set_up_is_only_started() {
     run_local(async {
-        let stage = join_fixture(testing::worker(), 127).await;
-        stage.kubelet();
-        stage.machine.systemd.unit(KUBELET, "failed");
-        stage.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
-        super::run(&stage.machine.cx).await.unwrap();
+        let fixture = join_fixture(testing::worker(), 127).await;
+        fixture.kubelet();
+        fixture.machine.systemd.unit(KUBELET, "failed");
+        fixture.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
+        super::run(&fixture.machine.cx).await.unwrap();
         assert_eq!(
-            stage.machine.orders(),
+            fixture.machine.orders(),
             ["reset-failed kubelet.service", "start kubelet.service"]
         );
     });
@@ -394,15 +397,17 @@ fn a_workers_kubelet_that_was_set_up_is_only_started() {
 #[test]
 fn a_new_worker_waits_until_its_old_node_is_not_ready() {
     run_local(async {
-        let stage = join_fixture(testing::worker(), 128).await;
+        let fixture = join_fixture(testing::worker(), 128).await;
         let ready = |status: &str| {
             format!(r#"{{"status":{{"conditions":[{{"type":"Ready","status":"{status}"}}]}}}}"#)
         };
         for status in ["True", "True", "Unknown"] {
-            stage.api.on("GET /api/v1/nodes/node4", 200, &ready(status));
+            fixture
+                .api
+                .on("GET /api/v1/nodes/node4", 200, &ready(status));
         }
-        super::run(&stage.machine.cx).await.unwrap();
-        assert_eq!(stage.api.asked("GET /api/v1/nodes/node4").len(), 3);
-        assert_eq!(stage.kubeadm_runs(), 1);
+        super::run(&fixture.machine.cx).await.unwrap();
+        assert_eq!(fixture.api.asked("GET /api/v1/nodes/node4").len(), 3);
+        assert_eq!(fixture.kubeadm_runs(), 1);
     });
 }

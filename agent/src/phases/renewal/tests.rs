@@ -25,7 +25,7 @@ const CONFIG_MAP: &str = "GET /api/v1/namespaces/kube-system/configmaps/kubeadm-
 const POD: &str = "GET /api/v1/namespaces/kube-system/pods";
 
 /// The second of three control planes, 127.NET.0.11 to .13, all of them well; everything is a day old.
-struct Stage {
+struct RenewalFixture {
     machine: FakeMachine,
     authority: Authority,
     api: Script,
@@ -33,7 +33,7 @@ struct Stage {
     etcd: Script,
 }
 
-impl Stage {
+impl RenewalFixture {
     /// One where nobody answers.
     fn silent(net: u8) -> Self {
         let mut node = testing::control_plane();
@@ -48,7 +48,7 @@ impl Stage {
             machine.file(&pki_file(&format!("{name}.crt")), authority.cert());
             machine.file(&pki_file(&format!("{name}.key")), authority.key().expose());
         }
-        let stage = Self {
+        let fixture = Self {
             machine,
             authority,
             api: Script::default(),
@@ -56,33 +56,33 @@ impl Stage {
             etcd: Script::default(),
         };
         for certificate in &RENEWABLE {
-            stage.write(certificate, &stage.identity(YEAR - 1));
+            fixture.write(certificate, &fixture.identity(YEAR - 1));
         }
-        stage.machine.cx.report.phase_started(Phase::Steady, 1);
-        stage
+        fixture.machine.cx.report.phase_started(Phase::Steady, 1);
+        fixture
     }
 
     async fn new(net: u8) -> Self {
-        let stage = Self::silent(net);
-        let ca = &stage.authority;
-        stage
+        let fixture = Self::silent(net);
+        let ca = &fixture.authority;
+        fixture
             .api
             .serve_at(ca, &format!("127.{net}.0.30:6444"))
             .await;
-        for (host, apiserver) in (11..).zip(&stage.apiservers) {
+        for (host, apiserver) in (11..).zip(&fixture.apiservers) {
             let address = format!("127.{net}.0.{host}");
             apiserver.serve_at(ca, &format!("{address}:6443")).await;
-            stage.etcd.serve_at(ca, &format!("{address}:2379")).await;
+            fixture.etcd.serve_at(ca, &format!("{address}:2379")).await;
         }
-        for apiserver in &stage.apiservers[..2] {
+        for apiserver in &fixture.apiservers[..2] {
             apiserver.on("GET /readyz", 200, "ok");
         }
         let members = r#"{"members":[{"ID":"1","name":"node1"},{"ID":"2","name":"node2"},{"ID":"3","name":"node3"}]}"#;
         let status = r#"{"header":{"member_id":"2"},"leader":"1"}"#;
-        stage.etcd_says(members, status);
+        fixture.etcd_says(members, status);
         let map = json!({"data": {"ClusterConfiguration": "kind: ClusterConfiguration\n"}});
-        stage.api.on(CONFIG_MAP, 200, &map.to_string());
-        stage
+        fixture.api.on(CONFIG_MAP, 200, &map.to_string());
+        fixture
     }
 
     fn etcd_says(&self, members: &str, status: &str) {

@@ -8,7 +8,7 @@ use ha_wire::paths;
 use serde_json::{Value, json};
 
 use super::super::run;
-use super::super::tests::{LOCAL_IMAGES, Stage, join_fixture};
+use super::super::tests::{JoinFixture, LOCAL_IMAGES, join_fixture};
 use crate::kube::kubeconfig;
 use crate::kube::lock::LeaseLost;
 use crate::kube::testing::{node_identity, run_local, test_authority};
@@ -29,7 +29,7 @@ async fn within_patience<T>(work: impl Future<Output = T>) -> T {
     ended.expect("it never ends")
 }
 
-impl Stage {
+impl JoinFixture {
     /// The old Node of this name is Ready at an address of this network.
     fn old_node(&self, host: u8) {
         let std::net::IpAddr::V4(own) = self.machine.cx.node.address else {
@@ -64,38 +64,42 @@ impl Stage {
 #[test]
 fn a_learner_that_votes_by_now_stays() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 131).await;
+        let fixture = join_fixture(testing::control_plane(), 131).await;
         let first = ("1", "node1", 11, false);
         let learner = ("3", "node1b", 11, true);
         // Four looks before the lease, one under it; then the node that joined is promoted.
         for _ in 0..5 {
-            stage.members(&[first, learner]);
+            fixture.members(&[first, learner]);
         }
-        stage.members(&[first, ("3", "node1b", 11, false)]);
-        stage.etcd.on(REMOVE, 200, "{}");
-        within_patience(run(&stage.machine.cx)).await.unwrap();
-        assert_eq!(stage.etcd.asked(REMOVE).len(), 0, "a voter of another node");
+        fixture.members(&[first, ("3", "node1b", 11, false)]);
+        fixture.etcd.on(REMOVE, 200, "{}");
+        within_patience(run(&fixture.machine.cx)).await.unwrap();
+        assert_eq!(
+            fixture.etcd.asked(REMOVE).len(),
+            0,
+            "a voter of another node"
+        );
     });
 }
 
 #[test]
 fn a_lost_lease_ends_kubeadm() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 132).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        stage.machine.commands.lasts(JOIN).notify_one();
-        let _never_told = stage.machine.commands.lasts(JOIN);
+        let fixture = join_fixture(testing::control_plane(), 132).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.machine.commands.lasts(JOIN).notify_one();
+        let _never_told = fixture.machine.commands.lasts(JOIN);
         let taken = async {
             let runs = |log: &[String]| log.iter().filter(|o| o.starts_with("run kubeadm")).count();
-            while runs(&stage.machine.log.borrow()) < 2 {
+            while runs(&fixture.machine.log.borrow()) < 2 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            stage.api.held_lease(LEASE, "node3/b3");
+            fixture.api.held_lease(LEASE, "node3/b3");
         };
-        let both = async { tokio::join!(run(&stage.machine.cx), taken).0 };
+        let both = async { tokio::join!(run(&fixture.machine.cx), taken).0 };
         let error = within_patience(both).await.unwrap_err();
         assert!(error.is::<LeaseLost>(), "{error:#}");
-        assert_eq!(stage.lease_holder().as_deref(), Some("node3/b3"));
+        assert_eq!(fixture.lease_holder().as_deref(), Some("node3/b3"));
     });
 }
 
@@ -103,16 +107,16 @@ fn a_lost_lease_ends_kubeadm() {
 fn a_living_machine_of_this_name_keeps_its_node_and_its_member() {
     for (net, host) in [(133, 99), (134, 12)] {
         run_local(async {
-            let stage = join_fixture(testing::control_plane(), net).await;
-            stage.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
-            stage.etcd.on(REMOVE, 200, "{}");
-            stage.old_node(host);
-            stage.kubelet_renews(1000);
-            let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
+            let fixture = join_fixture(testing::control_plane(), net).await;
+            fixture.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
+            fixture.etcd.on(REMOVE, 200, "{}");
+            fixture.old_node(host);
+            fixture.kubelet_renews(1000);
+            let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
             let words = "does another machine have its name?";
             assert!(error.to_string().contains(words), "{error:#}");
-            stage.nothing_was_taken();
-            assert_eq!(stage.kubeadm_runs(), 0);
+            fixture.nothing_was_taken();
+            assert_eq!(fixture.kubeadm_runs(), 0);
         });
     }
 }
@@ -121,16 +125,16 @@ fn a_living_machine_of_this_name_keeps_its_node_and_its_member() {
 fn a_machine_whose_kubelet_is_silent_is_gone_sooner_if_its_address_is_here() {
     for (net, host, seconds) in [(135, 99, 40), (136, 12, 15)] {
         run_local(async {
-            let stage = join_fixture(testing::control_plane(), net).await;
-            stage.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
-            stage.etcd.on(REMOVE, 200, "{}");
-            stage.old_node(host);
-            stage.kubelet_renews(0);
-            within_patience(run(&stage.machine.cx)).await.unwrap();
-            let looks = stage.api.asked(KUBELET_LEASE).len();
+            let fixture = join_fixture(testing::control_plane(), net).await;
+            fixture.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
+            fixture.etcd.on(REMOVE, 200, "{}");
+            fixture.old_node(host);
+            fixture.kubelet_renews(0);
+            within_patience(run(&fixture.machine.cx)).await.unwrap();
+            let looks = fixture.api.asked(KUBELET_LEASE).len();
             assert_eq!(looks, 2 * seconds + 1, "each half a second");
-            assert_eq!(stage.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
-            assert_eq!(stage.etcd.asked(REMOVE).len(), 1);
+            assert_eq!(fixture.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
+            assert_eq!(fixture.etcd.asked(REMOVE).len(), 1);
         });
     }
 }
@@ -139,15 +143,17 @@ fn a_machine_whose_kubelet_is_silent_is_gone_sooner_if_its_address_is_here() {
 #[test]
 fn a_kubelet_of_this_very_machine_is_no_other_machine_s() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 206).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        stage.machine.file("/etc/machine-id", "0123456789abcdef\n");
-        stage.old_node(12);
-        stage.kubelet_renews(1000);
-        within_patience(run(&stage.machine.cx)).await.unwrap();
-        assert_eq!(stage.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
+        let fixture = join_fixture(testing::control_plane(), 206).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        fixture
+            .machine
+            .file("/etc/machine-id", "0123456789abcdef\n");
+        fixture.old_node(12);
+        fixture.kubelet_renews(1000);
+        within_patience(run(&fixture.machine.cx)).await.unwrap();
+        assert_eq!(fixture.api.asked(&format!("DELETE {OLD_NODE}")).len(), 1);
         assert_eq!(
-            stage.api.asked(KUBELET_LEASE).len(),
+            fixture.api.asked(KUBELET_LEASE).len(),
             0,
             "nothing is waited for"
         );
@@ -158,15 +164,15 @@ fn a_kubelet_of_this_very_machine_is_no_other_machine_s() {
 #[test]
 fn an_old_member_that_answers_elsewhere_stays() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 137).await;
-        stage.members(&[("1", "node1", 11, false), ("2", "node2", 11, false)]);
-        stage.etcd.on(REMOVE, 200, "{}");
-        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
+        let fixture = join_fixture(testing::control_plane(), 137).await;
+        fixture.members(&[("1", "node1", 11, false), ("2", "node2", 11, false)]);
+        fixture.etcd.on(REMOVE, 200, "{}");
+        let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
         let words = "does another machine have its name?";
         assert!(error.to_string().contains(words), "{error:#}");
-        stage.nothing_was_taken();
-        assert_eq!(stage.lease_story(), [""; 0]);
-        assert_eq!(stage.kubeadm_runs(), 0, "nothing was begun");
+        fixture.nothing_was_taken();
+        assert_eq!(fixture.lease_story(), [""; 0]);
+        assert_eq!(fixture.kubeadm_runs(), 0, "nothing was begun");
     });
 }
 
@@ -182,31 +188,31 @@ fn data_on(dir: &str) -> ha_wire::node::NodeFile {
 #[test]
 fn a_directory_that_holds_other_things_is_left_alone() {
     run_local(async {
-        let stage = join_fixture(data_on("/data"), 138).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        stage.machine.file("/data/photos/cat.jpg", "x");
-        stage.machine.file("/data/member/snap/db", "x");
-        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
+        let fixture = join_fixture(data_on("/data"), 138).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.machine.file("/data/photos/cat.jpg", "x");
+        fixture.machine.file("/data/member/snap/db", "x");
+        let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
         assert!(error.is::<NeedsAPerson>(), "{error:#}");
         assert!(error.to_string().contains("photos"), "{error:#}");
         for left in ["/data/photos/cat.jpg", "/data/member/snap/db"] {
-            assert!(stage.machine.cx.sys.files.exists(left), "{left}");
+            assert!(fixture.machine.cx.sys.files.exists(left), "{left}");
         }
-        assert_eq!(stage.kubeadm_runs(), 0, "nothing was begun");
+        assert_eq!(fixture.kubeadm_runs(), 0, "nothing was begun");
     });
 }
 
 #[test]
 fn only_etcd_s_own_data_are_removed_behind_a_link_too() {
     run_local(async {
-        let stage = join_fixture(data_on("/var/lib/etcd"), 139).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        stage.machine.file("/disk/lost+found/1", "x");
-        stage.machine.file("/disk/member/snap/db", "x");
-        let files = &stage.machine.cx.sys.files;
+        let fixture = join_fixture(data_on("/var/lib/etcd"), 139).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.machine.file("/disk/lost+found/1", "x");
+        fixture.machine.file("/disk/member/snap/db", "x");
+        let files = &fixture.machine.cx.sys.files;
         files.make_dir("/var/lib").unwrap();
         std::os::unix::fs::symlink(files.path("/disk"), files.path("/var/lib/etcd")).unwrap();
-        within_patience(run(&stage.machine.cx)).await.unwrap();
+        within_patience(run(&fixture.machine.cx)).await.unwrap();
         assert!(
             files.path("/var/lib/etcd").is_symlink(),
             "or etcd would use the root disk"
@@ -219,14 +225,14 @@ fn only_etcd_s_own_data_are_removed_behind_a_link_too() {
 #[test]
 fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 201).await;
+        let fixture = join_fixture(testing::control_plane(), 201).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
-        stage.members(&[first, third]);
-        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
+        fixture.members(&[first, third]);
+        let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
         let words = "no member joins etcd while node3 does not answer";
         assert!(error.to_string().contains(words), "{error:#}");
-        assert_eq!(stage.lease_story(), [""; 0]);
-        assert_eq!(stage.kubeadm_runs(), 1, "what needs no etcd");
+        assert_eq!(fixture.lease_story(), [""; 0]);
+        assert_eq!(fixture.kubeadm_runs(), 1, "what needs no etcd");
     });
 }
 
@@ -234,26 +240,26 @@ fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
 #[test]
 fn a_voter_that_is_silent_for_a_while_is_waited_for_without_the_lease() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 209).await;
+        let fixture = join_fixture(testing::control_plane(), 209).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
-        stage.members(&[first]);
-        let story = |wanted: &[&str]| stage.lease_story() == wanted;
+        fixture.members(&[first]);
+        let story = |wanted: &[&str]| fixture.lease_story() == wanted;
         let falls_silent = async {
             while !story(&["node2"]) {
                 tokio::task::yield_now().await;
             }
-            stage.members(&[first, third]);
+            fixture.members(&[first, third]);
             while !story(&["node2", ""]) {
                 tokio::task::yield_now().await;
             }
-            stage.members(&[first]);
+            fixture.members(&[first]);
             std::future::pending::<()>().await;
         };
         tokio::select! {
-            joined = within_patience(run(&stage.machine.cx)) => joined.unwrap(),
+            joined = within_patience(run(&fixture.machine.cx)) => joined.unwrap(),
             () = falls_silent => unreachable!(),
         };
-        assert_eq!(stage.lease_story(), ["node2", "", "node2", ""]);
+        assert_eq!(fixture.lease_story(), ["node2", "", "node2", ""]);
     });
 }
 
@@ -262,24 +268,24 @@ fn a_voter_that_is_silent_for_a_while_is_waited_for_without_the_lease() {
 fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
     for (net, kubeadm) in [(207, "v1.37.2"), (208, "v1.36.3")] {
         run_local(async {
-            let stage = join_fixture(testing::control_plane(), net).await;
+            let fixture = join_fixture(testing::control_plane(), net).await;
             // Three of them at one address, where an etcd of 3.7 answers.
             let [one, three, five] = [("1", "node1"), ("3", "node3"), ("5", "node5")]
                 .map(|(id, name)| (id, name, 11, false));
-            stage.members(&[one, three, five, ("4", "node4", 14, false)]);
+            fixture.members(&[one, three, five, ("4", "node4", 14, false)]);
             for _ in 0..1000 {
                 let stdout = kubeadm.to_owned();
-                stage
+                fixture
                     .machine
                     .commands
                     .answer("kubeadm version", Ok(Output { stdout }));
             }
-            let joined = within_patience(run(&stage.machine.cx)).await;
-            let configs = stage.machine.commands.configs.take();
+            let joined = within_patience(run(&fixture.machine.cx)).await;
+            let configs = fixture.machine.commands.configs.take();
             let last = &configs.last().unwrap().text;
             if kubeadm == "v1.37.2" {
                 joined.unwrap();
-                assert_eq!(stage.kubeadm_runs(), 2);
+                assert_eq!(fixture.kubeadm_runs(), 2);
                 assert!(
                     last.contains("check-etcd"),
                     "it would wait for node4: {last}"
@@ -287,7 +293,7 @@ fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
             } else {
                 let error = joined.unwrap_err().to_string();
                 assert!(error.contains("while node4 does not answer"), "{error}");
-                assert_eq!(stage.kubeadm_runs(), 1, "what needs no etcd");
+                assert_eq!(fixture.kubeadm_runs(), 1, "what needs no etcd");
             }
         });
     }
@@ -297,36 +303,36 @@ fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
 #[test]
 fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 202).await;
+        let fixture = join_fixture(testing::control_plane(), 202).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
-        stage.members(&[first, ("2", "node2", 12, false), third]);
-        stage.etcd.on(REMOVE, 200, "{}");
-        let error = within_patience(run(&stage.machine.cx)).await.unwrap_err();
+        fixture.members(&[first, ("2", "node2", 12, false), third]);
+        fixture.etcd.on(REMOVE, 200, "{}");
+        let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
         assert!(error.to_string().contains("node3"), "{error:#}");
-        assert_eq!(stage.etcd.asked(REMOVE).len(), 1);
+        assert_eq!(fixture.etcd.asked(REMOVE).len(), 1);
         assert_eq!(
-            stage.lease_story(),
+            fixture.lease_story(),
             ["node2", ""],
             "held for the removal alone"
         );
-        assert_eq!(stage.kubeadm_runs(), 1);
+        assert_eq!(fixture.kubeadm_runs(), 1);
     });
 }
 
 #[test]
 fn etcd_s_image_is_here_before_the_lease_is_held() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 203).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        let commands = &stage.machine.commands;
+        let fixture = join_fixture(testing::control_plane(), 203).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        let commands = &fixture.machine.commands;
         let images = |text: &str| {
             let stdout = text.to_owned();
             Ok(Output { stdout })
         };
-        // The stage's machine has it; here it was lost.
+        // The fixture's machine has it; here it was lost.
         let args: Vec<&str> = LOCAL_IMAGES.split(' ').skip(1).collect();
         let ctr = Cmd::new("ctr", &args, PATIENCE);
-        stage.machine.cx.sys.commands.run(ctr).await.unwrap();
+        fixture.machine.cx.sys.commands.run(ctr).await.unwrap();
         commands.answer(LOCAL_IMAGES, images("registry.k8s.io/pause:3.10.1\n"));
         let named = "registry.k8s.io/etcd:3.6.5-0\n";
         commands.answer("kubeadm config images list --config", images(named));
@@ -335,15 +341,15 @@ fn etcd_s_image_is_here_before_the_lease_is_held() {
         let pull = commands.lasts(PULL);
         let order = async {
             let pulls = |log: &[String]| log.iter().any(|o| o.starts_with("run kubeadm init"));
-            while !pulls(&stage.machine.log.borrow()) {
+            while !pulls(&fixture.machine.log.borrow()) {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
-            assert_eq!(stage.lease_story(), [""; 0]);
+            assert_eq!(fixture.lease_story(), [""; 0]);
             pull.notify_one();
         };
-        let both = async { tokio::join!(run(&stage.machine.cx), order).0 };
+        let both = async { tokio::join!(run(&fixture.machine.cx), order).0 };
         within_patience(both).await.unwrap();
-        assert_eq!(stage.lease_story(), ["node2", ""]);
+        assert_eq!(fixture.lease_story(), ["node2", ""]);
     });
 }
 

@@ -9,30 +9,34 @@ fn a_control_plane_joins_without_lease_and_member() {
         let at = etcd.serve(&theirs).await;
         let mut node = testing::control_plane();
         node.kubernetes.external_etcd = vec![format!("https://{at}")];
-        let stage = join_fixture(node, 131).await;
+        let fixture = join_fixture(node, 131).await;
         let me = node_identity(&theirs, "client");
         for (name, text) in [
             (paths::EXTERNAL_ETCD_CA, theirs.cert()),
             (paths::EXTERNAL_ETCD_CERT, &me.cert),
             (paths::EXTERNAL_ETCD_KEY, me.key.expose()),
         ] {
-            stage.machine.file(name, text);
+            fixture.machine.file(name, text);
         }
         etcd.on("POST /v3/maintenance/status", 503, r#"{"error":"down"}"#)
             .on("POST /v3/maintenance/status", 200, r#"{"version":"3.6.8"}"#);
-        let error = super::super::run(&stage.machine.cx).await.unwrap_err();
+        let error = super::super::run(&fixture.machine.cx).await.unwrap_err();
         let error = format!("{error:#}");
         assert!(
             error.contains("no endpoint of the external etcd answers"),
             "{error}"
         );
-        assert_eq!(stage.kubeadm_runs(), 0, "its apiserver would start in vain");
+        assert_eq!(
+            fixture.kubeadm_runs(),
+            0,
+            "its apiserver would start in vain"
+        );
 
-        super::super::run(&stage.machine.cx).await.unwrap();
-        assert_eq!(stage.kubeadm_runs(), 2);
-        let read = stage.machine.commands.configs.take();
+        super::super::run(&fixture.machine.cx).await.unwrap();
+        assert_eq!(fixture.kubeadm_runs(), 2);
+        let read = fixture.machine.commands.configs.take();
         assert!(read[1].text.contains("etcd-join"), "{}", read[1].text);
-        assert_eq!(stage.lease_holder(), None);
-        assert_eq!(stage.etcd.asked(""), [""; 0]);
+        assert_eq!(fixture.lease_holder(), None);
+        assert_eq!(fixture.etcd.asked(""), [""; 0]);
     });
 }

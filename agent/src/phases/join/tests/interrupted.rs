@@ -6,11 +6,11 @@ use super::*;
 #[test]
 fn a_worker_whose_kubelet_says_nothing_joins_again() {
     run_local(async {
-        let stage = join_fixture(testing::worker(), 131).await;
-        stage.kubelet();
-        stage.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
-        super::run(&stage.machine.cx).await.unwrap();
-        assert_eq!(stage.kubeadm_runs(), 1);
+        let fixture = join_fixture(testing::worker(), 131).await;
+        fixture.kubelet();
+        fixture.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
+        super::run(&fixture.machine.cx).await.unwrap();
+        assert_eq!(fixture.kubeadm_runs(), 1);
     });
 }
 
@@ -18,10 +18,10 @@ fn a_worker_whose_kubelet_says_nothing_joins_again() {
 #[test]
 fn a_join_ends_with_a_kubeconfig_that_does_not_end() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 132).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        super::run(&stage.machine.cx).await.unwrap();
-        let conf = stage.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
+        let fixture = join_fixture(testing::control_plane(), 132).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        super::run(&fixture.machine.cx).await.unwrap();
+        let conf = fixture.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
         let conf = conf.unwrap();
         assert!(!kubeconfig::holds_private_key(&conf), "{conf}");
         assert!(conf.contains("https://127.132.0.12:6443"), "{conf}");
@@ -32,17 +32,17 @@ fn a_join_ends_with_a_kubeconfig_that_does_not_end() {
 #[test]
 fn a_join_that_took_a_day_goes_on() {
     run_local(async {
-        let stage = join_fixture(testing::worker(), 133).await;
-        stage.kubelet();
-        let me = node_identity(&stage.ca, "node4");
-        let conf = kubeconfig::render_embedded("https://127.133.0.30:6444", stage.ca.cert(), &me);
-        stage.machine.file(KUBELET_CONF, conf.expose());
-        stage.machine.systemd.unit(KUBELET, "activating");
-        stage.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
-        super::run(&stage.machine.cx).await.unwrap();
-        let conf = stage.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
+        let fixture = join_fixture(testing::worker(), 133).await;
+        fixture.kubelet();
+        let me = node_identity(&fixture.ca, "node4");
+        let conf = kubeconfig::render_embedded("https://127.133.0.30:6444", fixture.ca.cert(), &me);
+        fixture.machine.file(KUBELET_CONF, conf.expose());
+        fixture.machine.systemd.unit(KUBELET, "activating");
+        fixture.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
+        super::run(&fixture.machine.cx).await.unwrap();
+        let conf = fixture.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
         assert!(!kubeconfig::holds_private_key(&conf.unwrap()));
-        assert_eq!(stage.kubeadm_runs(), 0);
+        assert_eq!(fixture.kubeadm_runs(), 0);
     });
 }
 
@@ -50,16 +50,16 @@ fn a_join_that_took_a_day_goes_on() {
 #[test]
 fn a_join_that_goes_on_leads_the_kubelet_to_the_vip_first() {
     run_local(async {
-        let stage = join_fixture(testing::control_plane(), 140).await;
-        stage.members(&[("1", "node1", 11, false)]);
-        stage.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
-        stage.prepared();
-        let read = || stage.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
+        let fixture = join_fixture(testing::control_plane(), 140).await;
+        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
+        fixture.prepared();
+        let read = || fixture.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
         let own = read();
-        kubelet_conf::write_for_join(&stage.machine.cx).unwrap();
+        kubelet_conf::write_for_join(&fixture.machine.cx).unwrap();
         assert!(read().unwrap().contains("https://127.140.0.30:6444"));
-        assert!(needed(&stage.machine.cx).await.unwrap());
-        super::run(&stage.machine.cx).await.unwrap();
+        assert!(needed(&fixture.machine.cx).await.unwrap());
+        super::run(&fixture.machine.cx).await.unwrap();
         assert_eq!(read(), own);
     });
 }
@@ -76,18 +76,18 @@ fn empty_files_are_not_there() {
             pod_manifest("etcd"),
             KUBELET_CONFIG.to_owned(),
         ]) {
-            let stage = join_fixture(testing::control_plane(), net).await;
-            stage.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
-            stage.api.on("GET /api/v1/nodes/node2", 200, MARKED);
+            let fixture = join_fixture(testing::control_plane(), net).await;
+            fixture.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+            fixture.api.on("GET /api/v1/nodes/node2", 200, MARKED);
             let own = Script::default();
             own.on("GET /readyz", 200, "ok");
-            own.serve_at(&stage.ca, &format!("127.{net}.0.12:6443"))
+            own.serve_at(&fixture.ca, &format!("127.{net}.0.12:6443"))
                 .await;
-            stage.prepared();
-            stage.etcd_here();
-            assert!(!needed(&stage.machine.cx).await.unwrap(), "all is there");
-            stage.machine.file(&empty, "");
-            assert!(needed(&stage.machine.cx).await.unwrap(), "{empty}");
+            fixture.prepared();
+            fixture.etcd_here();
+            assert!(!needed(&fixture.machine.cx).await.unwrap(), "all is there");
+            fixture.machine.file(&empty, "");
+            assert!(needed(&fixture.machine.cx).await.unwrap(), "{empty}");
         }
     });
 }

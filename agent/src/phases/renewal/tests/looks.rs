@@ -3,46 +3,48 @@ use super::*;
 #[test]
 fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
     run_local(async {
-        let stage = Stage::new(170).await.all_ready();
-        stage.pods_run_since("2100-01-01T00:00:00Z");
-        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
-        stage.has_days_left("apiserver", 29);
-        let seen = stage.look_with("certs renew apiserver", "apiserver").await;
+        let fixture = RenewalFixture::new(170).await.all_ready();
+        fixture.pods_run_since("2100-01-01T00:00:00Z");
+        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
+        fixture.has_days_left("apiserver", 29);
+        let seen = fixture
+            .look_with("certs renew apiserver", "apiserver")
+            .await;
         assert_eq!(seen.unwrap(), Look::Renewed);
-        assert_eq!(stage.commands(), ["run kubeadm certs renew apiserver"]);
-        let configs = stage.machine.commands.configs.take();
+        assert_eq!(fixture.commands(), ["run kubeadm certs renew apiserver"]);
+        let configs = fixture.machine.commands.configs.take();
         let text = &configs[0].text;
         assert!(
             text.ends_with("---\nkind: ClusterConfiguration\n"),
             "{text}"
         );
         assert!(
-            !stage.machine.cx.sys.files.exists(&configs[0].name),
+            !fixture.machine.cx.sys.files.exists(&configs[0].name),
             "it is gone"
         );
-        let lease = stage.api.lease(LEASE).unwrap().spec;
+        let lease = fixture.api.lease(LEASE).unwrap().spec;
         assert_eq!(lease.holder_identity.as_deref(), Some(""), "let go");
         assert_eq!(lease.lease_transitions, Some(1), "it was held once");
-        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
+        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
     });
 }
 
 #[test]
 fn what_was_made_together_is_renewed_together() {
     run_local(async {
-        let stage = Stage::new(183).await.all_ready();
-        stage.pods_run_since("2100-01-01T00:00:00Z");
-        stage
+        let fixture = RenewalFixture::new(183).await.all_ready();
+        fixture.pods_run_since("2100-01-01T00:00:00Z");
+        fixture
             .has_days_left("etcd-peer", 32)
             .has_days_left("apiserver", 34);
-        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
-        stage.has_days_left("etcd-server", 29);
+        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
+        fixture.has_days_left("etcd-server", 29);
         // kubeadm makes only the first one: the second is still as it was.
-        stage
+        fixture
             .machine
             .commands
             .succeed("kubeadm certs renew etcd-peer");
-        let seen = stage
+        let seen = fixture
             .look_with("certs renew etcd-server", "etcd-server")
             .await;
         assert_eq!(
@@ -50,7 +52,7 @@ fn what_was_made_together_is_renewed_together() {
             "kubeadm ended well and left etcd-peer as it was"
         );
         assert_eq!(
-            stage.commands(),
+            fixture.commands(),
             [
                 "run kubeadm certs renew etcd-server",
                 "run kubeadm certs renew etcd-peer"
@@ -62,18 +64,20 @@ fn what_was_made_together_is_renewed_together() {
 #[test]
 fn nothing_is_touched_while_a_control_plane_is_missing_until_little_time_is_left() {
     run_local(async {
-        let stage = Stage::new(171).await;
-        stage
+        let fixture = RenewalFixture::new(171).await;
+        fixture
             .pods_run_since("2100-01-01T00:00:00Z")
             .has_days_left("etcd-peer", 11);
-        stage.apiservers[2].on("GET /readyz", 500, "etcd failed");
-        let Look::Waits(why) = stage.look().await.unwrap() else {
+        fixture.apiservers[2].on("GET /readyz", 500, "etcd failed");
+        let Look::Waits(why) = fixture.look().await.unwrap() else {
             panic!("it did not wait");
         };
         assert!(why.starts_with("node3: kube-apiserver: "), "{why}");
-        assert_eq!(stage.commands(), [""; 0]);
-        stage.has_days_left("etcd-peer", 9);
-        let seen = stage.look_with("certs renew etcd-peer", "etcd-peer").await;
+        assert_eq!(fixture.commands(), [""; 0]);
+        fixture.has_days_left("etcd-peer", 9);
+        let seen = fixture
+            .look_with("certs renew etcd-peer", "etcd-peer")
+            .await;
         assert_eq!(seen.unwrap(), Look::Renewed, "9 days left");
     });
 }
@@ -95,12 +99,12 @@ fn a_member_that_does_not_vote_and_one_without_a_leader_are_waited_for() {
                 "node2: etcd knows no leader",
             ),
         ] {
-            let stage = Stage::new(net).await.all_ready();
-            stage
+            let fixture = RenewalFixture::new(net).await.all_ready();
+            fixture
                 .pods_run_since("2100-01-01T00:00:00Z")
                 .has_days_left("etcd-server", 29);
-            stage.etcd_says(list, status);
-            assert_eq!(stage.look().await.unwrap(), Look::Waits(words.to_owned()));
+            fixture.etcd_says(list, status);
+            assert_eq!(fixture.look().await.unwrap(), Look::Waits(words.to_owned()));
         }
     });
 }
@@ -108,36 +112,38 @@ fn a_member_that_does_not_vote_and_one_without_a_leader_are_waited_for() {
 #[test]
 fn one_at_a_time() {
     run_local(async {
-        let stage = Stage::new(174).await.all_ready();
-        stage
+        let fixture = RenewalFixture::new(174).await.all_ready();
+        fixture
             .pods_run_since("2100-01-01T00:00:00Z")
             .has_days_left("apiserver", 1);
-        stage.api.held_lease(LEASE, "node3/boot");
+        fixture.api.held_lease(LEASE, "node3/boot");
         let waits = Look::Waits("node3 renews its own".into());
-        assert_eq!(stage.look().await.unwrap(), waits);
-        assert_eq!(stage.commands(), [""; 0]);
+        assert_eq!(fixture.look().await.unwrap(), waits);
+        assert_eq!(fixture.commands(), [""; 0]);
     });
 }
 
 #[test]
 fn a_cluster_that_slept_past_its_end_is_renewed_without_anybody() {
     run_local(async {
-        let stage = Stage::silent(175);
+        let fixture = RenewalFixture::silent(175);
         // Agents come up in Join: nothing answers, so nobody is steady.
-        stage.machine.cx.report.phase_started(Phase::Join, 1);
-        stage.has_days_left("apiserver", 0);
-        stage
+        fixture.machine.cx.report.phase_started(Phase::Join, 1);
+        fixture.has_days_left("apiserver", 0);
+        fixture
             .machine
             .clock
             .0
-            .set(stage.machine.clock.0.get() + DAY_MS);
+            .set(fixture.machine.clock.0.get() + DAY_MS);
         // Upgraded since the machine was made.
         let stdout = "v1.99.3\n".to_owned();
         let version = Ok(crate::sys::Output { stdout });
-        stage.machine.commands.answer("kubeadm version", version);
-        let seen = stage.look_with("certs renew apiserver", "apiserver").await;
+        fixture.machine.commands.answer("kubeadm version", version);
+        let seen = fixture
+            .look_with("certs renew apiserver", "apiserver")
+            .await;
         assert_eq!(seen.unwrap(), Look::Renewed);
-        let text = stage.machine.commands.configs.borrow()[0].text.clone();
+        let text = fixture.machine.commands.configs.borrow()[0].text.clone();
         assert!(
             text.contains(r#""clusterName": "demo""#),
             "the node file's: {text}"
@@ -150,22 +156,27 @@ fn a_cluster_that_slept_past_its_end_is_renewed_without_anybody() {
 #[test]
 fn without_the_authoritys_key_it_says_so_and_is_degraded() {
     run_local(async {
-        let stage = Stage::new(176).await.all_ready();
-        stage
+        let fixture = RenewalFixture::new(176).await.all_ready();
+        fixture
             .pods_run_since("2100-01-01T00:00:00Z")
             .has_days_left("front-proxy-client", 29);
-        let files = &stage.machine.cx.sys.files;
+        let files = &fixture.machine.cx.sys.files;
         files.wipe(&pki_file("front-proxy-ca.key")).unwrap();
-        let mut watch = RenewalWatch::new(&stage.machine.cx);
-        assert!(ends::check_ends(&stage.machine.cx).is_ok(), "not tried yet");
+        let mut watch = RenewalWatch::new(&fixture.machine.cx);
+        assert!(
+            ends::check_ends(&fixture.machine.cx).is_ok(),
+            "not tried yet"
+        );
         watch.look_and_tell().await;
-        assert_eq!(stage.commands(), [""; 0]);
-        let words = stage.machine.status().renewal.words;
+        assert_eq!(fixture.commands(), [""; 0]);
+        let words = fixture.machine.status().renewal.words;
         assert!(
             words.contains("front-proxy-ca is not on this node"),
             "{words}"
         );
-        let fault = ends::check_ends(&stage.machine.cx).unwrap_err().to_string();
+        let fault = ends::check_ends(&fixture.machine.cx)
+            .unwrap_err()
+            .to_string();
         assert!(
             fault.contains(&words) && fault.contains("kubeadm certs renew all"),
             "{fault}"
@@ -180,10 +191,10 @@ fn without_the_authoritys_key_it_says_so_and_is_degraded() {
 #[test]
 fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
     run_local(async {
-        let stage = Stage::new(177).await.all_ready();
-        stage.pods_run_since("2100-01-01T00:00:00Z");
+        let fixture = RenewalFixture::new(177).await.all_ready();
+        fixture.pods_run_since("2100-01-01T00:00:00Z");
         let (etcd_key, peer_cert) = (pki_file("etcd/server.key"), pki_file("etcd/peer.crt"));
-        let other = stage.identity(YEAR);
+        let other = fixture.identity(YEAR);
         for (file, content, command, name) in [
             (
                 &etcd_key,
@@ -194,22 +205,22 @@ fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
             (&etcd_key, "", "certs renew etcd-server", "etcd-server"),
             (&peer_cert, "", "init phase certs etcd-peer", "etcd-peer"),
         ] {
-            stage.machine.file(file, content);
-            stage.machine.cx.report.phase_started(Phase::Join, 1);
-            let joining = stage.look().await.unwrap();
+            fixture.machine.file(file, content);
+            fixture.machine.cx.report.phase_started(Phase::Join, 1);
+            let joining = fixture.look().await.unwrap();
             assert_eq!(
                 joining,
                 Look::NothingDue,
                 "kubeadm may be writing it: {command}"
             );
-            stage.machine.cx.report.phase_started(Phase::Steady, 1);
-            let seen = stage.look_with(command, name).await;
+            fixture.machine.cx.report.phase_started(Phase::Steady, 1);
+            let seen = fixture.look_with(command, name).await;
             assert_eq!(seen.unwrap(), Look::Renewed, "{command}");
-            assert_eq!(stage.commands(), [format!("run kubeadm {command}")]);
+            assert_eq!(fixture.commands(), [format!("run kubeadm {command}")]);
         }
         let scheduler = ends::kubeconfig_file("scheduler.conf");
-        stage.machine.file(&scheduler, "");
-        let seen = stage
+        fixture.machine.file(&scheduler, "");
+        let seen = fixture
             .look_with("init phase kubeconfig scheduler", "scheduler.conf")
             .await;
         assert_eq!(seen.unwrap(), Look::Renewed);
@@ -219,33 +230,33 @@ fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
 #[test]
 fn what_people_removed_or_wrote_themselves_is_left_alone() {
     run_local(async {
-        let stage = Stage::new(178).await.all_ready();
-        stage.pods_run_since("2100-01-01T00:00:00Z");
+        let fixture = RenewalFixture::new(178).await.all_ready();
+        fixture.pods_run_since("2100-01-01T00:00:00Z");
         let own = r#"{"apiVersion":"v1","kind":"Config","users":[{"name":"me","user":{"exec":{"command":"login"}}}]}"#;
-        stage.machine.file("/etc/kubernetes/admin.conf", own);
-        stage
+        fixture.machine.file("/etc/kubernetes/admin.conf", own);
+        fixture
             .machine
             .cx
             .sys
             .files
             .wipe("/etc/kubernetes/super-admin.conf")
             .unwrap();
-        assert_eq!(stage.look().await.unwrap(), Look::NothingDue);
+        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
     });
 }
 
 #[test]
 fn kubeadm_that_renews_nothing_is_an_error() {
     run_local(async {
-        let stage = Stage::new(179).await.all_ready();
-        stage
+        let fixture = RenewalFixture::new(179).await.all_ready();
+        fixture
             .pods_run_since("2100-01-01T00:00:00Z")
             .has_days_left("apiserver", 29);
-        stage
+        fixture
             .machine
             .commands
             .succeed("kubeadm certs renew apiserver");
-        let error = stage.look().await.unwrap_err().to_string();
+        let error = fixture.look().await.unwrap_err().to_string();
         assert_eq!(error, "kubeadm ended well and left apiserver as it was");
     });
 }

@@ -32,33 +32,37 @@ fn a_certificate_is_due_below_thirty_days_or_a_third_of_its_life() {
 #[test]
 fn every_end_is_told_the_nearest_first_and_a_late_one_is_a_fault() {
     run_local(async {
-        let stage = Stage::silent(190);
-        assert!(ends::check_ends(&stage.machine.cx).is_ok());
-        let told = stage.machine.status().certificates;
+        let fixture = RenewalFixture::silent(190);
+        assert!(ends::check_ends(&fixture.machine.cx).is_ok());
+        let told = fixture.machine.status().certificates;
         let names: Vec<&str> = told.iter().map(|e| e.name.as_str()).collect();
         assert_eq!(told.len(), 11 + 3, "{names:?}");
         assert_eq!(&names[11..], ["ca", "front-proxy-ca", "etcd-ca"]);
-        stage.has_days_left("etcd-peer", 16);
+        fixture.has_days_left("etcd-peer", 16);
         assert!(
-            ends::check_ends(&stage.machine.cx).is_ok(),
+            ends::check_ends(&fixture.machine.cx).is_ok(),
             "time is left for the agent"
         );
         assert_eq!(
-            stage.machine.status().first_expiry.unwrap().name,
+            fixture.machine.status().first_expiry.unwrap().name,
             "etcd-peer"
         );
-        stage.has_days_left("etcd-peer", 15);
-        let fault = ends::check_ends(&stage.machine.cx).unwrap_err().to_string();
+        fixture.has_days_left("etcd-peer", 15);
+        let fault = ends::check_ends(&fixture.machine.cx)
+            .unwrap_err()
+            .to_string();
         assert!(
             fault.starts_with("etcd-peer ends in 15 d; by hand on this node: "),
             "{fault}"
         );
-        stage
+        fixture
             .machine
             .clock
             .0
-            .set(stage.machine.clock.0.get() + 18 * DAY_MS);
-        let fault = ends::check_ends(&stage.machine.cx).unwrap_err().to_string();
+            .set(fixture.machine.clock.0.get() + 18 * DAY_MS);
+        let fault = ends::check_ends(&fixture.machine.cx)
+            .unwrap_err()
+            .to_string();
         assert!(fault.starts_with("etcd-peer ended 3 d ago; "), "{fault}");
     });
 }

@@ -14,7 +14,7 @@ use crate::render::{haproxy, keepalived};
 use crate::testing::FakeMachine;
 
 /// The second of three control planes, 127.NET.0.11 to .13; haproxy answers, both units run with our configuration.
-pub struct Stage {
+pub struct BalancerFixture {
     pub machine: FakeMachine,
     pub api: Script,
     pub etcd: Script,
@@ -36,7 +36,7 @@ const RELOAD: &str = "reload-or-restart haproxy.service";
 /// What haproxy is spared.
 const DAMPED: Duration = Duration::from_secs(30);
 
-impl Stage {
+impl BalancerFixture {
     /// What its servers remember of the agent's questions.
     pub fn forget_requests(&self) {
         let apiservers = self.apiservers.borrow();
@@ -73,7 +73,7 @@ impl Stage {
         etcd.serve_at(&etcd_ca, &format!("127.{net}.0.12:2379"))
             .await;
         let apiservers = RefCell::default();
-        let stage = Self {
+        let fixture = Self {
             machine,
             api,
             etcd,
@@ -82,10 +82,10 @@ impl Stage {
             apiservers,
         };
         for host in 11..=13 {
-            stage.shows(host, OURS).await;
+            fixture.shows(host, OURS).await;
         }
-        stage.cluster_is(&[11, 12, 13]);
-        stage
+        fixture.cluster_is(&[11, 12, 13]);
+        fixture
     }
 
     /// The control planes whose Nodes are in the cluster from now on.
@@ -169,21 +169,21 @@ const AS_TOLD: [(u8, u8); 3] = [(1, 11), (2, 12), (3, 13)];
 #[test]
 fn a_newcomer_is_added_once_it_answers_as_this_cluster() {
     run_local(async {
-        let stage = Stage::new(163).await;
-        stage.cluster_is(&[11, 12, 13, 14]);
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        let fixture = BalancerFixture::new(163).await;
+        fixture.cluster_is(&[11, 12, 13, 14]);
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), AS_TOLD, "it does not answer");
-        stage.shows(14, YOUNGER).await;
+        assert_eq!(fixture.backends(), AS_TOLD, "it does not answer");
+        fixture.shows(14, YOUNGER).await;
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), AS_TOLD, "it is of another cluster");
-        assert!(stage.machine.orders().is_empty());
-        stage.shows(14, OURS).await;
+        assert_eq!(fixture.backends(), AS_TOLD, "it is of another cluster");
+        assert!(fixture.machine.orders().is_empty());
+        fixture.shows(14, OURS).await;
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), [&AS_TOLD[..], &[(4, 14)]].concat());
-        assert_eq!(stage.machine.orders(), [RELOAD]);
+        assert_eq!(fixture.backends(), [&AS_TOLD[..], &[(4, 14)]].concat());
+        assert_eq!(fixture.machine.orders(), [RELOAD]);
         watch.follow().await.unwrap();
-        assert!(stage.machine.orders().is_empty(), "nothing changed");
+        assert!(fixture.machine.orders().is_empty(), "nothing changed");
     });
 }
 
@@ -191,21 +191,21 @@ fn a_newcomer_is_added_once_it_answers_as_this_cluster() {
 #[test]
 fn a_control_plane_that_left_while_no_agent_ran_leaves_and_comes_back_when_it_answers() {
     run_local(async {
-        let stage = Stage::new(164).await;
-        stage.cluster_is(&[11, 12]);
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        let fixture = BalancerFixture::new(164).await;
+        fixture.cluster_is(&[11, 12]);
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        stage.is_sick(13);
+        fixture.is_sick(13);
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), AS_TOLD, "it may be yet to join");
-        stage.after(Duration::from_mins(10)).await;
+        assert_eq!(fixture.backends(), AS_TOLD, "it may be yet to join");
+        fixture.after(Duration::from_mins(10)).await;
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), AS_TOLD[..2], "it left");
-        stage.shows(13, OURS).await;
-        stage.after(DAMPED).await;
+        assert_eq!(fixture.backends(), AS_TOLD[..2], "it left");
+        fixture.shows(13, OURS).await;
+        fixture.after(DAMPED).await;
         watch.follow().await.unwrap();
         assert_eq!(
-            stage.backends(),
+            fixture.backends(),
             AS_TOLD,
             "it answers, whatever the API lists"
         );
@@ -215,82 +215,82 @@ fn a_control_plane_that_left_while_no_agent_ran_leaves_and_comes_back_when_it_an
 #[test]
 fn who_patches_addresses_of_nodes_changes_nothing() {
     run_local(async {
-        let stage = Stage::new(165).await;
+        let fixture = BalancerFixture::new(165).await;
         // Nobody, this node's own elsewhere, another node's, the VIP.
-        stage.nodes_say(&[(1, 99), (2, 98), (3, 11)]);
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        fixture.nodes_say(&[(1, 99), (2, 98), (3, 11)]);
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), AS_TOLD);
-        stage.is_sick(13);
+        assert_eq!(fixture.backends(), AS_TOLD);
+        fixture.is_sick(13);
         for address in [11, 30, 98] {
-            stage.nodes_say(&[(1, 11), (2, 12), (3, address)]);
+            fixture.nodes_say(&[(1, 11), (2, 12), (3, address)]);
             watch.follow().await.unwrap();
-            assert_eq!(stage.backends(), AS_TOLD, "{address}");
+            assert_eq!(fixture.backends(), AS_TOLD, "{address}");
         }
-        assert!(stage.machine.orders().is_empty());
-        stage.shows(97, OURS).await;
-        stage.nodes_say(&[(1, 11), (2, 12), (3, 97)]);
+        assert!(fixture.machine.orders().is_empty());
+        fixture.shows(97, OURS).await;
+        fixture.nodes_say(&[(1, 11), (2, 12), (3, 97)]);
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), [(1, 11), (2, 12), (3, 97)], "it moved");
-        stage.after(DAMPED).await;
-        stage.cluster_is(&[11, 12, 13]);
-        stage.shows(13, OURS).await;
-        stage.is_sick(97);
+        assert_eq!(fixture.backends(), [(1, 11), (2, 12), (3, 97)], "it moved");
+        fixture.after(DAMPED).await;
+        fixture.cluster_is(&[11, 12, 13]);
+        fixture.shows(13, OURS).await;
+        fixture.is_sick(97);
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), AS_TOLD, "it moved back");
+        assert_eq!(fixture.backends(), AS_TOLD, "it moved back");
     });
 }
 
 #[test]
 fn a_stranger_leaves_the_load_balancer_and_is_named_until_it_is_none() {
     run_local(async {
-        let stage = Stage::new(166).await;
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        let fixture = BalancerFixture::new(166).await;
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        stage.shows(11, OLDER).await;
+        fixture.shows(11, OLDER).await;
         let fault = watch.follow().await.unwrap_err().to_string();
         assert!(fault.starts_with("node1's apiserver"), "{fault}");
-        assert_eq!(stage.backends(), AS_TOLD[1..]);
-        assert_eq!(stage.machine.status().strangers, ["node1"]);
-        stage.is_sick(11);
-        stage.after(DAMPED).await;
+        assert_eq!(fixture.backends(), AS_TOLD[1..]);
+        assert_eq!(fixture.machine.status().strangers, ["node1"]);
+        fixture.is_sick(11);
+        fixture.after(DAMPED).await;
         assert!(watch.follow().await.is_err(), "not forgotten");
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
         assert_eq!(
-            stage.backends(),
+            fixture.backends(),
             AS_TOLD[1..],
             "silent: no proof of anything"
         );
-        stage.shows(11, OURS).await;
+        fixture.shows(11, OURS).await;
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), [(2, 12), (3, 13), (1, 11)]);
-        assert!(stage.machine.status().strangers.is_empty());
+        assert_eq!(fixture.backends(), [(2, 12), (3, 13), (1, 11)]);
+        assert!(fixture.machine.status().strangers.is_empty());
     });
 }
 
 #[test]
 fn one_that_is_outvoted_sends_its_own_clients_to_the_others() {
     run_local(async {
-        let stage = Stage::new(167).await;
-        stage.shows(12, OLDER).await;
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        let fixture = BalancerFixture::new(167).await;
+        fixture.shows(12, OLDER).await;
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         let fault = watch.follow().await.unwrap_err().to_string();
         assert!(fault.starts_with("this node's apiserver"), "{fault}");
-        assert_eq!(stage.backends(), [(1, 11), (3, 13)]);
-        assert_eq!(stage.machine.status().strangers, ["node2"]);
+        assert_eq!(fixture.backends(), [(1, 11), (3, 13)]);
+        assert_eq!(fixture.machine.status().strangers, ["node2"]);
         // Alone it proves nothing, also to an agent that begins.
-        stage.is_sick(11);
-        stage.is_sick(13);
-        stage.after(DAMPED).await;
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        fixture.is_sick(11);
+        fixture.is_sick(13);
+        fixture.after(DAMPED).await;
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), [(1, 11), (3, 13)]);
+        assert_eq!(fixture.backends(), [(1, 11), (3, 13)]);
         for host in 11..=13 {
-            stage.shows(host, OURS).await;
+            fixture.shows(host, OURS).await;
         }
         watch.follow().await.unwrap();
-        assert_eq!(stage.backends(), [(1, 11), (3, 13), (2, 12)]);
+        assert_eq!(fixture.backends(), [(1, 11), (3, 13), (2, 12)]);
     });
 }
 
@@ -299,12 +299,12 @@ fn one_that_is_outvoted_sends_its_own_clients_to_the_others() {
 fn of_two_clusters_of_the_same_size_the_older_one_is_served() {
     run_local(async {
         for (net, other, served) in [(168, YOUNGER, (2, 12)), (169, OLDER, (1, 11))] {
-            let stage = Stage::new(net).await;
-            stage.is_sick(13);
-            stage.shows(11, other).await;
-            let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+            let fixture = BalancerFixture::new(net).await;
+            fixture.is_sick(13);
+            fixture.shows(11, other).await;
+            let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
             assert!(watch.follow().await.is_err());
-            assert_eq!(stage.backends(), [&[served], &[(3, 13)][..]].concat());
+            assert_eq!(fixture.backends(), [&[served], &[(3, 13)][..]].concat());
         }
     });
 }
@@ -312,43 +312,43 @@ fn of_two_clusters_of_the_same_size_the_older_one_is_served() {
 #[test]
 fn haproxy_is_reloaded_at_once_and_then_at_most_every_thirty_seconds() {
     run_local(async {
-        let stage = Stage::new(170).await;
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
-        stage.shows(14, OURS).await;
-        stage.cluster_is(&[11, 12, 13, 14]);
+        let fixture = BalancerFixture::new(170).await;
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
+        fixture.shows(14, OURS).await;
+        fixture.cluster_is(&[11, 12, 13, 14]);
         watch.follow().await.unwrap();
-        assert_eq!(stage.machine.orders(), [RELOAD]);
-        stage.shows(15, OURS).await;
-        stage.cluster_is(&[11, 12, 13, 14, 15]);
+        assert_eq!(fixture.machine.orders(), [RELOAD]);
+        fixture.shows(15, OURS).await;
+        fixture.cluster_is(&[11, 12, 13, 14, 15]);
         let mut orders = Vec::new();
         for _ in 0..6 {
-            stage.after(EVERY).await;
+            fixture.after(EVERY).await;
             watch.follow().await.unwrap();
-            orders.push(stage.machine.orders().len());
+            orders.push(fixture.machine.orders().len());
         }
         assert_eq!(orders, [0, 0, 0, 0, 0, 1]);
-        assert_eq!(stage.backends().len(), 5);
+        assert_eq!(fixture.backends().len(), 5);
     });
 }
 
 #[test]
 fn a_reload_that_failed_is_tried_again_and_a_fault_until_then() {
     run_local(async {
-        let stage = Stage::new(171).await;
-        stage.shows(14, OURS).await;
-        stage.cluster_is(&[11, 12, 13, 14]);
-        let broken = &stage.machine.systemd.broken;
+        let fixture = BalancerFixture::new(171).await;
+        fixture.shows(14, OURS).await;
+        fixture.cluster_is(&[11, 12, 13, 14]);
+        let broken = &fixture.machine.systemd.broken;
         broken.borrow_mut().push(haproxy::UNIT.into());
-        let mut watch = ApiserverFollower::begin(&stage.machine.cx);
+        let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         for _ in 0..3 {
             assert!(watch.follow().await.is_err());
-            stage.after(EVERY).await;
+            fixture.after(EVERY).await;
         }
-        assert_eq!(stage.machine.orders(), [RELOAD], "once in thirty seconds");
+        assert_eq!(fixture.machine.orders(), [RELOAD], "once in thirty seconds");
         broken.borrow_mut().clear();
-        stage.after(DAMPED).await;
+        fixture.after(DAMPED).await;
         watch.follow().await.unwrap();
-        assert_eq!(stage.machine.orders(), [RELOAD]);
-        assert!(!balancer::needed(&stage.machine.cx).await.unwrap());
+        assert_eq!(fixture.machine.orders(), [RELOAD]);
+        assert!(!balancer::needed(&fixture.machine.cx).await.unwrap());
     });
 }

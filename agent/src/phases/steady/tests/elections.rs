@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::balancer_follows::Stage;
+use super::balancer_follows::BalancerFixture;
 use super::*;
 
 const MEMBERS: &str = r#"{"members":[{"ID":"1","name":"node1"},{"ID":"2","name":"node2"},{"ID":"3","name":"node3"}]}"#;
@@ -10,9 +10,9 @@ const MEMBERS: &str = r#"{"members":[{"ID":"1","name":"node1"},{"ID":"2","name":
 #[test]
 fn every_election_between_two_looks_is_counted_for_fifteen_minutes() {
     run_local(async {
-        let stage = Stage::new(190).await;
-        let machine = &stage.machine;
-        stage
+        let fixture = BalancerFixture::new(190).await;
+        let machine = &fixture.machine;
+        fixture
             .etcd
             .on("POST /v3/cluster/member/list", 200, MEMBERS)
             .on("POST /v3/maintenance/alarm", 200, "{}");
@@ -34,7 +34,7 @@ fn every_election_between_two_looks_is_counted_for_fifteen_minutes() {
             machine.clock.0.set(begin + second * 1000);
             let status = json!({"header": {"member_id": "2"}, "leader": leader, "raftTerm": term});
             let path = "POST /v3/maintenance/status";
-            stage.etcd.from_now_on(path, 200, &status.to_string());
+            fixture.etcd.from_now_on(path, 200, &status.to_string());
             watch.etcd_is_whole().await.unwrap();
             let told = machine.status().etcd.unwrap().elections_ms;
             let at = |ms: &u64| (ms - begin) / 1000;

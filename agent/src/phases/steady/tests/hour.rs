@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::balancer_follows::Stage;
+use super::balancer_follows::BalancerFixture;
 use super::*;
 use crate::sys::files::Files;
 use crate::sys::proc::resident_kib;
@@ -44,8 +44,8 @@ fn an_hour_of_steady_looks_takes_no_memory() {
 #[ignore = "run by the test above, in a process of its own"]
 fn looks_of_an_hour() {
     run_local(async {
-        let stage = Stage::new(162).await;
-        stage
+        let fixture = BalancerFixture::new(162).await;
+        fixture
             .api
             .on(
                 "GET /api/v1/nodes/node2",
@@ -59,7 +59,7 @@ fn looks_of_an_hour() {
             )
             .on("GET /api/v1/nodes", 200, r#"{"items":[]}"#);
         let members = r#"{"members":[{"ID":"1","name":"node1"},{"ID":"2","name":"node2"},{"ID":"3","name":"node3"}]}"#;
-        stage
+        fixture
             .etcd
             .on("POST /v3/cluster/member/list", 200, members)
             .on("POST /v3/maintenance/alarm", 200, "{}")
@@ -68,7 +68,7 @@ fn looks_of_an_hour() {
                 200,
                 r#"{"header":{"member_id":"2"},"leader":"1","dbSize":"20480"}"#,
             );
-        let machine = &stage.machine;
+        let machine = &fixture.machine;
         machine
             .cx
             .report
@@ -83,9 +83,9 @@ fn looks_of_an_hour() {
                 "look {look}: {}",
                 machine.status().last_error
             );
-            let asked = stage.api.asked.borrow().len();
+            let asked = fixture.api.asked.borrow().len();
             assert!(asked >= 3, "look {look} asked the API only {asked} times");
-            stage.forget_requests();
+            fixture.forget_requests();
             let resident = || resident_kib(&Files::new("/")).unwrap();
             match look {
                 WARM_AFTER => println!("after-warm-up: {} KiB", resident()),
