@@ -12,7 +12,7 @@ use crate::failpoints;
 use crate::phases::{self, FailedBeneath, NeedsAPerson, Outcome};
 use crate::plan::Plan;
 use crate::report::Failure;
-use crate::state_machine::{Event, State, next_state};
+use crate::state_machine::{PhaseEvent, State, next_state};
 use crate::sys::{CommandFailed, random};
 
 /// How often a fault that needs a person is looked at again: mending the cause is enough, no restart needed.
@@ -71,7 +71,7 @@ impl Driver<'_> {
         })
     }
 
-    async fn attempt(&mut self, phase: Phase, attempt: u32) -> Event {
+    async fn attempt(&mut self, phase: Phase, attempt: u32) -> PhaseEvent {
         if phase == Phase::Steady {
             return self.steady(attempt).await;
         }
@@ -81,9 +81,9 @@ impl Driver<'_> {
                     self.balancer_stands.send_replace(true);
                 }
                 match outcome {
-                    Outcome::Done => Event::Done,
-                    Outcome::ClusterStands => Event::ClusterStands,
-                    Outcome::DecideAnew => Event::DecideAnew,
+                    Outcome::Done => PhaseEvent::Done,
+                    Outcome::ClusterStands => PhaseEvent::ClusterStands,
+                    Outcome::DecideAnew => PhaseEvent::DecideAnew,
                 }
             }
             Err(error) => self.failed(phase, attempt, &error),
@@ -91,7 +91,7 @@ impl Driver<'_> {
     }
 
     /// Rounds of the steady state; told once, not at each round.
-    async fn steady(&mut self, attempt: u32) -> Event {
+    async fn steady(&mut self, attempt: u32) -> PhaseEvent {
         if self.cx.report.phase() != Phase::Steady || attempt > 1 {
             self.cx.report.phase_started(Phase::Steady, attempt);
             self.cx.report.steady();
@@ -99,13 +99,13 @@ impl Driver<'_> {
         match phases::run(Phase::Steady, self.cx).await {
             Ok(_) => {
                 self.cx.sys.clock.sleep(STEADY_PAUSE).await;
-                Event::Done
+                PhaseEvent::Done
             }
             Err(error) => self.failed(Phase::Steady, attempt, &error),
         }
     }
 
-    fn failed(&mut self, phase: Phase, attempt: u32, error: &Error) -> Event {
+    fn failed(&mut self, phase: Phase, attempt: u32, error: &Error) -> PhaseEvent {
         self.pause = backoff::retry_delay(attempt, random::random_fraction());
         let person = needs_a_person(error);
         self.cx.report.phase_failed(
@@ -114,15 +114,15 @@ impl Driver<'_> {
             to_failure(error, (!person).then_some(self.pause)),
         );
         if person {
-            Event::NeedsAPerson
+            PhaseEvent::NeedsAPerson
         } else {
-            Event::Failed
+            PhaseEvent::Failed
         }
     }
 
-    async fn wait(&self, time: Duration) -> Event {
+    async fn wait(&self, time: Duration) -> PhaseEvent {
         self.cx.sys.clock.sleep(time).await;
-        Event::Again
+        PhaseEvent::Again
     }
 }
 

@@ -24,7 +24,7 @@ pub enum State {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Event {
+pub enum PhaseEvent {
     /// The phase is done, or there was nothing to do.
     Done,
     /// The founder found a standing cluster.
@@ -43,7 +43,7 @@ pub enum Event {
 #[error("{event:?} cannot happen in {state:?}")]
 pub struct Illegal {
     pub state: State,
-    pub event: Event,
+    pub event: PhaseEvent,
 }
 
 impl State {
@@ -67,7 +67,7 @@ impl State {
 }
 
 /// What `event` makes of `state`.
-pub fn next_state(plan: &Plan, state: State, event: Event) -> Result<State, Illegal> {
+pub fn next_state(plan: &Plan, state: State, event: PhaseEvent) -> Result<State, Illegal> {
     use State::{At, Failed, Retrying};
     let illegal = Illegal { state, event };
     let first = |phase| At { phase, attempt: 1 };
@@ -78,24 +78,24 @@ pub fn next_state(plan: &Plan, state: State, event: Event) -> Result<State, Ille
                 phase: Phase::Steady,
                 ..
             },
-            Event::Done,
+            PhaseEvent::Done,
         ) => Ok(first(Phase::Steady)),
-        (At { phase, .. }, Event::Done) => plan.after(phase).map(first).ok_or(illegal),
+        (At { phase, .. }, PhaseEvent::Done) => plan.after(phase).map(first).ok_or(illegal),
         (
             At {
                 phase: Phase::Init, ..
             },
-            Event::ClusterStands,
+            PhaseEvent::ClusterStands,
         ) => plan.detour.first().copied().map(first).ok_or(illegal),
         (
             At {
                 phase: Phase::Gate, ..
             },
-            Event::DecideAnew,
+            PhaseEvent::DecideAnew,
         ) if plan.steps.contains(&Phase::Init) => Ok(first(Phase::Init)),
-        (At { phase, attempt }, Event::Failed) => Ok(Retrying { phase, attempt }),
-        (At { phase, attempt }, Event::NeedsAPerson) => Ok(Failed { phase, attempt }),
-        (Retrying { phase, attempt } | Failed { phase, attempt }, Event::Again) => {
+        (At { phase, attempt }, PhaseEvent::Failed) => Ok(Retrying { phase, attempt }),
+        (At { phase, attempt }, PhaseEvent::NeedsAPerson) => Ok(Failed { phase, attempt }),
+        (Retrying { phase, attempt } | Failed { phase, attempt }, PhaseEvent::Again) => {
             let attempt = attempt.saturating_add(1);
             Ok(At { phase, attempt })
         }
@@ -109,13 +109,13 @@ mod tests {
     use crate::testing;
     use proptest::prelude::*;
 
-    const EVENTS: [Event; 6] = [
-        Event::Done,
-        Event::ClusterStands,
-        Event::DecideAnew,
-        Event::Failed,
-        Event::NeedsAPerson,
-        Event::Again,
+    const EVENTS: [PhaseEvent; 6] = [
+        PhaseEvent::Done,
+        PhaseEvent::ClusterStands,
+        PhaseEvent::DecideAnew,
+        PhaseEvent::Failed,
+        PhaseEvent::NeedsAPerson,
+        PhaseEvent::Again,
     ];
 
     fn plans() -> [Plan; 3] {
@@ -149,35 +149,35 @@ mod tests {
     ];
 
     /// As the table above and the rules in words say it; none: it cannot happen.
-    fn expected(follows: &str, state: State, event: Event) -> Option<State> {
+    fn expected(follows: &str, state: State, event: PhaseEvent) -> Option<State> {
         use State::{At, Failed, Retrying};
         let named = |name: &str| Phase::ALL.into_iter().find(|p| p.name() == name).unwrap();
         let first = |phase| At { phase, attempt: 1 };
         Some(match (state, event) {
-            (At { phase, .. }, Event::Done) => {
+            (At { phase, .. }, PhaseEvent::Done) => {
                 let mut ways = follows.split(' ').map(|w| w.split_once('>').unwrap());
                 first(named(
                     ways.find(|(from, _)| *from == phase.name()).unwrap().1,
                 ))
             }
-            (At { phase, .. }, Event::ClusterStands) if phase.name() == "init" => {
+            (At { phase, .. }, PhaseEvent::ClusterStands) if phase.name() == "init" => {
                 first(Phase::Gate)
             }
-            (At { phase, .. }, Event::DecideAnew)
+            (At { phase, .. }, PhaseEvent::DecideAnew)
                 if phase.name() == "gate" && follows.contains("balancer>init") =>
             {
                 first(Phase::Init)
             }
-            (At { phase, attempt }, Event::Failed) => Retrying { phase, attempt },
-            (At { phase, attempt }, Event::NeedsAPerson) => Failed { phase, attempt },
-            (Retrying { phase, attempt: 1 } | Failed { phase, attempt: 1 }, Event::Again) => {
+            (At { phase, attempt }, PhaseEvent::Failed) => Retrying { phase, attempt },
+            (At { phase, attempt }, PhaseEvent::NeedsAPerson) => Failed { phase, attempt },
+            (Retrying { phase, attempt: 1 } | Failed { phase, attempt: 1 }, PhaseEvent::Again) => {
                 At { phase, attempt: 2 }
             }
-            (Retrying { phase, attempt: 3 } | Failed { phase, attempt: 3 }, Event::Again) => {
+            (Retrying { phase, attempt: 3 } | Failed { phase, attempt: 3 }, PhaseEvent::Again) => {
                 At { phase, attempt: 4 }
             }
             // After four thousand million failures the number stays as it is.
-            (Retrying { phase, attempt } | Failed { phase, attempt }, Event::Again) => {
+            (Retrying { phase, attempt } | Failed { phase, attempt }, PhaseEvent::Again) => {
                 At { phase, attempt }
             }
             _ => return None,
@@ -206,7 +206,7 @@ mod tests {
     fn the_founder_of_a_standing_cluster_joins_it() {
         let [plan, ..] = plans();
         let at = |phase| State::At { phase, attempt: 1 };
-        let mut state = next_state(&plan, at(Phase::Init), Event::ClusterStands).unwrap();
+        let mut state = next_state(&plan, at(Phase::Init), PhaseEvent::ClusterStands).unwrap();
         assert_eq!(state, at(Phase::Gate));
         for phase in [
             Phase::Join,
@@ -215,7 +215,7 @@ mod tests {
             Phase::Steady,
             Phase::Steady,
         ] {
-            state = next_state(&plan, state, Event::Done).unwrap();
+            state = next_state(&plan, state, PhaseEvent::Done).unwrap();
             assert_eq!(state, at(phase));
         }
     }
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn illegal_says_what_and_where() {
         let [.., plan] = plans();
-        let error = next_state(&plan, State::begin(&plan), Event::Again).unwrap_err();
+        let error = next_state(&plan, State::begin(&plan), PhaseEvent::Again).unwrap_err();
         assert_eq!(
             error.to_string(),
             "Again cannot happen in At { phase: Preflight, attempt: 1 }"
@@ -237,7 +237,7 @@ mod tests {
             let states = states(plan);
             let mut state = states[at % states.len()];
             for _ in 0..20 {
-                let event = if matches!(state, State::At { .. }) { Event::Done } else { Event::Again };
+                let event = if matches!(state, State::At { .. }) { PhaseEvent::Done } else { PhaseEvent::Again };
                 state = next_state(plan, state, event).unwrap();
             }
             prop_assert_eq!(state.phase(), Phase::Steady);
@@ -253,7 +253,7 @@ mod tests {
                     state = then;
                 }
                 prop_assert!(plan.holds(state.phase()));
-                if matches!(event, Event::Failed | Event::NeedsAPerson | Event::Again) {
+                if matches!(event, PhaseEvent::Failed | PhaseEvent::NeedsAPerson | PhaseEvent::Again) {
                     prop_assert_eq!(before.phase(), state.phase(), "a failure never loses the phase");
                 }
             }

@@ -37,7 +37,7 @@ pub async fn watch_reach(node: &NodeFile, sys: &Sys, claim: &VipClaim<'_>) {
         let Ok(servers) = haproxy::ask_servers(&sys.files).await else {
             continue;
         };
-        let mut seen = Seen::by_checks(&servers);
+        let mut seen = ReachOutcome::by_checks(&servers);
         if reach.is_due(seen, sys.clock.monotonic()) {
             seen = ask_everyone(node, &sys.files).await;
         }
@@ -65,7 +65,7 @@ fn log_change(node: &NodeFile, gives_up: bool) {
 
 /// What one look found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Seen {
+enum ReachOutcome {
     /// An apiserver passes haproxy's checks, or answers through this node's haproxy all the same.
     Reached,
     /// None passes haproxy's checks.
@@ -76,7 +76,7 @@ enum Seen {
     NobodyIsBetter,
 }
 
-impl Seen {
+impl ReachOutcome {
     fn by_checks(servers: &[Server]) -> Self {
         if servers.iter().any(|s| s.state.is_up()) {
             Self::Reached
@@ -99,8 +99,8 @@ struct Reach {
 
 impl Reach {
     /// Whether it is time to ask through everybody's load balancer, this node's own first.
-    fn is_due(&mut self, seen: Seen, now: Duration) -> bool {
-        if seen == Seen::Reached {
+    fn is_due(&mut self, seen: ReachOutcome, now: Duration) -> bool {
+        if seen == ReachOutcome::Reached {
             self.none_up_since = None;
             return false;
         }
@@ -108,11 +108,11 @@ impl Reach {
         now.saturating_sub(since) >= CUT_OFF_AFTER
     }
 
-    fn after(self, seen: Seen) -> Self {
+    fn after(self, seen: ReachOutcome) -> Self {
         let gives_up = match seen {
-            Seen::PeerIsBetter => true,
-            Seen::Reached | Seen::NobodyIsBetter => false,
-            Seen::NoneUp => return self,
+            ReachOutcome::PeerIsBetter => true,
+            ReachOutcome::Reached | ReachOutcome::NobodyIsBetter => false,
+            ReachOutcome::NoneUp => return self,
         };
         if gives_up == self.gives_up {
             return Self { against: 0, ..self };
@@ -131,20 +131,20 @@ impl Reach {
 
 /// The same question through this node's load balancer and its peers': were two nodes asked differently, each could take the
 /// other one for better, and nobody would hold the VIP.
-async fn ask_everyone(node: &NodeFile, files: &Files) -> Seen {
+async fn ask_everyone(node: &NodeFile, files: &Files) -> ReachOutcome {
     let loopback = match node.address {
         IpAddr::V4(_) => IpAddr::from([127, 0, 0, 1]),
         IpAddr::V6(_) => IpAddr::V6(std::net::Ipv6Addr::LOCALHOST),
     };
     if answers_through(node, files, loopback).await {
-        return Seen::Reached;
+        return ReachOutcome::Reached;
     }
     let peers = node.balancer_peers();
     let peers = join_all(peers.map(|peer| answers_through(node, files, peer.address))).await;
     if peers.contains(&true) {
-        Seen::PeerIsBetter
+        ReachOutcome::PeerIsBetter
     } else {
-        Seen::NobodyIsBetter
+        ReachOutcome::NobodyIsBetter
     }
 }
 

@@ -17,10 +17,10 @@ use crate::sys::testing::PrivateBus;
 use crate::testing::{self, FakeMachine};
 
 /// Hands out delays; whoever holds the other end sees when one ends.
-struct StandIn(Sender<PipeReader>);
+struct FakeLogind(Sender<PipeReader>);
 
 #[zbus::interface(name = "org.freedesktop.login1.Manager")]
-impl StandIn {
+impl FakeLogind {
     fn inhibit(&self, what: &str, _who: &str, _why: &str, mode: &str) -> OwnedFd {
         assert_eq!((what, mode), ("shutdown", "delay"));
         let (watch, lock) = std::io::pipe().unwrap();
@@ -37,7 +37,7 @@ const NFT: &str = "run nft";
 
 async fn send_prepare_for_shutdown(logind: &Connection, begins: bool) {
     let emitter = SignalEmitter::new(logind, LOGIND.1).unwrap();
-    StandIn::prepare_for_shutdown(&emitter, begins)
+    FakeLogind::prepare_for_shutdown(&emitter, begins)
         .await
         .unwrap();
 }
@@ -88,7 +88,7 @@ async fn with_logind(
         return;
     };
     let (given, delays) = channel();
-    let logind = bus.serve(LOGIND.0, LOGIND.1, StandIn(given)).await;
+    let logind = bus.serve(LOGIND.0, LOGIND.1, FakeLogind(given)).await;
     let local = LocalSet::new();
     let task = local.spawn_local(prepare_shutdowns(machine.cx.clone()));
     local.run_until(story(&machine, &logind, &delays)).await;

@@ -26,7 +26,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 /// Imports what came along, then pulls what is missing; says what could not be had, and is never a reason to stop.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    let config = kubeadm_config(cx);
+    let config = image_list_config(cx);
     let pulled = async {
         store::wait_for_runtime(cx).await?;
         archives::import_archives(cx).await?;
@@ -46,7 +46,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn kubeadm_config(cx: &Context) -> ConfigFile {
+fn image_list_config(cx: &Context) -> ConfigFile {
     let text =
         render::kubeadm::init_config(&cx.node, kubeadm_run_config::machine_traits(cx), None, &[]);
     kubeadm_run_config::config_file("images", text)
@@ -54,7 +54,7 @@ fn kubeadm_config(cx: &Context) -> ConfigFile {
 
 /// What kubeadm is asked with.
 pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
-    vec![kubeadm_config(cx)]
+    vec![image_list_config(cx)]
 }
 
 /// What this role needs and the runtime does not have.
@@ -109,7 +109,7 @@ pub async fn ensure_etcd_image(cx: &Context) {
         cx.report.waiting(Phase::Join, "etcd's image", "");
         let config = ConfigFile {
             name: kubeadm_run_config::config_file("join-images", String::new()).name,
-            ..kubeadm_config(cx)
+            ..image_list_config(cx)
         };
         pull_by_kubeadm(cx, &config).await
     };

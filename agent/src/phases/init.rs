@@ -112,7 +112,7 @@ async fn found_cluster(cx: &Context) -> Result<()> {
     kubeadm::reset_kubelet_failures(cx).await?;
     disk::remove_unwritten_log(cx).await?;
     let token = kubeadm::random_token()?;
-    let config = kubeadm_config(cx, &token);
+    let config = init_run_config(cx, &token);
     let args = ["init", "--skip-token-print"];
     kubeadm::run_kubeadm(cx, Phase::Init, &args, &config).await?;
     if let Err(error) = remove_token(cx, &token).await {
@@ -128,7 +128,7 @@ async fn found_cluster(cx: &Context) -> Result<()> {
     Ok(())
 }
 
-fn kubeadm_config(cx: &Context, token: &str) -> ConfigFile {
+fn init_run_config(cx: &Context, token: &str) -> ConfigFile {
     let text = render::kubeadm::init_config(
         &cx.node,
         kubeadm_run_config::machine_traits(cx),
@@ -140,7 +140,7 @@ fn kubeadm_config(cx: &Context, token: &str) -> ConfigFile {
 
 /// As [`run`] writes it, but for the token, which is drawn anew for each run.
 pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
-    vec![kubeadm_config(cx, PLACEHOLDER_TOKEN)]
+    vec![init_run_config(cx, PLACEHOLDER_TOKEN)]
 }
 
 /// kubeadm insists on a token; nobody knows it, and nobody shall.

@@ -62,12 +62,12 @@ async fn join_worker(cx: &Context) -> Result<()> {
     }
     old_machine::wait_until_not_ready(cx, &client).await?;
     kubeadm::reset_kubelet_failures(cx).await?;
-    let config = kubeadm_config(cx, "join", &[]);
+    let config = join_run_config(cx, "join", &[]);
     kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 
 /// The configuration of one run of `kubeadm join`, without these of kubeadm's phases.
-fn kubeadm_config(cx: &Context, run: &str, skip: &[&str]) -> ConfigFile {
+fn join_run_config(cx: &Context, run: &str, skip: &[&str]) -> ConfigFile {
     let text = render::kubeadm::join_config(&cx.node, kubeadm_run_config::machine_traits(cx), skip);
     kubeadm_run_config::config_file(run, text)
 }
@@ -77,7 +77,7 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
     if cx.node.is_control_plane() {
         control_plane::config_files(cx)
     } else {
-        vec![kubeadm_config(cx, "join", &[])]
+        vec![join_run_config(cx, "join", &[])]
     }
 }
 

@@ -16,12 +16,12 @@ use crate::kube;
 use crate::kube::lock::{LeaseFor, acquire_lease};
 
 mod cilium;
+mod install_decision;
 mod manifests;
 pub mod pods;
-mod verdict;
 
+use install_decision::{History, InstallDecision, NetworkPresence, decide_install};
 use pods::PodWatch;
-use verdict::{History, Presence, Verdict, decide_installation};
 
 /// Held by the one control plane that installs the pod network.
 const LEASE: LeaseFor = LeaseFor {
@@ -58,7 +58,10 @@ async fn is_incomplete(cx: &Context) -> Result<bool> {
     }
     let client = kube::as_admin(cx)?;
     let history = ask_history(&client).await?;
-    Ok(is_due(&judge_cluster(cx, &client, history).await?, history))
+    Ok(is_due(
+        &current_decision(cx, &client, history).await?,
+        history,
+    ))
 }
 
 /// Installs, where it is this node's turn, and waits until the node is Ready.
@@ -97,21 +100,27 @@ async fn ask_history(client: &Client) -> Result<History> {
 }
 
 /// Whether there is something to do under the Lease: to install, or only to give back what a dead agent held to its end.
-fn is_due(verdict: &Verdict, history: History) -> bool {
-    match verdict {
-        Verdict::Install { .. } => true,
-        Verdict::Stands => history == History::Begun,
-        Verdict::LeftAsItIs(_) => false,
+fn is_due(decision: &InstallDecision, history: History) -> bool {
+    match decision {
+        InstallDecision::Install { .. } => true,
+        InstallDecision::Stands => history == History::Begun,
+        InstallDecision::LeftAsItIs(_) => false,
     }
 }
 
-async fn judge_cluster(cx: &Context, client: &Client, history: History) -> Result<Verdict> {
+async fn current_decision(
+    cx: &Context,
+    client: &Client,
+    history: History,
+) -> Result<InstallDecision> {
     let presence = match &cx.node.cni {
-        Cni::Cilium { .. } => cilium::presence(client).await?,
-        Cni::Manifests { sources } if !manifests::are_there(cx, sources).await => Presence::Missing,
-        Cni::Manifests { .. } | Cni::None => Presence::Whole,
+        Cni::Cilium { .. } => cilium::find_presence(client).await?,
+        Cni::Manifests { sources } if !manifests::are_there(cx, sources).await => {
+            NetworkPresence::Missing
+        }
+        Cni::Manifests { .. } | Cni::None => NetworkPresence::Whole,
     };
-    Ok(decide_installation(
+    Ok(decide_install(
         presence,
         history,
         is_in_use(cx, client).await?,
@@ -158,20 +167,20 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
     let client = kube::as_admin(cx)?;
     let history = ask_history(&client).await?;
     if must_look_first(cx, &client, history).await? {
-        let verdict = judge_cluster(cx, &client, history).await?;
-        if !is_due(&verdict, history) {
-            return Ok(tell_if_left(cx, verdict));
+        let decision = current_decision(cx, &client, history).await?;
+        if !is_due(&decision, history) {
+            return Ok(tell_if_left(cx, decision));
         }
     }
     let held = acquire_lease(cx, &LEASE).await?;
     let ended = held
         .while_held(async {
             // Another control plane may have been faster.
-            let verdict = judge_cluster(cx, &client, history).await?;
-            if let Verdict::Install { leftover } = &verdict {
+            let decision = current_decision(cx, &client, history).await?;
+            if let InstallDecision::Install { leftover } = &decision {
                 install_pod_network(cx, &client, leftover.as_deref()).await?;
             }
-            Ok(tell_if_left(cx, verdict))
+            Ok(tell_if_left(cx, decision))
         })
         .await?;
     // Not given back after a failure: it then tells the next attempt whose half-done work it finds.
@@ -189,7 +198,7 @@ async fn install_pod_network(cx: &Context, client: &Client, leftover: Option<&st
             values,
         } => {
             let chart = chart.as_deref();
-            let wanted = cilium::Wanted {
+            let wanted = cilium::WantedRelease {
                 version,
                 chart,
                 values,
@@ -202,8 +211,8 @@ async fn install_pod_network(cx: &Context, client: &Client, leftover: Option<&st
 }
 
 /// The reason why it is left as it is; empty if it is not.
-fn tell_if_left(cx: &Context, verdict: Verdict) -> String {
-    let Verdict::LeftAsItIs(reason) = verdict else {
+fn tell_if_left(cx: &Context, decision: InstallDecision) -> String {
+    let InstallDecision::LeftAsItIs(reason) = decision else {
         return String::new();
     };
     let what = match cx.node.cni {

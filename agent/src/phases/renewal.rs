@@ -47,7 +47,7 @@ pub async fn keep_renewed(cx: Context) {
 
 /// What a look came to.
 #[derive(Debug, PartialEq, Eq)]
-enum Look {
+enum RenewalOutcome {
     NothingDue,
     Renewed,
     /// Something is due, and it is not the moment for it.
@@ -75,8 +75,8 @@ impl<'a> RenewalWatch<'a> {
 
     async fn look_and_tell(&mut self) {
         let (words, failed) = match self.look().await {
-            Ok(Look::NothingDue | Look::Renewed) => (String::new(), false),
-            Ok(Look::Waits(why)) => (why, false),
+            Ok(RenewalOutcome::NothingDue | RenewalOutcome::Renewed) => (String::new(), false),
+            Ok(RenewalOutcome::Waits(why)) => (why, false),
             // The API was slow or away for a moment: the next look may go well.
             Err(error) => (
                 format!("{error:#}"),
@@ -95,12 +95,12 @@ impl<'a> RenewalWatch<'a> {
         }
     }
 
-    async fn look(&mut self) -> Result<Look> {
+    async fn look(&mut self) -> Result<RenewalOutcome> {
         let settled = self.cx.report.phase() == Phase::Steady;
         let (here, keyless) = by_authority(self.cx, due_certificates(self.cx, settled)?);
         let idle = here.is_empty() && !(settled && self.has_old_component().await?);
         let done = match idle {
-            true => Look::NothingDue,
+            true => RenewalOutcome::NothingDue,
             false => self.renew_in_turn(&here).await?,
         };
         let [first, ..] = &keyless[..] else {
@@ -120,7 +120,7 @@ impl<'a> RenewalWatch<'a> {
             .is_empty())
     }
 
-    async fn renew_in_turn(&mut self, due: &[&Renewable]) -> Result<Look> {
+    async fn renew_in_turn(&mut self, due: &[&Renewable]) -> Result<RenewalOutcome> {
         let urgency = Urgency::new(self.cx, due)?;
         let candidate = match &mut self.candidate {
             Some(candidate) => candidate,
@@ -128,8 +128,12 @@ impl<'a> RenewalWatch<'a> {
         };
         let client = kube::as_admin(self.cx)?;
         match candidate.attempt(&client).await {
-            Ok(Attempt::HeldBy(holder)) => Ok(Look::Waits(format!("{holder} renews its own"))),
-            Err(e) if e.is_conflict() => Ok(Look::Waits("another node was faster".into())),
+            Ok(Attempt::HeldBy(holder)) => {
+                Ok(RenewalOutcome::Waits(format!("{holder} renews its own")))
+            }
+            Err(e) if e.is_conflict() => {
+                Ok(RenewalOutcome::Waits("another node was faster".into()))
+            }
             Err(error) if urgency == Urgency::Ended => {
                 warn!(
                     "the API gives no Lease ({error}), and a certificate here has ended: renewed without one"
@@ -209,26 +213,26 @@ async fn renew_here(
     due: &[&Renewable],
     urgency: Urgency,
     current: &mut BTreeMap<&'static str, u64>,
-) -> Result<Look> {
+) -> Result<RenewalOutcome> {
     if let Some(why) = redundancy::what_is_missing(cx, urgency).await? {
-        return Ok(Look::Waits(why));
+        return Ok(RenewalOutcome::Waits(why));
     }
     if !due.is_empty() {
-        let config = made::kubeadm_config(cx, client, urgency).await?;
+        let config = made::current_renewal_config(cx, client, urgency).await?;
         for certificate in due {
             made::renew_certificate(cx, certificate, &config).await?;
         }
     }
     if cx.report.phase() != Phase::Steady {
-        return Ok(Look::Renewed);
+        return Ok(RenewalOutcome::Renewed);
     }
     for component in restart::old_components(cx, current).await? {
         if let Some(why) = redundancy::what_is_missing(cx, urgency.min(Urgency::Pressing)).await? {
-            return Ok(Look::Waits(why));
+            return Ok(RenewalOutcome::Waits(why));
         }
         restart::restart_static_pod(cx, component).await?;
     }
-    Ok(Look::Renewed)
+    Ok(RenewalOutcome::Renewed)
 }
 
 #[cfg(test)]

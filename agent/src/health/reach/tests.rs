@@ -17,7 +17,7 @@ const LONG: u64 = 15_000;
 
 #[test]
 fn a_node_gives_up_after_two_looks_that_agree_and_comes_back_after_two() {
-    use Seen::{NobodyIsBetter, NoneUp, PeerIsBetter, Reached};
+    use ReachOutcome::{NobodyIsBetter, NoneUp, PeerIsBetter, Reached};
     let mut reach = Reach::default();
     for (i, (seen, gives_up)) in [
         (NoneUp, false),
@@ -49,14 +49,14 @@ fn a_node_gives_up_after_two_looks_that_agree_and_comes_back_after_two() {
 fn peers_are_asked_after_five_seconds_without_any_apiserver() {
     let mut reach = Reach::default();
     for (ms, seen, due) in [
-        (1_000, Seen::NoneUp, false),
-        (5_900, Seen::NoneUp, false),
-        (6_000, Seen::NoneUp, true),
-        (6_500, Seen::NoneUp, true),
-        (7_000, Seen::Reached, false),
-        (7_500, Seen::NoneUp, false),
-        (12_400, Seen::NoneUp, false),
-        (12_500, Seen::NoneUp, true),
+        (1_000, ReachOutcome::NoneUp, false),
+        (5_900, ReachOutcome::NoneUp, false),
+        (6_000, ReachOutcome::NoneUp, true),
+        (6_500, ReachOutcome::NoneUp, true),
+        (7_000, ReachOutcome::Reached, false),
+        (7_500, ReachOutcome::NoneUp, false),
+        (12_400, ReachOutcome::NoneUp, false),
+        (12_500, ReachOutcome::NoneUp, true),
     ] {
         assert_eq!(reach.is_due(seen, Duration::from_millis(ms)), due, "{ms}");
     }

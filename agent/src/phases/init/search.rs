@@ -32,7 +32,7 @@ pub async fn find_cluster(cx: &Context) -> Result<Option<String>> {
     let mut undecided_looks = 0;
     loop {
         let found = search.look().await?;
-        let stands = found.iter().position(|p| matches!(p, Presence::Stands));
+        let stands = found.iter().position(|p| matches!(p, DoorAnswer::Stands));
         if let Some(who) = stands {
             return Ok(Some(search.doors[who].to_string()));
         }
@@ -105,15 +105,15 @@ impl<'a> Search<'a> {
     }
 
     /// One look at every door at once, in their order.
-    async fn look(&mut self) -> Result<Vec<Presence>> {
+    async fn look(&mut self) -> Result<Vec<DoorAnswer>> {
         let knocks = join_all(self.doors.iter().map(|door| self.knock(door)));
         let (answers, in_none) = join(knocks, self.ask_peers()).await;
         self.in_none = in_none;
         let mut found = Vec::with_capacity(answers.len());
         for (door, answer) in self.doors.iter().zip(answers) {
             let presence = match answer {
-                Ok(shown) if self.own.as_ref() == Some(&shown) => Presence::NoWord,
-                answer => presence_behind(door.kind, answer.map(drop))
+                Ok(shown) if self.own.as_ref() == Some(&shown) => DoorAnswer::NoWord,
+                answer => answer_behind(door.kind, answer.map(drop))
                     .map_err(|kind| ApiError::new(&door.to_string(), kind))?,
             };
             found.push(presence);
@@ -137,27 +137,27 @@ impl<'a> Search<'a> {
     }
 
     /// Whether somebody accepts connections who has not said who it is.
-    fn meets_somebody(&self, found: &[Presence]) -> bool {
+    fn meets_somebody(&self, found: &[DoorAnswer]) -> bool {
         let mut doors = self.doors.iter().zip(found);
         doors.any(|(door, presence)| {
-            matches!(presence, Presence::Undecided(_)) && !self.in_none.contains(&door.who)
+            matches!(presence, DoorAnswer::Undecided(_)) && !self.in_none.contains(&door.who)
         })
     }
 
     /// The doors that may still open to a cluster, in words.
-    fn still_open(&self, found: &[Presence]) -> Vec<String> {
+    fn still_open(&self, found: &[DoorAnswer]) -> Vec<String> {
         let is_over = self.cx.sys.clock.monotonic().saturating_sub(self.begin) >= SEARCH;
         let mut open = Vec::new();
         for (door, presence) in self.doors.iter().zip(found) {
             match presence {
                 _ if self.in_none.contains(&door.who) => {}
-                Presence::Stands | Presence::NoWord => {}
-                Presence::Unknown(_) if is_over => {}
-                Presence::Unknown(kind) => {
+                DoorAnswer::Stands | DoorAnswer::NoWord => {}
+                DoorAnswer::Unknown(_) if is_over => {}
+                DoorAnswer::Unknown(kind) => {
                     let seconds = SEARCH.as_secs();
                     open.push(format!("{door}: {kind}, {seconds} s at most"));
                 }
-                Presence::Undecided(kind) => open.push(format!("{door}: {kind}")),
+                DoorAnswer::Undecided(kind) => open.push(format!("{door}: {kind}")),
             }
         }
         open
@@ -205,7 +205,7 @@ fn doors_to_search(cx: &Context) -> Vec<Door> {
 
 /// What an answer says about who is behind a door.
 #[derive(Debug)]
-enum Presence {
+enum DoorAnswer {
     /// A part of this cluster.
     Stands,
     /// A load balancer that leads to nobody: it says nothing, and its machine is asked at its other ports.
@@ -218,13 +218,13 @@ enum Presence {
 
 /// Whoever the CA vouches for means that a cluster stands, however sick. Somebody else's cluster is a fault. A load balancer
 /// never proves that nobody is there: it may itself be cut off from the cluster, or reboot with it.
-fn presence_behind(kind: DoorKind, answer: Result<(), ErrorKind>) -> Result<Presence, ErrorKind> {
+fn answer_behind(kind: DoorKind, answer: Result<(), ErrorKind>) -> Result<DoorAnswer, ErrorKind> {
     let is_balancer = matches!(kind, DoorKind::LoadBalancer | DoorKind::OutsideBalancer);
     let Err(error) = answer else {
-        return Ok(Presence::Stands);
+        return Ok(DoorAnswer::Stands);
     };
     if error.vouches_for_server() {
-        return Ok(Presence::Stands);
+        return Ok(DoorAnswer::Stands);
     }
     Ok(match error {
         ErrorKind::ClosedInHandshake(_)
@@ -233,18 +233,18 @@ fn presence_behind(kind: DoorKind, answer: Result<(), ErrorKind>) -> Result<Pres
         | ErrorKind::ConnectTimeout(_)
             if is_balancer =>
         {
-            Presence::NoWord
+            DoorAnswer::NoWord
         }
         // One without a living server may keep whoever connects waiting. Its servers are asked themselves.
         ErrorKind::Silent(_) | ErrorKind::Broken(_) if kind == DoorKind::OutsideBalancer => {
-            Presence::NoWord
+            DoorAnswer::NoWord
         }
         ErrorKind::Refused | ErrorKind::NotConnected(_) | ErrorKind::ConnectTimeout(_) => {
-            Presence::Unknown(error)
+            DoorAnswer::Unknown(error)
         }
         ErrorKind::UnknownIssuer { .. } | ErrorKind::BadSignature { .. } | ErrorKind::Local(_) => {
             return Err(error);
         }
-        _ => Presence::Undecided(error),
+        _ => DoorAnswer::Undecided(error),
     })
 }

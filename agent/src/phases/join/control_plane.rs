@@ -11,7 +11,7 @@ use super::old_machine;
 use super::resume::{
     EtcdStep, JoinFacts, JoinPlan, Membership, membership_in_list, remaining_steps,
 };
-use super::{ConfigFile, has_kubelet_state, is_registered, kubeadm_config, start_known_kubelet};
+use super::{ConfigFile, has_kubelet_state, is_registered, join_run_config, start_known_kubelet};
 use crate::context::Context;
 use crate::kube::client::Client;
 use crate::kube::etcd::Member;
@@ -62,8 +62,8 @@ const NOT_AFTER: [&str; 6] = [
 /// Both runs of kubeadm.
 pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
     vec![
-        kubeadm_config(cx, PREPARE_RUN, &NOT_BEFORE),
-        kubeadm_config(cx, COMPONENTS_RUN, &NOT_AFTER),
+        join_run_config(cx, PREPARE_RUN, &NOT_BEFORE),
+        join_run_config(cx, COMPONENTS_RUN, &NOT_AFTER),
     ]
 }
 
@@ -162,7 +162,7 @@ async fn prepare_node(cx: &Context) -> Result<()> {
     }
     // A kubelet that starts without this directory finds what comes into it only 20 s later.
     cx.sys.files.make_dir(STATIC_PODS)?;
-    let config = kubeadm_config(cx, PREPARE_RUN, &skip);
+    let config = join_run_config(cx, PREPARE_RUN, &skip);
     kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 
@@ -276,7 +276,7 @@ async fn let_go_beside(held: HeldLease<'_>, work: impl Future<Output = Result<()
 /// kubeadm with the phases that come once the kubelet runs.
 async fn run_components(cx: &Context, also_skip: &[&str]) -> Result<()> {
     let skip: Vec<&str> = NOT_AFTER.iter().chain(also_skip).copied().collect();
-    let config = kubeadm_config(cx, COMPONENTS_RUN, &skip);
+    let config = join_run_config(cx, COMPONENTS_RUN, &skip);
     kubeadm::run_kubeadm(cx, Phase::Join, &["join"], &config).await
 }
 

@@ -11,8 +11,8 @@ use ha_wire::phase::Phase;
 use serde_json::{Map, Value};
 use tracing::warn;
 
+use super::install_decision::NetworkPresence;
 use super::once_api_answers;
-use super::verdict::Presence;
 use crate::context::Context;
 use crate::kube::ADMIN_CONF;
 use crate::kube::client::Client;
@@ -33,7 +33,7 @@ pub mod chart;
 
 /// The Cilium that is to be installed.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
+pub struct WantedRelease<'a> {
     /// Of the chart that the CLI holds, or fetches.
     pub version: &'a str,
     /// A chart on this node, which counts instead.
@@ -54,7 +54,7 @@ struct Release {
 }
 
 /// What there is of Cilium in the cluster.
-pub async fn presence(client: &Client) -> Result<Presence> {
+pub async fn find_presence(client: &Client) -> Result<NetworkPresence> {
     let release = newest_release(client).await?;
     let has_pods = client.exists(DAEMON_SET).await?;
     Ok(presence_of(release, has_pods))
@@ -75,26 +75,26 @@ async fn newest_release(client: &Client) -> Result<Option<Release>> {
     Ok(releases.max_by_key(|r| r.revision))
 }
 
-fn presence_of(release: Option<Release>, has_pods: bool) -> Presence {
+fn presence_of(release: Option<Release>, has_pods: bool) -> NetworkPresence {
     let Some(release) = release else {
         let words = "there is a DaemonSet cilium, and no release of Helm's".to_owned();
         return match has_pods {
-            true => Presence::CutOff {
+            true => NetworkPresence::CutOff {
                 words,
                 secret: None,
             },
-            false => Presence::Missing,
+            false => NetworkPresence::Missing,
         };
     };
     let (revision, status) = (release.revision, release.status.as_str());
     let words = format!("revision {revision} of Helm's release is {status}");
     match (revision, status) {
-        (_, "deployed" | "superseded") => Presence::Whole,
-        (1, "pending-install" | "failed") => Presence::CutOff {
+        (_, "deployed" | "superseded") => NetworkPresence::Whole,
+        (1, "pending-install" | "failed") => NetworkPresence::CutOff {
             words,
             secret: Some(release.secret),
         },
-        _ => Presence::Changed { words },
+        _ => NetworkPresence::Changed { words },
     }
 }
 
@@ -111,7 +111,7 @@ pub fn values_file(cx: &Context, users: &Map<String, Value>) -> ConfigFile {
 pub async fn install(
     cx: &Context,
     client: &Client,
-    wanted: Wanted<'_>,
+    wanted: WantedRelease<'_>,
     leftover: Option<&str>,
 ) -> Result<()> {
     let values = values_file(cx, wanted.values);
@@ -141,7 +141,7 @@ pub async fn install(
 async fn excuse_failure(
     cx: &Context,
     client: &Client,
-    wanted: Wanted<'_>,
+    wanted: WantedRelease<'_>,
     error: anyhow::Error,
 ) -> Result<()> {
     // What ends an installer may be the very API that would say how far it came.
@@ -149,7 +149,7 @@ async fn excuse_failure(
     if release.is_none() {
         return Err(with_missing_chart(cx, wanted, error).await);
     }
-    if presence_of(release, true) != Presence::Whole {
+    if presence_of(release, true) != NetworkPresence::Whole {
         return Err(error);
     }
     warn!("cilium install: {error:#}; its release is deployed nevertheless");
@@ -176,7 +176,7 @@ async fn run_install(cx: &Context, source: [&str; 2]) -> Result<()> {
 /// The error with its cause and cure, if the CLI has no such chart: it then asks the internet for it, from this node.
 async fn with_missing_chart(
     cx: &Context,
-    wanted: Wanted<'_>,
+    wanted: WantedRelease<'_>,
     error: anyhow::Error,
 ) -> anyhow::Error {
     if wanted.chart.is_some() {

@@ -23,7 +23,11 @@ const CONFIG_MAP: (&str, &str) = ("kubeadm-config", "ClusterConfiguration");
 
 /// The configuration that decides about validity and keys. kubeadm would read the cluster's by itself, but fall back to its
 /// defaults without an error.
-pub async fn kubeadm_config(cx: &Context, client: &Client, urgency: Urgency) -> Result<String> {
+pub async fn current_renewal_config(
+    cx: &Context,
+    client: &Client,
+    urgency: Urgency,
+) -> Result<String> {
     let (name, key) = CONFIG_MAP;
     match client.config_map(name).await {
         Ok(map) => {

@@ -151,7 +151,7 @@ impl RenewalFixture {
     }
 
     /// One look during which kubeadm is called so, once.
-    async fn look_with(&self, command: &str, name: &str) -> Result<Look> {
+    async fn look_with(&self, command: &str, name: &str) -> Result<RenewalOutcome> {
         let end = self.machine.commands.lasts(&format!("kubeadm {command}"));
         self.machine.commands.succeed(&format!("kubeadm {command}"));
         let mut watch = RenewalWatch::new(&self.machine.cx);
@@ -161,7 +161,7 @@ impl RenewalFixture {
         }
     }
 
-    async fn look(&self) -> Result<Look> {
+    async fn look(&self) -> Result<RenewalOutcome> {
         RenewalWatch::new(&self.machine.cx).look().await
     }
 

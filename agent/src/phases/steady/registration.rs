@@ -28,7 +28,7 @@ const MARK_WITHIN: Duration = Duration::from_secs(30);
 pub struct NodeObject<'a> {
     cx: &'a Context,
     /// As it was last seen.
-    seen: Option<Seen>,
+    seen: Option<KnownNode>,
     /// Since when it is gone, by the monotonic clock.
     gone_since: Option<Duration>,
     /// The kubelet was restarted for this disappearance.
@@ -38,7 +38,7 @@ pub struct NodeObject<'a> {
 }
 
 #[derive(Debug)]
-struct Seen {
+struct KnownNode {
     uid: String,
     cordoned: bool,
 }
@@ -67,7 +67,7 @@ impl<'a> NodeObject<'a> {
         let uid = node.metadata.uid.clone();
         self.bare |= self.seen.as_ref().is_some_and(|seen| seen.uid != uid);
         let cordoned = node.spec.taints.iter().any(|t| t.key == CORDONED);
-        self.seen = Some(Seen { uid, cordoned });
+        self.seen = Some(KnownNode { uid, cordoned });
         (self.gone_since, self.restarted) = (None, false);
         if self.bare {
             let restored = restore_node_marks(self.cx).await;

@@ -9,7 +9,7 @@ use super::holds_port;
 const DEEPEST: u8 = 16;
 
 /// What a node needs to come in or to go out.
-enum Wanted {
+enum WantedTraffic {
     TcpPort(u16),
     Vrrp,
 }
@@ -25,11 +25,11 @@ pub fn closed_chains(objects: &[Value], ports: &[u16], vrrp: bool) -> Vec<String
                 return None;
             }
             let is_dropped =
-                |wanted: &Wanted| !may_pass(objects, chain, &chain["name"], wanted, DEEPEST);
+                |wanted: &WantedTraffic| !may_pass(objects, chain, &chain["name"], wanted, DEEPEST);
             let ports = ports.iter().filter(|_| incoming);
-            let dropped = ports.filter(|port| is_dropped(&Wanted::TcpPort(**port)));
+            let dropped = ports.filter(|port| is_dropped(&WantedTraffic::TcpPort(**port)));
             let mut what: Vec<String> = dropped.map(|port| format!("TCP port {port}")).collect();
-            if vrrp && is_dropped(&Wanted::Vrrp) {
+            if vrrp && is_dropped(&WantedTraffic::Vrrp) {
                 what.push("VRRP".into());
             }
             let word = |key: &str| chain[key].as_str().unwrap_or_default();
@@ -74,7 +74,13 @@ fn rules_of<'r>(
 }
 
 /// Whether a rule of this chain, or of one that it jumps to, may accept it.
-fn may_pass(objects: &[Value], base: &Value, name: &Value, wanted: &Wanted, depth: u8) -> bool {
+fn may_pass(
+    objects: &[Value],
+    base: &Value,
+    name: &Value,
+    wanted: &WantedTraffic,
+    depth: u8,
+) -> bool {
     rules_of(objects, base, name).any(|rule| {
         let Some(parts) = rule["expr"].as_array() else {
             return true;
@@ -87,7 +93,13 @@ fn may_pass(objects: &[Value], base: &Value, name: &Value, wanted: &Wanted, dept
     })
 }
 
-fn ends_well(objects: &[Value], base: &Value, part: &Value, wanted: &Wanted, depth: u8) -> bool {
+fn ends_well(
+    objects: &[Value],
+    base: &Value,
+    part: &Value,
+    wanted: &WantedTraffic,
+    depth: u8,
+) -> bool {
     let target = part.get("jump").or_else(|| part.get("goto"));
     match target {
         Some(_) if depth == 0 => true,
@@ -99,7 +111,7 @@ fn ends_well(objects: &[Value], base: &Value, part: &Value, wanted: &Wanted, dep
 }
 
 /// Whether a new packet of this kind from another node may match; false only if it cannot.
-fn may_match(matched: &Value, wanted: &Wanted) -> bool {
+fn may_match(matched: &Value, wanted: &WantedTraffic) -> bool {
     let (left, right) = (&matched["left"], &matched["right"]);
     let is_plain = matched["op"] == "==" || matched["op"] == "in";
     if !is_plain || right.as_str().is_some_and(|name| name.starts_with('@')) {
@@ -108,15 +120,15 @@ fn may_match(matched: &Value, wanted: &Wanted) -> bool {
     let (protocol, field) = (&left["payload"]["protocol"], &left["payload"]["field"]);
     let key = &left["meta"]["key"];
     let names = match wanted {
-        Wanted::TcpPort(_) => ["tcp", "6"],
-        Wanted::Vrrp => ["vrrp", "112"],
+        WantedTraffic::TcpPort(_) => ["tcp", "6"],
+        WantedTraffic::Vrrp => ["vrrp", "112"],
     };
     if protocol == "icmp" || protocol == "icmpv6" {
         false
     } else if field == "dport" {
         match wanted {
-            Wanted::TcpPort(port) => protocol != "udp" && holds_port(right, *port),
-            Wanted::Vrrp => false,
+            WantedTraffic::TcpPort(port) => protocol != "udp" && holds_port(right, *port),
+            WantedTraffic::Vrrp => false,
         }
     } else if field == "protocol" || field == "nexthdr" || key == "l4proto" {
         holds_word(right, &names)

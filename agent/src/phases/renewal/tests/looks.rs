@@ -5,12 +5,12 @@ fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
     run_local(async {
         let fixture = RenewalFixture::new(170).await.all_ready();
         fixture.pods_run_since("2100-01-01T00:00:00Z");
-        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
+        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
         fixture.has_days_left("apiserver", 29);
         let seen = fixture
             .look_with("certs renew apiserver", "apiserver")
             .await;
-        assert_eq!(seen.unwrap(), Look::Renewed);
+        assert_eq!(seen.unwrap(), RenewalOutcome::Renewed);
         assert_eq!(fixture.commands(), ["run kubeadm certs renew apiserver"]);
         let configs = fixture.machine.commands.configs.take();
         let text = &configs[0].text;
@@ -25,7 +25,7 @@ fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
         let lease = fixture.api.lease(LEASE).unwrap().spec;
         assert_eq!(lease.holder_identity.as_deref(), Some(""), "let go");
         assert_eq!(lease.lease_transitions, Some(1), "it was held once");
-        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
+        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
     });
 }
 
@@ -37,7 +37,7 @@ fn what_was_made_together_is_renewed_together() {
         fixture
             .has_days_left("etcd-peer", 32)
             .has_days_left("apiserver", 34);
-        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
+        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
         fixture.has_days_left("etcd-server", 29);
         // kubeadm makes only the first one: the second is still as it was.
         fixture
@@ -69,7 +69,7 @@ fn nothing_is_touched_while_a_control_plane_is_missing_until_little_time_is_left
             .pods_run_since("2100-01-01T00:00:00Z")
             .has_days_left("etcd-peer", 11);
         fixture.apiservers[2].on("GET /readyz", 500, "etcd failed");
-        let Look::Waits(why) = fixture.look().await.unwrap() else {
+        let RenewalOutcome::Waits(why) = fixture.look().await.unwrap() else {
             panic!("it did not wait");
         };
         assert!(why.starts_with("node3: kube-apiserver: "), "{why}");
@@ -78,7 +78,7 @@ fn nothing_is_touched_while_a_control_plane_is_missing_until_little_time_is_left
         let seen = fixture
             .look_with("certs renew etcd-peer", "etcd-peer")
             .await;
-        assert_eq!(seen.unwrap(), Look::Renewed, "9 days left");
+        assert_eq!(seen.unwrap(), RenewalOutcome::Renewed, "9 days left");
     });
 }
 
@@ -104,7 +104,10 @@ fn a_member_that_does_not_vote_and_one_without_a_leader_are_waited_for() {
                 .pods_run_since("2100-01-01T00:00:00Z")
                 .has_days_left("etcd-server", 29);
             fixture.etcd_says(list, status);
-            assert_eq!(fixture.look().await.unwrap(), Look::Waits(words.to_owned()));
+            assert_eq!(
+                fixture.look().await.unwrap(),
+                RenewalOutcome::Waits(words.to_owned())
+            );
         }
     });
 }
@@ -117,7 +120,7 @@ fn one_at_a_time() {
             .pods_run_since("2100-01-01T00:00:00Z")
             .has_days_left("apiserver", 1);
         fixture.api.held_lease(LEASE, "node3/boot");
-        let waits = Look::Waits("node3 renews its own".into());
+        let waits = RenewalOutcome::Waits("node3 renews its own".into());
         assert_eq!(fixture.look().await.unwrap(), waits);
         assert_eq!(fixture.commands(), [""; 0]);
     });
@@ -142,7 +145,7 @@ fn a_cluster_that_slept_past_its_end_is_renewed_without_anybody() {
         let seen = fixture
             .look_with("certs renew apiserver", "apiserver")
             .await;
-        assert_eq!(seen.unwrap(), Look::Renewed);
+        assert_eq!(seen.unwrap(), RenewalOutcome::Renewed);
         let text = fixture.machine.commands.configs.borrow()[0].text.clone();
         assert!(
             text.contains(r#""clusterName": "demo""#),
@@ -210,12 +213,12 @@ fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
             let joining = fixture.look().await.unwrap();
             assert_eq!(
                 joining,
-                Look::NothingDue,
+                RenewalOutcome::NothingDue,
                 "kubeadm may be writing it: {command}"
             );
             fixture.machine.cx.report.phase_started(Phase::Steady, 1);
             let seen = fixture.look_with(command, name).await;
-            assert_eq!(seen.unwrap(), Look::Renewed, "{command}");
+            assert_eq!(seen.unwrap(), RenewalOutcome::Renewed, "{command}");
             assert_eq!(fixture.commands(), [format!("run kubeadm {command}")]);
         }
         let scheduler = ends::kubeconfig_file("scheduler.conf");
@@ -223,7 +226,7 @@ fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
         let seen = fixture
             .look_with("init phase kubeconfig scheduler", "scheduler.conf")
             .await;
-        assert_eq!(seen.unwrap(), Look::Renewed);
+        assert_eq!(seen.unwrap(), RenewalOutcome::Renewed);
     });
 }
 
@@ -241,7 +244,7 @@ fn what_people_removed_or_wrote_themselves_is_left_alone() {
             .files
             .wipe("/etc/kubernetes/super-admin.conf")
             .unwrap();
-        assert_eq!(fixture.look().await.unwrap(), Look::NothingDue);
+        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
     });
 }
 

@@ -26,7 +26,7 @@ impl History {
 
 /// What there is of the pod network in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Presence {
+pub enum NetworkPresence {
     /// Nothing, or of a list of manifests not all.
     Missing,
     /// What a first installation that was cut off leaves behind.
@@ -45,7 +45,7 @@ pub enum Presence {
 
 /// What to do about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum InstallDecision {
     /// It is there.
     Stands,
     /// It is this node's to install.
@@ -58,19 +58,23 @@ pub enum Verdict {
 }
 
 /// `is_in_use`: another node is Ready, so a pod network works, and this node's disk is not the one that founded the cluster.
-pub fn decide_installation(presence: Presence, history: History, is_in_use: bool) -> Verdict {
-    let left = |words: &str| Verdict::LeftAsItIs(words.to_owned());
+pub fn decide_install(
+    presence: NetworkPresence,
+    history: History,
+    is_in_use: bool,
+) -> InstallDecision {
+    let left = |words: &str| InstallDecision::LeftAsItIs(words.to_owned());
     match (presence, history) {
-        (Presence::Whole, _) => Verdict::Stands,
-        (Presence::Changed { words }, _) => Verdict::LeftAsItIs(words),
-        (Presence::Missing, History::Ended) => {
+        (NetworkPresence::Whole, _) => InstallDecision::Stands,
+        (NetworkPresence::Changed { words }, _) => InstallDecision::LeftAsItIs(words),
+        (NetworkPresence::Missing, History::Ended) => {
             left("it was installed once, and is not there any more")
         }
-        (Presence::Missing, _) if is_in_use => left("another node is Ready without it"),
-        (Presence::Missing, _) => Verdict::Install { leftover: None },
-        (Presence::CutOff { secret, .. }, History::Begun) if !is_in_use => {
-            Verdict::Install { leftover: secret }
+        (NetworkPresence::Missing, _) if is_in_use => left("another node is Ready without it"),
+        (NetworkPresence::Missing, _) => InstallDecision::Install { leftover: None },
+        (NetworkPresence::CutOff { secret, .. }, History::Begun) if !is_in_use => {
+            InstallDecision::Install { leftover: secret }
         }
-        (Presence::CutOff { words, .. }, _) => Verdict::LeftAsItIs(words),
+        (NetworkPresence::CutOff { words, .. }, _) => InstallDecision::LeftAsItIs(words),
     }
 }
