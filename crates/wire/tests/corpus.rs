@@ -4,16 +4,16 @@ use ha_test_support::corpus::replay;
 use ha_wire::fuzzing;
 
 #[test]
-fn node_files() {
+fn replays_node_files() {
     replay("node_file", fuzzing::node_file);
 }
 
 #[test]
-fn statuses() {
+fn replays_statuses() {
     replay("status", fuzzing::status);
 }
 
 #[test]
-fn events() {
+fn replays_events() {
     replay("event", fuzzing::event);
 }

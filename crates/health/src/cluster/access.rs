@@ -97,7 +97,7 @@ pub fn vip_is_held_once(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
     let planes: Vec<&FreshWord<'_>> = words.iter().filter(balances).collect();
     let holders: Vec<&&FreshWord<'_>> = planes.iter().filter(|w| w.status.vip.here).collect();
     let names: Vec<&str> = holders.iter().map(|w| w.node.name.as_str()).collect();
-    let complaints = complaints(&planes);
+    let complaints = keepalived_complaints(&planes);
     let address = expected.endpoint.vip;
     let finding = match names[..] {
         // Who answers holds it: its agent has not looked again since it moved.
@@ -134,7 +134,7 @@ fn complained_alone(expected: &ExpectedCluster, planes: &[&FreshWord<'_>]) -> Ve
     complaining.map(finding).collect()
 }
 
-fn complaints(planes: &[&FreshWord<'_>]) -> String {
+fn keepalived_complaints(planes: &[&FreshWord<'_>]) -> String {
     let complaining = planes.iter().filter(|w| !w.status.vip.complaint.is_empty());
     complaining
         .map(|w| format!("; {}'s keepalived: {}", w.node.name, w.status.vip.complaint))

@@ -19,7 +19,7 @@ const NOW: u64 = 1_795_273_242_000;
 const PLANES: [&str; 3] = ["node1", "node2", "node3"];
 const NODES: [&str; 5] = ["node1", "node2", "node3", "node4", "node5"];
 
-fn expected() -> ExpectedCluster {
+fn demo_cluster() -> ExpectedCluster {
     let node = |(i, name): (usize, &&str)| ExpectedNode {
         name: (*name).to_owned(),
         role: if i < 3 {
@@ -53,7 +53,7 @@ fn expected() -> ExpectedCluster {
 }
 
 /// The frozen status of the wire's own tests, of a node that is well.
-fn well(name: &str) -> Status {
+fn status_of_healthy(name: &str) -> Status {
     let text = include_str!("../../../wire/tests/fixtures/status-v1.json");
     let mut status = Status::parse(text).unwrap();
     let is_plane = PLANES.contains(&name);
@@ -68,7 +68,7 @@ fn well(name: &str) -> Status {
     status.waiting_for.clear();
     status.last_error.clear();
     status.vip.here = name == "node1";
-    let servers = PLANES.map(|name| backend(name, "UP", "L7OK", 3600));
+    let servers = PLANES.map(|name| backend_for(name, "UP", "L7OK", 3600));
     status.backends = if is_plane { servers.into() } else { Vec::new() };
     status.etcd = is_plane.then(|| EtcdStatus {
         endpoints: Vec::new(),
@@ -81,12 +81,12 @@ fn well(name: &str) -> Status {
         quota_bytes: None,
         elections_ms: Vec::new(),
     });
-    status.service = Some(answer("", 3600));
-    status.dns = Some(answer("", 3600));
+    status.service = Some(answer_since("", 3600));
+    status.dns = Some(answer_since("", 3600));
     status
 }
 
-fn backend(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
+fn backend_for(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
     Backend {
         name: name.to_owned(),
         state: state.into(),
@@ -95,7 +95,7 @@ fn backend(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
     }
 }
 
-fn answer(error: &str, seconds: u64) -> Answer {
+fn answer_since(error: &str, seconds: u64) -> Answer {
     Answer {
         at_ms: NOW - 1000,
         since_ms: NOW - seconds * 1000,
@@ -104,7 +104,7 @@ fn answer(error: &str, seconds: u64) -> Answer {
 }
 
 /// Everything that a whole demo cluster shows.
-fn whole() -> ClusterView {
+fn healthy_view() -> ClusterView {
     let node = |name: &str| {
         let is_plane = PLANES.contains(&name);
         let seen = NodeView {
@@ -120,7 +120,7 @@ fn whole() -> ClusterView {
     };
     let agent = |name: &str| {
         let word = AgentWord::Status {
-            status: Box::new(well(name)),
+            status: Box::new(status_of_healthy(name)),
             now_ms: Some(NOW),
         };
         let machine = Some(Machine::Running);
@@ -135,7 +135,7 @@ fn whole() -> ClusterView {
     ClusterView {
         vip: Ok(()),
         nodes: NODES.map(node).into(),
-        etcd: Ok(PLANES.map(|n| member(n, false)).into()),
+        etcd: Ok(PLANES.map(|n| member_view(n, false)).into()),
         apiservers: PLANES.map(|n| (n.to_owned(), Ok(()))).into(),
         api: Some(well_api()),
         etcd_facts: Some(EtcdFacts {
@@ -146,7 +146,7 @@ fn whole() -> ClusterView {
     }
 }
 
-fn member(name: &str, is_learner: bool) -> MemberView {
+fn member_view(name: &str, is_learner: bool) -> MemberView {
     MemberView {
         name: name.to_owned(),
         is_learner,
@@ -217,47 +217,47 @@ fn said_of(expected: &ExpectedCluster, view: &ClusterView) -> Vec<String> {
 
 fn check_rows(rows: &[Row]) {
     for (what, hurt, said) in rows {
-        let mut view = whole();
+        let mut view = healthy_view();
         hurt(&mut view);
-        assert_eq!(said_of(&expected(), &view), *said, "{what}");
+        assert_eq!(said_of(&demo_cluster(), &view), *said, "{what}");
     }
 }
 
 /// The one finding of a cluster hurt like this.
 fn only_finding(hurt: impl FnOnce(&mut ClusterView)) -> Finding {
-    let mut view = whole();
+    let mut view = healthy_view();
     hurt(&mut view);
-    let mut findings = cluster_findings(&expected(), &view);
+    let mut findings = cluster_findings(&demo_cluster(), &view);
     assert_eq!(findings.len(), 1, "{findings:?}");
     findings.remove(0)
 }
 
 #[test]
 fn a_whole_cluster_is_whole() {
-    assert_eq!(cluster_findings(&expected(), &whole()), []);
+    assert_eq!(cluster_findings(&demo_cluster(), &healthy_view()), []);
 }
 
 #[test]
 fn what_is_not_known_is_no_fault() {
-    let mut view = whole();
+    let mut view = healthy_view();
     view.api = None;
     view.etcd_facts = None;
     for agent in view.agents.values_mut() {
         agent.word = AgentWord::Unreachable;
     }
     view.agents.get_mut("node2").unwrap().word = AgentWord::OtherVersion(9);
-    assert_eq!(cluster_findings(&expected(), &view), []);
+    assert_eq!(cluster_findings(&demo_cluster(), &view), []);
     view.agents.clear();
     view.api = Some(ApiFacts::default());
-    assert_eq!(cluster_findings(&expected(), &view), []);
+    assert_eq!(cluster_findings(&demo_cluster(), &view), []);
 }
 
 #[test]
 fn a_launch_waits_for_nothing_of_what_takes_a_minute_to_show() {
-    let mut view = whole();
+    let mut view = healthy_view();
     view.api().leases.insert("kube-scheduler".to_owned(), None);
-    view.status("node4").dns = Some(answer("no answer", 60));
-    assert_eq!(findings_awaited(&expected(), &view), []);
-    let said = findings_not_awaited(&expected(), &view);
+    view.status("node4").dns = Some(answer_since("no answer", 60));
+    assert_eq!(findings_awaited(&demo_cluster(), &view), []);
+    let said = findings_not_awaited(&demo_cluster(), &view);
     assert_eq!(said.len(), 2, "{said:?}");
 }

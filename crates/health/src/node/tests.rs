@@ -9,7 +9,7 @@ use super::*;
 const NOW: u64 = 1_700_000_000_000;
 
 /// A control plane of three with which nothing is wrong.
-fn well() -> Status {
+fn healthy_status() -> Status {
     let answers = |since_ms| Answer {
         at_ms: NOW - 1000,
         since_ms,
@@ -46,7 +46,7 @@ fn well() -> Status {
             ("node2", "UP", "L7OK"),
             ("node3", "DOWN", "L4TOUT"),
         ]
-        .map(|(name, state, check)| backend(name, state, check, 3600))
+        .map(|(name, state, check)| backend_in_state(name, state, check, 3600))
         .to_vec(),
         apiserver_port: 6443,
         etcd: Some(EtcdStatus {
@@ -82,7 +82,7 @@ fn well() -> Status {
     }
 }
 
-fn backend(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
+fn backend_in_state(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
     Backend {
         name: name.into(),
         state: state.into(),
@@ -92,8 +92,8 @@ fn backend(name: &str, state: &str, check: &str, seconds: u64) -> Backend {
 }
 
 /// The findings of a node that is well but for this: part and words, and whether there is a command.
-fn found(change: impl FnOnce(&mut Status)) -> Vec<Finding> {
-    let mut status = well();
+fn findings_after(change: impl FnOnce(&mut Status)) -> Vec<Finding> {
+    let mut status = healthy_status();
     change(&mut status);
     node_findings(&status, NOW)
 }
@@ -107,7 +107,7 @@ fn silent_for(ms: u64) -> Option<Answer> {
 }
 
 /// The only finding: its part and its words; it has a command to go on with.
-fn only(findings: Vec<Finding>) -> (Part, String) {
+fn only_part_and_words(findings: Vec<Finding>) -> (Part, String) {
     let [finding] = &findings[..] else {
         panic!("{findings:#?}");
     };
@@ -117,27 +117,27 @@ fn only(findings: Vec<Finding>) -> (Part, String) {
 
 #[test]
 fn nothing_is_wrong_with_a_node_that_is_well_while_a_peer_is_off() {
-    assert_eq!(found(|_| ()), []);
+    assert_eq!(findings_after(|_| ()), []);
     // What was never asked is no fault.
     let nothing_asked = |s: &mut Status| {
         (s.service, s.dns, s.runtime) = (None, None, None);
         (s.backends, s.etcd) = (Vec::new(), None);
     };
-    assert_eq!(found(nothing_asked), []);
+    assert_eq!(findings_after(nothing_asked), []);
 }
 
 #[test]
 fn life_by_servers_of_last_resort_is_told_with_the_word_of_the_checks_and_what_it_means() {
     let down = |seconds, check: &str| {
         let check = check.to_owned();
-        found(move |s| {
+        findings_after(move |s| {
             s.backends = ["node1", "node2", "node3"]
-                .map(|name| backend(name, "DOWN", &check, seconds))
+                .map(|name| backend_in_state(name, "DOWN", &check, seconds))
                 .to_vec();
         })
     };
     assert_eq!(down(29, "L7STS/401"), [], "a restart of all of them");
-    let (part, what) = only(down(30, "L7STS/401"));
+    let (part, what) = only_part_and_words(down(30, "L7STS/401"));
     assert_eq!(part, Part::LoadBalancer);
     assert!(
         what.contains("node1 L7STS/401") && what.contains("anonymous requests are refused"),
@@ -145,9 +145,9 @@ fn life_by_servers_of_last_resort_is_told_with_the_word_of_the_checks_and_what_i
     );
     // Where its apiserver listens, or where there is none.
     let next = |role| {
-        let all = found(move |s| {
+        let all = findings_after(move |s| {
             (s.role, s.apiserver_port) = (role, 6444);
-            s.backends = vec![backend("node1", "DOWN", "L4CON", 30)];
+            s.backends = vec![backend_in_state("node1", "DOWN", "L4CON", 30)];
         });
         all[0].next.clone()
     };
@@ -155,18 +155,18 @@ fn life_by_servers_of_last_resort_is_told_with_the_word_of_the_checks_and_what_i
         next(Role::ControlPlane).starts_with("curl -sk https://10.77.0.12:6444/readyz?verbose; ")
     );
     assert_eq!(next(Role::LoadBalancer), "journalctl -u haproxy -n 20");
-    let (_, what) = only(down(600, "L4CON"));
+    let (_, what) = only_part_and_words(down(600, "L4CON"));
     assert!(
         what.contains("node3 L4CON") && !what.contains("anonymous"),
         "{what}"
     );
     // One that is up is enough; so is one that went down just now.
     for (state, seconds) in [("UP", 3600), ("UP 1/2", 3600), ("DOWN", 3)] {
-        let others = found(|s| {
+        let others = findings_after(|s| {
             for b in &mut s.backends {
-                *b = backend(&b.name, "DOWN", "L4CON", 600);
+                *b = backend_in_state(&b.name, "DOWN", "L4CON", 600);
             }
-            s.backends[1] = backend("node2", state, "", seconds);
+            s.backends[1] = backend_in_state("node2", state, "", seconds);
         });
         assert_eq!(others, [], "{state}");
     }
@@ -175,9 +175,9 @@ fn life_by_servers_of_last_resort_is_told_with_the_word_of_the_checks_and_what_i
 /// Until its first apiserver runs, a founder has none that passes.
 #[test]
 fn a_node_on_its_way_is_not_judged_by_what_a_steady_one_needs() {
-    let on_its_way = found(|s| {
+    let on_its_way = findings_after(|s| {
         s.phase = Phase::Init;
-        s.backends = vec![backend("node1", "DOWN", "L4CON", 600)];
+        s.backends = vec![backend_in_state("node1", "DOWN", "L4CON", 600)];
         s.faults = vec!["seen by itself".into()];
     });
     assert_eq!(
@@ -189,13 +189,13 @@ fn a_node_on_its_way_is_not_judged_by_what_a_steady_one_needs() {
 #[test]
 fn a_vip_that_keeps_coming_to_this_node_is_told_as_long_as_it_does() {
     let taken = |times: u64, ago| {
-        found(move |s| {
+        findings_after(move |s| {
             s.vip.taken_ms = (0..times).map(|i| NOW - ago - i * 1000).collect();
         })
     };
     assert_eq!(taken(4, 0), []);
     assert_eq!(taken(64, 300_000), []);
-    let (part, what) = only(taken(5, 60_000));
+    let (part, what) = only_part_and_words(taken(5, 60_000));
     assert_eq!(part, Part::Vip);
     assert!(what.contains("loadBalancer.advertInterval"), "{what}");
 }
@@ -203,13 +203,13 @@ fn a_vip_that_keeps_coming_to_this_node_is_told_as_long_as_it_does() {
 #[test]
 fn what_keepalived_complains_of_counts_where_the_node_takes_itself_for_the_holder() {
     let complains = |here| {
-        found(|s| {
+        findings_after(|s| {
             s.vip.here = here;
             s.vip.complaint =
                 "(api) Cant send advert to 10.77.0.11 (Operation not permitted)".into();
         })
     };
-    let (part, what) = only(complains(true));
+    let (part, what) = only_part_and_words(complains(true));
     assert_eq!(part, Part::Vip);
     assert!(
         what.contains("Operation not permitted") && what.contains("node2"),
@@ -236,8 +236,12 @@ fn what_does_not_answer_counts_when_it_lasts() {
         ),
     ];
     for (part, set, lasts, since) in cases {
-        assert_eq!(found(|s| set(s, silent_for(lasts - 1))), [], "{part:?}");
-        let (which, what) = only(found(|s| set(s, silent_for(lasts))));
+        assert_eq!(
+            findings_after(|s| set(s, silent_for(lasts - 1))),
+            [],
+            "{part:?}"
+        );
+        let (which, what) = only_part_and_words(findings_after(|s| set(s, silent_for(lasts))));
         assert_eq!(which, part);
         let since = format!("since {since} UTC");
         assert!(
@@ -251,7 +255,7 @@ fn what_does_not_answer_counts_when_it_lasts() {
 #[test]
 fn pods_that_are_not_answered_count_where_their_node_is() {
     let pods = |lasts, node: fn(&mut Status)| {
-        found(move |s| {
+        findings_after(move |s| {
             let answer = silent_for(lasts).unwrap();
             let command = "nsenter".to_owned();
             s.dns_in_pods = Some(PodsAnswer { answer, command });
@@ -259,25 +263,24 @@ fn pods_that_are_not_answered_count_where_their_node_is() {
         })
     };
     assert_eq!(pods(29_999, |_| ()), []);
-    let (part, what) = only(pods(30_000, |_| ()));
+    let (part, what) = only_part_and_words(pods(30_000, |_| ()));
     assert_eq!(part, Part::Dns);
     for words in ["node2 itself and none of its pods", "NetworkPolicy"] {
         assert!(what.contains(words), "{what}");
     }
-    let (_, what) = only(pods(60_000, |s| s.dns = silent_for(60_000)));
+    let (_, what) = only_part_and_words(pods(60_000, |s| s.dns = silent_for(60_000)));
     assert!(!what.contains("pods"), "{what}");
 }
 
 #[test]
 fn an_etcd_with_an_alarm_or_near_its_quota_is_told() {
-    let etcd = |change: fn(&mut EtcdStatus)| found(|s| s.etcd.iter_mut().for_each(change));
-    let (part, what) = only(etcd(|e| {
-        e.alarms = vec!["NOSPACE of node3".to_owned().into()]
-    }));
+    let etcd = |change: fn(&mut EtcdStatus)| findings_after(|s| s.etcd.iter_mut().for_each(change));
+    let (part, what) = only_part_and_words(etcd(|e| e.alarms = vec!["NOSPACE of node3".to_owned().into()]));
     assert_eq!(part, Part::Etcd);
     assert!(what.contains("NOSPACE of node3"), "{what}");
     assert_eq!(etcd(|e| e.database_bytes = Some((8 << 30) / 5)), []);
-    let (part, what) = only(etcd(|e| e.database_bytes = Some((8 << 30) / 5 + (1 << 26))));
+    let (part, what) =
+        only_part_and_words(etcd(|e| e.database_bytes = Some((8 << 30) / 5 + (1 << 26))));
     assert_eq!(part, Part::Etcd);
     assert!(what.contains("1.7 of the 2.0 GiB"), "{what}");
     assert_eq!(etcd(|e| e.quota_bytes = None), []);
@@ -286,14 +289,14 @@ fn an_etcd_with_an_alarm_or_near_its_quota_is_told() {
 #[test]
 fn a_leader_that_etcd_elects_again_and_again_is_told_while_it_does() {
     let elected = |times: usize, ago: u64| {
-        found(move |s| {
+        findings_after(move |s| {
             let etcd = s.etcd.as_mut().unwrap();
             etcd.elections_ms = vec![NOW - ago; times];
         })
     };
     assert_eq!(elected(3, 1000), []);
     assert_eq!(elected(64, 900_000), []);
-    let (part, what) = only(elected(4, 899_000));
+    let (part, what) = only_part_and_words(elected(4, 899_000));
     assert_eq!(part, Part::Etcd);
     assert!(
         what.contains("leader") && what.contains("15 minutes"),
@@ -304,13 +307,13 @@ fn a_leader_that_etcd_elects_again_and_again_is_told_while_it_does() {
 #[test]
 fn a_node_that_was_not_heard_of_lately_has_nothing_else_to_say() {
     let old = |age| {
-        found(move |s| {
+        findings_after(move |s| {
             s.updated_ms = NOW - age;
             s.faults = vec!["etcd: no leader".into()];
             s.dns = silent_for(600_000);
         })
     };
-    let (part, what) = only(old(31_000));
+    let (part, what) = only_part_and_words(old(31_000));
     assert_eq!(part, Part::Agent("node2".into()));
     assert!(what.contains("not heard of since 22:12:49 UTC"), "{what}");
     assert_eq!(old(30_000).len(), 2);
@@ -318,7 +321,7 @@ fn a_node_that_was_not_heard_of_lately_has_nothing_else_to_say() {
 
 #[test]
 fn what_the_agent_saw_by_itself_is_told_once_and_the_worst_first() {
-    let mut status = well();
+    let mut status = healthy_status();
     status.dns = silent_for(600_000);
     status.faults = vec!["etcd: no leader".into()];
     let all = node_findings(&status, NOW);

@@ -94,10 +94,10 @@ fn a_holder_whose_words_are_old_is_no_holder() {
         view.status("node3").updated_ms = NOW - 180_000;
     });
     assert_eq!(finding.part, Part::Agent("node3".to_owned()));
-    let mut view = whole();
+    let mut view = healthy_view();
     view.status("node3").vip.here = true;
     view.status("node3").updated_ms = NOW - 180_000;
-    assert_eq!(view.vip_holders(&expected()), ["node1"]);
+    assert_eq!(view.vip_holders(&demo_cluster()), ["node1"]);
 }
 
 #[test]
@@ -150,10 +150,10 @@ fn what_can_be_read_and_not_written_is_not_whole() {
 
 #[test]
 fn of_an_outside_balancer_only_its_answer_counts() {
-    let mut demo = expected();
+    let mut demo = demo_cluster();
     demo.is_external = true;
     demo.endpoint.name = Some("k8s-api.example.org".to_owned());
-    let mut view = whole();
+    let mut view = healthy_view();
     for name in PLANES {
         view.status(name).vip.here = false;
         view.status(name).backends.clear();

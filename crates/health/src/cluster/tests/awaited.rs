@@ -58,17 +58,27 @@ const TABLE: [Row; 13] = [
     ),
     (
         "a member never started",
-        |view| view.etcd.as_mut().unwrap().push(member("", false)),
+        |view| view.etcd.as_mut().unwrap().push(member_view("", false)),
         &["etcd's members are node1, node2, node3, one not started instead of all control planes"],
     ),
     (
         "a member too many",
-        |view| view.etcd.as_mut().unwrap().push(member("node9", false)),
+        |view| {
+            view.etcd
+                .as_mut()
+                .unwrap()
+                .push(member_view("node9", false))
+        },
         &["etcd's members are node1, node2, node3, node9 instead of all control planes"],
     ),
     (
         "the same member twice",
-        |view| view.etcd.as_mut().unwrap().push(member("node3", false)),
+        |view| {
+            view.etcd
+                .as_mut()
+                .unwrap()
+                .push(member_view("node3", false))
+        },
         &["etcd's members are node1, node2, node3, node3 instead of all control planes"],
     ),
     (
@@ -94,7 +104,7 @@ const TABLE: [Row; 13] = [
     ),
 ];
 
-fn awaited(expected: &ExpectedCluster, view: &ClusterView) -> Vec<String> {
+fn awaited_findings(expected: &ExpectedCluster, view: &ClusterView) -> Vec<String> {
     let findings = findings_awaited(expected, view);
     findings.into_iter().map(|f| f.what).collect()
 }
@@ -102,9 +112,9 @@ fn awaited(expected: &ExpectedCluster, view: &ClusterView) -> Vec<String> {
 #[test]
 fn what_a_launch_waits_for_is_said() {
     for (what, hurt, said) in TABLE {
-        let mut view = whole();
+        let mut view = healthy_view();
         hurt(&mut view);
-        assert_eq!(awaited(&expected(), &view), said, "{what}");
+        assert_eq!(awaited_findings(&demo_cluster(), &view), said, "{what}");
     }
 }
 
@@ -112,14 +122,14 @@ fn what_a_launch_waits_for_is_said() {
 fn without_a_pod_network_nobody_waits_for_ready() {
     let expected = ExpectedCluster {
         has_pod_network: false,
-        ..expected()
+        ..demo_cluster()
     };
-    let mut view = whole();
+    let mut view = healthy_view();
     view.agents.clear();
     view.nodes.get_mut("node4").unwrap().ready = false;
-    assert!(awaited(&expected, &view).is_empty());
+    assert!(awaited_findings(&expected, &view).is_empty());
     view.nodes.remove("node4");
-    assert_eq!(awaited(&expected, &view), ["node4 has not joined"]);
+    assert_eq!(awaited_findings(&expected, &view), ["node4 has not joined"]);
 }
 
 /// What it waits for at its end, and not for long.
@@ -132,7 +142,7 @@ const BRIEFLY: [Row; 8] = [
             for pod in &mut view.api().dns.as_mut().unwrap().pods {
                 (pod.ready, pod.scheduled_ms) = (false, Some(NOW - 1000));
             }
-            view.status("node5").dns = Some(answer("Operation not permitted", 1));
+            view.status("node5").dns = Some(answer_since("Operation not permitted", 1));
         },
         &["a pod of CoreDNS to serve"],
     ),
@@ -152,15 +162,15 @@ const BRIEFLY: [Row; 8] = [
     (
         "a node was not answered a moment ago, and pods of another",
         |view| {
-            view.status("node5").dns = Some(answer("Operation not permitted", 1));
-            let (command, answer) = (String::new(), answer("no answer within 2 s", 1));
+            view.status("node5").dns = Some(answer_since("Operation not permitted", 1));
+            let (command, answer) = (String::new(), answer_since("no answer within 2 s", 1));
             view.status("node4").dns_in_pods = Some(PodsAnswer { answer, command });
         },
         &["cluster DNS to answer node4 and node5"],
     ),
     (
         "the same of the API's service address",
-        |view| view.status("node5").service = Some(answer("Connection refused", 0)),
+        |view| view.status("node5").service = Some(answer_since("Connection refused", 0)),
         &["the API's service address to answer node5"],
     ),
     (
@@ -179,12 +189,12 @@ fn awaited_briefly(expected: &ExpectedCluster, view: &ClusterView) -> Vec<String
 fn services_and_dns_are_waited_for_at_the_end() {
     let foreign_network = ExpectedCluster {
         has_pod_network: false,
-        ..expected()
+        ..demo_cluster()
     };
     for (what, hurt, said) in BRIEFLY {
-        let mut view = whole();
+        let mut view = healthy_view();
         hurt(&mut view);
-        assert_eq!(awaited_briefly(&expected(), &view), said, "{what}");
+        assert_eq!(awaited_briefly(&demo_cluster(), &view), said, "{what}");
         assert!(awaited_briefly(&foreign_network, &view).is_empty());
     }
 }
@@ -192,10 +202,10 @@ fn services_and_dns_are_waited_for_at_the_end() {
 /// Seen at the demo's end: node3's apiserver answered, and haproxy had not asked it often enough yet.
 #[test]
 fn haproxys_checks_are_waited_for_at_the_end_too() {
-    let mut view = whole();
+    let mut view = healthy_view();
     for (node, state) in [("node1", "DOWN"), ("node2", "DOWN 1/2")] {
-        view.status(node).backends[2] = backend("node3", state, "L7STS/500", 40);
+        view.status(node).backends[2] = backend_for("node3", state, "L7STS/500", 40);
     }
     let said = ["haproxy's checks of node3 to pass"];
-    assert_eq!(awaited_briefly(&expected(), &view), said);
+    assert_eq!(awaited_briefly(&demo_cluster(), &view), said);
 }

@@ -7,7 +7,7 @@ fn servers_that_fail_haproxys_check_are_told_with_its_word() {
             "anonymous requests are refused: life by servers of last resort",
             |view| {
                 for name in PLANES {
-                    let down = PLANES.map(|n| backend(n, "DOWN", "L7STS/401", 45));
+                    let down = PLANES.map(|n| backend_for(n, "DOWN", "L7STS/401", 45));
                     view.status(name).backends = down.into();
                 }
             },
@@ -18,7 +18,7 @@ fn servers_that_fail_haproxys_check_are_told_with_its_word() {
         (
             "the same for a moment",
             |view| {
-                let down = PLANES.map(|n| backend(n, "DOWN", "L4CON", 30));
+                let down = PLANES.map(|n| backend_for(n, "DOWN", "L4CON", 30));
                 view.status("node1").backends = down.into();
             },
             &[],
@@ -27,14 +27,14 @@ fn servers_that_fail_haproxys_check_are_told_with_its_word() {
             "one server",
             |view| {
                 for name in ["node1", "node3"] {
-                    view.status(name).backends[1] = backend("node2", "DOWN 1/2", "L4TOUT", 31);
+                    view.status(name).backends[1] = backend_for("node2", "DOWN 1/2", "L4TOUT", 31);
                 }
             },
             &["haproxy: node2's apiserver fails the check of node1 and node3 (L4TOUT)"],
         ),
         (
             "a free place in haproxy's table, and one that is taken out on purpose",
-            |view| view.status("node1").backends[1] = backend("node2", "MAINT", "", 4000),
+            |view| view.status("node1").backends[1] = backend_for("node2", "MAINT", "", 4000),
             &[],
         ),
         (
@@ -42,7 +42,7 @@ fn servers_that_fail_haproxys_check_are_told_with_its_word() {
             |view| {
                 let refused = Err("Connection refused".to_owned());
                 view.apiservers.insert("node2".to_owned(), refused);
-                view.status("node1").backends[1] = backend("node2", "DOWN", "L4CON", 40);
+                view.status("node1").backends[1] = backend_for("node2", "DOWN", "L4CON", 40);
             },
             &["haproxy: node2's apiserver: Connection refused; haproxy's check: L4CON"],
         ),
@@ -51,8 +51,9 @@ fn servers_that_fail_haproxys_check_are_told_with_its_word() {
 
 #[test]
 fn how_long_a_server_is_down_is_told() {
-    let finding =
-        only_finding(|v| v.status("node1").backends[1] = backend("node2", "DOWN", "L4TOUT", 77));
+    let finding = only_finding(|v| {
+        v.status("node1").backends[1] = backend_for("node2", "DOWN", "L4TOUT", 77)
+    });
     assert_eq!(finding.seconds, Some(77));
     assert_eq!(finding.next, "ha-host logs demo node1 --unit haproxy");
 }

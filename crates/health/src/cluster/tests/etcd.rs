@@ -1,6 +1,6 @@
 use super::*;
 
-fn asked(view: &mut ClusterView) -> &mut EtcdFacts {
+fn etcd_facts_mut(view: &mut ClusterView) -> &mut EtcdFacts {
     view.etcd_facts.as_mut().unwrap()
 }
 
@@ -10,7 +10,7 @@ fn alarms_space_and_leaders_are_judged() {
         (
             "an alarm, told by etcd and by every agent",
             |view| {
-                asked(view).alarms = vec!["NOSPACE of node2".to_owned().into()];
+                etcd_facts_mut(view).alarms = vec!["NOSPACE of node2".to_owned().into()];
                 let etcd = view.status("node1").etcd.as_mut();
                 etcd.unwrap().alarms = vec!["NOSPACE of node2".to_owned().into()];
             },
@@ -33,7 +33,7 @@ fn alarms_space_and_leaders_are_judged() {
         (
             "a database of four fifths",
             |view| {
-                let member = asked(view).members.get_mut("node3").unwrap();
+                let member = etcd_facts_mut(view).members.get_mut("node3").unwrap();
                 member.database_bytes = Some((2 << 30) / 10 * 8 + 10);
             },
             &[
@@ -42,7 +42,14 @@ fn alarms_space_and_leaders_are_judged() {
         ),
         (
             "a member that is cut off",
-            |view| asked(view).members.get_mut("node3").unwrap().leader.clear(),
+            |view| {
+                etcd_facts_mut(view)
+                    .members
+                    .get_mut("node3")
+                    .unwrap()
+                    .leader
+                    .clear()
+            },
             &["etcd: node3 has no leader: it is cut off from the others"],
         ),
         (
@@ -68,7 +75,13 @@ fn alarms_space_and_leaders_are_judged() {
         ),
         (
             "two leaders",
-            |view| asked(view).members.get_mut("node3").unwrap().leader = "node3".to_owned(),
+            |view| {
+                etcd_facts_mut(view)
+                    .members
+                    .get_mut("node3")
+                    .unwrap()
+                    .leader = "node3".to_owned()
+            },
             &["etcd: its members follow more than one leader: node2 and node3"],
         ),
     ]);
@@ -78,9 +91,9 @@ fn alarms_space_and_leaders_are_judged() {
 fn the_quota_of_the_cluster_file_counts_where_etcd_tells_none() {
     let small = ExpectedCluster {
         etcd_quota_bytes: 24 << 20,
-        ..expected()
+        ..demo_cluster()
     };
-    let mut view = whole();
+    let mut view = healthy_view();
     view.etcd_facts = None;
     let said = said_of(&small, &view);
     assert!(
@@ -92,8 +105,8 @@ fn the_quota_of_the_cluster_file_counts_where_etcd_tells_none() {
 #[test]
 fn the_command_runs_where_a_member_answers() {
     let finding = only_finding(|view| {
-        asked(view).members.remove("node1");
-        asked(view).alarms = vec!["NOSPACE of node2".to_owned().into()];
+        etcd_facts_mut(view).members.remove("node1");
+        etcd_facts_mut(view).alarms = vec!["NOSPACE of node2".to_owned().into()];
     });
     assert!(
         finding
@@ -108,9 +121,9 @@ fn the_command_runs_where_a_member_answers() {
 fn of_an_external_etcd_each_endpoint_is_judged_by_who_asks_it() {
     let expected = ExpectedCluster {
         external_etcd: true,
-        ..expected()
+        ..demo_cluster()
     };
-    let mut view = whole();
+    let mut view = healthy_view();
     view.etcd = Ok(Vec::new());
     let told = |view: &ClusterView| -> Vec<String> {
         let all = cluster_findings(&expected, view).into_iter();

@@ -1,28 +1,28 @@
 use super::*;
 
-fn dns(view: &mut ClusterView) -> &mut DnsView {
+fn dns_mut(view: &mut ClusterView) -> &mut DnsView {
     view.api().dns.as_mut().unwrap()
 }
 
 fn in_pods(view: &mut ClusterView, node: &str, error: &str, seconds: u64) {
     let command = "nsenter --net=/run/netns/cni-1 nslookup a 10.96.0.10".to_owned();
-    let answer = answer(error, seconds);
+    let answer = answer_since(error, seconds);
     view.status(node).dns_in_pods = Some(PodsAnswer { answer, command });
 }
 
 #[test]
 fn pods_that_are_not_answered_are_asked_for_by_a_command_on_their_node() {
-    let mut view = whole();
+    let mut view = healthy_view();
     in_pods(&mut view, "node4", "no answer within 2 s", 30);
-    let finding = cluster_findings(&expected(), &view).remove(0);
+    let finding = cluster_findings(&demo_cluster(), &view).remove(0);
     assert_eq!(
         finding.next,
         "ha-host exec demo node4 -- nsenter --net=/run/netns/cni-1 nslookup a 10.96.0.10"
     );
 }
 
-fn crash(view: &mut ClusterView) {
-    for pod in &mut dns(view).pods {
+fn crash_dns(view: &mut ClusterView) {
+    for pod in &mut dns_mut(view).pods {
         pod.ready = false;
         pod.trouble = "CrashLoopBackOff: plugin/forward: no nameservers found".to_owned();
     }
@@ -33,19 +33,19 @@ fn services_and_names_are_asked_for_from_every_node() {
     check_rows(&[
         (
             "an empty service table",
-            |view| view.status("node5").service = Some(answer("Connection refused", 30)),
+            |view| view.status("node5").service = Some(answer_since("Connection refused", 30)),
             &["service: the API's service address does not answer on node5: Connection refused"],
         ),
         (
             "for a moment",
-            |view| view.status("node5").service = Some(answer("Connection refused", 9)),
+            |view| view.status("node5").service = Some(answer_since("Connection refused", 9)),
             &[],
         ),
         (
             "nowhere",
             |view| {
                 for name in NODES {
-                    view.status(name).dns = Some(answer("no answer within 2 s", 30));
+                    view.status(name).dns = Some(answer_since("no answer within 2 s", 30));
                 }
             },
             &["dns: cluster DNS does not answer on any node: no answer within 2 s"],
@@ -65,7 +65,7 @@ fn services_and_names_are_asked_for_from_every_node() {
                 for name in ["node1", "node4", "node5"] {
                     in_pods(view, name, "no answer within 2 s", 30);
                 }
-                view.status("node5").dns = Some(answer("Connection refused", 30));
+                view.status("node5").dns = Some(answer_since("Connection refused", 30));
             },
             &[
                 "dns: cluster DNS does not answer on node5: Connection refused",
@@ -82,8 +82,8 @@ fn services_and_names_are_asked_for_from_every_node() {
         (
             "CoreDNS does not start: what its silence does is not said again",
             |view| {
-                crash(view);
-                view.status("node5").dns = Some(answer("Connection refused", 30));
+                crash_dns(view);
+                view.status("node5").dns = Some(answer_since("Connection refused", 30));
             },
             &[
                 "dns: no pod of CoreDNS serves: 0 of 2: CrashLoopBackOff: plugin/forward: no nameservers found",
@@ -92,25 +92,25 @@ fn services_and_names_are_asked_for_from_every_node() {
         (
             "CoreDNS is just starting",
             |view| {
-                crash(view);
-                for pod in &mut dns(view).pods {
+                crash_dns(view);
+                for pod in &mut dns_mut(view).pods {
                     pod.scheduled_ms = Some(NOW - 45_000);
                 }
-                view.status("node5").dns = Some(answer("Connection refused", 30));
+                view.status("node5").dns = Some(answer_since("Connection refused", 30));
             },
             &[],
         ),
         (
             "both pods on the only node that takes them",
             |view| {
-                dns(view).pods[1].node = "node1".to_owned();
+                dns_mut(view).pods[1].node = "node1".to_owned();
                 view.nodes.values_mut().for_each(|n| n.takes_dns = false);
             },
             &[],
         ),
         (
             "both pods on one node",
-            |view| dns(view).pods[1].node = "node1".to_owned(),
+            |view| dns_mut(view).pods[1].node = "node1".to_owned(),
             &[
                 "dns: all 2 pods of CoreDNS run on node1: without that node no name is resolved for minutes",
             ],
@@ -118,15 +118,15 @@ fn services_and_names_are_asked_for_from_every_node() {
         (
             "both pods on one node, and an agent is about to move one",
             |view| {
-                dns(view).pods[1].node = "node1".to_owned();
-                dns(view).pods[1].scheduled_ms = Some(NOW - 45_000);
+                dns_mut(view).pods[1].node = "node1".to_owned();
+                dns_mut(view).pods[1].scheduled_ms = Some(NOW - 45_000);
             },
             &[],
         ),
         (
             "both pods on one node, and the others have just become Ready",
             |view| {
-                dns(view).pods[1].node = "node1".to_owned();
+                dns_mut(view).pods[1].node = "node1".to_owned();
                 for (name, node) in &mut view.nodes {
                     node.changed_ms = Some(if name == "node1" { 0 } else { NOW - 45_000 });
                 }
@@ -136,8 +136,8 @@ fn services_and_names_are_asked_for_from_every_node() {
         (
             "nobody wants any",
             |view| {
-                dns(view).wanted = 0;
-                dns(view).pods.clear();
+                dns_mut(view).wanted = 0;
+                dns_mut(view).pods.clear();
             },
             &[],
         ),
@@ -148,10 +148,10 @@ fn services_and_names_are_asked_for_from_every_node() {
 fn a_cluster_file_without_name_servers_is_named_as_the_cause() {
     let expected = ExpectedCluster {
         has_name_servers: false,
-        ..expected()
+        ..demo_cluster()
     };
-    let mut view = whole();
-    crash(&mut view);
+    let mut view = healthy_view();
+    crash_dns(&mut view);
     let said = said_of(&expected, &view);
     assert!(
         said.len() == 1 && said[0].contains("names no name servers (network.dns)"),

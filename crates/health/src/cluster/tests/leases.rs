@@ -1,6 +1,6 @@
 use super::*;
 
-fn request(node: &str, seconds: u64, state: &'static str) -> ServingCertificate {
+fn serving_request(node: &str, seconds: u64, state: &'static str) -> ServingCertificate {
     ServingCertificate {
         node: node.to_owned(),
         request: format!("csr-{node}"),
@@ -9,7 +9,7 @@ fn request(node: &str, seconds: u64, state: &'static str) -> ServingCertificate 
     }
 }
 
-fn set(view: &mut ClusterView, name: &str, seconds: u64) {
+fn set_renewed(view: &mut ClusterView, name: &str, seconds: u64) {
     let renewed = Some(NOW - seconds * 1000);
     view.api().leases.insert(name.to_owned(), renewed);
 }
@@ -17,10 +17,14 @@ fn set(view: &mut ClusterView, name: &str, seconds: u64) {
 #[test]
 fn whoever_renews_no_lease_is_named() {
     check_rows(&[
-        ("a slow moment", |view| set(view, "kube-scheduler", 40), &[]),
+        (
+            "a slow moment",
+            |view| set_renewed(view, "kube-scheduler", 40),
+            &[],
+        ),
         (
             "no scheduler",
-            |view| set(view, "kube-scheduler", 41),
+            |view| set_renewed(view, "kube-scheduler", 41),
             &["leases: kube-scheduler does not renew its Lease: it is dead, or cannot write"],
         ),
         (
@@ -52,7 +56,7 @@ fn whoever_renews_no_lease_is_named() {
         (
             "without the cluster's clock nobody is called dead",
             |view| {
-                set(view, "kube-scheduler", 4100);
+                set_renewed(view, "kube-scheduler", 4100);
                 view.api().now_ms = None;
             },
             &[],
@@ -65,13 +69,13 @@ fn logs_need_signed_serving_certificates() {
     check_rows(&[
         (
             "a young request",
-            |view| view.api().serving_certificates = vec![request("node1", 45, "Pending")],
+            |view| view.api().serving_certificates = vec![serving_request("node1", 45, "Pending")],
             &[],
         ),
         (
             "nobody signs",
             |view| {
-                let requests = ["node1", "node4"].map(|n| request(n, 46, "Pending"));
+                let requests = ["node1", "node4"].map(|n| serving_request(n, 46, "Pending"));
                 view.api().serving_certificates = requests.into();
             },
             &[
@@ -81,7 +85,7 @@ fn logs_need_signed_serving_certificates() {
         ),
         (
             "a stranger's",
-            |view| view.api().serving_certificates = vec![request("other", 610, "Pending")],
+            |view| view.api().serving_certificates = vec![serving_request("other", 610, "Pending")],
             &[],
         ),
     ]);
@@ -90,7 +94,7 @@ fn logs_need_signed_serving_certificates() {
 #[test]
 fn the_command_approves_what_waits() {
     let finding = only_finding(|view| {
-        let requests = ["node1", "node4"].map(|n| request(n, 200, "Pending"));
+        let requests = ["node1", "node4"].map(|n| serving_request(n, 200, "Pending"));
         view.api().serving_certificates = requests.into();
     });
     assert_eq!(

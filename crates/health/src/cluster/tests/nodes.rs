@@ -1,6 +1,6 @@
 use super::*;
 
-fn node<'a>(view: &'a mut ClusterView, name: &str) -> &'a mut NodeView {
+fn node_mut<'a>(view: &'a mut ClusterView, name: &str) -> &'a mut NodeView {
     view.nodes.get_mut(name).unwrap()
 }
 
@@ -29,7 +29,7 @@ fn node_objects_are_judged() {
         (
             "its machine is off",
             |view| {
-                let seen = node(view, "node5");
+                let seen = node_mut(view, "node5");
                 (seen.ready, seen.reason) =
                     (false, "Kubelet stopped posting node status.".to_owned());
                 let agent = view.agents.get_mut("node5").unwrap();
@@ -39,13 +39,13 @@ fn node_objects_are_judged() {
         ),
         (
             "a full disk",
-            |view| node(view, "node4").pressures = vec!["DiskPressure".to_owned()],
+            |view| node_mut(view, "node4").pressures = vec!["DiskPressure".to_owned()],
             &["node: node4 has DiskPressure: pods are evicted from it"],
         ),
         (
             "a founder whose object was deleted has neither label nor taint",
             |view| {
-                let seen = node(view, "node1");
+                let seen = node_mut(view, "node1");
                 (seen.is_labelled, seen.is_excluded, seen.is_tainted) = (false, false, false);
             },
             &[
@@ -58,7 +58,7 @@ fn node_objects_are_judged() {
             "pods are wanted on control planes",
             |view| {
                 for name in PLANES {
-                    node(view, name).is_tainted = false;
+                    node_mut(view, name).is_tainted = false;
                 }
             },
             &[],
@@ -68,9 +68,9 @@ fn node_objects_are_judged() {
 
 #[test]
 fn a_control_plane_that_is_to_work_lacks_no_taint() {
-    let mut view = whole();
-    node(&mut view, "node3").is_tainted = false;
-    let mut expected = expected();
+    let mut view = healthy_view();
+    node_mut(&mut view, "node3").is_tainted = false;
+    let mut expected = demo_cluster();
     assert_eq!(cluster_findings(&expected, &view).len(), 1);
     expected.nodes[2].untainted = true;
     assert_eq!(cluster_findings(&expected, &view), []);
@@ -78,7 +78,7 @@ fn a_control_plane_that_is_to_work_lacks_no_taint() {
 
 #[test]
 fn marks_are_put_back_by_the_command() {
-    let finding = only_finding(|view| node(view, "node3").is_tainted = false);
+    let finding = only_finding(|view| node_mut(view, "node3").is_tainted = false);
     assert_eq!(
         finding.next,
         "kubectl taint node node3 node-role.kubernetes.io/control-plane=:NoSchedule"
@@ -90,15 +90,15 @@ fn under_somebody_elses_pod_network_nodes_are_judged_and_not_waited_for() {
     let expected = ExpectedCluster {
         has_pod_network: false,
         has_cilium: false,
-        ..expected()
+        ..demo_cluster()
     };
-    let mut view = whole();
-    node(&mut view, "node5").ready = false;
+    let mut view = healthy_view();
+    node_mut(&mut view, "node5").ready = false;
     assert_eq!(findings_awaited(&expected, &view), []);
     assert_eq!(said_of(&expected, &view), ["node: node5 is not Ready"]);
     for name in NODES {
-        node(&mut view, name).ready = false;
-        node(&mut view, name).reason = "cni plugin not initialized".to_owned();
+        node_mut(&mut view, name).ready = false;
+        node_mut(&mut view, name).reason = "cni plugin not initialized".to_owned();
     }
     assert_eq!(
         said_of(&expected, &view),
