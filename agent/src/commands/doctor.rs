@@ -176,8 +176,8 @@ fn check_certificate(certificate: &NodeCertificate, now_ms: u64) -> Check {
             check.reason = end;
             check
         }
-        Lateness::Late => check.with(Verdict::Warn, end, certificate.cure()),
-        Lateness::Ended => check.with(Verdict::Fail, end, certificate.cure()),
+        Lateness::Late => check.with(Verdict::Warn, end, certificate.remedy()),
+        Lateness::Ended => check.with(Verdict::Fail, end, certificate.remedy()),
     }
 }
 
@@ -311,7 +311,7 @@ mod tests {
             let check = check_certificate(&all[0], begin + minutes * 60_000);
             (check.verdict, check.reason, !check.remedy.is_empty())
         };
-        let words = |verdict, reason: &str, has_cure| (verdict, reason.to_owned(), has_cure);
+        let words = |verdict, reason: &str, has_remedy| (verdict, reason.to_owned(), has_remedy);
         // It lives three hours, so it is renewed in the last one.
         assert_eq!(at(0), words(Verdict::Pass, "ends in 2 h", false));
         assert_eq!(at(89), words(Verdict::Pass, "ends in 31 min", false));
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_shows_its_cure_and_where_to_look() {
+    fn a_fault_shows_its_remedy_and_where_to_look() {
         let check = |verdict| Check {
             name: "port 6443".into(),
             verdict,

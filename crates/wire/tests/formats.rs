@@ -167,15 +167,16 @@ fn another_version_is_called_by_its_name() {
         text.replacen("\"version\": 1", "\"version\": 2", 1)
             .replacen("\"version\":1", "\"version\":2", 1)
     };
-    let cure = "is not supported (supported: 1): update whichever of ha-host and ha-agent is older";
+    let remedy =
+        "is not supported (supported: 1): update whichever of ha-host and ha-agent is older";
     let node = NodeFile::parse(&tomorrow(NODE)).unwrap_err().to_string();
-    assert_eq!(node, format!("version 2 of a node file {cure}"));
+    assert_eq!(node, format!("version 2 of a node file {remedy}"));
     let status = Status::parse(&tomorrow(STATUS)).unwrap_err().to_string();
-    assert_eq!(status, format!("version 2 of a status {cure}"));
+    assert_eq!(status, format!("version 2 of a status {remedy}"));
     let event = Event::parse(&tomorrow(EVENTS.lines().next().unwrap()))
         .unwrap_err()
         .to_string();
-    assert_eq!(event, format!("version 2 of an event {cure}"));
+    assert_eq!(event, format!("version 2 of an event {remedy}"));
     // Its shape does not matter then.
     assert!(
         NodeFile::parse("{\"version\": 2, \"new\": true}")

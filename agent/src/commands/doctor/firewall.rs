@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn firewalld_and_rules_are_warnings_with_a_cure() {
+    fn firewalld_and_rules_are_warnings_with_a_remedy() {
         let node = testing::control_plane();
         assert_eq!(check_firewalld(&node, false).verdict, Verdict::Pass);
         let external = testing::behind_external(testing::control_plane());

@@ -61,7 +61,7 @@ fn check_cni(files: &Files, cni: &Cni, places: &CniPlaces) -> Vec<Check> {
     // The runtime takes the first by name.
     let Some(first) = names.iter().filter(is_config).min() else {
         let reason = format!("no pod network on this node: {configs} holds no configuration");
-        let cure = match cni {
+        let remedy = match cni {
             _ if configs != CONFIGS => {
                 "CRI-O looks there alone, and pod networks write to /etc/cni/net.d: take network_dir out of /etc/crio/crio.conf and \
                  /etc/crio/crio.conf.d (crio status config shows it), then `systemctl restart crio`"
@@ -71,7 +71,7 @@ fn check_cni(files: &Files, cni: &Cni, places: &CniPlaces) -> Vec<Check> {
                 "kubectl -n kube-system get pods -o wide shows its pod of this node, and ha-host logs what its installer said"
             }
         };
-        return vec![check.with(Verdict::Fail, reason, cure)];
+        return vec![check.with(Verdict::Fail, reason, remedy)];
     };
     let text = files.read(&format!("{configs}/{first}"));
     let text = text.ok().flatten().unwrap_or_default();

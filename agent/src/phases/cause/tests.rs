@@ -167,8 +167,12 @@ async fn a_runtime_without_cri_is_named_before_kubeadm_begins() {
     let words = format!("{error:#}");
     let answer = &cri::RuntimeAnswer::NoCri;
     let check = preflight::runtime::check_runtime(&machine.cx.node, answer).unwrap();
-    let (of_unit, cure) = (check.reason.replace(".service", ""), check.remedy);
-    assert_eq!(words, format!("{of_unit}: {cure}"), "preflight's own words");
+    let (of_unit, remedy) = (check.reason.replace(".service", ""), check.remedy);
+    assert_eq!(
+        words,
+        format!("{of_unit}: {remedy}"),
+        "preflight's own words"
+    );
     assert_eq!(machine.orders(), Vec::<String>::new());
     assert!(!error.is::<NeedsAPerson>());
 }

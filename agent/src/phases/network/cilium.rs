@@ -173,7 +173,7 @@ async fn run_install(cx: &Context, source: [&str; 2]) -> Result<()> {
         .map(drop)
 }
 
-/// The error with its cause and cure, if the CLI has no such chart: it then asks the internet for it, from this node.
+/// The error with its cause and remedy, if the CLI has no such chart: it then asks the internet for it, from this node.
 async fn with_missing_chart(
     cx: &Context,
     wanted: WantedRelease<'_>,

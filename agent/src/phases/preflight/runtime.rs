@@ -23,7 +23,7 @@ pub fn check_runtime(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Check> {
         RuntimeAnswer::Version => Some(check.says("answers over CRI".into())),
         RuntimeAnswer::NoCri => {
             let reason = format!("{} {SERVES_NO_CRI}", cri.unit());
-            Some(check.with(Verdict::Fail, reason, cure_of_no_cri(cri)))
+            Some(check.with(Verdict::Fail, reason, remedy_of_no_cri(cri)))
         }
         RuntimeAnswer::Nothing(why) => {
             let reason = format!("{} runs and does not answer: {why}", cri.unit());
@@ -49,7 +49,7 @@ pub fn runtime_refusal(node: &NodeFile, answer: &RuntimeAnswer) -> Option<Failed
     })
 }
 
-fn cure_of_no_cri(cri: Cri) -> &'static str {
+fn remedy_of_no_cri(cri: Cri) -> &'static str {
     match cri {
         Cri::Containerd => {
             "take `cri` (io.containerd.grpc.v1.cri; of containerd 2 io.containerd.cri.v1.runtime and .images) out of disabled_plugins \

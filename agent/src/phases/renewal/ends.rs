@@ -299,18 +299,18 @@ impl NodeCertificate {
     }
 
     /// Where to begin.
-    pub fn cure(&self) -> &'static str {
+    pub fn remedy(&self) -> &'static str {
         match self.renewed_by {
             RenewedBy::Agent => BY_HAND,
             RenewedBy::Kubelet => "journalctl -u kubelet says why it does not renew its own",
-            RenewedBy::Operator => EXTERNAL_ETCD_CURE,
+            RenewedBy::Operator => EXTERNAL_ETCD_REMEDY,
             RenewedBy::Nobody => "the cluster ends with its authorities: plan another one",
         }
     }
 }
 
 /// kube-apiserver reads them again only when it starts.
-const EXTERNAL_ETCD_CURE: &str = "whoever runs the external etcd signs another one; copy it to /etc/kubernetes/pki/external-etcd on \
+const EXTERNAL_ETCD_REMEDY: &str = "whoever runs the external etcd signs another one; copy it to /etc/kubernetes/pki/external-etcd on \
      each control plane, one after the other, and move kube-apiserver.yaml out of /etc/kubernetes/manifests for half a minute";
 
 /// Every certificate of this node, the nearest end first.
@@ -358,12 +358,12 @@ pub fn check_ends(cx: &Context) -> Result<()> {
     let Some(late) = all.iter().find(|c| c.is_fault(now)) else {
         return Ok(());
     };
-    let (end, cure) = (describe_end(late.expiry.at_ms, now), late.cure());
+    let (end, remedy) = (describe_end(late.expiry.at_ms, now), late.remedy());
     let why = match renewal.words.as_str() {
         "" => String::new(),
         words => format!(" ({words})"),
     };
-    bail!("{} {end}{why}; {cure}", late.expiry.name)
+    bail!("{} {end}{why}; {remedy}", late.expiry.name)
 }
 
 /// `ended 3 d ago`, `ends in 20 d`.

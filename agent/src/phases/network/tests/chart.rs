@@ -112,7 +112,7 @@ fn the_machines_own_tar_takes_these_arguments() {
 
 /// What the CLI does not hold it asks of the internet, from the node, and says only that.
 #[test]
-fn a_chart_that_the_cli_neither_holds_nor_gets_is_named_with_its_cure() {
+fn a_chart_that_the_cli_neither_holds_nor_gets_is_named_with_its_remedy() {
     run_local(async {
         for (net, listed, is_missing) in [
             (176, "1.17.7 (default)\n1.16.14\n", true),
