@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn names(phases: &[Phase]) -> String {
+    fn phase_names(phases: &[Phase]) -> String {
         phases
             .iter()
             .map(|p| p.name())
@@ -94,27 +94,27 @@ mod tests {
     fn each_role_meets_its_phases() {
         let plan = Plan::of(&testing::founder());
         assert_eq!(
-            names(&plan.steps),
+            phase_names(&plan.steps),
             "preflight balancer init network finish steady"
         );
-        assert_eq!(names(&plan.detour), "gate join");
+        assert_eq!(phase_names(&plan.detour), "gate join");
         let plan = Plan::of(&testing::control_plane());
         assert_eq!(
-            names(&plan.steps),
+            phase_names(&plan.steps),
             "preflight balancer gate join network finish steady"
         );
-        assert_eq!(names(&plan.detour), "");
+        assert_eq!(phase_names(&plan.detour), "");
         let plan = Plan::of(&testing::worker());
         assert_eq!(
-            names(&plan.steps),
+            phase_names(&plan.steps),
             "preflight gate join network finish steady"
         );
-        assert_eq!(names(&plan.background), "images");
+        assert_eq!(phase_names(&plan.background), "images");
     }
 
     #[test]
     fn a_member_s_balancer_waits_for_nothing() {
-        let steps = |node| names(&Plan::of_member(&node).steps);
+        let steps = |node| phase_names(&Plan::of_member(&node).steps);
         let control_plane = "balancer preflight gate join network finish steady";
         assert_eq!(steps(testing::control_plane()), control_plane);
         let founder = "balancer preflight init network finish steady";
@@ -127,21 +127,27 @@ mod tests {
     fn a_balancer_of_its_own_is_nothing_else() {
         let balancer = testing::balancer_machine();
         let plan = Plan::of(&balancer);
-        assert_eq!(names(&plan.steps), "preflight balancer steady");
+        assert_eq!(phase_names(&plan.steps), "preflight balancer steady");
         assert!(plan.background.is_empty() && plan.detour.is_empty());
         let member = Plan::of_member(&balancer);
-        assert_eq!(names(&member.steps), "balancer preflight steady");
+        assert_eq!(phase_names(&member.steps), "balancer preflight steady");
         let mut founder = testing::founder();
         founder.load_balancer.mode = balancer.load_balancer.mode;
         let plan = Plan::of(&founder);
-        assert_eq!(names(&plan.steps), "preflight init network finish steady");
+        assert_eq!(
+            phase_names(&plan.steps),
+            "preflight init network finish steady"
+        );
     }
 
     #[test]
     fn behind_somebody_elses_balancer_there_is_none() {
         let node = testing::behind_external(testing::founder());
         for plan in [Plan::of(&node), Plan::of_member(&node)] {
-            assert_eq!(names(&plan.steps), "preflight init network finish steady");
+            assert_eq!(
+                phase_names(&plan.steps),
+                "preflight init network finish steady"
+            );
         }
     }
 
@@ -166,7 +172,7 @@ mod tests {
                 let way: Vec<Phase> = std::iter::successors(Some(start), |p| plan.after(*p))
                     .take(20)
                     .collect();
-                assert_eq!(way.last(), Some(&Phase::Steady), "{}", names(&way));
+                assert_eq!(way.last(), Some(&Phase::Steady), "{}", phase_names(&way));
             }
         }
     }

@@ -118,7 +118,7 @@ mod tests {
         PhaseEvent::Again,
     ];
 
-    fn plans() -> [Plan; 3] {
+    fn plans_by_role() -> [Plan; 3] {
         [
             testing::founder(),
             testing::control_plane(),
@@ -127,7 +127,7 @@ mod tests {
         .map(|n| Plan::of(&n))
     }
 
-    fn states(plan: &Plan) -> Vec<State> {
+    fn states_of_plan(plan: &Plan) -> Vec<State> {
         let phases = Phase::ALL.into_iter().filter(|p| plan.holds(*p));
         let each = |phase| {
             [1, 3, u32::MAX].into_iter().flat_map(move |attempt| {
@@ -149,7 +149,7 @@ mod tests {
     ];
 
     /// As the table above and the rules in words say it; none: it cannot happen.
-    fn expected(follows: &str, state: State, event: PhaseEvent) -> Option<State> {
+    fn expected_state(follows: &str, state: State, event: PhaseEvent) -> Option<State> {
         use State::{At, Failed, Retrying};
         let named = |name: &str| Phase::ALL.into_iter().find(|p| p.name() == name).unwrap();
         let first = |phase| At { phase, attempt: 1 };
@@ -186,12 +186,13 @@ mod tests {
 
     #[test]
     fn all_pairs_of_state_and_event() {
-        for (plan, follows) in plans().iter().zip(FOLLOWS) {
-            let phases = states(plan).len() / 9;
+        for (plan, follows) in plans_by_role().iter().zip(FOLLOWS) {
+            let phases = states_of_plan(plan).len() / 9;
             assert_eq!(phases, follows.split(' ').count(), "each phase has its row");
-            for state in states(plan) {
+            for state in states_of_plan(plan) {
                 for event in EVENTS {
-                    let wanted = expected(follows, state, event).ok_or(Illegal { state, event });
+                    let wanted =
+                        expected_state(follows, state, event).ok_or(Illegal { state, event });
                     assert_eq!(
                         next_state(plan, state, event),
                         wanted,
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn the_founder_of_a_standing_cluster_joins_it() {
-        let [plan, ..] = plans();
+        let [plan, ..] = plans_by_role();
         let at = |phase| State::At { phase, attempt: 1 };
         let mut state = next_state(&plan, at(Phase::Init), PhaseEvent::ClusterStands).unwrap();
         assert_eq!(state, at(Phase::Gate));
@@ -222,7 +223,7 @@ mod tests {
 
     #[test]
     fn illegal_says_what_and_where() {
-        let [.., plan] = plans();
+        let [.., plan] = plans_by_role();
         let error = next_state(&plan, State::begin(&plan), PhaseEvent::Again).unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -233,8 +234,8 @@ mod tests {
     proptest! {
         #[test]
         fn happy_events_reach_steady_from_any_state(which in 0..3_usize, at in 0..100_usize) {
-            let plan = &plans()[which];
-            let states = states(plan);
+            let plan = &plans_by_role()[which];
+            let states = states_of_plan(plan);
             let mut state = states[at % states.len()];
             for _ in 0..20 {
                 let event = if matches!(state, State::At { .. }) { PhaseEvent::Done } else { PhaseEvent::Again };
@@ -245,7 +246,7 @@ mod tests {
 
         #[test]
         fn whatever_happens_the_plan_is_kept(which in 0..3_usize, events in prop::collection::vec(0..6_usize, 0..200)) {
-            let plan = &plans()[which];
+            let plan = &plans_by_role()[which];
             let mut state = State::begin(plan);
             for event in events.into_iter().map(|i| EVENTS[i]) {
                 let before = state;

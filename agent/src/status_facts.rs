@@ -241,11 +241,11 @@ mod tests {
     const HEADER: &str =
         "IP address       HW type     Flags       HW address            Mask     Device\n";
 
-    fn entry(host: u8, flags: u8, mac: u8) -> String {
+    fn arp_entry(host: u8, flags: u8, mac: u8) -> String {
         format!("10.77.0.{host}   0x1   {flags:#x}   52:54:00:00:00:{mac:02}   *   eth0\n")
     }
 
-    async fn told_holder(machine: &FakeMachine, entries: &[String]) -> (String, bool) {
+    async fn reported_holder(machine: &FakeMachine, entries: &[String]) -> (String, bool) {
         machine.file("/proc/net/arp", &format!("{HEADER}{}", entries.concat()));
         update_facts(&machine.cx, false).await;
         let vip = machine.status().vip;
@@ -256,20 +256,24 @@ mod tests {
     async fn the_holder_of_the_vip_is_named_on_every_node() {
         for node in [testing::control_plane(), testing::worker()] {
             let machine = testing::fake_machine(node);
-            let peers = [entry(11, 2, 11), entry(13, 2, 13)];
+            let peers = [arp_entry(11, 2, 11), arp_entry(13, 2, 13)];
             let with = |vip: String| [&peers[..], &[vip]].concat();
             for (entries, holder, why) in [
                 (peers.to_vec(), "", "nobody here has talked to the VIP"),
-                (with(entry(30, 2, 11)), "node1", "as node1"),
-                (with(entry(30, 2, 13)), "node3", "it moved"),
-                (with(entry(30, 0, 0)), "", "nobody answers for it"),
-                (with(entry(30, 2, 99)), "", "somebody else has it"),
+                (with(arp_entry(30, 2, 11)), "node1", "as node1"),
+                (with(arp_entry(30, 2, 13)), "node3", "it moved"),
+                (with(arp_entry(30, 0, 0)), "", "nobody answers for it"),
+                (with(arp_entry(30, 2, 99)), "", "somebody else has it"),
             ] {
-                let told = told_holder(&machine, &entries).await;
+                let told = reported_holder(&machine, &entries).await;
                 assert_eq!(told, (holder.to_owned(), false), "{why}");
             }
-            let routed = [entry(11, 2, 1), entry(13, 2, 1), entry(30, 2, 1)];
-            let told = told_holder(&machine, &routed).await;
+            let routed = [
+                arp_entry(11, 2, 1),
+                arp_entry(13, 2, 1),
+                arp_entry(30, 2, 1),
+            ];
+            let told = reported_holder(&machine, &routed).await;
             assert_eq!(told.0, "", "one link for all of them says nothing");
         }
     }

@@ -111,7 +111,7 @@ mod tests {
     }
 
     /// Each answer, and whether the node is fine after it.
-    fn check(story: &[(Told, bool)]) {
+    fn check_story(story: &[(Told, bool)]) {
         let mut verdict = HealthVerdict::FINE;
         for (i, (told, fine)) in story.iter().enumerate() {
             verdict = verdict.after(*told);
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn three_bad_answers_in_a_row_make_sick_and_three_good_ones_fine() {
         use Told::{Bad, Good};
-        check(&[
+        check_story(&[
             (Bad, true),
             (Bad, true),
             (Good, true),
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_starved_haproxy_has_twice_as_long_as_one_that_runs_and_does_not_answer() {
         use Told::{Bad, Good, Starved};
-        check(&[
+        check_story(&[
             (Starved, true),
             (Starved, true),
             (Starved, true),
@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn proof_needs_no_second_answer() {
         use Told::{Bad, Dead, Good, Hung};
-        check(&[(Hung, false), (Good, false), (Good, false), (Hung, false)]);
-        check(&[(Dead, false), (Dead, false), (Bad, false), (Good, false)]);
+        check_story(&[(Hung, false), (Good, false), (Good, false), (Hung, false)]);
+        check_story(&[(Dead, false), (Dead, false), (Bad, false), (Good, false)]);
     }
 
     #[test]

@@ -184,13 +184,13 @@ pub async fn apply_backends(cx: &Context, backends: &[Peer]) -> Result<()> {
     let [(haproxy, its), (keepalived, others)] = wanted.units();
     bring_up(cx, &*runner, haproxy, &its).await?;
     wait_for_haproxy(cx, &*runner).await?;
-    note_fine(cx)?;
+    write_healthy_word(cx)?;
     bring_up(cx, &*runner, keepalived, &others).await
 }
 
 /// What runs is told at once, what does not runs with it later.
 async fn hand_over(cx: &Context, backends: &[Peer], runner: &dyn Runner) -> Result<()> {
-    note_fine(cx)?;
+    write_healthy_word(cx)?;
     let wanted = write_wanted_config(cx, backends, runner).await?;
     for (unit, content) in wanted.units() {
         bring_up(cx, runner, unit, &content).await?;
@@ -210,7 +210,7 @@ async fn write_wanted_config(
 }
 
 /// keepalived finds a healthy node from its first look on: the VIP comes up at once.
-fn note_fine(cx: &Context) -> Result<()> {
+fn write_healthy_word(cx: &Context) -> Result<()> {
     let fine = keepalived::FINE.as_bytes();
     cx.sys.files.put_new(paths::HEALTH_FILE, fine)
 }

@@ -78,7 +78,7 @@ async fn missing_images(cx: &Context, config: &ConfigFile) -> Result<Vec<String>
 async fn pull_by_kubeadm(cx: &Context, config: &ConfigFile) -> Result<()> {
     let args = ["init", "phase", "preflight"];
     let told = |words: &str| cx.report.waiting(Phase::Images, words, "");
-    kubeadm::run_and_tell(cx, &args, config, &told).await?;
+    kubeadm::run_reporting_steps(cx, &args, config, &told).await?;
     let missing = missing_images(cx, config).await?;
     ensure!(missing.is_empty(), "not pulled: {}", missing.join(", "));
     Ok(())

@@ -78,7 +78,7 @@ mod tests {
     const SET: &str = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy";
 
     /// What is asked of an API whose kube-proxy, if there is one, has these variables.
-    fn asked(net: u8, proxy: KubeProxy, env: Option<&Value>) -> Vec<String> {
+    fn requests_with_proxy(net: u8, proxy: KubeProxy, env: Option<&Value>) -> Vec<String> {
         run_local(async {
             let ca = test_authority("kubernetes");
             let mut me = testing::control_plane();
@@ -110,13 +110,20 @@ mod tests {
     #[test]
     fn it_is_told_once_and_the_user_s_own_word_stays() {
         let own = json!([{"name": "NODE_NAME"}]);
-        let seen = asked(61, KubeProxy::Nftables, Some(&own));
+        let seen = requests_with_proxy(61, KubeProxy::Nftables, Some(&own));
         assert_eq!(seen.len(), 2, "{seen:?}");
         assert!(seen[1].starts_with("PATCH "), "{seen:?}");
         let users = json!([{"name": "HTTP2_PING_TIMEOUT_SECONDS"}]);
-        assert_eq!(asked(62, KubeProxy::Nftables, Some(&users)).len(), 1);
-        assert!(asked(66, KubeProxy::None, Some(&own)).is_empty());
-        assert_eq!(asked(67, KubeProxy::Nftables, None).len(), 1, "asked once");
+        assert_eq!(
+            requests_with_proxy(62, KubeProxy::Nftables, Some(&users)).len(),
+            1
+        );
+        assert!(requests_with_proxy(66, KubeProxy::None, Some(&own)).is_empty());
+        assert_eq!(
+            requests_with_proxy(67, KubeProxy::Nftables, None).len(),
+            1,
+            "asked once"
+        );
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub async fn run_kubeadm(
     let told = |words: &str| watch.stepped(words);
     let ended = tokio::select! {
         biased;
-        ended = run_and_tell(cx, args, config, &told) => ended,
+        ended = run_reporting_steps(cx, args, config, &told) => ended,
         found = watch.until_final() => Err(found.into()),
         never = sync_for_ever(cx) => match never {},
     };
@@ -86,7 +86,7 @@ async fn sync_new(mut synced: SyncedFiles) -> (SyncedFiles, Result<()>) {
 }
 
 /// Runs `kubeadm ARGS --config FILE` and tells each of its steps. What it prints is shown and steers nothing.
-pub async fn run_and_tell(
+pub async fn run_reporting_steps(
     cx: &Context,
     args: &[&str],
     config: &ConfigFile,

@@ -82,7 +82,7 @@ impl Piece {
     }
 }
 
-fn pieces() -> Vec<Piece> {
+fn all_pieces() -> Vec<Piece> {
     let pair: fn(&[&str]) -> bool = |texts| matches!(texts, [cert, key] if is_key_pair(cert, key));
     let mut all: Vec<Piece> = SIGNED
         .map(|name| ["crt", "key"].map(|suffix| pki_file(&format!("{name}.{suffix}"))))
@@ -123,7 +123,7 @@ fn pieces() -> Vec<Piece> {
 
 /// What of these texts is broken: files that are there and of no use, a half of a pair too.
 pub fn broken_files(texts: &BTreeMap<String, String>) -> Vec<String> {
-    let all = pieces();
+    let all = all_pieces();
     let broken = all.iter().filter(|p| p.judge(texts) != Some(true));
     broken
         .flat_map(|piece| piece.names.iter())
@@ -134,7 +134,7 @@ pub fn broken_files(texts: &BTreeMap<String, String>) -> Vec<String> {
 
 /// The texts of all of them that are there.
 pub fn read_all(files: &Files) -> Result<BTreeMap<String, String>> {
-    read_pieces(files, &pieces())
+    read_pieces(files, &all_pieces())
 }
 
 fn read_pieces<'a>(
@@ -150,7 +150,7 @@ fn read_pieces<'a>(
 
 /// Whether each of these files is there and parses, with the other half of its pair.
 pub fn are_whole(files: &Files, names: &[String]) -> Result<bool> {
-    let all = pieces();
+    let all = all_pieces();
     for name in names {
         let mut of_name = all.iter().filter(|piece| piece.names.contains(name));
         let whole = match of_name.next() {
@@ -170,7 +170,7 @@ pub fn remove_broken(cx: &Context) -> Result<()> {
 }
 
 /// Of a settled node the pieces that come back without kubeadm.
-pub fn mend_without_kubeadm(cx: &Context) -> Result<()> {
+pub fn fix_without_kubeadm(cx: &Context) -> Result<()> {
     let mut broken = broken_files(&read_all(&cx.sys.files)?);
     broken.retain(|name| name == INSTANCE_CONFIG || SERVING.contains(&name.as_str()));
     make_anew(cx, &broken)

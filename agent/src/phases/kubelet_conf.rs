@@ -70,7 +70,7 @@ pub async fn settle_unless_kubeadm_did(cx: &Context, phase: Phase) -> Result<()>
 
 /// What a life before this one left undone, before anything of the cluster is asked: the kubelet must start first. The kubeconfig
 /// that kubeadm makes for a founder is kubeadm's own matter: its identity lasts a year, and kubeadm wants it under its name.
-pub fn mend_at_start(cx: &Context) -> Result<()> {
+pub fn fix_at_start(cx: &Context) -> Result<()> {
     let Some(_) = identity::kubelets_own(cx)? else {
         return Ok(());
     };

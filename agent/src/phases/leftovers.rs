@@ -31,8 +31,8 @@ const CNI_RESULTS: &str = "/var/lib/cni/results";
 pub fn clear_leftovers(cx: &Context) {
     let steps = [
         wipe_temporary_files(&cx.sys.files),
-        mend_files(cx),
-        kubelet_conf::mend_at_start(cx),
+        fix_files(cx),
+        kubelet_conf::fix_at_start(cx),
         remove_broken_cni_results(&cx.sys.files),
     ];
     for error in steps.into_iter().filter_map(Result::err) {
@@ -70,9 +70,9 @@ fn remove_broken_cni_results(files: &Files) -> Result<()> {
     Ok(())
 }
 
-fn mend_files(cx: &Context) -> Result<()> {
+fn fix_files(cx: &Context) -> Result<()> {
     if is_settled(cx) {
-        kubeadm_files::mend_without_kubeadm(cx)
+        kubeadm_files::fix_without_kubeadm(cx)
     } else {
         kubeadm_files::remove_broken(cx)
     }

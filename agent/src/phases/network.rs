@@ -137,7 +137,7 @@ async fn is_in_use(cx: &Context, client: &Client) -> Result<bool> {
 
 /// Whether to look before the Lease is taken, too: who leaves the pod network as it is leaves no trace there. In a new
 /// cluster a look at manifests is a run of kubectl that everybody waits for.
-async fn must_look_first(cx: &Context, client: &Client, history: History) -> Result<bool> {
+async fn must_observe_first(cx: &Context, client: &Client, history: History) -> Result<bool> {
     let is_cheap = matches!(cx.node.cni, Cni::Cilium { .. });
     Ok(is_cheap || history == History::Ended || is_in_use(cx, client).await?)
 }
@@ -166,10 +166,10 @@ fn is_unanswered(error: &anyhow::Error) -> bool {
 async fn install_if_never_there(cx: &Context) -> Result<String> {
     let client = kube::as_admin(cx)?;
     let history = ask_history(&client).await?;
-    if must_look_first(cx, &client, history).await? {
+    if must_observe_first(cx, &client, history).await? {
         let decision = current_decision(cx, &client, history).await?;
         if !is_due(&decision, history) {
-            return Ok(tell_if_left(cx, decision));
+            return Ok(report_if_left(cx, decision));
         }
     }
     let held = acquire_lease(cx, &LEASE).await?;
@@ -180,7 +180,7 @@ async fn install_if_never_there(cx: &Context) -> Result<String> {
             if let InstallDecision::Install { leftover } = &decision {
                 install_pod_network(cx, &client, leftover.as_deref()).await?;
             }
-            Ok(tell_if_left(cx, decision))
+            Ok(report_if_left(cx, decision))
         })
         .await?;
     // Not given back after a failure: it then tells the next attempt whose half-done work it finds.
@@ -211,7 +211,7 @@ async fn install_pod_network(cx: &Context, client: &Client, leftover: Option<&st
 }
 
 /// The reason why it is left as it is; empty if it is not.
-fn tell_if_left(cx: &Context, decision: InstallDecision) -> String {
+fn report_if_left(cx: &Context, decision: InstallDecision) -> String {
     let InstallDecision::LeftAsItIs(reason) = decision else {
         return String::new();
     };
@@ -248,7 +248,7 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
             why += if own_pod.is_empty() { "" } else { "; " };
             why += own_pod;
         }
-        tell_wait(cx, usual, &why, &left);
+        report_wait(cx, usual, &why, &left);
         if now.saturating_sub(unanswered_at) > PATIENCE {
             bail!(
                 "not Ready after {} min: {why}{}{left}",
@@ -285,7 +285,7 @@ fn what_is_missing(seen: &Result<Option<Node>, ApiError>) -> Option<(&'static st
     })
 }
 
-fn tell_wait(cx: &Context, usual: &str, why: &str, left: &str) {
+fn report_wait(cx: &Context, usual: &str, why: &str, left: &str) {
     if left.is_empty() {
         let on = Some(WaitsOn::PodNetwork);
         cx.report.waiting_as_usual(Phase::Network, usual, why, on);

@@ -44,7 +44,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     fix::set_kernel_settings(cx).await;
     fix::add_to_hosts_file(cx);
     if is_settled(cx) {
-        member::look_once(cx).await;
+        member::observe_once(cx).await;
         return Ok(Outcome::Done);
     }
     for look in 1..=LOOKS {

@@ -140,7 +140,7 @@ impl<'a> SteadyWatch<'a> {
         }
         if self.cx.node.is_control_plane() {
             if self.looks.is_multiple_of(NETWORK_EVERY) {
-                pods::tell_count(self.cx).await;
+                pods::report_ready_nodes(self.cx).await;
             }
             self.dns.advance().await;
             self.pings.advance(self.cx).await;

@@ -45,7 +45,7 @@ mod tests {
     }
 
     /// Settings of a few keys, two levels deep.
-    fn settings() -> impl Strategy<Value = Value> {
+    fn settings_strategy() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
@@ -58,11 +58,11 @@ mod tests {
     }
 
     /// Every value that is no object, by its path.
-    fn leaves(value: &Value, path: &str, into: &mut BTreeMap<String, Value>) {
+    fn collect_leaves(value: &Value, path: &str, into: &mut BTreeMap<String, Value>) {
         match value {
             Value::Object(map) => {
                 for (key, value) in map {
-                    leaves(value, &format!("{path}/{key}"), into);
+                    collect_leaves(value, &format!("{path}/{key}"), into);
                 }
             }
             other => _ = into.insert(path.to_owned(), other.clone()),
@@ -71,13 +71,13 @@ mod tests {
 
     fn leaves_of(value: &Value) -> BTreeMap<String, Value> {
         let mut all = BTreeMap::new();
-        leaves(value, "", &mut all);
+        collect_leaves(value, "", &mut all);
         all
     }
 
     proptest! {
         #[test]
-        fn the_users_word_is_last_and_ours_stays_where_they_say_nothing(ours in settings(), users in settings()) {
+        fn the_users_word_is_last_and_ours_stays_where_they_say_nothing(ours in settings_strategy(), users in settings_strategy()) {
             let mut both = ours.clone();
             merge_settings(&mut both, &users);
             for (path, value) in leaves_of(&users) {

@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
 
-    fn sinks(names: &[&str]) -> (tempfile::TempDir, Sinks) {
+    fn temporary_sinks(names: &[&str]) -> (tempfile::TempDir, Sinks) {
         let root = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(root.path().join("run/ha-agent")).unwrap();
         let sinks = Sinks::new(
@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn the_first_report_that_opens_hears_it_and_none_is_made() {
-        let (root, mut sinks) = sinks(&["/dev/port", "/report"]);
+        let (root, mut sinks) = temporary_sinks(&["/dev/port", "/report"]);
         std::fs::write(root.path().join("report"), "").unwrap();
         sinks.send("{}");
         assert_eq!(
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_fifo_that_nobody_empties_never_blocks_and_lines_stay_whole() {
-        let (root, mut sinks) = sinks(&["/fifo"]);
+        let (root, mut sinks) = temporary_sinks(&["/fifo"]);
         let path = root.path().join("fifo");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         sinks.send("nobody listens yet");
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_file_does_not_grow_for_ever() {
-        let (root, mut sinks) = sinks(&[]);
+        let (root, mut sinks) = temporary_sinks(&[]);
         let line = "x".repeat(1 << 16);
         for _ in 0..40 {
             sinks.send(&line);

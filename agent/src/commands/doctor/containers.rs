@@ -21,10 +21,10 @@ const REFUSED: [&str; 4] = [
 pub async fn check_containers(cx: &Context) -> Option<Check> {
     let client = kube::as_node(cx).ok()?.within(QUESTION);
     let pods = client.pods_on_node(&cx.node.name, "").await.ok()?;
-    Some(judge_containers(&pods, cx.node.kubernetes.cri.unit()))
+    Some(evaluate_containers(&pods, cx.node.kubernetes.cri.unit()))
 }
 
-fn judge_containers(pods: &[Pod], runtime: &str) -> Check {
+fn evaluate_containers(pods: &[Pod], runtime: &str) -> Check {
     let check = passing_check(
         "system containers",
         &format!("journalctl -u {runtime} -u kubelet"),
@@ -77,7 +77,7 @@ mod tests {
             }))
             .unwrap()
         };
-        let judge = |pods: &[Pod]| judge_containers(pods, "crio.service");
+        let judge = |pods: &[Pod]| evaluate_containers(pods, "crio.service");
         let starts = pod("ContainerCreating", "");
         assert_eq!(judge(&[starts]).verdict, Verdict::Pass);
         let said =

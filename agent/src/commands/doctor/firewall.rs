@@ -201,7 +201,7 @@ mod tests {
     use crate::testing;
 
     /// As `nft --json list ruleset` (1.1) prints a table with these rules, shortened.
-    fn ruleset(exprs: &[&str]) -> String {
+    fn table_with_rules(exprs: &[&str]) -> String {
         let rule = |expr: &&str| {
             format!(
                 r#"{{"rule": {{"family": "inet", "table": "mine", "chain": "in", "handle": 4, "expr": [{expr}]}}}}"#
@@ -242,7 +242,7 @@ mod tests {
             ),
             (drop.to_owned(), None),
         ] {
-            let objects = parse_ruleset(&ruleset(&[&expr]));
+            let objects = parse_ruleset(&table_with_rules(&[&expr]));
             let rules = dropping_nft_rules(&objects, &[2379, 6443]);
             let expected = named.map(|what| format!("nft inet mine in handle 4: {what}"));
             assert_eq!(rules, Vec::from_iter(expected), "{expr}");

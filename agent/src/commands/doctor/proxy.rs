@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::testing;
 
-    fn judged(lines: &str) -> Option<Check> {
+    fn check_of_variables(lines: &str) -> Option<Check> {
         let variables = lines.lines().filter_map(parse_variable).collect();
         let of = "systemd".to_owned();
         check_proxy(&testing::worker(), &UnitEnvironment { of, variables })
@@ -155,7 +155,7 @@ mod tests {
     #[test]
     fn a_proxy_without_the_cluster_s_exceptions_is_named_without_its_address() {
         let proxy = "HTTPS_PROXY=http://me:secret@10.1.1.1:3128\nPATH=/usr/bin\n";
-        let check = judged(proxy).unwrap();
+        let check = check_of_variables(proxy).unwrap();
         assert_eq!(check.verdict, Verdict::Fail);
         let all = format!("{} {}", check.reason, check.remedy);
         for word in [
@@ -178,7 +178,7 @@ mod tests {
             ("10.77.0.0/24, 10.96.0.0/12", None),
             ("*", None),
         ] {
-            let check = judged(&format!("{proxy}NO_PROXY={exceptions}\n"));
+            let check = check_of_variables(&format!("{proxy}NO_PROXY={exceptions}\n"));
             assert_eq!(check.is_some(), lacks.is_some(), "{exceptions}: {check:?}");
             if let (Some(check), Some(lacks)) = (check, lacks) {
                 assert!(check.reason.contains(lacks), "{}", check.reason);
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn no_proxy_is_no_fault() {
-        assert!(judged("PATH=/usr/bin\nNO_PROXY=\nHTTPS_PROXY=\n").is_none());
+        assert!(check_of_variables("PATH=/usr/bin\nNO_PROXY=\nHTTPS_PROXY=\n").is_none());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub async fn check_resolver(cx: &Context) -> Vec<Check> {
     let files = &cx.sys.files;
     let file = resolver_file(files);
     let text = files.read(&file).ok().flatten();
-    let mut checks = vec![judge_resolver(&file, text.as_deref())];
+    let mut checks = vec![evaluate_resolver(&file, text.as_deref())];
     let servers = name_servers(&text.unwrap_or_default());
     checks.extend(check_outer_names("outer names", &servers, FOR_NODES).await);
     if cx.node.is_kubernetes_node() && is_settled(cx) && EffectiveSettings::new(&cx.node).has_dns {
@@ -69,7 +69,7 @@ fn resolver_file(files: &Files) -> String {
     }
 }
 
-fn judge_resolver(file: &str, text: Option<&str>) -> Check {
+fn evaluate_resolver(file: &str, text: Option<&str>) -> Check {
     let check = passing_check("name servers of pods", &format!("cat {file}"));
     let Some(text) = text else {
         let reason =
@@ -131,7 +131,7 @@ mod tests {
                 "fe80::1, 9.9.9.9",
             ),
         ] {
-            let check = judge_resolver("/etc/resolv.conf", text);
+            let check = evaluate_resolver("/etc/resolv.conf", text);
             assert_eq!(check.verdict, verdict, "{text:?}");
             assert!(check.reason.contains(words), "{}", check.reason);
             assert_eq!(check.remedy.is_empty(), verdict == Verdict::Pass);

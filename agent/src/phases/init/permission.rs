@@ -28,7 +28,7 @@ pub async fn is_given(cx: &Context) -> bool {
     while !is_valid(cx) {
         let waited = cx.sys.clock.monotonic().saturating_sub(begin);
         if waited > CLOCK_SET_WITHIN || !awaits_its_time(cx).await {
-            tell_end(cx);
+            warn_of_end(cx);
             return false;
         }
         let what =
@@ -44,7 +44,7 @@ async fn awaits_its_time(cx: &Context) -> bool {
     state.is_ok_and(|state| state == "active") && !cx.sys.files.exists(CLOCK_IS_SET)
 }
 
-fn tell_end(cx: &Context) {
+fn warn_of_end(cx: &Context) {
     let minutes = |since_ms: u64| cx.sys.clock.now_ms().saturating_sub(since_ms) / 60_000;
     let ended = cx.node.founder.map_or(0, |f| minutes(f.until * 1000));
     let question = keys_made_ms(cx).map_or_else(String::new, |made| {

@@ -28,7 +28,7 @@ const KUBELET_LEASE_S: u32 = 40;
 /// A worker may not delete its old Node object, and kubeadm joins under no name that is Ready: it waits until the cluster has
 /// noticed that the machine is gone.
 pub async fn wait_until_not_ready(cx: &Context, client: &Client) -> Result<()> {
-    wait_until(cx, async || {
+    wait_until_gone(cx, async || {
         Ok(!own_node(cx, client).await?.is_some_and(|n| n.is_ready()))
     })
     .await
@@ -43,7 +43,7 @@ pub fn is_this_machine(cx: &Context, node: &Node) -> Result<bool> {
 /// A control plane removes its old Node object itself, once nothing is heard of that machine.
 pub async fn wait_until_silent(cx: &Context, client: &Client) -> Result<()> {
     let mut seen: Option<LeaseObservation> = None;
-    wait_until(cx, async || {
+    wait_until_gone(cx, async || {
         let heard_of = own_node(cx, client).await?.filter(Node::is_heard_of);
         let Some(node) = heard_of else {
             return Ok(true);
@@ -73,7 +73,10 @@ async fn own_node(cx: &Context, client: &Client) -> Result<Option<Node>> {
     client.node(&cx.node.name).await.context("own Node object")
 }
 
-async fn wait_until(cx: &Context, mut is_gone: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+async fn wait_until_gone(
+    cx: &Context,
+    mut is_gone: impl AsyncFnMut() -> Result<bool>,
+) -> Result<()> {
     let begin = cx.sys.clock.monotonic();
     let name = &cx.node.name;
     while !is_gone().await? {

@@ -20,7 +20,7 @@ fn whatever_is_empty_zeroed_or_cut_short_is_broken() {
     let whole = kubeadm_files(&test_authority("kubernetes"));
     assert_eq!(whole.len(), 14 + 4 + 4 + 7, "every piece is walked");
     assert!(broken_files(&whole).is_empty());
-    let of_pieces: usize = pieces().iter().map(|p| p.names.len()).sum();
+    let of_pieces: usize = all_pieces().iter().map(|p| p.names.len()).sum();
     assert_eq!(whole.len(), of_pieces);
     for name in whole.keys() {
         for cut in CUTS {
@@ -73,7 +73,7 @@ fn only_what_is_broken_is_removed_and_never_what_ignition_brought() {
         machine.file(name, "");
     }
     let files = &machine.cx.sys.files;
-    mend_without_kubeadm(&machine.cx).unwrap();
+    fix_without_kubeadm(&machine.cx).unwrap();
     assert!(!files.exists(&broken[2]) && !files.exists("/var/lib/kubelet/pki/kubelet.key"));
     assert!(files.exists(&broken[0]) && files.exists(&broken[1]));
     assert!(!are_whole(files, &broken[..1]).unwrap());
@@ -92,15 +92,15 @@ fn only_what_is_broken_is_removed_and_never_what_ignition_brought() {
 
 #[test]
 fn the_kubelet_s_own_part_of_its_configuration_is_written_anew() {
-    for mend in [mend_without_kubeadm, remove_broken] {
+    for fix in [fix_without_kubeadm, remove_broken] {
         let mut node = testing::worker();
         node.kubernetes.cri = Cri::Crio;
         let machine = testing::fake_machine(node);
         let now = || machine.cx.sys.files.read(INSTANCE_CONFIG).unwrap();
-        mend(&machine.cx).unwrap();
+        fix(&machine.cx).unwrap();
         assert_eq!(now(), None, "before 1.34 there is none");
         machine.file(INSTANCE_CONFIG, "");
-        mend(&machine.cx).unwrap();
+        fix(&machine.cx).unwrap();
         let text = "containerRuntimeEndpoint: \"unix:///var/run/crio/crio.sock\"\n";
         assert_eq!(now().as_deref(), Some(text));
     }

@@ -43,7 +43,7 @@ impl PodWatch {
             self.words = words;
         }
         if tells_count && cx.node.is_control_plane() {
-            tell_count(cx).await;
+            report_ready_nodes(cx).await;
         }
         &self.words
     }
@@ -73,7 +73,7 @@ async fn ask_host_network(cx: &Context) -> Result<String> {
 }
 
 /// Puts into the status on how many nodes Cilium's agent is ready. A word for people; what is wrong shows in the nodes' readiness.
-pub async fn tell_count(cx: &Context) {
+pub async fn report_ready_nodes(cx: &Context) {
     let Cni::Cilium { version, .. } = &cx.node.cni else {
         return;
     };

@@ -134,7 +134,7 @@ pub async fn start_runtime(cx: &Context) {
     }
     let unit = cx.node.kubernetes.cri.unit();
     let state = cx.sys.systemd.active_state(unit).await.unwrap_or_default();
-    let told_anew = cx.node.kubernetes.cri == Cri::Crio && tell_crio_cgroups(cx);
+    let told_anew = cx.node.kubernetes.cri == Cri::Crio && write_crio_cgroups(cx);
     if told_anew
         && state == "active"
         && let Err(error) = cx.sys.systemd.restart(unit).await
@@ -153,7 +153,7 @@ pub async fn start_runtime(cx: &Context) {
 }
 
 /// True if its file is new.
-fn tell_crio_cgroups(cx: &Context) -> bool {
+fn write_crio_cgroups(cx: &Context) -> bool {
     let text = if kubeadm_run_config::machine_traits(cx).cgroup_v2 {
         "[crio.runtime]\ncgroup_manager = \"systemd\"\n"
     } else {

@@ -16,7 +16,7 @@ const RUNTIME_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_EVERY: u32 = 6;
 
 /// One look, after what can be mended is mended.
-pub async fn look_once(cx: &Context) {
+pub async fn observe_once(cx: &Context) {
     tokio::select! {
         biased;
         () = fix::start_runtime(cx) => {}

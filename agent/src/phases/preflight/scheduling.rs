@@ -36,7 +36,7 @@ fn policy_of(name: &str, stat: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn stat(name: &str, policy: u32) -> String {
+    fn process_stat(name: &str, policy: u32) -> String {
         format!("7 ({name}) S {}5 {policy} 0\n", "0 ".repeat(POLICY - 2))
     }
 
@@ -52,7 +52,10 @@ mod tests {
         ] {
             std::fs::create_dir_all(files.path(format!("/proc/{pid}"))).unwrap();
             files
-                .put(&format!("/proc/{pid}/stat"), stat(name, policy).as_bytes())
+                .put(
+                    &format!("/proc/{pid}/stat"),
+                    process_stat(name, policy).as_bytes(),
+                )
                 .unwrap();
             assert_eq!(keepalived_in_real_time(&files), expected, "{pid}");
         }
@@ -64,7 +67,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let files = Files::new(root.path());
         std::fs::create_dir_all(files.path("/proc/7")).unwrap();
-        let idle = stat("keepalived", 0);
+        let idle = process_stat("keepalived", 0);
         files.put("/proc/7/stat", idle.as_bytes()).unwrap();
         assert_eq!(keepalived_in_real_time(&files), None);
     }

@@ -80,7 +80,7 @@ async fn crio_is_told_the_machine_s_cgroups_before_it_is_used() {
     }
 }
 
-fn told_waits(machine: &FakeMachine) -> Vec<String> {
+fn reported_waits(machine: &FakeMachine) -> Vec<String> {
     let events = machine.events().into_iter();
     let waits = events.filter(|event| event["event"] == "waiting");
     waits
@@ -96,7 +96,7 @@ async fn a_runtime_that_is_started_is_named_before() {
     let machine = testing::fake_machine(node);
     machine.systemd.unit("crio.service", "inactive");
     fix::start_runtime(&machine.cx).await;
-    assert_eq!(told_waits(&machine), ["crio.service"]);
+    assert_eq!(reported_waits(&machine), ["crio.service"]);
     assert_eq!(machine.orders(), ["start crio.service"]);
 }
 
@@ -110,7 +110,7 @@ async fn what_comes_by_itself_is_waited_for_in_words() {
         error.to_string().contains("kubeadm not there (yet)"),
         "{error}"
     );
-    let told = told_waits(&machine);
+    let told = reported_waits(&machine);
     let words = ["containerd.service", "programs"];
     assert_eq!(told, words, "the same words are told once");
 }

@@ -34,7 +34,7 @@ impl<'a> PodSpread<'a> {
         Self {
             cx,
             candidate: None,
-            done: !is_looked_after(&cx.node),
+            done: !watches_dns_pods(&cx.node),
             told: String::new(),
         }
     }
@@ -83,7 +83,7 @@ impl<'a> PodSpread<'a> {
 }
 
 /// Any control plane may have to: the founder may be dead by then.
-fn is_looked_after(node: &NodeFile) -> bool {
+fn watches_dns_pods(node: &NodeFile) -> bool {
     node.is_control_plane() && EffectiveSettings::new(node).has_dns
 }
 

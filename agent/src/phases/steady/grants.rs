@@ -82,7 +82,7 @@ mod tests {
     const PATCH: &str = "PATCH /api/v1/nodes/node4";
 
     /// What is patched when node4 asks with these words, signed for `signed_for`, in two looks.
-    fn patched(net: u8, signed_for: &str) -> Vec<String> {
+    fn patches_for_request(net: u8, signed_for: &str) -> Vec<String> {
         let mut patched = Vec::new();
         run_local(async {
             let ca = test_authority("kubernetes");
@@ -118,7 +118,10 @@ mod tests {
     #[test]
     fn a_worker_gets_what_the_operator_signed_for_it_and_nothing_else() {
         let wanted = r#"{"metadata":{"annotations":{"ha-agent/asks-for-labels":null},"labels":{"ha-agent/asks-for-labels":null,"node-role.kubernetes.io/worker":""}}}"#;
-        assert_eq!(patched(196, "node4"), [format!("{PATCH} {wanted}")]);
-        assert_eq!(patched(197, "node5"), [""; 0]);
+        assert_eq!(
+            patches_for_request(196, "node4"),
+            [format!("{PATCH} {wanted}")]
+        );
+        assert_eq!(patches_for_request(197, "node5"), [""; 0]);
     }
 }

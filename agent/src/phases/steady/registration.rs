@@ -146,7 +146,7 @@ mod tests {
     use ha_kube::objects::Taint;
 
     /// A settled control plane with a wished label that no kubelet may set; its API.
-    async fn settled(net: u8) -> (FakeMachine, Script) {
+    async fn settled_machine(net: u8) -> (FakeMachine, Script) {
         let ca = test_authority("kubernetes");
         let mut node = testing::control_plane();
         node.endpoint.vip = [127, net, 0, 30].into();
@@ -165,7 +165,7 @@ mod tests {
         (machine, api)
     }
 
-    fn node(uid: &str, taints: &[&str]) -> Node {
+    fn node_object(uid: &str, taints: &[&str]) -> Node {
         let mut node = Node::default();
         node.metadata.uid = uid.into();
         let taint = |key: &&str| Taint {
@@ -176,7 +176,7 @@ mod tests {
         node
     }
 
-    async fn words(object: &mut NodeObject<'_>, node: Option<&Node>) -> String {
+    async fn observe_error(object: &mut NodeObject<'_>, node: Option<&Node>) -> String {
         let looked = object.observe(node).await;
         looked.err().map_or_else(String::new, |e| format!("{e:#}"))
     }
@@ -185,7 +185,7 @@ mod tests {
     #[test]
     fn a_proxy_of_the_whole_machine_is_not_asked_for_the_api() {
         run_local(async {
-            let (mut machine, _api) = settled(229).await;
+            let (mut machine, _api) = settled_machine(229).await;
             machine.cx.sys.proxy = Some(crate::sys::EnvironmentProxy::default());
             let mark = "kubeadm init phase mark-control-plane";
             machine.commands.succeed(mark);
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn a_kubeadm_that_was_upgraded_gets_a_version_that_it_takes() {
         run_local(async {
-            let (machine, _api) = settled(251).await;
+            let (machine, _api) = settled_machine(251).await;
             let stdout = "v1.99.3\n".to_owned();
             let version = Ok(crate::sys::Output { stdout });
             machine.commands.answer("kubeadm version", version);
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn a_deleted_node_registers_again_and_has_its_label_and_taint() {
         run_local(async {
-            let (machine, api) = settled(231).await;
+            let (machine, api) = settled_machine(231).await;
             let mark = "run kubeadm init phase mark-control-plane --config";
             machine.commands.answer(
                 "kubeadm init phase mark-control-plane",
@@ -230,9 +230,12 @@ mod tests {
                 Ok(crate::sys::Output::default()),
             );
             let mut object = NodeObject::begin(&machine.cx);
-            assert_eq!(words(&mut object, Some(&node("1", &[]))).await, "");
+            assert_eq!(
+                observe_error(&mut object, Some(&node_object("1", &[]))).await,
+                ""
+            );
             for _ in 0..30 {
-                let said = words(&mut object, None).await;
+                let said = observe_error(&mut object, None).await;
                 assert!(
                     said.starts_with("its Node object is gone: someone deleted it; the kubelet "),
                     "{said}"
@@ -244,14 +247,14 @@ mod tests {
                 ["restart kubelet.service"],
                 "once, and after a minute"
             );
-            let new = node("2", &["node.kubernetes.io/not-ready"]);
-            let said = words(&mut object, Some(&new)).await;
+            let new = node_object("2", &["node.kubernetes.io/not-ready"]);
+            let said = observe_error(&mut object, Some(&new)).await;
             assert!(
                 said.contains("lacks labels or taints") && said.contains("no apiserver"),
                 "{said}"
             );
-            assert_eq!(words(&mut object, Some(&new)).await, "");
-            assert_eq!(words(&mut object, Some(&new)).await, "");
+            assert_eq!(observe_error(&mut object, Some(&new)).await, "");
+            assert_eq!(observe_error(&mut object, Some(&new)).await, "");
             let orders = machine.orders();
             assert!(
                 orders.len() == 2 && orders.iter().all(|o| o.starts_with(mark)),
@@ -280,14 +283,17 @@ mod tests {
     #[test]
     fn a_node_that_was_taken_out_stays_out() {
         run_local(async {
-            let (machine, _) = settled(232).await;
-            for before in [None, Some(node("1", &["node.kubernetes.io/unschedulable"]))] {
+            let (machine, _) = settled_machine(232).await;
+            for before in [
+                None,
+                Some(node_object("1", &["node.kubernetes.io/unschedulable"])),
+            ] {
                 let mut object = NodeObject::begin(&machine.cx);
                 if let Some(node) = &before {
                     object.observe(Some(node)).await.unwrap();
                 }
                 for _ in 0..30 {
-                    let said = words(&mut object, None).await;
+                    let said = observe_error(&mut object, None).await;
                     assert!(said.contains("systemctl restart kubelet"), "{said}");
                     machine.cx.sys.clock.sleep(Duration::from_secs(5)).await;
                 }
@@ -299,10 +305,10 @@ mod tests {
     #[test]
     fn a_kubelet_that_does_not_run_registers_nobody() {
         run_local(async {
-            let (machine, _) = settled(233).await;
+            let (machine, _) = settled_machine(233).await;
             machine.systemd.unit(KUBELET, "failed");
             let mut object = NodeObject::begin(&machine.cx);
-            object.observe(Some(&node("1", &[]))).await.unwrap();
+            object.observe(Some(&node_object("1", &[]))).await.unwrap();
             for _ in 0..30 {
                 object.observe(None).await.unwrap_err();
                 machine.cx.sys.clock.sleep(Duration::from_secs(5)).await;

@@ -69,7 +69,7 @@ fn stats_page(node: &NodeFile, page: Page) -> Stats {
 }
 
 /// Everything that haproxy is told but for who its servers are.
-fn told_to_haproxy() -> impl Iterator<Item = NodeFile> {
+fn haproxy_nodes() -> impl Iterator<Item = NodeFile> {
     let extra_ports = extra_ports();
     let first = node_at_seat(3, Seat::Founder).into_iter();
     let nodes = apply_axis(first.collect(), &API_PORTS, |n, ports| {
@@ -101,7 +101,7 @@ fn told_to_haproxy() -> impl Iterator<Item = NodeFile> {
 
 #[test]
 fn haproxy_takes_every_option() {
-    let told = told_to_haproxy();
+    let told = haproxy_nodes();
     let texts = distinct_texts(told.map(|n| (haproxy::render_config(&n, &n.control_planes), n)));
     let checks_and_targets = 1 + 3 * TARGETS.len() * 2;
     let settings = API_PORTS.len() * TIMEOUTS_MS.len() * STATS.len();

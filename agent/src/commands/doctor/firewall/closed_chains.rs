@@ -161,50 +161,53 @@ mod tests {
 
     use super::*;
 
-    fn rule(chain: &str, expr: Value) -> Value {
+    fn json_rule(chain: &str, expr: Value) -> Value {
         json!({"rule": {"family": "inet", "table": "t", "chain": chain, "expr": expr}})
     }
 
-    fn chain(name: &str, hook: &str, policy: &str) -> Value {
+    fn json_chain(name: &str, hook: &str, policy: &str) -> Value {
         json!({"chain": {"family": "inet", "table": "t", "name": name, "hook": hook, "policy": policy}})
     }
 
-    fn matches(left: Value, right: Value) -> Value {
+    fn match_expression(left: Value, right: Value) -> Value {
         json!({"match": {"op": "==", "left": left, "right": right}})
     }
 
-    fn dport(right: Value) -> Value {
-        matches(
+    fn match_dport(right: Value) -> Value {
+        match_expression(
             json!({"payload": {"protocol": "tcp", "field": "dport"}}),
             right,
         )
     }
 
     /// As a hardened machine begins, by nft's own JSON: what is its own, what was answered, and pings.
-    fn hardened(more: Vec<Value>) -> Vec<Value> {
+    fn hardened_table(more: Vec<Value>) -> Vec<Value> {
         let accept = || json!({"accept": null});
         let state = json!({"ct": {"key": "state"}});
         let mut all = vec![
-            chain("in", "input", "drop"),
-            rule(
+            json_chain("in", "input", "drop"),
+            json_rule(
                 "in",
                 json!([
-                    matches(json!({"meta": {"key": "iif"}}), json!("lo")),
+                    match_expression(json!({"meta": {"key": "iif"}}), json!("lo")),
                     accept()
                 ]),
             ),
-            rule(
-                "in",
-                json!([matches(state, json!(["established", "related"])), accept()]),
-            ),
-            rule(
+            json_rule(
                 "in",
                 json!([
-                    matches(json!({"meta": {"key": "l4proto"}}), json!("icmp")),
+                    match_expression(state, json!(["established", "related"])),
                     accept()
                 ]),
             ),
-            rule("in", json!([dport(json!(22)), accept()])),
+            json_rule(
+                "in",
+                json!([
+                    match_expression(json!({"meta": {"key": "l4proto"}}), json!("icmp")),
+                    accept()
+                ]),
+            ),
+            json_rule("in", json!([match_dport(json!(22)), accept()])),
         ];
         all.extend(more);
         all
@@ -218,46 +221,49 @@ mod tests {
         for (more, said) in [
             (vec![], Some(all)),
             (
-                vec![rule(
+                vec![json_rule(
                     "in",
                     json!([
-                        dport(json!({"set": [6443, {"range": [10250, 10259]}]})),
+                        match_dport(json!({"set": [6443, {"range": [10250, 10259]}]})),
                         accept()
                     ]),
                 )],
                 Some("nft inet t in, its policy: VRRP"),
             ),
             (
-                vec![rule(
+                vec![json_rule(
                     "in",
-                    json!([dport(json!(6443)), {"counter": null}, {"drop": null}]),
+                    json!([match_dport(json!(6443)), {"counter": null}, {"drop": null}]),
                 )],
                 Some(all),
             ),
             // Whoever comes from there may be a peer.
             (
-                vec![rule(
+                vec![json_rule(
                     "in",
-                    json!([matches(from_peers, json!("10.77.0.0/24")), accept()]),
+                    json!([
+                        match_expression(from_peers, json!("10.77.0.0/24")),
+                        accept()
+                    ]),
                 )],
                 None,
             ),
             (
                 vec![
-                    rule("in", json!([dport(json!("@allowed")), accept()])),
-                    rule("in", json!([{"xt": null}])),
+                    json_rule("in", json!([match_dport(json!("@allowed")), accept()])),
+                    json_rule("in", json!([{"xt": null}])),
                 ],
                 None,
             ),
             (
                 vec![
-                    rule("in", json!([{"jump": {"target": "mine"}}])),
-                    rule("mine", json!([dport(json!(6443)), accept()])),
+                    json_rule("in", json!([{"jump": {"target": "mine"}}])),
+                    json_rule("mine", json!([match_dport(json!(6443)), accept()])),
                 ],
                 Some("nft inet t in, its policy: TCP port 10250, VRRP"),
             ),
         ] {
-            let closed = closed_chains(&hardened(more.clone()), &[6443, 10250], true);
+            let closed = closed_chains(&hardened_table(more.clone()), &[6443, 10250], true);
             assert_eq!(closed, Vec::from_iter(said.map(str::to_owned)), "{more:?}");
         }
     }
@@ -266,11 +272,11 @@ mod tests {
     fn what_accepts_or_is_no_way_of_a_node_is_not_named() {
         for (hook, policy) in [("input", "accept"), ("forward", "drop")] {
             assert_eq!(
-                closed_chains(&[chain("in", hook, policy)], &[6443], true),
+                closed_chains(&[json_chain("in", hook, policy)], &[6443], true),
                 [""; 0]
             );
         }
-        let out = [chain("out", "output", "drop")];
+        let out = [json_chain("out", "output", "drop")];
         assert_eq!(
             closed_chains(&out, &[6443], false),
             [""; 0],
@@ -291,20 +297,20 @@ mod tests {
             json!({"match": {"op": "in", "left": {"ct": {"key": "status"}}, "right": "dnat"}});
         let invalid =
             json!({"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "invalid"}});
-        let lo = matches(json!({"meta": {"key": "iifname"}}), json!("lo"));
-        let pings = matches(
+        let lo = match_expression(json!({"meta": {"key": "iifname"}}), json!("lo"));
+        let pings = match_expression(
             json!({"meta": {"key": "l4proto"}}),
             json!({"set": ["icmp", "ipv6-icmp"]}),
         );
         vec![
-            chain("filter_INPUT", "input", "accept"),
-            rule("filter_INPUT", json!([status, accept()])),
-            rule("filter_INPUT", json!([lo, accept()])),
-            rule("filter_INPUT", json!([invalid, {"drop": null}])),
-            rule("filter_INPUT", json!([jump("filter_IN_public")])),
-            rule("filter_INPUT", json!([reject()])),
-            rule("filter_IN_public", json!([pings, accept()])),
-            rule("filter_IN_public", json!([dport(allowed), accept()])),
+            json_chain("filter_INPUT", "input", "accept"),
+            json_rule("filter_INPUT", json!([status, accept()])),
+            json_rule("filter_INPUT", json!([lo, accept()])),
+            json_rule("filter_INPUT", json!([invalid, {"drop": null}])),
+            json_rule("filter_INPUT", json!([jump("filter_IN_public")])),
+            json_rule("filter_INPUT", json!([reject()])),
+            json_rule("filter_IN_public", json!([pings, accept()])),
+            json_rule("filter_IN_public", json!([match_dport(allowed), accept()])),
         ]
     }
 

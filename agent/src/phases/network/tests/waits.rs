@@ -84,7 +84,7 @@ fn cilium_pods(statuses: &serde_json::Value) -> String {
 }
 
 /// What was told as the last try's word of a node that is not Ready for longer than a good launch takes.
-async fn told_of(net: u8, statuses: &serde_json::Value) -> Vec<String> {
+async fn last_errors_with(net: u8, statuses: &serde_json::Value) -> Vec<String> {
     let (machine, api) = network_fixture(testing::worker(), cilium_cni(), net).await;
     for _ in 0..90 {
         api.on("GET /api/v1/nodes/node4", 200, NOT_READY);
@@ -126,7 +126,7 @@ fn a_node_that_waits_for_cilium_tells_what_its_pod_does() {
                 "container cilium-agent runs and is not ready",
             ),
         ] {
-            let told = told_of(net, &statuses).await;
+            let told = last_errors_with(net, &statuses).await;
             let wanted = format!("cni plugin not initialized; pod cilium-x7k2p: {words}");
             assert!(told.contains(&wanted), "{wanted}: {told:#?}");
         }

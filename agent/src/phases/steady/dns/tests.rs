@@ -193,7 +193,7 @@ async fn dns_fixture(net: u8, holder: &str) -> (FakeMachine, Script) {
     (machine, api)
 }
 
-async fn look_until_done(machine: &FakeMachine) {
+async fn advance_until_done(machine: &FakeMachine) {
     let mut spread = PodSpread::begin(&machine.cx);
     for _ in 0..10 {
         spread.advance().await;
@@ -205,7 +205,7 @@ async fn look_until_done(machine: &FakeMachine) {
 fn one_pod_is_deleted_once_under_the_lease() {
     run_local(async {
         let (machine, api) = dns_fixture(151, "").await;
-        look_until_done(&machine).await;
+        advance_until_done(&machine).await;
         let asked = api.asked.borrow().clone();
         let first = |begin: &str| asked.iter().position(|r| r.starts_with(begin)).unwrap();
         assert_eq!(api.asked("DELETE").len(), 1, "{asked:?}");
@@ -219,7 +219,7 @@ fn one_pod_is_deleted_once_under_the_lease() {
 fn another_control_plane_is_left_to_do_it() {
     run_local(async {
         let (machine, api) = dns_fixture(152, "node1/b").await;
-        look_until_done(&machine).await;
+        advance_until_done(&machine).await;
         assert_eq!(api.asked("DELETE").len() + api.asked("PUT").len(), 0);
         // A host that hears of a wait takes the node for one that is still on its way.
         assert_eq!(machine.events(), Vec::<Value>::new());
@@ -229,14 +229,14 @@ fn another_control_plane_is_left_to_do_it() {
 #[test]
 fn workers_and_clusters_without_kubeadms_dns_are_left_alone() {
     let me = testing::control_plane();
-    assert!(is_looked_after(&me));
-    assert!(!is_looked_after(&testing::worker()));
+    assert!(watches_dns_pods(&me));
+    assert!(!watches_dns_pods(&testing::worker()));
     for (disabled, expected) in [(true, false), (false, true)] {
         let mut me = me.clone();
         let dns = json!({"disabled": disabled});
         me.kubernetes
             .cluster_configuration
             .insert("dns".into(), dns);
-        assert_eq!(is_looked_after(&me), expected, "dns.disabled: {disabled}");
+        assert_eq!(watches_dns_pods(&me), expected, "dns.disabled: {disabled}");
     }
 }
