@@ -163,7 +163,7 @@ impl Reporter {
     /// The phase waits for `what`; `last_error` is what the last try said. Rate limited, repeated words are dropped.
     pub fn waiting(&self, phase: Phase, what: &str, last_error: &str) {
         self.inner().ordinary.clear();
-        self.tell_wait(phase, what, last_error, None);
+        self.publish_wait(phase, what, last_error, None);
     }
 
     /// The same for a wait that every good launch has: `what` says it in words, and what the last try said is shown only
@@ -181,10 +181,10 @@ impl Reporter {
             now.saturating_sub(since) > ORDINARY_WAIT
         };
         let last_try = if lasts { last_try } else { "" };
-        self.tell_wait(phase, what, last_try, on);
+        self.publish_wait(phase, what, last_try, on);
     }
 
-    fn tell_wait(&self, phase: Phase, what: &str, last_error: &str, on: Option<WaitsOn>) {
+    fn publish_wait(&self, phase: Phase, what: &str, last_error: &str, on: Option<WaitsOn>) {
         let mut inner = self.inner();
         let now = inner.clock.now_ms();
         if !phase.is_background() {
@@ -293,7 +293,7 @@ impl Reporter {
     }
 
     /// What the status says now.
-    pub fn told<T>(&self, of: impl FnOnce(&Status) -> T) -> T {
+    pub fn read_status<T>(&self, of: impl FnOnce(&Status) -> T) -> T {
         of(&self.inner().status)
     }
 

@@ -74,7 +74,7 @@ impl Piece {
     }
 
     /// None: one of them is not there.
-    fn judge(&self, texts: &BTreeMap<String, String>) -> Option<bool> {
+    fn is_whole_in(&self, texts: &BTreeMap<String, String>) -> Option<bool> {
         let texts = self.names.iter().map(|n| texts.get(n).map(String::as_str));
         texts
             .collect::<Option<Vec<_>>>()
@@ -124,7 +124,7 @@ fn all_pieces() -> Vec<Piece> {
 /// What of these texts is broken: files that are there and of no use, a half of a pair too.
 pub fn broken_files(texts: &BTreeMap<String, String>) -> Vec<String> {
     let all = all_pieces();
-    let broken = all.iter().filter(|p| p.judge(texts) != Some(true));
+    let broken = all.iter().filter(|p| p.is_whole_in(texts) != Some(true));
     broken
         .flat_map(|piece| piece.names.iter())
         .filter(|name| texts.contains_key(*name))
@@ -154,7 +154,7 @@ pub fn are_whole(files: &Files, names: &[String]) -> Result<bool> {
     for name in names {
         let mut of_name = all.iter().filter(|piece| piece.names.contains(name));
         let whole = match of_name.next() {
-            Some(piece) => piece.judge(&read_pieces(files, [piece])?) == Some(true),
+            Some(piece) => piece.is_whole_in(&read_pieces(files, [piece])?) == Some(true),
             None => false,
         };
         if !whole {

@@ -96,7 +96,9 @@ async fn is_ready(cx: &Context) -> Result<bool> {
 }
 
 async fn ask_history(client: &Client) -> Result<History> {
-    Ok(History::told_by(client.lease(LEASE.name).await?.as_ref()))
+    Ok(History::from_lease(
+        client.lease(LEASE.name).await?.as_ref(),
+    ))
 }
 
 /// Whether there is something to do under the Lease: to install, or only to give back what a dead agent held to its end.
@@ -244,7 +246,7 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
             return Ok(());
         };
         if matches!(seen, Ok(Some(_))) {
-            let own_pod = watch.look(cx, left.is_empty()).await;
+            let own_pod = watch.observe(cx, left.is_empty()).await;
             why += if own_pod.is_empty() { "" } else { "; " };
             why += own_pod;
         }

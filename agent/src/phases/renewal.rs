@@ -39,7 +39,7 @@ pub async fn keep_renewed(cx: Context) {
     }
     let mut watch = RenewalWatch::new(&cx);
     loop {
-        watch.look_and_tell().await;
+        watch.observe_and_report().await;
         let pause = spread_pause(EVERY, random_fraction());
         cx.sys.clock.sleep(pause).await;
     }
@@ -73,8 +73,8 @@ impl<'a> RenewalWatch<'a> {
         }
     }
 
-    async fn look_and_tell(&mut self) {
-        let (words, failed) = match self.look().await {
+    async fn observe_and_report(&mut self) {
+        let (words, failed) = match self.observe().await {
             Ok(RenewalOutcome::NothingDue | RenewalOutcome::Renewed) => (String::new(), false),
             Ok(RenewalOutcome::Waits(why)) => (why, false),
             // The API was slow or away for a moment: the next look may go well.
@@ -95,7 +95,7 @@ impl<'a> RenewalWatch<'a> {
         }
     }
 
-    async fn look(&mut self) -> Result<RenewalOutcome> {
+    async fn observe(&mut self) -> Result<RenewalOutcome> {
         let settled = self.cx.report.phase() == Phase::Steady;
         let (here, keyless) = by_authority(self.cx, due_certificates(self.cx, settled)?);
         let idle = here.is_empty() && !(settled && self.has_old_component().await?);

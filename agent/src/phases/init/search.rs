@@ -31,7 +31,7 @@ pub async fn find_cluster(cx: &Context) -> Result<Option<String>> {
     let mut search = Search::begin(cx)?;
     let mut undecided_looks = 0;
     loop {
-        let found = search.look().await?;
+        let found = search.ask_doors().await?;
         let stands = found.iter().position(|p| matches!(p, DoorAnswer::Stands));
         if let Some(who) = stands {
             return Ok(Some(search.doors[who].to_string()));
@@ -105,9 +105,9 @@ impl<'a> Search<'a> {
     }
 
     /// One look at every door at once, in their order.
-    async fn look(&mut self) -> Result<Vec<DoorAnswer>> {
-        let knocks = join_all(self.doors.iter().map(|door| self.knock(door)));
-        let (answers, in_none) = join(knocks, self.ask_peers()).await;
+    async fn ask_doors(&mut self) -> Result<Vec<DoorAnswer>> {
+        let probes = join_all(self.doors.iter().map(|door| self.probe_door(door)));
+        let (answers, in_none) = join(probes, self.ask_peers()).await;
         self.in_none = in_none;
         let mut found = Vec::with_capacity(answers.len());
         for (door, answer) in self.doors.iter().zip(answers) {
@@ -130,7 +130,7 @@ impl<'a> Search<'a> {
         join_all(asked).await.into_iter().flatten().collect()
     }
 
-    async fn knock(&self, door: &Door) -> Result<Vec<u8>, ErrorKind> {
+    async fn probe_door(&self, door: &Door) -> Result<Vec<u8>, ErrorKind> {
         let of_etcd = self.etcd.as_ref().filter(|_| door.kind == DoorKind::Etcd);
         let probe = of_etcd.unwrap_or(&self.cluster);
         probe.shake_hands(door.address).await

@@ -69,7 +69,7 @@ pub(super) async fn join_fixture(mut node: NodeFile, net: u8) -> JoinFixture {
 }
 
 impl JoinFixture {
-    pub(super) fn members(&self, members: &[(&str, &str, u8, bool)]) -> &Self {
+    pub(super) fn serve_members(&self, members: &[(&str, &str, u8, bool)]) -> &Self {
         let net = self
             .machine
             .cx
@@ -121,8 +121,8 @@ impl JoinFixture {
     }
 
     /// A kubelet and certificates as kubeadm leaves them.
-    pub(super) fn prepared(&self) {
-        self.kubelet();
+    pub(super) fn write_prepared_files(&self) {
+        self.write_kubelet_files();
         let of_kubelet = kubelet_files(&self.ca);
         for (name, text) in kubeadm_files(&self.ca) {
             if !of_kubelet.contains_key(&name) && !name.contains("/manifests/") {
@@ -131,7 +131,7 @@ impl JoinFixture {
         }
     }
 
-    pub(super) fn kubelet(&self) {
+    pub(super) fn write_kubelet_files(&self) {
         for (name, text) in kubelet_files(&self.ca) {
             self.machine.file(&name, &text);
         }
@@ -167,7 +167,7 @@ impl JoinFixture {
 fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 121).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         assert!(needed(&fixture.machine.cx).await.unwrap());
         let files = &fixture.machine.cx.sys.files;
         kubelet_conf::write_for_join(&fixture.machine.cx).unwrap();
@@ -201,7 +201,7 @@ fn a_blank_control_plane_joins_in_two_runs_under_the_lease() {
 fn a_made_anew_control_plane_removes_what_it_was_before() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 122).await;
-        fixture.members(&[
+        fixture.serve_members(&[
             ("1", "node1", 11, false),
             ("2", "node2", 12, false),
             ("3", "", 13, true),
@@ -230,10 +230,10 @@ fn a_made_anew_control_plane_removes_what_it_was_before() {
 fn a_learner_that_never_started_is_removed_and_joins_anew() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 123).await;
-        fixture.members(&[("1", "node1", 11, false), ("2", "", 12, true)]);
+        fixture.serve_members(&[("1", "node1", 11, false), ("2", "", 12, true)]);
         fixture.etcd.on("POST /v3/cluster/member/remove", 200, "{}");
         fixture.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
-        fixture.prepared();
+        fixture.write_prepared_files();
         fixture.etcd_here();
         super::run(&fixture.machine.cx).await.unwrap();
         assert_eq!(
@@ -260,9 +260,9 @@ fn a_learner_that_never_started_is_removed_and_joins_anew() {
 fn a_voter_goes_on_without_the_lease() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 124).await;
-        fixture.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
         fixture.api.on("GET /api/v1/nodes/node2", 200, MARKED);
-        fixture.prepared();
+        fixture.write_prepared_files();
         fixture.etcd_here();
         assert!(
             needed(&fixture.machine.cx).await.unwrap(),
@@ -287,7 +287,7 @@ fn a_voter_goes_on_without_the_lease() {
 fn a_failed_join_lets_the_lease_go() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 125).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         let failed = crate::sys::CommandFailed {
             command: "kubeadm join".into(),
             outcome: "exit code 1".into(),
@@ -310,7 +310,7 @@ fn a_failed_join_lets_the_lease_go() {
 fn an_old_member_that_cannot_be_removed_lets_the_lease_go_too() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 130).await;
-        fixture.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
         fixture.etcd.on("POST /v3/cluster/member/remove", 503, "{}");
         let error = super::run(&fixture.machine.cx).await.unwrap_err();
         assert!(
@@ -330,11 +330,11 @@ fn the_lease_is_let_go_when_the_member_votes() {
         let first = ("1", "node1", 11, false);
         // Three looks before the lease, three under it, three while kubeadm runs; the last answer is kept.
         for _ in 0..6 {
-            fixture.members(&[first]);
+            fixture.serve_members(&[first]);
         }
-        fixture.members(&[first, ("2", "", 12, true)]);
-        fixture.members(&[first, ("2", "node2", 12, true)]);
-        fixture.members(&[first, ("2", "node2", 12, false)]);
+        fixture.serve_members(&[first, ("2", "", 12, true)]);
+        fixture.serve_members(&[first, ("2", "node2", 12, true)]);
+        fixture.serve_members(&[first, ("2", "node2", 12, false)]);
         fixture.machine.commands.lasts(JOIN).notify_one();
         let components = fixture.machine.commands.lasts(JOIN);
         let let_go = async {
@@ -364,7 +364,7 @@ fn a_worker_joins_once() {
         assert_eq!(fixture.kubeadm_runs(), 1);
         let read = fixture.machine.commands.configs.take();
         assert_eq!(read, config_files(&fixture.machine.cx));
-        fixture.kubelet();
+        fixture.write_kubelet_files();
         assert!(
             needed(&fixture.machine.cx).await.unwrap(),
             "its node is not registered"
@@ -383,7 +383,7 @@ fn a_worker_joins_once() {
 fn a_workers_kubelet_that_was_set_up_is_only_started() {
     run_local(async {
         let fixture = join_fixture(testing::worker(), 127).await;
-        fixture.kubelet();
+        fixture.write_kubelet_files();
         fixture.machine.systemd.unit(KUBELET, "failed");
         fixture.api.on("GET /api/v1/nodes/node4", 200, REGISTERED);
         super::run(&fixture.machine.cx).await.unwrap();

@@ -14,7 +14,7 @@ pub enum History {
 }
 
 impl History {
-    pub fn told_by(lease: Option<&Lease>) -> Self {
+    pub fn from_lease(lease: Option<&Lease>) -> Self {
         let holder = lease.map(|l| l.spec.holder_identity.as_deref().unwrap_or_default());
         match holder {
             None => Self::NeverBegun,

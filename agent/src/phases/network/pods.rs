@@ -28,7 +28,7 @@ pub struct PodWatch {
 impl PodWatch {
     /// What the pod on this node does; empty: it serves, or nobody was asked for a pod network. On a control plane the count of
     /// Cilium's is told, too, if `tells_count`.
-    pub async fn look(&mut self, cx: &Context, tells_count: bool) -> &str {
+    pub async fn observe(&mut self, cx: &Context, tells_count: bool) -> &str {
         let now = cx.sys.clock.monotonic();
         if now < self.next_look {
             return &self.words;

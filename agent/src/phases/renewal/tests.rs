@@ -56,7 +56,7 @@ impl RenewalFixture {
             etcd: Script::default(),
         };
         for certificate in &RENEWABLE {
-            fixture.write(certificate, &fixture.identity(YEAR - 1));
+            fixture.write_certificate(certificate, &fixture.identity_for_days(YEAR - 1));
         }
         fixture.machine.cx.report.phase_started(Phase::Steady, 1);
         fixture
@@ -97,14 +97,14 @@ impl RenewalFixture {
     }
 
     /// Of a year's life, with so many days left.
-    fn identity(&self, days_left: u32) -> Identity {
+    fn identity_for_days(&self, days_left: u32) -> Identity {
         let now = OffsetDateTime::from_unix_timestamp(NOW_S).unwrap();
         let made = now - time::Duration::days(i64::from(YEAR) - i64::from(days_left));
         let life = time::Duration::days(YEAR.into());
         self.authority.sign_client("x", None, life, made).unwrap()
     }
 
-    fn write(&self, certificate: &Renewable, me: &Identity) {
+    fn write_certificate(&self, certificate: &Renewable, me: &Identity) {
         match &certificate.files()[..] {
             [cert, key] => {
                 self.machine.file(cert, &me.cert);
@@ -118,7 +118,7 @@ impl RenewalFixture {
     }
 
     fn has_days_left(&self, name: &str, days: u32) -> &Self {
-        self.write(renewable_named(name), &self.identity(days));
+        self.write_certificate(renewable_named(name), &self.identity_for_days(days));
         self
     }
 
@@ -146,27 +146,27 @@ impl RenewalFixture {
         while !runs() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        self.write(renewable_named(name), &self.identity(YEAR));
+        self.write_certificate(renewable_named(name), &self.identity_for_days(YEAR));
         end.notify_one();
     }
 
     /// One look during which kubeadm is called so, once.
-    async fn look_with(&self, command: &str, name: &str) -> Result<RenewalOutcome> {
+    async fn observe_with(&self, command: &str, name: &str) -> Result<RenewalOutcome> {
         let end = self.machine.commands.lasts(&format!("kubeadm {command}"));
         self.machine.commands.succeed(&format!("kubeadm {command}"));
         let mut watch = RenewalWatch::new(&self.machine.cx);
         tokio::select! {
-            (seen, ()) = async { tokio::join!(watch.look(), self.kubeadm_makes(command, name, end)) } => seen,
+            (seen, ()) = async { tokio::join!(watch.observe(), self.kubeadm_makes(command, name, end)) } => seen,
             () = tokio::time::sleep(PATIENCE) => panic!("kubeadm {command} was not run: {:?}", self.machine.orders()),
         }
     }
 
-    async fn look(&self) -> Result<RenewalOutcome> {
-        RenewalWatch::new(&self.machine.cx).look().await
+    async fn observe(&self) -> Result<RenewalOutcome> {
+        RenewalWatch::new(&self.machine.cx).observe().await
     }
 
     /// Commands so far, without the configuration's name.
-    fn commands(&self) -> Vec<String> {
+    fn commands_run(&self) -> Vec<String> {
         let lines = self.machine.orders().into_iter();
         let shortened = lines.map(|l| l.split(" --config").next().unwrap().to_owned());
         shortened.collect()

@@ -45,7 +45,7 @@ impl<'a> AnswersWatch<'a> {
     pub async fn observe(&mut self) {
         let due = self.looks.is_multiple_of(ASKED_EVERY);
         self.looks = self.looks.wrapping_add(1);
-        let known = self.cx.report.told(|s| {
+        let known = self.cx.report.read_status(|s| {
             let in_pods = s.dns_in_pods.as_ref().map(|p| p.answer.clone());
             let [service, dns, runtime] = [&s.service, &s.dns, &s.runtime].map(Clone::clone);
             ([service, dns, in_pods, runtime], s.node_ready)

@@ -16,7 +16,7 @@ pub struct ClusterIdentity {
 }
 
 impl ClusterIdentity {
-    pub fn told_by(kube_system: Metadata) -> Self {
+    pub fn from_namespace(kube_system: Metadata) -> Self {
         Self {
             made: kube_system.creation_timestamp,
             uid: kube_system.uid,
@@ -55,7 +55,7 @@ impl ShownClusters {
         }
     }
 
-    pub fn shown_at(&self, address: IpAddr) -> Option<&ClusterIdentity> {
+    pub fn identity_at(&self, address: IpAddr) -> Option<&ClusterIdentity> {
         self.last.get(&address)
     }
 

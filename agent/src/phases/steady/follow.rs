@@ -54,7 +54,7 @@ impl<'a> ApiserverFollower<'a> {
         let known = || now.iter().chain(&me.control_planes);
         let voters = known().map(|p| p.address).chain([me.address]);
         let elected = self.shown.elect(voters);
-        let Some(elected) = elected.filter(|_| self.shown.shown_at(me.address).is_some()) else {
+        let Some(elected) = elected.filter(|_| self.shown.identity_at(me.address).is_some()) else {
             // Without a word of its own apiserver this node cannot tell whose side it is on.
             self.apply(&now, &now).await?;
             return nodes.map(drop);
@@ -70,7 +70,7 @@ impl<'a> ApiserverFollower<'a> {
             .filter(|p| self.shown.standing(p.address, &elected) == Standing::Stranger)
             .cloned()
             .collect();
-        self.tell_strangers(&strangers);
+        self.report_strangers(&strangers);
         self.apply(&now, &wanted).await?;
         self.refuse_strangers(&strangers, &elected)?;
         nodes.map(drop)
@@ -101,7 +101,7 @@ impl<'a> ApiserverFollower<'a> {
         self.shown.note(answers.await);
     }
 
-    fn tell_strangers(&self, strangers: &[Peer]) {
+    fn report_strangers(&self, strangers: &[Peer]) {
         let names: BTreeSet<String> = strangers.iter().map(|p| p.name.clone()).collect();
         let names: Vec<String> = names.into_iter().collect();
         self.cx.report.update_status(|status| {
@@ -119,7 +119,7 @@ impl<'a> ApiserverFollower<'a> {
         let Some(worst) = worst.or_else(|| strangers.first()) else {
             return Ok(());
         };
-        let shown = self.shown.shown_at(worst.address);
+        let shown = self.shown.identity_at(worst.address);
         let theirs = shown.map_or("not known", |shown| &shown.uid);
         let whose = if worst.name == *me {
             "this node".to_owned()
@@ -179,5 +179,5 @@ async fn ask_cluster(cx: &Context, address: IpAddr, is_new: bool) -> Result<Clus
         ready.context("not ready")?;
     }
     let client = kube::as_admin_at(cx, &url)?.within(PROBE);
-    Ok(ClusterIdentity::told_by(client.kube_system().await?))
+    Ok(ClusterIdentity::from_namespace(client.kube_system().await?))
 }

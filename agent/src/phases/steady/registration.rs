@@ -58,12 +58,12 @@ impl<'a> NodeObject<'a> {
     /// One look's answer of the API; none: there is no such object. An error while something is wrong with it.
     pub async fn observe(&mut self, node: Option<&Node>) -> Result<()> {
         match node {
-            Some(node) => self.is_there(node).await,
-            None => self.is_gone().await,
+            Some(node) => self.note_present(node).await,
+            None => self.note_gone().await,
         }
     }
 
-    async fn is_there(&mut self, node: &Node) -> Result<()> {
+    async fn note_present(&mut self, node: &Node) -> Result<()> {
         let uid = node.metadata.uid.clone();
         self.bare |= self.seen.as_ref().is_some_and(|seen| seen.uid != uid);
         let cordoned = node.spec.taints.iter().any(|t| t.key == CORDONED);
@@ -79,7 +79,7 @@ impl<'a> NodeObject<'a> {
         node_marks::check_asked(node)
     }
 
-    async fn is_gone(&mut self) -> Result<()> {
+    async fn note_gone(&mut self) -> Result<()> {
         let now = self.cx.sys.clock.monotonic();
         let since = *self.gone_since.get_or_insert(now);
         match &self.seen {

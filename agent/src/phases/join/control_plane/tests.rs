@@ -69,9 +69,9 @@ fn a_learner_that_votes_by_now_stays() {
         let learner = ("3", "node1b", 11, true);
         // Four looks before the lease, one under it; then the node that joined is promoted.
         for _ in 0..5 {
-            fixture.members(&[first, learner]);
+            fixture.serve_members(&[first, learner]);
         }
-        fixture.members(&[first, ("3", "node1b", 11, false)]);
+        fixture.serve_members(&[first, ("3", "node1b", 11, false)]);
         fixture.etcd.on(REMOVE, 200, "{}");
         within_patience(run(&fixture.machine.cx)).await.unwrap();
         assert_eq!(
@@ -86,7 +86,7 @@ fn a_learner_that_votes_by_now_stays() {
 fn a_lost_lease_ends_kubeadm() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 132).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         fixture.machine.commands.lasts(JOIN).notify_one();
         let _never_told = fixture.machine.commands.lasts(JOIN);
         let taken = async {
@@ -108,7 +108,7 @@ fn a_living_machine_of_this_name_keeps_its_node_and_its_member() {
     for (net, host) in [(133, 99), (134, 12)] {
         run_local(async {
             let fixture = join_fixture(testing::control_plane(), net).await;
-            fixture.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
+            fixture.serve_members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
             fixture.etcd.on(REMOVE, 200, "{}");
             fixture.old_node(host);
             fixture.kubelet_renews(1000);
@@ -126,7 +126,7 @@ fn a_machine_whose_kubelet_is_silent_is_gone_sooner_if_its_address_is_here() {
     for (net, host, seconds) in [(135, 99, 40), (136, 12, 15)] {
         run_local(async {
             let fixture = join_fixture(testing::control_plane(), net).await;
-            fixture.members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
+            fixture.serve_members(&[("1", "node1", 11, false), ("2", "node2", host, false)]);
             fixture.etcd.on(REMOVE, 200, "{}");
             fixture.old_node(host);
             fixture.kubelet_renews(0);
@@ -144,7 +144,7 @@ fn a_machine_whose_kubelet_is_silent_is_gone_sooner_if_its_address_is_here() {
 fn a_kubelet_of_this_very_machine_is_no_other_machine_s() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 206).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         fixture
             .machine
             .file("/etc/machine-id", "0123456789abcdef\n");
@@ -165,7 +165,7 @@ fn a_kubelet_of_this_very_machine_is_no_other_machine_s() {
 fn an_old_member_that_answers_elsewhere_stays() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 137).await;
-        fixture.members(&[("1", "node1", 11, false), ("2", "node2", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false), ("2", "node2", 11, false)]);
         fixture.etcd.on(REMOVE, 200, "{}");
         let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
         let words = "does another machine have its name?";
@@ -189,7 +189,7 @@ fn data_on(dir: &str) -> ha_wire::node::NodeFile {
 fn a_directory_that_holds_other_things_is_left_alone() {
     run_local(async {
         let fixture = join_fixture(data_on("/data"), 138).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         fixture.machine.file("/data/photos/cat.jpg", "x");
         fixture.machine.file("/data/member/snap/db", "x");
         let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
@@ -206,7 +206,7 @@ fn a_directory_that_holds_other_things_is_left_alone() {
 fn only_etcd_s_own_data_are_removed_behind_a_link_too() {
     run_local(async {
         let fixture = join_fixture(data_on("/var/lib/etcd"), 139).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         fixture.machine.file("/disk/lost+found/1", "x");
         fixture.machine.file("/disk/member/snap/db", "x");
         let files = &fixture.machine.cx.sys.files;
@@ -227,7 +227,7 @@ fn who_blocks_etcd_is_named_and_no_lease_is_held_for_it() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 201).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
-        fixture.members(&[first, third]);
+        fixture.serve_members(&[first, third]);
         let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
         let words = "no member joins etcd while node3 does not answer";
         assert!(error.to_string().contains(words), "{error:#}");
@@ -242,17 +242,17 @@ fn a_voter_that_is_silent_for_a_while_is_waited_for_without_the_lease() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 209).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
-        fixture.members(&[first]);
+        fixture.serve_members(&[first]);
         let story = |wanted: &[&str]| fixture.lease_story() == wanted;
         let falls_silent = async {
             while !story(&["node2"]) {
                 tokio::task::yield_now().await;
             }
-            fixture.members(&[first, third]);
+            fixture.serve_members(&[first, third]);
             while !story(&["node2", ""]) {
                 tokio::task::yield_now().await;
             }
-            fixture.members(&[first]);
+            fixture.serve_members(&[first]);
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -272,7 +272,7 @@ fn beside_three_voters_that_answer_kubeadm_1_37_joins_and_older_ones_wait() {
             // Three of them at one address, where an etcd of 3.7 answers.
             let [one, three, five] = [("1", "node1"), ("3", "node3"), ("5", "node5")]
                 .map(|(id, name)| (id, name, 11, false));
-            fixture.members(&[one, three, five, ("4", "node4", 14, false)]);
+            fixture.serve_members(&[one, three, five, ("4", "node4", 14, false)]);
             for _ in 0..1000 {
                 let stdout = kubeadm.to_owned();
                 fixture
@@ -305,7 +305,7 @@ fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 202).await;
         let (first, third) = (("1", "node1", 11, false), ("3", "node3", 13, false));
-        fixture.members(&[first, ("2", "node2", 12, false), third]);
+        fixture.serve_members(&[first, ("2", "node2", 12, false), third]);
         fixture.etcd.on(REMOVE, 200, "{}");
         let error = within_patience(run(&fixture.machine.cx)).await.unwrap_err();
         assert!(error.to_string().contains("node3"), "{error:#}");
@@ -323,7 +323,7 @@ fn who_was_made_anew_takes_its_own_member_away_before_it_waits_for_others() {
 fn etcd_s_image_is_here_before_the_lease_is_held() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 203).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         let commands = &fixture.machine.commands;
         let images = |text: &str| {
             let stdout = text.to_owned();

@@ -7,7 +7,7 @@ use super::*;
 fn a_worker_whose_kubelet_says_nothing_joins_again() {
     run_local(async {
         let fixture = join_fixture(testing::worker(), 131).await;
-        fixture.kubelet();
+        fixture.write_kubelet_files();
         fixture.api.on("GET /api/v1/nodes/node4", 200, OF_OLD);
         super::run(&fixture.machine.cx).await.unwrap();
         assert_eq!(fixture.kubeadm_runs(), 1);
@@ -19,7 +19,7 @@ fn a_worker_whose_kubelet_says_nothing_joins_again() {
 fn a_join_ends_with_a_kubeconfig_that_does_not_end() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 132).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         super::run(&fixture.machine.cx).await.unwrap();
         let conf = fixture.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
         let conf = conf.unwrap();
@@ -33,7 +33,7 @@ fn a_join_ends_with_a_kubeconfig_that_does_not_end() {
 fn a_join_that_took_a_day_goes_on() {
     run_local(async {
         let fixture = join_fixture(testing::worker(), 133).await;
-        fixture.kubelet();
+        fixture.write_kubelet_files();
         let me = node_identity(&fixture.ca, "node4");
         let conf = kubeconfig::render_embedded("https://127.133.0.30:6444", fixture.ca.cert(), &me);
         fixture.machine.file(KUBELET_CONF, conf.expose());
@@ -51,9 +51,9 @@ fn a_join_that_took_a_day_goes_on() {
 fn a_join_that_goes_on_leads_the_kubelet_to_the_vip_first() {
     run_local(async {
         let fixture = join_fixture(testing::control_plane(), 140).await;
-        fixture.members(&[("1", "node1", 11, false)]);
+        fixture.serve_members(&[("1", "node1", 11, false)]);
         fixture.api.on("GET /api/v1/nodes/node2", 200, REGISTERED);
-        fixture.prepared();
+        fixture.write_prepared_files();
         let read = || fixture.machine.cx.sys.files.read(KUBELET_CONF).unwrap();
         let own = read();
         kubelet_conf::write_for_join(&fixture.machine.cx).unwrap();
@@ -77,13 +77,13 @@ fn empty_files_are_not_there() {
             KUBELET_CONFIG.to_owned(),
         ]) {
             let fixture = join_fixture(testing::control_plane(), net).await;
-            fixture.members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
+            fixture.serve_members(&[("1", "node1", 11, false), ("2", "node2", 12, false)]);
             fixture.api.on("GET /api/v1/nodes/node2", 200, MARKED);
             let own = Script::default();
             own.on("GET /readyz", 200, "ok");
             own.serve_at(&fixture.ca, &format!("127.{net}.0.12:6443"))
                 .await;
-            fixture.prepared();
+            fixture.write_prepared_files();
             fixture.etcd_here();
             assert!(!needed(&fixture.machine.cx).await.unwrap(), "all is there");
             fixture.machine.file(&empty, "");

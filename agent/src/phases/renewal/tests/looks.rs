@@ -5,13 +5,16 @@ fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
     run_local(async {
         let fixture = RenewalFixture::new(170).await.all_ready();
         fixture.pods_run_since("2100-01-01T00:00:00Z");
-        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
+        assert_eq!(fixture.observe().await.unwrap(), RenewalOutcome::NothingDue);
         fixture.has_days_left("apiserver", 29);
         let seen = fixture
-            .look_with("certs renew apiserver", "apiserver")
+            .observe_with("certs renew apiserver", "apiserver")
             .await;
         assert_eq!(seen.unwrap(), RenewalOutcome::Renewed);
-        assert_eq!(fixture.commands(), ["run kubeadm certs renew apiserver"]);
+        assert_eq!(
+            fixture.commands_run(),
+            ["run kubeadm certs renew apiserver"]
+        );
         let configs = fixture.machine.commands.configs.take();
         let text = &configs[0].text;
         assert!(
@@ -25,7 +28,7 @@ fn what_is_due_is_renewed_under_the_lease_and_nothing_else() {
         let lease = fixture.api.lease(LEASE).unwrap().spec;
         assert_eq!(lease.holder_identity.as_deref(), Some(""), "let go");
         assert_eq!(lease.lease_transitions, Some(1), "it was held once");
-        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
+        assert_eq!(fixture.observe().await.unwrap(), RenewalOutcome::NothingDue);
     });
 }
 
@@ -37,7 +40,7 @@ fn what_was_made_together_is_renewed_together() {
         fixture
             .has_days_left("etcd-peer", 32)
             .has_days_left("apiserver", 34);
-        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
+        assert_eq!(fixture.observe().await.unwrap(), RenewalOutcome::NothingDue);
         fixture.has_days_left("etcd-server", 29);
         // kubeadm makes only the first one: the second is still as it was.
         fixture
@@ -45,14 +48,14 @@ fn what_was_made_together_is_renewed_together() {
             .commands
             .succeed("kubeadm certs renew etcd-peer");
         let seen = fixture
-            .look_with("certs renew etcd-server", "etcd-server")
+            .observe_with("certs renew etcd-server", "etcd-server")
             .await;
         assert_eq!(
             seen.unwrap_err().to_string(),
             "kubeadm ended well and left etcd-peer as it was"
         );
         assert_eq!(
-            fixture.commands(),
+            fixture.commands_run(),
             [
                 "run kubeadm certs renew etcd-server",
                 "run kubeadm certs renew etcd-peer"
@@ -69,14 +72,14 @@ fn nothing_is_touched_while_a_control_plane_is_missing_until_little_time_is_left
             .pods_run_since("2100-01-01T00:00:00Z")
             .has_days_left("etcd-peer", 11);
         fixture.apiservers[2].on("GET /readyz", 500, "etcd failed");
-        let RenewalOutcome::Waits(why) = fixture.look().await.unwrap() else {
+        let RenewalOutcome::Waits(why) = fixture.observe().await.unwrap() else {
             panic!("it did not wait");
         };
         assert!(why.starts_with("node3: kube-apiserver: "), "{why}");
-        assert_eq!(fixture.commands(), [""; 0]);
+        assert_eq!(fixture.commands_run(), [""; 0]);
         fixture.has_days_left("etcd-peer", 9);
         let seen = fixture
-            .look_with("certs renew etcd-peer", "etcd-peer")
+            .observe_with("certs renew etcd-peer", "etcd-peer")
             .await;
         assert_eq!(seen.unwrap(), RenewalOutcome::Renewed, "9 days left");
     });
@@ -105,7 +108,7 @@ fn a_member_that_does_not_vote_and_one_without_a_leader_are_waited_for() {
                 .has_days_left("etcd-server", 29);
             fixture.etcd_says(list, status);
             assert_eq!(
-                fixture.look().await.unwrap(),
+                fixture.observe().await.unwrap(),
                 RenewalOutcome::Waits(words.to_owned())
             );
         }
@@ -121,8 +124,8 @@ fn one_at_a_time() {
             .has_days_left("apiserver", 1);
         fixture.api.held_lease(LEASE, "node3/boot");
         let waits = RenewalOutcome::Waits("node3 renews its own".into());
-        assert_eq!(fixture.look().await.unwrap(), waits);
-        assert_eq!(fixture.commands(), [""; 0]);
+        assert_eq!(fixture.observe().await.unwrap(), waits);
+        assert_eq!(fixture.commands_run(), [""; 0]);
     });
 }
 
@@ -143,7 +146,7 @@ fn a_cluster_that_slept_past_its_end_is_renewed_without_anybody() {
         let version = Ok(crate::sys::Output { stdout });
         fixture.machine.commands.answer("kubeadm version", version);
         let seen = fixture
-            .look_with("certs renew apiserver", "apiserver")
+            .observe_with("certs renew apiserver", "apiserver")
             .await;
         assert_eq!(seen.unwrap(), RenewalOutcome::Renewed);
         let text = fixture.machine.commands.configs.borrow()[0].text.clone();
@@ -170,8 +173,8 @@ fn without_the_authoritys_key_it_says_so_and_is_degraded() {
             ends::check_ends(&fixture.machine.cx).is_ok(),
             "not tried yet"
         );
-        watch.look_and_tell().await;
-        assert_eq!(fixture.commands(), [""; 0]);
+        watch.observe_and_report().await;
+        assert_eq!(fixture.commands_run(), [""; 0]);
         let words = fixture.machine.status().renewal.words;
         assert!(
             words.contains("front-proxy-ca is not on this node"),
@@ -197,7 +200,7 @@ fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
         let fixture = RenewalFixture::new(177).await.all_ready();
         fixture.pods_run_since("2100-01-01T00:00:00Z");
         let (etcd_key, peer_cert) = (pki_file("etcd/server.key"), pki_file("etcd/peer.crt"));
-        let other = fixture.identity(YEAR);
+        let other = fixture.identity_for_days(YEAR);
         for (file, content, command, name) in [
             (
                 &etcd_key,
@@ -210,21 +213,21 @@ fn what_a_cut_left_is_made_again_once_the_node_is_settled() {
         ] {
             fixture.machine.file(file, content);
             fixture.machine.cx.report.phase_started(Phase::Join, 1);
-            let joining = fixture.look().await.unwrap();
+            let joining = fixture.observe().await.unwrap();
             assert_eq!(
                 joining,
                 RenewalOutcome::NothingDue,
                 "kubeadm may be writing it: {command}"
             );
             fixture.machine.cx.report.phase_started(Phase::Steady, 1);
-            let seen = fixture.look_with(command, name).await;
+            let seen = fixture.observe_with(command, name).await;
             assert_eq!(seen.unwrap(), RenewalOutcome::Renewed, "{command}");
-            assert_eq!(fixture.commands(), [format!("run kubeadm {command}")]);
+            assert_eq!(fixture.commands_run(), [format!("run kubeadm {command}")]);
         }
         let scheduler = ends::kubeconfig_file("scheduler.conf");
         fixture.machine.file(&scheduler, "");
         let seen = fixture
-            .look_with("init phase kubeconfig scheduler", "scheduler.conf")
+            .observe_with("init phase kubeconfig scheduler", "scheduler.conf")
             .await;
         assert_eq!(seen.unwrap(), RenewalOutcome::Renewed);
     });
@@ -244,7 +247,7 @@ fn what_people_removed_or_wrote_themselves_is_left_alone() {
             .files
             .wipe("/etc/kubernetes/super-admin.conf")
             .unwrap();
-        assert_eq!(fixture.look().await.unwrap(), RenewalOutcome::NothingDue);
+        assert_eq!(fixture.observe().await.unwrap(), RenewalOutcome::NothingDue);
     });
 }
 
@@ -259,7 +262,7 @@ fn kubeadm_that_renews_nothing_is_an_error() {
             .machine
             .commands
             .succeed("kubeadm certs renew apiserver");
-        let error = fixture.look().await.unwrap_err().to_string();
+        let error = fixture.observe().await.unwrap_err().to_string();
         assert_eq!(error, "kubeadm ended well and left apiserver as it was");
     });
 }

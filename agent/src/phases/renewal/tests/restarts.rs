@@ -23,7 +23,7 @@ fn a_component_that_runs_with_the_certificate_before_is_restarted_once_and_then_
                 .on(&format!("{POD}/{component}-node2"), 200, &old);
             restarts_later(&fixture, component);
         }
-        assert_eq!(watch.look().await.unwrap(), RenewalOutcome::Renewed);
+        assert_eq!(watch.observe().await.unwrap(), RenewalOutcome::Renewed);
         for component in ["kube-controller-manager", "kube-scheduler"] {
             let manifest = fixture.machine.cx.sys.files.read(&pod_manifest(component));
             let manifest = manifest.unwrap().unwrap();
@@ -32,9 +32,9 @@ fn a_component_that_runs_with_the_certificate_before_is_restarted_once_and_then_
                 "{manifest}"
             );
         }
-        assert_eq!(fixture.commands(), [""; 0], "kubeadm was not needed");
+        assert_eq!(fixture.commands_run(), [""; 0], "kubeadm was not needed");
         let asked = fixture.api.asked(POD).len();
-        assert_eq!(watch.look().await.unwrap(), RenewalOutcome::NothingDue);
+        assert_eq!(watch.observe().await.unwrap(), RenewalOutcome::NothingDue);
         assert_eq!(
             fixture.api.asked(POD).len(),
             asked,
@@ -50,7 +50,7 @@ fn a_component_that_was_started_after_its_certificate_is_asked_for_once_and_left
         fixture.pods_run_since("2100-01-01T00:00:00Z");
         let mut watch = RenewalWatch::new(&fixture.machine.cx);
         for _ in 0..3 {
-            assert_eq!(watch.look().await.unwrap(), RenewalOutcome::NothingDue);
+            assert_eq!(watch.observe().await.unwrap(), RenewalOutcome::NothingDue);
         }
         assert_eq!(fixture.api.asked(POD).len(), 2);
         let manifest = pod_manifest("kube-scheduler");
@@ -71,7 +71,7 @@ fn one_that_does_not_come_back_is_said_and_holds_up_the_next() {
     run_local(async {
         let fixture = RenewalFixture::new(182).await.all_ready();
         fixture.pods_run_since("2020-01-01T00:00:00Z");
-        let error = fixture.look().await.unwrap_err().to_string();
+        let error = fixture.observe().await.unwrap_err().to_string();
         assert_eq!(
             error,
             "kube-controller-manager did not come back within 180 s"

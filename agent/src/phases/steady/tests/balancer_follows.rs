@@ -82,7 +82,7 @@ impl BalancerFixture {
             apiservers,
         };
         for host in 11..=13 {
-            fixture.shows(host, OURS).await;
+            fixture.serve_identity(host, OURS).await;
         }
         fixture.cluster_is(&[11, 12, 13]);
         fixture
@@ -109,7 +109,7 @@ impl BalancerFixture {
     }
 
     /// The apiserver at this address is ready and belongs to this cluster from now on.
-    async fn shows(&self, host: u8, (uid, made): Shown) {
+    async fn serve_identity(&self, host: u8, (uid, made): Shown) {
         if !self.apiservers.borrow().contains_key(&host) {
             let script = Script::default();
             let address = format!("127.{}.0.{host}:6443", self.net);
@@ -130,7 +130,7 @@ impl BalancerFixture {
     }
 
     /// The number of each backend's node and its address's last byte.
-    fn backends(&self) -> Vec<(u8, u8)> {
+    fn configured_backends(&self) -> Vec<(u8, u8)> {
         let all = balancer::configured_backends(&self.machine.cx).unwrap();
         let last = |address: std::net::IpAddr| {
             let text = address.to_string();
@@ -146,7 +146,7 @@ impl BalancerFixture {
             .collect()
     }
 
-    async fn after(&self, time: Duration) {
+    async fn let_pass(&self, time: Duration) {
         self.machine.cx.sys.clock.sleep(time).await;
     }
 }
@@ -173,14 +173,21 @@ fn a_newcomer_is_added_once_it_answers_as_this_cluster() {
         fixture.cluster_is(&[11, 12, 13, 14]);
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), AS_TOLD, "it does not answer");
-        fixture.shows(14, YOUNGER).await;
+        assert_eq!(fixture.configured_backends(), AS_TOLD, "it does not answer");
+        fixture.serve_identity(14, YOUNGER).await;
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), AS_TOLD, "it is of another cluster");
+        assert_eq!(
+            fixture.configured_backends(),
+            AS_TOLD,
+            "it is of another cluster"
+        );
         assert!(fixture.machine.orders().is_empty());
-        fixture.shows(14, OURS).await;
+        fixture.serve_identity(14, OURS).await;
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), [&AS_TOLD[..], &[(4, 14)]].concat());
+        assert_eq!(
+            fixture.configured_backends(),
+            [&AS_TOLD[..], &[(4, 14)]].concat()
+        );
         assert_eq!(fixture.machine.orders(), [RELOAD]);
         watch.follow().await.unwrap();
         assert!(fixture.machine.orders().is_empty(), "nothing changed");
@@ -197,15 +204,19 @@ fn a_control_plane_that_left_while_no_agent_ran_leaves_and_comes_back_when_it_an
         watch.follow().await.unwrap();
         fixture.is_sick(13);
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), AS_TOLD, "it may be yet to join");
-        fixture.after(Duration::from_mins(10)).await;
+        assert_eq!(
+            fixture.configured_backends(),
+            AS_TOLD,
+            "it may be yet to join"
+        );
+        fixture.let_pass(Duration::from_mins(10)).await;
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), AS_TOLD[..2], "it left");
-        fixture.shows(13, OURS).await;
-        fixture.after(DAMPED).await;
+        assert_eq!(fixture.configured_backends(), AS_TOLD[..2], "it left");
+        fixture.serve_identity(13, OURS).await;
+        fixture.let_pass(DAMPED).await;
         watch.follow().await.unwrap();
         assert_eq!(
-            fixture.backends(),
+            fixture.configured_backends(),
             AS_TOLD,
             "it answers, whatever the API lists"
         );
@@ -220,24 +231,28 @@ fn who_patches_addresses_of_nodes_changes_nothing() {
         fixture.nodes_say(&[(1, 99), (2, 98), (3, 11)]);
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), AS_TOLD);
+        assert_eq!(fixture.configured_backends(), AS_TOLD);
         fixture.is_sick(13);
         for address in [11, 30, 98] {
             fixture.nodes_say(&[(1, 11), (2, 12), (3, address)]);
             watch.follow().await.unwrap();
-            assert_eq!(fixture.backends(), AS_TOLD, "{address}");
+            assert_eq!(fixture.configured_backends(), AS_TOLD, "{address}");
         }
         assert!(fixture.machine.orders().is_empty());
-        fixture.shows(97, OURS).await;
+        fixture.serve_identity(97, OURS).await;
         fixture.nodes_say(&[(1, 11), (2, 12), (3, 97)]);
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), [(1, 11), (2, 12), (3, 97)], "it moved");
-        fixture.after(DAMPED).await;
+        assert_eq!(
+            fixture.configured_backends(),
+            [(1, 11), (2, 12), (3, 97)],
+            "it moved"
+        );
+        fixture.let_pass(DAMPED).await;
         fixture.cluster_is(&[11, 12, 13]);
-        fixture.shows(13, OURS).await;
+        fixture.serve_identity(13, OURS).await;
         fixture.is_sick(97);
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), AS_TOLD, "it moved back");
+        assert_eq!(fixture.configured_backends(), AS_TOLD, "it moved back");
     });
 }
 
@@ -247,24 +262,24 @@ fn a_stranger_leaves_the_load_balancer_and_is_named_until_it_is_none() {
         let fixture = BalancerFixture::new(166).await;
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        fixture.shows(11, OLDER).await;
+        fixture.serve_identity(11, OLDER).await;
         let fault = watch.follow().await.unwrap_err().to_string();
         assert!(fault.starts_with("node1's apiserver"), "{fault}");
-        assert_eq!(fixture.backends(), AS_TOLD[1..]);
+        assert_eq!(fixture.configured_backends(), AS_TOLD[1..]);
         assert_eq!(fixture.machine.status().strangers, ["node1"]);
         fixture.is_sick(11);
-        fixture.after(DAMPED).await;
+        fixture.let_pass(DAMPED).await;
         assert!(watch.follow().await.is_err(), "not forgotten");
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
         assert_eq!(
-            fixture.backends(),
+            fixture.configured_backends(),
             AS_TOLD[1..],
             "silent: no proof of anything"
         );
-        fixture.shows(11, OURS).await;
+        fixture.serve_identity(11, OURS).await;
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), [(2, 12), (3, 13), (1, 11)]);
+        assert_eq!(fixture.configured_backends(), [(2, 12), (3, 13), (1, 11)]);
         assert!(fixture.machine.status().strangers.is_empty());
     });
 }
@@ -273,24 +288,24 @@ fn a_stranger_leaves_the_load_balancer_and_is_named_until_it_is_none() {
 fn one_that_is_outvoted_sends_its_own_clients_to_the_others() {
     run_local(async {
         let fixture = BalancerFixture::new(167).await;
-        fixture.shows(12, OLDER).await;
+        fixture.serve_identity(12, OLDER).await;
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         let fault = watch.follow().await.unwrap_err().to_string();
         assert!(fault.starts_with("this node's apiserver"), "{fault}");
-        assert_eq!(fixture.backends(), [(1, 11), (3, 13)]);
+        assert_eq!(fixture.configured_backends(), [(1, 11), (3, 13)]);
         assert_eq!(fixture.machine.status().strangers, ["node2"]);
         // Alone it proves nothing, also to an agent that begins.
         fixture.is_sick(11);
         fixture.is_sick(13);
-        fixture.after(DAMPED).await;
+        fixture.let_pass(DAMPED).await;
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), [(1, 11), (3, 13)]);
+        assert_eq!(fixture.configured_backends(), [(1, 11), (3, 13)]);
         for host in 11..=13 {
-            fixture.shows(host, OURS).await;
+            fixture.serve_identity(host, OURS).await;
         }
         watch.follow().await.unwrap();
-        assert_eq!(fixture.backends(), [(1, 11), (3, 13), (2, 12)]);
+        assert_eq!(fixture.configured_backends(), [(1, 11), (3, 13), (2, 12)]);
     });
 }
 
@@ -301,10 +316,13 @@ fn of_two_clusters_of_the_same_size_the_older_one_is_served() {
         for (net, other, served) in [(168, YOUNGER, (2, 12)), (169, OLDER, (1, 11))] {
             let fixture = BalancerFixture::new(net).await;
             fixture.is_sick(13);
-            fixture.shows(11, other).await;
+            fixture.serve_identity(11, other).await;
             let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
             assert!(watch.follow().await.is_err());
-            assert_eq!(fixture.backends(), [&[served], &[(3, 13)][..]].concat());
+            assert_eq!(
+                fixture.configured_backends(),
+                [&[served], &[(3, 13)][..]].concat()
+            );
         }
     });
 }
@@ -314,20 +332,20 @@ fn haproxy_is_reloaded_at_once_and_then_at_most_every_thirty_seconds() {
     run_local(async {
         let fixture = BalancerFixture::new(170).await;
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
-        fixture.shows(14, OURS).await;
+        fixture.serve_identity(14, OURS).await;
         fixture.cluster_is(&[11, 12, 13, 14]);
         watch.follow().await.unwrap();
         assert_eq!(fixture.machine.orders(), [RELOAD]);
-        fixture.shows(15, OURS).await;
+        fixture.serve_identity(15, OURS).await;
         fixture.cluster_is(&[11, 12, 13, 14, 15]);
         let mut orders = Vec::new();
         for _ in 0..6 {
-            fixture.after(EVERY).await;
+            fixture.let_pass(EVERY).await;
             watch.follow().await.unwrap();
             orders.push(fixture.machine.orders().len());
         }
         assert_eq!(orders, [0, 0, 0, 0, 0, 1]);
-        assert_eq!(fixture.backends().len(), 5);
+        assert_eq!(fixture.configured_backends().len(), 5);
     });
 }
 
@@ -335,18 +353,18 @@ fn haproxy_is_reloaded_at_once_and_then_at_most_every_thirty_seconds() {
 fn a_reload_that_failed_is_tried_again_and_a_fault_until_then() {
     run_local(async {
         let fixture = BalancerFixture::new(171).await;
-        fixture.shows(14, OURS).await;
+        fixture.serve_identity(14, OURS).await;
         fixture.cluster_is(&[11, 12, 13, 14]);
         let broken = &fixture.machine.systemd.broken;
         broken.borrow_mut().push(haproxy::UNIT.into());
         let mut watch = ApiserverFollower::begin(&fixture.machine.cx);
         for _ in 0..3 {
             assert!(watch.follow().await.is_err());
-            fixture.after(EVERY).await;
+            fixture.let_pass(EVERY).await;
         }
         assert_eq!(fixture.machine.orders(), [RELOAD], "once in thirty seconds");
         broken.borrow_mut().clear();
-        fixture.after(DAMPED).await;
+        fixture.let_pass(DAMPED).await;
         watch.follow().await.unwrap();
         assert_eq!(fixture.machine.orders(), [RELOAD]);
         assert!(!balancer::needed(&fixture.machine.cx).await.unwrap());
