@@ -16,7 +16,7 @@ use crate::state_machine::{PhaseEvent, State, next_state};
 use crate::sys::{CommandFailed, random};
 
 /// How often a fault that needs a person is looked at again: mending the cause is enough, no restart needed.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(30);
 /// Between two rounds of the steady state, should a round end.
 const STEADY_PAUSE: Duration = Duration::from_secs(1);
 
@@ -63,7 +63,7 @@ impl Driver<'_> {
         let event = match state {
             State::At { phase, attempt } => self.attempt(phase, attempt).await,
             State::Retrying { .. } => self.wait(self.pause).await,
-            State::Failed { .. } => self.wait(LOOK_AGAIN).await,
+            State::Failed { .. } => self.wait(RECHECK_INTERVAL).await,
         };
         next_state(self.plan, state, event).unwrap_or_else(|illegal| {
             tracing::error!("a bug: {illegal}; the agent starts its plan over");

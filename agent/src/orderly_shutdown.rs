@@ -36,7 +36,7 @@ const ANSWERS_WITHIN: Duration = Duration::from_millis(800);
 const QUIET: Duration = Duration::from_millis(150);
 /// keepalived hears the word within 10 ms.
 const GIVES_WAY_WITHIN: u32 = 100;
-const LOOK_EVERY: Duration = Duration::from_millis(10);
+const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// Between two attempts to reach logind.
 const RETRY: Duration = Duration::from_secs(30);
 const WHY: &str = "the API's clients go to the others";
@@ -100,7 +100,7 @@ async fn withdraw_from_service(cx: &Context) {
             tracing::info!(node, "{vip} is given away");
             return;
         }
-        cx.sys.clock.sleep(LOOK_EVERY).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     tracing::warn!(
         node,
@@ -122,7 +122,7 @@ async fn wait_for_answers(cx: &Context) {
         if clock.monotonic() - since >= QUIET {
             return;
         }
-        clock.sleep(LOOK_EVERY).await;
+        clock.sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -20,7 +20,7 @@ const EXISTING: &str = "existing";
 const DEFAULT_QUOTA: u64 = 2 << 30;
 /// An etcd whose manifest is gone is stopped by the kubelet within its grace period of 30 s.
 const GONE_WITHIN: Duration = Duration::from_secs(45);
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// The manifest on this node's disk; empty if there is none.
 pub fn read_manifest(cx: &Context) -> Result<String> {
@@ -101,7 +101,7 @@ pub async fn end_own_etcd(cx: &Context, phase: Phase) -> Result<()> {
         }
         cx.report
             .waiting(phase, "the old etcd on this node to end", "");
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

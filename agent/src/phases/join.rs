@@ -26,7 +26,7 @@ mod resume;
 /// A kubelet that has all it needs registers its node in a few seconds.
 const REGISTERED_WITHIN: Duration = Duration::from_secs(30);
 /// How often that is looked at.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Needed until nothing is left to do, judged by what is there.
 pub async fn needed(cx: &Context) -> Result<bool> {
@@ -116,7 +116,7 @@ async fn start_known_kubelet(cx: &Context, client: &Client) -> Result<bool> {
         }
         cx.report
             .waiting(Phase::Join, "the kubelet to register this node", "");
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     warn!(
         "the kubelet that was set up before has not registered this node: kubeadm sets it up anew"

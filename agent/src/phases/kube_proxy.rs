@@ -40,7 +40,7 @@ pub async fn add_pings(cx: &Context, client: &Client) -> Result<(), ApiError> {
 }
 
 /// One steady look in this many, about a quarter of an hour: `kubeadm upgrade` writes the DaemonSet anew.
-const LOOK_AGAIN_AFTER: u32 = 150;
+const OBSERVE_AGAIN_AFTER: u32 = 150;
 
 /// A part of each steady look: for a cluster that was made before, where the founder could not, and after an upgrade.
 #[derive(Debug, Default)]
@@ -61,7 +61,7 @@ impl KubeProxyPings {
             Err(error) => Err(error),
         };
         match added {
-            Ok(()) => self.rest = LOOK_AGAIN_AFTER,
+            Ok(()) => self.rest = OBSERVE_AGAIN_AFTER,
             Err(error) => debug!("kube-proxy: {error:#}"),
         }
     }
@@ -98,7 +98,12 @@ mod tests {
             let mut pings = KubeProxyPings::default();
             pings.advance(&machine.cx).await;
             pings.advance(&machine.cx).await;
-            assert_eq!(pings.rest, LOOK_AGAIN_AFTER - 1, "{:?}", api.asked.borrow());
+            assert_eq!(
+                pings.rest,
+                OBSERVE_AGAIN_AFTER - 1,
+                "{:?}",
+                api.asked.borrow()
+            );
             let asked = api.asked.borrow().clone();
             asked
                 .into_iter()

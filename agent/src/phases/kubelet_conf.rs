@@ -18,7 +18,7 @@ use crate::kube::{self, KUBELET, KUBELET_CONF, KUBELET_PEM, cluster_ca, identity
 const OWN_CERTIFICATE_WITHIN: Duration = Duration::from_secs(60);
 /// A kubelet that still shows the first identity after this long is not asking (see [`nudge_kubelet`]).
 const NUDGE_AFTER: Duration = Duration::from_secs(5);
-const LOOK: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// What a node joins with: kubeadm's discovery file, and the kubelet's kubeconfig. A kubelet that finds its kubeconfig uses it
 /// at once and asks for a certificate of its own beside that, as on a node that kubeadm has initialised; without it, it would
@@ -125,7 +125,7 @@ async fn wait_for_own_certificate(cx: &Context, phase: Phase) -> Result<()> {
         }
         cx.report
             .waiting(phase, "the kubelet's own certificate", "");
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

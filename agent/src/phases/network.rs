@@ -30,7 +30,7 @@ const LEASE: LeaseFor = LeaseFor {
     work: "install the pod network",
 };
 /// How often the node's readiness is looked at; each look is one small request.
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// A node that the API calls not Ready for so long counts as a failed attempt, and the pod network is looked at again.
 const PATIENCE: Duration = Duration::from_mins(5);
 /// The founder installs the pod network in its first seconds; if it is lost, another control plane does after this.
@@ -151,7 +151,7 @@ async fn once_api_answers<T>(cx: &Context, ask: impl AsyncFn() -> Result<T>) -> 
             Err(error) if is_unanswered(&error) => {
                 let why = format!("{error:#}");
                 cx.report.waiting(Phase::Network, "the API to answer", &why);
-                cx.sys.clock.sleep(LOOK).await;
+                cx.sys.clock.sleep(POLL_INTERVAL).await;
             }
             answered => return answered,
         }
@@ -264,7 +264,7 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
         {
             left = install_for_founder(cx).await;
         }
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -29,11 +29,11 @@ use check::{Check, Verdict};
 pub use member::MemberChecks;
 
 /// Between two looks at what comes by itself (an address, the time, a sysext): the launch counts tenths of seconds.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// Every so many looks systemd reads its unit files anew while a unit is missing: about five seconds.
 const RELOAD_EVERY: u32 = 25;
 /// So many looks, then the attempt counts as failed and its reason stands in `status` as an error. About a minute.
-const LOOKS: u32 = 300;
+const MAX_POLLS: u32 = 300;
 
 /// Always: a look costs milliseconds, and machines change.
 pub async fn needed(_cx: &Context) -> Result<bool> {
@@ -47,7 +47,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         member::observe_once(cx).await;
         return Ok(Outcome::Done);
     }
-    for look in 1..=LOOKS {
+    for look in 1..=MAX_POLLS {
         fix::start_runtime(cx).await;
         let checks = run_checks(cx).await;
         if let Some(fault) = describe_checks(&checks, Verdict::Fail) {
@@ -62,7 +62,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         if look % RELOAD_EVERY == 0 && missing.name.ends_with(".service") {
             fix::reload_units(cx).await;
         }
-        cx.sys.clock.sleep(LOOK_EVERY).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     let checks = run_checks(cx).await;
     Err(anyhow!(

@@ -11,7 +11,7 @@ use crate::render::{haproxy, static_pod};
 use crate::sys::{Boxed, Cmd, Sys, Systemd};
 
 /// Between two looks: a haproxy that died is missed by who asks it, long before.
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 /// A signal is sent at once.
 const SIGNAL_WITHIN: Duration = Duration::from_secs(5);
 
@@ -84,7 +84,7 @@ impl Runner for StaticPod<'_> {
                 if state != known {
                     return Ok(state);
                 }
-                self.sys.clock.sleep(LOOK).await;
+                self.sys.clock.sleep(POLL_INTERVAL).await;
             }
         })
     }

@@ -19,9 +19,9 @@ const IMPORT: Duration = Duration::from_secs(10 * 60);
 /// Asking what is there.
 const ASK: Duration = Duration::from_secs(30);
 /// Between two looks whether the runtime answers: it starts side by side with the agent.
-const LOOK_EVERY: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// So many looks, then whatever is asked of it fails with the reason: ten minutes, CRI-O on a slow network.
-const LOOKS: u32 = 3000;
+const MAX_POLLS: u32 = 3000;
 /// Where containerd's users name their registries' mirrors.
 const MIRRORS: &str = "/etc/containerd/certs.d";
 /// What CRI-O's sysext has as its policy of signatures; podman's own file need not be there.
@@ -30,13 +30,13 @@ const CRIO_POLICY: &str = "/etc/crio/policy.json";
 /// Returns once the runtime answers; it knows no images before.
 pub async fn wait_for_runtime(cx: &Context) -> Result<()> {
     let socket = cx.sys.files.path(cx.node.kubernetes.cri.socket_path());
-    for _ in 1..LOOKS {
+    for _ in 1..MAX_POLLS {
         match crate::sys::cri::ask_version(&socket).await {
             RuntimeAnswer::Version => return Ok(()),
             no_cri @ RuntimeAnswer::NoCri => return no_cri.into_result(),
             RuntimeAnswer::NotAsked | RuntimeAnswer::Nothing(_) => {}
         }
-        cx.sys.clock.sleep(LOOK_EVERY).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     crate::sys::cri::ask_version(&socket).await.into_result()
 }

@@ -14,7 +14,7 @@ const TIME_SERVICE: &str = "systemd-timesyncd.service";
 const CLOCK_IS_SET: &str = "/run/systemd/timesync/synchronized";
 /// A machine boots with the clock of its board for some seconds; without a server of the time nobody ever sets it.
 const CLOCK_SET_WITHIN: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// By this machine's clock as it is now.
 pub fn is_valid(cx: &Context) -> bool {
@@ -34,7 +34,7 @@ pub async fn is_given(cx: &Context) -> bool {
         let what =
             "this machine's clock to be set: by it the permission to found the cluster has ended";
         cx.report.waiting(Phase::Init, what, "");
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     true
 }

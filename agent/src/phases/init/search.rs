@@ -22,7 +22,7 @@ const SEARCH: Duration = Duration::from_secs(90);
 /// Looks in a row that find somebody who accepts connections and is nobody: the next attempt begins with all of them.
 const UNDECIDED_LOOKS: u32 = 3;
 /// Between two looks. A machine that comes up is met by the next.
-const PAUSE: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// A name in the certificate of every etcd that kubeadm sets up.
 const ETCD_NAME: &str = "localhost";
 
@@ -50,7 +50,7 @@ pub async fn find_cluster(cx: &Context) -> Result<Option<String>> {
         }
         let what = format!("a word of {}: a cluster may stand there", open.join(", "));
         cx.report.waiting(Phase::Init, &what, "");
-        cx.sys.clock.sleep(PAUSE).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -31,7 +31,7 @@ const OWN_API: Duration = Duration::from_secs(1);
 /// Each look at the member list while kubeadm joins etcd: the next node waits for what it says. While etcd grows it may be
 /// without a quorum for a moment; asking anew is quicker than waiting.
 const MEMBERS_WITHIN: Duration = Duration::from_secs(1);
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// For so long a member that does not answer is waited for before the attempt fails with its name, and under the lease: one
 /// that has just been promoted, or is busy, answers within seconds.
 const BLOCKED_WITHOUT_LEASE: Duration = Duration::from_secs(30);
@@ -242,7 +242,7 @@ async fn make_room(cx: &Context) -> Result<bool> {
 /// Until etcd's quorum says that this node's member votes.
 async fn wait_until_member_votes(cx: &Context) {
     loop {
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
         match members_at_once(cx).await {
             Ok(members) if own_membership(cx, &members) == Membership::Voter => {
                 return put_on_disk(cx).await;

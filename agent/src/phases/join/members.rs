@@ -17,7 +17,7 @@ use crate::render::kubeadm::EffectiveSettings;
 
 /// A member says how it is from its memory: at once, or not at all.
 const STATUS_WITHIN: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// The first etcd that takes a member while one that votes is away, and the first kubeadm that goes on with it.
 const FORGIVING_ETCD: [u32; 2] = [3, 7];
 const FORGIVING_KUBEADM: [u32; 2] = [1, 37];
@@ -115,7 +115,7 @@ pub async fn wait_until_voters_answer(cx: &Context, patience: Duration) -> Resul
         let what = format!("its turn at etcd: the member of {silent} does not answer yet");
         let on = Some(WaitsOn::Nodes { names });
         cx.report.waiting_as_usual(Phase::Join, &what, &blocked, on);
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
 }
 

@@ -21,7 +21,7 @@ use crate::context::Context;
 const MACHINE_ID: &str = "/etc/machine-id";
 /// A node whose machine is gone is Ready in the API's eyes for 40 or 50 s.
 const GONE_WITHIN: Duration = Duration::from_secs(90);
-const LOOK: Duration = Duration::from_millis(500);
+const POLL_INTERVAL: Duration = Duration::from_millis(500);
 /// The kubelet's own default for its Lease.
 const KUBELET_LEASE_S: u32 = 40;
 
@@ -90,7 +90,7 @@ async fn wait_until_gone(
             &format!("proof that the machine of the old {name} is gone"),
             "",
         );
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::phases::is_settled;
 /// The container runtime has so long to start before the node goes on without it; systemd goes on trying.
 const RUNTIME_WITHIN: Duration = Duration::from_secs(5);
 /// The machine changes seldom: one look in this many is for it, about twice a minute.
-const LOOK_EVERY: u32 = 6;
+const OBSERVE_EVERY: u32 = 6;
 
 /// One look, after what can be mended is mended.
 pub async fn observe_once(cx: &Context) {
@@ -35,7 +35,7 @@ pub struct MemberChecks {
 impl MemberChecks {
     /// An error for what would have stopped a newcomer.
     pub async fn observe(&mut self, cx: &Context) -> Result<()> {
-        if is_settled(cx) && self.looks.is_multiple_of(LOOK_EVERY) {
+        if is_settled(cx) && self.looks.is_multiple_of(OBSERVE_EVERY) {
             self.fault = first_fault(&run_checks(cx).await);
         }
         self.looks = self.looks.wrapping_add(1);

@@ -40,7 +40,7 @@ const COMPONENTS: [Component; 2] = [
 const ANNOTATION: &str = "flatcar-ha/certificate-ends";
 /// The grace period of 30 s, the kubelet's look at its manifests every 20 s, and a start under load.
 const RESTARTED_WITHIN: Duration = Duration::from_secs(180);
-const LOOK: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Those that run with an older certificate than the disk has, and were not told to restart yet.
 pub async fn old_components(
@@ -99,7 +99,7 @@ pub async fn restart_static_pod(cx: &Context, component: &Component) -> Result<(
                 RESTARTED_WITHIN.as_secs()
             );
         }
-        cx.sys.clock.sleep(LOOK).await;
+        cx.sys.clock.sleep(POLL_INTERVAL).await;
     }
 }
 
