@@ -2,7 +2,7 @@ use super::*;
 use crate::kube::testing::{node_identity, test_authority};
 use crate::testing::{self, FakeMachine};
 
-fn control_plane() -> FakeMachine {
+fn control_plane_machine() -> FakeMachine {
     let machine = testing::fake_machine(testing::control_plane());
     let ca = test_authority("kubernetes");
     machine.file(&Ca::Cluster.file("crt"), ca.cert());
@@ -20,7 +20,7 @@ fn minted_certificate(machine: &FakeMachine) -> String {
 
 #[test]
 fn a_certificate_serves_until_less_than_a_quarter_of_its_life_is_left() {
-    let machine = control_plane();
+    let machine = control_plane_machine();
     let first = minted_certificate(&machine);
     let minutes = |m: u64| machine.clock.0.set(1_700_000_000_000 + m * 60_000);
     minutes(89);
@@ -38,7 +38,7 @@ fn a_certificate_serves_until_less_than_a_quarter_of_its_life_is_left() {
 
 #[test]
 fn a_certificate_that_a_server_refused_is_made_anew() {
-    let machine = control_plane();
+    let machine = control_plane_machine();
     let first = minted_certificate(&machine);
     machine.cx.clients.forget_minted(Ca::Etcd);
     assert_eq!(minted_certificate(&machine), first);
@@ -48,7 +48,7 @@ fn a_certificate_that_a_server_refused_is_made_anew() {
 
 #[test]
 fn a_client_is_made_anew_with_another_certificate() {
-    let machine = control_plane();
+    let machine = control_plane_machine();
     let clients = &machine.cx.clients;
     let ca = test_authority("kubernetes");
     let base = "https://10.77.0.30:6444";

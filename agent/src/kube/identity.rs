@@ -23,7 +23,8 @@ pub fn kubelets_own(cx: &Context) -> Result<Option<Identity>> {
     let Some(both) = cx.sys.files.read(KUBELET_PEM)? else {
         return Ok(None);
     };
-    let own = !is_first(cx, &both)? && is_key_pair(&both, &both) && !has_ended(cx, &both);
+    let own =
+        !is_first(cx, &both)? && is_key_pair(&both, &both) && !certificate_has_ended(cx, &both);
     Ok(own.then(|| Identity::from_joint_pem(&both)))
 }
 
@@ -45,7 +46,7 @@ pub fn of_node(cx: &Context) -> Result<Identity> {
 /// itself another one then.
 pub fn to_join_with(cx: &Context) -> Result<Identity> {
     match from_ignition(cx)? {
-        Some(brought) if !has_ended(cx, &brought.cert) => Ok(brought),
+        Some(brought) if !certificate_has_ended(cx, &brought.cert) => Ok(brought),
         _ if cx.node.is_control_plane() => cx.clients.node_identity(&cx.sys, &cx.node.name),
         _ => Err(NeedsAPerson(format!(
             "{} is over or gone, and the kubelet has no certificate of its own: this node cannot join any more; `ha-host \
@@ -64,7 +65,7 @@ pub fn hangs_on_the_first(cx: &Context) -> bool {
 }
 
 /// By this machine's clock. One that cannot be read has.
-pub fn has_ended(cx: &Context, cert: &str) -> bool {
+pub fn certificate_has_ended(cx: &Context, cert: &str) -> bool {
     validity_of_ms(cert).is_none_or(|(_, until)| until < cx.sys.clock.now_ms())
 }
 

@@ -81,7 +81,7 @@ pub fn fix_at_start(cx: &Context) -> Result<()> {
             write_conf(cx, &final_text(cx)?)?;
         }
     } else if let Some(inside) = kubeconfig::embedded_certificate(&text)
-        && (identity::is_first(cx, &inside)? || identity::has_ended(cx, &inside))
+        && (identity::is_first(cx, &inside)? || identity::certificate_has_ended(cx, &inside))
     {
         info!("{KUBELET_CONF} names the kubelet's own certificate from now on");
         write_conf(cx, &text_with_own(cx, &kube::vip_url(cx))?)?;

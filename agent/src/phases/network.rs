@@ -242,7 +242,7 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
         if seen.is_err() {
             unanswered_at = now;
         }
-        let Some((usual, mut why)) = what_is_missing(&seen) else {
+        let Some((usual, mut why)) = reason_not_ready(&seen) else {
             return Ok(());
         };
         if matches!(seen, Ok(Some(_))) {
@@ -269,7 +269,7 @@ async fn wait_until_ready(cx: &Context, mut left: String) -> Result<()> {
 }
 
 /// What the wait is for, and why it goes on; none: the node is Ready.
-fn what_is_missing(seen: &Result<Option<Node>, ApiError>) -> Option<(&'static str, String)> {
+fn reason_not_ready(seen: &Result<Option<Node>, ApiError>) -> Option<(&'static str, String)> {
     Some(match seen {
         Ok(Some(node)) if node.is_ready() => return None,
         Ok(Some(node)) => (

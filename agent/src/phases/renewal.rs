@@ -214,7 +214,7 @@ async fn renew_here(
     urgency: Urgency,
     current: &mut BTreeMap<&'static str, u64>,
 ) -> Result<RenewalOutcome> {
-    if let Some(why) = redundancy::what_is_missing(cx, urgency).await? {
+    if let Some(why) = redundancy::missing_redundancy(cx, urgency).await? {
         return Ok(RenewalOutcome::Waits(why));
     }
     if !due.is_empty() {
@@ -227,7 +227,9 @@ async fn renew_here(
         return Ok(RenewalOutcome::Renewed);
     }
     for component in restart::old_components(cx, current).await? {
-        if let Some(why) = redundancy::what_is_missing(cx, urgency.min(Urgency::Pressing)).await? {
+        if let Some(why) =
+            redundancy::missing_redundancy(cx, urgency.min(Urgency::Pressing)).await?
+        {
             return Ok(RenewalOutcome::Waits(why));
         }
         restart::restart_static_pod(cx, component).await?;

@@ -196,7 +196,7 @@ fn machine_variants() -> impl Iterator<Item = MachineTraits> {
 }
 
 /// kubeadm's files for this node: `init` where it may found, `join` always.
-fn kubeadm_files(node: &NodeFile) -> Vec<String> {
+fn rendered_kubeadm_files(node: &NodeFile) -> Vec<String> {
     let founds = node.founder.is_some();
     let inits = machine_variants().filter(|_| founds);
     inits
@@ -225,14 +225,14 @@ fn of_both_kinds(nodes: impl Iterator<Item = NodeFile>) -> impl Iterator<Item = 
     nodes.flat_map(|node| [of_ipv6(node.clone()), node])
 }
 
-fn control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
+fn only_control_planes(nodes: Vec<NodeFile>) -> impl Iterator<Item = NodeFile> {
     nodes.into_iter().filter(NodeFile::is_control_plane)
 }
 
 #[test]
 fn haproxy_takes_every_text() {
     let texts = distinct_texts(
-        of_both_kinds(control_planes(all_balancer_nodes()))
+        of_both_kinds(only_control_planes(all_balancer_nodes()))
             .map(|n| (haproxy::render_config(&n, &n.control_planes), n)),
     );
     // Four sizes; the seats of a size share one text.
@@ -242,7 +242,7 @@ fn haproxy_takes_every_text() {
 
 #[test]
 fn keepalived_takes_every_text() {
-    let nodes = of_both_kinds(control_planes(all_balancer_nodes()));
+    let nodes = of_both_kinds(only_control_planes(all_balancer_nodes()));
     let texts = distinct_texts(nodes.map(|n| (keepalived::render_config(&n), n)));
     assert_eq!(texts.len(), 2 * 7 * ADVERTS_MS.len() * INTERFACES.len());
     validators::assert_keepalived_accepts(&texts);
@@ -254,7 +254,7 @@ fn kubeadm_takes_every_text() {
     let nodes = all_kubernetes_nodes().into_iter();
     let nodes = nodes.filter(|n| n.founder.is_none() || n.labels.is_empty());
     let texts = distinct_texts(nodes.flat_map(|n| {
-        let files = kubeadm_files(&n);
+        let files = rendered_kubeadm_files(&n);
         files.into_iter().map(move |text| (text, n.clone()))
     }));
     // Runtimes x (no kube-proxy, or a mode) x container or not x cgroups x the user's two settings.
@@ -290,13 +290,13 @@ fn the_halves_do_not_meet() {
         let mut same = base.clone();
         (same.load_balancer, same.interface) = (other.load_balancer, other.interface);
         (same.prefix, same.control_planes) = (other.prefix, other.control_planes);
-        assert_eq!(kubeadm_files(&same), kubeadm_files(&base));
+        assert_eq!(rendered_kubeadm_files(&same), rendered_kubeadm_files(&base));
     }
 }
 
 #[test]
 fn every_balancer_is_right() {
-    for node in control_planes(all_balancer_nodes()) {
+    for node in only_control_planes(all_balancer_nodes()) {
         let text = haproxy::render_config(&node, &node.control_planes);
         assert_eq!(haproxy::parse_servers(&text), node.control_planes);
         let lb = &node.load_balancer;
@@ -341,7 +341,7 @@ fn every_router_is_right(node: &NodeFile) {
 #[test]
 fn every_kubeadm_file_is_right() {
     for node in all_kubernetes_nodes() {
-        let files = kubeadm_files(&node);
+        let files = rendered_kubeadm_files(&node);
         let (join, inits) = files.split_last().unwrap();
         join_is_right(&node, &json_documents(join));
         for (machine, text) in machine_variants().zip(inits) {

@@ -75,12 +75,12 @@ fn check_cni(files: &Files, cni: &Cni, places: &CniPlaces) -> Vec<Check> {
     };
     let text = files.read(&format!("{configs}/{first}"));
     let text = text.ok().flatten().unwrap_or_default();
-    let missing = missing_programs(files, &text, programs);
-    let programs = check_programs(first, &missing, programs);
+    let missing = missing_plugins(files, &text, programs);
+    let programs = check_plugins(first, &missing, programs);
     vec![check.says(first.clone()), programs]
 }
 
-fn check_programs(config: &str, missing: &[String], programs: &[String]) -> Check {
+fn check_plugins(config: &str, missing: &[String], programs: &[String]) -> Check {
     let programs = programs.join(" ");
     let check = passing_check("pod network programs", &format!("ls {programs}"));
     if missing.is_empty() {
@@ -94,7 +94,7 @@ fn check_programs(config: &str, missing: &[String], programs: &[String]) -> Chec
 }
 
 /// Plugins of a CNI configuration that are not there.
-fn missing_programs(files: &Files, config: &str, programs: &[String]) -> Vec<String> {
+fn missing_plugins(files: &Files, config: &str, programs: &[String]) -> Vec<String> {
     let config: Value = serde_json::from_str(config).unwrap_or_default();
     let plugins = config["plugins"].as_array().cloned();
     let plugins = plugins.unwrap_or_else(|| vec![config.clone()]);

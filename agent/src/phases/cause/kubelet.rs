@@ -70,7 +70,7 @@ pub async fn observe_kubelet(cx: &Context) -> Kubelet {
     };
     if kubelet.has_died() {
         let text = read_journal(cx, &kubelet).await;
-        kubelet.dead_run = read_run(&kubelet, &text);
+        kubelet.dead_run = parse_dead_run(&kubelet, &text);
     }
     kubelet
 }
@@ -87,7 +87,7 @@ async fn read_journal(cx: &Context, kubelet: &Kubelet) -> String {
     told.map(|output| output.stdout).unwrap_or_default()
 }
 
-fn read_run(kubelet: &Kubelet, text: &str) -> Option<Run> {
+fn parse_dead_run(kubelet: &Kubelet, text: &str) -> Option<Run> {
     let lines: Vec<&str> = text.lines().collect();
     let id = kubelet.get("InvocationID");
     Some(Run {

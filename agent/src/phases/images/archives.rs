@@ -36,7 +36,7 @@ pub async fn import_archives(cx: &Context) -> Result<()> {
     let total = u32::try_from(archives.len()).unwrap_or(u32::MAX);
     for (done, name) in (0_u32..).zip(&archives) {
         cx.report.progress(Phase::Images, done, total);
-        if let Err(error) = import_archive(cx, name, &here).await {
+        if let Err(error) = import_missing_images(cx, name, &here).await {
             warn!("images: {name}: {error:#}");
             cx.report
                 .waiting(Phase::Images, "images", &format!("{name}: {error:#}"));
@@ -46,7 +46,7 @@ pub async fn import_archives(cx: &Context) -> Result<()> {
     store::sync_store(cx).await
 }
 
-async fn import_archive(cx: &Context, name: &str, here: &[String]) -> Result<()> {
+async fn import_missing_images(cx: &Context, name: &str, here: &[String]) -> Result<()> {
     let file = format!("{}/{name}", paths::ASSETS_IMAGES);
     let path = cx.sys.files.path(&file);
     let holds = images_in_archive(cx.sys.files.open(&file)?)

@@ -245,7 +245,7 @@ async fn wait_until_member_votes(cx: &Context) {
         cx.sys.clock.sleep(POLL_INTERVAL).await;
         match members_at_once(cx).await {
             Ok(members) if own_membership(cx, &members) == Membership::Voter => {
-                return put_on_disk(cx).await;
+                return try_put_on_disk(cx).await;
             }
             Ok(_) => {}
             Err(error) => debug!("etcd's member list: {error:#}"),
@@ -254,7 +254,7 @@ async fn wait_until_member_votes(cx: &Context) {
 }
 
 /// Before others build on this member.
-async fn put_on_disk(cx: &Context) {
+async fn try_put_on_disk(cx: &Context) {
     if let Err(error) = kubeadm::put_on_disk(cx).await {
         warn!("{error:#}");
     }

@@ -109,7 +109,7 @@ pub async fn gather_facts(cx: &Context) -> MachineFacts {
         certificates: certificate_dates(cx),
         kernel: kernel_settings(files),
         units: BTreeMap::new(),
-        broken_files: broken_files(cx),
+        broken_files: broken_kubeadm_files(cx),
         runtime: RuntimeAnswer::NotAsked,
         file_systems: file_system_gauges(files),
         unshared_mounts: mounts::unshared_mounts(&read("/proc/self/mountinfo").unwrap_or_default()),
@@ -138,7 +138,7 @@ async fn runtime_answer(
 }
 
 /// On a node that is not settled they are made anew without a word.
-fn broken_files(cx: &Context) -> Vec<String> {
+fn broken_kubeadm_files(cx: &Context) -> Vec<String> {
     let read = kubeadm_files::read_all(&cx.sys.files);
     let texts = read.ok().filter(|_| is_settled(cx));
     texts.map_or_else(Vec::new, |texts| kubeadm_files::broken_files(&texts))

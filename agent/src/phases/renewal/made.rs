@@ -60,7 +60,7 @@ pub async fn renew_certificate(cx: &Context, certificate: &Renewable, config: &s
             vec!["init", "phase", phase, part]
         }
     };
-    run_kubeadm(cx, &args, config).await?;
+    run_kubeadm_with_config(cx, &args, config).await?;
     sync_to_disk(cx, certificate)?;
     let after = certificate.condition(files)?;
     match (before, after) {
@@ -75,7 +75,7 @@ pub async fn renew_certificate(cx: &Context, certificate: &Renewable, config: &s
     }
 }
 
-async fn run_kubeadm(cx: &Context, args: &[&str], config: &str) -> Result<()> {
+async fn run_kubeadm_with_config(cx: &Context, args: &[&str], config: &str) -> Result<()> {
     let files = &cx.sys.files;
     files.write(CONFIG, 0o600, config.as_bytes())?;
     let path = files.path(CONFIG);

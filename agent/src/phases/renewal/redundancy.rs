@@ -16,7 +16,7 @@ use crate::phases::balancer::configured_backends;
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// What is missing for a step now; none: nothing.
-pub async fn what_is_missing(cx: &Context, urgency: Urgency) -> Result<Option<String>> {
+pub async fn missing_redundancy(cx: &Context, urgency: Urgency) -> Result<Option<String>> {
     let me = (cx.node.name.clone(), cx.node.address);
     let whose = match urgency {
         Urgency::Ended => return Ok(None),

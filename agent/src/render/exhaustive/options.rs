@@ -7,7 +7,8 @@ use ha_wire::settings::{Balance, ExtraPort, PortCheck, Stats, Timeouts, Vrrp};
 use serde_json::json;
 
 use super::{
-    Seat, apply_axis, distinct_texts, json_object, kubeadm_files, node_at_seat, of_both_kinds,
+    Seat, apply_axis, distinct_texts, json_object, node_at_seat, of_both_kinds,
+    rendered_kubeadm_files,
 };
 use crate::render::testing::{extra_port, of_both, of_ipv6};
 use crate::render::{haproxy, keepalived, validators};
@@ -167,7 +168,7 @@ fn kubeadm_takes_every_option() {
         [of_both(node.clone()), of_both(v6.clone()), v6, node]
     });
     let texts = distinct_texts(families.flat_map(|n| {
-        let files = kubeadm_files(&n);
+        let files = rendered_kubeadm_files(&n);
         files.into_iter().map(move |text| (text, n.clone()))
     }));
     validators::assert_kubeadm_accepts(&texts);

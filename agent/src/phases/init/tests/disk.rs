@@ -8,7 +8,7 @@ use crate::kube::testing::node_identity;
 use crate::phases::init::disk::remove_unwritten_log;
 
 /// As kubeadm leaves it at its end, when an apiserver has signed.
-fn signed_for_kubelet() -> Secret {
+fn signed_kubelet_conf() -> Secret {
     let ca = test_authority("kubernetes");
     kubeconfig::render_with_file("https://127.230.0.11:6443", ca.cert(), KUBELET_PEM)
 }
@@ -136,7 +136,7 @@ fn its_own_apiserver_behind_the_vip_is_no_other_cluster() {
 
 #[test]
 fn a_join_that_began_on_this_disk_is_never_an_init_again() {
-    let signed_for = signed_for_kubelet();
+    let signed_for = signed_kubelet_conf();
     let traces: [(u8, &[(&str, &str)]); 3] = [
         (228, &[(ha_wire::paths::DISCOVERY, "x")]),
         (

@@ -28,7 +28,7 @@ spec:
 ";
 
 /// As kubeadm leaves it when an apiserver has signed for the kubelet.
-fn signed_for_kubelet(machine: &FakeMachine) {
+fn write_signed_kubelet_conf(machine: &FakeMachine) {
     let ca = test_authority("kubernetes");
     let text = kubeconfig::render_with_file("https://10.77.0.11:6443", ca.cert(), KUBELET_PEM);
     machine.file(KUBELET_CONF, text.expose());
@@ -38,7 +38,7 @@ fn signed_for_kubelet(machine: &FakeMachine) {
 /// A founder whose cluster stands.
 fn founded_machine() -> FakeMachine {
     let machine = testing::fake_machine(testing::founder());
-    signed_for_kubelet(&machine);
+    write_signed_kubelet_conf(&machine);
     machine.file(&pod_manifest("etcd"), OPEN);
     machine
 }
@@ -73,7 +73,7 @@ fn an_init_that_goes_on_and_a_single_control_plane_are_left_alone() {
         let mut node = testing::founder();
         node.control_planes.truncate(1);
         let single = testing::fake_machine(node);
-        signed_for_kubelet(&single);
+        write_signed_kubelet_conf(&single);
         single.file(&pod_manifest("etcd"), OPEN);
         for machine in [fresh, resumed, single] {
             assert!(!close_before_start(&machine.cx).await.unwrap());
