@@ -62,14 +62,14 @@ async fn follow_logind(cx: &Context) -> Result<()> {
     let mut delay = Some(logind.delay_shutdown(WHY).await?);
     if cx.sys.files.exists(RULES) {
         // An agent before this one left, and the shutdown was called off.
-        come_back(cx).await;
+        return_to_service(cx).await;
     }
     loop {
         if logind.next_shutdown().await? {
             withdraw_from_service(cx).await;
             drop(delay.take());
         } else {
-            come_back(cx).await;
+            return_to_service(cx).await;
             delay = Some(logind.delay_shutdown(WHY).await?);
         }
     }
@@ -80,7 +80,7 @@ async fn withdraw_from_service(cx: &Context) {
     let (node, vip) = (&cx.node.name, cx.node.endpoint.vip);
     let holds = cx.node.runs_balancer() && has_address(vip, None).unwrap_or(false);
     tracing::info!(node, "this machine goes down: {WHY}");
-    if let Err(error) = close_the_door(cx).await {
+    if let Err(error) = reject_new_connections(cx).await {
         tracing::warn!(node, "clients are not sent away beforehand: {error:#}");
     }
     if !holds {
@@ -127,10 +127,10 @@ async fn wait_for_answers(cx: &Context) {
 }
 
 /// The shutdown was called off.
-async fn come_back(cx: &Context) {
+async fn return_to_service(cx: &Context) {
     let node = &cx.node.name;
     tracing::info!(node, "this machine stays: the API's clients may come back");
-    if let Err(error) = open_the_door(cx).await {
+    if let Err(error) = accept_new_connections(cx).await {
         tracing::warn!(
             node,
             "no client gets in: {error:#}; nft delete table {} {TABLE}",
@@ -148,12 +148,12 @@ async fn come_back(cx: &Context) {
     }
 }
 
-async fn close_the_door(cx: &Context) -> Result<()> {
+async fn reject_new_connections(cx: &Context) -> Result<()> {
     cx.sys.files.put(RULES, render_rules(&cx.node).as_bytes())?;
     run_nft(cx, &["-f", &cx.sys.files.path(RULES).to_string_lossy()]).await
 }
 
-async fn open_the_door(cx: &Context) -> Result<()> {
+async fn accept_new_connections(cx: &Context) -> Result<()> {
     run_nft(cx, &["delete", "table", nft_family(&cx.node), TABLE]).await?;
     cx.sys.files.wipe(RULES)
 }

@@ -42,7 +42,7 @@ const TAKEN_AT_MOST: usize = 64;
 const COUNTED_STEPS: [(u64, u64); 2] = [(120, 5), (u64::MAX, 60)];
 
 /// Looks, tells, waits, for ever.
-pub async fn keep_current(cx: Context) {
+pub async fn keep_status_current(cx: Context) {
     let mut facts = FactsWatch::default();
     loop {
         facts.observe(&cx).await;
@@ -66,7 +66,7 @@ impl FactsWatch {
         if !here {
             cx.report.update_status(|s| s.vip.complaint.clear());
         } else if self.looks.is_multiple_of(COMPLAINTS_EVERY) {
-            let complaint = keepaliveds_complaint(cx).await;
+            let complaint = keepalived_complaint(cx).await;
             cx.report.update_status(|s| s.vip.complaint = complaint);
         }
         if self.looks.is_multiple_of(UPDATES_EVERY) {
@@ -94,7 +94,7 @@ impl FactsWatch {
 
 /// The last line of keepalived's journal, if it goes on saying it; empty: it does not. A quote for people: it gives warnings no
 /// priority of their own, and says each at every advert.
-async fn keepaliveds_complaint(cx: &Context) -> String {
+async fn keepalived_complaint(cx: &Context) -> String {
     let args = [
         "-u",
         keepalived::UNIT,

@@ -55,7 +55,7 @@ async fn run_until_stopped(cx: Context) -> Result<Exit> {
         let machine = || Sys::real(files);
         heartbeat = health::start_thread(cx.node.clone(), balancer_stands.subscribe(), machine)?;
     }
-    tokio::task::spawn_local(status_facts::keep_current(cx.clone()));
+    tokio::task::spawn_local(status_facts::keep_status_current(cx.clone()));
     tokio::task::spawn_local(orderly_shutdown::prepare_shutdowns(cx.clone()));
     tokio::task::spawn_local(renewal::keep_renewed(cx.clone()));
     let clock = cx.sys.clock.clone();

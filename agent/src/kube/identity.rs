@@ -19,32 +19,33 @@ pub fn from_ignition(cx: &Context) -> Result<Option<Identity>> {
 
 /// The certificate that the kubelet asked for, with a key that it made itself; none while it has none, or uses the first
 /// identity in its place.
-pub fn kubelets_own(cx: &Context) -> Result<Option<Identity>> {
+pub fn kubelet_identity(cx: &Context) -> Result<Option<Identity>> {
     let Some(both) = cx.sys.files.read(KUBELET_PEM)? else {
         return Ok(None);
     };
-    let own =
-        !is_first(cx, &both)? && is_key_pair(&both, &both) && !certificate_has_ended(cx, &both);
+    let own = !is_first_identity(cx, &both)?
+        && is_key_pair(&both, &both)
+        && !certificate_has_ended(cx, &both);
     Ok(own.then(|| Identity::from_joint_pem(&both)))
 }
 
 /// Whether this is the certificate that Ignition brought.
-pub fn is_first(cx: &Context, cert: &str) -> Result<bool> {
+pub fn is_first_identity(cx: &Context, cert: &str) -> Result<bool> {
     let first = cx.sys.files.read(paths::IDENTITY_CERT)?;
     Ok(first.is_some_and(|first| certificates_in(&first) == certificates_in(cert)))
 }
 
 /// This node as the cluster knows it.
 pub fn of_node(cx: &Context) -> Result<Identity> {
-    match kubelets_own(cx)? {
+    match kubelet_identity(cx)? {
         Some(own) => Ok(own),
-        None => to_join_with(cx),
+        None => joining_identity(cx),
     }
 }
 
 /// What a kubelet without a certificate of its own begins with. It lasts a day; a control plane, which holds the CA, makes
 /// itself another one then.
-pub fn to_join_with(cx: &Context) -> Result<Identity> {
+pub fn joining_identity(cx: &Context) -> Result<Identity> {
     match from_ignition(cx)? {
         Some(brought) if !certificate_has_ended(cx, &brought.cert) => Ok(brought),
         _ if cx.node.is_control_plane() => cx.clients.node_identity(&cx.sys, &cx.node.name),
@@ -59,8 +60,8 @@ pub fn to_join_with(cx: &Context) -> Result<Identity> {
 }
 
 /// Whether this node is lost when the first identity ends.
-pub fn hangs_on_the_first(cx: &Context) -> bool {
-    let own = kubelets_own(cx).ok().flatten();
+pub fn depends_on_first_identity(cx: &Context) -> bool {
+    let own = kubelet_identity(cx).ok().flatten();
     !cx.node.is_control_plane() && own.is_none()
 }
 

@@ -119,7 +119,7 @@ impl<'a> Candidate<'a> {
         Self {
             cx,
             name,
-            me: this_boot(cx),
+            me: holder_of_this_boot(cx),
             seen: None,
         }
     }
@@ -161,7 +161,7 @@ async fn claim_lease(
     }
 }
 
-fn this_boot(cx: &Context) -> Holder {
+fn holder_of_this_boot(cx: &Context) -> Holder {
     Holder {
         node: cx.node.name.clone(),
         boot: boot_id(&cx.sys.files),

@@ -165,7 +165,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
     let backends = configured_backends(cx)?;
     let runner = runner::runner_for(&cx.node, &cx.sys)?;
     if runner.is_kubelet() {
-        hand_over(cx, &backends, &*runner).await?;
+        load_config_into_units(cx, &backends, &*runner).await?;
     } else {
         apply_backends(cx, &backends).await?;
     }
@@ -177,7 +177,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 pub async fn apply_backends(cx: &Context, backends: &[Peer]) -> Result<()> {
     let runner = runner::runner_for(&cx.node, &cx.sys)?;
     if runner.is_kubelet() {
-        hand_over(cx, backends, &*runner).await?;
+        load_config_into_units(cx, backends, &*runner).await?;
         return wait_for_haproxy(cx, &*runner).await;
     }
     let wanted = write_wanted_config(cx, backends, &*runner).await?;
@@ -189,7 +189,11 @@ pub async fn apply_backends(cx: &Context, backends: &[Peer]) -> Result<()> {
 }
 
 /// What runs is told at once, what does not runs with it later.
-async fn hand_over(cx: &Context, backends: &[Peer], runner: &dyn Runner) -> Result<()> {
+async fn load_config_into_units(
+    cx: &Context,
+    backends: &[Peer],
+    runner: &dyn Runner,
+) -> Result<()> {
     write_healthy_word(cx)?;
     let wanted = write_wanted_config(cx, backends, runner).await?;
     for (unit, content) in wanted.units() {

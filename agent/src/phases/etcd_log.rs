@@ -32,11 +32,11 @@ pub fn is_unwritten(files: &Files, log: &str) -> Result<bool> {
         .open(&format!("{log}/{FIRST}"))?
         .take(HEAD_BYTES)
         .read_to_end(&mut head)?;
-    Ok(ends_at_birth(&head))
+    Ok(has_only_first_records(&head))
 }
 
 /// Whether a segment has the records of its making, whole, and zeros after them.
-fn ends_at_birth(head: &[u8]) -> bool {
+fn has_only_first_records(head: &[u8]) -> bool {
     let (mut rest, mut types) = (head, Vec::new());
     while let Some((frame, after)) = rest.split_first_chunk::<FRAME>() {
         if *frame == [0; FRAME] {

@@ -53,7 +53,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 /// The cluster takes the kubelet's own certificate for this node's.
 async fn prove_own_certificate(cx: &Context) -> Result<()> {
     let name = &cx.node.name;
-    let Some(own) = identity::kubelets_own(cx)? else {
+    let Some(own) = identity::kubelet_identity(cx)? else {
         bail!("the kubelet has no certificate of its own");
     };
     let client = kube::as_identity(cx, &own)?;

@@ -53,7 +53,7 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
         let is_permitted_now = !was_permitted && init::has_valid_permission(cx);
         // An init that was killed before its etcd wrote anything, and whose kubelet went on.
         let founds_now = !had_founded && init::has_founded_etcd(cx)?;
-        if (is_late || is_permitted_now || founds_now) && init::decides_anew(cx)? {
+        if (is_late || is_permitted_now || founds_now) && init::should_decide_anew(cx)? {
             info!("no cluster to join: this node decides anew whether it founds one");
             return Ok(Outcome::DecideAnew);
         }

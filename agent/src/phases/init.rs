@@ -22,7 +22,7 @@ mod permission;
 mod search;
 mod way;
 
-use disk::Past;
+use disk::DiskHistory;
 pub use permission::is_valid as has_valid_permission;
 
 /// The own apiserver answers in a millisecond or is busy.
@@ -37,10 +37,10 @@ pub async fn needed(cx: &Context) -> Result<bool> {
     if is_settled(cx) {
         return Ok(false);
     }
-    if disk::read_past(cx)? != Past::Founded {
+    if disk::read_disk_history(cx)? != DiskHistory::Founded {
         return Ok(true);
     }
-    Ok(match is_complete(cx).await {
+    Ok(match is_init_complete(cx).await {
         Ok(complete) => !complete,
         Err(error) => {
             info!("own apiserver: {error:#}: resuming init");
@@ -51,24 +51,26 @@ pub async fn needed(cx: &Context) -> Result<bool> {
 
 /// Whether this node's disk holds an etcd that it founded itself, with data.
 pub(super) fn has_founded_etcd(cx: &Context) -> Result<bool> {
-    Ok(disk::read_past(cx)? == Past::Founded)
+    Ok(disk::read_disk_history(cx)? == DiskHistory::Founded)
 }
 
 /// Founds, resumes, or finds that a cluster stands. Nothing lies between the last look for one and kubeadm.
 pub async fn run(cx: &Context) -> Result<Outcome> {
-    let past = disk::read_past(cx)?;
-    match past {
-        Past::Founded => info!("init was interrupted on this node: resuming it"),
-        Past::KnewCluster => {
+    let history = disk::read_disk_history(cx)?;
+    match history {
+        DiskHistory::Founded => info!("init was interrupted on this node: resuming it"),
+        DiskHistory::KnewCluster => {
             info!("a cluster stood already when this disk was last used: this node joins it");
             return Ok(Outcome::ClusterStands);
         }
-        Past::Unproved if !permission::is_given(cx).await => return Ok(Outcome::ClusterStands),
-        Past::Unproved => {}
+        DiskHistory::Unproved if !permission::is_valid_once_clock_is_set(cx).await => {
+            return Ok(Outcome::ClusterStands);
+        }
+        DiskHistory::Unproved => {}
     }
     hooks::run_once(cx, "before-join", &cx.node.hooks.before_join, Phase::Init).await?;
     way::wait_for_balancer(cx).await?;
-    if past == Past::Unproved && a_cluster_stands(cx).await? {
+    if history == DiskHistory::Unproved && cluster_exists(cx).await? {
         return Ok(Outcome::ClusterStands);
     }
     claim::claim_external_etcd(cx).await?;
@@ -77,18 +79,18 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
 }
 
 /// Whether a node that waits at its gate should decide once more whether it founds the cluster.
-pub fn decides_anew(cx: &Context) -> Result<bool> {
+pub fn should_decide_anew(cx: &Context) -> Result<bool> {
     let may_found = cx.node.is_control_plane() && cx.node.founder.is_some();
     Ok(may_found
-        && match disk::read_past(cx)? {
-            Past::Founded => true,
-            Past::KnewCluster => false,
-            Past::Unproved => has_valid_permission(cx),
+        && match disk::read_disk_history(cx)? {
+            DiskHistory::Founded => true,
+            DiskHistory::KnewCluster => false,
+            DiskHistory::Unproved => has_valid_permission(cx),
         })
 }
 
 /// Who answered once is remembered for as long as the agent lives: a cluster does not cease to be by being off.
-async fn a_cluster_stands(cx: &Context) -> Result<bool> {
+async fn cluster_exists(cx: &Context) -> Result<bool> {
     cx.report.waiting(
         Phase::Init,
         "checking for an existing cluster at the VIP and the other control planes",
@@ -159,7 +161,7 @@ fn own_api(cx: &Context) -> Result<Client> {
 }
 
 /// Whether all that kubeadm init does, to its last phase, is there.
-async fn is_complete(cx: &Context) -> Result<bool> {
+async fn is_init_complete(cx: &Context) -> Result<bool> {
     let client = own_api(cx)?;
     client.config_map("kubeadm-config").await?;
     let marked = client

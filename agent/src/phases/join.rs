@@ -37,7 +37,7 @@ pub async fn needed(cx: &Context) -> Result<bool> {
         return Ok(true);
     }
     if cx.node.is_control_plane() {
-        return Ok(!control_plane::what_is_left(cx).await?.is_done());
+        return Ok(!control_plane::plan_join(cx).await?.is_done());
     }
     Ok(!is_registered(cx, &kube::as_node(cx)?).await?)
 }

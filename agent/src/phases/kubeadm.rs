@@ -37,14 +37,14 @@ pub async fn run_kubeadm(
     }
     cause::require_valid(cx, config).await?;
     cause::require_runtime(cx, phase).await?;
-    proxy::lead_kubelet_past_proxy(cx).await?;
+    proxy::let_kubelet_bypass_proxy(cx).await?;
     let watch = Watch::new(cx, phase);
     let told = |words: &str| watch.stepped(words);
     let ended = tokio::select! {
         biased;
         ended = run_reporting_steps(cx, args, config, &told) => ended,
         found = watch.until_final() => Err(found.into()),
-        never = sync_for_ever(cx) => match never {},
+        never = sync_forever(cx) => match never {},
     };
     put_on_disk(cx).await?;
     match ended {
@@ -60,7 +60,7 @@ pub async fn put_on_disk(cx: &Context) -> Result<()> {
 }
 
 /// While kubeadm runs: etcd's manifest must not be lost once its member votes, or nobody could start it without a quorum.
-async fn sync_for_ever(cx: &Context) -> std::convert::Infallible {
+async fn sync_forever(cx: &Context) -> std::convert::Infallible {
     let mut synced = SyncedFiles::new(&cx.sys.files, kubeadm_files::WRITTEN);
     loop {
         cx.sys.clock.sleep(SYNC_EVERY).await;

@@ -166,14 +166,14 @@ pub fn are_whole(files: &Files, names: &[String]) -> Result<bool> {
 
 /// Removes what is broken of a node that is not settled: kubeadm and the kubelet make all of it anew. Not while kubeadm runs.
 pub fn remove_broken(cx: &Context) -> Result<()> {
-    make_anew(cx, &broken_files(&read_all(&cx.sys.files)?))
+    restore_or_wipe(cx, &broken_files(&read_all(&cx.sys.files)?))
 }
 
 /// Of a settled node the pieces that come back without kubeadm.
 pub fn fix_without_kubeadm(cx: &Context) -> Result<()> {
     let mut broken = broken_files(&read_all(&cx.sys.files)?);
     broken.retain(|name| name == INSTANCE_CONFIG || SERVING.contains(&name.as_str()));
-    make_anew(cx, &broken)
+    restore_or_wipe(cx, &broken)
 }
 
 /// As kubeadm writes it.
@@ -183,7 +183,7 @@ fn instance_config(cx: &Context) -> String {
 }
 
 /// Itself, or by being gone: what is missing kubeadm or the kubelet makes.
-fn make_anew(cx: &Context, names: &[String]) -> Result<()> {
+fn restore_or_wipe(cx: &Context, names: &[String]) -> Result<()> {
     for name in names {
         warn!("{name} is empty or cut short, as after a power cut: it is made anew");
         match name.as_str() {

@@ -16,7 +16,7 @@ use crate::kube::{self, KUBELET, KUBELET_CONF, KUBELET_PEM, cluster_ca, identity
 
 /// The kubelet asks for its own certificate as soon as it runs; the controller manager signs it in a second or two.
 const OWN_CERTIFICATE_WITHIN: Duration = Duration::from_secs(60);
-/// A kubelet that still shows the first identity after this long is not asking (see [`nudge_kubelet`]).
+/// A kubelet that still shows the first identity after this long is not asking (see [`restart_without_first_identity`]).
 const NUDGE_AFTER: Duration = Duration::from_secs(5);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -25,10 +25,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// first wait for that certificate to be signed. While a node joins, its own apiserver does not answer: both lead to the VIP.
 pub fn write_for_join(cx: &Context) -> Result<()> {
     let server = kube::vip_url(cx);
-    let text = if identity::kubelets_own(cx)?.is_some() {
-        text_with_own(cx, &server)?
+    let text = if identity::kubelet_identity(cx)?.is_some() {
+        conf_with_own_certificate(cx, &server)?
     } else {
-        let me = identity::to_join_with(cx)?;
+        let me = identity::joining_identity(cx)?;
         kubeconfig::render_embedded(&server, &cluster_ca(cx)?, &me)
     };
     let files = &cx.sys.files;
@@ -39,7 +39,7 @@ pub fn write_for_join(cx: &Context) -> Result<()> {
 /// Whether a join has nothing left to do to the kubelet's kubeconfig.
 pub fn is_final(cx: &Context) -> Result<bool> {
     let text = cx.sys.files.read(KUBELET_CONF)?;
-    let wanted = final_text(cx)?;
+    let wanted = final_conf(cx)?;
     Ok(text.is_some_and(|text| text == wanted.expose()))
 }
 
@@ -56,7 +56,7 @@ pub fn names_signed_certificate(cx: &Context) -> Result<bool> {
 /// kubeadm wants it, so that it is never newer than the apiserver it talks to.
 pub async fn switch_to_own_certificate(cx: &Context, phase: Phase) -> Result<()> {
     wait_for_own_certificate(cx, phase).await?;
-    write_conf(cx, &final_text(cx)?)
+    write_conf(cx, &final_conf(cx)?)
 }
 
 /// The same on any node, also on one where kubeadm itself has seen to it.
@@ -71,33 +71,34 @@ pub async fn settle_unless_kubeadm_did(cx: &Context, phase: Phase) -> Result<()>
 /// What a life before this one left undone, before anything of the cluster is asked: the kubelet must start first. The kubeconfig
 /// that kubeadm makes for a founder is kubeadm's own matter: its identity lasts a year, and kubeadm wants it under its name.
 pub fn fix_at_start(cx: &Context) -> Result<()> {
-    let Some(_) = identity::kubelets_own(cx)? else {
+    let Some(_) = identity::kubelet_identity(cx)? else {
         return Ok(());
     };
     let text = cx.sys.files.read(KUBELET_CONF)?.unwrap_or_default();
     if is_settled(cx) {
         if !kubeconfig::is_whole(&text) {
             warn!("{KUBELET_CONF} is broken: it is written anew");
-            write_conf(cx, &final_text(cx)?)?;
+            write_conf(cx, &final_conf(cx)?)?;
         }
     } else if let Some(inside) = kubeconfig::embedded_certificate(&text)
-        && (identity::is_first(cx, &inside)? || identity::certificate_has_ended(cx, &inside))
+        && (identity::is_first_identity(cx, &inside)?
+            || identity::certificate_has_ended(cx, &inside))
     {
         info!("{KUBELET_CONF} names the kubelet's own certificate from now on");
-        write_conf(cx, &text_with_own(cx, &kube::vip_url(cx))?)?;
+        write_conf(cx, &conf_with_own_certificate(cx, &kube::vip_url(cx))?)?;
     }
     Ok(())
 }
 
-fn final_text(cx: &Context) -> Result<Secret> {
+fn final_conf(cx: &Context) -> Result<Secret> {
     if cx.node.is_control_plane() {
-        text_with_own(cx, &kube::apiserver_url(cx, cx.node.address))
+        conf_with_own_certificate(cx, &kube::apiserver_url(cx, cx.node.address))
     } else {
-        text_with_own(cx, &kube::vip_url(cx))
+        conf_with_own_certificate(cx, &kube::vip_url(cx))
     }
 }
 
-fn text_with_own(cx: &Context, server: &str) -> Result<Secret> {
+fn conf_with_own_certificate(cx: &Context, server: &str) -> Result<Secret> {
     let ca = cluster_ca(cx)?;
     Ok(kubeconfig::render_with_file(server, &ca, KUBELET_PEM))
 }
@@ -112,7 +113,7 @@ fn write_conf(cx: &Context, text: &Secret) -> Result<()> {
 async fn wait_for_own_certificate(cx: &Context, phase: Phase) -> Result<()> {
     let begin = cx.sys.clock.monotonic();
     let mut nudged = false;
-    while identity::kubelets_own(cx)?.is_none() {
+    while identity::kubelet_identity(cx)?.is_none() {
         let waited = cx.sys.clock.monotonic().saturating_sub(begin);
         if waited > OWN_CERTIFICATE_WITHIN {
             bail!(
@@ -120,7 +121,7 @@ async fn wait_for_own_certificate(cx: &Context, phase: Phase) -> Result<()> {
             );
         }
         if waited > NUDGE_AFTER && !nudged && cx.sys.files.exists(KUBELET_PEM) {
-            nudge_kubelet(cx).await?;
+            restart_without_first_identity(cx).await?;
             nudged = true;
         }
         cx.report
@@ -132,7 +133,7 @@ async fn wait_for_own_certificate(cx: &Context, phase: Phase) -> Result<()> {
 
 /// A kubelet keeps the first identity in its store and asks for its own certificate at once; one that is restarted in
 /// between takes what it finds there for its own, and would ask only when that is about to end. Without it, it asks.
-async fn nudge_kubelet(cx: &Context) -> Result<()> {
+async fn restart_without_first_identity(cx: &Context) -> Result<()> {
     warn!("the kubelet uses the first identity as its own certificate: restarting it without");
     cx.sys.files.wipe(KUBELET_PEM)?;
     cx.sys.systemd.restart(KUBELET).await

@@ -40,7 +40,7 @@ fn metadata_of(node: &NodeFile) -> Value {
 }
 
 /// A node whose labels nobody has set yet says so: a control plane's agent does it within seconds.
-pub fn check_asked(node: &Node) -> Result<()> {
+pub fn check_labels_granted(node: &Node) -> Result<()> {
     if node.metadata.labels.contains_key(ASKING) {
         bail!("no control plane's agent has set yet the labels that this node asks for");
     }

@@ -53,7 +53,7 @@ pub async fn run(cx: &Context) -> Result<Outcome> {
         if let Some(fault) = describe_checks(&checks, Verdict::Fail) {
             return Err(NeedsAPerson(fault).into());
         }
-        let Some(missing) = first_with(&checks, Verdict::Wait) else {
+        let Some(missing) = first_with_verdict(&checks, Verdict::Wait) else {
             log_warnings(cx, &checks);
             return Ok(Outcome::Done);
         };
@@ -77,7 +77,7 @@ pub async fn run_checks(cx: &Context) -> Vec<Check> {
     evaluate::evaluate_machine(&cx.node, &facts::gather_facts(cx).await)
 }
 
-fn first_with(checks: &[Check], verdict: Verdict) -> Option<&Check> {
+fn first_with_verdict(checks: &[Check], verdict: Verdict) -> Option<&Check> {
     checks.iter().find(|c| c.verdict == verdict)
 }
 

@@ -26,7 +26,7 @@ const VARIABLES: [&str; 8] = [
 ];
 
 /// The command, which asks no proxy for what lies in the cluster.
-pub fn past_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
+pub fn bypass_proxy(cx: &Context, mut cmd: Cmd) -> Cmd {
     if let Some(list) = proxy_exceptions(cx) {
         cmd.env.push(("no_proxy".to_owned(), list.clone()));
         cmd.env.push(("NO_PROXY".to_owned(), list));
@@ -44,11 +44,11 @@ pub fn kubeadm_command(cx: &Context, args: &[&str], deadline: Duration) -> Cmd {
         cmd.env.extend(empty);
         return cmd;
     }
-    past_proxy(cx, cmd)
+    bypass_proxy(cx, cmd)
 }
 
 /// The same for the kubelet's unit, before it is started.
-pub async fn lead_kubelet_past_proxy(cx: &Context) -> Result<()> {
+pub async fn let_kubelet_bypass_proxy(cx: &Context) -> Result<()> {
     let Some(list) = proxy_exceptions(cx) else {
         return Ok(());
     };

@@ -97,7 +97,7 @@ impl<'a> RenewalWatch<'a> {
 
     async fn observe(&mut self) -> Result<RenewalOutcome> {
         let settled = self.cx.report.phase() == Phase::Steady;
-        let (here, keyless) = by_authority(self.cx, due_certificates(self.cx, settled)?);
+        let (here, keyless) = split_by_authority(self.cx, due_certificates(self.cx, settled)?);
         let idle = here.is_empty() && !(settled && self.has_old_component().await?);
         let done = match idle {
             true => RenewalOutcome::NothingDue,
@@ -199,7 +199,7 @@ fn due_certificates(cx: &Context, settled: bool) -> Result<Vec<&'static Renewabl
 }
 
 /// Those whose authority's key is here, and the others.
-fn by_authority(
+fn split_by_authority(
     cx: &Context,
     due: Vec<&'static Renewable>,
 ) -> (Vec<&'static Renewable>, Vec<&'static Renewable>) {

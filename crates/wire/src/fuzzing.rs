@@ -12,7 +12,7 @@ use crate::status::Status;
 /// # Panics
 /// If what was read is not read again from what is written.
 pub fn node_file(bytes: &[u8]) {
-    comes_back(bytes, NodeFile::parse);
+    assert_round_trip(bytes, NodeFile::parse);
 }
 
 /// A status file, or an error.
@@ -20,7 +20,7 @@ pub fn node_file(bytes: &[u8]) {
 /// # Panics
 /// If what was read is not read again from what is written.
 pub fn status(bytes: &[u8]) {
-    comes_back(bytes, Status::parse);
+    assert_round_trip(bytes, Status::parse);
 }
 
 /// Lines of the stream of events, each one or an error.
@@ -29,11 +29,11 @@ pub fn status(bytes: &[u8]) {
 /// If what was read is not read again from what is written.
 pub fn event(bytes: &[u8]) {
     for line in bytes.split(|byte| *byte == b'\n') {
-        comes_back(line, Event::parse);
+        assert_round_trip(line, Event::parse);
     }
 }
 
-fn comes_back<T: Serialize + PartialEq + std::fmt::Debug>(
+fn assert_round_trip<T: Serialize + PartialEq + std::fmt::Debug>(
     bytes: &[u8],
     parse: impl Fn(&str) -> Result<T, FormatError>,
 ) {

@@ -79,7 +79,7 @@ fn who_was_faster_keeps_it() {
         let client = kube::as_admin(&machine.cx).unwrap();
         let free = client.lease(LEASE).await.unwrap();
         api.held_lease(LEASE, "node3/b3");
-        let me = this_boot(&machine.cx);
+        let me = holder_of_this_boot(&machine.cx);
         let error = claim_lease(&client, LEASE, free.as_ref(), &me, 0)
             .await
             .unwrap_err();

@@ -14,7 +14,7 @@ use crate::phases::etcd_manifest::{
 use crate::phases::kubelet_conf;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Past {
+pub enum DiskHistory {
     /// Nothing that proves anything; an init may have been killed before its etcd wrote anything.
     Unproved,
     /// An etcd that this node founded, with data; beside an external one, an init that was begun.
@@ -25,9 +25,9 @@ pub enum Past {
 
 /// The discovery file is written when the gate has opened. A signed kubelet's certificate without etcd's data is left
 /// of a member that lost them.
-pub fn read_past(cx: &Context) -> Result<Past> {
+pub fn read_disk_history(cx: &Context) -> Result<DiskHistory> {
     if cx.node.has_external_etcd() {
-        return past_beside_external_etcd(cx);
+        return history_beside_external_etcd(cx);
     }
     let manifest = read_manifest(cx)?;
     let members = initial_members(&manifest);
@@ -35,27 +35,27 @@ pub fn read_past(cx: &Context) -> Result<Past> {
     let has_data = has_data(cx, &manifest)?;
     let lost_data = !has_data && kubelet_conf::names_signed_certificate(cx)?;
     if joins_others || lost_data || cx.sys.files.exists(paths::DISCOVERY) {
-        return Ok(Past::KnewCluster);
+        return Ok(DiskHistory::KnewCluster);
     }
     Ok(if has_data && members == [cx.node.name.as_str()] {
-        Past::Founded
+        DiskHistory::Founded
     } else {
-        Past::Unproved
+        DiskHistory::Unproved
     })
 }
 
 /// There the data are elsewhere, and whose they are etcd itself says (`claim`): an apiserver's manifest without a trace of a join is
 /// an init that was begun here, and may be begun again.
-fn past_beside_external_etcd(cx: &Context) -> Result<Past> {
+fn history_beside_external_etcd(cx: &Context) -> Result<DiskHistory> {
     let there = |name: &str| cx.sys.files.exists(name);
     Ok(if there(paths::DISCOVERY) {
-        Past::KnewCluster
+        DiskHistory::KnewCluster
     } else if there(&pod_manifest("kube-apiserver")) {
-        Past::Founded
+        DiskHistory::Founded
     } else if kubelet_conf::names_signed_certificate(cx)? {
-        Past::KnewCluster
+        DiskHistory::KnewCluster
     } else {
-        Past::Unproved
+        DiskHistory::Unproved
     })
 }
 

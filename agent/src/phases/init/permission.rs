@@ -23,11 +23,11 @@ pub fn is_valid(cx: &Context) -> bool {
 }
 
 /// The same; before it is judged to be over, the clock has a while to be set.
-pub async fn is_given(cx: &Context) -> bool {
+pub async fn is_valid_once_clock_is_set(cx: &Context) -> bool {
     let begin = cx.sys.clock.monotonic();
     while !is_valid(cx) {
         let waited = cx.sys.clock.monotonic().saturating_sub(begin);
-        if waited > CLOCK_SET_WITHIN || !awaits_its_time(cx).await {
+        if waited > CLOCK_SET_WITHIN || !is_clock_unset(cx).await {
             warn_of_end(cx);
             return false;
         }
@@ -39,7 +39,7 @@ pub async fn is_given(cx: &Context) -> bool {
     true
 }
 
-async fn awaits_its_time(cx: &Context) -> bool {
+async fn is_clock_unset(cx: &Context) -> bool {
     let state = cx.sys.systemd.active_state(TIME_SERVICE).await;
     state.is_ok_and(|state| state == "active") && !cx.sys.files.exists(CLOCK_IS_SET)
 }

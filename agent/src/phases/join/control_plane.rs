@@ -68,13 +68,13 @@ pub fn config_files(cx: &Context) -> Vec<ConfigFile> {
 }
 
 /// What is left to do on this control plane.
-pub async fn what_is_left(cx: &Context) -> Result<JoinPlan> {
+pub async fn plan_join(cx: &Context) -> Result<JoinPlan> {
     Ok(remaining_steps(observe_join(cx).await?))
 }
 
 /// Does what is left to do.
 pub async fn join_control_plane(cx: &Context) -> Result<()> {
-    let plan = what_is_left(cx).await?;
+    let plan = plan_join(cx).await?;
     info!("left to do of the join: {plan}");
     if plan.etcd == EtcdStep::Join {
         members::refuse_foreign_data(cx)?;
@@ -204,7 +204,7 @@ async fn join_etcd_under_lease(cx: &Context) -> Result<()> {
             held.release().await;
             ended
         }
-        None => let_go_beside(held, work).await,
+        None => release_lease_during(held, work).await,
     }
 }
 
@@ -220,7 +220,7 @@ async fn wait_for_turn(cx: &Context) -> Result<(HeldLease<'_>, bool)> {
             members::wait_until_voters_answer(cx, BLOCKED_WITHOUT_LEASE).await?;
         }
         let held = lock::acquire_lease(cx, &LEASE).await?;
-        match held.while_held(make_room(cx)).await? {
+        match held.while_held(clear_own_leftovers(cx)).await? {
             Ok(all_answer) => return Ok((held, all_answer)),
             Err(error) => {
                 held.release().await;
@@ -233,7 +233,7 @@ async fn wait_for_turn(cx: &Context) -> Result<(HeldLease<'_>, bool)> {
 }
 
 /// What was left over of this node's own member votes too: it must be gone before anybody looks. True if every voter answers.
-async fn make_room(cx: &Context) -> Result<bool> {
+async fn clear_own_leftovers(cx: &Context) -> Result<bool> {
     members::remove_stale_members(cx).await?;
     members::remove_own_data(cx).await?;
     members::wait_until_voters_answer(cx, BLOCKED_UNDER_LEASE).await
@@ -243,7 +243,7 @@ async fn make_room(cx: &Context) -> Result<bool> {
 async fn wait_until_member_votes(cx: &Context) {
     loop {
         cx.sys.clock.sleep(POLL_INTERVAL).await;
-        match members_at_once(cx).await {
+        match list_members(cx).await {
             Ok(members) if own_membership(cx, &members) == Membership::Voter => {
                 return try_put_on_disk(cx).await;
             }
@@ -260,7 +260,7 @@ async fn try_put_on_disk(cx: &Context) {
     }
 }
 
-async fn members_at_once(cx: &Context) -> Result<Vec<Member>> {
+async fn list_members(cx: &Context) -> Result<Vec<Member>> {
     Ok(etcd_client(cx)?.within(MEMBERS_WITHIN).members().await?)
 }
 
@@ -268,7 +268,10 @@ fn own_membership(cx: &Context, members: &[Member]) -> Membership {
     membership_in_list(members, &cx.node.name, cx.node.address)
 }
 
-async fn let_go_beside(held: HeldLease<'_>, work: impl Future<Output = Result<()>>) -> Result<()> {
+async fn release_lease_during(
+    held: HeldLease<'_>,
+    work: impl Future<Output = Result<()>>,
+) -> Result<()> {
     info!("this node's etcd member votes");
     tokio::join!(held.release(), work).1
 }

@@ -54,13 +54,13 @@ pub async fn wait_until_silent(cx: &Context, client: &Client) -> Result<()> {
         let Some((lease, seen)) = lease.zip(seen.as_ref()) else {
             return Ok(false);
         };
-        Ok(seen.unchanged_for(now) >= silence_of_the_dead(&node, &lease, cx.node.address))
+        Ok(seen.unchanged_for(now) >= required_silence(&node, &lease, cx.node.address))
     })
     .await
 }
 
 /// For how long the Lease of a dead kubelet stands still.
-fn silence_of_the_dead(node: &Node, lease: &Lease, own: IpAddr) -> Duration {
+fn required_silence(node: &Node, lease: &Lease, own: IpAddr) -> Duration {
     let duration = patience_with(lease, KUBELET_LEASE_S);
     if node.internal_ip() == Some(own) {
         // A renewal is due after a quarter of it, and late by half of that.

@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::kube::ADMIN_CONF;
 use crate::kube::client::Client;
 use crate::phases::ConfigFile;
-use crate::phases::proxy::past_proxy;
+use crate::phases::proxy::bypass_proxy;
 use crate::render;
 use crate::sys::Cmd;
 
@@ -209,5 +209,5 @@ fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
         "KUBECONFIG".into(),
         cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
     ));
-    past_proxy(cx, cmd)
+    bypass_proxy(cx, cmd)
 }

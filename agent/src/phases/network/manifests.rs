@@ -9,7 +9,7 @@ use ha_wire::phase::Phase;
 use crate::backoff::spread_pause;
 use crate::context::Context;
 use crate::kube::{self, ADMIN_CONF};
-use crate::phases::proxy::past_proxy;
+use crate::phases::proxy::bypass_proxy;
 use crate::sys::Cmd;
 use crate::sys::random::random_fraction;
 
@@ -98,5 +98,5 @@ fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
         "KUBECONFIG".into(),
         cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
     ));
-    past_proxy(cx, cmd)
+    bypass_proxy(cx, cmd)
 }

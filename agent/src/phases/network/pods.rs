@@ -99,13 +99,13 @@ fn pod_progress(pod: &Pod) -> String {
         Some(at) => {
             let (all, name) = (init.len(), &init[at].name);
             let place = format!("init container {} of {all} ({name})", at + 1);
-            Some((place, container_does(&init[at], "runs"), &init[at]))
+            Some((place, describe_container(&init[at], "runs"), &init[at]))
         }
         None => {
             let mut containers = pod.status.container_statuses.iter();
             let waits = containers.find(|c| !c.ready);
             waits.map(|c| {
-                let does = container_does(c, "runs and is not ready");
+                let does = describe_container(c, "runs and is not ready");
                 (format!("container {}", c.name), does, c)
             })
         }
@@ -120,7 +120,7 @@ fn pod_progress(pod: &Pod) -> String {
 }
 
 /// Why a container waits is often said by how it ended before. `runs`: what it does if it does run.
-fn container_does(container: &ContainerStatus, runs: &str) -> String {
+fn describe_container(container: &ContainerStatus, runs: &str) -> String {
     let state = &container.state;
     let ended = state.terminated.as_ref();
     let before = ended.or(container.last_state.terminated.as_ref());

@@ -156,7 +156,7 @@ fn kernel_settings(files: &Files) -> BTreeMap<String, String> {
 
 /// The CA's dates, and the first identity's while there is one; its end counts while nothing can take its place.
 fn certificate_dates(cx: &Context) -> Vec<(String, u64, u64)> {
-    let may_end = !identity::hangs_on_the_first(cx);
+    let may_end = !identity::depends_on_first_identity(cx);
     let dated = |name: &str| {
         let (from, until) = certs::validity_of_ms(&cx.sys.files.read(name).ok()??)?;
         let counts = name == CA || !may_end;

@@ -63,7 +63,7 @@ const MODULES: [(&str, &str); 2] = [
 pub async fn set_kernel_settings(cx: &Context) {
     let filesystems = read_or_empty(cx, "/proc/filesystems");
     for (module, shown_by) in MODULES {
-        if !cx.sys.files.exists(shown_by) && !has_word(&filesystems, module) {
+        if !cx.sys.files.exists(shown_by) && !contains_word(&filesystems, module) {
             let cmd = crate::sys::Cmd::new("modprobe", &[module], MODPROBE_DEADLINE);
             if let Err(error) = cx.sys.commands.run(cmd).await {
                 tracing::debug!("no module {module}: {error:#}");
@@ -116,7 +116,7 @@ pub fn is_in_hosts_file(hosts: &str, name: &str) -> bool {
         .lines()
         .map(|l| l.split('#').next().unwrap_or_default());
     lines.into_iter().any(|l| {
-        has_word(
+        contains_word(
             l.split_once(char::is_whitespace)
                 .map_or("", |(_, names)| names),
             name,
@@ -186,6 +186,6 @@ fn read_or_empty(cx: &Context, name: &str) -> String {
     cx.sys.files.read(name).ok().flatten().unwrap_or_default()
 }
 
-fn has_word(text: &str, word: &str) -> bool {
+fn contains_word(text: &str, word: &str) -> bool {
     text.split_whitespace().any(|w| w == word)
 }

@@ -21,7 +21,7 @@ fn kubeadm_init() -> Cmd {
 #[test]
 fn a_proxy_is_not_asked_for_what_lies_in_the_cluster() {
     let machine = with_proxy("intra.example.com, 10.77.0.30,");
-    let env = past_proxy(&machine.cx, kubeadm_init()).env;
+    let env = bypass_proxy(&machine.cx, kubeadm_init()).env;
     let both = ["no_proxy", "NO_PROXY"].map(|name| (name.to_owned(), EXPECTED.to_owned()));
     assert_eq!(env, both);
     let mut node = testing::founder();
@@ -46,7 +46,7 @@ fn the_proxy_of_the_cluster_file_is_not_kubeadms() {
     for name in ["HTTP_PROXY", "https_proxy", "NO_PROXY"] {
         assert!(env.iter().any(|(n, _)| n == name), "{name}");
     }
-    let fetching = past_proxy(&machine.cx, kubeadm_init()).env;
+    let fetching = bypass_proxy(&machine.cx, kubeadm_init()).env;
     assert!(
         fetching
             .iter()
@@ -58,8 +58,8 @@ fn the_proxy_of_the_cluster_file_is_not_kubeadms() {
 #[tokio::test]
 async fn without_a_proxy_nothing_is_changed() {
     let machine = testing::fake_machine(testing::founder());
-    assert_eq!(past_proxy(&machine.cx, kubeadm_init()).env, []);
-    lead_kubelet_past_proxy(&machine.cx).await.unwrap();
+    assert_eq!(bypass_proxy(&machine.cx, kubeadm_init()).env, []);
+    let_kubelet_bypass_proxy(&machine.cx).await.unwrap();
     assert!(!machine.cx.sys.files.exists(KUBELET_DROP_IN));
     assert_eq!(machine.orders(), Vec::<String>::new());
 }
@@ -68,7 +68,7 @@ async fn without_a_proxy_nothing_is_changed() {
 async fn the_kubelets_unit_is_told_once() {
     let machine = with_proxy("a%b");
     for _ in 0..2 {
-        lead_kubelet_past_proxy(&machine.cx).await.unwrap();
+        let_kubelet_bypass_proxy(&machine.cx).await.unwrap();
     }
     assert_eq!(machine.orders(), ["daemon-reload"]);
     let text = machine.cx.sys.files.read(KUBELET_DROP_IN).unwrap().unwrap();

@@ -76,7 +76,7 @@ impl<'a> NodeObject<'a> {
             self.bare = false;
             info!("the Node object is a new one: it has its labels and taints again");
         }
-        node_marks::check_asked(node)
+        node_marks::check_labels_granted(node)
     }
 
     async fn note_gone(&mut self) -> Result<()> {

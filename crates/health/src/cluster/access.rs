@@ -101,8 +101,8 @@ pub fn vip_is_held_once(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
     let address = expected.endpoint.vip;
     let finding = match names[..] {
         // Who answers holds it: its agent has not looked again since it moved.
-        [] if view.vip.is_ok() => return complained_alone(expected, &planes),
-        [_] => return complained_alone(expected, &planes),
+        [] if view.vip.is_ok() => return keepalived_complaint_findings(expected, &planes),
+        [_] => return keepalived_complaint_findings(expected, &planes),
         [] if planes.len() < may_hold.len() => return Vec::new(),
         [] => {
             let role = may_hold.first().map_or("node", |n| n.role.label());
@@ -124,7 +124,10 @@ pub fn vip_is_held_once(expected: &ExpectedCluster, view: &ClusterView) -> Vec<F
 }
 
 /// What keepalived complains of although one node holds the VIP: the next move may not work.
-fn complained_alone(expected: &ExpectedCluster, planes: &[&FreshWord<'_>]) -> Vec<Finding> {
+fn keepalived_complaint_findings(
+    expected: &ExpectedCluster,
+    planes: &[&FreshWord<'_>],
+) -> Vec<Finding> {
     let complaining = planes.iter().filter(|w| !w.status.vip.complaint.is_empty());
     let finding = |w: &&FreshWord<'_>| {
         let what = format!("{}'s keepalived: {}", w.node.name, w.status.vip.complaint);

@@ -20,7 +20,7 @@ pub fn all_joined_and_ready(expected: &ExpectedCluster, view: &ClusterView) -> V
 pub fn balancer_machines_run(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
     let finding = |node: &ExpectedNode| {
         let name = &node.name;
-        let words = machine_words(view, name);
+        let words = describe_machine(view, name);
         let next = format!("ha-host logs {} {name}", expected.name);
         let what = format!("{name} does not balance{words}");
         let finding = Finding::new(Part::Node(name.clone()), what).with_next(next);
@@ -49,7 +49,7 @@ fn joined_and_ready(
         }
         None => {
             let next = format!("ha-host logs {} {name}", expected.name);
-            let what = format!("{name} has not joined{}", machine_words(view, name));
+            let what = format!("{name} has not joined{}", describe_machine(view, name));
             Some(Finding::new(part(), what).with_next(next))
         }
     }
@@ -63,7 +63,7 @@ fn not_ready(
 ) -> Finding {
     let name = &node.name;
     let why = seen.reason.trim_end_matches('.');
-    let what = with_reason(&format!("{name} is not Ready"), why) + machine_words(view, name);
+    let what = with_reason(&format!("{name} is not Ready"), why) + describe_machine(view, name);
     let seconds = seen.changed_ms.and_then(|ms| view.seconds_since(ms));
     let finding = Finding::new(Part::Node(name.clone()), what);
     let finding = finding.with_next(expected.journal_command(name, "kubelet"));
@@ -92,7 +92,7 @@ pub fn ready_by_a_foreign_network(expected: &ExpectedCluster, view: &ClusterView
 }
 
 /// What is known of the machine below a node that is not well.
-fn machine_words(view: &ClusterView, name: &str) -> &'static str {
+fn describe_machine(view: &ClusterView, name: &str) -> &'static str {
     match view.agents.get(name).map(|a| (a.machine, &a.word)) {
         Some((Some(Machine::Absent), _)) => "; it has no machine",
         Some((Some(Machine::Off), _)) => "; its machine is off",

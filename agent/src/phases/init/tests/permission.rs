@@ -1,7 +1,7 @@
 //! A permission that is over by a clock that may be wrong.
 
 use super::*;
-use crate::phases::init::permission::is_given;
+use crate::phases::init::permission::is_valid_once_clock_is_set;
 
 const UNTIL_MS: u64 = 4_000_000_000_000;
 const HOUR_MS: u64 = 3_600_000;
@@ -21,12 +21,12 @@ fn seconds_past_the_hour(machine: &FakeMachine) -> u64 {
 fn a_clock_that_nobody_sets_or_that_is_set_is_judged_at_once() {
     run_local(async {
         let nobody = founder_past_permission(231);
-        assert!(!is_given(&nobody.cx).await);
+        assert!(!is_valid_once_clock_is_set(&nobody.cx).await);
         assert_eq!(seconds_past_the_hour(&nobody), 0);
         let set = founder_past_permission(232);
         set.systemd.unit("systemd-timesyncd.service", "active");
         set.file("/run/systemd/timesync/synchronized", "");
-        assert!(!is_given(&set.cx).await);
+        assert!(!is_valid_once_clock_is_set(&set.cx).await);
         assert_eq!(seconds_past_the_hour(&set), 0);
     });
 }
@@ -43,7 +43,7 @@ fn a_clock_that_will_be_set_is_waited_for() {
             machine.file("/run/systemd/timesync/synchronized", "");
             machine.clock.0.set(UNTIL_MS - HOUR_MS);
         };
-        let (given, ()) = tokio::join!(is_given(&machine.cx), is_set);
+        let (given, ()) = tokio::join!(is_valid_once_clock_is_set(&machine.cx), is_set);
         assert!(given, "by the right clock it lasts for an hour");
     });
 }
@@ -53,7 +53,7 @@ fn a_clock_that_nobody_can_set_is_not_waited_for_for_ever() {
     run_local(async {
         let machine = founder_past_permission(234);
         machine.systemd.unit("systemd-timesyncd.service", "active");
-        assert!(!is_given(&machine.cx).await);
+        assert!(!is_valid_once_clock_is_set(&machine.cx).await);
         let waited = seconds_past_the_hour(&machine);
         assert!((55..=65).contains(&waited), "{waited} s");
     });
