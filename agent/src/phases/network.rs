@@ -221,11 +221,11 @@ fn report_if_left(cx: &Context, decision: InstallDecision) -> String {
         Cni::Cilium { .. } => "cilium",
         Cni::Manifests { .. } | Cni::None => "the pod network",
     };
-    let words = format!("{what} is left as it is: {reason}");
-    warn!("{words}");
+    let text = format!("{what} is left as it is: {reason}");
+    warn!("{text}");
     cx.report
-        .update_status(|status| status.network.clone_from(&words));
-    words
+        .update_status(|status| status.network.clone_from(&text));
+    text
 }
 
 /// The node's readiness is what counts; why it is not there yet is told in the kubelet's own words, with what the pod

@@ -77,24 +77,24 @@ async fn newest_release(client: &Client) -> Result<Option<Release>> {
 
 fn presence_of(release: Option<Release>, has_pods: bool) -> NetworkPresence {
     let Some(release) = release else {
-        let words = "there is a DaemonSet cilium, and no release of Helm's".to_owned();
+        let reason = "there is a DaemonSet cilium, and no release of Helm's".to_owned();
         return match has_pods {
             true => NetworkPresence::CutOff {
-                words,
+                reason,
                 secret: None,
             },
             false => NetworkPresence::Missing,
         };
     };
     let (revision, status) = (release.revision, release.status.as_str());
-    let words = format!("revision {revision} of Helm's release is {status}");
+    let reason = format!("revision {revision} of Helm's release is {status}");
     match (revision, status) {
         (_, "deployed" | "superseded") => NetworkPresence::Whole,
         (1, "pending-install" | "failed") => NetworkPresence::CutOff {
-            words,
+            reason,
             secret: Some(release.secret),
         },
-        _ => NetworkPresence::Changed { words },
+        _ => NetworkPresence::Changed { reason },
     }
 }
 

@@ -32,13 +32,13 @@ pub enum NetworkPresence {
     /// What a first installation that was cut off leaves behind.
     CutOff {
         /// Why it looks so.
-        words: String,
+        reason: String,
         /// A Secret of Helm's that forbids another installation.
         secret: Option<String>,
     },
     /// What only somebody else's work leaves behind.
     Changed {
-        words: String,
+        reason: String,
     },
     Whole,
 }
@@ -63,10 +63,10 @@ pub fn decide_install(
     history: History,
     is_in_use: bool,
 ) -> InstallDecision {
-    let left = |words: &str| InstallDecision::LeftAsItIs(words.to_owned());
+    let left = |reason: &str| InstallDecision::LeftAsItIs(reason.to_owned());
     match (presence, history) {
         (NetworkPresence::Whole, _) => InstallDecision::Stands,
-        (NetworkPresence::Changed { words }, _) => InstallDecision::LeftAsItIs(words),
+        (NetworkPresence::Changed { reason }, _) => InstallDecision::LeftAsItIs(reason),
         (NetworkPresence::Missing, History::Ended) => {
             left("it was installed once, and is not there any more")
         }
@@ -75,6 +75,6 @@ pub fn decide_install(
         (NetworkPresence::CutOff { secret, .. }, History::Begun) if !is_in_use => {
             InstallDecision::Install { leftover: secret }
         }
-        (NetworkPresence::CutOff { words, .. }, _) => InstallDecision::LeftAsItIs(words),
+        (NetworkPresence::CutOff { reason, .. }, _) => InstallDecision::LeftAsItIs(reason),
     }
 }
