@@ -275,7 +275,9 @@ fn pods_that_are_not_answered_count_where_their_node_is() {
 #[test]
 fn an_etcd_with_an_alarm_or_near_its_quota_is_told() {
     let etcd = |change: fn(&mut EtcdStatus)| findings_after(|s| s.etcd.iter_mut().for_each(change));
-    let (part, what) = only_part_and_words(etcd(|e| e.alarms = vec!["NOSPACE of node3".to_owned().into()]));
+    let (part, what) = only_part_and_words(etcd(|e| {
+        e.alarms = vec!["NOSPACE of node3".to_owned().into()]
+    }));
     assert_eq!(part, Part::Etcd);
     assert!(what.contains("NOSPACE of node3"), "{what}");
     assert_eq!(etcd(|e| e.database_bytes = Some((8 << 30) / 5)), []);
