@@ -73,7 +73,7 @@ test-renewal: need ## Certificates that live ten minutes, renewed by the agents 
 
 test-faults: need ## Faults made on clusters that stand, and what doctor, status and the agents say of them (a quarter of an hour)
 	$(PARTS) test
-	$(TESTS_AS_ROOT) -p ha-tests --test doctor --test ready_means_ready -- --ignored --test-threads=1
+	$(TESTS_AS_ROOT) -p ha-tests --test doctor --test ready_means_ready --test etcd_restore -- --ignored --test-threads=1
 	@$(GIVE_BACK) target/e2e
 
 test-options: need ## What the cluster file can say, each looked at on a small cluster (the launches that make test leaves out)

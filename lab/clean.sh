@@ -8,7 +8,7 @@ for entry in "$CACHE"/*-????????????????; do
   [ -d "$entry" ] || continue
   grep -q "^$entry\(/\|$\)" <<<"$used" && continue
   # What is in lab/out was made from them.
-  for part in node containerd cilium-programs conformance-programs; do [ "$entry" != "$(ls -td "$CACHE/$part"-* 2>/dev/null | head -1)" ] || continue 2; done
+  for part in node containerd etcd-tools cilium-programs conformance-programs; do [ "$entry" != "$(ls -td "$CACHE/$part"-* 2>/dev/null | head -1)" ] || continue 2; done
   # Every mount namespace: the tests' clusters live in namespaces of their own.
   cat /proc/[0-9]*/mounts 2>/dev/null | grep -q "$entry/" && { echo "lab: $entry is in use"; continue; }
   echo "lab: removing $entry"; rm -rf "$entry"

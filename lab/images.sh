@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$(realpath "$0")")"; . ./cache.sh; . ./versions.sh
 [ "$(id -u)" = 0 ] || exec sudo FLATCAR_HA_CACHE="$CACHE" KUBERNETES="$KUBERNETES" CONTAINERD="$CONTAINERD" PATH="$PATH" HOME="$HOME" "$(realpath "$0")" "$@"
-node=$(./node.sh)/root kube=$(./kube.sh)
+node=$(./node.sh)/root kube=$(./kube.sh) etcd_tools=$(./etcd-tools.sh)
 
 archive() { # NAME:TAG ENTRYPOINT FILE=PATH...
   images/archive.py "$out/$(basename "${1%%:*}").tar" "$@"
@@ -25,7 +25,7 @@ build() {
           "$node/etc/protocols=/etc/protocols" ;;
       */coredns:*) archive "$name" /coredns "$kube/coredns=/coredns" ;;
       */pause:*) archive "$name" /pause "$pause=/pause" ;;
-      */etcd:*) archive "$name" "" "$kube/etcd=/usr/local/bin/etcd" ;;
+      */etcd:*) archive "$name" "" "$kube/etcd=/usr/local/bin/etcd" "$etcd_tools"/etcd{ctl=/usr/local/bin/etcdctl,utl=/usr/local/bin/etcdutl} ;;
       *) archive "$name" "" "$kube/$(basename "${name%%:*}")=/usr/local/bin/$(basename "${name%%:*}")" ;;
     esac
   done
@@ -33,5 +33,5 @@ build() {
   archive docker.io/lab/net:1 "" "$kube/kubectl=/usr/local/bin/kubectl" "$node/usr/bin/busybox=/usr/local/bin/busybox" "$node/usr/bin/busybox=/bin/sh"
   rm -f "$pause"
 }
-cached images "$(key images.sh images cache.sh "=$node $kube")" build
+cached images "$(key images.sh images cache.sh "=$node $kube $etcd_tools")" build
 echo "$ENTRY"
