@@ -59,13 +59,13 @@ impl Sys {
             commands,
             clock: Rc::new(clock::MachineClock),
             files,
-            proxy: environment_proxy(environment()),
+            proxy: environment_proxy(own_environment()),
         }
     }
 }
 
 /// The own one. Names and values that are no text are left out.
-pub fn environment() -> impl Iterator<Item = (String, String)> {
+pub fn own_environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
 }

@@ -45,7 +45,7 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
     let was_permitted = init::has_valid_permission(cx);
     let had_founded = init::has_founded_etcd(cx)?;
     loop {
-        let Err(missing) = look(cx, &client).await else {
+        let Err(missing) = observe_cluster(cx, &client).await else {
             return Ok(Outcome::Done);
         };
         let is_late = cx.sys.clock.monotonic().saturating_sub(begin) > PATIENCE;
@@ -67,7 +67,7 @@ async fn wait_for_cluster(cx: &Context) -> Result<Outcome> {
 }
 
 /// One look. What is missing is told, and is the error in words for a failed attempt.
-async fn look(cx: &Context, client: &Client) -> Result<(), String> {
+async fn observe_cluster(cx: &Context, client: &Client) -> Result<(), String> {
     let missing = match check_cluster(client).await {
         Err(missing) => missing,
         Ok(()) => match clock::find_difference(cx, client).await {
@@ -278,13 +278,13 @@ mod tests {
             let client = Client::new(&base, ca.cert(), Some(&me)).unwrap();
             let machine = testing::fake_machine(testing::control_plane());
             machine.clock.0.set(1_795_273_242_000 + 7_200_000);
-            let missing = look(&machine.cx, &client).await.unwrap_err();
+            let missing = observe_cluster(&machine.cx, &client).await.unwrap_err();
             assert!(missing.contains("120 min ahead"), "{missing}");
             let events = machine.events();
             let told = events.iter().find(|e| e["event"] == "waiting").unwrap();
             assert_eq!(told["what"], missing);
             machine.clock.0.set(1_795_273_242_000);
-            look(&machine.cx, &client).await.unwrap();
+            observe_cluster(&machine.cx, &client).await.unwrap();
         });
     }
 

@@ -9,7 +9,7 @@ use ha_wire::phase::Phase;
 
 use crate::context::Context;
 use crate::sys::own_unit::run_in_own_unit;
-use crate::sys::{Cmd, CommandFailed, environment};
+use crate::sys::{Cmd, CommandFailed, own_environment};
 
 /// As the cluster file's documentation promises.
 const DEADLINE: Duration = Duration::from_secs(10 * 60);
@@ -35,7 +35,7 @@ pub async fn run_once(cx: &Context, name: &str, lines: &[String], phase: Phase) 
         let place = format!("hook {name}, line {number} of {}", lines.len());
         cx.report.waiting(phase, &place, "");
         let ran = run_line(cx, &id, &place, line).await;
-        ran.map_err(|error| named(error, place))?;
+        ran.map_err(|error| rename_command(error, place))?;
         cx.sys.files.write(&marker, 0o600, b"")?;
     }
     cx.sys.files.write(&marker_path(name), 0o600, b"").map(drop)
@@ -59,12 +59,12 @@ async fn run_line(cx: &Context, id: &str, place: &str, line: &str) -> Result<()>
     let [unit, place] = [format!("--unit={unit}"), format!("--description={place}")];
     let options = [&unit, &place, "--property=IgnoreSIGPIPE=no"];
     let mut cmd = run_in_own_unit(&options, &["/bin/sh", "-c", SHELL], DEADLINE);
-    cmd.stdin = script(environment(), line).into_bytes();
+    cmd.stdin = with_environment(own_environment(), line).into_bytes();
     cx.sys.commands.run(cmd).await.map(drop)
 }
 
 /// The line with the agent's own environment before it (the proxy, PATH): who may log in reads a unit's by `systemctl show`.
-fn script(environment: impl Iterator<Item = (String, String)>, line: &str) -> String {
+fn with_environment(environment: impl Iterator<Item = (String, String)>, line: &str) -> String {
     let mut script = String::new();
     for (name, value) in environment {
         if name.bytes().all(|b| b == b'_' || b.is_ascii_alphanumeric()) {
@@ -75,7 +75,7 @@ fn script(environment: impl Iterator<Item = (String, String)>, line: &str) -> St
 }
 
 /// The failure under the name of its place, in place of the command.
-fn named(mut error: Error, place: String) -> Error {
+fn rename_command(mut error: Error, place: String) -> Error {
     match error.downcast_mut::<CommandFailed>() {
         Some(failed) => failed.command = place,
         None => return error.context(place),

@@ -92,7 +92,7 @@ async fn call_version(socket: &Path) -> Result<RuntimeAnswer> {
         stream.read_exact(&mut payload).await?;
         match kind {
             DATA if length > 0 => return Ok(RuntimeAnswer::Version),
-            HEADERS if flags & END_STREAM != 0 => return refusal(&payload),
+            HEADERS if flags & END_STREAM != 0 => return classify_refusal(&payload),
             RST_STREAM | GOAWAY => bail!("it ended the call (HTTP/2 frame {kind})"),
             _ => {}
         }
@@ -101,7 +101,7 @@ async fn call_version(socket: &Path) -> Result<RuntimeAnswer> {
 }
 
 /// A stream that ends with its headers carries a status and no message.
-fn refusal(headers: &[u8]) -> Result<RuntimeAnswer> {
+fn classify_refusal(headers: &[u8]) -> Result<RuntimeAnswer> {
     let mut places = headers.windows(UNIMPLEMENTED.len());
     if places.any(|place| place == UNIMPLEMENTED) {
         return Ok(RuntimeAnswer::NoCri);

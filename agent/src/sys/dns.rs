@@ -59,8 +59,8 @@ async fn resolve_over(
     name: &str,
 ) -> Result<()> {
     let id = random::random_id();
-    let question =
-        question(id, name, server.is_ipv6()).with_context(|| format!("{name:?} is no DNS name"))?;
+    let question = dns_question(id, name, server.is_ipv6())
+        .with_context(|| format!("{name:?} is no DNS name"))?;
     let asked = async {
         let socket = UdpSocket::from_std(socket?)?;
         socket.send(&question).await?;
@@ -86,7 +86,7 @@ async fn resolve_over(
 }
 
 /// One question for an address, recursion desired; none: the name has a label that is empty or too long.
-fn question(id: u16, name: &str, wants_v6: bool) -> Option<Vec<u8>> {
+fn dns_question(id: u16, name: &str, wants_v6: bool) -> Option<Vec<u8>> {
     let mut all = id.to_be_bytes().to_vec();
     all.extend([1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
     let labels = name.trim_end_matches('.').split('.');

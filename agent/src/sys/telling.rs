@@ -37,7 +37,7 @@ pub fn telling_line<'a>(lines: &[&'a str]) -> Option<Cow<'a, str>> {
         .enumerate()
         .filter(|(_, line)| !line.trim().is_empty());
     // Of equals the last one counts.
-    let (at, line) = ranked.max_by_key(|(_, line)| rank(line))?;
+    let (at, line) = ranked.max_by_key(|(_, line)| rank_line(line))?;
     let line = line.trim();
     let after = lines[at + 1..].iter();
     let reasons: Vec<&str> = after
@@ -49,7 +49,7 @@ pub fn telling_line<'a>(lines: &[&'a str]) -> Option<Cow<'a, str>> {
     })
 }
 
-fn rank(line: &str) -> u8 {
+fn rank_line(line: &str) -> u8 {
     let bare = line.trim_start();
     let begins = |words: &[&str]| words.iter().any(|word| bare.starts_with(word));
     if bare.starts_with(FAILED_CHECK) {
@@ -106,13 +106,13 @@ pub fn bare_words(line: &str) -> String {
 fn klog_words(line: &str) -> String {
     let text = line.split_once("] ").map_or(line, |(_, text)| text);
     match text.split_once(" err=\"") {
-        Some((_, quoted)) => unquote(quoted),
+        Some((_, quoted)) => unquoted_go_string(quoted),
         None => text.trim().to_owned(),
     }
 }
 
 /// To the quotation mark that ends it, as Go writes strings.
-fn unquote(text: &str) -> String {
+fn unquoted_go_string(text: &str) -> String {
     let mut words = String::new();
     let mut chars = text.chars();
     while let Some(c) = chars.next() {

@@ -69,10 +69,10 @@ fn worst_facts(status: &Status, now_ms: u64) -> Vec<Finding> {
 }
 
 fn other_facts(status: &Status, now_ms: u64) -> Vec<Finding> {
-    let mut all = vip(status, now_ms);
+    let mut all = vip_findings(status, now_ms);
     all.extend(checked_servers(status));
-    all.extend(unanswered(Inner::Service, status, now_ms));
-    all.extend(unanswered(Inner::Dns, status, now_ms));
+    all.extend(unanswered_services(Inner::Service, status, now_ms));
+    all.extend(unanswered_services(Inner::Dns, status, now_ms));
     all.extend(unanswered_in_pods(status, now_ms));
     all
 }
@@ -122,7 +122,7 @@ enum Inner {
     Dns,
 }
 
-fn unanswered(which: Inner, status: &Status, now_ms: u64) -> Option<Finding> {
+fn unanswered_services(which: Inner, status: &Status, now_ms: u64) -> Option<Finding> {
     let (part, answer, who, next) = match which {
         Inner::Service => (
             Part::Service,
@@ -217,7 +217,7 @@ fn etcd_findings(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Vec<Finding> {
 }
 
 /// What keepalived says of a VIP that this node takes for its own, and how often it took it.
-fn vip(status: &Status, now_ms: u64) -> Vec<Finding> {
+fn vip_findings(status: &Status, now_ms: u64) -> Vec<Finding> {
     let (vip, node) = (&status.vip, &status.node);
     let mut all = Vec::new();
     if vip.here && !vip.complaint.is_empty() {

@@ -11,10 +11,10 @@ pub fn counter_gauges(files: &Files) -> Vec<Gauge> {
     let mut gauges = inotify_gauges(files);
     gauges.extend(
         [
-            threads(files),
+            thread_gauge(files),
             open_files(files),
-            connections(files),
-            loops(files),
+            connection_gauge(files),
+            loop_device_gauge(files),
         ]
         .into_iter()
         .flatten(),
@@ -22,7 +22,7 @@ pub fn counter_gauges(files: &Files) -> Vec<Gauge> {
     gauges
 }
 
-fn gauge(name: &str, used: u64, limit: u64, effect: &'static str) -> Gauge {
+fn gauge_of(name: &str, used: u64, limit: u64, effect: &'static str) -> Gauge {
     Gauge {
         name: name.into(),
         used,
@@ -61,7 +61,7 @@ fn inotify_gauges(files: &Files) -> Vec<Gauge> {
         "the kubelet and pods that watch files fail with `too many open files` or `no space left`";
     let used_in = "/proc/*/fdinfo/* | grep -c ^inotify";
     let one = |name: &str, used: u64, setting: &str| {
-        let gauge = gauge(name, used, limit(setting)?, effect);
+        let gauge = gauge_of(name, used, limit(setting)?, effect);
         Some(raised_by(gauge, &format!("fs.inotify.{setting}"), used_in))
     };
     let all = [
@@ -94,13 +94,13 @@ fn count_inotify(files: &Files) -> (u64, u64) {
 }
 
 /// All threads of the machine, against the smaller of the kernel's two limits.
-fn threads(files: &Files) -> Option<Gauge> {
+fn thread_gauge(files: &Files) -> Option<Gauge> {
     let load = files.read("/proc/loadavg").ok()??;
     let (_, all) = load.split_whitespace().nth(3)?.split_once('/')?;
     let most = |name| read_number(files, name);
     let limit = most("kernel/pid_max")?.min(most("kernel/threads-max")?);
     let effect = "no process can be started";
-    let gauge = gauge("process ids", all.parse().ok()?, limit, effect);
+    let gauge = gauge_of("process ids", all.parse().ok()?, limit, effect);
     Some(raised_by(gauge, "kernel.pid_max", "/proc/loadavg"))
 }
 
@@ -108,7 +108,7 @@ fn open_files(files: &Files) -> Option<Gauge> {
     let text = files.read("/proc/sys/fs/file-nr").ok()??;
     let mut numbers = text.split_whitespace().map(str::parse);
     let (used, limit) = (numbers.next()?.ok()?, numbers.nth(1)?.ok()?);
-    let gauge = gauge(
+    let gauge = gauge_of(
         "open files",
         used,
         limit,
@@ -117,13 +117,13 @@ fn open_files(files: &Files) -> Option<Gauge> {
     Some(raised_by(gauge, "fs.file-max", "/proc/sys/fs/file-nr"))
 }
 
-fn connections(files: &Files) -> Option<Gauge> {
+fn connection_gauge(files: &Files) -> Option<Gauge> {
     let (used, limit) = (
         "net/netfilter/nf_conntrack_count",
         "net/netfilter/nf_conntrack_max",
     );
     let (used, limit) = (read_number(files, used)?, read_number(files, limit)?);
-    let gauge = gauge(
+    let gauge = gauge_of(
         "tracked connections",
         used,
         limit,
@@ -135,7 +135,7 @@ fn connections(files: &Files) -> Option<Gauge> {
 
 /// Only where the kernel cannot make new ones in /dev: a container has as many as it was given, and systemd-sysext needs one for
 /// each image.
-fn loops(files: &Files) -> Option<Gauge> {
+fn loop_device_gauge(files: &Files) -> Option<Gauge> {
     let mounts = files.read("/proc/self/mountinfo").ok()??;
     if !mounts.lines().any(is_own_dev) {
         return None;
@@ -152,7 +152,7 @@ fn loops(files: &Files) -> Option<Gauge> {
     let bound = |number: &&&str| files.exists(&format!("/sys/block/loop{number}/loop"));
     let used = numbers.iter().filter(bound).count() as u64;
     let effect = "systemd-sysext merges nothing at the next boot";
-    let mut gauge = gauge("loop devices", used, numbers.len() as u64, effect);
+    let mut gauge = gauge_of("loop devices", used, numbers.len() as u64, effect);
     gauge.command = "losetup -a".into();
     gauge.remedy =
         "on the host, take down what holds loop devices and is not used (losetup -d)".into();

@@ -9,7 +9,7 @@ use super::*;
 use crate::render::haproxy::STATS_SOCKET;
 use crate::testing;
 
-fn server(state: &str, since: u64, check: &str, sessions: u64) -> Server {
+fn server_in_state(state: &str, since: u64, check: &str, sessions: u64) -> Server {
     Server {
         name: "node2".into(),
         state: state.into(),
@@ -36,13 +36,13 @@ fn a_busy_apiserver_keeps_its_sessions_and_a_lost_one_does_not() {
         ("DOWN", 60, "L4CON", 0, false),
         ("MAINT", 60, "", 3, false),
     ] {
-        let server = server(state, since, check, sessions);
+        let server = server_in_state(state, since, check, sessions);
         assert_eq!(is_lost(&server), lost, "{server:?}");
     }
 }
 
 /// haproxy's socket: tells the statistics and notes every other command.
-async fn haproxy(
+async fn serve_stats_socket(
     listener: UnixListener,
     csv: String,
     answer: &str,
@@ -70,13 +70,18 @@ const CSV: &str = "# pxname,svname,scur,status,lastchg,check_status\n\
                    apiservers,node3,4,DOWN,3,L6TOUT\n\
                    apiservers,last-resort-node2,1,no check,,\n";
 
-async fn looked(csv: &str, answer: &'static str) -> (anyhow::Result<()>, Vec<String>) {
+async fn cut_with(csv: &str, answer: &'static str) -> (anyhow::Result<()>, Vec<String>) {
     let machine = testing::fake_machine(testing::control_plane());
     machine.file("/run/haproxy/here", "");
     let listener = UnixListener::bind(machine.cx.sys.files.path(STATS_SOCKET)).unwrap();
     let heard = Rc::new(RefCell::new(Vec::new()));
     let run = async {
-        tokio::task::spawn_local(haproxy(listener, csv.into(), answer, heard.clone()));
+        tokio::task::spawn_local(serve_stats_socket(
+            listener,
+            csv.into(),
+            answer,
+            heard.clone(),
+        ));
         cut_lost_sessions("node2", &machine.cx.sys).await
     };
     let done = LocalSet::new().run_until(run).await;
@@ -86,7 +91,7 @@ async fn looked(csv: &str, answer: &'static str) -> (anyhow::Result<()>, Vec<Str
 
 #[tokio::test]
 async fn only_the_lost_ones_sessions_are_cut() {
-    let (done, heard) = looked(CSV, "\n\n").await;
+    let (done, heard) = cut_with(CSV, "\n\n").await;
     done.unwrap();
     let both = "shutdown sessions server apiservers/node2;shutdown sessions server apiservers/last-resort-node2";
     assert_eq!(heard, [both]);
@@ -94,13 +99,13 @@ async fn only_the_lost_ones_sessions_are_cut() {
 
 #[tokio::test]
 async fn nothing_is_cut_while_there_is_nowhere_else_to_go() {
-    let (done, heard) = looked(&CSV.replace(",UP,", ",DOWN,"), "\n").await;
+    let (done, heard) = cut_with(&CSV.replace(",UP,", ",DOWN,"), "\n").await;
     done.unwrap();
     assert_eq!(heard, [""; 0]);
 }
 
 #[tokio::test]
 async fn a_refusal_is_no_success() {
-    let (done, _) = looked(CSV, "Permission denied\n").await;
+    let (done, _) = cut_with(CSV, "Permission denied\n").await;
     assert!(format!("{:#}", done.unwrap_err()).contains("Permission denied"));
 }

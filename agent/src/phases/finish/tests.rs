@@ -3,7 +3,7 @@ use ha_kube::Identity;
 use super::*;
 use crate::kube::testing::{Authority, Script, node_identity, run_local, test_authority};
 use crate::kube::{KUBELET, KUBELET_CONF, KUBELET_PEM, kubeconfig, pki_file};
-use crate::phases::hooks::tests::ran;
+use crate::phases::hooks::tests::lines_that_ran;
 use crate::testing::{self, FakeMachine};
 
 /// A worker that has joined: its kubelet has a certificate of its own, and the cluster behind the VIP knows it.
@@ -101,7 +101,7 @@ fn hooks_run_once_and_again_only_after_a_failure() {
         assert!(needed(&machine.cx).await.unwrap(), "the hook is still due");
         super::run(&machine.cx).await.unwrap();
         super::run(&machine.cx).await.unwrap();
-        assert_eq!(ran(&machine), ["true", "echo x", "echo x"]);
+        assert_eq!(lines_that_ran(&machine), ["true", "echo x", "echo x"]);
     });
 }
 

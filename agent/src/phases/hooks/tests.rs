@@ -6,14 +6,14 @@ use super::*;
 const SECRET: &str = "curl -H 'token: hush'";
 const DONE: &str = "/var/lib/ha-agent/hook-before-join.done";
 
-fn machine() -> FakeMachine {
+fn machine_with_hooks() -> FakeMachine {
     let machine = testing::fake_machine(testing::worker());
     // Nothing is left of an agent that was killed.
     machine.commands.succeed("systemctl stop");
     machine
 }
 
-fn fails(machine: &FakeMachine, why: &str) {
+fn let_next_line_fail(machine: &FakeMachine, why: &str) {
     let failed = CommandFailed {
         command: "systemd-run --quiet".into(),
         outcome: "exit code 7".into(),
@@ -29,7 +29,7 @@ async fn run(machine: &FakeMachine, lines: &[&str]) -> Result<()> {
 }
 
 /// The lines that ran since the last look.
-pub fn ran(machine: &FakeMachine) -> Vec<String> {
+pub fn lines_that_ran(machine: &FakeMachine) -> Vec<String> {
     let inputs = std::mem::take(&mut *machine.commands.inputs.borrow_mut());
     let line = |input: String| input.rsplit_once("; ").unwrap().1.to_owned();
     inputs.into_iter().map(line).collect()
@@ -37,7 +37,7 @@ pub fn ran(machine: &FakeMachine) -> Vec<String> {
 
 #[tokio::test]
 async fn a_line_is_told_by_its_place_and_never_shown() {
-    let machine = machine();
+    let machine = machine_with_hooks();
     machine.commands.succeed("systemd-run");
     run(&machine, &[SECRET, "true"]).await.unwrap();
     let told = serde_json::to_string(&machine.events()).unwrap();
@@ -50,8 +50,8 @@ async fn a_line_is_told_by_its_place_and_never_shown() {
 
 #[tokio::test]
 async fn a_failure_names_the_place_the_outcome_and_what_the_line_said() {
-    let machine = machine();
-    fails(&machine, "no route to host");
+    let machine = machine_with_hooks();
+    let_next_line_fail(&machine, "no route to host");
     let error = run(&machine, &[SECRET]).await.unwrap_err();
     assert_eq!(
         format!("{error:#}"),
@@ -63,26 +63,30 @@ async fn a_failure_names_the_place_the_outcome_and_what_the_line_said() {
 
 #[tokio::test]
 async fn a_list_goes_on_at_the_line_that_failed() {
-    let machine = machine();
+    let machine = machine_with_hooks();
     let lines = ["mkfs", "mount", "ls"];
     machine.commands.answer("systemd-run", Ok(<_>::default()));
-    fails(&machine, "no such device");
+    let_next_line_fail(&machine, "no such device");
     assert!(run(&machine, &lines).await.is_err());
-    assert_eq!(ran(&machine), ["mkfs", "mount"]);
+    assert_eq!(lines_that_ran(&machine), ["mkfs", "mount"]);
     assert!(!machine.cx.sys.files.exists(DONE));
-    fails(&machine, "no such device");
+    let_next_line_fail(&machine, "no such device");
     assert!(run(&machine, &lines).await.is_err());
-    assert_eq!(ran(&machine), ["mount"]);
+    assert_eq!(lines_that_ran(&machine), ["mount"]);
     machine.commands.succeed("systemd-run");
     run(&machine, &lines).await.unwrap();
-    assert_eq!(ran(&machine), ["mount", "ls"]);
+    assert_eq!(lines_that_ran(&machine), ["mount", "ls"]);
     run(&machine, &lines).await.unwrap();
-    assert_eq!(ran(&machine), [""; 0], "each once in a node's life");
+    assert_eq!(
+        lines_that_ran(&machine),
+        [""; 0],
+        "each once in a node's life"
+    );
 }
 
 #[tokio::test]
 async fn a_node_whose_list_ran_under_an_older_agent_runs_none_of_it() {
-    let machine = machine();
+    let machine = machine_with_hooks();
     machine.file(DONE, "");
     run(&machine, &["mkfs"]).await.unwrap();
     assert_eq!(machine.orders(), [""; 0]);
@@ -90,7 +94,7 @@ async fn a_node_whose_list_ran_under_an_older_agent_runs_none_of_it() {
 
 #[tokio::test]
 async fn a_line_runs_beyond_the_agents_confinement_in_a_unit_of_its_own() {
-    let machine = machine();
+    let machine = machine_with_hooks();
     machine.commands.succeed("systemd-run");
     run(&machine, &["true"]).await.unwrap();
     let order = machine.orders().pop().unwrap();
@@ -106,7 +110,7 @@ async fn a_line_runs_beyond_the_agents_confinement_in_a_unit_of_its_own() {
 /// An agent that was killed leaves the unit: the line must not run twice at the same time.
 #[tokio::test]
 async fn what_is_left_of_a_line_is_ended_before_it_runs_again() {
-    let machine = machine();
+    let machine = machine_with_hooks();
     machine.commands.succeed("systemd-run");
     let ended = machine
         .commands
@@ -120,7 +124,7 @@ async fn what_is_left_of_a_line_is_ended_before_it_runs_again() {
     };
     let (done, ()) = tokio::join!(run(&machine, &["true"]), ends);
     done.unwrap();
-    assert_eq!(ran(&machine), ["true"]);
+    assert_eq!(lines_that_ran(&machine), ["true"]);
 }
 
 /// As systemd starts it, in the real shell.
@@ -128,7 +132,7 @@ async fn in_shell(line: &str) -> Result<String> {
     let environment = [("FIRST", "it's 1"), ("not-a-name", "x"), ("N2", "$2\\")];
     let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let mut cmd = Cmd::new("/bin/sh", &["-c", SHELL], Duration::from_secs(20));
-    cmd.stdin = script(environment.into_iter(), line).into_bytes();
+    cmd.stdin = with_environment(environment.into_iter(), line).into_bytes();
     let commands: &dyn crate::sys::Commands = &crate::sys::command::ChildProcesses;
     Ok(commands.run(cmd).await?.stdout)
 }

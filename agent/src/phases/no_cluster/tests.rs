@@ -11,7 +11,7 @@ const KEY: &str =
     "-----BEGIN PRIVATE KEY-----\nthe control planes' own\n-----END PRIVATE KEY-----\n";
 
 /// Beside a balancer at 6443: what peers ask is the apiservers' port.
-fn at(mut node: NodeFile, last: u8) -> FakeMachine {
+fn machine_at(mut node: NodeFile, last: u8) -> FakeMachine {
     (node.endpoint.port, node.endpoint.apiserver_port) = (6443, 6444);
     node.address = IpAddr::from([127, 31, 0, last]);
     let machine = fake_machine(node);
@@ -27,7 +27,7 @@ fn peer_of(machine: &FakeMachine) -> Peer {
 }
 
 /// What the asker hears of a peer that answers meanwhile.
-async fn heard(asker: &FakeMachine, peer: &FakeMachine) -> bool {
+async fn hears_no_cluster(asker: &FakeMachine, peer: &FakeMachine) -> bool {
     let named = peer_of(peer);
     let asking = async {
         // The listener is there once it accepts.
@@ -49,23 +49,23 @@ async fn heard(asker: &FakeMachine, peer: &FakeMachine) -> bool {
 #[test]
 fn a_new_machine_says_that_it_is_in_no_cluster() {
     run_local(async {
-        let founder = at(testing::founder(), 1);
-        assert!(heard(&founder, &at(testing::control_plane(), 2)).await);
+        let founder = machine_at(testing::founder(), 1);
+        assert!(hears_no_cluster(&founder, &machine_at(testing::control_plane(), 2)).await);
     });
 }
 
 #[test]
 fn a_machine_with_anything_of_a_cluster_says_nothing() {
     run_local(async {
-        let founder = at(testing::founder(), 1);
+        let founder = machine_at(testing::founder(), 1);
         for (last, trace) in [
             (11, format!("{ETCD_DATA}/member/snap/db")),
             (12, pod_manifest("etcd")),
             (13, KUBELET_PEM.to_owned()),
         ] {
-            let peer = at(testing::control_plane(), last);
+            let peer = machine_at(testing::control_plane(), last);
             peer.file(&trace, "");
-            assert!(!heard(&founder, &peer).await, "{trace}");
+            assert!(!hears_no_cluster(&founder, &peer).await, "{trace}");
         }
     });
 }
@@ -73,14 +73,17 @@ fn a_machine_with_anything_of_a_cluster_says_nothing() {
 #[test]
 fn nobody_else_can_say_it() {
     run_local(async {
-        let founder = at(testing::founder(), 1);
-        let stranger = at(testing::control_plane(), 21);
+        let founder = machine_at(testing::founder(), 1);
+        let stranger = machine_at(testing::control_plane(), 21);
         stranger.file(&pki_file("ca.key"), "another key");
-        assert!(!heard(&founder, &stranger).await, "another CA");
+        assert!(!hears_no_cluster(&founder, &stranger).await, "another CA");
         let mut other = testing::control_plane();
         other.cluster = "other".into();
-        assert!(!heard(&founder, &at(other, 22)).await, "another cluster");
-        let third = at(testing::control_plane(), 23);
+        assert!(
+            !hears_no_cluster(&founder, &machine_at(other, 22)).await,
+            "another cluster"
+        );
+        let third = machine_at(testing::control_plane(), 23);
         let named = Peer {
             name: "node3".into(),
             ..peer_of(&third)
@@ -97,14 +100,14 @@ fn nobody_else_can_say_it() {
 #[test]
 fn what_is_no_answer_is_a_no() {
     run_local(async {
-        let founder = at(testing::founder(), 1);
+        let founder = machine_at(testing::founder(), 1);
         for (last, words) in [
             (31, ""),
             (32, "HTTP/1.0 400 Bad Request\r\n\r\n"),
             (33, "ab\n"),
             (34, "abc\n"),
         ] {
-            let peer = at(testing::control_plane(), last);
+            let peer = machine_at(testing::control_plane(), last);
             let named = peer_of(&peer);
             let listener = TcpListener::bind(founder.cx.node.endpoint.apiserver(named.address))
                 .await
@@ -123,8 +126,8 @@ fn what_is_no_answer_is_a_no() {
 #[test]
 fn who_speaks_tls_is_sent_away_at_once() {
     run_local(async {
-        let founder = at(testing::founder(), 1);
-        let peer = at(testing::control_plane(), 41);
+        let founder = machine_at(testing::founder(), 1);
+        let peer = machine_at(testing::control_plane(), 41);
         let hello: Vec<u8> = [&[0x16, 3, 1, 2, 0][..], &[b'x'; 512]].concat();
         let address = peer.cx.node.endpoint.apiserver(peer.cx.node.address);
         let asking = async {

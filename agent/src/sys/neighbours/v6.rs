@@ -40,8 +40,13 @@ pub fn known_neighbours() -> Result<Vec<Neighbour>> {
     )
     .context("no netlink socket")?;
     let fd = socket.as_raw_fd();
-    sendto(fd, &question(), &NetlinkAddr::new(0, 0), MsgFlags::empty())
-        .context("cannot ask for neighbours")?;
+    sendto(
+        fd,
+        &neighbours_question(),
+        &NetlinkAddr::new(0, 0),
+        MsgFlags::empty(),
+    )
+    .context("cannot ask for neighbours")?;
     let (mut all, mut buffer) = (Vec::new(), vec![0; ANSWER]);
     loop {
         let length = recv(fd, &mut buffer, MsgFlags::empty()).context("no neighbours")?;
@@ -51,7 +56,7 @@ pub fn known_neighbours() -> Result<Vec<Neighbour>> {
     }
 }
 
-fn question() -> Vec<u8> {
+fn neighbours_question() -> Vec<u8> {
     let mut all = ((HEADER + NEIGHBOUR) as u32).to_ne_bytes().to_vec();
     all.extend(RTM_GETNEIGH.to_ne_bytes());
     all.extend(DUMP.to_ne_bytes());
@@ -151,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_cut_short_is_no_neighbour() {
         let mut all = Vec::new();
-        let mut message = question();
+        let mut message = neighbours_question();
         message[4..6].copy_from_slice(&RTM_NEWNEIGH.to_ne_bytes());
         assert!(!add_neighbours(&message, &mut all).unwrap());
         message.truncate(HEADER + 4);

@@ -52,7 +52,7 @@ impl FakeManager {
 
     /// As the real one, which has an object for every name.
     fn load_unit(&self, name: &str) -> ObjectPath<'static> {
-        path(if name == "x.service" { UNIT } else { NO_UNIT })
+        object_path(if name == "x.service" { UNIT } else { NO_UNIT })
     }
 
     fn reload(&mut self) {
@@ -120,20 +120,20 @@ impl FakeManager {
                 return Err(ManagerError::NoSuchUnit(format!("Unit {name} not found.")));
             }
             Script::EndsBeforeTheAnswer(result) => {
-                Self::job_removed(&emitter, 7, path(JOB), name, result).await?;
+                Self::job_removed(&emitter, 7, object_path(JOB), name, result).await?;
             }
             Script::EndsLater(result) => {
-                Self::job_removed(&emitter, 6, path(OTHER_JOB), name, "failed").await?;
+                Self::job_removed(&emitter, 6, object_path(OTHER_JOB), name, "failed").await?;
                 let (emitter, name) = (emitter.to_owned(), name.to_owned());
                 tokio::spawn(async move {
                     tokio::time::sleep(Duration::from_millis(30)).await;
-                    Self::job_removed(&emitter, 7, path(JOB), &name, result)
+                    Self::job_removed(&emitter, 7, object_path(JOB), &name, result)
                         .await
                         .unwrap();
                 });
             }
         }
-        Ok(path(JOB))
+        Ok(object_path(JOB))
     }
 }
 
@@ -156,7 +156,7 @@ impl FakeUnit {
     }
 }
 
-fn path(path: &'static str) -> ObjectPath<'static> {
+fn object_path(path: &'static str) -> ObjectPath<'static> {
     ObjectPath::from_static_str_unchecked(path)
 }
 
@@ -166,7 +166,7 @@ struct Fake {
     server: Connection,
 }
 
-async fn fake(script: Script, active: &str, load: &str) -> Fake {
+async fn bus_with(script: Script, active: &str, load: &str) -> Fake {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let unit = |active: &str, load: &str| FakeUnit {
         active: active.into(),
@@ -203,7 +203,7 @@ async fn fake(script: Script, active: &str, load: &str) -> Fake {
 
 #[tokio::test]
 async fn a_job_that_ends_before_the_answer_is_not_missed() {
-    let fake = fake(Script::EndsBeforeTheAnswer("done"), "active", "loaded").await;
+    let fake = bus_with(Script::EndsBeforeTheAnswer("done"), "active", "loaded").await;
     tokio::time::timeout(Duration::from_secs(5), fake.bus.start("x.service"))
         .await
         .unwrap()
@@ -212,13 +212,13 @@ async fn a_job_that_ends_before_the_answer_is_not_missed() {
 
 #[tokio::test]
 async fn other_jobs_do_not_count() {
-    let fake = fake(Script::EndsLater("done"), "active", "loaded").await;
+    let fake = bus_with(Script::EndsLater("done"), "active", "loaded").await;
     fake.bus.start("x.service").await.unwrap();
 }
 
 #[tokio::test]
 async fn a_failed_job_carries_its_result_and_the_units_journal() {
-    let fake = fake(Script::EndsLater("failed"), "failed", "loaded").await;
+    let fake = bus_with(Script::EndsLater("failed"), "failed", "loaded").await;
     let said = super::super::Output {
         stdout: "one\ncannot bind :6444\n".into(),
     };
@@ -234,7 +234,7 @@ async fn a_failed_job_carries_its_result_and_the_units_journal() {
 
 #[tokio::test]
 async fn a_refused_order_says_so_in_systemds_words() {
-    let fake = fake(Script::NoSuchUnit, "inactive", "not-found").await;
+    let fake = bus_with(Script::NoSuchUnit, "inactive", "not-found").await;
     let error = fake.bus.start("x.service").await.unwrap_err();
     assert!(
         format!("{error:#}")
@@ -245,7 +245,7 @@ async fn a_refused_order_says_so_in_systemds_words() {
 
 #[tokio::test]
 async fn a_unit_that_is_not_there_is_told_from_one_that_does_not_run() {
-    let fake = fake(Script::NoSuchUnit, "inactive", "loaded").await;
+    let fake = bus_with(Script::NoSuchUnit, "inactive", "loaded").await;
     let state = async |unit: &str| fake.bus.active_state(unit).await.unwrap();
     assert_eq!(state("x.service").await, "inactive");
     assert_eq!(state("y.service").await, "not-found");
@@ -254,7 +254,7 @@ async fn a_unit_that_is_not_there_is_told_from_one_that_does_not_run() {
 
 #[tokio::test]
 async fn each_order_is_systemds_own() {
-    let fake = fake(Script::EndsBeforeTheAnswer("done"), "active", "loaded").await;
+    let fake = bus_with(Script::EndsBeforeTheAnswer("done"), "active", "loaded").await;
     fake.bus.start("x.service").await.unwrap();
     fake.bus.restart("x.service").await.unwrap();
     fake.bus.reload_or_restart("x.service").await.unwrap();
@@ -273,7 +273,7 @@ async fn each_order_is_systemds_own() {
 
 #[tokio::test]
 async fn a_change_is_heard_as_it_happens() {
-    let fake = fake(Script::NoSuchUnit, "active", "loaded").await;
+    let fake = bus_with(Script::NoSuchUnit, "active", "loaded").await;
     assert_eq!(
         fake.bus.changed("x.service", "failed").await.unwrap(),
         "active",
@@ -305,7 +305,7 @@ async fn a_change_is_heard_as_it_happens() {
 
 #[tokio::test]
 async fn a_broken_connection_is_an_error_and_forgotten() {
-    let fake = fake(Script::NoSuchUnit, "active", "loaded").await;
+    let fake = bus_with(Script::NoSuchUnit, "active", "loaded").await;
     let watched = async { fake.bus.changed("x.service", "active").await };
     let server = RefCell::new(Some(fake.server.clone()));
     let ends = async {

@@ -46,7 +46,7 @@ pub fn members_as_expected(expected: &ExpectedCluster, view: &ClusterView) -> Ve
 
 /// No alarm, room in the database, one leader.
 pub fn members_are_well(expected: &ExpectedCluster, view: &ClusterView) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = alarms(expected, view)
+    let mut findings: Vec<Finding> = alarms_of_members(expected, view)
         .into_iter()
         .map(|alarm| {
             let what = format!("alarm {alarm}{}", meaning_of_alarm(&alarm.kind));
@@ -104,7 +104,7 @@ fn meaning_of_alarm(kind: &AlarmKind) -> &'static str {
     }
 }
 
-fn alarms(expected: &ExpectedCluster, view: &ClusterView) -> BTreeSet<EtcdAlarm> {
+fn alarms_of_members(expected: &ExpectedCluster, view: &ClusterView) -> BTreeSet<EtcdAlarm> {
     let asked = view.etcd_facts.iter().flat_map(|e| &e.alarms).cloned();
     let words = view.fresh_words(expected).into_iter();
     let told = words.filter_map(|w| w.status.etcd.as_ref());
@@ -153,7 +153,7 @@ fn nearly_full(
     let what = format!(
         "{name}'s database takes {percent} % of its quota of {mib} MiB: at 100 % nothing can be written any more"
     );
-    let next = etcdctl(name, "defrag --cluster");
+    let next = etcdctl_command(name, "defrag --cluster");
     (percent >= NEARLY_FULL).then(|| Finding::new(Part::Etcd, what).with_next(next))
 }
 
@@ -194,13 +194,13 @@ fn with_command(expected: &ExpectedCluster, view: &ClusterView, finding: Finding
         .find(|n| answers(&n.name))
         .or_else(|| planes().next());
     let next = node.map_or_else(String::new, |n| {
-        etcdctl(&n.name, "endpoint status --cluster -w table")
+        etcdctl_command(&n.name, "endpoint status --cluster -w table")
     });
     finding.with_next(next)
 }
 
 /// `etcdctl` as kubeadm's own static pod has it.
-fn etcdctl(node: &str, arguments: &str) -> String {
+fn etcdctl_command(node: &str, arguments: &str) -> String {
     let pki = "/etc/kubernetes/pki/etcd";
     format!(
         "kubectl -n kube-system exec etcd-{node} -- etcdctl --cacert {pki}/ca.crt --cert {pki}/server.crt --key {pki}/server.key \

@@ -3,7 +3,7 @@ use super::*;
 const BEGIN: u64 = 1_000_000;
 
 /// `12-13 word` for each run in turn: its first and last second since kubeadm's start.
-fn runs(of: &[(&str, &[&str])]) -> BTreeMap<String, Vec<Run>> {
+fn runs_of(of: &[(&str, &[&str])]) -> BTreeMap<String, Vec<Run>> {
     let mut all = BTreeMap::new();
     for (name, texts) in of {
         for (number, text) in (0..).zip(*texts) {
@@ -24,8 +24,8 @@ fn runs(of: &[(&str, &[&str])]) -> BTreeMap<String, Vec<Run>> {
     all
 }
 
-fn found(of: &[(&str, &[&str])], is_active: bool, now: u64) -> Option<(String, bool)> {
-    let found = find_failed_program(&runs(of), is_active, None, BEGIN, BEGIN + now * 1000)?;
+fn describe_found(of: &[(&str, &[&str])], is_active: bool, now: u64) -> Option<(String, bool)> {
+    let found = find_failed_program(&runs_of(of), is_active, None, BEGIN, BEGIN + now * 1000)?;
     let error = found.to_error(Phase::Init);
     Some((error.to_string(), error.is_final))
 }
@@ -119,14 +119,14 @@ fn what_is_told_and_what_is_final() {
     ];
     for (at, (of, is_active, now, expected)) in cases.into_iter().enumerate() {
         let expected = expected.map(|(words, is_final)| (words.to_owned(), is_final));
-        assert_eq!(found(of, is_active, now), expected, "case {at}");
+        assert_eq!(describe_found(of, is_active, now), expected, "case {at}");
     }
 }
 
 /// The kubelet starts a program again before a busy agent has looked, and removes the log of its first run.
 #[test]
 fn without_its_first_run_a_program_is_told_by_how_often_it_ran() {
-    let mut all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad", "40-40 bad"])]);
+    let mut all = runs_of(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad", "40-40 bad"])]);
     all.get_mut("etcd").unwrap().remove(0);
     let found = find_failed_program(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
     assert!(found.is_alike);
@@ -137,7 +137,7 @@ fn without_its_first_run_a_program_is_told_by_how_often_it_ran() {
 #[test]
 fn the_argument_that_a_program_refuses_is_carried() {
     let word = "invalid argument \"many\" for \"--max-requests-inflight\" flag: parse error";
-    let all = runs(&[(
+    let all = runs_of(&[(
         "kube-apiserver",
         &[&format!("1-1 {word}"), &format!("2-2 {word}"), "30-30 ok"],
     )]);
@@ -153,7 +153,7 @@ fn the_argument_that_a_program_refuses_is_carried() {
 
 #[test]
 fn what_ended_before_kubeadm_began_may_be_mended() {
-    let all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad"])]);
+    let all = runs_of(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad"])]);
     let found =
         |begin: u64| find_failed_program(&all, true, None, BEGIN + begin * 1000, BEGIN + 60_000);
     assert!(found(13).is_some());
@@ -162,7 +162,7 @@ fn what_ended_before_kubeadm_began_may_be_mended() {
 
 #[test]
 fn what_etcd_finds_at_a_join_changes_with_the_next_attempt() {
-    let all = runs(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad"])]);
+    let all = runs_of(&[("etcd", &["1-1 bad", "2-2 bad", "13-13 bad"])]);
     let found = find_failed_program(&all, true, None, BEGIN, BEGIN + 60_000).unwrap();
     assert!(found.to_error(Phase::Init).is_final);
     assert!(!found.to_error(Phase::Join).is_final);
@@ -181,7 +181,7 @@ fn the_kubelets_word_of_a_pod_goes_before_those_that_need_it() {
             origin: None,
         };
         let complaint = Some((pod, beneath));
-        let found = find_failed_program(&runs(dying), true, complaint, BEGIN, BEGIN + 60_000);
+        let found = find_failed_program(&runs_of(dying), true, complaint, BEGIN, BEGIN + 60_000);
         found.unwrap().to_error(Phase::Init).to_string()
     };
     assert_eq!(told("etcd"), "kubelet cannot start etcd: no image");
