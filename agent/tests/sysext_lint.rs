@@ -76,9 +76,9 @@ type Fault = fn(&Path);
 #[test]
 fn each_fault_of_an_image_is_named() {
     let needed = [
-        real::program("mksquashfs", "squashfs-tools"),
-        real::program("systemd-analyze", "systemd"),
-        real::program("file", "file"),
+        real::require_program("mksquashfs", "squashfs-tools"),
+        real::require_program("systemd-analyze", "systemd"),
+        real::require_program("file", "file"),
     ];
     if needed.contains(&None) {
         return;

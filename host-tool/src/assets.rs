@@ -25,7 +25,7 @@ use crate::bakery::{Artefacts, SysextSource, cache};
 use crate::inputs::check_image_archive;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
-use ha_host_base::text::{count, hex};
+use ha_host_base::text::{hex_digits, pluralize};
 
 /// The directory of image archives on the disk.
 const IMAGES: &str = "images";
@@ -57,10 +57,10 @@ impl PackedDisk {
     pub fn facts(&self) -> Vec<String> {
         let mut facts = vec![
             BinaryBytes(self.bytes).to_string(),
-            count(self.sysexts, "sysext"),
+            pluralize(self.sysexts, "sysext"),
         ];
         if self.images > 0 {
-            facts.push(count(self.images, "image archive"));
+            facts.push(pluralize(self.images, "image archive"));
         }
         if !self.new {
             facts.push("kept".to_owned());
@@ -244,9 +244,9 @@ fn disk_item(name: String, from: PathBuf, sha256: String) -> Result<DiskItem> {
 fn pack_items(state: &Path, items: &[DiskItem], sysexts: usize) -> Result<PackedDisk> {
     let dir = &state.join(DIR);
     files::make_dir(dir)?;
-    files::sweep(dir)?;
+    files::remove_scratch_files(dir)?;
     let id = content_id(items);
-    let path = dir.join(format!("{}.img", hex(&id[..ID_BYTES])));
+    let path = dir.join(format!("{}.img", hex_digits(&id[..ID_BYTES])));
     let new = !path.is_file();
     if new {
         disk::make_disk(&path, items, &id)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use ha_host_base::text::duration;
+use ha_host_base::text::parse_duration;
 
 const AFTER: &str = "Exit codes: 0 done, 1 failed, 2 bad input (nothing was written), 3 timed out, 130 interrupted.\n\
                      Ctrl-C, SIGTERM and SIGHUP end every command within a second; launch and destroy go on when run again.";
@@ -122,7 +122,7 @@ pub struct Launch {
     /// The cluster file
     pub file: PathBuf,
     /// How long all of it may take, downloads included: 90s, 15m, 1h30m
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = duration)]
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = parse_duration)]
     pub timeout: Duration,
     /// How many machines to make at a time [default: one per processor, at least 4]
     #[arg(long, value_name = "N")]

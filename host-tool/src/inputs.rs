@@ -203,7 +203,7 @@ mod tests {
     fn what_another_ha_host_learnt_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let text = ha_test_support::DEMO.replace("nodes:", "provider: none\nnodes:");
-        let cluster = ha_test_support::cluster(&text, Path::new("/"));
+        let cluster = ha_test_support::parse_cluster(&text, Path::new("/"));
         let files = OperatorFiles::read(&cluster, dir.path()).unwrap();
         assert!(files.are_current(dir.path()).unwrap());
         let learnt = r#"{"version":1,"sysexts":[{"name":"a","version":"1","arch":"x86-64","url":"u","sha256":"s"}]}"#;

@@ -241,7 +241,7 @@ impl<'a> Launch<'a> {
     fn renew_kubeconfig(&self, pki: &Pki) -> Result<()> {
         let cluster = &self.source.cluster;
         let server = Server::of(cluster, &*self.judged.provider);
-        let text = files::read(&self.dir.kubeconfig())?;
+        let text = files::read_optional(&self.dir.kubeconfig())?;
         if !text.is_some_and(|text| kubeconfig::is_current(&text, &server, pki)) {
             let store = self.dir.clone().lock()?;
             store.ensure_kubeconfig(cluster, pki, &server)?;

@@ -27,7 +27,7 @@ use kept::KeptFact;
 /// The page of the launch whose facts a state directory holds.
 pub fn picture_of(dir: &ClusterDir) -> Result<String> {
     let path = dir.launch_facts();
-    let text = files::read(&path)?.ok_or_else(|| {
+    let text = files::read_optional(&path)?.ok_or_else(|| {
         Stop::bad_input(format!(
             "nothing is kept of a launch in {}: a launch of this version leaves it there",
             ha_host_base::text::shown_path(dir.path())
@@ -44,6 +44,6 @@ fn draw(facts: &[KeptFact]) -> String {
 
 /// Draws it into its place in the state directory.
 fn write_picture(facts: &[KeptFact], to: &Path) -> Result<PathBuf> {
-    files::write(to, draw(facts).as_bytes())?;
+    files::write_atomic(to, draw(facts).as_bytes())?;
     Ok(to.to_owned())
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow};
 use ha_cluster_file::cluster::{Cluster, Node};
 use ha_host_base::command;
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 use ha_providers::Provider;
 use ha_wire::format::FormatError;
 use ha_wire::paths;
@@ -71,7 +71,10 @@ impl NodeAnswer {
             return Self::Silent;
         };
         if let Ok(failed) = serde_json::from_str::<Vec<ListedUnit>>(text) {
-            let failed_units = failed.into_iter().map(|u| printable(&u.unit)).collect();
+            let failed_units = failed
+                .into_iter()
+                .map(|u| printable_line(&u.unit))
+                .collect();
             return Self::NoStatus { failed_units };
         }
         match Status::parse(text) {
@@ -192,7 +195,10 @@ pub fn agent_journals(
     let ask = |node: &Node, patience| run_on_node(provider, node, &argv, patience).ok();
     let texts = ASKING.ask(nodes, ask).into_iter().map(Option::flatten);
     let journal = |(node, text): (&&Node, Option<String>)| {
-        Some((node.name.clone(), text?.lines().map(printable).collect()))
+        Some((
+            node.name.clone(),
+            text?.lines().map(printable_line).collect(),
+        ))
     };
     nodes.iter().zip(texts).filter_map(journal).collect()
 }
@@ -201,12 +207,12 @@ pub fn agent_journals(
 mod tests {
     use std::sync::Barrier;
 
-    use ha_test_support::demo;
+    use ha_test_support::demo_cluster;
 
     use super::*;
 
     fn nodes(count: usize) -> Vec<Node> {
-        let node = &demo().nodes[0];
+        let node = &demo_cluster().nodes[0];
         let named = |i| Node {
             name: format!("node{i}"),
             ..node.clone()

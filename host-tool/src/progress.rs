@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use ha_cluster_file::cluster::Cluster;
-use ha_host_base::text::{count, list, printable, shown_path};
+use ha_host_base::text::{pluralize, printable_line, shown_path, wrap_list};
 use ha_wire::phase::Role;
 use indicatif::MultiProgress;
 
@@ -32,13 +32,13 @@ const WIDTH: usize = 110;
 /// A step that went well as text, after `margin`, for so many columns.
 fn step_line(margin: &str, name: &str, facts: &[String], columns: usize) -> String {
     let head = format!("{margin}  {name:<11} ok   ");
-    let facts = list(facts, columns.min(WIDTH), head.chars().count());
+    let facts = wrap_list(facts, columns.min(WIDTH), head.chars().count());
     head + &facts
 }
 
 /// What a cluster whose nodes are there still needs as text, after `margin`.
 fn awaited_lines(margin: &str, missing: &[String]) -> Vec<String> {
-    let line = |what: &String| format!("{margin}  waiting for {}", printable(what));
+    let line = |what: &String| format!("{margin}  waiting for {}", printable_line(what));
     missing.iter().map(line).collect()
 }
 
@@ -56,7 +56,7 @@ fn print_end(end: &End, picture: Option<&Path>, printer: &dyn Printer) {
 
 /// A warning as text.
 pub fn warning_line(message: &str) -> String {
-    format!("warning: {}", printable(message))
+    format!("warning: {}", printable_line(message))
 }
 
 /// Where the lines of a report go.
@@ -104,12 +104,12 @@ pub fn cluster_headline(cluster: &Cluster) -> String {
         .count();
     let balancers = match cluster.balancer_machines().count() {
         0 => String::new(),
-        machines => format!("{}, ", count(machines, "load balancer")),
+        machines => format!("{}, ", pluralize(machines, "load balancer")),
     };
     format!(
         "{}, {}, {balancers}{} {}, Kubernetes {}, {}",
-        count(planes, "control plane"),
-        count(workers, "worker"),
+        pluralize(planes, "control plane"),
+        pluralize(workers, "worker"),
         match cluster.has_external_balancer() {
             true => "API at",
             false => "VIP",

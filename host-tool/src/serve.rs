@@ -15,7 +15,7 @@ use axum::routing::get;
 use axum::serve::IncomingStream;
 use ha_cluster_file::cluster::{Cluster, Mac, Node};
 use ha_host_base::files::LockedFile;
-use ha_host_base::text::{hex, printable};
+use ha_host_base::text::{hex_digits, printable_line};
 use ha_kube::Secret;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -169,7 +169,9 @@ impl Site {
         let result = self.config_of(node);
         match &result {
             Ok(_) => println!("{name}'s config was given to {to}"),
-            Err(Refused(_, why)) => eprintln!("{to} asked for {name}'s config: {}", printable(why)),
+            Err(Refused(_, why)) => {
+                eprintln!("{to} asked for {name}'s config: {}", printable_line(why))
+            }
         }
         result
     }
@@ -217,7 +219,7 @@ impl Site {
 fn random_token() -> Result<String> {
     let mut bytes = [0; TOKEN_BYTES];
     getrandom::fill(&mut bytes).context("no random numbers")?;
-    Ok(hex(&bytes))
+    Ok(hex_digits(&bytes))
 }
 
 /// Those that are files here; the others nodes fetch from where they are.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Result, bail};
 use ha_cluster_file::cluster::Node;
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 use ha_providers::Provider;
 use ha_wire::node::UNUSABLE_EXIT_CODE;
 
@@ -87,7 +87,7 @@ impl SilentNode {
                 }
                 ("said", words) => {
                     if let Some(unit) = node.failed.last_mut() {
-                        unit.said = printable(words);
+                        unit.said = printable_line(words);
                     }
                 }
                 _ => {}

@@ -11,7 +11,7 @@ use ha_cluster_file::check::{
 use ha_cluster_file::cluster::Cluster;
 use ha_cluster_file::diagnostic::{Fault, Severity};
 use ha_host_base::exit::Stop;
-use ha_host_base::text::{count, shown_path};
+use ha_host_base::text::{pluralize, shown_path};
 
 use crate::state::{AcceptedFile, ClusterDir, StateRoot};
 
@@ -153,9 +153,9 @@ fn count_faults(faults: &[Fault]) -> String {
     let and = if warnings == 0 {
         String::new()
     } else {
-        format!(" and {}", count(warnings, "warning"))
+        format!(" and {}", pluralize(warnings, "warning"))
     };
-    format!("{}{and}; nothing was written", count(errors, "error"))
+    format!("{}{and}; nothing was written", pluralize(errors, "error"))
 }
 
 fn unreadable_file(path: &Path, error: &std::io::Error) -> anyhow::Error {

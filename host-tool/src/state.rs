@@ -121,7 +121,7 @@ impl ClusterDir {
     /// The record; none: there is no such cluster.
     pub fn record(&self) -> Result<Option<ClusterRecord>> {
         let path = self.0.join(record::FILE);
-        let Some(text) = files::read(&path)? else {
+        let Some(text) = files::read_optional(&path)? else {
             return Ok(None);
         };
         ClusterRecord::parse(&text)

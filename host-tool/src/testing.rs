@@ -131,7 +131,7 @@ impl AnsweringAt {
 pub fn machines_of_others() -> ByOthers {
     let cluster = Cluster {
         authorized_keys: Vec::new(),
-        ..ha_test_support::demo()
+        ..ha_test_support::demo_cluster()
     };
     ByOthers::new(&cluster, Path::new("/nonexistent"))
 }

@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::{Duration, SystemTime};
 
 use ha_test_support::image_server::{Served, Server};
-use ha_test_support::signing_keys::{Authority, Subkey, ago};
+use ha_test_support::signing_keys::{Authority, Subkey, years_ago};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
@@ -34,7 +34,7 @@ struct Desk {
 impl Desk {
     fn new() -> Self {
         let mut authority = Authority::new();
-        let signer = authority.subkey(ago(1.0), None);
+        let signer = authority.subkey(years_ago(1.0), None);
         let desk = Self {
             dir: tempfile::tempdir().unwrap(),
             server: Server::start(),

@@ -75,7 +75,7 @@ impl<'a> Outside<'a> {
 }
 
 fn haproxy() -> Result<PathBuf> {
-    real::program("haproxy", "haproxy").context("haproxy is not there")
+    real::require_program("haproxy", "haproxy").context("haproxy is not there")
 }
 
 /// As docs/cluster-file.md shows it.

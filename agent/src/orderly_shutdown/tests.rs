@@ -202,7 +202,10 @@ fn the_rules_are_these_and_the_real_nft_takes_them() {
         "haproxy's is not the apiserver's"
     );
     six.endpoint.vip = "fd00::30".parse().unwrap();
-    let needed = (real::program("nft", "nftables"), real::own_network());
+    let needed = (
+        real::require_program("nft", "nftables"),
+        real::own_network(),
+    );
     let (Some(nft), Some(mut in_namespace)) = needed else {
         return;
     };

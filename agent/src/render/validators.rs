@@ -17,7 +17,7 @@ pub type Texts = BTreeMap<String, String>;
 
 /// `haproxy -c`, without a warning, of each version that is to be had.
 pub fn assert_haproxy_accepts(texts: &Texts) {
-    for haproxy in real::programs("haproxy", "haproxy") {
+    for haproxy in real::programs_in_every_suite("haproxy", "haproxy") {
         haproxy_accepts(&haproxy, texts);
     }
 }
@@ -69,13 +69,13 @@ pub fn assert_kubeadm_accepts(texts: &Texts) {
 
 /// `keepalived -t`, without a warning, of each version that is to be had, where the interfaces are there.
 pub fn assert_keepalived_accepts(texts: &Texts) {
-    for keepalived in real::programs("keepalived", "keepalived") {
+    for keepalived in real::programs_in_every_suite("keepalived", "keepalived") {
         keepalived_accepts(&keepalived, texts);
     }
 }
 
 fn keepalived_accepts(keepalived: &Path, texts: &Texts) {
-    let needed = (real::program("ip", "iproute2"), real::own_network());
+    let needed = (real::require_program("ip", "iproute2"), real::own_network());
     let (Some(ip), Some(mut in_namespace)) = needed else {
         return;
     };

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn the_kernel_s_table_names_who_was_asked_for() {
         let (Some(ip), Some(mut in_namespace)) =
-            (real::program("ip", "iproute2"), real::own_network())
+            (real::require_program("ip", "iproute2"), real::own_network())
         else {
             return;
         };

@@ -17,7 +17,7 @@ pub struct PrivateBus {
 impl PrivateBus {
     /// None if there is no dbus-daemon here, which has been told.
     pub fn start(machine: &Files) -> Option<Self> {
-        let mut command = real::command("dbus-daemon", "dbus-daemon")?;
+        let mut command = real::require_command("dbus-daemon", "dbus-daemon")?;
         let socket = machine.path("/run/dbus/system_bus_socket");
         std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
         let address = format!("unix:path={}", socket.display());

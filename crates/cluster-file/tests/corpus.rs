@@ -2,5 +2,5 @@
 
 #[test]
 fn cluster_files() {
-    ha_test_support::corpus::replay("cluster_file", ha_cluster_file::fuzzing::cluster_file);
+    ha_test_support::corpus::replay_corpus("cluster_file", ha_cluster_file::fuzzing::cluster_file);
 }

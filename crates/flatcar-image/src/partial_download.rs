@@ -53,7 +53,7 @@ impl PartialDownload {
 
     /// What is there of the file at this URL, and how many bytes; none if that is not certain.
     pub fn have(&self, url: &str) -> Result<Option<(DownloadOrigin, u64)>> {
-        let Some(text) = files::read(&self.0.join(ORIGIN))? else {
+        let Some(text) = files::read_optional(&self.0.join(ORIGIN))? else {
             return Ok(None);
         };
         let bytes = std::fs::metadata(self.file()).map_or(0, |m| m.len());
@@ -66,9 +66,9 @@ impl PartialDownload {
     /// Begins anew; without an origin there is nothing that a later pull could go on with.
     pub fn begin(&self, origin: Option<&DownloadOrigin>) -> Result<File> {
         self.forget()?;
-        let file = files::create(&self.file())?;
+        let file = files::create_new(&self.file())?;
         if let Some(origin) = origin {
-            files::write(&self.0.join(ORIGIN), &serde_json::to_vec_pretty(origin)?)?;
+            files::write_atomic(&self.0.join(ORIGIN), &serde_json::to_vec_pretty(origin)?)?;
         }
         Ok(file)
     }

@@ -342,7 +342,7 @@ impl Pull<'_> {
             signed_ms: unix_ms(signed.at),
             pulled_ms: now_ms(),
         };
-        files::write(
+        files::write_atomic(
             &ready.join(record::NAME),
             &serde_json::to_vec_pretty(&record)?,
         )?;

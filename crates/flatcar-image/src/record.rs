@@ -46,7 +46,7 @@ impl ImageRecord {
     /// The record of the image in this directory; none if there is no image.
     pub fn read(dir: &Path) -> Result<Option<Self>> {
         let path = dir.join(NAME);
-        let Some(text) = files::read(&path)? else {
+        let Some(text) = files::read_optional(&path)? else {
             return Ok(None);
         };
         let record = Self::parse(&text)

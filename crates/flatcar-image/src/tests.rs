@@ -16,14 +16,14 @@ mod room;
 use ha_test_support::image_server as server;
 mod stored;
 
-use fixture::{Fixture, RecordedProgress, image, pack};
-use keys::{Authority, YEAR, ago};
+use fixture::{Fixture, RecordedProgress, bzip2_streams, incompressible_image};
+use keys::{Authority, YEAR, years_ago};
 
 #[test]
 fn a_signed_image_is_stored_as_it_was_before_packing() {
     let fixture = Fixture::new();
-    let image = image(100_000);
-    let packed = pack(&[&image]);
+    let image = incompressible_image(100_000);
+    let packed = bzip2_streams(&[&image]);
     fixture.publish("4230.2.3", &packed);
     let mut told = RecordedProgress::default();
     let pulled = fixture
@@ -46,7 +46,7 @@ fn a_signed_image_is_stored_as_it_was_before_packing() {
     );
     assert_eq!(
         (&r.sha256, &r.packed_sha256),
-        (&fixture::sum(&image), &fixture::sum(&packed))
+        (&fixture::sha256_hex(&image), &fixture::sha256_hex(&packed))
     );
     assert_eq!(fixture.names(), ["lock", "x86-64"], "nothing else is left");
     assert_eq!(told.steps, ["download", "verify", "unpack"]);
@@ -66,10 +66,10 @@ fn a_signed_image_is_stored_as_it_was_before_packing() {
 #[test]
 fn many_bzip2_streams_are_one_image() {
     let fixture = Fixture::new();
-    let image = image(100_000);
+    let image = incompressible_image(100_000);
     fixture.publish(
         "1.2.3",
-        &pack(&[&image[..10], &image[10..60_000], &image[60_000..]]),
+        &bzip2_streams(&[&image[..10], &image[10..60_000], &image[60_000..]]),
     );
     let path = fixture.pull("1.2.3").unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image);
@@ -78,7 +78,7 @@ fn many_bzip2_streams_are_one_image() {
 #[test]
 fn arm64_has_names_of_its_own() {
     let fixture = Fixture::new();
-    let packed = pack(&[&image(1000)]);
+    let packed = bzip2_streams(&[&incompressible_image(1000)]);
     fixture.put(
         "/arm64-usr/1.2.3/flatcar_production_qemu_uefi_image.img.bz2",
         &packed,
@@ -105,7 +105,7 @@ fn arm64_has_names_of_its_own() {
 #[test]
 fn what_is_stored_is_not_fetched_again() {
     let fixture = Fixture::new();
-    fixture.publish("1.2.3", &pack(&[&image(1000)]));
+    fixture.publish("1.2.3", &bzip2_streams(&[&incompressible_image(1000)]));
     let path = fixture.pull("1.2.3").unwrap();
     fixture.server.asked();
     let again = |version| {
@@ -133,7 +133,7 @@ fn what_is_stored_is_not_fetched_again() {
 #[test]
 fn of_two_pulls_at_once_one_fetches() {
     let fixture = Fixture::new();
-    fixture.publish("1.2.3", &pack(&[&image(200_000)]));
+    fixture.publish("1.2.3", &bzip2_streams(&[&incompressible_image(200_000)]));
     let pull = || {
         fixture.store().pull_told(
             &fixture.wanted(Some("1.2.3")),
@@ -154,9 +154,12 @@ fn of_two_pulls_at_once_one_fetches() {
 #[test]
 fn a_file_is_taken_without_any_server() {
     let fixture = Fixture::new();
-    let image = image(50_000);
+    let image = incompressible_image(50_000);
     // Packed, and as qcow2 packs inside, which Flatcar offers too.
-    for (version, bytes) in [("1.2.3", pack(&[&image])), ("1.2.4", image.clone())] {
+    for (version, bytes) in [
+        ("1.2.3", bzip2_streams(&[&image])),
+        ("1.2.4", image.clone()),
+    ] {
         let file = fixture.file("image", &bytes);
         fixture.file("image.sig", &fixture.signer.sign(&bytes, SystemTime::now()));
         let wanted = WantedImage {

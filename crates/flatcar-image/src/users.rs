@@ -26,7 +26,7 @@ pub struct ClusterMachines {
 pub fn clusters_using(clusters: &[ClusterMachines], image: &Path) -> Vec<String> {
     let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
     let image = real(image);
-    let uses = |cluster: &ClusterMachines| match files::read(&cluster.dir.join(IN_USE)) {
+    let uses = |cluster: &ClusterMachines| match files::read_optional(&cluster.dir.join(IN_USE)) {
         Ok(text) => {
             let text = text.unwrap_or_default();
             let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
@@ -69,7 +69,7 @@ impl ImageStore {
     }
 
     fn remembered(&self) -> Result<Vec<PathBuf>> {
-        let text = files::read(&self.dir.join(REMEMBERED))?.unwrap_or_default();
+        let text = files::read_optional(&self.dir.join(REMEMBERED))?.unwrap_or_default();
         Ok(text.lines().map(PathBuf::from).collect())
     }
 }

@@ -2,7 +2,7 @@
 
 #[test]
 fn image_signatures() {
-    ha_test_support::corpus::replay(
+    ha_test_support::corpus::replay_corpus(
         "image_signature",
         ha_flatcar_image::fuzzing::image_signature,
     );

@@ -113,9 +113,9 @@ pub fn run_within(command: &mut Command, input: &str, deadline: Duration) -> Res
         .spawn()
         .with_context(|| format!("cannot start {line}"))?;
     running.started(&child);
-    let pieces = attend(&mut child, input);
+    let pieces = spawn_pipe_threads(&mut child, input);
     let mut heard = Heard::default();
-    let status = wait(&running, &mut child, &pieces, &mut heard, end)
+    let status = wait_for_end(&running, &mut child, &pieces, &mut heard, end)
         .with_context(|| format!("cannot wait for {line}"))?;
     let (status, timed_out) = match status {
         Some(status) => (status, None),
@@ -190,7 +190,7 @@ pub fn last_lines(text: &str) -> &str {
 }
 
 /// Finds a program as the shell would, then in the directories that a plain user's PATH leaves out.
-pub fn which(program: &str) -> Option<PathBuf> {
+pub fn find_program(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
@@ -259,7 +259,7 @@ impl Heard {
 }
 
 /// Feeds a child and reads it, in threads of their own: it may do both at once, and a full pipe would stop it.
-fn attend(child: &mut Child, input: &str) -> Receiver<Piece> {
+fn spawn_pipe_threads(child: &mut Child, input: &str) -> Receiver<Piece> {
     let (to, pieces) = channel();
     if let Some(mut stdin) = child.stdin.take() {
         let input = input.to_owned();
@@ -291,7 +291,7 @@ fn read_lines(
 }
 
 /// None: it has not ended by then, or is not to go on.
-fn wait(
+fn wait_for_end(
     running: &RunningChild,
     child: &mut Child,
     pieces: &Receiver<Piece>,

@@ -73,7 +73,7 @@ impl Stop {
 }
 
 /// Prints the error, unless that is done, and chooses the code.
-pub fn report(error: &anyhow::Error) -> Exit {
+pub fn report_error(error: &anyhow::Error) -> Exit {
     let stop = error.downcast_ref::<Stop>();
     match (stop, Interrupt::of_process().cause()) {
         (Some(Stop::Said(exit)), _) => return *exit,
@@ -91,12 +91,12 @@ pub fn report(error: &anyhow::Error) -> Exit {
 }
 
 /// The end of the program: says what went wrong, and chooses the code.
-pub fn finish(result: Result<ExitCode>) -> ExitCode {
-    let code = result.unwrap_or_else(|error| report(&error).into());
+pub fn exit_code_of(result: Result<ExitCode>) -> ExitCode {
+    let code = result.unwrap_or_else(|error| report_error(&error).into());
     if Interrupt::of_process().asked() {
         end_children(LAST_CHILDREN);
     }
-    match output::failure() {
+    match output::stdout_failure() {
         Some(why) if code == ExitCode::SUCCESS => {
             let words = format!("standard output does not take what was to be printed: {why}");
             output::print_error_line(&error_line(&words));
@@ -121,8 +121,11 @@ mod tests {
         let wrapped = Err::<(), _>(Stop::bad_input("no"))
             .context("while reading")
             .unwrap_err();
-        assert_eq!(report(&wrapped), Exit::BadInput);
-        assert_eq!(report(&anyhow::anyhow!("boom")), Exit::Failed);
-        assert_eq!(report(&Stop::Said(Exit::TimedOut).into()), Exit::TimedOut);
+        assert_eq!(report_error(&wrapped), Exit::BadInput);
+        assert_eq!(report_error(&anyhow::anyhow!("boom")), Exit::Failed);
+        assert_eq!(
+            report_error(&Stop::Said(Exit::TimedOut).into()),
+            Exit::TimedOut
+        );
     }
 }

@@ -33,7 +33,7 @@ pub fn remove_dir(path: &Path) -> Result<()> {
 }
 
 /// Reads a file; none if there is none.
-pub fn read(path: &Path) -> Result<Option<String>> {
+pub fn read_optional(path: &Path) -> Result<Option<String>> {
     match std::fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
@@ -43,14 +43,14 @@ pub fn read(path: &Path) -> Result<Option<String>> {
 
 /// The end of a file that may be of any size, at most so many bytes, from the beginning of a line; none if there is none.
 pub fn read_tail(path: &Path, most: u64) -> Result<Option<Vec<u8>>> {
-    match tail(path, most) {
+    match read_last_bytes(path, most) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("cannot read {}", path.display())),
     }
 }
 
-fn tail(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
+fn read_last_bytes(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
     let mut file = File::open(path)?;
     let skipped = file.metadata()?.len().saturating_sub(most);
     // From one byte before, to see whether a line begins there.
@@ -65,29 +65,29 @@ fn tail(path: &Path, most: u64) -> std::io::Result<Vec<u8>> {
 }
 
 /// Writes or replaces a file, 0600.
-pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
-    replace(path, bytes).with_context(|| format!("cannot write {}", path.display()))
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    replace_file(path, bytes).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Writes a new file, 0600, whole or not at all; an error if there is one already, which stays as it is.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<()> {
     let write = || {
-        let (file, dir) = scratch(path, bytes)?;
+        let (file, dir) = write_scratch_file(path, bytes)?;
         file.persist_noclobber(path).map_err(|e| e.error)?;
         sync_dir(dir)
     };
     write().with_context(|| format!("cannot make {}", path.display()))
 }
 
-fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
-    let (file, dir) = scratch(path, bytes)?;
+fn replace_file(path: &Path, bytes: &[u8]) -> Result<()> {
+    let (file, dir) = write_scratch_file(path, bytes)?;
     crate::failpoint::hit("write");
     file.persist(path).map_err(|e| e.error)?;
     sync_dir(dir)
 }
 
 /// The bytes on the disk, under a name of their own in the directory that the path is in.
-fn scratch<'p>(path: &'p Path, bytes: &[u8]) -> Result<(NamedTempFile, &'p Path)> {
+fn write_scratch_file<'p>(path: &'p Path, bytes: &[u8]) -> Result<(NamedTempFile, &'p Path)> {
     let dir = match path.parent() {
         Some(dir) if dir != Path::new("") => dir,
         _ => Path::new("."),
@@ -133,7 +133,7 @@ impl NewDir {
         if let Some(dir) = path.parent() {
             make_dir(dir)?;
         }
-        let mut file = create(&path)?;
+        let mut file = create_new(&path)?;
         file.write_all(bytes)?;
         Ok(file.sync_all()?)
     }
@@ -156,7 +156,7 @@ impl NewDir {
 }
 
 /// A new file, 0600; an error if there is one.
-pub fn create(path: &Path) -> Result<File> {
+pub fn create_new(path: &Path) -> Result<File> {
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -166,7 +166,7 @@ pub fn create(path: &Path) -> Result<File> {
 }
 
 /// Removes what an interrupted write left in a directory.
-pub fn sweep(dir: &Path) -> Result<()> {
+pub fn remove_scratch_files(dir: &Path) -> Result<()> {
     for entry in std::fs::read_dir(dir)? {
         let entry = entry?;
         if !entry.file_name().to_string_lossy().starts_with(".new-") {

@@ -1,5 +1,5 @@
 //! What the program prints. Whoever reads it may stop at any time (`ha-host status | head -1`): that ends no verb in its middle
-//! and changes no exit code. A full disk does: see [`failure`].
+//! and changes no exit code. A full disk does: see [`stdout_failure`].
 //!
 //! The macros have the names of the standard library's, which panic then, so that a program can put them in their place.
 
@@ -16,12 +16,12 @@ pub fn reader_has_gone() -> bool {
 }
 
 /// Why standard output did not take everything, unless its reader has gone.
-pub fn failure() -> Option<&'static str> {
+pub fn stdout_failure() -> Option<&'static str> {
     FAILURE.get().map(String::as_str)
 }
 
 /// To standard output, as it is.
-pub fn print(text: &str) {
+pub fn print_text(text: &str) {
     let Err(error) = write_whole(&mut std::io::stdout().lock(), text) else {
         return;
     };
@@ -34,7 +34,7 @@ pub fn print(text: &str) {
 
 /// To standard output, with a line's end.
 pub fn print_line(text: &str) {
-    print(&format!("{text}\n"));
+    print_text(&format!("{text}\n"));
 }
 
 /// To standard error, with a line's end.
@@ -51,7 +51,7 @@ fn write_whole(stream: &mut impl Write, text: &str) -> Result<()> {
 /// To standard output, as it is.
 #[macro_export]
 macro_rules! print {
-    ($($text:tt)*) => { $crate::output::print(&::std::format!($($text)*)) };
+    ($($text:tt)*) => { $crate::output::print_text(&::std::format!($($text)*)) };
 }
 
 /// To standard output, with a line's end.

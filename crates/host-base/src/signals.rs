@@ -128,9 +128,9 @@ fn on_signals(mut told: impl FnMut() + Send + 'static) -> Result<()> {
         runtime.block_on(async {
             loop {
                 tokio::select! {
-                    () = received(&mut interrupt) => {}
-                    () = received(&mut terminate) => {}
-                    () = received(&mut hangup) => {}
+                    () = wait_for_signal(&mut interrupt) => {}
+                    () = wait_for_signal(&mut terminate) => {}
+                    () = wait_for_signal(&mut hangup) => {}
                 }
                 told();
             }
@@ -139,7 +139,7 @@ fn on_signals(mut told: impl FnMut() + Send + 'static) -> Result<()> {
     Ok(())
 }
 
-async fn received(signal: &mut Option<Signal>) {
+async fn wait_for_signal(signal: &mut Option<Signal>) {
     let heard = match signal {
         Some(signal) => signal.recv().await,
         None => None,

@@ -52,12 +52,12 @@ fn has_colour(stream: &impl RawStream) -> bool {
 }
 
 /// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
+pub fn hex_digits(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// `1 node`, `2 nodes`.
-pub fn count(n: usize, one: &str) -> String {
+pub fn pluralize(n: usize, one: &str) -> String {
     if n == 1 {
         format!("1 {one}")
     } else {
@@ -66,7 +66,7 @@ pub fn count(n: usize, one: &str) -> String {
 }
 
 /// `41 s`, `3 min 5 s`, `2 h 4 min`.
-pub fn span(time: Duration) -> String {
+pub fn human_duration(time: Duration) -> String {
     let s = time.as_secs();
     match s {
         0..=119 => format!("{s} s"),
@@ -84,7 +84,7 @@ pub fn shown_path(path: &Path) -> String {
 }
 
 fn shown_from(path: &Path, base: Option<&Path>, home: Option<&Path>) -> String {
-    let straight = straightened(path);
+    let straight = normalize_path(path);
     let from = |dir: Option<&Path>| {
         let rest = straight.strip_prefix(dir?).ok()?;
         (!rest.as_os_str().is_empty()).then(|| rest.display().to_string())
@@ -99,7 +99,7 @@ fn shown_from(path: &Path, base: Option<&Path>, home: Option<&Path>) -> String {
 }
 
 /// Without `.` and `..`. A link before a `..` may lead elsewhere: then, and where nothing can be found, it stays as it is.
-fn straightened(path: &Path) -> PathBuf {
+fn normalize_path(path: &Path) -> PathBuf {
     let mut straight = PathBuf::new();
     let mut goes_back = false;
     for part in path.components() {
@@ -120,7 +120,7 @@ fn straightened(path: &Path) -> PathBuf {
 }
 
 /// The text in at most so many columns of a terminal; what does not fit is cut, and `…` stands for it.
-pub fn fitted(text: &str, columns: usize) -> String {
+pub fn truncate_to_width(text: &str, columns: usize) -> String {
     if text.width() <= columns {
         return text.to_owned();
     }
@@ -140,14 +140,14 @@ pub fn fitted(text: &str, columns: usize) -> String {
 }
 
 /// The same, filled up with spaces to exactly so many columns.
-pub fn padded(text: &str, columns: usize) -> String {
-    let mut text = fitted(text, columns);
+pub fn pad_to_width(text: &str, columns: usize) -> String {
+    let mut text = truncate_to_width(text, columns);
     text.push_str(&" ".repeat(columns.saturating_sub(text.width())));
     text
 }
 
 /// Whole seconds, minutes or hours: `90s`, `15m`, `1h30m`; a bare number is seconds.
-pub fn duration(text: &str) -> Result<Duration, String> {
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || format!("`{text}` is not a duration: write 90s, 15m or 1h30m");
     let (mut total, mut number) = (0_u64, String::new());
     for c in text.chars() {
@@ -161,11 +161,11 @@ pub fn duration(text: &str) -> Result<Duration, String> {
             'h' => 3600,
             _ => return Err(wrong()),
         };
-        total = add(total, &number, unit).ok_or_else(wrong)?;
+        total = add_units(total, &number, unit).ok_or_else(wrong)?;
         number.clear();
     }
     if !number.is_empty() {
-        total = add(total, &number, 1).ok_or_else(wrong)?;
+        total = add_units(total, &number, 1).ok_or_else(wrong)?;
     }
     if total == 0 {
         Err(wrong())
@@ -174,12 +174,12 @@ pub fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn add(total: u64, number: &str, unit: u64) -> Option<u64> {
+fn add_units(total: u64, number: &str, unit: u64) -> Option<u64> {
     total.checked_add(number.parse::<u64>().ok()?.checked_mul(unit)?)
 }
 
 /// A list in lines of at most `width` characters, each but the first indented; no item is torn.
-pub fn list(items: &[String], width: usize, indent: usize) -> String {
+pub fn wrap_list(items: &[String], width: usize, indent: usize) -> String {
     let (mut text, mut column) = (String::new(), indent);
     for (index, item) in items.iter().enumerate() {
         let length = item.chars().count() + 1;
@@ -198,7 +198,7 @@ pub fn list(items: &[String], width: usize, indent: usize) -> String {
 }
 
 /// One line of what a stranger's program said: control characters would move the cursor or worse.
-pub fn printable(text: &str) -> String {
+pub fn printable_line(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect()
@@ -217,7 +217,11 @@ mod tests {
             ("7", 7),
             ("1m5", 65),
         ] {
-            assert_eq!(duration(text), Ok(Duration::from_secs(seconds)), "{text}");
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_secs(seconds)),
+                "{text}"
+            );
         }
         for text in [
             "",
@@ -229,7 +233,7 @@ mod tests {
             "99999999999999999999s",
             "9999999999999999999h",
         ] {
-            assert!(duration(text).is_err(), "{text}");
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 
@@ -245,10 +249,14 @@ mod tests {
             ("abc", 1, "…"),
             ("abc", 0, ""),
         ] {
-            assert_eq!(fitted(text, columns), expected, "{text} {columns}");
+            assert_eq!(
+                truncate_to_width(text, columns),
+                expected,
+                "{text} {columns}"
+            );
         }
-        assert_eq!(padded("日本語", 4), "日… ");
-        assert_eq!(padded("ab", 4), "ab  ");
+        assert_eq!(pad_to_width("日本語", 4), "日… ");
+        assert_eq!(pad_to_width("ab", 4), "ab  ");
     }
 
     #[test]
@@ -288,16 +296,16 @@ mod tests {
     #[test]
     fn lists() {
         let items = ["one", "two", "three"].map(str::to_owned);
-        assert_eq!(list(&items, 80, 4), "one, two, three");
-        assert_eq!(list(&items, 15, 4), "one, two,\n    three");
-        assert_eq!(list(&items, 1, 2), "one,\n  two,\n  three");
-        assert_eq!(list(&[], 80, 4), "");
+        assert_eq!(wrap_list(&items, 80, 4), "one, two, three");
+        assert_eq!(wrap_list(&items, 15, 4), "one, two,\n    three");
+        assert_eq!(wrap_list(&items, 1, 2), "one,\n  two,\n  three");
+        assert_eq!(wrap_list(&[], 80, 4), "");
     }
 
     #[test]
     fn spans() {
-        assert_eq!(span(Duration::from_secs(41)), "41 s");
-        assert_eq!(span(Duration::from_secs(185)), "3 min 5 s");
-        assert_eq!(span(Duration::from_secs(7440)), "2 h 4 min");
+        assert_eq!(human_duration(Duration::from_secs(41)), "41 s");
+        assert_eq!(human_duration(Duration::from_secs(185)), "3 min 5 s");
+        assert_eq!(human_duration(Duration::from_secs(7440)), "2 h 4 min");
     }
 }

@@ -129,7 +129,7 @@ pub struct MemberList {
 }
 
 /// A number as the gateway writes it, a decimal string; none: it is not there, or nought, which stands for not there.
-fn number(value: Option<&Value>) -> Option<u64> {
+fn nonzero_number(value: Option<&Value>) -> Option<u64> {
     let number = value?.as_str()?.parse().ok()?;
     (number > 0).then_some(number)
 }
@@ -200,9 +200,9 @@ impl Etcd {
             id: text(value.pointer("/header/member_id"), "0"),
             version: text(value.get("version"), ""),
             leader: text(value.get("leader"), "0"),
-            term: number(value.get("raftTerm")),
-            database_bytes: number(value.get("dbSize")),
-            quota_bytes: number(value.get("dbSizeQuota")),
+            term: nonzero_number(value.get("raftTerm")),
+            database_bytes: nonzero_number(value.get("dbSize")),
+            quota_bytes: nonzero_number(value.get("dbSizeQuota")),
         })
     }
 

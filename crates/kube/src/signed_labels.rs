@@ -32,24 +32,27 @@ pub struct SignedLabels {
 impl SignedLabels {
     /// Signs with the key of the cluster's CA: the operator and the control planes have it, workers do not.
     pub fn sign(ca: &Secret, cluster: &str, node: &str, labels: BTreeMap<String, String>) -> Self {
-        let tag = hmac::sign(&key(ca), statement(cluster, node, &labels).as_bytes());
+        let tag = hmac::sign(
+            &hmac_key(ca),
+            signed_statement(cluster, node, &labels).as_bytes(),
+        );
         let signature = STANDARD.encode(tag);
         Self { labels, signature }
     }
 
     /// Whether they were signed for this node of this cluster.
     pub fn are_genuine(&self, ca: &Secret, cluster: &str, node: &str) -> bool {
-        let said = statement(cluster, node, &self.labels);
+        let said = signed_statement(cluster, node, &self.labels);
         let tag = STANDARD.decode(&self.signature);
-        tag.is_ok_and(|tag| hmac::verify(&key(ca), said.as_bytes(), &tag).is_ok())
+        tag.is_ok_and(|tag| hmac::verify(&hmac_key(ca), said.as_bytes(), &tag).is_ok())
     }
 }
 
-fn key(ca: &Secret) -> hmac::Key {
+fn hmac_key(ca: &Secret) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, ca.expose().as_bytes())
 }
 
-fn statement(cluster: &str, node: &str, labels: &BTreeMap<String, String>) -> String {
+fn signed_statement(cluster: &str, node: &str, labels: &BTreeMap<String, String>) -> String {
     format!("{PURPOSE}\n{cluster}\n{node}\n{}", json!(labels))
 }
 

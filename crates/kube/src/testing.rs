@@ -170,7 +170,7 @@ impl Request {
     fn refusal(&self, is_anonymous: bool) -> Option<(u16, String)> {
         if is_anonymous && !PUBLIC.contains(&self.path()) {
             let why = format!(r#"forbidden: User "system:anonymous" cannot {}"#, self.head);
-            return Some(failure(403, &why));
+            return Some(status_object(403, &why));
         }
         let kinds: &[&str] = match self.method() {
             "PATCH" => &[
@@ -181,7 +181,7 @@ impl Request {
             _ => &[""],
         };
         let fits = kinds.contains(&self.content_type.as_str());
-        (!fits).then(|| failure(415, &format!("content type {:?}", self.content_type)))
+        (!fits).then(|| status_object(415, &format!("content type {:?}", self.content_type)))
     }
 }
 
@@ -189,7 +189,7 @@ impl Request {
 const PUBLIC: [&str; 3] = ["/readyz", "/livez", "/healthz"];
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases";
 
-fn failure(code: u16, message: &str) -> (u16, String) {
+fn status_object(code: u16, message: &str) -> (u16, String) {
     let status = serde_json::json!({"kind": "Status", "message": message, "code": code});
     (code, status.to_string())
 }
@@ -258,8 +258,8 @@ impl Script {
         else {
             return match request.method() {
                 _ if request.path().starts_with(LEASES) => self.leases.borrow_mut().answer(request),
-                "GET" => failure(404, "not found"),
-                _ => failure(501, &format!("nobody foresaw {}", request.head)),
+                "GET" => status_object(404, "not found"),
+                _ => status_object(501, &format!("nobody foresaw {}", request.head)),
             };
         };
         let of_its_kind = |(begin, ..): &(String, u16, String)| *begin == closest;
@@ -280,7 +280,7 @@ impl Script {
 
     /// The same at an address; each test takes its own of 127.0.0.0/8.
     pub async fn serve_at(&self, authority: &Authority, address: &str) -> SocketAddr {
-        let listener = listen(address).await;
+        let listener = bind_patiently(address).await;
         let address = listener.local_addr().unwrap();
         let identity = server_certificate(authority, address.ip());
         self.accept(listener, server_config(authority, identity));
@@ -289,7 +289,7 @@ impl Script {
 
     /// The same; gives the certificate that it shows, PEM.
     pub async fn serve_showing(&self, authority: &Authority, address: &str) -> String {
-        let listener = listen(address).await;
+        let listener = bind_patiently(address).await;
         let identity = server_certificate(authority, listener.local_addr().unwrap().ip());
         let shown = identity.0.pem();
         self.accept(listener, server_config(authority, identity));
@@ -320,7 +320,7 @@ impl Script {
         address: &str,
         change: impl FnOnce(&mut CertificateParams),
     ) -> SocketAddr {
-        let listener = listen(address).await;
+        let listener = bind_patiently(address).await;
         let address = listener.local_addr().unwrap();
         let identity = sign_server(authority, address.ip(), change);
         self.accept(listener, server_config(authority, identity));
@@ -415,7 +415,7 @@ async fn read_request(stream: &mut (impl AsyncBufReadExt + Unpin)) -> Option<Req
 }
 
 /// Listens there, as soon as an earlier test's server has let the address go.
-async fn listen(address: &str) -> TcpListener {
+async fn bind_patiently(address: &str) -> TcpListener {
     let begun = std::time::Instant::now();
     loop {
         match TcpListener::bind(address).await {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use ha_cluster_file::cluster::{Cluster, Node};
-use ha_host_base::command::which;
+use ha_host_base::command::find_program;
 use ha_host_base::files;
 
 use super::shared::machines_dir::MachinesDir;
@@ -56,7 +56,7 @@ impl Provider for ByOthers {
             message: message.into(),
             remedy: remedy.into(),
         };
-        Ok(vec![match (&self.ssh, which("ssh")) {
+        Ok(vec![match (&self.ssh, find_program("ssh")) {
             (None, _) => finding(
                 true,
                 "machines are made by others, and looked at through the API alone",
@@ -128,12 +128,12 @@ impl Provider for ByOthers {
 
 #[cfg(test)]
 mod tests {
-    use ha_test_support::{DEMO, cluster};
+    use ha_test_support::{DEMO, parse_cluster};
 
     use super::*;
 
     fn provider(ssh: &str, dir: &Path) -> (Cluster, ByOthers) {
-        let cluster = cluster(&format!("{DEMO}provider: none\n{ssh}"), Path::new("/"));
+        let cluster = parse_cluster(&format!("{DEMO}provider: none\n{ssh}"), Path::new("/"));
         let provider = ByOthers::new(&cluster, dir);
         (cluster, provider)
     }

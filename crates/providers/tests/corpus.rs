@@ -1,14 +1,14 @@
 //! The fuzz targets' corpora once more, in every run of the tests.
 
 use ha_providers::fuzzing;
-use ha_test_support::corpus::replay;
+use ha_test_support::corpus::replay_corpus;
 
 #[test]
 fn qmp() {
-    replay("qmp", fuzzing::qmp);
+    replay_corpus("qmp", fuzzing::qmp);
 }
 
 #[test]
 fn guest_agents() {
-    replay("guest_agent", fuzzing::guest_agent);
+    replay_corpus("guest_agent", fuzzing::guest_agent);
 }

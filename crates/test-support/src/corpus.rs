@@ -6,7 +6,7 @@ use std::path::Path;
 ///
 /// # Panics
 /// With the harness; the last line on stderr is the file's name. Also if the corpus has no file.
-pub fn replay(target: &str, harness: fn(&[u8])) {
+pub fn replay_corpus(target: &str, harness: fn(&[u8])) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let dir = root.join("../../fuzz/corpus").join(target);
     let entries = std::fs::read_dir(&dir).unwrap_or_else(|e| panic!("{}: {e}", dir.display()));

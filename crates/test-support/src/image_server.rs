@@ -64,7 +64,7 @@ impl Server {
                 }
                 let shared = own.clone();
                 // A client that goes away in the middle is part of the tests.
-                std::thread::spawn(move || drop(answer(stream.unwrap(), &shared)));
+                std::thread::spawn(move || drop(answer_request(stream.unwrap(), &shared)));
             }
         };
         let thread = Some(std::thread::spawn(accept));
@@ -100,8 +100,8 @@ impl Drop for Server {
     }
 }
 
-fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
-    let request = read(&stream)?;
+fn answer_request(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
+    let request = read_request(&stream)?;
     shared.log.lock().unwrap().push(request.clone());
     let (served, cut) = {
         let mut files = shared.files.lock().unwrap();
@@ -114,7 +114,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
         (file.clone(), cut)
     };
     let length = served.body.len();
-    let from = from(&request, &served);
+    let from = start_of_answer(&request, &served);
     let mut head = match from {
         0 => "HTTP/1.1 200 OK\r\n".to_owned(),
         n => format!(
@@ -141,7 +141,7 @@ fn answer(mut stream: TcpStream, shared: &Shared) -> std::io::Result<()> {
 }
 
 /// Where the answer begins: 0 unless the client asks for a part of this very content.
-fn from(request: &Request, served: &Served) -> usize {
+fn start_of_answer(request: &Request, served: &Served) -> usize {
     let same = request.if_range.is_none() || request.if_range == served.etag;
     let range = request.range.as_ref().filter(|_| served.ranges && same);
     range.map_or(0, |r| {
@@ -150,7 +150,7 @@ fn from(request: &Request, served: &Served) -> usize {
     })
 }
 
-fn read(stream: &TcpStream) -> std::io::Result<Request> {
+fn read_request(stream: &TcpStream) -> std::io::Result<Request> {
     let mut lines = BufReader::new(stream).lines();
     let first = lines.next().unwrap_or_else(|| Ok(String::new()))?;
     let path = first.split(' ').nth(1).unwrap_or_default().to_owned();

@@ -45,12 +45,12 @@ pub fn stop_listening(listener: impl AsFd) {
 }
 
 /// The demo cluster.
-pub fn demo() -> Cluster {
-    cluster(DEMO, Path::new("/"))
+pub fn demo_cluster() -> Cluster {
+    parse_cluster(DEMO, Path::new("/"))
 }
 
 /// A cluster from a text, with paths relative to `base`.
-pub fn cluster(text: &str, base: &Path) -> Cluster {
+pub fn parse_cluster(text: &str, base: &Path) -> Cluster {
     check_cluster_file(text, base)
         .unwrap_or_else(|faults| panic!("{faults:#?}"))
         .0

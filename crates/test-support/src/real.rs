@@ -13,19 +13,19 @@ const SBIN: [&str; 2] = ["/usr/sbin", "/sbin"];
 const NAMESPACES: [&str; 2] = ["-n", "-Urn"];
 
 /// A program of a Debian package.
-pub fn program(name: &str, package: &str) -> Option<PathBuf> {
+pub fn require_program(name: &str, package: &str) -> Option<PathBuf> {
     let cure = format!("install Debian's package {package}, or call `make need`");
-    found(in_path(name), name, &cure)
+    require_found(in_path(name), name, &cure)
 }
 
 /// The same, as a command that is ready for its arguments.
-pub fn command(name: &str, package: &str) -> Option<Command> {
-    program(name, package).map(Command::new)
+pub fn require_command(name: &str, package: &str) -> Option<Command> {
+    require_program(name, package).map(Command::new)
 }
 
 /// The same program of this machine, and of each Debian that the lab has it of (`lab/judges.sh`).
-pub fn programs(name: &str, package: &str) -> Vec<PathBuf> {
-    let judges = lab().join("judges");
+pub fn programs_in_every_suite(name: &str, package: &str) -> Vec<PathBuf> {
+    let judges = lab_directory().join("judges");
     let suites = std::fs::read_dir(judges).into_iter().flatten().flatten();
     let mut others: Vec<PathBuf> = suites
         .map(|suite| suite.path().join("judge").join(name))
@@ -34,8 +34,8 @@ pub fn programs(name: &str, package: &str) -> Vec<PathBuf> {
     others.sort_unstable();
     let others = Some(others).filter(|others| !others.is_empty());
     let what = format!("{name} of other Debians");
-    let others = found(others, &what, "call `make lab` (`make test` does)");
-    program(name, package)
+    let others = require_found(others, &what, "call `make lab` (`make test` does)");
+    require_program(name, package)
         .into_iter()
         .chain(others.unwrap_or_default())
         .collect()
@@ -50,23 +50,23 @@ pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
     }
     if let Some(dir) = std::env::var_os("HA_KUBE") {
         let at = Some(Path::new(&dir).join(name)).filter(|path| path.is_file());
-        return found(at, name, "name a directory that has it in HA_KUBE");
+        return require_found(at, name, "name a directory that has it in HA_KUBE");
     }
-    let at = Some(lab().join("kube").join(name)).filter(|path| path.is_file());
+    let at = Some(lab_directory().join("kube").join(name)).filter(|path| path.is_file());
     let cure = format!("call `make lab-kube` (`make test` does), or name one in {variable}");
-    found(at.or_else(|| in_path(name)), name, &cure)
+    require_found(at.or_else(|| in_path(name)), name, &cure)
 }
 
 /// A program of a part of the lab.
 pub fn of_lab(path: &str, call: &str) -> Option<PathBuf> {
-    let at = Some(lab().join(path)).filter(|at| at.is_file());
-    found(at, path, &format!("call `{call}`"))
+    let at = Some(lab_directory().join(path)).filter(|at| at.is_file());
+    require_found(at, path, &format!("call `{call}`"))
 }
 
 /// A program of the lab's operator's root, run in that root with `dir` as its `/mnt`; root alone can.
 pub fn in_operators_root(program: &str, dir: &Path) -> Option<Command> {
     let at = of_lab(&format!("operator/root{program}"), "make lab")?;
-    let root = lab().join("operator/root");
+    let root = lab_directory().join("operator/root");
     assert!(at.starts_with(&root));
     let mut command = Command::new("unshare");
     let enter =
@@ -76,7 +76,7 @@ pub fn in_operators_root(program: &str, dir: &Path) -> Option<Command> {
     Some(command)
 }
 
-fn lab() -> PathBuf {
+fn lab_directory() -> PathBuf {
     let here = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lab/out");
     std::env::var_os("HA_LAB").map_or_else(here, PathBuf::from)
 }
@@ -91,7 +91,7 @@ pub fn version_of_kubeadm(kubeadm: &Path) -> String {
 
 /// `unshare`, told to give a command a network namespace of its own and root's rights in it.
 pub fn own_network() -> Option<Command> {
-    let unshare = program("unshare", "util-linux")?;
+    let unshare = require_program("unshare", "util-linux")?;
     let works = |flag: &&str| {
         let mut try_it = Command::new(&unshare);
         try_it.args([*flag, "true"]).stderr(Stdio::null());
@@ -100,7 +100,7 @@ pub fn own_network() -> Option<Command> {
     let flag = NAMESPACES.into_iter().find(works);
     let cure = "be root, or allow user namespaces (sysctl user.max_user_namespaces; on Ubuntu \
                 kernel.apparmor_restrict_unprivileged_userns=0)";
-    let flag = found(flag, "a network namespace for `keepalived -t`", cure)?;
+    let flag = require_found(flag, "a network namespace for `keepalived -t`", cure)?;
     let mut command = Command::new(unshare);
     command.arg(flag);
     Some(command)
@@ -110,7 +110,7 @@ pub fn own_network() -> Option<Command> {
 pub fn is_root(does: &str) -> bool {
     let root = nix::unistd::geteuid().is_root().then_some(());
     let what = format!("root (this test {does})");
-    found(root, &what, "run it as root (`make test` does)").is_some()
+    require_found(root, &what, "run it as root (`make test` does)").is_some()
 }
 
 fn in_path(name: &str) -> Option<PathBuf> {
@@ -121,9 +121,9 @@ fn in_path(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn found<T>(it: Option<T>, what: &str, cure: &str) -> Option<T> {
+fn require_found<T>(it: Option<T>, what: &str, cure: &str) -> Option<T> {
     let without = std::env::var_os(WITHOUT).is_some_and(|set| set == "1");
-    match judged(it, what, cure, without) {
+    match skip_or_fail(it, what, cure, without) {
         Ok(it) => Some(it),
         Err(Missing::Skip(words)) => {
             // Not `eprintln`: of a test that passes, that is never shown.
@@ -143,7 +143,7 @@ enum Missing {
     Fail(String),
 }
 
-fn judged<T>(it: Option<T>, what: &str, cure: &str, without: bool) -> Result<T, Missing> {
+fn skip_or_fail<T>(it: Option<T>, what: &str, cure: &str, without: bool) -> Result<T, Missing> {
     it.ok_or_else(|| match without {
         true => Missing::Skip(format!("skipped ({WITHOUT}=1): {what} is not there")),
         false => Missing::Fail(format!(
@@ -155,22 +155,22 @@ fn judged<T>(it: Option<T>, what: &str, cure: &str, without: bool) -> Result<T, 
 #[test]
 fn what_is_missing_fails_unless_it_may_be_missing() {
     let none = None::<()>;
-    assert_eq!(judged(Some(()), "x", "", false), Ok(()));
+    assert_eq!(skip_or_fail(Some(()), "x", "", false), Ok(()));
     assert_eq!(
-        judged(none, "haproxy", "call `make need`", false),
+        skip_or_fail(none, "haproxy", "call `make need`", false),
         Err(Missing::Fail(
             "haproxy is not there: call `make need`; HA_WITHOUT_REAL=1 skips what needs it".into()
         ))
     );
     assert_eq!(
-        judged(none, "haproxy", "", true),
+        skip_or_fail(none, "haproxy", "", true),
         Err(Missing::Skip(
             "skipped (HA_WITHOUT_REAL=1): haproxy is not there".into()
         ))
     );
 }
 /// What the program says of this text on its standard input.
-pub fn says(mut program: Command, text: &str) -> Output {
+pub fn output_for_stdin(mut program: Command, text: &str) -> Output {
     let mut child = program
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -28,7 +28,7 @@ pub struct Subkey {
 }
 
 /// So many years ago.
-pub fn ago(years: f64) -> SystemTime {
+pub fn years_ago(years: f64) -> SystemTime {
     SystemTime::now() - YEAR.mul_f64(years)
 }
 
@@ -42,7 +42,7 @@ impl Authority {
     /// Four years old, with no subkey.
     pub fn new() -> Self {
         let (cert, _) = CertBuilder::new()
-            .set_creation_time(ago(4.0))
+            .set_creation_time(years_ago(4.0))
             .set_primary_key_flags(KeyFlags::empty().set_certification())
             .add_userid("Buildbot of a test")
             .generate()

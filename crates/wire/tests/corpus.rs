@@ -5,15 +5,15 @@ use ha_wire::fuzzing;
 
 #[test]
 fn replays_node_files() {
-    replay("node_file", fuzzing::node_file);
+    replay_corpus("node_file", fuzzing::node_file);
 }
 
 #[test]
 fn replays_statuses() {
-    replay("status", fuzzing::status);
+    replay_corpus("status", fuzzing::status);
 }
 
 #[test]
 fn replays_events() {
-    replay("event", fuzzing::event);
+    replay_corpus("event", fuzzing::event);
 }

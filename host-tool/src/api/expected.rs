@@ -3,7 +3,7 @@
 use ha_cluster_file::cluster::Cluster;
 use ha_health::cluster::{self, ClusterView, ExpectedCluster, ExpectedNode};
 use ha_health::{Finding, Part};
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 use ha_wire::settings::{Cni, KubeProxy};
 
 /// etcd's own limit where nobody sets another one, bytes.
@@ -57,13 +57,19 @@ pub fn further_findings(cluster: &Cluster, view: &ClusterView) -> Vec<Finding> {
 /// What a launch still waits for, one line each; empty: nothing.
 pub fn missing(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
     let findings = cluster::findings_awaited(&expected_cluster(cluster), view);
-    findings.into_iter().map(|f| printable(&f.what)).collect()
+    findings
+        .into_iter()
+        .map(|f| printable_line(&f.what))
+        .collect()
 }
 
 /// What it waits for after that, and not for long.
 pub fn missing_at_the_end(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
     let findings = cluster::findings_awaited_briefly(&expected_cluster(cluster), view);
-    findings.into_iter().map(|f| printable(&f.what)).collect()
+    findings
+        .into_iter()
+        .map(|f| printable_line(&f.what))
+        .collect()
 }
 
 /// Which nodes say that they hold the VIP.
@@ -100,7 +106,7 @@ pub fn all_nodes_there(cluster: &Cluster, view: &ClusterView) -> bool {
 }
 
 fn in_one_line(mut finding: Finding) -> Finding {
-    finding.what = printable(&finding.what);
-    finding.next = printable(&finding.next);
+    finding.what = printable_line(&finding.what);
+    finding.next = printable_line(&finding.next);
     finding
 }

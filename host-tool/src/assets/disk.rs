@@ -8,10 +8,10 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{last_lines, run_for_stdout, run_within, which};
+use ha_host_base::command::{find_program, last_lines, run_for_stdout, run_within};
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
-use ha_host_base::text::hex;
+use ha_host_base::text::hex_digits;
 use indicatif::BinaryBytes;
 use nix::sys::statvfs::statvfs;
 use tempfile::Builder;
@@ -153,7 +153,7 @@ fn owners_and_times(items: &[DiskItem]) -> String {
 
 /// A program of e2fsprogs with the clock stopped.
 fn e2fs_tool(name: &str) -> Result<Command> {
-    let Some(path) = which(name) else {
+    let Some(path) = find_program(name) else {
         bail!("{name} is not there, and packs the assets disk: install the package e2fsprogs");
     };
     let mut command = Command::new(path);
@@ -182,7 +182,7 @@ fn uuid_of(bytes: &[u8]) -> String {
     let mut bytes = bytes.to_vec();
     bytes[6] = bytes[6] & 0x0f | 0x80;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = hex(&bytes);
+    let hex = hex_digits(&bytes);
     format!(
         "{}-{}-{}-{}-{}",
         &hex[..8],

@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use ha_host_base::command::{run_for_stdout, which};
+use ha_host_base::command::{find_program, run_for_stdout};
 
 use super::*;
 use crate::bakery::Artefact;
 use crate::progress::pull::SilentBar;
 
 fn e2fs_tool(name: &str) -> Command {
-    Command::new(which(name).unwrap_or_else(|| panic!("{name}: install e2fsprogs")))
+    Command::new(find_program(name).unwrap_or_else(|| panic!("{name}: install e2fsprogs")))
 }
 
 fn no_cache() -> Result<cache::Cache> {
@@ -96,7 +96,7 @@ fn ciliums_chart_is_on_the_disk_and_counts_as_no_image() {
     let text =
         ha_test_support::DEMO.replace("cni: none", "cni: {cilium: {chart: cilium-1.20.2.tgz}}");
     let text = text + "provider: {qemu: {arch: x86-64}}\nsysexts: none\n";
-    let cluster = ha_test_support::cluster(&text, from.path());
+    let cluster = ha_test_support::parse_cluster(&text, from.path());
     let disk = pack_disk(to.path(), &cluster, &Artefacts::new(), &mut SilentBar)
         .unwrap()
         .unwrap();

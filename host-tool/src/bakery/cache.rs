@@ -11,7 +11,7 @@ use ha_flatcar_image::lock::wait_for_lock;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::files::LockedFile;
-use ha_host_base::text::hex;
+use ha_host_base::text::hex_digits;
 use sha2::{Digest, Sha256};
 use tempfile::Builder;
 
@@ -91,7 +91,7 @@ impl Cache {
             return Ok(path);
         }
         // Under the lock nobody is at work on what is found half.
-        files::sweep(&dir)?;
+        files::remove_scratch_files(&dir)?;
         self.fetch(url, sha256, &path, bar)?;
         Ok(path)
     }
@@ -151,7 +151,7 @@ pub fn sha256_of_file(path: &Path) -> Result<String> {
     let (mut hash, mut piece) = (Sha256::new(), vec![0; PIECE]);
     loop {
         match file.read(&mut piece).with_context(unreadable)? {
-            0 => return Ok(hex(&hash.finalize())),
+            0 => return Ok(hex_digits(&hash.finalize())),
             n => hash.update(&piece[..n]),
         }
     }

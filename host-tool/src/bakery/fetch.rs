@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use ha_flatcar_image::{Bar, Step};
-use ha_host_base::text::hex;
+use ha_host_base::text::hex_digits;
 use indicatif::BinaryBytes;
 use nix::sys::statvfs::fstatvfs;
 use reqwest::{Client, Response};
@@ -78,7 +78,7 @@ pub fn fetch_file(
     );
     bar.borrow_mut().end();
     got?;
-    Ok(hex(&hash.finalize()))
+    Ok(hex_digits(&hash.finalize()))
 }
 
 fn get_body(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result<(), FetchError> {

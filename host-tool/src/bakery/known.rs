@@ -51,7 +51,7 @@ impl KnownReleases {
     /// As the state directory has it; nothing is known without one.
     pub fn read(dir: &Path) -> Result<Self> {
         let path = dir.join(NAME);
-        let Some(text) = files::read(&path)? else {
+        let Some(text) = files::read_optional(&path)? else {
             return Ok(Self::default());
         };
         parse_stored(&text, VERSION).map_err(|error| {
@@ -69,7 +69,7 @@ impl KnownReleases {
             return Ok(());
         }
         let text = serde_json::to_string_pretty(self)? + "\n";
-        files::write(&dir.join(NAME), text.as_bytes())
+        files::write_atomic(&dir.join(NAME), text.as_bytes())
     }
 
     /// An image of the bakery's. A mirror changes where it is fetched, never what it has to be.

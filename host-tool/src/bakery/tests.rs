@@ -1,7 +1,7 @@
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-use ha_test_support::{DEMO, cluster};
+use ha_test_support::{DEMO, parse_cluster};
 
 use super::cache::{Kind, SYSEXTS};
 use super::*;
@@ -10,9 +10,9 @@ use crate::state::StateRoot;
 use crate::testing::serve_files;
 
 fn release_files(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
-    use ha_host_base::text::hex;
+    use ha_host_base::text::hex_digits;
     use sha2::{Digest, Sha256};
-    let hash = hex(&Sha256::digest(image));
+    let hash = hex_digits(&Sha256::digest(image));
     let file = |arch: Arch| format!("{name}-{arch}.raw");
     let (x86, arm) = (file(Arch::X86_64), file(Arch::Arm64));
     let sums = format!("{hash}  {x86}\n{hash}  {arm}\n");
@@ -25,7 +25,7 @@ fn release_files(name: &str, image: &[u8]) -> Vec<(String, Vec<u8>)> {
 
 fn cluster_with(sysexts: &str) -> Cluster {
     let text = format!("{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{{sysexts}}}\n");
-    cluster(&text, Path::new("/"))
+    parse_cluster(&text, Path::new("/"))
 }
 
 fn is_bad_input(error: &anyhow::Error) -> bool {
@@ -184,10 +184,10 @@ impl ha_flatcar_image::Bar for TellingBar {
 
 #[test]
 fn two_ha_hosts_at_once_fetch_one_image() {
-    use ha_host_base::text::hex;
+    use ha_host_base::text::hex_digits;
     use sha2::{Digest, Sha256};
     let image = vec![5; 100_000];
-    let sha256 = hex(&Sha256::digest(&image));
+    let sha256 = hex_digits(&Sha256::digest(&image));
     let dir = tempfile::tempdir().unwrap();
     let cache = cache::Cache::at(dir.path().join("sysexts"), SYSEXTS);
     // The first answer stops in the middle, until it is told to go on.
@@ -279,7 +279,7 @@ fn files_for_other_machines_are_bad_input() {
     let resolve = |provider: &str, sysexts: &str| {
         let text = format!("{DEMO}provider: {provider}\nsysexts: {{{sysexts}}}\n");
         resolve_by(
-            &cluster(&text, dir.path()),
+            &parse_cluster(&text, dir.path()),
             &mut KnownReleases::default(),
             None,
         )

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
-use ha_host_base::text::{count, shown_path};
+use ha_host_base::text::{pluralize, shown_path};
 
 use crate::cli::Destroy;
 use crate::source;
@@ -75,26 +75,26 @@ fn question(name: &str, cluster: Option<&Cluster>, dir: &Path) -> String {
         None => "the keys".to_owned(),
         // A stand-in of which only the provider is known.
         Some(0) => "all its machines, their disks and the keys".to_owned(),
-        Some(nodes) => format!("its {}, their disks and the keys", count(nodes, "node")),
+        Some(nodes) => format!("its {}, their disks and the keys", pluralize(nodes, "node")),
     };
     format!("Remove {name} for good: {what}, and what ha-host keeps in {dir}? Type the name: ")
 }
 
 #[cfg(test)]
 mod tests {
-    use ha_test_support::{DEMO, cluster, demo};
+    use ha_test_support::{DEMO, demo_cluster, parse_cluster};
 
     use super::*;
 
     #[test]
     fn the_question_names_all_that_goes() {
         let dir = Path::new("/s/demo");
-        let asked = question("demo", Some(&demo()), dir);
+        let asked = question("demo", Some(&demo_cluster()), dir);
         assert!(
             asked.contains("its 5 nodes, their disks and the keys") && asked.contains("/s/demo"),
             "{asked}"
         );
-        let none = cluster(&format!("{DEMO}provider: none\n"), Path::new("/"));
+        let none = parse_cluster(&format!("{DEMO}provider: none\n"), Path::new("/"));
         let asked = question("demo", Some(&none), dir);
         assert!(
             asked.contains("demo for good: the keys, and") && !asked.contains("disks"),

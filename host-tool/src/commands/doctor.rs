@@ -11,7 +11,7 @@ use ha_host_base::clock::now_ms;
 use ha_host_base::command::{Finished, run_within};
 use ha_host_base::exit::Exit;
 use ha_host_base::interrupt::Interrupt;
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 use ha_providers::Provider;
 use ha_wire::doctor::{Check, Examination, Verdict, is_unfit};
 use ha_wire::format::FormatError;
@@ -169,9 +169,9 @@ fn run_agent(
         }) if !stdout.trim().is_empty() => Ok(stdout),
         Ok(finished) => match finished.into_stdout() {
             Ok(_) => Err("its agent says nothing".into()),
-            Err(error) => Err(printable(&error.to_string())),
+            Err(error) => Err(printable_line(&error.to_string())),
         },
-        Err(error) => Err(printable(&format!("{error:#}"))),
+        Err(error) => Err(printable_line(&format!("{error:#}"))),
     }
 }
 
@@ -196,7 +196,7 @@ fn as_checks(findings: Vec<Finding>) -> Vec<Check> {
             Part::Node(node) | Part::Agent(node) => node.clone(),
             part => part.label().to_string(),
         };
-        Check::passing(&name, &finding.next).with(Verdict::Fail, printable(&finding.what), "")
+        Check::passing(&name, &finding.next).with(Verdict::Fail, printable_line(&finding.what), "")
     };
     findings.into_iter().map(check).collect()
 }

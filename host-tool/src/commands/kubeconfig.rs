@@ -19,14 +19,14 @@ pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
     let pki = dir.keys()?;
     let provider = ha_providers::provider_of(&cluster, dir.path())?;
     let server = Server::of(&cluster, &*provider);
-    let current = files::read(&dir.kubeconfig())?;
+    let current = files::read_optional(&dir.kubeconfig())?;
     let current = current.filter(|text| is_current(text, &server, &pki));
     let text = match current {
         Some(text) => text,
         None => {
             let store = dir.lock_known()?;
             let path = store.ensure_kubeconfig(&cluster, &pki, &server)?;
-            files::read(&path)?.unwrap_or_default()
+            files::read_optional(&path)?.unwrap_or_default()
         }
     };
     print!("{text}");

@@ -7,7 +7,7 @@ use anyhow::Result;
 use ha_host_base::command::{Input, run_attached};
 use ha_host_base::exit::Exit;
 use ha_host_base::files;
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 use ha_providers::Machine;
 
 use super::{KnownCluster, exec};
@@ -68,7 +68,10 @@ fn print_tail(path: &Path) -> Result<()> {
     println!("--- {}", path.display());
     let bytes = files::read_tail(path, TAIL_BYTES)?.unwrap_or_default();
     for line in bytes.split(|byte| *byte == b'\n') {
-        println!("{}", printable(&String::from_utf8_lossy(line)).trim_end());
+        println!(
+            "{}",
+            printable_line(&String::from_utf8_lossy(line)).trim_end()
+        );
     }
     Ok(())
 }

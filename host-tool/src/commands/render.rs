@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use ha_host_base::clock::now_ms;
 use ha_host_base::exit::Stop;
-use ha_host_base::text::{count, shown_path};
+use ha_host_base::text::{pluralize, shown_path};
 use ha_providers::{ByOthers, Provider};
 
 mod output;
@@ -183,7 +183,7 @@ fn write(
     println!("{}: {}", cluster.name, progress::cluster_headline(cluster));
     println!(
         "  {} in {}, each with secrets of its node",
-        count(configs.len(), "Ignition config"),
+        pluralize(configs.len(), "Ignition config"),
         args.out.display()
     );
     Ok(())

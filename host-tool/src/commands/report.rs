@@ -24,7 +24,7 @@ pub fn run(args: &Report, root: &StateRoot) -> Result<()> {
         None => {
             // Whoever launches right now has the right to write there.
             let store = dir.lock_known()?;
-            files::write(&store.launch_picture(), page.as_bytes())?;
+            files::write_atomic(&store.launch_picture(), page.as_bytes())?;
             store.launch_picture()
         }
     };
@@ -34,7 +34,7 @@ pub fn run(args: &Report, root: &StateRoot) -> Result<()> {
 
 fn write_output(path: &Path, page: &[u8], replace: bool) -> Result<()> {
     if replace {
-        return files::write(path, page);
+        return files::write_atomic(path, page);
     }
     files::write_new(path, page).map_err(|error| {
         let kind = error

@@ -9,7 +9,7 @@ use ha_health::Finding;
 use ha_health::cluster::{AgentView, Machine, MemberView};
 use ha_host_base::exit::Exit;
 use ha_host_base::interrupt::Interrupt;
-use ha_host_base::text::{Paint, printable};
+use ha_host_base::text::{Paint, printable_line};
 use ha_providers::Provider;
 use ha_wire::phase::Role;
 use ha_wire::status::PhaseState;
@@ -222,7 +222,7 @@ fn node_line(node: &Node, said: &NodeAnswer, view: &ClusterView) -> NodeLine {
         ready: is_ready(node, said, view),
         apiserver: view.apiservers.get(&node.name).map(Result::is_ok),
         phase: said.status().map(|s| s.phase.name().to_owned()),
-        words: printable(&node_words(said, agent)),
+        words: printable_line(&node_words(said, agent)),
         reboot_needed: said.status().is_some_and(|s| s.reboot_needed.is_some()),
     }
 }

@@ -89,7 +89,7 @@ pub fn with_fetched(config: &str, fetched: &[FetchedFile]) -> Result<Secret> {
 
 #[cfg(test)]
 mod tests {
-    use ha_test_support::cluster;
+    use ha_test_support::parse_cluster;
     use ha_wire::node::NodeFile;
 
     use super::super::{ConfigRenderer, founder_permission};
@@ -99,7 +99,7 @@ mod tests {
 
     /// The config, and the node file in it.
     fn render(text: &str, until: Option<u64>) -> (Secret, Value, Option<String>) {
-        let cluster = cluster(text, std::path::Path::new("/"));
+        let cluster = parse_cluster(text, std::path::Path::new("/"));
         let (pki, files) = (Pki::create().unwrap(), OperatorFiles::default());
         let founder = until.map(founder_permission);
         let renderer = ConfigRenderer {
@@ -148,7 +148,7 @@ mod tests {
 
     #[test]
     fn the_operators_texts_come_back_as_they_went_in() {
-        let cluster = cluster(ha_test_support::DEMO, Path::new("/"));
+        let cluster = parse_cluster(ha_test_support::DEMO, Path::new("/"));
         let texts = OperatorTexts {
             merges: vec![r#"{"ignition":{"version":"3.3.0"}}"#.to_owned()],
             manifests: vec![

@@ -5,7 +5,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use ha_host_base::exit::Stop;
-use ha_test_support::{DEMO, cluster, demo, real};
+use ha_test_support::{DEMO, demo_cluster, parse_cluster, real};
 use ignition_config::Config;
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ fn render_configs(
 
 /// A cluster whose machines are made by people.
 fn cluster_of_people(text: &str) -> Cluster {
-    cluster(&format!("{text}provider: none\n"), Path::new("/"))
+    parse_cluster(&format!("{text}provider: none\n"), Path::new("/"))
 }
 
 /// The operator's files, for a cluster that never asked the bakery.
@@ -74,11 +74,11 @@ fn parsed_config(text: &str) -> Value {
 
 /// Without a word: it has warnings too.
 fn assert_valid(text: &str) {
-    let Some(mut validate) = real::command("ignition-validate", "ignition") else {
+    let Some(mut validate) = real::require_command("ignition-validate", "ignition") else {
         return;
     };
     validate.arg("-");
-    let output = real::says(validate, text);
+    let output = real::output_for_stdin(validate, text);
     let silent = output.stdout.is_empty() && output.stderr.is_empty();
     assert!(output.status.success() && silent, "{output:?}\n{text}");
 }
@@ -126,7 +126,7 @@ const READ: [(&str, &str); 2] = [
 
 #[test]
 fn what_is_written_every_flatcar_reads_that_knows_ignition_3() {
-    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
+    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
         let version = config["ignition"]["version"].as_str().unwrap();
         for (flatcar, newest) in READ {
             assert!(version <= newest, "{flatcar} reads no {version}");
@@ -136,7 +136,7 @@ fn what_is_written_every_flatcar_reads_that_knows_ignition_3() {
 
 #[test]
 fn a_worker_holds_no_key_but_its_own() {
-    let configs = render_configs(&demo(), &OperatorFiles::default(), None);
+    let configs = render_configs(&demo_cluster(), &OperatorFiles::default(), None);
     let files = written_files(&configs[3]);
     let keys: Vec<&String> = files
         .iter()
@@ -153,7 +153,7 @@ fn a_worker_holds_no_key_but_its_own() {
 
 #[test]
 fn secrets_are_for_root_only() {
-    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
+    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
         for (path, (mode, text)) in written_files(&config) {
             let secret = text.contains("PRIVATE KEY") || path == paths::NODE_FILE;
             assert!(!secret || mode == 0o600, "{path} {mode:o}");
@@ -166,7 +166,7 @@ fn secrets_are_for_root_only() {
 
 #[test]
 fn no_two_nodes_share_an_identity() {
-    let configs = render_configs(&demo(), &OperatorFiles::default(), None);
+    let configs = render_configs(&demo_cluster(), &OperatorFiles::default(), None);
     let keys: std::collections::BTreeSet<String> = configs
         .iter()
         .map(|c| written_files(c)[paths::IDENTITY_KEY].1.clone())
@@ -178,7 +178,7 @@ fn no_two_nodes_share_an_identity() {
 fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
     let permission = founder_permission(1_000_000);
     let count = |founder| {
-        let configs = render_configs(&demo(), &OperatorFiles::default(), founder);
+        let configs = render_configs(&demo_cluster(), &OperatorFiles::default(), founder);
         configs
             .iter()
             .filter_map(|c| node_file(&written_files(c)).founder.map(|f| f.until))
@@ -201,7 +201,7 @@ fn small_files_are_exactly_these() {
     let node = node_file(&files);
     assert_eq!(
         (node.name.as_str(), node.control_planes.len(), node.vrid),
-        ("node2", 3, demo().vrid())
+        ("node2", 3, demo_cluster().vrid())
     );
     assert_eq!(node.report, REPORT);
 }
@@ -226,7 +226,7 @@ fn the_operators_files_come_along() {
            ignition: {merge: [own.ign]}\nprovider: none\nsysexts:\n  kubernetes: {path: kubernetes.raw}\n  haproxy: {url: \"https://x.org/haproxy-3.raw?a=b\", sha256: "
         + &"ab".repeat(32)
         + "}\n";
-    let cluster = cluster(&text, dir.path());
+    let cluster = parse_cluster(&text, dir.path());
     let files = read_operator_files(&cluster).unwrap();
     let configs = render_configs(&cluster, &files, None);
     let (plane, worker) = (written_files(&configs[0]), written_files(&configs[4]));
@@ -292,7 +292,7 @@ fn bad_files_of_the_operator_are_bad_input() {
         ),
     ];
     for (text, expected) in table {
-        let error = read_operator_files(&cluster(&text, dir.path())).unwrap_err();
+        let error = read_operator_files(&parse_cluster(&text, dir.path())).unwrap_err();
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         assert!(error.to_string().contains(expected), "{error}");
     }
@@ -300,7 +300,7 @@ fn bad_files_of_the_operator_are_bad_input() {
 
 #[test]
 fn no_node_reboots_by_itself_and_updates_are_installed_all_the_same() {
-    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
+    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
         let units = config["systemd"]["units"].as_array().unwrap();
         let named = |name: &str| units.iter().find(|u| u["name"] == name);
         let masked = serde_json::json!({"name": "locksmithd.service", "mask": true});
@@ -312,7 +312,7 @@ fn no_node_reboots_by_itself_and_updates_are_installed_all_the_same() {
 #[test]
 fn without_a_unit_of_haproxy_nothing_waits_for_its_configuration() {
     for (mode, masked) in [(LbMode::Native, false), (LbMode::StaticPod, true)] {
-        let mut cluster = demo();
+        let mut cluster = demo_cluster();
         cluster.load_balancer.mode = mode;
         for config in render_configs(&cluster, &OperatorFiles::default(), None) {
             let units = config["systemd"]["units"].as_array().unwrap();

@@ -142,7 +142,7 @@ fn compare_with(
     };
     let mut old = launched.clone();
     let mut found = known.follow_moved(&mut old, &source.cluster, files)?;
-    let text = files::read(&dir.path().join("cluster.yaml"))?;
+    let text = files::read_optional(&dir.path().join("cluster.yaml"))?;
     // Nobody edited it: what differs are defaults of another version of this program.
     if text.as_deref() != Some(&source.text) {
         found.extend(find_differences(&old, &source.cluster)?);
@@ -155,7 +155,7 @@ fn texts_of_founder(dir: &ClusterDir, launched: &Cluster) -> Result<Option<Opera
     let Some(path) = launched.founder().map(|node| dir.ignition(&node.name)) else {
         return Ok(None);
     };
-    let Some(config) = files::read(&path)? else {
+    let Some(config) = files::read_optional(&path)? else {
         return Ok(None);
     };
     let texts = operator_texts(&config);

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 
 use super::report::BootEnd;
 
@@ -179,7 +179,7 @@ pub fn ignition_failed(path: &Path) -> bool {
 
 /// A line as it may be shown; none if there is nothing in it.
 fn clean_line(line: &[u8]) -> Option<String> {
-    let text = printable(&String::from_utf8_lossy(line));
+    let text = printable_line(&String::from_utf8_lossy(line));
     let text = text.trim();
     (!text.is_empty()).then(|| text.chars().take(WIDTH).collect())
 }

@@ -6,7 +6,7 @@ use std::fmt;
 
 use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 use ha_wire::phase::Role;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -346,7 +346,7 @@ fn may_be_secret(key: &str, value: &Value) -> bool {
 }
 
 fn cut(text: &str) -> String {
-    let text = printable(text);
+    let text = printable_line(text);
     if text.chars().count() <= SHOWN {
         return text;
     }

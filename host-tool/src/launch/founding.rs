@@ -147,7 +147,7 @@ fn take_permission(store: &ClusterStore, node: &Node) -> Result<()> {
             path.display()
         )
     };
-    let Some(text) = ha_host_base::files::read(&path)? else {
+    let Some(text) = ha_host_base::files::read_optional(&path)? else {
         return Ok(());
     };
     if let Some(without) = ignition::without_founder(&text).with_context(place)? {

@@ -51,7 +51,7 @@ fn argument_key(settings: &Map<String, Value>, part: &str, name: &str) -> Option
 
 #[cfg(test)]
 mod tests {
-    use ha_test_support::demo;
+    use ha_test_support::demo_cluster;
     use serde_json::json;
 
     use super::*;
@@ -63,7 +63,7 @@ mod tests {
 
     /// What a node says failed: the words are for people, `origin` is for this.
     fn key(part: &str, word: &str, origin: Value) -> Option<String> {
-        let mut cluster = demo();
+        let mut cluster = demo_cluster();
         let settings = json!({
             "etcd": {"local": {"extraArgs": [{"name": "quota-backend-bytes", "value": "8G"}]}},
             "apiServer": {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use ha_host_base::text::fitted;
+use ha_host_base::text::truncate_to_width;
 use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 
@@ -174,7 +174,7 @@ fn draw_row(svg: &mut String, layout: &Layout, index: usize, row: &Row) {
         ty = y + layout.inset + layout.bar * 0.5 + 4.2,
         role = row.node.role.label(),
         address = escaped(&row.node.address),
-        shown = escaped(&fitted(&row.node.name, columns)),
+        shown = escaped(&truncate_to_width(&row.node.name, columns)),
     );
     if layout.spoken {
         let _ = writeln!(
@@ -241,7 +241,7 @@ fn draw_bar(svg: &mut String, layout: &Layout, y: f64, row: &Row, bar: &Bar) {
             "<text x=\"{:.1}\" y=\"{:.1}\" class=\"on {class}\">{}</text>",
             x + 4.0,
             top + layout.bar * 0.5 + 3.8,
-            escaped(&fitted(&label, room)),
+            escaped(&truncate_to_width(&label, room)),
         );
     }
 }
@@ -285,7 +285,7 @@ fn draw_words(svg: &mut String, layout: &Layout, y: f64, row: &Row) {
             svg,
             "<text x=\"{x:.1}\" y=\"{:.1}\" class=\"said\">{}</text>",
             y + 43.0,
-            escaped(&fitted(words, room)),
+            escaped(&truncate_to_width(words, room)),
         );
     }
 }
@@ -330,7 +330,7 @@ fn draw_mark(svg: &mut String, layout: &Layout, y: f64, row: &Row, mark: &Mark) 
             svg,
             "<text x=\"{tx:.1}\" y=\"{:.1}\" class=\"failed\" text-anchor=\"{anchor}\">{}</text>",
             y + 43.0,
-            escaped(&fitted(&words, (room / LETTER) as usize)),
+            escaped(&truncate_to_width(&words, (room / LETTER) as usize)),
         );
     }
 }

@@ -84,7 +84,7 @@ impl PictureReport {
     fn begin_files(&self, dir: &ClusterDir) -> Result<KeptIn> {
         let path = dir.launch_facts();
         let lines: Result<String> = self.facts.iter().map(line_of).collect();
-        files::write(&path, lines?.as_bytes())?;
+        files::write_atomic(&path, lines?.as_bytes())?;
         let facts = File::options().append(true).open(&path);
         Ok(KeptIn {
             facts: facts.with_context(|| format!("cannot open {}", path.display()))?,

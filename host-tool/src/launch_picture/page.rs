@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::time::Duration;
 
-use ha_host_base::text::{count, span};
+use ha_host_base::text::{human_duration, pluralize};
 use ha_wire::phase::Role;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -50,7 +50,7 @@ pub fn render_page(story: &LaunchStory) -> String {
 
 /// `ready in 41 s`, and its class.
 fn headline(story: &LaunchStory) -> (String, &'static str) {
-    let took = span(Duration::from_millis(story.end_ms));
+    let took = human_duration(Duration::from_millis(story.end_ms));
     match story.end {
         Some(KeptEnd::Ready) => (format!("ready in {took}"), "ready"),
         Some(KeptEnd::Failed) => (format!("failed after {took}"), "bad"),
@@ -62,11 +62,11 @@ fn headline(story: &LaunchStory) -> (String, &'static str) {
 }
 
 fn facts(story: &LaunchStory) -> String {
-    let planes = count(story.count(Role::ControlPlane), "control plane");
-    let workers = count(story.count(Role::Worker), "worker");
+    let planes = pluralize(story.count(Role::ControlPlane), "control plane");
+    let workers = pluralize(story.count(Role::Worker), "worker");
     let balancers = match story.count(Role::LoadBalancer) {
         0 => String::new(),
-        machines => format!(", {}", count(machines, "load balancer")),
+        machines => format!(", {}", pluralize(machines, "load balancer")),
     };
     let held = story.vip_holder.as_ref();
     let held = held.map_or_else(String::new, |node| format!(" on {node}"));
@@ -329,7 +329,7 @@ fn versions(story: &LaunchStory) -> String {
     let agents = story.agents();
     let agents: Vec<String> = agents
         .iter()
-        .map(|(version, nodes)| format!("{version} on {}", count(*nodes, "node")))
+        .map(|(version, nodes)| format!("{version} on {}", pluralize(*nodes, "node")))
         .collect();
     let mut text = String::from("<section>\n<h2>Versions</h2>\n<table><tbody>\n");
     for (name, value) in [

@@ -2,7 +2,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::Bar as DownloadBar;
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 use ha_wire::event::WaitsOn;
 use ha_wire::settings::LbMode;
 use serde_json::json;
@@ -221,7 +221,7 @@ impl Report for Told {
 }
 
 fn interrupted(dir: &ClusterDir, told: &Told) -> PictureReport {
-    interrupted_of(&demo(), dir, told)
+    interrupted_of(&demo_cluster(), dir, told)
 }
 
 fn interrupted_of(cluster: &Cluster, dir: &ClusterDir, told: &Told) -> PictureReport {
@@ -264,7 +264,7 @@ fn the_address_of_somebody_elses_balancer_is_called_the_endpoint() {
     let temp = tempfile::tempdir().unwrap();
     let dir = StateRoot::new(Some(temp.path())).unwrap().dir("demo");
     files::make_dir(dir.path()).unwrap();
-    let mut cluster = demo();
+    let mut cluster = demo_cluster();
     for (mode, words) in [
         (LbMode::Native, ", VIP 10.77.0.30:6444,"),
         (LbMode::External, ", endpoint 10.77.0.30:6444,"),
@@ -299,7 +299,7 @@ fn nodes_that_talk_without_end_are_kept_within_bounds_and_the_end_always() {
     files::make_dir(dir.path()).unwrap();
     let told = Told::default();
     let mut report = PictureReport::new(Box::new(told));
-    report.tell(&LaunchEvent::Begun(&demo()));
+    report.tell(&LaunchEvent::Begun(&demo_cluster()));
     report.tell(&LaunchEvent::StateHeld(&dir));
     for (event, field) in [("waiting", "lastError"), ("failed", "error")] {
         let mut words = json!({"version": 1, "seq": 1, "timeMs": 0, "node": "node1", "event": event, "phase": "gate",

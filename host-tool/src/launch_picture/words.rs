@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ha_host_base::text::span;
+use ha_host_base::text::human_duration;
 
 use super::story::Kind;
 
@@ -28,6 +28,6 @@ pub fn kind_words(kind: Kind) -> &'static str {
 pub fn short_span(ms: u64) -> String {
     match ms {
         0..10_000 => format!("{}.{} s", ms / 1000, ms % 1000 / 100),
-        _ => span(Duration::from_millis(ms)),
+        _ => human_duration(Duration::from_millis(ms)),
     }
 }

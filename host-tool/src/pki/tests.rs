@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use ha_kube::certificate::{certificates_in, validity_of};
-use ha_test_support::{demo, real};
+use ha_test_support::{demo_cluster, real};
 use proptest::collection::btree_set;
 use proptest::prelude::*;
 use x509_parser::prelude::{FromDer, X509Certificate};
@@ -79,13 +79,13 @@ fn what_was_saved_signs_as_before() {
 
 /// A second opinion.
 fn openssl_verifies(ca: &Path, cert: &str) {
-    let Some(mut openssl) = real::command("openssl", "openssl") else {
+    let Some(mut openssl) = real::require_command("openssl", "openssl") else {
         return;
     };
     openssl
         .args(["verify", "-x509_strict", "-purpose", "sslclient", "-CAfile"])
         .arg(ca);
-    let output = real::says(openssl, cert);
+    let output = real::output_for_stdin(openssl, cert);
     assert!(output.status.success(), "{output:?}");
 }
 
@@ -104,11 +104,11 @@ fn a_key_of_another_ca_is_refused() {
 
 #[test]
 fn a_kubeconfig_is_kept_while_it_is_right() {
-    let (pki, cluster) = (Pki::create().unwrap(), demo());
+    let (pki, cluster) = (Pki::create().unwrap(), demo_cluster());
     let server = Server::of(&cluster, &machines_of_others());
     let config = kubeconfig::render(&cluster.name, &server, &pki).unwrap();
     assert!(kubeconfig::is_current(config.expose(), &server, &pki));
-    let mut moved = demo();
+    let mut moved = demo_cluster();
     moved.endpoint.port = 7443;
     assert!(
         !kubeconfig::is_current(
@@ -141,7 +141,7 @@ const ODD_NAMES: [&str; 12] = [
 fn contexts_as_kubectl_sees_them(pki: &Pki, names: &BTreeSet<String>) -> Option<BTreeSet<String>> {
     let kubectl = real::of_kubernetes("kubectl")?;
     let dir = tempfile::tempdir().unwrap();
-    let server = Server::of(&demo(), &machines_of_others());
+    let server = Server::of(&demo_cluster(), &machines_of_others());
     let files = names.iter().map(|name| {
         let file = dir.path().join(name);
         std::fs::write(

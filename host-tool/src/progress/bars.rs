@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ha_cluster_file::cluster::Cluster;
 use ha_flatcar_image::Bar;
-use ha_host_base::text::{Paint, fitted, padded, printable, span};
+use ha_host_base::text::{Paint, human_duration, pad_to_width, printable_line, truncate_to_width};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::describe::{STEPS, completed_steps, waiting_for};
@@ -117,7 +117,7 @@ impl BarReport {
         self.begin(if each { nodes.len() } else { 1 }, each, columns < NARROW);
         if !each {
             let counts = counts_text(nodes, self.ready.len());
-            self.bars[0].set_message(fitted(&counts, columns.saturating_sub(2)));
+            self.bars[0].set_message(truncate_to_width(&counts, columns.saturating_sub(2)));
             return;
         }
         let longest = nodes.iter().map(|n| n.name.chars().count()).max();
@@ -185,7 +185,7 @@ fn node_prefix(node: &NodeProgress, width: usize) -> String {
         (None, Stage::Steady) => paint.green(&stage),
         _ => stage,
     };
-    let name = padded(&node.name, width);
+    let name = pad_to_width(&node.name, width);
     format!("{name}  {:<13}  {stage}", node.role.label())
 }
 
@@ -193,10 +193,13 @@ fn node_prefix(node: &NodeProgress, width: usize) -> String {
 fn node_message(node: &NodeProgress, ready: bool, room: usize) -> String {
     match (node.stage, ready) {
         (Stage::Steady, true) => "Ready".to_owned(),
-        (Stage::Steady, false) => fitted(&printable(&waiting_for(node)), room),
+        (Stage::Steady, false) => truncate_to_width(&printable_line(&waiting_for(node)), room),
         _ => {
-            let words = padded(&printable(&waiting_for(node)), room.saturating_sub(TIME));
-            format!("{words}{:>TIME$}", span(node.since.elapsed()))
+            let words = pad_to_width(
+                &printable_line(&waiting_for(node)),
+                room.saturating_sub(TIME),
+            );
+            format!("{words}{:>TIME$}", human_duration(node.since.elapsed()))
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ha_host_base::text::span;
+use ha_host_base::text::human_duration;
 use ha_wire::phase::Phase;
 
 use crate::launch::node_progress::{NodeProgress, Stage};
@@ -57,7 +57,7 @@ pub fn unfinished_node(node: &UnfinishedNode) -> String {
         "{} is in {} for {}",
         progress.name,
         progress.stage,
-        span(progress.since.elapsed())
+        human_duration(progress.since.elapsed())
     );
     let words = match progress.heard || progress.other_version.is_some() {
         true => waiting_for(progress),
@@ -87,13 +87,13 @@ fn unheard_node(node: &UnfinishedNode) -> String {
 mod tests {
     use std::time::Instant;
 
-    use ha_test_support::demo;
+    use ha_test_support::demo_cluster;
 
     use super::*;
 
     #[test]
     fn what_a_node_waits_for_is_said() {
-        let mut node = NodeProgress::new(&demo().nodes[1], Instant::now());
+        let mut node = NodeProgress::new(&demo_cluster().nodes[1], Instant::now());
         assert_eq!(waiting_for(&node), "");
         node.images = Some((3, 4));
         assert_eq!(waiting_for(&node), "images: 3 of 4");

@@ -1,7 +1,7 @@
 //! The last words of a launch, as text.
 
 use ha_host_base::exit::error_line;
-use ha_host_base::text::{Paint, count, printable, shown_path, span};
+use ha_host_base::text::{Paint, human_duration, pluralize, printable_line, shown_path};
 use ha_providers::Finding;
 
 use super::Printer;
@@ -50,7 +50,7 @@ fn ready_text(s: &Summary) -> String {
         0 => String::new(),
         members => format!(", {members} of {} etcd members", s.control_planes),
     };
-    let head = format!("{} is ready in {}", s.cluster, span(s.took));
+    let head = format!("{} is ready in {}", s.cluster, human_duration(s.took));
     let head = Paint::stdout().green(&head);
     let stretch = |(name, took): &(&str, _)| {
         let took: &std::time::Duration = took;
@@ -87,11 +87,11 @@ fn host_unfit_text(findings: &[Finding]) -> String {
     let line = |f: &Finding| {
         format!(
             "\n  {}\n           = {}",
-            printable(&f.message),
-            printable(&f.remedy)
+            printable_line(&f.message),
+            printable_line(&f.remedy)
         )
     };
-    let problems = count(findings.len(), "problem");
+    let problems = pluralize(findings.len(), "problem");
     let lines: String = findings.iter().map(line).collect();
     error_line(&format!(
         "this machine is not fit for it: {problems}; nothing was made{lines}"
@@ -101,8 +101,10 @@ fn host_unfit_text(findings: &[Finding]) -> String {
 fn timed_out_text(unfinished: &Unfinished) -> String {
     let nodes = unfinished.nodes.iter().map(unfinished_node);
     let missing = nodes.chain(unfinished.missing.iter().cloned());
-    let lines: String = missing.map(|m| format!("\n  {}", printable(&m))).collect();
-    let head = format!("not ready after {}", span(unfinished.took));
+    let lines: String = missing
+        .map(|m| format!("\n  {}", printable_line(&m)))
+        .collect();
+    let head = format!("not ready after {}", human_duration(unfinished.took));
     let file = shown_path(&unfinished.file);
     // Before the nodes work, nothing goes on without us.
     let way = match unfinished.stopped_at {
@@ -130,10 +132,10 @@ fn failure_text(failures: &Failures) -> String {
         let beneath = node.beneath.as_ref().map(|b| &b.found);
         let beneath = beneath.map_or_else(String::new, |b| format!(": {} {}", b.part, b.does));
         let head = format!("{} ({}): {what}{beneath}", node.node, node.role.label());
-        text += &error_line(&printable(&head));
+        text += &error_line(&printable_line(&head));
         if index < DETAILED {
             let lines = told_lines(node, failures);
-            text.extend(lines.iter().map(|l| format!("\n  {}", printable(l))));
+            text.extend(lines.iter().map(|l| format!("\n  {}", printable_line(l))));
             text += &format!("\n  look     {}", look_command(node, failures));
         }
         text.push('\n');
@@ -174,7 +176,10 @@ pub fn what_failed(cause: &FailureCause) -> String {
             phase,
             attempts,
             failing,
-        } => format!("{phase} failed {attempts} times in {}", span(*failing)),
+        } => format!(
+            "{phase} failed {attempts} times in {}",
+            human_duration(*failing)
+        ),
     }
 }
 
@@ -397,7 +402,7 @@ mod tests {
     #[test]
     fn it_works_on_by_itself_is_said_only_where_nothing_has_failed() {
         let now = std::time::Instant::now();
-        let mut progress = NodeProgress::new(&ha_test_support::demo().nodes[0], now);
+        let mut progress = NodeProgress::new(&ha_test_support::demo_cluster().nodes[0], now);
         let text = |progress: &NodeProgress| {
             timed_out_text(&Unfinished {
                 took: Duration::from_secs(900),

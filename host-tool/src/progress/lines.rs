@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use ha_flatcar_image::Bar;
-use ha_host_base::text::printable;
+use ha_host_base::text::printable_line;
 
 use super::describe::waiting_for;
 use super::{Printer, awaited_lines, cluster_headline, print_end, pull, step_line, warning_line};
@@ -83,7 +83,7 @@ impl LineReport {
             return;
         }
         self.told.insert(node.name.clone(), now);
-        let (stage, words) = (node.stage, printable(&waiting_for(node)));
+        let (stage, words) = (node.stage, printable_line(&waiting_for(node)));
         let (stamp, role) = (self.stamp(), node.role.label());
         let line = format!("{stamp}  {}  {role:<13}  {stage:<9}  {words}", node.name);
         self.printer.print(line.trim_end());

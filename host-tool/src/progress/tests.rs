@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use ha_flatcar_image::{Bar, Step};
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 use ha_wire::event::Event;
 use indicatif::ProgressDrawTarget;
 use serde_json::{Value, json};
@@ -115,7 +115,7 @@ fn event(json: &str) -> Event {
 
 /// What is told of a launch of the demo in which node1 waits, node2 fails and node3 is Ready.
 fn tell_story(report: &mut dyn Report) {
-    let cluster = demo();
+    let cluster = demo_cluster();
     let now = std::time::Instant::now();
     let mut nodes: Vec<NodeProgress> = cluster
         .nodes
@@ -269,7 +269,7 @@ fn an_error_of_this_program_is_an_object_too() {
 #[test]
 fn more_nodes_than_lines_are_counted() {
     let (mut report, screen) = bar_report();
-    let (node, now) = (demo().nodes[0].clone(), std::time::Instant::now());
+    let (node, now) = (demo_cluster().nodes[0].clone(), std::time::Instant::now());
     let mut nodes: Vec<NodeProgress> = (0..41).map(|_| NodeProgress::new(&node, now)).collect();
     nodes[0].apply(&event(r#""event":"steady""#), now);
     nodes[1].apply(

@@ -39,7 +39,7 @@ impl GivenOut {
     pub fn note(&self, node: &str) -> Result<()> {
         files::make_dir(&self.machines)?;
         files::make_dir(&self.machines.join(node))?;
-        files::write(&self.file(node), b"")
+        files::write_atomic(&self.file(node), b"")
     }
 
     /// It may be given out once more.

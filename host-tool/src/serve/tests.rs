@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use ha_test_support::{DEMO, cluster};
+use ha_test_support::{DEMO, parse_cluster};
 
 use super::*;
 use crate::bakery::Artefact;
@@ -40,7 +40,7 @@ fn launching() -> Desk {
     std::fs::write(&image, "an image").unwrap();
     let site = Site::new(Offer {
         dir: root.dir("demo"),
-        cluster: cluster(&text, dir.path()),
+        cluster: parse_cluster(&text, dir.path()),
         url: String::from("http://10.0.0.2:8080"),
         sysexts: BTreeMap::from([(
             "haproxy".to_owned(),
@@ -145,7 +145,7 @@ fn no_config_is_given_out_before_or_after_a_launch() {
 fn a_node_fetches_local_extensions_from_here_and_knows_their_hashes() {
     let desk = launching();
     let (_, config) = ask(&desk.site, &[own_path(&desk, 0)]).remove(0);
-    if let Some(judge) = ha_test_support::real::program("ignition-validate", "ignition") {
+    if let Some(judge) = ha_test_support::real::require_program("ignition-validate", "ignition") {
         let path = desk.dir.path().join("given.ign");
         std::fs::write(&path, &config).unwrap();
         let judged = std::process::Command::new(judge)

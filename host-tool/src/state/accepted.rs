@@ -37,14 +37,14 @@ pub fn to_text(cluster: &Cluster) -> Result<String> {
 /// The cluster of a directory; none: no file was accepted yet.
 pub fn read(dir: &Path, record: &ClusterRecord) -> Result<Option<Cluster>> {
     let path = dir.join(FILE);
-    if let Some(text) = files::read(&path)? {
+    if let Some(text) = files::read_optional(&path)? {
         return parse(&text)
             .map(Some)
             .with_context(|| format!("{} cannot be understood", path.display()));
     }
     // Versions before there was this file kept the text alone.
     let path = dir.join(TEXT);
-    let Some(text) = files::read(&path)? else {
+    let Some(text) = files::read_optional(&path)? else {
         return Ok(None);
     };
     read_accepted_file(&text, &record.base).map(Some).map_err(|faults| {
@@ -68,7 +68,7 @@ pub fn read_for_removal(dir: &Path, record: &ClusterRecord) -> Result<Option<Clu
         Err(error) => Some(error),
     };
     let path = dir.join(TEXT);
-    if let Some(text) = files::read(&path)?
+    if let Some(text) = files::read_optional(&path)?
         && let Some(cluster) = removable_cluster(&record.name, &text)
     {
         return Ok(Some(cluster));

@@ -40,7 +40,7 @@ struct Kept {
 /// What is kept in a cluster's directory; nothing where an earlier version wrote it.
 pub fn read(dir: &Path) -> Result<FileHashes> {
     let path = dir.join(FILE);
-    let Some(text) = files::read(&path)? else {
+    let Some(text) = files::read_optional(&path)? else {
         return Ok(FileHashes::new());
     };
     parse(&text).with_context(|| format!("{} cannot be understood", path.display()))

@@ -89,10 +89,10 @@ impl ClusterStore {
 
     fn put_if_changed(&self, name: &str, text: &str) -> Result<()> {
         let path = self.path().join(name);
-        if files::read(&path)?.as_deref() == Some(text) {
+        if files::read_optional(&path)?.as_deref() == Some(text) {
             return Ok(());
         }
-        files::write(&path, text.as_bytes())
+        files::write_atomic(&path, text.as_bytes())
     }
 
     /// The same for `render`: a cluster with machines keeps the file that it was launched with.
@@ -106,7 +106,7 @@ impl ClusterStore {
     pub fn put(&self, record: &ClusterRecord) -> Result<()> {
         let mut text = serde_json::to_string_pretty(record)?;
         text.push('\n');
-        files::write(&self.path().join(record::FILE), text.as_bytes())
+        files::write_atomic(&self.path().join(record::FILE), text.as_bytes())
     }
 
     /// The keys, and whether they are new.
@@ -127,10 +127,10 @@ impl ClusterStore {
         server: &Server,
     ) -> Result<PathBuf> {
         let path = self.kubeconfig();
-        let text = files::read(&path)?;
+        let text = files::read_optional(&path)?;
         if !text.is_some_and(|text| kubeconfig::is_current(&text, server, pki)) {
             let config = kubeconfig::render(&cluster.name, server, pki)?;
-            files::write(&path, config.expose().as_bytes())?;
+            files::write_atomic(&path, config.expose().as_bytes())?;
         }
         Ok(path)
     }
@@ -141,7 +141,7 @@ impl ClusterStore {
         if let Some(dir) = path.parent() {
             files::make_dir(dir)?;
         }
-        files::write(&path, text.as_bytes())
+        files::write_atomic(&path, text.as_bytes())
     }
 
     /// Removes all that is ha-host's, and the directory unless something else is in it. Returns what is left there.

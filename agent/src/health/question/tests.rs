@@ -34,7 +34,7 @@ struct RealHaproxy {
 
 impl RealHaproxy {
     fn start() -> Option<Self> {
-        let program = real::program("haproxy", "haproxy")?;
+        let program = real::require_program("haproxy", "haproxy")?;
         let root = tempfile::tempdir().unwrap();
         let run = root.path().join("run/haproxy");
         std::fs::create_dir_all(&run).unwrap();

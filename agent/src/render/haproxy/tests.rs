@@ -46,12 +46,12 @@ const SERVICE: &str = "global\n    noreuseport\ndefaults\n    mode http\n    tim
 fn a_service_may_have_the_vips_port_on_its_nodes_own_addresses() {
     let (Some(mut in_namespace), Some(_), Some(bash)) = (
         real::own_network(),
-        real::program("ip", "iproute2"),
-        real::program("bash", "bash"),
+        real::require_program("ip", "iproute2"),
+        real::require_program("bash", "bash"),
     ) else {
         return;
     };
-    let Some(haproxy) = real::program("haproxy", "haproxy") else {
+    let Some(haproxy) = real::require_program("haproxy", "haproxy") else {
         return;
     };
     let dir = tempfile::tempdir().unwrap();

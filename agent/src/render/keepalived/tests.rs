@@ -69,10 +69,10 @@ const PARTITIONS: usize = 5;
 #[ignore = "needs root: make test runs it"]
 fn a_healed_partition_leaves_nobody_with_the_loser_s_address() {
     let needed = (
-        real::program("keepalived", "keepalived"),
-        real::program("ip", "iproute2"),
-        real::program("unshare", "util-linux"),
-        real::program("bash", "bash"),
+        real::require_program("keepalived", "keepalived"),
+        real::require_program("ip", "iproute2"),
+        real::require_program("unshare", "util-linux"),
+        real::require_program("bash", "bash"),
     );
     let (Some(keepalived), Some(_), Some(unshare), Some(bash)) = needed else {
         return;

@@ -128,7 +128,7 @@ mod tests {
         if !real::is_root("makes a network namespace") {
             return;
         }
-        let Some(ip) = real::program("ip", "iproute2") else {
+        let Some(ip) = real::require_program("ip", "iproute2") else {
             return;
         };
         let seen = std::thread::spawn(move || {

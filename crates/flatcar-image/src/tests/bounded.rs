@@ -10,7 +10,7 @@ const MOST: u64 = 50_000;
 fn more_than_an_image_can_have_is_not_taken() {
     for endless in [false, true] {
         let fixture = Fixture::new();
-        let packed = pack(&[&image(100_000)]);
+        let packed = bzip2_streams(&[&incompressible_image(100_000)]);
         fixture.publish("1.2.3", &packed);
         let served = Served {
             body: packed,
@@ -34,7 +34,7 @@ fn more_than_an_image_can_have_is_not_taken() {
 #[test]
 fn what_no_pull_can_go_on_with_is_removed_by_the_next() {
     let fixture = Fixture::new();
-    fixture.publish("1.2.3", &pack(&[&image(1000)]));
+    fixture.publish("1.2.3", &bzip2_streams(&[&incompressible_image(1000)]));
     // Killed in the middle: of a server that told no length, and of one that did.
     for (version, files) in [
         ("1.0.0", &["packed"][..]),
@@ -64,9 +64,9 @@ fn a_key_file_that_is_none_is_not_read_to_its_end() {
 
 /// Pulls a version that was signed so many years ago; what was noted.
 fn notes_of(fixture: &Fixture, version: &str, wanted: Option<&str>, years: f64) -> Vec<String> {
-    let packed = pack(&[&image(1000 + version.len())]);
+    let packed = bzip2_streams(&[&incompressible_image(1000 + version.len())]);
     fixture.publish(version, &packed);
-    let signature = fixture.signer.sign(&packed, ago(years));
+    let signature = fixture.signer.sign(&packed, years_ago(years));
     fixture.put_signed(&format!("/amd64-usr/{version}/{IMAGE}"), &packed, signature);
     let mut told = RecordedProgress::default();
     fixture

@@ -10,7 +10,7 @@ use bzip2::write::BzEncoder;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
-use super::keys::{Authority, Subkey, ago};
+use super::keys::{Authority, Subkey, years_ago};
 use super::server::{Served, Server};
 use crate::keys::TrustedSigner;
 use crate::progress::Step;
@@ -33,7 +33,7 @@ impl Fixture {
     /// Nothing is stored, nothing is served.
     pub fn new() -> Self {
         let mut authority = Authority::new();
-        let signer = authority.subkey(ago(0.5), None);
+        let signer = authority.subkey(years_ago(0.5), None);
         Self {
             dir: tempfile::tempdir().unwrap(),
             authority,
@@ -171,7 +171,7 @@ impl Bar for RecordedProgress {
 }
 
 /// An image that cannot be packed much, so many bytes long.
-pub fn image(size: usize) -> Vec<u8> {
+pub fn incompressible_image(size: usize) -> Vec<u8> {
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = || {
         state ^= state << 13;
@@ -185,7 +185,7 @@ pub fn image(size: usize) -> Vec<u8> {
 }
 
 /// One bzip2 stream for each part.
-pub fn pack(parts: &[&[u8]]) -> Vec<u8> {
+pub fn bzip2_streams(parts: &[&[u8]]) -> Vec<u8> {
     let mut packed = Vec::new();
     for part in parts {
         let mut encoder = BzEncoder::new(&mut packed, Compression::fast());
@@ -196,6 +196,6 @@ pub fn pack(parts: &[&[u8]]) -> Vec<u8> {
 }
 
 /// SHA-256 in hex.
-pub fn sum(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     watched::finished_sum(Sha256::new_with_prefix(bytes))
 }

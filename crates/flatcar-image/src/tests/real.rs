@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use ha_test_support::real::command;
+use ha_test_support::real::require_command;
 use sequoia_openpgp::Cert;
 use sequoia_openpgp::parse::Parse;
 
@@ -11,8 +11,8 @@ use super::fixture::{IMAGE, RecordedProgress};
 use super::*;
 
 /// Runs gpg in a home of the test's own.
-fn gpg(home: &Path, args: &[&str]) -> Option<Vec<u8>> {
-    let mut gpg = command("gpg", "gnupg")?;
+fn run_gpg(home: &Path, args: &[&str]) -> Option<Vec<u8>> {
+    let mut gpg = require_command("gpg", "gnupg")?;
     gpg.args([
         "--batch",
         "--quiet",
@@ -48,12 +48,12 @@ fn gpg_signs_and_bzip2_packs() {
     let home = fixture.path_out("gpg");
     std::fs::create_dir(&home).unwrap();
     std::fs::set_permissions(&home, std::fs::Permissions::from_mode(0o700)).unwrap();
-    let Some(_) = gpg(&home, &["--version"]) else {
+    let Some(_) = run_gpg(&home, &["--version"]) else {
         return;
     };
     let _agent = Agent(&home);
     // As Flatcar's: an RSA primary key, and RSA subkeys that sign and end.
-    gpg(
+    run_gpg(
         &home,
         &[
             "--quick-generate-key",
@@ -63,9 +63,9 @@ fn gpg_signs_and_bzip2_packs() {
             "never",
         ],
     );
-    let key = gpg(&home, &["--export"]).unwrap();
+    let key = run_gpg(&home, &["--export"]).unwrap();
     let primary = Cert::from_bytes(&key).unwrap().fingerprint();
-    gpg(
+    run_gpg(
         &home,
         &[
             "--quick-add-key",
@@ -75,19 +75,19 @@ fn gpg_signs_and_bzip2_packs() {
             "1y",
         ],
     );
-    let key = gpg(&home, &["--export"]).unwrap();
+    let key = run_gpg(&home, &["--export"]).unwrap();
 
-    let image = image(60_000);
+    let image = incompressible_image(60_000);
     let mut packed = Vec::new();
     for part in [&image[..20_000], &image[20_000..]] {
         let file = fixture.file("part", part);
-        let Some(mut bzip2) = command("bzip2", "bzip2") else {
+        let Some(mut bzip2) = require_command("bzip2", "bzip2") else {
             return;
         };
         packed.extend(bzip2.arg("-c").arg(file).output().unwrap().stdout);
     }
     let file = fixture.file("packed", &packed).display().to_string();
-    let signature = gpg(
+    let signature = run_gpg(
         &home,
         &[
             "--digest-algo",

@@ -9,7 +9,7 @@ use super::server::Served;
 use super::*;
 
 /// The message for a good image with this signature; `words` must be in it.
-fn refused(fixture: &Fixture, packed: &[u8], signature: Vec<u8>, words: &[&str]) {
+fn assert_refused(fixture: &Fixture, packed: &[u8], signature: Vec<u8>, words: &[&str]) {
     fixture.put_signed(&format!("/amd64-usr/1.2.3/{IMAGE}"), packed, signature);
     let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
     for word in words.iter().chain(&["nothing was stored", IMAGE]) {
@@ -28,28 +28,28 @@ fn refused(fixture: &Fixture, packed: &[u8], signature: Vec<u8>, words: &[&str])
 #[test]
 fn wrong_signatures() {
     let mut fixture = Fixture::new();
-    let packed = pack(&[&image(5000)]);
+    let packed = bzip2_streams(&[&incompressible_image(5000)]);
     let now = SystemTime::now();
 
     let other = fixture.signer.sign(b"something else", now);
-    refused(
+    assert_refused(
         &fixture,
         &packed,
         other,
         &["is not over this file", &fixture.signer.fingerprint()],
     );
 
-    let stranger = Authority::new().subkey(ago(1.0), None);
+    let stranger = Authority::new().subkey(years_ago(1.0), None);
     let words = [stranger.fingerprint(), "--signing-key".to_owned()];
     let words = words.each_ref().map(String::as_str);
-    refused(&fixture, &packed, stranger.sign(&packed, now), &words);
+    assert_refused(&fixture, &packed, stranger.sign(&packed, now), &words);
 
-    let revoked = fixture.authority.subkey(ago(2.0), None);
+    let revoked = fixture.authority.subkey(years_ago(2.0), None);
     fixture.authority.revoke(&revoked);
     // Also what it signed long before: who has the key can write any date.
-    for at in [now, ago(1.9)] {
+    for at in [now, years_ago(1.9)] {
         let words = [revoked.fingerprint(), "revoked".to_owned()];
-        refused(
+        assert_refused(
             &fixture,
             &packed,
             revoked.sign(&packed, at),
@@ -57,18 +57,18 @@ fn wrong_signatures() {
         );
     }
 
-    let expired = fixture.authority.subkey(ago(3.0), Some(YEAR));
-    for at in [ago(1.9), now] {
+    let expired = fixture.authority.subkey(years_ago(3.0), Some(YEAR));
+    for at in [years_ago(1.9), now] {
         let words = [expired.fingerprint(), "xpired".to_owned()];
-        refused(
+        assert_refused(
             &fixture,
             &packed,
             expired.sign(&packed, at),
             &words.each_ref().map(String::as_str),
         );
     }
-    let early = expired.sign(&packed, ago(3.5));
-    refused(
+    let early = expired.sign(&packed, years_ago(3.5));
+    assert_refused(
         &fixture,
         &packed,
         early,
@@ -77,26 +77,26 @@ fn wrong_signatures() {
 
     let name = fixture.signer.fingerprint();
     let forged = stranger.sign_as(&name, &packed, now);
-    refused(&fixture, &packed, forged, &["is not over this file", &name]);
+    assert_refused(&fixture, &packed, forged, &["is not over this file", &name]);
 
     let tomorrow = fixture.signer.sign(&packed, now + YEAR);
-    refused(&fixture, &packed, tomorrow, &["is not over this file"]);
-    refused(
+    assert_refused(&fixture, &packed, tomorrow, &["is not over this file"]);
+    assert_refused(
         &fixture,
         &packed,
         b"<html>404</html>".to_vec(),
         &["not an OpenPGP signature"],
     );
-    refused(&fixture, &packed, Vec::new(), &["not an OpenPGP signature"]);
+    assert_refused(&fixture, &packed, Vec::new(), &["not an OpenPGP signature"]);
 }
 
 #[test]
 fn a_key_that_has_ended_since_is_good_for_what_it_signed() {
     let mut fixture = Fixture::new();
-    let old = fixture.authority.subkey(ago(3.0), Some(YEAR));
-    let packed = pack(&[&image(5000)]);
+    let old = fixture.authority.subkey(years_ago(3.0), Some(YEAR));
+    let packed = bzip2_streams(&[&incompressible_image(5000)]);
     let path = format!("/amd64-usr/1.2.3/{IMAGE}");
-    fixture.put_signed(&path, &packed, old.sign(&packed, ago(2.5)));
+    fixture.put_signed(&path, &packed, old.sign(&packed, years_ago(2.5)));
     fixture.pull("1.2.3").unwrap();
     let record = &fixture.store().list().unwrap()[0];
     assert_eq!(record.signed_by, old.fingerprint());
@@ -110,8 +110,8 @@ fn a_key_that_has_ended_since_is_good_for_what_it_signed() {
 fn a_subkey_is_known_from_a_newer_certificate_of_the_same_key_only() {
     let mut fixture = Fixture::new();
     let store = fixture.store();
-    let newer = fixture.authority.subkey(ago(0.1), Some(YEAR));
-    let packed = pack(&[&image(5000)]);
+    let newer = fixture.authority.subkey(years_ago(0.1), Some(YEAR));
+    let packed = bzip2_streams(&[&incompressible_image(5000)]);
     let path = format!("/amd64-usr/1.2.3/{IMAGE}");
     fixture.put_signed(&path, &packed, newer.sign(&packed, SystemTime::now()));
     let pull = |key: Option<PathBuf>| {
@@ -128,7 +128,7 @@ fn a_subkey_is_known_from_a_newer_certificate_of_the_same_key_only() {
     );
 
     let mut stranger = Authority::new();
-    stranger.subkey(ago(1.0), None);
+    stranger.subkey(years_ago(1.0), None);
     fixture.server.asked();
     let error = format!(
         "{:#}",
@@ -149,7 +149,7 @@ fn a_subkey_is_known_from_a_newer_certificate_of_the_same_key_only() {
 #[test]
 fn changed_and_cut_files() {
     let fixture = Fixture::new();
-    let packed = pack(&[&image(50_000)]);
+    let packed = bzip2_streams(&[&incompressible_image(50_000)]);
     fixture.publish("1.2.3", &packed);
     let mut changed = packed.clone();
     changed[25_000] ^= 1;
@@ -171,10 +171,10 @@ fn changed_and_cut_files() {
 #[test]
 fn signed_but_no_image() {
     let fixture = Fixture::new();
-    let mut broken = pack(&[&image(50_000)]);
+    let mut broken = bzip2_streams(&[&incompressible_image(50_000)]);
     broken.truncate(30_000);
     for (packed, words) in [
-        (pack(&[b"a kernel, say"]), "not a qcow2 image"),
+        (bzip2_streams(&[b"a kernel, say"]), "not a qcow2 image"),
         (b"a raw disk".to_vec(), "not a qcow2 image"),
         (broken, "cannot be decompressed"),
     ] {
@@ -299,7 +299,7 @@ impl Bar for Swap {
 #[test]
 fn a_file_that_changes_after_the_check() {
     let fixture = Fixture::new();
-    let image = image(50_000);
+    let image = incompressible_image(50_000);
     let file = fixture.file("image", &image);
     fixture.file("image.sig", &fixture.signer.sign(&image, SystemTime::now()));
     let wanted = WantedImage {

@@ -5,7 +5,7 @@ use super::server::{Request, Served};
 use super::*;
 
 /// Requests for the image itself.
-fn images(fixture: &Fixture) -> Vec<Request> {
+fn image_requests(fixture: &Fixture) -> Vec<Request> {
     let asked = fixture.server.asked();
     asked
         .into_iter()
@@ -13,7 +13,7 @@ fn images(fixture: &Fixture) -> Vec<Request> {
         .collect()
 }
 
-fn served(body: &[u8], breaks: &[usize]) -> Served {
+fn resumable_file(body: &[u8], breaks: &[usize]) -> Served {
     Served {
         body: body.to_vec(),
         etag: Some("\"one\"".to_owned()),
@@ -26,8 +26,8 @@ fn served(body: &[u8], breaks: &[usize]) -> Served {
 /// A server that serves a good image after these breaks; the pull must end well.
 fn ends_well(make: impl Fn(&[u8]) -> Served) -> (Vec<Request>, RecordedProgress) {
     let fixture = Fixture::new();
-    let image = image(100_000);
-    let packed = pack(&[&image]);
+    let image = incompressible_image(100_000);
+    let packed = bzip2_streams(&[&image]);
     fixture.publish("1.2.3", &packed);
     fixture.fault("1.2.3", make(&packed));
     let mut told = RecordedProgress::default();
@@ -36,12 +36,12 @@ fn ends_well(make: impl Fn(&[u8]) -> Served) -> (Vec<Request>, RecordedProgress)
         .pull(&fixture.wanted(Some("1.2.3")), &mut told)
         .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image);
-    (images(&fixture), told)
+    (image_requests(&fixture), told)
 }
 
 #[test]
 fn a_break_is_gone_on_from_in_the_same_pull() {
-    let (asked, told) = ends_well(|packed| served(packed, &[40_000, 20_000]));
+    let (asked, told) = ends_well(|packed| resumable_file(packed, &[40_000, 20_000]));
     let ranges: Vec<_> = asked.iter().map(|r| r.range.as_deref()).collect();
     assert_eq!(ranges, [None, Some("bytes=40000-"), Some("bytes=60000-")]);
     assert_eq!(asked[1].if_range.as_deref(), Some("\"one\""));
@@ -52,7 +52,7 @@ fn a_break_is_gone_on_from_in_the_same_pull() {
 fn a_server_without_tags_is_gone_on_with_by_its_length() {
     let (asked, _) = ends_well(|packed| Served {
         etag: None,
-        ..served(packed, &[40_000])
+        ..resumable_file(packed, &[40_000])
     });
     assert_eq!(asked[1].range.as_deref(), Some("bytes=40000-"));
     assert_eq!(asked[1].if_range, None);
@@ -62,7 +62,7 @@ fn a_server_without_tags_is_gone_on_with_by_its_length() {
 fn a_server_without_ranges_begins_anew() {
     let (asked, _) = ends_well(|packed| Served {
         ranges: false,
-        ..served(packed, &[40_000])
+        ..resumable_file(packed, &[40_000])
     });
     assert_eq!(asked.len(), 2);
 }
@@ -70,19 +70,22 @@ fn a_server_without_ranges_begins_anew() {
 #[test]
 fn the_next_pull_goes_on_where_the_last_one_ended() {
     let fixture = Fixture::new();
-    let image = image(100_000);
-    let packed = pack(&[&image]);
+    let image = incompressible_image(100_000);
+    let packed = bzip2_streams(&[&image]);
     fixture.publish("1.2.3", &packed);
-    fixture.fault("1.2.3", served(&packed, &[40_000, 0]));
+    fixture.fault("1.2.3", resumable_file(&packed, &[40_000, 0]));
     let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
     assert!(message.contains("run it again"), "{message}");
     assert_eq!(
         fixture.store().unfinished().unwrap(),
         [("1.2.3 (x86-64)".to_owned(), 40_000)]
     );
-    images(&fixture);
+    image_requests(&fixture);
     let path = fixture.pull("1.2.3").unwrap();
-    assert_eq!(images(&fixture)[0].range.as_deref(), Some("bytes=40000-"));
+    assert_eq!(
+        image_requests(&fixture)[0].range.as_deref(),
+        Some("bytes=40000-")
+    );
     assert_eq!(std::fs::read(path).unwrap(), image);
     assert_eq!(fixture.names(), ["lock", "x86-64"]);
 }
@@ -90,18 +93,18 @@ fn the_next_pull_goes_on_where_the_last_one_ended() {
 #[test]
 fn another_file_under_the_same_name_begins_anew() {
     let fixture = Fixture::new();
-    let packed = pack(&[&image(100_000)]);
+    let packed = bzip2_streams(&[&incompressible_image(100_000)]);
     fixture.publish("1.2.3", &packed);
-    fixture.fault("1.2.3", served(&packed, &[40_000, 0]));
+    fixture.fault("1.2.3", resumable_file(&packed, &[40_000, 0]));
     fixture.refuse(&fixture.wanted(Some("1.2.3")));
-    let other = image(90_000);
-    let packed = pack(&[&other]);
+    let other = incompressible_image(90_000);
+    let packed = bzip2_streams(&[&other]);
     fixture.publish("1.2.3", &packed);
     fixture.fault(
         "1.2.3",
         Served {
             etag: Some("\"two\"".to_owned()),
-            ..served(&packed, &[])
+            ..resumable_file(&packed, &[])
         },
     );
     assert_eq!(
@@ -113,21 +116,21 @@ fn another_file_under_the_same_name_begins_anew() {
 #[test]
 fn a_hurt_beginning_is_fetched_once_more() {
     let fixture = Fixture::new();
-    let image = image(100_000);
-    let packed = pack(&[&image]);
+    let image = incompressible_image(100_000);
+    let packed = bzip2_streams(&[&image]);
     fixture.publish("1.2.3", &packed);
-    fixture.fault("1.2.3", served(&packed, &[40_000, 0]));
+    fixture.fault("1.2.3", resumable_file(&packed, &[40_000, 0]));
     fixture.refuse(&fixture.wanted(Some("1.2.3")));
     let part = fixture.path(".new-x86-64-1.2.3/packed");
     std::fs::write(&part, vec![0; 40_000]).unwrap();
-    images(&fixture);
+    image_requests(&fixture);
     let mut told = RecordedProgress::default();
     let path = fixture
         .store()
         .pull(&fixture.wanted(Some("1.2.3")), &mut told)
         .unwrap();
     assert_eq!(std::fs::read(path).unwrap(), image);
-    let asked = images(&fixture);
+    let asked = image_requests(&fixture);
     let ranges: Vec<_> = asked.iter().map(|r| r.range.as_deref()).collect();
     assert_eq!(ranges, [Some("bytes=40000-"), None]);
     assert!(
@@ -140,14 +143,14 @@ fn a_hurt_beginning_is_fetched_once_more() {
 #[test]
 fn a_server_that_always_breaks_off_is_given_up() {
     let fixture = Fixture::new();
-    let packed = pack(&[&image(100_000)]);
+    let packed = bzip2_streams(&[&incompressible_image(100_000)]);
     fixture.publish("1.2.3", &packed);
     let always = Served {
         ranges: false,
-        ..served(&packed, &[50_000; 20])
+        ..resumable_file(&packed, &[50_000; 20])
     };
     fixture.fault("1.2.3", always);
     let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
     assert!(message.contains("broke off 6 times"), "{message}");
-    assert_eq!(images(&fixture).len(), 6);
+    assert_eq!(image_requests(&fixture).len(), 6);
 }

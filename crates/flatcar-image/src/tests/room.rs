@@ -36,7 +36,7 @@ fn on_a_disk_of(size: &str, run: impl FnOnce(&Fixture) + Send) {
 #[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn too_small_is_said_before_anything_is_fetched() {
     on_a_disk_of("512k", |fixture| {
-        let packed = pack(&[&image(300_000)]);
+        let packed = bzip2_streams(&[&incompressible_image(300_000)]);
         let need = DecimalBytes(packed.len() as u64 * (1 + space::UNPACKED)).to_string();
         fixture.publish("1.2.3", &packed);
         let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
@@ -60,7 +60,7 @@ fn full_while_unpacking_keeps_the_download() {
         // Packs to next to nothing, so that nobody can know before.
         let mut image = b"QFI\xfb".to_vec();
         image.resize(2_000_000, 0);
-        fixture.publish("1.2.3", &pack(&[&image]));
+        fixture.publish("1.2.3", &bzip2_streams(&[&image]));
         let message = fixture.refuse(&fixture.wanted(Some("1.2.3")));
         assert!(message.contains("disk full"), "{message}");
         let part = fixture.path(".new-x86-64-1.2.3");
@@ -80,7 +80,7 @@ fn full_while_unpacking_keeps_the_download() {
 #[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn full_while_fetching_from_a_server_that_tells_no_length() {
     on_a_disk_of("512k", |fixture| {
-        let packed = pack(&[&image(700_000)]);
+        let packed = bzip2_streams(&[&incompressible_image(700_000)]);
         fixture.publish("1.2.3", &packed);
         fixture.fault(
             "1.2.3",
@@ -99,7 +99,7 @@ fn full_while_fetching_from_a_server_that_tells_no_length() {
 #[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn without_a_length_most_of_the_disk_stays_free_and_nothing_is_left() {
     on_a_disk_of("4m", |fixture| {
-        let packed = pack(&[&image(1_500_000)]);
+        let packed = bzip2_streams(&[&incompressible_image(1_500_000)]);
         fixture.publish("1.2.3", &packed);
         let served = Served {
             body: packed,
@@ -121,7 +121,7 @@ fn without_a_length_most_of_the_disk_stays_free_and_nothing_is_left() {
 #[ignore = "mounts a small disk, which needs root: make test runs it"]
 fn a_file_that_will_not_fit_is_not_begun() {
     on_a_disk_of("512k", |fixture| {
-        let packed = pack(&[&image(300_000)]);
+        let packed = bzip2_streams(&[&incompressible_image(300_000)]);
         let file = fixture.file("image", &packed);
         fixture.file(
             "image.sig",

@@ -6,9 +6,9 @@ use super::fixture::RecordedProgress;
 use super::*;
 
 /// Three versions of two channels.
-fn three() -> Fixture {
+fn fixture_with_three_images() -> Fixture {
     let fixture = Fixture::new();
-    let packed = pack(&[&image(1000)]);
+    let packed = bzip2_streams(&[&incompressible_image(1000)]);
     for (channel, version) in [
         ("stable", "4230.2.9"),
         ("stable", "4230.2.10"),
@@ -29,7 +29,7 @@ fn three() -> Fixture {
 
 #[test]
 fn the_newest_of_a_channel_is_found() {
-    let fixture = three();
+    let fixture = fixture_with_three_images();
     let found = |channel, version| {
         let path = fixture
             .store()
@@ -50,7 +50,7 @@ fn the_newest_of_a_channel_is_found() {
 
 #[test]
 fn an_image_in_use_stays() {
-    let fixture = three();
+    let fixture = fixture_with_three_images();
     let state = fixture.path_out("state");
     let machines = state.join("demo/machines");
     std::fs::create_dir_all(&machines).unwrap();
@@ -115,7 +115,7 @@ fn an_image_in_use_stays() {
 
 #[test]
 fn clusters_of_other_state_directories_are_looked_at_too() {
-    let fixture = three();
+    let fixture = fixture_with_three_images();
     let used = fixture
         .store()
         .find("stable", Some("4230.2.10"), Arch::X86_64)
@@ -146,7 +146,7 @@ fn clusters_of_other_state_directories_are_looked_at_too() {
 
 #[test]
 fn what_cut_off_work_left_is_cleared() {
-    let fixture = three();
+    let fixture = fixture_with_three_images();
     std::fs::create_dir(fixture.path(".gone-0")).unwrap();
     let ready = fixture.path(".new-x86-64-5.5.5/ready");
     std::fs::create_dir_all(&ready).unwrap();
@@ -158,7 +158,7 @@ fn what_cut_off_work_left_is_cleared() {
             .unwrap(),
         None
     );
-    fixture.publish("5.5.5", &pack(&[&image(1000)]));
+    fixture.publish("5.5.5", &bzip2_streams(&[&incompressible_image(1000)]));
     fixture.pull("5.5.5").unwrap();
     assert_eq!(fixture.names(), ["lock", "x86-64"]);
 }

@@ -11,7 +11,7 @@ use crate::process_stat::fields_after_name;
 /// its own.
 pub fn kill_all(child: u32) {
     let child = child.cast_signed();
-    let started = descendants(child, &parents());
+    let started = descendants_of(child, &parents_by_pid());
     // They may have ended by themselves meanwhile: as good.
     let _ = killpg(Pid::from_raw(child), Signal::SIGKILL);
     let _ = kill(Pid::from_raw(child), Signal::SIGKILL);
@@ -21,7 +21,7 @@ pub fn kill_all(child: u32) {
 }
 
 /// Every process of this machine with its parent.
-fn parents() -> BTreeMap<i32, i32> {
+fn parents_by_pid() -> BTreeMap<i32, i32> {
     let Ok(entries) = std::fs::read_dir("/proc") else {
         return BTreeMap::new();
     };
@@ -39,7 +39,7 @@ fn parent_in(stat: &str) -> Option<i32> {
     fields_after_name(stat)?.nth(1)?.parse().ok()
 }
 
-fn descendants(of: i32, parents: &BTreeMap<i32, i32>) -> Vec<i32> {
+fn descendants_of(of: i32, parents: &BTreeMap<i32, i32>) -> Vec<i32> {
     let mut found = vec![of];
     let mut next = 0;
     while let Some(parent) = found.get(next).copied() {
@@ -57,8 +57,8 @@ mod tests {
     #[test]
     fn everything_below_a_process_is_found_and_nothing_else() {
         let parents = BTreeMap::from([(2, 1), (3, 2), (4, 3), (5, 2), (6, 1)]);
-        assert_eq!(descendants(2, &parents), [3, 5, 4]);
-        assert!(descendants(6, &parents).is_empty());
+        assert_eq!(descendants_of(2, &parents), [3, 5, 4]);
+        assert!(descendants_of(6, &parents).is_empty());
         assert_eq!(parent_in("7 (a) b (c) S 41 7 7 0 -1"), Some(41));
         assert_eq!(parent_in("7 (sh"), None);
     }

@@ -30,7 +30,7 @@ impl Children {
     }
 }
 
-fn children() -> MutexGuard<'static, Children> {
+fn lock_children() -> MutexGuard<'static, Children> {
     RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -42,7 +42,7 @@ impl RunningChild {
     /// An error if the program is to end.
     pub fn begin(line: &str) -> Result<Self> {
         // Counted before it is asked: who waits for the last child to end misses none.
-        let mut all = children();
+        let mut all = lock_children();
         let running = Self(all.next);
         all.next += 1;
         all.killable.insert(running.0, None);
@@ -53,12 +53,12 @@ impl RunningChild {
 
     /// It was started: from now on it does not outlive this program's end.
     pub fn started(&self, child: &Child) {
-        children().killable.insert(self.0, Some(child.id()));
+        lock_children().killable.insert(self.0, Some(child.id()));
     }
 
     /// How it ended, if it has.
     pub fn try_wait(&self, child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
-        let mut all = children();
+        let mut all = lock_children();
         let ended = child.try_wait()?;
         if ended.is_some() {
             all.killable.insert(self.0, None);
@@ -68,14 +68,14 @@ impl RunningChild {
 
     /// How it ended, for one that has, or was killed.
     pub fn wait(&self, child: &mut Child) -> std::io::Result<ExitStatus> {
-        children().killable.insert(self.0, None);
+        lock_children().killable.insert(self.0, None);
         child.wait()
     }
 }
 
 impl Drop for RunningChild {
     fn drop(&mut self) {
-        children().killable.remove(&self.0);
+        lock_children().killable.remove(&self.0);
         FEWER.notify_all();
     }
 }
@@ -91,7 +91,7 @@ pub fn go_on(line: &str) -> Result<()> {
 /// Waits until no child runs any more, but not for longer than this; those that are left are killed then: the thread that was to
 /// do it may not have had the processor for a second.
 pub fn end_children(patience: Duration) {
-    let ended = FEWER.wait_timeout_while(children(), patience, |all| !all.killable.is_empty());
+    let ended = FEWER.wait_timeout_while(lock_children(), patience, |all| !all.killable.is_empty());
     // Poisoned: the process ends all the same.
     let (all, _) = ended.unwrap_or_else(PoisonError::into_inner);
     all.kill();

@@ -2,20 +2,23 @@ use super::*;
 
 const SOON: Duration = Duration::from_secs(20);
 
-fn sh(script: &str) -> Command {
+fn shell_command(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     command
 }
 
-fn failed(script: &str, deadline: Duration) -> CommandFailed {
-    let finished = run_within(&mut sh(script), "", deadline).unwrap();
+fn failure_of_script(script: &str, deadline: Duration) -> CommandFailed {
+    let finished = run_within(&mut shell_command(script), "", deadline).unwrap();
     finished.into_stdout().unwrap_err()
 }
 
 #[test]
 fn an_error_names_the_command_and_its_last_lines() {
-    let error = run_for_stdout(&mut sh("echo no such thing >&2; seq 1 100; exit 3")).unwrap_err();
+    let error = run_for_stdout(&mut shell_command(
+        "echo no such thing >&2; seq 1 100; exit 3",
+    ))
+    .unwrap_err();
     let failed = error.downcast_ref::<CommandFailed>().unwrap();
     assert_eq!(
         (failed.status.code(), failed.timed_out, failed.tail.len()),
@@ -42,7 +45,12 @@ fn an_error_names_the_command_and_its_last_lines() {
 
 #[test]
 fn the_streams_are_kept_apart() {
-    let finished = run_within(&mut sh("echo out; echo err >&2; exit 7"), "", SOON).unwrap();
+    let finished = run_within(
+        &mut shell_command("echo out; echo err >&2; exit 7"),
+        "",
+        SOON,
+    )
+    .unwrap();
     assert_eq!(
         (finished.stdout.as_str(), finished.stderr.as_str()),
         ("out\n", "err\n")
@@ -54,7 +62,7 @@ fn the_streams_are_kept_apart() {
 fn the_deadline_ends_the_whole_group() {
     let begun = Instant::now();
     let script = "sleep 1000 & echo $!; wait";
-    let finished = run_within(&mut sh(script), "", Duration::from_millis(300)).unwrap();
+    let finished = run_within(&mut shell_command(script), "", Duration::from_millis(300)).unwrap();
     let grandchild = finished.stdout.trim().to_owned();
     let failed = finished.into_stdout().unwrap_err();
     assert_eq!(failed.timed_out, Some(Duration::from_millis(300)));
@@ -83,14 +91,14 @@ fn wait_until_gone(pid: &str) {
 fn the_deadline_ends_what_the_child_started_in_a_group_of_its_own() {
     // As `guest-exec` starts virsh.
     let script = "setsid sleep 1000 & echo $!; wait";
-    let finished = run_within(&mut sh(script), "", Duration::from_millis(500)).unwrap();
+    let finished = run_within(&mut shell_command(script), "", Duration::from_millis(500)).unwrap();
     assert!(finished.timed_out.is_some());
     wait_until_gone(finished.stdout.trim());
 }
 
 #[test]
 fn an_attached_command_ends_with_its_own_status() {
-    let status = run_attached(&mut sh("read -r line || exit 7"), Input::Empty).unwrap();
+    let status = run_attached(&mut shell_command("read -r line || exit 7"), Input::Empty).unwrap();
     assert_eq!(status.code(), Some(7), "nothing is there to be read");
     let error = run_attached(&mut Command::new("/no/such"), Input::Ours).unwrap_err();
     assert_eq!(error.to_string(), "cannot start /no/such");
@@ -100,7 +108,7 @@ fn an_attached_command_ends_with_its_own_status() {
 fn a_grandchild_that_holds_the_streams_does_not_hang_it() {
     let begun = Instant::now();
     // The number is the grandchild's, to end it.
-    let said = run_for_stdout(&mut sh("sleep 1000 & echo $!")).unwrap();
+    let said = run_for_stdout(&mut shell_command("sleep 1000 & echo $!")).unwrap();
     assert!(begun.elapsed() < SOON);
     run_for_stdout(Command::new("kill").arg(said.trim())).unwrap();
 }
@@ -112,19 +120,22 @@ fn input_reaches_the_program_and_an_unread_one_does_no_harm() {
         run_with_input(&mut Command::new("cat"), &much).unwrap(),
         much
     );
-    assert_eq!(run_with_input(&mut sh("exit 0"), &much).unwrap(), "");
+    assert_eq!(
+        run_with_input(&mut shell_command("exit 0"), &much).unwrap(),
+        ""
+    );
     assert_eq!(run_for_stdout(&mut Command::new("cat")).unwrap(), "");
 }
 
 #[test]
 fn a_signal_is_named() {
-    let failed = failed("kill -9 $$", SOON);
+    let failed = failure_of_script("kill -9 $$", SOON);
     assert!(failed.to_string().contains("signal: 9"), "{failed}");
 }
 
 #[test]
 fn a_child_that_stays_is_ready_late_or_gone() {
-    let mut child = sh("read -r line; exit 4")
+    let mut child = shell_command("read -r line; exit 4")
         .stdin(Stdio::piped())
         .spawn()
         .unwrap();
@@ -154,6 +165,6 @@ fn a_tail_starts_with_a_whole_line() {
 
 #[test]
 fn a_missing_program_is_none() {
-    assert!(which("sh").is_some());
-    assert!(which("no-such-program-anywhere").is_none());
+    assert!(find_program("sh").is_some());
+    assert!(find_program("no-such-program-anywhere").is_none());
 }

@@ -5,19 +5,19 @@ use crate::certificate::validity_of;
 
 const NOW: i64 = 1_700_000_000;
 
-fn now() -> OffsetDateTime {
+fn test_time() -> OffsetDateTime {
     OffsetDateTime::from_unix_timestamp(NOW).unwrap()
 }
 
-fn parsed(pem: &str, test: impl FnOnce(&X509Certificate<'_>)) {
+fn with_certificate(pem: &str, test: impl FnOnce(&X509Certificate<'_>)) {
     let der = certificates_in(pem).remove(0);
     test(&X509Certificate::from_der(&der).unwrap().1);
 }
 
 #[test]
 fn an_authority_is_what_kubeadm_expects() {
-    let authority = Authority::create("kubernetes", now()).unwrap();
-    parsed(authority.cert(), |certificate| {
+    let authority = Authority::create("kubernetes", test_time()).unwrap();
+    with_certificate(authority.cert(), |certificate| {
         assert_eq!(certificate.subject().to_string(), "CN=kubernetes");
         assert_eq!(certificate.issuer(), certificate.subject());
         assert!(certificate.is_ca());
@@ -26,7 +26,7 @@ fn an_authority_is_what_kubeadm_expects() {
     });
     assert_eq!(
         validity_of(authority.cert()),
-        Some((now() - BACKDATE, now() + Duration::days(3650)))
+        Some((test_time() - BACKDATE, test_time() + Duration::days(3650)))
     );
     let key = authority.key().expose();
     assert!(key.starts_with("-----BEGIN PRIVATE KEY-----"), "PKCS#8");
@@ -34,16 +34,16 @@ fn an_authority_is_what_kubeadm_expects() {
 
 #[test]
 fn a_client_certificate_names_its_authority() {
-    let authority = Authority::create("kubernetes", now()).unwrap();
+    let authority = Authority::create("kubernetes", test_time()).unwrap();
     let life = Duration::hours(2);
     let identity = authority
-        .sign_client("system:node:node2", Some("system:nodes"), life, now())
+        .sign_client("system:node:node2", Some("system:nodes"), life, test_time())
         .unwrap();
     assert_eq!(
         validity_of(&identity.cert),
-        Some((now() - BACKDATE, now() + life))
+        Some((test_time() - BACKDATE, test_time() + life))
     );
-    parsed(&identity.cert, |certificate| {
+    with_certificate(&identity.cert, |certificate| {
         assert_eq!(
             certificate.subject().to_string(),
             "O=system:nodes, CN=system:node:node2"
@@ -65,8 +65,8 @@ fn a_client_certificate_names_its_authority() {
 #[test]
 fn a_key_of_another_authority_is_refused() {
     let (a, b) = (
-        Authority::create("kubernetes", now()).unwrap(),
-        Authority::create("kubernetes", now()).unwrap(),
+        Authority::create("kubernetes", test_time()).unwrap(),
+        Authority::create("kubernetes", test_time()).unwrap(),
     );
     let error = Authority::load(a.cert().into(), b.key().clone()).unwrap_err();
     assert!(matches!(error, AuthorityError::Mismatch));
@@ -78,9 +78,9 @@ fn a_key_of_another_authority_is_refused() {
 
 #[test]
 fn keys_are_not_shown() {
-    let authority = Authority::create("kubernetes", now()).unwrap();
+    let authority = Authority::create("kubernetes", test_time()).unwrap();
     let identity = authority
-        .sign_client("x", None, Duration::hours(1), now())
+        .sign_client("x", None, Duration::hours(1), test_time())
         .unwrap();
     let shown = format!("{authority:?} {identity:?} {:?}", identity.joint_pem());
     assert!(!shown.contains("PRIVATE KEY"), "{shown}");

@@ -5,7 +5,7 @@ use crate::Authority;
 use crate::error::ErrorKind;
 use crate::testing::{self, Script, node_identity, run_local, test_authority};
 
-fn client(address: std::net::SocketAddr, ca: &str) -> Client {
+fn client_of(address: std::net::SocketAddr, ca: &str) -> Client {
     Client::new(format!("https://{address}"), ca, None)
         .unwrap()
         .within(Duration::from_secs(2))
@@ -26,7 +26,7 @@ fn the_ways_to_fail_are_told_apart() {
             .on("GET /readyz", 503, "[+]ping ok\n[-]etcd failed")
             .on("GET /readyz", 200, "ok");
         let address = script.serve(&ca).await;
-        let client = client(address, ca.cert());
+        let client = client_of(address, ca.cert());
         let error = client.ready().await.unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -55,7 +55,7 @@ fn nobody_listens() {
             .unwrap()
             .local_addr()
             .unwrap();
-        let error = client(free, ca.cert()).ready().await.unwrap_err();
+        let error = client_of(free, ca.cert()).ready().await.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Refused));
         assert_eq!(
             error.to_string(),
@@ -73,7 +73,7 @@ fn another_cluster_is_named_by_its_ca() {
         );
         let script = Script::default();
         let address = script.on("GET /readyz", 200, "ok").serve(&theirs).await;
-        let error = client(address, ours.cert())
+        let error = client_of(address, ours.cert())
             .ready()
             .await
             .unwrap_err()
@@ -102,7 +102,7 @@ fn a_cut_connection_is_no_answer() {
                 drop(stream);
             }
         });
-        let error = client(address, test_authority("x").cert())
+        let error = client_of(address, test_authority("x").cert())
             .ready()
             .await
             .unwrap_err();
@@ -119,7 +119,8 @@ fn silence_has_an_end() {
     run_local(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let client = client(address, test_authority("x").cert()).within(Duration::from_millis(100));
+        let client =
+            client_of(address, test_authority("x").cert()).within(Duration::from_millis(100));
         let error = client.ready().await.unwrap_err();
         assert_eq!(
             error.to_string(),
@@ -197,7 +198,7 @@ fn a_ca_of_the_same_name_is_another_cluster() {
         let (ours, theirs) = (test_authority("kubernetes"), test_authority("kubernetes"));
         let script = Script::default();
         let address = script.on("GET /readyz", 200, "ok").serve(&theirs).await;
-        let error = client(address, ours.cert()).ready().await.unwrap_err();
+        let error = client_of(address, ours.cert()).ready().await.unwrap_err();
         assert!(
             matches!(
                 error.kind,
@@ -218,7 +219,7 @@ fn a_server_that_hangs_up_after_the_handshake_was_there() {
             .on("GET /readyz", testing::HANG_UP, "")
             .serve(&ca)
             .await;
-        let error = client(address, ca.cert()).ready().await.unwrap_err();
+        let error = client_of(address, ca.cert()).ready().await.unwrap_err();
         assert!(matches!(error.kind, ErrorKind::Broken(_)), "{error:?}");
     });
 }
@@ -229,7 +230,7 @@ fn an_expired_certificate_is_told_apart() {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         let address = script.serve_expired(&ca).await;
-        let error = client(address, ca.cert()).ready().await.unwrap_err();
+        let error = client_of(address, ca.cert()).ready().await.unwrap_err();
         assert!(
             matches!(error.kind, ErrorKind::CertificateExpired),
             "{error:?}"
@@ -241,7 +242,7 @@ fn an_expired_certificate_is_told_apart() {
 fn a_machine_that_drops_packets_is_not_silent() {
     run_local(async {
         // TEST-NET-1 is routed nowhere; a gateway may refuse in its name.
-        let error = client(
+        let error = client_of(
             "192.0.2.1:6443".parse().unwrap(),
             test_authority("x").cert(),
         )
@@ -265,7 +266,7 @@ fn the_servers_clock_is_read_whatever_it_answers() {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         script.on("GET /readyz", 500, "not well");
-        let client = client(script.serve(&ca).await, ca.cert());
+        let client = client_of(script.serve(&ca).await, ca.cert());
         assert_eq!(client.now_ms().await.unwrap(), None, "it does not tell");
         *script.date.borrow_mut() = "Sat, 21 Nov 2026 15:00:42 GMT".to_owned();
         assert_eq!(client.now_ms().await.unwrap(), Some(1_795_273_242_000));

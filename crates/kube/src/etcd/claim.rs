@@ -64,7 +64,7 @@ struct Pair {
 impl Etcd {
     /// Claims what is below a prefix, unless something is there.
     pub async fn claim(&self, claim: &Claim) -> Result<Claimed, ApiError> {
-        let answer: Answer = self.ask("/v3/kv/txn", &question(claim)).await?;
+        let answer: Answer = self.ask("/v3/kv/txn", &transaction_of(claim)).await?;
         if answer.succeeded {
             return Ok(Claimed::Now);
         }
@@ -72,14 +72,14 @@ impl Etcd {
         let (of_key, of_prefix) = (ranges.next().unwrap_or_default(), ranges.next());
         let owner = of_key.kvs.into_iter().next();
         Ok(Claimed::Before {
-            owner: owner.map(|pair| decode(&pair.value)),
+            owner: owner.map(|pair| decode_base64(&pair.value)),
             keys: of_prefix.map_or(0, |range| range.count.parse().unwrap_or(0)),
         })
     }
 }
 
 /// A key that was never written has been created at revision 0; of an empty range that is true, too.
-fn question(claim: &Claim) -> Value {
+fn transaction_of(claim: &Claim) -> Value {
     let encode = |bytes: &[u8]| STANDARD.encode(bytes);
     let (key, prefix) = (
         encode(claim.key.as_bytes()),
@@ -111,7 +111,7 @@ fn end_of(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-fn decode(text: &str) -> String {
+fn decode_base64(text: &str) -> String {
     let bytes = STANDARD.decode(text).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

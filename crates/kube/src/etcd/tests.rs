@@ -65,7 +65,7 @@ fn peer_url(host: &str) -> String {
 }
 
 /// The member at this host of the cluster of these; each is called `node` and its host.
-fn start(etcd: &Path, ca: &Authority, host: &str, cluster: &[&str]) -> Real {
+fn start_member(etcd: &Path, ca: &Authority, host: &str, cluster: &[&str]) -> Real {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = server_certificate(ca, format!("127.0.9.{host}").parse().unwrap());
     let file = |name: &str, text: &str| {
@@ -98,7 +98,7 @@ fn start(etcd: &Path, ca: &Authority, host: &str, cluster: &[&str]) -> Real {
 }
 
 /// Asks until it goes well; etcd takes its time to elect, and five seconds to call its peers connected.
-async fn eventually<T>(mut ask: impl AsyncFnMut() -> Result<T, ApiError>) -> T {
+async fn retry_until_ok<T>(mut ask: impl AsyncFnMut() -> Result<T, ApiError>) -> T {
     for _ in 0..600 {
         if let Ok(answer) = ask().await {
             return answer;
@@ -115,12 +115,12 @@ fn the_real_etcd_is_understood() {
     };
     run_local(async {
         let ca = test_authority("etcd-ca");
-        let real = start(&program, &ca, "1", &["1"]);
+        let real = start_member(&program, &ca, "1", &["1"]);
         let me = client_identity(&ca);
         // The first address is dead: the next one is asked.
         let urls = ["https://127.0.9.2:2379", "https://127.0.9.1:2379"].map(String::from);
         let etcd = Etcd::at(urls, ca.cert(), &me).unwrap();
-        let members = eventually(async || etcd.members().await).await;
+        let members = retry_until_ok(async || etcd.members().await).await;
         assert_eq!(
             (
                 members.len(),
@@ -186,7 +186,7 @@ fn the_real_etcd_takes_no_learner_while_a_voter_is_away_and_lets_that_one_go() {
     run_local(async {
         let ca = test_authority("etcd-ca");
         let hosts = ["21", "22", "23"];
-        let mut reals: Vec<Real> = hosts.map(|h| start(&program, &ca, h, &hosts)).into();
+        let mut reals: Vec<Real> = hosts.map(|h| start_member(&program, &ca, h, &hosts)).into();
         let me = client_identity(&ca);
         let at = |host: &str| Etcd::at([client_url(host)], ca.cert(), &me).unwrap();
         let etcd = at("21");
@@ -196,12 +196,12 @@ fn the_real_etcd_takes_no_learner_while_a_voter_is_away_and_lets_that_one_go() {
         };
         let remove = async |host: &str| {
             let url = peer_url(host);
-            let members = eventually(async || etcd.members().await).await;
+            let members = retry_until_ok(async || etcd.members().await).await;
             let there = members.iter().find(|m| m.peer_urls == [url.clone()]);
-            eventually(async || etcd.remove(&there.unwrap().id).await).await;
+            retry_until_ok(async || etcd.remove(&there.unwrap().id).await).await;
         };
         // All are there and connected: it takes one.
-        eventually(async || add("24").await).await;
+        retry_until_ok(async || add("24").await).await;
         remove("24").await;
 
         drop(reals.pop());
@@ -225,17 +225,17 @@ fn the_real_etcd_tells_how_full_it_is_and_what_it_has_raised() {
     };
     run_local(async {
         let ca = test_authority("etcd-ca");
-        let _real = start(&program, &ca, "8", &["8"]);
+        let _real = start_member(&program, &ca, "8", &["8"]);
         let urls = [client_url("8")];
         let etcd = Etcd::at(urls, ca.cert(), &client_identity(&ca)).unwrap();
-        let status = eventually(async || etcd.status().await).await;
+        let status = retry_until_ok(async || etcd.status().await).await;
         // It was told nothing by argument: 3.6.5 says nothing of it, 3.6.8 and 3.7 say what holds then.
         assert!(matches!(status.quota_bytes, None | Some(DEFAULT_QUOTA)));
         assert!(status.term.is_some_and(|term| term > 0), "{status:?}");
         let bytes = status.database_bytes.unwrap();
         assert!((4096..1 << 28).contains(&bytes), "{bytes}");
         assert_eq!(etcd.alarms().await.unwrap(), []);
-        let id = eventually(async || etcd.members().await).await[0]
+        let id = retry_until_ok(async || etcd.members().await).await[0]
             .id
             .clone();
         let raise = json!({"action": "ACTIVATE", "memberID": id, "alarm": "NOSPACE"});
@@ -255,7 +255,7 @@ fn the_real_etcd_is_claimed_once_and_only_while_it_holds_nothing() {
     };
     run_local(async {
         let ca = test_authority("etcd-ca");
-        let _real = start(&program, &ca, "31", &["31"]);
+        let _real = start_member(&program, &ca, "31", &["31"]);
         let urls = [client_url("31")];
         let etcd = Etcd::at(urls, ca.cert(), &client_identity(&ca)).unwrap();
         let claim = |owner: &str, prefix: &str| Claim {
@@ -275,7 +275,7 @@ fn the_real_etcd_is_claimed_once_and_only_while_it_holds_nothing() {
             owner: owner.map(str::to_owned),
             keys,
         };
-        eventually(async || etcd.members().await).await;
+        retry_until_ok(async || etcd.members().await).await;
         // Beside the prefix, and not below it.
         for beside in ["/registry", "/registry0", "/registrz"] {
             put(beside).await;

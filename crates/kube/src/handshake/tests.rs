@@ -3,13 +3,13 @@ use crate::APISERVER_NAME;
 use crate::certificate::certificates_in;
 use crate::testing::{Script, run_local, test_authority};
 
-fn probe(ca: &str) -> HandshakeProbe {
+fn probe_trusting(ca: &str) -> HandshakeProbe {
     HandshakeProbe::new(ca, APISERVER_NAME).unwrap()
 }
 
 /// What a handshake with a server of the CA `kubernetes` ends with, if it is served so.
-async fn met(ca: &str, address: SocketAddr) -> Result<Vec<u8>, ErrorKind> {
-    probe(ca).shake_hands(address).await
+async fn handshake_with(ca: &str, address: SocketAddr) -> Result<Vec<u8>, ErrorKind> {
+    probe_trusting(ca).shake_hands(address).await
 }
 
 #[test]
@@ -18,7 +18,9 @@ fn a_server_of_the_ca_shows_its_certificate() {
         let ca = test_authority("kubernetes");
         let at = "127.90.0.1:6443";
         let shown = Script::default().serve_showing(&ca, at).await;
-        let leaf = met(ca.cert(), at.parse().unwrap()).await.unwrap();
+        let leaf = handshake_with(ca.cert(), at.parse().unwrap())
+            .await
+            .unwrap();
         assert_eq!(leaf, certificates_in(&shown).remove(0));
     });
 }
@@ -27,10 +29,10 @@ fn a_server_of_the_ca_shows_its_certificate() {
 fn nobody_who_listens_is_told_from_nobody_who_is_reached() {
     run_local(async {
         let ca = test_authority("kubernetes");
-        let refused = met(ca.cert(), "127.90.0.2:6443".parse().unwrap()).await;
+        let refused = handshake_with(ca.cert(), "127.90.0.2:6443".parse().unwrap()).await;
         assert!(matches!(refused, Err(ErrorKind::Refused)), "{refused:?}");
         // No TCP connection is ever made to a group of machines.
-        let nowhere = met(ca.cert(), "224.0.0.2:6443".parse().unwrap()).await;
+        let nowhere = handshake_with(ca.cert(), "224.0.0.2:6443".parse().unwrap()).await;
         assert!(
             matches!(nowhere, Err(ErrorKind::NotConnected(_))),
             "{nowhere:?}"
@@ -45,7 +47,7 @@ fn who_hangs_up_and_who_says_nothing_are_told_apart() {
         let listener = tokio::net::TcpListener::bind("127.90.0.3:6443").await;
         let listener = listener.unwrap();
         let at = listener.local_addr().unwrap();
-        let silent = met(ca.cert(), at).await;
+        let silent = handshake_with(ca.cert(), at).await;
         assert!(matches!(silent, Err(ErrorKind::Silent(_))), "{silent:?}");
         let hang_up = async {
             // The connection of the look above, then that of the one below.
@@ -53,7 +55,7 @@ fn who_hangs_up_and_who_says_nothing_are_told_apart() {
                 drop(listener.accept().await.unwrap());
             }
         };
-        let (closed, ()) = tokio::join!(met(ca.cert(), at), hang_up);
+        let (closed, ()) = tokio::join!(handshake_with(ca.cert(), at), hang_up);
         assert!(
             matches!(closed, Err(ErrorKind::ClosedInHandshake(_))),
             "{closed:?}"
@@ -67,10 +69,10 @@ fn every_failure_that_only_a_server_of_the_ca_can_cause_says_so() {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         let expired = script.serve_expired(&ca).await;
-        let ended = met(ca.cert(), expired).await.unwrap_err();
+        let ended = handshake_with(ca.cert(), expired).await.unwrap_err();
         assert!(ended.vouches_for_server(), "{ended:?}");
         let to_come = script.serve_to_come(&ca).await;
-        let early = met(ca.cert(), to_come).await.unwrap_err();
+        let early = handshake_with(ca.cert(), to_come).await.unwrap_err();
         assert!(
             matches!(early, ErrorKind::CertificateNotYetValid),
             "{early:?}"
@@ -81,7 +83,7 @@ fn every_failure_that_only_a_server_of_the_ca_can_cause_says_so() {
         let misnamed = other_name.shake_hands(at).await.unwrap_err();
         assert!(misnamed.vouches_for_server(), "{misnamed:?}");
         let stranger = test_authority("other");
-        let foreign = met(stranger.cert(), at).await.unwrap_err();
+        let foreign = handshake_with(stranger.cert(), at).await.unwrap_err();
         assert!(
             matches!(foreign, ErrorKind::UnknownIssuer { .. }),
             "{foreign:?}"
@@ -96,7 +98,7 @@ fn a_server_that_wants_a_client_certificate_stands_all_the_same() {
         run_local(async {
             let ca = test_authority("etcd-ca");
             let at = Script::default().serve_demanding(&ca, version).await;
-            let stands = match met(ca.cert(), at).await {
+            let stands = match handshake_with(ca.cert(), at).await {
                 Ok(_) => true,
                 Err(error) => error.vouches_for_server(),
             };

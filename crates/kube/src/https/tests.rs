@@ -7,7 +7,7 @@ use tokio::net::{TcpListener, TcpStream};
 use crate::testing::{Script, run_local, test_authority};
 
 /// Hands connections on to `server`, and counts them.
-async fn counted(server: SocketAddr) -> (SocketAddr, Rc<Cell<usize>>) {
+async fn forward_counted(server: SocketAddr) -> (SocketAddr, Rc<Cell<usize>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let count = Rc::new(Cell::new(0));
@@ -30,7 +30,7 @@ fn fresh_connections_are_not_kept() {
         let ca = test_authority("kubernetes");
         let script = Script::default();
         script.on("GET /readyz", 200, "ok");
-        let (address, count) = counted(script.serve(&ca).await).await;
+        let (address, count) = forward_counted(script.serve(&ca).await).await;
         let url = crate::url_of(address);
         let kept = HttpsClient::new(&url, ca.cert(), None).unwrap();
         let fresh = HttpsClient::with_fresh_connections(&url, ca.cert()).unwrap();

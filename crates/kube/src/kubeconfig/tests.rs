@@ -8,7 +8,7 @@ const NAMES: Names<'static> = Names {
     user: "demo-admin",
 };
 
-fn identity() -> (Authority, Identity) {
+fn sign_identity() -> (Authority, Identity) {
     let now = OffsetDateTime::UNIX_EPOCH + Duration::days(20_000);
     let ca = Authority::create("kubernetes", now).unwrap();
     let me = ca.sign_client("x", None, Duration::hours(1), now).unwrap();
@@ -17,7 +17,7 @@ fn identity() -> (Authority, Identity) {
 
 #[test]
 fn what_is_written_is_read_again() {
-    let (ca, me) = identity();
+    let (ca, me) = sign_identity();
     let cluster = Cluster::new("https://10.77.0.30:6444", ca.cert());
     let text = Kubeconfig::embedded(NAMES, cluster.clone(), &me).to_text();
     let read = Kubeconfig::parse(text.expose()).unwrap();
@@ -33,7 +33,7 @@ fn what_is_written_is_read_again() {
 
 #[test]
 fn kubeadms_yaml_is_read() {
-    let (ca, _) = identity();
+    let (ca, _) = sign_identity();
     let data = STANDARD.encode(ca.cert());
     let text = format!(
         "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: {data}\n    \
@@ -64,7 +64,7 @@ fn what_is_no_kubeconfig_is_told_apart() {
 
 #[test]
 fn the_key_is_not_shown() {
-    let (ca, me) = identity();
+    let (ca, me) = sign_identity();
     let config = Kubeconfig::embedded(NAMES, Cluster::new("https://x", ca.cert()), &me);
     let key = STANDARD.encode(me.key.expose());
     assert!(!format!("{config:?}").contains(&key));
@@ -72,7 +72,7 @@ fn the_key_is_not_shown() {
 
 #[test]
 fn a_whole_kubeconfig_leads_to_a_server_and_to_an_identity() {
-    let (ca, me) = identity();
+    let (ca, me) = sign_identity();
     let cluster = Cluster::new("https://10.77.0.30:6444", ca.cert());
     let embedded = Kubeconfig::embedded(NAMES, cluster.clone(), &me);
     assert!(embedded.is_whole());
@@ -84,7 +84,7 @@ fn a_whole_kubeconfig_leads_to_a_server_and_to_an_identity() {
         ("no user", &|c| c.users.clear()),
         ("no key", &|c| c.users[0].user.client_key_data = None),
         ("another's key", &|c| {
-            let other = STANDARD.encode(identity().1.key.expose());
+            let other = STANDARD.encode(sign_identity().1.key.expose());
             c.users[0].user.client_key_data = Some(Secret::new(other));
         }),
     ];

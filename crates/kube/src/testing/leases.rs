@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{LEASES, Request, failure};
+use super::{LEASES, Request, status_object};
 use crate::objects::Lease;
 
 /// Leases as an apiserver keeps them: each change has another version, and who changes must know the one before.
@@ -27,18 +27,18 @@ impl Leases {
         let known = self.objects.get(name);
         match (request.method(), known) {
             ("GET", Some(lease)) => (200, serde_json::to_string(lease).unwrap()),
-            ("GET" | "PUT", None) => failure(404, &format!("leases {name:?} not found")),
+            ("GET" | "PUT", None) => status_object(404, &format!("leases {name:?} not found")),
             ("PUT", Some(lease))
                 if sent().metadata.resource_version == lease.metadata.resource_version =>
             {
                 (200, self.store(sent()))
             }
-            ("PUT", Some(_)) => failure(409, "the object has been modified"),
+            ("PUT", Some(_)) => status_object(409, "the object has been modified"),
             ("POST", _) if self.objects.contains_key(&sent().metadata.name) => {
-                failure(409, "already exists")
+                status_object(409, "already exists")
             }
             ("POST", _) => (201, self.store(sent())),
-            _ => failure(405, "no such method"),
+            _ => status_object(405, "no such method"),
         }
     }
 }

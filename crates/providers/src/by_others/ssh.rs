@@ -59,14 +59,14 @@ fn quote(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ha_test_support::demo;
+    use ha_test_support::demo_cluster;
 
     use super::*;
 
     #[test]
     fn what_the_shell_there_reads_are_the_words_that_were_given() {
         let access = SshAccess::new(Path::new("/state dir/machines"));
-        let node = &demo().nodes[0];
+        let node = &demo_cluster().nodes[0];
         let argv = [
             "printf",
             "%s\n",

@@ -47,7 +47,7 @@ fn follow_once(ssh: &SshAccess, node: &Node, to: &Path) -> Result<()> {
 /// Appends those lines that are not there yet.
 fn copy_new_lines(lines: impl BufRead, to: &Path) -> Result<()> {
     let place = || format!("cannot write {}", to.display());
-    let kept = ha_host_base::files::read(to)?.unwrap_or_default();
+    let kept = ha_host_base::files::read_optional(to)?.unwrap_or_default();
     let mut known: HashSet<String> = kept.lines().map(str::to_owned).collect();
     let mut file = File::options()
         .append(true)

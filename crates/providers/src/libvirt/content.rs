@@ -67,7 +67,7 @@ pub fn content_id(machines: &Path, file: &Path) -> Result<String> {
     if machines.is_dir() {
         all.retain(|known| known.path != file);
         all.push(HashedFile::new(file, &meta, id.clone()));
-        files::write(
+        files::write_atomic(
             &machines.join(FILE),
             serde_json::to_string_pretty(&all)?.as_bytes(),
         )?;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Firmware, Node};
-use ha_host_base::command::which;
+use ha_host_base::command::find_program;
 use ha_host_base::text::shown_path;
 use indicatif::BinaryBytes;
 
@@ -25,7 +25,7 @@ const NODE_DISK: u64 = 2 << 30;
 
 /// All findings, good ones too.
 pub fn check_host(provider: &Libvirt) -> Result<Vec<Finding>> {
-    if which("virsh").is_none() {
+    if find_program("virsh").is_none() {
         return Ok(vec![bad("virsh is not installed", PACKAGE)]);
     }
     let sources = Sources::find(provider);

@@ -46,7 +46,7 @@ impl Record {
     /// The one in the provider's directory; none: nothing was ever made.
     pub fn load(machines: &Path) -> Result<Option<Self>> {
         let path = record_path(machines);
-        let Some(text) = files::read(&path)? else {
+        let Some(text) = files::read_optional(&path)? else {
             return Ok(None);
         };
         parse_stored(&text, VERSION)
@@ -64,7 +64,7 @@ impl Record {
 
     pub fn save(&self, machines: &Path) -> Result<()> {
         files::make_dir(machines)?;
-        files::write(
+        files::write_atomic(
             &record_path(machines),
             serde_json::to_string_pretty(self)?.as_bytes(),
         )

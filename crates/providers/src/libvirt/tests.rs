@@ -102,7 +102,7 @@ fn cluster(image: &str, more: &str) -> Cluster {
          - {{name: two, role: worker, address: 10.79.0.12}}\n\
          provider: {{libvirt: {{memory: 2GiB, accel: tcg, cpu: max, image: {image}{more}}}}}\n"
     );
-    ha_test_support::cluster(&text, Path::new("/"))
+    ha_test_support::parse_cluster(&text, Path::new("/"))
 }
 
 fn provider(cluster: &Cluster, dir: &Path) -> Libvirt {

@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{self, Finished, which};
+use ha_host_base::command::{self, Finished, find_program};
 use nix::sys::signal::Signal;
 
 use self::answers::Answers;
@@ -277,7 +277,8 @@ impl Virsh {
     }
 
     fn finish(&self, args: &[&str], patience: Duration) -> Result<Finished> {
-        let virsh = which("virsh").ok_or_else(|| Unfit::new("virsh is not installed", PACKAGE))?;
+        let virsh =
+            find_program("virsh").ok_or_else(|| Unfit::new("virsh is not installed", PACKAGE))?;
         let mut command = Command::new(virsh);
         command
             .args(["--quiet", "--connect", &self.uri])

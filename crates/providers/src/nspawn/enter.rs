@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{run_for_stdout, which};
+use ha_host_base::command::{find_program, run_for_stdout};
 
 use super::cgroup;
 use super::layout::NodeDir;
@@ -19,7 +19,7 @@ const REBOOT_PATIENCE: Duration = Duration::from_secs(200);
 pub fn command_on_node(dir: &NodeDir, node: &str, argv: &[&str]) -> Result<Command> {
     let leader = running_leader(dir, node)?.pid().to_string();
     let nsenter =
-        which("nsenter").context("nsenter is not installed: apt-get install util-linux")?;
+        find_program("nsenter").context("nsenter is not installed: apt-get install util-linux")?;
     let mut command = cgroup::joining_command(&cgroup::proc_files_of(&leader)?, false);
     command
         .arg(nsenter)

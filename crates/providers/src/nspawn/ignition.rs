@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{self, is_executable, last_lines, which};
+use ha_host_base::command::{self, find_program, is_executable, last_lines};
 
 use super::layout::{NodeDir, make_dir};
 use super::node_root::NodeRoot;
@@ -20,13 +20,13 @@ pub const WORK: &str = "ignition.work";
 const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Finds Ignition: the command, the image's own, or Debian's package.
-pub fn find_program(image: &Path) -> Option<PathBuf> {
+pub fn find_ignition(image: &Path) -> Option<PathBuf> {
     let places = [
         image.join("ignition"),
         PathBuf::from(DRACUT),
         image.join("root/usr/bin/ignition"),
     ];
-    which("ignition")
+    find_program("ignition")
         .into_iter()
         .chain(places)
         .find(|file| is_executable(file))

@@ -102,7 +102,7 @@ fn fill_new_disk(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Resu
     }
     // A mark that survives a power cut on a disk that does not would be an empty node for ever.
     root::sync_file_system(&disk::layers(dir).join(NodeDir::UPPER))?;
-    files::write(&dir.join(NodeDir::MADE), b"")?;
+    files::write_atomic(&dir.join(NodeDir::MADE), b"")?;
     log("Ignition has filled the disk");
     Ok(())
 }

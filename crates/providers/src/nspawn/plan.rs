@@ -56,7 +56,7 @@ impl Plan {
 
     pub fn write(&self, dir: &NodeDir) -> Result<()> {
         let text = serde_json::to_string_pretty(self).context("cannot write the boot plan down")?;
-        files::write(&dir.join(NodeDir::PLAN), text.as_bytes())
+        files::write_atomic(&dir.join(NodeDir::PLAN), text.as_bytes())
     }
 
     /// systemd-nspawn in the node's cgroups, with the node's directory `dir`.

@@ -1,7 +1,7 @@
 //! Can this machine carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
 
 use anyhow::{Context, Result};
-use ha_host_base::command::which;
+use ha_host_base::command::find_program;
 use ha_host_base::text::shown_path;
 use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, statfs};
 
@@ -66,7 +66,7 @@ pub fn check_host(provider: &Nspawn) -> Result<Vec<Finding>> {
     )?);
     findings.extend(cgroups::check_cgroups(provider)?);
     findings.extend(loop_devices::check_loop_devices(provider)?);
-    if which("ip").is_some() {
+    if find_program("ip").is_some() {
         findings.push(addresses::check_addresses(provider)?);
     }
     Ok(findings)
@@ -92,9 +92,9 @@ fn check_programs(provider: &Nspawn) -> Finding {
     }
     let mut missing: Vec<_> = needed
         .into_iter()
-        .filter(|(program, _)| which(program).is_none())
+        .filter(|(program, _)| find_program(program).is_none())
         .collect();
-    if ignition::find_program(&provider.image).is_none() {
+    if ignition::find_ignition(&provider.image).is_none() {
         missing.push(("ignition", "ignition"));
     }
     if missing.is_empty() {

@@ -57,7 +57,7 @@ pub fn ensure_node(provider: &Nspawn, node: &Node, config: &Path) -> Result<Made
             &dir.join(NodeDir::DATA).join(DATA[0].0),
         )?;
     }
-    let program = ignition::find_program(&provider.image)
+    let program = ignition::find_ignition(&provider.image)
         .context("Ignition is not installed: apt-get install ignition")?;
     let config =
         std::path::absolute(config).with_context(|| format!("cannot find {}", config.display()))?;
@@ -170,7 +170,7 @@ fn real_time_among(provider: &Nspawn, node: &Node) -> Option<u32> {
 /// An upper layer over another lower one is no disk.
 fn record_image(image: &Path, dir: &NodeDir) -> Result<()> {
     let root = canonical_root(&image.join("root"))?;
-    files::write(&dir.join(NodeDir::IMAGE), root.as_os_str().as_bytes())
+    files::write_atomic(&dir.join(NodeDir::IMAGE), root.as_os_str().as_bytes())
 }
 
 /// The image below a disk.
@@ -247,7 +247,7 @@ mod tests {
              provider: {{nspawn: {{image: {}}}}}\n",
             dir.join("image").display()
         );
-        let cluster = ha_test_support::cluster(&text, Path::new("/"));
+        let cluster = ha_test_support::parse_cluster(&text, Path::new("/"));
         let ProviderOptions::Nspawn(options) = &cluster.provider else {
             panic!("provider nspawn")
         };

@@ -366,7 +366,7 @@ mod tests {
 
     #[test]
     fn the_gateway_of_two() {
-        let cluster = testing::demo();
+        let cluster = testing::demo_cluster();
         let ports: Ports = serde_json::from_str(
             r#"{"version": 1, "ports": {"10.77.0.30:6444": 6444, "10.77.0.11:6443": 20000}}"#,
         )

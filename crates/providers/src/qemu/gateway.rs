@@ -262,7 +262,7 @@ mod tests {
 
     fn with(dns: &str) -> Cluster {
         let text = testing::DEMO.replace("dns: [10.77.0.1]", &format!("dns: [{dns}]"));
-        testing::cluster(&text, Path::new("/"))
+        testing::parse_cluster(&text, Path::new("/"))
     }
 
     #[test]
@@ -279,7 +279,9 @@ mod tests {
                 "{named}"
             );
         }
-        let error = name_server(&testing::demo()).unwrap_err().to_string();
+        let error = name_server(&testing::demo_cluster())
+            .unwrap_err()
+            .to_string();
         assert!(
             error.contains("10.77.0.1 is not a name server") && error.contains("dns: [10.77.0.2]"),
             "{error}"

@@ -79,7 +79,7 @@ fn make_node(provider: &Qemu, node: &Node, config: &Path) -> Result<Option<Strin
         symlink(assets, new.join(NodeDir::ASSETS)).context("cannot link the assets disk")?;
     }
     for file in [NodeDir::EVENTS, NodeDir::CONSOLE] {
-        files::create(&new.join(file))?;
+        files::create_new(&new.join(file))?;
     }
     files::sync_dir(&new.0)?;
     let place = provider.dir(node).0;
@@ -230,7 +230,7 @@ mod tests {
                     network: {prefix: 24, gateway: 10.77.0.1}\nnodes:\n\
                     - {name: one, role: control-plane, address: 10.77.0.11}\n\
                     provider: {qemu: {memory: 2GiB, cpus: 2, disk: 12GiB, image: {path: /no/such}}}\n";
-        let cluster = ha_test_support::cluster(text, Path::new("/"));
+        let cluster = ha_test_support::parse_cluster(text, Path::new("/"));
         let ProviderOptions::Qemu(options) = &cluster.provider else {
             panic!("provider qemu")
         };

@@ -72,7 +72,7 @@ impl Default for Ports {
 impl Ports {
     /// What is kept; empty if nothing is.
     pub fn read(file: &Path) -> Result<Self> {
-        let Some(text) = files::read(file)? else {
+        let Some(text) = files::read_optional(file)? else {
             return Ok(Self::default());
         };
         parse_versioned(&text, "a table of ports", Version::<1>).with_context(|| {
@@ -84,7 +84,7 @@ impl Ports {
     pub fn write(&self, file: &Path) -> Result<()> {
         let mut text = serde_json::to_string_pretty(self).context("cannot write the ports down")?;
         text.push('\n');
-        files::write(file, text.as_bytes())
+        files::write_atomic(file, text.as_bytes())
     }
 
     /// The port here that leads there.
@@ -148,7 +148,7 @@ pub fn is_free(port: u16) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ha_test_support::demo;
+    use ha_test_support::demo_cluster;
 
     fn none(_: u16) -> bool {
         false
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_control_plane_and_the_vip_are_reached() {
-        let wants = wanted_ports(&demo());
+        let wants = wanted_ports(&demo_cluster());
         let shown: Vec<String> = wants
             .iter()
             .map(|w| format!("{} {:?}", w.inside, w.promised))
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn the_vips_port_is_the_same_if_it_may() {
-        let wants = wanted_ports(&demo());
+        let wants = wanted_ports(&demo_cluster());
         let first = Ports::default().settle(&wants, &|_| true, &none).unwrap();
         assert_eq!(first.get(wants[0].inside), Some(6444));
         assert_eq!(first.get(wants[1].inside), Some(20_000));
@@ -191,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_was_chosen_stays() {
-        let wants = wanted_ports(&demo());
+        let wants = wanted_ports(&demo_cluster());
         let first = Ports::default()
             .settle(&wants, &|p| p != 6444, &none)
             .unwrap();
@@ -224,7 +224,7 @@ mod tests {
         let file = dir.path().join("ports.json");
         assert_eq!(Ports::read(&file).unwrap(), Ports::default());
         let table = Ports::default()
-            .settle(&wanted_ports(&demo())[..1], &|_| true, &none)
+            .settle(&wanted_ports(&demo_cluster())[..1], &|_| true, &none)
             .unwrap();
         table.write(&file).unwrap();
         assert_eq!(Ports::read(&file).unwrap(), table);

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Arch;
-use ha_host_base::command::{run_for_stdout, which};
+use ha_host_base::command::{find_program, run_for_stdout};
 
 use crate::finding::Unfit;
 
@@ -29,7 +29,7 @@ fn find_installed(program: &str, arch: Arch) -> Result<PathBuf> {
             packages_to_install(arch),
         )
     };
-    Ok(which(program).ok_or_else(missing)?)
+    Ok(find_program(program).ok_or_else(missing)?)
 }
 
 /// How both are installed.

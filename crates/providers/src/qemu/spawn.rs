@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use ha_host_base::command::{Startup, last_lines, wait_until_ready, which};
+use ha_host_base::command::{Startup, find_program, last_lines, wait_until_ready};
 use serde_json::json;
 
 use super::layout::{LOG, PID, QMP};
@@ -80,8 +80,8 @@ fn start_and_wait(
 }
 
 fn spawn_session(dir: &Path, program: &Path, arguments: &[String]) -> Result<Child> {
-    let setsid =
-        which("setsid").context("setsid is not installed: it is in the package util-linux")?;
+    let setsid = find_program("setsid")
+        .context("setsid is not installed: it is in the package util-linux")?;
     // Each start begins it anew: the last words are this QEMU's.
     let log = File::create(dir.join(LOG))
         .with_context(|| format!("cannot write {}", dir.join(LOG).display()))?;

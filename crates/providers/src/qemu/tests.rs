@@ -99,7 +99,7 @@ impl Drop for Fixture {
 }
 
 fn provider(text: &str, dir: &Path) -> Qemu {
-    let cluster = testing::cluster(text, Path::new("/"));
+    let cluster = testing::parse_cluster(text, Path::new("/"));
     let cluster::ProviderOptions::Qemu(options) = cluster.provider.clone() else {
         panic!("provider qemu")
     };

@@ -18,7 +18,7 @@ pub fn boot_id() -> Result<String> {
 
 /// Writes a file that later boots do not believe: the boot is its first line.
 pub fn write_for_this_boot(file: &Path, text: &str) -> Result<()> {
-    files::write(file, format!("{}\n{text}", boot_id()?).as_bytes())
+    files::write_atomic(file, format!("{}\n{text}", boot_id()?).as_bytes())
 }
 
 /// What [`write_for_this_boot`] wrote in this boot; none: no such file, or one of another boot. A file of an ha-host that named no

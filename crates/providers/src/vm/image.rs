@@ -50,7 +50,7 @@ pub fn record_use(machines: &Path, image: &Path) -> Result<()> {
     if known.lines().any(|l| l == line.trim_end()) {
         return Ok(());
     }
-    ha_host_base::files::write(&file, format!("{known}{line}").as_bytes())
+    ha_host_base::files::write_atomic(&file, format!("{known}{line}").as_bytes())
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use ha_health::Part;
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 
 use super::*;
 use crate::api::{all_findings, missing};
@@ -112,7 +112,7 @@ fn look(see: fn(AnsweringAt) -> AnsweringAt) -> ClusterView {
         .collect();
     let cluster = AnsweringCluster::start(pki(), &answers);
     let provider = Arc::new(Forwarding(see(cluster.at)));
-    let api = Api::new(&demo(), &pki(), provider).unwrap();
+    let api = Api::new(&demo_cluster(), &pki(), provider).unwrap();
     ha_host_base::block_on(api.observe_all()).unwrap()
 }
 
@@ -180,7 +180,7 @@ fn a_pod_of_coredns_that_crashes_is_asked_for_its_last_words() {
 #[test]
 fn behind_a_vip_that_refuses_everything_else_is_still_looked_at() {
     let view = look(AnsweringAt::without_vip);
-    let findings = all_findings(&demo(), &view);
+    let findings = all_findings(&demo_cluster(), &view);
     let first = &findings[0];
     assert_eq!(first.part, Part::Api);
     assert!(
@@ -209,11 +209,11 @@ fn behind_a_vip_that_refuses_everything_else_is_still_looked_at() {
 #[test]
 fn a_cluster_of_which_nothing_answers_is_only_that() {
     let provider = Arc::new(Forwarding(AnsweringAt::nobody()));
-    let api = Api::new(&demo(), &Pki::create().unwrap(), provider).unwrap();
+    let api = Api::new(&demo_cluster(), &Pki::create().unwrap(), provider).unwrap();
     let view = ha_host_base::block_on(api.observe_all()).unwrap();
     assert_eq!(view.api, None);
     assert_eq!(
-        missing(&demo(), &view),
+        missing(&demo_cluster(), &view),
         ["the API at 10.77.0.30:6444: Connection refused"]
     );
 }

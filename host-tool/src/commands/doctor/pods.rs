@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ha_cluster_file::cluster::{Cluster, Node};
-use ha_host_base::text::{count, printable};
+use ha_host_base::text::{pluralize, printable_line};
 use ha_kube::objects::{List, Pod};
 use ha_providers::Provider;
 use ha_wire::doctor::{Check, Verdict};
@@ -47,7 +47,7 @@ pub fn judge_pods(json: &str) -> Vec<Check> {
         let (name, namespace) = (&pod.metadata.name, &pod.metadata.namespace);
         let command = format!("kubectl -n {namespace} describe pod {name}");
         let check = Check::passing("pending pod", &command);
-        let reason = format!("{namespace}/{name}: {}", printable(&refused.message));
+        let reason = format!("{namespace}/{name}: {}", printable_line(&refused.message));
         let remedy =
             "a toleration for the taint that is named, a worker that has none, or more room";
         Some(check.with(Verdict::Warn, reason, remedy))
@@ -57,7 +57,7 @@ pub fn judge_pods(json: &str) -> Vec<Check> {
     checks.truncate(NAMED);
     let all = "kubectl get pods -A --field-selector=status.phase=Pending";
     if more > 0 {
-        let reason = format!("{} more find no node", count(more, "pod"));
+        let reason = format!("{} more find no node", pluralize(more, "pod"));
         checks.push(Check::passing("pending pod", all).with(Verdict::Warn, reason, "see above"));
     }
     if checks.is_empty() {

@@ -1,6 +1,6 @@
 //! The report for a person: a line for each node and for the cluster, and below it what is not well.
 
-use ha_host_base::text::{Paint, count};
+use ha_host_base::text::{Paint, pluralize};
 use ha_wire::doctor::{Check, Verdict};
 
 use super::{DoctorReport, NodeReport};
@@ -36,17 +36,17 @@ fn section(name: &str, width: usize, checks: &[Check]) -> String {
     let faults = unwell.len() - warnings;
     let state = match (faults, warnings) {
         (0, 0) => paint.green("all well"),
-        (0, _) => count(warnings, "warning"),
+        (0, _) => pluralize(warnings, "warning"),
         (_, 0) => paint.red(&format!("{faults} not well")),
         _ => format!(
             "{}, {}",
             paint.red(&format!("{faults} not well")),
-            count(warnings, "warning")
+            pluralize(warnings, "warning")
         ),
     };
     let mut text = format!(
         "{name:<width$}  {}, {state}\n",
-        count(checks.len(), "check")
+        pluralize(checks.len(), "check")
     );
     let names = unwell.iter().map(|check| check.name.chars().count());
     let indent = names.max().unwrap_or(0);

@@ -1,4 +1,4 @@
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 use ha_wire::doctor::{
     LinkAddress, MachineIdentity, PortTrial, TrialOutcome, VERSION as WIRE_VERSION, VrrpHeard,
 };
@@ -7,7 +7,7 @@ use super::*;
 
 /// A visit of one of the demo's nodes, whose clock is so far ahead.
 fn visit(index: usize, ahead_ms: i64) -> Visit {
-    let node = demo().nodes[index].clone();
+    let node = demo_cluster().nodes[index].clone();
     let examination = Examination {
         version: WIRE_VERSION,
         cluster: "demo".into(),
@@ -149,7 +149,7 @@ fn clocks_are_compared_with_each_other_and_not_with_this_machine_s() {
 
 #[test]
 fn each_node_tries_what_it_lives_on() {
-    let cluster = demo();
+    let cluster = demo_cluster();
     let to = |index: usize| {
         let ways = ways::ways_of(&cluster, &cluster.nodes[index]);
         let mut trials: Vec<PortTrial> = Vec::new();
@@ -190,7 +190,7 @@ fn each_node_tries_what_it_lives_on() {
 #[test]
 fn control_planes_try_an_external_etcd_and_no_etcd_of_each_other() {
     use ha_cluster_file::cluster::{Etcd, ExternalEtcd};
-    let mut cluster = demo();
+    let mut cluster = demo_cluster();
     cluster.kubernetes.etcd = Some(Etcd::External(ExternalEtcd {
         endpoints: vec![
             "https://10.77.0.41:2379".into(),
@@ -217,7 +217,7 @@ fn control_planes_try_an_external_etcd_and_no_etcd_of_each_other() {
 
 #[test]
 fn the_ways_of_the_second_family_are_tried_too() {
-    let mut cluster = demo();
+    let mut cluster = demo_cluster();
     let second = |n: u16| format!("fd00:77::{}", 11 + n).parse().unwrap();
     for (n, node) in cluster.nodes.iter_mut().enumerate() {
         node.second_address = Some(second(n as u16));
@@ -251,7 +251,7 @@ fn the_ways_of_the_second_family_are_tried_too() {
 
 #[test]
 fn a_dropped_way_is_told_from_one_where_nobody_listens() {
-    let cluster = demo();
+    let cluster = demo_cluster();
     let ways = ways::ways_of(&cluster, &cluster.nodes[3]);
     let judged = |outcome| {
         let (to, error) = (

@@ -1,7 +1,7 @@
 //! When the nodes' certificates end, as their agents tell it.
 
 use ha_cluster_file::cluster::Node;
-use ha_host_base::text::{Paint, printable};
+use ha_host_base::text::{Paint, printable_line};
 use serde::{Serialize, Serializer};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -34,7 +34,7 @@ pub fn certificate_ends(
             all.extend(at(certificate.at_ms).map(|ends| {
                 CertificateEnd {
                     node: node.name.clone(),
-                    name: printable(&certificate.name),
+                    name: printable_line(&certificate.name),
                     ends,
                     late: certificate
                         .late_ms

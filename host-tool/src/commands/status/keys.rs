@@ -29,7 +29,7 @@ pub struct KeyEnds {
 
 impl KeyEnds {
     pub fn read(dir: &ClusterDir, pki: &Pki) -> Result<Self> {
-        let text = files::read(&dir.kubeconfig())?;
+        let text = files::read_optional(&dir.kubeconfig())?;
         Ok(Self {
             kubeconfig: text.and_then(|text| kubeconfig::ends(&text)),
             authorities: pki.ends(),

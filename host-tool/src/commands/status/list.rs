@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use ha_host_base::exit::Exit;
-use ha_host_base::text::{Paint, printable, shown_path};
+use ha_host_base::text::{Paint, printable_line, shown_path};
 use serde_json::json;
 
 use crate::state::{ClusterRecord, StateRoot};
@@ -53,6 +53,10 @@ fn print_lines(
     for (name, error) in unreadable {
         // Padded before it is painted: colours have no width.
         let word = paint.red(&format!("{:<20}", "not readable"));
-        println!("{:<20} {word} {}", printable(name), printable(error));
+        println!(
+            "{:<20} {word} {}",
+            printable_line(name),
+            printable_line(error)
+        );
     }
 }

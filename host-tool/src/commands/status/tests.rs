@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use ha_health::Part;
 use ha_health::cluster::{ApiFacts, EtcdFacts, NodeView};
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 use ha_wire::phase::Phase;
 use ha_wire::status::{Backend, PhaseState, Status as NodeStatus};
 use time::macros::datetime;
@@ -14,7 +14,7 @@ const NOW_MS: u64 = 1_795_273_242_000;
 
 /// The demo as the frozen texts have it.
 fn frozen_demo() -> Cluster {
-    let mut cluster = demo();
+    let mut cluster = demo_cluster();
     cluster.kubernetes.version = "1.34.4".to_owned();
     cluster
 }

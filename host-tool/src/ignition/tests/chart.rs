@@ -11,7 +11,7 @@ fn charts(provider: &str, chart: &[u8]) -> Vec<(Option<String>, Option<Vec<u8>>)
         "proxy: nftables, cni: none",
         "cni: {cilium: {chart: cilium-1.20.2.tgz}}",
     );
-    let cluster = cluster(
+    let cluster = parse_cluster(
         &format!("{text}provider: {provider}\nsysexts: none\n"),
         dir.path(),
     );

@@ -102,7 +102,7 @@ impl Case {
     }
 
     fn check(&self, pki: &Pki, dir: &Path, known: &mut BTreeSet<String>) {
-        let cluster = cluster(&self.text(), dir);
+        let cluster = parse_cluster(&self.text(), dir);
         let files = read_operator_files(&cluster).unwrap();
         let permission = Some(founder_permission(1_000_000));
         let seats = [(0, permission), (0, None), (1, permission), (4, permission)];

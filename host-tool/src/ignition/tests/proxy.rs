@@ -24,9 +24,9 @@ fn config_text(cluster: &Cluster, node: usize) -> String {
 /// A worker's config. Ignition warns of every proxy of `https://` that itself is asked by `http://`, as nearly all are.
 fn worker_config(text: &str) -> Value {
     let text = config_text(&cluster_of_people(&format!("{DEMO}{text}")), 4);
-    if let Some(mut validate) = real::command("ignition-validate", "ignition") {
+    if let Some(mut validate) = real::require_command("ignition-validate", "ignition") {
         validate.arg("-");
-        let output = real::says(validate, &text);
+        let output = real::output_for_stdin(validate, &text);
         assert!(output.status.success(), "{output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let other = |line: &&str| !line.contains("insecure plaintext HTTP proxy");

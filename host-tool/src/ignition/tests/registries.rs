@@ -15,7 +15,7 @@ fn files_with(cri: &str, pem: &str) -> (Files, Value) {
     std::fs::write(dir.path().join("CA"), pem).unwrap();
     std::fs::write(dir.path().join("PASSWORD"), "hush\n").unwrap();
     let text = DEMO.replace("cni: none", &format!("cni: none, cri: {cri}"));
-    let cluster = cluster(&format!("{text}provider: none\n{REGISTRIES}"), dir.path());
+    let cluster = parse_cluster(&format!("{text}provider: none\n{REGISTRIES}"), dir.path());
     let files = read_operator_files(&cluster).unwrap();
     assert!(!format!("{files:?}").contains("hush"));
     let config = render_configs(&cluster, &files, None).remove(4);

@@ -16,10 +16,10 @@ fn random_text(size: usize) -> String {
 
 #[test]
 fn configs_are_small_or_refused() {
-    for config in render_configs(&demo(), &OperatorFiles::default(), None) {
+    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
         assert!(config.to_string().len() < 16 * 1024);
     }
-    let (cluster, pki) = (demo(), Pki::create().unwrap());
+    let (cluster, pki) = (demo_cluster(), Pki::create().unwrap());
     let render = |letters, node: usize| {
         let mut files = OperatorFiles::default();
         let manifest = ("00-big.yaml".to_owned(), random_text(letters));

@@ -11,7 +11,7 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
     let text = format!(
         "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.36.3-x86-64.raw}}}}\n"
     );
-    let cluster = cluster(&text, dir.path());
+    let cluster = parse_cluster(&text, dir.path());
     let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
     let unit = &configs[4]["systemd"]["units"][0];
     assert_eq!(unit["name"], "run-ha\\x2dassets.mount");
@@ -37,7 +37,7 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
 #[test]
 fn a_merge_that_failed_is_tried_again() {
     let dropin = |text: &str, dir: &Path| -> Option<String> {
-        let cluster = cluster(&format!("{DEMO}{text}"), dir);
+        let cluster = parse_cluster(&format!("{DEMO}{text}"), dir);
         let config =
             render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None).remove(4);
         let units = config["systemd"]["units"].as_array()?;
@@ -84,7 +84,7 @@ pub(super) fn cluster_of_the_bakery(text: &str) -> (Cluster, OperatorFiles) {
         "{DEMO}{text}sysexts:\n  kubernetes: {{version: v1.36.3}}\n  crio: {{version: v1.36.2}}\n  \
          haproxy: {{version: 3.2.5}}\n  ha-agent: {{path: ha-agent.raw}}\n"
     );
-    let cluster = cluster(&text, dir.path());
+    let cluster = parse_cluster(&text, dir.path());
     let files = OperatorFiles::read(&cluster, dir.path()).unwrap();
     (cluster, files)
 }
@@ -96,7 +96,7 @@ fn beside_crio_flatcar_s_own_runtimes_are_off() {
     for (cri, wanted) in cases {
         let dir = tempfile::tempdir().unwrap();
         let text = DEMO.replace("kubernetes: {", &format!("kubernetes: {{{cri}"));
-        let cluster = cluster(
+        let cluster = parse_cluster(
             &format!("{text}provider: none\nsysexts: none\n"),
             dir.path(),
         );
@@ -121,7 +121,7 @@ pub(super) fn assert_unit_valid(name: &str, text: &str) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join(name);
     std::fs::write(&path, text).unwrap();
-    for program in real::programs("systemd-analyze", "systemd") {
+    for program in real::programs_in_every_suite("systemd-analyze", "systemd") {
         let mut analyze = Command::new(&program);
         analyze.args(["verify", "--man=no"]).arg(&path);
         let output = analyze.output().unwrap();
@@ -145,7 +145,7 @@ fn a_nodes_own_sysext_is_linked_there_alone() {
     let own = "10.77.0.14, sysexts: {nvidia: {path: nvidia.raw}}}";
     let text = DEMO.replace("10.77.0.14}", own);
     let more = "provider: none\nsysexts: {ha-agent: {path: ha-agent.raw}}\n";
-    let cluster = cluster(&format!("{text}{more}"), dir.path());
+    let cluster = parse_cluster(&format!("{text}{more}"), dir.path());
     let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
     for (config, node) in configs.iter().zip(&cluster.nodes) {
         let links = config["storage"]["links"].as_array().unwrap();

@@ -1,4 +1,4 @@
-use ha_host_base::text::hex;
+use ha_host_base::text::hex_digits;
 use sha2::{Digest, Sha256};
 
 use super::*;
@@ -8,7 +8,7 @@ const NET: &str = "{apiVersion: v1, kind: Namespace, metadata: {name: net}}\n";
 const KEY: &str = "kubernetes.cni.manifests[0]";
 
 fn sha256_of(text: &str) -> String {
-    hex(&Sha256::digest(text))
+    hex_digits(&Sha256::digest(text))
 }
 
 fn cache_in(dir: &tempfile::TempDir) -> Cache {

@@ -1,12 +1,12 @@
 use std::path::Path;
 
-use ha_test_support::{DEMO, cluster};
+use ha_test_support::{DEMO, parse_cluster};
 
 use super::*;
 
 /// What is said of the demo cluster with these replacements.
 fn said(replacements: &[(&str, &str)]) -> Vec<String> {
-    let parse = |text: &str| cluster(text, Path::new("/"));
+    let parse = |text: &str| parse_cluster(text, Path::new("/"));
     let base = format!("{DEMO}provider: none\n");
     let new = replacements
         .iter()
@@ -30,7 +30,7 @@ fn what_differs_is_named_by_the_files_keys_with_both_values() {
         kubernetes("podCIDR: 10.80.0.0/14"),
         ["kubernetes.podCIDR: 10.96.0.0/12 -> 10.80.0.0/14"].map(|line| line.replace(
             "10.96.0.0/12",
-            &cluster(DEMO, Path::new("/"))
+            &parse_cluster(DEMO, Path::new("/"))
                 .kubernetes
                 .pod_cidr
                 .to_string()
@@ -141,7 +141,7 @@ fn a_proxys_password_is_not_shown() {
         let more = format!(
             "proxy: {{https: \"http://me:{password}@10.77.0.5:3128\", except: [{except}]}}\nnodes:"
         );
-        cluster(
+        parse_cluster(
             &format!("{}provider: none\n", DEMO.replace("nodes:", &more)),
             Path::new("/"),
         )

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ha_host_base::exit::Exit;
 use ha_providers::{Made, Provider};
-use ha_test_support::cluster;
+use ha_test_support::parse_cluster;
 
 use super::super::tests::fake::{FakeProvider, GAVE_UP, TestEnv};
 use super::super::{Launch, Options};
@@ -34,7 +34,7 @@ fn silent_nodes_are_asked_side_by_side_when_the_time_is_up() {
         )
     };
     env.source.text = (6..=20).fold(env.source.text.clone(), |text, n| text + &more(n));
-    env.source.cluster = cluster(&env.source.text, Path::new("/"));
+    env.source.cluster = parse_cluster(&env.source.text, Path::new("/"));
     let provider = FakeProvider {
         hangs: true,
         ..env.provider()

@@ -1,4 +1,4 @@
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 
 use super::*;
 use crate::progress::describe::waiting_for;
@@ -17,7 +17,7 @@ fn failed_event(phase: &str, retry: Option<u64>) -> Event {
 
 fn booting_node() -> (NodeProgress, Instant) {
     let now = Instant::now();
-    let mut node = NodeProgress::new(&demo().nodes[1], now);
+    let mut node = NodeProgress::new(&demo_cluster().nodes[1], now);
     node.machine_begun(now);
     node.machine_runs(true, now);
     (node, now)

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ha_cluster_file::check::check_file_of_cluster;
-use ha_test_support::cluster;
+use ha_test_support::parse_cluster;
 
 use super::fake::Meanwhile;
 use super::*;
@@ -15,7 +15,7 @@ pub fn source_of(text: &str) -> Source {
 
 /// The file in this directory.
 pub fn source_at(text: &str, base: &Path) -> Source {
-    source_with(text, base, cluster(text, base))
+    source_with(text, base, parse_cluster(text, base))
 }
 
 /// The file of a cluster that was accepted with this version of Kubernetes.
@@ -178,7 +178,7 @@ fn only_what_a_launch_can_do_may_change() {
     let env = TestEnv::new();
     let root = StateRoot::new(Some(&env.dir.path().join("state"))).unwrap();
     let compare = |text: &str| {
-        let cluster = cluster(text, Path::new("/"));
+        let cluster = parse_cluster(text, Path::new("/"));
         let source = Source {
             path: "demo.yaml".into(),
             text: text.to_owned(),

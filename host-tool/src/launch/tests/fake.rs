@@ -12,7 +12,7 @@ use ha_cluster_file::cluster::Node;
 use ha_flatcar_image::Bar;
 use ha_kube::testing::external_etcd;
 use ha_providers::{Finding, Made, Power, Unfit};
-use ha_test_support::{DEMO, cluster};
+use ha_test_support::{DEMO, parse_cluster};
 
 use super::super::*;
 use crate::progress::{self, pull::SilentBar};
@@ -223,7 +223,7 @@ impl TestEnv {
             "nodes:",
             "provider: {nspawn: {image: image}}\nsysexts: none\nnodes:",
         );
-        let cluster = cluster(&text, Path::new("/"));
+        let cluster = parse_cluster(&text, Path::new("/"));
         Self {
             dir,
             source: Source {

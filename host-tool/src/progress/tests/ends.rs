@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ha_providers::{Finding, Unfit};
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 use ha_wire::phase::{Phase, Role};
 use serde_json::{Value, json};
 
@@ -63,7 +63,7 @@ pub fn failed() -> End {
 }
 
 fn timed_out(stopped_at: Option<&'static str>) -> End {
-    let node = &demo().nodes[4];
+    let node = &demo_cluster().nodes[4];
     let late = UnfinishedNode {
         progress: NodeProgress::new(node, std::time::Instant::now()),
         journal: "ha-agent.service: Failed".to_owned(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ha_test_support::demo;
+use ha_test_support::demo_cluster;
 use ha_wire::phase::Phase;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 
@@ -47,7 +47,7 @@ fn tells_a_story() {
 }
 
 fn tell(story: &str, report: &mut dyn Report) {
-    let cluster = demo();
+    let cluster = demo_cluster();
     // Of the future: whatever a busy machine does, no time passes in it.
     let soon = Instant::now() + Duration::from_secs(3600);
     let nodes = cluster.nodes.iter().map(|n| NodeProgress::new(n, soon));

@@ -1,6 +1,6 @@
 use std::path::PathBuf;
 
-use ha_test_support::{DEMO, demo};
+use ha_test_support::{DEMO, demo_cluster};
 
 use super::*;
 
@@ -54,16 +54,16 @@ fn a_directory_without_data_is_read_by_its_text_and_judged_by_no_rule() {
         .unwrap();
     assert_eq!(
         cluster.nodes,
-        ha_test_support::cluster(DEMO, Path::new("/")).nodes
+        ha_test_support::parse_cluster(DEMO, Path::new("/")).nodes
     );
     assert_eq!(read(dir_with(&[]).path(), &record()).unwrap(), None);
 }
 
 #[test]
 fn the_data_is_believed_before_the_text() {
-    let data = to_text(&demo()).unwrap();
+    let data = to_text(&demo_cluster()).unwrap();
     let dir = dir_with(&[(FILE, &data), (TEXT, "name: other\n")]);
-    assert_eq!(read(dir.path(), &record()).unwrap(), Some(demo()));
+    assert_eq!(read(dir.path(), &record()).unwrap(), Some(demo_cluster()));
 }
 
 #[test]
