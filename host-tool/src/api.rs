@@ -22,8 +22,8 @@ mod overview;
 pub use agents::agent_views;
 pub use agents::{WholeLook, look_at_everything};
 pub use expected::{
-    all_findings, etcd_endpoints, further_findings, missing, missing_at_the_end, vip_held_seconds,
-    vip_holder, vip_holders,
+    all_findings, describe_missing, etcd_endpoints, further_findings, missing_at_the_end,
+    vip_held_seconds, vip_holder, vip_holders,
 };
 pub use ha_health::cluster::ClusterView;
 

@@ -264,8 +264,8 @@ impl ConfigRenderer<'_> {
             return Hooks::default();
         }
         Hooks {
-            before_join: joined(&of_cluster.before_join, &node.hooks.before_join),
-            after_ready: joined(&of_cluster.after_ready, &node.hooks.after_ready),
+            before_join: concat_hooks(&of_cluster.before_join, &node.hooks.before_join),
+            after_ready: concat_hooks(&of_cluster.after_ready, &node.hooks.after_ready),
         }
     }
 
@@ -355,7 +355,7 @@ fn kubelet_drop_in(settings: &Map<String, Value>) -> String {
 }
 
 /// The cluster's hooks, then the node's.
-fn joined(of_cluster: &[String], of_node: &[String]) -> Vec<String> {
+fn concat_hooks(of_cluster: &[String], of_node: &[String]) -> Vec<String> {
     [of_cluster, of_node].concat()
 }
 

@@ -29,7 +29,7 @@ mod unfounded;
 
 pub use by_others::refuse_found;
 pub use change::judge_changes;
-pub use founding::{close as close_founding, note_founded};
+pub use founding::{close_founding, note_founded};
 pub use observe::create_event_file;
 
 use crate::api::{self, Api, ClusterView};
@@ -189,7 +189,7 @@ impl<'a> Launch<'a> {
         match unfounded::find_what_machines_hold(&see)? {
             Held::Nothing => {}
             Held::Founded(why) => {
-                founding::close(store, old)?;
+                founding::close_founding(store, old)?;
                 let refused = changes.refuse_unchangeable(source);
                 return refused.map_err(|error| unfounded::explain_founded(error, &why));
             }
@@ -225,7 +225,7 @@ impl<'a> Launch<'a> {
         let api = Api::new(cluster, &pki, provider.clone())?;
         let look = ha_host_base::block_on(async {
             let view = tokio::time::timeout(FIRST_LOOK, api.observe()).await.ok()?;
-            if !api::missing(cluster, &view).is_empty() {
+            if !api::describe_missing(cluster, &view).is_empty() {
                 return None;
             }
             Some(api::look_at_everything(&api, cluster, provider, Some(view)).await)

@@ -35,15 +35,15 @@ pub fn picture_of(dir: &ClusterDir) -> Result<String> {
     })?;
     let facts =
         kept::parse_facts(&text).with_context(|| format!("{} cannot be read", path.display()))?;
-    Ok(draw(&facts))
+    Ok(page_of_facts(&facts))
 }
 
-fn draw(facts: &[KeptFact]) -> String {
+fn page_of_facts(facts: &[KeptFact]) -> String {
     page::render_page(&story::LaunchStory::of_facts(facts))
 }
 
 /// Draws it into its place in the state directory.
 fn write_picture(facts: &[KeptFact], to: &Path) -> Result<PathBuf> {
-    files::write_atomic(to, draw(facts).as_bytes())?;
+    files::write_atomic(to, page_of_facts(facts).as_bytes())?;
     Ok(to.to_owned())
 }

@@ -150,7 +150,7 @@ impl Site {
             router = router
                 .nest_service("/pxe", ServeDir::new(dir))
                 .route("/boot.ipxe", get(boot_script))
-                .route("/installer", get(installer));
+                .route("/installer", get(installer_by_mac));
         }
         router.with_state(self.clone())
     }
@@ -276,14 +276,14 @@ async fn boot_script(State(site): State<Arc<Site>>) -> String {
 }
 
 /// No secret is in it: it tells a machine where its config is.
-async fn installer(
+async fn installer_by_mac(
     State(site): State<Arc<Site>>,
     Query(asker): Query<Asker>,
 ) -> Result<Response, Refused> {
     let unknown = || Refused(StatusCode::NOT_FOUND, "no node has this MAC".to_owned());
     let place = site.place_of_mac(&asker.mac).ok_or_else(unknown)?;
     let mac = site.offer.cluster.nodes[place].mac.ok_or_else(unknown)?;
-    let config = pxe::installer(&site.offer.url, mac, site.offer.install_disk.as_deref());
+    let config = pxe::installer_config(&site.offer.url, mac, site.offer.install_disk.as_deref());
     Ok(([(header::CONTENT_TYPE, "application/json")], config).into_response())
 }
 

@@ -134,7 +134,7 @@ impl ClusterDir {
         let Some(record) = self.record()? else {
             return Ok(None);
         };
-        accepted::read(&self.0, &record)
+        accepted::read_accepted(&self.0, &record)
     }
 
     /// The same, for verbs that need one.
@@ -156,7 +156,7 @@ impl ClusterDir {
 
     /// What the files that the accepted cluster file names held then.
     pub fn file_hashes(&self) -> Result<FileHashes> {
-        file_hashes::read(&self.0)
+        file_hashes::read_hashes(&self.0)
     }
 
     /// Where a node's Ignition config is.
@@ -226,7 +226,7 @@ impl ClusterDir {
         let lock = Lock::take(&self.0.join(contents::LOCK))?;
         // Until there is a record the directory may be a stranger's who came at the same time.
         if self.record()?.is_some() {
-            contents::sweep(&self.0)?;
+            contents::remove_interrupted_writes(&self.0)?;
         }
         Ok(ClusterStore {
             dir: self,

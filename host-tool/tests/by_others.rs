@@ -14,7 +14,7 @@ use ha_test_support::real;
 
 mod desk;
 
-use desk::{Desk, mode, permits_founding};
+use desk::{Desk, file_mode, permits_founding};
 
 /// Where nobody answers there is nothing to wait for.
 const SHORT: &str = "--timeout=2s";
@@ -71,7 +71,7 @@ fn each_machine_is_named_with_what_to_boot_it_with() {
         assert!(out.contains(&words), "while it waits: {out}");
         assert!(err.contains(&words), "at its end: {err}");
     }
-    assert_eq!(mode(&others.config()), 0o600);
+    assert_eq!(file_mode(&others.config()), 0o600);
     assert!(permits_founding(&others.config()));
     let first = fs::read(others.config()).unwrap();
     others.launch(&[]);

@@ -5,7 +5,7 @@ use std::fs;
 
 mod desk;
 
-use desk::{DEMO, Desk, mode};
+use desk::{DEMO, Desk, file_mode};
 
 #[test]
 fn help_names_every_verb_and_the_exit_codes() {
@@ -157,10 +157,10 @@ fn render_writes_one_config_a_node_for_its_owner_only() {
         .collect();
     assert_eq!(configs.len(), 5);
     for file in &files {
-        assert_eq!(mode(file), 0o600, "{}", file.display());
+        assert_eq!(file_mode(file), 0o600, "{}", file.display());
         let dir = file.parent().unwrap();
         assert!(
-            dir == desk.0.path() || mode(dir) == 0o700,
+            dir == desk.0.path() || file_mode(dir) == 0o700,
             "{}",
             dir.display()
         );

@@ -37,7 +37,7 @@ fn write_cluster_file(desk: &Desk, url: &str, hash: &str) {
     fs::write(desk.path("mine.yaml"), DEMO.replace("cni: none", &manifest)).unwrap();
 }
 
-fn run(desk: &Desk, args: &[&str]) -> (i32, String, String) {
+fn run_ha_host(desk: &Desk, args: &[&str]) -> (i32, String, String) {
     let mut command = desk.command(args);
     command.env("XDG_DATA_HOME", desk.path("data"));
     desk.finish(command)
@@ -47,12 +47,13 @@ fn run(desk: &Desk, args: &[&str]) -> (i32, String, String) {
 fn what_was_fetched_once_needs_no_network_again() {
     let desk = Desk::new();
     write_cluster_file(&desk, &serve_once(NET), NET_HASH);
-    let (code, out, err) = run(&desk, &["check", "mine.yaml"]);
+    let (code, out, err) = run_ha_host(&desk, &["check", "mine.yaml"]);
     assert!(code == 0 && out.starts_with("demo: "), "{out}{err}");
     assert!(!desk.path("data").exists(), "check fetches nothing");
     // The server answers once.
     for _ in 0..2 {
-        let (code, _, err) = run(&desk, &["render", "mine.yaml", "--out", "out", "--force"]);
+        let (code, _, err) =
+            run_ha_host(&desk, &["render", "mine.yaml", "--out", "out", "--force"]);
         assert_eq!(code, 0, "{err}");
         let config = fs::read_to_string(desk.path("out/node1.ign")).unwrap();
         assert!(
@@ -72,10 +73,10 @@ fn check_says_of_what_was_fetched_that_it_is_no_manifest() {
     let words = format!(
         "kubernetes.cni.manifests[0]: {url} is no Kubernetes manifest: line 1: it is a web page"
     );
-    let (code, _, err) = run(&desk, &["render", "mine.yaml", "--out", "out"]);
+    let (code, _, err) = run_ha_host(&desk, &["render", "mine.yaml", "--out", "out"]);
     assert!(code == 2 && err.contains(&words), "{err}");
     assert!(!desk.path("out").exists());
-    let (code, _, err) = run(&desk, &["check", "mine.yaml"]);
+    let (code, _, err) = run_ha_host(&desk, &["check", "mine.yaml"]);
     let words = words.replace("manifests[0]:", "manifests[0].url:");
     assert!(
         code == 2 && err.contains(&words) && err.contains("mine.yaml:"),

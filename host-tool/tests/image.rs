@@ -88,7 +88,7 @@ impl Desk {
     }
 
     fn run(&self, args: &[&str]) -> (i32, String, String) {
-        said(self.command(args).output().unwrap())
+        code_and_streams(self.command(args).output().unwrap())
     }
 
     /// Pulls 1.2.3 from the server.
@@ -128,7 +128,7 @@ impl Desk {
     }
 }
 
-fn said(output: Output) -> (i32, String, String) {
+fn code_and_streams(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap_or(-1);
     (code, text(output.stdout), text(output.stderr))
@@ -137,7 +137,7 @@ fn said(output: Output) -> (i32, String, String) {
 #[test]
 fn a_forged_image_is_refused() {
     let desk = Desk::new();
-    let (code, out, err) = said(desk.pull(&[]).output().unwrap());
+    let (code, out, err) = code_and_streams(desk.pull(&[]).output().unwrap());
     assert_eq!(code, 1, "{err}");
     let why = format!("the signature of {SUBKEY} is not over this file");
     for words in [why.as_str(), "nothing was stored", IMAGE] {
@@ -150,7 +150,7 @@ fn a_forged_image_is_refused() {
     );
     assert_eq!(desk.names(), ["lock"]);
 
-    let (code, out, err) = said(desk.pull(&["--json"]).output().unwrap());
+    let (code, out, err) = code_and_streams(desk.pull(&["--json"]).output().unwrap());
     assert_eq!(code, 1);
     let lines = out.lines().map(|l| serde_json::from_str(l).unwrap());
     let lines: Vec<Value> = lines.collect();
@@ -168,7 +168,7 @@ fn a_forged_image_is_refused() {
 fn another_signers_image_is_not_even_fetched() {
     let desk = Desk::new();
     desk.sign(desk.signer.sign(b"anything", SystemTime::now()));
-    let (code, _, err) = said(desk.pull(&[]).output().unwrap());
+    let (code, _, err) = code_and_streams(desk.pull(&[]).output().unwrap());
     assert_eq!(code, 1, "{err}");
     for words in [&desk.signer.fingerprint(), "--signing-key FILE", IMAGE] {
         assert!(err.contains(words), "{words}: {err}");
@@ -187,7 +187,7 @@ fn another_key_is_refused_by_option_and_by_environment() {
     let mut by_environment = desk.pull(&[]);
     by_environment.env("HA_HOST_SIGNING_KEY", &name);
     for mut command in [desk.pull(&["--signing-key", &name]), by_environment] {
-        let (code, _, err) = said(command.output().unwrap());
+        let (code, _, err) = code_and_streams(command.output().unwrap());
         assert_eq!(code, 1, "{err}");
         let own = desk.authority.cert.fingerprint().to_hex();
         for words in [own.as_str(), FLATCAR, "nothing was fetched"] {
@@ -271,7 +271,7 @@ fn ctrl_c_keeps_what_came_and_the_next_pull_goes_on() {
         std::thread::yield_now();
     }
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGINT).unwrap();
-    let (code, out, err) = said(child.wait_with_output().unwrap());
+    let (code, out, err) = code_and_streams(child.wait_with_output().unwrap());
     assert_eq!((code, err.as_str()), (130, ""), "{out}");
     assert!(out.contains("interrupted: nothing was stored"), "{out}");
     let (_, out, _) = desk.run(&["ls"]);
@@ -282,7 +282,7 @@ fn ctrl_c_keeps_what_came_and_the_next_pull_goes_on() {
 
     desk.serve(|_| {});
     desk.server.asked();
-    said(desk.pull(&[]).output().unwrap());
+    code_and_streams(desk.pull(&[]).output().unwrap());
     let asked = desk.server.asked();
     assert!(
         asked
@@ -338,9 +338,9 @@ fn ls_and_rm() {
 fn what_is_there_needs_no_network() {
     let desk = Desk::new();
     let image = desk.stored("1.2.3");
-    let (code, out, _) = said(desk.pull(&[]).output().unwrap());
+    let (code, out, _) = code_and_streams(desk.pull(&[]).output().unwrap());
     assert!(code == 0 && out.contains("is there already"), "{out}");
-    let (_, out, _) = said(desk.pull(&["--json"]).output().unwrap());
+    let (_, out, _) = code_and_streams(desk.pull(&["--json"]).output().unwrap());
     let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_eq!(last["type"], "already-stored");
     assert_eq!(last["path"], image.display().to_string());

@@ -54,7 +54,7 @@ impl Desk {
     /// Every file of the cluster's state with what it says.
     fn state_files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let mut files = BTreeMap::new();
-        collect(&self.state(""), &mut files);
+        collect_contents(&self.state(""), &mut files);
         files
     }
 
@@ -77,14 +77,14 @@ impl Desk {
     }
 }
 
-fn collect(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
+fn collect_contents(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_symlink() {
             let target = fs::read_link(&path).unwrap();
             files.insert(path, target.to_str().unwrap().into());
         } else if path.is_dir() {
-            collect(&path, files);
+            collect_contents(&path, files);
         } else {
             files.insert(path.clone(), fs::read(&path).unwrap());
         }

@@ -136,7 +136,7 @@ fn imported_places(text: &str, own: &[String]) -> Vec<Place> {
     let code = lines.collect::<Vec<_>>().join("\n");
     let starts = code.match_indices("crate::");
     let mut places: Vec<Place> = starts
-        .flat_map(|(at, prefix)| expand(&code[at + prefix.len()..]))
+        .flat_map(|(at, prefix)| expand_use_group(&code[at + prefix.len()..]))
         .collect();
     for (at, _) in code.match_indices("super::") {
         // Of `super::super::` the last one is read, and those before it are counted.
@@ -147,18 +147,22 @@ fn imported_places(text: &str, own: &[String]) -> Vec<Place> {
         let more = before.len() - before.trim_end_matches("super::").len();
         let up = 1 + more / "super::".len();
         let base = &own[..own.len().saturating_sub(up)];
-        places.extend(expand(rest).into_iter().map(|path| [base, &path].concat()));
+        places.extend(
+            expand_use_group(rest)
+                .into_iter()
+                .map(|path| [base, &path].concat()),
+        );
     }
     places
 }
 
 /// `a::{b, c::d}...` as `a::b` and `a::c::d`.
-fn expand(text: &str) -> Vec<Place> {
+fn expand_use_group(text: &str) -> Vec<Place> {
     let text = text.trim_start();
     if let Some(group) = text.strip_prefix('{') {
         return items_of(group)
             .iter()
-            .flat_map(|item| expand(item))
+            .flat_map(|item| expand_use_group(item))
             .collect();
     }
     let is_name = |c: &char| c.is_ascii_alphanumeric() || *c == '_';
@@ -166,7 +170,7 @@ fn expand(text: &str) -> Vec<Place> {
     if name.is_empty() {
         return Vec::new();
     }
-    match text[name.len()..].strip_prefix("::").map(expand) {
+    match text[name.len()..].strip_prefix("::").map(expand_use_group) {
         Some(rest) if !rest.is_empty() => {
             let whole = |path: Place| [vec![name.clone()], path].concat();
             rest.into_iter().map(whole).collect()

@@ -23,7 +23,7 @@ pub struct ManifestFault {
 pub fn count_objects(text: &str) -> Result<usize, ManifestFault> {
     let first = text.trim_start_matches('\u{feff}').trim_start();
     if first.starts_with('<') {
-        return Err(fault(
+        return Err(manifest_fault(
             1,
             "it is a web page",
             "fetch the raw file itself, not the page that shows it",
@@ -40,7 +40,7 @@ pub fn count_objects(text: &str) -> Result<usize, ManifestFault> {
                 "look here and in the lines above: indentation, brackets, quotes"
             };
             let line = error.marker().line().max(1);
-            fault(line, &format!("not valid YAML: {}", error.info()), help)
+            manifest_fault(line, &format!("not valid YAML: {}", error.info()), help)
         })?;
         if event == Event::DocumentEnd {
             objects += usize::from(std::mem::take(&mut document).end()?);
@@ -49,7 +49,7 @@ pub fn count_objects(text: &str) -> Result<usize, ManifestFault> {
         }
     }
     match objects {
-        0 => Err(fault(
+        0 => Err(manifest_fault(
             1,
             "it holds no object",
             "name a file with Kubernetes objects",
@@ -58,7 +58,7 @@ pub fn count_objects(text: &str) -> Result<usize, ManifestFault> {
     }
 }
 
-fn fault(line: usize, message: &str, help: &'static str) -> ManifestFault {
+fn manifest_fault(line: usize, message: &str, help: &'static str) -> ManifestFault {
     ManifestFault {
         line,
         message: message.to_owned(),
@@ -146,14 +146,16 @@ impl Document {
         let help = "each document is one object, with apiVersion and kind";
         match self.top {
             None => Ok(false),
-            Some(Top::Other) => Err(fault(self.line, "it is no object", help)),
+            Some(Top::Other) => Err(manifest_fault(self.line, "it is no object", help)),
             Some(Top::Mapping) => {
                 let lacks = NEEDED.iter().zip(self.has).find(|(_, has)| !has);
                 match lacks {
                     None => Ok(true),
-                    Some((key, _)) => {
-                        Err(fault(self.line, &format!("an object without {key}"), help))
-                    }
+                    Some((key, _)) => Err(manifest_fault(
+                        self.line,
+                        &format!("an object without {key}"),
+                        help,
+                    )),
                 }
             }
         }

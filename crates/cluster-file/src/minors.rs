@@ -39,10 +39,11 @@ pub struct Deprecation {
     pub gone_in: Option<&'static str>,
 }
 
-static MINORS: LazyLock<Vec<Minor>> = LazyLock::new(|| rows().filter_map(Minor::parse).collect());
+static MINORS: LazyLock<Vec<Minor>> =
+    LazyLock::new(|| table_rows().filter_map(Minor::parse).collect());
 
 /// Every line but comments and the columns' names.
-fn rows() -> impl Iterator<Item = &'static str> {
+fn table_rows() -> impl Iterator<Item = &'static str> {
     TABLE.lines().filter(|line| !line.starts_with('#')).skip(1)
 }
 
@@ -93,12 +94,12 @@ impl Minor {
         ] = fields;
         Some(Self {
             number: minor.strip_prefix("1.")?.parse().ok()?,
-            tested: given(tested),
+            tested: optional_field(tested),
             cilium,
             cilium_cli,
-            gates: listed(gates),
-            ipvs: given(ipvs).map(Deprecation::parse),
-            cilium_lines: listed(lines),
+            gates: list_field(gates),
+            ipvs: optional_field(ipvs).map(Deprecation::parse),
+            cilium_lines: list_field(lines),
             for_new: matches!(new, "yes" | "default"),
             is_default: new == "default",
         })
@@ -119,7 +120,7 @@ impl Minor {
 impl Deprecation {
     fn parse(words: &'static str) -> Self {
         let when = |what: &str| {
-            listed(words)
+            list_field(words)
                 .iter()
                 .find_map(|word| word.strip_prefix(what))
         };
@@ -130,12 +131,12 @@ impl Deprecation {
     }
 }
 
-fn given(field: &'static str) -> Option<&'static str> {
+fn optional_field(field: &'static str) -> Option<&'static str> {
     (field != "-").then_some(field)
 }
 
-fn listed(field: &'static str) -> Vec<&'static str> {
-    given(field).map_or_else(Vec::new, |field| field.split(',').collect())
+fn list_field(field: &'static str) -> Vec<&'static str> {
+    optional_field(field).map_or_else(Vec::new, |field| field.split(',').collect())
 }
 
 #[cfg(test)]

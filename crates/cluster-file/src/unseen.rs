@@ -89,7 +89,7 @@ fn is_invisible(c: char) -> bool {
 }
 
 /// `U+00A0 (no-break space)`; none: a character that people see as what it is.
-pub(crate) fn describe(c: char) -> Option<String> {
+pub(crate) fn describe_character(c: char) -> Option<String> {
     known_as(c).map(|(name, _)| format!("U+{:04X} ({name})", u32::from(c)))
 }
 
@@ -215,8 +215,13 @@ pub(crate) fn name_in_faults(text: &str, faults: &mut [Fault]) {
 
 /// `column 12 is U+00A0 (no-break space)`, and the next ones.
 fn name_all(span: &str, first_column: usize) -> String {
-    let named =
-        |(i, c): (usize, char)| Some(format!("column {} is {}", first_column + i, describe(c)?));
+    let named = |(i, c): (usize, char)| {
+        Some(format!(
+            "column {} is {}",
+            first_column + i,
+            describe_character(c)?
+        ))
+    };
     let mut all: Vec<String> = span.chars().enumerate().filter_map(named).collect();
     let more = all.len().saturating_sub(MAX_NAMED);
     all.truncate(MAX_NAMED);
@@ -242,10 +247,10 @@ mod tests {
             ('\u{2005}', "U+2005 (another kind of space)"),
             ('\u{202e}', "U+202E (invisible)"),
         ] {
-            assert_eq!(describe(c).as_deref(), Some(name));
+            assert_eq!(describe_character(c).as_deref(), Some(name));
         }
         for c in ['a', '\n', '\u{1b}', 'ä', 'é', '中', '€', '✓'] {
-            assert_eq!(describe(c), None, "{c}");
+            assert_eq!(describe_character(c), None, "{c}");
         }
         assert_eq!(
             plain_text("“1.34.4”\u{200b} \u{441}p\u{ff12}"),

@@ -9,7 +9,7 @@ use ha_cluster_file::cluster::Cluster;
 const EVERY_KEY: &str = include_str!("good/every-key.yaml");
 
 /// Files that hold, among them, every kind of everything.
-fn examples() -> Vec<String> {
+fn accepted_texts() -> Vec<String> {
     let begin = "name: a\nkubernetes: {version: 1.36.3, cni: {manifests: [mine.yaml, \"https://example.com/x.yaml\"]}}\n\
         endpoint: {vip: \"10.9.0.30\"}\nnetwork: {prefix: 24}\nnodes:\n";
     let node = |more: &str| {
@@ -33,7 +33,7 @@ fn examples() -> Vec<String> {
     all
 }
 
-fn valid(text: &str) -> Cluster {
+fn check_valid(text: &str) -> Cluster {
     check_cluster_file(text, Path::new("/base"))
         .unwrap_or_else(|faults| panic!("{text}{faults:#?}"))
         .0
@@ -41,8 +41,8 @@ fn valid(text: &str) -> Cluster {
 
 #[test]
 fn it_comes_back_as_it_went() {
-    for text in examples() {
-        let cluster = valid(&text);
+    for text in accepted_texts() {
+        let cluster = check_valid(&text);
         let json = serde_json::to_string(&cluster).unwrap();
         assert_eq!(
             serde_json::from_str::<Cluster>(&json).unwrap(),
@@ -54,10 +54,10 @@ fn it_comes_back_as_it_went() {
 
 #[test]
 fn an_accepted_file_means_what_it_meant_when_it_was_judged() {
-    for text in examples() {
+    for text in accepted_texts() {
         assert_eq!(
             read_accepted_file(&text, Path::new("/base")).unwrap(),
-            valid(&text)
+            check_valid(&text)
         );
     }
 }

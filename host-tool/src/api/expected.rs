@@ -55,7 +55,7 @@ pub fn further_findings(cluster: &Cluster, view: &ClusterView) -> Vec<Finding> {
 }
 
 /// What a launch still waits for, one line each; empty: nothing.
-pub fn missing(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
+pub fn describe_missing(cluster: &Cluster, view: &ClusterView) -> Vec<String> {
     let findings = cluster::findings_awaited(&expected_cluster(cluster), view);
     findings
         .into_iter()

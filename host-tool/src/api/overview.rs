@@ -58,7 +58,7 @@ impl Api {
             write: write.map(|w| w.map_err(|e| e.kind.to_string())),
             services_on_vip: self.services_on_vip(&services),
             leases,
-            kubelet_leases: renewals(kubelets.unwrap_or_default()),
+            kubelet_leases: renewals_by_name(kubelets.unwrap_or_default()),
             serving_certificates: newest_unsigned(requests.unwrap_or_default()),
             dns,
             node_daemons: daemons.ok().map(node_daemons),
@@ -126,7 +126,7 @@ async fn leader_leases(client: &Client) -> BTreeMap<String, Option<u64>> {
         .collect()
 }
 
-fn renewals(leases: Vec<Lease>) -> BTreeMap<String, u64> {
+fn renewals_by_name(leases: Vec<Lease>) -> BTreeMap<String, u64> {
     let renewal = |lease: Lease| Some((lease.metadata.name.clone(), lease.renewed_ms()?));
     leases.into_iter().filter_map(renewal).collect()
 }

@@ -37,13 +37,13 @@ fn write_sources(dir: &Path) -> (Artefacts, Vec<PathBuf>) {
         .to_vec();
     for (index, path) in images.iter().enumerate() {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, archive(index)).unwrap();
+        std::fs::write(path, image_archive(index)).unwrap();
     }
     (sysexts, images)
 }
 
 /// A tar archive with a list of images.
-fn archive(index: usize) -> Vec<u8> {
+fn image_archive(index: usize) -> Vec<u8> {
     let mut all = b"manifest.json".to_vec();
     all.resize(124, 0);
     all.extend(b"00000000011");

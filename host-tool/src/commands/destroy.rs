@@ -61,14 +61,14 @@ fn is_confirmed(name: &str, cluster: Option<&Cluster>, dir: &Path) -> Result<boo
             "destroy asks first, and nobody can answer here: ha-host destroy {name} --yes"
         )));
     }
-    print!("{}", question(name, cluster, dir));
+    print!("{}", confirmation_question(name, cluster, dir));
     std::io::stdout().flush()?;
     let mut line = String::new();
     std::io::stdin().lock().read_line(&mut line)?;
     Ok(line.trim() == name)
 }
 
-fn question(name: &str, cluster: Option<&Cluster>, dir: &Path) -> String {
+fn confirmation_question(name: &str, cluster: Option<&Cluster>, dir: &Path) -> String {
     let dir = shown_path(dir);
     let launched = cluster.filter(|c| c.provider.makes_machines());
     let what = match launched.map(|c| c.nodes.len()) {
@@ -89,13 +89,13 @@ mod tests {
     #[test]
     fn the_question_names_all_that_goes() {
         let dir = Path::new("/s/demo");
-        let asked = question("demo", Some(&demo_cluster()), dir);
+        let asked = confirmation_question("demo", Some(&demo_cluster()), dir);
         assert!(
             asked.contains("its 5 nodes, their disks and the keys") && asked.contains("/s/demo"),
             "{asked}"
         );
         let none = parse_cluster(&format!("{DEMO}provider: none\n"), Path::new("/"));
-        let asked = question("demo", Some(&none), dir);
+        let asked = confirmation_question("demo", Some(&none), dir);
         assert!(
             asked.contains("demo for good: the keys, and") && !asked.contains("disks"),
             "{asked}"

@@ -65,7 +65,7 @@ fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<(
         )));
     }
     let configs = render_configs(source, &pki, &files, false)?;
-    write(args, source, &files, &configs)?;
+    write_configs(args, source, &files, &configs)?;
     println!("  {} was launched: nothing else was written", cluster.name);
     println!("{}", last_words(Founding::Launched));
     Ok(())
@@ -88,7 +88,7 @@ fn render_rendered(
     let configs = render_configs(source, &pki, files, founding == Founding::Permitted)?;
     let bar = &mut *progress::pull::download_bar(false);
     let packed = assets::pack_disk(store.path(), cluster, &files.sysexts, bar)?;
-    write(args, source, files, &configs)?;
+    write_configs(args, source, files, &configs)?;
     println!(
         "  keys ({}) and kubeconfig in {}",
         if new { "new" } else { "kept" },
@@ -165,7 +165,7 @@ fn config_names(source: &Source) -> Vec<String> {
 }
 
 /// Warns, writes, says so.
-fn write(
+fn write_configs(
     args: &Render,
     source: &Source,
     files: &OperatorFiles,

@@ -34,7 +34,7 @@ pub fn run(args: &Serve, root: &StateRoot) -> Result<()> {
         (Some(certificate), Some(key)) => Some(read_server_config(certificate, key)?),
         _ => None,
     };
-    let site = Site::new(offer(args, known)?)?;
+    let site = Site::new(build_offer(args, known)?)?;
     if !site.is_launching()? {
         return Err(Stop::bad_input(
             "configs are given out only while a cluster is being launched: run `ha-host launch FILE` beside this",
@@ -45,10 +45,10 @@ pub fn run(args: &Serve, root: &StateRoot) -> Result<()> {
         println!("the server that runs gives {node}'s config out once more");
         return Ok(());
     }
-    ha_host_base::block_on(serve(args, &site, tls))?
+    ha_host_base::block_on(serve_offer(args, &site, tls))?
 }
 
-fn offer(args: &Serve, known: KnownCluster) -> Result<Offer> {
+fn build_offer(args: &Serve, known: KnownCluster) -> Result<Offer> {
     if let Some(dir) = &args.pxe
         && let Some(missing) = missing_pxe_file(dir)
     {
@@ -77,7 +77,7 @@ fn offer(args: &Serve, known: KnownCluster) -> Result<Offer> {
     })
 }
 
-async fn serve(
+async fn serve_offer(
     args: &Serve,
     site: &std::sync::Arc<Site>,
     tls: Option<tokio_rustls::rustls::ServerConfig>,
@@ -96,12 +96,12 @@ async fn serve(
     };
     tokio::select! {
         ended = served => ended.context("the server ended"),
-        ended = launched(site) => ended,
+        ended = wait_for_launch_end(site) => ended,
     }
 }
 
 /// Comes to its end with the launch.
-async fn launched(site: &Site) -> Result<()> {
+async fn wait_for_launch_end(site: &Site) -> Result<()> {
     while site.is_launching()? {
         tokio::time::sleep(LOOK).await;
     }

@@ -61,7 +61,7 @@ pub fn write_registries(
         Cri::Crio => write_crio(build, registries, texts)?,
     }
     if registries.iter().any(|registry| registry.auth.is_some()) {
-        build.file(LOGINS, 0o600, logins(registries, texts).expose())?;
+        build.file(LOGINS, 0o600, docker_logins(registries, texts).expose())?;
         build.file("/etc/tmpfiles.d/ha-host-registries.conf", 0o644, LINK)?;
     }
     Ok(())
@@ -170,7 +170,7 @@ fn registries_conf(registry: &Registry) -> String {
 }
 
 /// As `docker login` keeps them.
-fn logins(registries: &[Registry], texts: &[RegistryTexts]) -> Secret {
+fn docker_logins(registries: &[Registry], texts: &[RegistryTexts]) -> Secret {
     let mut auths = Map::new();
     for (registry, texts) in registries.iter().zip(texts) {
         let (Some(auth), Some(password)) = (&registry.auth, &texts.password) else {

@@ -11,7 +11,7 @@ use ignition_config::Config;
 use super::certificates::read_certificates;
 use super::chart::read_chart;
 use super::etcd;
-use super::file::{FileFault, Judged, open_file, read_text, unreadable};
+use super::file::{FileFault, Judged, fault_of_read_error, open_file, read_text};
 use super::manifests::{self, read_manifest};
 use super::password::read_password;
 use super::reboot_manager::{self, REBOOT_MANAGER};
@@ -173,7 +173,7 @@ pub fn check_image_archive(path: &Path) -> Judged<()> {
             break;
         };
         file.seek(SeekFrom::Current(skip))
-            .map_err(|e| unreadable(&e))?;
+            .map_err(|e| fault_of_read_error(&e))?;
     }
     Err(if first {
         FileFault::new("is no tar archive", cure)
@@ -184,7 +184,7 @@ pub fn check_image_archive(path: &Path) -> Judged<()> {
 }
 
 fn check_node_image(path: &Path) -> Judged<()> {
-    let meta = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
+    let meta = std::fs::metadata(path).map_err(|e| fault_of_read_error(&e))?;
     let systemd = path.join("root/usr/lib/systemd/systemd");
     if meta.is_dir() && systemd.exists() {
         return Ok(());

@@ -26,7 +26,7 @@ pub(super) type Judged<T> = Result<T, FileFault>;
 
 /// A regular file that can be read and is not empty.
 pub(super) fn open_file(path: &Path) -> Judged<File> {
-    let meta = std::fs::metadata(path).map_err(|e| unreadable(&e))?;
+    let meta = std::fs::metadata(path).map_err(|e| fault_of_read_error(&e))?;
     if meta.is_dir() {
         return Err(FileFault::new("is a directory", "name a file in it"));
     }
@@ -37,10 +37,10 @@ pub(super) fn open_file(path: &Path) -> Judged<File> {
         let cure = "it was cut off, or never written: fetch or make it again";
         return Err(FileFault::new("is empty", cure));
     }
-    File::open(path).map_err(|e| unreadable(&e))
+    File::open(path).map_err(|e| fault_of_read_error(&e))
 }
 
-pub(super) fn unreadable(error: &std::io::Error) -> FileFault {
+pub(super) fn fault_of_read_error(error: &std::io::Error) -> FileFault {
     match error.kind() {
         ErrorKind::NotFound => FileFault::new(
             "does not exist",
@@ -59,7 +59,7 @@ pub(super) fn read_text(path: &Path) -> Judged<String> {
     open_file(path)?
         .take(MAX_TEXT + 1)
         .read_to_end(&mut bytes)
-        .map_err(|e| unreadable(&e))?;
+        .map_err(|e| fault_of_read_error(&e))?;
     if bytes.len() as u64 > MAX_TEXT {
         let most = MAX_TEXT >> 20;
         return Err(FileFault::new(

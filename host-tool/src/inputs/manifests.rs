@@ -43,7 +43,7 @@ pub fn read_local(key: &str, path: &Path) -> Result<NamedText> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     Ok(NamedText {
         name: name.into_owned(),
-        text: read_manifest(path).map_err(|fault| bad(key, &path.display(), &fault))?,
+        text: read_manifest(path).map_err(|fault| bad_manifest(key, &path.display(), &fault))?,
     })
 }
 
@@ -53,7 +53,7 @@ pub fn read_fetched(key: &str, url: &str, sha256: &str, cache: &Cache) -> Result
     let path = cache
         .get(url, sha256, &name, &mut NoBar)
         .map_err(|error| Stop::bad_input(format!("{key}: {error:#}")))?;
-    let text = read_manifest(&path).map_err(|fault| bad(key, &url, &fault))?;
+    let text = read_manifest(&path).map_err(|fault| bad_manifest(key, &url, &fault))?;
     Ok(NamedText { name, text })
 }
 
@@ -89,7 +89,7 @@ fn file_name(url: &str) -> &str {
     }
 }
 
-fn bad(key: &str, what: &dyn std::fmt::Display, fault: &FileFault) -> anyhow::Error {
+fn bad_manifest(key: &str, what: &dyn std::fmt::Display, fault: &FileFault) -> anyhow::Error {
     Stop::bad_input(format!("{key}: {what} {fault}"))
 }
 

@@ -34,7 +34,7 @@ pub fn judge_founding(
     }
     match block_on(see.api()?.find_answer())? {
         Ok(place) if asked_for => {
-            founding::close(see.store, see.cluster)?;
+            founding::close_founding(see.store, see.cluster)?;
             Err(refuse(&format!("answers at {place}")))
         }
         Ok(_) => Ok(Founding::Closed),

@@ -102,7 +102,7 @@ impl Difference {
 pub fn find_differences(old: &Cluster, new: &Cluster) -> Result<Vec<Difference>> {
     let (old, new) = (as_written(old)?, as_written(new)?);
     let mut found = Vec::new();
-    compare("", Some(&old), Some(&new), &mut found);
+    compare_values("", Some(&old), Some(&new), &mut found);
     Ok(found)
 }
 
@@ -115,18 +115,18 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
     value["ssh"] = json!({"authorizedKeys": keys, "kubeconfig": kubeconfig});
     value["ignition"] = json!({"merge": merge});
     pairs_as_written(&mut value);
-    rename(&mut value["kubernetes"], "podCidr", "podCIDR");
-    rename(&mut value["kubernetes"], "serviceCidr", "serviceCIDR");
-    rename(&mut value, "trustedCas", "trustedCAs");
-    rename(&mut value["kubernetes"], "certSans", "certSANs");
-    rename(
+    rename_key(&mut value["kubernetes"], "podCidr", "podCIDR");
+    rename_key(&mut value["kubernetes"], "serviceCidr", "serviceCIDR");
+    rename_key(&mut value, "trustedCas", "trustedCAs");
+    rename_key(&mut value["kubernetes"], "certSans", "certSANs");
+    rename_key(
         &mut value["loadBalancer"],
         "advertIntervalMs",
         "advertInterval",
     );
     let balancer = &mut value["loadBalancer"];
     for key in ["client", "server", "tunnel"] {
-        rename(&mut balancer["timeouts"], &format!("{key}Ms"), key);
+        rename_key(&mut balancer["timeouts"], &format!("{key}Ms"), key);
     }
     // Made of prefix and gateway.
     if let Some(network) = value["network"].as_object_mut() {
@@ -141,7 +141,7 @@ fn as_written(cluster: &Cluster) -> Result<Value> {
     value["kubernetes"]["cni"] = cni_as_written(cni, &hashes.unwrap_or_default());
     for provider in ["libvirt", "qemu"] {
         if let Some(options) = value["provider"].get_mut(provider) {
-            hoist(options, "vm");
+            flatten_key(options, "vm");
         }
     }
     Ok(value)
@@ -156,21 +156,21 @@ fn pairs_as_written(value: &mut Value) {
         ("kubernetes", "podCidr"),
         ("kubernetes", "serviceCidr"),
     ] {
-        pair(&mut value[place][key], second[key].take());
+        pair_values(&mut value[place][key], second[key].take());
     }
     for node in value["nodes"].as_array_mut().into_iter().flatten() {
         let second = node["secondAddress"].take();
-        pair(&mut node["address"], second);
+        pair_values(&mut node["address"], second);
     }
 }
 
-fn pair(first: &mut Value, second: Value) {
+fn pair_values(first: &mut Value, second: Value) {
     if !second.is_null() {
         *first = json!([first.take(), second]);
     }
 }
 
-fn rename(object: &mut Value, from: &str, to: &str) {
+fn rename_key(object: &mut Value, from: &str, to: &str) {
     if let Some(object) = object.as_object_mut()
         && let Some(value) = object.remove(from)
     {
@@ -179,7 +179,7 @@ fn rename(object: &mut Value, from: &str, to: &str) {
 }
 
 /// What is below a key comes one step up.
-fn hoist(object: &mut Value, key: &str) {
+fn flatten_key(object: &mut Value, key: &str) {
     if let Some(object) = object.as_object_mut()
         && let Some(Value::Object(below)) = object.remove(key)
     {
@@ -224,16 +224,21 @@ fn manifests_as_written(sources: &Value, hashes: &Value) -> Value {
 
 const NONE: &str = "none";
 
-fn compare(key: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<Difference>) {
+fn compare_values(
+    key: &str,
+    old: Option<&Value>,
+    new: Option<&Value>,
+    found: &mut Vec<Difference>,
+) {
     let (old, new) = (old.filter(|v| !v.is_null()), new.filter(|v| !v.is_null()));
     if old == new {
         return;
     }
     // Each of them that is new or gone is one difference.
     let whole_node = key.starts_with("nodes[") && (old.is_none() || new.is_none());
-    let parts = (!whole_node).then(|| children(old, new)).flatten();
+    let parts = (!whole_node).then(|| paired_children(old, new)).flatten();
     let Some(parts) = parts else {
-        found.push(difference(key, old, new));
+        found.push(difference_of(key, old, new));
         return;
     };
     for (name, old, new) in parts {
@@ -242,14 +247,14 @@ fn compare(key: &str, old: Option<&Value>, new: Option<&Value>, found: &mut Vec<
             (_, true) => format!("{key}{name}"),
             (_, false) => format!("{key}.{name}"),
         };
-        compare(&key, old, new, found);
+        compare_values(&key, old, new, found);
     }
 }
 
 type Child<'a> = (String, Option<&'a Value>, Option<&'a Value>);
 
 /// What both consist of, if both (or the only one) are maps, or lists of things with names.
-fn children<'a>(old: Option<&'a Value>, new: Option<&'a Value>) -> Option<Vec<Child<'a>>> {
+fn paired_children<'a>(old: Option<&'a Value>, new: Option<&'a Value>) -> Option<Vec<Child<'a>>> {
     let parts = |value: Option<&'a Value>| match value {
         None => Some(Vec::new()),
         Some(Value::Object(map)) => Some(map.iter().map(|(k, v)| (k.clone(), v)).collect()),
@@ -288,7 +293,7 @@ fn plain_value(item: &Value) -> Option<&Value> {
 }
 
 /// Null is no value.
-pub(super) fn difference(key: &str, old: Option<&Value>, new: Option<&Value>) -> Difference {
+pub(super) fn difference_of(key: &str, old: Option<&Value>, new: Option<&Value>) -> Difference {
     let (old, new) = (old.filter(|v| !v.is_null()), new.filter(|v| !v.is_null()));
     let kind = DifferenceKind::of_values(key, old, new);
     let (old, new) = (shown_value(key, old), shown_value(key, new));
@@ -316,7 +321,7 @@ fn shown_value(key: &str, value: Option<&Value>) -> String {
         Some(Value::Array(items)) if items.is_empty() => NONE.to_owned(),
         Some(Value::Array(items)) => shown_list(key, items),
         Some(value) if may_be_secret(key, value) => "not shown".to_owned(),
-        Some(Value::String(text)) => cut(text),
+        Some(Value::String(text)) => shorten_value(text),
         Some(value) => value.to_string(),
     }
 }
@@ -330,7 +335,7 @@ fn shown_list(key: &str, items: &[Value]) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     });
-    cut(&words.collect::<Vec<_>>().join(", "))
+    shorten_value(&words.collect::<Vec<_>>().join(", "))
 }
 
 fn may_be_secret(key: &str, value: &Value) -> bool {
@@ -345,7 +350,7 @@ fn may_be_secret(key: &str, value: &Value) -> bool {
     SECRET_PLACES.iter().any(place) || has_word(key) || has_word(text) || in_url(text)
 }
 
-fn cut(text: &str) -> String {
+fn shorten_value(text: &str) -> String {
     let text = printable_line(text);
     if text.chars().count() <= SHOWN {
         return text;

@@ -210,7 +210,7 @@ impl<'a> Follow<'a> {
     fn cluster_seen(&mut self, look: ClusterView) -> Result<()> {
         let cluster = self.cluster();
         if look.vip.is_ok() && self.look.vip.is_err() {
-            founding::close(self.store, cluster)?;
+            founding::close_founding(self.store, cluster)?;
         }
         if look != self.look {
             self.report
@@ -222,7 +222,7 @@ impl<'a> Follow<'a> {
                 node.seen_ready(self.report);
             }
         }
-        let whole = api::missing(cluster, &self.look).is_empty();
+        let whole = api::describe_missing(cluster, &self.look).is_empty();
         self.whole_since = whole.then(|| self.whole_since.unwrap_or_else(Instant::now));
         let late = |n: &NodeProgress| {
             matches!(
@@ -321,7 +321,7 @@ impl<'a> Follow<'a> {
         Unfinished {
             took: self.launch.begun.elapsed(),
             nodes: late.map(unfinished).collect(),
-            missing: api::missing(self.cluster(), &self.look),
+            missing: api::describe_missing(self.cluster(), &self.look),
             stopped_at: None,
             file: self.launch.source.path.clone(),
         }

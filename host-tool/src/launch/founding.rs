@@ -120,7 +120,7 @@ fn look_at_disks(see: &Inspection<'_>, planes: &[(&Node, Machine)], api: Vec<Str
 }
 
 /// The cluster stands: nobody may found it again. Takes the permission out of the stored config, then remembers that.
-pub fn close(store: &ClusterStore, cluster: &Cluster) -> Result<()> {
+pub fn close_founding(store: &ClusterStore, cluster: &Cluster) -> Result<()> {
     if store.record()?.is_none() {
         return Ok(());
     }
@@ -135,7 +135,7 @@ pub fn note_founded(dir: &ClusterDir, cluster: &Cluster) -> Result<()> {
     if dir.record()?.is_none_or(|record| record.founded) {
         return Ok(());
     }
-    close(&dir.clone().lock_known()?, cluster)
+    close_founding(&dir.clone().lock_known()?, cluster)
 }
 
 /// The config stays as old as it was: its age is that of the identity in it.

@@ -19,11 +19,11 @@ pub fn key_of(cluster: &Cluster, found: &Beneath) -> Option<String> {
     match (found.part.as_str(), found.origin.as_ref()?) {
         ("kubelet", Origin::Field { path }) => {
             let key = format!("kubernetes.kubeletConfig.{path}");
-            holds(&kubernetes.kubelet_config, path).then_some(key)
+            has_setting(&kubernetes.kubelet_config, path).then_some(key)
         }
         ("kubeadm", Origin::Field { path }) => {
             let key = format!("kubernetes.clusterConfiguration.{path}");
-            holds(settings, path).then_some(key)
+            has_setting(settings, path).then_some(key)
         }
         (part, Origin::Argument { name }) => argument_key(settings, part, name),
         _ => None,
@@ -31,7 +31,7 @@ pub fn key_of(cluster: &Cluster, found: &Beneath) -> Option<String> {
 }
 
 /// Whether a path like `apiServer.certSANs[0]` leads to something.
-fn holds(settings: &Map<String, Value>, path: &str) -> bool {
+fn has_setting(settings: &Map<String, Value>, path: &str) -> bool {
     let pointer = format!("/{}", path.replace(['.', '['], "/").replace(']', ""));
     let whole = Value::Object(settings.clone());
     whole.pointer(&pointer).is_some()

@@ -56,7 +56,7 @@ impl Launch<'_> {
         let mut see = Inspection::new(cluster, store, pki, &self.judged.provider)?;
         let founding = self.find_founding(&mut see, new_keys, report)?;
         if founding == Founding::Closed {
-            founding::close(store, cluster)?;
+            founding::close_founding(store, cluster)?;
         }
         let remakes = remake::choose_stuck_nodes(&see, &founding)?;
         for warning in &remakes.warnings {

@@ -87,11 +87,11 @@ const TABLE: [(&str, Reach); 47] = [
     ("proxy", Reach::NewNodes(Some(PROXY))),
     (
         "kubernetes",
-        refused("it is built into every node", ONLY_ANOTHER),
+        refused_because("it is built into every node", ONLY_ANOTHER),
     ),
     (
         "kubernetes.version",
-        refused(
+        refused_because(
             "a launch upgrades nothing",
             Instead::InPlace(KUBERNETES_VERSION),
         ),
@@ -108,25 +108,25 @@ const TABLE: [(&str, Reach); 47] = [
     ),
     (
         "kubernetes.clusterConfiguration.networking",
-        refused("every service and pod was made with it", ONLY_ANOTHER),
+        refused_because("every service and pod was made with it", ONLY_ANOTHER),
     ),
     (
         "kubernetes.clusterConfiguration.etcd.local.dataDir",
-        refused(
+        refused_because(
             "etcd's data is where it is",
             Instead::InPlace("nothing is gained by it: leave it"),
         ),
     ),
     (
         "kubernetes.etcd",
-        refused("all that the cluster knows is in its etcd", ONLY_ANOTHER),
+        refused_because("all that the cluster knows is in its etcd", ONLY_ANOTHER),
     ),
     ("kubernetes.etcd.external.caFile", EXTERNAL_ETCD_CLIENT),
     ("kubernetes.etcd.external.certFile", EXTERNAL_ETCD_CLIENT),
     ("kubernetes.etcd.external.keyFile", EXTERNAL_ETCD_CLIENT),
     (
         "kubernetes.cni",
-        refused(
+        refused_because(
             "a pod network is changed by its own tools, not by a launch",
             Instead::InPlace("the tools of both pod networks"),
         ),
@@ -145,21 +145,27 @@ const TABLE: [(&str, Reach); 47] = [
     ),
     (
         "endpoint",
-        refused(
+        refused_because(
             "it is in the certificates and kubeconfigs of every node",
             ONLY_ANOTHER,
         ),
     ),
     ("loadBalancer", Reach::NewNodes(None)),
-    ("loadBalancer.routerId", refused(ONE_ROUTER, ONLY_ANOTHER)),
-    ("loadBalancer.vrrp", refused(ONE_ROUTER, ONLY_ANOTHER)),
+    (
+        "loadBalancer.routerId",
+        refused_because(ONE_ROUTER, ONLY_ANOTHER),
+    ),
+    (
+        "loadBalancer.vrrp",
+        refused_because(ONE_ROUTER, ONLY_ANOTHER),
+    ),
     (
         "loadBalancer.mode",
-        refused("it is built into every control plane", ONLY_ANOTHER),
+        refused_because("it is built into every control plane", ONLY_ANOTHER),
     ),
     (
         "network",
-        refused("every node's address is in it", ONLY_ANOTHER),
+        refused_because("every node's address is in it", ONLY_ANOTHER),
     ),
     (
         "network.dns",
@@ -183,14 +189,14 @@ const TABLE: [(&str, Reach); 47] = [
     ("network.vlan", Reach::NewNodes(Some(LINKS))),
     (
         "nodes",
-        refused(
+        refused_because(
             "it is built into that machine",
             Instead::InPlace("a node under another name: a worker may be added"),
         ),
     ),
     (
         "provider",
-        refused("the machines are made with it", ONLY_ANOTHER),
+        refused_because("the machines are made with it", ONLY_ANOTHER),
     ),
     ("provider.libvirt.image", Reach::NewNodes(None)),
     ("provider.qemu.image", Reach::NewNodes(None)),
@@ -205,13 +211,13 @@ const EXTERNAL_ETCD_CLIENT: Reach = Reach::NewNodes(Some(
     "copy the files to /etc/kubernetes/pki/external-etcd (ca.crt, client.crt, client.key) of each control plane, one after the \
      other, and move kube-apiserver.yaml out of /etc/kubernetes/manifests for half a minute",
 ));
-const MACHINE: Reach = refused(
+const MACHINE: Reach = refused_because(
     "machines that stand were made with it",
     Instead::InPlace("`virsh edit` each of them, and leave the file as it was"),
 );
 const LABELS: &str = "`kubectl label node`, `kubectl annotate node` and `kubectl taint node`";
 
-const fn refused(why: &'static str, instead: Instead) -> Reach {
+const fn refused_because(why: &'static str, instead: Instead) -> Reach {
     Reach::Refused { why, instead }
 }
 
@@ -220,7 +226,7 @@ pub fn reach_of(difference: &Difference) -> Reach {
     match difference.kind {
         DifferenceKind::NodeAdded(role) => reach_of_new_node(role),
         DifferenceKind::NodeLost(role) => reach_of_lost_node(role),
-        DifferenceKind::Families => refused(FAMILIES, ONLY_ANOTHER),
+        DifferenceKind::Families => refused_because(FAMILIES, ONLY_ANOTHER),
         DifferenceKind::Value => reach_of_value(difference),
     }
 }
@@ -228,8 +234,8 @@ pub fn reach_of(difference: &Difference) -> Reach {
 fn reach_of_new_node(role: Role) -> Reach {
     match role {
         Role::Worker => Reach::Whole,
-        Role::LoadBalancer => refused(PEERS, ONLY_ANOTHER),
-        Role::ControlPlane => refused(
+        Role::LoadBalancer => refused_because(PEERS, ONLY_ANOTHER),
+        Role::ControlPlane => refused_because(
             "adding control planes comes later",
             Instead::InPlace("workers can be added now"),
         ),
@@ -238,9 +244,9 @@ fn reach_of_new_node(role: Role) -> Reach {
 
 fn reach_of_lost_node(role: Role) -> Reach {
     match role {
-        Role::LoadBalancer => refused(PEERS, Instead::InPlace(SWITCH_OFF)),
+        Role::LoadBalancer => refused_because(PEERS, Instead::InPlace(SWITCH_OFF)),
         Role::ControlPlane | Role::Worker => {
-            refused("a launch takes no node out", Instead::InPlace(DRAIN))
+            refused_because("a launch takes no node out", Instead::InPlace(DRAIN))
         }
     }
 }
@@ -267,7 +273,7 @@ fn reach_of_value(difference: &Difference) -> Reach {
     let rules = TABLE.iter().filter(|(rule, _)| difference.is_below(rule));
     let rule = rules.max_by_key(|(rule, _)| rule.len());
     rule.map_or(
-        refused("it is built into every node", Instead::AnotherCluster),
+        refused_because("it is built into every node", Instead::AnotherCluster),
         |(_, reach)| *reach,
     )
 }

@@ -86,11 +86,11 @@ pub fn choose_stuck_nodes<'a>(see: &Inspection<'a>, founding: &Founding) -> Resu
     let mut remakes = match founding {
         Founding::Pending | Founding::UpToAPerson => Remakes::default(),
         Founding::Nothing => never_founded(see, expired, &old),
-        Founding::Begun(holder) => begun(expired, holder),
+        Founding::Begun(holder) => remakes_once_founded(expired, holder),
         Founding::Unknown(unasked) => not_known(expired, unasked)?,
         Founding::Closed => never_joined(see, &old)?,
         Founding::OnlyItsEtcd => founded_again(see, expired),
-        Founding::Lost => return Err(lost(see)),
+        Founding::Lost => return Err(control_planes_lost(see)),
     };
     let unheard = made.iter().filter(|(node, ..)| see.never_ran(node));
     let unheard = unheard.filter(|(node, ..)| !remakes.nodes.contains(node));
@@ -201,7 +201,7 @@ fn founded_again<'a>(see: &Inspection<'a>, expired: Option<&'a Node>) -> Remakes
 }
 
 /// Nothing is left that a launch could go on with.
-fn lost(see: &Inspection<'_>) -> anyhow::Error {
+fn control_planes_lost(see: &Inspection<'_>) -> anyhow::Error {
     let planes = see.cluster.control_planes();
     let names: Vec<&str> = planes.map(|node| node.name.as_str()).collect();
     let name = &see.cluster.name;
@@ -216,7 +216,7 @@ fn lost(see: &Inspection<'_>) -> anyhow::Error {
 
 const TOO_LATE: &str = "it has not joined for more than 20 hours, and the identity that it would join with ends after 24";
 
-fn begun<'a>(expired: Option<&'a Node>, holder: &str) -> Remakes<'a> {
+fn remakes_once_founded<'a>(expired: Option<&'a Node>, holder: &str) -> Remakes<'a> {
     let mut remakes = Remakes::default();
     if expired.is_some_and(|founder| founder.name != holder) {
         remakes.warnings.push(format!(

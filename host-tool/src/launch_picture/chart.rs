@@ -6,7 +6,7 @@ use ha_host_base::text::truncate_to_width;
 use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 
-use super::escape::escaped;
+use super::escape::escape_html;
 use super::story::{Bar, Kind, LaunchStory, Mark, Row};
 use super::words::{kind_class, kind_words, short_span};
 use crate::launch::node_progress::Stage;
@@ -89,7 +89,7 @@ pub fn draw_chart(story: &LaunchStory) -> String {
          <defs><pattern id=\"waits\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\" \
          patternTransform=\"rotate(45)\"><rect width=\"6\" height=\"6\" class=\"ground\"/><rect width=\"1.6\" height=\"6\" \
          class=\"stripe\"/></pattern></defs>\n",
-        escaped(&story.cluster)
+        escape_html(&story.cluster)
     );
     draw_stripes(&mut svg, &layout);
     draw_axis(&mut svg, &layout, story.end_ms);
@@ -149,7 +149,7 @@ fn draw_api(svg: &mut String, layout: &Layout, story: &LaunchStory) {
         svg,
         "<g class=\"api\"><title>{words}, {after} after the begin</title><line x1=\"{x:.1}\" y1=\"{y}\" x2=\"{x:.1}\" \
          y2=\"{bottom}\"/><text x=\"{tx:.1}\" y=\"34\" text-anchor=\"{anchor}\">{words}</text>",
-        words = escaped(&words),
+        words = escape_html(&words),
         after = short_span(at),
         y = TOP - 20.0,
         tx = if anchor == "end" { x - 5.0 } else { x + 5.0 },
@@ -165,7 +165,7 @@ fn draw_api(svg: &mut String, layout: &Layout, story: &LaunchStory) {
 
 fn draw_row(svg: &mut String, layout: &Layout, index: usize, row: &Row) {
     let y = layout.y(index);
-    let name = escaped(&row.node.name);
+    let name = escape_html(&row.node.name);
     let columns = ((layout.left - 14.0) / LETTER) as usize;
     let _ = writeln!(
         svg,
@@ -173,8 +173,8 @@ fn draw_row(svg: &mut String, layout: &Layout, index: usize, row: &Row) {
          {shown}</text>",
         ty = y + layout.inset + layout.bar * 0.5 + 4.2,
         role = row.node.role.label(),
-        address = escaped(&row.node.address),
-        shown = escaped(&truncate_to_width(&row.node.name, columns)),
+        address = escape_html(&row.node.address),
+        shown = escape_html(&truncate_to_width(&row.node.name, columns)),
     );
     if layout.spoken {
         let _ = writeln!(
@@ -208,7 +208,7 @@ fn draw_images(svg: &mut String, layout: &Layout, y: f64, row: &Row) {
         "<rect x=\"{x:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"2.5\" class=\"images\"><title>{}: images, {}</title></rect>",
         y + layout.inset + layout.bar + 1.0,
         (end - x).max(LEAST_BAR),
-        escaped(&row.node.name),
+        escape_html(&row.node.name),
         short_span(to.saturating_sub(from)),
     );
 }
@@ -225,7 +225,7 @@ fn draw_bar(svg: &mut String, layout: &Layout, y: f64, row: &Row, bar: &Bar) {
         "<rect x=\"{x:.2}\" y=\"{top:.1}\" width=\"{width:.2}\" height=\"{h}\" rx=\"2\" class=\"bar {class}{cut}\">\
          <title>{title}</title></rect>",
         h = layout.bar,
-        title = escaped(&bar_title(row, bar)),
+        title = escape_html(&bar_title(row, bar)),
     );
     if width < LEAST_WORDS {
         return;
@@ -241,7 +241,7 @@ fn draw_bar(svg: &mut String, layout: &Layout, y: f64, row: &Row, bar: &Bar) {
             "<text x=\"{:.1}\" y=\"{:.1}\" class=\"on {class}\">{}</text>",
             x + 4.0,
             top + layout.bar * 0.5 + 3.8,
-            escaped(&truncate_to_width(&label, room)),
+            escape_html(&truncate_to_width(&label, room)),
         );
     }
 }
@@ -285,7 +285,7 @@ fn draw_words(svg: &mut String, layout: &Layout, y: f64, row: &Row) {
             svg,
             "<text x=\"{x:.1}\" y=\"{:.1}\" class=\"said\">{}</text>",
             y + 43.0,
-            escaped(&truncate_to_width(words, room)),
+            escape_html(&truncate_to_width(words, room)),
         );
     }
 }
@@ -312,7 +312,7 @@ fn draw_mark(svg: &mut String, layout: &Layout, y: f64, row: &Row, mark: &Mark) 
         svg,
         "<path d=\"M{x:.1} {:.1}l{r} {r}l-{r} {r}l-{r} -{r}z\" class=\"{class}\"><title>{}</title></path>",
         middle - r,
-        escaped(&title),
+        escape_html(&title),
     );
     let is_last = row.marks.last() == Some(mark);
     if layout.spoken && is_last {
@@ -330,7 +330,7 @@ fn draw_mark(svg: &mut String, layout: &Layout, y: f64, row: &Row, mark: &Mark) 
             svg,
             "<text x=\"{tx:.1}\" y=\"{:.1}\" class=\"failed\" text-anchor=\"{anchor}\">{}</text>",
             y + 43.0,
-            escaped(&truncate_to_width(&words, (room / LETTER) as usize)),
+            escape_html(&truncate_to_width(&words, (room / LETTER) as usize)),
         );
     }
 }
@@ -352,7 +352,7 @@ fn draw_ready(svg: &mut String, layout: &Layout, y: f64, row: &Row) {
         "<text x=\"{:.1}\" y=\"{:.1}\" class=\"ready\"><title>{}: {words} after {}</title>✓{}</text>",
         x + 3.0,
         y + layout.inset + layout.bar * 0.5 + 4.2,
-        escaped(&row.node.name),
+        escape_html(&row.node.name),
         short_span(at),
         if layout.spoken { " Ready" } else { "" },
     );
@@ -394,6 +394,6 @@ fn draw_link(svg: &mut String, layout: &Layout, (from, to): (usize, usize), at: 
         svg,
         "<g class=\"link\"><title>{}</title><line x1=\"{x:.1}\" y1=\"{y1:.1}\" x2=\"{x:.1}\" y2=\"{y2:.1}\"/>\
          <circle cx=\"{x:.1}\" cy=\"{y2:.1}\" r=\"2.5\"/></g>",
-        escaped(title)
+        escape_html(title)
     );
 }

@@ -1,7 +1,7 @@
 //! Words from outside as text of a page.
 
 /// Text between tags or in quoted attributes: nothing in it is markup, controls its reader's terminal or turns the line around.
-pub fn escaped(text: &str) -> String {
+pub fn escape_html(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

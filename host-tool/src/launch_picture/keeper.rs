@@ -136,7 +136,7 @@ fn line_of(fact: &KeptFact) -> Result<String> {
 /// What of it is kept.
 fn fact_of(happened: &LaunchEvent<'_>) -> Option<Fact> {
     Some(match happened {
-        LaunchEvent::Begun(cluster) => begun(cluster),
+        LaunchEvent::Begun(cluster) => begun_fact(cluster),
         LaunchEvent::StepBegun(step) => Fact::Step {
             step: (*step).to_owned(),
         },
@@ -159,7 +159,7 @@ fn fact_of(happened: &LaunchEvent<'_>) -> Option<Fact> {
                 .map(|n| n.name.clone())
                 .collect(),
         },
-        LaunchEvent::Ended(end) => ended(end)?,
+        LaunchEvent::Ended(end) => end_fact(end)?,
         LaunchEvent::Broken(error) => Fact::Ended {
             end: KeptEnd::Broken,
             words: vec![format!("{error:#}")],
@@ -171,7 +171,7 @@ fn fact_of(happened: &LaunchEvent<'_>) -> Option<Fact> {
     })
 }
 
-fn begun(cluster: &Cluster) -> Fact {
+fn begun_fact(cluster: &Cluster) -> Fact {
     let nodes = cluster.nodes.iter().map(|n| KeptNode {
         name: n.name.clone(),
         role: n.role,
@@ -190,7 +190,7 @@ fn begun(cluster: &Cluster) -> Fact {
 }
 
 /// None: nothing was made.
-fn ended(end: &End) -> Option<Fact> {
+fn end_fact(end: &End) -> Option<Fact> {
     let (kind, failed) = match end {
         End::Ready(_) => (KeptEnd::Ready, Vec::new()),
         End::Failed(failures) => (

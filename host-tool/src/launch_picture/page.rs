@@ -9,7 +9,7 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::chart::draw_chart;
-use super::escape::escaped;
+use super::escape::escape_html;
 use super::kept::KeptEnd;
 use super::story::{Bar, Kind, LaunchStory, Row};
 use super::words::{kind_class, kind_words, short_span};
@@ -27,29 +27,29 @@ const MAX_FAILURES: usize = 20;
 
 /// The page.
 pub fn render_page(story: &LaunchStory) -> String {
-    let (word, class) = headline(story);
-    let cluster = escaped(&story.cluster);
+    let (word, class) = story_headline(story);
+    let cluster = escape_html(&story.cluster);
     let mut page = format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" \
          content=\"width=device-width, initial-scale=1\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"generator\" content=\"ha-host {}\">\n<title>{cluster}: {word}</title>\n<style>\n{CSS}</style>\n</head>\n\
          <body>\n<main>\n<h1>{cluster}: <span class=\"{class}\">{word}</span></h1>\n<p class=\"facts\">{}</p>\n{}<figure>\n",
-        escaped(&story.program),
-        escaped(&facts(story)),
-        legend(),
+        escape_html(&story.program),
+        escape_html(&facts_list(story)),
+        chart_legend(),
     );
     page += &draw_chart(story);
     page.push_str("\n</figure>\n");
-    page += &failures(story);
-    page += &spent(story);
-    page += &warnings(story);
+    page += &failures_section(story);
+    page += &time_section(story);
+    page += &warnings_section(story);
     page += &every_phase(story);
-    page += &versions(story);
+    page += &versions_section(story);
     page + "</main>\n</body>\n</html>\n"
 }
 
 /// `ready in 41 s`, and its class.
-fn headline(story: &LaunchStory) -> (String, &'static str) {
+fn story_headline(story: &LaunchStory) -> (String, &'static str) {
     let took = human_duration(Duration::from_millis(story.end_ms));
     match story.end {
         Some(KeptEnd::Ready) => (format!("ready in {took}"), "ready"),
@@ -61,7 +61,7 @@ fn headline(story: &LaunchStory) -> (String, &'static str) {
     }
 }
 
-fn facts(story: &LaunchStory) -> String {
+fn facts_list(story: &LaunchStory) -> String {
     let planes = pluralize(story.count(Role::ControlPlane), "control plane");
     let workers = pluralize(story.count(Role::Worker), "worker");
     let balancers = match story.count(Role::LoadBalancer) {
@@ -79,11 +79,11 @@ fn facts(story: &LaunchStory) -> String {
         story.kubernetes,
         story.vip,
         story.provider,
-        utc(story.began_ms)
+        utc_time(story.began_ms)
     )
 }
 
-fn utc(ms: u64) -> String {
+fn utc_time(ms: u64) -> String {
     let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
     let seconds = i64::try_from(ms / 1000).unwrap_or(i64::MAX);
     let time = OffsetDateTime::from_unix_timestamp(seconds).ok();
@@ -91,7 +91,7 @@ fn utc(ms: u64) -> String {
         .unwrap_or_default()
 }
 
-fn legend() -> String {
+fn chart_legend() -> String {
     let mut list = String::from("<ul class=\"legend\">");
     for kind in [Kind::Boot, Kind::Work, Kind::Wait] {
         let _ = write!(
@@ -110,17 +110,17 @@ fn legend() -> String {
             failed (filled: a person must act)</li></ul>\n"
 }
 
-fn failures(story: &LaunchStory) -> String {
+fn failures_section(story: &LaunchStory) -> String {
     let mut text = String::new();
     for failed in &story.failed {
-        failure(
+        push_failure(
             &mut text,
             &format!("{}: {}", failed.node, failed.what),
             &failed.words,
         );
     }
     if !story.last_words.is_empty() {
-        failure(&mut text, "What it still waited for", &story.last_words);
+        push_failure(&mut text, "What it still waited for", &story.last_words);
     }
     let marks = story
         .rows
@@ -144,7 +144,7 @@ fn failures(story: &LaunchStory) -> String {
         );
         let rest = mark.tail.iter().filter(|line| **line != mark.error);
         let words: Vec<String> = std::iter::once(&mark.error).chain(rest).cloned().collect();
-        failure(&mut text, &head, &words);
+        push_failure(&mut text, &head, &words);
     }
     if marks.len() > MAX_FAILURES {
         let more = marks.len() - MAX_FAILURES;
@@ -159,21 +159,21 @@ fn failures(story: &LaunchStory) -> String {
     format!("<section>\n<h2>What failed</h2>\n{text}</section>\n")
 }
 
-fn failure(text: &mut String, head: &str, words: &[String]) {
+fn push_failure(text: &mut String, head: &str, words: &[String]) {
     let _ = writeln!(
         text,
         "<div class=\"failure\"><h3>{}</h3><pre>{}</pre></div>",
-        escaped(head),
+        escape_html(head),
         words
             .iter()
-            .map(|w| escaped(w))
+            .map(|w| escape_html(w))
             .collect::<Vec<_>>()
             .join("\n")
     );
 }
 
 /// The launch as a whole, then each phase over all nodes.
-fn spent(story: &LaunchStory) -> String {
+fn time_section(story: &LaunchStory) -> String {
     let mut text =
         String::from("<section>\n<h2>Where the time went</h2>\n<div class=\"tables\">\n");
     let total: u64 = story.spent.iter().map(|(_, ms)| ms).sum();
@@ -184,7 +184,7 @@ fn spent(story: &LaunchStory) -> String {
             let _ = writeln!(
                 text,
                 "<tr><td>{}</td><td class=\"number\">{}</td><td class=\"share\">{}</td></tr>",
-                escaped(name),
+                escape_html(name),
                 short_span(*ms),
                 share_bar(*ms, total)
             );
@@ -235,7 +235,7 @@ fn phase_table(story: &LaunchStory) -> String {
             took.len(),
             short_span(*median),
             short_span(*longest),
-            escaped(&row.node.name),
+            escape_html(&row.node.name),
         );
     }
     text + "</tbody></table>\n"
@@ -249,7 +249,7 @@ fn time_in(row: &Row, stage: Stage, kind: Kind) -> u64 {
     bars.map(|b| b.to - b.from).sum()
 }
 
-fn warnings(story: &LaunchStory) -> String {
+fn warnings_section(story: &LaunchStory) -> String {
     if story.warnings.is_empty() {
         return String::new();
     }
@@ -259,7 +259,7 @@ fn warnings(story: &LaunchStory) -> String {
             text,
             "<li>after {}: {}</li>",
             short_span(*at),
-            escaped(words)
+            escape_html(words)
         );
     }
     text + "</ul>\n</section>\n"
@@ -291,8 +291,8 @@ fn every_phase(story: &LaunchStory) -> String {
         let _ = writeln!(
             text,
             "<tr><th scope=\"row\">{}</th><td colspan=\"5\">{role}, {}: {steady}</td></tr>",
-            escaped(&row.node.name),
-            escaped(&row.node.address)
+            escape_html(&row.node.name),
+            escape_html(&row.node.address)
         );
         for bar in &row.bars {
             phase_row(&mut text, row, bar);
@@ -312,20 +312,20 @@ fn phase_row(text: &mut String, row: &Row, bar: &Bar) {
     let _ = writeln!(
         text,
         "<tr><td>{}</td><td>{}</td><td>{}{cut}</td><td class=\"number\">{}</td><td class=\"number\">{}</td><td class=\"words\">{}</td></tr>",
-        escaped(&row.node.name),
+        escape_html(&row.node.name),
         bar.stage.name(),
         kind_words(bar.kind),
         short_span(bar.from),
         short_span(bar.to - bar.from),
         words
             .iter()
-            .map(|w| escaped(w))
+            .map(|w| escape_html(w))
             .collect::<Vec<_>>()
             .join("<br>"),
     );
 }
 
-fn versions(story: &LaunchStory) -> String {
+fn versions_section(story: &LaunchStory) -> String {
     let agents = story.agents();
     let agents: Vec<String> = agents
         .iter()
@@ -341,7 +341,7 @@ fn versions(story: &LaunchStory) -> String {
         let _ = writeln!(
             text,
             "<tr><th scope=\"row\">{name}</th><td>{}</td></tr>",
-            escaped(value)
+            escape_html(value)
         );
     }
     text + "</tbody></table>\n</section>\n"

@@ -18,13 +18,13 @@ use crate::state::StateRoot;
 const GOOD: &str = include_str!("../../tests/fixtures/launch-v1/good.jsonl");
 const FAILING: &str = include_str!("../../tests/fixtures/launch-v1/failing.jsonl");
 
-fn story(text: &str) -> LaunchStory {
+fn parse_story(text: &str) -> LaunchStory {
     LaunchStory::of_facts(&parse_facts(text).unwrap())
 }
 
 #[test]
 fn a_good_launch_is_read_from_what_was_kept_of_it() {
-    let story = story(GOOD);
+    let story = parse_story(GOOD);
     assert_eq!(story.end, Some(KeptEnd::Ready));
     let labels = |node: usize| {
         let bars = story.rows[node].bars.iter();
@@ -68,7 +68,7 @@ fn where_a_node_is_is_written_as_it_always_was() {
 
 #[test]
 fn a_failure_stands_where_it_happened_with_its_words() {
-    let story = story(FAILING);
+    let story = parse_story(FAILING);
     assert_eq!(story.end, Some(KeptEnd::Failed));
     let [mark] = &story.rows[1].marks[..] else {
         panic!("{:?}", story.rows[1].marks);
@@ -94,7 +94,7 @@ fn chart_of(story: &LaunchStory) -> String {
 
 #[test]
 fn a_wait_has_a_line_to_the_row_that_held_it_up() {
-    let story = story(GOOD);
+    let story = parse_story(GOOD);
     let text = chart_of(&story);
     let document = roxmltree::Document::parse(&text).unwrap();
     let titled = |class: &str| {
@@ -144,7 +144,7 @@ fn words_of_nodes_are_text_and_nothing_else() {
             _ => {}
         }
     }
-    let page = draw(&facts);
+    let page = page_of_facts(&facts);
     for bad in [
         "<script",
         "onload='",
@@ -165,7 +165,7 @@ fn words_of_nodes_are_text_and_nothing_else() {
 #[test]
 fn nothing_of_the_page_comes_from_elsewhere() {
     for text in [GOOD, FAILING] {
-        let page = draw(&parse_facts(text).unwrap());
+        let page = page_of_facts(&parse_facts(text).unwrap());
         for outside in [
             "src=", "href=", "@import", "url(http", "<script", "<link", "<img", "<iframe",
         ] {
@@ -183,9 +183,9 @@ fn nothing_of_the_page_comes_from_elsewhere() {
 #[test]
 fn facts_of_another_version_are_refused_and_a_torn_line_is_passed_over() {
     let torn = &GOOD[..GOOD.len() - 40];
-    let story = story(torn);
+    let story = parse_story(torn);
     assert_eq!((story.end, story.rows.len()), (None, 5));
-    assert!(draw(&parse_facts(torn).unwrap()).contains("its end was not seen"));
+    assert!(page_of_facts(&parse_facts(torn).unwrap()).contains("its end was not seen"));
     let newer = GOOD.replace("{\"version\":1,\"atMs\"", "{\"version\":2,\"atMs\"");
     let error = parse_facts(&newer).unwrap_err().to_string();
     assert!(
@@ -220,7 +220,7 @@ impl Report for Told {
     }
 }
 
-fn interrupted(dir: &ClusterDir, told: &Told) -> PictureReport {
+fn interrupted_demo(dir: &ClusterDir, told: &Told) -> PictureReport {
     interrupted_of(&demo_cluster(), dir, told)
 }
 
@@ -239,7 +239,7 @@ fn every_launch_leaves_its_facts_and_their_picture() {
     files::make_dir(dir.path()).unwrap();
     std::fs::write(dir.launch_facts(), "an earlier launch").unwrap();
     let told = Told::default();
-    interrupted(&dir, &told);
+    interrupted_demo(&dir, &told);
     let picture = dir.launch_picture();
     let expected = [format!("picture {}", picture.display()), "end".to_owned()];
     assert_eq!(*told.0.borrow(), expected);
@@ -283,7 +283,7 @@ fn a_picture_that_cannot_be_written_fails_no_launch() {
     files::make_dir(dir.path()).unwrap();
     std::fs::create_dir(dir.launch_picture()).unwrap();
     let told = Told::default();
-    interrupted(&dir, &told);
+    interrupted_demo(&dir, &told);
     let told = told.0.borrow();
     assert!(
         told[0].starts_with("warning: this launch leaves no picture: "),

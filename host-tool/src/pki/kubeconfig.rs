@@ -61,7 +61,7 @@ pub fn is_current(text: &str, server: &Server, pki: &Pki) -> bool {
 }
 
 /// When the administrator's certificate in this text ends; none: there is none.
-pub fn ends(text: &str) -> Option<OffsetDateTime> {
+pub fn certificate_end(text: &str) -> Option<OffsetDateTime> {
     end_of(&Kubeconfig::parse(text).ok()?)
 }
 

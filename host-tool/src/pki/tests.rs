@@ -11,13 +11,13 @@ use super::kubeconfig::Server;
 use super::*;
 use crate::testing::machines_of_others;
 
-fn subject(pem: &str) -> String {
+fn subject_of(pem: &str) -> String {
     let der = certificates_in(pem).remove(0);
     let (_, certificate) = X509Certificate::from_der(&der).unwrap();
     certificate.subject().to_string()
 }
 
-fn hours(pem: &str) -> (i64, i64) {
+fn validity_in_hours(pem: &str) -> (i64, i64) {
     let now = OffsetDateTime::now_utc();
     let (from, until) = validity_of(pem).unwrap();
     let round = |at: OffsetDateTime| ((at - now).whole_seconds() + 1800).div_euclid(3600);
@@ -33,8 +33,8 @@ fn authorities_have_the_names_that_kubeadm_expects() {
         ("etcd-ca", &pki.etcd),
     ];
     for (name, authority) in expected {
-        assert_eq!(subject(authority.cert()), format!("CN={name}"));
-        assert_eq!(hours(authority.cert()), (-1, 3650 * 24));
+        assert_eq!(subject_of(authority.cert()), format!("CN={name}"));
+        assert_eq!(validity_in_hours(authority.cert()), (-1, 3650 * 24));
     }
     assert!(
         pki.service_account
@@ -47,16 +47,16 @@ fn authorities_have_the_names_that_kubeadm_expects() {
 fn an_identity_is_short_and_for_one_node() {
     let pki = Pki::create().unwrap();
     let cert = pki.node_identity("node2").unwrap().cert;
-    assert_eq!(subject(&cert), "O=system:nodes, CN=system:node:node2");
-    assert_eq!(hours(&cert), (-1, 24));
+    assert_eq!(subject_of(&cert), "O=system:nodes, CN=system:node:node2");
+    assert_eq!(validity_in_hours(&cert), (-1, 24));
 }
 
 #[test]
 fn the_administrator_is_bound_by_kubeadms_own_role() {
     let cert = Pki::create().unwrap().admin().unwrap().cert;
     let expected = "O=kubeadm:cluster-admins, CN=kubernetes-admin";
-    assert_eq!(subject(&cert), expected);
-    assert_eq!(hours(&cert), (-1, 365 * 24));
+    assert_eq!(subject_of(&cert), expected);
+    assert_eq!(validity_in_hours(&cert), (-1, 365 * 24));
 }
 
 #[test]

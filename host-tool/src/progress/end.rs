@@ -387,7 +387,7 @@ mod tests {
     #[test]
     fn dns_that_only_starts_is_told_beside_ready() {
         let text = |dns| {
-            let mut summary = crate::progress::tests::ends::summary();
+            let mut summary = crate::progress::tests::ends::demo_summary();
             summary.dns = dns;
             ready_text(&summary)
         };

@@ -69,7 +69,7 @@ fn cluster_object(cluster: &Cluster) -> Value {
 fn look_object(look: &ClusterView, cluster: &Cluster) -> Value {
     let ready = look.nodes.iter().filter(|(_, n)| n.ready);
     let ready: Vec<&String> = ready.map(|(name, _)| name).collect();
-    json!({"vip": look.vip.is_ok(), "ready": ready, "missing": api::missing(cluster, look)})
+    json!({"vip": look.vip.is_ok(), "ready": ready, "missing": api::describe_missing(cluster, look)})
 }
 
 impl JsonReport {

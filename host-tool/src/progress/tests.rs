@@ -108,7 +108,7 @@ pub fn bar_report() -> (bars::BarReport, Screen) {
     )
 }
 
-fn event(json: &str) -> Event {
+fn parse_event(json: &str) -> Event {
     let text = format!("{{\"version\":1,\"seq\":1,\"timeMs\":0,\"node\":\"node1\",{json}}}");
     Event::parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
@@ -141,7 +141,7 @@ fn tell_story(report: &mut dyn Report) {
         (2, r#""event":"steady""#),
     ];
     for (index, json) in story {
-        let event = event(json);
+        let event = parse_event(json);
         let change = nodes[index].apply(&event, now);
         report.tell(&LaunchEvent::NodeSaid(&event));
         if let Some(change) = change {
@@ -271,9 +271,9 @@ fn more_nodes_than_lines_are_counted() {
     let (mut report, screen) = bar_report();
     let (node, now) = (demo_cluster().nodes[0].clone(), std::time::Instant::now());
     let mut nodes: Vec<NodeProgress> = (0..41).map(|_| NodeProgress::new(&node, now)).collect();
-    nodes[0].apply(&event(r#""event":"steady""#), now);
+    nodes[0].apply(&parse_event(r#""event":"steady""#), now);
     nodes[1].apply(
-        &event(
+        &parse_event(
             r#""event":"failed","phase":"join","attempt":1,"error":"boom","tail":[],"retryMs":9"#,
         ),
         now,

@@ -22,7 +22,7 @@ pub fn boot_script(url: &str) -> String {
 }
 
 /// Fetches the node's config once, installs, and restarts into it. A try that failed leaves the config where it is for the next.
-pub fn installer(url: &str, mac: Mac, disk: Option<&str>) -> String {
+pub fn installer_config(url: &str, mac: Mac, disk: Option<&str>) -> String {
     let disk = disk.map_or_else(|| ANY_DISK.to_owned(), |disk| format!("-d {disk}"));
     let unit = format!(
         "[Unit]\n\
@@ -58,7 +58,7 @@ mod tests {
 
     /// The shell command of the installer's unit that fetches the config, with `dir` in the place of /run.
     fn fetching(dir: &Path) -> String {
-        let config = installer("http://host", "52:54:00:00:00:01".parse().unwrap(), None);
+        let config = installer_config("http://host", "52:54:00:00:00:01".parse().unwrap(), None);
         let config: serde_json::Value = serde_json::from_str(&config).unwrap();
         let unit = config["systemd"]["units"][0]["contents"].as_str().unwrap();
         let begin = "ExecStart=/bin/sh -c '";

@@ -35,10 +35,10 @@ pub fn to_text(cluster: &Cluster) -> Result<String> {
 }
 
 /// The cluster of a directory; none: no file was accepted yet.
-pub fn read(dir: &Path, record: &ClusterRecord) -> Result<Option<Cluster>> {
+pub fn read_accepted(dir: &Path, record: &ClusterRecord) -> Result<Option<Cluster>> {
     let path = dir.join(FILE);
     if let Some(text) = files::read_optional(&path)? {
-        return parse(&text)
+        return parse_accepted(&text)
             .map(Some)
             .with_context(|| format!("{} cannot be understood", path.display()));
     }
@@ -59,7 +59,7 @@ pub fn read(dir: &Path, record: &ClusterRecord) -> Result<Option<Cluster>> {
 
 /// The same, or a stand-in that is good for removal alone. None: no machine was ever made.
 pub fn read_for_removal(dir: &Path, record: &ClusterRecord) -> Result<Option<Cluster>> {
-    let error = match read(dir, record) {
+    let error = match read_accepted(dir, record) {
         Ok(Some(cluster)) => return Ok(Some(cluster)),
         Ok(None) if !dir.join("machines").exists() => return Ok(None),
         Ok(None) => None,
@@ -82,7 +82,7 @@ pub fn read_for_removal(dir: &Path, record: &ClusterRecord) -> Result<Option<Clu
     )
 }
 
-fn parse(text: &str) -> Result<Cluster, StoredError> {
+fn parse_accepted(text: &str) -> Result<Cluster, StoredError> {
     parse_stored(text, VERSION).map(|accepted: Accepted<Cluster>| accepted.cluster)
 }
 

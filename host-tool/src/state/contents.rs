@@ -47,7 +47,7 @@ pub fn refuse_foreign(dir: &Path) -> Result<()> {
     if dir.join(record::FILE).try_exists().unwrap_or(false) {
         return Ok(());
     }
-    let foreign = match entries(dir) {
+    let foreign = match sorted_entries(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         read => read.with_context(|| format!("cannot read {}", dir.display()))?,
     };
@@ -69,7 +69,7 @@ pub fn refuse_foreign(dir: &Path) -> Result<()> {
 
 /// Whether there is any node's config.
 pub fn has_configs(dir: &Path) -> Result<bool> {
-    match entries(&dir.join(NODES)) {
+    match sorted_entries(&dir.join(NODES)) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         read => {
             let found =
@@ -82,14 +82,14 @@ pub fn has_configs(dir: &Path) -> Result<bool> {
 }
 
 /// Removes what writes that were cut off have left.
-pub fn sweep(dir: &Path) -> Result<()> {
+pub fn remove_interrupted_writes(dir: &Path) -> Result<()> {
     for place in [dir.to_owned(), dir.join(NODES)] {
-        let found = match entries(&place) {
+        let found = match sorted_entries(&place) {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             read => read.with_context(|| format!("cannot read {}", place.display()))?,
         };
         for entry in found.iter().filter(|entry| is_scratch(entry)) {
-            remove(&entry.path())?;
+            remove_entry(&entry.path())?;
         }
     }
     Ok(())
@@ -97,11 +97,11 @@ pub fn sweep(dir: &Path) -> Result<()> {
 
 /// Removes all that is ha-host's, and the directory if nothing else is in it. Returns what is left.
 pub fn remove_own(dir: &Path) -> Result<Vec<String>> {
-    sweep(dir)?;
+    remove_interrupted_writes(dir)?;
     for name in OWN {
-        remove(&dir.join(name))?;
+        remove_entry(&dir.join(name))?;
     }
-    let left: Vec<String> = entries(dir)?.into_iter().map(name_of).collect();
+    let left: Vec<String> = sorted_entries(dir)?.into_iter().map(name_of).collect();
     if left.is_empty() {
         std::fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
@@ -118,7 +118,7 @@ pub fn some_of(names: &[String]) -> String {
 }
 
 /// A link is removed, never what it leads to.
-pub fn remove(path: &Path) -> Result<()> {
+pub fn remove_entry(path: &Path) -> Result<()> {
     let removed = match std::fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => std::fs::remove_dir_all(path),
         Ok(_) => std::fs::remove_file(path),
@@ -131,7 +131,7 @@ pub fn remove(path: &Path) -> Result<()> {
 }
 
 /// In the order of their names.
-fn entries(dir: &Path) -> std::io::Result<Vec<DirEntry>> {
+fn sorted_entries(dir: &Path) -> std::io::Result<Vec<DirEntry>> {
     let mut entries = std::fs::read_dir(dir)?.collect::<std::io::Result<Vec<_>>>()?;
     entries.sort_by_key(DirEntry::file_name);
     Ok(entries)

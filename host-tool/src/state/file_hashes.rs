@@ -38,12 +38,12 @@ struct Kept {
 }
 
 /// What is kept in a cluster's directory; nothing where an earlier version wrote it.
-pub fn read(dir: &Path) -> Result<FileHashes> {
+pub fn read_hashes(dir: &Path) -> Result<FileHashes> {
     let path = dir.join(FILE);
     let Some(text) = files::read_optional(&path)? else {
         return Ok(FileHashes::new());
     };
-    parse(&text).with_context(|| format!("{} cannot be understood", path.display()))
+    parse_hashes(&text).with_context(|| format!("{} cannot be understood", path.display()))
 }
 
 pub fn to_text(files: &FileHashes) -> Result<String> {
@@ -51,7 +51,7 @@ pub fn to_text(files: &FileHashes) -> Result<String> {
     Ok(serde_json::to_string_pretty(&Kept { version, files })? + "\n")
 }
 
-fn parse(text: &str) -> Result<FileHashes, StoredError> {
+fn parse_hashes(text: &str) -> Result<FileHashes, StoredError> {
     parse_stored(text, VERSION).map(|kept: Kept| kept.files)
 }
 
@@ -75,15 +75,15 @@ mod tests {
 
     #[test]
     fn reads_the_frozen_v1_and_refuses_other_versions() {
-        let hashes = parse(V1).unwrap();
+        let hashes = parse_hashes(V1).unwrap();
         assert_eq!(to_text(&hashes).unwrap(), V1);
         assert_eq!(hashes["sysexts.ha-agent.path"].bytes, 5);
-        let error = parse(&V1.replace("\"version\": 1", "\"version\": 2")).unwrap_err();
+        let error = parse_hashes(&V1.replace("\"version\": 1", "\"version\": 2")).unwrap_err();
         assert!(
             error.to_string().contains("version 2 is not known"),
             "{error}"
         );
         let dir = tempfile::tempdir().unwrap();
-        assert_eq!(read(dir.path()).unwrap(), FileHashes::new());
+        assert_eq!(read_hashes(dir.path()).unwrap(), FileHashes::new());
     }
 }

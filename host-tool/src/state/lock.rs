@@ -33,7 +33,7 @@ impl Lock {
 
     /// None: the file that was locked is no longer the one at `path`.
     fn attempt(path: &Path) -> Result<Option<Self>> {
-        let mut file = open(path)?;
+        let mut file = open_lock_file(path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(held_by(file, path)),
@@ -57,7 +57,7 @@ impl Lock {
 }
 
 /// Never through a link: as root that would be anybody's way to any file.
-fn open(path: &Path) -> Result<File> {
+fn open_lock_file(path: &Path) -> Result<File> {
     let opened = OpenOptions::new()
         .read(true)
         .write(true)

@@ -55,7 +55,7 @@ impl ClusterStore {
         }
         if old.is_none() {
             // From here on the directory is ours, and so is what an earlier try left in it.
-            contents::sweep(self.path())?;
+            contents::remove_interrupted_writes(self.path())?;
         }
         self.put_if_changed(accepted::FILE, &accepted::to_text(file.cluster)?)?;
         self.put_if_changed(accepted::TEXT, file.text)?;
@@ -82,7 +82,7 @@ impl ClusterStore {
     pub fn forget_other_configs(&self, cluster: &Cluster, old: &Cluster) -> Result<()> {
         let is_gone = |name: &str| !cluster.nodes.iter().any(|node| node.name == name);
         for node in old.nodes.iter().filter(|node| is_gone(&node.name)) {
-            contents::remove(&self.ignition(&node.name))?;
+            contents::remove_entry(&self.ignition(&node.name))?;
         }
         Ok(())
     }

@@ -56,7 +56,7 @@ impl Desk {
     /// Every file below the desk, but not the cluster files.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
-        walk(self.0.path(), &mut files);
+        collect_files(self.0.path(), &mut files);
         files.retain(|f| {
             f.extension().is_none_or(|e| e != "yaml") || f.starts_with(self.path("state"))
         });
@@ -96,18 +96,18 @@ impl Desk {
     }
 }
 
-fn walk(dir: &Path, files: &mut Vec<PathBuf>) {
+fn collect_files(dir: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            walk(&path, files)
+            collect_files(&path, files)
         } else {
             files.push(path)
         }
     }
 }
 
-pub fn mode(path: &Path) -> u32 {
+pub fn file_mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 

@@ -70,7 +70,7 @@ impl Desk {
     }
 
     pub fn run(&self, args: &[&str]) -> (i32, String, String) {
-        said(self.command(args).output().unwrap())
+        decode_output(self.command(args).output().unwrap())
     }
 
     /// Something was made for this cluster at libvirt's host.
@@ -84,7 +84,7 @@ impl Desk {
 
     /// The numbers of the hanging programs, once there are any.
     pub fn hanging(&self) -> Vec<i32> {
-        eventually("virsh is called", || {
+        wait_for_some("virsh is called", || {
             let text = fs::read_to_string(self.path("pids")).unwrap_or_default();
             let pids: Vec<i32> = text
                 .split_whitespace()
@@ -100,7 +100,7 @@ impl Drop for Desk {
     fn drop(&mut self) {
         let text = fs::read_to_string(self.path("pids")).unwrap_or_default();
         for pid in text.split_whitespace().filter_map(|p| p.parse().ok()) {
-            if lives(pid) {
+            if process_lives(pid) {
                 let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
             }
         }
@@ -130,7 +130,7 @@ impl Running {
             }
             std::thread::sleep(Duration::from_millis(5));
         }
-        said(child.wait_with_output().unwrap())
+        decode_output(child.wait_with_output().unwrap())
     }
 }
 
@@ -143,13 +143,13 @@ impl Drop for Running {
     }
 }
 
-pub fn said(output: Output) -> (i32, String, String) {
+pub fn decode_output(output: Output) -> (i32, String, String) {
     let text = |bytes| String::from_utf8(bytes).unwrap();
     let code = output.status.code().unwrap_or(-1);
     (code, text(output.stdout), text(output.stderr))
 }
 
-pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn wait_for_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(seen) = look() {
@@ -160,7 +160,7 @@ pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-pub fn lives(pid: i32) -> bool {
+pub fn process_lives(pid: i32) -> bool {
     // A zombie waits for its parent alone.
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     let state = stat
@@ -171,8 +171,8 @@ pub fn lives(pid: i32) -> bool {
 
 /// Until none of these programs lives.
 pub fn wait_until_gone(pids: &[i32]) {
-    eventually("the children are gone", || {
-        (!pids.iter().any(|pid| lives(*pid))).then_some(())
+    wait_for_some("the children are gone", || {
+        (!pids.iter().any(|pid| process_lives(*pid))).then_some(())
     });
 }
 

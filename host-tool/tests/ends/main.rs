@@ -13,7 +13,10 @@ use serde_json::Value;
 mod desk;
 mod output;
 
-use desk::{Desk, HA_HOST, Running, SOON, end_by, lives, said, silent_guest, wait_until_gone};
+use desk::{
+    Desk, HA_HOST, Running, SOON, decode_output, end_by, process_lives, silent_guest,
+    wait_until_gone,
+};
 
 #[test]
 fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
@@ -143,7 +146,7 @@ fn a_signal_ends_a_download_that_stands_still() {
     let desk = Desk::new();
     let launch = &["launch", "web.yaml", "--timeout", "1s"];
     let mut launch = desk.command(launch);
-    let (code, _, err) = said(launch.env("https_proxy", &mirror).output().unwrap());
+    let (code, _, err) = decode_output(launch.env("https_proxy", &mirror).output().unwrap());
     assert!(
         code == 3 && err.contains("the time was up in: image"),
         "{code} {err}"
@@ -179,7 +182,7 @@ fn a_signal_ends_what_follows_a_machine_that_hangs() {
             assert_eq!(code, 130, "{args:?}: {err}");
             wait_until_gone(&asking[..1]);
             assert!(
-                lives(machine.id().cast_signed()),
+                process_lives(machine.id().cast_signed()),
                 "the machine is another's"
             );
         }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 
 use serde_json::Value;
 
-use crate::desk::{DEMO, Desk, said, silent_guest};
+use crate::desk::{DEMO, Desk, decode_output, silent_guest};
 
 #[test]
 fn what_a_machine_that_is_off_said_is_printable_and_bounded() {
@@ -64,7 +64,7 @@ fn nobody_need_read_what_is_printed() {
     for (args, expected) in verbs {
         let mut child = desk.command(args);
         let output = child.stdout(closed_pipe()).output().unwrap();
-        let (code, _, err) = said(output);
+        let (code, _, err) = decode_output(output);
         assert_eq!(code, expected, "{args:?}: {err}");
         assert!(!err.contains("panicked"), "{args:?}: {err}");
         // Again, with nobody for its errors either.
@@ -95,7 +95,7 @@ fn a_full_disk_is_no_closed_pipe() {
         .stdout(full)
         .output()
         .unwrap();
-    let (code, _, err) = said(output);
+    let (code, _, err) = decode_output(output);
     assert_eq!(
         code, 1,
         "a kubeconfig that is not whole is no success: {err}"
@@ -127,7 +127,7 @@ fn a_bad_file_is_json_too() {
             .ends_with("errors; nothing was written"),
         "{out}"
     );
-    places(&said["faults"]);
+    assert_places(&said["faults"]);
 
     let (code, out, err) = desk.run(&["check", "bad.yaml", "--json"]);
     assert_eq!((code, err.as_str()), (2, ""));
@@ -140,7 +140,7 @@ fn a_bad_file_is_json_too() {
         (&said["file"], &said["cluster"]),
         (&"bad.yaml".into(), &Value::Null)
     );
-    places(&said["faults"]);
+    assert_places(&said["faults"]);
 
     let (code, out, _) = desk.run(&["check", "demo.yaml", "--json"]);
     assert_eq!(code, 0);
@@ -158,7 +158,7 @@ fn one_object(out: &str) -> Value {
 }
 
 /// The VIP's fault and the misspelt key's, each with its place.
-fn places(faults: &Value) {
+fn assert_places(faults: &Value) {
     let faults = faults.as_array().unwrap();
     let at = |line: u64| faults.iter().find(|f| f["place"]["line"] == line).unwrap();
     for fault in [at(4), at(11)] {

@@ -25,7 +25,7 @@ pub(super) fn build_cluster(file: ClusterFile, base: &Path) -> Option<Cluster> {
     let prefix = file.network.prefix?.value;
     let name = file.name?.value;
     let kubernetes = build_kubernetes(file.kubernetes, base)?;
-    let load_balancer = load_balancer::build(file.load_balancer, base)?;
+    let load_balancer = load_balancer::build_load_balancer(file.load_balancer, base)?;
     let provider = machines::build_provider(file.provider?.value, base)?;
     let sysexts = match provider.vm() {
         Some(_) if !file.sysexts_given => bakery::default_sysexts(&kubernetes, load_balancer.mode),

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::dual_stack::second_nodes_network;
 use super::etcd::endpoint_addresses;
 use super::families::is_v6;
-use super::families::{is_dual_stack, prefixes};
+use super::families::{allowed_prefixes, is_dual_stack};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, POD_CIDR, POD_CIDR_V6, SERVICE_CIDR, SERVICE_CIDR_V6, Spanned};
 
@@ -88,7 +88,7 @@ pub(super) fn nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>> {
     let prefix = file.network.prefix.as_ref()?;
     let net = file
         .node_network()
-        .filter(|net| prefixes(net.addr()).contains(&prefix.value))?;
+        .filter(|net| allowed_prefixes(net.addr()).contains(&prefix.value))?;
     let path = "the nodes' network".to_owned();
     Some(Spanned {
         path,

@@ -5,12 +5,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::families::{FIRST, family_name, is_of_pair, is_v6, prefixes, unusable};
+use super::families::{FIRST, allowed_prefixes, family_name, is_of_pair, is_v6, why_unusable};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned};
 
 pub(super) fn check_dual_stack(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    let parts = parts(file);
+    let parts = family_pairs(file);
     let lone = parts.iter().find(|part| part.is_lone());
     match (parts.iter().find(|part| part.is_pair()), lone) {
         (None, _) => {}
@@ -99,7 +99,7 @@ impl Part {
     }
 }
 
-fn parts(file: &ClusterFile) -> Vec<Part> {
+fn family_pairs(file: &ClusterFile) -> Vec<Part> {
     let (network, k8s) = (&file.network, &file.kubernetes);
     let address = |at: &IpAddr| Some(at.is_ipv6());
     let net = |at: &IpNet| Some(is_v6(*at));
@@ -136,7 +136,7 @@ fn check_second_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let (Some(first), Some(prefix)) = (addresses().next(), &network.second_prefix) else {
         return;
     };
-    let range = prefixes(first.value);
+    let range = allowed_prefixes(first.value);
     if !range.contains(&prefix.value) {
         let family = family_name(first.value.is_ipv6());
         let message = format!("{} is not a usable prefix length of {family}", prefix.value);
@@ -158,7 +158,7 @@ fn check_second_network(file: &ClusterFile, faults: &mut Vec<Fault>) {
         } else if !net.contains(&at.value) {
             let message = format!("{} is outside the nodes' second network {net}", at.value);
             faults.push(at.error(message, help));
-        } else if let Some(what) = unusable(at.value, net) {
+        } else if let Some(what) = why_unusable(at.value, net) {
             faults.push(at.error(what, help));
         } else if gateway.is_some_and(|gateway| !gateway.given && gateway.value == at.value) {
             let help = format!("name the router in network.gateway, or {help}");
@@ -178,7 +178,7 @@ pub(super) fn second_nodes_network(file: &ClusterFile) -> Option<Spanned<IpNet>>
         .entries()
         .iter()
         .find_map(|node| node.second_address.as_ref())?;
-    prefixes(net.addr())
+    allowed_prefixes(net.addr())
         .contains(&prefix.value)
         .then(|| Spanned {
             path: "the nodes' second network".to_owned(),

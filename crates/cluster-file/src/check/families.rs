@@ -24,7 +24,7 @@ pub(super) fn is_of_pair<T>(at: &Spanned<T>) -> bool {
 
 /// The lengths of prefix that a network with this address may have. A shorter one is a slip (the largest private network is a /8,
 /// and nobody is given more of IPv6 than a /32), a longer one has no room for all that lives here.
-pub(super) fn prefixes(address: IpAddr) -> RangeInclusive<u8> {
+pub(super) fn allowed_prefixes(address: IpAddr) -> RangeInclusive<u8> {
     match address {
         IpAddr::V4(_) => 8..=29,
         IpAddr::V6(_) => 32..=125,
@@ -64,7 +64,7 @@ pub(super) fn check_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let others = nodes.chain(&file.network.gateway);
     // Pairs have their own rule, which knows of their order.
     for address in others.filter(|at| stranger(at) && !is_of_pair(at)) {
-        faults.push(mixed(address, "address", ipv6));
+        faults.push(mixed_families_fault(address, "address", ipv6));
     }
     let dual = is_dual_stack(file);
     for server in file.network.dns.iter().filter(|at| stranger(at) && !dual) {
@@ -79,7 +79,7 @@ pub(super) fn check_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let k8s = &file.kubernetes;
     for network in k8s.pod_cidr.iter().chain(&k8s.service_cidr) {
         if network.given && is_v6(network.value) != ipv6 && !is_of_pair(network) {
-            faults.push(mixed(network, "network", ipv6));
+            faults.push(mixed_families_fault(network, "network", ipv6));
         }
     }
 }
@@ -98,7 +98,7 @@ pub(super) fn is_v6(network: IpNet) -> bool {
     matches!(network, IpNet::V6(_))
 }
 
-fn mixed<T: std::fmt::Display>(at: &Spanned<T>, what: &str, ipv6: bool) -> Fault {
+fn mixed_families_fault<T: std::fmt::Display>(at: &Spanned<T>, what: &str, ipv6: bool) -> Fault {
     let (mine, theirs) = (family_name(!ipv6), family_name(ipv6));
     let message = format!("{} is an {mine} {what} in a cluster of {theirs}", at.value);
     let help = format!("use {theirs} for VIP, nodes, gateway, pods and services alike");
@@ -106,7 +106,7 @@ fn mixed<T: std::fmt::Display>(at: &Spanned<T>, what: &str, ipv6: bool) -> Fault
 }
 
 /// Why no machine of this network can have this address.
-pub(super) fn unusable(address: IpAddr, net: IpNet) -> Option<String> {
+pub(super) fn why_unusable(address: IpAddr, net: IpNet) -> Option<String> {
     // A network of one or two addresses has no ends.
     let ends = net.max_prefix_len() - net.prefix_len() > 1;
     if ends && address == net.network() {

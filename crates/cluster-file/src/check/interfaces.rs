@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::cidrs::{describe_network, networks_overlap, nodes_network};
 use super::dual_stack::second_nodes_network;
-use super::families::unusable;
+use super::families::why_unusable;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, NodeEntry, Spanned};
 
@@ -24,7 +24,7 @@ pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
         let addresses = node.interfaces.iter().filter_map(|i| i.address.as_ref());
         let addresses: Vec<&Spanned<IpNet>> = addresses.collect();
         for (i, address) in addresses.iter().enumerate() {
-            if let Some(what) = unusable(address.value.addr(), address.value.trunc()) {
+            if let Some(what) = why_unusable(address.value.addr(), address.value.trunc()) {
                 let help = "write an address of a machine with the length of its network's prefix, e.g. 10.9.0.35/24";
                 faults.push(address.error(what, help));
                 continue;
@@ -36,7 +36,7 @@ pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
                 .iter()
                 .filter(|net| networks_overlap(net.value, address.value))
             {
-                faults.push(overlap(address, other));
+                faults.push(overlap_fault(address, other));
             }
             // An address that is somebody else's is wrong before its network is.
             if clear {
@@ -44,14 +44,18 @@ pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
                     .iter()
                     .chain(&second)
                     .chain(addresses[..i].iter().copied());
-                faults.extend(others.filter_map(|other| shared(address, other)).next());
+                faults.extend(
+                    others
+                        .filter_map(|other| shared_network_fault(address, other))
+                        .next(),
+                );
             }
         }
     }
 }
 
 /// Packets to pods or services would leave by this interface, or the other way round.
-fn overlap(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Fault {
+fn overlap_fault(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Fault {
     let message = format!(
         "{} is in a network that overlaps {} {}",
         address.value,
@@ -69,7 +73,7 @@ fn overlap(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Fault {
 }
 
 /// Two interfaces of a machine in one network: Linux answers for both addresses on either of them.
-fn shared(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Option<Fault> {
+fn shared_network_fault(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Option<Fault> {
     if !networks_overlap(address.value, other.value) {
         return None;
     }

@@ -152,7 +152,7 @@ fn check_kubelet(
 /// The agent gives kubeadm this long as a whole.
 fn check_timeouts(timeouts: &[Setting], faults: &mut Vec<Fault>) {
     for timeout in timeouts {
-        let seconds = timeout.value.as_str().and_then(shape::seconds);
+        let seconds = timeout.value.as_str().and_then(shape::parse_go_duration);
         if seconds.is_some_and(|s| !(1.0..=MAX_TIMEOUT).contains(&s)) {
             let key = &timeout.key;
             let message = format!("{} is no time that kubeadm could wait", key.path);

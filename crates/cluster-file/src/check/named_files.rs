@@ -86,7 +86,7 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
             });
         }
     };
-    for source in manifests(&file) {
+    for source in cni_manifests(&file) {
         if let ManifestFile::Plain(at) = source
             && !ha_wire::settings::is_url(&at.value)
         {
@@ -149,7 +149,7 @@ pub fn named_files(text: &str, base: &Path) -> Vec<NamedFile> {
     found
 }
 
-fn manifests(file: &ClusterFile) -> &[ManifestFile] {
+fn cni_manifests(file: &ClusterFile) -> &[ManifestFile] {
     match file.kubernetes.cni.as_ref().map(|cni| &cni.value) {
         Some(CniFile::Manifests(sources)) => sources,
         _ => &[],
@@ -174,7 +174,7 @@ fn fetched_manifests(file: &ClusterFile) -> Vec<NamedFile> {
         }),
         ManifestFile::Plain(_) => None,
     };
-    let sources = manifests(file).iter();
+    let sources = cni_manifests(file).iter();
     sources.filter(of_form).filter_map(named).collect()
 }
 

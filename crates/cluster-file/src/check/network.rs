@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::families::{check_families, is_vip_the_stranger, prefixes, unusable};
+use super::families::{allowed_prefixes, check_families, is_vip_the_stranger, why_unusable};
 use super::name_syntax::{INTERFACE_HELP, is_dns_name, is_interface_name};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, ProviderFile, Spanned};
@@ -115,7 +115,7 @@ impl<'f> NodeNetwork<'f> {
         if is_vip_the_stranger(file) || kind != Some(vip.value.is_ipv6()) {
             return None;
         }
-        let (address, range) = (vip.value, prefixes(vip.value));
+        let (address, range) = (vip.value, allowed_prefixes(vip.value));
         if !range.contains(&prefix.value) {
             let message = format!("{} is not a usable prefix length", prefix.value);
             let usual = if address.is_ipv4() { 24 } else { 64 };
@@ -153,7 +153,7 @@ impl<'f> NodeNetwork<'f> {
         if self.net != self.majority {
             let message = format!("{vip} is outside the nodes' network {}", self.majority);
             faults.push(self.vip.error(message, help()));
-        } else if let Some(what) = unusable(vip, self.majority) {
+        } else if let Some(what) = why_unusable(vip, self.majority) {
             faults.push(self.vip.error(what, help()));
         } else if let Some((whose, word, other)) = self.owner(vip) {
             let fault = self.vip.error(format!("is {whose}"), help());
@@ -204,7 +204,7 @@ impl<'f> NodeNetwork<'f> {
                 message,
                 format!("name the router's address in {}", self.majority),
             ));
-        } else if let Some(what) = unusable(gateway.value, self.majority) {
+        } else if let Some(what) = why_unusable(gateway.value, self.majority) {
             faults.push(gateway.error(
                 what,
                 format!("name the router's address in {}", self.majority),
@@ -244,7 +244,7 @@ impl<'f> NodeNetwork<'f> {
                     ),
                 };
                 faults.push(address.error(message, self.free("give the node")));
-            } else if let Some(what) = unusable(address.value, self.majority) {
+            } else if let Some(what) = why_unusable(address.value, self.majority) {
                 faults.push(address.error(what, self.free("give the node")));
             } else if let Some(gateway) = gateway.filter(|g| g.value == address.value) {
                 let fault = address.error("is the gateway's address", self.free("give the node"));
@@ -291,7 +291,7 @@ impl<'f> NodeNetwork<'f> {
             .hosts()
             .filter(|host| *host != self.majority.network());
         let free = hosts.skip(1).find(|host| !taken.contains(host));
-        let free = free.filter(|host| unusable(*host, self.majority).is_none());
+        let free = free.filter(|host| why_unusable(*host, self.majority).is_none());
         let example = free.map_or_else(String::new, |host| format!(", e.g. {host}"));
         format!(
             "{whom} an address of {} that no other machine has{example}",

@@ -22,14 +22,14 @@ const FORM: &str = "write http://HOST:PORT, e.g. http://10.1.0.5:3128; user and 
 /// The parts of a URL.
 pub(super) fn split_url(text: &str) -> Result<UrlParts<'_>, Wrong> {
     let Some((scheme, rest)) = text.split_once("://") else {
-        return wrong("has no scheme", FORM);
+        return wrong_url("has no scheme", FORM);
     };
     check_scheme(scheme)?;
     let allowed = |c: char| c.is_ascii_graphic() && !"\"'<>\\^`{|}$".contains(c);
     if !rest.chars().all(allowed) {
         let what =
             "holds a character that a URL cannot have (a space, a quote, a letter beyond ASCII)";
-        return wrong(what, "write it percent-encoded, e.g. %20 for a space");
+        return wrong_url(what, "write it percent-encoded, e.g. %20 for a space");
     }
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     let (authority, tail) = rest.split_at(end);
@@ -38,18 +38,18 @@ pub(super) fn split_url(text: &str) -> Result<UrlParts<'_>, Wrong> {
         .map_or(("", authority), |both| both);
     if userinfo.contains('@') || tail.contains('@') {
         let what = "has `@`, `/`, `?` or `#` in its user or password";
-        return wrong(
+        return wrong_url(
             what,
             "write them percent-encoded: %40 for @, %2F for /, %3F for ?, %23 for #",
         );
     }
     if !is_percent_encoded(userinfo) {
         let what = "has a `%` in its user or password that two hexadecimal digits do not follow";
-        return wrong(what, "write %25 for a percent sign");
+        return wrong_url(what, "write %25 for a percent sign");
     }
     if !matches!(tail, "" | "/") {
         let what = "goes on behind host and port";
-        return wrong(
+        return wrong_url(
             what,
             "name the proxy itself: a PAC file is read by nobody on a node",
         );
@@ -57,7 +57,7 @@ pub(super) fn split_url(text: &str) -> Result<UrlParts<'_>, Wrong> {
     split_authority(at)
 }
 
-fn wrong<T>(what: &str, help: &'static str) -> Result<T, Wrong> {
+fn wrong_url<T>(what: &str, help: &'static str) -> Result<T, Wrong> {
     Err((what.to_owned(), help))
 }
 
@@ -69,7 +69,7 @@ fn check_scheme(scheme: &str) -> Result<(), Wrong> {
         .chars()
         .all(|c| c.is_ascii_alphanumeric() || "+-.".contains(c));
     if scheme.is_empty() || !is_scheme {
-        return wrong("has no scheme", FORM);
+        return wrong_url("has no scheme", FORM);
     }
     let help = "write http:// or https://, in small letters: a node's programs and Ignition speak to no other kind of proxy alike";
     Err((format!("has the scheme `{scheme}`"), help))
@@ -86,7 +86,7 @@ fn split_authority(text: &str) -> Result<UrlParts<'_>, Wrong> {
         None => is_dns_name(&host.to_ascii_lowercase()),
     };
     if !is_host {
-        return wrong("names no host that can be", FORM);
+        return wrong_url("names no host that can be", FORM);
     }
     if port.is_empty() {
         return Ok(UrlParts { host, port: None });
@@ -94,7 +94,7 @@ fn split_authority(text: &str) -> Result<UrlParts<'_>, Wrong> {
     let port = port.strip_prefix(':').and_then(|port| port.parse().ok());
     match port {
         Some(1..) => Ok(UrlParts { host, port }),
-        _ => wrong("has no port from 1 to 65535", FORM),
+        _ => wrong_url("has no port from 1 to 65535", FORM),
     }
 }
 

@@ -1,30 +1,30 @@
 //! Characters that nobody sees, in values that are taken as they are.
 
 use crate::diagnostic::{Fault, Place};
-use crate::unseen::{Lines, describe, first_unread};
+use crate::unseen::{Lines, describe_character, first_unread};
 use crate::yaml::{Value, YamlNode, join_path};
 
 /// Values that nothing else looks into (commands, paths, settings) and that hold such a character: a warning each.
 pub(super) fn find_in_values(root: &YamlNode, text: &str) -> Vec<Fault> {
     let mut found = Vec::new();
     if !text.is_ascii() {
-        walk(root, "", &Lines::new(text), &mut found);
+        find_unseen_below(root, "", &Lines::new(text), &mut found);
     }
     found
 }
 
-fn walk(node: &YamlNode, path: &str, lines: &Lines<'_>, found: &mut Vec<Fault>) {
+fn find_unseen_below(node: &YamlNode, path: &str, lines: &Lines<'_>, found: &mut Vec<Fault>) {
     match &node.value {
         Value::Empty => {}
         Value::Scalar { text, .. } => found.extend(judge_value(text, node.place, path, lines)),
         Value::List(items) => {
             for (i, item) in items.iter().enumerate() {
-                walk(item, &format!("{path}[{i}]"), lines, found);
+                find_unseen_below(item, &format!("{path}[{i}]"), lines, found);
             }
         }
         Value::Map(entries) => {
             for (key, value) in entries {
-                walk(value, &join_path(path, &key.name), lines, found);
+                find_unseen_below(value, &join_path(path, &key.name), lines, found);
             }
         }
     }
@@ -35,7 +35,7 @@ fn judge_value(text: &str, place: Place, path: &str, lines: &Lines<'_>) -> Optio
     let (line, column) = lines.find(c, place)?;
     let message = format!(
         "{path} holds {}, which looks like nothing or like another one",
-        describe(c)?
+        describe_character(c)?
     );
     let place = Place {
         line,

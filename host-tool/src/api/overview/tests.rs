@@ -4,7 +4,7 @@ use ha_health::Part;
 use ha_test_support::demo_cluster;
 
 use super::*;
-use crate::api::{all_findings, missing};
+use crate::api::{all_findings, describe_missing};
 use crate::pki::Pki;
 use crate::state::StateRoot;
 use crate::testing::{AnsweringAt, AnsweringCluster, DATE_MS, Forwarding};
@@ -13,18 +13,18 @@ const COORDINATION: &str = "GET /apis/coordination.k8s.io/v1/namespaces";
 const POD_LOG: &str = "GET /api/v1/namespaces/kube-system/pods/coredns-1/log";
 
 /// Renewed at this second of the servers' minute; a day ahead by the holder's own clock.
-fn lease(name: &str, second: u8) -> String {
+fn lease_json(name: &str, second: u8) -> String {
     format!(
         r#"{{"metadata":{{"name":"{name}","managedFields":[{{"time":"2026-11-21T15:00:{second:02}Z"}}]}},
             "spec":{{"renewTime":"2026-11-22T15:00:{second:02}.000000Z"}}}}"#
     )
 }
 
-fn list(items: &[String]) -> String {
+fn list_json(items: &[String]) -> String {
     format!(r#"{{"items":[{}]}}"#, items.join(","))
 }
 
-fn node(name: &str) -> String {
+fn node_json(name: &str) -> String {
     format!(
         r#"{{"metadata":{{"name":"{name}","labels":{{"node-role.kubernetes.io/control-plane":""}}}},
             "spec":{{"taints":[{{"key":"node-role.kubernetes.io/control-plane","effect":"NoSchedule"}}]}},
@@ -34,7 +34,7 @@ fn node(name: &str) -> String {
 }
 
 /// Everything that a cluster with its troubles answers.
-fn answers() -> Vec<(String, String)> {
+fn troubled_answers() -> Vec<(String, String)> {
     let pod = r#"{"metadata":{"name":"coredns-1"},"spec":{"nodeName":"node1"},
         "status":{"conditions":[{"type":"PodScheduled","status":"True","lastTransitionTime":"2026-11-21T14:00:00Z"}],
             "containerStatuses":[{"state":{"waiting":{"reason":"CrashLoopBackOff"}},"lastState":{"terminated":{}}}]}}"#;
@@ -55,27 +55,27 @@ fn answers() -> Vec<(String, String)> {
     let etcd_member = r#"{"ID":"7","name":"node1","peerURLs":["https://10.77.0.11:2380"]}"#;
     let all = [
         ("GET /readyz".to_owned(), "ok".to_owned()),
-        ("GET /api/v1/nodes".to_owned(), list(&[node("node1")])),
-        (format!("{COORDINATION}/kube-system/leases/kube-scheduler"), lease("kube-scheduler", 40)),
-        (format!("{COORDINATION}/kube-node-lease/leases"), list(&[lease("node1", 33)])),
+        ("GET /api/v1/nodes".to_owned(), list_json(&[node_json("node1")])),
+        (format!("{COORDINATION}/kube-system/leases/kube-scheduler"), lease_json("kube-scheduler", 40)),
+        (format!("{COORDINATION}/kube-node-lease/leases"), list_json(&[lease_json("node1", 33)])),
         (
             "GET /apis/certificates.k8s.io/v1/certificatesigningrequests".to_owned(),
             // The kubelet asked again after its first request was signed.
-            list(&[csr("csr-new", "14:58:42", ""), csr("csr-old", "14:50:00", signed)]),
+            list_json(&[csr("csr-new", "14:58:42", ""), csr("csr-old", "14:50:00", signed)]),
         ),
         (
             "GET /apis/apps/v1/namespaces/kube-system/deployments/coredns".to_owned(),
             r#"{"spec":{"replicas":2}}"#.to_owned(),
         ),
-        ("GET /api/v1/namespaces/kube-system/pods".to_owned(), list(&[pod.to_owned()])),
+        ("GET /api/v1/namespaces/kube-system/pods".to_owned(), list_json(&[pod.to_owned()])),
         (POD_LOG.to_owned(), "plugin/forward: no nameservers found\n".to_owned()),
         (
             "GET /apis/apps/v1/daemonsets".to_owned(),
-            list(&[daemon("cilium", "system-node-critical"), daemon("exporter", "")]),
+            list_json(&[daemon("cilium", "system-node-critical"), daemon("exporter", "")]),
         ),
         (
             "GET /api/v1/services".to_owned(),
-            list(&[
+            list_json(&[
                 r#"{"metadata":{"name":"kubernetes","namespace":"default"}}"#.to_owned(),
                 r#"{"metadata":{"name":"grabber","namespace":"web"},"spec":{"externalIPs":["10.77.0.30"]}}"#.to_owned(),
             ]),
@@ -94,12 +94,12 @@ fn answers() -> Vec<(String, String)> {
 }
 
 /// One look at everything in a cluster that answers like this, seen at these places.
-fn look(see: fn(AnsweringAt) -> AnsweringAt) -> ClusterView {
+fn view_troubled_cluster(see: fn(AnsweringAt) -> AnsweringAt) -> ClusterView {
     let dir = tempfile::tempdir().unwrap();
     let root = StateRoot::new(Some(dir.path())).unwrap();
     let store = root.dir("demo").lock().unwrap();
     let pki = || store.ensure_pki().unwrap().0;
-    let mut answers: Vec<(String, u16, String)> = answers()
+    let mut answers: Vec<(String, u16, String)> = troubled_answers()
         .into_iter()
         .map(|(request, body)| (request, 200, body))
         .collect();
@@ -118,7 +118,7 @@ fn look(see: fn(AnsweringAt) -> AnsweringAt) -> ClusterView {
 
 #[test]
 fn what_api_and_etcd_answer_becomes_facts() {
-    let view = look(|at| at);
+    let view = view_troubled_cluster(|at| at);
     let api = view.api.clone().unwrap();
     assert_eq!(api.now_ms, Some(DATE_MS));
     assert_eq!(
@@ -166,7 +166,7 @@ fn what_api_and_etcd_answer_becomes_facts() {
 
 #[test]
 fn a_pod_of_coredns_that_crashes_is_asked_for_its_last_words() {
-    let dns = look(|at| at).api.unwrap().dns.unwrap();
+    let dns = view_troubled_cluster(|at| at).api.unwrap().dns.unwrap();
     assert_eq!((dns.wanted, dns.pods.len()), (2, 1));
     assert_eq!(
         (dns.pods[0].ready, dns.pods[0].trouble.as_str()),
@@ -179,7 +179,7 @@ fn a_pod_of_coredns_that_crashes_is_asked_for_its_last_words() {
 
 #[test]
 fn behind_a_vip_that_refuses_everything_else_is_still_looked_at() {
-    let view = look(AnsweringAt::without_vip);
+    let view = view_troubled_cluster(AnsweringAt::without_vip);
     let findings = all_findings(&demo_cluster(), &view);
     let first = &findings[0];
     assert_eq!(first.part, Part::Api);
@@ -213,7 +213,7 @@ fn a_cluster_of_which_nothing_answers_is_only_that() {
     let view = ha_host_base::block_on(api.observe_all()).unwrap();
     assert_eq!(view.api, None);
     assert_eq!(
-        missing(&demo_cluster(), &view),
+        describe_missing(&demo_cluster(), &view),
         ["the API at 10.77.0.30:6444: Connection refused"]
     );
 }

@@ -12,20 +12,20 @@ pub fn report_as_text(report: &DoctorReport) -> String {
     for node in &report.nodes {
         text += &node_lines(node, width);
     }
-    text + &section("cluster", width, &report.checks)
+    text + &report_section("cluster", width, &report.checks)
 }
 
 fn node_lines(node: &NodeReport, width: usize) -> String {
     let (name, error) = (&node.node, &node.error);
     if error.is_empty() {
-        return section(name, width, &node.checks);
+        return report_section(name, width, &node.checks);
     }
     let word = Paint::stdout().red("not examined");
     format!("{name:<width$}  {word}: {error}\n")
 }
 
 /// `node4   31 checks, 2 not well`, then each with its command and cure.
-fn section(name: &str, width: usize, checks: &[Check]) -> String {
+fn report_section(name: &str, width: usize, checks: &[Check]) -> String {
     let paint = Paint::stdout();
     let is_warning = |check: &&Check| check.verdict == Verdict::Warn;
     let unwell: Vec<&Check> = checks

@@ -6,7 +6,7 @@ use ha_wire::doctor::{
 use super::*;
 
 /// A visit of one of the demo's nodes, whose clock is so far ahead.
-fn visit(index: usize, ahead_ms: i64) -> Visit {
+fn visit_demo_node(index: usize, ahead_ms: i64) -> Visit {
     let node = demo_cluster().nodes[index].clone();
     let examination = Examination {
         version: WIRE_VERSION,
@@ -33,7 +33,7 @@ fn visit(index: usize, ahead_ms: i64) -> Visit {
     }
 }
 
-fn unwell(checks: &[Check]) -> Vec<(&str, Verdict, &str)> {
+fn unwell_checks(checks: &[Check]) -> Vec<(&str, Verdict, &str)> {
     let unwell = checks.iter().filter(|check| check.verdict != Verdict::Pass);
     unwell
         .inspect(|check| {
@@ -46,8 +46,8 @@ fn unwell(checks: &[Check]) -> Vec<(&str, Verdict, &str)> {
         .collect()
 }
 
-fn compared(spoil: impl Fn(&mut [Examination])) -> Vec<Check> {
-    let mut visits: Vec<Visit> = (0..5).map(|index| visit(index, 0)).collect();
+fn compare_spoiled(spoil: impl Fn(&mut [Examination])) -> Vec<Check> {
+    let mut visits: Vec<Visit> = (0..5).map(|index| visit_demo_node(index, 0)).collect();
     let mut seen: Vec<Examination> = visits.iter().map(|v| v.answer.clone().unwrap()).collect();
     spoil(&mut seen);
     for (visit, seen) in visits.iter_mut().zip(seen) {
@@ -58,32 +58,39 @@ fn compared(spoil: impl Fn(&mut [Examination])) -> Vec<Check> {
 
 #[test]
 fn five_different_machines_are_well() {
-    let checks = compared(|_| ());
-    assert_eq!(unwell(&checks), []);
+    let checks = compare_spoiled(|_| ());
+    assert_eq!(unwell_checks(&checks), []);
     assert_eq!(checks.len(), 5, "{checks:?}");
 }
 
 #[test]
 fn two_machines_with_one_identity_are_named() {
-    let checks = compared(|seen| seen[4].machine.interfaces = seen[3].machine.interfaces.clone());
-    let words = "node4 and node5 have one mac, 52:54:00:00:00:04";
-    assert_eq!(unwell(&checks), [("mac", Verdict::Fail, words)]);
     let checks =
-        compared(|seen| seen[4].machine.product_uuid = seen[0].machine.product_uuid.clone());
+        compare_spoiled(|seen| seen[4].machine.interfaces = seen[3].machine.interfaces.clone());
+    let words = "node4 and node5 have one mac, 52:54:00:00:00:04";
+    assert_eq!(unwell_checks(&checks), [("mac", Verdict::Fail, words)]);
+    let checks =
+        compare_spoiled(|seen| seen[4].machine.product_uuid = seen[0].machine.product_uuid.clone());
     let words = "node1 and node5 have one product uuid, 4c4c4544-0";
-    assert_eq!(unwell(&checks), [("product uuid", Verdict::Fail, words)]);
-    let checks = compared(|seen| {
+    assert_eq!(
+        unwell_checks(&checks),
+        [("product uuid", Verdict::Fail, words)]
+    );
+    let checks = compare_spoiled(|seen| {
         for one in seen {
             one.machine.machine_id = "0123".into();
         }
     });
     let words = "node1 and node2 and node3 and node4 and node5 have one machine-id, 0123";
-    assert_eq!(unwell(&checks), [("machine-id", Verdict::Fail, words)]);
+    assert_eq!(
+        unwell_checks(&checks),
+        [("machine-id", Verdict::Fail, words)]
+    );
 }
 
 #[test]
 fn what_is_not_known_is_not_shared() {
-    let checks = compared(|seen| {
+    let checks = compare_spoiled(|seen| {
         for one in seen {
             one.machine = MachineIdentity {
                 product_uuid: "00000000-0000-0000-0000-000000000000".into(),
@@ -91,12 +98,12 @@ fn what_is_not_known_is_not_shared() {
             };
         }
     });
-    assert_eq!(unwell(&checks), []);
-    let bond = compared(|seen| {
+    assert_eq!(unwell_checks(&checks), []);
+    let bond = compare_spoiled(|seen| {
         let again = seen[0].machine.interfaces[0].clone();
         seen[0].machine.interfaces.push(again);
     });
-    assert_eq!(unwell(&bond), []);
+    assert_eq!(unwell_checks(&bond), []);
 }
 
 #[test]
@@ -108,19 +115,19 @@ fn two_holders_of_the_vip_are_named() {
             listened_ms: 1000,
         })
     };
-    let checks = compared(|seen| {
+    let checks = compare_spoiled(|seen| {
         (seen[0].vrrp, seen[1].vrrp, seen[2].vrrp) = (holds(true), holds(false), holds(true));
     });
     let words = "held by node1 and node3: they do not hear each other";
-    assert_eq!(unwell(&checks), [("vip", Verdict::Fail, words)]);
+    assert_eq!(unwell_checks(&checks), [("vip", Verdict::Fail, words)]);
 }
 
 #[test]
 fn clocks_are_compared_with_each_other_and_not_with_this_machine_s() {
     let clocks = |ahead: [i64; 3]| {
-        let visits: Vec<Visit> = (0..3).map(|i| visit(i, ahead[i])).collect();
+        let visits: Vec<Visit> = (0..3).map(|i| visit_demo_node(i, ahead[i])).collect();
         let checks = compare::compare_nodes(&visits);
-        let told = unwell(&checks).into_iter();
+        let told = unwell_checks(&checks).into_iter();
         told.map(|(_, verdict, reason)| (verdict, reason.to_owned()))
             .collect::<Vec<_>>()
     };
@@ -138,11 +145,11 @@ fn clocks_are_compared_with_each_other_and_not_with_this_machine_s() {
     let behind = "node1 is 41 s behind the other nodes";
     assert_eq!(clocks([-41_000, 0, 0]), said(Verdict::Fail, behind));
     let two: Vec<Visit> = [(0, 0), (1, 41_000)]
-        .map(|(i, ahead)| visit(i, ahead))
+        .map(|(i, ahead)| visit_demo_node(i, ahead))
         .into();
     let words = "node2 is 41 s ahead of node1";
     assert_eq!(
-        unwell(&compare::compare_nodes(&two)),
+        unwell_checks(&compare::compare_nodes(&two)),
         [("clock", Verdict::Fail, words)]
     );
 }
@@ -260,7 +267,7 @@ fn a_dropped_way_is_told_from_one_where_nobody_listens() {
         );
         ways::judge_ways("node4", &ways, &[PortTrial { to, outcome, error }])
     };
-    assert_eq!(unwell(&judged(TrialOutcome::Open)), []);
+    assert_eq!(unwell_checks(&judged(TrialOutcome::Open)), []);
     for (outcome, words, cure) in [
         (
             TrialOutcome::Silent,
@@ -279,7 +286,7 @@ fn a_dropped_way_is_told_from_one_where_nobody_listens() {
         ),
     ] {
         let checks = judged(outcome);
-        assert_eq!(unwell(&checks).len(), 1);
+        assert_eq!(unwell_checks(&checks).len(), 1);
         assert!(
             checks[0].reason.contains(words) && checks[0].remedy.contains(cure),
             "{checks:?}"
@@ -298,11 +305,14 @@ fn a_pod_that_finds_no_node_is_told_in_the_scheduler_s_words() {
     };
     let pulling = r#"{"metadata": {"name": "q", "namespace": "x"}, "status": {"conditions": [{"type": "PodScheduled", "status": "True"}]}}"#;
     let list = |pods: &[String]| format!(r#"{{"items": [{}]}}"#, pods.join(","));
-    assert_eq!(unwell(&pods::judge_pods(&list(&[pulling.into()]))), []);
+    assert_eq!(
+        unwell_checks(&pods::judge_pods(&list(&[pulling.into()]))),
+        []
+    );
     let checks = pods::judge_pods(&list(&[pulling.into(), pod(1)]));
     let words = format!("x/p1: {taint}");
     assert_eq!(
-        unwell(&checks),
+        unwell_checks(&checks),
         [("pending pod", Verdict::Warn, &words[..])]
     );
     assert_eq!(checks[0].command, "kubectl -n x describe pod p1");

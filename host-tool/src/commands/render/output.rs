@@ -11,12 +11,12 @@ use tempfile::{Builder, TempPath};
 
 pub fn refuse_existing(dir: &Path, names: &[String]) -> Result<()> {
     match names.iter().find(|n| dir.join(n).exists()) {
-        Some(name) => Err(exists(&dir.join(name))),
+        Some(name) => Err(already_exists(&dir.join(name))),
         None => Ok(()),
     }
 }
 
-fn exists(path: &Path) -> anyhow::Error {
+fn already_exists(path: &Path) -> anyhow::Error {
     Stop::bad_input(format!(
         "{} exists and was not touched; --force replaces it",
         path.display()
@@ -37,7 +37,7 @@ pub fn write_all(dir: &Path, configs: &[(&str, &Secret)], replace: bool) -> Resu
     }
     let mut placed = Vec::new();
     for (path, file) in written {
-        if let Err(error) = place(file, &path, replace) {
+        if let Err(error) = persist_file(file, &path, replace) {
             if !replace {
                 remove_again(&placed)?;
             }
@@ -55,7 +55,7 @@ fn write_beside(dir: &Path, config: &Secret) -> Result<TempPath> {
     Ok(file.into_temp_path())
 }
 
-fn place(file: TempPath, path: &Path, replace: bool) -> Result<()> {
+fn persist_file(file: TempPath, path: &Path, replace: bool) -> Result<()> {
     let placed = if replace {
         file.persist(path)
     } else {
@@ -63,7 +63,7 @@ fn place(file: TempPath, path: &Path, replace: bool) -> Result<()> {
     };
     match placed {
         Ok(()) => Ok(()),
-        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(exists(path)),
+        Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Err(already_exists(path)),
         Err(e) => Err(e.error).with_context(|| format!("cannot write {}", path.display())),
     }
 }

@@ -18,7 +18,7 @@ fn rendered_once() -> Desk {
     let root = StateRoot::new(Some(&dir.path().join("state"))).unwrap();
     let store = root.dir("demo").lock().unwrap();
     assert_eq!(
-        permit(&source, &store, false, None).unwrap(),
+        permit_render(&source, &store, false, None).unwrap(),
         Founding::Permitted
     );
     store.accept_for_render(&source.as_accepted()).unwrap();
@@ -30,7 +30,7 @@ fn rendered_once() -> Desk {
     }
 }
 
-fn permit(
+fn permit_render(
     source: &Source,
     store: &ClusterStore,
     asked_for: bool,
@@ -51,13 +51,13 @@ fn a_later_render_permits_founding_only_if_told_and_never_beside_a_cluster_that_
         _dir,
     } = &rendered_once();
     assert_eq!(
-        permit(source, store, false, None).unwrap(),
+        permit_render(source, store, false, None).unwrap(),
         Founding::NotFirst
     );
     let pki = store.pki().unwrap().unwrap();
     // Sick, but it is there.
     let cluster = AnsweringCluster::start(pki, &[("GET /readyz", 500, "etcd failed")]);
-    let error = permit(source, store, true, Some(&cluster)).unwrap_err();
+    let error = permit_render(source, store, true, Some(&cluster)).unwrap_err();
     assert!(
         matches!(error.downcast_ref(), Some(Stop::BadInput(_))),
         "{error:?}"
@@ -68,10 +68,10 @@ fn a_later_render_permits_founding_only_if_told_and_never_beside_a_cluster_that_
         "that is remembered"
     );
     drop(cluster);
-    let error = permit(source, store, true, None).unwrap_err();
+    let error = permit_render(source, store, true, None).unwrap_err();
     assert!(error.to_string().contains("demo was founded"), "{error}");
     assert_eq!(
-        permit(source, store, false, None).unwrap(),
+        permit_render(source, store, false, None).unwrap(),
         Founding::Founded
     );
 }
@@ -85,7 +85,7 @@ fn another_clusters_answer_does_not_count() {
     } = &rendered_once();
     let other = AnsweringCluster::start(Pki::create().unwrap(), &[("GET /readyz", 200, "ok")]);
     assert_eq!(
-        permit(source, store, true, Some(&other)).unwrap(),
+        permit_render(source, store, true, Some(&other)).unwrap(),
         Founding::Permitted
     );
     assert!(!store.record().unwrap().unwrap().founded);

@@ -31,14 +31,14 @@ pub fn certificate_ends(
     for (node, said) in nodes.iter().zip(said) {
         let certificates = said.status().map(|s| &s.certificates[..]);
         for certificate in certificates.unwrap_or_default() {
-            all.extend(at(certificate.at_ms).map(|ends| {
+            all.extend(time_of_unix_ms(certificate.at_ms).map(|ends| {
                 CertificateEnd {
                     node: node.name.clone(),
                     name: printable_line(&certificate.name),
                     ends,
                     late: certificate
                         .late_ms
-                        .and_then(at)
+                        .and_then(time_of_unix_ms)
                         .is_some_and(|late| late <= now),
                 }
             }));
@@ -48,7 +48,7 @@ pub fn certificate_ends(
     all
 }
 
-fn at(ms: u64) -> Option<OffsetDateTime> {
+fn time_of_unix_ms(ms: u64) -> Option<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(i64::try_from(ms / 1000).ok()?).ok()
 }
 

@@ -31,7 +31,7 @@ impl KeyEnds {
     pub fn read(dir: &ClusterDir, pki: &Pki) -> Result<Self> {
         let text = files::read_optional(&dir.kubeconfig())?;
         Ok(Self {
-            kubeconfig: text.and_then(|text| kubeconfig::ends(&text)),
+            kubeconfig: text.and_then(|text| kubeconfig::certificate_end(&text)),
             authorities: pki.ends(),
         })
     }

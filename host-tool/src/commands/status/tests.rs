@@ -20,7 +20,7 @@ fn frozen_demo() -> Cluster {
 }
 
 /// The look at a demo cluster that is whole, and the agents' words.
-fn whole() -> WholeLook {
+fn look_at_whole() -> WholeLook {
     let cluster = frozen_demo();
     let planes = || cluster.control_planes().map(|n| n.name.clone());
     let node = |n: &Node| {
@@ -81,8 +81,8 @@ fn status_of(look: &mut WholeLook, index: usize) -> &mut NodeStatus {
 }
 
 /// Two holders of the VIP, a server that fails its check, a machine that is off.
-fn degraded() -> WholeLook {
-    let mut look = whole();
+fn look_at_degraded() -> WholeLook {
+    let mut look = look_at_whole();
     status_of(&mut look, 2).vip.here = true;
     status_of(&mut look, 2).vip.complaint =
         "Cant send advert (Operation not\u{7} permitted)".to_owned();
@@ -107,7 +107,7 @@ fn degraded() -> WholeLook {
     look
 }
 
-fn report(look: WholeLook) -> ClusterReport {
+fn report_on_demo(look: WholeLook) -> ClusterReport {
     report_on(frozen_demo(), look)
 }
 
@@ -129,24 +129,27 @@ fn report_on(cluster: Cluster, mut look: WholeLook) -> ClusterReport {
 #[test]
 fn a_whole_cluster_as_people_see_it() {
     assert_eq!(
-        report_text(&report(whole()), NOW, Paint::stdout()),
+        report_text(&report_on_demo(look_at_whole()), NOW, Paint::stdout()),
         include_str!("../../../tests/fixtures/status-whole.txt")
     );
 }
 
 #[test]
 fn a_vip_whose_coming_nobody_saw_has_a_holder_and_no_time() {
-    let mut look = whole();
-    assert_eq!(report(whole()).vip_held_seconds, Some(3 * 3600 + 60));
+    let mut look = look_at_whole();
+    assert_eq!(
+        report_on_demo(look_at_whole()).vip_held_seconds,
+        Some(3 * 3600 + 60)
+    );
     status_of(&mut look, 1).vip.held_since_ms = None;
-    let text = report_text(&report(look), NOW, Paint::stdout());
+    let text = report_text(&report_on_demo(look), NOW, Paint::stdout());
     assert!(text.contains("answers, held by node2\n"), "{text}");
 }
 
 #[test]
 fn a_degraded_cluster_as_people_see_it() {
     assert_eq!(
-        report_text(&report(degraded()), NOW, Paint::stdout()),
+        report_text(&report_on_demo(look_at_degraded()), NOW, Paint::stdout()),
         include_str!("../../../tests/fixtures/status-degraded.txt")
     );
 }
@@ -155,13 +158,16 @@ fn a_degraded_cluster_as_people_see_it() {
 fn version_two_of_the_json_is_frozen() {
     let frozen = include_str!("../../../tests/fixtures/status-v2.json");
     let frozen: serde_json::Value = serde_json::from_str(frozen).unwrap();
-    assert_eq!(serde_json::to_value(report(degraded())).unwrap(), frozen);
+    assert_eq!(
+        serde_json::to_value(report_on_demo(look_at_degraded())).unwrap(),
+        frozen
+    );
 }
 
 #[test]
 fn only_a_whole_cluster_ends_well() {
-    assert_eq!(report(whole()).exit(), Exit::Done);
-    let ill = report(degraded());
+    assert_eq!(report_on_demo(look_at_whole()).exit(), Exit::Done);
+    let ill = report_on_demo(look_at_degraded());
     assert_eq!(ill.exit(), Exit::Failed);
     let parts: Vec<&Part> = ill.findings.iter().map(|f| &f.part).collect();
     let node5 = Part::Node("node5".to_owned());
@@ -170,10 +176,10 @@ fn only_a_whole_cluster_ends_well() {
 
 #[test]
 fn a_cluster_that_does_not_answer_is_called_that() {
-    let mut look = whole();
+    let mut look = look_at_whole();
     look.view.vip = Err("Connection refused".to_owned());
     look.view.apiservers = BTreeMap::new();
-    let text = report_text(&report(look), NOW, Paint::stdout());
+    let text = report_text(&report_on_demo(look), NOW, Paint::stdout());
     assert!(
         text.starts_with("demo: does not answer; 3 control planes"),
         "{text}"
@@ -182,10 +188,16 @@ fn a_cluster_that_does_not_answer_is_called_that() {
 
 #[test]
 fn a_pipe_that_watches_gets_what_is_new_and_what_is_over() {
-    let (well, ill) = (report(whole()), report(degraded()));
-    assert_eq!(watch::changes(None, &well, NOW), ["15:00:42  demo: whole"]);
-    assert!(watch::changes(Some(&well), &well, NOW).is_empty());
-    let lines = watch::changes(Some(&well), &ill, NOW);
+    let (well, ill) = (
+        report_on_demo(look_at_whole()),
+        report_on_demo(look_at_degraded()),
+    );
+    assert_eq!(
+        watch::describe_changes(None, &well, NOW),
+        ["15:00:42  demo: whole"]
+    );
+    assert!(watch::describe_changes(Some(&well), &well, NOW).is_empty());
+    let lines = watch::describe_changes(Some(&well), &ill, NOW);
     assert_eq!(lines.len(), 4, "{lines:#?}");
     assert_eq!(
         lines[0],
@@ -195,13 +207,13 @@ fn a_pipe_that_watches_gets_what_is_new_and_what_is_over() {
         lines[2],
         "15:00:42  + haproxy: node3's apiserver fails the check of node1 (L7STS/401) (4 min)"
     );
-    let mut later = degraded();
+    let mut later = look_at_degraded();
     status_of(&mut later, 0).backends[1].seconds = Some(300);
     assert!(
-        watch::changes(Some(&ill), &report(later), NOW).is_empty(),
+        watch::describe_changes(Some(&ill), &report_on_demo(later), NOW).is_empty(),
         "time alone is no change"
     );
-    let lines = watch::changes(Some(&ill), &well, NOW);
+    let lines = watch::describe_changes(Some(&ill), &well, NOW);
     assert_eq!(lines[0], "15:00:42  demo: whole");
     assert!(
         lines[1].starts_with("15:00:42  - VIP: 10.77.0.30 is held by node2 and node3"),
@@ -221,7 +233,7 @@ fn an_external_etcd_is_told_by_its_endpoints() {
             cert_file: "/cert".into(),
             key_file: "/key".into(),
         }));
-        let mut look = whole();
+        let mut look = look_at_whole();
         let endpoint = |(host, error): (u8, &&str)| EtcdEndpoint {
             url: format!("https://10.77.0.{host}:2379"),
             error: (*error).to_owned(),

@@ -31,7 +31,7 @@ pub fn print_changes(question: &Question, json: bool) -> Result<Exit> {
             (true, _) => println!("{}", serde_json::to_string(&report)?),
             (false, true) => print!("{CLEAR}{}", report_text(&report, now, Paint::stdout())),
             (false, false) => {
-                for line in changes(before.as_ref(), &report, now) {
+                for line in describe_changes(before.as_ref(), &report, now) {
                     println!("{line}");
                 }
             }
@@ -45,7 +45,7 @@ pub fn print_changes(question: &Question, json: bool) -> Result<Exit> {
 }
 
 /// What is new since the look before, one line each, with the time of day; the first look tells all.
-pub fn changes(
+pub fn describe_changes(
     before: Option<&ClusterReport>,
     report: &ClusterReport,
     now: OffsetDateTime,

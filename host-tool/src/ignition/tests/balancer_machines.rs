@@ -14,7 +14,7 @@ hooks: {beforeJoin: [\"true\"]}
 loadBalancer: {mode: {machines: [{name: lb1, address: 10.77.0.21}, {name: lb2, address: 10.77.0.22}]}}
 ";
 
-fn links(config: &Value) -> Vec<String> {
+fn extension_links(config: &Value) -> Vec<String> {
     let links = config["storage"]["links"].as_array().unwrap().iter();
     let name = |link: &Value| {
         let path = link["path"].as_str().unwrap();
@@ -38,7 +38,7 @@ fn each_machine_has_what_its_role_needs_and_no_more() {
     let configs = render_configs(&cluster, &files, None);
     assert_eq!(configs.len(), 7);
     for (config, node) in configs.iter().zip(&cluster.nodes) {
-        let (has, files) = (links(config), written_files(config));
+        let (has, files) = (extension_links(config), written_files(config));
         let told = node_file(&files);
         assert_eq!(told.load_balancer.mode, LbMode::Machines);
         assert_eq!((told.control_planes.len(), told.balancers.len()), (3, 2));

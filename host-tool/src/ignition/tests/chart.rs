@@ -4,7 +4,7 @@ use super::*;
 use crate::inputs::packed_chart;
 
 /// Where each node's file says that the chart is, and the bytes that its config holds.
-fn charts(provider: &str, chart: &[u8]) -> Vec<(Option<String>, Option<Vec<u8>>)> {
+fn charts_in_configs(provider: &str, chart: &[u8]) -> Vec<(Option<String>, Option<Vec<u8>>)> {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("cilium-1.20.2.tgz"), chart).unwrap();
     let text = DEMO.replace(
@@ -37,11 +37,11 @@ fn charts(provider: &str, chart: &[u8]) -> Vec<(Option<String>, Option<Vec<u8>>)
 #[test]
 fn control_planes_get_it_in_their_config_or_by_the_assets_disk() {
     let chart = packed_chart("cilium", "1.20.2");
-    let inline = charts("none", &chart);
+    let inline = charts_in_configs("none", &chart);
     let here = (Some(paths::CILIUM_CHART.to_owned()), Some(chart.clone()));
     assert_eq!(inline[..3], [here.clone(), here.clone(), here]);
     assert_eq!(inline[3], (None, None), "workers install nothing");
-    let disk = charts("{qemu: {arch: x86-64}}", &chart);
+    let disk = charts_in_configs("{qemu: {arch: x86-64}}", &chart);
     let there = (Some("/run/ha-assets/cilium-chart.tgz".to_owned()), None);
     assert_eq!(disk[..3], [there.clone(), there.clone(), there]);
 }

@@ -22,13 +22,13 @@ fn files_with(cri: &str, pem: &str) -> (Files, Value) {
     (written_files(&config), config)
 }
 
-fn pem() -> String {
+fn ca_pem() -> String {
     Pki::create().unwrap().cluster.cert().to_owned()
 }
 
 #[test]
 fn containerd_finds_mirrors_and_their_ca_by_the_images_host() {
-    let pem = pem();
+    let pem = ca_pem();
     let (files, config) = files_with("containerd", &pem);
     let docker = "server = \"https://registry-1.docker.io\"
 ca = \"/etc/containerd/certs.d/docker.io/ca.crt\"
@@ -72,7 +72,7 @@ ca = \"/etc/containerd/certs.d/docker.io/ca.crt\"
 
 #[test]
 fn crio_has_the_same_in_its_own_words() {
-    let pem = pem();
+    let pem = ca_pem();
     let (files, _) = files_with("crio", &pem);
     let conf = "[[registry]]
 prefix = \"docker.io\"
@@ -117,7 +117,7 @@ insecure = true
 #[test]
 fn a_registrys_password_is_in_one_file_of_roots() {
     for cri in ["containerd", "crio"] {
-        let (mut files, _) = files_with(cri, &pem());
+        let (mut files, _) = files_with(cri, &ca_pem());
         let (mode, text) = files.remove("/etc/ha-agent/registries.json").unwrap();
         let logins: Value = serde_json::from_str(&text).unwrap();
         let auth = STANDARD.encode("me:hush");

@@ -2,7 +2,7 @@ use super::super::tar::BLOCK;
 use super::*;
 
 /// A file of this content, judged as an Ignition config.
-fn judged(content: &str) -> Judged<UserConfig> {
+fn judge_ignition_text(content: &str) -> Judged<UserConfig> {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.ign");
     std::fs::write(&path, content).unwrap();
@@ -18,7 +18,8 @@ fn ignition_versions_that_not_every_flatcar_reads_are_told() {
         ("3.5.0", Some("Ignition 2.20")),
         ("3.6.0", Some("newer than 2.25")),
     ] {
-        let config = judged(&format!(r#"{{"ignition":{{"version":"{version}"}}}}"#)).unwrap();
+        let config =
+            judge_ignition_text(&format!(r#"{{"ignition":{{"version":"{version}"}}}}"#)).unwrap();
         let cures: Vec<&str> = config.warnings.iter().map(|w| w.cure.as_str()).collect();
         match says {
             None => assert!(cures.is_empty(), "{version}: {cures:?}"),
@@ -62,7 +63,7 @@ fn what_is_no_ignition_config_is_called_by_its_name() {
         ),
         ("", "is empty", "again"),
     ] {
-        let fault = judged(content).unwrap_err();
+        let fault = judge_ignition_text(content).unwrap_err();
         assert!(fault.what.contains(what), "{content}: {fault}");
         assert!(fault.cure.contains(cure), "{content}: {fault}");
     }
@@ -70,12 +71,12 @@ fn what_is_no_ignition_config_is_called_by_its_name() {
 
 #[test]
 fn keys_that_ignition_leaves_out_are_told() {
-    let config = judged(r#"{"ignition":{"version":"3.3.0"},"storrage":{}}"#).unwrap();
+    let config = judge_ignition_text(r#"{"ignition":{"version":"3.3.0"},"storrage":{}}"#).unwrap();
     assert_eq!(config.warnings[0].what, "has an unused key: $.storrage");
 }
 
 /// A tar archive with one empty file.
-fn tar(name: &str, content: &[u8]) -> Vec<u8> {
+fn tar_archive(name: &str, content: &[u8]) -> Vec<u8> {
     let mut header = [0_u8; BLOCK];
     header[..name.len()].copy_from_slice(name.as_bytes());
     let size = format!("{:011o}", content.len());
@@ -92,18 +93,26 @@ fn archives_of_images_are_told_from_others() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("a.tar");
     let table = [
-        (tar("manifest.json", b"[]"), ""),
+        (tar_archive("manifest.json", b"[]"), ""),
         (
-            [tar("blobs/x", &[7; 700]), tar("index.json", b"{}")].concat(),
+            [
+                tar_archive("blobs/x", &[7; 700]),
+                tar_archive("index.json", b"{}"),
+            ]
+            .concat(),
             "",
         ),
         (
-            [tar("./oci-layout", b"{}"), tar("./index.json", b"{}")].concat(),
+            [
+                tar_archive("./oci-layout", b"{}"),
+                tar_archive("./index.json", b"{}"),
+            ]
+            .concat(),
             "",
         ),
         ([&[0x1f, 0x8b][..], &[0; BLOCK]].concat(), ""),
         (
-            [tar("bin/sh", b"x"), tar("etc/passwd", b"y")].concat(),
+            [tar_archive("bin/sh", b"x"), tar_archive("etc/passwd", b"y")].concat(),
             "neither manifest.json nor index.json",
         ),
         (vec![b'x'; 2000], "is no tar archive"),

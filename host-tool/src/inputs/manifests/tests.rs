@@ -78,7 +78,7 @@ fn what_cannot_be_had_or_is_something_else_is_bad_input() {
             assert!(told.contains(words), "{words}: {told}");
         }
     }
-    let mut kept: Vec<_> = walk(dir.path())
+    let mut kept: Vec<_> = files_below(dir.path())
         .into_iter()
         .filter(|path| !path.ends_with("lock"))
         .collect();
@@ -92,11 +92,11 @@ fn what_cannot_be_had_or_is_something_else_is_bad_input() {
     );
 }
 
-fn walk(dir: &Path) -> Vec<PathBuf> {
+fn files_below(dir: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(dir).unwrap();
     let below = |path: PathBuf| {
         if path.is_dir() {
-            walk(&path)
+            files_below(&path)
         } else {
             vec![path]
         }

@@ -5,7 +5,7 @@ use ha_test_support::{DEMO, parse_cluster};
 use super::*;
 
 /// What is said of the demo cluster with these replacements.
-fn said(replacements: &[(&str, &str)]) -> Vec<String> {
+fn describe_replacements(replacements: &[(&str, &str)]) -> Vec<String> {
     let parse = |text: &str| parse_cluster(text, Path::new("/"));
     let base = format!("{DEMO}provider: none\n");
     let new = replacements
@@ -17,7 +17,8 @@ fn said(replacements: &[(&str, &str)]) -> Vec<String> {
 
 #[test]
 fn what_differs_is_named_by_the_files_keys_with_both_values() {
-    let kubernetes = |more: &str| said(&[("cni: none}", &format!("cni: none, {more}}}"))]);
+    let kubernetes =
+        |more: &str| describe_replacements(&[("cni: none}", &format!("cni: none, {more}}}"))]);
     assert_eq!(
         kubernetes("kubeletConfig: {maxPods: 120}"),
         ["kubernetes.kubeletConfig.maxPods: none -> 120"]
@@ -37,7 +38,7 @@ fn what_differs_is_named_by_the_files_keys_with_both_values() {
         ))
     );
     assert_eq!(
-        said(&[("port: 6444", "port: 7444"), ("10.77.0.15", "10.77.0.25")]),
+        describe_replacements(&[("port: 6444", "port: 7444"), ("10.77.0.15", "10.77.0.25")]),
         [
             "endpoint.port: 6444 -> 7444",
             "nodes[node5].address: 10.77.0.15 -> 10.77.0.25"
@@ -60,7 +61,7 @@ fn what_differs_is_named_by_the_files_keys_with_both_values() {
         .iter()
         .map(|(a, b)| (a.as_str(), b.as_str()))
         .collect();
-    let seen = said(&pairs);
+    let seen = describe_replacements(&pairs);
     for line in [
         "network.prefix: 24 -> 24, 64",
         "network.gateway: 10.77.0.1 -> 10.77.0.1, fd00:77::1",
@@ -73,21 +74,21 @@ fn what_differs_is_named_by_the_files_keys_with_both_values() {
         "{seen:?}"
     );
     assert_eq!(
-        said(&[("dns: [10.77.0.1]", "dns: [10.77.0.1, 9.9.9.9]")]),
+        describe_replacements(&[("dns: [10.77.0.1]", "dns: [10.77.0.1, 9.9.9.9]")]),
         ["network.dns: 10.77.0.1 -> 10.77.0.1, 9.9.9.9"]
     );
     assert_eq!(
-        said(&[("node5", "node7")]),
+        describe_replacements(&[("node5", "node7")]),
         [
             "nodes[node5]: worker -> none",
             "nodes[node7]: none -> worker"
         ]
     );
     assert_eq!(
-        said(&[("10.77.0.11}", "10.77.0.11, taints: []}")]),
+        describe_replacements(&[("10.77.0.11}", "10.77.0.11, taints: []}")]),
         ["nodes[node1].taints: none -> []"]
     );
-    assert_eq!(said(&[]), Vec::<String>::new());
+    assert_eq!(describe_replacements(&[]), Vec::<String>::new());
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn a_map_that_became_a_list_is_said_without_its_values() {
         json!({"extraArgs": [{"name": "v", "value": "4"}]}),
     );
     let mut found = Vec::new();
-    compare("apiServer", Some(&old), Some(&new), &mut found);
+    compare_values("apiServer", Some(&old), Some(&new), &mut found);
     let lines: Vec<String> = found.iter().map(ToString::to_string).collect();
     assert_eq!(lines, ["apiServer.extraArgs: a map of 1 -> a list of 1"]);
 }
@@ -126,9 +127,9 @@ fn no_secret_is_shown() {
         ("kubernetes.x", json!({"a": "hush"})),
         ("kubernetes.x", json!([{"a": "hush"}])),
     ] {
-        let found = difference(key, Some(&value), None);
+        let found = difference_of(key, Some(&value), None);
         assert!(!found.to_string().contains("hush"), "{found}");
-        let other = difference(key, Some(&value), Some(&json!("hush2")));
+        let other = difference_of(key, Some(&value), Some(&json!("hush2")));
         assert!(!other.old.contains("hush"), "{other}");
         assert_ne!(other.old, other.new, "{other}");
     }

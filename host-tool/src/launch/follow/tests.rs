@@ -12,7 +12,12 @@ use super::super::{Launch, Options};
 use super::*;
 use crate::progress::tests::{bar_report, json_report, line_report};
 
-fn launch(env: &TestEnv, provider: FakeProvider, timeout: u64, report: &mut dyn Report) -> Exit {
+fn launch_with(
+    env: &TestEnv,
+    provider: FakeProvider,
+    timeout: u64,
+    report: &mut dyn Report,
+) -> Exit {
     let provider: Arc<dyn Provider> = Arc::new(provider);
     let make_provider = |_: &Cluster| Ok(provider.clone());
     let options = Options {
@@ -41,7 +46,7 @@ fn silent_nodes_are_asked_side_by_side_when_the_time_is_up() {
     };
     let (mut report, pipe) = line_report();
     let begun = Instant::now();
-    let exit = launch(&env, provider, 12, &mut report);
+    let exit = launch_with(&env, provider, 12, &mut report);
     let took = begun.elapsed();
     assert_eq!(exit, Exit::TimedOut);
     // One after another they would take a minute more.
@@ -66,7 +71,7 @@ fn an_agent_that_gave_up_and_cannot_be_told_to_try_again_is_a_warning() {
         ..env.provider()
     };
     let (mut report, pipe) = line_report();
-    let exit = launch(&env, provider, 2, &mut report);
+    let exit = launch_with(&env, provider, 2, &mut report);
     let text = pipe.text();
     assert_eq!(exit, Exit::TimedOut, "the launch went on: {text}");
     let warning = "! warning: node3: its agent gave up in an earlier launch and could not be told to try again (nobody there \
@@ -83,7 +88,7 @@ fn a_failing_node_is_named_in_a_pipe_on_a_terminal_and_to_a_program() {
             says: GAVE_UP,
             ..env.provider()
         };
-        assert_eq!(launch(&env, provider, 60, report), Exit::Failed);
+        assert_eq!(launch_with(&env, provider, 60, report), Exit::Failed);
     };
     let lines = [
         "error: node3 (control plane): join failed",

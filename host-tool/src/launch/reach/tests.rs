@@ -1,13 +1,13 @@
 use serde_json::{Value, json};
 
-use super::super::difference::difference;
+use super::super::difference::difference_of;
 use super::*;
 
 fn reach_of_values(key: &str, old: &Value, new: &Value) -> Reach {
-    reach_of(&difference(key, Some(old), Some(new)))
+    reach_of(&difference_of(key, Some(old), Some(new)))
 }
 
-fn reach(key: &str, old: &str, new: &str) -> Reach {
+fn reach_of_texts(key: &str, old: &str, new: &str) -> Reach {
     reach_of_values(key, &json!(old), &json!(new))
 }
 
@@ -15,25 +15,25 @@ fn reach(key: &str, old: &str, new: &str) -> Reach {
 fn the_longest_rule_that_fits_decides() {
     let cluster = "kubernetes.clusterConfiguration";
     assert!(matches!(
-        reach(&format!("{cluster}.apiServer.extraArgs[v]"), "2", "4"),
+        reach_of_texts(&format!("{cluster}.apiServer.extraArgs[v]"), "2", "4"),
         Reach::NewNodes(Some(_))
     ));
     assert_eq!(
-        reach(&format!("{cluster}.networking.dnsDomain"), "a", "b"),
-        refused("every service and pod was made with it", ONLY_ANOTHER)
+        reach_of_texts(&format!("{cluster}.networking.dnsDomain"), "a", "b"),
+        refused_because("every service and pod was made with it", ONLY_ANOTHER)
     );
     assert_eq!(
-        reach("loadBalancer.timeouts.tunnel", "1", "2"),
+        reach_of_texts("loadBalancer.timeouts.tunnel", "1", "2"),
         Reach::NewNodes(None)
     );
     assert_eq!(
-        reach("loadBalancer.routerId", "none", "51"),
-        refused(ONE_ROUTER, ONLY_ANOTHER)
+        reach_of_texts("loadBalancer.routerId", "none", "51"),
+        refused_because(ONE_ROUTER, ONLY_ANOTHER)
     );
     // `networkX` is not below `network`.
     assert_eq!(
-        reach("networkX", "a", "b"),
-        refused("it is built into every node", ONLY_ANOTHER)
+        reach_of_texts("networkX", "a", "b"),
+        refused_because("it is built into every node", ONLY_ANOTHER)
     );
 }
 
@@ -43,10 +43,10 @@ fn the_etcd_stays_and_its_clients_certificate_may_be_another() {
         ("kubernetes.etcd", "none", "{...}"),
         ("kubernetes.etcd.external.endpoints", "[a]", "[b]"),
     ] {
-        let reach = reach(key, old, new);
+        let reach = reach_of_texts(key, old, new);
         assert!(matches!(reach, Reach::Refused { .. }), "{key}");
     }
-    let reach = reach("kubernetes.etcd.external.certFile", "a", "b");
+    let reach = reach_of_texts("kubernetes.etcd.external.certFile", "a", "b");
     assert!(matches!(reach, Reach::NewNodes(Some(_))));
 }
 
@@ -99,11 +99,11 @@ fn a_second_family_is_for_new_clusters() {
 #[test]
 fn another_proxy_is_what_new_nodes_get() {
     for key in ["proxy.https", "proxy.except", "proxy"] {
-        let reach = reach(key, "a", "b");
+        let reach = reach_of_texts(key, "a", "b");
         assert!(matches!(reach, Reach::NewNodes(Some(_))), "{key}");
     }
     assert!(matches!(
-        reach("kubernetes.proxy", "a", "b"),
+        reach_of_texts("kubernetes.proxy", "a", "b"),
         Reach::Refused { .. }
     ));
 }
@@ -167,7 +167,7 @@ fn how_it_is_shown_decides_nothing() {
         old: old.into(),
         new: new.into(),
         kind,
-        ..difference("nodes[x]", None, Some(&worker))
+        ..difference_of("nodes[x]", None, Some(&worker))
     };
     let added = shown_otherwise(DifferenceKind::NodeAdded(Role::Worker), "nothing", "a node");
     assert_eq!(reach_of(&added), Reach::Whole);

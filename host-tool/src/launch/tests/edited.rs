@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use ha_kube::testing::test_authority;
 
-use super::edits::{launched, source_at, source_of, source_of_standing};
+use super::edits::{accept_as_launched, source_at, source_of, source_of_standing};
 use super::*;
 use crate::inputs::packed_chart;
 use crate::testing::AnsweringCluster;
@@ -27,7 +27,7 @@ const FOUNDED: [&[(&str, &str)]; 3] = [
 ];
 
 /// A launch in vain of a file with a fault, and the same file mended.
-fn mended() -> TestEnv {
+fn env_with_fault_fixed() -> TestEnv {
     let mut env = TestEnv::new();
     let text = env.source.text.clone();
     env.source = source_of(&text.replace("cni: none}", TWO_ARGS));
@@ -38,7 +38,7 @@ fn mended() -> TestEnv {
 
 #[test]
 fn before_any_apiserver_answered_an_edited_file_counts() {
-    let env = mended();
+    let env = env_with_fault_fixed();
     let keys = env.state().pki().unwrap().unwrap();
     let old = std::fs::read_to_string(env.state().ignition("node1")).unwrap();
     let provider = Arc::new(env.provider());
@@ -67,7 +67,7 @@ fn before_any_apiserver_answered_an_edited_file_counts() {
 static CA: LazyLock<String> = LazyLock::new(|| test_authority("ours").cert().to_owned());
 
 /// A project in a directory of its own.
-fn checkout(env: &TestEnv, name: &str) -> Source {
+fn checkout_project(env: &TestEnv, name: &str) -> Source {
     let text = env.source.text.replace(
         "provider: {nspawn: {image: image}}\nsysexts: none",
         "provider: {nspawn: {image: image}}\nignition: {merge: [mine.ign]}\nsysexts: {ha-agent: {path: ha-agent.raw}}\ntrustedCAs: [ca.pem]",
@@ -90,7 +90,7 @@ fn checkout(env: &TestEnv, name: &str) -> Source {
 }
 
 /// What a launch of this file would have to do, as lines.
-fn judged(env: &TestEnv, source: &Source) -> Result<String, String> {
+fn describe_pending_changes(env: &TestEnv, source: &Source) -> Result<String, String> {
     let files = OperatorFiles::read(&source.cluster, env.state().path()).unwrap();
     let changes = judge_changes(&env.state(), source, &files).map_err(|e| e.to_string())?;
     Ok(changes.words())
@@ -104,22 +104,34 @@ fn forget_hashes(env: &TestEnv) {
 #[test]
 fn the_same_project_in_another_checkout_is_no_change() {
     let mut env = TestEnv::new();
-    let (one, two) = (checkout(&env, "one"), checkout(&env, "two"));
+    let (one, two) = (checkout_project(&env, "one"), checkout_project(&env, "two"));
     env.source = one.clone();
     env.launch_in_vain();
-    launched(env.state(), &one);
+    accept_as_launched(env.state(), &one);
     for kept in ["hashes", "none"] {
-        assert_eq!(judged(&env, &two), Ok(String::new()), "{kept}");
+        assert_eq!(
+            describe_pending_changes(&env, &two),
+            Ok(String::new()),
+            "{kept}"
+        );
         // A line of a comment is no change either, wherever the file is.
         let mut commented = two.clone();
         commented.text += "# mine\n";
-        assert_eq!(judged(&env, &commented), Ok(String::new()), "{kept}");
+        assert_eq!(
+            describe_pending_changes(&env, &commented),
+            Ok(String::new()),
+            "{kept}"
+        );
         if kept == "hashes" {
             forget_hashes(&env);
         }
     }
     std::fs::remove_dir_all(&one.base).unwrap();
-    assert_eq!(judged(&env, &two), Ok(String::new()), "the old one is gone");
+    assert_eq!(
+        describe_pending_changes(&env, &two),
+        Ok(String::new()),
+        "the old one is gone"
+    );
 }
 
 #[test]
@@ -138,9 +150,9 @@ fn ciliums_chart_is_compared_by_what_it_holds() {
     let other = checkout("other", &[&chart[..], b"more"].concat());
     env.source = one.clone();
     env.launch_in_vain();
-    launched(env.state(), &one);
-    assert_eq!(judged(&env, &two), Ok(String::new()));
-    let words = judged(&env, &other).unwrap();
+    accept_as_launched(env.state(), &one);
+    assert_eq!(describe_pending_changes(&env, &two), Ok(String::new()));
+    let words = describe_pending_changes(&env, &other).unwrap();
     assert_eq!(
         words,
         "kubernetes.cni.cilium.chart: what cilium.tgz held -> what it holds now"
@@ -174,7 +186,7 @@ fn a_manifest_behind_a_url_with_a_hash_is_what_it_holds() {
     env.source = names("net.yaml");
     std::fs::write(dir.join("net.yaml"), text).unwrap();
     env.launch_in_vain();
-    launched(env.state(), &env.source);
+    accept_as_launched(env.state(), &env.source);
     env.source = names(&hashed("a"));
     assert_eq!(judged_manifest(&env, text), "", "the same text");
     let other = judged_manifest(&env, "kind: Other");
@@ -183,7 +195,7 @@ fn a_manifest_behind_a_url_with_a_hash_is_what_it_holds() {
         "kubernetes.cni.manifests: what net.yaml held -> what it holds now"
     );
     // Whose config is gone knows hashes alone.
-    launched(env.state(), &env.source);
+    accept_as_launched(env.state(), &env.source);
     std::fs::remove_file(env.state().ignition("node1")).unwrap();
     assert_eq!(judged_manifest(&env, text), "");
     env.source = names(&hashed("b"));
@@ -206,10 +218,10 @@ fn a_manifest_behind_a_url_with_a_hash_is_what_it_holds() {
 #[test]
 fn a_file_that_holds_something_else_is_a_change_wherever_it_is() {
     let mut env = TestEnv::new();
-    let (one, two) = (checkout(&env, "one"), checkout(&env, "two"));
+    let (one, two) = (checkout_project(&env, "one"), checkout_project(&env, "two"));
     env.source = one.clone();
     env.launch_in_vain();
-    launched(env.state(), &one);
+    accept_as_launched(env.state(), &one);
     let other_ca = test_authority("theirs");
     for (file, content, key) in [
         ("ca.pem", other_ca.cert(), "trustedCAs[0]"),
@@ -229,7 +241,7 @@ fn a_file_that_holds_something_else_is_a_change_wherever_it_is() {
             let path = source.base.join(file);
             let old = std::fs::read_to_string(&path).unwrap();
             std::fs::write(&path, content).unwrap();
-            let words = judged(&env, source).unwrap();
+            let words = describe_pending_changes(&env, source).unwrap();
             assert!(words.contains(key), "{key}: {words}");
             assert!(!words.contains("Secret"), "{words}");
             std::fs::write(&path, old).unwrap();
@@ -250,7 +262,7 @@ fn a_cluster_that_was_founded_after_all_is_never_thrown_away() {
         (&[], met, false),
         (&[], "", true),
     ] {
-        let env = mended();
+        let env = env_with_fault_fixed();
         let pki = env.state().pki().unwrap().unwrap();
         let sick = AnsweringCluster::start(pki, &[("GET /readyz", 500, "etcd failed")]);
         let nobody = env.provider();
@@ -278,7 +290,7 @@ fn a_cluster_that_was_founded_after_all_is_never_thrown_away() {
 
 #[test]
 fn what_a_kubeadm_init_left_that_did_not_end_is_worth_nothing() {
-    let env = mended();
+    let env = env_with_fault_fixed();
     let provider = Arc::new(FakeProvider {
         disks: &[
             ("node1", "/var/lib/etcd/member"),
@@ -299,7 +311,7 @@ fn what_cannot_be_asked_is_never_removed_unasked() {
         (true, Machine::Running, "node1: nobody there answers"),
         (false, Machine::Off, "node1's machine is off"),
     ] {
-        let env = mended();
+        let env = env_with_fault_fixed();
         let before = std::fs::read_to_string(env.state().path().join("cluster.yaml")).unwrap();
         let provider = Arc::new(FakeProvider {
             deaf,

@@ -35,7 +35,7 @@ fn source_with(text: &str, base: &Path, cluster: Cluster) -> Source {
 }
 
 /// Like a launch of this file that saw the cluster whole.
-pub fn launched(dir: ClusterDir, source: &Source) {
+pub fn accept_as_launched(dir: ClusterDir, source: &Source) {
     let store = dir.lock().unwrap();
     store.accept(&source.as_accepted()).unwrap();
     store.ensure_pki().unwrap();
@@ -48,7 +48,9 @@ fn a_launch_of_another_file_in_between_is_not_overwritten() {
     let other = source_of(&env.source.text.replace("port: 6444", "port: 7444"));
     let (text, dir) = (other.text.clone(), env.state());
     let provider = Arc::new(FakeProvider {
-        meanwhile: Some(Meanwhile(Box::new(move || launched(dir.clone(), &other)))),
+        meanwhile: Some(Meanwhile(Box::new(move || {
+            accept_as_launched(dir.clone(), &other)
+        }))),
         ..env.provider()
     });
     let error = env.try_launch(&provider, 0).0.unwrap_err();
@@ -90,7 +92,7 @@ fn what_reaches_no_node_that_stands_is_said_once() {
         "A".repeat(43)
     );
     let text = env.source.text.clone() + &format!("ssh: {{authorizedKeys: [\"{key}\"]}}\n");
-    launched(env.state(), &source_of(&text));
+    accept_as_launched(env.state(), &source_of(&text));
     env.source = source_of(&(env.source.text.clone() + "hooks: {beforeJoin: [\"true\"]}\n"));
     let (_, end) = env.launch(&Arc::new(env.provider()), 0);
     for line in [
@@ -134,7 +136,7 @@ fn a_merged_config_that_says_something_else_under_the_same_name_is_said_too() {
 fn ready_already_comes_with_a_kubeconfig_that_is_good() {
     let env = TestEnv::new();
     env.launch_in_vain();
-    launched(env.state(), &env.source);
+    accept_as_launched(env.state(), &env.source);
     let node = |n: u8| {
         format!(
             r#"{{"metadata":{{"name":"node{n}"}},"status":{{"conditions":[{{"type":"Ready","status":"True"}}]}}}}"#

@@ -5,7 +5,7 @@ use crate::launch::founding::PERMITTED;
 use crate::testing::AnsweringCluster;
 
 /// A launch that ended before it saw the cluster, and a founder whose permission has ended since.
-fn expired() -> TestEnv {
+fn env_with_expired_founder() -> TestEnv {
     let env = TestEnv::new();
     env.launch_in_vain();
     assert!(env.permits_founding());
@@ -19,7 +19,7 @@ fn is_founded(env: &TestEnv) -> bool {
 
 #[test]
 fn a_cluster_that_answers_however_sick_was_founded_and_the_launch_goes_on() {
-    let env = expired();
+    let env = env_with_expired_founder();
     let pki = env.state().pki().unwrap().unwrap();
     let sick = AnsweringCluster::start(pki, &[("GET /readyz", 500, "etcd failed")]);
     let config = std::fs::metadata(env.state().ignition("node1")).unwrap();
@@ -39,7 +39,7 @@ fn a_cluster_that_answers_however_sick_was_founded_and_the_launch_goes_on() {
 
 #[test]
 fn a_node_that_once_met_the_cluster_proves_that_it_was_founded() {
-    let env = expired();
+    let env = env_with_expired_founder();
     let said = concat!(
         r#"{"version":1,"seq":1,"timeMs":5,"node":"node3","event":"done","phase":"gate","tookMs":1,"skipped":false}"#,
         "\n",
@@ -60,7 +60,7 @@ fn a_node_that_once_met_the_cluster_proves_that_it_was_founded() {
 
 #[test]
 fn a_founder_that_founded_nothing_is_made_anew_and_nobody_else() {
-    let env = expired();
+    let env = env_with_expired_founder();
     let old = std::fs::read_to_string(env.state().ignition("node1")).unwrap();
     // One that cannot be made ends the launch once all others are made.
     let provider = Arc::new(FakeProvider {
@@ -82,7 +82,7 @@ fn a_founder_that_founded_nothing_is_made_anew_and_nobody_else() {
 
 #[test]
 fn data_of_etcds_on_any_control_plane_is_never_thrown_away() {
-    let env = expired();
+    let env = env_with_expired_founder();
     for disks in [
         &[("node2", "/var/lib/etcd/member")][..],
         &[("node3", "/etc/kubernetes/manifests/etcd.yaml")],
@@ -103,7 +103,7 @@ fn data_of_etcds_on_any_control_plane_is_never_thrown_away() {
 
 #[test]
 fn a_founder_whose_machine_is_gone_gets_no_permission_beside_data_of_etcds() {
-    let env = expired();
+    let env = env_with_expired_founder();
     for (disks, permits) in [
         (&[][..], true),
         (&[("node2", "/var/lib/etcd/member")], false),
@@ -121,7 +121,7 @@ fn a_founder_whose_machine_is_gone_gets_no_permission_beside_data_of_etcds() {
 
 #[test]
 fn what_is_not_known_is_named_and_nothing_is_thrown_away() {
-    let env = expired();
+    let env = env_with_expired_founder();
     let provider = Arc::new(FakeProvider {
         deaf: true,
         ..env.provider()
@@ -150,7 +150,7 @@ fn what_is_not_known_is_named_and_nothing_is_thrown_away() {
 
 #[test]
 fn another_clusters_answer_founds_nothing() {
-    let env = expired();
+    let env = env_with_expired_founder();
     let stranger = AnsweringCluster::start(Pki::create().unwrap(), &[("GET /readyz", 200, "ok")]);
     let provider = Arc::new(FakeProvider {
         network: stranger.at,
@@ -164,7 +164,7 @@ fn another_clusters_answer_founds_nothing() {
 
 #[test]
 fn a_verb_that_only_looks_remembers_what_it_saw() {
-    let env = expired();
+    let env = env_with_expired_founder();
     note_founded(&env.state(), &env.source.cluster).unwrap();
     assert!(is_founded(&env) && !env.permits_founding());
     let record = std::fs::metadata(env.state().path().join("state.json")).unwrap();

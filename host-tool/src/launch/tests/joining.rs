@@ -20,7 +20,7 @@ fn a_day_later() -> TestEnv {
     env
 }
 
-fn standing(env: &TestEnv) -> AnsweringCluster {
+fn start_answering_cluster(env: &TestEnv) -> AnsweringCluster {
     let pki = env.state().pki().unwrap().unwrap();
     let answers = [
         ("GET /readyz", 200, "ok"),
@@ -33,7 +33,7 @@ fn standing(env: &TestEnv) -> AnsweringCluster {
 #[test]
 fn a_node_that_the_cluster_does_not_know_is_made_anew_and_a_member_of_etcds_never() {
     let env = a_day_later();
-    let cluster = standing(&env);
+    let cluster = start_answering_cluster(&env);
     let old = std::fs::read_to_string(env.state().ignition("node4")).unwrap();
     let provider = Arc::new(FakeProvider {
         network: cluster.at,
@@ -60,7 +60,7 @@ fn a_node_that_the_cluster_does_not_know_is_made_anew_and_a_member_of_etcds_neve
 fn a_node_that_may_still_join_keeps_its_machine() {
     let env = a_day_later();
     env.age("node4", Duration::from_secs(19 * 3600));
-    let cluster = standing(&env);
+    let cluster = start_answering_cluster(&env);
     let provider = Arc::new(FakeProvider {
         network: cluster.at,
         ..env.provider()
@@ -72,7 +72,7 @@ fn a_node_that_may_still_join_keeps_its_machine() {
 #[test]
 fn a_node_that_joined_once_is_left_alone_though_the_cluster_forgot_it() {
     let env = a_day_later();
-    let cluster = standing(&env);
+    let cluster = start_answering_cluster(&env);
     let provider = Arc::new(FakeProvider {
         network: cluster.at,
         disks: &[("node4", "/var/lib/kubelet/pki/kubelet-client-current.pem")],
@@ -96,7 +96,7 @@ fn a_node_that_joined_once_is_left_alone_though_the_cluster_forgot_it() {
 #[test]
 fn who_cannot_show_that_it_never_joined_keeps_its_machine() {
     let env = a_day_later();
-    let cluster = standing(&env);
+    let cluster = start_answering_cluster(&env);
     let provider = |change: fn(&mut FakeProvider)| {
         let mut provider = env.provider();
         provider.network = cluster.at;

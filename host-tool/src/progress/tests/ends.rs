@@ -14,7 +14,7 @@ use crate::launch::report::{
     Unfinished, UnfinishedNode,
 };
 
-pub fn summary() -> Summary {
+pub fn demo_summary() -> Summary {
     let seconds = Duration::from_secs;
     Summary {
         cluster: "demo".to_owned(),
@@ -30,7 +30,7 @@ pub fn summary() -> Summary {
     }
 }
 
-pub fn failed() -> End {
+pub fn failed_end() -> End {
     let failing = Duration::from_secs(96);
     let cause = FailureCause::PhaseFailed {
         phase: Phase::Join,
@@ -82,7 +82,7 @@ fn timed_out(stopped_at: Option<&'static str>) -> End {
 }
 
 /// Every way to end: what people read, what programs read.
-fn ends() -> Vec<(End, &'static str, Vec<Value>)> {
+fn every_end() -> Vec<(End, &'static str, Vec<Value>)> {
     let summary_object = |kind: &str| {
         json!({
             "version": 2, "type": kind, "cluster": "demo", "seconds": 44.0, "nodes": 5, "etcdMembers": 3,
@@ -92,7 +92,7 @@ fn ends() -> Vec<(End, &'static str, Vec<Value>)> {
     let unfit: Finding = Unfit::new("3 GiB free", "free some memory").into();
     vec![
         (
-            End::Ready(summary()),
+            End::Ready(demo_summary()),
             "demo is ready in N s: 5 of 5 nodes, 3 of 3 etcd members, VIP on node3\n\n\
              kubectl --kubeconfig /state/demo/kubeconfig get nodes\n\
              ha-host status demo      ha-host logs demo node1 -f      ha-host destroy demo\n\
@@ -100,7 +100,7 @@ fn ends() -> Vec<(End, &'static str, Vec<Value>)> {
             vec![summary_object("ready")],
         ),
         (
-            End::AlreadyReady(summary()),
+            End::AlreadyReady(demo_summary()),
             "demo is ready already: nothing changed\n\n\
              kubectl --kubeconfig /state/demo/kubeconfig get nodes\n\
              ha-host status demo      ha-host logs demo node1 -f      ha-host destroy demo\n",
@@ -117,7 +117,7 @@ fn ends() -> Vec<(End, &'static str, Vec<Value>)> {
             })],
         ),
         (
-            failed(),
+            failed_end(),
             "! error: node2 (control plane): join failed 5 times in N s\n\
              !   dial tcp: i/o timeout\n\
              !   look     ha-host logs demo node2 --unit ha-agent\n\
@@ -178,7 +178,7 @@ fn ends() -> Vec<(End, &'static str, Vec<Value>)> {
 
 #[test]
 fn every_end_is_said_in_a_pipe_and_good_news_alone_on_standard_output() {
-    for (end, text, _) in ends() {
+    for (end, text, _) in every_end() {
         let (mut report, pipe) = line_report();
         report.tell(&LaunchEvent::Ended(&end));
         assert_eq!(without_times(&pipe.text()), text);
@@ -193,7 +193,7 @@ fn every_end_is_said_in_a_pipe_and_good_news_alone_on_standard_output() {
 
 #[test]
 fn every_end_is_said_on_a_terminal_below_the_nodes() {
-    for (end, text, _) in ends() {
+    for (end, text, _) in every_end() {
         let (mut report, screen) = bar_report();
         tell_story(&mut report);
         let before = screen.text();
@@ -208,7 +208,7 @@ fn every_end_is_said_on_a_terminal_below_the_nodes() {
 
 #[test]
 fn every_end_is_an_object_for_programs() {
-    for (end, _, expected) in ends() {
+    for (end, _, expected) in every_end() {
         let (mut report, pipe) = json_report();
         report.tell(&LaunchEvent::Ended(&end));
         let mut objects = pipe.objects(VERSION);

@@ -12,8 +12,8 @@ use ha_wire::phase::Phase;
 use nix::pty::{OpenptyResult, Winsize, openpty};
 
 use super::super::choose_report;
-use super::ends::{failed, summary};
-use super::{event, without_times};
+use super::ends::{demo_summary, failed_end};
+use super::{parse_event, without_times};
 use crate::launch::node_progress::NodeProgress;
 use crate::launch::report::{End, LaunchEvent, Report};
 
@@ -41,12 +41,12 @@ fn tells_a_story() {
     };
     out.write_all(begin.as_bytes()).unwrap();
     out.flush().unwrap();
-    tell(&story, &mut *choose_report(story == "json"));
+    tell_story(&story, &mut *choose_report(story == "json"));
     out.flush().unwrap();
     std::process::exit(0);
 }
 
-fn tell(story: &str, report: &mut dyn Report) {
+fn tell_story(story: &str, report: &mut dyn Report) {
     let cluster = demo_cluster();
     // Of the future: whatever a busy machine does, no time passes in it.
     let soon = Instant::now() + Duration::from_secs(3600);
@@ -69,7 +69,7 @@ fn tell(story: &str, report: &mut dyn Report) {
         &facts.map(str::to_owned),
     ));
     for (index, json) in SAID {
-        let event = event(json);
+        let event = parse_event(json);
         let change = nodes[index].apply(&event, soon);
         if let Some(change) = change {
             report.tell(&LaunchEvent::NodeChanged(&nodes[index], change));
@@ -81,9 +81,9 @@ fn tell(story: &str, report: &mut dyn Report) {
         "/state/demo/launch.html",
     )));
     report.tell(&LaunchEvent::Ended(&match story {
-        "failed" => failed(),
+        "failed" => failed_end(),
         "interrupted" => End::Interrupted("demo.yaml".into()),
-        _ => End::Ready(summary()),
+        _ => End::Ready(demo_summary()),
     }));
 }
 
@@ -113,7 +113,7 @@ const SAID: [(usize, &str); 6] = [
 ];
 
 /// The child's program: this test binary, with that one test.
-fn child(story: &str) -> Command {
+fn child_command(story: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args([
@@ -143,7 +143,7 @@ struct OnTerminal {
 const ROWS: u16 = 40;
 
 /// The lines of a screen, each to its last letter.
-fn rows(terminal: &vt100::Parser) -> String {
+fn screen_text(terminal: &vt100::Parser) -> String {
     let (_, columns) = terminal.screen().size();
     let rows = terminal.screen().rows(0, columns);
     let rows: Vec<String> = rows.map(|row| row.trim_end().to_owned()).collect();
@@ -161,7 +161,7 @@ impl OnTerminal {
         let OpenptyResult { master, slave } = openpty(&size, None).unwrap();
         let slave = File::from(slave);
         let stdio = || Stdio::from(slave.try_clone().unwrap());
-        let mut command = child(story);
+        let mut command = child_command(story);
         command.stdin(Stdio::null()).stdout(stdio()).stderr(stdio());
         let child = command.spawn().unwrap();
         Self {
@@ -177,7 +177,7 @@ impl OnTerminal {
     fn screen(self) -> String {
         let mut terminal = vt100::Parser::new(ROWS, self.columns, 0);
         terminal.process(&self.all_bytes());
-        rows(&terminal)
+        screen_text(&terminal)
     }
 
     /// All that the child wrote.
@@ -243,7 +243,7 @@ fn words_that_do_not_fit_never_push_the_time_out_of_the_line() {
 #[test]
 fn a_pipe_and_a_program_are_told_by_the_same_choice() {
     let run = |story: &str| {
-        let out = child(story).stdin(Stdio::null()).output().unwrap();
+        let out = child_command(story).stdin(Stdio::null()).output().unwrap();
         assert!(out.status.success());
         // Before it, libtest says what it runs.
         let lines: Vec<String> = BufReader::new(&out.stdout[..])

@@ -7,7 +7,7 @@ use ha_wire::settings::{BalancerImages, ExtraPort, LoadBalancer, Stats, Timeouts
 use super::{collect_all, values_of};
 use crate::file::{ExtraPortFile, ImagesFile, LoadBalancerFile, StatsFile, TimeoutsFile};
 
-pub(super) fn build(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer> {
+pub(super) fn build_load_balancer(file: LoadBalancerFile, base: &Path) -> Option<LoadBalancer> {
     let stats = match file.stats {
         Some(stats) => Some(build_stats(stats, base)?),
         None => None,

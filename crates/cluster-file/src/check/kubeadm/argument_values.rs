@@ -4,7 +4,7 @@ use super::super::families::is_dual_stack;
 use super::apiserver_values::{check_apiserver, check_pairs};
 use super::arguments::{Argument, Program};
 use super::go_values::{is_false, parse_bool};
-use super::shape::seconds;
+use super::shape::parse_go_duration;
 use crate::diagnostic::Fault;
 use crate::file::ClusterFile;
 use ha_wire::phase::Role;
@@ -57,7 +57,7 @@ fn check_type(argument: &Argument<'_>) -> Option<Fault> {
             "write digits only, e.g. 50",
         ),
         "duration" => (
-            seconds(text).is_some(),
+            parse_go_duration(text).is_some(),
             "a length of time",
             "write number and unit, e.g. 40s, 5m or 1h30m",
         ),

@@ -35,7 +35,7 @@ pub(super) fn check_kubelet_gates(
     let gates = Given::find(settings, "featureGates");
     for (key, value) in gates.map_or_else(Vec::new, |gates| gates.entries()) {
         let fault = if is_gate(&key.name) {
-            let refused = refusal("the kubelet", &key.name, value.boolean(), file, minor);
+            let refused = refusal_of_gate("the kubelet", &key.name, value.boolean(), file, minor);
             refused.map(|why| Fault {
                 severity: why.severity,
                 ..value.error(why.message, why.help)
@@ -71,7 +71,8 @@ pub(super) fn check_argument_gates(
             if argument.program == Program::Etcd || emulates {
                 continue;
             }
-            if let Some(why) = refusal(argument.program.name(), name, Some(on), file, minor) {
+            if let Some(why) = refusal_of_gate(argument.program.name(), name, Some(on), file, minor)
+            {
                 let message = format!("has {name}, which {}", why.message);
                 faults.push(Fault {
                     severity: why.severity,
@@ -90,7 +91,7 @@ struct Refusal {
 }
 
 /// `on`: none if it is neither true nor false, of which another rule speaks.
-fn refusal(
+fn refusal_of_gate(
     program: &str,
     name: &str,
     on: Option<bool>,

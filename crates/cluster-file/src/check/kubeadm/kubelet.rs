@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 
 use super::given::Given;
-use super::shape::seconds;
+use super::shape::parse_go_duration;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, POD_CIDR, Setting};
 use crate::suggest::did_you_mean;
@@ -296,8 +296,10 @@ impl<'f> Kubelet<'f> {
                 "keep this one, or shutdownGracePeriod and shutdownGracePeriodCriticalPods",
             ));
         }
-        let value =
-            |at: &Option<Given<'_>>| at.as_ref().map_or(Some(0.0), |at| seconds(at.text()?));
+        let value = |at: &Option<Given<'_>>| {
+            at.as_ref()
+                .map_or(Some(0.0), |at| parse_go_duration(at.text()?))
+        };
         if let (Some(at), Some(all), Some(part)) = (&critical, value(&whole), value(&critical))
             && part > all
         {

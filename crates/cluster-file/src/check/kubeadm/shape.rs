@@ -65,7 +65,7 @@ impl Document {
                 }
             }
             (_, Shape::Arguments) => self.check_arguments(given, faults),
-            (Value::Scalar { text, .. }, shape) if fits(text, &given.scalar(), shape) => {}
+            (Value::Scalar { text, .. }, shape) if scalar_fits(text, &given.scalar(), shape) => {}
             (_, shape) => {
                 let fault = wrong_type(given, shape);
                 // "is text, not a boolean" was said of it already, as a warning.
@@ -189,13 +189,13 @@ fn lone_argument(item: &Given<'_>) -> Option<String> {
 }
 
 /// Whether a single value is of this type as the JSON that kubeadm gets.
-fn fits(text: &str, json: &Option<Json>, shape: Shape) -> bool {
+fn scalar_fits(text: &str, json: &Option<Json>, shape: Shape) -> bool {
     match (json, shape) {
         (Some(Json::Bool(_)), Shape::Bool)
         | (Some(Json::Number(_)), Shape::Number)
         | (Some(Json::String(_)), Shape::Text) => true,
         (Some(Json::Number(number)), Shape::Whole) => number.is_i64() || number.is_u64(),
-        (Some(Json::String(_)), Shape::Duration) => seconds(text).is_some(),
+        (Some(Json::String(_)), Shape::Duration) => parse_go_duration(text).is_some(),
         (Some(Json::String(_)), Shape::Word(words)) => words.contains(&text),
         _ => false,
     }
@@ -278,7 +278,7 @@ fn keys_help(keys: &[(&str, Shape)]) -> String {
 }
 
 /// Go's `time.ParseDuration`, in seconds.
-pub(super) fn seconds(text: &str) -> Option<f64> {
+pub(super) fn parse_go_duration(text: &str) -> Option<f64> {
     const UNITS: [(&str, f64); 7] = [
         ("ns", 1e-9),
         ("us", 1e-6),
@@ -328,7 +328,7 @@ mod tests {
             ("5 m", None),
             ("1,5s", None),
         ] {
-            assert_eq!(seconds(text), value, "{text}");
+            assert_eq!(parse_go_duration(text), value, "{text}");
         }
     }
 }
