@@ -105,7 +105,7 @@ pub fn median_of(mut times: Vec<Duration>) -> Duration {
 }
 
 /// Milliseconds with fractions.
-pub fn milliseconds(time: Duration) -> f64 {
+pub fn as_milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
 

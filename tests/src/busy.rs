@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow, ensure};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::node::ClusterNode;
 use crate::story::Story;
 
@@ -36,7 +36,7 @@ pub fn busy_nodes_keep_the_holder(story: &Story, cluster: &Cluster) {
         Ok(())
     });
     let holder = story.step("one node holds the VIP", || {
-        eventually("one holder", PATIENCE, || cluster.vip_holder())
+        wait_until("one holder", PATIENCE, || cluster.vip_holder())
     });
     let what = format!("busy loops for {} s: {holder} keeps it", HOW_LONG.as_secs());
     story.step(&what, || {

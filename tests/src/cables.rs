@@ -22,7 +22,7 @@ const FRAME_HEAD: usize = 16;
 
 /// Both interfaces of each machine are on one segment, as on a switch. The provider gives the first and the second one each.
 pub fn join_segments(cluster: &Cluster) -> Result<()> {
-    let mut gateway = Monitor::open(&machines(cluster).join("_gateway"))?;
+    let mut gateway = Monitor::open(&machines_dir(cluster).join("_gateway"))?;
     let port = |id: &str, hub: u8| json!({"type": "hubport", "id": id, "hubid": hub});
     gateway.execute("netdev_add", port("joint-0", 0))?;
     let mut other = port("joint-1", 1);
@@ -31,20 +31,20 @@ pub fn join_segments(cluster: &Cluster) -> Result<()> {
 }
 
 /// The cable of a node's interface number `nic` is in, or out.
-pub fn plug(cluster: &Cluster, node: &str, nic: u8, is_in: bool) -> Result<()> {
-    let mut monitor = Monitor::open(&machines(cluster).join(node))?;
+pub fn set_cable(cluster: &Cluster, node: &str, nic: u8, is_in: bool) -> Result<()> {
+    let mut monitor = Monitor::open(&machines_dir(cluster).join(node))?;
     let link = json!({"name": format!("net{nic}"), "up": is_in});
     monitor.execute("set_link", link)
 }
 
 /// The frames that pass a node's interface number `nic` while `act` runs.
-pub fn listen(
+pub fn capture_frames(
     cluster: &Cluster,
     node: &str,
     nic: u8,
     act: impl FnOnce() -> Result<()>,
 ) -> Result<Vec<Vec<u8>>> {
-    let dir = machines(cluster).join(node);
+    let dir = machines_dir(cluster).join(node);
     let file = format!("net{nic}.pcap");
     let ear =
         json!({"qom-type": "filter-dump", "id": EAR, "netdev": format!("net{nic}"), "file": file});
@@ -52,7 +52,7 @@ pub fn listen(
     act()?;
     Monitor::open(&dir)?.execute("object-del", json!({"id": EAR}))?;
     let dump = fs::read(dir.join(&file)).with_context(|| format!("read {file}"))?;
-    Ok(frames(&dump).map(<[u8]>::to_vec).collect())
+    Ok(frames_in_dump(&dump).map(<[u8]>::to_vec).collect())
 }
 
 /// The number of the VLAN that a frame is tagged with.
@@ -64,7 +64,7 @@ pub fn vlan_of(frame: &[u8]) -> Option<u16> {
 }
 
 /// The frames in a file of libpcap's.
-fn frames(dump: &[u8]) -> impl Iterator<Item = &[u8]> {
+fn frames_in_dump(dump: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = dump.get(FILE_HEAD..).unwrap_or_default();
     std::iter::from_fn(move || {
         let head = rest.get(..FRAME_HEAD)?;
@@ -75,7 +75,7 @@ fn frames(dump: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn machines(cluster: &Cluster) -> PathBuf {
+fn machines_dir(cluster: &Cluster) -> PathBuf {
     let state = cluster.operator().state_of(cluster.name());
     state.join("machines")
 }

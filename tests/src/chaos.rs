@@ -12,7 +12,7 @@ use ha_wire::paths::CRASH_AT;
 use ha_wire::phase::{Phase, Role};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::ignition::IgnitionConfig;
 use crate::node::ClusterNode;
 use crate::story::print_uncaptured;
@@ -171,7 +171,7 @@ fn inject_fault(cluster: &Cluster, injection: FaultInjection, stop: &AtomicBool)
         Fault::KillAgent => node.kill("ha-agent.service").map(drop)?,
         Fault::CutPower => cut_power(node)?,
     }
-    let events = eventually("the agent's next life", NEXT_LIFE, || {
+    let events = wait_until("the agent's next life", NEXT_LIFE, || {
         let events = node.events()?;
         ensure!(lives_among(&events) > lives, "it has not begun");
         Ok(events)

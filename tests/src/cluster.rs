@@ -16,7 +16,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::api::Client;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::kube::Kube;
 use crate::lab::{Lab, workspace_root};
 use crate::leftovers::Snapshot;
@@ -319,7 +319,7 @@ impl Cluster {
             true => EMULATED_SETTLE,
             false => SETTLE,
         };
-        eventually("one holder of the VIP", settle, || {
+        wait_until("one holder of the VIP", settle, || {
             let holders = self.vip_holders()?;
             ensure!(holders.len() == 1, "the VIP is on {holders:?}");
             Ok(holders[0].clone())
@@ -341,7 +341,7 @@ impl Cluster {
         self.standing.store(false, Ordering::Relaxed);
         self.ha_host(&["destroy", self.name(), "--yes"], DESTROY)?
             .ok()?;
-        eventually("nothing left", SETTLE, || {
+        wait_until("nothing left", SETTLE, || {
             Snapshot::take(&self.operator, self.name())?.nothing_since(&self.before)
         })
     }
@@ -402,7 +402,7 @@ impl Drop for Cluster {
 impl Cluster {
     /// Waits until every agent says that its node is in its steady state.
     pub fn all_steady(&self, deadline: Duration) -> Result<()> {
-        eventually("every agent is steady", deadline, || {
+        wait_until("every agent is steady", deadline, || {
             for (name, _, _) in self.plan().nodes() {
                 let (status, code) = self.node(&name).status()?;
                 ensure!(

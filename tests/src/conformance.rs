@@ -56,7 +56,7 @@ impl Suite {
         Ok(Self {
             programs: programs.canonicalize()?,
             kubectl: lab.kubectl(),
-            skip: skip::read(&workspace_root().join("lab/conformance/skip"))?,
+            skip: skip::read_exclusions(&workspace_root().join("lab/conformance/skip"))?,
             out,
         })
     }
@@ -123,7 +123,7 @@ pub fn focus_on(narrowed: Option<&str>) -> String {
 }
 
 /// A regular expression for this name alone; ginkgo puts the suite's own name before it.
-pub fn exactly(name: &str) -> String {
+pub fn exact_regex(name: &str) -> String {
     let mut regex = String::new();
     for c in name.chars() {
         if c.is_ascii_punctuation() {

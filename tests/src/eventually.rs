@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// Looks until `look` succeeds; at the deadline the error is that of the last look.
-pub fn eventually<T>(
+pub fn wait_until<T>(
     what: &str,
     deadline: Duration,
     mut look: impl FnMut() -> Result<T>,

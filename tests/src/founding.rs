@@ -9,7 +9,7 @@ use ha_wire::paths;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::ignition::{file_in_config, with_file};
 use crate::kube::all_voters;
 use crate::node::{ADMIN_KUBECTL, ClusterNode};
@@ -80,7 +80,7 @@ impl Hidden {
     /// Lets it happen to a whole cluster; the cluster is whole again some time after this returns.
     pub fn happen(self, cluster: &Cluster) -> Result<()> {
         match self {
-            Self::Nothing => remake(cluster),
+            Self::Nothing => remake_founder(cluster),
             Self::CutOff => cut_off(cluster),
             Self::PeersReboot => peers_reboot(cluster),
             Self::NoQuorum => no_quorum(cluster),
@@ -104,15 +104,15 @@ pub fn wanted_rounds() -> Option<usize> {
 /// Three voters, every node Ready, every agent steady, and every apiserver shows this one cluster.
 pub fn is_whole(cluster: &Cluster, identity: &str) -> Result<()> {
     let planes = cluster.control_planes();
-    eventually("three voters", RECOVERY, || {
+    wait_until("three voters", RECOVERY, || {
         all_voters(cluster, PEERS[0], &planes)
     })?;
-    eventually("every node is Ready", RECOVERY, || {
+    wait_until("every node is Ready", RECOVERY, || {
         cluster.kube().all_ready()
     })?;
     cluster.all_steady(RECOVERY)?;
     for (name, server) in planes.iter().zip(cluster.apiservers()) {
-        let seen = eventually("its own apiserver answers", BOOT, || {
+        let seen = wait_until("its own apiserver answers", BOOT, || {
             cluster.node(name).identity_at(server)
         })?;
         ensure!(
@@ -129,32 +129,32 @@ fn config_with_permission(cluster: &Cluster) -> Result<PathBuf> {
     let config =
         std::fs::read_to_string(&stored).with_context(|| format!("read {}", stored.display()))?;
     let path = cluster.dir().join(format!("{FOUNDER}-permitted.ign"));
-    std::fs::write(&path, permit(&config, SystemTime::now())?)?;
+    std::fs::write(&path, with_permission(&config, SystemTime::now())?)?;
     Ok(path)
 }
 
 /// A founder's config with a permission to found that begins now, by this clock.
-pub(crate) fn permit(config: &str, now: SystemTime) -> Result<String> {
+pub(crate) fn with_permission(config: &str, now: SystemTime) -> Result<String> {
     let mut node: Value = serde_json::from_str(&file_in_config(config, paths::NODE_FILE)?)?;
     let until = now.duration_since(UNIX_EPOCH)? + PERMITTED;
     node["founder"] = json!({"until": until.as_secs()});
     with_file(config, paths::NODE_FILE, &node.to_string())
 }
 
-fn remake(cluster: &Cluster) -> Result<()> {
+fn remake_founder(cluster: &Cluster) -> Result<()> {
     cluster.remake(FOUNDER, &config_with_permission(cluster)?)
 }
 
-fn founder(cluster: &Cluster) -> ClusterNode<'_> {
+fn founder_node(cluster: &Cluster) -> ClusterNode<'_> {
     cluster.node(FOUNDER)
 }
 
 fn cut_off(cluster: &Cluster) -> Result<()> {
-    remake(cluster)?;
-    founder(cluster).cut(true)?;
+    remake_founder(cluster)?;
+    founder_node(cluster).cut(true)?;
     std::thread::sleep(HIDDEN);
     let founded = has_founded(cluster);
-    founder(cluster).cut(false)?;
+    founder_node(cluster).cut(false)?;
     ensure!(!founded?, "{FOUNDER} founded while it was cut off");
     Ok(())
 }
@@ -163,7 +163,7 @@ fn peers_reboot(cluster: &Cluster) -> Result<()> {
     for peer in PEERS {
         cluster.node(peer).power("off")?;
     }
-    remake(cluster)?;
+    remake_founder(cluster)?;
     for peer in PEERS {
         cluster.node(peer).power("on")?;
     }
@@ -171,9 +171,9 @@ fn peers_reboot(cluster: &Cluster) -> Result<()> {
 }
 
 fn no_quorum(cluster: &Cluster) -> Result<()> {
-    founder(cluster).power("off")?;
+    founder_node(cluster).power("off")?;
     cluster.node(PEERS[1]).power("off")?;
-    remake(cluster)?;
+    remake_founder(cluster)?;
     std::thread::sleep(LONGER_THAN_ITS_LOOK);
     let founded = has_founded(cluster);
     cluster.node(PEERS[1]).power("on")?;
@@ -207,7 +207,7 @@ fn certificates_of(cluster: &Cluster, dates: &str) -> Result<()> {
     // The apiserver notices by itself that its file has changed.
     let client = cluster.client()?;
     for server in &cluster.apiservers()[1..] {
-        eventually(
+        wait_until(
             "its certificate is not valid",
             Duration::from_secs(90),
             || {
@@ -216,7 +216,7 @@ fn certificates_of(cluster: &Cluster, dates: &str) -> Result<()> {
             },
         )?;
     }
-    remake(cluster)?;
+    remake_founder(cluster)?;
     std::thread::sleep(LONGER_THAN_ITS_LOOK);
     let founded = has_founded(cluster);
     for peer in PEERS {
@@ -230,14 +230,14 @@ fn certificates_of(cluster: &Cluster, dates: &str) -> Result<()> {
 }
 
 fn empty_manifest(cluster: &Cluster) -> Result<()> {
-    remake(cluster)?;
-    eventually("kubeadm writes etcd's manifest", RECOVERY, || {
-        founder(cluster).sh("test -s /etc/kubernetes/manifests/etcd.yaml")
+    remake_founder(cluster)?;
+    wait_until("kubeadm writes etcd's manifest", RECOVERY, || {
+        founder_node(cluster).sh("test -s /etc/kubernetes/manifests/etcd.yaml")
     })?;
-    founder(cluster).sh("systemctl kill --signal=KILL ha-agent kubelet; \
+    founder_node(cluster).sh("systemctl kill --signal=KILL ha-agent kubelet; \
          : > /etc/kubernetes/manifests/etcd.yaml; rm -rf /var/lib/etcd/member")?;
-    founder(cluster).power("off")?;
-    founder(cluster).power("on")
+    founder_node(cluster).power("off")?;
+    founder_node(cluster).power("on")
 }
 
 /// The founder boots alone; nothing on its disk may make an empty cluster of it. It is then made anew, as a person would.
@@ -251,10 +251,10 @@ fn lost_data(cluster: &Cluster) -> Result<()> {
         cluster.node(&name).sh(lost)?;
         cluster.node(&name).power("off")?;
     }
-    founder(cluster).power("on")?;
+    founder_node(cluster).power("on")?;
     std::thread::sleep(HIDDEN);
     let own = cluster.apiservers()[0];
-    let empty = founder(cluster).sh(&format!(
+    let empty = founder_node(cluster).sh(&format!(
         "{ADMIN_KUBECTL} --request-timeout=5s --server https://{own} get --raw /readyz"
     ));
     for peer in PEERS {
@@ -264,13 +264,13 @@ fn lost_data(cluster: &Cluster) -> Result<()> {
         empty.is_err(),
         "{FOUNDER} serves an empty cluster of its own"
     );
-    remake(cluster)
+    remake_founder(cluster)
 }
 
 /// Whether its etcd was told of nobody else. One that joined knows the others: the peers' agents may have mended meanwhile what
 /// hid the cluster, ended certificates for one.
 fn has_founded(cluster: &Cluster) -> Result<bool> {
     const ASK: &str = "cat /etc/kubernetes/manifests/etcd.yaml 2>/dev/null; echo end";
-    let manifest = founder(cluster).sh(ASK)?;
+    let manifest = founder_node(cluster).sh(ASK)?;
     Ok(manifest.contains("--initial-cluster=") && !manifest.contains(&format!("{}=", PEERS[0])))
 }

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::process::FinishedProcess;
 use crate::story::Story;
 
@@ -28,14 +28,14 @@ const MOVED: Duration = Duration::from_secs(60);
 /// `ha-host status` has nothing to say within `within`, and `ha-host doctor` at once.
 pub fn nothing_is_wrong(story: &Story, cluster: &Cluster, within: Duration) {
     story.step("ha-host status and doctor find nothing", || {
-        eventually("exit code 0", within, || {
+        wait_until("exit code 0", within, || {
             cluster.ha_host(&["status", cluster.name()], within)?.ok()
         })?;
         cluster.ha_host(&["doctor", cluster.name()], within)?.ok()
     });
 }
 
-fn ask(cluster: &Cluster, more: &[&str]) -> Result<FinishedProcess> {
+fn ask_status(cluster: &Cluster, more: &[&str]) -> Result<FinishedProcess> {
     cluster.ha_host(&[&["status", cluster.name()], more].concat(), LOOK)
 }
 
@@ -68,8 +68,8 @@ impl Told {
 pub fn status_tells(story: &Story, cluster: &Cluster, all: &[Told]) -> Result<()> {
     let mut left = all.to_vec();
     let mut late = Vec::new();
-    eventually("ha-host status tells it", WHOLE, || {
-        let done = ask(cluster, &["--json"])?;
+    wait_until("ha-host status tells it", WHOLE, || {
+        let done = ask_status(cluster, &["--json"])?;
         let json: Value = serde_json::from_str(&done.stdout).context("status --json")?;
         let findings = json["findings"].as_array().into_iter().flatten();
         let said: Vec<&str> = findings.filter_map(|f| f["what"].as_str()).collect();
@@ -103,7 +103,7 @@ pub fn vip_moved_to(cluster: &Cluster, name: &str) -> Result<String> {
         others.try_for_each(|other| cluster.node(other).sh(order).map(drop))
     };
     on_others("systemctl mask --runtime --now keepalived 2>&1")?;
-    let moved = eventually("the holder", MOVED, || {
+    let moved = wait_until("the holder", MOVED, || {
         let holder = cluster.vip_holder()?;
         ensure!(holder == name, "{holder} holds it");
         Ok(holder)
@@ -117,14 +117,14 @@ pub fn status_is_whole(story: &Story, cluster: &Cluster) {
     story.step(
         "ha-host status says whole, for people and for machines",
         || {
-            let text = eventually("the cluster is whole", WHOLE, || {
-                let done = ask(cluster, &[])?;
+            let text = wait_until("the cluster is whole", WHOLE, || {
+                let done = ask_status(cluster, &[])?;
                 ensure!(done.code == Some(0), "{}", done.stdout);
                 Ok(done.stdout)
             })?;
             let head = format!("{}: whole; ", cluster.name());
             ensure!(text.starts_with(&head), "{text}");
-            let json = ask(cluster, &["--json"])?.stdout;
+            let json = ask_status(cluster, &["--json"])?.stdout;
             let json: Value = serde_json::from_str(&json).context("status --json")?;
             ensure!(json["version"] == 2, "{json}");
             for (name, _, _) in cluster.plan().nodes() {
@@ -148,8 +148,8 @@ pub fn a_dead_scheduler_is_named(story: &Story, cluster: &Cluster) {
         for name in &planes {
             cluster.node(name).sh(&format!("mv {there} {aside}"))?;
         }
-        eventually("the scheduler is named", TOLD, || {
-            let done = ask(cluster, &["--json"])?;
+        wait_until("the scheduler is named", TOLD, || {
+            let done = ask_status(cluster, &["--json"])?;
             let json: Value = serde_json::from_str(&done.stdout).context("status --json")?;
             let findings = json["findings"].as_array().into_iter().flatten();
             let what = |f: &Value| f["what"].as_str().unwrap_or_default().to_owned();
@@ -168,8 +168,8 @@ pub fn a_dead_scheduler_is_named(story: &Story, cluster: &Cluster) {
         for name in &planes {
             cluster.node(name).sh(&format!("mv {aside} {there}"))?;
         }
-        eventually("the cluster is whole", WHOLE, || {
-            let done = ask(cluster, &[])?;
+        wait_until("the cluster is whole", WHOLE, || {
+            let done = ask_status(cluster, &[])?;
             ensure!(done.code == Some(0), "{}", done.stdout);
             Ok(())
         })

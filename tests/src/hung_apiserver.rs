@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::probe::Probe;
 use crate::story::Story;
 
@@ -39,12 +39,12 @@ pub fn an_apiserver_hangs(story: &Story, cluster: &Cluster, victim: &str) {
         let probe = Probe::of_apiserver(&client, cluster.endpoint())?;
         std::thread::sleep(Duration::from_secs(1));
         cluster.node(victim).sh(&signal("STOP"))?;
-        eventually("the agent cuts its sessions", CUT, || {
+        wait_until("the agent cuts its sessions", CUT, || {
             expect_in_journal(cluster, &holder, &since, CUT_MESSAGE, true)
         })?;
         cluster.node(victim).sh(&signal("CONT"))?;
         let seen = probe.stop()?;
-        eventually("its apiserver answers again", CUT, || {
+        wait_until("its apiserver answers again", CUT, || {
             cluster
                 .apiservers()
                 .into_iter()

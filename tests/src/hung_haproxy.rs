@@ -6,7 +6,7 @@ use anyhow::ensure;
 use ha_wire::paths;
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::probe::asked_meanwhile;
 use crate::story::Story;
 
@@ -21,9 +21,9 @@ pub fn haproxy_hangs(story: &Story, cluster: &Cluster) {
     let seen = story.step("haproxy hangs on the holder: the VIP moves", || {
         let holder = cluster.vip_holder()?;
         let node = cluster.node(&holder);
-        let seen = asked_meanwhile(cluster, || node.sh(&signal("STOP")).map(drop));
-        let moved = eventually("another holder", MOVED, || cluster.vip_left(&holder));
-        node.sh(&signal("CONT"))?;
+        let seen = asked_meanwhile(cluster, || node.sh(&signal_command("STOP")).map(drop));
+        let moved = wait_until("another holder", MOVED, || cluster.vip_left(&holder));
+        node.sh(&signal_command("CONT"))?;
         moved.and(seen)
     });
     story.note(&seen.to_string());
@@ -35,8 +35,8 @@ pub fn haproxy_hangs_for_good(story: &Story, cluster: &Cluster) {
     story.step("a haproxy that hangs for good is restarted", || {
         let node = cluster.node("node2");
         let hung = node.sh(MAIN_PID)?;
-        node.sh(&signal("STOP"))?;
-        eventually("another haproxy, a healthy one", RESTARTED, || {
+        node.sh(&signal_command("STOP"))?;
+        wait_until("another haproxy, a healthy one", RESTARTED, || {
             ensure!(node.sh(MAIN_PID)? != hung, "it is {hung} still");
             let word = node.read(paths::HEALTH_FILE)?;
             ensure!(word.trim() == "0", "health: {word:?}");
@@ -45,6 +45,6 @@ pub fn haproxy_hangs_for_good(story: &Story, cluster: &Cluster) {
     });
 }
 
-fn signal(name: &str) -> String {
+fn signal_command(name: &str) -> String {
     format!("systemctl kill --kill-whom=all -s {name} haproxy")
 }

@@ -8,7 +8,7 @@ use ha_wire::phase::Role;
 use ha_wire::status::{PhaseState, Status};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::process::RunningProcess;
 use crate::story::Story;
 
@@ -61,13 +61,13 @@ pub fn nodes_are_inspected(story: &Story, cluster: &Cluster) {
     story.step("ha-host logs -f follows until Ctrl-C", || {
         let args = ["logs", cluster.name(), "node2", "-f"];
         let follow = RunningProcess::start(cluster.operator().ha_host(args))?;
-        eventually("the past is shown", FOLLOWED, || {
+        wait_until("the past is shown", FOLLOWED, || {
             ensure!(!follow.so_far().is_empty(), "nothing yet");
             Ok(())
         })?;
         let tell = format!("echo {MARK} | systemd-cat -t e2e");
         cluster.node("node2").sh(&tell)?;
-        eventually("the mark comes by", FOLLOWED, || {
+        wait_until("the mark comes by", FOLLOWED, || {
             ensure!(follow.so_far().contains(MARK), "{}", follow.so_far());
             Ok(())
         })?;

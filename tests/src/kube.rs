@@ -88,7 +88,7 @@ impl<'a> Kube<'a> {
 
     /// The uid of namespace kube-system: the identity of the cluster.
     pub fn identity(&self) -> Result<String> {
-        Ok(word(
+        Ok(text_of(
             &self.get(&["namespace", "kube-system"])?["metadata"]["uid"],
         ))
     }
@@ -132,7 +132,7 @@ impl<'a> Kube<'a> {
         let sets = sets["items"].as_array().context("no items")?;
         let images = sets
             .iter()
-            .map(|s| word(&s["spec"]["template"]["spec"]["containers"][0]["image"]));
+            .map(|s| text_of(&s["spec"]["template"]["spec"]["containers"][0]["image"]));
         let found: Vec<String> = images.collect();
         found
             .iter()
@@ -205,7 +205,7 @@ impl PodSeen {
 }
 
 /// etcd's members as one control plane's own member tells them.
-pub fn members(cluster: &Cluster, node: &str) -> Result<Vec<Member>> {
+pub fn etcd_members(cluster: &Cluster, node: &str) -> Result<Vec<Member>> {
     const ASK: &str = "curl -sS --max-time 5 --cacert $p/ca.crt --cert $p/healthcheck-client.crt --key $p/healthcheck-client.key \
                        -d '{}' https://localhost:2379/v3/cluster/member/list";
     let text = cluster
@@ -220,7 +220,7 @@ pub fn members(cluster: &Cluster, node: &str) -> Result<Vec<Member>> {
 
 /// etcd has exactly these members, each one started and voting.
 pub fn all_voters(cluster: &Cluster, ask: &str, names: &[String]) -> Result<()> {
-    let seen = members(cluster, ask)?;
+    let seen = etcd_members(cluster, ask)?;
     let voters: Vec<&String> = seen
         .iter()
         .filter(|m| m.is_voter())
@@ -250,6 +250,6 @@ fn exec_arguments<'a>(pod: &'a str, script: &'a str) -> [&'a str; 7] {
     ["exec", pod, "--", shell, "sh", "-c", script]
 }
 
-fn word(value: &Value) -> String {
+fn text_of(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
 }

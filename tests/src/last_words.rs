@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 
 /// Where they write, on their node's disk: one file a pod.
 const DIRECTORY: &str = "/var/lib/last-words";
@@ -45,7 +45,7 @@ pub fn start_pods(cluster: &Cluster, node: &str) -> Result<()> {
     let pods = [("ordinary", ""), ("critical", "system-node-critical")];
     let items: Vec<_> = pods
         .iter()
-        .map(|(name, class)| manifest(name, class, node, &image))
+        .map(|(name, class)| pod_manifest(name, class, node, &image))
         .collect();
     let file = cluster.dir().join("last-words.json");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": items});
@@ -54,7 +54,7 @@ pub fn start_pods(cluster: &Cluster, node: &str) -> Result<()> {
         .kube()
         .ctl(&["apply", "-f", &file.display().to_string()])?;
     for (name, _) in pods {
-        eventually("the pod listens for SIGTERM", START, || {
+        wait_until("the pod listens for SIGTERM", START, || {
             let path = format!("{DIRECTORY}/{name}.listens");
             cluster.node(node).sh(&format!("test -e {path}"))
         })?;
@@ -62,7 +62,7 @@ pub fn start_pods(cluster: &Cluster, node: &str) -> Result<()> {
     Ok(())
 }
 
-fn manifest(name: &str, class: &str, node: &str, image: &str) -> serde_json::Value {
+fn pod_manifest(name: &str, class: &str, node: &str, image: &str) -> serde_json::Value {
     let script = format!(
         "bb=/usr/local/bin/busybox; now() {{ read -r up rest < /proc/uptime; echo $up; }}
          end() {{ now > /w/{name}; $bb sleep {NEEDS}; now >> /w/{name}; exit 0; }}

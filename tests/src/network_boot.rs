@@ -46,7 +46,7 @@ pub fn write_flatcar(dir: &Path, lab: &Lab) -> Result<()> {
     let mut image = File::options().append(true).open(image)?;
     let odd = image.metadata()?.len() % 4;
     image.write_all(&[0; 4][..(4 - odd) as usize % 4])?;
-    image.write_all(&archive(&own, lab)?)?;
+    image.write_all(&cpio_archive(&own, lab)?)?;
     fs::copy(
         lab.vm().join("vmlinuz"),
         dir.join("flatcar_production_pxe.vmlinuz"),
@@ -54,7 +54,7 @@ pub fn write_flatcar(dir: &Path, lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn archive(dir: &Path, lab: &Lab) -> Result<Vec<u8>> {
+fn cpio_archive(dir: &Path, lab: &Lab) -> Result<Vec<u8>> {
     let busybox = lab.image().join("root/usr/bin/busybox");
     let mut cpio = Command::new(busybox)
         .args(["cpio", "-o", "-H", "newc", "-R", "0:0"])

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::process::{FinishedProcess, RunningProcess, run_to_end};
 
 /// What takes a moment.
@@ -91,7 +91,7 @@ impl<'a> Others<'a> {
         let file = self.file.display().to_string();
         let launch = self.start(&["launch", &file, "--timeout", timeout])?;
         let machines = self.makers.plan().nodes().len();
-        eventually("it waits for the machines", SHORT, || {
+        wait_until("it waits for the machines", SHORT, || {
             let said = launch.so_far();
             ensure!(
                 said.matches("boot its machine with").count() == machines,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::process::run_to_end;
 use crate::services::readiness_from_pod;
 use crate::story::Story;
@@ -61,12 +61,12 @@ spec:
 pub fn a_server_on_every_node(story: &Story, cluster: &Cluster) {
     story.step("a pod on every node", || {
         let file = cluster.dir().join("servers.yaml");
-        let service = format!("\"{}\"", service(cluster));
+        let service = format!("\"{}\"", service_address(cluster));
         std::fs::write(&file, SERVERS.replace(SERVICE, &service))?;
         cluster
             .kube()
             .ctl(&["apply", "-f", &file.display().to_string()])?;
-        eventually("Ready", STARTED, || servers(cluster))
+        wait_until("Ready", STARTED, || ready_servers(cluster))
     });
 }
 
@@ -84,13 +84,13 @@ pub fn serves_everywhere(story: &Story, cluster: &Cluster, when: &str) {
     ];
     for (what, ask) in questions {
         story.step(&format!("{when}: {what}"), || {
-            eventually(what, SERVES, || ask(cluster))
+            wait_until(what, SERVES, || ask(cluster))
         });
     }
 }
 
 /// Node and address of the server on each node; an error while one is missing.
-fn servers(cluster: &Cluster) -> Result<Vec<Server>> {
+fn ready_servers(cluster: &Cluster) -> Result<Vec<Server>> {
     let pods = cluster.kube().get(&["pods", "-l", LABEL])?;
     let pods = pods["items"].as_array().context("no items")?;
     let ready = pods.iter().filter_map(Server::of_ready).collect::<Vec<_>>();
@@ -137,14 +137,14 @@ impl Server {
     }
 }
 
-fn service(cluster: &Cluster) -> IpAddr {
+fn service_address(cluster: &Cluster) -> IpAddr {
     let v6 = cluster.plan().vip().is_ipv6();
     let service = if v6 { SERVICE_V6 } else { SERVICE };
     service.parse().expect("an address")
 }
 
 fn each_pod_reaches_each(cluster: &Cluster) -> Result<()> {
-    let servers = servers(cluster)?;
+    let servers = ready_servers(cluster)?;
     let script: String = servers
         .iter()
         .map(|s| SocketAddr::new(s.address, PORT))
@@ -164,17 +164,17 @@ fn each_pod_reaches_each(cluster: &Cluster) -> Result<()> {
 }
 
 fn pods_resolve(cluster: &Cluster) -> Result<()> {
-    for server in servers(cluster)? {
+    for server in ready_servers(cluster)? {
         let answer = server.ask(cluster, "$b nslookup web.default.svc.cluster.local")?;
-        let service = service(cluster).to_string();
+        let service = service_address(cluster).to_string();
         ensure!(answer.contains(&service), "from {}: {answer}", server.node);
     }
     Ok(())
 }
 
 fn service_answers(cluster: &Cluster) -> Result<()> {
-    let servers = servers(cluster)?;
-    let service = SocketAddr::new(service(cluster), 80);
+    let servers = ready_servers(cluster)?;
+    let service = SocketAddr::new(service_address(cluster), 80);
     let is_a_node = |answer: &str| servers.iter().any(|s| s.node == answer.trim());
     for server in &servers {
         let answer = server.ask(cluster, &format!("$b wget -qO- -T 3 http://{service}/"))?;
@@ -187,7 +187,7 @@ fn service_answers(cluster: &Cluster) -> Result<()> {
 }
 
 fn node_ports_answer(cluster: &Cluster) -> Result<()> {
-    let servers = servers(cluster)?;
+    let servers = ready_servers(cluster)?;
     for (name, _, address) in cluster.plan().nodes() {
         let answer = from_outside(cluster, SocketAddr::new(address, NODE_PORT))?;
         ensure!(
@@ -207,7 +207,7 @@ fn from_outside(cluster: &Cluster, at: SocketAddr) -> Result<String> {
 }
 
 fn pods_reach_the_api(cluster: &Cluster) -> Result<()> {
-    for server in servers(cluster)? {
+    for server in ready_servers(cluster)? {
         let answer = server.ask(cluster, &readiness_from_pod(&cluster.plan().api_service()))?;
         ensure!(answer.trim() == "ok", "from {}: {answer:?}", server.node);
     }

@@ -13,7 +13,7 @@ use ha_wire::phase::Phase;
 
 use crate::chaos::{LOOK, cut_power, lives_among};
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::kube::{all_voters, every_apiserver_shows};
 use crate::node::ClusterNode;
 use crate::plan::ClusterPlan;
@@ -65,7 +65,7 @@ impl Display for PowerCut {
 }
 
 /// A cluster of three control planes and a worker whose power cuts lose what was not synced.
-pub fn plan(name: &str) -> ClusterPlan {
+pub fn power_cut_plan(name: &str) -> ClusterPlan {
     plan_of(name, 3, 1)
 }
 
@@ -107,7 +107,7 @@ pub fn launch_and_cut(cluster: &Cluster, cuts: &[PowerCut]) -> Result<()> {
             .collect();
         let launched = cluster.launch(&[]);
         launch_ended.store(true, Ordering::Relaxed);
-        let injected: Vec<Result<CutSeen>> = cutting.into_iter().map(join).collect();
+        let injected: Vec<Result<CutSeen>> = cutting.into_iter().map(join_thread).collect();
         let whole = injected
             .iter()
             .all(Result::is_ok)
@@ -121,7 +121,7 @@ pub fn launch_and_cut(cluster: &Cluster, cuts: &[PowerCut]) -> Result<()> {
         )
     });
     let (code, whole) = launched?;
-    let faults = tell(cluster, cuts, &injected);
+    let faults = report_cuts(cluster, cuts, &injected);
     if let Some(whole) = whole {
         whole.with_context(|| format!("launch ended with {code:?}"))?;
     }
@@ -138,7 +138,7 @@ pub fn launch_and_cut(cluster: &Cluster, cuts: &[PowerCut]) -> Result<()> {
     Ok(())
 }
 
-fn join<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
+fn join_thread<T>(thread: thread::ScopedJoinHandle<'_, Result<T>>) -> Result<T> {
     thread
         .join()
         .unwrap_or_else(|_| Err(anyhow::anyhow!("a thread panicked")))
@@ -154,7 +154,7 @@ struct CutSeen {
 }
 
 /// Prints what each cut met and when its node was steady again; returns those that failed.
-fn tell(cluster: &Cluster, cuts: &[PowerCut], seen: &[Result<CutSeen>]) -> Vec<String> {
+fn report_cuts(cluster: &Cluster, cuts: &[PowerCut], seen: &[Result<CutSeen>]) -> Vec<String> {
     let mut faults = Vec::new();
     for (cut, seen) in cuts.iter().zip(seen) {
         match seen {
@@ -198,14 +198,14 @@ fn cut_at(cluster: &Cluster, cut: PowerCut, launch_ended: &AtomicBool) -> Result
     cut_power(node)?;
     next_life(node, lives_among(&before))?;
     Ok(CutSeen {
-        during: position(&before),
+        during: describe_position(&before),
         at_ms,
     })
 }
 
 /// Waits for the agent's first word after it had lived so often.
 fn next_life(node: ClusterNode<'_>, lives: usize) -> Result<()> {
-    eventually("the agent's next life", BOOT, || {
+    wait_until("the agent's next life", BOOT, || {
         ensure!(lives_among(&node.events()?) > lives, "it has not begun");
         Ok(())
     })
@@ -225,7 +225,7 @@ fn wait_for(node: ClusterNode<'_>, cut: PowerCut, launch_ended: &AtomicBool) -> 
             ensure!(
                 since.elapsed() < FINISH,
                 "never came; {}",
-                position(&events)
+                describe_position(&events)
             );
         }
         thread::sleep(LOOK);
@@ -243,7 +243,7 @@ pub fn time_of(events: &[Event], moment: Moment) -> Option<u64> {
 }
 
 /// What a node is at, by what it said last; the images are fetched beside all else.
-fn position(events: &[Event]) -> String {
+fn describe_position(events: &[Event]) -> String {
     let last = events.iter().rev().find_map(|e| match &e.what {
         EventKind::Started { phase, .. } if *phase != Phase::Images => Some(format!("in {phase}")),
         EventKind::Done { phase, .. } if *phase != Phase::Images => Some(format!("after {phase}")),
@@ -267,9 +267,9 @@ fn identities_seen(cluster: &Cluster, done: &AtomicBool) -> BTreeSet<String> {
 
 /// Every node Ready, every control plane an etcd voter and an apiserver of the same cluster, every agent steady.
 pub fn is_whole(cluster: &Cluster) -> Result<()> {
-    eventually("every node is Ready", WHOLE, || cluster.kube().all_ready())?;
+    wait_until("every node is Ready", WHOLE, || cluster.kube().all_ready())?;
     cluster.all_steady(WHOLE)?;
-    eventually("one cluster of all control planes", WHOLE, || {
+    wait_until("one cluster of all control planes", WHOLE, || {
         let members = cluster.control_planes();
         all_voters(
             cluster,

@@ -78,14 +78,14 @@ impl PrivateKeys {
         let state = cluster.operator().state_of(cluster.name());
         let mut pems = Vec::new();
         for name in ["ca.key", "front-proxy-ca.key", "etcd/ca.key", "sa.key"] {
-            pems.push(read(&state.join("pki").join(name))?);
+            pems.push(read_text(&state.join("pki").join(name))?);
         }
-        pems.push(key_in_kubeconfig(&read(&cluster.kubeconfig())?)?);
+        pems.push(key_in_kubeconfig(&read_text(&cluster.kubeconfig())?)?);
         let mut configs = vec![cluster.dir().join(FIRST_BOOT)];
         let nodes = cluster.plan().nodes().into_iter();
         configs.extend(nodes.map(|n| state.join(format!("nodes/{}.ign", n.0))));
         for config in configs.iter().filter(|path| path.exists()) {
-            pems.push(file_in_config(&read(config)?, paths::IDENTITY_KEY)?);
+            pems.push(file_in_config(&read_text(config)?, paths::IDENTITY_KEY)?);
         }
         Self::new(&pems)
     }
@@ -164,7 +164,7 @@ fn key_in_kubeconfig(text: &str) -> Result<String> {
     Ok(String::from_utf8(BASE64.decode(data.trim())?)?)
 }
 
-fn read(path: &Path) -> Result<String> {
+fn read_text(path: &Path) -> Result<String> {
     fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 
 use crate::api::{Apiserver, Client};
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::story::Story;
 
 /// A fresh connection this often, each in a thread of its own: a hanging one hides nothing.
@@ -119,7 +119,7 @@ impl Probe {
             .join()
             .map_err(|_| anyhow::anyhow!("the probe panicked"))??;
         let tries = self.tries.lock().ok().context("the probe panicked")?;
-        Ok(summarize(&tries, end))
+        Ok(summarize_attempts(&tries, end))
     }
 }
 
@@ -154,7 +154,7 @@ pub fn while_its_holder_is_away(story: &Story, cluster: &Cluster, back: Duration
     story.note(&seen.to_string());
     story.step("it comes back whole", || {
         cluster.node(&holder).power("on")?;
-        eventually("every node is Ready", back, || cluster.kube().all_ready())?;
+        wait_until("every node is Ready", back, || cluster.kube().all_ready())?;
         cluster.all_steady(back)
     });
     holder
@@ -189,7 +189,7 @@ fn ask_until_stopped(
     Ok(begun.elapsed())
 }
 
-fn summarize(tries: &[Attempt], end: Duration) -> ProbeReport {
+fn summarize_attempts(tries: &[Attempt], end: Duration) -> ProbeReport {
     let mut good: Vec<Duration> = tries
         .iter()
         .filter(|t| t.error.is_none())

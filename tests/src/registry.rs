@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::process::RunningProcess;
 
 const SCRIPT: &str = include_str!("registry.py");
@@ -25,7 +25,7 @@ pub fn serve_images<S: AsRef<OsStr>>(
     let mut python = cluster.operator().command("python3");
     python.arg(&script).arg(port.to_string()).args(arguments);
     let registry = RunningProcess::start(python).context("python3")?;
-    eventually("it listens", READ, || {
+    wait_until("it listens", READ, || {
         let said = registry.so_far();
         ensure!(said.contains("listens"), "{said}");
         Ok(())

@@ -8,7 +8,7 @@ use ha_wire::event::{Event, EventKind};
 use ha_wire::{devices, paths};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::ignition::{IgnitionConfig, remote_sources};
 use crate::plan::{ClusterPlan, MachineKind};
 use crate::probe::Probe;
@@ -48,7 +48,7 @@ pub fn every_node_boots(story: &Story, cluster: &Cluster) -> RunningProcess {
     let launch = story.step("launch begins", || cluster.start_launch(&[]));
     let launch = story.step("every agent is heard by the host", || {
         let mut launch = launch;
-        eventually("every agent said hello", BOOT, || {
+        wait_until("every agent said hello", BOOT, || {
             // A launch that ended has said why; the error of the wait would hide it.
             if launch.has_ended()? {
                 return Ok(());
@@ -80,7 +80,7 @@ pub fn are_made_of_their_ignition(story: &Story, cluster: &Cluster) {
     for (name, _, address) in cluster.plan().nodes() {
         let node = cluster.node(&name);
         story.step(&format!("{name} is what its Ignition says"), || {
-            let host = eventually("it answers", LOOK, || node.sh("uname -n"))?;
+            let host = wait_until("it answers", LOOK, || node.sh("uname -n"))?;
             ensure!(host.trim() == name, "it is called {host}");
             ensure!(node.holds(address)?, "it does not hold {address}");
             let merged = node.sh(MERGED)?;
@@ -135,7 +135,7 @@ fn has_nothing_to_fetch(cluster: &Cluster, name: &str) -> Result<()> {
 pub fn carries_the_vip(story: &Story, cluster: &Cluster) -> WebServer {
     let web = story.step("the VIP answers to the operator's machine", || {
         let web = WebServer::behind_the_vip(cluster)?;
-        eventually("a page comes from behind it", BALANCER, || web.node())?;
+        wait_until("a page comes from behind it", BALANCER, || web.node())?;
         Ok(web)
     });
     let holder = story.step("one node holds it", || cluster.vip_holder());
@@ -162,7 +162,7 @@ pub fn loses_the_holder(story: &Story, cluster: &Cluster, web: &WebServer) {
             let probe = Probe::of_target(web.clone());
             std::thread::sleep(Duration::from_secs(1));
             cluster.node(&old).power("off")?;
-            eventually("another node holds it", MOVE, || {
+            wait_until("another node holds it", MOVE, || {
                 let holders = cluster.vip_holders()?;
                 ensure!(
                     holders.len() == 1 && holders[0] != old,
@@ -177,7 +177,7 @@ pub fn loses_the_holder(story: &Story, cluster: &Cluster, web: &WebServer) {
     story.note(&seen.to_string());
     story.step(&format!("{old} comes back with the same disk"), || {
         cluster.node(&old).power("on")?;
-        eventually("it answers", BOOT, || {
+        wait_until("it answers", BOOT, || {
             cluster.node(&old).sh("systemctl is-active ha-agent")
         })?;
         let holders = cluster.vip_holders()?;
@@ -195,7 +195,7 @@ pub fn is_partitioned(story: &Story, cluster: &Cluster, web: &WebServer) {
             let probe = Probe::of_target(web.clone());
             std::thread::sleep(Duration::from_secs(1));
             cluster.node(&old).cut(true)?;
-            eventually("another node holds it, too", MOVE, || {
+            wait_until("another node holds it, too", MOVE, || {
                 let holders = cluster.vip_holders()?;
                 ensure!(holders.iter().any(|h| *h != old), "it is on {holders:?}");
                 web.node().context("the VIP")
@@ -208,7 +208,7 @@ pub fn is_partitioned(story: &Story, cluster: &Cluster, web: &WebServer) {
     let seen = story.step("let back, there is one holder, and the VIP answers", || {
         let probe = Probe::of_target(web.clone());
         cluster.node(&old).cut(false)?;
-        eventually("one holder", MOVE, || {
+        wait_until("one holder", MOVE, || {
             let holders = cluster.vip_holders()?;
             ensure!(holders.len() == 1, "the VIP is on {holders:?}");
             web.node().map(drop)

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::health::{Told, status_tells};
 use crate::kube::PodSeen;
 use crate::story::Story;
@@ -48,7 +48,7 @@ spec:
 /// No single node is the cluster's DNS.
 pub fn dns_is_spread(story: &Story, cluster: &Cluster) {
     story.step("CoreDNS serves on two nodes", || {
-        eventually("CoreDNS on two nodes", REPLACED, || {
+        wait_until("CoreDNS on two nodes", REPLACED, || {
             let pods = cluster.kube().system_pods(DNS)?;
             let nodes: BTreeSet<&str> = pods
                 .iter()
@@ -67,7 +67,7 @@ pub fn dns_on_one_node_is_told(story: &Story, cluster: &Cluster) {
     story.step("all of CoreDNS runs on node1: told", || {
         kube.ctl(&["cordon", "node2", "node3"])?;
         restart_dns(cluster)?;
-        eventually("both pods have their place", REPLACED, || {
+        wait_until("both pods have their place", REPLACED, || {
             let pods = kube.system_pods(DNS)?;
             let there = pods.iter().filter(|p| p.node == "node1").count();
             ensure!(there == 2 && pods.len() == 2, "{pods:?}");
@@ -123,7 +123,7 @@ pub fn kube_proxy_restarts(story: &Story, cluster: &Cluster) {
         || {
             replace_kube_proxies(cluster)?;
             for node in &nodes {
-                eventually("kube-proxy's rules", REPLACED, || {
+                wait_until("kube-proxy's rules", REPLACED, || {
                     cluster.node(node).sh(RULES_WRITTEN)
                 })?;
             }
@@ -158,7 +158,7 @@ fn replace_kube_proxies(cluster: &Cluster) -> Result<()> {
             &pod.name,
         ])?;
     }
-    eventually("a new kube-proxy on every node", REPLACED, || {
+    wait_until("a new kube-proxy on every node", REPLACED, || {
         let new = kube.system_pods(PROXY)?;
         let replaced = |p: &PodSeen| p.ready && old.iter().all(|o| o.uid != p.uid);
         ensure!(
@@ -180,7 +180,7 @@ pub(crate) fn readiness_from_pod(server: &str) -> String {
 
 fn asks_api(cluster: &Cluster, node: &str, server: &str) -> Result<()> {
     let script = readiness_from_pod(server);
-    eventually(&format!("{server} from {node}"), ANSWER, || {
+    wait_until(&format!("{server} from {node}"), ANSWER, || {
         let answer = cluster.kube().in_pod(&pod_on(node), &script, ANSWER)?;
         ensure!(answer.trim() == "ok", "it answers {answer:?}");
         Ok(())

@@ -13,8 +13,8 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
-use crate::founding::{FOUNDER, permit};
+use crate::eventually::wait_until;
+use crate::founding::{FOUNDER, with_permission};
 use crate::ignition::file_in_config;
 use crate::lab::Lab;
 use crate::plan::MachineKind;
@@ -134,7 +134,7 @@ impl<'a> VirtualFounder<'a> {
         self.switch_off();
         fs::write(
             self.dir.join("config.ign"),
-            permit(&self.config, clock.now())?,
+            with_permission(&self.config, clock.now())?,
         )?;
         let image = self.lab.vm().join("disk.qcow2").canonicalize()?;
         let image = image.to_str().context("a path in UTF-8")?;
@@ -253,7 +253,7 @@ impl<'a> VirtualFounder<'a> {
             Clock::Right => bail!("a clock that is right is not waited for"),
         };
         self.make(clock)?;
-        eventually("it says what is wrong with its clock", DECISION, || {
+        wait_until("it says what is wrong with its clock", DECISION, || {
             let events = self.events()?;
             let says = |event: &Event| match &event.what {
                 EventKind::Waiting {

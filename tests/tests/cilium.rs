@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ha_tests::cilium::{daemon_set, daemon_set_identity, releases_are};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::plan::{CILIUM, ClusterPlan, PORT, VIP};
 use ha_tests::story::Story;
 use ha_wire::event::EventKind;
@@ -94,7 +94,7 @@ fn cilium_is_installed_once_through_its_cli_whatever_its_first_attempts_suffer()
     story.step("a new life of the agent changes nothing", || {
         let node = cluster.node("node1");
         let killed = node.kill("ha-agent.service")?;
-        eventually("the agent's next life", HEAL, || {
+        wait_until("the agent's next life", HEAL, || {
             let pid = node.main_pid("ha-agent.service")?;
             ensure!(pid != killed, "process {pid} is its last life's");
             Ok(())

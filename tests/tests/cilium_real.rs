@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ha_tests::cilium::{daemon_set, daemon_set_identity, releases_are};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::hung_haproxy::haproxy_hangs;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::Lab;
@@ -37,7 +37,7 @@ const KILL_IN_PENDING_INSTALL: &str = "export KUBECONFIG=/etc/kubernetes/admin.c
 fn a_small_cluster_serves_with_the_real_cilium() {
     let story = Story::new("real Cilium, 1+1");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(plan("e2e-cil-small", 1, 1)?)
+        Cluster::new(cilium_plan("e2e-cil-small", 1, 1)?)
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     pod_network::a_server_on_every_node(&story, &cluster);
@@ -51,7 +51,7 @@ fn a_small_cluster_serves_with_the_real_cilium() {
 fn a_small_cluster_of_ipv6_serves_with_the_real_cilium() {
     let story = Story::new("real Cilium, 1+1, IPv6");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(plan("e2e-cil-ipv6", 1, 1)?.of_ipv6())
+        Cluster::new(cilium_plan("e2e-cil-ipv6", 1, 1)?.of_ipv6())
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     pod_network::a_server_on_every_node(&story, &cluster);
@@ -65,7 +65,7 @@ fn a_small_cluster_of_ipv6_serves_with_the_real_cilium() {
 fn a_small_cluster_of_both_families_serves_with_the_real_cilium() {
     let story = Story::new("real Cilium, 1+1, dual-stack");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(plan("e2e-cil-dual", 1, 1)?.of_both_families())
+        Cluster::new(cilium_plan("e2e-cil-dual", 1, 1)?.of_both_families())
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     pod_network::a_server_on_every_node(&story, &cluster);
@@ -79,7 +79,9 @@ fn a_small_cluster_of_both_families_serves_with_the_real_cilium() {
 #[ignore = "minutes: make test-cilium"]
 fn a_cluster_lives_with_the_real_cilium() {
     let story = Story::new("real Cilium, 3+2");
-    let cluster = story.step("the lab is there", || Cluster::new(plan("e2e-cil", 3, 2)?));
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(cilium_plan("e2e-cil", 3, 2)?)
+    });
     is_killed_in_pending_install(&story, &cluster);
     pod_network::a_server_on_every_node(&story, &cluster);
     replaces_kube_proxy(&story, &cluster);
@@ -94,7 +96,7 @@ fn a_cluster_lives_with_the_real_cilium() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn plan(name: &str, control_planes: u8, workers: u8) -> Result<ClusterPlan> {
+fn cilium_plan(name: &str, control_planes: u8, workers: u8) -> Result<ClusterPlan> {
     let lab = Lab::default();
     let made = lab.part("cilium-real");
     let version = std::fs::read_to_string(made.join("version"))
@@ -191,7 +193,7 @@ fn loses_the_holder(story: &Story, cluster: &Cluster) {
     let holder = while_its_holder_is_away(story, cluster, BACK);
     story.step("its member votes, and its pods are back", || {
         let planes = cluster.control_planes();
-        eventually("its member votes", BACK, || {
+        wait_until("its member votes", BACK, || {
             all_voters(cluster, &holder, &planes)
         })?;
         agents_are_ready(cluster)
@@ -204,7 +206,7 @@ fn has_a_worker_made_anew(story: &Story, cluster: &Cluster) {
         let worker = cluster.workers().remove(0);
         let ignition = cluster.ignition_of(&worker);
         cluster.remake(&worker, &ignition)?;
-        eventually("Ready on the new machine", BACK, || {
+        wait_until("Ready on the new machine", BACK, || {
             cluster.kube().all_ready()?;
             let now = cluster.kube().nodes()?;
             ensure!(
@@ -219,7 +221,7 @@ fn has_a_worker_made_anew(story: &Story, cluster: &Cluster) {
 
 fn agents_are_ready(cluster: &Cluster) -> Result<()> {
     let nodes = cluster.plan().nodes().len();
-    eventually("an agent of Cilium's on every node", BACK, || {
+    wait_until("an agent of Cilium's on every node", BACK, || {
         let pods = cluster.kube().system_pods("k8s-app=cilium")?;
         ensure!(
             pods.len() == nodes && pods.iter().all(|p| p.ready),

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::{a_dead_scheduler_is_named, status_is_whole};
 use ha_tests::hung_apiserver::an_apiserver_hangs;
 use ha_tests::inspection::nodes_are_inspected;
@@ -159,7 +159,7 @@ fn is_used(story: &Story, cluster: &Cluster) {
             kube.idle_pod(&pod, worker)?;
             let ask = "kubectl --server=https://kubernetes.default --certificate-authority=$d/ca.crt --token=$(cat $d/token) get --raw /readyz";
             let script = format!("d=/var/run/secrets/kubernetes.io/serviceaccount; {}", ask.replace("cat ", "/usr/local/bin/busybox cat "));
-            let answer = eventually("ok", HEAL, || kube.in_pod(&pod, &script, HEAL))?;
+            let answer = wait_until("ok", HEAL, || kube.in_pod(&pod, &script, HEAL))?;
             ensure!(answer.trim() == "ok", "it answers {answer:?}");
             Ok(())
         });
@@ -239,7 +239,7 @@ fn loses_daemons(story: &Story, cluster: &Cluster) {
             std::thread::sleep(Duration::from_secs(8));
             let seen = probe.stop()?;
             client.ready(cluster.endpoint())?;
-            eventually("the unit's next life", HEAL, || {
+            wait_until("the unit's next life", HEAL, || {
                 let node = cluster.node(&holder);
                 let pid = node.main_pid(unit)?;
                 ensure!(pid != killed, "process {pid} is its last life's");
@@ -278,7 +278,7 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
         "its old Ignition still holds the permission to found",
         || {
             cluster.remake("node1", old_ignition)?;
-            let text = eventually("node1 boots", HEAL, || {
+            let text = wait_until("node1 boots", HEAL, || {
                 cluster.node("node1").read(paths::NODE_FILE)
             })?;
             let node = NodeFile::parse(&text)?;
@@ -289,10 +289,10 @@ fn loses_its_founder(story: &Story, cluster: &Cluster, old_ignition: &Path) {
     story.step(
         "made anew from it, it joins: three voters, every node Ready",
         || {
-            eventually("three voters", REMAKE, || {
+            wait_until("three voters", REMAKE, || {
                 all_voters(cluster, "node2", &cluster.control_planes())
             })?;
-            eventually("every node is Ready", REMAKE, || cluster.kube().all_ready())?;
+            wait_until("every node is Ready", REMAKE, || cluster.kube().all_ready())?;
             cluster.all_steady(REMAKE)
         },
     );

@@ -8,9 +8,9 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
 use ha_tests::conformance::fire::{MadeFault, under_fire};
-use ha_tests::conformance::report::{SuiteReport, table};
-use ha_tests::conformance::{Suite, exactly, focus_on};
-use ha_tests::eventually::eventually;
+use ha_tests::conformance::report::{SuiteReport, results_table};
+use ha_tests::conformance::{Suite, exact_regex, focus_on};
+use ha_tests::eventually::wait_until;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
@@ -35,21 +35,25 @@ fn kubernetes_own_tests_pass_in_peace_and_under_fire() {
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     story.note(&format!("logs and reports: {}", suite.out().display()));
-    let focus = [focus_on(asked(FOCUS).as_deref())];
+    let focus = [focus_on(variable_value(FOCUS).as_deref())];
     let peace = story.step("the tests are run in peace", || {
         suite.run(&cluster, "peace", &focus)
     });
-    tell(&story, &suite, &[("in peace", &peace)], &[]);
-    let focus = [focus_on(asked(FIRE).or_else(|| asked(FOCUS)).as_deref())];
+    write_table(&story, &suite, &[("in peace", &peace)], &[]);
+    let focus = [focus_on(
+        variable_value(FIRE)
+            .or_else(|| variable_value(FOCUS))
+            .as_deref(),
+    )];
     let (fire, faults) = story.step("the tests are run under fire", || {
         under_fire(&cluster, || suite.run(&cluster, "fire", &focus))
     });
     let columns = [("in peace", &peace), ("under fire", &fire)];
-    tell(&story, &suite, &columns, &faults);
+    write_table(&story, &suite, &columns, &faults);
     story.step(
         "a while after the last fault ha-host status finds nothing",
         || {
-            eventually("exit code 0", WHOLE, || {
+            wait_until("exit code 0", WHOLE, || {
                 cluster.ha_host(&["status", cluster.name()], WHOLE)?.ok()
             })
         },
@@ -63,13 +67,13 @@ fn kubernetes_own_tests_pass_in_peace_and_under_fire() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn asked(variable: &str) -> Option<String> {
+fn variable_value(variable: &str) -> Option<String> {
     std::env::var(variable).ok().filter(|v| !v.is_empty())
 }
 
 /// The table and what failed in the last run, to the terminal and to `table.txt`; each failure with the fault before it.
-fn tell(story: &Story, suite: &Suite, runs: &[(&str, &SuiteReport)], faults: &[MadeFault]) {
-    let mut text = table(runs);
+fn write_table(story: &Story, suite: &Suite, runs: &[(&str, &SuiteReport)], faults: &[MadeFault]) {
+    let mut text = results_table(runs);
     if !faults.is_empty() {
         let _ = writeln!(text, "\n{} faults of the VIP's holder:", faults.len());
     }
@@ -103,7 +107,7 @@ fn passes_again(
     let failed = fire.failed().map(|f| &f.0.name);
     let only_then: Vec<String> = failed
         .filter(|n| !peace.has_failed(n))
-        .map(|n| exactly(n))
+        .map(|n| exact_regex(n))
         .collect();
     if only_then.is_empty() {
         return;

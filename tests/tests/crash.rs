@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use ha_tests::chaos::{self, FaultInjection};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::kube::{all_voters, every_apiserver_shows};
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
@@ -74,7 +74,7 @@ fn killed_in_the_middle_of_phases() {
     });
     story.step("an operator who gives up gets exit code 130", || {
         let launch = cluster.start_launch(&[])?;
-        eventually("every agent said hello", BOOT, || {
+        wait_until("every agent said hello", BOOT, || {
             scenario::every_agent_was_heard(&cluster)
         })?;
         cluster.interrupt(&launch)?;
@@ -134,7 +134,7 @@ fn launch_with_faults(story: &Story, cluster: &Cluster, injections: &[FaultInjec
 
 fn one_whole_cluster(story: &Story, cluster: &Cluster) {
     story.step("every node is Ready", || {
-        eventually("Ready", SETTLE, || cluster.kube().all_ready())
+        wait_until("Ready", SETTLE, || cluster.kube().all_ready())
     });
     story.step("etcd has exactly three started voters", || {
         all_voters(cluster, "node2", &cluster.control_planes())

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::ignition::IgnitionConfig;
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
@@ -54,7 +54,7 @@ fn a_file_that_is_mended_in_place_counts_and_another_checkout_is_the_same_cluste
         let node = cluster.node("node1");
         node.sh("systemctl is-active multi-user.target")?;
         node.sh("touch /var/lib/mended")?;
-        eventually("the extensions' units", LOOK, || {
+        wait_until("the extensions' units", LOOK, || {
             node.sh("systemctl is-active ha-agent.service haproxy.path kubelet.path")
         })
     });

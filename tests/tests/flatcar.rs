@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::{ClusterPlan, MachineKind};
 use ha_tests::story::Story;
@@ -15,13 +15,13 @@ const HEAL: Duration = Duration::from_secs(300);
 
 #[test]
 #[ignore = "needs KVM and Flatcar's servers: make test-flatcar"]
-fn qemu() {
+fn flatcar_on_qemu() {
     from_nothing_to_a_cluster_that_loses_a_node("flatcar-qemu", MachineKind::Qemu);
 }
 
 #[test]
 #[ignore = "needs KVM, libvirt and Flatcar's servers: make test-flatcar"]
-fn libvirt() {
+fn flatcar_on_libvirt() {
     from_nothing_to_a_cluster_that_loses_a_node("flatcar-libvirt", MachineKind::Libvirt);
 }
 
@@ -59,7 +59,7 @@ fn from_nothing_to_a_cluster_that_loses_a_node(name: &str, kind: MachineKind) {
 fn loses_its_holder(cluster: &Cluster) -> Result<()> {
     let holder = cluster.vip_holder()?;
     cluster.node(&holder).power("off")?;
-    eventually("another node holds it and the API answers", HEAL, || {
+    wait_until("another node holds it and the API answers", HEAL, || {
         let holders = cluster.vip_holders()?;
         ensure!(
             holders.len() == 1 && holders[0] != holder,
@@ -68,7 +68,7 @@ fn loses_its_holder(cluster: &Cluster) -> Result<()> {
         cluster.kube().nodes().map(drop)
     })?;
     cluster.node(&holder).power("on")?;
-    eventually("every node is Ready again", HEAL, || {
+    wait_until("every node is Ready again", HEAL, || {
         cluster.kube().all_ready()
     })
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::founding::{FOUNDER, PEERS, wanted_rounds};
 use ha_tests::kube::{all_voters, every_apiserver_shows};
 use ha_tests::plan::ClusterPlan;
@@ -38,7 +38,7 @@ fn a_founder_whose_clock_is_off_waits_in_words_and_joins_once_it_is_set() {
     story.step("its clock is set: it joins", || {
         founder.switch_off();
         founder.switch_on(Clock::Right)?;
-        eventually("it is steady", EMULATED_JOIN, || {
+        wait_until("it is steady", EMULATED_JOIN, || {
             let events = founder.events()?;
             let is_steady = |event: &Event| matches!(event.what, EventKind::Steady);
             ensure!(events.iter().any(is_steady), "{:?}", events.last());

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::ignition::IgnitionConfig;
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::ClusterPlan;
@@ -40,7 +40,7 @@ fn a_launch_ends_once_every_node_is_answered_by_cluster_dns() {
     });
     let launch = story.step("no node is answered: it waits, and says for what", || {
         let launch = cluster.start_launch(&[])?;
-        eventually("its words", SAID, || {
+        wait_until("its words", SAID, || {
             let said = launch.so_far();
             ensure!(said.contains(WAITS), "{said}");
             Ok(())

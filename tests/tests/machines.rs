@@ -8,17 +8,17 @@ use ha_tests::scenario;
 use ha_tests::story::Story;
 
 #[test]
-fn nspawn() {
+fn launch_and_destroy_nspawn() {
     from_launch_to_destroy("machines-nspawn", MachineKind::Nspawn, 3);
 }
 
 #[test]
-fn qemu() {
+fn launch_and_destroy_qemu() {
     from_launch_to_destroy("machines-qemu", MachineKind::Qemu, 3);
 }
 
 #[test]
-fn libvirt() {
+fn launch_and_destroy_libvirt() {
     from_launch_to_destroy("machines-libvirt", MachineKind::Libvirt, 1);
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::others::Others;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::process::run_to_end;
@@ -54,7 +54,7 @@ fn a_launch_follows_machines_that_others_make() {
             LISTEN,
             "--without-sysexts",
         ])?;
-        let urls = eventually("two URLs", SHORT, || {
+        let urls = wait_until("two URLs", SHORT, || {
             let said = server.so_far();
             let urls = said
                 .split_whitespace()
@@ -69,9 +69,9 @@ fn a_launch_follows_machines_that_others_make() {
         story.step(
             &format!("{node} fetches its config, which nobody gets twice"),
             || {
-                let config = fetch(&makers, url, node)?;
+                let config = fetch_config(&makers, url, node)?;
                 ensure!(
-                    fetch(&makers, url, "again").is_err(),
+                    fetch_config(&makers, url, "again").is_err(),
                     "it was given out twice"
                 );
                 makers.remake(node, &config)
@@ -102,7 +102,7 @@ fn a_launch_follows_machines_that_others_make() {
     );
     story.step("the server ends by itself", || server.wait(SHORT)?.ok());
     story.step("status and a second launch find it whole", || {
-        eventually("exit code 0", SHORT, || {
+        wait_until("exit code 0", SHORT, || {
             others.run(&["status", makers.name()])?.ok()
         })?;
         let file = others.file.display().to_string();
@@ -131,7 +131,7 @@ fn a_launch_follows_machines_that_others_make() {
 }
 
 /// An error: the server gave none.
-fn fetch(makers: &Cluster, url: &str, name: &str) -> Result<PathBuf> {
+fn fetch_config(makers: &Cluster, url: &str, name: &str) -> Result<PathBuf> {
     let config = makers.dir().join(format!("{name}.ign"));
     let mut curl = makers.operator().command("curl");
     curl.args(["--fail", "--silent", "--show-error", "--output"]);

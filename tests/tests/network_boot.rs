@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::lab::Lab;
 use ha_tests::network_boot::{HOST, MAC, NetworkMachine, write_flatcar};
 use ha_tests::others::{Others, told_phase};
@@ -40,7 +40,7 @@ fn a_machine_boots_from_the_network() {
         let url = format!("http://{HOST}:8080");
         let args = ["serve", cluster.name(), "--listen", LISTEN, "--url", &url];
         let server = others.start(&[&args[..], &["--pxe", &flatcar]].concat())?;
-        eventually("a line for iPXE", SHORT, || {
+        wait_until("a line for iPXE", SHORT, || {
             let said = server.so_far();
             ensure!(said.contains(&format!("chain {url}/boot.ipxe")), "{said}");
             Ok(())
@@ -53,7 +53,7 @@ fn a_machine_boots_from_the_network() {
         NetworkMachine::start(&cluster, &script, &others.events_of("node1"))
     });
     story.step("the launch hears its agent go through the balancer", || {
-        eventually("phase init", BOOT, || {
+        wait_until("phase init", BOOT, || {
             let console = machine.console();
             ensure!(!console.contains("LIVE:"), "{console}");
             let said = launch.so_far();
@@ -66,7 +66,9 @@ fn a_machine_boots_from_the_network() {
         "{:.0} s after its power",
         begun.elapsed().as_secs_f64()
     ));
-    story.step("its config is given to nobody else", || refused(&cluster));
+    story.step("its config is given to nobody else", || {
+        ensure_refused(&cluster)
+    });
     drop(machine);
     story.step("Ctrl-C ends the launch, and the server", || {
         cluster.interrupt(&launch)?;
@@ -79,7 +81,7 @@ fn a_machine_boots_from_the_network() {
     });
 }
 
-fn refused(cluster: &Cluster) -> Result<()> {
+fn ensure_refused(cluster: &Cluster) -> Result<()> {
     let mut curl = cluster.operator().command("curl");
     curl.args(["--silent", "--output", "/dev/null", "--write-out"])
         .args(["%{http_code}", &format!("http://{LISTEN}/config?mac={MAC}")]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
 use ha_tests::lab::workspace_root;
 use ha_tests::plan::{ClusterPlan, VIP};
@@ -24,7 +24,7 @@ const UP: Duration = Duration::from_secs(15);
 /// A node is back, on two cores.
 const BACK: Duration = Duration::from_secs(180);
 
-fn plan() -> Result<ClusterPlan> {
+fn balancer_with_stats_plan() -> Result<ClusterPlan> {
     let file = workspace_root().join("target/e2e/stats-password");
     fs::create_dir_all(file.with_file_name(""))?;
     fs::write(&file, format!("{PASSWORD}\n"))?;
@@ -49,7 +49,9 @@ fn plan() -> Result<ClusterPlan> {
 #[ignore = "a launch of its own: make test-options"]
 fn every_option_of_the_balancer_has_its_effect() {
     let story = Story::new("options_balancer");
-    let cluster = story.step("the lab is there", || Cluster::new(plan()?));
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(balancer_with_stats_plan()?)
+    });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     apiservers_listen_where_the_file_says(&story, &cluster);
     the_page_has_a_login(&story, &cluster);
@@ -78,7 +80,7 @@ fn apiservers_listen_where_the_file_says(story: &Story, cluster: &Cluster) {
 }
 
 /// What the operator's curl gets at a port of the VIP: status, or text.
-fn curl(cluster: &Cluster, port: u16, more: &[&str]) -> Result<String> {
+fn curl_vip(cluster: &Cluster, port: u16, more: &[&str]) -> Result<String> {
     let mut curl = cluster.operator().command("curl");
     curl.args(["--silent", "--show-error", "--max-time", "3"])
         .args(more);
@@ -91,9 +93,10 @@ fn the_page_has_a_login(story: &Story, cluster: &Cluster) {
         "the page answers to who has the password, and to nobody else",
         || {
             let status = ["--output", "/dev/null", "--write-out", "%{http_code}"];
-            let with = |user: &str| curl(cluster, 9000, &[&status[..], &["--user", user]].concat());
+            let with =
+                |user: &str| curl_vip(cluster, 9000, &[&status[..], &["--user", user]].concat());
             let seen = [
-                curl(cluster, 9000, &status)?,
+                curl_vip(cluster, 9000, &status)?,
                 with("ops:wrong")?,
                 with(&format!("ops:{PASSWORD}"))?,
             ];
@@ -130,8 +133,8 @@ fn nodes_listen_on_the_same_port(story: &Story, cluster: &Cluster) {
         Ok(())
     });
     story.step("all of them answer at 8132 of the VIP", || {
-        eventually("three names in turn", UP, || {
-            let said: Result<Vec<_>> = (0..6).map(|_| curl(cluster, 8132, &[])).collect();
+        wait_until("three names in turn", UP, || {
+            let said: Result<Vec<_>> = (0..6).map(|_| curl_vip(cluster, 8132, &[])).collect();
             let mut said = said?;
             said.sort();
             said.dedup();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::{ClusterPlan, VIP};
 use ha_tests::probe::while_power_goes;
@@ -22,7 +22,7 @@ const BACK: Duration = Duration::from_secs(120);
 /// haproxy asks servers twice a second, and agents look once a second.
 const SETTLE: Duration = Duration::from_secs(20);
 
-fn plan() -> ClusterPlan {
+fn balancer_machines_plan() -> ClusterPlan {
     let machine =
         |(i, name): (usize, &&str)| format!("{{name: {name}, address: 10.77.0.{}}}", 21 + i);
     let machines: Vec<String> = MACHINES.iter().enumerate().map(machine).collect();
@@ -39,7 +39,10 @@ fn plan() -> ClusterPlan {
 #[ignore = "a launch of its own: make test-options"]
 fn a_pair_of_machines_balances() {
     let story = Story::new("options_balancer_machines");
-    let cluster = story.step("the lab is there", || Cluster::new(plan()));
+    let cluster = story.step(
+        "the lab is there",
+        || Cluster::new(balancer_machines_plan()),
+    );
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     each_runs_what_its_role_needs(&story, &cluster);
     story.step(
@@ -80,9 +83,9 @@ fn each_runs_what_its_role_needs(story: &Story, cluster: &Cluster) {
     story.step(
         "one of the machines holds the VIP, and is named everywhere",
         || {
-            let holder = holder(cluster)?;
+            let holder = vip_holder(cluster)?;
             for name in cluster.control_planes() {
-                eventually(&format!("{name} names {holder}"), SETTLE, || {
+                wait_until(&format!("{name} names {holder}"), SETTLE, || {
                     let status = cluster.node(&name).status()?.0;
                     ensure!(status.vip.holder == holder, "{:?}", status.vip);
                     Ok(())
@@ -94,8 +97,8 @@ fn each_runs_what_its_role_needs(story: &Story, cluster: &Cluster) {
 }
 
 /// The machine that has the VIP, and alone has it.
-fn holder(cluster: &Cluster) -> Result<String> {
-    eventually("one holder of the VIP", SETTLE, || {
+fn vip_holder(cluster: &Cluster) -> Result<String> {
+    wait_until("one holder of the VIP", SETTLE, || {
         let mut holders = Vec::new();
         for name in MACHINES {
             if cluster.node(name).holds(VIP.into())? {
@@ -107,9 +110,9 @@ fn holder(cluster: &Cluster) -> Result<String> {
     })
 }
 
-fn steady(cluster: &Cluster, name: &str) -> Result<()> {
+fn wait_until_steady(cluster: &Cluster, name: &str) -> Result<()> {
     let what = format!("{name} is steady, and leads to three apiservers");
-    eventually(&what, BACK, || {
+    wait_until(&what, BACK, || {
         let status = cluster.node(name).status()?.0;
         let up = status.backends.iter().filter(|b| b.state.is_up()).count();
         ensure!(
@@ -121,7 +124,7 @@ fn steady(cluster: &Cluster, name: &str) -> Result<()> {
 }
 
 fn status_finds_nothing(cluster: &Cluster) -> Result<String> {
-    eventually("ha-host status: exit code 0", LOOK, || {
+    wait_until("ha-host status: exit code 0", LOOK, || {
         let done = cluster.ha_host(&["status", cluster.name()], LOOK)?;
         Ok(done.ok()?.stdout)
     })
@@ -132,7 +135,7 @@ fn is_told(story: &Story, cluster: &Cluster) {
         "status and doctor find nothing, and show who balances",
         || {
             let told = status_finds_nothing(cluster)?;
-            let holder = holder(cluster)?;
+            let holder = vip_holder(cluster)?;
             for words in ["2 load balancers", &format!("held by {holder}")] {
                 ensure!(told.contains(words), "no `{words}` in\n{told}");
             }
@@ -145,12 +148,14 @@ fn is_told(story: &Story, cluster: &Cluster) {
         },
     );
     story.step("each machine is steady", || {
-        MACHINES.iter().try_for_each(|name| steady(cluster, name))
+        MACHINES
+            .iter()
+            .try_for_each(|name| wait_until_steady(cluster, name))
     });
 }
 
 fn loses_the_holder(story: &Story, cluster: &Cluster) {
-    let first = story.step("one machine holds the VIP", || holder(cluster));
+    let first = story.step("one machine holds the VIP", || vip_holder(cluster));
     let seen = story.step(&format!("{first} loses power: the API answers"), || {
         while_power_goes(cluster, &first)
     });
@@ -165,7 +170,7 @@ fn loses_the_holder(story: &Story, cluster: &Cluster) {
     });
     story.step("it comes back whole", || {
         cluster.node(&first).power("on")?;
-        steady(cluster, &first)?;
+        wait_until_steady(cluster, &first)?;
         status_finds_nothing(cluster)
     });
 }
@@ -177,8 +182,10 @@ fn loses_a_control_plane(story: &Story, cluster: &Cluster) {
     story.note(&format!("a control plane loses power: {seen}"));
     story.step("it comes back whole", || {
         cluster.node("node1").power("on")?;
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
-        MACHINES.iter().try_for_each(|name| steady(cluster, name))
+        wait_until("every node is Ready", BACK, || cluster.kube().all_ready())?;
+        MACHINES
+            .iter()
+            .try_for_each(|name| wait_until_steady(cluster, name))
     });
 }
 
@@ -186,7 +193,7 @@ fn is_made_again(story: &Story, cluster: &Cluster) {
     story.step("a machine whose disk is gone comes back by itself", || {
         let ignition = cluster.ignition_of("lb1");
         cluster.remake("lb1", &ignition)?;
-        steady(cluster, "lb1")
+        wait_until_steady(cluster, "lb1")
     });
     story.step(
         "a second launch has nothing to do, and status finds nothing",

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
 use ha_tests::ignition::IgnitionConfig;
 use ha_tests::lab::Lab;
@@ -41,7 +41,7 @@ const CRICTL: &str = "crictl --runtime-endpoint unix:///var/run/crio/crio.sock";
 fn what_is_done_for_crio() {
     let story = Story::new("options_crio");
     let dir = tempfile::tempdir().expect("a directory for what the plan names");
-    let cluster = story.step("the lab is there", || Cluster::new(plan(dir.path())?));
+    let cluster = story.step("the lab is there", || Cluster::new(crio_plan(dir.path())?));
     let registry = story.step("a registry of the lab's images", || serve_images(&cluster));
     let launch = story.step("launch begins", || cluster.start_launch(&[]));
     the_runtime_is_waited_for(&story, &cluster, &registry);
@@ -59,7 +59,7 @@ fn what_is_done_for_crio() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn plan(dir: &Path) -> Result<ClusterPlan> {
+fn crio_plan(dir: &Path) -> Result<ClusterPlan> {
     let lab = Lab::default();
     let crio = lab.part("crio").join("crio.raw");
     ensure!(
@@ -106,9 +106,9 @@ fn serve_images(cluster: &Cluster) -> Result<RunningProcess> {
 /// A review's finding 2 of CRI-O: asked too early it has nothing, and nothing was pulled.
 fn the_runtime_is_waited_for(story: &Story, cluster: &Cluster, registry: &RunningProcess) {
     story.step("the agents wait for crio, and say so", || {
-        eventually("their words", BOOT, || {
+        wait_until("their words", BOOT, || {
             for node in NODES {
-                let said = words(cluster, node)?;
+                let said = image_progress(cluster, node)?;
                 let has = |word: &str| said.iter().any(|said| said.starts_with(word));
                 ensure!(has("preflight: crio.service"), "{node}: {said:?}");
                 ensure!(has("images begin"), "{node}: {said:?}");
@@ -120,7 +120,7 @@ fn the_runtime_is_waited_for(story: &Story, cluster: &Cluster, registry: &Runnin
         let said = registry.so_far();
         ensure!(!said.contains("/v2/"), "{said}");
         for node in NODES {
-            let said = words(cluster, node)?;
+            let said = image_progress(cluster, node)?;
             let is_over = said.iter().any(|said| said == "images end");
             ensure!(!is_over, "{node}: {said:?}");
             // crictl would wait for half a minute by itself, which kubeadm does not.
@@ -133,7 +133,7 @@ fn the_runtime_is_waited_for(story: &Story, cluster: &Cluster, registry: &Runnin
 }
 
 /// What the agent said: what it waits for, with the last error, and how far the images are.
-fn words(cluster: &Cluster, node: &str) -> Result<Vec<String>> {
+fn image_progress(cluster: &Cluster, node: &str) -> Result<Vec<String>> {
     let events = cluster.node(node).events()?.into_iter();
     let words = events.filter_map(|event| match event.what {
         EventKind::Started {
@@ -159,12 +159,12 @@ fn words(cluster: &Cluster, node: &str) -> Result<Vec<String>> {
 fn images_came_by_crictl(story: &Story, cluster: &Cluster, registry: &RunningProcess) {
     story.step("the agents pulled, and found nothing missing", || {
         for node in NODES {
-            let said = words(cluster, node)?;
+            let said = image_progress(cluster, node)?;
             let failed = said.iter().find(|w| w.starts_with("images: images: "));
             ensure!(failed.is_none(), "{node}: {said:?}");
         }
         // One archive, then pause and kube-proxy, which podman has imported into another store than containerd's.
-        let worker = words(cluster, NODES[1])?;
+        let worker = image_progress(cluster, NODES[1])?;
         ensure!(
             worker.iter().any(|w| w == "2 of 2"),
             "by crictl: {worker:?}"
@@ -223,7 +223,7 @@ fn containers_outlive_a_restart(story: &Story, cluster: &Cluster) {
             let before = node.sh(PROCESSES)?;
             ensure!(before.contains("containerd-shim"), "{before}");
             node.sh("systemctl restart crio")?;
-            eventually("it answers", SHORT, || {
+            wait_until("it answers", SHORT, || {
                 node.sh(&format!("{CRICTL} ps --quiet"))
             })?;
             let after = node.sh(PROCESSES)?;
@@ -265,7 +265,7 @@ fn a_bad_configuration_is_named(story: &Story, cluster: &Cluster) {
         Ok(())
     });
     story.step("and so does status", || {
-        eventually("its words", LOOK, || {
+        wait_until("its words", LOOK, || {
             let said = run_to_end(cluster.operator().ha_host(["status", cluster.name()]), LOOK)?;
             let said = said.expect_exit_code(1)?.stdout;
             let words = ["container runtime", "journalctl -u containerd -u crio"];
@@ -276,7 +276,7 @@ fn a_bad_configuration_is_named(story: &Story, cluster: &Cluster) {
 }
 
 fn doctor_says(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    eventually("doctor's words", LOOK, || {
+    wait_until("doctor's words", LOOK, || {
         let done = cluster.ha_host(&["doctor", cluster.name()], LOOK)?;
         let said = done.expect_exit_code(1)?.stdout;
         ensure!(words.iter().all(|word| said.contains(word)), "{said}");

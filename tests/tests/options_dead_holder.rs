@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
 
@@ -25,11 +25,11 @@ fn a_service_made_after_the_holder_died_is_soon_on_a_worker() {
     });
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     story.step("kube-proxy and kubelet ping their connection", || {
-        pings(&cluster)
+        ensure_pings(&cluster)
     });
     story.step("a service is in a worker's rules", || {
-        let address = service(&cluster, "before")?;
-        eventually("its rules", LOOK, || in_rules(&cluster, &address))
+        let address = expose_dns(&cluster, "before")?;
+        wait_until("its rules", LOOK, || in_rules(&cluster, &address))
     });
     let holder = story.step("one node holds the VIP", || cluster.vip_holder());
     story.step(&format!("{holder} loses power"), || {
@@ -38,8 +38,8 @@ fn a_service_made_after_the_holder_died_is_soon_on_a_worker() {
     let begun = Instant::now();
     story.step("a service made now is soon in the worker's rules", || {
         thread::sleep(Duration::from_millis(500));
-        let address = service(&cluster, "after")?;
-        eventually("its rules", SEEN, || in_rules(&cluster, &address))
+        let address = expose_dns(&cluster, "after")?;
+        wait_until("its rules", SEEN, || in_rules(&cluster, &address))
     });
     story.note(&format!(
         "{:.1} s after the power went",
@@ -48,7 +48,7 @@ fn a_service_made_after_the_holder_died_is_soon_on_a_worker() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn pings(cluster: &Cluster) -> Result<()> {
+fn ensure_pings(cluster: &Cluster) -> Result<()> {
     const NAME: &str = "HTTP2_READ_IDLE_TIMEOUT_SECONDS";
     let set = cluster
         .kube()
@@ -64,7 +64,7 @@ fn pings(cluster: &Cluster) -> Result<()> {
 }
 
 /// One more service of the pods of the cluster's DNS; its address.
-fn service(cluster: &Cluster, name: &str) -> Result<String> {
+fn expose_dns(cluster: &Cluster, name: &str) -> Result<String> {
     let kube = cluster.kube();
     kube.ctl(&[
         "-n",

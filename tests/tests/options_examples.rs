@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::external_etcd::ExternalEtcd;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
@@ -73,7 +73,7 @@ fn is_whole(story: &Story, cluster: &Cluster) {
     story.note(&format!("launch took {:.1} s", done.took.as_secs_f64()));
     story.step("every node is Ready", || cluster.kube().all_ready());
     story.step("status finds nothing", || {
-        eventually("exit code 0", WHOLE, || {
+        wait_until("exit code 0", WHOLE, || {
             cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
         })
     });

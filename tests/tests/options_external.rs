@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ha_test_support::real;
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::lab::workspace_root;
 use ha_tests::node::ADMIN_KUBECTL;
 use ha_tests::outside_address::OutsideAddress;
@@ -33,7 +33,7 @@ const BACK: Duration = Duration::from_secs(180);
 /// Around a power cut.
 const BEFORE: Duration = Duration::from_secs(1);
 
-fn plan() -> Result<ClusterPlan> {
+fn external_plan() -> Result<ClusterPlan> {
     let lab_net = fs::read_to_string(workspace_root().join("lab/manifests/lab-net.yaml"))?;
     let manifest = workspace_root().join("target/e2e/lab-net-external.yaml");
     fs::create_dir_all(manifest.with_file_name(""))?;
@@ -64,7 +64,7 @@ impl<'a> Outside<'a> {
     fn start(cluster: &'a Cluster) -> Result<Self> {
         let config = cluster.dir().join("outside.cfg");
         fs::write(&config, outside_config(cluster))?;
-        let haproxy = haproxy()?;
+        let haproxy = find_haproxy()?;
         let mut command = cluster.operator().command(haproxy);
         command.arg("-db").arg("-f").arg(&config);
         Ok(Self {
@@ -74,7 +74,7 @@ impl<'a> Outside<'a> {
     }
 }
 
-fn haproxy() -> Result<PathBuf> {
+fn find_haproxy() -> Result<PathBuf> {
     real::require_program("haproxy", "haproxy").context("haproxy is not there")
 }
 
@@ -96,7 +96,7 @@ fn outside_config(cluster: &Cluster) -> String {
 #[ignore = "a launch of its own: make test-options"]
 fn a_cluster_behind_somebody_elses_balancer_and_known_by_a_name() {
     let story = Story::new("options_external");
-    let cluster = story.step("the lab is there", || Cluster::new(plan()?));
+    let cluster = story.step("the lab is there", || Cluster::new(external_plan()?));
     let outside = story.step("somebody else runs a balancer", || Outside::start(&cluster));
     let said = story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     story.step("it names the endpoint, and no VIP", || {
@@ -165,7 +165,7 @@ fn status_and_doctor_say_whose_it_is(story: &Story, cluster: &Cluster) {
     story.step(
         "status and doctor find nothing, and say whose it is",
         || {
-            let seen = eventually("exit code 0", LOOK, || {
+            let seen = wait_until("exit code 0", LOOK, || {
                 cluster.ha_host(&["status", NAME], LOOK)?.ok()
             })?;
             let line = format!("{ENDPOINT}:{PORT} answers, by a balancer outside of the cluster");
@@ -196,7 +196,7 @@ fn a_control_plane_loses_power(story: &Story, cluster: &Cluster) {
     story.note(&report.to_string());
     story.step("it comes back and the cluster is whole", || {
         cluster.node("node1").power("on")?;
-        eventually("exit code 0", BACK, || {
+        wait_until("exit code 0", BACK, || {
             cluster.ha_host(&["status", NAME], LOOK)?.ok()
         })
         .map(drop)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::external_etcd::ExternalEtcd;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::story::Story;
@@ -23,7 +23,7 @@ const SHORT: Duration = Duration::from_secs(20);
 const THEIR_KEY: &str = "L3JlZ2lzdHJ5L3BvZHMvZGVmYXVsdC90aGVpcnM=";
 
 /// The cluster of two control planes that names it; its members' addresses lie in the default network of services.
-fn plan(etcd: &ExternalEtcd) -> ClusterPlan {
+fn external_etcd_plan(etcd: &ExternalEtcd) -> ClusterPlan {
     let [a, b, c] = [0, 1, 2].map(ExternalEtcd::url);
     let [ca, cert, key] = ["ca.crt", "client.crt", "client.key"].map(|name| etcd.path(name));
     ClusterPlan {
@@ -41,10 +41,12 @@ fn two_control_planes_live_on_somebody_elses_etcd() {
     let etcd = story.step("files of an etcd with TLS", || {
         ExternalEtcd::make("external-etcd")
     });
-    let cluster = story.step("the lab is there", || Cluster::new(plan(&etcd)));
+    let cluster = story.step("the lab is there", || {
+        Cluster::new(external_etcd_plan(&etcd))
+    });
     let mut members = story.step("three members elect a leader", || {
         let members = etcd.start(&cluster)?;
-        eventually("etcd takes a key", SHORT, || {
+        wait_until("etcd takes a key", SHORT, || {
             let theirs = format!(r#"{{"key": "{THEIR_KEY}", "value": "eA=="}}"#);
             etcd.ask(&cluster, "/v3/kv/put", &theirs)
         })?;
@@ -127,7 +129,7 @@ fn no_etcd_is_on_the_nodes(story: &Story, cluster: &Cluster, etcd: &ExternalEtcd
 
 fn status_says(story: &Story, cluster: &Cluster, words: &str, code: i32) {
     story.step(&format!("ha-host status says: {words}"), || {
-        eventually("its words", TOLD, || {
+        wait_until("its words", TOLD, || {
             let said = cluster
                 .ha_host(&["status", cluster.name()], LOOK)?
                 .expect_exit_code(code)?;
@@ -172,7 +174,7 @@ fn outlives_its_control_planes(story: &Story, cluster: &Cluster) {
 fn is_made_anew(story: &Story, cluster: &Cluster) {
     story.step("node2 is made anew and joins again", || {
         cluster.remake("node2", &cluster.ignition_of("node2"))?;
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
+        wait_until("every node is Ready", BACK, || cluster.kube().all_ready())?;
         cluster.all_steady(BACK)
     });
     status_says(story, cluster, "external, 3 of 3 endpoints healthy", 0);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use ha_tests::cables;
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::ignition::{IgnitionConfig, links_in_config};
 use ha_tests::plan::{ClusterPlan, MachineKind, VIP};
 use ha_tests::scenario;
@@ -47,12 +47,12 @@ const LOOK: Duration = Duration::from_secs(60);
 #[ignore = "two emulated machines (three minutes): make test-options"]
 fn a_vlan_is_on_a_bond_or_on_a_cable() {
     let story = Story::new("options_links");
-    let cluster = story.step("the lab is there", || Cluster::new(plan()?));
+    let cluster = story.step("the lab is there", || Cluster::new(links_plan()?));
     story.step("the machines boot with the configs of others", || {
         are_made(&cluster)
     });
     story.step("every agent is heard, and content with its machine", || {
-        eventually("preflight is done", BOOT, || {
+        wait_until("preflight is done", BOOT, || {
             scenario::every_agent_was_heard(&cluster)?;
             [BONDED, PLAIN]
                 .iter()
@@ -68,7 +68,7 @@ fn a_vlan_is_on_a_bond_or_on_a_cable() {
     });
 }
 
-fn plan() -> Result<ClusterPlan> {
+fn links_plan() -> Result<ClusterPlan> {
     let mut plan = scenario::balancer_plan(NAME, MachineKind::Qemu, 2)?;
     let second = SECOND_CABLE.trim_start_matches(", ").to_owned();
     plan.node_keys = [(BONDED, second), (PLAIN, FOUND_BY.to_owned())].into();
@@ -78,17 +78,17 @@ fn plan() -> Result<ClusterPlan> {
 fn are_made(cluster: &Cluster) -> Result<()> {
     forget_others(cluster)?;
     // Who makes the machines has a place for them, and a disk with the system extensions.
-    let of_makers = fs::read_to_string(rendered(cluster, cluster.file(), "makers", PLAIN)?)?;
+    let of_makers = fs::read_to_string(render_config(cluster, cluster.file(), "makers", PLAIN)?)?;
     let disk = with_disk(&of_makers)?.write(cluster.dir(), "disk")?;
     for (node, network) in [(BONDED, OF_A_BOND), (PLAIN, OF_A_CABLE)] {
         let file = cluster.dir().join(format!("{node}.yaml"));
         fs::write(&file, text_of_others(cluster, network, &disk)?)?;
-        let config = rendered(cluster, &file, "others", node)?;
+        let config = render_config(cluster, &file, "others", node)?;
         cluster.remake(node, &config)?;
     }
     cables::join_segments(cluster)?;
     // Before its kernel looks.
-    cables::plug(cluster, BONDED, 0, false)
+    cables::set_cable(cluster, BONDED, 0, false)
 }
 
 /// The makers' file, as it is for those who make no machines.
@@ -105,7 +105,7 @@ fn text_of_others(cluster: &Cluster, network: &str, disk: &Path) -> Result<Strin
 }
 
 /// A node's config, rendered from this file.
-fn rendered(cluster: &Cluster, file: &Path, out: &str, node: &str) -> Result<PathBuf> {
+fn render_config(cluster: &Cluster, file: &Path, out: &str, node: &str) -> Result<PathBuf> {
     let state = cluster.operator().state_of(NAME);
     // Where the operator may write.
     let out = state.ancestors().nth(2).context("no directory")?.join(out);
@@ -164,7 +164,7 @@ fn are_linked(story: &Story, cluster: &Cluster) {
             );
             let waits = "systemctl is-active systemd-networkd-wait-online";
             cluster.node(BONDED).sh(waits)?;
-            cables::plug(cluster, BONDED, 0, true)?;
+            cables::set_cable(cluster, BONDED, 0, true)?;
             is_told_so_eventually(cluster)
         },
     );
@@ -178,15 +178,15 @@ fn are_linked(story: &Story, cluster: &Cluster) {
         );
     }
     story.step("frames of 9000 bytes pass between the two", || {
-        let [bonded, _] = addresses(cluster)?;
+        let [bonded, _] = node_addresses(cluster)?;
         let ping = format!("ping -c 3 -W 5 -M do -s 8972 {bonded}");
         cluster.node(PLAIN).sh(&ping).map(drop)
     });
     story.step("on each cable all frames are tagged", || {
-        let [bonded, _] = addresses(cluster)?;
+        let [bonded, _] = node_addresses(cluster)?;
         for (node, nic) in [(BONDED, Bond::of(cluster)?.active_nic()?), (PLAIN, 0)] {
-            let frames = cables::listen(cluster, node, nic, || {
-                page(cluster, PLAIN, bonded, web::TARGET).map(drop)
+            let frames = cables::capture_frames(cluster, node, nic, || {
+                fetch_page(cluster, PLAIN, bonded, web::TARGET).map(drop)
             })?;
             let other = frames
                 .iter()
@@ -233,7 +233,7 @@ fn is_told_so(cluster: &Cluster, node: &str, links: &[&str], below: &str) -> Res
 
 fn carry_the_vip(story: &Story, cluster: &Cluster) {
     story.step("the one with the bond holds the VIP, on its VLAN", || {
-        eventually("it holds it", BALANCER, || {
+        wait_until("it holds it", BALANCER, || {
             if cluster.vip_holder()? == PLAIN {
                 cluster.node(PLAIN).sh("systemctl restart keepalived")?;
             }
@@ -246,8 +246,8 @@ fn carry_the_vip(story: &Story, cluster: &Cluster) {
         Ok(())
     });
     story.step("the other one has a page from behind it", || {
-        eventually("a page", BALANCER, || {
-            page(cluster, PLAIN, VIP.into(), web::PORT)
+        wait_until("a page", BALANCER, || {
+            fetch_page(cluster, PLAIN, VIP.into(), web::PORT)
         })
     });
     story.step("a restart of its networkd takes nothing away", || {
@@ -268,17 +268,17 @@ fn loses_cables(story: &Story, cluster: &Cluster) {
     story.step("both are out: the VIP goes to the other one", || {
         [0, 1]
             .iter()
-            .try_for_each(|nic| cables::plug(cluster, BONDED, *nic, false))?;
-        eventually("it has moved", BALANCER, || holds_alone(cluster, PLAIN))
+            .try_for_each(|nic| cables::set_cable(cluster, BONDED, *nic, false))?;
+        wait_until("it has moved", BALANCER, || holds_alone(cluster, PLAIN))
     });
     story.step("both are in again: so is the node", || {
         [0, 1]
             .iter()
-            .try_for_each(|nic| cables::plug(cluster, BONDED, *nic, true))?;
+            .try_for_each(|nic| cables::set_cable(cluster, BONDED, *nic, true))?;
         is_told_so_eventually(cluster)?;
-        let [bonded, _] = addresses(cluster)?;
-        eventually("it is reached", LOOK, || {
-            page(cluster, PLAIN, bonded, web::TARGET)
+        let [bonded, _] = node_addresses(cluster)?;
+        wait_until("it is reached", LOOK, || {
+            fetch_page(cluster, PLAIN, bonded, web::TARGET)
         })?;
         holds_alone(cluster, PLAIN)
     });
@@ -286,14 +286,14 @@ fn loses_cables(story: &Story, cluster: &Cluster) {
 
 /// How many pings of the other node were answered meanwhile.
 fn loses_the_active_cable(cluster: &Cluster) -> Result<usize> {
-    let [bonded, _] = addresses(cluster)?;
+    let [bonded, _] = node_addresses(cluster)?;
     let nic = Bond::of(cluster)?.active_nic()?;
     let ping = format!("ping -c 100 -i 0.2 -W 1 {bonded}");
     let said = std::thread::scope(|scope| {
         let pinging = scope.spawn(|| cluster.node(PLAIN).sh(&ping));
         let pings = || cluster.node(PLAIN).sh("pgrep -x ping");
-        eventually("it pings", LOOK, pings)?;
-        cables::plug(cluster, BONDED, nic, false)?;
+        wait_until("it pings", LOOK, pings)?;
+        cables::set_cable(cluster, BONDED, nic, false)?;
         pings().context("it has ended before")?;
         pinging
             .join()
@@ -308,14 +308,14 @@ fn loses_the_active_cable(cluster: &Cluster) -> Result<usize> {
     let answered = said.matches(" ttl=").count();
     ensure!(answered >= 90, "{said}");
     holds_alone(cluster, BONDED)?;
-    page(cluster, PLAIN, VIP.into(), web::PORT)?;
-    cables::plug(cluster, BONDED, nic, true)?;
+    fetch_page(cluster, PLAIN, VIP.into(), web::PORT)?;
+    cables::set_cable(cluster, BONDED, nic, true)?;
     is_told_so_eventually(cluster)?;
     Ok(answered)
 }
 
 fn is_told_so_eventually(cluster: &Cluster) -> Result<()> {
-    eventually("the bond and its VLAN are whole", LOOK, || {
+    wait_until("the bond and its VLAN are whole", LOOK, || {
         let bond = Bond::of(cluster)?;
         ensure!(bond.is_up("eth0") && bond.is_up("eth1"), "{}", bond.0);
         is_told_so(cluster, BONDED, &["eth0", "eth1", "bond0"], "bond0")
@@ -328,14 +328,14 @@ fn holds_alone(cluster: &Cluster, node: &str) -> Result<()> {
     Ok(())
 }
 
-fn addresses(cluster: &Cluster) -> Result<[IpAddr; 2]> {
+fn node_addresses(cluster: &Cluster) -> Result<[IpAddr; 2]> {
     let nodes = cluster.plan().nodes().into_iter();
     let all: Vec<IpAddr> = nodes.map(|(_, _, address)| address).collect();
     all.try_into().ok().context("two nodes")
 }
 
 /// Which node answers there to this one: the operator is not on the VLAN.
-fn page(cluster: &Cluster, from: &str, at: IpAddr, port: u16) -> Result<String> {
+fn fetch_page(cluster: &Cluster, from: &str, at: IpAddr, port: u16) -> Result<String> {
     let curl = format!("curl --silent --show-error --fail --max-time 5 http://{at}:{port}/");
     cluster.node(from).sh(&curl)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::process::{RunningProcess, run_to_end};
@@ -45,7 +45,7 @@ fn a_manifest_with_its_hash_is_fetched_once_and_comes_along() {
         ..ClusterPlan::new("e2e-manifests", 1, 0)
     };
     let cluster = story.step("the lab is there", || Cluster::new(plan));
-    let server = story.step("a web server", || serve(&cluster, web.path()));
+    let server = story.step("a web server", || serve_manifests(&cluster, web.path()));
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     story.step("the founder has it as a file, and asked nobody", || {
         let file = cluster
@@ -81,12 +81,12 @@ fn write_manifest(file: &Path) -> Result<String> {
 }
 
 /// On the operator's machine.
-fn serve(cluster: &Cluster, dir: &Path) -> Result<RunningProcess> {
+fn serve_manifests(cluster: &Cluster, dir: &Path) -> Result<RunningProcess> {
     let mut python = cluster.operator().command("python3");
     python.args(["-u", "-m", "http.server", "--bind", SERVER, "--directory"]);
     python.arg(dir).arg(PORT.to_string());
     let server = RunningProcess::start(python).context("python3")?;
-    eventually("it listens", SHORT, || {
+    wait_until("it listens", SHORT, || {
         ensure!(server.so_far().contains("Serving"), "{}", server.so_far());
         Ok(())
     })?;

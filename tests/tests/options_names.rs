@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::workspace_root;
@@ -82,7 +82,7 @@ fn nodes_have_names_with_a_domain_and_interfaces_of_their_own() {
         cluster.node(WORKER).power("off")?;
         cluster.node(WORKER).power("on")?;
         cluster.all_steady(BACK)?;
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())
+        wait_until("every node is Ready", BACK, || cluster.kube().all_ready())
     });
     story.step("destroy leaves nothing", || cluster.destroy());
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
 use ha_tests::plan::{ClusterPlan, PORT, VIP};
 use ha_tests::story::Story;
@@ -35,7 +35,7 @@ const WORKER: &str = "labels: {node-role.kubernetes.io/worker: '', topology.kube
     annotations: {example.com/owner: team a}, kubeletConfig: {maxPods: 55}, \
     taints: ['dedicated=db:NoSchedule']";
 
-fn plan() -> ClusterPlan {
+fn nodes_plan() -> ClusterPlan {
     let control_plane = "taints: [], labels: {node-role.kubernetes.io/infra: ''}, annotations: {example.com/owner: team b}";
     let worker = format!("{WORKER}, hooks: {HOOKS}");
     ClusterPlan {
@@ -50,7 +50,7 @@ fn plan() -> ClusterPlan {
 #[test]
 fn every_option_of_nodes_has_its_effect() {
     let story = Story::new("options_nodes");
-    let cluster = story.step("the lab is there", || Cluster::new(plan()));
+    let cluster = story.step("the lab is there", || Cluster::new(nodes_plan()));
     story.step("launch ends with exit code 0 and shows no hook", || {
         let done = cluster.launch(&[])?.ok()?;
         let shown = format!("{}{}", done.stdout, done.stderr);
@@ -82,12 +82,12 @@ fn one_node_is_a_cluster() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn metadata(node: &Value, kind: &str, key: &str) -> Option<String> {
+fn metadata_value(node: &Value, kind: &str, key: &str) -> Option<String> {
     node["metadata"][kind][key].as_str().map(str::to_owned)
 }
 
 /// As kubectl writes them; the node controller's own go a moment after the node is Ready.
-fn taints(node: &Value) -> Vec<String> {
+fn taints_of(node: &Value) -> Vec<String> {
     let taints = node["spec"]["taints"].as_array().into_iter().flatten();
     let words = taints.map(|t| format!("{}={}:{}", t["key"], t["value"], t["effect"]));
     let words = words.map(|taint| taint.replace('"', ""));
@@ -101,8 +101,9 @@ fn nodes_have_their_marks(story: &Story, cluster: &Cluster) {
     story.step(
         "the worker has the role that its kubelet may not set",
         || {
-            eventually("label node-role.kubernetes.io/worker", GRANTED, || {
-                let role = metadata(&node("node2")?, "labels", "node-role.kubernetes.io/worker");
+            wait_until("label node-role.kubernetes.io/worker", GRANTED, || {
+                let role =
+                    metadata_value(&node("node2")?, "labels", "node-role.kubernetes.io/worker");
                 ensure!(role.as_deref() == Some(""), "{role:?}");
                 Ok(())
             })
@@ -111,20 +112,20 @@ fn nodes_have_their_marks(story: &Story, cluster: &Cluster) {
     story.step("both have their labels, annotations and taints", || {
         let (plane, worker) = (node("node1")?, node("node2")?);
         for (key, value) in [("topology.kubernetes.io/zone", "z1"), ("disk", "ssd")] {
-            let seen = metadata(&worker, "labels", key);
+            let seen = metadata_value(&worker, "labels", key);
             ensure!(seen.as_deref() == Some(value), "{key}: {seen:?}");
         }
         for (node, owner) in [(&plane, "team b"), (&worker, "team a")] {
-            let seen = metadata(node, "annotations", "example.com/owner");
+            let seen = metadata_value(node, "annotations", "example.com/owner");
             ensure!(seen.as_deref() == Some(owner), "{seen:?}");
             let asks = node["metadata"].to_string().contains("ha-agent/");
             ensure!(!asks, "it still asks: {}", node["metadata"]);
         }
         for role in ["control-plane", "infra"] {
             let key = format!("node-role.kubernetes.io/{role}");
-            ensure!(metadata(&plane, "labels", &key).is_some(), "{key}");
+            ensure!(metadata_value(&plane, "labels", &key).is_some(), "{key}");
         }
-        let found = (taints(&plane), taints(&worker));
+        let found = (taints_of(&plane), taints_of(&worker));
         let wanted = (Vec::new(), vec!["dedicated=db:NoSchedule".to_owned()]);
         ensure!(found == wanted, "{found:?}");
         Ok(())
@@ -271,7 +272,7 @@ fn core_is_an_administrator(story: &Story, cluster: &Cluster) {
     story.step("a renewed kubeconfig is copied again", || {
         let renew = "kubeadm certs renew admin.conf && cat /etc/kubernetes/admin.conf";
         let renewed = cluster.node("node1").sh(renew)?;
-        eventually("the copy is the same", GRANTED, || {
+        wait_until("the copy is the same", GRANTED, || {
             let copy = cluster.node("node1").read("/home/core/.kube/config")?;
             ensure!(renewed.ends_with(&copy) && !copy.is_empty(), "an old copy");
             Ok(())
@@ -297,7 +298,7 @@ fn a_control_plane_works(story: &Story, cluster: &Cluster, domain: &str) {
         let overrides = json!({"spec": {"containers": [container], "terminationGracePeriodSeconds": 0}});
         let [image, overrides] = [format!("--image={image}"), format!("--overrides={overrides}")];
         kube.ctl(&["run", "guest", &image, &overrides])?;
-        eventually("it runs on node1", RUNS, || {
+        wait_until("it runs on node1", RUNS, || {
                 let pod = kube.get(&["pod", "guest"])?;
                 let seen = (&pod["status"]["phase"], &pod["spec"]["nodeName"]);
                 ensure!(seen.0 == "Running" && seen.1 == "node1", "{seen:?}");
@@ -306,11 +307,11 @@ fn a_control_plane_works(story: &Story, cluster: &Cluster, domain: &str) {
         },
     );
     story.step("names are resolved in the cluster's own domain", || {
-        eventually("an answer", RUNS, || resolves(cluster, domain))
+        wait_until("an answer", RUNS, || ensure_resolves(cluster, domain))
     });
 }
 
-fn resolves(cluster: &Cluster, domain: &str) -> Result<()> {
+fn ensure_resolves(cluster: &Cluster, domain: &str) -> Result<()> {
     let look =
         "/usr/local/bin/busybox nslookup kubernetes.default.svc.lab.example; cat /etc/resolv.conf";
     let said = cluster.kube().in_pod("guest", look, RUNS)?;

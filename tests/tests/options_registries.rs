@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::process::RunningProcess;
@@ -67,7 +67,7 @@ fn an_image_comes_from_a_mirror_that_asks_who_pulls() {
         cluster
             .kube()
             .ctl(&["apply", "-f", &file.display().to_string()])?;
-        eventually("it runs", RUNS, || {
+        wait_until("it runs", RUNS, || {
             let phase = cluster.kube().get(&["pod", "pulled"])?["status"]["phase"].clone();
             ensure!(phase == "Running", "{phase}: {}", registry.so_far());
             Ok(())

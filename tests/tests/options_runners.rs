@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
 use ha_tests::lab::{Lab, SYSEXTS};
 use ha_tests::plan::ClusterPlan;
@@ -26,7 +26,7 @@ fn units_of_the_node() {
 
 #[test]
 #[ignore = "a launch of its own: make test-options"]
-fn quadlets() {
+fn quadlet_runner() {
     let lab = Lab::default();
     let plan = in_containers("quadlet", "e2e-runner-quadlet").unwrap();
     let podman = lab.part("runners").join("podman.raw");
@@ -77,11 +77,11 @@ fn haproxy_dies(story: &Story, cluster: &Cluster) {
         &format!("{holder} loses its haproxy: another one takes the VIP"),
         || {
             cluster.node(&holder).sh("kill -9 $(pgrep -o -x haproxy)")?;
-            eventually("another holder", LOOK, || cluster.vip_left(&holder))
+            wait_until("another holder", LOOK, || cluster.vip_left(&holder))
         },
     );
     story.step("haproxy is back, and its node fit for the VIP", || {
-        eventually("the agent's word", BACK, || {
+        wait_until("the agent's word", BACK, || {
             let word = cluster.node(&holder).read("/run/ha-agent/vip-health")?;
             ensure!(word.trim() == "0", "{word}");
             Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::lab::Lab;
 use ha_tests::others::{Others, told_phase};
 use ha_tests::plan::ClusterPlan;
@@ -43,7 +43,7 @@ fn a_launch_hears_every_phase_by_ssh() {
     });
     let socket = dir.path().join("agent").display().to_string();
     let _agent = story.step("an agent has it", || {
-        agent(&socket, &key.display().to_string())
+        start_ssh_agent(&socket, &key.display().to_string())
     });
     let others = story.step("somebody else has a cluster file, too", || {
         let others = Others::new(&makers)?.with_env("SSH_AUTH_SOCK", &socket);
@@ -63,7 +63,7 @@ fn a_launch_hears_every_phase_by_ssh() {
         Ok(())
     });
     story.step("doctor asks each node, and finds nothing", || {
-        eventually("exit code 0", SHORT, || {
+        wait_until("exit code 0", SHORT, || {
             others.run(&["doctor", makers.name()])?.ok()
         })
     });
@@ -78,7 +78,7 @@ fn a_launch_hears_every_phase_by_ssh() {
         makers
             .node("node2")
             .sh("rm /etc/ssh/ssh_host_*; ssh-keygen -A; systemctl restart lab-sshd")?;
-        eventually("ssh's words", SHORT, || {
+        wait_until("ssh's words", SHORT, || {
             let refused = others.run(&["logs", makers.name(), "node2"])?;
             let words = refused.expect_exit_code(255)?.stderr;
             ensure!(words.contains("known_hosts"), "no cure in: {words}");
@@ -92,11 +92,11 @@ fn a_launch_hears_every_phase_by_ssh() {
 }
 
 /// ssh-agent at this socket, with this key.
-fn agent(socket: &str, key: &str) -> Result<RunningProcess> {
+fn start_ssh_agent(socket: &str, key: &str) -> Result<RunningProcess> {
     let mut agent = std::process::Command::new("ssh-agent");
     agent.args(["-D", "-a", socket]);
     let agent = RunningProcess::start(agent)?;
-    eventually("it takes the key", SHORT, || {
+    wait_until("it takes the key", SHORT, || {
         let mut add = std::process::Command::new("ssh-add");
         add.args(["-q", key]).env("SSH_AUTH_SOCK", socket);
         run_to_end(add, SHORT)?.ok()

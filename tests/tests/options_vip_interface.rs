@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
 use ha_tests::ignition::IgnitionConfig;
 use ha_tests::lab::workspace_root;
@@ -32,7 +32,7 @@ ExecStart=/bin/sh -ec 'until ip link add eth1 link eth0 type macvlan mode bridge
 WantedBy=multi-user.target
 ";
 
-fn plan() -> Result<ClusterPlan> {
+fn vip_interface_plan() -> Result<ClusterPlan> {
     // Flatcar's own networkd asks for DHCP on whatever has no file of its own.
     let unmanaged = "[Match]\nName=eth1\n[Link]\nUnmanaged=yes\n";
     let config = IgnitionConfig::default()
@@ -51,7 +51,7 @@ fn plan() -> Result<ClusterPlan> {
 #[ignore = "a launch of its own (a minute): make test-options"]
 fn the_vip_is_on_an_interface_of_its_own() {
     let story = Story::new("options_vip_interface");
-    let cluster = story.step("the lab is there", || Cluster::new(plan()?));
+    let cluster = story.step("the lab is there", || Cluster::new(vip_interface_plan()?));
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     let holder = story.step("one node holds the VIP, on eth1", || {
         let holder = cluster.vip_holder()?;
@@ -69,7 +69,7 @@ fn the_vip_is_on_an_interface_of_its_own() {
         &format!("{holder} loses its eth1 alone: the other one takes the VIP"),
         || {
             cluster.node(&holder).sh("ip link set eth1 down")?;
-            eventually("another holder", MOVES, || {
+            wait_until("another holder", MOVES, || {
                 cluster.vip_left(&holder)?;
                 cluster.kube().all_ready()
             })

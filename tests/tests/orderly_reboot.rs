@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::last_words::{LastWords, start_pods};
 use ha_tests::plan::ClusterPlan;
 use ha_tests::probe::Probe;
@@ -37,16 +37,16 @@ fn the_holder_reboots_and_nobody_notices() {
     story.step("an ordinary and a critical pod run there", || {
         start_pods(&cluster, &holder)
     });
-    reboots(&story, &cluster, &holder);
+    reboot_holder(&story, &cluster, &holder);
     every_pod_had_its_grace(&story, &cluster, &holder);
     story.step("the node comes back whole", || {
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
+        wait_until("every node is Ready", BACK, || cluster.kube().all_ready())?;
         cluster.all_steady(BACK)
     });
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn reboots(story: &Story, cluster: &Cluster, holder: &str) {
+fn reboot_holder(story: &Story, cluster: &Cluster, holder: &str) {
     let (took, seen) = story.step("the holder reboots", || {
         let client = cluster.client()?;
         let probe = Probe::of_apiserver(&client, cluster.endpoint())?;

@@ -31,7 +31,7 @@ const out = document.createElement("pre"); out.id = "measured"; out.textContent 
 </script></body>"##;
 
 /// Debian's name for it; none: this machine has no browser, and nothing that is drawn can be looked at.
-fn chromium() -> Option<PathBuf> {
+fn find_chromium() -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     let found = std::env::split_paths(&path)
         .map(|dir| dir.join("chromium"))
@@ -124,7 +124,7 @@ impl Desk {
     }
 }
 
-fn fixture(name: &str) -> String {
+fn read_fixture(name: &str) -> String {
     let path = workspace_root()
         .join("host-tool/tests/fixtures/launch-v1")
         .join(name);
@@ -134,7 +134,7 @@ fn fixture(name: &str) -> String {
 /// The good launch with so many nodes: more workers that did what its worker did.
 fn with_nodes(count: usize) -> String {
     let mut lines = Vec::new();
-    for line in fixture("good.jsonl").lines() {
+    for line in read_fixture("good.jsonl").lines() {
         let mut fact: Value = serde_json::from_str(line).expect("a fact");
         if fact["fact"] == "begun" {
             let nodes = fact["nodes"].as_array_mut().expect("nodes");
@@ -160,13 +160,13 @@ fn with_nodes(count: usize) -> String {
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
 
-fn number(value: &Value, name: &str) -> f64 {
+fn number_of(value: &Value, name: &str) -> f64 {
     value[name]
         .as_f64()
         .unwrap_or_else(|| panic!("no {name} in {value}"))
 }
 
-fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+fn list_of<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     value[name]
         .as_array()
         .unwrap_or_else(|| panic!("no {name} in {value}"))
@@ -175,54 +175,54 @@ fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 /// No bar over another of its row, no row over another, no words over others, every name to be read, nothing outside.
 fn assert_well_drawn(drawn: &Value, nodes: usize) {
     assert!(
-        number(drawn, "scroll") <= number(drawn, "width"),
+        number_of(drawn, "scroll") <= number_of(drawn, "width"),
         "wider than the window: {}",
         drawn["scroll"]
     );
-    let rows = list(drawn, "rows");
+    let rows = list_of(drawn, "rows");
     assert_eq!(rows.len(), nodes);
     for row in rows {
         let (name, node) = (&row["name"], &row["node"]);
         assert_eq!(name["text"], *node, "the whole name is shown");
         assert!(
-            number(name, "b") - number(name, "y") >= 8.0,
+            number_of(name, "b") - number_of(name, "y") >= 8.0,
             "{node}'s name is too small to be read: {name}"
         );
-        for two in list(row, "bars").windows(2) {
+        for two in list_of(row, "bars").windows(2) {
             assert!(
-                number(&two[0], "r") <= number(&two[1], "x") + 0.6,
+                number_of(&two[0], "r") <= number_of(&two[1], "x") + 0.6,
                 "{node}: bars overlap: {two:?}"
             );
         }
-        for bar in list(row, "bars") {
+        for bar in list_of(row, "bars") {
             assert!(
-                number(name, "r") < number(bar, "x"),
+                number_of(name, "r") < number_of(bar, "x"),
                 "{node}'s name runs into its bars: {name} {bar}"
             );
         }
-        let texts = list(row, "texts");
+        let texts = list_of(row, "texts");
         for (index, text) in texts.iter().enumerate() {
             assert!(
-                number(text, "x") >= 0.0 && number(text, "r") <= f64::from(WIDTH),
+                number_of(text, "x") >= 0.0 && number_of(text, "r") <= f64::from(WIDTH),
                 "{node}: outside: {text}"
             );
             for other in &texts[index + 1..] {
-                let apart = number(text, "r") <= number(other, "x") + 0.5
-                    || number(other, "r") <= number(text, "x") + 0.5
-                    || number(text, "b") <= number(other, "y") + 2.5
-                    || number(other, "b") <= number(text, "y") + 2.5;
+                let apart = number_of(text, "r") <= number_of(other, "x") + 0.5
+                    || number_of(other, "r") <= number_of(text, "x") + 0.5
+                    || number_of(text, "b") <= number_of(other, "y") + 2.5
+                    || number_of(other, "b") <= number_of(text, "y") + 2.5;
                 assert!(apart, "{node}: words over words: {text} {other}");
             }
         }
     }
     for two in rows.windows(2) {
-        let lowest = list(&two[0], "bars")
+        let lowest = list_of(&two[0], "bars")
             .iter()
-            .map(|b| number(b, "b"))
+            .map(|b| number_of(b, "b"))
             .fold(0.0, f64::max);
-        let highest = list(&two[1], "bars")
+        let highest = list_of(&two[1], "bars")
             .iter()
-            .map(|b| number(b, "y"))
+            .map(|b| number_of(b, "y"))
             .fold(f64::MAX, f64::min);
         assert!(
             lowest < highest,
@@ -235,24 +235,28 @@ fn assert_well_drawn(drawn: &Value, nodes: usize) {
 
 #[test]
 fn five_nodes_and_a_hundred_are_drawn_well() {
-    let Some(browser) = chromium() else { return };
+    let Some(browser) = find_chromium() else {
+        return;
+    };
     for nodes in [5, 100] {
         let desk = Desk::with_facts(&with_nodes(nodes));
         let drawn = desk.measure(&browser, &desk.page(), &[]);
         assert_well_drawn(&drawn, nodes);
-        assert_eq!(list(&drawn, "links").len(), 2, "node3 waited for node2");
+        assert_eq!(list_of(&drawn, "links").len(), 2, "node3 waited for node2");
         assert_eq!(drawn["h1"], "picture: ready in 3 min 13 s");
     }
 }
 
 #[test]
 fn a_failure_is_drawn_in_its_place() {
-    let Some(browser) = chromium() else { return };
-    let desk = Desk::with_facts(&fixture("failing.jsonl"));
+    let Some(browser) = find_chromium() else {
+        return;
+    };
+    let desk = Desk::with_facts(&read_fixture("failing.jsonl"));
     let drawn = desk.measure(&browser, &desk.page(), &[]);
     assert_well_drawn(&drawn, 2);
     assert_eq!(drawn["marks"], 1);
-    let texts = list(&list(&drawn, "rows")[1], "texts");
+    let texts = list_of(&list_of(&drawn, "rows")[1], "texts");
     let words = texts
         .iter()
         .find(|t| t["cls"] == "failed")
@@ -266,8 +270,10 @@ fn a_failure_is_drawn_in_its_place() {
 
 #[test]
 fn light_and_dark_differ_and_a_page_can_be_printed() {
-    let Some(browser) = chromium() else { return };
-    let desk = Desk::with_facts(&fixture("good.jsonl"));
+    let Some(browser) = find_chromium() else {
+        return;
+    };
+    let desk = Desk::with_facts(&read_fixture("good.jsonl"));
     let page = desk.page();
     let light = desk.measure(
         &browser,
@@ -301,7 +307,7 @@ fn light_and_dark_differ_and_a_page_can_be_printed() {
 
 #[test]
 fn a_file_of_somebody_is_never_replaced_unasked() {
-    let desk = Desk::with_facts(&fixture("good.jsonl"));
+    let desk = Desk::with_facts(&read_fixture("good.jsonl"));
     let file = desk.path("mine.html");
     std::fs::write(&file, "mine").expect("a file");
     let [output, force] = ["--output", "--force"].map(OsStr::new);

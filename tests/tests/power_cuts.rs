@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::ignition::IgnitionConfig;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::workspace_root;
@@ -27,10 +27,10 @@ const KILL: Duration = Duration::from_secs(30);
 fn each_role_loses_power_at_work() {
     let story = Story::new("power cuts");
     let cluster = story.step("the lab is there", || {
-        Cluster::new(power_cuts::plan("e2e-cuts"))
+        Cluster::new(power_cuts::power_cut_plan("e2e-cuts"))
     });
     story.step("three cuts in one launch: one whole cluster", || {
-        power_cuts::launch_and_cut(&cluster, &schedule::slice())
+        power_cuts::launch_and_cut(&cluster, &schedule::short_round())
     });
     story.step("destroy leaves nothing", || cluster.destroy());
 }
@@ -70,7 +70,11 @@ fn an_etcd_that_ended_before_its_first_entry_founds_all_the_same() {
 #[test]
 #[ignore = "an hour: make test-power-cuts"]
 fn every_second_of_every_role() {
-    run_rounds("e2e-cuts", power_cuts::plan, &schedule::rounds());
+    run_rounds(
+        "e2e-cuts",
+        power_cuts::power_cut_plan,
+        &schedule::all_rounds(),
+    );
 }
 
 #[test]
@@ -152,7 +156,7 @@ fn killed_hypervisors_confirm_it() {
     ));
     for name in ["node1", "node2"] {
         story.step(&format!("{name} is steady, its kubelet healthy"), || {
-            eventually("steady", EMULATED, || {
+            wait_until("steady", EMULATED, || {
                 let events = cluster.node(name).events()?;
                 let last = events
                     .iter()
@@ -191,7 +195,7 @@ fn dies_at(
     story.step(
         &format!("{name}'s hypervisor is killed {seconds} s after {moment:?}"),
         || {
-            eventually("that moment", EMULATED, || {
+            wait_until("that moment", EMULATED, || {
                 let since = launch_end(launch)?;
                 let events = match node.events() {
                     // Nobody is there who could reach it.

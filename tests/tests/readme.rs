@@ -37,7 +37,7 @@ fn options_after(text: &str, program: &str) -> BTreeSet<(String, String)> {
     options
 }
 
-fn readme() -> String {
+fn readme_text() -> String {
     std::fs::read_to_string(workspace_root().join("README.md")).expect("README.md")
 }
 
@@ -52,7 +52,7 @@ fn help_of(verb: Option<&str>) -> String {
 
 #[test]
 fn every_verb_of_the_readme_is_in_the_help() {
-    let (help, verbs) = (help_of(None), verbs_after(&readme(), "ha-host "));
+    let (help, verbs) = (help_of(None), verbs_after(&readme_text(), "ha-host "));
     assert!(
         verbs.contains("launch"),
         "the README shows no launch: {verbs:?}"
@@ -70,7 +70,7 @@ fn every_verb_of_the_readme_is_in_the_help() {
 
 #[test]
 fn every_option_of_the_readme_is_in_its_verbs_help() {
-    let options = options_after(&readme(), "ha-host ");
+    let options = options_after(&readme_text(), "ha-host ");
     assert!(options.len() >= 2, "the README shows only {options:?}");
     for (verb, option) in options {
         let help = help_of(Some(&verb));
@@ -85,7 +85,7 @@ fn every_option_of_the_readme_is_in_its_verbs_help() {
 #[test]
 fn every_make_target_of_the_readme_exists() {
     let makefile = std::fs::read_to_string(workspace_root().join("Makefile")).expect("Makefile");
-    let targets = verbs_after(&readme(), "make ");
+    let targets = verbs_after(&readme_text(), "make ");
     assert!(
         targets.contains("test"),
         "the README shows only {targets:?}"

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::{Told, status_tells, vip_moved_to};
 use ha_tests::node::ClusterNode;
 use ha_tests::plan::ClusterPlan;
@@ -47,7 +47,7 @@ fn what_is_broken_is_said_and_a_deleted_node_comes_back() {
     story.step("launch ends with exit code 0", || cluster.launch(&[])?.ok());
     story.step("every node was answered by what it lives on", || {
         cluster.all_steady(BACK)?;
-        eventually("good answers", SAID, || are_answered(&cluster))
+        wait_until("good answers", SAID, || are_answered(&cluster))
     });
     // Of the highest priority: another one gives way to the peer who cannot hear it.
     let holder = story.step("node1 holds the VIP", || vip_moved_to(&cluster, "node1"));
@@ -60,7 +60,7 @@ fn what_is_broken_is_said_and_a_deleted_node_comes_back() {
     what_is_taken_away_is_told(&story, &cluster, other);
     a_holder_that_nobody_hears_is_told(&story, &cluster, holder);
     story.step("node1 is back with its label and its taint", || {
-        eventually("node1's Node", BACK, || is_marked(&cluster, "node1"))
+        wait_until("node1's Node", BACK, || is_marked(&cluster, "node1"))
     });
     words_grow_old(&story, &cluster, holder);
     an_empty_service_table_is_told(&story, &cluster, other);
@@ -92,7 +92,7 @@ fn are_answered(cluster: &Cluster) -> Result<()> {
 
 /// A person sees it, by its words and by the exit code.
 fn is_said(node: ClusterNode<'_>, words: &str) -> Result<()> {
-    eventually(&format!("{words:?}"), SAID, || {
+    wait_until(&format!("{words:?}"), SAID, || {
         let (status, code): (Status, _) = node.status()?;
         let said = status.faults.iter().any(|fault| fault.contains(words));
         ensure!(
@@ -228,7 +228,7 @@ fn a_restless_vip_is_told(story: &Story, cluster: &Cluster) {
         for _ in 0..8 {
             let holder = cluster.vip_holder()?;
             cluster.node(&holder).sh("systemctl restart keepalived")?;
-            eventually("it has moved", SAID, || {
+            wait_until("it has moved", SAID, || {
                 ensure!(cluster.vip_holder()? != holder, "{holder} holds it yet");
                 Ok(())
             })?;
@@ -316,7 +316,7 @@ fn refused_checks_are_told(story: &Story, cluster: &Cluster) {
         let add = format!("sed -i '{line}' {manifest}");
         on_all(cluster, &add)?;
         let ask = "curl -sk -o /dev/null -w '%{http_code}' https://127.0.0.1:6443/readyz";
-        eventually("all of them refuse", RESTARTED, || {
+        wait_until("all of them refuse", RESTARTED, || {
             for name in cluster.control_planes() {
                 let code = cluster.node(&name).sh(ask)?;
                 ensure!(code == "401", "{name}: {code}");
@@ -357,7 +357,7 @@ fn words_grow_old(story: &Story, cluster: &Cluster, node: ClusterNode<'_>) {
         let full = Told::begin("a full /run", "/run of node1 is full", LOCAL);
         let old = Told::begin("old words", "its agent says nothing any more", OLD);
         let told = status_tells(story, cluster, &[full, old]);
-        let old = eventually("old words", SAID, || {
+        let old = wait_until("old words", SAID, || {
             let told = node.run(&["ha-agent", "status"], LOOK)?;
             ensure!(
                 told.code == Some(1) && told.stdout.contains("not heard of since"),

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::plan::ClusterPlan;
 use ha_tests::probe::Probe;
 use ha_tests::story::{Story, print_uncaptured};
@@ -47,7 +47,7 @@ fn certificates_of_ten_minutes_serve_for_half_an_hour() {
         Probe::of_apiserver(&cluster.client()?, cluster.endpoint())
     });
     story.step("nothing ends, and writes go on", || {
-        watch(&cluster, begun_ms)
+        watch_certificates(&cluster, begun_ms)
     });
     let seen = story.step("the probe ends", || probe.stop());
     story.note(&format!("through the VIP: {seen}"));
@@ -88,7 +88,7 @@ fn now_ms(cluster: &Cluster) -> Result<u64> {
 }
 
 /// Until the time is over: no certificate on any node has ended, and a write goes through.
-fn watch(cluster: &Cluster, begun_ms: u64) -> Result<()> {
+fn watch_certificates(cluster: &Cluster, begun_ms: u64) -> Result<()> {
     let begun = Instant::now();
     let mut round = 0;
     let minutes = std::env::var("HA_RENEWAL_MINUTES");
@@ -165,7 +165,7 @@ fn scheduled_and_reached(cluster: &Cluster) -> Result<()> {
         "sleep",
         "3600",
     ])?;
-    eventually("a deployment's pod is Ready", SETTLE, || {
+    wait_until("a deployment's pod is Ready", SETTLE, || {
         let seen = kube.get(&["deployment", "young"])?;
         ensure!(seen["status"]["readyReplicas"] == 1, "{}", seen["status"]);
         Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::hung_haproxy::{haproxy_hangs, haproxy_hangs_for_good};
 use ha_tests::plan::{API_PORT, ClusterPlan};
 use ha_tests::probe::asked_meanwhile;
@@ -49,7 +49,7 @@ fn a_partition_heals(story: &Story, cluster: &Cluster) {
         let holder = cluster.vip_holder()?;
         let node = cluster.node(&holder);
         node.cut(true)?;
-        eventually("the others answer", MOVED, || {
+        wait_until("the others answer", MOVED, || {
             cluster.client()?.ready(cluster.endpoint())
         })?;
         std::thread::sleep(MOMENT);
@@ -69,10 +69,10 @@ fn a_holder_leads_nowhere(story: &Story, cluster: &Cluster) {
             let holder = cluster.vip_holder()?;
             let node = cluster.node(&holder);
             node.sh(&rule("-I"))?;
-            let moved = eventually("another holder", MOVED, || cluster.vip_left(&holder));
+            let moved = wait_until("another holder", MOVED, || cluster.vip_left(&holder));
             node.sh(&rule("-D"))?;
             moved?;
-            eventually("it may hold it again", MOVED, || {
+            wait_until("it may hold it again", MOVED, || {
                 let word = node.read(paths::HEALTH_FILE)?;
                 ensure!(word == "0\n", "it says {word:?}");
                 Ok(())
@@ -100,7 +100,7 @@ fn have_full_disks(story: &Story, cluster: &Cluster) {
             for name in &planes {
                 starts_anew(cluster, name)?;
                 runs_its_balancer(cluster, name)?;
-                eventually("one holder", MOVED, || cluster.vip_holder())?;
+                wait_until("one holder", MOVED, || cluster.vip_holder())?;
             }
             Ok(())
         },
@@ -121,7 +121,7 @@ fn runs_its_balancer(cluster: &Cluster, name: &str) -> Result<()> {
             .node(name)
             .sh("systemctl is-active haproxy keepalived")
     };
-    eventually(&format!("{name}'s units"), BACK, active).map(drop)
+    wait_until(&format!("{name}'s units"), BACK, active).map(drop)
 }
 
 /// One after the other, each as soon as the apiserver of the one before it answers again.
@@ -146,14 +146,14 @@ fn are_started_anew(story: &Story, cluster: &Cluster) {
             for name in cluster.control_planes() {
                 runs_its_balancer(cluster, &name)?;
             }
-            eventually("the VIP answers", BACK, || {
+            wait_until("the VIP answers", BACK, || {
                 cluster.client()?.ready(cluster.endpoint())
             })?;
             cluster.vip_holder().map(drop)
         },
     );
     story.step("node2 says that something is wrong with it", || {
-        eventually("a degraded node", BACK, || {
+        wait_until("a degraded node", BACK, || {
             let (status, _) = cluster.node("node2").status()?;
             ensure!(status.state == PhaseState::Degraded, "{status:?}");
             Ok(())
@@ -171,7 +171,7 @@ fn starts_anew(cluster: &Cluster, name: &str) -> Result<()> {
 
 fn apiserver_is_back(cluster: &Cluster, which: usize) -> Result<()> {
     let server = cluster.apiservers()[which];
-    eventually("its apiserver", BACK, || cluster.client()?.ready(server))
+    wait_until("its apiserver", BACK, || cluster.client()?.ready(server))
 }
 
 /// keepalived and haproxy alone, from the files on its disk.
@@ -182,7 +182,7 @@ fn serves_without_an_agent(story: &Story, cluster: &Cluster, name: &str) {
             let node = cluster.node(other);
             node.sh("systemctl mask --runtime --now keepalived 2>&1")?;
         }
-        eventually("its VIP answers", MOVED, || {
+        wait_until("its VIP answers", MOVED, || {
             let holders = cluster.vip_holders()?;
             ensure!(holders == [name], "{holders:?} hold it");
             cluster.client()?.ready(cluster.endpoint())

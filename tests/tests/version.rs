@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::kube::all_voters;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
@@ -33,7 +33,7 @@ fn a_cluster_of_this_minor_is_whole() {
     services::dns_is_spread(&story, &cluster);
     services::kube_proxy_restarts(&story, &cluster);
     story.step("ha-host status finds nothing", || {
-        eventually("exit code 0", LOOK, || {
+        wait_until("exit code 0", LOOK, || {
             cluster.ha_host(&["status", cluster.name()], LOOK)?.ok()
         })
     });
@@ -74,7 +74,7 @@ fn loses_its_founder(story: &Story, cluster: &Cluster) {
     story.note(&seen.to_string());
     story.step("it comes back whole", || {
         cluster.node("node1").power("on")?;
-        eventually("every node is Ready", BACK, || cluster.kube().all_ready())?;
+        wait_until("every node is Ready", BACK, || cluster.kube().all_ready())?;
         cluster.all_steady(BACK)?;
         all_voters(cluster, "node2", &cluster.control_planes())
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::ensure;
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::kube::all_voters;
 use ha_tests::plan::{ClusterPlan, MachineKind};
 use ha_tests::services::KUBE_PROXY_WITH_NODES_PROGRAMS;
@@ -39,7 +39,7 @@ fn a_control_plane_is_founded_in_a_virtual_machine() {
     story.step(
         "the API answers by the forwarded port, and knows the node",
         || {
-            eventually("kubectl get nodes", ANSWER, || {
+            wait_until("kubectl get nodes", ANSWER, || {
                 let nodes = cluster.kube().nodes()?;
                 ensure!(nodes.contains_key("node1"), "there are {nodes:?}");
                 Ok(())
@@ -47,7 +47,7 @@ fn a_control_plane_is_founded_in_a_virtual_machine() {
         },
     );
     story.step("etcd has one started voter", || {
-        eventually("etcd answers", ANSWER, || {
+        wait_until("etcd answers", ANSWER, || {
             all_voters(&cluster, "node1", &cluster.control_planes())
         })
     });
@@ -70,7 +70,7 @@ fn serves_the_api_by_ipvs(story: &Story, cluster: &Cluster) {
         cluster.kube().ctl(&apply)
     });
     story.step("the API's service address answers by IPVS", || {
-        eventually("an answer", SERVED, || {
+        wait_until("an answer", SERVED, || {
             let look = "cat /proc/net/ip_vs; curl -sk --max-time 20 https://10.96.0.1/readyz";
             let seen = cluster.node("node1").sh(look)?;
             ensure!(seen.contains(API_SERVICE) && seen.ends_with("ok"), "{seen}");

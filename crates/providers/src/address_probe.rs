@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::Finding;
 use super::child_limits;
-use super::finding::{bad, good};
+use super::finding::{bad_finding, good_finding};
 
 /// On one segment an answer takes a millisecond; ARP itself is asked three times, a second apart.
 const WAIT: Duration = Duration::from_millis(1200);
@@ -37,7 +37,7 @@ pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
             .iter()
             .map(|(address, _)| {
                 scope.spawn(|| {
-                    let _slot = child_limits::slot();
+                    let _slot = child_limits::take_slot();
                     address_owner(*address)
                 })
             })
@@ -65,11 +65,11 @@ pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
         let cure =
             "give it another address in the cluster file, or take it away from whoever has it"
                 .to_owned();
-        findings.push(bad(seen, cure));
+        findings.push(bad_finding(seen, cure));
     }
     if free > 0 && findings.is_empty() {
         let seen = format!("{free} addresses unused");
-        findings.push(good(seen));
+        findings.push(good_finding(seen));
     }
     Ok(findings)
 }

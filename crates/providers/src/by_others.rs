@@ -83,7 +83,7 @@ impl Provider for ByOthers {
     fn ensure(&self, node: &Node, ignition: &Path) -> Result<Made> {
         files::make_dir(&self.dir_of(node))?;
         if let Some(ssh) = &self.ssh {
-            ssh_events::follow(ssh.clone(), node.clone(), self.events(node));
+            ssh_events::follow_events(ssh.clone(), node.clone(), self.events(node));
         }
         Ok(Made::ByOthers {
             config: ignition.to_owned(),

@@ -24,11 +24,11 @@ pub fn slot_at_host(host: &str) -> (Slot, Slot) {
         hosts.entry(host.to_owned()).or_insert_with(new).clone()
     };
     // The host's first: who waits for a busy host keeps nobody from another.
-    (slots.take(), slot())
+    (slots.take(), take_slot())
 }
 
 /// Waits until one more child may run here.
-pub fn slot() -> Slot {
+pub fn take_slot() -> Slot {
     ALL.take()
 }
 

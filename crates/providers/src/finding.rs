@@ -47,13 +47,13 @@ impl Finding {
     pub fn of_error(error: &anyhow::Error, remedy: &str) -> Self {
         match error.downcast_ref::<Unfit>() {
             Some(unfit) => unfit.clone().into(),
-            None => bad(format!("{error:#}"), remedy),
+            None => bad_finding(format!("{error:#}"), remedy),
         }
     }
 }
 
 /// Nothing is in the way.
-pub fn good(message: impl Into<String>) -> Finding {
+pub fn good_finding(message: impl Into<String>) -> Finding {
     Finding {
         ok: true,
         message: message.into(),
@@ -62,7 +62,7 @@ pub fn good(message: impl Into<String>) -> Finding {
 }
 
 /// Something is in the way, and what remedies it.
-pub fn bad(message: impl Into<String>, remedy: impl Into<String>) -> Finding {
+pub fn bad_finding(message: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Unfit::new(message, remedy).into()
 }
 

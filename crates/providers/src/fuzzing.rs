@@ -22,8 +22,8 @@ const MOST: usize = 32 << 10;
 const ID: u32 = 1;
 
 /// A conversation with a QEMU that says these bytes.
-pub fn qmp(bytes: &[u8]) {
-    let Some((_peer, socket)) = connect(bytes) else {
+pub fn talk_qmp(bytes: &[u8]) {
+    let Some((_peer, socket)) = connect_to_bytes(bytes) else {
         return;
     };
     let Ok(mut qmp) = Qmp::greet(socket, PATIENCE) else {
@@ -36,7 +36,7 @@ pub fn qmp(bytes: &[u8]) {
 
 /// Exchanges with a guest agent that says these bytes, over its socket and line by line.
 pub fn guest_agent(bytes: &[u8]) {
-    if let Some((_peer, socket)) = connect(bytes) {
+    if let Some((_peer, socket)) = connect_to_bytes(bytes) {
         let _ = exchange_over(socket, ID, &json!({"execute": "guest-ping"}));
     }
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -53,7 +53,7 @@ pub fn guest_agent(bytes: &[u8]) {
 }
 
 /// Our end of a connection whose other end has said this and says no more.
-fn connect(bytes: &[u8]) -> Option<(UnixStream, LineSocket)> {
+fn connect_to_bytes(bytes: &[u8]) -> Option<(UnixStream, LineSocket)> {
     let (ours, mut peer) = UnixStream::pair().ok()?;
     peer.write_all(&bytes[..bytes.len().min(MOST)]).ok()?;
     peer.shutdown(Shutdown::Write).ok()?;

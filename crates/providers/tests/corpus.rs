@@ -4,8 +4,8 @@ use ha_providers::fuzzing;
 use ha_test_support::corpus::replay_corpus;
 
 #[test]
-fn qmp() {
-    replay_corpus("qmp", fuzzing::qmp);
+fn qmp_corpus() {
+    replay_corpus("qmp", fuzzing::talk_qmp);
 }
 
 #[test]

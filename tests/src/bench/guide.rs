@@ -8,7 +8,7 @@ use anyhow::{Result, bail, ensure};
 
 use super::Figure;
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::ignition::IgnitionConfig;
 use crate::lab::{Lab, workspace_root};
 use crate::node::ADMIN_KUBECTL;
@@ -34,7 +34,7 @@ pub fn measure_guide(lab: &Lab) -> Result<Vec<Figure>> {
     let cluster = Cluster::new(plan)?;
     let begun = Instant::now();
     let mut launch = cluster.start_launch(&[])?;
-    let took = eventually("five nodes Ready", DEADLINE, || {
+    let took = wait_until("five nodes Ready", DEADLINE, || {
         let seen = cluster
             .node("node1")
             .sh(&format!("{ADMIN_KUBECTL} {READY}"))?;

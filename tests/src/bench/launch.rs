@@ -122,14 +122,14 @@ fn measure_status(cluster: &Cluster) -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::new(
             "ha-agent status, median",
-            super::milliseconds(super::median_of(times)),
+            super::as_milliseconds(super::median_of(times)),
             "ms",
             how.clone(),
         )
         .at_most(20.0),
         Figure::new(
             "ha-agent status, fastest",
-            super::milliseconds(min),
+            super::as_milliseconds(min),
             "ms",
             how,
         )

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{Figure, median_of, milliseconds};
+use super::{Figure, as_milliseconds, median_of};
 use crate::lab::built_ha_host;
 use crate::process::{FinishedProcess, run_to_end};
 
@@ -23,14 +23,14 @@ pub fn measure_render() -> Result<Vec<Figure>> {
     Ok(vec![
         Figure::new(
             "ha-host render, 5 nodes",
-            milliseconds(few),
+            as_milliseconds(few),
             "ms",
             format!("median of {RUNS_FEW}, new PKI each time"),
         )
         .at_most(50.0),
         Figure::new(
             "ha-host render, 5,000 nodes",
-            milliseconds(many) / 1e3,
+            as_milliseconds(many) / 1e3,
             "s",
             format!("median of {RUNS_MANY}"),
         )

@@ -1,18 +1,18 @@
 use super::*;
 
 /// What libpcap writes of one frame.
-fn dumped(frame: &[u8]) -> Vec<u8> {
+fn dump_of_frame(frame: &[u8]) -> Vec<u8> {
     let length = u32::try_from(frame.len()).unwrap().to_ne_bytes();
     [&[0; 8][..], &length, &length, frame].concat()
 }
 
 #[test]
 fn frames_are_read_one_by_one_and_what_is_cut_is_left_out() {
-    let (one, two) = (dumped(&[1; 60]), dumped(&[2; 9000]));
+    let (one, two) = (dump_of_frame(&[1; 60]), dump_of_frame(&[2; 9000]));
     let dump = [&[0; FILE_HEAD][..], &one, &two, &one[..30]].concat();
-    let lengths: Vec<usize> = frames(&dump).map(<[u8]>::len).collect();
+    let lengths: Vec<usize> = frames_in_dump(&dump).map(<[u8]>::len).collect();
     assert_eq!(lengths, [60, 9000]);
-    assert_eq!(frames(&[]).count(), 0);
+    assert_eq!(frames_in_dump(&[]).count(), 0);
 }
 
 #[test]

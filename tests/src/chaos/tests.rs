@@ -11,7 +11,7 @@ fn only_the_founder_meets_init() {
     );
 }
 
-fn event(what: EventKind) -> Event {
+fn event_of(what: EventKind) -> Event {
     Event {
         version: ha_wire::event::VERSION,
         seq: 1,
@@ -22,7 +22,7 @@ fn event(what: EventKind) -> Event {
 }
 
 /// `hello`, or a phase's begin or end.
-fn events(words: &[&str]) -> Vec<Event> {
+fn events_of(words: &[&str]) -> Vec<Event> {
     let hello = || EventKind::Hello {
         agent: "1".into(),
         role: Role::Worker,
@@ -41,7 +41,7 @@ fn events(words: &[&str]) -> Vec<Event> {
         },
         _ => EventKind::Steady,
     };
-    words.iter().map(|w| event(one(w))).collect()
+    words.iter().map(|w| event_of(one(w))).collect()
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn a_fault_after_the_phases_end_interrupts_nothing() {
         (&["hello", "gate", "hello", "steady", "hello"], 2, false),
         (&["hello", "gate", "hello", "gate", "hello"], 2, true),
     ] {
-        let events = events(words);
+        let events = events_of(words);
         let found = was_interrupted(&events, Phase::Gate, lives);
         assert_eq!(found, interrupted, "{words:?} after {lives}");
     }
@@ -62,7 +62,7 @@ fn a_fault_after_the_phases_end_interrupts_nothing() {
 
 #[test]
 fn lives_and_begins_are_read() {
-    let events = events(&["hello", "gate", "hello"]);
+    let events = events_of(&["hello", "gate", "hello"]);
     assert_eq!(lives_among(&events), 2);
     assert_eq!(begin_of(&events, Phase::Gate), Some(1));
     assert_eq!(begin_of(&events, Phase::Init), None);

@@ -9,7 +9,7 @@ use anyhow::{Result, anyhow};
 
 use crate::chaos::cut_power;
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 
 /// From one fault to the next. If the last one is not mended by then, the next one waits: two control planes down are no quorum.
 const EVERY: Duration = Duration::from_secs(20);
@@ -107,7 +107,7 @@ fn hurt_holder(cluster: &Cluster, fault: HolderFault) -> Result<MadeFault> {
         }
         HolderFault::CutPower => cut_power(node)?,
     }
-    eventually("three whole control planes", MENDED, || {
+    wait_until("three whole control planes", MENDED, || {
         node.sh(UNITS)?;
         let client = cluster.client()?;
         for server in cluster.apiservers() {

@@ -127,7 +127,7 @@ impl GinkgoSpec {
             let failure = self.failure.unwrap_or_default();
             let time = Some(failure.timeline_location.time).filter(|t| !t.starts_with("0001"));
             TestFailure {
-                time: clock(&time.filter(|t| !t.is_empty()).unwrap_or(self.end_time)),
+                time: time_of_day(&time.filter(|t| !t.is_empty()).unwrap_or(self.end_time)),
                 message: format!("{}: {}", self.state, failure.message.trim()),
             }
         });
@@ -140,7 +140,7 @@ impl GinkgoSpec {
 }
 
 /// `15:04:05` of `2006-01-02T15:04:05.999Z`.
-fn clock(time: &str) -> String {
+fn time_of_day(time: &str) -> String {
     let clock = time.split_once('T').map_or(time, |t| t.1);
     clock.chars().take(8).collect()
 }
@@ -154,7 +154,7 @@ impl TestOutcome {
 }
 
 /// Tests by special interest group: passed of run and their seconds, a column for each run.
-pub fn table(runs: &[(&str, &SuiteReport)]) -> String {
+pub fn results_table(runs: &[(&str, &SuiteReport)]) -> String {
     let groups: BTreeSet<&str> = runs
         .iter()
         .flat_map(|run| run.1.tests.iter().map(TestOutcome::group))

@@ -17,20 +17,20 @@ pub struct Exclusion {
 }
 
 /// The list in this file.
-pub fn read(path: &Path) -> Result<Vec<Exclusion>> {
+pub fn read_exclusions(path: &Path) -> Result<Vec<Exclusion>> {
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-    parse(&text).with_context(|| path.display().to_string())
+    parse_exclusions(&text).with_context(|| path.display().to_string())
 }
 
-pub(super) fn parse(text: &str) -> Result<Vec<Exclusion>> {
+pub(super) fn parse_exclusions(text: &str) -> Result<Vec<Exclusion>> {
     let lines = (1..).zip(text.lines());
     let lines = lines.filter(|(_, line)| !line.starts_with('#') && !line.trim().is_empty());
     lines
-        .map(|(number, line)| exclusion(number, line))
+        .map(|(number, line)| parse_exclusion(number, line))
         .collect()
 }
 
-fn exclusion(number: u32, line: &str) -> Result<Exclusion> {
+fn parse_exclusion(number: u32, line: &str) -> Result<Exclusion> {
     match line.split_once(BECAUSE) {
         Some((regex, reason)) if !regex.trim().is_empty() && !reason.trim().is_empty() => {
             Ok(Exclusion {

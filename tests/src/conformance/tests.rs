@@ -1,4 +1,4 @@
-use super::report::table;
+use super::report::results_table;
 use super::*;
 
 /// Entries as ginkgo 2.28 writes them; what is not read is left out.
@@ -45,7 +45,7 @@ fn a_run_that_says_nothing_is_an_error() {
 #[test]
 fn the_table_has_a_column_for_each_run() {
     let report = SuiteReport::parse(REPORT).unwrap();
-    let table = table(&[("in peace", &report), ("under fire", &report)]);
+    let table = results_table(&[("in peace", &report), ("under fire", &report)]);
     let apps = table.lines().nth(1).unwrap();
     assert_eq!(
         apps.split_whitespace().collect::<Vec<_>>(),
@@ -56,9 +56,9 @@ fn the_table_has_a_column_for_each_run() {
 
 #[test]
 fn the_lists_lines_say_why() {
-    let of_lab = skip::read(&workspace_root().join("lab/conformance/skip")).unwrap();
+    let of_lab = skip::read_exclusions(&workspace_root().join("lab/conformance/skip")).unwrap();
     assert!(of_lab.iter().any(|e| e.regex == r"\[Serial\]"));
-    let error = skip::parse("# a comment\n\n\\[Slow\\]\n").unwrap_err();
+    let error = skip::parse_exclusions("# a comment\n\n\\[Slow\\]\n").unwrap_err();
     assert!(format!("{error:#}").contains("line 3"), "{error:#}");
 }
 
@@ -69,5 +69,5 @@ fn a_focus_is_narrowed_and_exact() {
         focus_on(Some("sig-apps|sig-cli")),
         r"(?:sig-apps|sig-cli).*\[Conformance\]"
     );
-    assert_eq!(exactly("[sig-x] a/b (c)"), r"\[sig\-x\] a\/b \(c\)$");
+    assert_eq!(exact_regex("[sig-x] a/b (c)"), r"\[sig\-x\] a\/b \(c\)$");
 }

@@ -3,7 +3,7 @@ use super::*;
 #[test]
 fn the_last_look_is_the_error() {
     let mut looks = 0;
-    let error = eventually("a thing", Duration::ZERO, || -> Result<()> {
+    let error = wait_until("a thing", Duration::ZERO, || -> Result<()> {
         looks += 1;
         anyhow::bail!("look {looks}")
     });

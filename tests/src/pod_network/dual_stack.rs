@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{PORT, SERVES, from_outside, servers};
+use super::{PORT, SERVES, from_outside, ready_servers};
 use crate::cluster::Cluster;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 use crate::story::Story;
 
 /// Another one than the servers' own service has.
@@ -46,7 +46,7 @@ pub fn both_families_serve(story: &Story, cluster: &Cluster) {
         ),
     ];
     for (what, ask) in questions {
-        story.step(what, || eventually(what, SERVES, || ask(cluster)));
+        story.step(what, || wait_until(what, SERVES, || ask(cluster)));
     }
 }
 
@@ -74,7 +74,7 @@ fn nodes_have_both(cluster: &Cluster) -> Result<()> {
 }
 
 /// Both of an object's, the VIP's family first.
-fn both(cluster: &Cluster, list: &Value) -> Result<[IpAddr; 2]> {
+fn both_addresses(cluster: &Cluster, list: &Value) -> Result<[IpAddr; 2]> {
     let v4 = cluster.plan().vip().is_ipv4();
     let words = list.as_array().context("no list")?.iter();
     let all = words.map(|word| {
@@ -89,10 +89,10 @@ fn both(cluster: &Cluster, list: &Value) -> Result<[IpAddr; 2]> {
 }
 
 fn pods_reach_pods(cluster: &Cluster) -> Result<()> {
-    let servers = servers(cluster)?;
+    let servers = ready_servers(cluster)?;
     for to in &servers {
         let pod = cluster.kube().get(&["pod", &to.pod])?;
-        for address in both(cluster, &pod["status"]["podIPs"])? {
+        for address in both_addresses(cluster, &pod["status"]["podIPs"])? {
             let at = SocketAddr::new(address, PORT);
             for from in &servers {
                 let answer = from.ask(cluster, &format!("$b wget -qO- -T 3 http://{at}/"))?;
@@ -108,9 +108,9 @@ fn pods_reach_pods(cluster: &Cluster) -> Result<()> {
 }
 
 fn service_answers(cluster: &Cluster) -> Result<()> {
-    let servers = servers(cluster)?;
+    let servers = ready_servers(cluster)?;
     let service = cluster.kube().get(&["service", "both"])?;
-    for address in both(cluster, &service["spec"]["clusterIPs"])? {
+    for address in both_addresses(cluster, &service["spec"]["clusterIPs"])? {
         let at = SocketAddr::new(address, 80);
         for from in &servers {
             let answer = from.ask(cluster, &format!("$b wget -qO- -T 3 http://{at}/"))?;
@@ -122,7 +122,7 @@ fn service_answers(cluster: &Cluster) -> Result<()> {
 }
 
 fn node_ports_answer(cluster: &Cluster) -> Result<()> {
-    let servers = servers(cluster)?;
+    let servers = ready_servers(cluster)?;
     for (name, _, first) in cluster.plan().nodes() {
         for address in [Some(first), cluster.plan().second_address(first)] {
             let at = SocketAddr::new(address.context("not of two families")?, NODE_PORT);

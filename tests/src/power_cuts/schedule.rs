@@ -24,13 +24,13 @@ const FOUNDER_AFTER: [u64; 6] = [1, 2, 4, 8, 16, 29];
 const FOUNDER_QUARTERS: u64 = 48;
 
 /// Every launch's cuts: of the founder, of the control planes that join, of the worker.
-pub fn rounds() -> Vec<Vec<PowerCut>> {
-    let founder = cuts("node1", Phase::Init, &INIT, &FOUNDER_AFTER);
+pub fn all_rounds() -> Vec<Vec<PowerCut>> {
+    let founder = cuts_around_phase("node1", Phase::Init, &INIT, &FOUNDER_AFTER);
     let first = of_steps("node2", Moment::Begin(Phase::Join), &CONTROL_PLANE_JOIN);
-    let mut second = cuts("node3", Phase::Join, &SECOND_JOIN, &AFTER);
+    let mut second = cuts_around_phase("node3", Phase::Join, &SECOND_JOIN, &AFTER);
     // The two that join do not have theirs at the same second.
     second.reverse();
-    let worker = cuts("node4", Phase::Join, &WORKER_JOIN, &AFTER);
+    let worker = cuts_around_phase("node4", Phase::Join, &WORKER_JOIN, &AFTER);
     let columns = [founder, first, second, worker];
     let longest = columns.iter().map(Vec::len).max().unwrap_or_default();
     (0..longest)
@@ -50,27 +50,35 @@ pub fn of_the_founder() -> Vec<PowerCut> {
 }
 
 /// A cut in each role, for a suite that has three minutes: a control plane's key files, a join under way, a node just settled.
-pub fn slice() -> Vec<PowerCut> {
+pub fn short_round() -> Vec<PowerCut> {
     vec![
-        at("node1", Moment::Begin(Phase::Init), 5),
-        at("node2", Moment::Begin(Phase::Join), 6),
-        at("node4", Moment::End(Phase::Finish), 2),
+        cut_after("node1", Moment::Begin(Phase::Init), 5),
+        cut_after("node2", Moment::Begin(Phase::Join), 6),
+        cut_after("node4", Moment::End(Phase::Finish), 2),
     ]
 }
 
 /// In a phase, when the last phase begins, and after that.
-fn cuts(node: &'static str, phase: Phase, during: &[u64], after: &[u64]) -> Vec<PowerCut> {
+fn cuts_around_phase(
+    node: &'static str,
+    phase: Phase,
+    during: &[u64],
+    after: &[u64],
+) -> Vec<PowerCut> {
     let mut all = of_steps(node, Moment::Begin(phase), during);
-    all.push(at(node, Moment::Begin(Phase::Finish), 0));
+    all.push(cut_after(node, Moment::Begin(Phase::Finish), 0));
     all.extend(of_steps(node, Moment::End(Phase::Finish), after));
     all
 }
 
 fn of_steps(node: &'static str, moment: Moment, seconds: &[u64]) -> Vec<PowerCut> {
-    seconds.iter().map(|s| at(node, moment, *s)).collect()
+    seconds
+        .iter()
+        .map(|s| cut_after(node, moment, *s))
+        .collect()
 }
 
-fn at(node: &'static str, moment: Moment, seconds: u64) -> PowerCut {
+fn cut_after(node: &'static str, moment: Moment, seconds: u64) -> PowerCut {
     PowerCut {
         node,
         moment,

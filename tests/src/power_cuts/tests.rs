@@ -1,6 +1,6 @@
 use super::*;
 
-fn event(time_ms: u64, what: EventKind) -> Event {
+fn event_at(time_ms: u64, what: EventKind) -> Event {
     Event {
         version: ha_wire::event::VERSION,
         seq: 1,
@@ -10,13 +10,13 @@ fn event(time_ms: u64, what: EventKind) -> Event {
     }
 }
 
-fn began(time_ms: u64, phase: Phase) -> Event {
-    event(time_ms, EventKind::Started { phase, attempt: 1 })
+fn phase_began(time_ms: u64, phase: Phase) -> Event {
+    event_at(time_ms, EventKind::Started { phase, attempt: 1 })
 }
 
-fn ended(time_ms: u64, phase: Phase) -> Event {
+fn phase_ended(time_ms: u64, phase: Phase) -> Event {
     let (took_ms, skipped) = (1, false);
-    event(
+    event_at(
         time_ms,
         EventKind::Done {
             phase,
@@ -29,23 +29,23 @@ fn ended(time_ms: u64, phase: Phase) -> Event {
 #[test]
 fn a_moment_is_the_first_event_of_its_kind() {
     let events = [
-        began(1, Phase::Init),
-        began(2, Phase::Images),
-        began(3, Phase::Init),
-        ended(4, Phase::Init),
-        ended(5, Phase::Images),
+        phase_began(1, Phase::Init),
+        phase_began(2, Phase::Images),
+        phase_began(3, Phase::Init),
+        phase_ended(4, Phase::Init),
+        phase_ended(5, Phase::Images),
     ];
     assert_eq!(time_of(&events, Moment::Begin(Phase::Init)), Some(1));
     assert_eq!(time_of(&events, Moment::End(Phase::Init)), Some(4));
     assert_eq!(time_of(&events, Moment::End(Phase::Finish)), None);
-    assert_eq!(position(&events), "after init");
-    assert_eq!(position(&events[..2]), "in init");
-    assert_eq!(position(&[]), "silent");
+    assert_eq!(describe_position(&events), "after init");
+    assert_eq!(describe_position(&events[..2]), "in init");
+    assert_eq!(describe_position(&[]), "silent");
 }
 
 #[test]
 fn no_second_of_init_or_of_a_join_is_left_out() {
-    let all: Vec<PowerCut> = schedule::rounds().into_iter().flatten().collect();
+    let all: Vec<PowerCut> = schedule::all_rounds().into_iter().flatten().collect();
     assert!(all.len() >= 60, "{}", all.len());
     let has = |node, moment, seconds| {
         all.contains(&PowerCut {
@@ -71,7 +71,10 @@ fn no_second_of_init_or_of_a_join_is_left_out() {
 
 #[test]
 fn a_launch_cuts_no_node_twice() {
-    for round in schedule::rounds().into_iter().chain([schedule::slice()]) {
+    for round in schedule::all_rounds()
+        .into_iter()
+        .chain([schedule::short_round()])
+    {
         let nodes: BTreeSet<&str> = round.iter().map(|cut| cut.node).collect();
         assert_eq!(nodes.len(), round.len(), "{round:?}");
     }

@@ -3,12 +3,12 @@ use ha_kube::authority::service_account_keys;
 use super::*;
 
 /// A key, PEM, and its public half.
-fn key() -> (String, String) {
+fn new_key_pair() -> (String, String) {
     let (public, private) = service_account_keys().unwrap();
     (private.expose().to_owned(), public)
 }
 
-fn der(pem: &str) -> Vec<u8> {
+fn der_of_pem(pem: &str) -> Vec<u8> {
     let body = pem.lines().filter(|l| !l.starts_with("-----"));
     BASE64.decode(body.collect::<String>()).unwrap()
 }
@@ -16,14 +16,14 @@ fn der(pem: &str) -> Vec<u8> {
 #[test]
 fn a_key_is_found_in_every_form_and_nothing_public_is() {
     let dir = tempfile::tempdir().unwrap();
-    let (private, public) = key();
+    let (private, public) = new_key_pair();
     let nested = format!(
         "{{\"source\": \"data:;base64,{}\"}}",
         BASE64.encode(&private)
     );
     let secret: [(&str, Vec<u8>); 6] = [
         ("pem", private.clone().into_bytes()),
-        ("der", der(&private)),
+        ("der", der_of_pem(&private)),
         ("base64", BASE64.encode(&private).into_bytes()),
         (
             "base64-after-one",
@@ -37,8 +37,8 @@ fn a_key_is_found_in_every_form_and_nothing_public_is() {
     ];
     let harmless: [(&str, Vec<u8>); 3] = [
         ("public", public.clone().into_bytes()),
-        ("public-der", der(&public)),
-        ("another", key().0.into_bytes()),
+        ("public-der", der_of_pem(&public)),
+        ("another", new_key_pair().0.into_bytes()),
     ];
     let write = |(name, bytes): &(&str, Vec<u8>)| {
         let path = dir.path().join(name);
@@ -57,7 +57,7 @@ fn a_key_is_found_in_every_form_and_nothing_public_is() {
 
 #[test]
 fn a_file_that_cannot_be_searched_is_an_error() {
-    let keys = PrivateKeys::new(&[key().0]).unwrap();
+    let keys = PrivateKeys::new(&[new_key_pair().0]).unwrap();
     assert!(keys.found_in(&["/nonexistent".into()]).is_err());
 }
 

@@ -1,6 +1,6 @@
 use super::*;
 
-fn at(ms: u64, error: Option<&str>) -> Attempt {
+fn attempt_at(ms: u64, error: Option<&str>) -> Attempt {
     Attempt {
         ended: Duration::from_millis(ms),
         error: error.map(Into::into),
@@ -10,12 +10,12 @@ fn at(ms: u64, error: Option<&str>) -> Attempt {
 #[test]
 fn the_gap_is_between_good_answers() {
     let tries = [
-        at(10, None),
-        at(300, Some("refused")),
-        at(250, Some("refused")),
-        at(410, None),
+        attempt_at(10, None),
+        attempt_at(300, Some("refused")),
+        attempt_at(250, Some("refused")),
+        attempt_at(410, None),
     ];
-    let seen = summarize(&tries, Duration::from_millis(420));
+    let seen = summarize_attempts(&tries, Duration::from_millis(420));
     assert_eq!(
         (seen.gap, seen.failed, seen.tries),
         (Duration::from_millis(400), 2, 4)
@@ -29,7 +29,7 @@ fn the_gap_is_between_good_answers() {
 #[test]
 fn silence_to_the_end_is_a_gap() {
     assert_eq!(
-        summarize(&[at(10, None)], Duration::from_secs(5)).gap,
+        summarize_attempts(&[attempt_at(10, None)], Duration::from_secs(5)).gap,
         Duration::from_millis(4990)
     );
 }

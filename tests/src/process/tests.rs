@@ -1,7 +1,7 @@
 use super::*;
-use crate::eventually::eventually;
+use crate::eventually::wait_until;
 
-fn sh(script: &str) -> Command {
+fn shell_command(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script]);
     command
@@ -10,7 +10,7 @@ fn sh(script: &str) -> Command {
 #[test]
 fn streams_and_code_are_kept() {
     let done = run_to_end(
-        sh("echo out; echo err >&2; exit 3"),
+        shell_command("echo out; echo err >&2; exit 3"),
         Duration::from_secs(10),
     )
     .unwrap();
@@ -23,7 +23,7 @@ fn streams_and_code_are_kept() {
 }
 
 /// The name of a process; none if it is gone or only waits to be asked for its exit code.
-fn name(pid: u32) -> Option<String> {
+fn process_name(pid: u32) -> Option<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let name = status.strip_prefix("Name:\t")?.lines().next()?.to_owned();
     (!status.contains("State:\tZ")).then_some(name)
@@ -32,15 +32,19 @@ fn name(pid: u32) -> Option<String> {
 fn dies_when_dropped(command: Command) {
     let limit = Duration::from_secs(10);
     let running = RunningProcess::start(command).unwrap();
-    let pid = eventually("it sleeps", limit, || {
+    let pid = wait_until("it sleeps", limit, || {
         let pid = running.pid();
-        ensure!(name(pid).as_deref() == Some("sleep"), "{:?}", name(pid));
+        ensure!(
+            process_name(pid).as_deref() == Some("sleep"),
+            "{:?}",
+            process_name(pid)
+        );
         Ok(pid)
     })
     .unwrap();
     drop(running);
-    eventually("it is gone", limit, || {
-        ensure!(name(pid).is_none(), "{:?}", name(pid));
+    wait_until("it is gone", limit, || {
+        ensure!(process_name(pid).is_none(), "{:?}", process_name(pid));
         Ok(())
     })
     .unwrap();
@@ -48,7 +52,7 @@ fn dies_when_dropped(command: Command) {
 
 #[test]
 fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
-    dies_when_dropped(sh("exec sleep 1000"));
+    dies_when_dropped(shell_command("exec sleep 1000"));
     if !ha_test_support::real::is_root("enters a namespace of processes") {
         return;
     }
@@ -60,14 +64,21 @@ fn what_nobody_waits_for_any_more_is_killed_and_so_is_what_nsenter_started() {
 
 #[test]
 fn a_deadline_ends_it_and_tells_the_output() {
-    let error = run_to_end(sh("echo here; exec sleep 60"), Duration::from_millis(300)).unwrap_err();
+    let error = run_to_end(
+        shell_command("echo here; exec sleep 60"),
+        Duration::from_millis(300),
+    )
+    .unwrap_err();
     assert!(format!("{error:#}").contains("here"), "{error:#}");
 }
 
 #[test]
 fn json_is_an_object_a_line_and_never_nothing() {
     let said = |text: &str| {
-        let done = run_to_end(sh(&format!("printf '{text}'")), Duration::from_secs(10));
+        let done = run_to_end(
+            shell_command(&format!("printf '{text}'")),
+            Duration::from_secs(10),
+        );
         done.unwrap().json_lines()
     };
     assert_eq!(said("{}\\n{}\\n").unwrap().len(), 2);

@@ -26,7 +26,7 @@ fn swap_and_a_wrong_clock_are_named() {
     story.step("swap and a clock two minutes ahead are named", || {
         cluster.node("node2").sh(AHEAD)?;
         cluster.node("node3").sh(SWAP)?;
-        eventually("both are named", EXAMINED, || {
+        wait_until("both are named", EXAMINED, || {
             let report = examined_within(&cluster, EXAMINED)?;
             let swap = [
                 "/var/e2e-swap",
@@ -34,9 +34,9 @@ fn swap_and_a_wrong_clock_are_named() {
                 "cat /proc/swaps",
                 "swapoff -a",
             ];
-            names(&report, Some("node3"), "swap", &swap)?;
+            ensure_named(&report, Some("node3"), "swap", &swap)?;
             let clock = ["node2 is", "ahead", "timedatectl"];
-            names(&report, None, "clock", &clock)
+            ensure_named(&report, None, "clock", &clock)
         })
     });
     story.step("the launch is interrupted, destroy leaves nothing", || {

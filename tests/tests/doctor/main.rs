@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::vip_moved_to;
 use ha_tests::lab::Lab;
 use ha_tests::plan::ClusterPlan;
@@ -57,12 +57,12 @@ fn every_fault_is_named_with_its_command_and_its_cure() {
     });
     story.step("a good cluster is well, exit code 0", || {
         is_well(&cluster)?;
-        eventually("outer names are resolved", SEEN, || {
-            let report = examined(&cluster)?;
+        wait_until("outer names are resolved", SEEN, || {
+            let report = run_doctor(&cluster)?;
             ["outer names", "outer names in pods"]
                 .iter()
                 .try_for_each(|name| {
-                    let named = names(&report, Some("node4"), name, &[]);
+                    let named = ensure_named(&report, Some("node4"), name, &[]);
                     ensure!(named.is_err(), "{report:?}");
                     Ok(())
                 })
@@ -70,7 +70,7 @@ fn every_fault_is_named_with_its_command_and_its_cure() {
     });
     story.note(&format!(
         "{:?}",
-        examined(&cluster).map(|report| warnings(&report))
+        run_doctor(&cluster).map(|report| warning_lines(&report))
     ));
     faults_are_named(&story, &cluster, "first", &FIRST);
     faults_are_named(&story, &cluster, "second", &SECOND);
@@ -82,7 +82,7 @@ fn every_fault_is_named_with_its_command_and_its_cure() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn examined(cluster: &Cluster) -> Result<Report> {
+fn run_doctor(cluster: &Cluster) -> Result<Report> {
     examined_within(cluster, EXAMINED)
 }
 
@@ -100,8 +100,8 @@ fn examined_within(cluster: &Cluster, within: Duration) -> Result<Report> {
 }
 
 fn is_well(cluster: &Cluster) -> Result<()> {
-    eventually("doctor finds nothing", SEEN, || {
-        let report = examined(cluster)?;
+    wait_until("doctor finds nothing", SEEN, || {
+        let report = run_doctor(cluster)?;
         let everything = report.nodes.iter().flat_map(|node| &node.checks);
         let everything = everything.chain(&report.checks);
         let bad = everything.filter(|c| matches!(c.verdict, Verdict::Fail | Verdict::Wait));
@@ -112,7 +112,7 @@ fn is_well(cluster: &Cluster) -> Result<()> {
     })
 }
 
-fn warnings(report: &Report) -> Vec<String> {
+fn warning_lines(report: &Report) -> Vec<String> {
     let of_nodes = report.nodes.iter().flat_map(|node| &node.checks);
     let told = of_nodes
         .chain(&report.checks)
@@ -121,7 +121,7 @@ fn warnings(report: &Report) -> Vec<String> {
 }
 
 /// The check of this name is not well, and says all of this.
-fn names(report: &Report, at: Option<&str>, name: &str, words: &[&str]) -> Result<()> {
+fn ensure_named(report: &Report, at: Option<&str>, name: &str, words: &[&str]) -> Result<()> {
     let checks = match at {
         None => &report.checks,
         Some(at) => {
@@ -154,7 +154,8 @@ fn names(report: &Report, at: Option<&str>, name: &str, words: &[&str]) -> Resul
 
 /// None of these is told any more: warnings too.
 fn none_is_named(report: &Report, faults: &[Fault]) -> Result<()> {
-    let told = |fault: &&Fault| names(report, fault.named_at, fault.check, fault.words).is_ok();
+    let told =
+        |fault: &&Fault| ensure_named(report, fault.named_at, fault.check, fault.words).is_ok();
     match faults.iter().find(told) {
         None => Ok(()),
         Some(fault) => bail!("{} is still named", fault.check),
@@ -166,10 +167,10 @@ fn faults_are_named(story: &Story, cluster: &Cluster, which: &str, faults: &[Fau
         for fault in faults {
             cluster.node(fault.node).sh(fault.make)?;
         }
-        eventually("each is named", SEEN, || {
-            let report = examined(cluster)?;
+        wait_until("each is named", SEEN, || {
+            let report = run_doctor(cluster)?;
             for fault in faults {
-                names(&report, fault.named_at, fault.check, fault.words)?;
+                ensure_named(&report, fault.named_at, fault.check, fault.words)?;
             }
             Ok(())
         })
@@ -181,8 +182,8 @@ fn faults_are_named(story: &Story, cluster: &Cluster, which: &str, faults: &[Fau
                 cluster.node(fault.node).sh(fault.mend)?;
             }
             is_well(cluster)?;
-            eventually("none is named any more", SEEN, || {
-                none_is_named(&examined(cluster)?, faults)
+            wait_until("none is named any more", SEEN, || {
+                none_is_named(&run_doctor(cluster)?, faults)
             })
         },
     );
@@ -197,12 +198,12 @@ fn a_silent_holder_is_named(story: &Story, cluster: &Cluster) {
             "nft add table inet e2e && nft 'add chain inet e2e out { type filter hook output priority 0; }' && \
              nft add rule inet e2e out ip protocol vrrp drop",
         )?;
-        let named = eventually("both ends are named", SEEN, || {
-            let report = examined(cluster)?;
+        let named = wait_until("both ends are named", SEEN, || {
+            let report = run_doctor(cluster)?;
             let rule = ["rules drop", "VRRP", "inet e2e out", "nft list ruleset"];
-            names(&report, Some(&holder), "firewall rules", &rule)?;
+            ensure_named(&report, Some(&holder), "firewall rules", &rule)?;
             let words = ["advertises it too", "protocol 112", "tcpdump"];
-            names(&report, Some(&holder), "VRRP", &words)
+            ensure_named(&report, Some(&holder), "VRRP", &words)
         });
         node.sh("nft delete table inet e2e")?;
         named?;
@@ -227,8 +228,8 @@ fn a_silent_name_server_is_named(story: &Story, cluster: &Cluster, world: Runnin
         || {
             drop(world);
 
-            eventually("it is named", SEEN, || {
-                let report = examined(cluster)?;
+            wait_until("it is named", SEEN, || {
+                let report = run_doctor(cluster)?;
                 for node in ["node1", "node4"] {
                     let words = [
                         "no name outside",
@@ -236,14 +237,14 @@ fn a_silent_name_server_is_named(story: &Story, cluster: &Cluster, world: Runnin
                         "nslookup -type=ns . 10.77.0.1",
                         "UDP port 53",
                     ];
-                    names(&report, Some(node), "outer names", &words)?;
+                    ensure_named(&report, Some(node), "outer names", &words)?;
                     let words = [
                         "10.96.0.10:53",
                         "SERVFAIL",
                         "nslookup -type=ns . 10.96.0.10",
                         "configmap coredns",
                     ];
-                    names(&report, Some(node), "outer names in pods", &words)?;
+                    ensure_named(&report, Some(node), "outer names in pods", &words)?;
                 }
                 Ok(())
             })
@@ -260,8 +261,8 @@ fn pods_without_a_place_are_named(story: &Story, cluster: &Cluster) {
         kube.ctl(&args).map(drop)
     };
     let is_told = |words: &[&str]| {
-        eventually("it is told", SEEN, || {
-            names(&examined(cluster)?, None, "pending pod", words)
+        wait_until("it is told", SEEN, || {
+            ensure_named(&run_doctor(cluster)?, None, "pending pod", words)
         })
     };
     story.step(
@@ -289,8 +290,8 @@ fn pods_without_a_place_are_named(story: &Story, cluster: &Cluster) {
             "--force",
         ])?;
         is_well(cluster)?;
-        eventually("no pod waits", SEEN, || {
-            let named = names(&examined(cluster)?, None, "pending pod", &[]);
+        wait_until("no pod waits", SEEN, || {
+            let named = ensure_named(&run_doctor(cluster)?, None, "pending pod", &[]);
             ensure!(named.is_err(), "a pod is still pending");
             Ok(())
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::{Told, status_tells};
 use ha_tests::lab::workspace_root;
 use ha_tests::node::ClusterNode;
@@ -16,7 +16,7 @@ use ha_tests::process::run_to_end;
 use ha_tests::story::Story;
 use serde_json::Value;
 
-use super::{Report, SEEN, examined, is_well, names};
+use super::{Report, SEEN, ensure_named, is_well, run_doctor};
 
 /// Packages are fetched and packed once.
 const PACKED: Duration = Duration::from_secs(600);
@@ -75,8 +75,8 @@ fn pods_that_dns_does_not_hear_are_named(story: &Story, cluster: &Cluster) {
                 OF_CLUSTER,
             );
             let told = status_tells(story, cluster, &[cut]);
-            let named = eventually("it is named", SEEN, || {
-                let report = examined(cluster)?;
+            let named = wait_until("it is named", SEEN, || {
+                let report = run_doctor(cluster)?;
                 let words = [
                     "and none of its pods",
                     "no answer within 2 s to kubernetes.default.svc",
@@ -84,7 +84,7 @@ fn pods_that_dns_does_not_hear_are_named(story: &Story, cluster: &Cluster) {
                     "forward",
                     "NetworkPolicy",
                 ];
-                names(&report, Some("node2"), "dns", &words)
+                ensure_named(&report, Some("node2"), "dns", &words)
             });
             node.sh(HEAL)?;
             told.and(named)
@@ -98,7 +98,7 @@ fn pods_that_dns_does_not_hear_are_named(story: &Story, cluster: &Cluster) {
 
 /// By the agent's own word.
 fn pods_are_answered(node: ClusterNode<'_>) -> Result<()> {
-    eventually("a pod of node2 is answered", ASKED, || {
+    wait_until("a pod of node2 is answered", ASKED, || {
         let done = node.run(&["ha-agent", "status", "--json"], OF_CLUSTER)?;
         let status: Value = serde_json::from_str(&done.stdout)?;
         let error = status["dnsInPods"]["answer"]["error"].as_str();
@@ -121,7 +121,7 @@ fn firewalld_is_named(story: &Story, cluster: &Cluster) {
                 OF_CLUSTER,
             );
             status_tells(story, cluster, &[shut])?;
-            eventually("it is named", SEEN, || is_named(&examined(cluster)?))
+            wait_until("it is named", SEEN, || is_named(&run_doctor(cluster)?))
         },
     );
     the_printed_cure_lets_pass(story, cluster, node);
@@ -132,8 +132,8 @@ fn firewalld_is_named(story: &Story, cluster: &Cluster) {
                 .ok()?;
             is_well(cluster)?;
             cluster.all_steady(SEEN)?;
-            let report = examined(cluster)?;
-            ensure!(names(&report, Some("node3"), "firewalld", &[]).is_err());
+            let report = run_doctor(cluster)?;
+            ensure!(ensure_named(&report, Some("node3"), "firewalld", &[]).is_err());
             Ok(())
         },
     );
@@ -143,17 +143,17 @@ fn the_printed_cure_lets_pass(story: &Story, cluster: &Cluster, node: ClusterNod
     story.step(
         "nodes and pods are trusted as doctor says: only its name is left",
         || {
-            allow(node)?;
+            allow_in_firewall(node)?;
             is_well(cluster)?;
             pods_reach_each_other(cluster)?;
-            let report = examined(cluster)?;
-            names(
+            let report = run_doctor(cluster)?;
+            ensure_named(
                 &report,
                 Some("node3"),
                 "firewalld",
                 &["firewalld is active"],
             )?;
-            ensure!(names(&report, Some("node3"), "firewall rules", &[]).is_err());
+            ensure!(ensure_named(&report, Some("node3"), "firewall rules", &[]).is_err());
             Ok(())
         },
     );
@@ -165,7 +165,7 @@ fn is_named(report: &Report) -> Result<()> {
         "firewall-cmd --list-all",
         "systemctl disable --now firewalld",
     ];
-    names(
+    ensure_named(
         report,
         Some("node3"),
         "firewalld",
@@ -177,19 +177,19 @@ fn is_named(report: &Report) -> Result<()> {
         "VRRP",
         "nft list ruleset",
     ];
-    names(report, Some("node3"), "firewall rules", &words)?;
+    ensure_named(report, Some("node3"), "firewall rules", &words)?;
     for from in ["node1", "node2"] {
         for port in [2379, 2380, 6443, 10250] {
             let (port, show) = (format!("port {port} "), format!("nc -zv 10.77.0.13 {port}"));
             // The kernel sends few refusals a second: some of the ports are silent.
             let words = [&port[..], "a firewall ", "nft list ruleset", &show];
-            names(report, None, &format!("{from} to node3"), &words)?;
+            ensure_named(report, None, &format!("{from} to node3"), &words)?;
         }
     }
     Ok(())
 }
 
-fn allow(node: ClusterNode<'_>) -> Result<()> {
+fn allow_in_firewall(node: ClusterNode<'_>) -> Result<()> {
     for order in ALLOW {
         node.run(&["sh", "-c", order], FIREWALLD)?.ok()?;
     }
@@ -205,7 +205,7 @@ fn pods_reach_each_other(cluster: &Cluster) -> Result<()> {
     let busybox = "/usr/local/bin/busybox";
     let answers = format!("{busybox} nc -ll -p 8080 -e {busybox} echo here");
     let listener = kube.start_in_pod("e2e-behind", &answers)?;
-    eventually("a pod of node3 answers one of node2", ASKED, || {
+    wait_until("a pod of node3 answers one of node2", ASKED, || {
         let ask = format!("{busybox} nc -w 2 {address} 8080 < /dev/null");
         let said = kube.in_pod("e2e-asks", &ask, ASKED)?;
         ensure!(said.trim() == "here", "{said:?}");

@@ -44,7 +44,7 @@ impl SshAccess {
         for option in &options {
             command.args(["-o", option]);
         }
-        let words: Vec<String> = argv.iter().map(|word| quote(word)).collect();
+        let words: Vec<String> = argv.iter().map(|word| shell_quote(word)).collect();
         command
             .args(["-l", USER, &node.address.to_string(), "--"])
             .arg(format!("sudo -n -- {}", words.join(" ")));
@@ -53,7 +53,7 @@ impl SshAccess {
 }
 
 /// One word for the shell that sshd starts.
-fn quote(word: &str) -> String {
+fn shell_quote(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 

@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(5);
 const TAIL: &str = r#"tail --lines=+1 -F "$1" & read -r _; kill $!"#;
 
 /// Follows in a thread of its own until this program ends. A machine that does not answer yet, or no more, is tried again.
-pub fn follow(ssh: Arc<SshAccess>, node: Node, to: PathBuf) {
+pub fn follow_events(ssh: Arc<SshAccess>, node: Node, to: PathBuf) {
     std::thread::spawn(move || {
         loop {
             // Why it was cut off is nothing that a launch could tell: the machine may not have been booted yet.

@@ -51,14 +51,14 @@ pub fn content_id(machines: &Path, file: &Path) -> Result<String> {
     let meta = open
         .metadata()
         .with_context(|| format!("cannot look at {shown}"))?;
-    let mut all = load(machines);
+    let mut all = load_hashed_files(machines);
     if let Some(known) = all
         .iter()
         .find(|k| **k == HashedFile::new(file, &meta, k.id.clone()))
     {
         return Ok(known.id.clone());
     }
-    let sum = sha256(&mut open).with_context(|| format!("cannot read {shown}"))?;
+    let sum = hash_file(&mut open).with_context(|| format!("cannot read {shown}"))?;
     let id: String = sum
         .into_iter()
         .take(SHORT)
@@ -75,7 +75,7 @@ pub fn content_id(machines: &Path, file: &Path) -> Result<String> {
     Ok(id)
 }
 
-fn sha256(file: &mut File) -> std::io::Result<impl IntoIterator<Item = u8>> {
+fn hash_file(file: &mut File) -> std::io::Result<impl IntoIterator<Item = u8>> {
     let (mut sum, mut bytes) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut bytes)? {
@@ -86,7 +86,7 @@ fn sha256(file: &mut File) -> std::io::Result<impl IntoIterator<Item = u8>> {
 }
 
 /// What cannot be read is found out anew.
-fn load(machines: &Path) -> Vec<HashedFile> {
+fn load_hashed_files(machines: &Path) -> Vec<HashedFile> {
     let text = std::fs::read_to_string(machines.join(FILE)).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }

@@ -182,9 +182,9 @@ impl Host {
             message: "KVM".into(),
             remedy: String::new(),
         };
-        let document = xml::parse(capabilities.unwrap_or("<none/>"), "its domains")?;
+        let document = xml::parse_xml(capabilities.unwrap_or("<none/>"), "its domains")?;
         // Asked for no kind, libvirt tells of the best that it has.
-        if xml::text(&document, "domain") != Some("kvm") {
+        if xml::element_text(&document, "domain") != Some("kvm") {
             let uri = self.virsh.uri();
             return Ok(no(
                 format!("libvirt at {uri} has no KVM for {arch}"),
@@ -194,7 +194,7 @@ impl Host {
         if !self.virsh.is_local() || arch != Arch::HOST {
             return Ok(yes);
         }
-        let Some(qemu) = xml::text(&document, "path") else {
+        let Some(qemu) = xml::element_text(&document, "path") else {
             return Ok(yes);
         };
         Ok(match kvm::probe_kvm(std::path::Path::new(qemu), arch)? {
@@ -297,7 +297,7 @@ pub fn has_firmware(capabilities: &str, firmware: Firmware) -> Result<bool> {
     if firmware == Firmware::Bios {
         return Ok(true);
     }
-    let document = xml::parse(capabilities, "its domains")?;
+    let document = xml::parse_xml(capabilities, "its domains")?;
     let choices = document
         .descendants()
         .filter(|n| n.has_tag_name("enum") && n.attribute("name") == Some("firmware"));
@@ -329,7 +329,7 @@ pub fn foreign_thing(what: &str, name: &str, uri: &str, mark: Option<&Mark>) -> 
 
 /// `+64055:+64055` of the security model dac.
 fn base_label(capabilities: &str) -> Result<Option<(u32, u32)>> {
-    let document = xml::parse(capabilities, "its host")?;
+    let document = xml::parse_xml(capabilities, "its host")?;
     Ok(dac_label(&document))
 }
 

@@ -80,15 +80,15 @@ const LOCK: &str = ".libvirt-images.lock";
 
 /// While this is held, no other cluster's destroy takes away an image that is to be used.
 pub fn lock_shared(provider: &Libvirt) -> Result<Flock<File>> {
-    lock(provider, FlockArg::LockShared)
+    lock_images(provider, FlockArg::LockShared)
 }
 
 /// While this is held, no other cluster begins to use an image.
 pub fn lock_exclusive(provider: &Libvirt) -> Result<Flock<File>> {
-    lock(provider, FlockArg::LockExclusive)
+    lock_images(provider, FlockArg::LockExclusive)
 }
 
-fn lock(provider: &Libvirt, how: FlockArg) -> Result<Flock<File>> {
+fn lock_images(provider: &Libvirt, how: FlockArg) -> Result<Flock<File>> {
     // Beside all clusters' state directories.
     let path = provider.dir.parent().unwrap_or(&provider.dir).join(LOCK);
     let open = File::options()

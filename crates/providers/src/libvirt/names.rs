@@ -3,7 +3,7 @@
 //! Domains and networks carry a mark in their `<metadata>`: cluster, node and the id of the state directory that made them.
 //! Volumes cannot, so that id is part of their names. What lacks it is never changed or removed.
 
-use crate::shared::interface_name::shorten;
+use crate::shared::interface_name::shorten_name;
 
 /// XML namespace of the mark.
 pub const NAMESPACE: &str = "https://github.com/flatcar-ha/libvirt/1";
@@ -119,7 +119,7 @@ impl Names {
 
     /// Its bridge.
     pub fn bridge(&self) -> String {
-        shorten(&self.network())
+        shorten_name(&self.network())
     }
 }
 

@@ -73,9 +73,10 @@ impl Pool {
 
     /// What its XML tells.
     pub fn read_seen(&self, xml: &str, active: bool) -> Result<Seen> {
-        let document = xml::parse(xml, &format!("pool {}", self.name))?;
+        let document = xml::parse_xml(xml, &format!("pool {}", self.name))?;
         let kind = document.root_element().attribute("type");
-        let available = xml::text(&document, "available").and_then(|text| text.parse().ok());
+        let available =
+            xml::element_text(&document, "available").and_then(|text| text.parse().ok());
         Ok(Seen {
             active,
             kind: kind

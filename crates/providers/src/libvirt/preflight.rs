@@ -12,7 +12,7 @@ use super::node::is_running;
 use super::sources::Sources;
 use super::survey::Survey;
 use super::virsh::PACKAGE;
-use crate::finding::{bad, good};
+use crate::finding::{bad_finding, good_finding};
 use crate::shared::host_facts;
 use crate::{Finding, address_probe};
 
@@ -26,11 +26,11 @@ const NODE_DISK: u64 = 2 << 30;
 /// All findings, good ones too.
 pub fn check_host(provider: &Libvirt) -> Result<Vec<Finding>> {
     if find_program("virsh").is_none() {
-        return Ok(vec![bad("virsh is not installed", PACKAGE)]);
+        return Ok(vec![bad_finding("virsh is not installed", PACKAGE)]);
     }
     let sources = Sources::find(provider);
     let mut findings = vec![match &sources {
-        Ok(sources) => good(format!("image {}", shown_path(&sources.base.path))),
+        Ok(sources) => good_finding(format!("image {}", shown_path(&sources.base.path))),
         Err(error) => Finding::of_error(error, RETRY),
     }];
     let surveys = provider.at_every_host(|host| Survey::make(provider, host));
@@ -45,7 +45,7 @@ pub fn check_host(provider: &Libvirt) -> Result<Vec<Finding>> {
                         .filter(|(_, found)| is_running(found))
                         .map(|(n, _)| n),
                 );
-                findings.push(good(host.virsh.uri()));
+                findings.push(good_finding(host.virsh.uri()));
                 findings.extend(judge_host(provider, host, &survey, sources.as_ref().ok())?);
             }
         }
@@ -70,7 +70,7 @@ fn judge_host(
     }
     let (wiring, network) = (&provider.wiring, survey.network.as_ref());
     match wiring.faults(host, network, survey.network_active) {
-        none if none.is_empty() => findings.push(good("network")),
+        none if none.is_empty() => findings.push(good_finding("network")),
         faults => findings.extend(faults.into_iter().map(Finding::from)),
     }
     findings.push(judge_memory(provider, host, survey));
@@ -100,7 +100,7 @@ fn judge_capabilities(provider: &Libvirt, host: &Host, survey: &Survey) -> Resul
             ha_cluster_file::cluster::Arch::X86_64 => "qemu-system-x86",
             ha_cluster_file::cluster::Arch::Arm64 => "qemu-system-arm",
         };
-        return Ok(vec![bad(
+        return Ok(vec![bad_finding(
             format!(
                 "libvirt at {uri} runs no machines of architecture {}",
                 vm.arch
@@ -113,16 +113,18 @@ fn judge_capabilities(provider: &Libvirt, host: &Host, survey: &Survey) -> Resul
     let mut findings = Vec::new();
     if !has_firmware(capabilities, vm.firmware)? {
         debug_assert_eq!(vm.firmware, Firmware::Uefi);
-        findings.push(bad(
+        findings.push(bad_finding(
             format!("libvirt at {uri} has no UEFI firmware for {}", vm.arch),
             "install it there (apt-get install ovmf, on arm64 qemu-efi-aarch64), or write `firmware: bios`",
         ));
     }
     let kvm = host.judge_accel(vm, Some(capabilities))?;
     findings.push(match (kvm.works, vm.accel) {
-        (false, Accel::Kvm) => bad(kvm.message, kvm.remedy),
-        (false, Accel::Auto) => good(format!("TCG, some ten times slower: {}", kvm.message)),
-        _ => good(kvm.message),
+        (false, Accel::Kvm) => bad_finding(kvm.message, kvm.remedy),
+        (false, Accel::Auto) => {
+            good_finding(format!("TCG, some ten times slower: {}", kvm.message))
+        }
+        _ => good_finding(kvm.message),
     });
     Ok(findings)
 }
@@ -146,13 +148,13 @@ fn judge_pool(
 ) -> Result<Finding> {
     let name = host.pool.name();
     let Some(seen) = &survey.pool else {
-        return Ok(good(format!("pool {name} to be made")));
+        return Ok(good_finding(format!("pool {name} to be made")));
     };
     if let Some(unfit) = host.pool.unfit(seen) {
         return Ok(unfit.into());
     }
     if !seen.active {
-        return Ok(good(format!("pool {name} to be started")));
+        return Ok(good_finding(format!("pool {name} to be started")));
     }
     let new = survey.domains.iter().filter(|f| **f == Found::Absent);
     let mut needed = NODE_DISK * new.count() as u64;
@@ -166,9 +168,9 @@ fn judge_pool(
     }
     let free = BinaryBytes(seen.available);
     Ok(if seen.available >= needed {
-        good(format!("pool {name}, {free} free"))
+        good_finding(format!("pool {name}, {free} free"))
     } else {
-        bad(
+        bad_finding(
             format!(
                 "pool {name} at {} has {free} free, image and new nodes need {}",
                 host.virsh.uri(),

@@ -36,9 +36,9 @@ impl Fixture {
     /// Starts libvirtd unless it runs.
     fn new(image: &str, more: &str) -> Self {
         start_libvirtd();
-        let dir = tempfile::tempdir_in(operator_machine::shared()).unwrap();
-        let cluster = cluster(image, more);
-        let provider = provider(&cluster, dir.path());
+        let dir = tempfile::tempdir_in(operator_machine::shared_dir()).unwrap();
+        let cluster = libvirt_cluster(image, more);
+        let provider = libvirt_provider(&cluster, dir.path());
         Self {
             dir,
             cluster,
@@ -48,7 +48,7 @@ impl Fixture {
 
     /// With the tiny image.
     fn tiny(more: &str) -> Self {
-        Self::new(&format!("{{path: {}}}", tiny().display()), more)
+        Self::new(&format!("{{path: {}}}", write_tiny_image().display()), more)
     }
 
     fn node(&self, at: usize) -> &Node {
@@ -94,7 +94,7 @@ impl Drop for Fixture {
     }
 }
 
-fn cluster(image: &str, more: &str) -> Cluster {
+fn libvirt_cluster(image: &str, more: &str) -> Cluster {
     let text = format!(
         "version: 1\nname: t\nkubernetes: {{version: 1.36.3}}\nendpoint: {{vip: 10.79.0.30}}\n\
          network: {{prefix: 24, gateway: 10.79.0.1}}\nsysexts: {{}}\nnodes:\n\
@@ -105,7 +105,7 @@ fn cluster(image: &str, more: &str) -> Cluster {
     ha_test_support::parse_cluster(&text, Path::new("/"))
 }
 
-fn provider(cluster: &Cluster, dir: &Path) -> Libvirt {
+fn libvirt_provider(cluster: &Cluster, dir: &Path) -> Libvirt {
     let cluster::ProviderOptions::Libvirt(options) = &cluster.provider else {
         panic!("provider libvirt")
     };
@@ -113,7 +113,7 @@ fn provider(cluster: &Cluster, dir: &Path) -> Libvirt {
 }
 
 /// Writes "up" to the serial port for ever after: a domain whose console can be seen.
-fn tiny() -> PathBuf {
+fn write_tiny_image() -> PathBuf {
     // mov dx, 0x3f8; mov al, 'u'; out dx, al; mov al, 'p'; out dx, al; mov al, 10; out dx, al; hlt; jmp to hlt
     let mut sector = vec![
         0xba, 0xf8, 0x03, 0xb0, b'u', 0xee, 0xb0, b'p', 0xee, 0xb0, 10, 0xee, 0xf4, 0xeb, 0xfd,
@@ -121,7 +121,7 @@ fn tiny() -> PathBuf {
     sector.resize(510, 0);
     sector.extend([0x55, 0xaa]);
     sector.resize(1 << 20, 0);
-    let path = operator_machine::shared().join("tiny.img");
+    let path = operator_machine::shared_dir().join("tiny.img");
     if !path.exists() {
         std::fs::write(&path, sector).unwrap();
     }
@@ -151,7 +151,7 @@ fn start_libvirtd() {
     assert!(done.unwrap().success());
 }
 
-fn virsh(line: &str) -> String {
+fn run_virsh(line: &str) -> String {
     let output = Command::new("/usr/bin/virsh")
         .args(["-q", "-c", "qemu:///system"])
         .args(line.split(' '))
@@ -165,30 +165,30 @@ fn virsh(line: &str) -> String {
     String::from_utf8(output.stdout).unwrap().trim().into()
 }
 
-fn define(what: &str, xml: &str) {
-    let path = operator_machine::shared().join("foreign.xml");
+fn define_foreign(what: &str, xml: &str) {
+    let path = operator_machine::shared_dir().join("foreign.xml");
     std::fs::write(&path, xml).unwrap();
-    virsh(&format!("{what} {}", path.display()));
+    run_virsh(&format!("{what} {}", path.display()));
 }
 
 /// Everything that libvirt has.
-fn everything() -> String {
-    let pools = virsh("pool-list --all --name");
+fn list_everything() -> String {
+    let pools = run_virsh("pool-list --all --name");
     let volumes: Vec<String> = pools
         .split_whitespace()
-        .map(|pool| virsh(&format!("vol-list {pool}")))
+        .map(|pool| run_virsh(&format!("vol-list {pool}")))
         .collect();
     format!(
         "{} {} {pools} {}",
-        virsh("list --all --name"),
-        virsh("net-list --all --name"),
+        run_virsh("list --all --name"),
+        run_virsh("net-list --all --name"),
         volumes.join(" ")
     )
     .trim()
     .into()
 }
 
-fn bad(provider: &Libvirt) -> Vec<Finding> {
+fn bad_findings(provider: &Libvirt) -> Vec<Finding> {
     provider
         .preflight()
         .unwrap()

@@ -122,7 +122,7 @@ impl Virsh {
     /// The same with a deadline of its own.
     pub fn run_within(&self, args: &[&str], patience: Duration) -> Result<String> {
         let finished = self.finish(args, patience)?;
-        if succeeded(&finished) {
+        if has_succeeded(&finished) {
             return Ok(finished.stdout);
         }
         Err(self.explain(args, &finished))
@@ -131,7 +131,7 @@ impl Virsh {
     /// Asks something that changes nothing: once more, if no answer comes.
     pub fn query(&self, args: &[&str]) -> Result<String> {
         let first = self.finish(args, self.patience)?;
-        if succeeded(&first) {
+        if has_succeeded(&first) {
             return Ok(first.stdout);
         }
         if first.timed_out.is_some() {
@@ -321,7 +321,7 @@ impl Virsh {
         }
         let answers = self
             .finish(&["uri"], self.patience)
-            .is_ok_and(|asked| succeeded(&asked));
+            .is_ok_and(|asked| has_succeeded(&asked));
         if answers {
             return VirshErrorKind::Refused;
         }
@@ -335,7 +335,7 @@ impl Virsh {
     }
 }
 
-fn succeeded(finished: &Finished) -> bool {
+fn has_succeeded(finished: &Finished) -> bool {
     finished.status.success() && finished.timed_out.is_none()
 }
 

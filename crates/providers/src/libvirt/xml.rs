@@ -34,12 +34,12 @@ impl fmt::Display for XmlEscaped<'_> {
 }
 
 /// Reads what libvirt told about `what`.
-pub fn parse<'a>(text: &'a str, what: &str) -> Result<Document<'a>> {
+pub fn parse_xml<'a>(text: &'a str, what: &str) -> Result<Document<'a>> {
     Document::parse(text).with_context(|| format!("cannot parse libvirt's XML of {what}"))
 }
 
 /// The text of the first element of that name.
-pub fn text<'a>(document: &'a Document<'_>, name: &str) -> Option<&'a str> {
+pub fn element_text<'a>(document: &'a Document<'_>, name: &str) -> Option<&'a str> {
     document
         .descendants()
         .find(|n| n.has_tag_name(name))?
@@ -96,7 +96,7 @@ mod tests {
     fn what_is_escaped_comes_back() {
         let odd = "a<b>&'\"c\u{7}";
         let text = format!("<x y='{}'>{}</x>", XmlEscaped(odd), XmlEscaped(odd));
-        let document = parse(&text, "x").unwrap();
+        let document = parse_xml(&text, "x").unwrap();
         assert_eq!(document.root_element().attribute("y"), Some("a<b>&'\"c "));
         assert_eq!(document.root_element().text(), Some("a<b>&'\"c "));
     }
@@ -109,9 +109,9 @@ mod tests {
             state: "aa".into(),
         };
         let text = format!("<domain><name>x</name>{mark}</domain>");
-        assert_eq!(Mark::find(&parse(&text, "x").unwrap()), Some(mark));
+        assert_eq!(Mark::find(&parse_xml(&text, "x").unwrap()), Some(mark));
         let other = "<domain><metadata><o:owner xmlns:o='http://libosinfo.org/' state='aa'/></metadata></domain>";
-        assert_eq!(Mark::find(&parse(other, "x").unwrap()), None);
-        assert_eq!(Mark::find(&parse("<domain/>", "x").unwrap()), None);
+        assert_eq!(Mark::find(&parse_xml(other, "x").unwrap()), None);
+        assert_eq!(Mark::find(&parse_xml("<domain/>", "x").unwrap()), None);
     }
 }

@@ -15,7 +15,7 @@ pub enum Answer {
 }
 
 /// Tells `ensure`, once; later answers go to /dev/null. Nobody may be listening any more.
-pub fn answer(answer: &Answer) {
+pub fn send_answer(answer: &Answer) {
     let mut stdout = std::io::stdout();
     let _ = serde_json::to_writer(&mut stdout, answer);
     let _ = stdout.flush();
@@ -29,7 +29,7 @@ pub fn answer(answer: &Answer) {
     clippy::print_stderr,
     reason = "the keeper's own process, whose standard error is its log"
 )]
-pub fn log(text: &str) {
+pub fn log_line(text: &str) {
     let now = time::OffsetDateTime::now_utc();
     eprintln!(
         "{:02}:{:02}:{:02}.{:03} {text}",

@@ -13,7 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 pub use self::mounts::Hierarchy;
-use self::mounts::parse;
+use self::mounts::parse_hierarchies;
 
 mod mounts;
 pub mod real_time;
@@ -40,7 +40,7 @@ pub fn hierarchies_of(pid: &str) -> Result<Vec<Hierarchy>> {
     let read = |file: String| {
         std::fs::read_to_string(&file).with_context(|| format!("cannot read {file}"))
     };
-    Ok(parse(
+    Ok(parse_hierarchies(
         &read("/proc/self/mountinfo".into())?,
         &read(format!("/proc/{pid}/cgroup"))?,
     ))

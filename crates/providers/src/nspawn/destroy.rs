@@ -22,7 +22,7 @@ const KILL_PATIENCE: Duration = Duration::from_secs(10);
 /// Pulls the plug: the link first, so that nothing is heard of the node while it dies. A disk that is an image loses what was not
 /// synced.
 pub fn power_off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
-    network::disconnect(wiring)?;
+    network::set_port_down(wiring)?;
     let runs = ProcessIdentity::alive(&dir.join(NodeDir::LEADER_PID)).is_some();
     let loses = runs && disk::freeze_and_copy(dir)?;
     stop_node(dir, wiring)?;
@@ -34,7 +34,7 @@ pub fn power_off(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
 
 /// Ends a node whatever becomes of its disk.
 fn stop_node(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
-    network::disconnect(wiring)?;
+    network::set_port_down(wiring)?;
     let known = |file: &str| ProcessIdentity::alive(&dir.join(file));
     let (leader, nspawn, keeper) = (
         known(NodeDir::LEADER_PID),

@@ -48,7 +48,7 @@ pub fn is_image(dir: &Path) -> bool {
 }
 
 /// The directory on whose file system the disk's own layers lie.
-pub fn layers(dir: &Path) -> PathBuf {
+pub fn layers_dir(dir: &Path) -> PathBuf {
     let below = if is_image(dir) { NodeDir::MOUNTED } else { "" };
     dir.join(below)
 }
@@ -128,14 +128,14 @@ fn copy_unwritten(dir: &NodeDir, device: &str) -> Result<()> {
         .context("a device has a name")?;
     let stat = Path::new("/sys/block").join(name).join("stat");
     for _ in 0..COPIES {
-        let before = writes(&stat)?;
+        let before = read_writes(&stat)?;
         run_for_stdout(
             Command::new("cp")
                 .args(["--sparse=auto", "--reflink=auto"])
                 .args([dir.join(NodeDir::DISK), dir.join(NodeDir::CUT)]),
         )
         .context("cannot copy the node's disk")?;
-        if before.in_flight == 0 && before == writes(&stat)? {
+        if before.in_flight == 0 && before == read_writes(&stat)? {
             return Ok(());
         }
     }
@@ -151,7 +151,7 @@ struct Writes {
 }
 
 /// Of a device's `stat` file (Documentation/block/stat.rst).
-fn writes(stat: &Path) -> Result<Writes> {
+fn read_writes(stat: &Path) -> Result<Writes> {
     let text =
         std::fs::read_to_string(stat).with_context(|| format!("cannot read {}", stat.display()))?;
     parse_writes(&text).with_context(|| format!("{} says {text:?}", stat.display()))
@@ -229,6 +229,6 @@ mod tests {
         let node = NodeDir(dir.path().into());
         write_for_this_boot(&node.join(NodeDir::CGROUPS), "/no/such\n/no/such/node\n").unwrap();
         assert!(!freeze_and_copy(&node).unwrap());
-        assert_eq!(layers(&node.0), dir.path());
+        assert_eq!(layers_dir(&node.0), dir.path());
     }
 }

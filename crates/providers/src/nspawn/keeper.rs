@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use ha_host_base::command::last_lines;
 use ha_host_base::files;
 
-use super::answer::{Answer, answer, log};
+use super::answer::{Answer, log_line, send_answer};
 use super::cgroup::{self, Kind};
 use super::layout::NodeDir;
 use super::node_root::NodeRoot;
@@ -34,7 +34,7 @@ pub fn run(args: &[String]) -> Result<()> {
     };
     let result = keep_node(Path::new(dir));
     if let Err(error) = &result {
-        answer(&Answer::Failed(format!("{error:#}")));
+        send_answer(&Answer::Failed(format!("{error:#}")));
     }
     result
 }
@@ -51,7 +51,7 @@ fn keep_node(dir: &Path) -> Result<()> {
         fill_new_disk(&plan, program, config, dir)?;
     }
     let result = Keeper::new(&plan, dir).and_then(|keeper| keeper.run());
-    log(&result.as_ref().map_or_else(
+    log_line(&result.as_ref().map_or_else(
         |error| format!("error: {error:#}"),
         |()| "the node is off".into(),
     ));
@@ -101,9 +101,9 @@ fn fill_new_disk(plan: &Plan, program: &Path, config: &Path, dir: &Path) -> Resu
         extensions::link_directories(root, &names)?;
     }
     // A mark that survives a power cut on a disk that does not would be an empty node for ever.
-    root::sync_file_system(&disk::layers(dir).join(NodeDir::UPPER))?;
+    root::sync_file_system(&disk::layers_dir(dir).join(NodeDir::UPPER))?;
     files::write_atomic(&dir.join(NodeDir::MADE), b"")?;
-    log("Ignition has filled the disk");
+    log_line("Ignition has filled the disk");
     Ok(())
 }
 
@@ -146,7 +146,7 @@ impl<'a> Keeper<'a> {
             if !again {
                 return Ok(());
             }
-            log("the node reboots");
+            log_line("the node reboots");
         }
     }
 
@@ -175,7 +175,7 @@ impl<'a> Keeper<'a> {
             ident.write(Path::new(NodeDir::NSPAWN_PID))?;
         }
         let status = child.wait().context("cannot wait for systemd-nspawn")?;
-        log(&format!("systemd-nspawn has ended: {status}"));
+        log_line(&format!("systemd-nspawn has ended: {status}"));
         if !self.watch.seen.load(Ordering::SeqCst) {
             let text = std::fs::read_to_string(NodeDir::CONSOLE).unwrap_or_default();
             bail!(

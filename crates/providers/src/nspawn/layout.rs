@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use ha_wire::hash::fnv1a_64;
 use serde::{Deserialize, Serialize};
 
-use crate::shared::interface_name::shorten;
+use crate::shared::interface_name::shorten_name;
 use crate::shared::machines_dir::MachinesDir;
 
 /// Where iproute2 keeps named network namespaces.
@@ -57,7 +57,7 @@ impl Layout {
 
     /// The host's interface into the cluster.
     pub fn host_link(&self) -> String {
-        shorten(&self.bridge_namespace())
+        shorten_name(&self.bridge_namespace())
     }
 
     /// The machine's name for nspawn, unique on this host among clusters of different names.
@@ -77,7 +77,7 @@ impl Layout {
             record: self.network_record(),
             bridge: self.bridge_namespace(),
             namespace: format!("ha-{}.{node}", self.machines.cluster()),
-            port: shorten(&format!("p-{node}")),
+            port: shorten_name(&format!("p-{node}")),
             interface: interface.into(),
             // 02: locally administered, unicast. Always the same, so that a node comes back to warm neighbour tables.
             mac: format!(

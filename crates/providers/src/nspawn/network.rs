@@ -229,7 +229,7 @@ pub fn disconnect_node(wiring: &Wiring) -> Result<()> {
 }
 
 /// Nothing of the node is heard from now on.
-pub fn disconnect(wiring: &Wiring) -> Result<()> {
+pub fn set_port_down(wiring: &Wiring) -> Result<()> {
     at_port(wiring, "set", &["down"])
 }
 

@@ -6,7 +6,7 @@ use ha_host_base::text::shown_path;
 use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, statfs};
 
 use super::{Nspawn, extensions, host_runs_systemd, ignition, start};
-use crate::finding::{bad, good};
+use crate::finding::{bad_finding, good_finding};
 use crate::shared::host_facts::{self, deepest_existing};
 use crate::{Finding, Machine};
 
@@ -74,9 +74,9 @@ pub fn check_host(provider: &Nspawn) -> Result<Vec<Finding>> {
 
 fn check_root() -> Finding {
     if nix::unistd::geteuid().is_root() {
-        return good("root");
+        return good_finding("root");
     }
-    bad("provider nspawn needs root", "run it with sudo")
+    bad_finding("provider nspawn needs root", "run it with sudo")
 }
 
 fn check_programs(provider: &Nspawn) -> Finding {
@@ -98,11 +98,11 @@ fn check_programs(provider: &Nspawn) -> Finding {
         missing.push(("ignition", "ignition"));
     }
     if missing.is_empty() {
-        return good("programs");
+        return good_finding("programs");
     }
     let (names, mut packages): (Vec<_>, Vec<_>) = missing.into_iter().unzip();
     packages.dedup();
-    bad(
+    bad_finding(
         format!("not installed: {}", names.join(", ")),
         format!("apt-get install {}", packages.join(" ")),
     )
@@ -111,9 +111,9 @@ fn check_programs(provider: &Nspawn) -> Finding {
 fn check_image(provider: &Nspawn) -> Finding {
     let image = &provider.image;
     if image.join("root/usr/lib/systemd/systemd").exists() {
-        return good(format!("image {}", shown_path(image)));
+        return good_finding(format!("image {}", shown_path(image)));
     }
-    bad(
+    bad_finding(
         format!(
             "{} is not a node image: it has no root/usr/lib/systemd/systemd",
             shown_path(image)
@@ -125,14 +125,14 @@ fn check_image(provider: &Nspawn) -> Finding {
 fn check_extensions(provider: &Nspawn) -> Finding {
     let (found, faults) = extensions::local_files(&provider.sysexts);
     if !faults.is_empty() {
-        return bad(
+        return bad_finding(
             faults.join("; "),
             "fix `sysexts` in the cluster file, or build the files (in this repository: `make sysext lab-sysexts`)",
         );
     }
     match provider.unpack_reason() {
-        None => good(format!("{} sysexts as images", found.len())),
-        Some(reason) => good(format!("{} sysexts as directories: {reason}", found.len())),
+        None => good_finding(format!("{} sysexts as images", found.len())),
+        Some(reason) => good_finding(format!("{} sysexts as directories: {reason}", found.len())),
     }
 }
 
@@ -168,8 +168,8 @@ fn check_file_system(provider: &Nspawn) -> Result<Finding> {
         .with_context(|| format!("cannot look at {}", dir.display()))?
         .filesystem_type();
     Ok(match NO_OVERLAY.iter().find(|(magic, _)| *magic == kind) {
-        None => good("overlay"),
-        Some((_, name)) => bad(
+        None => good_finding("overlay"),
+        Some((_, name)) => bad_finding(
             format!(
                 "{} lies on {name}, which cannot carry the nodes' disks (overlayfs)",
                 dir.display()
@@ -187,9 +187,9 @@ fn check_sysctl(name: &str, short: &str, needed: u64) -> Result<Finding> {
         .parse()
         .with_context(|| format!("{file} does not contain a number"))?;
     Ok(if value >= needed {
-        good(format!("{short} {value}"))
+        good_finding(format!("{short} {value}"))
     } else {
-        bad(
+        bad_finding(
             format!("{name} is {value}: with so few, kubelets die of \"too many open files\""),
             format!("sysctl -w {name}={needed}"),
         )

@@ -48,7 +48,7 @@ pub fn mount_here(image_root: &Path, is_new: bool) -> Result<()> {
     if disk::is_image(Path::new("")) {
         disk::mount_image_here(is_new)?;
     }
-    let layers = disk::layers(Path::new(""));
+    let layers = disk::layers_dir(Path::new(""));
     let options = format!(
         "lowerdir={},upperdir={},workdir={}",
         quote_mount_option(image_root),

@@ -23,7 +23,7 @@ mod power_cut;
 const INSIDE: &str = "HA_TEST_INSIDE";
 
 /// Runs `test`, a closure in a test's own function, alone in the world.
-fn alone<T: Fn(&mut Fixture)>(test: T) {
+fn run_alone<T: Fn(&mut Fixture)>(test: T) {
     let name = machine_tests::test_around::<T>();
     if let Some(has_run) = std::env::var_os(INSIDE) {
         std::fs::write(has_run, "").unwrap();
@@ -98,7 +98,7 @@ impl Fixture {
     fn config(&self, at: usize) -> PathBuf {
         let node = self.node(at);
         let file = |path: &str, text: &str| {
-            let source = format!("data:;base64,{}", base64(text));
+            let source = format!("data:;base64,{}", encode_base64(text));
             serde_json::json!({"path": path, "overwrite": true, "mode": 420, "contents": {"source": source}})
         };
         let network = format!(
@@ -195,7 +195,7 @@ impl Drop for Fixture {
     }
 }
 
-fn base64(text: &str) -> String {
+fn encode_base64(text: &str) -> String {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.encode(text)
 }

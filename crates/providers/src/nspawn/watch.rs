@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use super::answer::{Answer, answer, log};
+use super::answer::{Answer, log_line, send_answer};
 use super::layout::NodeDir;
 use crate::process::ProcessIdentity;
 
@@ -59,7 +59,7 @@ impl Watch {
                 self.leader(pid);
             }
             if text.lines().any(|line| line == "READY=1") {
-                log(&format!(
+                log_line(&format!(
                     "the node is up after {:.1} s",
                     since.elapsed().as_secs_f32()
                 ));
@@ -72,11 +72,11 @@ impl Watch {
             return;
         };
         match ident.write(Path::new(NodeDir::LEADER_PID)) {
-            Ok(()) => log(&format!("the node runs, PID 1 is {pid} here")),
-            Err(error) => log(&format!("error: {error:#}")),
+            Ok(()) => log_line(&format!("the node runs, PID 1 is {pid} here")),
+            Err(error) => log_line(&format!("error: {error:#}")),
         }
         if !self.seen.swap(true, Ordering::SeqCst) {
-            answer(&Answer::Running);
+            send_answer(&Answer::Running);
         }
     }
 }

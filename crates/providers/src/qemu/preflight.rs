@@ -11,7 +11,7 @@ use ha_host_base::text::shown_path;
 use indicatif::BinaryBytes;
 
 use super::{Qemu, gateway, machine, programs};
-use crate::finding::{bad, good};
+use crate::finding::{bad_finding, good_finding};
 use crate::shared::host_facts::{self, available_memory};
 use crate::vm::kvm::Verdict;
 use crate::vm::{disk_too_small, image, overlay};
@@ -58,7 +58,7 @@ fn check_emulator(provider: &Qemu) -> Result<Vec<Finding>> {
         .into_iter()
         .find(|kind| !devices.lines().any(|line| line.trim() == *kind));
     let own = if version < OLDEST {
-        bad(
+        bad_finding(
             format!(
                 "QEMU {}.{} is too old, {}.{} is needed",
                 version.0, version.1, OLDEST.0, OLDEST.1
@@ -66,7 +66,7 @@ fn check_emulator(provider: &Qemu) -> Result<Vec<Finding>> {
             "take a newer one (Debian 12: from bookworm-backports)",
         )
     } else if let Some(kind) = lacking {
-        bad(
+        bad_finding(
             format!("{} is built without `-netdev {kind}`", program.display()),
             format!(
                 "take your distribution's full one; {}",
@@ -78,7 +78,7 @@ fn check_emulator(provider: &Qemu) -> Result<Vec<Finding>> {
             true => "",
             false => ", built without seccomp: its processes are not confined",
         };
-        good(format!("QEMU {}.{}{open}", version.0, version.1))
+        good_finding(format!("QEMU {}.{}{open}", version.0, version.1))
     };
     Ok(vec![own, check_accelerator(provider)?])
 }
@@ -87,26 +87,26 @@ fn check_accelerator(provider: &Qemu) -> Result<Finding> {
     let vm = &provider.options.vm;
     let slow = "TCG, some ten times slower";
     if vm.accel == Accel::Tcg {
-        return Ok(good(slow));
+        return Ok(good_finding(slow));
     }
     if vm.arch != Arch::HOST {
         let seen = format!("{} machines on {}: {slow}", vm.arch, Arch::HOST);
         return Ok(match vm.accel {
-            Accel::Kvm => bad(
+            Accel::Kvm => bad_finding(
                 seen,
                 "write `accel: auto`, or take images of this machine's architecture",
             ),
-            _ => good(seen),
+            _ => good_finding(seen),
         });
     }
     let verdict = provider.verdict()?;
     Ok(match (verdict, vm.accel) {
-        (Verdict::Works, _) => good("KVM"),
-        (other, Accel::Kvm) => bad(
+        (Verdict::Works, _) => good_finding("KVM"),
+        (other, Accel::Kvm) => bad_finding(
             other.message(),
             format!("{}; or write `accel: auto`", other.remedy()),
         ),
-        (other, _) => good(format!("{slow}: {} ({})", other.message(), other.remedy())),
+        (other, _) => good_finding(format!("{slow}: {} ({})", other.message(), other.remedy())),
     })
 }
 
@@ -118,7 +118,7 @@ fn check_image(provider: &Qemu, qemu_img: &Path) -> Finding {
         if info.virtual_size > vm.disk {
             return Ok(disk_too_small(vm.disk, &base, info.virtual_size).into());
         }
-        Ok(good(format!(
+        Ok(good_finding(format!(
             "image {} ({})",
             shown_path(&base),
             info.format
@@ -139,13 +139,13 @@ fn check_files(provider: &Qemu) -> Vec<Finding> {
         for file in [&kernel.path, &kernel.initrd] {
             if let Err(error) = std::fs::File::open(file) {
                 let seen = format!("cannot read {}: {error}", shown_path(file));
-                findings.push(bad(seen, FIX_IMAGE));
+                findings.push(bad_finding(seen, FIX_IMAGE));
             }
         }
     }
     if vm.firmware == Firmware::Uefi {
         match programs::find_firmware(Path::new("/usr/share"), vm.arch) {
-            Ok(_) => findings.push(good("UEFI")),
+            Ok(_) => findings.push(good_finding("UEFI")),
             Err(error) => findings.push(Finding::of_error(&error, FIX_FILE)),
         }
     }
@@ -156,7 +156,7 @@ fn check_files(provider: &Qemu) -> Vec<Finding> {
     for (name, sysext) in provider.cluster.all_sysexts() {
         let Sysext::File(file) = sysext else { continue };
         if file.to_string_lossy().ends_with(&format!("-{other}.raw")) {
-            findings.push(bad(
+            findings.push(bad_finding(
                 format!(
                     "sysext {name}: {} is made for {other}, the machines are {}",
                     shown_path(file),
@@ -187,7 +187,7 @@ fn check_memory(provider: &Qemu) -> Result<Finding> {
 fn memory_for(nodes: u64, each: u64, free: u64) -> Finding {
     let needed = nodes * each;
     if needed <= free {
-        return good(format!("{} memory free", BinaryBytes(free)));
+        return good_finding(format!("{} memory free", BinaryBytes(free)));
     }
     let seen = format!(
         "{nodes} nodes of {} may take {}, {} memory is free",
@@ -196,9 +196,9 @@ fn memory_for(nodes: u64, each: u64, free: u64) -> Finding {
         BinaryBytes(free)
     );
     if needed <= 2 * free {
-        return good(format!("{seen} (tight)"));
+        return good_finding(format!("{seen} (tight)"));
     }
-    bad(
+    bad_finding(
         seen,
         "stop other programs, or take fewer nodes or less `memory` in the cluster file",
     )
@@ -216,13 +216,13 @@ fn check_network(provider: &Qemu) -> Finding {
         .chain([cluster.endpoint.vip])
         .find(IpAddr::is_ipv6)
     {
-        return bad(
+        return bad_finding(
             format!("{ip}: the nodes' network of provider qemu is IPv4 only"),
             "write IPv4 addresses; services and pods follow",
         );
     }
     match gateway::name_server(cluster) {
-        Ok(dns) => good(format!("name server {dns}")),
+        Ok(dns) => good_finding(format!("name server {dns}")),
         Err(error) => Finding::of_error(&error, FIX_FILE),
     }
 }
@@ -235,7 +235,7 @@ fn check_ports(provider: &Qemu) -> Finding {
             let shown: Vec<String> = shown
                 .map(|(inside, port)| format!("127.0.0.1:{port} is {inside}"))
                 .collect();
-            good(shown.join(", "))
+            good_finding(shown.join(", "))
         }
         Err(error) => Finding::of_error(&error, FIX_FILE),
     }

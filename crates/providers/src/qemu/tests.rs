@@ -42,9 +42,11 @@ impl Fixture {
             append = append.trim()
         );
         // Longer than a socket's name may be.
-        let dir = operator_machine::shared().join(dir).join("d".repeat(100));
+        let dir = operator_machine::shared_dir()
+            .join(dir)
+            .join("d".repeat(100));
         files::make_dir(&dir).unwrap();
-        let provider = provider(&text, &dir);
+        let provider = qemu_provider(&text, &dir);
         Self {
             text,
             dir,
@@ -54,7 +56,7 @@ impl Fixture {
 
     /// Another ha-host with the same cluster.
     fn again(&self) -> Qemu {
-        provider(&self.text, &self.dir)
+        qemu_provider(&self.text, &self.dir)
     }
 
     fn node(&self) -> &Node {
@@ -98,7 +100,7 @@ impl Drop for Fixture {
     }
 }
 
-fn provider(text: &str, dir: &Path) -> Qemu {
+fn qemu_provider(text: &str, dir: &Path) -> Qemu {
     let cluster = testing::parse_cluster(text, Path::new("/"));
     let cluster::ProviderOptions::Qemu(options) = cluster.provider.clone() else {
         panic!("provider qemu")
@@ -114,13 +116,13 @@ fn send_kill(process: &ProcessIdentity) {
     kill(Pid::from_raw(process.pid()), Signal::SIGKILL).unwrap();
 }
 
-fn murder(process: &ProcessIdentity) {
+fn kill_and_wait(process: &ProcessIdentity) {
     send_kill(process);
     assert!(process.gone_within(Duration::from_secs(10)));
 }
 
 /// Ignition that names the node, wires it, and answers on port 6443 to whoever asks.
-fn config(world: &Fixture) -> PathBuf {
+fn write_config(world: &Fixture) -> PathBuf {
     let file = |path: &str, text: &str| {
         use base64::Engine;
         let text = base64::engine::general_purpose::STANDARD.encode(text);
@@ -146,7 +148,7 @@ fn config(world: &Fixture) -> PathBuf {
 }
 
 /// What the node says by a forwarded port.
-fn heard(at: SocketAddr) -> Option<String> {
+fn ask_port(at: SocketAddr) -> Option<String> {
     let mut stream = TcpStream::connect(at).ok()?;
     stream
         .set_read_timeout(Some(Duration::from_secs(20)))

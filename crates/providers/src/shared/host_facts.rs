@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use indicatif::BinaryBytes;
 
 use crate::Finding;
-use crate::finding::{bad, good};
+use crate::finding::{bad_finding, good_finding};
 
 /// Bytes of memory that programs can have: what is free, and what only caches files.
 pub fn available_memory() -> Result<u64> {
@@ -28,9 +28,9 @@ pub fn memory_finding(free: u64, place: &str, nodes: u64, each: u64, spare: u64)
     let needed = if nodes == 0 { 0 } else { nodes * each + spare };
     let seen = format!("{} memory free", BinaryBytes(free));
     if free >= needed {
-        return good(seen);
+        return good_finding(seen);
     }
-    bad(
+    bad_finding(
         format!(
             "{seen}{place}, {nodes} nodes of {} need {}",
             BinaryBytes(each),
@@ -48,9 +48,9 @@ pub fn disk_finding(dir: &Path, needed: u64) -> Result<Finding> {
     let free = stat.blocks_available() * stat.fragment_size();
     let seen = format!("{} disk free", BinaryBytes(free));
     if free >= needed {
-        return Ok(good(seen));
+        return Ok(good_finding(seen));
     }
-    Ok(bad(
+    Ok(bad_finding(
         format!(
             "{seen} on the file system of {}, the nodes need {} soon",
             dir.display(),

@@ -8,7 +8,7 @@ const LONGEST: usize = 15;
 const HASH: usize = 9;
 
 /// The name if the kernel takes it, else its beginning and a hash of all of it.
-pub fn shorten(name: &str) -> String {
+pub fn shorten_name(name: &str) -> String {
     if name.len() <= LONGEST {
         return name.to_owned();
     }
@@ -22,8 +22,8 @@ mod tests {
 
     #[test]
     fn names_fit_the_kernel_and_stay_different() {
-        assert_eq!(shorten("ha-demo"), "ha-demo");
-        let long = |n: u32| shorten(&format!("ha-a-very-long-cluster-name-{n}"));
+        assert_eq!(shorten_name("ha-demo"), "ha-demo");
+        let long = |n: u32| shorten_name(&format!("ha-a-very-long-cluster-name-{n}"));
         assert_eq!(long(1).len(), LONGEST);
         assert_ne!(long(1), long(2));
     }

@@ -117,7 +117,7 @@ fn run_tiny_guest(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<Ver
             .args(["-machine", "virt,gic-version=max", "-kernel"])
             .arg(program.path()),
     };
-    Ok(verdict(
+    Ok(verdict_of_guest(
         &command::run_within(&mut command, "", PATIENCE)?,
         arch,
     ))
@@ -129,7 +129,7 @@ fn drive_option(file: &Path) -> String {
 }
 
 /// What the tiny guest's QEMU makes of it, in its exit code.
-fn verdict(qemu: &Finished, arch: Arch) -> Verdict {
+fn verdict_of_guest(qemu: &Finished, arch: Arch) -> Verdict {
     let expected = match arch {
         Arch::X86_64 => X86_SAYS,
         Arch::Arm64 => 0,
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     #[ignore = "needs HA_OPERATOR"]
     fn the_tiny_guest_says_its_word() {
-        operator_machine::inside(false, || {
+        operator_machine::run_in_operator_machine(false, || {
             let qemu = Path::new("/usr/bin/qemu-system-x86_64");
             let tcg = |cpu: &str| run_tiny_guest(qemu, Arch::X86_64, "tcg", cpu).unwrap();
             assert_eq!(tcg("qemu64"), Verdict::Works);

@@ -16,9 +16,9 @@ const INSIDE: &str = "HA_TEST_INSIDE";
 const HAS_RUN: &str = "has-run";
 
 /// Runs `test`, a closure in a test's own function, in an operator machine, as its ordinary user or as root.
-pub fn inside<T: Fn()>(root: bool, test: T) {
+pub fn run_in_operator_machine<T: Fn()>(root: bool, test: T) {
     if std::env::var_os(INSIDE).is_some() {
-        std::fs::write(shared().join(HAS_RUN), "").unwrap();
+        std::fs::write(shared_dir().join(HAS_RUN), "").unwrap();
         return test();
     }
     let name = test_around::<T>();
@@ -96,7 +96,7 @@ pub fn inside<T: Fn()>(root: bool, test: T) {
 }
 
 /// Where a test may write, in the operator machine.
-pub fn shared() -> std::path::PathBuf {
+pub fn shared_dir() -> std::path::PathBuf {
     std::env::var_os(INSIDE)
         .expect("in the operator machine")
         .into()

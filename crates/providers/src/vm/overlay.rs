@@ -82,7 +82,7 @@ mod tests {
         reason = "the closure's type names the test"
     )]
     fn an_overlay_is_made_once_and_faults_are_named() {
-        operator_machine::inside(false, || overlays());
+        operator_machine::run_in_operator_machine(false, || overlays());
     }
 
     fn overlays() {

@@ -34,27 +34,27 @@ impl World {
         assert!(Command::new("ip").args(bridge).status().unwrap().success());
         let mut stranger = Fixture::tiny(", network: {bridge: br9}");
         stranger.cluster.name = "u".into();
-        stranger.provider = provider(&stranger.cluster, stranger.dir.path());
+        stranger.provider = libvirt_provider(&stranger.cluster, stranger.dir.path());
         stranger.provider.prepare().unwrap();
         stranger.ensure(0).unwrap();
         // Ours is made from another image, so that the end of it can be seen.
-        let image = operator_machine::shared().join("other.img");
-        let mut bytes = std::fs::read(tiny()).unwrap();
+        let image = operator_machine::shared_dir().join("other.img");
+        let mut bytes = std::fs::read(write_tiny_image()).unwrap();
         bytes.extend([0; 512]);
         std::fs::write(&image, bytes).unwrap();
         let ours = Fixture::new(&format!("{{path: {}}}", image.display()), "");
         let mut world = Self {
             stranger,
             ours,
-            before: everything(),
+            before: list_everything(),
             whole: Vec::new(),
         };
-        world.whole = machine("u-one");
+        world.whole = process_and_disks("u-one");
         world
     }
 
     fn ours(&self) -> Libvirt {
-        provider(&self.ours.cluster, self.ours.dir.path())
+        libvirt_provider(&self.ours.cluster, self.ours.dir.path())
     }
 
     /// For what is cut off: whole calls may take longer on a busy machine.
@@ -76,10 +76,14 @@ impl World {
     }
 
     fn assert_stranger_is_whole(&self, when: &str) {
-        assert_eq!(machine("u-one"), self.whole, "{when}");
+        assert_eq!(process_and_disks("u-one"), self.whole, "{when}");
         let state = self.stranger.provider.state(self.stranger.node(0)).unwrap();
         assert_eq!(state, Machine::Running, "{when}");
-        let kept = |thing: &&str| everything().split_whitespace().any(|there| there == *thing);
+        let kept = |thing: &&str| {
+            list_everything()
+                .split_whitespace()
+                .any(|there| there == *thing)
+        };
         let lost: Vec<&str> = self
             .before
             .split_whitespace()
@@ -90,11 +94,11 @@ impl World {
 }
 
 /// The process of a machine, and which files its disks are.
-fn machine(domain: &str) -> Vec<String> {
+fn process_and_disks(domain: &str) -> Vec<String> {
     let pid = std::fs::read_to_string(format!("/run/libvirt/qemu/{domain}.pid")).unwrap();
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap();
     assert!(stat.contains("(qemu-system"), "{stat}");
-    let disks = virsh(&format!("domblklist {domain}"));
+    let disks = run_virsh(&format!("domblklist {domain}"));
     let paths = disks
         .split_whitespace()
         .filter(|word| word.starts_with('/'));
@@ -105,12 +109,12 @@ fn machine(domain: &str) -> Vec<String> {
 fn install_cutter() {
     let program = Path::new("/usr/sbin/virsh");
     std::fs::create_dir_all("/run/cuts").unwrap();
-    cut(0, "whole");
+    cut_call(0, "whole");
     std::fs::write(program, include_str!("virsh-cut.sh")).unwrap();
     std::fs::set_permissions(program, PermissionsExt::from_mode(0o755)).unwrap();
 }
 
-fn cut(at: usize, how: &str) {
+fn cut_call(at: usize, how: &str) {
     for (file, text) in [
         ("n", "0".into()),
         ("calls", String::new()),
@@ -120,21 +124,21 @@ fn cut(at: usize, how: &str) {
     }
 }
 
-fn heal() {
-    cut(0, "whole");
+fn heal_libvirtd() {
+    cut_call(0, "whole");
     let pid = std::fs::read_to_string("/run/libvirtd.pid").unwrap();
     // It may be dead; then it is started.
     let _ = Command::new("kill").args(["-CONT", pid.trim()]).output();
     start_libvirtd();
 }
 
-fn calls() -> Vec<String> {
+fn recorded_calls() -> Vec<String> {
     let text = std::fs::read_to_string("/run/cuts/calls").unwrap();
     text.lines().map(String::from).collect()
 }
 
 /// Which calls are cut off, and how: all of both, or so many of them, spread evenly.
-fn cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
+fn chosen_cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
     if let Some((which, of)) = share_of_every_cut() {
         let all = (1..=whole).flat_map(|at| HOWS.map(|how| (at, how)));
         return all.skip(which - 1).step_by(of).collect();
@@ -146,24 +150,24 @@ fn cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_that_is_cut_off_at_a_call() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = World::new();
-        cut(0, "whole");
+        cut_call(0, "whole");
         world.launch(1).unwrap();
-        let whole = calls().len();
+        let whole = recorded_calls().len();
         world.ours().destroy().unwrap();
-        assert_eq!(everything(), world.before);
-        for (at, how) in cuts(whole, 6) {
-            cut(at, how);
+        assert_eq!(list_everything(), world.before);
+        for (at, how) in chosen_cuts(whole, 6) {
+            cut_call(at, how);
             let launched = world.launch_by(world.impatient(), 1);
-            let when = format!("{how} at {at}: {launched:?} {:#?}", calls());
-            heal();
+            let when = format!("{how} at {at}: {launched:?} {:#?}", recorded_calls());
+            heal_libvirtd();
             world.assert_stranger_is_whole(&when);
             world.launch(1).unwrap_or_else(|e| panic!("{when}: {e:#}"));
             let state = world.ours().state(world.ours.node(0)).unwrap();
             assert_eq!(state, Machine::Running, "{when}");
             world.ours().destroy().unwrap();
-            assert_eq!(everything(), world.before, "{when}");
+            assert_eq!(list_everything(), world.before, "{when}");
             world.assert_stranger_is_whole(&when);
             println!("{how} at {at} of {whole}: launched again");
         }
@@ -173,47 +177,47 @@ fn a_launch_that_is_cut_off_at_a_call() {
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = World::new();
         world.launch(2).unwrap();
-        let both = || [machine("t-one"), machine("t-two")];
+        let both = || [process_and_disks("t-one"), process_and_disks("t-two")];
         let running = both();
-        cut(0, "whole");
+        cut_call(0, "whole");
         world.launch(2).unwrap();
-        for (at, how) in cuts(calls().len(), 4) {
-            cut(at, how);
+        for (at, how) in chosen_cuts(recorded_calls().len(), 4) {
+            cut_call(at, how);
             let launched = world.launch_by(world.impatient(), 2);
-            let when = format!("{how} at {at}: {launched:?} {:#?}", calls());
-            heal();
+            let when = format!("{how} at {at}: {launched:?} {:#?}", recorded_calls());
+            heal_libvirtd();
             assert_eq!(both(), running, "{when}");
             world.assert_stranger_is_whole(&when);
         }
         world.launch(2).unwrap();
         assert_eq!(both(), running);
         world.ours().destroy().unwrap();
-        assert_eq!(everything(), world.before);
+        assert_eq!(list_everything(), world.before);
     });
 }
 
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_destroy_that_is_cut_off_at_a_call() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = World::new();
         world.launch(2).unwrap();
-        cut(0, "whole");
+        cut_call(0, "whole");
         world.ours().destroy().unwrap();
-        let whole = calls().len();
-        assert_eq!(everything(), world.before);
-        for (at, how) in cuts(whole, 6) {
+        let whole = recorded_calls().len();
+        assert_eq!(list_everything(), world.before);
+        for (at, how) in chosen_cuts(whole, 6) {
             world.launch(2).unwrap();
-            cut(at, how);
+            cut_call(at, how);
             let destroyed = world.impatient().destroy();
-            let when = format!("{how} at {at}: {destroyed:?} {:#?}", calls());
-            heal();
+            let when = format!("{how} at {at}: {destroyed:?} {:#?}", recorded_calls());
+            heal_libvirtd();
             world.assert_stranger_is_whole(&when);
             match destroyed {
-                Ok(()) => assert_eq!(everything(), world.before, "{when}"),
+                Ok(()) => assert_eq!(list_everything(), world.before, "{when}"),
                 Err(_) => assert!(
                     world.ours().machines.join("libvirt.json").exists(),
                     "{when}"
@@ -223,7 +227,7 @@ fn a_destroy_that_is_cut_off_at_a_call() {
                 .ours()
                 .destroy()
                 .unwrap_or_else(|e| panic!("{when}: {e:#}"));
-            assert_eq!(everything(), world.before, "{when}");
+            assert_eq!(list_everything(), world.before, "{when}");
             world.assert_stranger_is_whole(&when);
             println!("{how} at {at} of {whole}: destroyed");
         }

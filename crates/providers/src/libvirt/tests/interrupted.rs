@@ -5,7 +5,7 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_that_was_cut_off_goes_on() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = Fixture::tiny("");
         let (provider, node) = (&world.provider, world.node(0));
         provider.prepare().unwrap();
@@ -24,30 +24,30 @@ fn a_launch_that_was_cut_off_goes_on() {
             .unwrap()
             .set_len(1000)
             .unwrap();
-        virsh("pool-refresh default");
-        define(
+        run_virsh("pool-refresh default");
+        define_foreign(
             "vol-create default",
             &format!(
                 "<volume><name>{}</name><capacity>7</capacity></volume>",
                 host.names.volume("one", names::VolumeRole::Disk)
             ),
         );
-        let second = super::tests::provider(&world.cluster, world.dir.path());
+        let second = super::tests::libvirt_provider(&world.cluster, world.dir.path());
         assert_eq!(second.state(node).unwrap(), Machine::Absent);
         second.prepare().unwrap();
         assert_eq!(second.ensure(node, &world.ignition()).unwrap(), NEW);
         world.wait("the console", || world.console(0).contains("up"));
         // The host's network and pool are asleep, as after a reboot of the host.
         second.power(node, Power::Off).unwrap();
-        virsh("net-destroy ha-t");
-        virsh("pool-destroy default");
+        run_virsh("net-destroy ha-t");
+        run_virsh("pool-destroy default");
         assert_eq!(
             second.ensure(node, &world.ignition()).unwrap(),
             Made::PoweredOn
         );
         // A domain that somebody undefined, perhaps to define it anew: its disk is still the node's.
         let disk = || {
-            let path = virsh("vol-list default")
+            let path = run_virsh("vol-list default")
                 .split_whitespace()
                 .find_map(|word| {
                     let path = Path::new(word);
@@ -56,28 +56,28 @@ fn a_launch_that_was_cut_off_goes_on() {
             std::os::unix::fs::MetadataExt::ino(&path.unwrap().metadata().unwrap())
         };
         let before = disk();
-        virsh("destroy t-one");
-        virsh("undefine t-one");
+        run_virsh("destroy t-one");
+        run_virsh("undefine t-one");
         let again = second.ensure(node, &world.ignition()).unwrap();
         assert_eq!((again, disk()), (Made::PoweredOn, before));
         second.destroy().unwrap();
-        assert_eq!(everything(), "default");
+        assert_eq!(list_everything(), "default");
     });
 }
 
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_full_pool_is_one_message() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = Fixture::tiny(", pool: small");
-        let small = operator_machine::shared().join("small");
+        let small = operator_machine::shared_dir().join("small");
         std::fs::create_dir(&small).unwrap();
         let mount = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=512k", "tmpfs"])
             .arg(&small)
             .status();
         assert!(mount.unwrap().success());
-        virsh(&format!(
+        run_virsh(&format!(
             "pool-define-as small dir --target {}",
             small.display()
         ));
@@ -86,7 +86,7 @@ fn a_full_pool_is_one_message() {
             message.contains("pool small at qemu:///system has ") && message.contains("make room"),
             "{message}"
         );
-        let finding = bad(&world.provider).remove(0);
+        let finding = bad_findings(&world.provider).remove(0);
         assert!(
             finding
                 .message
@@ -95,7 +95,7 @@ fn a_full_pool_is_one_message() {
         );
         world.provider.destroy().unwrap();
         assert!(
-            virsh("pool-list --all").contains("small"),
+            run_virsh("pool-list --all").contains("small"),
             "it was there before"
         );
     });

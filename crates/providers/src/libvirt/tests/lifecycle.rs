@@ -5,12 +5,12 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_machine_lives() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = Fixture::tiny("");
         let (provider, node) = (&world.provider, world.node(0));
-        let before = everything();
-        assert_eq!(bad(provider), []);
-        assert_eq!(everything(), before, "preflight changes nothing");
+        let before = list_everything();
+        assert_eq!(bad_findings(provider), []);
+        assert_eq!(list_everything(), before, "preflight changes nothing");
         provider.prepare().unwrap();
         std::thread::scope(|scope| {
             for at in 0..2 {
@@ -22,9 +22,9 @@ fn a_machine_lives() {
             (0..2).all(|at| world.console(at).contains("up"))
         });
         assert_eq!(world.ensure(0).unwrap(), Made::Running);
-        switch(&world);
+        switch_off_and_on(&world);
         // Another process finds the same machines.
-        let again = super::tests::provider(&world.cluster, world.dir.path());
+        let again = super::tests::libvirt_provider(&world.cluster, world.dir.path());
         assert_eq!(again.state(node).unwrap(), Machine::Running);
         again.prepare().unwrap();
         provider.remove(node).unwrap();
@@ -38,14 +38,14 @@ fn a_machine_lives() {
         );
         assert_eq!(world.ensure(0).unwrap(), NEW);
         provider.destroy().unwrap();
-        assert_eq!(everything(), before);
+        assert_eq!(list_everything(), before);
         assert!(!provider.machines.exists());
         provider.destroy().unwrap();
     });
 }
 
 /// Off and on: the disk stays, the console goes on.
-fn switch(world: &Fixture) {
+fn switch_off_and_on(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     let disk = provider.hosts["qemu:///system"].pool.volumes().unwrap();
     provider.power(node, Power::Off).unwrap();
@@ -72,7 +72,7 @@ fn switch(world: &Fixture) {
 #[test]
 #[ignore = "needs root and HA_OPERATOR; some minutes"]
 fn the_stand_in_boots_and_speaks() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let vm = std::env::var("HA_VM").unwrap();
         let append = std::fs::read_to_string(format!("{vm}/append")).unwrap();
         let image = format!(
@@ -103,7 +103,7 @@ fn the_stand_in_boots_and_speaks() {
         };
         let agent = Agent::new("one", way.open());
         world.wait("the guest agent", || agent.ping().is_ok());
-        crate::vm::guest::tests::prove(&agent);
+        crate::vm::guest::tests::prove_agent(&agent);
         let mut before = Vec::new();
         let argv = ["sh", "-c", "hostname; echo seen > /dev/ttyS0"];
         agent
@@ -113,14 +113,14 @@ fn the_stand_in_boots_and_speaks() {
         world.wait("the console", || world.console(0).contains("seen"));
         provider.power(node, Power::Reboot).unwrap();
         provider.destroy().unwrap();
-        assert_eq!(everything(), "default");
+        assert_eq!(list_everything(), "default");
     });
 }
 
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn words_come_home_from_a_daemon_that_cannot_write_here() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = Fixture::tiny("");
         // From here on this test sees a state directory that the daemon does not: as good as forbidden.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
@@ -140,12 +140,12 @@ fn words_come_home_from_a_daemon_that_cannot_write_here() {
             .provider
             .names
             .volume("one", names::VolumeRole::Events);
-        assert!(virsh("vol-list default").contains(&events));
+        assert!(run_virsh("vol-list default").contains(&events));
         // Another process, which relays nothing: what was said up to now comes home all the same.
         let elsewhere = world.dir.path().join("elsewhere");
         let record = world.provider.remember().unwrap();
         record.save(&elsewhere.join("machines")).unwrap();
-        let other = provider(&world.cluster, &elsewhere);
+        let other = libvirt_provider(&world.cluster, &elsewhere);
         other.fetch_output(world.node(0)).unwrap();
         let console = || std::fs::read_to_string(other.console(world.node(0))).unwrap();
         assert!(console().contains("up"));
@@ -156,6 +156,6 @@ fn words_come_home_from_a_daemon_that_cannot_write_here() {
         other.fetch_output(world.node(0)).unwrap();
         assert_eq!(console(), all);
         world.provider.destroy().unwrap();
-        assert_eq!(everything(), "default");
+        assert_eq!(list_everything(), "default");
     });
 }

@@ -5,19 +5,19 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn what_is_not_ours_stays() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = Fixture::tiny("");
         let provider = &world.provider;
-        define(
+        define_foreign(
             "net-define",
             "<network><name>ha-t</name><ip address='10.9.9.1' netmask='255.255.255.0'/></network>",
         );
-        define(
+        define_foreign(
             "define",
             "<domain type='qemu'><name>t-one</name><memory>1024</memory><os><type>hvm</type></os></domain>",
         );
-        let before = everything();
-        let seen: Vec<String> = bad(provider)
+        let before = list_everything();
+        let seen: Vec<String> = bad_findings(provider)
             .into_iter()
             .map(|finding| finding.message)
             .collect();
@@ -48,17 +48,17 @@ fn what_is_not_ours_stays() {
         assert!(provider.power(world.node(0), Power::Off).is_err());
         provider.remove(world.node(0)).unwrap();
         provider.destroy().unwrap();
-        assert_eq!(everything(), before);
-        virsh("undefine t-one");
-        virsh("net-undefine ha-t");
+        assert_eq!(list_everything(), before);
+        run_virsh("undefine t-one");
+        run_virsh("net-undefine ha-t");
         two_of_a_name(&world);
     });
 }
 
 /// A second state directory with a cluster of the same name shares the image, and nothing else.
 fn two_of_a_name(world: &Fixture) {
-    let elsewhere = tempfile::tempdir_in(operator_machine::shared()).unwrap();
-    let second = provider(&world.cluster, elsewhere.path());
+    let elsewhere = tempfile::tempdir_in(operator_machine::shared_dir()).unwrap();
+    let second = libvirt_provider(&world.cluster, elsewhere.path());
     world.provider.prepare().unwrap();
     world.ensure(0).unwrap();
     assert!(
@@ -73,41 +73,46 @@ fn two_of_a_name(world: &Fixture) {
         world.provider.state(world.node(0)).unwrap(),
         Machine::Running
     );
-    let other = cluster(
-        &format!("{{path: {}}}", tiny().display()),
+    let other = libvirt_cluster(
+        &format!("{{path: {}}}", write_tiny_image().display()),
         ", network: default",
     );
     let other = Cluster {
         name: "u".into(),
         ..other
     };
-    let third = tempfile::tempdir_in(operator_machine::shared()).unwrap();
-    let third = provider(&other, third.path());
+    let third = tempfile::tempdir_in(operator_machine::shared_dir()).unwrap();
+    let third = libvirt_provider(&other, third.path());
     let host = &third.hosts["qemu:///system"];
     third.remember().unwrap();
     third.share_unless_among(host, &BTreeSet::new()).unwrap();
-    let images = || virsh("vol-list default").matches("ha-host.image.").count() / 2;
+    let images = || {
+        run_virsh("vol-list default")
+            .matches("ha-host.image.")
+            .count()
+            / 2
+    };
     assert_eq!(images(), 1, "uploaded once for both");
     third.destroy().unwrap();
     assert_eq!(images(), 1, "in use");
     world.provider.destroy().unwrap();
-    assert_eq!(everything(), "default");
+    assert_eq!(list_everything(), "default");
 }
 
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn networks_that_are_there() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = Fixture::tiny(", network: lan");
         let provider = &world.provider;
         let one = || {
-            let mut bad = bad(provider);
+            let mut bad = bad_findings(provider);
             assert!(!bad.is_empty());
             bad.remove(0)
         };
         assert!(one().message.contains("has no network lan"), "{:?}", one());
         let net = |range: &str| {
-            define(
+            define_foreign(
                 "net-define",
                 &format!(
                     "<network><name>lan</name><bridge name='lan0'/>\
@@ -121,8 +126,8 @@ fn networks_that_are_there() {
             "{:?}",
             one()
         );
-        virsh("net-start lan");
-        let seen: Vec<String> = bad(provider)
+        run_virsh("net-start lan");
+        let seen: Vec<String> = bad_findings(provider)
             .into_iter()
             .map(|finding| finding.message)
             .collect();
@@ -133,16 +138,16 @@ fn networks_that_are_there() {
         );
         assert!(seen[1].contains("the VIP 10.79.0.30"), "{seen:?}");
         assert!(provider.prepare().is_err());
-        virsh("net-destroy lan");
-        virsh("net-undefine lan");
+        run_virsh("net-destroy lan");
+        run_virsh("net-undefine lan");
         net("90");
-        virsh("net-start lan");
-        assert_eq!(bad(provider), []);
+        run_virsh("net-start lan");
+        assert_eq!(bad_findings(provider), []);
         provider.prepare().unwrap();
         assert_eq!(world.ensure(0).unwrap(), NEW);
         provider.destroy().unwrap();
         assert!(
-            everything().contains("lan"),
+            list_everything().contains("lan"),
             "somebody else's network stays"
         );
     });
@@ -151,7 +156,7 @@ fn networks_that_are_there() {
 #[test]
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_bridge_that_is_missing() {
-    operator_machine::inside(true, || {
+    operator_machine::run_in_operator_machine(true, || {
         let world = Fixture::tiny(", network: {bridge: nobr0}");
         world.provider.prepare().unwrap();
         let message = format!("{:#}", world.ensure(0).unwrap_err());
@@ -164,7 +169,7 @@ fn a_bridge_that_is_missing() {
             Machine::Absent
         );
         assert!(
-            !virsh("vol-list default").contains("t.one."),
+            !run_virsh("vol-list default").contains("t.one."),
             "nothing of a node that never ran"
         );
         let added = Command::new("ip")

@@ -73,7 +73,7 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("disk.img");
         std::fs::write(&image, [7; 4096]).unwrap();
-        let cluster = cluster(&format!("{{path: {}}}", image.display()), "");
+        let cluster = libvirt_cluster(&format!("{{path: {}}}", image.display()), "");
         Self::of(cluster, dir)
     }
 
@@ -111,7 +111,7 @@ impl World {
         ] {
             std::fs::write(host.join(file), text).unwrap();
         }
-        let provider = provider(&cluster, &dir.path().join("state"));
+        let provider = libvirt_provider(&cluster, &dir.path().join("state"));
         Self {
             host,
             dir,
@@ -125,7 +125,7 @@ impl World {
         let mut world = Self::new();
         world.launch().unwrap();
         world.write_data();
-        world.provider = provider(&world.cluster, &world.dir.path().join("state"));
+        world.provider = libvirt_provider(&world.cluster, &world.dir.path().join("state"));
         world
     }
 
@@ -145,13 +145,13 @@ impl World {
 
     /// As every launch does, in a process of its own.
     fn launch(&self) -> Result<Made> {
-        let provider = provider(&self.cluster, &self.dir.path().join("state"));
+        let provider = libvirt_provider(&self.cluster, &self.dir.path().join("state"));
         provider.prepare()?;
         provider.ensure(self.node(), &self.ignition())
     }
 
     fn destroy(&self) -> Result<()> {
-        provider(&self.cluster, &self.dir.path().join("state")).destroy()
+        libvirt_provider(&self.cluster, &self.dir.path().join("state")).destroy()
     }
 
     /// What the node wrote to its disk.

@@ -84,7 +84,7 @@ fn faults_that_everybody_meets_have_a_remedy() {
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn the_real_virsh_finds_what_is_there_and_nothing_else() {
-    crate::vm::operator_machine::inside(false, || {
+    crate::vm::operator_machine::run_in_operator_machine(false, || {
         let virsh = Virsh::new("test:///default", PATIENCE);
         let domain = |name| virsh.dump(Thing::Domain(name)).unwrap();
         assert!(domain("test").unwrap().contains("<name>test</name>"));

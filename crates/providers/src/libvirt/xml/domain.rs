@@ -8,7 +8,7 @@ use ha_cluster_file::cluster::{Arch, Firmware, Mac};
 use ha_wire::devices::{ASSETS_SERIAL, EVENTS_PORT};
 use roxmltree::Document;
 
-use super::{Mark, XmlEscaped, parse};
+use super::{Mark, XmlEscaped, parse_xml};
 use crate::vm::{GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
 /// What the domain's interfaces are plugged into.
@@ -260,7 +260,7 @@ pub struct Domain {
 
 impl Domain {
     pub fn read(xml: &str, name: &str) -> Result<Self> {
-        let document = parse(xml, &format!("domain {name}"))?;
+        let document = parse_xml(xml, &format!("domain {name}"))?;
         let root = document.root_element();
         let file = |wanted: &str| {
             let device = root

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use anyhow::{Result, anyhow};
 use ipnet::IpNet;
 
-use super::{Mark, XmlEscaped, parse};
+use super::{Mark, XmlEscaped, parse_xml};
 use crate::finding::Unfit;
 
 /// A NAT network of a cluster's own. Addresses are static: it has no DHCP.
@@ -78,7 +78,7 @@ pub struct Subnet {
 impl Network {
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let what = format!("network {name}");
-        let document = parse(xml, &what)?;
+        let document = parse_xml(xml, &what)?;
         let root = document.root_element();
         let forward = root.children().find(|n| n.has_tag_name("forward"));
         let addresses: Option<Vec<Subnet>> = root

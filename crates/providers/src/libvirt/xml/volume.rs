@@ -4,7 +4,7 @@ use std::fmt;
 
 use anyhow::{Context, Result};
 
-use super::{XmlEscaped, parse};
+use super::{XmlEscaped, parse_xml};
 
 /// A volume to be made.
 #[derive(Debug, Clone)]
@@ -67,7 +67,7 @@ pub struct Volume {
 impl Volume {
     pub fn read(xml: &str, name: &str) -> Result<Self> {
         let what = format!("volume {name}");
-        let document = parse(xml, &what)?;
+        let document = parse_xml(xml, &what)?;
         let root = document.root_element();
         let child = |of: &str, name: &str| {
             let of = root.children().find(|n| n.has_tag_name(of))?;

@@ -26,8 +26,8 @@ impl Hierarchy {
 }
 
 /// Marries `/proc/self/mountinfo` with `/proc/PID/cgroup`.
-pub fn parse(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
-    let mounts: Vec<_> = mountinfo.lines().filter_map(mount).collect();
+pub fn parse_hierarchies(mountinfo: &str, cgroup: &str) -> Vec<Hierarchy> {
+    let mounts: Vec<_> = mountinfo.lines().filter_map(parse_mount).collect();
     let own = cgroup.lines().filter_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
@@ -72,7 +72,7 @@ impl Mount<'_> {
     }
 }
 
-fn mount(line: &str) -> Option<Mount<'_>> {
+fn parse_mount(line: &str) -> Option<Mount<'_>> {
     let (left, right) = line.split_once(" - ")?;
     let mut right = right.split(' ');
     let v2 = match right.next()? {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn hybrid() {
-        let found = parse(HYBRID_MOUNTS, HYBRID_OWN);
+        let found = parse_hierarchies(HYBRID_MOUNTS, HYBRID_OWN);
         assert_eq!(hierarchy_kind(&found), Kind::V1);
         let dirs = node_groups(&found, "demo", "node1");
         assert_eq!(dirs[0], Path::new("/sys/fs/cgroup/memory/box/1/ha-demo"));
@@ -132,7 +132,7 @@ mod tests {
     fn version_2_and_a_mount_that_shows_a_part_only() {
         let mounts =
             "42 30 0:26 /docker/abc /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw,nsdelegate";
-        let found = parse(mounts, "0::/docker/abc/x\n");
+        let found = parse_hierarchies(mounts, "0::/docker/abc/x\n");
         assert_eq!(hierarchy_kind(&found), Kind::V2);
         assert_eq!(found[0].dir(), Path::new("/sys/fs/cgroup/x"));
     }

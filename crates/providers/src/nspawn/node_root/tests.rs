@@ -43,13 +43,13 @@ impl World {
 }
 
 /// The files below a directory, and what is in them or where they lead.
-fn contents(dir: &Path) -> Vec<(PathBuf, String)> {
+fn list_contents(dir: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         let meta = path.symlink_metadata().unwrap();
         let what = match () {
-            () if meta.is_dir() => contents(&path).len().to_string(),
+            () if meta.is_dir() => list_contents(&path).len().to_string(),
             () if meta.is_symlink() => path.read_link().unwrap().display().to_string(),
             () => std::fs::read_to_string(&path).unwrap(),
         };
@@ -73,13 +73,13 @@ fn an_absolute_link_does_not_lead_to_the_host() {
                 false => std::fs::create_dir(root.join(name)).unwrap(),
             }
         }
-        let before = contents(&host);
+        let before = list_contents(&host);
         let errors: Vec<String> = world
             .write_all()
             .into_iter()
             .filter_map(|done| Some(format!("{:#}", done.err()?)))
             .collect();
-        assert_eq!(contents(&host), before, "{link}");
+        assert_eq!(list_contents(&host), before, "{link}");
         assert!(
             !errors.is_empty() && errors.iter().all(|e| e.contains(link)),
             "{errors:?}"
@@ -110,7 +110,7 @@ fn a_link_of_the_node_s_own_is_followed_inside() {
         std::fs::read_to_string(root.join("usr/etc/resolv.conf")).unwrap(),
         "nameserver 10.0.0.1\n"
     );
-    let etc: Vec<_> = contents(&root.join("usr/etc/extensions"));
+    let etc: Vec<_> = list_contents(&root.join("usr/etc/extensions"));
     assert_eq!(
         etc,
         [(

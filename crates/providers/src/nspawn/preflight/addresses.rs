@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::super::Nspawn;
 use super::super::network::{self, Owner};
-use super::{bad, good};
+use super::{bad_finding, good_finding};
 use crate::Finding;
 
 /// Whether the cluster's names and addresses are free, or its own already.
@@ -16,7 +16,7 @@ pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
     let owner = provider.segment.owner();
     if owner == Owner::Other {
         let space = layout.bridge_namespace();
-        return Ok(bad(
+        return Ok(bad_finding(
             format!(
                 "the network namespace {space} belongs to a cluster {} of another state directory",
                 layout.machines.cluster()
@@ -30,7 +30,7 @@ pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
     let link = layout.host_link();
     if owner == Owner::Nobody && network::link_exists(None, &link)? {
         let seen = format!("this machine has an interface {link} that is not this cluster's");
-        return Ok(bad(
+        return Ok(bad_finding(
             seen,
             format!("give the cluster another name, or `ip link del {link}`"),
         ));
@@ -38,14 +38,14 @@ pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
     for cidr in &provider.networks {
         let routes = network::routes_as_json(cidr.addr())?;
         if let Some(route) = overlapping_route(&routes, *cidr, &link)? {
-            return Ok(bad(
+            return Ok(bad_finding(
                 format!("{cidr} overlaps with this machine's {route}"),
                 "take another network in the cluster file (network.gateway, endpoint.vip, the nodes' addresses)",
             ));
         }
     }
     let all: Vec<String> = provider.networks.iter().map(ToString::to_string).collect();
-    Ok(good(format!("{} unused", all.join(" and "))))
+    Ok(good_finding(format!("{} unused", all.join(" and "))))
 }
 
 /// The first route of `ip -j route` that shares addresses with the cluster, in words.

@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use super::super::cgroup::{self, Kind};
 use super::super::{Nspawn, host_runs_systemd};
-use super::{bad, good};
+use super::{bad_finding, good_finding};
 use crate::Finding;
 
 /// From this version on systemd does not boot on cgroup version 1.
@@ -21,7 +21,7 @@ pub fn check_cgroups(provider: &Nspawn) -> Result<Vec<Finding>> {
     if !missing.is_empty() {
         let cure = "mount them (v1), or run ha-host where they are delegated: as root outside of a container, or in one with its \
                     own cgroup namespace";
-        findings.push(bad(
+        findings.push(bad_finding(
             format!(
                 "cgroup controllers that kubelet needs are missing: {}",
                 missing.join(", ")
@@ -34,19 +34,19 @@ pub fn check_cgroups(provider: &Nspawn) -> Result<Vec<Finding>> {
             "the cgroup {} holds processes, so it cannot hand controllers down to nodes",
             dir.display()
         );
-        findings.push(bad(seen, cgroup::remedy_for(&dir)));
+        findings.push(bad_finding(seen, cgroup::remedy_for(&dir)));
     }
     let version = systemd_version(&provider.image.join("root"));
     if let Some(version) =
         version.filter(|version| kind == Kind::V1 && *version >= SYSTEMD_WITHOUT_V1)
     {
-        findings.push(bad(
+        findings.push(bad_finding(
             format!("the image's systemd {version} does not boot on this host's cgroup version 1"),
             "boot the host with `systemd.unified_cgroup_hierarchy=1`, or take an image with systemd 257 or older",
         ));
     }
     if findings.is_empty() {
-        findings.push(good(if kind == Kind::V1 {
+        findings.push(good_finding(if kind == Kind::V1 {
             "cgroup v1"
         } else {
             "cgroup v2"

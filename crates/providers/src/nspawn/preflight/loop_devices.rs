@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::super::Nspawn;
-use super::{bad, count_nodes, good};
+use super::{bad_finding, count_nodes, good_finding};
 use crate::{Finding, Machine};
 
 /// The kernel's number for loop devices.
@@ -30,17 +30,21 @@ pub fn check_loop_devices(provider: &Nspawn) -> Result<Option<Finding>> {
     let of_a_node = sysexts + u64::from(provider.disks_as_images);
     let nodes = count_nodes(provider, |state| state != Machine::Running);
     let needed = nodes * of_a_node;
-    Ok(Some(evaluate(
+    Ok(Some(evaluate_free_devices(
         &known,
         &loop_devices_of_kernel(Path::new(BLOCK_DEVICES))?,
         needed,
     )))
 }
 
-fn evaluate(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>, needed: u64) -> Finding {
+fn evaluate_free_devices(
+    known: &BTreeSet<u32>,
+    devices: &BTreeMap<u32, Use>,
+    needed: u64,
+) -> Finding {
     let free = count_free(known, devices);
     if free >= needed {
-        return good(format!("{free} loop devices free"));
+        return good_finding(format!("{free} loop devices free"));
     }
     let beyond = match unused_beyond(known, devices) {
         Some(number) => {
@@ -48,7 +52,7 @@ fn evaluate(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>, needed: u64) ->
         }
         None => String::new(),
     };
-    bad(
+    bad_finding(
         format!(
             "{free} of the {} loop devices that all nodes of this machine share are free{beyond}, the sysexts (and disks, where \
              those are images) of the nodes to come need {needed}",
@@ -167,8 +171,8 @@ mod tests {
     fn too_few_are_said_with_a_cure() {
         let known = BTreeSet::from([0, 1, 2, 3]);
         let devices = BTreeMap::from([(0, Use::Bound)]);
-        assert!(evaluate(&known, &devices, 3).ok);
-        let finding = evaluate(&known, &devices, 4);
+        assert!(evaluate_free_devices(&known, &devices, 3).ok);
+        let finding = evaluate_free_devices(&known, &devices, 4);
         assert!(!finding.ok, "{finding:?}");
     }
 }

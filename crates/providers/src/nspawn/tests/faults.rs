@@ -7,7 +7,7 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn faults() {
-    alone(|world| {
+    run_alone(|world| {
         let (provider, node) = (&world.provider, world.node(0));
         let message = provider
             .ensure(node, &world.config(0))
@@ -34,7 +34,7 @@ fn faults() {
         assert_eq!(world.ensure(0), NEW, "a half-made disk is made anew");
         world.wait_up(0);
         a_second_keeper(world);
-        unwatched(world);
+        obey_unwatched(world);
         // Somebody else cleans up half of it.
         Command::new("ip")
             .args(["netns", "del", &provider.layout.bridge_namespace()])
@@ -63,10 +63,10 @@ fn a_second_keeper(world: &Fixture) {
 }
 
 /// Nodes whose keeper or nspawn was killed obey all the same.
-fn unwatched(world: &Fixture) {
+fn obey_unwatched(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     for victim in [NodeDir::KEEPER_PID, NodeDir::NSPAWN_PID] {
-        murder(&provider.dir(node).join(victim));
+        kill_process_in(&provider.dir(node).join(victim));
         provider.power(node, Power::Off).unwrap();
         assert_eq!(world.state(0), Machine::Off);
         assert!(
@@ -79,7 +79,7 @@ fn unwatched(world: &Fixture) {
     }
 }
 
-fn murder(file: &Path) {
+fn kill_process_in(file: &Path) {
     let text = std::fs::read_to_string(file).unwrap();
     let pid = text.split(' ').next().unwrap().parse().unwrap();
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn a_life() {
-    alone(|world| {
+    run_alone(|world| {
         assert_eq!(world.traces(), Vec::<String>::new());
         world.provider.prepare().unwrap();
         std::thread::scope(|scope| {
@@ -28,8 +28,8 @@ fn a_life() {
         world.wait("the end of the boot on the console", || {
             console().contains("multi-user.target")
         });
-        switch(world);
-        remake(world);
+        switch_off_and_on(world);
+        make_node_again(world);
         world.provider.destroy().unwrap();
         assert_eq!(world.traces(), Vec::<String>::new());
         assert!(!world.provider.layout.machines.path().exists());
@@ -38,7 +38,7 @@ fn a_life() {
 }
 
 /// Power-off, power-on, reboot.
-fn switch(world: &Fixture) {
+fn switch_off_and_on(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     let id = world.run(0, &["cat", "/etc/machine-id"]);
     provider.power(node, Power::Off).unwrap();
@@ -56,11 +56,11 @@ fn switch(world: &Fixture) {
     assert_eq!(world.ensure(0), Made::PoweredOn);
     world.wait_up(0);
     assert_eq!(world.run(0, &["cat", "/etc/machine-id"]), id);
-    reboot(world, &id);
+    reboot_orderly(world, &id);
 }
 
 /// An orderly reboot, and a node that switches itself off.
-fn reboot(world: &Fixture, id: &str) {
+fn reboot_orderly(world: &Fixture, id: &str) {
     let (provider, node) = (&world.provider, world.node(0));
     world.run(0, &["touch", "/run/before"]);
     provider.power(node, Power::Reboot).unwrap();
@@ -83,7 +83,7 @@ fn reboot(world: &Fixture, id: &str) {
 }
 
 /// A node made again is another machine.
-fn remake(world: &Fixture) {
+fn make_node_again(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node(0));
     let other = world.again(world.dir.path());
     machine_tests::is_switched_on_by_two(provider, &other, node);

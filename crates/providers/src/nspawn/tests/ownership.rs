@@ -8,7 +8,7 @@ use crate::shared::this_boot::boot_id;
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn what_is_not_ours_stays() {
-    alone(|world| {
+    run_alone(|world| {
         let provider = &world.provider;
         let bad = || -> Vec<Finding> {
             provider

@@ -13,7 +13,7 @@ const READ: &str = "for file in /etc/synced /etc/unsynced /var/lib/etcd/synced /
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn loses_what_was_not_synced() {
-    alone(|world| {
+    run_alone(|world| {
         world.provider.disks_as_images = true;
         world.provider.prepare().unwrap();
         assert_eq!(world.ensure(0), NEW);
@@ -40,7 +40,7 @@ fn loses_what_was_not_synced() {
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn of_directories_loses_nothing() {
-    alone(|world| {
+    run_alone(|world| {
         world.provider.prepare().unwrap();
         assert_eq!(world.ensure(0), NEW);
         world.wait_up(0);

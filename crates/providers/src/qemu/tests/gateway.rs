@@ -5,7 +5,7 @@ use super::*;
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_gateway_comes_back() {
-    operator_machine::inside(false, || {
+    operator_machine::run_in_operator_machine(false, || {
         let world = Fixture::new("gateway");
         let vip: SocketAddr = "10.77.0.30:6444".parse().unwrap();
         assert_eq!(world.provider.reach(vip), vip, "nothing is forwarded yet");
@@ -32,11 +32,11 @@ fn a_gateway_comes_back() {
             Some(first.clone()),
             "a second launch uses it"
         );
-        joins(&world);
-        murder(&first);
+        plug_in_later_node(&world);
+        kill_and_wait(&first);
         world.again().prepare().unwrap();
         assert_eq!(world.again().reach(vip), there, "kubeconfigs stay right");
-        promised(&world, there);
+        refuse_taken_port(&world, there);
         world.provider.destroy().unwrap();
         assert!(world.gateway().is_none() && !world.provider.layout.machines.path().exists());
         world.provider.destroy().unwrap();
@@ -44,12 +44,12 @@ fn a_gateway_comes_back() {
 }
 
 /// A second launch with one more node plugs it into the gateway that runs.
-fn joins(world: &Fixture) {
+fn plug_in_later_node(world: &Fixture) {
     let more = "- {name: two, role: worker, address: 10.77.0.12, interfaces: [{mac: \"52:54:00:00:00:02\"}]}\n";
     let text = world.text.replace("provider:", &format!("{more}provider:"));
     let before = world.gateway();
     for _ in 0..2 {
-        provider(&text, &world.dir).prepare().unwrap();
+        qemu_provider(&text, &world.dir).prepare().unwrap();
     }
     assert_eq!(world.gateway(), before);
     let network = world.monitor("info network");
@@ -59,7 +59,7 @@ fn joins(world: &Fixture) {
 }
 
 /// Somebody takes the port that a kubeconfig names while the gateway is gone.
-fn promised(world: &Fixture, there: SocketAddr) {
+fn refuse_taken_port(world: &Fixture, there: SocketAddr) {
     world.provider.gateway.stop().unwrap();
     let other = TcpListener::bind(there).unwrap();
     let error = format!("{:#}", world.again().prepare().unwrap_err());

@@ -5,13 +5,13 @@ use super::*;
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_machine_lives() {
-    operator_machine::inside(false, || {
+    operator_machine::run_in_operator_machine(false, || {
         let world = Fixture::new("life");
         let (provider, node) = (&world.provider, world.node());
         assert_eq!(world.state(), Machine::Absent);
         provider.remove(node).unwrap();
-        broken(&world);
-        let ignition = config(&world);
+        remake_half_made_node(&world);
+        let ignition = write_config(&world);
         provider.prepare().unwrap();
         let begun = Instant::now();
         assert_eq!(provider.ensure(node, &ignition).unwrap(), NEW);
@@ -39,25 +39,25 @@ fn a_machine_lives() {
         assert_eq!(mode(NodeDir::CONFIG), 0o600, "it holds keys");
         let agent = machine::guest_agent(&dir, "one");
         world.wait("the guest agent", || agent.ping().is_ok());
-        guest::tests::prove(&agent);
+        guest::tests::prove_agent(&agent);
         let inside: SocketAddr = "10.77.0.11:6443".parse().unwrap();
         let there = provider.reach(inside);
         world.wait("an answer by the forwarded port", || {
-            heard(there).as_deref() == Some("one")
+            ask_port(there).as_deref() == Some("one")
         });
         // Without a gateway nothing is heard; with a new one the node's cable is in again.
-        murder(&world.gateway().unwrap());
+        kill_and_wait(&world.gateway().unwrap());
         world.again().prepare().unwrap();
         world.wait("an answer by a new gateway", || {
-            heard(there).as_deref() == Some("one")
+            ask_port(there).as_deref() == Some("one")
         });
-        again(&world, &agent);
-        assert_eq!(heard(there).as_deref(), None, "it is off");
+        keep_disk_through_reboots(&world, &agent);
+        assert_eq!(ask_port(there).as_deref(), None, "it is off");
     });
 }
 
 /// A half-made node is made anew, a bad config is one message.
-fn broken(world: &Fixture) {
+fn remake_half_made_node(world: &Fixture) {
     let (provider, node) = (&world.provider, world.node());
     let half = provider.layout.new_node("one");
     files::make_dir(&half.0).unwrap();
@@ -109,7 +109,7 @@ fn count_of_qemus() -> usize {
 }
 
 /// Reboot, a killed hypervisor, power-off from inside: always the same disk.
-fn again(world: &Fixture, agent: &guest::Agent) {
+fn keep_disk_through_reboots(world: &Fixture, agent: &guest::Agent) {
     let (provider, node) = (&world.provider, world.node());
     let dir = provider.dir(node);
     let run = |line: &str| {
@@ -139,7 +139,7 @@ fn again(world: &Fixture, agent: &guest::Agent) {
         let console = std::fs::read_to_string(provider.console(node)).unwrap();
         console.matches("QEMU has ended (signal: 9").count() == 2
     });
-    murder(&process);
+    kill_and_wait(&process);
     assert_eq!(world.state(), Machine::Off);
     machine_tests::is_off(provider, node);
     let ignition = world.dir.join("one.ign");

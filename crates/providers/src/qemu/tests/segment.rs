@@ -13,7 +13,7 @@ impl Plug {
         let dir = world.provider.layout.node(name).0;
         files::make_dir(&dir).unwrap();
         // Socket names are limited, this directory's is longer.
-        let short = operator_machine::shared().join(name);
+        let short = operator_machine::shared_dir().join(name);
         let listener = UnixListener::bind(&short).unwrap();
         std::fs::rename(&short, dir.join(NodeDir::cable(0))).unwrap();
         let (stream, _) = listener.accept().unwrap();
@@ -94,7 +94,7 @@ const VIP: [u8; 4] = [10, 77, 0, 30];
 #[test]
 #[ignore = "needs HA_OPERATOR"]
 fn a_vip_moves() {
-    operator_machine::inside(false, || {
+    operator_machine::run_in_operator_machine(false, || {
         let mut world = Fixture::new("vip");
         let more = "- {name: two, role: worker, address: 10.77.0.12}\n";
         world.text = world.text.replace("provider:", &format!("{more}provider:"));
@@ -114,12 +114,12 @@ fn a_vip_moves() {
         two.settle();
         let _next = TcpStream::connect(there).unwrap();
         assert_eq!(two.next_tcp(false), two.mac, "the old holder is forgotten");
-        cut(&world, &mut one, &mut two);
+        pull_cable(&world, &mut one, &mut two);
     });
 }
 
 /// A cable is pulled and plugged in again: what tests of partitions do.
-fn cut(world: &Fixture, one: &mut Plug, two: &mut Plug) {
+fn pull_cable(world: &Fixture, one: &mut Plug, two: &mut Plug) {
     let frame = |number: u8| {
         [
             &[0xff; 6][..],

@@ -1,4 +1,4 @@
-//! The agent's client against wires that misbehave; [`prove`] is for providers' tests, which have a real agent.
+//! The agent's client against wires that misbehave; [`prove_agent`] is for providers' tests, which have a real agent.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::*;
 
 /// Answers one exchange as an agent that still has words for somebody else in its mouth.
-fn muddled(stream: UnixStream) {
+fn answer_muddled(stream: UnixStream) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut stream = stream;
     let mut line = Vec::new();
@@ -38,7 +38,7 @@ fn old_words_are_skipped_and_refusals_are_told() {
     let listener = UnixListener::bind(&path).unwrap();
     let peer = std::thread::spawn(move || {
         for stream in listener.incoming().take(2) {
-            muddled(stream.unwrap());
+            answer_muddled(stream.unwrap());
         }
     });
     let agent = Agent::new("node1", GuestTransport::Socket(path).open());
@@ -94,7 +94,7 @@ impl Kept {
 }
 
 /// Against the real agent of a machine that runs.
-pub fn prove(agent: &Agent) {
+pub fn prove_agent(agent: &Agent) {
     let run = |argv: &[&str]| {
         let (mut out, mut err) = (Kept::default(), Kept::default());
         let code = agent
@@ -115,13 +115,13 @@ pub fn prove(agent: &Agent) {
     let many = run(&["seq", "1", "1000000"]).1;
     assert!(many.starts_with("1\n2\n") && many.ends_with("\n1000000\n"));
     assert_eq!(many.lines().count(), 1_000_000, "none is lost");
-    stops(agent);
+    stop_streaming(agent);
     let left = run(&["sh", "-c", "ls -d /run/ha-exec-* | wc -l"]).1;
     assert_eq!(left.trim(), "1", "only its own");
 }
 
 /// What streams, streams; and it ends when it is told to.
-fn stops(agent: &Agent) {
+fn stop_streaming(agent: &Agent) {
     let (mut out, stop) = (Kept::default(), AtomicBool::new(false));
     let seen = out.clone();
     let code = std::thread::scope(|scope| {

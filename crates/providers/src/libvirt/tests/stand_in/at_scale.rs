@@ -5,11 +5,11 @@ use super::*;
 /// What a launch may ask a host before it makes anything: four calls that look at the host, four at what is to be made.
 const BEFORE_ANYTHING: usize = 8;
 
-fn hundred() -> World {
+fn cluster_of_hundred() -> World {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("disk.img");
     std::fs::write(&image, [7; 4096]).unwrap();
-    let mut cluster = cluster(&format!("{{path: {}}}", image.display()), "");
+    let mut cluster = libvirt_cluster(&format!("{{path: {}}}", image.display()), "");
     let one = cluster.nodes[1].clone();
     cluster.nodes.extend((3..=100).map(|number| Node {
         name: format!("node{number}"),
@@ -22,9 +22,9 @@ fn hundred() -> World {
 #[test]
 fn a_hundred_nodes_cost_no_more_questions_than_one() {
     with_stand_in(|| {
-        let world = hundred();
+        let world = cluster_of_hundred();
         world.heal();
-        assert_eq!(bad(&world.provider), []);
+        assert_eq!(bad_findings(&world.provider), []);
         assert_eq!(world.calls().len(), 4, "{:#?}", world.calls());
         let states = world.provider.states(&world.cluster.nodes).unwrap();
         assert_eq!(states, [Machine::Absent; 100]);
@@ -88,7 +88,7 @@ fn a_pool_of_our_own_lies_in_a_directory_of_its_own() {
         let image = dir.path().join("disk.img");
         std::fs::write(&image, [7; 4096]).unwrap();
         let world = World::of(
-            cluster(&format!("{{path: {}}}", image.display()), ", pool: fast"),
+            libvirt_cluster(&format!("{{path: {}}}", image.display()), ", pool: fast"),
             dir,
         );
         // The stand-in's pools show the same volumes.

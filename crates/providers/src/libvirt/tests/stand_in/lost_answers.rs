@@ -71,10 +71,10 @@ fn a_disk_that_is_none_is_an_error_that_names_the_way() {
 /// Every place where a launch can be cut off; ordinarily every eighth, as all of them take minutes.
 #[test]
 fn a_launch_with_a_lost_answer_is_finished_by_the_next() {
-    with_stand_in(|| launches(if share_of_every_cut().is_some() { 1 } else { 8 }));
+    with_stand_in(|| launch_despite_cuts(if share_of_every_cut().is_some() { 1 } else { 8 }));
 }
 
-fn launches(step: usize) {
+fn launch_despite_cuts(step: usize) {
     let world = World::new();
     world.heal();
     world.launch().unwrap();
@@ -113,14 +113,14 @@ fn launches(step: usize) {
 fn a_destroy_that_says_it_is_done_has_left_nothing() {
     with_stand_in(|| {
         if share_of_every_cut().is_some() {
-            destroys(&HOWS, 2, 1);
+            destroy_despite_cuts(&HOWS, 2, 1);
         } else {
-            destroys(&["silent"], 1, 8);
+            destroy_despite_cuts(&["silent"], 1, 8);
         }
     });
 }
 
-fn destroys(hows: &[&str], longest: usize, step: usize) {
+fn destroy_despite_cuts(hows: &[&str], longest: usize, step: usize) {
     let world = World::running();
     world.heal();
     world.destroy().unwrap();

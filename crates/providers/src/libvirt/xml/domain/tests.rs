@@ -1,6 +1,6 @@
 use super::*;
 
-fn new() -> New {
+fn new_domain() -> New {
     New {
         name: "demo-node1".into(),
         mark: Mark {
@@ -30,7 +30,7 @@ fn new() -> New {
 }
 
 /// Byte for byte; HA_GOLDEN=1 writes it anew.
-fn golden(name: &str, text: &str) {
+fn assert_golden(name: &str, text: &str) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("src/libvirt/xml/golden")
         .join(name);
@@ -47,7 +47,7 @@ fn golden(name: &str, text: &str) {
 
 #[test]
 fn an_ordinary_node() {
-    golden("kvm.xml", &new().to_string());
+    assert_golden("kvm.xml", &new_domain().to_string());
 }
 
 #[test]
@@ -58,9 +58,9 @@ fn uefi_on_arm_in_a_bridge() {
         plug: Plug::Bridge("br0".into()),
         mtu: Some(9000),
         assets: None,
-        ..new()
+        ..new_domain()
     };
-    golden("arm64-uefi.xml", &node.to_string());
+    assert_golden("arm64-uefi.xml", &node.to_string());
 }
 
 #[test]
@@ -74,13 +74,13 @@ fn a_kernel_of_its_own_without_kvm() {
         kvm: false,
         cpu: "max".into(),
         boot: Some(boot),
-        ..new()
+        ..new_domain()
     };
-    golden("tcg-kernel.xml", &node.to_string());
+    assert_golden("tcg-kernel.xml", &node.to_string());
 }
 
 #[test]
-fn processors() {
+fn processor_elements() {
     assert_eq!(
         cpu_element("host"),
         "<cpu mode='host-passthrough' check='none'></cpu>"
@@ -99,7 +99,7 @@ fn processors() {
 
 #[test]
 fn what_we_define_is_known_again() {
-    let node = new();
+    let node = new_domain();
     let domain = Domain::read(&node.to_string(), "demo-node1").unwrap();
     assert_eq!(domain.mark, Some(node.mark));
     assert!(!domain.active);
