@@ -27,63 +27,63 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Write a commented cluster file with every key (never over an existing file)
-    New(New),
+    New(NewArgs),
     /// Say everything that is wrong with a cluster file
-    Check(Check),
+    Check(CheckArgs),
     /// Write one Ignition config per node, for machines that you make yourself
-    Render(Render),
+    Render(RenderArgs),
     /// Make the cluster, or go on where an earlier launch ended
-    Launch(Launch),
+    Launch(LaunchArgs),
     /// Give the nodes' configs out to machines that others boot, once each, while a launch waits for them
-    Serve(Serve),
+    Serve(ServeArgs),
     /// Show how a cluster does; without a name: all clusters
-    Status(Status),
+    Status(StatusArgs),
     /// Examine every node of a cluster, and the ways between them; exit code 0: all well, 1: not
-    Doctor(Doctor),
+    Doctor(DoctorArgs),
     /// Draw the cluster's last launch again: one page, launch.html, that needs nothing else
-    Report(Report),
+    Report(ReportArgs),
     /// Print the administrator's kubeconfig
-    Kubeconfig(Kubeconfig),
+    Kubeconfig(KubeconfigArgs),
     /// Show a node's journal, or its console if it is off
-    Logs(Logs),
+    Logs(LogsArgs),
     /// Remove everything that launch made
-    Destroy(Destroy),
+    Destroy(DestroyArgs),
     /// Fetch, list and remove Flatcar images
-    Image(Image),
+    Image(ImageArgs),
     /// Print the completion script of a shell
-    Completions(Completions),
+    Completions(CompletionsArgs),
     /// Print the manual page
     #[command(hide = true)]
     Man,
     /// Run a command on a node as root
     #[command(hide = true)]
-    Exec(Exec),
+    Exec(ExecArgs),
     /// Switch a node's machine
     #[command(hide = true)]
-    Power(Power),
+    Power(PowerArgs),
     /// Cut a node off from all others, its own link staying up
     #[command(hide = true)]
-    Cut(Cut),
+    Cut(CutArgs),
     /// Say where this machine reaches an address of the nodes' network
     #[command(hide = true)]
-    Reach(Reach),
+    Reach(ReachArgs),
     /// Remove one node's machine and make it anew
     #[command(hide = true)]
-    Remake(Remake),
+    Remake(RemakeArgs),
     /// Keep a qemu cluster's user network apart from its nodes; started by this program itself
     #[command(hide = true)]
     QemuFilter,
     /// Keep one nspawn node; started by this program itself
     #[command(hide = true)]
-    NspawnKeeper(NspawnKeeper),
+    NspawnKeeper(NspawnKeeperArgs),
     /// Run a command in a virtual machine by its guest agent; started by this program itself
     #[command(hide = true)]
-    GuestExec(GuestExec),
+    GuestExec(GuestExecArgs),
 }
 
 /// Write a commented cluster file.
 #[derive(Debug, Args)]
-pub struct New {
+pub struct NewArgs {
     /// Where to
     #[arg(default_value = "cluster.yaml")]
     pub file: PathBuf,
@@ -91,7 +91,7 @@ pub struct New {
 
 /// Say everything that is wrong with a cluster file.
 #[derive(Debug, Args)]
-pub struct Check {
+pub struct CheckArgs {
     /// The cluster file
     pub file: PathBuf,
     /// One JSON object instead of text: whether it is good, and every fault with its place
@@ -101,7 +101,7 @@ pub struct Check {
 
 /// Write one Ignition config per node.
 #[derive(Debug, Args)]
-pub struct Render {
+pub struct RenderArgs {
     /// The cluster file
     pub file: PathBuf,
     /// Directory for NODE.ign, one per node; made if needed
@@ -118,7 +118,7 @@ pub struct Render {
 
 /// Make the cluster.
 #[derive(Debug, Args)]
-pub struct Launch {
+pub struct LaunchArgs {
     /// The cluster file
     pub file: PathBuf,
     /// How long all of it may take, downloads included: 90s, 15m, 1h30m
@@ -138,7 +138,7 @@ pub struct Launch {
 
 /// Give the nodes' configs out to machines that others boot.
 #[derive(Debug, Args)]
-pub struct Serve {
+pub struct ServeArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// Where machines reach this one, e.g. 10.0.0.2:8080
@@ -170,7 +170,7 @@ pub struct Serve {
 
 /// Show how a cluster does.
 #[derive(Debug, Args)]
-pub struct Status {
+pub struct StatusArgs {
     /// A cluster's name or file
     pub cluster: Option<String>,
     /// JSON instead of text
@@ -183,7 +183,7 @@ pub struct Status {
 
 /// Examine every node of a cluster.
 #[derive(Debug, Args)]
-pub struct Doctor {
+pub struct DoctorArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// Only this node, and its ways to the others
@@ -195,7 +195,7 @@ pub struct Doctor {
 
 /// Draw the cluster's last launch again.
 #[derive(Debug, Args)]
-pub struct Report {
+pub struct ReportArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// Where to, instead of launch.html in the cluster's state directory; also while a launch is at work
@@ -208,14 +208,14 @@ pub struct Report {
 
 /// Print the administrator's kubeconfig.
 #[derive(Debug, Args)]
-pub struct Kubeconfig {
+pub struct KubeconfigArgs {
     /// The cluster's name or file
     pub cluster: String,
 }
 
 /// Show a node's journal.
 #[derive(Debug, Args)]
-pub struct Logs {
+pub struct LogsArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// The node's name
@@ -233,7 +233,7 @@ pub struct Logs {
 
 /// Remove everything that launch made.
 #[derive(Debug, Args)]
-pub struct Destroy {
+pub struct DestroyArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// Do not ask
@@ -243,7 +243,7 @@ pub struct Destroy {
 
 /// Fetch, list and remove Flatcar images.
 #[derive(Debug, Args)]
-pub struct Image {
+pub struct ImageArgs {
     /// Directory of the images [default: $XDG_DATA_HOME/ha-host/images or ~/.local/share/ha-host/images]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<PathBuf>,
@@ -256,16 +256,16 @@ pub struct Image {
 #[derive(Debug, Subcommand)]
 pub enum ImageVerb {
     /// Fetch an image, check Flatcar's signature, store it; nothing if it is there already
-    Pull(ImagePull),
+    Pull(ImagePullArgs),
     /// List the stored images
-    Ls(ImageLs),
+    Ls(ImageLsArgs),
     /// Remove stored images; refuses those in use
-    Rm(ImageRm),
+    Rm(ImageRmArgs),
 }
 
 /// Fetch an image.
 #[derive(Debug, Args)]
-pub struct ImagePull {
+pub struct ImagePullArgs {
     /// Flatcar's release channel
     #[arg(long, value_name = "NAME", default_value = "stable", value_parser = ha_flatcar_image::CHANNELS)]
     pub channel: String,
@@ -291,7 +291,7 @@ pub struct ImagePull {
 
 /// List the stored images.
 #[derive(Debug, Args)]
-pub struct ImageLs {
+pub struct ImageLsArgs {
     /// JSON instead of text
     #[arg(long)]
     pub json: bool,
@@ -299,7 +299,7 @@ pub struct ImageLs {
 
 /// Remove stored images.
 #[derive(Debug, Args)]
-pub struct ImageRm {
+pub struct ImageRmArgs {
     /// Which versions
     #[arg(required = true, value_name = "VERSION")]
     pub versions: Vec<String>,
@@ -310,14 +310,14 @@ pub struct ImageRm {
 
 /// Print the completion script of a shell.
 #[derive(Debug, Args)]
-pub struct Completions {
+pub struct CompletionsArgs {
     /// Which shell
     pub shell: clap_complete::Shell,
 }
 
 /// Run a command on a node as root.
 #[derive(Debug, Args)]
-pub struct Exec {
+pub struct ExecArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// The node's name
@@ -329,7 +329,7 @@ pub struct Exec {
 
 /// Switch a node's machine.
 #[derive(Debug, Args)]
-pub struct Power {
+pub struct PowerArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// The node's name
@@ -354,7 +354,7 @@ pub enum Order {
 
 /// Cut a node off from all others.
 #[derive(Debug, Args)]
-pub struct Cut {
+pub struct CutArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// The node's name
@@ -366,7 +366,7 @@ pub struct Cut {
 
 /// Say where this machine reaches an address of the nodes' network.
 #[derive(Debug, Args)]
-pub struct Reach {
+pub struct ReachArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// Address and port there
@@ -375,7 +375,7 @@ pub struct Reach {
 
 /// Remove one node's machine and make it anew.
 #[derive(Debug, Args)]
-pub struct Remake {
+pub struct RemakeArgs {
     /// The cluster's name or file
     pub cluster: String,
     /// The node's name
@@ -387,7 +387,7 @@ pub struct Remake {
 
 /// Keep one nspawn node.
 #[derive(Debug, Args)]
-pub struct NspawnKeeper {
+pub struct NspawnKeeperArgs {
     /// What the provider says to itself
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub args: Vec<String>,
@@ -395,7 +395,7 @@ pub struct NspawnKeeper {
 
 /// Run a command in a virtual machine by its guest agent.
 #[derive(Debug, Args)]
-pub struct GuestExec {
+pub struct GuestExecArgs {
     /// The guest agent's socket
     #[arg(long, value_name = "SOCKET", required_unless_present = "libvirt")]
     pub qemu: Option<PathBuf>,

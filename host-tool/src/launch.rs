@@ -182,7 +182,7 @@ impl<'a> Launch<'a> {
         if !changes.concern_machines() {
             return Ok(());
         }
-        let (source, words) = (self.source, changes.words());
+        let (source, words) = (self.source, changes.describe());
         let file = source.path.display().to_string();
         let provider = (self.make_provider)(old)?;
         let mut see = Inspection::new(old, store, &pki, &provider)?;

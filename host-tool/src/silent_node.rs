@@ -125,7 +125,7 @@ impl SilentNode {
                 };
                 return Some(format!(
                     "it has booted, but its system extensions did not merge: {}; {then}",
-                    unit.words()
+                    unit.describe()
                 ));
             }
             None if self.has_agent && self.failed.is_empty() => return None,
@@ -137,7 +137,7 @@ impl SilentNode {
             .failed
             .iter()
             .take(NAMED)
-            .map(FailedUnit::words)
+            .map(FailedUnit::describe)
             .collect();
         let units = match (units.join("; "), self.failed.len()) {
             (words, 0..=NAMED) => words,
@@ -157,7 +157,7 @@ impl SilentNode {
 }
 
 impl FailedUnit {
-    fn words(&self) -> String {
+    fn describe(&self) -> String {
         match self.said.as_str() {
             "" => format!("{} failed", self.name),
             said => format!("{} failed: {said}", self.name),

@@ -12,26 +12,28 @@ use std::time::{Duration, SystemTime};
 use ha_kube::testing::external_etcd;
 use ha_test_support::real;
 
-mod desk;
+mod cli_fixture;
 
-use desk::{Desk, file_mode, permits_founding};
+use cli_fixture::{CliFixture, file_mode, permits_founding};
 
 /// Where nobody answers there is nothing to wait for.
 const SHORT: &str = "--timeout=2s";
 
 struct Others {
-    desk: Desk,
+    fixture: CliFixture,
 }
 
 impl Others {
     /// None: this machine gives no network namespace.
     fn new() -> Option<Self> {
         real::own_network()?;
-        Some(Self { desk: Desk::new() })
+        Some(Self {
+            fixture: CliFixture::new(),
+        })
     }
 
     fn config(&self) -> PathBuf {
-        self.desk.path("state/ha-host/demo/nodes/node1.ign")
+        self.fixture.path("state/ha-host/demo/nodes/node1.ign")
     }
 
     fn launch(&self, more: &[&str]) -> (i32, String, String) {
@@ -40,9 +42,9 @@ impl Others {
             .arg(env!("CARGO_BIN_EXE_ha-host"))
             .args(["launch", "demo.yaml", SHORT])
             .args(more)
-            .current_dir(self.desk.path(""))
-            .env("XDG_STATE_HOME", self.desk.path("state"));
-        self.desk.finish(command)
+            .current_dir(self.fixture.path(""))
+            .env("XDG_STATE_HOME", self.fixture.path("state"));
+        self.fixture.finish(command)
     }
 
     /// As if it had been written so long ago.
@@ -53,7 +55,7 @@ impl Others {
 
     /// As if its apiserver had been seen.
     fn note_founded(&self) {
-        let record = self.desk.path("state/ha-host/demo/state.json");
+        let record = self.fixture.path("state/ha-host/demo/state.json");
         let text = fs::read_to_string(&record).unwrap();
         let founded = text.replace("\"founded\": false", "\"founded\": true");
         assert_ne!(founded, text, "{text}");
@@ -107,7 +109,10 @@ fn a_founded_cluster_is_founded_again_over_its_external_etcd_alone() {
     for external in [false, true] {
         let Some(others) = Others::new() else { return };
         if external {
-            let (file, etcd) = (others.desk.path("demo.yaml"), others.desk.path("etcd"));
+            let (file, etcd) = (
+                others.fixture.path("demo.yaml"),
+                others.fixture.path("etcd"),
+            );
             fs::create_dir(&etcd).unwrap();
             let etcd = format!("cni: none, etcd: {}", external_etcd(&etcd));
             let text = fs::read_to_string(&file).unwrap();
@@ -131,7 +136,7 @@ fn a_founded_cluster_is_founded_again_over_its_external_etcd_alone() {
 #[test]
 fn machines_may_have_been_made_from_what_was_rendered() {
     let Some(others) = Others::new() else { return };
-    let (code, _, err) = others.desk.run(&["render", "demo.yaml", "--out", "out"]);
+    let (code, _, err) = others.fixture.run(&["render", "demo.yaml", "--out", "out"]);
     assert_eq!(code, 0, "{err}");
     let (_, _, err) = others.launch(&[]);
     assert!(err.contains("no machine may found demo"), "{err}");
@@ -141,7 +146,7 @@ fn machines_may_have_been_made_from_what_was_rendered() {
 #[test]
 fn launch_knows_itself_who_may_found_with_machines_of_its_own() {
     let Some(others) = Others::new() else { return };
-    let file = others.desk.path("demo.yaml");
+    let file = others.fixture.path("demo.yaml");
     let text = fs::read_to_string(&file).unwrap();
     let own = "provider: {nspawn: {image: image}}\nsysexts: none";
     fs::write(&file, text.replace("provider: none", own)).unwrap();
@@ -151,20 +156,20 @@ fn launch_knows_itself_who_may_found_with_machines_of_its_own() {
         err.contains("--found is for machines that others make"),
         "{err}"
     );
-    assert!(!others.desk.path("state").exists(), "nothing is written");
+    assert!(!others.fixture.path("state").exists(), "nothing is written");
 }
 
 #[test]
 fn destroy_forgets_them_and_says_that_they_run_on() {
     let Some(others) = Others::new() else { return };
     others.launch(&[]);
-    let (code, out, err) = others.desk.run(&["destroy", "demo", "--yes"]);
+    let (code, out, err) = others.fixture.run(&["destroy", "demo", "--yes"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(
         out.contains("machines that were made by others") && !out.contains("stays"),
         "{out}"
     );
-    assert!(!others.desk.path("state/ha-host/demo").exists());
+    assert!(!others.fixture.path("state/ha-host/demo").exists());
 }
 
 /// A server of demo's configs, until dropped.
@@ -176,13 +181,13 @@ struct Server {
 }
 
 impl Server {
-    fn start(desk: &Desk) -> Self {
+    fn start(fixture: &CliFixture) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let listen = free.local_addr().unwrap().to_string();
         drop(free);
         let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_ha-host"))
             .args(["serve", "demo", "--without-sysexts", "--listen", &listen])
-            .env("XDG_STATE_HOME", desk.path("state"))
+            .env("XDG_STATE_HOME", fixture.path("state"))
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -222,7 +227,7 @@ impl Drop for Server {
 fn the_server_that_runs_is_told_to_give_a_config_out_once_more() {
     let Some(others) = Others::new() else { return };
     others.launch(&[]);
-    let server = Server::start(&others.desk);
+    let server = Server::start(&others.fixture);
     let got = [server.get(), server.get()];
     assert_eq!(got, ["200", "410"], "{}", server.path);
     let again = [
@@ -233,7 +238,7 @@ fn the_server_that_runs_is_told_to_give_a_config_out_once_more() {
         "--again",
         "node1",
     ];
-    let (code, out, err) = others.desk.run(&again);
+    let (code, out, err) = others.fixture.run(&again);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(
         out.contains("the server that runs gives node1's config out once more"),

@@ -3,9 +3,9 @@
 
 use std::fs;
 
-mod desk;
+mod cli_fixture;
 
-use desk::{DEMO, Desk};
+use cli_fixture::{CliFixture, DEMO};
 
 /// The inputs of a public report (a snippet of a newer specification than the machine reads) and its kin.
 const FILES: [(&str, &str); 9] = [
@@ -41,61 +41,61 @@ const FILES: [(&str, &str); 9] = [
     ),
 ];
 
-fn desk_with_files() -> Desk {
-    let desk = Desk::new();
+fn fixture_with_files() -> CliFixture {
+    let fixture = CliFixture::new();
     for (name, content) in FILES {
-        fs::write(desk.path(name), content).unwrap();
+        fs::write(fixture.path(name), content).unwrap();
     }
-    fs::create_dir(desk.path("manifests")).unwrap();
-    desk
+    fs::create_dir(fixture.path("manifests")).unwrap();
+    fixture
 }
 
 /// The demo with these files.
-fn write_cluster_file(desk: &Desk, manifests: &str, merge: &str) {
+fn write_cluster_file(fixture: &CliFixture, manifests: &str, merge: &str) {
     let text = DEMO.replace("cni: none", &format!("cni: {{manifests: [{manifests}]}}"));
     let text = format!("{text}ignition: {{merge: [{merge}]}}\n");
-    fs::write(desk.path("mine.yaml"), text).unwrap();
+    fs::write(fixture.path("mine.yaml"), text).unwrap();
 }
 
 #[test]
 fn every_file_that_is_wrong_is_told_at_its_place() {
-    let desk = desk_with_files();
+    let fixture = fixture_with_files();
     write_cluster_file(
-        &desk,
+        &fixture,
         "gone.yaml, manifests, page.yaml, template.yaml, values.yaml, good.yaml",
         "v35.ign, v22.ign, butane.ign, hosts.ign",
     );
-    let (code, out, err) = desk.run(&["check", "mine.yaml"]);
-    let home = fs::canonicalize(desk.path(".")).unwrap();
-    let told = err.replace(&desk.path("").display().to_string(), "/desk/");
-    let told = told.replace(&format!("{}/", home.display()), "/desk/");
+    let (code, out, err) = fixture.run(&["check", "mine.yaml"]);
+    let home = fs::canonicalize(fixture.path(".")).unwrap();
+    let told = err.replace(&fixture.path("").display().to_string(), "/work/");
+    let told = told.replace(&format!("{}/", home.display()), "/work/");
     assert_eq!((code, out.as_str()), (2, ""), "{told}");
     let golden = include_str!("data/check-files.txt");
     assert!(told == golden, "says now:\n{told}");
-    let state = desk.path("state");
+    let state = fixture.path("state");
     assert!(!state.exists(), "nothing is written");
 }
 
 #[test]
 fn a_newer_ignition_is_a_warning_and_render_says_the_same() {
-    let desk = desk_with_files();
-    write_cluster_file(&desk, "good.yaml", "v34.ign, hosts.ign");
+    let fixture = fixture_with_files();
+    write_cluster_file(&fixture, "good.yaml", "v34.ign, hosts.ign");
     let words =
         "is of Ignition version 3.4.0: a machine whose Flatcar is older ends in the first boot";
-    let (code, out, err) = desk.run(&["check", "mine.yaml"]);
+    let (code, out, err) = fixture.run(&["check", "mine.yaml"]);
     assert!(code == 0 && out.starts_with("demo: "), "{out}{err}");
     assert!(
         err.starts_with("warning: ignition.merge[0]: ") && err.contains(words),
         "{err}"
     );
     assert!(err.contains("mine.yaml:13:20"), "{err}");
-    let (code, _, err) = desk.run(&["render", "mine.yaml", "--out", "out"]);
+    let (code, _, err) = fixture.run(&["render", "mine.yaml", "--out", "out"]);
     assert!(code == 0 && err.contains(words), "{err}");
 }
 
 #[test]
 fn render_refuses_what_check_refuses() {
-    let desk = desk_with_files();
+    let fixture = fixture_with_files();
     for (manifests, merge, words) in [
         (
             "page.yaml",
@@ -114,26 +114,26 @@ fn render_refuses_what_check_refuses() {
             "butane.ign is not an Ignition config: it is Butane YAML; ",
         ),
     ] {
-        write_cluster_file(&desk, manifests, merge);
+        write_cluster_file(&fixture, manifests, merge);
         for verb in [
             &["check", "mine.yaml"][..],
             &["render", "mine.yaml", "--out", "out"],
         ] {
-            let (code, out, err) = desk.run(verb);
+            let (code, out, err) = fixture.run(verb);
             assert_eq!((code, out.as_str()), (2, ""), "{verb:?} {err}");
             // `check` puts its cure on a line of its own.
             let said = words.trim_end_matches("; ");
             assert!(err.contains(said), "{verb:?} {err}");
         }
     }
-    assert!(!desk.path("out").exists());
+    assert!(!fixture.path("out").exists());
 }
 
 #[test]
 fn json_has_the_files_faults_too() {
-    let desk = desk_with_files();
-    write_cluster_file(&desk, "good.yaml", "butane.ign");
-    let (code, out, _) = desk.run(&["check", "mine.yaml", "--json"]);
+    let fixture = fixture_with_files();
+    write_cluster_file(&fixture, "good.yaml", "butane.ign");
+    let (code, out, _) = fixture.run(&["check", "mine.yaml", "--json"]);
     let verdict: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 2);
     assert_eq!(verdict["faults"][0]["path"], "ignition.merge[0]");
@@ -142,9 +142,9 @@ fn json_has_the_files_faults_too() {
 
 #[test]
 fn machines_and_their_images_are_opened() {
-    let desk = desk_with_files();
-    fs::write(desk.path("rootfs.tar"), vec![b'x'; 4096]).unwrap();
-    fs::write(desk.path("empty.raw"), "").unwrap();
+    let fixture = fixture_with_files();
+    fs::write(fixture.path("rootfs.tar"), vec![b'x'; 4096]).unwrap();
+    fs::write(fixture.path("empty.raw"), "").unwrap();
     for (more, words) in [
         (
             "provider: {nspawn: {image: manifests}}\nsysexts: none\n",
@@ -168,8 +168,8 @@ fn machines_and_their_images_are_opened() {
         ),
     ] {
         let text = DEMO.replace("provider: none\n", more);
-        fs::write(desk.path("mine.yaml"), text).unwrap();
-        let (code, _, err) = desk.run(&["check", "mine.yaml"]);
+        fs::write(fixture.path("mine.yaml"), text).unwrap();
+        let (code, _, err) = fixture.run(&["check", "mine.yaml"]);
         assert!(code == 2 && err.contains(words), "{words}\n{err}");
     }
 }

@@ -3,14 +3,14 @@
 
 use std::fs;
 
-mod desk;
+mod cli_fixture;
 
-use desk::{DEMO, Desk, file_mode};
+use cli_fixture::{CliFixture, DEMO, file_mode};
 
 #[test]
 fn help_names_every_verb_and_the_exit_codes() {
-    let desk = Desk::new();
-    let (code, out, _) = desk.run(&["--help"]);
+    let fixture = CliFixture::new();
+    let (code, out, _) = fixture.run(&["--help"]);
     assert_eq!(code, 0);
     for verb in [
         "new",
@@ -24,7 +24,7 @@ fn help_names_every_verb_and_the_exit_codes() {
         "completions",
     ] {
         assert!(out.contains(&format!("\n  {verb} ")), "{verb}\n{out}");
-        let (code, help, _) = desk.run(&[verb, "--help"]);
+        let (code, help, _) = fixture.run(&[verb, "--help"]);
         assert!(code == 0 && help.contains("Usage: ha-host"), "{verb}");
     }
     for hidden in ["exec", "power", "remake", "nspawn-keeper", "man "] {
@@ -37,26 +37,26 @@ fn help_names_every_verb_and_the_exit_codes() {
 
 #[test]
 fn completions_and_the_manual_page() {
-    let desk = Desk::new();
+    let fixture = CliFixture::new();
     for shell in ["bash", "zsh", "fish"] {
-        let (code, out, _) = desk.run(&["completions", shell]);
+        let (code, out, _) = fixture.run(&["completions", shell]);
         assert!(code == 0 && out.contains("kubeconfig"), "{shell}");
     }
-    let (code, page, _) = desk.run(&["man"]);
+    let (code, page, _) = fixture.run(&["man"]);
     assert!(code == 0 && page.contains(".TH ha-host"));
 }
 
 #[test]
 fn new_writes_a_file_that_is_right_and_never_twice() {
-    let desk = Desk::new();
-    let (code, out, _) = desk.run(&["new", "mine.yaml"]);
+    let fixture = CliFixture::new();
+    let (code, out, _) = fixture.run(&["new", "mine.yaml"]);
     assert!(
         code == 0 && out.contains("ha-host launch mine.yaml"),
         "{out}"
     );
-    assert_eq!(desk.run(&["check", "mine.yaml"]).0, 0);
-    let before = fs::read(desk.path("mine.yaml")).unwrap();
-    let (code, _, err) = desk.run(&["new", "mine.yaml"]);
+    assert_eq!(fixture.run(&["check", "mine.yaml"]).0, 0);
+    let before = fs::read(fixture.path("mine.yaml")).unwrap();
+    let (code, _, err) = fixture.run(&["new", "mine.yaml"]);
     assert_eq!(
         (code, err.as_str()),
         (
@@ -64,45 +64,45 @@ fn new_writes_a_file_that_is_right_and_never_twice() {
             "error: mine.yaml exists and was not touched; name another file\n"
         )
     );
-    assert_eq!(fs::read(desk.path("mine.yaml")).unwrap(), before);
+    assert_eq!(fs::read(fixture.path("mine.yaml")).unwrap(), before);
 }
 
 #[test]
 fn check_describes_a_good_file() {
-    let desk = Desk::new();
+    let fixture = CliFixture::new();
     let expected =
         "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, none\n";
     assert_eq!(
-        desk.run(&["check", "demo.yaml"]),
+        fixture.run(&["check", "demo.yaml"]),
         (0, expected.to_owned(), String::new())
     );
 }
 
 #[test]
 fn bad_input_is_said_at_once_and_writes_nothing() {
-    let desk = Desk::new();
+    let fixture = CliFixture::new();
     let bad = DEMO
         .replace("10.77.0.30", "10.77.0.12")
         .replace("name: node5", "nmae: node5");
-    fs::write(desk.path("bad.yaml"), bad).unwrap();
+    fs::write(fixture.path("bad.yaml"), bad).unwrap();
     for verb in [
         &["check", "bad.yaml"][..],
         &["render", "bad.yaml", "--out", "out"],
         &["launch", "bad.yaml"],
     ] {
-        let (code, out, err) = desk.run(verb);
+        let (code, out, err) = fixture.run(verb);
         assert_eq!((code, out.as_str()), (2, ""), "{verb:?}");
         assert!(err.contains("bad.yaml:4:"), "the VIP's place\n{err}");
         assert!(err.contains("nmae"), "the second fault too\n{err}");
         assert!(err.ends_with("errors; nothing was written\n"), "{err}");
         assert!(!err.contains('\x1b'), "no colour in a pipe");
     }
-    assert!(desk.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn wrong_calls_are_bad_input() {
-    let desk = Desk::new();
+    let fixture = CliFixture::new();
     let table: [(&[&str], &str); 7] = [
         (
             &["check", "gone.yaml"],
@@ -134,33 +134,33 @@ fn wrong_calls_are_bad_input() {
         ),
     ];
     for (args, message) in table {
-        let (code, out, err) = desk.run(args);
+        let (code, out, err) = fixture.run(args);
         assert_eq!((code, out.as_str()), (2, ""), "{args:?}\n{err}");
         assert!(err.starts_with(message), "{args:?}\n{err}");
     }
-    assert!(desk.files().is_empty());
+    assert!(fixture.files().is_empty());
 }
 
 #[test]
 fn render_writes_one_config_a_node_for_its_owner_only() {
-    let desk = Desk::new();
-    let (code, out, err) = desk.run(&["render", "demo.yaml", "--out", "out"]);
+    let fixture = CliFixture::new();
+    let (code, out, err) = fixture.run(&["render", "demo.yaml", "--out", "out"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(
         out.contains("5 Ignition configs in out") && out.contains("keys (new)"),
         "{out}"
     );
-    let files = desk.files();
+    let files = fixture.files();
     let configs: Vec<_> = files
         .iter()
-        .filter(|f| f.starts_with(desk.path("out")))
+        .filter(|f| f.starts_with(fixture.path("out")))
         .collect();
     assert_eq!(configs.len(), 5);
     for file in &files {
         assert_eq!(file_mode(file), 0o600, "{}", file.display());
         let dir = file.parent().unwrap();
         assert!(
-            dir == desk.0.path() || file_mode(dir) == 0o700,
+            dir == fixture.0.path() || file_mode(dir) == 0o700,
             "{}",
             dir.display()
         );
@@ -169,12 +169,12 @@ fn render_writes_one_config_a_node_for_its_owner_only() {
 
 #[test]
 fn render_keeps_its_keys_and_overwrites_only_when_told() {
-    let desk = Desk::new();
+    let fixture = CliFixture::new();
     let render =
-        |more: &[&str]| desk.run(&[&["render", "demo.yaml", "--out", "out"], more].concat());
+        |more: &[&str]| fixture.run(&[&["render", "demo.yaml", "--out", "out"], more].concat());
     assert_eq!(render(&[]).0, 0);
-    let ca = || fs::read(desk.path("state/ha-host/demo/pki/ca.crt")).unwrap();
-    let config = || fs::read(desk.path("out/node4.ign")).unwrap();
+    let ca = || fs::read(fixture.path("state/ha-host/demo/pki/ca.crt")).unwrap();
+    let config = || fs::read(fixture.path("out/node4.ign")).unwrap();
     let (first_ca, first) = (ca(), config());
     let (code, _, err) = render(&[]);
     assert_eq!(code, 2);
@@ -191,58 +191,63 @@ fn render_keeps_its_keys_and_overwrites_only_when_told() {
 
 #[test]
 fn status_lists_clusters_and_kubeconfig_prints_one() {
-    let desk = Desk::new();
+    let fixture = CliFixture::new();
     assert_eq!(
-        desk.run(&["status"]).1,
+        fixture.run(&["status"]).1,
         "no clusters; `ha-host new` writes a cluster file to start from\n"
     );
-    desk.run(&["render", "demo.yaml", "--out", "out"]);
-    let (code, out, _) = desk.run(&["status"]);
+    fixture.run(&["render", "demo.yaml", "--out", "out"]);
+    let (code, out, _) = fixture.run(&["status"]);
     assert!(
         code == 0 && out.starts_with("demo ") && out.contains(" rendered "),
         "{out}"
     );
     for cluster in ["demo", "demo.yaml", "./demo.yaml"] {
-        let (code, out, _) = desk.run(&["kubeconfig", cluster]);
+        let (code, out, _) = fixture.run(&["kubeconfig", cluster]);
         assert!(
             code == 0 && out.contains(r#""server": "https://10.77.0.30:6444""#),
             "{cluster}"
         );
     }
-    let (_, json, _) = desk.run(&["status", "--json"]);
+    let (_, json, _) = fixture.run(&["status", "--json"]);
     assert!(
         json.starts_with(r#"{"clusters":[{"#) && json.contains(r#""life":"rendered""#),
         "{json}"
     );
-    assert!(desk.run(&["status", "other"]).2.contains("known are: demo"));
+    assert!(
+        fixture
+            .run(&["status", "other"])
+            .2
+            .contains("known are: demo")
+    );
 }
 
 #[test]
 fn destroy_asks_and_removes_everything() {
-    let desk = Desk::new();
-    desk.run(&["render", "demo.yaml", "--out", "out"]);
-    let (code, _, err) = desk.run(&["destroy", "demo"]);
+    let fixture = CliFixture::new();
+    fixture.run(&["render", "demo.yaml", "--out", "out"]);
+    let (code, _, err) = fixture.run(&["destroy", "demo"]);
     assert_eq!(code, 2);
     assert!(
         err.contains("nobody can answer here: ha-host destroy demo --yes"),
         "{err}"
     );
-    assert!(desk.path("state/ha-host/demo/state.json").exists());
-    let (code, out, _) = desk.run(&["destroy", "demo", "--yes"]);
+    assert!(fixture.path("state/ha-host/demo/state.json").exists());
+    let (code, out, _) = fixture.run(&["destroy", "demo", "--yes"]);
     assert!(code == 0 && out.starts_with("demo is gone"), "{out}");
-    assert!(!desk.path("state/ha-host/demo").exists());
+    assert!(!fixture.path("state/ha-host/demo").exists());
     assert!(
-        desk.path("out/node1.ign").exists(),
+        fixture.path("out/node1.ign").exists(),
         "what the user asked for elsewhere is the user's"
     );
 }
 
 #[test]
 fn a_second_ha_host_is_turned_away_by_name() {
-    let desk = Desk::new();
-    desk.run(&["render", "demo.yaml", "--out", "out"]);
-    let held = desk.hold_lock("demo");
-    let (code, _, err) = desk.run(&["render", "demo.yaml", "--out", "other"]);
+    let fixture = CliFixture::new();
+    fixture.run(&["render", "demo.yaml", "--out", "out"]);
+    let held = fixture.hold_lock("demo");
+    let (code, _, err) = fixture.run(&["render", "demo.yaml", "--out", "other"]);
     drop(held);
     assert_eq!(code, 1);
     assert!(
@@ -250,7 +255,7 @@ fn a_second_ha_host_is_turned_away_by_name() {
         "{err}"
     );
     assert_eq!(
-        desk.run(&["render", "demo.yaml", "--out", "other"]).0,
+        fixture.run(&["render", "demo.yaml", "--out", "other"]).0,
         0,
         "the lock ends with its holder"
     );

@@ -5,9 +5,9 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 
-mod desk;
+mod cli_fixture;
 
-use desk::{DEMO, Desk};
+use cli_fixture::{CliFixture, DEMO};
 
 const NET: &str = "{apiVersion: v1, kind: Namespace, metadata: {name: net}}\n";
 /// echo '{apiVersion: v1, kind: Namespace, metadata: {name: net}}' | sha256sum
@@ -32,51 +32,57 @@ fn serve_once(text: &'static str) -> String {
     url
 }
 
-fn write_cluster_file(desk: &Desk, url: &str, hash: &str) {
+fn write_cluster_file(fixture: &CliFixture, url: &str, hash: &str) {
     let manifest = format!("cni: {{manifests: [{{url: \"{url}\", sha256: {hash}}}]}}");
-    fs::write(desk.path("mine.yaml"), DEMO.replace("cni: none", &manifest)).unwrap();
+    fs::write(
+        fixture.path("mine.yaml"),
+        DEMO.replace("cni: none", &manifest),
+    )
+    .unwrap();
 }
 
-fn run_ha_host(desk: &Desk, args: &[&str]) -> (i32, String, String) {
-    let mut command = desk.command(args);
-    command.env("XDG_DATA_HOME", desk.path("data"));
-    desk.finish(command)
+fn run_ha_host(fixture: &CliFixture, args: &[&str]) -> (i32, String, String) {
+    let mut command = fixture.command(args);
+    command.env("XDG_DATA_HOME", fixture.path("data"));
+    fixture.finish(command)
 }
 
 #[test]
 fn what_was_fetched_once_needs_no_network_again() {
-    let desk = Desk::new();
-    write_cluster_file(&desk, &serve_once(NET), NET_HASH);
-    let (code, out, err) = run_ha_host(&desk, &["check", "mine.yaml"]);
+    let fixture = CliFixture::new();
+    write_cluster_file(&fixture, &serve_once(NET), NET_HASH);
+    let (code, out, err) = run_ha_host(&fixture, &["check", "mine.yaml"]);
     assert!(code == 0 && out.starts_with("demo: "), "{out}{err}");
-    assert!(!desk.path("data").exists(), "check fetches nothing");
+    assert!(!fixture.path("data").exists(), "check fetches nothing");
     // The server answers once.
     for _ in 0..2 {
-        let (code, _, err) =
-            run_ha_host(&desk, &["render", "mine.yaml", "--out", "out", "--force"]);
+        let (code, _, err) = run_ha_host(
+            &fixture,
+            &["render", "mine.yaml", "--out", "out", "--force"],
+        );
         assert_eq!(code, 0, "{err}");
-        let config = fs::read_to_string(desk.path("out/node1.ign")).unwrap();
+        let config = fs::read_to_string(fixture.path("out/node1.ign")).unwrap();
         assert!(
             config.contains("/etc/ha-agent/manifests.d/00-net.yaml"),
             "{config}"
         );
-        let worker = fs::read_to_string(desk.path("out/node4.ign")).unwrap();
+        let worker = fs::read_to_string(fixture.path("out/node4.ign")).unwrap();
         assert!(!worker.contains("00-net.yaml"), "{worker}");
     }
 }
 
 #[test]
 fn check_says_of_what_was_fetched_that_it_is_no_manifest() {
-    let desk = Desk::new();
+    let fixture = CliFixture::new();
     let url = serve_once("<!DOCTYPE html>\n");
-    write_cluster_file(&desk, &url, PAGE_HASH);
+    write_cluster_file(&fixture, &url, PAGE_HASH);
     let words = format!(
         "kubernetes.cni.manifests[0]: {url} is no Kubernetes manifest: line 1: it is a web page"
     );
-    let (code, _, err) = run_ha_host(&desk, &["render", "mine.yaml", "--out", "out"]);
+    let (code, _, err) = run_ha_host(&fixture, &["render", "mine.yaml", "--out", "out"]);
     assert!(code == 2 && err.contains(&words), "{err}");
-    assert!(!desk.path("out").exists());
-    let (code, _, err) = run_ha_host(&desk, &["check", "mine.yaml"]);
+    assert!(!fixture.path("out").exists());
+    let (code, _, err) = run_ha_host(&fixture, &["check", "mine.yaml"]);
     let words = words.replace("manifests[0]:", "manifests[0].url:");
     assert!(
         code == 2 && err.contains(&words) && err.contains("mine.yaml:"),

@@ -24,25 +24,25 @@ const SIGNED: u64 = 1_767_225_600;
 const IMAGE: &str = "/amd64-usr/1.2.3/flatcar_production_qemu_image.img.bz2";
 
 /// A store, a state, a server, and a signer that is not Flatcar.
-struct Desk {
+struct ImageFixture {
     dir: TempDir,
     server: Server,
     authority: Authority,
     signer: Subkey,
 }
 
-impl Desk {
+impl ImageFixture {
     fn new() -> Self {
         let mut authority = Authority::new();
         let signer = authority.subkey(years_ago(1.0), None);
-        let desk = Self {
+        let fixture = Self {
             dir: tempfile::tempdir().unwrap(),
             server: Server::start(),
             authority,
             signer,
         };
-        desk.serve(|_| {});
-        desk
+        fixture.serve(|_| {});
+        fixture
     }
 
     /// Serves an image with this fault. Its signature says that Flatcar made it, so that only the image itself can tell.
@@ -136,8 +136,8 @@ fn code_and_streams(output: Output) -> (i32, String, String) {
 
 #[test]
 fn a_forged_image_is_refused() {
-    let desk = Desk::new();
-    let (code, out, err) = code_and_streams(desk.pull(&[]).output().unwrap());
+    let fixture = ImageFixture::new();
+    let (code, out, err) = code_and_streams(fixture.pull(&[]).output().unwrap());
     assert_eq!(code, 1, "{err}");
     let why = format!("the signature of {SUBKEY} is not over this file");
     for words in [why.as_str(), "nothing was stored", IMAGE] {
@@ -148,9 +148,9 @@ fn a_forged_image_is_refused() {
         out.contains("download  100.00 kB") && out.contains("verify"),
         "{out}"
     );
-    assert_eq!(desk.names(), ["lock"]);
+    assert_eq!(fixture.names(), ["lock"]);
 
-    let (code, out, err) = code_and_streams(desk.pull(&["--json"]).output().unwrap());
+    let (code, out, err) = code_and_streams(fixture.pull(&["--json"]).output().unwrap());
     assert_eq!(code, 1);
     let lines = out.lines().map(|l| serde_json::from_str(l).unwrap());
     let lines: Vec<Value> = lines.collect();
@@ -166,42 +166,42 @@ fn a_forged_image_is_refused() {
 
 #[test]
 fn another_signers_image_is_not_even_fetched() {
-    let desk = Desk::new();
-    desk.sign(desk.signer.sign(b"anything", SystemTime::now()));
-    let (code, _, err) = code_and_streams(desk.pull(&[]).output().unwrap());
+    let fixture = ImageFixture::new();
+    fixture.sign(fixture.signer.sign(b"anything", SystemTime::now()));
+    let (code, _, err) = code_and_streams(fixture.pull(&[]).output().unwrap());
     assert_eq!(code, 1, "{err}");
-    for words in [&desk.signer.fingerprint(), "--signing-key FILE", IMAGE] {
+    for words in [&fixture.signer.fingerprint(), "--signing-key FILE", IMAGE] {
         assert!(err.contains(words), "{words}: {err}");
     }
-    let asked: Vec<String> = desk.server.asked().into_iter().map(|r| r.path).collect();
+    let asked: Vec<String> = fixture.server.asked().into_iter().map(|r| r.path).collect();
     assert_eq!(asked, [format!("{IMAGE}.sig")]);
-    assert_eq!(desk.names(), ["lock"]);
+    assert_eq!(fixture.names(), ["lock"]);
 }
 
 #[test]
 fn another_key_is_refused_by_option_and_by_environment() {
-    let desk = Desk::new();
-    let file = desk.path("key");
-    fs::write(&file, desk.authority.public()).unwrap();
+    let fixture = ImageFixture::new();
+    let file = fixture.path("key");
+    fs::write(&file, fixture.authority.public()).unwrap();
     let name = file.display().to_string();
-    let mut by_environment = desk.pull(&[]);
+    let mut by_environment = fixture.pull(&[]);
     by_environment.env("HA_HOST_SIGNING_KEY", &name);
-    for mut command in [desk.pull(&["--signing-key", &name]), by_environment] {
+    for mut command in [fixture.pull(&["--signing-key", &name]), by_environment] {
         let (code, _, err) = code_and_streams(command.output().unwrap());
         assert_eq!(code, 1, "{err}");
-        let own = desk.authority.cert.fingerprint().to_hex();
+        let own = fixture.authority.cert.fingerprint().to_hex();
         for words in [own.as_str(), FLATCAR, "nothing was fetched"] {
             assert!(err.contains(words), "{words}: {err}");
         }
     }
-    assert_eq!(desk.server.asked(), []);
-    assert_eq!(desk.names(), [""; 0]);
+    assert_eq!(fixture.server.asked(), []);
+    assert_eq!(fixture.names(), [""; 0]);
 }
 
 #[test]
 fn bad_input_exits_with_2_and_leaves_nothing() {
-    let desk = Desk::new();
-    fs::write(desk.path("alone"), "x").unwrap();
+    let fixture = ImageFixture::new();
+    fs::write(fixture.path("alone"), "x").unwrap();
     for (args, words) in [
         (
             &["pull", "--channel", "nightly"][..],
@@ -227,18 +227,18 @@ fn bad_input_exits_with_2_and_leaves_nothing() {
         (&["rm", "1.2.3"], "there is none"),
         (&["rm"], "VERSION"),
     ] {
-        let (code, _, err) = desk.run(args);
+        let (code, _, err) = fixture.run(args);
         assert!(code == 2 && err.contains(words), "{args:?} {code} {err}");
         assert!(!err.contains("secret"), "{err}");
-        let names = desk.names();
+        let names = fixture.names();
         assert!(names.iter().all(|n| n == "lock"), "{args:?} left {names:?}");
     }
 }
 
 #[test]
 fn what_is_not_on_the_server_is_named() {
-    let desk = Desk::new();
-    let url = desk.server.url();
+    let fixture = ImageFixture::new();
+    let url = fixture.server.url();
     let args = [
         "pull",
         "--channel",
@@ -250,7 +250,7 @@ fn what_is_not_on_the_server_is_named() {
         "--mirror",
         &url,
     ];
-    let (code, _, err) = desk.run(&args);
+    let (code, _, err) = fixture.run(&args);
     assert!(
         code == 1 && err.contains("channel beta has no 9.9.9 for arm64"),
         "{code} {err}"
@@ -260,13 +260,13 @@ fn what_is_not_on_the_server_is_named() {
 
 #[test]
 fn ctrl_c_keeps_what_came_and_the_next_pull_goes_on() {
-    let desk = Desk::new();
+    let fixture = ImageFixture::new();
     let (tell, told) = mpsc::channel();
-    desk.serve(|image| image.stalls = Some(tell));
-    let child = desk.pull(&[]).spawn().unwrap();
+    fixture.serve(|image| image.stalls = Some(tell));
+    let child = fixture.pull(&[]).spawn().unwrap();
     // The server has sent half of it; wait until the child has noted the bytes, which it does as they come.
     told.recv().unwrap();
-    let part = desk.path("data/ha-host/images/.new-x86-64-1.2.3/packed");
+    let part = fixture.path("data/ha-host/images/.new-x86-64-1.2.3/packed");
     while fs::metadata(&part).map_or(0, |m| m.len()) < 50_000 {
         std::thread::yield_now();
     }
@@ -274,16 +274,16 @@ fn ctrl_c_keeps_what_came_and_the_next_pull_goes_on() {
     let (code, out, err) = code_and_streams(child.wait_with_output().unwrap());
     assert_eq!((code, err.as_str()), (130, ""), "{out}");
     assert!(out.contains("interrupted: nothing was stored"), "{out}");
-    let (_, out, _) = desk.run(&["ls"]);
+    let (_, out, _) = fixture.run(&["ls"]);
     assert!(
         out.contains("unfinished: 1.2.3 (x86-64), 50.00 kB"),
         "{out}"
     );
 
-    desk.serve(|_| {});
-    desk.server.asked();
-    code_and_streams(desk.pull(&[]).output().unwrap());
-    let asked = desk.server.asked();
+    fixture.serve(|_| {});
+    fixture.server.asked();
+    code_and_streams(fixture.pull(&[]).output().unwrap());
+    let asked = fixture.server.asked();
     assert!(
         asked
             .iter()
@@ -294,17 +294,17 @@ fn ctrl_c_keeps_what_came_and_the_next_pull_goes_on() {
 
 #[test]
 fn ls_and_rm() {
-    let desk = Desk::new();
-    let (code, out, _) = desk.run(&["ls"]);
+    let fixture = ImageFixture::new();
+    let (code, out, _) = fixture.run(&["ls"]);
     assert!(code == 0 && out.contains("no images in"), "{out}");
-    let image = desk.stored("4230.2.3");
-    desk.stored("4230.2.10");
-    let machines = desk.path("state/ha-host/demo/machines");
+    let image = fixture.stored("4230.2.3");
+    fixture.stored("4230.2.10");
+    let machines = fixture.path("state/ha-host/demo/machines");
     fs::create_dir_all(&machines).unwrap();
-    fs::write(desk.path("state/ha-host/demo/state.json"), "{}").unwrap();
+    fs::write(fixture.path("state/ha-host/demo/state.json"), "{}").unwrap();
     fs::write(machines.join("_images"), format!("{}\n", image.display())).unwrap();
 
-    let (_, out, _) = desk.run(&["ls"]);
+    let (_, out, _) = fixture.run(&["ls"]);
     let lines: Vec<&str> = out.lines().collect();
     assert_eq!(
         lines,
@@ -314,35 +314,35 @@ fn ls_and_rm() {
             "4230.2.10  stable   x86-64    1.10 GB  2025-11-21 15:00",
         ]
     );
-    let (_, out, _) = desk.run(&["ls", "--json"]);
+    let (_, out, _) = fixture.run(&["ls", "--json"]);
     let list: Value = serde_json::from_str(&out).unwrap();
     assert_eq!(list["images"][0]["usedBy"][0], "demo");
     assert_eq!(list["images"][0]["path"], image.display().to_string());
     assert_eq!(list["images"][1]["image"]["version"], "4230.2.10");
 
-    let (code, _, err) = desk.run(&["rm", "4230.2.10", "4230.2.3"]);
+    let (code, _, err) = fixture.run(&["rm", "4230.2.10", "4230.2.3"]);
     assert!(code == 1 && err.contains("in use by demo"), "{code} {err}");
-    let (code, _, err) = desk.run(&["rm", "4230.2.3", "--state-dir", "elsewhere"]);
+    let (code, _, err) = fixture.run(&["rm", "4230.2.3", "--state-dir", "elsewhere"]);
     assert!(
         code == 1 && err.contains("in use by demo"),
         "of another root: {code} {err}"
     );
-    let (code, out, _) = desk.run(&["rm", "4230.2.10"]);
+    let (code, out, _) = fixture.run(&["rm", "4230.2.10"]);
     assert!(code == 0 && out.contains("4230.2.10"), "{out}");
-    let (_, out, _) = desk.run(&["ls"]);
+    let (_, out, _) = fixture.run(&["ls"]);
     assert_eq!(out.lines().count(), 2, "{out}");
     assert!(image.exists());
 }
 
 #[test]
 fn what_is_there_needs_no_network() {
-    let desk = Desk::new();
-    let image = desk.stored("1.2.3");
-    let (code, out, _) = code_and_streams(desk.pull(&[]).output().unwrap());
+    let fixture = ImageFixture::new();
+    let image = fixture.stored("1.2.3");
+    let (code, out, _) = code_and_streams(fixture.pull(&[]).output().unwrap());
     assert!(code == 0 && out.contains("is there already"), "{out}");
-    let (_, out, _) = code_and_streams(desk.pull(&["--json"]).output().unwrap());
+    let (_, out, _) = code_and_streams(fixture.pull(&["--json"]).output().unwrap());
     let last: Value = serde_json::from_str(out.lines().last().unwrap()).unwrap();
     assert_eq!(last["type"], "already-stored");
     assert_eq!(last["path"], image.display().to_string());
-    assert_eq!(desk.server.asked(), []);
+    assert_eq!(fixture.server.asked(), []);
 }

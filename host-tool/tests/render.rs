@@ -8,19 +8,19 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-mod desk;
+mod cli_fixture;
 
-use desk::permits_founding;
+use cli_fixture::permits_founding;
 
 const DEMO: &str = include_str!("data/demo.yaml");
 
-struct Desk(TempDir);
+struct RenderCli(TempDir);
 
-impl Desk {
+impl RenderCli {
     fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        fs::write(desk.path("demo.yaml"), DEMO).unwrap();
-        desk
+        let fixture = Self(tempfile::tempdir().unwrap());
+        fs::write(fixture.path("demo.yaml"), DEMO).unwrap();
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -93,46 +93,46 @@ fn collect_contents(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
 
 #[test]
 fn a_cluster_that_was_launched_is_not_changed() {
-    let desk = Desk::new();
-    desk.launched();
-    let before = desk.state_files();
-    let (code, out, err) = desk.ha_host(&["render", "demo.yaml", "--out", "look"]);
+    let fixture = RenderCli::new();
+    fixture.launched();
+    let before = fixture.state_files();
+    let (code, out, err) = fixture.ha_host(&["render", "demo.yaml", "--out", "look"]);
     assert_eq!((code, err.as_str()), (0, ""));
     assert!(
         out.contains("demo was launched: nothing else was written"),
         "{out}"
     );
-    assert_eq!(fs::read_dir(desk.path("look")).unwrap().count(), 5);
-    assert!(!permits_founding(&desk.path("look/node1.ign")));
-    assert!(desk.state_files() == before, "the state has changed");
+    assert_eq!(fs::read_dir(fixture.path("look")).unwrap().count(), 5);
+    assert!(!permits_founding(&fixture.path("look/node1.ign")));
+    assert!(fixture.state_files() == before, "the state has changed");
 }
 
 #[test]
 fn an_edit_that_launch_refuses_is_refused_the_same() {
-    let desk = Desk::new();
-    desk.launched();
-    let before = desk.state_files();
+    let fixture = RenderCli::new();
+    fixture.launched();
+    let before = fixture.state_files();
     let edited = DEMO.replace("port: 6444", "port: 7444");
     assert_ne!(edited, DEMO);
-    fs::write(desk.path("demo.yaml"), edited).unwrap();
-    let (code, out, err) = desk.ha_host(&["render", "demo.yaml", "--out", "look"]);
+    fs::write(fixture.path("demo.yaml"), edited).unwrap();
+    let (code, out, err) = fixture.ha_host(&["render", "demo.yaml", "--out", "look"]);
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
     assert!(err.contains("endpoint.port: 6444 -> 7444"), "{err}");
-    assert!(!desk.path("look").exists());
-    assert!(desk.state_files() == before, "the state has changed");
+    assert!(!fixture.path("look").exists());
+    assert!(fixture.state_files() == before, "the state has changed");
     let found = ["render", "demo.yaml", "--out", "look", "--found"];
-    fs::write(desk.path("demo.yaml"), DEMO).unwrap();
-    assert_eq!(desk.ha_host(&found).0, 2, "that is for launch to permit");
+    fs::write(fixture.path("demo.yaml"), DEMO).unwrap();
+    assert_eq!(fixture.ha_host(&found).0, 2, "that is for launch to permit");
 }
 
 #[test]
 fn the_permission_to_found_comes_with_new_keys_and_later_only_if_told() {
-    let desk = Desk::new();
+    let fixture = RenderCli::new();
     let render = |out: &str, more: &[&str]| {
         let (code, said, err) =
-            desk.ha_host(&[&["render", "demo.yaml", "--out", out], more].concat());
+            fixture.ha_host(&[&["render", "demo.yaml", "--out", out], more].concat());
         assert_eq!(code, 0, "{err}");
-        (permits_founding(&desk.path(out).join("node1.ign")), said)
+        (permits_founding(&fixture.path(out).join("node1.ign")), said)
     };
     let (permits, said) = render("first", &[]);
     assert!(
@@ -149,9 +149,12 @@ fn the_permission_to_found_comes_with_new_keys_and_later_only_if_told() {
 
 #[test]
 fn a_full_disk_leaves_no_config_and_the_next_render_is_not_refused() {
-    let desk = Desk::new();
-    assert_eq!(desk.ha_host(&["render", "demo.yaml", "--out", "fits"]).0, 0);
-    let bytes: u64 = fs::read_dir(desk.path("fits"))
+    let fixture = RenderCli::new();
+    assert_eq!(
+        fixture.ha_host(&["render", "demo.yaml", "--out", "fits"]).0,
+        0
+    );
+    let bytes: u64 = fs::read_dir(fixture.path("fits"))
         .unwrap()
         .map(|e| e.unwrap().metadata().unwrap().len())
         .sum();
@@ -159,7 +162,7 @@ fn a_full_disk_leaves_no_config_and_the_next_render_is_not_refused() {
         bytes > 16 * 1024,
         "all of it has to be more than the disk holds"
     );
-    fs::create_dir(desk.path("full")).unwrap();
+    fs::create_dir(fixture.path("full")).unwrap();
     // In namespaces of its own; the second look says that the disk is what was in the way.
     let script = r#"mount -t tmpfs -o size=16k tmpfs full &&
         ! "$1" render demo.yaml --out full && ls -A full && mount --options-mode=ignore -o remount,size=8m tmpfs full &&
@@ -174,7 +177,7 @@ fn a_full_disk_leaves_no_config_and_the_next_render_is_not_refused() {
         script,
         "sh",
     ]);
-    let (code, out, err) = desk.run(command.arg(env!("CARGO_BIN_EXE_ha-host")));
+    let (code, out, err) = fixture.run(command.arg(env!("CARGO_BIN_EXE_ha-host")));
     assert_eq!(code, 0, "{out}\n{err}");
     assert!(err.contains("No space left on device"), "{err}");
     assert!(out.starts_with("demo: "), "something was left: {out}");
@@ -182,14 +185,14 @@ fn a_full_disk_leaves_no_config_and_the_next_render_is_not_refused() {
 
 #[test]
 fn a_launchs_own_pull_takes_the_signing_key_of_the_environment() {
-    let desk = Desk::new();
+    let fixture = RenderCli::new();
     let qemu = DEMO
         .replace("provider: none", "provider: qemu\nsysexts: none")
         .replace("dns: [10.77.0.1]", "dns: [10.77.0.3]");
-    fs::write(desk.path("qemu.yaml"), qemu).unwrap();
+    fs::write(fixture.path("qemu.yaml"), qemu).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ha-host"));
     command.env("HA_HOST_SIGNING_KEY", "/nonexistent/flatcar.asc");
-    let (code, out, err) = desk.run(command.args(["launch", "qemu.yaml"]));
+    let (code, out, err) = fixture.run(command.args(["launch", "qemu.yaml"]));
     assert_eq!(code, 2, "{out}\n{err}");
     assert!(
         err.contains("the signing key /nonexistent/flatcar.asc cannot be read"),

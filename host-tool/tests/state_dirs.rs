@@ -3,9 +3,9 @@
 
 use std::fs;
 
-mod desk;
+mod cli_fixture;
 
-use desk::desk_with;
+use cli_fixture::fixture_with_state;
 
 /// One directory below `fixtures` a format; they never change.
 const FORMATS: [&str; 2] = ["state-0.1.0", "state-accepted-v1"];
@@ -13,7 +13,7 @@ const FORMATS: [&str; 2] = ["state-0.1.0", "state-accepted-v1"];
 #[test]
 fn every_cluster_of_every_version_is_listed() {
     for format in FORMATS {
-        let (code, out, err) = desk_with(format).run(&["status"]);
+        let (code, out, err) = fixture_with_state(format).run(&["status"]);
         assert_eq!((code, err.as_str()), (0, ""), "{format}");
         let words = |line: &str| {
             line.split_whitespace()
@@ -43,9 +43,9 @@ fn every_cluster_of_every_version_has_its_kubeconfig() {
         ("old", "https://10.88.5.30:6444"),
     ];
     for format in FORMATS {
-        let desk = desk_with(format);
+        let fixture = fixture_with_state(format);
         for (name, server) in servers {
-            let (code, out, err) = desk.run(&["kubeconfig", name]);
+            let (code, out, err) = fixture.run(&["kubeconfig", name]);
             assert_eq!((code, err.as_str()), (0, ""), "{format} {name}");
             assert!(
                 out.contains(&format!(r#""server": "{server}""#)),
@@ -58,54 +58,54 @@ fn every_cluster_of_every_version_has_its_kubeconfig() {
 #[test]
 fn a_cluster_that_todays_rules_would_refuse_is_looked_at_and_removed() {
     for format in FORMATS {
-        let desk = desk_with(format);
+        let fixture = fixture_with_state(format);
         fs::copy(
-            desk.path("state/ha-host/old/cluster.yaml"),
-            desk.path("old.yaml"),
+            fixture.path("state/ha-host/old/cluster.yaml"),
+            fixture.path("old.yaml"),
         )
         .unwrap();
         assert_eq!(
-            desk.run(&["check", "old.yaml"]).0,
+            fixture.run(&["check", "old.yaml"]).0,
             2,
             "{format}: the rules refuse it"
         );
         for name in ["old", "old.yaml"] {
-            let (code, out, err) = desk.run(&["status", name]);
+            let (code, out, err) = fixture.run(&["status", name]);
             assert_eq!((code, err.as_str()), (1, ""), "{format} {name}");
             assert!(
                 out.contains("Kubernetes 1.32.9") && out.contains("\n  node2 "),
                 "{out}"
             );
         }
-        let (code, _, err) = desk.run(&["logs", "old", "node7"]);
+        let (code, _, err) = fixture.run(&["logs", "old", "node7"]);
         assert_eq!(
             (code, err.as_str()),
             (2, "error: old has no node node7; it has node1, node2\n"),
             "{format}"
         );
-        let (code, out, err) = desk.run(&["destroy", "old", "--yes"]);
+        let (code, out, err) = fixture.run(&["destroy", "old", "--yes"]);
         assert_eq!((code, err.as_str()), (0, ""), "{format}");
         assert!(out.starts_with("old is gone"), "{out}");
-        assert!(!desk.path("state/ha-host/old").exists());
+        assert!(!fixture.path("state/ha-host/old").exists());
     }
 }
 
 #[test]
 fn a_minor_that_new_clusters_cannot_have_stays_good_for_one_that_has_it() {
     for format in FORMATS {
-        let desk = desk_with(format);
-        let of_state = desk.path("state/ha-host/bare/cluster.yaml");
+        let fixture = fixture_with_state(format);
+        let of_state = fixture.path("state/ha-host/bare/cluster.yaml");
         let text = fs::read_to_string(of_state).unwrap();
-        fs::write(desk.path("bare.yaml"), &text).unwrap();
+        fs::write(fixture.path("bare.yaml"), &text).unwrap();
         fs::write(
-            desk.path("new.yaml"),
+            fixture.path("new.yaml"),
             text.replace("name: bare", "name: new"),
         )
         .unwrap();
-        fs::write(desk.path("up.yaml"), text.replace("1.34.4", "1.34.5")).unwrap();
-        let (code, out, err) = desk.run(&["check", "bare.yaml"]);
+        fs::write(fixture.path("up.yaml"), text.replace("1.34.4", "1.34.5")).unwrap();
+        let (code, out, err) = fixture.run(&["check", "bare.yaml"]);
         assert_eq!(code, 0, "{format}: {out}{err}");
-        let (code, _, err) = desk.run(&["render", "bare.yaml", "--out", "out"]);
+        let (code, _, err) = fixture.run(&["render", "bare.yaml", "--out", "out"]);
         assert_eq!(code, 0, "{format}: {err}");
         for file in ["new.yaml", "up.yaml"] {
             for args in [
@@ -113,7 +113,7 @@ fn a_minor_that_new_clusters_cannot_have_stays_good_for_one_that_has_it() {
                 &["render", file, "--out", "no"],
                 &["launch", file],
             ] {
-                let (code, _, err) = desk.run(args);
+                let (code, _, err) = fixture.run(args);
                 assert_eq!(code, 2, "{format} {args:?}: {err}");
                 assert!(
                     err.contains("is not for new clusters any more") && err.contains("e.g. 1.36.3"),
@@ -121,14 +121,14 @@ fn a_minor_that_new_clusters_cannot_have_stays_good_for_one_that_has_it() {
                 );
             }
         }
-        assert!(!desk.path("no").exists() && !desk.path("state/ha-host/new").exists());
+        assert!(!fixture.path("no").exists() && !fixture.path("state/ha-host/new").exists());
     }
 }
 
 #[test]
 fn what_a_machine_that_is_off_said_last_is_shown() {
     for format in FORMATS {
-        let (code, out, err) = desk_with(format).run(&["logs", "q", "node1"]);
+        let (code, out, err) = fixture_with_state(format).run(&["logs", "q", "node1"]);
         assert_eq!(code, 0, "{format}: {err}");
         assert!(out.contains("node1 login:"), "{out}");
     }
@@ -137,13 +137,13 @@ fn what_a_machine_that_is_off_said_last_is_shown() {
 #[test]
 fn every_cluster_of_every_version_can_be_destroyed() {
     for format in FORMATS {
-        let desk = desk_with(format);
+        let fixture = fixture_with_state(format);
         for name in ["bare", "q", "ns"] {
-            let (code, out, err) = desk.run(&["destroy", name, "--yes"]);
+            let (code, out, err) = fixture.run(&["destroy", name, "--yes"]);
             assert_eq!((code, err.as_str()), (0, ""), "{format} {name}");
             assert!(out.starts_with(&format!("{name} is gone")), "{out}");
             assert!(
-                !desk.path("state/ha-host").join(name).exists(),
+                !fixture.path("state/ha-host").join(name).exists(),
                 "{format} {name}"
             );
         }
@@ -152,46 +152,47 @@ fn every_cluster_of_every_version_can_be_destroyed() {
 
 #[test]
 fn a_destroy_needs_no_more_than_the_provider() {
-    let desk = desk_with("state-0.1.0");
+    let fixture = fixture_with_state("state-0.1.0");
     let (dir, text) = (
-        desk.path("state/ha-host/q"),
-        desk.path("state/ha-host/q/cluster.yaml"),
+        fixture.path("state/ha-host/q"),
+        fixture.path("state/ha-host/q/cluster.yaml"),
     );
     fs::write(
         &text,
         "name: q\nnodes: of another version\nprovider: {qemu: {}}\n",
     )
     .unwrap();
-    let (code, _, err) = desk.run(&["status", "q"]);
+    let (code, _, err) = fixture.run(&["status", "q"]);
     assert_eq!(code, 1);
     assert!(err.contains("`ha-host destroy q` works with any"), "{err}");
-    let (code, out, err) = desk.run(&["destroy", "q", "--yes"]);
+    let (code, out, err) = fixture.run(&["destroy", "q", "--yes"]);
     assert_eq!((code, err.as_str()), (0, ""), "{out}");
     assert!(!dir.exists());
 }
 
 #[test]
 fn machines_that_nothing_is_known_of_are_not_forgotten() {
-    let desk = desk_with("state-0.1.0");
-    fs::remove_file(desk.path("state/ha-host/q/cluster.yaml")).unwrap();
-    let (code, _, err) = desk.run(&["destroy", "q", "--yes"]);
+    let fixture = fixture_with_state("state-0.1.0");
+    fs::remove_file(fixture.path("state/ha-host/q/cluster.yaml")).unwrap();
+    let (code, _, err) = fixture.run(&["destroy", "q", "--yes"]);
     assert_eq!(code, 1);
     assert!(
         err.contains("does not say who made the machines of q"),
         "{err}"
     );
     assert!(
-        desk.path("state/ha-host/q/machines/node1/disk.qcow2")
+        fixture
+            .path("state/ha-host/q/machines/node1/disk.qcow2")
             .exists()
     );
 }
 
 #[test]
 fn a_record_that_cannot_be_read_hides_no_other() {
-    let desk = desk_with("state-0.1.0");
-    let record = desk.path("state/ha-host/old/state.json");
+    let fixture = fixture_with_state("state-0.1.0");
+    let record = fixture.path("state/ha-host/old/state.json");
     fs::write(&record, "{").unwrap();
-    let (code, out, err) = desk.run(&["status"]);
+    let (code, out, err) = fixture.run(&["status"]);
     assert_eq!((code, err.as_str()), (1, ""));
     assert!(
         out.starts_with("bare ") && out.contains("\nvirt ") && out.lines().count() == 5,
@@ -201,7 +202,7 @@ fn a_record_that_cannot_be_read_hides_no_other() {
         out.contains("not readable") && out.contains("old/state.json cannot be understood"),
         "{out}"
     );
-    let (code, out, _) = desk.run(&["status", "--json"]);
+    let (code, out, _) = fixture.run(&["status", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!((code, json["clusters"].as_array().unwrap().len()), (1, 4));
     assert_eq!(json["unreadable"][0]["name"], "old");
@@ -209,8 +210,8 @@ fn a_record_that_cannot_be_read_hides_no_other() {
 
 #[test]
 fn status_says_when_keys_end() {
-    let desk = desk_with("state-0.1.0");
-    let (_, out, _) = desk.run(&["status", "q"]);
+    let fixture = fixture_with_state("state-0.1.0");
+    let (_, out, _) = fixture.run(&["status", "q"]);
     let line = out
         .lines()
         .find(|line| line.starts_with("  keys  kubeconfig "))
@@ -219,7 +220,7 @@ fn status_says_when_keys_end() {
         line.contains(" 2027-11-") && line.contains("authorities ") && line.contains(" 2036-11-"),
         "{line}"
     );
-    let (_, out, _) = desk.run(&["status", "q", "--json"]);
+    let (_, out, _) = fixture.run(&["status", "q", "--json"]);
     let json: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert!(
         json["keys"]["kubeconfig"]

@@ -45,7 +45,7 @@ fn node_questions() -> [(&'static str, String); 5] {
 
 /// Writes everything into `dir/post-mortem` and the most telling tails to the terminal.
 pub fn write_evidence(cluster: &Cluster, dir: &Path) {
-    let report = Report::new(dir.join("post-mortem"));
+    let report = PostMortem::new(dir.join("post-mortem"));
     print_uncaptured(&format!(
         "post-mortem of {}: {}",
         cluster.name(),
@@ -60,11 +60,11 @@ pub fn write_evidence(cluster: &Cluster, dir: &Path) {
 
 /// The directory of a post-mortem.
 #[derive(Debug)]
-struct Report {
+struct PostMortem {
     dir: PathBuf,
 }
 
-impl Report {
+impl PostMortem {
     fn new(dir: PathBuf) -> Self {
         let _ = fs::create_dir_all(&dir);
         Self { dir }

@@ -44,18 +44,18 @@ fn find_chromium() -> Option<PathBuf> {
     found
 }
 
-struct Desk(tempfile::TempDir);
+struct StateFixture(tempfile::TempDir);
 
-impl Desk {
+impl StateFixture {
     /// A state directory with one cluster, whose last launch left these facts.
     fn with_facts(facts: &str) -> Self {
-        let desk = Self(tempfile::tempdir().expect("a directory"));
-        let dir = desk.path("state/demo");
+        let fixture = Self(tempfile::tempdir().expect("a directory"));
+        let dir = fixture.path("state/demo");
         std::fs::create_dir_all(&dir).expect("state");
         let record = json!({"version": 1, "name": "demo", "createdMs": 0, "life": "standing", "founded": true, "base": "/", "file": "demo.yaml"});
         std::fs::write(dir.join("state.json"), record.to_string()).expect("record");
         std::fs::write(dir.join("launch.jsonl"), facts).expect("facts");
-        desk
+        fixture
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -239,8 +239,8 @@ fn five_nodes_and_a_hundred_are_drawn_well() {
         return;
     };
     for nodes in [5, 100] {
-        let desk = Desk::with_facts(&with_nodes(nodes));
-        let drawn = desk.measure(&browser, &desk.page(), &[]);
+        let fixture = StateFixture::with_facts(&with_nodes(nodes));
+        let drawn = fixture.measure(&browser, &fixture.page(), &[]);
         assert_well_drawn(&drawn, nodes);
         assert_eq!(list_of(&drawn, "links").len(), 2, "node3 waited for node2");
         assert_eq!(drawn["h1"], "picture: ready in 3 min 13 s");
@@ -252,8 +252,8 @@ fn a_failure_is_drawn_in_its_place() {
     let Some(browser) = find_chromium() else {
         return;
     };
-    let desk = Desk::with_facts(&read_fixture("failing.jsonl"));
-    let drawn = desk.measure(&browser, &desk.page(), &[]);
+    let fixture = StateFixture::with_facts(&read_fixture("failing.jsonl"));
+    let drawn = fixture.measure(&browser, &fixture.page(), &[]);
     assert_well_drawn(&drawn, 2);
     assert_eq!(drawn["marks"], 1);
     let texts = list_of(&list_of(&drawn, "rows")[1], "texts");
@@ -273,14 +273,14 @@ fn light_and_dark_differ_and_a_page_can_be_printed() {
     let Some(browser) = find_chromium() else {
         return;
     };
-    let desk = Desk::with_facts(&read_fixture("good.jsonl"));
-    let page = desk.page();
-    let light = desk.measure(
+    let fixture = StateFixture::with_facts(&read_fixture("good.jsonl"));
+    let page = fixture.page();
+    let light = fixture.measure(
         &browser,
         &page,
         &["--blink-settings=preferredColorScheme=1"],
     );
-    let dark = desk.measure(
+    let dark = fixture.measure(
         &browser,
         &page,
         &["--blink-settings=preferredColorScheme=0"],
@@ -288,8 +288,8 @@ fn light_and_dark_differ_and_a_page_can_be_printed() {
     for part in ["background", "ink", "work"] {
         assert_ne!(light[part], dark[part], "{part}");
     }
-    let pdf = desk.path("page.pdf");
-    desk.browse(
+    let pdf = fixture.path("page.pdf");
+    fixture.browse(
         &browser,
         &page,
         &[
@@ -307,11 +307,11 @@ fn light_and_dark_differ_and_a_page_can_be_printed() {
 
 #[test]
 fn a_file_of_somebody_is_never_replaced_unasked() {
-    let desk = Desk::with_facts(&read_fixture("good.jsonl"));
-    let file = desk.path("mine.html");
+    let fixture = StateFixture::with_facts(&read_fixture("good.jsonl"));
+    let file = fixture.path("mine.html");
     std::fs::write(&file, "mine").expect("a file");
     let [output, force] = ["--output", "--force"].map(OsStr::new);
-    let refused = desk.report(&[output, file.as_os_str()]);
+    let refused = fixture.report(&[output, file.as_os_str()]);
     assert_eq!(refused.code, Some(2), "{refused:?}");
     assert!(
         refused
@@ -320,7 +320,8 @@ fn a_file_of_somebody_is_never_replaced_unasked() {
         "{refused:?}"
     );
     assert_eq!(std::fs::read_to_string(&file).expect("it"), "mine");
-    desk.report(&[output, file.as_os_str(), force])
+    fixture
+        .report(&[output, file.as_os_str(), force])
         .ok()
         .expect("replaced");
     assert!(
@@ -328,8 +329,8 @@ fn a_file_of_somebody_is_never_replaced_unasked() {
             .expect("it")
             .starts_with("<!DOCTYPE html>")
     );
-    std::fs::remove_file(desk.path("state/demo/launch.jsonl")).expect("there");
-    let nothing = desk.report(&[]);
+    std::fs::remove_file(fixture.path("state/demo/launch.jsonl")).expect("there");
+    let nothing = fixture.report(&[]);
     assert_eq!(nothing.code, Some(2), "{nothing:?}");
     assert!(
         nothing.stderr.contains("nothing is kept of a launch"),

@@ -31,7 +31,7 @@ pub fn count_objects(text: &str) -> Result<usize, ManifestFault> {
     }
     let options = options! { flow_nesting_limit: MAX_DEPTH, block_nesting_limit: MAX_DEPTH };
     let mut parser = Parser::new_from_str_with_options(text, options);
-    let (mut objects, mut document) = (0, Document::default());
+    let (mut objects, mut document) = (0, ManifestDocument::default());
     while let Some(event) = parser.next_event() {
         let (event, span) = event.map_err(|error| {
             let help = if text.contains("{{") {
@@ -73,7 +73,7 @@ fn is_nothing(text: &str) -> bool {
 
 /// One document, event by event.
 #[derive(Debug, Default)]
-struct Document {
+struct ManifestDocument {
     line: usize,
     depth: usize,
     /// What stands at the top; none: nothing.
@@ -92,7 +92,7 @@ enum Top {
 
 const NEEDED: [&str; 2] = ["apiVersion", "kind"];
 
-impl Document {
+impl ManifestDocument {
     fn take(&mut self, event: &Event<'_>, span: Span) {
         match event {
             Event::MappingStart(..) | Event::SequenceStart(..) => {

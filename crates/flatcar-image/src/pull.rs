@@ -68,7 +68,7 @@ pub fn pull_image(
     if let Some(cause) = stop.cause().filter(|_| result.is_err()) {
         bar.note(&format!(
             "{}: nothing was stored; run it again, it goes on from where it is",
-            cause.words()
+            cause.label()
         ));
         return Err(End::Said(cause.into()).into());
     }

@@ -80,7 +80,7 @@ pub fn report_error(error: &anyhow::Error) -> Exit {
         // What fails because the program ends is no failure of its own.
         (_, Some(cause)) => {
             if take_last_word() {
-                output::print_error_line(&error_line(cause.words()));
+                output::print_error_line(&error_line(cause.label()));
             }
             return cause.into();
         }

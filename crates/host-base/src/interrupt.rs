@@ -18,7 +18,7 @@ pub enum Cause {
 
 impl Cause {
     /// For people.
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::Signal => "interrupted",
             Self::TimeUp => "the time is up",
@@ -28,7 +28,7 @@ impl Cause {
 
 /// What was waited for was given up because the program is to end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{}", .0.words())]
+#[error("{}", .0.label())]
 pub struct CutOff(pub Cause);
 
 /// The wish to end, once somebody has it.

@@ -92,7 +92,7 @@ fn cut_off(cause: Cause) -> ! {
             let words = LAST_WORDS.lock().map(|mut words| words.take());
             match words.unwrap_or_else(|poisoned| poisoned.into_inner().take()) {
                 Some(words) => words(cause),
-                None => output::print_error_line(&error_line(cause.words())),
+                None => output::print_error_line(&error_line(cause.label())),
             }
             let _ = tell.send(());
         } else {

@@ -21,7 +21,7 @@ const PORT: u16 = 22;
 
 /// Who an address belongs to, as far as this machine can know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Owner {
+enum AddressOwner {
     Nobody,
     Here,
     /// Another one, by its Ethernet address if that is known.
@@ -32,7 +32,7 @@ enum Owner {
 
 /// Asks for each address (with what it is for, e.g. `the VIP`); a finding if something is amiss, one for the rest.
 pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
-    let owners: Vec<Result<Owner>> = std::thread::scope(|scope| {
+    let owners: Vec<Result<AddressOwner>> = std::thread::scope(|scope| {
         let asked: Vec<_> = wanted
             .iter()
             .map(|(address, _)| {
@@ -51,13 +51,13 @@ pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
     let mut free = 0;
     for ((address, purpose), owner) in wanted.iter().zip(owners) {
         let seen = match owner? {
-            Owner::Nobody => {
+            AddressOwner::Nobody => {
                 free += 1;
                 continue;
             }
-            Owner::Far => continue,
-            Owner::Here => format!("{address}, {purpose}, is an address of this machine"),
-            Owner::Other(mac) => {
+            AddressOwner::Far => continue,
+            AddressOwner::Here => format!("{address}, {purpose}, is an address of this machine"),
+            AddressOwner::Other(mac) => {
                 let by = mac.map_or_else(String::new, |mac| format!(" by {mac}"));
                 format!("{address}, {purpose}, is in use{by}")
             }
@@ -74,16 +74,16 @@ pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
     Ok(findings)
 }
 
-fn address_owner(address: IpAddr) -> Result<Owner> {
+fn address_owner(address: IpAddr) -> Result<AddressOwner> {
     let text = address.to_string();
     // "Network is unreachable" is an exit code of its own.
     let Ok(route) = command::run_for_stdout(Command::new("ip").args(["-j", "route", "get", &text]))
     else {
-        return Ok(Owner::Far);
+        return Ok(AddressOwner::Far);
     };
     match link_of_route(&route)? {
-        Link::Here => return Ok(Owner::Here),
-        Link::Far => return Ok(Owner::Far),
+        Link::Here => return Ok(AddressOwner::Here),
+        Link::Far => return Ok(AddressOwner::Far),
         Link::Segment => {}
     }
     let answer = TcpStream::connect_timeout(&SocketAddr::new(address, PORT), WAIT);
@@ -95,9 +95,9 @@ fn address_owner(address: IpAddr) -> Result<Owner> {
         command::run_for_stdout(Command::new("ip").args(["-j", "neigh", "show", &text]))?;
     let (mac, reachable) = neighbour_of(&neighbours)?;
     Ok(if answered || reachable {
-        Owner::Other(mac)
+        AddressOwner::Other(mac)
     } else {
-        Owner::Nobody
+        AddressOwner::Nobody
     })
 }
 
@@ -210,8 +210,8 @@ mod tests {
         let [here, there, nobody, far] = found.unwrap();
         assert_eq!(
             (here, nobody, far),
-            (Owner::Here, Owner::Nobody, Owner::Far)
+            (AddressOwner::Here, AddressOwner::Nobody, AddressOwner::Far)
         );
-        assert!(matches!(there, Owner::Other(Some(_))), "{there:?}");
+        assert!(matches!(there, AddressOwner::Other(Some(_))), "{there:?}");
     }
 }

@@ -15,7 +15,7 @@ use ha_host_base::files;
 
 use self::gateway::Gateway;
 use self::layout::{Layout, NodeDir};
-use super::vm::kvm::{self, Verdict};
+use super::vm::kvm::{self, KvmVerdict};
 use super::{Finding, Machine, Made, Power, Provider};
 use crate::finding::Unfit;
 use crate::shared::lock::MachineLock;
@@ -43,7 +43,7 @@ pub struct Qemu {
     cluster: Cluster,
     options: cluster::QemuOptions,
     /// What was found out about KVM, once.
-    kvm: OnceLock<Verdict>,
+    kvm: OnceLock<KvmVerdict>,
     /// The program that runs `guest-exec`: ha-host itself.
     program: PathBuf,
 }
@@ -77,9 +77,9 @@ impl Qemu {
         match vm.accel {
             Accel::Tcg => Ok(false),
             Accel::Auto if vm.arch != Arch::HOST => Ok(false),
-            Accel::Auto => Ok(*self.verdict()? == Verdict::Works),
+            Accel::Auto => Ok(*self.verdict()? == KvmVerdict::Works),
             Accel::Kvm => match self.verdict()? {
-                Verdict::Works => Ok(true),
+                KvmVerdict::Works => Ok(true),
                 other => {
                     let remedy = format!("{}; or write `accel: auto`", other.remedy());
                     Err(Unfit::new(other.message(), remedy).into())
@@ -89,7 +89,7 @@ impl Qemu {
     }
 
     /// What KVM does here, found out at most once in this process's life.
-    fn verdict(&self) -> Result<&Verdict> {
+    fn verdict(&self) -> Result<&KvmVerdict> {
         if let Some(known) = self.kvm.get() {
             return Ok(known);
         }

@@ -8,7 +8,7 @@ use ha_cluster_file::diagnostic::Fault;
 use ha_host_base::exit::{Exit, Stop};
 use serde_json::json;
 
-use crate::cli::Check;
+use crate::cli::CheckArgs;
 use crate::inputs::judge_named_files;
 use crate::source::{self, FileFaults};
 use crate::state::StateRoot;
@@ -18,7 +18,7 @@ use crate::{progress, source::Source};
 const VERSION: u32 = 1;
 
 /// Faults go to standard error, all at once; a good file is described in one line.
-pub fn run(args: &Check, root: Option<&StateRoot>) -> Result<Exit> {
+pub fn run(args: &CheckArgs, root: Option<&StateRoot>) -> Result<Exit> {
     let open_files = |text: &str, base: &Path| judge_named_files(&named_files(text, base));
     let checked = source::check_source(&args.file, root, &open_files);
     if args.json {
@@ -32,7 +32,7 @@ pub fn run(args: &Check, root: Option<&StateRoot>) -> Result<Exit> {
 }
 
 /// One JSON object, whatever the verdict. A file that cannot be read has none: an error as for people.
-fn print_verdict(args: &Check, checked: Result<(Source, Vec<Fault>)>) -> Result<Exit> {
+fn print_verdict(args: &CheckArgs, checked: Result<(Source, Vec<Fault>)>) -> Result<Exit> {
     let (name, faults) = match &checked {
         Ok((source, warnings)) => (Some(&source.cluster.name), warnings),
         Err(error) => match error.downcast_ref::<FileFaults>() {

@@ -3,10 +3,10 @@
 use anyhow::Result;
 use clap::CommandFactory;
 
-use crate::cli::{Cli, Completions};
+use crate::cli::{Cli, CompletionsArgs};
 
 /// A shell's completion script.
-pub fn print_completions(args: &Completions) -> Result<()> {
+pub fn print_completions(args: &CompletionsArgs) -> Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "ha-host", &mut script);
     print!("{}", String::from_utf8(script)?);

@@ -8,12 +8,12 @@ use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{pluralize, shown_path};
 
-use crate::cli::Destroy;
+use crate::cli::DestroyArgs;
 use crate::source;
 use crate::state::{ClusterLife, StateRoot, record_life};
 
 /// Machines first, the state last: cut off anywhere, it can be run again.
-pub fn run(args: &Destroy, root: &StateRoot) -> Result<()> {
+pub fn run(args: &DestroyArgs, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let name = dir.record()?.map(|r| r.name).unwrap_or_default();
     if !args.yes && !is_confirmed(&name, dir.removable()?.as_ref(), dir.path())? {

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use super::KnownCluster;
 use crate::api::{self, Api};
-use crate::cli::Doctor;
+use crate::cli::DoctorArgs;
 use crate::node_status::Asking;
 use crate::state::StateRoot;
 
@@ -71,7 +71,7 @@ struct Visit {
 }
 
 /// Exit code: 0 if nothing has to be mended, 1 if something has.
-pub fn run(args: &Doctor, root: &StateRoot) -> Result<Exit> {
+pub fn run(args: &DoctorArgs, root: &StateRoot) -> Result<Exit> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let nodes: Vec<&Node> = match &args.node {
         Some(name) => vec![known.node(name)?],

@@ -8,11 +8,11 @@ use ha_host_base::command::{Input, run_attached};
 use ha_host_base::exit::Exit;
 
 use super::KnownCluster;
-use crate::cli::Exec;
+use crate::cli::ExecArgs;
 use crate::state::StateRoot;
 
 /// Ends with the command's own exit code.
-pub fn run(args: &Exec, root: &StateRoot) -> Result<ExitCode> {
+pub fn run(args: &ExecArgs, root: &StateRoot) -> Result<ExitCode> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let argv: Vec<&str> = args.argv.iter().map(String::as_str).collect();
     let mut command = known.provider.exec(known.node(&args.node)?, &argv)?;

@@ -10,10 +10,10 @@ use ha_host_base::signals;
 use ha_providers::vm::guest::{Agent, GuestTransport};
 use nix::sys::signal::Signal;
 
-use crate::cli::GuestExec;
+use crate::cli::GuestExecArgs;
 
 /// Ends with the command's own exit code. Ctrl-C ends the command in the machine too, if its agent answers soon.
-pub fn run(args: &GuestExec) -> Result<ExitCode> {
+pub fn run(args: &GuestExecArgs) -> Result<ExitCode> {
     // Whoever called us may be killed; nobody would read what we follow then.
     nix::sys::prctl::set_pdeathsig(Signal::SIGTERM)
         .context("cannot set the parent-death signal")?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use crate::cli::{Image, ImageLs, ImagePull, ImageRm, ImageVerb};
+use crate::cli::{ImageArgs, ImageLsArgs, ImagePullArgs, ImageRmArgs, ImageVerb};
 use crate::progress;
 use crate::state::StateRoot;
 
@@ -18,7 +18,7 @@ use crate::state::StateRoot;
 const VERSION: u32 = 1;
 
 /// Does one of them. The clusters' state matters only to those that look for who uses an image.
-pub fn run(args: &Image, root: Result<StateRoot>) -> Result<()> {
+pub fn run(args: &ImageArgs, root: Result<StateRoot>) -> Result<()> {
     let store = ImageStore::open(args.store.as_deref())?;
     match &args.verb {
         ImageVerb::Pull(args) => pull_image(args, &store),
@@ -27,7 +27,7 @@ pub fn run(args: &Image, root: Result<StateRoot>) -> Result<()> {
     }
 }
 
-fn pull_image(args: &ImagePull, store: &ImageStore) -> Result<()> {
+fn pull_image(args: &ImagePullArgs, store: &ImageStore) -> Result<()> {
     let wanted = WantedImage {
         channel: args.channel.clone(),
         version: args.version.clone(),
@@ -75,7 +75,7 @@ fn text_of(store: &ImageStore, pulled: &PulledImage) -> String {
     format!("{head}: {signed}\n  {path}")
 }
 
-fn list_images(args: &ImageLs, store: &ImageStore, root: &StateRoot) -> Result<()> {
+fn list_images(args: &ImageLsArgs, store: &ImageStore, root: &StateRoot) -> Result<()> {
     let (mut rows, clusters) = (Vec::new(), store.with_remembered(&root.machines())?);
     for record in store.list()? {
         let users = image::clusters_using(&clusters, &store.image(&record));
@@ -128,7 +128,7 @@ fn print_table(rows: &[(ImageRecord, Vec<String>)]) {
     }
 }
 
-fn remove_images(args: &ImageRm, store: &ImageStore, root: &StateRoot) -> Result<()> {
+fn remove_images(args: &ImageRmArgs, store: &ImageStore, root: &StateRoot) -> Result<()> {
     for dir in store.remove(
         &args.versions,
         parse_arch(args.arch.as_deref())?,

@@ -6,14 +6,14 @@ use anyhow::Result;
 use ha_host_base::files;
 use ha_wire::settings::Endpoint;
 
-use crate::cli::Kubeconfig;
+use crate::cli::KubeconfigArgs;
 use crate::pki::kubeconfig::{Server, is_current};
 use crate::progress::warning_line;
 use crate::source;
 use crate::state::StateRoot;
 
 /// Renews it first if it is about to end.
-pub fn run(args: &Kubeconfig, root: &StateRoot) -> Result<()> {
+pub fn run(args: &KubeconfigArgs, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let cluster = dir.cluster()?;
     let pki = dir.keys()?;

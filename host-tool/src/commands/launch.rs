@@ -5,7 +5,7 @@ use std::thread::available_parallelism;
 use anyhow::Result;
 use ha_host_base::exit::Exit;
 
-use crate::cli::Launch;
+use crate::cli::LaunchArgs;
 use crate::launch::report::Report;
 use crate::launch::{self, Options};
 use crate::launch_picture::PictureReport;
@@ -17,7 +17,7 @@ use crate::state::StateRoot;
 const LEAST_PARALLEL: usize = 4;
 
 /// Reads the file, chooses how it looks, launches.
-pub fn run(args: &Launch, root: &StateRoot) -> Result<Exit> {
+pub fn run(args: &LaunchArgs, root: &StateRoot) -> Result<Exit> {
     let pictured = PictureReport::new(progress::choose_report(args.json));
     let inner = Box::new(pictured);
     let mut report = InterruptibleReport::begin(inner, args.json, &args.file, args.timeout);
@@ -25,7 +25,7 @@ pub fn run(args: &Launch, root: &StateRoot) -> Result<Exit> {
     report.finish(result)
 }
 
-fn read_and_launch(args: &Launch, root: &StateRoot, report: &mut dyn Report) -> Result<Exit> {
+fn read_and_launch(args: &LaunchArgs, root: &StateRoot, report: &mut dyn Report) -> Result<Exit> {
     let source = source::read_source(&args.file, Some(root))?;
     super::print_warnings(&source);
     let processors = available_parallelism().map_or(1, usize::from);

@@ -11,7 +11,7 @@ use ha_host_base::text::printable_line;
 use ha_providers::Machine;
 
 use super::{KnownCluster, exec};
-use crate::cli::Logs;
+use crate::cli::LogsArgs;
 use crate::state::StateRoot;
 
 /// So much of what a machine that is off said last is shown, of each of its two files: the end of any boot, and no flood.
@@ -21,7 +21,7 @@ const TAIL_BYTES: u64 = 256 * 1024;
 const POD_LOGS: &str = r#"exec tail --lines=200 "$1" -- /var/log/pods/*_"$0"*/*/*.log"#;
 
 /// Ends with the exit code of the node's own program.
-pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
+pub fn run(args: &LogsArgs, root: &StateRoot) -> Result<ExitCode> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let node = known.node(&args.node)?;
     if known.provider.state(node)? != Machine::Running {
@@ -42,7 +42,7 @@ pub fn run(args: &Logs, root: &StateRoot) -> Result<ExitCode> {
     Ok(exec::exit_code(run_attached(&mut command, Input::Empty)?))
 }
 
-fn journal_argv(args: &Logs) -> Vec<&str> {
+fn journal_argv(args: &LogsArgs) -> Vec<&str> {
     let mut argv = vec!["journalctl", "--no-pager", "--no-hostname"];
     if args.follow {
         argv.extend(["--follow", "--lines=200"]);

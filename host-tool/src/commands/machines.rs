@@ -8,7 +8,7 @@ use crate::cli::{self, Order};
 use crate::launch;
 use crate::state::{ClusterLife, StateRoot, record_life};
 
-pub fn switch_power(args: &cli::Power, root: &StateRoot) -> Result<()> {
+pub fn switch_power(args: &cli::PowerArgs, root: &StateRoot) -> Result<()> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let node = known.node(&args.node)?;
     // Two that start one machine would both note its processes, and one of them be nobody's.
@@ -25,7 +25,7 @@ pub fn switch_power(args: &cli::Power, root: &StateRoot) -> Result<()> {
 }
 
 /// Cuts a node off, or lets it back.
-pub fn cut_off(args: &cli::Cut, root: &StateRoot) -> Result<()> {
+pub fn cut_off(args: &cli::CutArgs, root: &StateRoot) -> Result<()> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let node = known.node(&args.node)?;
     let _store = known.dir.clone().lock_known()?;
@@ -33,14 +33,14 @@ pub fn cut_off(args: &cli::Cut, root: &StateRoot) -> Result<()> {
 }
 
 /// Where an address of the nodes' network is reached from here.
-pub fn print_reach(args: &cli::Reach, root: &StateRoot) -> Result<()> {
+pub fn print_reach(args: &cli::ReachArgs, root: &StateRoot) -> Result<()> {
     let known = KnownCluster::find(root, &args.cluster)?;
     println!("{}", known.provider.reach(args.inside));
     Ok(())
 }
 
 /// Removes a machine, disk included, and makes it anew from this config.
-pub fn remake_machine(args: &cli::Remake, root: &StateRoot) -> Result<()> {
+pub fn remake_machine(args: &cli::RemakeArgs, root: &StateRoot) -> Result<()> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let node = known.node(&args.node)?;
     let file = &args.ignition;

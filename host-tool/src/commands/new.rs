@@ -5,10 +5,10 @@ use std::io::{ErrorKind, Write};
 use anyhow::Result;
 use ha_host_base::exit::Stop;
 
-use crate::cli::New;
+use crate::cli::NewArgs;
 
 /// Never over an existing file.
-pub fn run(args: &New) -> Result<()> {
+pub fn run(args: &NewArgs) -> Result<()> {
     let path = ha_host_base::text::shown_path(&args.file);
     let name = args
         .file

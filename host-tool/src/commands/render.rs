@@ -13,7 +13,7 @@ mod output;
 
 use crate::api::Api;
 use crate::assets::{self, PackedDisk};
-use crate::cli::Render;
+use crate::cli::RenderArgs;
 use crate::ignition::{ConfigRenderer, NodeConfig, founder_permission};
 use crate::inputs::OperatorFiles;
 use crate::launch;
@@ -24,7 +24,7 @@ use crate::state::{ClusterDir, ClusterLife, ClusterStore, StateRoot};
 use crate::{progress, source};
 
 /// A cluster that `launch` made is not touched: its configs are written, and nothing else.
-pub fn run(args: &Render, root: &StateRoot) -> Result<()> {
+pub fn run(args: &RenderArgs, root: &StateRoot) -> Result<()> {
     let source = source::read_source(&args.file, Some(root))?;
     super::print_warnings(&source);
     let dir = root.dir(&source.cluster.name);
@@ -52,7 +52,7 @@ fn is_launched(dir: &ClusterDir) -> Result<bool> {
     Ok(record.is_some_and(|record| record.life != ClusterLife::Rendered))
 }
 
-fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<()> {
+fn render_launched(args: &RenderArgs, source: &Source, dir: &ClusterDir) -> Result<()> {
     let cluster = &source.cluster;
     let pki = dir.keys()?;
     let files = OperatorFiles::read(cluster, dir.path())?;
@@ -67,17 +67,17 @@ fn render_launched(args: &Render, source: &Source, dir: &ClusterDir) -> Result<(
     let configs = render_configs(source, &pki, &files, false)?;
     write_configs(args, source, &files, &configs)?;
     println!("  {} was launched: nothing else was written", cluster.name);
-    println!("{}", last_words(Founding::Launched));
+    println!("{}", last_words(FoundingPermission::Launched));
     Ok(())
 }
 
 /// The keys are kept in the state directory, so that the next render belongs to the same cluster.
 fn render_rendered(
-    args: &Render,
+    args: &RenderArgs,
     source: &Source,
     store: &ClusterStore,
     files: &OperatorFiles,
-    founding: Founding,
+    founding: FoundingPermission,
 ) -> Result<()> {
     let cluster = &source.cluster;
     store.accept_for_render(&source.as_accepted())?;
@@ -85,7 +85,12 @@ fn render_rendered(
     files.keep(store.path())?;
     let provider = ByOthers::new(cluster, store.path());
     store.ensure_kubeconfig(cluster, &pki, &Server::of(cluster, &provider))?;
-    let configs = render_configs(source, &pki, files, founding == Founding::Permitted)?;
+    let configs = render_configs(
+        source,
+        &pki,
+        files,
+        founding == FoundingPermission::Permitted,
+    )?;
     let bar = &mut *progress::pull::download_bar(false);
     let packed = assets::pack_disk(store.path(), cluster, &files.sysexts, bar)?;
     write_configs(args, source, files, &configs)?;
@@ -101,7 +106,7 @@ fn render_rendered(
 
 /// Whether the first control plane is permitted to found the cluster, and why not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Founding {
+enum FoundingPermission {
     Permitted,
     /// The cluster was seen to stand.
     Founded,
@@ -117,16 +122,16 @@ fn permit_founding(
     source: &Source,
     store: &ClusterStore,
     provider: Arc<dyn Provider>,
-) -> Result<Founding> {
+) -> Result<FoundingPermission> {
     let founded = store.record()?.is_some_and(|record| record.founded);
     let Some(pki) = store.pki()? else {
-        return Ok(Founding::Permitted);
+        return Ok(FoundingPermission::Permitted);
     };
     if !asked_for {
         return Ok(if founded {
-            Founding::Founded
+            FoundingPermission::Founded
         } else {
-            Founding::NotFirst
+            FoundingPermission::NotFirst
         });
     }
     let name = &source.cluster.name;
@@ -140,7 +145,7 @@ fn permit_founding(
             launch::close_founding(store, &source.cluster)?;
             Err(refuse(&format!("answers at {place}")))
         }
-        Err(_) => Ok(Founding::Permitted),
+        Err(_) => Ok(FoundingPermission::Permitted),
     }
 }
 
@@ -166,7 +171,7 @@ fn config_names(source: &Source) -> Vec<String> {
 
 /// Warns, writes, says so.
 fn write_configs(
-    args: &Render,
+    args: &RenderArgs,
     source: &Source,
     files: &OperatorFiles,
     configs: &[NodeConfig],
@@ -199,15 +204,15 @@ fn print_assets(packed: Option<&PackedDisk>) {
     }
 }
 
-fn last_words(founding: Founding) -> &'static str {
+fn last_words(founding: FoundingPermission) -> &'static str {
     match founding {
-        Founding::Permitted => {
+        FoundingPermission::Permitted => {
             "  the nodes' certificates in them end in 24 hours, the permission to found in one: boot the nodes before"
         }
-        Founding::Founded | Founding::Launched => {
+        FoundingPermission::Founded | FoundingPermission::Launched => {
             "  the nodes' certificates in them end in 24 hours: boot the nodes before; none of them may found a cluster"
         }
-        Founding::NotFirst => {
+        FoundingPermission::NotFirst => {
             "  the nodes' certificates in them end in 24 hours: boot the nodes before; none of them may found the cluster, \
              since the keys are not new: if no cluster stands, render with --found"
         }

@@ -7,13 +7,13 @@ use ha_host_base::exit::Stop;
 use ha_host_base::files;
 use ha_host_base::text::shown_path;
 
-use crate::cli::Report;
+use crate::cli::ReportArgs;
 use crate::launch_picture::picture_of;
 use crate::source;
 use crate::state::StateRoot;
 
 /// Into the state directory, or where people say.
-pub fn run(args: &Report, root: &StateRoot) -> Result<()> {
+pub fn run(args: &ReportArgs, root: &StateRoot) -> Result<()> {
     let dir = source::find_cluster(root, &args.cluster)?;
     let page = picture_of(&dir)?;
     let path = match &args.output {

@@ -8,7 +8,7 @@ use ha_host_base::text::shown_path;
 use tokio::net::TcpListener;
 
 use super::KnownCluster;
-use crate::cli::Serve;
+use crate::cli::ServeArgs;
 use crate::inputs::OperatorFiles;
 use crate::progress;
 use crate::serve::tls::{TlsListener, read_server_config};
@@ -18,7 +18,7 @@ use crate::state::StateRoot;
 /// How often it is looked whether the launch has ended well.
 const LOOK: Duration = Duration::from_secs(1);
 
-pub fn run(args: &Serve, root: &StateRoot) -> Result<()> {
+pub fn run(args: &ServeArgs, root: &StateRoot) -> Result<()> {
     let known = KnownCluster::find(root, &args.cluster)?;
     let name = &known.cluster.name;
     if known.cluster.provider.makes_machines() {
@@ -48,7 +48,7 @@ pub fn run(args: &Serve, root: &StateRoot) -> Result<()> {
     ha_host_base::block_on(serve_offer(args, &site, tls))?
 }
 
-fn build_offer(args: &Serve, known: KnownCluster) -> Result<Offer> {
+fn build_offer(args: &ServeArgs, known: KnownCluster) -> Result<Offer> {
     if let Some(dir) = &args.pxe
         && let Some(missing) = missing_pxe_file(dir)
     {
@@ -78,7 +78,7 @@ fn build_offer(args: &Serve, known: KnownCluster) -> Result<Offer> {
 }
 
 async fn serve_offer(
-    args: &Serve,
+    args: &ServeArgs,
     site: &std::sync::Arc<Site>,
     tls: Option<tokio_rustls::rustls::ServerConfig>,
 ) -> Result<()> {
@@ -109,7 +109,7 @@ async fn wait_for_launch_end(site: &Site) -> Result<()> {
     Ok(())
 }
 
-fn print_offer(args: &Serve, site: &Site, encrypted: bool) {
+fn print_offer(args: &ServeArgs, site: &Site, encrypted: bool) {
     if !encrypted {
         eprintln!(
             "{}",

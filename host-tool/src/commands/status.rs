@@ -17,7 +17,7 @@ use serde::Serialize;
 use time::OffsetDateTime;
 
 use crate::api::{self, Api, ClusterView, WholeLook};
-use crate::cli::Status;
+use crate::cli::StatusArgs;
 use crate::launch;
 use crate::node_status::NodeAnswer;
 use crate::progress::{cluster_headline, warning_line};
@@ -90,7 +90,7 @@ struct NodeLine {
 }
 
 /// Exit code: 0 if the cluster is whole, 1 if not.
-pub fn run(args: &Status, root: &StateRoot) -> Result<Exit> {
+pub fn run(args: &StatusArgs, root: &StateRoot) -> Result<Exit> {
     let Some(name) = &args.cluster else {
         return list::print_clusters(root, args.json);
     };

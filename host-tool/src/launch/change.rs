@@ -39,7 +39,7 @@ impl Changes {
     }
 
     /// Every key with both values, for one line.
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let words: Vec<String> = self.differences.iter().map(Difference::to_string).collect();
         words.join("; ")
     }

@@ -7,7 +7,7 @@ use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 
 use super::escape::escape_html;
-use super::story::{Bar, Kind, LaunchStory, Mark, Row};
+use super::story::{Bar, LaunchStory, Mark, Row, StretchKind};
 use super::words::{kind_class, kind_words, short_span};
 use crate::launch::node_progress::Stage;
 
@@ -265,7 +265,7 @@ fn bar_title(row: &Row, bar: &Bar) -> String {
 
 /// What was waited for, below the bars, as far as there is room before the next words.
 fn draw_words(svg: &mut String, layout: &Layout, y: f64, row: &Row) {
-    let spoken = |bar: &&Bar| bar.kind == Kind::Wait && !bar.words.is_empty();
+    let spoken = |bar: &&Bar| bar.kind == StretchKind::Wait && !bar.words.is_empty();
     let waits: Vec<&Bar> = row.bars.iter().filter(spoken).collect();
     // Failures have their words on the same line.
     let marks = row.marks.iter().map(|m| layout.x(m.at));

@@ -11,7 +11,7 @@ use time::macros::format_description;
 use super::chart::draw_chart;
 use super::escape::escape_html;
 use super::kept::KeptEnd;
-use super::story::{Bar, Kind, LaunchStory, Row};
+use super::story::{Bar, LaunchStory, Row, StretchKind};
 use super::words::{kind_class, kind_words, short_span};
 use crate::launch::node_progress::Stage;
 use crate::progress::describe::completed_steps;
@@ -93,16 +93,16 @@ fn utc_time(ms: u64) -> String {
 
 fn chart_legend() -> String {
     let mut list = String::from("<ul class=\"legend\">");
-    for kind in [Kind::Boot, Kind::Work, Kind::Wait] {
+    for kind in [StretchKind::Boot, StretchKind::Work, StretchKind::Wait] {
         let _ = write!(
             list,
             "<li><svg viewBox=\"0 0 22 12\" aria-hidden=\"true\"><rect x=\"1\" y=\"1\" width=\"20\" height=\"10\" rx=\"2\" class=\"bar {}\"/></svg>\
              {}</li>",
             kind_class(kind),
             match kind {
-                Kind::Boot => "boots: its machine is made, Flatcar comes up",
-                Kind::Work => "works (the thin line below: images come)",
-                Kind::Wait => "waits; the line at its end leads to who held it up",
+                StretchKind::Boot => "boots: its machine is made, Flatcar comes up",
+                StretchKind::Work => "works (the thin line below: images come)",
+                StretchKind::Wait => "waits; the line at its end leads to who held it up",
             }
         );
     }
@@ -203,7 +203,7 @@ fn share_bar(ms: u64, total: u64) -> String {
 }
 
 fn phase_table(story: &LaunchStory) -> String {
-    let mut stages: Vec<(Stage, Kind)> = Vec::new();
+    let mut stages: Vec<(Stage, StretchKind)> = Vec::new();
     for bar in story.rows.iter().flat_map(|row| &row.bars) {
         if !stages.contains(&(bar.stage, bar.kind)) {
             stages.push((bar.stage, bar.kind));
@@ -241,7 +241,7 @@ fn phase_table(story: &LaunchStory) -> String {
     text + "</tbody></table>\n"
 }
 
-fn time_in(row: &Row, stage: Stage, kind: Kind) -> u64 {
+fn time_in(row: &Row, stage: Stage, kind: StretchKind) -> u64 {
     let bars = row
         .bars
         .iter()

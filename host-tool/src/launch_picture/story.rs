@@ -55,7 +55,7 @@ pub struct Row {
 
 /// What a node is at in a stretch of time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub enum StretchKind {
     Boot,
     Wait,
     Work,
@@ -63,7 +63,7 @@ pub enum Kind {
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Bar {
-    pub kind: Kind,
+    pub kind: StretchKind,
     pub stage: Stage,
     pub from: u64,
     pub to: u64,
@@ -218,10 +218,14 @@ impl Row {
 
     fn moved(&mut self, at: u64, stage: Stage) {
         match stage {
-            Stage::Making | Stage::Booting => self.open(at, stage, Kind::Boot, None),
+            Stage::Making | Stage::Booting => self.open(at, stage, StretchKind::Boot, None),
             Stage::Steady | Stage::Working(Phase::Steady) => self.end(at),
             // It goes on where an earlier launch left it: its agent may not say the phase's name again.
-            Stage::Working(phase) if self.open_bar().is_none_or(|bar| bar.kind == Kind::Boot) => {
+            Stage::Working(phase)
+                if self
+                    .open_bar()
+                    .is_none_or(|bar| bar.kind == StretchKind::Boot) =>
+            {
                 self.open(at, stage, kind_of(phase), None);
             }
             Stage::Working(_) | Stage::Waiting => {}
@@ -295,7 +299,7 @@ impl Row {
     fn waits(&mut self, at: u64, phase: Phase, what: &str, last_error: &str, on: Option<&WaitsOn>) {
         let stage = Stage::Working(phase);
         let kind = match on {
-            Some(_) => Kind::Wait,
+            Some(_) => StretchKind::Wait,
             None => kind_of(phase),
         };
         let goes_on = |bar: &Bar| {
@@ -323,7 +327,7 @@ impl Row {
         self.bars.last().filter(|bar| bar.to == u64::MAX)
     }
 
-    fn open(&mut self, at: u64, stage: Stage, kind: Kind, on: Option<WaitsOn>) {
+    fn open(&mut self, at: u64, stage: Stage, kind: StretchKind, on: Option<WaitsOn>) {
         self.close(at, false);
         self.bars.push(Bar {
             kind,
@@ -370,9 +374,9 @@ fn is_same_hold(before: Option<&WaitsOn>, now: Option<&WaitsOn>) -> bool {
 }
 
 /// What a node mostly does in a phase.
-fn kind_of(phase: Phase) -> Kind {
+fn kind_of(phase: Phase) -> StretchKind {
     match phase {
-        Phase::Gate | Phase::Network => Kind::Wait,
-        _ => Kind::Work,
+        Phase::Gate | Phase::Network => StretchKind::Wait,
+        _ => StretchKind::Work,
     }
 }

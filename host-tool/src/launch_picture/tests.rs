@@ -8,7 +8,7 @@ use ha_wire::settings::LbMode;
 use serde_json::json;
 
 use super::kept::{Fact, KeptEnd, KeptFact, parse_facts};
-use super::story::{Kind, LaunchStory};
+use super::story::{LaunchStory, StretchKind};
 use super::*;
 use crate::launch::report::{End, LaunchEvent, Report};
 use crate::progress::pull::SilentBar;
@@ -44,7 +44,7 @@ fn a_good_launch_is_read_from_what_was_kept_of_it() {
     let wait = wait.unwrap();
     assert_eq!(
         (wait.kind, wait.from, wait.to),
-        (Kind::Wait, 117_417, 150_018)
+        (StretchKind::Wait, 117_417, 150_018)
     );
     for row in &story.rows {
         assert!(

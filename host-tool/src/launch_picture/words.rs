@@ -4,23 +4,23 @@ use std::time::Duration;
 
 use ha_host_base::text::human_duration;
 
-use super::story::Kind;
+use super::story::StretchKind;
 
 /// What the style sheet calls it.
-pub fn kind_class(kind: Kind) -> &'static str {
+pub fn kind_class(kind: StretchKind) -> &'static str {
     match kind {
-        Kind::Boot => "boot",
-        Kind::Wait => "wait",
-        Kind::Work => "work",
+        StretchKind::Boot => "boot",
+        StretchKind::Wait => "wait",
+        StretchKind::Work => "work",
     }
 }
 
 /// What a node does in it.
-pub fn kind_words(kind: Kind) -> &'static str {
+pub fn kind_words(kind: StretchKind) -> &'static str {
     match kind {
-        Kind::Boot => "boots",
-        Kind::Wait => "waits",
-        Kind::Work => "works",
+        StretchKind::Boot => "boots",
+        StretchKind::Wait => "waits",
+        StretchKind::Work => "works",
     }
 }
 

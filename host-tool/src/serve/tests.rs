@@ -10,14 +10,14 @@ const MAC: &str = "52:54:00:aa:bb:02";
 /// As much of a config as is looked at here.
 const CONFIG: &str = r#"{"ignition":{"version":"3.3.0"},"storage":{"links":[]}}"#;
 
-struct Desk {
+struct ServeFixture {
     dir: tempfile::TempDir,
     store: ClusterStore,
     site: Arc<Site>,
 }
 
 /// A cluster of others' machines while it is launched; its second node is known by its MAC.
-fn site_while_launching() -> Desk {
+fn site_while_launching() -> ServeFixture {
     let dir = tempfile::tempdir().unwrap();
     let text = DEMO.replacen(
         "address: 10.77.0.12",
@@ -53,7 +53,7 @@ fn site_while_launching() -> Desk {
         install_disk: None,
     });
     let site = site.unwrap();
-    Desk { dir, store, site }
+    ServeFixture { dir, store, site }
 }
 
 /// Serves on a port of its own, and asks; answers are status and text.
@@ -78,14 +78,14 @@ fn serve_and_ask(site: &Arc<Site>, paths: &[String]) -> Vec<(u16, String)> {
     .unwrap()
 }
 
-fn own_path(desk: &Desk, node: usize) -> String {
-    format!("/config/{}", desk.site.tokens[node])
+fn own_path(fixture: &ServeFixture, node: usize) -> String {
+    format!("/config/{}", fixture.site.tokens[node])
 }
 
 #[test]
 fn of_many_who_ask_for_a_config_at_once_one_gets_it() {
-    let desk = site_while_launching();
-    let answers = serve_and_ask(&desk.site, &vec![own_path(&desk, 0); 8]);
+    let fixture = site_while_launching();
+    let answers = serve_and_ask(&fixture.site, &vec![own_path(&fixture, 0); 8]);
     let given = answers.iter().filter(|(status, _)| *status == 200);
     assert_eq!(given.count(), 1, "{answers:?}");
     let refused = answers.iter().find(|(status, _)| *status == 410).unwrap();
@@ -95,8 +95,8 @@ fn of_many_who_ask_for_a_config_at_once_one_gets_it() {
     );
     // Nor does another server of the same cluster give it out, unless somebody says so.
     let again = Site::new(Offer {
-        dir: desk.site.offer.dir.clone(),
-        cluster: desk.site.offer.cluster.clone(),
+        dir: fixture.site.offer.dir.clone(),
+        cluster: fixture.site.offer.cluster.clone(),
         url: String::new(),
         sysexts: Artefacts::default(),
         pxe: None,
@@ -105,20 +105,23 @@ fn of_many_who_ask_for_a_config_at_once_one_gets_it() {
     let again = again.unwrap();
     let path = format!("/config/{}", again.tokens[0]);
     assert_eq!(serve_and_ask(&again, std::slice::from_ref(&path))[0].0, 410);
-    forget_given(&desk.site.offer.dir, "node1").unwrap();
+    forget_given(&fixture.site.offer.dir, "node1").unwrap();
     assert_eq!(serve_and_ask(&again, &[path])[0].0, 200);
 }
 
 #[test]
 fn a_machine_is_known_by_its_mac_however_its_boot_program_writes_it() {
-    let desk = site_while_launching();
+    let fixture = site_while_launching();
     let by = |mac: &str| format!("/config?mac={mac}");
     let hyphens = MAC.to_uppercase().replace(':', "-");
-    let answers = serve_and_ask(&desk.site, &[by("52:54:00:00:00:01"), by(""), by(&hyphens)]);
+    let answers = serve_and_ask(
+        &fixture.site,
+        &[by("52:54:00:00:00:01"), by(""), by(&hyphens)],
+    );
     let statuses: Vec<u16> = answers.iter().map(|(status, _)| *status).collect();
     assert_eq!(statuses, [404, 404, 200], "{answers:?}");
     assert_eq!(
-        serve_and_ask(&desk.site, &[own_path(&desk, 1)])[0].0,
+        serve_and_ask(&fixture.site, &[own_path(&fixture, 1)])[0].0,
         410,
         "it was node2's"
     );
@@ -126,27 +129,30 @@ fn a_machine_is_known_by_its_mac_however_its_boot_program_writes_it() {
 
 #[test]
 fn no_config_is_given_out_before_or_after_a_launch() {
-    let desk = site_while_launching();
+    let fixture = site_while_launching();
     for life in [
         ClusterLife::Rendered,
         ClusterLife::Standing,
         ClusterLife::Destroying,
     ] {
-        record_life(&desk.store, life).unwrap();
-        let (status, words) = serve_and_ask(&desk.site, &[own_path(&desk, 0)]).remove(0);
+        record_life(&fixture.store, life).unwrap();
+        let (status, words) = serve_and_ask(&fixture.site, &[own_path(&fixture, 0)]).remove(0);
         assert_eq!(status, 403, "{life:?}");
         assert!(!words.contains("ignition"), "{words}");
     }
-    record_life(&desk.store, ClusterLife::Launching).unwrap();
-    assert_eq!(serve_and_ask(&desk.site, &[own_path(&desk, 0)])[0].0, 200);
+    record_life(&fixture.store, ClusterLife::Launching).unwrap();
+    assert_eq!(
+        serve_and_ask(&fixture.site, &[own_path(&fixture, 0)])[0].0,
+        200
+    );
 }
 
 #[test]
 fn a_node_fetches_local_extensions_from_here_and_knows_their_hashes() {
-    let desk = site_while_launching();
-    let (_, config) = serve_and_ask(&desk.site, &[own_path(&desk, 0)]).remove(0);
+    let fixture = site_while_launching();
+    let (_, config) = serve_and_ask(&fixture.site, &[own_path(&fixture, 0)]).remove(0);
     if let Some(judge) = ha_test_support::real::require_program("ignition-validate", "ignition") {
-        let path = desk.dir.path().join("given.ign");
+        let path = fixture.dir.path().join("given.ign");
         std::fs::write(&path, &config).unwrap();
         let judged = std::process::Command::new(judge)
             .arg(&path)
@@ -162,7 +168,7 @@ fn a_node_fetches_local_extensions_from_here_and_knows_their_hashes() {
     );
     let url = file["contents"]["source"].as_str().unwrap();
     let path = url.strip_prefix("http://10.0.0.2:8080").unwrap().to_owned();
-    let (status, image) = serve_and_ask(&desk.site, &[path]).remove(0);
+    let (status, image) = serve_and_ask(&fixture.site, &[path]).remove(0);
     assert_eq!((status, image.as_str()), (200, "an image"));
     // echo -n "an image" | sha256sum
     assert_eq!(
@@ -173,19 +179,22 @@ fn a_node_fetches_local_extensions_from_here_and_knows_their_hashes() {
 
 #[test]
 fn over_https_somebody_who_says_nothing_keeps_nobody_waiting() {
-    let desk = site_while_launching();
+    let fixture = site_while_launching();
     let ca = ha_kube::testing::test_authority("desk");
     let (certificate, key) = ha_kube::testing::server_certificate(&ca, [127, 0, 0, 1].into());
-    let (chain, private) = (desk.dir.path().join("c.pem"), desk.dir.path().join("k.pem"));
+    let (chain, private) = (
+        fixture.dir.path().join("c.pem"),
+        fixture.dir.path().join("k.pem"),
+    );
     std::fs::write(&chain, certificate.pem()).unwrap();
     std::fs::write(&private, key.serialize_pem()).unwrap();
     let config = tls::read_server_config(&chain, &private).unwrap();
-    let path = own_path(&desk, 0);
+    let path = own_path(&fixture, 0);
     let given = ha_host_base::block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let listener = TlsListener::new(listener, config).unwrap();
-        let service = desk
+        let service = fixture
             .site
             .router()
             .into_make_service_with_connect_info::<Client>();

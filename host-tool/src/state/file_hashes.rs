@@ -32,7 +32,7 @@ pub struct FileHash {
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Kept {
+struct StoredHashes {
     version: Version<1>,
     files: FileHashes,
 }
@@ -48,11 +48,11 @@ pub fn read_hashes(dir: &Path) -> Result<FileHashes> {
 
 pub fn to_text(files: &FileHashes) -> Result<String> {
     let (version, files) = (VERSION, files.clone());
-    Ok(serde_json::to_string_pretty(&Kept { version, files })? + "\n")
+    Ok(serde_json::to_string_pretty(&StoredHashes { version, files })? + "\n")
 }
 
 fn parse_hashes(text: &str) -> Result<FileHashes, StoredError> {
-    parse_stored(text, VERSION).map(|kept: Kept| kept.files)
+    parse_stored(text, VERSION).map(|kept: StoredHashes| kept.files)
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ pub enum ClusterLife {
 }
 
 impl ClusterLife {
-    pub fn words(self) -> &'static str {
+    pub fn label(self) -> &'static str {
         match self {
             Self::Rendered => "rendered",
             Self::Launching => "launch not finished",

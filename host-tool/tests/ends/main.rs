@@ -10,11 +10,11 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-mod desk;
+mod fixture;
 mod output;
 
-use desk::{
-    Desk, HA_HOST, Running, SOON, decode_output, end_by, process_lives, silent_guest,
+use fixture::{
+    HA_HOST, HangingFixture, Running, SOON, decode_output, end_by, process_lives, silent_guest,
     wait_until_gone,
 };
 
@@ -33,12 +33,12 @@ fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
     ];
     for (args, words) in verbs {
         for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-            let desk = Desk::new();
-            let (code, _, err) = desk.run(&["render", "lib.yaml", "--out", "out"]);
+            let fixture = HangingFixture::new();
+            let (code, _, err) = fixture.run(&["render", "lib.yaml", "--out", "out"]);
             assert_eq!(code, 0, "{err}");
-            desk.make_known();
-            let child = Running::start(desk.command(args));
-            let pids = desk.hanging();
+            fixture.make_known();
+            let child = Running::start(fixture.command(args));
+            let pids = fixture.hanging();
             let (code, _, err) = end_by(signal, child);
             assert_eq!(code, 130, "{args:?} {signal}: {err}");
             assert!(
@@ -47,7 +47,7 @@ fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
             );
             assert_eq!(err.matches("interrupted").count(), 1, "{args:?}: {err}");
             wait_until_gone(&pids);
-            let state = desk.path("state/ha-host/lib/state.json");
+            let state = fixture.path("state/ha-host/lib/state.json");
             assert!(state.is_file(), "{args:?}: the state is there");
         }
     }
@@ -56,11 +56,11 @@ fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
 /// As on a machine so busy that the thread at virsh's side gets no processor for a second.
 #[test]
 fn a_child_that_nobody_had_the_time_to_kill_does_not_outlive_the_program() {
-    let desk = Desk::new();
-    let mut command = desk.command(&["launch", "lib.yaml"]);
+    let fixture = HangingFixture::new();
+    let mut command = fixture.command(&["launch", "lib.yaml"]);
     command.env("HA_HOST_FAILPOINT", "child-not-killed-yet:hold");
     let child = Running::start(command);
-    let pids = desk.hanging();
+    let pids = fixture.hanging();
     let (code, _, err) = end_by(Signal::SIGTERM, child);
     assert_eq!(code, 130, "{err}");
     wait_until_gone(&pids);
@@ -68,10 +68,11 @@ fn a_child_that_nobody_had_the_time_to_kill_does_not_outlive_the_program() {
 
 #[test]
 fn a_launch_ends_in_time_though_its_preflight_hangs() {
-    let desk = Desk::new();
+    let fixture = HangingFixture::new();
     let begun = Instant::now();
-    let child = Running::start(desk.command(&["launch", "lib.yaml", "--timeout", "1s", "--json"]));
-    let pids = desk.hanging();
+    let child =
+        Running::start(fixture.command(&["launch", "lib.yaml", "--timeout", "1s", "--json"]));
+    let pids = fixture.hanging();
     let (code, out, err) = child.end();
     assert!(begun.elapsed() < SOON);
     assert_eq!((code, err.as_str()), (3, ""), "{out}");
@@ -82,7 +83,7 @@ fn a_launch_ends_in_time_though_its_preflight_hangs() {
         "{out}"
     );
     wait_until_gone(&pids);
-    let (code, _, err) = desk.run(&["launch", "lib.yaml", "--timeout", "1s"]);
+    let (code, _, err) = fixture.run(&["launch", "lib.yaml", "--timeout", "1s"]);
     assert_eq!(code, 3);
     assert!(
         err.contains("not ready after ")
@@ -94,9 +95,9 @@ fn a_launch_ends_in_time_though_its_preflight_hangs() {
 
 #[test]
 fn an_interrupted_launch_says_so_to_programs_once() {
-    let desk = Desk::new();
-    let child = Running::start(desk.command(&["launch", "lib.yaml", "--json"]));
-    desk.hanging();
+    let fixture = HangingFixture::new();
+    let child = Running::start(fixture.command(&["launch", "lib.yaml", "--json"]));
+    fixture.hanging();
     let (code, out, err) = end_by(Signal::SIGTERM, child);
     assert_eq!((code, err.as_str()), (130, ""), "{out}");
     let types: Vec<Value> = out
@@ -131,8 +132,8 @@ fn a_signal_ends_a_download_that_stands_still() {
         &["launch", "web.yaml"][..],
         &["image", "pull", "--version", "1.2.3", "--mirror", &mirror],
     ] {
-        let desk = Desk::new();
-        let mut command = desk.command(args);
+        let fixture = HangingFixture::new();
+        let mut command = fixture.command(args);
         command.env("https_proxy", &mirror);
         let child = Running::start(command);
         asked.recv_timeout(SOON).unwrap();
@@ -143,9 +144,9 @@ fn a_signal_ends_a_download_that_stands_still() {
             "{args:?}: {out}"
         );
     }
-    let desk = Desk::new();
+    let fixture = HangingFixture::new();
     let launch = &["launch", "web.yaml", "--timeout", "1s"];
-    let mut launch = desk.command(launch);
+    let mut launch = fixture.command(launch);
     let (code, _, err) = decode_output(launch.env("https_proxy", &mirror).output().unwrap());
     assert!(
         code == 3 && err.contains("the time was up in: image"),
@@ -171,9 +172,9 @@ fn a_signal_ends_what_follows_a_machine_that_hangs() {
         &["exec", "emu", "node1", "--", "true"],
     ] {
         for signal in [Signal::SIGINT, Signal::SIGTERM] {
-            let desk = Desk::new();
-            let (machine, guest) = silent_guest(&desk);
-            let child = Running::start(desk.command(args));
+            let fixture = HangingFixture::new();
+            let (machine, guest) = silent_guest(&fixture);
+            let child = Running::start(fixture.command(args));
             // It asks the guest, in a child of its own.
             let _asked = guest.accept().unwrap();
             let asking = children_of(child.id());
@@ -191,11 +192,11 @@ fn a_signal_ends_what_follows_a_machine_that_hangs() {
 
 #[test]
 fn a_signal_ends_a_verb_that_waits_without_listening() {
-    let desk = Desk::new();
-    drop(silent_guest(&desk));
-    let node = desk.path("state/ha-host/emu/machines/node1");
+    let fixture = HangingFixture::new();
+    drop(silent_guest(&fixture));
+    let node = fixture.path("state/ha-host/emu/machines/node1");
     fs::write(node.join("console.log"), "a line\n".repeat(100_000)).unwrap();
-    let mut running = Running::start(desk.command(&["logs", "emu", "node1"]));
+    let mut running = Running::start(fixture.command(&["logs", "emu", "node1"]));
     // It prints more than a pipe holds, and nobody takes it: from the first byte on it cannot end by itself.
     let mut stdout = running.0.as_mut().unwrap().stdout.take().unwrap();
     stdout.read_exact(&mut [0]).unwrap();
@@ -206,11 +207,11 @@ fn a_signal_ends_a_verb_that_waits_without_listening() {
 
 #[test]
 fn who_ignores_a_signal_goes_on_ignoring_it() {
-    let desk = Desk::new();
+    let fixture = HangingFixture::new();
     let script = "trap '' HUP; exec \"$0\" launch lib.yaml --timeout 2s";
-    let shell = desk.surround("sh", &["-c", script, HA_HOST]);
+    let shell = fixture.surround("sh", &["-c", script, HA_HOST]);
     let child = Running::start(shell);
-    desk.hanging();
+    fixture.hanging();
     let (code, _, err) = end_by(Signal::SIGHUP, child);
     assert_eq!(code, 3, "only the time ended it: {err}");
 }

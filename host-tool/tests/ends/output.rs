@@ -4,13 +4,13 @@ use std::fs::{self, File};
 
 use serde_json::Value;
 
-use crate::desk::{DEMO, Desk, decode_output, silent_guest};
+use crate::fixture::{DEMO, HangingFixture, decode_output, silent_guest};
 
 #[test]
 fn what_a_machine_that_is_off_said_is_printable_and_bounded() {
-    let desk = Desk::new();
-    drop(silent_guest(&desk));
-    let node = desk.path("state/ha-host/emu/machines/node1");
+    let fixture = HangingFixture::new();
+    drop(silent_guest(&fixture));
+    let node = fixture.path("state/ha-host/emu/machines/node1");
     let flood = "an early line\n".repeat(1 << 20);
     fs::write(
         node.join("console.log"),
@@ -18,7 +18,7 @@ fn what_a_machine_that_is_off_said_is_printable_and_bounded() {
     )
     .unwrap();
     fs::write(node.join("events.jsonl"), "{\"event\":\"\x1b[31m\"}\n").unwrap();
-    let (code, out, err) = desk.run(&["logs", "emu", "node1"]);
+    let (code, out, err) = fixture.run(&["logs", "emu", "node1"]);
     assert_eq!(code, 0, "{err}");
     assert!(err.contains("node1 is off"), "{err}");
     assert!(
@@ -39,8 +39,8 @@ fn closed_pipe() -> std::io::PipeWriter {
 
 #[test]
 fn nobody_need_read_what_is_printed() {
-    let desk = Desk::new();
-    assert_eq!(desk.run(&["render", "demo.yaml", "--out", "out"]).0, 0);
+    let fixture = HangingFixture::new();
+    assert_eq!(fixture.run(&["render", "demo.yaml", "--out", "out"]).0, 0);
     let verbs: [(&[&str], i32); 16] = [
         (&["--help"], 0),
         (&["check", "demo.yaml"], 0),
@@ -62,13 +62,13 @@ fn nobody_need_read_what_is_printed() {
         (&["destroy", "demo", "--yes"], 0),
     ];
     for (args, expected) in verbs {
-        let mut child = desk.command(args);
+        let mut child = fixture.command(args);
         let output = child.stdout(closed_pipe()).output().unwrap();
         let (code, _, err) = decode_output(output);
         assert_eq!(code, expected, "{args:?}: {err}");
         assert!(!err.contains("panicked"), "{args:?}: {err}");
         // Again, with nobody for its errors either.
-        let mut child = desk.command(args);
+        let mut child = fixture.command(args);
         let status = child
             .stdout(closed_pipe())
             .stderr(closed_pipe())
@@ -80,17 +80,17 @@ fn nobody_need_read_what_is_printed() {
         );
     }
     assert!(
-        !desk.path("state/ha-host/demo").exists(),
+        !fixture.path("state/ha-host/demo").exists(),
         "it was destroyed all the same"
     );
 }
 
 #[test]
 fn a_full_disk_is_no_closed_pipe() {
-    let desk = Desk::new();
-    assert_eq!(desk.run(&["render", "demo.yaml", "--out", "out"]).0, 0);
+    let fixture = HangingFixture::new();
+    assert_eq!(fixture.run(&["render", "demo.yaml", "--out", "out"]).0, 0);
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let output = desk
+    let output = fixture
         .command(&["kubeconfig", "demo"])
         .stdout(full)
         .output()
@@ -108,12 +108,12 @@ fn a_full_disk_is_no_closed_pipe() {
 
 #[test]
 fn a_bad_file_is_json_too() {
-    let desk = Desk::new();
+    let fixture = HangingFixture::new();
     let bad = DEMO
         .replace("10.77.0.30", "10.77.0.12")
         .replace("name: node5", "nmae: node5");
-    fs::write(desk.path("bad.yaml"), bad).unwrap();
-    let (code, out, err) = desk.run(&["launch", "bad.yaml", "--json"]);
+    fs::write(fixture.path("bad.yaml"), bad).unwrap();
+    let (code, out, err) = fixture.run(&["launch", "bad.yaml", "--json"]);
     assert!(code == 2 && err.contains("bad.yaml:4:"), "{code} {err}");
     let said = one_object(&out);
     assert_eq!(
@@ -129,7 +129,7 @@ fn a_bad_file_is_json_too() {
     );
     assert_places(&said["faults"]);
 
-    let (code, out, err) = desk.run(&["check", "bad.yaml", "--json"]);
+    let (code, out, err) = fixture.run(&["check", "bad.yaml", "--json"]);
     assert_eq!((code, err.as_str()), (2, ""));
     let said = one_object(&out);
     assert_eq!(
@@ -142,7 +142,7 @@ fn a_bad_file_is_json_too() {
     );
     assert_places(&said["faults"]);
 
-    let (code, out, _) = desk.run(&["check", "demo.yaml", "--json"]);
+    let (code, out, _) = fixture.run(&["check", "demo.yaml", "--json"]);
     assert_eq!(code, 0);
     let said = one_object(&out);
     assert_eq!(

@@ -15,7 +15,7 @@ fn a_machines_console_and_its_hypervisors_last_words_are_kept_and_shown() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, text).unwrap();
     }
-    let report = Report::new(work.path().join("post-mortem"));
+    let report = PostMortem::new(work.path().join("post-mortem"));
     report.machines(&machines);
     let mut kept: Vec<_> = fs::read_dir(&report.dir)
         .unwrap()

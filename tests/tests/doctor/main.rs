@@ -30,7 +30,7 @@ const SEEN: Duration = Duration::from_secs(120);
 
 /// What `ha-host doctor --json` prints.
 #[derive(Debug, Deserialize)]
-struct Report {
+struct DoctorReport {
     version: u32,
     well: bool,
     nodes: Vec<NodeReport>,
@@ -82,13 +82,13 @@ fn every_fault_is_named_with_its_command_and_its_cure() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-fn run_doctor(cluster: &Cluster) -> Result<Report> {
+fn run_doctor(cluster: &Cluster) -> Result<DoctorReport> {
     examined_within(cluster, EXAMINED)
 }
 
-fn examined_within(cluster: &Cluster, within: Duration) -> Result<Report> {
+fn examined_within(cluster: &Cluster, within: Duration) -> Result<DoctorReport> {
     let done = cluster.ha_host(&["doctor", cluster.name(), "--json"], within)?;
-    let report: Report = serde_json::from_str(&done.stdout)
+    let report: DoctorReport = serde_json::from_str(&done.stdout)
         .with_context(|| format!("{}{}", done.stdout, done.stderr))?;
     let expected = if report.well { 0 } else { 1 };
     ensure!(
@@ -112,7 +112,7 @@ fn is_well(cluster: &Cluster) -> Result<()> {
     })
 }
 
-fn warning_lines(report: &Report) -> Vec<String> {
+fn warning_lines(report: &DoctorReport) -> Vec<String> {
     let of_nodes = report.nodes.iter().flat_map(|node| &node.checks);
     let told = of_nodes
         .chain(&report.checks)
@@ -121,7 +121,7 @@ fn warning_lines(report: &Report) -> Vec<String> {
 }
 
 /// The check of this name is not well, and says all of this.
-fn ensure_named(report: &Report, at: Option<&str>, name: &str, words: &[&str]) -> Result<()> {
+fn ensure_named(report: &DoctorReport, at: Option<&str>, name: &str, words: &[&str]) -> Result<()> {
     let checks = match at {
         None => &report.checks,
         Some(at) => {
@@ -153,7 +153,7 @@ fn ensure_named(report: &Report, at: Option<&str>, name: &str, words: &[&str]) -
 }
 
 /// None of these is told any more: warnings too.
-fn none_is_named(report: &Report, faults: &[Fault]) -> Result<()> {
+fn none_is_named(report: &DoctorReport, faults: &[Fault]) -> Result<()> {
     let told =
         |fault: &&Fault| ensure_named(report, fault.named_at, fault.check, fault.words).is_ok();
     match faults.iter().find(told) {

@@ -16,7 +16,7 @@ use ha_tests::process::run_to_end;
 use ha_tests::story::Story;
 use serde_json::Value;
 
-use super::{Report, SEEN, ensure_named, is_well, run_doctor};
+use super::{DoctorReport, SEEN, ensure_named, is_well, run_doctor};
 
 /// Packages are fetched and packed once.
 const PACKED: Duration = Duration::from_secs(600);
@@ -159,7 +159,7 @@ fn the_printed_cure_lets_pass(story: &Story, cluster: &Cluster, node: ClusterNod
     );
 }
 
-fn is_named(report: &Report) -> Result<()> {
+fn is_named(report: &DoctorReport) -> Result<()> {
     let words = [
         "firewalld is active",
         "firewall-cmd --list-all",

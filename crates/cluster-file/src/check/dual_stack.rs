@@ -32,13 +32,13 @@ pub(super) fn check_dual_stack(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 /// One key that is a pair in a dual-stack cluster.
-struct Part {
+struct FamilyPair {
     /// Its text, and whether that is of IPv6; a prefix is of no family.
     first: Spanned<(String, Option<bool>)>,
     second: Option<Spanned<(String, Option<bool>)>>,
 }
 
-impl Part {
+impl FamilyPair {
     fn new<T: ToString>(
         first: Option<&Spanned<T>>,
         second: Option<&Spanned<T>>,
@@ -99,24 +99,25 @@ impl Part {
     }
 }
 
-fn family_pairs(file: &ClusterFile) -> Vec<Part> {
+fn family_pairs(file: &ClusterFile) -> Vec<FamilyPair> {
     let (network, k8s) = (&file.network, &file.kubernetes);
     let address = |at: &IpAddr| Some(at.is_ipv6());
     let net = |at: &IpNet| Some(is_v6(*at));
     let nodes = file.entries().iter();
-    let nodes = nodes.map(|n| Part::new(n.address.as_ref(), n.second_address.as_ref(), address));
-    let gateway = Part::new(
+    let nodes =
+        nodes.map(|n| FamilyPair::new(n.address.as_ref(), n.second_address.as_ref(), address));
+    let gateway = FamilyPair::new(
         network.gateway.as_ref(),
         network.second_gateway.as_ref(),
         address,
     );
-    let pods = Part::new(k8s.pod_cidr.as_ref(), k8s.second_pod_cidr.as_ref(), net);
-    let services = Part::new(
+    let pods = FamilyPair::new(k8s.pod_cidr.as_ref(), k8s.second_pod_cidr.as_ref(), net);
+    let services = FamilyPair::new(
         k8s.service_cidr.as_ref(),
         k8s.second_service_cidr.as_ref(),
         net,
     );
-    let prefix = Part::new(
+    let prefix = FamilyPair::new(
         network.prefix.as_ref(),
         network.second_prefix.as_ref(),
         |_| None,

@@ -90,10 +90,10 @@ fn own_address(file: &ClusterFile, at: &Spanned<String>, address: SocketAddr) ->
 }
 
 /// What is wrong after the key's path, and what would be right.
-type Wrong = (String, &'static str);
+type WrongEndpoint = (String, &'static str);
 
 /// `https://ADDRESS:PORT`: nodes have no names to resolve before the cluster stands.
-fn parse_endpoint(text: &str) -> Result<SocketAddr, Wrong> {
+fn parse_endpoint(text: &str) -> Result<SocketAddr, WrongEndpoint> {
     let wrong = |what: &str, help| Err((what.to_owned(), help));
     let Some(rest) = text.strip_prefix("https://") else {
         if text.starts_with("http://") {

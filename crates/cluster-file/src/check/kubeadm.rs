@@ -24,7 +24,7 @@ use arguments::{Argument, Program};
 use cluster_shape::CLUSTER;
 use given::Given;
 use kubelet_shape::KUBELET;
-use shape::{Document, Shape};
+use shape::{KubeadmDocument, Shape};
 
 /// Dotted keys of `ClusterConfiguration` that the cluster file decides, and what to write instead.
 const CLUSTER_OWNED: [(&str, &str); 13] = [
@@ -96,7 +96,7 @@ const NODE_OWNED: [(&str, &str); 12] = {
 };
 
 /// `timeouts` of kubeadm's InitConfiguration and JoinConfiguration.
-const TIMEOUTS: Document = Document {
+const TIMEOUTS: KubeadmDocument = KubeadmDocument {
     keys: &[
         ("controlPlaneComponentHealthCheck", Shape::Duration),
         ("discovery", Shape::Duration),
@@ -175,7 +175,7 @@ pub(super) fn node_port_range(file: &ClusterFile) -> Option<(RangeInclusive<u16>
 
 /// Each key: known, ours to decide, of the right type.
 fn check_document(
-    document: &Document,
+    document: &KubeadmDocument,
     owned: &[(&str, &str)],
     settings: &[Setting],
     faults: &mut Vec<Fault>,

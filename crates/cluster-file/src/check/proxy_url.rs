@@ -14,13 +14,13 @@ pub(super) struct UrlParts<'u> {
 }
 
 /// What is wrong, after the key's path, and what would be right. Neither holds anything of the URL but its scheme.
-type Wrong = (String, &'static str);
+type WrongUrl = (String, &'static str);
 
 const FORM: &str = "write http://HOST:PORT, e.g. http://10.1.0.5:3128; user and password, if it asks for them, before the host \
                     as in every URL";
 
 /// The parts of a URL.
-pub(super) fn split_url(text: &str) -> Result<UrlParts<'_>, Wrong> {
+pub(super) fn split_url(text: &str) -> Result<UrlParts<'_>, WrongUrl> {
     let Some((scheme, rest)) = text.split_once("://") else {
         return wrong_url("has no scheme", FORM);
     };
@@ -57,11 +57,11 @@ pub(super) fn split_url(text: &str) -> Result<UrlParts<'_>, Wrong> {
     split_authority(at)
 }
 
-fn wrong_url<T>(what: &str, help: &'static str) -> Result<T, Wrong> {
+fn wrong_url<T>(what: &str, help: &'static str) -> Result<T, WrongUrl> {
     Err((what.to_owned(), help))
 }
 
-fn check_scheme(scheme: &str) -> Result<(), Wrong> {
+fn check_scheme(scheme: &str) -> Result<(), WrongUrl> {
     if matches!(scheme, "http" | "https") {
         return Ok(());
     }
@@ -75,7 +75,7 @@ fn check_scheme(scheme: &str) -> Result<(), Wrong> {
     Err((format!("has the scheme `{scheme}`"), help))
 }
 
-fn split_authority(text: &str) -> Result<UrlParts<'_>, Wrong> {
+fn split_authority(text: &str) -> Result<UrlParts<'_>, WrongUrl> {
     let v6 = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let (host, port) = match v6 {
         Some((host, port)) => (host, port),

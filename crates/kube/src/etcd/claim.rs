@@ -38,11 +38,11 @@ struct Answer {
     #[serde(default)]
     succeeded: bool,
     #[serde(default)]
-    responses: Vec<Part>,
+    responses: Vec<TxnResponse>,
 }
 
 #[derive(Deserialize)]
-struct Part {
+struct TxnResponse {
     #[serde(default, alias = "responseRange")]
     response_range: Range,
 }

@@ -44,12 +44,12 @@ fn addresses_of_version_six_stand_in_brackets() {
 }
 
 /// A real etcd on an address of its own, ended with the test.
-struct Real {
+struct RunningEtcd {
     child: Child,
     _dir: tempfile::TempDir,
 }
 
-impl Drop for Real {
+impl Drop for RunningEtcd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -65,7 +65,7 @@ fn peer_url(host: &str) -> String {
 }
 
 /// The member at this host of the cluster of these; each is called `node` and its host.
-fn start_member(etcd: &Path, ca: &Authority, host: &str, cluster: &[&str]) -> Real {
+fn start_member(etcd: &Path, ca: &Authority, host: &str, cluster: &[&str]) -> RunningEtcd {
     let dir = tempfile::tempdir().unwrap();
     let (cert, key) = server_certificate(ca, format!("127.0.9.{host}").parse().unwrap());
     let file = |name: &str, text: &str| {
@@ -94,7 +94,7 @@ fn start_member(etcd: &Path, ca: &Authority, host: &str, cluster: &[&str]) -> Re
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    Real { child, _dir: dir }
+    RunningEtcd { child, _dir: dir }
 }
 
 /// Asks until it goes well; etcd takes its time to elect, and five seconds to call its peers connected.
@@ -186,7 +186,8 @@ fn the_real_etcd_takes_no_learner_while_a_voter_is_away_and_lets_that_one_go() {
     run_local(async {
         let ca = test_authority("etcd-ca");
         let hosts = ["21", "22", "23"];
-        let mut reals: Vec<Real> = hosts.map(|h| start_member(&program, &ca, h, &hosts)).into();
+        let mut reals: Vec<RunningEtcd> =
+            hosts.map(|h| start_member(&program, &ca, h, &hosts)).into();
         let me = client_identity(&ca);
         let at = |host: &str| Etcd::at([client_url(host)], ca.cert(), &me).unwrap();
         let etcd = at("21");

@@ -85,7 +85,7 @@ fn remove_volumes(host: &Host) -> Result<BTreeSet<String>> {
 /// Removes the shared volumes that nobody uses any more: those at these paths, and those that this cluster has uploaded.
 fn remove_unused(provider: &Libvirt, host: &Host, candidates: &BTreeSet<String>) -> Result<()> {
     let _lock = image::lock_exclusive(provider)?;
-    let use_ = Use::find(host)?;
+    let use_ = VolumeUse::find(host)?;
     let is_candidate = |name: &str, path: &String| {
         let ours = candidates.contains(path) || host.names.uploaded(name);
         Names::is_shared(name) && ours && !use_.paths.contains(path)
@@ -113,14 +113,14 @@ fn remove_unused(provider: &Libvirt, host: &Host, candidates: &BTreeSet<String>)
 
 /// What everything at a host lies over or is made of.
 #[derive(Debug, Default)]
-struct Use {
+struct VolumeUse {
     /// Every volume's path, by name.
     volumes: BTreeMap<String, String>,
     domains: BTreeSet<String>,
     paths: BTreeSet<String>,
 }
 
-impl Use {
+impl VolumeUse {
     /// Lists and looks until a list names nothing that was not looked at: no list is believed alone, for what it leaves out
     /// would lose what it lies over.
     fn find(host: &Host) -> Result<Self> {

@@ -12,7 +12,7 @@ use super::virsh::{Thing, Virsh, is_refusal};
 use super::xml::domain::Domain;
 use super::xml::{self, Mark};
 use crate::finding::Unfit;
-use crate::vm::kvm::{self, Verdict};
+use crate::vm::kvm::{self, KvmVerdict};
 
 #[derive(Debug)]
 pub struct Host {
@@ -188,7 +188,7 @@ impl Host {
             let uri = self.virsh.uri();
             return Ok(no(
                 format!("libvirt at {uri} has no KVM for {arch}"),
-                Verdict::Missing.remedy(),
+                KvmVerdict::Missing.remedy(),
             ));
         }
         if !self.virsh.is_local() || arch != Arch::HOST {
@@ -199,7 +199,7 @@ impl Host {
         };
         Ok(match kvm::probe_kvm(std::path::Path::new(qemu), arch)? {
             // The daemon's users may be allowed what ours is not.
-            Verdict::Works | Verdict::NotPermitted => yes,
+            KvmVerdict::Works | KvmVerdict::NotPermitted => yes,
             verdict => no(verdict.message(), verdict.remedy()),
         })
     }

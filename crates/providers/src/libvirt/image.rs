@@ -12,7 +12,7 @@ use super::Libvirt;
 use super::content::content_id;
 use super::host::Host;
 use super::names::Names;
-use super::xml::volume::New;
+use super::xml::volume::NewVolume;
 use crate::finding::Unfit;
 
 /// Begin of every qcow2 file.
@@ -149,7 +149,7 @@ pub fn file_size(file: &Path) -> Result<u64> {
 
 /// Readable by all: nothing secret is in images and sysexts, and every hypervisor process must.
 fn upload_file(host: &Host, name: &str, file: &Path) -> Result<String> {
-    let new = New {
+    let new = NewVolume {
         name,
         capacity: 0,
         format: "raw",

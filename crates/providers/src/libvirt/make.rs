@@ -16,7 +16,7 @@ use super::names::VolumeRole;
 use super::relay::open_output_files;
 use super::sources::Shared;
 use super::virsh::{Thing, XML, is_refusal};
-use super::xml::domain::New;
+use super::xml::domain::NewDomain;
 use super::xml::volume::{self, Volume};
 use crate::Made;
 use crate::finding::Unfit;
@@ -45,7 +45,7 @@ pub fn make_node(
     host: &Host,
     node: &Node,
     ignition: &Path,
-) -> Result<(Made, New)> {
+) -> Result<(Made, NewDomain)> {
     let warning = fw_cfg::check_size(ignition)?;
     // From here until a domain names them nobody's tidying takes away what the node is made from.
     let _lock = image::lock_shared(provider)?;
@@ -116,7 +116,7 @@ impl Making<'_> {
     }
 
     /// All volumes of the node, and the domain that they make.
-    fn build(&mut self, kept: Option<Volume>, ignition: &Path) -> Result<New> {
+    fn build(&mut self, kept: Option<Volume>, ignition: &Path) -> Result<NewDomain> {
         let (provider, host, node) = (self.provider, self.host, self.node);
         let (vm, names) = (&provider.options.vm, &host.names);
         let kvm = host.accel(vm)?.works;
@@ -136,7 +136,7 @@ impl Making<'_> {
         } else {
             self.output_volumes()?
         };
-        Ok(New {
+        Ok(NewDomain {
             name: names.domain(&node.name),
             mark: host.mark(&node.name),
             kvm,
@@ -164,7 +164,7 @@ impl Making<'_> {
 
     fn make_disk(&mut self, shared: &Shared, owner: Option<(u32, u32)>) -> Result<Volume> {
         let name = self.volume_name(VolumeRole::Disk);
-        let disk = self.host.pool.create(&volume::New {
+        let disk = self.host.pool.create(&volume::NewVolume {
             name: &name,
             capacity: self.provider.options.vm.disk,
             format: "qcow2",
@@ -182,7 +182,7 @@ impl Making<'_> {
         if self.is_listed(&name) {
             self.host.pool.delete(&name)?;
         }
-        let new = volume::New {
+        let new = volume::NewVolume {
             name: &name,
             capacity: 0,
             format: "raw",
@@ -206,7 +206,7 @@ impl Making<'_> {
         if let Some((_, path)) = self.listed.iter().find(|(listed, _)| *listed == name) {
             return Ok(path.clone());
         }
-        let new = volume::New {
+        let new = volume::NewVolume {
             name: &name,
             capacity: 0,
             format: "raw",
@@ -219,7 +219,7 @@ impl Making<'_> {
         Ok(path)
     }
 
-    fn first_start(&mut self, domain: New) -> Result<New> {
+    fn first_start(&mut self, domain: NewDomain) -> Result<NewDomain> {
         open_output_files(self.provider, self.node)?;
         self.define(&domain)?;
         let Err(error) = self.start(&domain) else {
@@ -232,7 +232,7 @@ impl Making<'_> {
         // the second attempt says the same.
         self.host.undefine(&domain.name)?;
         let (events, console) = self.output_volumes()?;
-        let domain = New {
+        let domain = NewDomain {
             events,
             console,
             ..domain
@@ -242,7 +242,7 @@ impl Making<'_> {
         Ok(domain)
     }
 
-    fn define(&mut self, domain: &New) -> Result<()> {
+    fn define(&mut self, domain: &NewDomain) -> Result<()> {
         let virsh = &self.host.virsh;
         virsh.feed(&["define", XML], &domain.to_string())?;
         self.defined = true;
@@ -252,7 +252,7 @@ impl Making<'_> {
         Ok(())
     }
 
-    fn start(&self, domain: &New) -> Result<()> {
+    fn start(&self, domain: &NewDomain) -> Result<()> {
         let thing = Thing::Domain(&domain.name);
         self.host.virsh.start(thing, &["start", &domain.name])
     }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use super::host::{Host, foreign_thing};
 use super::virsh::{Thing, XML};
-use super::xml::domain::Plug;
-use super::xml::network::{Network, New};
+use super::xml::domain::InterfaceSource;
+use super::xml::network::{Network, NewNetwork};
 use crate::finding::Unfit;
 
 /// The cluster's side of the network.
@@ -41,20 +41,20 @@ impl Wiring {
     }
 
     /// For the domains' XML.
-    pub fn plug(&self, host: &Host) -> Plug {
+    pub fn plug(&self, host: &Host) -> InterfaceSource {
         match &self.choice {
-            LibvirtNetwork::Own => Plug::Network(host.names.network()),
-            LibvirtNetwork::Named(name) => Plug::Network(name.clone()),
-            LibvirtNetwork::Bridge(name) => Plug::Bridge(name.clone()),
+            LibvirtNetwork::Own => InterfaceSource::Network(host.names.network()),
+            LibvirtNetwork::Named(name) => InterfaceSource::Network(name.clone()),
+            LibvirtNetwork::Bridge(name) => InterfaceSource::Bridge(name.clone()),
         }
     }
 
     /// The network of libvirt's that the nodes are plugged into.
     pub fn network_name(&self, host: &Host) -> Option<String> {
         match self.plug(host) {
-            Plug::Network(name) => Some(name),
+            InterfaceSource::Network(name) => Some(name),
             // Only the host itself knows its bridges: it says so when a domain starts.
-            Plug::Bridge(_) => None,
+            InterfaceSource::Bridge(_) => None,
         }
     }
 
@@ -108,7 +108,7 @@ impl Wiring {
             return Ok(());
         }
         if seen.is_none() {
-            let new = New {
+            let new = NewNetwork {
                 bridge: host.names.bridge(),
                 mark: host.mark(""),
                 subnets: self.subnets.clone(),

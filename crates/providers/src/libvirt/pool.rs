@@ -8,7 +8,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use indicatif::BinaryBytes;
 
 use super::virsh::{Thing, Virsh, XML};
-use super::xml::volume::{New, Volume};
+use super::xml::volume::{NewVolume, Volume};
 use super::xml::{self, XmlEscaped};
 use crate::finding::Unfit;
 
@@ -180,7 +180,7 @@ impl Pool {
     }
 
     /// Makes a volume, which must not exist.
-    pub fn create(&self, new: &New<'_>) -> Result<Volume> {
+    pub fn create(&self, new: &NewVolume<'_>) -> Result<Volume> {
         self.virsh
             .feed(&["vol-create", &self.name, XML], &new.to_string())?;
         let thing = Thing::Volume(&self.name, new.name);
@@ -195,7 +195,7 @@ impl Pool {
     }
 
     /// Makes a volume with a file's content. Cut short, it leaves a shorter one; failing, none.
-    pub fn upload(&self, new: &New<'_>, file: &Path) -> Result<Volume> {
+    pub fn upload(&self, new: &NewVolume<'_>, file: &Path) -> Result<Volume> {
         let _one = self
             .uploads
             .lock()

@@ -29,7 +29,7 @@ const NEEDED_V1: [&str; 5] = ["cpu", "cpuset", "memory", "pids", "devices"];
 
 /// How this host's controllers are mounted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum CgroupLayout {
     /// Version 1, alone or beside an empty version 2 tree.
     V1,
     V2,
@@ -47,29 +47,29 @@ pub fn hierarchies_of(pid: &str) -> Result<Vec<Hierarchy>> {
 }
 
 /// How the controllers are mounted.
-pub fn hierarchy_kind(hierarchies: &[Hierarchy]) -> Kind {
+pub fn hierarchy_kind(hierarchies: &[Hierarchy]) -> CgroupLayout {
     let named = |c: &String| c.starts_with("name=");
     if hierarchies
         .iter()
         .any(|h| h.controllers.iter().any(|c| !named(c)))
     {
-        Kind::V1
+        CgroupLayout::V1
     } else {
-        Kind::V2
+        CgroupLayout::V2
     }
 }
 
 /// Controllers that a node needs and this host does not give.
 pub fn missing_controllers(hierarchies: &[Hierarchy]) -> Vec<String> {
     let (have, needed): (BTreeSet<String>, &[&str]) = match hierarchy_kind(hierarchies) {
-        Kind::V1 => (
+        CgroupLayout::V1 => (
             hierarchies
                 .iter()
                 .flat_map(|h| h.controllers.clone())
                 .collect(),
             &NEEDED_V1,
         ),
-        Kind::V2 => (
+        CgroupLayout::V2 => (
             hierarchies
                 .first()
                 .map(|h| words_of_file(&h.dir().join("cgroup.controllers")))
@@ -88,7 +88,7 @@ pub fn missing_controllers(hierarchies: &[Hierarchy]) -> Vec<String> {
 pub fn blocking_group(hierarchies: &[Hierarchy]) -> Option<PathBuf> {
     let own = hierarchies
         .first()
-        .filter(|_| hierarchy_kind(hierarchies) == Kind::V2)?
+        .filter(|_| hierarchy_kind(hierarchies) == CgroupLayout::V2)?
         .dir();
     let handed_down = words_of_file(&own.join("cgroup.subtree_control"));
     let all = NEEDED_V2.iter().all(|c| handed_down.contains(*c));
@@ -108,7 +108,7 @@ pub fn node_groups(hierarchies: &[Hierarchy], cluster: &str, node: &str) -> Vec<
 
 /// Makes the groups, ready to take processes.
 pub fn make_groups(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
-    if hierarchy_kind(hierarchies) == Kind::V2 {
+    if hierarchy_kind(hierarchies) == CgroupLayout::V2 {
         for own in hierarchies.iter().filter(|h| h.is_v2()) {
             hand_down(&own.dir())?;
         }
@@ -118,7 +118,7 @@ pub fn make_groups(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
             .with_context(|| format!("cannot make the cgroup {}", dir.display()))?;
         inherit_cpuset(dir)?;
     }
-    if hierarchy_kind(hierarchies) == Kind::V2 {
+    if hierarchy_kind(hierarchies) == CgroupLayout::V2 {
         // Of each pair the first is the cluster's group, the second a node's: that one is nspawn's to manage.
         dirs.iter()
             .step_by(2)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::layout::{Layout, NETNS_DIR, NodeDir, Wiring};
-use super::network::{self, Owner, Segment};
+use super::network::{self, NamespaceOwner, Segment};
 use super::root::remove_dir;
 use super::{cgroup, disk, ignition};
 use crate::process::ProcessIdentity;
@@ -116,7 +116,7 @@ pub fn remove_cluster(layout: &Layout, segment: &Segment, interface: &str) -> Re
 /// What a keeper does in the end, for a keeper that could not.
 fn clean_up(dir: &NodeDir, wiring: &Wiring) -> Result<()> {
     // They carry the cluster's name as its network does: where that is another's by now, so are they.
-    if network::bridge_owner(&wiring.bridge, &wiring.record) != Owner::Other {
+    if network::bridge_owner(&wiring.bridge, &wiring.record) != NamespaceOwner::Other {
         let groups = read_of_this_boot(&dir.join(NodeDir::CGROUPS)).unwrap_or_default();
         let groups: Vec<PathBuf> = groups.lines().map(PathBuf::from).collect();
         cgroup::remove_groups(&groups)?;

@@ -38,7 +38,7 @@ pub fn apply_config(program: &Path, config: &Path, dir: &Path) -> Result<()> {
     remove_dir(&work)?;
     // Ignition writes a user's keys as that user, who may not pass the state directory.
     let window = Window::open(&dir.join(NodeDir::ROOT), &[program, config, dir])?;
-    let run = Run {
+    let run = IgnitionRun {
         program,
         config,
         root: window.path(),
@@ -62,14 +62,14 @@ pub fn apply_config(program: &Path, config: &Path, dir: &Path) -> Result<()> {
 }
 
 /// One run of Ignition.
-struct Run<'a> {
+struct IgnitionRun<'a> {
     program: &'a Path,
     config: &'a Path,
     root: &'a Path,
     work: &'a Path,
 }
 
-impl Run<'_> {
+impl IgnitionRun<'_> {
     /// What Ignition says goes to `log`.
     fn all(&self, log: &mut String) -> Result<()> {
         make_dir(self.work, 0o700)?;

@@ -15,7 +15,7 @@ use ha_host_base::command::last_lines;
 use ha_host_base::files;
 
 use super::answer::{Answer, log_line, send_answer};
-use super::cgroup::{self, Kind};
+use super::cgroup::{self, CgroupLayout};
 use super::layout::NodeDir;
 use super::node_root::NodeRoot;
 use super::plan::Plan;
@@ -120,7 +120,7 @@ impl<'a> Keeper<'a> {
     fn new(plan: &'a Plan, dir: &'a Path) -> Result<Self> {
         let hierarchies = cgroup::hierarchies_of("self")?;
         let groups = cgroup::node_groups(&hierarchies, &plan.cluster, &plan.node);
-        if super::host_runs_systemd() && cgroup::hierarchy_kind(&hierarchies) == Kind::V2 {
+        if super::host_runs_systemd() && cgroup::hierarchy_kind(&hierarchies) == CgroupLayout::V2 {
             cgroup::step_aside(&hierarchies)?;
         }
         let lines: String = groups

@@ -37,7 +37,7 @@ pub struct Segment {
 
 /// Whose the namespace with our name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Owner {
+pub enum NamespaceOwner {
     Nobody,
     /// This state directory made it.
     Us,
@@ -66,12 +66,12 @@ impl Segment {
     pub fn make(&self) -> Result<()> {
         let (space, link) = (self.layout.bridge_namespace(), self.layout.host_link());
         match self.owner() {
-            Owner::Other => bail!(
+            NamespaceOwner::Other => bail!(
                 "the network namespace {space} exists, but this state directory did not make it; give your cluster \
                  another name; if nobody needs the one it belongs to, destroy that one, or remove it with `ip netns del {space}`"
             ),
-            Owner::Us => {}
-            Owner::Nobody => self.claim(&space)?,
+            NamespaceOwner::Us => {}
+            NamespaceOwner::Nobody => self.claim(&space)?,
         }
         if !link_exists(Some(&space), BRIDGE)? {
             let lines = format!(
@@ -99,10 +99,10 @@ impl Segment {
         let space = self.layout.bridge_namespace();
         let owner = self.owner();
         // Deleting one end takes both at once; with the namespace alone the kernel takes its time.
-        if owner == Owner::Us && link_exists(Some(&space), UPLINK)? {
+        if owner == NamespaceOwner::Us && link_exists(Some(&space), UPLINK)? {
             run_for_stdout(ip_command(Some(&space)).args(["link", "del", UPLINK]))?;
         }
-        if owner != Owner::Other && Path::new(NETNS_DIR).join(&space).exists() {
+        if owner != NamespaceOwner::Other && Path::new(NETNS_DIR).join(&space).exists() {
             run_for_stdout(ip_command(None).args(["netns", "del", &space]))?;
         }
         match std::fs::remove_file(self.layout.network_record()) {
@@ -116,7 +116,7 @@ impl Segment {
     }
 
     /// Whose the namespace with our name is.
-    pub fn owner(&self) -> Owner {
+    pub fn owner(&self) -> NamespaceOwner {
         bridge_owner(
             &self.layout.bridge_namespace(),
             &self.layout.network_record(),
@@ -168,22 +168,22 @@ impl Segment {
 }
 
 /// Whose the cluster's network is.
-pub fn bridge_owner(bridge: &str, record: &Path) -> Owner {
+pub fn bridge_owner(bridge: &str, record: &Path) -> NamespaceOwner {
     namespace_owner(&Path::new(NETNS_DIR).join(bridge), record)
 }
 
 /// Whose a mounted namespace is, by what this state directory wrote down.
-fn namespace_owner(path: &Path, record: &Path) -> Owner {
+fn namespace_owner(path: &Path, record: &Path) -> NamespaceOwner {
     let Ok(space) = std::fs::metadata(path) else {
-        return Owner::Nobody;
+        return NamespaceOwner::Nobody;
     };
     // A plain file is what an earlier boot left where /run survives one.
     if statfs(path).is_ok_and(|fs| fs.filesystem_type() != NSFS_MAGIC) {
-        return Owner::Nobody;
+        return NamespaceOwner::Nobody;
     }
     match read_of_this_boot(record) {
-        Some(known) if known == PENDING || known == space.ino().to_string() => Owner::Us,
-        _ => Owner::Other,
+        Some(known) if known == PENDING || known == space.ino().to_string() => NamespaceOwner::Us,
+        _ => NamespaceOwner::Other,
     }
 }
 
@@ -198,7 +198,7 @@ pub fn connect_node(wiring: &Wiring) -> Result<()> {
         interface,
         mac,
     } = wiring;
-    if bridge_owner(bridge, record) != Owner::Us {
+    if bridge_owner(bridge, record) != NamespaceOwner::Us {
         bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
     }
     run_for_stdout(ip_command(None).args(["netns", "add", namespace]))?;
@@ -215,7 +215,9 @@ pub fn disconnect_node(wiring: &Wiring) -> Result<()> {
     at_port(wiring, "del", &[])?;
     let del =
         || run_for_stdout(ip_command(None).args(["netns", "del", &wiring.namespace])).map(drop);
-    if bridge_owner(&wiring.bridge, &wiring.record) != Owner::Other && wiring.path().exists() {
+    if bridge_owner(&wiring.bridge, &wiring.record) != NamespaceOwner::Other
+        && wiring.path().exists()
+    {
         // Keeper and ha-host may both be at it.
         return del().or_else(|error| {
             if wiring.path().exists() {
@@ -244,7 +246,7 @@ pub fn set_port_detached(wiring: &Wiring, off: bool) -> Result<()> {
 /// `ip link VERB PORT REST` on the bridge's end of a node's cable, if there is one, even if it goes meanwhile.
 fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
     let there = || -> Result<bool> {
-        let ours = bridge_owner(&wiring.bridge, &wiring.record) == Owner::Us;
+        let ours = bridge_owner(&wiring.bridge, &wiring.record) == NamespaceOwner::Us;
         Ok(ours && link_exists(Some(&wiring.bridge), &wiring.port)?)
     };
     if !there()? {
@@ -375,7 +377,7 @@ mod tests {
             gateways: vec!["10.0.0.1".parse().unwrap()],
             addresses: Vec::new(),
         };
-        assert_eq!(segment.owner(), Owner::Nobody);
+        assert_eq!(segment.owner(), NamespaceOwner::Nobody);
     }
 
     #[test]
@@ -388,12 +390,24 @@ mod tests {
         let other = "00000000-0000-4000-8000-000000000000";
         for text in [PENDING.to_owned(), inode.to_string()] {
             std::fs::write(&record, format!("{other}\n{text}")).unwrap();
-            assert_eq!(namespace_owner(space, &record), Owner::Other, "{text}");
+            assert_eq!(
+                namespace_owner(space, &record),
+                NamespaceOwner::Other,
+                "{text}"
+            );
             // As an early ha-host wrote it, whose cluster may run.
             std::fs::write(&record, &text).unwrap();
-            assert_eq!(namespace_owner(space, &record), Owner::Us, "{text}");
+            assert_eq!(
+                namespace_owner(space, &record),
+                NamespaceOwner::Us,
+                "{text}"
+            );
             write_for_this_boot(&record, &text).unwrap();
-            assert_eq!(namespace_owner(space, &record), Owner::Us, "{text}");
+            assert_eq!(
+                namespace_owner(space, &record),
+                NamespaceOwner::Us,
+                "{text}"
+            );
         }
     }
 }

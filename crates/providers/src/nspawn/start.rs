@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::layout::{DATA, Layout, NodeDir};
-use super::network::Owner;
+use super::network::NamespaceOwner;
 use super::plan::Plan;
 use super::root;
 use super::{Nspawn, destroy, disk, extensions, host_runs_systemd, ignition, store};
@@ -80,7 +80,7 @@ fn start_keeper(
     ignition: Option<(PathBuf, PathBuf)>,
 ) -> Result<()> {
     let dir = provider.dir(node);
-    if provider.segment.owner() != Owner::Us {
+    if provider.segment.owner() != NamespaceOwner::Us {
         let bridge = provider.layout.bridge_namespace();
         bail!("the cluster's network {bridge} is gone; `ha-host launch` makes it again");
     }

@@ -13,7 +13,7 @@ use super::programs::{Emulator, Version};
 use crate::vm::{self, GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
 #[derive(Debug)]
-pub struct Machine<'a> {
+pub struct MachineArguments<'a> {
     /// `CLUSTER.NODE`, to be seen in lists of processes.
     pub name: &'a str,
     /// What it is like.
@@ -32,7 +32,7 @@ pub struct Machine<'a> {
     pub macs: &'a [Mac],
 }
 
-impl Machine<'_> {
+impl MachineArguments<'_> {
     /// The whole command line, without the program.
     pub fn arguments(&self) -> Vec<String> {
         let mut all = Arguments::begin(self.sandbox);
@@ -157,7 +157,7 @@ pub fn gateway_arguments(
     network: &Network,
     dns: Ipv4Addr,
     ports: &Ports,
-    plugs: &[Plug],
+    plugs: &[GatewayPlug],
     qemu: Emulator,
 ) -> Vec<String> {
     let mut all = Arguments::begin(qemu.sandbox);
@@ -211,13 +211,13 @@ pub fn gateway_arguments(
 /// A stream, because a full datagram socket of a node that does not listen yet keeps the gateway busy with trying. The node is
 /// the server, because QEMU 10 dies of a frame for a server that is about to listen, and a node has none to send by then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Plug {
+pub struct GatewayPlug {
     pub node: String,
     /// Counts from 0.
     pub nic: usize,
 }
 
-impl Plug {
+impl GatewayPlug {
     /// Identifier of the cable; tests pull it by `set_link`. It begins with a letter, as QEMU wants it.
     pub fn cable(&self) -> String {
         format!("cable-{}.{}", self.node, self.nic)
@@ -305,8 +305,8 @@ mod tests {
         }
     }
 
-    fn machine<'a>(vm: &'a Vm, macs: &'a [Mac]) -> Machine<'a> {
-        Machine {
+    fn machine<'a>(vm: &'a Vm, macs: &'a [Mac]) -> MachineArguments<'a> {
+        MachineArguments {
             name: "demo.node1",
             vm,
             sandbox: true,
@@ -351,7 +351,7 @@ mod tests {
             initrd: "/i/initrd.img".into(),
             append: "root=LABEL=ROOT rw".into(),
         };
-        let machine = Machine {
+        let machine = MachineArguments {
             kvm: false,
             kernel: Some(&kernel),
             uefi: Some(Path::new("/usr/share/AAVMF/odd,name.fd")),
@@ -371,7 +371,7 @@ mod tests {
             r#"{"version": 1, "ports": {"10.77.0.30:6444": 6444, "10.77.0.11:6443": 20000}}"#,
         )
         .unwrap();
-        let plug = |node: &str, nic| Plug {
+        let plug = |node: &str, nic| GatewayPlug {
             node: node.into(),
             nic,
         };

@@ -11,7 +11,7 @@ use ha_cluster_file::cluster::{Cluster, Node};
 use ha_host_base::files;
 use serde_json::json;
 
-use super::arguments::{self, Plug, reconnect_option};
+use super::arguments::{self, GatewayPlug, reconnect_option};
 use super::layout::{Layout, QMP};
 use super::ports::{self, Ports};
 use super::qmp::{PATIENCE, Qmp};
@@ -95,7 +95,7 @@ impl Gateway {
     /// Nothing passes a node's first cable from now on, or everything again; the guest's own link stays up.
     pub fn cut(&self, node: &str, off: bool) -> Result<()> {
         let mut qmp = Qmp::open(&self.layout.gateway().join(QMP), PATIENCE)?;
-        let plug = Plug {
+        let plug = GatewayPlug {
             node: node.to_owned(),
             nic: 0,
         };
@@ -103,8 +103,8 @@ impl Gateway {
         qmp.execute("set_link", link).map(drop)
     }
 
-    fn plugs(&self) -> Vec<Plug> {
-        let plug = |node: &Node, nic| Plug {
+    fn plugs(&self) -> Vec<GatewayPlug> {
+        let plug = |node: &Node, nic| GatewayPlug {
             node: node.name.clone(),
             nic,
         };
@@ -169,7 +169,7 @@ impl Gateway {
 /// Adds what is not `there` yet of a node's cable and its port of the hub.
 fn plug_in(
     qmp: &mut Qmp,
-    plug: &Plug,
+    plug: &GatewayPlug,
     version: programs::Version,
     there: &BTreeSet<String>,
 ) -> Result<()> {

@@ -116,7 +116,7 @@ fn start_node(provider: &Qemu, node: &Node) -> Result<()> {
         true => Some(programs::find_firmware(Path::new("/usr/share"), vm.arch)?.code),
         false => None,
     };
-    let machine = arguments::Machine {
+    let machine = arguments::MachineArguments {
         name: &name,
         vm,
         sandbox: programs::probe_emulator(&program)?.sandbox,

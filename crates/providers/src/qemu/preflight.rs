@@ -13,7 +13,7 @@ use indicatif::BinaryBytes;
 use super::{Qemu, gateway, machine, programs};
 use crate::finding::{bad_finding, good_finding};
 use crate::shared::host_facts::{self, available_memory};
-use crate::vm::kvm::Verdict;
+use crate::vm::kvm::KvmVerdict;
 use crate::vm::{disk_too_small, image, overlay};
 use crate::{Finding, Machine};
 
@@ -101,7 +101,7 @@ fn check_accelerator(provider: &Qemu) -> Result<Finding> {
     }
     let verdict = provider.verdict()?;
     Ok(match (verdict, vm.accel) {
-        (Verdict::Works, _) => good_finding("KVM"),
+        (KvmVerdict::Works, _) => good_finding("KVM"),
         (other, Accel::Kvm) => bad_finding(
             other.message(),
             format!("{}; or write `accel: auto`", other.remedy()),

@@ -95,7 +95,7 @@ impl Agent {
         let mut whole = vec!["setsid", "sh", "-c", SCRIPT, "sh", &dir];
         whole.extend(argv);
         let pid = self.start(&whole)?;
-        let mut run = Run {
+        let mut run = RunningCommand {
             agent: self,
             command: Running::Pid(pid),
             files: [File::new(&dir, "out"), File::new(&dir, "err")],
@@ -127,7 +127,7 @@ impl Agent {
 }
 
 /// A command that runs.
-struct Run<'a> {
+struct RunningCommand<'a> {
     agent: &'a Agent,
     command: Running,
     files: [File; 2],
@@ -161,7 +161,7 @@ impl File {
     }
 }
 
-impl Run<'_> {
+impl RunningCommand<'_> {
     fn follow(
         &mut self,
         out: &mut dyn Write,
@@ -317,7 +317,7 @@ impl GuestTransport {
     pub fn open(self) -> Box<dyn Transport> {
         match self {
             Self::Socket(path) => Box::new(socket::Socket::new(path)),
-            Self::Libvirt { uri, domain } => Box::new(virsh::Virsh { uri, domain }),
+            Self::Libvirt { uri, domain } => Box::new(virsh::VirshTransport { uri, domain }),
         }
     }
 }

@@ -19,7 +19,7 @@ const X86_SAYS: i32 = 0x21;
 
 /// Whether guests run by KVM here.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
+pub enum KvmVerdict {
     Works,
     /// There is no /dev/kvm.
     Missing,
@@ -29,7 +29,7 @@ pub enum Verdict {
     Broken(String),
 }
 
-impl Verdict {
+impl KvmVerdict {
     /// What was seen, one line.
     pub fn message(&self) -> String {
         match self {
@@ -59,10 +59,10 @@ impl Verdict {
 }
 
 /// Starts a tiny guest with QEMU's program `qemu`. Takes up to 5 s where guests hang.
-pub fn probe_kvm(qemu: &Path, arch: Arch) -> Result<Verdict> {
+pub fn probe_kvm(qemu: &Path, arch: Arch) -> Result<KvmVerdict> {
     match std::fs::File::options().read(true).write(true).open(DEVICE) {
-        Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(Verdict::NotPermitted),
-        Err(_) => return Ok(Verdict::Missing),
+        Err(e) if e.kind() == ErrorKind::PermissionDenied => return Ok(KvmVerdict::NotPermitted),
+        Err(_) => return Ok(KvmVerdict::Missing),
         Ok(_) => {}
     }
     if arch == Arch::X86_64 {
@@ -70,7 +70,7 @@ pub fn probe_kvm(qemu: &Path, arch: Arch) -> Result<Verdict> {
         if !has_virtualization(&text) {
             // A KVM without hardware below it (kvm_pvm) runs the tiny guest, slowly, and dies of an ordinary kernel.
             let why = "the processor shows neither vmx nor svm";
-            return Ok(Verdict::Broken(why.into()));
+            return Ok(KvmVerdict::Broken(why.into()));
         }
     }
     run_tiny_guest(qemu, arch, "kvm", "host")
@@ -85,7 +85,7 @@ fn has_virtualization(cpuinfo: &str) -> bool {
     })
 }
 
-fn run_tiny_guest(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<Verdict> {
+fn run_tiny_guest(qemu: &Path, arch: Arch, accel: &str, cpu: &str) -> Result<KvmVerdict> {
     let mut program = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     program
         .write_all(&tiny_guest(arch))
@@ -129,19 +129,19 @@ fn drive_option(file: &Path) -> String {
 }
 
 /// What the tiny guest's QEMU makes of it, in its exit code.
-fn verdict_of_guest(qemu: &Finished, arch: Arch) -> Verdict {
+fn verdict_of_guest(qemu: &Finished, arch: Arch) -> KvmVerdict {
     let expected = match arch {
         Arch::X86_64 => X86_SAYS,
         Arch::Arm64 => 0,
     };
     if let Some(after) = qemu.timed_out {
-        return Verdict::Broken(format!("it hangs (no word within {} s)", after.as_secs()));
+        return KvmVerdict::Broken(format!("it hangs (no word within {} s)", after.as_secs()));
     }
     if qemu.status.code() == Some(expected) {
-        return Verdict::Works;
+        return KvmVerdict::Works;
     }
     let last = qemu.stderr.trim().lines().last();
-    Verdict::Broken(last.map_or_else(|| qemu.status.to_string(), String::from))
+    KvmVerdict::Broken(last.map_or_else(|| qemu.status.to_string(), String::from))
 }
 
 /// The tiny guest: x86-64: a boot sector that writes 0x10 to port 0xf4; arm64: a kernel that asks PSCI to switch off.
@@ -173,8 +173,8 @@ mod tests {
         operator_machine::run_in_operator_machine(false, || {
             let qemu = Path::new("/usr/bin/qemu-system-x86_64");
             let tcg = |cpu: &str| run_tiny_guest(qemu, Arch::X86_64, "tcg", cpu).unwrap();
-            assert_eq!(tcg("qemu64"), Verdict::Works);
-            let Verdict::Broken(why) = tcg("no-such-cpu") else {
+            assert_eq!(tcg("qemu64"), KvmVerdict::Works);
+            let KvmVerdict::Broken(why) = tcg("no-such-cpu") else {
                 panic!("works with a processor that there is not")
             };
             assert!(why.contains("no-such-cpu"), "{why}");

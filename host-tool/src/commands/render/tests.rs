@@ -3,14 +3,14 @@ use ha_test_support::DEMO;
 use super::*;
 use crate::testing::{AnsweringCluster, Forwarding};
 
-struct Desk {
+struct RenderFixture {
     _dir: tempfile::TempDir,
     source: Source,
     store: ClusterStore,
 }
 
 /// After a first render.
-fn rendered_once() -> Desk {
+fn rendered_once() -> RenderFixture {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("demo.yaml");
     std::fs::write(&file, DEMO.replace("nodes:", "provider: none\nnodes:")).unwrap();
@@ -19,11 +19,11 @@ fn rendered_once() -> Desk {
     let store = root.dir("demo").lock().unwrap();
     assert_eq!(
         permit_render(&source, &store, false, None).unwrap(),
-        Founding::Permitted
+        FoundingPermission::Permitted
     );
     store.accept_for_render(&source.as_accepted()).unwrap();
     store.ensure_pki().unwrap();
-    Desk {
+    RenderFixture {
         _dir: dir,
         source,
         store,
@@ -35,7 +35,7 @@ fn permit_render(
     store: &ClusterStore,
     asked_for: bool,
     standing: Option<&AnsweringCluster>,
-) -> Result<Founding> {
+) -> Result<FoundingPermission> {
     let provider: Arc<dyn Provider> = match standing {
         Some(cluster) => Arc::new(Forwarding(cluster.at)),
         None => Arc::new(ByOthers::new(&source.cluster, store.path())),
@@ -45,14 +45,14 @@ fn permit_render(
 
 #[test]
 fn a_later_render_permits_founding_only_if_told_and_never_beside_a_cluster_that_answers() {
-    let Desk {
+    let RenderFixture {
         source,
         store,
         _dir,
     } = &rendered_once();
     assert_eq!(
         permit_render(source, store, false, None).unwrap(),
-        Founding::NotFirst
+        FoundingPermission::NotFirst
     );
     let pki = store.pki().unwrap().unwrap();
     // Sick, but it is there.
@@ -72,13 +72,13 @@ fn a_later_render_permits_founding_only_if_told_and_never_beside_a_cluster_that_
     assert!(error.to_string().contains("demo was founded"), "{error}");
     assert_eq!(
         permit_render(source, store, false, None).unwrap(),
-        Founding::Founded
+        FoundingPermission::Founded
     );
 }
 
 #[test]
 fn another_clusters_answer_does_not_count() {
-    let Desk {
+    let RenderFixture {
         source,
         store,
         _dir,
@@ -86,7 +86,7 @@ fn another_clusters_answer_does_not_count() {
     let other = AnsweringCluster::start(Pki::create().unwrap(), &[("GET /readyz", 200, "ok")]);
     assert_eq!(
         permit_render(source, store, true, Some(&other)).unwrap(),
-        Founding::Permitted
+        FoundingPermission::Permitted
     );
     assert!(!store.record().unwrap().unwrap().founded);
 }

@@ -47,7 +47,7 @@ fn print_lines(
     }
     for (name, record) in known {
         let place = shown_path(root.dir(name).path());
-        println!("{:<20} {:<20} {place}", record.name, record.life.words());
+        println!("{:<20} {:<20} {place}", record.name, record.life.label());
     }
     let paint = Paint::stdout();
     for (name, error) in unreadable {

@@ -93,7 +93,7 @@ fn checkout_project(env: &TestEnv, name: &str) -> Source {
 fn describe_pending_changes(env: &TestEnv, source: &Source) -> Result<String, String> {
     let files = OperatorFiles::read(&source.cluster, env.state().path()).unwrap();
     let changes = judge_changes(&env.state(), source, &files).map_err(|e| e.to_string())?;
-    Ok(changes.words())
+    Ok(changes.describe())
 }
 
 /// An earlier version kept no hashes.
@@ -164,7 +164,7 @@ fn judged_manifest(env: &TestEnv, text: &str) -> String {
     let mut files = OperatorFiles::default();
     files.manifests = vec![("00-net.yaml".to_owned(), text.to_owned())];
     let changes = judge_changes(&env.state(), &env.source, &files).unwrap();
-    changes.words()
+    changes.describe()
 }
 
 #[test]
@@ -421,7 +421,7 @@ fn a_directory_of_an_earlier_version_is_compared_by_what_is_there() {
             let version = dir.accepted().unwrap().unwrap().kubernetes.version;
             let source = source_of_standing(text, Path::new("/another/checkout"), &version);
             let changes = judge_changes(&dir, &source, &OperatorFiles::default()).unwrap();
-            changes.words()
+            changes.describe()
         };
         assert_eq!(words(&text), "", "{format} {name}");
         assert_eq!(words(&format!("{text}# mine\n")), "", "{format} {name}");

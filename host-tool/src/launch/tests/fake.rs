@@ -184,9 +184,9 @@ impl Provider for FakeProvider {
 
 /// Keeps the end and the warnings as people would see them.
 #[derive(Default)]
-struct Kept(Vec<String>);
+struct KeptWords(Vec<String>);
 
-impl Report for Kept {
+impl Report for KeptWords {
     fn tell(&mut self, happened: &LaunchEvent<'_>) {
         match happened {
             LaunchEvent::Warning(text) => self.0.push(format!("warning: {text}")),
@@ -266,7 +266,7 @@ impl TestEnv {
     }
 
     pub fn try_launch(&self, provider: &Arc<FakeProvider>, timeout: u64) -> (Result<Exit>, String) {
-        let mut kept = Kept::default();
+        let mut kept = KeptWords::default();
         let options = Options {
             timeout: Duration::from_secs(timeout),
             parallel: 2,

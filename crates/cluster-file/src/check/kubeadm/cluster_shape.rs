@@ -1,12 +1,12 @@
 //! `ClusterConfiguration` of kubeadm.k8s.io/v1beta4, the same in k8s.io/kubernetes 1.34.4 to 1.37.2,
 //! cmd/kubeadm/app/apis/kubeadm/v1beta4/types.go.
 
-use super::shape::{Document, Shape};
+use super::shape::{KubeadmDocument, Shape};
 use crate::diagnostic::Severity;
 use Shape::{Any, Arguments, Bool, Duration, ListOf, MapOf, Object, Text, Word};
 
 /// kubeadm refuses what it does not know once it validates, and every supported minor has the same v1beta4.
-pub(super) const CLUSTER: Document = Document {
+pub(super) const CLUSTER: KubeadmDocument = KubeadmDocument {
     keys: KEYS,
     name: "kubeadm's ClusterConfiguration",
     unknown: Severity::Error,

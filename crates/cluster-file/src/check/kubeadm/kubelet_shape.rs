@@ -1,12 +1,12 @@
 //! `KubeletConfiguration` of kubelet.config.k8s.io/v1beta1, as in k8s.io/kubelet 0.34.4 to 0.37.2,
 //! config/v1beta1/types.go; which minor a key came with: `kubelet_minor.rs`.
 
-use super::shape::{Document, Shape};
+use super::shape::{KubeadmDocument, Shape};
 use crate::diagnostic::Severity;
 use Shape::{Any, Bool, Duration, ListOf, MapOf, Number, Object, Text, Whole, Word};
 
 /// Each minor adds keys: one that is not known here may be known there.
-pub(super) const KUBELET: Document = Document {
+pub(super) const KUBELET: KubeadmDocument = KubeadmDocument {
     keys: KEYS,
     name: "the kubelet's KubeletConfiguration",
     unknown: Severity::Warning,

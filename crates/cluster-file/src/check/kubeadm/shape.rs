@@ -33,7 +33,7 @@ pub(super) enum Shape {
 
 /// A document, and what is thought of a key that it does not know.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Document {
+pub(super) struct KubeadmDocument {
     pub keys: &'static [(&'static str, Shape)],
     /// What it is called, e.g. `kubeadm's ClusterConfiguration`.
     pub name: &'static str,
@@ -43,7 +43,7 @@ pub(super) struct Document {
     pub elsewhere: &'static [(&'static str, &'static str)],
 }
 
-impl Document {
+impl KubeadmDocument {
     /// The type of a key at the top.
     pub fn shape(&self, key: &str) -> Option<Shape> {
         shape_of(self.keys, key)

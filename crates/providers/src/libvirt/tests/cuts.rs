@@ -19,7 +19,7 @@ const HOWS: [&str; 6] = [
 const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A stranger's cluster that runs, and ours, behind a virsh that can be cut off.
-struct World {
+struct CutFixture {
     stranger: Fixture,
     ours: Fixture,
     /// All that libvirt has while ours is not there.
@@ -27,7 +27,7 @@ struct World {
     whole: Vec<String>,
 }
 
-impl World {
+impl CutFixture {
     fn new() -> Self {
         install_cutter();
         let bridge = ["link", "add", "br9", "type", "bridge"];
@@ -151,7 +151,7 @@ fn chosen_cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_that_is_cut_off_at_a_call() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = World::new();
+        let world = CutFixture::new();
         cut_call(0, "whole");
         world.launch(1).unwrap();
         let whole = recorded_calls().len();
@@ -178,7 +178,7 @@ fn a_launch_that_is_cut_off_at_a_call() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = World::new();
+        let world = CutFixture::new();
         world.launch(2).unwrap();
         let both = || [process_and_disks("t-one"), process_and_disks("t-two")];
         let running = both();
@@ -203,7 +203,7 @@ fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_destroy_that_is_cut_off_at_a_call() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = World::new();
+        let world = CutFixture::new();
         world.launch(2).unwrap();
         cut_call(0, "whole");
         world.ours().destroy().unwrap();

@@ -61,14 +61,14 @@ impl Drop for Gate {
 }
 
 /// A host from nothing, with another cluster's running machine on it, and a cluster's provider.
-struct World {
+struct StandInFixture {
     host: PathBuf,
     dir: tempfile::TempDir,
     cluster: Cluster,
     provider: Libvirt,
 }
 
-impl World {
+impl StandInFixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("disk.img");

@@ -13,7 +13,7 @@ use crate::vm::{GUEST_PORT, ROOT_SERIAL, fw_cfg};
 
 /// What the domain's interfaces are plugged into.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Plug {
+pub enum InterfaceSource {
     /// A network of libvirt's.
     Network(String),
     /// A bridge of the host.
@@ -31,7 +31,7 @@ pub struct Boot {
 
 /// Everything of a node's domain. All paths are the host's.
 #[derive(Debug, Clone)]
-pub struct New {
+pub struct NewDomain {
     pub name: String,
     pub mark: Mark,
     /// KVM, else TCG.
@@ -52,7 +52,7 @@ pub struct New {
     /// The shared read-only disk, raw.
     pub assets: Option<String>,
     /// What every interface is plugged into.
-    pub plug: Plug,
+    pub plug: InterfaceSource,
     /// The interfaces' addresses, the first is the node's own.
     pub macs: Vec<Mac>,
     /// Largest packet in bytes.
@@ -63,7 +63,7 @@ pub struct New {
     pub console: String,
 }
 
-impl fmt::Display for New {
+impl fmt::Display for NewDomain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.kvm { "kvm" } else { "qemu" };
         writeln!(
@@ -106,7 +106,7 @@ impl fmt::Display for New {
     }
 }
 
-impl New {
+impl NewDomain {
     fn os(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let machine = match self.arch {
             Arch::X86_64 => "q35",
@@ -177,8 +177,8 @@ impl New {
 
     fn interfaces(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (kind, source) = match &self.plug {
-            Plug::Network(name) => ("network", name),
-            Plug::Bridge(name) => ("bridge", name),
+            InterfaceSource::Network(name) => ("network", name),
+            InterfaceSource::Bridge(name) => ("bridge", name),
         };
         for mac in &self.macs {
             write!(

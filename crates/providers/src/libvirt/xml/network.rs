@@ -11,7 +11,7 @@ use crate::finding::Unfit;
 
 /// A NAT network of a cluster's own. Addresses are static: it has no DHCP.
 #[derive(Debug, Clone)]
-pub struct New {
+pub struct NewNetwork {
     pub name: String,
     /// Its bridge, at most 15 bytes.
     pub bridge: String,
@@ -22,7 +22,7 @@ pub struct New {
     pub mtu: Option<u32>,
 }
 
-impl fmt::Display for New {
+impl fmt::Display for NewNetwork {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let is_v6 = |(net, _): &(IpNet, IpAddr)| matches!(net, IpNet::V6(_));
         let nat = match self.subnets.iter().any(is_v6) {
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn our_own() {
-        let new = New {
+        let new = NewNetwork {
             name: "ha-demo".into(),
             bridge: "ha-demo".into(),
             mark: mark(),
@@ -217,7 +217,7 @@ mod tests {
                 ranges: vec![]
             }]
         );
-        let six = New {
+        let six = NewNetwork {
             subnets: vec![subnet("fd00:77::/64", "fd00:77::1")],
             mtu: None,
             ..new.clone()
@@ -226,7 +226,7 @@ mod tests {
         let of_six = "  <ip family='ipv6' address='fd00:77::1' prefix='64'/>\n</network>\n";
         assert!(six.contains("<nat ipv6='yes'/>") && six.ends_with(of_six));
         let subnets = vec![new.subnets[0], subnet("fd00:77::/64", "fd00:77::1")];
-        let both = New { subnets, ..new }.to_string();
+        let both = NewNetwork { subnets, ..new }.to_string();
         assert!(
             both.contains("<nat ipv6='yes'/>")
                 && both.contains("address='10.77.0.1' prefix='24'/>\n")

@@ -8,7 +8,7 @@ use super::{XmlEscaped, parse_xml};
 
 /// A volume to be made.
 #[derive(Debug, Clone)]
-pub struct New<'a> {
+pub struct NewVolume<'a> {
     /// Its name in the pool.
     pub name: &'a str,
     /// Its size in bytes; 0 for what is uploaded: it grows then.
@@ -23,7 +23,7 @@ pub struct New<'a> {
     pub backing: Option<(&'a str, &'a str)>,
 }
 
-impl fmt::Display for New<'_> {
+impl fmt::Display for NewVolume<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "<volume>\n  <name>{}</name>", XmlEscaped(self.name))?;
         writeln!(
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn an_overlay() {
-        let new = New {
+        let new = NewVolume {
             name: "demo.n1.aa.qcow2",
             capacity: 20 << 30,
             format: "qcow2",

@@ -7,11 +7,11 @@ use super::super::{extensions, ignition, root};
 use super::NodeRoot;
 
 /// A root beside a directory of the host's.
-struct World {
+struct RootFixture {
     dir: tempfile::TempDir,
 }
 
-impl World {
+impl RootFixture {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         for name in ["root", "host"] {
@@ -62,7 +62,7 @@ fn list_contents(dir: &Path) -> Vec<(PathBuf, String)> {
 #[test]
 fn an_absolute_link_does_not_lead_to_the_host() {
     for link in ["opt", "etc"] {
-        let world = World::new();
+        let world = RootFixture::new();
         let (root, host) = (world.root(), world.host());
         std::fs::create_dir(host.join("extensions")).unwrap();
         symlink("/opt/extensions/a/a.raw", host.join("extensions/a.raw")).unwrap();
@@ -89,7 +89,7 @@ fn an_absolute_link_does_not_lead_to_the_host() {
 
 #[test]
 fn a_link_of_the_node_s_own_is_followed_inside() {
-    let world = World::new();
+    let world = RootFixture::new();
     let root = world.root();
     for dir in ["usr/etc/extensions", "var/opt"] {
         std::fs::create_dir_all(root.join(dir)).unwrap();
@@ -124,7 +124,7 @@ fn a_link_of_the_node_s_own_is_followed_inside() {
 
 #[test]
 fn what_is_there_stays() {
-    let world = World::new();
+    let world = RootFixture::new();
     let root = world.root();
     std::fs::create_dir_all(root.join("etc/selinux")).unwrap();
     std::fs::write(root.join("etc/selinux/config"), "SELINUXTYPE=mine\n").unwrap();

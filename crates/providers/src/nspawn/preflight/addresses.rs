@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use ipnet::IpNet;
 
 use super::super::Nspawn;
-use super::super::network::{self, Owner};
+use super::super::network::{self, NamespaceOwner};
 use super::{bad_finding, good_finding};
 use crate::Finding;
 
@@ -14,7 +14,7 @@ use crate::Finding;
 pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
     let layout = &provider.layout;
     let owner = provider.segment.owner();
-    if owner == Owner::Other {
+    if owner == NamespaceOwner::Other {
         let space = layout.bridge_namespace();
         return Ok(bad_finding(
             format!(
@@ -28,7 +28,7 @@ pub fn check_addresses(provider: &Nspawn) -> Result<Finding> {
         ));
     }
     let link = layout.host_link();
-    if owner == Owner::Nobody && network::link_exists(None, &link)? {
+    if owner == NamespaceOwner::Nobody && network::link_exists(None, &link)? {
         let seen = format!("this machine has an interface {link} that is not this cluster's");
         return Ok(bad_finding(
             seen,

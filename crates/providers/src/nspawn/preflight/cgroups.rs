@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::super::cgroup::{self, Kind};
+use super::super::cgroup::{self, CgroupLayout};
 use super::super::{Nspawn, host_runs_systemd};
 use super::{bad_finding, good_finding};
 use crate::Finding;
@@ -38,7 +38,7 @@ pub fn check_cgroups(provider: &Nspawn) -> Result<Vec<Finding>> {
     }
     let version = systemd_version(&provider.image.join("root"));
     if let Some(version) =
-        version.filter(|version| kind == Kind::V1 && *version >= SYSTEMD_WITHOUT_V1)
+        version.filter(|version| kind == CgroupLayout::V1 && *version >= SYSTEMD_WITHOUT_V1)
     {
         findings.push(bad_finding(
             format!("the image's systemd {version} does not boot on this host's cgroup version 1"),
@@ -46,7 +46,7 @@ pub fn check_cgroups(provider: &Nspawn) -> Result<Vec<Finding>> {
         ));
     }
     if findings.is_empty() {
-        findings.push(good_finding(if kind == Kind::V1 {
+        findings.push(good_finding(if kind == CgroupLayout::V1 {
             "cgroup v1"
         } else {
             "cgroup v2"

@@ -39,7 +39,7 @@ pub fn check_loop_devices(provider: &Nspawn) -> Result<Option<Finding>> {
 
 fn evaluate_free_devices(
     known: &BTreeSet<u32>,
-    devices: &BTreeMap<u32, Use>,
+    devices: &BTreeMap<u32, LoopDeviceUse>,
     needed: u64,
 ) -> Finding {
     let free = count_free(known, devices);
@@ -64,26 +64,27 @@ fn evaluate_free_devices(
 
 /// Whether a loop device of the kernel has a file behind it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Use {
+enum LoopDeviceUse {
     Bound,
     Unbound,
 }
 
 /// How many devices that the nodes know the kernel still hands out. It prefers devices that exist; new ones get the lowest
 /// number that is missing.
-fn count_free(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>) -> u64 {
+fn count_free(known: &BTreeSet<u32>, devices: &BTreeMap<u32, LoopDeviceUse>) -> u64 {
     let new_ones = unused_beyond(known, devices).is_none();
     let is_free = |number: &&u32| match devices.get(*number) {
-        Some(state) => *state == Use::Unbound,
+        Some(state) => *state == LoopDeviceUse::Unbound,
         None => new_ones,
     };
     known.iter().filter(is_free).count() as u64
 }
 
 /// An unbound device that the nodes do not know.
-fn unused_beyond(known: &BTreeSet<u32>, devices: &BTreeMap<u32, Use>) -> Option<u32> {
-    let beyond =
-        |(number, state): &(&u32, &Use)| **state == Use::Unbound && !known.contains(number);
+fn unused_beyond(known: &BTreeSet<u32>, devices: &BTreeMap<u32, LoopDeviceUse>) -> Option<u32> {
+    let beyond = |(number, state): &(&u32, &LoopDeviceUse)| {
+        **state == LoopDeviceUse::Unbound && !known.contains(number)
+    };
     devices.iter().find(beyond).map(|(number, _)| *number)
 }
 
@@ -106,7 +107,7 @@ fn loop_number(line: &str) -> Option<u32> {
     (kind.starts_with('b') && major == LOOP_MAJOR).then(|| minor.parse().ok())?
 }
 
-fn loop_devices_of_kernel(block_devices: &Path) -> Result<BTreeMap<u32, Use>> {
+fn loop_devices_of_kernel(block_devices: &Path) -> Result<BTreeMap<u32, LoopDeviceUse>> {
     let mut found = BTreeMap::new();
     for entry in std::fs::read_dir(block_devices)? {
         let entry = entry?;
@@ -115,9 +116,16 @@ fn loop_devices_of_kernel(block_devices: &Path) -> Result<BTreeMap<u32, Use>> {
             .to_str()
             .and_then(|name| name.strip_prefix("loop")?.parse().ok());
         let bound = entry.path().join("loop/backing_file").exists();
-        found.extend(
-            number.map(|number: u32| (number, if bound { Use::Bound } else { Use::Unbound })),
-        );
+        found.extend(number.map(|number: u32| {
+            (
+                number,
+                if bound {
+                    LoopDeviceUse::Bound
+                } else {
+                    LoopDeviceUse::Unbound
+                },
+            )
+        }));
     }
     Ok(found)
 }
@@ -144,22 +152,25 @@ mod tests {
         }
         std::fs::write(dir.path().join("loop0/loop/backing_file"), "/x.raw\n").unwrap();
         let found = loop_devices_of_kernel(dir.path()).unwrap();
-        assert_eq!(found, BTreeMap::from([(0, Use::Bound), (7, Use::Unbound)]));
+        assert_eq!(
+            found,
+            BTreeMap::from([(0, LoopDeviceUse::Bound), (7, LoopDeviceUse::Unbound)])
+        );
     }
 
     #[test]
     fn an_unused_device_beyond_the_nodes_ends_what_is_free() {
         let known = BTreeSet::from([0, 1, 2, 3]);
-        let bound = BTreeMap::from([(0, Use::Bound), (1, Use::Unbound)]);
+        let bound = BTreeMap::from([(0, LoopDeviceUse::Bound), (1, LoopDeviceUse::Unbound)]);
         assert_eq!(
             count_free(&known, &bound),
             3,
             "one is unbound, two are not made yet"
         );
         let mut beyond = bound.clone();
-        beyond.insert(4, Use::Bound);
+        beyond.insert(4, LoopDeviceUse::Bound);
         assert_eq!(count_free(&known, &beyond), 3);
-        beyond.insert(4, Use::Unbound);
+        beyond.insert(4, LoopDeviceUse::Unbound);
         assert_eq!(
             count_free(&known, &beyond),
             1,
@@ -170,7 +181,7 @@ mod tests {
     #[test]
     fn too_few_are_said_with_a_cure() {
         let known = BTreeSet::from([0, 1, 2, 3]);
-        let devices = BTreeMap::from([(0, Use::Bound)]);
+        let devices = BTreeMap::from([(0, LoopDeviceUse::Bound)]);
         assert!(evaluate_free_devices(&known, &devices, 3).ok);
         let finding = evaluate_free_devices(&known, &devices, 4);
         assert!(!finding.ok, "{finding:?}");

@@ -3,12 +3,12 @@
 use super::*;
 
 /// A node's end of its cable, played by the test: no operating system, only frames.
-struct Plug {
+struct FrameEndpoint {
     stream: UnixStream,
     mac: [u8; 6],
 }
 
-impl Plug {
+impl FrameEndpoint {
     fn new(world: &Fixture, name: &str, mac: u8) -> Self {
         let dir = world.provider.layout.node(name).0;
         files::make_dir(&dir).unwrap();
@@ -101,7 +101,10 @@ fn a_vip_moves() {
         world.provider = world.again();
         world.provider.prepare().unwrap();
         let there = world.provider.reach("10.77.0.30:6444".parse().unwrap());
-        let (mut one, mut two) = (Plug::new(&world, "one", 1), Plug::new(&world, "two", 2));
+        let (mut one, mut two) = (
+            FrameEndpoint::new(&world, "one", 1),
+            FrameEndpoint::new(&world, "two", 2),
+        );
         // The gateway takes the connection by itself and then asks for the VIP.
         let _first = TcpStream::connect(there).unwrap();
         assert_eq!(one.next_tcp(true), one.mac, "the holder is found by asking");
@@ -119,7 +122,7 @@ fn a_vip_moves() {
 }
 
 /// A cable is pulled and plugged in again: what tests of partitions do.
-fn pull_cable(world: &Fixture, one: &mut Plug, two: &mut Plug) {
+fn pull_cable(world: &Fixture, one: &mut FrameEndpoint, two: &mut FrameEndpoint) {
     let frame = |number: u8| {
         [
             &[0xff; 6][..],

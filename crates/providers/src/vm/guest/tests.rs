@@ -75,9 +75,9 @@ fn silence_is_one_message() {
 
 /// Keeps what is written, for a look from outside.
 #[derive(Clone, Default)]
-struct Kept(Arc<std::sync::Mutex<Vec<u8>>>);
+struct SharedBuffer(Arc<std::sync::Mutex<Vec<u8>>>);
 
-impl Write for Kept {
+impl Write for SharedBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().extend(bytes);
         Ok(bytes.len())
@@ -87,7 +87,7 @@ impl Write for Kept {
     }
 }
 
-impl Kept {
+impl SharedBuffer {
     fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -96,7 +96,7 @@ impl Kept {
 /// Against the real agent of a machine that runs.
 pub fn prove_agent(agent: &Agent) {
     let run = |argv: &[&str]| {
-        let (mut out, mut err) = (Kept::default(), Kept::default());
+        let (mut out, mut err) = (SharedBuffer::default(), SharedBuffer::default());
         let code = agent
             .exec(argv, &mut out, &mut err, &AtomicBool::new(false))
             .unwrap();
@@ -122,7 +122,7 @@ pub fn prove_agent(agent: &Agent) {
 
 /// What streams, streams; and it ends when it is told to.
 fn stop_streaming(agent: &Agent) {
-    let (mut out, stop) = (Kept::default(), AtomicBool::new(false));
+    let (mut out, stop) = (SharedBuffer::default(), AtomicBool::new(false));
     let seen = out.clone();
     let code = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -135,7 +135,7 @@ fn stop_streaming(agent: &Agent) {
         agent.exec(&argv, &mut out, &mut Vec::new(), &stop).unwrap()
     });
     assert_eq!((code, out.text().as_str()), (INTERRUPTED, "first\n"));
-    let mut left = Kept::default();
+    let mut left = SharedBuffer::default();
     let count = [
         "sh",
         "-c",

@@ -12,12 +12,12 @@ use super::{PING, Transport};
 const PATIENCE: &str = "10";
 /// A way to the agent.
 #[derive(Debug)]
-pub struct Virsh {
+pub struct VirshTransport {
     pub uri: String,
     pub domain: String,
 }
 
-impl Virsh {
+impl VirshTransport {
     fn send(&self, request: &Value) -> Result<String> {
         let mut command = Command::new("virsh");
         command
@@ -34,7 +34,7 @@ impl Virsh {
     }
 }
 
-impl Transport for Virsh {
+impl Transport for VirshTransport {
     fn call(&self, request: &Value) -> Result<Value> {
         let ping = json!({"execute": PING});
         match self.send(request) {

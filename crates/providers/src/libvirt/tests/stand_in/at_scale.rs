@@ -5,7 +5,7 @@ use super::*;
 /// What a launch may ask a host before it makes anything: four calls that look at the host, four at what is to be made.
 const BEFORE_ANYTHING: usize = 8;
 
-fn cluster_of_hundred() -> World {
+fn cluster_of_hundred() -> StandInFixture {
     let dir = tempfile::tempdir().unwrap();
     let image = dir.path().join("disk.img");
     std::fs::write(&image, [7; 4096]).unwrap();
@@ -16,7 +16,7 @@ fn cluster_of_hundred() -> World {
         address: format!("10.79.0.{}", 100 + number).parse().unwrap(),
         ..one.clone()
     }));
-    World::of(cluster, dir)
+    StandInFixture::of(cluster, dir)
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_hundred_nodes_cost_no_more_questions_than_one() {
 #[test]
 fn no_more_than_eight_ask_a_host_at_once() {
     with_stand_in(|| {
-        let world = World::running();
+        let world = StandInFixture::running();
         let most = world.most_at_once(8, || {
             std::thread::scope(|scope| {
                 for _ in 0..40 {
@@ -68,7 +68,7 @@ fn no_more_than_eight_ask_a_host_at_once() {
 #[test]
 fn a_question_whose_answer_was_lost_is_asked_again() {
     with_stand_in(|| {
-        let world = World::running();
+        let world = StandInFixture::running();
         for after in 0..2 {
             world.cut(after, 1, "lost");
             assert_eq!(
@@ -87,7 +87,7 @@ fn a_pool_of_our_own_lies_in_a_directory_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("disk.img");
         std::fs::write(&image, [7; 4096]).unwrap();
-        let world = World::of(
+        let world = StandInFixture::of(
             libvirt_cluster(&format!("{{path: {}}}", image.display()), ", pool: fast"),
             dir,
         );
@@ -108,7 +108,7 @@ fn a_pool_of_our_own_lies_in_a_directory_of_its_own() {
 #[test]
 fn an_image_that_was_tidied_away_is_brought_again() {
     with_stand_in(|| {
-        let world = World::new();
+        let world = StandInFixture::new();
         world.provider.prepare().unwrap();
         let image = world
             .ours()
@@ -123,7 +123,7 @@ fn an_image_that_was_tidied_away_is_brought_again() {
 #[test]
 fn who_uses_images_and_who_tidies_them_away_exclude_each_other() {
     with_stand_in(|| {
-        let world = World::new();
+        let world = StandInFixture::new();
         world.provider.prepare().unwrap();
         let lock = || std::fs::File::open(world.dir.path().join(".libvirt-images.lock")).unwrap();
         let make = || drop(world.ensure().unwrap());

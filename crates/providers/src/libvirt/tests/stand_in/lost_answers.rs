@@ -8,7 +8,7 @@ const HOWS: [&str; 4] = ["refused", "lost", "silent", "nonsense"];
 #[test]
 fn a_node_that_runs_is_only_looked_at() {
     with_stand_in(|| {
-        let world = World::running();
+        let world = StandInFixture::running();
         world.heal();
         assert_eq!(world.ensure().unwrap(), Made::Running);
         let whole = world.calls().len();
@@ -37,7 +37,7 @@ fn a_node_that_runs_is_only_looked_at() {
 #[test]
 fn a_disk_whose_domain_was_undefined_gets_a_domain_again() {
     with_stand_in(|| {
-        let world = World::running();
+        let world = StandInFixture::running();
         for part in ["dom", "run"] {
             std::fs::remove_file(world.host.join(part).join("t-one")).unwrap();
         }
@@ -50,7 +50,7 @@ fn a_disk_whose_domain_was_undefined_gets_a_domain_again() {
 #[test]
 fn a_disk_that_is_none_is_an_error_that_names_the_way() {
     with_stand_in(|| {
-        let world = World::running();
+        let world = StandInFixture::running();
         for part in ["dom", "run"] {
             std::fs::remove_file(world.host.join(part).join("t-one")).unwrap();
         }
@@ -75,7 +75,7 @@ fn a_launch_with_a_lost_answer_is_finished_by_the_next() {
 }
 
 fn launch_despite_cuts(step: usize) {
-    let world = World::new();
+    let world = StandInFixture::new();
     world.heal();
     world.launch().unwrap();
     let whole = world.calls().len();
@@ -86,7 +86,7 @@ fn launch_despite_cuts(step: usize) {
             &HOWS[at % 4..=at % 4]
         };
         for how in hows {
-            let world = World::new();
+            let world = StandInFixture::new();
             world.cut(after, 1, how);
             let made = world.launch();
             let calls = world.calls();
@@ -121,14 +121,14 @@ fn a_destroy_that_says_it_is_done_has_left_nothing() {
 }
 
 fn destroy_despite_cuts(hows: &[&str], longest: usize, step: usize) {
-    let world = World::running();
+    let world = StandInFixture::running();
     world.heal();
     world.destroy().unwrap();
     let whole = world.calls().len();
     assert_eq!(world.ours(), [""; 0]);
     for how in hows {
         for (after, count) in cuts_of(whole, longest, step) {
-            let world = World::running();
+            let world = StandInFixture::running();
             world.cut(after, count, how);
             let done = world.destroy();
             let (calls, record) = (world.calls(), world.provider.machines.join("libvirt.json"));
@@ -156,7 +156,7 @@ fn cuts_of(whole: usize, longest: usize, step: usize) -> Vec<(usize, usize)> {
 #[test]
 fn one_host_that_fails_does_not_stop_the_others() {
     with_stand_in(|| {
-        let world = World::running();
+        let world = StandInFixture::running();
         let machines = &world.provider.machines;
         let mut record = Record::load(machines).unwrap().unwrap();
         let known = record.hosts[0].clone();

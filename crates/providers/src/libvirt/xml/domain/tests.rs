@@ -1,7 +1,7 @@
 use super::*;
 
-fn new_domain() -> New {
-    New {
+fn new_domain() -> NewDomain {
+    NewDomain {
         name: "demo-node1".into(),
         mark: Mark {
             cluster: "demo".into(),
@@ -18,7 +18,7 @@ fn new_domain() -> New {
         ignition: "/pool/demo.node1.0123456789abcdef.ign".into(),
         disk: "/pool/demo.node1.0123456789abcdef.qcow2".into(),
         assets: Some("/pool/demo.assets.0123456789abcdef.ff.img".into()),
-        plug: Plug::Network("ha-demo".into()),
+        plug: InterfaceSource::Network("ha-demo".into()),
         macs: vec![
             "52:54:00:00:00:01".parse().unwrap(),
             "52:54:00:00:00:02".parse().unwrap(),
@@ -52,10 +52,10 @@ fn an_ordinary_node() {
 
 #[test]
 fn uefi_on_arm_in_a_bridge() {
-    let node = New {
+    let node = NewDomain {
         arch: Arch::Arm64,
         firmware: Firmware::Uefi,
-        plug: Plug::Bridge("br0".into()),
+        plug: InterfaceSource::Bridge("br0".into()),
         mtu: Some(9000),
         assets: None,
         ..new_domain()
@@ -70,7 +70,7 @@ fn a_kernel_of_its_own_without_kvm() {
         initrd: "/pool/i".into(),
         append: "root=LABEL=ROOT rw quiet \"a<b\"".into(),
     };
-    let node = New {
+    let node = NewDomain {
         kvm: false,
         cpu: "max".into(),
         boot: Some(boot),

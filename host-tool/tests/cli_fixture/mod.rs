@@ -16,13 +16,13 @@ pub const DEMO: &str = include_str!("../data/demo.yaml");
 
 /// A directory with a cluster file and a place for state.
 #[derive(Debug)]
-pub struct Desk(pub TempDir);
+pub struct CliFixture(pub TempDir);
 
-impl Desk {
+impl CliFixture {
     pub fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
-        fs::write(desk.path("demo.yaml"), DEMO).unwrap();
-        desk
+        let fixture = Self(tempfile::tempdir().unwrap());
+        fs::write(fixture.path("demo.yaml"), DEMO).unwrap();
+        fixture
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -53,7 +53,7 @@ impl Desk {
         (status.code().unwrap_or(-1), text(stdout), text(stderr))
     }
 
-    /// Every file below the desk, but not the cluster files.
+    /// Every file below the fixture, but not the cluster files.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         collect_files(self.0.path(), &mut files);
@@ -75,7 +75,7 @@ impl Drop for LockHolder {
     }
 }
 
-impl Desk {
+impl CliFixture {
     /// Takes a cluster's lock as process 4711.
     pub fn hold_lock(&self, cluster: &str) -> LockHolder {
         let lock = self.path("state/ha-host").join(cluster).join("lock");
@@ -111,12 +111,12 @@ pub fn file_mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
 
-/// A desk whose state is as one of `fixtures`.
-pub fn desk_with(format: &str) -> Desk {
-    let desk = Desk::new();
+/// A fixture whose state is as one of `fixtures`.
+pub fn fixture_with_state(format: &str) -> CliFixture {
+    let fixture = CliFixture::new();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
-    copy_tree(&fixtures.join(format), &desk.path("state/ha-host"));
-    desk
+    copy_tree(&fixtures.join(format), &fixture.path("state/ha-host"));
+    fixture
 }
 
 /// Copies a directory with all in it.

@@ -19,15 +19,15 @@ pub const SOON: Duration = Duration::from_secs(20);
 const HANGING: &str = "#!/bin/sh\nsleep 1000 & echo $! $$ >>\"$PIDS\"; wait\n";
 
 /// A cluster of libvirt's whose every call hangs, a cluster of QEMU's, and one of nobody's.
-pub struct Desk(TempDir);
+pub struct HangingFixture(TempDir);
 
-impl Desk {
+impl HangingFixture {
     pub fn new() -> Self {
-        let desk = Self(tempfile::tempdir().unwrap());
+        let fixture = Self(tempfile::tempdir().unwrap());
         let write = |name: &str, provider: &str| {
             let text = DEMO.replace("name: demo", &format!("name: {name}"));
             let text = text.replace("provider: none", provider);
-            fs::write(desk.path(&format!("{name}.yaml")), text).unwrap();
+            fs::write(fixture.path(&format!("{name}.yaml")), text).unwrap();
         };
         write("demo", "provider: none");
         let machine = "{image: {path: disk.qcow2}}}\nsysexts: none";
@@ -35,12 +35,12 @@ impl Desk {
         write("emu", &format!("provider: {{qemu: {machine}"));
         let flatcar = "{image: {channel: stable}}}\nsysexts: none";
         write("web", &format!("provider: {{libvirt: {flatcar}"));
-        fs::write(desk.path("disk.qcow2"), "").unwrap();
-        fs::create_dir(desk.path("bin")).unwrap();
-        let virsh = desk.path("bin/virsh");
+        fs::write(fixture.path("disk.qcow2"), "").unwrap();
+        fs::create_dir(fixture.path("bin")).unwrap();
+        let virsh = fixture.path("bin/virsh");
         fs::write(&virsh, HANGING).unwrap();
         fs::set_permissions(&virsh, fs::Permissions::from_mode(0o755)).unwrap();
-        desk
+        fixture
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -96,7 +96,7 @@ impl Desk {
 }
 
 /// What hangs ends with the test, also with one that fails.
-impl Drop for Desk {
+impl Drop for HangingFixture {
     fn drop(&mut self) {
         let text = fs::read_to_string(self.path("pids")).unwrap_or_default();
         for pid in text.split_whitespace().filter_map(|p| p.parse().ok()) {
@@ -186,12 +186,12 @@ pub fn end_by(signal: Signal, running: Running) -> (i32, String, String) {
 }
 
 /// A node of QEMU's as it stands in the state directory, whose guest agent takes connections and says nothing.
-pub fn silent_guest(desk: &Desk) -> (Running, UnixListener) {
-    let (code, _, err) = desk.run(&["render", "emu.yaml", "--out", "out"]);
+pub fn silent_guest(fixture: &HangingFixture) -> (Running, UnixListener) {
+    let (code, _, err) = fixture.run(&["render", "emu.yaml", "--out", "out"]);
     assert_eq!(code, 0, "{err}");
-    let node = desk.path("state/ha-host/emu/machines/node1");
+    let node = fixture.path("state/ha-host/emu/machines/node1");
     fs::create_dir_all(&node).unwrap();
-    let machine = Running::start(desk.surround("sleep", &["1000"]));
+    let machine = Running::start(fixture.surround("sleep", &["1000"]));
     let stat = fs::read_to_string(format!("/proc/{}/stat", machine.id())).unwrap();
     let start = stat
         .rsplit_once(')')
