@@ -113,7 +113,7 @@ pub fn pack_disk(
 }
 
 /// Removes the disks of earlier packings that no machine was made with: of those that read the file itself, a link in the
-/// machine's directory says so; libvirt's hosts have copies. Returns what was removed; what is no disk of ours stays.
+/// machine's directory says so; libvirt's hosts have copies. Returns what was removed; what is not a disk of ours stays.
 pub fn remove_unused_disks(dir: &Path) -> Result<Vec<PathBuf>> {
     let Some(current) = current_disk(dir)? else {
         return Ok(Vec::new());

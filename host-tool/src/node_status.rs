@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    fn nodes(count: usize) -> Vec<Node> {
+    fn numbered_nodes(count: usize) -> Vec<Node> {
         let node = &demo_cluster().nodes[0];
         let named = |i| Node {
             name: format!("node{i}"),
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn so_many_nodes_are_asked_at_a_time_and_no_more() {
-        let nodes = nodes(12);
+        let nodes = numbered_nodes(12);
         let asking = Asking {
             at_a_time: 4,
             each: Duration::from_secs(60),
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn one_deadline_holds_for_all_and_what_comes_after_it_is_not_asked() {
-        let nodes = nodes(6);
+        let nodes = numbered_nodes(6);
         let asking = Asking {
             at_a_time: 2,
             each: Duration::from_secs(60),

@@ -180,7 +180,7 @@ pub fn explain_silence(provider: &dyn Provider, nodes: &[&Node]) -> BTreeMap<Str
 mod tests {
     use super::*;
 
-    fn explained(answer: &str) -> Option<String> {
+    fn explain_answer(answer: &str) -> Option<String> {
         SilentNode::parse(&format!("{answer}answered\n"))
             .unwrap()
             .explain()
@@ -193,15 +193,15 @@ mod tests {
 
     #[test]
     fn a_merge_that_failed_is_named_with_its_cause_and_what_becomes_of_it() {
-        let words = explained(BUSY).unwrap();
+        let words = explain_answer(BUSY).unwrap();
         assert_eq!(
             words,
             "it has booted, but its system extensions did not merge: systemd-sysext.service failed: Failed to set up loopback device \
              for /etc/extensions/ha-agent.raw: Device or resource busy; it is tried again every 2 s"
         );
-        let at_it = explained(&BUSY.replace("auto-restart", "start-pre")).unwrap();
+        let at_it = explain_answer(&BUSY.replace("auto-restart", "start-pre")).unwrap();
         assert_eq!(at_it, words, "at its next try");
-        let words = explained(&BUSY.replace("auto-restart", "failed")).unwrap();
+        let words = explain_answer(&BUSY.replace("auto-restart", "failed")).unwrap();
         assert!(
             words.contains("`systemctl restart systemd-sysext` there"),
             "{words}"
@@ -210,14 +210,14 @@ mod tests {
 
     #[test]
     fn a_node_without_its_agent_is_named_as_that_once_it_has_booted() {
-        assert_eq!(explained("booting\n"), None);
-        let words = explained("").unwrap();
+        assert_eq!(explain_answer("booting\n"), None);
+        let words = explain_answer("").unwrap();
         assert!(
             words.starts_with("it has booted without its agent"),
             "{words}"
         );
         let failed = "unit a.service failed\nsaid no\nunit b.service failed\nunit c.service failed\nunit d.service failed\n";
-        let words = explained(failed).unwrap();
+        let words = explain_answer(failed).unwrap();
         assert!(
             words.ends_with("a.service failed: no; b.service failed; c.service failed; and 1 more"),
             "{words}"
@@ -250,9 +250,9 @@ mod tests {
 
     #[test]
     fn a_node_with_its_agent_is_silent_for_another_reason() {
-        assert_eq!(explained("agent\n"), None);
+        assert_eq!(explain_answer("agent\n"), None);
         let words =
-            explained("agent\nunit ha-agent.service auto-restart\nsaid it broke\n").unwrap();
+            explain_answer("agent\nunit ha-agent.service auto-restart\nsaid it broke\n").unwrap();
         assert_eq!(
             words,
             "it has its agent, and units of systemd failed: ha-agent.service failed: it broke"

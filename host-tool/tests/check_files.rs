@@ -100,7 +100,7 @@ fn render_refuses_what_check_refuses() {
         (
             "page.yaml",
             "hosts.ign",
-            "page.yaml is no Kubernetes manifest: line 1: it is a web page; ",
+            "page.yaml is not a Kubernetes manifest: line 1: it is a web page; ",
         ),
         ("gone.yaml", "hosts.ign", "gone.yaml does not exist; "),
         (
@@ -156,7 +156,7 @@ fn machines_and_their_images_are_opened() {
         ),
         (
             "provider: qemu\nsysexts: none\nassets: {disk: {images: [rootfs.tar]}}\n",
-            "rootfs.tar is no tar archive",
+            "rootfs.tar is not a tar archive",
         ),
         (
             "provider: none\nsysexts: {ha-agent: {path: empty.raw}}\n",

@@ -77,7 +77,7 @@ fn check_says_of_what_was_fetched_that_it_is_no_manifest() {
     let url = serve_once("<!DOCTYPE html>\n");
     write_cluster_file(&fixture, &url, PAGE_HASH);
     let words = format!(
-        "kubernetes.cni.manifests[0]: {url} is no Kubernetes manifest: line 1: it is a web page"
+        "kubernetes.cni.manifests[0]: {url} is not a Kubernetes manifest: line 1: it is a web page"
     );
     let (code, _, err) = run_ha_host(&fixture, &["render", "mine.yaml", "--out", "out"]);
     assert!(code == 2 && err.contains(&words), "{err}");

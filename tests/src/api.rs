@@ -11,7 +11,7 @@ use nix::sched::{CloneFlags, setns};
 
 use crate::operator::Operator;
 
-/// The longest that one request may take in all; a client that gives up later is no client that people have.
+/// The longest that one request may take in all; a client that gives up later is not a client that people have.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Who asks, from where, trusting whom.

@@ -95,7 +95,7 @@ impl Hidden {
 /// How often each way is to happen: `HA_FOUNDINGS=N`; none: the slice of `make test`.
 ///
 /// # Panics
-/// If it is no number.
+/// If it is not a number.
 pub fn wanted_rounds() -> Option<usize> {
     let rounds = std::env::var("HA_FOUNDINGS").ok()?;
     Some(rounds.parse().expect("HA_FOUNDINGS is a number of rounds"))

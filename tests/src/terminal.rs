@@ -15,7 +15,7 @@ const KIND: &str = "xterm-256color";
 /// A command of the operator's that runs on a terminal of its own; its exit code is handed on.
 pub fn on_terminal(operator: &Operator, words: &[OsString]) -> Result<Command> {
     let words: Option<Vec<&str>> = words.iter().map(|word| word.to_str()).collect();
-    let words = words.context("a word that is no UTF-8")?;
+    let words = words.context("a word that is not UTF-8")?;
     // The words go through a shell.
     let plain = |word: &&str| {
         word.chars()

@@ -1,4 +1,4 @@
-//! `loadBalancer: {mode: external}`: a haproxy that is no node's stands before three apiservers, outside of the nodes' network,
+//! `loadBalancer: {mode: external}`: a haproxy that is not a node's stands before three apiservers, outside of the nodes' network,
 //! and the cluster is known by a name that no name server knows.
 
 use std::fs;

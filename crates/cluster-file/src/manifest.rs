@@ -146,7 +146,7 @@ impl ManifestDocument {
         let help = "each document is one object, with apiVersion and kind";
         match self.top {
             None => Ok(false),
-            Some(Top::Other) => Err(manifest_fault(self.line, "it is no object", help)),
+            Some(Top::Other) => Err(manifest_fault(self.line, "it is not an object", help)),
             Some(Top::Mapping) => {
                 let lacks = NEEDED.iter().zip(self.has).find(|(_, has)| !has);
                 match lacks {
@@ -196,9 +196,9 @@ mod tests {
             (
                 "apiVersion: v1\nkind: A\n---\n- kind: B\n",
                 4,
-                "it is no object",
+                "it is not an object",
             ),
-            ("just words\n", 1, "it is no object"),
+            ("just words\n", 1, "it is not an object"),
         ] {
             let told = count_objects(text).unwrap_err();
             assert_eq!(

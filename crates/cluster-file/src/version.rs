@@ -4,7 +4,7 @@
 pub(crate) fn version_parts(text: &str) -> Option<[u32; 3]> {
     let mut parts = text.split('.').map(|part| part.parse::<u32>().ok());
     let version = [parts.next()??, parts.next()??, parts.next()??];
-    // `1.34.04` and `1.34.4.1` are no versions.
+    // `1.34.04` and `1.34.4.1` are not versions.
     (format!("{}.{}.{}", version[0], version[1], version[2]) == text).then_some(version)
 }
 

@@ -69,7 +69,7 @@ struct Anchored {
 pub(crate) fn parse_yaml(text: &str, faults: &mut Vec<Fault>) -> Option<YamlNode> {
     if text.len() > MAX_FILE_BYTES {
         let message = format!("the file is larger than {} MiB", MAX_FILE_BYTES >> 20);
-        let help = "this is no cluster file: those of 5,000 machines have 3 MiB";
+        let help = "this is not a cluster file: those of 5,000 machines have 3 MiB";
         faults.push(Fault::error(Place::START, "", message, help));
         return None;
     }

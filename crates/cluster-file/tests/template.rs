@@ -56,7 +56,7 @@ fn valid_cluster(text: &str) -> Cluster {
     }
 }
 
-/// How deep a commented-out line is; none for prose, which begins with a capital letter, and for what is no comment.
+/// How deep a commented-out line is; none for prose, which begins with a capital letter, and for what is not a comment.
 fn comment_depth(line: &str) -> Option<usize> {
     let yaml = line.trim_start().strip_prefix("# ")?;
     yaml.trim_start()

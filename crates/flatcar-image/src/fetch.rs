@@ -267,7 +267,7 @@ impl<'a> IncomingFile<'a> {
 
 fn too_large(url: &str, most: u64) -> anyhow::Error {
     anyhow!(
-        "{url} sends more than {}: that is no image of Flatcar's, and nothing was stored; take another server by --mirror URL",
+        "{url} sends more than {}: that is not a Flatcar image, and nothing was stored; take another server by --mirror URL",
         DecimalBytes(most)
     )
 }

@@ -77,7 +77,7 @@ pub fn report_error(error: &anyhow::Error) -> Exit {
     let stop = error.downcast_ref::<Stop>();
     match (stop, Interrupt::of_process().cause()) {
         (Some(Stop::Said(exit)), _) => return *exit,
-        // What fails because the program ends is no failure of its own.
+        // What fails because the program ends is not a failure of its own.
         (_, Some(cause)) => {
             if take_last_word() {
                 output::print_error_line(&error_line(cause.label()));

@@ -242,7 +242,10 @@ mod tests {
             let tail = read_tail(&path, most).unwrap().unwrap();
             assert_eq!(String::from_utf8(tail).unwrap(), expected, "{most}");
         }
-        assert!(read_tail(dir.path(), 10).is_err(), "a directory is no file");
+        assert!(
+            read_tail(dir.path(), 10).is_err(),
+            "a directory is not a file"
+        );
     }
 
     #[test]

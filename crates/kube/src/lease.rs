@@ -74,7 +74,7 @@ pub enum Decision {
     },
 }
 
-/// What this process has seen after one more look, `now` by a clock that is never set. A failed look is no look: pass none,
+/// What this process has seen after one more look, `now` by a clock that is never set. A failed look is not a look: pass none,
 /// and the watch starts anew.
 pub fn observe_lease(
     before: Option<LeaseObservation>,

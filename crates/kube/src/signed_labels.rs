@@ -60,20 +60,20 @@ fn signed_statement(cluster: &str, node: &str, labels: &BTreeMap<String, String>
 mod tests {
     use super::*;
 
-    fn labels(role: &str) -> BTreeMap<String, String> {
+    fn labels_of_role(role: &str) -> BTreeMap<String, String> {
         [(format!("node-role.kubernetes.io/{role}"), String::new())].into()
     }
 
     #[test]
     fn a_signature_is_good_for_these_labels_of_this_node_of_this_cluster() {
         let ca = Secret::new("the CA's key".to_owned());
-        let signed = SignedLabels::sign(&ca, "demo", "node4", labels("worker"));
+        let signed = SignedLabels::sign(&ca, "demo", "node4", labels_of_role("worker"));
         assert!(signed.are_genuine(&ca, "demo", "node4"));
         assert!(!signed.are_genuine(&ca, "demo", "node5"));
         assert!(!signed.are_genuine(&ca, "prod", "node4"));
         let other_ca = Secret::new("another".to_owned());
         assert!(!signed.are_genuine(&other_ca, "demo", "node4"));
-        let (more, signature) = (labels("storage"), signed.signature.clone());
+        let (more, signature) = (labels_of_role("storage"), signed.signature.clone());
         let labels = more;
         assert!(!SignedLabels { labels, signature }.are_genuine(&ca, "demo", "node4"));
         let none = SignedLabels {
@@ -87,7 +87,7 @@ mod tests {
     #[test]
     fn a_signature_is_frozen() {
         let ca = Secret::new("the CA's key".to_owned());
-        let signed = SignedLabels::sign(&ca, "demo", "node4", labels("worker"));
+        let signed = SignedLabels::sign(&ca, "demo", "node4", labels_of_role("worker"));
         let frozen = "s+/eBvtODDXZ0ndfDS4c5C39VqGWFoiYbuyJZFlw7QI=";
         assert_eq!(signed.signature, frozen);
     }

@@ -132,7 +132,7 @@ mod tests {
 
     use super::*;
 
-    fn provider(ssh: &str, dir: &Path) -> (Cluster, ByOthers) {
+    fn provider_with_ssh(ssh: &str, dir: &Path) -> (Cluster, ByOthers) {
         let cluster = parse_cluster(&format!("{DEMO}provider: none\n{ssh}"), Path::new("/"));
         let provider = ByOthers::new(&cluster, dir);
         (cluster, provider)
@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn a_machine_is_absent_until_its_config_was_given_out_and_may_run_from_then_on() {
         let dir = tempfile::tempdir().unwrap();
-        let (cluster, provider) = provider("", dir.path());
+        let (cluster, provider) = provider_with_ssh("", dir.path());
         let node = &cluster.nodes[1];
         assert_eq!(provider.state(node).unwrap(), Machine::Absent);
         provider.prepare().unwrap();
@@ -161,7 +161,7 @@ mod tests {
     #[test]
     fn without_keys_for_core_there_is_no_way_to_run_anything() {
         let dir = tempfile::tempdir().unwrap();
-        let (cluster, provider) = provider("", dir.path());
+        let (cluster, provider) = provider_with_ssh("", dir.path());
         let error = provider.exec(&cluster.nodes[0], &["true"]).unwrap_err();
         assert!(error.to_string().contains("ssh.authorizedKeys"), "{error}");
         let error = provider

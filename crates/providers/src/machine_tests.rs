@@ -169,10 +169,10 @@ pub fn test_around<T>() -> String {
 
 #[test]
 fn a_test_knows_its_name() {
-    fn name<T: Fn()>(_: T) -> String {
+    fn name_of_test<T: Fn()>(_: T) -> String {
         test_around::<T>()
     }
-    assert_eq!(name(|| ()), "machine_tests::a_test_knows_its_name");
+    assert_eq!(name_of_test(|| ()), "machine_tests::a_test_knows_its_name");
 }
 
 /// Two ha-host switch a node on at the same time: it runs once, and who comes too late says why.

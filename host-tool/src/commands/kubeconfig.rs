@@ -40,7 +40,7 @@ pub fn run(args: &KubeconfigArgs, root: &StateRoot) -> Result<()> {
 /// kubectl asks this machine's name servers.
 #[expect(
     clippy::disallowed_methods,
-    reason = "ha-host is no static program, and asks for the operator's kubectl"
+    reason = "ha-host is not a static program, and asks for the operator's kubectl"
 )]
 fn warn_of_unknown_name(endpoint: &Endpoint) {
     let Some(name) = &endpoint.name else {

@@ -227,7 +227,7 @@ fn node_line(node: &Node, said: &NodeAnswer, view: &ClusterView) -> NodeLine {
     }
 }
 
-/// As the API says; of a machine that is no Node its agent.
+/// As the API says; of a machine that is not a Node its agent.
 fn is_ready(node: &Node, said: &NodeAnswer, view: &ClusterView) -> bool {
     match node.role.is_kubernetes_node() {
         true => view.is_ready(&node.name),

@@ -220,7 +220,7 @@ pub(super) fn inline_text(resource: &Resource) -> Result<String> {
     let source = resource.source.as_deref().unwrap_or_default();
     let encoded = source
         .strip_prefix(DATA_URL)
-        .context("its content is no data URL of this program's")?;
+        .context("its content is not a data URL that this program wrote")?;
     let bytes = STANDARD.decode(encoded)?;
     if resource.compression.as_deref() != Some("gzip") {
         return Ok(String::from_utf8(bytes)?);

@@ -78,7 +78,7 @@ pub fn with_fetched(config: &str, fetched: &[FetchedFile]) -> Result<Secret> {
         .as_object_mut()
         .map(|storage| storage.entry("files").or_insert_with(|| json!([])))
         .and_then(Value::as_array_mut)
-        .context("its storage is no object with a list of files")?;
+        .context("its storage is not an object with a list of files")?;
     files.extend(fetched.iter().map(|file| {
         let hash = format!("sha256-{}", file.sha256);
         let contents = json!({"source": file.url, "verification": {"hash": hash}});
@@ -98,7 +98,7 @@ mod tests {
     use crate::pki::Pki;
 
     /// The config, and the node file in it.
-    fn render(text: &str, until: Option<u64>) -> (Secret, Value, Option<String>) {
+    fn render_first_node(text: &str, until: Option<u64>) -> (Secret, Value, Option<String>) {
         let cluster = parse_cluster(text, std::path::Path::new("/"));
         let (pki, files) = (Pki::create().unwrap(), OperatorFiles::default());
         let founder = until.map(founder_permission);
@@ -129,7 +129,7 @@ mod tests {
         );
         let large = ha_test_support::DEMO.replace("cni: none}", &format!("cni: none, {large}}}"));
         for (text, packed) in [(ha_test_support::DEMO, None), (&large, Some("gzip"))] {
-            let (with, mut config, compression) = render(text, Some(1));
+            let (with, mut config, compression) = render_first_node(text, Some(1));
             assert_eq!(compression.as_deref(), packed);
             let without = without_founder(with.expose()).unwrap().unwrap();
             let mut after: Value = serde_json::from_str(without.expose()).unwrap();
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn a_config_without_it_is_left_as_it_is_and_what_is_no_config_is_said() {
-        let (text, ..) = render(ha_test_support::DEMO, None);
+        let (text, ..) = render_first_node(ha_test_support::DEMO, None);
         assert_eq!(without_founder(text.expose()).unwrap(), None);
         for bad in [
             "{}",

@@ -23,7 +23,7 @@ pub fn read_chart(path: &Path, version: &str) -> Result<Vec<u8>, FileFault> {
         .read_to_end(&mut packed)
         .map_err(|e| FileFault::new(format!("cannot be read: {e}"), "look at it with ls -l"))?;
     let about = find_chart_file(&packed).ok_or_else(|| {
-        let what = format!("is no chart of Cilium: a gzipped tar archive with {CHART_FILE} in it");
+        let what = format!("is not a Cilium chart: a gzipped tar archive with {CHART_FILE} in it");
         let cure = format!("fetch it: helm pull cilium --version {version}");
         FileFault::new(what, cure)
     })?;
@@ -105,11 +105,11 @@ pub mod tests {
                 packed_chart("cilium", "1.20.1"),
                 "is Cilium's chart 1.20.1, not 1.20.2",
             ),
-            (packed_chart("calico", "1.20.2"), "is no chart of Cilium"),
-            (good[..good.len() / 2].to_vec(), "is no chart of Cilium"),
+            (packed_chart("calico", "1.20.2"), "is not a Cilium chart"),
+            (good[..good.len() / 2].to_vec(), "is not a Cilium chart"),
             (
                 b"apiVersion: v2\nversion: 1.20.2\n".to_vec(),
-                "is no chart of Cilium",
+                "is not a Cilium chart",
             ),
             (Vec::new(), "is empty"),
         ] {

@@ -176,9 +176,9 @@ pub fn check_image_archive(path: &Path) -> Judged<()> {
             .map_err(|e| fault_of_read_error(&e))?;
     }
     Err(if first {
-        FileFault::new("is no tar archive", cure)
+        FileFault::new("is not a tar archive", cure)
     } else {
-        let what = "is no archive of container images: it has neither manifest.json nor index.json (`docker export` writes such)";
+        let what = "is not an archive of container images: it has neither manifest.json nor index.json (`docker export` writes such)";
         FileFault::new(what, cure)
     })
 }

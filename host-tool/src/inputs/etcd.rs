@@ -70,7 +70,7 @@ pub fn judge_cert(path: &Path, ca: Option<&Path>) -> Judged<Vec<FileFault>> {
         return Err(FileFault::new(format!("is not valid before {from}"), cure));
     }
     if !is_for_clients(&cert) {
-        let what = "is no client certificate: its extended key usage does not hold TLS client authentication";
+        let what = "is not a client certificate: its extended key usage does not hold TLS client authentication";
         let cure = "name the one of a client (kubeadm calls it apiserver-etcd-client), not etcd's own server.crt";
         return Err(FileFault::new(what, cure));
     }

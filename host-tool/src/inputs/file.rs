@@ -31,7 +31,7 @@ pub(super) fn open_file(path: &Path) -> Judged<File> {
         return Err(FileFault::new("is a directory", "name a file in it"));
     }
     if !meta.is_file() {
-        return Err(FileFault::new("is no regular file", "name a file"));
+        return Err(FileFault::new("is not a regular file", "name a file"));
     }
     if meta.len() == 0 {
         let cure = "it was cut off, or never written: fetch or make it again";

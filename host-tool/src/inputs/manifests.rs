@@ -31,7 +31,7 @@ pub fn read_manifest(path: &Path) -> Judged<String> {
         Ok(_) => Ok(text),
         Err(fault) => Err(FileFault::new(
             format!(
-                "is no Kubernetes manifest: line {}: {}",
+                "is not a Kubernetes manifest: line {}: {}",
                 fault.line, fault.message
             ),
             fault.help,

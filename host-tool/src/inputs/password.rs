@@ -15,7 +15,8 @@ pub fn read_password(path: &Path) -> Result<(Secret, Option<FileFault>), FileFau
     let text = Secret::new(read_text(path)?);
     let line = text.expose().trim_end_matches(['\n', '\r']);
     if line.is_empty() || line.len() > LONGEST || line.chars().any(char::is_control) {
-        let what = format!("is no password: it has to be one line of at most {LONGEST} bytes");
+        let what =
+            format!("is not a valid password: it has to be one line of at most {LONGEST} bytes");
         return Err(FileFault::new(what, "write the password alone into it"));
     }
     let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o777);

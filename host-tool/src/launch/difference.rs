@@ -292,7 +292,7 @@ fn plain_value(item: &Value) -> Option<&Value> {
     fields.get("value")
 }
 
-/// Null is no value.
+/// Null is not a value.
 pub(super) fn difference_of(key: &str, old: Option<&Value>, new: Option<&Value>) -> Difference {
     let (old, new) = (old.filter(|v| !v.is_null()), new.filter(|v| !v.is_null()));
     let kind = DifferenceKind::of_values(key, old, new);

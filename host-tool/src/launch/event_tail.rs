@@ -9,7 +9,7 @@ use ha_wire::format::FormatError;
 
 /// More than this is not read at once, so that one talkative node cannot hold up the others.
 const CHUNK: u64 = 256 * 1024;
-/// A longer line is no event.
+/// A longer line is not an event.
 const MAX_LINE: usize = 64 * 1024;
 /// So much of what earlier launches heard is read again: days of a healthy node's words, and no more than that of a node that
 /// writes without end.
@@ -24,7 +24,7 @@ pub struct EventTail {
     path: PathBuf,
     offset: u64,
     rest: Vec<u8>,
-    /// Up to the next line's end: what is left of a line that is no event.
+    /// Up to the next line's end: what is left of a line that is not an event.
     skipping: bool,
 }
 
@@ -38,7 +38,7 @@ impl EventTail {
         }
     }
 
-    /// What has come since the last call. Lines that are no events are skipped: a newer agent may say more.
+    /// What has come since the last call. Lines that are not events are skipped: a newer agent may say more.
     pub fn poll(&mut self) -> Vec<EventLine> {
         let Ok(size) = std::fs::metadata(&self.path).map(|m| m.len()) else {
             return Vec::new();
@@ -109,7 +109,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    fn line(seq: u64) -> String {
+    fn event_line(seq: u64) -> String {
         format!(
             "{{\"version\":1,\"seq\":{seq},\"timeMs\":5,\"node\":\"a\",\"event\":\"steady\"}}\n"
         )
@@ -125,7 +125,7 @@ mod tests {
         assert!(tail.poll().is_empty());
         assert!(tail.rest.is_empty(), "{} bytes are kept", tail.rest.len());
         let mut file = File::options().append(true).open(&path).unwrap();
-        write!(file, "{}{}", line(1), line(2)).unwrap();
+        write!(file, "{}{}", event_line(1), event_line(2)).unwrap();
         let seqs: Vec<u64> = tail.poll().into_iter().map(|l| l.unwrap().seq).collect();
         assert_eq!(seqs, [2]);
     }
@@ -134,12 +134,12 @@ mod tests {
     fn of_an_endless_history_the_end_is_read() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("events");
-        let count = 2 * MAX_HISTORY / line(100_000).len() as u64;
-        let text: String = (100_000..100_000 + count).map(line).collect();
+        let count = 2 * MAX_HISTORY / event_line(100_000).len() as u64;
+        let text: String = (100_000..100_000 + count).map(event_line).collect();
         std::fs::write(&path, text).unwrap();
         let mut tail = EventTail::new(path);
         let history = tail.poll_history();
-        let read: u64 = history.len() as u64 * line(100_000).len() as u64;
+        let read: u64 = history.len() as u64 * event_line(100_000).len() as u64;
         assert!(
             read <= MAX_HISTORY && read > MAX_HISTORY - 1000,
             "{read} bytes"
@@ -160,15 +160,22 @@ mod tests {
         };
         assert!(seqs(&mut tail).is_empty(), "no file yet");
         let mut file = File::create(&path).unwrap();
-        write!(file, "{}no json\n{}{}", line(1), line(2), &line(3)[..20]).unwrap();
+        write!(
+            file,
+            "{}no json\n{}{}",
+            event_line(1),
+            event_line(2),
+            &event_line(3)[..20]
+        )
+        .unwrap();
         assert_eq!(seqs(&mut tail), [1, 2]);
         assert!(seqs(&mut tail).is_empty());
-        write!(file, "{}", &line(3)[20..]).unwrap();
+        write!(file, "{}", &event_line(3)[20..]).unwrap();
         assert_eq!(seqs(&mut tail), [3]);
-        std::fs::write(&path, line(1)).unwrap();
+        std::fs::write(&path, event_line(1)).unwrap();
         assert_eq!(seqs(&mut tail), [1], "a new beginning");
-        let newer = line(777).replace("\"version\":1", "\"version\":9");
-        std::fs::write(&path, line(1) + &newer).unwrap();
+        let newer = event_line(777).replace("\"version\":1", "\"version\":9");
+        std::fs::write(&path, event_line(1) + &newer).unwrap();
         let lines = tail.poll();
         assert!(
             matches!(lines[..], [Err(FormatError::Version { found: 9, .. })]),

@@ -118,7 +118,7 @@ fn restart_agent(provider: &dyn Provider, node: &Node) -> Result<()> {
 }
 
 /// The agent writes into what is there and makes nothing, or a missing port would become a file. A provider whose
-/// channel is no plain file has made it by now.
+/// channel is not a plain file has made it by now.
 pub fn create_event_file(path: &Path) -> Result<()> {
     File::options()
         .append(true)

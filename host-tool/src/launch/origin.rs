@@ -62,7 +62,7 @@ mod tests {
         "kubernetes.clusterConfiguration.apiServer.extraArgs, argument max-requests-inflight";
 
     /// What a node says failed: the words are for people, `origin` is for this.
-    fn key(part: &str, word: &str, origin: Value) -> Option<String> {
+    fn key_behind(part: &str, word: &str, origin: Value) -> Option<String> {
         let mut cluster = demo_cluster();
         let settings = json!({
             "etcd": {"local": {"extraArgs": [{"name": "quota-backend-bytes", "value": "8G"}]}},
@@ -85,11 +85,11 @@ mod tests {
         // `invalid` holds the name of another argument of the file, `v`.
         let word = "invalid argument \"many\" for \"--max-requests-inflight\" flag: parse error";
         let argument = |name: &str| json!({"kind": "argument", "name": name});
-        let inflight = key("kube-apiserver", word, argument("max-requests-inflight"));
+        let inflight = key_behind("kube-apiserver", word, argument("max-requests-inflight"));
         assert_eq!(inflight.as_deref(), Some(INFLIGHT));
         let full = "cannot write quota-backend-bytes: no space left on device";
         assert_eq!(
-            key("etcd", full, Value::Null),
+            key_behind("etcd", full, Value::Null),
             None,
             "the origin is not known"
         );
@@ -97,8 +97,9 @@ mod tests {
 
     #[test]
     fn an_origin_that_the_file_does_not_hold_has_no_key() {
-        let argument = |part, name: &str| key(part, "", json!({"kind": "argument", "name": name}));
-        let field = |part, path: &str| key(part, "", json!({"kind": "field", "path": path}));
+        let argument =
+            |part, name: &str| key_behind(part, "", json!({"kind": "argument", "name": name}));
+        let field = |part, path: &str| key_behind(part, "", json!({"kind": "field", "path": path}));
         let kubernetes = |rest: &str| Some(format!("kubernetes.{rest}"));
         for (seen, expected) in [
             (
@@ -129,7 +130,7 @@ mod tests {
             (field("kubeadm", "apiServer.certSANs[7]"), None),
             (field("kubeadm", "maxPods"), None),
             (
-                key("etcd", "", json!({"kind": "of-a-newer-agent", "x": 1})),
+                key_behind("etcd", "", json!({"kind": "of-a-newer-agent", "x": 1})),
                 None,
             ),
         ] {

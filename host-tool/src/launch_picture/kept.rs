@@ -108,7 +108,7 @@ pub struct KeptFailure {
     pub words: Vec<String>,
 }
 
-/// Reads a file of facts. Lines that are no facts are passed over, as the last one of a launch that was killed in the middle of
+/// Reads a file of facts. Lines that are not facts are passed over, as the last one of a launch that was killed in the middle of
 /// it; a file of another version is refused.
 pub fn parse_facts(text: &str) -> Result<Vec<KeptFact>> {
     let mut facts = Vec::new();

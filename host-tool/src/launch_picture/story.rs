@@ -8,7 +8,7 @@ use ha_wire::phase::{Phase, Role};
 use super::kept::{Fact, KeptEnd, KeptFact, KeptFailure, KeptNode};
 use crate::launch::node_progress::Stage;
 
-/// Shorter stretches of a phase that had nothing to do are no bar.
+/// Shorter stretches of a phase that had nothing to do are not bars.
 const LEAST_BAR_MS: u64 = 50;
 
 /// One launch.

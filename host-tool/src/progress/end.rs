@@ -298,7 +298,7 @@ mod tests {
     use crate::launch::node_progress::NodeProgress;
     use crate::launch::report::UnfinishedNode;
 
-    fn failures(nodes: Vec<NodeFailure>) -> Failures {
+    fn failures_of(nodes: Vec<NodeFailure>) -> Failures {
         Failures {
             cluster: "demo".to_owned(),
             file: "demo.yaml".into(),
@@ -323,7 +323,7 @@ mod tests {
             beneath: None,
         };
         assert_eq!(
-            failure_text(&failures(vec![node])),
+            failure_text(&failures_of(vec![node])),
             "error: node3 (control plane): join failed 5 times in 96 s\n  dial tcp: i/o timeout\n  \
              look     ha-host logs demo node3 --unit ha-agent\n  \
              others   1 of the 2 other nodes are Ready\n  \
@@ -360,7 +360,7 @@ mod tests {
         let does = "exits at its start, 3 times in 21 s";
         let node = failed_beneath("etcd", does, "invalid value \"8G\"", Some(key));
         assert_eq!(
-            failure_text(&failures(vec![node])),
+            failure_text(&failures_of(vec![node])),
             "error: node1 (control plane): init failed: etcd exits at its start, 3 times in 21 s\n  \
              etcd     invalid value \"8G\"\n  \
              cause    kubernetes.clusterConfiguration.etcd.local.extraArgs, argument quota-backend-bytes in demo.yaml\n  \
@@ -374,7 +374,7 @@ mod tests {
             ("kubeadm", "--unit ha-agent"),
         ] {
             let node = failed_beneath(part, "exits", "word", None);
-            let text = failure_text(&failures(vec![node]));
+            let text = failure_text(&failures_of(vec![node]));
             assert!(text.contains(&format!("{look}\n")), "{text}");
             assert!(
                 !text.contains("cause ") && !text.contains("stack trace"),
@@ -433,7 +433,7 @@ mod tests {
             output: vec![format!("panic {number}")],
             beneath: None,
         };
-        let text = failure_text(&failures((1..=5).map(node).collect()));
+        let text = failure_text(&failures_of((1..=5).map(node).collect()));
         assert_eq!(text.matches("its kernel panicked").count(), 5);
         assert!(
             text.contains("panic 3") && !text.contains("panic 4"),

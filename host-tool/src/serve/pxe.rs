@@ -57,7 +57,7 @@ mod tests {
     use std::process::Command;
 
     /// The shell command of the installer's unit that fetches the config, with `dir` in the place of /run.
-    fn fetching(dir: &Path) -> String {
+    fn fetch_script(dir: &Path) -> String {
         let config = installer_config("http://host", "52:54:00:00:00:01".parse().unwrap(), None);
         let config: serde_json::Value = serde_json::from_str(&config).unwrap();
         let unit = config["systemd"]["units"][0]["contents"].as_str().unwrap();
@@ -71,7 +71,7 @@ mod tests {
     fn a_config_whose_transfer_was_cut_is_never_installed() {
         let dir = tempfile::tempdir().unwrap();
         let (curl, config) = (dir.path().join("curl"), dir.path().join("node.ign"));
-        let script = fetching(dir.path());
+        let script = fetch_script(dir.path());
         let run = |answer: &str| {
             // Its last argument but one is where the body goes.
             let text = format!("#!/bin/sh\nwhile [ $# -gt 2 ]; do shift; done\n{answer}\n");

@@ -215,7 +215,7 @@ mod tests {
         );
         assert!(
             theirs.path().join("precious").exists(),
-            "a link is no part of the directory"
+            "a link is not a part of the directory"
         );
     }
 

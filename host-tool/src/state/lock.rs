@@ -76,7 +76,7 @@ fn open_lock_file(path: &Path) -> Result<File> {
 fn refuse_foreign(file: &mut File, path: &Path) -> Result<()> {
     let meta = file.metadata()?;
     if !meta.is_file() || meta.nlink() != 1 {
-        return Err(not_a_lock(path, "it is no file of its own"));
+        return Err(not_a_lock(path, "it is not a file with one name only"));
     }
     let mut text = Vec::new();
     file.rewind()?;

@@ -98,7 +98,7 @@ fn a_full_disk_is_no_closed_pipe() {
     let (code, _, err) = decode_output(output);
     assert_eq!(
         code, 1,
-        "a kubeconfig that is not whole is no success: {err}"
+        "a kubeconfig that is not whole is not a success: {err}"
     );
     assert!(
         err.contains("No space left on device") && !err.contains("panicked"),

@@ -11,7 +11,7 @@ use crate::chaos::cut_power;
 use crate::cluster::Cluster;
 use crate::eventually::wait_until;
 
-/// From one fault to the next. If the last one is not mended by then, the next one waits: two control planes down are no quorum.
+/// From one fault to the next. If the last one is not mended by then, the next one waits: two control planes down are not a quorum.
 const EVERY: Duration = Duration::from_secs(20);
 /// A killed apiserver waits for the kubelet's back-off, which doubles with each kill up to five minutes.
 const MENDED: Duration = Duration::from_secs(420);

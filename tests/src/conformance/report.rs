@@ -109,7 +109,7 @@ impl SuiteReport {
 }
 
 impl GinkgoSpec {
-    /// None: it did not run, or is no test and nothing is wrong with it.
+    /// None: it did not run, or is not a test and nothing is wrong with it.
     fn outcome(self) -> Option<TestOutcome> {
         let failed = match self.state.as_str() {
             "skipped" | "pending" => return None,

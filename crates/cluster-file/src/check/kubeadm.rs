@@ -155,7 +155,7 @@ fn check_timeouts(timeouts: &[Setting], faults: &mut Vec<Fault>) {
         let seconds = timeout.value.as_str().and_then(shape::parse_go_duration);
         if seconds.is_some_and(|s| !(1.0..=MAX_TIMEOUT).contains(&s)) {
             let key = &timeout.key;
-            let message = format!("{} is no time that kubeadm could wait", key.path);
+            let message = format!("{} is not a duration that kubeadm accepts", key.path);
             let help =
                 "write 1s to 15m: the agent ends a kubeadm that takes 20 minutes, and tries again";
             faults.push(Fault::error(timeout.node.place, &key.path, message, help));

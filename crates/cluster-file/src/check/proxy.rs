@@ -50,7 +50,7 @@ fn check_targets(proxy: &ProxyFile, faults: &mut Vec<Fault>) {
     }
 }
 
-/// What is no fault of the URL, but seldom what was meant.
+/// What is not a fault of the URL, but seldom what was meant.
 fn check_host(
     file: &ClusterFile,
     url: &Spanned<ProxyUrl>,

@@ -1,4 +1,4 @@
-//! What a node's interface is made of, where it is no device itself.
+//! What a node's interface is made of, where it is not a device itself.
 
 use serde::{Deserialize, Serialize};
 

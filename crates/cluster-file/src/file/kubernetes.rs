@@ -164,9 +164,8 @@ impl CniFile {
         let named = |(name, _): &&(&str, &str)| f.has_text("cni", name);
         if let Some((name, help)) = CNI_HINTS.iter().find(named) {
             let (_, node) = f.take("cni")?;
-            let message = format!(
-                "kubernetes.cni: `{name}` is no choice of its own: it comes by its manifest"
-            );
+            let message =
+                format!("kubernetes.cni: `{name}` is not a choice here: it comes by its manifest");
             f.fault(Fault::error(node.place, "kubernetes.cni", message, *help));
             return None;
         }

@@ -215,7 +215,9 @@ fn the_real_etcd_takes_no_learner_while_a_voter_is_away_and_lets_that_one_go() {
         at("22").status().await.unwrap();
 
         remove("23").await;
-        add("25").await.expect("who is away is no voter any more");
+        add("25")
+            .await
+            .expect("who is away is not a voter any more");
     });
 }
 

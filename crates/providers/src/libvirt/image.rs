@@ -164,7 +164,7 @@ fn upload_file(host: &Host, name: &str, file: &Path) -> Result<String> {
 mod tests {
     use super::*;
 
-    fn image(dir: &Path, backing: u64) -> PathBuf {
+    fn write_qcow2(dir: &Path, backing: u64) -> PathBuf {
         let mut bytes = vec![0; 4096];
         bytes[..4].copy_from_slice(QCOW2);
         bytes[8..16].copy_from_slice(&backing.to_be_bytes());
@@ -177,7 +177,7 @@ mod tests {
     #[test]
     fn images_are_known_by_their_header() {
         let dir = tempfile::tempdir().unwrap();
-        let path = image(dir.path(), 0);
+        let path = write_qcow2(dir.path(), 0);
         assert_eq!(
             Base::look(&path).unwrap(),
             Base {
@@ -186,7 +186,7 @@ mod tests {
                 size: 4 << 30
             }
         );
-        let over = image(dir.path(), 512);
+        let over = write_qcow2(dir.path(), 512);
         assert!(
             Base::look(&over)
                 .unwrap_err()

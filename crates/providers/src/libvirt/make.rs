@@ -104,7 +104,7 @@ impl Making<'_> {
         }
         let (node, uri) = (&self.node.name, self.host.virsh.uri());
         let message = format!(
-            "{node} has no domain at {uri}, but a disk, {name}, that is no overlay of an image ({}); it stays untouched",
+            "{node} has no domain at {uri}, but a disk, {name}, that is not an overlay of an image ({}); it stays untouched",
             disk.format
         );
         let remedy = format!(

@@ -140,7 +140,7 @@ mod tests {
     use super::super::layout::Layout;
     use super::*;
 
-    fn plan() -> Plan {
+    fn sample_plan() -> Plan {
         Plan {
             version: Version,
             cluster: "demo".into(),
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_command_line_binds_what_must_not_lie_on_the_overlay() {
-        let arguments = plan().arguments(Path::new("/s:1/machines/node1"));
+        let arguments = sample_plan().arguments(Path::new("/s:1/machines/node1"));
         for expected in [
             "--network-namespace-path=/run/netns/ha-demo.node1",
             "--bind=/s\\:1/machines/node1/data/etcd:/var/lib/etcd",
@@ -175,20 +175,20 @@ mod tests {
 
     #[test]
     fn a_plan_survives_the_way_to_the_keeper() {
-        let text = serde_json::to_string(&plan()).unwrap();
-        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), plan());
+        let text = serde_json::to_string(&sample_plan()).unwrap();
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), sample_plan());
     }
 
     #[test]
     fn a_plan_is_replaced_as_a_whole() {
         let dir = tempfile::tempdir().unwrap();
         let node = NodeDir(dir.path().into());
-        plan().write(&node).unwrap();
+        sample_plan().write(&node).unwrap();
         let before = dir.path().join("before");
         std::fs::hard_link(node.join(NodeDir::PLAN), &before).unwrap();
         let next = Plan {
             unpacked: true,
-            ..plan()
+            ..sample_plan()
         };
         next.write(&node).unwrap();
         assert_eq!(Plan::read(&node.0).unwrap(), next);

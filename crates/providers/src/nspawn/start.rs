@@ -167,7 +167,7 @@ fn real_time_among(provider: &Nspawn, node: &Node) -> Option<u32> {
 }
 
 /// Notes which image a new disk lies over: later starts use that one, even if the cluster file or a link names another by then.
-/// An upper layer over another lower one is no disk.
+/// An upper layer over another lower one is not a disk.
 fn record_image(image: &Path, dir: &NodeDir) -> Result<()> {
     let root = canonical_root(&image.join("root"))?;
     files::write_atomic(&dir.join(NodeDir::IMAGE), root.as_os_str().as_bytes())
@@ -239,7 +239,7 @@ mod tests {
     use ha_cluster_file::cluster::ProviderOptions;
 
     /// A cluster of one whose image is `dir/image`.
-    fn provider(dir: &Path) -> Nspawn {
+    fn nspawn_provider(dir: &Path) -> Nspawn {
         let text = format!(
             "version: 1\nname: t\nkubernetes: {{version: 1.36.3}}\nendpoint: {{vip: 10.79.0.30}}\n\
              network: {{prefix: 24, gateway: 10.79.0.1}}\nnodes:\n\
@@ -258,13 +258,13 @@ mod tests {
     #[test]
     fn a_disk_starts_whatever_became_of_its_boot_plan() {
         let dir = tempfile::tempdir().unwrap();
-        let provider = provider(dir.path());
+        let provider = nspawn_provider(dir.path());
         let node = provider.dir(&provider.nodes[0]);
         root::lay_out(&node).unwrap();
         let image = dir.path().join("image/root");
         let root = || image_root(&node).map_err(|error| format!("{error:#}"));
         let plan = |text: &str| std::fs::write(node.join(NodeDir::PLAN), text).unwrap();
-        // A disk of an earlier ha-host names its image in the plan alone; a field of a later one is no fault.
+        // A disk of an earlier ha-host names its image in the plan alone; a field of a later one is not a fault.
         plan(&format!(
             "{{\"version\": 7, \"image_root\": {image:?}, \"later\": 1}}"
         ));
@@ -284,7 +284,7 @@ mod tests {
         use ha_wire::phase::Role;
         use ha_wire::settings::Cri;
         let dir = tempfile::tempdir().unwrap();
-        let mut provider = provider(dir.path());
+        let mut provider = nspawn_provider(dir.path());
         let mut node = provider.nodes[0].clone();
         assert!(provider.runs_containerd(&node));
         node.role = Role::LoadBalancer;
@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn a_node_that_another_ha_host_starts_is_left_to_it() {
         let dir = tempfile::tempdir().unwrap();
-        let provider = provider(dir.path());
+        let provider = nspawn_provider(dir.path());
         let node = &provider.nodes[0];
         root::lay_out(&provider.dir(node)).unwrap();
         std::fs::write(provider.dir(node).join(NodeDir::MADE), "").unwrap();

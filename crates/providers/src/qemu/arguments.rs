@@ -289,7 +289,7 @@ mod tests {
     use ha_test_support as testing;
     use std::path::PathBuf;
 
-    fn vm() -> Vm {
+    fn small_vm() -> Vm {
         Vm {
             memory: 2 << 30,
             cpus: 2,
@@ -305,7 +305,7 @@ mod tests {
         }
     }
 
-    fn machine<'a>(vm: &'a Vm, macs: &'a [Mac]) -> MachineArguments<'a> {
+    fn machine_of<'a>(vm: &'a Vm, macs: &'a [Mac]) -> MachineArguments<'a> {
         MachineArguments {
             name: "demo.node1",
             vm,
@@ -319,7 +319,7 @@ mod tests {
     }
 
     /// One option a line.
-    fn lines(words: &[String]) -> String {
+    fn one_option_a_line(words: &[String]) -> String {
         let mut text = String::new();
         for word in words {
             let start = word.starts_with('-');
@@ -334,8 +334,8 @@ mod tests {
 
     #[test]
     fn a_machine() {
-        let vm = vm();
-        let text = lines(&machine(&vm, &MACS).arguments());
+        let vm = small_vm();
+        let text = one_option_a_line(&machine_of(&vm, &MACS).arguments());
         assert_eq!(text, include_str!("golden/machine.txt"));
     }
 
@@ -344,7 +344,7 @@ mod tests {
         let vm = Vm {
             arch: Arch::Arm64,
             firmware: Firmware::Uefi,
-            ..vm()
+            ..small_vm()
         };
         let kernel = Kernel {
             path: "/i/vmlinuz".into(),
@@ -356,10 +356,10 @@ mod tests {
             kernel: Some(&kernel),
             uefi: Some(Path::new("/usr/share/AAVMF/odd,name.fd")),
             assets: false,
-            ..machine(&vm, &MACS[..1])
+            ..machine_of(&vm, &MACS[..1])
         };
         assert_eq!(
-            lines(&machine.arguments()),
+            one_option_a_line(&machine.arguments()),
             include_str!("golden/machine-arm64.txt")
         );
     }
@@ -384,7 +384,10 @@ mod tests {
             };
             gateway_arguments(&cluster.network, dns, &ports, &plugs, qemu)
         };
-        assert_eq!(lines(&gateway(true)), include_str!("golden/gateway.txt"));
+        assert_eq!(
+            one_option_a_line(&gateway(true)),
+            include_str!("golden/gateway.txt")
+        );
         assert!(!gateway(false).contains(&"-sandbox".to_owned()));
     }
 }

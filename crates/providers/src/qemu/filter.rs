@@ -105,7 +105,7 @@ pub fn stop_filter(dir: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn frame(to: [u8; 6]) -> Vec<u8> {
+    fn frame_to(to: [u8; 6]) -> Vec<u8> {
         let mut frame = vec![0, 0, 0, 14];
         frame.extend(to);
         frame.extend([0x52, 0x54, 0, 0, 0, 1, 8, 0]);
@@ -120,15 +120,15 @@ mod tests {
         let (everybody, gateway) = ([0xff; 6], [0x52, 0x55, 10, 77, 0, 1]);
         let node = [0x52, 0x54, 0, 0, 0, 2];
         for to in [node, everybody, node, gateway] {
-            (&inside).write_all(&frame(to)).unwrap();
+            (&inside).write_all(&frame_to(to)).unwrap();
         }
-        let mut heard = vec![0; 2 * frame(node).len()];
+        let mut heard = vec![0; 2 * frame_to(node).len()];
         (&outside).read_exact(&mut heard).unwrap();
-        assert_eq!(heard, [frame(everybody), frame(gateway)].concat());
-        (&outside).write_all(&frame(node)).unwrap();
-        let mut answer = vec![0; frame(node).len()];
+        assert_eq!(heard, [frame_to(everybody), frame_to(gateway)].concat());
+        (&outside).write_all(&frame_to(node)).unwrap();
+        let mut answer = vec![0; frame_to(node).len()];
         (&inside).read_exact(&mut answer).unwrap();
-        assert_eq!(answer, frame(node), "everything comes in");
+        assert_eq!(answer, frame_to(node), "everything comes in");
         drop(outside);
         carrier.join().unwrap();
         assert_eq!((&inside).read(&mut [0; 1]).unwrap(), 0, "both sides end");

@@ -260,7 +260,7 @@ mod tests {
     use super::*;
     use ha_test_support as testing;
 
-    fn with(dns: &str) -> Cluster {
+    fn cluster_with_dns(dns: &str) -> Cluster {
         let text = testing::DEMO.replace("dns: [10.77.0.1]", &format!("dns: [{dns}]"));
         testing::parse_cluster(&text, Path::new("/"))
     }
@@ -274,7 +274,7 @@ mod tests {
             ("", "10.77.0.2"),
         ] {
             assert_eq!(
-                name_server(&with(named)).unwrap().to_string(),
+                name_server(&cluster_with_dns(named)).unwrap().to_string(),
                 expected,
                 "{named}"
             );

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use ha_test_support::demo_cluster;
 
-    fn none(_: u16) -> bool {
+    fn no_port(_: u16) -> bool {
         false
     }
 
@@ -175,31 +175,33 @@ mod tests {
     #[test]
     fn the_vips_port_is_the_same_if_it_may() {
         let wants = wanted_ports(&demo_cluster());
-        let first = Ports::default().settle(&wants, &|_| true, &none).unwrap();
+        let first = Ports::default()
+            .settle(&wants, &|_| true, &no_port)
+            .unwrap();
         assert_eq!(first.get(wants[0].inside), Some(6444));
         assert_eq!(first.get(wants[1].inside), Some(20_000));
         let aside = Ports::default()
-            .settle(&wants, &|p| p != 6444, &none)
+            .settle(&wants, &|p| p != 6444, &no_port)
             .unwrap();
         assert_eq!(aside.get(wants[0].inside), Some(16_444));
         let far = Ports::default()
-            .settle(&wants, &|p| p > 30_000, &none)
+            .settle(&wants, &|p| p > 30_000, &no_port)
             .unwrap();
         assert_eq!(far.get(wants[0].inside), Some(30_001));
-        assert!(Ports::default().settle(&wants, &none, &none).is_err());
+        assert!(Ports::default().settle(&wants, &no_port, &no_port).is_err());
     }
 
     #[test]
     fn what_was_chosen_stays() {
         let wants = wanted_ports(&demo_cluster());
         let first = Ports::default()
-            .settle(&wants, &|p| p != 6444, &none)
+            .settle(&wants, &|p| p != 6444, &no_port)
             .unwrap();
         // The gateway holds them all, and so nothing is free.
-        let again = first.settle(&wants, &none, &|_| true).unwrap();
+        let again = first.settle(&wants, &no_port, &|_| true).unwrap();
         assert_eq!(again, first);
         // The gateway is gone and somebody has taken one of ours: another is as good.
-        let moved = first.settle(&wants, &|p| p != 20_000, &none).unwrap();
+        let moved = first.settle(&wants, &|p| p != 20_000, &no_port).unwrap();
         assert_eq!(
             moved.get(wants[0].inside),
             Some(16_444),
@@ -209,7 +211,7 @@ mod tests {
         let values: std::collections::BTreeSet<u16> = moved.iter().map(|(_, port)| port).collect();
         assert_eq!(values.len(), wants.len(), "no port twice");
         let error = first
-            .settle(&wants, &|p| p != 16_444, &none)
+            .settle(&wants, &|p| p != 16_444, &no_port)
             .unwrap_err()
             .to_string();
         assert!(
@@ -224,7 +226,7 @@ mod tests {
         let file = dir.path().join("ports.json");
         assert_eq!(Ports::read(&file).unwrap(), Ports::default());
         let table = Ports::default()
-            .settle(&wanted_ports(&demo_cluster())[..1], &|_| true, &none)
+            .settle(&wanted_ports(&demo_cluster())[..1], &|_| true, &no_port)
             .unwrap();
         table.write(&file).unwrap();
         assert_eq!(Ports::read(&file).unwrap(), table);

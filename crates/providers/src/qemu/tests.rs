@@ -122,7 +122,7 @@ fn kill_and_wait(process: &ProcessIdentity) {
 }
 
 /// Ignition that names the node, wires it, and answers on port 6443 to whoever asks.
-fn write_config(world: &Fixture) -> PathBuf {
+fn write_config(fixture: &Fixture) -> PathBuf {
     let file = |path: &str, text: &str| {
         use base64::Engine;
         let text = base64::engine::general_purpose::STANDARD.encode(text);
@@ -142,7 +142,7 @@ fn write_config(world: &Fixture) -> PathBuf {
         "storage": {"files": [file("/etc/hostname", "one"), file("/etc/systemd/network/10-eth0.network", network)]},
         "systemd": {"units": [wanted("say.service", say), wanted("answer.socket", listen), plain("answer@.service", answer)]},
     });
-    let path = world.dir.join("one.ign");
+    let path = fixture.dir.join("one.ign");
     std::fs::write(&path, config.to_string()).unwrap();
     path
 }

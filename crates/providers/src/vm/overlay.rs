@@ -82,10 +82,10 @@ mod tests {
         reason = "the closure's type names the test"
     )]
     fn an_overlay_is_made_once_and_faults_are_named() {
-        operator_machine::run_in_operator_machine(false, || overlays());
+        operator_machine::run_in_operator_machine(false, || make_and_check_overlays());
     }
 
-    fn overlays() {
+    fn make_and_check_overlays() {
         let program = Path::new("/usr/bin/qemu-img");
         let dir = tempfile::tempdir().unwrap();
         let (base, top) = (dir.path().join("base.img"), dir.path().join("disk.qcow2"));

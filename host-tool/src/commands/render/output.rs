@@ -81,7 +81,7 @@ fn remove_again(placed: &[PathBuf]) -> Result<()> {
 mod tests {
     use super::*;
 
-    fn names(dir: &Path) -> Vec<String> {
+    fn file_names_in(dir: &Path) -> Vec<String> {
         let entries = std::fs::read_dir(dir).unwrap().flatten();
         let mut names: Vec<_> = entries
             .map(|e| e.file_name().into_string().unwrap())
@@ -101,7 +101,11 @@ mod tests {
         ];
         let error = write_all(dir.path(), &configs, false).unwrap_err();
         assert!(format!("{error:#}").contains("gone/node3.ign"), "{error:#}");
-        assert!(names(dir.path()).is_empty(), "{:?}", names(dir.path()));
+        assert!(
+            file_names_in(dir.path()).is_empty(),
+            "{:?}",
+            file_names_in(dir.path())
+        );
     }
 
     #[test]
@@ -112,10 +116,10 @@ mod tests {
         let configs = [("node1.ign", &text), ("node2.ign", &text)];
         let error = write_all(dir.path(), &configs, false).unwrap_err();
         assert!(error.to_string().contains("--force replaces it"), "{error}");
-        assert_eq!(names(dir.path()), ["node2.ign"]);
+        assert_eq!(file_names_in(dir.path()), ["node2.ign"]);
         let there = std::fs::read_to_string(dir.path().join("node2.ign")).unwrap();
         assert_eq!(there, "mine");
         write_all(dir.path(), &configs, true).unwrap();
-        assert_eq!(names(dir.path()), ["node1.ign", "node2.ign"]);
+        assert_eq!(file_names_in(dir.path()), ["node1.ign", "node2.ign"]);
     }
 }

@@ -100,7 +100,7 @@ mod tests {
 
     const NOW: OffsetDateTime = datetime!(2026-11-26 03:00 UTC);
 
-    fn end(node: &str, name: &str, days: i64, late: bool) -> CertificateEnd {
+    fn certificate_ending(node: &str, name: &str, days: i64, late: bool) -> CertificateEnd {
         CertificateEnd {
             node: node.into(),
             name: name.into(),
@@ -112,11 +112,11 @@ mod tests {
     #[test]
     fn what_ends_on_one_day_is_one_line_and_what_is_late_names_its_nodes() {
         let all = [
-            end("node2", "apiserver", -1, true),
-            end("node1", "apiserver", 365, false),
-            end("node3", "apiserver", 365, false),
-            end("node1", "etcd-peer", 365, false),
-            end("node1", "ca", 3650, false),
+            certificate_ending("node2", "apiserver", -1, true),
+            certificate_ending("node1", "apiserver", 365, false),
+            certificate_ending("node3", "apiserver", 365, false),
+            certificate_ending("node1", "etcd-peer", 365, false),
+            certificate_ending("node1", "ca", 3650, false),
         ];
         let lines = describe_certificates(&all, NOW, &Paint::stdout());
         assert!(
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn json_has_whole_times() {
-        let json = serde_json::to_value(end("node1", "ca", 1, true)).unwrap();
+        let json = serde_json::to_value(certificate_ending("node1", "ca", 1, true)).unwrap();
         let expected = serde_json::json!({"node": "node1", "name": "ca", "ends": "2026-11-27T03:00:00Z", "late": true});
         assert_eq!(json, expected);
     }

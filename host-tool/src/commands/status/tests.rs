@@ -211,7 +211,7 @@ fn a_pipe_that_watches_gets_what_is_new_and_what_is_over() {
     status_of(&mut later, 0).backends[1].seconds = Some(300);
     assert!(
         watch::describe_changes(Some(&ill), &report_on_demo(later), NOW).is_empty(),
-        "time alone is no change"
+        "time alone is not a change"
     );
     let lines = watch::describe_changes(Some(&ill), &well, NOW);
     assert_eq!(lines[0], "15:00:42  demo: whole");

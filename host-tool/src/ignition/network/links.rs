@@ -10,7 +10,7 @@ const DIR: &str = "/etc/systemd/network";
 /// How often the kernel looks at a member's cable: networkd's default is never.
 const LOOK: &str = "MIIMonitorSec=100ms";
 
-/// `name` is the node's own interface; `mac` finds the link of a VLAN that is no bond.
+/// `name` is the node's own interface; `mac` finds the link of a VLAN that is not a bond.
 pub fn write_links(
     build: &mut ConfigBuilder,
     network: &Network,

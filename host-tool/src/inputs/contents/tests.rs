@@ -115,8 +115,8 @@ fn archives_of_images_are_told_from_others() {
             [tar_archive("bin/sh", b"x"), tar_archive("etc/passwd", b"y")].concat(),
             "neither manifest.json nor index.json",
         ),
-        (vec![b'x'; 2000], "is no tar archive"),
-        (b"short".to_vec(), "is no tar archive"),
+        (vec![b'x'; 2000], "is not a tar archive"),
+        (b"short".to_vec(), "is not a tar archive"),
     ];
     for (content, what) in table {
         std::fs::write(&path, content).unwrap();

@@ -45,7 +45,12 @@ fn files_that_do_not_fit_are_told_with_their_key() {
             ended.key.expose(),
             "ended on 2023-11-15",
         ),
-        (ca.cert(), &server, &server_key, "is no client certificate"),
+        (
+            ca.cert(),
+            &server,
+            &server_key,
+            "is not a client certificate",
+        ),
     ] {
         let files = files_of(dir.path(), ca_text, cert, key);
         let error = format!("{:#}", EtcdClientFiles::read(&files).unwrap_err());

@@ -114,7 +114,7 @@ fn the_same_project_in_another_checkout_is_no_change() {
             Ok(String::new()),
             "{kept}"
         );
-        // A line of a comment is no change either, wherever the file is.
+        // A line of a comment is not a change either, wherever the file is.
         let mut commented = two.clone();
         commented.text += "# mine\n";
         assert_eq!(

@@ -103,7 +103,7 @@ fn check_rights_and_files(file: &ClusterFile, argument: &Argument<'_>) -> Option
             Some(argument.error(message, mount_help(text, false)).warning())
         }
         "oidc-issuer-url" if !text.starts_with("https://") => {
-            let message = "is no https:// URL: the apiserver ends at once";
+            let message = "is not an https:// URL: the apiserver ends at once";
             Some(argument.error(
                 message,
                 "write the issuer's URL as its tokens have it, with https://",

@@ -133,7 +133,7 @@ fn check_quota(argument: &Argument<'_>) -> Option<Fault> {
             "is not a number: etcd ends at once, and kubeadm waits for it until its time is up";
         return Some(argument.error(message, format!("write a number of bytes, e.g. {example}")));
     };
-    // Zero is its default, less is no quota.
+    // Zero is its default, less is not a quota.
     let bytes = u64::try_from(bytes).ok().filter(|bytes| *bytes > 0)?;
     if bytes > MOST_QUOTA {
         let message = "is more than 8 GiB: etcd warns of it, and a member so large takes minutes to start or to be copied";

@@ -149,7 +149,7 @@ fn check_gate(name: &str, value: &Given<'_>, minor: &Minor) -> Option<Fault> {
     }
     let meant = did_you_mean(name, minor.gates.iter().copied());
     let message =
-        format!("is no gate of kubeadm's own{meant}: it refuses those that it does not know");
+        format!("is not a feature gate of kubeadm{meant}: it refuses those that it does not know");
     let help = "gates of components go to their `extraArgs`, e.g. `{name: feature-gates, value: \"NAME=true\"}`, those of the kubelet to kubeletConfig.featureGates";
     Some(value.error(message, help).warning())
 }

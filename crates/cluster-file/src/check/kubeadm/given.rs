@@ -39,7 +39,7 @@ impl<'f> Given<'f> {
         Some(found).filter(|found| !found.is_empty())
     }
 
-    /// Keys and values; none if it is no mapping.
+    /// Keys and values; none if it is not a mapping.
     pub fn entries(&self) -> Vec<(&'f Key, Self)> {
         let Value::Map(entries) = &self.node.value else {
             return Vec::new();
@@ -51,7 +51,7 @@ impl<'f> Given<'f> {
         entries.iter().map(named).collect()
     }
 
-    /// The items; none if it is no list.
+    /// The items; none if it is not a list.
     pub fn items(&self) -> Vec<Self> {
         let Value::List(items) = &self.node.value else {
             return Vec::new();

@@ -160,7 +160,8 @@ impl<'f> Kubelet<'f> {
                 let place = key.place;
                 if !SIGNALS.contains(&key.name.as_str()) {
                     let meant = did_you_mean(&key.name, SIGNALS);
-                    let message = format!("is no eviction signal{meant}: the kubelet ends at once");
+                    let message =
+                        format!("is not an eviction signal{meant}: the kubelet ends at once");
                     let fault =
                         value.error(message, format!("write one of {}", SIGNALS.join(", ")));
                     faults.push(Fault { place, ..fault });

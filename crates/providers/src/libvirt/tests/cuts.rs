@@ -43,14 +43,14 @@ impl CutFixture {
         bytes.extend([0; 512]);
         std::fs::write(&image, bytes).unwrap();
         let ours = Fixture::new(&format!("{{path: {}}}", image.display()), "");
-        let mut world = Self {
+        let mut fixture = Self {
             stranger,
             ours,
             before: list_everything(),
             whole: Vec::new(),
         };
-        world.whole = process_and_disks("u-one");
-        world
+        fixture.whole = process_and_disks("u-one");
+        fixture
     }
 
     fn ours(&self) -> Libvirt {
@@ -151,24 +151,26 @@ fn chosen_cuts(whole: usize, some: usize) -> Vec<(usize, &'static str)> {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_that_is_cut_off_at_a_call() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = CutFixture::new();
+        let fixture = CutFixture::new();
         cut_call(0, "whole");
-        world.launch(1).unwrap();
+        fixture.launch(1).unwrap();
         let whole = recorded_calls().len();
-        world.ours().destroy().unwrap();
-        assert_eq!(list_everything(), world.before);
+        fixture.ours().destroy().unwrap();
+        assert_eq!(list_everything(), fixture.before);
         for (at, how) in chosen_cuts(whole, 6) {
             cut_call(at, how);
-            let launched = world.launch_by(world.impatient(), 1);
+            let launched = fixture.launch_by(fixture.impatient(), 1);
             let when = format!("{how} at {at}: {launched:?} {:#?}", recorded_calls());
             heal_libvirtd();
-            world.assert_stranger_is_whole(&when);
-            world.launch(1).unwrap_or_else(|e| panic!("{when}: {e:#}"));
-            let state = world.ours().state(world.ours.node(0)).unwrap();
+            fixture.assert_stranger_is_whole(&when);
+            fixture
+                .launch(1)
+                .unwrap_or_else(|e| panic!("{when}: {e:#}"));
+            let state = fixture.ours().state(fixture.ours.node(0)).unwrap();
             assert_eq!(state, Machine::Running, "{when}");
-            world.ours().destroy().unwrap();
-            assert_eq!(list_everything(), world.before, "{when}");
-            world.assert_stranger_is_whole(&when);
+            fixture.ours().destroy().unwrap();
+            assert_eq!(list_everything(), fixture.before, "{when}");
+            fixture.assert_stranger_is_whole(&when);
             println!("{how} at {at} of {whole}: launched again");
         }
     });
@@ -178,24 +180,24 @@ fn a_launch_that_is_cut_off_at_a_call() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = CutFixture::new();
-        world.launch(2).unwrap();
+        let fixture = CutFixture::new();
+        fixture.launch(2).unwrap();
         let both = || [process_and_disks("t-one"), process_and_disks("t-two")];
         let running = both();
         cut_call(0, "whole");
-        world.launch(2).unwrap();
+        fixture.launch(2).unwrap();
         for (at, how) in chosen_cuts(recorded_calls().len(), 4) {
             cut_call(at, how);
-            let launched = world.launch_by(world.impatient(), 2);
+            let launched = fixture.launch_by(fixture.impatient(), 2);
             let when = format!("{how} at {at}: {launched:?} {:#?}", recorded_calls());
             heal_libvirtd();
             assert_eq!(both(), running, "{when}");
-            world.assert_stranger_is_whole(&when);
+            fixture.assert_stranger_is_whole(&when);
         }
-        world.launch(2).unwrap();
+        fixture.launch(2).unwrap();
         assert_eq!(both(), running);
-        world.ours().destroy().unwrap();
-        assert_eq!(list_everything(), world.before);
+        fixture.ours().destroy().unwrap();
+        assert_eq!(list_everything(), fixture.before);
     });
 }
 
@@ -203,32 +205,32 @@ fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_destroy_that_is_cut_off_at_a_call() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = CutFixture::new();
-        world.launch(2).unwrap();
+        let fixture = CutFixture::new();
+        fixture.launch(2).unwrap();
         cut_call(0, "whole");
-        world.ours().destroy().unwrap();
+        fixture.ours().destroy().unwrap();
         let whole = recorded_calls().len();
-        assert_eq!(list_everything(), world.before);
+        assert_eq!(list_everything(), fixture.before);
         for (at, how) in chosen_cuts(whole, 6) {
-            world.launch(2).unwrap();
+            fixture.launch(2).unwrap();
             cut_call(at, how);
-            let destroyed = world.impatient().destroy();
+            let destroyed = fixture.impatient().destroy();
             let when = format!("{how} at {at}: {destroyed:?} {:#?}", recorded_calls());
             heal_libvirtd();
-            world.assert_stranger_is_whole(&when);
+            fixture.assert_stranger_is_whole(&when);
             match destroyed {
-                Ok(()) => assert_eq!(list_everything(), world.before, "{when}"),
+                Ok(()) => assert_eq!(list_everything(), fixture.before, "{when}"),
                 Err(_) => assert!(
-                    world.ours().machines.join("libvirt.json").exists(),
+                    fixture.ours().machines.join("libvirt.json").exists(),
                     "{when}"
                 ),
             }
-            world
+            fixture
                 .ours()
                 .destroy()
                 .unwrap_or_else(|e| panic!("{when}: {e:#}"));
-            assert_eq!(list_everything(), world.before, "{when}");
-            world.assert_stranger_is_whole(&when);
+            assert_eq!(list_everything(), fixture.before, "{when}");
+            fixture.assert_stranger_is_whole(&when);
             println!("{how} at {at} of {whole}: destroyed");
         }
     });

@@ -6,8 +6,8 @@ use super::*;
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_that_was_cut_off_goes_on() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = Fixture::tiny("");
-        let (provider, node) = (&world.provider, world.node(0));
+        let fixture = Fixture::tiny("");
+        let (provider, node) = (&fixture.provider, fixture.node(0));
         provider.prepare().unwrap();
         let host = &provider.hosts["qemu:///system"];
         // An upload of the image and one of a node that ended too early.
@@ -32,17 +32,17 @@ fn a_launch_that_was_cut_off_goes_on() {
                 host.names.volume("one", names::VolumeRole::Disk)
             ),
         );
-        let second = super::tests::libvirt_provider(&world.cluster, world.dir.path());
+        let second = super::tests::libvirt_provider(&fixture.cluster, fixture.dir.path());
         assert_eq!(second.state(node).unwrap(), Machine::Absent);
         second.prepare().unwrap();
-        assert_eq!(second.ensure(node, &world.ignition()).unwrap(), NEW);
-        world.wait("the console", || world.console(0).contains("up"));
+        assert_eq!(second.ensure(node, &fixture.ignition()).unwrap(), NEW);
+        fixture.wait("the console", || fixture.console(0).contains("up"));
         // The host's network and pool are asleep, as after a reboot of the host.
         second.power(node, Power::Off).unwrap();
         run_virsh("net-destroy ha-t");
         run_virsh("pool-destroy default");
         assert_eq!(
-            second.ensure(node, &world.ignition()).unwrap(),
+            second.ensure(node, &fixture.ignition()).unwrap(),
             Made::PoweredOn
         );
         // A domain that somebody undefined, perhaps to define it anew: its disk is still the node's.
@@ -58,7 +58,7 @@ fn a_launch_that_was_cut_off_goes_on() {
         let before = disk();
         run_virsh("destroy t-one");
         run_virsh("undefine t-one");
-        let again = second.ensure(node, &world.ignition()).unwrap();
+        let again = second.ensure(node, &fixture.ignition()).unwrap();
         assert_eq!((again, disk()), (Made::PoweredOn, before));
         second.destroy().unwrap();
         assert_eq!(list_everything(), "default");
@@ -69,7 +69,7 @@ fn a_launch_that_was_cut_off_goes_on() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_full_pool_is_one_message() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = Fixture::tiny(", pool: small");
+        let fixture = Fixture::tiny(", pool: small");
         let small = operator_machine::shared_dir().join("small");
         std::fs::create_dir(&small).unwrap();
         let mount = Command::new("mount")
@@ -81,19 +81,19 @@ fn a_full_pool_is_one_message() {
             "pool-define-as small dir --target {}",
             small.display()
         ));
-        let message = format!("{:#}", world.provider.prepare().unwrap_err());
+        let message = format!("{:#}", fixture.provider.prepare().unwrap_err());
         assert!(
             message.contains("pool small at qemu:///system has ") && message.contains("make room"),
             "{message}"
         );
-        let finding = bad_findings(&world.provider).remove(0);
+        let finding = bad_findings(&fixture.provider).remove(0);
         assert!(
             finding
                 .message
                 .starts_with("pool small at qemu:///system has "),
             "{finding:?}"
         );
-        world.provider.destroy().unwrap();
+        fixture.provider.destroy().unwrap();
         assert!(
             run_virsh("pool-list --all").contains("small"),
             "it was there before"

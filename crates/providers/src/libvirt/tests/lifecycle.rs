@@ -6,25 +6,25 @@ use super::*;
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_machine_lives() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = Fixture::tiny("");
-        let (provider, node) = (&world.provider, world.node(0));
+        let fixture = Fixture::tiny("");
+        let (provider, node) = (&fixture.provider, fixture.node(0));
         let before = list_everything();
         assert_eq!(bad_findings(provider), []);
         assert_eq!(list_everything(), before, "preflight changes nothing");
         provider.prepare().unwrap();
         std::thread::scope(|scope| {
             for at in 0..2 {
-                let world = &world;
-                scope.spawn(move || assert_eq!(world.ensure(at).unwrap(), NEW));
+                let fixture = &fixture;
+                scope.spawn(move || assert_eq!(fixture.ensure(at).unwrap(), NEW));
             }
         });
-        world.wait("both consoles", || {
-            (0..2).all(|at| world.console(at).contains("up"))
+        fixture.wait("both consoles", || {
+            (0..2).all(|at| fixture.console(at).contains("up"))
         });
-        assert_eq!(world.ensure(0).unwrap(), Made::Running);
-        switch_off_and_on(&world);
+        assert_eq!(fixture.ensure(0).unwrap(), Made::Running);
+        switch_off_and_on(&fixture);
         // Another process finds the same machines.
-        let again = super::tests::libvirt_provider(&world.cluster, world.dir.path());
+        let again = super::tests::libvirt_provider(&fixture.cluster, fixture.dir.path());
         assert_eq!(again.state(node).unwrap(), Machine::Running);
         again.prepare().unwrap();
         provider.remove(node).unwrap();
@@ -32,11 +32,11 @@ fn a_machine_lives() {
         assert_eq!(
             (
                 provider.state(node).unwrap(),
-                provider.state(world.node(1)).unwrap()
+                provider.state(fixture.node(1)).unwrap()
             ),
             (Machine::Absent, Machine::Running)
         );
-        assert_eq!(world.ensure(0).unwrap(), NEW);
+        assert_eq!(fixture.ensure(0).unwrap(), NEW);
         provider.destroy().unwrap();
         assert_eq!(list_everything(), before);
         assert!(!provider.machines.exists());
@@ -45,8 +45,8 @@ fn a_machine_lives() {
 }
 
 /// Off and on: the disk stays, the console goes on.
-fn switch_off_and_on(world: &Fixture) {
-    let (provider, node) = (&world.provider, world.node(0));
+fn switch_off_and_on(fixture: &Fixture) {
+    let (provider, node) = (&fixture.provider, fixture.node(0));
     let disk = provider.hosts["qemu:///system"].pool.volumes().unwrap();
     provider.power(node, Power::Off).unwrap();
     provider.power(node, Power::Off).unwrap();
@@ -58,10 +58,10 @@ fn switch_off_and_on(world: &Fixture) {
             .to_string()
             .contains("does not run")
     );
-    assert_eq!(world.ensure(0).unwrap(), Made::PoweredOn);
+    assert_eq!(fixture.ensure(0).unwrap(), Made::PoweredOn);
     provider.power(node, Power::On).unwrap();
-    world.wait("a second word on the console", || {
-        world.console(0).matches("up").count() >= 2
+    fixture.wait("a second word on the console", || {
+        fixture.console(0).matches("up").count() >= 2
     });
     assert_eq!(
         provider.hosts["qemu:///system"].pool.volumes().unwrap(),
@@ -79,10 +79,10 @@ fn the_stand_in_boots_and_speaks() {
             "{{path: {vm}/disk.qcow2, kernel: {vm}/vmlinuz, initrd: {vm}/initrd.img, append: \"{}\"}}",
             append.trim()
         );
-        let mut world = Fixture::new(&image, "");
+        let mut fixture = Fixture::new(&image, "");
         // As if the host were remote: what the node says is brought home.
-        world.provider.apart = true;
-        let (provider, node) = (&world.provider, world.node(0));
+        fixture.provider.apart = true;
+        let (provider, node) = (&fixture.provider, fixture.node(0));
         let unit = "[Service]\nType=oneshot\nExecStart=/bin/sh -c 'until [ -c $P ]; do sleep 0.2; done; echo {} > $P'\nEnvironment=P=/dev/virtio-ports/org.flatcar-ha.events\n\
                     [Install]\nWantedBy=multi-user.target\n";
         let config = serde_json::json!({
@@ -90,11 +90,11 @@ fn the_stand_in_boots_and_speaks() {
             "storage": {"files": [{"path": "/etc/hostname", "mode": 420, "contents": {"source": "data:,one"}}]},
             "systemd": {"units": [{"name": "say.service", "enabled": true, "contents": unit}]},
         });
-        let ignition = world.dir.path().join("one.ign");
+        let ignition = fixture.dir.path().join("one.ign");
         std::fs::write(&ignition, config.to_string()).unwrap();
         provider.prepare().unwrap();
         provider.ensure(node, &ignition).unwrap();
-        world.wait("the node's word", || {
+        fixture.wait("the node's word", || {
             std::fs::read_to_string(provider.events(node)).is_ok_and(|text| text.trim() == "{}")
         });
         let way = GuestTransport::Libvirt {
@@ -102,7 +102,7 @@ fn the_stand_in_boots_and_speaks() {
             domain: "t-one".into(),
         };
         let agent = Agent::new("one", way.open());
-        world.wait("the guest agent", || agent.ping().is_ok());
+        fixture.wait("the guest agent", || agent.ping().is_ok());
         crate::vm::guest::tests::prove_agent(&agent);
         let mut before = Vec::new();
         let argv = ["sh", "-c", "hostname; echo seen > /dev/ttyS0"];
@@ -110,7 +110,7 @@ fn the_stand_in_boots_and_speaks() {
             .exec(&argv, &mut before, &mut Vec::new(), &false.into())
             .unwrap();
         assert_eq!(before, b"one\n");
-        world.wait("the console", || world.console(0).contains("seen"));
+        fixture.wait("the console", || fixture.console(0).contains("seen"));
         provider.power(node, Power::Reboot).unwrap();
         provider.destroy().unwrap();
         assert_eq!(list_everything(), "default");
@@ -121,7 +121,7 @@ fn the_stand_in_boots_and_speaks() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn words_come_home_from_a_daemon_that_cannot_write_here() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = Fixture::tiny("");
+        let fixture = Fixture::tiny("");
         // From here on this test sees a state directory that the daemon does not: as good as forbidden.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         let private = Command::new("mount")
@@ -130,32 +130,32 @@ fn words_come_home_from_a_daemon_that_cannot_write_here() {
         assert!(private.unwrap().success());
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "tmpfs"])
-            .arg(world.dir.path())
+            .arg(fixture.dir.path())
             .status();
         assert!(mounted.unwrap().success());
-        world.provider.prepare().unwrap();
-        assert_eq!(world.ensure(0).unwrap(), NEW);
-        world.wait("the console", || world.console(0).contains("up"));
-        let events = world
+        fixture.provider.prepare().unwrap();
+        assert_eq!(fixture.ensure(0).unwrap(), NEW);
+        fixture.wait("the console", || fixture.console(0).contains("up"));
+        let events = fixture
             .provider
             .names
             .volume("one", names::VolumeRole::Events);
         assert!(run_virsh("vol-list default").contains(&events));
         // Another process, which relays nothing: what was said up to now comes home all the same.
-        let elsewhere = world.dir.path().join("elsewhere");
-        let record = world.provider.remember().unwrap();
+        let elsewhere = fixture.dir.path().join("elsewhere");
+        let record = fixture.provider.remember().unwrap();
         record.save(&elsewhere.join("machines")).unwrap();
-        let other = libvirt_provider(&world.cluster, &elsewhere);
-        other.fetch_output(world.node(0)).unwrap();
-        let console = || std::fs::read_to_string(other.console(world.node(0))).unwrap();
+        let other = libvirt_provider(&fixture.cluster, &elsewhere);
+        other.fetch_output(fixture.node(0)).unwrap();
+        let console = || std::fs::read_to_string(other.console(fixture.node(0))).unwrap();
         assert!(console().contains("up"));
         // And once more, when there is nothing new.
-        world.provider.power(world.node(0), Power::Off).unwrap();
-        other.fetch_output(world.node(0)).unwrap();
+        fixture.provider.power(fixture.node(0), Power::Off).unwrap();
+        other.fetch_output(fixture.node(0)).unwrap();
         let all = console();
-        other.fetch_output(world.node(0)).unwrap();
+        other.fetch_output(fixture.node(0)).unwrap();
         assert_eq!(console(), all);
-        world.provider.destroy().unwrap();
+        fixture.provider.destroy().unwrap();
         assert_eq!(list_everything(), "default");
     });
 }

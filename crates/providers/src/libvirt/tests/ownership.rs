@@ -6,8 +6,8 @@ use super::*;
 #[ignore = "needs root and HA_OPERATOR"]
 fn what_is_not_ours_stays() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = Fixture::tiny("");
-        let provider = &world.provider;
+        let fixture = Fixture::tiny("");
+        let provider = &fixture.provider;
         define_foreign(
             "net-define",
             "<network><name>ha-t</name><ip address='10.9.9.1' netmask='255.255.255.0'/></network>",
@@ -38,29 +38,29 @@ fn what_is_not_ours_stays() {
                 .contains("network ha-t")
         );
         assert!(
-            world
+            fixture
                 .ensure(0)
                 .unwrap_err()
                 .to_string()
                 .contains("domain t-one")
         );
-        assert_eq!(provider.state(world.node(0)).unwrap(), Machine::Absent);
-        assert!(provider.power(world.node(0), Power::Off).is_err());
-        provider.remove(world.node(0)).unwrap();
+        assert_eq!(provider.state(fixture.node(0)).unwrap(), Machine::Absent);
+        assert!(provider.power(fixture.node(0), Power::Off).is_err());
+        provider.remove(fixture.node(0)).unwrap();
         provider.destroy().unwrap();
         assert_eq!(list_everything(), before);
         run_virsh("undefine t-one");
         run_virsh("net-undefine ha-t");
-        two_of_a_name(&world);
+        two_of_a_name(&fixture);
     });
 }
 
 /// A second state directory with a cluster of the same name shares the image, and nothing else.
-fn two_of_a_name(world: &Fixture) {
+fn two_of_a_name(fixture: &Fixture) {
     let elsewhere = tempfile::tempdir_in(operator_machine::shared_dir()).unwrap();
-    let second = libvirt_provider(&world.cluster, elsewhere.path());
-    world.provider.prepare().unwrap();
-    world.ensure(0).unwrap();
+    let second = libvirt_provider(&fixture.cluster, elsewhere.path());
+    fixture.provider.prepare().unwrap();
+    fixture.ensure(0).unwrap();
     assert!(
         second
             .prepare()
@@ -70,7 +70,7 @@ fn two_of_a_name(world: &Fixture) {
     );
     second.destroy().unwrap();
     assert_eq!(
-        world.provider.state(world.node(0)).unwrap(),
+        fixture.provider.state(fixture.node(0)).unwrap(),
         Machine::Running
     );
     let other = libvirt_cluster(
@@ -95,7 +95,7 @@ fn two_of_a_name(world: &Fixture) {
     assert_eq!(images(), 1, "uploaded once for both");
     third.destroy().unwrap();
     assert_eq!(images(), 1, "in use");
-    world.provider.destroy().unwrap();
+    fixture.provider.destroy().unwrap();
     assert_eq!(list_everything(), "default");
 }
 
@@ -103,8 +103,8 @@ fn two_of_a_name(world: &Fixture) {
 #[ignore = "needs root and HA_OPERATOR"]
 fn networks_that_are_there() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = Fixture::tiny(", network: lan");
-        let provider = &world.provider;
+        let fixture = Fixture::tiny(", network: lan");
+        let provider = &fixture.provider;
         let one = || {
             let mut bad = bad_findings(provider);
             assert!(!bad.is_empty());
@@ -144,7 +144,7 @@ fn networks_that_are_there() {
         run_virsh("net-start lan");
         assert_eq!(bad_findings(provider), []);
         provider.prepare().unwrap();
-        assert_eq!(world.ensure(0).unwrap(), NEW);
+        assert_eq!(fixture.ensure(0).unwrap(), NEW);
         provider.destroy().unwrap();
         assert!(
             list_everything().contains("lan"),
@@ -157,15 +157,15 @@ fn networks_that_are_there() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_bridge_that_is_missing() {
     operator_machine::run_in_operator_machine(true, || {
-        let world = Fixture::tiny(", network: {bridge: nobr0}");
-        world.provider.prepare().unwrap();
-        let message = format!("{:#}", world.ensure(0).unwrap_err());
+        let fixture = Fixture::tiny(", network: {bridge: nobr0}");
+        fixture.provider.prepare().unwrap();
+        let message = format!("{:#}", fixture.ensure(0).unwrap_err());
         assert!(
             message.contains("virsh start t-one") && message.contains("nobr0"),
             "{message}"
         );
         assert_eq!(
-            world.provider.state(world.node(0)).unwrap(),
+            fixture.provider.state(fixture.node(0)).unwrap(),
             Machine::Absent
         );
         assert!(
@@ -176,7 +176,7 @@ fn a_bridge_that_is_missing() {
             .args(["link", "add", "nobr0", "type", "bridge"])
             .status();
         assert!(added.unwrap().success());
-        assert_eq!(world.ensure(0).unwrap(), NEW);
-        world.provider.destroy().unwrap();
+        assert_eq!(fixture.ensure(0).unwrap(), NEW);
+        fixture.provider.destroy().unwrap();
     });
 }

@@ -122,11 +122,11 @@ impl StandInFixture {
 
     /// The same with node one running, whose disk holds data.
     fn running() -> Self {
-        let mut world = Self::new();
-        world.launch().unwrap();
-        world.write_data();
-        world.provider = libvirt_provider(&world.cluster, &world.dir.path().join("state"));
-        world
+        let mut fixture = Self::new();
+        fixture.launch().unwrap();
+        fixture.write_data();
+        fixture.provider = libvirt_provider(&fixture.cluster, &fixture.dir.path().join("state"));
+        fixture
     }
 
     fn node(&self) -> &Node {

@@ -180,7 +180,7 @@ mod tests {
         <bridge name='virbr0'/><ip address='192.168.122.1' netmask='255.255.255.0'><dhcp>\
         <range start='192.168.122.100' end='192.168.122.254'><lease expiry='1'/></range></dhcp></ip></network>";
 
-    fn mark() -> Mark {
+    fn sample_mark() -> Mark {
         Mark {
             cluster: "demo".into(),
             node: String::new(),
@@ -188,7 +188,7 @@ mod tests {
         }
     }
 
-    fn subnet(net: &str, gateway: &str) -> (IpNet, IpAddr) {
+    fn parse_subnet(net: &str, gateway: &str) -> (IpNet, IpAddr) {
         (net.parse().unwrap(), gateway.parse().unwrap())
     }
 
@@ -197,8 +197,8 @@ mod tests {
         let new = NewNetwork {
             name: "ha-demo".into(),
             bridge: "ha-demo".into(),
-            mark: mark(),
-            subnets: vec![subnet("10.77.0.0/24", "10.77.0.1")],
+            mark: sample_mark(),
+            subnets: vec![parse_subnet("10.77.0.0/24", "10.77.0.1")],
             mtu: Some(9000),
         };
         let xml = new.to_string();
@@ -209,7 +209,7 @@ mod tests {
              <mtu size='9000'/>\n  <ip family='ipv4' address='10.77.0.1' prefix='24'/>\n</network>\n"
         );
         let read = Network::read(&xml, "ha-demo").unwrap();
-        assert_eq!(read.mark, Some(mark()));
+        assert_eq!(read.mark, Some(sample_mark()));
         assert_eq!(
             read.addresses,
             [Subnet {
@@ -218,14 +218,14 @@ mod tests {
             }]
         );
         let six = NewNetwork {
-            subnets: vec![subnet("fd00:77::/64", "fd00:77::1")],
+            subnets: vec![parse_subnet("fd00:77::/64", "fd00:77::1")],
             mtu: None,
             ..new.clone()
         };
         let six = six.to_string();
         let of_six = "  <ip family='ipv6' address='fd00:77::1' prefix='64'/>\n</network>\n";
         assert!(six.contains("<nat ipv6='yes'/>") && six.ends_with(of_six));
-        let subnets = vec![new.subnets[0], subnet("fd00:77::/64", "fd00:77::1")];
+        let subnets = vec![new.subnets[0], parse_subnet("fd00:77::/64", "fd00:77::1")];
         let both = NewNetwork { subnets, ..new }.to_string();
         assert!(
             both.contains("<nat ipv6='yes'/>")

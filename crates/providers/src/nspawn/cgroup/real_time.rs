@@ -36,26 +36,29 @@ mod tests {
     use super::*;
 
     /// A hierarchy's groups of a cluster and its node.
-    fn groups(dir: &Path, hierarchy: &str) -> [PathBuf; 2] {
+    fn make_groups(dir: &Path, hierarchy: &str) -> [PathBuf; 2] {
         let cluster = dir.join(hierarchy).join("ha-demo");
         let node = cluster.join("node1");
         std::fs::create_dir_all(&node).unwrap();
         [cluster, node]
     }
 
-    fn runtime(group: &Path) -> String {
+    fn read_runtime(group: &Path) -> String {
         std::fs::read_to_string(group.join("cpu.rt_runtime_us")).unwrap()
     }
 
     #[test]
     fn the_cluster_gets_enough_for_all_control_planes_and_the_node_its_part() {
         let dir = tempfile::tempdir().unwrap();
-        let (cpu, memory) = (groups(dir.path(), "cpu"), groups(dir.path(), "memory"));
+        let (cpu, memory) = (
+            make_groups(dir.path(), "cpu"),
+            make_groups(dir.path(), "memory"),
+        );
         for group in &cpu {
             std::fs::write(group.join("cpu.rt_runtime_us"), "0\n").unwrap();
         }
         give_share(&[memory.clone(), cpu.clone()].concat(), 3);
-        assert_eq!(cpu.map(|group| runtime(&group)), ["180000", "60000"]);
+        assert_eq!(cpu.map(|group| read_runtime(&group)), ["180000", "60000"]);
         for group in memory {
             assert!(!group.join("cpu.rt_runtime_us").exists());
         }
@@ -64,11 +67,11 @@ mod tests {
     #[test]
     fn a_host_that_has_none_to_give_is_no_fault() {
         let dir = tempfile::tempdir().unwrap();
-        let [cluster, node] = groups(dir.path(), "cpu");
+        let [cluster, node] = make_groups(dir.path(), "cpu");
         // Takes no byte, like a group whose parent has nothing left.
         std::os::unix::fs::symlink("/dev/full", cluster.join("cpu.rt_runtime_us")).unwrap();
         std::fs::write(node.join("cpu.rt_runtime_us"), "0").unwrap();
         give_share(&[cluster, node.clone()], 3);
-        assert_eq!(runtime(&node), "0");
+        assert_eq!(read_runtime(&node), "0");
     }
 }

@@ -62,8 +62,8 @@ fn list_contents(dir: &Path) -> Vec<(PathBuf, String)> {
 #[test]
 fn an_absolute_link_does_not_lead_to_the_host() {
     for link in ["opt", "etc"] {
-        let world = RootFixture::new();
-        let (root, host) = (world.root(), world.host());
+        let fixture = RootFixture::new();
+        let (root, host) = (fixture.root(), fixture.host());
         std::fs::create_dir(host.join("extensions")).unwrap();
         symlink("/opt/extensions/a/a.raw", host.join("extensions/a.raw")).unwrap();
         std::fs::write(host.join("machine-id"), "the host's").unwrap();
@@ -74,7 +74,7 @@ fn an_absolute_link_does_not_lead_to_the_host() {
             }
         }
         let before = list_contents(&host);
-        let errors: Vec<String> = world
+        let errors: Vec<String> = fixture
             .write_all()
             .into_iter()
             .filter_map(|done| Some(format!("{:#}", done.err()?)))
@@ -89,8 +89,8 @@ fn an_absolute_link_does_not_lead_to_the_host() {
 
 #[test]
 fn a_link_of_the_node_s_own_is_followed_inside() {
-    let world = RootFixture::new();
-    let root = world.root();
+    let fixture = RootFixture::new();
+    let root = fixture.root();
     for dir in ["usr/etc/extensions", "var/opt"] {
         std::fs::create_dir_all(root.join(dir)).unwrap();
     }
@@ -99,7 +99,7 @@ fn a_link_of_the_node_s_own_is_followed_inside() {
     symlink("var/etc", root.join("etc")).unwrap();
     std::fs::write(root.join("usr/etc/machine-id"), "").unwrap();
     symlink("/x.raw", root.join("usr/etc/extensions/a.raw")).unwrap();
-    for done in world.write_all() {
+    for done in fixture.write_all() {
         done.unwrap();
     }
     assert_eq!(
@@ -124,12 +124,12 @@ fn a_link_of_the_node_s_own_is_followed_inside() {
 
 #[test]
 fn what_is_there_stays() {
-    let world = RootFixture::new();
-    let root = world.root();
+    let fixture = RootFixture::new();
+    let root = fixture.root();
     std::fs::create_dir_all(root.join("etc/selinux")).unwrap();
     std::fs::write(root.join("etc/selinux/config"), "SELINUXTYPE=mine\n").unwrap();
     symlink("/run/resolv.conf", root.join("etc/resolv.conf")).unwrap();
-    for done in world.write_all() {
+    for done in fixture.write_all() {
         done.unwrap();
     }
     assert_eq!(

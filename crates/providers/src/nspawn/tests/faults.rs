@@ -7,47 +7,47 @@ use super::*;
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn faults() {
-    run_alone(|world| {
-        let (provider, node) = (&world.provider, world.node(0));
+    run_alone(|fixture| {
+        let (provider, node) = (&fixture.provider, fixture.node(0));
         let message = provider
-            .ensure(node, &world.config(0))
+            .ensure(node, &fixture.config(0))
             .unwrap_err()
             .to_string();
         assert!(
             message.contains("network") && message.contains("is gone"),
             "{message}"
         );
-        assert_eq!(world.state(0), Machine::Absent);
+        assert_eq!(fixture.state(0), Machine::Absent);
         provider.prepare().unwrap();
-        let broken = world.dir.path().join("broken.ign");
+        let broken = fixture.dir.path().join("broken.ign");
         std::fs::write(&broken, r#"{"ignition": {"version": "9.9.9"}}"#).unwrap();
         let message = provider.ensure(node, &broken).unwrap_err().to_string();
         assert!(
             message.starts_with("one: ") && message.contains("Ignition failed in stage"),
             "{message}"
         );
-        assert_eq!(world.state(0), Machine::Absent);
+        assert_eq!(fixture.state(0), Machine::Absent);
         assert!(
             !provider.dir(node).join("ignition.work").exists(),
             "it may hold secrets"
         );
-        assert_eq!(world.ensure(0), NEW, "a half-made disk is made anew");
-        world.wait_up(0);
-        a_second_keeper(world);
-        obey_unwatched(world);
+        assert_eq!(fixture.ensure(0), NEW, "a half-made disk is made anew");
+        fixture.wait_up(0);
+        a_second_keeper(fixture);
+        obey_unwatched(fixture);
         // Somebody else cleans up half of it.
         Command::new("ip")
             .args(["netns", "del", &provider.layout.bridge_namespace()])
             .status()
             .unwrap();
         provider.destroy().unwrap();
-        assert_eq!(world.traces(), Vec::<String>::new());
+        assert_eq!(fixture.traces(), Vec::<String>::new());
     });
 }
 
 /// A keeper beside another one gives up, and the node notices nothing.
-fn a_second_keeper(world: &Fixture) {
-    let (provider, node) = (&world.provider, world.node(0));
+fn a_second_keeper(fixture: &Fixture) {
+    let (provider, node) = (&fixture.provider, fixture.node(0));
     let dir = provider.dir(node);
     let keeper = || std::fs::read_to_string(dir.join(NodeDir::KEEPER_PID)).unwrap();
     let before = keeper();
@@ -59,23 +59,23 @@ fn a_second_keeper(world: &Fixture) {
         "{second:?}"
     );
     assert_eq!(keeper(), before);
-    world.run(0, &["ping", "-c", "1", "-W", "2", "10.79.0.1"]);
+    fixture.run(0, &["ping", "-c", "1", "-W", "2", "10.79.0.1"]);
 }
 
 /// Nodes whose keeper or nspawn was killed obey all the same.
-fn obey_unwatched(world: &Fixture) {
-    let (provider, node) = (&world.provider, world.node(0));
+fn obey_unwatched(fixture: &Fixture) {
+    let (provider, node) = (&fixture.provider, fixture.node(0));
     for victim in [NodeDir::KEEPER_PID, NodeDir::NSPAWN_PID] {
         kill_process_in(&provider.dir(node).join(victim));
         provider.power(node, Power::Off).unwrap();
-        assert_eq!(world.state(0), Machine::Off);
+        assert_eq!(fixture.state(0), Machine::Off);
         assert!(
-            !world.traces().iter().any(|trace| trace.contains("one")),
+            !fixture.traces().iter().any(|trace| trace.contains("one")),
             "{:?}",
-            world.traces()
+            fixture.traces()
         );
         provider.power(node, Power::On).unwrap();
-        world.wait_up(0);
+        fixture.wait_up(0);
     }
 }
 

@@ -8,8 +8,8 @@ use crate::shared::this_boot::boot_id;
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn what_is_not_ours_stays() {
-    run_alone(|world| {
-        let provider = &world.provider;
+    run_alone(|fixture| {
+        let provider = &fixture.provider;
         let bad = || -> Vec<Finding> {
             provider
                 .preflight()
@@ -41,21 +41,21 @@ fn what_is_not_ours_stays() {
         );
         ip("link del other");
         provider.prepare().unwrap();
-        assert_eq!(bad(), [], "its own routes are no overlap");
-        same_name(world);
+        assert_eq!(bad(), [], "its own routes do not overlap");
+        same_name(fixture);
     });
 }
 
 /// A second state directory with a cluster of the same name, as one is left behind when the machine starts anew.
-fn same_name(world: &Fixture) {
-    let provider = &world.provider;
+fn same_name(fixture: &Fixture) {
+    let provider = &fixture.provider;
     let elsewhere = tempfile::tempdir().unwrap();
-    let other = world.again(elsewhere.path());
+    let other = fixture.again(elsewhere.path());
     let error = other.prepare().unwrap_err().to_string();
     assert!(error.contains("did not make it"), "{error}");
     let space = Path::new(layout::NETNS_DIR).join(provider.layout.bridge_namespace());
     let inode = std::fs::metadata(&space).unwrap().ino();
-    let groups = node_groups(world);
+    let groups = node_groups(fixture);
     let mut process = cgroup::joining_command(&cgroup::proc_files(&groups), true)
         .args(["sleep", "600"])
         .spawn()
@@ -76,7 +76,7 @@ fn same_name(world: &Fixture) {
             format!("{this_boot}{list}"),
         ),
     ] {
-        let node = other.dir(world.node(0));
+        let node = other.dir(fixture.node(0));
         layout::make_dir(&node.0, 0o700).unwrap();
         write_before_this_boot(&other.layout.network_record(), &network);
         write_before_this_boot(&node.join(NodeDir::CGROUPS), &list);
@@ -97,9 +97,9 @@ fn write_before_this_boot(path: &Path, text: &str) {
 }
 
 /// The first node's, of this boot.
-fn node_groups(world: &Fixture) -> Vec<PathBuf> {
+fn node_groups(fixture: &Fixture) -> Vec<PathBuf> {
     let hierarchies = cgroup::hierarchies_of("self").unwrap();
-    let groups = cgroup::node_groups(&hierarchies, &world.cluster.name, &world.node(0).name);
+    let groups = cgroup::node_groups(&hierarchies, &fixture.cluster.name, &fixture.node(0).name);
     cgroup::make_groups(&hierarchies, &groups).unwrap();
     groups
 }

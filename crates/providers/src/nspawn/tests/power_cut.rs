@@ -13,26 +13,29 @@ const READ: &str = "for file in /etc/synced /etc/unsynced /var/lib/etcd/synced /
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn loses_what_was_not_synced() {
-    run_alone(|world| {
-        world.provider.disks_as_images = true;
-        world.provider.prepare().unwrap();
-        assert_eq!(world.ensure(0), NEW);
-        world.wait_up(0);
-        let left = left_after_a_cut(world, 0);
+    run_alone(|fixture| {
+        fixture.provider.disks_as_images = true;
+        fixture.provider.prepare().unwrap();
+        assert_eq!(fixture.ensure(0), NEW);
+        fixture.wait_up(0);
+        let left = left_after_a_cut(fixture, 0);
         assert_eq!(left, ["kept", "empty", "kept", "empty"]);
         // The disk goes on being one: an orderly reboot loses nothing, and the next cut does.
-        world.run(0, &["sh", "-c", WRITE]);
-        world.provider.power(world.node(0), Power::Reboot).unwrap();
-        world.wait_up(0);
-        assert_eq!(left_of_files(world, 0), ["kept", "lost", "kept", "lost"]);
-        let off = left_after_a_cut(world, 0);
+        fixture.run(0, &["sh", "-c", WRITE]);
+        fixture
+            .provider
+            .power(fixture.node(0), Power::Reboot)
+            .unwrap();
+        fixture.wait_up(0);
+        assert_eq!(left_of_files(fixture, 0), ["kept", "lost", "kept", "lost"]);
+        let off = left_after_a_cut(fixture, 0);
         assert_eq!(off, ["kept", "empty", "kept", "empty"]);
-        world.provider.power(world.node(0), Power::Off).unwrap();
-        world.provider.power(world.node(0), Power::Off).unwrap();
-        let dir = world.provider.dir(world.node(0));
+        fixture.provider.power(fixture.node(0), Power::Off).unwrap();
+        fixture.provider.power(fixture.node(0), Power::Off).unwrap();
+        let dir = fixture.provider.dir(fixture.node(0));
         assert!(!dir.join(NodeDir::CUT).exists());
-        world.provider.destroy().unwrap();
-        assert_eq!(world.traces(), Vec::<String>::new());
+        fixture.provider.destroy().unwrap();
+        assert_eq!(fixture.traces(), Vec::<String>::new());
         assert_eq!(loop_devices_of(&dir.0), Vec::<PathBuf>::new());
     });
 }
@@ -40,31 +43,31 @@ fn loses_what_was_not_synced() {
 #[test]
 #[ignore = "needs root and HA_IMAGE"]
 fn of_directories_loses_nothing() {
-    run_alone(|world| {
-        world.provider.prepare().unwrap();
-        assert_eq!(world.ensure(0), NEW);
-        world.wait_up(0);
-        let left = left_after_a_cut(world, 0);
+    run_alone(|fixture| {
+        fixture.provider.prepare().unwrap();
+        assert_eq!(fixture.ensure(0), NEW);
+        fixture.wait_up(0);
+        let left = left_after_a_cut(fixture, 0);
         assert_eq!(left, ["kept", "lost", "kept", "lost"]);
     });
 }
 
-fn left_after_a_cut(world: &Fixture, at: usize) -> Vec<String> {
-    let (provider, node) = (&world.provider, world.node(at));
-    world.run(
+fn left_after_a_cut(fixture: &Fixture, at: usize) -> Vec<String> {
+    let (provider, node) = (&fixture.provider, fixture.node(at));
+    fixture.run(
         at,
         &["sh", "-c", "rm -f /etc/*synced /var/lib/etcd/*synced; sync"],
     );
-    world.run(at, &["sh", "-c", WRITE]);
+    fixture.run(at, &["sh", "-c", WRITE]);
     provider.power(node, Power::Off).unwrap();
-    assert_eq!(world.state(at), Machine::Off);
+    assert_eq!(fixture.state(at), Machine::Off);
     provider.power(node, Power::On).unwrap();
-    world.wait_up(at);
-    left_of_files(world, at)
+    fixture.wait_up(at);
+    left_of_files(fixture, at)
 }
 
-fn left_of_files(world: &Fixture, at: usize) -> Vec<String> {
-    let left = world.run(at, &["sh", "-c", READ]);
+fn left_of_files(fixture: &Fixture, at: usize) -> Vec<String> {
+    let left = fixture.run(at, &["sh", "-c", READ]);
     left.lines().map(String::from).collect()
 }
 

@@ -6,10 +6,10 @@ use super::*;
 #[ignore = "needs HA_OPERATOR"]
 fn a_gateway_comes_back() {
     operator_machine::run_in_operator_machine(false, || {
-        let world = Fixture::new("gateway");
+        let fixture = Fixture::new("gateway");
         let vip: SocketAddr = "10.77.0.30:6444".parse().unwrap();
-        assert_eq!(world.provider.reach(vip), vip, "nothing is forwarded yet");
-        let bad: Vec<Finding> = world
+        assert_eq!(fixture.provider.reach(vip), vip, "nothing is forwarded yet");
+        let bad: Vec<Finding> = fixture
             .provider
             .preflight()
             .unwrap()
@@ -19,55 +19,61 @@ fn a_gateway_comes_back() {
         assert_eq!(bad, []);
         // Somebody has the port that people would expect.
         let other = TcpListener::bind("127.0.0.1:6444").unwrap();
-        world.provider.prepare().unwrap();
-        let there = world.provider.reach(vip);
+        fixture.provider.prepare().unwrap();
+        let there = fixture.provider.reach(vip);
         assert_eq!(there.to_string(), "127.0.0.1:16444");
-        assert_eq!(world.again().reach(vip), there, "another ha-host knows it");
+        assert_eq!(
+            fixture.again().reach(vip),
+            there,
+            "another ha-host knows it"
+        );
         TcpStream::connect(there).unwrap();
         drop(other);
-        let first = world.gateway().unwrap();
-        world.again().prepare().unwrap();
+        let first = fixture.gateway().unwrap();
+        fixture.again().prepare().unwrap();
         assert_eq!(
-            world.gateway(),
+            fixture.gateway(),
             Some(first.clone()),
             "a second launch uses it"
         );
-        plug_in_later_node(&world);
+        plug_in_later_node(&fixture);
         kill_and_wait(&first);
-        world.again().prepare().unwrap();
-        assert_eq!(world.again().reach(vip), there, "kubeconfigs stay right");
-        refuse_taken_port(&world, there);
-        world.provider.destroy().unwrap();
-        assert!(world.gateway().is_none() && !world.provider.layout.machines.path().exists());
-        world.provider.destroy().unwrap();
+        fixture.again().prepare().unwrap();
+        assert_eq!(fixture.again().reach(vip), there, "kubeconfigs stay right");
+        refuse_taken_port(&fixture, there);
+        fixture.provider.destroy().unwrap();
+        assert!(fixture.gateway().is_none() && !fixture.provider.layout.machines.path().exists());
+        fixture.provider.destroy().unwrap();
     });
 }
 
 /// A second launch with one more node plugs it into the gateway that runs.
-fn plug_in_later_node(world: &Fixture) {
+fn plug_in_later_node(fixture: &Fixture) {
     let more = "- {name: two, role: worker, address: 10.77.0.12, interfaces: [{mac: \"52:54:00:00:00:02\"}]}\n";
-    let text = world.text.replace("provider:", &format!("{more}provider:"));
-    let before = world.gateway();
+    let text = fixture
+        .text
+        .replace("provider:", &format!("{more}provider:"));
+    let before = fixture.gateway();
     for _ in 0..2 {
-        qemu_provider(&text, &world.dir).prepare().unwrap();
+        qemu_provider(&text, &fixture.dir).prepare().unwrap();
     }
-    assert_eq!(world.gateway(), before);
-    let network = world.monitor("info network");
+    assert_eq!(fixture.gateway(), before);
+    let network = fixture.monitor("info network");
     for plug in ["cable-one.0", "port-two.0", "cable-two.1"] {
         assert!(network.contains(plug), "{network}");
     }
 }
 
 /// Somebody takes the port that a kubeconfig names while the gateway is gone.
-fn refuse_taken_port(world: &Fixture, there: SocketAddr) {
-    world.provider.gateway.stop().unwrap();
+fn refuse_taken_port(fixture: &Fixture, there: SocketAddr) {
+    fixture.provider.gateway.stop().unwrap();
     let other = TcpListener::bind(there).unwrap();
-    let error = format!("{:#}", world.again().prepare().unwrap_err());
+    let error = format!("{:#}", fixture.again().prepare().unwrap_err());
     assert!(
         error.contains("port 16444") && error.contains("taken by another program"),
         "{error}"
     );
-    let finding = world
+    let finding = fixture
         .again()
         .preflight()
         .unwrap()
@@ -79,5 +85,5 @@ fn refuse_taken_port(world: &Fixture, there: SocketAddr) {
         "{finding:?}"
     );
     drop(other);
-    world.again().prepare().unwrap();
+    fixture.again().prepare().unwrap();
 }

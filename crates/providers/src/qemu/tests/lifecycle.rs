@@ -6,23 +6,23 @@ use super::*;
 #[ignore = "needs HA_OPERATOR"]
 fn a_machine_lives() {
     operator_machine::run_in_operator_machine(false, || {
-        let world = Fixture::new("life");
-        let (provider, node) = (&world.provider, world.node());
-        assert_eq!(world.state(), Machine::Absent);
+        let fixture = Fixture::new("life");
+        let (provider, node) = (&fixture.provider, fixture.node());
+        assert_eq!(fixture.state(), Machine::Absent);
         provider.remove(node).unwrap();
-        remake_half_made_node(&world);
-        let ignition = write_config(&world);
+        remake_half_made_node(&fixture);
+        let ignition = write_config(&fixture);
         provider.prepare().unwrap();
         let begun = Instant::now();
         assert_eq!(provider.ensure(node, &ignition).unwrap(), NEW);
         assert_eq!(
-            world.again().ensure(node, &ignition).unwrap(),
+            fixture.again().ensure(node, &ignition).unwrap(),
             Made::Running
         );
-        dies_in_boot(&world, &ignition);
-        is_confined(&world);
+        dies_in_boot(&fixture, &ignition);
+        is_confined(&fixture);
         let events = || std::fs::read_to_string(provider.events(node)).unwrap();
-        world.wait("the node's word", || events() == "{}\n");
+        fixture.wait("the node's word", || events() == "{}\n");
         println!(
             "launch, death and boot to the first event: {:.1} s",
             begun.elapsed().as_secs_f32()
@@ -38,61 +38,61 @@ fn a_machine_lives() {
         };
         assert_eq!(mode(NodeDir::CONFIG), 0o600, "it holds keys");
         let agent = machine::guest_agent(&dir, "one");
-        world.wait("the guest agent", || agent.ping().is_ok());
+        fixture.wait("the guest agent", || agent.ping().is_ok());
         guest::tests::prove_agent(&agent);
         let inside: SocketAddr = "10.77.0.11:6443".parse().unwrap();
         let there = provider.reach(inside);
-        world.wait("an answer by the forwarded port", || {
+        fixture.wait("an answer by the forwarded port", || {
             ask_port(there).as_deref() == Some("one")
         });
         // Without a gateway nothing is heard; with a new one the node's cable is in again.
-        kill_and_wait(&world.gateway().unwrap());
-        world.again().prepare().unwrap();
-        world.wait("an answer by a new gateway", || {
+        kill_and_wait(&fixture.gateway().unwrap());
+        fixture.again().prepare().unwrap();
+        fixture.wait("an answer by a new gateway", || {
             ask_port(there).as_deref() == Some("one")
         });
-        keep_disk_through_reboots(&world, &agent);
+        keep_disk_through_reboots(&fixture, &agent);
         assert_eq!(ask_port(there).as_deref(), None, "it is off");
     });
 }
 
 /// A half-made node is made anew, a bad config is one message.
-fn remake_half_made_node(world: &Fixture) {
-    let (provider, node) = (&world.provider, world.node());
+fn remake_half_made_node(fixture: &Fixture) {
+    let (provider, node) = (&fixture.provider, fixture.node());
     let half = provider.layout.new_node("one");
     files::make_dir(&half.0).unwrap();
     std::fs::write(half.join(NodeDir::DISK), "half").unwrap();
-    let large = world.dir.join("large.ign");
+    let large = fixture.dir.join("large.ign");
     std::fs::write(&large, vec![b' '; 300 << 10]).unwrap();
     let error = format!("{:#}", provider.ensure(node, &large).unwrap_err());
     assert!(
         error.starts_with("cannot make one: ") && error.contains("300 KiB"),
         "{error}"
     );
-    assert_eq!(world.state(), Machine::Absent);
+    assert_eq!(fixture.state(), Machine::Absent);
 }
 
 /// QEMU is killed in the middle of the first boot, seconds before Ignition begins: that is seen and said, and the next launch
 /// boots the same disk.
-fn dies_in_boot(world: &Fixture, ignition: &Path) {
-    let (provider, node) = (&world.provider, world.node());
+fn dies_in_boot(fixture: &Fixture, ignition: &Path) {
+    let (provider, node) = (&fixture.provider, fixture.node());
     let console = || {
         let bytes = std::fs::read(provider.console(node)).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let again = world.again();
+    let again = fixture.again();
     send_kill(&spawn::running_process(&provider.dir(node).0).unwrap());
     // While its threads die it is not off, nor does it run.
     assert_eq!(again.ensure(node, ignition).unwrap(), Made::PoweredOn);
-    world.wait("the epitaph", || {
+    fixture.wait("the epitaph", || {
         console().matches("QEMU has ended (signal: 9").count() == 1
     });
 }
 
 /// The kernel filters the system calls of every QEMU.
-fn is_confined(world: &Fixture) {
-    let machine = spawn::running_process(&world.provider.dir(world.node()).0);
-    for process in [machine, world.gateway()] {
+fn is_confined(fixture: &Fixture) {
+    let machine = spawn::running_process(&fixture.provider.dir(fixture.node()).0);
+    for process in [machine, fixture.gateway()] {
         let file = format!("/proc/{}/status", process.unwrap().pid());
         let status = std::fs::read_to_string(file).unwrap();
         assert!(status.contains("\nSeccomp:\t2\n"), "{status}");
@@ -109,8 +109,8 @@ fn count_of_qemus() -> usize {
 }
 
 /// Reboot, a killed hypervisor, power-off from inside: always the same disk.
-fn keep_disk_through_reboots(world: &Fixture, agent: &guest::Agent) {
-    let (provider, node) = (&world.provider, world.node());
+fn keep_disk_through_reboots(fixture: &Fixture, agent: &guest::Agent) {
+    let (provider, node) = (&fixture.provider, fixture.node());
     let dir = provider.dir(node);
     let run = |line: &str| {
         let mut out = Vec::new();
@@ -122,7 +122,7 @@ fn keep_disk_through_reboots(world: &Fixture, agent: &guest::Agent) {
     run("touch /run/before");
     let process = spawn::running_process(&dir.0);
     provider.power(node, Power::Reboot).unwrap();
-    world.wait("the node after its reboot", || {
+    fixture.wait("the node after its reboot", || {
         agent.ping().is_ok() && run("ls /run/before").0 != 0
     });
     assert_eq!(run("cat /etc/machine-id"), id);
@@ -135,26 +135,26 @@ fn keep_disk_through_reboots(world: &Fixture, agent: &guest::Agent) {
     provider.power(node, Power::On).unwrap();
     let process = spawn::running_process(&dir.0).unwrap();
     assert!(!process.is_dying(), "switched on, not what died");
-    world.wait("the epitaph", || {
+    fixture.wait("the epitaph", || {
         let console = std::fs::read_to_string(provider.console(node)).unwrap();
         console.matches("QEMU has ended (signal: 9").count() == 2
     });
     kill_and_wait(&process);
-    assert_eq!(world.state(), Machine::Off);
+    assert_eq!(fixture.state(), Machine::Off);
     machine_tests::is_off(provider, node);
-    let ignition = world.dir.join("one.ign");
+    let ignition = fixture.dir.join("one.ign");
     assert_eq!(
-        world.again().ensure(node, &ignition).unwrap(),
+        fixture.again().ensure(node, &ignition).unwrap(),
         Made::PoweredOn
     );
-    world.wait("the node after its death", || agent.ping().is_ok());
+    fixture.wait("the node after its death", || agent.ping().is_ok());
     assert_eq!(run("cat /etc/machine-id"), id);
     agent.start(&["systemctl", "poweroff"]).unwrap();
-    world.wait("the node is off", || world.state() == Machine::Off);
-    machine_tests::is_switched_on_by_two(provider, &world.again(), node);
+    fixture.wait("the node is off", || fixture.state() == Machine::Off);
+    machine_tests::is_switched_on_by_two(provider, &fixture.again(), node);
     assert_eq!(count_of_qemus(), 1);
     provider.power(node, Power::Off).unwrap();
     assert_eq!(count_of_qemus(), 0);
     provider.power(node, Power::Off).unwrap();
-    assert_eq!(world.state(), Machine::Off);
+    assert_eq!(fixture.state(), Machine::Off);
 }

@@ -9,8 +9,8 @@ struct FrameEndpoint {
 }
 
 impl FrameEndpoint {
-    fn new(world: &Fixture, name: &str, mac: u8) -> Self {
-        let dir = world.provider.layout.node(name).0;
+    fn new(fixture: &Fixture, name: &str, mac: u8) -> Self {
+        let dir = fixture.provider.layout.node(name).0;
         files::make_dir(&dir).unwrap();
         // Socket names are limited, this directory's is longer.
         let short = operator_machine::shared_dir().join(name);
@@ -95,15 +95,17 @@ const VIP: [u8; 4] = [10, 77, 0, 30];
 #[ignore = "needs HA_OPERATOR"]
 fn a_vip_moves() {
     operator_machine::run_in_operator_machine(false, || {
-        let mut world = Fixture::new("vip");
+        let mut fixture = Fixture::new("vip");
         let more = "- {name: two, role: worker, address: 10.77.0.12}\n";
-        world.text = world.text.replace("provider:", &format!("{more}provider:"));
-        world.provider = world.again();
-        world.provider.prepare().unwrap();
-        let there = world.provider.reach("10.77.0.30:6444".parse().unwrap());
+        fixture.text = fixture
+            .text
+            .replace("provider:", &format!("{more}provider:"));
+        fixture.provider = fixture.again();
+        fixture.provider.prepare().unwrap();
+        let there = fixture.provider.reach("10.77.0.30:6444".parse().unwrap());
         let (mut one, mut two) = (
-            FrameEndpoint::new(&world, "one", 1),
-            FrameEndpoint::new(&world, "two", 2),
+            FrameEndpoint::new(&fixture, "one", 1),
+            FrameEndpoint::new(&fixture, "two", 2),
         );
         // The gateway takes the connection by itself and then asks for the VIP.
         let _first = TcpStream::connect(there).unwrap();
@@ -117,12 +119,12 @@ fn a_vip_moves() {
         two.settle();
         let _next = TcpStream::connect(there).unwrap();
         assert_eq!(two.next_tcp(false), two.mac, "the old holder is forgotten");
-        pull_cable(&world, &mut one, &mut two);
+        pull_cable(&fixture, &mut one, &mut two);
     });
 }
 
 /// A cable is pulled and plugged in again: what tests of partitions do.
-fn pull_cable(world: &Fixture, one: &mut FrameEndpoint, two: &mut FrameEndpoint) {
+fn pull_cable(fixture: &Fixture, one: &mut FrameEndpoint, two: &mut FrameEndpoint) {
     let frame = |number: u8| {
         [
             &[0xff; 6][..],
@@ -133,10 +135,10 @@ fn pull_cable(world: &Fixture, one: &mut FrameEndpoint, two: &mut FrameEndpoint)
         .concat()
     };
     let marked = |frame: &[u8]| (frame[12..14] == [0x88, 0xb5]).then(|| frame[14]);
-    world.monitor("set_link cable-one.0 off");
+    fixture.monitor("set_link cable-one.0 off");
     two.say(&frame(1));
     two.settle();
-    world.monitor("set_link cable-one.0 on");
+    fixture.monitor("set_link cable-one.0 on");
     two.say(&frame(2));
     let first = std::iter::repeat_with(|| one.hear()).find_map(|frame| marked(&frame));
     assert_eq!(first, Some(2), "what was said meanwhile is lost, not late");

@@ -22,42 +22,42 @@ fn cluster_of_hundred() -> StandInFixture {
 #[test]
 fn a_hundred_nodes_cost_no_more_questions_than_one() {
     with_stand_in(|| {
-        let world = cluster_of_hundred();
-        world.heal();
-        assert_eq!(bad_findings(&world.provider), []);
-        assert_eq!(world.calls().len(), 4, "{:#?}", world.calls());
-        let states = world.provider.states(&world.cluster.nodes).unwrap();
+        let fixture = cluster_of_hundred();
+        fixture.heal();
+        assert_eq!(bad_findings(&fixture.provider), []);
+        assert_eq!(fixture.calls().len(), 4, "{:#?}", fixture.calls());
+        let states = fixture.provider.states(&fixture.cluster.nodes).unwrap();
         assert_eq!(states, [Machine::Absent; 100]);
-        world.provider.prepare().unwrap();
-        let before = world.first_change().unwrap();
+        fixture.provider.prepare().unwrap();
+        let before = fixture.first_change().unwrap();
         assert!(
             before <= BEFORE_ANYTHING,
             "{:#?}",
-            &world.calls()[..=before]
+            &fixture.calls()[..=before]
         );
         // All of them run: two calls tell what they do.
-        for node in &world.cluster.nodes {
-            let name = world.provider.names.domain(&node.name);
-            let mark = world.provider.hosts["qemu:///system"].mark(&node.name);
+        for node in &fixture.cluster.nodes {
+            let name = fixture.provider.names.domain(&node.name);
+            let mark = fixture.provider.hosts["qemu:///system"].mark(&node.name);
             let xml = format!("<domain type='kvm'><name>{name}</name>{mark}</domain>");
-            std::fs::write(world.host.join("dom").join(&name), xml).unwrap();
-            std::fs::write(world.host.join("run").join(&name), "").unwrap();
+            std::fs::write(fixture.host.join("dom").join(&name), xml).unwrap();
+            std::fs::write(fixture.host.join("run").join(&name), "").unwrap();
         }
-        world.heal();
-        let states = world.provider.states(&world.cluster.nodes).unwrap();
+        fixture.heal();
+        let states = fixture.provider.states(&fixture.cluster.nodes).unwrap();
         assert_eq!(states, [Machine::Running; 100]);
-        assert!(world.calls().len() <= 3, "{:#?}", world.calls());
+        assert!(fixture.calls().len() <= 3, "{:#?}", fixture.calls());
     });
 }
 
 #[test]
 fn no_more_than_eight_ask_a_host_at_once() {
     with_stand_in(|| {
-        let world = StandInFixture::running();
-        let most = world.most_at_once(8, || {
+        let fixture = StandInFixture::running();
+        let most = fixture.most_at_once(8, || {
             std::thread::scope(|scope| {
                 for _ in 0..40 {
-                    scope.spawn(|| world.provider.state(world.node()).unwrap());
+                    scope.spawn(|| fixture.provider.state(fixture.node()).unwrap());
                 }
             });
         });
@@ -68,16 +68,16 @@ fn no_more_than_eight_ask_a_host_at_once() {
 #[test]
 fn a_question_whose_answer_was_lost_is_asked_again() {
     with_stand_in(|| {
-        let world = StandInFixture::running();
+        let fixture = StandInFixture::running();
         for after in 0..2 {
-            world.cut(after, 1, "lost");
+            fixture.cut(after, 1, "lost");
             assert_eq!(
-                world.provider.state(world.node()).unwrap(),
+                fixture.provider.state(fixture.node()).unwrap(),
                 Machine::Running
             );
         }
-        world.cut(0, 100, "lost");
-        assert!(world.provider.state(world.node()).is_err());
+        fixture.cut(0, 100, "lost");
+        assert!(fixture.provider.state(fixture.node()).is_err());
     });
 }
 
@@ -87,20 +87,20 @@ fn a_pool_of_our_own_lies_in_a_directory_of_its_own() {
         let dir = tempfile::tempdir().unwrap();
         let image = dir.path().join("disk.img");
         std::fs::write(&image, [7; 4096]).unwrap();
-        let world = StandInFixture::of(
+        let fixture = StandInFixture::of(
             libvirt_cluster(&format!("{{path: {}}}", image.display()), ", pool: fast"),
             dir,
         );
         // The stand-in's pools show the same volumes.
-        std::fs::remove_file(world.host.join("vol/foreign.qcow2")).unwrap();
-        world.provider.prepare().unwrap();
-        let xml = std::fs::read_to_string(world.host.join("pool/fast")).unwrap();
+        std::fs::remove_file(fixture.host.join("vol/foreign.qcow2")).unwrap();
+        fixture.provider.prepare().unwrap();
+        let xml = std::fs::read_to_string(fixture.host.join("pool/fast")).unwrap();
         assert!(
             xml.contains("<path>/var/lib/libvirt/images/fast</path>"),
             "{xml}"
         );
-        world.provider.destroy().unwrap();
-        assert!(!world.host.join("pool/fast").exists());
+        fixture.provider.destroy().unwrap();
+        assert!(!fixture.host.join("pool/fast").exists());
     });
 }
 
@@ -108,14 +108,14 @@ fn a_pool_of_our_own_lies_in_a_directory_of_its_own() {
 #[test]
 fn an_image_that_was_tidied_away_is_brought_again() {
     with_stand_in(|| {
-        let world = StandInFixture::new();
-        world.provider.prepare().unwrap();
-        let image = world
+        let fixture = StandInFixture::new();
+        fixture.provider.prepare().unwrap();
+        let image = fixture
             .ours()
             .into_iter()
             .find(|name| name.starts_with("vol/ha-host.image."));
-        std::fs::remove_file(world.host.join(image.unwrap())).unwrap();
-        assert_eq!(world.ensure().unwrap(), NEW);
+        std::fs::remove_file(fixture.host.join(image.unwrap())).unwrap();
+        assert_eq!(fixture.ensure().unwrap(), NEW);
     });
 }
 
@@ -123,18 +123,18 @@ fn an_image_that_was_tidied_away_is_brought_again() {
 #[test]
 fn who_uses_images_and_who_tidies_them_away_exclude_each_other() {
     with_stand_in(|| {
-        let world = StandInFixture::new();
-        world.provider.prepare().unwrap();
-        let lock = || std::fs::File::open(world.dir.path().join(".libvirt-images.lock")).unwrap();
-        let make = || drop(world.ensure().unwrap());
-        world.while_held("vol-create", make, || {
+        let fixture = StandInFixture::new();
+        fixture.provider.prepare().unwrap();
+        let lock = || std::fs::File::open(fixture.dir.path().join(".libvirt-images.lock")).unwrap();
+        let make = || drop(fixture.ensure().unwrap());
+        fixture.while_held("vol-create", make, || {
             assert!(lock().try_lock().is_err(), "somebody makes a disk");
             lock().try_lock_shared().expect("others may too");
         });
         lock().try_lock().expect("the disk is made");
         // A destroy looks at the stranger's volume alone, at all of its own together.
-        let destroy = || world.destroy().unwrap();
-        world.while_held("vol-dumpxml", destroy, || {
+        let destroy = || fixture.destroy().unwrap();
+        fixture.while_held("vol-dumpxml", destroy, || {
             assert!(lock().try_lock_shared().is_err(), "somebody tidies up");
         });
         lock().try_lock().expect("the destroy has ended");

@@ -8,63 +8,63 @@ const HOWS: [&str; 4] = ["refused", "lost", "silent", "nonsense"];
 #[test]
 fn a_node_that_runs_is_only_looked_at() {
     with_stand_in(|| {
-        let world = StandInFixture::running();
-        world.heal();
-        assert_eq!(world.ensure().unwrap(), Made::Running);
-        let whole = world.calls().len();
-        assert_eq!(world.first_change(), None, "{:?}", world.calls());
+        let fixture = StandInFixture::running();
+        fixture.heal();
+        assert_eq!(fixture.ensure().unwrap(), Made::Running);
+        let whole = fixture.calls().len();
+        assert_eq!(fixture.first_change(), None, "{:?}", fixture.calls());
         for how in HOWS {
             for (after, count) in (0..whole + 2).flat_map(|at| [(at, 1), (at, 2)]) {
-                world.cut(after, count, how);
-                let made = world.ensure();
-                let calls = world.calls();
+                fixture.cut(after, count, how);
+                let made = fixture.ensure();
+                let calls = fixture.calls();
                 assert_eq!(
-                    world.first_change(),
+                    fixture.first_change(),
                     None,
                     "{after} {count} {how}: {made:?} {calls:?}"
                 );
             }
         }
-        world.heal();
+        fixture.heal();
         assert_eq!(
-            (world.ensure().unwrap(), world.data().as_str()),
+            (fixture.ensure().unwrap(), fixture.data().as_str()),
             (Made::Running, "the node's data")
         );
-        world.stranger_is_whole();
+        fixture.stranger_is_whole();
     });
 }
 
 #[test]
 fn a_disk_whose_domain_was_undefined_gets_a_domain_again() {
     with_stand_in(|| {
-        let world = StandInFixture::running();
+        let fixture = StandInFixture::running();
         for part in ["dom", "run"] {
-            std::fs::remove_file(world.host.join(part).join("t-one")).unwrap();
+            std::fs::remove_file(fixture.host.join(part).join("t-one")).unwrap();
         }
-        assert_eq!(world.launch().unwrap(), Made::PoweredOn);
-        assert_eq!(world.data(), "the node's data");
-        assert!(world.host.join("run/t-one").exists());
+        assert_eq!(fixture.launch().unwrap(), Made::PoweredOn);
+        assert_eq!(fixture.data(), "the node's data");
+        assert!(fixture.host.join("run/t-one").exists());
     });
 }
 
 #[test]
 fn a_disk_that_is_none_is_an_error_that_names_the_way() {
     with_stand_in(|| {
-        let world = StandInFixture::running();
+        let fixture = StandInFixture::running();
         for part in ["dom", "run"] {
-            std::fs::remove_file(world.host.join(part).join("t-one")).unwrap();
+            std::fs::remove_file(fixture.host.join(part).join("t-one")).unwrap();
         }
-        let disk = world.disk();
+        let disk = fixture.disk();
         std::fs::write(&disk, vec![1; 1 << 20]).unwrap();
-        let meta = world.host.join("meta").join(disk.file_name().unwrap());
+        let meta = fixture.host.join("meta").join(disk.file_name().unwrap());
         std::fs::write(meta, "raw -\n").unwrap();
-        let error = world.launch().unwrap_err();
+        let error = fixture.launch().unwrap_err();
         let unfit = error.downcast_ref::<crate::Unfit>().unwrap();
         assert!(
             unfit.remedy.contains("ha-host remake t one --ignition /"),
             "{unfit}"
         );
-        assert_eq!(world.data().len(), 1 << 20);
+        assert_eq!(fixture.data().len(), 1 << 20);
     });
 }
 
@@ -75,10 +75,10 @@ fn a_launch_with_a_lost_answer_is_finished_by_the_next() {
 }
 
 fn launch_despite_cuts(step: usize) {
-    let world = StandInFixture::new();
-    world.heal();
-    world.launch().unwrap();
-    let whole = world.calls().len();
+    let fixture = StandInFixture::new();
+    fixture.heal();
+    fixture.launch().unwrap();
+    let whole = fixture.calls().len();
     for (at, after) in (0..whole).step_by(step).enumerate() {
         let hows = if step == 1 {
             &HOWS[..]
@@ -86,24 +86,24 @@ fn launch_despite_cuts(step: usize) {
             &HOWS[at % 4..=at % 4]
         };
         for how in hows {
-            let world = StandInFixture::new();
-            world.cut(after, 1, how);
-            let made = world.launch();
-            let calls = world.calls();
-            world.stranger_is_whole();
-            world.heal();
-            world
+            let fixture = StandInFixture::new();
+            fixture.cut(after, 1, how);
+            let made = fixture.launch();
+            let calls = fixture.calls();
+            fixture.stranger_is_whole();
+            fixture.heal();
+            fixture
                 .launch()
                 .unwrap_or_else(|e| panic!("{after} {how}: {made:?} {calls:#?}: {e:#}"));
             assert!(
-                world.host.join("run/t-one").exists(),
+                fixture.host.join("run/t-one").exists(),
                 "{after} {how}: {calls:#?}"
             );
-            world.stranger_is_whole();
-            world.heal();
-            world.destroy().unwrap();
-            assert_eq!(world.ours(), [""; 0], "{after} {how}: {calls:#?}");
-            world.stranger_is_whole();
+            fixture.stranger_is_whole();
+            fixture.heal();
+            fixture.destroy().unwrap();
+            assert_eq!(fixture.ours(), [""; 0], "{after} {how}: {calls:#?}");
+            fixture.stranger_is_whole();
         }
     }
 }
@@ -121,26 +121,29 @@ fn a_destroy_that_says_it_is_done_has_left_nothing() {
 }
 
 fn destroy_despite_cuts(hows: &[&str], longest: usize, step: usize) {
-    let world = StandInFixture::running();
-    world.heal();
-    world.destroy().unwrap();
-    let whole = world.calls().len();
-    assert_eq!(world.ours(), [""; 0]);
+    let fixture = StandInFixture::running();
+    fixture.heal();
+    fixture.destroy().unwrap();
+    let whole = fixture.calls().len();
+    assert_eq!(fixture.ours(), [""; 0]);
     for how in hows {
         for (after, count) in cuts_of(whole, longest, step) {
-            let world = StandInFixture::running();
-            world.cut(after, count, how);
-            let done = world.destroy();
-            let (calls, record) = (world.calls(), world.provider.machines.join("libvirt.json"));
-            world.stranger_is_whole();
+            let fixture = StandInFixture::running();
+            fixture.cut(after, count, how);
+            let done = fixture.destroy();
+            let (calls, record) = (
+                fixture.calls(),
+                fixture.provider.machines.join("libvirt.json"),
+            );
+            fixture.stranger_is_whole();
             match done {
-                Ok(()) => assert_eq!(world.ours(), [""; 0], "{after} {count} {how}: {calls:#?}"),
+                Ok(()) => assert_eq!(fixture.ours(), [""; 0], "{after} {count} {how}: {calls:#?}"),
                 Err(_) => assert!(record.exists(), "{after} {count} {how}: {calls:#?}"),
             }
-            world.heal();
-            world.destroy().unwrap();
-            assert_eq!(world.ours(), [""; 0], "{after} {count} {how}: {calls:#?}");
-            world.stranger_is_whole();
+            fixture.heal();
+            fixture.destroy().unwrap();
+            assert_eq!(fixture.ours(), [""; 0], "{after} {count} {how}: {calls:#?}");
+            fixture.stranger_is_whole();
         }
     }
 }
@@ -156,8 +159,8 @@ fn cuts_of(whole: usize, longest: usize, step: usize) -> Vec<(usize, usize)> {
 #[test]
 fn one_host_that_fails_does_not_stop_the_others() {
     with_stand_in(|| {
-        let world = StandInFixture::running();
-        let machines = &world.provider.machines;
+        let fixture = StandInFixture::running();
+        let machines = &fixture.provider.machines;
         let mut record = Record::load(machines).unwrap().unwrap();
         let known = record.hosts[0].clone();
         record.hosts.insert(
@@ -169,9 +172,9 @@ fn one_host_that_fails_does_not_stop_the_others() {
         );
         record.save(machines).unwrap();
         // All that the first host is asked fails; the stand-in is the same for both.
-        world.cut(0, 3, "refused");
-        assert!(world.destroy().is_err());
-        assert_eq!(world.ours(), [""; 0]);
+        fixture.cut(0, 3, "refused");
+        assert!(fixture.destroy().is_err());
+        assert_eq!(fixture.ours(), [""; 0]);
         assert!(machines.join("libvirt.json").exists());
     });
 }
