@@ -121,7 +121,7 @@ fn render_refuses_what_check_refuses() {
         ] {
             let (code, out, err) = fixture.run(verb);
             assert_eq!((code, out.as_str()), (2, ""), "{verb:?} {err}");
-            // `check` puts its cure on a line of its own.
+            // `check` puts its remedy on a line of its own.
             let said = words.trim_end_matches("; ");
             assert!(err.contains(said), "{verb:?} {err}");
         }

@@ -39,7 +39,7 @@ impl Default for Lab {
 }
 
 impl Lab {
-    /// The lab with all that machines of this kind need. An error that names the cure if something is missing.
+    /// The lab with all that machines of this kind need. An error that names the remedy if something is missing.
     pub fn find(kind: MachineKind) -> Result<Self> {
         let lab = Self::default();
         let mut wanted: Vec<PathBuf> = SYSEXTS.iter().map(|name| lab.sysext(name)).collect();

@@ -81,7 +81,7 @@ pub fn dns_on_one_node_is_told(story: &Story, cluster: &Cluster) {
         kube.ctl(&["uncordon", "node2", "node3"])?;
         status_tells(story, cluster, &[crowded])?;
         // As its finding says.
-        let cure = [
+        let remedy = [
             "-n",
             "kube-system",
             "rollout",
@@ -89,7 +89,7 @@ pub fn dns_on_one_node_is_told(story: &Story, cluster: &Cluster) {
             "deployment",
             "coredns",
         ];
-        kube.ctl(&cure).map(drop)
+        kube.ctl(&remedy).map(drop)
     });
     dns_is_spread(story, cluster);
 }

@@ -81,7 +81,7 @@ fn a_launch_hears_every_phase_by_ssh() {
         wait_until("ssh's words", SHORT, || {
             let refused = others.run(&["logs", makers.name(), "node2"])?;
             let words = refused.expect_exit_code(255)?.stderr;
-            ensure!(words.contains("known_hosts"), "no cure in: {words}");
+            ensure!(words.contains("known_hosts"), "no remedy in: {words}");
             Ok(())
         })
     });

@@ -17,7 +17,7 @@ use sequoia_openpgp::{KeyHandle, Result as PgpResult};
 use super::keys::key_hex;
 
 /// What every refusal ends with.
-const CURE: &str = "nothing was stored";
+const NOTHING_STORED: &str = "nothing was stored";
 
 /// A signature that holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,7 +78,7 @@ struct SignatureRefusal {
 
 fn no_signature(why: &dyn std::fmt::Display) -> anyhow::Error {
     anyhow!(
-        "the .sig file is not an OpenPGP signature ({why}): {CURE}; fetch it again, from beside the image"
+        "the .sig file is not an OpenPGP signature ({why}): {NOTHING_STORED}; fetch it again, from beside the image"
     )
 }
 
@@ -124,27 +124,27 @@ fn valid_signature(good: &GoodChecksum) -> ValidSignature {
     }
 }
 
-/// One message per kind of fault: cause and cure.
+/// One message per kind of fault: cause and remedy.
 fn refusal_of(error: &VerificationError) -> SignatureRefusal {
     let by_data = matches!(error, VerificationError::BadSignature { .. });
     let message = match error {
         VerificationError::MissingKey { sig } => format!(
-            "signed with the key {}, which is not in the certificate that this ha-host goes by: {CURE}. If Flatcar has a new \
+            "signed with the key {}, which is not in the certificate that this ha-host goes by: {NOTHING_STORED}. If Flatcar has a new \
              signing key, give its present certificate by HA_HOST_SIGNING_KEY=FILE (or --signing-key FILE of `image pull`); \
              else the image is not Flatcar's",
             issuer_names(sig)
         ),
         VerificationError::UnboundKey { sig, error, .. } => format!(
-            "signed with {}, which was no key of Flatcar's when the signature was made ({error:#}): {CURE}; take another version",
+            "signed with {}, which was no key of Flatcar's when the signature was made ({error:#}): {NOTHING_STORED}; take another version",
             issuer_names(sig)
         ),
         VerificationError::BadKey { sig, error, .. } => format!(
-            "signed with {}, which may not sign: {error:#}: {CURE}; take another version or another mirror",
+            "signed with {}, which may not sign: {error:#}: {NOTHING_STORED}; take another version or another mirror",
             issuer_names(sig)
         ),
         VerificationError::BadSignature { sig, error, .. } => format!(
             "the signature of {} is not over this file ({error:#}): the file was changed or cut short, or the .sig belongs \
-             to another; {CURE}. Try again, or take another mirror",
+             to another; {NOTHING_STORED}. Try again, or take another mirror",
             issuer_names(sig)
         ),
         VerificationError::MalformedSignature { error, .. } => {

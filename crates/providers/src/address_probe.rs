@@ -62,10 +62,10 @@ pub fn check_unused(wanted: &[(IpAddr, String)]) -> Result<Vec<Finding>> {
                 format!("{address}, {purpose}, is in use{by}")
             }
         };
-        let cure =
+        let remedy =
             "give it another address in the cluster file, or take it away from whoever has it"
                 .to_owned();
-        findings.push(bad_finding(seen, cure));
+        findings.push(bad_finding(seen, remedy));
     }
     if free > 0 && findings.is_empty() {
         let seen = format!("{free} addresses unused");

@@ -14,8 +14,8 @@ const NAMESPACES: [&str; 2] = ["-n", "-Urn"];
 
 /// A program of a Debian package.
 pub fn require_program(name: &str, package: &str) -> Option<PathBuf> {
-    let cure = format!("install Debian's package {package}, or call `make need`");
-    require_found(in_path(name), name, &cure)
+    let remedy = format!("install Debian's package {package}, or call `make need`");
+    require_found(in_path(name), name, &remedy)
 }
 
 /// The same, as a command that is ready for its arguments.
@@ -53,8 +53,8 @@ pub fn of_kubernetes(name: &str) -> Option<PathBuf> {
         return require_found(at, name, "name a directory that has it in HA_KUBE");
     }
     let at = Some(lab_directory().join("kube").join(name)).filter(|path| path.is_file());
-    let cure = format!("call `make lab-kube` (`make test` does), or name one in {variable}");
-    require_found(at.or_else(|| in_path(name)), name, &cure)
+    let remedy = format!("call `make lab-kube` (`make test` does), or name one in {variable}");
+    require_found(at.or_else(|| in_path(name)), name, &remedy)
 }
 
 /// A program of a part of the lab.
@@ -98,9 +98,9 @@ pub fn own_network() -> Option<Command> {
         try_it.status().is_ok_and(|status| status.success())
     };
     let flag = NAMESPACES.into_iter().find(works);
-    let cure = "be root, or allow user namespaces (sysctl user.max_user_namespaces; on Ubuntu \
+    let remedy = "be root, or allow user namespaces (sysctl user.max_user_namespaces; on Ubuntu \
                 kernel.apparmor_restrict_unprivileged_userns=0)";
-    let flag = require_found(flag, "a network namespace for `keepalived -t`", cure)?;
+    let flag = require_found(flag, "a network namespace for `keepalived -t`", remedy)?;
     let mut command = Command::new(unshare);
     command.arg(flag);
     Some(command)
@@ -121,9 +121,9 @@ fn in_path(name: &str) -> Option<PathBuf> {
         .find(|path| path.is_file())
 }
 
-fn require_found<T>(it: Option<T>, what: &str, cure: &str) -> Option<T> {
+fn require_found<T>(it: Option<T>, what: &str, remedy: &str) -> Option<T> {
     let without = std::env::var_os(WITHOUT).is_some_and(|set| set == "1");
-    match skip_or_fail(it, what, cure, without) {
+    match skip_or_fail(it, what, remedy, without) {
         Ok(it) => Some(it),
         Err(Missing::Skip(words)) => {
             // Not `eprintln`: of a test that passes, that is never shown.
@@ -143,11 +143,11 @@ enum Missing {
     Fail(String),
 }
 
-fn skip_or_fail<T>(it: Option<T>, what: &str, cure: &str, without: bool) -> Result<T, Missing> {
+fn skip_or_fail<T>(it: Option<T>, what: &str, remedy: &str, without: bool) -> Result<T, Missing> {
     it.ok_or_else(|| match without {
         true => Missing::Skip(format!("skipped ({WITHOUT}=1): {what} is not there")),
         false => Missing::Fail(format!(
-            "{what} is not there: {cure}; {WITHOUT}=1 skips what needs it"
+            "{what} is not there: {remedy}; {WITHOUT}=1 skips what needs it"
         )),
     })
 }

@@ -103,9 +103,9 @@ impl Cache {
         let got = fetch::fetch_file(url, &name, new.as_file_mut(), self.kind.most, bar)
             .map_err(|failed| anyhow!(fetch_error(url, failed, self.kind)))?;
         if got != sha256 {
-            let cure = self.kind.if_changed;
+            let remedy = self.kind.if_changed;
             bail!(
-                "{url} has the hash {got}, not {sha256}: it was changed, or the line breaks what it carries; nothing was kept{cure}"
+                "{url} has the hash {got}, not {sha256}: it was changed, or the line breaks what it carries; nothing was kept{remedy}"
             );
         }
         new.as_file().sync_all()?;

@@ -105,7 +105,7 @@ fn what_the_bakery_lacks_is_one_message() {
 }
 
 #[test]
-fn no_way_to_the_bakery_is_one_message_with_the_cure() {
+fn no_way_to_the_bakery_is_one_message_with_the_remedy() {
     // A port that was free a moment ago.
     let at = TcpListener::bind("127.0.0.1:0")
         .unwrap()

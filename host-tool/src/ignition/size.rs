@@ -19,14 +19,14 @@ pub fn check_size(node: &str, size: usize, largest: Option<ConfigPart>) -> Resul
     let what = largest.map_or_else(String::new, |(part, bytes)| {
         format!(" ({bytes} of them are {part})")
     });
-    let cure = "give large manifests as URLs without a hash, which the first control plane fetches (kubernetes.cni.manifests), and large \
+    let remedy = "give large manifests as URLs without a hash, which the first control plane fetches (kubernetes.cni.manifests), and large \
                 files by `source:` in your own Ignition; Cilium's chart travels on the assets disk (`assets: disk`)";
     if size > MOST {
         return Err(Stop::bad_input(format!(
-            "{node}'s Ignition config would have {size} bytes{what}, more than {MOST}: {cure}"
+            "{node}'s Ignition config would have {size} bytes{what}, more than {MOST}: {remedy}"
         )));
     }
     Ok(Some(format!(
-        "{node}'s Ignition config has {size} bytes{what}; above {WARN} a virtual machine is slow to read it: {cure}"
+        "{node}'s Ignition config has {size} bytes{what}; above {WARN} a virtual machine is slow to read it: {remedy}"
     )))
 }

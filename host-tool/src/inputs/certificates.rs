@@ -13,9 +13,9 @@ pub fn read_certificates(path: &Path) -> Judged<Vec<String>> {
     const END: &str = "-----END CERTIFICATE-----";
     let text = read_text(path)?;
     if text.contains("PRIVATE KEY-----") {
-        let cure =
+        let remedy =
             "name a file with the certificate alone: every user of a node could read the key";
-        return Err(FileFault::new("holds a private key", cure));
+        return Err(FileFault::new("holds a private key", remedy));
     }
     let parts = text
         .split(BEGIN)
@@ -25,10 +25,10 @@ pub fn read_certificates(path: &Path) -> Judged<Vec<String>> {
         .map(|(inner, _)| format!("{BEGIN}{inner}{END}\n"))
         .collect();
     if texts.is_empty() || texts.iter().any(|pem| validity_of(pem).is_none()) {
-        let cure = "it has to be PEM: `openssl x509 -in FILE -text` shows one, `-inform DER -out FILE` turns DER into it";
+        let remedy = "it has to be PEM: `openssl x509 -in FILE -text` shows one, `-inform DER -out FILE` turns DER into it";
         return Err(FileFault::new(
             "holds no certificate, or one that cannot be read",
-            cure,
+            remedy,
         ));
     }
     Ok(texts)

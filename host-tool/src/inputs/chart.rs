@@ -24,8 +24,8 @@ pub fn read_chart(path: &Path, version: &str) -> Result<Vec<u8>, FileFault> {
         .map_err(|e| FileFault::new(format!("cannot be read: {e}"), "look at it with ls -l"))?;
     let about = find_chart_file(&packed).ok_or_else(|| {
         let what = format!("is not a Cilium chart: a gzipped tar archive with {CHART_FILE} in it");
-        let cure = format!("fetch it: helm pull cilium --version {version}");
-        FileFault::new(what, cure)
+        let remedy = format!("fetch it: helm pull cilium --version {version}");
+        FileFault::new(what, remedy)
     })?;
     let found = about.lines().find_map(|line| line.strip_prefix("version:"));
     let found = found.unwrap_or_default().trim().trim_matches(['"', '\'']);

@@ -32,9 +32,9 @@ pub fn judge_named_files(files: &[NamedFile]) -> Vec<Fault> {
     let judge = |file: &NamedFile| match judge_file(file, files) {
         Ok(warnings) => warnings
             .iter()
-            .map(|fault| file.warning(&fault.what, &fault.cure))
+            .map(|fault| file.warning(&fault.what, &fault.remedy))
             .collect(),
-        Err(fault) => vec![file.error(&fault.what, &fault.cure)],
+        Err(fault) => vec![file.error(&fault.what, &fault.remedy)],
     };
     files.iter().flat_map(judge).collect()
 }
@@ -80,9 +80,9 @@ pub fn read_ignition(path: &Path) -> Judged<UserConfig> {
         let what = format!(
             "uses {REBOOT_MANAGER}, which is masked on every node: it reboots them without a drain, all within the same hour"
         );
-        let cure =
+        let remedy =
             "say \"mask\": false at that unit to have it all the same (docs/flatcar.md, Updates)";
-        return Err(FileFault::new(what, cure));
+        return Err(FileFault::new(what, remedy));
     }
     let unknown = unknown.iter().map(|warning| {
         FileFault::new(
@@ -109,8 +109,8 @@ fn spec_version(text: &str) -> Judged<String> {
         let what = format!(
             "is not an Ignition config that can be merged: ignition.version {version} is of an older kind, and a config of version 3 merges none of it"
         );
-        let cure = "write it as Butane (variant: flatcar, version: 1.0.0) and translate that: butane FILE.bu > FILE.ign";
-        return Err(FileFault::new(what, cure));
+        let remedy = "write it as Butane (variant: flatcar, version: 1.0.0) and translate that: butane FILE.bu > FILE.ign";
+        return Err(FileFault::new(what, remedy));
     }
     Ok(version.to_owned())
 }
@@ -118,16 +118,16 @@ fn spec_version(text: &str) -> Judged<String> {
 fn not_json(text: &str, error: &serde_json::Error) -> FileFault {
     let begins = |word: &str| text.lines().any(|line| line.starts_with(word));
     if begins("variant:") {
-        let cure = "translate it first: butane FILE.bu > FILE.ign";
-        return FileFault::new("is not an Ignition config: it is Butane YAML", cure);
+        let remedy = "translate it first: butane FILE.bu > FILE.ign";
+        return FileFault::new("is not an Ignition config: it is Butane YAML", remedy);
     }
     if begins("#cloud-config") {
-        let cure = "write what it does as Butane (variant: flatcar), and translate that: butane FILE.bu > FILE.ign";
-        return FileFault::new("is not an Ignition config: it is cloud-config", cure);
+        let remedy = "write what it does as Butane (variant: flatcar), and translate that: butane FILE.bu > FILE.ign";
+        return FileFault::new("is not an Ignition config: it is cloud-config", remedy);
     }
     let what = format!("is not an Ignition config: it is not JSON: {error}");
-    let cure = "Butane YAML must be translated first: butane FILE.bu > FILE.ign";
-    FileFault::new(what, cure)
+    let remedy = "Butane YAML must be translated first: butane FILE.bu > FILE.ign";
+    FileFault::new(what, remedy)
 }
 
 /// Of a version that not every Flatcar reads: which ones do.
@@ -143,13 +143,13 @@ fn newer_spec(version: &str) -> Option<FileFault> {
     let what = format!(
         "is of Ignition version {version}: a machine whose Flatcar is older ends in the first boot with \"unsupported config version\""
     );
-    let cure = format!("{reads}; write {OLDEST_SPEC}, which all do, if it needs nothing newer");
-    Some(FileFault::new(what, cure))
+    let remedy = format!("{reads}; write {OLDEST_SPEC}, which all do, if it needs nothing newer");
+    Some(FileFault::new(what, remedy))
 }
 
 /// An archive of container images, as docker, podman, skopeo and ctr write them; a compressed one is not looked into.
 pub fn check_image_archive(path: &Path) -> Judged<()> {
-    let cure = "make one: docker save IMAGE -o FILE.tar, or ctr images export FILE.tar IMAGE";
+    let remedy = "make one: docker save IMAGE -o FILE.tar, or ctr images export FILE.tar IMAGE";
     let mut file = open_file(path)?;
     let mut header = [0; tar::BLOCK];
     let mut first = true;
@@ -176,10 +176,10 @@ pub fn check_image_archive(path: &Path) -> Judged<()> {
             .map_err(|e| fault_of_read_error(&e))?;
     }
     Err(if first {
-        FileFault::new("is not a tar archive", cure)
+        FileFault::new("is not a tar archive", remedy)
     } else {
         let what = "is not an archive of container images: it has neither manifest.json nor index.json (`docker export` writes such)";
-        FileFault::new(what, cure)
+        FileFault::new(what, remedy)
     })
 }
 

@@ -62,29 +62,32 @@ pub fn judge_cert(path: &Path, ca: Option<&Path>) -> Judged<Vec<FileFault>> {
     let (from, until) = validity_of(&cert).unwrap_or((now, now));
     let day = |at: OffsetDateTime| at.date().to_string();
     if until <= now {
-        let cure = "have whoever runs etcd sign another one";
-        return Err(FileFault::new(format!("ended on {}", day(until)), cure));
+        let remedy = "have whoever runs etcd sign another one";
+        return Err(FileFault::new(format!("ended on {}", day(until)), remedy));
     }
     if from > now {
-        let cure = "is the clock of this machine right?";
-        return Err(FileFault::new(format!("is not valid before {from}"), cure));
+        let remedy = "is the clock of this machine right?";
+        return Err(FileFault::new(
+            format!("is not valid before {from}"),
+            remedy,
+        ));
     }
     if !is_for_clients(&cert) {
         let what = "is not a client certificate: its extended key usage does not hold TLS client authentication";
-        let cure = "name the one of a client (kubeadm calls it apiserver-etcd-client), not etcd's own server.crt";
-        return Err(FileFault::new(what, cure));
+        let remedy = "name the one of a client (kubeadm calls it apiserver-etcd-client), not etcd's own server.crt";
+        return Err(FileFault::new(what, remedy));
     }
     let soon = (until < now + SOON).then(|| {
-        let cure = "nobody here renews it: have another one signed first (docs/cluster-file.md)";
-        FileFault::new(format!("ends on {}", day(until)), cure)
+        let remedy = "nobody here renews it: have another one signed first (docs/cluster-file.md)";
+        FileFault::new(format!("ends on {}", day(until)), remedy)
     });
     let ca = ca
         .and_then(|ca| read_certificates(ca).ok())
         .unwrap_or_default();
     let other = has_other_issuer(&cert, &ca.concat()).then(|| {
         let what = "was not signed by the CA in caFile";
-        let cure = "right only if etcd trusts another CA for clients (--trusted-ca-file) than its own certificates have";
-        FileFault::new(what, cure)
+        let remedy = "right only if etcd trusts another CA for clients (--trusted-ca-file) than its own certificates have";
+        FileFault::new(what, remedy)
     });
     Ok([soon, other].into_iter().flatten().collect())
 }
@@ -100,8 +103,8 @@ pub fn judge_key(path: &Path, cert: Option<&Path>) -> Judged<Vec<FileFault>> {
     }
     let cert = cert.and_then(|cert| read_certificates(cert).ok());
     if cert.is_some_and(|cert| !is_key_pair(&cert.concat(), key.expose())) {
-        let cure = "name the key that was made with the certificate in certFile";
-        return Err(FileFault::new("is not the key to certFile", cure));
+        let remedy = "name the key that was made with the certificate in certFile";
+        return Err(FileFault::new("is not the key to certFile", remedy));
     }
     let mode = std::fs::metadata(path).map_or(0, |meta| meta.permissions().mode() & 0o777);
     let open = (mode & 0o077 != 0).then(|| {

@@ -8,17 +8,17 @@ use std::path::Path;
 pub(super) const MAX_TEXT: u64 = 64 << 20;
 /// What is wrong with one file.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{what}; {cure}")]
+#[error("{what}; {remedy}")]
 pub struct FileFault {
     /// To go on after the file's name.
     pub what: String,
-    pub cure: String,
+    pub remedy: String,
 }
 
 impl FileFault {
-    pub(super) fn new(what: impl Into<String>, cure: impl Into<String>) -> Self {
-        let (what, cure) = (what.into(), cure.into());
-        Self { what, cure }
+    pub(super) fn new(what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        let (what, remedy) = (what.into(), remedy.into());
+        Self { what, remedy }
     }
 }
 
@@ -34,8 +34,8 @@ pub(super) fn open_file(path: &Path) -> Judged<File> {
         return Err(FileFault::new("is not a regular file", "name a file"));
     }
     if meta.len() == 0 {
-        let cure = "it was cut off, or never written: fetch or make it again";
-        return Err(FileFault::new("is empty", cure));
+        let remedy = "it was cut off, or never written: fetch or make it again";
+        return Err(FileFault::new("is empty", remedy));
     }
     File::open(path).map_err(|e| fault_of_read_error(&e))
 }

@@ -9,7 +9,7 @@ pub struct Fault {
     /// Whose lines it stands in; none: the cluster's.
     pub named_at: Option<&'static str>,
     pub check: &'static str,
-    /// Words of the reason, the command and the cure.
+    /// Words of the reason, the command and the remedy.
     pub words: &'static [&'static str],
 }
 

@@ -1,5 +1,5 @@
 //! What ends machines and clusters, made for real on a standing cluster: `ha-host doctor` names each fault with the command that
-//! shows it and the cure, and is content again once it is mended.
+//! shows it and the remedy, and is content again once it is mended.
 //!
 //! Not made here: CRI-O's directories (the lab's runtime is containerd). They are a test of their evaluation.
 
@@ -46,7 +46,7 @@ struct NodeReport {
 
 #[test]
 #[ignore = "a cluster of its own: make test-faults"]
-fn every_fault_is_named_with_its_command_and_its_cure() {
+fn every_fault_is_named_with_its_command_and_its_remedy() {
     let story = Story::new("doctor");
     let cluster = story.step("the lab is there", || {
         Cluster::new(ClusterPlan::new("e2e-doctor", 3, 1))

@@ -35,7 +35,7 @@ const HEAL: &str = "nft delete table inet e2e";
 /// A system extension brings no files of /etc, and the bus has read its rules before it was merged.
 const START: &str = "cp -a /usr/share/firewalld-etc /etc/firewalld && systemctl reload dbus && systemctl enable --now firewalld && \
                      firewall-cmd --get-default-zone | grep -qx public";
-/// The cure that doctor prints beside `systemctl disable --now firewalld`.
+/// The remedy that doctor prints beside `systemctl disable --now firewalld`.
 const ALLOW: [&str; 3] = [
     "firewall-cmd --permanent --zone=trusted --add-source=10.77.0.0/24 --add-source=10.244.0.0/16",
     "firewall-cmd --permanent --add-port=6444/tcp",

@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn foreign_things_are_named_with_the_cure() {
+    fn foreign_things_are_named_with_the_remedy() {
         let mark = Mark {
             cluster: "demo".into(),
             node: "n1".into(),

@@ -1,4 +1,4 @@
-//! Can the hosts carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
+//! Can the hosts carry the cluster? Looks at everything that has broken one, changes nothing, and names the remedy.
 
 use anyhow::Result;
 use ha_cluster_file::cluster::{Accel, Firmware, Node};

@@ -1,4 +1,4 @@
-//! Can this machine carry the cluster? Looks at everything that has broken one, changes nothing, and names the cure.
+//! Can this machine carry the cluster? Looks at everything that has broken one, changes nothing, and names the remedy.
 
 use anyhow::{Context, Result};
 use ha_host_base::command::find_program;

@@ -199,8 +199,8 @@ fn image_root(dir: &NodeDir) -> Result<PathBuf> {
 
 fn canonical_root(root: &Path) -> Result<PathBuf> {
     root.canonicalize().with_context(|| {
-        let cure = "build it again, or remove the node and launch anew";
-        format!("the node image {} is gone; {cure}", shown_path(root))
+        let remedy = "build it again, or remove the node and launch anew";
+        format!("the node image {} is gone; {remedy}", shown_path(root))
     })
 }
 

@@ -1,4 +1,4 @@
-//! Can this machine carry the cluster? Looks at everything, changes nothing, and names the cure.
+//! Can this machine carry the cluster? Looks at everything, changes nothing, and names the remedy.
 
 use std::net::IpAddr;
 use std::path::Path;

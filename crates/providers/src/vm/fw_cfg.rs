@@ -14,7 +14,7 @@ const WARN: u64 = 64 * 1024;
 /// From here on it looks like a hang.
 const REFUSE: u64 = 256 * 1024;
 /// What makes it smaller.
-const CURE: &str = "name large files in `ignition.merge` by URL and hash, or bring them in a sysext (`sysexts`, `assets: disk`)";
+const REMEDY: &str = "name large files in `ignition.merge` by URL and hash, or bring them in a sysext (`sysexts`, `assets: disk`)";
 
 /// A warning if the file is large, an error if it is too large.
 pub fn check_size(ignition: &Path) -> Result<Option<String>> {
@@ -25,9 +25,9 @@ pub fn check_size(ignition: &Path) -> Result<Option<String>> {
     if size > REFUSE {
         let most = REFUSE / 1024;
         let message = format!("{shown}, a virtual machine takes {most} KiB at most by fw_cfg");
-        return Err(Unfit::new(message, CURE).into());
+        return Err(Unfit::new(message, REMEDY).into());
     }
-    Ok((size > WARN).then(|| format!("{shown}, which slows the first boot down; {CURE}")))
+    Ok((size > WARN).then(|| format!("{shown}, which slows the first boot down; {REMEDY}")))
 }
 
 #[cfg(test)]

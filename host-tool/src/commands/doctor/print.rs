@@ -24,7 +24,7 @@ fn node_lines(node: &NodeReport, width: usize) -> String {
     format!("{name:<width$}  {word}: {error}\n")
 }
 
-/// `node4   31 checks, 2 not well`, then each with its command and cure.
+/// `node4   31 checks, 2 not well`, then each with its command and remedy.
 fn report_section(name: &str, width: usize, checks: &[Check]) -> String {
     let paint = Paint::stdout();
     let is_warning = |check: &&Check| check.verdict == Verdict::Warn;

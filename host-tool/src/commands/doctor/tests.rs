@@ -268,7 +268,7 @@ fn a_dropped_way_is_told_from_one_where_nobody_listens() {
         ways::judge_ways("node4", &ways, &[PortTrial { to, outcome, error }])
     };
     assert_eq!(unwell_checks(&judged(TrialOutcome::Open)), []);
-    for (outcome, words, cure) in [
+    for (outcome, words, remedy) in [
         (
             TrialOutcome::Silent,
             "a firewall drops it",
@@ -288,7 +288,7 @@ fn a_dropped_way_is_told_from_one_where_nobody_listens() {
         let checks = judged(outcome);
         assert_eq!(unwell_checks(&checks).len(), 1);
         assert!(
-            checks[0].reason.contains(words) && checks[0].remedy.contains(cure),
+            checks[0].reason.contains(words) && checks[0].remedy.contains(remedy),
             "{checks:?}"
         );
     }
@@ -323,7 +323,7 @@ fn a_pod_that_finds_no_node_is_told_in_the_scheduler_s_words() {
 }
 
 #[test]
-fn a_report_says_what_is_well_in_a_line_and_the_rest_with_its_cure() {
+fn a_report_says_what_is_well_in_a_line_and_the_rest_with_its_remedy() {
     let full = Check::passing("space of /run", "df -h /run").with(
         Verdict::Fail,
         "run out".into(),

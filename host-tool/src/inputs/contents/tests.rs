@@ -20,12 +20,12 @@ fn ignition_versions_that_not_every_flatcar_reads_are_told() {
     ] {
         let config =
             judge_ignition_text(&format!(r#"{{"ignition":{{"version":"{version}"}}}}"#)).unwrap();
-        let cures: Vec<&str> = config.warnings.iter().map(|w| w.cure.as_str()).collect();
+        let remedies: Vec<&str> = config.warnings.iter().map(|w| w.remedy.as_str()).collect();
         match says {
-            None => assert!(cures.is_empty(), "{version}: {cures:?}"),
+            None => assert!(remedies.is_empty(), "{version}: {remedies:?}"),
             Some(says) => assert!(
-                cures.len() == 1 && cures[0].contains(says),
-                "{version}: {cures:?}"
+                remedies.len() == 1 && remedies[0].contains(says),
+                "{version}: {remedies:?}"
             ),
         }
     }
@@ -33,7 +33,7 @@ fn ignition_versions_that_not_every_flatcar_reads_are_told() {
 
 #[test]
 fn what_is_no_ignition_config_is_called_by_its_name() {
-    for (content, what, cure) in [
+    for (content, what, remedy) in [
         (
             "variant: flatcar\nversion: 1.1.0\n",
             "it is Butane YAML",
@@ -65,7 +65,7 @@ fn what_is_no_ignition_config_is_called_by_its_name() {
     ] {
         let fault = judge_ignition_text(content).unwrap_err();
         assert!(fault.what.contains(what), "{content}: {fault}");
-        assert!(fault.cure.contains(cure), "{content}: {fault}");
+        assert!(fault.remedy.contains(remedy), "{content}: {fault}");
     }
 }
 

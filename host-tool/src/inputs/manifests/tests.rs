@@ -42,7 +42,7 @@ fn what_cannot_be_had_or_is_something_else_is_bad_input() {
     ]);
     let dir = tempfile::tempdir().unwrap();
     let nobody = "http://127.0.0.1:1/net.yaml".to_owned();
-    for (url, hash, cause, cure) in [
+    for (url, hash, cause, remedy) in [
         (
             format!("{base}/net.yaml"),
             sha256_of("other"),
@@ -74,7 +74,7 @@ fn what_cannot_be_had_or_is_something_else_is_bad_input() {
         assert!(matches!(error.downcast_ref(), Some(Stop::BadInput(_))));
         let told = error.to_string();
         assert!(told.starts_with(&format!("{KEY}: ")), "{told}");
-        for words in [url.as_str(), cause, cure] {
+        for words in [url.as_str(), cause, remedy] {
             assert!(told.contains(words), "{words}: {told}");
         }
     }

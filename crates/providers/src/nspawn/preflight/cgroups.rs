@@ -19,14 +19,14 @@ pub fn check_cgroups(provider: &Nspawn) -> Result<Vec<Finding>> {
     let missing = cgroup::missing_controllers(&own);
     let mut findings = Vec::new();
     if !missing.is_empty() {
-        let cure = "mount them (v1), or run ha-host where they are delegated: as root outside of a container, or in one with its \
+        let remedy = "mount them (v1), or run ha-host where they are delegated: as root outside of a container, or in one with its \
                     own cgroup namespace";
         findings.push(bad_finding(
             format!(
                 "cgroup controllers that kubelet needs are missing: {}",
                 missing.join(", ")
             ),
-            cure,
+            remedy,
         ));
     }
     if let Some(dir) = cgroup::blocking_group(&own).filter(|_| !host_runs_systemd()) {

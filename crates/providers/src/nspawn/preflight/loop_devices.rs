@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn too_few_are_said_with_a_cure() {
+    fn too_few_are_said_with_a_remedy() {
         let known = BTreeSet::from([0, 1, 2, 3]);
         let devices = BTreeMap::from([(0, LoopDeviceUse::Bound)]);
         assert!(evaluate_free_devices(&known, &devices, 3).ok);

@@ -63,7 +63,7 @@ fn texts_below(dir: &Path) -> Vec<PathBuf> {
             found.extend(texts_below(&path));
         }
         let text = [".rs", ".md", ".sh"].iter().any(|end| name.ends_with(end));
-        if kind.is_file() && text && !path.ends_with("tests/cures.rs") {
+        if kind.is_file() && text && !path.ends_with("tests/remedies.rs") {
             found.push(path);
         }
     }
