@@ -60,12 +60,19 @@ fn check_overlaps(
     services: Option<&Spanned<IpNet>>,
     faults: &mut Vec<Fault>,
 ) {
-    let pairs = [(pods, services), (pods, home), (services, home)];
-    for (one, other) in pairs.iter().filter_map(|(a, b)| Some(((*a)?, (*b)?))) {
+    let pairs = [
+        (InnerNetwork::Pods, pods, services),
+        (InnerNetwork::Pods, pods, home),
+        (InnerNetwork::Services, services, home),
+    ];
+    let both_there = pairs
+        .into_iter()
+        .filter_map(|(kind, a, b)| Some((kind, a?, b?)));
+    for (kind, one, other) in both_there {
         if networks_overlap(one.value, other.value) {
             let (mine, theirs) = (describe_network(one), describe_network(other));
             let message = format!("{mine} overlaps {} {theirs}", other.path);
-            let example = example_network(one, home);
+            let example = example_network(kind, one.value, home);
             let help = format!("give pods and services networks of their own, e.g. {example}");
             let fault = one.error(message, help);
             faults.push(fault.also(other.place, other.path.clone()));
@@ -146,18 +153,31 @@ fn default_for(network: IpNet, v4: IpNet, v6: IpNet) -> IpNet {
     if is_v6(network) { v6 } else { v4 }
 }
 
-/// A network that does not meet the nodes'.
-fn example_network(wrong: &Spanned<IpNet>, nodes: Option<&Spanned<IpNet>>) -> &'static str {
-    let candidates = match (wrong.path.contains("podCIDR"), is_v6(wrong.value)) {
-        (true, false) => ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"],
-        (false, false) => ["10.96.0.0/12", "172.24.0.0/16", "192.168.0.0/20"],
-        (true, true) => ["fd00:10:244::/56", "fd00:20:244::/56", "fd00:30:244::/56"],
-        (false, true) => ["fd00:10:96::/112", "fd00:20:96::/112", "fd00:30:96::/112"],
+/// Which network inside the cluster.
+#[derive(Debug, Clone, Copy)]
+enum InnerNetwork {
+    Pods,
+    Services,
+}
+
+/// A network of this kind that does not meet the nodes', instead of `wrong`.
+fn example_network(
+    kind: InnerNetwork,
+    wrong: IpNet,
+    nodes: Option<&Spanned<IpNet>>,
+) -> &'static str {
+    let candidates = match (kind, is_v6(wrong)) {
+        (InnerNetwork::Pods, false) => ["10.244.0.0/16", "172.20.0.0/16", "192.168.0.0/16"],
+        (InnerNetwork::Services, false) => ["10.96.0.0/12", "172.24.0.0/16", "192.168.0.0/20"],
+        (InnerNetwork::Pods, true) => ["fd00:10:244::/56", "fd00:20:244::/56", "fd00:30:244::/56"],
+        (InnerNetwork::Services, true) => {
+            ["fd00:10:96::/112", "fd00:20:96::/112", "fd00:30:96::/112"]
+        }
     };
     let clear = |text: &&&str| {
         let net = text.parse::<IpNet>().ok();
         net.is_some_and(|net| {
-            net != wrong.value && !nodes.is_some_and(|nodes| networks_overlap(net, nodes.value))
+            net != wrong && !nodes.is_some_and(|nodes| networks_overlap(net, nodes.value))
         })
     };
     candidates.iter().find(clear).unwrap_or(&candidates[0])

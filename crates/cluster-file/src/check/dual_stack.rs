@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::families::{FIRST, allowed_prefixes, family_name, is_of_pair, is_v6, why_unusable};
+use super::families::{allowed_prefixes, family_name, is_v6, why_unusable};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned};
 
@@ -53,15 +53,16 @@ impl FamilyPair {
 
     /// Written as one; a default fits either way.
     fn is_lone(&self) -> bool {
-        self.first.given && !is_of_pair(&self.first)
+        self.first.given && !self.first.paired
     }
 
     fn is_pair(&self) -> bool {
-        self.first.given && is_of_pair(&self.first)
+        self.first.given && self.first.paired
     }
 
+    /// The key's own path, for people.
     fn key(&self) -> &str {
-        self.first.path.trim_end_matches(FIRST)
+        self.first.path.trim_end_matches("[0]")
     }
 
     fn without_second(&self, pair: &Self) -> Fault {

@@ -8,18 +8,10 @@ use ipnet::IpNet;
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned};
 
-/// What the path of a pair's first value ends with.
-pub(super) const FIRST: &str = "[0]";
-
 /// Whether any node has two addresses.
 pub(super) fn is_dual_stack(file: &ClusterFile) -> bool {
     let mut nodes = file.entries().iter();
     nodes.any(|node| node.second_address.is_some())
-}
-
-/// Whether this is the first of two, which have rules of their own.
-pub(super) fn is_of_pair<T>(at: &Spanned<T>) -> bool {
-    at.path.ends_with(FIRST)
 }
 
 /// The lengths of prefix that a network with this address may have. A shorter one is a slip (the largest private network is a /8,
@@ -63,7 +55,7 @@ pub(super) fn check_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let stranger = |at: &&Spanned<IpAddr>| at.given && at.value.is_ipv6() != ipv6;
     let others = nodes.chain(&file.network.gateway);
     // Pairs have their own rule, which knows of their order.
-    for address in others.filter(|at| stranger(at) && !is_of_pair(at)) {
+    for address in others.filter(|at| stranger(at) && !at.paired) {
         faults.push(mixed_families_fault(address, "address", ipv6));
     }
     let dual = is_dual_stack(file);
@@ -78,7 +70,7 @@ pub(super) fn check_families(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
     let k8s = &file.kubernetes;
     for network in k8s.pod_cidr.iter().chain(&k8s.service_cidr) {
-        if network.given && is_v6(network.value) != ipv6 && !is_of_pair(network) {
+        if network.given && is_v6(network.value) != ipv6 && !network.paired {
             faults.push(mixed_families_fault(network, "network", ipv6));
         }
     }
@@ -89,7 +81,7 @@ pub(super) fn is_vip_the_stranger(file: &ClusterFile) -> bool {
     let ipv6 = file.endpoint.vip.as_ref().map(|vip| vip.value.is_ipv6());
     let nodes = file.entries();
     let addresses = nodes.iter().filter_map(|n| n.address.as_ref());
-    let addresses = addresses.filter(|at| !is_of_pair(at));
+    let addresses = addresses.filter(|at| !at.paired);
     let strangers = addresses.filter(|at| ipv6.is_some_and(|ipv6| at.value.is_ipv6() != ipv6));
     strangers.count() * 2 > nodes.len()
 }

@@ -40,14 +40,12 @@ pub(super) fn check_interfaces(file: &ClusterFile, faults: &mut Vec<Fault>) {
             }
             // An address that is somebody else's is wrong before its network is.
             if clear {
-                let others = home
-                    .iter()
-                    .chain(&second)
-                    .chain(addresses[..i].iter().copied());
+                let networks = home.iter().chain(&second);
+                let networks = networks.map(|net| (net, net.path.as_str()));
+                let earlier = addresses[..i].iter().map(|at| (*at, "the network"));
+                let mut others = networks.chain(earlier);
                 faults.extend(
-                    others
-                        .filter_map(|other| shared_network_fault(address, other))
-                        .next(),
+                    others.find_map(|(at, network)| shared_network_fault(address, at, network)),
                 );
             }
         }
@@ -72,20 +70,19 @@ fn overlap_fault(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Fault {
     }
 }
 
-/// Two interfaces of a machine in one network: Linux answers for both addresses on either of them.
-fn shared_network_fault(address: &Spanned<IpNet>, other: &Spanned<IpNet>) -> Option<Fault> {
+/// Two interfaces of a machine in one network, which is called `network`: Linux answers for both addresses on either of them.
+fn shared_network_fault(
+    address: &Spanned<IpNet>,
+    other: &Spanned<IpNet>,
+    network: &str,
+) -> Option<Fault> {
     if !networks_overlap(address.value, other.value) {
         return None;
     }
     let net = other.value.trunc();
     let message = format!(
-        "{} is a second interface in {} {net}: either one answers for both addresses (ARP flux), and packets leave by the other",
+        "{} is a second interface in {network} {net}: either one answers for both addresses (ARP flux), and packets leave by the other",
         address.value,
-        if other.path.ends_with("address") {
-            "the network"
-        } else {
-            &other.path
-        }
     );
     let help = "give each interface a network of its own, or bond the two below one address";
     let fault = address.error(message, help).warning();

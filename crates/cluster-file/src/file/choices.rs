@@ -30,6 +30,7 @@ impl Fields<'_> {
                         place,
                         path,
                         given,
+                        paired: false,
                     },
                     options,
                 ));

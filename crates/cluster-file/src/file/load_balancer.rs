@@ -165,6 +165,7 @@ fn read_mode(f: &mut Fields<'_>) -> (Option<Spanned<LbMode>>, Vec<NodeEntry>) {
         place,
         path: "loadBalancer.mode.machines".to_owned(),
         given: true,
+        paired: false,
     });
     (mode, machines)
 }

@@ -90,6 +90,7 @@ impl NodeEntry {
             place,
             path: "nodes".to_owned(),
             given: true,
+            paired: false,
         })
     }
 

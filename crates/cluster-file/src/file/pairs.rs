@@ -20,7 +20,11 @@ impl Fields<'_> {
         if let [first, second] = &items[..] {
             let mut value =
                 |(path, item): &(String, YamlNode)| self.item_scalar(path.clone(), item.clone());
-            return (value(first), value(second));
+            let first = value(first).map(|first| Spanned {
+                paired: true,
+                ..first
+            });
+            return (first, value(second));
         }
         let path = join_path(&self.path, key);
         let message = format!(

@@ -110,6 +110,7 @@ impl<'r> Fields<'r> {
                 value: key.name,
                 place: key.place,
                 given: true,
+                paired: false,
             };
             (name, node)
         };
@@ -181,6 +182,7 @@ impl<'r> Fields<'r> {
             place: self.place,
             path,
             given: false,
+            paired: false,
         })
     }
 
@@ -265,6 +267,7 @@ impl<'r> Fields<'r> {
             place,
             path: join_path(&self.path, key),
             given: true,
+            paired: false,
         })
     }
 
@@ -322,6 +325,7 @@ impl Reader {
                 place,
                 path,
                 given: true,
+                paired: false,
             }),
             Err((is_not, help)) => {
                 self.faults.push(Fault::error(

@@ -13,6 +13,8 @@ pub struct Spanned<T> {
     pub path: String,
     /// False: it is the default.
     pub given: bool,
+    /// It is the first of two values that a key has in a dual-stack cluster, which have rules of their own.
+    pub paired: bool,
 }
 
 impl<T> Spanned<T> {
@@ -33,6 +35,7 @@ impl<T> Spanned<T> {
             place: self.place,
             path: self.path.clone(),
             given: self.given,
+            paired: self.paired,
         }
     }
 }
