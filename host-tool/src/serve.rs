@@ -15,7 +15,7 @@ use axum::routing::get;
 use axum::serve::IncomingStream;
 use ha_cluster_file::cluster::{Cluster, Mac, Node};
 use ha_host_base::files::LockedFile;
-use ha_host_base::text::{hex_digits, printable_line};
+use ha_host_base::text::hex_digits;
 use ha_kube::Secret;
 use serde::Deserialize;
 use tokio::net::TcpListener;
@@ -51,10 +51,21 @@ pub struct Offer {
     pub install_disk: Option<String>,
 }
 
+/// Somebody asked for a node's config.
+#[derive(Debug)]
+pub struct ConfigAsked<'a> {
+    pub node: &'a str,
+    pub by: IpAddr,
+    /// Why it was not given out; none: it was.
+    pub refused: Option<&'a str>,
+}
+
 /// The server's routes and what they know.
 #[derive(Debug)]
 pub struct Site {
     offer: Offer,
+    /// Is told of everybody who asks for a config.
+    tell: fn(&ConfigAsked<'_>),
     sysexts: Vec<ServedSysext>,
     /// For each node, in the cluster file's order, the last part of its own URL.
     tokens: Vec<String>,
@@ -105,7 +116,7 @@ impl IntoResponse for Refused {
 }
 
 impl Site {
-    pub fn new(offer: Offer) -> Result<Arc<Self>> {
+    pub fn new(offer: Offer, tell: fn(&ConfigAsked<'_>)) -> Result<Arc<Self>> {
         let nodes = offer.cluster.nodes.iter();
         let tokens = nodes.map(|_| random_token());
         Ok(Arc::new(Self {
@@ -113,6 +124,7 @@ impl Site {
             sysexts: served_sysexts(&offer)?,
             given: Mutex::new(GivenOut::of(&offer.dir)),
             offer,
+            tell,
         }))
     }
 
@@ -165,14 +177,12 @@ impl Site {
     fn give_out(&self, place: Option<usize>, to: IpAddr) -> Result<Secret, Refused> {
         let unknown = || Refused(StatusCode::NOT_FOUND, "no node of this cluster".to_owned());
         let node = &self.offer.cluster.nodes[place.ok_or_else(unknown)?];
-        let name = &node.name;
         let result = self.config_of(node);
-        match &result {
-            Ok(_) => println!("{name}'s config was given to {to}"),
-            Err(Refused(_, why)) => {
-                eprintln!("{to} asked for {name}'s config: {}", printable_line(why))
-            }
-        }
+        (self.tell)(&ConfigAsked {
+            node: &node.name,
+            by: to,
+            refused: result.as_ref().err().map(|Refused(_, why)| why.as_str()),
+        });
         result
     }
 

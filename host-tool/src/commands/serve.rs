@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ha_host_base::exit::Stop;
-use ha_host_base::text::shown_path;
+use ha_host_base::text::{printable_line, shown_path};
 use tokio::net::TcpListener;
 
 use super::KnownCluster;
@@ -12,7 +12,9 @@ use crate::cli::ServeArgs;
 use crate::inputs::OperatorFiles;
 use crate::progress;
 use crate::serve::tls::{TlsListener, read_server_config};
-use crate::serve::{Client, Offer, Site, forget_given, lock_serving, missing_pxe_file};
+use crate::serve::{
+    Client, ConfigAsked, Offer, Site, forget_given, lock_serving, missing_pxe_file,
+};
 use crate::state::StateRoot;
 
 /// How often it is looked whether the launch has ended well.
@@ -34,7 +36,7 @@ pub fn run(args: &ServeArgs, root: &StateRoot) -> Result<()> {
         (Some(certificate), Some(key)) => Some(read_server_config(certificate, key)?),
         _ => None,
     };
-    let site = Site::new(build_offer(args, known)?)?;
+    let site = Site::new(build_offer(args, known)?, print_asked)?;
     if !site.is_launching()? {
         return Err(Stop::bad_input(
             "configs are given out only while a cluster is being launched: run `ha-host launch FILE` beside this",
@@ -107,6 +109,14 @@ async fn wait_for_launch_end(site: &Site) -> Result<()> {
     }
     println!("the launch has ended: no config is given out any more");
     Ok(())
+}
+
+fn print_asked(asked: &ConfigAsked<'_>) {
+    let (node, by) = (asked.node, asked.by);
+    match asked.refused {
+        None => println!("{node}'s config was given to {by}"),
+        Some(why) => eprintln!("{by} asked for {node}'s config: {}", printable_line(why)),
+    }
 }
 
 fn print_offer(args: &ServeArgs, site: &Site, encrypted: bool) {

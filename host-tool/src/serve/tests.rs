@@ -38,20 +38,23 @@ fn site_while_launching() -> ServeFixture {
     }
     let image = dir.path().join("haproxy.raw");
     std::fs::write(&image, "an image").unwrap();
-    let site = Site::new(Offer {
-        dir: root.dir("demo"),
-        cluster: parse_cluster(&text, dir.path()),
-        url: String::from("http://10.0.0.2:8080"),
-        sysexts: BTreeMap::from([(
-            "haproxy".to_owned(),
-            Artefact {
-                file: "haproxy-3.2.26-x86-64.raw".to_owned(),
-                source: SysextSource::File(image),
-            },
-        )]),
-        pxe: None,
-        install_disk: None,
-    });
+    let site = Site::new(
+        Offer {
+            dir: root.dir("demo"),
+            cluster: parse_cluster(&text, dir.path()),
+            url: String::from("http://10.0.0.2:8080"),
+            sysexts: BTreeMap::from([(
+                "haproxy".to_owned(),
+                Artefact {
+                    file: "haproxy-3.2.26-x86-64.raw".to_owned(),
+                    source: SysextSource::File(image),
+                },
+            )]),
+            pxe: None,
+            install_disk: None,
+        },
+        |_| (),
+    );
     let site = site.unwrap();
     ServeFixture { dir, store, site }
 }
@@ -94,14 +97,17 @@ fn of_many_who_ask_for_a_config_at_once_one_gets_it() {
         "{answers:?}"
     );
     // Nor does another server of the same cluster give it out, unless somebody says so.
-    let again = Site::new(Offer {
-        dir: fixture.site.offer.dir.clone(),
-        cluster: fixture.site.offer.cluster.clone(),
-        url: String::new(),
-        sysexts: Artefacts::default(),
-        pxe: None,
-        install_disk: None,
-    });
+    let again = Site::new(
+        Offer {
+            dir: fixture.site.offer.dir.clone(),
+            cluster: fixture.site.offer.cluster.clone(),
+            url: String::new(),
+            sysexts: Artefacts::default(),
+            pxe: None,
+            install_disk: None,
+        },
+        |_| (),
+    );
     let again = again.unwrap();
     let path = format!("/config/{}", again.tokens[0]);
     assert_eq!(serve_and_ask(&again, std::slice::from_ref(&path))[0].0, 410);
