@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::command::{run_for_stdout, run_with_input};
 use nix::sys::statfs::{FsType, statfs};
+use serde::Deserialize;
 
 use super::layout::{Layout, NETNS_DIR, Wiring};
 use crate::shared::this_boot::{read_of_this_boot, write_for_this_boot};
@@ -266,8 +267,8 @@ fn at_port(wiring: &Wiring, verb: &str, rest: &[&str]) -> Result<()> {
 
 /// Whether an interface of this name exists in a namespace (none: this host's).
 pub fn link_exists(namespace: Option<&str>, link: &str) -> Result<bool> {
-    let found = run_for_stdout(ip_command(namespace).args(["-o", "link", "show"]))?;
-    Ok(interface_names(&found).any(|name| name == link))
+    let found = run_for_stdout(ip_command(namespace).args(["-j", "link", "show"]))?;
+    Ok(parse_link_names(&found)?.iter().any(|name| name == link))
 }
 
 /// This host's routes of every table as JSON, in the family of `address`.
@@ -276,11 +277,16 @@ pub fn routes_as_json(address: IpAddr) -> Result<String> {
     run_for_stdout(ip_command(None).args([family, "-j", "route", "show", "table", "all"]))
 }
 
-/// Interface names of `ip -o link`: `7: eth0@if6: <...>`.
-fn interface_names(text: &str) -> impl Iterator<Item = &str> {
-    text.lines()
-        .filter_map(|line| line.split(": ").nth(1))
-        .map(|name| name.split('@').next().unwrap_or(name))
+/// What `ip -j link` says of one interface, as far as it is looked at here.
+#[derive(Deserialize)]
+struct Link {
+    ifname: String,
+}
+
+fn parse_link_names(json: &str) -> Result<Vec<String>> {
+    let links: Vec<Link> =
+        serde_json::from_str(json).with_context(|| format!("`ip -j link` says {json:?}"))?;
+    Ok(links.into_iter().map(|link| link.ifname).collect())
 }
 
 /// A host that is a router for others would otherwise carry the nodes' packets away.
@@ -318,12 +324,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn link_names() {
-        let text = "1: lo: <LOOPBACK> mtu 65536\n7: eth0@if6: <UP> mtu 1500\n8: ha-demo: <UP>\n";
-        assert_eq!(
-            interface_names(text).collect::<Vec<_>>(),
-            ["lo", "eth0", "ha-demo"]
-        );
+    fn link_names_are_those_without_their_peers() {
+        let json = r#"[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK"],"mtu":65536},
+            {"ifindex":7,"link_index":6,"ifname":"eth0","flags":["UP"],"mtu":1500,"link_netnsid":0},
+            {"ifindex":8,"ifname":"ha-demo","flags":["UP"]}]"#;
+        assert_eq!(parse_link_names(json).unwrap(), ["lo", "eth0", "ha-demo"]);
+        assert!(parse_link_names("1: lo: <LOOPBACK>").is_err());
     }
 
     #[test]
