@@ -2,8 +2,9 @@
 //! later ones.
 
 use anyhow::{Result, bail};
+use ha_host_base::stored::{StoredError, parse_stored};
 use ha_wire::event::Event;
-use ha_wire::format::{FormatError, Version, parse_versioned};
+use ha_wire::format::Version;
 use ha_wire::phase::Role;
 use serde::{Deserialize, Serialize};
 
@@ -113,10 +114,10 @@ pub struct KeptFailure {
 pub fn parse_facts(text: &str) -> Result<Vec<KeptFact>> {
     let mut facts = Vec::new();
     for line in text.lines() {
-        match parse_versioned::<KeptFact, 1>(line, "the facts of a launch", VERSION) {
+        match parse_stored::<KeptFact, 1>(line, VERSION) {
             Ok(fact) => facts.push(fact),
-            Err(error @ FormatError::Version { .. }) => return Err(error.into()),
-            Err(FormatError::Shape { .. }) => {}
+            Err(error @ StoredError::OtherVersion { .. }) => return Err(error.into()),
+            Err(StoredError::Shape(_)) => {}
         }
     }
     match facts.first() {

@@ -189,7 +189,7 @@ fn facts_of_another_version_are_refused_and_a_torn_line_is_passed_over() {
     let newer = GOOD.replace("{\"version\":1,\"atMs\"", "{\"version\":2,\"atMs\"");
     let error = parse_facts(&newer).unwrap_err().to_string();
     assert!(
-        error.starts_with("version 2 of the facts of a launch"),
+        error.starts_with("version 2 is not known to this ha-host (it knows 1)"),
         "{error}"
     );
     assert!(parse_facts("").is_err());

@@ -5,7 +5,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use ha_host_base::files;
-use ha_wire::format::{Version, parse_versioned};
+use ha_host_base::stored::parse_stored;
+use ha_wire::format::Version;
 use serde::{Deserialize, Serialize};
 
 use super::cgroup;
@@ -50,8 +51,7 @@ impl Plan {
         let file = dir.join(NodeDir::PLAN);
         let text = std::fs::read_to_string(&file)
             .with_context(|| format!("cannot read {}", file.display()))?;
-        parse_versioned(&text, "a boot plan", Version::<1>)
-            .with_context(|| format!("cannot use {}", file.display()))
+        parse_stored(&text, Version::<1>).with_context(|| format!("cannot use {}", file.display()))
     }
 
     pub fn write(&self, dir: &NodeDir) -> Result<()> {

@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use ha_cluster_file::cluster::Cluster;
 use ha_host_base::files;
-use ha_wire::format::{Version, parse_versioned};
+use ha_host_base::stored::parse_stored;
+use ha_wire::format::Version;
 use ha_wire::kubernetes::ETCD_CLIENT_PORT;
 use serde::{Deserialize, Serialize};
 
@@ -75,7 +76,7 @@ impl Ports {
         let Some(text) = files::read_optional(file)? else {
             return Ok(Self::default());
         };
-        parse_versioned(&text, "a table of ports", Version::<1>).with_context(|| {
+        parse_stored(&text, Version::<1>).with_context(|| {
             let remedy = "remove it to have others chosen";
             format!("cannot use {}; {remedy}", file.display())
         })
