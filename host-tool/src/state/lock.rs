@@ -76,7 +76,7 @@ fn open_lock_file(path: &Path) -> Result<File> {
 fn refuse_foreign(file: &mut File, path: &Path) -> Result<()> {
     let meta = file.metadata()?;
     if !meta.is_file() || meta.nlink() != 1 {
-        return Err(not_a_lock(path, "it is not a file with one name only"));
+        return Err(not_a_lock(path, "it is not a file of its own"));
     }
     let mut text = Vec::new();
     file.rewind()?;
@@ -143,10 +143,10 @@ mod tests {
         std::os::unix::fs::symlink(&victim, &path).unwrap();
         refused("it is a link");
         std::fs::hard_link(&victim, &path).unwrap();
-        refused("no file of its own");
+        refused("not a file of its own");
         std::fs::copy(&victim, &path).unwrap();
         refused("something else is written in it");
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        refused("no file of its own");
+        refused("not a file of its own");
     }
 }
