@@ -101,7 +101,7 @@ impl ImageFixture {
     }
 
     /// What the store holds.
-    fn names(&self) -> Vec<String> {
+    fn stored_names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.path("data/ha-host/images"));
         let names = entries
             .into_iter()
@@ -113,7 +113,7 @@ impl ImageFixture {
     }
 
     /// Puts an image into the store by hand.
-    fn stored(&self, version: &str) -> PathBuf {
+    fn store_by_hand(&self, version: &str) -> PathBuf {
         let dir = self.path("data/ha-host/images/x86-64").join(version);
         fs::create_dir_all(&dir).unwrap();
         let image = dir.join("flatcar_production_qemu_image.img");
@@ -148,7 +148,7 @@ fn a_forged_image_is_refused() {
         out.contains("download  100.00 kB") && out.contains("verify"),
         "{out}"
     );
-    assert_eq!(fixture.names(), ["lock"]);
+    assert_eq!(fixture.stored_names(), ["lock"]);
 
     let (code, out, err) = code_and_streams(fixture.pull(&["--json"]).output().unwrap());
     assert_eq!(code, 1);
@@ -175,7 +175,7 @@ fn another_signers_image_is_not_even_fetched() {
     }
     let asked: Vec<String> = fixture.server.asked().into_iter().map(|r| r.path).collect();
     assert_eq!(asked, [format!("{IMAGE}.sig")]);
-    assert_eq!(fixture.names(), ["lock"]);
+    assert_eq!(fixture.stored_names(), ["lock"]);
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn another_key_is_refused_by_option_and_by_environment() {
         }
     }
     assert_eq!(fixture.server.asked(), []);
-    assert_eq!(fixture.names(), [""; 0]);
+    assert_eq!(fixture.stored_names(), [""; 0]);
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn bad_input_exits_with_2_and_leaves_nothing() {
         let (code, _, err) = fixture.run(args);
         assert!(code == 2 && err.contains(words), "{args:?} {code} {err}");
         assert!(!err.contains("secret"), "{err}");
-        let names = fixture.names();
+        let names = fixture.stored_names();
         assert!(names.iter().all(|n| n == "lock"), "{args:?} left {names:?}");
     }
 }
@@ -297,8 +297,8 @@ fn ls_and_rm() {
     let fixture = ImageFixture::new();
     let (code, out, _) = fixture.run(&["ls"]);
     assert!(code == 0 && out.contains("no images in"), "{out}");
-    let image = fixture.stored("4230.2.3");
-    fixture.stored("4230.2.10");
+    let image = fixture.store_by_hand("4230.2.3");
+    fixture.store_by_hand("4230.2.10");
     let machines = fixture.path("state/ha-host/demo/machines");
     fs::create_dir_all(&machines).unwrap();
     fs::write(fixture.path("state/ha-host/demo/state.json"), "{}").unwrap();
@@ -337,7 +337,7 @@ fn ls_and_rm() {
 #[test]
 fn what_is_there_needs_no_network() {
     let fixture = ImageFixture::new();
-    let image = fixture.stored("1.2.3");
+    let image = fixture.store_by_hand("1.2.3");
     let (code, out, _) = code_and_streams(fixture.pull(&[]).output().unwrap());
     assert!(code == 0 && out.contains("is there already"), "{out}");
     let (_, out, _) = code_and_streams(fixture.pull(&["--json"]).output().unwrap());

@@ -59,7 +59,7 @@ impl RenderCli {
     }
 
     /// As if a launch had seen the cluster whole, and others had pointed its kubeconfig and its disk elsewhere.
-    fn launched(&self) {
+    fn pretend_launched(&self) {
         assert_eq!(
             self.ha_host(&["render", "demo.yaml", "--out", "first"]).0,
             0
@@ -94,7 +94,7 @@ fn collect_contents(dir: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
 #[test]
 fn a_cluster_that_was_launched_is_not_changed() {
     let fixture = RenderCli::new();
-    fixture.launched();
+    fixture.pretend_launched();
     let before = fixture.state_files();
     let (code, out, err) = fixture.ha_host(&["render", "demo.yaml", "--out", "look"]);
     assert_eq!((code, err.as_str()), (0, ""));
@@ -110,7 +110,7 @@ fn a_cluster_that_was_launched_is_not_changed() {
 #[test]
 fn an_edit_that_launch_refuses_is_refused_the_same() {
     let fixture = RenderCli::new();
-    fixture.launched();
+    fixture.pretend_launched();
     let before = fixture.state_files();
     let edited = DEMO.replace("port: 6444", "port: 7444");
     assert_ne!(edited, DEMO);

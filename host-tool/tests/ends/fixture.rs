@@ -48,10 +48,10 @@ impl HangingFixture {
     }
 
     pub fn command(&self, args: &[&str]) -> Command {
-        self.surround(HA_HOST, args)
+        self.command_of(HA_HOST, args)
     }
 
-    pub fn surround(&self, program: &str, args: &[&str]) -> Command {
+    pub fn command_of(&self, program: &str, args: &[&str]) -> Command {
         let mut command = Command::new(program);
         let path = std::env::var("PATH").unwrap();
         command
@@ -83,7 +83,7 @@ impl HangingFixture {
     }
 
     /// The numbers of the hanging programs, once there are any.
-    pub fn hanging(&self) -> Vec<i32> {
+    pub fn hanging_pids(&self) -> Vec<i32> {
         wait_for_some("virsh is called", || {
             let text = fs::read_to_string(self.path("pids")).unwrap_or_default();
             let pids: Vec<i32> = text
@@ -191,7 +191,7 @@ pub fn silent_guest(fixture: &HangingFixture) -> (Running, UnixListener) {
     assert_eq!(code, 0, "{err}");
     let node = fixture.path("state/ha-host/emu/machines/node1");
     fs::create_dir_all(&node).unwrap();
-    let machine = Running::start(fixture.surround("sleep", &["1000"]));
+    let machine = Running::start(fixture.command_of("sleep", &["1000"]));
     let stat = fs::read_to_string(format!("/proc/{}/stat", machine.id())).unwrap();
     let start = stat
         .rsplit_once(')')

@@ -38,7 +38,7 @@ fn a_signal_ends_every_verb_that_waits_for_virsh_and_virsh_with_it() {
             assert_eq!(code, 0, "{err}");
             fixture.make_known();
             let child = Running::start(fixture.command(args));
-            let pids = fixture.hanging();
+            let pids = fixture.hanging_pids();
             let (code, _, err) = end_by(signal, child);
             assert_eq!(code, 130, "{args:?} {signal}: {err}");
             assert!(
@@ -60,7 +60,7 @@ fn a_child_that_nobody_had_the_time_to_kill_does_not_outlive_the_program() {
     let mut command = fixture.command(&["launch", "lib.yaml"]);
     command.env("HA_HOST_FAILPOINT", "child-not-killed-yet:hold");
     let child = Running::start(command);
-    let pids = fixture.hanging();
+    let pids = fixture.hanging_pids();
     let (code, _, err) = end_by(Signal::SIGTERM, child);
     assert_eq!(code, 130, "{err}");
     wait_until_gone(&pids);
@@ -72,7 +72,7 @@ fn a_launch_ends_in_time_though_its_preflight_hangs() {
     let begun = Instant::now();
     let child =
         Running::start(fixture.command(&["launch", "lib.yaml", "--timeout", "1s", "--json"]));
-    let pids = fixture.hanging();
+    let pids = fixture.hanging_pids();
     let (code, out, err) = child.end();
     assert!(begun.elapsed() < SOON);
     assert_eq!((code, err.as_str()), (3, ""), "{out}");
@@ -97,7 +97,7 @@ fn a_launch_ends_in_time_though_its_preflight_hangs() {
 fn an_interrupted_launch_says_so_to_programs_once() {
     let fixture = HangingFixture::new();
     let child = Running::start(fixture.command(&["launch", "lib.yaml", "--json"]));
-    fixture.hanging();
+    fixture.hanging_pids();
     let (code, out, err) = end_by(Signal::SIGTERM, child);
     assert_eq!((code, err.as_str()), (130, ""), "{out}");
     let types: Vec<Value> = out
@@ -209,9 +209,9 @@ fn a_signal_ends_a_verb_that_waits_without_listening() {
 fn who_ignores_a_signal_goes_on_ignoring_it() {
     let fixture = HangingFixture::new();
     let script = "trap '' HUP; exec \"$0\" launch lib.yaml --timeout 2s";
-    let shell = fixture.surround("sh", &["-c", script, HA_HOST]);
+    let shell = fixture.command_of("sh", &["-c", script, HA_HOST]);
     let child = Running::start(shell);
-    fixture.hanging();
+    fixture.hanging_pids();
     let (code, _, err) = end_by(Signal::SIGHUP, child);
     assert_eq!(code, 3, "only the time ended it: {err}");
 }

@@ -26,13 +26,13 @@ fn share_of_every_cut() -> Option<(usize, usize)> {
 }
 
 /// A cluster of two and its provider. What a failed test leaves goes with the operator machine.
-struct Fixture {
+struct LibvirtFixture {
     dir: tempfile::TempDir,
     cluster: Cluster,
     provider: Libvirt,
 }
 
-impl Fixture {
+impl LibvirtFixture {
     /// Starts libvirtd unless it runs.
     fn new(image: &str, more: &str) -> Self {
         start_libvirtd();
@@ -47,7 +47,7 @@ impl Fixture {
     }
 
     /// With the tiny image.
-    fn tiny(more: &str) -> Self {
+    fn with_tiny_image(more: &str) -> Self {
         Self::new(&format!("{{path: {}}}", write_tiny_image().display()), more)
     }
 
@@ -86,7 +86,7 @@ impl Fixture {
     }
 }
 
-impl Drop for Fixture {
+impl Drop for LibvirtFixture {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.evidence().show();

@@ -23,12 +23,12 @@ mod power_cut;
 const INSIDE: &str = "HA_TEST_INSIDE";
 
 /// Runs `test`, a closure in a test's own function, alone in the world.
-fn run_alone<T: Fn(&mut Fixture)>(test: T) {
+fn run_alone<T: Fn(&mut NspawnFixture)>(test: T) {
     let name = machine_tests::test_around::<T>();
     if let Some(has_run) = std::env::var_os(INSIDE) {
         std::fs::write(has_run, "").unwrap();
         let (_, short) = name.rsplit_once("::").unwrap();
-        return test(&mut Fixture::new(short));
+        return test(&mut NspawnFixture::new(short));
     }
     let script = "mkdir -p /run/netns && mount -t tmpfs tmpfs /run/netns && ip link set lo up && exec \"$@\"";
     let dir = tempfile::tempdir().unwrap();
@@ -46,13 +46,13 @@ fn run_alone<T: Fn(&mut Fixture)>(test: T) {
 }
 
 /// A cluster of two and its provider; destroyed when dropped.
-struct Fixture {
+struct NspawnFixture {
     dir: tempfile::TempDir,
     cluster: Cluster,
     provider: Nspawn,
 }
 
-impl Fixture {
+impl NspawnFixture {
     fn new(name: &str) -> Self {
         let image = std::env::var("HA_IMAGE").expect("HA_IMAGE names a node image");
         let text = format!(
@@ -81,7 +81,7 @@ impl Fixture {
     }
 
     /// Another ha-host with the same cluster, its state in `dir`.
-    fn again(&self, dir: &Path) -> Nspawn {
+    fn provider_at(&self, dir: &Path) -> Nspawn {
         let cluster::ProviderOptions::Nspawn(options) = &self.cluster.provider else {
             panic!("provider nspawn")
         };
@@ -189,7 +189,7 @@ impl Fixture {
     }
 }
 
-impl Drop for Fixture {
+impl Drop for NspawnFixture {
     fn drop(&mut self) {
         self.evidence().destroy(&self.provider);
     }

@@ -21,13 +21,13 @@ mod lifecycle;
 mod segment;
 
 /// A cluster of one in a directory of its own; destroyed when dropped.
-struct Fixture {
+struct QemuFixture {
     text: String,
     dir: PathBuf,
     provider: Qemu,
 }
 
-impl Fixture {
+impl QemuFixture {
     /// The image is the stand-in's.
     fn new(dir: &str) -> Self {
         let vm = PathBuf::from(std::env::var_os("HA_VM").expect("in the operator machine"));
@@ -55,7 +55,7 @@ impl Fixture {
     }
 
     /// Another ha-host with the same cluster.
-    fn again(&self) -> Qemu {
+    fn second_provider(&self) -> Qemu {
         qemu_provider(&self.text, &self.dir)
     }
 
@@ -64,7 +64,7 @@ impl Fixture {
     }
 
     fn state(&self) -> Machine {
-        self.again().state(self.node()).unwrap()
+        self.second_provider().state(self.node()).unwrap()
     }
 
     fn gateway(&self) -> Option<ProcessIdentity> {
@@ -94,7 +94,7 @@ impl Fixture {
     }
 }
 
-impl Drop for Fixture {
+impl Drop for QemuFixture {
     fn drop(&mut self) {
         self.evidence().destroy(&self.provider);
     }
@@ -122,7 +122,7 @@ fn kill_and_wait(process: &ProcessIdentity) {
 }
 
 /// Ignition that names the node, wires it, and answers on port 6443 to whoever asks.
-fn write_config(fixture: &Fixture) -> PathBuf {
+fn write_config(fixture: &QemuFixture) -> PathBuf {
     let file = |path: &str, text: &str| {
         use base64::Engine;
         let text = base64::engine::general_purpose::STANDARD.encode(text);

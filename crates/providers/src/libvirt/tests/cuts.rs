@@ -20,8 +20,8 @@ const PATIENCE: Duration = Duration::from_secs(4);
 
 /// A stranger's cluster that runs, and ours, behind a virsh that can be cut off.
 struct CutFixture {
-    stranger: Fixture,
-    ours: Fixture,
+    stranger: LibvirtFixture,
+    ours: LibvirtFixture,
     /// All that libvirt has while ours is not there.
     before: String,
     whole: Vec<String>,
@@ -32,7 +32,7 @@ impl CutFixture {
         install_cutter();
         let bridge = ["link", "add", "br9", "type", "bridge"];
         assert!(Command::new("ip").args(bridge).status().unwrap().success());
-        let mut stranger = Fixture::tiny(", network: {bridge: br9}");
+        let mut stranger = LibvirtFixture::with_tiny_image(", network: {bridge: br9}");
         stranger.cluster.name = "u".into();
         stranger.provider = libvirt_provider(&stranger.cluster, stranger.dir.path());
         stranger.provider.prepare().unwrap();
@@ -42,7 +42,7 @@ impl CutFixture {
         let mut bytes = std::fs::read(write_tiny_image()).unwrap();
         bytes.extend([0; 512]);
         std::fs::write(&image, bytes).unwrap();
-        let ours = Fixture::new(&format!("{{path: {}}}", image.display()), "");
+        let ours = LibvirtFixture::new(&format!("{{path: {}}}", image.display()), "");
         let mut fixture = Self {
             stranger,
             ours,
@@ -53,17 +53,17 @@ impl CutFixture {
         fixture
     }
 
-    fn ours(&self) -> Libvirt {
+    fn own_provider(&self) -> Libvirt {
         libvirt_provider(&self.ours.cluster, self.ours.dir.path())
     }
 
     /// For what is cut off: whole calls may take longer on a busy machine.
-    fn impatient(&self) -> Libvirt {
-        self.ours().with_patience(PATIENCE)
+    fn impatient_provider(&self) -> Libvirt {
+        self.own_provider().with_patience(PATIENCE)
     }
 
     fn launch(&self, nodes: usize) -> Result<()> {
-        self.launch_by(self.ours(), nodes)
+        self.launch_by(self.own_provider(), nodes)
     }
 
     fn launch_by(&self, provider: Libvirt, nodes: usize) -> Result<()> {
@@ -155,20 +155,20 @@ fn a_launch_that_is_cut_off_at_a_call() {
         cut_call(0, "whole");
         fixture.launch(1).unwrap();
         let whole = recorded_calls().len();
-        fixture.ours().destroy().unwrap();
+        fixture.own_provider().destroy().unwrap();
         assert_eq!(list_everything(), fixture.before);
         for (at, how) in chosen_cuts(whole, 6) {
             cut_call(at, how);
-            let launched = fixture.launch_by(fixture.impatient(), 1);
+            let launched = fixture.launch_by(fixture.impatient_provider(), 1);
             let when = format!("{how} at {at}: {launched:?} {:#?}", recorded_calls());
             heal_libvirtd();
             fixture.assert_stranger_is_whole(&when);
             fixture
                 .launch(1)
                 .unwrap_or_else(|e| panic!("{when}: {e:#}"));
-            let state = fixture.ours().state(fixture.ours.node(0)).unwrap();
+            let state = fixture.own_provider().state(fixture.ours.node(0)).unwrap();
             assert_eq!(state, Machine::Running, "{when}");
-            fixture.ours().destroy().unwrap();
+            fixture.own_provider().destroy().unwrap();
             assert_eq!(list_everything(), fixture.before, "{when}");
             fixture.assert_stranger_is_whole(&when);
             println!("{how} at {at} of {whole}: launched again");
@@ -188,7 +188,7 @@ fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
         fixture.launch(2).unwrap();
         for (at, how) in chosen_cuts(recorded_calls().len(), 4) {
             cut_call(at, how);
-            let launched = fixture.launch_by(fixture.impatient(), 2);
+            let launched = fixture.launch_by(fixture.impatient_provider(), 2);
             let when = format!("{how} at {at}: {launched:?} {:#?}", recorded_calls());
             heal_libvirtd();
             assert_eq!(both(), running, "{when}");
@@ -196,7 +196,7 @@ fn a_launch_of_what_runs_that_is_cut_off_at_a_call() {
         }
         fixture.launch(2).unwrap();
         assert_eq!(both(), running);
-        fixture.ours().destroy().unwrap();
+        fixture.own_provider().destroy().unwrap();
         assert_eq!(list_everything(), fixture.before);
     });
 }
@@ -208,25 +208,29 @@ fn a_destroy_that_is_cut_off_at_a_call() {
         let fixture = CutFixture::new();
         fixture.launch(2).unwrap();
         cut_call(0, "whole");
-        fixture.ours().destroy().unwrap();
+        fixture.own_provider().destroy().unwrap();
         let whole = recorded_calls().len();
         assert_eq!(list_everything(), fixture.before);
         for (at, how) in chosen_cuts(whole, 6) {
             fixture.launch(2).unwrap();
             cut_call(at, how);
-            let destroyed = fixture.impatient().destroy();
+            let destroyed = fixture.impatient_provider().destroy();
             let when = format!("{how} at {at}: {destroyed:?} {:#?}", recorded_calls());
             heal_libvirtd();
             fixture.assert_stranger_is_whole(&when);
             match destroyed {
                 Ok(()) => assert_eq!(list_everything(), fixture.before, "{when}"),
                 Err(_) => assert!(
-                    fixture.ours().machines.join("libvirt.json").exists(),
+                    fixture
+                        .own_provider()
+                        .machines
+                        .join("libvirt.json")
+                        .exists(),
                     "{when}"
                 ),
             }
             fixture
-                .ours()
+                .own_provider()
                 .destroy()
                 .unwrap_or_else(|e| panic!("{when}: {e:#}"));
             assert_eq!(list_everything(), fixture.before, "{when}");

@@ -6,7 +6,7 @@ use super::*;
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_launch_that_was_cut_off_goes_on() {
     operator_machine::run_in_operator_machine(true, || {
-        let fixture = Fixture::tiny("");
+        let fixture = LibvirtFixture::with_tiny_image("");
         let (provider, node) = (&fixture.provider, fixture.node(0));
         provider.prepare().unwrap();
         let host = &provider.hosts["qemu:///system"];
@@ -69,7 +69,7 @@ fn a_launch_that_was_cut_off_goes_on() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_full_pool_is_one_message() {
     operator_machine::run_in_operator_machine(true, || {
-        let fixture = Fixture::tiny(", pool: small");
+        let fixture = LibvirtFixture::with_tiny_image(", pool: small");
         let small = operator_machine::shared_dir().join("small");
         std::fs::create_dir(&small).unwrap();
         let mount = Command::new("mount")

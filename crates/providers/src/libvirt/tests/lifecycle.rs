@@ -6,7 +6,7 @@ use super::*;
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_machine_lives() {
     operator_machine::run_in_operator_machine(true, || {
-        let fixture = Fixture::tiny("");
+        let fixture = LibvirtFixture::with_tiny_image("");
         let (provider, node) = (&fixture.provider, fixture.node(0));
         let before = list_everything();
         assert_eq!(bad_findings(provider), []);
@@ -45,7 +45,7 @@ fn a_machine_lives() {
 }
 
 /// Off and on: the disk stays, the console goes on.
-fn switch_off_and_on(fixture: &Fixture) {
+fn switch_off_and_on(fixture: &LibvirtFixture) {
     let (provider, node) = (&fixture.provider, fixture.node(0));
     let disk = provider.hosts["qemu:///system"].pool.volumes().unwrap();
     provider.power(node, Power::Off).unwrap();
@@ -79,7 +79,7 @@ fn the_stand_in_boots_and_speaks() {
             "{{path: {vm}/disk.qcow2, kernel: {vm}/vmlinuz, initrd: {vm}/initrd.img, append: \"{}\"}}",
             append.trim()
         );
-        let mut fixture = Fixture::new(&image, "");
+        let mut fixture = LibvirtFixture::new(&image, "");
         // As if the host were remote: what the node says is brought home.
         fixture.provider.apart = true;
         let (provider, node) = (&fixture.provider, fixture.node(0));
@@ -121,7 +121,7 @@ fn the_stand_in_boots_and_speaks() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn words_come_home_from_a_daemon_that_cannot_write_here() {
     operator_machine::run_in_operator_machine(true, || {
-        let fixture = Fixture::tiny("");
+        let fixture = LibvirtFixture::with_tiny_image("");
         // From here on this test sees a state directory that the daemon does not: as good as forbidden.
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
         let private = Command::new("mount")

@@ -6,7 +6,7 @@ use super::*;
 #[ignore = "needs root and HA_OPERATOR"]
 fn what_is_not_ours_stays() {
     operator_machine::run_in_operator_machine(true, || {
-        let fixture = Fixture::tiny("");
+        let fixture = LibvirtFixture::with_tiny_image("");
         let provider = &fixture.provider;
         define_foreign(
             "net-define",
@@ -56,7 +56,7 @@ fn what_is_not_ours_stays() {
 }
 
 /// A second state directory with a cluster of the same name shares the image, and nothing else.
-fn two_of_a_name(fixture: &Fixture) {
+fn two_of_a_name(fixture: &LibvirtFixture) {
     let elsewhere = tempfile::tempdir_in(operator_machine::shared_dir()).unwrap();
     let second = libvirt_provider(&fixture.cluster, elsewhere.path());
     fixture.provider.prepare().unwrap();
@@ -103,7 +103,7 @@ fn two_of_a_name(fixture: &Fixture) {
 #[ignore = "needs root and HA_OPERATOR"]
 fn networks_that_are_there() {
     operator_machine::run_in_operator_machine(true, || {
-        let fixture = Fixture::tiny(", network: lan");
+        let fixture = LibvirtFixture::with_tiny_image(", network: lan");
         let provider = &fixture.provider;
         let one = || {
             let mut bad = bad_findings(provider);
@@ -157,7 +157,7 @@ fn networks_that_are_there() {
 #[ignore = "needs root and HA_OPERATOR"]
 fn a_bridge_that_is_missing() {
     operator_machine::run_in_operator_machine(true, || {
-        let fixture = Fixture::tiny(", network: {bridge: nobr0}");
+        let fixture = LibvirtFixture::with_tiny_image(", network: {bridge: nobr0}");
         fixture.provider.prepare().unwrap();
         let message = format!("{:#}", fixture.ensure(0).unwrap_err());
         assert!(

@@ -121,7 +121,7 @@ impl StandInFixture {
     }
 
     /// The same with node one running, whose disk holds data.
-    fn running() -> Self {
+    fn with_running_node() -> Self {
         let mut fixture = Self::new();
         fixture.launch().unwrap();
         fixture.write_data();
@@ -166,12 +166,12 @@ impl StandInFixture {
         disks.next().expect("node one has a disk").path()
     }
 
-    fn data(&self) -> String {
+    fn read_data(&self) -> String {
         std::fs::read_to_string(self.disk()).unwrap()
     }
 
     /// From the next call on: so many answers go wrong, after so many that do not.
-    fn cut(&self, after: usize, count: usize, how: &str) {
+    fn lose_answers(&self, after: usize, count: usize, how: &str) {
         std::fs::write(self.host.join("n"), "0").unwrap();
         std::fs::write(self.host.join("calls"), "").unwrap();
         std::fs::write(
@@ -181,15 +181,15 @@ impl StandInFixture {
         .unwrap();
     }
 
-    fn heal(&self) {
-        self.cut(0, 0, "whole");
+    fn answer_all(&self) {
+        self.lose_answers(0, 0, "whole");
     }
 
     /// Does some work whose calls begin and do not end until so many have; then the most that ran at once come back.
     fn most_at_once(&self, begun: usize, work: impl FnOnce() + Send) -> usize {
         let lines = || std::fs::read_to_string(self.host.join("side-by-side")).unwrap();
         std::fs::write(self.host.join("side-by-side"), "").unwrap();
-        self.held("", work, || lines().lines().count() >= begun, || ());
+        self.work_behind_gate("", work, || lines().lines().count() >= begun, || ());
         let counts = lines();
         let counts = counts.lines().map(|line| line.trim().parse().unwrap());
         counts.max().unwrap()
@@ -199,10 +199,10 @@ impl StandInFixture {
     fn while_held(&self, command: &str, work: impl FnOnce() + Send, meanwhile: impl FnOnce()) {
         let waits = self.host.join("held");
         let _ = std::fs::remove_file(&waits);
-        self.held(command, work, || waits.exists(), meanwhile);
+        self.work_behind_gate(command, work, || waits.exists(), meanwhile);
     }
 
-    fn held(
+    fn work_behind_gate(
         &self,
         command: &str,
         work: impl FnOnce() + Send,

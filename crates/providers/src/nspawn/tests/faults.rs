@@ -46,7 +46,7 @@ fn faults() {
 }
 
 /// A keeper beside another one gives up, and the node notices nothing.
-fn a_second_keeper(fixture: &Fixture) {
+fn a_second_keeper(fixture: &NspawnFixture) {
     let (provider, node) = (&fixture.provider, fixture.node(0));
     let dir = provider.dir(node);
     let keeper = || std::fs::read_to_string(dir.join(NodeDir::KEEPER_PID)).unwrap();
@@ -63,7 +63,7 @@ fn a_second_keeper(fixture: &Fixture) {
 }
 
 /// Nodes whose keeper or nspawn was killed obey all the same.
-fn obey_unwatched(fixture: &Fixture) {
+fn obey_unwatched(fixture: &NspawnFixture) {
     let (provider, node) = (&fixture.provider, fixture.node(0));
     for victim in [NodeDir::KEEPER_PID, NodeDir::NSPAWN_PID] {
         kill_process_in(&provider.dir(node).join(victim));

@@ -40,7 +40,7 @@ fn a_life() {
 }
 
 /// Power-off, power-on, reboot.
-fn switch_off_and_on(fixture: &Fixture) {
+fn switch_off_and_on(fixture: &NspawnFixture) {
     let (provider, node) = (&fixture.provider, fixture.node(0));
     let id = fixture.run(0, &["cat", "/etc/machine-id"]);
     provider.power(node, Power::Off).unwrap();
@@ -62,7 +62,7 @@ fn switch_off_and_on(fixture: &Fixture) {
 }
 
 /// An orderly reboot, and a node that switches itself off.
-fn reboot_orderly(fixture: &Fixture, id: &str) {
+fn reboot_orderly(fixture: &NspawnFixture, id: &str) {
     let (provider, node) = (&fixture.provider, fixture.node(0));
     fixture.run(0, &["touch", "/run/before"]);
     provider.power(node, Power::Reboot).unwrap();
@@ -85,9 +85,9 @@ fn reboot_orderly(fixture: &Fixture, id: &str) {
 }
 
 /// A node made again is another machine.
-fn make_node_again(fixture: &Fixture) {
+fn make_node_again(fixture: &NspawnFixture) {
     let (provider, node) = (&fixture.provider, fixture.node(0));
-    let other = fixture.again(fixture.dir.path());
+    let other = fixture.provider_at(fixture.dir.path());
     machine_tests::is_switched_on_by_two(provider, &other, node);
     fixture.wait_up(0);
     let id = fixture.run(0, &["cat", "/etc/machine-id"]);

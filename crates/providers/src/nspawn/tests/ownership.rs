@@ -47,10 +47,10 @@ fn what_is_not_ours_stays() {
 }
 
 /// A second state directory with a cluster of the same name, as one is left behind when the machine starts anew.
-fn same_name(fixture: &Fixture) {
+fn same_name(fixture: &NspawnFixture) {
     let provider = &fixture.provider;
     let elsewhere = tempfile::tempdir().unwrap();
-    let other = fixture.again(elsewhere.path());
+    let other = fixture.provider_at(elsewhere.path());
     let error = other.prepare().unwrap_err().to_string();
     assert!(error.contains("did not make it"), "{error}");
     let space = Path::new(layout::NETNS_DIR).join(provider.layout.bridge_namespace());
@@ -97,7 +97,7 @@ fn write_before_this_boot(path: &Path, text: &str) {
 }
 
 /// The first node's, of this boot.
-fn node_groups(fixture: &Fixture) -> Vec<PathBuf> {
+fn node_groups(fixture: &NspawnFixture) -> Vec<PathBuf> {
     let hierarchies = cgroup::hierarchies_of("self").unwrap();
     let groups = cgroup::node_groups(&hierarchies, &fixture.cluster.name, &fixture.node(0).name);
     cgroup::make_groups(&hierarchies, &groups).unwrap();

@@ -52,7 +52,7 @@ fn of_directories_loses_nothing() {
     });
 }
 
-fn left_after_a_cut(fixture: &Fixture, at: usize) -> Vec<String> {
+fn left_after_a_cut(fixture: &NspawnFixture, at: usize) -> Vec<String> {
     let (provider, node) = (&fixture.provider, fixture.node(at));
     fixture.run(
         at,
@@ -66,7 +66,7 @@ fn left_after_a_cut(fixture: &Fixture, at: usize) -> Vec<String> {
     left_of_files(fixture, at)
 }
 
-fn left_of_files(fixture: &Fixture, at: usize) -> Vec<String> {
+fn left_of_files(fixture: &NspawnFixture, at: usize) -> Vec<String> {
     let left = fixture.run(at, &["sh", "-c", READ]);
     left.lines().map(String::from).collect()
 }

@@ -6,7 +6,7 @@ use super::*;
 #[ignore = "needs HA_OPERATOR"]
 fn a_gateway_comes_back() {
     operator_machine::run_in_operator_machine(false, || {
-        let fixture = Fixture::new("gateway");
+        let fixture = QemuFixture::new("gateway");
         let vip: SocketAddr = "10.77.0.30:6444".parse().unwrap();
         assert_eq!(fixture.provider.reach(vip), vip, "nothing is forwarded yet");
         let bad: Vec<Finding> = fixture
@@ -23,14 +23,14 @@ fn a_gateway_comes_back() {
         let there = fixture.provider.reach(vip);
         assert_eq!(there.to_string(), "127.0.0.1:16444");
         assert_eq!(
-            fixture.again().reach(vip),
+            fixture.second_provider().reach(vip),
             there,
             "another ha-host knows it"
         );
         TcpStream::connect(there).unwrap();
         drop(other);
         let first = fixture.gateway().unwrap();
-        fixture.again().prepare().unwrap();
+        fixture.second_provider().prepare().unwrap();
         assert_eq!(
             fixture.gateway(),
             Some(first.clone()),
@@ -38,8 +38,12 @@ fn a_gateway_comes_back() {
         );
         plug_in_later_node(&fixture);
         kill_and_wait(&first);
-        fixture.again().prepare().unwrap();
-        assert_eq!(fixture.again().reach(vip), there, "kubeconfigs stay right");
+        fixture.second_provider().prepare().unwrap();
+        assert_eq!(
+            fixture.second_provider().reach(vip),
+            there,
+            "kubeconfigs stay right"
+        );
         refuse_taken_port(&fixture, there);
         fixture.provider.destroy().unwrap();
         assert!(fixture.gateway().is_none() && !fixture.provider.layout.machines.path().exists());
@@ -48,7 +52,7 @@ fn a_gateway_comes_back() {
 }
 
 /// A second launch with one more node plugs it into the gateway that runs.
-fn plug_in_later_node(fixture: &Fixture) {
+fn plug_in_later_node(fixture: &QemuFixture) {
     let more = "- {name: two, role: worker, address: 10.77.0.12, interfaces: [{mac: \"52:54:00:00:00:02\"}]}\n";
     let text = fixture
         .text
@@ -65,16 +69,16 @@ fn plug_in_later_node(fixture: &Fixture) {
 }
 
 /// Somebody takes the port that a kubeconfig names while the gateway is gone.
-fn refuse_taken_port(fixture: &Fixture, there: SocketAddr) {
+fn refuse_taken_port(fixture: &QemuFixture, there: SocketAddr) {
     fixture.provider.gateway.stop().unwrap();
     let other = TcpListener::bind(there).unwrap();
-    let error = format!("{:#}", fixture.again().prepare().unwrap_err());
+    let error = format!("{:#}", fixture.second_provider().prepare().unwrap_err());
     assert!(
         error.contains("port 16444") && error.contains("taken by another program"),
         "{error}"
     );
     let finding = fixture
-        .again()
+        .second_provider()
         .preflight()
         .unwrap()
         .into_iter()
@@ -85,5 +89,5 @@ fn refuse_taken_port(fixture: &Fixture, there: SocketAddr) {
         "{finding:?}"
     );
     drop(other);
-    fixture.again().prepare().unwrap();
+    fixture.second_provider().prepare().unwrap();
 }

@@ -6,7 +6,7 @@ use super::*;
 #[ignore = "needs HA_OPERATOR"]
 fn a_machine_lives() {
     operator_machine::run_in_operator_machine(false, || {
-        let fixture = Fixture::new("life");
+        let fixture = QemuFixture::new("life");
         let (provider, node) = (&fixture.provider, fixture.node());
         assert_eq!(fixture.state(), Machine::Absent);
         provider.remove(node).unwrap();
@@ -16,7 +16,7 @@ fn a_machine_lives() {
         let begun = Instant::now();
         assert_eq!(provider.ensure(node, &ignition).unwrap(), NEW);
         assert_eq!(
-            fixture.again().ensure(node, &ignition).unwrap(),
+            fixture.second_provider().ensure(node, &ignition).unwrap(),
             Made::Running
         );
         dies_in_boot(&fixture, &ignition);
@@ -47,7 +47,7 @@ fn a_machine_lives() {
         });
         // Without a gateway nothing is heard; with a new one the node's cable is in again.
         kill_and_wait(&fixture.gateway().unwrap());
-        fixture.again().prepare().unwrap();
+        fixture.second_provider().prepare().unwrap();
         fixture.wait("an answer by a new gateway", || {
             ask_port(there).as_deref() == Some("one")
         });
@@ -57,7 +57,7 @@ fn a_machine_lives() {
 }
 
 /// A half-made node is made anew, a bad config is one message.
-fn remake_half_made_node(fixture: &Fixture) {
+fn remake_half_made_node(fixture: &QemuFixture) {
     let (provider, node) = (&fixture.provider, fixture.node());
     let half = provider.layout.new_node("one");
     files::make_dir(&half.0).unwrap();
@@ -74,13 +74,13 @@ fn remake_half_made_node(fixture: &Fixture) {
 
 /// QEMU is killed in the middle of the first boot, seconds before Ignition begins: that is seen and said, and the next launch
 /// boots the same disk.
-fn dies_in_boot(fixture: &Fixture, ignition: &Path) {
+fn dies_in_boot(fixture: &QemuFixture, ignition: &Path) {
     let (provider, node) = (&fixture.provider, fixture.node());
     let console = || {
         let bytes = std::fs::read(provider.console(node)).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     };
-    let again = fixture.again();
+    let again = fixture.second_provider();
     send_kill(&spawn::running_process(&provider.dir(node).0).unwrap());
     // While its threads die it is not off, nor does it run.
     assert_eq!(again.ensure(node, ignition).unwrap(), Made::PoweredOn);
@@ -90,7 +90,7 @@ fn dies_in_boot(fixture: &Fixture, ignition: &Path) {
 }
 
 /// The kernel filters the system calls of every QEMU.
-fn is_confined(fixture: &Fixture) {
+fn is_confined(fixture: &QemuFixture) {
     let machine = spawn::running_process(&fixture.provider.dir(fixture.node()).0);
     for process in [machine, fixture.gateway()] {
         let file = format!("/proc/{}/status", process.unwrap().pid());
@@ -109,7 +109,7 @@ fn count_of_qemus() -> usize {
 }
 
 /// Reboot, a killed hypervisor, power-off from inside: always the same disk.
-fn keep_disk_through_reboots(fixture: &Fixture, agent: &guest::Agent) {
+fn keep_disk_through_reboots(fixture: &QemuFixture, agent: &guest::Agent) {
     let (provider, node) = (&fixture.provider, fixture.node());
     let dir = provider.dir(node);
     let run = |line: &str| {
@@ -144,14 +144,14 @@ fn keep_disk_through_reboots(fixture: &Fixture, agent: &guest::Agent) {
     machine_tests::is_off(provider, node);
     let ignition = fixture.dir.join("one.ign");
     assert_eq!(
-        fixture.again().ensure(node, &ignition).unwrap(),
+        fixture.second_provider().ensure(node, &ignition).unwrap(),
         Made::PoweredOn
     );
     fixture.wait("the node after its death", || agent.ping().is_ok());
     assert_eq!(run("cat /etc/machine-id"), id);
     agent.start(&["systemctl", "poweroff"]).unwrap();
     fixture.wait("the node is off", || fixture.state() == Machine::Off);
-    machine_tests::is_switched_on_by_two(provider, &fixture.again(), node);
+    machine_tests::is_switched_on_by_two(provider, &fixture.second_provider(), node);
     assert_eq!(count_of_qemus(), 1);
     provider.power(node, Power::Off).unwrap();
     assert_eq!(count_of_qemus(), 0);

@@ -9,7 +9,7 @@ struct FrameEndpoint {
 }
 
 impl FrameEndpoint {
-    fn new(fixture: &Fixture, name: &str, mac: u8) -> Self {
+    fn new(fixture: &QemuFixture, name: &str, mac: u8) -> Self {
         let dir = fixture.provider.layout.node(name).0;
         files::make_dir(&dir).unwrap();
         // Socket names are limited, this directory's is longer.
@@ -95,12 +95,12 @@ const VIP: [u8; 4] = [10, 77, 0, 30];
 #[ignore = "needs HA_OPERATOR"]
 fn a_vip_moves() {
     operator_machine::run_in_operator_machine(false, || {
-        let mut fixture = Fixture::new("vip");
+        let mut fixture = QemuFixture::new("vip");
         let more = "- {name: two, role: worker, address: 10.77.0.12}\n";
         fixture.text = fixture
             .text
             .replace("provider:", &format!("{more}provider:"));
-        fixture.provider = fixture.again();
+        fixture.provider = fixture.second_provider();
         fixture.provider.prepare().unwrap();
         let there = fixture.provider.reach("10.77.0.30:6444".parse().unwrap());
         let (mut one, mut two) = (
@@ -124,7 +124,7 @@ fn a_vip_moves() {
 }
 
 /// A cable is pulled and plugged in again: what tests of partitions do.
-fn pull_cable(fixture: &Fixture, one: &mut FrameEndpoint, two: &mut FrameEndpoint) {
+fn pull_cable(fixture: &QemuFixture, one: &mut FrameEndpoint, two: &mut FrameEndpoint) {
     let frame = |number: u8| {
         [
             &[0xff; 6][..],

@@ -23,7 +23,7 @@ fn cluster_of_hundred() -> StandInFixture {
 fn a_hundred_nodes_cost_no_more_questions_than_one() {
     with_stand_in(|| {
         let fixture = cluster_of_hundred();
-        fixture.heal();
+        fixture.answer_all();
         assert_eq!(bad_findings(&fixture.provider), []);
         assert_eq!(fixture.calls().len(), 4, "{:#?}", fixture.calls());
         let states = fixture.provider.states(&fixture.cluster.nodes).unwrap();
@@ -43,7 +43,7 @@ fn a_hundred_nodes_cost_no_more_questions_than_one() {
             std::fs::write(fixture.host.join("dom").join(&name), xml).unwrap();
             std::fs::write(fixture.host.join("run").join(&name), "").unwrap();
         }
-        fixture.heal();
+        fixture.answer_all();
         let states = fixture.provider.states(&fixture.cluster.nodes).unwrap();
         assert_eq!(states, [Machine::Running; 100]);
         assert!(fixture.calls().len() <= 3, "{:#?}", fixture.calls());
@@ -53,7 +53,7 @@ fn a_hundred_nodes_cost_no_more_questions_than_one() {
 #[test]
 fn no_more_than_eight_ask_a_host_at_once() {
     with_stand_in(|| {
-        let fixture = StandInFixture::running();
+        let fixture = StandInFixture::with_running_node();
         let most = fixture.most_at_once(8, || {
             std::thread::scope(|scope| {
                 for _ in 0..40 {
@@ -68,15 +68,15 @@ fn no_more_than_eight_ask_a_host_at_once() {
 #[test]
 fn a_question_whose_answer_was_lost_is_asked_again() {
     with_stand_in(|| {
-        let fixture = StandInFixture::running();
+        let fixture = StandInFixture::with_running_node();
         for after in 0..2 {
-            fixture.cut(after, 1, "lost");
+            fixture.lose_answers(after, 1, "lost");
             assert_eq!(
                 fixture.provider.state(fixture.node()).unwrap(),
                 Machine::Running
             );
         }
-        fixture.cut(0, 100, "lost");
+        fixture.lose_answers(0, 100, "lost");
         assert!(fixture.provider.state(fixture.node()).is_err());
     });
 }

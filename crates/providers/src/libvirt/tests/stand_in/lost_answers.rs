@@ -8,14 +8,14 @@ const HOWS: [&str; 4] = ["refused", "lost", "silent", "nonsense"];
 #[test]
 fn a_node_that_runs_is_only_looked_at() {
     with_stand_in(|| {
-        let fixture = StandInFixture::running();
-        fixture.heal();
+        let fixture = StandInFixture::with_running_node();
+        fixture.answer_all();
         assert_eq!(fixture.ensure().unwrap(), Made::Running);
         let whole = fixture.calls().len();
         assert_eq!(fixture.first_change(), None, "{:?}", fixture.calls());
         for how in HOWS {
             for (after, count) in (0..whole + 2).flat_map(|at| [(at, 1), (at, 2)]) {
-                fixture.cut(after, count, how);
+                fixture.lose_answers(after, count, how);
                 let made = fixture.ensure();
                 let calls = fixture.calls();
                 assert_eq!(
@@ -25,9 +25,9 @@ fn a_node_that_runs_is_only_looked_at() {
                 );
             }
         }
-        fixture.heal();
+        fixture.answer_all();
         assert_eq!(
-            (fixture.ensure().unwrap(), fixture.data().as_str()),
+            (fixture.ensure().unwrap(), fixture.read_data().as_str()),
             (Made::Running, "the node's data")
         );
         fixture.stranger_is_whole();
@@ -37,12 +37,12 @@ fn a_node_that_runs_is_only_looked_at() {
 #[test]
 fn a_disk_whose_domain_was_undefined_gets_a_domain_again() {
     with_stand_in(|| {
-        let fixture = StandInFixture::running();
+        let fixture = StandInFixture::with_running_node();
         for part in ["dom", "run"] {
             std::fs::remove_file(fixture.host.join(part).join("t-one")).unwrap();
         }
         assert_eq!(fixture.launch().unwrap(), Made::PoweredOn);
-        assert_eq!(fixture.data(), "the node's data");
+        assert_eq!(fixture.read_data(), "the node's data");
         assert!(fixture.host.join("run/t-one").exists());
     });
 }
@@ -50,7 +50,7 @@ fn a_disk_whose_domain_was_undefined_gets_a_domain_again() {
 #[test]
 fn a_disk_that_is_none_is_an_error_that_names_the_way() {
     with_stand_in(|| {
-        let fixture = StandInFixture::running();
+        let fixture = StandInFixture::with_running_node();
         for part in ["dom", "run"] {
             std::fs::remove_file(fixture.host.join(part).join("t-one")).unwrap();
         }
@@ -64,7 +64,7 @@ fn a_disk_that_is_none_is_an_error_that_names_the_way() {
             unfit.remedy.contains("ha-host remake t one --ignition /"),
             "{unfit}"
         );
-        assert_eq!(fixture.data().len(), 1 << 20);
+        assert_eq!(fixture.read_data().len(), 1 << 20);
     });
 }
 
@@ -76,7 +76,7 @@ fn a_launch_with_a_lost_answer_is_finished_by_the_next() {
 
 fn launch_despite_cuts(step: usize) {
     let fixture = StandInFixture::new();
-    fixture.heal();
+    fixture.answer_all();
     fixture.launch().unwrap();
     let whole = fixture.calls().len();
     for (at, after) in (0..whole).step_by(step).enumerate() {
@@ -87,11 +87,11 @@ fn launch_despite_cuts(step: usize) {
         };
         for how in hows {
             let fixture = StandInFixture::new();
-            fixture.cut(after, 1, how);
+            fixture.lose_answers(after, 1, how);
             let made = fixture.launch();
             let calls = fixture.calls();
             fixture.stranger_is_whole();
-            fixture.heal();
+            fixture.answer_all();
             fixture
                 .launch()
                 .unwrap_or_else(|e| panic!("{after} {how}: {made:?} {calls:#?}: {e:#}"));
@@ -100,7 +100,7 @@ fn launch_despite_cuts(step: usize) {
                 "{after} {how}: {calls:#?}"
             );
             fixture.stranger_is_whole();
-            fixture.heal();
+            fixture.answer_all();
             fixture.destroy().unwrap();
             assert_eq!(fixture.ours(), [""; 0], "{after} {how}: {calls:#?}");
             fixture.stranger_is_whole();
@@ -121,15 +121,15 @@ fn a_destroy_that_says_it_is_done_has_left_nothing() {
 }
 
 fn destroy_despite_cuts(hows: &[&str], longest: usize, step: usize) {
-    let fixture = StandInFixture::running();
-    fixture.heal();
+    let fixture = StandInFixture::with_running_node();
+    fixture.answer_all();
     fixture.destroy().unwrap();
     let whole = fixture.calls().len();
     assert_eq!(fixture.ours(), [""; 0]);
     for how in hows {
         for (after, count) in cuts_of(whole, longest, step) {
-            let fixture = StandInFixture::running();
-            fixture.cut(after, count, how);
+            let fixture = StandInFixture::with_running_node();
+            fixture.lose_answers(after, count, how);
             let done = fixture.destroy();
             let (calls, record) = (
                 fixture.calls(),
@@ -140,7 +140,7 @@ fn destroy_despite_cuts(hows: &[&str], longest: usize, step: usize) {
                 Ok(()) => assert_eq!(fixture.ours(), [""; 0], "{after} {count} {how}: {calls:#?}"),
                 Err(_) => assert!(record.exists(), "{after} {count} {how}: {calls:#?}"),
             }
-            fixture.heal();
+            fixture.answer_all();
             fixture.destroy().unwrap();
             assert_eq!(fixture.ours(), [""; 0], "{after} {count} {how}: {calls:#?}");
             fixture.stranger_is_whole();
@@ -159,7 +159,7 @@ fn cuts_of(whole: usize, longest: usize, step: usize) -> Vec<(usize, usize)> {
 #[test]
 fn one_host_that_fails_does_not_stop_the_others() {
     with_stand_in(|| {
-        let fixture = StandInFixture::running();
+        let fixture = StandInFixture::with_running_node();
         let machines = &fixture.provider.machines;
         let mut record = Record::load(machines).unwrap().unwrap();
         let known = record.hosts[0].clone();
@@ -172,7 +172,7 @@ fn one_host_that_fails_does_not_stop_the_others() {
         );
         record.save(machines).unwrap();
         // All that the first host is asked fails; the stand-in is the same for both.
-        fixture.cut(0, 3, "refused");
+        fixture.lose_answers(0, 3, "refused");
         assert!(fixture.destroy().is_err());
         assert_eq!(fixture.ours(), [""; 0]);
         assert!(machines.join("libvirt.json").exists());
