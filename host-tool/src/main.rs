@@ -53,5 +53,5 @@ mod state;
 mod testing;
 
 fn main() -> ExitCode {
-    ha_host_base::exit::exit_code_of(commands::run_verb(&cli::parse_arguments()))
+    ha_host_base::exit::finish_program(commands::run_verb(&cli::parse_arguments()))
 }

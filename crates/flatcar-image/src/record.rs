@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn versions() {
+    fn versions_are_told_from_other_words() {
         for good in ["4230.2.3", "0.0.0", "4152.0.0+nightly-20241101-2100"] {
             assert!(is_version(good), "{good}");
         }

@@ -91,7 +91,7 @@ pub fn report_error(error: &anyhow::Error) -> Exit {
 }
 
 /// The end of the program: says what went wrong, and chooses the code.
-pub fn exit_code_of(result: Result<ExitCode>) -> ExitCode {
+pub fn finish_program(result: Result<ExitCode>) -> ExitCode {
     let code = result.unwrap_or_else(|error| report_error(&error).into());
     if Interrupt::of_process().asked() {
         end_children(LAST_CHILDREN);

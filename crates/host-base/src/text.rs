@@ -209,7 +209,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations() {
+    fn durations_are_parsed() {
         for (text, seconds) in [
             ("90s", 90),
             ("15m", 900),
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn lists() {
+    fn lists_are_wrapped() {
         let items = ["one", "two", "three"].map(str::to_owned);
         assert_eq!(wrap_list(&items, 80, 4), "one, two, three");
         assert_eq!(wrap_list(&items, 15, 4), "one, two,\n    three");
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn spans() {
+    fn durations_are_shown() {
         assert_eq!(human_duration(Duration::from_secs(41)), "41 s");
         assert_eq!(human_duration(Duration::from_secs(185)), "3 min 5 s");
         assert_eq!(human_duration(Duration::from_secs(7440)), "2 h 4 min");

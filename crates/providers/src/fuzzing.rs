@@ -22,7 +22,7 @@ const MOST: usize = 32 << 10;
 const ID: u32 = 1;
 
 /// A conversation with a QEMU that says these bytes.
-pub fn talk_qmp(bytes: &[u8]) {
+pub fn qmp_monitor(bytes: &[u8]) {
     let Some((_peer, socket)) = connect_to_bytes(bytes) else {
         return;
     };

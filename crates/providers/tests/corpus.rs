@@ -5,7 +5,7 @@ use ha_test_support::corpus::replay_corpus;
 
 #[test]
 fn qmp_corpus() {
-    replay_corpus("qmp", fuzzing::talk_qmp);
+    replay_corpus("qmp", fuzzing::qmp_monitor);
 }
 
 #[test]

@@ -134,7 +134,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn versions() {
+    fn versions_are_read() {
         let debian = "QEMU emulator version 10.0.13 (Debian 1:10)\nCopyright";
         assert_eq!(parse_version(debian), Some((10, 0)));
         assert_eq!(parse_version("QEMU emulator version 7.2.0"), Some((7, 2)));

@@ -109,7 +109,7 @@ mod tests {
     const HYBRID_OWN: &str = "4:memory:/box/1\n3:cpu,cpuacct:/\n1:name=systemd:/\n0::/\n";
 
     #[test]
-    fn hybrid() {
+    fn hybrid_hierarchies_are_found() {
         let found = parse_hierarchies(HYBRID_MOUNTS, HYBRID_OWN);
         assert_eq!(hierarchy_kind(&found), CgroupLayout::V1);
         let dirs = node_groups(&found, "demo", "node1");
