@@ -47,7 +47,7 @@ pub fn hierarchies_of(pid: &str) -> Result<Vec<Hierarchy>> {
 }
 
 /// How the controllers are mounted.
-pub fn hierarchy_kind(hierarchies: &[Hierarchy]) -> CgroupLayout {
+pub fn cgroup_layout(hierarchies: &[Hierarchy]) -> CgroupLayout {
     let named = |c: &String| c.starts_with("name=");
     if hierarchies
         .iter()
@@ -61,7 +61,7 @@ pub fn hierarchy_kind(hierarchies: &[Hierarchy]) -> CgroupLayout {
 
 /// Controllers that a node needs and this host does not give.
 pub fn missing_controllers(hierarchies: &[Hierarchy]) -> Vec<String> {
-    let (have, needed): (BTreeSet<String>, &[&str]) = match hierarchy_kind(hierarchies) {
+    let (have, needed): (BTreeSet<String>, &[&str]) = match cgroup_layout(hierarchies) {
         CgroupLayout::V1 => (
             hierarchies
                 .iter()
@@ -88,7 +88,7 @@ pub fn missing_controllers(hierarchies: &[Hierarchy]) -> Vec<String> {
 pub fn blocking_group(hierarchies: &[Hierarchy]) -> Option<PathBuf> {
     let own = hierarchies
         .first()
-        .filter(|_| hierarchy_kind(hierarchies) == CgroupLayout::V2)?
+        .filter(|_| cgroup_layout(hierarchies) == CgroupLayout::V2)?
         .dir();
     let handed_down = words_of_file(&own.join("cgroup.subtree_control"));
     let all = NEEDED_V2.iter().all(|c| handed_down.contains(*c));
@@ -108,7 +108,7 @@ pub fn node_groups(hierarchies: &[Hierarchy], cluster: &str, node: &str) -> Vec<
 
 /// Makes the groups, ready to take processes.
 pub fn make_groups(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
-    if hierarchy_kind(hierarchies) == CgroupLayout::V2 {
+    if cgroup_layout(hierarchies) == CgroupLayout::V2 {
         for own in hierarchies.iter().filter(|h| h.is_v2()) {
             hand_down(&own.dir())?;
         }
@@ -118,7 +118,7 @@ pub fn make_groups(hierarchies: &[Hierarchy], dirs: &[PathBuf]) -> Result<()> {
             .with_context(|| format!("cannot make the cgroup {}", dir.display()))?;
         inherit_cpuset(dir)?;
     }
-    if hierarchy_kind(hierarchies) == CgroupLayout::V2 {
+    if cgroup_layout(hierarchies) == CgroupLayout::V2 {
         // Of each pair the first is the cluster's group, the second a node's: that one is nspawn's to manage.
         dirs.iter()
             .step_by(2)

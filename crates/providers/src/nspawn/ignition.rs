@@ -119,7 +119,7 @@ impl IgnitionRun<'_> {
     }
 }
 
-/// Levels of Ignition's log, the worst first; debugging is left out: see [`readable`].
+/// Levels of Ignition's log, the worst first; debugging is left out: see [`without_configs`].
 const LEVELS: [&str; 7] = [
     "EMERG", "ALERT", "CRITICAL", "ERROR", "WARNING", "NOTICE", "INFO",
 ];

@@ -120,7 +120,7 @@ impl<'a> Keeper<'a> {
     fn new(plan: &'a Plan, dir: &'a Path) -> Result<Self> {
         let hierarchies = cgroup::hierarchies_of("self")?;
         let groups = cgroup::node_groups(&hierarchies, &plan.cluster, &plan.node);
-        if super::host_runs_systemd() && cgroup::hierarchy_kind(&hierarchies) == CgroupLayout::V2 {
+        if super::host_runs_systemd() && cgroup::cgroup_layout(&hierarchies) == CgroupLayout::V2 {
             cgroup::step_aside(&hierarchies)?;
         }
         let lines: String = groups

@@ -94,9 +94,7 @@ fn parse_mount(line: &str) -> Option<Mount<'_>> {
 mod tests {
     use std::path::Path;
 
-    use super::super::{
-        CgroupLayout, hierarchy_kind, missing_controllers, node_groups, proc_files,
-    };
+    use super::super::{CgroupLayout, cgroup_layout, missing_controllers, node_groups, proc_files};
     use super::*;
 
     const HYBRID_MOUNTS: &str = "\
@@ -111,7 +109,7 @@ mod tests {
     #[test]
     fn hybrid_hierarchies_are_found() {
         let found = parse_hierarchies(HYBRID_MOUNTS, HYBRID_OWN);
-        assert_eq!(hierarchy_kind(&found), CgroupLayout::V1);
+        assert_eq!(cgroup_layout(&found), CgroupLayout::V1);
         let dirs = node_groups(&found, "demo", "node1");
         assert_eq!(dirs[0], Path::new("/sys/fs/cgroup/memory/box/1/ha-demo"));
         assert_eq!(
@@ -135,7 +133,7 @@ mod tests {
         let mounts =
             "42 30 0:26 /docker/abc /sys/fs/cgroup rw,nosuid - cgroup2 cgroup rw,nsdelegate";
         let found = parse_hierarchies(mounts, "0::/docker/abc/x\n");
-        assert_eq!(hierarchy_kind(&found), CgroupLayout::V2);
+        assert_eq!(cgroup_layout(&found), CgroupLayout::V2);
         assert_eq!(found[0].dir(), Path::new("/sys/fs/cgroup/x"));
     }
 }

@@ -15,7 +15,7 @@ const SYSTEMD_WITHOUT_V1: u32 = 258;
 /// What stands in the way, or which version it is.
 pub fn check_cgroups(provider: &Nspawn) -> Result<Vec<Finding>> {
     let own = cgroup::hierarchies_of("self")?;
-    let kind = cgroup::hierarchy_kind(&own);
+    let kind = cgroup::cgroup_layout(&own);
     let missing = cgroup::missing_controllers(&own);
     let mut findings = Vec::new();
     if !missing.is_empty() {
