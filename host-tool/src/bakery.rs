@@ -83,7 +83,7 @@ fn resolve_by(
 }
 
 fn of_url(name: &str, url: &str, sha256: &str) -> Artefact {
-    let file = file_name(name, url_base(url));
+    let file = image_file_name(name, url_base(url));
     let (url, sha256) = (url.to_owned(), sha256.to_owned());
     Artefact {
         file,
@@ -105,7 +105,7 @@ fn of_file(cluster: &Cluster, name: &str, path: &Path) -> Result<Artefact> {
     // nspawn brings the file as it is called.
     let file = match cluster.provider {
         ProviderOptions::Nspawn(_) => base.into_owned(),
-        _ => file_name(name, &base),
+        _ => image_file_name(name, &base),
     };
     Ok(Artefact {
         file,
@@ -114,7 +114,7 @@ fn of_file(cluster: &Cluster, name: &str, path: &Path) -> Result<Artefact> {
 }
 
 /// What the image is called where it came from, if that can be a file's name everywhere: the version stays readable.
-fn file_name(name: &str, base: &str) -> String {
+fn image_file_name(name: &str, base: &str) -> String {
     match is_file_name(base) {
         true => base.to_owned(),
         false => format!("{name}.raw"),

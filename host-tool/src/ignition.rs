@@ -91,7 +91,7 @@ impl ConfigRenderer<'_> {
         let warning = match &self.cluster.provider {
             // The host reads it from disk itself.
             ProviderOptions::Nspawn(_) => None,
-            _ => size::check_size(&node.name, text.expose().len(), largest)?,
+            _ => size::check_config_size(&node.name, text.expose().len(), largest)?,
         };
         Ok(NodeConfig { text, warning })
     }

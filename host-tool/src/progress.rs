@@ -43,7 +43,7 @@ fn awaited_lines(margin: &str, missing: &[String]) -> Vec<String> {
 }
 
 /// The end, and where the launch's picture is, on the same stream.
-fn print_end(end: &End, picture: Option<&Path>, printer: &dyn Printer) {
+fn print_end_and_picture(end: &End, picture: Option<&Path>, printer: &dyn Printer) {
     end::print_end(end, printer);
     let Some(place) = picture.map(shown_path) else {
         return;

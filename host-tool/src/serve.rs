@@ -282,7 +282,7 @@ async fn config_by_mac(
 }
 
 async fn boot_script(State(site): State<Arc<Site>>) -> String {
-    pxe::boot_script(&site.offer.url)
+    pxe::ipxe_script(&site.offer.url)
 }
 
 /// No secret is in it: it tells a machine where its config is.

@@ -60,7 +60,7 @@ pub fn check_source(
     root: Option<&StateRoot>,
     find: FindFaults<'_>,
 ) -> Result<(Source, Vec<Fault>)> {
-    let text = read_text(path).map_err(|e| unreadable_file(path, &e))?;
+    let text = read_cluster_file_text(path).map_err(|e| unreadable_file(path, &e))?;
     let absolute = std::path::absolute(path).map_err(|e| unreadable_file(path, &e))?;
     let base = absolute
         .parent()
@@ -96,7 +96,7 @@ fn accepted_version(text: &str, root: Option<&StateRoot>) -> Result<Option<Strin
 }
 
 /// The whole text. Of what is too large to be a cluster file, as much as the rules need to say so.
-fn read_text(path: &Path) -> std::io::Result<String> {
+fn read_cluster_file_text(path: &Path) -> std::io::Result<String> {
     let most = MAX_FILE_BYTES as u64 + 1;
     let mut bytes = Vec::new();
     File::open(path)?.take(most).read_to_end(&mut bytes)?;
@@ -116,7 +116,7 @@ pub fn find_cluster(root: &StateRoot, name_or_file: &str) -> Result<ClusterDir> 
     }
     let path = Path::new(name_or_file);
     // Its name is all that is asked for: whoever looks at a cluster is not told what a new one may be like.
-    match read_cluster_name(&read_text(path).map_err(|e| unreadable_file(path, &e))?) {
+    match read_cluster_name(&read_cluster_file_text(path).map_err(|e| unreadable_file(path, &e))?) {
         Some(name) => root.find(&name),
         None => root.find(&read_source(path, Some(root))?.cluster.name),
     }

@@ -216,7 +216,7 @@ impl ClusterDir {
 
     /// Refuses a directory with a stranger's files in it. What [`Self::lock`] does first, for those who have much to do before.
     pub fn refuse_foreign(&self) -> Result<()> {
-        contents::refuse_foreign(&self.0)
+        contents::refuse_foreign_dir(&self.0)
     }
 
     /// Takes the right to write. Makes the directory.

@@ -51,7 +51,7 @@ fn fixture_with_files() -> CliFixture {
 }
 
 /// The demo with these files.
-fn write_cluster_file(fixture: &CliFixture, manifests: &str, merge: &str) {
+fn write_demo_with_files(fixture: &CliFixture, manifests: &str, merge: &str) {
     let text = DEMO.replace("cni: none", &format!("cni: {{manifests: [{manifests}]}}"));
     let text = format!("{text}ignition: {{merge: [{merge}]}}\n");
     fs::write(fixture.path("mine.yaml"), text).unwrap();
@@ -60,7 +60,7 @@ fn write_cluster_file(fixture: &CliFixture, manifests: &str, merge: &str) {
 #[test]
 fn every_file_that_is_wrong_is_told_at_its_place() {
     let fixture = fixture_with_files();
-    write_cluster_file(
+    write_demo_with_files(
         &fixture,
         "gone.yaml, manifests, page.yaml, template.yaml, values.yaml, good.yaml",
         "v35.ign, v22.ign, butane.ign, hosts.ign",
@@ -79,7 +79,7 @@ fn every_file_that_is_wrong_is_told_at_its_place() {
 #[test]
 fn a_newer_ignition_is_a_warning_and_render_says_the_same() {
     let fixture = fixture_with_files();
-    write_cluster_file(&fixture, "good.yaml", "v34.ign, hosts.ign");
+    write_demo_with_files(&fixture, "good.yaml", "v34.ign, hosts.ign");
     let words =
         "is of Ignition version 3.4.0: a machine whose Flatcar is older ends in the first boot";
     let (code, out, err) = fixture.run(&["check", "mine.yaml"]);
@@ -114,7 +114,7 @@ fn render_refuses_what_check_refuses() {
             "butane.ign is not an Ignition config: it is Butane YAML; ",
         ),
     ] {
-        write_cluster_file(&fixture, manifests, merge);
+        write_demo_with_files(&fixture, manifests, merge);
         for verb in [
             &["check", "mine.yaml"][..],
             &["render", "mine.yaml", "--out", "out"],
@@ -132,7 +132,7 @@ fn render_refuses_what_check_refuses() {
 #[test]
 fn json_has_the_files_faults_too() {
     let fixture = fixture_with_files();
-    write_cluster_file(&fixture, "good.yaml", "butane.ign");
+    write_demo_with_files(&fixture, "good.yaml", "butane.ign");
     let (code, out, _) = fixture.run(&["check", "mine.yaml", "--json"]);
     let verdict: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(code, 2);

@@ -52,7 +52,7 @@ type Rule = fn(&ClusterFile, &mut Vec<Fault>);
 
 /// Every rule, one function a concern.
 const RULES: [Rule; 21] = [
-    names::check_names,
+    names::check_version_and_names,
     endpoint::check_endpoint,
     network::check_network,
     dual_stack::check_dual_stack,

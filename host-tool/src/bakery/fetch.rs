@@ -61,7 +61,7 @@ pub fn fetch_file(
         url,
         |size| {
             let size_or_more = size.unwrap_or(1);
-            check_size(size_or_more, most)?;
+            check_download_size(size_or_more, most)?;
             check_room(&place, size_or_more)?;
             bar.borrow_mut().begin(Step::Download, size);
             Ok(())
@@ -69,7 +69,7 @@ pub fn fetch_file(
         |piece| {
             hash.update(piece);
             done += piece.len() as u64;
-            check_size(done, most)?;
+            check_download_size(done, most)?;
             check_room(&place, piece.len() as u64)?;
             bar.borrow_mut().at(done);
             file.write_all(piece)
@@ -85,7 +85,7 @@ fn get_body(url: &str, piece: impl FnMut(&[u8]) -> Result<(), String>) -> Result
     get_sized_body(url, |_| Ok(()), piece)
 }
 
-fn check_size(bytes: u64, most: u64) -> Result<(), String> {
+fn check_download_size(bytes: u64, most: u64) -> Result<(), String> {
     if bytes > most {
         let most = BinaryBytes(most);
         return Err(format!("more than {most}: this is something else"));

@@ -49,7 +49,7 @@ impl<'a> Release<'a> {
         let url = self.below(base, "SHA256SUMS");
         let sums =
             fetch::fetch_text(&url, MAX_SUMS).map_err(|failed| self.unknown(&url, failed))?;
-        hash_of(&sums, &self.file()).ok_or_else(|| {
+        hash_in_sums(&sums, &self.file()).ok_or_else(|| {
             Stop::bad_input(format!(
                 "sysexts.{}: {url} names no {}: the bakery has no such image for {}; name another version, or a file",
                 self.name,
@@ -77,7 +77,7 @@ impl<'a> Release<'a> {
 }
 
 /// The hash of a file in the format of sha256sum.
-fn hash_of(sums: &str, file: &str) -> Option<String> {
+fn hash_in_sums(sums: &str, file: &str) -> Option<String> {
     sums.lines().find_map(|line| {
         let (hash, name) = line.trim().split_once([' ', '\t'])?;
         let name = name.trim_start().trim_start_matches('*');
@@ -109,9 +109,12 @@ mod tests {
     fn sums_are_read_as_sha256sum_writes_them() {
         let (a, b) = ("a".repeat(64), "B".repeat(64));
         let sums = format!("# note\n{a}  x-1-arm64.raw\n{b} *./x-1-x86-64.raw\nshort  y.raw\n");
-        assert_eq!(hash_of(&sums, "x-1-arm64.raw"), Some(a));
-        assert_eq!(hash_of(&sums, "x-1-x86-64.raw"), Some("b".repeat(64)));
-        assert_eq!(hash_of(&sums, "y.raw"), None);
-        assert_eq!(hash_of("<html>not found</html>", "x-1-arm64.raw"), None);
+        assert_eq!(hash_in_sums(&sums, "x-1-arm64.raw"), Some(a));
+        assert_eq!(hash_in_sums(&sums, "x-1-x86-64.raw"), Some("b".repeat(64)));
+        assert_eq!(hash_in_sums(&sums, "y.raw"), None);
+        assert_eq!(
+            hash_in_sums("<html>not found</html>", "x-1-arm64.raw"),
+            None
+        );
     }
 }

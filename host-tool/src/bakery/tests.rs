@@ -331,10 +331,10 @@ fn what_is_remembered_is_read_strictly() {
 #[test]
 fn names_become_file_names() {
     assert_eq!(
-        file_name("k3s", "k3s-v1.32.2+k3s1-arm64.raw"),
+        image_file_name("k3s", "k3s-v1.32.2+k3s1-arm64.raw"),
         "k3s-v1.32.2+k3s1-arm64.raw"
     );
     for odd in ["", ".hidden", "my image.raw", "a\"b", "a%20b.raw"] {
-        assert_eq!(file_name("k3s", odd), "k3s.raw", "{odd}");
+        assert_eq!(image_file_name("k3s", odd), "k3s.raw", "{odd}");
     }
 }

@@ -30,12 +30,15 @@ pub fn run(args: &DestroyArgs, root: &StateRoot) -> Result<()> {
     }
     let launched = cluster.filter(|c| c.provider.makes_machines());
     let left = store.remove()?;
-    println!("{}", describe_end(&name, launched.is_some(), &path, &left));
+    println!(
+        "{}",
+        describe_removal(&name, launched.is_some(), &path, &left)
+    );
     Ok(())
 }
 
 /// What is gone, and what is not.
-fn describe_end(name: &str, had_machines: bool, path: &Path, left: &[String]) -> String {
+fn describe_removal(name: &str, had_machines: bool, path: &Path, left: &[String]) -> String {
     let what = if had_machines {
         "machines, disks, keys"
     } else {
@@ -106,15 +109,15 @@ mod tests {
     fn the_end_says_what_really_went() {
         let dir = Path::new("/s/demo");
         assert_eq!(
-            describe_end("demo", true, dir, &[]),
+            describe_removal("demo", true, dir, &[]),
             "demo is gone: machines, disks, keys and /s/demo"
         );
-        let none = describe_end("demo", false, dir, &[]);
+        let none = describe_removal("demo", false, dir, &[]);
         assert!(
             none.starts_with("demo is gone: keys and /s/demo\n") && none.ends_with("they run on"),
             "{none}"
         );
-        let left = describe_end("demo", true, dir, &["a".into(), "b".into()]);
+        let left = describe_removal("demo", true, dir, &["a".into(), "b".into()]);
         assert!(
             left.contains("/s/demo stays") && left.ends_with("in it: a, b"),
             "{left}"

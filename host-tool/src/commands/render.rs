@@ -67,7 +67,7 @@ fn render_launched(args: &RenderArgs, source: &Source, dir: &ClusterDir) -> Resu
     let configs = render_configs(source, &pki, &files, false)?;
     write_configs(args, source, &files, &configs)?;
     println!("  {} was launched: nothing else was written", cluster.name);
-    println!("{}", last_words(FoundingPermission::Launched));
+    println!("{}", describe_founding(FoundingPermission::Launched));
     Ok(())
 }
 
@@ -100,7 +100,7 @@ fn render_rendered(
         shown_path(store.path())
     );
     print_assets(packed.as_ref());
-    println!("{}", last_words(founding));
+    println!("{}", describe_founding(founding));
     Ok(())
 }
 
@@ -204,7 +204,7 @@ fn print_assets(packed: Option<&PackedDisk>) {
     }
 }
 
-fn last_words(founding: FoundingPermission) -> &'static str {
+fn describe_founding(founding: FoundingPermission) -> &'static str {
     match founding {
         FoundingPermission::Permitted => {
             "  the nodes' certificates in them end in 24 hours, the permission to found in one: boot the nodes before"

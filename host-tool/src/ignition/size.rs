@@ -12,7 +12,11 @@ const MOST: usize = 256 * 1024;
 pub type ConfigPart = (String, usize);
 
 /// A word on a large config; an error on one that is too large.
-pub fn check_size(node: &str, size: usize, largest: Option<ConfigPart>) -> Result<Option<String>> {
+pub fn check_config_size(
+    node: &str,
+    size: usize,
+    largest: Option<ConfigPart>,
+) -> Result<Option<String>> {
     if size <= WARN {
         return Ok(None);
     }

@@ -27,7 +27,7 @@ mod updates;
 /// A node's files as Ignition writes them: path to mode and text.
 type Files = BTreeMap<String, (u64, String)>;
 
-fn render_configs(
+fn render_all_nodes(
     cluster: &Cluster,
     files: &OperatorFiles,
     founder: Option<Founder>,
@@ -126,7 +126,7 @@ const READ: [(&str, &str); 2] = [
 
 #[test]
 fn what_is_written_every_flatcar_reads_that_knows_ignition_3() {
-    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
+    for config in render_all_nodes(&demo_cluster(), &OperatorFiles::default(), None) {
         let version = config["ignition"]["version"].as_str().unwrap();
         for (flatcar, newest) in READ {
             assert!(version <= newest, "{flatcar} reads no {version}");
@@ -136,7 +136,7 @@ fn what_is_written_every_flatcar_reads_that_knows_ignition_3() {
 
 #[test]
 fn a_worker_holds_no_key_but_its_own() {
-    let configs = render_configs(&demo_cluster(), &OperatorFiles::default(), None);
+    let configs = render_all_nodes(&demo_cluster(), &OperatorFiles::default(), None);
     let files = written_files(&configs[3]);
     let keys: Vec<&String> = files
         .iter()
@@ -153,7 +153,7 @@ fn a_worker_holds_no_key_but_its_own() {
 
 #[test]
 fn secrets_are_for_root_only() {
-    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
+    for config in render_all_nodes(&demo_cluster(), &OperatorFiles::default(), None) {
         for (path, (mode, text)) in written_files(&config) {
             let secret = text.contains("PRIVATE KEY") || path == paths::NODE_FILE;
             assert!(!secret || mode == 0o600, "{path} {mode:o}");
@@ -166,7 +166,7 @@ fn secrets_are_for_root_only() {
 
 #[test]
 fn no_two_nodes_share_an_identity() {
-    let configs = render_configs(&demo_cluster(), &OperatorFiles::default(), None);
+    let configs = render_all_nodes(&demo_cluster(), &OperatorFiles::default(), None);
     let keys: std::collections::BTreeSet<String> = configs
         .iter()
         .map(|c| written_files(c)[paths::IDENTITY_KEY].1.clone())
@@ -178,7 +178,7 @@ fn no_two_nodes_share_an_identity() {
 fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
     let permission = founder_permission(1_000_000);
     let count = |founder| {
-        let configs = render_configs(&demo_cluster(), &OperatorFiles::default(), founder);
+        let configs = render_all_nodes(&demo_cluster(), &OperatorFiles::default(), founder);
         configs
             .iter()
             .filter_map(|c| node_file(&written_files(c)).founder.map(|f| f.until))
@@ -190,7 +190,7 @@ fn exactly_one_node_may_found_and_only_while_there_is_a_permission() {
 
 #[test]
 fn small_files_are_exactly_these() {
-    let configs = render_configs(&cluster_of_people(DEMO), &OperatorFiles::default(), None);
+    let configs = render_all_nodes(&cluster_of_people(DEMO), &OperatorFiles::default(), None);
     let files = written_files(&configs[1]);
     assert_eq!(files["/etc/hostname"], (0o644, "node2\n".to_owned()));
     let hosts = "127.0.0.1 localhost\n::1 localhost\n10.77.0.12 node2\n10.77.0.11 node1\n10.77.0.13 node3\n";
@@ -228,7 +228,7 @@ fn the_operators_files_come_along() {
         + "}\n";
     let cluster = parse_cluster(&text, dir.path());
     let files = read_operator_files(&cluster).unwrap();
-    let configs = render_configs(&cluster, &files, None);
+    let configs = render_all_nodes(&cluster, &files, None);
     let (plane, worker) = (written_files(&configs[0]), written_files(&configs[4]));
     assert_eq!(
         plane["/etc/ha-agent/manifests.d/00-net.yaml"],
@@ -300,7 +300,7 @@ fn bad_files_of_the_operator_are_bad_input() {
 
 #[test]
 fn no_node_reboots_by_itself_and_updates_are_installed_all_the_same() {
-    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
+    for config in render_all_nodes(&demo_cluster(), &OperatorFiles::default(), None) {
         let units = config["systemd"]["units"].as_array().unwrap();
         let named = |name: &str| units.iter().find(|u| u["name"] == name);
         let masked = serde_json::json!({"name": "locksmithd.service", "mask": true});
@@ -314,7 +314,7 @@ fn without_a_unit_of_haproxy_nothing_waits_for_its_configuration() {
     for (mode, masked) in [(LbMode::Native, false), (LbMode::StaticPod, true)] {
         let mut cluster = demo_cluster();
         cluster.load_balancer.mode = mode;
-        for config in render_configs(&cluster, &OperatorFiles::default(), None) {
+        for config in render_all_nodes(&cluster, &OperatorFiles::default(), None) {
             let units = config["systemd"]["units"].as_array().unwrap();
             let path = units.iter().find(|u| u["name"] == HAPROXY_PATH);
             assert_eq!(path.is_some_and(|u| u["mask"] == true), masked);
@@ -338,7 +338,7 @@ fn the_endpoint_s_name_is_in_every_hosts_file() {
     assert_ne!(text, DEMO);
     let cluster = cluster_of_people(&text);
     let files = read_operator_files(&cluster).unwrap();
-    for config in render_configs(&cluster, &files, None) {
+    for config in render_all_nodes(&cluster, &files, None) {
         let written = written_files(&config);
         let name = "k8s-api.example.org";
         let lines = format!("192.0.2.10 {name}\n192.0.2.11 {name}\n");

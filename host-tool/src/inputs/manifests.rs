@@ -49,7 +49,7 @@ pub fn read_local(key: &str, path: &Path) -> Result<NamedText> {
 
 /// Fetched unless it was before.
 pub fn read_fetched(key: &str, url: &str, sha256: &str, cache: &Cache) -> Result<NamedText> {
-    let name = file_name(url).to_owned();
+    let name = file_name_of_url(url).to_owned();
     let path = cache
         .get(url, sha256, &name, &mut NoBar)
         .map_err(|error| Stop::bad_input(format!("{key}: {error:#}")))?;
@@ -60,7 +60,7 @@ pub fn read_fetched(key: &str, url: &str, sha256: &str, cache: &Cache) -> Result
 /// Judges what was fetched earlier; nothing is fetched for it.
 pub fn judge_fetched(url: &Path, sha256: &str) -> Judged<()> {
     let find = || -> Result<Option<PathBuf>> {
-        let name = file_name(url.to_str().unwrap_or_default());
+        let name = file_name_of_url(url.to_str().unwrap_or_default());
         Cache::open(MANIFESTS)?.find(sha256, name)
     };
     // Without a place for it, or with one that cannot be read, nothing is known of it here.
@@ -80,7 +80,7 @@ impl Bar for NoBar {
     fn note(&mut self, _: &str) {}
 }
 
-fn file_name(url: &str) -> &str {
+fn file_name_of_url(url: &str) -> &str {
     let base = url_base(url);
     if is_file_name(base) {
         base

@@ -49,7 +49,7 @@ impl LaunchedFiles<'_> {
             match self.is_same(&key, path, wanted)? {
                 true => {}
                 false if self.are_same_words(path, wanted) => {
-                    edited.push(Difference::of_content(&key, &name_of(path)));
+                    edited.push(Difference::of_content(&key, &lossy_file_name(path)));
                 }
                 false => continue,
             }
@@ -73,7 +73,7 @@ impl LaunchedFiles<'_> {
         {
             chart.clone_from(now);
         }
-        Ok((!same).then(|| Difference::of_content(CHART, &name_of(now))))
+        Ok((!same).then(|| Difference::of_content(CHART, &lossy_file_name(now))))
     }
 
     /// The operator's own texts, which every node's config holds whole.
@@ -128,7 +128,7 @@ impl LaunchedFiles<'_> {
         let Some(kept) = self.hashes.get(key) else {
             return Ok(self.is_same_place(old, new) || is_same_content(old, new));
         };
-        Ok(match hash_of(new, Some(kept))? {
+        Ok(match hash_of_file(new, Some(kept))? {
             Some(now) => now.sha256 == kept.sha256,
             None => self.is_same_place(old, new),
         })
@@ -257,12 +257,12 @@ pub fn hash_named_files(cluster: &Cluster, known: &FileHashes) -> Result<FileHas
     let mut cluster = cluster.clone();
     let mut hashes = FileHashes::new();
     for (key, path) in named_files(&mut cluster) {
-        if let Some(hash) = hash_of(path, known.get(&key))? {
+        if let Some(hash) = hash_of_file(path, known.get(&key))? {
             hashes.insert(key, hash);
         }
     }
     if let Some(chart) = cluster.kubernetes.cni.chart()
-        && let Some(hash) = hash_of(Path::new(chart), known.get(CHART))?
+        && let Some(hash) = hash_of_file(Path::new(chart), known.get(CHART))?
     {
         hashes.insert(CHART.to_owned(), hash);
     }
@@ -270,7 +270,7 @@ pub fn hash_named_files(cluster: &Cluster, known: &FileHashes) -> Result<FileHas
 }
 
 /// None: there is no file, or it is a directory.
-fn hash_of(path: &Path, known: Option<&FileHash>) -> Result<Option<FileHash>> {
+fn hash_of_file(path: &Path, known: Option<&FileHash>) -> Result<Option<FileHash>> {
     let Ok(meta) = std::fs::metadata(path) else {
         return Ok(None);
     };
@@ -302,7 +302,12 @@ fn is_same_content(old: &Path, new: &Path) -> bool {
     if !old.exists() {
         return name(old) == name(new);
     }
-    let hash = |path: &Path| hash_of(path, None).ok().flatten().map(|hash| hash.sha256);
+    let hash = |path: &Path| {
+        hash_of_file(path, None)
+            .ok()
+            .flatten()
+            .map(|hash| hash.sha256)
+    };
     hash(old).is_some_and(|old| Some(old) == hash(new))
 }
 
@@ -311,7 +316,7 @@ fn same_paths(old: &[PathBuf], new: &[PathBuf]) -> bool {
     old.len() == new.len() && pairs.all(|(old, new)| is_same_content(old, new))
 }
 
-fn name_of(path: &Path) -> String {
+fn lossy_file_name(path: &Path) -> String {
     path.file_name()
         .unwrap_or_default()
         .to_string_lossy()
@@ -319,6 +324,6 @@ fn name_of(path: &Path) -> String {
 }
 
 fn names_of(paths: &[PathBuf]) -> String {
-    let names: Vec<String> = paths.iter().map(|path| name_of(path)).collect();
+    let names: Vec<String> = paths.iter().map(|path| lossy_file_name(path)).collect();
     names.join(", ")
 }

@@ -216,7 +216,7 @@ fn end_fact(end: &End) -> Option<Fact> {
     let millis = |t: std::time::Duration| u64::try_from(t.as_millis()).unwrap_or(u64::MAX);
     Some(Fact::Ended {
         end: kind,
-        words: last_words(end),
+        words: words_beside_nodes(end),
         failed,
         vip_holder,
         spent: spent
@@ -227,7 +227,7 @@ fn end_fact(end: &End) -> Option<Fact> {
 }
 
 /// What there is to say beside the nodes that failed, line by line.
-fn last_words(end: &End) -> Vec<String> {
+fn words_beside_nodes(end: &End) -> Vec<String> {
     match end {
         End::TimedOut(unfinished) => {
             let nodes = unfinished.nodes.iter().map(unfinished_node);

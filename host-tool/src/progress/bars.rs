@@ -9,7 +9,9 @@ use ha_host_base::text::{Paint, human_duration, pad_to_width, printable_line, tr
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::describe::{STEPS, completed_steps, waiting_for};
-use super::{Printer, awaited_lines, cluster_headline, print_end, pull, step_line, warning_line};
+use super::{
+    Printer, awaited_lines, cluster_headline, print_end_and_picture, pull, step_line, warning_line,
+};
 use crate::api::ClusterView;
 use crate::launch::node_progress::{NodeProgress, Stage};
 use crate::launch::report::{End, LaunchEvent, Report};
@@ -164,7 +166,7 @@ impl BarReport {
         if !self.bars.is_empty() {
             self.printer.print("");
         }
-        print_end(end, self.picture.as_deref(), &*self.printer);
+        print_end_and_picture(end, self.picture.as_deref(), &*self.printer);
     }
 }
 

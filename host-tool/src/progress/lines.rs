@@ -8,7 +8,9 @@ use ha_flatcar_image::Bar;
 use ha_host_base::text::printable_line;
 
 use super::describe::waiting_for;
-use super::{Printer, awaited_lines, cluster_headline, print_end, pull, step_line, warning_line};
+use super::{
+    Printer, awaited_lines, cluster_headline, print_end_and_picture, pull, step_line, warning_line,
+};
 use crate::launch::node_progress::{NodeChange, NodeProgress};
 use crate::launch::report::{LaunchEvent, Report};
 
@@ -47,7 +49,7 @@ impl Report for LineReport {
                 }
             }
             LaunchEvent::Ended(end) => {
-                print_end(end, self.picture.as_deref(), &*self.printer);
+                print_end_and_picture(end, self.picture.as_deref(), &*self.printer);
             }
             LaunchEvent::NodeSaid(_) | LaunchEvent::Tick(_) => {}
             LaunchEvent::PictureWritten(path) => self.picture = Some(path.to_path_buf()),

@@ -108,13 +108,13 @@ pub fn bar_report() -> (bars::BarReport, Screen) {
     )
 }
 
-fn parse_event(json: &str) -> Event {
+fn event_of_node1(json: &str) -> Event {
     let text = format!("{{\"version\":1,\"seq\":1,\"timeMs\":0,\"node\":\"node1\",{json}}}");
     Event::parse(&text).unwrap_or_else(|e| panic!("{text}: {e}"))
 }
 
 /// What is told of a launch of the demo in which node1 waits, node2 fails and node3 is Ready.
-fn tell_story(report: &mut dyn Report) {
+fn tell_failing_launch(report: &mut dyn Report) {
     let cluster = demo_cluster();
     let now = std::time::Instant::now();
     let mut nodes: Vec<NodeProgress> = cluster
@@ -141,7 +141,7 @@ fn tell_story(report: &mut dyn Report) {
         (2, r#""event":"steady""#),
     ];
     for (index, json) in story {
-        let event = parse_event(json);
+        let event = event_of_node1(json);
         let change = nodes[index].apply(&event, now);
         report.tell(&LaunchEvent::NodeSaid(&event));
         if let Some(change) = change {
@@ -166,7 +166,7 @@ fn tell_story(report: &mut dyn Report) {
 #[test]
 fn a_pipe_gets_a_line_a_change() {
     let (mut report, pipe) = line_report();
-    tell_story(&mut report);
+    tell_failing_launch(&mut report);
     assert_eq!(
         without_times(&pipe.text()),
         "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, libvirt\n\
@@ -184,7 +184,7 @@ fn a_pipe_gets_a_line_a_change() {
 #[test]
 fn a_terminal_has_a_line_a_node() {
     let (mut report, screen) = bar_report();
-    tell_story(&mut report);
+    tell_failing_launch(&mut report);
     let line = |head: &str, words: &str| format!("{head}{words:<79}{:>10}\n", "N s");
     let expected = [
         "demo: 3 control planes, 2 workers, VIP 10.77.0.30:6444, Kubernetes 1.36.3, libvirt\n\
@@ -210,7 +210,7 @@ fn a_terminal_has_a_line_a_node() {
 #[test]
 fn a_program_gets_an_object_a_line() {
     let (mut report, pipe) = json_report();
-    tell_story(&mut report);
+    tell_failing_launch(&mut report);
     let objects = pipe.objects(VERSION);
     let kinds: Vec<&str> = objects
         .iter()
@@ -271,9 +271,9 @@ fn more_nodes_than_lines_are_counted() {
     let (mut report, screen) = bar_report();
     let (node, now) = (demo_cluster().nodes[0].clone(), std::time::Instant::now());
     let mut nodes: Vec<NodeProgress> = (0..41).map(|_| NodeProgress::new(&node, now)).collect();
-    nodes[0].apply(&parse_event(r#""event":"steady""#), now);
+    nodes[0].apply(&event_of_node1(r#""event":"steady""#), now);
     nodes[1].apply(
-        &parse_event(
+        &event_of_node1(
             r#""event":"failed","phase":"join","attempt":1,"error":"boom","tail":[],"retryMs":9"#,
         ),
         now,

@@ -12,7 +12,7 @@ pub const IMAGE: &str = "flatcar_production_pxe_image.cpio.gz";
 const ANY_DISK: &str = "-s";
 
 /// What iPXE runs (`chain URL/boot.ipxe`).
-pub fn boot_script(url: &str) -> String {
+pub fn ipxe_script(url: &str) -> String {
     format!(
         "#!ipxe\n\
          kernel {url}/pxe/{KERNEL} initrd={IMAGE} flatcar.first_boot=1 ignition.config.url={url}/installer?mac=${{net0/mac}}\n\

@@ -27,7 +27,7 @@ struct Accepted<C> {
 }
 
 /// The file's text.
-pub fn to_text(cluster: &Cluster) -> Result<String> {
+pub fn accepted_text(cluster: &Cluster) -> Result<String> {
     let version = VERSION;
     let mut text = serde_json::to_string_pretty(&Accepted { version, cluster })?;
     text.push('\n');

@@ -43,7 +43,7 @@ const SCRATCH_RANDOM: usize = 6;
 
 /// Refuses a directory that somebody else made and filled. One that is missing or empty may be used, and one that an ha-host left
 /// before it could write the record.
-pub fn refuse_foreign(dir: &Path) -> Result<()> {
+pub fn refuse_foreign_dir(dir: &Path) -> Result<()> {
     if dir.join(record::FILE).try_exists().unwrap_or(false) {
         return Ok(());
     }
@@ -54,7 +54,7 @@ pub fn refuse_foreign(dir: &Path) -> Result<()> {
     let foreign: Vec<String> = foreign
         .into_iter()
         .filter(|entry| !is_unfinished_record(entry) && entry.file_name() != LOCK)
-        .map(name_of)
+        .map(dir_entry_name)
         .collect();
     if foreign.is_empty() {
         return Ok(());
@@ -101,7 +101,10 @@ pub fn remove_own(dir: &Path) -> Result<Vec<String>> {
     for name in OWN {
         remove_entry(&dir.join(name))?;
     }
-    let left: Vec<String> = sorted_entries(dir)?.into_iter().map(name_of).collect();
+    let left: Vec<String> = sorted_entries(dir)?
+        .into_iter()
+        .map(dir_entry_name)
+        .collect();
     if left.is_empty() {
         std::fs::remove_dir(dir).with_context(|| format!("cannot remove {}", dir.display()))?;
     }
@@ -137,7 +140,7 @@ fn sorted_entries(dir: &Path) -> std::io::Result<Vec<DirEntry>> {
     Ok(entries)
 }
 
-fn name_of(entry: DirEntry) -> String {
+fn dir_entry_name(entry: DirEntry) -> String {
     entry.file_name().to_string_lossy().into_owned()
 }
 
@@ -176,9 +179,9 @@ mod tests {
             &["lock", ".new-aB3xYz"],
             &["state.json", "notes.txt"],
         ] {
-            refuse_foreign(dir_with(ours).path()).unwrap();
+            refuse_foreign_dir(dir_with(ours).path()).unwrap();
         }
-        refuse_foreign(&dir_with(&[]).path().join("missing")).unwrap();
+        refuse_foreign_dir(&dir_with(&[]).path().join("missing")).unwrap();
         for theirs in [
             &["notes.txt"][..],
             &["cluster.yaml"],
@@ -186,7 +189,7 @@ mod tests {
             &[".new-ideas"],
             &["lock", ".new-ideas1/a"],
         ] {
-            let error = refuse_foreign(dir_with(theirs).path()).unwrap_err();
+            let error = refuse_foreign_dir(dir_with(theirs).path()).unwrap_err();
             assert!(
                 matches!(error.downcast_ref(), Some(Stop::BadInput(_))),
                 "{theirs:?}"

@@ -46,7 +46,7 @@ pub fn read_hashes(dir: &Path) -> Result<FileHashes> {
     parse_hashes(&text).with_context(|| format!("{} cannot be understood", path.display()))
 }
 
-pub fn to_text(files: &FileHashes) -> Result<String> {
+pub fn hashes_text(files: &FileHashes) -> Result<String> {
     let (version, files) = (VERSION, files.clone());
     Ok(serde_json::to_string_pretty(&StoredHashes { version, files })? + "\n")
 }
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn reads_the_frozen_v1_and_refuses_other_versions() {
         let hashes = parse_hashes(V1).unwrap();
-        assert_eq!(to_text(&hashes).unwrap(), V1);
+        assert_eq!(hashes_text(&hashes).unwrap(), V1);
         assert_eq!(hashes["sysexts.ha-agent.path"].bytes, 5);
         let error = parse_hashes(&V1.replace("\"version\": 1", "\"version\": 2")).unwrap_err();
         assert!(

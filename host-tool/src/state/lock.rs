@@ -46,7 +46,7 @@ impl Lock {
         if !same {
             return Ok(None);
         }
-        refuse_foreign(&mut file, path)?;
+        refuse_foreign_file(&mut file, path)?;
         file.set_len(0)?;
         file.rewind()?;
         file.write_all(std::process::id().to_string().as_bytes())?;
@@ -73,7 +73,7 @@ fn open_lock_file(path: &Path) -> Result<File> {
 }
 
 /// What is written over must be a lock: a file of no other name that holds nothing, or a process number.
-fn refuse_foreign(file: &mut File, path: &Path) -> Result<()> {
+fn refuse_foreign_file(file: &mut File, path: &Path) -> Result<()> {
     let meta = file.metadata()?;
     if !meta.is_file() || meta.nlink() != 1 {
         return Err(not_a_lock(path, "it is not a file of its own"));

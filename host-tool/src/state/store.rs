@@ -57,7 +57,7 @@ impl ClusterStore {
             // From here on the directory is ours, and so is what an earlier try left in it.
             contents::remove_interrupted_writes(self.path())?;
         }
-        self.put_if_changed(accepted::FILE, &accepted::to_text(file.cluster)?)?;
+        self.put_if_changed(accepted::FILE, &accepted::accepted_text(file.cluster)?)?;
         self.put_if_changed(accepted::TEXT, file.text)?;
         Ok(record)
     }
@@ -75,7 +75,7 @@ impl ClusterStore {
 
     /// Keeps what the files that the accepted cluster file names hold.
     pub fn keep_file_hashes(&self, hashes: &FileHashes) -> Result<()> {
-        self.put_if_changed(file_hashes::FILE, &file_hashes::to_text(hashes)?)
+        self.put_if_changed(file_hashes::FILE, &file_hashes::hashes_text(hashes)?)
     }
 
     /// Removes the Ignition configs of nodes that the cluster does not have any more.

@@ -19,7 +19,7 @@ const OF_OTHERS: [&str; 4] = [
 ];
 
 pub(super) fn check_endpoint(file: &ClusterFile, faults: &mut Vec<Fault>) {
-    check_name(file, faults);
+    check_endpoint_name(file, faults);
     check_interface(file, faults);
     let endpoint = &file.endpoint;
     if !file.load_balancer.is_external() {
@@ -106,7 +106,7 @@ fn check_vip_behind(interface: &Spanned<String>, file: &ClusterFile, faults: &mu
     }
 }
 
-fn check_name(file: &ClusterFile, faults: &mut Vec<Fault>) {
+fn check_endpoint_name(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let Some(name) = &file.endpoint.name else {
         return;
     };

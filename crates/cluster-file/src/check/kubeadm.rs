@@ -122,7 +122,7 @@ pub(super) fn check_kubeadm(file: &ClusterFile, faults: &mut Vec<Fault>) {
     let minor = file.minor().unwrap_or_else(default_minor);
     check_document(&CLUSTER, &CLUSTER_OWNED, &k8s.cluster_configuration, faults);
     check_document(&TIMEOUTS, &[], &k8s.timeouts, faults);
-    check_timeouts(&k8s.timeouts, faults);
+    check_kubeadm_timeouts(&k8s.timeouts, faults);
     cluster::check_cluster_values(&k8s.cluster_configuration, minor, faults);
     check_kubelet(&k8s.kubelet_config, &KUBELET_OWNED, file, minor, faults);
     for node in file.entries() {
@@ -130,7 +130,7 @@ pub(super) fn check_kubeadm(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
     for program in Program::ALL {
         let arguments = Argument::read_all(program, file);
-        argument_names::check_names(&arguments, minor, faults);
+        argument_names::check_argument_names(&arguments, minor, faults);
         argument_values::check_values(file, program, &arguments, faults);
         gates::check_argument_gates(file, &arguments, minor, faults);
     }
@@ -150,7 +150,7 @@ fn check_kubelet(
 }
 
 /// The agent gives kubeadm this long as a whole.
-fn check_timeouts(timeouts: &[Setting], faults: &mut Vec<Fault>) {
+fn check_kubeadm_timeouts(timeouts: &[Setting], faults: &mut Vec<Fault>) {
     for timeout in timeouts {
         let seconds = timeout.value.as_str().and_then(shape::parse_go_duration);
         if seconds.is_some_and(|s| !(1.0..=MAX_TIMEOUT).contains(&s)) {

@@ -26,7 +26,7 @@ pub(super) fn check_load_balancer(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if balancer.is_external() {
         return check_own_options(balancer, faults);
     }
-    check_timeouts(balancer, faults);
+    check_balancer_timeouts(balancer, faults);
     if let Some(stats) = &balancer.stats {
         check_stats_address(stats, file, faults);
         check_login(stats, faults);
@@ -70,7 +70,7 @@ fn check_own_options(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
     }));
 }
 
-fn check_timeouts(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
+fn check_balancer_timeouts(balancer: &LoadBalancerFile, faults: &mut Vec<Fault>) {
     let timeouts = &balancer.timeouts;
     let all = [&timeouts.client, &timeouts.server, &timeouts.tunnel];
     let odd = |at: &&Spanned<u32>| !TIMEOUT_MS.contains(&at.value);

@@ -6,7 +6,7 @@ use super::name_syntax::{is_dns_label, is_dns_name, label_help};
 use crate::diagnostic::Fault;
 use crate::file::{ClusterFile, Spanned, VERSION};
 
-pub(super) fn check_names(file: &ClusterFile, faults: &mut Vec<Fault>) {
+pub(super) fn check_version_and_names(file: &ClusterFile, faults: &mut Vec<Fault>) {
     if let Some(version) = file.version.as_ref().filter(|v| v.value != VERSION) {
         let message = format!("{} is not supported by this ha-host", version.value);
         faults.push(version.error(

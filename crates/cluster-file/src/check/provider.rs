@@ -190,10 +190,10 @@ fn check_machine(vm: &VmFile, faults: &mut Vec<Fault>) {
     {
         faults.push(firmware.error("does not exist on arm64", "write `uefi` or leave it out"));
     }
-    check_image(&vm.image, faults);
+    check_flatcar_image(&vm.image, faults);
 }
 
-fn check_image(image: &ImageFile, faults: &mut Vec<Fault>) {
+fn check_flatcar_image(image: &ImageFile, faults: &mut Vec<Fault>) {
     let channel = image.channel.as_ref();
     if let Some(channel) = channel.filter(|channel| !CHANNELS.contains(&channel.value.as_str())) {
         let meant = crate::suggest::did_you_mean(&channel.value, CHANNELS);

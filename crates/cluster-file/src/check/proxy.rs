@@ -21,7 +21,7 @@ pub(super) fn check_proxy(file: &ClusterFile, faults: &mut Vec<Fault>) {
     check_targets(proxy, faults);
     for url in proxy.http.iter().chain(&proxy.https) {
         match split_url(url.value.expose()) {
-            Ok(parts) => check_host(file, url, &parts, faults),
+            Ok(parts) => check_proxy_host(file, url, &parts, faults),
             Err((message, help)) => faults.push(url.error(message, help)),
         }
     }
@@ -51,7 +51,7 @@ fn check_targets(proxy: &ProxyFile, faults: &mut Vec<Fault>) {
 }
 
 /// What is not a fault of the URL, but seldom what was meant.
-fn check_host(
+fn check_proxy_host(
     file: &ClusterFile,
     url: &Spanned<ProxyUrl>,
     parts: &UrlParts<'_>,

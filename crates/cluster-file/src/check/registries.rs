@@ -31,7 +31,7 @@ pub(super) fn check_registries(file: &ClusterFile, faults: &mut Vec<Fault>) {
 
 fn check_registry(registry: &RegistryFile, faults: &mut Vec<Fault>) {
     if let Some(host) = &registry.host {
-        check_host(host, faults);
+        check_registry_host(host, faults);
         let skips = registry.skip_verify.as_ref().is_some_and(|at| at.given);
         let says = skips || registry.ca.is_some() || registry.auth.is_some();
         if registry.mirrors.is_empty() && !says {
@@ -58,7 +58,7 @@ fn check_registry(registry: &RegistryFile, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_host(host: &Spanned<String>, faults: &mut Vec<Fault>) {
+fn check_registry_host(host: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = host.value.as_str();
     if NAMES_OF_DOCKER.contains(&text) {
         let message = format!("`{text}` is in no image's name");

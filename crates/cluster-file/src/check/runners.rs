@@ -31,7 +31,7 @@ pub(super) fn check_runners(file: &ClusterFile, faults: &mut Vec<Fault>) {
     given
         .into_iter()
         .flatten()
-        .for_each(|image| check_image(image, faults));
+        .for_each(|image| check_runner_image(image, faults));
     let named = PROGRAMS.into_iter().zip(given);
     let missing: Vec<&str> = named
         .filter_map(|(program, image)| image.is_none().then_some(program))
@@ -56,7 +56,7 @@ pub(super) fn check_runners(file: &ClusterFile, faults: &mut Vec<Fault>) {
 }
 
 /// A tag may be moved, and control planes that are made later would run another program.
-fn check_image(image: &Spanned<String>, faults: &mut Vec<Fault>) {
+fn check_runner_image(image: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = image.value.as_str();
     let Some((name, digest)) = text.split_once("@sha256:") else {
         let message = format!("`{text}` names no digest: what a tag means may change");

@@ -32,7 +32,7 @@ pub(super) fn check_sysexts(file: &ClusterFile, faults: &mut Vec<Fault>) {
     }
     let of_nodes = file.entries().iter().flat_map(|node| &node.sysexts);
     for sysext in file.sysexts.iter().chain(of_nodes) {
-        check_name(&sysext.name, faults);
+        check_sysext_name(&sysext.name, faults);
         check_source(sysext, faults);
         check_kubernetes_version(sysext, file, faults);
         check_crio(sysext, file, faults);
@@ -99,7 +99,7 @@ fn check_flatcar_extension(name: &Spanned<String>, faults: &mut Vec<Fault>) {
     }
 }
 
-fn check_name(name: &Spanned<String>, faults: &mut Vec<Fault>) {
+fn check_sysext_name(name: &Spanned<String>, faults: &mut Vec<Fault>) {
     let text = name.value.as_str();
     if let Some(bare) = text.strip_suffix(".raw") {
         let message = format!("the name of sysext `{text}` ends in .raw");

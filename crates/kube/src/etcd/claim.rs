@@ -72,7 +72,7 @@ impl Etcd {
         let (of_key, of_prefix) = (ranges.next().unwrap_or_default(), ranges.next());
         let owner = of_key.kvs.into_iter().next();
         Ok(Claimed::Before {
-            owner: owner.map(|pair| decode_base64(&pair.value)),
+            owner: owner.map(|pair| decode_base64_lossily(&pair.value)),
             keys: of_prefix.map_or(0, |range| range.count.parse().unwrap_or(0)),
         })
     }
@@ -111,7 +111,7 @@ fn end_of(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-fn decode_base64(text: &str) -> String {
+fn decode_base64_lossily(text: &str) -> String {
     let bytes = STANDARD.decode(text).unwrap_or_default();
     String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -145,14 +145,14 @@ fn power_on(provider: &Libvirt, node: &Node) -> Result<()> {
 fn reboot_node(provider: &Libvirt, node: &Node) -> Result<()> {
     let (host, name) = own_domain(provider, node, Some(true))?;
     let agent = Agent::new(&node.name, guest_transport(host, name.clone()).open());
-    let before = boot_id(&agent);
+    let before = boot_id_of_guest(&agent);
     let mode = if before.is_ok() { "agent,acpi" } else { "acpi" };
     let end = Instant::now() + REBOOT_PATIENCE;
     // libvirt itself waits up to a minute for the guest agent before it presses the button.
     let order = ["reboot", &name, "--mode", mode];
     host.virsh.run_within(&order, REBOOT_PATIENCE)?;
     let Ok(before) = before else { return Ok(()) };
-    while !boot_id(&agent).is_ok_and(|now| now != before) {
+    while !boot_id_of_guest(&agent).is_ok_and(|now| now != before) {
         if Instant::now() > end {
             bail!(
                 "{} has not come back within {} s; see `ha-host logs`",
@@ -172,7 +172,7 @@ fn guest_transport(host: &Host, domain: String) -> GuestTransport {
     }
 }
 
-fn boot_id(agent: &Agent) -> Result<String> {
+fn boot_id_of_guest(agent: &Agent) -> Result<String> {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let argv = ["cat", "/proc/sys/kernel/random/boot_id"];
     let code = agent.exec(&argv, &mut out, &mut err, &AtomicBool::new(false))?;

@@ -55,7 +55,7 @@ pub fn apply_config(program: &Path, config: &Path, dir: &Path) -> Result<()> {
     result.map_err(|error| {
         error.context(format!(
             "{} (all of it: {})",
-            last_words(&log),
+            last_words_of_ignition(&log),
             log_file.display()
         ))
     })
@@ -133,7 +133,7 @@ fn without_configs(log: &str) -> String {
 }
 
 /// The last line of a fault, else the last ones of all.
-fn last_words(log: &str) -> &str {
+fn last_words_of_ignition(log: &str) -> &str {
     let mut lines = log.lines().rev();
     lines
         .find_map(|line| of_level(line, &LEVELS[..FAULTS]))
@@ -219,7 +219,10 @@ mod tests {
         let kept = without_configs(log);
         assert_eq!(kept.lines().count(), 3, "{kept}");
         assert!(!kept.contains("data:"));
-        assert_eq!(last_words(&kept), "Ignition failed: no such user");
+        assert_eq!(
+            last_words_of_ignition(&kept),
+            "Ignition failed: no such user"
+        );
     }
 
     #[test]

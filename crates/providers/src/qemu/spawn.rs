@@ -67,13 +67,13 @@ fn start_and_wait(
     let name = program.file_name().unwrap_or_default().to_string_lossy();
     match wait_until_ready(&mut child, STARTING, is_ready)? {
         Startup::Ready => Ok(child),
-        Startup::Ended(status) => bail!("{name} has ended ({status}): {}", last_words(dir)),
+        Startup::Ended(status) => bail!("{name} has ended ({status}): {}", last_words_of_qemu(dir)),
         Startup::Late => {
             stop_process(dir)?;
             let waited = STARTING.as_secs();
             bail!(
                 "{name} does not answer within {waited} s: {}",
-                last_words(dir)
+                last_words_of_qemu(dir)
             )
         }
     }
@@ -113,12 +113,16 @@ fn note_end(mut child: Child, dir: &Path, epitaph: Option<&Path>) {
     }
     // The node may have been removed by now.
     if let Ok(mut file) = File::options().append(true).open(epitaph) {
-        let _ = writeln!(file, "\r\nQEMU has ended ({status}): {}", last_words(dir));
+        let _ = writeln!(
+            file,
+            "\r\nQEMU has ended ({status}): {}",
+            last_words_of_qemu(dir)
+        );
     }
 }
 
 /// The last lines that QEMU wrote.
-pub fn last_words(dir: &Path) -> String {
+pub fn last_words_of_qemu(dir: &Path) -> String {
     let text = std::fs::read_to_string(dir.join(LOG)).unwrap_or_default();
     match last_lines(&text) {
         "" => "it said nothing".into(),

@@ -20,10 +20,10 @@ const AUTHORITIES_END_SOON: Duration = Duration::days(365);
 #[serde(rename_all = "camelCase")]
 pub struct KeyEnds {
     /// When the administrator's certificate in the kubeconfig ends.
-    #[serde(serialize_with = "as_rfc3339")]
+    #[serde(serialize_with = "as_optional_rfc3339")]
     kubeconfig: Option<OffsetDateTime>,
     /// When the first certificate authority ends, and with it the cluster.
-    #[serde(serialize_with = "as_rfc3339")]
+    #[serde(serialize_with = "as_optional_rfc3339")]
     authorities: Option<OffsetDateTime>,
 }
 
@@ -51,8 +51,8 @@ impl KeyEnds {
         let now = OffsetDateTime::now_utc();
         let soon = |end: Option<OffsetDateTime>, before| end.is_none_or(|end| end - now < before);
         let mut words = [
-            format!("kubeconfig {}", describe_end(self.kubeconfig, now)),
-            format!("authorities {}", describe_end(self.authorities, now)),
+            format!("kubeconfig {}", describe_key_end(self.kubeconfig, now)),
+            format!("authorities {}", describe_key_end(self.authorities, now)),
         ];
         if soon(self.kubeconfig, RENEW_BEFORE) {
             words[0] = paint.red(&format!(
@@ -67,7 +67,7 @@ impl KeyEnds {
     }
 }
 
-fn describe_end(end: Option<OffsetDateTime>, now: OffsetDateTime) -> String {
+fn describe_key_end(end: Option<OffsetDateTime>, now: OffsetDateTime) -> String {
     let date = format_description!("[year]-[month]-[day]");
     match end.and_then(|end| Some((end, end.format(&date).ok()?))) {
         None => "not readable".to_owned(),
@@ -76,7 +76,10 @@ fn describe_end(end: Option<OffsetDateTime>, now: OffsetDateTime) -> String {
     }
 }
 
-fn as_rfc3339<S: Serializer>(end: &Option<OffsetDateTime>, to: S) -> Result<S::Ok, S::Error> {
+fn as_optional_rfc3339<S: Serializer>(
+    end: &Option<OffsetDateTime>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     end.and_then(|end| end.format(&Rfc3339).ok()).serialize(to)
 }
 

@@ -35,7 +35,7 @@ fn each_machine_has_what_its_role_needs_and_no_more() {
     }
     let cluster = cluster_of_people(&format!("{DEMO}{text}"));
     let files = read_operator_files(&cluster).unwrap();
-    let configs = render_configs(&cluster, &files, None);
+    let configs = render_all_nodes(&cluster, &files, None);
     assert_eq!(configs.len(), 7);
     for (config, node) in configs.iter().zip(&cluster.nodes) {
         let (has, files) = (extension_links(config), written_files(config));

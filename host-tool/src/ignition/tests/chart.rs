@@ -30,7 +30,7 @@ fn charts_in_configs(provider: &str, chart: &[u8]) -> Vec<(Option<String>, Optio
         assert_eq!(version, "1.20.2", "by the file's name");
         (chart, of(paths::CILIUM_CHART))
     };
-    let configs = render_configs(&cluster, &files, None);
+    let configs = render_all_nodes(&cluster, &files, None);
     configs.iter().map(of_config).collect()
 }
 

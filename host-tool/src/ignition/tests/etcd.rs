@@ -21,7 +21,7 @@ fn its_client_is_on_control_planes_alone_and_the_key_is_roots() {
     let cluster = cluster_of_people(&text);
     let files = read_operator_files(&cluster).unwrap();
     assert!(!format!("{files:?}").contains("PRIVATE"));
-    for (config, node) in render_configs(&cluster, &files, None)
+    for (config, node) in render_all_nodes(&cluster, &files, None)
         .iter()
         .zip(&cluster.nodes)
     {

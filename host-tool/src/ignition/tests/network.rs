@@ -12,7 +12,7 @@ fn interfaces_are_found_by_address_and_called_by_name() {
              address: 10.9.0.12/16, mtu: 1400}, {mac: \"52:54:00:aa:bb:03\"}]}",
         )
         .replace("address: 10.77.0.13}", "address: 10.77.0.13, interface: eno1}");
-    let configs = render_configs(&cluster_of_people(&text), &OperatorFiles::default(), None);
+    let configs = render_all_nodes(&cluster_of_people(&text), &OperatorFiles::default(), None);
     let network: BTreeMap<String, String> = written_files(&configs[1])
         .into_iter()
         .filter_map(|(path, (_, text))| {
@@ -83,7 +83,7 @@ fn ipv6_nodes_keep_their_link_local_address() {
     let Ok((cluster, _)) = ha_cluster_file::check::check_cluster_file(&text, Path::new("/")) else {
         return;
     };
-    let configs = render_configs(&cluster, &OperatorFiles::default(), None);
+    let configs = render_all_nodes(&cluster, &OperatorFiles::default(), None);
     assert!(
         written_files(&configs[0])["/etc/systemd/network/10-eth0.network"]
             .1
@@ -99,7 +99,7 @@ fn links_with(network: &str, node: &str) -> BTreeMap<String, String> {
         &format!("address: 10.77.0.11{node}}}"),
     );
     let config =
-        render_configs(&cluster_of_people(&text), &OperatorFiles::default(), None).remove(0);
+        render_all_nodes(&cluster_of_people(&text), &OperatorFiles::default(), None).remove(0);
     let files = written_files(&config).into_iter();
     let files = files.filter_map(|(path, (_, text))| {
         let name = path.strip_prefix("/etc/systemd/network/")?.to_owned();
@@ -184,7 +184,7 @@ fn a_node_of_both_families_has_two_addresses_and_two_ways_out() {
         assert!(text.contains(&one), "{text}");
         text.replace(&one, &two)
     });
-    let configs = render_configs(&cluster_of_people(&text), &OperatorFiles::default(), None);
+    let configs = render_all_nodes(&cluster_of_people(&text), &OperatorFiles::default(), None);
     let files = written_files(&configs[1]);
     let network = "[Match]\nName=eth0\n\n[Network]\nAddress=10.77.0.12/24\nGateway=10.77.0.1\nAddress=fd00:77::12/64\n\
                    Gateway=fd00:77::1\nDNS=10.77.0.1\nDHCP=no\nIPv6AcceptRA=no\nLinkLocalAddressing=ipv6\nKeepConfiguration=static\n";

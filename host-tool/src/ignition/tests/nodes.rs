@@ -49,7 +49,7 @@ fn what_the_image_brings_is_chosen() {
         );
     let text = format!("{text}ssh: {{kubeconfig: true}}\nflatcarExtensions: [zfs]\n");
     let cluster = cluster_of_people(&text);
-    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
+    let configs = render_all_nodes(&cluster, &read_operator_files(&cluster).unwrap(), None);
     let (plane, worker) = (written_files(&configs[0]), written_files(&configs[3]));
     let text = |files: &Files, path: &str| files[path].1.clone();
     let time = text(&plane, "/etc/systemd/timesyncd.conf.d/10-ha-host.conf");
@@ -71,7 +71,7 @@ fn a_ca_that_is_trusted_is_a_file_of_its_own() {
     let text = format!("{DEMO}trustedCAs: [{}]\n", path.display());
     let cluster = cluster_of_people(&text);
     std::fs::write(&path, format!("# ours\n{one}\n{two}")).unwrap();
-    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
+    let configs = render_all_nodes(&cluster, &read_operator_files(&cluster).unwrap(), None);
     for config in [&configs[0], &configs[4]] {
         let files = written_files(config);
         let text = |name: &str| files[&format!("/etc/ssl/certs/{name}")].1.trim().to_owned();

@@ -18,7 +18,7 @@ fn files_with(cri: &str, pem: &str) -> (Files, Value) {
     let cluster = parse_cluster(&format!("{text}provider: none\n{REGISTRIES}"), dir.path());
     let files = read_operator_files(&cluster).unwrap();
     assert!(!format!("{files:?}").contains("hush"));
-    let config = render_configs(&cluster, &files, None).remove(4);
+    let config = render_all_nodes(&cluster, &files, None).remove(4);
     (written_files(&config), config)
 }
 

@@ -16,7 +16,7 @@ fn random_text(size: usize) -> String {
 
 #[test]
 fn configs_are_small_or_refused() {
-    for config in render_configs(&demo_cluster(), &OperatorFiles::default(), None) {
+    for config in render_all_nodes(&demo_cluster(), &OperatorFiles::default(), None) {
         assert!(config.to_string().len() < 16 * 1024);
     }
     let (cluster, pki) = (demo_cluster(), Pki::create().unwrap());
@@ -51,7 +51,7 @@ fn configs_are_small_or_refused() {
 #[test]
 fn large_configs_are_warned_of_above_64_and_refused_above_256_kib() {
     let part = || Some(("/etc/big".to_owned(), 60_000));
-    let check = |size| size::check_size("node1", size, part());
+    let check = |size| size::check_config_size("node1", size, part());
     assert_eq!(check(65_536).unwrap(), None);
     let warning = check(65_537).unwrap().unwrap();
     assert!(

@@ -14,7 +14,7 @@ fn its_password_is_in_haproxys_environment_and_nowhere_else() {
     let cluster = cluster_of_people(&format!("{DEMO}{stats}"));
     let files = read_operator_files(&cluster).unwrap();
     assert!(!format!("{files:?}").contains("hush"));
-    let configs = render_configs(&cluster, &files, None);
+    let configs = render_all_nodes(&cluster, &files, None);
     for (config, node) in configs.iter().zip(&cluster.nodes) {
         let mut written = written_files(config);
         let told = node_file(&written);

@@ -12,7 +12,7 @@ fn the_assets_disk_is_mounted_before_sysexts_are_merged() {
         "{DEMO}provider: {{qemu: {{arch: x86-64}}}}\nsysexts: {{kubernetes: {{path: kubernetes-v1.36.3-x86-64.raw}}}}\n"
     );
     let cluster = parse_cluster(&text, dir.path());
-    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
+    let configs = render_all_nodes(&cluster, &read_operator_files(&cluster).unwrap(), None);
     let unit = &configs[4]["systemd"]["units"][0];
     assert_eq!(unit["name"], "run-ha\\x2dassets.mount");
     assert_eq!(unit["enabled"], true);
@@ -39,7 +39,7 @@ fn a_merge_that_failed_is_tried_again() {
     let dropin = |text: &str, dir: &Path| -> Option<String> {
         let cluster = parse_cluster(&format!("{DEMO}{text}"), dir);
         let config =
-            render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None).remove(4);
+            render_all_nodes(&cluster, &read_operator_files(&cluster).unwrap(), None).remove(4);
         let units = config["systemd"]["units"].as_array()?;
         let unit = units
             .iter()
@@ -101,7 +101,7 @@ fn beside_crio_flatcar_s_own_runtimes_are_off() {
             dir.path(),
         );
         let files = OperatorFiles::read(&cluster, dir.path()).unwrap();
-        let config = &render_configs(&cluster, &files, None)[4];
+        let config = &render_all_nodes(&cluster, &files, None)[4];
         let links = config["storage"]["links"].as_array();
         let links = links.map_or(&[][..], Vec::as_slice);
         for runtime in ["docker", "containerd"] {
@@ -146,7 +146,7 @@ fn a_nodes_own_sysext_is_linked_there_alone() {
     let text = DEMO.replace("10.77.0.14}", own);
     let more = "provider: none\nsysexts: {ha-agent: {path: ha-agent.raw}}\n";
     let cluster = parse_cluster(&format!("{text}{more}"), dir.path());
-    let configs = render_configs(&cluster, &read_operator_files(&cluster).unwrap(), None);
+    let configs = render_all_nodes(&cluster, &read_operator_files(&cluster).unwrap(), None);
     for (config, node) in configs.iter().zip(&cluster.nodes) {
         let links = config["storage"]["links"].as_array().unwrap();
         let paths: Vec<_> = links.iter().map(|link| link["path"].as_str()).collect();

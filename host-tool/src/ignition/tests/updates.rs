@@ -10,7 +10,7 @@ use super::*;
 #[test]
 fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
     let (cluster, files) = cluster_of_the_bakery("provider: qemu\nupdates: sysupdate\n");
-    let config = &render_configs(&cluster, &files, None)[4];
+    let config = &render_all_nodes(&cluster, &files, None)[4];
     let files = written_files(config);
     for (name, pattern, newer) in [
         ("kubernetes", "kubernetes-v1.36.@v-%a.raw", 4),
@@ -53,12 +53,12 @@ fn updates_are_staged_within_the_minor_version_and_only_if_asked_for() {
         );
     }
     let (cluster, files) = cluster_of_the_bakery("provider: qemu\n");
-    let config = render_configs(&cluster, &files, None).remove(4);
+    let config = render_all_nodes(&cluster, &files, None).remove(4);
     assert!(!config.to_string().contains("sysupdate"));
 
     // What a node has fetched itself is in the directory that systemd-sysupdate looks at.
     let (cluster, files) = cluster_of_the_bakery("provider: none\nupdates: sysupdate\n");
-    let config = &render_configs(&cluster, &files, None)[4];
+    let config = &render_all_nodes(&cluster, &files, None)[4];
     let text = &self::written_files(config)["/etc/sysupdate.crio.d/crio.conf"].1;
     assert!(!text.contains("MinVersion="), "{text}");
 }
@@ -101,7 +101,7 @@ fn the_real_sysupdate_fetches_the_newest_patch_of_the_minor_and_nothing_else() {
         return;
     }
     let (cluster, files) = cluster_of_the_bakery("provider: qemu\nupdates: sysupdate\n");
-    let files = written_files(&render_configs(&cluster, &files, None)[4]);
+    let files = written_files(&render_all_nodes(&cluster, &files, None)[4]);
     let dir = tempfile::tempdir().unwrap();
     for (name, versions, newest) in BAKERY {
         write_bakery(&dir.path().join("bakery").join(name), name, versions);

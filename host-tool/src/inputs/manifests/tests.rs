@@ -29,8 +29,11 @@ fn a_manifest_is_fetched_once_and_then_like_a_file() {
     }
     assert_eq!(*asked.lock().unwrap(), ["/extensions/net.yaml"]);
     // The name on the node is the URL's, where that can be one.
-    assert_eq!(file_name("https://x.org/a/net.yaml?ref=v1"), "net.yaml");
-    assert_eq!(file_name("https://x.org/a/"), "manifest.yaml");
+    assert_eq!(
+        file_name_of_url("https://x.org/a/net.yaml?ref=v1"),
+        "net.yaml"
+    );
+    assert_eq!(file_name_of_url("https://x.org/a/"), "manifest.yaml");
 }
 
 #[test]

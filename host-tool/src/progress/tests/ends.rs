@@ -7,7 +7,7 @@ use ha_test_support::demo_cluster;
 use ha_wire::phase::{Phase, Role};
 use serde_json::{Value, json};
 
-use super::{VERSION, bar_report, json_report, line_report, tell_story, without_times};
+use super::{VERSION, bar_report, json_report, line_report, tell_failing_launch, without_times};
 use crate::launch::node_progress::NodeProgress;
 use crate::launch::report::{
     BootEnd, End, FailureCause, Failures, LaunchEvent, NodeFailure, PhaseTimings, Report, Summary,
@@ -195,7 +195,7 @@ fn every_end_is_said_in_a_pipe_and_good_news_alone_on_standard_output() {
 fn every_end_is_said_on_a_terminal_below_the_nodes() {
     for (end, text, _) in every_end() {
         let (mut report, screen) = bar_report();
-        tell_story(&mut report);
+        tell_failing_launch(&mut report);
         let before = screen.text();
         report.tell(&LaunchEvent::Ended(&end));
         let text = text.replace("! ", "");

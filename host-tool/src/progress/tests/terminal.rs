@@ -13,7 +13,7 @@ use nix::pty::{OpenptyResult, Winsize, openpty};
 
 use super::super::choose_report;
 use super::ends::{demo_summary, failed_end};
-use super::{parse_event, without_times};
+use super::{event_of_node1, without_times};
 use crate::launch::node_progress::NodeProgress;
 use crate::launch::report::{End, LaunchEvent, Report};
 
@@ -69,7 +69,7 @@ fn tell_story(story: &str, report: &mut dyn Report) {
         &facts.map(str::to_owned),
     ));
     for (index, json) in SAID {
-        let event = parse_event(json);
+        let event = event_of_node1(json);
         let change = nodes[index].apply(&event, soon);
         if let Some(change) = change {
             report.tell(&LaunchEvent::NodeChanged(&nodes[index], change));

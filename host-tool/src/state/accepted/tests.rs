@@ -22,7 +22,7 @@ fn dir_with(files: &[(&str, &str)]) -> tempfile::TempDir {
 #[test]
 fn reads_the_frozen_v1() {
     let cluster = parse_accepted(V1).unwrap();
-    assert_eq!(to_text(&cluster).unwrap(), V1);
+    assert_eq!(accepted_text(&cluster).unwrap(), V1);
     let names: Vec<&str> = cluster.nodes.iter().map(|n| n.name.as_str()).collect();
     assert_eq!(names, ["node1", "node2", "node3", "node4"]);
     assert_eq!(cluster.endpoint.authority(), "192.168.122.30:7443");
@@ -64,7 +64,7 @@ fn a_directory_without_data_is_read_by_its_text_and_judged_by_no_rule() {
 
 #[test]
 fn the_data_is_believed_before_the_text() {
-    let data = to_text(&demo_cluster()).unwrap();
+    let data = accepted_text(&demo_cluster()).unwrap();
     let dir = dir_with(&[(FILE, &data), (TEXT, "name: other\n")]);
     assert_eq!(
         read_accepted(dir.path(), &demo_record()).unwrap(),

@@ -6,7 +6,11 @@ use crate::minors::Minor;
 use crate::suggest::did_you_mean;
 
 /// Whether each argument is one that its program has in this minor, and one that the file may set.
-pub(super) fn check_names(arguments: &[Argument<'_>], minor: &Minor, faults: &mut Vec<Fault>) {
+pub(super) fn check_argument_names(
+    arguments: &[Argument<'_>],
+    minor: &Minor,
+    faults: &mut Vec<Fault>,
+) {
     for argument in arguments {
         let (name, program) = (argument.name.as_str(), argument.program);
         let written = argument.named.text().unwrap_or_default();

@@ -26,13 +26,13 @@ pub(super) fn check_values(
             (Program::ControllerManager | Program::Scheduler, name) => {
                 check_controller(file, argument, name)
             }
-            (Program::Etcd, name) => check_etcd(argument, name),
+            (Program::Etcd, name) => check_etcd_argument(argument, name),
         };
         faults.extend(fault.or_else(|| check_type(argument)));
     }
     match program {
         Program::Apiserver => check_pairs(arguments, faults),
-        Program::Etcd => check_timeouts(arguments, faults),
+        Program::Etcd => check_timeout_arguments(arguments, faults),
         Program::ControllerManager | Program::Scheduler => {}
     }
 }
@@ -108,7 +108,7 @@ fn check_controller(file: &ClusterFile, argument: &Argument<'_>, name: &str) -> 
     }
 }
 
-fn check_etcd(argument: &Argument<'_>, name: &str) -> Option<Fault> {
+fn check_etcd_argument(argument: &Argument<'_>, name: &str) -> Option<Fault> {
     let digits = |help: &str| {
         let whole = argument.text.parse::<u64>().is_ok();
         (!whole).then(|| argument.error("is not a number: etcd ends at once", help))
@@ -161,7 +161,7 @@ fn bytes_meant(text: &str) -> Option<u64> {
 }
 
 /// etcd refuses an election that does not outlast five heartbeats.
-fn check_timeouts(arguments: &[Argument<'_>], faults: &mut Vec<Fault>) {
+fn check_timeout_arguments(arguments: &[Argument<'_>], faults: &mut Vec<Fault>) {
     let find = |name: &str| arguments.iter().rfind(|argument| argument.name == name);
     let value = |argument: Option<&Argument<'_>>, default| {
         argument.map_or(Some(default), |argument| argument.text.parse::<u64>().ok())

@@ -55,7 +55,7 @@ fn same_name(fixture: &NspawnFixture) {
     assert!(error.contains("did not make it"), "{error}");
     let space = Path::new(layout::NETNS_DIR).join(provider.layout.bridge_namespace());
     let inode = std::fs::metadata(&space).unwrap().ino();
-    let groups = node_groups(fixture);
+    let groups = made_node_groups(fixture);
     let mut process = cgroup::joining_command(&cgroup::proc_files(&groups), true)
         .args(["sleep", "600"])
         .spawn()
@@ -97,7 +97,7 @@ fn write_before_this_boot(path: &Path, text: &str) {
 }
 
 /// The first node's, of this boot.
-fn node_groups(fixture: &NspawnFixture) -> Vec<PathBuf> {
+fn made_node_groups(fixture: &NspawnFixture) -> Vec<PathBuf> {
     let hierarchies = cgroup::hierarchies_of("self").unwrap();
     let groups = cgroup::node_groups(&hierarchies, &fixture.cluster.name, &fixture.node(0).name);
     cgroup::make_groups(&hierarchies, &groups).unwrap();
