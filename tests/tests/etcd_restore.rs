@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
-use ha_tests::eventually::eventually;
+use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
 use ha_tests::lab::{Lab, workspace_root};
 use ha_tests::plan::ClusterPlan;
@@ -53,7 +53,7 @@ fn a_snapshot_is_restored_as_the_docs_say() {
         bring_snapshot(&cluster)?;
         let done = run_on_node(&cluster, &restore_steps)?;
         story.note(&done.tail(6));
-        eventually("the API answers", ANSWERS, || {
+        wait_until("the API answers", ANSWERS, || {
             is_as_at_the_snapshot(&cluster)
         })
     });

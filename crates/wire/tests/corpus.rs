@@ -1,6 +1,6 @@
 //! The fuzz targets' corpora once more, in every run of the tests.
 
-use ha_test_support::corpus::replay;
+use ha_test_support::corpus::replay_corpus;
 use ha_wire::fuzzing;
 
 #[test]
