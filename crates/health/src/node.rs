@@ -27,7 +27,7 @@ const MOVES_WITHIN_MS: u64 = 300_000;
 /// an hour. An orderly reboot of three control planes makes three at most.
 const MANY_ELECTIONS: usize = 4;
 const ELECTIONS_WITHIN_MS: u64 = 15 * 60_000;
-/// Why pods are not answered where their node is, and the cure.
+/// Why pods are not answered where their node is, and the remedy.
 pub(crate) const STOPS_PODS: &str = "a firewall rule in a forward hook stops them (nft list ruleset there), the pod network of that node \
      (restart its pod), or a NetworkPolicy: let UDP port 53 pass";
 /// haproxy's word for an apiserver that knows no anonymous requests.

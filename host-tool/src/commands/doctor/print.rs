@@ -64,9 +64,9 @@ fn report_section(name: &str, width: usize, checks: &[Check]) -> String {
             "NOT "
         };
         text += &format!("  {mark}  {name:<indent$}  {reason}\n");
-        let lines = [("look", command), ("cure", remedy)];
+        let lines = [("look", command), ("remedy", remedy)];
         for (what, line) in lines.into_iter().filter(|(_, line)| !line.is_empty()) {
-            text += &format!("        {:<indent$}  {what}  {line}\n", "");
+            text += &format!("        {:<indent$}  {what:<6}  {line}\n", "");
         }
     }
     text

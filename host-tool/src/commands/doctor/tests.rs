@@ -351,8 +351,8 @@ fn a_report_says_what_is_well_in_a_line_and_the_rest_with_its_remedy() {
         "node1    1 check, all well\n\
          node4    2 checks, 1 not well\n\
          \x20 NOT   space of /run  run out\n\
-         \x20                      look  df -h /run\n\
-         \x20                      cure  remove what fills it\n\
+         \x20                      look    df -h /run\n\
+         \x20                      remedy  remove what fills it\n\
          node5    not examined: timed out after 20 s\n\
          cluster  0 checks, all well\n"
     );
