@@ -15,6 +15,7 @@ use ha_kube::{ApiError, Client, ETCD_CLIENT_PORT, ErrorKind, Identity};
 
 mod agents;
 mod expected;
+mod kubernetes_version;
 mod membership;
 mod overview;
 

@@ -26,6 +26,7 @@ mod remake;
 pub mod report;
 mod same_files;
 mod unfounded;
+mod version_of_cluster;
 
 pub use by_others::refuse_found;
 pub use change::judge_changes;
@@ -47,6 +48,7 @@ use inspection::Inspection;
 use phase_timings::PhaseTimings;
 use report::{End, LaunchEvent, Report, Summary};
 use unfounded::Held;
+use version_of_cluster::MakeProvider;
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -75,9 +77,6 @@ pub fn launch_cluster(
     };
     Launch::begin(source, dir.clone(), &make_provider, options)?.run(report)
 }
-
-/// Makes a cluster's provider, as the state directory is then.
-type MakeProvider<'a> = &'a dyn Fn(&Cluster) -> Result<Arc<dyn Provider>>;
 
 /// One launch with all that it needs.
 struct Launch<'a> {
@@ -162,7 +161,7 @@ impl<'a> Launch<'a> {
         if !self.judged.files.are_current(dir.path())? {
             self.judged.files = OperatorFiles::read(&source.cluster, dir.path())?;
         }
-        self.judged.changes = judge_changes(dir, source, &self.judged.files)?;
+        self.judged.changes = judge_changes(dir, source, &self.judged.files, self.make_provider)?;
         self.judged.provider = (self.make_provider)(&source.cluster)?;
         Ok(())
     }
@@ -301,7 +300,7 @@ impl JudgedSource {
     fn new(source: &Source, dir: &ClusterDir, make_provider: MakeProvider<'_>) -> Result<Self> {
         let files = OperatorFiles::read(&source.cluster, dir.path())?;
         Ok(Self {
-            changes: judge_changes(dir, source, &files)?,
+            changes: judge_changes(dir, source, &files, make_provider)?,
             provider: make_provider(&source.cluster)?,
             files,
         })

@@ -8,6 +8,7 @@ pub mod error;
 pub mod etcd;
 pub mod handshake;
 pub mod https;
+pub mod kubeadm_config;
 pub mod kubeconfig;
 pub mod lease;
 pub mod objects;

@@ -6,9 +6,10 @@ use ha_cluster_file::cluster::Cluster;
 use ha_host_base::exit::Stop;
 use ha_host_base::files;
 
-use super::difference::{Difference, find_differences};
-use super::reach::{Instead, Reach, reach_of};
+use super::difference::{Difference, DifferenceKind, VersionOfCluster, find_differences};
+use super::reach::{Instead, Reach, VERSION_KEY, reach_of};
 use super::same_files::LaunchedFiles;
+use super::version_of_cluster::{MakeProvider, ask_version};
 use crate::ignition::{OperatorTexts, operator_texts};
 use crate::inputs::OperatorFiles;
 use crate::source::Source;
@@ -56,7 +57,7 @@ impl Changes {
         let refused: Vec<_> = reaches
             .filter_map(|(difference, reach)| match reach {
                 Reach::Refused { why, instead } => Some((difference, why, instead)),
-                Reach::Whole | Reach::NewNodes(_) => None,
+                Reach::Whole | Reach::AlreadyThere | Reach::NewNodes(_) => None,
             })
             .collect();
         if refused.is_empty() {
@@ -64,7 +65,8 @@ impl Changes {
         }
         let line = |(difference, why, instead): &(&Difference, &str, Instead)| match instead {
             Instead::InPlace(way) => {
-                format!("\n  {difference}\n    {why}; what can be done: {way}")
+                let said = words_of_cluster(difference);
+                format!("\n  {difference}\n    {why}{said}; what can be done: {way}")
             }
             Instead::AnotherCluster => {
                 format!("\n  {difference}\n    {why}: only another cluster can have it")
@@ -89,8 +91,14 @@ impl Changes {
     }
 }
 
-/// Compares a file with what the cluster was launched with. An error: it asks for what a launch cannot do.
-pub fn judge_changes(dir: &ClusterDir, source: &Source, files: &OperatorFiles) -> Result<Changes> {
+/// Compares a file with what the cluster was launched with. An error: it asks for what a launch cannot do. `make_provider` is asked
+/// for the way to the cluster's API, if that has to say something.
+pub fn judge_changes(
+    dir: &ClusterDir,
+    source: &Source,
+    files: &OperatorFiles,
+    make_provider: MakeProvider<'_>,
+) -> Result<Changes> {
     let Some(record) = dir.record()? else {
         return Ok(Changes::default());
     };
@@ -111,7 +119,13 @@ pub fn judge_changes(dir: &ClusterDir, source: &Source, files: &OperatorFiles) -
             ..Changes::default()
         });
     };
-    let differences = compare_with(dir, &record, &launched, source, files)?;
+    let mut differences = compare_with(dir, &record, &launched, source, files)?;
+    if let Some(at) = differences.iter().position(|d| d.key == VERSION_KEY) {
+        let difference = differences.swap_remove(at);
+        let said = ask_version(dir, &launched, make_provider);
+        let of_file = &source.cluster.kubernetes.version;
+        differences.push(difference.with_version_of_cluster(of_file, said));
+    }
     let mut changes = Changes {
         unreached: differences.iter().filter_map(unreached_line).collect(),
         differences,
@@ -150,6 +164,19 @@ fn compare_with(
     Ok(found)
 }
 
+/// For a line of what is refused; empty: the cluster was not asked.
+fn words_of_cluster(difference: &Difference) -> String {
+    match &difference.kind {
+        DifferenceKind::Version(VersionOfCluster::Other(version)) => {
+            format!(", and the cluster itself is of {version}")
+        }
+        DifferenceKind::Version(VersionOfCluster::Unknown(error)) => {
+            format!(", and the cluster could not be asked which it is of ({error})")
+        }
+        _ => String::new(),
+    }
+}
+
 /// What the first control plane was made with; none: its config is not there.
 fn texts_of_founder(dir: &ClusterDir, launched: &Cluster) -> Result<Option<OperatorTexts>> {
     let Some(path) = launched.founder().map(|node| dir.ignition(&node.name)) else {
@@ -172,6 +199,9 @@ fn unreached_line(difference: &Difference) -> Option<String> {
         )),
         Reach::NewNodes(Some(way)) => Some(format!(
             "{difference}: nodes that stand keep theirs; there: {way}"
+        )),
+        Reach::AlreadyThere => Some(format!(
+            "{difference}: the cluster has it already, new nodes get it"
         )),
         Reach::Whole | Reach::Refused { .. } => None,
     }

@@ -37,7 +37,7 @@ pub struct Difference {
 }
 
 /// What a difference is, beside its key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DifferenceKind {
     /// A node that the old cluster did not have.
     NodeAdded(Role),
@@ -45,8 +45,21 @@ pub enum DifferenceKind {
     NodeLost(Role),
     /// There was one address family and would be two, or the other way round.
     Families,
+    /// Another version of Kubernetes, and what the cluster itself says of its own.
+    Version(VersionOfCluster),
     /// Another value, or another file's content.
     Value,
+}
+
+/// Which version of Kubernetes a cluster that stands has by its own word, where its file names another than it was made with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum VersionOfCluster {
+    /// The file's: somebody has upgraded it.
+    OfFile,
+    /// This one.
+    Other(String),
+    /// It could not be asked: why.
+    Unknown(String),
 }
 
 impl DifferenceKind {
@@ -89,6 +102,17 @@ impl Difference {
             old: format!("what {file} held"),
             new: "what it holds now".to_owned(),
         }
+    }
+
+    /// The same difference of `kubernetes.version`, with what the cluster says; `of_file`: the new version.
+    pub fn with_version_of_cluster(self, of_file: &str, said: Result<String, String>) -> Self {
+        let version = match said {
+            Ok(version) if version == of_file => VersionOfCluster::OfFile,
+            Ok(version) => VersionOfCluster::Other(version),
+            Err(error) => VersionOfCluster::Unknown(error),
+        };
+        let kind = DifferenceKind::Version(version);
+        Self { kind, ..self }
     }
 
     /// Whether the key is this one, or below it.

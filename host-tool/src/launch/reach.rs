@@ -2,13 +2,15 @@
 
 use ha_wire::phase::Role;
 
-use super::difference::{Difference, DifferenceKind};
+use super::difference::{Difference, DifferenceKind, VersionOfCluster};
 
 /// What becomes of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reach {
     /// Nothing has to be said: a launch does all of it.
     Whole,
+    /// The cluster has it already.
+    AlreadyThere,
     /// A node is told once, at its making: nodes that stand keep what they have. How they get it all the same, if they can.
     NewNodes(Option<&'static str>),
     /// A launch cannot. Why, and what can be done instead.
@@ -42,8 +44,7 @@ const LINKS: &str =
     "the files below /etc/systemd/network on each node, then a reboot, one node after the other";
 const REGISTRIES: &str = "/etc/containerd/certs.d (read at each pull) or /etc/containers/registries.conf.d (restart crio), and \
                           /etc/ha-agent/registries.json, on each node";
-const KUBERNETES_VERSION: &str =
-    "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md)";
+const KUBERNETES_VERSION: &str = "kubeadm's own upgrade, node by node, with sysexts of the new version (docs/sysexts.md); then launch takes it over";
 const ONE_ROUTER: &str = "control planes that do not hear each other hold the VIP at the same time";
 const PEERS: &str = "each of the load balancer's machines knows the others from its making";
 const SWITCH_OFF: &str =
@@ -52,6 +53,9 @@ const DRAIN: &str = "`kubectl drain` and `kubectl delete node` it, and switch it
 const FAMILIES: &str =
     "nodes, pods and services have addresses of one family or of both from their first hour on";
 const ONLY_ANOTHER: Instead = Instead::AnotherCluster;
+
+/// The version of Kubernetes, as the cluster file calls it.
+pub const VERSION_KEY: &str = "kubernetes.version";
 
 /// The longest key that fits decides.
 const TABLE: [(&str, Reach); 47] = [
@@ -90,7 +94,7 @@ const TABLE: [(&str, Reach); 47] = [
         refused_because("it is built into every node", ONLY_ANOTHER),
     ),
     (
-        "kubernetes.version",
+        VERSION_KEY,
         refused_because(
             "a launch upgrades nothing",
             Instead::InPlace(KUBERNETES_VERSION),
@@ -223,11 +227,12 @@ const fn refused_because(why: &'static str, instead: Instead) -> Reach {
 
 /// How far this one reaches.
 pub fn reach_of(difference: &Difference) -> Reach {
-    match difference.kind {
-        DifferenceKind::NodeAdded(role) => reach_of_new_node(role),
-        DifferenceKind::NodeLost(role) => reach_of_lost_node(role),
+    match &difference.kind {
+        DifferenceKind::NodeAdded(role) => reach_of_new_node(*role),
+        DifferenceKind::NodeLost(role) => reach_of_lost_node(*role),
         DifferenceKind::Families => refused_because(FAMILIES, ONLY_ANOTHER),
-        DifferenceKind::Value => reach_of_value(difference),
+        DifferenceKind::Version(VersionOfCluster::OfFile) => Reach::AlreadyThere,
+        DifferenceKind::Version(_) | DifferenceKind::Value => reach_of_value(difference),
     }
 }
 

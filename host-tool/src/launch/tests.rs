@@ -17,6 +17,7 @@ pub(super) mod fake;
 mod first_boot;
 mod founding;
 mod joining;
+mod upgraded;
 
 use fake::{FakeProvider, GAVE_UP, Gate, TestEnv};
 

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use ha_kube::testing::test_authority;
 
 use super::edits::{accept_as_launched, source_at, source_of, source_of_standing};
+use super::fake::no_provider;
 use super::*;
 use crate::inputs::packed_chart;
 use crate::testing::AnsweringCluster;
@@ -92,7 +93,8 @@ fn checkout_project(env: &TestEnv, name: &str) -> Source {
 /// What a launch of this file would have to do, as lines.
 fn describe_pending_changes(env: &TestEnv, source: &Source) -> Result<String, String> {
     let files = OperatorFiles::read(&source.cluster, env.state().path()).unwrap();
-    let changes = judge_changes(&env.state(), source, &files).map_err(|e| e.to_string())?;
+    let changes =
+        judge_changes(&env.state(), source, &files, &no_provider).map_err(|e| e.to_string())?;
     Ok(changes.describe())
 }
 
@@ -163,7 +165,7 @@ fn ciliums_chart_is_compared_by_what_it_holds() {
 fn judged_manifest(env: &TestEnv, text: &str) -> String {
     let mut files = OperatorFiles::default();
     files.manifests = vec![("00-net.yaml".to_owned(), text.to_owned())];
-    let changes = judge_changes(&env.state(), &env.source, &files).unwrap();
+    let changes = judge_changes(&env.state(), &env.source, &files, &no_provider).unwrap();
     changes.describe()
 }
 
@@ -420,7 +422,8 @@ fn a_directory_of_an_earlier_version_is_compared_by_what_is_there() {
         let words = |text: &str| {
             let version = dir.accepted().unwrap().unwrap().kubernetes.version;
             let source = source_of_standing(text, Path::new("/another/checkout"), &version);
-            let changes = judge_changes(&dir, &source, &OperatorFiles::default()).unwrap();
+            let changes =
+                judge_changes(&dir, &source, &OperatorFiles::default(), &no_provider).unwrap();
             changes.describe()
         };
         assert_eq!(words(&text), "", "{format} {name}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use ha_cluster_file::check::check_file_of_cluster;
 use ha_test_support::parse_cluster;
 
-use super::fake::Meanwhile;
+use super::fake::{Meanwhile, no_provider};
 use super::*;
 use crate::testing::AnsweringCluster;
 
@@ -188,8 +188,13 @@ fn only_what_a_launch_can_do_may_change() {
             cluster,
             warnings: String::new(),
         };
-        let changes = judge_changes(&root.dir("demo"), &source, &OperatorFiles::default())
-            .map_err(|e| e.to_string())?;
+        let changes = judge_changes(
+            &root.dir("demo"),
+            &source,
+            &OperatorFiles::default(),
+            &no_provider,
+        )
+        .map_err(|e| e.to_string())?;
         Ok::<_, String>(changes.is_empty())
     };
     let text = &env.source.text;

@@ -204,6 +204,11 @@ pub struct TestEnv {
     pub source: Source,
 }
 
+/// For what has to be judged without the cluster.
+pub fn no_provider(_: &Cluster) -> Result<Arc<dyn Provider>> {
+    anyhow::bail!("nobody is to be asked")
+}
+
 impl TestEnv {
     /// The documentation's network; who answers there is given. Machines of no kind, so that no image is fetched for them.
     pub fn new() -> Self {
