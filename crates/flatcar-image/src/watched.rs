@@ -4,6 +4,7 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 
 use ha_host_base::interrupt::Interrupt;
+use ha_host_base::text::hex_digits;
 use sha2::{Digest, Sha256};
 
 use super::progress::{Bar, Step};
@@ -68,5 +69,5 @@ impl<R: Read> Read for WatchedReader<'_, R> {
 
 /// A finished sum as people compare it.
 pub fn finished_sum(sum: Sha256) -> String {
-    sum.finalize().iter().map(|b| format!("{b:02x}")).collect()
+    hex_digits(&sum.finalize())
 }

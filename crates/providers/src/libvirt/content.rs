@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use ha_host_base::files;
+use ha_host_base::text::hex_digits;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -59,11 +60,7 @@ pub fn content_id(machines: &Path, file: &Path) -> Result<String> {
         return Ok(known.id.clone());
     }
     let sum = hash_file(&mut open).with_context(|| format!("cannot read {shown}"))?;
-    let id: String = sum
-        .into_iter()
-        .take(SHORT)
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let id = hex_digits(&sum[..SHORT]);
     if machines.is_dir() {
         all.retain(|known| known.path != file);
         all.push(HashedFile::new(file, &meta, id.clone()));
@@ -75,11 +72,11 @@ pub fn content_id(machines: &Path, file: &Path) -> Result<String> {
     Ok(id)
 }
 
-fn hash_file(file: &mut File) -> std::io::Result<impl IntoIterator<Item = u8>> {
+fn hash_file(file: &mut File) -> std::io::Result<[u8; 32]> {
     let (mut sum, mut bytes) = (Sha256::new(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut bytes)? {
-            0 => return Ok(sum.finalize()),
+            0 => return Ok(sum.finalize().into()),
             count => sum.update(&bytes[..count]),
         }
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 
 use super::Libvirt;
 use super::content::content_id;
@@ -79,16 +79,17 @@ impl Base {
 const LOCK: &str = ".libvirt-images.lock";
 
 /// While this is held, no other cluster's destroy takes away an image that is to be used.
-pub fn lock_shared(provider: &Libvirt) -> Result<Flock<File>> {
-    lock_images(provider, FlockArg::LockShared)
+pub fn lock_shared(provider: &Libvirt) -> Result<File> {
+    lock_images(provider, File::lock_shared)
 }
 
 /// While this is held, no other cluster begins to use an image.
-pub fn lock_exclusive(provider: &Libvirt) -> Result<Flock<File>> {
-    lock_images(provider, FlockArg::LockExclusive)
+pub fn lock_exclusive(provider: &Libvirt) -> Result<File> {
+    lock_images(provider, File::lock)
 }
 
-fn lock_images(provider: &Libvirt, how: FlockArg) -> Result<Flock<File>> {
+/// The lock ends with the file.
+fn lock_images(provider: &Libvirt, lock: fn(&File) -> std::io::Result<()>) -> Result<File> {
     // Beside all clusters' state directories.
     let path = provider.dir.parent().unwrap_or(&provider.dir).join(LOCK);
     let open = File::options()
@@ -99,9 +100,8 @@ fn lock_images(provider: &Libvirt, how: FlockArg) -> Result<Flock<File>> {
         .custom_flags(OFlag::O_NOFOLLOW.bits())
         .open(&path);
     let file = open.with_context(|| format!("cannot open {}", path.display()))?;
-    Flock::lock(file, how)
-        .map_err(|(_, error)| error)
-        .with_context(|| format!("cannot lock {}", path.display()))
+    lock(&file).with_context(|| format!("cannot lock {}", path.display()))?;
+    Ok(file)
 }
 
 /// Where a file that clusters share lies at the host; uploads it unless somebody did. `machines` is the provider's directory.
