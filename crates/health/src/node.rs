@@ -163,7 +163,8 @@ pub(crate) fn often_elected(etcd: &EtcdStatus, node: &str, now_ms: u64) -> Optio
     }
     let what = format!(
         "etcd's leader was elected {MANY_ELECTIONS} times or more within 15 minutes, as {node} saw it, and nothing is written \
-         until there is one: etcd's disks are too slow, the network between its members loses packets, or the machines are too busy"
+         until there is one: etcd's members were restarted one after the other (an upgrade), their disks are too slow, the network \
+         between them loses packets, or the machines are too busy"
     );
     let next = format!("kubectl -n kube-system logs etcd-{node} --tail 50");
     Some(Finding::new(Part::Etcd, what).with_next(next))

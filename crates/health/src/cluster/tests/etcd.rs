@@ -62,7 +62,8 @@ fn alarms_space_and_leaders_are_judged() {
             },
             &[
                 "etcd: etcd's leader was elected 4 times or more within 15 minutes, as node2 saw it, and nothing is written \
-               until there is one: etcd's disks are too slow, the network between its members loses packets, or the machines are too busy",
+               until there is one: etcd's members were restarted one after the other (an upgrade), their disks are too slow, the \
+               network between them loses packets, or the machines are too busy",
             ],
         ),
         (
