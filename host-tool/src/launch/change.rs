@@ -120,18 +120,18 @@ pub fn judge_changes(
         });
     };
     let mut differences = compare_with(dir, &record, &launched, source, files)?;
-    if let Some(at) = differences.iter().position(|d| d.key == VERSION_KEY) {
-        let difference = differences.swap_remove(at);
+    let is_unfounded = record.life == ClusterLife::Launching && !record.founded;
+    let mut keys = differences.iter_mut();
+    if !is_unfounded && let Some(version) = keys.find(|d| d.key == VERSION_KEY) {
         let said = ask_version(dir, &launched, make_provider);
-        let of_file = &source.cluster.kubernetes.version;
-        differences.push(difference.with_version_of_cluster(of_file, said));
+        version.note_version_of_cluster(&source.cluster.kubernetes.version, said);
     }
     let mut changes = Changes {
         unreached: differences.iter().filter_map(unreached_line).collect(),
         differences,
         ..Changes::default()
     };
-    if record.life == ClusterLife::Launching && !record.founded {
+    if is_unfounded {
         changes.unreached.clear();
         changes.unfounded = Some(Box::new(launched));
     } else {

@@ -104,15 +104,14 @@ impl Difference {
         }
     }
 
-    /// The same difference of `kubernetes.version`, with what the cluster says; `of_file`: the new version.
-    pub fn with_version_of_cluster(self, of_file: &str, said: Result<String, String>) -> Self {
+    /// What the cluster says of its own `kubernetes.version`; `of_file`: the new one.
+    pub fn note_version_of_cluster(&mut self, of_file: &str, said: Result<String, String>) {
         let version = match said {
             Ok(version) if version == of_file => VersionOfCluster::OfFile,
             Ok(version) => VersionOfCluster::Other(version),
             Err(error) => VersionOfCluster::Unknown(error),
         };
-        let kind = DifferenceKind::Version(version);
-        Self { kind, ..self }
+        self.kind = DifferenceKind::Version(version);
     }
 
     /// Whether the key is this one, or below it.
