@@ -19,6 +19,7 @@ pub mod chaos;
 pub mod cilium;
 pub mod cluster;
 pub mod conformance;
+pub mod documented;
 pub mod eventually;
 pub mod external_etcd;
 pub mod founding;

@@ -1,16 +1,16 @@
 //! What docs/state.md says of etcd's snapshot and its restoring, run line by line: what was there at the snapshot is there again, and
 //! nothing that came after it.
 
-use std::fs::{self, File};
+use std::fs;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ha_tests::cluster::Cluster;
+use ha_tests::documented::{bring_file, command_blocks, run_by_operator, run_on_node};
 use ha_tests::eventually::wait_until;
 use ha_tests::health::nothing_is_wrong;
-use ha_tests::lab::{Lab, workspace_root};
 use ha_tests::plan::ClusterPlan;
-use ha_tests::process::{FinishedProcess, RunningProcess, run_to_end};
+use ha_tests::process::FinishedProcess;
 use ha_tests::story::Story;
 
 /// Where the steps are written.
@@ -18,11 +18,8 @@ const DOCUMENT: &str = "docs/state.md";
 const SECTION: &str = "## etcd: snapshot and restore";
 /// The control plane that the cluster is restored on.
 const RESTORED: &str = "node1";
-/// Its address there, and the cluster's name.
+/// Its address there.
 const WRITTEN_ADDRESS: &str = "10.77.0.11";
-const WRITTEN_NAME: &str = "NAME";
-/// etcd and the apiserver end within a quarter of a minute; a snapshot of a new cluster is a few MB.
-const STEPS: Duration = Duration::from_secs(120);
 /// Until the API answers out of what was restored: half a minute, on two busy cores.
 const ANSWERS: Duration = Duration::from_secs(120);
 /// A look at the whole cluster.
@@ -35,7 +32,9 @@ fn a_snapshot_is_restored_as_the_docs_say() {
     let cluster = story.step("the lab is there", || {
         Cluster::new(ClusterPlan::new("e2e-restore", 3, 1))
     });
-    let [snapshot_steps, restore_steps] = story.step("the steps are in the docs", documented_steps);
+    let [snapshot_steps, restore_steps] = story.step("the steps are in the docs", || {
+        command_blocks(DOCUMENT, SECTION)
+    });
     story.step("launch", || cluster.launch(&[])?.ok());
     story.step("a snapshot of what is there", || {
         make_config_map(&cluster, "before")?;
@@ -50,8 +49,7 @@ fn a_snapshot_is_restored_as_the_docs_say() {
             .try_for_each(|name| cluster.node(name).power("off"))
     });
     story.step("the snapshot is restored on the one that is left", || {
-        bring_snapshot(&cluster)?;
-        let done = run_on_node(&cluster, &restore_steps)?;
+        let done = restore(&cluster, &restore_steps)?;
         story.note(&done.tail(6));
         wait_until("the API answers", ANSWERS, || {
             is_as_at_the_snapshot(&cluster)
@@ -79,69 +77,19 @@ fn a_snapshot_is_restored_as_the_docs_say() {
     story.step("destroy leaves nothing", || cluster.destroy());
 }
 
-/// The section's first two blocks of commands: those of the snapshot, for the operator, and those of the restoring, for the node.
-fn documented_steps() -> Result<[String; 2]> {
-    let text = fs::read_to_string(workspace_root().join(DOCUMENT))?;
-    let (_, section) = text.split_once(SECTION).context("no such section")?;
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let mut blocks = Vec::new();
-    for part in section.trim().split("\n\n") {
-        let lines: Option<Vec<&str>> = part.lines().map(|line| line.strip_prefix("    ")).collect();
-        blocks.extend(lines.map(|lines| lines.join("\n")));
-    }
-    blocks.try_into().map_err(|blocks: Vec<String>| {
-        anyhow::anyhow!(
-            "{} blocks of commands in {DOCUMENT}, {SECTION}",
-            blocks.len()
-        )
-    })
-}
-
-/// As typed on the operator's machine, with the cluster's own kubectl and `ha-host`. Files come into the test's directory.
-fn run_by_operator(cluster: &Cluster, steps: &str) -> Result<FinishedProcess> {
-    let programs = format!(
-        "cd '{}'; kubectl() {{ '{}' \"$@\"; }}; ha-host() {{ '{}' \"$@\"; }}\n",
-        cluster.dir().display(),
-        Lab::default().kubectl().display(),
-        cluster.operator().program().display()
-    );
-    let script = programs + &steps.replace(WRITTEN_NAME, cluster.name());
-    let mut command = cluster.operator().command("bash");
-    command
-        .arg("-ec")
-        .arg(script)
-        .env("KUBECONFIG", cluster.kubeconfig());
-    run_to_end(command, STEPS)?.ok()
-}
-
 fn sha256_of(line: &str) -> Option<&str> {
     line.split_whitespace().next().filter(|sum| sum.len() == 64)
 }
 
-fn bring_snapshot(cluster: &Cluster) -> Result<()> {
-    let take = ["exec", cluster.name(), RESTORED, "--", "sh", "-c"];
-    let mut command = cluster.operator().ha_host(take);
-    command
-        .arg("cat > /var/lib/snapshot.db")
-        .stdin(File::open(cluster.dir().join("snapshot.db"))?);
-    RunningProcess::start(command)?.wait(STEPS)?.ok().map(drop)
-}
-
-/// As typed into a shell on the node.
-fn run_on_node(cluster: &Cluster, steps: &str) -> Result<FinishedProcess> {
+/// With the node's own address.
+fn restore(cluster: &Cluster, steps: &str) -> Result<FinishedProcess> {
+    let snapshot = cluster.dir().join("snapshot.db");
+    bring_file(cluster, RESTORED, &snapshot, "/var/lib/snapshot.db")?;
     let nodes = cluster.plan().nodes();
     let node = nodes.iter().find(|(name, _, _)| name == RESTORED);
     let (_, _, address) = node.context("no such node")?;
-    let script = cluster.dir().join("restore.sh");
-    fs::write(
-        &script,
-        steps.replace(WRITTEN_ADDRESS, &address.to_string()),
-    )?;
-    let mut command = cluster
-        .operator()
-        .ha_host(["exec", cluster.name(), RESTORED, "--", "sh"]);
-    command.stdin(File::open(script)?);
-    RunningProcess::start(command)?.wait(STEPS)?.ok()
+    let steps = steps.replace(WRITTEN_ADDRESS, &address.to_string());
+    run_on_node(cluster, RESTORED, &steps)
 }
 
 fn other_control_planes(cluster: &Cluster) -> Vec<String> {
