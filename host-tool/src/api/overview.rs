@@ -8,7 +8,7 @@ use ha_health::cluster::{
 };
 use ha_kube::etcd::{Alarm, MemberStatus};
 use ha_kube::objects::{CertificateSigningRequest, DaemonSetOverview, Lease, Pod, Service};
-use ha_kube::{ApiError, Client};
+use ha_kube::{ApiError, Client, kubeadm_config};
 use ha_wire::status::EtcdAlarm;
 
 use super::{Api, node_view};
@@ -42,7 +42,7 @@ impl Api {
     async fn api_facts(&self, view: &ClusterView) -> Option<ApiFacts> {
         let client = self.answering(view)?;
         let through_vip = view.vip.is_ok();
-        let (now, write, services, leases, kubelets, requests, dns, daemons) = tokio::join!(
+        let (now, write, services, leases, kubelets, requests, dns, daemons, kubeadm) = tokio::join!(
             client.now_ms(),
             async { through_vip.then_some(self.vip.try_write().await) },
             async { (!through_vip).then_some(client.services().await) },
@@ -51,6 +51,7 @@ impl Api {
             client.serving_requests(),
             dns_view(client),
             client.daemon_sets(),
+            client.config_map(kubeadm_config::NAME),
         );
         let services = services.and_then(Result::ok).unwrap_or_default();
         Some(ApiFacts {
@@ -62,6 +63,9 @@ impl Api {
             serving_certificates: newest_unsigned(requests.unwrap_or_default()),
             dns,
             node_daemons: daemons.ok().map(node_daemons),
+            kubernetes_version: kubeadm
+                .ok()
+                .and_then(|config| kubeadm_config::kubernetes_version(&config)),
         })
     }
 

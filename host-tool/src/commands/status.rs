@@ -64,6 +64,19 @@ struct ClusterReport {
     keys: KeyEnds,
     nodes: Vec<NodeLine>,
     certificates: Vec<CertificateEnd>,
+    /// Somebody has upgraded it, and its file does not say so yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgraded: Option<Upgraded>,
+}
+
+/// Versions of Kubernetes.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Upgraded {
+    /// The cluster's, by its own word.
+    version: String,
+    /// The cluster file's, as it was last launched.
+    of_file: String,
 }
 
 /// One endpoint of an external etcd.
@@ -184,7 +197,14 @@ fn report_of(
             .map(|(node, said)| node_line(node, said, view))
             .collect(),
         certificates: certificate_ends(&cluster.nodes, &look.answers, now),
+        upgraded: upgraded_to(cluster, view),
     }
+}
+
+fn upgraded_to(cluster: &Cluster, view: &ClusterView) -> Option<Upgraded> {
+    let version = view.api.as_ref()?.kubernetes_version.clone()?;
+    let of_file = cluster.kubernetes.version.clone();
+    (version != of_file).then_some(Upgraded { version, of_file })
 }
 
 fn external_etcd(cluster: &Cluster, view: &ClusterView) -> Option<Vec<EndpointLine>> {

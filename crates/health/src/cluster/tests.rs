@@ -189,6 +189,7 @@ fn well_api() -> ApiFacts {
             pods: vec![pod("coredns-a", "node1"), pod("coredns-b", "node4")],
         }),
         node_daemons: Some(vec![daemon("cilium"), daemon("kube-proxy")]),
+        kubernetes_version: None,
     }
 }
 

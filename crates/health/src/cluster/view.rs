@@ -116,6 +116,8 @@ pub struct ApiFacts {
     pub dns: Option<DnsView>,
     /// DaemonSets whose pods are critical for their node; none: not known.
     pub node_daemons: Option<Vec<DaemonSetView>>,
+    /// The control plane's version of Kubernetes, by kubeadm's ConfigMap; none: not known.
+    pub kubernetes_version: Option<String>,
 }
 
 /// A Service by its name.

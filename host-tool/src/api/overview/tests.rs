@@ -80,6 +80,10 @@ fn troubled_answers() -> Vec<(String, String)> {
                 r#"{"metadata":{"name":"grabber","namespace":"web"},"spec":{"externalIPs":["10.77.0.30"]}}"#.to_owned(),
             ]),
         ),
+        (
+            "GET /api/v1/namespaces/kube-system/configmaps/kubeadm-config".to_owned(),
+            r#"{"data":{"ClusterConfiguration":"kubernetesVersion: v1.37.2\n"}}"#.to_owned(),
+        ),
         ("POST /v3/cluster/member/list".to_owned(), format!(r#"{{"members":[{etcd_member}]}}"#)),
         (
             "POST /v3/maintenance/status".to_owned(),
@@ -126,6 +130,7 @@ fn what_api_and_etcd_answer_becomes_facts() {
         Some(Err("HTTP 500: failed calling webhook".to_owned()))
     );
     assert_eq!(api.services_on_vip, [], "not asked while the VIP answers");
+    assert_eq!(api.kubernetes_version.as_deref(), Some("1.37.2"));
     let leases = [
         ("kube-controller-manager".to_owned(), None),
         ("kube-scheduler".to_owned(), Some(DATE_MS - 2000)),

@@ -135,6 +135,21 @@ fn a_whole_cluster_as_people_see_it() {
 }
 
 #[test]
+fn a_cluster_that_was_upgraded_past_its_file_is_whole_and_says_so() {
+    let report_with = |version: &str| {
+        let mut look = look_at_whole();
+        look.view.api.as_mut().unwrap().kubernetes_version = Some(version.to_owned());
+        report_on_demo(look)
+    };
+    let upgraded = report_with("1.35.4");
+    assert!(upgraded.whole);
+    let text = report_text(&upgraded, NOW, Paint::stdout());
+    let line = "\n  Kubernetes 1.35.4, by the cluster's own word; its file says 1.34.4: write 1.35.4 there, and launch (docs/sysexts.md)\n";
+    assert!(text.contains(line), "{text}");
+    assert!(report_with("1.34.4").upgraded.is_none());
+}
+
+#[test]
 fn a_vip_whose_coming_nobody_saw_has_a_holder_and_no_time() {
     let mut look = look_at_whole();
     assert_eq!(

@@ -6,7 +6,7 @@ use time::macros::format_description;
 use time::{Duration, OffsetDateTime};
 
 use super::certificates::describe_certificates;
-use super::{ClusterReport, NodeLine};
+use super::{ClusterReport, NodeLine, Upgraded};
 
 /// A finding's command stands below its words.
 const NEXT: &str = "             -> ";
@@ -26,6 +26,7 @@ pub fn report_text(report: &ClusterReport, now: OffsetDateTime, paint: Paint) ->
         }
     }
     lines.extend(healthy_rest(report));
+    lines.extend(report.upgraded.as_ref().map(describe_upgrade));
     lines.push(describe_vip(report));
     lines.push(format!("  etcd  {}", etcd_words(report)));
     lines.push(format!(
@@ -100,6 +101,13 @@ fn healthy_rest(report: &ClusterReport) -> Option<String> {
         (_, 1) => Some("  the other node is well".to_owned()),
         (_, well) => Some(format!("  the other {well} nodes are well")),
     }
+}
+
+fn describe_upgrade(upgraded: &Upgraded) -> String {
+    let Upgraded { version, of_file } = upgraded;
+    format!(
+        "  Kubernetes {version}, by the cluster's own word; its file says {of_file}: write {version} there, and launch (docs/sysexts.md)"
+    )
 }
 
 fn describe_vip(report: &ClusterReport) -> String {
