@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use ha_kube::kubeadm_config;
 use ha_wire::event::WaitsOn;
 use ha_wire::phase::Phase;
 use tracing::info;
@@ -135,7 +136,7 @@ impl MissingPart {
 async fn check_cluster(client: &Client) -> Result<(), MissingPart> {
     let missing = |name| move |error| MissingPart { name, error };
     client.ready().await.map_err(missing(READYZ))?;
-    for name in ["kubeadm-config", "kubelet-config"] {
+    for name in [kubeadm_config::NAME, "kubelet-config"] {
         client.config_map(name).await.map_err(missing(name))?;
     }
     Ok(())

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail};
+use ha_kube::kubeadm_config;
 use ha_wire::phase::Phase;
 use ha_wire::settings::KubeProxy;
 use tracing::{info, warn};
@@ -163,7 +164,7 @@ fn own_api(cx: &Context) -> Result<Client> {
 /// Whether all that kubeadm init does, to its last phase, is there.
 async fn is_init_complete(cx: &Context) -> Result<bool> {
     let client = own_api(cx)?;
-    client.config_map("kubeadm-config").await?;
+    client.config_map(kubeadm_config::NAME).await?;
     let marked = client
         .node(&cx.node.name)
         .await?

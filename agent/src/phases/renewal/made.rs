@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use ha_kube::Client;
+use ha_kube::{Client, kubeadm_config};
 use tracing::info;
 
 use super::Urgency;
@@ -19,7 +19,7 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// Where the configuration lies while kubeadm runs.
 const CONFIG: &str = "/run/ha-agent/kubeadm.yaml.renewal";
 /// kubeadm's own configuration in the cluster: it alone knows what `kubeadm upgrade` and people changed since.
-const CONFIG_MAP: (&str, &str) = ("kubeadm-config", "ClusterConfiguration");
+const CONFIG_MAP: (&str, &str) = (kubeadm_config::NAME, "ClusterConfiguration");
 
 /// The configuration that decides about validity and keys. kubeadm would read the cluster's by itself, but fall back to its
 /// defaults without an error.
