@@ -75,6 +75,21 @@ impl Api {
         })
     }
 
+    /// Through the VIP, or at the first control plane that answers. The error: the last one's, in words.
+    async fn ask_any<T>(
+        &self,
+        ask: impl AsyncFn(&Client) -> Result<T, ApiError>,
+    ) -> Result<T, String> {
+        let mut last = String::new();
+        for apiserver in std::iter::once(&self.vip).chain(self.apiservers.values()) {
+            match ask(apiserver).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => last = describe_error(&error),
+            }
+        }
+        Err(last)
+    }
+
     /// One look at what a launch waits for. What cannot be known without what failed before it is not asked.
     pub async fn observe(&self) -> ClusterView {
         let mut view = self.nodes_behind_vip().await;

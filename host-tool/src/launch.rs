@@ -15,6 +15,7 @@ mod event_tail;
 mod follow;
 mod founding;
 mod inspection;
+mod make_provider;
 pub mod node_progress;
 mod node_watch;
 mod observe;
@@ -31,6 +32,7 @@ mod version_of_cluster;
 pub use by_others::refuse_found;
 pub use change::judge_changes;
 pub use founding::{close_founding, note_founded};
+pub use make_provider::provider_maker;
 pub use observe::create_event_file;
 
 use crate::api::{self, Api, ClusterView};
@@ -45,10 +47,10 @@ use ha_host_base::exit::{Exit, Stop};
 use ha_host_base::files;
 use ha_providers::{Machine, Provider};
 use inspection::Inspection;
+use make_provider::MakeProvider;
 use phase_timings::PhaseTimings;
 use report::{End, LaunchEvent, Report, Summary};
 use unfounded::Held;
-use version_of_cluster::MakeProvider;
 
 /// A finished cluster answers at once; one that does not is not finished.
 const FIRST_LOOK: Duration = Duration::from_secs(5);
@@ -72,9 +74,7 @@ pub fn launch_cluster(
     options: Options,
 ) -> Result<Exit> {
     let dir = root.dir(&source.cluster.name);
-    let make_provider = |cluster: &Cluster| -> Result<Arc<dyn Provider>> {
-        Ok(Arc::from(ha_providers::provider_of(cluster, dir.path())?))
-    };
+    let make_provider = provider_maker(&dir);
     Launch::begin(source, dir.clone(), &make_provider, options)?.run(report)
 }
 

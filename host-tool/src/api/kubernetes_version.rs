@@ -2,23 +2,14 @@
 
 use ha_kube::kubeadm_config;
 
-use super::{Api, describe_error};
+use super::Api;
 
 impl Api {
     /// Of the control plane, by kubeadm's ConfigMap: asked through the VIP or at the first control plane that answers.
     pub async fn kubernetes_version(&self) -> Result<String, String> {
-        let mut last = String::new();
-        for apiserver in std::iter::once(&self.vip).chain(self.apiservers.values()) {
-            match apiserver.config_map(kubeadm_config::NAME).await {
-                Ok(config) => {
-                    let version = kubeadm_config::kubernetes_version(&config);
-                    return version.ok_or_else(|| {
-                        format!("its ConfigMap {} does not say it", kubeadm_config::NAME)
-                    });
-                }
-                Err(error) => last = describe_error(&error),
-            }
-        }
-        Err(last)
+        let name = kubeadm_config::NAME;
+        let config = self.ask_any(async |client| client.config_map(name).await);
+        let version = kubeadm_config::kubernetes_version(&config.await?);
+        version.ok_or_else(|| format!("its ConfigMap {name} does not say it"))
     }
 }

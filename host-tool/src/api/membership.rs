@@ -7,7 +7,7 @@ use ha_kube::etcd::Member;
 use ha_kube::{ApiError, ErrorKind};
 use tokio::task::JoinSet;
 
-use super::{Api, describe_error};
+use super::Api;
 
 /// Whom the cluster counts among its own: by its API and by etcd's quorum.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,19 +50,12 @@ impl Api {
 
     /// Asks the API, through the VIP or at the first control plane that answers, and etcd's quorum.
     pub async fn membership(&self) -> Result<Membership, String> {
-        let mut last = String::new();
-        for apiserver in std::iter::once(&self.vip).chain(self.apiservers.values()) {
-            match apiserver.nodes().await {
-                Ok(nodes) => {
-                    let nodes = nodes.into_iter().map(|node| node.metadata.name).collect();
-                    let members = self.members().await;
-                    let members = members.map_err(|e| format!("etcd's member list: {e}"))?;
-                    return Ok(Membership { nodes, members });
-                }
-                Err(error) => last = describe_error(&error),
-            }
-        }
-        Err(format!("the API: {last}"))
+        let nodes = self.ask_any(async |client| client.nodes().await).await;
+        let nodes = nodes.map_err(|e| format!("the API: {e}"))?;
+        let nodes = nodes.into_iter().map(|node| node.metadata.name).collect();
+        let members = self.members().await;
+        let members = members.map_err(|e| format!("etcd's member list: {e}"))?;
+        Ok(Membership { nodes, members })
     }
 }
 

@@ -4,7 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Result;
-use ha_cluster_file::cluster::Cluster;
 use ha_host_base::clock::now_ms;
 use ha_host_base::exit::Stop;
 use ha_host_base::text::{pluralize, shown_path};
@@ -57,10 +56,7 @@ fn render_launched(args: &RenderArgs, source: &Source, dir: &ClusterDir) -> Resu
     let cluster = &source.cluster;
     let pki = dir.keys()?;
     let files = OperatorFiles::read(cluster, dir.path())?;
-    let make_provider = |cluster: &Cluster| -> Result<Arc<dyn Provider>> {
-        Ok(Arc::from(ha_providers::provider_of(cluster, dir.path())?))
-    };
-    launch::judge_changes(dir, source, &files, &make_provider)?;
+    launch::judge_changes(dir, source, &files, &launch::provider_maker(dir))?;
     if args.found {
         return Err(Stop::bad_input(format!(
             "--found: {name} was launched, and `ha-host launch` itself gives its first control plane the permission to found \

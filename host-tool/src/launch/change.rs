@@ -7,9 +7,10 @@ use ha_host_base::exit::Stop;
 use ha_host_base::files;
 
 use super::difference::{Difference, DifferenceKind, VersionOfCluster, find_differences};
+use super::make_provider::MakeProvider;
 use super::reach::{Instead, Reach, VERSION_KEY, reach_of};
 use super::same_files::LaunchedFiles;
-use super::version_of_cluster::{MakeProvider, ask_version};
+use super::version_of_cluster::ask_version;
 use crate::ignition::{OperatorTexts, operator_texts};
 use crate::inputs::OperatorFiles;
 use crate::source::Source;

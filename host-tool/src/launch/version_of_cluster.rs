@@ -1,17 +1,11 @@
 //! Which version of Kubernetes a cluster that stands is of by its own word: `kubeadm upgrade` is a person's work, and the cluster
 //! file follows it.
 
-use std::sync::Arc;
-
-use anyhow::Result;
 use ha_cluster_file::cluster::Cluster;
-use ha_providers::Provider;
 
+use super::make_provider::MakeProvider;
 use crate::api::Api;
 use crate::state::ClusterDir;
-
-/// Makes a cluster's provider, as the state directory is then.
-pub type MakeProvider<'a> = &'a dyn Fn(&Cluster) -> Result<Arc<dyn Provider>>;
 
 /// What the cluster says. The error, in words: it could not be asked.
 pub fn ask_version(
