@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::kube;
 use crate::kube::lock::{LeaseFor, acquire_lease};
 
+mod as_admin;
 mod cilium;
 mod install_decision;
 mod manifests;

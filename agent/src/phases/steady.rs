@@ -235,10 +235,7 @@ fn etcd_status(
     let mut mine = members.iter();
     let mine = mine.find(|m| m.is_of(&cx.node.name, cx.node.address));
     let name = |id: &str| name_of(members, id).unwrap_or_else(|| format!("member {id}"));
-    let alarm = |alarm: &Alarm| EtcdAlarm {
-        kind: alarm.kind.as_str().into(),
-        member: name(&alarm.member),
-    };
+    let alarm = |alarm: &Alarm| EtcdAlarm::new(&alarm.kind, name(&alarm.member));
     let quota = match status.quota_bytes {
         Some(quota) => quota,
         None => etcd_manifest::backend_quota(&etcd_manifest::read_manifest(cx)?),

@@ -102,10 +102,7 @@ impl Api {
             database_bytes: status.database_bytes,
             quota_bytes: status.quota_bytes,
         };
-        let alarm = |alarm: Alarm| EtcdAlarm {
-            kind: alarm.kind.as_str().into(),
-            member: name_of(&alarm.member),
-        };
+        let alarm = |alarm: Alarm| EtcdAlarm::new(&alarm.kind, name_of(&alarm.member));
         let members = answered.iter().map(|(n, s)| (n.clone(), facts(s)));
         EtcdFacts {
             members: members.collect(),

@@ -11,13 +11,12 @@ use ha_wire::phase::Phase;
 use serde_json::{Map, Value};
 use tracing::warn;
 
+use super::as_admin::with_admin;
 use super::install_decision::NetworkPresence;
 use super::once_api_answers;
 use crate::context::Context;
-use crate::kube::ADMIN_CONF;
 use crate::kube::client::Client;
 use crate::phases::ConfigFile;
-use crate::phases::proxy::bypass_proxy;
 use crate::render;
 use crate::sys::Cmd;
 
@@ -202,12 +201,4 @@ fn embedded_versions(listed: &str) -> Vec<&str> {
         .lines()
         .filter_map(|line| line.split_whitespace().next());
     first_words.map(|v| v.trim_start_matches('v')).collect()
-}
-
-fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
-    cmd.env.push((
-        "KUBECONFIG".into(),
-        cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
-    ));
-    bypass_proxy(cx, cmd)
 }

@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result};
 use ha_wire::paths::MANIFESTS_DIR;
 use ha_wire::phase::Phase;
 
+use super::as_admin::with_admin;
 use crate::backoff::spread_pause;
 use crate::context::Context;
-use crate::kube::{self, ADMIN_CONF};
-use crate::phases::proxy::bypass_proxy;
+use crate::kube;
 use crate::sys::Cmd;
 use crate::sys::random::random_fraction;
 
@@ -91,12 +91,4 @@ fn manifest_file(cx: &Context, source: &str) -> String {
         .path(format!("{MANIFESTS_DIR}/{source}"))
         .to_string_lossy()
         .into_owned()
-}
-
-fn with_admin(cx: &Context, mut cmd: Cmd) -> Cmd {
-    cmd.env.push((
-        "KUBECONFIG".into(),
-        cx.sys.files.path(ADMIN_CONF).to_string_lossy().into_owned(),
-    ));
-    bypass_proxy(cx, cmd)
 }

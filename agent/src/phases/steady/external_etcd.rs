@@ -42,10 +42,7 @@ pub async fn observe_members(
         leader: leader.unwrap_or_default(),
         alarms: alarms
             .iter()
-            .map(|alarm| EtcdAlarm {
-                kind: alarm.kind.as_str().into(),
-                member: format!("member {}", alarm.member),
-            })
+            .map(|alarm| EtcdAlarm::new(&alarm.kind, format!("member {}", alarm.member)))
             .collect(),
         database_bytes: None,
         quota_bytes: None,

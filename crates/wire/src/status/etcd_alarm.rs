@@ -48,13 +48,18 @@ impl fmt::Display for AlarmKind {
     }
 }
 
+impl EtcdAlarm {
+    /// `kind`: etcd's own name for it.
+    pub fn new(kind: &str, member: String) -> Self {
+        let kind = kind.into();
+        Self { kind, member }
+    }
+}
+
 impl From<String> for EtcdAlarm {
     fn from(text: String) -> Self {
         let (kind, member) = text.split_once(OF).unwrap_or((&text, ""));
-        Self {
-            kind: kind.into(),
-            member: member.to_owned(),
-        }
+        Self::new(kind, member.to_owned())
     }
 }
 

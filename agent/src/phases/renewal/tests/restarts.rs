@@ -8,6 +8,13 @@ fn restarts_later(fixture: &RenewalFixture, component: &str) {
         .on(&format!("{POD}/{component}-node2"), 200, &later);
 }
 
+fn scheduler_is_left_alone(fixture: &RenewalFixture) {
+    let files = &fixture.machine.cx.sys.files;
+    let manifest = files.read(&pod_manifest("kube-scheduler"));
+    let manifest = manifest.unwrap().unwrap();
+    assert!(!manifest.contains("annotations"), "{manifest}");
+}
+
 #[test]
 fn a_component_that_runs_with_the_certificate_before_is_restarted_once_and_then_the_next() {
     run_local(async {
@@ -53,16 +60,7 @@ fn a_component_that_was_started_after_its_certificate_is_asked_for_once_and_left
             assert_eq!(watch.observe().await.unwrap(), RenewalOutcome::NothingDue);
         }
         assert_eq!(fixture.api.asked(POD).len(), 2);
-        let manifest = pod_manifest("kube-scheduler");
-        let manifest = fixture
-            .machine
-            .cx
-            .sys
-            .files
-            .read(&manifest)
-            .unwrap()
-            .unwrap();
-        assert!(!manifest.contains("annotations"), "{manifest}");
+        scheduler_is_left_alone(&fixture);
     });
 }
 
@@ -76,15 +74,6 @@ fn one_that_does_not_come_back_is_said_and_holds_up_the_next() {
             error,
             "kube-controller-manager did not come back within 180 s"
         );
-        let manifest = pod_manifest("kube-scheduler");
-        let manifest = fixture
-            .machine
-            .cx
-            .sys
-            .files
-            .read(&manifest)
-            .unwrap()
-            .unwrap();
-        assert!(!manifest.contains("annotations"), "{manifest}");
+        scheduler_is_left_alone(&fixture);
     });
 }
