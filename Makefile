@@ -92,7 +92,7 @@ test-version: need ## A cluster of one minor, 3+1 (KUBERNETES=1.37), or on nodes
 
 test-upgrade: UPGRADE_TO ?= $(lastword $(MINORS))
 test-upgrade: export HA_UPGRADE_TO = $(CURDIR)/lab/out/$(UPGRADE_TO)
-test-upgrade: need ## kubeadm upgrade of a 3+1 cluster to another minor (UPGRADE_TO=1.37), as docs/sysexts.md has it (a quarter of an hour; the lab of that minor first: 10 to 20 more)
+test-upgrade: need ## kubeadm upgrade of a 3+1 cluster to another minor (UPGRADE_TO=1.37), as docs/sysexts.md has it (ten minutes; the lab of that minor first: 10 to 20 more)
 	$(PARTS) nodes
 	$(PARTS) nodes KUBERNETES=$(UPGRADE_TO)
 	$(TESTS_AS_ROOT) -p ha-tests --test kubernetes_upgrade -- --ignored --test-threads=1

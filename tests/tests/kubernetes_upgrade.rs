@@ -43,7 +43,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(3);
 const NEW_WORKER: (&str, &str) = ("node5", "10.77.0.15");
 
 #[test]
-#[ignore = "an upgrade to a minor that has a lab of its own (a quarter of an hour): make test-upgrade"]
+#[ignore = "an upgrade to a minor that has a lab of its own (ten minutes): make test-upgrade"]
 fn a_cluster_is_upgraded_as_the_docs_say() {
     let story = Story::new("kubernetes_upgrade");
     let cluster = story.step("the lab is there", || {
